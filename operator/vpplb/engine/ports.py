@@ -1,0 +1,208 @@
+"""What the engine asks of the world: Protocols named by role, and the errors they may raise.
+
+Adapters are named by technology and live in the packages above (`vpp.lb.PapiLoadBalancer`,
+`probers.pool.WorkerPool`, `kube.status.KubeStatusSink`, `files.state.StateFile`); the fakes of
+the tests are `tests/fakes/<port>.py`, one file a port, verified by the suite of the real thing.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from vpplb.model.check import CheckSpec
+from vpplb.model.health import BackendHealth, ProbeCode, Transition
+from vpplb.model.names import ObjectKey
+from vpplb.model.vip import LbConf, VipId, VipTable
+from vpplb.plan.ops import Op
+
+
+class Clock(Protocol):
+    """Wall-clock time, for what people read (`since`, `at`); delays use the loop's clock."""
+
+    def now(self) -> datetime:
+        """Return the present, aware, in UTC."""
+        ...
+
+
+# --- VPP ------------------------------------------------------------------------------------
+
+
+class LoadBalancerGone(Exception):
+    """VPP closed the connection, does not answer, or is not there. Reconnect and read anew."""
+
+
+class LoadBalancerUnsuitable(LoadBalancerGone):
+    """VPP is there but lacks a message that is needed; the text says which, and which VPP has it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VppInfo:
+    """Who answers on the socket."""
+
+    version: str
+    pid: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """What a VPP has: live servers only (no lingering ones), all VIPs whoever made them."""
+
+    table: VipTable = field(default_factory=dict)
+    conf: LbConf = field(default_factory=LbConf)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """Answer of VPP to one op. `retval` 0 is success; else `message` names it for people."""
+
+    op: Op
+    retval: int
+    message: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether VPP did it."""
+        return self.retval == 0
+
+
+class LoadBalancer(Protocol):
+    """One VPP with the lb plugin, for one client at a time.
+
+    Every method raises LoadBalancerGone when VPP is lost or does not answer in time; after
+    that, `connect` is the only useful call.
+    """
+
+    async def connect(self) -> VppInfo:
+        """Connect anew, whatever was before; LoadBalancerUnsuitable when a message is missing."""
+        ...
+
+    async def read(self) -> Observed:
+        """Read all VIPs, servers and settings."""
+        ...
+
+    async def apply(self, ops: Sequence[Op]) -> Sequence[Outcome]:
+        """Send the ops in order, pipelined; return one outcome an op, in order.
+
+        A refused op does not stop those after it.
+        """
+        ...
+
+    async def ping(self) -> None:
+        """Return when VPP has answered."""
+        ...
+
+    async def close(self) -> None:
+        """Disconnect; never hangs, never raises."""
+        ...
+
+
+# --- probing --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assignment:
+    """One backend to probe from now on.
+
+    `generation` grows with each assignment of a backend: what a worker reports of an older one
+    is not recorded. `resume` is the verdict the check starts from: UP or DOWN resumed from a
+    status (the first result decides but shows no transition when it confirms it), UNKNOWN for
+    a fresh check. `position`/`of` spread checks that start together over their interval
+    (0 of 1: probe at once).
+    """
+
+    backend: ObjectKey
+    generation: int
+    spec: CheckSpec
+    resume_up: bool | None = None
+    position: int = 0
+    of: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """A check of `generation` has changed its mind (or made it up): `up` is the new verdict."""
+
+    backend: ObjectKey
+    generation: int
+    up: bool
+    code: ProbeCode
+    detail: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeStats:
+    """Counters of one worker since its last report. Histogram counts are by bucket, not summed up.
+
+    `results`: (type, code) → probes. `durations`: type → (count by bucket of
+    `DURATION_BUCKETS` with one more for the rest, sum in seconds). `lateness`: likewise with
+    `LATENESS_BUCKETS`, all types together.
+    """
+
+    results: Mapping[tuple[str, str], int]
+    durations: Mapping[str, tuple[Sequence[int], float]]
+    lateness: tuple[Sequence[int], float]
+
+
+DURATION_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+LATENESS_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
+"""Upper bounds of histogram buckets, in seconds."""
+
+
+class Prober(Protocol):
+    """Runs checks somewhere. Only assignments go in, only verdicts and statistics come out."""
+
+    async def start(
+        self, on_verdict: Callable[[Verdict], None], on_stats: Callable[[ProbeStats], None]
+    ) -> None:
+        """Begin; the callbacks are called on the event loop that called this."""
+        ...
+
+    def assign(self, assignments: Sequence[Assignment]) -> None:
+        """Start these checks, each in place of the backend's earlier one if there is one."""
+        ...
+
+    def cancel(self, backends: Sequence[ObjectKey]) -> None:
+        """Stop these checks: no packet leaves for them any more."""
+        ...
+
+    async def stop(self) -> None:
+        """End all checks and what runs them; never hangs."""
+        ...
+
+
+# --- status ---------------------------------------------------------------------------------
+
+
+class StatusSink(Protocol):
+    """Where decisions are made known. Calls are cheap and never block: sinks write behind.
+
+    Told as often as something changes; a sink writes only the newest, and only what differs.
+    """
+
+    def backend_changed(self, key: ObjectKey, health: BackendHealth) -> None:
+        """A backend's health, references or acceptance changed."""
+        ...
+
+    def frontend_changed(self, key: ObjectKey) -> None:
+        """A frontend's state, weights, dataplane or conditions changed."""
+        ...
+
+    def health_check_changed(self, key: ObjectKey) -> None:
+        """A health check's acceptance or number of users changed."""
+        ...
+
+    def transition(self, transition: Transition) -> None:
+        """A backend changed its state (after the statuses that show it have been announced)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VipReport:
+    """What the syncer made of one wanted VIP: programmed at `revision`, or an error."""
+
+    key: ObjectKey
+    vip: VipId
+    revision: str
+    error: str = ""

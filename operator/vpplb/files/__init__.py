@@ -1,0 +1,2 @@
+"""A folder of manifests as the source of resources, and a state file as the sink of status.
+"""

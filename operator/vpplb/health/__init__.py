@@ -1,0 +1,4 @@
+"""Decisions about one backend's health: the counter, the cadence of probes, resuming from a status.
+
+Sans-I/O: time and randomness are arguments. Knows `model` only; imported by `engine` and what
+lies above."""

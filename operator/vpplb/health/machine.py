@@ -1,0 +1,47 @@
+"""The health counter of one backend: HAProxy's rise and fall, as a value and a step.
+
+One integer h in [0, rise + fall - 1]; healthy when h >= rise (HAProxy, check.c,
+`set_server_check_status`). A pass raises it, and from rise on it snaps to the top; a failure
+lowers it, and below rise it snaps to 0. So `fall`
+consecutive failures take a healthy backend down, `rise` consecutive passes bring it back, and
+one opposite result in between starts the count again. While `fresh` (nothing seen yet) the
+first result decides alone.
+"""
+
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counter:
+    """State of the counter. `fresh`: no result yet, `h` says nothing."""
+
+    rise: int
+    fall: int
+    h: int = 0
+    fresh: bool = True
+
+    @property
+    def top(self) -> int:
+        """Highest value of h."""
+        return self.rise + self.fall - 1
+
+    @property
+    def healthy(self) -> bool:
+        """The verdict; meaningless while fresh."""
+        return self.h >= self.rise
+
+    @property
+    def settled(self) -> bool:
+        """Whether h is at one of its ends, so that no change is under way."""
+        return not self.fresh and self.h in (0, self.top)
+
+
+def step(counter: Counter, *, passed: bool) -> Counter:
+    """Count one result: h stays within [0, top], and the counter is fresh no more."""
+    if counter.fresh:
+        h = counter.top if passed else 0
+    elif passed:
+        h = counter.top if counter.h + 1 >= counter.rise else counter.h + 1
+    else:
+        h = counter.h - 1 if counter.h - 1 >= counter.rise else 0
+    return replace(counter, h=h, fresh=False)

@@ -1,0 +1,90 @@
+"""Health of a backend: states, results of probes, transitions."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from vpplb.model.names import ObjectKey
+
+
+class HealthState(StrEnum):
+    """State of a backend as users see it in `Backend.status.state`."""
+
+    UNKNOWN = "unknown"
+    UP = "up"
+    DOWN = "down"
+    PAUSED = "paused"
+    DISABLED = "disabled"
+
+
+REMOVED = "removed"
+"""What an event names instead of a state when a backend is no longer probed."""
+
+
+class ProbeCode(StrEnum):
+    """Outcome of one probe in HAProxy's terms: layer, then what happened there."""
+
+    L3OK = "L3OK"
+    L3TOUT = "L3TOUT"
+    L3UNR = "L3UNR"
+    L4OK = "L4OK"
+    L4TOUT = "L4TOUT"
+    L4CON = "L4CON"
+    L6OK = "L6OK"
+    L6TOUT = "L6TOUT"
+    L6RSP = "L6RSP"
+    L7OK = "L7OK"
+    L7TOUT = "L7TOUT"
+    L7RSP = "L7RSP"
+    L7STS = "L7STS"
+
+    @property
+    def ok(self) -> bool:
+        """Whether the probe passed."""
+        return self in _PASSED
+
+
+_PASSED = frozenset({ProbeCode.L3OK, ProbeCode.L4OK, ProbeCode.L6OK, ProbeCode.L7OK})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeResult:
+    """What one probe saw. `detail` is for people, such as `503 Service Unavailable`."""
+
+    code: ProbeCode
+    detail: str = ""
+    duration: timedelta = timedelta()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transition:
+    """A change of a backend's state. `at` is aware, UTC; `code` is empty when a person did it."""
+
+    backend: ObjectKey
+    from_state: HealthState
+    to_state: HealthState
+    at: datetime
+    code: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackendHealth:
+    """Everything known of a backend's health: what its status shows, and what counts.
+
+    `held` is true while the state is unknown but the last verdict before the check was
+    restarted was up: the backend then counts as up until its first new result.
+    `transitions` is newest first and bounded by the recorder.
+    """
+
+    state: HealthState = HealthState.UNKNOWN
+    since: datetime | None = None
+    code: str = ""
+    detail: str = ""
+    held: bool = False
+    transitions: tuple[Transition, ...] = ()
+
+    @property
+    def counts_as_up(self) -> bool:
+        """Whether the backend may carry traffic."""
+        return self.state is HealthState.UP or (self.state is HealthState.UNKNOWN and self.held)

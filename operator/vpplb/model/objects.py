@@ -1,0 +1,71 @@
+"""The users' objects in the core's terms: parsed, defaulted, not yet resolved against each other."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple
+
+from vpplb.model.check import Cadence, IPAddress, ProbeKind
+from vpplb.model.names import ObjectKey
+from vpplb.model.vip import Encap, VipId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthCheck:
+    """A HealthCheck. `source_ipv4`/`source_ipv6` are the probes' source address by family."""
+
+    key: ObjectKey
+    probe: ProbeKind
+    cadence: Cadence
+    source_ipv4: IPAddress | None = None
+    source_ipv6: IPAddress | None = None
+    generation: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backend:
+    """A Backend. `health_check` None: assumed healthy, no traffic is sent."""
+
+    key: ObjectKey
+    address: IPAddress
+    health_check: ObjectKey | None = None
+    enabled: bool = True
+    paused: bool = False
+    generation: int = 0
+
+
+class Member(NamedTuple):
+    """A backend in a pool, with its configured weight (0 to 100)."""
+
+    backend: ObjectKey
+    weight: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pool:
+    """A named set of members; the order of pools is the order of preference."""
+
+    name: str
+    members: tuple[Member, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frontend:
+    """A Frontend. Fields that are None are chosen from the backends (encap, table_length).
+
+    `created` and `uid` decide who is older: the older of two conflicting frontends wins.
+    """
+
+    key: ObjectKey
+    vip: VipId
+    pools: tuple[Pool, ...]
+    encap: Encap | None = None
+    dscp: int = 0
+    target_port: int = 0
+    src_ip_sticky: bool = False
+    flush_on_down: bool = True
+    table_length: int | None = None
+    node_selector: tuple[tuple[str, str], ...] = ()
+    created: datetime | None = None
+    uid: str = ""
+    generation: int = 0
+    description: str = field(default="", compare=False)

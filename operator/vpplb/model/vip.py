@@ -1,0 +1,121 @@
+"""VIPs and application servers as VPP has them: one type for what is desired and observed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from types import MappingProxyType
+from typing import NamedTuple
+
+IPAddress = IPv4Address | IPv6Address
+IPNetwork = IPv4Network | IPv6Network
+
+
+class Protocol(StrEnum):
+    """Protocol of a VIP; ANY stands for all protocols and all ports (VPP's 255/0)."""
+
+    TCP = "TCP"
+    UDP = "UDP"
+    ANY = "Any"
+
+
+class Encap(StrEnum):
+    """How VPP carries packets to the servers (lb_types.api, lb_encap_type)."""
+
+    GRE4 = "GRE4"
+    GRE6 = "GRE6"
+    L3DSR = "L3DSR"
+    NAT4 = "NAT4"
+    NAT6 = "NAT6"
+
+
+class VipId(NamedTuple):
+    """What names a VIP in VPP. `port` is 0 exactly when the protocol is ANY."""
+
+    prefix: IPNetwork
+    protocol: Protocol
+    port: int
+
+    def __str__(self) -> str:
+        if self.protocol is Protocol.ANY:
+            return f"{self.prefix} any"
+        return f"{self.prefix} {self.protocol.value.lower()}/{self.port}"
+
+    @property
+    def sort_key(self) -> tuple[int, int, int, str, int]:
+        """IPv4 before IPv6, then numeric."""
+        net = self.prefix
+        return (
+            net.version,
+            int(net.network_address),
+            net.prefixlen,
+            self.protocol.value,
+            self.port,
+        )
+
+
+def address_order(address: IPAddress) -> tuple[int, int]:
+    """Sort key of server addresses: IPv4 before IPv6, then numeric."""
+    return (address.version, int(address))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VipSettings:
+    """What of a VIP cannot be changed in VPP: another value means another VIP.
+
+    `dscp` is 0 but with L3DSR, `target_port` 0 but with NAT. `table_length` is the number
+    of buckets of the table of new flows, a power of two from 1 to 65536.
+    """
+
+    encap: Encap
+    dscp: int = 0
+    target_port: int = 0
+    src_ip_sticky: bool = False
+    table_length: int = 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppServer:
+    """An application server of a VIP.
+
+    `weight` is 0 to 100: its entries in the table of new flows. `flush_epoch` grows each time
+    its flows are to be cut (desired side only). `buckets` is its true share of the table
+    (observed side only).
+    """
+
+    weight: int
+    flush_epoch: int = 0
+    buckets: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vip:
+    """A VIP with its servers, in `address_order`."""
+
+    settings: VipSettings
+    servers: Mapping[IPAddress, AppServer]
+
+    def __post_init__(self) -> None:
+        """Put the servers in order, whatever order they came in."""
+        ordered = sorted(self.servers.items(), key=lambda item: address_order(item[0]))
+        object.__setattr__(self, "servers", MappingProxyType(dict(ordered)))
+
+    def __hash__(self) -> int:
+        return hash((self.settings, tuple(self.servers.items())))
+
+
+VipTable = Mapping[VipId, Vip]
+"""All VIPs of a VPP, wanted or found."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LbConf:
+    """Settings of the whole plugin (`lb_conf`). VPP's own defaults are the defaults here.
+
+    `flow_timeout` is in seconds; `sticky_buckets_per_core` is a power of two.
+    """
+
+    ipv4_source: IPv4Address = IPv4Address("255.255.255.255")
+    ipv6_source: IPv6Address = IPv6Address("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff")
+    sticky_buckets_per_core: int = 1024
+    flow_timeout: int = 40
