@@ -1,2 +1,1 @@
-"""The command line, one file a command. Commands parse flags, build an app from below and run it.
-"""
+"""The command line, one file a command: parses flags, builds an app from below and runs it."""

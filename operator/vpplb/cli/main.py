@@ -49,4 +49,4 @@ def cli() -> None:
 
 def main() -> None:
     """Entry point of `vpplb`."""
-    cli(auto_envvar_prefix="VPPLB", prog_name="vpplb")
+    cli(prog_name="vpplb")

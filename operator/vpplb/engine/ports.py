@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Protocol
 
 from vpplb.model.check import CheckSpec
-from vpplb.model.health import BackendHealth, ProbeCode, Transition
+from vpplb.model.health import ProbeCode, Transition
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import LbConf, VipId, VipTable
 from vpplb.plan.ops import Op
@@ -33,7 +33,7 @@ class LoadBalancerGone(Exception):
 
 
 class LoadBalancerUnsuitable(LoadBalancerGone):
-    """VPP is there but lacks a message that is needed; the text says which, and which VPP has it."""
+    """VPP lacks a message that is needed; the text says which, and which VPP has it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,7 +181,7 @@ class StatusSink(Protocol):
     Told as often as something changes; a sink writes only the newest, and only what differs.
     """
 
-    def backend_changed(self, key: ObjectKey, health: BackendHealth) -> None:
+    def backend_changed(self, key: ObjectKey) -> None:
         """A backend's health, references or acceptance changed."""
         ...
 
@@ -195,6 +195,10 @@ class StatusSink(Protocol):
 
     def transition(self, transition: Transition) -> None:
         """A backend changed its state (after the statuses that show it have been announced)."""
+        ...
+
+    def removed(self, backend: ObjectKey, frontend: ObjectKey) -> None:
+        """A backend that this frontend referenced is no longer probed."""
         ...
 
 

@@ -2,10 +2,9 @@
 
 One integer h in [0, rise + fall - 1]; healthy when h >= rise (HAProxy, check.c,
 `set_server_check_status`). A pass raises it, and from rise on it snaps to the top; a failure
-lowers it, and below rise it snaps to 0. So `fall`
-consecutive failures take a healthy backend down, `rise` consecutive passes bring it back, and
-one opposite result in between starts the count again. While `fresh` (nothing seen yet) the
-first result decides alone.
+lowers it, and below rise it snaps to 0. So `fall` consecutive failures take a healthy backend
+down, `rise` consecutive passes bring it back, and one opposite result in between starts the
+count again. While `fresh` (nothing seen yet) the first result decides alone.
 """
 
 from dataclasses import dataclass, replace
@@ -33,15 +32,20 @@ class Counter:
     @property
     def settled(self) -> bool:
         """Whether h is at one of its ends, so that no change is under way."""
-        return not self.fresh and self.h in (0, self.top)
+        return not self.fresh and (self.h == 0 or self.h == self.top)
 
 
 def step(counter: Counter, *, passed: bool) -> Counter:
-    """Count one result: h stays within [0, top], and the counter is fresh no more."""
+    """Count one result: h stays within [0, top], and the counter is fresh no more.
+
+    A result that changes nothing, as almost all do, returns the counter itself.
+    """
     if counter.fresh:
         h = counter.top if passed else 0
     elif passed:
         h = counter.top if counter.h + 1 >= counter.rise else counter.h + 1
     else:
         h = counter.h - 1 if counter.h - 1 >= counter.rise else 0
+    if h == counter.h and not counter.fresh:
+        return counter
     return replace(counter, h=h, fresh=False)

@@ -67,7 +67,7 @@ def probe_type(kind: ProbeKind) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cadence:
-    """When to probe and how many results decide (HAProxy's inter, fastinter, downinter, rise, fall)."""
+    """When to probe and how many results decide, in HAProxy's terms."""
 
     interval: timedelta = timedelta(seconds=2)
     fast_interval: timedelta = timedelta(seconds=2)

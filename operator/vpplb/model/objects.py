@@ -1,4 +1,4 @@
-"""The users' objects in the core's terms: parsed, defaulted, not yet resolved against each other."""
+"""The users' objects in the core's terms: parsed and defaulted, not yet resolved."""
 
 from dataclasses import dataclass, field
 from datetime import datetime

@@ -21,5 +21,5 @@ class Problem:
     field: str = ""
 
     def __str__(self) -> str:
-        where = f"{self.kind} {self.key}"
-        return f"{where}: {self.field}: {self.message}" if self.field else f"{where}: {self.message}"
+        field = f"{self.field}: " if self.field else ""
+        return f"{self.kind} {self.key}: {field}{self.message}"

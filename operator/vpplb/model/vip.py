@@ -108,6 +108,10 @@ VipTable = Mapping[VipId, Vip]
 """All VIPs of a VPP, wanted or found."""
 
 
+_UNSET_IPV4 = IPv4Address("255.255.255.255")
+_UNSET_IPV6 = IPv6Address("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LbConf:
     """Settings of the whole plugin (`lb_conf`). VPP's own defaults are the defaults here.
@@ -115,7 +119,7 @@ class LbConf:
     `flow_timeout` is in seconds; `sticky_buckets_per_core` is a power of two.
     """
 
-    ipv4_source: IPv4Address = IPv4Address("255.255.255.255")
-    ipv6_source: IPv6Address = IPv6Address("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff")
+    ipv4_source: IPv4Address = _UNSET_IPV4
+    ipv6_source: IPv6Address = _UNSET_IPV6
     sticky_buckets_per_core: int = 1024
     flow_timeout: int = 40

@@ -1,0 +1,123 @@
+# Every target makes what it needs: python3 and make are enough. `make` lists the targets.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Stamps of what is installed: what running needs, and with it all that developing needs.
+RUN := $(VENV)/.installed-run
+DEV := $(VENV)/.installed-dev
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+LOCK := $(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-header --no-annotate pyproject.toml
+IMAGE ?= vpplb:dev
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+.PHONY: help
+help: ## List the targets.
+	@echo 'make TARGET [ARGS="…"]'
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+
+.PHONY: demo
+demo: $(RUN) ## Show the main job live, without a cluster (ARGS=--once ends by itself).
+	@$(BIN)/vpplb demo $(ARGS)
+
+.PHONY: test
+test: $(DEV) ## Run every test that this machine can run (ARGS are pytest's).
+	@PYTHONPATH=tests $(BIN)/python -m support.binaries
+	@$(BIN)/pytest $(ARGS)
+
+.PHONY: quick
+quick: $(DEV) ## Run the unit, property and scenario tests: half a minute.
+	@$(BIN)/pytest tests/unit tests/property tests/architecture $(ARGS)
+
+.PHONY: check
+check: format lint types imports ## All four checks below.
+
+.PHONY: format
+format: $(DEV) ## Check the formatting (make reformat mends it).
+	@echo 'format: ruff format --check'
+	@$(BIN)/ruff format --check .
+
+.PHONY: reformat
+reformat: $(DEV) ## Format, and mend what the linter can.
+	@$(BIN)/ruff check --fix-only .
+	@$(BIN)/ruff format .
+
+.PHONY: lint
+lint: $(DEV) ## Check the style.
+	@echo 'lint: ruff check'
+	@$(BIN)/ruff check .
+
+.PHONY: types
+types: $(DEV) ## Check the types, of the tests too.
+	@echo 'types: mypy'
+	@$(BIN)/mypy operator tests benchmarks
+
+.PHONY: imports
+imports: $(DEV) ## Check that imports go down the layers only.
+	@echo 'imports: lint-imports'
+	@$(BIN)/lint-imports --no-timing
+
+.PHONY: bench
+bench: $(DEV) ## Measure the figures of benchmarks/ and print them.
+	@PYTHONPATH=tests $(BIN)/python -m support.binaries
+	@for benchmark in benchmarks/bench_*.py; do \
+		echo "== $$benchmark"; PYTHONPATH=tests $(BIN)/python $$benchmark $(ARGS) || exit 1; \
+	done
+
+.PHONY: crds
+crds: $(RUN) ## Write the CRDs, also those of the chart, from the models.
+	@$(BIN)/vpplb crds --output crds
+	@$(BIN)/vpplb crds --output charts/vpplb/crds
+
+.PHONY: lock
+lock: $(DEV) ## Lock the newest versions that pyproject.toml allows (ARGS=--upgrade).
+	@$(LOCK) $(ARGS) -o requirements/run.txt
+	@$(LOCK) $(ARGS) --group dev -o requirements/dev.txt
+
+.PHONY: wheel
+wheel: $(DEV) ## Build the wheel into dist/.
+	@rm -rf dist
+	@$(BIN)/python -m build --wheel --outdir dist . >/dev/null
+	@ls dist/*.whl
+
+.PHONY: image
+image: ## Build the image with Docker (IMAGE=vpplb:dev).
+	docker build --tag $(IMAGE) .
+
+.PHONY: e2e-kind
+e2e-kind: $(DEV) ## Run the tests of a whole cluster on kind; needs Docker.
+	@docker info >/dev/null 2>&1 || { echo 'make e2e-kind needs a running Docker' >&2; exit 1; }
+	@PYTHONPATH=tests $(BIN)/python -m support.binaries
+	@VPPLB_TEST_CLUSTER=kind $(BIN)/pytest -m cluster $(ARGS)
+
+.PHONY: clean
+clean: ## Remove what was made here: the environment, caches, builds.
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis \
+		.import_linter_cache .pytest-kind
+	find operator tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --- the environment ----------------------------------------------------------------------
+
+$(VENV)/pyvenv.cfg:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo \
+		"vpplb needs Python 3.11 or newer, and $(PYTHON) is not; name another with PYTHON=…" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo \
+		'Python cannot make environments here; on Debian: apt install python3-venv' >&2; exit 1; }
+	@echo 'making the environment $(VENV)'
+	@$(PYTHON) -m venv $(VENV)
+
+$(RUN): requirements/run.txt pyproject.toml | $(VENV)/pyvenv.cfg
+	@echo 'installing what vpplb needs to run (half a minute)'
+	@$(PIP) install --require-hashes -r requirements/run.txt
+	@$(PIP) install --no-deps -e .
+	@touch $@
+
+$(DEV): requirements/dev.txt requirements/run.txt pyproject.toml | $(VENV)/pyvenv.cfg
+	@echo 'installing what testing and developing need (a minute)'
+	@$(PIP) install --require-hashes -r requirements/dev.txt
+	@$(PIP) install --no-deps -e .
+	@touch $(RUN) $@

@@ -1,0 +1,82 @@
+"""One running check: when the backend is probed next, and what its results amount to.
+
+Sans-I/O: whoever drives it asks `next_start`, says `start` when a probe begins and `finish`
+(or `discard`) when it ends. Times are seconds of any clock that never goes back.
+
+The schedule is from start to start, each wait jittered, so it neither drifts with the length
+of the probes nor keeps checks together that began together. A probe that starts late is
+followed by the next one a whole wait after it really started: a backlog delays, but is never
+made up for by a burst. A probe that lasts longer than the wait delays the next one until it
+ends: probes of one backend never overlap.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from vpplb.engine.ports import Assignment, Verdict
+from vpplb.health.cadence import first_wait, wait_after
+from vpplb.health.machine import Counter, step
+from vpplb.model.health import ProbeResult
+
+
+class Check:
+    """Schedule and counter of one backend.
+
+    `random` returns uniform numbers in [0, 1). `next_start` is when the next probe is due;
+    it is meaningless while one runs.
+    """
+
+    __slots__ = ("_counter", "_random", "_reported", "_started", "assignment", "next_start")
+
+    def __init__(self, assignment: Assignment, *, now: float, random: Callable[[], float]) -> None:
+        cadence = assignment.spec.cadence
+        self.assignment = assignment
+        self.next_start = (
+            now + first_wait(cadence, assignment.position, assignment.of).total_seconds()
+        )
+        self._counter = Counter(rise=cadence.rise, fall=cadence.fall)
+        self._random = random
+        self._reported = assignment.resume_up
+        self._started: float | None = None
+
+    def start(self, now: float) -> float:
+        """Begin a probe; return its lateness in seconds, 0 when it is on time.
+
+        RuntimeError when one is running: that would be an overlap.
+        """
+        if self._started is not None:
+            raise RuntimeError(f"{self.assignment.backend}: a probe is running already")
+        self._started = now
+        return max(0.0, now - self.next_start)
+
+    def finish(self, result: ProbeResult, *, now: float, at: datetime) -> Verdict | None:
+        """End the probe with its result; return the verdict if that is news.
+
+        News is a verdict other than the one last reported or, before any, than the one the
+        check resumed from. `at` is the wall-clock time of the result.
+        """
+        self._counter = step(self._counter, passed=result.code.ok)
+        self._schedule(now)
+        up = self._counter.healthy
+        if up is self._reported:
+            return None
+        self._reported = up
+        return Verdict(
+            backend=self.assignment.backend,
+            generation=self.assignment.generation,
+            up=up,
+            code=result.code,
+            detail=result.detail,
+            at=at,
+        )
+
+    def discard(self, now: float) -> None:
+        """End the probe without a result: it says nothing about the backend. Probe again in time."""
+        self._schedule(now)
+
+    def _schedule(self, now: float) -> None:
+        if self._started is None:
+            raise RuntimeError(f"{self.assignment.backend}: no probe is running")
+        wait = wait_after(self.assignment.spec.cadence, self._counter, random=self._random())
+        self.next_start = max(now, self._started + wait.total_seconds())
+        self._started = None

@@ -1,0 +1,265 @@
+"""From objects and verdicts to decisions: the operator's mind, without any I/O of its own.
+
+Everything that happens marks something dirty and pulls the trigger; one run per tick of the
+loop then looks at what is dirty, in this order: backends (their checks and states), prefixes
+(which frontends are accepted), frontends (weights and the wanted VIP). What came out different
+is told to the sink: frontends first, since they carry the traffic, then backends, then
+transitions. The cost of a run depends on what is dirty, never on how much there is.
+"""
+
+from dataclasses import dataclass, field
+
+from vpplb.engine.ports import Clock, Prober, StatusSink, Verdict
+from vpplb.engine.store import Dirty, Store
+from vpplb.engine.taskset import TaskSet
+from vpplb.engine.trigger import Trigger
+from vpplb.health.lifecycle import (
+    Assumed,
+    Disabled,
+    Idle,
+    Mode,
+    Paused,
+    Probed,
+    Start,
+    changed,
+    move,
+)
+from vpplb.model.check import CheckSpec
+from vpplb.model.health import BackendHealth, HealthState, Transition
+from vpplb.model.names import ObjectKey
+from vpplb.model.objects import Backend, HealthCheck
+from vpplb.model.vip import Encap, Vip
+from vpplb.plan.desired import Previous, desired_vip
+from vpplb.plan.pools import PoolDecision, decide
+from vpplb.plan.resolve import ResolvedFrontend, resolve_prefix
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrontendView:
+    """What is decided for a frontend: `desired` None when its VIP must not exist."""
+
+    resolved: ResolvedFrontend
+    decision: PoolDecision
+    desired: Vip | None
+
+
+@dataclass(slots=True, kw_only=True)
+class _BackendRecord:
+    health: BackendHealth = field(default_factory=BackendHealth)
+    mode: Mode | None = None
+    frontends: frozenset[ObjectKey] = frozenset()
+
+
+class Reconciler:
+    """Holds the store, the health of all backends and the decision on every frontend.
+
+    Nothing is decided before `set_synced`: acting on half a list would take services down.
+    """
+
+    def __init__(
+        self, prober: Prober, sink: StatusSink, clock: Clock, *, transition_history: int = 5
+    ) -> None:
+        self.store = Store()
+        self.views: dict[ObjectKey, FrontendView] = {}
+        self.synced = False
+        self._sink = sink
+        self._clock = clock
+        self._history = transition_history
+        self._tasks = TaskSet(prober)
+        self._records: dict[ObjectKey, _BackendRecord] = {}
+        self._resolved: dict[ObjectKey, ResolvedFrontend] = {}
+        self._previous: dict[ObjectKey, Previous] = {}
+        self._transitions: list[Transition] = []
+        self._changed_backends: set[ObjectKey] = set()
+        self._changed_frontends: set[ObjectKey] = set()
+        self._trigger = Trigger(self.reconcile)
+
+    # --- what happens -----------------------------------------------------------------------
+
+    def resume_backend(self, key: ObjectKey, health: BackendHealth) -> None:
+        """Take over what a backend's status says; ignored once the backend is known."""
+        if key not in self._records:
+            self._records[key] = _BackendRecord(health=health)
+
+    def resume_frontend(self, key: ObjectKey, previous: Previous) -> None:
+        """Take over what a frontend's status says; ignored once the frontend is known."""
+        if key not in self._previous:
+            self._previous[key] = previous
+
+    def objects_changed(self) -> None:
+        """Look at the store again, soon."""
+        if self.synced:
+            self._trigger.pull()
+
+    def set_synced(self) -> None:
+        """All lists are complete: decisions may begin."""
+        self.synced = True
+        self._trigger.pull()
+
+    def on_verdict(self, verdict: Verdict) -> None:
+        """Take a verdict of a running check; that of a check that is gone changes nothing."""
+        if not self._tasks.is_current(verdict.backend, verdict.generation):
+            return
+        record = self._records[verdict.backend]
+        health = changed(
+            record.health,
+            verdict.backend,
+            HealthState.UP if verdict.up else HealthState.DOWN,
+            verdict.at,
+            self._history,
+            code=verdict.code.value,
+            detail=verdict.detail,
+        )
+        self._set_health(verdict.backend, record, health)
+        self._trigger.pull()
+
+    def close(self) -> None:
+        """Decide nothing any more."""
+        self.synced = False
+        self._trigger.cancel()
+
+    # --- what is known ----------------------------------------------------------------------
+
+    def health(self, backend: ObjectKey) -> BackendHealth:
+        """Return the health of a backend; that of an unknown one is unknown."""
+        record = self._records.get(backend)
+        return record.health if record is not None else BackendHealth()
+
+    # --- one run ----------------------------------------------------------------------------
+
+    def reconcile(self) -> None:
+        """Look at everything dirty, decide, act, tell."""
+        if not self.synced:
+            return
+        dirty = self.store.dirty
+        self._reconcile_backends(dirty)
+        self._reconcile_prefixes(dirty)
+        self._reconcile_frontends(dirty)
+        self._tell(dirty)
+
+    def _reconcile_backends(self, dirty: Dirty) -> None:
+        starts: dict[ObjectKey, Start] = {}
+        stops: set[ObjectKey] = set()
+        now = self._clock.now()
+        while dirty.backends:
+            key = dirty.backends.pop()
+            self._changed_backends.add(key)
+            backend = self.store.backends.get(key)
+            if backend is None:
+                stops |= self._forget(key)
+                continue
+            record = self._records.setdefault(key, _BackendRecord())
+            frontends = self.store.frontends_of(key)
+            mode = self._mode(backend, referenced=bool(frontends))
+            outcome = move(record.mode, mode, record.health, key, now, self._history)
+            if not frontends:
+                self._tell_removed(key, record.frontends)
+            record.mode, record.frontends = mode, frontends
+            if outcome.stop:
+                stops.add(key)
+            if outcome.start is not None:
+                starts[key] = outcome.start
+            self._set_health(key, record, outcome.health)
+        self._tasks.apply(starts, stops)
+
+    def _reconcile_prefixes(self, dirty: Dirty) -> None:
+        while dirty.prefixes:
+            judged = resolve_prefix(
+                self.store.frontends_on(dirty.prefixes.pop()),
+                self.store.backends.get,
+                self._present_encap,
+            )
+            self._resolved |= judged
+            dirty.frontends |= judged.keys()
+
+    def _reconcile_frontends(self, dirty: Dirty) -> None:
+        while dirty.frontends:
+            key = dirty.frontends.pop()
+            if key not in self.store.frontends:
+                self._resolved.pop(key, None)
+                self._previous.pop(key, None)
+                self.views.pop(key, None)
+            elif self.views.get(key) == (view := self._decide(key)) and not self._invalid(key):
+                continue
+            else:
+                self.views[key] = view
+            self._changed_frontends.add(key)
+
+    def _decide(self, key: ObjectKey) -> FrontendView:
+        resolved = self._resolved[key]
+        health = {member.backend: self.health(member.backend) for member in resolved.members}
+        decision = decide(resolved.members, health)
+        desired = desired_vip(
+            resolved,
+            decision,
+            self._previous.get(key, Previous()),
+            epoch=int(self._clock.now().timestamp()),
+        )
+        self._previous[key] = Previous(
+            vip=desired, states={one.member.backend: one.state for one in decision.members}
+        )
+        return FrontendView(resolved=resolved, decision=decision, desired=desired)
+
+    def _tell(self, dirty: Dirty) -> None:
+        for key in sorted(self._changed_frontends):
+            self._sink.frontend_changed(key)
+        for key in sorted(self._changed_backends):
+            self._sink.backend_changed(key)
+        for key in sorted(dirty.health_checks):
+            self._sink.health_check_changed(key)
+        transitions, self._transitions = self._transitions, []
+        for transition in transitions:
+            self._sink.transition(transition)
+        self._changed_frontends.clear()
+        self._changed_backends.clear()
+        dirty.health_checks.clear()
+
+    # --- pieces -----------------------------------------------------------------------------
+
+    def _set_health(self, key: ObjectKey, record: _BackendRecord, health: BackendHealth) -> None:
+        if health == record.health:
+            return
+        if health.state is not record.health.state:
+            self._transitions.append(health.transitions[0])
+        record.health = health
+        self._changed_backends.add(key)
+        self.store.dirty.frontends |= record.frontends
+
+    def _forget(self, key: ObjectKey) -> set[ObjectKey]:
+        """Drop a deleted backend's record; return it as a task to stop, if there was one."""
+        record = self._records.pop(key, None)
+        if record is None:
+            return set()
+        self._tell_removed(key, record.frontends)
+        return {key}
+
+    def _invalid(self, frontend: ObjectKey) -> bool:
+        return ("Frontend", frontend) in self.store.invalid
+
+    def _tell_removed(self, key: ObjectKey, frontends: frozenset[ObjectKey]) -> None:
+        for frontend in sorted(frontends):
+            self._sink.removed(key, frontend)
+
+    def _present_encap(self, key: ObjectKey) -> Encap | None:
+        previous = self._previous.get(key)
+        return previous.vip.settings.encap if previous and previous.vip else None
+
+    def _mode(self, backend: Backend, *, referenced: bool) -> Mode:
+        if not backend.enabled:
+            return Disabled()
+        if backend.paused:
+            return Paused()
+        if not referenced:
+            return Idle()
+        if backend.health_check is None:
+            return Assumed()
+        check = self.store.health_checks.get(backend.health_check)
+        return Probed(check_spec(check, backend)) if check is not None else Idle(lost_check=True)
+
+
+def check_spec(check: HealthCheck, backend: Backend) -> CheckSpec:
+    """Apply a health check to a backend."""
+    source = check.source_ipv4 if backend.address.version == 4 else check.source_ipv6
+    return CheckSpec(
+        address=backend.address, probe=check.probe, cadence=check.cadence, source=source
+    )

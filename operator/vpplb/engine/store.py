@@ -1,0 +1,170 @@
+"""The users' objects, and who refers to whom.
+
+Keeps what was last said about each object and marks what must be looked at again: prefixes
+(their frontends are judged together), backends (their checks) and health checks (their
+number of users). It decides nothing.
+"""
+
+from collections import defaultdict
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from vpplb.model.names import ObjectKey
+from vpplb.model.objects import Backend, Frontend, HealthCheck
+from vpplb.model.problem import Problem
+from vpplb.model.vip import IPNetwork
+
+_K = TypeVar("_K", bound=Hashable)
+_Index = defaultdict[_K, set[ObjectKey]]
+
+
+@dataclass(slots=True)
+class Dirty:
+    """What must be looked at again; who looks takes it out."""
+
+    prefixes: set[IPNetwork] = field(default_factory=set)
+    frontends: set[ObjectKey] = field(default_factory=set)
+    backends: set[ObjectKey] = field(default_factory=set)
+    health_checks: set[ObjectKey] = field(default_factory=set)
+
+
+class Store:
+    """All objects by kind and key; every change marks `dirty`.
+
+    An object that cannot be understood leaves its last good version in force: `invalid` says
+    by kind and key what is wrong with the newest.
+    """
+
+    def __init__(self) -> None:
+        self.frontends: dict[ObjectKey, Frontend] = {}
+        self.backends: dict[ObjectKey, Backend] = {}
+        self.health_checks: dict[ObjectKey, HealthCheck] = {}
+        self.invalid: dict[tuple[str, ObjectKey], Sequence[Problem]] = {}
+        self.dirty = Dirty()
+        self._frontends_of_backend: _Index[ObjectKey] = defaultdict(set)
+        self._frontends_of_prefix: _Index[IPNetwork] = defaultdict(set)
+        self._backends_of_check: _Index[ObjectKey] = defaultdict(set)
+
+    def frontends_of(self, backend: ObjectKey) -> frozenset[ObjectKey]:
+        """Return the frontends that reference the backend, accepted or not."""
+        return frozenset(self._frontends_of_backend.get(backend, ()))
+
+    def backends_of(self, health_check: ObjectKey) -> frozenset[ObjectKey]:
+        """Return the backends that name the health check."""
+        return frozenset(self._backends_of_check.get(health_check, ()))
+
+    def frontends_on(self, prefix: IPNetwork) -> list[Frontend]:
+        """Return the frontends whose VIP has this prefix."""
+        return [self.frontends[key] for key in self._frontends_of_prefix.get(prefix, ())]
+
+    def put_frontend(self, new: Frontend) -> None:
+        """Take a frontend in, or its new version."""
+        old = self.frontends.get(new.key)
+        mended = self._mended("Frontend", new.key)
+        if old == new and not mended:
+            return
+        if old is not None:
+            self._unlink_frontend(old)
+        self.frontends[new.key] = new
+        self._frontends_of_prefix[new.vip.prefix].add(new.key)
+        for backend in _members(new):
+            self._frontends_of_backend[backend].add(new.key)
+        self._touch_frontend(new)
+
+    def remove_frontend(self, key: ObjectKey) -> None:
+        """Forget a frontend; nothing happens when it is not known."""
+        self.invalid.pop(("Frontend", key), None)
+        self.dirty.frontends.add(key)
+        old = self.frontends.pop(key, None)
+        if old is not None:
+            self._unlink_frontend(old)
+
+    def put_backend(self, new: Backend) -> None:
+        """Take a backend in, or its new version."""
+        old = self.backends.get(new.key)
+        mended = self._mended("Backend", new.key)
+        if old == new and not mended:
+            return
+        self.dirty.backends.add(new.key)
+        self.backends[new.key] = new
+        if old is None or old.health_check != new.health_check:
+            self._link_check(new.key, old, new)
+        if old is None or old.address != new.address:
+            self._touch_prefixes_of(new.key)
+
+    def remove_backend(self, key: ObjectKey) -> None:
+        """Forget a backend; nothing happens when it is not known."""
+        self.invalid.pop(("Backend", key), None)
+        self.dirty.backends.add(key)
+        old = self.backends.pop(key, None)
+        if old is not None:
+            self._link_check(key, old, None)
+            self._touch_prefixes_of(key)
+
+    def put_health_check(self, new: HealthCheck) -> None:
+        """Take a health check in, or its new version."""
+        mended = self._mended("HealthCheck", new.key)
+        if self.health_checks.get(new.key) == new and not mended:
+            return
+        self.health_checks[new.key] = new
+        self.dirty.health_checks.add(new.key)
+        self.dirty.backends |= self.backends_of(new.key)
+
+    def remove_health_check(self, key: ObjectKey) -> None:
+        """Forget a health check; nothing happens when it is not known."""
+        self.invalid.pop(("HealthCheck", key), None)
+        self.dirty.health_checks.add(key)
+        if self.health_checks.pop(key, None) is not None:
+            self.dirty.backends |= self.backends_of(key)
+
+    def put_invalid(self, kind: str, key: ObjectKey, problems: Sequence[Problem]) -> None:
+        """Note that the newest version of an object cannot be understood."""
+        self.invalid[kind, key] = problems
+        match kind:
+            case "Frontend":
+                self.dirty.frontends.add(key)
+            case "Backend":
+                self.dirty.backends.add(key)
+            case "HealthCheck":
+                self.dirty.health_checks.add(key)
+
+    def _mended(self, kind: str, key: ObjectKey) -> bool:
+        return self.invalid.pop((kind, key), None) is not None
+
+    def _unlink_frontend(self, old: Frontend) -> None:
+        _discard(self._frontends_of_prefix, old.vip.prefix, old.key)
+        for backend in _members(old):
+            _discard(self._frontends_of_backend, backend, old.key)
+        self._touch_frontend(old)
+
+    def _touch_frontend(self, frontend: Frontend) -> None:
+        self.dirty.prefixes.add(frontend.vip.prefix)
+        self.dirty.frontends.add(frontend.key)
+        self.dirty.backends |= _members(frontend)
+
+    def _touch_prefixes_of(self, backend: ObjectKey) -> None:
+        for key in self.frontends_of(backend):
+            self.dirty.prefixes.add(self.frontends[key].vip.prefix)
+
+    def _link_check(self, key: ObjectKey, old: Backend | None, new: Backend | None) -> None:
+        before = old.health_check if old is not None else None
+        after = new.health_check if new is not None else None
+        if before is not None:
+            _discard(self._backends_of_check, before, key)
+            self.dirty.health_checks.add(before)
+        if after is not None:
+            self._backends_of_check[after].add(key)
+            self.dirty.health_checks.add(after)
+
+
+def _members(frontend: Frontend) -> set[ObjectKey]:
+    return {member.backend for pool in frontend.pools for member in pool.members}
+
+
+def _discard(index: _Index[_K], at: _K, key: ObjectKey) -> None:
+    keys = index.get(at)
+    if keys is not None:
+        keys.discard(key)
+        if not keys:
+            del index[at]

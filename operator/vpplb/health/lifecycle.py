@@ -1,0 +1,159 @@
+"""What happens to a backend's check and state when its situation changes.
+
+A backend is in one `Mode`: probed by a spec, assumed up, idle, paused or disabled. `move`
+is the table of semantics: given the mode before and after, what becomes of the health and of
+the check. It is pure; the engine carries the actions out.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import assert_never
+
+from vpplb.model.check import CheckSpec
+from vpplb.model.health import BackendHealth, HealthState, ProbeCode, Transition
+from vpplb.model.names import ObjectKey
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """Probed by this spec."""
+
+    spec: CheckSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Assumed:
+    """It names no health check: assumed healthy, no traffic is sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """Not probed though active. `lost_check`: the health check it names does not exist."""
+
+    lost_check: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """Paused by a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Disabled:
+    """Disabled by a person; wins over paused."""
+
+
+Mode = Probed | Assumed | Idle | Paused | Disabled
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """Start a check. `resume_up` is the verdict it resumes from; None: the first result decides."""
+
+    spec: CheckSpec
+    resume_up: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """Outcome of a change: the new health, and what to do with the check.
+
+    `start` replaces a running check; `stop` ends it; neither leaves it alone.
+    """
+
+    health: BackendHealth
+    start: Start | None = None
+    stop: bool = False
+
+
+def move(
+    before: Mode | None,
+    after: Mode,
+    health: BackendHealth,
+    key: ObjectKey,
+    at: datetime,
+    history: int,
+) -> Move:
+    """Apply a change of mode. `before` None: first sight, `health` comes from its status.
+
+    `history` bounds the transitions kept. Nothing changes when the modes are equal.
+    """
+    if before == after:
+        return Move(health=health)
+    running = isinstance(before, Probed)
+    if health.since is None:
+        health = replace(health, since=at)
+
+    def to(
+        state: HealthState, *, held: bool = False, code: str = "", detail: str = ""
+    ) -> BackendHealth:
+        return changed(health, key, state, at, history, held=held, code=code, detail=detail)
+
+    match after:
+        case Disabled():
+            return Move(health=to(HealthState.DISABLED), stop=running)
+        case Paused():
+            return Move(health=to(HealthState.PAUSED), stop=running)
+        case Assumed():
+            up = to(HealthState.UP, code=ProbeCode.L7OK.value, detail="no health check")
+            return Move(health=up, stop=running)
+        case Idle(lost_check=lost):
+            # A deleted health check is an edit like any other: it takes no serving backend out.
+            held = lost and health.counts_as_up
+            return Move(health=to(HealthState.UNKNOWN, held=held), stop=running)
+        case Probed(spec=spec):
+            return _start(
+                before,
+                spec,
+                health,
+                to(HealthState.UNKNOWN, held=health.counts_as_up),
+                to(HealthState.UNKNOWN),
+            )
+    assert_never(after)
+
+
+def _start(
+    before: Mode | None,
+    spec: CheckSpec,
+    health: BackendHealth,
+    held: BackendHealth,
+    fresh: BackendHealth,
+) -> Move:
+    match before:
+        case None if health.state in (HealthState.UP, HealthState.DOWN):
+            resumed = health.state is HealthState.UP
+            return Move(health=health, start=Start(spec=spec, resume_up=resumed))
+        case None if health.state is HealthState.UNKNOWN:
+            return Move(health=health, start=Start(spec=spec))
+        case Probed() | Assumed() | Idle():
+            return Move(health=held, start=Start(spec=spec))
+        case None | Paused() | Disabled():
+            return Move(health=fresh, start=Start(spec=spec))
+    assert_never(before)
+
+
+def changed(
+    health: BackendHealth,
+    key: ObjectKey,
+    state: HealthState,
+    at: datetime,
+    history: int,
+    *,
+    held: bool = False,
+    code: str = "",
+    detail: str = "",
+) -> BackendHealth:
+    """Return the health in a new state, the transition recorded; the same state records none."""
+    if state is health.state:
+        return replace(health, held=held)
+    transition = Transition(
+        backend=key, from_state=health.state, to_state=state, at=at, code=code, detail=detail
+    )
+    return BackendHealth(
+        state=state,
+        since=at,
+        code=code,
+        detail=detail,
+        held=held,
+        transitions=(transition, *health.transitions)[:history],
+    )

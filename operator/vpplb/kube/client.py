@@ -1,0 +1,222 @@
+"""`KubeClient`: the few requests that vpplb makes to the API server."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Self
+
+import aiohttp
+
+from vpplb import __version__
+from vpplb.kube.config import Access, load_access
+from vpplb.kube.errors import ApiError, ApiUnreachable, Gone, api_error
+from vpplb.kube.kinds import EVENT, JsonObject, Kind
+from vpplb.model.names import ObjectKey
+
+FIELD_MANAGER = "vpplb"
+MERGE_PATCH = "application/merge-patch+json"
+
+REQUEST_TIMEOUT = 10.0
+LIST_TIMEOUT = 60.0
+CONNECT_TIMEOUT = 3.0
+"""Seconds until a request counts as unanswered."""
+
+PAGE = 500
+"""Objects asked for at once by `list`, as kubectl does."""
+
+
+class Listing(NamedTuple):
+    """All objects of a list, and the version from which a watch continues it."""
+
+    items: list[JsonObject]
+    resource_version: str
+
+
+class KubeClient:
+    """A client for one API server, used as `async with await KubeClient.from_config() as client`.
+
+    Every method raises ApiUnreachable when there is no answer in time, NotFound, Conflict or
+    another ApiError when the answer is a failure. Nothing is retried here but one thing: on
+    401 the configuration is read anew, once (tokens of exec plugins and rotated certificates).
+    """
+
+    def __init__(
+        self, access: Access, *, reload: Callable[[], Awaitable[Access]] | None = None
+    ) -> None:
+        self._access = access
+        self._reload = reload
+        self._reloading = asyncio.Lock()
+        self._session: aiohttp.ClientSession | None = None
+
+    @classmethod
+    async def from_config(cls, kubeconfig: Path | None = None, context: str | None = None) -> Self:
+        """Make a client from what `load_access` finds; ConfigError when it finds nothing."""
+
+        async def load() -> Access:
+            return await load_access(kubeconfig, context)
+
+        return cls(await load(), reload=load)
+
+    async def __aenter__(self) -> Self:
+        self._session = _session(self._access)
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def list(self, kind: Kind, namespace: str | None = None) -> Listing:
+        """Read all objects of a kind, of one namespace if given, page by page.
+
+        A list that expires between two pages is begun anew in one piece.
+        """
+        try:
+            return await self._list(kind, namespace or "", PAGE)
+        except Gone:
+            return await self._list(kind, namespace or "", 0)
+
+    async def _list(self, kind: Kind, namespace: str, limit: int) -> Listing:
+        items: list[JsonObject] = []
+        query = {"limit": str(limit)} if limit else {}
+        while True:
+            page = await self._request(
+                "GET", kind.collection_path(namespace), query=query, timeout=LIST_TIMEOUT
+            )
+            items += page.get("items") or ()
+            metadata = page["metadata"]
+            if not metadata.get("continue"):
+                return Listing(items, metadata["resourceVersion"])
+            query["continue"] = metadata["continue"]
+
+    async def get(self, kind: Kind, key: ObjectKey) -> JsonObject:
+        """Read one object."""
+        return await self._request("GET", kind.object_path(key))
+
+    async def create(self, kind: Kind, body: Mapping[str, object]) -> JsonObject:
+        """Create an object in the namespace that its metadata names; Conflict when it exists."""
+        metadata = body.get("metadata")
+        namespace = metadata.get("namespace", "") if isinstance(metadata, Mapping) else ""
+        full = {"apiVersion": kind.api_version, "kind": kind.kind, **body}
+        return await self._request("POST", kind.collection_path(namespace), body=full)
+
+    async def replace(self, kind: Kind, key: ObjectKey, body: Mapping[str, object]) -> JsonObject:
+        """Write a whole object; Conflict when its `resourceVersion` is no longer the newest."""
+        full = {"apiVersion": kind.api_version, "kind": kind.kind, **body}
+        return await self._request("PUT", kind.object_path(key), body=full)
+
+    async def patch(self, kind: Kind, key: ObjectKey, body: Mapping[str, object]) -> JsonObject:
+        """Merge `body` into an object (RFC 7386) and return the result."""
+        return await self._request("PATCH", kind.object_path(key), body=body)
+
+    async def patch_status(
+        self, kind: Kind, key: ObjectKey, body: Mapping[str, object]
+    ) -> JsonObject:
+        """Merge `body`, as `{"status": …}`, into the status and return the object."""
+        return await self._request("PATCH", kind.object_path(key, "status"), body=body)
+
+    async def delete(self, kind: Kind, key: ObjectKey) -> None:
+        """Delete an object in the background."""
+        await self._request("DELETE", kind.object_path(key))
+
+    async def create_event(self, body: Mapping[str, object]) -> None:
+        """Create an event of events.k8s.io/v1."""
+        await self.create(EVENT, body)
+
+    async def version(self) -> str:
+        """Read the server's version, such as `v1.36.3`."""
+        return str((await self._request("GET", "/version"))["gitVersion"])
+
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, object] | None = None,
+        timeout: float = REQUEST_TIMEOUT,
+    ) -> JsonObject:
+        access = self._access
+        try:
+            return await self._send(method, path, query, body, timeout)
+        except ApiError as error:
+            if error.status != 401 or self._reload is None:
+                raise
+        await self._renew(access)
+        return await self._send(method, path, query, body, timeout)
+
+    async def _renew(self, stale: Access) -> None:
+        """Read the configuration anew, once for all requests that were refused together."""
+        async with self._reloading:
+            if self._access is not stale or self._reload is None:
+                return
+            self._access = await self._reload()
+            old, self._session = self._session, _session(self._access)
+            if old is not None:
+                await old.close()
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None,
+        body: Mapping[str, object] | None,
+        timeout: float,
+    ) -> JsonObject:
+        if self._session is None:
+            raise RuntimeError("KubeClient is used outside of its `async with`")
+        params = dict(query or {})
+        headers = dict(await self._access.auth_headers())
+        data = None
+        if body is not None:
+            data = json.dumps(body, separators=(",", ":")).encode()
+            headers["Content-Type"] = MERGE_PATCH if method == "PATCH" else "application/json"
+            params["fieldManager"] = FIELD_MANAGER
+        try:
+            async with self._session.request(
+                method,
+                self._access.server + path,
+                params=params,
+                data=data,
+                headers=headers,
+                timeout=aiohttp.ClientTimeout(total=timeout, connect=CONNECT_TIMEOUT),
+                server_hostname=self._access.server_hostname,
+                proxy=self._access.proxy,
+            ) as response:
+                content = await response.read()
+        except TimeoutError as error:
+            raise ApiUnreachable(f"{self._access.server}: no answer in {timeout:g} s") from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise ApiUnreachable(f"{self._access.server}: {error}") from error
+        return _answer(response.status, response.headers.get("Retry-After"), content)
+
+
+def _session(access: Access) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(ssl=access.tls if access.tls else False),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        headers={"Accept": "application/json", "User-Agent": f"vpplb/{__version__}"},
+    )
+
+
+def _answer(status: int, retry_after: str | None, content: bytes) -> JsonObject:
+    """Turn an answer into its object, or raise the error it stands for."""
+    try:
+        parsed = json.loads(content)
+    except ValueError:
+        parsed = None
+    if 200 <= status < 300:
+        if not isinstance(parsed, dict):
+            raise ApiError(status, "", "the answer is not a JSON object")
+        return parsed
+    told = parsed if isinstance(parsed, dict) else {}
+    seconds = float(retry_after) if retry_after and retry_after.isdecimal() else None
+    text = str(told.get("message") or content[:200].decode(errors="replace"))
+    raise api_error(status, str(told.get("reason") or ""), text, seconds)

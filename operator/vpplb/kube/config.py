@@ -1,0 +1,106 @@
+"""How to reach the API server: in-cluster configuration or a kubeconfig.
+
+Reading either is left to the `kubernetes` package, which knows certificates, tokens, exec
+plugins and contexts; requests are ours (decision 0004). What is found is given as `Access`.
+"""
+
+import os
+import ssl
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import getproxies_environment, proxy_bypass
+
+from kubernetes.aio import client as kubernetes_client
+from kubernetes.aio import config as kubernetes_config
+
+from vpplb.kube.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """A way to an API server. `server` has no trailing slash.
+
+    `auth_headers` gives the headers that say who we are; it is asked before each request, so
+    that a token which the kubelet has replaced is noticed within a minute.
+    """
+
+    server: str
+    auth_headers: Callable[[], Awaitable[Mapping[str, str]]]
+    tls: ssl.SSLContext | None = None
+    server_hostname: str | None = None
+    proxy: str | None = None
+
+
+async def load_access(kubeconfig: Path | None = None, context: str | None = None) -> Access:
+    """Find the configuration: the file given, $KUBECONFIG, the pod's, or ~/.kube/config.
+
+    ConfigError when none is there or the one found is unusable.
+    """
+    configuration = kubernetes_client.Configuration()
+    try:
+        named = str(kubeconfig) if kubeconfig else os.environ.get("KUBECONFIG", "")
+        if not named and os.environ.get("KUBERNETES_SERVICE_HOST"):
+            kubernetes_config.load_incluster_config(configuration)  # type: ignore[no-untyped-call]
+        else:
+            await _load_files(configuration, named or "~/.kube/config", context)
+        return _access(configuration)
+    except (kubernetes_config.ConfigException, OSError, ValueError, AttributeError) as error:
+        # The loader answers an empty or missing file with AttributeError on None.
+        raise ConfigError(f"no usable cluster configuration: {error}") from error
+
+
+async def _load_files(
+    configuration: kubernetes_client.Configuration, paths: str, context: str | None
+) -> None:
+    """Load one kubeconfig or several that are merged, as $KUBECONFIG joins them."""
+    if not any(os.path.exists(os.path.expanduser(path)) for path in paths.split(os.pathsep)):
+        raise kubernetes_config.ConfigException(f"there is no {paths}")
+    await kubernetes_config.load_kube_config(  # type: ignore[no-untyped-call]
+        config_file=paths,
+        context=context,
+        client_configuration=configuration,
+        persist_config=False,
+    )
+
+
+def _access(configuration: kubernetes_client.Configuration) -> Access:
+    async def auth_headers() -> Mapping[str, str]:
+        try:
+            settings = await configuration.auth_settings()
+        except (kubernetes_config.ConfigException, OSError) as error:
+            raise ConfigError(f"the service account's token cannot be read: {error}") from error
+        token = settings.get("BearerToken", {}).get("value")
+        return {"Authorization": token} if token else {}
+
+    server = configuration.host.rstrip("/")
+    return Access(
+        server=server,
+        auth_headers=auth_headers,
+        tls=_tls(configuration) if server.startswith("https") else None,
+        server_hostname=configuration.tls_server_name or None,
+        proxy=configuration.proxy or _proxy_from_environment(server),
+    )
+
+
+def _proxy_from_environment(server: str) -> str | None:
+    """Heed HTTPS_PROXY and NO_PROXY as kubectl does (aiohttp would read ~/.netrc a request)."""
+    url = urlsplit(server)
+    if proxy_bypass(url.hostname or ""):
+        return None
+    return getproxies_environment().get(url.scheme)
+
+
+def _tls(configuration: kubernetes_client.Configuration) -> ssl.SSLContext:
+    context = ssl.create_default_context(
+        cafile=configuration.ssl_ca_cert, cadata=configuration.ca_cert_data
+    )
+    # Cluster CAs of many installers lack what RFC 5280 demands; kubectl accepts them too.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    if configuration.cert_file:
+        context.load_cert_chain(configuration.cert_file, configuration.key_file)
+    if not configuration.verify_ssl:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context

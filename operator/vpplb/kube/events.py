@@ -1,0 +1,132 @@
+"""Kubernetes Events: told without waiting, sent at a bounded rate, the oldest dropped first.
+
+They are created as events.k8s.io/v1, the current API: it has a time to the microsecond, and
+`kubectl describe` and `kubectl get events` show it as well as core/v1 (both are views of the
+same objects). An event is a courtesy; under mass failure the newest of them are worth more
+than a late complete list, and status is never delayed for one.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal, Protocol
+
+from vpplb.kube.errors import ApiUnreachable, KubeError
+from vpplb.kube.kinds import Kind
+from vpplb.model.names import ObjectKey
+
+log = logging.getLogger(__name__)
+
+BURST = 100
+PER_SECOND = 10.0
+QUEUE = 1000
+NOTE_BYTES = 1024
+"""The API server refuses longer notes."""
+
+RETRY_DELAY = 5.0
+
+
+class EventClient(Protocol):
+    """What the recorder needs of `KubeClient`."""
+
+    async def create_event(self, body: Mapping[str, object]) -> None:
+        """Create an event of events.k8s.io/v1."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that happened to an object. `at` is aware; `note` is for people."""
+
+    kind: Kind
+    key: ObjectKey
+    uid: str
+    type: Literal["Normal", "Warning"]
+    reason: str
+    note: str
+    at: datetime
+    action: str = "Observe"
+
+
+@dataclass(slots=True)
+class EventRecorder:
+    """Sends events behind. `reporter` names the program (`operator`), `instance` its pod or host.
+
+    `on_drop` is called once for each event that is dropped.
+    """
+
+    client: EventClient
+    reporter: str
+    instance: str
+    on_drop: Callable[[], None] = lambda: None
+    burst: int = BURST
+    per_second: float = PER_SECOND
+    _queue: deque[Event] = field(default_factory=deque)
+    _more: asyncio.Event = field(default_factory=asyncio.Event)
+    _sent: int = 0
+
+    def emit(self, event: Event) -> None:
+        """Queue an event; returns at once. When the queue is full its oldest is dropped."""
+        if len(self._queue) >= QUEUE:
+            self._queue.popleft()
+            self.on_drop()
+        self._queue.append(event)
+        self._more.set()
+
+    async def run(self) -> None:
+        """Send until cancelled, one at a time, within the rate."""
+        loop = asyncio.get_running_loop()
+        tokens, filled = float(self.burst), loop.time()
+        while True:
+            await self._more.wait()
+            tokens = min(self.burst, tokens + (loop.time() - filled) * self.per_second)
+            filled = loop.time()
+            if tokens < 1:
+                await asyncio.sleep((1 - tokens) / self.per_second)
+                continue
+            tokens -= 1
+            await self._send(self._queue.popleft())
+            if not self._queue:
+                self._more.clear()
+
+    async def _send(self, event: Event) -> None:
+        self._sent += 1
+        try:
+            await self.client.create_event(self._body(event))
+        except ApiUnreachable:
+            # It goes back to the front: newer ones push it out should the queue fill up.
+            if len(self._queue) < QUEUE:
+                self._queue.appendleft(event)
+            else:
+                self.on_drop()
+            await asyncio.sleep(RETRY_DELAY)
+        except KubeError as error:
+            self.on_drop()
+            log.debug("event %s on %s %s: %s", event.reason, event.kind, event.key, error)
+
+    def _body(self, event: Event) -> dict[str, object]:
+        stamp = f"{int(event.at.timestamp() * 1_000_000):x}.{self._sent:x}"
+        return {
+            "metadata": {
+                "name": f"{event.key.name[:200]}.{stamp}",
+                # Events of cluster-scoped objects live in `default`, as all of Kubernetes does.
+                "namespace": event.key.namespace or "default",
+            },
+            "eventTime": event.at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            "reportingController": f"vpplb.dev/{self.reporter}",
+            "reportingInstance": self.instance,
+            "type": event.type,
+            "reason": event.reason,
+            "action": event.action,
+            "note": event.note.encode()[:NOTE_BYTES].decode(errors="ignore"),
+            "regarding": {
+                "apiVersion": event.kind.api_version,
+                "kind": event.kind.kind,
+                "namespace": event.key.namespace,
+                "name": event.key.name,
+                "uid": event.uid,
+            },
+        }

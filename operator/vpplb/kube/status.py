@@ -1,0 +1,330 @@
+"""Writing status behind: the newest of each object, the most urgent first, never lost.
+
+Whoever decides calls `submit` as often as it likes; nothing waits for the API server. Each
+object has at most one entry. What is to be written is asked for (`render`) when its turn has
+come, so a write always carries the newest, and ten changes while one write is under way make
+one more write. Only what differs from the server's status is sent, as the smallest merge patch.
+
+Two things can fail: the server (unreachable, 429, 503), which makes everybody wait for a
+moment and try again in the same order; or one object, which then waits alone.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+from typing import NamedTuple, Protocol
+
+from vpplb.kube.backoff import backoff
+from vpplb.kube.errors import ApiError, ApiUnreachable, KubeError, NotFound
+from vpplb.kube.kinds import JsonObject, Kind
+from vpplb.kube.known import KnownStatuses
+from vpplb.kube.patch import merge_patch
+from vpplb.model.names import ObjectKey
+
+log = logging.getLogger(__name__)
+
+Render = Callable[[], Mapping[str, object] | None]
+"""Gives an object's whole status as of now, in JSON's types; None when there is none to write."""
+
+PARALLEL = 8
+SERVER_BACKOFF = (0.1, 5.0)
+OBJECT_BACKOFF = (0.1, 30.0)
+"""First and longest wait after a failure, in seconds; each failure doubles it."""
+
+
+class Priority(IntEnum):
+    """What goes first: who carries traffic before who is measured, failures before recoveries."""
+
+    FRONTEND_DOWN = 0
+    FRONTEND = 1
+    BACKEND_DOWN = 2
+    BACKEND = 3
+    OTHER = 4
+
+
+class StatusClient(Protocol):
+    """What the writer needs of `KubeClient`."""
+
+    async def patch_status(
+        self, kind: Kind, key: ObjectKey, body: Mapping[str, object]
+    ) -> JsonObject:
+        """Merge into the status; return the object as it is then."""
+        ...
+
+
+@dataclass(slots=True, kw_only=True)
+class _Entry:
+    """A write that is due (`turn` is its place in the queue), waiting (`retry`), or under way.
+
+    `again` is the priority of the write that has to follow the one under way, if any.
+    """
+
+    kind: Kind
+    key: ObjectKey
+    render: Render
+    priority: int
+    since: float | None
+    turn: int | None = None
+    retry: asyncio.TimerHandle | None = None
+    again: int | None = None
+    failures: int = 0
+
+    @property
+    def under_way(self) -> bool:
+        return self.turn is None and self.retry is None
+
+
+class _Turn(NamedTuple):
+    priority: int
+    number: int
+    entry: _Entry
+
+
+class WriteResult(StrEnum):
+    """How a write ended, as `vpplb_status_writes_total` counts it.
+
+    UNCHANGED: no request was made. GONE: the object is deleted. THROTTLED: 429 or 503.
+    REFUSED: any other failure answered by the server. ERROR: `render` raised.
+    """
+
+    WRITTEN = "written"
+    UNCHANGED = "unchanged"
+    GONE = "gone"
+    CONFLICT = "conflict"
+    THROTTLED = "throttled"
+    UNREACHABLE = "unreachable"
+    REFUSED = "refused"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriterHooks:
+    """What the writer tells: each result by kind; seconds from a change until it was written."""
+
+    on_write: Callable[[str, str], None] = lambda kind, result: None
+    on_delay: Callable[[float], None] = lambda seconds: None
+
+
+@dataclass(slots=True)
+class StatusWriter:
+    """The queue of status writes of one program. `run` does the work; all else only notes.
+
+    All methods are for the event loop that runs `run`.
+    """
+
+    client: StatusClient
+    hooks: WriterHooks = field(default_factory=WriterHooks)
+    parallel: int = PARALLEL
+    _known: KnownStatuses = field(default_factory=KnownStatuses)
+    _entries: dict[tuple[Kind, ObjectKey], _Entry] = field(default_factory=dict)
+    _queue: asyncio.PriorityQueue[_Turn] = field(default_factory=asyncio.PriorityQueue)
+    _turns: int = 0
+    _open: asyncio.Event = field(default_factory=asyncio.Event)
+    _troubles: int = 0
+    _idle: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self._open.set()
+        self._idle.set()
+
+    # --- noting ------------------------------------------------------------------------------
+
+    def submit(
+        self,
+        kind: Kind,
+        key: ObjectKey,
+        render: Render,
+        priority: int = Priority.OTHER,
+        *,
+        since: float | None = None,
+    ) -> None:
+        """Have the object's status written soon; the newest `render` is the one that counts.
+
+        `since` is the loop's time of the change that this write shows: its delay is told to
+        the hooks once it is written. The most urgent priority of the pending submits counts.
+        """
+        entry = self._entries.get((kind, key))
+        if entry is None:
+            entry = _Entry(kind=kind, key=key, render=render, priority=priority, since=since)
+            self._entries[kind, key] = entry
+            self._idle.clear()
+            self._enqueue(entry)
+            return
+        entry.render = render
+        entry.since = _earlier(entry.since, since)
+        if entry.under_way:
+            entry.again = priority if entry.again is None else min(entry.again, priority)
+        elif priority < entry.priority:
+            entry.priority = priority
+            if entry.turn is not None:
+                self._enqueue(entry)
+
+    def known(
+        self, kind: Kind, key: ObjectKey, status: Mapping[str, object], resource_version: str
+    ) -> None:
+        """Take note of a status seen on the server, by a watch or a list (see KnownStatuses)."""
+        self._known.saw(kind, key, status, resource_version)
+
+    def forget(self, kind: Kind, key: ObjectKey) -> None:
+        """Drop everything of a deleted object, also a write that is still due."""
+        self._known.forget(kind, key)
+        entry = self._entries.get((kind, key))
+        if entry is not None:
+            self._finish(entry)
+
+    @property
+    def pending(self) -> int:
+        """How many objects have a write due, waiting or under way."""
+        return len(self._entries)
+
+    # --- working -----------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Write until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(self.parallel):
+                group.create_task(self._work())
+
+    async def drain(self, timeout: float) -> int:
+        """Wait until nothing is pending, `timeout` seconds at most; return what is left."""
+        try:
+            async with asyncio.timeout(timeout):
+                await self._idle.wait()
+        except TimeoutError:
+            log.warning("%d status writes were not made in %g s", self.pending, timeout)
+        return self.pending
+
+    async def _work(self) -> None:
+        while True:
+            await self._open.wait()
+            turn = await self._queue.get()
+            entry = turn.entry
+            if turn.number != entry.turn:
+                continue  # it has had another turn meanwhile, or is no longer wanted
+            if not self._open.is_set():
+                self._queue.put_nowait(turn)
+                continue
+            entry.turn = None
+            result, error = await self._write(entry)
+            self.hooks.on_write(entry.kind.kind, result)
+            if self._entries.get((entry.kind, entry.key)) is entry:
+                self._settle(entry, error)
+
+    async def _write(self, entry: _Entry) -> tuple[WriteResult, KubeError | None]:
+        since, entry.since = entry.since, None
+        try:
+            status = entry.render()
+        except Exception as error:  # a bug: it must not stop the writes of all others
+            log.exception("status of %s %s cannot be rendered", entry.kind, entry.key)
+            return WriteResult.ERROR, KubeError(f"cannot be rendered: {error}")
+        if status is None:
+            return WriteResult.GONE, None
+        known = self._known.get(entry.kind, entry.key)
+        patch = merge_patch(known or {}, status)
+        if known is not None and not patch:
+            return WriteResult.UNCHANGED, None
+        try:
+            answer = await self.client.patch_status(entry.kind, entry.key, {"status": patch})
+        except KubeError as error:
+            entry.since = _earlier(since, entry.since)
+            return _result(error), error
+        self._wrote(entry, answer, status, whole=known is not None)
+        if since is not None:
+            self.hooks.on_delay(asyncio.get_running_loop().time() - since)
+        return WriteResult.WRITTEN, None
+
+    def _wrote(
+        self, entry: _Entry, answer: JsonObject, status: Mapping[str, object], *, whole: bool
+    ) -> None:
+        """Note what the server has now; without a base, keys of before may still be there."""
+        self._recovered()
+        if self._entries.get((entry.kind, entry.key)) is not entry:
+            return  # deleted meanwhile
+        now = answer.get("status") or {}
+        self.known(entry.kind, entry.key, now, answer["metadata"]["resourceVersion"])
+        if not whole and merge_patch(now, status):
+            entry.again = entry.priority if entry.again is None else entry.again
+
+    def _settle(self, entry: _Entry, error: KubeError | None) -> None:
+        """Decide what becomes of an entry whose write has ended."""
+        match error:
+            case ApiUnreachable() | ApiError(status=429 | 503):
+                self._pause(error)
+                self._enqueue_again(entry)
+            case NotFound() | None:
+                entry.failures = 0
+                if error is not None:
+                    self._known.forget(entry.kind, entry.key)
+                if entry.again is None:
+                    self._finish(entry)
+                else:
+                    entry.priority = entry.again
+                    self._enqueue(entry)
+            case _:
+                self._retry(entry, error)
+
+    def _enqueue(self, entry: _Entry) -> None:
+        """Give the entry a place behind its equals."""
+        self._turns += 1
+        entry.turn, entry.again, entry.retry = self._turns, None, None
+        self._queue.put_nowait(_Turn(entry.priority, self._turns, entry))
+
+    def _enqueue_again(self, entry: _Entry) -> None:
+        if entry.again is not None:
+            entry.priority = min(entry.priority, entry.again)
+        self._enqueue(entry)
+
+    def _finish(self, entry: _Entry) -> None:
+        if entry.retry is not None:
+            entry.retry.cancel()
+        entry.turn = None
+        del self._entries[entry.kind, entry.key]
+        if not self._entries:
+            self._idle.set()
+
+    def _retry(self, entry: _Entry, error: KubeError) -> None:
+        entry.failures += 1
+        delay = backoff(entry.failures, *OBJECT_BACKOFF)
+        level = logging.WARNING if entry.failures == 1 else logging.DEBUG
+        log.log(level, "status of %s %s: %s (again in %.1f s)", entry.kind, entry.key, error, delay)
+        loop = asyncio.get_running_loop()
+        entry.retry = loop.call_later(delay, self._enqueue_again, entry)
+
+    def _pause(self, error: KubeError) -> None:
+        """Stop all writes for a moment; failures that come in while stopped do not prolong it."""
+        if not self._open.is_set():
+            return
+        self._open.clear()
+        self._troubles += 1
+        delay = backoff(self._troubles, *SERVER_BACKOFF)
+        if isinstance(error, ApiError) and error.retry_after:
+            delay = max(delay, error.retry_after)
+        if self._troubles == 1:
+            log.warning("status writes wait for the API server: %s", error)
+        asyncio.get_running_loop().call_later(delay, self._open.set)
+
+    def _recovered(self) -> None:
+        if self._troubles:
+            log.info("the API server takes status writes again")
+            self._troubles = 0
+
+
+def _earlier(one: float | None, other: float | None) -> float | None:
+    times = [time for time in (one, other) if time is not None]
+    return min(times) if times else None
+
+
+def _result(error: KubeError) -> WriteResult:
+    match error:
+        case ApiUnreachable():
+            return WriteResult.UNREACHABLE
+        case NotFound():
+            return WriteResult.GONE
+        case ApiError(status=409):
+            return WriteResult.CONFLICT
+        case ApiError(status=429 | 503):
+            return WriteResult.THROTTLED
+        case _:
+            return WriteResult.REFUSED

@@ -1,0 +1,97 @@
+"""The wanted state of a frontend's VIP: what goes into `Frontend.status.dataplane`.
+
+Flush is an act and status is a level, so each server has a flush epoch: a number that grows
+when the server enters a state in which its flows are to be cut. An agent flushes when the
+number is greater than the last it applied, so a flush is neither lost nor repeated. It is taken
+from the clock, so that it also grows across a frontend that was deleted and made anew.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from vpplb.model.health import HealthState
+from vpplb.model.names import ObjectKey
+from vpplb.model.vip import AppServer, IPAddress, Vip, VipSettings
+from vpplb.plan.newflows import choose_length
+from vpplb.plan.pools import MemberWeight, PoolDecision, flushes
+from vpplb.plan.resolve import ResolvedFrontend
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Previous:
+    """What was decided before, from memory or from the frontend's status after a restart."""
+
+    vip: Vip | None = None
+    states: Mapping[ObjectKey, HealthState] = field(default_factory=dict)
+
+
+def desired_vip(
+    resolved: ResolvedFrontend, decision: PoolDecision, previous: Previous, *, epoch: int
+) -> Vip | None:
+    """Return the VIP that every agent shall program; None when it must not exist.
+
+    `epoch` is the present in seconds: what a server's flush epoch becomes when a flush is due.
+    """
+    if resolved.withdrawn:
+        return None
+    frontend = resolved.frontend
+    return Vip(
+        settings=VipSettings(
+            encap=resolved.encap,
+            dscp=frontend.dscp,
+            target_port=frontend.target_port,
+            src_ip_sticky=frontend.src_ip_sticky,
+            table_length=frontend.table_length or _table_length(resolved, previous),
+        ),
+        servers=_servers(decision, previous, flush_on_down=frontend.flush_on_down, epoch=epoch),
+    )
+
+
+def configured_weights(resolved: ResolvedFrontend) -> list[dict[IPAddress, int]]:
+    """Return the configured weight by server for each pool: what may be in the table at once."""
+    pools: dict[str, dict[IPAddress, int]] = {}
+    for member in resolved.members:
+        weights = pools.setdefault(member.pool, {})
+        weights[member.address] = max(weights.get(member.address, 0), member.weight)
+    return list(pools.values())
+
+
+def _table_length(resolved: ResolvedFrontend, previous: Previous) -> int:
+    present = previous.vip.settings.table_length if previous.vip is not None else None
+    return choose_length(configured_weights(resolved), present)
+
+
+def _servers(
+    decision: PoolDecision, previous: Previous, *, flush_on_down: bool, epoch: int
+) -> dict[IPAddress, AppServer]:
+    by_address: dict[IPAddress, list[MemberWeight]] = {}
+    for weight in decision.members:
+        by_address.setdefault(weight.member.address, []).append(weight)
+    return {
+        address: _server(address, weights, previous, flush_on_down=flush_on_down, epoch=epoch)
+        for address, weights in by_address.items()
+    }
+
+
+def _server(
+    address: IPAddress,
+    weights: list[MemberWeight],
+    previous: Previous,
+    *,
+    flush_on_down: bool,
+    epoch: int,
+) -> AppServer:
+    """Make one application server of all members that have its address."""
+    weight = max(one.effective for one in weights)
+    before = previous.vip.servers.get(address) if previous.vip is not None else None
+    if before is None:  # new to VPP: it has no flows to cut
+        return AppServer(weight=weight)
+    due = weight == 0 and any(
+        flushes(one.state, flush_on_down=flush_on_down)
+        and not flushes(
+            previous.states.get(one.member.backend, one.state), flush_on_down=flush_on_down
+        )
+        for one in weights
+    )
+    flushed = max(before.flush_epoch + 1, epoch) if due else before.flush_epoch
+    return AppServer(weight=weight, flush_epoch=flushed)

@@ -1,0 +1,149 @@
+"""VPP's table of new flows, computed exactly, and the table length that honours given weights.
+
+A server of weight w has w entries, replica 0 to w-1. Entries take turns, ordered by replica and
+then by address; each walks its own permutation of the buckets (start and odd step from a hash of
+address and replica) to the next free one and takes it, until no bucket is free. Hence the shares
+do not depend on the order in which servers were added, and where the weights sum to more than
+the table's length the late replicas get nothing: the weights come out flattened.
+
+Source: lb_vip_update_new_flow_table in VPP's src/plugins/lb/lb.c (lb API 1.2.0).
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+
+from vpplb.model.vip import IPAddress
+
+LENGTHS = (1024, 2048, 4096, 8192, 16384, 32768)
+"""Lengths to choose from. 65536 is left out: it reads back from VPP as 0 (lb_vip_details, u16)."""
+
+WANTED_DISTORTION = 0.05
+"""A length is chosen when every share is within this of its due share (relative)."""
+
+TOLERATED_DISTORTION = 0.10
+"""The present length is kept up to this: another length is another VIP, which loses flows."""
+
+EMPTY = -1
+"""Owner of a bucket that no server has: all weights are 0."""
+
+_Entry = tuple[int, int, int]  # owner, bucket to look at next, step
+
+_MAX_WEIGHT = 255  # a u8 in lb_add_del_as_v2
+_U64 = (1 << 64) - 1
+_PRIME_1 = 0x9E3779B185EBCA87
+_PRIME_2 = 0xC2B2AE3D27D4EB4F
+_PRIME_3 = 0x165667B19E3779F9
+_PRIME_4 = 0x85EBCA77C2B2AE63
+_PRIME_5 = 0x27D4EB2F165667C5
+
+
+def xxh64(value: int) -> int:
+    """Return XXH64, seed 0, of the 8 little-endian bytes of `value` (0 to 2^64-1)."""
+    lane = value * _PRIME_2 & _U64
+    lane = (lane << 31 | lane >> 33) * _PRIME_1 & _U64
+    h = _PRIME_5 + 8 ^ lane
+    h = (h << 27 & _U64 | h >> 37) * _PRIME_1 + _PRIME_4 & _U64
+    h = (h ^ h >> 33) * _PRIME_2 & _U64
+    h = (h ^ h >> 29) * _PRIME_3 & _U64
+    return h ^ h >> 32
+
+
+def order(weights: Mapping[IPAddress, int]) -> list[IPAddress]:
+    """Return the addresses in the order in which they take turns: as 16-byte numbers."""
+    return sorted(weights, key=int)
+
+
+def fill(weights: Mapping[IPAddress, int], length: int) -> Sequence[int]:
+    """Return the owner of each of the `length` buckets, as an index into `order(weights)`.
+
+    `length` is a power of two; weights are 0 to 255 (what VPP takes, more than users may write).
+    Every owner is EMPTY when no weight is above 0.
+    """
+    _check(weights, length)
+    mask = length - 1
+    servers = [(i, weights[a], _hashes(a)) for i, a in enumerate(order(weights)) if weights[a]]
+    entries = [
+        (owner, hashes[replica] >> 32 & mask, (hashes[replica] | 1) & mask)
+        for replica in range(max(weights.values(), default=0))
+        for owner, weight, hashes in servers
+        if replica < weight
+    ]
+    table = [EMPTY] * length
+    free = length
+    while entries and free:
+        entries = _take_turns(entries[:free], table)
+        free -= len(entries)
+    return table
+
+
+def _take_turns(entries: list[_Entry], table: list[int]) -> list[_Entry]:
+    """Give each entry the next free bucket of its walk; return the entries with their new places."""
+    mask = len(table) - 1
+    after = []
+    for owner, start, step in entries:
+        bucket = start
+        while table[bucket] >= 0:
+            bucket = bucket + step & mask
+        table[bucket] = owner
+        after.append((owner, bucket, step))
+    return after
+
+
+def shares(weights: Mapping[IPAddress, int], length: int) -> dict[IPAddress, int]:
+    """Return the number of buckets of each server: VPP's `num_buckets`. Arguments as in `fill`."""
+    counts = Counter(fill(weights, length))
+    return {address: counts[owner] for owner, address in enumerate(order(weights))}
+
+
+def distortion(weights: Mapping[IPAddress, int], length: int) -> float:
+    """Return the greatest relative deviation of a share from its due share, weight / sum.
+
+    0.0 is exact (or no weight at all), 1.0 a server that gets nothing or twice its due.
+    """
+    return _distortion(tuple(sorted(weights.items(), key=lambda item: int(item[0]))), length)
+
+
+def choose_length(pools: Sequence[Mapping[IPAddress, int]], present: int | None) -> int:
+    """Return the table length that serves every pool's configured weights.
+
+    Each pool is one set of weights that can be programmed at once. The `present` length stays
+    while it serves within TOLERATED_DISTORTION; else it is the smallest of LENGTHS within
+    WANTED_DISTORTION, or the best of them.
+    """
+
+    def worst(length: int) -> float:
+        return max((distortion(pool, length) for pool in pools), default=0.0)
+
+    if present is not None and worst(present) <= TOLERATED_DISTORTION:
+        return present
+    for length in LENGTHS:
+        if worst(length) <= WANTED_DISTORTION:
+            return length
+    return min(LENGTHS, key=worst)
+
+
+@lru_cache(maxsize=1024)
+def _distortion(weights: tuple[tuple[IPAddress, int], ...], length: int) -> float:
+    total = sum(weight for _, weight in weights)
+    buckets = shares(dict(weights), length)
+    return max(
+        (abs(buckets[a] * total / (length * weight) - 1.0) for a, weight in weights if weight),
+        default=0.0,
+    )
+
+
+@lru_cache(maxsize=1024)
+def _hashes(address: IPAddress) -> tuple[int, ...]:
+    """Return the hash of each replica an address may have."""
+    packed = address.packed.rjust(16, b"\0")
+    folded = int.from_bytes(packed[:8], "little") ^ int.from_bytes(packed[8:], "little")
+    return tuple(xxh64(folded ^ replica) for replica in range(_MAX_WEIGHT))
+
+
+def _check(weights: Mapping[IPAddress, int], length: int) -> None:
+    """Refuse what no VPP has: it would never end, or not be the table."""
+    if length < 1 or length & length - 1:
+        raise ValueError(f"table length must be a power of two: {length}")
+    if any(not 0 <= weight <= _MAX_WEIGHT for weight in weights.values()):
+        raise ValueError(f"weights must be 0 to {_MAX_WEIGHT}")

@@ -1,0 +1,81 @@
+"""Which pool of a frontend is active, and the effective weight of every member.
+
+The active pool is the first that has a backend counting as up with a weight above 0. Members
+of it that count as up carry their configured weight, all others carry 0.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from vpplb.model.health import BackendHealth, HealthState
+from vpplb.model.names import ObjectKey
+from vpplb.plan.resolve import ResolvedMember
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberWeight:
+    """A member with the state that decided and the weight that it gets (0 to 100)."""
+
+    member: ResolvedMember
+    state: HealthState
+    effective: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolDecision:
+    """`active_pool` is empty when no pool can serve; `state` is up, down or unknown."""
+
+    active_pool: str
+    members: tuple[MemberWeight, ...]
+    state: HealthState
+
+    @property
+    def ready(self) -> tuple[int, int]:
+        """Backends that count as up, and all: each backend once, however many pools it is in."""
+        backends = {m.member.backend for m in self.members}
+        up = {m.member.backend for m in self.members if m.state is HealthState.UP or m.effective}
+        return len(up), len(backends)
+
+
+def decide(
+    members: Sequence[ResolvedMember], health: Mapping[ObjectKey, BackendHealth]
+) -> PoolDecision:
+    """Decide for one frontend; `members` in the order of pools, unheard-of ones are unknown."""
+    nothing = BackendHealth()
+    healths = [health.get(member.backend, nothing) for member in members]
+    active = next(
+        (
+            member.pool
+            for member, one in zip(members, healths, strict=True)
+            if one.counts_as_up and member.weight > 0
+        ),
+        "",
+    )
+    weights = tuple(
+        MemberWeight(
+            member=member,
+            state=one.state,
+            effective=member.weight if member.pool == active and one.counts_as_up else 0,
+        )
+        for member, one in zip(members, healths, strict=True)
+    )
+    return PoolDecision(active_pool=active, members=weights, state=_state(weights))
+
+
+def _state(weights: Sequence[MemberWeight]) -> HealthState:
+    if any(weight.effective for weight in weights):
+        return HealthState.UP
+    if all(weight.state is HealthState.UNKNOWN for weight in weights):
+        return HealthState.UNKNOWN
+    return HealthState.DOWN
+
+
+def flushes(state: HealthState, *, flush_on_down: bool) -> bool:
+    """Whether the flows of a backend in this state are cut."""
+    match state:
+        case HealthState.DISABLED:
+            return True
+        case HealthState.DOWN:
+            return flush_on_down
+        case _:
+            return False

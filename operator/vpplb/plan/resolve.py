@@ -1,0 +1,233 @@
+"""Which frontends are accepted, with which encapsulation, and which references resolve.
+
+VPP allows one encapsulation an address, and either an all-port VIP or per-port ones
+(vpp's lb_vip_add: -73 and -81). So frontends are judged together with those on the same
+prefix, oldest first: the older wins, the other says why it lost. References to nothing do not
+make a frontend unacceptable: what resolves is served.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from vpplb.model.names import ObjectKey
+from vpplb.model.objects import Backend, Frontend
+from vpplb.model.problem import Problem
+from vpplb.model.vip import Encap, IPAddress, IPNetwork, Protocol
+
+BackendLookup = Callable[[ObjectKey], Backend | None]
+EncapLookup = Callable[[ObjectKey], Encap | None]
+
+_SERVER_FAMILY = {Encap.GRE4: 4, Encap.L3DSR: 4, Encap.NAT4: 4, Encap.GRE6: 6, Encap.NAT6: 6}
+"""IP version of the servers an encapsulation can carry packets to (lb.c, lb_vip_add_ass)."""
+
+_BEGINNING = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolvedMember:
+    """A member whose Backend exists. `weight` is the configured one."""
+
+    pool: str
+    backend: ObjectKey
+    address: IPAddress
+    weight: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolvedFrontend:
+    """What became of one frontend.
+
+    `accepted` None: it is; else the problem that says why not. `members` are those that can be
+    served, in the order of pools, then as written; empty when the VIP must not exist.
+    """
+
+    frontend: Frontend
+    encap: Encap
+    members: tuple[ResolvedMember, ...]
+    rejected: Problem | None = None
+    unresolved: tuple[Problem, ...] = ()
+
+    @property
+    def withdrawn(self) -> bool:
+        """Whether another object has taken the VIP, so that it must not be programmed."""
+        return self.rejected is not None and self.rejected.reason == "Conflict"
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """All that is wrong, the rejection first."""
+        return ((self.rejected,) if self.rejected else ()) + self.unresolved
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolution:
+    """The judgement over a whole set of objects."""
+
+    frontends: Mapping[ObjectKey, ResolvedFrontend]
+    problems: tuple[Problem, ...]
+
+
+def older_first(frontend: Frontend) -> tuple[datetime, ObjectKey]:
+    """Sort key: creation, then name, so that the order never depends on arrival."""
+    return (frontend.created or _BEGINNING, frontend.key)
+
+
+def resolve_prefix(
+    frontends: Iterable[Frontend], backend: BackendLookup, present_encap: EncapLookup
+) -> dict[ObjectKey, ResolvedFrontend]:
+    """Judge all frontends of one prefix together.
+
+    `present_encap` gives the encapsulation a frontend is programmed with now, which it keeps
+    while nothing else decides.
+    """
+    accepted: list[ResolvedFrontend] = []
+    judged: dict[ObjectKey, ResolvedFrontend] = {}
+    for frontend in sorted(frontends, key=older_first):
+        resolved = _resolve_one(frontend, backend, present_encap(frontend.key))
+        conflict = _first_conflict(resolved, accepted)
+        if conflict is not None:
+            resolved = ResolvedFrontend(
+                frontend=frontend,
+                encap=resolved.encap,
+                members=(),
+                rejected=conflict,
+                unresolved=resolved.unresolved,
+            )
+        elif resolved.members or resolved.rejected is None:
+            accepted.append(resolved)
+        judged[frontend.key] = resolved
+    return judged
+
+
+def resolve(
+    frontends: Mapping[ObjectKey, Frontend],
+    backends: Mapping[ObjectKey, Backend],
+    health_checks: Collection[ObjectKey],
+) -> Resolution:
+    """Judge a whole set, such as the files of `vpplb check`; problems come sorted by object."""
+    by_prefix: dict[IPNetwork, list[Frontend]] = {}
+    for frontend in frontends.values():
+        by_prefix.setdefault(frontend.vip.prefix, []).append(frontend)
+    judged: dict[ObjectKey, ResolvedFrontend] = {}
+    for group in by_prefix.values():
+        judged |= resolve_prefix(group, backends.get, lambda _: None)
+    problems = [problem for one in judged.values() for problem in one.problems]
+    for backend in backends.values():
+        missing = missing_health_check(backend, health_checks)
+        if missing is not None:
+            problems.append(missing)
+    problems.sort(key=lambda p: (p.kind, p.key, p.field))
+    return Resolution(frontends=judged, problems=tuple(problems))
+
+
+def missing_health_check(backend: Backend, known: Collection[ObjectKey]) -> Problem | None:
+    """Return the problem of a backend whose health check does not exist."""
+    if backend.health_check is None or backend.health_check in known:
+        return None
+    return Problem(
+        kind="Backend",
+        key=backend.key,
+        reason="HealthCheckNotFound",
+        message=f"there is no HealthCheck {backend.health_check}",
+        field="spec.healthCheckRef.name",
+    )
+
+
+def _resolve_one(
+    frontend: Frontend, backend: BackendLookup, present: Encap | None
+) -> ResolvedFrontend:
+    members: list[ResolvedMember] = []
+    unresolved: list[Problem] = []
+    for i, pool in enumerate(frontend.pools):
+        for j, member in enumerate(pool.members):
+            found = backend(member.backend)
+            if found is None:
+                unresolved.append(
+                    Problem(
+                        kind="Frontend",
+                        key=frontend.key,
+                        reason="BackendNotFound",
+                        message=f"there is no Backend {member.backend}",
+                        field=f"spec.pools[{i}].backends[{j}].name",
+                    )
+                )
+            else:
+                members.append(
+                    ResolvedMember(
+                        pool=pool.name,
+                        backend=member.backend,
+                        address=found.address,
+                        weight=member.weight,
+                    )
+                )
+    encap = _encap(frontend, members, present)
+    family = _SERVER_FAMILY[encap]
+    strangers = [m for m in members if m.address.version != family]
+    return ResolvedFrontend(
+        frontend=frontend,
+        encap=encap,
+        # One bad edit must not black-hole a VIP: the members that fit are served on.
+        members=tuple(m for m in members if m.address.version == family),
+        rejected=_mixed(frontend, encap, strangers) if strangers else None,
+        unresolved=tuple(unresolved),
+    )
+
+
+def _encap(frontend: Frontend, members: Collection[ResolvedMember], present: Encap | None) -> Encap:
+    """Choose GRE of the servers' family, whatever the VIP's family, unless the user chose."""
+    if frontend.encap is not None:
+        return frontend.encap
+    families = {member.address.version for member in members}
+    if present is not None and (not families or _SERVER_FAMILY[present] in families):
+        return present if present in (Encap.GRE4, Encap.GRE6) else _gre(_SERVER_FAMILY[present])
+    if families:
+        return _gre(next(m.address.version for m in members))
+    return _gre(frontend.vip.prefix.version)
+
+
+def _gre(family: int) -> Encap:
+    return Encap.GRE4 if family == 4 else Encap.GRE6
+
+
+def _mixed(frontend: Frontend, encap: Encap, strangers: Collection[ResolvedMember]) -> Problem:
+    names = ", ".join(sorted({f"{m.backend.name} ({m.address})" for m in strangers}))
+    family = _SERVER_FAMILY[encap]
+    return Problem(
+        kind="Frontend",
+        key=frontend.key,
+        reason="MixedFamilies",
+        message=f"{encap.value} reaches IPv{family} servers only; these are not: {names}",
+        field="spec.pools",
+    )
+
+
+def _first_conflict(
+    candidate: ResolvedFrontend, accepted: Iterable[ResolvedFrontend]
+) -> Problem | None:
+    for other in accepted:
+        message = _conflict(candidate, other)
+        if message:
+            return Problem(
+                kind="Frontend",
+                key=candidate.frontend.key,
+                reason="Conflict",
+                message=f"{message} of Frontend {other.frontend.key}, which is older",
+                field="spec.address",
+            )
+    return None
+
+
+def _conflict(candidate: ResolvedFrontend, other: ResolvedFrontend) -> str:
+    mine, theirs = candidate.frontend.vip, other.frontend.vip
+    if mine == theirs:
+        return f"{mine} is the VIP"
+    if Protocol.ANY in (mine.protocol, theirs.protocol):
+        return (
+            f"all ports and single ports of {mine.prefix} exclude each other: {theirs} is the VIP"
+        )
+    if candidate.encap is not other.encap:
+        return (
+            f"VPP allows one encapsulation an address, and {mine.prefix} has {other.encap.value}"
+            f" (here: {candidate.encap.value}) because"
+        )
+    return ""

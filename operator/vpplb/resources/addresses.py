@@ -1,0 +1,87 @@
+"""Types of fields that are addresses, read as Kubernetes' CEL functions `ip()` and `cidr()` do."""
+
+import re
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import Annotated
+
+from pydantic import PlainSerializer, PlainValidator
+
+from vpplb.model.vip import IPAddress, IPNetwork
+from vpplb.resources.reading import as_text, reworded
+from vpplb.resources.schema import cel, string
+
+def _read_address(text: str) -> IPAddress:
+    """Read as Kubernetes' `ip()` does: neither zones nor IPv4 in IPv6's clothes."""
+    address = ip_address(text)
+    if isinstance(address, IPv6Address) and (address.scope_id or address.ipv4_mapped):
+        raise ValueError(text)
+    return address
+
+
+def _read_prefix(text: str) -> IPNetwork:
+    """Read an address or a prefix; host bits are cleared as VPP does (`ip46_prefix_normalize`)."""
+    address, slash, length = text.partition("/")
+    network = ip_network(_read_address(address))
+    if not slash:
+        return network
+    if re.fullmatch("0|[1-9][0-9]{0,2}", length, re.ASCII) is None:
+        raise ValueError(text)
+    return network.supernet(new_prefix=int(length))
+
+
+def _address(says: str, kind: type[IPAddress] | None = None) -> PlainValidator:
+    def read(value: object) -> IPAddress:
+        address = reworded(_read_address, as_text(value, says), says)
+        if kind is not None and not isinstance(address, kind):
+            raise ValueError(says)
+        if address.is_unspecified or address.is_multicast or address == _BROADCAST:
+            raise ValueError(_UNICAST_SAYS)
+        return address
+
+    return PlainValidator(read)
+
+
+_BROADCAST = IPv4Address("255.255.255.255")
+_UNICAST_SAYS = "must be the address of one host"
+_UNICAST = cel(
+    "!isIP(self) || ip(self).isGlobalUnicast() || ip(self).isLoopback()"
+    " || ip(self).isLinkLocalUnicast()",
+    _UNICAST_SAYS,
+)
+_ANY_SAYS = "must be an IPv4 or IPv6 address"
+_V4_SAYS = "must be an IPv4 address"
+_V6_SAYS = "must be an IPv6 address"
+_as_str = PlainSerializer(str, return_type=str)
+
+Address = Annotated[
+    IPv4Address | IPv6Address,
+    _address(_ANY_SAYS),
+    _as_str,
+    string(39, cel("isIP(self)", _ANY_SAYS), _UNICAST),
+]
+AddressV4 = Annotated[
+    IPv4Address,
+    _address(_V4_SAYS, IPv4Address),
+    _as_str,
+    string(15, cel("isIP(self) && ip(self).family() == 4", _V4_SAYS), _UNICAST),
+]
+AddressV6 = Annotated[
+    IPv6Address,
+    _address(_V6_SAYS, IPv6Address),
+    _as_str,
+    string(39, cel("isIP(self) && ip(self).family() == 6", _V6_SAYS), _UNICAST),
+]
+
+_PREFIX_SAYS = "must be an address or a prefix, such as 192.0.2.10 or 2001:db8::/64"
+
+
+def _prefix(value: object) -> IPNetwork:
+    return reworded(_read_prefix, as_text(value, _PREFIX_SAYS), _PREFIX_SAYS)
+
+
+Prefix = Annotated[
+    IPNetwork,
+    PlainValidator(_prefix),
+    PlainSerializer(str, return_type=str),
+    string(43, cel("isIP(self) || isCIDR(self)", _PREFIX_SAYS)),
+]

@@ -1,0 +1,105 @@
+"""What all four kinds are made of: base models, rules that span fields, and the definition of a kind.
+
+A rule is stated once, in Python for files and in CEL for the API server, with one message, so
+that both refuse the same objects in the same words.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Generic, NamedTuple, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
+
+GROUP = "vpplb.dev"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+
+Loc = tuple[str | int, ...]
+"""Path of a field: keys and list positions."""
+
+
+class SpecModel(BaseModel):
+    """What a user writes: strict types, camelCase names, unknown fields refused."""
+
+    model_config = ConfigDict(
+        strict=True,
+        extra="forbid",
+        frozen=True,
+        alias_generator=to_camel,
+        use_attribute_docstrings=True,
+    )
+
+
+class StatusModel(BaseModel):
+    """What we write. Built by field name, read leniently, dumped without what is None."""
+
+    model_config = ConfigDict(
+        extra="ignore",
+        frozen=True,
+        alias_generator=to_camel,
+        validate_by_name=True,
+        use_attribute_docstrings=True,
+    )
+
+    def dump(self) -> dict[str, object]:
+        """Return the JSON object of the API: camelCase, fields in order of declaration."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+SpecT = TypeVar("SpecT", bound=SpecModel)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule(Generic[SpecT]):
+    """A rule that spans fields.
+
+    `field` is the one to blame and `reads` the others that `holds` looks at, as paths below
+    `spec`; the rule is not asked when one of them is already known to be wrong. `cel` says the
+    same as `holds`, `self` being the spec with its defaults.
+    """
+
+    field: str
+    message: str
+    holds: Callable[[SpecT], bool]
+    cel: str
+    reads: tuple[str, ...] = ()
+
+
+def no_checks(_: SpecModel) -> Iterable[tuple[Loc, str]]:
+    """Find nothing: for kinds without checks that the API server does in its own way."""
+    return ()
+
+
+class Column(NamedTuple):
+    """A column of `kubectl get`; `wide` ones show with `-o wide` only."""
+
+    name: str
+    path: str
+    type: str = "string"
+    wide: bool = False
+
+
+def condition_column(condition: str) -> Column:
+    """Show the status (True, False, Unknown) of a condition."""
+    return Column(condition, f'.status.conditions[?(@.type=="{condition}")].status')
+
+
+AGE = Column("Age", ".metadata.creationTimestamp", "date")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Definition(Generic[SpecT]):
+    """A kind. `checks` yields what the API server refuses by other means than CEL."""
+
+    kind: str
+    plural: str
+    short_name: str
+    description: str
+    spec: type[SpecT]
+    status: type[StatusModel]
+    columns: tuple[Column, ...]
+    rules: tuple[Rule[SpecT], ...] = ()
+    checks: Callable[[SpecT], Iterable[tuple[Loc, str]]] = no_checks
+    namespaced: bool = True
+    spec_required: bool = True

@@ -1,0 +1,59 @@
+"""Conditions, as Kubernetes has them: what holds, since when, and why."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from vpplb.resources.base import StatusModel
+from vpplb.resources.fields import Count, Timestamp
+from vpplb.resources.schema import Schema
+
+ConditionStatus = Literal["True", "False", "Unknown"]
+
+
+class Condition(StatusModel):
+    """One condition. `last_transition_time` is set by `set_condition`."""
+
+    type: str
+    """Name of the condition."""
+    status: ConditionStatus
+    """Whether it holds."""
+    reason: str
+    """Why, in one CamelCase word."""
+    message: str = ""
+    """Why, in words for people."""
+    last_transition_time: Timestamp | None = None
+    """When the status changed last."""
+    observed_generation: Count | None = None
+    """The generation of the spec that this was concluded from."""
+
+
+_MAP_BY_TYPE: Schema = {
+    "x-kubernetes-list-type": "map",
+    "x-kubernetes-list-map-keys": ["type"],
+}
+Conditions = Annotated[tuple[Condition, ...], Field(json_schema_extra=_MAP_BY_TYPE)]
+"""Conditions by type, in the order in which they were first set."""
+
+
+def set_condition(
+    old: Sequence[Condition], new: Condition, now: datetime
+) -> tuple[Condition, ...]:
+    """Return the conditions with `new` in place of the one of its type, or at the end.
+
+    The time of the last transition stays as it was unless the status changes; `now` is aware.
+    """
+    present = next((one for one in old if one.type == new.type), None)
+    kept = present is not None and present.status == new.status
+    time = present.last_transition_time if present is not None and kept else None
+    timed = new.model_copy(update={"last_transition_time": time or now})
+    if present is None:
+        return (*old, timed)
+    return tuple(timed if one is present else one for one in old)
+
+
+def find_condition(conditions: Sequence[Condition], condition_type: str) -> Condition | None:
+    """Return the condition of a type."""
+    return next((one for one in conditions if one.type == condition_type), None)

@@ -1,0 +1,126 @@
+"""Types of fields that are numbers, enumerations, durations and times.
+
+Every check is made twice, here for files and in the schema for the API server, in the same
+words. The sentence completes the field's path: `spec.port: must be …`.
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+from pydantic import (
+    AfterValidator,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    Strict,
+    WithJsonSchema,
+)
+
+from vpplb.model.check import parse_duration
+from vpplb.model.vip import Encap, Protocol
+from vpplb.resources.reading import as_text, reworded
+from vpplb.resources.schema import cel, string
+
+# --- numbers --------------------------------------------------------------------------------
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+PortOrAll = Annotated[int, Field(ge=0, le=65535)]
+Weight = Annotated[int, Field(ge=0, le=100)]
+Count = Annotated[int, Field(ge=0)]
+
+
+def _power_of_two(most: int) -> AfterValidator:
+    def check(value: int) -> int:
+        if value not in _powers(most):
+            raise ValueError(_power_says(most))
+        return value
+
+    return AfterValidator(check)
+
+
+def _power_schema(most: int) -> WithJsonSchema:
+    rule = cel(f"self in {_powers(most)}", _power_says(most))
+    return WithJsonSchema({"type": "integer", "x-kubernetes-validations": [rule]})
+
+
+def _powers(most: int) -> list[int]:
+    return [1 << n for n in range(most.bit_length())]
+
+
+def _power_says(most: int) -> str:
+    return f"must be a power of two from 1 to {most}"
+
+
+TableLength = Annotated[int, _power_of_two(65536), _power_schema(65536)]
+StickyBuckets = Annotated[int, _power_of_two(1 << 24), _power_schema(1 << 24)]
+
+# --- enumerations: strict would ask for members of the enumeration, which JSON has not ------
+
+EncapName = Annotated[Encap, Strict(False)]
+ProtocolName = Annotated[Protocol, Strict(False)]
+
+# --- durations and times --------------------------------------------------------------------
+
+_DURATION = "^([0-9]{1,5}h)?([0-9]{1,5}m)?([0-9]{1,5}s)?([0-9]{1,5}ms)?$"
+_DURATION_SAYS = "must be a duration such as 200ms, 1s or 1m30s"
+
+
+def format_duration(value: timedelta) -> str:
+    """Write a duration as GEP-2257 has it, in whole milliseconds: `1m30s`, `200ms`, `0s`."""
+    millis = value // timedelta(milliseconds=1)
+    hours, millis = divmod(millis, 3_600_000)
+    minutes, millis = divmod(millis, 60_000)
+    seconds, millis = divmod(millis, 1000)
+    parts = ((hours, "h"), (minutes, "m"), (seconds, "s"), (millis, "ms"))
+    return "".join(f"{number}{unit}" for number, unit in parts if number) or "0s"
+
+
+def _duration_from(least: timedelta) -> PlainValidator:
+    def read(value: object) -> timedelta:
+        text = as_text(value, _DURATION_SAYS)
+        duration = reworded(parse_duration, text, _DURATION_SAYS)
+        if duration < least:
+            raise ValueError(_least_says(least))
+        return duration
+
+    return PlainValidator(read)
+
+
+def _duration_schema(least: timedelta) -> WithJsonSchema:
+    rule = f"duration(self) >= duration('{format_duration(least)}')"
+    return string(24, cel(rule, _least_says(least)), minLength=1, pattern=_DURATION)
+
+
+def _least_says(least: timedelta) -> str:
+    return f"must be at least {format_duration(least)}"
+
+
+_written = PlainSerializer(format_duration, return_type=str)
+_MS, _10MS, _1S = (timedelta(milliseconds=n) for n in (1, 10, 1000))
+
+Timeout = Annotated[timedelta, _duration_from(_MS), _written, _duration_schema(_MS)]
+Interval = Annotated[timedelta, _duration_from(_10MS), _written, _duration_schema(_10MS)]
+Seconds = Annotated[timedelta, _duration_from(_1S), _written, _duration_schema(_1S)]
+
+
+def format_time(value: datetime) -> str:
+    """Write a time as RFC 3339 in UTC with microseconds: `2026-01-02T03:04:05.000006Z`."""
+    return value.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def parse_time(value: object) -> datetime:
+    """Read an RFC 3339 time; ValueError when it is none, or has no zone."""
+    text = as_text(value, "must be a time (RFC 3339)")
+    time = datetime.fromisoformat(text)
+    if time.tzinfo is None:
+        raise ValueError("must be a time with a zone (RFC 3339)")
+    return time.astimezone(UTC)
+
+
+Timestamp = Annotated[
+    datetime,
+    PlainValidator(lambda value: value if isinstance(value, datetime) else parse_time(value)),
+    PlainSerializer(format_time, return_type=str),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
+

@@ -1,0 +1,124 @@
+"""HealthCheck: how backends are probed."""
+
+from datetime import timedelta
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from vpplb.resources.addresses import AddressV4, AddressV6
+from vpplb.resources.base import AGE, Column, Definition, Rule, SpecModel, StatusModel
+from vpplb.resources.conditions import Conditions
+from vpplb.resources.fields import Count, Interval, Port, Timeout
+from vpplb.resources.schema import Schema, cel
+from vpplb.resources.text import CaBundle, HeaderName, HeaderValue, HostName, HttpPath, Regexp
+from vpplb.resources.text import ServerName
+
+_OWN_HEADERS = ("host", "content-length", "transfer-encoding", "connection")
+_OWN_HEADERS_SAYS = "Host, Content-Length, Transfer-Encoding and Connection are set by the probe"
+
+Times = Annotated[int, Field(ge=1, le=100)]
+StatusCode = Annotated[int, Field(ge=100, le=599)]
+
+
+class ProbeSource(SpecModel):
+    """Source addresses of probes, by family of the backend."""
+
+    ipv4: AddressV4 | None = None
+    """Source address of probes to IPv4 backends."""
+    ipv6: AddressV6 | None = None
+    """Source address of probes to IPv6 backends."""
+
+
+class Header(SpecModel):
+    """A header of the request."""
+
+    name: HeaderName
+    """Name of the header."""
+    value: HeaderValue
+    """Value of the header."""
+
+
+class ResponseCodes(SpecModel):
+    """The status codes that pass, both ends included."""
+
+    min: StatusCode = 200
+    """Lowest status code that passes."""
+    max: StatusCode = 399
+    """Highest status code that passes."""
+
+
+class Http(SpecModel):
+    """The request of an HTTP or HTTPS probe and what is expected of the answer."""
+
+    path: HttpPath = "/"
+    """Path, and query, of the request."""
+    host: HostName | None = None
+    """Host header; by default the address of the backend."""
+    method: Literal["GET", "HEAD"] = "GET"
+    """Method of the request."""
+    headers: Annotated[
+        list[Header], Field(max_length=32, json_schema_extra={"x-kubernetes-list-type": "atomic"})
+    ] = []
+    """More headers of the request."""
+    response_codes: ResponseCodes | None = None
+    """Status codes that pass; by default 200 to 399."""
+    response_regexp: Regexp | None = None
+    """Regular expression (RE2) to be found in the first 64 KiB of the body."""
+
+
+class Tls(SpecModel):
+    """TLS of the probe."""
+
+    server_name: ServerName | None = None
+    """Name to ask for (SNI) and to verify; by default the address is verified."""
+    insecure_skip_verify: bool = False
+    """Accept any certificate."""
+    ca_bundle: CaBundle | None = None
+    """Certificates (PEM) to trust in place of the system's."""
+
+
+class HealthCheckSpec(SpecModel):
+    """How backends are probed."""
+
+    type: Literal["ICMP", "TCP", "HTTP", "HTTPS"]
+    """What a probe is: an echo, a connection, or a request."""
+    port: Port | None = None
+    """Port to probe; by default 80 for HTTP and 443 for HTTPS, required for TCP."""
+    interval: Interval = timedelta(seconds=2)
+    """Time from the start of a probe to the start of the next."""
+    fast_interval: Interval | None = None
+    """The same while the results are changing; by default `interval`."""
+    down_interval: Interval | None = None
+    """The same while the backend is down; by default `interval`."""
+    timeout: Timeout = timedelta(seconds=1)
+    """Time for a whole probe; may exceed the interval, since probes never overlap."""
+    rise: Times = 2
+    """Passes in a row that bring a backend up."""
+    fall: Times = 3
+    """Failures in a row that take a backend down."""
+    probe_source: ProbeSource | None = None
+    """Where probes come from; by default the kernel chooses."""
+    http: Http | None = None
+    """The request; only with type HTTP or HTTPS."""
+    tls: Tls | None = None
+    """TLS; only with type HTTPS, or TCP, which makes it a check of the handshake."""
+
+
+class HealthCheckStatus(StatusModel):
+    """What became of it."""
+
+    conditions: Conditions = ()
+    """Accepted."""
+    backends: Count | None = None
+    """Number of backends that use it."""
+    observed_generation: Count | None = None
+    """The generation of the spec that this status is about."""
+
+
+def _codes_in_order(spec: HealthCheckSpec) -> bool:
+    codes = spec.http.response_codes if spec.http else None
+    return codes is None or codes.min <= codes.max
+
+
+def _has_body(spec: HealthCheckSpec) -> bool:
+    return spec.http is None or spec.http.method == "GET" or spec.http.response_regexp is None

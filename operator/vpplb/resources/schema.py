@@ -1,0 +1,43 @@
+"""Pieces of the CRDs' schemas that go with a field's type."""
+
+from typing import Any
+
+from pydantic import GetJsonSchemaHandler, WithJsonSchema
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+from pydantic import BaseModel
+
+Schema = dict[str, Any]
+
+
+def cel(rule: str, message: str) -> Schema:
+    """Return one entry of `x-kubernetes-validations`."""
+    return {"rule": rule, "message": message}
+
+
+def string(max_length: int, *rules: Schema, **more: object) -> WithJsonSchema:
+    """Give a field the schema of a string; a bound on its length keeps CEL within its budget."""
+    schema: Schema = {"type": "string", "maxLength": max_length, **more}
+    if rules:
+        schema["x-kubernetes-validations"] = list(rules)
+    return WithJsonSchema(schema)
+
+
+class SchemaOf:
+    """Give a field the schema of a model without having it validated or built as one."""
+
+    def __init__(self, model: type[BaseModel]) -> None:
+        self._model = model
+
+    def __get_pydantic_json_schema__(
+        self, _: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return handler(self._model.__pydantic_core_schema__)
+
+
+MAP_BY_NAME: Schema = {
+    "x-kubernetes-list-type": "map",
+    "x-kubernetes-list-map-keys": ["name"],
+}
+"""Make a list a map: names are unique, and clients may patch single entries."""

@@ -1,0 +1,132 @@
+"""Types of fields that are text.
+
+Every check is made twice, here for files and in the schema for the API server, in the same
+words. The sentence completes the field's path: `spec.http.path: must begin with /`.
+"""
+
+import re
+import ssl
+from typing import Annotated
+
+import re2
+from pydantic import AfterValidator, WithJsonSchema
+
+from vpplb.resources.schema import cel, string
+
+_PART = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+_SUBDOMAIN = rf"{_PART}(\.{_PART})*"
+
+
+def _matching(pattern: str, most: int, says: str) -> AfterValidator:
+    """Check as the API server does: the whole text matches and is not too long."""
+    compiled = re.compile(pattern)
+
+    def check(text: str) -> str:
+        if len(text) > most:
+            raise ValueError(f"must have at most {most} characters")
+        if compiled.fullmatch(text) is None:
+            raise ValueError(says)
+        return text
+
+    return AfterValidator(check)
+
+
+def _by_cel(pattern: str, most: int, says: str, least: int = 1) -> WithJsonSchema:
+    return string(most, cel(f'self.matches(r"^{pattern}$")', says), minLength=least)
+
+
+def _by_pattern(pattern: str, most: int, least: int = 1) -> WithJsonSchema:
+    """State a pattern, not CEL: for text in lists of thousands, beyond CEL's budget."""
+    return string(most, minLength=least, pattern=f"^{pattern}$")
+
+
+_NAME_SAYS = "must be a name of lower-case letters, digits, - and . (RFC 1123)"
+ObjectName = Annotated[
+    str, _matching(_SUBDOMAIN, 253, _NAME_SAYS), _by_pattern(_SUBDOMAIN, 253)
+]
+
+_LABEL_SAYS = "must be a name of lower-case letters, digits and - (RFC 1123)"
+DnsLabel = Annotated[str, _matching(_PART, 63, _LABEL_SAYS), _by_pattern(_PART, 63)]
+
+_PATH = "/[!-~]*"
+_PATH_SAYS = "must begin with / and be ASCII without spaces"
+HttpPath = Annotated[str, _matching(_PATH, 2048, _PATH_SAYS), _by_cel(_PATH, 2048, _PATH_SAYS)]
+
+_HOST = r"[A-Za-z0-9._:\[\]-]+"
+_HOST_SAYS = "must be a host name or an address, with or without a port"
+HostName = Annotated[str, _matching(_HOST, 262, _HOST_SAYS), _by_cel(_HOST, 262, _HOST_SAYS)]
+
+_SERVER = "[A-Za-z0-9._:-]+"
+_SERVER_SAYS = "must be a host name or an address"
+ServerName = Annotated[
+    str, _matching(_SERVER, 253, _SERVER_SAYS), _by_cel(_SERVER, 253, _SERVER_SAYS)
+]
+
+_HEADER = "[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_HEADER_SAYS = "must be a header name: letters, digits and -, no spaces (RFC 9110)"
+HeaderName = Annotated[
+    str, _matching(_HEADER, 128, _HEADER_SAYS), _by_cel(_HEADER, 128, _HEADER_SAYS)
+]
+
+_VALUE = r"[\t -~]*"
+_VALUE_SAYS = "must be one line of printable ASCII"
+HeaderValue = Annotated[
+    str, _matching(_VALUE, 2048, _VALUE_SAYS), _by_cel(_VALUE, 2048, _VALUE_SAYS, 0)
+]
+
+LABEL_KEY = rf"({_SUBDOMAIN}/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?"
+LABEL_KEY_SAYS = "must have names of labels as keys, such as topology.kubernetes.io/zone"
+LabelKey = Annotated[str, _matching(LABEL_KEY, 317, LABEL_KEY_SAYS)]
+
+_LABEL_VALUE = "([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?"
+LabelValue = Annotated[
+    str,
+    _matching(_LABEL_VALUE, 63, "must be the value of a label"),
+    _by_pattern(_LABEL_VALUE, 63, 0),
+]
+
+_REGEXP_SAYS = "must be a regular expression (RE2)"
+
+
+def _compiles(pattern: str) -> str:
+    quiet = re2.Options()
+    quiet.log_errors = False
+    try:
+        re2.compile(pattern, quiet)
+    except re2.error as error:
+        raise ValueError(f"{_REGEXP_SAYS}: {error.args[0].decode(errors='replace')}") from error
+    return pattern
+
+
+Regexp = Annotated[
+    str,
+    _matching("(?s:.+)", 1024, "must not be empty"),
+    AfterValidator(_compiles),
+    # The condition cannot be evaluated where the pattern does not compile: that refuses it.
+    string(1024, cel("''.matches(self) ? true : true", _REGEXP_SAYS), minLength=1),
+]
+
+_PEM_SAYS = "must be certificates in PEM"
+
+
+def _certificates(pem: str) -> str:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=pem)
+    except (ssl.SSLError, ValueError) as error:
+        raise ValueError(_PEM_SAYS) from error
+    return pem
+
+
+CaBundle = Annotated[
+    str,
+    _matching("(?s:.*)", 262144, _PEM_SAYS),
+    AfterValidator(_certificates),
+    string(
+        262144,
+        cel(
+            "self.contains('-----BEGIN CERTIFICATE-----')"
+            " && self.contains('-----END CERTIFICATE-----')",
+            _PEM_SAYS,
+        ),
+    ),
+]

@@ -1,0 +1,370 @@
+"""The state of VPP's lb plugin: VIPs, application servers, and what it says to each change.
+
+Sans-I/O and synchronous. It follows src/plugins/lb/lb.c of VPP 26.10 (lb API 1.2.0) down to the
+order of its checks, since that decides which error comes, and to its pools, since they decide
+the order of dumps. Addresses are 128-bit numbers, IPv4 right-aligned in zeros; prefix lengths
+are of 128 bits. No packets are forwarded, so no server ever has flows.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from enum import IntEnum
+from ipaddress import IPv4Address, IPv6Address, ip_network
+from typing import NamedTuple
+
+from vpplb.model.vip import (
+    AppServer,
+    Encap,
+    IPAddress,
+    LbConf,
+    Protocol,
+    Vip,
+    VipId,
+    VipSettings,
+    VipTable,
+)
+from vpplb.plan import newflows
+from vpplb.simulator.pool import Pool
+
+GARBAGE_RUN = 60
+"""Seconds between two collections of removed servers and VIPs (LB_GARBAGE_RUN)."""
+
+CONCURRENCY_TIMEOUT = 10
+"""Seconds for which a removed server is kept at least (LB_CONCURRENCY_TIMEOUT)."""
+
+ANY_PROTOCOL = 255
+
+IP4_BITS = 32
+IP6_BITS = 128
+
+
+class Retval(IntEnum):
+    """Return values of VPP (vnet/error.h) that are used here."""
+
+    OK = 0
+    UNSPECIFIED = -1
+    """Here: real VPP would do it, or break; the simulator does not model it."""
+    INVALID_SW_IF_INDEX = -2
+    NO_SUCH_ENTRY = -6
+    INVALID_MEMORY_SIZE = -70
+    INVALID_ARGUMENT = -73
+    VALUE_EXIST = -81
+    INVALID_ADDRESS_FAMILY = -97
+
+
+class VipType(NamedTuple):
+    """Family of a VIP's prefix and encapsulation to its servers (lb.h, lb_vip_type_t)."""
+
+    family: int
+    encap: Encap
+
+    def __str__(self) -> str:
+        return f"ip{self.family}-{self.encap.value.lower()}"
+
+
+_TYPES = {VipType(family, encap) for family in (4, 6) for encap in (Encap.GRE4, Encap.GRE6)} | {
+    VipType(4, Encap.L3DSR),
+    VipType(4, Encap.NAT4),
+    VipType(6, Encap.NAT6),
+}
+_DEFAULT_TYPE = VipType(6, Encap.GRE6)  # number 0: what an impossible combination turns into
+_NAT = (Encap.NAT4, Encap.NAT6)
+
+
+class Key(NamedTuple):
+    """What names a VIP. Host bits of `address` do not matter."""
+
+    address: int
+    length: int
+    protocol: int
+    port: int
+
+    @property
+    def normal(self) -> "Key":
+        """The key as it is stored: host bits cleared; port 0 means all protocols."""
+        shift = IP6_BITS - self.length
+        protocol = self.protocol if self.port else ANY_PROTOCOL
+        return Key(self.address >> shift << shift, self.length, protocol, self.port)
+
+    @property
+    def is_ip4(self) -> bool:
+        """Whether VPP takes the prefix for an IPv4 one."""
+        return self.length >= IP6_BITS - IP4_BITS and self.address < 1 << IP4_BITS
+
+
+@dataclass(slots=True)
+class ServerRow:
+    """An application server, live or (not `used`) lingering until it is collected."""
+
+    address: int = 0
+    weight: int = 0
+    used: bool = False
+    vip_index: int = 0
+    last_used: int = 0
+    """Second of VPP's uptime at which it was last removed; kept when the row is taken again."""
+
+
+@dataclass(slots=True)
+class VipRow:
+    """A VIP, or (not `used`) what is left of one until its servers are collected."""
+
+    key: Key = Key(0, 0, 0, 0)
+    type: VipType = _DEFAULT_TYPE
+    used: bool = False
+    table_length: int = 1
+    src_ip_sticky: bool = False
+    encap_byte: int = 0
+    """DSCP of L3DSR or service type of NAT: one byte for both in VPP. Kept when taken again."""
+    target_port: int = 0
+    last_collection: int = 0
+    servers: Pool[list[int]] = field(default_factory=lambda: Pool(lambda: [0]))
+    shares: dict[IPAddress, int] | None = None
+    """Buckets by server; None: to be computed when somebody asks."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewVip:
+    """Arguments of an addition, as far as VPP looks at them."""
+
+    encap: Encap | None
+    dscp: int = 0
+    service_type: int = 0
+    target_port: int = 0
+    table_length: int = 1024
+    src_ip_sticky: bool = False
+
+
+class LoadBalancerState:
+    """One lb plugin. `uptime` returns seconds since VPP's start."""
+
+    def __init__(self, uptime: Callable[[], float]) -> None:
+        self._uptime = uptime
+        self._next_collection = GARBAGE_RUN
+        self.conf = LbConf()
+        self.vips: Pool[VipRow] = Pool(VipRow)
+        self.servers: Pool[ServerRow] = Pool(ServerRow)
+        self.vips.take()  # VPP's own placeholders, number 0
+        self.servers.take()
+
+    # --- what the binary API does ------------------------------------------------------------
+
+    def set_conf(
+        self, ip4: IPv4Address, ip6: IPv6Address, buckets: int | None, timeout: int | None
+    ) -> Retval:
+        """Set everything at once (`lb_conf`); None leaves a number as it is."""
+        buckets = self.conf.sticky_buckets_per_core if buckets is None else buckets
+        if not _is_power_of_two(buckets):
+            return Retval.INVALID_MEMORY_SIZE
+        self.conf = LbConf(
+            ipv4_source=ip4,
+            ipv6_source=ip6,
+            sticky_buckets_per_core=buckets,
+            flow_timeout=self.conf.flow_timeout if timeout is None else timeout,
+        )
+        return Retval.OK
+
+    def add_vip(self, key: Key, new: NewVip) -> Retval:
+        """Add a VIP (`lb_vip_add`)."""
+        type_ = _type_of(key, new.encap)
+        key = key.normal
+        if (refusal := self._refusal(key, type_, new)) is not Retval.OK:
+            return refusal
+        row = self.vips[self.vips.take()]
+        row.key, row.type, row.used = key, type_, True
+        row.table_length, row.src_ip_sticky = new.table_length, new.src_ip_sticky
+        if type_.encap is Encap.L3DSR:
+            row.encap_byte = new.dscp
+        elif type_.encap in _NAT:
+            row.encap_byte, row.target_port = new.service_type, new.target_port
+        row.last_collection = self._now()
+        row.servers = Pool(lambda: [0])
+        row.shares = None
+        return Retval.OK
+
+    def delete_vip(self, key: Key) -> Retval:
+        """Delete a VIP (`lb_vip_del`); it and its servers linger until collected."""
+        index = self._find(key)
+        if index is None:
+            return Retval.NO_SUCH_ENTRY
+        row = self.vips[index]
+        addresses = [self.servers[i].address for i in self.server_indexes(row)]
+        self._remove_servers(index, addresses)
+        row.used = row.src_ip_sticky = False
+        return Retval.OK
+
+    def add_server(self, key: Key, address: int, weight: int) -> Retval:
+        """Add a server (`lb_vip_add_ass`); one that lingers is taken up again."""
+        index = self._find(key)
+        if index is None:
+            return Retval.NO_SUCH_ENTRY
+        row = self.vips[index]
+        server = self._find_server(index, address)
+        if server is not None and server.used:
+            return Retval.VALUE_EXIST
+        if server is None:
+            if (address < 1 << IP4_BITS) != _servers_are_ip4(row.type):
+                return Retval.INVALID_ADDRESS_FAMILY
+            server = self._new_server(index, address)
+        server.used, server.weight = True, weight
+        row.shares = None
+        self._collect(row)
+        return Retval.OK
+
+    def delete_server(self, key: Key, address: int) -> Retval:
+        """Delete a server (`lb_vip_del_ass`), again if it lingers already."""
+        index = self._find(key)
+        if index is None or self._find_server(index, address) is None:
+            return Retval.NO_SUCH_ENTRY
+        self._remove_servers(index, [address])
+        return Retval.OK
+
+    def set_weight(self, key: Key, address: int, weight: int) -> Retval:
+        """Set the weight of a live server (`lb_vip_set_as_weight`)."""
+        index = self._find(key)
+        server = None if index is None else self._find_server(index, address)
+        if index is None or server is None or not server.used:
+            return Retval.NO_SUCH_ENTRY
+        server.weight = weight
+        self.vips[index].shares = None
+        return Retval.OK
+
+    # --- reading -----------------------------------------------------------------------------
+
+    def vip_rows(self) -> Iterator[tuple[int, VipRow]]:
+        """Iterate over index and row of all VIPs, removed ones too, in VPP's order."""
+        return ((index, self.vips[index]) for index in self.vips if index)
+
+    def server_indexes(self, row: VipRow) -> list[int]:
+        """Return the indexes of a VIP's servers, lingering ones too, in VPP's order."""
+        return [row.servers[slot][0] for slot in row.servers]
+
+    def shares(self, row: VipRow) -> dict[IPAddress, int]:
+        """Return the buckets that each live server of a VIP has."""
+        if row.shares is None:
+            servers = (self.servers[index] for index in self.server_indexes(row))
+            weights = {ip(server.address): server.weight for server in servers if server.used}
+            row.shares = newflows.shares(weights, row.table_length)
+        return row.shares
+
+    def table(self) -> VipTable:
+        """Return what is live in the model's terms; KeyError where it has none (protocols)."""
+        return {_vip_id(row.key): self._vip(row) for _, row in self.vip_rows() if row.used}
+
+    # --- garbage -----------------------------------------------------------------------------
+
+    def collect_garbage(self) -> None:
+        """Do what VPP's collector has done by now (`lb_garbage_collection`, each minute)."""
+        if self._now() < self._next_collection:
+            return
+        self._next_collection = self._now() // GARBAGE_RUN * GARBAGE_RUN + GARBAGE_RUN
+        for index, row in self.vip_rows():
+            self._collect(row)
+            if not row.used and not len(row.servers):
+                self.vips.put(index)
+
+    def _collect(self, row: VipRow) -> None:
+        now = self._now()
+        if now < row.last_collection + GARBAGE_RUN:
+            return
+        row.last_collection = now
+        for slot in row.servers:
+            index = row.servers[slot][0]
+            server = self.servers[index]
+            if not server.used and now >= server.last_used + CONCURRENCY_TIMEOUT:
+                row.servers.put(slot)
+                self.servers.put(index)
+
+    # --- details -----------------------------------------------------------------------------
+
+    def _now(self) -> int:
+        return int(self._uptime())
+
+    def _refusal(self, key: Key, type_: VipType, new: NewVip) -> Retval:
+        """Return why VPP would not add this VIP, in the order in which it checks."""
+        others = [
+            row for _, row in self.vip_rows() if row.used and row.key[:2] == (key.address, key.length)
+        ]
+        if any(row.key == key or not (row.key.port and key.port) for row in others):
+            return Retval.VALUE_EXIST
+        if others and others[0].type != type_:
+            return Retval.INVALID_ARGUMENT
+        if not _is_power_of_two(new.table_length):
+            return Retval.INVALID_MEMORY_SIZE
+        if key.is_ip4 != (type_.family == 4):
+            return Retval.INVALID_ADDRESS_FAMILY
+        if new.table_length == 0 or (type_.encap in _NAT and new.service_type):
+            return Retval.UNSPECIFIED  # 0: VPP allocates without bound; node ports: not modelled
+        return Retval.OK
+
+    def _find(self, key: Key) -> int | None:
+        key = key.normal
+        return next((i for i, row in self.vip_rows() if row.used and row.key == key), None)
+
+    def _find_server(self, vip_index: int, address: int) -> ServerRow | None:
+        servers = (self.servers[index] for index in self.server_indexes(self.vips[vip_index]))
+        return next((s for s in servers if s.vip_index == vip_index and s.address == address), None)
+
+    def _new_server(self, vip_index: int, address: int) -> ServerRow:
+        index = self.servers.take()
+        row = self.vips[vip_index]
+        row.servers[row.servers.take()][0] = index
+        server = self.servers[index]
+        server.address, server.vip_index = address, vip_index
+        return server
+
+    def _remove_servers(self, vip_index: int, addresses: list[int]) -> None:
+        row = self.vips[vip_index]
+        servers = [self._find_server(vip_index, address) for address in addresses]
+        self._collect(row)
+        for server in servers:
+            if server is not None:
+                server.used, server.last_used = False, self._now()
+        row.shares = None
+
+    def _vip(self, row: VipRow) -> Vip:
+        shares = self.shares(row)
+        servers = (self.servers[index] for index in self.server_indexes(row))
+        encap = row.type.encap
+        return Vip(
+            settings=VipSettings(
+                encap=encap,
+                dscp=row.encap_byte if encap is Encap.L3DSR else 0,
+                target_port=row.target_port if encap in _NAT else 0,
+                src_ip_sticky=row.src_ip_sticky,
+                table_length=row.table_length,
+            ),
+            servers={
+                ip(s.address): AppServer(weight=s.weight, buckets=shares[ip(s.address)])
+                for s in servers
+                if s.used
+            },
+        )
+
+
+def ip(number: int) -> IPAddress:
+    """Return a 128-bit number as the address it stands for."""
+    return IPv4Address(number) if number < 1 << IP4_BITS else IPv6Address(number)
+
+
+def _vip_id(key: Key) -> VipId:
+    length = key.length - (IP6_BITS - IP4_BITS) if key.is_ip4 else key.length
+    protocol = {6: Protocol.TCP, 17: Protocol.UDP, ANY_PROTOCOL: Protocol.ANY}[key.protocol]
+    address = IPv4Address(key.address) if key.is_ip4 else IPv6Address(key.address)
+    return VipId(ip_network((address, length)), protocol, key.port)
+
+
+def _type_of(key: Key, encap: Encap | None) -> VipType:
+    """Return the type of a VIP: VPP quirk, L3DSR and NAT4 on an IPv6 prefix come out as GRE6."""
+    if encap is None:
+        return _DEFAULT_TYPE
+    type_ = VipType(4 if key.is_ip4 else 6, encap)
+    return type_ if type_ in _TYPES else _DEFAULT_TYPE
+
+
+def _servers_are_ip4(type_: VipType) -> bool:
+    return type_.encap in (Encap.GRE4, Encap.L3DSR, Encap.NAT4)
+
+
+def _is_power_of_two(number: int) -> bool:
+    """Say as VPP's is_pow2 does, to which 0 is one too."""
+    return number & (number - 1) == 0

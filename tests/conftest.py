@@ -1,0 +1,85 @@
+"""What all tests share: the control plane, the cluster, and that nothing is skipped silently."""
+
+import os
+import secrets
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.binaries import Missing
+from support.control_plane import ControlPlane
+from support.control_plane import control_plane as run_control_plane
+from support.kubectl import Kubectl
+
+IN_CI = os.environ.get("CI", "").lower() not in ("", "0", "false")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what only a real VPP can run, unless one is given."""
+    if os.environ.get("VPPLB_TEST_VPP"):
+        return
+    chosen = [item for item in items if "real_vpp" not in item.keywords]
+    if left_out := [item for item in items if "real_vpp" in item.keywords]:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = chosen
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """Turn a skip into a failure where CI=true: there, everything has to run."""
+    outcome = yield
+    report = outcome.get_result()  # type: ignore[attr-defined]  # pluggy's result of a wrapper
+    if IN_CI and report.skipped and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid}: with CI=true nothing may be skipped: {reason}"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say last what this machine could not run, and why."""
+    reasons: dict[str, int] = defaultdict(int)
+    for report in terminalreporter.stats.get("skipped", []):
+        if isinstance(report.longrepr, tuple):
+            reasons[report.longrepr[2].removeprefix("Skipped: ")] += 1
+    if left_out := len(terminalreporter.stats.get("deselected", [])):
+        reasons["without VPPLB_TEST_VPP=/path/to/vpp, or by the options -k and -m"] += left_out
+    if reasons:
+        terminalreporter.section("NOT RUN", sep="-", yellow=True)
+        for reason, count in sorted(reasons.items()):
+            terminalreporter.line(f"{count} not run: {reason}")
+
+
+@pytest.fixture(scope="session")
+def control_plane(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ControlPlane]:
+    """Give a real API server with CRDs and roles, one for the whole run."""
+    capture = request.config.pluginmanager.getplugin("capturemanager")
+
+    def say(text: str) -> None:
+        with capture.global_and_fixture_disabled():
+            print(f"\n{text}", flush=True)  # noqa: T201
+
+    try:
+        with run_control_plane(tmp_path_factory.mktemp("control-plane"), say) as plane:
+            yield plane
+    except Missing as missing:
+        pytest.skip(f"no control plane: {missing}")
+
+
+@pytest.fixture
+def namespace(control_plane: ControlPlane) -> Iterator[Kubectl]:
+    """Give kubectl, as administrator, in a namespace that is this test's alone."""
+    name = f"test-{secrets.token_hex(4)}"
+    control_plane.kubectl("create", "namespace", name)
+    yield control_plane.kubectl.within(name)
+    control_plane.kubectl("-n", name, "delete", "vpplb", "--all", "--wait=false")
+    control_plane.kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """Give the repository's root."""
+    return Path(__file__).parents[1]

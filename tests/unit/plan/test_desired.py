@@ -1,0 +1,122 @@
+from dataclasses import replace
+
+import pytest
+
+from support.objects import address, backend, frontend, in_state, key, pool
+from vpplb.model.health import HealthState
+from vpplb.model.objects import Frontend
+from vpplb.model.vip import AppServer, Encap, Vip
+from vpplb.plan.desired import Previous, desired_vip
+from vpplb.plan.pools import decide
+from vpplb.plan.resolve import ResolvedFrontend, resolve_prefix
+
+UP, DOWN, UNKNOWN = HealthState.UP, HealthState.DOWN, HealthState.UNKNOWN
+PAUSED, DISABLED = HealthState.PAUSED, HealthState.DISABLED
+BACKENDS = {b.key: b for b in (backend("a", "10.0.0.1"), backend("b", "10.0.0.2"))}
+A = address("10.0.0.1")
+
+
+def resolved(one: Frontend) -> ResolvedFrontend:
+    return resolve_prefix([one], BACKENDS.get, lambda _: None)[one.key]
+
+
+class Life:
+    """A frontend through successive states of its backends."""
+
+    def __init__(self, one: Frontend) -> None:
+        self.resolved = resolved(one)
+        self.previous = Previous()
+        self.time = 1000
+
+    def to(self, **states: HealthState) -> Vip:
+        self.time += 10
+        health = {key(name): in_state(state) for name, state in states.items()}
+        decision = decide(self.resolved.members, health)
+        vip = desired_vip(self.resolved, decision, self.previous, epoch=self.time)
+        assert vip is not None
+        self.previous = Previous(
+            vip=vip, states={m.member.backend: m.state for m in decision.members}
+        )
+        return vip
+
+
+def test_all_servers_of_all_pools_are_programmed_in_address_order() -> None:
+    vip = Life(frontend("f", pool("p", b=10), pool("s", a=20))).to(a=UP, b=UP)
+    assert dict(vip.servers) == {A: AppServer(weight=0), address("10.0.0.2"): AppServer(weight=10)}
+    assert list(vip.servers) == [A, address("10.0.0.2")]
+
+
+def test_a_server_that_goes_down_is_flushed_once() -> None:
+    life = Life(frontend("f", pool("p", a=10, b=10)))
+    assert life.to(a=UP, b=UP).servers[A].flush_epoch == 0
+    assert life.to(a=DOWN, b=UP).servers[A] == AppServer(weight=0, flush_epoch=1020)
+    assert life.to(a=DOWN, b=DOWN).servers[A].flush_epoch == 1020
+    assert life.to(a=UP, b=UP).servers[A] == AppServer(weight=10, flush_epoch=1020)
+    assert life.to(a=DOWN, b=UP).servers[A].flush_epoch == 1050
+
+
+def test_flush_on_down_false_drains_but_disable_still_flushes() -> None:
+    life = Life(frontend("f", pool("p", a=10), flush_on_down=False))
+    life.to(a=UP)
+    assert life.to(a=DOWN).servers[A] == AppServer(weight=0)
+    assert life.to(a=DISABLED).servers[A].flush_epoch == 1030
+
+
+def test_disabling_flushes_also_when_the_weight_is_already_zero() -> None:
+    life = Life(frontend("f", pool("p", a=10)))
+    life.to(a=UP)
+    assert life.to(a=PAUSED).servers[A] == AppServer(weight=0, flush_epoch=0)
+    assert life.to(a=DISABLED).servers[A] == AppServer(weight=0, flush_epoch=1030)
+
+
+def test_a_pool_switch_drains_without_flush() -> None:
+    life = Life(frontend("f", pool("p", a=10), pool("s", b=10)))
+    life.to(a=PAUSED, b=UP)
+    vip = life.to(a=UP, b=UP)
+    assert [one.flush_epoch for one in vip.servers.values()] == [0, 0]
+    assert [one.weight for one in vip.servers.values()] == [10, 0]
+
+
+def test_the_epoch_grows_even_when_the_clock_goes_back() -> None:
+    life = Life(frontend("f", pool("p", a=10)))
+    life.to(a=UP)
+    life.to(a=DOWN)
+    life.to(a=UP)
+    life.time = 0
+    assert life.to(a=DOWN).servers[A].flush_epoch == 1021
+
+
+def test_a_withdrawn_frontend_has_no_vip() -> None:
+    one, two = frontend("x", pool("p", a=1), age=2), frontend("y", pool("p", a=1), age=1)
+    loser = resolve_prefix([one, two], BACKENDS.get, lambda _: None)[two.key]
+    assert desired_vip(loser, decide([], {}), Previous(), epoch=1) is None
+
+
+def test_a_backend_in_two_pools_is_one_server_and_the_first_effective_weight_counts() -> None:
+    vip = Life(frontend("f", pool("p", a=10), pool("s", a=90))).to(a=UP)
+    assert dict(vip.servers) == {A: AppServer(weight=10)}
+
+
+@pytest.mark.parametrize(("given", "length"), [(None, 1024), (256, 256)])
+def test_table_length_is_chosen_where_it_is_not_given(given: int | None, length: int) -> None:
+    vip = Life(frontend("f", pool("p", a=100, b=100), table_length=given)).to(a=UP, b=UP)
+    assert vip.settings.table_length == length
+
+
+def test_the_present_table_length_is_kept_while_it_serves() -> None:
+    one = frontend("f", pool("p", a=100, b=100))
+    life = Life(one)
+    now = life.to(a=UP, b=UP)
+    longer = replace(now, settings=replace(now.settings, table_length=4096))
+    life.previous = replace(life.previous, vip=longer)
+    assert life.to(a=UP, b=UP).settings.table_length == 4096
+
+
+def test_immutable_settings_come_from_the_frontend() -> None:
+    one = frontend("f", pool("p", a=1), encap=Encap.NAT4, target_port=8080, src_ip_sticky=True)
+    settings = Life(one).to(a=UP).settings
+    assert (settings.encap, settings.target_port, settings.src_ip_sticky) == (
+        Encap.NAT4,
+        8080,
+        True,
+    )
