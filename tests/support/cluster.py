@@ -8,6 +8,7 @@ is the script `../shared/cluster/cluster` beside the repository where that exist
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -61,7 +62,7 @@ def cluster() -> Iterator[Cluster]:
 
 def build_wheel(directory: Path) -> Path:
     """Build the project's wheel into `directory` and return its path."""
-    _run("python", "-m", "build", "--wheel", "--outdir", str(directory), str(ROOT))
+    _run(sys.executable, "-m", "build", "--wheel", "--outdir", str(directory), str(ROOT))
     (wheel,) = directory.glob("vpplb-*.whl")
     return wheel
 

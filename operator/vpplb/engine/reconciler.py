@@ -28,6 +28,7 @@ from vpplb.model.check import CheckSpec
 from vpplb.model.health import BackendHealth, HealthState, Transition
 from vpplb.model.names import ObjectKey
 from vpplb.model.objects import Backend, HealthCheck
+from vpplb.model.problem import Problem
 from vpplb.model.vip import Encap, Vip
 from vpplb.plan.desired import Previous, desired_vip
 from vpplb.plan.pools import PoolDecision, decide
@@ -36,11 +37,16 @@ from vpplb.plan.resolve import ResolvedFrontend, resolve_prefix
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrontendView:
-    """What is decided for a frontend: `desired` None when its VIP must not exist."""
+    """What is decided for a frontend.
+
+    `desired` None: its VIP must not exist. `invalid`: what is wrong with a newer version that
+    is not in force.
+    """
 
     resolved: ResolvedFrontend
     decision: PoolDecision
     desired: Vip | None
+    invalid: tuple[Problem, ...] = ()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -179,7 +185,7 @@ class Reconciler:
                 self._resolved.pop(key, None)
                 self._previous.pop(key, None)
                 self.views.pop(key, None)
-            elif self.views.get(key) == (view := self._decide(key)) and not self._invalid(key):
+            elif self.views.get(key) == (view := self._decide(key)):
                 continue
             else:
                 self.views[key] = view
@@ -198,7 +204,12 @@ class Reconciler:
         self._previous[key] = Previous(
             vip=desired, states={one.member.backend: one.state for one in decision.members}
         )
-        return FrontendView(resolved=resolved, decision=decision, desired=desired)
+        return FrontendView(
+            resolved=resolved,
+            decision=decision,
+            desired=desired,
+            invalid=self.store.invalid.get(("Frontend", key), ()),
+        )
 
     def _tell(self, dirty: Dirty) -> None:
         for key in sorted(self._changed_frontends):
@@ -232,9 +243,6 @@ class Reconciler:
             return set()
         self._tell_removed(key, record.frontends)
         return {key}
-
-    def _invalid(self, frontend: ObjectKey) -> bool:
-        return ("Frontend", frontend) in self.store.invalid
 
     def _tell_removed(self, key: ObjectKey, frontends: frozenset[ObjectKey]) -> None:
         for frontend in sorted(frontends):

@@ -40,7 +40,7 @@ class Store:
         self.frontends: dict[ObjectKey, Frontend] = {}
         self.backends: dict[ObjectKey, Backend] = {}
         self.health_checks: dict[ObjectKey, HealthCheck] = {}
-        self.invalid: dict[tuple[str, ObjectKey], Sequence[Problem]] = {}
+        self.invalid: dict[tuple[str, ObjectKey], tuple[Problem, ...]] = {}
         self.dirty = Dirty()
         self._frontends_of_backend: _Index[ObjectKey] = defaultdict(set)
         self._frontends_of_prefix: _Index[IPNetwork] = defaultdict(set)
@@ -120,7 +120,7 @@ class Store:
 
     def put_invalid(self, kind: str, key: ObjectKey, problems: Sequence[Problem]) -> None:
         """Note that the newest version of an object cannot be understood."""
-        self.invalid[kind, key] = problems
+        self.invalid[kind, key] = tuple(problems)
         match kind:
             case "Frontend":
                 self.dirty.frontends.add(key)

@@ -55,8 +55,6 @@ async def _load_files(
     configuration: kubernetes_client.Configuration, paths: str, context: str | None
 ) -> None:
     """Load one kubeconfig or several that are merged, as $KUBECONFIG joins them."""
-    if not any(os.path.exists(os.path.expanduser(path)) for path in paths.split(os.pathsep)):
-        raise kubernetes_config.ConfigException(f"there is no {paths}")
     await kubernetes_config.load_kube_config(  # type: ignore[no-untyped-call]
         config_file=paths,
         context=context,

@@ -13,7 +13,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from enum import IntEnum, StrEnum
+from enum import IntEnum
 from typing import NamedTuple, Protocol
 
 from vpplb.kube.backoff import backoff
@@ -21,6 +21,7 @@ from vpplb.kube.errors import ApiError, ApiUnreachable, KubeError, NotFound
 from vpplb.kube.kinds import JsonObject, Kind
 from vpplb.kube.known import KnownStatuses
 from vpplb.kube.patch import merge_patch
+from vpplb.kube.result import WriteResult, result_of
 from vpplb.model.names import ObjectKey
 
 log = logging.getLogger(__name__)
@@ -80,23 +81,6 @@ class _Turn(NamedTuple):
     priority: int
     number: int
     entry: _Entry
-
-
-class WriteResult(StrEnum):
-    """How a write ended, as `vpplb_status_writes_total` counts it.
-
-    UNCHANGED: no request was made. GONE: the object is deleted. THROTTLED: 429 or 503.
-    REFUSED: any other failure answered by the server. ERROR: `render` raised.
-    """
-
-    WRITTEN = "written"
-    UNCHANGED = "unchanged"
-    GONE = "gone"
-    CONFLICT = "conflict"
-    THROTTLED = "throttled"
-    UNREACHABLE = "unreachable"
-    REFUSED = "refused"
-    ERROR = "error"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,7 +213,7 @@ class StatusWriter:
             answer = await self.client.patch_status(entry.kind, entry.key, {"status": patch})
         except KubeError as error:
             entry.since = _earlier(since, entry.since)
-            return _result(error), error
+            return result_of(error), error
         self._wrote(entry, answer, status, whole=known is not None)
         if since is not None:
             self.hooks.on_delay(asyncio.get_running_loop().time() - since)
@@ -314,17 +298,3 @@ class StatusWriter:
 def _earlier(one: float | None, other: float | None) -> float | None:
     times = [time for time in (one, other) if time is not None]
     return min(times) if times else None
-
-
-def _result(error: KubeError) -> WriteResult:
-    match error:
-        case ApiUnreachable():
-            return WriteResult.UNREACHABLE
-        case NotFound():
-            return WriteResult.GONE
-        case ApiError(status=409):
-            return WriteResult.CONFLICT
-        case ApiError(status=429 | 503):
-            return WriteResult.THROTTLED
-        case _:
-            return WriteResult.REFUSED

@@ -9,12 +9,8 @@ from vpplb.resources.addresses import AddressV4, AddressV6
 from vpplb.resources.base import AGE, Column, Definition, Rule, SpecModel, StatusModel
 from vpplb.resources.conditions import Conditions
 from vpplb.resources.fields import Count, Interval, Port, Timeout
-from vpplb.resources.schema import Schema, cel
 from vpplb.resources.text import CaBundle, HeaderName, HeaderValue, HostName, HttpPath, Regexp
 from vpplb.resources.text import ServerName
-
-_OWN_HEADERS = ("host", "content-length", "transfer-encoding", "connection")
-_OWN_HEADERS_SAYS = "Host, Content-Length, Transfer-Encoding and Connection are set by the probe"
 
 Times = Annotated[int, Field(ge=1, le=100)]
 StatusCode = Annotated[int, Field(ge=100, le=599)]
@@ -115,10 +111,77 @@ class HealthCheckStatus(StatusModel):
     """The generation of the spec that this status is about."""
 
 
+_RULES = (
+    Rule[HealthCheckSpec](
+        field="port",
+        reads=("type",),
+        message="is required with type TCP",
+        holds=lambda spec: spec.type != "TCP" or spec.port is not None,
+        cel="self.type != 'TCP' || has(self.port)",
+    ),
+    Rule[HealthCheckSpec](
+        field="port",
+        reads=("type",),
+        message="must be absent with type ICMP, which has no ports",
+        holds=lambda spec: spec.type != "ICMP" or spec.port is None,
+        cel="self.type != 'ICMP' || !has(self.port)",
+    ),
+    Rule[HealthCheckSpec](
+        field="http",
+        reads=("type",),
+        message="must be absent unless type is HTTP or HTTPS",
+        holds=lambda spec: spec.type in ("HTTP", "HTTPS") or spec.http is None,
+        cel="self.type in ['HTTP', 'HTTPS'] || !has(self.http)",
+    ),
+    Rule[HealthCheckSpec](
+        field="tls",
+        reads=("type",),
+        message="must be absent unless type is HTTPS or TCP",
+        holds=lambda spec: spec.type in ("HTTPS", "TCP") or spec.tls is None,
+        cel="self.type in ['HTTPS', 'TCP'] || !has(self.tls)",
+    ),
+    Rule[HealthCheckSpec](
+        field="http.responseCodes.min",
+        reads=("http.responseCodes.max",),
+        message="must not be greater than max",
+        holds=lambda spec: _codes_in_order(spec),
+        cel="!has(self.http) || !has(self.http.responseCodes)"
+        " || self.http.responseCodes.min <= self.http.responseCodes.max",
+    ),
+    Rule[HealthCheckSpec](
+        field="http.responseRegexp",
+        reads=("http.method",),
+        message="must be absent with method HEAD, whose answers have no body",
+        holds=lambda spec: _body_if_searched(spec),
+        cel="!has(self.http) || self.http.method == 'GET' || !has(self.http.responseRegexp)",
+    ),
+)
+
+
 def _codes_in_order(spec: HealthCheckSpec) -> bool:
     codes = spec.http.response_codes if spec.http else None
     return codes is None or codes.min <= codes.max
 
 
-def _has_body(spec: HealthCheckSpec) -> bool:
+def _body_if_searched(spec: HealthCheckSpec) -> bool:
     return spec.http is None or spec.http.method == "GET" or spec.http.response_regexp is None
+
+
+HEALTH_CHECK = Definition(
+    kind="HealthCheck",
+    plural="healthchecks",
+    short_name="vhc",
+    description="How backends are probed, and how many results decide.",
+    spec=HealthCheckSpec,
+    status=HealthCheckStatus,
+    rules=_RULES,
+    columns=(
+        Column("Type", ".spec.type"),
+        Column("Port", ".spec.port", "integer"),
+        Column("Interval", ".spec.interval"),
+        Column("Rise", ".spec.rise", "integer"),
+        Column("Fall", ".spec.fall", "integer"),
+        Column("Backends", ".status.backends", "integer"),
+        AGE,
+    ),
+)

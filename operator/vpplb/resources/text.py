@@ -64,8 +64,26 @@ ServerName = Annotated[
 
 _HEADER = "[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _HEADER_SAYS = "must be a header name: letters, digits and -, no spaces (RFC 9110)"
+_OWN_HEADERS = ["host", "connection", "content-length", "transfer-encoding"]
+_OWN_SAYS = "must be none of Host, Connection, Content-Length, Transfer-Encoding: the probe's own"
+
+
+def _not_own(name: str) -> str:
+    if name.lower() in _OWN_HEADERS:
+        raise ValueError(_OWN_SAYS)
+    return name
+
+
 HeaderName = Annotated[
-    str, _matching(_HEADER, 128, _HEADER_SAYS), _by_cel(_HEADER, 128, _HEADER_SAYS)
+    str,
+    _matching(_HEADER, 128, _HEADER_SAYS),
+    AfterValidator(_not_own),
+    string(
+        128,
+        cel(f'self.matches(r"^{_HEADER}$")', _HEADER_SAYS),
+        cel(f"!(self.lowerAscii() in {_OWN_HEADERS})", _OWN_SAYS),
+        minLength=1,
+    ),
 ]
 
 _VALUE = r"[\t -~]*"

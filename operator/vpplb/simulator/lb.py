@@ -6,6 +6,7 @@ the order of dumps. Addresses are 128-bit numbers, IPv4 right-aligned in zeros; 
 are of 128 bits. No packets are forwarded, so no server ever has flows.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -143,6 +144,8 @@ class LoadBalancerState:
         self.conf = LbConf()
         self.vips: Pool[VipRow] = Pool(VipRow)
         self.servers: Pool[ServerRow] = Pool(ServerRow)
+        self._by_prefix: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
+        """Indexes of the VIPs in use, by address and prefix length."""
         self.vips.take()  # VPP's own placeholders, number 0
         self.servers.take()
 
@@ -169,7 +172,9 @@ class LoadBalancerState:
         key = key.normal
         if (refusal := self._refusal(key, type_, new)) is not Retval.OK:
             return refusal
-        row = self.vips[self.vips.take()]
+        index = self.vips.take()
+        self._by_prefix[key[:2]].append(index)
+        row = self.vips[index]
         row.key, row.type, row.used = key, type_, True
         row.table_length, row.src_ip_sticky = new.table_length, new.src_ip_sticky
         if type_.encap is Encap.L3DSR:
@@ -189,7 +194,8 @@ class LoadBalancerState:
         row = self.vips[index]
         addresses = [self.servers[i].address for i in self.server_indexes(row)]
         self._remove_servers(index, addresses)
-        row.used = row.src_ip_sticky = False
+        row.used = False
+        self._by_prefix[row.key[:2]].remove(index)
         return Retval.OK
 
     def add_server(self, key: Key, address: int, weight: int) -> Retval:
@@ -281,9 +287,7 @@ class LoadBalancerState:
 
     def _refusal(self, key: Key, type_: VipType, new: NewVip) -> Retval:
         """Return why VPP would not add this VIP, in the order in which it checks."""
-        others = [
-            row for _, row in self.vip_rows() if row.used and row.key[:2] == (key.address, key.length)
-        ]
+        others = [self.vips[index] for index in sorted(self._by_prefix[key[:2]])]
         if any(row.key == key or not (row.key.port and key.port) for row in others):
             return Retval.VALUE_EXIST
         if others and others[0].type != type_:
@@ -298,7 +302,7 @@ class LoadBalancerState:
 
     def _find(self, key: Key) -> int | None:
         key = key.normal
-        return next((i for i, row in self.vip_rows() if row.used and row.key == key), None)
+        return next((i for i in self._by_prefix[key[:2]] if self.vips[i].key == key), None)
 
     def _find_server(self, vip_index: int, address: int) -> ServerRow | None:
         servers = (self.servers[index] for index in self.server_indexes(self.vips[vip_index]))

@@ -1,0 +1,47 @@
+"""What a probe over a connection is: bytes in, bytes out, and in the end a finding.
+
+A conversation owns no socket and no clock. Its driver (`stream`) tells it what happened and
+sends what it answers; the tests feed it byte by byte.
+"""
+
+from enum import Enum
+from typing import NamedTuple, Protocol
+
+from vpplb.model.health import ProbeCode
+
+
+class Finding(NamedTuple):
+    """How a probe ended; `detail` is for people."""
+
+    code: ProbeCode
+    detail: str
+
+
+Step = bytes | Finding
+"""What a conversation does next: send these bytes (none: wait), or end."""
+
+
+class Layer(Enum):
+    """How far a probe has come: what a timeout or a broken connection is called from here on."""
+
+    CONNECT = (ProbeCode.L4TOUT, ProbeCode.L4CON)
+    TLS = (ProbeCode.L6TOUT, ProbeCode.L6RSP)
+    ANSWER = (ProbeCode.L7TOUT, ProbeCode.L7RSP)
+
+    def __init__(self, timeout: ProbeCode, broken: ProbeCode) -> None:
+        self.timeout = timeout
+        self.broken = broken
+
+
+class Conversation(Protocol):
+    """One probe over one connection. After a Finding it is not called again."""
+
+    layer: Layer
+
+    def connected(self) -> Step:
+        """Go on: the connection is established. Called once, first."""
+        ...
+
+    def received(self, data: bytes) -> Step:
+        """Go on with these bytes; none means that the peer has closed its side."""
+        ...

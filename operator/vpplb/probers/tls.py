@@ -1,0 +1,129 @@
+"""TLS around a conversation, or a handshake alone.
+
+By memory BIOs, not by an SSL socket: the handshake is then a conversation like the others,
+driven by the same code and tested without a socket, and it can wrap the HTTP exchange. What
+the copies cost is lost in the price of the handshake itself.
+"""
+
+import ssl
+from functools import lru_cache
+
+from vpplb.model.check import TlsSettings
+from vpplb.model.health import ProbeCode
+from vpplb.probers.conversation import Conversation, Finding, Layer, Step
+
+HANDSHAKE_DONE = "TLS handshake done"
+CHUNK = 65536
+
+
+class UnusableTls(Exception):
+    """These settings make no context; the text says why, for people."""
+
+
+@lru_cache(maxsize=1024)
+def _context(insecure_skip_verify: bool, ca_bundle: str) -> ssl.SSLContext:
+    # The server's name belongs to the connection, so checks that differ in it alone share a context
+    # (the system's CA certificates take half a megabyte and 20 ms each time).
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if insecure_skip_verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        return context
+    if not ca_bundle:
+        context.load_default_certs()
+        return context
+    try:
+        context.load_verify_locations(cadata=ca_bundle)
+    except (ssl.SSLError, ValueError) as error:
+        raise UnusableTls("caBundle holds no certificates in PEM") from error
+    return context
+
+
+def client_context(settings: TlsSettings) -> ssl.SSLContext:
+    """Return the context of these settings; built once. UnusableTls when they make none."""
+    return _context(settings.insecure_skip_verify, settings.ca_bundle)
+
+
+class TlsConversation:
+    """A handshake; then `inner` if there is one, else the probe has passed (L6OK).
+
+    `name` is sent as SNI and verified, unless it is an address: that is only verified. Empty:
+    neither, which the context must allow.
+    """
+
+    __slots__ = ("_incoming", "_inner", "_outgoing", "_shaken", "_tls", "layer")
+
+    def __init__(self, context: ssl.SSLContext, name: str, inner: Conversation | None) -> None:
+        self.layer = Layer.CONNECT
+        self._inner = inner
+        self._shaken = False
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=name or None)
+
+    def connected(self) -> Step:
+        """Say hello."""
+        self.layer = Layer.TLS
+        return self._handshake()
+
+    def received(self, data: bytes) -> Step:
+        """Go on with the handshake, or with what is inside it."""
+        if data:
+            self._incoming.write(data)
+        else:
+            self._incoming.write_eof()
+        return self._exchange() if self._shaken else self._handshake()
+
+    def _handshake(self) -> Step:
+        try:
+            self._tls.do_handshake()
+        except ssl.SSLWantReadError:
+            return self._outgoing.read()
+        except ssl.SSLError as error:
+            return Finding(ProbeCode.L6RSP, describe(error))
+        if self._inner is None:
+            return Finding(ProbeCode.L6OK, HANDSHAKE_DONE)
+        self._shaken = True
+        return self._pass_on(self._inner, self._inner.connected())
+
+    def _exchange(self) -> Step:
+        assert self._inner is not None
+        while True:
+            try:
+                data = self._tls.read(CHUNK)
+            except ssl.SSLWantReadError:
+                return self._outgoing.read()
+            except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+                data = b""
+            except ssl.SSLError as error:
+                return Finding(self.layer.broken, describe(error))
+            step = self._inner.received(data)
+            if isinstance(step, Finding):
+                return step
+            if not data:
+                return Finding(self.layer.broken, "connection closed")
+            self._pass_on(self._inner, step)
+
+    def _pass_on(self, inner: Conversation, step: Step) -> Step:
+        self.layer = inner.layer
+        if isinstance(step, Finding):
+            return step
+        if step:
+            self._tls.write(step)
+        return self._outgoing.read()
+
+
+def describe(error: ssl.SSLError) -> str:
+    """Say what went wrong as people would: `certificate has expired`, `not TLS`."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        message = error.verify_message.removesuffix(".").replace("self signed", "self-signed")
+        return message.removeprefix("Hostname mismatch, ").removeprefix("IP address mismatch, ")
+    if isinstance(error, ssl.SSLEOFError):
+        return "connection closed during the TLS handshake"
+    match error.reason:
+        case "WRONG_VERSION_NUMBER" | "HTTP_REQUEST" | "RECORD_LAYER_FAILURE":
+            return "the answer is not TLS"
+        case None:
+            return "TLS failed"
+        case reason:
+            return reason.lower().replace("_", " ")

@@ -1,0 +1,99 @@
+"""Backend: a server, how it is checked, and what its health is."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from vpplb.model.health import HealthState
+from vpplb.resources.addresses import Address
+from vpplb.resources.base import (
+    AGE,
+    Column,
+    Definition,
+    SpecModel,
+    StatusModel,
+)
+from vpplb.resources.conditions import Conditions
+from vpplb.resources.fields import Count, Timestamp
+from vpplb.resources.text import ObjectName
+
+
+class HealthCheckRef(SpecModel):
+    """Names a HealthCheck of the namespace."""
+
+    name: ObjectName
+    """Name of the HealthCheck."""
+
+
+class BackendSpec(SpecModel):
+    """A server."""
+
+    address: Address
+    """IPv4 or IPv6 address of the server."""
+    health_check_ref: HealthCheckRef | None = None
+    """How it is checked; without it the server is taken for healthy and nothing is sent."""
+    enabled: bool = True
+    """Whether it may serve; false cuts its flows."""
+    paused: bool = False
+    """Whether probing is suspended; while paused it gets no new flows and keeps those it has."""
+
+
+class BackendTransition(StatusModel):
+    """A change of state."""
+
+    from_: Annotated[
+        HealthState, Field(validation_alias="from", serialization_alias="from")
+    ]
+    """State before."""
+    to: HealthState
+    """State after."""
+    at: Timestamp
+    """When."""
+    code: str = ""
+    """What the deciding probe saw, such as L4CON; empty when a person did it."""
+    detail: str = ""
+    """The same in words."""
+
+
+class BackendStatus(StatusModel):
+    """Health of the server, and what became of its spec."""
+
+    state: HealthState = HealthState.UNKNOWN
+    """unknown, up, down, paused or disabled."""
+    since: Timestamp | None = None
+    """When the state began."""
+    code: str = ""
+    """What the deciding probe saw, such as L7OK or L4TOUT."""
+    detail: str = ""
+    """The same in words, such as `503 Service Unavailable`."""
+    held: bool | None = None
+    """True while the state is unknown after a restart of the check and the server, up before,
+    goes on serving."""
+    transitions: tuple[BackendTransition, ...] = ()
+    """The latest changes of state, newest first."""
+    conditions: Conditions = ()
+    """Accepted and Healthy."""
+    frontends: Count | None = None
+    """Number of frontends that reference it."""
+    observed_generation: Count | None = None
+    """The generation of the spec that this status is about."""
+
+
+BACKEND = Definition(
+    kind="Backend",
+    plural="backends",
+    short_name="vbe",
+    description="A server that frontends may send traffic to.",
+    spec=BackendSpec,
+    status=BackendStatus,
+    columns=(
+        Column("Address", ".spec.address"),
+        Column("Check", ".spec.healthCheckRef.name"),
+        Column("State", ".status.state"),
+        Column("Code", ".status.code"),
+        Column("Since", ".status.since", "date"),
+        Column("Detail", ".status.detail", wide=True),
+        Column("Frontends", ".status.frontends", "integer", wide=True),
+        AGE,
+    ),
+)

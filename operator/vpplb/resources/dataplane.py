@@ -1,0 +1,118 @@
+"""Dataplane: one node's VPP."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+from vpplb.model.vip import LbConf
+from vpplb.resources.addresses import AddressV4, AddressV6
+from vpplb.resources.base import (
+    AGE,
+    Column,
+    Definition,
+    SpecModel,
+    StatusModel,
+    condition_column,
+)
+from vpplb.resources.conditions import Conditions
+from vpplb.resources.fields import Count, Seconds, StickyBuckets, Timestamp
+
+
+class DataplaneSpec(SpecModel):
+    """Settings of one node's VPP."""
+
+    paused: bool = False
+    """Hands off: nothing is changed in this node's VPP while true."""
+    ipv4_source_address: AddressV4 | None = None
+    """Outer source address of GRE over IPv4; by default the agent's flag."""
+    ipv6_source_address: AddressV6 | None = None
+    """Outer source address of GRE over IPv6; by default the agent's flag."""
+    sticky_buckets_per_core: StickyBuckets | None = None
+    """Buckets of the table of known flows, a worker thread; a power of two."""
+    flow_timeout: Seconds | None = None
+    """How long an idle flow is remembered, in whole seconds."""
+
+    def conf(self, default: LbConf) -> LbConf:
+        """Return the plugin's settings: `default` (the agent's flags) with what is given here."""
+        given: dict[str, object] = {
+            "ipv4_source": self.ipv4_source_address,
+            "ipv6_source": self.ipv6_source_address,
+            "sticky_buckets_per_core": self.sticky_buckets_per_core,
+            "flow_timeout": self.flow_timeout and self.flow_timeout // timedelta(seconds=1),
+        }
+        return replace(default, **{k: v for k, v in given.items() if v is not None})
+
+
+class DataplaneVpp(StatusModel):
+    """The VPP found on the node."""
+
+    version: str | None = None
+    """Its version."""
+    pid: Count | None = None
+    """Its process."""
+    connected: bool = False
+    """Whether the agent is connected to it."""
+    since: Timestamp | None = None
+    """Since when that is so."""
+
+
+class DataplaneFrontends(StatusModel):
+    """How many frontends this node shall carry, and how many it does."""
+
+    total: Count
+    """Frontends selected for this node."""
+    programmed: Count
+    """Frontends that its VPP has as wanted."""
+    summary: str = ""
+    """Both, as `programmed/total`."""
+
+    @classmethod
+    def of(cls, programmed: int, total: int) -> "DataplaneFrontends":
+        """Build with the summary."""
+        return cls(total=total, programmed=programmed, summary=f"{programmed}/{total}")
+
+
+class DataplaneError(StatusModel):
+    """A frontend that could not be programmed."""
+
+    frontend: str
+    """The frontend, as namespace/name."""
+    message: str
+    """What VPP said."""
+
+
+class DataplaneStatus(StatusModel):
+    """What the agent found and did."""
+
+    vpp: DataplaneVpp | None = None
+    """The VPP of the node."""
+    frontends: DataplaneFrontends | None = None
+    """How many frontends are programmed."""
+    programmed: dict[str, str] | None = None
+    """What is programmed: revision by frontend (namespace/name)."""
+    errors: tuple[DataplaneError, ...] = ()
+    """What could not be programmed."""
+    last_change: Timestamp | None = None
+    """When something was programmed last."""
+    conditions: Conditions = ()
+    """Connected and Synced."""
+    observed_generation: Count | None = None
+    """The generation of the spec that this status is about."""
+
+
+DATAPLANE = Definition(
+    kind="Dataplane",
+    plural="dataplanes",
+    short_name="vdp",
+    description="The VPP of one node; named as the node and made by its agent.",
+    spec=DataplaneSpec,
+    status=DataplaneStatus,
+    namespaced=False,
+    spec_required=False,
+    columns=(
+        Column("Version", ".status.vpp.version"),
+        condition_column("Connected"),
+        Column("Frontends", ".status.frontends.summary"),
+        condition_column("Synced"),
+        AGE,
+    ),
+)

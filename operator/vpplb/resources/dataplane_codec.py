@@ -1,0 +1,89 @@
+"""`Frontend.status.dataplane`: a VIP's whole wanted state, as the operator writes and agents read it.
+
+The revision is a hash of everything else in it, so it changes exactly when any of that does.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from ipaddress import ip_address, ip_network
+
+from vpplb.model.vip import AppServer, Encap, Protocol, Vip, VipId, VipSettings
+from vpplb.resources.base import StatusModel
+from vpplb.resources.fields import Count, PortOrAll, TableLength, Weight
+
+
+class DataplaneServer(StatusModel):
+    """An application server."""
+
+    address: str
+    """Its address."""
+    weight: Weight
+    """Its entries in the table of new flows."""
+    flush_epoch: Count
+    """Grows each time its flows are to be cut."""
+
+
+class FrontendDataplane(StatusModel):
+    """A VIP as every node's VPP shall have it."""
+
+    prefix: str
+    """Prefix of the VIP."""
+    protocol: Protocol
+    """Protocol of the VIP."""
+    port: PortOrAll
+    """Port of the VIP; 0 with protocol Any."""
+    encap: Encap
+    """How packets get to the servers."""
+    dscp: Count
+    """DSCP; 0 but with L3DSR."""
+    target_port: PortOrAll
+    """Port of the servers; 0 but with NAT."""
+    src_ip_sticky: bool
+    """Whether a client's flows all go to one server."""
+    flow_table_length: TableLength
+    """Buckets of the table of new flows."""
+    servers: tuple[DataplaneServer, ...]
+    """The application servers, IPv4 before IPv6, then in numeric order."""
+    revision: str
+    """Hash of everything else here."""
+
+
+def dump_dataplane(vip_id: VipId, vip: Vip) -> dict[str, object]:
+    """Return `status.dataplane` with its revision; the same for the same arguments."""
+    settings = vip.settings
+    content: dict[str, object] = {
+        "prefix": str(vip_id.prefix),
+        "protocol": vip_id.protocol.value,
+        "port": vip_id.port,
+        "encap": settings.encap.value,
+        "dscp": settings.dscp,
+        "targetPort": settings.target_port,
+        "srcIPSticky": settings.src_ip_sticky,
+        "flowTableLength": settings.table_length,
+        "servers": [
+            {"address": str(address), "weight": server.weight, "flushEpoch": server.flush_epoch}
+            for address, server in vip.servers.items()
+        ],
+    }
+    return content | {"revision": _revision(content)}
+
+
+def _revision(content: Mapping[str, object]) -> str:
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+
+def load_dataplane(status: Mapping[str, object] | None) -> tuple[VipId, Vip, str] | None:
+    """Read what a Frontend's status says: the VIP, what it shall be, and the revision.
+
+    `status` is the whole `status` of a Frontend. None where there is no computed `dataplane`;
+    ValueError where there is one that cannot be read.
+    """
+    found = (status or {}).get("dataplane")
+    if found is None:
+        return None
+    try:
+        return _load(FrontendDataplane.model_validate(found))
+    except ValueError as error:
+        raise ValueError(f"status.dataplane cannot be read: {error}") from error

@@ -1,0 +1,252 @@
+"""Frontend: a VIP, and the pools of backends that serve it."""
+
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from vpplb.model.health import HealthState
+from vpplb.model.vip import Encap, Protocol
+from vpplb.resources.addresses import Prefix
+from vpplb.resources.base import AGE, Column, Definition, Loc, Rule, SpecModel, StatusModel
+from vpplb.resources.conditions import Conditions
+from vpplb.resources.dataplane_codec import FrontendDataplane
+from vpplb.resources.fields import (
+    Count,
+    EncapName,
+    Port,
+    PortOrAll,
+    ProtocolName,
+    TableLength,
+    Weight,
+)
+from vpplb.resources.schema import MAP_BY_NAME, SchemaOf, cel
+from vpplb.resources.text import (
+    LABEL_KEY,
+    LABEL_KEY_SAYS,
+    DnsLabel,
+    LabelKey,
+    LabelValue,
+    ObjectName,
+)
+
+
+class PoolBackend(SpecModel):
+    """A backend in a pool."""
+
+    name: ObjectName
+    """Name of a Backend of the namespace."""
+    weight: Weight = 100
+    """Its share of new flows, relative to the other backends of the pool; 0 drains it."""
+
+
+class Pool(SpecModel):
+    """Backends that serve together."""
+
+    name: DnsLabel
+    """Name of the pool."""
+    backends: Annotated[
+        list[PoolBackend], Field(max_length=1024, json_schema_extra=MAP_BY_NAME)
+    ] = []
+    """The backends of the pool."""
+
+
+_KEY_RULES = [cel(f'self.all(key, key.matches(r"^{LABEL_KEY}$"))', LABEL_KEY_SAYS)]
+
+
+class FrontendSpec(SpecModel):
+    """A VIP and the pools of backends that serve it."""
+
+    description: Annotated[str | None, Field(max_length=4096)] = None
+    """Free text."""
+    address: Prefix
+    """The VIP: an IPv4 or IPv6 address, or a prefix."""
+    protocol: ProtocolName = Protocol.TCP
+    """TCP, UDP, or Any for all protocols and all ports."""
+    port: PortOrAll | None = None
+    """Port of the VIP; absent or 0 with protocol Any, required otherwise."""
+    encap: EncapName | None = None
+    """How packets get to the backends; by default GRE of the backends' family."""
+    dscp: Annotated[int, Field(ge=0, le=63)] | None = None
+    """DSCP that tells the VIP to the servers; only with L3DSR."""
+    target_port: Port | None = None
+    """Port of the backends, by default that of the VIP; only with NAT4 or NAT6."""
+    src_ip_sticky: Annotated[
+        bool, Field(validation_alias="srcIPSticky", serialization_alias="srcIPSticky")
+    ] = False
+    """Whether a client's flows all go to one backend."""
+    flush_on_down: bool = True
+    """Whether a backend's flows are cut when it goes down."""
+    flow_table_length: TableLength | None = None
+    """Buckets of the table of new flows, a power of two; by default what the weights need."""
+    node_selector: Annotated[
+        dict[LabelKey, LabelValue] | None,
+        Field(max_length=32, json_schema_extra={"x-kubernetes-validations": _KEY_RULES}),
+    ] = None
+    """Labels of the nodes that carry this VIP; by default all nodes do."""
+    pools: Annotated[
+        list[Pool], Field(min_length=1, max_length=16, json_schema_extra=MAP_BY_NAME)
+    ]
+    """Pools in order of preference: the first that has a healthy backend serves."""
+
+
+class FrontendBackend(StatusModel):
+    """A backend of the frontend, as it stands."""
+
+    name: str
+    """Name of the Backend."""
+    address: str | None = None
+    """Its address."""
+    pool: str
+    """The pool that it is in."""
+    state: HealthState
+    """Its state of health."""
+    weight: Weight
+    """Its weight as configured."""
+    effective_weight: Weight
+    """Its weight as it is now."""
+
+
+class FrontendNodes(StatusModel):
+    """Nodes that shall carry the VIP, and those that do."""
+
+    desired: Count
+    """Nodes selected."""
+    programmed: Count
+    """Nodes whose VPP has the state of `dataplane`."""
+    summary: str = ""
+    """Both, as `programmed/desired`."""
+
+    @classmethod
+    def of(cls, programmed: int, desired: int) -> "FrontendNodes":
+        """Build with the summary."""
+        return cls(desired=desired, programmed=programmed, summary=f"{programmed}/{desired}")
+
+
+class FrontendStatus(StatusModel):
+    """What the VIP does at present, and what became of the spec."""
+
+    state: Literal["up", "down", "unknown"] | None = None
+    """up when a backend serves, unknown while none has a verdict, else down."""
+    active_pool: str | None = None
+    """The pool that serves."""
+    ready: str | None = None
+    """Backends that count as up, of all: `2/3`."""
+    backends: tuple[FrontendBackend, ...] = ()
+    """Each backend of each pool."""
+    dataplane: Annotated[dict[str, object], SchemaOf(FrontendDataplane)] | None = None
+    """All that nodes program, and nothing else."""
+    nodes: FrontendNodes | None = None
+    """On how many nodes it is programmed."""
+    conditions: Conditions = ()
+    """Accepted, ResolvedRefs, Available, Programmed and Degraded."""
+    observed_generation: Count | None = None
+    """The generation of the spec that this status is about."""
+
+
+_NAT = (Encap.NAT4, Encap.NAT6)
+
+
+def _v4(spec: FrontendSpec) -> bool:
+    return spec.address.version == 4
+
+
+_RULES = (
+    Rule[FrontendSpec](
+        field="port",
+        reads=("protocol",),
+        message="is required with protocol TCP or UDP",
+        holds=lambda spec: spec.protocol is Protocol.ANY or bool(spec.port),
+        cel="self.protocol == 'Any' || (has(self.port) && self.port != 0)",
+    ),
+    Rule[FrontendSpec](
+        field="port",
+        reads=("protocol",),
+        message="must be absent with protocol Any, which carries all ports",
+        holds=lambda spec: spec.protocol is not Protocol.ANY or not spec.port,
+        cel="self.protocol != 'Any' || !has(self.port) || self.port == 0",
+    ),
+    Rule[FrontendSpec](
+        field="dscp",
+        reads=("encap",),
+        message="must be absent unless encap is L3DSR",
+        holds=lambda spec: spec.dscp is None or spec.encap is Encap.L3DSR,
+        cel="!has(self.dscp) || (has(self.encap) && self.encap == 'L3DSR')",
+    ),
+    Rule[FrontendSpec](
+        field="targetPort",
+        reads=("encap",),
+        message="must be absent unless encap is NAT4 or NAT6",
+        holds=lambda spec: spec.target_port is None or spec.encap in _NAT,
+        cel="!has(self.targetPort) || (has(self.encap) && self.encap in ['NAT4', 'NAT6'])",
+    ),
+    Rule[FrontendSpec](
+        field="encap",
+        reads=("address",),
+        message="L3DSR and NAT4 need an IPv4 VIP",
+        holds=lambda spec: spec.encap not in (Encap.L3DSR, Encap.NAT4) or _v4(spec),
+        cel="!has(self.encap) || !(self.encap in ['L3DSR', 'NAT4']) || !self.address.contains(':')",
+    ),
+    Rule[FrontendSpec](
+        field="encap",
+        reads=("address",),
+        message="NAT6 needs an IPv6 VIP",
+        holds=lambda spec: spec.encap is not Encap.NAT6 or not _v4(spec),
+        cel="!has(self.encap) || self.encap != 'NAT6' || self.address.contains(':')",
+    ),
+    Rule[FrontendSpec](
+        field="encap",
+        reads=("protocol",),
+        message="L3DSR needs protocol Any: it carries all ports",
+        holds=lambda spec: spec.encap is not Encap.L3DSR or spec.protocol is Protocol.ANY,
+        cel="!has(self.encap) || self.encap != 'L3DSR' || self.protocol == 'Any'",
+    ),
+    # VPP has no NAT of all-port VIPs, yet accepts one and leaves its route without a node
+    # (lb.c, lb_vip_add_adjacency: only lb_vip_is_nat4_port and lb_vip_is_nat6_port).
+    Rule[FrontendSpec](
+        field="encap",
+        reads=("protocol",),
+        message="NAT4 and NAT6 need protocol TCP or UDP with a port",
+        holds=lambda spec: spec.encap not in _NAT or spec.protocol is not Protocol.ANY,
+        cel="!has(self.encap) || !(self.encap in ['NAT4', 'NAT6']) || self.protocol != 'Any'",
+    ),
+)
+
+
+def _repeated_names(spec: FrontendSpec) -> Iterator[tuple[Loc, str]]:
+    """Find what the API server refuses since the lists are maps keyed by name."""
+    yield from _repeats(("pools",), [pool.name for pool in spec.pools])
+    for position, pool in enumerate(spec.pools):
+        yield from _repeats(
+            ("pools", position, "backends"), [backend.name for backend in pool.backends]
+        )
+
+
+def _repeats(loc: Loc, names: Sequence[str]) -> Iterator[tuple[Loc, str]]:
+    seen: set[str] = set()
+    for position, name in enumerate(names):
+        if name in seen:
+            yield (*loc, position), f'must not repeat the name "{name}" within the list'
+        seen.add(name)
+
+
+FRONTEND = Definition(
+    kind="Frontend",
+    plural="frontends",
+    short_name="vfe",
+    description="A virtual IP address that VPP balances over pools of backends.",
+    spec=FrontendSpec,
+    status=FrontendStatus,
+    rules=_RULES,
+    checks=_repeated_names,
+    columns=(
+        Column("VIP", ".spec.address"),
+        Column("Protocol", ".spec.protocol"),
+        Column("Port", ".spec.port", "integer"),
+        Column("State", ".status.state"),
+        Column("Pool", ".status.activePool"),
+        Column("Ready", ".status.ready"),
+        Column("Nodes", ".status.nodes.summary"),
+        AGE,
+    ),
+)

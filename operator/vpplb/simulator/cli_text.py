@@ -1,0 +1,101 @@
+"""What VPP's debug CLI prints, for the few commands that are of use with the lb plugin.
+
+Line ends, double blanks and the missing line end behind NAT's `target_port` are VPP's.
+"""
+
+from vpplb.model.vip import Encap
+from vpplb.simulator.lb import Key, LoadBalancerState, VipRow, ip
+
+VERSION = "26.10-simulator"
+BUILD_DATE = "1970-01-01T00:00:00"
+
+_COUNTERS = (
+    "packet from existing sessions",
+    "first session packet",
+    "untracked packet",
+    "no server configured",
+)
+
+
+def run(command: str, state: LoadBalancerState) -> str | None:
+    """Return what a command prints; None when it is not known here."""
+    match command.split():
+        case ["show", "lb"]:
+            return _main(state)
+        case ["show", "lb", "vips"]:
+            return "".join(_vip_line(row) for _, row in state.vip_rows())
+        case ["show", "lb", "vips", "verbose"]:
+            return "".join(_vip_block(state, index, row) for index, row in state.vip_rows())
+        case ["show", "version"]:
+            return f"vpp v{VERSION} built by vpplb on simulator at {BUILD_DATE}\n"
+        case _:
+            return None
+
+
+def _main(state: LoadBalancerState) -> str:
+    return (
+        f"lb_main ip4-src-address: {state.conf.ipv4_source} \n"
+        f" ip6-src-address: {state.conf.ipv6_source} \n"
+        f" #vips: {len(state.vips)}\n"
+        f" #ass: {len(state.servers) - 1}\n"
+    )
+
+
+def _vip_line(row: VipRow) -> str:
+    port = f"  protocol:{row.key.protocol} port:{row.key.port} " if row.key.port else ""
+    return (
+        f"{row.type} {_prefix(row.key)} new_size:{row.table_length} #as:{len(row.servers)}"
+        f"{_removed(row.used)}{port}{_encap_arguments(row)}\n"
+    )
+
+
+def _vip_block(state: LoadBalancerState, index: int, row: VipRow) -> str:
+    sticky = " src_ip_sticky" if row.src_ip_sticky else ""
+    port = f"  protocol:{row.key.protocol} port:{row.key.port}\n" if row.key.port else ""
+    encap = _encap_arguments(row)
+    match row.type.encap:
+        case Encap.L3DSR:
+            encap = f"{encap}\n"
+        case Encap.NAT4 | Encap.NAT6:
+            encap = f" {encap}"
+    counters = "".join(f"    {name}: 0\n" for name in _COUNTERS)
+    return (
+        f" {row.type} [{index}] {_prefix(row.key)}{sticky}{_removed(row.used)}\n"
+        f"  new_size:{row.table_length}\n"
+        f"{port}{encap}  counters:\n{counters}"
+        f"  #as:{len(row.servers)}\n"
+        f"{''.join(_server_line(state, row, index) for index in state.server_indexes(row))}\n"
+    )
+
+
+def _server_line(state: LoadBalancerState, row: VipRow, index: int) -> str:
+    server = state.servers[index]
+    buckets = state.shares(row).get(ip(server.address), 0) if server.used else 0
+    return (
+        f"    {ip(server.address)} weight:{server.weight} buckets:{buckets} flows:0 dpo:{index}"
+        f" {'used' if server.used else ' removed'}\n"
+    )
+
+
+def _encap_arguments(row: VipRow) -> str:
+    match row.type.encap:
+        case Encap.L3DSR:
+            return f"  dscp:{row.encap_byte}"
+        case Encap.NAT4 | Encap.NAT6:
+            # VPP quirk: the port is printed with its bytes swapped.
+            return f" type:clusterip port:{swap16(row.key.port)} target_port:{row.target_port}"
+        case _:
+            return ""
+
+
+def swap16(number: int) -> int:
+    """Swap the bytes of a 16-bit number, as VPP does once too often with some ports."""
+    return (number & 0xFF) << 8 | number >> 8
+
+
+def _removed(used: bool) -> str:
+    return "" if used else " removed"
+
+
+def _prefix(key: Key) -> str:
+    return f"{ip(key.address)}/{key.length - 96 if key.is_ip4 else key.length}"
