@@ -7,12 +7,12 @@ message's arrival and its answers; nothing else knows of clients.
 import asyncio
 import contextlib
 import logging
-import os
 import socket
 import stat
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +137,9 @@ class _Connection(asyncio.Protocol):
 
     def __init__(self, simulator: VppSimulator) -> None:
         self._simulator = simulator
+        self._index: int | None = None
         self._input = bytearray()
+        self._output = bytearray()
         self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -151,6 +153,7 @@ class _Connection(asyncio.Protocol):
         self._input += data
         while (message := wire.take_frame(self._input)) is not None:
             self.handle(message)
+        self.flush()
 
     def pause_writing(self) -> None:
         self._transport.pause_reading()
@@ -161,3 +164,95 @@ class _Connection(asyncio.Protocol):
     def close(self) -> None:
         """Hang up, having sent what is still to be sent."""
         self._transport.close()
+
+    def handle(self, message: bytes) -> None:
+        """Answer one message, or drop it with a line in the log as VPP does."""
+        number = int.from_bytes(message[:2], "big")
+        layout = wire.LAYOUT_OF_ID.get(number)
+        if layout is None or layout.message.kind not in ("request", "dump", "connect"):
+            log.warning("no handler for msg id %d", number)
+            return
+        name = layout.message.name
+        try:
+            fields = layout.unpack(message)
+        except wire.Malformed as error:
+            log.warning("truncated message dropped: %s", error)
+            return
+        match name:
+            case "sockclnt_create":
+                self._connect(fields)
+            case _ if (client := self._simulator.client(fields["client_index"])) is None:
+                log.warning("%s dropped: no client %#x", name, fields["client_index"])
+            case "sockclnt_delete":
+                self._disconnect(fields)
+            case _:
+                self._serve(client, name, fields)
+
+    def _serve(self, client: "_Connection", name: str, fields: dict[str, Any]) -> None:
+        answers = self._simulator.service.answer(name, fields)
+        retval = answers[0][1].get("retval") if answers else None
+        self._simulator.record(name, fields, retval)
+        for answer, own in answers:
+            client.send(answer, {"context": fields["context"], **own})
+        if client is not self:
+            client.flush()
+
+    def _connect(self, fields: dict[str, Any]) -> None:
+        if self._index is None:
+            self._index = self._simulator.admit(self)
+        table = message_table()
+        self._simulator.record("sockclnt_create", fields, 0)
+        self.send(
+            "sockclnt_create_reply",
+            {
+                "client_index": 0,
+                "context": fields["context"],
+                "response": 0,
+                "index": self._index,
+                "count": len(table),
+                "message_table": table,
+            },
+        )
+
+    def _disconnect(self, fields: dict[str, Any]) -> None:
+        mine = fields["index"] == self._index
+        response = 1 if mine else -1
+        self._simulator.record("sockclnt_delete", fields, response)
+        self.send("sockclnt_delete_reply", {"context": fields["context"], "response": response})
+        if mine:
+            self.flush()
+            self.close()
+
+    def send(self, name: str, fields: wire.Fields) -> None:
+        """Put a message behind what is to be sent."""
+        self._output += wire.frame(wire.LAYOUTS[name].pack(fields))
+
+    def flush(self) -> None:
+        """Send what is to be sent."""
+        if self._output:
+            self._transport.write(bytes(self._output))
+            self._output.clear()
+
+
+def _plain(value: Any) -> Any:
+    """Return a field's value as JSON can write it."""
+    match value:
+        case bool() | int() | str():
+            return value
+        case wire.Address() | wire.Prefix() | IPv4Address() | IPv6Address():
+            return str(value)
+        case _:
+            return list(value)
+
+
+def _clear_path(path: Path) -> None:
+    """Remove a socket that nobody listens on; SocketInUse when something else is there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        return
+    if not stat.S_ISSOCK(path.stat().st_mode):
+        raise SocketInUse(f"{path} exists and is not a socket")
+    with socket.socket(socket.AF_UNIX) as probe, contextlib.suppress(ConnectionRefusedError):
+        probe.connect(str(path))
+        raise SocketInUse(f"another process listens on {path}")
+    path.unlink()

@@ -165,13 +165,18 @@ class Layout:
         self._tail: tuple[str, _Tail] | None = None
         format_ = ">H"
         position = 1
-        for field in (*(FieldDefinition(type="u32", name=n) for n in message.header), *message.fields):
+        for field in (
+            *(FieldDefinition(type="u32", name=n) for n in message.header),
+            *message.fields,
+        ):
             if _is_variable(field):
                 self._tail = (field.name, _TAILS[field.type])
                 continue
             codec = _codec(field)
             format_ += codec.format
-            width = len(struct.unpack(f">{codec.format}", bytes(struct.calcsize(f">{codec.format}"))))
+            width = len(
+                struct.unpack(f">{codec.format}", bytes(struct.calcsize(f">{codec.format}")))
+            )
             self._fields.append((field.name, codec, slice(position, position + width)))
             position += width
         self._struct = struct.Struct(format_)

@@ -11,6 +11,7 @@ from vpplb.engine.ports import Assignment, ProbeStats, Verdict
 from vpplb.engine.reconciler import Reconciler
 from vpplb.model.health import HealthState, ProbeCode
 from vpplb.model.names import ObjectKey
+from vpplb.model.problem import Problem
 from vpplb.plan.desired import Previous
 
 UP, DOWN, UNKNOWN = HealthState.UP, HealthState.DOWN, HealthState.UNKNOWN
@@ -274,12 +275,15 @@ async def test_an_unchanged_object_costs_no_decision() -> None:
 
 async def test_an_invalid_version_leaves_the_last_good_one_in_force() -> None:
     world = await served()
-    world.store.put_invalid("Frontend", key("web"), ())
+    wrong = Problem(kind="Frontend", key=key("web"), reason="Invalid", message="nonsense")
+    world.store.put_invalid("Frontend", key("web"), [wrong])
     world.reconciler.reconcile()
     assert world.sink.take() == [("frontend", "web")]
+    assert world.reconciler.views[key("web")].invalid == (wrong,)
     assert world.weights() == [10, 0]
     world.put(WEB)
-    assert world.sink.take() == [("frontend", "web")]
+    assert ("frontend", "web") in world.sink.take()
+    assert world.reconciler.views[key("web")].invalid == ()
 
 
 async def test_resumed_health_is_ignored_once_the_backend_is_known() -> None:
