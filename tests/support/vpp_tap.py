@@ -126,7 +126,10 @@ class _Line:
 
 
 def _pump(source: socket.socket, target: socket.socket, note: Callable[[bytes], None]) -> None:
-    """Pass on whole messages from `source` to `target` until either ends; then end both."""
+    """Pass on whole messages from `source` to `target` until either ends; then end both.
+
+    Each of a line's two pumps closes its own source.
+    """
     pending = b""
     with suppress(OSError):
         while data := source.recv(1 << 20):
@@ -142,3 +145,4 @@ def _pump(source: socket.socket, target: socket.socket, note: Callable[[bytes], 
     for end in (source, target):
         with suppress(OSError):
             end.shutdown(socket.SHUT_RDWR)
+    source.close()

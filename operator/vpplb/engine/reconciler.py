@@ -28,25 +28,10 @@ from vpplb.model.check import CheckSpec
 from vpplb.model.health import BackendHealth, HealthState, Transition
 from vpplb.model.names import ObjectKey
 from vpplb.model.objects import Backend, HealthCheck
-from vpplb.model.problem import Problem
-from vpplb.model.vip import Encap, Vip
-from vpplb.plan.desired import Previous, desired_vip
-from vpplb.plan.pools import PoolDecision, decide
-from vpplb.plan.resolve import ResolvedFrontend, resolve_prefix
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FrontendView:
-    """What is decided for a frontend.
-
-    `desired` None: its VIP must not exist. `invalid`: what is wrong with a newer version that
-    is not in force.
-    """
-
-    resolved: ResolvedFrontend
-    decision: PoolDecision
-    desired: Vip | None
-    invalid: tuple[Problem, ...] = ()
+from vpplb.model.vip import Encap
+from vpplb.plan.desired import FrontendConfig, FrontendView, Previous, configure, desired_vip
+from vpplb.plan.pools import decide
+from vpplb.plan.resolve import resolve_prefix
 
 
 @dataclass(slots=True, kw_only=True)
@@ -73,7 +58,7 @@ class Reconciler:
         self._history = transition_history
         self._tasks = TaskSet(prober)
         self._records: dict[ObjectKey, _BackendRecord] = {}
-        self._resolved: dict[ObjectKey, ResolvedFrontend] = {}
+        self._configs: dict[ObjectKey, FrontendConfig] = {}
         self._previous: dict[ObjectKey, Previous] = {}
         self._transitions: list[Transition] = []
         self._changed_backends: set[ObjectKey] = set()
@@ -175,14 +160,15 @@ class Reconciler:
                 self.store.backends.get,
                 self._present_encap,
             )
-            self._resolved |= judged
+            for key, resolved in judged.items():
+                self._configs[key] = configure(resolved, self._previous.get(key, Previous()))
             dirty.frontends |= judged.keys()
 
     def _reconcile_frontends(self, dirty: Dirty) -> None:
         while dirty.frontends:
             key = dirty.frontends.pop()
             if key not in self.store.frontends:
-                self._resolved.pop(key, None)
+                self._configs.pop(key, None)
                 self._previous.pop(key, None)
                 self.views.pop(key, None)
             elif self.views.get(key) == (view := self._decide(key)):
@@ -192,20 +178,17 @@ class Reconciler:
             self._changed_frontends.add(key)
 
     def _decide(self, key: ObjectKey) -> FrontendView:
-        resolved = self._resolved[key]
-        health = {member.backend: self.health(member.backend) for member in resolved.members}
-        decision = decide(resolved.members, health)
-        desired = desired_vip(
-            resolved,
-            decision,
-            self._previous.get(key, Previous()),
-            epoch=int(self._clock.now().timestamp()),
-        )
+        config = self._configs[key]
+        members = config.resolved.members
+        decision = decide(members, {one.backend: self.health(one.backend) for one in members})
+        previous = self._previous.get(key, Previous())
+        epoch = int(self._clock.now().timestamp())
+        desired = desired_vip(config, decision, previous, epoch=epoch)
         self._previous[key] = Previous(
             vip=desired, states={one.member.backend: one.state for one in decision.members}
         )
         return FrontendView(
-            resolved=resolved,
+            config=config,
             decision=decision,
             desired=desired,
             invalid=self.store.invalid.get(("Frontend", key), ()),

@@ -6,15 +6,16 @@ number is greater than the last it applied, so a flush is neither lost nor repea
 from the clock, so that it also grows across a frontend that was deleted and made anew.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from vpplb.model.health import HealthState
 from vpplb.model.names import ObjectKey
+from vpplb.model.problem import Problem
 from vpplb.model.vip import AppServer, IPAddress, Vip, VipSettings
-from vpplb.plan.newflows import choose_length
+from vpplb.plan.newflows import choose_length, distortion
 from vpplb.plan.pools import MemberWeight, PoolDecision, flushes
-from vpplb.plan.resolve import ResolvedFrontend
+from vpplb.plan.resolve import ResolvedFrontend, ResolvedMember
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,40 +26,75 @@ class Previous:
     states: Mapping[ObjectKey, HealthState] = field(default_factory=dict)
 
 
-def desired_vip(
-    resolved: ResolvedFrontend, decision: PoolDecision, previous: Previous, *, epoch: int
-) -> Vip | None:
-    """Return the VIP that every agent shall program; None when it must not exist.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrontendConfig:
+    """What follows from configuration alone, computed when that changes and not with health.
 
-    `epoch` is the present in seconds: what a server's flush epoch becomes when a flush is due.
+    `distortion` is the greatest relative deviation of a server's share of new flows from its
+    due share, over all pools at their configured weights (0.1: a tenth more or less).
     """
-    if resolved.withdrawn:
-        return None
+
+    resolved: ResolvedFrontend
+    settings: VipSettings
+    distortion: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrontendView:
+    """What is decided for a frontend.
+
+    `desired` None: its VIP must not exist. `invalid`: what is wrong with a newer version that
+    is not in force.
+    """
+
+    config: FrontendConfig
+    decision: PoolDecision
+    desired: Vip | None
+    invalid: tuple[Problem, ...] = ()
+
+
+def configure(resolved: ResolvedFrontend, previous: Previous) -> FrontendConfig:
+    """Choose the settings of the VIP; a table length that serves is kept."""
     frontend = resolved.frontend
-    return Vip(
+    pools = configured_weights(resolved.members)
+    present = previous.vip.settings.table_length if previous.vip is not None else None
+    length = frontend.table_length or choose_length(pools, present)
+    return FrontendConfig(
+        resolved=resolved,
         settings=VipSettings(
             encap=resolved.encap,
             dscp=frontend.dscp,
             target_port=frontend.target_port,
             src_ip_sticky=frontend.src_ip_sticky,
-            table_length=frontend.table_length or _table_length(resolved, previous),
+            table_length=length,
         ),
-        servers=_servers(decision, previous, flush_on_down=frontend.flush_on_down, epoch=epoch),
+        distortion=max((distortion(pool, length) for pool in pools), default=0.0),
     )
 
 
-def configured_weights(resolved: ResolvedFrontend) -> list[dict[IPAddress, int]]:
+def configured_weights(members: Iterable[ResolvedMember]) -> list[dict[IPAddress, int]]:
     """Return the configured weight by server for each pool: what may be in the table at once."""
     pools: dict[str, dict[IPAddress, int]] = {}
-    for member in resolved.members:
+    for member in members:
         weights = pools.setdefault(member.pool, {})
         weights[member.address] = max(weights.get(member.address, 0), member.weight)
     return list(pools.values())
 
 
-def _table_length(resolved: ResolvedFrontend, previous: Previous) -> int:
-    present = previous.vip.settings.table_length if previous.vip is not None else None
-    return choose_length(configured_weights(resolved), present)
+def desired_vip(
+    config: FrontendConfig, decision: PoolDecision, previous: Previous, *, epoch: int
+) -> Vip | None:
+    """Return the VIP that every agent shall program; None when it must not exist.
+
+    `epoch` is the present in seconds: what a server's flush epoch becomes when a flush is due.
+    """
+    if config.resolved.withdrawn:
+        return None
+    flush_on_down = config.resolved.frontend.flush_on_down
+    return Vip(
+        settings=config.settings,
+        servers=_servers(decision, previous, flush_on_down=flush_on_down, epoch=epoch),
+    )
 
 
 def _servers(

@@ -78,7 +78,7 @@ def fill(weights: Mapping[IPAddress, int], length: int) -> Sequence[int]:
 
 
 def _take_turns(entries: list[_Entry], table: list[int]) -> list[_Entry]:
-    """Give each entry the next free bucket of its walk; return the entries with their new places."""
+    """Give each entry the next free bucket of its walk; return the entries as they go on."""
     mask = len(table) - 1
     after = []
     for owner, start, step in entries:

@@ -34,9 +34,13 @@ class Layer(Enum):
 
 
 class Conversation(Protocol):
-    """One probe over one connection. After a Finding it is not called again."""
+    """One probe over one connection. After a Finding it is not called again.
+
+    `parting` is what is still to be sent, at best, when it has ended.
+    """
 
     layer: Layer
+    parting: bytes
 
     def connected(self) -> Step:
         """Go on: the connection is established. Called once, first."""

@@ -76,10 +76,11 @@ class HttpRecipe:
 class HttpConversation:
     """One request and its answer."""
 
-    __slots__ = ("_body", "_buffer", "_recipe", "_skipped", "_status", "layer")
+    __slots__ = ("_body", "_buffer", "_recipe", "_skipped", "_status", "layer", "parting")
 
     def __init__(self, recipe: HttpRecipe) -> None:
         self.layer = Layer.CONNECT
+        self.parting = b""
         self._recipe = recipe
         self._buffer = bytearray()
         self._skipped = 0  # bytes of interim answers: they count towards the limit of the head

@@ -9,10 +9,11 @@ CONNECTED = Finding(ProbeCode.L4OK, "connected")
 class TcpConversation:
     """Ends as soon as it is connected: nothing is sent, nothing is read."""
 
-    __slots__ = ("layer",)
+    __slots__ = ("layer", "parting")
 
     def __init__(self) -> None:
         self.layer = Layer.CONNECT
+        self.parting = b""
 
     def connected(self) -> Step:
         """Pass."""
@@ -26,10 +27,11 @@ class TcpConversation:
 class Foregone:
     """A probe whose finding is known before it begins: its settings cannot be used."""
 
-    __slots__ = ("_finding", "layer")
+    __slots__ = ("_finding", "layer", "parting")
 
     def __init__(self, finding: Finding) -> None:
         self.layer = Layer.CONNECT
+        self.parting = b""
         self._finding = finding
 
     def connected(self) -> Step:

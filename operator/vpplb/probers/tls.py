@@ -51,10 +51,11 @@ class TlsConversation:
     neither, which the context must allow.
     """
 
-    __slots__ = ("_incoming", "_inner", "_outgoing", "_shaken", "_tls", "layer")
+    __slots__ = ("_incoming", "_inner", "_outgoing", "_shaken", "_tls", "layer", "parting")
 
     def __init__(self, context: ssl.SSLContext, name: str, inner: Conversation | None) -> None:
         self.layer = Layer.CONNECT
+        self.parting = b""
         self._inner = inner
         self._shaken = False
         self._incoming = ssl.MemoryBIO()
@@ -82,6 +83,7 @@ class TlsConversation:
         except ssl.SSLError as error:
             return Finding(ProbeCode.L6RSP, describe(error))
         if self._inner is None:
+            self.parting = self._outgoing.read()  # or the server would log a broken handshake
             return Finding(ProbeCode.L6OK, HANDSHAKE_DONE)
         self._shaken = True
         return self._pass_on(self._inner, self._inner.connected())

@@ -10,6 +10,7 @@ from vpplb.model.vip import IPAddress, IPNetwork
 from vpplb.resources.reading import as_text, reworded
 from vpplb.resources.schema import cel, string
 
+
 def _read_address(text: str) -> IPAddress:
     """Read as Kubernetes' `ip()` does: neither zones nor IPv4 in IPv6's clothes."""
     address = ip_address(text)

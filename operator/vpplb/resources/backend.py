@@ -41,9 +41,7 @@ class BackendSpec(SpecModel):
 class BackendTransition(StatusModel):
     """A change of state."""
 
-    from_: Annotated[
-        HealthState, Field(validation_alias="from", serialization_alias="from")
-    ]
+    from_: Annotated[HealthState, Field(validation_alias="from", serialization_alias="from")]
     """State before."""
     to: HealthState
     """State after."""

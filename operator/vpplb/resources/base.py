@@ -1,4 +1,4 @@
-"""What all four kinds are made of: base models, rules that span fields, and the definition of a kind.
+"""What all kinds are made of: base models, rules that span fields, the definition of a kind.
 
 A rule is stated once, in Python for files and in CEL for the API server, with one message, so
 that both refuse the same objects in the same words.

@@ -38,9 +38,7 @@ Conditions = Annotated[tuple[Condition, ...], Field(json_schema_extra=_MAP_BY_TY
 """Conditions by type, in the order in which they were first set."""
 
 
-def set_condition(
-    old: Sequence[Condition], new: Condition, now: datetime
-) -> tuple[Condition, ...]:
+def set_condition(old: Sequence[Condition], new: Condition, now: datetime) -> tuple[Condition, ...]:
     """Return the conditions with `new` in place of the one of its type, or at the end.
 
     The time of the last transition stays as it was unless the status changes; `now` is aware.

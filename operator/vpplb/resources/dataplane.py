@@ -1,6 +1,5 @@
 """Dataplane: one node's VPP."""
 
-from dataclasses import replace
 from datetime import timedelta
 
 from vpplb.model.vip import LbConf
@@ -33,13 +32,13 @@ class DataplaneSpec(SpecModel):
 
     def conf(self, default: LbConf) -> LbConf:
         """Return the plugin's settings: `default` (the agent's flags) with what is given here."""
-        given: dict[str, object] = {
-            "ipv4_source": self.ipv4_source_address,
-            "ipv6_source": self.ipv6_source_address,
-            "sticky_buckets_per_core": self.sticky_buckets_per_core,
-            "flow_timeout": self.flow_timeout and self.flow_timeout // timedelta(seconds=1),
-        }
-        return replace(default, **{k: v for k, v in given.items() if v is not None})
+        timeout = self.flow_timeout
+        return LbConf(
+            ipv4_source=self.ipv4_source_address or default.ipv4_source,
+            ipv6_source=self.ipv6_source_address or default.ipv6_source,
+            sticky_buckets_per_core=self.sticky_buckets_per_core or default.sticky_buckets_per_core,
+            flow_timeout=timeout // timedelta(seconds=1) if timeout else default.flow_timeout,
+        )
 
 
 class DataplaneVpp(StatusModel):

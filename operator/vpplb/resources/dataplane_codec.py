@@ -1,4 +1,4 @@
-"""`Frontend.status.dataplane`: a VIP's whole wanted state, as the operator writes and agents read it.
+"""`Frontend.status.dataplane`: a VIP's whole wanted state, written by the operator for the agents.
 
 The revision is a hash of everything else in it, so it changes exactly when any of that does.
 """
@@ -7,10 +7,14 @@ import hashlib
 import json
 from collections.abc import Mapping
 from ipaddress import ip_address, ip_network
+from typing import Annotated
+
+from pydantic import Field, ValidationError
 
 from vpplb.model.vip import AppServer, Encap, Protocol, Vip, VipId, VipSettings
 from vpplb.resources.base import StatusModel
 from vpplb.resources.fields import Count, PortOrAll, TableLength, Weight
+from vpplb.resources.messages import findings_of, spell
 
 
 class DataplaneServer(StatusModel):
@@ -39,7 +43,9 @@ class FrontendDataplane(StatusModel):
     """DSCP; 0 but with L3DSR."""
     target_port: PortOrAll
     """Port of the servers; 0 but with NAT."""
-    src_ip_sticky: bool
+    src_ip_sticky: Annotated[
+        bool, Field(validation_alias="srcIPSticky", serialization_alias="srcIPSticky")
+    ]
     """Whether a client's flows all go to one server."""
     flow_table_length: TableLength
     """Buckets of the table of new flows."""
@@ -85,5 +91,22 @@ def load_dataplane(status: Mapping[str, object] | None) -> tuple[VipId, Vip, str
         return None
     try:
         return _load(FrontendDataplane.model_validate(found))
-    except ValueError as error:
-        raise ValueError(f"status.dataplane cannot be read: {error}") from error
+    except ValidationError as error:
+        field, message = findings_of(error, FrontendDataplane)[0]
+        raise ValueError(f"status.dataplane: {spell(field)} {message}") from error
+
+
+def _load(read: FrontendDataplane) -> tuple[VipId, Vip, str]:
+    settings = VipSettings(
+        encap=read.encap,
+        dscp=read.dscp,
+        target_port=read.target_port,
+        src_ip_sticky=read.src_ip_sticky,
+        table_length=read.flow_table_length,
+    )
+    servers = {
+        ip_address(server.address): AppServer(weight=server.weight, flush_epoch=server.flush_epoch)
+        for server in read.servers
+    }
+    vip_id = VipId(ip_network(read.prefix), read.protocol, read.port)
+    return vip_id, Vip(settings=settings, servers=servers), read.revision

@@ -47,7 +47,7 @@ class Pool(SpecModel):
     """Name of the pool."""
     backends: Annotated[
         list[PoolBackend], Field(max_length=1024, json_schema_extra=MAP_BY_NAME)
-    ] = []
+    ] = Field(default=[])
     """The backends of the pool."""
 
 
@@ -84,9 +84,7 @@ class FrontendSpec(SpecModel):
         Field(max_length=32, json_schema_extra={"x-kubernetes-validations": _KEY_RULES}),
     ] = None
     """Labels of the nodes that carry this VIP; by default all nodes do."""
-    pools: Annotated[
-        list[Pool], Field(min_length=1, max_length=16, json_schema_extra=MAP_BY_NAME)
-    ]
+    pools: Annotated[list[Pool], Field(min_length=1, max_length=16, json_schema_extra=MAP_BY_NAME)]
     """Pools in order of preference: the first that has a healthy backend serves."""
 
 
@@ -151,50 +149,50 @@ def _v4(spec: FrontendSpec) -> bool:
     return spec.address.version == 4
 
 
-_RULES = (
-    Rule[FrontendSpec](
+_RULES: tuple[Rule[FrontendSpec], ...] = (
+    Rule(
         field="port",
         reads=("protocol",),
         message="is required with protocol TCP or UDP",
         holds=lambda spec: spec.protocol is Protocol.ANY or bool(spec.port),
         cel="self.protocol == 'Any' || (has(self.port) && self.port != 0)",
     ),
-    Rule[FrontendSpec](
+    Rule(
         field="port",
         reads=("protocol",),
         message="must be absent with protocol Any, which carries all ports",
         holds=lambda spec: spec.protocol is not Protocol.ANY or not spec.port,
         cel="self.protocol != 'Any' || !has(self.port) || self.port == 0",
     ),
-    Rule[FrontendSpec](
+    Rule(
         field="dscp",
         reads=("encap",),
         message="must be absent unless encap is L3DSR",
         holds=lambda spec: spec.dscp is None or spec.encap is Encap.L3DSR,
         cel="!has(self.dscp) || (has(self.encap) && self.encap == 'L3DSR')",
     ),
-    Rule[FrontendSpec](
+    Rule(
         field="targetPort",
         reads=("encap",),
         message="must be absent unless encap is NAT4 or NAT6",
         holds=lambda spec: spec.target_port is None or spec.encap in _NAT,
         cel="!has(self.targetPort) || (has(self.encap) && self.encap in ['NAT4', 'NAT6'])",
     ),
-    Rule[FrontendSpec](
+    Rule(
         field="encap",
         reads=("address",),
         message="L3DSR and NAT4 need an IPv4 VIP",
         holds=lambda spec: spec.encap not in (Encap.L3DSR, Encap.NAT4) or _v4(spec),
         cel="!has(self.encap) || !(self.encap in ['L3DSR', 'NAT4']) || !self.address.contains(':')",
     ),
-    Rule[FrontendSpec](
+    Rule(
         field="encap",
         reads=("address",),
         message="NAT6 needs an IPv6 VIP",
         holds=lambda spec: spec.encap is not Encap.NAT6 or not _v4(spec),
         cel="!has(self.encap) || self.encap != 'NAT6' || self.address.contains(':')",
     ),
-    Rule[FrontendSpec](
+    Rule(
         field="encap",
         reads=("protocol",),
         message="L3DSR needs protocol Any: it carries all ports",
@@ -203,7 +201,7 @@ _RULES = (
     ),
     # VPP has no NAT of all-port VIPs, yet accepts one and leaves its route without a node
     # (lb.c, lb_vip_add_adjacency: only lb_vip_is_nat4_port and lb_vip_is_nat6_port).
-    Rule[FrontendSpec](
+    Rule(
         field="encap",
         reads=("protocol",),
         message="NAT4 and NAT6 need protocol TCP or UDP with a port",

@@ -9,8 +9,15 @@ from vpplb.resources.addresses import AddressV4, AddressV6
 from vpplb.resources.base import AGE, Column, Definition, Rule, SpecModel, StatusModel
 from vpplb.resources.conditions import Conditions
 from vpplb.resources.fields import Count, Interval, Port, Timeout
-from vpplb.resources.text import CaBundle, HeaderName, HeaderValue, HostName, HttpPath, Regexp
-from vpplb.resources.text import ServerName
+from vpplb.resources.text import (
+    CaBundle,
+    HeaderName,
+    HeaderValue,
+    HostName,
+    HttpPath,
+    Regexp,
+    ServerName,
+)
 
 Times = Annotated[int, Field(ge=1, le=100)]
 StatusCode = Annotated[int, Field(ge=100, le=599)]
@@ -54,7 +61,7 @@ class Http(SpecModel):
     """Method of the request."""
     headers: Annotated[
         list[Header], Field(max_length=32, json_schema_extra={"x-kubernetes-list-type": "atomic"})
-    ] = []
+    ] = Field(default=[])
     """More headers of the request."""
     response_codes: ResponseCodes | None = None
     """Status codes that pass; by default 200 to 399."""
@@ -111,53 +118,6 @@ class HealthCheckStatus(StatusModel):
     """The generation of the spec that this status is about."""
 
 
-_RULES = (
-    Rule[HealthCheckSpec](
-        field="port",
-        reads=("type",),
-        message="is required with type TCP",
-        holds=lambda spec: spec.type != "TCP" or spec.port is not None,
-        cel="self.type != 'TCP' || has(self.port)",
-    ),
-    Rule[HealthCheckSpec](
-        field="port",
-        reads=("type",),
-        message="must be absent with type ICMP, which has no ports",
-        holds=lambda spec: spec.type != "ICMP" or spec.port is None,
-        cel="self.type != 'ICMP' || !has(self.port)",
-    ),
-    Rule[HealthCheckSpec](
-        field="http",
-        reads=("type",),
-        message="must be absent unless type is HTTP or HTTPS",
-        holds=lambda spec: spec.type in ("HTTP", "HTTPS") or spec.http is None,
-        cel="self.type in ['HTTP', 'HTTPS'] || !has(self.http)",
-    ),
-    Rule[HealthCheckSpec](
-        field="tls",
-        reads=("type",),
-        message="must be absent unless type is HTTPS or TCP",
-        holds=lambda spec: spec.type in ("HTTPS", "TCP") or spec.tls is None,
-        cel="self.type in ['HTTPS', 'TCP'] || !has(self.tls)",
-    ),
-    Rule[HealthCheckSpec](
-        field="http.responseCodes.min",
-        reads=("http.responseCodes.max",),
-        message="must not be greater than max",
-        holds=lambda spec: _codes_in_order(spec),
-        cel="!has(self.http) || !has(self.http.responseCodes)"
-        " || self.http.responseCodes.min <= self.http.responseCodes.max",
-    ),
-    Rule[HealthCheckSpec](
-        field="http.responseRegexp",
-        reads=("http.method",),
-        message="must be absent with method HEAD, whose answers have no body",
-        holds=lambda spec: _body_if_searched(spec),
-        cel="!has(self.http) || self.http.method == 'GET' || !has(self.http.responseRegexp)",
-    ),
-)
-
-
 def _codes_in_order(spec: HealthCheckSpec) -> bool:
     codes = spec.http.response_codes if spec.http else None
     return codes is None or codes.min <= codes.max
@@ -165,6 +125,53 @@ def _codes_in_order(spec: HealthCheckSpec) -> bool:
 
 def _body_if_searched(spec: HealthCheckSpec) -> bool:
     return spec.http is None or spec.http.method == "GET" or spec.http.response_regexp is None
+
+
+_RULES: tuple[Rule[HealthCheckSpec], ...] = (
+    Rule(
+        field="port",
+        reads=("type",),
+        message="is required with type TCP",
+        holds=lambda spec: spec.type != "TCP" or spec.port is not None,
+        cel="self.type != 'TCP' || has(self.port)",
+    ),
+    Rule(
+        field="port",
+        reads=("type",),
+        message="must be absent with type ICMP, which has no ports",
+        holds=lambda spec: spec.type != "ICMP" or spec.port is None,
+        cel="self.type != 'ICMP' || !has(self.port)",
+    ),
+    Rule(
+        field="http",
+        reads=("type",),
+        message="must be absent unless type is HTTP or HTTPS",
+        holds=lambda spec: spec.type in ("HTTP", "HTTPS") or spec.http is None,
+        cel="self.type in ['HTTP', 'HTTPS'] || !has(self.http)",
+    ),
+    Rule(
+        field="tls",
+        reads=("type",),
+        message="must be absent unless type is HTTPS or TCP",
+        holds=lambda spec: spec.type in ("HTTPS", "TCP") or spec.tls is None,
+        cel="self.type in ['HTTPS', 'TCP'] || !has(self.tls)",
+    ),
+    Rule(
+        field="http.responseCodes.min",
+        reads=("http.responseCodes.max",),
+        message="must not be greater than max",
+        holds=_codes_in_order,
+        cel="!has(self.http) || !has(self.http.responseCodes)"
+        " || self.http.responseCodes.min <= self.http.responseCodes.max",
+    ),
+    Rule(
+        field="http.responseRegexp",
+        reads=("http.method",),
+        message="must be absent with method HEAD, whose answers have no body",
+        holds=_body_if_searched,
+        cel="!has(self.http) || self.http.method == 'GET' || !has(self.http.responseRegexp)",
+    ),
+)
 
 
 HEALTH_CHECK = Definition(

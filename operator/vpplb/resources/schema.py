@@ -2,11 +2,9 @@
 
 from typing import Any
 
-from pydantic import GetJsonSchemaHandler, WithJsonSchema
+from pydantic import BaseModel, GetJsonSchemaHandler, WithJsonSchema
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
-
-from pydantic import BaseModel
 
 Schema = dict[str, Any]
 

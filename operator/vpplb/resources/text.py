@@ -41,9 +41,7 @@ def _by_pattern(pattern: str, most: int, least: int = 1) -> WithJsonSchema:
 
 
 _NAME_SAYS = "must be a name of lower-case letters, digits, - and . (RFC 1123)"
-ObjectName = Annotated[
-    str, _matching(_SUBDOMAIN, 253, _NAME_SAYS), _by_pattern(_SUBDOMAIN, 253)
-]
+ObjectName = Annotated[str, _matching(_SUBDOMAIN, 253, _NAME_SAYS), _by_pattern(_SUBDOMAIN, 253)]
 
 _LABEL_SAYS = "must be a name of lower-case letters, digits and - (RFC 1123)"
 DnsLabel = Annotated[str, _matching(_PART, 63, _LABEL_SAYS), _by_pattern(_PART, 63)]

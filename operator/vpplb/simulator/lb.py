@@ -93,6 +93,9 @@ class Key(NamedTuple):
         return self.length >= IP6_BITS - IP4_BITS and self.address < 1 << IP4_BITS
 
 
+_NO_KEY = Key(0, 0, 0, 0)
+
+
 @dataclass(slots=True)
 class ServerRow:
     """An application server, live or (not `used`) lingering until it is collected."""
@@ -109,7 +112,7 @@ class ServerRow:
 class VipRow:
     """A VIP, or (not `used`) what is left of one until its servers are collected."""
 
-    key: Key = Key(0, 0, 0, 0)
+    key: Key = _NO_KEY
     type: VipType = _DEFAULT_TYPE
     used: bool = False
     table_length: int = 1

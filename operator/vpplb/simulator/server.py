@@ -88,7 +88,7 @@ class VppSimulator:
         self.calls.clear()
 
     async def start(self) -> None:
-        """Listen; replace a socket that nobody listens on. SocketInUse, or OSError, if it cannot."""
+        """Listen, in place of a socket that nobody listens on; SocketInUse or OSError if it cannot."""
         _clear_path(self.api_socket)
         loop = asyncio.get_running_loop()
         self._server = await loop.create_unix_server(
@@ -178,15 +178,14 @@ class _Connection(asyncio.Protocol):
         except wire.Malformed as error:
             log.warning("truncated message dropped: %s", error)
             return
-        match name:
-            case "sockclnt_create":
-                self._connect(fields)
-            case _ if (client := self._simulator.client(fields["client_index"])) is None:
-                log.warning("%s dropped: no client %#x", name, fields["client_index"])
-            case "sockclnt_delete":
-                self._disconnect(fields)
-            case _:
-                self._serve(client, name, fields)
+        if name == "sockclnt_create":
+            self._connect(fields)
+        elif (client := self._simulator.client(fields["client_index"])) is None:
+            log.warning("%s dropped: no client %#x", name, fields["client_index"])
+        elif name == "sockclnt_delete":
+            self._disconnect(fields)
+        else:
+            self._serve(client, name, fields)
 
     def _serve(self, client: "_Connection", name: str, fields: dict[str, Any]) -> None:
         answers = self._simulator.service.answer(name, fields)

@@ -1,29 +1,58 @@
 """A connection to VPP's binary API: pipelined calls over asyncio, no thread, no hang.
 
-VPP answers in order; calls are sent without waiting, up to `window` at a time and no faster than
-the socket takes them. Each has a deadline. Whatever goes wrong (end of stream, a frame that
-cannot be, an answer to nothing, silence) ends the connection: every pending call then fails with
-LoadBalancerGone, and the only remedy is a new connection.
+VPP answers in order; calls are sent without waiting for answers, up to `window` at a time and no
+faster than the socket takes them. Each has a deadline. Whatever goes wrong (end of stream, a
+frame that cannot be, an answer to nothing, silence) ends the connection: every pending call then
+fails with LoadBalancerGone, and the only remedy is a new connection.
 """
 
 import asyncio
-import struct
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from vpplb.engine.ports import LoadBalancerGone, LoadBalancerUnsuitable
 from vpplb.vpp import messages
 from vpplb.vpp.framing import BadFrame, FrameReader, frame
-from vpplb.vpp.messages import BadMessage, Catalogue, Fields, Value
+from vpplb.vpp.messages import BadMessage, Catalogue, Fields, Registration
 
 Request = tuple[str, Fields]
 CallHook = Callable[[str, int], None]
-"""Called for each answered request with its name and VPP's retval."""
+"""Called for each answered request with its name and VPP's retval (0 for a dump)."""
 
+TIMEOUT = 5.0
+"""Seconds within which VPP has to answer a call; connecting takes no longer either."""
 WINDOW = 256
 """Calls under way at most: enough to keep VPP busy, few enough that a deadline means something."""
 
-_REGISTER = "sockclnt_create"
+
+async def connect(
+    path: Path,
+    *,
+    on_call: CallHook,
+    timeout: float = TIMEOUT,
+    window: int = WINDOW,
+) -> "Connection":
+    """Connect to the API socket, register, and load the definitions of what is needed.
+
+    LoadBalancerGone when there is no VPP or it does not answer, LoadBalancerUnsuitable when it
+    lacks a message.
+    """
+    loop = asyncio.get_running_loop()
+    connection = Connection(timeout=timeout, window=window, on_call=on_call)
+    try:
+        async with asyncio.timeout(timeout):
+            await loop.create_unix_connection(lambda: connection, str(path))
+            await connection.load_definitions()
+    except TimeoutError as error:
+        connection.lose("closed")
+        raise LoadBalancerGone(f"{path}: VPP does not answer in {timeout:g} s") from error
+    except OSError as error:
+        raise LoadBalancerGone(f"{path}: {error.strerror or error}") from error
+    except BaseException:
+        connection.lose("closed")
+        raise
+    return connection
 
 
 class _Batch:
@@ -34,7 +63,7 @@ class _Batch:
     def __init__(self, size: int) -> None:
         self.answers: list[Fields] = [{}] * size
         self.left = size
-        self.done: asyncio.Future[list[Fields]] = asyncio.get_running_loop().create_future()
+        self.done: asyncio.Future[Sequence[Fields]] = asyncio.get_running_loop().create_future()
 
     def answer(self, index: int, fields: Fields) -> None:
         self.answers[index] = fields
@@ -45,19 +74,23 @@ class _Batch:
     def fail(self, reason: str) -> None:
         if not self.done.done():
             self.done.set_exception(LoadBalancerGone(reason))
-            self.done.exception()  # whoever waits gets it; nobody waiting is no mistake
+            self.done.exception()  # seen: if nobody waits any more, that is no mistake
 
 
+@dataclass(slots=True)
 class _Call:
-    """A request under way. A dump gathers `details` until the call at `until` is answered."""
+    """A request under way.
 
-    __slots__ = ("batch", "deadline", "details", "index", "name", "reply", "until")
+    A dump has its `details`; the ping sent after it `ends` it (the dump's context).
+    """
 
-    def __init__(self, name: str, reply: str, batch: _Batch, index: int, deadline: float) -> None:
-        self.name, self.reply = name, reply
-        self.batch, self.index, self.deadline = batch, index, deadline
-        self.details: list[Fields] | None = None
-        self.until: _Call | None = None
+    name: str
+    answer: str
+    deadline: float
+    batch: _Batch
+    index: int = 0
+    details: list[Fields] | None = None
+    ends: int = 0
 
 
 class Connection(asyncio.Protocol):
@@ -68,11 +101,12 @@ class Connection(asyncio.Protocol):
         self._timeout, self._window, self._on_call = timeout, window, on_call
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
-        self._reader = FrameReader()
-        self._registration = messages.Registration()
-        self._registered: asyncio.Future[dict[str, int]] = self._loop.create_future()
+        self._frames = FrameReader()
+        self._registration = Registration()
+        self._registered = _Batch(1)
+        self._table: dict[str, int] = {}
         self._catalogue = Catalogue({})
-        self._client_index = 0
+        self._client = 0
         self._context = 0
         self._pending: dict[int, _Call] = {}
         self._out = bytearray()
@@ -80,7 +114,22 @@ class Connection(asyncio.Protocol):
         self._writable = True
         self._watch: asyncio.TimerHandle | None = None
 
-    # --- calls ------------------------------------------------------------------------------
+    async def load_definitions(self) -> None:
+        """Wait to be registered, then learn VPP's messages (LoadBalancerUnsuitable, Gone)."""
+        await self._registered.done
+        if lacking := messages.missing(self._table):
+            raise LoadBalancerUnsuitable(
+                f"VPP lacks {', '.join(lacking)}: VPP 26.10 or newer (lb API 1.2) with the lb "
+                "plugin is needed"
+            )
+        self._catalogue = messages.bootstrap(self._table)
+        answer = await self.call("get_api_json", {})
+        text = answer["json"]
+        assert isinstance(text, bytes)
+        try:
+            self._catalogue = messages.catalogue(text, self._table)
+        except BadMessage as error:
+            raise LoadBalancerUnsuitable(f"VPP's {error}") from error
 
     async def call(self, name: str, fields: Fields) -> Fields:
         """Send one request; return its answer. LoadBalancerGone when there is none."""
@@ -88,42 +137,48 @@ class Connection(asyncio.Protocol):
 
     async def call_many(self, requests: Sequence[Request]) -> Sequence[Fields]:
         """Send requests in order, pipelined; return their answers in that order."""
+        if not requests:
+            return []
         batch = _Batch(len(requests))
         for index, (name, fields) in enumerate(requests):
-            await self._has_room()
-            self._send(name, fields, f"{name}_reply", batch, index)
-        self._flush()
-        return await batch.done if requests else []
-
-    async def dump(self, name: str, fields: Fields) -> Sequence[Fields]:
-        """Send a `…_dump` request; return all of its details, in VPP's order."""
-        batch = _Batch(1)
-        await self._has_room()
-        details = self._send(name, fields, name.replace("_dump", "_details"), batch, 0)
-        details.details = []
-        ending = self._send("control_ping", {}, "control_ping_reply", batch, 0)
-        details.until = ending
-        ending.details = details.details
+            if not self._has_room():
+                await self._wait_for_room()
+            self._send(name, fields, _Call(name, f"{name}_reply", 0.0, batch, index))
         self._flush()
         return await batch.done
 
-    async def _has_room(self) -> None:
-        while self.lost is None and (len(self._pending) >= self._window or not self._writable):
+    async def dump(self, name: str, fields: Fields) -> Sequence[Fields]:
+        """Send a `…_dump` request; return all of its details, in VPP's order."""
+        await self._wait_for_room()
+        batch, details = _Batch(1), list[Fields]()
+        answer = f"{name.removesuffix('_dump')}_details"
+        context = self._send(name, fields, _Call(name, answer, 0.0, batch, details=details))
+        ping = _Call("control_ping", "control_ping_reply", 0.0, batch, ends=context)
+        self._send("control_ping", {}, ping)
+        self._flush()
+        await batch.done
+        return details
+
+    def _has_room(self) -> bool:
+        return self.lost is None and self._writable and len(self._pending) < self._window
+
+    async def _wait_for_room(self) -> None:
+        while not self._has_room():
+            if self.lost is not None:
+                raise LoadBalancerGone(self.lost)
             self._flush()
             self._room.clear()
             await self._room.wait()
-        if self.lost is not None:
-            raise LoadBalancerGone(self.lost)
 
-    def _send(self, name: str, fields: Fields, reply: str, batch: _Batch, index: int) -> _Call:
-        self._context = self._context % 0xFFFFFFFF + 1
-        message = self._catalogue.by_name[name]
-        self._out += frame(message.pack(self._client_index, self._context, fields))
-        call = _Call(name, reply, batch, index, self._loop.time() + self._timeout)
-        self._pending[self._context] = call
+    def _send(self, name: str, fields: Fields, call: _Call) -> int:
+        """Put a request into the next write; return its context."""
+        context = self._context = self._context % 0xFFFFFFFF + 1
+        self._out += frame(self._catalogue.by_name[name].pack(self._client, context, fields))
+        call.deadline = self._loop.time() + self._timeout
+        self._pending[context] = call
         if self._watch is None:
             self._watch = self._loop.call_at(call.deadline, self._check_deadline)
-        return call
+        return context
 
     def _flush(self) -> None:
         if self._out and self._transport is not None and self.lost is None:
@@ -131,7 +186,7 @@ class Connection(asyncio.Protocol):
         self._out.clear()
 
     def _check_deadline(self) -> None:
-        """Look at the oldest call: answers come in order, so no other is overdue before it."""
+        """Look at the oldest call: answers come in order, so none is overdue before it."""
         self._watch = None
         oldest = next(iter(self._pending.values()), None)
         if oldest is None:
@@ -140,8 +195,6 @@ class Connection(asyncio.Protocol):
             self.lose(f"no answer to {oldest.name} in {self._timeout:g} s")
         else:
             self._watch = self._loop.call_at(oldest.deadline, self._check_deadline)
-
-    # --- what comes in ----------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Register at once (asyncio.Protocol)."""
@@ -152,43 +205,35 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Take in answers (asyncio.Protocol)."""
         try:
-            for message in self._reader.feed(data):
-                if self.lost is not None:
-                    return
-                self._receive(message)
+            for message in self._frames.feed(data):
+                if self.lost is None:
+                    self._receive(message)
         except (BadFrame, BadMessage) as error:
-            self.lose(f"not VPP's binary API: {error}")
+            self.lose(f"this is not VPP's binary API: {error}")
         self._room.set()
 
     def _receive(self, message: bytes) -> None:
-        if not self._registered.done():
-            self._client_index, table = self._registration.accept(message)
-            self._registered.set_result(table)
+        if self._registered.left:
+            self._client, self._table = self._registration.accept(message)
+            self._registered.answer(0, {})
             return
-        number = int.from_bytes(message[:2])
+        number = int.from_bytes(message[:2], "big")
         definition = self._catalogue.by_number.get(number)
         if definition is None:
             raise BadMessage(f"message {number} was not asked for")
         fields = definition.unpack(message)
-        context = fields.get("context", 0)
-        assert isinstance(context, int)
-        call = self._pending.get(context)
-        if call is None or call.reply != definition.name:
-            raise BadMessage(f"{definition.name} with context {context} answers no call")
-        if call.until is None:
-            self._answered(context, call, fields)
-        elif call.details is not None:
+        context = fields["context"]
+        call = self._pending.get(context) if isinstance(context, int) else None
+        if call is None or call.answer != definition.name:
+            raise BadMessage(f"{definition.name} with context {context!r} answers no call")
+        if call.details is not None:
             call.details.append(fields)
-            call.deadline = call.until.deadline = self._loop.time() + self._timeout
-
-    def _answered(self, context: int, call: _Call, fields: Fields) -> None:
-        del self._pending[context]
-        if call.details is not None:  # the ping after a dump; the dump was sent just before it
-            dump = self._pending.pop((context - 2) % 0xFFFFFFFF + 1)
-            self._on_call(dump.name, 0)
-            call.batch.answer(call.index, {"details": b""})
+            call.deadline = self._loop.time() + self._timeout
             return
-        self._on_call(call.name, _number(fields.get("retval", 0)))
+        del self._pending[fields["context"]]  # type: ignore[arg-type]
+        answered = self._pending.pop(call.ends) if call.ends else call
+        retval = fields.get("retval", 0)
+        self._on_call(answered.name, retval if isinstance(retval, int) else 0)
         call.batch.answer(call.index, fields)
 
     def pause_writing(self) -> None:
@@ -198,4 +243,24 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Go on (asyncio.Protocol)."""
         self._writable = True
+        self._room.set()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Fail what is pending (asyncio.Protocol)."""
+        self.lose(f"VPP closed the connection{f': {exc}' if exc else ''}")
+
+    def lose(self, reason: str) -> None:
+        """End the connection for this reason; only the first one counts. Never waits."""
+        if self.lost is not None:
+            return
+        self.lost = reason
+        if self._watch is not None:
+            self._watch.cancel()
+        if self._transport is not None:
+            self._transport.abort()
+        self._registered.fail(reason)
+        for call in self._pending.values():
+            call.batch.fail(reason)
+        self._pending.clear()
+        self._out.clear()
         self._room.set()

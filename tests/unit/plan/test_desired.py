@@ -6,7 +6,7 @@ from support.objects import address, backend, frontend, in_state, key, pool
 from vpplb.model.health import HealthState
 from vpplb.model.objects import Frontend
 from vpplb.model.vip import AppServer, Encap, Vip
-from vpplb.plan.desired import Previous, desired_vip
+from vpplb.plan.desired import Previous, configure, desired_vip
 from vpplb.plan.pools import decide
 from vpplb.plan.resolve import ResolvedFrontend, resolve_prefix
 
@@ -32,7 +32,9 @@ class Life:
         self.time += 10
         health = {key(name): in_state(state) for name, state in states.items()}
         decision = decide(self.resolved.members, health)
-        vip = desired_vip(self.resolved, decision, self.previous, epoch=self.time)
+        vip = desired_vip(
+            configure(self.resolved, self.previous), decision, self.previous, epoch=self.time
+        )
         assert vip is not None
         self.previous = Previous(
             vip=vip, states={m.member.backend: m.state for m in decision.members}
@@ -89,7 +91,7 @@ def test_the_epoch_grows_even_when_the_clock_goes_back() -> None:
 def test_a_withdrawn_frontend_has_no_vip() -> None:
     one, two = frontend("x", pool("p", a=1), age=2), frontend("y", pool("p", a=1), age=1)
     loser = resolve_prefix([one, two], BACKENDS.get, lambda _: None)[two.key]
-    assert desired_vip(loser, decide([], {}), Previous(), epoch=1) is None
+    assert desired_vip(configure(loser, Previous()), decide([], {}), Previous(), epoch=1) is None
 
 
 def test_a_backend_in_two_pools_is_one_server_and_the_first_effective_weight_counts() -> None:

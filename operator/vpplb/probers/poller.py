@@ -1,0 +1,49 @@
+"""epoll with a handler a descriptor."""
+
+import select
+from collections.abc import Callable
+
+BATCH = 1024
+"""Events taken in one call; a full batch means that there may be more."""
+
+
+class Poller:
+    """Descriptors and who is told of their events.
+
+    A closed descriptor leaves epoll by itself; `forget` it before, so that an event of the
+    same batch finds nobody.
+    """
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._handlers: dict[int, Callable[[int], None]] = {}
+
+    def watch(self, descriptor: int, events: int, handler: Callable[[int], None]) -> None:
+        """Tell `handler` of these events (EPOLLIN, …) from now on."""
+        self._handlers[descriptor] = handler
+        self._epoll.register(descriptor, events)
+
+    def modify(self, descriptor: int, events: int) -> None:
+        """Tell of these events instead."""
+        self._epoll.modify(descriptor, events)
+
+    def forget(self, descriptor: int) -> None:
+        """Tell nobody any more; nothing if it was not watched. The caller closes it."""
+        self._handlers.pop(descriptor, None)
+
+    def wait(self, seconds: float) -> list[tuple[int, int]]:
+        """Return what happened, at the latest after that time (rounded up to milliseconds)."""
+        return self._epoll.poll(seconds, BATCH)
+
+    def dispatch(self, happened: list[tuple[int, int]]) -> None:
+        """Call the handlers."""
+        handlers = self._handlers
+        for descriptor, events in happened:
+            handler = handlers.get(descriptor)
+            if handler is not None:
+                handler(events)
+
+    def close(self) -> None:
+        """Close epoll; the descriptors are others'."""
+        self._handlers.clear()
+        self._epoll.close()

@@ -1,0 +1,58 @@
+"""From a CheckSpec to conversations: what can be made once is made once, here.
+
+Settings that cannot be used (which validation should have refused) give conversations that
+say so, rather than errors: one check never holds up another.
+"""
+
+from collections.abc import Callable
+from typing import assert_never
+
+from vpplb.model.check import HttpProbe, IPAddress, TcpProbe, TlsSettings
+from vpplb.model.health import ProbeCode
+from vpplb.probers.conversation import Conversation, Finding
+from vpplb.probers.http import HttpConversation, HttpRecipe, UnusableRegexp
+from vpplb.probers.tcp import Foregone, TcpConversation
+from vpplb.probers.tls import TlsConversation, UnusableTls, client_context
+
+
+def conversations(probe: TcpProbe | HttpProbe, address: IPAddress) -> Callable[[], Conversation]:
+    """Return what makes a new conversation for each probe of one check."""
+    try:
+        return _conversations(probe, address)
+    except UnusableRegexp as error:
+        finding = Finding(ProbeCode.L7RSP, str(error))
+    except UnusableTls as error:
+        finding = Finding(ProbeCode.L6RSP, str(error))
+    return lambda: Foregone(finding)
+
+
+def _conversations(probe: TcpProbe | HttpProbe, address: IPAddress) -> Callable[[], Conversation]:
+    match probe:
+        case TcpProbe(tls=None):
+            return TcpConversation
+        case TcpProbe(tls=tls) if tls is not None:
+            return _in_tls(tls, address, None)
+        case HttpProbe(tls=tls):
+            recipe = HttpRecipe(probe, address)
+            if tls is None:
+                return lambda: HttpConversation(recipe)
+            return _in_tls(tls, address, lambda: HttpConversation(recipe))
+        case _:
+            assert_never(probe)
+
+
+def _in_tls(
+    tls: TlsSettings, address: IPAddress, inner: Callable[[], Conversation] | None
+) -> Callable[[], Conversation]:
+    context = client_context(tls)
+    # Without a name the address is verified; when nothing is verified none is needed.
+    name = tls.server_name or ("" if tls.insecure_skip_verify else str(address))
+
+    def make() -> Conversation:
+        return TlsConversation(context, name, inner() if inner is not None else None)
+
+    try:
+        make()
+    except ValueError as error:
+        raise UnusableTls(f"serverName {name!r} cannot be used") from error
+    return make

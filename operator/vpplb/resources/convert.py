@@ -1,0 +1,116 @@
+"""From what users write (resources) to what the core works with (`model.objects`)."""
+
+from datetime import timedelta
+
+from vpplb.model import objects
+from vpplb.model.check import Cadence, HttpProbe, IcmpProbe, ProbeKind, TcpProbe, TlsSettings
+from vpplb.model.names import ObjectKey
+from vpplb.model.vip import Encap, VipId
+from vpplb.resources.backend import BackendSpec
+from vpplb.resources.frontend import FrontendSpec, Pool
+from vpplb.resources.healthcheck import HealthCheckSpec, Http, ResponseCodes, Tls
+from vpplb.resources.meta import Meta
+
+
+def health_check(meta: Meta, spec: HealthCheckSpec) -> objects.HealthCheck:
+    """Convert a HealthCheck, resolving the defaults that depend on other fields."""
+    source = spec.probe_source
+    return objects.HealthCheck(
+        key=meta.key,
+        probe=_probe(spec),
+        cadence=Cadence(
+            interval=spec.interval,
+            fast_interval=_or(spec.fast_interval, spec.interval),
+            down_interval=_or(spec.down_interval, spec.interval),
+            timeout=spec.timeout,
+            rise=spec.rise,
+            fall=spec.fall,
+        ),
+        source_ipv4=source.ipv4 if source else None,
+        source_ipv6=source.ipv6 if source else None,
+        generation=meta.generation,
+    )
+
+
+def _or(value: timedelta | None, default: timedelta) -> timedelta:
+    return default if value is None else value
+
+
+def _probe(spec: HealthCheckSpec) -> ProbeKind:
+    match spec.type:
+        case "ICMP":
+            return IcmpProbe()
+        case "TCP":
+            return TcpProbe(port=spec.port or 0, tls=_tls(spec.tls) if spec.tls else None)
+        case "HTTP":
+            return _http(spec.port or 80, spec.http or Http(), None)
+        case "HTTPS":
+            return _http(spec.port or 443, spec.http or Http(), _tls(spec.tls or Tls()))
+
+
+def _tls(tls: Tls) -> TlsSettings:
+    return TlsSettings(
+        server_name=tls.server_name or "",
+        insecure_skip_verify=tls.insecure_skip_verify,
+        ca_bundle=tls.ca_bundle or "",
+    )
+
+
+def _http(port: int, http: Http, tls: TlsSettings | None) -> HttpProbe:
+    codes = http.response_codes or ResponseCodes()
+    return HttpProbe(
+        port=port,
+        path=http.path,
+        host=http.host or "",
+        method=http.method,
+        headers=tuple((header.name, header.value) for header in http.headers),
+        status_min=codes.min,
+        status_max=codes.max,
+        response_regexp=http.response_regexp or "",
+        tls=tls,
+    )
+
+
+def backend(meta: Meta, spec: BackendSpec) -> objects.Backend:
+    """Convert a Backend; its health check is one of its own namespace."""
+    ref = spec.health_check_ref
+    return objects.Backend(
+        key=meta.key,
+        address=spec.address,
+        health_check=ObjectKey(meta.key.namespace, ref.name) if ref else None,
+        enabled=spec.enabled,
+        paused=spec.paused,
+        generation=meta.generation,
+    )
+
+
+def frontend(meta: Meta, spec: FrontendSpec) -> objects.Frontend:
+    """Convert a Frontend; with NAT the target port is by default the VIP's."""
+    port = spec.port or 0
+    nat = spec.encap in (Encap.NAT4, Encap.NAT6)
+    return objects.Frontend(
+        key=meta.key,
+        vip=VipId(spec.address, spec.protocol, port),
+        pools=tuple(_pool(meta, pool) for pool in spec.pools),
+        encap=spec.encap,
+        dscp=spec.dscp or 0,
+        target_port=(spec.target_port or port) if nat else 0,
+        src_ip_sticky=spec.src_ip_sticky,
+        flush_on_down=spec.flush_on_down,
+        table_length=spec.flow_table_length,
+        node_selector=tuple(sorted((spec.node_selector or {}).items())),
+        created=meta.created,
+        uid=meta.uid,
+        generation=meta.generation,
+        description=spec.description or "",
+    )
+
+
+def _pool(meta: Meta, pool: Pool) -> objects.Pool:
+    return objects.Pool(
+        name=pool.name,
+        members=tuple(
+            objects.Member(ObjectKey(meta.key.namespace, backend.name), backend.weight)
+            for backend in pool.backends
+        ),
+    )

@@ -1,0 +1,106 @@
+"""What is wrong with a field, in words for people: pydantic's errors, translated at the seam."""
+
+import json
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from vpplb.resources.base import Loc
+
+Finding = tuple[Loc, str]
+"""A field and what is wrong with it; the sentence completes the field's path."""
+
+
+def spell(loc: Loc) -> str:
+    """Spell a path as users write it: `spec.pools[0].backends[1].weight`."""
+    text = ""
+    for part in loc:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        elif not _plain(part):
+            text += f"[{json.dumps(part)}]"
+        else:
+            text += f".{part}" if text else part
+    return text
+
+
+def _plain(key: str) -> bool:
+    return key.isascii() and key.replace("_", "a").replace("-", "a").isalnum()
+
+
+def findings_of(error: ValidationError, model: type[BaseModel]) -> list[Finding]:
+    """Return one finding for each of the errors that `model` raised, in their order."""
+    return [
+        (_loc(details), _sentence(details, model)) for details in error.errors(include_url=False)
+    ]
+
+
+def _loc(details: ErrorDetails) -> Loc:
+    """Leave out the marker that pydantic adds where the key of a mapping is wrong."""
+    return tuple(part for part in details["loc"] if part != "[key]")
+
+
+def _sentence(details: ErrorDetails, model: type[BaseModel]) -> str:
+    kind, context = details["type"], details.get("ctx", {})
+    if kind == "extra_forbidden":
+        return "is not a known field" + _hint(details["loc"], model)
+    write = _SENTENCES.get(kind)
+    sentence = write(context) if write else details["msg"]
+    return sentence + _seen(kind, sentence, details["input"])
+
+
+_SENTENCES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+    "missing": lambda _: "is required",
+    "value_error": lambda c: str(c["error"]),
+    "enum": lambda c: f"must be {_choice(c)}",
+    "literal_error": lambda c: f"must be {_choice(c)}",
+    "int_type": lambda _: "must be a whole number",
+    "string_type": lambda _: "must be a string",
+    "bool_type": lambda _: "must be true or false",
+    "list_type": lambda _: "must be a list",
+    "dict_type": lambda _: "must be a mapping",
+    "model_type": lambda _: "must be a mapping of fields",
+    "greater_than_equal": lambda c: f"must be at least {c['ge']}",
+    "less_than_equal": lambda c: f"must be at most {c['le']}",
+    "too_short": lambda c: f"must have at least {c['min_length']} entry",
+    "too_long": lambda c: f"must have at most {c['max_length']} entries",
+    "string_too_long": lambda c: f"must have at most {c['max_length']} characters",
+}
+
+
+def _choice(context: Mapping[str, Any]) -> str:
+    """Write `A, B or C` from pydantic's `'A', 'B' or 'C'`."""
+    return str(context["expected"]).replace("'", "")
+
+
+def _seen(kind: str, sentence: str, value: object) -> str:
+    """Tell the value where that helps: short, and not contained in the sentence's field."""
+    if not sentence.startswith("must be") or kind.startswith("too_"):
+        return ""
+    shown = json.dumps(value, default=str, ensure_ascii=False)
+    return f", not {shown}" if len(shown) <= 60 else ""
+
+
+def _hint(loc: Loc, model: type[BaseModel]) -> str:
+    """Guess which field was meant."""
+    known = _fields_at(loc[:-1], model)
+    close = get_close_matches(str(loc[-1]), known, n=1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _fields_at(loc: Loc, model: type[BaseModel]) -> list[str]:
+    """Return the names of the fields of the object at `loc`."""
+    schema = model.model_json_schema()
+    definitions = schema.get("$defs", {})
+    for part in ("", *loc):
+        if part != "":
+            schema = schema["items"] if isinstance(part, int) else schema["properties"][part]
+        for option in schema.get("anyOf", [schema]):
+            if "$ref" in option or "items" in option:
+                schema = option
+        if "$ref" in schema:
+            schema = definitions[schema["$ref"].rsplit("/", 1)[-1]]
+    return list(schema.get("properties", {}))

@@ -1,0 +1,70 @@
+"""Metadata of an object: read leniently, since the API server puts there what it likes."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from vpplb.model.names import ObjectKey
+from vpplb.resources.fields import parse_time
+from vpplb.resources.messages import Finding
+
+_PART = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+_NAME = re.compile(rf"{_PART}(\.{_PART})*")
+_NAMESPACE = re.compile(_PART)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meta:
+    """What is read of an object's metadata; absent things are empty, 0 or None."""
+
+    key: ObjectKey
+    uid: str = ""
+    generation: int = 0
+    created: datetime | None = None
+    deleting: bool = False
+
+
+def read_meta(raw: Mapping[str, object], *, namespaced: bool = True) -> tuple[Meta, list[Finding]]:
+    """Read the metadata of an object; the namespace is `default` where none is given.
+
+    Only the name and the namespace can be wrong: whatever else is there, and is not what it
+    should be, counts as absent.
+    """
+    found = raw.get("metadata")
+    metadata: Mapping[str, object] = found if isinstance(found, Mapping) else {}
+    name, namespace = metadata.get("name"), metadata.get("namespace") or "default"
+    meta = Meta(
+        key=ObjectKey(str(namespace) if namespaced else "", str(name or "")),
+        uid=_text(metadata.get("uid")),
+        generation=_number(metadata.get("generation")),
+        created=_time(metadata.get("creationTimestamp")),
+        deleting=metadata.get("deletionTimestamp") is not None,
+    )
+    findings = _wrong("name", name, _NAME, 253)
+    if namespaced:
+        findings += _wrong("namespace", namespace, _NAMESPACE, 63)
+    return meta, findings
+
+
+def _wrong(field: str, value: object, pattern: re.Pattern[str], most: int) -> list[Finding]:
+    if value is None or value == "":
+        return [(("metadata", field), "is required")]
+    if isinstance(value, str) and len(value) <= most and pattern.fullmatch(value):
+        return []
+    return [(("metadata", field), "must be a name of lower-case letters, digits and - (RFC 1123)")]
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _number(value: object) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _time(value: object) -> datetime | None:
+    try:
+        return parse_time(value)
+    except ValueError:
+        return None

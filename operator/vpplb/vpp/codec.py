@@ -1,0 +1,236 @@
+"""Ops as the fields of messages, and details as values: where VPP's spelling ends.
+
+Fields are named as `vpplb.vpp.messages` flattens them. Each work-around for VPP is marked
+`VPP quirk` and listed in docs/vpp-quirks.md.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Set
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
+from typing import assert_never
+
+from vpplb.model.vip import (
+    AppServer,
+    Encap,
+    IPAddress,
+    LbConf,
+    Protocol,
+    Vip,
+    VipId,
+    VipSettings,
+    VipTable,
+)
+from vpplb.plan.ops import AddServer, AddVip, DelServer, DelVip, Op, SetConf, SetWeight
+from vpplb.vpp.messages import Fields, Value
+
+_ENCAPS = (Encap.GRE4, Encap.GRE6, Encap.L3DSR, Encap.NAT4, Encap.NAT6)
+"""By number (lb_types.api, lb_encap_type)."""
+_PROTOCOLS = {Protocol.TCP: 6, Protocol.UDP: 17, Protocol.ANY: 255}
+_PROTOCOL_OF = {number: protocol for protocol, number in _PROTOCOLS.items()}
+_NATS = (Encap.NAT4, Encap.NAT6)
+_IP4, _IP6 = 0, 1
+_LIVE = 1
+"""Bit of `flags` of lb_as_v2_details (lb.h, LB_AS_FLAGS_USED)."""
+MAX_WEIGHT = 100
+MAX_TABLE_LENGTH = 65536
+
+EVERYTHING: Mapping[str, Value] = {
+    # VPP quirk: dump filter. A prefix here loses the IPv4 entries; the zero prefix is no filter.
+    "pfx.address.af": _IP4,
+    "pfx.address.un": b"",
+    "pfx.len": 0,
+    "protocol": 0,
+    "port": 0,
+}
+"""Fields of a dump of servers; a dump of VIPs has the matcher besides."""
+EVERY_VIP: Fields = {**EVERYTHING, "pfx_matcher.le": 0, "pfx_matcher.ge": 0}
+SHOW_VIPS: Fields = {"cmd": b"show lb vips verbose"}
+
+
+class NotSendable(ValueError):
+    """An op that VPP would take but must not be given."""
+
+
+def request(op: Op) -> tuple[str, Fields]:
+    """Return the message of an op and its fields; NotSendable when VPP must not see it."""
+    match op:
+        case SetConf(conf=conf):
+            return "lb_conf", {
+                "ip4_src_address": conf.ipv4_source.packed,
+                "ip6_src_address": conf.ipv6_source.packed,
+                "sticky_buckets_per_core": conf.sticky_buckets_per_core,
+                "flow_timeout": conf.flow_timeout,
+            }
+        case AddVip() | DelVip():
+            return "lb_add_del_vip_v2", _vip_fields(op)
+        case AddServer(weight=weight):
+            _check_weight(weight)
+            return "lb_add_del_as_v2", {
+                **_server(op.vip, op.address),
+                "weight": weight,
+                "is_del": 0,
+                "is_flush": 0,
+            }
+        case DelServer():
+            return "lb_add_del_as_v2", {
+                **_server(op.vip, op.address),
+                "weight": 0,
+                "is_del": 1,
+                "is_flush": op.flush,
+            }
+        case SetWeight(weight=weight):
+            _check_weight(weight)
+            return "lb_as_set_weight", {
+                **_server(op.vip, op.address),
+                "weight": weight,
+                "is_flush": op.flush,
+            }
+        case _:
+            assert_never(op)
+
+
+def _vip_fields(op: AddVip | DelVip) -> Fields:
+    settings = op.settings
+    length = settings.table_length
+    # VPP quirk: table length 0. It is taken for a power of two, and memory is allocated without
+    # bound; so the length is checked here, also where VPP would.
+    if not 1 <= length <= MAX_TABLE_LENGTH or length & (length - 1):
+        raise NotSendable(f"flow table length {length} is not a power of two from 1 to 65536")
+    return {
+        **_vip(op.vip),
+        "encap": _ENCAPS.index(settings.encap),
+        "dscp": settings.dscp,
+        "type": 0,
+        "target_port": settings.target_port,
+        "node_port": 0,
+        "new_flows_table_length": length,
+        "src_ip_sticky": settings.src_ip_sticky,
+        "is_del": isinstance(op, DelVip),
+    }
+
+
+def _check_weight(weight: int) -> None:
+    # VPP quirk: weights above 100. VPP takes them, though its documentation says 0 to 100.
+    if not 0 <= weight <= MAX_WEIGHT:
+        raise NotSendable(f"weight {weight} is not from 0 to 100")
+
+
+def _vip(vip: VipId) -> dict[str, Value]:
+    return {
+        "pfx.address.af": _IP4 if vip.prefix.version == 4 else _IP6,
+        "pfx.address.un": vip.prefix.network_address.packed,
+        "pfx.len": vip.prefix.prefixlen,
+        "protocol": _PROTOCOLS[vip.protocol],
+        "port": vip.port,
+    }
+
+
+def _server(vip: VipId, address: IPAddress) -> dict[str, Value]:
+    fields = _vip(vip)
+    fields["as_address.af"] = _IP4 if address.version == 4 else _IP6
+    fields["as_address.un"] = address.packed
+    return fields
+
+
+def table(vips: Iterable[Fields], servers: Iterable[Fields], sticky: Set[VipId]) -> VipTable:
+    """Make a table of `lb_vip_details`, `lb_as_v2_details`, and the VIPs found sticky.
+
+    VIPs of protocols other than TCP, UDP and all are not in it: nothing here can want them.
+    """
+    rows: dict[VipId, dict[IPAddress, AppServer]] = {}
+    settings: dict[VipId, VipSettings] = {}
+    for fields in vips:
+        vip = _vip_id(fields)
+        if vip is not None:
+            rows[vip] = {}
+            settings[vip] = _settings(fields, vip in sticky)
+    for fields in servers:
+        # VPP quirk: lingering servers. Removed ones are listed until their flows have gone.
+        if not _int(fields, "flags") & _LIVE:
+            continue
+        vip = _vip_id(fields)
+        if vip in rows:
+            rows[vip][_address(fields, "app_srv")] = AppServer(
+                weight=_int(fields, "weight"), buckets=_int(fields, "num_buckets")
+            )
+    return {vip: Vip(settings=settings[vip], servers=row) for vip, row in rows.items()}
+
+
+def _settings(fields: Fields, sticky: bool) -> VipSettings:
+    encap = _ENCAPS[_int(fields, "encap")]
+    # VPP quirk: target port. It is in network byte order twice over (8080 reads 36895); and
+    # it shares memory with the DSCP, so that each is only to be read with its encapsulation.
+    swapped = _int(fields, "target_port")
+    target_port = (swapped & 0xFF) << 8 | swapped >> 8
+    return VipSettings(
+        encap=encap,
+        dscp=_int(fields, "dscp") if encap is Encap.L3DSR else 0,
+        target_port=target_port if encap in _NATS else 0,
+        src_ip_sticky=sticky,
+        # VPP quirk: table length in 16 bits. 65536 reads back as 0.
+        table_length=_int(fields, "flow_table_length") or MAX_TABLE_LENGTH,
+    )
+
+
+def _vip_id(fields: Fields) -> VipId | None:
+    protocol = _PROTOCOL_OF.get(_int(fields, "vip.protocol"))
+    port = _int(fields, "vip.port")
+    if protocol is None or (protocol is Protocol.ANY) != (port == 0):
+        return None
+    address, length = _address(fields, "vip.pfx.address"), _int(fields, "vip.pfx.len")
+    prefix = (
+        IPv4Network((address, length), strict=False)
+        if isinstance(address, IPv4Address)
+        else IPv6Network((address, length), strict=False)
+    )
+    return VipId(prefix, protocol, port)
+
+
+def _address(fields: Fields, path: str) -> IPAddress:
+    raw = fields[f"{path}.un"]
+    assert isinstance(raw, bytes)
+    return IPv4Address(raw[:4]) if fields[f"{path}.af"] == _IP4 else IPv6Address(raw)
+
+
+def _int(fields: Fields, name: str) -> int:
+    value = fields[name]
+    assert isinstance(value, int)
+    return value
+
+
+def conf(fields: Fields) -> LbConf:
+    """Read `lb_conf_get_reply`."""
+    ipv4, ipv6 = fields["ip4_src_address"], fields["ip6_src_address"]
+    assert isinstance(ipv4, bytes)
+    assert isinstance(ipv6, bytes)
+    return LbConf(
+        ipv4_source=IPv4Address(ipv4),
+        ipv6_source=IPv6Address(ipv6),
+        sticky_buckets_per_core=_int(fields, "sticky_buckets_per_core"),
+        flow_timeout=_int(fields, "flow_timeout"),
+    )
+
+
+_HEADING = re.compile(r"^ ?ip[46]-\S+ \[(?P<index>\d+)\] (?P<prefix>\S+)(?P<words>( \S+)*) *$")
+_PORT = re.compile(r"^ *protocol:(?P<protocol>\d+) port:(?P<port>\d+) *$")
+
+
+def vip_indexes(text: str) -> dict[VipId, tuple[int, bool]]:
+    """Read `show lb vips verbose`: each live VIP's index in the counters, and if it is sticky.
+
+    VPP quirk: src_ip_sticky. No binary message reads it back, nor the index.
+    """
+    found: dict[VipId, tuple[int, bool]] = {}
+    lines = text.splitlines()
+    for number, line in enumerate(lines):
+        heading = _HEADING.match(line)
+        words = heading["words"].split() if heading else []
+        if heading is None or "removed" in words:
+            continue
+        port = next((m for m in map(_PORT.match, lines[number + 1 : number + 3]) if m), None)
+        protocol = _PROTOCOL_OF.get(int(port["protocol"])) if port else Protocol.ANY
+        if protocol is not None:
+            prefix = ip_network(heading["prefix"], strict=False)
+            vip = VipId(prefix, protocol, int(port["port"]) if port else 0)
+            found[vip] = (int(heading["index"]), "src_ip_sticky" in words)
+    return found

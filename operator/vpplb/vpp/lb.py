@@ -1,0 +1,95 @@
+"""The lb plugin of one VPP behind its binary-API socket: the adapter of `LoadBalancer`."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+from vpplb.engine.ports import LoadBalancerGone, Observed, Outcome, VppInfo
+from vpplb.plan.ops import Op
+from vpplb.vpp import codec
+from vpplb.vpp.client import TIMEOUT, CallHook, Connection, connect
+from vpplb.vpp.messages import Fields
+from vpplb.vpp.retvals import NOT_SENT, in_words
+
+
+class PapiLoadBalancer:
+    """Implements `engine.ports.LoadBalancer`.
+
+    `timeout` is in seconds, for each call and for connecting. `on_call` is told each answered
+    message with its retval.
+    """
+
+    def __init__(
+        self,
+        socket: Path,
+        *,
+        timeout: float = TIMEOUT,
+        on_call: CallHook = lambda _message, _retval: None,
+    ) -> None:
+        self._socket, self._timeout, self._on_call = socket, timeout, on_call
+        self._connection: Connection | None = None
+
+    async def connect(self) -> VppInfo:
+        """Connect anew (LoadBalancerGone, LoadBalancerUnsuitable)."""
+        await self.close()
+        connection = await connect(self._socket, on_call=self._on_call, timeout=self._timeout)
+        self._connection = connection
+        version, ping = await asyncio.gather(
+            connection.call("show_version", {}), connection.call("control_ping", {})
+        )
+        return VppInfo(version=_text(version["version"]), pid=_number(ping["vpe_pid"]))
+
+    async def read(self) -> Observed:
+        """Read VIPs, servers and settings, in one go (LoadBalancerGone)."""
+        connection = self._connected()
+        vips, servers, shown, conf = await asyncio.gather(
+            connection.dump("lb_vip_dump", codec.EVERY_VIP),
+            connection.dump("lb_as_v2_dump", codec.EVERYTHING),
+            connection.call("cli_inband", codec.SHOW_VIPS),
+            connection.call("lb_conf_get", {}),
+        )
+        indexes = codec.vip_indexes(_text(shown["reply"]))
+        sticky = {vip for vip, (_, is_sticky) in indexes.items() if is_sticky}
+        return Observed(table=codec.table(vips, servers, sticky), conf=codec.conf(conf))
+
+    async def apply(self, ops: Sequence[Op]) -> Sequence[Outcome]:
+        """Send the ops, pipelined; one outcome an op, in order (LoadBalancerGone)."""
+        connection = self._connected()
+        outcomes: dict[int, Outcome] = {}
+        sent: list[int] = []
+        requests: list[tuple[str, Fields]] = []
+        for index, op in enumerate(ops):
+            try:
+                requests.append(codec.request(op))
+                sent.append(index)
+            except codec.NotSendable as error:
+                outcomes[index] = Outcome(op=op, retval=NOT_SENT, message=str(error))
+        for index, answer in zip(sent, await connection.call_many(requests), strict=True):
+            retval = _number(answer["retval"])
+            outcomes[index] = Outcome(op=ops[index], retval=retval, message=in_words(retval))
+        return [outcomes[index] for index in range(len(ops))]
+
+    async def ping(self) -> None:
+        """Return when VPP has answered (LoadBalancerGone)."""
+        await self._connected().call("control_ping", {})
+
+    async def close(self) -> None:
+        """Disconnect; VPP forgets the client when the socket closes."""
+        if self._connection is not None:
+            self._connection.lose("closed")
+            self._connection = None
+
+    def _connected(self) -> Connection:
+        if self._connection is None:
+            raise LoadBalancerGone("not connected")
+        return self._connection
+
+
+def _number(value: int | bytes) -> int:
+    assert isinstance(value, int)
+    return value
+
+
+def _text(value: int | bytes) -> str:
+    assert isinstance(value, bytes)
+    return value.split(b"\0", 1)[0].decode(errors="replace")

@@ -1,0 +1,113 @@
+"""An API server in memory, as far as `kube`'s writers use one, that fails when told to."""
+
+import asyncio
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from vpplb.kube.errors import Conflict, KubeError, NotFound
+from vpplb.kube.kinds import JsonObject, Kind
+from vpplb.model.names import ObjectKey
+
+
+def apply_merge_patch(target: object, patch: object) -> object:
+    """Apply a merge patch as RFC 7386, section 2, defines it."""
+    if not isinstance(patch, Mapping):
+        return patch
+    result = dict(target) if isinstance(target, Mapping) else {}
+    for name, value in patch.items():
+        if value is None:
+            result.pop(name, None)
+        else:
+            result[name] = apply_merge_patch(result.get(name), value)
+    return result
+
+
+@dataclass(slots=True)
+class FakeApiServer:
+    """Objects by kind and key, and what was asked of them.
+
+    `faults` are raised by the next requests, in order; None in it lets one pass. Every request
+    takes `latency` seconds of the loop's time.
+    """
+
+    latency: float = 0.0
+    objects: dict[tuple[Kind, ObjectKey], JsonObject] = field(default_factory=dict)
+    faults: deque[KubeError | None] = field(default_factory=deque)
+    requests: list[tuple[str, ObjectKey, Mapping[str, object]]] = field(default_factory=list)
+    events: list[Mapping[str, object]] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
+    under_way: int = 0
+    most_under_way: int = 0
+    _version: int = 100
+
+    def add(self, kind: Kind, key: ObjectKey, status: Mapping[str, object]) -> JsonObject:
+        """Have an object with a status."""
+        self._version += 1
+        made = {
+            "metadata": {
+                "namespace": key.namespace,
+                "name": key.name,
+                "resourceVersion": str(self._version),
+            },
+            "status": dict(status),
+        }
+        self.objects[kind, key] = made
+        return made
+
+    def status(self, kind: Kind, key: ObjectKey) -> Mapping[str, object]:
+        """Return the status that the object has."""
+        status = self.objects[kind, key]["status"]
+        assert isinstance(status, Mapping)
+        return status
+
+    async def patch_status(
+        self, kind: Kind, key: ObjectKey, body: Mapping[str, object]
+    ) -> JsonObject:
+        await self._request("patch_status", key, body)
+        return self._merge(kind, key, body)
+
+    async def patch(self, kind: Kind, key: ObjectKey, body: Mapping[str, object]) -> JsonObject:
+        await self._request("patch", key, body)
+        return self._merge(kind, key, body)
+
+    async def create(self, kind: Kind, body: Mapping[str, object]) -> JsonObject:
+        metadata = body["metadata"]
+        assert isinstance(metadata, Mapping)
+        key = ObjectKey(metadata["namespace"], metadata["name"])
+        await self._request("create", key, body)
+        if (kind, key) in self.objects:
+            raise Conflict(409, "AlreadyExists", f"{key} exists")
+        self._version += 1
+        made = {**body, "metadata": {**metadata, "resourceVersion": str(self._version)}}
+        self.objects[kind, key] = made
+        return made
+
+    async def create_event(self, body: Mapping[str, object]) -> None:
+        await self._request("create_event", ObjectKey("", ""), body)
+        self.events.append(body)
+
+    async def _request(self, verb: str, key: ObjectKey, body: Mapping[str, object]) -> None:
+        self.requests.append((verb, key, body))
+        self.times.append(asyncio.get_running_loop().time())
+        self.under_way += 1
+        self.most_under_way = max(self.most_under_way, self.under_way)
+        try:
+            await asyncio.sleep(self.latency)
+        finally:
+            self.under_way -= 1
+        fault = self.faults.popleft() if self.faults else None
+        if fault is not None:
+            raise fault
+
+    def _merge(self, kind: Kind, key: ObjectKey, body: Mapping[str, object]) -> JsonObject:
+        if (kind, key) not in self.objects:
+            raise NotFound(404, "NotFound", f"{key} not found")
+        before = self.objects[kind, key]
+        merged = apply_merge_patch(before, body)
+        assert isinstance(merged, dict)
+        if merged != before:
+            self._version += 1
+            merged["metadata"] = {**merged["metadata"], "resourceVersion": str(self._version)}
+        self.objects[kind, key] = merged
+        return merged

@@ -1,0 +1,168 @@
+"""The programs of the main job, started as users start them: operator, agent and a VPP.
+
+All of them are processes. They run as the chart's ServiceAccounts, and nothing is told to them
+but by kubectl; what reaches VPP is noted by a tap between the agent and VPP.
+"""
+
+import os
+import secrets
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from support.control_plane import ControlPlane
+from support.kubectl import Kubectl
+from support.processes import Program, free_port
+from support.vpp_tap import VppTap
+from support.vpp_witness import VppWitness
+from support.waiting import wait_for
+
+VPPLB = Path(sys.executable).parent / "vpplb"
+
+
+class Vpp(Protocol):
+    """A VPP that can crash."""
+
+    @property
+    def socket(self) -> Path:
+        """Return the path of its binary API's socket, the same after a restart."""
+        ...
+
+    def restart(self) -> None:
+        """Kill it and start it again, empty."""
+        ...
+
+
+class SimulatedVpp:
+    """The project's simulator, as a process."""
+
+    def __init__(self, directory: Path) -> None:
+        self.socket = directory / "vpp.sock"
+        argv = [VPPLB, "vpp-simulator", "--api-socket", self.socket]
+        self._program = Program(argv, log=directory / "vpp.log")
+        self._wait()
+
+    def restart(self) -> None:
+        self._program.kill()
+        self._program.start()
+        self._wait()
+
+    def stop(self) -> None:
+        self._program.stop()
+
+    def _wait(self) -> None:
+        with VppWitness(self.socket) as witness:
+            wait_for(lambda: witness.see() == {}, f"the simulator answers ({self._program.log})")
+
+
+class RealVpp:
+    """A VPP with the lb plugin, given by its binary."""
+
+    def __init__(self, binary: Path, directory: Path) -> None:
+        self._binary = binary
+        self._directory = directory
+        self._running: AbstractContextManager[Path] | None = None
+        self.socket = self._start()
+
+    def restart(self) -> None:
+        self.stop()
+        assert self._start() == self.socket
+
+    def stop(self) -> None:
+        if self._running is not None:
+            self._running.__exit__(None, None, None)
+
+    def _start(self) -> Path:
+        from support.real_vpp import start_vpp
+
+        self._running = start_vpp(self._binary, self._directory)
+        return self._running.__enter__()
+
+
+class Service:
+    """`vpplb operator` or `vpplb agent`, with its health on a port of loopback."""
+
+    def __init__(self, name: str, kubeconfig: Path, directory: Path, *args: str | Path) -> None:
+        port = free_port()
+        self._ready = f"http://127.0.0.1:{port}/readyz"
+        self.metrics_url = f"http://127.0.0.1:{port}/metrics"
+        self.program = Program(
+            [VPPLB, name, f"--http-address=127.0.0.1:{port}", "--log-format=json", *args],
+            log=directory / f"{name}.log",
+            env={"KUBECONFIG": str(kubeconfig), "POD_NAMESPACE": ""},
+        )
+
+    def wait_ready(self) -> None:
+        """Return when it says that it is ready."""
+        wait_for(self._is_ready, f"{self._ready} ({self.program.log})")
+
+    def crash(self) -> None:
+        """Kill it and start it again."""
+        self.program.kill()
+        self.program.start()
+        self.wait_ready()
+
+    def _is_ready(self) -> bool:
+        if not self.program.alive:
+            raise RuntimeError(f"ended: {self.program.log}\n{self.program.tail()}")
+        try:
+            with urllib.request.urlopen(self._ready, timeout=5) as answer:
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, OSError) as error:
+            raise AssertionError(str(error)) from error
+
+
+class Stage:
+    """One node's worth of the system, with an operator."""
+
+    def __init__(self, plane: ControlPlane, vpp: Vpp, tap: VppTap, directory: Path) -> None:
+        self.kubectl: Kubectl = plane.kubectl
+        self.node = f"node-{secrets.token_hex(3)}"
+        self.vpp = vpp
+        self.tap = tap
+        self.kubectl.apply(_node(self.node))
+        self.operator = Service("operator", plane.operator_kubeconfig, directory)
+        self.agent = Service(
+            "agent",
+            plane.agent_kubeconfig,
+            directory,
+            f"--node={self.node}",
+            f"--vpp-api-socket={tap.path}",
+            f"--state-file={directory / 'agent.json'}",
+            # Whatever reaches VPP in these tests is a reaction, not the regular comparison.
+            "--sync-interval=1h",
+        )
+
+    def stop(self) -> None:
+        """Stop both programs and take away what they leave in the cluster."""
+        self.operator.program.stop()
+        self.agent.program.stop()
+        self.kubectl("delete", "dataplane", self.node, "--ignore-not-found", "--wait=false")
+        self.kubectl("delete", "node", self.node, "--wait=false")
+
+
+@contextmanager
+def stage(plane: ControlPlane, directory: Path) -> Iterator[Stage]:
+    """Run everything in `directory`: with the VPP of VPPLB_TEST_VPP, else the simulator."""
+    binary = os.environ.get("VPPLB_TEST_VPP")
+    with ExitStack() as stack:
+        vpp = RealVpp(Path(binary), directory) if binary else SimulatedVpp(directory)
+        stack.callback(vpp.stop)
+        tap = stack.enter_context(VppTap(directory / "tap.sock", vpp.socket))
+        running = Stage(plane, vpp, tap, directory)
+        stack.callback(running.stop)
+        running.operator.wait_ready()
+        running.agent.wait_ready()
+        yield running
+
+
+def _node(name: str) -> dict[str, object]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name}},
+    }

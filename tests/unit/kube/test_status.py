@@ -1,0 +1,387 @@
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+
+import pytest
+
+from support.fake_apiserver import FakeApiServer
+from vpplb.kube.errors import ApiError, ApiUnreachable, KubeError, NotFound, api_error
+from vpplb.kube.kinds import BACKEND, FRONTEND, HEALTH_CHECK
+from vpplb.kube.status import Priority, StatusWriter, WriterHooks
+from vpplb.model.names import ObjectKey
+
+pytestmark = pytest.mark.looptime
+
+
+def key(name: str) -> ObjectKey:
+    return ObjectKey("default", name)
+
+
+class Told:
+    """What the writer told its hooks."""
+
+    def __init__(self) -> None:
+        self.results: list[tuple[str, str]] = []
+        self.delays: list[float] = []
+        self.hooks = WriterHooks(
+            on_write=lambda kind, result: self.results.append((kind, result)),
+            on_delay=self.delays.append,
+        )
+
+
+@asynccontextmanager
+async def running(
+    server: FakeApiServer, told: Told | None = None, parallel: int = 8
+) -> AsyncIterator[StatusWriter]:
+    writer = StatusWriter(server, (told or Told()).hooks, parallel)
+    task = asyncio.create_task(writer.run())
+    yield writer
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+def see(writer: StatusWriter, server: FakeApiServer, names: Iterable[str]) -> None:
+    """Have backends on the server, and let the writer see them as a watch would show them."""
+    for name in names:
+        made = server.add(BACKEND, key(name), {"state": "unknown"})
+        writer.known(BACKEND, key(name), made["status"], made["metadata"]["resourceVersion"])
+
+
+async def test_what_is_submitted_is_on_the_server_and_only_the_difference_was_sent() -> None:
+    server = FakeApiServer()
+    async with running(server) as writer:
+        see(writer, server, ["b"])
+        writer.submit(BACKEND, key("b"), lambda: {"state": "up", "code": "L7OK"})
+        assert await writer.drain(5) == 0
+        writer.submit(BACKEND, key("b"), lambda: {"state": "up", "code": "L4OK"})
+        assert await writer.drain(5) == 0
+    assert server.status(BACKEND, key("b")) == {"state": "up", "code": "L4OK"}
+    assert server.requests[1][2] == {"status": {"code": "L4OK"}}
+
+
+async def test_a_status_that_the_server_has_already_costs_no_request() -> None:
+    server, told = FakeApiServer(), Told()
+    async with running(server, told) as writer:
+        see(writer, server, ["b"])
+        writer.submit(BACKEND, key("b"), lambda: {"state": "unknown"})
+        await writer.drain(5)
+    assert server.requests == []
+    assert told.results == [("Backend", "unchanged")]
+
+
+async def test_keys_of_before_are_removed_though_nothing_was_known_of_the_object() -> None:
+    server = FakeApiServer()
+    server.add(BACKEND, key("b"), {"state": "up", "legacy": True})
+    async with running(server) as writer:
+        writer.submit(BACKEND, key("b"), lambda: {"state": "up"})
+        await writer.drain(5)
+    assert server.status(BACKEND, key("b")) == {"state": "up"}
+
+
+async def test_an_object_is_rendered_when_its_turn_comes_not_when_it_is_submitted() -> None:
+    server = FakeApiServer(latency=1.0)
+    state = {"state": "up"}
+    async with running(server, parallel=1) as writer:
+        see(writer, server, ["a", "b"])
+        writer.submit(BACKEND, key("a"), lambda: {"state": "up"})
+        writer.submit(BACKEND, key("b"), lambda: dict(state))
+        await asyncio.sleep(0.5)
+        state["state"] = "down"
+        await writer.drain(5)
+    assert server.requests[1][2] == {"status": {"state": "down"}}
+
+
+async def test_any_number_of_submits_during_a_write_make_one_more_write_with_the_newest() -> None:
+    server = FakeApiServer(latency=1.0)
+    counter = iter(range(1000))
+    async with running(server) as writer:
+        see(writer, server, ["b"])
+        for _ in range(10):
+            writer.submit(BACKEND, key("b"), lambda: {"n": next(counter)})
+            await asyncio.sleep(0.05)
+        writer.submit(BACKEND, key("b"), lambda: {"n": "newest"})
+        await writer.drain(10)
+    assert len(server.requests) == 2
+    assert server.status(BACKEND, key("b")) == {"n": "newest"}
+
+
+async def test_two_writes_of_one_object_are_never_under_way_together() -> None:
+    server = FakeApiServer(latency=0.1)
+    async with running(server) as writer:
+        see(writer, server, ["b"])
+        for n in range(30):
+            writer.submit(BACKEND, key("b"), lambda n=n: {"n": n})  # type: ignore[misc]
+            await asyncio.sleep(0.03)
+        await writer.drain(5)
+    assert server.most_under_way == 1
+
+
+async def test_the_most_urgent_go_first_and_equals_in_the_order_they_came() -> None:
+    server = FakeApiServer(latency=0.1)
+    wanted = [
+        ("f-down", FRONTEND, Priority.FRONTEND_DOWN),
+        ("f-up", FRONTEND, Priority.FRONTEND),
+        ("b-down", BACKEND, Priority.BACKEND_DOWN),
+        ("b-up", BACKEND, Priority.BACKEND),
+        ("check1", HEALTH_CHECK, Priority.OTHER),
+        ("check2", HEALTH_CHECK, Priority.OTHER),
+    ]
+    for name, kind, _ in wanted:
+        server.add(kind, key(name), {})
+    async with running(server, parallel=1) as writer:
+        for name, kind, priority in [*wanted[3::-1], *wanted[4:]]:
+            writer.submit(kind, key(name), lambda: {"done": True}, priority)
+        await writer.drain(5)
+    assert [asked.name for _, asked, _ in server.requests] == [name for name, _, _ in wanted]
+
+
+async def test_a_pending_write_becomes_as_urgent_as_its_most_urgent_submit() -> None:
+    server = FakeApiServer(latency=0.1)
+    async with running(server, parallel=1) as writer:
+        see(writer, server, "abc")
+        writer.submit(BACKEND, key("a"), lambda: {"n": 1}, Priority.BACKEND)
+        writer.submit(BACKEND, key("b"), lambda: {"n": 1}, Priority.BACKEND)
+        writer.submit(BACKEND, key("b"), lambda: {"n": 2}, Priority.BACKEND_DOWN)
+        writer.submit(BACKEND, key("b"), lambda: {"n": 3}, Priority.BACKEND)
+        await writer.drain(5)
+    assert [asked.name for _, asked, _ in server.requests] == ["b", "a"]
+    assert server.status(BACKEND, key("b"))["n"] == 3
+
+
+async def test_no_more_than_the_given_number_of_requests_are_under_way() -> None:
+    server = FakeApiServer(latency=0.1)
+    async with running(server, parallel=4) as writer:
+        see(writer, server, map(str, range(40)))
+        for n in range(40):
+            writer.submit(BACKEND, key(str(n)), lambda: {"state": "up"})
+        started = asyncio.get_running_loop().time()
+        await writer.drain(60)
+        assert asyncio.get_running_loop().time() - started == pytest.approx(1.0)
+    assert server.most_under_way == 4
+
+
+FAULTS: list[KubeError] = [
+    api_error(429, "TooManyRequests", "slow down"),
+    api_error(503, "ServiceUnavailable", "starting"),
+    api_error(500, "InternalError", "boom"),
+    api_error(409, "Conflict", "changed"),
+    api_error(422, "Invalid", "no"),
+    ApiUnreachable("connection refused"),
+    ApiUnreachable("no answer in 10 s"),
+]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=str)
+async def test_a_write_that_failed_is_made_again_with_the_newest(fault: KubeError) -> None:
+    server, told = FakeApiServer(), Told()
+    server.faults.extend([fault, fault, fault])
+    state = {"state": "up"}
+    async with running(server, told) as writer:
+        see(writer, server, ["b"])
+        writer.submit(BACKEND, key("b"), lambda: dict(state))
+        await asyncio.sleep(0.01)
+        state["state"] = "down"
+        assert await writer.drain(60) == 0
+    assert server.status(BACKEND, key("b")) == {"state": "down"}
+    assert len(told.results) == 4
+    assert told.results[-1] == ("Backend", "written")
+
+
+async def test_nothing_is_lost_when_half_of_all_requests_fail() -> None:
+    server = FakeApiServer(latency=0.01)
+    server.faults.extend(FAULTS[n % len(FAULTS)] if n % 2 else None for n in range(400))
+    states: dict[str, int] = {str(n): 0 for n in range(50)}
+    async with running(server) as writer:
+        see(writer, server, states)
+        for round_ in range(1, 5):
+            for name in states:
+                states[name] = round_
+                writer.submit(BACKEND, key(name), lambda name=name: {"n": states[name]})  # type: ignore[misc]
+            await asyncio.sleep(0.2)
+        assert await writer.drain(600) == 0
+    assert {server.status(BACKEND, key(name))["n"] for name in states} == {4}
+
+
+async def test_the_server_is_given_the_time_that_it_asks_for() -> None:
+    server = FakeApiServer()
+    server.faults.append(ApiError(429, "TooManyRequests", "", retry_after=7.0))
+    async with running(server) as writer:
+        see(writer, server, ["b"])
+        writer.submit(BACKEND, key("b"), lambda: {"state": "up"})
+        await writer.drain(60)
+    assert server.times[1] - server.times[0] == pytest.approx(7.0)
+
+
+async def test_while_the_server_is_away_it_is_asked_seldom_and_urgency_is_kept() -> None:
+    server = FakeApiServer()
+    server.faults.extend([ApiUnreachable("refused")] * 12)
+    async with running(server, parallel=2) as writer:
+        names = [f"slow{n}" for n in range(20)]
+        see(writer, server, [*names, "urgent"])
+        for name in names:
+            writer.submit(BACKEND, key(name), lambda: {"state": "up"}, Priority.BACKEND)
+        await asyncio.sleep(0.01)
+        writer.submit(BACKEND, key("urgent"), lambda: {"state": "down"}, Priority.BACKEND_DOWN)
+        await writer.drain(120)
+    outage = Counter(int(at) for at in server.times[:12])
+    assert max(outage.values()) <= 10
+    assert server.times[12] > 3
+    assert {asked.name for _, asked, _ in server.requests[2:12]} >= {"urgent"}
+    assert server.requests[12][1].name == "urgent" or server.requests[13][1].name == "urgent"
+
+
+async def test_an_object_that_the_server_refuses_holds_up_no_other() -> None:
+    server = FakeApiServer()
+    server.faults.append(api_error(422, "Invalid", "no"))
+    async with running(server, parallel=1) as writer:
+        see(writer, server, "ab")
+        writer.submit(BACKEND, key("a"), lambda: {"state": "up"}, Priority.FRONTEND_DOWN)
+        writer.submit(BACKEND, key("b"), lambda: {"state": "up"}, Priority.OTHER)
+        await writer.drain(60)
+    assert [asked.name for _, asked, _ in server.requests] == ["a", "b", "a"]
+    assert server.times[1] == server.times[0]
+
+
+async def test_a_render_that_raises_holds_up_no_other_and_is_tried_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    server, told = FakeApiServer(), Told()
+    broken = [True]
+
+    def render() -> Mapping[str, object]:
+        if broken.pop():
+            raise ZeroDivisionError
+        return {"state": "up"}
+
+    broken.insert(0, False)
+    async with running(server, told) as writer:
+        see(writer, server, "ab")
+        writer.submit(BACKEND, key("a"), render)
+        writer.submit(BACKEND, key("b"), lambda: {"state": "up"})
+        await writer.drain(60)
+    assert server.status(BACKEND, key("a")) == {"state": "up"}
+    assert [result for _, result in told.results] == ["error", "written", "written"]
+    assert "cannot be rendered" in caplog.text
+
+
+async def test_the_write_of_a_deleted_object_is_given_up() -> None:
+    server, told = FakeApiServer(), Told()
+    async with running(server, told) as writer:
+        writer.submit(BACKEND, key("b"), lambda: {"state": "up"})
+        assert await writer.drain(5) == 0
+    assert told.results == [("Backend", "gone")]
+
+
+async def test_an_object_made_anew_during_a_write_that_found_nothing_is_written() -> None:
+    server = FakeApiServer(latency=0.1)
+    server.faults.append(NotFound(404, "NotFound", ""))
+    async with running(server) as writer:
+        writer.submit(BACKEND, key("b"), lambda: {"state": "up"})
+        await asyncio.sleep(0.05)
+        see(writer, server, ["b"])
+        writer.submit(BACKEND, key("b"), lambda: {"state": "up"})
+        await writer.drain(5)
+    assert server.status(BACKEND, key("b")) == {"state": "up"}
+
+
+async def test_nothing_is_written_where_there_is_nothing_to_render() -> None:
+    server, told = FakeApiServer(), Told()
+    async with running(server, told) as writer:
+        writer.submit(BACKEND, key("b"), lambda: None)
+        await writer.drain(5)
+    assert server.requests == []
+    assert told.results == [("Backend", "gone")]
+
+
+async def test_a_forgotten_object_is_not_written_whether_its_write_is_due_or_waits() -> None:
+    server = FakeApiServer(latency=0.1)
+    server.faults.append(api_error(422, "Invalid", "no"))
+    async with running(server, parallel=1) as writer:
+        see(writer, server, "ab")
+        writer.submit(BACKEND, key("a"), lambda: {"state": "up"})
+        writer.submit(BACKEND, key("b"), lambda: {"state": "up"})
+        await asyncio.sleep(0.05)
+        writer.forget(BACKEND, key("b"))
+        await asyncio.sleep(0.1)
+        writer.forget(BACKEND, key("a"))
+        assert writer.pending == 0
+        await asyncio.sleep(60)
+    assert len(server.requests) == 1
+
+
+async def test_an_object_deleted_during_its_write_leaves_nothing_behind() -> None:
+    server = FakeApiServer(latency=0.1)
+    async with running(server) as writer:
+        see(writer, server, ["b"])
+        writer.submit(BACKEND, key("b"), lambda: {"state": "up"})
+        await asyncio.sleep(0.05)
+        writer.forget(BACKEND, key("b"))
+        await asyncio.sleep(1)
+        assert writer.pending == 0
+        assert writer._known.get(BACKEND, key("b")) is None
+
+
+async def test_an_old_echo_of_the_watch_does_not_undo_our_own_write() -> None:
+    server = FakeApiServer()
+    async with running(server) as writer:
+        old = server.add(BACKEND, key("b"), {"state": "unknown"})
+        writer.known(BACKEND, key("b"), old["status"], old["metadata"]["resourceVersion"])
+        writer.submit(BACKEND, key("b"), lambda: {"state": "up"})
+        await writer.drain(5)
+        writer.known(BACKEND, key("b"), old["status"], old["metadata"]["resourceVersion"])
+        writer.submit(BACKEND, key("b"), lambda: {"state": "up"})
+        await writer.drain(5)
+        writer.submit(BACKEND, key("b"), lambda: {"state": "unknown"})
+        await writer.drain(5)
+    assert [body for _, _, body in server.requests] == [
+        {"status": {"state": "up"}},
+        {"status": {"state": "unknown"}},
+    ]
+
+
+async def test_what_somebody_else_wrote_into_the_status_is_put_right() -> None:
+    server = FakeApiServer()
+    async with running(server) as writer:
+        see(writer, server, ["b"])
+        changed = server.add(BACKEND, key("b"), {"state": "nonsense", "x": 1})
+        writer.known(BACKEND, key("b"), changed["status"], changed["metadata"]["resourceVersion"])
+        writer.submit(BACKEND, key("b"), lambda: {"state": "unknown"})
+        await writer.drain(5)
+    assert server.status(BACKEND, key("b")) == {"state": "unknown"}
+
+
+async def test_the_delay_runs_from_the_first_change_that_the_write_shows_through_all_failures() -> (
+    None
+):
+    server, told = FakeApiServer(latency=1.0), Told()
+    server.faults.append(ApiError(429, retry_after=5.0))
+    async with running(server, told) as writer:
+        see(writer, server, ["b"])
+        start = asyncio.get_running_loop().time()
+        writer.submit(BACKEND, key("b"), lambda: {"n": 1}, since=start)
+        await asyncio.sleep(0.5)
+        writer.submit(BACKEND, key("b"), lambda: {"n": 1}, since=start + 0.5)
+        await writer.drain(60)
+    assert told.delays == [pytest.approx(7.0)]
+
+
+async def test_a_write_for_no_change_tells_no_delay() -> None:
+    server, told = FakeApiServer(), Told()
+    async with running(server, told) as writer:
+        see(writer, server, ["b"])
+        writer.submit(BACKEND, key("b"), lambda: {"n": 1})
+        await writer.drain(5)
+    assert told.delays == []
+
+
+async def test_draining_gives_up_in_time_and_says_how_many_are_left() -> None:
+    server = FakeApiServer(latency=100.0)
+    async with running(server) as writer:
+        see(writer, server, "abc")
+        for name in "abc":
+            writer.submit(BACKEND, key(name), lambda: {"state": "up"})
+        started = asyncio.get_running_loop().time()
+        assert await writer.drain(2.0) == 3
+        assert asyncio.get_running_loop().time() - started == pytest.approx(2.0)
