@@ -9,6 +9,8 @@ from typing import Any, Self
 
 import yaml
 
+from support.waiting import PATIENCE
+
 Manifest = str | Path | Mapping[str, Any] | Sequence[Mapping[str, Any]]
 """Text of YAML documents, a file or folder, an object, or several."""
 
@@ -83,7 +85,7 @@ class Kubectl:
         """Delete, and return when it is gone."""
         self("delete", kind, *names)
 
-    def wait(self, target: str, condition: str, *, timeout: float) -> None:
+    def wait(self, target: str, condition: str, *, timeout: float = PATIENCE) -> None:
         """Wait by `kubectl wait --for=CONDITION`; AssertionError when it does not come."""
         limit = f"--timeout={timeout:.0f}s"
         try:

@@ -71,13 +71,18 @@ class MainJob:
         return {"apiVersion": API, "kind": kind, "metadata": {"name": name}, "spec": spec}
 
     def deploy(self, *frontends: Mapping[str, Any]) -> None:
-        """Apply everything, and return when all is up and programmed."""
-        self.kubectl.apply([self.health_check, *self.backends, *(frontends or [self.frontend()])])
-        for frontend in frontends or [self.frontend()]:
-            self.kubectl.wait(f"vfe/{frontend['metadata']['name']}", "condition=Programmed")
+        """Apply everything; return when all backends are up and all frontends programmed.
+
+        Without `frontends`, that is `frontend()`.
+        """
+        wanted = frontends or [self.frontend()]
+        self.kubectl.apply([self.health_check, *self.backends, *wanted])
         for name in self.servers:
             self.wait_state(name, "up")
-        self.wait_weights({name: 100 for name in self.servers} if not frontends else {})
+        for frontend in wanted:
+            self.kubectl.wait(f"vfe/{frontend['metadata']['name']}", "condition=Programmed")
+        if not frontends:
+            self.wait_weights(dict.fromkeys(self.servers, 100))
 
     # --- what is seen ---------------------------------------------------------------------
 

@@ -42,7 +42,7 @@ class SimulatedVpp:
 
     def __init__(self, directory: Path) -> None:
         self.socket = directory / "vpp.sock"
-        argv = [VPPLB, "vpp-simulator", "--api-socket", self.socket]
+        argv = (VPPLB, "vpp-simulator", f"--api-socket={self.socket}")
         self._program = Program(argv, log=directory / "vpp.log")
         self._wait()
 

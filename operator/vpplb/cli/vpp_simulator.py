@@ -15,27 +15,18 @@ if TYPE_CHECKING:
     from vpplb.simulator.server import Call
 
 
-class _OctalMode(click.ParamType):
-    """File permissions as chmod takes them."""
-
-    name = "octal"
-
-    def convert(
-        self, value: str | int, param: click.Parameter | None, ctx: click.Context | None
-    ) -> int:
-        """Read an octal number of up to 0777."""
-        if isinstance(value, int):
-            return value
-        try:
-            mode = int(value, 8)
-        except ValueError:
-            mode = -1
-        if not 0 <= mode <= 0o777:
-            self.fail(f"not permissions in octal, such as 660: {value!r}", param, ctx)
-        return mode
+def _mode(text: str) -> int:
+    """Read permissions as chmod takes them."""
+    try:
+        mode = int(text, 8)
+    except ValueError:
+        mode = -1
+    if not 0 <= mode <= 0o777:
+        raise click.BadParameter(f"not permissions in octal, such as 660: {text!r}")
+    return mode
 
 
-@click.command("vpp-simulator", epilog="See `vpplb agent --vpp-api-socket` for who may use it.")
+@click.command("vpp-simulator")
 @option(
     "--api-socket",
     required=True,
@@ -45,7 +36,8 @@ class _OctalMode(click.ParamType):
 @option(
     "--socket-mode",
     default="660",
-    type=_OctalMode(),
+    type=_mode,
+    metavar="MODE",
     help="Permissions of the socket, in octal.",
 )
 @option(

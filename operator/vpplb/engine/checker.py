@@ -71,7 +71,7 @@ class Check:
         )
 
     def discard(self, now: float) -> None:
-        """End the probe without a result: it says nothing about the backend. Probe again in time."""
+        """End the probe without a result: it says nothing about the backend."""
         self._schedule(now)
 
     def _schedule(self, now: float) -> None:

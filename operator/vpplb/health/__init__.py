@@ -1,4 +1,5 @@
-"""Decisions about one backend's health: the counter, the cadence of probes, resuming from a status.
+"""Decisions about one backend's health: the counter, the cadence, what a check resumes from.
 
 Sans-I/O: time and randomness are arguments. Knows `model` only; imported by `engine` and what
-lies above."""
+lies above.
+"""

@@ -32,7 +32,7 @@ class Counter:
     @property
     def settled(self) -> bool:
         """Whether h is at one of its ends, so that no change is under way."""
-        return not self.fresh and (self.h == 0 or self.h == self.top)
+        return not self.fresh and self.h in (0, self.top)
 
 
 def step(counter: Counter, *, passed: bool) -> Counter:

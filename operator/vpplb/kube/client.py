@@ -43,9 +43,14 @@ class KubeClient:
     """
 
     def __init__(
-        self, access: Access, *, reload: Callable[[], Awaitable[Access]] | None = None
+        self,
+        access: Access,
+        *,
+        reload: Callable[[], Awaitable[Access]] | None = None,
+        timeout: float = REQUEST_TIMEOUT,
     ) -> None:
         self._access = access
+        self._timeout = timeout
         self._reload = reload
         self._reloading = asyncio.Lock()
         self._session: aiohttp.ClientSession | None = None
@@ -141,9 +146,9 @@ class KubeClient:
         *,
         query: Mapping[str, str] | None = None,
         body: Mapping[str, object] | None = None,
-        timeout: float = REQUEST_TIMEOUT,
+        timeout: float | None = None,
     ) -> JsonObject:
-        access = self._access
+        access, timeout = self._access, timeout or self._timeout
         try:
             return await self._send(method, path, query, body, timeout)
         except ApiError as error:

@@ -8,9 +8,9 @@ addition. A step of all chains is one pipelined batch:
 
     CLEAR_SERVERS → CLEAR_VIP → CREATE → FILL → DRAIN → PRUNE → REMOVE
 
-Weights are raised (FILL) before any is lowered (DRAIN), and a chain stops at its first failed
-step: a VIP that had a serving server and shall have one never stands without, unless it has to
-be recreated.
+Weights are raised (FILL) before any is lowered (DRAIN), and what failed in FILL decides whether
+the chain goes on (`goes_on`): a VIP that had a serving server and shall have one never stands
+without, unless it has to be recreated.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -42,7 +42,7 @@ class Step(IntEnum):
 class Chain:
     """The ops for one VIP by step, in step order; no step is empty.
 
-    Ops of one step do not depend on each other; a step is due only when all before succeeded.
+    Ops of one step do not depend on each other; after a failed one see `goes_on`.
     """
 
     vip: VipId
@@ -181,6 +181,27 @@ def needs_flush(have: AppServer, want: AppServer, applied: int | None) -> bool:
     if applied is not None and applied <= want.flush_epoch:
         return want.flush_epoch > applied
     return want.flush_epoch > 0 and want.weight == 0 < have.weight
+
+
+def goes_on(failed: Step, have: Vip | None, want: Vip | None) -> bool:
+    """Whether a VIP's chain goes on after a failure in this step.
+
+    `have` is the VIP with what was done until now. Not without the VIP; and weights are lowered
+    and servers removed only while another server that shall serve does serve. Any other failure
+    takes no server from the VIP: the rest is worth doing.
+    """
+    match failed:
+        case Step.CREATE:
+            return False
+        case Step.FILL:
+            servers = {} if have is None or want is None else want.servers
+            serving = {} if have is None else have.servers
+            return any(
+                server.weight > 0 and address in serving and serving[address].weight > 0
+                for address, server in servers.items()
+            )
+        case _:
+            return True
 
 
 def after(vip: Vip | None, ops: Iterable[VipOp]) -> Vip | None:

@@ -92,8 +92,7 @@ def _take_turns(entries: list[_Entry], table: list[int]) -> list[_Entry]:
 
 def shares(weights: Mapping[IPAddress, int], length: int) -> dict[IPAddress, int]:
     """Return the number of buckets of each server: VPP's `num_buckets`. Arguments as in `fill`."""
-    counts = Counter(fill(weights, length))
-    return {address: counts[owner] for owner, address in enumerate(order(weights))}
+    return dict(_shares(tuple((address, weights[address]) for address in order(weights)), length))
 
 
 def distortion(weights: Mapping[IPAddress, int], length: int) -> float:
@@ -101,7 +100,16 @@ def distortion(weights: Mapping[IPAddress, int], length: int) -> float:
 
     0.0 is exact (or no weight at all), 1.0 a server that gets nothing or twice its due.
     """
-    return _distortion(tuple(sorted(weights.items(), key=lambda item: int(item[0]))), length)
+    total = sum(weights.values())
+    buckets = shares(weights, length)
+    return max(
+        (
+            abs(buckets[a] * total / (length * weight) - 1.0)
+            for a, weight in weights.items()
+            if weight
+        ),
+        default=0.0,
+    )
 
 
 def choose_length(pools: Sequence[Mapping[IPAddress, int]], present: int | None) -> int:
@@ -124,13 +132,11 @@ def choose_length(pools: Sequence[Mapping[IPAddress, int]], present: int | None)
 
 
 @lru_cache(maxsize=1024)
-def _distortion(weights: tuple[tuple[IPAddress, int], ...], length: int) -> float:
-    total = sum(weight for _, weight in weights)
-    buckets = shares(dict(weights), length)
-    return max(
-        (abs(buckets[a] * total / (length * weight) - 1.0) for a, weight in weights if weight),
-        default=0.0,
-    )
+def _shares(
+    weights: tuple[tuple[IPAddress, int], ...], length: int
+) -> tuple[tuple[IPAddress, int], ...]:
+    counts = Counter(fill(dict(weights), length))
+    return tuple((address, counts[owner]) for owner, (address, _) in enumerate(weights))
 
 
 @lru_cache(maxsize=1024)

@@ -24,7 +24,7 @@ class Body(Protocol):
     content: bytearray
 
     def feed(self, data: bytes | bytearray) -> bool:
-        """Take these bytes; return whether all that is wanted is there. BadBody if they are none."""
+        """Take these bytes; return whether all that is wanted is there. BadBody as it says."""
         ...
 
     def close(self) -> bool:
@@ -100,7 +100,7 @@ class ChunkedBody:
         pending = self._pending
         at = 0
         if not self._first:
-            if pending in (b"\r", b""):
+            if len(pending) < 2 and pending != b"\n":
                 return False
             at = 2 if pending.startswith(b"\r\n") else 1 if pending.startswith(b"\n") else -1
             if at < 0:

@@ -24,12 +24,12 @@ Step = bytes | Finding
 class Layer(Enum):
     """How far a probe has come: what a timeout or a broken connection is called from here on."""
 
-    CONNECT = (ProbeCode.L4TOUT, ProbeCode.L4CON)
-    TLS = (ProbeCode.L6TOUT, ProbeCode.L6RSP)
-    ANSWER = (ProbeCode.L7TOUT, ProbeCode.L7RSP)
+    CONNECT = (ProbeCode.L4TOUT, "no connection in time", ProbeCode.L4CON)
+    TLS = (ProbeCode.L6TOUT, "no TLS handshake in time", ProbeCode.L6RSP)
+    ANSWER = (ProbeCode.L7TOUT, "no complete answer in time", ProbeCode.L7RSP)
 
-    def __init__(self, timeout: ProbeCode, broken: ProbeCode) -> None:
-        self.timeout = timeout
+    def __init__(self, code: ProbeCode, detail: str, broken: ProbeCode) -> None:
+        self.timeout = Finding(code, detail)
         self.broken = broken
 
 

@@ -117,9 +117,7 @@ class HttpConversation:
     def _incomplete_head(self) -> Step:
         begin = bytes(self._buffer[: len(_START)])
         complete_line = b"\n" in self._buffer
-        if not _START.startswith(begin) or (
-            complete_line and not _STATUS_LINE.match(self._buffer)
-        ):
+        if not _START.startswith(begin) or (complete_line and not _STATUS_LINE.match(self._buffer)):
             return Finding(ProbeCode.L7RSP, "the answer is not HTTP/1.1")
         if self._skipped + len(self._buffer) > HEAD_LIMIT:
             return Finding(ProbeCode.L7RSP, f"the answer's head exceeds {HEAD_LIMIT} bytes")

@@ -1,7 +1,10 @@
 """epoll with a handler a descriptor."""
 
+import logging
 import select
 from collections.abc import Callable
+
+_log = logging.getLogger(__name__)
 
 BATCH = 1024
 """Events taken in one call; a full batch means that there may be more."""
@@ -36,12 +39,16 @@ class Poller:
         return self._epoll.poll(seconds, BATCH)
 
     def dispatch(self, happened: list[tuple[int, int]]) -> None:
-        """Call the handlers."""
+        """Call the handlers. One that raises is logged, and hinders no other."""
         handlers = self._handlers
         for descriptor, events in happened:
             handler = handlers.get(descriptor)
-            if handler is not None:
+            if handler is None:
+                continue
+            try:
                 handler(events)
+            except Exception:
+                _log.exception("a handler of socket events failed")
 
     def close(self) -> None:
         """Close epoll; the descriptors are others'."""

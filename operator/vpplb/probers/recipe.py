@@ -5,6 +5,7 @@ say so, rather than errors: one check never holds up another.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import assert_never
 
 from vpplb.model.check import HttpProbe, IPAddress, TcpProbe, TlsSettings
@@ -27,16 +28,13 @@ def conversations(probe: TcpProbe | HttpProbe, address: IPAddress) -> Callable[[
 
 
 def _conversations(probe: TcpProbe | HttpProbe, address: IPAddress) -> Callable[[], Conversation]:
+    tls = probe.tls
     match probe:
-        case TcpProbe(tls=None):
-            return TcpConversation
-        case TcpProbe(tls=tls) if tls is not None:
-            return _in_tls(tls, address, None)
-        case HttpProbe(tls=tls):
-            recipe = HttpRecipe(probe, address)
-            if tls is None:
-                return lambda: HttpConversation(recipe)
-            return _in_tls(tls, address, lambda: HttpConversation(recipe))
+        case TcpProbe():
+            return TcpConversation if tls is None else _in_tls(tls, address, None)
+        case HttpProbe():
+            exchange = partial(HttpConversation, HttpRecipe(probe, address))
+            return exchange if tls is None else _in_tls(tls, address, exchange)
         case _:
             assert_never(probe)
 

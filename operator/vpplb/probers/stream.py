@@ -10,6 +10,7 @@ import select
 import socket
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 
 from vpplb.model.check import CheckSpec, HttpProbe, TcpProbe
 from vpplb.probers.conversation import Conversation, Finding, Step
@@ -31,7 +32,10 @@ _CHUNK = 16384
 
 
 class StreamAttempt:
-    """TCP, TLS or HTTP probes of one check. `done` is told each finding that `begin` did not return."""
+    """TCP, TLS or HTTP probes of one check.
+
+    `done` is told each finding that `begin` or `expire` did not return.
+    """
 
     __slots__ = (
         "_abrupt",
@@ -96,7 +100,7 @@ class StreamAttempt:
 
     def expire(self) -> Finding:
         """Give up for lack of time; the finding says how far it came."""
-        return self._end(Finding(self._conversation.layer.timeout, ""))
+        return self._end(self._conversation.layer.timeout)
 
     def abort(self) -> None:
         """Give up; nobody is told."""
@@ -177,10 +181,8 @@ class StreamAttempt:
 
     def _end(self, finding: Finding) -> Finding:
         if self._conversation.parting and self._socket is not None:
-            try:
+            with suppress(OSError):  # the probe has its result; this is courtesy
                 self._socket.send(self._conversation.parting)
-            except OSError:
-                pass  # the probe has its result; this was courtesy
         self._close()
         return finding
 

@@ -14,6 +14,7 @@ from vpplb.probers.conversation import Conversation, Finding, Layer, Step
 
 HANDSHAKE_DONE = "TLS handshake done"
 CHUNK = 65536
+_NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"})
 
 
 class UnusableTls(Exception):
@@ -122,10 +123,7 @@ def describe(error: ssl.SSLError) -> str:
         return message.removeprefix("Hostname mismatch, ").removeprefix("IP address mismatch, ")
     if isinstance(error, ssl.SSLEOFError):
         return "connection closed during the TLS handshake"
-    match error.reason:
-        case "WRONG_VERSION_NUMBER" | "HTTP_REQUEST" | "RECORD_LAYER_FAILURE":
-            return "the answer is not TLS"
-        case None:
-            return "TLS failed"
-        case reason:
-            return reason.lower().replace("_", " ")
+    reason = error.reason or "TLS failed"
+    if reason in _NOT_TLS:
+        return "the answer is not TLS"
+    return reason.lower().replace("_", " ")

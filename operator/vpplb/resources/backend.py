@@ -47,9 +47,9 @@ class BackendTransition(StatusModel):
     """State after."""
     at: Timestamp
     """When."""
-    code: str = ""
+    code: str | None = None
     """What the deciding probe saw, such as L4CON; empty when a person did it."""
-    detail: str = ""
+    detail: str | None = None
     """The same in words."""
 
 
@@ -60,9 +60,9 @@ class BackendStatus(StatusModel):
     """unknown, up, down, paused or disabled."""
     since: Timestamp | None = None
     """When the state began."""
-    code: str = ""
+    code: str | None = None
     """What the deciding probe saw, such as L7OK or L4TOUT."""
-    detail: str = ""
+    detail: str | None = None
     """The same in words, such as `503 Service Unavailable`."""
     held: bool | None = None
     """True while the state is unknown after a restart of the check and the server, up before,

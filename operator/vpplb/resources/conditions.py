@@ -14,7 +14,7 @@ ConditionStatus = Literal["True", "False", "Unknown"]
 
 
 class Condition(StatusModel):
-    """One condition. `last_transition_time` is set by `set_condition`."""
+    """What holds or does not, since when, and why."""
 
     type: str
     """Name of the condition."""

@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError
 
 from vpplb.model.vip import AppServer, Encap, Protocol, Vip, VipId, VipSettings
 from vpplb.resources.base import StatusModel
-from vpplb.resources.fields import Count, PortOrAll, TableLength, Weight
+from vpplb.resources.fields import Count, PortOrAll, Weight
 from vpplb.resources.messages import findings_of, spell
 
 
@@ -47,7 +47,7 @@ class FrontendDataplane(StatusModel):
         bool, Field(validation_alias="srcIPSticky", serialization_alias="srcIPSticky")
     ]
     """Whether a client's flows all go to one server."""
-    flow_table_length: TableLength
+    flow_table_length: Annotated[int, Field(ge=1)]
     """Buckets of the table of new flows."""
     servers: tuple[DataplaneServer, ...]
     """The application servers, IPv4 before IPv6, then in numeric order."""

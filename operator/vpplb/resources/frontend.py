@@ -1,7 +1,7 @@
 """Frontend: a VIP, and the pools of backends that serve it."""
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
@@ -124,7 +124,9 @@ class FrontendNodes(StatusModel):
 class FrontendStatus(StatusModel):
     """What the VIP does at present, and what became of the spec."""
 
-    state: Literal["up", "down", "unknown"] | None = None
+    state: Annotated[str | None, Field(json_schema_extra={"enum": ["up", "down", "unknown"]})] = (
+        None
+    )
     """up when a backend serves, unknown while none has a verdict, else down."""
     active_pool: str | None = None
     """The pool that serves."""

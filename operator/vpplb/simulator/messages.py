@@ -7,7 +7,9 @@ CRC agree; the CRCs stated here are those of VPP 26.10 (lb API 1.2.0). A definit
 
 where the kind says which header fields come first and what answers it: a `request` is answered
 by `<name>_reply`, a `dump` by any number of `<..>_details`. The type `string[]` is of variable
-length. Other types are base types or those of the module's `types`, `enums` and `aliases`.
+length. Other types are base types or those of the module's `types`, `enums` and `aliases`. A
+message that is only `listed` is in the table of messages because vpp_papi's asynchronous client
+wants it there; it is neither defined nor served.
 """
 
 import json
@@ -15,7 +17,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Kind = Literal["request", "dump", "reply", "details", "connect", "connected"]
+Kind = Literal["request", "dump", "reply", "details", "connect", "connected", "listed"]
 
 _HEADERS: dict[str, tuple[str, ...]] = {
     "request": ("client_index", "context"),
@@ -24,6 +26,7 @@ _HEADERS: dict[str, tuple[str, ...]] = {
     "details": ("context",),
     "connect": ("context",),  # the client has no index yet
     "connected": ("client_index", "context"),
+    "listed": (),
 }
 
 BASE_TYPES = frozenset({"u8", "u16", "u32", "u64", "i32", "bool", "string"})
@@ -152,13 +155,34 @@ _MEMCLNT = Module(
     name="memclnt",
     version="2.1.0",
     types=(("message_table_entry", ("u16", "index"), ("string", "name", 64)),),
+    # Clients know sockclnt_create as number 15 before they are told any: all before it are listed.
     messages=_parse("""
+        listed memclnt_create 9c5e1c2f:
+        listed memclnt_create_reply 42ec4560:
+        listed memclnt_delete 7e1c04e3:
+        listed memclnt_delete_reply 3d3b6312:
+        listed rx_thread_exit c3a3a452:
+        listed memclnt_rx_thread_suspend c3a3a452:
+        listed memclnt_read_timeout c3a3a452:
+        listed rpc_call 7e8a2c95:
+        listed rpc_call_reply e8d4e804:
+        listed get_first_msg_id ebf79a66:
+        listed get_first_msg_id_reply 7d337472:
+        listed api_versions 51077d14:
+        listed api_versions_reply 5f0d99d6:
+        listed trace_plugin_msg_ids f476d3ce:
         connect sockclnt_create 455fb9c4: string[64] name
         connected sockclnt_create_reply 35166268: i32 response, u32 index, u16 count, message_table_entry[count] message_table
         request sockclnt_delete 8ac76db6: u32 index
         reply sockclnt_delete_reply 8f38b1ee: i32 response
+        listed sock_init_shm 51646d92:
+        listed sock_init_shm_reply e8d4e804:
+        listed memclnt_keepalive 51077d14:
+        listed memclnt_keepalive_reply e8d4e804:
         request control_ping 51077d14:
         reply control_ping_reply f6b0b8ca: i32 retval, u32 client_index, u32 vpe_pid
+        listed memclnt_create_v2 c4bd4882:
+        listed memclnt_create_v2_reply 42ec4560:
         request get_api_json 51077d14:
         reply get_api_json_reply ea715b59: i32 retval, string[] json
     """),  # noqa: E501
@@ -248,12 +272,7 @@ MODULES = (_MEMCLNT, _VLIB, _VPE, _LB)
 
 MESSAGES = {message.name: message for module in MODULES for message in module.messages}
 
-SOCKCLNT_CREATE_ID = 15
-"""Ids that clients know before they are told any: this one, and the next for its reply."""
-
-MESSAGE_IDS = {
-    name: SOCKCLNT_CREATE_ID + position for position, name in enumerate(MESSAGES)
-}  # the first two of MODULES are sockclnt_create and its reply
+MESSAGE_IDS = {name: number for number, name in enumerate(MESSAGES, start=1)}
 
 CHANGING = frozenset(
     {
@@ -276,7 +295,7 @@ def api_json(module: Module) -> dict[str, Any]:
     return {
         "module": module.name,
         "types": module.types,
-        "messages": [_message_json(message) for message in module.messages],
+        "messages": [_message_json(m) for m in module.messages if m.kind != "listed"],
         "unions": module.unions,
         "enums": module.enums,
         "enumflags": [],

@@ -88,7 +88,7 @@ class VppSimulator:
         self.calls.clear()
 
     async def start(self) -> None:
-        """Listen, in place of a socket that nobody listens on; SocketInUse or OSError if it cannot."""
+        """Listen, in place of a socket that nobody listens on; SocketInUse or OSError if not."""
         _clear_path(self.api_socket)
         loop = asyncio.get_running_loop()
         self._server = await loop.create_unix_server(

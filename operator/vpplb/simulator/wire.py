@@ -213,7 +213,7 @@ def _codec(field: FieldDefinition) -> _Codec:
     return _CODECS[field.type]
 
 
-LAYOUTS = {name: Layout(message) for name, message in MESSAGES.items()}
+LAYOUTS = {name: Layout(message) for name, message in MESSAGES.items() if message.kind != "listed"}
 
 LAYOUT_OF_ID = {MESSAGE_IDS[name]: layout for name, layout in LAYOUTS.items()}
 

@@ -2,6 +2,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
 
@@ -193,12 +194,16 @@ async def test_nothing_is_lost_when_half_of_all_requests_fail() -> None:
     server = FakeApiServer(latency=0.01)
     server.faults.extend(FAULTS[n % len(FAULTS)] if n % 2 else None for n in range(400))
     states: dict[str, int] = {str(n): 0 for n in range(50)}
+
+    def newest(name: str) -> Mapping[str, object]:
+        return {"n": states[name]}
+
     async with running(server) as writer:
         see(writer, server, states)
         for round_ in range(1, 5):
+            states.update(dict.fromkeys(states, round_))
             for name in states:
-                states[name] = round_
-                writer.submit(BACKEND, key(name), lambda name=name: {"n": states[name]})  # type: ignore[misc]
+                writer.submit(BACKEND, key(name), partial(newest, name))
             await asyncio.sleep(0.2)
         assert await writer.drain(600) == 0
     assert {server.status(BACKEND, key(name))["n"] for name in states} == {4}

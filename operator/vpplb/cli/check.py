@@ -1,0 +1,97 @@
+"""`vpplb check`: validate manifests offline."""
+
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from vpplb.files.manifests import Finding, Loaded
+    from vpplb.model.problem import Problem
+
+UNPARSEABLE, WRONG = 1, 2
+
+
+@click.command(name="check", short_help="Validate manifests offline.")
+@click.argument(
+    "paths",
+    metavar="PATH...",
+    nargs=-1,
+    required=True,
+    type=click.Path(path_type=Path, exists=True, allow_dash=True),
+)
+def command(paths: tuple[Path, ...]) -> None:
+    """Validate manifests offline, by the rules of the API server and of the operator.
+
+    PATH is a file, a folder (with all below it) or `-` for standard input. All files are taken
+    as one set: a reference to nothing and a conflict between frontends are errors. Everything
+    found is said, one line each, as file:line: Kind namespace/name: field: message. Objects of
+    other API groups are skipped.
+
+    \b
+    Exit status:  0  valid
+                  1  not parseable as YAML
+                  2  anything else is wrong
+    \b
+    Examples:     vpplb check manifests/
+                  kubectl get vpplb -A -o yaml | vpplb check -
+    """
+    from vpplb.files.manifests import load
+
+    loaded = load(paths)
+    findings = [*loaded.findings, *_across(loaded)]
+    for finding in (*findings, *loaded.skipped):
+        click.echo(finding)
+    click.echo(_summary(loaded, findings))
+    if loaded.unparseable:
+        sys.exit(UNPARSEABLE)
+    if findings:
+        sys.exit(WRONG)
+
+
+def _across(loaded: "Loaded") -> Iterator["Finding"]:
+    """Find what spans objects; not where some could not be read, since all would be missing."""
+    from vpplb.plan.resolve import resolve
+
+    if loaded.unparseable:
+        return
+    health_checks = {key for kind, key in loaded.objects if kind == "HealthCheck"}
+    resolution = resolve(loaded.frontends, loaded.backends, health_checks)
+    for problem in resolution.problems:
+        if not _is_there(problem, loaded):
+            yield loaded.objects[problem.kind, problem.key].finding(problem)
+
+
+def _is_there(problem: "Problem", loaded: "Loaded") -> bool:
+    """Tell whether a Backend "not found" is in the files, though wrong: that is said already."""
+    from vpplb.model.names import ObjectKey
+
+    if problem.reason != "BackendNotFound":
+        return False
+    name = _value(loaded.objects[problem.kind, problem.key].raw, problem.field)
+    return ("Backend", ObjectKey(problem.key.namespace, str(name))) in loaded.objects
+
+
+def _value(raw: object, path: str) -> object:
+    """Return the value of a field."""
+    for part in re.findall(r"[^.\[\]]+", path):
+        if isinstance(raw, Mapping):
+            raw = raw.get(part)
+        elif isinstance(raw, list):
+            raw = raw[int(part)]
+    return raw
+
+
+def _summary(loaded: "Loaded", findings: Iterable["Finding"]) -> str:
+    skipped = f", {len(loaded.skipped)} skipped" if loaded.skipped else ""
+    count = len(list(findings))
+    verdict = _count(count, "problem") if count else "valid"
+    files, objects = _count(len(loaded.files), "file"), _count(len(loaded.objects), "object")
+    return f"{files}, {objects}{skipped}: {verdict}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")

@@ -1,0 +1,206 @@
+"""Manifests in files: the source of resources where there is no cluster.
+
+All files given are one set. Whatever is wrong becomes a finding with file, line and field; what
+is right is loaded all the same, so that one reading finds everything.
+"""
+
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vpplb.files.located import Document, Unparseable, documents
+from vpplb.model.names import ObjectKey
+from vpplb.model.objects import Backend, Frontend, HealthCheck
+from vpplb.model.problem import Problem
+from vpplb.resources.base import API_VERSION, GROUP
+from vpplb.resources.dataplane import DATAPLANE
+from vpplb.resources.meta import read_meta
+from vpplb.resources.parse import Dataplane, Parsed, parse
+
+STDIN = Path("-")
+_SUFFIXES = frozenset({".yaml", ".yml", ".json"})
+
+ObjectId = tuple[str, ObjectKey]
+"""Kind and key: what names an object in a set of files."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """Something to tell about a line of a file; `subject` is the object (`Kind namespace/name`)."""
+
+    file: str
+    line: int
+    message: str
+    subject: str = ""
+    field: str = ""
+
+    def __str__(self) -> str:
+        where = f"{self.file}:{self.line}"
+        return ": ".join(part for part in (where, self.subject, self.field, self.message) if part)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """An object and where it stands; `parsed` is None when it is wrong."""
+
+    file: str
+    document: Document
+    raw: Mapping[str, object]
+    parsed: Parsed | None
+
+    def finding(self, problem: Problem) -> Finding:
+        """Place a problem of this object."""
+        return Finding(
+            file=self.file,
+            line=self.document.line_of(problem.field),
+            subject=_subject(problem.kind, problem.key),
+            field=problem.field,
+            message=problem.message,
+        )
+
+
+@dataclass(slots=True, kw_only=True)
+class Loaded:
+    """What was found. `unparseable`: some file is not YAML, so objects may be missing.
+
+    `skipped` are objects that are not ours; `files` those read, in their order.
+    """
+
+    objects: dict[ObjectId, Source] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+    skipped: list[Finding] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)
+    unparseable: bool = False
+
+    @property
+    def frontends(self) -> dict[ObjectKey, Frontend]:
+        """Frontends without a fault, by key."""
+        return {p.key: p for p in self._parsed() if isinstance(p, Frontend)}
+
+    @property
+    def backends(self) -> dict[ObjectKey, Backend]:
+        """Backends without a fault, by key."""
+        return {p.key: p for p in self._parsed() if isinstance(p, Backend)}
+
+    @property
+    def health_checks(self) -> dict[ObjectKey, HealthCheck]:
+        """HealthChecks without a fault, by key."""
+        return {p.key: p for p in self._parsed() if isinstance(p, HealthCheck)}
+
+    @property
+    def dataplanes(self) -> dict[str, Dataplane]:
+        """Dataplanes without a fault, by node."""
+        return {p.node: p for p in self._parsed() if isinstance(p, Dataplane)}
+
+    def _parsed(self) -> Iterator[Parsed]:
+        return (source.parsed for source in self.objects.values() if source.parsed is not None)
+
+
+def load(paths: Iterable[Path]) -> Loaded:
+    """Read files, folders (all that is below them but what is hidden) and `-`, standard input.
+
+    Never raises for what stands in a file, nor for a file that cannot be read.
+    """
+    loaded = Loaded()
+    for path in paths:
+        for file in _files(path):
+            _load_file(loaded, file)
+    loaded.findings.sort(key=lambda finding: (loaded.files.index(finding.file), finding.line))
+    return loaded
+
+
+def _files(path: Path) -> list[Path]:
+    if path == STDIN or not path.is_dir():
+        return [path]
+    return sorted(
+        file
+        for file in path.rglob("*")
+        if file.suffix in _SUFFIXES and file.is_file() and not _hidden(file.relative_to(path))
+    )
+
+
+def _hidden(path: Path) -> bool:
+    """Tell what starts with a dot: also the folder of versions in a mounted ConfigMap."""
+    return any(part.startswith(".") for part in path.parts)
+
+
+def _load_file(loaded: Loaded, path: Path) -> None:
+    name = "<stdin>" if path == STDIN else str(path)
+    if name in loaded.files:
+        return
+    loaded.files.append(name)
+    try:
+        text = (sys.stdin.buffer.read() if path == STDIN else path.read_bytes()).decode()
+        for document in documents(text):
+            _load_document(loaded, name, document)
+    except OSError as error:
+        reason = f"cannot be read: {error.strerror}"
+        loaded.findings.append(Finding(file=name, line=1, message=reason))
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        loaded.findings.append(Finding(file=name, line=line, message="not YAML: not UTF-8"))
+        loaded.unparseable = True
+    except Unparseable as error:
+        message = f"not YAML: {error.message}"
+        loaded.findings.append(Finding(file=name, line=error.line, message=message))
+        loaded.unparseable = True
+
+
+def _load_document(loaded: Loaded, file: str, document: Document) -> None:
+    for path, line in document.repeated:
+        message = "is there twice in the same mapping"
+        loaded.findings.append(Finding(file=file, line=line, field=path, message=message))
+    raw = document.value
+    if raw is None:
+        return
+    if not isinstance(raw, Mapping):
+        message = "must be an object with apiVersion, kind and metadata"
+        loaded.findings.append(Finding(file=file, line=document.line, message=message))
+        return
+    items = raw.get("items")
+    if raw.get("kind") == "List" and isinstance(items, list):
+        for position in range(len(items)):
+            _load_document(loaded, file, document.item(position))
+    else:
+        _load_object(loaded, file, document, raw)
+
+
+def _load_object(loaded: Loaded, file: str, document: Document, raw: Mapping[str, object]) -> None:
+    version, kind = str(raw.get("apiVersion") or ""), str(raw.get("kind") or "")
+    if version and version.partition("/")[0] != GROUP:
+        message = f"skipped, since it is not of {API_VERSION}"
+        skipped = Finding(
+            file=file, line=document.line, subject=f"{version} {kind}", message=message
+        )
+        loaded.skipped.append(skipped)
+        return
+    parsed = parse(raw)
+    source = Source(
+        file=file, document=document, raw=raw, parsed=None if isinstance(parsed, list) else parsed
+    )
+    if isinstance(parsed, list):
+        loaded.findings += [source.finding(problem) for problem in parsed]
+    key = read_meta(raw, namespaced=kind != DATAPLANE.kind)[0].key
+    if key.name:
+        _add(loaded, (kind, key), source)
+
+
+def _add(loaded: Loaded, name: ObjectId, source: Source) -> None:
+    first = loaded.objects.setdefault(name, source)
+    if first is not source:
+        there = f"{first.file}:{first.document.line}"
+        loaded.findings.append(
+            Finding(
+                file=source.file,
+                line=source.document.line_of("metadata.name"),
+                subject=_subject(*name),
+                field="metadata.name",
+                message=f"is there twice, first in {there}",
+            )
+        )
+
+
+def _subject(kind: str, key: ObjectKey) -> str:
+    name = key.name or "(no name)"
+    return f"{kind or '(no kind)'} {key.namespace}/{name}" if key.namespace else f"{kind} {name}"

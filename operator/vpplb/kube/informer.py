@@ -1,0 +1,159 @@
+"""The objects of some kinds, as a watch tells them and lists make sure of them.
+
+A watch alone is not enough: it says nothing when there is no object (an empty list is complete
+too), and one that was interrupted never tells of what was deleted meanwhile. So everything is
+listed before the watch begins, and again whenever the watch had to begin anew, and what a list
+does not show is gone. Versions of objects are numbers that only grow (Kubernetes 1.35 and
+later say so), so whatever comes late and is older than what is known is dropped.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from vpplb.kube.backoff import backoff
+from vpplb.kube.client import Listing
+from vpplb.kube.errors import KubeError, NotFound
+from vpplb.kube.kinds import JsonObject, Kind
+from vpplb.model.names import ObjectKey
+
+log = logging.getLogger(__name__)
+
+RELIST_DELAY = 1.0
+"""Seconds from a sign that the watch began anew to the list that makes sure."""
+RELIST_INTERVAL = 600.0
+RETRY = (0.2, 5.0)
+
+
+class ListClient(Protocol):
+    """What an informer needs of `KubeClient`."""
+
+    async def list(self, kind: Kind, namespace: str | None = None) -> Listing:
+        """Read all objects of a kind."""
+        ...
+
+
+class Listener(Protocol):
+    """Who is told. Called on the event loop; must not block or raise."""
+
+    def seen(self, kind: Kind, key: ObjectKey, raw: JsonObject) -> None:
+        """An object is there, new or changed."""
+        ...
+
+    def gone(self, kind: Kind, key: ObjectKey) -> None:
+        """An object is deleted."""
+        ...
+
+
+@dataclass(slots=True)
+class Informer:
+    """Follows `kinds` in `namespaces` (none: all; cluster-scoped kinds whole in any case).
+
+    `trouble` says in words why the lists are not complete; empty when they are.
+    """
+
+    client: ListClient
+    kinds: Sequence[Kind]
+    listener: Listener
+    namespaces: Sequence[str] = ()
+    trouble: str = "objects have not been listed yet"
+    _versions: dict[tuple[Kind, ObjectKey], int] = field(default_factory=dict)
+    _deleted: dict[tuple[Kind, ObjectKey], int] = field(default_factory=dict)
+    _suspect: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def event(self, kind: Kind, event_type: str | None, raw: JsonObject) -> None:
+        """Take what a watch tells; `event_type` None is an object of the list it begins with."""
+        key, version = key_of(raw), _version_of(raw["metadata"])
+        if event_type == "DELETED":
+            self._remove(kind, key, version)
+            return
+        if event_type is None:
+            self._suspect.set()
+        self._see(kind, key, version, raw)
+
+    async def list_all(self) -> None:
+        """List until every kind is complete, trying again for as long as it takes."""
+        failures = 0
+        while True:
+            try:
+                for kind in self.kinds:
+                    await self._list(kind)
+            except KubeError as error:
+                failures += 1
+                self.trouble = _explain(error)
+                level = logging.WARNING if failures == 1 else logging.DEBUG
+                log.log(level, "objects cannot be listed, will try again: %s", self.trouble)
+                await asyncio.sleep(backoff(failures, *RETRY))
+            else:
+                self.trouble = ""
+                return
+
+    async def run(self) -> None:
+        """List again whenever the watch began anew, and now and then, until cancelled."""
+        while True:
+            try:
+                async with asyncio.timeout(RELIST_INTERVAL):
+                    await self._suspect.wait()
+            except TimeoutError:
+                pass
+            await asyncio.sleep(RELIST_DELAY)
+            self._suspect.clear()
+            await self.list_all()
+
+    async def _list(self, kind: Kind) -> None:
+        scopes = self.namespaces if kind.namespaced and self.namespaces else [None]
+        for namespace in scopes:
+            listing = await self.client.list(kind, namespace)
+            self._take(kind, namespace, listing)
+
+    def _take(self, kind: Kind, namespace: str | None, listing: Listing) -> None:
+        version = int(listing.resource_version)
+        listed: set[ObjectKey] = set()
+        for raw in listing.items:
+            key = key_of(raw)
+            listed.add(key)
+            self._see(kind, key, _version_of(raw["metadata"]), raw)
+        missing = [
+            key
+            for (other, key), seen in self._versions.items()
+            if other == kind
+            and key not in listed
+            and seen <= version
+            and namespace in (None, key.namespace)
+        ]
+        for key in missing:
+            log.info("%s %s was deleted while nobody watched", kind, key)
+            self._remove(kind, key, version)
+        self._deleted = {at: v for at, v in self._deleted.items() if at[0] != kind or v > version}
+
+    def _see(self, kind: Kind, key: ObjectKey, version: int, raw: JsonObject) -> None:
+        if version > max(self._versions.get((kind, key), 0), self._deleted.get((kind, key), 0)):
+            self._versions[kind, key] = version
+            self.listener.seen(kind, key, raw)
+
+    def _remove(self, kind: Kind, key: ObjectKey, version: int) -> None:
+        known = self._versions.get((kind, key))
+        if known is None or known > version:
+            self._deleted[kind, key] = max(version, self._deleted.get((kind, key), 0))
+            return
+        del self._versions[kind, key]
+        self._deleted[kind, key] = version
+        self.listener.gone(kind, key)
+
+
+def key_of(raw: JsonObject) -> ObjectKey:
+    """Return the key of an object of the API server."""
+    metadata = raw["metadata"]
+    return ObjectKey(metadata.get("namespace", ""), metadata["name"])
+
+
+def _version_of(metadata: JsonObject) -> int:
+    return int(metadata["resourceVersion"])
+
+
+def _explain(error: KubeError) -> str:
+    if isinstance(error, NotFound):
+        return f"{error} (are the CustomResourceDefinitions installed?)"
+    return str(error)

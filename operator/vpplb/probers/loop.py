@@ -1,0 +1,231 @@
+"""Runs checks: one epoll loop with its own timers, in a process that does nothing else.
+
+Why not asyncio: a task, a transport and a timeout handle a probe cost more than the probe.
+Here a probe costs its system calls and a few calls of functions.
+
+Each turn waits for events until the next timer, handles the events, then the timeouts that
+were due when the wait ended, then starts what is due. In this order an answer that is already
+there always counts before its timeout does. Only so many probes are started a turn that the
+sockets never wait long for their turn; what remains due starts in the next one.
+"""
+
+import heapq
+import logging
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from math import inf
+from random import random
+from typing import Protocol
+
+from vpplb.engine.checker import Check
+from vpplb.engine.ports import Assignment, Verdict
+from vpplb.model.check import CheckSpec, IcmpProbe, probe_type
+from vpplb.model.health import ProbeResult
+from vpplb.model.names import ObjectKey
+from vpplb.probers.conversation import Finding
+from vpplb.probers.echo import EchoAttempt, EchoSockets
+from vpplb.probers.errors import ProberShort
+from vpplb.probers.poller import BATCH, Poller
+from vpplb.probers.stalls import Stalls
+from vpplb.probers.stats import Statistics
+from vpplb.probers.stream import StreamAttempt
+
+_log = logging.getLogger(__name__)
+
+STARTS_A_TURN = 16
+_ROUNDING = 0.001  # epoll waits whole milliseconds, rounded up
+_COMPLAINT_EVERY = 60.0
+
+
+class Attempt(Protocol):
+    """How one check probes, one probe after the other."""
+
+    def begin(self) -> Finding | None:
+        """Begin a probe; None: it goes on. ProberShort when it was not possible at all."""
+        ...
+
+    def expire(self) -> Finding:
+        """End the probe for lack of time."""
+        ...
+
+    def abort(self) -> None:
+        """End the probe, if there is one; nobody is told."""
+        ...
+
+
+class _Running:
+    """A check and the probe that runs for it. `deadline` is infinite while none does."""
+
+    __slots__ = ("armed", "attempt", "cancelled", "check", "deadline", "kind", "started", "timeout")
+
+    def __init__(self, check: Check, spec: CheckSpec) -> None:
+        self.check = check
+        self.attempt: Attempt
+        self.kind = probe_type(spec.probe)
+        self.timeout = spec.cadence.timeout.total_seconds()
+        self.started = 0.0
+        self.deadline = inf
+        self.armed = False  # in the heap of deadlines, perhaps for an earlier probe
+        self.cancelled = False
+
+
+_Timer = tuple[float, int, _Running]
+
+
+class CheckLoop:
+    """All checks of one process. Not for several threads.
+
+    `verdicts` collects what was found, for the caller to take away after each turn.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        uniform: Callable[[], float] = random,
+    ) -> None:
+        self.poller = Poller()
+        self.statistics = Statistics()
+        self.verdicts: list[Verdict] = []
+        self._clock = clock
+        self._uniform = uniform
+        self._echo = EchoSockets(self.poller)
+        self._stalls = Stalls()
+        self._running: dict[ObjectKey, _Running] = {}
+        self._starts: list[_Timer] = []
+        self._deadlines: list[_Timer] = []
+        self._serial = 0  # breaks ties in the heaps
+        self._now = clock()
+        self._complained: dict[str, float] = {}
+
+    def assign(self, assignments: Sequence[Assignment]) -> None:
+        """Start these checks, each in place of the backend's earlier one."""
+        now = self._clock()
+        for each in assignments:
+            self.cancel([each.backend])
+            running = _Running(Check(each, now=now, random=self._uniform), each.spec)
+            running.attempt = self._attempt(each.spec, partial(self._finish, running))
+            self._running[each.backend] = running
+            self._push(self._starts, running.check.next_start, running)
+
+    def cancel(self, backends: Sequence[ObjectKey]) -> None:
+        """Stop these checks; a probe on its way is dropped."""
+        for each in backends:
+            running = self._running.pop(each, None)
+            if running is not None:
+                running.cancelled = True
+                running.deadline = inf
+                running.attempt.abort()
+
+    def turn(self, at_most: float) -> None:
+        """Wait for what comes next, at most so many seconds, and do it."""
+        listening = self._clock()
+        self._stalls.note(ended=listening, seconds=listening - self._now)
+        wait = max(0.0, min(at_most, self._next_timer() - listening))
+        happened = self.poller.wait(wait)
+        self._now = now = self._clock()
+        self._stalls.note(ended=now, seconds=now - listening - wait - _ROUNDING)
+        self.poller.dispatch(happened)
+        if len(happened) < BATCH:
+            self._expire(now)
+        self._start(now)
+
+    def close(self) -> None:
+        """Stop all checks and close all sockets."""
+        self.cancel(list(self._running))
+        self._echo.close()
+        self.poller.close()
+
+    def _attempt(self, spec: CheckSpec, done: Callable[[Finding], None]) -> Attempt:
+        if isinstance(spec.probe, IcmpProbe):
+            return EchoAttempt(spec, self._echo, done)
+        return StreamAttempt(spec, spec.probe, self.poller, done)
+
+    def _next_timer(self) -> float:
+        start = self._starts[0][0] if self._starts else inf
+        return min(start, self._deadlines[0][0]) if self._deadlines else start
+
+    def _push(self, heap: list[_Timer], moment: float, running: _Running) -> None:
+        self._serial += 1
+        heapq.heappush(heap, (moment, self._serial, running))
+
+    def _start(self, now: float) -> None:
+        starts = self._starts
+        for _ in range(STARTS_A_TURN):
+            if not starts or starts[0][0] > now:
+                return
+            running = heapq.heappop(starts)[2]
+            if not running.cancelled:
+                self._begin(running)
+
+    def _begin(self, running: _Running) -> None:
+        running.started = started = self._clock()
+        self.statistics.started(running.check.start(started))
+        try:
+            finding = running.attempt.begin()
+        except ProberShort as error:
+            self._complain(str(error))
+            self._discard(running)
+            return
+        except Exception:
+            _log.exception("a probe of %s could not begin", running.check.assignment.backend)
+            running.attempt.abort()
+            self._discard(running)
+            return
+        if finding is not None:
+            self._finish(running, finding)
+            return
+        running.deadline = started + running.timeout
+        if not running.armed:
+            running.armed = True
+            self._push(self._deadlines, running.deadline, running)
+
+    def _finish(self, running: _Running, finding: Finding) -> None:
+        if running.cancelled:
+            return
+        now = self._now if self._now > running.started else self._clock()
+        running.deadline = inf
+        took = now - running.started
+        code, detail = finding
+        self.statistics.finished(running.kind, code.value, took)
+        result = ProbeResult(code=code, detail=detail, duration=timedelta(seconds=took))
+        verdict = running.check.finish(result, now=now, at=datetime.now(UTC))
+        if verdict is not None:
+            self.verdicts.append(verdict)
+        self._push(self._starts, running.check.next_start, running)
+
+    def _discard(self, running: _Running) -> None:
+        running.deadline = inf
+        running.check.discard(self._clock())
+        self._push(self._starts, running.check.next_start, running)
+
+    def _expire(self, now: float) -> None:
+        """End the probes whose time is over.
+
+        A check is in the heap once, however fast it probes: the deadline of a probe that has
+        ended is moved to that of the present one when its time comes.
+        """
+        deadlines = self._deadlines
+        while deadlines and deadlines[0][0] <= now:
+            running = heapq.heappop(deadlines)[2]
+            if running.deadline > now:
+                running.armed = running.deadline < inf
+                if running.armed:
+                    self._push(deadlines, running.deadline, running)
+                continue
+            running.armed = False
+            finding = running.attempt.expire()
+            if self._stalls.longest_since(running.started) > running.timeout / 2:
+                self._complain("the prober itself did not run for half a timeout")
+                self._discard(running)
+            else:
+                self._finish(running, finding)
+
+    def _complain(self, text: str) -> None:
+        """Log a lack of the prober's own, each at most once a minute."""
+        now = self._clock()
+        if now - self._complained.get(text, -inf) >= _COMPLAINT_EVERY:
+            self._complained[text] = now
+            _log.warning("probes discarded: %s", text)

@@ -1,0 +1,208 @@
+"""The Prober of the operator: worker processes, kept alive and told what to probe.
+
+The pool knows every assignment and the last verdict of each, so a worker that dies is replaced
+without anybody noticing but the log: its successor resumes from those verdicts, and reports
+only what differs from them.
+"""
+
+import asyncio
+import logging
+import socket
+import sys
+import zlib
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import TypeVar
+
+from vpplb.engine.ports import Assignment, ProbeStats, Verdict
+from vpplb.model.names import ObjectKey
+from vpplb.probers.wire import Assign, Cancel, Message, Report, Unpacker, pack
+
+_log = logging.getLogger(__name__)
+
+_CHUNK = 1 << 18
+_SHORTEST_PAUSE = 0.1  # seconds before a dead worker is replaced; doubled each time …
+_LONGEST_PAUSE = 5.0  # … up to here, and back after it has lived that long
+_GRACE = 2.0  # seconds a process has to end once its channel is closed
+_SILENCE = 30.0  # a process reports every second; after so many without it is replaced
+
+_T = TypeVar("_T")
+
+
+class WorkerPool:
+    """Probes in `workers` processes, from the network namespace `netns` if one is named.
+
+    Each backend belongs to one worker, by its name. A namespace that cannot be entered is
+    logged and tried again.
+    """
+
+    def __init__(self, workers: int = 1, netns: str = "") -> None:
+        if workers < 1:
+            raise ValueError("at least one worker is needed")
+        self._assigned: dict[ObjectKey, Assignment] = {}
+        self._workers = [_Worker(self, netns) for _ in range(workers)]
+        self._tasks: list[asyncio.Task[None]] = []
+        self._on_verdict: Callable[[Verdict], None] = lambda _: None
+        self._on_stats: Callable[[ProbeStats], None] = lambda _: None
+
+    async def start(
+        self, on_verdict: Callable[[Verdict], None], on_stats: Callable[[ProbeStats], None]
+    ) -> None:
+        """Start the workers; what is assigned already they begin with."""
+        self._on_verdict, self._on_stats = on_verdict, on_stats
+        self._tasks = [
+            asyncio.create_task(worker.run(), name=f"prober-{number}")
+            for number, worker in enumerate(self._workers)
+        ]
+
+    def assign(self, assignments: Sequence[Assignment]) -> None:
+        """Start these checks, each in place of the backend's earlier one."""
+        for each in assignments:
+            self._assigned[each.backend] = each
+        by_worker: defaultdict[int, list[Assignment]] = defaultdict(list)
+        for each in assignments:
+            by_worker[self._place(each.backend)].append(each)
+        for number, share in by_worker.items():
+            self._workers[number].send(Assign(assignments=tuple(share)))
+
+    def cancel(self, backends: Sequence[ObjectKey]) -> None:
+        """Stop these checks; a verdict on its way is dropped."""
+        by_worker: defaultdict[int, list[ObjectKey]] = defaultdict(list)
+        for each in backends:
+            if self._assigned.pop(each, None) is not None:
+                by_worker[self._place(each)].append(each)
+        for number, share in by_worker.items():
+            self._workers[number].send(Cancel(backends=tuple(share)))
+
+    async def stop(self) -> None:
+        """End the workers; returns within seconds whatever they do."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+
+    def share_of(self, worker: "_Worker") -> list[Assignment]:
+        """Return what is assigned to this worker."""
+        return [
+            each
+            for each in self._assigned.values()
+            if self._workers[self._place(each.backend)] is worker
+        ]
+
+    def take(self, report: Report) -> None:
+        """Pass on what a worker says: of its verdicts, only those of the present generation."""
+        for level, text in report.log:
+            _log.log(level, "%s", text)
+        for verdict in report.verdicts:
+            assigned = self._assigned.get(verdict.backend)
+            if assigned is not None and assigned.generation == verdict.generation:
+                self._assigned[verdict.backend] = replace(assigned, resume_up=verdict.up)
+                _call(self._on_verdict, verdict)
+        if report.stats is not None:
+            _call(self._on_stats, report.stats)
+
+    def _place(self, backend: ObjectKey) -> int:
+        return zlib.crc32(str(backend).encode()) % len(self._workers)
+
+
+def _call(callback: Callable[[_T], None], value: _T) -> None:
+    """Call what is not ours: its failure must not end the probing."""
+    try:
+        callback(value)
+    except Exception:
+        _log.exception("a callback of the prober failed")
+
+
+class _Worker:
+    """One process after the other, until cancelled."""
+
+    def __init__(self, pool: WorkerPool, netns: str) -> None:
+        self._pool = pool
+        self._netns = netns
+        self._writer: asyncio.StreamWriter | None = None
+        self._successor = False
+
+    def send(self, message: Message) -> None:
+        """Tell the process; without one nothing is lost, for its successor is told everything."""
+        if self._writer is not None:
+            self._writer.write(pack(message))
+
+    async def run(self) -> None:
+        """Keep a process alive; ends by cancellation only."""
+        clock = asyncio.get_running_loop().time
+        pause = _SHORTEST_PAUSE
+        while True:
+            born = clock()
+            try:
+                ending = await self._live()
+            except OSError as error:
+                ending = f"could not be started: {error}"
+            pause = _SHORTEST_PAUSE if clock() - born > _LONGEST_PAUSE else pause
+            _log.warning("a probing process %s; replaced in %.1f s", ending, pause)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+    async def _live(self) -> str:
+        """Run one process to its end; say how that was."""
+        ours, theirs = socket.socketpair()
+        with ours:
+            with theirs:
+                process = await self._spawn(theirs.fileno())
+            try:
+                await self._converse(ours)
+            finally:
+                await _reap(process)
+        return f"ended with {process.returncode}"
+
+    async def _spawn(self, channel: int) -> asyncio.subprocess.Process:
+        # A new interpreter, not a fork: the parent has threads. -P: no module of the working
+        # directory takes the place of one of ours.
+        command = [sys.executable, "-P", "-m", "vpplb.probers.worker"]
+        arguments = ["--channel", str(channel), "--netns", self._netns]
+        return await asyncio.create_subprocess_exec(
+            *command, *arguments, stdin=asyncio.subprocess.DEVNULL, pass_fds=[channel]
+        )
+
+    async def _converse(self, ours: socket.socket) -> None:
+        """Tell the process what to probe and hear it, until it ends or falls silent."""
+        reader, writer = await asyncio.open_connection(sock=ours, limit=_CHUNK)
+        try:
+            self._begin(writer)
+            unpacker = Unpacker()
+            while True:
+                async with asyncio.timeout(_SILENCE):
+                    data = await reader.read(_CHUNK)
+                if not data:
+                    return
+                for message in unpacker.feed(data):
+                    if isinstance(message, Report):
+                        self._pool.take(message)
+        except TimeoutError:
+            _log.warning("a probing process has been silent for %.0f s", _SILENCE)
+        except ConnectionError:
+            return
+        finally:
+            self._writer = None
+            writer.close()
+
+    def _begin(self, writer: asyncio.StreamWriter) -> None:
+        """Hand over everything; a successor does not start it all at one moment."""
+        share = self._pool.share_of(self)
+        if self._successor:
+            share = [replace(each, position=n, of=len(share)) for n, each in enumerate(share)]
+        self._successor = True
+        self._writer = writer
+        writer.write(pack(Assign(assignments=tuple(share))))
+
+
+async def _reap(process: asyncio.subprocess.Process) -> None:
+    """Wait for a process whose channel is closed; not for long."""
+    try:
+        async with asyncio.timeout(_GRACE):
+            await process.wait()
+    except TimeoutError:
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()

@@ -1,0 +1,72 @@
+"""Messages between the pool and its workers: pickles with their length before them.
+
+Both ends are this program, started one by the other, over a socket pair nobody else has:
+pickle is the shortest way, and nothing from outside is ever unpickled.
+"""
+
+import pickle
+import struct
+from dataclasses import dataclass
+
+from vpplb.engine.ports import Assignment, ProbeStats, Verdict
+from vpplb.model.names import ObjectKey
+
+_LENGTH = struct.Struct("!I")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assign:
+    """To a worker: start these checks."""
+
+    assignments: tuple[Assignment, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancel:
+    """To a worker: stop these checks."""
+
+    backends: tuple[ObjectKey, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """From a worker: verdicts, and now and then its counters and log lines (level, text)."""
+
+    verdicts: tuple[Verdict, ...] = ()
+    stats: ProbeStats | None = None
+    log: tuple[tuple[int, str], ...] = ()
+
+
+Message = Assign | Cancel | Report
+
+
+def pack(message: Message) -> bytes:
+    """Write a message."""
+    body = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
+    return _LENGTH.pack(len(body)) + body
+
+
+class Unpacker:
+    """Reads messages from a stream of bytes."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> list[Message]:
+        """Take these bytes; return the messages that are complete now. ValueError: it is none."""
+        buffer = self._buffer
+        buffer += data
+        messages: list[Message] = []
+        at = 0
+        while len(buffer) - at >= _LENGTH.size:
+            begin = at + _LENGTH.size
+            end = begin + int(_LENGTH.unpack_from(buffer, at)[0])
+            if len(buffer) < end:
+                break
+            message = pickle.loads(buffer[begin:end])
+            if not isinstance(message, Message):
+                raise ValueError(f"not a message: {type(message).__name__}")
+            messages.append(message)
+            at = end
+        del buffer[:at]
+        return messages

@@ -1,0 +1,230 @@
+"""From decisions to what users read: the status of each kind, with its conditions.
+
+Pure: the present and the conditions shown so far are arguments. Conditions are named as the
+Gateway API names them; the time of a condition moves only with its status.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from vpplb.model.health import BackendHealth, HealthState
+from vpplb.model.problem import Problem
+from vpplb.model.vip import VipId
+from vpplb.plan.desired import FrontendView
+from vpplb.plan.newflows import TOLERATED_DISTORTION
+from vpplb.resources.backend import BackendStatus
+from vpplb.resources.conditions import Condition, ConditionStatus, set_condition
+from vpplb.resources.dataplane_codec import dump_dataplane
+from vpplb.resources.frontend import FrontendBackend, FrontendNodes, FrontendStatus
+from vpplb.resources.health_codec import dump_health
+from vpplb.resources.healthcheck import HealthCheckStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeReport:
+    """What the nodes say of one frontend: names of those that shall carry it, carry it, fail."""
+
+    desired: tuple[str, ...] = ()
+    programmed: tuple[str, ...] = ()
+    failed: tuple[tuple[str, str], ...] = ()
+
+
+def frontend_status(
+    view: FrontendView, nodes: NodeReport, shown: Sequence[Condition], now: datetime
+) -> FrontendStatus:
+    """Render a Frontend's status; `shown` are its conditions so far."""
+    frontend = view.config.resolved.frontend
+    decision = view.decision
+    up, of = decision.ready
+    return FrontendStatus(
+        state=decision.state.value,
+        active_pool=decision.active_pool or None,
+        ready=f"{up}/{of}",
+        backends=tuple(
+            FrontendBackend(
+                name=one.member.backend.name,
+                address=str(one.member.address),
+                pool=one.member.pool,
+                state=one.state,
+                weight=one.member.weight,
+                effective_weight=one.effective,
+            )
+            for one in decision.members
+        ),
+        dataplane=frontend_dataplane(view),
+        nodes=FrontendNodes.of(len(nodes.programmed), len(nodes.desired)),
+        conditions=_timed(
+            shown,
+            [
+                _accepted(view.invalid or _single(view.config.resolved.rejected)),
+                _resolved(view.config.resolved.unresolved),
+                _available(view),
+                _programmed(view, nodes),
+                _degraded(view),
+            ],
+            frontend.generation,
+            now,
+        ),
+        observed_generation=frontend.generation,
+    )
+
+
+def frontend_dataplane(view: FrontendView) -> dict[str, object] | None:
+    """Return `status.dataplane`, revision included; None when the VIP must not exist."""
+    vip: VipId = view.config.resolved.frontend.vip
+    return dump_dataplane(vip, view.desired) if view.desired is not None else None
+
+
+def invalid_frontend_status(
+    problems: Sequence[Problem], generation: int, shown: Sequence[Condition], now: datetime
+) -> FrontendStatus:
+    """Render the status of a Frontend that was never understood: no decision, so no dataplane."""
+    return FrontendStatus(
+        conditions=_timed(shown, [_accepted(problems)], generation, now),
+        observed_generation=generation,
+    )
+
+
+def backend_status(
+    health: BackendHealth,
+    *,
+    problems: Sequence[Problem],
+    frontends: int,
+    generation: int,
+    shown: Sequence[Condition],
+    now: datetime,
+) -> BackendStatus:
+    """Render a Backend's status. `frontends` is the number that reference it."""
+    accepted = _accepted(problems)
+    if not problems and not frontends:
+        accepted = Condition(
+            type="Accepted",
+            status="True",
+            reason="Unreferenced",
+            message="no Frontend references it, so it is not probed",
+        )
+    return dump_health(health).model_copy(
+        update={
+            "frontends": frontends,
+            "observed_generation": generation,
+            "conditions": _timed(shown, [accepted, _healthy(health)], generation, now),
+        }
+    )
+
+
+def health_check_status(
+    *,
+    problems: Sequence[Problem],
+    backends: int,
+    generation: int,
+    shown: Sequence[Condition],
+    now: datetime,
+) -> HealthCheckStatus:
+    """Render a HealthCheck's status. `backends` is the number that name it."""
+    return HealthCheckStatus(
+        backends=backends,
+        conditions=_timed(shown, [_accepted(problems)], generation, now),
+        observed_generation=generation,
+    )
+
+
+def _timed(
+    shown: Sequence[Condition], wanted: Iterable[Condition], generation: int, now: datetime
+) -> tuple[Condition, ...]:
+    conditions = tuple(shown)
+    for one in wanted:
+        seen = one.model_copy(update={"observed_generation": generation})
+        conditions = set_condition(conditions, seen, now)
+    return conditions
+
+
+def _single(problem: Problem | None) -> tuple[Problem, ...]:
+    return () if problem is None else (problem,)
+
+
+def _accepted(problems: Sequence[Problem]) -> Condition:
+    if not problems:
+        return Condition(type="Accepted", status="True", reason="Accepted")
+    return Condition(
+        type="Accepted", status="False", reason=problems[0].reason, message=_say(problems)
+    )
+
+
+def _say(problems: Sequence[Problem]) -> str:
+    return "; ".join(
+        f"{problem.field}: {problem.message}" if problem.field else problem.message
+        for problem in problems
+    )
+
+
+def _resolved(unresolved: Sequence[Problem]) -> Condition:
+    if not unresolved:
+        return Condition(type="ResolvedRefs", status="True", reason="ResolvedRefs")
+    return Condition(
+        type="ResolvedRefs",
+        status="False",
+        reason=unresolved[0].reason,
+        message=_say(unresolved),
+    )
+
+
+def _available(view: FrontendView) -> Condition:
+    up, of = view.decision.ready
+    status: ConditionStatus
+    match view.decision.state:
+        case HealthState.UP:
+            status, reason = "True", "BackendsUp"
+            message = f"pool {view.decision.active_pool} serves, {up} of {of} backends are up"
+        case HealthState.UNKNOWN:
+            status, reason, message = "Unknown", "NoVerdict", "no backend has a verdict yet"
+        case _:
+            status, reason, message = "False", "NoBackendUp", f"none of {of} backends can serve"
+    return Condition(type="Available", status=status, reason=reason, message=message)
+
+
+def _programmed(view: FrontendView, nodes: NodeReport) -> Condition:
+    count = f"{len(nodes.programmed)} of {len(nodes.desired)} nodes have the newest state"
+    status: ConditionStatus = "False"
+    if view.desired is None:
+        reason, message = "Pending", "not accepted, so no node carries it"
+    elif not nodes.desired:
+        reason, message = "NoNodes", "no node with an agent is selected"
+    elif nodes.failed:
+        said = "; ".join(f"{node}: {error}" for node, error in nodes.failed)
+        reason, message = "NodeFailed", f"{count}; {said}"
+    elif len(nodes.programmed) < len(nodes.desired):
+        reason, message = "Pending", count
+    else:
+        status, reason, message = "True", "Programmed", count
+    return Condition(type="Programmed", status=status, reason=reason, message=message)
+
+
+def _degraded(view: FrontendView) -> Condition:
+    config = view.config
+    if config.distortion <= TOLERATED_DISTORTION:
+        return Condition(type="Degraded", status="False", reason="NotDegraded")
+    return Condition(
+        type="Degraded",
+        status="True",
+        reason="WeightsFlattened",
+        message=(
+            f"with a table of {config.settings.table_length} buckets a server's share of new"
+            f" flows is up to {config.distortion:.0%} off its due share; a greater"
+            " flowTableLength, or none, honours the weights"
+        ),
+    )
+
+
+def _healthy(health: BackendHealth) -> Condition:
+    status: ConditionStatus
+    match health.state:
+        case HealthState.UP:
+            status = "True"
+        case HealthState.DOWN:
+            status = "False"
+        case _:
+            status = "Unknown"
+    said = f"{health.code}: {health.detail}" if health.detail else health.code
+    reason = health.state.value.capitalize()
+    return Condition(type="Healthy", status=status, reason=reason, message=said)

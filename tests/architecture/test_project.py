@@ -1,0 +1,65 @@
+"""What users and developers are told exists, exists; lock files name packages, not places."""
+
+import re
+from pathlib import Path
+
+import click
+import pytest
+
+from vpplb.cli.main import cli
+
+ROOT = Path(__file__).parents[2]
+LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=[lock.name for lock in LOCKS])
+def test_a_lock_file_pins_by_version_and_hash_and_has_no_address(lock: Path) -> None:
+    text = lock.read_text()
+    assert "://" not in text
+    entries = re.split(r"\n(?=\S)", text.strip())
+    for entry in entries:
+        assert re.match(r"[a-z0-9._-]+(\[[a-z0-9,_-]+\])?==\S+", entry, re.I), entry[:80]
+        assert "--hash=sha256:" in entry, entry[:80]
+
+
+def test_the_run_lock_is_part_of_the_dev_lock() -> None:
+    run, dev = (
+        set(re.findall(r"^(\S+==\S+)", (ROOT / "requirements" / name).read_text(), re.M))
+        for name in ("run.txt", "dev.txt")
+    )
+    assert run <= dev
+
+
+@pytest.mark.parametrize("file", ["README.md", ".ci/run"])
+def test_every_make_target_that_is_mentioned_exists(file: str) -> None:
+    targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.M))
+    mentioned = set(re.findall(r"(?:^\s*|`)make ([a-z][a-z0-9-]*)", _code(ROOT / file), re.M))
+    assert mentioned
+    assert mentioned <= targets
+
+
+def _code(file: Path) -> str:
+    """Return what is command, not prose: a README's code blocks and spans, a script's lines."""
+    text = file.read_text()
+    if file.suffix != ".md":
+        return re.sub(r"#.*", "", text)
+    return "\n".join(re.findall(r"```.*?```|`[^`\n]+`", text, re.S))
+
+
+def _options() -> list[tuple[str, click.Option]]:
+    context = click.Context(cli)
+    return [
+        (f"{name} {parameter.opts[0]}", parameter)
+        for name in cli.list_commands(context)
+        if (command := cli.get_command(context, name)) is not None
+        for parameter in command.params
+        if isinstance(parameter, click.Option) and not parameter.is_eager
+    ]
+
+
+def test_every_option_is_read_from_an_environment_variable_that_its_help_names() -> None:
+    for name, option in _options():
+        flag = option.opts[0].removeprefix("--").replace("-", "_").upper()
+        assert option.envvar == f"VPPLB_{flag}", name
+        assert option.show_envvar, name
+        assert option.help, name

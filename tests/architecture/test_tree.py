@@ -1,0 +1,47 @@
+"""The tree is the architecture: what stands where, how large it is, and what says so."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "operator" / "vpplb"
+TESTS = ROOT / "tests"
+
+MODULE_LIMIT = 300
+LARGER: dict[str, str] = {}
+"""Modules over the limit, by path from the root, with the reason."""
+
+
+def _sources(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*.py") if "__pycache__" not in path.parts)
+
+
+def _ids(paths: list[Path]) -> list[str]:
+    return [str(path.relative_to(ROOT)) for path in paths]
+
+
+PACKAGES = [path for path in _sources(PACKAGE) if path.name == "__init__.py"]
+MODULES = _sources(PACKAGE) + _sources(TESTS)
+UNIT_TESTS = sorted((TESTS / "unit").rglob("test_*.py"))
+
+
+@pytest.mark.parametrize("init", PACKAGES, ids=_ids(PACKAGES))
+def test_a_package_says_what_it_knows_and_holds_no_code(init: Path) -> None:
+    tree = ast.parse(init.read_text())
+    said = ast.get_docstring(tree)
+    assert said
+    assert len(said.split()) >= 8
+    assert not [node for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)]
+
+
+def test_no_module_is_larger_than_the_limit_without_a_reason() -> None:
+    lines = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in MODULES}
+    assert {path for path, count in lines.items() if count > MODULE_LIMIT} == set(LARGER)
+
+
+@pytest.mark.parametrize("test", UNIT_TESTS, ids=_ids(UNIT_TESTS))
+def test_a_unit_test_stands_where_its_module_does(test: Path) -> None:
+    place = test.relative_to(TESTS / "unit").parent
+    assert (PACKAGE / place / f"{test.stem.removeprefix('test_')}.py").exists()

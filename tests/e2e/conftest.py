@@ -1,0 +1,28 @@
+"""The stage of the end-to-end tests: programs started once, a main job a test."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from support.control_plane import ControlPlane
+from support.main_job import MainJob, main_job
+from support.stage import Stage
+from support.stage import stage as run_stage
+
+# The same tests on a real VPP have an id of their own, so that a report says which it was.
+_VPP = "real-vpp" if os.environ.get("VPPLB_TEST_VPP") else "simulator"
+
+
+@pytest.fixture(scope="module", params=[_VPP])
+def stage(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """Run operator, agent and VPP, once for a module."""
+    with run_stage(control_plane, tmp_path_factory.mktemp("stage")) as running:
+        yield running
+
+
+@pytest.fixture
+def job(stage: Stage) -> Iterator[MainJob]:
+    """Give a frontend's worth of resources and servers, nothing applied yet."""
+    with main_job(stage) as made:
+        yield made

@@ -1,0 +1,175 @@
+"""A VPP in memory that answers as the lb plugin does; its faults are switched on by tests."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from vpplb.engine.ports import LoadBalancerGone, Observed, Outcome, VppInfo
+from vpplb.model.vip import AppServer, Encap, IPAddress, LbConf, Protocol, Vip, VipId, VipSettings
+from vpplb.plan.newflows import shares
+from vpplb.plan.ops import AddServer, AddVip, DelServer, DelVip, Op, SetConf, SetWeight
+
+NO_SUCH_ENTRY, NOT_POWER_OF_TWO, INVALID, EXISTS, FAMILY = -6, -70, -73, -81, -97
+NOT_SENT = -10_000
+
+
+class FakeLoadBalancer:
+    """Implements `engine.ports.LoadBalancer`.
+
+    Faults: `down` refuses connections and breaks the one there is; `hung` breaks each call after
+    `timeout` seconds; `refuse` gives a retval for an op that VPP shall not do; `die_after` ops of
+    the next `apply` the connection is lost. `delay` is how long each method takes.
+    `ops` are all that were sent, `log` the retvals given, `reads`, `pings`, `connects` counters.
+    """
+
+    def __init__(self) -> None:
+        self.rows: dict[VipId, tuple[VipSettings, dict[IPAddress, int]]] = {}
+        self.lingering: dict[VipId, set[IPAddress]] = {}
+        self.conf = LbConf()
+        self.pid = 1
+        self.down = self.hung = False
+        self.timeout, self.delay = 5.0, 0.0
+        self.refuse: Callable[[Op], int] = lambda _op: 0
+        self.die_after: int | None = None
+        self.ops: list[Op] = []
+        self.flushes: list[tuple[VipId, IPAddress]] = []
+        self.reads = self.pings = self.connects = 0
+        self._connected = False
+
+    # --- what tests do to it ------------------------------------------------------------------
+
+    def restart(self) -> None:
+        """Become a new process: empty, another pid, every connection gone."""
+        self.rows, self.lingering, self.conf = {}, {}, LbConf()
+        self.pid += 1
+        self._connected = False
+
+    def table(self) -> dict[VipId, Vip]:
+        """Return what `read` would find."""
+        return {vip: self._vip(vip) for vip in self.rows}
+
+    def do(self, op: Op) -> int:
+        """Do an op at once, as if someone else had; return the retval."""
+        return self._do(op)
+
+    # --- the port -----------------------------------------------------------------------------
+
+    async def connect(self) -> VppInfo:
+        self._connected = False
+        self.connects += 1
+        await asyncio.sleep(self.delay)
+        if self.down:
+            raise LoadBalancerGone("connection refused")
+        self._connected = True
+        await self._answer()
+        return VppInfo(version="26.10-fake", pid=self.pid)
+
+    async def read(self) -> Observed:
+        await self._answer()
+        self.reads += 1
+        return Observed(table=self.table(), conf=self.conf)
+
+    async def apply(self, ops: Sequence[Op]) -> Sequence[Outcome]:
+        await self._answer()
+        outcomes = []
+        for op in ops:
+            if self.die_after is not None:
+                if self.die_after == 0:
+                    self.die_after, self._connected = None, False
+                    raise LoadBalancerGone("VPP closed the connection")
+                self.die_after -= 1
+            self.ops.append(op)
+            retval = self.refuse(op) or self._do(op)
+            outcomes.append(Outcome(op=op, retval=retval, message=f"({retval})" if retval else ""))
+        return outcomes
+
+    async def ping(self) -> None:
+        await self._answer()
+        self.pings += 1
+
+    async def close(self) -> None:
+        self._connected = False
+
+    async def _answer(self) -> None:
+        await asyncio.sleep(self.timeout if self.hung else self.delay)
+        if self.hung or self.down or not self._connected:
+            self._connected = False
+            raise LoadBalancerGone("no answer" if self.hung else "VPP closed the connection")
+
+    # --- the plugin ---------------------------------------------------------------------------
+
+    def _vip(self, vip: VipId) -> Vip:
+        settings, weights = self.rows[vip]
+        buckets = shares(weights, settings.table_length)
+        servers = {a: AppServer(weight=w, buckets=buckets[a]) for a, w in weights.items()}
+        return Vip(settings=settings, servers=servers)
+
+    def _do(self, op: Op) -> int:
+        match op:
+            case SetConf():
+                return self._set_conf(op.conf)
+            case AddVip():
+                return self._add_vip(op.vip, op.settings)
+            case DelVip():
+                if op.vip not in self.rows:
+                    return NO_SUCH_ENTRY
+                del self.rows[op.vip]
+                self.lingering.pop(op.vip, None)
+                return 0
+            case AddServer() | SetWeight() if not 0 <= op.weight <= 100:
+                return NOT_SENT
+            case AddServer() | SetWeight() | DelServer():
+                return self._do_server(op)
+
+    def _set_conf(self, conf: LbConf) -> int:
+        if not _power_of_two(conf.sticky_buckets_per_core):
+            return NOT_POWER_OF_TWO
+        self.conf = conf
+        return 0
+
+    def _add_vip(self, vip: VipId, settings: VipSettings) -> int:
+        if not _power_of_two(settings.table_length) or settings.table_length > 65536:
+            return NOT_SENT
+        same = [other for other in self.rows if other.prefix == vip.prefix]
+        everything = vip.protocol is Protocol.ANY
+        if any(o == vip or (o.protocol is Protocol.ANY) != everything for o in same):
+            return EXISTS
+        if any(self.rows[other][0].encap is not settings.encap for other in same):
+            return INVALID
+        only4, only6 = settings.encap in (Encap.NAT4, Encap.L3DSR), settings.encap is Encap.NAT6
+        if (only6 and vip.prefix.version == 4) or (only4 and vip.prefix.version == 6):
+            return FAMILY
+        self.rows[vip] = (settings, {})
+        return 0
+
+    def _do_server(self, op: AddServer | SetWeight | DelServer) -> int:
+        if op.vip not in self.rows:
+            return NO_SUCH_ENTRY
+        settings, weights = self.rows[op.vip]
+        present = op.address in weights
+        lingering = self.lingering.setdefault(op.vip, set())
+        match op:
+            case AddServer():
+                if present:
+                    return EXISTS
+                ipv6 = settings.encap in (Encap.GRE6, Encap.NAT6)
+                if (op.address.version == 6) != ipv6:
+                    return FAMILY
+                weights[op.address] = op.weight
+                lingering.discard(op.address)
+                return 0
+            case DelServer():
+                if not present:
+                    return 0 if op.address in lingering else NO_SUCH_ENTRY
+                del weights[op.address]
+                lingering.add(op.address)
+            case SetWeight():
+                if not present:
+                    return NO_SUCH_ENTRY
+                weights[op.address] = op.weight
+        if op.flush:
+            self.flushes.append((op.vip, op.address))
+        return 0
+
+
+def _power_of_two(number: int) -> bool:
+    return number > 0 and number & (number - 1) == 0

@@ -1,0 +1,71 @@
+"""Starts a real VPP with nothing but the lb plugin, for the tests that compare with it."""
+
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from support.processes import Program
+
+_CONFIGURATION = """
+unix {{ nodaemon cli-listen {directory}/cli.sock runtime-dir {directory} log {directory}/cli.log }}
+api-segment {{ prefix {name} }}
+socksvr {{ socket-name {directory}/api.sock }}
+statseg {{ socket-name {directory}/stats.sock size 16m }}
+memory {{ main-heap-size 256m }}
+buffers {{ buffers-per-numa 1024 }}
+plugins {{
+  path {plugins}
+  plugin default {{ disable }}
+  plugin lb_plugin.so {{ enable }}
+}}
+"""
+
+PATIENCE = 60.0
+"""Seconds for which a VPP may take to answer on its socket."""
+
+
+@contextmanager
+def start_vpp(binary: Path, directory: Path) -> Iterator[Path]:
+    """Run a VPP and give the path of its API socket (`stats.sock` and `cli.sock` are beside it).
+
+    `directory` is made, and has to be short: a socket's path has room for 107 bytes.
+    AssertionError with VPP's last words when it does not come up.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    configuration = directory / "startup.conf"
+    configuration.write_text(
+        _CONFIGURATION.format(
+            directory=directory,
+            name=f"vpplb-{os.getpid()}-{directory.name}",
+            plugins=_plugins(binary),
+        )
+    )
+    api_socket = directory / "api.sock"
+    with Program([binary, "-c", configuration], log=directory / "vpp.log") as vpp:
+        _await(vpp, api_socket)
+        yield api_socket
+
+
+def _plugins(binary: Path) -> Path:
+    """Return the folder of plugins that belongs to a binary, installed or in a build tree."""
+    for library in ("lib", "lib64", "lib/x86_64-linux-gnu", "lib/aarch64-linux-gnu"):
+        folder = binary.resolve().parents[1] / library / "vpp_plugins"
+        if (folder / "lb_plugin.so").exists():
+            return folder
+    raise AssertionError(f"no vpp_plugins/lb_plugin.so beside {binary}")
+
+
+def _await(vpp: Program, api_socket: Path) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline and vpp.alive:
+        with socket.socket(socket.AF_UNIX) as probe:
+            try:
+                probe.connect(str(api_socket))
+            except OSError:
+                time.sleep(0.05)
+            else:
+                return
+    raise AssertionError(f"VPP does not answer on {api_socket}:\n{vpp.tail()}")

@@ -1,0 +1,243 @@
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import NamedTuple
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from vpplb.kube.client import KubeClient
+from vpplb.kube.config import Access
+from vpplb.kube.errors import ApiError, ApiUnreachable, Conflict, NotFound
+from vpplb.kube.kinds import BACKEND, JsonObject
+from vpplb.model.names import ObjectKey
+
+WEB = ObjectKey("shop", "web")
+PATH = "/apis/vpplb.dev/v1alpha1/namespaces/shop/backends"
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Seen(NamedTuple):
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: object
+
+
+def access(server: str, token: str = "Bearer sekrit") -> Access:
+    async def auth_headers() -> Mapping[str, str]:
+        return {"Authorization": token}
+
+    return Access(server=server, auth_headers=auth_headers)
+
+
+@asynccontextmanager
+async def api(handler: Handler) -> AsyncIterator[tuple[str, list[Seen]]]:
+    """Serve everything by `handler`; give the address and what was asked."""
+    seen: list[Seen] = []
+
+    async def note(request: web.Request) -> web.StreamResponse:
+        text = await request.text()
+        body = json.loads(text) if text else None
+        seen.append(Seen(request.method, request.path, dict(request.query), request.headers, body))
+        return await handler(request)
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", note)
+    async with TestServer(app) as server:
+        yield str(server.make_url("")).rstrip("/"), seen
+
+
+async def answer_object(request: web.Request) -> web.Response:
+    return web.json_response({"metadata": {"name": "web"}})
+
+
+def refusing(status: int, *, headers: Mapping[str, str] | None = None, **body: object) -> Handler:
+    async def handler(request: web.Request) -> web.Response:
+        return web.json_response(body, status=status, headers=headers)
+
+    return handler
+
+
+async def test_a_status_patch_is_a_merge_patch_of_the_subresource_under_our_field_manager() -> None:
+    async with api(answer_object) as (url, seen), KubeClient(access(url)) as client:
+        answer = await client.patch_status(BACKEND, WEB, {"status": {"state": "up"}})
+    assert answer == {"metadata": {"name": "web"}}
+    asked = seen[0]
+    assert (asked.method, asked.path) == ("PATCH", f"{PATH}/web/status")
+    assert asked.query == {"fieldManager": "vpplb"}
+    assert asked.headers["Content-Type"] == "application/merge-patch+json"
+    assert asked.headers["Authorization"] == "Bearer sekrit"
+    assert asked.body == {"status": {"state": "up"}}
+
+
+async def test_what_is_created_says_its_kind_and_goes_to_its_namespace() -> None:
+    async with api(answer_object) as (url, seen), KubeClient(access(url)) as client:
+        await client.create(BACKEND, {"metadata": {"namespace": "shop", "name": "web"}})
+        await client.replace(BACKEND, WEB, {"metadata": {"namespace": "shop", "name": "web"}})
+        await client.delete(BACKEND, WEB)
+    assert [(asked.method, asked.path) for asked in seen] == [
+        ("POST", PATH),
+        ("PUT", f"{PATH}/web"),
+        ("DELETE", f"{PATH}/web"),
+    ]
+    assert (
+        seen[0].body
+        == seen[1].body
+        == {
+            "apiVersion": "vpplb.dev/v1alpha1",
+            "kind": "Backend",
+            "metadata": {"namespace": "shop", "name": "web"},
+        }
+    )
+
+
+def pages(request: web.Request) -> JsonObject:
+    at = int(request.query.get("continue", 0))
+    size = int(request.query.get("limit", 1000))
+    rest = at + size
+    return {
+        "items": [{"n": n} for n in range(at, min(rest, 1200))],
+        "metadata": {"resourceVersion": "7", **({"continue": str(rest)} if rest < 1200 else {})},
+    }
+
+
+async def test_a_big_list_is_read_page_by_page() -> None:
+    async def handler(request: web.Request) -> web.Response:
+        return web.json_response(pages(request))
+
+    async with api(handler) as (url, seen), KubeClient(access(url)) as client:
+        items, version = await client.list(BACKEND, "shop")
+    assert [item["n"] for item in items] == list(range(1200))
+    assert version == "7"
+    assert [asked.query.get("continue") for asked in seen] == [None, "500", "1000"]
+
+
+async def test_a_list_that_expires_between_pages_is_begun_anew_in_one_piece() -> None:
+    async def handler(request: web.Request) -> web.Response:
+        if "continue" in request.query:
+            return web.json_response({"reason": "Expired"}, status=410)
+        if "limit" not in request.query:
+            items = [{"n": n} for n in range(1200)]
+            return web.json_response({"items": items, "metadata": {"resourceVersion": "9"}})
+        return web.json_response(pages(request))
+
+    async with api(handler) as (url, _), KubeClient(access(url)) as client:
+        items, version = await client.list(BACKEND)
+    assert [item["n"] for item in items] == list(range(1200))
+    assert version == "9"
+
+
+async def test_a_list_without_items_is_empty() -> None:
+    handler = refusing(200, items=None, metadata={"resourceVersion": "1"})
+    async with api(handler) as (url, _), KubeClient(access(url)) as client:
+        assert await client.list(BACKEND) == ([], "1")
+
+
+@pytest.mark.parametrize(("status", "error"), [(404, NotFound), (409, Conflict), (500, ApiError)])
+async def test_a_failure_is_raised_with_what_the_server_says(
+    status: int, error: type[ApiError]
+) -> None:
+    handler = refusing(status, kind="Status", reason="SomeReason", message="some message")
+    async with api(handler) as (url, _), KubeClient(access(url)) as client:
+        with pytest.raises(error) as caught:
+            await client.get(BACKEND, WEB)
+    assert str(caught.value) == f"{status} SomeReason: some message"
+    assert caught.value.retry_after is None
+
+
+async def test_a_throttled_request_tells_how_long_to_wait() -> None:
+    handler = refusing(429, headers={"Retry-After": "3"})
+    async with api(handler) as (url, _), KubeClient(access(url)) as client:
+        with pytest.raises(ApiError) as caught:
+            await client.get(BACKEND, WEB)
+    assert (caught.value.status, caught.value.retry_after) == (429, 3.0)
+
+
+async def test_an_answer_that_is_no_object_is_an_api_error() -> None:
+    async def handler(request: web.Request) -> web.Response:
+        return web.Response(text="<html>a proxy</html>")
+
+    async with api(handler) as (url, _), KubeClient(access(url)) as client:
+        with pytest.raises(ApiError, match="not a JSON object"):
+            await client.get(BACKEND, WEB)
+
+
+async def test_a_failure_of_something_in_between_is_raised_with_its_text() -> None:
+    async def handler(request: web.Request) -> web.Response:
+        return web.Response(status=502, text="bad gateway")
+
+    async with api(handler) as (url, _), KubeClient(access(url)) as client:
+        with pytest.raises(ApiError, match="^502: bad gateway$"):
+            await client.get(BACKEND, WEB)
+
+
+async def test_a_refused_connection_is_unreachable() -> None:
+    async with api(answer_object) as (url, _):
+        pass
+    async with KubeClient(access(url)) as client:
+        with pytest.raises(ApiUnreachable, match=url):
+            await client.get(BACKEND, WEB)
+
+
+async def test_a_request_without_answer_in_time_is_unreachable() -> None:
+    async def handler(request: web.Request) -> web.Response:
+        await asyncio.Event().wait()
+        return web.Response()
+
+    async with api(handler) as (url, _), KubeClient(access(url), timeout=0.05) as client:
+        with pytest.raises(ApiUnreachable, match=r"no answer in 0\.05 s"):
+            await client.get(BACKEND, WEB)
+
+
+async def test_a_connection_cut_during_the_answer_is_unreachable() -> None:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Length": "100"})
+        await response.prepare(request)
+        await response.write(b"{")
+        assert request.transport is not None
+        request.transport.close()
+        return response
+
+    async with api(handler) as (url, _), KubeClient(access(url)) as client:
+        with pytest.raises(ApiUnreachable):
+            await client.get(BACKEND, WEB)
+
+
+async def only_new_token(request: web.Request) -> web.Response:
+    status = 200 if request.headers["Authorization"] == "Bearer new" else 401
+    return web.json_response({"reason": "Unauthorized"}, status=status)
+
+
+async def test_on_401_the_configuration_is_read_anew_once_for_all_that_were_refused() -> None:
+    async with api(only_new_token) as (url, _):
+        reads = 0
+
+        async def reload() -> Access:
+            nonlocal reads
+            reads += 1
+            return access(url, "Bearer new")
+
+        async with KubeClient(access(url, "Bearer old"), reload=reload) as client:
+            await asyncio.gather(*(client.get(BACKEND, WEB) for _ in range(5)))
+    assert reads == 1
+
+
+async def test_a_401_that_stays_is_raised() -> None:
+    async with api(only_new_token) as (url, seen):
+
+        async def reload() -> Access:
+            return access(url, "Bearer wrong")
+
+        async with KubeClient(access(url, "Bearer old"), reload=reload) as client:
+            with pytest.raises(ApiError, match="Unauthorized"):
+                await client.get(BACKEND, WEB)
+    assert len(seen) == 2
+
+
+async def test_a_client_used_outside_of_its_with_is_a_mistake() -> None:
+    with pytest.raises(RuntimeError, match="async with"):
+        await KubeClient(access("http://127.0.0.1:1")).get(BACKEND, WEB)

@@ -1,0 +1,161 @@
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+import pytest
+
+from support.fake_apiserver import FakeApiServer
+from vpplb.kube import events
+from vpplb.kube.errors import ApiUnreachable, api_error
+from vpplb.kube.events import Event, EventRecorder
+from vpplb.kube.kinds import BACKEND, DATAPLANE, cluster_key
+from vpplb.model.names import ObjectKey
+
+pytestmark = pytest.mark.looptime
+
+AT = datetime(2026, 1, 1, 12, 0, 0, 123456, tzinfo=UTC)
+
+
+def event(note: str = "L4CON: connection refused") -> Event:
+    return Event(
+        kind=BACKEND,
+        key=ObjectKey("shop", "nginx0"),
+        uid="u-1",
+        type="Warning",
+        reason="BackendDown",
+        note=note,
+        at=AT,
+    )
+
+
+@asynccontextmanager
+async def running(
+    server: FakeApiServer, on_drop: Callable[[], None] = lambda: None
+) -> AsyncIterator[EventRecorder]:
+    recorder = EventRecorder(server, "operator", "pod-1", on_drop)
+    task = asyncio.create_task(recorder.run())
+    yield recorder
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+def notes(server: FakeApiServer) -> list[object]:
+    return [sent["note"] for sent in server.events]
+
+
+async def test_an_event_says_what_happened_to_which_object_and_when() -> None:
+    server = FakeApiServer()
+    async with running(server) as recorder:
+        recorder.emit(event())
+        await asyncio.sleep(0.1)
+    [sent] = server.events
+    assert sent["regarding"] == {
+        "apiVersion": "vpplb.dev/v1alpha1",
+        "kind": "Backend",
+        "namespace": "shop",
+        "name": "nginx0",
+        "uid": "u-1",
+    }
+    assert (sent["type"], sent["reason"]) == ("Warning", "BackendDown")
+    assert sent["eventTime"] == "2026-01-01T12:00:00.123456Z"
+    assert sent["reportingController"] == "vpplb.dev/operator"
+
+
+async def test_events_of_one_moment_have_names_of_their_own() -> None:
+    server = FakeApiServer()
+    async with running(server) as recorder:
+        recorder.emit(event())
+        recorder.emit(event())
+        await asyncio.sleep(0.1)
+    assert server.events[0]["metadata"] != server.events[1]["metadata"]
+
+
+async def test_an_event_of_a_cluster_scoped_object_lives_in_default() -> None:
+    server = FakeApiServer()
+    async with running(server) as recorder:
+        recorder.emit(
+            Event(
+                kind=DATAPLANE,
+                key=cluster_key("node-1"),
+                uid="u",
+                type="Normal",
+                reason="VipRecreated",
+                note="",
+                at=AT,
+            )
+        )
+        await asyncio.sleep(0.1)
+    assert server.requests[0][2]["metadata"]["namespace"] == "default"  # type: ignore[index]
+
+
+async def test_a_note_is_cut_to_what_the_server_takes_without_breaking_a_character() -> None:
+    server = FakeApiServer()
+    async with running(server) as recorder:
+        recorder.emit(event("x" + "ü" * 600))
+        await asyncio.sleep(0.1)
+    note = notes(server)[0]
+    assert note == "x" + "ü" * 511
+
+
+async def test_after_the_burst_events_leave_at_the_rate() -> None:
+    server = FakeApiServer()
+    async with running(server) as recorder:
+        for n in range(150):
+            recorder.emit(event(str(n)))
+        await asyncio.sleep(0.05)
+        assert len(server.events) == 100
+        await asyncio.sleep(3.0)
+        assert len(server.events) == 130
+        await asyncio.sleep(60.0)
+    assert notes(server) == [str(n) for n in range(150)]
+
+
+async def test_the_burst_comes_back_with_time_and_no_further_than_its_size() -> None:
+    server = FakeApiServer()
+    async with running(server) as recorder:
+        for _ in range(2):
+            for n in range(200):
+                recorder.emit(event(str(n)))
+            await asyncio.sleep(1000)
+        start = len(server.events)
+        for n in range(200):
+            recorder.emit(event(str(n)))
+        await asyncio.sleep(0.05)
+        assert len(server.events) - start == 100
+
+
+async def test_a_full_queue_drops_its_oldest_and_counts_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(events, "QUEUE", 5)
+    server, dropped = FakeApiServer(), []
+    async with running(server, lambda: dropped.append(1)) as recorder:
+        for n in range(8):
+            recorder.emit(event(str(n)))
+        await asyncio.sleep(10)
+    assert notes(server) == ["3", "4", "5", "6", "7"]
+    assert len(dropped) == 3
+
+
+async def test_an_event_that_found_no_server_is_sent_later() -> None:
+    server, dropped = FakeApiServer(), []
+    server.faults.append(ApiUnreachable("refused"))
+    async with running(server, lambda: dropped.append(1)) as recorder:
+        recorder.emit(event("one"))
+        recorder.emit(event("two"))
+        await asyncio.sleep(60)
+    assert notes(server) == ["one", "two"]
+    assert dropped == []
+
+
+async def test_an_event_that_is_refused_is_dropped_and_the_next_one_sent() -> None:
+    server, dropped = FakeApiServer(), []
+    server.faults.append(api_error(403, "Forbidden", "the namespace is being terminated"))
+    async with running(server, lambda: dropped.append(1)) as recorder:
+        recorder.emit(event("one"))
+        recorder.emit(event("two"))
+        await asyncio.sleep(60)
+    assert notes(server) == ["two"]
+    assert dropped == [1]

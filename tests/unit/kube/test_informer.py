@@ -1,0 +1,141 @@
+import asyncio
+
+import pytest
+
+from vpplb.kube.client import Listing
+from vpplb.kube.errors import ApiUnreachable, NotFound
+from vpplb.kube.informer import Informer
+from vpplb.kube.kinds import BACKEND, DATAPLANE, FRONTEND, JsonObject, Kind
+from vpplb.model.names import ObjectKey
+
+
+def obj(name: str, version: int, namespace: str = "default") -> JsonObject:
+    return {"metadata": {"name": name, "namespace": namespace, "resourceVersion": str(version)}}
+
+
+class Server:
+    """Answers lists: by kind, the objects and the version; `failing` raises first."""
+
+    def __init__(self) -> None:
+        self.lists: dict[Kind, tuple[list[JsonObject], int]] = {}
+        self.failing: list[Exception] = []
+        self.asked: list[tuple[str, str | None]] = []
+
+    async def list(self, kind: Kind, namespace: str | None = None) -> Listing:
+        self.asked.append((kind.kind, namespace))
+        if self.failing:
+            raise self.failing.pop(0)
+        items, version = self.lists.get(kind, ([], 1))
+        return Listing(items, str(version))
+
+
+class Told:
+    def __init__(self) -> None:
+        self.events: list[tuple[str, str]] = []
+
+    def seen(self, kind: Kind, key: ObjectKey, raw: JsonObject) -> None:
+        self.events.append((f"{kind} seen at {raw['metadata']['resourceVersion']}", key.name))
+
+    def gone(self, kind: Kind, key: ObjectKey) -> None:
+        self.events.append((f"{kind} gone", key.name))
+
+    def take(self) -> list[tuple[str, str]]:
+        events, self.events = self.events, []
+        return events
+
+
+def informer(*kinds: Kind, namespaces: tuple[str, ...] = ()) -> tuple[Informer, Server, Told]:
+    server, told = Server(), Told()
+    return Informer(server, kinds or (BACKEND,), told, namespaces), server, told
+
+
+async def test_an_empty_list_is_complete_too() -> None:
+    one, _, told = informer()
+    assert one.trouble
+    await one.list_all()
+    assert one.trouble == ""
+    assert told.take() == []
+
+
+async def test_events_older_than_what_is_known_are_dropped() -> None:
+    one, server, told = informer()
+    server.lists[BACKEND] = ([obj("a", 5)], 9)
+    await one.list_all()
+    one.event(BACKEND, "MODIFIED", obj("a", 4))
+    one.event(BACKEND, None, obj("a", 5))
+    one.event(BACKEND, "MODIFIED", obj("a", 11))
+    assert told.take() == [("Backend seen at 5", "a"), ("Backend seen at 11", "a")]
+
+
+async def test_what_a_later_list_does_not_show_is_gone() -> None:
+    one, server, told = informer()
+    server.lists[BACKEND] = ([obj("a", 5), obj("b", 6)], 9)
+    await one.list_all()
+    told.take()
+    server.lists[BACKEND] = ([obj("b", 6)], 20)
+    await one.list_all()
+    assert told.take() == [("Backend gone", "a")]
+
+
+async def test_a_list_older_than_a_new_object_does_not_remove_it() -> None:
+    one, server, told = informer()
+    await one.list_all()
+    one.event(BACKEND, "ADDED", obj("new", 30))
+    server.lists[BACKEND] = ([], 20)
+    await one.list_all()
+    assert told.take() == [("Backend seen at 30", "new")]
+
+
+async def test_a_list_older_than_a_deletion_does_not_bring_the_object_back() -> None:
+    one, server, told = informer()
+    one.event(BACKEND, "ADDED", obj("a", 5))
+    one.event(BACKEND, "DELETED", obj("a", 12))
+    server.lists[BACKEND] = ([obj("a", 5)], 10)
+    await one.list_all()
+    assert told.take() == [("Backend seen at 5", "a"), ("Backend gone", "a")]
+    one.event(BACKEND, "ADDED", obj("a", 15))
+    assert told.take() == [("Backend seen at 15", "a")]
+
+
+async def test_namespaced_kinds_are_listed_by_namespace_and_others_whole() -> None:
+    one, server, _ = informer(FRONTEND, DATAPLANE, namespaces=("x", "y"))
+    await one.list_all()
+    assert server.asked == [("Frontend", "x"), ("Frontend", "y"), ("Dataplane", None)]
+
+
+async def test_a_list_of_one_namespace_removes_nothing_of_another() -> None:
+    one, server, told = informer(namespaces=("x", "y"))
+    one.event(BACKEND, "ADDED", obj("a", 5, "y"))
+    told.take()
+    server.lists[BACKEND] = ([obj("a", 5, "y")], 9)
+    await one.list_all()
+    assert told.take() == []
+
+
+@pytest.mark.looptime
+async def test_lists_are_tried_until_they_succeed_and_trouble_says_why_not() -> None:
+    one, server, _ = informer()
+    server.failing = [ApiUnreachable("no answer"), NotFound(404, "NotFound", "no such page")]
+    listing = asyncio.create_task(one.list_all())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert one.trouble == "no answer"
+    await asyncio.sleep(0.25)
+    assert "CustomResourceDefinitions" in one.trouble
+    await listing
+    assert one.trouble == ""
+
+
+@pytest.mark.looptime
+async def test_a_watch_that_begins_anew_makes_a_list() -> None:
+    one, server, told = informer()
+    await one.list_all()
+    running = asyncio.create_task(one.run())
+    one.event(BACKEND, "ADDED", obj("ghost", 5))
+    server.lists[BACKEND] = ([obj("a", 7)], 9)
+    await asyncio.sleep(5)
+    assert ("Backend gone", "ghost") not in told.take()
+    one.event(BACKEND, None, obj("a", 7))
+    await asyncio.sleep(2)
+    assert told.take() == [("Backend seen at 7", "a"), ("Backend gone", "ghost")]
+    running.cancel()
