@@ -1,19 +1,23 @@
 """What all tests share: the control plane, the cluster, and that nothing is skipped silently."""
 
+import asyncio
 import os
-import secrets
 from collections import defaultdict
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from support.binaries import Missing
-from support.control_plane import ControlPlane
+from support.control_plane import ControlPlane, fresh_namespace
 from support.control_plane import control_plane as run_control_plane
 from support.kubectl import Kubectl
 
 IN_CI = os.environ.get("CI", "").lower() not in ("", "0", "false")
+
+
+def pytest_configure() -> None:
+    """Say that there is no event loop: looptime asks in every test, which would make one."""
+    asyncio.get_event_loop_policy().set_event_loop(None)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -72,14 +76,5 @@ def control_plane(
 @pytest.fixture
 def namespace(control_plane: ControlPlane) -> Iterator[Kubectl]:
     """Give kubectl, as administrator, in a namespace that is this test's alone."""
-    name = f"test-{secrets.token_hex(4)}"
-    control_plane.kubectl("create", "namespace", name)
-    yield control_plane.kubectl.within(name)
-    control_plane.kubectl("-n", name, "delete", "vpplb", "--all", "--wait=false")
-    control_plane.kubectl("delete", "namespace", name, "--wait=false")
-
-
-@pytest.fixture(scope="session")
-def root() -> Path:
-    """Give the repository's root."""
-    return Path(__file__).parents[1]
+    with fresh_namespace(control_plane) as kubectl:
+        yield kubectl

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from support import transcripts
-from vpplb.simulator.messages import MESSAGE_IDS, MESSAGES, MODULES, Module, all_api_json
+from vpplb.simulator.api_json import all_api_json
+from vpplb.simulator.messages import MESSAGE_IDS, MESSAGES, MODULES, Module
 
 MODULE_NAMES = [module.name for module in MODULES]
 

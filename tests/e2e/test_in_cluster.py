@@ -147,7 +147,8 @@ def test_helm_uninstall_leaves_nothing_but_the_crds(installed: Installed) -> Non
 
     kinds = "deployments,daemonsets,pods,serviceaccounts,roles,rolebindings"
     labelled = ("-l", "app.kubernetes.io/instance=vpplb")
-    assert installed.kubectl.within(SYSTEM).list(kinds, *labelled) == []
+    system = installed.kubectl.within(SYSTEM)
+    wait_for(lambda: system.list(kinds, *labelled) == [], "nothing of the release is left")
     assert installed.kubectl.list("clusterroles,clusterrolebindings", *labelled) == []
     crds = installed.kubectl.list("crds")
     assert len([crd for crd in crds if crd["spec"]["group"] == "vpplb.dev"]) == 4

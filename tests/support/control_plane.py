@@ -64,6 +64,17 @@ def control_plane(directory: Path, say: Say) -> Iterator[ControlPlane]:
 
 
 @contextmanager
+def fresh_namespace(plane: ControlPlane) -> Iterator[Kubectl]:
+    """Give kubectl, as administrator, in a new namespace; nothing of the project stays in it."""
+    name = f"test-{secrets.token_hex(4)}"
+    plane.kubectl("create", "namespace", name)
+    kubectl = plane.kubectl.within(name)
+    yield kubectl
+    kubectl("delete", "vfe,vbe,vhc", "--all", "--wait=false")
+    plane.kubectl("delete", "namespace", name, "--wait=false")
+
+
+@contextmanager
 def _api_server(directory: Path, programs: dict[str, Path]) -> Iterator[Path]:
     """Run etcd and kube-apiserver; give the administrator's kubeconfig."""
     store = f"http://127.0.0.1:{free_port()}"
@@ -148,7 +159,9 @@ def _install(kubectl: Kubectl, helm: Path) -> None:
     kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
     kubectl.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SYSTEM_NAMESPACE}})
     rendered = render_chart(helm)
-    kubectl.within(SYSTEM_NAMESPACE).apply([manifest for manifest in rendered if manifest["kind"] in _RBAC])
+    kubectl.within(SYSTEM_NAMESPACE).apply(
+        [manifest for manifest in rendered if manifest["kind"] in _RBAC]
+    )
 
 
 def render_chart(helm: Path, *args: str) -> list[dict[str, Any]]:

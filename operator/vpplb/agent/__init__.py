@@ -1,2 +1,1 @@
-"""The agent of a node: follows Frontends' `status.dataplane`, programs VPP, reports on its Dataplane.
-"""
+"""The agent of a node: makes its VPP what Frontends' `status.dataplane` says, and reports."""

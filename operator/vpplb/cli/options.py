@@ -1,11 +1,47 @@
 """Options that several commands share, and how every option reads its environment variable."""
 
 from collections.abc import Callable
+from datetime import timedelta
+from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from vpplb.model.check import parse_duration
+
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+class _Parsed(click.ParamType[Any]):
+    """A parameter read by a function that raises ValueError."""
+
+    def __init__(self, name: str, parse: Callable[[str], object]) -> None:
+        self.name = name
+        self._parse = parse
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> object:
+        """Parse a text; anything else is parsed already."""
+        if not isinstance(value, str):
+            return value
+        try:
+            return self._parse(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def _positive_duration(text: str) -> timedelta:
+    duration = parse_duration(text)
+    if not duration:
+        raise ValueError("must be longer than 0s")
+    return duration
+
+
+DURATION = _Parsed("duration", _positive_duration)
+IPV4 = _Parsed("ipv4 address", IPv4Address)
+IPV6 = _Parsed("ipv6 address", IPv6Address)
 
 
 def option(flag: str, **settings: Any) -> Callable[[F], F]:
@@ -16,7 +52,33 @@ def option(flag: str, **settings: Any) -> Callable[[F], F]:
 
 
 vpp_api_socket = option(
-    "--vpp-api-socket", default="/run/vpp/api.sock", help="Unix socket of VPP's binary API."
+    "--vpp-api-socket",
+    default="/run/vpp/api.sock",
+    type=click.Path(path_type=Path),
+    help="Unix socket of VPP's binary API.",
+)
+sync_interval = option(
+    "--sync-interval",
+    default="30s",
+    type=DURATION,
+    help="How often all of VPP is read and compared.",
+)
+netns = option(
+    "--netns", default="", help="Network namespace that probes leave from (name or path)."
+)
+transition_history = option(
+    "--transition-history",
+    default=5,
+    type=click.IntRange(1, 100),
+    help="Transitions kept in a Backend's status.",
+)
+probe_workers = option(
+    "--probe-workers", default=1, type=click.IntRange(1, 64), help="Processes that probe."
+)
+namespaces = option(
+    "--namespace",
+    multiple=True,
+    help="Namespace to serve; may be given several times.  [default: all]",
 )
 http_address = option(
     "--http-address", default=":9091", help="Where to serve metrics and health; empty: nowhere."

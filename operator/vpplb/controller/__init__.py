@@ -1,2 +1,1 @@
-"""The operator: kopf handlers that parse, store and trigger, the reporter, the wiring.
-"""
+"""The operator: kopf handlers that parse, store and trigger, the reporter, the wiring."""

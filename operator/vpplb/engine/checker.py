@@ -11,10 +11,9 @@ ends: probes of one backend never overlap.
 """
 
 from collections.abc import Callable
-from datetime import datetime
 
-from vpplb.engine.ports import Assignment, Verdict
-from vpplb.health.cadence import first_wait, wait_after
+from vpplb.engine.ports import Assignment, Clock, Verdict
+from vpplb.health.cadence import first_wait, grid_of, mean_wait, next_start
 from vpplb.health.machine import Counter, step
 from vpplb.model.health import ProbeResult
 
@@ -22,19 +21,33 @@ from vpplb.model.health import ProbeResult
 class Check:
     """Schedule and counter of one backend.
 
-    `random` returns uniform numbers in [0, 1). `next_start` is when the next probe is due;
-    it is meaningless while one runs.
+    `clock` dates the verdicts; `random` returns uniform numbers in [0, 1). `next_start` is
+    when the next probe is due; it is meaningless while one runs.
     """
 
-    __slots__ = ("_counter", "_random", "_reported", "_started", "assignment", "next_start")
+    __slots__ = (
+        "_clock",
+        "_counter",
+        "_grid",
+        "_random",
+        "_reported",
+        "_started",
+        "_wait",
+        "assignment",
+        "next_start",
+    )
 
-    def __init__(self, assignment: Assignment, *, now: float, random: Callable[[], float]) -> None:
+    def __init__(
+        self, assignment: Assignment, *, now: float, clock: Clock, random: Callable[[], float]
+    ) -> None:
         cadence = assignment.spec.cadence
+        spread = first_wait(cadence, assignment.position, assignment.of)
         self.assignment = assignment
-        self.next_start = (
-            now + first_wait(cadence, assignment.position, assignment.of).total_seconds()
-        )
+        self.next_start = now + spread.total_seconds()
         self._counter = Counter(rise=cadence.rise, fall=cadence.fall)
+        self._wait = mean_wait(cadence, self._counter).total_seconds()
+        self._grid = grid_of(self._wait)
+        self._clock = clock
         self._random = random
         self._reported = assignment.resume_up
         self._started: float | None = None
@@ -49,15 +62,19 @@ class Check:
         self._started = now
         return max(0.0, now - self.next_start)
 
-    def finish(self, result: ProbeResult, *, now: float, at: datetime) -> Verdict | None:
+    def finish(self, result: ProbeResult, now: float) -> Verdict | None:
         """End the probe with its result; return the verdict if that is news.
 
         News is a verdict other than the one last reported or, before any, than the one the
-        check resumed from. `at` is the wall-clock time of the result.
+        check resumed from.
         """
-        self._counter = step(self._counter, passed=result.code.ok)
-        self._schedule(now)
-        up = self._counter.healthy
+        counter = step(self._counter, passed=result.code.ok)
+        if counter is not self._counter:
+            self._counter = counter
+            self._wait = mean_wait(self.assignment.spec.cadence, counter).total_seconds()
+            self._grid = grid_of(self._wait)
+        self.discard(now)
+        up = counter.healthy
         if up is self._reported:
             return None
         self._reported = up
@@ -67,16 +84,13 @@ class Check:
             up=up,
             code=result.code,
             detail=result.detail,
-            at=at,
+            at=self._clock.now(),
         )
 
     def discard(self, now: float) -> None:
         """End the probe without a result: it says nothing about the backend."""
-        self._schedule(now)
-
-    def _schedule(self, now: float) -> None:
         if self._started is None:
             raise RuntimeError(f"{self.assignment.backend}: no probe is running")
-        wait = wait_after(self.assignment.spec.cadence, self._counter, random=self._random())
-        self.next_start = max(now, self._started + wait.total_seconds())
+        due = next_start(self._started, self._wait, self._grid, self._random())
+        self.next_start = max(now, due)
         self._started = None

@@ -14,7 +14,7 @@ from vpplb.model.check import CheckSpec
 from vpplb.model.health import ProbeCode, Transition
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import LbConf, VipId, VipTable
-from vpplb.plan.ops import Op
+from vpplb.plan.ops import ChangeKind, Op
 
 
 class Clock(Protocol):
@@ -210,3 +210,43 @@ class VipReport:
     vip: VipId
     revision: str
     error: str = ""
+
+
+class SyncListener(Protocol):
+    """Who wants to know. Called in the syncer's task; must neither block nor raise."""
+
+    def connected(self, info: VppInfo) -> None:
+        """VPP answers and has been read."""
+        ...
+
+    def disconnected(self, reason: str) -> None:
+        """VPP is lost, or still not there: called after each failed attempt."""
+        ...
+
+    def reported(self, report: VipReport) -> None:
+        """A frontend's VIP is programmed, or has failed.
+
+        An empty revision is about a VIP that its frontend wants no more: with an error it
+        could not be removed, without one it is gone.
+        """
+        ...
+
+    def remembered(self) -> None:
+        """The syncer's `state` has changed, and should be kept for the next start."""
+        ...
+
+    def changed(self, kind: ChangeKind, count: int) -> None:
+        """VPP made this many changes."""
+        ...
+
+    def drifted(self, vips: int) -> None:
+        """So many VIPs had been changed behind our back; they are being repaired."""
+        ...
+
+    def synced(self, seconds: float) -> None:
+        """Changes were programmed, or all of VPP was read and compared, in so much time."""
+        ...
+
+    def conf_failed(self, error: str) -> None:
+        """The plugin's settings could not be set; empty: they are as wished."""
+        ...

@@ -28,10 +28,11 @@ from vpplb.model.check import CheckSpec
 from vpplb.model.health import BackendHealth, HealthState, Transition
 from vpplb.model.names import ObjectKey
 from vpplb.model.objects import Backend, HealthCheck
+from vpplb.model.problem import Problem
 from vpplb.model.vip import Encap
 from vpplb.plan.desired import FrontendConfig, FrontendView, Previous, configure, desired_vip
 from vpplb.plan.pools import decide
-from vpplb.plan.resolve import resolve_prefix
+from vpplb.plan.resolve import missing_health_check, resolve_prefix
 
 
 @dataclass(slots=True, kw_only=True)
@@ -115,6 +116,13 @@ class Reconciler:
         """Return the health of a backend; that of an unknown one is unknown."""
         record = self._records.get(backend)
         return record.health if record is not None else BackendHealth()
+
+    def problems(self, kind: str, key: ObjectKey) -> tuple[Problem, ...]:
+        """Return what is wrong with an object by itself, or with what a backend refers to."""
+        invalid = self.store.invalid.get((kind, key), ())
+        backend = self.store.backends.get(key) if kind == "Backend" else None
+        missing = backend and missing_health_check(backend, self.store.health_checks)
+        return (*invalid, missing) if missing else invalid
 
     # --- one run ----------------------------------------------------------------------------
 

@@ -1,43 +1,27 @@
 """Keeps one VPP equal to the VIPs that the frontends want, and says how that goes.
 
-The theory. `_observed` is what VPP has, as last read and as changed by our own calls since; so a
-change costs a difference against memory and no reading. Prefixes whose VIPs may differ are
-`_dirty`; a round takes a slice of them, plans, and sends the plan's steps. What fails goes to
-`_retries`, and is tried again after a reading. A reading, each `sync_interval`, on a new
-connection and before a retry, replaces `_observed` and makes dirty whatever differs.
+The theory. The `VipBook` holds what VPP has, as last read and as changed by our own calls since;
+so a change costs a difference against memory and no reading. Prefixes whose VIPs may differ are
+`_dirty`; a round takes a slice of them, plans, and sends the plan's steps. A prefix on which a
+VIP failed is tried again later, after a reading. A reading (each `sync_interval`, on a new
+connection, before a retry) replaces what is known, and makes dirty whatever differs.
 
-Nothing is sent before the list of frontends is complete (`set_synced`), nor while paused. VIPs
-are removed only if owned: made or adopted for a frontend, which the owner's name records. An
-owned VIP of a frontend that exists but wants nothing known (`keep`) stays as it is.
-
+Nothing is sent before the list of frontends is complete (`set_synced`), nor while paused.
 Everything runs in the task of `run`; the other methods only note and wake it.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import assert_never
 
-from vpplb.engine.ports import (
-    LoadBalancer,
-    LoadBalancerGone,
-    Observed,
-    Outcome,
-    VipReport,
-    VppInfo,
-)
+from vpplb.engine.ports import LoadBalancer, LoadBalancerGone, Outcome, SyncListener, VipReport
+from vpplb.engine.vipbook import Round, SyncerState, VipBook, Wanted
 from vpplb.model.names import ObjectKey
-from vpplb.model.vip import IPAddress, IPNetwork, Vip, VipId, VipTable
-from vpplb.plan.diff import (
-    Chain,
-    ConfWish,
-    Plan,
-    Step,
-    after,
-    conf_change,
-    diff,
-    may_lower,
-)
+from vpplb.model.vip import IPNetwork, LbConf, Vip, VipId, VipTable
+from vpplb.plan.diff import Chain, ConfWish, Step, conf_change, goes_on
 from vpplb.plan.ops import (
     AddServer,
     AddVip,
@@ -60,62 +44,7 @@ SLICE = 64
 """Prefixes in one round: bounds how long a VIP that is recreated waits for the others."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SyncerState:
-    """What has to outlive the process: which frontend owns a VIP, which flushes were applied."""
-
-    owned: Mapping[VipId, ObjectKey] = field(default_factory=dict)
-    flushed: Mapping[tuple[VipId, IPAddress], int] = field(default_factory=dict)
-
-
-class SyncListener(Protocol):
-    """Who wants to know. Called in the syncer's task; must neither block nor raise."""
-
-    def connected(self, info: VppInfo) -> None:
-        """VPP answers and has been read."""
-        ...
-
-    def disconnected(self, reason: str) -> None:
-        """VPP is lost, or still not there: called after each failed attempt."""
-        ...
-
-    def reported(self, report: VipReport) -> None:
-        """A wanted VIP is programmed, or failed.
-
-        An empty revision is about a VIP that is not wanted any more: with an error it could
-        not be removed, without one it is gone.
-        """
-        ...
-
-    def remembered(self, state: SyncerState) -> None:
-        """What is to be kept for the next start has changed."""
-        ...
-
-    def changed(self, kind: ChangeKind, count: int) -> None:
-        """VPP made this many changes."""
-        ...
-
-    def drifted(self, vips: int) -> None:
-        """So many VIPs had been changed behind our back; they are being repaired."""
-        ...
-
-    def synced(self, seconds: float) -> None:
-        """VPP was read and compared, or a change was programmed, in so much time."""
-        ...
-
-    def conf_failed(self, error: str) -> None:
-        """The plugin's settings could not be set; empty: they are as wished (again)."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
-class _Wanted:
-    vip: VipId
-    desired: Vip
-    revision: str
-
-
-@dataclass(slots=True)
 class _Retry:
     at: float
     delay: float
@@ -124,7 +53,8 @@ class _Retry:
 class Syncer:
     """One VPP's programmer. `sync_interval` and `ping_interval` are in seconds.
 
-    `own_all` takes every VIP found for owned: those that no frontend wants are removed.
+    `state` is what the last process left. With `own_all` every VIP found is owned: what no
+    frontend wants is removed, whoever made it.
     """
 
     def __init__(
@@ -138,165 +68,257 @@ class Syncer:
         own_all: bool = False,
     ) -> None:
         self._lb, self._listener = lb, listener
-        self._sync_interval, self._ping_interval, self._own_all = (
-            sync_interval,
-            ping_interval,
-            own_all,
-        )
-        self._owned = dict(state.owned) if state else {}
-        self._flushed = dict(state.flushed) if state else {}
-        self._wanted: dict[ObjectKey, _Wanted] = {}
-        self._kept: dict[ObjectKey, VipId | None] = {}
-        self._wish = ConfWish()
-        self._conf_refused: SetConf | None = None
-        self._synced = self._paused = False
-        self._observed: dict[VipId, Vip] = {}
-        self._conf = Observed().conf
+        self._sync_interval, self._ping_interval = sync_interval, ping_interval
+        self._book = VipBook(state or SyncerState(), own_all=own_all)
         self._dirty: dict[IPNetwork, None] = {}
         self._retries: dict[IPNetwork, _Retry] = {}
-        self._reports: dict[tuple[ObjectKey, VipId], VipReport] = {}
+        self._reports: dict[ObjectKey, dict[VipId, VipReport]] = {}
+        self._conf = LbConf()
+        self._wish = ConfWish()
+        self._refused: SetConf | None = None
+        self._complete = self._paused = False
         self._wake = asyncio.Event()
 
     # --- what is wanted -----------------------------------------------------------------------
 
     def set_desired(self, key: ObjectKey, vip: VipId, desired: Vip, revision: str) -> None:
         """Want this VIP for the frontend, instead of what it wanted before."""
-        new = _Wanted(vip, desired, revision)
-        old = self._wanted.pop(key, None)
-        self._kept.pop(key, None)
-        self._wanted[key] = new  # at the end: if two want one VIP, the later wins
-        if new != old:
-            self._touch(key, vip)
+        if touched := self._book.want(key, Wanted(vip, desired, revision)):
+            self._reports.pop(key, None)
+            self._touch(touched)
 
     def keep(self, key: ObjectKey, vip: VipId | None = None) -> None:
         """Leave the frontend's VIP as it is: it exists, but what it wants is not known.
 
-        `vip` helps where the owner was never recorded.
+        `vip` protects its VIP also where no owner has been recorded.
         """
-        old = self._wanted.pop(key, None)
-        self._kept[key] = vip or (old.vip if old else None)
-        self._touch(key)
+        self._reports.pop(key, None)
+        self._touch(self._book.keep(key, vip))
 
     def remove(self, key: ObjectKey) -> None:
         """Remove the frontend's VIP: the frontend is gone, or not for this node."""
-        self._touch(key)
-        self._wanted.pop(key, None)
-        self._kept.pop(key, None)
+        self._reports.pop(key, None)
+        self._touch(self._book.drop(key))
 
     def set_synced(self) -> None:
-        """Say that the frontends told so far are all there are; programming may begin."""
-        if not self._synced:
-            self._synced = True
-            self._compare()
+        """Say that the frontends told so far are all there are: programming may begin."""
+        if not self._complete:
+            self._complete = True
+            self._touch(self._book.prefixes)
 
     def set_conf(self, wish: ConfWish) -> None:
         """Want these settings of the plugin."""
-        self._wish = wish
-        self._conf_refused = None
-        self._wake.set()
+        if wish != self._wish:
+            self._wish, self._refused = wish, None
+            self._wake.set()
 
     @property
     def paused(self) -> bool:
-        """Whether VPP is only read."""
+        """Whether VPP is only read, and not changed."""
         return self._paused
 
     @paused.setter
     def paused(self, paused: bool) -> None:
         if self._paused and not paused:
-            self._compare()
+            self._touch(self._book.prefixes)
         self._paused = paused
+
+    def _touch(self, prefixes: Iterable[IPNetwork]) -> None:
+        """Have a look at these prefixes; what failed there gets a fresh chance."""
+        for prefix in prefixes:
+            self._dirty[prefix] = None
+            self._retries.pop(prefix, None)
+            self._wake.set()
 
     # --- what is ------------------------------------------------------------------------------
 
     @property
     def observed(self) -> VipTable:
-        """What VPP has, whoever made it; of the last connection if there is none."""
-        return self._observed
+        """What VPP has, whoever made it; when it is lost, what it had."""
+        return self._book.observed
 
     @property
     def state(self) -> SyncerState:
         """What the next start should be given."""
-        return SyncerState(owned=dict(self._owned), flushed=dict(self._flushed))
+        return self._book.state
 
     # --- the task -----------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Connect and keep VPP as wanted, until cancelled; VPP goes on as it is then."""
+        """Connect and keep VPP as wanted until cancelled; VPP then goes on as it is."""
         backoff = FIRST_BACKOFF
         try:
             while True:
                 try:
                     info = await self._lb.connect()
                     await self._read()
-                    self._listener.connected(info)
                     backoff = FIRST_BACKOFF
+                    self._reports.clear()
+                    self._listener.connected(info)
+                    self._touch(self._book.prefixes)
                     await self._serve()
                 except LoadBalancerGone as gone:
                     self._listener.disconnected(str(gone))
-                    self._reports.clear()
                 await asyncio.sleep(backoff)
                 backoff = min(2 * backoff, LAST_BACKOFF)
         finally:
             await self._lb.close()
 
     async def _serve(self) -> None:
-        """Serve one connection until it is lost. It was read just now."""
-        self._compare()
-        clock = asyncio.get_running_loop().time
-        next_sync = clock() + self._sync_interval
+        """Serve a connection until it is lost (LoadBalancerGone). It was read just now."""
+        now = asyncio.get_running_loop().time
+        next_sync = now() + self._sync_interval
         while True:
             self._wake.clear()
-            await self._program()
-            until = min(next_sync, clock() + self._ping_interval, self._next_retry())
-            try:
-                async with asyncio.timeout_at(until):
-                    await self._wake.wait()
-                continue
-            except TimeoutError:
-                pass
-            due = [p for p, retry in self._retries.items() if retry.at <= clock()]
-            if due or clock() >= next_sync:
+            start = now()
+            if await self._program():
+                self._listener.synced(now() - start)
+            due = [prefix for prefix, retry in self._retries.items() if retry.at <= now()]
+            if now() >= next_sync or (due and not self._paused):
                 await self._resync(due)
-                next_sync = clock() + self._sync_interval
-            else:
+                next_sync = now() + self._sync_interval
+                continue
+            retries = [] if self._paused else [retry.at for retry in self._retries.values()]
+            next_ping = now() + self._ping_interval
+            if not await self._woken(min(next_sync, next_ping, *retries)) and now() >= next_ping:
                 await self._lb.ping()
 
-    def _next_retry(self) -> float:
-        if self._paused:
-            return float("inf")
-        return min((retry.at for retry in self._retries.values()), default=float("inf"))
-
-    async def _resync(self, due: Sequence[IPNetwork]) -> None:
-        """Read and compare; count as drift what differs though we had left it in order."""
-        start = asyncio.get_running_loop().time()
-        await self._read()
-        if self._synced and not self._paused:
-            unsettled = {*self._dirty, *self._retries}
-            plan = self._plan(None)
-            drift = sum(chain.vip.prefix not in unsettled for chain in plan.chains)
-            if drift:
-                self._listener.drifted(drift)
-            self._dirty |= dict.fromkeys((*due, *(chain.vip.prefix for chain in plan.chains)))
-            self._conf_refused = None
-            await self._program()
-        self._listener.synced(asyncio.get_running_loop().time() - start)
+    async def _woken(self, until: float) -> bool:
+        try:
+            async with asyncio.timeout_at(until):
+                await self._wake.wait()
+        except TimeoutError:
+            return False
+        return True
 
     async def _read(self) -> None:
         observed = await self._lb.read()
-        self._observed, self._conf = dict(observed.table), observed.conf
+        self._book.observe(observed.table)
+        self._conf, self._refused = observed.conf, None
 
-    def _compare(self) -> None:
-        """Look at every VIP again, in the next rounds."""
-        self._retries.clear()
-        vips = (*self._observed, *(w.vip for w in self._wanted.values()), *self._owned)
-        self._dirty |= dict.fromkeys(vip.prefix for vip in vips)
-        self._wake.set()
+    async def _resync(self, due: Sequence[IPNetwork]) -> None:
+        """Read and compare; count as drift what differs though it had been left in order."""
+        start = asyncio.get_running_loop().time()
+        await self._read()
+        if self._complete and not self._paused:
+            plan = self._book.begin(self._book.prefixes).plan
+            prefixes = [chain.vip.prefix for chain in plan.chains]
+            strayed = [p for p in prefixes if p not in self._dirty and p not in self._retries]
+            if strayed:
+                self._listener.drifted(len(strayed))
+            self._dirty |= dict.fromkeys((*due, *strayed))
+            await self._program()
+        self._listener.synced(asyncio.get_running_loop().time() - start)
 
-    def _touch(self, key: ObjectKey, *vips: VipId) -> None:
-        """Look again at all VIPs that concern a frontend; give failed ones a fresh chance."""
-        wanted = self._wanted.get(key)
-        owned = (vip for vip, owner in self._owned.items() if owner == key)
-        for vip in (*vips, *owned, *((wanted.vip,) if wanted else ())):
-            self._dirty[vip.prefix] = None
-            self._retries.pop(vip.prefix, None)
-        self._wake.set()
+    async def _program(self) -> bool:
+        """Send what there is to send; return whether anything was looked at."""
+        worked = False
+        while self._complete and not self._paused:
+            if op := conf_change(self._wish, self._conf):
+                await self._set_conf(op)
+            prefixes = list(islice(self._dirty, SLICE))
+            if not prefixes:
+                break
+            for prefix in prefixes:
+                del self._dirty[prefix]
+            await self._round(prefixes)
+            worked = True
+        return worked
+
+    async def _set_conf(self, op: SetConf) -> None:
+        if op == self._refused:
+            return
+        (outcome,) = await self._lb.apply([op])
+        if outcome.ok:
+            self._conf = op.conf
+            self._listener.changed(ChangeKind.CONF, 1)
+        else:
+            self._refused = op
+        self._listener.conf_failed("" if outcome.ok else _words(outcome))
+
+    async def _round(self, prefixes: Sequence[IPNetwork]) -> None:
+        """Make the VIPs of some prefixes as wanted, and report on each."""
+        planned = self._book.begin(prefixes)
+        self._remember()
+        failed = await self._execute(planned)
+        for claim in planned.claims:
+            wanted, error = claim.wanted, failed.get(claim.wanted.vip, "")
+            if not claim.won:
+                error = f"{wanted.vip} is wanted by {claim.rival}, too"
+            self._report(claim.key, wanted.vip, wanted.revision, error)
+        for vip, error in failed.items():
+            owner = self._book.owner(vip)
+            if owner and vip not in planned.desired:
+                self._report(owner, vip, "", error)
+        for vip, owner in self._book.settle(planned, failed):
+            self._report(owner, vip, "", "")
+        self._remember()
+        self._schedule(prefixes, {vip.prefix for vip in failed})
+
+    async def _execute(self, planned: Round) -> dict[VipId, str]:
+        """Send the plan step by step; return what failed, in words."""
+        failed: dict[VipId, str] = {}
+        chains = list(planned.plan.chains)
+        for step in Step:
+            ops = [op for chain in chains for op in chain.at(step)]
+            outcomes = iter(await self._lb.apply(ops) if ops else ())
+            for chain in [chain for chain in chains if chain.at(step)]:
+                answers = list(islice(outcomes, len(chain.at(step))))
+                done = [a.op for a in answers if a.ok and not isinstance(a.op, SetConf)]
+                want = planned.desired.get(chain.vip)
+                have = self._book.done(chain, done, want)
+                self._count(chain, done)
+                if error := next((_words(answer) for answer in answers if not answer.ok), ""):
+                    failed.setdefault(chain.vip, error)
+                    if not goes_on(step, have, want):
+                        chains.remove(chain)
+        return failed
+
+    def _count(self, chain: Chain, done: Sequence[VipOp]) -> None:
+        for kind, count in Counter(_kind(op, chain) for op in done).items():
+            if kind is not None:
+                self._listener.changed(kind, count)
+
+    def _report(self, key: ObjectKey, vip: VipId, revision: str, error: str) -> None:
+        """Tell how a frontend's VIP stands, unless that has been told."""
+        report = VipReport(key=key, vip=vip, revision=revision, error=error)
+        told = self._reports.setdefault(key, {})
+        if told.get(vip) != report:
+            told[vip] = report
+            self._listener.reported(report)
+        if not revision and not error:
+            del told[vip]
+
+    def _remember(self) -> None:
+        if self._book.news():
+            self._listener.remembered()
+
+    def _schedule(self, prefixes: Sequence[IPNetwork], failed: set[IPNetwork]) -> None:
+        """Have the prefixes of failed VIPs tried again, each time later."""
+        now = asyncio.get_running_loop().time()
+        for prefix in prefixes:
+            last = self._retries.pop(prefix, None)
+            if prefix in failed:
+                delay = min(2 * last.delay if last else FIRST_RETRY, self._sync_interval)
+                self._retries[prefix] = _Retry(now + delay, delay)
+
+
+def _words(outcome: Outcome) -> str:
+    return f"{op_text(outcome.op)}: {outcome.message}"
+
+
+def _kind(op: VipOp, chain: Chain) -> ChangeKind | None:
+    """Say how an op counts; None for the removal that a recreation begins with."""
+    match op:
+        case AddVip():
+            return ChangeKind.VIP_RECREATED if op.recreated else ChangeKind.VIP_ADDED
+        case DelVip():
+            return None if chain.at(Step.CREATE) else ChangeKind.VIP_REMOVED
+        case AddServer():
+            return ChangeKind.AS_ADDED
+        case DelServer():
+            return ChangeKind.AS_REMOVED
+        case SetWeight():
+            return ChangeKind.AS_WEIGHT
+        case _:
+            assert_never(op)

@@ -1,12 +1,14 @@
 """What the syncer knows: what each frontend wants, what VPP has, whose each VIP is.
 
-Without tasks or calls: it answers what is to be done for some prefixes (`plan`), and is told what
-was done (`settle`). A VIP is removed only if it is owned, that is made or adopted for a frontend,
-and that frontend does not want it any more. A frontend of which nothing is known but that it
-exists (`keep`) holds on to the VIPs that it owns.
+Without tasks or calls: it answers what is to be done on some prefixes (`plan`), and is told what
+was done (`done`, `settle`). All is kept by prefix, since VPP's rules join the VIPs of a prefix and
+no others; so a change costs the same among ten VIPs and ten thousand.
+
+A VIP is removed only if it is owned, that is made or adopted for a frontend, and wanted no more.
+A frontend of which nothing is known but that it exists (`keep`) holds on to what it owns.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from vpplb.model.names import ObjectKey
@@ -32,153 +34,220 @@ class Wanted:
     revision: str
 
 
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A frontend's want of a VIP. `rival` is who gets it, if that is another frontend."""
+
+    key: ObjectKey
+    wanted: Wanted
+    rival: ObjectKey | None
+
+    @property
+    def won(self) -> bool:
+        """Whether the frontend gets the VIP."""
+        return self.rival is None
+
+
+@dataclass(slots=True)
+class Shelf:
+    """All about the VIPs of one prefix."""
+
+    wanted: dict[ObjectKey, Wanted] = field(default_factory=dict)
+    observed: dict[VipId, Vip] = field(default_factory=dict)
+    owned: dict[VipId, ObjectKey] = field(default_factory=dict)
+    flushed: dict[VipId, dict[IPAddress, int]] = field(default_factory=dict)
+
+    def winners(self) -> dict[VipId, ObjectKey]:
+        """Return the wanted VIPs with the frontend that gets each: the last to want it."""
+        return {wanted.vip: key for key, wanted in self.wanted.items()}
+
+    def claims(self) -> list[Claim]:
+        """Return what each frontend wants here."""
+        winners = self.winners()
+        return [
+            Claim(key, wanted, None if winners[wanted.vip] == key else winners[wanted.vip])
+            for key, wanted in self.wanted.items()
+        ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Round:
+    """What is to be done on some prefixes, and for what, as it was when it was planned."""
+
+    plan: Plan
+    claims: Sequence[Claim]
+    desired: Mapping[VipId, Vip]
+    shelves: Sequence[Shelf]
+
+
 class VipBook:
     """The wanted, the observed and the owned. With `own_all`, all that is observed is owned."""
 
     def __init__(self, state: SyncerState, *, own_all: bool) -> None:
-        self.observed: dict[VipId, Vip] = {}
         self._own_all = own_all
-        self._owned = dict(state.owned)
-        self._flushed: dict[VipId, dict[IPAddress, int]] = {}
-        for (vip, address), epoch in state.flushed.items():
-            self._flushed.setdefault(vip, {})[address] = epoch
+        self._shelves: dict[IPNetwork, Shelf] = {}
+        self._places: dict[ObjectKey, set[IPNetwork]] = {}
+        """Where a frontend may want, keep or own something."""
         self._wanted: dict[ObjectKey, Wanted] = {}
         self._kept: dict[ObjectKey, VipId | None] = {}
         self._changed = False
+        for vip, key in state.owned.items():
+            self._shelf(vip).owned[vip] = key
+            self._places.setdefault(key, set()).add(vip.prefix)
+        for (vip, address), epoch in state.flushed.items():
+            self._shelf(vip).flushed.setdefault(vip, {})[address] = epoch
+
+    def _shelf(self, vip: VipId) -> Shelf:
+        return self._shelves.setdefault(vip.prefix, Shelf())
 
     # --- what is wanted -----------------------------------------------------------------------
 
     def want(self, key: ObjectKey, wanted: Wanted) -> set[IPNetwork]:
         """Note what a frontend wants; return the prefixes to look at, none if it is no news."""
-        old = self._wanted.get(key)
-        if old == wanted:
+        if self._wanted.get(key) == wanted:
             return set()
-        touched = self._prefixes(key) | {wanted.vip.prefix}
-        self._kept.pop(key, None)
-        self._wanted.pop(key, None)  # to the end: where two want one VIP, the later gets it
+        self._forget(key)
         self._wanted[key] = wanted
-        return touched
+        self._shelf(wanted.vip).wanted[key] = wanted
+        return self._place(key, wanted.vip)
 
     def keep(self, key: ObjectKey, vip: VipId | None) -> set[IPNetwork]:
-        """Note that a frontend exists, and perhaps its VIP; return the prefixes to look at."""
-        touched = self._prefixes(key)
-        old = self._wanted.pop(key, None)
-        self._kept[key] = vip or (old.vip if old else self._kept.get(key))
-        return touched
+        """Note that a frontend exists, and its VIP if known; return the prefixes to look at."""
+        was = self._wanted.get(key)
+        kept = vip or (was.vip if was else self._kept.get(key))
+        self._forget(key)
+        self._kept[key] = kept
+        return self._place(key, kept)
 
     def drop(self, key: ObjectKey) -> set[IPNetwork]:
         """Forget a frontend; return the prefixes to look at."""
-        touched = self._prefixes(key)
-        self._wanted.pop(key, None)
-        self._kept.pop(key, None)
-        return touched
+        self._forget(key)
+        return self._places.pop(key, set())
 
-    def _prefixes(self, key: ObjectKey) -> set[IPNetwork]:
-        vips = {vip for vip, owner in self._owned.items() if owner == key}
-        if wanted := self._wanted.get(key):
-            vips.add(wanted.vip)
-        if kept := self._kept.get(key):
-            vips.add(kept)
-        return {vip.prefix for vip in vips}
+    def _forget(self, key: ObjectKey) -> None:
+        self._kept.pop(key, None)
+        if was := self._wanted.pop(key, None):
+            del self._shelf(was.vip).wanted[key]
+
+    def _place(self, key: ObjectKey, vip: VipId | None) -> set[IPNetwork]:
+        places = self._places.setdefault(key, set())
+        if vip:
+            places.add(vip.prefix)
+        return places
 
     # --- what is to be done -------------------------------------------------------------------
 
-    def prefixes(self) -> set[IPNetwork]:
-        """Return every prefix that may need a look."""
-        vips = {*self.observed, *self._owned, *(w.vip for w in self._wanted.values())}
-        return {vip.prefix for vip in vips}
+    @property
+    def prefixes(self) -> Collection[IPNetwork]:
+        """Every prefix of which something is known."""
+        return self._shelves.keys()
 
-    def plan(self, prefixes: Collection[IPNetwork]) -> Plan:
-        """Plan the calls that make the VIPs of these prefixes as wanted."""
-        desired = {w.vip: w.desired for w in self._wanted.values() if w.vip.prefix in prefixes}
-        observed = {vip: have for vip, have in self.observed.items() if vip.prefix in prefixes}
-        flushed = {
-            (vip, address): epoch
-            for vip in desired
-            for address, epoch in self._flushed.get(vip, {}).items()
-        }
-        return diff(desired, observed, owned=self._removable(observed), flushed=flushed)
+    def begin(self, prefixes: Iterable[IPNetwork]) -> Round:
+        """Plan a round on these prefixes, and own what is wanted there.
 
-    def _removable(self, observed: VipTable) -> set[VipId]:
-        held = {vip for vip, owner in self._owned.items() if owner in self._kept}
-        held.update(vip for vip in self._kept.values() if vip)
-        return {vip for vip in observed if self._own_all or vip in self._owned} - held
+        Owned before anything is done: who dies in between leaves nothing that nobody owns.
+        """
+        observed: dict[VipId, Vip] = {}
+        flushed: dict[tuple[VipId, IPAddress], int] = {}
+        owned: set[VipId] = set()
+        claims: list[Claim] = []
+        shelves = [self._shelves[prefix] for prefix in prefixes if prefix in self._shelves]
+        for shelf in shelves:
+            self._adopt(shelf)
+            claims += shelf.claims()
+            observed |= shelf.observed
+            owned |= self._removable(shelf)
+            for vip, epochs in shelf.flushed.items():
+                flushed |= {(vip, address): epoch for address, epoch in epochs.items()}
+        desired = {claim.wanted.vip: claim.wanted.desired for claim in claims if claim.won}
+        plan = diff(desired, observed, owned=owned, flushed=flushed)
+        return Round(plan=plan, claims=claims, desired=desired, shelves=shelves)
 
-    def winners(self, prefixes: Collection[IPNetwork]) -> dict[VipId, ObjectKey]:
-        """Return the VIPs wanted on these prefixes, each with the frontend that gets it."""
-        return {w.vip: key for key, w in self._wanted.items() if w.vip.prefix in prefixes}
-
-    def claims(self, prefixes: Collection[IPNetwork]) -> Iterator[tuple[ObjectKey, Wanted]]:
-        """Yield what each frontend wants on these prefixes, also those that do not get it."""
-        return (
-            (key, wanted) for key, wanted in self._wanted.items() if wanted.vip.prefix in prefixes
-        )
-
-    def wanted(self, vip: VipId) -> Vip | None:
-        """Return what the VIP shall be, None if nobody wants it."""
-        return next((w.desired for w in reversed(self._wanted.values()) if w.vip == vip), None)
-
-    # --- what was done ------------------------------------------------------------------------
-
-    def own(self, winners: Mapping[VipId, ObjectKey]) -> None:
-        """Take these VIPs as owned, before anything is done for them: better than after."""
-        for vip, key in winners.items():
-            if self._owned.get(vip) != key:
-                self._owned[vip] = key
+    def _adopt(self, shelf: Shelf) -> None:
+        for vip, key in shelf.winners().items():
+            if shelf.owned.get(vip) != key:
+                shelf.owned[vip] = key
                 self._changed = True
+
+    def _removable(self, shelf: Shelf) -> set[VipId]:
+        held = {vip for vip, owner in shelf.owned.items() if owner in self._kept}
+        held.update(vip for vip in self._kept.values() if vip in shelf.observed)
+        return (set(shelf.observed) if self._own_all else set(shelf.owned)) - held
 
     def owner(self, vip: VipId) -> ObjectKey | None:
         """Return the frontend that the VIP was made for."""
-        return self._owned.get(vip)
+        return self._shelf(vip).owned.get(vip)
 
-    def done(self, chain: Chain, ops: Sequence[VipOp]) -> None:
-        """Note the ops of a chain that VPP did."""
-        vip = chain.vip
-        now = after(self.observed.get(vip), ops)
-        if now is None:
-            self.observed.pop(vip, None)
-        else:
-            self.observed[vip] = now
-        desired = self.wanted(vip)
-        if desired is None:
-            return
+    # --- what is and what was done ------------------------------------------------------------
+
+    @property
+    def observed(self) -> VipTable:
+        """What VPP has."""
+        return {
+            vip: have for shelf in self._shelves.values() for vip, have in shelf.observed.items()
+        }
+
+    def observe(self, table: VipTable) -> None:
+        """Note what VPP was found to have, instead of what was known before."""
+        for shelf in self._shelves.values():
+            shelf.observed = {}
+        for vip, have in table.items():
+            self._shelf(vip).observed[vip] = have
+        for prefix in [p for p, shelf in self._shelves.items() if shelf == Shelf()]:
+            del self._shelves[prefix]
+
+    def done(self, chain: Chain, ops: Sequence[VipOp], desired: Vip | None) -> Vip | None:
+        """Note the ops of a chain that VPP did; return the VIP as it is now.
+
+        `desired` is what the chain was planned for: what is wanted may have changed since.
+        """
+        shelf = self._shelf(chain.vip)
+        now = after(shelf.observed.get(chain.vip), ops)
+        shelf.observed.pop(chain.vip, None)
+        if now is not None:
+            shelf.observed[chain.vip] = now
+        servers = desired.servers if desired else {}
         for op in ops:
-            applied = isinstance(op, AddServer) or (isinstance(op, SetWeight) and op.flush)
-            if applied and (server := desired.servers.get(op.address)):  # type: ignore[union-attr]
-                self._note_flush(vip, op.address, server.flush_epoch)  # type: ignore[union-attr]
-
-    def _note_flush(self, vip: VipId, address: IPAddress, epoch: int) -> None:
-        epochs = self._flushed.setdefault(vip, {})
-        if epochs.get(address) != epoch:
-            epochs[address] = epoch
-            self._changed = True
-
-    def settle(self, prefixes: Collection[IPNetwork], failed: Collection[VipId]) -> None:
-        """Conclude that the VIPs of these prefixes are as wanted, but for those that failed."""
-        for _, wanted in self.claims(prefixes):
-            if wanted.vip not in failed:
-                epochs = {a: s.flush_epoch for a, s in wanted.desired.servers.items()}
-                if self._flushed.get(wanted.vip) != epochs:
-                    self._flushed[wanted.vip] = epochs
-                    self._changed = True
-        wanted_vips = {w.vip for w in self._wanted.values()}
-        for vip in [v for v in self._owned if v.prefix in prefixes]:
-            if vip not in self.observed and vip not in wanted_vips:
-                self._owned.pop(vip)
-                self._flushed.pop(vip, None)
+            if not isinstance(op, AddServer | SetWeight) or op.address not in servers:
+                continue
+            if isinstance(op, AddServer) or op.flush:
+                epoch = servers[op.address].flush_epoch
+                shelf.flushed.setdefault(chain.vip, {})[op.address] = epoch
                 self._changed = True
+        return now
+
+    def settle(self, done: Round, failed: Collection[VipId]) -> Sequence[tuple[VipId, ObjectKey]]:
+        """Conclude that the VIPs of a round are as it wanted them, but for those that failed.
+
+        Return the VIPs that are gone and wanted no more, with their last owner.
+        """
+        released = []
+        for vip, desired in done.desired.items():
+            flushed = self._shelf(vip).flushed
+            epochs = {address: server.flush_epoch for address, server in desired.servers.items()}
+            if vip not in failed and flushed.get(vip) != epochs:
+                flushed[vip] = epochs
+                self._changed = True
+        for shelf in done.shelves:
+            wanted = shelf.winners()
+            for vip in [v for v in shelf.owned if v not in wanted and v not in shelf.observed]:
+                released.append((vip, shelf.owned.pop(vip)))
+                shelf.flushed.pop(vip, None)
+                self._changed = True
+        return released
 
     @property
     def state(self) -> SyncerState:
         """What the next start should be given."""
-        flushed = {
-            (vip, address): epoch
-            for vip, epochs in self._flushed.items()
-            for address, epoch in epochs.items()
-        }
-        return SyncerState(owned=dict(self._owned), flushed=flushed)
+        owned: dict[VipId, ObjectKey] = {}
+        flushed: dict[tuple[VipId, IPAddress], int] = {}
+        for shelf in self._shelves.values():
+            owned |= shelf.owned
+            for vip, epochs in shelf.flushed.items():
+                flushed |= {(vip, address): epoch for address, epoch in epochs.items()}
+        return SyncerState(owned=owned, flushed=flushed)
 
-    def news(self) -> SyncerState | None:
-        """Return the state if it has changed since the last time this was asked."""
+    def news(self) -> bool:
+        """Return whether the state has changed since this was last asked."""
         changed, self._changed = self._changed, False
-        return self.state if changed else None
+        return changed

@@ -8,6 +8,7 @@ as the API server does, not silently overwritten.
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import yaml
 
@@ -63,7 +64,7 @@ _LAST_PART = re.compile(r'(\.[^.\[\]]*|\[("[^"]*"|\d+)\]|^[^.\[\]]*)$')
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # one of two
     """Resolves null, booleans, whole numbers and fractions; all else is text."""
 
-    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
+    yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}
 
 
 def _resolve(tag: str, pattern: str, first: str) -> None:

@@ -148,9 +148,6 @@ def _load_file(loaded: Loaded, path: Path) -> None:
 
 
 def _load_document(loaded: Loaded, file: str, document: Document) -> None:
-    for path, line in document.repeated:
-        message = "is there twice in the same mapping"
-        loaded.findings.append(Finding(file=file, line=line, field=path, message=message))
     raw = document.value
     if raw is None:
         return
@@ -158,6 +155,10 @@ def _load_document(loaded: Loaded, file: str, document: Document) -> None:
         message = "must be an object with apiVersion, kind and metadata"
         loaded.findings.append(Finding(file=file, line=document.line, message=message))
         return
+    for path, line in document.repeated:
+        message = "is there twice in the same mapping"
+        finding = Finding(file=file, line=line, subject=_name(raw), field=path, message=message)
+        loaded.findings.append(finding)
     items = raw.get("items")
     if raw.get("kind") == "List" and isinstance(items, list):
         for position in range(len(items)):
@@ -181,7 +182,7 @@ def _load_object(loaded: Loaded, file: str, document: Document, raw: Mapping[str
     )
     if isinstance(parsed, list):
         loaded.findings += [source.finding(problem) for problem in parsed]
-    key = read_meta(raw, namespaced=kind != DATAPLANE.kind)[0].key
+    key = _key(raw)
     if key.name:
         _add(loaded, (kind, key), source)
 
@@ -199,6 +200,14 @@ def _add(loaded: Loaded, name: ObjectId, source: Source) -> None:
                 message=f"is there twice, first in {there}",
             )
         )
+
+
+def _key(raw: Mapping[str, object]) -> ObjectKey:
+    return read_meta(raw, namespaced=raw.get("kind") != DATAPLANE.kind)[0].key
+
+
+def _name(raw: Mapping[str, object]) -> str:
+    return _subject(str(raw.get("kind") or ""), _key(raw))
 
 
 def _subject(kind: str, key: ObjectKey) -> str:

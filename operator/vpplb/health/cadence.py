@@ -4,8 +4,12 @@ From start to start, never faster than asked: `interval` when the counter is ful
 `downInterval` when it is 0, `fastInterval` otherwise and before the first result (HAProxy's
 inter, downinter, fastinter). Each wait is jittered, so that checks that started together do
 not stay together.
+
+Starts lie on a grid much finer than the jitter. Waking up costs more than a probe does, and
+with a grid one awakening serves several checks, where jitter alone would scatter them.
 """
 
+import math
 from datetime import timedelta
 
 from vpplb.health.machine import Counter
@@ -14,19 +18,34 @@ from vpplb.model.check import Cadence
 JITTER = 0.1
 """Each wait varies by this share of itself, up or down."""
 
+_GRIDS = (0.016, 0.008, 0.004, 0.002, 0.001)
 
-def wait_after(cadence: Cadence, counter: Counter, *, random: float) -> timedelta:
-    """Return the time from one probe's start to the next one's.
 
-    `random` is uniform in [0, 1) and supplied by the caller.
-    """
+def mean_wait(cadence: Cadence, counter: Counter) -> timedelta:
+    """Return the time from one probe's start to the next one's, before jitter."""
     if not counter.settled:
-        base = cadence.fast_interval
-    elif counter.healthy:
-        base = cadence.interval
-    else:
-        base = cadence.down_interval
-    return base * (1 - JITTER + 2 * JITTER * random)
+        return cadence.fast_interval
+    return cadence.interval if counter.healthy else cadence.down_interval
+
+
+def grid_of(wait: float) -> float:
+    """Return the grid for waits of this mean, in seconds: at most a hundredth, 0 for none.
+
+    Of powers of two only, so that checks of different intervals meet.
+    """
+    return next((grid for grid in _GRIDS if grid <= wait / 100), 0.0)
+
+
+def next_start(started: float, wait: float, grid: float, random: float) -> float:
+    """Return when the probe after the one that began at `started` begins.
+
+    All in seconds; `random` is uniform in [0, 1). The result lies within JITTER of the mean
+    wait, both ends included.
+    """
+    jittered = started + wait * (1 - JITTER) + (2 * JITTER * wait - grid) * random
+    if not grid:
+        return jittered
+    return math.ceil(jittered / grid) * grid
 
 
 def first_wait(cadence: Cadence, position: int, of: int) -> timedelta:

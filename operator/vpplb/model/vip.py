@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -40,6 +40,15 @@ class VipId(NamedTuple):
         if self.protocol is Protocol.ANY:
             return f"{self.prefix} any"
         return f"{self.prefix} {self.protocol.value.lower()}/{self.port}"
+
+    @classmethod
+    def parse(cls, text: str) -> "VipId":
+        """Read what `str` gives, such as `192.0.2.10/32 tcp/80`; ValueError for anything else."""
+        prefix, _, rest = text.partition(" ")
+        if rest == "any":
+            return cls(ip_network(prefix), Protocol.ANY, 0)
+        protocol, _, port = rest.partition("/")
+        return cls(ip_network(prefix), Protocol(protocol.upper()), int(port))
 
     @property
     def sort_key(self) -> tuple[int, int, int, str, int]:

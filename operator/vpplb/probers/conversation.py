@@ -1,23 +1,15 @@
-"""What a probe over a connection is: bytes in, bytes out, and in the end a finding.
+"""What a probe over a connection is: bytes in, bytes out, and in the end a result.
 
 A conversation owns no socket and no clock. Its driver (`stream`) tells it what happened and
 sends what it answers; the tests feed it byte by byte.
 """
 
 from enum import Enum
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
-from vpplb.model.health import ProbeCode
+from vpplb.model.health import ProbeCode, ProbeResult
 
-
-class Finding(NamedTuple):
-    """How a probe ended; `detail` is for people."""
-
-    code: ProbeCode
-    detail: str
-
-
-Step = bytes | Finding
+Step = bytes | ProbeResult
 """What a conversation does next: send these bytes (none: wait), or end."""
 
 
@@ -29,12 +21,12 @@ class Layer(Enum):
     ANSWER = (ProbeCode.L7TOUT, "no complete answer in time", ProbeCode.L7RSP)
 
     def __init__(self, code: ProbeCode, detail: str, broken: ProbeCode) -> None:
-        self.timeout = Finding(code, detail)
+        self.timeout = ProbeResult(code=code, detail=detail)
         self.broken = broken
 
 
 class Conversation(Protocol):
-    """One probe over one connection. After a Finding it is not called again.
+    """One probe over one connection. After a ProbeResult it is not called again.
 
     `parting` is what is still to be sent, at best, when it has ended.
     """

@@ -15,16 +15,15 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from vpplb.model.check import CheckSpec, IPAddress
-from vpplb.model.health import ProbeCode
-from vpplb.probers.conversation import Finding
+from vpplb.model.health import ProbeCode, ProbeResult
 from vpplb.probers.errors import NO_SOURCE, SHORTAGE, ProberShort, words
 from vpplb.probers.icmp import PAYLOAD_SIZE, Echo, RequestBuilder, read_echo, strip_ipv4
 from vpplb.probers.poller import Poller
 
 _log = logging.getLogger(__name__)
 
-_REPLY = Finding(ProbeCode.L3OK, "echo reply")
-_SILENCE = Finding(ProbeCode.L3TOUT, "no echo reply in time")
+_REPLY = ProbeResult(code=ProbeCode.L3OK, detail="echo reply")
+_SILENCE = ProbeResult(code=ProbeCode.L3TOUT, detail="no echo reply in time")
 
 _IP_RECVERR = 11  # linux/in.h
 _IPV6_RECVERR = 25  # linux/in6.h
@@ -46,7 +45,7 @@ class Pending(NamedTuple):
     """A request on its way: to whom, and who wants to know."""
 
     target: str
-    done: Callable[[Finding], None]
+    done: Callable[[ProbeResult], None]
 
 
 class EchoSocket:
@@ -68,7 +67,7 @@ class EchoSocket:
             raise
         poller.watch(self._socket.fileno(), select.EPOLLIN, self._happened)
 
-    def send(self, target: str, done: Callable[[Finding], None]) -> int | Finding:
+    def send(self, target: str, done: Callable[[ProbeResult], None]) -> int | ProbeResult:
         """Send a request; return its number, or how it failed at once. ProberShort as it says."""
         sequence = self._next_sequence()
         packet = self._builder.build(sequence)
@@ -126,12 +125,14 @@ class EchoSocket:
             self._drain_errors()
             self._socket.sendto(packet, (target, 0))
 
-    def _refused(self, code: int) -> Finding:
+    def _refused(self, code: int) -> ProbeResult:
         if code in SHORTAGE or code == errno.EAGAIN:
             raise ProberShort(words(code))
         if code == errno.EINVAL and self._source is not None:
-            return Finding(ProbeCode.L3UNR, NO_SOURCE)  # it was there when the socket was bound
-        return Finding(ProbeCode.L3UNR, words(code))
+            return ProbeResult(
+                code=ProbeCode.L3UNR, detail=NO_SOURCE
+            )  # it was there when the socket was bound
+        return ProbeResult(code=ProbeCode.L3UNR, detail=words(code))
 
     def _happened(self, events: int) -> None:
         if events & select.EPOLLERR:
@@ -187,7 +188,7 @@ class EchoSocket:
         ):
             pending = self._pending.pop(echo.sequence, None)
             if pending is not None:
-                pending.done(Finding(ProbeCode.L3UNR, words(code)))
+                pending.done(ProbeResult(code=ProbeCode.L3UNR, detail=words(code)))
 
 
 def _open(version: int) -> tuple[socket.SocketType, bool]:
@@ -209,7 +210,7 @@ class EchoSockets:
         self._sockets: dict[tuple[int, IPAddress | None], EchoSocket] = {}
         self._told: set[str] = set()
 
-    def get(self, version: int, source: IPAddress | None) -> EchoSocket | Finding:
+    def get(self, version: int, source: IPAddress | None) -> EchoSocket | ProbeResult:
         """Return the socket, opened if need be, or why there is none. ProberShort as it says."""
         found = self._sockets.get((version, source))
         if found is not None:
@@ -218,14 +219,15 @@ class EchoSockets:
             opened = EchoSocket(version, source, self._poller)
         except PermissionError:
             self._tell("ICMP: neither raw sockets nor ping sockets are permitted")
-            return Finding(ProbeCode.L3UNR, "ICMP sockets are not permitted to the prober")
+            return ProbeResult(
+                code=ProbeCode.L3UNR, detail="ICMP sockets are not permitted to the prober"
+            )
         except OSError as error:
             code = error.errno or 0
             if code in SHORTAGE:
                 raise ProberShort(words(code)) from error
-            return Finding(
-                ProbeCode.L3UNR, NO_SOURCE if code == errno.EADDRNOTAVAIL else words(code)
-            )
+            detail = NO_SOURCE if code == errno.EADDRNOTAVAIL else words(code)
+            return ProbeResult(code=ProbeCode.L3UNR, detail=detail)
         kind = "raw" if opened.raw else "unprivileged ping"
         self._tell(f"ICMP over IPv{version}: {kind} sockets")
         self._sockets[version, source] = opened
@@ -244,12 +246,12 @@ class EchoSockets:
 
 
 class EchoAttempt:
-    """ICMP probes of one check. `done` is told each finding that `begin` did not return."""
+    """ICMP probes of one check. `done` is told each result that `begin` did not return."""
 
     __slots__ = ("_done", "_sequence", "_socket", "_sockets", "_source", "_target", "_version")
 
     def __init__(
-        self, spec: CheckSpec, sockets: EchoSockets, done: Callable[[Finding], None]
+        self, spec: CheckSpec, sockets: EchoSockets, done: Callable[[ProbeResult], None]
     ) -> None:
         self._version = spec.address.version
         self._source = spec.source
@@ -261,18 +263,18 @@ class EchoAttempt:
         self._socket: EchoSocket | None = None
         self._sequence = 0
 
-    def begin(self) -> Finding | None:
-        """Send a request; a Finding if that failed at once. ProberShort if it was not possible."""
+    def begin(self) -> ProbeResult | None:
+        """Send a request; the result if that failed at once. ProberShort as it says."""
         found = self._sockets.get(self._version, self._source)
-        if isinstance(found, Finding):
+        if isinstance(found, ProbeResult):
             return found
         sent = found.send(self._target, self._done)
-        if isinstance(sent, Finding):
+        if isinstance(sent, ProbeResult):
             return sent
         self._socket, self._sequence = found, sent
         return None
 
-    def expire(self) -> Finding:
+    def expire(self) -> ProbeResult:
         """Give up for lack of time."""
         self.abort()
         return _SILENCE

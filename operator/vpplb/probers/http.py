@@ -12,9 +12,9 @@ from ipaddress import IPv6Address
 import re2
 
 from vpplb.model.check import HttpProbe, IPAddress
-from vpplb.model.health import ProbeCode
+from vpplb.model.health import ProbeCode, ProbeResult
 from vpplb.probers.body import BadBody, Body, ChunkedBody, LengthBody, OpenBody
-from vpplb.probers.conversation import Finding, Layer, Step
+from vpplb.probers.conversation import Layer, Step
 
 HEAD_LIMIT = 65536
 DETAIL_LIMIT = 120
@@ -61,7 +61,15 @@ def build_request(probe: HttpProbe, address: IPAddress) -> bytes:
 class HttpRecipe:
     """What every exchange of one check has in common, made once."""
 
-    __slots__ = ("bodiless", "matches", "request", "status_max", "status_min")
+    __slots__ = (
+        "bodiless",
+        "known_line",
+        "known_result",
+        "matches",
+        "request",
+        "status_max",
+        "status_min",
+    )
 
     def __init__(self, probe: HttpProbe, address: IPAddress) -> None:
         """UnusableRegexp when the regular expression is none."""
@@ -71,16 +79,25 @@ class HttpRecipe:
         self.bodiless = probe.method == "HEAD"
         regexp = probe.response_regexp
         self.matches = compile_regexp(regexp) if regexp else None
+        self.known_line = b"\0"  # begins no answer
+        self.known_result = ProbeResult(code=ProbeCode.L7RSP)
+
+    def remember(self, line: bytes, result: ProbeResult) -> ProbeResult:
+        """Keep what this status line alone decided: the next answer is most likely the same."""
+        self.known_line = line
+        self.known_result = result
+        return result
 
 
 class HttpConversation:
     """One request and its answer."""
 
-    __slots__ = ("_body", "_buffer", "_recipe", "_skipped", "_status", "layer", "parting")
+    parting = b""
+
+    __slots__ = ("_body", "_buffer", "_recipe", "_skipped", "_status", "layer")
 
     def __init__(self, recipe: HttpRecipe) -> None:
         self.layer = Layer.CONNECT
-        self.parting = b""
         self._recipe = recipe
         self._buffer = bytearray()
         self._skipped = 0  # bytes of interim answers: they count towards the limit of the head
@@ -94,6 +111,9 @@ class HttpConversation:
 
     def received(self, data: bytes) -> Step:
         """Read on: head first, then the body if a regular expression asks for it."""
+        recipe = self._recipe
+        if data.startswith(recipe.known_line) and not self._buffer and b"\r\n\r\n" in data:
+            return recipe.known_result
         if not data:
             return self._closed()
         if self._body is not None:
@@ -106,7 +126,7 @@ class HttpConversation:
                 return self._incomplete_head()
             line = _STATUS_LINE.match(self._buffer)
             if line is None:
-                return Finding(ProbeCode.L7RSP, "the answer is not HTTP/1.1")
+                return ProbeResult(code=ProbeCode.L7RSP, detail="the answer is not HTTP/1.1")
             status = int(line[1])
             if status >= 200 or status == 101:
                 return self._judge(status, line, end.end())
@@ -118,23 +138,25 @@ class HttpConversation:
         begin = bytes(self._buffer[: len(_START)])
         complete_line = b"\n" in self._buffer
         if not _START.startswith(begin) or (complete_line and not _STATUS_LINE.match(self._buffer)):
-            return Finding(ProbeCode.L7RSP, "the answer is not HTTP/1.1")
+            return ProbeResult(code=ProbeCode.L7RSP, detail="the answer is not HTTP/1.1")
         if self._skipped + len(self._buffer) > HEAD_LIMIT:
-            return Finding(ProbeCode.L7RSP, f"the answer's head exceeds {HEAD_LIMIT} bytes")
+            return ProbeResult(
+                code=ProbeCode.L7RSP, detail=f"the answer's head exceeds {HEAD_LIMIT} bytes"
+            )
         return b""
 
     def _judge(self, status: int, line: re.Match[bytes], head_end: int) -> Step:
         recipe = self._recipe
         reason = (line[2] or b"").strip().decode("ascii", "replace")
         self._status = f"{status} {reason}"[:DETAIL_LIMIT] if reason else str(status)
-        if not recipe.status_min <= status <= recipe.status_max:
-            return Finding(ProbeCode.L7STS, self._status)
-        if recipe.matches is None:
-            return Finding(ProbeCode.L7OK, self._status)
+        fits = recipe.status_min <= status <= recipe.status_max
+        if not fits or recipe.matches is None:
+            code = ProbeCode.L7OK if fits else ProbeCode.L7STS
+            return recipe.remember(line[0], ProbeResult(code=code, detail=self._status))
         try:
             self._body = self._framing(status, bytes(self._buffer[:head_end]))
         except BadBody as error:
-            return Finding(ProbeCode.L7RSP, str(error))
+            return ProbeResult(code=ProbeCode.L7RSP, detail=str(error))
         return self._read_body(bytes(self._buffer[head_end:]))
 
     def _framing(self, status: int, head: bytes) -> Body:
@@ -159,19 +181,19 @@ class HttpConversation:
         try:
             complete = self._body.feed(data)
         except BadBody as error:
-            return Finding(ProbeCode.L7RSP, str(error))
+            return ProbeResult(code=ProbeCode.L7RSP, detail=str(error))
         return self._search(self._body) if complete else b""
 
-    def _search(self, body: Body) -> Finding:
+    def _search(self, body: Body) -> ProbeResult:
         if self._recipe.matches is None or self._recipe.matches(bytes(body.content)):
-            return Finding(ProbeCode.L7OK, self._status)
-        return Finding(ProbeCode.L7RSP, "regexp not found in the body")
+            return ProbeResult(code=ProbeCode.L7OK, detail=self._status)
+        return ProbeResult(code=ProbeCode.L7RSP, detail="regexp not found in the body")
 
-    def _closed(self) -> Finding:
+    def _closed(self) -> ProbeResult:
         if self._body is not None:
             if self._body.close():
                 return self._search(self._body)
-            return Finding(ProbeCode.L7RSP, "connection closed amid the body")
+            return ProbeResult(code=ProbeCode.L7RSP, detail="connection closed amid the body")
         if self._buffer:
-            return Finding(ProbeCode.L7RSP, "connection closed amid the head")
-        return Finding(ProbeCode.L7RSP, "connection closed without an answer")
+            return ProbeResult(code=ProbeCode.L7RSP, detail="connection closed amid the head")
+        return ProbeResult(code=ProbeCode.L7RSP, detail="connection closed without an answer")

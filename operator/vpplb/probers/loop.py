@@ -13,7 +13,7 @@ import heapq
 import logging
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from math import inf
 from random import random
@@ -24,11 +24,10 @@ from vpplb.engine.ports import Assignment, Verdict
 from vpplb.model.check import CheckSpec, IcmpProbe, probe_type
 from vpplb.model.health import ProbeResult
 from vpplb.model.names import ObjectKey
-from vpplb.probers.conversation import Finding
 from vpplb.probers.echo import EchoAttempt, EchoSockets
 from vpplb.probers.errors import ProberShort
 from vpplb.probers.poller import BATCH, Poller
-from vpplb.probers.stalls import Stalls
+from vpplb.probers.stalls import SHORTEST, Stalls
 from vpplb.probers.stats import Statistics
 from vpplb.probers.stream import StreamAttempt
 
@@ -42,17 +41,25 @@ _COMPLAINT_EVERY = 60.0
 class Attempt(Protocol):
     """How one check probes, one probe after the other."""
 
-    def begin(self) -> Finding | None:
+    def begin(self) -> ProbeResult | None:
         """Begin a probe; None: it goes on. ProberShort when it was not possible at all."""
         ...
 
-    def expire(self) -> Finding:
+    def expire(self) -> ProbeResult:
         """End the probe for lack of time."""
         ...
 
     def abort(self) -> None:
         """End the probe, if there is one; nobody is told."""
         ...
+
+
+class _WallClock:
+    """The time that people read."""
+
+    def now(self) -> datetime:
+        """Return the present."""
+        return datetime.now(UTC)
 
 
 class _Running:
@@ -83,13 +90,13 @@ class CheckLoop:
     def __init__(
         self,
         *,
-        clock: Callable[[], float] = time.monotonic,
+        monotonic: Callable[[], float] = time.monotonic,
         uniform: Callable[[], float] = random,
     ) -> None:
         self.poller = Poller()
         self.statistics = Statistics()
         self.verdicts: list[Verdict] = []
-        self._clock = clock
+        self._clock = monotonic
         self._uniform = uniform
         self._echo = EchoSockets(self.poller)
         self._stalls = Stalls()
@@ -97,7 +104,7 @@ class CheckLoop:
         self._starts: list[_Timer] = []
         self._deadlines: list[_Timer] = []
         self._serial = 0  # breaks ties in the heaps
-        self._now = clock()
+        self._now = monotonic()
         self._complained: dict[str, float] = {}
 
     def assign(self, assignments: Sequence[Assignment]) -> None:
@@ -105,7 +112,9 @@ class CheckLoop:
         now = self._clock()
         for each in assignments:
             self.cancel([each.backend])
-            running = _Running(Check(each, now=now, random=self._uniform), each.spec)
+            running = _Running(
+                Check(each, now=now, clock=_WallClock(), random=self._uniform), each.spec
+            )
             running.attempt = self._attempt(each.spec, partial(self._finish, running))
             self._running[each.backend] = running
             self._push(self._starts, running.check.next_start, running)
@@ -122,11 +131,13 @@ class CheckLoop:
     def turn(self, at_most: float) -> None:
         """Wait for what comes next, at most so many seconds, and do it."""
         listening = self._clock()
-        self._stalls.note(ended=listening, seconds=listening - self._now)
+        if listening - self._now > SHORTEST:
+            self._stalls.note(ended=listening, seconds=listening - self._now)
         wait = max(0.0, min(at_most, self._next_timer() - listening))
         happened = self.poller.wait(wait)
         self._now = now = self._clock()
-        self._stalls.note(ended=now, seconds=now - listening - wait - _ROUNDING)
+        if now - listening - wait > _ROUNDING + SHORTEST:
+            self._stalls.note(ended=now, seconds=now - listening - wait - _ROUNDING)
         self.poller.dispatch(happened)
         if len(happened) < BATCH:
             self._expire(now)
@@ -138,7 +149,7 @@ class CheckLoop:
         self._echo.close()
         self.poller.close()
 
-    def _attempt(self, spec: CheckSpec, done: Callable[[Finding], None]) -> Attempt:
+    def _attempt(self, spec: CheckSpec, done: Callable[[ProbeResult], None]) -> Attempt:
         if isinstance(spec.probe, IcmpProbe):
             return EchoAttempt(spec, self._echo, done)
         return StreamAttempt(spec, spec.probe, self.poller, done)
@@ -164,7 +175,7 @@ class CheckLoop:
         running.started = started = self._clock()
         self.statistics.started(running.check.start(started))
         try:
-            finding = running.attempt.begin()
+            result = running.attempt.begin()
         except ProberShort as error:
             self._complain(str(error))
             self._discard(running)
@@ -174,24 +185,22 @@ class CheckLoop:
             running.attempt.abort()
             self._discard(running)
             return
-        if finding is not None:
-            self._finish(running, finding)
+        if result is not None:
+            self._finish(running, result)
             return
         running.deadline = started + running.timeout
         if not running.armed:
             running.armed = True
             self._push(self._deadlines, running.deadline, running)
 
-    def _finish(self, running: _Running, finding: Finding) -> None:
+    def _finish(self, running: _Running, result: ProbeResult) -> None:
         if running.cancelled:
             return
+        # An answer came no later than the wait ended; one without a wait comes now.
         now = self._now if self._now > running.started else self._clock()
         running.deadline = inf
-        took = now - running.started
-        code, detail = finding
-        self.statistics.finished(running.kind, code.value, took)
-        result = ProbeResult(code=code, detail=detail, duration=timedelta(seconds=took))
-        verdict = running.check.finish(result, now=now, at=datetime.now(UTC))
+        self.statistics.finished(running.kind, result.code.value, now - running.started)
+        verdict = running.check.finish(result, now)
         if verdict is not None:
             self.verdicts.append(verdict)
         self._push(self._starts, running.check.next_start, running)
@@ -216,12 +225,12 @@ class CheckLoop:
                     self._push(deadlines, running.deadline, running)
                 continue
             running.armed = False
-            finding = running.attempt.expire()
+            result = running.attempt.expire()
             if self._stalls.longest_since(running.started) > running.timeout / 2:
                 self._complain("the prober itself did not run for half a timeout")
                 self._discard(running)
             else:
-                self._finish(running, finding)
+                self._finish(running, result)
 
     def _complain(self, text: str) -> None:
         """Log a lack of the prober's own, each at most once a minute."""

@@ -9,8 +9,8 @@ from functools import partial
 from typing import assert_never
 
 from vpplb.model.check import HttpProbe, IPAddress, TcpProbe, TlsSettings
-from vpplb.model.health import ProbeCode
-from vpplb.probers.conversation import Conversation, Finding
+from vpplb.model.health import ProbeCode, ProbeResult
+from vpplb.probers.conversation import Conversation
 from vpplb.probers.http import HttpConversation, HttpRecipe, UnusableRegexp
 from vpplb.probers.tcp import Foregone, TcpConversation
 from vpplb.probers.tls import TlsConversation, UnusableTls, client_context
@@ -21,10 +21,10 @@ def conversations(probe: TcpProbe | HttpProbe, address: IPAddress) -> Callable[[
     try:
         return _conversations(probe, address)
     except UnusableRegexp as error:
-        finding = Finding(ProbeCode.L7RSP, str(error))
+        result = ProbeResult(code=ProbeCode.L7RSP, detail=str(error))
     except UnusableTls as error:
-        finding = Finding(ProbeCode.L6RSP, str(error))
-    return lambda: Foregone(finding)
+        result = ProbeResult(code=ProbeCode.L6RSP, detail=str(error))
+    return lambda: Foregone(result)
 
 
 def _conversations(probe: TcpProbe | HttpProbe, address: IPAddress) -> Callable[[], Conversation]:

@@ -3,7 +3,7 @@
 from collections import deque
 
 SHORTEST = 0.001
-"""Gaps below this are the work of any loop, in seconds."""
+"""Gaps up to this are the work of any loop and not worth a note, in seconds."""
 
 
 class Stalls:
@@ -18,8 +18,6 @@ class Stalls:
 
     def note(self, *, ended: float, seconds: float) -> None:
         """Take note of a gap that ended then and lasted so long."""
-        if seconds < SHORTEST:
-            return
         while self._gaps and self._gaps[-1][1] <= seconds:
             self._gaps.pop()
         self._gaps.append((ended, seconds))

@@ -1,7 +1,6 @@
 """Counts what probes do, between two reports."""
 
 from bisect import bisect_left
-from collections import Counter
 
 from vpplb.engine.ports import DURATION_BUCKETS, LATENESS_BUCKETS, ProbeStats
 
@@ -26,7 +25,7 @@ class Statistics:
     """Counters of a worker since its last report."""
 
     def __init__(self) -> None:
-        self._results: Counter[tuple[str, str]] = Counter()
+        self._results: dict[tuple[str, str], int] = {}
         self._durations: dict[str, Tally] = {}
         self._lateness = Tally(LATENESS_BUCKETS)
 
@@ -36,7 +35,8 @@ class Statistics:
 
     def finished(self, kind: str, code: str, seconds: float) -> None:
         """Count a result of a probe of this type, and how long it took."""
-        self._results[kind, code] += 1
+        key = kind, code
+        self._results[key] = self._results.get(key, 0) + 1
         tally = self._durations.get(kind)
         if tally is None:
             tally = self._durations[kind] = Tally(DURATION_BUCKETS)

@@ -13,7 +13,8 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from vpplb.model.check import CheckSpec, HttpProbe, TcpProbe
-from vpplb.probers.conversation import Conversation, Finding, Step
+from vpplb.model.health import ProbeResult
+from vpplb.probers.conversation import Conversation, Step
 from vpplb.probers.errors import NO_PORT, NO_SOURCE, SHORTAGE, ProberShort, words
 from vpplb.probers.poller import Poller
 from vpplb.probers.recipe import conversations
@@ -34,7 +35,7 @@ _CHUNK = 16384
 class StreamAttempt:
     """TCP, TLS or HTTP probes of one check.
 
-    `done` is told each finding that `begin` or `expire` did not return.
+    `done` is told each result that `begin` or `expire` did not return.
     """
 
     __slots__ = (
@@ -48,6 +49,7 @@ class StreamAttempt:
         "_outbox",
         "_poller",
         "_socket",
+        "_speaks",
         "_target",
     )
 
@@ -56,7 +58,7 @@ class StreamAttempt:
         spec: CheckSpec,
         probe: TcpProbe | HttpProbe,
         poller: Poller,
-        done: Callable[[Finding], None],
+        done: Callable[[ProbeResult], None],
     ) -> None:
         self._family = socket.AF_INET if spec.address.version == 4 else socket.AF_INET6
         self._target = (str(spec.address), probe.port)
@@ -64,6 +66,7 @@ class StreamAttempt:
         # A reset spares both sides TIME_WAIT. After a bare TLS handshake it could overtake the
         # end of it, and the server would count a failure.
         self._abrupt = isinstance(probe, HttpProbe) or probe.tls is None
+        self._speaks = isinstance(probe, HttpProbe) or probe.tls is not None
         self._make = conversations(probe, spec.address)
         self._poller = poller
         self._done = done
@@ -72,9 +75,9 @@ class StreamAttempt:
         self._connected = False
         self._outbox = b""
 
-    def begin(self) -> Finding | None:
-        """Start to connect; a Finding if that ended at once. ProberShort if it was not possible."""
-        self._conversation = conversation = self._make()
+    def begin(self) -> ProbeResult | None:
+        """Start to connect; the result if that ended at once. ProberShort as it says."""
+        self._conversation = self._make()
         self._connected = False
         self._outbox = b""
         try:
@@ -84,34 +87,35 @@ class StreamAttempt:
         self._socket = sock
         if self._abrupt:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        if self._speaks:
+            # The request then carries the acknowledgement of the handshake: a packet less.
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
         if self._bind is not None:
             try:
                 sock.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
                 sock.bind(self._bind)
             except OSError as error:
                 code = error.errno or 0
-                detail = NO_SOURCE if code == errno.EADDRNOTAVAIL else words(code)
-                return self._end(Finding(conversation.layer.broken, detail))
+                return self._break(NO_SOURCE if code == errno.EADDRNOTAVAIL else words(code))
         code = sock.connect_ex(self._target)
         if code not in _IN_PROGRESS:
             return self._refused(code)
         self._poller.watch(sock.fileno(), _EVENTS, self._happened)
         return None
 
-    def expire(self) -> Finding:
-        """Give up for lack of time; the finding says how far it came."""
+    def expire(self) -> ProbeResult:
+        """Give up for lack of time; the result says how far it came."""
         return self._end(self._conversation.layer.timeout)
 
     def abort(self) -> None:
         """Give up; nobody is told."""
         self._close()
 
-    def _refused(self, code: int) -> Finding:
+    def _refused(self, code: int) -> ProbeResult:
         if code in SHORTAGE:
             self._close()
             raise ProberShort(words(code))
-        detail = NO_PORT if code == errno.EADDRNOTAVAIL else words(code)
-        return self._end(Finding(self._conversation.layer.broken, detail))
+        return self._break(NO_PORT if code == errno.EADDRNOTAVAIL else words(code))
 
     def _happened(self, events: int) -> None:
         sock = self._socket
@@ -120,7 +124,7 @@ class StreamAttempt:
             if events & _FAILED:
                 code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
                 if code:
-                    self._done(self._end(Finding(self._conversation.layer.broken, words(code))))
+                    self._done(self._break(words(code)))
                     return
             self._connected = True
             if self._go(self._conversation.connected()):
@@ -141,7 +145,7 @@ class StreamAttempt:
             except BlockingIOError:
                 return
             except OSError as error:
-                self._broken(error)
+                self._done(self._break(words(error.errno or 0)))
                 return
             if self._go(self._conversation.received(data)):
                 return
@@ -150,7 +154,7 @@ class StreamAttempt:
 
     def _go(self, step: Step) -> bool:
         """Do what the conversation says; return whether the attempt has ended."""
-        if isinstance(step, Finding):
+        if isinstance(step, ProbeResult):
             self._done(self._end(step))
             return True
         if not step:
@@ -168,23 +172,22 @@ class StreamAttempt:
         except OSError as error:
             # The answer may be there already: a server may answer and close without reading on.
             if error.errno not in (errno.EPIPE, errno.ECONNRESET):
-                self._broken(error)
+                self._done(self._break(words(error.errno or 0)))
                 return True
             self._outbox = b""
             self._receive(sock, ended=True)
             return self._socket is None
         return False
 
-    def _broken(self, error: OSError) -> None:
-        detail = words(error.errno or 0)
-        self._done(self._end(Finding(self._conversation.layer.broken, detail)))
+    def _break(self, detail: str) -> ProbeResult:
+        return self._end(ProbeResult(code=self._conversation.layer.broken, detail=detail))
 
-    def _end(self, finding: Finding) -> Finding:
+    def _end(self, result: ProbeResult) -> ProbeResult:
         if self._conversation.parting and self._socket is not None:
             with suppress(OSError):  # the probe has its result; this is courtesy
                 self._socket.send(self._conversation.parting)
         self._close()
-        return finding
+        return result
 
     def _close(self) -> None:
         sock, self._socket = self._socket, None

@@ -1,19 +1,19 @@
 """The TCP probe: a connection is established, and that is all."""
 
-from vpplb.model.health import ProbeCode
-from vpplb.probers.conversation import Finding, Layer, Step
+from vpplb.model.health import ProbeCode, ProbeResult
+from vpplb.probers.conversation import Layer, Step
 
-CONNECTED = Finding(ProbeCode.L4OK, "connected")
+CONNECTED = ProbeResult(code=ProbeCode.L4OK, detail="connected")
 
 
 class TcpConversation:
     """Ends as soon as it is connected: nothing is sent, nothing is read."""
 
-    __slots__ = ("layer", "parting")
+    parting = b""
+    __slots__ = ("layer",)
 
     def __init__(self) -> None:
         self.layer = Layer.CONNECT
-        self.parting = b""
 
     def connected(self) -> Step:
         """Pass."""
@@ -25,19 +25,19 @@ class TcpConversation:
 
 
 class Foregone:
-    """A probe whose finding is known before it begins: its settings cannot be used."""
+    """A probe whose result is known before it begins: its settings cannot be used."""
 
-    __slots__ = ("_finding", "layer", "parting")
+    parting = b""
+    __slots__ = ("_result", "layer")
 
-    def __init__(self, finding: Finding) -> None:
+    def __init__(self, result: ProbeResult) -> None:
         self.layer = Layer.CONNECT
-        self.parting = b""
-        self._finding = finding
+        self._result = result
 
     def connected(self) -> Step:
         """Fail as was foreseen."""
-        return self._finding
+        return self._result
 
     def received(self, data: bytes) -> Step:
         """Fail as was foreseen."""
-        return self._finding
+        return self._result

@@ -9,8 +9,8 @@ import ssl
 from functools import lru_cache
 
 from vpplb.model.check import TlsSettings
-from vpplb.model.health import ProbeCode
-from vpplb.probers.conversation import Conversation, Finding, Layer, Step
+from vpplb.model.health import ProbeCode, ProbeResult
+from vpplb.probers.conversation import Conversation, Layer, Step
 
 HANDSHAKE_DONE = "TLS handshake done"
 CHUNK = 65536
@@ -82,10 +82,10 @@ class TlsConversation:
         except ssl.SSLWantReadError:
             return self._outgoing.read()
         except ssl.SSLError as error:
-            return Finding(ProbeCode.L6RSP, describe(error))
+            return ProbeResult(code=ProbeCode.L6RSP, detail=describe(error))
         if self._inner is None:
             self.parting = self._outgoing.read()  # or the server would log a broken handshake
-            return Finding(ProbeCode.L6OK, HANDSHAKE_DONE)
+            return ProbeResult(code=ProbeCode.L6OK, detail=HANDSHAKE_DONE)
         self._shaken = True
         return self._pass_on(self._inner, self._inner.connected())
 
@@ -99,17 +99,17 @@ class TlsConversation:
             except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
                 data = b""
             except ssl.SSLError as error:
-                return Finding(self.layer.broken, describe(error))
+                return ProbeResult(code=self.layer.broken, detail=describe(error))
             step = self._inner.received(data)
-            if isinstance(step, Finding):
+            if isinstance(step, ProbeResult):
                 return step
             if not data:
-                return Finding(self.layer.broken, "connection closed")
+                return ProbeResult(code=self.layer.broken, detail="connection closed")
             self._pass_on(self._inner, step)
 
     def _pass_on(self, inner: Conversation, step: Step) -> Step:
         self.layer = inner.layer
-        if isinstance(step, Finding):
+        if isinstance(step, ProbeResult):
             return step
         if step:
             self._tls.write(step)

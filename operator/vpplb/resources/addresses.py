@@ -4,7 +4,7 @@ import re
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Annotated
 
-from pydantic import PlainSerializer, PlainValidator
+from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
 
 from vpplb.model.vip import IPAddress, IPNetwork
 from vpplb.resources.reading import as_text, reworded
@@ -83,6 +83,20 @@ def _prefix(value: object) -> IPNetwork:
 Prefix = Annotated[
     IPNetwork,
     PlainValidator(_prefix),
-    PlainSerializer(str, return_type=str),
+    _as_str,
     string(43, cel("isIP(self) || isCIDR(self)", _PREFIX_SAYS)),
+]
+
+# What we wrote ourselves is read as it is, and is no user's to be checked.
+StoredAddress = Annotated[
+    IPv4Address | IPv6Address,
+    PlainValidator(lambda value: reworded(ip_address, as_text(value, _ANY_SAYS), _ANY_SAYS)),
+    _as_str,
+    WithJsonSchema({"type": "string"}),
+]
+StoredPrefix = Annotated[
+    IPNetwork,
+    PlainValidator(lambda value: reworded(ip_network, as_text(value, _PREFIX_SAYS), _PREFIX_SAYS)),
+    _as_str,
+    WithJsonSchema({"type": "string"}),
 ]

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from vpplb.model.vip import LbConf
+from vpplb.plan.diff import ConfWish
 from vpplb.resources.addresses import AddressV4, AddressV6
 from vpplb.resources.base import (
     AGE,
@@ -30,10 +30,10 @@ class DataplaneSpec(SpecModel):
     flow_timeout: Seconds | None = None
     """How long an idle flow is remembered, in whole seconds."""
 
-    def conf(self, default: LbConf) -> LbConf:
+    def wish(self, default: ConfWish) -> ConfWish:
         """Return the plugin's settings: `default` (the agent's flags) with what is given here."""
         timeout = self.flow_timeout
-        return LbConf(
+        return ConfWish(
             ipv4_source=self.ipv4_source_address or default.ipv4_source,
             ipv6_source=self.ipv6_source_address or default.ipv6_source,
             sticky_buckets_per_core=self.sticky_buckets_per_core or default.sticky_buckets_per_core,
@@ -88,6 +88,10 @@ class DataplaneStatus(StatusModel):
     """How many frontends are programmed."""
     programmed: dict[str, str] | None = None
     """What is programmed: revision by frontend (namespace/name)."""
+    owned: dict[str, str] | None = None
+    """VIPs that were made for a frontend: the frontend (namespace/name) by VIP."""
+    others: Count | None = None
+    """Number of VIPs in this VPP that are not ours."""
     errors: tuple[DataplaneError, ...] = ()
     """What could not be programmed."""
     last_change: Timestamp | None = None

@@ -6,12 +6,12 @@ The revision is a hash of everything else in it, so it changes exactly when any 
 import hashlib
 import json
 from collections.abc import Mapping
-from ipaddress import ip_address, ip_network
 from typing import Annotated
 
 from pydantic import Field, ValidationError
 
 from vpplb.model.vip import AppServer, Encap, Protocol, Vip, VipId, VipSettings
+from vpplb.resources.addresses import StoredAddress, StoredPrefix
 from vpplb.resources.base import StatusModel
 from vpplb.resources.fields import Count, PortOrAll, Weight
 from vpplb.resources.messages import findings_of, spell
@@ -20,7 +20,7 @@ from vpplb.resources.messages import findings_of, spell
 class DataplaneServer(StatusModel):
     """An application server."""
 
-    address: str
+    address: StoredAddress
     """Its address."""
     weight: Weight
     """Its entries in the table of new flows."""
@@ -31,7 +31,7 @@ class DataplaneServer(StatusModel):
 class FrontendDataplane(StatusModel):
     """A VIP as every node's VPP shall have it."""
 
-    prefix: str
+    prefix: StoredPrefix
     """Prefix of the VIP."""
     protocol: Protocol
     """Protocol of the VIP."""
@@ -105,8 +105,8 @@ def _load(read: FrontendDataplane) -> tuple[VipId, Vip, str]:
         table_length=read.flow_table_length,
     )
     servers = {
-        ip_address(server.address): AppServer(weight=server.weight, flush_epoch=server.flush_epoch)
+        server.address: AppServer(weight=server.weight, flush_epoch=server.flush_epoch)
         for server in read.servers
     }
-    vip_id = VipId(ip_network(read.prefix), read.protocol, read.port)
+    vip_id = VipId(read.prefix, read.protocol, read.port)
     return vip_id, Vip(settings=settings, servers=servers), read.revision

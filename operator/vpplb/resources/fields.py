@@ -19,7 +19,7 @@ from pydantic import (
 from vpplb.model.check import parse_duration
 from vpplb.model.vip import Encap, Protocol
 from vpplb.resources.reading import as_text, reworded
-from vpplb.resources.schema import cel, string
+from vpplb.resources.schema import Schema, cel, string
 
 # --- numbers --------------------------------------------------------------------------------
 
@@ -61,8 +61,13 @@ ProtocolName = Annotated[Protocol, Strict(False)]
 
 # --- durations and times --------------------------------------------------------------------
 
-_DURATION = "^([0-9]{1,5}h)?([0-9]{1,5}m)?([0-9]{1,5}s)?([0-9]{1,5}ms)?$"
+_IS_DURATION = (
+    "self != \"\" && self.matches(r'^([0-9]{1,5}h)?([0-9]{1,5}m)?([0-9]{1,5}s)?([0-9]{1,5}ms)?$')"
+)
 _DURATION_SAYS = "must be a duration such as 200ms, 1s or 1m30s"
+_DURATION = "^([0-9]{1,5}h)?([0-9]{1,5}m)?([0-9]{1,5}s)?([0-9]{1,5}ms)?$"
+_IS_DURATION = f"self != '' && self.matches(r'{_DURATION}')"
+_WHOLE_SAYS = "must be whole seconds"
 
 
 def format_duration(value: timedelta) -> str:
@@ -86,9 +91,25 @@ def _duration_from(least: timedelta) -> PlainValidator:
     return PlainValidator(read)
 
 
-def _duration_schema(least: timedelta) -> WithJsonSchema:
-    rule = f"duration(self) >= duration('{format_duration(least)}')"
-    return string(24, cel(rule, _least_says(least)), minLength=1, pattern=_DURATION)
+def _whole_seconds(value: timedelta) -> timedelta:
+    if value.microseconds:
+        raise ValueError(_WHOLE_SAYS)
+    return value
+
+
+def _duration_schema(least: timedelta, *rules: Schema) -> WithJsonSchema:
+    shortest = f"duration(self) >= duration('{format_duration(least)}')"
+    return string(
+        24,
+        cel(_IS_DURATION, _DURATION_SAYS),
+        _of_duration(shortest, _least_says(least)),
+        *rules,
+    )
+
+
+def _of_duration(rule: str, says: str) -> Schema:
+    """State a rule about a duration, silent where the text is none."""
+    return cel(f"!({_IS_DURATION}) || {rule}", says)
 
 
 def _least_says(least: timedelta) -> str:
@@ -100,7 +121,15 @@ _MS, _10MS, _1S = (timedelta(milliseconds=n) for n in (1, 10, 1000))
 
 Timeout = Annotated[timedelta, _duration_from(_MS), _written, _duration_schema(_MS)]
 Interval = Annotated[timedelta, _duration_from(_10MS), _written, _duration_schema(_10MS)]
-Seconds = Annotated[timedelta, _duration_from(_1S), _written, _duration_schema(_1S)]
+Seconds = Annotated[
+    timedelta,
+    _duration_from(_1S),
+    AfterValidator(_whole_seconds),
+    _written,
+    _duration_schema(
+        _1S, _of_duration("duration(self).getMilliseconds() % 1000 == 0", _WHOLE_SAYS)
+    ),
+]
 
 
 def format_time(value: datetime) -> str:

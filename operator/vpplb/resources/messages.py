@@ -39,8 +39,9 @@ def findings_of(error: ValidationError, model: type[BaseModel]) -> list[Finding]
 
 
 def _loc(details: ErrorDetails) -> Loc:
-    """Leave out the marker that pydantic adds where the key of a mapping is wrong."""
-    return tuple(part for part in details["loc"] if part != "[key]")
+    """Blame the mapping where one of its keys is wrong, which pydantic marks with `[key]`."""
+    loc = details["loc"]
+    return loc[:-2] if loc and loc[-1] == "[key]" else loc
 
 
 def _sentence(details: ErrorDetails, model: type[BaseModel]) -> str:

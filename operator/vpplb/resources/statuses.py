@@ -4,7 +4,7 @@ Pure: the present and the conditions shown so far are arguments. Conditions are 
 Gateway API names them; the time of a condition moves only with its status.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -31,10 +31,18 @@ class NodeReport:
 
 
 def frontend_status(
-    view: FrontendView, nodes: NodeReport, shown: Sequence[Condition], now: datetime
+    view: FrontendView,
+    report: Callable[[str], NodeReport],
+    generation: int,
+    shown: Sequence[Condition],
+    now: datetime,
 ) -> FrontendStatus:
-    """Render a Frontend's status; `shown` are its conditions so far."""
-    frontend = view.config.resolved.frontend
+    """Render a Frontend's status; `shown` are its conditions so far.
+
+    `report` says how far a revision has got on the nodes.
+    """
+    dataplane = frontend_dataplane(view)
+    nodes = report(str(dataplane["revision"]) if dataplane is not None else "")
     decision = view.decision
     up, of = decision.ready
     return FrontendStatus(
@@ -52,7 +60,7 @@ def frontend_status(
             )
             for one in decision.members
         ),
-        dataplane=frontend_dataplane(view),
+        dataplane=dataplane,
         nodes=FrontendNodes.of(len(nodes.programmed), len(nodes.desired)),
         conditions=_timed(
             shown,
@@ -63,10 +71,10 @@ def frontend_status(
                 _programmed(view, nodes),
                 _degraded(view),
             ],
-            frontend.generation,
+            generation,
             now,
         ),
-        observed_generation=frontend.generation,
+        observed_generation=generation,
     )
 
 
@@ -147,11 +155,12 @@ def _accepted(problems: Sequence[Problem]) -> Condition:
     if not problems:
         return Condition(type="Accepted", status="True", reason="Accepted")
     return Condition(
-        type="Accepted", status="False", reason=problems[0].reason, message=_say(problems)
+        type="Accepted", status="False", reason=problems[0].reason, message=say(problems)
     )
 
 
-def _say(problems: Sequence[Problem]) -> str:
+def say(problems: Sequence[Problem]) -> str:
+    """Put problems into one line, each behind its field."""
     return "; ".join(
         f"{problem.field}: {problem.message}" if problem.field else problem.message
         for problem in problems
@@ -165,7 +174,7 @@ def _resolved(unresolved: Sequence[Problem]) -> Condition:
         type="ResolvedRefs",
         status="False",
         reason=unresolved[0].reason,
-        message=_say(unresolved),
+        message=say(unresolved),
     )
 
 

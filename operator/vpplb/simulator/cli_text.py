@@ -4,7 +4,8 @@ Line ends, double blanks and the missing line end behind NAT's `target_port` are
 """
 
 from vpplb.model.vip import Encap
-from vpplb.simulator.lb import Key, LoadBalancerState, VipRow, ip
+from vpplb.simulator.lb import LoadBalancerState
+from vpplb.simulator.rows import Key, VipRow, ip
 
 VERSION = "26.10-simulator"
 BUILD_DATE = "1970-01-01T00:00:00"

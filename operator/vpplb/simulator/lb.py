@@ -2,140 +2,36 @@
 
 Sans-I/O and synchronous. It follows src/plugins/lb/lb.c of VPP 26.10 (lb API 1.2.0) down to the
 order of its checks, since that decides which error comes, and to its pools, since they decide
-the order of dumps. Addresses are 128-bit numbers, IPv4 right-aligned in zeros; prefix lengths
-are of 128 bits. No packets are forwarded, so no server ever has flows.
+the order of dumps. No packets are forwarded, so no server ever has flows.
 """
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from enum import IntEnum
-from ipaddress import IPv4Address, IPv6Address, ip_network
-from typing import NamedTuple
+from ipaddress import IPv4Address, IPv6Address
 
-from vpplb.model.vip import (
-    AppServer,
-    Encap,
-    IPAddress,
-    LbConf,
-    Protocol,
-    Vip,
-    VipId,
-    VipSettings,
-    VipTable,
-)
+from vpplb.model.vip import AppServer, Encap, IPAddress, LbConf, Vip, VipSettings, VipTable
 from vpplb.plan import newflows
 from vpplb.simulator.pool import Pool
+from vpplb.simulator.rows import (
+    IP4_BITS,
+    NAT,
+    Key,
+    NewVip,
+    Retval,
+    ServerRow,
+    VipRow,
+    VipType,
+    ip,
+    servers_are_ip4,
+    type_of,
+    vip_id,
+)
 
 GARBAGE_RUN = 60
 """Seconds between two collections of removed servers and VIPs (LB_GARBAGE_RUN)."""
 
 CONCURRENCY_TIMEOUT = 10
 """Seconds for which a removed server is kept at least (LB_CONCURRENCY_TIMEOUT)."""
-
-ANY_PROTOCOL = 255
-
-IP4_BITS = 32
-IP6_BITS = 128
-
-
-class Retval(IntEnum):
-    """Return values of VPP (vnet/error.h) that are used here."""
-
-    OK = 0
-    UNSPECIFIED = -1
-    """Here: real VPP would do it, or break; the simulator does not model it."""
-    INVALID_SW_IF_INDEX = -2
-    NO_SUCH_ENTRY = -6
-    INVALID_MEMORY_SIZE = -70
-    INVALID_ARGUMENT = -73
-    VALUE_EXIST = -81
-    INVALID_ADDRESS_FAMILY = -97
-
-
-class VipType(NamedTuple):
-    """Family of a VIP's prefix and encapsulation to its servers (lb.h, lb_vip_type_t)."""
-
-    family: int
-    encap: Encap
-
-    def __str__(self) -> str:
-        return f"ip{self.family}-{self.encap.value.lower()}"
-
-
-_TYPES = {VipType(family, encap) for family in (4, 6) for encap in (Encap.GRE4, Encap.GRE6)} | {
-    VipType(4, Encap.L3DSR),
-    VipType(4, Encap.NAT4),
-    VipType(6, Encap.NAT6),
-}
-_DEFAULT_TYPE = VipType(6, Encap.GRE6)  # number 0: what an impossible combination turns into
-_NAT = (Encap.NAT4, Encap.NAT6)
-
-
-class Key(NamedTuple):
-    """What names a VIP. Host bits of `address` do not matter."""
-
-    address: int
-    length: int
-    protocol: int
-    port: int
-
-    @property
-    def normal(self) -> "Key":
-        """The key as it is stored: host bits cleared; port 0 means all protocols."""
-        shift = IP6_BITS - self.length
-        protocol = self.protocol if self.port else ANY_PROTOCOL
-        return Key(self.address >> shift << shift, self.length, protocol, self.port)
-
-    @property
-    def is_ip4(self) -> bool:
-        """Whether VPP takes the prefix for an IPv4 one."""
-        return self.length >= IP6_BITS - IP4_BITS and self.address < 1 << IP4_BITS
-
-
-_NO_KEY = Key(0, 0, 0, 0)
-
-
-@dataclass(slots=True)
-class ServerRow:
-    """An application server, live or (not `used`) lingering until it is collected."""
-
-    address: int = 0
-    weight: int = 0
-    used: bool = False
-    vip_index: int = 0
-    last_used: int = 0
-    """Second of VPP's uptime at which it was last removed; kept when the row is taken again."""
-
-
-@dataclass(slots=True)
-class VipRow:
-    """A VIP, or (not `used`) what is left of one until its servers are collected."""
-
-    key: Key = _NO_KEY
-    type: VipType = _DEFAULT_TYPE
-    used: bool = False
-    table_length: int = 1
-    src_ip_sticky: bool = False
-    encap_byte: int = 0
-    """DSCP of L3DSR or service type of NAT: one byte for both in VPP. Kept when taken again."""
-    target_port: int = 0
-    last_collection: int = 0
-    servers: Pool[list[int]] = field(default_factory=lambda: Pool(lambda: [0]))
-    shares: dict[IPAddress, int] | None = None
-    """Buckets by server; None: to be computed when somebody asks."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewVip:
-    """Arguments of an addition, as far as VPP looks at them."""
-
-    encap: Encap | None
-    dscp: int = 0
-    service_type: int = 0
-    target_port: int = 0
-    table_length: int = 1024
-    src_ip_sticky: bool = False
 
 
 class LoadBalancerState:
@@ -171,7 +67,7 @@ class LoadBalancerState:
 
     def add_vip(self, key: Key, new: NewVip) -> Retval:
         """Add a VIP (`lb_vip_add`)."""
-        type_ = _type_of(key, new.encap)
+        type_ = type_of(key, new.encap)
         key = key.normal
         if (refusal := self._refusal(key, type_, new)) is not Retval.OK:
             return refusal
@@ -182,7 +78,7 @@ class LoadBalancerState:
         row.table_length, row.src_ip_sticky = new.table_length, new.src_ip_sticky
         if type_.encap is Encap.L3DSR:
             row.encap_byte = new.dscp
-        elif type_.encap in _NAT:
+        elif type_.encap in NAT:
             row.encap_byte, row.target_port = new.service_type, new.target_port
         row.last_collection = self._now()
         row.servers = Pool(lambda: [0])
@@ -195,8 +91,7 @@ class LoadBalancerState:
         if index is None:
             return Retval.NO_SUCH_ENTRY
         row = self.vips[index]
-        addresses = [self.servers[i].address for i in self.server_indexes(row)]
-        self._remove_servers(index, addresses)
+        self._remove_servers(row, [self.servers[i] for i in self.server_indexes(row)])
         row.used = False
         self._by_prefix[row.key[:2]].remove(index)
         return Retval.OK
@@ -211,7 +106,7 @@ class LoadBalancerState:
         if server is not None and server.used:
             return Retval.VALUE_EXIST
         if server is None:
-            if (address < 1 << IP4_BITS) != _servers_are_ip4(row.type):
+            if (address < 1 << IP4_BITS) != servers_are_ip4(row.type):
                 return Retval.INVALID_ADDRESS_FAMILY
             server = self._new_server(index, address)
         server.used, server.weight = True, weight
@@ -222,9 +117,10 @@ class LoadBalancerState:
     def delete_server(self, key: Key, address: int) -> Retval:
         """Delete a server (`lb_vip_del_ass`), again if it lingers already."""
         index = self._find(key)
-        if index is None or self._find_server(index, address) is None:
+        server = None if index is None else self._find_server(index, address)
+        if index is None or server is None:
             return Retval.NO_SUCH_ENTRY
-        self._remove_servers(index, [address])
+        self._remove_servers(self.vips[index], [server])
         return Retval.OK
 
     def set_weight(self, key: Key, address: int, weight: int) -> Retval:
@@ -257,7 +153,7 @@ class LoadBalancerState:
 
     def table(self) -> VipTable:
         """Return what is live in the model's terms; KeyError where it has none (protocols)."""
-        return {_vip_id(row.key): self._vip(row) for _, row in self.vip_rows() if row.used}
+        return {vip_id(row.key): self._vip(row) for _, row in self.vip_rows() if row.used}
 
     # --- garbage -----------------------------------------------------------------------------
 
@@ -299,7 +195,7 @@ class LoadBalancerState:
             return Retval.INVALID_MEMORY_SIZE
         if key.is_ip4 != (type_.family == 4):
             return Retval.INVALID_ADDRESS_FAMILY
-        if new.table_length == 0 or (type_.encap in _NAT and new.service_type):
+        if new.table_length == 0 or (type_.encap in NAT and new.service_type):
             return Retval.UNSPECIFIED  # 0: VPP allocates without bound; node ports: not modelled
         return Retval.OK
 
@@ -319,13 +215,10 @@ class LoadBalancerState:
         server.address, server.vip_index = address, vip_index
         return server
 
-    def _remove_servers(self, vip_index: int, addresses: list[int]) -> None:
-        row = self.vips[vip_index]
-        servers = [self._find_server(vip_index, address) for address in addresses]
+    def _remove_servers(self, row: VipRow, servers: list[ServerRow]) -> None:
         self._collect(row)
         for server in servers:
-            if server is not None:
-                server.used, server.last_used = False, self._now()
+            server.used, server.last_used = False, self._now()
         row.shares = None
 
     def _vip(self, row: VipRow) -> Vip:
@@ -336,7 +229,7 @@ class LoadBalancerState:
             settings=VipSettings(
                 encap=encap,
                 dscp=row.encap_byte if encap is Encap.L3DSR else 0,
-                target_port=row.target_port if encap in _NAT else 0,
+                target_port=row.target_port if encap in NAT else 0,
                 src_ip_sticky=row.src_ip_sticky,
                 table_length=row.table_length,
             ),
@@ -346,30 +239,6 @@ class LoadBalancerState:
                 if s.used
             },
         )
-
-
-def ip(number: int) -> IPAddress:
-    """Return a 128-bit number as the address it stands for."""
-    return IPv4Address(number) if number < 1 << IP4_BITS else IPv6Address(number)
-
-
-def _vip_id(key: Key) -> VipId:
-    length = key.length - (IP6_BITS - IP4_BITS) if key.is_ip4 else key.length
-    protocol = {6: Protocol.TCP, 17: Protocol.UDP, ANY_PROTOCOL: Protocol.ANY}[key.protocol]
-    address = IPv4Address(key.address) if key.is_ip4 else IPv6Address(key.address)
-    return VipId(ip_network((address, length)), protocol, key.port)
-
-
-def _type_of(key: Key, encap: Encap | None) -> VipType:
-    """Return the type of a VIP: VPP quirk, L3DSR and NAT4 on an IPv6 prefix come out as GRE6."""
-    if encap is None:
-        return _DEFAULT_TYPE
-    type_ = VipType(4 if key.is_ip4 else 6, encap)
-    return type_ if type_ in _TYPES else _DEFAULT_TYPE
-
-
-def _servers_are_ip4(type_: VipType) -> bool:
-    return type_.encap in (Encap.GRE4, Encap.L3DSR, Encap.NAT4)
 
 
 def _is_power_of_two(number: int) -> bool:

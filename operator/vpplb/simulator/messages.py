@@ -12,7 +12,6 @@ message that is only `listed` is in the table of messages because vpp_papi's asy
 wants it there; it is neither defined nor served.
 """
 
-import json
 import re
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -28,6 +27,9 @@ _HEADERS: dict[str, tuple[str, ...]] = {
     "connected": ("client_index", "context"),
     "listed": (),
 }
+
+REQUESTS = frozenset({"request", "dump", "connect"})
+"""Kinds that clients send; the others are answers."""
 
 BASE_TYPES = frozenset({"u8", "u16", "u32", "u64", "i32", "bool", "string"})
 
@@ -288,51 +290,3 @@ CHANGING = frozenset(
     }
 )
 """Messages that change a VPP; all others only read."""
-
-
-def api_json(module: Module) -> dict[str, Any]:
-    """Return a module in the form of VPP's .api.json files, which `get_api_json` answers with."""
-    return {
-        "module": module.name,
-        "types": module.types,
-        "messages": [_message_json(m) for m in module.messages if m.kind != "listed"],
-        "unions": module.unions,
-        "enums": module.enums,
-        "enumflags": [],
-        "services": dict(_service(m) for m in module.messages if m.kind in _ANSWERED),
-        "options": {"version": module.version},
-        "aliases": dict(module.aliases),
-    }
-
-
-def all_api_json() -> str:
-    """Return all modules as the JSON text of `get_api_json_reply`."""
-    return json.dumps([api_json(module) for module in MODULES])
-
-
-_ANSWERED = ("request", "dump", "connect")
-
-
-def _service(message: Message) -> tuple[str, dict[str, Any]]:
-    if message.kind == "dump":
-        details = message.name.removesuffix("_dump") + "_details"
-        return message.name, {"reply": details, "stream": True}
-    return message.name, {"reply": f"{message.name}_reply"}
-
-
-def _message_json(message: Message) -> list[Any]:
-    header = [["u16", "_vl_msg_id"], *(["u32", name] for name in message.header)]
-    fields = [_field_json(field) for field in message.fields]
-    return [message.name, *header, *fields, {"crc": f"0x{message.crc:08x}", "options": {}}]
-
-
-def _field_json(field: Field) -> list[Any]:
-    name = field.type if field.type in BASE_TYPES else f"vl_api_{field.type}_t"
-    match field.length:
-        case None:
-            tail: list[Any] = [] if field.default is None else [{"default": field.default}]
-        case int(length):
-            tail = [length]
-        case count:
-            tail = [0, count]
-    return [name, field.name, *tail]

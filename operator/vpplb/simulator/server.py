@@ -18,12 +18,14 @@ from typing import Any
 
 from vpplb.simulator import wire
 from vpplb.simulator.lb import LoadBalancerState
-from vpplb.simulator.messages import CHANGING
+from vpplb.simulator.messages import CHANGING, REQUESTS
 from vpplb.simulator.service import Service, message_table
 
 log = logging.getLogger(__name__)
 
 _FIRST_CLIENT_INDEX = 0x80000001  # the high bit marks a client of the socket
+
+_OUTPUT_AT_ONCE = 65536  # bytes that are gathered before they are written
 
 
 class SocketInUse(Exception):
@@ -138,6 +140,7 @@ class _Connection(asyncio.Protocol):
     def __init__(self, simulator: VppSimulator) -> None:
         self._simulator = simulator
         self._index: int | None = None
+        self._paused = False
         self._input = bytearray()
         self._output = bytearray()
         self._transport: asyncio.Transport
@@ -151,25 +154,35 @@ class _Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._input += data
-        while (message := wire.take_frame(self._input)) is not None:
-            self.handle(message)
-        self.flush()
+        self._advance()
 
     def pause_writing(self) -> None:
+        self._paused = True
         self._transport.pause_reading()
 
     def resume_writing(self) -> None:
+        self._paused = False
         self._transport.resume_reading()
+        self._advance()
+
+    def _advance(self) -> None:
+        """Answer what has come in, as long as the client takes the answers."""
+        while not self._paused and (message := wire.take_frame(self._input)) is not None:
+            self.handle(message)
+            if len(self._output) > _OUTPUT_AT_ONCE:
+                self.flush()
+        self.flush()
 
     def close(self) -> None:
-        """Hang up, having sent what is still to be sent."""
+        """Hang up, having sent what is still to be sent; what comes in from now on is dropped."""
+        self._simulator.forget(self)
         self._transport.close()
 
     def handle(self, message: bytes) -> None:
         """Answer one message, or drop it with a line in the log as VPP does."""
         number = int.from_bytes(message[:2], "big")
         layout = wire.LAYOUT_OF_ID.get(number)
-        if layout is None or layout.message.kind not in ("request", "dump", "connect"):
+        if layout is None or layout.message.kind not in REQUESTS:
             log.warning("no handler for msg id %d", number)
             return
         name = layout.message.name

@@ -9,18 +9,11 @@ from collections.abc import Callable, Sequence
 
 from vpplb.model.vip import Encap
 from vpplb.simulator import cli_text
+from vpplb.simulator.api_json import all_api_json
 from vpplb.simulator.cli_text import swap16
-from vpplb.simulator.lb import (
-    IP4_BITS,
-    IP6_BITS,
-    Key,
-    LoadBalancerState,
-    NewVip,
-    Retval,
-    VipRow,
-    ip,
-)
-from vpplb.simulator.messages import MESSAGE_IDS, MESSAGES, all_api_json
+from vpplb.simulator.lb import LoadBalancerState
+from vpplb.simulator.messages import MESSAGE_IDS, MESSAGES
+from vpplb.simulator.rows import IP4_BITS, IP6_BITS, Key, NewVip, Retval, VipRow, ip
 from vpplb.simulator.wire import Address, Fields, Prefix, VipName
 
 Answer = tuple[str, Fields]

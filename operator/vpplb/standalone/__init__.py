@@ -1,2 +1,1 @@
-"""Operator and agent in one process, with a folder of manifests in place of the API server.
-"""
+"""Operator and agent in one process, with a folder of manifests in place of the API server."""

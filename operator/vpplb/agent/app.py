@@ -1,0 +1,153 @@
+"""The agent: its parts put together, started in order and stopped in order."""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from vpplb.agent.intake import KINDS, Intake
+from vpplb.agent.node import Node
+from vpplb.agent.reporter import DataplaneReporter
+from vpplb.engine.clock import SystemClock
+from vpplb.engine.syncer import Syncer
+from vpplb.engine.vipbook import SyncerState
+from vpplb.files.memory import load_memory, owned_of
+from vpplb.kube.client import KubeClient
+from vpplb.kube.informer import Informer
+from vpplb.kube.kinds import DATAPLANE, JsonObject, Kind
+from vpplb.kube.lease import Heartbeat
+from vpplb.kube.status import StatusWriter
+from vpplb.kube.watch import Watch
+from vpplb.model.names import ObjectKey
+from vpplb.plan.diff import ConfWish
+from vpplb.vpp.lb import PapiLoadBalancer
+
+log = logging.getLogger(__name__)
+
+DRAIN_TIMEOUT = 3.0
+"""Seconds to write what is still due when the agent is told to stop."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentOptions:
+    """What the command line says. `sync_interval` is in seconds; `state_file` None: no memory."""
+
+    node: str
+    vpp_api_socket: Path
+    state_file: Path | None = None
+    namespaces: tuple[str, ...] = ()
+    http_address: str = ":9091"
+    sync_interval: float = 30.0
+    own_all: bool = False
+    conf: ConfWish = ConfWish()  # noqa: RUF009 (a frozen value)
+    lease_namespace: str = "default"
+
+
+async def run(options: AgentOptions, stop: asyncio.Event) -> None:
+    """Run the agent until `stop` is set; ConfigError when no cluster is configured.
+
+    A cluster or a VPP that cannot be reached is no error: it is tried again and shown in
+    readiness. VPP goes on forwarding when the agent stops.
+    """
+    async with await KubeClient.from_config() as client:
+        agent = Agent(options, client)
+        running = asyncio.create_task(agent.run())
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if running.done():
+            running.result()
+        await agent.writer.drain(DRAIN_TIMEOUT)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+class Agent:
+    """The parts, and the order in which they start.
+
+    The syncer comes last to be made, since it must know which VIPs are its own.
+    """
+
+    def __init__(self, options: AgentOptions, client: KubeClient) -> None:
+        self._options, self._client = options, client
+        self._clock = SystemClock()
+        self._intake: Intake | None = None
+        self.writer = StatusWriter(client)
+        self._node = Node(client, options.node, self._labels_changed)
+        self._syncer: Syncer | None = None
+
+    async def run(self) -> None:
+        """Run until cancelled."""
+        options = self._options
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.writer.run())
+            dataplane = await self._node.introduce()
+            memory = options.state_file and load_memory(options.state_file)
+            reporter = DataplaneReporter(
+                self.writer,
+                options.node,
+                self._clock,
+                selected=lambda: intake.selected,
+                observed=lambda: syncer.observed,
+                state=lambda: syncer.state,
+                memory=options.state_file,
+            )
+            syncer = Syncer(
+                PapiLoadBalancer(options.vpp_api_socket),
+                listener=reporter,
+                sync_interval=options.sync_interval,
+                state=memory or _remembered_by(dataplane),
+                own_all=options.own_all,
+            )
+            self._intake = intake = Intake(syncer, options.node, options.conf)
+            intake.labels_changed(self._node.labels)
+            listener = _Listener(intake, reporter, options.node)
+            informer = Informer(self._client, KINDS, listener, options.namespaces)
+            group.create_task(syncer.run())
+            group.create_task(self._node.run())
+            group.create_task(self._heartbeat().run())
+            await informer.list_all()
+            syncer.set_synced()
+            group.create_task(Watch(informer, options.namespaces).run())
+            group.create_task(informer.run())
+
+    def _labels_changed(self, labels: object) -> None:
+        if self._intake is not None:
+            self._intake.labels_changed(self._node.labels)
+
+    def _heartbeat(self) -> Heartbeat:
+        return Heartbeat(
+            client=self._client,
+            key=ObjectKey(self._options.lease_namespace, self._options.node),
+            holder=self._options.node,
+            now=self._clock.now,
+            owners=self._node.owners,
+        )
+
+
+class _Listener:
+    """Tells the intake everything, and the reporter what concerns its Dataplane."""
+
+    def __init__(self, intake: Intake, reporter: DataplaneReporter, node: str) -> None:
+        self._intake, self._reporter, self._node = intake, reporter, node
+
+    def seen(self, kind: Kind, key: ObjectKey, raw: JsonObject) -> None:
+        """Implement `kube.informer.Listener`."""
+        if kind == DATAPLANE and key.name == self._node:
+            self._reporter.seen(raw)
+        self._intake.seen(kind, key, raw)
+
+    def gone(self, kind: Kind, key: ObjectKey) -> None:
+        """Implement `kube.informer.Listener`."""
+        if kind == DATAPLANE and key.name == self._node:
+            self._reporter.gone()
+        self._intake.gone(kind, key)
+
+
+def _remembered_by(dataplane: JsonObject) -> SyncerState | None:
+    """Read from a Dataplane's status whose VIPs this node's are."""
+    owned = (dataplane.get("status") or {}).get("owned") or {}
+    try:
+        return SyncerState(owned=owned_of(owned))
+    except ValueError:
+        return None

@@ -1,0 +1,96 @@
+"""The agent's node on the API server: its Node's labels, and its Dataplane object.
+
+The Dataplane is named as the node, carries its labels (so that the operator knows which
+frontends a node shall carry without reading Nodes) and is owned by it, so it goes with it.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+
+from vpplb.kube.backoff import backoff
+from vpplb.kube.client import KubeClient
+from vpplb.kube.errors import Conflict, KubeError, NotFound
+from vpplb.kube.kinds import DATAPLANE, NODE, JsonObject, cluster_key
+
+log = logging.getLogger(__name__)
+
+REFRESH = 30.0
+"""Seconds between looks at the Node's labels."""
+RETRY = (0.2, 5.0)
+
+
+class Node:
+    """The node `name`. `labels` are those of its Node, none where there is no such Node."""
+
+    def __init__(
+        self, client: KubeClient, name: str, on_labels: Callable[[Mapping[str, str]], None]
+    ) -> None:
+        self.key = cluster_key(name)
+        self.labels: Mapping[str, str] = {}
+        self.owners: tuple[Mapping[str, object], ...] = ()
+        self._client = client
+        self._on_labels = on_labels
+
+    async def introduce(self) -> JsonObject:
+        """Read the Node and make its Dataplane, trying for as long as it takes; return that."""
+        failures = 0
+        while True:
+            try:
+                return await self._refresh()
+            except KubeError as error:
+                failures += 1
+                level = logging.WARNING if failures == 1 else logging.DEBUG
+                log.log(
+                    level, "dataplane %s cannot be made, will try again: %s", self.key.name, error
+                )
+                await asyncio.sleep(backoff(failures, *RETRY))
+
+    async def run(self) -> None:
+        """Follow the labels, and make the Dataplane anew should someone delete it."""
+        while True:
+            await asyncio.sleep(REFRESH)
+            await self.introduce()
+
+    async def _refresh(self) -> JsonObject:
+        await self._read_node()
+        labels = dict(self.labels)
+        try:
+            found = await self._client.get(DATAPLANE, self.key)
+        except NotFound:
+            return await self._create(labels)
+        metadata = found["metadata"]
+        shown = metadata.get("labels") or {}
+        if shown == labels and list(metadata.get("ownerReferences") or ()) == list(self.owners):
+            return found
+        stale = {label: None for label in shown if label not in labels}
+        patch = {"labels": labels | stale, "ownerReferences": list(self.owners)}
+        return await self._client.patch(DATAPLANE, self.key, {"metadata": patch})
+
+    async def _create(self, labels: Mapping[str, str]) -> JsonObject:
+        metadata = {
+            "name": self.key.name,
+            "labels": dict(labels),
+            "ownerReferences": list(self.owners),
+        }
+        try:
+            return await self._client.create(DATAPLANE, {"metadata": metadata, "spec": {}})
+        except Conflict:  # made by another meanwhile
+            return await self._client.get(DATAPLANE, self.key)
+
+    async def _read_node(self) -> None:
+        try:
+            metadata = (await self._client.get(NODE, self.key))["metadata"]
+        except NotFound:
+            metadata = {}
+        self.owners = _owners(self.key.name, metadata.get("uid"))
+        labels = metadata.get("labels") or {}
+        if labels != self.labels:
+            self.labels = labels
+            self._on_labels(labels)
+
+
+def _owners(name: str, uid: str | None) -> tuple[Mapping[str, object], ...]:
+    if uid is None:
+        return ()
+    return ({"apiVersion": "v1", "kind": "Node", "name": name, "uid": uid},)

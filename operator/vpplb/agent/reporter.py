@@ -1,0 +1,188 @@
+"""What became of this node's VPP: the status of its Dataplane, and the agent's memory."""
+
+import logging
+from collections.abc import Callable, Collection
+from datetime import datetime
+from pathlib import Path
+
+from vpplb.engine.ports import Clock, VipReport, VppInfo
+from vpplb.engine.vipbook import SyncerState
+from vpplb.files.memory import owned_text, save_memory
+from vpplb.kube.kinds import DATAPLANE, JsonObject, cluster_key
+from vpplb.kube.status import Priority, StatusWriter
+from vpplb.model.names import ObjectKey
+from vpplb.model.vip import VipId
+from vpplb.plan.ops import ChangeKind
+from vpplb.resources.conditions import Condition, set_condition
+from vpplb.resources.dataplane import (
+    DataplaneError,
+    DataplaneFrontends,
+    DataplaneStatus,
+    DataplaneVpp,
+)
+from vpplb.resources.renderer import load_conditions
+
+log = logging.getLogger(__name__)
+
+
+class DataplaneReporter:
+    """Implements `engine.syncer.SyncListener`.
+
+    `selected` gives the frontends that this node shall carry, `observed` the VIPs that VPP has,
+    `state` what the syncer must know after a restart; `memory` is where to keep that, if anywhere.
+    """
+
+    def __init__(
+        self,
+        writer: StatusWriter,
+        node: str,
+        clock: Clock,
+        selected: Callable[[], Collection[ObjectKey]],
+        observed: Callable[[], Collection[VipId]],
+        state: Callable[[], SyncerState],
+        memory: Path | None,
+    ) -> None:
+        self._writer, self._clock, self._memory = writer, clock, memory
+        self._key = cluster_key(node)
+        self._selected, self._observed, self._state = selected, observed, state
+        self._vpp = DataplaneVpp()
+        self._reason = "not connected yet"
+        self._programmed: dict[ObjectKey, str] = {}
+        self._errors: dict[ObjectKey, str] = {}
+        self._conf_error = ""
+        self._owned: dict[str, str] = {}
+        self._last_change: datetime | None = None
+        self._conditions: tuple[Condition, ...] = ()
+        self._generation = 0
+
+    def seen(self, raw: JsonObject) -> None:
+        """Take note of the Dataplane as the API server has it."""
+        status = raw.get("status") or {}
+        self._writer.known(DATAPLANE, self._key, status, raw["metadata"]["resourceVersion"])
+        self._conditions = self._conditions or load_conditions(status)
+        if raw["metadata"]["generation"] != self._generation:
+            self._generation = raw["metadata"]["generation"]
+            self._submit()
+
+    def gone(self) -> None:
+        """The Dataplane was deleted; it will be made again."""
+        self._writer.forget(DATAPLANE, self._key)
+
+    # --- SyncListener ------------------------------------------------------------------------
+
+    def connected(self, info: VppInfo) -> None:
+        """VPP answers."""
+        log.info("connected to VPP %s (pid %d)", info.version, info.pid)
+        self._vpp = DataplaneVpp(
+            version=info.version, pid=info.pid, connected=True, since=self._clock.now()
+        )
+        self._submit()
+
+    def disconnected(self, reason: str) -> None:
+        """VPP is lost: nothing counts as programmed until it was read again."""
+        if self._vpp.connected or self._vpp.since is None:
+            log.warning("VPP is not connected: %s", reason)
+            self._vpp = self._vpp.model_copy(
+                update={"connected": False, "since": self._clock.now()}
+            )
+        self._reason = reason
+        self._programmed.clear()
+        self._submit()
+
+    def reported(self, report: VipReport) -> None:
+        """A VIP is programmed, or failed, or is gone."""
+        if report.error:
+            if self._errors.get(report.key) != report.error:
+                log.error("frontend %s (%s): %s", report.key, report.vip, report.error)
+            self._errors[report.key] = report.error
+            self._programmed.pop(report.key, None)
+        else:
+            self._errors.pop(report.key, None)
+            if report.revision:
+                self._programmed[report.key] = report.revision
+            else:
+                self._programmed.pop(report.key, None)
+        self._submit()
+
+    def remembered(self) -> None:
+        """Keep what must outlive the process."""
+        state = self._state()
+        self._owned = owned_text(state.owned)
+        self._submit()
+        if self._memory is None:
+            return
+        try:
+            save_memory(self._memory, state)
+        except OSError as error:
+            log.error("the agent's memory cannot be written to %s: %s", self._memory, error)
+
+    def changed(self, kind: ChangeKind, count: int) -> None:
+        """VPP was changed."""
+        self._last_change = self._clock.now()
+        log.info("VPP: %d × %s", count, kind.value)
+        self._submit()
+
+    def drifted(self, vips: int) -> None:
+        """Somebody else changed VPP."""
+        log.warning("%d VIPs were changed by someone else and are repaired", vips)
+
+    def synced(self, seconds: float) -> None:
+        """VPP was compared; its number of foreign VIPs may be new."""
+        self._submit()
+
+    def conf_failed(self, error: str) -> None:
+        """The plugin's settings were refused, or are as wished again."""
+        if error and error != self._conf_error:
+            log.error("the lb plugin's settings: %s", error)
+        self._conf_error = error
+        self._submit()
+
+    # --- status ------------------------------------------------------------------------------
+
+    def render(self) -> dict[str, object]:
+        """Return the Dataplane's whole status."""
+        selected = self._selected()
+        programmed = {str(key): self._programmed[key] for key in sorted(self._programmed)}
+        carried = sum(key in self._programmed for key in selected)
+        for condition in (self._connected(), self._synced(carried, len(selected))):
+            seen = condition.model_copy(update={"observed_generation": self._generation})
+            self._conditions = set_condition(self._conditions, seen, self._clock.now())
+        return DataplaneStatus(
+            vpp=self._vpp,
+            frontends=DataplaneFrontends.of(carried, len(selected)),
+            programmed=programmed,
+            owned=self._owned,
+            others=sum(str(vip) not in self._owned for vip in self._observed()),
+            errors=tuple(
+                DataplaneError(frontend=str(key), message=message)
+                for key, message in sorted(self._errors.items())
+            ),
+            last_change=self._last_change,
+            conditions=self._conditions,
+            observed_generation=self._generation,
+        ).dump()
+
+    def _connected(self) -> Condition:
+        if self._vpp.connected:
+            return Condition(type="Connected", status="True", reason="Connected")
+        return Condition(
+            type="Connected", status="False", reason="VppUnreachable", message=self._reason
+        )
+
+    def _synced(self, carried: int, total: int) -> Condition:
+        said = f"{carried} of {total} frontends are programmed"
+        if not self._vpp.connected:
+            return Condition(
+                type="Synced", status="Unknown", reason="VppUnreachable", message=self._reason
+            )
+        if self._conf_error or self._errors:
+            errors = [self._conf_error] if self._conf_error else []
+            errors += [f"{key}: {error}" for key, error in sorted(self._errors.items())]
+            message = f"{said}; {'; '.join(errors[:5])}"
+            return Condition(type="Synced", status="False", reason="Failed", message=message)
+        if carried < total:
+            return Condition(type="Synced", status="False", reason="Pending", message=said)
+        return Condition(type="Synced", status="True", reason="Synced", message=said)
+
+    def _submit(self) -> None:
+        self._writer.submit(DATAPLANE, self._key, self.render, Priority.FRONTEND)

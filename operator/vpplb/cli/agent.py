@@ -1,0 +1,76 @@
+"""`vpplb agent`: program this node's VPP."""
+
+from datetime import timedelta
+from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
+
+import click
+
+from vpplb.cli.options import (
+    IPV4,
+    IPV6,
+    http_address,
+    log_format,
+    log_level,
+    namespaces,
+    option,
+    sync_interval,
+    vpp_api_socket,
+)
+from vpplb.cli.running import run, start_logging
+
+
+@click.command(short_help="Program this node's VPP as the Frontends' status says.")
+@option("--node", required=True, help="Name of this node; its Dataplane is named the same.")
+@vpp_api_socket
+@option(
+    "--state-file",
+    default=None,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Where to remember, across restarts, which VIPs are ours and which flows were cut.",
+)
+@sync_interval
+@option("--ipv4-source-address", default=None, type=IPV4, help="Outer source of GRE over IPv4.")
+@option("--ipv6-source-address", default=None, type=IPV6, help="Outer source of GRE over IPv6.")
+@option("--own-all", is_flag=True, help="Remove VIPs that are no frontend's, whoever made them.")
+@option("--lease-namespace", default="default", help="Namespace of the agents' leases.")
+@namespaces
+@http_address
+@log_level
+@log_format
+def command(
+    node: str,
+    vpp_api_socket: Path,
+    state_file: Path | None,
+    sync_interval: timedelta,
+    ipv4_source_address: IPv4Address | None,
+    ipv6_source_address: IPv6Address | None,
+    own_all: bool,
+    lease_namespace: str,
+    namespace: tuple[str, ...],
+    http_address: str,
+    log_level: str,
+    log_format: str | None,
+) -> None:
+    """Make this node's VPP what the Frontends' status says, and keep it so.
+
+    Only VIPs that were made for a Frontend are ever changed or removed. VPP needs the lb plugin
+    with per-server weights (VPP 26.10). It goes on forwarding when the agent stops.
+    """
+    from vpplb.agent.app import AgentOptions
+    from vpplb.agent.app import run as run_agent
+    from vpplb.plan.diff import ConfWish
+
+    start_logging(log_level, log_format)
+    options = AgentOptions(
+        node=node,
+        vpp_api_socket=vpp_api_socket,
+        state_file=state_file,
+        namespaces=namespace,
+        http_address=http_address,
+        sync_interval=sync_interval.total_seconds(),
+        own_all=own_all,
+        conf=ConfWish(ipv4_source=ipv4_source_address, ipv6_source=ipv6_source_address),
+        lease_namespace=lease_namespace,
+    )
+    run(lambda stop: run_agent(options, stop))

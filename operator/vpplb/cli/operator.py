@@ -1,0 +1,50 @@
+"""`vpplb operator`: reconcile, probe, write status."""
+
+import click
+
+from vpplb.cli.options import (
+    http_address,
+    log_format,
+    log_level,
+    namespaces,
+    netns,
+    probe_workers,
+    transition_history,
+)
+from vpplb.cli.running import run, start_logging
+
+
+@click.command(short_help="Reconcile Frontends, Backends and HealthChecks; probe; write status.")
+@namespaces
+@netns
+@transition_history
+@probe_workers
+@http_address
+@log_level
+@log_format
+def command(
+    namespace: tuple[str, ...],
+    netns: str,
+    transition_history: int,
+    probe_workers: int,
+    http_address: str,
+    log_level: str,
+    log_format: str | None,
+) -> None:
+    """Reconcile Frontends, Backends and HealthChecks; probe the backends; write status.
+
+    Uses the pod's service account in a cluster, else $KUBECONFIG or ~/.kube/config. A cluster
+    that cannot be reached is tried again; /readyz says what is missing.
+    """
+    from vpplb.controller.app import OperatorOptions
+    from vpplb.controller.app import run as run_operator
+
+    start_logging(log_level, log_format)
+    options = OperatorOptions(
+        namespaces=namespace,
+        http_address=http_address,
+        netns=netns,
+        transition_history=transition_history,
+        probe_workers=probe_workers,
+    )
+    run(lambda stop: run_operator(options, stop))

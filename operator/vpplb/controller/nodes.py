@@ -1,0 +1,79 @@
+"""What the nodes report: who shall carry a frontend, who does, who fails.
+
+A node is known by the Dataplane that its agent keeps, which carries the labels of its Node.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from vpplb.kube.kinds import JsonObject
+from vpplb.model.names import ObjectKey
+from vpplb.resources.conditions import find_condition
+from vpplb.resources.dataplane import DataplaneStatus
+from vpplb.resources.statuses import NodeReport
+
+Selector = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Node:
+    labels: Mapping[str, str]
+    programmed: Mapping[str, str]
+    errors: Mapping[str, str]
+    connected: bool
+
+
+class Nodes:
+    """All Dataplanes as last seen. Errors in a status count as nothing reported."""
+
+    def __init__(self) -> None:
+        self._nodes: dict[str, _Node] = {}
+
+    def seen(self, name: str, raw: JsonObject) -> set[ObjectKey] | None:
+        """Take a Dataplane in; return the frontends it says something new of, None for any."""
+        new, old = _read(raw), self._nodes.get(name)
+        self._nodes[name] = new
+        if old is None or (old.labels, old.connected) != (new.labels, new.connected):
+            return None
+        changed = new.programmed.items() ^ old.programmed.items()
+        failed = new.errors.items() ^ old.errors.items()
+        return {ObjectKey.parse(frontend) for frontend, _ in changed | failed}
+
+    def gone(self, name: str) -> None:
+        """Forget a node."""
+        self._nodes.pop(name, None)
+
+    def report(self, key: ObjectKey, selector: Selector, revision: str) -> NodeReport:
+        """Say how far a frontend's newest revision has got."""
+        selected = {
+            name: node
+            for name, node in sorted(self._nodes.items())
+            if all(node.labels.get(label) == value for label, value in selector)
+        }
+        return NodeReport(
+            desired=tuple(selected),
+            programmed=tuple(
+                name
+                for name, node in selected.items()
+                if node.connected and node.programmed.get(str(key)) == revision
+            ),
+            failed=tuple(
+                (name, node.errors[str(key)])
+                for name, node in selected.items()
+                if str(key) in node.errors
+            ),
+        )
+
+
+def _read(raw: JsonObject) -> _Node:
+    try:
+        status = DataplaneStatus.model_validate(raw.get("status") or {})
+    except ValueError:
+        status = DataplaneStatus()
+    connected = find_condition(status.conditions, "Connected")
+    return _Node(
+        labels=raw["metadata"].get("labels") or {},
+        programmed=status.programmed or {},
+        errors={error.frontend: error.message for error in status.errors},
+        connected=connected is not None and connected.status == "True",
+    )

@@ -1,0 +1,141 @@
+"""Makes decisions known: statuses, Kubernetes events, and a log line a transition.
+
+It only notes and hands on: the status writer and the event recorder do the work behind.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from functools import partial
+
+from vpplb.controller.announcer import (
+    Announced,
+    Note,
+    announced_by,
+    announcing,
+    frontend_notes,
+    transition_notes,
+)
+from vpplb.engine.ports import Clock
+from vpplb.engine.reconciler import Reconciler
+from vpplb.kube.events import Event, EventRecorder
+from vpplb.kube.kinds import BACKEND, FRONTEND, HEALTH_CHECK, JsonObject, Kind
+from vpplb.kube.status import Priority, StatusWriter
+from vpplb.model.health import HealthState, Transition
+from vpplb.model.names import ObjectKey
+from vpplb.resources.renderer import NodeReporter, StatusRenderer
+from vpplb.telemetry.transitions import log_transition
+
+log = logging.getLogger(__name__)
+
+
+class Reporter:
+    """Implements `engine.ports.StatusSink` on the API server.
+
+    `attach` gives it the reconciler, which needs its sink before it can be made.
+    `on_transition` is called with each transition.
+    """
+
+    def __init__(
+        self,
+        writer: StatusWriter,
+        recorder: EventRecorder,
+        nodes: NodeReporter,
+        clock: Clock,
+        on_transition: Callable[[Transition], None],
+    ) -> None:
+        self._writer = writer
+        self._recorder = recorder
+        self._nodes = nodes
+        self._clock = clock
+        self._on_transition = on_transition
+        self._uids: dict[tuple[Kind, ObjectKey], str] = {}
+        self._announced: dict[ObjectKey, Announced] = {}
+
+    def attach(self, reconciler: Reconciler) -> None:
+        """Report on this reconciler's decisions."""
+        self._reconciler = reconciler
+        self.renderer = StatusRenderer(reconciler, self._nodes, self._clock.now)
+
+    # --- what the API server has -------------------------------------------------------------
+
+    def seen(self, kind: Kind, key: ObjectKey, raw: JsonObject) -> None:
+        """Take note of an object and of the status that it shows."""
+        metadata = raw["metadata"]
+        self._uids[kind, key] = metadata["uid"]
+        self.renderer.seen(kind.kind, key, raw)
+        status = raw.get("status") or {}
+        self._writer.known(kind, key, status, metadata["resourceVersion"])
+        if kind == FRONTEND:
+            self._announced.setdefault(key, announced_by(status))
+
+    def gone(self, kind: Kind, key: ObjectKey) -> None:
+        """Forget a deleted object."""
+        self._uids.pop((kind, key), None)
+        self.renderer.gone(kind.kind, key)
+        self._writer.forget(kind, key)
+        if kind == FRONTEND:
+            self._announced.pop(key, None)
+
+    def nodes_changed(self, frontends: Iterable[ObjectKey] | None) -> None:
+        """Nodes have something new to say of these frontends; None: of any."""
+        for key in self._reconciler.views if frontends is None else frontends:
+            if (FRONTEND, key) in self._uids:
+                self._submit(FRONTEND, key, Priority.OTHER)
+
+    # --- what is decided ---------------------------------------------------------------------
+
+    def frontend_changed(self, key: ObjectKey) -> None:
+        """Write the status of a frontend and announce what changed."""
+        if (FRONTEND, key) not in self._uids:
+            return
+        view = self._reconciler.views.get(key)
+        up = view is not None and view.decision.state is HealthState.UP
+        self._submit(FRONTEND, key, Priority.FRONTEND if up else Priority.FRONTEND_DOWN)
+        after = announcing(view, self._reconciler.problems("Frontend", key))
+        before, self._announced[key] = self._announced[key], after
+        self._emit(FRONTEND, key, frontend_notes(before, after))
+
+    def backend_changed(self, key: ObjectKey) -> None:
+        """Write the status of a backend."""
+        down = self._reconciler.health(key).state is HealthState.DOWN
+        self._submit(BACKEND, key, Priority.BACKEND_DOWN if down else Priority.BACKEND)
+
+    def health_check_changed(self, key: ObjectKey) -> None:
+        """Write the status of a health check."""
+        self._submit(HEALTH_CHECK, key, Priority.OTHER)
+
+    def transition(self, transition: Transition) -> None:
+        """Log a transition and tell each frontend's view of it."""
+        log_transition(transition)
+        self._on_transition(transition)
+        frontends = self._reconciler.store.frontends_of(transition.backend)
+        views = {key: self._reconciler.views.get(key) for key in frontends}
+        self._emit(BACKEND, transition.backend, transition_notes(transition, views))
+
+    def removed(self, backend: ObjectKey, frontend: ObjectKey) -> None:
+        """Log that a backend is no longer probed for a frontend."""
+        log.info("backend %s removed from frontend %s", backend, frontend)
+
+    # --- pieces ------------------------------------------------------------------------------
+
+    def _submit(self, kind: Kind, key: ObjectKey, priority: Priority) -> None:
+        if (kind, key) in self._uids:
+            render = partial(self.renderer.render, kind.kind, key)
+            now = asyncio.get_running_loop().time()
+            self._writer.submit(kind, key, render, priority, since=now)
+
+    def _emit(self, kind: Kind, key: ObjectKey, notes: Iterable[Note]) -> None:
+        uid = self._uids.get((kind, key))
+        for note in notes if uid is not None else ():
+            self._recorder.emit(
+                Event(
+                    kind=kind,
+                    key=key,
+                    uid=uid or "",
+                    type=note.type,
+                    reason=note.reason,
+                    note=note.text,
+                    at=self._clock.now(),
+                )
+            )

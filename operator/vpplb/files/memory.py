@@ -1,0 +1,56 @@
+"""What must be known of a VPP after a restart: which VIPs are ours, which flushes were applied.
+
+Kept in a small file on the node. Where it is lost, a node's Dataplane still says whose the VIPs
+are; flushes are then taken for applied.
+"""
+
+from collections.abc import Mapping
+from ipaddress import ip_address
+from pathlib import Path
+
+from vpplb.engine.vipbook import SyncerState
+from vpplb.files.atomic import read_json, write_json
+from vpplb.model.names import ObjectKey
+from vpplb.model.vip import VipId
+
+VERSION = 1
+
+
+def load_memory(path: Path) -> SyncerState | None:
+    """Read the file; None where there is none that makes sense."""
+    content = read_json(path)
+    if not isinstance(content, Mapping) or content.get("version") != VERSION:
+        return None
+    try:
+        return SyncerState(
+            owned=owned_of(content["owned"]),
+            flushed={
+                (VipId.parse(vip), ip_address(server)): int(epoch)
+                for vip, servers in content["flushed"].items()
+                for server, epoch in servers.items()
+            },
+        )
+    except (KeyError, ValueError, AttributeError, TypeError):
+        return None
+
+
+def save_memory(path: Path, state: SyncerState) -> None:
+    """Write the file, whole or not at all; OSError when the disk refuses."""
+    flushed: dict[str, dict[str, int]] = {}
+    for (vip, server), epoch in state.flushed.items():
+        flushed.setdefault(str(vip), {})[str(server)] = epoch
+    write_json(path, {"version": VERSION, "owned": owned_text(state.owned), "flushed": flushed})
+
+
+def owned_text(owned: Mapping[VipId, ObjectKey]) -> dict[str, str]:
+    """Write owners as the file and the Dataplane's status do: frontend by VIP, both as text."""
+    return {str(vip): str(owner) for vip, owner in sorted(owned.items(), key=_by_vip)}
+
+
+def owned_of(text: Mapping[str, str]) -> dict[VipId, ObjectKey]:
+    """Read owners; ValueError where they make no sense."""
+    return {VipId.parse(vip): ObjectKey.parse(owner) for vip, owner in text.items()}
+
+
+def _by_vip(item: tuple[VipId, ObjectKey]) -> tuple[int, int, int, str, int]:
+    return item[0].sort_key

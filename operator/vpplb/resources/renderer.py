@@ -1,0 +1,181 @@
+"""The status of each object as of now, and what a status tells a program that restarts.
+
+Rendering is asked for when a status is about to be written or shown, so it is always the
+newest. The renderer remembers the conditions that it showed last, since the time of a
+condition moves only with its status.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Protocol
+
+from vpplb.model.health import BackendHealth, HealthState
+from vpplb.model.names import ObjectKey
+from vpplb.model.objects import Backend, HealthCheck
+from vpplb.model.problem import Problem
+from vpplb.plan.desired import FrontendView, Previous
+from vpplb.resources.conditions import Condition
+from vpplb.resources.dataplane_codec import load_dataplane
+from vpplb.resources.statuses import (
+    NodeReport,
+    backend_status,
+    frontend_status,
+    health_check_status,
+    invalid_frontend_status,
+)
+
+Selector = tuple[tuple[str, str], ...]
+NodeReporter = Callable[[ObjectKey, Selector, str], NodeReport]
+"""Says how far the given revision of a frontend has got on the nodes of a selector."""
+
+
+class Objects(Protocol):
+    """The objects and their references (`engine.store.Store`)."""
+
+    @property
+    def backends(self) -> Mapping[ObjectKey, Backend]:
+        """All backends that are understood."""
+        ...
+
+    @property
+    def health_checks(self) -> Mapping[ObjectKey, HealthCheck]:
+        """All health checks that are understood."""
+        ...
+
+    def frontends_of(self, backend: ObjectKey) -> Collection[ObjectKey]:
+        """Return the frontends that reference a backend."""
+        ...
+
+    def backends_of(self, health_check: ObjectKey) -> Collection[ObjectKey]:
+        """Return the backends that name a health check."""
+        ...
+
+
+class Facts(Protocol):
+    """What is decided and known (`engine.reconciler.Reconciler`)."""
+
+    @property
+    def store(self) -> Objects:
+        """The objects."""
+        ...
+
+    @property
+    def views(self) -> Mapping[ObjectKey, FrontendView]:
+        """What is decided for each frontend."""
+        ...
+
+    def health(self, backend: ObjectKey) -> BackendHealth:
+        """Return the health of a backend."""
+        ...
+
+    def problems(self, kind: str, key: ObjectKey) -> tuple[Problem, ...]:
+        """Return what is wrong with an object."""
+        ...
+
+
+@dataclass(slots=True)
+class _Seen:
+    generation: int
+    conditions: tuple[Condition, ...]
+
+
+class StatusRenderer:
+    """Renders statuses, as JSON's types, of the objects that were `seen`."""
+
+    def __init__(self, facts: Facts, nodes: NodeReporter, now: Callable[[], datetime]) -> None:
+        self._facts = facts
+        self._nodes = nodes
+        self._now = now
+        self._seen: dict[tuple[str, ObjectKey], _Seen] = {}
+
+    def seen(self, kind: str, key: ObjectKey, raw: Mapping[str, object]) -> None:
+        """Take note of an object: its generation, and at first sight the conditions it shows."""
+        metadata = raw.get("metadata")
+        found = metadata.get("generation") if isinstance(metadata, Mapping) else None
+        generation = found if isinstance(found, int) else 0
+        known = self._seen.get((kind, key))
+        if known is None:
+            self._seen[kind, key] = _Seen(generation, load_conditions(raw.get("status")))
+        else:
+            known.generation = generation
+
+    def gone(self, kind: str, key: ObjectKey) -> None:
+        """Forget an object."""
+        self._seen.pop((kind, key), None)
+
+    def render(self, kind: str, key: ObjectKey) -> dict[str, object] | None:
+        """Return the whole status of an object; None when it is not there (any more)."""
+        seen = self._seen.get((kind, key))
+        if seen is None:
+            return None
+        match kind:
+            case "Frontend":
+                return self._frontend(key, seen)
+            case "Backend":
+                return self._backend(key, seen)
+            case _:
+                return self._health_check(key, seen)
+
+    def _frontend(self, key: ObjectKey, seen: _Seen) -> dict[str, object]:
+        view = self._facts.views.get(key)
+        if view is None:
+            status = invalid_frontend_status(
+                self._facts.problems("Frontend", key), seen.generation, seen.conditions, self._now()
+            )
+        else:
+            report = partial(self._nodes, key, view.config.resolved.frontend.node_selector)
+            status = frontend_status(view, report, seen.generation, seen.conditions, self._now())
+        seen.conditions = status.conditions
+        return status.dump()
+
+    def _backend(self, key: ObjectKey, seen: _Seen) -> dict[str, object]:
+        status = backend_status(
+            self._facts.health(key),
+            problems=self._facts.problems("Backend", key),
+            frontends=len(self._facts.store.frontends_of(key)),
+            generation=seen.generation,
+            shown=seen.conditions,
+            now=self._now(),
+        )
+        seen.conditions = status.conditions
+        return status.dump()
+
+    def _health_check(self, key: ObjectKey, seen: _Seen) -> dict[str, object]:
+        status = health_check_status(
+            problems=self._facts.problems("HealthCheck", key),
+            backends=len(self._facts.store.backends_of(key)),
+            generation=seen.generation,
+            shown=seen.conditions,
+            now=self._now(),
+        )
+        seen.conditions = status.conditions
+        return status.dump()
+
+
+def load_conditions(status: object) -> tuple[Condition, ...]:
+    """Read the conditions that a status shows; those that make no sense are left out."""
+    shown = status.get("conditions") if isinstance(status, Mapping) else None
+    read: list[Condition] = []
+    for entry in shown if isinstance(shown, list | tuple) else ():
+        try:
+            read.append(Condition.model_validate(entry))
+        except ValueError:
+            continue
+    return tuple(read)
+
+
+def load_previous(key: ObjectKey, status: object) -> Previous:
+    """Read what was decided last from a Frontend's status; nothing where it makes no sense."""
+    if not isinstance(status, Mapping):
+        return Previous()
+    try:
+        loaded = load_dataplane(status)
+        states = {
+            ObjectKey(key.namespace, entry["name"]): HealthState(entry["state"])
+            for entry in status.get("backends") or ()
+        }
+    except (ValueError, KeyError, TypeError):
+        return Previous()
+    return Previous(vip=loaded[1] if loaded else None, states=states)

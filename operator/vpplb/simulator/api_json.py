@@ -1,0 +1,51 @@
+"""The form of VPP's .api.json files, in which `get_api_json` tells a client all definitions."""
+
+import json
+from typing import Any
+
+from vpplb.simulator.messages import BASE_TYPES, MODULES, REQUESTS, Field, Message, Module
+
+
+def api_json(module: Module) -> dict[str, Any]:
+    """Return a module in the form of VPP's .api.json files, which `get_api_json` answers with."""
+    return {
+        "module": module.name,
+        "types": module.types,
+        "messages": [_message_json(m) for m in module.messages if m.kind != "listed"],
+        "unions": module.unions,
+        "enums": module.enums,
+        "enumflags": [],
+        "services": dict(_service(m) for m in module.messages if m.kind in REQUESTS),
+        "options": {"version": module.version},
+        "aliases": dict(module.aliases),
+    }
+
+
+def all_api_json() -> str:
+    """Return all modules as the JSON text of `get_api_json_reply`."""
+    return json.dumps([api_json(module) for module in MODULES])
+
+
+def _service(message: Message) -> tuple[str, dict[str, Any]]:
+    if message.kind == "dump":
+        details = message.name.removesuffix("_dump") + "_details"
+        return message.name, {"reply": details, "stream": True}
+    return message.name, {"reply": f"{message.name}_reply"}
+
+
+def _message_json(message: Message) -> list[Any]:
+    header = [["u16", "_vl_msg_id"], *(["u32", name] for name in message.header)]
+    fields = [_field_json(field) for field in message.fields]
+    return [message.name, *header, *fields, {"crc": f"0x{message.crc:08x}", "options": {}}]
+
+
+def _field_json(field: Field) -> list[Any]:
+    name = field.type if field.type in BASE_TYPES else f"vl_api_{field.type}_t"
+    match field.length:
+        case None:
+            tail: list[Any] = [] if field.default is None else [{"default": field.default}]
+        case int(length):
+            tail = [length]
+        case count:
+            tail = [0, count]
+    return [name, field.name, *tail]

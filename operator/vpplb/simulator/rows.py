@@ -1,0 +1,142 @@
+"""What VPP's lb plugin keeps of a VIP and of an application server, and what names them.
+
+Addresses are 128-bit numbers, IPv4 right-aligned in zeros; prefix lengths are of 128 bits.
+"""
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+from ipaddress import IPv4Address, IPv6Address, ip_network
+from typing import NamedTuple
+
+from vpplb.model.vip import Encap, IPAddress, Protocol, VipId
+from vpplb.simulator.pool import Pool
+
+ANY_PROTOCOL = 255
+
+IP4_BITS = 32
+IP6_BITS = 128
+
+
+class Retval(IntEnum):
+    """Return values of VPP (vnet/error.h) that are used here."""
+
+    OK = 0
+    UNSPECIFIED = -1
+    """Here: real VPP would do it, or break; the simulator does not model it."""
+    INVALID_SW_IF_INDEX = -2
+    NO_SUCH_ENTRY = -6
+    INVALID_MEMORY_SIZE = -70
+    INVALID_ARGUMENT = -73
+    VALUE_EXIST = -81
+    INVALID_ADDRESS_FAMILY = -97
+
+
+class VipType(NamedTuple):
+    """Family of a VIP's prefix and encapsulation to its servers (lb.h, lb_vip_type_t)."""
+
+    family: int
+    encap: Encap
+
+    def __str__(self) -> str:
+        return f"ip{self.family}-{self.encap.value.lower()}"
+
+
+_TYPES = {VipType(family, encap) for family in (4, 6) for encap in (Encap.GRE4, Encap.GRE6)} | {
+    VipType(4, Encap.L3DSR),
+    VipType(4, Encap.NAT4),
+    VipType(6, Encap.NAT6),
+}
+_DEFAULT_TYPE = VipType(6, Encap.GRE6)  # number 0: what an impossible combination turns into
+NAT = (Encap.NAT4, Encap.NAT6)
+
+
+class Key(NamedTuple):
+    """What names a VIP. Host bits of `address` do not matter."""
+
+    address: int
+    length: int
+    protocol: int
+    port: int
+
+    @property
+    def normal(self) -> "Key":
+        """The key as it is stored: host bits cleared; port 0 means all protocols."""
+        shift = IP6_BITS - self.length
+        protocol = self.protocol if self.port else ANY_PROTOCOL
+        return Key(self.address >> shift << shift, self.length, protocol, self.port)
+
+    @property
+    def is_ip4(self) -> bool:
+        """Whether VPP takes the prefix for an IPv4 one."""
+        return self.length >= IP6_BITS - IP4_BITS and self.address < 1 << IP4_BITS
+
+
+_NO_KEY = Key(0, 0, 0, 0)
+
+
+@dataclass(slots=True)
+class ServerRow:
+    """An application server, live or (not `used`) lingering until it is collected."""
+
+    address: int = 0
+    weight: int = 0
+    used: bool = False
+    vip_index: int = 0
+    last_used: int = 0
+    """Second of VPP's uptime at which it was last removed; kept when the row is taken again."""
+
+
+@dataclass(slots=True)
+class VipRow:
+    """A VIP, or (not `used`) what is left of one until its servers are collected."""
+
+    key: Key = _NO_KEY
+    type: VipType = _DEFAULT_TYPE
+    used: bool = False
+    table_length: int = 1
+    src_ip_sticky: bool = False
+    encap_byte: int = 0
+    """DSCP of L3DSR or service type of NAT: one byte for both in VPP. Kept when taken again."""
+    target_port: int = 0
+    last_collection: int = 0
+    servers: Pool[list[int]] = field(default_factory=lambda: Pool(lambda: [0]))
+    shares: dict[IPAddress, int] | None = None
+    """Buckets by server; None: to be computed when somebody asks."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewVip:
+    """Arguments of an addition, as far as VPP looks at them."""
+
+    encap: Encap | None
+    dscp: int = 0
+    service_type: int = 0
+    target_port: int = 0
+    table_length: int = 1024
+    src_ip_sticky: bool = False
+
+
+def ip(number: int) -> IPAddress:
+    """Return a 128-bit number as the address it stands for."""
+    return IPv4Address(number) if number < 1 << IP4_BITS else IPv6Address(number)
+
+
+def vip_id(key: Key) -> VipId:
+    """Return a key in the model's terms; KeyError for a protocol that it does not have."""
+    length = key.length - (IP6_BITS - IP4_BITS) if key.is_ip4 else key.length
+    protocol = {6: Protocol.TCP, 17: Protocol.UDP, ANY_PROTOCOL: Protocol.ANY}[key.protocol]
+    address = IPv4Address(key.address) if key.is_ip4 else IPv6Address(key.address)
+    return VipId(ip_network((address, length)), protocol, key.port)
+
+
+def type_of(key: Key, encap: Encap | None) -> VipType:
+    """Return the type of a VIP: VPP quirk, L3DSR and NAT4 on an IPv6 prefix come out as GRE6."""
+    if encap is None:
+        return _DEFAULT_TYPE
+    type_ = VipType(4 if key.is_ip4 else 6, encap)
+    return type_ if type_ in _TYPES else _DEFAULT_TYPE
+
+
+def servers_are_ip4(type_: VipType) -> bool:
+    """Say which family a VIP's servers have; that of the VIP does not matter."""
+    return type_.encap in (Encap.GRE4, Encap.L3DSR, Encap.NAT4)

@@ -1,0 +1,128 @@
+"""Operator and agent in one process: a folder of manifests in, one VPP programmed, no cluster."""
+
+import asyncio
+import logging
+import signal
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vpplb.engine.clock import SystemClock
+from vpplb.engine.reconciler import Reconciler
+from vpplb.engine.syncer import Syncer
+from vpplb.files.manifests import Loaded
+from vpplb.files.memory import load_memory, save_memory
+from vpplb.files.state import StateFile
+from vpplb.model.names import ObjectKey
+from vpplb.plan.diff import ConfWish
+from vpplb.probers.pool import WorkerPool
+from vpplb.resources.renderer import StatusRenderer
+from vpplb.standalone.folder import Folder
+from vpplb.standalone.sink import LocalSink
+from vpplb.standalone.vpp import NODE, LocalVpp
+from vpplb.vpp.lb import PapiLoadBalancer
+
+log = logging.getLogger(__name__)
+
+SAVE_DELAY = 0.5
+"""Seconds that changes are gathered before the state file is written."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StandaloneOptions:
+    """What the command line says. `sync_interval` is in seconds."""
+
+    folder: Path
+    vpp_api_socket: Path
+    state_file: Path
+    http_address: str = ":9091"
+    netns: str = ""
+    transition_history: int = 5
+    probe_workers: int = 1
+    sync_interval: float = 30.0
+    own_all: bool = False
+    conf: ConfWish = field(default_factory=ConfWish)
+
+
+class Standalone:
+    """The parts, and the order in which they start and stop."""
+
+    def __init__(self, options: StandaloneOptions) -> None:
+        self._options = options
+        clock = SystemClock()
+        self._state = StateFile(options.state_file)
+        self._memory = options.state_file.with_suffix(".vpp.json")
+        self._dirty = asyncio.Event()
+        self.vpp = LocalVpp(self._reported, self._dirty.set)
+        self.syncer = Syncer(
+            PapiLoadBalancer(options.vpp_api_socket),
+            listener=self.vpp,
+            sync_interval=options.sync_interval,
+            state=load_memory(self._memory),
+            own_all=options.own_all,
+        )
+        self.syncer.set_conf(options.conf)
+        sink = LocalSink(self._changed, lambda _: None)
+        self._prober = WorkerPool(options.probe_workers, options.netns)
+        self.reconciler = Reconciler(
+            self._prober, sink, clock, transition_history=options.transition_history
+        )
+        sink.attach(self.reconciler, self.syncer)
+        self.renderer = StatusRenderer(self.reconciler, self.vpp.node_report, clock.now)
+        self._folder = Folder(options.folder, self.reconciler, self.renderer, self._loaded)
+        self._statuses: dict[str, dict[ObjectKey, dict[str, object]]] = {}
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Run until `stop` is set; BadManifests when the manifests are wrong at the start."""
+        self._folder.start(self._state)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._folder.reload.set)
+        await self._prober.start(self.reconciler.on_verdict, lambda _: None)
+        self.reconciler.synced = True
+        self.reconciler.reconcile()  # so that all VIPs are wanted before the syncer may remove any
+        self.syncer.set_synced()
+        tasks = [
+            asyncio.create_task(work)
+            for work in (self.syncer.run(), self._folder.run(), self._save(), stop.wait())
+        ]
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        self.reconciler.close()
+        await self._prober.stop()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._write()
+        for task in tasks:
+            if not task.cancelled():
+                task.result()
+
+    def _loaded(self, loaded: Loaded) -> None:
+        """Take the settings of VPP from the Dataplane of the folder, if there is one."""
+        default = self._options.conf
+        dataplane = loaded.dataplanes.get(NODE) or next(iter(loaded.dataplanes.values()), None)
+        self.syncer.set_conf(dataplane.spec.wish(default) if dataplane else default)
+        self.syncer.paused = dataplane.spec.paused if dataplane else False
+
+    def _reported(self, frontend: ObjectKey) -> None:
+        self._changed("Frontend", frontend)
+
+    def _changed(self, kind: str, key: ObjectKey) -> None:
+        status = self.renderer.render(kind, key)
+        if status is None:
+            self._statuses.get(kind, {}).pop(key, None)
+        else:
+            self._statuses.setdefault(kind, {})[key] = status
+        self._dirty.set()
+
+    async def _save(self) -> None:
+        while True:
+            await self._dirty.wait()
+            await asyncio.sleep(SAVE_DELAY)
+            self._dirty.clear()
+            await self._write()
+
+    async def _write(self) -> None:
+        statuses = {kind: dict(of_kind) for kind, of_kind in self._statuses.items()}
+        try:
+            await asyncio.to_thread(self._state.save, statuses)
+            await asyncio.to_thread(save_memory, self._memory, self.syncer.state)
+        except OSError as error:
+            log.error("the state cannot be written to %s: %s", self._options.state_file, error)

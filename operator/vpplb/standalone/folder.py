@@ -1,0 +1,139 @@
+"""The folder of manifests as the source of objects: read, compared, put into the store."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from vpplb.engine.reconciler import Reconciler
+from vpplb.engine.store import Store
+from vpplb.files.manifests import Finding, Loaded, load
+from vpplb.files.state import StateFile
+from vpplb.model.names import ObjectKey
+from vpplb.model.objects import Backend, Frontend, HealthCheck
+from vpplb.resources.health_codec import load_health
+from vpplb.resources.renderer import StatusRenderer, load_previous
+
+log = logging.getLogger(__name__)
+
+POLL = 0.5
+"""Seconds between looks at the files' times and sizes."""
+
+Stamp = tuple[tuple[str, int, int], ...]
+
+
+class BadManifests(Exception):
+    """The manifests at start are wrong; `findings` say where."""
+
+    def __init__(self, findings: list[Finding]) -> None:
+        super().__init__("\n".join(map(str, findings)))
+        self.findings = findings
+
+
+class Folder:
+    """Manifests in `path`, taken into the store of `reconciler` whenever they change.
+
+    A set with a mistake is refused as a whole, each finding logged with file and line; what
+    runs goes on. `on_loaded` is called with each set that was taken.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        reconciler: Reconciler,
+        renderer: StatusRenderer,
+        on_loaded: Callable[[Loaded], None],
+    ) -> None:
+        self._path = path
+        self._reconciler, self._renderer = reconciler, renderer
+        self._on_loaded = on_loaded
+        self._present: dict[tuple[str, ObjectKey], object] = {}
+        self._stamp: Stamp = ()
+        self.reload = asyncio.Event()
+
+    def start(self, state: StateFile) -> None:
+        """Read for the first time, resuming from the state file; BadManifests when wrong."""
+        self._stamp = _stamp(self._path)
+        loaded = load([self._path])
+        if loaded.findings:
+            raise BadManifests(loaded.findings)
+        statuses = state.load()
+        for key, status in statuses.get("Backend", {}).items():
+            self._reconciler.resume_backend(key, load_health(key, status))
+        for key, status in statuses.get("Frontend", {}).items():
+            self._reconciler.resume_frontend(key, load_previous(key, status))
+        self._take(loaded, statuses)
+
+    async def run(self) -> None:
+        """Read again when a file changes or `reload` is set, until cancelled."""
+        while True:
+            try:
+                async with asyncio.timeout(POLL):
+                    await self.reload.wait()
+            except TimeoutError:
+                pass
+            stamp = await asyncio.to_thread(_stamp, self._path)
+            if self.reload.is_set() or stamp != self._stamp:
+                self.reload.clear()
+                self._stamp = stamp
+                self._read(await asyncio.to_thread(load, [self._path]))
+
+    def _read(self, loaded: Loaded) -> None:
+        if loaded.findings:
+            for finding in loaded.findings:
+                log.error("%s", finding)
+            log.error("the new manifests are refused, the old ones stay in force")
+            return
+        log.info("manifests are read again: %d objects", len(loaded.objects))
+        self._take(loaded, {})
+
+    def _take(
+        self, loaded: Loaded, statuses: Mapping[str, Mapping[ObjectKey, Mapping[str, object]]]
+    ) -> None:
+        store = self._reconciler.store
+        for kind, key in self._present.keys() - loaded.objects.keys():
+            _remove(store, kind, key)
+            self._renderer.gone(kind, key)
+        self._present = dict(loaded.objects)
+        for (kind, key), source in loaded.objects.items():
+            status = statuses.get(kind, {}).get(key, {})
+            self._renderer.seen(kind, key, {**source.raw, "status": status})
+            _put(store, source.parsed)
+        self._on_loaded(loaded)
+        self._reconciler.objects_changed()
+
+
+def _put(store: Store, parsed: object) -> None:
+    match parsed:
+        case Frontend():
+            store.put_frontend(parsed)
+        case Backend():
+            store.put_backend(parsed)
+        case HealthCheck():
+            store.put_health_check(parsed)
+        case _:
+            pass
+
+
+def _remove(store: Store, kind: str, key: ObjectKey) -> None:
+    match kind:
+        case "Frontend":
+            store.remove_frontend(key)
+        case "Backend":
+            store.remove_backend(key)
+        case "HealthCheck":
+            store.remove_health_check(key)
+        case _:
+            pass
+
+
+def _stamp(path: Path) -> Stamp:
+    """Return what changes when a file does; symlinks are followed, as ConfigMaps need."""
+    found = []
+    for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+        try:
+            stat = file.stat()
+        except OSError:
+            continue
+        found.append((str(file), stat.st_mtime_ns, stat.st_size))
+    return tuple(found)

@@ -1,0 +1,63 @@
+"""Where decisions go when there is no API server: to the syncer, the log and the statuses."""
+
+import logging
+from collections.abc import Callable
+
+from vpplb.engine.reconciler import Reconciler
+from vpplb.engine.syncer import Syncer
+from vpplb.model.health import Transition
+from vpplb.model.names import ObjectKey
+from vpplb.resources.statuses import frontend_dataplane
+from vpplb.telemetry.transitions import log_transition
+
+log = logging.getLogger(__name__)
+
+
+class LocalSink:
+    """Implements `engine.ports.StatusSink`.
+
+    `attach` gives it the reconciler and the syncer, which need it before they can be made.
+    `on_change` is called with kind and key after each change, `on_transition` with each one.
+    """
+
+    def __init__(
+        self,
+        on_change: Callable[[str, ObjectKey], None],
+        on_transition: Callable[[Transition], None],
+    ) -> None:
+        self._on_change = on_change
+        self._on_transition = on_transition
+
+    def attach(self, reconciler: Reconciler, syncer: Syncer) -> None:
+        """Hand this reconciler's decisions to this syncer."""
+        self._reconciler, self._syncer = reconciler, syncer
+
+    def frontend_changed(self, key: ObjectKey) -> None:
+        """Want the frontend's VIP as decided."""
+        view = self._reconciler.views.get(key)
+        dataplane = frontend_dataplane(view) if view is not None else None
+        if view is None or view.desired is None or dataplane is None:
+            self._syncer.remove(key)
+        else:
+            vip = view.config.resolved.frontend.vip
+            self._syncer.set_desired(key, vip, view.desired, str(dataplane["revision"]))
+        for problem in view.config.resolved.problems if view is not None else ():
+            log.warning("%s", problem)
+        self._on_change("Frontend", key)
+
+    def backend_changed(self, key: ObjectKey) -> None:
+        """Keep and show the backend's status."""
+        self._on_change("Backend", key)
+
+    def health_check_changed(self, key: ObjectKey) -> None:
+        """Keep and show the health check's status."""
+        self._on_change("HealthCheck", key)
+
+    def transition(self, transition: Transition) -> None:
+        """Log a transition."""
+        log_transition(transition)
+        self._on_transition(transition)
+
+    def removed(self, backend: ObjectKey, frontend: ObjectKey) -> None:
+        """Log that a backend is no longer probed for a frontend."""
+        log.info("backend %s removed from frontend %s", backend, frontend)

@@ -1,0 +1,87 @@
+"""How programming the one VPP goes."""
+
+import logging
+from collections.abc import Callable
+
+from vpplb.engine.ports import VipReport, VppInfo
+from vpplb.model.names import ObjectKey
+from vpplb.plan.ops import ChangeKind
+from vpplb.resources.renderer import Selector
+from vpplb.resources.statuses import NodeReport
+
+log = logging.getLogger(__name__)
+
+NODE = "local"
+"""The one node there is, as the statuses of frontends name it."""
+
+
+class LocalVpp:
+    """Implements `engine.ports.SyncListener`.
+
+    `on_report` is called with each frontend that is programmed or fails, `on_memory` when the
+    syncer's state has changed.
+    """
+
+    def __init__(
+        self, on_report: Callable[[ObjectKey], None], on_memory: Callable[[], None]
+    ) -> None:
+        self._on_report, self._on_memory = on_report, on_memory
+        self._programmed: dict[ObjectKey, str] = {}
+        self._errors: dict[ObjectKey, str] = {}
+        self.trouble = "VPP is not connected yet"
+
+    def node_report(self, key: ObjectKey, selector: Selector, revision: str) -> NodeReport:
+        """Say how far a frontend's newest revision has got (`resources.renderer.NodeReporter`)."""
+        carried = self._programmed.get(key) == revision
+        error = self._errors.get(key)
+        return NodeReport(
+            desired=(NODE,),
+            programmed=(NODE,) if carried else (),
+            failed=((NODE, error),) if error else (),
+        )
+
+    def connected(self, info: VppInfo) -> None:
+        """VPP answers."""
+        log.info("connected to VPP %s (pid %d)", info.version, info.pid)
+        self.trouble = ""
+
+    def disconnected(self, reason: str) -> None:
+        """VPP is lost: nothing counts as programmed until it was read again."""
+        if reason != self.trouble:
+            log.warning("VPP is not connected: %s", reason)
+        self.trouble = reason
+        lost, self._programmed = list(self._programmed), {}
+        for key in lost:
+            self._on_report(key)
+
+    def reported(self, report: VipReport) -> None:
+        """A VIP is programmed, or failed, or is gone."""
+        self._programmed.pop(report.key, None)
+        if report.error:
+            log.error("frontend %s (%s): %s", report.key, report.vip, report.error)
+            self._errors[report.key] = report.error
+        else:
+            self._errors.pop(report.key, None)
+            if report.revision:
+                self._programmed[report.key] = report.revision
+        self._on_report(report.key)
+
+    def remembered(self) -> None:
+        """Keep what must outlive the process."""
+        self._on_memory()
+
+    def changed(self, kind: ChangeKind, count: int) -> None:
+        """VPP was changed."""
+        log.info("VPP: %s × %d", kind.value, count)
+
+    def drifted(self, vips: int) -> None:
+        """Somebody else changed VPP."""
+        log.warning("%d VIPs were changed by someone else and are repaired", vips)
+
+    def synced(self, seconds: float) -> None:
+        """VPP was compared."""
+
+    def conf_failed(self, error: str) -> None:
+        """The plugin's settings were refused, or are as wished again."""
+        if error:
+            log.error("the lb plugin's settings: %s", error)

@@ -1,0 +1,106 @@
+"""`vpplb vpp-simulator` as a process."""
+
+import json
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from support.processes import Program
+from support.waiting import wait_for
+from vpplb.cli.vpp_simulator import command
+from vpplb.simulator import wire
+from vpplb.simulator.messages import MESSAGE_IDS
+
+VPPLB = Path(sys.executable).with_name("vpplb")
+
+Run = Callable[..., Program]
+
+
+@pytest.fixture
+def api_socket(tmp_path: Path) -> Path:
+    return tmp_path / "api.sock"
+
+
+@pytest.fixture
+def run(tmp_path: Path, api_socket: Path) -> Iterator[Run]:
+    """Give what starts a simulator with some more options."""
+    running: list[Program] = []
+
+    def start(*options: str | Path) -> Program:
+        argv = [VPPLB, "vpp-simulator", "--api-socket", api_socket, *options]
+        running.append(Program(argv, log=tmp_path / f"log{len(running)}"))
+        return running[-1]
+
+    yield start
+    for program in running:
+        program.stop()
+
+
+def up(program: Program) -> None:
+    wait_for(lambda: "listens on" in program.tail(), "the simulator listens")
+
+
+def say_hello(api_socket: Path) -> bytes:
+    """Connect as a client does and return the first bytes of the answer."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(10)
+        client.connect(str(api_socket))
+        client.sendall(
+            wire.frame(wire.LAYOUTS["sockclnt_create"].pack({"context": 0, "name": "test"}))
+        )
+        return client.recv(18)[wire.FRAME.size :]
+
+
+@pytest.mark.slow
+def test_every_message_received_is_a_line_of_the_log(
+    run: Run, api_socket: Path, tmp_path: Path
+) -> None:
+    calls = tmp_path / "calls"
+    up(run("--log-calls", calls))
+    answer = say_hello(api_socket)
+    assert answer == MESSAGE_IDS["sockclnt_create_reply"].to_bytes(2, "big")
+    assert [json.loads(line) for line in calls.read_text().splitlines()] == [
+        {"message": "sockclnt_create", "args": {"name": "test"}, "retval": 0}
+    ]
+
+
+@pytest.mark.slow
+def test_it_ends_on_sigterm_and_removes_its_socket(run: Run, api_socket: Path) -> None:
+    program = run("--socket-mode", "600")
+    up(program)
+    assert api_socket.stat().st_mode & 0o777 == 0o600
+    assert program.stop() == 0
+    assert not api_socket.exists()
+
+
+@pytest.mark.slow
+def test_a_second_one_says_in_a_line_that_the_socket_is_in_use(run: Run, api_socket: Path) -> None:
+    up(run())
+    second = run()
+    wait_for(lambda: not second.alive, "the second one ends")
+    assert (second.stop(), second.tail()) == (1, f"Error: another process listens on {api_socket}")
+    assert say_hello(api_socket)
+
+
+@pytest.mark.slow
+def test_one_that_was_killed_is_replaced(run: Run, api_socket: Path) -> None:
+    first = run()
+    up(first)
+    first.kill()
+    up(run())
+    assert say_hello(api_socket)
+
+
+@pytest.mark.parametrize("mode", ["rw", "888", "7777", "-1"])
+def test_what_are_no_permissions_is_a_usage_error(mode: str) -> None:
+    result = CliRunner().invoke(command, ["--api-socket", "/nowhere", f"--socket-mode={mode}"])
+    assert (result.exit_code, "not permissions in octal" in result.output) == (2, True)
+
+
+def test_the_socket_has_to_be_named() -> None:
+    result = CliRunner().invoke(command, [])
+    assert (result.exit_code, "--api-socket" in result.output) == (2, True)

@@ -1,0 +1,163 @@
+import ipaddress
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
+import pytest
+import xxhash
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from support import transcripts
+from vpplb.model.vip import IPAddress
+from vpplb.plan.newflows import (
+    EMPTY,
+    LENGTHS,
+    TOLERATED_DISTORTION,
+    WANTED_DISTORTION,
+    choose_length,
+    distortion,
+    fill,
+    order,
+    shares,
+    xxh64,
+)
+
+
+def servers(*weights: int, first: str = "10.1.0.1") -> dict[IPAddress, int]:
+    address = ipaddress.ip_address(first)
+    return {address + number: weight for number, weight in enumerate(weights)}
+
+
+FLATTENED = servers(*[100] * 10, *[50] * 10)
+"""The sum of weights is above 1024: VPP gives the second half as much as the first."""
+
+
+def recorded_tables() -> Iterator[
+    tuple[str, Mapping[IPAddress, int], int, Mapping[IPAddress, int]]
+]:
+    """Give the shares of every VIP in every dump: where, weights, length, buckets."""
+    for name in transcripts.names():
+        lengths: dict[tuple[str, int], int] = {}
+        for number, exchange in enumerate(transcripts.read(name), start=2):
+            if exchange.request == "lb_add_del_vip_v2" and exchange.reply["retval"] == 0:
+                prefix = str(ipaddress.ip_network(exchange.args["pfx"], strict=False))
+                lengths[prefix, exchange.args["port"]] = exchange.args["new_flows_table_length"]
+            if exchange.request == "lb_as_v2_dump":
+                for vip, live in live_servers(exchange.reply).items():
+                    weights = {address: weight for address, (weight, _) in live.items()}
+                    buckets = {address: buckets for address, (_, buckets) in live.items()}
+                    yield f"{name}:{number}", weights, lengths[vip], buckets
+
+
+def live_servers(
+    dump: list[dict[str, object]],
+) -> dict[tuple[str, int], dict[IPAddress, tuple[int, int]]]:
+    vips: dict[tuple[str, int], dict[IPAddress, tuple[int, int]]] = {}
+    for details in dump:
+        vip, weight, buckets = details["vip"], details["weight"], details["num_buckets"]
+        assert isinstance(vip, dict)
+        assert isinstance(weight, int)
+        assert isinstance(buckets, int)
+        if details["flags"] == 1:
+            address = ipaddress.ip_address(str(details["app_srv"]))
+            vips.setdefault((vip["pfx"], vip["port"]), {})[address] = (weight, buckets)
+    return vips
+
+
+def test_shares_are_those_of_every_recorded_dump() -> None:
+    transcripts.require(transcripts.TRANSCRIPTS)
+    tables = list(recorded_tables())
+    assert len(tables) > 30
+    for where, weights, length, buckets in tables:
+        assert shares(weights, length) == buckets, where
+
+
+@settings(deadline=None)
+@given(st.integers(0, 2**64 - 1))
+def test_hash_is_xxh64_of_the_eight_little_endian_bytes(value: int) -> None:
+    assert xxh64(value) == xxhash.xxh64_intdigest(value.to_bytes(8, "little"), 0)
+
+
+def test_order_of_servers_is_numeric_whatever_their_order_of_arrival() -> None:
+    weights = servers(1, 2, 3)
+    backwards = dict(reversed(weights.items()))
+    assert order(backwards) == list(weights)
+    assert fill(backwards, 64) == fill(weights, 64)
+
+
+def test_every_bucket_is_owned_once_a_weight_is_above_zero() -> None:
+    assert Counter(fill(servers(0, 1, 0), 16)) == {1: 16}
+
+
+@pytest.mark.parametrize("weights", [{}, servers(0, 0)])
+def test_no_bucket_is_owned_without_weight(weights: Mapping[IPAddress, int]) -> None:
+    assert list(fill(weights, 4)) == [EMPTY] * 4
+    assert set(shares(weights, 4).values()) <= {0}
+    assert distortion(weights, 4) == 0.0
+
+
+def test_a_table_of_one_bucket_goes_to_the_first_address() -> None:
+    assert shares(servers(1, 100), 1) == servers(1, 0)
+
+
+def test_weights_that_sum_to_more_than_the_table_are_flattened() -> None:
+    assert list(shares(FLATTENED, 1024).values()) == [53] * 4 + [52] * 6 + [50] * 10
+    assert distortion(FLATTENED, 1024) > 0.2
+
+
+@pytest.mark.parametrize("length", [0, -1, 3, 1000])
+def test_a_length_that_is_no_power_of_two_is_refused(length: int) -> None:
+    with pytest.raises(ValueError, match="power of two"):
+        fill(servers(1), length)
+
+
+@pytest.mark.parametrize("weight", [-1, 256])
+def test_a_weight_that_no_vpp_takes_is_refused(weight: int) -> None:
+    with pytest.raises(ValueError, match="0 to 255"):
+        fill(servers(weight), 16)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.dictionaries(st.ip_addresses(v=4), st.integers(0, 100), min_size=1, max_size=8),
+    st.sampled_from([1, 2, 64, 1024]),
+)
+def test_shares_add_up_to_the_table(weights: dict[IPAddress, int], length: int) -> None:
+    assert sum(shares(weights, length).values()) == (length if any(weights.values()) else 0)
+
+
+def test_the_smallest_length_within_five_percent_is_chosen() -> None:
+    chosen = choose_length([FLATTENED], None)
+    assert distortion(FLATTENED, chosen) <= WANTED_DISTORTION
+    assert all(distortion(FLATTENED, n) > WANTED_DISTORTION for n in LENGTHS if n < chosen)
+
+
+def test_a_few_equal_servers_need_no_more_than_the_shortest_length() -> None:
+    assert choose_length([servers(100, 100, 100)], None) == LENGTHS[0]
+
+
+def test_the_length_serves_every_pool_not_only_the_first() -> None:
+    assert choose_length([servers(100), FLATTENED], None) == choose_length([FLATTENED], None)
+
+
+def test_without_pools_the_shortest_length_is_chosen() -> None:
+    assert choose_length([], None) == LENGTHS[0]
+
+
+def test_the_present_length_stays_while_it_is_within_ten_percent() -> None:
+    tolerable = 4096
+    assert WANTED_DISTORTION < distortion(FLATTENED, tolerable) <= TOLERATED_DISTORTION
+    assert choose_length([FLATTENED], tolerable) == tolerable
+    assert choose_length([FLATTENED], 65536) == 65536
+
+
+def test_the_present_length_goes_when_it_is_beyond_ten_percent() -> None:
+    assert choose_length([FLATTENED], 1024) == choose_length([FLATTENED], None)
+
+
+@pytest.mark.slow
+def test_the_best_length_is_chosen_where_none_is_within_five_percent() -> None:
+    crowd = servers(*[100] * 400, 1)
+    worst = {length: distortion(crowd, length) for length in LENGTHS}
+    assert min(worst.values()) > WANTED_DISTORTION
+    assert worst[choose_length([crowd], None)] == min(worst.values())

@@ -1,0 +1,51 @@
+"""Conditions remember when their status changed last."""
+
+from datetime import UTC, datetime, timedelta
+
+from vpplb.resources.conditions import Condition, find_condition, set_condition
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+LATER = NOON + timedelta(minutes=5)
+ACCEPTED = Condition(type="Accepted", status="True", reason="Accepted")
+CONFLICT = Condition(type="Accepted", status="False", reason="Conflict")
+HEALTHY = Condition(type="Healthy", status="True", reason="Up")
+
+
+def test_a_new_condition_is_appended_with_the_time() -> None:
+    conditions = set_condition(set_condition((), ACCEPTED, NOON), HEALTHY, LATER)
+    assert [c.type for c in conditions] == ["Accepted", "Healthy"]
+    assert [c.last_transition_time for c in conditions] == [NOON, LATER]
+
+
+def test_the_time_stays_while_the_status_does() -> None:
+    before = set_condition((), CONFLICT, NOON)
+    other = CONFLICT.model_copy(update={"reason": "Invalid", "observed_generation": 2})
+    [after] = set_condition(before, other, LATER)
+    assert after.last_transition_time == NOON
+    assert (after.reason, after.observed_generation) == ("Invalid", 2)
+
+
+def test_the_time_moves_with_the_status_and_the_place_stays() -> None:
+    before = set_condition(set_condition((), ACCEPTED, NOON), HEALTHY, NOON)
+    after = set_condition(before, CONFLICT, LATER)
+    assert [c.type for c in after] == ["Accepted", "Healthy"]
+    assert find_condition(after, "Accepted") == CONFLICT.model_copy(
+        update={"last_transition_time": LATER}
+    )
+    assert find_condition(after, "Healthy") == find_condition(before, "Healthy")
+
+
+def test_what_is_not_there_is_not_found() -> None:
+    assert find_condition((ACCEPTED,), "Healthy") is None
+
+
+def test_is_dumped_as_kubernetes_writes_conditions_without_what_is_none() -> None:
+    [condition] = set_condition((), ACCEPTED, NOON)
+    assert condition.dump() == {
+        "type": "Accepted",
+        "status": "True",
+        "reason": "Accepted",
+        "message": "",
+        "lastTransitionTime": "2026-01-01T12:00:00.000000Z",
+    }
+    assert Condition.model_validate(condition.dump()) == condition

@@ -1,0 +1,132 @@
+"""Defaults that depend on other fields, and how specs become values of the model."""
+
+from datetime import timedelta
+
+import pytest
+
+from support.manifests import backend, frontend, health_check
+from vpplb.model.check import Cadence, HttpProbe, IcmpProbe, ProbeKind, TcpProbe, TlsSettings
+from vpplb.model.names import ObjectKey
+from vpplb.model.objects import Backend, Frontend, HealthCheck, Member, Pool
+from vpplb.model.vip import Encap
+from vpplb.resources.parse import parse
+
+
+def checked(**spec: object) -> HealthCheck:
+    parsed = parse(health_check(**spec))
+    assert isinstance(parsed, HealthCheck), parsed
+    return parsed
+
+
+def fronted(**spec: object) -> Frontend:
+    parsed = parse(frontend(**spec))
+    assert isinstance(parsed, Frontend), parsed
+    return parsed
+
+
+@pytest.mark.parametrize(
+    ("spec", "probe"),
+    [
+        ({"type": "ICMP"}, IcmpProbe()),
+        ({"type": "TCP", "port": 25}, TcpProbe(port=25)),
+        ({"type": "TCP", "port": 25, "tls": {}}, TcpProbe(port=25, tls=TlsSettings())),
+        ({"type": "HTTP"}, HttpProbe(port=80)),
+        ({"type": "HTTPS"}, HttpProbe(port=443, tls=TlsSettings())),
+        ({"type": "HTTPS", "port": 8443}, HttpProbe(port=8443, tls=TlsSettings())),
+        (
+            {"type": "HTTP", "http": {"responseCodes": {"min": 250}}},
+            HttpProbe(port=80, status_min=250),
+        ),
+        (
+            {
+                "type": "HTTPS",
+                "http": {
+                    "path": "/up",
+                    "host": "h",
+                    "method": "GET",
+                    "headers": [{"name": "A", "value": "b"}],
+                    "responseCodes": {"min": 201, "max": 202},
+                    "responseRegexp": "ok",
+                },
+                "tls": {"serverName": "s", "insecureSkipVerify": True},
+            },
+            HttpProbe(
+                port=443,
+                path="/up",
+                host="h",
+                headers=(("A", "b"),),
+                status_min=201,
+                status_max=202,
+                response_regexp="ok",
+                tls=TlsSettings(server_name="s", insecure_skip_verify=True),
+            ),
+        ),
+    ],
+)
+def test_probe_of_a_health_check(spec: dict[str, object], probe: ProbeKind) -> None:
+    assert checked(**spec).probe == probe
+
+
+def test_fast_and_down_interval_are_by_default_the_interval() -> None:
+    five = timedelta(seconds=5)
+    assert checked(type="ICMP").cadence == Cadence()
+    assert checked(type="ICMP", interval="5s").cadence == Cadence(
+        interval=five, fast_interval=five, down_interval=five
+    )
+    own = checked(type="ICMP", interval="5s", fastInterval="1s", downInterval="7s").cadence
+    assert (own.fast_interval.seconds, own.down_interval.seconds) == (1, 7)
+
+
+def test_probe_sources_go_by_family() -> None:
+    check = checked(type="ICMP", probeSource={"ipv4": "192.0.2.9", "ipv6": "2001:db8::9"})
+    assert (str(check.source_ipv4), str(check.source_ipv6)) == ("192.0.2.9", "2001:db8::9")
+
+
+def test_backend_is_enabled_and_unpaused_by_default() -> None:
+    parsed = parse(backend())
+    assert isinstance(parsed, Backend)
+    assert (parsed.enabled, parsed.paused, parsed.health_check) == (True, False, None)
+
+
+@pytest.mark.parametrize(
+    ("spec", "vip"),
+    [
+        ({}, "198.51.100.1/32 tcp/80"),
+        ({"address": "198.51.100.77/24"}, "198.51.100.0/24 tcp/80"),
+        ({"address": "2001:db8::1", "protocol": "UDP"}, "2001:db8::1/128 udp/80"),
+        ({"protocol": "Any", "port": None}, "198.51.100.1/32 any"),
+        ({"protocol": "Any", "port": 0}, "198.51.100.1/32 any"),
+    ],
+)
+def test_vip_of_a_frontend(spec: dict[str, object], vip: str) -> None:
+    assert str(fronted(**spec).vip) == vip
+
+
+def test_target_port_is_by_default_that_of_the_vip_and_only_with_nat() -> None:
+    assert fronted().target_port == 0
+    assert fronted(encap="NAT4").target_port == 80
+    assert fronted(encap="NAT4", targetPort=8080).target_port == 8080
+
+
+def test_encapsulation_and_table_length_are_left_open_unless_given() -> None:
+    assert (fronted().encap, fronted().table_length) == (None, None)
+    given = fronted(encap="GRE6", flowTableLength=2048)
+    assert (given.encap, given.table_length) == (Encap.GRE6, 2048)
+
+
+def test_pools_keep_their_order_and_weights_are_100_by_default() -> None:
+    pools = [
+        {"name": "z", "backends": [{"name": "b"}, {"name": "a", "weight": 0}]},
+        {"name": "a"},
+    ]
+    assert fronted(pools=pools).pools == (
+        Pool(
+            name="z",
+            members=(Member(ObjectKey("default", "b"), 100), Member(ObjectKey("default", "a"), 0)),
+        ),
+        Pool(name="a", members=()),
+    )
+
+
+def test_node_selector_is_sorted() -> None:
+    assert fronted(nodeSelector={"b": "1", "a": "2"}).node_selector == (("a", "2"), ("b", "1"))

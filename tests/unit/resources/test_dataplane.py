@@ -1,0 +1,36 @@
+"""A Dataplane's settings go before the agent's flags."""
+
+from ipaddress import IPv4Address
+
+from support.manifests import manifest
+from vpplb.model.vip import LbConf
+from vpplb.resources.dataplane import DataplaneFrontends, DataplaneStatus
+from vpplb.resources.parse import Dataplane, parse
+
+FLAGS = LbConf(ipv4_source=IPv4Address("192.0.2.1"), flow_timeout=60)
+
+
+def conf(**spec: object) -> LbConf:
+    parsed = parse(manifest("Dataplane", "n1", spec))
+    assert isinstance(parsed, Dataplane), parsed
+    return parsed.spec.conf(FLAGS)
+
+
+def test_the_flags_hold_where_nothing_is_said() -> None:
+    assert conf() == FLAGS
+
+
+def test_what_is_said_holds() -> None:
+    said = conf(
+        ipv4SourceAddress="192.0.2.9",
+        ipv6SourceAddress="2001:db8::9",
+        stickyBucketsPerCore=4096,
+        flowTimeout="2m",
+    )
+    assert (str(said.ipv4_source), str(said.ipv6_source)) == ("192.0.2.9", "2001:db8::9")
+    assert (said.sticky_buckets_per_core, said.flow_timeout) == (4096, 120)
+
+
+def test_its_status_has_both_numbers_in_one_column() -> None:
+    status = DataplaneStatus(frontends=DataplaneFrontends.of(2, 3))
+    assert status.dump()["frontends"] == {"total": 3, "programmed": 2, "summary": "2/3"}

@@ -1,0 +1,194 @@
+"""What transcripts do not hold: collection of garbage, reuse of rows, refusals."""
+
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+
+import pytest
+
+from vpplb.model.vip import AppServer, Encap, LbConf, Protocol, Vip, VipId, VipSettings
+from vpplb.simulator.lb import CONCURRENCY_TIMEOUT, GARBAGE_RUN, LoadBalancerState
+from vpplb.simulator.rows import Key, NewVip, Retval
+
+GRE4 = NewVip(encap=Encap.GRE4)
+
+
+def key(prefix: str, port: int = 80, protocol: int = 6) -> Key:
+    address, length = prefix.split("/")
+    added = 96 if "." in address else 0
+    return Key(number(address), int(length) + added, protocol, port)
+
+
+def number(address: str) -> int:
+    return int(ip_address(address))
+
+
+WEB = key("192.0.2.1/32")
+ONE, TWO, THREE = number("10.0.0.1"), number("10.0.0.2"), number("10.0.0.3")
+
+
+class Uptime:
+    """Seconds since a VPP's start, as the test has it."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+@pytest.fixture
+def uptime() -> Uptime:
+    return Uptime()
+
+
+@pytest.fixture
+def lb(uptime: Uptime) -> LoadBalancerState:
+    return LoadBalancerState(uptime)
+
+
+def rows(lb: LoadBalancerState) -> list[tuple[int, bool]]:
+    return [(index, row.used) for index, row in lb.vip_rows()]
+
+
+def servers(lb: LoadBalancerState, vip_index: int = 1) -> list[tuple[str, bool]]:
+    indexes = lb.server_indexes(lb.vips[vip_index])
+    return [(str(IPv4Address(lb.servers[i].address)), lb.servers[i].used) for i in indexes]
+
+
+def with_servers(lb: LoadBalancerState, *addresses: int) -> None:
+    assert lb.add_vip(WEB, GRE4) is Retval.OK
+    for address in addresses:
+        assert lb.add_server(WEB, address, 100) is Retval.OK
+
+
+def test_a_removed_server_lingers_until_garbage_is_collected(
+    lb: LoadBalancerState, uptime: Uptime
+) -> None:
+    with_servers(lb, ONE, TWO)
+    lb.delete_server(WEB, ONE)
+    uptime.seconds = GARBAGE_RUN - 0.1
+    lb.collect_garbage()
+    assert servers(lb) == [("10.0.0.1", False), ("10.0.0.2", True)]
+    uptime.seconds = GARBAGE_RUN
+    lb.collect_garbage()
+    assert servers(lb) == [("10.0.0.2", True)]
+
+
+def test_a_server_removed_just_now_outlives_a_collection(
+    lb: LoadBalancerState, uptime: Uptime
+) -> None:
+    with_servers(lb, ONE)
+    uptime.seconds = GARBAGE_RUN - CONCURRENCY_TIMEOUT + 1
+    lb.delete_server(WEB, ONE)
+    uptime.seconds = GARBAGE_RUN
+    lb.collect_garbage()
+    assert servers(lb) == [("10.0.0.1", False)]
+    uptime.seconds = 2 * GARBAGE_RUN
+    lb.collect_garbage()
+    assert servers(lb) == []
+
+
+def test_a_change_collects_the_garbage_of_its_own_vip(
+    lb: LoadBalancerState, uptime: Uptime
+) -> None:
+    with_servers(lb, ONE, TWO)
+    lb.delete_server(WEB, ONE)
+    uptime.seconds = GARBAGE_RUN
+    lb.add_server(WEB, THREE, 1)
+    assert servers(lb) == [("10.0.0.2", True), ("10.0.0.3", True)]
+
+
+def test_the_row_of_a_collected_server_is_the_next_to_be_used(
+    lb: LoadBalancerState, uptime: Uptime
+) -> None:
+    with_servers(lb, ONE, TWO)
+    lb.delete_server(WEB, ONE)
+    uptime.seconds = GARBAGE_RUN
+    lb.collect_garbage()
+    lb.add_server(WEB, THREE, 1)
+    assert servers(lb) == [("10.0.0.3", True), ("10.0.0.2", True)]
+
+
+def test_a_removed_vip_goes_with_its_last_server(lb: LoadBalancerState, uptime: Uptime) -> None:
+    with_servers(lb, ONE)
+    lb.delete_vip(WEB)
+    assert rows(lb) == [(1, False)]
+    uptime.seconds = GARBAGE_RUN
+    lb.collect_garbage()
+    assert rows(lb) == []
+    assert lb.add_vip(key("192.0.2.2/32"), GRE4) is Retval.OK
+    assert rows(lb) == [(1, True)]
+
+
+def test_a_server_taken_up_again_gets_the_new_weight(lb: LoadBalancerState) -> None:
+    with_servers(lb, ONE)
+    lb.delete_server(WEB, ONE)
+    assert lb.set_weight(WEB, ONE, 5) is Retval.NO_SUCH_ENTRY
+    assert lb.add_server(WEB, ONE, 7) is Retval.OK
+    assert lb.servers[lb.server_indexes(lb.vips[1])[0]].weight == 7
+
+
+def test_a_table_length_of_zero_is_refused_where_vpp_would_run_out_of_memory(
+    lb: LoadBalancerState,
+) -> None:
+    assert lb.add_vip(WEB, NewVip(encap=Encap.GRE4, table_length=0)) is Retval.UNSPECIFIED
+    assert rows(lb) == []
+
+
+def test_node_ports_are_refused(lb: LoadBalancerState) -> None:
+    assert lb.add_vip(WEB, NewVip(encap=Encap.NAT4, service_type=1)) is Retval.UNSPECIFIED
+
+
+def test_an_unknown_encapsulation_is_that_of_another_family_to_an_ipv4_vip(
+    lb: LoadBalancerState,
+) -> None:
+    assert lb.add_vip(WEB, NewVip(encap=None)) is Retval.INVALID_ADDRESS_FAMILY
+    assert lb.add_vip(key("2001:db8::/32"), NewVip(encap=None)) is Retval.OK
+
+
+@pytest.mark.parametrize(
+    ("present", "added", "retval"),
+    [
+        (key("192.0.2.1/32"), key("192.0.2.1/32"), Retval.VALUE_EXIST),
+        (key("192.0.2.0/24"), key("192.0.2.99/24"), Retval.VALUE_EXIST),
+        (key("192.0.2.1/32"), key("192.0.2.1/32", 0), Retval.VALUE_EXIST),
+        (key("192.0.2.1/32", 0), key("192.0.2.1/32"), Retval.VALUE_EXIST),
+        (key("192.0.2.1/32", 0), key("192.0.2.1/32", 0, 17), Retval.VALUE_EXIST),
+        (key("192.0.2.1/32"), key("192.0.2.1/32", 443), Retval.OK),
+        (key("192.0.2.1/32"), key("192.0.2.1/32", 80, 17), Retval.OK),
+        (key("192.0.2.1/32"), key("192.0.2.1/31"), Retval.OK),
+    ],
+)
+def test_which_vips_exclude_each_other(
+    lb: LoadBalancerState, present: Key, added: Key, retval: Retval
+) -> None:
+    assert lb.add_vip(present, GRE4) is Retval.OK
+    assert lb.add_vip(added, GRE4) is retval
+
+
+def test_conf_keeps_numbers_that_are_not_given(lb: LoadBalancerState) -> None:
+    ip4, ip6 = IPv4Address("10.0.0.1"), IPv6Address("fd00::1")
+    assert lb.set_conf(ip4, ip6, None, None) is Retval.OK
+    assert lb.conf == LbConf(ipv4_source=ip4, ipv6_source=ip6)
+    assert lb.set_conf(ip4, ip6, 3, None) is Retval.INVALID_MEMORY_SIZE
+
+
+def test_table_is_what_is_live_in_the_models_terms(lb: LoadBalancerState) -> None:
+    with_servers(lb, TWO, ONE)
+    lb.delete_server(WEB, TWO)
+    dsr = NewVip(encap=Encap.L3DSR, dscp=7, target_port=9, table_length=64, src_ip_sticky=True)
+    lb.add_vip(key("198.51.100.0/24", 0), dsr)
+    lb.add_vip(key("2001:db8::1/128", 53, 17), NewVip(encap=Encap.NAT6, target_port=8080))
+    lb.delete_vip(key("203.0.113.1/32"))
+    assert lb.table() == {
+        VipId(ip_network("192.0.2.1/32"), Protocol.TCP, 80): Vip(
+            settings=VipSettings(encap=Encap.GRE4),
+            servers={IPv4Address("10.0.0.1"): AppServer(weight=100, buckets=1024)},
+        ),
+        VipId(ip_network("198.51.100.0/24"), Protocol.ANY, 0): Vip(
+            settings=VipSettings(encap=Encap.L3DSR, dscp=7, src_ip_sticky=True, table_length=64),
+            servers={},
+        ),
+        VipId(ip_network("2001:db8::1/128"), Protocol.UDP, 53): Vip(
+            settings=VipSettings(encap=Encap.NAT6, target_port=8080), servers={}
+        ),
+    }

@@ -1,0 +1,259 @@
+import asyncio
+import logging
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vpplb.simulator import wire
+from vpplb.simulator.messages import MESSAGE_IDS, MESSAGES
+from vpplb.simulator.server import Call, SocketInUse, VppSimulator
+from vpplb.simulator.wire import Address, Prefix
+
+WEB = {"pfx": Prefix(Address.of(0xC0000201), 32), "protocol": 6, "port": 80}
+ADD_WEB = {
+    **WEB,
+    "encap": 0,
+    "dscp": 0,
+    "type": 0,
+    "target_port": 0,
+    "node_port": 0,
+    "new_flows_table_length": 1024,
+    "src_ip_sticky": False,
+    "is_del": False,
+}
+
+
+class Client:
+    """The other end of the socket, as raw as can be."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+        self.index = 0
+
+    @classmethod
+    async def connect(cls, path: Path) -> "Client":
+        client = cls(*await asyncio.open_unix_connection(path))
+        client.send("sockclnt_create", name="test", context=7)
+        reply = await client.receive()
+        client.index = int.from_bytes(reply[14:18], "big")
+        return client
+
+    def send(self, message: str, /, **fields: Any) -> None:
+        fields = {"client_index": self.index, "context": 0, **fields}
+        self.send_raw(wire.LAYOUTS[message].pack(fields))
+
+    def send_raw(self, message: bytes) -> None:
+        self._writer.write(wire.frame(message))
+
+    async def receive(self) -> bytes:
+        header = await self._reader.readexactly(wire.FRAME.size)
+        return await self._reader.readexactly(wire.FRAME.unpack(header)[1])
+
+    async def answer(self) -> tuple[str, dict[str, Any]]:
+        message = await self.receive()
+        layout = wire.LAYOUT_OF_ID[int.from_bytes(message[:2], "big")]
+        return layout.message.name, layout.unpack(message)
+
+    async def call(self, message: str, /, **fields: Any) -> dict[str, Any]:
+        self.send(message, **fields)
+        return (await self.answer())[1]
+
+    async def at_end(self) -> bool:
+        return await self._reader.read() == b""
+
+    async def close(self) -> None:
+        self._writer.close()
+        await self._writer.wait_closed()
+
+
+@pytest.fixture
+async def simulator(tmp_path: Path) -> AsyncIterator[VppSimulator]:
+    running = VppSimulator(tmp_path / "run" / "api.sock")
+    await running.start()
+    yield running
+    await running.stop()
+
+
+@pytest.fixture
+async def client(simulator: VppSimulator) -> AsyncIterator[Client]:
+    connected = await Client.connect(simulator.api_socket)
+    yield connected
+    await connected.close()
+
+
+async def test_the_reply_to_a_new_client_lists_every_message(simulator: VppSimulator) -> None:
+    client = Client(*await asyncio.open_unix_connection(simulator.api_socket))
+    client.send("sockclnt_create", name="test", context=7)
+    reply = await client.receive()
+    assert reply[:2] == (16).to_bytes(2, "big")
+    table = reply[20:]
+    names = {
+        table[i + 2 : i + 66].rstrip(b"\0").decode(): int.from_bytes(table[i : i + 2], "big")
+        for i in range(0, len(table), 66)
+    }
+    assert names == {m.name_crc: MESSAGE_IDS[m.name] for m in MESSAGES.values()}
+    await client.close()
+
+
+async def test_pipelined_calls_are_answered_in_order(client: Client) -> None:
+    for context in range(100):
+        client.send("control_ping", context=context)
+    assert [(await client.answer())[1]["context"] for _ in range(100)] == list(range(100))
+
+
+async def test_a_dump_ends_with_the_answer_to_the_ping_sent_after_it(client: Client) -> None:
+    await client.call("lb_add_del_vip_v2", **ADD_WEB)
+    client.send(
+        "lb_vip_dump", **{**WEB, "pfx": Prefix(Address.of(0), 0)}, pfx_matcher=(255, 255), context=1
+    )
+    client.send("control_ping", context=2)
+    answers = [await client.answer(), await client.answer()]
+    assert [(name, fields["context"]) for name, fields in answers] == [
+        ("lb_vip_details", 1),
+        ("control_ping_reply", 2),
+    ]
+
+
+async def test_clients_share_the_state_and_have_an_index_each(
+    simulator: VppSimulator, client: Client
+) -> None:
+    other = await Client.connect(simulator.api_socket)
+    assert other.index != client.index
+    assert (await client.call("lb_add_del_vip_v2", **ADD_WEB))["retval"] == 0
+    assert (await other.call("lb_add_del_vip_v2", **ADD_WEB))["retval"] == -81
+    await other.close()
+
+
+@pytest.mark.parametrize("number", [0, 1, MESSAGE_IDS["lb_conf_reply"], 60000])
+async def test_an_unknown_message_is_dropped_with_a_line_in_the_log(
+    number: int, client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    client.send_raw(number.to_bytes(2, "big") + bytes(8))
+    await client.call("control_ping")
+    assert caplog.messages == [f"no handler for msg id {number}"]
+
+
+async def test_a_truncated_message_is_dropped_with_a_line_in_the_log(
+    client: Client, simulator: VppSimulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    client.send_raw(MESSAGE_IDS["lb_conf"].to_bytes(2, "big") + bytes(8))
+    await client.call("control_ping")
+    assert "truncated message dropped: lb_conf: 10 bytes of 38" in caplog.messages
+    assert simulator.changing_calls == []
+
+
+async def test_a_message_of_no_client_is_dropped(
+    client: Client, simulator: VppSimulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    client.send("lb_add_del_vip_v2", **ADD_WEB, client_index=5)
+    await client.call("control_ping")
+    assert simulator.lb.table() == {}
+    assert caplog.messages == ["lb_add_del_vip_v2 dropped: no client 0x5"]
+
+
+async def test_a_client_that_says_goodbye_is_answered_and_hung_up_on(
+    simulator: VppSimulator,
+) -> None:
+    client = await Client.connect(simulator.api_socket)
+    assert (await client.call("sockclnt_delete", index=client.index))["response"] == 1
+    assert await client.at_end()
+    await client.close()
+
+
+async def test_no_client_can_hang_up_on_another(simulator: VppSimulator, client: Client) -> None:
+    other = await Client.connect(simulator.api_socket)
+    assert (await other.call("sockclnt_delete", index=client.index))["response"] == -1
+    assert (await client.call("control_ping"))["retval"] == 0
+    await other.close()
+
+
+async def test_calls_hold_what_was_received_with_its_retval(
+    simulator: VppSimulator, client: Client
+) -> None:
+    await client.call("lb_flush_vip", **WEB)
+    await client.call("control_ping")
+    assert simulator.calls == [
+        Call(message="sockclnt_create", args={"name": "test"}, retval=0),
+        Call(
+            message="lb_flush_vip",
+            args={"pfx": "192.0.2.1/32", "protocol": 6, "port": 80},
+            retval=0,
+        ),
+        Call(message="control_ping", args={}, retval=0),
+    ]
+    assert [call.message for call in simulator.changing_calls] == ["lb_flush_vip"]
+
+
+async def test_clearing_leaves_clients_connected_to_a_fresh_vpp(
+    simulator: VppSimulator, client: Client
+) -> None:
+    await client.call("lb_add_del_vip_v2", **ADD_WEB)
+    simulator.clear()
+    assert simulator.calls == []
+    assert (await client.call("lb_add_del_vip_v2", **ADD_WEB))["retval"] == 0
+
+
+async def test_a_client_that_does_not_read_is_no_longer_read_from(
+    simulator: VppSimulator, client: Client
+) -> None:
+    for _ in range(200):
+        client.send("get_api_json")
+    waiting = await Client.connect(simulator.api_socket)
+    await waiting.call("control_ping")
+    assert sum(call.message == "get_api_json" for call in simulator.calls) < 200
+    for _ in range(200):
+        await client.receive()
+    await waiting.close()
+
+
+async def test_stopping_hangs_up_on_clients_and_removes_the_socket(tmp_path: Path) -> None:
+    simulator = VppSimulator(tmp_path / "api.sock")
+    await simulator.start()
+    client = await Client.connect(simulator.api_socket)
+    await simulator.stop()
+    assert await client.at_end()
+    assert not simulator.api_socket.exists()
+    await client.close()
+
+
+async def test_stopping_twice_or_before_the_start_is_nothing(tmp_path: Path) -> None:
+    simulator = VppSimulator(tmp_path / "api.sock")
+    await simulator.stop()
+    await simulator.start()
+    await simulator.stop()
+    await simulator.stop()
+
+
+async def test_a_socket_in_use_is_left_alone(simulator: VppSimulator, client: Client) -> None:
+    with pytest.raises(SocketInUse, match=f"another process listens on {simulator.api_socket}"):
+        await VppSimulator(simulator.api_socket).start()
+    assert (await client.call("control_ping"))["retval"] == 0
+
+
+async def test_what_is_no_socket_is_left_alone(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("precious")
+    with pytest.raises(SocketInUse, match="is not a socket"):
+        await VppSimulator(file).start()
+    assert file.read_text() == "precious"
+
+
+async def test_a_stale_socket_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "api.sock"
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+    simulator = VppSimulator(path, mode=0o600)
+    await simulator.start()
+    client = await Client.connect(path)
+    assert path.stat().st_mode & 0o777 == 0o600
+    await client.close()
+    await simulator.stop()
+
+
+@pytest.fixture(autouse=True)
+def _log_level(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING, logger="vpplb.simulator")

@@ -1,0 +1,71 @@
+import struct
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vpplb.simulator import wire
+from vpplb.simulator.wire import Address, Malformed, Prefix, frame, take_frame
+
+ADD_SERVER = {
+    "client_index": 1,
+    "context": 2,
+    "pfx": Prefix(Address.of(0xC0000201), 32),
+    "protocol": 6,
+    "port": 80,
+    "as_address": Address.of(0x0A000001),
+    "weight": 100,
+    "is_del": False,
+    "is_flush": True,
+}
+
+
+@settings(deadline=None)
+@given(st.ip_addresses())
+def test_addresses_are_encoded_by_their_size_and_kept_as_numbers(address: object) -> None:
+    number = int(address)  # type: ignore[call-overload]
+    encoded = Address.of(number)
+    assert encoded.number == number
+    assert encoded.is_ip4 == (number < 1 << 32)
+
+
+def test_an_ipv4_address_is_left_aligned_on_the_wire() -> None:
+    assert Address.of(0x0A000001).raw == bytes([10, 0, 0, 1]) + bytes(12)
+
+
+def test_packing_and_unpacking_are_inverse() -> None:
+    layout = wire.LAYOUTS["lb_add_del_as_v2"]
+    assert layout.unpack(layout.pack(ADD_SERVER)) == ADD_SERVER
+
+
+def test_packed_fields_are_big_endian_without_padding() -> None:
+    packed = wire.LAYOUTS["control_ping_reply"].pack(
+        {"context": 1, "retval": -1, "client_index": 2, "vpe_pid": 3}
+    )
+    assert packed[2:] == struct.pack(">IiII", 1, -1, 2, 3)
+
+
+@pytest.mark.parametrize("name", ["lb_add_del_as_v2", "cli_inband"])
+def test_a_message_that_is_cut_off_is_malformed(name: str) -> None:
+    packed = wire.LAYOUTS[name].pack({**ADD_SERVER, "cmd": "show lb"})
+    for length in range(2, len(packed)):
+        with pytest.raises(Malformed):
+            wire.LAYOUTS[name].unpack(packed[:length])
+
+
+def test_texts_of_fixed_size_are_cut_to_leave_room_for_their_end() -> None:
+    packed = wire.LAYOUTS["sockclnt_create"].pack({"context": 0, "name": "x" * 100})
+    assert wire.LAYOUTS["sockclnt_create"].unpack(packed)["name"] == "x" * 63
+
+
+@settings(deadline=None)
+@given(st.lists(st.binary(max_size=40), max_size=5), st.integers(1, 50))
+def test_frames_are_found_however_the_stream_is_cut(messages: list[bytes], size: int) -> None:
+    stream = b"".join(frame(message) for message in messages)
+    buffer, found = bytearray(), []
+    for start in range(0, len(stream), size):
+        buffer += stream[start : start + size]
+        while (message := take_frame(buffer)) is not None:
+            found.append(message)
+    assert found == messages
+    assert not buffer
