@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import yaml
@@ -36,9 +37,10 @@ def accepted() -> list[Case]:
     return _cases("accepted")
 
 
+@cache
 def _cases(name: str) -> list[Case]:
     text = (SCENARIOS / f"{name}.yaml").read_text()
-    return [Case(**case) for case in yaml.safe_load(text)]
+    return [Case(**case) for case in yaml.load(text, Loader=yaml.CSafeLoader)]
 
 
 def manifest(kind: str, name: str, spec: object, **metadata: object) -> Raw:

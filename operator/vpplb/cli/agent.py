@@ -7,13 +7,14 @@ from pathlib import Path
 import click
 
 from vpplb.cli.options import (
-    IPV4,
-    IPV6,
     http_address,
+    ipv4_source_address,
+    ipv6_source_address,
     log_format,
     log_level,
     namespaces,
     option,
+    own_all,
     sync_interval,
     vpp_api_socket,
 )
@@ -30,9 +31,9 @@ from vpplb.cli.running import run, start_logging
     help="Where to remember, across restarts, which VIPs are ours and which flows were cut.",
 )
 @sync_interval
-@option("--ipv4-source-address", default=None, type=IPV4, help="Outer source of GRE over IPv4.")
-@option("--ipv6-source-address", default=None, type=IPV6, help="Outer source of GRE over IPv6.")
-@option("--own-all", is_flag=True, help="Remove VIPs that are no frontend's, whoever made them.")
+@ipv4_source_address
+@ipv6_source_address
+@own_all
 @option("--lease-namespace", default="default", help="Namespace of the agents' leases.")
 @namespaces
 @http_address

@@ -63,6 +63,15 @@ sync_interval = option(
     type=DURATION,
     help="How often all of VPP is read and compared.",
 )
+ipv4_source_address = option(
+    "--ipv4-source-address", default=None, type=IPV4, help="Outer source of GRE over IPv4."
+)
+ipv6_source_address = option(
+    "--ipv6-source-address", default=None, type=IPV6, help="Outer source of GRE over IPv6."
+)
+own_all = option(
+    "--own-all", is_flag=True, help="Remove VIPs that are no frontend's, whoever made them."
+)
 netns = option(
     "--netns", default="", help="Network namespace that probes leave from (name or path)."
 )

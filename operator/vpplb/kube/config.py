@@ -46,8 +46,8 @@ async def load_access(kubeconfig: Path | None = None, context: str | None = None
         else:
             await _load_files(configuration, named or "~/.kube/config", context)
         return _access(configuration)
-    except (kubernetes_config.ConfigException, OSError, ValueError, AttributeError) as error:
-        # The loader answers an empty or missing file with AttributeError on None.
+    except Exception as error:
+        # The loader answers a malformed file with whatever fails first: TypeError, AttributeError…
         raise ConfigError(f"no usable cluster configuration: {error}") from error
 
 

@@ -8,6 +8,7 @@ than a late complete list, and status is never delayed for one.
 
 import asyncio
 import logging
+import math
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -79,15 +80,14 @@ class EventRecorder:
     async def run(self) -> None:
         """Send until cancelled, one at a time, within the rate."""
         loop = asyncio.get_running_loop()
-        tokens, filled = float(self.burst), loop.time()
+        interval = 1 / self.per_second
+        turn = -math.inf  # when the next event may leave; a burst is a turn that lies behind us
         while True:
             await self._more.wait()
-            tokens = min(self.burst, tokens + (loop.time() - filled) * self.per_second)
-            filled = loop.time()
-            if tokens < 1:
-                await asyncio.sleep((1 - tokens) / self.per_second)
-                continue
-            tokens -= 1
+            turn = max(turn, loop.time() - (self.burst - 1) * interval)
+            if turn > loop.time():
+                await asyncio.sleep(turn - loop.time())
+            turn += interval
             await self._send(self._queue.popleft())
             if not self._queue:
                 self._more.clear()

@@ -625,6 +625,7 @@ async def test_what_is_to_be_remembered_is_told_before_a_vip_is_made(bench: Benc
     assert owned_when_made == [True]
 
 
+@pytest.mark.slow
 async def test_a_thousand_vips_are_programmed_in_slices_and_all_reported(bench: Bench) -> None:
     for number in range(1000):
         vip = VipId(ip_network(f"10.1.{number // 250}.{number % 250}/32"), Protocol.TCP, 80)

@@ -171,7 +171,7 @@ async def test_a_failure_of_something_in_between_is_raised_with_its_text() -> No
         return web.Response(status=502, text="bad gateway")
 
     async with api(handler) as (url, _), KubeClient(access(url)) as client:
-        with pytest.raises(ApiError, match="^502: bad gateway$"):
+        with pytest.raises(ApiError, match=r"^502: bad gateway$"):
             await client.get(BACKEND, WEB)
 
 

@@ -1,10 +1,11 @@
 """Defaults that depend on other fields, and how specs become values of the model."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
-from support.manifests import backend, frontend, health_check
+from support.manifests import backend, frontend, manifest
 from vpplb.model.check import Cadence, HttpProbe, IcmpProbe, ProbeKind, TcpProbe, TlsSettings
 from vpplb.model.names import ObjectKey
 from vpplb.model.objects import Backend, Frontend, HealthCheck, Member, Pool
@@ -13,12 +14,12 @@ from vpplb.resources.parse import parse
 
 
 def checked(**spec: object) -> HealthCheck:
-    parsed = parse(health_check(**spec))
+    parsed = parse(manifest("HealthCheck", "check", spec))
     assert isinstance(parsed, HealthCheck), parsed
     return parsed
 
 
-def fronted(**spec: object) -> Frontend:
+def fronted(**spec: Any) -> Frontend:
     parsed = parse(frontend(**spec))
     assert isinstance(parsed, Frontend), parsed
     return parsed

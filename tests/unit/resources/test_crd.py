@@ -13,7 +13,8 @@ Schema = dict[str, Any]
 
 
 def spec_of(file: str) -> Schema:
-    return _version(file)["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    spec: Schema = _version(file)["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    return spec
 
 
 def _version(file: str) -> Schema:

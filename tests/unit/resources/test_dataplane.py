@@ -3,25 +3,25 @@
 from ipaddress import IPv4Address
 
 from support.manifests import manifest
-from vpplb.model.vip import LbConf
+from vpplb.plan.diff import ConfWish
 from vpplb.resources.dataplane import DataplaneFrontends, DataplaneStatus
 from vpplb.resources.parse import Dataplane, parse
 
-FLAGS = LbConf(ipv4_source=IPv4Address("192.0.2.1"), flow_timeout=60)
+FLAGS = ConfWish(ipv4_source=IPv4Address("192.0.2.1"), flow_timeout=60)
 
 
-def conf(**spec: object) -> LbConf:
+def wish(**spec: object) -> ConfWish:
     parsed = parse(manifest("Dataplane", "n1", spec))
     assert isinstance(parsed, Dataplane), parsed
-    return parsed.spec.conf(FLAGS)
+    return parsed.spec.wish(FLAGS)
 
 
 def test_the_flags_hold_where_nothing_is_said() -> None:
-    assert conf() == FLAGS
+    assert wish() == FLAGS
 
 
 def test_what_is_said_holds() -> None:
-    said = conf(
+    said = wish(
         ipv4SourceAddress="192.0.2.9",
         ipv6SourceAddress="2001:db8::9",
         stickyBucketsPerCore=4096,

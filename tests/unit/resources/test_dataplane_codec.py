@@ -5,7 +5,7 @@ from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vpplb.model.vip import AppServer, Encap, IPAddress, Protocol, Vip, VipId, VipSettings
@@ -66,16 +66,20 @@ def test_has_everything_and_nothing_else_servers_in_numeric_order() -> None:
             {"address": "10.0.0.9", "weight": 0, "flushEpoch": 3},
             {"address": "10.0.0.10", "weight": 100, "flushEpoch": 0},
         ],
-        "revision": "5acf7ca49b1a",
+        "revision": "094347abc818",
     }
 
 
+@pytest.mark.slow
+@settings(max_examples=40)
 @given(vip_id=vip_ids, vip=vips)
 def test_what_is_read_is_what_was_written(vip_id: VipId, vip: Vip) -> None:
     written = json.loads(json.dumps(dump_dataplane(vip_id, vip)))
     assert load_dataplane({"dataplane": written}) == (vip_id, vip, written["revision"])
 
 
+@pytest.mark.slow
+@settings(max_examples=40)
 @given(one=st.tuples(vip_ids, vips), other=st.tuples(vip_ids, vips))
 def test_revisions_are_equal_exactly_where_all_else_is(
     one: tuple[VipId, Vip], other: tuple[VipId, Vip]
@@ -131,6 +135,6 @@ def test_what_a_newer_version_adds_is_ignored() -> None:
 )
 def test_what_cannot_be_read_raises_and_says_what(change: dict[str, object], says: str) -> None:
     broken = dump_dataplane(VIP, WANTED) | change
-    with pytest.raises(ValueError, match="status.dataplane: ") as caught:
+    with pytest.raises(ValueError, match="dataplane") as caught:
         load_dataplane({"dataplane": broken})
     assert says in str(caught.value)

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from ipaddress import ip_address
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.manifests import (
@@ -140,11 +140,14 @@ json = st.recursive(
 bases = st.sampled_from([frontend(), backend(), health_check(), manifest("Dataplane", "n", {})])
 
 
+@pytest.mark.slow
 @given(raw=st.dictionaries(st.sampled_from(["apiVersion", "kind", "metadata", "spec"]), json))
 def test_never_raises_whatever_the_object(raw: dict[str, object]) -> None:
     assert all(isinstance(problem, Problem) for problem in _list(parse(raw)))
 
 
+@pytest.mark.slow
+@settings(max_examples=60)
 @given(base=bases, metadata=json, data=st.data())
 def test_never_raises_whatever_a_field(
     base: dict[str, object], metadata: object, data: st.DataObject

@@ -1,0 +1,91 @@
+"""`vpplb standalone`: operator and agent in one process, no cluster."""
+
+import sys
+from datetime import timedelta
+from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
+
+import click
+
+from vpplb.cli.options import (
+    http_address,
+    ipv4_source_address,
+    ipv6_source_address,
+    log_format,
+    log_level,
+    netns,
+    option,
+    own_all,
+    probe_workers,
+    sync_interval,
+    transition_history,
+    vpp_api_socket,
+)
+from vpplb.cli.running import run, start_logging
+
+
+@click.command(short_help="Operator and agent in one process, from a folder of manifests.")
+@click.argument(
+    "folder", metavar="DIR", type=click.Path(path_type=Path, exists=True, file_okay=False)
+)
+@vpp_api_socket
+@option(
+    "--state-file",
+    default="/var/lib/vpplb/standalone.json",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Where states are kept across restarts, so that a restart takes nothing out.",
+)
+@sync_interval
+@ipv4_source_address
+@ipv6_source_address
+@own_all
+@netns
+@transition_history
+@probe_workers
+@http_address
+@log_level
+@log_format
+def command(
+    folder: Path,
+    vpp_api_socket: Path,
+    state_file: Path,
+    sync_interval: timedelta,
+    ipv4_source_address: IPv4Address | None,
+    ipv6_source_address: IPv6Address | None,
+    own_all: bool,
+    netns: str,
+    transition_history: int,
+    probe_workers: int,
+    http_address: str,
+    log_level: str,
+    log_format: str | None,
+) -> None:
+    """Probe backends and program one VPP, from the manifests in DIR; no cluster is needed.
+
+    DIR holds the same Frontends, Backends and HealthChecks as a cluster would. It is read again
+    when a file changes and on SIGHUP; a set of files with a mistake is refused with file and
+    line, and what runs goes on. Validate beforehand with `vpplb check DIR`.
+    """
+    from vpplb.plan.diff import ConfWish
+    from vpplb.standalone.app import Standalone, StandaloneOptions
+    from vpplb.standalone.folder import BadManifests
+
+    start_logging(log_level, log_format)
+    options = StandaloneOptions(
+        folder=folder,
+        vpp_api_socket=vpp_api_socket,
+        state_file=state_file,
+        http_address=http_address,
+        netns=netns,
+        transition_history=transition_history,
+        probe_workers=probe_workers,
+        sync_interval=sync_interval.total_seconds(),
+        own_all=own_all,
+        conf=ConfWish(ipv4_source=ipv4_source_address, ipv6_source=ipv6_source_address),
+    )
+    try:
+        run(lambda stop: Standalone(options).run(stop))
+    except BadManifests as error:
+        for finding in error.findings:
+            click.echo(finding, err=True)
+        sys.exit(2)

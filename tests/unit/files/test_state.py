@@ -1,0 +1,70 @@
+"""The state file holds the old or the new, and never half of either."""
+
+from pathlib import Path
+
+import pytest
+
+from vpplb.files.state import StateFile, Statuses
+from vpplb.model.names import ObjectKey
+
+STATUSES: Statuses = {
+    "Backend": {ObjectKey("shop", "a"): {"state": "up"}, ObjectKey("shop", "b"): {}},
+    "Dataplane": {ObjectKey("", "n1"): {"vpp": {"pid": 7}}},
+}
+
+
+def test_what_is_loaded_is_what_was_saved(tmp_path: Path) -> None:
+    file = StateFile(tmp_path / "new" / "state.json")
+    file.save(STATUSES)
+    assert file.load() == STATUSES
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "3", "\0", '{"Backend": 3}', '{"Backend": {"a": 1}}']
+)
+def test_what_makes_no_sense_is_left_out(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "state.json"
+    path.write_text(text)
+    assert not any(StateFile(path).load().values())
+
+
+def test_nothing_is_loaded_where_there_is_no_file(tmp_path: Path) -> None:
+    assert StateFile(tmp_path / "state.json").load() == {}
+
+
+def test_what_can_be_read_of_a_damaged_file_is(tmp_path: Path) -> None:
+    path = tmp_path / "state.json"
+    path.write_text('{"Backend": {"x": {}, "a/b": {"state": "up"}, "c/d": 7}}')
+    assert StateFile(path).load() == {"Backend": {ObjectKey("a", "b"): {"state": "up"}}}
+
+
+def test_the_file_is_replaced_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
+    file = StateFile(tmp_path / "state.json")
+    file.save(STATUSES)
+    with (tmp_path / "state.json").open() as reader:
+        file.save({})
+        assert "up" in reader.read(), "a reader of the old file goes on reading it"
+    assert file.load() == {}
+    assert [path.name for path in tmp_path.iterdir()] == ["state.json"]
+
+
+def test_nothing_is_written_where_nothing_changes(tmp_path: Path) -> None:
+    path = tmp_path / "state.json"
+    StateFile(path).save(STATUSES)
+    before = path.stat()
+    StateFile(path).save({kind: dict(reversed(of.items())) for kind, of in STATUSES.items()})
+    assert path.stat() == before
+
+
+def test_a_failure_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = StateFile(tmp_path / "state.json")
+    file.save(STATUSES)
+
+    def full(_: int) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="disk full"):
+        file.save({})
+    assert file.load() == STATUSES
+    assert [path.name for path in tmp_path.iterdir()] == ["state.json"]

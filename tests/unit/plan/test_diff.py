@@ -1,0 +1,195 @@
+from collections.abc import Mapping
+from ipaddress import ip_address, ip_network
+
+import pytest
+
+from vpplb.model.vip import AppServer, Encap, LbConf, Protocol, Vip, VipId, VipSettings, VipTable
+from vpplb.plan.diff import ConfWish, Plan, Step, after, conf_change, diff, goes_on, needs_flush
+from vpplb.plan.ops import AddServer, AddVip, DelServer, DelVip, SetConf, SetWeight
+from vpplb.plan.render import plan_text
+
+
+def vip(port: int = 80, address: str = "192.0.2.1") -> VipId:
+    return VipId(ip_network(address), Protocol.TCP if port else Protocol.ANY, port)
+
+
+def row(
+    weights: Mapping[str, int | tuple[int, int]] | None = None,
+    encap: Encap = Encap.GRE4,
+    length: int = 1024,
+) -> Vip:
+    """A VIP with servers by last number of the address: weight, or (weight, flush epoch)."""
+    servers = {}
+    for last, value in (weights or {}).items():
+        weight, epoch = value if isinstance(value, tuple) else (value, 0)
+        servers[ip_address(f"10.0.0.{last}")] = AppServer(weight=weight, flush_epoch=epoch)
+    return Vip(settings=VipSettings(encap=encap, table_length=length), servers=servers)
+
+
+def plan(
+    desired: VipTable,
+    observed: VipTable,
+    owned: tuple[VipId, ...] = (),
+    flushed: Mapping[str, int] | None = None,
+) -> str:
+    """The plan's text; `flushed` is by last number of the address, of VIP `vip()`."""
+    applied = {(vip(), ip_address(f"10.0.0.{k}")): v for k, v in (flushed or {}).items()}
+    return plan_text(diff(desired, observed, owned=owned, flushed=applied))
+
+
+def test_equal_tables_need_no_call() -> None:
+    table = {vip(): row({"1": 10})}
+    assert not diff(table, table, owned=table, flushed={})
+    assert plan(table, table) == ""
+
+
+def test_a_new_vip_gets_its_servers_in_numeric_order() -> None:
+    assert plan({vip(): row({"10": 1, "9": 0, "2": 3})}, {}) == (
+        "192.0.2.1/32 tcp/80\n"
+        "  + vip GRE4 table 1024\n"
+        "  + 10.0.0.2 weight 3\n"
+        "  + 10.0.0.9 weight 0\n"
+        "  + 10.0.0.10 weight 1\n"
+    )
+
+
+def test_weights_are_raised_before_others_are_lowered_and_servers_removed() -> None:
+    before = {vip(): row({"1": 100, "2": 0, "3": 50})}
+    assert plan({vip(): row({"1": 0, "2": 100, "4": 10})}, before) == (
+        "192.0.2.1/32 tcp/80\n"
+        "  + 10.0.0.4 weight 10\n"
+        "  = 10.0.0.2 weight 100\n"
+        "  = 10.0.0.1 weight 0\n"
+        "  - 10.0.0.3 flush\n"
+    )
+
+
+def test_raises_of_all_vips_come_before_any_is_lowered() -> None:
+    before = {vip(80): row({"1": 1, "2": 0}), vip(443): row({"1": 1, "2": 0})}
+    want = {vip(80): row({"1": 0, "2": 1}), vip(443): row({"1": 0, "2": 1})}
+    ops = diff(want, before, owned=(), flushed={}).ops
+    assert [op.weight for op in ops if isinstance(op, SetWeight)] == [1, 1, 0, 0]
+
+
+def test_an_owned_vip_that_is_not_wanted_is_removed_servers_first_with_flush() -> None:
+    assert plan({}, {vip(): row({"1": 1})}, owned=(vip(),)) == (
+        "192.0.2.1/32 tcp/80\n  - 10.0.0.1 flush\n  - vip\n"
+    )
+
+
+def test_a_vip_that_is_not_owned_is_left_alone() -> None:
+    assert plan({}, {vip(): row({"1": 1})}, owned=(vip(443),)) == ""
+
+
+def test_an_immutable_change_removes_and_recreates_that_vip_alone() -> None:
+    before = {vip(80): row({"1": 1}), vip(443): row({"1": 1})}
+    want = {vip(80): row({"1": 1}, length=4096), vip(443): row({"1": 1})}
+    assert plan(want, before) == (
+        "192.0.2.1/32 tcp/80\n"
+        "  - 10.0.0.1 flush\n"
+        "  - vip\n"
+        "  + vip GRE4 table 4096 (recreated)\n"
+        "  + 10.0.0.1 weight 1\n"
+    )
+
+
+def test_removals_that_block_an_addition_come_before_it_and_others_after() -> None:
+    before = {vip(80): row(), vip(443): row(), vip(80, "192.0.2.2"): row()}
+    want = {vip(0): row()}
+    ops = diff(want, before, owned=before, flushed={}).ops
+    assert ops == (
+        DelVip(vip=vip(80), settings=row().settings),
+        DelVip(vip=vip(443), settings=row().settings),
+        AddVip(vip=vip(0), settings=row().settings),
+        DelVip(vip=vip(80, "192.0.2.2"), settings=row().settings),
+    )
+
+
+def test_a_new_encapsulation_for_all_vips_of_a_prefix_removes_all_before_it_adds_one() -> None:
+    before = {vip(80): row(), vip(443): row()}
+    want = {vip: row(encap=Encap.GRE6) for vip in before}
+    kinds = [type(op) for op in diff(want, before, owned=(), flushed={}).ops]
+    assert kinds == [DelVip, DelVip, AddVip, AddVip]
+
+
+@pytest.mark.parametrize(
+    ("have", "want", "applied", "flushes"),
+    [
+        (100, (100, 0), None, False),
+        (100, (0, 0), 0, False),
+        (100, (0, 1), 0, True),
+        (0, (0, 1), 0, True),
+        (0, (0, 1), 1, False),
+        (0, (0, 7), None, False),
+        (100, (100, 7), None, False),
+        (100, (0, 7), None, True),
+        (0, (50, 2), 1, True),
+        (0, (0, 1), 9, False),
+        (100, (0, 1), 9, True),
+    ],
+    ids=[
+        "nothing new",
+        "a drain keeps its flows",
+        "lowered with a new epoch",
+        "a new epoch at weight 0",
+        "an applied epoch is not repeated",
+        "without memory old epochs are taken as applied",
+        "and so at any weight",
+        "but what is lowered to 0 with an epoch is flushed",
+        "a new epoch while the weight is raised",
+        "epochs begun anew are taken as applied",
+        "but what is lowered then is flushed",
+    ],
+)
+def test_flush(have: int, want: tuple[int, int], applied: int | None, flushes: bool) -> None:
+    weight, epoch = want
+    server = AppServer(weight=weight, flush_epoch=epoch)
+    assert needs_flush(AppServer(weight=have), server, applied) is flushes
+
+
+def test_a_flush_is_one_call_with_the_weight() -> None:
+    before = {vip(): row({"1": 100, "2": 0, "3": 0})}
+    want = {vip(): row({"1": (0, 1), "2": (0, 1), "3": (5, 1)})}
+    assert plan(want, before, flushed={"1": 0, "2": 0, "3": 0}) == (
+        "192.0.2.1/32 tcp/80\n"
+        "  = 10.0.0.3 weight 5 flush\n"
+        "  = 10.0.0.1 weight 0 flush\n"
+        "  = 10.0.0.2 weight 0 flush\n"
+    )
+
+
+def test_a_chain_goes_on_after_a_failure_unless_the_vip_would_stand_without_a_server() -> None:
+    want = row({"1": 0, "2": 50})
+    assert not goes_on(Step.CREATE, None, want)
+    assert not goes_on(Step.FILL, row({"1": 100, "2": 0}), want)
+    assert not goes_on(Step.FILL, row({"1": 100}), want)
+    assert not goes_on(Step.FILL, None, want)
+    assert goes_on(Step.FILL, row({"1": 100, "2": 1}), want)
+    assert goes_on(Step.PRUNE, row({"1": 100}), None)
+    assert goes_on(Step.CLEAR_VIP, None, want)
+
+
+def test_after_ops_the_vip_is_what_vpp_makes_of_it() -> None:
+    a, b = ip_address("10.0.0.1"), ip_address("10.0.0.2")
+    ops = (
+        AddVip(vip=vip(), settings=row().settings),
+        AddServer(vip=vip(), address=a, weight=1),
+        AddServer(vip=vip(), address=b, weight=2),
+        SetWeight(vip=vip(), address=a, weight=9, flush=True),
+        DelServer(vip=vip(), address=b),
+    )
+    assert after(None, ops) == row({"1": 9})
+    assert after(row({"1": 9}), [DelVip(vip=vip(), settings=row().settings)]) is None
+    assert after(None, [SetWeight(vip=vip(), address=a, weight=1)]) is None
+
+
+def test_conf_is_sent_whole_and_only_where_it_differs() -> None:
+    now = LbConf()
+    assert conf_change(ConfWish(), now) is None
+    assert conf_change(ConfWish(flow_timeout=40), now) is None
+    assert conf_change(ConfWish(flow_timeout=60), now) == SetConf(conf=LbConf(flow_timeout=60))
+
+
+def test_a_plan_is_empty_or_has_something_to_send() -> None:
+    assert not Plan()
+    assert diff({vip(): row()}, {}, owned=(), flushed={})
