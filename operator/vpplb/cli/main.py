@@ -15,6 +15,7 @@ _COMMANDS = {
     "operator": "Reconcile Frontends, Backends and HealthChecks; probe; write status.",
     "agent": "Program this node's VPP as the Frontends' status says.",
     "standalone": "Operator and agent in one process, from a folder of manifests.",
+    "demo": "Watch the main job live: probes, a failover, what VPP is told.",
     "check": "Validate manifests offline.",
     "vpp-simulator": "Run an in-memory VPP that speaks the binary API for the lb plugin.",
     "crds": "Write the CustomResourceDefinitions.",

@@ -7,6 +7,7 @@ message's arrival and its answers; nothing else knows of clients.
 import asyncio
 import contextlib
 import logging
+import os
 import socket
 import stat
 import time
@@ -53,7 +54,7 @@ class VppSimulator:
     """A VPP with the lb plugin behind a Unix socket, in this process's event loop.
 
     `lb` is its state, `calls` all that was received in order, for tests to look at;
-    `clear()` empties both while clients stay connected.
+    `clear()` empties both while clients stay connected; stop, clear and start are a VPP's restart.
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class VppSimulator:
         self._server: asyncio.Server | None = None
         self._clients: dict[int, _Connection] = {}
         self._next_index = _FIRST_CLIENT_INDEX
-        self.service = Service(self._new_state())
+        self.service = Service(self._new_state(), os.getpid())
 
     @property
     def lb(self) -> LoadBalancerState:
@@ -85,8 +86,8 @@ class VppSimulator:
         return [call for call in self.calls if call.changing]
 
     def clear(self) -> None:
-        """Become a freshly started VPP, but for the clients' connections."""
-        self.service = Service(self._new_state())
+        """Become a freshly started VPP, with another pid, but for the clients' connections."""
+        self.service = Service(self._new_state(), self.service.pid + 1)
         self.calls.clear()
 
     async def start(self) -> None:
@@ -139,7 +140,7 @@ class _Connection(asyncio.Protocol):
 
     def __init__(self, simulator: VppSimulator) -> None:
         self._simulator = simulator
-        self._index: int | None = None
+        self._index: int
         self._paused = False
         self._input = bytearray()
         self._output = bytearray()
@@ -148,6 +149,7 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        self._index = self._simulator.admit(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._simulator.forget(self)
@@ -210,8 +212,6 @@ class _Connection(asyncio.Protocol):
             client.flush()
 
     def _connect(self, fields: dict[str, Any]) -> None:
-        if self._index is None:
-            self._index = self._simulator.admit(self)
         table = message_table()
         self._simulator.record("sockclnt_create", fields, 0)
         self.send(

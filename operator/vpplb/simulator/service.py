@@ -4,7 +4,6 @@ Byte order: VPP's handlers forget to swap some fields (`type` of lb_add_del_vip,
 `target_port` of lb_vip_details); the answers here are as VPP's.
 """
 
-import os
 from collections.abc import Callable, Sequence
 
 from vpplb.model.vip import Encap
@@ -25,10 +24,11 @@ _SERVER_USED = 1  # lb_as_v2_details.flags
 
 
 class Service:
-    """Answers every message but those about the connection itself."""
+    """Answers every message but those about the connection itself. `pid` is VPP's."""
 
-    def __init__(self, state: LoadBalancerState) -> None:
+    def __init__(self, state: LoadBalancerState, pid: int) -> None:
         self.state = state
+        self.pid = pid
         self._handlers: dict[str, Callable[[Fields], Retval]] = {
             "lb_conf": self._conf,
             "lb_add_del_vip": self._add_del_vip,
@@ -56,7 +56,7 @@ class Service:
             case "cli_inband":
                 return [self._cli(fields["cmd"])]
             case "control_ping":
-                pong = {"retval": 0, "client_index": fields["client_index"], "vpe_pid": os.getpid()}
+                pong = {"retval": 0, "client_index": fields["client_index"], "vpe_pid": self.pid}
                 return [("control_ping_reply", pong)]
             case "show_version":
                 return [_show_version()]

@@ -3,15 +3,18 @@
 import asyncio
 import logging
 import signal
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from vpplb.engine.clock import SystemClock
+from vpplb.engine.ports import LoadBalancer
 from vpplb.engine.reconciler import Reconciler
 from vpplb.engine.syncer import Syncer
 from vpplb.files.manifests import Loaded
 from vpplb.files.memory import load_memory, save_memory
 from vpplb.files.state import StateFile
+from vpplb.model.health import Transition
 from vpplb.model.names import ObjectKey
 from vpplb.plan.diff import ConfWish
 from vpplb.probers.pool import WorkerPool
@@ -44,9 +47,17 @@ class StandaloneOptions:
 
 
 class Standalone:
-    """The parts, and the order in which they start and stop."""
+    """The parts, and the order in which they start and stop.
 
-    def __init__(self, options: StandaloneOptions) -> None:
+    `lb` takes the place of the VPP behind the socket; `on_transition` is told each transition.
+    """
+
+    def __init__(
+        self,
+        options: StandaloneOptions,
+        lb: LoadBalancer | None = None,
+        on_transition: Callable[[Transition], None] = lambda _: None,
+    ) -> None:
         self._options = options
         clock = SystemClock()
         self._state = StateFile(options.state_file)
@@ -54,14 +65,14 @@ class Standalone:
         self._dirty = asyncio.Event()
         self.vpp = LocalVpp(self._reported, self._dirty.set)
         self.syncer = Syncer(
-            PapiLoadBalancer(options.vpp_api_socket),
+            lb or PapiLoadBalancer(options.vpp_api_socket),
             listener=self.vpp,
             sync_interval=options.sync_interval,
             state=load_memory(self._memory),
             own_all=options.own_all,
         )
         self.syncer.set_conf(options.conf)
-        sink = LocalSink(self._changed, lambda _: None)
+        sink = LocalSink(self._changed, on_transition)
         self._prober = WorkerPool(options.probe_workers, options.netns)
         self.reconciler = Reconciler(
             self._prober, sink, clock, transition_history=options.transition_history

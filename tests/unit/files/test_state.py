@@ -52,7 +52,9 @@ def test_nothing_is_written_where_nothing_changes(tmp_path: Path) -> None:
     path = tmp_path / "state.json"
     StateFile(path).save(STATUSES)
     before = path.stat()
-    StateFile(path).save({kind: dict(reversed(of.items())) for kind, of in STATUSES.items()})
+    StateFile(path).save(
+        {kind: dict(sorted(of.items(), reverse=True)) for kind, of in STATUSES.items()}
+    )
     assert path.stat() == before
 
 

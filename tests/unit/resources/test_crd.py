@@ -1,14 +1,32 @@
 """The CRDs: as generated, structural, bounded, and with the contract's names."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from ipaddress import ip_address, ip_network
 from typing import Any
 
+import jsonschema
 import pytest
 
 from support.manifests import ROOT
+from vpplb.model.health import BackendHealth, HealthState, Transition
+from vpplb.model.names import ObjectKey
+from vpplb.model.vip import AppServer, Encap, Protocol, Vip, VipId, VipSettings
+from vpplb.resources.conditions import Condition, set_condition
 from vpplb.resources.crd import crds, to_yaml
+from vpplb.resources.dataplane import (
+    DataplaneError,
+    DataplaneFrontends,
+    DataplaneStatus,
+    DataplaneVpp,
+)
+from vpplb.resources.dataplane_codec import dump_dataplane
+from vpplb.resources.frontend import FrontendBackend, FrontendNodes, FrontendStatus
+from vpplb.resources.health_codec import dump_health
+from vpplb.resources.healthcheck import HealthCheckStatus
 
 CRDS = crds()
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 Schema = dict[str, Any]
 
 
@@ -144,3 +162,90 @@ def test_defaults_are_in_the_schema() -> None:
         ".spec.pools[].backends": [],
         ".spec.pools[].backends[].weight": 100,
     }
+
+
+CONDITIONS = set_condition(
+    (), Condition(type="A", status="True", reason="B", message="c", observed_generation=1), NOON
+)
+TRANSITION = Transition(
+    backend=ObjectKey("default", "a"),
+    from_state=HealthState.UNKNOWN,
+    to_state=HealthState.UP,
+    at=NOON,
+    code="L7OK",
+    detail="200 OK",
+)
+DATAPLANE = dump_dataplane(
+    VipId(ip_network("192.0.2.1/32"), Protocol.TCP, 80),
+    Vip(
+        settings=VipSettings(encap=Encap.GRE4),
+        servers={ip_address("10.0.0.1"): AppServer(weight=100, flush_epoch=1)},
+    ),
+)
+STATUSES = {
+    "healthchecks.yaml": HealthCheckStatus(
+        conditions=CONDITIONS, backends=1, observed_generation=1
+    ),
+    "backends.yaml": dump_health(
+        BackendHealth(
+            state=HealthState.UNKNOWN,
+            since=NOON,
+            code="L4TOUT",
+            detail="no answer",
+            held=True,
+            transitions=(TRANSITION,),
+        )
+    ).model_copy(update={"conditions": CONDITIONS, "frontends": 1, "observed_generation": 1}),
+    "frontends.yaml": FrontendStatus(
+        state="up",
+        active_pool="main",
+        ready="1/1",
+        backends=(
+            FrontendBackend(
+                name="a",
+                address="10.0.0.1",
+                pool="main",
+                state=HealthState.UP,
+                weight=100,
+                effective_weight=100,
+            ),
+        ),
+        dataplane=DATAPLANE,
+        nodes=FrontendNodes.of(1, 1),
+        conditions=CONDITIONS,
+        observed_generation=1,
+    ),
+    "dataplanes.yaml": DataplaneStatus(
+        vpp=DataplaneVpp(version="26.10", pid=1, connected=True, since=NOON),
+        frontends=DataplaneFrontends.of(1, 1),
+        programmed={"default/web": "094347abc818"},
+        errors=(DataplaneError(frontend="default/b", message="no"),),
+        last_change=NOON,
+        conditions=CONDITIONS,
+        observed_generation=1,
+    ),
+}
+
+
+@pytest.mark.parametrize("file", CRDS)
+def test_nothing_of_a_status_is_pruned_or_refused(file: str) -> None:
+    schema = _version(file)["schema"]["openAPIV3Schema"]["properties"]["status"]
+    dumped = STATUSES[file].dump()
+    jsonschema.validate(dumped, schema)
+    assert paths_of(dumped, schema) <= {path for path, _ in walk(schema)}
+
+
+def paths_of(value: object, schema: Schema, path: str = "") -> set[str]:
+    """Give the paths of a JSON value as `walk` gives those of its schema."""
+    match value:
+        case dict() if "additionalProperties" in schema:
+            below = schema["additionalProperties"]
+            parts = [paths_of(child, below, f"{path}[]") for child in value.values()]
+        case dict():
+            known = schema.get("properties", {})
+            parts = [paths_of(v, known.get(k, {}), f"{path}.{k}") for k, v in value.items()]
+        case list():
+            parts = [paths_of(child, schema.get("items", {}), f"{path}[]") for child in value]
+        case _:
+            parts = []
+    return {path}.union(*parts)

@@ -192,8 +192,10 @@ async def test_clearing_leaves_clients_connected_to_a_fresh_vpp(
     simulator: VppSimulator, client: Client
 ) -> None:
     await client.call("lb_add_del_vip_v2", **ADD_WEB)
+    pid = (await client.call("control_ping"))["vpe_pid"]
     simulator.clear()
     assert simulator.calls == []
+    assert (await client.call("control_ping"))["vpe_pid"] != pid
     assert (await client.call("lb_add_del_vip_v2", **ADD_WEB))["retval"] == 0
 
 
@@ -218,6 +220,18 @@ async def test_stopping_hangs_up_on_clients_and_removes_the_socket(tmp_path: Pat
     assert await client.at_end()
     assert not simulator.api_socket.exists()
     await client.close()
+
+
+async def test_stopping_hangs_up_on_those_who_never_said_who_they_are(tmp_path: Path) -> None:
+    simulator = VppSimulator(tmp_path / "api.sock")
+    await simulator.start()
+    named = await Client.connect(simulator.api_socket)
+    silent = Client(*await asyncio.open_unix_connection(simulator.api_socket))
+    await named.call("control_ping")
+    await simulator.stop()
+    assert await silent.at_end()
+    await silent.close()
+    await named.close()
 
 
 async def test_stopping_twice_or_before_the_start_is_nothing(tmp_path: Path) -> None:

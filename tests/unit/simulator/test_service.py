@@ -25,7 +25,7 @@ ADD_SERVER = {**WEB, "as_address": Address.of(0x0A000001), "is_del": False, "is_
 
 @pytest.fixture
 def service() -> Service:
-    return Service(LoadBalancerState(lambda: 0.0))
+    return Service(LoadBalancerState(lambda: 0.0), 42)
 
 
 def retval(service: Service, name: str, fields: dict[str, Any]) -> int:

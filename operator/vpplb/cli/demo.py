@@ -1,0 +1,174 @@
+"""`vpplb demo`: the main job, live, on one machine."""
+
+import asyncio
+import logging
+import sys
+import tempfile
+from collections import deque
+from contextlib import ExitStack
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from vpplb.cli.options import option
+from vpplb.cli.running import run
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+
+    from vpplb.plan.desired import FrontendView
+    from vpplb.standalone.app import Standalone
+
+SHOW_EVERY = 0.7
+"""Seconds between looks at what to print where there is no terminal."""
+LINES = 14
+"""Lines of what happened last that are shown."""
+_COLOURS = {"up": "green", "down": "red", "unknown": "yellow", "paused": "blue"}
+
+
+@click.command(short_help="Watch the main job live: probes, a failover, what VPP is told.")
+@click.argument(
+    "folder",
+    metavar="[DIR]",
+    default="examples/quickstart",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+)
+@option(
+    "--vpp-api-socket",
+    default=None,
+    type=click.Path(path_type=Path),
+    help="A running VPP to program.  [default: /run/vpp/api.sock if there, else a simulator]",
+)
+@option("--http-address", default="", help="Where to serve metrics and the dashboard.")
+@click.option("--once", is_flag=True, help="End after the failover, with exit 0 if all went well.")
+def command(folder: Path, vpp_api_socket: Path | None, http_address: str, once: bool) -> None:
+    """Run the manifests in DIR against small web servers started for them, and show it live.
+
+    A server is taken down after a few seconds and brought back, so that you see a failover.
+    VPP is a simulator unless one runs on this machine. Ctrl-C ends it.
+    """
+    from vpplb.standalone.demo import Demo, DemoFailed
+
+    logging.basicConfig(level=logging.ERROR)
+    present = Path("/run/vpp/api.sock")
+    socket = vpp_api_socket or (present if present.exists() else None)
+    display = _Display()
+
+    async def play(stop: asyncio.Event, directory: Path) -> None:
+        demo = Demo(folder, directory, socket, http_address, display.tell)
+        vpp = str(socket) if socket else "a simulator, since no VPP runs here"
+        display.tell(f"manifests from {folder}, VPP: {vpp}")
+        showing = asyncio.create_task(display.show(demo.standalone))
+        try:
+            await demo.run(stop, once=once)
+        finally:
+            showing.cancel()
+            await asyncio.gather(showing, return_exceptions=True)
+
+    with ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vpplb-demo-")))
+        try:
+            run(lambda stop: play(stop, directory))
+        except (DemoFailed, OSError) as error:
+            raise click.ClickException(str(error)) from error
+
+
+class _Display:
+    """A live picture on a terminal; plain lines, and a picture when it changed, elsewhere."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+
+        self._console: Console = Console(width=None if sys.stdout.isatty() else 100)
+        self._lines: deque[str] = deque(maxlen=LINES)
+
+    def tell(self, line: str) -> None:
+        """Take a line about what happened."""
+        stamped = f"{datetime.now().astimezone():%H:%M:%S.%f}"[:-3] + f"  {line}"
+        self._lines.append(stamped)
+        if not self._console.is_terminal:
+            self._console.print(stamped, markup=False, highlight=False)
+
+    async def show(self, standalone: "Standalone") -> None:
+        """Show the picture until cancelled."""
+        from rich.live import Live
+
+        if not self._console.is_terminal:
+            await self._print_changes(standalone)
+            return
+        with Live(console=self._console, auto_refresh=False) as live:
+            try:
+                while True:
+                    live.update(self._picture(standalone), refresh=True)
+                    await asyncio.sleep(0.2)
+            finally:
+                live.update(self._picture(standalone), refresh=True)
+
+    async def _print_changes(self, standalone: "Standalone") -> None:
+        shown: list[tuple[object, ...]] = []
+        before: list[tuple[object, ...]] = []
+        while True:
+            rows = [row for view in _views(standalone) for row in _rows(standalone, view)]
+            settled, before = rows == before, rows
+            if settled and rows != shown:
+                shown = rows
+                for view in _views(standalone):
+                    self._console.print(_table(standalone, view))
+            await asyncio.sleep(SHOW_EVERY)
+
+    def _picture(self, standalone: "Standalone") -> "RenderableType":
+        from rich.console import Group
+        from rich.text import Text
+
+        tables = [_table(standalone, view) for view in _views(standalone)]
+        return Group(*tables, Text("\n".join(self._lines)), Text("Ctrl-C ends it", style="dim"))
+
+
+def _views(standalone: "Standalone") -> list["FrontendView"]:
+    views = standalone.reconciler.views
+    return [views[key] for key in sorted(views)]
+
+
+def _rows(standalone: "Standalone", view: "FrontendView") -> list[tuple[object, ...]]:
+    frontend = view.config.resolved.frontend
+    observed = standalone.syncer.observed.get(frontend.vip)
+    length = view.config.settings.table_length
+    rows: list[tuple[object, ...]] = []
+    for one in view.decision.members:
+        server = observed.servers.get(one.member.address) if observed else None
+        share = (server.buckets or 0) / length if server else 0.0
+        member = one.member
+        name, address = member.backend.name, str(member.address)
+        rows.append(
+            (member.pool, name, address, one.state.value, member.weight, one.effective, share)
+        )
+    return rows
+
+
+def _table(standalone: "Standalone", view: "FrontendView") -> "Table":
+    from rich.table import Table
+
+    frontend = view.config.resolved.frontend
+    pool = f", pool {view.decision.active_pool} serves" if view.decision.active_pool else ""
+    title = f"{frontend.key.name}: {frontend.vip} is {view.decision.state.value}{pool}"
+    table = Table(title=title, title_justify="left", title_style="bold")
+    columns = ("pool", "backend", "address", "state", "weight", "effective", "share in VPP")
+    for column in columns:
+        table.add_column(column)
+    for pool_name, name, address, state, weight, effective, share in _rows(standalone, view):
+        assert isinstance(share, float)
+        colour = _COLOURS.get(str(state), "white")
+        bar = "█" * round(share * 20)
+        table.add_row(
+            str(pool_name),
+            str(name),
+            str(address),
+            f"[{colour}]{state}[/]",
+            str(weight),
+            str(effective),
+            f"{share:6.1%} {bar}",
+        )
+    return table

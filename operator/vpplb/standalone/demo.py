@@ -1,0 +1,218 @@
+"""The main job on one machine: real servers, real probes, and a VPP that may be simulated.
+
+A server is taken down after a few seconds and brought back, so that a failover can be watched.
+Everything is real but, where no VPP runs, VPP.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from vpplb.engine.ports import LoadBalancer, Observed, Outcome, VppInfo
+from vpplb.files.manifests import load
+from vpplb.model.check import HttpProbe
+from vpplb.model.health import HealthState, Transition
+from vpplb.model.names import ObjectKey
+from vpplb.plan.ops import Op, SetConf
+from vpplb.plan.render import op_text
+from vpplb.simulator.server import VppSimulator
+from vpplb.standalone.app import Standalone, StandaloneOptions
+from vpplb.vpp.lb import PapiLoadBalancer
+
+WATCH = 4.0
+"""Seconds that a state is left for people to look at."""
+PATIENCE = 30.0
+"""Seconds after which a step that has not happened counts as failed."""
+SHARES_EVERY = 1.0
+"""Seconds between readings of VPP, which show the true shares."""
+
+
+class DemoFailed(Exception):
+    """A step of the demonstration did not happen; the text says which."""
+
+
+class _Healthy(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        # In one piece: a probe hangs up as soon as it has seen what it needs.
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n")
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing: the display is the operator's."""
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Take a probe's hanging up for what it is: the end of the request."""
+
+
+class WebServer:
+    """A web server that answers 200 to everything, until it is stopped."""
+
+    def __init__(self, address: str, port: int) -> None:
+        self._where = (address, port)
+        self._server: _Server | None = None
+
+    def start(self) -> None:
+        """Listen; OSError when the port is taken."""
+        self._server = _Server(self._where, _Healthy)
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def stop(self) -> None:
+        """Refuse connections."""
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+            self._server = None
+
+
+@dataclass(slots=True)
+class Overheard:
+    """A LoadBalancer that tells what VPP is told."""
+
+    inner: LoadBalancer
+    tell: Callable[[str], None]
+
+    async def connect(self) -> VppInfo:
+        """Connect."""
+        info = await self.inner.connect()
+        self.tell(f"connected to VPP {info.version}")
+        return info
+
+    async def read(self) -> Observed:
+        """Read."""
+        return await self.inner.read()
+
+    async def apply(self, ops: Sequence[Op]) -> Sequence[Outcome]:
+        """Apply, and tell each op."""
+        for op in ops:
+            where = "" if isinstance(op, SetConf) else f"{op.vip}: "
+            self.tell(f"VPP ← {where}{op_text(op)}")
+        return await self.inner.apply(ops)
+
+    async def ping(self) -> None:
+        """Ping."""
+        await self.inner.ping()
+
+    async def close(self) -> None:
+        """Close."""
+        await self.inner.close()
+
+
+class Demo:
+    """Runs the folder's manifests against servers of its own.
+
+    `vpp_api_socket` None: a simulator is started on a socket in `directory`. `tell` is given
+    one line for people each time something happens.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        directory: Path,
+        vpp_api_socket: Path | None,
+        http_address: str,
+        tell: Callable[[str], None],
+    ) -> None:
+        self._tell = tell
+        self._simulated = vpp_api_socket is None
+        self._socket = vpp_api_socket or directory / "vpp-api.sock"
+        self._servers = _servers(folder)
+        options = StandaloneOptions(
+            folder=folder,
+            vpp_api_socket=self._socket,
+            state_file=directory / "state.json",
+            http_address=http_address,
+            sync_interval=SHARES_EVERY,
+        )
+        vpp = Overheard(PapiLoadBalancer(self._socket), tell)
+        self.standalone = Standalone(options, vpp, on_transition=self._transition)
+
+    async def run(self, stop: asyncio.Event, *, once: bool) -> None:
+        """Play the failover; then end if `once`, else go on until `stop` is set.
+
+        DemoFailed when a step does not happen in time, OSError when a port is taken.
+        """
+        async with AsyncExitStack() as stack:
+            if self._simulated:
+                simulator = VppSimulator(self._socket)
+                await simulator.start()
+                stack.push_async_callback(simulator.stop)
+            for server in self._servers.values():
+                server.start()
+                stack.callback(server.stop)
+            running = asyncio.create_task(self.standalone.run(stop))
+            playing = asyncio.create_task(self._play(stop))
+            await asyncio.wait({running, playing}, return_when=asyncio.FIRST_COMPLETED)
+            if once or (playing.done() and playing.exception()):
+                stop.set()
+            await running
+            playing.cancel()
+            await asyncio.gather(playing, return_exceptions=True)
+            if playing.done() and not playing.cancelled():
+                playing.result()
+
+    async def _play(self, stop: asyncio.Event) -> None:
+        victim, server = next(iter(self._servers.items()))
+        await self._until("all backends are up", lambda: self._count(HealthState.UP) == self._all)
+        await asyncio.sleep(WATCH)
+        self._tell(f"*** the server of {victim.name} is taken down")
+        server.stop()
+        await self._until(
+            f"{victim.name} has weight 0 in VPP",
+            lambda: self._state(victim) is HealthState.DOWN and self._weights_in_vpp(victim) == {0},
+        )
+        await asyncio.sleep(WATCH)
+        self._tell(f"*** the server of {victim.name} is back")
+        server.start()
+        await self._until(
+            f"{victim.name} has its weight again in VPP",
+            lambda: self._state(victim) is HealthState.UP and self._weights_in_vpp(victim) != {0},
+        )
+        await asyncio.sleep(SHARES_EVERY)
+        self._tell("*** that was the failover")
+
+    @property
+    def _all(self) -> int:
+        return len(self._servers)
+
+    def _state(self, backend: ObjectKey) -> HealthState:
+        return self.standalone.reconciler.health(backend).state
+
+    def _count(self, state: HealthState) -> int:
+        return sum(self._state(backend) is state for backend in self._servers)
+
+    def _weights_in_vpp(self, backend: ObjectKey) -> set[int]:
+        address = self.standalone.reconciler.store.backends[backend].address
+        observed = self.standalone.syncer.observed.values()
+        return {vip.servers[address].weight for vip in observed if address in vip.servers}
+
+    async def _until(self, what: str, holds: Callable[[], bool]) -> None:
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while not holds():  # noqa: ASYNC110 (three parts would have to signal it)
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            raise DemoFailed(f"not within {PATIENCE:g} s: {what}") from None
+
+    def _transition(self, transition: Transition) -> None:
+        change = f"{transition.from_state.value} → {transition.to_state.value}"
+        self._tell(f"{transition.backend.name} {change} ({transition.code} {transition.detail})")
+
+
+def _servers(folder: Path) -> dict[ObjectKey, WebServer]:
+    """Make a server for each backend of the folder that is checked by HTTP."""
+    loaded = load([folder])
+    servers = {}
+    for key, backend in sorted(loaded.backends.items()):
+        check = loaded.health_checks.get(backend.health_check) if backend.health_check else None
+        if check is not None and isinstance(check.probe, HttpProbe):
+            servers[key] = WebServer(str(backend.address), check.probe.port)
+    return servers

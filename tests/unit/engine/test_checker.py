@@ -1,0 +1,167 @@
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+
+import pytest
+
+from vpplb.engine.checker import Check
+from vpplb.engine.ports import Assignment, Verdict
+from vpplb.model.check import Cadence, CheckSpec, TcpProbe
+from vpplb.model.health import ProbeCode, ProbeResult
+from vpplb.model.names import ObjectKey
+
+NOW = datetime(2025, 3, 1, 12, tzinfo=UTC)
+PASS = ProbeResult(code=ProbeCode.L4OK, detail="connected")
+FAIL = ProbeResult(code=ProbeCode.L4CON, detail="connection refused")
+CADENCE = Cadence(
+    interval=timedelta(seconds=10),
+    fast_interval=timedelta(seconds=5),
+    down_interval=timedelta(seconds=20),
+    rise=2,
+    fall=3,
+)
+
+
+class FixedClock:
+    def now(self) -> datetime:
+        return NOW
+
+
+def middle() -> float:
+    return 0.5
+
+
+def check(
+    *,
+    resume_up: bool | None = None,
+    position: int = 0,
+    of: int = 1,
+    now: float = 0.0,
+    random: Callable[[], float] = middle,
+) -> Check:
+    spec = CheckSpec(address=ip_address("192.0.2.7"), probe=TcpProbe(port=80), cadence=CADENCE)
+    assignment = Assignment(
+        backend=ObjectKey("ns", "b"),
+        generation=7,
+        spec=spec,
+        resume_up=resume_up,
+        position=position,
+        of=of,
+    )
+    return Check(assignment, now=now, clock=FixedClock(), random=random)
+
+
+def probe(subject: Check, results: str) -> list[Verdict | None]:
+    """Run a probe for each result, `+` a pass and `-` a failure, each on time and at once over."""
+    verdicts = []
+    for result in results:
+        moment = subject.next_start
+        subject.start(moment)
+        verdicts.append(subject.finish(PASS if result == "+" else FAIL, moment))
+    return verdicts
+
+
+def told(verdicts: list[Verdict | None]) -> str:
+    """Write verdicts as `+` up, `-` down, `.` nothing new."""
+    return "".join("." if v is None else "+" if v.up else "-" for v in verdicts)
+
+
+def test_a_verdict_says_who_what_and_when() -> None:
+    assert probe(check(), "-") == [
+        Verdict(
+            backend=ObjectKey("ns", "b"),
+            generation=7,
+            up=False,
+            code=ProbeCode.L4CON,
+            detail="connection refused",
+            at=NOW,
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("resume_up", "results", "verdicts"),
+    [
+        # Fresh: the first result decides and is told whatever it is.
+        (None, "+", "+"),
+        (None, "-", "-"),
+        # Then only changes are, after fall failures or rise passes.
+        (None, "++---+++", "+...-.+."),
+        (None, "+--+--+", "+......"),
+        # Resumed: the first result decides, but is no news when it confirms.
+        (True, "+---", "...-"),
+        (True, "-", "-"),
+        (False, "-++", "..+"),
+        (False, "+", "+"),
+    ],
+)
+def test_only_news_is_told(resume_up: bool | None, results: str, verdicts: str) -> None:
+    assert told(probe(check(resume_up=resume_up), results)) == verdicts
+
+
+def test_a_single_new_check_starts_at_once() -> None:
+    assert check(now=50.0).next_start == 50.0
+
+
+def test_checks_that_start_together_are_spread_over_their_interval() -> None:
+    starts = [check(now=50.0, position=n, of=5).next_start for n in range(5)]
+    assert starts == [50.0, 52.0, 54.0, 56.0, 58.0]
+
+
+@pytest.mark.parametrize(
+    ("results", "wait"), [("+", 10), ("+-", 5), ("+--", 5), ("+---", 20), ("+---+", 5), ("-", 20)]
+)
+def test_the_wait_from_start_to_start_follows_the_counter(results: str, wait: float) -> None:
+    subject = check()
+    probe(subject, results[:-1])
+    started = subject.next_start
+    probe(subject, results[-1])
+    assert subject.next_start - started == pytest.approx(wait, abs=0.016)
+
+
+@pytest.mark.parametrize("random", [0.0, 0.25, 0.999])
+def test_each_wait_is_jittered_by_a_tenth_at_most(random: float) -> None:
+    subject = check(random=lambda: random)
+    probe(subject, "+")
+    wait = subject.next_start
+    assert 9.0 <= wait <= 11.0
+    assert wait == pytest.approx(10 * (0.9 + 0.2 * random), abs=0.02)
+
+
+def test_the_length_of_a_probe_does_not_delay_the_next_one() -> None:
+    subject = check()
+    subject.start(0.0)
+    subject.finish(PASS, 6.0)
+    assert subject.next_start == pytest.approx(10.0, abs=0.016)
+
+
+def test_a_probe_longer_than_the_wait_is_followed_at_once_and_never_overlapped() -> None:
+    subject = check()
+    subject.start(0.0)
+    with pytest.raises(RuntimeError, match="running already"):
+        subject.start(10.0)
+    subject.finish(PASS, 30.0)
+    assert subject.next_start == 30.0
+
+
+def test_a_late_start_is_measured_and_the_schedule_goes_on_from_it_without_a_burst() -> None:
+    subject = check()
+    assert subject.start(100.0) == 100.0
+    subject.finish(PASS, 100.0)
+    assert subject.next_start == pytest.approx(110.0, abs=0.016)
+    assert subject.start(subject.next_start) == 0.0
+
+
+def test_a_discarded_probe_counts_for_nothing_and_is_repeated() -> None:
+    subject = check()
+    probe(subject, "+--")
+    started = subject.next_start
+    subject.start(started)
+    subject.discard(started + 1)
+    assert subject.next_start == pytest.approx(started + 5, abs=0.016)
+    assert told(probe(subject, "-")) == "-"
+
+
+def test_a_result_without_a_probe_is_an_error() -> None:
+    with pytest.raises(RuntimeError, match="no probe is running"):
+        check().finish(PASS, 0.0)

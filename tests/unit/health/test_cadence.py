@@ -1,0 +1,59 @@
+from datetime import timedelta
+
+import pytest
+
+from vpplb.health.cadence import first_wait, grid_of, mean_wait, next_start
+from vpplb.health.machine import Counter
+from vpplb.model.check import Cadence
+
+CADENCE = Cadence(
+    interval=timedelta(seconds=2),
+    fast_interval=timedelta(seconds=1),
+    down_interval=timedelta(seconds=5),
+    rise=2,
+    fall=3,
+)
+
+
+@pytest.mark.parametrize(
+    ("counter", "seconds"),
+    [
+        (Counter(rise=2, fall=3), 1),
+        (Counter(rise=2, fall=3, h=4, fresh=False), 2),
+        (Counter(rise=2, fall=3, h=3, fresh=False), 1),
+        (Counter(rise=2, fall=3, h=2, fresh=False), 1),
+        (Counter(rise=2, fall=3, h=1, fresh=False), 1),
+        (Counter(rise=2, fall=3, h=0, fresh=False), 5),
+    ],
+)
+def test_full_waits_interval_empty_down_interval_anything_else_fast_interval(
+    counter: Counter, seconds: int
+) -> None:
+    assert mean_wait(CADENCE, counter) == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize(
+    ("position", "of", "seconds"), [(0, 1, 0.0), (0, 4, 0.0), (1, 4, 0.5), (3, 4, 1.5)]
+)
+def test_checks_that_start_together_are_spread_over_the_interval(
+    position: int, of: int, seconds: float
+) -> None:
+    assert first_wait(CADENCE, position, of) == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize(("random", "seconds"), [(0.0, 0.9), (0.5, 1.0), (0.999999, 1.1)])
+def test_a_wait_varies_by_a_tenth_up_and_down(random: float, seconds: float) -> None:
+    assert next_start(100.0, 1.0, 0.0, random) == pytest.approx(100.0 + seconds, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("wait", "grid"),
+    [(60.0, 0.016), (2.0, 0.016), (1.0, 0.008), (0.2, 0.002), (0.1, 0.001), (0.01, 0.0)],
+)
+def test_the_grid_is_at_most_a_hundredth_of_the_wait(wait: float, grid: float) -> None:
+    assert grid_of(wait) == grid
+
+
+def test_checks_of_different_intervals_meet_on_the_grid() -> None:
+    moments = [next_start(7.123, wait, grid_of(wait), 0.3) for wait in (2.0, 0.2)]
+    assert [moment / 0.002 % 1 for moment in moments] == pytest.approx([0.0, 0.0], abs=1e-6)

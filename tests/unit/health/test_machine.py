@@ -1,0 +1,61 @@
+import pytest
+
+from vpplb.health.machine import Counter, step
+
+
+def counted(rise: int, fall: int, results: str) -> Counter:
+    """Feed results, `+` a pass and `-` a failure, to a new counter."""
+    counter = Counter(rise=rise, fall=fall)
+    for result in results:
+        counter = step(counter, passed=result == "+")
+    return counter
+
+
+@pytest.mark.parametrize(
+    ("rise", "fall", "results", "h", "healthy"),
+    [
+        # In `unknown` the first result decides.
+        (2, 3, "+", 4, True),
+        (2, 3, "-", 0, False),
+        (1, 1, "+", 1, True),
+        (1, 1, "-", 0, False),
+        # `fall` consecutive failures take it down, one less does not.
+        (2, 3, "+--", 2, True),
+        (2, 3, "+---", 0, False),
+        (1, 1, "+-", 0, False),
+        (3, 1, "+-", 0, False),
+        # `rise` consecutive passes bring it back, one less does not.
+        (2, 3, "-+", 1, False),
+        (2, 3, "-++", 4, True),
+        (1, 3, "-+", 3, True),
+        # One opposite result in between starts the count again.
+        (2, 3, "+--+", 4, True),
+        (2, 3, "+--+--", 2, True),
+        (2, 3, "-+-", 0, False),
+        (3, 2, "-++-++", 2, False),
+        # At its ends the counter stays.
+        (2, 3, "+++", 4, True),
+        (2, 3, "---", 0, False),
+    ],
+)
+def test_the_counter_follows_rise_and_fall(
+    rise: int, fall: int, results: str, h: int, healthy: bool
+) -> None:
+    counter = counted(rise, fall, results)
+    assert (counter.h, counter.healthy, counter.fresh) == (h, healthy, False)
+
+
+def test_a_new_counter_is_fresh_and_not_settled() -> None:
+    counter = Counter(rise=2, fall=3)
+    assert counter.fresh
+    assert not counter.settled
+
+
+@pytest.mark.parametrize(("results", "settled"), [("+", True), ("-", True), ("+-", False)])
+def test_settled_means_that_no_change_is_under_way(results: str, settled: bool) -> None:
+    assert counted(2, 3, results).settled is settled
+
+
+def test_a_result_that_changes_nothing_returns_the_counter_itself() -> None:
+    up = counted(2, 3, "+")
+    assert step(up, passed=True) is up
