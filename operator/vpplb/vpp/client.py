@@ -24,6 +24,8 @@ TIMEOUT = 5.0
 """Seconds within which VPP has to answer a call; connecting takes no longer either."""
 WINDOW = 256
 """Calls under way at most: enough to keep VPP busy, few enough that a deadline means something."""
+_CHUNK = 16 << 10
+"""Bytes gathered before they are written: a system call for each frame would cost more."""
 
 
 async def connect(
@@ -174,6 +176,8 @@ class Connection(asyncio.Protocol):
         """Put a request into the next write; return its context."""
         context = self._context = self._context % 0xFFFFFFFF + 1
         self._out += frame(self._catalogue.by_name[name].pack(self._client, context, fields))
+        if len(self._out) >= _CHUNK:
+            self._flush()
         call.deadline = self._loop.time() + self._timeout
         self._pending[context] = call
         if self._watch is None:

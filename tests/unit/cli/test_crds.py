@@ -2,11 +2,14 @@
 
 from pathlib import Path
 
+import pytest
 import yaml
 from click.testing import CliRunner
 
 from vpplb.cli.crds import command
 from vpplb.resources.crd import crds
+
+pytestmark = pytest.mark.slow
 
 
 def test_without_a_folder_all_go_to_standard_output() -> None:

@@ -1,0 +1,237 @@
+"""The catalogue of all metrics: names, types, labels and meaning, declared once.
+
+`docs/metrics.md` is generated from it (`python -m vpplb.telemetry.catalog`), and the metrics
+are made from it, so neither can drift from the other.
+"""
+
+import sys
+from dataclasses import dataclass
+from typing import Literal
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+
+from vpplb.engine.ports import DURATION_BUCKETS, LATENESS_BUCKETS
+
+DELAY_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+"""Upper bounds for what people wait for, in seconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricSpec:
+    """A metric. A counter's name ends in `_total`; `buckets` are upper bounds in its unit."""
+
+    name: str
+    type: Literal["counter", "gauge", "histogram"]
+    help: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+
+    def counter(self, registry: CollectorRegistry) -> Counter:
+        """Make the counter of this name in a registry."""
+        return Counter(self.name, self.help, self.labels, registry=registry)
+
+    def gauge(self, registry: CollectorRegistry) -> Gauge:
+        """Make the gauge of this name in a registry."""
+        return Gauge(self.name, self.help, self.labels, registry=registry)
+
+    def histogram(self, registry: CollectorRegistry) -> Histogram:
+        """Make the histogram of this name in a registry."""
+        return Histogram(self.name, self.help, self.labels, buckets=self.buckets, registry=registry)
+
+    def counter_family(self) -> CounterMetricFamily:
+        """Make an empty family for a collector that is read at scrape time."""
+        return CounterMetricFamily(self.name, self.help, labels=self.labels)
+
+    def gauge_family(self) -> GaugeMetricFamily:
+        """Make an empty family for a collector that is read at scrape time."""
+        return GaugeMetricFamily(self.name, self.help, labels=self.labels)
+
+    def histogram_family(self) -> HistogramMetricFamily:
+        """Make an empty family for a collector that is read at scrape time."""
+        return HistogramMetricFamily(self.name, self.help, labels=self.labels)
+
+
+BACKEND_STATE = MetricSpec(
+    name="vpplb_backend_state",
+    type="gauge",
+    help="Health state of a backend: 1 for the current state, 0 for the others.",
+    labels=("namespace", "backend", "state"),
+)
+BACKEND_TRANSITIONS = MetricSpec(
+    name="vpplb_backend_transitions_total",
+    type="counter",
+    help="Changes of a backend's health state.",
+    labels=("namespace", "backend", "from", "to"),
+)
+PROBES = MetricSpec(
+    name="vpplb_probes_total",
+    type="counter",
+    help="Probes by type, by what they found, and by whether they passed (pass, fail).",
+    labels=("type", "code", "result"),
+)
+PROBE_DURATION = MetricSpec(
+    name="vpplb_probe_duration_seconds",
+    type="histogram",
+    help="How long probes took, from their start to their result.",
+    labels=("type",),
+    buckets=DURATION_BUCKETS,
+)
+PROBE_LATENESS = MetricSpec(
+    name="vpplb_probe_lateness_seconds",
+    type="histogram",
+    help="How much later than scheduled probes started.",
+    buckets=LATENESS_BUCKETS,
+)
+PROBER_SUSPECT = MetricSpec(
+    name="vpplb_prober_suspect",
+    type="gauge",
+    help="1 while so many backends fell silent at once that the prober itself is suspected"
+    " and effective weights stay as they were.",
+)
+FRONTEND_STATE = MetricSpec(
+    name="vpplb_frontend_state",
+    type="gauge",
+    help="State of a frontend: 1 for the current state, 0 for the others.",
+    labels=("namespace", "frontend", "state"),
+)
+EFFECTIVE_WEIGHT = MetricSpec(
+    name="vpplb_frontend_backend_effective_weight",
+    type="gauge",
+    help="Weight with which a backend takes new flows of a frontend at present.",
+    labels=("namespace", "frontend", "pool", "backend"),
+)
+STATUS_WRITES = MetricSpec(
+    name="vpplb_status_writes_total",
+    type="counter",
+    help="Status writes by kind of object and how they ended.",
+    labels=("kind", "result"),
+)
+TRANSITION_TO_STATUS = MetricSpec(
+    name="vpplb_transition_to_status_seconds",
+    type="histogram",
+    help="Time from a change of state until the API server had the status that shows it.",
+    buckets=DELAY_BUCKETS,
+)
+EVENTS_DROPPED = MetricSpec(
+    name="vpplb_events_dropped_total",
+    type="counter",
+    help="Kubernetes events that were not sent: too many at once, or refused.",
+)
+LEADER = MetricSpec(
+    name="vpplb_leader",
+    type="gauge",
+    help="1 while this operator is the one that probes and writes.",
+)
+VPP_CONNECTED = MetricSpec(
+    name="vpplb_vpp_connected", type="gauge", help="1 while VPP answers on its API socket."
+)
+VPP_INFO = MetricSpec(
+    name="vpplb_vpp_info",
+    type="gauge",
+    help="Always 1; its label is the version of the VPP that is connected.",
+    labels=("version",),
+)
+VPP_API_CALLS = MetricSpec(
+    name="vpplb_vpp_api_calls_total",
+    type="counter",
+    help="Messages sent to VPP, by name and by the value it returned (0 is success).",
+    labels=("message", "retval"),
+)
+SYNC_CHANGES = MetricSpec(
+    name="vpplb_sync_changes_total",
+    type="counter",
+    help="Changes made in VPP, by kind.",
+    labels=("kind",),
+)
+SYNC_DURATION = MetricSpec(
+    name="vpplb_sync_duration_seconds",
+    type="histogram",
+    help="How long it took to bring VPP to what is wanted, once something was to be done.",
+    buckets=DELAY_BUCKETS,
+)
+DRIFT_REPAIRS = MetricSpec(
+    name="vpplb_drift_repairs_total",
+    type="counter",
+    help="Changes that undid what somebody else had changed in VPP.",
+)
+PROGRAMMED_FRONTENDS = MetricSpec(
+    name="vpplb_programmed_frontends",
+    type="gauge",
+    help="Frontends whose VIP this VPP has as it is wanted.",
+)
+STATUS_TO_VPP = MetricSpec(
+    name="vpplb_status_to_vpp_seconds",
+    type="histogram",
+    help="Time from seeing a new wanted state in a frontend's status until VPP had it.",
+    buckets=DELAY_BUCKETS,
+)
+VIP_PACKETS = MetricSpec(
+    name="vpplb_vip_packets_total",
+    type="counter",
+    help="Packets to a VIP as VPP counts them: of an existing session, the first of one,"
+    " untracked, or with no server to take them.",
+    labels=("namespace", "frontend", "kind"),
+)
+
+OPERATOR_METRICS = (
+    BACKEND_STATE,
+    BACKEND_TRANSITIONS,
+    PROBES,
+    PROBE_DURATION,
+    PROBE_LATENESS,
+    PROBER_SUSPECT,
+    FRONTEND_STATE,
+    EFFECTIVE_WEIGHT,
+    STATUS_WRITES,
+    TRANSITION_TO_STATUS,
+    EVENTS_DROPPED,
+    LEADER,
+)
+AGENT_METRICS = (
+    VPP_CONNECTED,
+    VPP_INFO,
+    VPP_API_CALLS,
+    SYNC_CHANGES,
+    SYNC_DURATION,
+    DRIFT_REPAIRS,
+    PROGRAMMED_FRONTENDS,
+    STATUS_TO_VPP,
+    VIP_PACKETS,
+)
+
+
+def as_markdown() -> str:
+    """Render the catalogue as docs/metrics.md."""
+    return "\n".join(
+        [
+            "# Metrics",
+            "",
+            "<!-- Generated from vpplb/telemetry/catalog.py: edit that, then run `make docs`. -->",
+            "",
+            "All programs serve them at `/metrics` of their `--http-address`, next to those of the",
+            "process itself (`process_…`). `vpplb standalone` serves both lists.",
+            "",
+            "## Operator",
+            "",
+            *_table(OPERATOR_METRICS),
+            "",
+            "## Agent",
+            "",
+            *_table(AGENT_METRICS),
+            "",
+        ]
+    )
+
+
+def _table(specs: tuple[MetricSpec, ...]) -> list[str]:
+    rows = [
+        f"| `{spec.name}` | {spec.type} | {', '.join(f'`{label}`' for label in spec.labels)}"
+        f" | {spec.help} |"
+        for spec in specs
+    ]
+    return ["| Name | Type | Labels | Meaning |", "| --- | --- | --- | --- |", *rows]
+
+
+if __name__ == "__main__":
+    sys.stdout.write(as_markdown())

@@ -1,0 +1,100 @@
+"""Logs: one line a record, for people on a terminal, else one JSON object for machines.
+
+Everything of the process goes through here, kopf's own loggers too (they are kept to warnings:
+at INFO kopf tells of every handler that ran).
+"""
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import Literal, TextIO
+
+LogFormat = Literal["console", "json"]
+
+_QUIET = ("kopf", "asyncio", "aiohttp", "kubernetes", "urllib3")
+_OWN = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
+_COLOURS = {"DEBUG": "2", "INFO": "32", "WARNING": "33", "ERROR": "31", "CRITICAL": "1;31"}
+
+
+def configure(
+    level: str = "info", format: LogFormat | None = None, stream: TextIO | None = None
+) -> None:
+    """Send all logs of the process to `stream` (default: standard error), replacing what was.
+
+    `level` is the least severe level shown. Without a format: console on a terminal, else json.
+    """
+    out = sys.stderr if stream is None else stream
+    chosen = format or ("console" if out.isatty() else "json")
+    handler = logging.StreamHandler(out)
+    handler.setFormatter(
+        ConsoleFormatter(colour=out.isatty()) if chosen == "console" else JsonFormatter()
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    for name in _QUIET:
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.propagate = True
+        logger.setLevel(max(root.level, logging.WARNING))
+    logging.captureWarnings(True)
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: `time` (RFC 3339, UTC, milliseconds), `level`, `logger`, `message`.
+
+    What was logged with `extra` follows under its own names, an exception under `exception`.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Render a record; values that JSON has no type for become their text."""
+        line: dict[str, object] = {
+            "time": _time(record).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **_fields(record),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str, ensure_ascii=False)
+
+
+class ConsoleFormatter(logging.Formatter):
+    """`12:00:00.123 WARN  vpp.client: VPP is gone  socket=/run/vpp/api.sock`, local time."""
+
+    def __init__(self, *, colour: bool) -> None:
+        super().__init__()
+        self._colour = colour
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Render a record, coloured by its level if wanted."""
+        level = f"{record.levelname[:5]:5}"
+        if self._colour and record.levelname in _COLOURS:
+            level = f"\x1b[{_COLOURS[record.levelname]}m{level}\x1b[0m"
+        time = _time(record).astimezone().strftime("%H:%M:%S.%f")[:-3]
+        fields = "".join(f"  {name}={value}" for name, value in _fields(record).items())
+        name = record.name.removeprefix("vpplb.")
+        line = f"{time} {level} {name}: {record.getMessage()}{fields}"
+        if record.exc_info:
+            line += "\n" + self.formatException(record.exc_info)
+        return line
+
+
+def _time(record: logging.LogRecord) -> datetime:
+    return datetime.fromtimestamp(record.created, UTC)
+
+
+def _fields(record: logging.LogRecord) -> dict[str, object]:
+    """What was logged with `extra`; of kopf's, only the object that it is about."""
+    fields = {
+        name: value
+        for name, value in record.__dict__.items()
+        if name not in _OWN and not name.startswith(("k8s_", "settings"))
+    }
+    about = record.__dict__.get("k8s_ref")
+    if isinstance(about, dict):
+        where = "/".join(part for part in (about.get("namespace"), about.get("name")) if part)
+        fields["object"] = f"{about.get('kind')} {where}"
+    return fields

@@ -1,0 +1,261 @@
+"""The metrics of the programs, each with a registry of its own.
+
+Nothing here is looked up by label while probing: workers count by themselves and hand in
+`ProbeStats` now and then, and what is per object is read from its owner when somebody scrapes.
+"""
+
+from collections import Counter as Tally
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import NamedTuple, Protocol
+
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import HistogramMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.registry import Collector
+
+from vpplb.engine.ports import ProbeStats
+from vpplb.model.health import HealthState, ProbeCode, Transition
+from vpplb.model.names import ObjectKey
+from vpplb.plan.ops import ChangeKind
+from vpplb.telemetry import catalog
+
+CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+
+FRONTEND_STATES = ("up", "down", "unknown")
+
+
+class FrontendSample(NamedTuple):
+    """A frontend at scrape time; `weights` are (pool, backend's name, effective weight)."""
+
+    key: ObjectKey
+    state: str
+    weights: Sequence[tuple[str, str, int]]
+
+
+class ObjectView(Protocol):
+    """What is per object, given when somebody scrapes. Called on the event loop; must be quick."""
+
+    def backends(self) -> Iterable[tuple[ObjectKey, HealthState]]:
+        """Give every backend with its state."""
+        ...
+
+    def frontends(self) -> Iterable[FrontendSample]:
+        """Give every frontend."""
+        ...
+
+
+class PacketCount(NamedTuple):
+    """Packets to a frontend's VIP; `kind` is existing, first, untracked or no_server."""
+
+    key: ObjectKey
+    kind: str
+    packets: int
+
+
+def new_registry() -> CollectorRegistry:
+    """Make a registry that has the process's own metrics and no others."""
+    registry = CollectorRegistry(auto_describe=False)
+    ProcessCollector(registry=registry)
+    return registry
+
+
+def render(registry: CollectorRegistry) -> bytes:
+    """Render all metrics of a registry in Prometheus's text format (`CONTENT_TYPE`)."""
+    return generate_latest(registry)
+
+
+@dataclass(slots=True)
+class _ProbeCollector(Collector):
+    """Sums of what the workers have counted."""
+
+    results: Tally[tuple[str, str]] = field(default_factory=Tally)
+    durations: dict[str, "_Sums"] = field(default_factory=dict)
+    lateness: "_Sums" = field(default_factory=lambda: _Sums())
+
+    def add(self, stats: ProbeStats) -> None:
+        self.results.update(stats.results)
+        for type_, (counts, seconds) in stats.durations.items():
+            self.durations.setdefault(type_, _Sums()).add(counts, seconds)
+        self.lateness.add(*stats.lateness)
+
+    def collect(self) -> Iterator[Metric]:
+        probes = catalog.PROBES.counter_family()
+        for (type_, code), count in self.results.items():
+            probes.add_metric((type_, code, "pass" if ProbeCode(code).ok else "fail"), count)
+        yield probes
+        durations = catalog.PROBE_DURATION.histogram_family()
+        for type_, sums in self.durations.items():
+            sums.put_into(durations, (type_,), catalog.PROBE_DURATION.buckets)
+        yield durations
+        lateness = catalog.PROBE_LATENESS.histogram_family()
+        self.lateness.put_into(lateness, (), catalog.PROBE_LATENESS.buckets)
+        yield lateness
+
+
+@dataclass(slots=True)
+class _Sums:
+    """A histogram's counts, not accumulated, the last for what exceeds all bounds; and its sum."""
+
+    counts: list[int] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def add(self, counts: Sequence[int], seconds: float) -> None:
+        own = self.counts or [0] * len(counts)
+        self.counts = [mine + more for mine, more in zip(own, counts, strict=True)]
+        self.seconds += seconds
+
+    def put_into(
+        self, family: HistogramMetricFamily, labels: Sequence[str], bounds: Sequence[float]
+    ) -> None:
+        names = [*map(str, bounds), "+Inf"]
+        counts = self.counts or [0] * len(names)
+        buckets = list(zip(names, map(float, accumulate(counts)), strict=True))
+        family.add_metric(labels, buckets, self.seconds)
+
+
+@dataclass(slots=True)
+class _ObjectCollector(Collector):
+    """What is per object: states and weights from their owner, and transitions counted here."""
+
+    view: ObjectView
+    transitions: dict[ObjectKey, Tally[tuple[str, str]]] = field(default_factory=dict)
+
+    def collect(self) -> Iterator[Metric]:
+        backends = catalog.BACKEND_STATE.gauge_family()
+        for (namespace, name), state in self.view.backends():
+            for other in HealthState:
+                backends.add_metric((namespace, name, other), float(other is state))
+        yield backends
+        transitions = catalog.BACKEND_TRANSITIONS.counter_family()
+        for (namespace, name), tally in self.transitions.items():
+            for (from_state, to_state), count in tally.items():
+                transitions.add_metric((namespace, name, from_state, to_state), count)
+        yield transitions
+        yield from self._frontends()
+
+    def _frontends(self) -> Iterator[Metric]:
+        states = catalog.FRONTEND_STATE.gauge_family()
+        weights = catalog.EFFECTIVE_WEIGHT.gauge_family()
+        for (namespace, name), state, members in self.view.frontends():
+            for other in FRONTEND_STATES:
+                states.add_metric((namespace, name, other), float(other == state))
+            for pool, backend, weight in members:
+                weights.add_metric((namespace, name, pool, backend), weight)
+        yield states
+        yield weights
+
+
+class OperatorMetrics:
+    """The metrics of whoever probes and decides. All methods are cheap and never fail."""
+
+    def __init__(self, registry: CollectorRegistry, view: ObjectView) -> None:
+        self._probes = _ProbeCollector()
+        self._objects = _ObjectCollector(view)
+        registry.register(self._probes)
+        registry.register(self._objects)
+        self._status_writes = catalog.STATUS_WRITES.counter(registry)
+        self._transition_to_status = catalog.TRANSITION_TO_STATUS.histogram(registry)
+        self._events_dropped = catalog.EVENTS_DROPPED.counter(registry)
+        self._suspect = catalog.PROBER_SUSPECT.gauge(registry)
+        self._leader = catalog.LEADER.gauge(registry)
+
+    def record_stats(self, stats: ProbeStats) -> None:
+        """Add what a worker has counted since its last report."""
+        self._probes.add(stats)
+
+    def record_transition(self, transition: Transition) -> None:
+        """Count a change of a backend's state."""
+        tally = self._objects.transitions.setdefault(transition.backend, Tally())
+        tally[transition.from_state, transition.to_state] += 1
+
+    def forget_backend(self, key: ObjectKey) -> None:
+        """Drop the series of a deleted backend."""
+        self._objects.transitions.pop(key, None)
+
+    def record_status_write(self, kind: str, result: str) -> None:
+        """Count a status write by kind of object and how it ended."""
+        self._status_writes.labels(kind, result).inc()
+
+    def observe_transition_to_status(self, seconds: float) -> None:
+        """Take note of how long it took until the API server had the status of a change."""
+        self._transition_to_status.observe(seconds)
+
+    def record_event_dropped(self) -> None:
+        """Count a Kubernetes event that is not sent."""
+        self._events_dropped.inc()
+
+    def set_prober_suspect(self, suspect: bool) -> None:
+        """Say whether the prober itself is suspected."""
+        self._suspect.set(suspect)
+
+    def set_leader(self, leader: bool) -> None:
+        """Say whether this operator is the one that works."""
+        self._leader.set(leader)
+
+
+@dataclass(slots=True)
+class _PacketCollector(Collector):
+    packets: Callable[[], Iterable[PacketCount]]
+
+    def collect(self) -> Iterator[Metric]:
+        family = catalog.VIP_PACKETS.counter_family()
+        for (namespace, name), kind, count in self.packets():
+            family.add_metric((namespace, name, kind), count)
+        yield family
+
+
+class AgentMetrics:
+    """The metrics of whoever programs VPP. All methods are cheap and never fail.
+
+    `packets` is asked at scrape time for the packets of each VIP.
+    """
+
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        packets: Callable[[], Iterable[PacketCount]] = tuple,
+    ) -> None:
+        registry.register(_PacketCollector(packets))
+        self._connected = catalog.VPP_CONNECTED.gauge(registry)
+        self._info = catalog.VPP_INFO.gauge(registry)
+        self._calls = catalog.VPP_API_CALLS.counter(registry)
+        self._changes = catalog.SYNC_CHANGES.counter(registry)
+        self._sync = catalog.SYNC_DURATION.histogram(registry)
+        self._drift = catalog.DRIFT_REPAIRS.counter(registry)
+        self._programmed = catalog.PROGRAMMED_FRONTENDS.gauge(registry)
+        self._status_to_vpp = catalog.STATUS_TO_VPP.histogram(registry)
+        for kind in ChangeKind:
+            self._changes.labels(kind)  # counted from 0, so that the first change is seen
+
+    def set_connected(self, connected: bool, version: str = "") -> None:
+        """Say whether VPP answers, and which version it is."""
+        self._connected.set(connected)
+        self._info.clear()
+        if version:
+            self._info.labels(version).set(1)
+
+    def record_call(self, message: str, retval: int) -> None:
+        """Count a message sent to VPP by what it returned."""
+        self._calls.labels(message, str(retval)).inc()
+
+    def record_change(self, kind: ChangeKind) -> None:
+        """Count a change made in VPP."""
+        self._changes.labels(kind).inc()
+
+    def observe_sync(self, seconds: float) -> None:
+        """Take note of how long a sync took that had something to do."""
+        self._sync.observe(seconds)
+
+    def record_drift(self, repairs: int) -> None:
+        """Count what was changed behind our back and is repaired."""
+        self._drift.inc(repairs)
+
+    def set_programmed(self, frontends: int) -> None:
+        """Say how many frontends VPP has as they are wanted."""
+        self._programmed.set(frontends)
+
+    def observe_status_to_vpp(self, seconds: float) -> None:
+        """Take note of how long it took from a seen status until VPP had it."""
+        self._status_to_vpp.observe(seconds)

@@ -1,0 +1,109 @@
+"""The stream of events: everybody hears of everything, and nobody waits for anybody.
+
+Events are kept in one bounded ring. A subscriber is no more than a place in it, so a slow one
+costs nothing and blocks nobody; it catches up when it reads again, and of each object it is then
+told only the newest. One that has fallen out of the ring, or asks to continue from a place that
+is not there (another process, too long ago), is told so: it gets `reset` first, which means
+"read the lists again", and then what the ring still holds. So the last state is never missed
+silently.
+"""
+
+import asyncio
+import secrets
+from collections import deque
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+
+RING = 4096
+
+RESET = "reset"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamEvent:
+    """An event. `id` names its place for `Last-Event-ID`; `object` is what it tells the newest of."""
+
+    number: int
+    id: str
+    type: str
+    data: Mapping[str, object]
+    object: str | None = None
+
+
+@dataclass(slots=True)
+class EventStream:
+    """A ring of the newest events of this process. For the loop that publishes."""
+
+    size: int = RING
+    run: str = field(default_factory=lambda: secrets.token_hex(4))
+    _ring: deque[StreamEvent] = field(default_factory=deque)
+    _newest: dict[tuple[str, str], int] = field(default_factory=dict)
+    _last: int = 0
+    _closed: bool = False
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def last_id(self) -> str:
+        """The place from which a subscription hears only what is yet to come."""
+        return f"{self.run}-{self._last}"
+
+    def publish(self, type: str, data: Mapping[str, object], *, object: str | None = None) -> None:
+        """Tell everybody; returns at once. `data` is JSON's.
+
+        With `object` (such as `default/web`) the event tells the state of that object, and
+        replaces earlier ones of its type and object for whoever has not read them yet; without,
+        it stands for itself.
+        """
+        self._last += 1
+        event = StreamEvent(number=self._last, id=self.last_id, type=type, data=data, object=object)
+        self._ring.append(event)
+        if object is not None:
+            self._newest[type, object] = self._last
+        if len(self._ring) > self.size:
+            self._drop(self._ring.popleft())
+        self._wake()
+
+    def close(self) -> None:
+        """End all subscriptions."""
+        self._closed = True
+        self._wake()
+
+    async def subscribe(self, last_id: str | None = None) -> AsyncIterator[StreamEvent]:
+        """Give events as they come, after `last_id` or, without it, from now on."""
+        place = self._last if last_id is None else self._place(last_id)
+        while not self._closed:
+            oldest = self._ring[0].number if self._ring else self._last + 1
+            if place is None or place < oldest - 1:
+                place = oldest - 1
+                yield self._reset(place)
+            elif place == self._last:
+                await self._news.wait()
+            else:
+                event = self._ring[place + 1 - oldest]
+                place = event.number
+                if self._is_newest(event):
+                    yield event
+
+    def _place(self, id: str) -> int | None:
+        """Find the place that an id names; None when it is none of this ring."""
+        run, _, number = id.rpartition("-")
+        if run != self.run or not number.isdecimal() or int(number) > self._last:
+            return None
+        return int(number)
+
+    def _reset(self, place: int) -> StreamEvent:
+        return StreamEvent(number=place, id=f"{self.run}-{place}", type=RESET, data={})
+
+    def _is_newest(self, event: StreamEvent) -> bool:
+        if event.object is None:
+            return True
+        return self._newest[event.type, event.object] == event.number
+
+    def _drop(self, event: StreamEvent) -> None:
+        if event.object is not None and self._is_newest(event):
+            del self._newest[event.type, event.object]
+
+    def _wake(self) -> None:
+        """Wake whoever waits now; whoever comes later waits for the next."""
+        self._news.set()
+        self._news = asyncio.Event()

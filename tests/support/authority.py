@@ -1,0 +1,91 @@
+"""A certificate authority for tests: good, expired and wrong certificates of servers."""
+
+import ssl
+import tempfile
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+
+class Authority:
+    """An authority with a key of its own; `pem` is what a client must trust."""
+
+    def __init__(self) -> None:
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = _name("test authority")
+        certificate = (
+            _builder(self._name, self._name, self._key.public_key(), days=10)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .sign(self._key, hashes.SHA256())
+        )
+        self.pem = certificate.public_bytes(serialization.Encoding.PEM).decode()
+
+    def server(self, *names: str, days: int = 10) -> ssl.SSLContext:
+        """Return the context of a server for these names and addresses; expired if `days` < 0."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        certificate = _named(self._name, key, names, days).sign(self._key, hashes.SHA256())
+        return _server_context(certificate, key)
+
+
+def self_signed_server(*names: str) -> ssl.SSLContext:
+    """Return the context of a server whose certificate signs itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    certificate = _named(_name(names[0]), key, names, 10).sign(key, hashes.SHA256())
+    return _server_context(certificate, key)
+
+
+def _name(common: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
+
+
+def _named(
+    issuer: x509.Name, key: ec.EllipticCurvePrivateKey, names: tuple[str, ...], days: int
+) -> x509.CertificateBuilder:
+    alternatives = x509.SubjectAlternativeName([_alternative(name) for name in names])
+    builder = _builder(_name(names[0]), issuer, key.public_key(), days=days)
+    return builder.add_extension(alternatives, critical=False)
+
+
+def _alternative(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
+
+
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, *, days: int
+) -> x509.CertificateBuilder:
+    now = datetime.now(UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=30))
+        .not_valid_after(now + timedelta(days=days))
+    )
+
+
+def _server_context(
+    certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey
+) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "server.pem")
+        path.write_bytes(
+            certificate.public_bytes(serialization.Encoding.PEM)
+            + key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            )
+        )
+        context.load_cert_chain(path)
+    return context

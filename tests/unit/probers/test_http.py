@@ -1,0 +1,269 @@
+from ipaddress import ip_address
+
+import pytest
+
+from vpplb.model.check import HttpProbe
+from vpplb.model.health import ProbeCode, ProbeResult
+from vpplb.probers.conversation import Layer, Step
+from vpplb.probers.http import (
+    HEAD_LIMIT,
+    HttpConversation,
+    HttpRecipe,
+    UnusableRegexp,
+    build_request,
+    compile_regexp,
+)
+
+V4 = ip_address("192.0.2.7")
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def fed(recipe: HttpRecipe, answer: bytes, *, size: int, closed: bool) -> Step:
+    """Feed an answer in pieces of `size` to a new conversation, then close; return its end."""
+    conversation = HttpConversation(recipe)
+    step = conversation.connected()
+    assert step == recipe.request
+    for at in range(0, len(answer), size):
+        step = conversation.received(answer[at : at + size])
+        if isinstance(step, ProbeResult):
+            return step
+        assert step == b""
+    return conversation.received(b"") if closed else step
+
+
+def judged(answer: bytes, probe: HttpProbe | None = None, *, closed: bool = False) -> Step:
+    """Return how an answer ends; the same whole, byte by byte, and after an equal one."""
+    probe = probe or HttpProbe(port=80)
+    whole = fed(HttpRecipe(probe, V4), answer, size=len(answer) or 1, closed=closed)
+    bytewise = HttpRecipe(probe, V4)
+    assert fed(bytewise, answer, size=1, closed=closed) == whole
+    assert fed(bytewise, answer, size=len(answer) or 1, closed=closed) == whole
+    return whole
+
+
+def ended(code: ProbeCode, detail: str) -> ProbeResult:
+    return ProbeResult(code=code, detail=detail)
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "detail"),
+    [
+        (b"HTTP/1.1 200 OK\r\n\r\n", ProbeCode.L7OK, "200 OK"),
+        (b"HTTP/1.0 200 OK\r\n\r\n", ProbeCode.L7OK, "200 OK"),
+        (b"HTTP/1.1 200\r\n\r\n", ProbeCode.L7OK, "200"),
+        (b"HTTP/1.1 200 \r\n\r\n", ProbeCode.L7OK, "200"),
+        (b"HTTP/1.1 302 Found\r\nLocation: /\r\n\r\n", ProbeCode.L7OK, "302 Found"),
+        (b"HTTP/1.1 200 OK\nServer: lax\n\n", ProbeCode.L7OK, "200 OK"),
+        (b"HTTP/1.1 404 Not Found\r\n\r\n", ProbeCode.L7STS, "404 Not Found"),
+        (b"HTTP/1.1 503 Service Unavailable\r\n\r\n", ProbeCode.L7STS, "503 Service Unavailable"),
+        (b"HTTP/1.1 101 Switching Protocols\r\n\r\n", ProbeCode.L7STS, "101 Switching Protocols"),
+    ],
+)
+def test_the_status_decides(answer: bytes, code: ProbeCode, detail: str) -> None:
+    assert judged(answer) == ended(code, detail)
+
+
+@pytest.mark.parametrize(
+    ("status", "passes"), [(199, False), (200, True), (204, True), (205, False)]
+)
+def test_both_ends_of_the_range_pass(status: int, passes: bool) -> None:
+    probe = HttpProbe(port=80, status_min=200, status_max=204)
+    step = judged(b"HTTP/1.1 %d X\r\n\r\n" % status, probe)
+    if status == 199:  # an interim answer, whatever it says
+        assert step == b""
+    else:
+        assert step == ended(ProbeCode.L7OK if passes else ProbeCode.L7STS, f"{status} X")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"SSH-2.0-OpenSSH_9.2\r\n", b"\x15\x03\x01\0\x02", b"HTTP/2 200\r\n", b"HTTP/1.1 20 OK\r\n"],
+)
+def test_what_is_not_http_is_known_before_it_ends(answer: bytes) -> None:
+    assert judged(answer) == ended(ProbeCode.L7RSP, "the answer is not HTTP/1.1")
+
+
+def test_interim_answers_are_skipped() -> None:
+    answer = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"
+    assert judged(answer) == b""
+    assert judged(answer + b"HTTP/1.1 200 OK\r\n\r\n") == ended(ProbeCode.L7OK, "200 OK")
+
+
+@pytest.mark.parametrize(
+    ("answer", "detail"),
+    [
+        (b"", "connection closed without an answer"),
+        (b"HTTP/1.1 2", "connection closed amid the head"),
+        (b"HTTP/1.1 200 OK\r\nServer: x\r\n", "connection closed amid the head"),
+    ],
+)
+def test_an_early_hang_up_fails(answer: bytes, detail: str) -> None:
+    assert judged(answer, closed=True) == ended(ProbeCode.L7RSP, detail)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\n" + b"X-Filler: 123456789\r\n" * (HEAD_LIMIT // 20),
+        b"HTTP/1.1 100 Continue\r\n\r\n" * (HEAD_LIMIT // 24),
+    ],
+    ids=["one head", "interim answers without end"],
+)
+def test_a_head_is_bounded(answer: bytes) -> None:
+    step = fed(HttpRecipe(HttpProbe(port=80), V4), answer, size=1000, closed=False)
+    assert step == ended(ProbeCode.L7RSP, "the answer's head exceeds 65536 bytes")
+
+
+@pytest.mark.parametrize(
+    ("answer", "closed"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nall fine", False),
+        (b"HTTP/1.1 200 OK\r\ncontent-length:8\r\n\r\nall fine, and more", False),
+        (CHUNKED + b"3\r\nall\r\n5;ext=1\r\n fine\r\n0\r\n\r\n", False),
+        (b"HTTP/1.0 200 OK\r\n\r\nall fine", True),
+    ],
+    ids=["length", "longer than its length", "chunks", "until closed"],
+)
+def test_the_regexp_is_searched_in_the_whole_body_however_it_is_framed(
+    answer: bytes, closed: bool
+) -> None:
+    found = HttpProbe(port=80, response_regexp=r"l{2} f.ne")
+    assert judged(answer, found, closed=closed) == ended(ProbeCode.L7OK, "200 OK")
+    missing = HttpProbe(port=80, response_regexp=r"^fine")
+    assert judged(answer, missing, closed=closed) == ended(
+        ProbeCode.L7RSP, "regexp not found in the body"
+    )
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nall",
+        CHUNKED + b"8\r\nall",
+        CHUNKED + b"3\r\nall",
+    ],
+)
+def test_a_body_cut_short_fails_even_if_the_regexp_would_match(answer: bytes) -> None:
+    probe = HttpProbe(port=80, response_regexp="all")
+    assert judged(answer, probe) == b""
+    assert judged(answer, probe, closed=True) == ended(
+        ProbeCode.L7RSP, "connection closed amid the body"
+    )
+
+
+@pytest.mark.parametrize(
+    ("answer", "detail"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n", "Content-Length is not a number"),
+        (CHUNKED + b"zz\r\n", "a chunk has no size"),
+        (CHUNKED + b"1\r\nab\r\n", "a chunk is longer than it says"),
+    ],
+)
+def test_broken_framing_is_not_http(answer: bytes, detail: str) -> None:
+    probe = HttpProbe(port=80, response_regexp="x")
+    assert judged(answer, probe) == ended(ProbeCode.L7RSP, detail)
+
+
+def test_only_the_first_64_kib_of_a_body_are_searched() -> None:
+    probe = HttpProbe(port=80, response_regexp="needle")
+    head = b"HTTP/1.1 200 OK\r\n\r\n"
+    inside = head + b"." * (65536 - 6) + b"needle"
+    beyond = head + b"." * (65536 - 5) + b"needle"
+    recipe = HttpRecipe(probe, V4)
+    assert fed(recipe, inside, size=9000, closed=False) == ended(ProbeCode.L7OK, "200 OK")
+    assert fed(recipe, beyond, size=9000, closed=False) == ended(
+        ProbeCode.L7RSP, "regexp not found in the body"
+    )
+
+
+@pytest.mark.parametrize(
+    ("method", "answer"),
+    [
+        ("HEAD", b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n"),
+        ("GET", b"HTTP/1.1 204 No Content\r\n\r\n"),
+    ],
+)
+def test_an_answer_without_a_body_is_not_waited_for(method: str, answer: bytes) -> None:
+    probe = HttpProbe(port=80, method=method, response_regexp="x")
+    assert judged(answer, probe) == ended(ProbeCode.L7RSP, "regexp not found in the body")
+
+
+def test_the_status_is_judged_before_the_body() -> None:
+    probe = HttpProbe(port=80, response_regexp="down")
+    answer = b"HTTP/1.1 500 Oops\r\nContent-Length: 4\r\n\r\ndown"
+    assert judged(answer, probe) == ended(ProbeCode.L7STS, "500 Oops")
+
+
+def test_an_answer_unlike_the_last_one_is_judged_by_itself() -> None:
+    recipe = HttpRecipe(HttpProbe(port=80), V4)
+    for answer, code in [
+        (b"HTTP/1.1 200 OK\r\n\r\n", ProbeCode.L7OK),
+        (b"HTTP/1.1 500 Oops\r\n\r\n", ProbeCode.L7STS),
+        (b"HTTP/1.1 200 OK\r\nX: y\r\n\r\n", ProbeCode.L7OK),
+    ]:
+        step = fed(recipe, answer, size=4096, closed=False)
+        assert isinstance(step, ProbeResult)
+        assert step.code is code
+    assert fed(recipe, b"HTTP/1.1 200 OK\r\nX: y\r\n", size=4096, closed=False) == b""
+
+
+def test_details_are_bounded_and_printable() -> None:
+    step = judged(b"HTTP/1.1 500 " + b"x" * 500 + b"\r\n\r\n")
+    assert isinstance(step, ProbeResult)
+    assert len(step.detail) == 120
+    step = judged(b"HTTP/1.1 500 \xff\x00\x1b[31m\r\n\r\n")
+    assert isinstance(step, ProbeResult)
+    assert step.detail.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("probe", "address", "request_"),
+    [
+        (
+            HttpProbe(port=8080),
+            "192.0.2.7",
+            b"GET / HTTP/1.1\r\nHost: 192.0.2.7\r\nUser-Agent: vpplb\r\nAccept: */*\r\n"
+            b"Connection: close\r\n\r\n",
+        ),
+        (
+            HttpProbe(port=80, path="/x?y", method="HEAD", headers=(("X-A", "1"), ("X-A", "2"))),
+            "2001:db8::7",
+            b"HEAD /x?y HTTP/1.1\r\nHost: [2001:db8::7]\r\nUser-Agent: vpplb\r\nAccept: */*\r\n"
+            b"Connection: close\r\nX-A: 1\r\nX-A: 2\r\n\r\n",
+        ),
+        (
+            HttpProbe(port=80, host="a.example", headers=(("user-agent", "me"), ("HOST", "b"))),
+            "192.0.2.7",
+            b"GET / HTTP/1.1\r\nAccept: */*\r\nConnection: close\r\nuser-agent: me\r\nHOST: b\r\n\r\n",
+        ),
+        (
+            HttpProbe(port=80, host="a.example"),
+            "192.0.2.7",
+            b"GET / HTTP/1.1\r\nHost: a.example\r\nUser-Agent: vpplb\r\nAccept: */*\r\n"
+            b"Connection: close\r\n\r\n",
+        ),
+    ],
+)
+def test_the_request(probe: HttpProbe, address: str, request_: bytes) -> None:
+    assert build_request(probe, ip_address(address)) == request_
+
+
+def test_the_layer_moves_on_with_the_connection() -> None:
+    conversation = HttpConversation(HttpRecipe(HttpProbe(port=80), V4))
+    assert conversation.layer is Layer.CONNECT
+    conversation.connected()
+    assert conversation.layer is Layer.ANSWER
+
+
+def test_an_expression_that_re2_does_not_take_says_why() -> None:
+    with pytest.raises(UnusableRegexp, match=r"responseRegexp: .*missing \)"):
+        compile_regexp("(")
+
+
+def test_a_body_that_is_not_utf8_can_be_searched() -> None:
+    assert compile_regexp("grün")(b"\xff\xfe gr\xc3\xbcn")
+    assert not compile_regexp("grün")(b"\xff\xfe")
+
+
+def test_no_expression_takes_exponential_time() -> None:
+    assert not compile_regexp("(a*)*b")(b"a" * 65536)

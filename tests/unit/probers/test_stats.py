@@ -1,0 +1,25 @@
+from vpplb.engine.ports import DURATION_BUCKETS, LATENESS_BUCKETS, ProbeStats
+from vpplb.probers.stats import Statistics
+
+
+def test_nothing_counted_is_nothing_to_report() -> None:
+    assert Statistics().take() is None
+
+
+def test_what_was_counted_is_reported_once_by_type_code_and_bucket() -> None:
+    statistics = Statistics()
+    statistics.started(0.0)
+    statistics.started(99.0)
+    statistics.finished("TCP", "L4OK", DURATION_BUCKETS[0])
+    statistics.finished("TCP", "L4OK", DURATION_BUCKETS[0] * 1.5)
+    statistics.finished("HTTP", "L7STS", 60.0)
+    rest = [0] * (len(DURATION_BUCKETS) - 2)
+    assert statistics.take() == ProbeStats(
+        results={("TCP", "L4OK"): 2, ("HTTP", "L7STS"): 1},
+        durations={
+            "TCP": ([1, 1, 0, *rest], DURATION_BUCKETS[0] * 2.5),
+            "HTTP": ([0, 0, *rest, 1], 60.0),
+        },
+        lateness=([1, *[0] * (len(LATENESS_BUCKETS) - 1), 1], 99.0),
+    )
+    assert statistics.take() is None

@@ -1,0 +1,176 @@
+import ssl
+from collections.abc import Callable
+from ipaddress import ip_address
+
+import pytest
+
+from support.authority import Authority, self_signed_server
+from vpplb.model.check import HttpProbe, TcpProbe, TlsSettings
+from vpplb.model.health import ProbeCode, ProbeResult
+from vpplb.probers.conversation import Conversation, Layer, Step
+from vpplb.probers.recipe import conversations
+from vpplb.probers.tls import UnusableTls, client_context
+
+ADDRESS = ip_address("192.0.2.7")
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+@pytest.fixture(scope="module")
+def authority() -> Authority:
+    return Authority()
+
+
+class Server:
+    """A TLS server without a socket; answers the first request with ANSWER, then says goodbye."""
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._in, self._out, server_side=True)
+        self.shaken = False
+        self.request = b""
+
+    def feed(self, data: bytes) -> bytes:
+        """Take what the client sent; return what it is to receive."""
+        self._in.write(data)
+        try:
+            if not self.shaken:
+                self._tls.do_handshake()
+                self.shaken = True
+            while not self.request.endswith(b"\r\n\r\n"):
+                self.request += self._tls.read(65536)
+            self._tls.write(ANSWER)
+        except ssl.SSLError:
+            pass  # it wants more, or the client gave up
+        return self._out.read()
+
+
+def talk(conversation: Conversation, server: Server, *, size: int = 65536) -> Step:
+    """Let them talk until the client ends or both wait; the client hears `size` bytes at a time."""
+    step = conversation.connected()
+    while not isinstance(step, ProbeResult) and step:
+        heard = server.feed(step)
+        step = b""
+        for at in range(0, len(heard), size):
+            said = conversation.received(heard[at : at + size])
+            if isinstance(said, ProbeResult):
+                server.feed(conversation.parting)
+                return said
+            step += said
+    return step
+
+
+def handshake(tls: TlsSettings) -> Callable[[], Conversation]:
+    return conversations(TcpProbe(port=443, tls=tls), ADDRESS)
+
+
+def trusting(authority: Authority, name: str = "") -> TlsSettings:
+    return TlsSettings(server_name=name, ca_bundle=authority.pem)
+
+
+@pytest.mark.parametrize("size", [1, 65536])
+def test_a_handshake_alone_passes_and_is_completed_for_the_server_too(
+    authority: Authority, size: int
+) -> None:
+    server = Server(authority.server("a.example"))
+    conversation = handshake(trusting(authority, "a.example"))()
+    assert talk(conversation, server, size=size) == ProbeResult(
+        code=ProbeCode.L6OK, detail="TLS handshake done"
+    )
+    assert server.shaken
+
+
+@pytest.mark.parametrize("size", [1, 65536])
+def test_http_goes_on_inside(authority: Authority, size: int) -> None:
+    probe = HttpProbe(port=443, tls=trusting(authority), response_regexp="^ok$")
+    server = Server(authority.server("192.0.2.7"))
+    conversation = conversations(probe, ADDRESS)()
+    assert talk(conversation, server, size=size) == ProbeResult(
+        code=ProbeCode.L7OK, detail="200 OK"
+    )
+    assert server.request.startswith(b"GET / HTTP/1.1\r\nHost: 192.0.2.7\r\n")
+    assert conversation.layer is Layer.ANSWER
+
+
+def test_without_a_name_the_address_is_verified(authority: Authority) -> None:
+    conversation = handshake(trusting(authority))()
+    assert talk(conversation, Server(authority.server("192.0.2.8"))) == ProbeResult(
+        code=ProbeCode.L6RSP, detail="certificate is not valid for '192.0.2.7'"
+    )
+
+
+def test_a_certificate_of_another_name_fails(authority: Authority) -> None:
+    conversation = handshake(trusting(authority, "a.example"))()
+    assert talk(conversation, Server(authority.server("b.example"))) == ProbeResult(
+        code=ProbeCode.L6RSP, detail="certificate is not valid for 'a.example'"
+    )
+
+
+def test_an_expired_certificate_fails(authority: Authority) -> None:
+    conversation = handshake(trusting(authority, "a.example"))()
+    assert talk(conversation, Server(authority.server("a.example", days=-1))) == ProbeResult(
+        code=ProbeCode.L6RSP, detail="certificate has expired"
+    )
+
+
+def test_a_self_signed_certificate_fails(authority: Authority) -> None:
+    conversation = handshake(trusting(authority, "a.example"))()
+    assert talk(conversation, Server(self_signed_server("a.example"))) == ProbeResult(
+        code=ProbeCode.L6RSP, detail="self-signed certificate"
+    )
+
+
+def test_an_unknown_authority_fails(authority: Authority) -> None:
+    conversation = handshake(TlsSettings(server_name="a.example"))()
+    assert talk(conversation, Server(authority.server("a.example"))) == ProbeResult(
+        code=ProbeCode.L6RSP, detail="unable to get local issuer certificate"
+    )
+
+
+@pytest.mark.parametrize("name", ["", "a.example"])
+def test_insecure_skip_verify_takes_any_certificate(name: str) -> None:
+    conversation = handshake(TlsSettings(server_name=name, insecure_skip_verify=True))()
+    step = talk(conversation, Server(self_signed_server("other.example")))
+    assert isinstance(step, ProbeResult)
+    assert step.code is ProbeCode.L6OK
+
+
+def test_the_server_name_is_sent(authority: Authority) -> None:
+    names: list[str | None] = []
+    context = authority.server("a.example")
+    context.sni_callback = lambda _tls, name, _context: names.append(name)
+    talk(handshake(trusting(authority, "a.example"))(), Server(context))
+    assert names == ["a.example"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "detail"),
+    [
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "the answer is not TLS"),
+        (b"", "connection closed during the TLS handshake"),
+    ],
+)
+def test_what_is_not_tls_fails(answer: bytes, detail: str) -> None:
+    conversation = handshake(TlsSettings(insecure_skip_verify=True))()
+    conversation.connected()
+    assert conversation.layer is Layer.TLS
+    assert conversation.received(answer) == ProbeResult(code=ProbeCode.L6RSP, detail=detail)
+
+
+def test_checks_that_differ_in_name_alone_share_a_context(authority: Authority) -> None:
+    one, other = trusting(authority, "a.example"), trusting(authority, "b.example")
+    assert client_context(one) is client_context(other)
+
+
+@pytest.mark.parametrize("bundle", ["nonsense", "-----BEGIN CERTIFICATE-----\n-----"])
+def test_a_bundle_without_certificates_is_said_by_every_probe(bundle: str) -> None:
+    tls = TlsSettings(ca_bundle=bundle)
+    with pytest.raises(UnusableTls, match="caBundle holds no certificates in PEM"):
+        client_context(tls)
+    assert handshake(tls)().connected() == ProbeResult(
+        code=ProbeCode.L6RSP, detail="caBundle holds no certificates in PEM"
+    )
+
+
+def test_a_name_that_is_none_is_said_by_every_probe(authority: Authority) -> None:
+    step = handshake(trusting(authority, ".example"))().connected()
+    assert step == ProbeResult(code=ProbeCode.L6RSP, detail="serverName '.example' cannot be used")

@@ -1,0 +1,249 @@
+"""Faults of the connection, on a simulated VPP behind a faulty wire."""
+
+import asyncio
+import gc
+import struct
+from pathlib import Path
+
+import pytest
+
+from support.faulty_vpp import FaultyVpp
+from vpplb.engine.ports import LoadBalancerGone, LoadBalancerUnsuitable
+from vpplb.model.vip import LbConf
+from vpplb.plan.ops import SetConf
+from vpplb.vpp import client, codec
+from vpplb.vpp.client import Connection, Request
+from vpplb.vpp.framing import frame
+
+pytestmark = pytest.mark.slow
+
+PING: Request = ("control_ping", {})
+
+
+async def connect(
+    vpp: FaultyVpp, *, timeout: float = 5.0, window: int = client.WINDOW
+) -> Connection:
+    return await client.connect(
+        vpp.socket, on_call=lambda _name, _retval: None, timeout=timeout, window=window
+    )
+
+
+async def all_gone(*tasks: asyncio.Task[object]) -> str:
+    """Wait for tasks that must all fail, soon, for one reason; return it."""
+    async with asyncio.timeout(3):
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+    reasons = {str(result) for result in results if isinstance(result, LoadBalancerGone)}
+    assert all(isinstance(result, LoadBalancerGone) for result in results)
+    (reason,) = reasons
+    return reason
+
+
+def start(connection: Connection, count: int = 3) -> list[asyncio.Task[object]]:
+    """Have calls under way, and a dump."""
+    calls = [asyncio.create_task(connection.call_many([PING] * 5)) for _ in range(count)]
+    dump = asyncio.create_task(connection.dump("lb_as_v2_dump", codec.EVERYTHING))
+    return [*calls, dump]
+
+
+async def test_answers_come_in_the_order_of_the_requests(tmp_path: Path) -> None:
+    async with FaultyVpp(tmp_path) as vpp:
+        connection = await connect(vpp, window=4)
+        requests = [PING, ("lb_conf_get", {}), ("show_version", {})] * 20
+        answers = await connection.call_many(requests)
+        shapes = ["vpe_pid" in a for a in answers], ["version" in a for a in answers]
+        assert shapes == ([True, False, False] * 20, [False, False, True] * 20)
+        connection.lose("end")
+
+
+async def test_no_more_than_the_window_is_under_way(tmp_path: Path) -> None:
+    async with FaultyVpp(tmp_path) as vpp:
+        connection = await connect(vpp, window=4)
+        vpp.muted = True
+        seen = len(vpp.simulator.calls)
+        task = asyncio.create_task(connection.call_many([PING] * 50))
+        await asyncio.sleep(0.1)
+        assert len(vpp.simulator.calls) - seen == 4
+        connection.lose("end")
+        assert await all_gone(task) == "end"
+
+
+async def test_a_client_that_is_not_read_from_is_held_back(tmp_path: Path) -> None:
+    async with FaultyVpp(tmp_path) as vpp:
+        connection = await connect(vpp, window=1_000_000)
+        vpp.deafen()
+        task = asyncio.create_task(connection.call_many([PING] * 200_000))
+        await asyncio.sleep(0.3)
+        assert not task.done()
+        assert len(connection._pending) < 150_000
+        connection.lose("end")
+        assert await all_gone(task) == "end"
+
+
+async def test_end_of_stream_fails_every_pending_call(tmp_path: Path) -> None:
+    async with FaultyVpp(tmp_path) as vpp:
+        connection = await connect(vpp)
+        vpp.muted = True
+        tasks = start(connection)
+        await asyncio.sleep(0.05)
+        vpp.cut()
+        assert await all_gone(*tasks) == "VPP closed the connection"
+        with pytest.raises(LoadBalancerGone, match="VPP closed the connection"):
+            await connection.call(*PING)
+
+
+async def test_silence_fails_every_pending_call_after_the_timeout(tmp_path: Path) -> None:
+    async with FaultyVpp(tmp_path) as vpp:
+        connection = await connect(vpp, timeout=0.3)
+        vpp.muted = True
+        tasks = start(connection)
+        assert await all_gone(*tasks) == "no answer to control_ping in 0.3 s"
+
+
+async def test_an_idle_connection_stays(tmp_path: Path) -> None:
+    async with FaultyVpp(tmp_path) as vpp:
+        connection = await connect(vpp, timeout=0.2)
+        await connection.call(*PING)
+        await asyncio.sleep(0.5)
+        await connection.call(*PING)
+        connection.lose("end")
+
+
+@pytest.mark.parametrize(
+    ("garbage", "reason"),
+    [
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "a frame of"),
+        (bytes(8) + b"\xff\xff\xff\xff" + bytes(4), "a frame of 4294967295 bytes"),
+        (bytes(16), "a frame of 0 bytes"),
+        (frame(b"\xff\xffhello"), "message 65535 was not asked for"),
+    ],
+)
+async def test_garbage_fails_every_pending_call(
+    tmp_path: Path, garbage: bytes, reason: str
+) -> None:
+    async with FaultyVpp(tmp_path) as vpp:
+        connection = await connect(vpp)
+        vpp.muted = True
+        tasks = start(connection)
+        await asyncio.sleep(0.05)
+        vpp.say(garbage)
+        assert reason in await all_gone(*tasks)
+
+
+async def test_an_answer_to_nothing_ends_the_connection(tmp_path: Path) -> None:
+    async with FaultyVpp(tmp_path) as vpp:
+        connection = await connect(vpp)
+        number = connection._catalogue.by_name["control_ping_reply"].number
+        vpp.muted = True
+        tasks = start(connection)
+        await asyncio.sleep(0.05)
+        vpp.say(frame(struct.pack(">HIiII", number, 99999, 0, 0, 1)))
+        assert "control_ping_reply with context 99999 answers no call" in await all_gone(*tasks)
+
+
+async def test_an_answer_of_the_wrong_kind_ends_the_connection(tmp_path: Path) -> None:
+    async with FaultyVpp(tmp_path) as vpp:
+        connection = await connect(vpp)
+        number = connection._catalogue.by_name["lb_conf_reply"].number
+        vpp.muted = True
+        task = asyncio.create_task(connection.call(*PING))
+        await asyncio.sleep(0.05)
+        vpp.say(frame(struct.pack(">HIi", number, connection._context, 0)))
+        assert "lb_conf_reply with context" in await all_gone(task)
+
+
+async def test_a_cut_in_the_middle_of_a_frame_is_no_answer(tmp_path: Path) -> None:
+    async with FaultyVpp(tmp_path) as vpp:
+        connection = await connect(vpp)
+        vpp.tamper = lambda data: data[:-3]
+        task = asyncio.create_task(connection.call(*PING))
+        await asyncio.sleep(0.05)
+        vpp.cut()
+        assert await all_gone(task) == "VPP closed the connection"
+
+
+async def test_a_call_that_is_given_up_does_not_disturb_the_others(tmp_path: Path) -> None:
+    async with FaultyVpp(tmp_path) as vpp:
+        connection = await connect(vpp)
+        given_up = start(connection)
+        await asyncio.sleep(0)
+        for task in given_up:
+            task.cancel()
+        await asyncio.gather(*given_up, return_exceptions=True)
+        assert await connection.call(*PING)
+        assert connection.lost is None
+        connection.lose("end")
+
+
+async def test_calls_that_fail_unwatched_make_no_noise(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with FaultyVpp(tmp_path) as vpp:
+        connection = await connect(vpp)
+        vpp.muted = True
+        tasks = start(connection)
+        await asyncio.sleep(0.05)
+        for task in tasks:
+            task.cancel()
+        connection.lose("end")
+        await asyncio.gather(*tasks, return_exceptions=True)
+    gc.collect()
+    await asyncio.sleep(0)
+    assert caplog.records == []
+
+
+async def test_no_vpp_is_said_with_the_path(tmp_path: Path) -> None:
+    with pytest.raises(LoadBalancerGone, match=f"{tmp_path}/none.sock: No such file"):
+        await client.connect(tmp_path / "none.sock", on_call=lambda _name, _retval: None)
+
+
+async def test_a_vpp_that_does_not_answer_is_gone_after_the_timeout(tmp_path: Path) -> None:
+    async with FaultyVpp(tmp_path) as vpp:
+        vpp.muted = True
+        with pytest.raises(LoadBalancerGone, match=r"does not answer in 0\.2 s"):
+            await connect(vpp, timeout=0.2)
+
+
+async def test_another_program_on_the_socket_is_not_vpp(tmp_path: Path) -> None:
+    async with FaultyVpp(tmp_path) as vpp:
+        vpp.tamper = lambda _data: b"SSH-2.0-OpenSSH_9.6 and some more\r\n"
+        with pytest.raises(LoadBalancerGone, match="not VPP's binary API"):
+            await connect(vpp)
+
+
+async def test_a_vpp_that_closes_at_once_is_gone(tmp_path: Path) -> None:
+    async with FaultyVpp(tmp_path) as vpp:
+
+        def close(_data: bytes) -> bytes:
+            vpp.cut()
+            return b""
+
+        vpp.tamper = close
+        with pytest.raises(LoadBalancerGone, match="closed the connection"):
+            await connect(vpp)
+
+
+async def test_an_older_vpp_is_unsuitable_and_told_which_message_and_version_it_lacks(
+    tmp_path: Path,
+) -> None:
+    async with FaultyVpp(tmp_path) as vpp:
+        old = b"lb_as_set_weight_2d89bdbd"
+        vpp.tamper = lambda data: data.replace(old, b"lb_as_set_weight_00000000")
+        with pytest.raises(LoadBalancerUnsuitable) as caught:
+            await connect(vpp)
+        assert str(caught.value) == (
+            "VPP lacks lb_as_set_weight_2d89bdbd: VPP 26.10 or newer (lb API 1.2) with the lb "
+            "plugin is needed"
+        )
+
+
+async def test_the_hook_is_told_each_answer_and_its_retval(tmp_path: Path) -> None:
+    calls: list[tuple[str, int]] = []
+    async with FaultyVpp(tmp_path) as vpp:
+        connection = await client.connect(
+            vpp.socket, on_call=lambda name, retval: calls.append((name, retval))
+        )
+        await connection.dump("lb_as_v2_dump", codec.EVERYTHING)
+        _, conf = codec.request(SetConf(conf=LbConf(sticky_buckets_per_core=3)))
+        await connection.call("lb_conf", conf)
+        connection.lose("end")
+    assert calls == [("get_api_json", 0), ("lb_as_v2_dump", 0), ("lb_conf", -70)]

@@ -1,0 +1,77 @@
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+
+import pytest
+
+from support.faulty_vpp import FaultyVpp
+from vpplb.engine.ports import LoadBalancerGone
+from vpplb.model.vip import Encap, Protocol, VipId, VipSettings
+from vpplb.plan.ops import AddServer, AddVip, Op
+from vpplb.vpp.lb import PapiLoadBalancer
+
+pytestmark = pytest.mark.slow
+
+WEB = VipId(ip_network("192.0.2.1/32"), Protocol.TCP, 80)
+
+
+async def test_outcomes_are_in_order_also_around_an_op_that_is_not_sent(tmp_path: Path) -> None:
+    async with FaultyVpp(tmp_path) as vpp:
+        lb = PapiLoadBalancer(vpp.socket)
+        await lb.connect()
+        ops: list[Op] = [
+            AddVip(vip=WEB, settings=VipSettings(encap=Encap.GRE4)),
+            AddServer(vip=WEB, address=ip_address("10.0.0.1"), weight=500),
+            AddServer(vip=WEB, address=ip_address("10.0.0.2"), weight=5),
+            AddServer(vip=WEB, address=ip_address("fd00::1"), weight=5),
+        ]
+        outcomes = await lb.apply(ops)
+        assert [outcome.op for outcome in outcomes] == ops
+        assert [outcome.message for outcome in outcomes] == [
+            "",
+            "weight 500 is not from 0 to 100",
+            "",
+            "wrong address family for this encapsulation (-97)",
+        ]
+        assert [c.message for c in vpp.simulator.calls].count("lb_add_del_as_v2") == 2
+        await lb.close()
+
+
+async def test_what_changes_nothing_sends_nothing(tmp_path: Path) -> None:
+    async with FaultyVpp(tmp_path) as vpp:
+        lb = PapiLoadBalancer(vpp.socket)
+        await lb.connect()
+        seen = len(vpp.simulator.calls)
+        assert await lb.apply([]) == []
+        assert len(vpp.simulator.calls) == seen
+        await lb.close()
+
+
+async def test_after_a_loss_it_connects_anew(tmp_path: Path) -> None:
+    async with FaultyVpp(tmp_path) as vpp:
+        lb = PapiLoadBalancer(vpp.socket)
+        first = await lb.connect()
+        vpp.cut()
+        with pytest.raises(LoadBalancerGone):
+            await lb.ping()
+        assert await lb.connect() == first
+        await lb.ping()
+        assert vpp.connections == 2
+        await lb.close()
+
+
+async def test_closing_a_vpp_that_hangs_does_not_hang(tmp_path: Path) -> None:
+    async with FaultyVpp(tmp_path) as vpp:
+        lb = PapiLoadBalancer(vpp.socket)
+        await lb.connect()
+        vpp.muted = True
+        vpp.deafen()
+        await lb.close()
+        await lb.close()
+
+
+async def test_the_flush_of_a_whole_vip_is_never_sent(tmp_path: Path) -> None:
+    async with FaultyVpp(tmp_path) as vpp:
+        lb = PapiLoadBalancer(vpp.socket)
+        await lb.connect()
+        assert "lb_flush_vip" not in lb._connected()._catalogue.by_name
+        await lb.close()
