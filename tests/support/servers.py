@@ -2,9 +2,11 @@
 
 import selectors
 import socket
+import ssl
 import threading
 from collections import Counter
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from types import TracebackType
 from typing import Self
 
@@ -163,3 +165,96 @@ _PHRASES = {
     500: "Internal Server Error",
     503: "Service Unavailable",
 }
+
+
+Script = Callable[[socket.socket], None]
+"""What a server does with one connection; closing it is not its affair."""
+
+
+def answering(answer: bytes) -> Script:
+    """Read a request, or some of it, send the answer, and hang up."""
+
+    def script(connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(answer)
+
+    return script
+
+
+def hanging_up(connection: socket.socket) -> None:
+    """Read some of the request and close without an answer."""
+    connection.recv(65536)
+
+
+def silent(connection: socket.socket) -> None:
+    """Take everything, say nothing, until the client leaves."""
+    while connection.recv(65536):
+        pass
+
+
+def dripping(answer: bytes) -> Script:
+    """Send the answer byte by byte, then nothing more until the client leaves."""
+
+    def script(connection: socket.socket) -> None:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for byte in answer:
+            connection.sendall(bytes([byte]))
+        silent(connection)
+
+    return script
+
+
+class ScriptedServer:
+    """A server that runs a script on each connection, one after the other.
+
+    `with ScriptedServer(answering(b"…")) as server:`; with `tls`, after a handshake. `peers`
+    lists the addresses that connected.
+    """
+
+    def __init__(
+        self, script: Script, *, address: str = "127.0.0.1", tls: ssl.SSLContext | None = None
+    ) -> None:
+        self.peers: list[str] = []
+        self._script = script
+        self._tls = tls
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        self._listener = socket.socket(family, socket.SOCK_STREAM)
+        self._listener.bind((address, 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._listener.listen(BACKLOG)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)  # wakes accept
+        self._thread.join()
+        self._listener.close()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, peer = self._listener.accept()
+            except OSError:
+                return
+            self.peers.append(peer[0])
+            with suppress(OSError), connection:
+                if self._tls is None:
+                    self._script(connection)
+                else:
+                    with self._tls.wrap_socket(connection, server_side=True) as wrapped:
+                        self._script(wrapped)
+
+
+@contextmanager
+def black_hole() -> Iterator[int]:
+    """Yield a port on 127.0.0.1 that answers no connection attempt: its backlog is full."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener, ExitStack() as clients:
+        port: int = listener.getsockname()[1]
+        for _ in range(3):
+            client = clients.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(("127.0.0.1", port))
+        yield port

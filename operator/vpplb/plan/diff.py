@@ -229,7 +229,10 @@ def after(vip: Vip | None, ops: Iterable[VipOp]) -> Vip | None:
 
 
 def conf_change(wish: ConfWish, observed: LbConf) -> SetConf | None:
-    """Return the call that makes the settings as wished; None when they are already."""
+    """Return the call that makes the settings as wished; None when they are already.
+
+    VPP quirk: all settings at once. What `lb_conf` leaves out is not left as it is.
+    """
     wanted = LbConf(
         ipv4_source=observed.ipv4_source if wish.ipv4_source is None else wish.ipv4_source,
         ipv6_source=observed.ipv6_source if wish.ipv6_source is None else wish.ipv6_source,

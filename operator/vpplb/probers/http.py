@@ -21,6 +21,7 @@ DETAIL_LIMIT = 120
 
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] (\d{3})(?: ([^\r\n]*))?\r?\n")
 _HEAD_END = re.compile(rb"\n\r?\n")
+_UNPRINTABLE = re.compile(r"[^ -~]")
 _START = b"HTTP/1."
 _NO_BODY = frozenset({204, 304})
 
@@ -147,7 +148,7 @@ class HttpConversation:
 
     def _judge(self, status: int, line: re.Match[bytes], head_end: int) -> Step:
         recipe = self._recipe
-        reason = (line[2] or b"").strip().decode("ascii", "replace")
+        reason = _UNPRINTABLE.sub("?", (line[2] or b"").strip().decode("latin-1"))
         self._status = f"{status} {reason}"[:DETAIL_LIMIT] if reason else str(status)
         fits = recipe.status_min <= status <= recipe.status_max
         if not fits or recipe.matches is None:

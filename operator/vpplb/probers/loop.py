@@ -90,10 +90,11 @@ class CheckLoop:
     def __init__(
         self,
         *,
+        poller: Poller | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         uniform: Callable[[], float] = random,
     ) -> None:
-        self.poller = Poller()
+        self.poller = poller or Poller()
         self.statistics = Statistics()
         self.verdicts: list[Verdict] = []
         self._clock = monotonic

@@ -67,12 +67,33 @@ def render(registry: CollectorRegistry) -> bytes:
 
 
 @dataclass(slots=True)
+class _Sums:
+    """A histogram's counts, not accumulated, the last for what exceeds all bounds; and its sum."""
+
+    counts: list[int] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def add(self, counts: Sequence[int], seconds: float) -> None:
+        own = self.counts or [0] * len(counts)
+        self.counts = [mine + more for mine, more in zip(own, counts, strict=True)]
+        self.seconds += seconds
+
+    def put_into(
+        self, family: HistogramMetricFamily, labels: Sequence[str], bounds: Sequence[float]
+    ) -> None:
+        names = [*map(str, bounds), "+Inf"]
+        counts = self.counts or [0] * len(names)
+        buckets = list(zip(names, map(float, accumulate(counts)), strict=True))
+        family.add_metric(labels, buckets, self.seconds)
+
+
+@dataclass(slots=True)
 class _ProbeCollector(Collector):
     """Sums of what the workers have counted."""
 
     results: Tally[tuple[str, str]] = field(default_factory=Tally)
-    durations: dict[str, "_Sums"] = field(default_factory=dict)
-    lateness: "_Sums" = field(default_factory=lambda: _Sums())
+    durations: dict[str, _Sums] = field(default_factory=dict)
+    lateness: _Sums = field(default_factory=_Sums)
 
     def add(self, stats: ProbeStats) -> None:
         self.results.update(stats.results)
@@ -92,27 +113,6 @@ class _ProbeCollector(Collector):
         lateness = catalog.PROBE_LATENESS.histogram_family()
         self.lateness.put_into(lateness, (), catalog.PROBE_LATENESS.buckets)
         yield lateness
-
-
-@dataclass(slots=True)
-class _Sums:
-    """A histogram's counts, not accumulated, the last for what exceeds all bounds; and its sum."""
-
-    counts: list[int] = field(default_factory=list)
-    seconds: float = 0.0
-
-    def add(self, counts: Sequence[int], seconds: float) -> None:
-        own = self.counts or [0] * len(counts)
-        self.counts = [mine + more for mine, more in zip(own, counts, strict=True)]
-        self.seconds += seconds
-
-    def put_into(
-        self, family: HistogramMetricFamily, labels: Sequence[str], bounds: Sequence[float]
-    ) -> None:
-        names = [*map(str, bounds), "+Inf"]
-        counts = self.counts or [0] * len(names)
-        buckets = list(zip(names, map(float, accumulate(counts)), strict=True))
-        family.add_metric(labels, buckets, self.seconds)
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ silently.
 import asyncio
 import secrets
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 
 RING = 4096
@@ -21,7 +21,7 @@ RESET = "reset"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamEvent:
-    """An event. `id` names its place for `Last-Event-ID`; `object` is what it tells the newest of."""
+    """An event. `id` names its place for `Last-Event-ID`; `object` is whose newest state it tells."""
 
     number: int
     id: str
@@ -68,7 +68,7 @@ class EventStream:
         self._closed = True
         self._wake()
 
-    async def subscribe(self, last_id: str | None = None) -> AsyncIterator[StreamEvent]:
+    async def subscribe(self, last_id: str | None = None) -> AsyncGenerator[StreamEvent, None]:
         """Give events as they come, after `last_id` or, without it, from now on."""
         place = self._last if last_id is None else self._place(last_id)
         while not self._closed:

@@ -1,8 +1,8 @@
 """Frames of the binary API's stream socket (VPP: vlibmemory/socket_api.c, msgbuf_t). Sans-I/O.
 
 A frame is a 16-byte header, big-endian `u64, u32 length, u32`, then `length` bytes of message.
-The first and the last field of the header are VPP's own (a queue pointer and a mark of its
-garbage collection, copied out as they are): they are sent as 0 and not looked at.
+VPP quirk: header fields. The first and the last field are VPP's own (a queue pointer and a mark
+of its garbage collection, sent as they are in memory): we send 0 and do not look at them.
 """
 
 import struct

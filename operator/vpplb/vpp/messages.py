@@ -6,8 +6,8 @@ is flattened to one `struct.Struct` over its innermost fields, named by their pa
 (`pfx.address.un`, a union being its raw bytes). That packs in 2 µs where vpp_papi's own
 recursion takes 40, and is held equal to it by a test.
 
-vpp_papi keeps types by name in the process, whatever VPP they came from; so it is given an empty
-memory for each reading and its old one back afterwards.
+VPP quirk: types by name. vpp_papi keeps types by name in the process, whatever VPP they came from;
+so it is given an empty memory for each reading and its old one back afterwards.
 """
 
 import json
@@ -46,7 +46,10 @@ NEEDED: Mapping[str, str] = {
     "lb_as_v2_dump": "1063f819",
     "lb_as_v2_details": "90064aae",
 }
-"""Every message used, with the CRC of the definition that the codec is written for."""
+"""Every message used, with the CRC of the definition that the codec is written for.
+
+VPP quirk: flush of a VIP. `lb_flush_vip` is not here, and so cannot be sent.
+"""
 
 _BOOTSTRAP: Mapping[str, str] = {"get_api_json": "51077d14", "get_api_json_reply": "ea715b59"}
 SOCKCLNT_CREATE, SOCKCLNT_CREATE_REPLY = 15, 16

@@ -1,0 +1,226 @@
+"""The loop in virtual time: waiting advances a clock, but the sockets are real, on loopback."""
+
+import logging
+import os
+import resource
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from ipaddress import ip_address
+
+import pytest
+
+from vpplb.engine.ports import Assignment
+from vpplb.model.check import Cadence, CheckSpec, HttpProbe, ProbeKind, TcpProbe
+from vpplb.model.health import ProbeCode
+from vpplb.model.names import ObjectKey
+from vpplb.probers.loop import STARTS_A_TURN, CheckLoop
+from vpplb.probers.poller import Poller
+
+KEY = ObjectKey("ns", "b")
+
+
+class VirtualPoller(Poller):
+    """Waits by moving the clock."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.time = 1000.0
+
+    def wait(self, seconds: float) -> list[tuple[int, int]]:
+        happened = super().wait(0)
+        if not happened:
+            self.time += seconds
+        return happened
+
+
+class Stage:
+    """A loop in virtual time, and a port that accepts connections by the kernel alone."""
+
+    def __init__(self) -> None:
+        self.poller = VirtualPoller()
+        self.loop = CheckLoop(
+            poller=self.poller, monotonic=lambda: self.poller.time, uniform=lambda: 0.5
+        )
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+        self.port: int = self.listener.getsockname()[1]
+
+    def assign(self, probe: ProbeKind, *, generation: int = 1, key: ObjectKey = KEY) -> None:
+        second = timedelta(seconds=1)
+        cadence = Cadence(
+            interval=second, fast_interval=second, down_interval=second, timeout=second / 2
+        )
+        spec = CheckSpec(address=ip_address("127.0.0.1"), probe=probe, cadence=cadence)
+        self.loop.assign([Assignment(backend=key, generation=generation, spec=spec)])
+
+    def run(self, seconds: float) -> None:
+        """Let so much virtual time pass."""
+        end = self.poller.time + seconds
+        while self.poller.time < end:
+            self.loop.turn(end - self.poller.time)
+
+    def run_until_connected(self) -> socket.socket:
+        """Run until the probe has sent its request; return the server's end."""
+        for _ in range(3):
+            self.loop.turn(0)
+        connection, _ = self.listener.accept()
+        assert connection.recv(65536).startswith(b"GET ")
+        return connection
+
+    def told(self) -> list[tuple[int, bool, ProbeCode]]:
+        """Take what the loop has found."""
+        verdicts, self.loop.verdicts = self.loop.verdicts, []
+        return [(verdict.generation, verdict.up, verdict.code) for verdict in verdicts]
+
+    def results(self) -> dict[tuple[str, str], int]:
+        """Take the results counted so far."""
+        stats = self.loop.statistics.take()
+        return {} if stats is None else dict(stats.results)
+
+
+@pytest.fixture
+def stage() -> Iterator[Stage]:
+    stage = Stage()
+    with stage.listener:
+        yield stage
+        stage.loop.close()
+
+
+@contextmanager
+def no_descriptor_left() -> Iterator[None]:
+    """Make every attempt to open a file or socket fail."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest = os.dup(0)
+    os.close(lowest)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_check_probes_once_an_interval_and_tells_its_verdict_once(stage: Stage) -> None:
+    stage.assign(TcpProbe(port=stage.port))
+    stage.run(9.5)
+    assert stage.told() == [(1, True, ProbeCode.L4OK)]
+    assert stage.results() == {("TCP", "L4OK"): 10}
+
+
+def test_silence_fails_by_the_layer_it_came_to_when_the_timeout_is_over(stage: Stage) -> None:
+    stage.assign(HttpProbe(port=stage.port))
+    stage.run(0.45)
+    assert stage.told() == []
+    stage.run(0.1)
+    assert stage.told() == [(1, False, ProbeCode.L7TOUT)]
+
+
+def test_a_timeout_during_which_the_prober_did_not_run_counts_for_nothing(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    stage.assign(HttpProbe(port=stage.port))
+    with stage.run_until_connected():
+        stage.poller.time += 5.0
+        stage.loop.turn(0)
+    assert stage.told() == []
+    assert stage.results() == {}
+    assert "the prober itself did not run" in caplog.text
+
+
+def test_after_a_stall_each_check_probes_once_and_its_timeout_counts_again(stage: Stage) -> None:
+    stage.assign(HttpProbe(port=stage.port))
+    with stage.run_until_connected():
+        stage.poller.time += 5.0
+        stage.run(0.9)
+    assert stage.told() == [(1, False, ProbeCode.L7TOUT)]
+    assert stage.results() == {("HTTP", "L7TOUT"): 1}
+
+
+def test_a_stall_shorter_than_half_the_timeout_excuses_nothing(stage: Stage) -> None:
+    stage.assign(HttpProbe(port=stage.port))
+    with stage.run_until_connected():
+        stage.poller.time += 0.2
+        stage.run(0.5)
+    assert stage.told() == [(1, False, ProbeCode.L7TOUT)]
+
+
+def test_an_answer_that_is_there_counts_however_late_it_is_read(stage: Stage) -> None:
+    stage.assign(HttpProbe(port=stage.port))
+    with stage.run_until_connected() as connection:
+        connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        stage.poller.time += 5.0
+        stage.loop.turn(0)
+    assert stage.told() == [(1, True, ProbeCode.L7OK)]
+
+
+def test_a_cancelled_check_closes_its_connection_and_tells_nothing_more(stage: Stage) -> None:
+    stage.assign(HttpProbe(port=stage.port))
+    with stage.run_until_connected() as connection:
+        stage.loop.cancel([KEY])
+        with pytest.raises(ConnectionResetError):
+            connection.recv(1)
+    stage.run(5.0)
+    assert stage.told() == []
+    assert stage.results() == {}
+
+
+def test_cancelling_what_does_not_run_is_nothing(stage: Stage) -> None:
+    stage.loop.cancel([KEY])
+    stage.run(1.0)
+    assert stage.told() == []
+
+
+def test_assigning_again_drops_the_probe_on_its_way_and_runs_one_check_only(stage: Stage) -> None:
+    stage.assign(HttpProbe(port=stage.port), generation=1)
+    with stage.run_until_connected() as connection:
+        connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        stage.assign(TcpProbe(port=stage.port), generation=2)
+        stage.run(4.5)
+    assert stage.told() == [(2, True, ProbeCode.L4OK)]
+    assert stage.results() == {("TCP", "L4OK"): 5}
+
+
+def test_a_backlog_is_started_in_portions_and_every_check_once(stage: Stage) -> None:
+    number = 3 * STARTS_A_TURN
+    for n in range(number):
+        stage.assign(TcpProbe(port=stage.port), key=ObjectKey("ns", f"b{n}"))
+    stage.poller.time += 60.0
+    stage.loop.turn(0)
+    stats = stage.loop.statistics.take()
+    assert stats is not None
+    assert sum(stats.lateness[0]) == STARTS_A_TURN
+    stage.run(0.5)
+    assert stage.results() == {("TCP", "L4OK"): number}
+
+
+def test_lateness_is_measured(stage: Stage) -> None:
+    stage.assign(TcpProbe(port=stage.port))
+    stage.poller.time += 3.0
+    stage.run(0.1)
+    stats = stage.loop.statistics.take()
+    assert stats is not None
+    assert stats.lateness[1] == pytest.approx(3.0)
+
+
+def test_a_prober_without_descriptors_blames_nobody_and_says_so_once(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    stage.assign(TcpProbe(port=stage.port))
+    with caplog.at_level(logging.WARNING), no_descriptor_left():
+        stage.run(3.5)
+    assert stage.told() == []
+    assert [record.message for record in caplog.records] == [
+        "probes discarded: too many open files"
+    ]
+    stage.run(1.0)
+    assert stage.told() == [(1, True, ProbeCode.L4OK)]
+
+
+def test_a_check_whose_probe_cannot_even_begin_hinders_no_other(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    stage.assign(TcpProbe(port=-1), key=ObjectKey("ns", "bad"))
+    stage.assign(TcpProbe(port=stage.port))
+    stage.run(0.5)
+    assert stage.told() == [(1, True, ProbeCode.L4OK)]
+    assert "a probe of ns/bad could not begin" in caplog.text

@@ -1,0 +1,40 @@
+from pathlib import Path
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from vpplb.telemetry.catalog import AGENT_METRICS, OPERATOR_METRICS, as_markdown
+from vpplb.telemetry.metrics import AgentMetrics, OperatorMetrics, new_registry, render
+
+
+class NoObjects:
+    def backends(self) -> tuple[()]:
+        return ()
+
+    def frontends(self) -> tuple[()]:
+        return ()
+
+
+def test_the_document_of_metrics_is_generated_from_the_catalogue(root: Path) -> None:
+    assert (root / "docs" / "metrics.md").read_text() == as_markdown(), "run `make docs`"
+
+
+def test_the_programs_serve_exactly_what_the_catalogue_lists() -> None:
+    registry = new_registry()
+    OperatorMetrics(registry, NoObjects())
+    AgentMetrics(registry)
+    served = {
+        (family.name, family.type, family.documentation)
+        for family in text_string_to_metric_families(render(registry).decode())
+        if family.name.startswith("vpplb_")
+    }
+    listed = {
+        (spec.name.removesuffix("_total"), spec.type, spec.help)
+        for spec in (*OPERATOR_METRICS, *AGENT_METRICS)
+    }
+    assert served == listed
+
+
+def test_names_end_as_their_types_ask() -> None:
+    for spec in (*OPERATOR_METRICS, *AGENT_METRICS):
+        assert spec.name.endswith("_total") == (spec.type == "counter")
+        assert bool(spec.buckets) == (spec.type == "histogram")

@@ -1,0 +1,224 @@
+import asyncio
+import base64
+import hashlib
+import json
+import re
+import socket
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+
+import aiohttp
+import pytest
+
+from vpplb.telemetry import http
+from vpplb.telemetry.http import CannotListen, Check, HttpServer
+from vpplb.telemetry.stream import EventStream
+
+
+class View:
+    def objects(self, kind: str) -> Sequence[Mapping[str, object]] | None:
+        match kind:
+            case "frontends":
+                return [{"metadata": {"namespace": "shop", "name": "web"}, "spec": {"port": 80}}]
+            case "backends":
+                return []
+            case "dataplanes":
+                return [{"metadata": {"name": "node-1"}}]
+        return None
+
+
+@asynccontextmanager
+async def serving(
+    *,
+    checks: Mapping[str, Check] | None = None,
+    stream: EventStream | None = None,
+    dashboard: bool = True,
+) -> AsyncIterator[aiohttp.ClientSession]:
+    server = HttpServer(
+        address="127.0.0.1:0",
+        metrics=lambda: b"vpplb_leader 1\n",
+        checks=checks or {},
+        view=View(),
+        stream=stream,
+        dashboard=dashboard,
+    )
+    async with server:
+        async with aiohttp.ClientSession(f"http://{server.listening}") as session:
+            yield session
+
+
+async def fetch(session: aiohttp.ClientSession, path: str) -> tuple[int, object]:
+    async with session.get(path) as response:
+        assert response.content_type == "application/json"
+        return response.status, await response.json()
+
+
+async def test_metrics_are_served_in_prometheus_s_text_format() -> None:
+    async with serving() as session, session.get("/metrics") as response:
+        assert response.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+        assert await response.text() == "vpplb_leader 1\n"
+
+
+async def test_a_program_is_ready_when_all_its_checks_say_so() -> None:
+    reasons: dict[str, str | None] = {"vpp": "not connected", "objects": None}
+    checks: dict[str, Check] = {
+        "vpp": lambda: reasons["vpp"],
+        "objects": lambda: reasons["objects"],
+    }
+    async with serving(checks=checks) as session:
+        assert await fetch(session, "/readyz") == (
+            503,
+            {
+                "ready": False,
+                "checks": {"vpp": False, "objects": True},
+                "notReady": {"vpp": "not connected"},
+            },
+        )
+        reasons["vpp"] = None
+        status, body = await fetch(session, "/readyz")
+        assert status == 200
+        assert body == {"ready": True, "checks": {"vpp": True, "objects": True}, "notReady": {}}
+
+
+async def test_a_program_that_is_not_ready_is_alive() -> None:
+    async with serving(checks={"vpp": lambda: "gone"}) as session:
+        assert (await fetch(session, "/healthz"))[0] == 200
+
+
+async def test_objects_are_served_as_lists_and_one_by_one() -> None:
+    async with serving() as session:
+        web = {"metadata": {"namespace": "shop", "name": "web"}, "spec": {"port": 80}}
+        assert await fetch(session, "/api/v1/frontends") == (200, {"items": [web]})
+        assert await fetch(session, "/api/v1/frontends/shop/web") == (200, web)
+        assert await fetch(session, "/api/v1/backends") == (200, {"items": []})
+        assert (await fetch(session, "/api/v1/dataplanes/node-1"))[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "error"),
+    [
+        ("/api/v1/frontends/shop/none", "no such object: shop/none"),
+        ("/api/v1/frontends/web", "no such object: web"),
+        ("/api/v1/healthchecks", "no healthchecks here"),
+        ("/api/v1/nonsense", "Not Found"),
+        ("/nowhere", "Not Found"),
+    ],
+)
+async def test_what_is_not_there_is_a_404_in_json(path: str, error: str) -> None:
+    async with serving() as session:
+        assert await fetch(session, path) == (404, {"error": error})
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+async def test_nothing_can_be_changed(method: str) -> None:
+    async with serving() as session:
+        for path in ("/api/v1/frontends", "/api/v1/frontends/shop/web", "/metrics", "/"):
+            async with session.request(method, path) as response:
+                assert response.status == 405
+                assert "GET" in response.headers["Allow"]
+                assert "error" in await response.json()
+
+
+async def test_head_answers_as_get_does_without_a_body() -> None:
+    async with serving(stream=EventStream()) as session:
+        for path in ("/metrics", "/healthz", "/readyz", "/", "/api/v1/frontends", "/api/v1/events"):
+            async with session.head(path) as response:
+                assert response.status == 200
+                assert await response.read() == b""
+
+
+async def test_answers_are_not_cached_sniffed_or_framed() -> None:
+    async with serving(stream=EventStream()) as session:
+        for path in ("/metrics", "/nowhere", "/", "/api/v1/frontends", "/api/v1/events"):
+            async with session.head(path) as response:
+                assert response.headers["Cache-Control"] == "no-store"
+                assert response.headers["X-Content-Type-Options"] == "nosniff"
+                policy = response.headers["Content-Security-Policy"]
+                assert "default-src 'none'" in policy
+                assert "frame-ancestors 'none'" in policy
+
+
+async def test_the_dashboard_needs_nothing_from_outside_and_its_policy_lets_it_run() -> None:
+    async with serving() as session, session.get("/") as response:
+        page = await response.text()
+        policy = response.headers["Content-Security-Policy"]
+    assert not re.search(r"""(src|href)\s*=|url\(|https?://|@import|on\w+="|style=\"""", page)
+    for tag in ("script", "style"):
+        [content] = re.findall(f"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+        assert f"{tag}-src 'sha256-{digest}'" in policy
+
+
+async def test_a_program_without_a_dashboard_has_nothing_at_the_root() -> None:
+    async with serving(dashboard=False) as session:
+        assert (await fetch(session, "/"))[0] == 404
+
+
+async def sse(response: aiohttp.ClientResponse) -> dict[str, str]:
+    """Read one block of the stream."""
+    block = (await response.content.readuntil(b"\n\n")).decode().strip()
+    return dict(line.split(": ", 1) for line in block.splitlines())
+
+
+async def test_events_are_told_as_they_happen_and_can_be_continued() -> None:
+    stream = EventStream()
+    async with serving(stream=stream) as session:
+        async with session.get("/api/v1/events") as response:
+            assert response.content_type == "text/event-stream"
+            place = (await sse(response))["id"]
+            stream.publish("backend", {"n": 1}, object="a")
+            first = await sse(response)
+            assert (first["event"], json.loads(first["data"])) == ("backend", {"n": 1})
+        stream.publish("backend", {"n": 2}, object="b")
+        headers = {"Last-Event-ID": place}
+        async with session.get("/api/v1/events", headers=headers) as response:
+            assert await sse(response) == {"retry": "2000"}
+            assert [json.loads((await sse(response))["data"])["n"] for _ in range(2)] == [1, 2]
+
+
+async def test_who_continues_from_another_process_is_told_to_begin_anew() -> None:
+    async with serving(stream=EventStream()) as session:
+        headers = {"Last-Event-ID": "other-7"}
+        async with session.get("/api/v1/events", headers=headers) as response:
+            await sse(response)
+            assert (await sse(response))["event"] == "reset"
+
+
+async def test_a_silent_stream_says_now_and_then_that_it_is_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(http, "KEEPALIVE", 0.01)
+    stream = EventStream()
+    async with serving(stream=stream) as session, session.get("/api/v1/events") as response:
+        await sse(response)
+        assert await response.content.readuntil(b"\n\n") == b": still here\n\n"
+        stream.publish("transition", {"n": 1})
+        while not (line := await response.content.readline()).startswith(b"data"):
+            pass
+        assert line == b'data: {"n":1}\n'
+
+
+async def test_stopping_ends_open_streams_at_once() -> None:
+    stream = EventStream()
+    server = HttpServer(address="127.0.0.1:0", metrics=bytes, stream=stream)
+    async with aiohttp.ClientSession() as session:
+        async with server:
+            response = await session.get(f"http://{server.listening}/api/v1/events")
+            await sse(response)
+            began = asyncio.get_running_loop().time()
+        assert asyncio.get_running_loop().time() - began < 0.9
+        assert await response.content.read() == b""
+
+
+async def test_a_busy_port_is_told_clearly() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        server = HttpServer(address=f"127.0.0.1:{port}", metrics=bytes)
+        with pytest.raises(CannotListen, match=rf"cannot listen on 127\.0\.0\.1:{port}: .*in use"):
+            await server.__aenter__()
+        assert server.listening is None
+
+
+async def test_an_empty_address_serves_nothing() -> None:
+    async with HttpServer(address="", metrics=bytes) as server:
+        assert server.listening is None

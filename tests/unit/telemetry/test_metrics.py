@@ -1,0 +1,210 @@
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from prometheus_client import CollectorRegistry
+
+from vpplb.engine.ports import DURATION_BUCKETS, LATENESS_BUCKETS, ProbeStats
+from vpplb.model.health import HealthState, Transition
+from vpplb.model.names import ObjectKey
+from vpplb.plan.ops import ChangeKind
+from vpplb.telemetry.metrics import (
+    AgentMetrics,
+    FrontendSample,
+    ObjectView,
+    OperatorMetrics,
+    PacketCount,
+    new_registry,
+    render,
+)
+
+NGINX0 = ObjectKey("shop", "nginx0")
+WEB = ObjectKey("shop", "web")
+
+
+class View:
+    """One backend and one frontend, which change as the tests say."""
+
+    def __init__(self) -> None:
+        self.states: dict[ObjectKey, HealthState] = {NGINX0: HealthState.UP}
+        self.samples: list[FrontendSample] = [FrontendSample(WEB, "up", [("main", "nginx0", 100)])]
+
+    def backends(self) -> Iterable[tuple[ObjectKey, HealthState]]:
+        return self.states.items()
+
+    def frontends(self) -> Iterable[FrontendSample]:
+        return self.samples
+
+
+def operator(view: ObjectView | None = None) -> tuple[OperatorMetrics, CollectorRegistry]:
+    registry = new_registry()
+    return OperatorMetrics(registry, view or View()), registry
+
+
+def value(registry: CollectorRegistry, name: str, **labels: str) -> float | None:
+    return registry.get_sample_value(name, labels)
+
+
+def stats(
+    results: dict[tuple[str, str], int],
+    *,
+    durations: dict[str, tuple[list[int], float]] | None = None,
+    lateness: tuple[list[int], float] | None = None,
+) -> ProbeStats:
+    none = ([0] * (len(LATENESS_BUCKETS) + 1), 0.0)
+    return ProbeStats(results=results, durations=durations or {}, lateness=lateness or none)
+
+
+def test_what_workers_counted_adds_up_and_says_whether_it_passed() -> None:
+    metrics, registry = operator()
+    metrics.record_stats(stats({("HTTP", "L7OK"): 5, ("TCP", "L4CON"): 1}))
+    metrics.record_stats(stats({("HTTP", "L7OK"): 2}))
+    assert value(registry, "vpplb_probes_total", type="HTTP", code="L7OK", result="pass") == 7
+    assert value(registry, "vpplb_probes_total", type="TCP", code="L4CON", result="fail") == 1
+
+
+def test_histograms_of_probes_are_summed_up_over_their_buckets() -> None:
+    metrics, registry = operator()
+    counts = [0] * (len(DURATION_BUCKETS) + 1)
+    counts[0], counts[1], counts[-1] = 3, 2, 1
+    metrics.record_stats(stats({}, durations={"ICMP": (counts, 9.5)}))
+    metrics.record_stats(stats({}, durations={"ICMP": (counts, 0.5)}))
+    bucket = "vpplb_probe_duration_seconds_bucket"
+    assert value(registry, bucket, type="ICMP", le="0.0005") == 6
+    assert value(registry, bucket, type="ICMP", le="0.001") == 10
+    assert value(registry, bucket, type="ICMP", le="5.0") == 10
+    assert value(registry, bucket, type="ICMP", le="+Inf") == 12
+    assert value(registry, "vpplb_probe_duration_seconds_count", type="ICMP") == 12
+    assert value(registry, "vpplb_probe_duration_seconds_sum", type="ICMP") == 10.0
+
+
+def test_lateness_is_one_histogram_and_there_before_the_first_probe() -> None:
+    metrics, registry = operator()
+    assert value(registry, "vpplb_probe_lateness_seconds_count") == 0
+    metrics.record_stats(stats({}, lateness=([1] * (len(LATENESS_BUCKETS) + 1), 3.0)))
+    assert value(registry, "vpplb_probe_lateness_seconds_bucket", le="0.001") == 2
+    assert value(registry, "vpplb_probe_lateness_seconds_sum") == 3.0
+
+
+def test_the_state_of_a_backend_is_read_when_somebody_scrapes() -> None:
+    view = View()
+    _, registry = operator(view)
+    states = {"namespace": "shop", "backend": "nginx0"}
+    assert value(registry, "vpplb_backend_state", **states, state="up") == 1
+    view.states[NGINX0] = HealthState.PAUSED
+    assert value(registry, "vpplb_backend_state", **states, state="up") == 0
+    assert value(registry, "vpplb_backend_state", **states, state="paused") == 1
+    view.states.clear()
+    assert value(registry, "vpplb_backend_state", **states, state="paused") is None
+
+
+def test_a_frontend_shows_its_state_and_its_effective_weights() -> None:
+    view = View()
+    _, registry = operator(view)
+    weight = {"namespace": "shop", "frontend": "web", "pool": "main", "backend": "nginx0"}
+    assert value(registry, "vpplb_frontend_backend_effective_weight", **weight) == 100
+    view.samples = [FrontendSample(WEB, "down", [("main", "nginx0", 0)])]
+    assert value(registry, "vpplb_frontend_backend_effective_weight", **weight) == 0
+    state = {"namespace": "shop", "frontend": "web"}
+    assert value(registry, "vpplb_frontend_state", **state, state="down") == 1
+    assert value(registry, "vpplb_frontend_state", **state, state="up") == 0
+
+
+def test_transitions_are_counted_until_their_backend_is_forgotten() -> None:
+    metrics, registry = operator()
+    labels = {"namespace": "shop", "backend": "nginx0", "from": "up", "to": "down"}
+    transition = Transition(
+        backend=NGINX0,
+        from_state=HealthState.UP,
+        to_state=HealthState.DOWN,
+        at=datetime(2026, 1, 1, tzinfo=UTC),
+    )
+    metrics.record_transition(transition)
+    metrics.record_transition(transition)
+    assert value(registry, "vpplb_backend_transitions_total", **labels) == 2
+    metrics.forget_backend(NGINX0)
+    assert value(registry, "vpplb_backend_transitions_total", **labels) is None
+
+
+def test_status_writes_delays_and_flags_of_the_operator_are_shown() -> None:
+    metrics, registry = operator()
+    metrics.record_status_write("Frontend", "written")
+    metrics.observe_transition_to_status(0.02)
+    metrics.record_event_dropped()
+    metrics.set_leader(True)
+    metrics.set_prober_suspect(True)
+    written = {"kind": "Frontend", "result": "written"}
+    assert value(registry, "vpplb_status_writes_total", **written) == 1
+    assert value(registry, "vpplb_transition_to_status_seconds_bucket", le="0.025") == 1
+    assert value(registry, "vpplb_transition_to_status_seconds_bucket", le="0.01") == 0
+    assert value(registry, "vpplb_events_dropped_total") == 1
+    assert value(registry, "vpplb_leader") == 1
+    assert value(registry, "vpplb_prober_suspect") == 1
+
+
+def test_the_agent_shows_one_version_of_vpp_at_a_time() -> None:
+    registry = new_registry()
+    metrics = AgentMetrics(registry)
+    metrics.set_connected(True, "26.06")
+    metrics.set_connected(True, "26.10")
+    assert value(registry, "vpplb_vpp_connected") == 1
+    assert value(registry, "vpplb_vpp_info", version="26.10") == 1
+    assert value(registry, "vpplb_vpp_info", version="26.06") is None
+    metrics.set_connected(False)
+    assert value(registry, "vpplb_vpp_connected") == 0
+    assert value(registry, "vpplb_vpp_info", version="26.10") is None
+
+
+def test_the_agent_counts_calls_changes_and_repairs() -> None:
+    registry = new_registry()
+    metrics = AgentMetrics(registry)
+    assert value(registry, "vpplb_sync_changes_total", kind="as_weight") == 0
+    metrics.record_call("lb_as_set_weight", 0)
+    metrics.record_call("lb_as_set_weight", -6)
+    metrics.record_change(ChangeKind.AS_WEIGHT)
+    metrics.record_drift(3)
+    metrics.set_programmed(12)
+    metrics.observe_sync(0.5)
+    metrics.observe_status_to_vpp(0.004)
+    calls = "vpplb_vpp_api_calls_total"
+    assert value(registry, calls, message="lb_as_set_weight", retval="-6") == 1
+    assert value(registry, "vpplb_sync_changes_total", kind="as_weight") == 1
+    assert value(registry, "vpplb_drift_repairs_total") == 3
+    assert value(registry, "vpplb_programmed_frontends") == 12
+    assert value(registry, "vpplb_sync_duration_seconds_count") == 1
+    assert value(registry, "vpplb_status_to_vpp_seconds_bucket", le="0.005") == 1
+
+
+def test_packets_of_vips_are_read_when_somebody_scrapes() -> None:
+    counts = [PacketCount(WEB, "first", 10)]
+    registry = new_registry()
+    AgentMetrics(registry, lambda: counts)
+    labels = {"namespace": "shop", "frontend": "web", "kind": "first"}
+    assert value(registry, "vpplb_vip_packets_total", **labels) == 10
+    counts[:] = [PacketCount(WEB, "first", 12)]
+    assert value(registry, "vpplb_vip_packets_total", **labels) == 12
+
+
+def test_two_programs_in_one_process_do_not_share_their_counts() -> None:
+    one, first = operator()
+    _, second = operator()
+    one.set_leader(True)
+    assert value(first, "vpplb_leader") == 1
+    assert value(second, "vpplb_leader") == 0
+
+
+def test_making_a_registry_does_not_read_the_objects() -> None:
+    class Untouchable:
+        def backends(self) -> Iterable[tuple[ObjectKey, HealthState]]:
+            raise AssertionError("read before anybody scraped")
+
+        def frontends(self) -> Iterable[FrontendSample]:
+            raise AssertionError("read before anybody scraped")
+
+    operator(Untouchable())
+
+
+def test_the_text_has_the_process_s_own_metrics_too() -> None:
+    _, registry = operator()
+    text = render(registry).decode()
+    assert "\nprocess_resident_memory_bytes " in text
+    assert '\nvpplb_backend_state{backend="nginx0",namespace="shop",state="up"} 1.0\n' in text
