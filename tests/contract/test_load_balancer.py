@@ -109,7 +109,10 @@ async def test_what_was_programmed_reads_back_in_full(lb: LoadBalancer) -> None:
 
 
 async def test_buckets_are_vpps_true_shares(lb: LoadBalancer) -> None:
-    adds: list[Op] = [AddServer(vip=WEB, address=a, weight=w) for a, w in zip((A, B, C), (100, 100, 50), strict=True)]
+    adds: list[Op] = [
+        AddServer(vip=WEB, address=a, weight=w)
+        for a, w in zip((A, B, C), (100, 100, 50), strict=True)
+    ]
     await retvals(lb, AddVip(vip=WEB, settings=GRE4), *adds)
     servers = (await lb.read()).table[WEB].servers
     buckets = [server.buckets for server in servers.values()]
@@ -124,7 +127,7 @@ async def test_a_vip_is_added_once_and_deleted_once(lb: LoadBalancer) -> None:
 async def test_all_port_and_per_port_vips_exclude_each_other_on_a_prefix(lb: LoadBalancer) -> None:
     everything = vip("192.0.2.10/32", 0)
     first = [AddVip(vip=WEB, settings=GRE4), AddVip(vip=everything, settings=GRE4)]
-    then = [DelVip(vip=WEB, settings=GRE4), AddVip(vip=everything, settings=GRE4)]
+    then: list[Op] = [DelVip(vip=WEB, settings=GRE4), AddVip(vip=everything, settings=GRE4)]
     assert await retvals(lb, *first, *then, first[0]) == [0, -81, 0, 0, -81]
 
 
@@ -142,6 +145,14 @@ async def test_vips_of_one_prefix_have_one_encapsulation(lb: LoadBalancer) -> No
 async def test_nat_is_of_the_vips_family(lb: LoadBalancer) -> None:
     nat6 = VipSettings(encap=Encap.NAT6, target_port=80)
     assert await retvals(lb, AddVip(vip=WEB, settings=nat6)) == [-97]
+
+
+@pytest.mark.parametrize("encap", [Encap.NAT4, Encap.L3DSR])
+async def test_an_encapsulation_that_would_come_out_as_another_is_not_sent(
+    lb: LoadBalancer, encap: Encap
+) -> None:
+    add = AddVip(vip=vip("2001:db8::1/128"), settings=VipSettings(encap=encap))
+    assert await retvals(lb, add) == [-10_000]
 
 
 async def test_a_refused_op_does_not_stop_those_after_it(lb: LoadBalancer) -> None:

@@ -132,14 +132,15 @@ class FakeLoadBalancer:
     def _add_vip(self, vip: VipId, settings: VipSettings) -> int:
         if not _power_of_two(settings.table_length) or settings.table_length > 65536:
             return NOT_SENT
+        if settings.encap in (Encap.NAT4, Encap.L3DSR) and vip.prefix.version == 6:
+            return NOT_SENT
         same = [other for other in self.rows if other.prefix == vip.prefix]
         everything = vip.protocol is Protocol.ANY
         if any(o == vip or (o.protocol is Protocol.ANY) != everything for o in same):
             return EXISTS
         if any(self.rows[other][0].encap is not settings.encap for other in same):
             return INVALID
-        only4, only6 = settings.encap in (Encap.NAT4, Encap.L3DSR), settings.encap is Encap.NAT6
-        if (only6 and vip.prefix.version == 4) or (only4 and vip.prefix.version == 6):
+        if settings.encap is Encap.NAT6 and vip.prefix.version == 4:
             return FAMILY
         self.rows[vip] = (settings, {})
         return 0

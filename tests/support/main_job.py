@@ -58,7 +58,7 @@ class MainJob:
         spec = {
             "address": vip or self.vip,
             "port": 80,
-            "nodeSelector": {"matchLabels": {"kubernetes.io/hostname": self.stage.node}},
+            "nodeSelector": {"kubernetes.io/hostname": self.stage.node},
             "pools": [
                 {"name": pool, "backends": [{"name": member} for member in members]}
                 for pool, members in (pools or {"main": list(self.servers)}).items()

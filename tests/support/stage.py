@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from support.control_plane import ControlPlane
+from support.control_plane import SYSTEM_NAMESPACE, ControlPlane
 from support.kubectl import Kubectl
 from support.processes import Program, free_port
 from support.vpp_tap import VppTap
@@ -133,6 +133,7 @@ class Stage:
             f"--node={self.node}",
             f"--vpp-api-socket={tap.path}",
             f"--state-file={directory / 'agent.json'}",
+            f"--lease-namespace={SYSTEM_NAMESPACE}",
             # Whatever reaches VPP in these tests is a reaction, not the regular comparison.
             "--sync-interval=1h",
         )

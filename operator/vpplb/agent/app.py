@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from vpplb.agent.intake import KINDS, Intake
@@ -20,6 +22,8 @@ from vpplb.kube.status import StatusWriter
 from vpplb.kube.watch import Watch
 from vpplb.model.names import ObjectKey
 from vpplb.plan.diff import ConfWish
+from vpplb.telemetry.http import HttpServer
+from vpplb.telemetry.metrics import AgentMetrics, Registry
 from vpplb.vpp.lb import PapiLoadBalancer
 
 log = logging.getLogger(__name__)
@@ -44,22 +48,25 @@ class AgentOptions:
 
 
 async def run(options: AgentOptions, stop: asyncio.Event) -> None:
-    """Run the agent until `stop` is set; ConfigError when no cluster is configured.
+    """Run the agent until `stop` is set.
 
-    A cluster or a VPP that cannot be reached is no error: it is tried again and shown in
+    ConfigError when no cluster is configured, CannotListen when the HTTP address is taken. A
+    cluster or a VPP that cannot be reached is no error: it is tried again and shown in
     readiness. VPP goes on forwarding when the agent stops.
     """
     async with await KubeClient.from_config() as client:
         agent = Agent(options, client)
-        running = asyncio.create_task(agent.run())
-        stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
-        if running.done():
-            running.result()
-        await agent.writer.drain(DRAIN_TIMEOUT)
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
+        async with agent.http:
+            running = asyncio.create_task(agent.run())
+            stopping = asyncio.create_task(stop.wait())
+            await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+            if not running.done():
+                await agent.writer.drain(DRAIN_TIMEOUT)
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+            if not running.cancelled():
+                running.result()
 
 
 class Agent:
@@ -70,50 +77,67 @@ class Agent:
 
     def __init__(self, options: AgentOptions, client: KubeClient) -> None:
         self._options, self._client = options, client
-        self._clock = SystemClock()
-        self._intake: Intake | None = None
-        self.writer = StatusWriter(client)
+        self._clock, registry = SystemClock(), Registry()
+        self._metrics = AgentMetrics(registry)
         self._node = Node(client, options.node, self._labels_changed)
-        self._syncer: Syncer | None = None
+        self._intake: Intake | None = None
+        self._troubles: dict[str, Callable[[], str]] = {"node": lambda: "not introduced yet"}
+        self.writer = StatusWriter(client)
+        self.http = HttpServer(
+            address=options.http_address,
+            metrics=registry.render,
+            checks={name: partial(self._trouble, name) for name in ("node", "objects", "vpp")},
+        )
 
     async def run(self) -> None:
         """Run until cancelled."""
-        options = self._options
         async with asyncio.TaskGroup() as group:
             group.create_task(self.writer.run())
             dataplane = await self._node.introduce()
-            memory = options.state_file and load_memory(options.state_file)
-            reporter = DataplaneReporter(
-                self.writer,
-                options.node,
-                self._clock,
-                selected=lambda: intake.selected,
-                observed=lambda: syncer.observed,
-                state=lambda: syncer.state,
-                memory=options.state_file,
-            )
-            syncer = Syncer(
-                PapiLoadBalancer(options.vpp_api_socket),
-                listener=reporter,
-                sync_interval=options.sync_interval,
-                state=memory or _remembered_by(dataplane),
-                own_all=options.own_all,
-            )
-            self._intake = intake = Intake(syncer, options.node, options.conf)
-            intake.labels_changed(self._node.labels)
-            listener = _Listener(intake, reporter, options.node)
-            informer = Informer(self._client, KINDS, listener, options.namespaces)
-            group.create_task(syncer.run())
-            group.create_task(self._node.run())
-            group.create_task(self._heartbeat().run())
-            await informer.list_all()
-            syncer.set_synced()
-            group.create_task(Watch(informer, options.namespaces).run())
-            group.create_task(informer.run())
+            del self._troubles["node"]
+            await self._program(group, dataplane)
 
-    def _labels_changed(self, labels: object) -> None:
+    async def _program(self, group: asyncio.TaskGroup, dataplane: JsonObject) -> None:
+        options = self._options
+        memory = options.state_file and load_memory(options.state_file)
+        reporter = DataplaneReporter(
+            self.writer,
+            self._metrics,
+            options.node,
+            self._clock,
+            selected=lambda: intake.selected,
+            observed=lambda: syncer.observed,
+            state=lambda: syncer.state,
+            memory=options.state_file,
+        )
+        syncer = Syncer(
+            PapiLoadBalancer(options.vpp_api_socket, on_call=self._metrics.record_call),
+            listener=reporter,
+            sync_interval=options.sync_interval,
+            state=memory or _remembered_by(dataplane),
+            own_all=options.own_all,
+        )
+        self._intake = intake = Intake(syncer, options.node, options.conf)
+        intake.labels_changed(self._node.labels)
+        listener = _Listener(intake, reporter, options.node)
+        informer = Informer(self._client, KINDS, listener, options.namespaces)
+        self._troubles |= {"objects": lambda: informer.trouble, "vpp": lambda: reporter.trouble}
+        group.create_task(syncer.run())
+        group.create_task(self._node.run())
+        group.create_task(self._heartbeat().run())
+        await informer.list_all()
+        syncer.set_synced()
+        group.create_task(Watch(informer, options.namespaces).run())
+        group.create_task(informer.run())
+
+    def _trouble(self, name: str) -> str | None:
+        """Say why a part is not ready; parts that are still to come wait for the node."""
+        said = self._troubles.get(name) or self._troubles.get("node")
+        return (said() or None) if said else None
+
+    def _labels_changed(self, labels: Mapping[str, str]) -> None:
         if self._intake is not None:
-            self._intake.labels_changed(self._node.labels)
+            self._intake.labels_changed(labels)
 
     def _heartbeat(self) -> Heartbeat:
         return Heartbeat(

@@ -21,6 +21,7 @@ from vpplb.resources.dataplane import (
     DataplaneVpp,
 )
 from vpplb.resources.renderer import load_conditions
+from vpplb.telemetry.metrics import AgentMetrics
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,7 @@ class DataplaneReporter:
     def __init__(
         self,
         writer: StatusWriter,
+        metrics: AgentMetrics,
         node: str,
         clock: Clock,
         selected: Callable[[], Collection[ObjectKey]],
@@ -42,7 +44,8 @@ class DataplaneReporter:
         state: Callable[[], SyncerState],
         memory: Path | None,
     ) -> None:
-        self._writer, self._clock, self._memory = writer, clock, memory
+        self._writer, self._metrics = writer, metrics
+        self._clock, self._memory = clock, memory
         self._key = cluster_key(node)
         self._selected, self._observed, self._state = selected, observed, state
         self._vpp = DataplaneVpp()
@@ -73,6 +76,7 @@ class DataplaneReporter:
     def connected(self, info: VppInfo) -> None:
         """VPP answers."""
         log.info("connected to VPP %s (pid %d)", info.version, info.pid)
+        self._metrics.set_connected(True, info.version)
         self._vpp = DataplaneVpp(
             version=info.version, pid=info.pid, connected=True, since=self._clock.now()
         )
@@ -86,6 +90,7 @@ class DataplaneReporter:
                 update={"connected": False, "since": self._clock.now()}
             )
         self._reason = reason
+        self._metrics.set_connected(False)
         self._programmed.clear()
         self._submit()
 
@@ -102,6 +107,7 @@ class DataplaneReporter:
                 self._programmed[report.key] = report.revision
             else:
                 self._programmed.pop(report.key, None)
+        self._metrics.set_programmed(len(self._programmed))
         self._submit()
 
     def remembered(self) -> None:
@@ -119,15 +125,18 @@ class DataplaneReporter:
     def changed(self, kind: ChangeKind, count: int) -> None:
         """VPP was changed."""
         self._last_change = self._clock.now()
+        self._metrics.record_change(kind, count)
         log.info("VPP: %d × %s", count, kind.value)
         self._submit()
 
     def drifted(self, vips: int) -> None:
         """Somebody else changed VPP."""
+        self._metrics.record_drift(vips)
         log.warning("%d VIPs were changed by someone else and are repaired", vips)
 
     def synced(self, seconds: float) -> None:
         """VPP was compared; its number of foreign VIPs may be new."""
+        self._metrics.observe_sync(seconds)
         self._submit()
 
     def conf_failed(self, error: str) -> None:
@@ -136,6 +145,11 @@ class DataplaneReporter:
             log.error("the lb plugin's settings: %s", error)
         self._conf_error = error
         self._submit()
+
+    @property
+    def trouble(self) -> str:
+        """Why VPP is not connected; empty when it is."""
+        return "" if self._vpp.connected else self._reason
 
     # --- status ------------------------------------------------------------------------------
 

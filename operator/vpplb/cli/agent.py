@@ -18,7 +18,8 @@ from vpplb.cli.options import (
     sync_interval,
     vpp_api_socket,
 )
-from vpplb.cli.running import run, start_logging
+from vpplb.cli.running import run
+from vpplb.telemetry.logs import LogFormat, configure
 
 
 @click.command(short_help="Program this node's VPP as the Frontends' status says.")
@@ -51,7 +52,7 @@ def command(
     namespace: tuple[str, ...],
     http_address: str,
     log_level: str,
-    log_format: str | None,
+    log_format: LogFormat | None,
 ) -> None:
     """Make this node's VPP what the Frontends' status says, and keep it so.
 
@@ -62,7 +63,7 @@ def command(
     from vpplb.agent.app import run as run_agent
     from vpplb.plan.diff import ConfWish
 
-    start_logging(log_level, log_format)
+    configure(log_level, log_format)
     options = AgentOptions(
         node=node,
         vpp_api_socket=vpp_api_socket,

@@ -11,7 +11,8 @@ from vpplb.cli.options import (
     probe_workers,
     transition_history,
 )
-from vpplb.cli.running import run, start_logging
+from vpplb.cli.running import run
+from vpplb.telemetry.logs import LogFormat, configure
 
 
 @click.command(short_help="Reconcile Frontends, Backends and HealthChecks; probe; write status.")
@@ -29,7 +30,7 @@ def command(
     probe_workers: int,
     http_address: str,
     log_level: str,
-    log_format: str | None,
+    log_format: LogFormat | None,
 ) -> None:
     """Reconcile Frontends, Backends and HealthChecks; probe the backends; write status.
 
@@ -39,7 +40,7 @@ def command(
     from vpplb.controller.app import OperatorOptions
     from vpplb.controller.app import run as run_operator
 
-    start_logging(log_level, log_format)
+    configure(log_level, log_format)
     options = OperatorOptions(
         namespaces=namespace,
         http_address=http_address,

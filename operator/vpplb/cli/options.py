@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from vpplb.model.check import parse_duration
+from vpplb.telemetry.address import parse_address
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -37,6 +38,15 @@ def _positive_duration(text: str) -> timedelta:
     if not duration:
         raise ValueError("must be longer than 0s")
     return duration
+
+
+def _address(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    """Check an address to listen on, and leave it as it is."""
+    try:
+        parse_address(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, param) from error
+    return value
 
 
 DURATION = _Parsed("duration", _positive_duration)
@@ -90,7 +100,10 @@ namespaces = option(
     help="Namespace to serve; may be given several times.  [default: all]",
 )
 http_address = option(
-    "--http-address", default=":9091", help="Where to serve metrics and health; empty: nowhere."
+    "--http-address",
+    default=":9091",
+    callback=_address,
+    help="Where to serve metrics and health; empty: nowhere.",
 )
 log_level = option(
     "--log-level",

@@ -1,13 +1,13 @@
 """What the commands that run for long have in common: logs, signals, an exit that is clean."""
 
 import asyncio
-import logging
 import signal
 from collections.abc import Awaitable, Callable
 
 import click
 
 from vpplb.kube.errors import ConfigError
+from vpplb.telemetry.http import CannotListen
 
 
 def run(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
@@ -25,15 +25,8 @@ def run(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
 
     try:
         asyncio.run(supervised())
-    except ConfigError as error:
+    except (ConfigError, CannotListen) as error:
         raise click.ClickException(str(error)) from error
-
-
-def start_logging(level: str, log_format: str | None) -> None:
-    """Log to standard error."""
-    logging.basicConfig(
-        level=level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s"
-    )
 
 
 def _asked(stop: asyncio.Event) -> None:

@@ -21,7 +21,8 @@ from vpplb.cli.options import (
     transition_history,
     vpp_api_socket,
 )
-from vpplb.cli.running import run, start_logging
+from vpplb.cli.running import run
+from vpplb.telemetry.logs import LogFormat, configure
 
 
 @click.command(short_help="Operator and agent in one process, from a folder of manifests.")
@@ -58,7 +59,7 @@ def command(
     probe_workers: int,
     http_address: str,
     log_level: str,
-    log_format: str | None,
+    log_format: LogFormat | None,
 ) -> None:
     """Probe backends and program one VPP, from the manifests in DIR; no cluster is needed.
 
@@ -70,7 +71,7 @@ def command(
     from vpplb.standalone.app import Standalone, StandaloneOptions
     from vpplb.standalone.folder import BadManifests
 
-    start_logging(log_level, log_format)
+    configure(log_level, log_format)
     options = StandaloneOptions(
         folder=folder,
         vpp_api_socket=vpp_api_socket,

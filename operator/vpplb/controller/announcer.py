@@ -37,7 +37,7 @@ class Announced:
 
 
 def announced_by(status: object) -> Announced:
-    """Read what a Frontend's status has announced."""
+    """Read what a status has announced (a Backend's: only whether it was refused)."""
     shown = status if isinstance(status, Mapping) else {}
     conditions = load_conditions(status)
     accepted = find_condition(conditions, "Accepted")
@@ -78,6 +78,12 @@ def frontend_notes(before: Announced, after: Announced) -> Iterator[Note]:
                 yield Note("Warning", "FrontendDown", "no backend can serve")
     elif before.pool and after.pool and before.pool != after.pool:
         yield Note("Normal", "PoolFailover", f"from pool {before.pool} to pool {after.pool}")
+
+
+def problem_notes(problems: Sequence[Problem]) -> Iterator[Note]:
+    """Yield the event of an object that is wrong by itself or in what it refers to."""
+    if problems:
+        yield Note("Warning", problems[0].reason, say(problems))
 
 
 def transition_notes(

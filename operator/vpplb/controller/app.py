@@ -14,9 +14,14 @@ from vpplb.engine.reconciler import Reconciler
 from vpplb.kube.client import KubeClient
 from vpplb.kube.events import EventRecorder
 from vpplb.kube.informer import Informer
-from vpplb.kube.status import StatusWriter
+from vpplb.kube.status import StatusWriter, WriterHooks
 from vpplb.kube.watch import Watch
 from vpplb.probers.pool import WorkerPool
+from vpplb.resources.renderer import StatusRenderer
+from vpplb.telemetry.board import Board
+from vpplb.telemetry.http import HttpServer
+from vpplb.telemetry.metrics import OperatorMetrics, Registry
+from vpplb.telemetry.stream import EventStream
 
 log = logging.getLogger(__name__)
 
@@ -36,44 +41,62 @@ class OperatorOptions:
 
 
 async def run(options: OperatorOptions, stop: asyncio.Event) -> None:
-    """Run the operator until `stop` is set; ConfigError when no cluster is configured.
+    """Run the operator until `stop` is set.
 
-    A cluster that cannot be reached is no error: it is tried again and shown in readiness.
+    ConfigError when no cluster is configured, CannotListen when the HTTP address is taken. A
+    cluster that cannot be reached is no error: it is tried again and shown in readiness.
     """
     async with await KubeClient.from_config() as client:
         operator = Operator(options, client)
-        running = asyncio.create_task(operator.run())
-        stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
-        await operator.wind_down()
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
-        if running.done() and not running.cancelled():
-            running.result()
+        async with operator.http:
+            running = asyncio.create_task(operator.run())
+            stopping = asyncio.create_task(stop.wait())
+            await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+            await operator.wind_down()
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+            if not running.cancelled():
+                running.result()
 
 
 class Operator:
     """The parts, and the order in which they start and stop."""
 
     def __init__(self, options: OperatorOptions, client: KubeClient) -> None:
-        clock = SystemClock()
-        nodes = Nodes()
-        self._writer = StatusWriter(client)
-        self._recorder = EventRecorder(client, "operator", socket.gethostname())
-        reporter = Reporter(self._writer, self._recorder, nodes.report, clock, lambda _: None)
+        clock, nodes, stream, registry = SystemClock(), Nodes(), EventStream(), Registry()
         self._prober = WorkerPool(options.probe_workers, options.netns)
+        self._recorder = EventRecorder(client, "operator", socket.gethostname())
+        self._writer = StatusWriter(client)
+        reporter = Reporter(self._writer, self._recorder, clock)
         self._reconciler = Reconciler(
             self._prober, reporter, clock, transition_history=options.transition_history
         )
-        reporter.attach(self._reconciler)
+        renderer = StatusRenderer(self._reconciler, nodes.report, clock.now)
+        board = Board(self._reconciler, renderer.render, stream)
+        self._metrics = OperatorMetrics(registry, board)
+        reporter.attach(self._reconciler, renderer, board, self._metrics)
+        self._recorder.on_drop = self._metrics.record_event_dropped
+        self._writer.hooks = WriterHooks(
+            on_write=self._metrics.record_status_write,
+            on_delay=self._metrics.observe_transition_to_status,
+        )
         intake = Intake(self._reconciler, reporter, nodes)
         self._informer = Informer(client, KINDS, intake, options.namespaces)
         self._watch = Watch(self._informer, options.namespaces)
+        self.http = HttpServer(
+            address=options.http_address,
+            metrics=registry.render,
+            checks={"objects": lambda: self._informer.trouble or None},
+            view=board,
+            stream=stream,
+            dashboard=True,
+        )
 
     async def run(self) -> None:
         """Run until cancelled."""
-        await self._prober.start(self._reconciler.on_verdict, lambda _: None)
+        await self._prober.start(self._reconciler.on_verdict, self._metrics.record_stats)
+        self._metrics.set_leader(True)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._writer.run())
             group.create_task(self._recorder.run())

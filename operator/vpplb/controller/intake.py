@@ -31,7 +31,7 @@ class Intake:
     def seen(self, kind: Kind, key: ObjectKey, raw: JsonObject) -> None:
         """Take an object in."""
         if kind == DATAPLANE:
-            self._reporter.nodes_changed(self._nodes.seen(key.name, raw))
+            self._reporter.node_seen(key, raw, self._nodes.seen(key.name, raw))
             return
         self._reporter.seen(kind, key, raw)
         if kind == FRONTEND:
@@ -46,7 +46,7 @@ class Intake:
         """Forget an object."""
         if kind == DATAPLANE:
             self._nodes.gone(key.name)
-            self._reporter.nodes_changed(None)
+            self._reporter.node_gone(key)
             return
         self._removers[kind](key)
         self._reporter.gone(kind, key)

@@ -5,7 +5,7 @@ It only notes and hands on: the status writer and the event recorder do the work
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
 
 from vpplb.controller.announcer import (
@@ -14,6 +14,7 @@ from vpplb.controller.announcer import (
     announced_by,
     announcing,
     frontend_notes,
+    problem_notes,
     transition_notes,
 )
 from vpplb.engine.ports import Clock
@@ -23,7 +24,10 @@ from vpplb.kube.kinds import BACKEND, FRONTEND, HEALTH_CHECK, JsonObject, Kind
 from vpplb.kube.status import Priority, StatusWriter
 from vpplb.model.health import HealthState, Transition
 from vpplb.model.names import ObjectKey
-from vpplb.resources.renderer import NodeReporter, StatusRenderer
+from vpplb.resources.renderer import StatusRenderer
+from vpplb.resources.statuses import say
+from vpplb.telemetry.board import Board
+from vpplb.telemetry.metrics import OperatorMetrics
 from vpplb.telemetry.transitions import log_transition
 
 log = logging.getLogger(__name__)
@@ -32,30 +36,33 @@ log = logging.getLogger(__name__)
 class Reporter:
     """Implements `engine.ports.StatusSink` on the API server.
 
-    `attach` gives it the reconciler, which needs its sink before it can be made.
-    `on_transition` is called with each transition.
+    `attach` gives it the reconciler, which needs its sink before it can be made, and what shows
+    its decisions here and now.
     """
 
     def __init__(
         self,
         writer: StatusWriter,
         recorder: EventRecorder,
-        nodes: NodeReporter,
         clock: Clock,
-        on_transition: Callable[[Transition], None],
     ) -> None:
         self._writer = writer
         self._recorder = recorder
-        self._nodes = nodes
         self._clock = clock
-        self._on_transition = on_transition
         self._uids: dict[tuple[Kind, ObjectKey], str] = {}
         self._announced: dict[ObjectKey, Announced] = {}
+        self._wrong: dict[ObjectKey, str] = {}
 
-    def attach(self, reconciler: Reconciler) -> None:
+    def attach(
+        self,
+        reconciler: Reconciler,
+        renderer: StatusRenderer,
+        board: Board,
+        metrics: OperatorMetrics,
+    ) -> None:
         """Report on this reconciler's decisions."""
-        self._reconciler = reconciler
-        self.renderer = StatusRenderer(reconciler, self._nodes, self._clock.now)
+        self._reconciler, self._renderer = reconciler, renderer
+        self._board, self._metrics = board, metrics
 
     # --- what the API server has -------------------------------------------------------------
 
@@ -63,22 +70,40 @@ class Reporter:
         """Take note of an object and of the status that it shows."""
         metadata = raw["metadata"]
         self._uids[kind, key] = metadata["uid"]
-        self.renderer.seen(kind.kind, key, raw)
+        self._renderer.seen(kind.kind, key, raw)
+        self._board.seen(kind.kind, key, raw)
         status = raw.get("status") or {}
         self._writer.known(kind, key, status, metadata["resourceVersion"])
         if kind == FRONTEND:
             self._announced.setdefault(key, announced_by(status))
+        elif kind == BACKEND:
+            self._wrong.setdefault(key, announced_by(status).refused)
 
     def gone(self, kind: Kind, key: ObjectKey) -> None:
         """Forget a deleted object."""
         self._uids.pop((kind, key), None)
-        self.renderer.gone(kind.kind, key)
+        self._renderer.gone(kind.kind, key)
+        self._board.gone(kind.kind, key)
         self._writer.forget(kind, key)
         if kind == FRONTEND:
             self._announced.pop(key, None)
+        elif kind == BACKEND:
+            self._wrong.pop(key, None)
+            self._metrics.forget_backend(key)
 
-    def nodes_changed(self, frontends: Iterable[ObjectKey] | None) -> None:
-        """Nodes have something new to say of these frontends; None: of any."""
+    def node_seen(
+        self, key: ObjectKey, raw: JsonObject, frontends: Iterable[ObjectKey] | None
+    ) -> None:
+        """Take note of a Dataplane that says something new of these frontends; None: of any."""
+        self._board.seen("Dataplane", key, raw)
+        self._nodes_changed(frontends)
+
+    def node_gone(self, key: ObjectKey) -> None:
+        """Forget a deleted Dataplane."""
+        self._board.gone("Dataplane", key)
+        self._nodes_changed(None)
+
+    def _nodes_changed(self, frontends: Iterable[ObjectKey] | None) -> None:
         for key in self._reconciler.views if frontends is None else frontends:
             if (FRONTEND, key) in self._uids:
                 self._submit(FRONTEND, key, Priority.OTHER)
@@ -97,9 +122,13 @@ class Reporter:
         self._emit(FRONTEND, key, frontend_notes(before, after))
 
     def backend_changed(self, key: ObjectKey) -> None:
-        """Write the status of a backend."""
+        """Write the status of a backend and announce what is newly wrong with it."""
         down = self._reconciler.health(key).state is HealthState.DOWN
         self._submit(BACKEND, key, Priority.BACKEND_DOWN if down else Priority.BACKEND)
+        problems = self._reconciler.problems("Backend", key)
+        if say(problems) != self._wrong.get(key, ""):
+            self._wrong[key] = say(problems)
+            self._emit(BACKEND, key, problem_notes(problems))
 
     def health_check_changed(self, key: ObjectKey) -> None:
         """Write the status of a health check."""
@@ -108,7 +137,8 @@ class Reporter:
     def transition(self, transition: Transition) -> None:
         """Log a transition and tell each frontend's view of it."""
         log_transition(transition)
-        self._on_transition(transition)
+        self._metrics.record_transition(transition)
+        self._board.transition(transition)
         frontends = self._reconciler.store.frontends_of(transition.backend)
         views = {key: self._reconciler.views.get(key) for key in frontends}
         self._emit(BACKEND, transition.backend, transition_notes(transition, views))
@@ -116,12 +146,14 @@ class Reporter:
     def removed(self, backend: ObjectKey, frontend: ObjectKey) -> None:
         """Log that a backend is no longer probed for a frontend."""
         log.info("backend %s removed from frontend %s", backend, frontend)
+        self._board.removed(backend, frontend)
 
     # --- pieces ------------------------------------------------------------------------------
 
     def _submit(self, kind: Kind, key: ObjectKey, priority: Priority) -> None:
         if (kind, key) in self._uids:
-            render = partial(self.renderer.render, kind.kind, key)
+            self._board.changed(kind.kind, key)
+            render = partial(self._renderer.render, kind.kind, key)
             now = asyncio.get_running_loop().time()
             self._writer.submit(kind, key, render, priority, since=now)
 

@@ -224,10 +224,10 @@ class SyncListener(Protocol):
         ...
 
     def reported(self, report: VipReport) -> None:
-        """A frontend's VIP is programmed, or has failed.
+        """How a frontend stands, instead of what was reported of it before.
 
-        An empty revision is about a VIP that its frontend wants no more: with an error it
-        could not be removed, without one it is gone.
+        Programmed at a revision, or failed. An empty revision: it wants no VIP any more, and
+        its last one is gone, or could not be removed.
         """
         ...
 

@@ -15,23 +15,14 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import assert_never
 
-from vpplb.engine.ports import LoadBalancer, LoadBalancerGone, Outcome, SyncListener, VipReport
+from vpplb.engine.ports import LoadBalancer, LoadBalancerGone, Outcome, SyncListener
+from vpplb.engine.standing import Standing
 from vpplb.engine.vipbook import Round, SyncerState, VipBook, Wanted
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import IPNetwork, LbConf, Vip, VipId, VipTable
-from vpplb.plan.diff import Chain, ConfWish, Step, conf_change, goes_on
-from vpplb.plan.ops import (
-    AddServer,
-    AddVip,
-    ChangeKind,
-    DelServer,
-    DelVip,
-    SetConf,
-    SetWeight,
-    VipOp,
-)
+from vpplb.plan.diff import Chain, ConfWish, Step, conf_change, goes_on, kind_of
+from vpplb.plan.ops import ChangeKind, SetConf, VipOp
 from vpplb.plan.render import op_text
 
 PING_INTERVAL = 1.0
@@ -72,7 +63,7 @@ class Syncer:
         self._book = VipBook(state or SyncerState(), own_all=own_all)
         self._dirty: dict[IPNetwork, None] = {}
         self._retries: dict[IPNetwork, _Retry] = {}
-        self._reports: dict[ObjectKey, dict[VipId, VipReport]] = {}
+        self._standing = Standing(listener.reported)
         self._conf = LbConf()
         self._wish = ConfWish()
         self._refused: SetConf | None = None
@@ -84,21 +75,18 @@ class Syncer:
     def set_desired(self, key: ObjectKey, vip: VipId, desired: Vip, revision: str) -> None:
         """Want this VIP for the frontend, instead of what it wanted before."""
         if touched := self._book.want(key, Wanted(vip, desired, revision)):
-            self._reports.pop(key, None)
-            self._touch(touched)
+            self._renew(key, touched)
 
     def keep(self, key: ObjectKey, vip: VipId | None = None) -> None:
         """Leave the frontend's VIP as it is: it exists, but what it wants is not known.
 
         `vip` protects its VIP also where no owner has been recorded.
         """
-        self._reports.pop(key, None)
-        self._touch(self._book.keep(key, vip))
+        self._renew(key, self._book.keep(key, vip))
 
     def remove(self, key: ObjectKey) -> None:
         """Remove the frontend's VIP: the frontend is gone, or not for this node."""
-        self._reports.pop(key, None)
-        self._touch(self._book.drop(key))
+        self._renew(key, self._book.drop(key))
 
     def set_synced(self) -> None:
         """Say that the frontends told so far are all there are: programming may begin."""
@@ -122,6 +110,10 @@ class Syncer:
         if self._paused and not paused:
             self._touch(self._book.prefixes)
         self._paused = paused
+
+    def _renew(self, key: ObjectKey, prefixes: Iterable[IPNetwork]) -> None:
+        self._standing.renew(key)
+        self._touch(prefixes)
 
     def _touch(self, prefixes: Iterable[IPNetwork]) -> None:
         """Have a look at these prefixes; what failed there gets a fresh chance."""
@@ -153,7 +145,7 @@ class Syncer:
                     info = await self._lb.connect()
                     await self._read()
                     backoff = FIRST_BACKOFF
-                    self._reports.clear()
+                    self._standing.reset()
                     self._listener.connected(info)
                     self._touch(self._book.prefixes)
                     await self._serve()
@@ -241,17 +233,10 @@ class Syncer:
         planned = self._book.begin(prefixes)
         self._remember()
         failed = await self._execute(planned)
-        for claim in planned.claims:
-            wanted, error = claim.wanted, failed.get(claim.wanted.vip, "")
-            if not claim.won:
-                error = f"{wanted.vip} is wanted by {claim.rival}, too"
-            self._report(claim.key, wanted.vip, wanted.revision, error)
-        for vip, error in failed.items():
-            owner = self._book.owner(vip)
-            if owner and vip not in planned.desired:
-                self._report(owner, vip, "", error)
-        for vip, owner in self._book.settle(planned, failed):
-            self._report(owner, vip, "", "")
+        owners = {chain.vip: self._book.owner(chain.vip) for chain in planned.plan.chains}
+        owners |= {vip: self._book.owner(vip) for vip in planned.desired}
+        owners |= self._book.settle(planned, failed)
+        self._standing.conclude(planned.claims, owners, failed)
         self._remember()
         self._schedule(prefixes, {vip.prefix for vip in failed})
 
@@ -275,19 +260,9 @@ class Syncer:
         return failed
 
     def _count(self, chain: Chain, done: Sequence[VipOp]) -> None:
-        for kind, count in Counter(_kind(op, chain) for op in done).items():
+        for kind, count in Counter(kind_of(op, chain) for op in done).items():
             if kind is not None:
                 self._listener.changed(kind, count)
-
-    def _report(self, key: ObjectKey, vip: VipId, revision: str, error: str) -> None:
-        """Tell how a frontend's VIP stands, unless that has been told."""
-        report = VipReport(key=key, vip=vip, revision=revision, error=error)
-        told = self._reports.setdefault(key, {})
-        if told.get(vip) != report:
-            told[vip] = report
-            self._listener.reported(report)
-        if not revision and not error:
-            del told[vip]
 
     def _remember(self) -> None:
         if self._book.news():
@@ -305,20 +280,3 @@ class Syncer:
 
 def _words(outcome: Outcome) -> str:
     return f"{op_text(outcome.op)}: {outcome.message}"
-
-
-def _kind(op: VipOp, chain: Chain) -> ChangeKind | None:
-    """Say how an op counts; None for the removal that a recreation begins with."""
-    match op:
-        case AddVip():
-            return ChangeKind.VIP_RECREATED if op.recreated else ChangeKind.VIP_ADDED
-        case DelVip():
-            return None if chain.at(Step.CREATE) else ChangeKind.VIP_REMOVED
-        case AddServer():
-            return ChangeKind.AS_ADDED
-        case DelServer():
-            return ChangeKind.AS_REMOVED
-        case SetWeight():
-            return ChangeKind.AS_WEIGHT
-        case _:
-            assert_never(op)

@@ -216,12 +216,12 @@ class VipBook:
                 self._changed = True
         return now
 
-    def settle(self, done: Round, failed: Collection[VipId]) -> Sequence[tuple[VipId, ObjectKey]]:
+    def settle(self, done: Round, failed: Collection[VipId]) -> Mapping[VipId, ObjectKey]:
         """Conclude that the VIPs of a round are as it wanted them, but for those that failed.
 
         Return the VIPs that are gone and wanted no more, with their last owner.
         """
-        released = []
+        released: dict[VipId, ObjectKey] = {}
         for vip, desired in done.desired.items():
             flushed = self._shelf(vip).flushed
             epochs = {address: server.flush_epoch for address, server in desired.servers.items()}
@@ -231,7 +231,7 @@ class VipBook:
         for shelf in done.shelves:
             wanted = shelf.winners()
             for vip in [v for v in shelf.owned if v not in wanted and v not in shelf.observed]:
-                released.append((vip, shelf.owned.pop(vip)))
+                released[vip] = shelf.owned.pop(vip)
                 shelf.flushed.pop(vip, None)
                 self._changed = True
         return released

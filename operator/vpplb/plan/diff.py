@@ -20,7 +20,16 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import assert_never
 
 from vpplb.model.vip import AppServer, IPAddress, IPNetwork, LbConf, Protocol, Vip, VipId, VipTable
-from vpplb.plan.ops import AddServer, AddVip, DelServer, DelVip, SetConf, SetWeight, VipOp
+from vpplb.plan.ops import (
+    AddServer,
+    AddVip,
+    ChangeKind,
+    DelServer,
+    DelVip,
+    SetConf,
+    SetWeight,
+    VipOp,
+)
 
 Flushed = Mapping[tuple[VipId, IPAddress], int]
 """The last flush epoch applied to a server, by VIP and address."""
@@ -242,3 +251,20 @@ def conf_change(wish: ConfWish, observed: LbConf) -> SetConf | None:
         flow_timeout=observed.flow_timeout if wish.flow_timeout is None else wish.flow_timeout,
     )
     return None if wanted == observed else SetConf(conf=wanted)
+
+
+def kind_of(op: VipOp, chain: Chain) -> ChangeKind | None:
+    """Say how an op counts; None for the removal that a recreation begins with."""
+    match op:
+        case AddVip():
+            return ChangeKind.VIP_RECREATED if op.recreated else ChangeKind.VIP_ADDED
+        case DelVip():
+            return None if chain.at(Step.CREATE) else ChangeKind.VIP_REMOVED
+        case AddServer():
+            return ChangeKind.AS_ADDED
+        case DelServer():
+            return ChangeKind.AS_REMOVED
+        case SetWeight():
+            return ChangeKind.AS_WEIGHT
+        case _:
+            assert_never(op)

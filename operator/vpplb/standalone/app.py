@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,6 +22,10 @@ from vpplb.resources.renderer import StatusRenderer
 from vpplb.standalone.folder import Folder
 from vpplb.standalone.sink import LocalSink
 from vpplb.standalone.vpp import NODE, LocalVpp
+from vpplb.telemetry.board import Board
+from vpplb.telemetry.http import HttpServer
+from vpplb.telemetry.metrics import AgentMetrics, OperatorMetrics, Registry
+from vpplb.telemetry.stream import EventStream
 from vpplb.vpp.lb import PapiLoadBalancer
 
 log = logging.getLogger(__name__)
@@ -63,30 +67,51 @@ class Standalone:
         self._state = StateFile(options.state_file)
         self._memory = options.state_file.with_suffix(".vpp.json")
         self._dirty = asyncio.Event()
-        self.vpp = LocalVpp(self._reported, self._dirty.set)
+        registry, stream = Registry(), EventStream()
+        vpp_metrics = AgentMetrics(registry)
+        self.vpp = LocalVpp(self._reported, self._dirty.set, vpp_metrics)
         self.syncer = Syncer(
-            lb or PapiLoadBalancer(options.vpp_api_socket),
+            lb or PapiLoadBalancer(options.vpp_api_socket, on_call=vpp_metrics.record_call),
             listener=self.vpp,
             sync_interval=options.sync_interval,
             state=load_memory(self._memory),
             own_all=options.own_all,
         )
         self.syncer.set_conf(options.conf)
-        sink = LocalSink(self._changed, on_transition)
+        sink = LocalSink(self._changed, self._transition)
         self._prober = WorkerPool(options.probe_workers, options.netns)
         self.reconciler = Reconciler(
             self._prober, sink, clock, transition_history=options.transition_history
         )
-        sink.attach(self.reconciler, self.syncer)
-        self.renderer = StatusRenderer(self.reconciler, self.vpp.node_report, clock.now)
-        self._folder = Folder(options.folder, self.reconciler, self.renderer, self._loaded)
+        self._renderer = StatusRenderer(self.reconciler, self.vpp.node_report, clock.now)
+        self._board = Board(self.reconciler, self._renderer.render, stream)
+        sink.attach(self.reconciler, self.syncer, self._board)
+        self._metrics = OperatorMetrics(registry, self._board)
+        self._on_transition = on_transition
+        self._folder = Folder(options.folder, self.reconciler, self._seen, self._gone, self._loaded)
         self._statuses: dict[str, dict[ObjectKey, dict[str, object]]] = {}
+        self._http = HttpServer(
+            address=options.http_address,
+            metrics=registry.render,
+            checks={"vpp": lambda: self.vpp.trouble or None},
+            view=self._board,
+            stream=stream,
+            dashboard=True,
+        )
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Run until `stop` is set; BadManifests when the manifests are wrong at the start."""
+        """Run until `stop` is set.
+
+        BadManifests when the manifests are wrong at the start, CannotListen when the HTTP
+        address is taken.
+        """
+        async with self._http:
+            await self._run(stop)
+
+    async def _run(self, stop: asyncio.Event) -> None:
         self._folder.start(self._state)
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._folder.reload.set)
-        await self._prober.start(self.reconciler.on_verdict, lambda _: None)
+        await self._prober.start(self.reconciler.on_verdict, self._metrics.record_stats)
         self.reconciler.synced = True
         self.reconciler.reconcile()  # so that all VIPs are wanted before the syncer may remove any
         self.syncer.set_synced()
@@ -112,11 +137,24 @@ class Standalone:
         self.syncer.set_conf(dataplane.spec.wish(default) if dataplane else default)
         self.syncer.paused = dataplane.spec.paused if dataplane else False
 
+    def _seen(self, kind: str, key: ObjectKey, raw: Mapping[str, object]) -> None:
+        self._renderer.seen(kind, key, raw)
+        self._board.seen(kind, key, raw)
+
+    def _gone(self, kind: str, key: ObjectKey) -> None:
+        self._renderer.gone(kind, key)
+        self._board.gone(kind, key)
+
+    def _transition(self, transition: Transition) -> None:
+        self._metrics.record_transition(transition)
+        self._on_transition(transition)
+
     def _reported(self, frontend: ObjectKey) -> None:
         self._changed("Frontend", frontend)
 
     def _changed(self, kind: str, key: ObjectKey) -> None:
-        status = self.renderer.render(kind, key)
+        self._board.changed(kind, key)
+        status = self._renderer.render(kind, key)
         if status is None:
             self._statuses.get(kind, {}).pop(key, None)
         else:

@@ -12,7 +12,7 @@ from vpplb.files.state import StateFile
 from vpplb.model.names import ObjectKey
 from vpplb.model.objects import Backend, Frontend, HealthCheck
 from vpplb.resources.health_codec import load_health
-from vpplb.resources.renderer import StatusRenderer, load_previous
+from vpplb.resources.renderer import load_previous
 
 log = logging.getLogger(__name__)
 
@@ -41,12 +41,13 @@ class Folder:
         self,
         path: Path,
         reconciler: Reconciler,
-        renderer: StatusRenderer,
+        on_seen: Callable[[str, ObjectKey, Mapping[str, object]], None],
+        on_gone: Callable[[str, ObjectKey], None],
         on_loaded: Callable[[Loaded], None],
     ) -> None:
         self._path = path
-        self._reconciler, self._renderer = reconciler, renderer
-        self._on_loaded = on_loaded
+        self._reconciler = reconciler
+        self._on_seen, self._on_gone, self._on_loaded = on_seen, on_gone, on_loaded
         self._present: dict[tuple[str, ObjectKey], object] = {}
         self._stamp: Stamp = ()
         self.reload = asyncio.Event()
@@ -93,11 +94,11 @@ class Folder:
         store = self._reconciler.store
         for kind, key in self._present.keys() - loaded.objects.keys():
             _remove(store, kind, key)
-            self._renderer.gone(kind, key)
+            self._on_gone(kind, key)
         self._present = dict(loaded.objects)
         for (kind, key), source in loaded.objects.items():
             status = statuses.get(kind, {}).get(key, {})
-            self._renderer.seen(kind, key, {**source.raw, "status": status})
+            self._on_seen(kind, key, {**source.raw, "status": status})
             _put(store, source.parsed)
         self._on_loaded(loaded)
         self._reconciler.objects_changed()

@@ -8,6 +8,7 @@ from vpplb.engine.syncer import Syncer
 from vpplb.model.health import Transition
 from vpplb.model.names import ObjectKey
 from vpplb.resources.statuses import frontend_dataplane
+from vpplb.telemetry.board import Board
 from vpplb.telemetry.transitions import log_transition
 
 log = logging.getLogger(__name__)
@@ -28,9 +29,9 @@ class LocalSink:
         self._on_change = on_change
         self._on_transition = on_transition
 
-    def attach(self, reconciler: Reconciler, syncer: Syncer) -> None:
-        """Hand this reconciler's decisions to this syncer."""
-        self._reconciler, self._syncer = reconciler, syncer
+    def attach(self, reconciler: Reconciler, syncer: Syncer, board: Board) -> None:
+        """Hand this reconciler's decisions to this syncer, and show them on the board."""
+        self._reconciler, self._syncer, self._board = reconciler, syncer, board
 
     def frontend_changed(self, key: ObjectKey) -> None:
         """Want the frontend's VIP as decided."""
@@ -56,8 +57,10 @@ class LocalSink:
     def transition(self, transition: Transition) -> None:
         """Log a transition."""
         log_transition(transition)
+        self._board.transition(transition)
         self._on_transition(transition)
 
     def removed(self, backend: ObjectKey, frontend: ObjectKey) -> None:
         """Log that a backend is no longer probed for a frontend."""
         log.info("backend %s removed from frontend %s", backend, frontend)
+        self._board.removed(backend, frontend)

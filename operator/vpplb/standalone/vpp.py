@@ -8,6 +8,7 @@ from vpplb.model.names import ObjectKey
 from vpplb.plan.ops import ChangeKind
 from vpplb.resources.renderer import Selector
 from vpplb.resources.statuses import NodeReport
+from vpplb.telemetry.metrics import AgentMetrics
 
 log = logging.getLogger(__name__)
 
@@ -23,9 +24,13 @@ class LocalVpp:
     """
 
     def __init__(
-        self, on_report: Callable[[ObjectKey], None], on_memory: Callable[[], None]
+        self,
+        on_report: Callable[[ObjectKey], None],
+        on_memory: Callable[[], None],
+        metrics: AgentMetrics,
     ) -> None:
         self._on_report, self._on_memory = on_report, on_memory
+        self._metrics = metrics
         self._programmed: dict[ObjectKey, str] = {}
         self._errors: dict[ObjectKey, str] = {}
         self.trouble = "VPP is not connected yet"
@@ -43,12 +48,14 @@ class LocalVpp:
     def connected(self, info: VppInfo) -> None:
         """VPP answers."""
         log.info("connected to VPP %s (pid %d)", info.version, info.pid)
+        self._metrics.set_connected(True, info.version)
         self.trouble = ""
 
     def disconnected(self, reason: str) -> None:
         """VPP is lost: nothing counts as programmed until it was read again."""
         if reason != self.trouble:
             log.warning("VPP is not connected: %s", reason)
+        self._metrics.set_connected(False)
         self.trouble = reason
         lost, self._programmed = list(self._programmed), {}
         for key in lost:
@@ -64,6 +71,7 @@ class LocalVpp:
             self._errors.pop(report.key, None)
             if report.revision:
                 self._programmed[report.key] = report.revision
+        self._metrics.set_programmed(len(self._programmed))
         self._on_report(report.key)
 
     def remembered(self) -> None:
@@ -72,14 +80,17 @@ class LocalVpp:
 
     def changed(self, kind: ChangeKind, count: int) -> None:
         """VPP was changed."""
+        self._metrics.record_change(kind, count)
         log.info("VPP: %s × %d", kind.value, count)
 
     def drifted(self, vips: int) -> None:
         """Somebody else changed VPP."""
+        self._metrics.record_drift(vips)
         log.warning("%d VIPs were changed by someone else and are repaired", vips)
 
     def synced(self, seconds: float) -> None:
         """VPP was compared."""
+        self._metrics.observe_sync(seconds)
 
     def conf_failed(self, error: str) -> None:
         """The plugin's settings were refused, or are as wished again."""

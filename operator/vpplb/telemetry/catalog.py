@@ -8,10 +8,19 @@ import sys
 from dataclasses import dataclass
 from typing import Literal
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+)
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
 from vpplb.engine.ports import DURATION_BUCKETS, LATENESS_BUCKETS
+
+# Otherwise every counter has a second series `…_created`, which nobody asked for.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 DELAY_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 """Upper bounds for what people wait for, in seconds."""

@@ -7,8 +7,9 @@ Nothing here is looked up by label while probing: workers count by themselves an
 from collections import Counter as Tally
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import accumulate
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import HistogramMetricFamily, Metric
@@ -16,34 +17,13 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
 from vpplb.engine.ports import ProbeStats
-from vpplb.model.health import HealthState, ProbeCode, Transition
+from vpplb.model.health import ProbeCode, Transition
 from vpplb.model.names import ObjectKey
 from vpplb.plan.ops import ChangeKind
 from vpplb.telemetry import catalog
+from vpplb.telemetry.objects import ObjectView, object_series
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
-
-FRONTEND_STATES = ("up", "down", "unknown")
-
-
-class FrontendSample(NamedTuple):
-    """A frontend at scrape time; `weights` are (pool, backend's name, effective weight)."""
-
-    key: ObjectKey
-    state: str
-    weights: Sequence[tuple[str, str, int]]
-
-
-class ObjectView(Protocol):
-    """What is per object, given when somebody scrapes. Called on the event loop; must be quick."""
-
-    def backends(self) -> Iterable[tuple[ObjectKey, HealthState]]:
-        """Give every backend with its state."""
-        ...
-
-    def frontends(self) -> Iterable[FrontendSample]:
-        """Give every frontend."""
-        ...
 
 
 class PacketCount(NamedTuple):
@@ -54,16 +34,18 @@ class PacketCount(NamedTuple):
     packets: int
 
 
-def new_registry() -> CollectorRegistry:
-    """Make a registry that has the process's own metrics and no others."""
-    registry = CollectorRegistry(auto_describe=False)
-    ProcessCollector(registry=registry)
-    return registry
+class Registry(CollectorRegistry):
+    """The metrics of one process. `sections` write series as text when somebody scrapes."""
 
+    def __init__(self) -> None:
+        super().__init__(auto_describe=False)
+        self.sections: list[Callable[[], Iterable[str]]] = []
+        ProcessCollector(registry=self)
 
-def render(registry: CollectorRegistry) -> bytes:
-    """Render all metrics of a registry in Prometheus's text format (`CONTENT_TYPE`)."""
-    return generate_latest(registry)
+    def render(self) -> bytes:
+        """Write everything in Prometheus's text format (`CONTENT_TYPE`)."""
+        text = "".join(line for section in self.sections for line in section())
+        return generate_latest(self) + text.encode()
 
 
 @dataclass(slots=True)
@@ -87,7 +69,7 @@ class _Sums:
         family.add_metric(labels, buckets, self.seconds)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _ProbeCollector(Collector):
     """Sums of what the workers have counted."""
 
@@ -115,46 +97,29 @@ class _ProbeCollector(Collector):
         yield lateness
 
 
-@dataclass(slots=True)
-class _ObjectCollector(Collector):
-    """What is per object: states and weights from their owner, and transitions counted here."""
+@dataclass(slots=True, eq=False)
+class _TransitionCollector(Collector):
+    """Transitions by backend, so that those of a deleted one can be dropped."""
 
-    view: ObjectView
-    transitions: dict[ObjectKey, Tally[tuple[str, str]]] = field(default_factory=dict)
+    tallies: dict[ObjectKey, Tally[tuple[str, str]]] = field(default_factory=dict)
 
     def collect(self) -> Iterator[Metric]:
-        backends = catalog.BACKEND_STATE.gauge_family()
-        for (namespace, name), state in self.view.backends():
-            for other in HealthState:
-                backends.add_metric((namespace, name, other), float(other is state))
-        yield backends
-        transitions = catalog.BACKEND_TRANSITIONS.counter_family()
-        for (namespace, name), tally in self.transitions.items():
+        family = catalog.BACKEND_TRANSITIONS.counter_family()
+        for (namespace, name), tally in self.tallies.items():
             for (from_state, to_state), count in tally.items():
-                transitions.add_metric((namespace, name, from_state, to_state), count)
-        yield transitions
-        yield from self._frontends()
-
-    def _frontends(self) -> Iterator[Metric]:
-        states = catalog.FRONTEND_STATE.gauge_family()
-        weights = catalog.EFFECTIVE_WEIGHT.gauge_family()
-        for (namespace, name), state, members in self.view.frontends():
-            for other in FRONTEND_STATES:
-                states.add_metric((namespace, name, other), float(other == state))
-            for pool, backend, weight in members:
-                weights.add_metric((namespace, name, pool, backend), weight)
-        yield states
-        yield weights
+                family.add_metric((namespace, name, from_state, to_state), count)
+        yield family
 
 
 class OperatorMetrics:
     """The metrics of whoever probes and decides. All methods are cheap and never fail."""
 
-    def __init__(self, registry: CollectorRegistry, view: ObjectView) -> None:
+    def __init__(self, registry: Registry, view: ObjectView) -> None:
         self._probes = _ProbeCollector()
-        self._objects = _ObjectCollector(view)
+        self._transitions = _TransitionCollector()
         registry.register(self._probes)
-        registry.register(self._objects)
+        registry.register(self._transitions)
+        registry.sections.append(partial(object_series, view))
         self._status_writes = catalog.STATUS_WRITES.counter(registry)
         self._transition_to_status = catalog.TRANSITION_TO_STATUS.histogram(registry)
         self._events_dropped = catalog.EVENTS_DROPPED.counter(registry)
@@ -167,12 +132,12 @@ class OperatorMetrics:
 
     def record_transition(self, transition: Transition) -> None:
         """Count a change of a backend's state."""
-        tally = self._objects.transitions.setdefault(transition.backend, Tally())
+        tally = self._transitions.tallies.setdefault(transition.backend, Tally())
         tally[transition.from_state, transition.to_state] += 1
 
     def forget_backend(self, key: ObjectKey) -> None:
         """Drop the series of a deleted backend."""
-        self._objects.transitions.pop(key, None)
+        self._transitions.tallies.pop(key, None)
 
     def record_status_write(self, kind: str, result: str) -> None:
         """Count a status write by kind of object and how it ended."""
@@ -195,7 +160,7 @@ class OperatorMetrics:
         self._leader.set(leader)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _PacketCollector(Collector):
     packets: Callable[[], Iterable[PacketCount]]
 
@@ -214,7 +179,7 @@ class AgentMetrics:
 
     def __init__(
         self,
-        registry: CollectorRegistry,
+        registry: Registry,
         packets: Callable[[], Iterable[PacketCount]] = tuple,
     ) -> None:
         registry.register(_PacketCollector(packets))
@@ -240,9 +205,9 @@ class AgentMetrics:
         """Count a message sent to VPP by what it returned."""
         self._calls.labels(message, str(retval)).inc()
 
-    def record_change(self, kind: ChangeKind) -> None:
-        """Count a change made in VPP."""
-        self._changes.labels(kind).inc()
+    def record_change(self, kind: ChangeKind, count: int) -> None:
+        """Count changes made in VPP."""
+        self._changes.labels(kind).inc(count)
 
     def observe_sync(self, seconds: float) -> None:
         """Take note of how long a sync took that had something to do."""

@@ -5,29 +5,37 @@ costs nothing and blocks nobody; it catches up when it reads again, and of each 
 told only the newest. One that has fallen out of the ring, or asks to continue from a place that
 is not there (another process, too long ago), is told so: it gets `reset` first, which means
 "read the lists again", and then what the ring still holds. So the last state is never missed
-silently.
+silently. What is told of an object is made when it is read: the ring holds no old states.
 """
 
 import asyncio
 import secrets
 from collections import deque
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field
 
 RING = 4096
 
 RESET = "reset"
 
+Data = Mapping[str, object] | Callable[[], Mapping[str, object]]
+"""What an event says, in JSON's types; or what makes it when a subscriber comes to read it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamEvent:
-    """An event. `id` names its place for `Last-Event-ID`; `object` is whose newest state it tells."""
+    """An event. `id` names its place for `Last-Event-ID`; `about` is whose state it tells."""
 
     number: int
     id: str
     type: str
-    data: Mapping[str, object]
-    object: str | None = None
+    source: Data
+    about: str | None = None
+
+    @property
+    def data(self) -> Mapping[str, object]:
+        """What the event says, as of now if it is made when it is read."""
+        return self.source() if callable(self.source) else self.source
 
 
 @dataclass(slots=True)
@@ -47,15 +55,17 @@ class EventStream:
         """The place from which a subscription hears only what is yet to come."""
         return f"{self.run}-{self._last}"
 
-    def publish(self, type: str, data: Mapping[str, object], *, object: str | None = None) -> None:
-        """Tell everybody; returns at once. `data` is JSON's.
+    def publish(self, type: str, data: Data, *, object: str | None = None) -> None:
+        """Tell everybody; returns at once.
 
         With `object` (such as `default/web`) the event tells the state of that object, and
         replaces earlier ones of its type and object for whoever has not read them yet; without,
         it stands for itself.
         """
         self._last += 1
-        event = StreamEvent(number=self._last, id=self.last_id, type=type, data=data, object=object)
+        event = StreamEvent(
+            number=self._last, id=self.last_id, type=type, source=data, about=object
+        )
         self._ring.append(event)
         if object is not None:
             self._newest[type, object] = self._last
@@ -92,16 +102,16 @@ class EventStream:
         return int(number)
 
     def _reset(self, place: int) -> StreamEvent:
-        return StreamEvent(number=place, id=f"{self.run}-{place}", type=RESET, data={})
+        return StreamEvent(number=place, id=f"{self.run}-{place}", type=RESET, source={})
 
     def _is_newest(self, event: StreamEvent) -> bool:
-        if event.object is None:
+        if event.about is None:
             return True
-        return self._newest[event.type, event.object] == event.number
+        return self._newest[event.type, event.about] == event.number
 
     def _drop(self, event: StreamEvent) -> None:
-        if event.object is not None and self._is_newest(event):
-            del self._newest[event.type, event.object]
+        if event.about is not None and self._is_newest(event):
+            del self._newest[event.type, event.about]
 
     def _wake(self) -> None:
         """Wake whoever waits now; whoever comes later waits for the next."""

@@ -32,6 +32,7 @@ _IP4, _IP6 = 0, 1
 _LIVE = 1
 """Bit of `flags` of lb_as_v2_details (lb.h, LB_AS_FLAGS_USED)."""
 MAX_WEIGHT = 100
+"""VPP quirk: weights above 100. VPP takes them up to 255, though its documentation does not."""
 MAX_TABLE_LENGTH = 65536
 
 EVERYTHING: Mapping[str, Value] = {
@@ -55,6 +56,8 @@ def request(op: Op) -> tuple[str, Fields]:
     """Return the message of an op and its fields; NotSendable when VPP must not see it."""
     match op:
         case SetConf(conf=conf):
+            _check("sticky buckets", conf.sticky_buckets_per_core, 0xFFFFFFFF)
+            _check("flow timeout", conf.flow_timeout, 0xFFFFFFFF)
             return "lb_conf", {
                 "ip4_src_address": conf.ipv4_source.packed,
                 "ip6_src_address": conf.ipv6_source.packed,
@@ -64,7 +67,7 @@ def request(op: Op) -> tuple[str, Fields]:
         case AddVip() | DelVip():
             return "lb_add_del_vip_v2", _vip_fields(op)
         case AddServer(weight=weight):
-            _check_weight(weight)
+            _check("weight", weight, MAX_WEIGHT)
             return "lb_add_del_as_v2", {
                 **_server(op.vip, op.address),
                 "weight": weight,
@@ -79,7 +82,7 @@ def request(op: Op) -> tuple[str, Fields]:
                 "is_flush": op.flush,
             }
         case SetWeight(weight=weight):
-            _check_weight(weight)
+            _check("weight", weight, MAX_WEIGHT)
             return "lb_as_set_weight", {
                 **_server(op.vip, op.address),
                 "weight": weight,
@@ -96,6 +99,11 @@ def _vip_fields(op: AddVip | DelVip) -> Fields:
     # bound; so the length is checked here, also where VPP would.
     if not 1 <= length <= MAX_TABLE_LENGTH or length & (length - 1):
         raise NotSendable(f"flow table length {length} is not a power of two from 1 to 65536")
+    # VPP quirk: IPv4 encapsulations of IPv6 VIPs. They are taken, and come out as GRE6.
+    if op.vip.prefix.version == 6 and settings.encap in (Encap.L3DSR, Encap.NAT4):
+        raise NotSendable(f"{settings.encap} is for IPv4 VIPs")
+    _check("DSCP", settings.dscp, 63)
+    _check("target port", settings.target_port, 0xFFFF)
     return {
         **_vip(op.vip),
         "encap": _ENCAPS.index(settings.encap),
@@ -109,13 +117,13 @@ def _vip_fields(op: AddVip | DelVip) -> Fields:
     }
 
 
-def _check_weight(weight: int) -> None:
-    # VPP quirk: weights above 100. VPP takes them, though its documentation says 0 to 100.
-    if not 0 <= weight <= MAX_WEIGHT:
-        raise NotSendable(f"weight {weight} is not from 0 to 100")
+def _check(what: str, value: int, most: int) -> None:
+    if not 0 <= value <= most:
+        raise NotSendable(f"{what} {value} is not from 0 to {most}")
 
 
 def _vip(vip: VipId) -> dict[str, Value]:
+    _check("port", vip.port, 0xFFFF)
     return {
         "pfx.address.af": _IP4 if vip.prefix.version == 4 else _IP6,
         "pfx.address.un": vip.prefix.network_address.packed,

@@ -1,89 +1,15 @@
 """The reconciler with a prober and a sink that only remember what they were told."""
 
 import asyncio
-from collections.abc import Callable, Sequence
 from datetime import timedelta
 
-from fakes.clock import FakeClock
-from fakes.status_sink import FakeStatusSink
 from support.objects import address, backend, frontend, health_check, in_state, key, pool, vip
-from vpplb.engine.ports import Assignment, ProbeStats, Verdict
-from vpplb.engine.reconciler import Reconciler
-from vpplb.model.health import HealthState, ProbeCode
-from vpplb.model.names import ObjectKey
+from support.world import World
+from vpplb.model.health import HealthState
 from vpplb.model.problem import Problem
 from vpplb.plan.desired import Previous
 
 UP, DOWN, UNKNOWN = HealthState.UP, HealthState.DOWN, HealthState.UNKNOWN
-
-
-class RecordingProber:
-    def __init__(self) -> None:
-        self.running: dict[ObjectKey, Assignment] = {}
-        self.started: list[Assignment] = []
-
-    async def start(
-        self, on_verdict: Callable[[Verdict], None], on_stats: Callable[[ProbeStats], None]
-    ) -> None:
-        raise AssertionError("the reconciler does not start its prober")
-
-    def assign(self, assignments: Sequence[Assignment]) -> None:
-        for one in assignments:
-            self.running[one.backend] = one
-            self.started.append(one)
-
-    def cancel(self, backends: Sequence[ObjectKey]) -> None:
-        for one in backends:
-            del self.running[one]
-
-    async def stop(self) -> None:
-        raise AssertionError("the reconciler does not stop its prober")
-
-
-class World:
-    """A reconciler and its surroundings; each step is followed by one run."""
-
-    def __init__(self, *, synced: bool = True) -> None:
-        self.prober = RecordingProber()
-        self.sink = FakeStatusSink()
-        self.clock = FakeClock()
-        self.reconciler = Reconciler(self.prober, self.sink, self.clock)
-        self.store = self.reconciler.store
-        self.reconciler.synced = synced
-
-    def put(self, *objects: object) -> None:
-        for one in objects:
-            name = type(one).__name__
-            put = {
-                "Frontend": self.store.put_frontend,
-                "Backend": self.store.put_backend,
-                "HealthCheck": self.store.put_health_check,
-            }[name]
-            put(one)  # type: ignore[operator]  # one putter a type
-        self.reconciler.reconcile()
-
-    def verdict(self, name: str, up: bool, generation: int | None = None) -> None:
-        current = self.prober.running[key(name)].generation if generation is None else generation
-        self.clock.advance(1)
-        self.reconciler.on_verdict(
-            Verdict(
-                backend=key(name),
-                generation=current,
-                up=up,
-                code=ProbeCode.L4OK if up else ProbeCode.L4CON,
-                detail="" if up else "connection refused",
-                at=self.clock.now(),
-            )
-        )
-        self.reconciler.reconcile()
-
-    def weights(self, name: str = "web") -> list[int]:
-        desired = self.reconciler.views[key(name)].desired
-        assert desired is not None
-        return [server.weight for server in desired.servers.values()]
-
-    def state(self, name: str) -> HealthState:
-        return self.reconciler.health(key(name)).state
 
 
 A, B = backend("a", "10.0.0.1"), backend("b", "10.0.0.2")

@@ -1,5 +1,6 @@
 from collections.abc import Mapping
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,6 +18,7 @@ values = st.recursive(
 statuses = st.dictionaries(st.sampled_from("abcd"), values, max_size=4)
 
 
+@pytest.mark.slow
 @given(old=statuses, new=statuses)
 def test_applying_the_patch_to_the_old_status_gives_the_new_one(
     old: Mapping[str, object], new: Mapping[str, object]
@@ -24,11 +26,13 @@ def test_applying_the_patch_to_the_old_status_gives_the_new_one(
     assert apply_merge_patch(old, merge_patch(old, new)) == new
 
 
+@pytest.mark.slow
 @given(status=statuses)
 def test_the_patch_between_equal_statuses_is_empty(status: Mapping[str, object]) -> None:
     assert merge_patch(status, status) == {}
 
 
+@pytest.mark.slow
 @given(old=statuses, new=statuses)
 def test_a_key_that_did_not_change_is_not_in_the_patch(
     old: Mapping[str, object], new: Mapping[str, object]

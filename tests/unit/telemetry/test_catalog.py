@@ -3,7 +3,9 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 
 from vpplb.telemetry.catalog import AGENT_METRICS, OPERATOR_METRICS, as_markdown
-from vpplb.telemetry.metrics import AgentMetrics, OperatorMetrics, new_registry, render
+from vpplb.telemetry.metrics import AgentMetrics, OperatorMetrics, Registry
+
+ROOT = Path(__file__).parents[3]
 
 
 class NoObjects:
@@ -14,17 +16,17 @@ class NoObjects:
         return ()
 
 
-def test_the_document_of_metrics_is_generated_from_the_catalogue(root: Path) -> None:
-    assert (root / "docs" / "metrics.md").read_text() == as_markdown(), "run `make docs`"
+def test_the_document_of_metrics_is_generated_from_the_catalogue() -> None:
+    assert (ROOT / "docs" / "metrics.md").read_text() == as_markdown(), "run `make docs`"
 
 
 def test_the_programs_serve_exactly_what_the_catalogue_lists() -> None:
-    registry = new_registry()
+    registry = Registry()
     OperatorMetrics(registry, NoObjects())
     AgentMetrics(registry)
     served = {
         (family.name, family.type, family.documentation)
-        for family in text_string_to_metric_families(render(registry).decode())
+        for family in text_string_to_metric_families(registry.render().decode())
         if family.name.startswith("vpplb_")
     }
     listed = {

@@ -59,7 +59,7 @@ def test_json_keeps_an_exception_on_its_line() -> None:
 
 def test_a_value_that_json_does_not_know_becomes_its_text() -> None:
     out = lines()
-    logging.getLogger("vpplb").info("x", extra={"what": {1, 1}})
+    logging.getLogger("vpplb").info("x", extra={"what": {1}})
     assert json.loads(out.getvalue())["what"] == "{1}"
 
 

@@ -1,21 +1,17 @@
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from prometheus_client import CollectorRegistry
-
 from vpplb.engine.ports import DURATION_BUCKETS, LATENESS_BUCKETS, ProbeStats
 from vpplb.model.health import HealthState, Transition
 from vpplb.model.names import ObjectKey
 from vpplb.plan.ops import ChangeKind
 from vpplb.telemetry.metrics import (
     AgentMetrics,
-    FrontendSample,
-    ObjectView,
     OperatorMetrics,
     PacketCount,
-    new_registry,
-    render,
+    Registry,
 )
+from vpplb.telemetry.objects import FrontendSample, ObjectView
 
 NGINX0 = ObjectKey("shop", "nginx0")
 WEB = ObjectKey("shop", "web")
@@ -35,12 +31,12 @@ class View:
         return self.samples
 
 
-def operator(view: ObjectView | None = None) -> tuple[OperatorMetrics, CollectorRegistry]:
-    registry = new_registry()
+def operator(view: ObjectView | None = None) -> tuple[OperatorMetrics, Registry]:
+    registry = Registry()
     return OperatorMetrics(registry, view or View()), registry
 
 
-def value(registry: CollectorRegistry, name: str, **labels: str) -> float | None:
+def value(registry: Registry, name: str, **labels: str) -> float | None:
     return registry.get_sample_value(name, labels)
 
 
@@ -85,30 +81,6 @@ def test_lateness_is_one_histogram_and_there_before_the_first_probe() -> None:
     assert value(registry, "vpplb_probe_lateness_seconds_sum") == 3.0
 
 
-def test_the_state_of_a_backend_is_read_when_somebody_scrapes() -> None:
-    view = View()
-    _, registry = operator(view)
-    states = {"namespace": "shop", "backend": "nginx0"}
-    assert value(registry, "vpplb_backend_state", **states, state="up") == 1
-    view.states[NGINX0] = HealthState.PAUSED
-    assert value(registry, "vpplb_backend_state", **states, state="up") == 0
-    assert value(registry, "vpplb_backend_state", **states, state="paused") == 1
-    view.states.clear()
-    assert value(registry, "vpplb_backend_state", **states, state="paused") is None
-
-
-def test_a_frontend_shows_its_state_and_its_effective_weights() -> None:
-    view = View()
-    _, registry = operator(view)
-    weight = {"namespace": "shop", "frontend": "web", "pool": "main", "backend": "nginx0"}
-    assert value(registry, "vpplb_frontend_backend_effective_weight", **weight) == 100
-    view.samples = [FrontendSample(WEB, "down", [("main", "nginx0", 0)])]
-    assert value(registry, "vpplb_frontend_backend_effective_weight", **weight) == 0
-    state = {"namespace": "shop", "frontend": "web"}
-    assert value(registry, "vpplb_frontend_state", **state, state="down") == 1
-    assert value(registry, "vpplb_frontend_state", **state, state="up") == 0
-
-
 def test_transitions_are_counted_until_their_backend_is_forgotten() -> None:
     metrics, registry = operator()
     labels = {"namespace": "shop", "backend": "nginx0", "from": "up", "to": "down"}
@@ -142,7 +114,7 @@ def test_status_writes_delays_and_flags_of_the_operator_are_shown() -> None:
 
 
 def test_the_agent_shows_one_version_of_vpp_at_a_time() -> None:
-    registry = new_registry()
+    registry = Registry()
     metrics = AgentMetrics(registry)
     metrics.set_connected(True, "26.06")
     metrics.set_connected(True, "26.10")
@@ -155,19 +127,19 @@ def test_the_agent_shows_one_version_of_vpp_at_a_time() -> None:
 
 
 def test_the_agent_counts_calls_changes_and_repairs() -> None:
-    registry = new_registry()
+    registry = Registry()
     metrics = AgentMetrics(registry)
     assert value(registry, "vpplb_sync_changes_total", kind="as_weight") == 0
     metrics.record_call("lb_as_set_weight", 0)
     metrics.record_call("lb_as_set_weight", -6)
-    metrics.record_change(ChangeKind.AS_WEIGHT)
+    metrics.record_change(ChangeKind.AS_WEIGHT, 2)
     metrics.record_drift(3)
     metrics.set_programmed(12)
     metrics.observe_sync(0.5)
     metrics.observe_status_to_vpp(0.004)
     calls = "vpplb_vpp_api_calls_total"
     assert value(registry, calls, message="lb_as_set_weight", retval="-6") == 1
-    assert value(registry, "vpplb_sync_changes_total", kind="as_weight") == 1
+    assert value(registry, "vpplb_sync_changes_total", kind="as_weight") == 2
     assert value(registry, "vpplb_drift_repairs_total") == 3
     assert value(registry, "vpplb_programmed_frontends") == 12
     assert value(registry, "vpplb_sync_duration_seconds_count") == 1
@@ -176,7 +148,7 @@ def test_the_agent_counts_calls_changes_and_repairs() -> None:
 
 def test_packets_of_vips_are_read_when_somebody_scrapes() -> None:
     counts = [PacketCount(WEB, "first", 10)]
-    registry = new_registry()
+    registry = Registry()
     AgentMetrics(registry, lambda: counts)
     labels = {"namespace": "shop", "frontend": "web", "kind": "first"}
     assert value(registry, "vpplb_vip_packets_total", **labels) == 10
@@ -205,6 +177,6 @@ def test_making_a_registry_does_not_read_the_objects() -> None:
 
 def test_the_text_has_the_process_s_own_metrics_too() -> None:
     _, registry = operator()
-    text = render(registry).decode()
+    text = registry.render().decode()
     assert "\nprocess_resident_memory_bytes " in text
-    assert '\nvpplb_backend_state{backend="nginx0",namespace="shop",state="up"} 1.0\n' in text
+    assert '\nvpplb_backend_state{namespace="shop",backend="nginx0",state="up"} 1\n' in text

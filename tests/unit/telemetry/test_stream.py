@@ -110,6 +110,14 @@ async def test_who_comes_from_elsewhere_to_an_empty_stream_is_told_to_begin_anew
     assert told(await read(stream.subscribe("other-5"))) == [("reset", None)]
 
 
+async def test_what_is_made_when_it_is_read_tells_the_state_of_then() -> None:
+    stream = EventStream()
+    place, state = stream.last_id, {"n": 0}
+    stream.publish("backend", lambda: dict(state), object="a")
+    state["n"] = 7
+    assert told(await read(stream.subscribe(place))) == [("backend", 7)]
+
+
 async def test_memory_is_bounded_by_the_ring_whatever_is_published() -> None:
     stream = EventStream(size=10)
     for n in range(1000):

@@ -3,7 +3,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 import pytest
 
 from vpplb.model.vip import AppServer, Encap, LbConf, Protocol, Vip, VipId, VipSettings
-from vpplb.plan.ops import AddServer, AddVip, DelServer, DelVip, SetConf, SetWeight
+from vpplb.plan.ops import AddServer, AddVip, DelServer, DelVip, Op, SetConf, SetWeight
 from vpplb.vpp import codec
 from vpplb.vpp.messages import Fields
 
@@ -98,6 +98,22 @@ def test_a_table_length_that_is_no_power_of_two_up_to_65536_is_not_sendable(leng
 def test_a_weight_outside_0_to_100_is_not_sendable(weight: int) -> None:
     with pytest.raises(codec.NotSendable, match=str(weight)):
         codec.request(SetWeight(vip=WEB, address=A, weight=weight))
+
+
+@pytest.mark.parametrize(
+    "op",
+    [
+        AddVip(vip=WEB, settings=VipSettings(encap=Encap.NAT4, target_port=65536)),
+        AddVip(vip=WEB, settings=VipSettings(encap=Encap.L3DSR, dscp=64)),
+        AddVip(vip=WEB._replace(port=65536), settings=VipSettings(encap=Encap.GRE4)),
+        SetWeight(vip=WEB._replace(port=-1), address=A, weight=1),
+        SetConf(conf=LbConf(flow_timeout=2**32)),
+        SetConf(conf=LbConf(sticky_buckets_per_core=-1)),
+    ],
+)
+def test_what_does_not_fit_its_field_is_not_sendable(op: Op) -> None:
+    with pytest.raises(codec.NotSendable, match="is not from 0 to"):
+        codec.request(op)
 
 
 def test_settings_of_the_plugin_go_out_and_come_back() -> None:

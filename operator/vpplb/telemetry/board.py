@@ -1,0 +1,116 @@
+"""The board of a program: what its API and dashboard show, and what its metrics read per object.
+
+It keeps what users wrote (names and spec), asks the renderer for the status when somebody looks,
+and tells the stream of events what changed.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+
+from vpplb.engine.reconciler import Reconciler
+from vpplb.model.health import HealthState, Transition
+from vpplb.model.names import ObjectKey
+from vpplb.telemetry.objects import FrontendSample
+from vpplb.telemetry.stream import EventStream
+
+Render = Callable[[str, ObjectKey], Mapping[str, object] | None]
+"""Gives the status of an object, by kind and key, as of now."""
+
+_KINDS = {
+    "frontends": "Frontend",
+    "backends": "Backend",
+    "healthchecks": "HealthCheck",
+    "dataplanes": "Dataplane",
+}
+_TOLD = {"Frontend": "frontend", "Backend": "backend"}
+"""Kinds whose changes are told to the stream, and under which name."""
+
+
+class Board:
+    """Implements `http.StateView` and `objects.ObjectView`."""
+
+    def __init__(self, reconciler: Reconciler, render: Render, stream: EventStream) -> None:
+        self._reconciler, self._render, self._stream = reconciler, render, stream
+        self._written: dict[str, dict[ObjectKey, Mapping[str, object]]] = {
+            kind: {} for kind in _KINDS.values()
+        }
+
+    def seen(self, kind: str, key: ObjectKey, raw: Mapping[str, object]) -> None:
+        """Take note of what a user wrote; of a Dataplane, of its status too."""
+        metadata = {"name": key.name, "labels": _labels(raw)}
+        if key.namespace:
+            metadata["namespace"] = key.namespace
+        written: dict[str, object] = {"metadata": metadata, "spec": raw.get("spec") or {}}
+        if kind == "Dataplane":
+            written["status"] = raw.get("status") or {}
+        self._written[kind][key] = written
+
+    def gone(self, kind: str, key: ObjectKey) -> None:
+        """Forget an object and tell it."""
+        known = self._written[kind].pop(key, None)
+        if known is not None and kind in _TOLD:
+            told = {"deleted": True, "object": {"metadata": known["metadata"]}}
+            self._stream.publish(_TOLD[kind], told, object=str(key))
+
+    def changed(self, kind: str, key: ObjectKey) -> None:
+        """Tell the new state of an object."""
+        if kind in _TOLD and key in self._written[kind]:
+            self._stream.publish(_TOLD[kind], partial(self._told, kind, key), object=str(key))
+
+    def transition(self, transition: Transition) -> None:
+        """Tell a transition, with each frontend that it concerns."""
+        frontends = self._reconciler.store.frontends_of(transition.backend)
+        self._stream.publish(
+            "transition",
+            {
+                "backend": str(transition.backend),
+                "from": transition.from_state.value,
+                "to": transition.to_state.value,
+                "at": transition.at.isoformat(),
+                "code": transition.code,
+                "detail": transition.detail,
+                "frontends": [str(key) for key in sorted(frontends)],
+            },
+        )
+
+    def removed(self, backend: ObjectKey, frontend: ObjectKey) -> None:
+        """Tell that a backend is no longer probed for a frontend."""
+        self._stream.publish("removed", {"backend": str(backend), "frontend": str(frontend)})
+
+    # --- what is shown -----------------------------------------------------------------------
+
+    def objects(self, kind: str) -> Sequence[Mapping[str, object]] | None:
+        """Give all objects of a kind with their status (`http.StateView`)."""
+        name = _KINDS[kind]
+        return [self._shown(name, key) for key in sorted(self._written[name])]
+
+    def backends(self) -> Iterator[tuple[ObjectKey, HealthState]]:
+        """Give every backend with its state (`objects.ObjectView`)."""
+        for key in self._reconciler.store.backends:
+            yield key, self._reconciler.health(key).state
+
+    def frontends(self) -> Iterator[FrontendSample]:
+        """Give every frontend with its weights (`objects.ObjectView`)."""
+        for key, view in self._reconciler.views.items():
+            weights = [
+                (one.member.pool, one.member.backend.name, one.effective)
+                for one in view.decision.members
+            ]
+            yield FrontendSample(key, view.decision.state.value, weights)
+
+    def _told(self, kind: str, key: ObjectKey) -> Mapping[str, object]:
+        """Say what an object is when somebody reads it; it may have been deleted since."""
+        if key in self._written[kind]:
+            return {"object": self._shown(kind, key)}
+        return {"deleted": True, "object": {"metadata": key._asdict()}}
+
+    def _shown(self, kind: str, key: ObjectKey) -> Mapping[str, object]:
+        written = self._written[kind][key]
+        if kind == "Dataplane":
+            return written
+        return {**written, "status": self._render(kind, key) or {}}
+
+
+def _labels(raw: Mapping[str, object]) -> object:
+    metadata = raw.get("metadata")
+    return (metadata.get("labels") or {}) if isinstance(metadata, Mapping) else {}

@@ -1,0 +1,243 @@
+"""What every Prober does: one suite, for the fake and for the processes that really probe."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack
+from datetime import timedelta
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+
+from fakes.prober import FakeProber
+from support.servers import CountingHttpServer
+from vpplb.engine.ports import Assignment, Prober, ProbeStats, Verdict
+from vpplb.model.check import Cadence, CheckSpec, HttpProbe
+from vpplb.model.health import ProbeCode
+from vpplb.model.names import ObjectKey
+from vpplb.probers.pool import WorkerPool
+
+pytestmark = pytest.mark.slow
+
+SHORT = timedelta(milliseconds=20)
+CADENCE = Cadence(
+    interval=SHORT,
+    fast_interval=SHORT,
+    down_interval=SHORT,
+    timeout=timedelta(seconds=5),
+    rise=1,
+    fall=1,
+)
+
+
+class Stage:
+    """A prober, backends that answer as they are told, and what was reported of them."""
+
+    def __init__(self, prober: Prober, servers: ExitStack) -> None:
+        self.prober = prober
+        self._servers = servers
+        self._backends: dict[str, CountingHttpServer] = {}
+        self._markers = 0
+        self._verdicts: asyncio.Queue[Verdict] = asyncio.Queue()
+        self.stats: list[ProbeStats] = []
+
+    async def start(self) -> None:
+        await self.prober.start(self._verdicts.put_nowait, self.stats.append)
+
+    def answer(self, name: str, *, up: bool) -> None:
+        """Let a backend answer so from now on."""
+        self._server(name).status = 200 if up else 503
+        if isinstance(self.prober, FakeProber):
+            self.prober.answer(ObjectKey("ns", name), up=up)
+
+    def assign(self, name: str, *, generation: int = 1, resume_up: bool | None = None) -> None:
+        probe = HttpProbe(port=self._server(name).port)
+        spec = CheckSpec(address=ip_address("127.0.0.1"), probe=probe, cadence=CADENCE)
+        self.prober.assign(
+            [
+                Assignment(
+                    backend=ObjectKey("ns", name),
+                    generation=generation,
+                    spec=spec,
+                    resume_up=resume_up,
+                )
+            ]
+        )
+
+    def cancel(self, name: str) -> None:
+        self.prober.cancel([ObjectKey("ns", name)])
+
+    async def told(self) -> tuple[str, int, bool]:
+        """Wait for the next verdict; return the backend, the generation, and whether it is up."""
+        async with asyncio.timeout(20):
+            verdict = await self._verdicts.get()
+        expected = ProbeCode.L7OK if verdict.up else ProbeCode.L7STS
+        assert verdict.code is expected
+        return verdict.backend.name, verdict.generation, verdict.up
+
+    async def nothing_more_is_told(self) -> None:
+        """Make sure that no verdict comes before one of a backend that is assigned only now."""
+        self._markers += 1
+        marker = f"marker-{self._markers}"
+        self.answer(marker, up=True)
+        self.assign(marker)
+        assert await self.told() == (marker, 1, True)
+        self.answer(marker, up=False)
+        assert await self.told() == (marker, 1, False)
+        self.cancel(marker)
+
+    def _server(self, name: str) -> CountingHttpServer:
+        if name not in self._backends:
+            self._backends[name] = self._servers.enter_context(CountingHttpServer())
+        return self._backends[name]
+
+
+@pytest.fixture(
+    params=[FakeProber, WorkerPool, lambda: WorkerPool(workers=2)],
+    ids=["fake", "one worker", "two workers"],
+)
+async def stage(request: pytest.FixtureRequest) -> AsyncIterator[Stage]:
+    make: Callable[[], Prober] = request.param
+    prober = make()
+    with ExitStack() as servers:
+        yield Stage(prober, servers)
+        await prober.stop()
+
+
+@pytest.fixture
+async def running(stage: Stage) -> Stage:
+    await stage.start()
+    return stage
+
+
+@pytest.mark.parametrize("up", [True, False])
+async def test_the_first_verdict_of_a_fresh_check_is_told(running: Stage, up: bool) -> None:
+    running.answer("b", up=up)
+    running.assign("b")
+    assert await running.told() == ("b", 1, up)
+
+
+async def test_only_changes_are_told_thereafter(running: Stage) -> None:
+    running.answer("b", up=True)
+    running.assign("b")
+    assert await running.told() == ("b", 1, True)
+    await running.nothing_more_is_told()
+    running.answer("b", up=False)
+    assert await running.told() == ("b", 1, False)
+    await running.nothing_more_is_told()
+    running.answer("b", up=True)
+    assert await running.told() == ("b", 1, True)
+
+
+@pytest.mark.parametrize("up", [True, False])
+async def test_a_resumed_check_tells_only_what_contradicts(running: Stage, up: bool) -> None:
+    running.answer("b", up=up)
+    running.assign("b", resume_up=up)
+    await running.nothing_more_is_told()
+    running.answer("b", up=not up)
+    assert await running.told() == ("b", 1, not up)
+
+
+async def test_what_is_assigned_before_the_start_begins_with_it(stage: Stage) -> None:
+    stage.answer("b", up=True)
+    stage.assign("b")
+    await stage.start()
+    assert await stage.told() == ("b", 1, True)
+
+
+async def test_a_cancelled_check_tells_nothing_more(running: Stage) -> None:
+    running.answer("b", up=True)
+    running.assign("b")
+    assert await running.told() == ("b", 1, True)
+    running.cancel("b")
+    running.answer("b", up=False)
+    await running.nothing_more_is_told()
+
+
+async def test_a_check_cancelled_at_once_tells_nothing(running: Stage) -> None:
+    running.answer("b", up=True)
+    running.assign("b")
+    running.cancel("b")
+    await running.nothing_more_is_told()
+
+
+async def test_of_two_assignments_only_the_later_one_is_told(running: Stage) -> None:
+    running.answer("b", up=True)
+    running.assign("b", generation=1)
+    running.assign("b", generation=2)
+    assert await running.told() == ("b", 2, True)
+    await running.nothing_more_is_told()
+
+
+async def test_an_assignment_begins_anew_whatever_was_told_before(running: Stage) -> None:
+    running.answer("b", up=True)
+    running.assign("b", generation=1)
+    assert await running.told() == ("b", 1, True)
+    running.assign("b", generation=2)
+    assert await running.told() == ("b", 2, True)
+
+
+async def test_cancelling_what_is_not_assigned_is_nothing(running: Stage) -> None:
+    running.cancel("b")
+    await running.nothing_more_is_told()
+
+
+async def test_stopping_twice_or_before_the_start_is_nothing(stage: Stage) -> None:
+    await stage.prober.stop()
+    await stage.start()
+    await stage.prober.stop()
+    await stage.prober.stop()
+
+
+class TestWorkers:
+    """What only processes do: they die, and are slow to end."""
+
+    @pytest.fixture
+    async def pool(self) -> AsyncIterator[Stage]:
+        with ExitStack() as servers:
+            stage = Stage(WorkerPool(), servers)
+            await stage.start()
+            yield stage
+            await stage.prober.stop()
+
+    async def test_a_worker_that_dies_is_replaced_and_nothing_is_told_twice(
+        self, pool: Stage
+    ) -> None:
+        for name, up in (("good", True), ("bad", False)):
+            pool.answer(name, up=up)
+            pool.assign(name)
+            assert await pool.told() == (name, 1, up)
+        os.kill(worker(), signal.SIGKILL)
+        await pool.nothing_more_is_told()
+        pool.answer("good", up=False)
+        assert await pool.told() == ("good", 1, False)
+
+    async def test_a_worker_that_hangs_is_ended_too(self, pool: Stage) -> None:
+        pool.answer("b", up=True)
+        pool.assign("b")
+        await pool.told()
+        os.kill(worker(), signal.SIGSTOP)
+        async with asyncio.timeout(10):
+            await pool.prober.stop()
+
+    async def test_ctrl_c_is_the_parents_affair(self, pool: Stage) -> None:
+        pool.answer("b", up=True)
+        pool.assign("b")
+        await pool.told()
+        before = worker()
+        os.kill(before, signal.SIGINT)
+        await pool.nothing_more_is_told()
+        assert worker() == before
+
+
+def worker() -> int:
+    """Return the process that probes: the one child of this one that was given a channel."""
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    (found,) = (
+        int(child)
+        for child in children
+        if b"vpplb.probers.worker" in Path(f"/proc/{child}/cmdline").read_bytes()
+    )
+    return found

@@ -1,0 +1,157 @@
+"""`kube` against a real API server."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+
+import pytest
+
+from support.control_plane import ControlPlane
+from support.kubectl import Kubectl
+from support.waiting import wait_for
+from vpplb.kube import client as client_module
+from vpplb.kube.client import KubeClient
+from vpplb.kube.errors import ApiError, Conflict, NotFound
+from vpplb.kube.events import Event, EventRecorder
+from vpplb.kube.kinds import BACKEND, LEASE, JsonObject, Kind
+from vpplb.kube.lease import Heartbeat
+from vpplb.kube.status import StatusWriter
+from vpplb.model.names import ObjectKey
+
+pytestmark = [pytest.mark.slow, pytest.mark.control_plane]
+
+STATUS = {"state": "down", "code": "L4CON", "detail": "connection refused"}
+
+
+@pytest.fixture
+async def client(control_plane: ControlPlane) -> AsyncIterator[KubeClient]:
+    async with await KubeClient.from_config(control_plane.kubeconfig) as client:
+        yield client
+
+
+@pytest.fixture
+def key(namespace: Kubectl) -> ObjectKey:
+    return ObjectKey(namespace.namespace, "nginx0")
+
+
+async def backend(client: KubeClient, key: ObjectKey) -> JsonObject:
+    metadata = {"namespace": key.namespace, "name": key.name}
+    return await client.create(
+        BACKEND, {"metadata": metadata, "spec": {"address": "192.0.2.1", "enabled": True}}
+    )
+
+
+async def write(client: KubeClient, key: ObjectKey, status: JsonObject) -> JsonObject:
+    """Write a status by a writer that knows nothing, and return the object."""
+    writer = StatusWriter(client)
+    running = asyncio.create_task(writer.run())
+    writer.submit(BACKEND, key, lambda: status)
+    assert await writer.drain(10) == 0
+    running.cancel()
+    await asyncio.wait((running,))
+    return await client.get(BACKEND, key)
+
+
+async def test_a_status_is_written_and_leaves_what_the_user_wrote_alone(
+    client: KubeClient, key: ObjectKey
+) -> None:
+    made = await backend(client, key)
+    written = await write(client, key, STATUS)
+    assert written["status"] == STATUS
+    assert written["spec"] == made["spec"]
+    assert written["metadata"]["generation"] == made["metadata"]["generation"]
+    assert int(written["metadata"]["resourceVersion"]) > int(made["metadata"]["resourceVersion"])
+    managers = [entry["manager"] for entry in written["metadata"]["managedFields"]]
+    assert set(managers) == {"vpplb"}
+
+
+async def test_what_is_no_longer_in_a_status_is_removed_from_it(
+    client: KubeClient, key: ObjectKey
+) -> None:
+    await backend(client, key)
+    await write(client, key, STATUS)
+    assert (await write(client, key, {"state": "up"}))["status"] == {"state": "up"}
+
+
+async def test_a_status_that_changes_nothing_makes_no_new_version(
+    client: KubeClient, key: ObjectKey
+) -> None:
+    await backend(client, key)
+    first = await write(client, key, STATUS)
+    second = await write(client, key, STATUS)
+    assert first["metadata"]["resourceVersion"] == second["metadata"]["resourceVersion"]
+
+
+async def test_failures_are_told_apart(client: KubeClient, key: ObjectKey) -> None:
+    with pytest.raises(NotFound):
+        await client.patch_status(BACKEND, key, {"status": STATUS})
+    made = await backend(client, key)
+    with pytest.raises(Conflict):
+        await backend(client, key)
+    await client.patch(BACKEND, key, {"spec": {"paused": True}})
+    with pytest.raises(Conflict):
+        await client.replace(BACKEND, key, made)
+    with pytest.raises(ApiError, match="422 Invalid"):
+        await client.patch(BACKEND, key, {"spec": {"address": 7}})
+    with pytest.raises(NotFound):
+        await client.list(Kind(group="vpplb.dev", version="v1", plural="none", kind="None"))
+    await client.delete(BACKEND, key)
+    with pytest.raises(NotFound):
+        await client.get(BACKEND, key)
+
+
+async def test_a_list_is_complete_over_its_pages(
+    client: KubeClient, key: ObjectKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "PAGE", 3)
+    names = [f"b{n}" for n in range(8)]
+    made = [await backend(client, key._replace(name=name)) for name in names]
+    items, version = await client.list(BACKEND, key.namespace)
+    assert [item["metadata"]["name"] for item in items] == names
+    assert int(version) >= int(made[-1]["metadata"]["resourceVersion"])
+
+
+async def test_a_heartbeat_makes_its_lease_and_renews_it(
+    client: KubeClient, key: ObjectKey
+) -> None:
+    times = iter(datetime(2026, 1, 1, 0, minute, tzinfo=UTC) for minute in range(10))
+    heartbeat = Heartbeat(client=client, key=key, holder="agent", now=lambda: next(times))
+    await heartbeat.renew()
+    first = await client.get(LEASE, key)
+    await heartbeat.renew()
+    second = await client.get(LEASE, key)
+    assert first["spec"]["leaseDurationSeconds"] == 30
+    assert first["spec"]["renewTime"] < second["spec"]["renewTime"]
+
+
+async def test_kubectl_shows_our_events(
+    client: KubeClient, key: ObjectKey, namespace: Kubectl
+) -> None:
+    made = await backend(client, key)
+    recorder = EventRecorder(client, "operator", "pod-1")
+    running = asyncio.create_task(recorder.run())
+    recorder.emit(
+        Event(
+            kind=BACKEND,
+            key=key,
+            uid=made["metadata"]["uid"],
+            type="Warning",
+            reason="BackendDown",
+            note="L4CON: connection refused",
+            at=datetime.now(UTC),
+        )
+    )
+    listed = await asyncio.to_thread(_until_shown, namespace)
+    running.cancel()
+    await asyncio.wait((running,))
+    described = await asyncio.to_thread(namespace, "describe", "backend", key.name)
+    for text in (listed, described):
+        assert "Warning" in text
+        assert "BackendDown" in text
+        assert "connection refused" in text
+        assert "<unknown>" not in text
+
+
+def _until_shown(kubectl: Kubectl) -> str:
+    wait_for(lambda: "BackendDown" in kubectl("get", "events"), "the event")
+    return kubectl("get", "events")

@@ -1,0 +1,475 @@
+"""Every kind of probe against real servers on loopback, and in network namespaces of its own."""
+
+import asyncio
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import timedelta
+from ipaddress import ip_address
+
+import pytest
+
+from support.authority import Authority, self_signed_server
+from support.servers import (
+    CountingHttpServer,
+    Script,
+    ScriptedServer,
+    answering,
+    black_hole,
+    dripping,
+    hanging_up,
+    silent,
+)
+from vpplb.engine.ports import Assignment, ProbeStats, Verdict
+from vpplb.model.check import (
+    Cadence,
+    CheckSpec,
+    HttpProbe,
+    IcmpProbe,
+    ProbeKind,
+    TcpProbe,
+    TlsSettings,
+)
+from vpplb.model.names import ObjectKey
+from vpplb.probers.loop import CheckLoop
+from vpplb.probers.pool import WorkerPool
+
+FAMILIES = pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+NOWHERE = {"127.0.0.1": "203.0.113.9", "::1": "2001:db8::9"}
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nall fine"
+
+
+def spec(
+    probe: ProbeKind, address: str = "127.0.0.1", *, source: str = "", timeout: float = 5.0
+) -> CheckSpec:
+    return CheckSpec(
+        address=ip_address(address),
+        probe=probe,
+        cadence=Cadence(timeout=timedelta(seconds=timeout)),
+        source=ip_address(source) if source else None,
+    )
+
+
+def first_verdict(check: CheckSpec) -> tuple[str, str]:
+    """Probe once; return the code and the detail."""
+    loop = CheckLoop()
+    try:
+        loop.assign([Assignment(backend=ObjectKey("ns", "b"), generation=1, spec=check)])
+        give_up = time.monotonic() + 10
+        while not loop.verdicts and time.monotonic() < give_up:
+            loop.turn(1.0)
+        return loop.verdicts[0].code.value, loop.verdicts[0].detail
+    finally:
+        loop.close()
+
+
+def probed(
+    probe: ProbeKind, address: str = "127.0.0.1", *, timeout: float = 5.0
+) -> tuple[str, str]:
+    return first_verdict(spec(probe, address, timeout=timeout))
+
+
+@FAMILIES
+class TestTcp:
+    def test_connected(self, address: str) -> None:
+        with ScriptedServer(silent, address=address) as server:
+            assert probed(TcpProbe(port=server.port), address) == ("L4OK", "connected")
+
+    def test_refused(self, address: str) -> None:
+        with ScriptedServer(silent, address=address) as server:
+            port = server.port
+        assert probed(TcpProbe(port=port), address) == ("L4CON", "connection refused")
+
+    def test_from_a_source_address_that_is_not_ours(self, address: str) -> None:
+        check = spec(TcpProbe(port=1), address, source=NOWHERE[address])
+        assert first_verdict(check) == ("L4CON", "no such source address")
+
+
+def test_from_a_given_source_address() -> None:
+    with ScriptedServer(answering(OK)) as server:
+        check = spec(HttpProbe(port=server.port), source="127.0.0.9")
+        assert first_verdict(check) == ("L7OK", "200 OK")
+    assert server.peers == ["127.0.0.9"]
+
+
+def test_tcp_into_a_black_hole_times_out() -> None:
+    with black_hole() as port:
+        assert probed(TcpProbe(port=port), timeout=0.05) == ("L4TOUT", "no connection in time")
+
+
+@FAMILIES
+class TestHttp:
+    @pytest.mark.parametrize(
+        ("status", "outcome"),
+        [
+            (200, ("L7OK", "200 OK")),
+            (404, ("L7STS", "404 Not Found")),
+            (503, ("L7STS", "503 Service Unavailable")),
+        ],
+    )
+    def test_the_status_decides(self, address: str, status: int, outcome: tuple[str, str]) -> None:
+        with CountingHttpServer(address=address) as server:
+            server.status = status
+            assert probed(HttpProbe(port=server.port, path="/health"), address) == outcome
+            assert server.requests == {"/health": 1}
+
+    def test_refused(self, address: str) -> None:
+        with ScriptedServer(silent, address=address) as server:
+            port = server.port
+        assert probed(HttpProbe(port=port), address) == ("L4CON", "connection refused")
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome"),
+    [
+        (b"SSH-2.0-OpenSSH_9.2\r\n", ("L7RSP", "the answer is not HTTP/1.1")),
+        (b"HTTP/1.1 20", ("L7RSP", "connection closed amid the head")),
+        (OK, ("L7OK", "200 OK")),
+        (OK[:-1], ("L7RSP", "connection closed amid the body")),
+        (
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+            b"3\r\nall\r\n5\r\n fine\r\n0\r\n\r\n",
+            ("L7OK", "200 OK"),
+        ),
+        (b"HTTP/1.0 200 OK\r\n\r\n" + b"." * 60000 + b"all fine", ("L7OK", "200 OK")),
+        (b"HTTP/1.1 200 OK\r\n\r\nbad", ("L7RSP", "regexp not found in the body")),
+    ],
+    ids=["garbage", "cut head", "length", "cut body", "chunked", "until closed", "not found"],
+)
+def test_http_answers_with_a_regexp(answer: bytes, outcome: tuple[str, str]) -> None:
+    with ScriptedServer(answering(answer)) as server:
+        assert probed(HttpProbe(port=server.port, response_regexp="all fine$")) == outcome
+
+
+def test_http_hung_up_without_an_answer() -> None:
+    with ScriptedServer(hanging_up) as server:
+        assert probed(HttpProbe(port=server.port)) == (
+            "L7RSP",
+            "connection closed without an answer",
+        )
+
+
+@pytest.mark.parametrize("script", [silent, dripping(OK[:20])], ids=["silence", "amid the head"])
+def test_http_that_stops_halfway_times_out(script: Script) -> None:
+    with ScriptedServer(script) as server:
+        assert probed(HttpProbe(port=server.port), timeout=0.1) == (
+            "L7TOUT",
+            "no complete answer in time",
+        )
+
+
+def test_http_answered_slowly_but_in_time_passes() -> None:
+    with ScriptedServer(dripping(OK)) as server:
+        assert probed(HttpProbe(port=server.port, response_regexp="fine")) == ("L7OK", "200 OK")
+
+
+@pytest.fixture(scope="module")
+def authority() -> Authority:
+    return Authority()
+
+
+class TestHttps:
+    @FAMILIES
+    def test_a_good_certificate_of_an_own_authority(
+        self, address: str, authority: Authority
+    ) -> None:
+        tls = TlsSettings(ca_bundle=authority.pem)
+        with ScriptedServer(
+            answering(OK), address=address, tls=authority.server(address)
+        ) as server:
+            probe = HttpProbe(port=server.port, tls=tls, response_regexp="fine")
+            assert probed(probe, address) == ("L7OK", "200 OK")
+
+    @pytest.mark.parametrize(
+        ("names", "days", "detail"),
+        [
+            (["a.example"], -1, "certificate has expired"),
+            (["b.example"], 10, "certificate is not valid for 'a.example'"),
+        ],
+    )
+    def test_a_bad_certificate(
+        self, names: list[str], days: int, detail: str, authority: Authority
+    ) -> None:
+        tls = TlsSettings(ca_bundle=authority.pem, server_name="a.example")
+        context = authority.server(*names, days=days)
+        with ScriptedServer(answering(OK), tls=context) as server:
+            assert probed(HttpProbe(port=server.port, tls=tls)) == ("L6RSP", detail)
+
+    def test_a_self_signed_certificate_and_skipping_its_verification(self) -> None:
+        with ScriptedServer(answering(OK), tls=self_signed_server("a.example")) as server:
+            strict, lax = TlsSettings(), TlsSettings(insecure_skip_verify=True)
+            assert probed(HttpProbe(port=server.port, tls=strict)) == (
+                "L6RSP",
+                "self-signed certificate",
+            )
+            assert probed(HttpProbe(port=server.port, tls=lax)) == ("L7OK", "200 OK")
+
+    def test_plain_http_on_the_port(self) -> None:
+        tls = TlsSettings(insecure_skip_verify=True)
+        with ScriptedServer(answering(b"HTTP/1.1 400 Bad Request\r\n\r\n")) as server:
+            assert probed(HttpProbe(port=server.port, tls=tls)) == (
+                "L6RSP",
+                "the answer is not TLS",
+            )
+
+    def test_silence_in_the_handshake(self) -> None:
+        tls = TlsSettings(insecure_skip_verify=True)
+        with ScriptedServer(silent) as server:
+            assert probed(HttpProbe(port=server.port, tls=tls), timeout=0.1) == (
+                "L6TOUT",
+                "no TLS handshake in time",
+            )
+
+
+def test_a_tls_handshake_alone_is_complete_for_the_server(authority: Authority) -> None:
+    heard: list[bytes] = []
+    tls = TlsSettings(ca_bundle=authority.pem)
+    with ScriptedServer(
+        lambda connection: heard.append(connection.recv(1)), tls=authority.server("127.0.0.1")
+    ) as server:
+        assert probed(TcpProbe(port=server.port, tls=tls)) == ("L6OK", "TLS handshake done")
+    assert heard == [b""]
+
+
+@pytest.mark.privileged
+@FAMILIES
+class TestIcmp:
+    def test_a_reply(self, address: str) -> None:
+        assert probed(IcmpProbe(), address) == ("L3OK", "echo reply")
+
+    def test_from_a_source_address_that_is_not_ours(self, address: str) -> None:
+        check = spec(IcmpProbe(), address, source=NOWHERE[address])
+        assert first_verdict(check) == ("L3UNR", "no such source address")
+
+
+IN_NAMESPACES = pytest.mark.skipif(
+    shutil.which("ip") is None or os.geteuid() != 0, reason="needs ip(8) and root"
+)
+
+
+def ip(*arguments: str) -> None:
+    subprocess.run(["ip", *arguments], check=True, capture_output=True)
+
+
+@pytest.fixture
+def namespaces() -> Iterator[tuple[str, str]]:
+    """Two network namespaces joined by a cable: 198.51.100.1, 2001:db8:1::1 and …2.
+
+    The first routes everything to the second, which knows no way further. But what goes to
+    192.0.2.1 and 2001:db8:2::1 is for a card that nobody has, and vanishes.
+    """
+    near, far = f"vpplb-near-{os.getpid()}", f"vpplb-far-{os.getpid()}"
+    with ExitStack() as cleanup:
+        for name in (near, far):
+            ip("netns", "add", name)
+            cleanup.callback(ip, "netns", "delete", name)
+            ip("-n", name, "link", "set", "lo", "up")
+        ip("-n", near, "link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns", far)
+        for number, name in enumerate((near, far), 1):
+            ip("-n", name, "address", "add", f"198.51.100.{number}/24", "dev", "eth0")
+            ip("-n", name, "address", "add", f"2001:db8:1::{number}/64", "dev", "eth0", "nodad")
+            ip("-n", name, "link", "set", "eth0", "up")
+        for family, via in (("-4", "198.51.100.2"), ("-6", "2001:db8:1::2")):
+            ip("-n", near, family, "route", "add", "default", "via", via)
+        for address in ("192.0.2.1", "2001:db8:2::1"):
+            nobody = ["lladdr", "02:00:00:00:00:99", "dev", "eth0", "nud", "permanent"]
+            ip("-n", near, "neighbour", "add", address, *nobody)
+            ip("-n", near, "route", "add", address, "dev", "eth0")
+        for setting in ("ipv4.ip_forward", "ipv6.conf.all.forwarding"):
+            in_namespace(far, "sysctl", "-q", "-w", f"net.{setting}=1")
+        yield near, far
+
+
+def in_namespace(name: str, *command: str) -> str:
+    done = subprocess.run(
+        ["ip", "netns", "exec", name, *command], check=True, capture_output=True, text=True
+    )
+    return done.stdout
+
+
+async def verdicts_from(netns: str, checks: dict[str, CheckSpec]) -> dict[str, tuple[str, str]]:
+    """Probe each once from a namespace; return codes and details."""
+    found: dict[str, tuple[str, str]] = {}
+    complete = asyncio.Event()
+
+    def on_verdict(verdict: Verdict) -> None:
+        found[verdict.backend.name] = (verdict.code.value, verdict.detail)
+        if len(found) == len(checks):
+            complete.set()
+
+    pool = WorkerPool(netns=netns)
+    await pool.start(on_verdict, lambda _: None)
+    pool.assign(
+        [
+            Assignment(backend=ObjectKey("ns", name), generation=1, spec=each)
+            for name, each in checks.items()
+        ]
+    )
+    try:
+        async with asyncio.timeout(20):
+            await complete.wait()
+    finally:
+        await pool.stop()
+    return found
+
+
+@pytest.mark.privileged
+@pytest.mark.slow
+@IN_NAMESPACES
+async def test_probes_leave_from_the_namespace_and_tell_unreachable_from_silent(
+    namespaces: tuple[str, str],
+) -> None:
+    near, _ = namespaces
+    checks = {
+        "reply4": spec(IcmpProbe(), "198.51.100.2"),
+        "reply6": spec(IcmpProbe(), "2001:db8:1::2"),
+        "refused": spec(TcpProbe(port=1), "198.51.100.2"),
+        "silent4": spec(IcmpProbe(), "192.0.2.1", timeout=0.3),
+        "silent6": spec(TcpProbe(port=1), "2001:db8:2::1", timeout=0.3),
+        "no way 4": spec(IcmpProbe(), "203.0.113.1"),
+        "no way 6": spec(IcmpProbe(), "2001:db8:3::1"),
+        "no way, tcp": spec(TcpProbe(port=1), "203.0.113.1"),
+    }
+    assert await verdicts_from(near, checks) == {
+        "reply4": ("L3OK", "echo reply"),
+        "reply6": ("L3OK", "echo reply"),
+        "refused": ("L4CON", "connection refused"),
+        "silent4": ("L3TOUT", "no echo reply in time"),
+        "silent6": ("L4TOUT", "no connection in time"),
+        "no way 4": ("L3UNR", "network is unreachable"),
+        "no way 6": ("L3UNR", "network is unreachable"),
+        "no way, tcp": ("L4CON", "network is unreachable"),
+    }
+
+
+UNPRIVILEGED = """
+from datetime import timedelta
+from ipaddress import ip_address
+from vpplb.engine.ports import Assignment
+from vpplb.model.check import Cadence, CheckSpec, IcmpProbe
+from vpplb.model.names import ObjectKey
+from vpplb.probers.loop import CheckLoop
+
+loop = CheckLoop()
+for address in ("198.51.100.2", "2001:db8:1::2", "203.0.113.1", "2001:db8:3::1"):
+    cadence = Cadence(timeout=timedelta(seconds=5))  # a new link takes its time with IPv6
+    spec = CheckSpec(address=ip_address(address), probe=IcmpProbe(), cadence=cadence)
+    loop.assign([Assignment(backend=ObjectKey("ns", address), generation=1, spec=spec)])
+while len(loop.verdicts) < 4:
+    loop.turn(1.0)
+for verdict in sorted(loop.verdicts, key=lambda each: each.backend):
+    print(verdict.backend.name, verdict.code.value, verdict.detail)
+"""
+
+
+@pytest.mark.privileged
+@pytest.mark.slow
+@IN_NAMESPACES
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="needs setpriv(1)")
+@pytest.mark.parametrize(
+    ("groups", "outcome"),
+    [
+        (
+            "0 2147483647",
+            "198.51.100.2 L3OK echo reply\n"
+            "2001:db8:1::2 L3OK echo reply\n"
+            "2001:db8:3::1 L3UNR network is unreachable\n"
+            "203.0.113.1 L3UNR network is unreachable\n",
+        ),
+        (
+            "1 0",
+            "198.51.100.2 L3UNR ICMP sockets are not permitted to the prober\n"
+            "2001:db8:1::2 L3UNR ICMP sockets are not permitted to the prober\n"
+            "2001:db8:3::1 L3UNR ICMP sockets are not permitted to the prober\n"
+            "203.0.113.1 L3UNR ICMP sockets are not permitted to the prober\n",
+        ),
+    ],
+    ids=["ping sockets", "no ICMP at all"],
+)
+def test_icmp_without_privileges_uses_ping_sockets_if_they_are_permitted(
+    namespaces: tuple[str, str], groups: str, outcome: str
+) -> None:
+    near, _ = namespaces
+    in_namespace(near, "sysctl", "-q", "-w", f"net.ipv4.ping_group_range={groups}")
+    unprivileged = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs"]
+    assert in_namespace(near, *unprivileged, sys.executable, "-c", UNPRIVILEGED) == outcome
+
+
+class Twice(logging.Handler):
+    """Sets `happened` at the second log line that says `text`."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.happened = asyncio.Event()
+        self._text = text
+        self._seen = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._seen += self._text in record.getMessage()
+        if self._seen == 2:
+            self.happened.set()
+
+
+@pytest.mark.slow
+async def test_a_namespace_that_is_not_there_is_logged_and_tried_again() -> None:
+    said = Twice("network namespace no-such-namespace: No such file or directory")
+    logging.getLogger("vpplb.probers").addHandler(said)
+    pool = WorkerPool(netns="no-such-namespace")
+    await pool.start(lambda _: None, lambda _: None)
+    try:
+        async with asyncio.timeout(20):
+            await said.happened.wait()
+    finally:
+        await pool.stop()
+        logging.getLogger("vpplb.probers").removeHandler(said)
+
+
+@pytest.mark.slow
+async def test_statistics_come_every_second() -> None:
+    stats: asyncio.Queue[ProbeStats] = asyncio.Queue()
+    pool = WorkerPool()
+    await pool.start(lambda _: None, stats.put_nowait)
+    with ScriptedServer(silent) as server:
+        check = spec(TcpProbe(port=server.port))
+        pool.assign([Assignment(backend=ObjectKey("ns", "b"), generation=1, spec=check)])
+        try:
+            async with asyncio.timeout(20):
+                first = await stats.get()
+        finally:
+            await pool.stop()
+    assert first.results == {("TCP", "L4OK"): 1}
+    assert sum(first.lateness[0]) == 1
+    assert sum(first.durations["TCP"][0]) == 1
+
+
+@pytest.mark.slow
+def test_a_worker_ends_when_its_parent_is_killed() -> None:
+    script = """
+import asyncio, os
+from vpplb.probers.pool import WorkerPool
+async def main():
+    pool = WorkerPool(workers=2)
+    await pool.start(print, print)
+    while True:
+        await asyncio.sleep(0.05)
+        children = open(f"/proc/self/task/{os.getpid()}/children").read().split()
+        if len(children) == 2:
+            print(*children, flush=True)
+            await asyncio.sleep(60)
+asyncio.run(main())
+"""
+    parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    with parent.stdout:
+        workers = [int(each) for each in parent.stdout.readline().split()]
+        parent.send_signal(signal.SIGKILL)
+        parent.wait()
+        # The workers hold its other end: it is at its end when both are gone.
+        assert parent.stdout.read() == ""
+    assert len(workers) == 2

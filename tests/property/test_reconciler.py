@@ -1,0 +1,357 @@
+"""Whatever happens in whatever order: what is probed, what carries traffic, what is flushed.
+
+`Naive` says the same as the tables of the semantics in the plainest way, and shares no code
+with what is tested.
+"""
+
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import NamedTuple
+
+import pytest
+from hypothesis import HealthCheck as Hypothesis
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from support.objects import backend, frontend, health_check, key, vip
+from support.world import Object, World
+from vpplb.model.health import HealthState
+from vpplb.model.names import ObjectKey
+from vpplb.model.objects import Backend, Frontend, HealthCheck, Member, Pool
+from vpplb.model.vip import IPAddress, VipId
+
+CHECKS, BACKENDS, FRONTENDS = ("c1", "c2"), ("a", "b", "c", "d"), ("f", "g", "h")
+VIPS = (vip("192.0.2.1/32", 80), vip("192.0.2.1/32", 81), vip("192.0.2.2/32", 80))
+
+health_checks = st.builds(
+    lambda name, port, seconds: health_check(name, port, interval=timedelta(seconds=seconds)),
+    st.sampled_from(CHECKS),
+    st.sampled_from((80, 443)),
+    st.sampled_from((1, 2)),
+)
+# Each backend has two addresses of its own, so that an edit moves it.
+backends = st.builds(
+    lambda name, net, check, enabled, paused: backend(
+        name, f"10.0.{net}.{ord(name)}", check, enabled=enabled, paused=paused
+    ),
+    st.sampled_from(BACKENDS),
+    st.integers(0, 1),
+    st.sampled_from((*CHECKS, "c1", None)),
+    st.sampled_from((True, True, True, False)),
+    st.sampled_from((False, False, False, True)),
+)
+members = st.dictionaries(st.sampled_from(BACKENDS), st.sampled_from((0, 1, 10, 100)), max_size=3)
+frontends = st.builds(
+    # The older a frontend, the earlier in the alphabet; whether it flushes never changes.
+    lambda name, on, pools: frontend(
+        name,
+        *(
+            Pool(name=f"p{n}", members=tuple(Member(key(b), w) for b, w in sorted(pool.items())))
+            for n, pool in enumerate(pools)
+        ),
+        on=on,
+        age=-FRONTENDS.index(name),
+        flush_on_down=name != "g",
+    ),
+    st.sampled_from(FRONTENDS),
+    st.sampled_from(VIPS),
+    st.lists(members, min_size=1, max_size=3),
+)
+objects = st.one_of(health_checks, backends, backends, frontends)
+
+
+@dataclass
+class Naive:
+    """The objects and, by backend, `state` as people see it and whether up is `held`."""
+
+    objects: dict[tuple[type, ObjectKey], Object] = field(default_factory=dict)
+    state: dict[ObjectKey, str] = field(default_factory=dict)
+    held: set[ObjectKey] = field(default_factory=set)
+    was: dict[ObjectKey, object] = field(default_factory=dict)
+
+    def put(self, one: Object) -> None:
+        self.objects[type(one), one.key] = one
+        self._follow()
+
+    def remove(self, one: Object) -> None:
+        self.objects.pop((type(one), one.key), None)
+        self._follow()
+
+    def verdict(self, name: ObjectKey, up: bool) -> None:
+        self.state[name] = "up" if up else "down"
+        self.held.discard(name)
+
+    @property
+    def frontends(self) -> list[Frontend]:
+        return [one for one in self.objects.values() if isinstance(one, Frontend)]
+
+    def probed(self) -> dict[ObjectKey, tuple[IPAddress, HealthCheck]]:
+        """Return what is probed, and how."""
+        found = {}
+        for one in self.objects.values():
+            if not isinstance(one, Backend) or not one.enabled or one.paused:
+                continue
+            check = self.objects.get((HealthCheck, one.health_check or key("")))
+            if isinstance(check, HealthCheck) and self._referenced(one.key):
+                found[one.key] = (one.address, check)
+        return found
+
+    def weights(self, one: Frontend) -> dict[IPAddress, int]:
+        """Return the effective weight of each server."""
+        weights: dict[IPAddress, int] = {}
+        active = next((pool for pool in one.pools if self._serves(pool)), None)
+        for pool in one.pools:
+            for name, weight in pool.members:
+                server = self.objects.get((Backend, name))
+                if isinstance(server, Backend):
+                    effective = weight if pool is active and self._counts(name) else 0
+                    before = weights.get(server.address, 0)
+                    weights[server.address] = max(before, effective)
+        return weights
+
+    def accepted(self) -> list[Frontend]:
+        """Return the frontends that have their VIP: the oldest on each."""
+        winners: dict[VipId, Frontend] = {}
+        for one in sorted(self.frontends, key=lambda one: one.key):
+            winners.setdefault(one.vip, one)
+        return list(winners.values())
+
+    def _serves(self, pool: Pool) -> bool:
+        return any(weight and self._counts(name) for name, weight in pool.members)
+
+    def _counts(self, name: ObjectKey) -> bool:
+        return self.state.get(name) == "up" or name in self.held
+
+    def _referenced(self, name: ObjectKey) -> bool:
+        return any(name in dict(pool.members) for one in self.frontends for pool in one.pools)
+
+    def _follow(self) -> None:
+        """Have every backend follow what has become of it."""
+        present = {one.key for one in self.objects.values() if isinstance(one, Backend)}
+        for name in present | self.was.keys():
+            situation = self._situation(name)
+            if situation == self.was.get(name):
+                continue
+            counted = self._counts(name)
+            self.held.discard(name)
+            self.was[name] = situation
+            match situation:
+                case "gone":
+                    del self.was[name]
+                    self.state.pop(name, None)
+                case "disabled" | "paused" | "up":
+                    self.state[name] = str(situation)
+                case _:
+                    self.state[name] = "unknown"
+                    if counted and situation != "idle":
+                        self.held.add(name)
+
+    def _situation(self, name: ObjectKey) -> object:
+        one = self.objects.get((Backend, name))
+        if not isinstance(one, Backend):
+            return "gone"
+        if not one.enabled:
+            return "disabled"
+        if one.paused:
+            return "paused"
+        if not self._referenced(name):
+            return "idle"
+        if one.health_check is None:
+            return "up"
+        return self.probed().get(name, "lost")
+
+
+class Server(NamedTuple):
+    """What a flush of a server depends on."""
+
+    epoch: int
+    states: frozenset[tuple[ObjectKey, str]]
+
+
+class Life(RuleBasedStateMachine):
+    """An operator through edits, verdicts and restarts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = World()
+        self.naive = Naive()
+        self.outdated: list[tuple[str, int]] = []
+        self.servers: dict[tuple[ObjectKey, IPAddress], Server] = {}
+        self.generation = 0
+
+    # --- what happens -----------------------------------------------------------------------
+
+    @rule(one=objects)
+    def put(self, one: Object) -> None:
+        serving = self._serving()
+        edit = isinstance(one, HealthCheck) and (HealthCheck, one.key) in self.naive.objects
+        self._change(lambda: self.world.put(one), lambda: self.naive.put(one))
+        if edit:
+            assert serving.items() <= self._serving().items()
+
+    @rule(one=objects)
+    def remove(self, one: Object) -> None:
+        serving = self._serving()
+        self._change(lambda: self.world.remove(one), lambda: self.naive.remove(one))
+        if isinstance(one, HealthCheck):
+            assert serving.items() <= self._serving().items()
+
+    @rule(one=objects)
+    def put_again(self, one: Object) -> None:
+        """Nothing that is said twice is done twice."""
+        self.put(one)
+        started = len(self.world.prober.started)
+        self.world.sink.take()
+        self.world.put(one)
+        assert len(self.world.prober.started) == started
+        assert self.world.sink.take() == []
+
+    @precondition(lambda self: self.world.prober.running)
+    @rule(data=st.data(), up=st.booleans())
+    def verdict(self, data: st.DataObject, up: bool) -> None:
+        name = data.draw(st.sampled_from(sorted(self.world.prober.running)))
+        self.world.verdict(name.name, up)
+        self.naive.verdict(name, up)
+
+    @precondition(lambda self: self.outdated)
+    @rule(data=st.data(), up=st.booleans())
+    def verdict_of_a_task_that_is_gone(self, data: st.DataObject, up: bool) -> None:
+        name, generation = data.draw(st.sampled_from(self.outdated))
+        before = (dict(self.world.reconciler.views), self.world.state(name))
+        self.world.sink.take()
+        self.world.verdict(name, up, generation)
+        assert (dict(self.world.reconciler.views), self.world.state(name)) == before
+        assert self.world.sink.take() == []
+
+    @rule()
+    def restart(self) -> None:
+        """The next operator decides the same, starts each check once and announces nothing."""
+        old, new = self.world, self.world.restarted()
+        old.close()
+        self.world, self.outdated, self.generation = new, [], 0
+        views, before = new.reconciler.views, old.reconciler.views
+        assert {k: v.desired for k, v in views.items()} == {
+            k: v.desired for k, v in before.items()
+        }
+        assert {k: v.decision for k, v in views.items()} == {
+            k: v.decision for k, v in before.items()
+        }
+        assert new.sink.transitions == []
+        assert len(new.prober.started) == len(new.prober.running)
+        for name in new.store.backends:
+            assert new.reconciler.health(name) == old.reconciler.health(name)
+
+    # --- what always holds ------------------------------------------------------------------
+
+    @invariant()
+    def probed_is_exactly_what_should_be(self) -> None:
+        running = self.world.prober.running
+        found = {name: (one.spec.address, one.spec.probe) for name, one in running.items()}
+        expected = self.naive.probed()
+        assert found == {name: (at, check.probe) for name, (at, check) in expected.items()}
+        for name, (_, check) in expected.items():
+            assert running[name].spec.cadence == check.cadence
+
+    @invariant()
+    def no_task_is_started_beside_another(self) -> None:
+        started = self.world.prober.started
+        generations = [one.generation for one in started]
+        assert generations == sorted(set(generations))
+        last = {one.backend: one.generation for one in started}
+        self.outdated = [
+            (one.backend.name, one.generation)
+            for one in started
+            if one.generation != last[one.backend] or one.backend not in self.world.prober.running
+        ]
+
+    @invariant()
+    def states_are_those_of_the_table(self) -> None:
+        for name, state in self.naive.state.items():
+            health = self.world.reconciler.health(name)
+            assert (health.state.value, health.held) == (state, name in self.naive.held)
+
+    @invariant()
+    def weights_are_those_of_the_table(self) -> None:
+        found = {
+            name: {at: server.weight for at, server in view.desired.servers.items()}
+            for name, view in self.world.reconciler.views.items()
+            if view.desired is not None
+        }
+        assert found == {one.key: self.naive.weights(one) for one in self.naive.accepted()}
+
+    @invariant()
+    def a_server_is_flushed_when_it_goes_down_or_is_disabled_and_only_then(self) -> None:
+        now = self._servers()
+        for (name, at), server in now.items():
+            before = self.servers.get((name, at))
+            if before is None:
+                assert server.epoch == 0
+                continue
+            due = any(
+                self._cuts(name, state) and not self._cuts(name, dict(before.states).get(b, state))
+                for b, state in server.states
+            )
+            assert (server.epoch > before.epoch) == due
+            assert server.epoch >= before.epoch
+        self.servers = now
+
+    # --- pieces -----------------------------------------------------------------------------
+
+    def _change(self, *actions: "object") -> None:
+        self.world.clock.advance(1)
+        for action in actions:
+            assert callable(action)
+            action()
+
+    def _serving(self) -> dict[ObjectKey, dict[IPAddress, int]]:
+        """Return the weights of the frontends that carry traffic."""
+        return {
+            name: weights
+            for name, view in self.world.reconciler.views.items()
+            if view.desired
+            if any(weights := {at: s.weight for at, s in view.desired.servers.items()})
+            if any(weights.values())
+        }
+
+    def _servers(self) -> dict[tuple[ObjectKey, IPAddress], Server]:
+        return {
+            (one.key, at): Server(
+                self.world.desired(one.key.name).servers[at].flush_epoch,
+                frozenset(
+                    (name, self.naive.state[name])
+                    for pool in one.pools
+                    for name, _ in pool.members
+                    if (found := self.naive.objects.get((Backend, name)))
+                    if isinstance(found, Backend) and found.address == at
+                ),
+            )
+            for one in self.naive.accepted()
+            for at in self.naive.weights(one)
+        }
+
+    @staticmethod
+    def _cuts(frontend: ObjectKey, state: str) -> bool:
+        return state == "disabled" or (state == "down" and frontend.name != "g")
+
+    def teardown(self) -> None:
+        self.world.close()
+
+
+QUICK = settings(
+    max_examples=60,
+    stateful_step_count=30,
+    deadline=None,
+    suppress_health_check=[Hypothesis.too_slow],
+)
+
+
+@pytest.mark.slow
+async def test_a_life_of_edits_verdicts_and_restarts() -> None:
+    run_state_machine_as_test(Life, settings=QUICK)  # type: ignore[no-untyped-call]  # hypothesis

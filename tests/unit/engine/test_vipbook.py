@@ -1,0 +1,161 @@
+"""Whose each VIP is, and which flushes are due, seen from the syncer."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from support.syncer_bench import VIP, VIP2, WEB, A, Bench, C, programmed, row
+from vpplb.engine.vipbook import SyncerState
+from vpplb.plan.ops import AddVip, Op, SetWeight
+
+pytestmark = pytest.mark.looptime
+
+
+@pytest.fixture
+async def bench() -> AsyncIterator[Bench]:
+    bench = Bench()
+    yield bench
+    await bench.stop()
+
+
+async def test_a_frontend_that_moves_leaves_nothing_behind(bench: Bench) -> None:
+    ready = await programmed(bench)
+    ready.syncer.set_desired(WEB, VIP2, row(7), "r2")
+    await ready.settle()
+    assert list(ready.lb.table()) == [VIP2]
+    assert ready.syncer.state.owned == {VIP2: WEB}
+
+
+async def test_vips_of_others_are_left_alone(bench: Bench) -> None:
+    ready = await programmed(bench)
+    ready.put(VIP2, row(1, 2))
+    ready.syncer.remove(WEB)
+    await ready.settle(120)
+    assert list(ready.lb.table()) == [VIP2]
+    assert list(ready.syncer.observed) == [VIP2]
+
+
+async def test_own_all_removes_what_no_frontend_wants() -> None:
+    bench = Bench(own_all=True)
+    bench.put(VIP2, row(1, 2))
+    bench.syncer.set_desired(WEB, VIP, row(1), "r1")
+    bench.syncer.set_synced()
+    await bench.settle()
+    assert list(bench.lb.table()) == [VIP]
+    await bench.stop()
+
+
+async def test_a_frontend_that_wants_nothing_known_keeps_its_vip(bench: Bench) -> None:
+    ready = await programmed(bench)
+    ready.syncer.keep(WEB)
+    assert await ready.ops() == []
+    ready.syncer.set_desired(WEB, VIP, row(100, 50, 1), "r2")
+    assert await ready.ops() == [SetWeight(vip=VIP, address=C, weight=1)]
+
+
+async def test_it_keeps_its_vip_over_a_restart_and_until_it_is_deleted(bench: Bench) -> None:
+    ready = await programmed(bench)
+    await ready.restart(ready.syncer.state)
+    ready.syncer.keep(WEB)
+    ready.syncer.set_synced()
+    await ready.settle(120)
+    assert ready.lb.ops == []
+    ready.syncer.remove(WEB)
+    await ready.settle()
+    assert ready.lb.table() == {}
+
+
+async def test_own_all_spares_the_vip_of_a_kept_frontend() -> None:
+    bench = Bench(own_all=True)
+    bench.put(VIP, row(1))
+    bench.syncer.keep(WEB, VIP)
+    bench.syncer.set_synced()
+    assert await bench.ops() == []
+    await bench.stop()
+
+
+async def test_what_is_owned_by_a_frontend_that_wants_another_vip_is_removed(bench: Bench) -> None:
+    await bench.restart(SyncerState(owned={VIP: WEB}))
+    bench.put(VIP, row(1))
+    bench.syncer.set_desired(WEB, VIP2, row(1), "r1")
+    bench.syncer.set_synced()
+    await bench.settle()
+    assert list(bench.lb.table()) == [VIP2]
+
+
+async def test_a_greater_epoch_flushes_once(bench: Bench) -> None:
+    ready = await programmed(bench)
+    ready.syncer.set_desired(WEB, VIP, row(0, 50, 100, epochs=(1, 0, 0)), "r2")
+    await ready.settle(120)
+    assert ready.lb.flushes == [(VIP, A)]
+    ready.syncer.set_desired(WEB, VIP, row(0, 50, 99, epochs=(1, 0, 0)), "r3")
+    await ready.settle()
+    assert ready.lb.flushes == [(VIP, A)]
+
+
+async def test_it_flushes_also_when_the_weight_is_0_already(bench: Bench) -> None:
+    ready = await programmed(bench)
+    ready.syncer.set_desired(WEB, VIP, row(100, 50, 0, epochs=(0, 0, 1)), "r2")
+    assert await ready.ops() == [SetWeight(vip=VIP, address=C, weight=0, flush=True)]
+
+
+async def test_a_drain_without_a_new_epoch_does_not_flush(bench: Bench) -> None:
+    ready = await programmed(bench)
+    ready.syncer.set_desired(WEB, VIP, row(0, 50, 0), "r2")
+    assert await ready.ops() == [SetWeight(vip=VIP, address=A, weight=0)]
+
+
+async def test_a_restart_repeats_no_flush_and_loses_none(bench: Bench) -> None:
+    ready = await programmed(bench)
+    ready.syncer.set_desired(WEB, VIP, row(0, 50, 0, epochs=(1, 0, 0)), "r2")
+    await ready.settle()
+    await ready.restart(ready.syncer.state)
+    ready.syncer.set_desired(WEB, VIP, row(0, 50, 0, epochs=(1, 0, 2)), "r3")
+    ready.syncer.set_synced()
+    await ready.settle()
+    assert ready.lb.flushes == [(VIP, C)]
+
+
+async def test_a_restart_without_memory_takes_old_epochs_as_applied(bench: Bench) -> None:
+    ready = await programmed(bench)
+    await ready.restart(None)
+    ready.syncer.set_desired(WEB, VIP, row(100, 50, 0, epochs=(3, 2, 1)), "r2")
+    ready.syncer.set_synced()
+    assert await ready.ops() == []
+    ready.syncer.set_desired(WEB, VIP, row(100, 50, 0, epochs=(3, 2, 2)), "r3")
+    assert await ready.ops() == [SetWeight(vip=VIP, address=C, weight=0, flush=True)]
+
+
+async def test_a_flush_that_was_refused_is_not_lost(bench: Bench) -> None:
+    ready = await programmed(bench)
+    ready.lb.refuse = lambda op: -1 if isinstance(op, SetWeight) else 0
+    ready.syncer.set_desired(WEB, VIP, row(100, 50, 0, epochs=(0, 0, 1)), "r2")
+    await ready.settle()
+    ready.lb.refuse = lambda _op: 0
+    await ready.settle(5)
+    assert ready.lb.flushes == [(VIP, C)]
+
+
+async def test_a_flush_wished_for_during_a_round_is_not_taken_as_applied(bench: Bench) -> None:
+    ready = await programmed(bench)
+    ready.lb.delay = 0.5
+    ready.syncer.set_desired(WEB, VIP, row(90, 50, 0), "r2")
+    await ready.settle(0.1)
+    ready.syncer.set_desired(WEB, VIP, row(90, 50, 0, epochs=(0, 0, 1)), "r3")
+    await ready.settle(2)
+    assert ready.lb.flushes == [(VIP, C)]
+
+
+async def test_what_is_to_be_remembered_is_told_before_a_vip_is_made(bench: Bench) -> None:
+    owned_when_made: list[bool] = []
+
+    def refuse(op: Op) -> int:
+        if isinstance(op, AddVip):
+            owned_when_made.append(bench.listener.memories > 0 and VIP in bench.syncer.state.owned)
+        return 0
+
+    bench.lb.refuse = refuse
+    bench.syncer.set_desired(WEB, VIP, row(1), "r1")
+    bench.syncer.set_synced()
+    await bench.settle()
+    assert owned_when_made == [True]
