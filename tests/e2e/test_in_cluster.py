@@ -66,7 +66,8 @@ def test_applied_resources_are_programmed_on_all_nodes(
     shop.apply(_manifests(addresses))
 
     shop.wait("vfe/web", "condition=Programmed", timeout=PATIENT)
-    assert shop.get("vfe", "web")["status"]["nodes"] == {"desired": NODES, "programmed": NODES}
+    nodes = shop.get("vfe", "web")["status"]["nodes"]
+    assert (nodes["desired"], nodes["programmed"]) == (NODES, NODES)
     weights = dict.fromkeys(addresses.values(), 100)
     installed.wait_weights(SEEN_VIP, weights, installed.nodes)
 

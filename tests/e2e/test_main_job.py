@@ -23,7 +23,7 @@ def test_applied_resources_are_up_in_status_and_programmed_in_vpp(job: MainJob) 
 
     status = job.kubectl.get("vfe", "web")["status"]
     assert (status["state"], status["activePool"], status["ready"]) == ("up", "main", "3/3")
-    assert status["nodes"] == {"desired": 1, "programmed": 1}
+    assert (status["nodes"]["desired"], status["nodes"]["programmed"]) == (1, 1)
     assert job.condition("vfe/web", "Accepted")[:2] == ("True", "Accepted")
     assert job.condition("vfe/web", "Programmed")[:2] == ("True", "Programmed")
     backend = job.kubectl.get("vbe", "nginx1")["status"]
@@ -148,7 +148,7 @@ def test_a_backend_of_two_frontends_is_probed_once_an_interval(job: MainJob) -> 
     assert job.kubectl.field("vbe", "nginx0", ".status.frontends") == "2"
 
 
-def test_a_changed_port_is_probed_at_once_and_nothing_is_taken_out_meanwhile(job: MainJob) -> None:
+def test_a_changed_health_check_is_used_at_once_and_takes_nothing_out(job: MainJob) -> None:
     job.deploy()
 
     mark = len(job.stage.tap.calls)

@@ -67,6 +67,7 @@ class Syncer:
         self._conf = LbConf()
         self._wish = ConfWish()
         self._refused: SetConf | None = None
+        self._conf_error = ""
         self._complete = self._paused = False
         self._wake = asyncio.Event()
 
@@ -206,8 +207,7 @@ class Syncer:
         """Send what there is to send; return whether anything was looked at."""
         worked = False
         while self._complete and not self._paused:
-            if op := conf_change(self._wish, self._conf):
-                await self._set_conf(op)
+            await self._settle_conf()
             prefixes = list(islice(self._dirty, SLICE))
             if not prefixes:
                 break
@@ -217,16 +217,22 @@ class Syncer:
             worked = True
         return worked
 
-    async def _set_conf(self, op: SetConf) -> None:
-        if op == self._refused:
+    async def _settle_conf(self) -> None:
+        """Set the plugin's settings where they differ, unless just that has been refused."""
+        op = conf_change(self._wish, self._conf)
+        if op is not None and op == self._refused:
             return
-        (outcome,) = await self._lb.apply([op])
-        if outcome.ok:
-            self._conf = op.conf
-            self._listener.changed(ChangeKind.CONF, 1)
-        else:
-            self._refused = op
-        self._listener.conf_failed("" if outcome.ok else _words(outcome))
+        self._refused, error = None, ""
+        if op is not None:
+            (outcome,) = await self._lb.apply([op])
+            if outcome.ok:
+                self._conf = op.conf
+                self._listener.changed(ChangeKind.CONF, 1)
+            else:
+                self._refused, error = op, _words(outcome)
+        if error != self._conf_error:
+            self._conf_error = error
+            self._listener.conf_failed(error)
 
     async def _round(self, prefixes: Sequence[IPNetwork]) -> None:
         """Make the VIPs of some prefixes as wanted, and report on each."""

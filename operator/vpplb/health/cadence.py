@@ -18,7 +18,7 @@ from vpplb.model.check import Cadence
 JITTER = 0.1
 """Each wait varies by this share of itself, up or down."""
 
-_GRIDS = (0.016, 0.008, 0.004, 0.002, 0.001)
+_GRIDS = (0.032, 0.016, 0.008, 0.004, 0.002, 0.001)
 
 
 def mean_wait(cadence: Cadence, counter: Counter) -> timedelta:
@@ -29,11 +29,11 @@ def mean_wait(cadence: Cadence, counter: Counter) -> timedelta:
 
 
 def grid_of(wait: float) -> float:
-    """Return the grid for waits of this mean, in seconds: at most a hundredth, 0 for none.
+    """Return the grid for waits of this mean, in seconds: at most a fiftieth, 0 for none.
 
     Of powers of two only, so that checks of different intervals meet.
     """
-    return next((grid for grid in _GRIDS if grid <= wait / 100), 0.0)
+    return next((grid for grid in _GRIDS if grid <= wait / 50), 0.0)
 
 
 def next_start(started: float, wait: float, grid: float, random: float) -> float:

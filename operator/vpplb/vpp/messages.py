@@ -78,6 +78,11 @@ class Message:
         self._form = struct.Struct(">" + "".join(code for _, code in flat) + "I" * bool(tail))
         self._tail = tail
 
+    @property
+    def form(self) -> tuple[str, tuple[str, ...], str]:
+        """The struct's format, the fields it is made of, and the string after it, if any."""
+        return self._form.format, self._names, self._tail
+
     def pack(self, client: int, context: int, fields: Fields) -> bytes:
         """Pack a request; `fields` are exactly the message's, or ValueError says so.
 
