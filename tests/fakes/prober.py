@@ -1,34 +1,81 @@
-"""A prober that only remembers what it was told; the test says what the checks find."""
+"""A Prober without probes: a test says what each backend answers, and the verdicts come at once."""
 
+import asyncio
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 
 from vpplb.engine.ports import Assignment, ProbeStats, Verdict
+from vpplb.model.health import ProbeCode
 from vpplb.model.names import ObjectKey
 
 
 class FakeProber:
     """Implements `engine.ports.Prober`: `running` by backend, `started` in order.
 
-    Cancelling what does not run is a KeyError: nobody should have to.
+    `answer(key, up=…)` sets what a backend answers from now on, assigned or not; one without
+    an answer is silent. Verdicts come from the event loop, not from within the calls, and only
+    between `start` and `stop`: until then the fake remembers what it was told.
     """
 
     def __init__(self) -> None:
         self.running: dict[ObjectKey, Assignment] = {}
         self.started: list[Assignment] = []
+        self._reported: dict[ObjectKey, bool | None] = {}
+        self._answers: dict[ObjectKey, tuple[bool, ProbeCode, str]] = {}
+        self._on_verdict: Callable[[Verdict], None] | None = None
 
     async def start(
         self, on_verdict: Callable[[Verdict], None], on_stats: Callable[[ProbeStats], None]
     ) -> None:
-        raise AssertionError("who assigns checks does not start the prober")
+        """Begin with what is assigned already; there are no statistics."""
+        self._on_verdict = on_verdict
+        for key in self.running:
+            self._soon(key)
 
     def assign(self, assignments: Sequence[Assignment]) -> None:
+        """Start these checks."""
         for one in assignments:
             self.running[one.backend] = one
             self.started.append(one)
+            self._reported[one.backend] = one.resume_up
+            self._soon(one.backend)
 
     def cancel(self, backends: Sequence[ObjectKey]) -> None:
+        """Stop these checks."""
         for one in backends:
-            del self.running[one]
+            self.running.pop(one, None)
 
     async def stop(self) -> None:
-        raise AssertionError("who assigns checks does not stop the prober")
+        """End."""
+        self._on_verdict = None
+        self.running.clear()
+
+    def answer(
+        self, key: ObjectKey, *, up: bool, code: ProbeCode | None = None, detail: str = ""
+    ) -> None:
+        """Let a backend answer so from now on; enough probes for a verdict follow at once."""
+        self._answers[key] = (up, code or (ProbeCode.L7OK if up else ProbeCode.L7STS), detail)
+        self._soon(key)
+
+    def _soon(self, key: ObjectKey) -> None:
+        if self._on_verdict is not None:
+            asyncio.get_running_loop().call_soon(self._judge, key, self.running.get(key))
+
+    def _judge(self, key: ObjectKey, assigned: Assignment | None) -> None:
+        """Report the answer if it is news and the check is still the same one."""
+        if assigned is None or key not in self._answers or self.running.get(key) is not assigned:
+            return
+        up, code, detail = self._answers[key]
+        if self._on_verdict is None or up is self._reported[key]:
+            return
+        self._reported[key] = up
+        self._on_verdict(
+            Verdict(
+                backend=key,
+                generation=assigned.generation,
+                up=up,
+                code=code,
+                detail=detail,
+                at=datetime.now(UTC),
+            )
+        )

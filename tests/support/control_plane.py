@@ -11,8 +11,6 @@ import os
 import secrets
 import ssl
 import subprocess
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -23,6 +21,7 @@ import yaml
 
 from support.binaries import CONTROL_PLANE, KUBERNETES, Say, ensure
 from support.certificates import write_serving_certificate, write_signing_key
+from support.http_get import http_get
 from support.kubectl import Kubectl
 from support.processes import Program, free_port
 from support.waiting import wait_for
@@ -144,11 +143,7 @@ def _wait_until_ready(server: Program, url: str, certificate: Path) -> None:
     def ready() -> bool:
         if not server.alive:
             raise RuntimeError(f"kube-apiserver ended:\n{server.tail()}")
-        try:
-            with urllib.request.urlopen(url, context=context, timeout=5) as answer:
-                return bool(answer.status == 200)
-        except (urllib.error.URLError, OSError):
-            return False
+        return http_get(url, context)[0] == 200
 
     wait_for(ready, f"kube-apiserver ready (see {server.log})", timeout=120)
 

@@ -7,14 +7,13 @@ but by kubectl; what reaches VPP is noted by a tap between the agent and VPP.
 import os
 import secrets
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Protocol
 
 from support.control_plane import SYSTEM_NAMESPACE, ControlPlane
+from support.http_get import http_get
 from support.kubectl import Kubectl
 from support.processes import Program, free_port
 from support.vpp_tap import VppTap
@@ -89,11 +88,10 @@ class Service:
     def __init__(self, name: str, kubeconfig: Path, directory: Path, *args: str | Path) -> None:
         port = free_port()
         self._ready = f"http://127.0.0.1:{port}/readyz"
-        self.metrics_url = f"http://127.0.0.1:{port}/metrics"
         self.program = Program(
             [VPPLB, name, f"--http-address=127.0.0.1:{port}", "--log-format=json", *args],
             log=directory / f"{name}.log",
-            env={"KUBECONFIG": str(kubeconfig), "POD_NAMESPACE": ""},
+            env={"KUBECONFIG": str(kubeconfig)},
         )
 
     def wait_ready(self) -> None:
@@ -109,11 +107,9 @@ class Service:
     def _is_ready(self) -> bool:
         if not self.program.alive:
             raise RuntimeError(f"ended: {self.program.log}\n{self.program.tail()}")
-        try:
-            with urllib.request.urlopen(self._ready, timeout=5) as answer:
-                return bool(answer.status == 200)
-        except (urllib.error.URLError, OSError) as error:
-            raise AssertionError(str(error)) from error
+        status, said = http_get(self._ready)
+        assert status == 200, said
+        return True
 
 
 class Stage:

@@ -151,10 +151,11 @@ class Reporter:
     # --- pieces ------------------------------------------------------------------------------
 
     def _submit(self, kind: Kind, key: ObjectKey, priority: Priority) -> None:
+        """Have a status written; how long that takes is measured where the prober decided it."""
         if (kind, key) in self._uids:
             self._board.changed(kind.kind, key)
             render = partial(self._renderer.render, kind.kind, key)
-            now = asyncio.get_running_loop().time()
+            now = None if priority is Priority.OTHER else asyncio.get_running_loop().time()
             self._writer.submit(kind, key, render, priority, since=now)
 
     def _emit(self, kind: Kind, key: ObjectKey, notes: Iterable[Note]) -> None:

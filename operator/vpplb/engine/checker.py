@@ -68,9 +68,10 @@ class Check:
         News is a verdict other than the one last reported or, before any, than the one the
         check resumed from.
         """
-        counter = step(self._counter, passed=result.code.ok)
-        if counter is not self._counter:
-            self._counter = counter
+        counter = self._counter
+        stepped = step(counter, passed=result.code.ok)
+        if stepped is not counter:
+            self._counter = counter = stepped
             self._wait = mean_wait(self.assignment.spec.cadence, counter).total_seconds()
             self._grid = grid_of(self._wait)
         self.discard(now)

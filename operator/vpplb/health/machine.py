@@ -40,10 +40,11 @@ def step(counter: Counter, *, passed: bool) -> Counter:
 
     A result that changes nothing, as almost all do, returns the counter itself.
     """
+    top = counter.rise + counter.fall - 1
     if counter.fresh:
-        h = counter.top if passed else 0
+        h = top if passed else 0
     elif passed:
-        h = counter.top if counter.h + 1 >= counter.rise else counter.h + 1
+        h = top if counter.h + 1 >= counter.rise else counter.h + 1
     else:
         h = counter.h - 1 if counter.h - 1 >= counter.rise else 0
     if h == counter.h and not counter.fresh:

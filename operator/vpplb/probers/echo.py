@@ -12,12 +12,11 @@ import select
 import socket
 import struct
 from collections.abc import Callable
-from typing import NamedTuple
 
 from vpplb.model.check import CheckSpec, IPAddress
 from vpplb.model.health import ProbeCode, ProbeResult
 from vpplb.probers.errors import NO_SOURCE, SHORTAGE, ProberShort, words
-from vpplb.probers.icmp import PAYLOAD_SIZE, Echo, RequestBuilder, read_echo, strip_ipv4
+from vpplb.probers.icmp import PAYLOAD_SIZE, Echo, EchoCodec, ipv4_header_size
 from vpplb.probers.poller import Poller
 
 _log = logging.getLogger(__name__)
@@ -41,13 +40,6 @@ _PACKET = 512
 _CONTROL = 512
 
 
-class Pending(NamedTuple):
-    """A request on its way: to whom, and who wants to know."""
-
-    target: str
-    done: Callable[[ProbeResult], None]
-
-
 class EchoSocket:
     """One socket with the requests on their way through it, by sequence number."""
 
@@ -56,10 +48,12 @@ class EchoSocket:
         self._version = version
         self._poller = poller
         self._source = source
-        self._pending: dict[int, Pending] = {}
+        # By sequence number: to whom the request went, and who wants to know.
+        self._pending: dict[int, tuple[str, Callable[[ProbeResult], None]]] = {}
         self._sequence = 0
         self._payload = (b"vpplb" + os.urandom(16)).ljust(PAYLOAD_SIZE, b".")
         self._socket, self.raw = _open(version)
+        self._headed = self.raw and version == 4  # packets come with their IP header
         try:
             self._configure()
         except OSError:
@@ -70,12 +64,18 @@ class EchoSocket:
     def send(self, target: str, done: Callable[[ProbeResult], None]) -> int | ProbeResult:
         """Send a request; return its number, or how it failed at once. ProberShort as it says."""
         sequence = self._next_sequence()
-        packet = self._builder.build(sequence)
+        packet = self._codec.request(sequence)
         try:
-            self._send(packet, target)
-        except OSError as error:
-            return self._refused(error.errno or 0)
-        self._pending[sequence] = Pending(target, done)
+            self._socket.sendto(packet, (target, 0))
+        except OSError:
+            # It may be the error that came for an earlier request: the kernel reports it on
+            # whatever is done next. Once it is fetched, a second failure is about this one.
+            self._drain_errors()
+            try:
+                self._socket.sendto(packet, (target, 0))
+            except OSError as error:
+                return self._refused(error.errno or 0)
+        self._pending[sequence] = (target, done)
         return sequence
 
     def forget(self, sequence: int) -> None:
@@ -104,10 +104,7 @@ class EchoSocket:
             any_address = "0.0.0.0" if version == 4 else "::"
             sock.bind((str(self._source or any_address), 0))
         identifier = os.getpid() & 0xFFFF if self.raw else int(sock.getsockname()[1])
-        self._identifier = identifier
-        self._builder = RequestBuilder(
-            version=version, identifier=identifier, payload=self._payload
-        )
+        self._codec = EchoCodec(version=version, identifier=identifier, payload=self._payload)
 
     def _next_sequence(self) -> int:
         for _ in range(0x10000):
@@ -115,15 +112,6 @@ class EchoSocket:
             if self._sequence not in self._pending:
                 return self._sequence
         raise ProberShort("65536 echo requests are on their way")
-
-    def _send(self, packet: bytes, target: str) -> None:
-        try:
-            self._socket.sendto(packet, (target, 0))
-        except OSError:
-            # It may be the error that came for an earlier request: the kernel reports it on
-            # whatever is done next. Once it is fetched, a second failure is about this one.
-            self._drain_errors()
-            self._socket.sendto(packet, (target, 0))
 
     def _refused(self, code: int) -> ProbeResult:
         if code in SHORTAGE or code == errno.EAGAIN:
@@ -152,15 +140,14 @@ class EchoSocket:
                 return
 
     def _answered(self, packet: bytes, sender: str) -> None:
-        echo = read_echo(strip_ipv4(packet) if self.raw and self._version == 4 else packet)
-        if echo is None or echo.kind not in (Echo.V4_REPLY, Echo.V6_REPLY):
+        start = ipv4_header_size(packet) if self._headed else 0
+        sequence = self._codec.replied(packet, start)
+        if sequence is None:
             return
-        if echo.identifier != self._identifier or echo.payload != self._payload:
-            return
-        pending = self._pending.get(echo.sequence)
-        if pending is not None and pending.target == sender:
-            del self._pending[echo.sequence]
-            pending.done(_REPLY)
+        pending = self._pending.get(sequence)
+        if pending is not None and pending[0] == sender:
+            del self._pending[sequence]
+            pending[1](_REPLY)
 
     def _drain_errors(self) -> None:
         while True:
@@ -178,17 +165,11 @@ class EchoSocket:
                     self._unreachable(quoted, int(_EXTENDED_ERROR.unpack_from(data)[0]))
 
     def _unreachable(self, quoted: bytes, code: int) -> None:
-        """Fail the request that an ICMP error quotes: its beginning may be all that is quoted."""
-        echo = read_echo(quoted)
-        if echo is None or echo.kind not in (Echo.V4_REQUEST, Echo.V6_REQUEST):
-            return
-        # A ping socket's queue holds only its own; a raw socket's those of every ping.
-        if echo.identifier == self._identifier and self._payload.startswith(
-            echo.payload[: len(self._payload)]
-        ):
-            pending = self._pending.pop(echo.sequence, None)
-            if pending is not None:
-                pending.done(ProbeResult(code=ProbeCode.L3UNR, detail=words(code)))
+        """Fail the request that an ICMP error quotes; a raw socket hears of those of others too."""
+        sequence = self._codec.quoted(quoted)
+        pending = None if sequence is None else self._pending.pop(sequence, None)
+        if pending is not None:
+            pending[1](ProbeResult(code=ProbeCode.L3UNR, detail=words(code)))
 
 
 def _open(version: int) -> tuple[socket.SocketType, bool]:
@@ -265,13 +246,14 @@ class EchoAttempt:
 
     def begin(self) -> ProbeResult | None:
         """Send a request; the result if that failed at once. ProberShort as it says."""
-        found = self._sockets.get(self._version, self._source)
+        found = self._socket or self._sockets.get(self._version, self._source)
         if isinstance(found, ProbeResult):
             return found
+        self._socket = found
         sent = found.send(self._target, self._done)
         if isinstance(sent, ProbeResult):
             return sent
-        self._socket, self._sequence = found, sent
+        self._sequence = sent
         return None
 
     def expire(self) -> ProbeResult:

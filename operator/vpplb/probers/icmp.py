@@ -6,7 +6,6 @@ sequence number differs. So the checksum is the constant part's sum plus the seq
 
 import struct
 from enum import IntEnum
-from typing import NamedTuple
 
 PAYLOAD_SIZE = 56
 """As ping sends: some networks filter what looks unusual."""
@@ -23,15 +22,6 @@ class Echo(IntEnum):
     V6_REPLY = 129
 
 
-class EchoMessage(NamedTuple):
-    """What of an echo message says whose it is."""
-
-    kind: int
-    identifier: int
-    sequence: int
-    payload: bytes
-
-
 def checksum(data: bytes) -> int:
     """Return the Internet checksum (RFC 1071) of data whose own checksum field is 0."""
     return ~_ones_sum(data) & 0xFFFF
@@ -45,38 +35,49 @@ def _ones_sum(data: bytes) -> int:
     return total
 
 
-class RequestBuilder:
-    """Builds the requests of one socket. `identifier` is overwritten by a ping socket's own.
+class EchoCodec:
+    """Builds the requests of one socket, and knows their replies.
 
-    The kernel fills in the checksum of ICMPv6 and of ping sockets; that of IPv4 on a raw
-    socket is ours to compute.
+    `identifier` is overwritten by a ping socket's own. The kernel fills in the checksum of
+    ICMPv6 and of ping sockets; that of IPv4 on a raw socket is ours to compute.
     """
 
-    __slots__ = ("_identifier", "_kind", "_payload", "_sum")
+    __slots__ = ("_identifier", "_payload", "_reply", "_request", "_sum")
 
     def __init__(self, *, version: int, identifier: int, payload: bytes) -> None:
-        self._kind = Echo.V4_REQUEST if version == 4 else Echo.V6_REQUEST
+        self._request = Echo.V4_REQUEST if version == 4 else Echo.V6_REQUEST
+        self._reply = Echo.V4_REPLY if version == 4 else Echo.V6_REPLY
         self._identifier = identifier
         self._payload = payload
-        self._sum = _ones_sum(_ECHO.pack(self._kind, 0, 0, identifier, 0) + payload)
+        self._sum = _ones_sum(_ECHO.pack(self._request, 0, 0, identifier, 0) + payload)
 
-    def build(self, sequence: int) -> bytes:
-        """Return the request numbered `sequence` (0 to 65535)."""
+    def request(self, sequence: int) -> bytes:
+        """Build the request numbered `sequence` (0 to 65535)."""
         total = self._sum + sequence
         total = (total & 0xFFFF) + (total >> 16)
-        return (
-            _ECHO.pack(self._kind, 0, ~total & 0xFFFF, self._identifier, sequence) + self._payload
-        )
+        header = _ECHO.pack(self._request, 0, ~total & 0xFFFF, self._identifier, sequence)
+        return header + self._payload
+
+    def replied(self, packet: bytes, start: int = 0) -> int | None:
+        """Return which request a packet replies to, None if to none; `start`: its ICMP header."""
+        if len(packet) < start + _ECHO.size or not packet.endswith(self._payload):
+            return None
+        kind, _, _, identifier, sequence = _ECHO.unpack_from(packet, start)
+        if kind != self._reply or identifier != self._identifier:
+            return None
+        return int(sequence)
+
+    def quoted(self, packet: bytes) -> int | None:
+        """Return which request an ICMP error quotes the beginning of, None if none."""
+        if len(packet) < _ECHO.size:
+            return None
+        kind, _, _, identifier, sequence = _ECHO.unpack_from(packet)
+        payload = packet[_ECHO.size : _ECHO.size + len(self._payload)]
+        if kind != self._request or identifier != self._identifier:
+            return None
+        return int(sequence) if self._payload.startswith(payload) else None
 
 
-def read_echo(packet: bytes) -> EchoMessage | None:
-    """Read an echo request or reply that begins with its ICMP header; None if it is too short."""
-    if len(packet) < _ECHO.size:
-        return None
-    kind, _, _, identifier, sequence = _ECHO.unpack_from(packet)
-    return EchoMessage(kind, identifier, sequence, packet[_ECHO.size :])
-
-
-def strip_ipv4(packet: bytes) -> bytes:
-    """Remove the IPv4 header that a raw IPv4 socket delivers (an IPv6 one does not)."""
-    return packet[(packet[0] & 0x0F) * 4 :] if packet else packet
+def ipv4_header_size(packet: bytes) -> int:
+    """Return where the ICMP header begins in what a raw IPv4 socket delivers."""
+    return (packet[0] & 0x0F) * 4 if packet else 0

@@ -32,6 +32,7 @@ class Channel(logging.Handler):
         self._loop = loop
         self._unpacker = Unpacker()
         self._outbox = bytearray()
+        self._blocked = False
         self._lines: list[tuple[int, str]] = []
         sock.setblocking(False)
         loop.poller.watch(sock.fileno(), select.EPOLLIN, self._happened)
@@ -82,7 +83,6 @@ class Channel(logging.Handler):
                 raise ValueError("a worker is not reported to")
 
     def _flush(self) -> None:
-        waited = bool(self._outbox)
         try:
             while self._outbox:
                 del self._outbox[: self._socket.send(self._outbox)]
@@ -91,9 +91,11 @@ class Channel(logging.Handler):
         except OSError:
             self.open = False
             return
-        if waited:
-            out = select.EPOLLOUT if self._outbox else 0
-            self._loop.poller.modify(self._socket.fileno(), select.EPOLLIN | out)
+        blocked = bool(self._outbox)
+        if blocked is not self._blocked:
+            self._blocked = blocked
+            events = select.EPOLLIN | select.EPOLLOUT if blocked else select.EPOLLIN
+            self._loop.poller.modify(self._socket.fileno(), events)
 
 
 def serve(sock: socket.socket) -> None:
@@ -116,7 +118,6 @@ def serve(sock: socket.socket) -> None:
     finally:
         root.removeHandler(channel)
         loop.close()
-        sock.close()
 
 
 def main(arguments: list[str]) -> int:
@@ -129,18 +130,18 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    sock = socket.socket(fileno=options.channel)
-    if options.netns:
-        try:
-            netns.enter(options.netns)
-        except OSError as error:
-            text = f"network namespace {options.netns}: {error.strerror}"
-            sock.sendall(pack(Report(log=((logging.ERROR, text),))))
-            return 1
     # What is loaded stays; the collector need not walk it, and probes leave no cycles.
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
-    serve(sock)
+    with socket.socket(fileno=options.channel) as sock:
+        if options.netns:
+            try:
+                netns.enter(options.netns)
+            except OSError as error:
+                text = f"network namespace {options.netns}: {error.strerror}"
+                sock.sendall(pack(Report(log=((logging.ERROR, text),))))
+                return 1
+        serve(sock)
     return 0
 
 

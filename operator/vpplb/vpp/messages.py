@@ -100,16 +100,21 @@ class Message:
         return self._form.pack(self.number, *head, *values, len(tail)) + tail
 
     def unpack(self, message: bytes) -> dict[str, Value]:
-        """Unpack all fields, id and context among them; BadMessage when the length is wrong."""
+        """Unpack all fields, id and context among them; BadMessage when the message is short.
+
+        Longer is no fault: VPP sends the JSON of its API with a NUL that the string's length
+        does not count.
+        """
         fixed = self._form.size
-        if len(message) < fixed or (len(message) > fixed and not self._tail):
+        if len(message) < fixed:
             raise BadMessage(f"{self.name} of {len(message)} bytes, not {fixed}")
         values = self._form.unpack_from(message)
         fields: dict[str, Value] = dict(zip(self._names, values, strict=False))
         if self._tail:
-            if values[-1] != len(message) - fixed:
+            tail = message[fixed : fixed + values[-1]]
+            if len(tail) < values[-1]:
                 raise BadMessage(f"{self.name} with a string of {values[-1]} bytes cut off")
-            fields[self._tail] = message[fixed:]
+            fields[self._tail] = tail
         return fields
 
 

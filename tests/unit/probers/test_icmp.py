@@ -1,6 +1,18 @@
 import pytest
 
-from vpplb.probers.icmp import EchoMessage, RequestBuilder, checksum, read_echo, strip_ipv4
+from vpplb.probers.icmp import EchoCodec, checksum, ipv4_header_size
+
+PAYLOAD = b"\xff" * 56
+V4 = EchoCodec(version=4, identifier=0x1234, payload=PAYLOAD)
+V6 = EchoCodec(version=6, identifier=0x1234, payload=PAYLOAD)
+
+
+def reply(
+    kind: int, identifier: int = 0x1234, sequence: int = 7, payload: bytes = PAYLOAD
+) -> bytes:
+    return (
+        bytes([kind, 0, 0, 0]) + identifier.to_bytes(2, "big") + sequence.to_bytes(2, "big")
+    ) + payload
 
 
 def test_the_checksum_is_that_of_rfc_1071() -> None:
@@ -15,29 +27,51 @@ def test_an_odd_byte_is_padded() -> None:
 @pytest.mark.parametrize("sequence", [0, 1, 0x7FFF, 0xFFFE, 0xFFFF])
 @pytest.mark.parametrize("identifier", [0, 0xFFFF, 0x1234])
 def test_every_request_of_ipv4_sums_up_to_nothing(identifier: int, sequence: int) -> None:
-    builder = RequestBuilder(version=4, identifier=identifier, payload=b"\xff" * 56)
-    packet = builder.build(sequence)
+    codec = EchoCodec(version=4, identifier=identifier, payload=PAYLOAD)
+    packet = codec.request(sequence)
     assert checksum(packet) == 0
-    assert read_echo(packet) == EchoMessage(8, identifier, sequence, b"\xff" * 56)
+    assert codec.quoted(packet) == sequence
 
 
-def test_a_request_of_ipv6_has_its_own_type() -> None:
-    packet = RequestBuilder(version=6, identifier=1, payload=b"x").build(2)
-    assert read_echo(packet) == EchoMessage(128, 1, 2, b"x")
-
-
-@pytest.mark.parametrize("packet", [b"", b"\x00" * 7])
-def test_what_is_too_short_is_no_echo(packet: bytes) -> None:
-    assert read_echo(packet) is None
+def test_the_types_are_those_of_the_family() -> None:
+    assert (V4.request(7)[0], V6.request(7)[0]) == (8, 128)
+    assert (V4.replied(reply(0)), V6.replied(reply(129))) == (7, 7)
 
 
 @pytest.mark.parametrize(
-    ("packet", "inside"),
+    "packet",
     [
-        (b"\x45" + b"\0" * 19 + b"echo", b"echo"),
-        (b"\x46" + b"\0" * 23 + b"echo", b"echo"),
-        (b"", b""),
+        b"",
+        reply(0)[:7],
+        reply(8),
+        reply(129),
+        reply(0, identifier=0x4321),
+        reply(0, payload=b"x" * 56),
+        reply(0, payload=b""),
     ],
+    ids=["empty", "short", "request", "other family", "other id", "other payload", "no payload"],
 )
-def test_the_ipv4_header_is_removed_with_its_options(packet: bytes, inside: bytes) -> None:
-    assert strip_ipv4(packet) == inside
+def test_a_reply_to_somebody_else_is_none(packet: bytes) -> None:
+    assert V4.replied(packet) is None
+
+
+def test_an_error_may_quote_the_beginning_only() -> None:
+    request = V4.request(7)
+    assert [V4.quoted(request[:size]) for size in (7, 8, 20, 64)] == [None, 7, 7, 7]
+
+
+@pytest.mark.parametrize(
+    "packet", [reply(0), reply(8, identifier=0x4321), reply(8, payload=b"x" * 56)]
+)
+def test_an_error_about_somebody_elses_request_is_none(packet: bytes) -> None:
+    assert V4.quoted(packet) is None
+
+
+@pytest.mark.parametrize(("first", "size"), [(0x45, 20), (0x46, 24)])
+def test_the_ipv4_header_is_passed_over_with_its_options(first: int, size: int) -> None:
+    packet = bytes([first]) + b"\0" * (size - 1) + reply(0)
+    assert V4.replied(packet, ipv4_header_size(packet)) == 7
+
+
+def test_an_empty_packet_has_no_header() -> None:
+    assert ipv4_header_size(b"") == 0

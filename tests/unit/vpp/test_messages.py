@@ -119,6 +119,7 @@ def test_strings_of_any_length_end_a_message() -> None:
     assert packed == STOCK["cli_inband"].pack({**head, "cmd": "show lb"})
     reply = struct.pack(">HIiI", TABLE["cli_inband_reply_05879051"], 9, 0, 3) + b"abc"
     assert CATALOGUE.by_name["cli_inband_reply"].unpack(reply)["reply"] == b"abc"
+    assert CATALOGUE.by_name["cli_inband_reply"].unpack(reply + b"\0")["reply"] == b"abc"
     with pytest.raises(BadMessage, match="cut off"):
         CATALOGUE.by_name["cli_inband_reply"].unpack(reply[:-1])
 
@@ -129,7 +130,7 @@ def test_fields_have_to_be_the_messages_own() -> None:
         message.pack(0, 0, {"ip4_src_address": b""})
 
 
-def test_an_answer_of_another_length_is_no_such_answer() -> None:
+def test_an_answer_that_is_too_short_is_no_such_answer() -> None:
     with pytest.raises(BadMessage, match="lb_conf_reply of 3 bytes, not 10"):
         CATALOGUE.by_name["lb_conf_reply"].unpack(b"abc")
 

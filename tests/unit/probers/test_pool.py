@@ -1,0 +1,81 @@
+from datetime import UTC, datetime
+from ipaddress import ip_address
+
+import pytest
+
+from vpplb.engine.ports import Assignment, ProbeStats, Verdict
+from vpplb.model.check import Cadence, CheckSpec, IcmpProbe
+from vpplb.model.health import ProbeCode
+from vpplb.model.names import ObjectKey
+from vpplb.probers.pool import WorkerPool
+from vpplb.probers.wire import Report
+
+SPEC = CheckSpec(address=ip_address("192.0.2.7"), probe=IcmpProbe(), cadence=Cadence())
+
+
+def assignment(name: str, generation: int = 1) -> Assignment:
+    return Assignment(backend=ObjectKey("ns", name), generation=generation, spec=SPEC)
+
+
+def verdict(name: str, generation: int) -> Verdict:
+    return Verdict(
+        backend=ObjectKey("ns", name),
+        generation=generation,
+        up=True,
+        code=ProbeCode.L3OK,
+        detail="",
+        at=datetime(2025, 3, 1, tzinfo=UTC),
+    )
+
+
+@pytest.fixture
+def told() -> list[Verdict]:
+    return []
+
+
+@pytest.fixture
+def pool(told: list[Verdict], monkeypatch: pytest.MonkeyPatch) -> WorkerPool:
+    """A pool whose processes were never started."""
+    pool = WorkerPool(workers=3)
+    monkeypatch.setattr(pool, "_on_verdict", told.append)
+    return pool
+
+
+def test_only_verdicts_of_the_present_generation_are_passed_on(
+    pool: WorkerPool, told: list[Verdict]
+) -> None:
+    pool.assign([assignment("a", generation=2), assignment("b", generation=1)])
+    pool.cancel([ObjectKey("ns", "b")])
+    pool.take(Report(verdicts=(verdict("a", 1), verdict("b", 1), verdict("a", 2))))
+    assert told == [verdict("a", 2)]
+
+
+def test_a_successor_resumes_from_the_last_verdict(pool: WorkerPool) -> None:
+    pool.assign([assignment("a"), assignment("b")])
+    pool.take(Report(verdicts=(verdict("a", 1),)))
+    shares = [each for worker in pool._workers for each in pool.share_of(worker)]
+    assert {each.backend.name: each.resume_up for each in shares} == {"a": True, "b": None}
+
+
+def test_each_backend_belongs_to_exactly_one_worker_and_all_have_work(pool: WorkerPool) -> None:
+    names = [f"b{n}" for n in range(60)]
+    pool.assign([assignment(name) for name in names])
+    shares = [[each.backend.name for each in pool.share_of(worker)] for worker in pool._workers]
+    assert sorted(name for share in shares for name in share) == sorted(names)
+    assert all(shares)
+
+
+def test_a_callback_that_fails_does_not_end_the_probing(
+    pool: WorkerPool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(_: ProbeStats) -> None:
+        raise RuntimeError("boom")
+
+    monkeypatch.setattr(pool, "_on_stats", fail)
+    pool.take(Report(stats=ProbeStats(results={}, durations={}, lateness=((), 0.0))))
+    assert "boom" in caplog.text
+
+
+def test_a_pool_without_workers_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one worker"):
+        WorkerPool(workers=0)

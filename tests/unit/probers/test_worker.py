@@ -1,0 +1,112 @@
+import logging
+import socket
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+
+from vpplb.engine.ports import Verdict
+from vpplb.model.health import ProbeCode
+from vpplb.model.names import ObjectKey
+from vpplb.probers.loop import CheckLoop
+from vpplb.probers.wire import Cancel, Report, Unpacker, pack
+from vpplb.probers.worker import Channel
+
+
+class Stage:
+    """A worker's channel in this process, and the parent's end of it."""
+
+    def __init__(self) -> None:
+        self.parent, worker = socket.socketpair()
+        self.parent.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        worker.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        self.worker = worker
+        self.loop = CheckLoop()
+        self.channel = Channel(worker, self.loop)
+        self._unpacker = Unpacker()
+
+    def find(self, number: int) -> list[Verdict]:
+        """Let the loop have found this many verdicts; return them."""
+        found = [
+            Verdict(
+                backend=ObjectKey("ns", f"b{n}"),
+                generation=1,
+                up=True,
+                code=ProbeCode.L4OK,
+                detail="connected",
+                at=datetime(2025, 3, 1, tzinfo=UTC),
+            )
+            for n in range(number)
+        ]
+        self.loop.verdicts += found
+        return found
+
+    def heard(self) -> list[Report]:
+        """Read at the parent's end until the worker has nothing more to send."""
+        reports: list[Report] = []
+        self.parent.setblocking(False)
+        while True:
+            try:
+                data = self.parent.recv(65536)
+            except BlockingIOError:
+                return reports
+            reports += [each for each in self._unpacker.feed(data) if isinstance(each, Report)]
+            self.loop.turn(0)
+
+
+@pytest.fixture
+def stage() -> Iterator[Stage]:
+    stage = Stage()
+    with stage.parent, stage.worker:
+        yield stage
+        stage.loop.close()
+
+
+def test_verdicts_are_reported_once(stage: Stage) -> None:
+    found = stage.find(2)
+    stage.channel.report(with_statistics=False)
+    stage.channel.report(with_statistics=False)
+    assert stage.heard() == [Report(verdicts=tuple(found))]
+
+
+def test_a_report_comes_though_there_is_nothing_to_say_when_statistics_are_due(
+    stage: Stage,
+) -> None:
+    stage.channel.report(with_statistics=True)
+    assert stage.heard() == [Report()]
+
+
+def test_log_lines_come_with_the_report(stage: Stage) -> None:
+    record = logging.LogRecord("x", logging.WARNING, __file__, 1, "hello %s", ("you",), None)
+    stage.channel.emit(record)
+    stage.channel.report(with_statistics=False)
+    assert stage.heard() == [Report(log=((logging.WARNING, "hello you"),))]
+
+
+def test_a_slow_parent_gets_every_verdict_and_its_statistics_later_in_one(stage: Stage) -> None:
+    found = stage.find(500)
+    stage.loop.statistics.started(0.0)
+    stage.channel.report(with_statistics=False)
+    stage.channel.report(with_statistics=True)
+    stage.loop.statistics.started(0.0)
+    reports = stage.heard()
+    assert [each for report in reports for each in report.verdicts] == found
+    assert [report.stats for report in reports] == [None, None]
+    stage.channel.report(with_statistics=True)
+    (report,) = stage.heard()
+    assert report.stats is not None
+    assert sum(report.stats.lateness[0]) == 2
+
+
+def test_a_verdict_not_yet_reported_when_its_check_is_cancelled_is_dropped(stage: Stage) -> None:
+    _, other = stage.find(2)
+    stage.parent.sendall(pack(Cancel(backends=(ObjectKey("ns", "b0"),))))
+    stage.loop.turn(1)
+    stage.channel.report(with_statistics=False)
+    assert stage.heard() == [Report(verdicts=(other,))]
+
+
+def test_the_channel_ends_with_its_parent(stage: Stage) -> None:
+    stage.parent.close()
+    stage.loop.turn(1)
+    assert not stage.channel.open
