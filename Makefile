@@ -59,7 +59,7 @@ types: $(DEV) ## Check the types, of the tests too.
 .PHONY: imports
 imports: $(DEV) ## Check that imports go down the layers only.
 	@echo 'imports: lint-imports'
-	@$(BIN)/lint-imports --no-timing
+	@$(BIN)/lint-imports
 
 .PHONY: bench
 bench: $(DEV) ## Measure the figures of benchmarks/ and print them.

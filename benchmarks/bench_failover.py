@@ -87,8 +87,14 @@ def manifests(servers: list[CountingHttpServer]) -> list[dict[str, object]]:
 @contextmanager
 def programs(plane: ControlPlane, directory: Path, socket: Path) -> Iterator[None]:
     """Run operator and agent."""
-    operator = [VPPLB, "operator", "--http-address="]
-    agent = [VPPLB, "agent", f"--node={NODE}", f"--vpp-api-socket={socket}", "--http-address="]
+    operator: list[str | Path] = [VPPLB, "operator", "--http-address="]
+    agent: list[str | Path] = [
+        VPPLB,
+        "agent",
+        f"--node={NODE}",
+        f"--vpp-api-socket={socket}",
+        "--http-address=",
+    ]
     with (
         Program(
             operator,

@@ -1,7 +1,7 @@
 """The stage of the end-to-end tests: programs started once, a main job a test."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 
@@ -12,6 +12,29 @@ from support.stage import stage as run_stage
 
 # The same tests on a real VPP have an id of their own, so that a report says which it was.
 _VPP = "real-vpp" if os.environ.get("VPPLB_TEST_VPP") else "simulator"
+
+
+_FAILED = pytest.StashKey[str]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Remember in a test's module which of its tests failed first."""
+    report = yield
+    module = item.getparent(pytest.Module)
+    if module is not None and report.failed:
+        module.stash.setdefault(_FAILED, item.name)
+    return report
+
+
+@pytest.fixture
+def in_order(request: pytest.FixtureRequest) -> None:
+    """Fail at once when an earlier test of a module, whose tests build on each other, failed."""
+    module = request.node.getparent(pytest.Module)
+    if first := module.stash.get(_FAILED, None):
+        pytest.fail(f"not tried, since {first} failed")
 
 
 @pytest.fixture(scope="module", params=[_VPP])

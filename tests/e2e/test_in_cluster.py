@@ -15,7 +15,7 @@ from support.installed import SYSTEM, Installed
 from support.kubectl import Kubectl
 from support.waiting import wait_for
 
-pytestmark = [pytest.mark.slow, pytest.mark.cluster]
+pytestmark = [pytest.mark.slow, pytest.mark.cluster, pytest.mark.usefixtures("in_order")]
 
 API = "vpplb.dev/v1alpha1"
 SERVERS = ["nginx0", "nginx1", "nginx2"]

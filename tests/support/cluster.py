@@ -141,7 +141,7 @@ class _KindCluster:
 def _kind() -> Iterator[Cluster]:
     docker = shutil.which("docker")
     if not docker or subprocess.run([docker, "info"], capture_output=True, check=False).returncode:
-        raise Missing("a running Docker, or VPPLB_TEST_CLUSTER=/path/to/its/script")
+        raise Missing("it takes a running Docker, or VPPLB_TEST_CLUSTER=/path/to/a/script")
     from pytest_kind import KindCluster
 
     kind = KindCluster("vpplb-test")

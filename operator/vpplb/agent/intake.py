@@ -9,7 +9,7 @@ from vpplb.model.names import ObjectKey
 from vpplb.plan.diff import ConfWish
 from vpplb.resources.conditions import find_condition
 from vpplb.resources.dataplane_codec import load_dataplane
-from vpplb.resources.parse import parse_dataplane
+from vpplb.resources.parse import parse_dataplane, parse_frontend
 from vpplb.resources.renderer import load_conditions
 
 log = logging.getLogger(__name__)
@@ -65,9 +65,11 @@ class Intake:
         if loaded is not None:
             self._syncer.set_desired(key, *loaded)
         elif _withdrawn(status):
+            self.selected.discard(key)
             self._syncer.remove(key)
         else:
-            self._syncer.keep(key)
+            parsed = parse_frontend(raw)
+            self._syncer.keep(key, None if isinstance(parsed, list) else parsed.vip)
 
     def _dataplane(self, raw: JsonObject) -> None:
         parsed = parse_dataplane(raw)

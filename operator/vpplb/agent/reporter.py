@@ -68,8 +68,9 @@ class DataplaneReporter:
             self._submit()
 
     def gone(self) -> None:
-        """The Dataplane was deleted; it will be made again."""
+        """The Dataplane was deleted; it will be made again, and wants its status then."""
         self._writer.forget(DATAPLANE, self._key)
+        self._generation = 0
 
     # --- SyncListener ------------------------------------------------------------------------
 
@@ -90,8 +91,9 @@ class DataplaneReporter:
                 update={"connected": False, "since": self._clock.now()}
             )
         self._reason = reason
-        self._metrics.set_connected(False)
         self._programmed.clear()
+        self._metrics.set_connected(False)
+        self._metrics.set_programmed(0)
         self._submit()
 
     def reported(self, report: VipReport) -> None:
@@ -156,14 +158,14 @@ class DataplaneReporter:
     def render(self) -> dict[str, object]:
         """Return the Dataplane's whole status."""
         selected = self._selected()
-        programmed = {str(key): self._programmed[key] for key in sorted(self._programmed)}
-        carried = sum(key in self._programmed for key in selected)
-        for condition in (self._connected(), self._synced(carried, len(selected))):
+        carried = sorted(self._programmed.keys() & selected)
+        programmed = {str(key): self._programmed[key] for key in carried}
+        for condition in (self._connected(), self._synced(len(carried), len(selected))):
             seen = condition.model_copy(update={"observed_generation": self._generation})
             self._conditions = set_condition(self._conditions, seen, self._clock.now())
         return DataplaneStatus(
             vpp=self._vpp,
-            frontends=DataplaneFrontends.of(carried, len(selected)),
+            frontends=DataplaneFrontends.of(len(carried), len(selected)),
             programmed=programmed,
             owned=self._owned,
             others=sum(str(vip) not in self._owned for vip in self._observed()),

@@ -53,19 +53,19 @@ class Intake:
         self._reconciler.objects_changed()
 
     def _frontend(self, key: ObjectKey, raw: JsonObject) -> None:
+        self._reconciler.resume_frontend(key, load_previous(key, raw.get("status")))
         parsed = parse_frontend(raw)
         if isinstance(parsed, list):
             self._reconciler.store.put_invalid("Frontend", key, parsed)
             return
-        self._reconciler.resume_frontend(key, load_previous(key, raw.get("status")))
         self._reconciler.store.put_frontend(parsed)
 
     def _backend(self, key: ObjectKey, raw: JsonObject) -> None:
+        self._reconciler.resume_backend(key, load_health(key, raw.get("status")))
         parsed = parse_backend(raw)
         if isinstance(parsed, list):
             self._reconciler.store.put_invalid("Backend", key, parsed)
             return
-        self._reconciler.resume_backend(key, load_health(key, raw.get("status")))
         self._reconciler.store.put_backend(parsed)
 
     def _health_check(self, key: ObjectKey, raw: JsonObject) -> None:

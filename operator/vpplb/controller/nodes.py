@@ -3,7 +3,7 @@
 A node is known by the Dataplane that its agent keeps, which carries the labels of its Node.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from vpplb.kube.kinds import JsonObject
@@ -18,8 +18,8 @@ Selector = tuple[tuple[str, str], ...]
 @dataclass(frozen=True, slots=True)
 class _Node:
     labels: Mapping[str, str]
-    programmed: Mapping[str, str]
-    errors: Mapping[str, str]
+    programmed: Mapping[ObjectKey, str]
+    errors: Mapping[ObjectKey, str]
     connected: bool
 
 
@@ -37,7 +37,7 @@ class Nodes:
             return None
         changed = new.programmed.items() ^ old.programmed.items()
         failed = new.errors.items() ^ old.errors.items()
-        return {ObjectKey.parse(frontend) for frontend, _ in changed | failed}
+        return {frontend for frontend, _ in changed | failed}
 
     def gone(self, name: str) -> None:
         """Forget a node."""
@@ -55,12 +55,12 @@ class Nodes:
             programmed=tuple(
                 name
                 for name, node in selected.items()
-                if node.connected and node.programmed.get(str(key)) == revision
+                if node.connected and node.programmed.get(key) == revision
             ),
             failed=tuple(
-                (name, node.errors[str(key)])
+                (name, node.errors[key])
                 for name, node in selected.items()
-                if str(key) in node.errors
+                if key in node.errors
             ),
         )
 
@@ -68,12 +68,18 @@ class Nodes:
 def _read(raw: JsonObject) -> _Node:
     try:
         status = DataplaneStatus.model_validate(raw.get("status") or {})
+        programmed = _by_key((status.programmed or {}).items())
+        errors = _by_key((error.frontend, error.message) for error in status.errors)
     except ValueError:
-        status = DataplaneStatus()
+        status, programmed, errors = DataplaneStatus(), {}, {}
     connected = find_condition(status.conditions, "Connected")
     return _Node(
         labels=raw["metadata"].get("labels") or {},
-        programmed=status.programmed or {},
-        errors={error.frontend: error.message for error in status.errors},
+        programmed=programmed,
+        errors=errors,
         connected=connected is not None and connected.status == "True",
     )
+
+
+def _by_key(entries: Iterable[tuple[str, str]]) -> dict[ObjectKey, str]:
+    return {ObjectKey.parse(frontend): said for frontend, said in entries}

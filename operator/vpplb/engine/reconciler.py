@@ -90,7 +90,7 @@ class Reconciler:
 
     def on_verdict(self, verdict: Verdict) -> None:
         """Take a verdict of a running check; that of a check that is gone changes nothing."""
-        if not self._tasks.is_current(verdict.backend, verdict.generation):
+        if not self.synced or not self._tasks.is_current(verdict.backend, verdict.generation):
             return
         record = self._records[verdict.backend]
         health = changed(

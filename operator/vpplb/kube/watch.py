@@ -21,6 +21,10 @@ from vpplb.kube.kinds import Kind
 
 log = logging.getLogger(__name__)
 
+_NOBODY: Any = "vpplb"
+"""What kopf names itself to its peers. There are none, but without it kopf asks for the name of
+the process's user, which in a container need not exist."""
+
 RESTART = (0.5, 10.0)
 STOP_TIMEOUT = 5.0
 
@@ -60,6 +64,7 @@ class Watch:
                     registry=_registry(self.informer, loop),
                     settings=_settings(),
                     standalone=True,
+                    identity=_NOBODY,
                     clusterwide=not self.namespaces,
                     namespaces=self.namespaces,
                     stop_flag=stop,

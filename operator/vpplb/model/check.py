@@ -90,7 +90,7 @@ class CheckSpec:
     source: IPAddress | None = None
 
 
-_DURATION = re.compile(r"(?:(\d{1,5})h)?(?:(\d{1,5})m)?(?:(\d{1,5})s)?(?:(\d{1,5})ms)?")
+_DURATION = re.compile(r"(?:(\d{1,5})h)?(?:(\d{1,5})m)?(?:(\d{1,5})s)?(?:(\d{1,5})ms)?", re.ASCII)
 
 
 def parse_duration(text: str) -> timedelta:

@@ -45,10 +45,16 @@ class VipId(NamedTuple):
     def parse(cls, text: str) -> "VipId":
         """Read what `str` gives, such as `192.0.2.10/32 tcp/80`; ValueError for anything else."""
         prefix, _, rest = text.partition(" ")
-        if rest == "any":
-            return cls(ip_network(prefix), Protocol.ANY, 0)
         protocol, _, port = rest.partition("/")
-        return cls(ip_network(prefix), Protocol(protocol.upper()), int(port))
+        any_port = rest == "any"
+        read = cls(
+            ip_network(prefix),
+            Protocol.ANY if any_port else Protocol(protocol.upper()),
+            0 if any_port else int(port),
+        )
+        if str(read) != text or not 0 <= read.port <= 65535:
+            raise ValueError(f"not a VIP such as 192.0.2.10/32 tcp/80: {text!r}")
+        return read
 
     @property
     def sort_key(self) -> tuple[int, int, int, str, int]:

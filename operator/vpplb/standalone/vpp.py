@@ -56,6 +56,7 @@ class LocalVpp:
         if reason != self.trouble:
             log.warning("VPP is not connected: %s", reason)
         self._metrics.set_connected(False)
+        self._metrics.set_programmed(0)
         self.trouble = reason
         lost, self._programmed = list(self._programmed), {}
         for key in lost:
@@ -69,8 +70,10 @@ class LocalVpp:
             self._errors[report.key] = report.error
         else:
             self._errors.pop(report.key, None)
-            if report.revision:
-                self._programmed[report.key] = report.revision
+        if report.revision and not report.error:
+            self._programmed[report.key] = report.revision
+        else:
+            self._programmed.pop(report.key, None)
         self._metrics.set_programmed(len(self._programmed))
         self._on_report(report.key)
 

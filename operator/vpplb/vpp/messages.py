@@ -130,10 +130,8 @@ class Registration:
     """The first exchange on a connection, by the definitions that vpp_papi brings along."""
 
     def __init__(self) -> None:
-        text = resources.files("vpp_papi.data").joinpath("memclnt.api.json").read_text()
-        self._api = json.loads(text)
         with _own_types():
-            parsed = _parse([self._api], {"sockclnt_create", "sockclnt_create_reply"})
+            parsed = _parse([_brought_along()], {"sockclnt_create", "sockclnt_create_reply"})
         self._create = parsed["sockclnt_create"]
         self._reply = parsed["sockclnt_create_reply"]
 
@@ -165,9 +163,8 @@ def missing(table: Mapping[str, int]) -> list[str]:
 
 
 def bootstrap(table: Mapping[str, int]) -> Catalogue:
-    """Make the messages that ask for the definitions, which vpp_papi brings along."""
-    text = resources.files("vpp_papi.data").joinpath("memclnt.api.json").read_text()
-    return _catalogue([json.loads(text)], _BOOTSTRAP, table)
+    """Make the messages that ask for the definitions."""
+    return _catalogue([_brought_along()], _BOOTSTRAP, table)
 
 
 def catalogue(api_json: bytes, table: Mapping[str, int]) -> Catalogue:
@@ -179,7 +176,14 @@ def catalogue(api_json: bytes, table: Mapping[str, int]) -> Catalogue:
         apis = json.loads(api_json)
     except ValueError as error:
         raise BadMessage(f"get_api_json: {error}") from error
-    return _catalogue(apis, NEEDED, table)
+    if not isinstance(apis, list):
+        raise BadMessage("get_api_json: no list")
+    return _catalogue([_brought_along(), *apis], NEEDED, table)
+
+
+def _brought_along() -> Any:
+    """Return the definitions of memclnt.api, which no VPP tells: vpp_papi brings them along."""
+    return json.loads(resources.files("vpp_papi.data").joinpath("memclnt.api.json").read_text())
 
 
 def _catalogue(apis: list[Any], needed: Mapping[str, str], table: Mapping[str, int]) -> Catalogue:
@@ -188,11 +192,11 @@ def _catalogue(apis: list[Any], needed: Mapping[str, str], table: Mapping[str, i
             parsed = _parse(apis, set(needed))
             return Catalogue(
                 {
-                    name: _message(parsed[name], table[f"{name}_{crc}"])
+                    name: _message(parsed[name], crc, table[f"{name}_{crc}"])
                     for name, crc in needed.items()
                 }
             )
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise BadMessage(f"definitions of the API: {error!r}") from error
 
 
@@ -225,7 +229,9 @@ def _parse(apis: list[Any], names: set[str]) -> dict[str, Any]:
     return parsed
 
 
-def _message(parsed: Any, number: int) -> Message:
+def _message(parsed: Any, crc: str, number: int) -> Message:
+    if parsed.crc != f"0x{crc}":
+        raise ValueError(f"{parsed.name} is defined with CRC {parsed.crc}, not 0x{crc}")
     flat: list[tuple[str, str]] = []
     tail = ""
     for name, packer in zip(parsed.fields, parsed.packers, strict=True):

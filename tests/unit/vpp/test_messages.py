@@ -124,6 +124,22 @@ def test_strings_of_any_length_end_a_message() -> None:
         CATALOGUE.by_name["cli_inband_reply"].unpack(reply[:-1])
 
 
+def test_messages_of_memclnt_are_known_though_a_vpp_does_not_tell_them() -> None:
+    apis = [api for api in json.loads(all_api_json()) if not _defines(api, "control_ping")]
+    known = messages.catalogue(json.dumps(apis).encode(), TABLE)
+    assert known.by_name["control_ping"].form == CATALOGUE.by_name["control_ping"].form
+
+
+def _defines(api: dict[str, Any], name: str) -> bool:
+    return any(message[0] == name for message in api["messages"])
+
+
+def test_a_definition_with_another_crc_than_the_table_says_is_refused() -> None:
+    text = all_api_json().replace("0x2d89bdbd", "0x00000000")
+    with pytest.raises(BadMessage, match="lb_as_set_weight is defined with CRC 0x00000000"):
+        messages.catalogue(text.encode(), TABLE)
+
+
 def test_fields_have_to_be_the_messages_own() -> None:
     message = CATALOGUE.by_name["lb_conf"]
     with pytest.raises(ValueError, match="ip6_src_address"):
@@ -164,7 +180,7 @@ def test_types_of_another_vpp_in_this_process_do_not_matter_and_stay_as_they_wer
     assert ours.unpack(bytes(50)[: STOCK["lb_vip_details"].size])["vip.port"] == 0
 
 
-@pytest.mark.parametrize("text", [b"", b"[", b"{}", b"[]", b'[{"messages": 1}]'])
+@pytest.mark.parametrize("text", [b"", b"[", b"{}", b"[]", b"[1]", b"7", b'[{"messages": 1}]'])
 def test_definitions_that_are_none_are_refused(text: bytes) -> None:
     with pytest.raises(BadMessage):
         messages.catalogue(text, TABLE)
