@@ -58,9 +58,7 @@ class Nodes:
                 if node.connected and node.programmed.get(key) == revision
             ),
             failed=tuple(
-                (name, node.errors[key])
-                for name, node in selected.items()
-                if key in node.errors
+                (name, node.errors[key]) for name, node in selected.items() if key in node.errors
             ),
         )
 

@@ -177,8 +177,9 @@ class Reconciler:
             key = dirty.frontends.pop()
             if key not in self.store.frontends:
                 self._configs.pop(key, None)
-                self._previous.pop(key, None)
                 self.views.pop(key, None)
+                if ("Frontend", key) not in self.store.invalid:
+                    self._previous.pop(key, None)
             elif self.views.get(key) == (view := self._decide(key)):
                 continue
             else:
@@ -229,6 +230,8 @@ class Reconciler:
 
     def _forget(self, key: ObjectKey) -> set[ObjectKey]:
         """Drop a deleted backend's record; return it as a task to stop, if there was one."""
+        if ("Backend", key) in self.store.invalid:
+            return set()  # it is there, and may be understood yet: what it resumed from is kept
         record = self._records.pop(key, None)
         if record is None:
             return set()

@@ -26,6 +26,9 @@ from vpplb.resources.statuses import (
     invalid_frontend_status,
 )
 
+_SAID = ("conditions", "observedGeneration")
+"""What is said of a frontend that is not understood."""
+
 Selector = tuple[tuple[str, str], ...]
 NodeReporter = Callable[[ObjectKey, Selector, str], NodeReport]
 """Says how far the given revision of a frontend has got on the nodes of a selector."""
@@ -77,8 +80,11 @@ class Facts(Protocol):
 
 @dataclass(slots=True)
 class _Seen:
+    """What was seen of an object. `before`: what it showed first, until something is decided."""
+
     generation: int
     conditions: tuple[Condition, ...]
+    before: Mapping[str, object]
 
 
 class StatusRenderer:
@@ -97,7 +103,9 @@ class StatusRenderer:
         generation = found if isinstance(found, int) else 0
         known = self._seen.get((kind, key))
         if known is None:
-            self._seen[kind, key] = _Seen(generation, load_conditions(raw.get("status")))
+            status = raw.get("status")
+            before = status if isinstance(status, Mapping) else {}
+            self._seen[kind, key] = _Seen(generation, load_conditions(before), before)
         else:
             known.generation = generation
 
@@ -121,14 +129,24 @@ class StatusRenderer:
     def _frontend(self, key: ObjectKey, seen: _Seen) -> dict[str, object]:
         view = self._facts.views.get(key)
         if view is None:
-            status = invalid_frontend_status(
-                self._facts.problems("Frontend", key), seen.generation, seen.conditions, self._now()
-            )
-        else:
-            report = partial(self._nodes, key, view.config.resolved.frontend.node_selector)
-            status = frontend_status(view, report, seen.generation, seen.conditions, self._now())
-        seen.conditions = status.conditions
+            return self._undecided_frontend(key, seen)
+        frontend = view.config.resolved.frontend
+        # A newer version may have been seen of which nothing is decided yet.
+        generation = seen.generation if view.invalid else frontend.generation
+        report = partial(self._nodes, key, frontend.node_selector)
+        status = frontend_status(view, report, generation, seen.conditions, self._now())
+        seen.conditions, seen.before = status.conditions, {}
         return status.dump()
+
+    def _undecided_frontend(self, key: ObjectKey, seen: _Seen) -> dict[str, object]:
+        """Leave in force what was decided before: not understanding it takes nothing away."""
+        problems = self._facts.problems("Frontend", key)
+        if not problems:
+            return dict(seen.before)
+        status = invalid_frontend_status(problems, seen.generation, seen.conditions, self._now())
+        seen.conditions = status.conditions
+        said = status.dump()
+        return said | {name: value for name, value in seen.before.items() if name not in _SAID}
 
     def _backend(self, key: ObjectKey, seen: _Seen) -> dict[str, object]:
         status = backend_status(

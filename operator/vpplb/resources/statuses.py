@@ -87,7 +87,7 @@ def frontend_dataplane(view: FrontendView) -> dict[str, object] | None:
 def invalid_frontend_status(
     problems: Sequence[Problem], generation: int, shown: Sequence[Condition], now: datetime
 ) -> FrontendStatus:
-    """Render the status of a Frontend that was never understood: no decision, so no dataplane."""
+    """Render what is to be said of a Frontend that was never understood: why, and no decision."""
     return FrontendStatus(
         conditions=_timed(shown, [_accepted(problems)], generation, now),
         observed_generation=generation,

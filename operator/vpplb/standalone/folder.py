@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 
 POLL = 0.5
 """Seconds between looks at the files' times and sizes."""
+SETTLE = 0.1
+"""Seconds that files must stay as they are before they are read: half a copy is not the set."""
 
 Stamp = tuple[tuple[str, int, int], ...]
 
@@ -58,12 +60,7 @@ class Folder:
         loaded = load([self._path])
         if loaded.findings:
             raise BadManifests(loaded.findings)
-        statuses = state.load()
-        for key, status in statuses.get("Backend", {}).items():
-            self._reconciler.resume_backend(key, load_health(key, status))
-        for key, status in statuses.get("Frontend", {}).items():
-            self._reconciler.resume_frontend(key, load_previous(key, status))
-        self._take(loaded, statuses)
+        self._take(loaded, state.load())
 
     async def run(self) -> None:
         """Read again when a file changes or `reload` is set, until cancelled."""
@@ -73,11 +70,22 @@ class Folder:
                     await self.reload.wait()
             except TimeoutError:
                 pass
-            stamp = await asyncio.to_thread(_stamp, self._path)
-            if self.reload.is_set() or stamp != self._stamp:
+            if self.reload.is_set() or await self._look() != self._stamp:
                 self.reload.clear()
-                self._stamp = stamp
+                self._stamp = await self._settled()
                 self._read(await asyncio.to_thread(load, [self._path]))
+
+    async def _look(self) -> Stamp:
+        return await asyncio.to_thread(_stamp, self._path)
+
+    async def _settled(self) -> Stamp:
+        """Return the stamp once nobody writes the files any more."""
+        stamp = await self._look()
+        while True:
+            await asyncio.sleep(SETTLE)
+            before, stamp = stamp, await self._look()
+            if stamp == before:
+                return stamp
 
     def _read(self, loaded: Loaded) -> None:
         if loaded.findings:
@@ -99,9 +107,19 @@ class Folder:
         for (kind, key), source in loaded.objects.items():
             status = statuses.get(kind, {}).get(key, {})
             self._on_seen(kind, key, {**source.raw, "status": status})
+            self._resume(kind, key, status)
             _put(store, source.parsed)
         self._on_loaded(loaded)
         self._reconciler.objects_changed()
+
+    def _resume(self, kind: str, key: ObjectKey, status: Mapping[str, object]) -> None:
+        match kind:
+            case "Frontend":
+                self._reconciler.resume_frontend(key, load_previous(key, status))
+            case "Backend":
+                self._reconciler.resume_backend(key, load_health(key, status))
+            case _:
+                pass
 
 
 def _put(store: Store, parsed: object) -> None:

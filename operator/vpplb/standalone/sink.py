@@ -7,6 +7,7 @@ from vpplb.engine.reconciler import Reconciler
 from vpplb.engine.syncer import Syncer
 from vpplb.model.health import Transition
 from vpplb.model.names import ObjectKey
+from vpplb.model.problem import Problem
 from vpplb.resources.statuses import frontend_dataplane
 from vpplb.telemetry.board import Board
 from vpplb.telemetry.transitions import log_transition
@@ -28,6 +29,7 @@ class LocalSink:
     ) -> None:
         self._on_change = on_change
         self._on_transition = on_transition
+        self._problems: dict[ObjectKey, tuple[Problem, ...]] = {}
 
     def attach(self, reconciler: Reconciler, syncer: Syncer, board: Board) -> None:
         """Hand this reconciler's decisions to this syncer, and show them on the board."""
@@ -42,9 +44,15 @@ class LocalSink:
         else:
             vip = view.config.resolved.frontend.vip
             self._syncer.set_desired(key, vip, view.desired, str(dataplane["revision"]))
-        for problem in view.config.resolved.problems if view is not None else ():
-            log.warning("%s", problem)
+        self._warn(key, view.config.resolved.problems if view is not None else ())
         self._on_change("Frontend", key)
+
+    def _warn(self, key: ObjectKey, problems: tuple[Problem, ...]) -> None:
+        """Log what is wrong with a frontend, once."""
+        for problem in problems:
+            if problem not in self._problems.get(key, ()):
+                log.warning("%s", problem)
+        self._problems[key] = problems
 
     def backend_changed(self, key: ObjectKey) -> None:
         """Keep and show the backend's status."""
