@@ -117,9 +117,10 @@ class Agent:
             state=memory or _remembered_by(dataplane),
             own_all=options.own_all,
         )
+        reporter.resume(dataplane)
         self._intake = intake = Intake(syncer, options.node, options.conf)
         intake.labels_changed(self._node.labels)
-        listener = _Listener(intake, reporter, options.node)
+        listener = _Listener(intake, reporter, self._node)
         informer = Informer(self._client, KINDS, listener, options.namespaces)
         self._troubles |= {"objects": lambda: informer.trouble, "vpp": lambda: reporter.trouble}
         group.create_task(syncer.run())
@@ -127,6 +128,7 @@ class Agent:
         group.create_task(self._heartbeat().run())
         await informer.list_all()
         syncer.set_synced()
+        reporter.begin()
         group.create_task(Watch(informer, options.namespaces).run())
         group.create_task(informer.run())
 
@@ -152,19 +154,20 @@ class Agent:
 class _Listener:
     """Tells the intake everything, and the reporter what concerns its Dataplane."""
 
-    def __init__(self, intake: Intake, reporter: DataplaneReporter, node: str) -> None:
+    def __init__(self, intake: Intake, reporter: DataplaneReporter, node: Node) -> None:
         self._intake, self._reporter, self._node = intake, reporter, node
 
     def seen(self, kind: Kind, key: ObjectKey, raw: JsonObject) -> None:
         """Implement `kube.informer.Listener`."""
-        if kind == DATAPLANE and key.name == self._node:
+        if kind == DATAPLANE and key == self._node.key:
             self._reporter.seen(raw)
         self._intake.seen(kind, key, raw)
 
     def gone(self, kind: Kind, key: ObjectKey) -> None:
         """Implement `kube.informer.Listener`."""
-        if kind == DATAPLANE and key.name == self._node:
+        if kind == DATAPLANE and key == self._node.key:
             self._reporter.gone()
+            self._node.deleted()
         self._intake.gone(kind, key)
 
 

@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 REFRESH = 30.0
 """Seconds between looks at the Node's labels."""
 RETRY = (0.2, 5.0)
+REMAKE_DELAY = 1.0
+"""Seconds until a Dataplane that was deleted is made anew: if its Node goes, so does this agent."""
 
 
 class Node:
@@ -31,6 +33,7 @@ class Node:
         self.owners: tuple[Mapping[str, object], ...] = ()
         self._client = client
         self._on_labels = on_labels
+        self._deleted = asyncio.Event()
 
     async def introduce(self) -> JsonObject:
         """Read the Node and make its Dataplane, trying for as long as it takes; return that."""
@@ -49,8 +52,18 @@ class Node:
     async def run(self) -> None:
         """Follow the labels, and make the Dataplane anew should someone delete it."""
         while True:
-            await asyncio.sleep(REFRESH)
+            try:
+                async with asyncio.timeout(REFRESH):
+                    await self._deleted.wait()
+                await asyncio.sleep(REMAKE_DELAY)
+            except TimeoutError:
+                pass
+            self._deleted.clear()
             await self.introduce()
+
+    def deleted(self) -> None:
+        """Say that the Dataplane was deleted."""
+        self._deleted.set()
 
     async def _refresh(self) -> JsonObject:
         await self._read_node()
@@ -82,6 +95,10 @@ class Node:
         try:
             metadata = (await self._client.get(NODE, self.key))["metadata"]
         except NotFound:
+            if (
+                self.owners
+            ):  # it is being removed, and its Dataplane with it: leave them as they are
+                return
             metadata = {}
         self.owners = _owners(self.key.name, metadata.get("uid"))
         labels = metadata.get("labels") or {}

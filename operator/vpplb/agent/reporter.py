@@ -31,6 +31,9 @@ class DataplaneReporter:
 
     `selected` gives the frontends that this node shall carry, `observed` the VIPs that VPP has,
     `state` what the syncer must know after a restart; `memory` is where to keep that, if anywhere.
+
+    What the last agent wrote stands until VPP has been heard of and all frontends are known
+    (`resume`, `begin`): a restart that changes nothing writes nothing.
     """
 
     def __init__(
@@ -53,24 +56,44 @@ class DataplaneReporter:
         self._programmed: dict[ObjectKey, str] = {}
         self._errors: dict[ObjectKey, str] = {}
         self._conf_error = ""
-        self._owned: dict[str, str] = {}
+        self._owned: dict[str, str] | None = None
         self._last_change: datetime | None = None
         self._conditions: tuple[Condition, ...] = ()
-        self._generation = 0
+        self._uid, self._generation = "", 0
+        self._heard = self._begun = False
+
+    def resume(self, raw: JsonObject) -> None:
+        """Take over what the last agent said in the Dataplane, as far as it makes sense."""
+        try:
+            shown = DataplaneStatus.model_validate(raw.get("status") or {})
+            programmed = {
+                ObjectKey.parse(key): revision for key, revision in (shown.programmed or {}).items()
+            }
+        except ValueError:
+            return
+        self._vpp, self._programmed = shown.vpp or DataplaneVpp(), programmed
+        self._last_change = shown.last_change
+
+    def begin(self) -> None:
+        """All frontends are known: from now on the status is written."""
+        selected = self._selected()
+        self._programmed = {key: said for key, said in self._programmed.items() if key in selected}
+        self._begun = True
+        self._submit()
 
     def seen(self, raw: JsonObject) -> None:
         """Take note of the Dataplane as the API server has it."""
-        status = raw.get("status") or {}
-        self._writer.known(DATAPLANE, self._key, status, raw["metadata"]["resourceVersion"])
+        status, metadata = raw.get("status") or {}, raw["metadata"]
+        self._writer.known(DATAPLANE, self._key, status, metadata["resourceVersion"])
         self._conditions = self._conditions or load_conditions(status)
-        if raw["metadata"]["generation"] != self._generation:
-            self._generation = raw["metadata"]["generation"]
+        if (metadata["uid"], metadata["generation"]) != (self._uid, self._generation):
+            self._uid, self._generation = metadata["uid"], metadata["generation"]
             self._submit()
 
     def gone(self) -> None:
         """The Dataplane was deleted; it will be made again, and wants its status then."""
         self._writer.forget(DATAPLANE, self._key)
-        self._generation = 0
+        self._uid = ""
 
     # --- SyncListener ------------------------------------------------------------------------
 
@@ -78,9 +101,13 @@ class DataplaneReporter:
         """VPP answers."""
         log.info("connected to VPP %s (pid %d)", info.version, info.pid)
         self._metrics.set_connected(True, info.version)
-        self._vpp = DataplaneVpp(
-            version=info.version, pid=info.pid, connected=True, since=self._clock.now()
+        self._heard, self._reason = True, ""
+        now = DataplaneVpp(
+            version=info.version, pid=info.pid, connected=True, since=self._vpp.since
         )
+        if now != self._vpp:  # not the one that the last agent was connected to
+            self._vpp = now.model_copy(update={"since": self._clock.now()})
+            self._programmed.clear()
         self._submit()
 
     def disconnected(self, reason: str) -> None:
@@ -90,7 +117,7 @@ class DataplaneReporter:
             self._vpp = self._vpp.model_copy(
                 update={"connected": False, "since": self._clock.now()}
             )
-        self._reason = reason
+        self._heard, self._reason = True, reason
         self._programmed.clear()
         self._metrics.set_connected(False)
         self._metrics.set_programmed(0)
@@ -151,13 +178,16 @@ class DataplaneReporter:
     @property
     def trouble(self) -> str:
         """Why VPP is not connected; empty when it is."""
-        return "" if self._vpp.connected else self._reason
+        return self._reason
 
     # --- status ------------------------------------------------------------------------------
 
     def render(self) -> dict[str, object]:
         """Return the Dataplane's whole status."""
         selected = self._selected()
+        if self._owned is None:
+            self._owned = owned_text(self._state().owned)
+        owned = self._owned
         carried = sorted(self._programmed.keys() & selected)
         programmed = {str(key): self._programmed[key] for key in carried}
         for condition in (self._connected(), self._synced(len(carried), len(selected))):
@@ -167,8 +197,8 @@ class DataplaneReporter:
             vpp=self._vpp,
             frontends=DataplaneFrontends.of(len(carried), len(selected)),
             programmed=programmed,
-            owned=self._owned,
-            others=sum(str(vip) not in self._owned for vip in self._observed()),
+            owned=owned,
+            others=sum(str(vip) not in owned for vip in self._observed()),
             errors=tuple(
                 DataplaneError(frontend=str(key), message=message)
                 for key, message in sorted(self._errors.items())
@@ -201,4 +231,6 @@ class DataplaneReporter:
         return Condition(type="Synced", status="True", reason="Synced", message=said)
 
     def _submit(self) -> None:
+        if not (self._heard and self._begun):
+            return
         self._writer.submit(DATAPLANE, self._key, self.render, Priority.FRONTEND)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vpplb.cli.options import option
+from vpplb.cli.options import check_address, option
 from vpplb.cli.running import run
 
 if TYPE_CHECKING:
@@ -42,7 +42,12 @@ _COLOURS = {"up": "green", "down": "red", "unknown": "yellow", "paused": "blue"}
     type=click.Path(path_type=Path),
     help="A running VPP to program.  [default: /run/vpp/api.sock if there, else a simulator]",
 )
-@option("--http-address", default="", help="Where to serve metrics and the dashboard.")
+@option(
+    "--http-address",
+    default="",
+    callback=check_address,
+    help="Where to serve metrics and the dashboard; empty: nowhere.",
+)
 @click.option("--once", is_flag=True, help="End after the failover, with exit 0 if all went well.")
 def command(folder: Path, vpp_api_socket: Path | None, http_address: str, once: bool) -> None:
     """Run the manifests in DIR against small web servers started for them, and show it live.
@@ -51,6 +56,7 @@ def command(folder: Path, vpp_api_socket: Path | None, http_address: str, once: 
     VPP is a simulator unless one runs on this machine. Ctrl-C ends it.
     """
     from vpplb.standalone.demo import Demo, DemoFailed
+    from vpplb.standalone.folder import BadManifests
 
     logging.basicConfig(level=logging.ERROR)
     present = Path("/run/vpp/api.sock")
@@ -72,7 +78,7 @@ def command(folder: Path, vpp_api_socket: Path | None, http_address: str, once: 
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vpplb-demo-")))
         try:
             run(lambda stop: play(stop, directory))
-        except (DemoFailed, OSError) as error:
+        except (BadManifests, DemoFailed, OSError) as error:
             raise click.ClickException(str(error)) from error
 
 

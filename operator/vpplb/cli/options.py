@@ -40,7 +40,7 @@ def _positive_duration(text: str) -> timedelta:
     return duration
 
 
-def _address(ctx: click.Context, param: click.Parameter, value: str) -> str:
+def check_address(ctx: click.Context, param: click.Parameter, value: str) -> str:
     """Check an address to listen on, and leave it as it is."""
     try:
         parse_address(value)
@@ -102,7 +102,7 @@ namespaces = option(
 http_address = option(
     "--http-address",
     default=":9091",
-    callback=_address,
+    callback=check_address,
     help="Where to serve metrics and health; empty: nowhere.",
 )
 log_level = option(

@@ -6,7 +6,7 @@ announces nothing again, since what was announced is read from the status.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 from vpplb.model.health import HealthState, Transition
@@ -50,10 +50,12 @@ def announced_by(status: object) -> Announced:
     )
 
 
-def announcing(view: FrontendView | None, problems: Sequence[Problem]) -> Announced:
+def announcing(
+    before: Announced, view: FrontendView | None, problems: Sequence[Problem]
+) -> Announced:
     """Say what is to be announced of a frontend: its view, or what is wrong with it."""
-    if view is None:
-        return Announced(refused=say(problems))
+    if view is None:  # not understood, so what was decided before stays in force
+        return replace(before, refused=say(problems))
     resolved = view.config.resolved
     refused = problems or ((resolved.rejected,) if resolved.rejected else ())
     return Announced(

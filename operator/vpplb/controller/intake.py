@@ -21,6 +21,7 @@ class Intake:
         self._reconciler = reconciler
         self._reporter = reporter
         self._nodes = nodes
+        self._versions: dict[tuple[Kind, ObjectKey], tuple[str, int]] = {}
         store = reconciler.store
         self._removers: Mapping[Kind, Callable[[ObjectKey], None]] = {
             FRONTEND: store.remove_frontend,
@@ -33,7 +34,14 @@ class Intake:
         if kind == DATAPLANE:
             self._reporter.node_seen(key, raw, self._nodes.seen(key.name, raw))
             return
+        version = (raw["metadata"]["uid"], raw["metadata"]["generation"])
+        known = self._versions.get((kind, key))
+        if known is not None and known[0] != version[0]:
+            self.gone(kind, key)  # deleted and made anew, and only the latter was told
         self._reporter.seen(kind, key, raw)
+        if known == version:
+            return  # the echo of a status that we wrote, most often
+        self._versions[kind, key] = version
         if kind == FRONTEND:
             self._frontend(key, raw)
         elif kind == BACKEND:
@@ -48,6 +56,7 @@ class Intake:
             self._nodes.gone(key.name)
             self._reporter.node_gone(key)
             return
+        self._versions.pop((kind, key), None)
         self._removers[kind](key)
         self._reporter.gone(kind, key)
         self._reconciler.objects_changed()

@@ -117,8 +117,9 @@ class Reporter:
         view = self._reconciler.views.get(key)
         up = view is not None and view.decision.state is HealthState.UP
         self._submit(FRONTEND, key, Priority.FRONTEND if up else Priority.FRONTEND_DOWN)
-        after = announcing(view, self._reconciler.problems("Frontend", key))
-        before, self._announced[key] = self._announced[key], after
+        before = self._announced[key]
+        after = announcing(before, view, self._reconciler.problems("Frontend", key))
+        self._announced[key] = after
         self._emit(FRONTEND, key, frontend_notes(before, after))
 
     def backend_changed(self, key: ObjectKey) -> None:

@@ -31,6 +31,7 @@ class Check:
         "_grid",
         "_random",
         "_reported",
+        "_settled",
         "_started",
         "_wait",
         "assignment",
@@ -50,6 +51,7 @@ class Check:
         self._clock = clock
         self._random = random
         self._reported = assignment.resume_up
+        self._settled: ProbeResult | None = None
         self._started: float | None = None
 
     def start(self, now: float) -> float:
@@ -68,15 +70,20 @@ class Check:
         News is a verdict other than the one last reported or, before any, than the one the
         check resumed from.
         """
+        if result is self._settled:
+            self.discard(now)
+            return None
         counter = self._counter
         stepped = step(counter, passed=result.code.ok)
         if stepped is not counter:
             self._counter = counter = stepped
             self._wait = mean_wait(self.assignment.spec.cadence, counter).total_seconds()
             self._grid = grid_of(self._wait)
+            self._settled = None
         self.discard(now)
         up = counter.healthy
         if up is self._reported:
+            if stepped is counter_before: self._settled = result
             return None
         self._reported = up
         return Verdict(

@@ -1,7 +1,7 @@
 """Health of a backend: states, results of probes, transitions."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 
 from vpplb.model.names import ObjectKey
@@ -53,7 +53,6 @@ class ProbeResult:
 
     code: ProbeCode
     detail: str = ""
-    duration: timedelta = timedelta()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,13 +9,12 @@ there always counts before its timeout does. Only so many probes are started a t
 sockets never wait long for their turn; what remains due starts in the next one.
 """
 
-import heapq
 import logging
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from math import inf
+from math import ceil, inf
 from random import random
 from typing import Protocol
 
@@ -30,10 +29,12 @@ from vpplb.probers.poller import BATCH, Poller
 from vpplb.probers.stalls import SHORTEST, Stalls
 from vpplb.probers.stats import Statistics
 from vpplb.probers.stream import StreamAttempt
+from vpplb.probers.timers import Timers
 
 _log = logging.getLogger(__name__)
 
 STARTS_A_TURN = 16
+EXPIRIES_A_TURN = 256
 _ROUNDING = 0.001  # epoll waits whole milliseconds, rounded up
 _COMPLAINT_EVERY = 60.0
 
@@ -74,11 +75,8 @@ class _Running:
         self.timeout = spec.cadence.timeout.total_seconds()
         self.started = 0.0
         self.deadline = inf
-        self.armed = False  # in the heap of deadlines, perhaps for an earlier probe
+        self.armed = False  # among the deadlines, perhaps with that of an earlier probe
         self.cancelled = False
-
-
-_Timer = tuple[float, int, _Running]
 
 
 class CheckLoop:
@@ -102,9 +100,8 @@ class CheckLoop:
         self._echo = EchoSockets(self.poller)
         self._stalls = Stalls()
         self._running: dict[ObjectKey, _Running] = {}
-        self._starts: list[_Timer] = []
-        self._deadlines: list[_Timer] = []
-        self._serial = 0  # breaks ties in the heaps
+        self._starts: Timers[_Running] = Timers()
+        self._deadlines: Timers[_Running] = Timers()
         self._now = monotonic()
         self._complained: dict[str, float] = {}
 
@@ -118,7 +115,7 @@ class CheckLoop:
             )
             running.attempt = self._attempt(each.spec, partial(self._finish, running))
             self._running[each.backend] = running
-            self._push(self._starts, running.check.next_start, running)
+            self._starts.add(running.check.next_start, running)
 
     def cancel(self, backends: Sequence[ObjectKey]) -> None:
         """Stop these checks; a probe on its way is dropped."""
@@ -134,7 +131,8 @@ class CheckLoop:
         listening = self._clock()
         if listening - self._now > SHORTEST:
             self._stalls.note(ended=listening, seconds=listening - self._now)
-        wait = max(0.0, min(at_most, self._next_timer() - listening))
+        due = min(self._starts.next, self._deadlines.next)
+        wait = max(0.0, min(at_most, due - listening))
         happened = self.poller.wait(wait)
         self._now = now = self._clock()
         if now - listening - wait > _ROUNDING + SHORTEST:
@@ -155,20 +153,8 @@ class CheckLoop:
             return EchoAttempt(spec, self._echo, done)
         return StreamAttempt(spec, spec.probe, self.poller, done)
 
-    def _next_timer(self) -> float:
-        start = self._starts[0][0] if self._starts else inf
-        return min(start, self._deadlines[0][0]) if self._deadlines else start
-
-    def _push(self, heap: list[_Timer], moment: float, running: _Running) -> None:
-        self._serial += 1
-        heapq.heappush(heap, (moment, self._serial, running))
-
     def _start(self, now: float) -> None:
-        starts = self._starts
-        for _ in range(STARTS_A_TURN):
-            if not starts or starts[0][0] > now:
-                return
-            running = heapq.heappop(starts)[2]
+        for running in self._starts.take(now, STARTS_A_TURN):
             if not running.cancelled:
                 self._begin(running)
 
@@ -191,8 +177,7 @@ class CheckLoop:
             return
         running.deadline = started + running.timeout
         if not running.armed:
-            running.armed = True
-            self._push(self._deadlines, running.deadline, running)
+            self._arm(running)
 
     def _finish(self, running: _Running, result: ProbeResult) -> None:
         if running.cancelled:
@@ -200,30 +185,32 @@ class CheckLoop:
         # An answer came no later than the wait ended; one without a wait comes now.
         now = self._now if self._now > running.started else self._clock()
         running.deadline = inf
-        self.statistics.finished(running.kind, result.code.value, now - running.started)
+        self.statistics.finished(running.kind, result.code, now - running.started)
         verdict = running.check.finish(result, now)
         if verdict is not None:
             self.verdicts.append(verdict)
-        self._push(self._starts, running.check.next_start, running)
+        self._starts.add(running.check.next_start, running)
 
     def _discard(self, running: _Running) -> None:
         running.deadline = inf
         running.check.discard(self._clock())
-        self._push(self._starts, running.check.next_start, running)
+        self._starts.add(running.check.next_start, running)
+
+    def _arm(self, running: _Running) -> None:
+        running.armed = True
+        self._deadlines.add(ceil(running.deadline / _ROUNDING) * _ROUNDING, running)
 
     def _expire(self, now: float) -> None:
         """End the probes whose time is over.
 
-        A check is in the heap once, however fast it probes: the deadline of a probe that has
-        ended is moved to that of the present one when its time comes.
+        A check is armed once, however fast it probes: when its time comes, what counts is the
+        deadline of the present probe.
         """
-        deadlines = self._deadlines
-        while deadlines and deadlines[0][0] <= now:
-            running = heapq.heappop(deadlines)[2]
+        for running in self._deadlines.take(now, EXPIRIES_A_TURN):
             if running.deadline > now:
-                running.armed = running.deadline < inf
-                if running.armed:
-                    self._push(deadlines, running.deadline, running)
+                running.armed = False
+                if running.deadline < inf:
+                    self._arm(running)
                 continue
             running.armed = False
             result = running.attempt.expire()

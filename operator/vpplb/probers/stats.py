@@ -3,6 +3,7 @@
 from bisect import bisect_left
 
 from vpplb.engine.ports import DURATION_BUCKETS, LATENESS_BUCKETS, ProbeStats
+from vpplb.model.health import ProbeCode
 
 
 class Tally:
@@ -25,31 +26,37 @@ class Statistics:
     """Counters of a worker since its last report."""
 
     def __init__(self) -> None:
-        self._results: dict[tuple[str, str], int] = {}
-        self._durations: dict[str, Tally] = {}
+        self._of_type: dict[str, tuple[dict[ProbeCode, int], Tally]] = {}
         self._lateness = Tally(LATENESS_BUCKETS)
 
     def started(self, lateness: float) -> None:
         """Count the start of a probe, this many seconds late."""
         self._lateness.add(lateness)
 
-    def finished(self, kind: str, code: str, seconds: float) -> None:
+    def finished(self, kind: str, code: ProbeCode, seconds: float) -> None:
         """Count a result of a probe of this type, and how long it took."""
-        key = kind, code
-        self._results[key] = self._results.get(key, 0) + 1
-        tally = self._durations.get(kind)
-        if tally is None:
-            tally = self._durations[kind] = Tally(DURATION_BUCKETS)
-        tally.add(seconds)
+        found = self._of_type.get(kind)
+        if found is None:
+            found = self._of_type[kind] = ({}, Tally(DURATION_BUCKETS))
+        results, durations = found
+        results[code] = results.get(code, 0) + 1
+        durations.add(seconds)
 
     def take(self) -> ProbeStats | None:
         """Return what was counted and begin anew; None if that is nothing."""
-        if not self._results and not any(self._lateness.counts):
+        if not self._of_type and not any(self._lateness.counts):
             return None
         taken = ProbeStats(
-            results=dict(self._results),
-            durations={kind: (each.counts, each.total) for kind, each in self._durations.items()},
+            results={
+                (kind, code.value): count
+                for kind, (results, _) in self._of_type.items()
+                for code, count in results.items()
+            },
+            durations={
+                kind: (each.counts, each.total) for kind, (_, each) in self._of_type.items()
+            },
             lateness=(self._lateness.counts, self._lateness.total),
         )
-        self.__init__()  # type: ignore[misc]
+        self._of_type = {}
+        self._lateness = Tally(LATENESS_BUCKETS)
         return taken

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vpplb.engine.clock import SystemClock
-from vpplb.engine.ports import LoadBalancer
+from vpplb.engine.ports import LoadBalancer, Prober
 from vpplb.engine.reconciler import Reconciler
 from vpplb.engine.syncer import Syncer
 from vpplb.files.manifests import Loaded
@@ -53,13 +53,15 @@ class StandaloneOptions:
 class Standalone:
     """The parts, and the order in which they start and stop.
 
-    `lb` takes the place of the VPP behind the socket; `on_transition` is told each transition.
+    `lb` takes the place of the VPP behind the socket, `prober` of the processes that probe;
+    `on_transition` is told each transition.
     """
 
     def __init__(
         self,
         options: StandaloneOptions,
         lb: LoadBalancer | None = None,
+        prober: Prober | None = None,
         on_transition: Callable[[Transition], None] = lambda _: None,
     ) -> None:
         self._options = options
@@ -69,7 +71,7 @@ class Standalone:
         self._dirty = asyncio.Event()
         registry, stream = Registry(), EventStream()
         vpp_metrics = AgentMetrics(registry)
-        self.vpp = LocalVpp(self._reported, self._dirty.set, vpp_metrics)
+        self.vpp = LocalVpp(self._reported, self._remember, vpp_metrics)
         self.syncer = Syncer(
             lb or PapiLoadBalancer(options.vpp_api_socket, on_call=vpp_metrics.record_call),
             listener=self.vpp,
@@ -79,7 +81,7 @@ class Standalone:
         )
         self.syncer.set_conf(options.conf)
         sink = LocalSink(self._changed, self._transition)
-        self._prober = WorkerPool(options.probe_workers, options.netns)
+        self._prober = prober or WorkerPool(options.probe_workers, options.netns)
         self.reconciler = Reconciler(
             self._prober, sink, clock, transition_history=options.transition_history
         )
@@ -172,6 +174,12 @@ class Standalone:
         statuses = {kind: dict(of_kind) for kind, of_kind in self._statuses.items()}
         try:
             await asyncio.to_thread(self._state.save, statuses)
-            await asyncio.to_thread(save_memory, self._memory, self.syncer.state)
         except OSError as error:
             log.error("the state cannot be written to %s: %s", self._options.state_file, error)
+
+    def _remember(self) -> None:
+        """Keep what is ours in VPP before it is made: who dies in between must find it again."""
+        try:
+            save_memory(self._memory, self.syncer.state)
+        except OSError as error:
+            log.error("what is ours cannot be written to %s: %s", self._memory, error)

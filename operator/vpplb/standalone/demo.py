@@ -21,6 +21,7 @@ from vpplb.plan.ops import Op, SetConf
 from vpplb.plan.render import op_text
 from vpplb.simulator.server import VppSimulator
 from vpplb.standalone.app import Standalone, StandaloneOptions
+from vpplb.standalone.folder import BadManifests
 from vpplb.vpp.lb import PapiLoadBalancer
 
 WATCH = 4.0
@@ -107,7 +108,7 @@ class Overheard:
 
 
 class Demo:
-    """Runs the folder's manifests against servers of its own.
+    """Runs the folder's manifests against servers of its own; BadManifests when they are wrong.
 
     `vpp_api_socket` None: a simulator is started on a socket in `directory`. `tell` is given
     one line for people each time something happens.
@@ -138,8 +139,11 @@ class Demo:
     async def run(self, stop: asyncio.Event, *, once: bool) -> None:
         """Play the failover; then end if `once`, else go on until `stop` is set.
 
-        DemoFailed when a step does not happen in time, OSError when a port is taken.
+        DemoFailed when a step does not happen in time or there is nothing to play with, OSError
+        when a port is taken.
         """
+        if not self._servers:
+            raise DemoFailed("no backend of the manifests is checked by HTTP")
         async with AsyncExitStack() as stack:
             if self._simulated:
                 simulator = VppSimulator(self._socket)
@@ -210,9 +214,11 @@ class Demo:
 def _servers(folder: Path) -> dict[ObjectKey, WebServer]:
     """Make a server for each backend of the folder that is checked by HTTP."""
     loaded = load([folder])
+    if loaded.findings:
+        raise BadManifests(loaded.findings)
     servers = {}
     for key, backend in sorted(loaded.backends.items()):
         check = loaded.health_checks.get(backend.health_check) if backend.health_check else None
-        if check is not None and isinstance(check.probe, HttpProbe):
+        if check is not None and isinstance(check.probe, HttpProbe) and not check.probe.tls:
             servers[key] = WebServer(str(backend.address), check.probe.port)
     return servers

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -73,7 +74,15 @@ class Folder:
             if self.reload.is_set() or await self._look() != self._stamp:
                 self.reload.clear()
                 self._stamp = await self._settled()
-                self._read(await asyncio.to_thread(load, [self._path]))
+                await self._reload()
+
+    async def _reload(self) -> None:
+        try:
+            loaded = await asyncio.to_thread(load, [self._path])
+        except FileNotFoundError:  # a folder vanished while it was read: look again
+            self._stamp = ()
+        else:
+            self._read(loaded)
 
     async def _look(self) -> Stamp:
         return await asyncio.to_thread(_stamp, self._path)
@@ -149,10 +158,12 @@ def _remove(store: Store, kind: str, key: ObjectKey) -> None:
 def _stamp(path: Path) -> Stamp:
     """Return what changes when a file does; symlinks are followed, as ConfigMaps need."""
     found = []
-    for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-        try:
-            stat = file.stat()
-        except OSError:
-            continue
-        found.append((str(file), stat.st_mtime_ns, stat.st_size))
-    return tuple(found)
+    for folder, _, names in os.walk(path):  # which, unlike rglob, lets folders vanish meanwhile
+        for name in names:
+            file = Path(folder, name)
+            try:
+                stat = file.stat()
+            except OSError:
+                continue
+            found.append((str(file), stat.st_mtime_ns, stat.st_size))
+    return tuple(sorted(found))

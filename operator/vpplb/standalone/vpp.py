@@ -64,7 +64,6 @@ class LocalVpp:
 
     def reported(self, report: VipReport) -> None:
         """A VIP is programmed, or failed, or is gone."""
-        self._programmed.pop(report.key, None)
         if report.error:
             log.error("frontend %s (%s): %s", report.key, report.vip, report.error)
             self._errors[report.key] = report.error

@@ -1,4 +1,5 @@
 from vpplb.engine.ports import DURATION_BUCKETS, LATENESS_BUCKETS, ProbeStats
+from vpplb.model.health import ProbeCode
 from vpplb.probers.stats import Statistics
 
 
@@ -10,9 +11,9 @@ def test_what_was_counted_is_reported_once_by_type_code_and_bucket() -> None:
     statistics = Statistics()
     statistics.started(0.0)
     statistics.started(99.0)
-    statistics.finished("TCP", "L4OK", DURATION_BUCKETS[0])
-    statistics.finished("TCP", "L4OK", DURATION_BUCKETS[0] * 1.5)
-    statistics.finished("HTTP", "L7STS", 60.0)
+    statistics.finished("TCP", ProbeCode.L4OK, DURATION_BUCKETS[0])
+    statistics.finished("TCP", ProbeCode.L4OK, DURATION_BUCKETS[0] * 1.5)
+    statistics.finished("HTTP", ProbeCode.L7STS, 60.0)
     rest = [0] * (len(DURATION_BUCKETS) - 2)
     assert statistics.take() == ProbeStats(
         results={("TCP", "L4OK"): 2, ("HTTP", "L7STS"): 1},

@@ -1,0 +1,164 @@
+"""An operator on an API server in memory: all but the watch, the probes and the HTTP endpoints."""
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import timedelta
+
+from fakes.clock import FakeClock
+from fakes.prober import FakeProber
+from support.fake_apiserver import FakeApiServer
+from support.manifests import Raw
+from support.objects import NOON, key
+from vpplb.controller.intake import Intake
+from vpplb.controller.nodes import Nodes
+from vpplb.controller.reporter import Reporter
+from vpplb.engine.ports import Verdict
+from vpplb.engine.reconciler import Reconciler
+from vpplb.kube.events import EventRecorder
+from vpplb.kube.kinds import (
+    BACKEND,
+    DATAPLANE,
+    FRONTEND,
+    HEALTH_CHECK,
+    JsonObject,
+    Kind,
+    cluster_key,
+)
+from vpplb.kube.status import StatusWriter
+from vpplb.model.health import ProbeCode
+from vpplb.model.names import ObjectKey
+from vpplb.resources.renderer import StatusRenderer
+from vpplb.telemetry.board import Board
+from vpplb.telemetry.metrics import OperatorMetrics, Registry
+from vpplb.telemetry.stream import EventStream
+
+KINDS: Mapping[str, Kind] = {
+    kind.kind: kind for kind in (HEALTH_CHECK, BACKEND, FRONTEND, DATAPLANE)
+}
+
+
+class OperatorBench:
+    """The parts of one operator, and what users do. `settle` lets it write what is due."""
+
+    def __init__(self, server: FakeApiServer | None = None) -> None:
+        self.server = server or FakeApiServer()
+        self.clock, self.prober, self.registry = FakeClock(), FakeProber(), Registry()
+        self.nodes, self.stream = Nodes(), EventStream()
+        self._writer = StatusWriter(self.server)
+        self._recorder = EventRecorder(self.server, "operator", "pod")
+        self.reporter = Reporter(self._writer, self._recorder, self.clock)
+        self.reconciler = Reconciler(self.prober, self.reporter, self.clock)
+        renderer = StatusRenderer(self.reconciler, self.nodes.report, self.clock.now)
+        board = Board(self.reconciler, renderer.render, self.stream)
+        metrics = OperatorMetrics(self.registry, board)
+        self.reporter.attach(self.reconciler, renderer, board, metrics)
+        self.intake = Intake(self.reconciler, self.reporter, self.nodes)
+        self._tasks = [
+            asyncio.create_task(work) for work in (self._writer.run(), self._recorder.run())
+        ]
+
+    # --- what users and nodes do ------------------------------------------------------------
+
+    def apply(self, *manifests: Raw) -> None:
+        """Store objects on the server, and let the operator see them."""
+        for raw in manifests:
+            self.store(raw)
+            self.see(*identity(raw))
+
+    def store(self, raw: Raw) -> JsonObject:
+        """Store an object as the API server would: a new spec is a new generation."""
+        kind, name = identity(raw)
+        before = self.server.objects.get((kind, name)) or {}
+        metadata, status = raw["metadata"], raw.get("status") or before.get("status") or {}
+        assert isinstance(metadata, dict)
+        assert isinstance(status, dict)
+        born = before.get("metadata") or {
+            "generation": 0,
+            "uid": f"uid-{name.name}",
+            "creationTimestamp": self._next_birth(),
+        }
+        made = self.server.add(kind, name, status)
+        made["metadata"] |= {**metadata, **born, "resourceVersion": self._version(made)}
+        if before.get("spec") != raw.get("spec") or not before:
+            made["metadata"]["generation"] += 1
+        made |= {name: raw.get(name) for name in ("apiVersion", "kind", "spec")}
+        return made
+
+    def see(self, kind: Kind, name: ObjectKey) -> None:
+        """Let the operator see an object as the server has it now."""
+        self.intake.seen(kind, name, self.server.objects[kind, name])
+
+    def delete(self, kind: Kind, name: str) -> None:
+        at = key(name) if kind.namespaced else cluster_key(name)
+        del self.server.objects[kind, at]
+        self.intake.gone(kind, at)
+
+    def verdict(self, name: str, up: bool) -> None:
+        self.clock.advance(1)
+        self.reconciler.on_verdict(
+            Verdict(
+                backend=key(name),
+                generation=self.prober.running[key(name)].generation,
+                up=up,
+                code=ProbeCode.L7OK if up else ProbeCode.L4CON,
+                detail="" if up else "connection refused",
+                at=self.clock.now(),
+            )
+        )
+
+    async def restarted(self) -> "OperatorBench":
+        """Return the next operator, once it has seen everything and decided."""
+        await self.stop()
+        new = OperatorBench(self.server)
+        new.clock.time = self.clock.time
+        order = list(KINDS.values())
+        for kind, name in sorted(self.server.objects, key=lambda at: order.index(at[0])):
+            new.see(kind, name)
+        new.reconciler.set_synced()
+        await new.settle()
+        return new
+
+    # --- what comes of it -------------------------------------------------------------------
+
+    async def settle(self) -> None:
+        """Let everything be decided, written and announced; time passes, but costs nothing."""
+        await asyncio.sleep(1)
+
+    def status(self, kind: Kind, name: str = "web") -> Mapping[str, object]:
+        return self.server.status(kind, key(name))
+
+    def condition(self, kind: Kind, name: str, of_type: str) -> tuple[str, str]:
+        """Return status and reason of a condition."""
+        conditions = self.status(kind, name)["conditions"]
+        assert isinstance(conditions, list)
+        [found] = [one for one in conditions if one["type"] == of_type]
+        return found["status"], found["reason"]
+
+    def events(self) -> list[tuple[str, str, str]]:
+        """Return the events since the last call: type, reason and note."""
+        sent = [(str(e["type"]), str(e["reason"]), str(e["note"])) for e in self.server.events]
+        self.server.events.clear()
+        return sent
+
+    async def stop(self) -> None:
+        self.reconciler.close()
+        for task in self._tasks:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    @staticmethod
+    def _version(made: JsonObject) -> str:
+        return str(made["metadata"]["resourceVersion"])
+
+    def _next_birth(self) -> str:
+        """Return a time of creation later than all before."""
+        return (NOON + timedelta(seconds=len(self.server.objects))).isoformat()
+
+
+def identity(raw: Raw) -> tuple[Kind, ObjectKey]:
+    kind, metadata = KINDS[str(raw["kind"])], raw["metadata"]
+    assert isinstance(metadata, dict)
+    name = metadata["name"]
+    return kind, key(name) if kind.namespaced else cluster_key(name)

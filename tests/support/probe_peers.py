@@ -1,0 +1,211 @@
+"""Where probers are measured: a network namespace each, a target in it, and their CPU time.
+
+Each prober gets a namespace of its own, so that what the kernel counts there is its doing
+alone, and no raw socket hears of another's packets.
+"""
+
+import csv
+import io
+import os
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Self
+
+PORT = 8080
+TLS_PORT = 8443
+
+_NGINX = """
+worker_processes 1;
+daemon off;
+pid {folder}/nginx.pid;
+error_log {folder}/nginx.log crit;
+events {{ worker_connections 8192; multi_accept on; accept_mutex off; }}
+http {{
+    access_log off;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+    server {{
+        listen {port} backlog=4096;
+        {tls}
+        location / {{ return 200 "ok\\n"; }}
+    }}
+}}
+"""
+_NGINX_TLS = """
+        listen {port} ssl backlog=4096;
+        ssl_certificate {certificate};
+        ssl_certificate_key {certificate};
+        ssl_session_cache shared:all:8m;
+        ssl_session_tickets {tickets};
+"""
+_HAPROXY = """
+global
+    nbthread 1
+    maxconn 4096
+    stats socket {folder}/haproxy.sock
+    spread-checks 10
+defaults
+    timeout connect 1s
+    timeout check 1s
+    timeout server 1s
+backend targets
+    mode tcp
+    {option}
+    default-server check inter {interval_ms}ms rise 2 fall 3
+    {servers}
+"""
+_HAPROXY_HTTP = (
+    "option httpchk\n"
+    "    http-check send meth GET uri / ver HTTP/1.1 hdr Host 127.0.0.1"
+    " hdr User-Agent haproxy hdr Accept */*"
+)
+
+
+def addresses(number: int) -> list[str]:
+    """Return so many addresses of loopback."""
+    return [f"127.{1 + n // 62500}.{n // 250 % 250}.{1 + n % 250}" for n in range(number)]
+
+
+class Arena:
+    """A network namespace with its loopback up, and the programs that run in it."""
+
+    def __init__(self) -> None:
+        self._cleanup = ExitStack()
+        self._folder = Path(self._cleanup.enter_context(tempfile.TemporaryDirectory()))
+        script = "ip link set lo up && echo ready && exec sleep infinity"
+        self._holder = self._keep(
+            subprocess.Popen(["unshare", "--net", "sh", "-c", script], stdout=subprocess.PIPE)
+        )
+        assert self._holder.stdout is not None
+        if self._holder.stdout.readline() != b"ready\n":
+            raise RuntimeError("no network namespace can be made")
+        self.namespace = Path(f"/proc/{self._holder.pid}/ns/net")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._cleanup.close()
+
+    def run(self, *command: str) -> int:
+        """Run a program until the arena is left; return its process id."""
+        return self._keep(
+            subprocess.Popen(
+                ["nsenter", f"--net={self.namespace}", *command],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+        ).pid
+
+    def run_nginx(self, certificate: Path | None = None, *, tickets: bool = True) -> int:
+        """Serve a short page on every address; return the process id of nginx's master."""
+        tls = ""
+        if certificate is not None:
+            tls = _NGINX_TLS.format(
+                port=TLS_PORT, certificate=certificate, tickets="on" if tickets else "off"
+            )
+        path = self._folder / "nginx.conf"
+        path.write_text(_NGINX.format(folder=self._folder, port=PORT, tls=tls))
+        pid = self.run("nginx", "-c", str(path), "-e", str(self._folder / "nginx.log"))
+        wait_until(lambda: self._listening(PORT), "nginx serves")
+        return pid
+
+    def run_haproxy(self, targets: Sequence[str], interval: float, *, http: bool) -> int:
+        """Check the targets with HAProxy; return its process id once all of them are up."""
+        servers = "\n    ".join(f"server s{n} {to}:{PORT}" for n, to in enumerate(targets))
+        path = self._folder / "haproxy.cfg"
+        path.write_text(
+            _HAPROXY.format(
+                folder=self._folder,
+                option=_HAPROXY_HTTP if http else "option tcp-check",
+                interval_ms=round(interval * 1000),
+                servers=servers,
+            )
+        )
+        pid = self.run("haproxy", "-f", str(path))
+        passed = "L7OK" if http else "L4OK"
+        wait_until(lambda: self._haproxy_statuses() == {passed}, "HAProxy has checked all")
+        return pid
+
+    def run_fping(self, targets: Sequence[str], interval: float) -> int:
+        """Ping the targets with fping; return its process id."""
+        path = self._folder / "targets"
+        path.write_text("\n".join(targets))
+        period = f"-p{round(interval * 1000)}"
+        gap = f"-i{interval * 1000 / len(targets):.3f}"
+        before = self.echoed()
+        pid = self.run("fping", "-q", "-l", period, gap, "-f", str(path))
+        wait_until(lambda: self.echoed() - before >= 2 * len(targets), "fping pings")
+        return pid
+
+    def connected(self) -> int:
+        """Return how many connections were opened in the namespace so far."""
+        return self._counter("Tcp", "ActiveOpens")
+
+    def echoed(self) -> int:
+        """Return how many echo requests left in the namespace so far."""
+        return self._counter("Icmp", "OutEchos")
+
+    def _counter(self, protocol: str, name: str) -> int:
+        lines = Path(f"/proc/{self._holder.pid}/net/snmp").read_text().splitlines()
+        names, values = (each.split() for each in lines if each.startswith(f"{protocol}:"))
+        return int(values[names.index(name)])
+
+    def _listening(self, port: int) -> bool:
+        rows = Path(f"/proc/{self._holder.pid}/net/tcp").read_text()
+        return f":{port:04X} 00000000:0000 0A" in rows
+
+    def _haproxy_statuses(self) -> set[str]:
+        try:
+            with socket.socket(socket.AF_UNIX) as client:
+                client.connect(str(self._folder / "haproxy.sock"))
+                client.sendall(b"show stat\n")
+                text = client.makefile().read().removeprefix("# ")
+        except OSError:
+            return set()
+        rows = csv.DictReader(io.StringIO(text))
+        return {row["check_status"].removeprefix("* ") for row in rows if row["svname"].startswith("s")}
+
+    def _keep(self, process: "subprocess.Popen[bytes]") -> "subprocess.Popen[bytes]":
+        def end() -> None:
+            process.terminate()
+            process.wait()
+            if process.stdout is not None:
+                process.stdout.close()
+
+        self._cleanup.callback(end)
+        return process
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the CPU time of a process so far, all its threads, user and system."""
+    threads = Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((each / "schedstat").read_text().split()[0]) for each in threads) / 1e9
+
+
+def children(pid: int) -> list[int]:
+    """Return the processes that this one started."""
+    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def resident(pid: int) -> int:
+    """Return the memory of a process in bytes."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+
+def wait_until(true: Callable[[], bool], what: str) -> None:
+    """Wait at most 20 s."""
+    give_up = time.monotonic() + 20
+    while not true():
+        if time.monotonic() > give_up:
+            raise TimeoutError(f"not in time: {what}")
+        time.sleep(0.05)

@@ -1,0 +1,140 @@
+"""Events: every row of the contract, each once, and none that nobody is helped by."""
+
+from dataclasses import replace
+
+import pytest
+
+from support.objects import NOON, key
+from vpplb.controller.announcer import (
+    Announced,
+    announced_by,
+    announcing,
+    frontend_notes,
+    problem_notes,
+    transition_notes,
+)
+from vpplb.model.health import HealthState, Transition
+from vpplb.model.problem import Problem
+
+UNKNOWN, UP, DOWN, PAUSED, DISABLED = (
+    HealthState.UNKNOWN,
+    HealthState.UP,
+    HealthState.DOWN,
+    HealthState.PAUSED,
+    HealthState.DISABLED,
+)
+SERVING = Announced(state="up", pool="first")
+PROBLEM = Problem(
+    kind="Frontend", key=key("web"), reason="Invalid", message="is too long", field="spec.port"
+)
+
+
+def transition(before: HealthState, after: HealthState, **seen: str) -> Transition:
+    return Transition(backend=key("a"), from_state=before, to_state=after, at=NOON, **seen)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "event"),
+    [
+        (UNKNOWN, UP, ("Normal", "BackendUp")),
+        (DOWN, UP, ("Normal", "BackendUp")),
+        (UP, DOWN, ("Warning", "BackendDown")),
+        (UNKNOWN, DOWN, ("Warning", "BackendDown")),
+        (UP, PAUSED, ("Normal", "BackendPaused")),
+        (PAUSED, UNKNOWN, ("Normal", "BackendResumed")),
+        (PAUSED, DISABLED, ("Normal", "BackendDisabled")),
+        (DOWN, DISABLED, ("Normal", "BackendDisabled")),
+        (DISABLED, UNKNOWN, ("Normal", "BackendEnabled")),
+    ],
+)
+def test_each_transition_has_its_event(
+    before: HealthState, after: HealthState, event: tuple[str, str]
+) -> None:
+    (note,) = transition_notes(transition(before, after), {key("web"): None})
+    assert (note.type, note.reason) == event
+    assert f"{before.value} → {after.value}" in note.text
+
+
+@pytest.mark.parametrize("before", [UP, DOWN])
+def test_a_check_that_was_edited_is_no_event(before: HealthState) -> None:
+    assert not list(transition_notes(transition(before, UNKNOWN), {key("web"): None}))
+
+
+def test_a_transition_is_one_event_for_each_frontend_and_says_what_was_seen() -> None:
+    seen = transition(UP, DOWN, code="L4CON", detail="connection refused")
+    notes = list(transition_notes(seen, {key("web"): None, key("api"): None}))
+    assert [note.text for note in notes] == [
+        "up → down (L4CON: connection refused) in frontend api",
+        "up → down (L4CON: connection refused) in frontend web",
+    ]
+
+
+def test_a_transition_of_a_backend_without_frontends_is_no_event() -> None:
+    assert not list(transition_notes(transition(UP, PAUSED), {}))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "events"),
+    [
+        (Announced(), SERVING, [("Normal", "FrontendUp", "pool first serves")]),
+        (SERVING, Announced(state="down"), [("Warning", "FrontendDown", "no backend can serve")]),
+        (Announced(state="down"), SERVING, [("Normal", "FrontendUp", "pool first serves")]),
+        (
+            SERVING,
+            Announced(state="up", pool="second"),
+            [("Normal", "PoolFailover", "from pool first to pool second")],
+        ),
+        (SERVING, replace(SERVING, refused="no"), [("Warning", "NotAccepted", "no")]),
+        (
+            SERVING,
+            replace(SERVING, unresolved="there is no x"),
+            [("Warning", "BackendNotFound", "there is no x")],
+        ),
+        (replace(SERVING, refused="no", unresolved="there is no x"), SERVING, []),
+        (SERVING, SERVING, []),
+        (Announced(), Announced(state="unknown"), []),
+        (Announced(refused="no"), Announced(refused="no"), []),
+        (Announced(refused="no"), Announced(refused="not so"), [("Warning", "NotAccepted", "not so")]),
+    ],
+)
+def test_a_frontend_tells_what_is_new(
+    before: Announced, after: Announced, events: list[tuple[str, str, str]]
+) -> None:
+    assert [tuple(note) for note in frontend_notes(before, after)] == events
+
+
+def test_going_up_in_another_pool_is_not_also_a_failover() -> None:
+    after = Announced(state="up", pool="second")
+    reasons = [note.reason for note in frontend_notes(Announced(state="down", pool="first"), after)]
+    assert reasons == ["FrontendUp"]
+
+
+def test_what_is_not_understood_leaves_what_was_announced_in_force() -> None:
+    after = announcing(SERVING, None, (PROBLEM,))
+    assert after == replace(SERVING, refused="spec.port: is too long")
+
+
+def test_a_backend_that_is_wrong_says_why() -> None:
+    assert [tuple(note) for note in problem_notes((PROBLEM,))] == [
+        ("Warning", "Invalid", "spec.port: is too long")
+    ]
+    assert not list(problem_notes(()))
+
+
+def test_what_was_announced_is_read_from_the_status() -> None:
+    status = {
+        "state": "up",
+        "activePool": "first",
+        "conditions": [
+            {"type": "Accepted", "status": "False", "reason": "Conflict", "message": "taken"},
+            {"type": "ResolvedRefs", "status": "False", "reason": "X", "message": "there is no x"},
+        ],
+    }
+    assert announced_by(status) == Announced(
+        state="up", pool="first", refused="taken", unresolved="there is no x"
+    )
+
+
+@pytest.mark.parametrize("status", [None, {}, "nonsense", {"state": None, "conditions": "none"}])
+def test_a_status_that_says_nothing_has_announced_nothing(status: object) -> None:
+    assert announced_by(status) == Announced()

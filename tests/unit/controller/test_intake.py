@@ -1,0 +1,210 @@
+"""From the API server to decisions and back into statuses and events: all but sockets."""
+
+import pytest
+
+from support.manifests import Raw, backend, frontend, health_check, manifest
+from support.objects import key
+from support.operator_bench import OperatorBench
+from vpplb.kube.kinds import BACKEND, DATAPLANE, FRONTEND, HEALTH_CHECK
+
+pytestmark = pytest.mark.looptime
+
+
+def checked(name: str, address: str, **spec: object) -> Raw:
+    return backend(name, address, healthCheckRef={"name": "check"}, **spec)
+
+
+TWO = [{"name": "main", "backends": [{"name": "a"}]}, {"name": "next", "backends": [{"name": "b"}]}]
+WRONG = frontend(port=99999)
+
+
+async def serving(operator: OperatorBench) -> OperatorBench:
+    """Frontend `web` with pools main (a) and next (b), both up, everything told."""
+    operator.apply(
+        health_check(), checked("a", "10.0.0.1"), checked("b", "10.0.0.2"), frontend(pools=TWO)
+    )
+    await operator.settle()
+    operator.verdict("a", up=True)
+    operator.verdict("b", up=True)
+    await operator.settle()
+    operator.events()
+    return operator
+
+
+async def test_statuses_of_all_kinds_are_written(operator: OperatorBench) -> None:
+    await serving(operator)
+    web = operator.status(FRONTEND)
+    assert (web["state"], web["activePool"], web["ready"]) == ("up", "main", "2/2")
+    assert web["dataplane"]
+    assert operator.status(BACKEND, "a")["state"] == "up"
+    assert operator.status(HEALTH_CHECK, "check")["backends"] == 2
+
+
+async def test_a_failover_is_one_event_on_each_of_the_two(operator: OperatorBench) -> None:
+    await serving(operator)
+    operator.verdict("a", up=False)
+    await operator.settle()
+    assert [(type_, reason) for type_, reason, _ in operator.events()] == [
+        ("Normal", "PoolFailover"),
+        ("Warning", "BackendDown"),
+    ]
+    assert operator.status(FRONTEND)["activePool"] == "next"
+
+
+async def test_a_frontend_that_loses_everybody_is_down(operator: OperatorBench) -> None:
+    await serving(operator)
+    operator.verdict("a", up=False)
+    operator.verdict("b", up=False)
+    await operator.settle()
+    reasons = [reason for _, reason, _ in operator.events()]
+    assert reasons == ["FrontendDown", "BackendDown", "BackendDown"]
+
+
+async def test_a_pause_of_the_user_is_told_as_such(operator: OperatorBench) -> None:
+    await serving(operator)
+    operator.apply(checked("a", "10.0.0.1", paused=True))
+    await operator.settle()
+    assert [reason for _, reason, _ in operator.events()] == ["PoolFailover", "BackendPaused"]
+    assert operator.status(BACKEND, "a")["state"] == "paused"
+
+
+async def test_our_own_writes_that_come_back_change_nothing(operator: OperatorBench) -> None:
+    await serving(operator)
+    requests = len(operator.server.requests)
+    for kind, name in list(operator.server.objects):
+        operator.see(kind, name)
+    await operator.settle()
+    assert len(operator.server.requests) == requests
+
+
+async def test_a_restart_writes_and_announces_nothing(operator: OperatorBench) -> None:
+    await serving(operator)
+    requests = len(operator.server.requests)
+    again = await operator.restarted()
+    assert operator.server.requests[requests:] == []
+    assert [one.resume_up for one in again.prober.started] == [True, True]
+    await again.stop()
+
+
+async def test_a_newer_version_that_is_not_understood_leaves_what_runs(
+    operator: OperatorBench,
+) -> None:
+    await serving(operator)
+    dataplane = operator.status(FRONTEND)["dataplane"]
+    operator.apply(WRONG)
+    await operator.settle()
+    assert operator.condition(FRONTEND, "web", "Accepted") == ("False", "Invalid")
+    assert operator.status(FRONTEND)["dataplane"] == dataplane
+    assert operator.status(FRONTEND)["observedGeneration"] == 2
+    assert [reason for _, reason, _ in operator.events()] == ["NotAccepted"]
+    operator.apply(frontend(pools=TWO))
+    await operator.settle()
+    assert operator.condition(FRONTEND, "web", "Accepted") == ("True", "Accepted")
+
+
+async def test_a_frontend_that_the_next_operator_does_not_understand_keeps_its_dataplane(
+    operator: OperatorBench,
+) -> None:
+    await serving(operator)
+    before = operator.status(FRONTEND)
+    operator.store(WRONG)
+    again = await operator.restarted()
+    assert again.condition(FRONTEND, "web", "Accepted") == ("False", "Invalid")
+    kept = ("state", "activePool", "backends", "dataplane", "nodes")
+    assert {name: again.status(FRONTEND).get(name) for name in kept} == {
+        name: before.get(name) for name in kept
+    }
+    again.apply(frontend(pools=TWO))
+    await again.settle()
+    again.verdict("a", up=True)
+    await again.settle()
+    assert again.status(FRONTEND)["dataplane"] == before["dataplane"]
+    await again.stop()
+
+
+async def test_a_backend_that_the_next_operator_does_not_understand_keeps_its_history(
+    operator: OperatorBench,
+) -> None:
+    await serving(operator)
+    before = operator.status(BACKEND, "a")["transitions"]
+    operator.store(checked("a", "nonsense"))
+    again = await operator.restarted()
+    assert again.condition(BACKEND, "a", "Accepted") == ("False", "Invalid")
+    assert again.status(BACKEND, "a")["transitions"] == before
+    again.apply(checked("a", "10.0.0.1"))
+    await again.settle()
+    assert again.status(BACKEND, "a")["state"] == "up"
+    await again.stop()
+
+
+@pytest.mark.parametrize("kind", [FRONTEND, BACKEND, HEALTH_CHECK])
+async def test_what_is_wrong_from_the_start_is_told(operator: OperatorBench, kind: object) -> None:
+    wrong = {
+        FRONTEND: WRONG,
+        BACKEND: backend("web", "nonsense"),
+        HEALTH_CHECK: health_check("web", type="TCP"),
+    }[kind]  # type: ignore[index]  # one of the three
+    operator.apply(wrong)
+    await operator.settle()
+    assert operator.condition(kind, "web", "Accepted") == ("False", "Invalid")  # type: ignore[arg-type]
+
+
+async def test_a_deleted_frontend_is_written_no_more(operator: OperatorBench) -> None:
+    await serving(operator)
+    operator.delete(FRONTEND, "web")
+    await operator.settle()
+    assert operator.reconciler.views == {}
+    assert operator.status(BACKEND, "a")["frontends"] == 0
+    assert operator.condition(BACKEND, "a", "Accepted")[1] == "Unreferenced"
+
+
+async def test_a_deleted_health_check_is_told_on_the_backend_which_goes_on_serving(
+    operator: OperatorBench,
+) -> None:
+    await serving(operator)
+    operator.delete(HEALTH_CHECK, "check")
+    await operator.settle()
+    assert operator.condition(BACKEND, "a", "Accepted") == ("False", "HealthCheckNotFound")
+    assert operator.status(FRONTEND)["state"] == "up"
+    assert [reason for _, reason, _ in operator.events()] == ["HealthCheckNotFound"] * 2
+
+
+async def test_a_node_that_has_programmed_the_newest_makes_it_so(operator: OperatorBench) -> None:
+    await serving(operator)
+    assert operator.condition(FRONTEND, "web", "Programmed") == ("False", "NoNodes")
+    connected = [{"type": "Connected", "status": "True", "reason": "Connected"}]
+    operator.apply(manifest("Dataplane", "n1", {}) | {"status": {"conditions": connected}})
+    await operator.settle()
+    assert operator.condition(FRONTEND, "web", "Programmed") == ("False", "Pending")
+    dataplane = operator.status(FRONTEND)["dataplane"]
+    assert isinstance(dataplane, dict)
+    status = {"conditions": connected, "programmed": {"default/web": dataplane["revision"]}}
+    operator.apply(manifest("Dataplane", "n1", {}) | {"status": status})
+    await operator.settle()
+    assert operator.condition(FRONTEND, "web", "Programmed") == ("True", "Programmed")
+    operator.delete(DATAPLANE, "n1")
+    await operator.settle()
+    assert operator.condition(FRONTEND, "web", "Programmed") == ("False", "NoNodes")
+
+
+async def test_a_status_is_of_the_generation_that_was_decided_on(operator: OperatorBench) -> None:
+    """A version that is seen but not yet decided on must not be said to be in force."""
+    await serving(operator)
+    edited = frontend(pools=TWO, flushOnDown=False)
+    operator.store(edited)
+    operator.see(FRONTEND, key("web"))
+    render = operator.reporter._renderer.render
+    early = render("Frontend", key("web"))
+    assert early is not None
+    assert early["observedGeneration"] == 1
+    await operator.settle()
+    assert operator.status(FRONTEND)["observedGeneration"] == 2
+
+
+async def test_a_closed_operator_takes_no_verdict(operator: OperatorBench) -> None:
+    await serving(operator)
+    operator.reconciler.close()
+    operator.verdict("a", up=False)
+    await operator.settle()
+    assert operator.reconciler.health(key("a")).state.value == "up"
+    assert operator.events() == []

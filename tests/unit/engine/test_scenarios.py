@@ -1,0 +1,16 @@
+"""What happens when …: the cases of `tests/scenarios/health.yaml` and `weights.yaml`."""
+
+import pytest
+
+from support.scenarios import Scenario, Stage, scenarios
+
+NOTHING: dict[str, object] = {"flushed": [], "transitions": [], "removed": [], "refused": {}}
+
+
+@pytest.mark.parametrize("case", scenarios(), ids=str)
+async def test_scenario(case: Scenario) -> None:
+    stage = Stage(case.given)
+    for event in case.when:
+        stage.happens(event)
+    expected = NOTHING | dict(case.then)
+    assert {what: stage.found(what) for what in expected} == expected
