@@ -1,10 +1,8 @@
 """Whatever happens in whatever order: what is probed, what carries traffic, what is flushed.
 
-`Naive` says the same as the tables of the semantics in the plainest way, and shares no code
-with what is tested.
+`support.naive` says the same as the tables of the semantics, in the plainest way.
 """
 
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -21,12 +19,12 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from support.naive import Naive
 from support.objects import backend, frontend, health_check, key, vip
 from support.world import Object, World
-from vpplb.model.check import Cadence, ProbeKind
 from vpplb.model.names import ObjectKey
 from vpplb.model.objects import Backend, Frontend, HealthCheck, Member, Pool
-from vpplb.model.vip import IPAddress, VipId
+from vpplb.model.vip import IPAddress
 
 CHECKS, BACKENDS, FRONTENDS = ("c1", "c2"), ("a", "b", "c", "d"), ("f", "g", "h")
 VIPS = (vip("192.0.2.1/32", 80), vip("192.0.2.1/32", 81), vip("192.0.2.2/32", 80))
@@ -68,107 +66,6 @@ frontends = st.builds(
     st.lists(members, min_size=1, max_size=3),
 )
 objects = st.one_of(health_checks, backends, backends, frontends)
-
-
-@dataclass
-class Naive:
-    """The objects and, by backend, `state` as people see it and whether up is `held`."""
-
-    objects: dict[tuple[type, ObjectKey], Object] = field(default_factory=dict)
-    state: dict[ObjectKey, str] = field(default_factory=dict)
-    held: set[ObjectKey] = field(default_factory=set)
-    was: dict[ObjectKey, object] = field(default_factory=dict)
-
-    def put(self, one: Object) -> None:
-        self.objects[type(one), one.key] = one
-        self._follow()
-
-    def remove(self, one: Object) -> None:
-        self.objects.pop((type(one), one.key), None)
-        self._follow()
-
-    def verdict(self, name: ObjectKey, up: bool) -> None:
-        self.state[name] = "up" if up else "down"
-        self.held.discard(name)
-
-    @property
-    def frontends(self) -> list[Frontend]:
-        return [one for one in self.objects.values() if isinstance(one, Frontend)]
-
-    def probed(self) -> dict[ObjectKey, tuple[IPAddress, ProbeKind, Cadence]]:
-        """Return what is probed, and how: two checks that say the same are the same."""
-        found = {}
-        for one in self.objects.values():
-            if not isinstance(one, Backend) or not one.enabled or one.paused:
-                continue
-            check = self.objects.get((HealthCheck, one.health_check or key("")))
-            if isinstance(check, HealthCheck) and self._referenced(one.key):
-                found[one.key] = (one.address, check.probe, check.cadence)
-        return found
-
-    def weights(self, one: Frontend) -> dict[IPAddress, int]:
-        """Return the effective weight of each server."""
-        weights: dict[IPAddress, int] = {}
-        active = next((pool for pool in one.pools if self._serves(pool)), None)
-        for pool in one.pools:
-            for name, weight in pool.members:
-                server = self.objects.get((Backend, name))
-                if isinstance(server, Backend):
-                    effective = weight if pool is active and self._counts(name) else 0
-                    before = weights.get(server.address, 0)
-                    weights[server.address] = max(before, effective)
-        return weights
-
-    def accepted(self) -> list[Frontend]:
-        """Return the frontends that have their VIP: the oldest on each."""
-        winners: dict[VipId, Frontend] = {}
-        for one in sorted(self.frontends, key=lambda one: one.key):
-            winners.setdefault(one.vip, one)
-        return list(winners.values())
-
-    def _serves(self, pool: Pool) -> bool:
-        return any(weight and self._counts(name) for name, weight in pool.members)
-
-    def _counts(self, name: ObjectKey) -> bool:
-        return self.state.get(name) == "up" or name in self.held
-
-    def _referenced(self, name: ObjectKey) -> bool:
-        return any(name in dict(pool.members) for one in self.frontends for pool in one.pools)
-
-    def _follow(self) -> None:
-        """Have every backend follow what has become of it."""
-        present = {one.key for one in self.objects.values() if isinstance(one, Backend)}
-        for name in present | self.was.keys():
-            situation = self._situation(name)
-            if situation == self.was.get(name):
-                continue
-            counted = self._counts(name)
-            self.held.discard(name)
-            self.was[name] = situation
-            match situation:
-                case "gone":
-                    del self.was[name]
-                    self.state.pop(name, None)
-                case "disabled" | "paused" | "up":
-                    self.state[name] = str(situation)
-                case _:
-                    self.state[name] = "unknown"
-                    if counted and situation != "idle":
-                        self.held.add(name)
-
-    def _situation(self, name: ObjectKey) -> object:
-        one = self.objects.get((Backend, name))
-        if not isinstance(one, Backend):
-            return "gone"
-        if not one.enabled:
-            return "disabled"
-        if one.paused:
-            return "paused"
-        if not self._referenced(name):
-            return "idle"
-        if one.health_check is None:
-            return "up"
-        return self.probed().get(name, "lost")
 
 
 class Server(NamedTuple):
@@ -305,7 +202,7 @@ class Life(RuleBasedStateMachine):
                 assert server.epoch == 0
                 continue
             due = any(
-                self._cuts(name, state) and not self._cuts(name, dict(before.states).get(b, state))
+                self._cuts(name, state) and dict(before.states).get(b, state) != state
                 for b, state in server.states
             )
             assert (server.epoch > before.epoch) == due

@@ -27,16 +27,19 @@ class Authority:
 
     def server(self, *names: str, days: int = 10) -> ssl.SSLContext:
         """Return the context of a server for these names and addresses; expired if `days` < 0."""
+        return _server_context(self.server_pem(*names, days=days))
+
+    def server_pem(self, *names: str, days: int = 10) -> bytes:
+        """Return a server's certificate and key for these names and addresses."""
         key = ec.generate_private_key(ec.SECP256R1())
-        certificate = _named(self._name, key, names, days).sign(self._key, hashes.SHA256())
-        return _server_context(certificate, key)
+        return _pem(_named(self._name, key, names, days).sign(self._key, hashes.SHA256()), key)
 
 
 def self_signed_server(*names: str) -> ssl.SSLContext:
     """Return the context of a server whose certificate signs itself."""
     key = ec.generate_private_key(ec.SECP256R1())
     certificate = _named(_name(names[0]), key, names, 10).sign(key, hashes.SHA256())
-    return _server_context(certificate, key)
+    return _server_context(_pem(certificate, key))
 
 
 def _name(common: str) -> x509.Name:
@@ -73,19 +76,19 @@ def _builder(
     )
 
 
-def _server_context(
-    certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey
-) -> ssl.SSLContext:
+def _pem(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> bytes:
+    private = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    return certificate.public_bytes(serialization.Encoding.PEM) + private
+
+
+def _server_context(pem: bytes) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "server.pem")
-        path.write_bytes(
-            certificate.public_bytes(serialization.Encoding.PEM)
-            + key.private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.PKCS8,
-                serialization.NoEncryption(),
-            )
-        )
+        path.write_bytes(pem)
         context.load_cert_chain(path)
     return context

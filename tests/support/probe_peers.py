@@ -43,9 +43,10 @@ _NGINX_TLS = """
         listen {port} ssl backlog=4096;
         ssl_certificate {certificate};
         ssl_certificate_key {certificate};
-        ssl_session_cache shared:all:8m;
-        ssl_session_tickets {tickets};
+        {sessions}
 """
+_SESSIONS = "ssl_session_cache shared:all:8m; ssl_session_tickets on;"
+_NO_SESSIONS = "ssl_session_cache off; ssl_session_tickets off;"
 _HAPROXY = """
 global
     nbthread 1
@@ -106,12 +107,14 @@ class Arena:
             )
         ).pid
 
-    def run_nginx(self, certificate: Path | None = None, *, tickets: bool = True) -> int:
+    def run_nginx(self, certificate: Path | None = None, *, resumption: bool = True) -> int:
         """Serve a short page on every address; return the process id of nginx's master."""
         tls = ""
         if certificate is not None:
             tls = _NGINX_TLS.format(
-                port=TLS_PORT, certificate=certificate, tickets="on" if tickets else "off"
+                port=TLS_PORT,
+                certificate=certificate,
+                sessions=_SESSIONS if resumption else _NO_SESSIONS,
             )
         path = self._folder / "nginx.conf"
         path.write_text(_NGINX.format(folder=self._folder, port=PORT, tls=tls))
@@ -136,12 +139,13 @@ class Arena:
         wait_until(lambda: self._haproxy_statuses() == {passed}, "HAProxy has checked all")
         return pid
 
-    def run_fping(self, targets: Sequence[str], interval: float) -> int:
-        """Ping the targets with fping; return its process id."""
+    def run_fping(self, targets: Sequence[str], interval: float, *, spread: bool) -> int:
+        """Ping the targets with fping, spread over the interval or not; return its process id."""
         path = self._folder / "targets"
         path.write_text("\n".join(targets))
         period = f"-p{round(interval * 1000)}"
-        gap = f"-i{interval * 1000 / len(targets):.3f}"
+        # Half the time there is between two: it sleeps somewhat longer than it is told.
+        gap = f"-i{interval * 1000 / len(targets) / 2:.3f}" if spread else "-i0"
         before = self.echoed()
         pid = self.run("fping", "-q", "-l", period, gap, "-f", str(path))
         wait_until(lambda: self.echoed() - before >= 2 * len(targets), "fping pings")
@@ -173,7 +177,9 @@ class Arena:
         except OSError:
             return set()
         rows = csv.DictReader(io.StringIO(text))
-        return {row["check_status"].removeprefix("* ") for row in rows if row["svname"].startswith("s")}
+        return {
+            row["check_status"].removeprefix("* ") for row in rows if row["svname"].startswith("s")
+        }
 
     def _keep(self, process: "subprocess.Popen[bytes]") -> "subprocess.Popen[bytes]":
         def end() -> None:

@@ -1,16 +1,19 @@
-"""Starts a real VPP with nothing but the lb plugin, for the tests that compare with it."""
+"""Starts a real VPP with the lb plugin, for the tests that compare with it or send through it."""
 
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from support.processes import Program
 
 _CONFIGURATION = """
-unix {{ nodaemon cli-listen {directory}/cli.sock runtime-dir {directory} log {directory}/cli.log }}
+unix {{
+  nodaemon cli-listen {directory}/cli.sock runtime-dir {directory} log {directory}/cli.log
+  startup-config {directory}/startup.cli
+}}
 api-segment {{ prefix {name} }}
 socksvr {{ socket-name {directory}/api.sock }}
 statseg {{ socket-name {directory}/stats.sock size 16m }}
@@ -19,7 +22,7 @@ buffers {{ buffers-per-numa 1024 }}
 plugins {{
   path {plugins}
   plugin default {{ disable }}
-  plugin lb_plugin.so {{ enable }}
+  {enabled}
 }}
 """
 
@@ -28,10 +31,19 @@ PATIENCE = 60.0
 
 
 @contextmanager
-def start_vpp(binary: Path, directory: Path) -> Iterator[Path]:
+def start_vpp(
+    binary: Path,
+    directory: Path,
+    *,
+    plugins: Sequence[str] = (),
+    commands: Sequence[str] = (),
+    prefix: Sequence[str] = (),
+) -> Iterator[Path]:
     """Run a VPP and give the path of its API socket (`stats.sock` and `cli.sock` are beside it).
 
-    `directory` is made, and has to be short: a socket's path has room for 107 bytes.
+    `directory` is made, and has to be short: a socket's path has room for 107 bytes. `plugins`
+    are those wanted besides lb (such as `af_packet`), `commands` of its CLI are run before it
+    answers, `prefix` goes before its command line (such as a network namespace's).
     AssertionError with VPP's last words when it does not come up.
     """
     directory.mkdir(parents=True, exist_ok=True)
@@ -41,10 +53,14 @@ def start_vpp(binary: Path, directory: Path) -> Iterator[Path]:
             directory=directory,
             name=f"vpplb-{os.getpid()}-{directory.name}",
             plugins=_plugins(binary),
+            enabled="\n  ".join(
+                f"plugin {name}_plugin.so {{ enable }}" for name in ("lb", *plugins)
+            ),
         )
     )
+    (directory / "startup.cli").write_text("".join(f"{command}\n" for command in commands))
     api_socket = directory / "api.sock"
-    with Program([binary, "-c", configuration], log=directory / "vpp.log") as vpp:
+    with Program([*prefix, binary, "-c", configuration], log=directory / "vpp.log") as vpp:
         _await(vpp, api_socket)
         yield api_socket
 

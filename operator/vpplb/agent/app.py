@@ -114,7 +114,7 @@ class Agent:
             PapiLoadBalancer(options.vpp_api_socket, on_call=self._metrics.record_call),
             listener=reporter,
             sync_interval=options.sync_interval,
-            state=memory or _remembered_by(dataplane),
+            state=memory or remembered_by(dataplane),
             own_all=options.own_all,
         )
         reporter.resume(dataplane)
@@ -171,7 +171,7 @@ class _Listener:
         self._intake.gone(kind, key)
 
 
-def _remembered_by(dataplane: JsonObject) -> SyncerState | None:
+def remembered_by(dataplane: JsonObject) -> SyncerState | None:
     """Read from a Dataplane's status whose VIPs this node's are."""
     owned = (dataplane.get("status") or {}).get("owned") or {}
     try:

@@ -7,11 +7,12 @@ frontends a node shall carry without reading Nodes) and is owned by it, so it go
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
 from vpplb.kube.backoff import backoff
-from vpplb.kube.client import KubeClient
 from vpplb.kube.errors import Conflict, KubeError, NotFound
-from vpplb.kube.kinds import DATAPLANE, NODE, JsonObject, cluster_key
+from vpplb.kube.kinds import DATAPLANE, NODE, JsonObject, Kind, cluster_key
+from vpplb.model.names import ObjectKey
 
 log = logging.getLogger(__name__)
 
@@ -22,11 +23,27 @@ REMAKE_DELAY = 1.0
 """Seconds until a Dataplane that was deleted is made anew: if its Node goes, so does this agent."""
 
 
+class NodeClient(Protocol):
+    """What a node needs of `KubeClient`."""
+
+    async def get(self, kind: Kind, key: ObjectKey) -> JsonObject:
+        """Read an object; NotFound when there is none."""
+        ...
+
+    async def create(self, kind: Kind, body: Mapping[str, object]) -> JsonObject:
+        """Create an object; Conflict when it exists."""
+        ...
+
+    async def patch(self, kind: Kind, key: ObjectKey, body: Mapping[str, object]) -> JsonObject:
+        """Merge into an object."""
+        ...
+
+
 class Node:
     """The node `name`. `labels` are those of its Node, none where there is no such Node."""
 
     def __init__(
-        self, client: KubeClient, name: str, on_labels: Callable[[Mapping[str, str]], None]
+        self, client: NodeClient, name: str, on_labels: Callable[[Mapping[str, str]], None]
     ) -> None:
         self.key = cluster_key(name)
         self.labels: Mapping[str, str] = {}

@@ -31,8 +31,8 @@ class Check:
         "_grid",
         "_random",
         "_reported",
-        "_settled",
         "_started",
+        "_unmoving",
         "_wait",
         "assignment",
         "next_start",
@@ -45,13 +45,10 @@ class Check:
         spread = first_wait(cadence, assignment.position, assignment.of)
         self.assignment = assignment
         self.next_start = now + spread.total_seconds()
-        self._counter = Counter(rise=cadence.rise, fall=cadence.fall)
-        self._wait = mean_wait(cadence, self._counter).total_seconds()
-        self._grid = grid_of(self._wait)
+        self._count(Counter(rise=cadence.rise, fall=cadence.fall))
         self._clock = clock
         self._random = random
         self._reported = assignment.resume_up
-        self._settled: ProbeResult | None = None
         self._started: float | None = None
 
     def start(self, now: float) -> float:
@@ -70,20 +67,17 @@ class Check:
         News is a verdict other than the one last reported or, before any, than the one the
         check resumed from.
         """
-        if result is self._settled:
+        if result is self._unmoving:
             self.discard(now)
             return None
-        counter = self._counter
-        stepped = step(counter, passed=result.code.ok)
-        if stepped is not counter:
-            self._counter = counter = stepped
-            self._wait = mean_wait(self.assignment.spec.cadence, counter).total_seconds()
-            self._grid = grid_of(self._wait)
-            self._settled = None
+        counter = step(self._counter, passed=result.code.ok)
+        if counter is self._counter:
+            self._unmoving = result  # when it comes again, as most do, it changes nothing again
+        else:
+            self._count(counter)
         self.discard(now)
         up = counter.healthy
         if up is self._reported:
-            if stepped is counter_before: self._settled = result
             return None
         self._reported = up
         return Verdict(
@@ -100,5 +94,11 @@ class Check:
         if self._started is None:
             raise RuntimeError(f"{self.assignment.backend}: no probe is running")
         due = next_start(self._started, self._wait, self._grid, self._random())
-        self.next_start = max(now, due)
+        self.next_start = due if due > now else now
         self._started = None
+
+    def _count(self, counter: Counter) -> None:
+        self._counter = counter
+        self._unmoving: ProbeResult | None = None
+        self._wait = mean_wait(self.assignment.spec.cadence, counter).total_seconds()
+        self._grid = grid_of(self._wait)

@@ -141,6 +141,7 @@ class Reconciler:
         stops: set[ObjectKey] = set()
         now = self._clock.now()
         for key in sorted(dirty.backends):  # so that transitions are told in one order everywhere
+            dirty.backends.discard(key)
             self._changed_backends.add(key)
             backend = self.store.backends.get(key)
             if backend is None:
@@ -158,7 +159,6 @@ class Reconciler:
             if outcome.start is not None:
                 starts[key] = outcome.start
             self._set_health(key, record, outcome.health)
-        dirty.backends.clear()
         self._tasks.apply(starts, stops)
 
     def _reconcile_prefixes(self, dirty: Dirty) -> None:

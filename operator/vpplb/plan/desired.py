@@ -122,11 +122,11 @@ def _server(
     before = previous.vip.servers.get(address) if previous.vip is not None else None
     if before is None:  # new to VPP: it has no flows to cut
         return AppServer(weight=weight)
+    # What the state before has cut is not asked for: flush_on_down may have been another then, and
+    # cutting flows that are cut already costs nothing.
     due = weight == 0 and any(
         flushes(one.state, flush_on_down=flush_on_down)
-        and not flushes(
-            previous.states.get(one.member.backend, one.state), flush_on_down=flush_on_down
-        )
+        and previous.states.get(one.member.backend, one.state) is not one.state
         for one in weights
     )
     flushed = max(before.flush_epoch + 1, epoch) if due else before.flush_epoch

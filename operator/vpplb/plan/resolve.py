@@ -50,8 +50,8 @@ class ResolvedFrontend:
 
     @property
     def withdrawn(self) -> bool:
-        """Whether another object has taken the VIP, so that it must not be programmed."""
-        return self.rejected is not None and self.rejected.reason == "Conflict"
+        """Whether the VIP must not be programmed: another object has it, or no server fits it."""
+        return self.rejected is not None and not self.members
 
     @property
     def problems(self) -> tuple[Problem, ...]:

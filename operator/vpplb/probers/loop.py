@@ -26,6 +26,7 @@ from vpplb.model.names import ObjectKey
 from vpplb.probers.echo import EchoAttempt, EchoSockets
 from vpplb.probers.errors import ProberShort
 from vpplb.probers.poller import BATCH, Poller
+from vpplb.probers.sockets import Sockets
 from vpplb.probers.stalls import SHORTEST, Stalls
 from vpplb.probers.stats import Statistics
 from vpplb.probers.stream import StreamAttempt
@@ -98,6 +99,7 @@ class CheckLoop:
         self._clock = monotonic
         self._uniform = uniform
         self._echo = EchoSockets(self.poller)
+        self._sockets = Sockets(self.poller)
         self._stalls = Stalls()
         self._running: dict[ObjectKey, _Running] = {}
         self._starts: Timers[_Running] = Timers()
@@ -146,12 +148,13 @@ class CheckLoop:
         """Stop all checks and close all sockets."""
         self.cancel(list(self._running))
         self._echo.close()
+        self._sockets.close()
         self.poller.close()
 
     def _attempt(self, spec: CheckSpec, done: Callable[[ProbeResult], None]) -> Attempt:
         if isinstance(spec.probe, IcmpProbe):
             return EchoAttempt(spec, self._echo, done)
-        return StreamAttempt(spec, spec.probe, self.poller, done)
+        return StreamAttempt(spec, spec.probe, self._sockets, done)
 
     def _start(self, now: float) -> None:
         for running in self._starts.take(now, STARTS_A_TURN):

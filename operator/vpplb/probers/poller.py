@@ -14,7 +14,7 @@ class Poller:
     """Descriptors and who is told of their events.
 
     A closed descriptor leaves epoll by itself; `forget` it before, so that an event of the
-    same batch finds nobody.
+    same batch finds nobody. One that is forgotten but not closed can be told of again.
     """
 
     def __init__(self) -> None:
@@ -26,12 +26,16 @@ class Poller:
         self._handlers[descriptor] = handler
         self._epoll.register(descriptor, events)
 
+    def tell(self, descriptor: int, handler: Callable[[int], None]) -> None:
+        """Tell this handler instead, or again: the descriptor has been watched before."""
+        self._handlers[descriptor] = handler
+
     def modify(self, descriptor: int, events: int) -> None:
         """Tell of these events instead."""
         self._epoll.modify(descriptor, events)
 
     def forget(self, descriptor: int) -> None:
-        """Tell nobody any more; nothing if it was not watched. The caller closes it."""
+        """Tell nobody any more; nothing if nobody was told."""
         self._handlers.pop(descriptor, None)
 
     def wait(self, seconds: float) -> list[tuple[int, int]]:

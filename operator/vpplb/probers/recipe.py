@@ -13,7 +13,7 @@ from vpplb.model.health import ProbeCode, ProbeResult
 from vpplb.probers.conversation import Conversation
 from vpplb.probers.http import HttpConversation, HttpRecipe, UnusableRegexp
 from vpplb.probers.tcp import Foregone, TcpConversation
-from vpplb.probers.tls import TlsConversation, UnusableTls, client_context
+from vpplb.probers.tls import Resumption, TlsConversation, UnusableTls, client_context
 
 
 def conversations(probe: TcpProbe | HttpProbe, address: IPAddress) -> Callable[[], Conversation]:
@@ -46,8 +46,10 @@ def _in_tls(
     # Without a name the address is verified; when nothing is verified none is needed.
     name = tls.server_name or ("" if tls.insecure_skip_verify else str(address))
 
+    resumption = Resumption()
+
     def make() -> Conversation:
-        return TlsConversation(context, name, inner() if inner is not None else None)
+        return TlsConversation(context, name, resumption, inner() if inner is not None else None)
 
     try:
         make()

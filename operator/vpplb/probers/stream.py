@@ -1,35 +1,27 @@
-"""Drives conversations over TCP sockets: one attempt after the other of one check.
-
-A socket is registered once, edge-triggered for all that can happen, and closing it is what
-unregisters it: for a probe that connects, sends and receives once, that makes two system calls
-less than asking for one kind of event after the other.
-"""
+"""Drives conversations over TCP sockets: one attempt after the other of one check."""
 
 import errno
 import select
 import socket
-import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from vpplb.model.check import CheckSpec, HttpProbe, TcpProbe
 from vpplb.model.health import ProbeResult
 from vpplb.probers.conversation import Conversation, Step
 from vpplb.probers.errors import NO_PORT, NO_SOURCE, SHORTAGE, ProberShort, words
-from vpplb.probers.poller import Poller
 from vpplb.probers.recipe import conversations
+from vpplb.probers.sockets import Socket, Sockets
+from vpplb.probers.tcp import TcpConversation
 
-# The C class: the Python one around it costs 2 µs a socket, for a bookkeeping not needed here.
-Socket = socket.SocketType
-
-_IP_BIND_ADDRESS_NO_PORT = 24  # linux/in.h; socket has it from Python 3.12 on
-_STREAM = socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
-_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _IN_PROGRESS = (0, errno.EINPROGRESS)
-_EVENTS = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
+_AT_CONNECT = {errno.EADDRNOTAVAIL: NO_PORT}
+# The source was there when the socket was bound, and is no longer.
+_AT_CONNECT_BOUND = {**_AT_CONNECT, errno.EINVAL: NO_SOURCE}
 _FAILED = select.EPOLLERR | select.EPOLLHUP
 _ENDED = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
 _CHUNK = 16384
+_NONE = TcpConversation()
 
 
 class StreamAttempt:
@@ -39,39 +31,37 @@ class StreamAttempt:
     """
 
     __slots__ = (
-        "_abrupt",
-        "_bind",
         "_connected",
         "_conversation",
         "_done",
-        "_family",
+        "_gentle",
         "_make",
         "_outbox",
-        "_poller",
         "_socket",
-        "_speaks",
+        "_sockets",
+        "_source",
         "_target",
+        "_version",
     )
 
     def __init__(
         self,
         spec: CheckSpec,
         probe: TcpProbe | HttpProbe,
-        poller: Poller,
+        sockets: Sockets,
         done: Callable[[ProbeResult], None],
     ) -> None:
-        self._family = socket.AF_INET if spec.address.version == 4 else socket.AF_INET6
+        self._version = spec.address.version
+        self._source = spec.source
         self._target = (str(spec.address), probe.port)
-        self._bind = None if spec.source is None else (str(spec.source), 0)
-        # A reset spares both sides TIME_WAIT. After a bare TLS handshake it could overtake the
-        # end of it, and the server would count a failure.
-        self._abrupt = isinstance(probe, HttpProbe) or probe.tls is None
-        self._speaks = isinstance(probe, HttpProbe) or probe.tls is not None
+        # After a bare TLS handshake a reset could overtake the end of it, and the server would
+        # count a failure.
+        self._gentle = isinstance(probe, TcpProbe) and probe.tls is not None
         self._make = conversations(probe, spec.address)
-        self._poller = poller
+        self._sockets = sockets
         self._done = done
         self._socket: Socket | None = None
-        self._conversation: Conversation = self._make()
+        self._conversation: Conversation = _NONE
         self._connected = False
         self._outbox = b""
 
@@ -81,27 +71,17 @@ class StreamAttempt:
         self._connected = False
         self._outbox = b""
         try:
-            sock = Socket(self._family, _STREAM, 0)
+            sock = self._sockets.take(self._version, self._source, self._happened)
         except OSError as error:
-            return self._refused(error.errno or 0)
+            return self._refused(error.errno or 0, {errno.EADDRNOTAVAIL: NO_SOURCE})
         self._socket = sock
-        if self._abrupt:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-        if self._speaks:
-            # The request then carries the acknowledgement of the handshake: a packet less.
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
-        if self._bind is not None:
-            try:
-                sock.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
-                sock.bind(self._bind)
-            except OSError as error:
-                code = error.errno or 0
-                return self._break(NO_SOURCE if code == errno.EADDRNOTAVAIL else words(code))
+        # The request then carries the acknowledgement of the handshake; and where nothing is
+        # said, the server never accepts what is reset at once (as with HAProxy's checks).
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
         code = sock.connect_ex(self._target)
-        if code not in _IN_PROGRESS:
-            return self._refused(code)
-        self._poller.watch(sock.fileno(), _EVENTS, self._happened)
-        return None
+        if code in _IN_PROGRESS:
+            return None
+        return self._refused(code, _AT_CONNECT if self._source is None else _AT_CONNECT_BOUND)
 
     def expire(self) -> ProbeResult:
         """Give up for lack of time; the result says how far it came."""
@@ -111,11 +91,11 @@ class StreamAttempt:
         """Give up; nobody is told."""
         self._close()
 
-    def _refused(self, code: int) -> ProbeResult:
+    def _refused(self, code: int, meanings: Mapping[int, str]) -> ProbeResult:
         if code in SHORTAGE:
             self._close()
             raise ProberShort(words(code))
-        return self._break(NO_PORT if code == errno.EADDRNOTAVAIL else words(code))
+        return self._break(meanings.get(code) or words(code))
 
     def _happened(self, events: int) -> None:
         sock = self._socket
@@ -183,14 +163,18 @@ class StreamAttempt:
         return self._end(ProbeResult(code=self._conversation.layer.broken, detail=detail))
 
     def _end(self, result: ProbeResult) -> ProbeResult:
-        if self._conversation.parting and self._socket is not None:
+        if self._gentle and self._socket is not None and self._conversation.parting:
             with suppress(OSError):  # the probe has its result; this is courtesy
                 self._socket.send(self._conversation.parting)
         self._close()
         return result
 
     def _close(self) -> None:
+        self._conversation = _NONE  # that of TLS is large
         sock, self._socket = self._socket, None
-        if sock is not None:
-            self._poller.forget(sock.fileno())
-            sock.close()
+        if sock is None:
+            return
+        if self._connected and not self._gentle:
+            self._sockets.give_back(sock, self._version, self._source)
+        else:
+            self._sockets.drop(sock, gently=self._gentle)

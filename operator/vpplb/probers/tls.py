@@ -14,6 +14,9 @@ from vpplb.probers.conversation import Conversation, Layer, Step
 
 HANDSHAKE_DONE = "TLS handshake done"
 CHUNK = 65536
+RESUMED = 15
+"""Handshakes that resume the session of a full one."""
+
 _NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"})
 
 
@@ -45,6 +48,37 @@ def client_context(settings: TlsSettings) -> ssl.SSLContext:
     return _context(settings.insecure_skip_verify, settings.ca_bundle)
 
 
+class Resumption:
+    """The session that a check's next handshakes resume, if its server offers that.
+
+    A resumed handshake shows no certificate. So only `RESUMED` of them follow a full one, and
+    none a failure: an expired or exchanged certificate is seen that many probes later at most.
+    """
+
+    __slots__ = ("_left", "_session")
+
+    def __init__(self) -> None:
+        self._session: ssl.SSLSession | None = None
+        self._left = 0
+
+    def take(self) -> ssl.SSLSession | None:
+        """Return what to resume in the next handshake; None: nothing."""
+        if self._left == 0:
+            return None
+        self._left -= 1
+        return self._session
+
+    def ended(self, tls: ssl.SSLObject, *, passed: bool) -> None:
+        """Take note of how a probe over this connection ended."""
+        if not passed:
+            self._left = 0
+        elif not tls.session_reused:
+            session = tls.session
+            # TLS 1.3 sends its tickets after the handshake: there may be none yet.
+            if session is not None and (session.has_ticket or tls.version() != "TLSv1.3"):
+                self._session, self._left = session, RESUMED
+
+
 class TlsConversation:
     """A handshake; then `inner` if there is one, else the probe has passed (L6OK).
 
@@ -52,16 +86,37 @@ class TlsConversation:
     neither, which the context must allow.
     """
 
-    __slots__ = ("_incoming", "_inner", "_outgoing", "_shaken", "_tls", "layer", "parting")
+    __slots__ = (
+        "_incoming",
+        "_inner",
+        "_outgoing",
+        "_resumption",
+        "_shaken",
+        "_tls",
+        "layer",
+        "parting",
+    )
 
-    def __init__(self, context: ssl.SSLContext, name: str, inner: Conversation | None) -> None:
+    def __init__(
+        self,
+        context: ssl.SSLContext,
+        name: str,
+        resumption: Resumption,
+        inner: Conversation | None,
+    ) -> None:
         self.layer = Layer.CONNECT
         self.parting = b""
         self._inner = inner
         self._shaken = False
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
-        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=name or None)
+        self._resumption = resumption
+        self._tls = context.wrap_bio(
+            self._incoming,
+            self._outgoing,
+            server_hostname=name or None,
+            session=resumption.take(),
+        )
 
     def connected(self) -> Step:
         """Say hello."""
@@ -74,7 +129,10 @@ class TlsConversation:
             self._incoming.write(data)
         else:
             self._incoming.write_eof()
-        return self._exchange() if self._shaken else self._handshake()
+        step = self._exchange() if self._shaken else self._handshake()
+        if isinstance(step, ProbeResult):
+            self._resumption.ended(self._tls, passed=step.code.ok)
+        return step
 
     def _handshake(self) -> Step:
         try:

@@ -2,7 +2,8 @@
 
 Sans-I/O and synchronous. It follows src/plugins/lb/lb.c of VPP 26.10 (lb API 1.2.0) down to the
 order of its checks, since that decides which error comes, and to its pools, since they decide
-the order of dumps. No packets are forwarded, so no server ever has flows.
+the order of dumps. Packets come as five-tuples (`forward`), and go no further than to the choice
+of a server.
 """
 
 from collections import defaultdict
@@ -11,6 +12,9 @@ from ipaddress import IPv4Address, IPv6Address
 
 from vpplb.model.vip import AppServer, Encap, IPAddress, LbConf, Vip, VipSettings, VipTable
 from vpplb.plan import newflows
+from vpplb.simulator.counters import VipCounters
+from vpplb.simulator.flows import UDP, FiveTuple, flow_hash
+from vpplb.simulator.forwarding import NO_SERVER, Forwarding, NotModelled
 from vpplb.simulator.pool import Pool
 from vpplb.simulator.rows import (
     IP4_BITS,
@@ -33,13 +37,21 @@ GARBAGE_RUN = 60
 CONCURRENCY_TIMEOUT = 10
 """Seconds for which a removed server is kept at least (LB_CONCURRENCY_TIMEOUT)."""
 
+NO_VIP = 0
+"""Index of the VIP that takes packets to ports of a prefix at which there is no VIP."""
+
+_FLOW_CLOCK = 10000
+"""Seconds by which the clock of flows is ahead of VPP's uptime (lb_hash_time_now)."""
+
 
 class LoadBalancerState:
-    """One lb plugin. `uptime` returns seconds since VPP's start."""
+    """One lb plugin of a VPP with `threads` threads. `uptime`: seconds since VPP's start."""
 
-    def __init__(self, uptime: Callable[[], float]) -> None:
+    def __init__(self, uptime: Callable[[], float], threads: int = 1) -> None:
         self._uptime = uptime
         self._next_collection = GARBAGE_RUN
+        self._forwarding = Forwarding(threads)
+        self.counters = VipCounters(threads)
         self.conf = LbConf()
         self.vips: Pool[VipRow] = Pool(VipRow)
         self.servers: Pool[ServerRow] = Pool(ServerRow)
@@ -82,7 +94,8 @@ class LoadBalancerState:
             row.encap_byte, row.target_port = new.service_type, new.target_port
         row.last_collection = self._now()
         row.servers = Pool(lambda: [0])
-        row.shares = None
+        row.changed()
+        self.counters.reset(index)
         return Retval.OK
 
     def delete_vip(self, key: Key) -> Retval:
@@ -96,8 +109,11 @@ class LoadBalancerState:
         self._by_prefix[row.key[:2]].remove(index)
         return Retval.OK
 
-    def add_server(self, key: Key, address: int, weight: int) -> Retval:
-        """Add a server (`lb_vip_add_ass`); one that lingers is taken up again."""
+    def add_server(self, key: Key, address: int, weight: int, *, flush: bool = False) -> Retval:
+        """Add a server (`lb_vip_add_ass`); one that lingers is taken up again.
+
+        It keeps the flows that it had before, but with `flush`.
+        """
         index = self._find(key)
         if index is None:
             return Retval.NO_SUCH_ENTRY
@@ -108,29 +124,46 @@ class LoadBalancerState:
         if server is None:
             if (address < 1 << IP4_BITS) != servers_are_ip4(row.type):
                 return Retval.INVALID_ADDRESS_FAMILY
-            server = self._new_server(index, address)
+            server = self.servers[self._new_server(index, address)]
+        elif flush:
+            self._flush(index, address)
         server.used, server.weight = True, weight
-        row.shares = None
+        row.changed()
         self._collect(row)
         return Retval.OK
 
-    def delete_server(self, key: Key, address: int) -> Retval:
-        """Delete a server (`lb_vip_del_ass`), again if it lingers already."""
+    def delete_server(self, key: Key, address: int, *, flush: bool = False) -> Retval:
+        """Delete a server (`lb_vip_del_ass`), again if it lingers already; its flows go on."""
         index = self._find(key)
         server = None if index is None else self._find_server(index, address)
         if index is None or server is None:
             return Retval.NO_SUCH_ENTRY
         self._remove_servers(self.vips[index], [server])
+        if flush:
+            self._flush(index, address)
         return Retval.OK
 
-    def set_weight(self, key: Key, address: int, weight: int) -> Retval:
+    def set_weight(self, key: Key, address: int, weight: int, *, flush: bool = False) -> Retval:
         """Set the weight of a live server (`lb_vip_set_as_weight`)."""
         index = self._find(key)
         server = None if index is None else self._find_server(index, address)
         if index is None or server is None or not server.used:
             return Retval.NO_SUCH_ENTRY
         server.weight = weight
-        self.vips[index].shares = None
+        self.vips[index].changed()
+        if flush:
+            self._flush(index, address)
+        return Retval.OK
+
+    def flush_vip(self, key: Key) -> Retval:
+        """Cut all flows of a VIP (`lb_flush_vip`).
+
+        VPP quirk: it answers 0 also where there is no such VIP, having flushed whatever an unset
+        variable named; here, nothing.
+        """
+        index = self._find(key)
+        if index is not None:
+            self._forwarding.flush(index)
         return Retval.OK
 
     # --- reading -----------------------------------------------------------------------------
@@ -219,7 +252,7 @@ class LoadBalancerState:
         self._collect(row)
         for server in servers:
             server.used, server.last_used = False, self._now()
-        row.shares = None
+        row.changed()
 
     def _vip(self, row: VipRow) -> Vip:
         shares = self.shares(row)

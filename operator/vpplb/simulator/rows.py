@@ -102,6 +102,12 @@ class VipRow:
     servers: Pool[list[int]] = field(default_factory=lambda: Pool(lambda: [0]))
     shares: dict[IPAddress, int] | None = None
     """Buckets by server; None: to be computed when somebody asks."""
+    new_flows: list[int] | None = None
+    """Index of the server of each bucket; None: to be computed when a packet comes."""
+
+    def changed(self) -> None:
+        """Have the table of new flows made anew."""
+        self.shares = self.new_flows = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

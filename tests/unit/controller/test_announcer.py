@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from support.objects import NOON, key
+from support.objects import NOON, backend, frontend, health_check, key, pool, vip
+from support.world import World
 from vpplb.controller.announcer import (
     Announced,
     announced_by,
@@ -45,6 +46,7 @@ def transition(before: HealthState, after: HealthState, **seen: str) -> Transiti
         (PAUSED, DISABLED, ("Normal", "BackendDisabled")),
         (DOWN, DISABLED, ("Normal", "BackendDisabled")),
         (DISABLED, UNKNOWN, ("Normal", "BackendEnabled")),
+        (DISABLED, PAUSED, ("Normal", "BackendPaused")),
     ],
 )
 def test_each_transition_has_its_event(
@@ -66,6 +68,20 @@ def test_a_transition_is_one_event_for_each_frontend_and_says_what_was_seen() ->
     assert [note.text for note in notes] == [
         "up → down (L4CON: connection refused) in frontend api",
         "up → down (L4CON: connection refused) in frontend web",
+    ]
+
+
+async def test_two_frontends_hear_of_one_backend_each_as_its_status_shows_it() -> None:
+    world = World()
+    one = frontend("one", pool("p", a=10))
+    two = frontend("two", pool("p", b=7), pool("q", a=30), on=vip(port=443))
+    world.put(health_check(), backend("a", "10.0.0.1"), backend("b", "10.0.0.2"), one, two)
+    world.verdict("b", up=True)
+    world.verdict("a", up=True)
+    notes = transition_notes(world.sink.transitions[-1], world.reconciler.views)
+    assert [note.text for note in notes] == [
+        "unknown → up (L4OK) in frontend one: effective weight 10 of 10 in pool p",
+        "unknown → up (L4OK) in frontend two: effective weight 0 of 30 in pool q",
     ]
 
 
@@ -94,7 +110,11 @@ def test_a_transition_of_a_backend_without_frontends_is_no_event() -> None:
         (SERVING, SERVING, []),
         (Announced(), Announced(state="unknown"), []),
         (Announced(refused="no"), Announced(refused="no"), []),
-        (Announced(refused="no"), Announced(refused="not so"), [("Warning", "NotAccepted", "not so")]),
+        (
+            Announced(refused="no"),
+            Announced(refused="not so"),
+            [("Warning", "NotAccepted", "not so")],
+        ),
     ],
 )
 def test_a_frontend_tells_what_is_new(
@@ -107,6 +127,28 @@ def test_going_up_in_another_pool_is_not_also_a_failover() -> None:
     after = Announced(state="up", pool="second")
     reasons = [note.reason for note in frontend_notes(Announced(state="down", pool="first"), after)]
     assert reasons == ["FrontendUp"]
+
+
+def test_a_frontend_that_was_never_understood_announces_why() -> None:
+    after = announcing(Announced(), None, (PROBLEM,))
+    assert after == Announced(refused="spec.port: is too long")
+
+
+async def test_a_newer_version_that_is_not_understood_is_announced_beside_what_runs_on() -> None:
+    world = World()
+    world.put(health_check(), backend("a", "10.0.0.1"), frontend("web", pool("first", a=10)))
+    world.verdict("a", up=True)
+    view = world.reconciler.views[key("web")]
+    after = announcing(SERVING, view, (PROBLEM,))
+    assert after == replace(SERVING, refused="spec.port: is too long")
+
+
+async def test_a_conflict_and_a_reference_to_nothing_are_announced() -> None:
+    world = World()
+    world.put(frontend("web", pool("p", a=10)), frontend("old", pool("p", a=10), age=9))
+    after = announcing(Announced(), world.reconciler.views[key("web")], ())
+    assert "is the VIP of Frontend default/old" in after.refused
+    assert "there is no Backend default/a" in after.unresolved
 
 
 def test_what_is_not_understood_leaves_what_was_announced_in_force() -> None:

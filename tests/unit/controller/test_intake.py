@@ -208,3 +208,65 @@ async def test_a_closed_operator_takes_no_verdict(operator: OperatorBench) -> No
     await operator.settle()
     assert operator.reconciler.health(key("a")).state.value == "up"
     assert operator.events() == []
+
+
+async def test_what_is_made_anew_unnoticed_gets_its_status_all_the_same(
+    operator: OperatorBench,
+) -> None:
+    await serving(operator)
+    operator.server.objects.clear()
+    operator.store(health_check())
+    operator.store(checked("a", "10.0.0.1"))
+    operator.store(frontend(pools=TWO))
+    for kind, name in operator.server.objects:
+        operator.server.objects[kind, name]["metadata"]["uid"] = "another"
+        operator.see(kind, name)
+    await operator.settle()
+    assert operator.status(BACKEND, "a")["state"] == "up"
+    assert operator.status(HEALTH_CHECK, "check")["backends"] == 2
+    assert operator.status(FRONTEND)["state"] == "up"
+    assert [one.backend.name for one in operator.prober.started] == ["a", "b"]
+
+
+async def test_a_mended_frontend_that_served_all_along_is_not_announced_again(
+    operator: OperatorBench,
+) -> None:
+    await serving(operator)
+    operator.store(WRONG)
+    again = await operator.restarted()
+    assert [reason for _, reason, _ in again.events()] == ["NotAccepted"]
+    again.apply(frontend(pools=TWO))
+    await again.settle()
+    assert again.events() == []
+    await again.stop()
+
+
+async def test_the_next_operator_announces_no_refusal_a_second_time(
+    operator: OperatorBench,
+) -> None:
+    operator.apply(frontend("old"), frontend("web"))
+    await operator.settle()
+    assert sorted(reason for _, reason, _ in operator.events()) == [
+        "BackendNotFound",
+        "BackendNotFound",
+        "NotAccepted",
+    ]
+    again = await operator.restarted()
+    assert again.events() == []
+    await again.stop()
+
+
+async def test_the_status_of_a_node_before_all_is_listed_takes_nothing_away() -> None:
+    first = OperatorBench()
+    first.reconciler.set_synced()
+    await serving(first)
+    before = first.status(FRONTEND)
+    await first.stop()
+    second = OperatorBench(first.server)
+    second.see(FRONTEND, key("web"))
+    programmed = {"status": {"programmed": {"default/web": "r1"}}}
+    second.apply(manifest("Dataplane", "n1", {}))
+    second.apply(manifest("Dataplane", "n1", {}) | programmed)
+    await second.settle()
+    assert second.status(FRONTEND) == before
+    await second.stop()

@@ -216,3 +216,40 @@ async def test_resumed_health_is_ignored_once_the_backend_is_known() -> None:
     world = await served()
     world.reconciler.resume_backend(A.key, in_state(DOWN))
     assert world.state("a") is UP
+
+
+async def test_transitions_of_one_run_are_told_in_the_order_of_names() -> None:
+    world = World()
+    names = [f"b{n}" for n in range(20)]
+    servers = [backend(name, f"10.0.0.{n}", check=None) for n, name in enumerate(names, 1)]
+    world.put(frontend("web", pool("p", **dict.fromkeys(names, 1))), *servers)
+    assert [one.backend.name for one in world.sink.transitions] == sorted(names)
+
+
+async def test_a_closed_reconciler_decides_and_records_nothing() -> None:
+    world = await served()
+    world.reconciler.close()
+    world.verdict("a", up=False)
+    assert world.state("a") is UP
+    assert world.sink.take() == []
+
+
+async def test_what_a_backend_resumed_from_waits_until_the_backend_is_understood() -> None:
+    world = World()
+    wrong = Problem(kind="Backend", key=A.key, reason="Invalid", message="nonsense")
+    world.reconciler.resume_backend(A.key, in_state(UP))
+    world.store.put_invalid("Backend", A.key, [wrong])
+    world.put(health_check(), WEB)
+    assert world.state("a") is UP
+    world.put(A)
+    assert world.prober.running[A.key].resume_up is True
+    assert world.weights() == [10]
+
+
+async def test_a_deleted_backend_that_comes_back_knows_nothing_of_its_past() -> None:
+    world = await served()
+    world.remove(A)
+    world.put(A)
+    health = world.reconciler.health(A.key)
+    assert (health.state, health.transitions) == (UNKNOWN, ())
+    assert world.weights() == [0, 10]

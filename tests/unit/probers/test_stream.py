@@ -1,7 +1,7 @@
 import socket
 import struct
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from ipaddress import ip_address
 
@@ -11,14 +11,36 @@ from support.servers import Script, ScriptedServer
 from vpplb.model.check import Cadence, CheckSpec, HttpProbe
 from vpplb.model.health import ProbeResult
 from vpplb.probers.poller import Poller
+from vpplb.probers.sockets import Sockets
 from vpplb.probers.stream import StreamAttempt
 
 OK = b"HTTP/1.1 200 OK\r\n\r\n"
 
 
-def outcome(script: Script, probe: Callable[[int], HttpProbe]) -> tuple[str, str]:
+class Driver:
+    """What StreamAttempt needs around it."""
+
+    def __init__(self) -> None:
+        self.poller = Poller()
+        self.sockets = Sockets(self.poller)
+
+    def run(self, at_most: float) -> bool:
+        """Let happen what happens next, at most so many seconds on; return whether it did."""
+        happened = self.poller.wait(at_most)
+        self.poller.dispatch(happened)
+        return bool(happened)
+
+
+@pytest.fixture
+def driver() -> Iterator[Driver]:
+    driver = Driver()
+    yield driver
+    driver.sockets.close()
+    driver.poller.close()
+
+
+def outcome(driver: Driver, script: Script, probe: Callable[[int], HttpProbe]) -> tuple[str, str]:
     """Probe a server that follows the script; return the code and the detail."""
-    poller = Poller()
     ended: list[ProbeResult] = []
     with ScriptedServer(script) as server:
         spec = CheckSpec(
@@ -26,13 +48,10 @@ def outcome(script: Script, probe: Callable[[int], HttpProbe]) -> tuple[str, str
             probe=probe(server.port),
             cadence=Cadence(timeout=timedelta(seconds=5)),
         )
-        attempt = StreamAttempt(spec, probe(server.port), poller, ended.append)
+        attempt = StreamAttempt(spec, probe(server.port), driver.sockets, ended.append)
         assert attempt.begin() is None
         while not ended:
-            happened = poller.wait(5.0)
-            assert happened, "nothing happens any more"
-            poller.dispatch(happened)
-    poller.close()
+            assert driver.run(5.0), "nothing happens any more"
     return ended[0].code.value, ended[0].detail
 
 
@@ -40,7 +59,7 @@ def plain(port: int) -> HttpProbe:
     return HttpProbe(port=port)
 
 
-def test_a_request_larger_than_the_sockets_buffers_is_sent_in_portions() -> None:
+def test_a_request_larger_than_the_sockets_buffers_is_sent_in_portions(driver: Driver) -> None:
     size = 8_000_000
     received = 0
 
@@ -51,54 +70,55 @@ def test_a_request_larger_than_the_sockets_buffers_is_sent_in_portions() -> None
         connection.sendall(OK)
 
     large = (("X-Large", "x" * size),)
-    assert outcome(script, lambda port: HttpProbe(port=port, headers=large)) == ("L7OK", "200 OK")
+    assert outcome(driver, script, lambda port: HttpProbe(port=port, headers=large)) == (
+        "L7OK",
+        "200 OK",
+    )
 
 
-def test_an_answer_given_before_the_request_was_read_counts() -> None:
+def test_an_answer_given_before_the_request_was_read_counts(driver: Driver) -> None:
     def script(connection: socket.socket) -> None:
         connection.sendall(OK)  # closing with the request unread resets the connection
 
-    assert outcome(script, plain) == ("L7OK", "200 OK")
+    assert outcome(driver, script, plain) == ("L7OK", "200 OK")
 
 
 @pytest.mark.parametrize("size", [16384, 16384 * 3 + 1])
-def test_an_answer_larger_than_one_read_is_read_to_its_end(size: int) -> None:
+def test_an_answer_larger_than_one_read_is_read_to_its_end(driver: Driver, size: int) -> None:
     answer = b"HTTP/1.1 200 OK\r\nX: " + b"x" * (size - 23) + b"\r\n\r\n"
 
     def script(connection: socket.socket) -> None:
         connection.recv(65536)
         connection.sendall(answer)
 
-    assert outcome(script, plain) == ("L7OK", "200 OK")
+    assert outcome(driver, script, plain) == ("L7OK", "200 OK")
 
 
-def test_a_reset_instead_of_an_answer_is_named() -> None:
+def test_a_reset_instead_of_an_answer_is_named(driver: Driver) -> None:
     def script(connection: socket.socket) -> None:
         connection.recv(65536)
         reset = struct.pack("ii", 1, 0)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
 
-    assert outcome(script, plain) == ("L7RSP", "connection reset by peer")
+    assert outcome(driver, script, plain) == ("L7RSP", "connection reset by peer")
 
 
-def test_giving_up_closes_the_connection_and_tells_nobody() -> None:
+def test_giving_up_closes_the_connection_and_tells_nobody(driver: Driver) -> None:
     left = threading.Event()
 
     def script(connection: socket.socket) -> None:
         connection.recv(65536)
         left.set()
 
-    poller = Poller()
     ended: list[ProbeResult] = []
     with ScriptedServer(script) as server:
         spec = CheckSpec(
             address=ip_address("127.0.0.1"), probe=plain(server.port), cadence=Cadence()
         )
-        attempt = StreamAttempt(spec, plain(server.port), poller, ended.append)
+        attempt = StreamAttempt(spec, plain(server.port), driver.sockets, ended.append)
         attempt.begin()
-        poller.dispatch(poller.wait(5.0))
+        driver.run(5.0)
         assert left.wait(5.0)
         attempt.abort()
-        poller.dispatch(poller.wait(0))
-    poller.close()
+        driver.run(0)
     assert ended == []

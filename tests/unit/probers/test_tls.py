@@ -9,7 +9,7 @@ from vpplb.model.check import HttpProbe, TcpProbe, TlsSettings
 from vpplb.model.health import ProbeCode, ProbeResult
 from vpplb.probers.conversation import Conversation, Layer, Step
 from vpplb.probers.recipe import conversations
-from vpplb.probers.tls import UnusableTls, client_context
+from vpplb.probers.tls import RESUMED, UnusableTls, client_context
 
 ADDRESS = ip_address("192.0.2.7")
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -26,6 +26,7 @@ class Server:
     def __init__(self, context: ssl.SSLContext) -> None:
         self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._in, self._out, server_side=True)
+        self.resumed = False
         self.shaken = False
         self.request = b""
 
@@ -36,6 +37,7 @@ class Server:
             if not self.shaken:
                 self._tls.do_handshake()
                 self.shaken = True
+                self.resumed = bool(self._tls.session_reused)
             while not self.request.endswith(b"\r\n\r\n"):
                 self.request += self._tls.read(65536)
             self._tls.write(ANSWER)
@@ -174,3 +176,42 @@ def test_a_bundle_without_certificates_is_said_by_every_probe(bundle: str) -> No
 def test_a_name_that_is_none_is_said_by_every_probe(authority: Authority) -> None:
     step = handshake(trusting(authority, ".example"))().connected()
     assert step == ProbeResult(code=ProbeCode.L6RSP, detail="serverName '.example' cannot be used")
+
+
+class TestResumption:
+    @staticmethod
+    def resumed(context: ssl.SSLContext, make: Callable[[], Conversation], number: int) -> str:
+        """Probe so many times; return for each whether it resumed a session (r) or not (f)."""
+        seen = ""
+        for _ in range(number):
+            server = Server(context)
+            step = talk(make(), server)
+            assert isinstance(step, ProbeResult)
+            assert step.code.ok
+            seen += "r" if server.resumed else "f"
+        return seen
+
+    @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+    def test_a_full_handshake_is_resumed_so_often_and_no_oftener(
+        self, authority: Authority, version: ssl.TLSVersion
+    ) -> None:
+        context = authority.server("192.0.2.7")
+        context.maximum_version = version
+        make = conversations(HttpProbe(port=443, tls=trusting(authority)), ADDRESS)
+        once = "f" + "r" * RESUMED
+        assert self.resumed(context, make, 2 * len(once)) == 2 * once
+
+    def test_a_server_that_offers_none_is_shaken_hands_with_fully(
+        self, authority: Authority
+    ) -> None:
+        context = authority.server("192.0.2.7")
+        context.num_tickets = 0
+        make = conversations(HttpProbe(port=443, tls=trusting(authority)), ADDRESS)
+        assert self.resumed(context, make, 3) == "fff"
+
+    def test_after_a_failure_the_certificate_is_seen_again(self, authority: Authority) -> None:
+        context = authority.server("192.0.2.7")
+        make = conversations(HttpProbe(port=443, tls=trusting(authority)), ADDRESS)
+        assert self.resumed(context, make, 2) == "fr"
+        talk(make(), Server(self_signed_server("192.0.2.7")))
+        assert self.resumed(context, make, 2) == "fr"

@@ -1,0 +1,327 @@
+"""What a probe costs: CPU time of the probing process, beside HAProxy's checks and fping.
+
+HAProxy and fping run at the same time as our worker (the real process with the whole engine),
+with the same targets, interval and timeout; each prober in a network namespace of its own with
+its own nginx, so that the kernel's counters there say how many probes it made. The kernel's
+work on loopback counts too: it is done in the name of who sends. HAProxy, nginx and fping come
+from the distribution (`apt install haproxy nginx-light fping`); what is not there is not
+measured, and said. Run with `make bench`.
+"""
+
+import asyncio
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from ipaddress import ip_address
+from pathlib import Path
+
+from support.authority import Authority
+from support.probe_peers import (
+    PORT,
+    TLS_PORT,
+    Arena,
+    addresses,
+    children,
+    cpu_seconds,
+    resident,
+)
+from vpplb.engine.ports import LATENESS_BUCKETS, Assignment, ProbeStats, Verdict
+from vpplb.model.check import Cadence, CheckSpec, HttpProbe, IcmpProbe, ProbeKind, TcpProbe
+from vpplb.model.check import TlsSettings
+from vpplb.model.names import ObjectKey
+from vpplb.probers.pool import WorkerPool
+
+TARGETS = 500
+INTERVAL = 0.2
+WINDOW = float(os.environ.get("VPPLB_BENCH_WINDOW", "8"))
+LATE = 0.02
+NEEDED = ("ip", "nsenter", "unshare")
+
+
+class Ours:
+    """Our worker, probing from an arena's namespace, and what it reported."""
+
+    def __init__(self, arena: Arena) -> None:
+        self.probes = 0
+        self.late = [0] * (len(LATENESS_BUCKETS) + 1)
+        self.up: set[ObjectKey] = set()
+        self.pid = 0
+        self._changed = asyncio.Event()
+        self._pool = WorkerPool(netns=str(arena.namespace))
+
+    async def start(self) -> None:
+        """Start the worker, with nothing to do."""
+        before = set(children(os.getpid()))
+        await self._pool.start(self._on_verdict, self._on_stats)
+        while not self.pid:
+            await asyncio.sleep(0.05)
+            for pid in set(children(os.getpid())) - before:
+                command = Path(f"/proc/{pid}/cmdline").read_bytes()
+                self.pid = pid if b"vpplb.probers.worker" in command else 0
+        await asyncio.sleep(1.0)  # until all is loaded
+
+    async def stop(self) -> None:
+        """End the worker."""
+        await self._pool.stop()
+
+    async def assign(self, probe: ProbeKind, targets: Sequence[str], interval: float) -> None:
+        """Probe the targets; return once all are up."""
+        every = timedelta(seconds=interval)
+        cadence = Cadence(interval=every, fast_interval=every, down_interval=every)
+        self._pool.assign(
+            [
+                Assignment(
+                    backend=ObjectKey("bench", f"b{n}"),
+                    generation=1,
+                    spec=CheckSpec(address=ip_address(target), probe=probe, cadence=cadence),
+                    position=n,
+                    of=len(targets),
+                )
+                for n, target in enumerate(targets)
+            ]
+        )
+        async with asyncio.timeout(60):
+            while len(self.up) < len(targets):
+                self._changed.clear()
+                await self._changed.wait()
+
+    def _on_verdict(self, verdict: Verdict) -> None:
+        if verdict.up:
+            self.up.add(verdict.backend)
+        else:
+            self.up.discard(verdict.backend)
+            print(f"  {verdict.backend} went down: {verdict.code} {verdict.detail}")
+        self._changed.set()
+
+    def _on_stats(self, stats: ProbeStats) -> None:
+        self.probes += sum(stats.results.values())
+        for n, count in enumerate(stats.lateness[0]):
+            self.late[n] += count
+
+
+@asynccontextmanager
+async def probing(arena: Arena) -> AsyncIterator[Ours]:
+    """Run our worker in an arena."""
+    ours = Ours(arena)
+    await ours.start()
+    try:
+        yield ours
+    finally:
+        await ours.stop()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meter:
+    """A process and the kernel's count of its probes."""
+
+    pid: int
+    probes: Callable[[], int]
+
+    def read(self) -> tuple[float, int]:
+        """Return CPU seconds and probes so far."""
+        return cpu_seconds(self.pid), self.probes()
+
+
+async def costs(*meters: Meter) -> list[tuple[float, int]]:
+    """Return µs of CPU a probe, and the probes, of each over one window."""
+    before = [meter.read() for meter in meters]
+    await asyncio.sleep(WINDOW)
+    after = [meter.read() for meter in meters]
+    return [
+        (1e6 * (cpu1 - cpu0) / max(1, probes1 - probes0), probes1 - probes0)
+        for (cpu0, probes0), (cpu1, probes1) in zip(before, after, strict=True)
+    ]
+
+
+async def beside_haproxy(name: str, probe: ProbeKind, wanted: float) -> None:
+    """Measure HTTP or TCP checks side by side with HAProxy's."""
+    targets = addresses(TARGETS)
+    with Arena() as theirs, Arena() as mine:
+        theirs.run_nginx()
+        mine.run_nginx()
+        peer = theirs.run_haproxy(targets, INTERVAL, http=isinstance(probe, HttpProbe))
+        async with probing(mine) as ours:
+            await ours.assign(probe, targets, INTERVAL)
+            row = await costs(
+                Meter(pid=peer, probes=theirs.connected), Meter(pid=ours.pid, probes=mine.connected)
+            )
+    print_row(name, "HAProxy", row, wanted)
+
+
+async def beside_fping(name: str, wanted: float | None, *, spread: bool) -> None:
+    """Measure ICMP side by side with fping: its requests spread over the interval, or in one go."""
+    targets = addresses(TARGETS)
+    with Arena() as theirs, Arena() as mine:
+        peer = theirs.run_fping(targets, INTERVAL, spread=spread)
+        async with probing(mine) as ours:
+            await ours.assign(IcmpProbe(), targets, INTERVAL)
+            row = await costs(
+                Meter(pid=peer, probes=theirs.echoed), Meter(pid=ours.pid, probes=mine.echoed)
+            )
+    print_row(name, "fping", row, wanted)
+
+
+def print_row(
+    name: str, peer: str, row: Sequence[tuple[float, int]], wanted: float | None
+) -> None:
+    """Print one comparison."""
+    (their_cost, their_probes), (our_cost, our_probes) = row
+    ratio = our_cost / their_cost
+    verdict = "for the record"
+    if wanted is not None:
+        verdict = f"wanted ≤ {wanted:.1f}: {'met' if ratio <= wanted else 'NOT MET'}"
+    print(
+        f"  {name:22} {peer:8} {their_cost:6.1f}   ours {our_cost:6.1f}   ratio {ratio:4.2f}   "
+        f"{verdict}   ({their_probes} and {our_probes} probes)",
+        flush=True,
+    )
+
+
+async def growth(number: int, interval: float, empty: int) -> None:
+    """Measure one worker with so many HTTP backends."""
+    with Arena() as arena:
+        arena.run_nginx()
+        async with probing(arena) as ours:
+            await ours.assign(HttpProbe(port=PORT), addresses(number), interval)
+            await asyncio.sleep(1.0)
+            ours.late = [0] * len(ours.late)
+            ((cost, probes),) = await costs(Meter(pid=ours.pid, probes=arena.connected))
+            memory = resident(ours.pid) - empty
+            print(
+                f"  {number:6} every {interval:.0f} s   {cost:6.1f} µs a probe   "
+                f"{cost * probes / WINDOW / 1e4:5.1f} % of a core   {lateness(ours.late)}   "
+                f"{memory / 1024 / number:5.2f} KiB a backend   ({probes} probes)",
+                flush=True,
+            )
+
+
+def lateness(counts: Sequence[int]) -> str:
+    """Say how late the probes began, from a histogram by LATENESS_BUCKETS."""
+    total = max(1, sum(counts))
+
+    def within(share: float) -> str:
+        seen = 0
+        for bound, count in zip(LATENESS_BUCKETS, counts, strict=False):
+            seen += count
+            if seen >= share * total:
+                return f"≤ {1000 * bound:g} ms"
+        return f"> {1000 * LATENESS_BUCKETS[-1]:g} ms"
+
+    late = sum(n for bound, n in zip((*LATENESS_BUCKETS[1:], 1e9), counts[1:], strict=True))
+    on_time = sum(n for bound, n in zip(LATENESS_BUCKETS, counts, strict=False) if bound <= LATE)
+    late = total - on_time
+    return (
+        f"late: p50 {within(0.5)}, p99 {within(0.99)}, p99.9 {within(0.999)}, "
+        f"{1000 * late / total:.2f} in 1000 over {1000 * LATE:.0f} ms"
+    )
+
+
+async def https(tickets: bool, certificate: Path, authority: Authority) -> None:
+    """Measure HTTPS, with and without what session resumption needs."""
+    probe = HttpProbe(
+        port=TLS_PORT, tls=TlsSettings(ca_bundle=authority.pem, server_name="bench.example")
+    )
+    with Arena() as arena:
+        arena.run_nginx(certificate, resumption=tickets)
+        async with probing(arena) as ours:
+            await ours.assign(probe, addresses(TARGETS), 1.0)
+            ((cost, probes),) = await costs(Meter(pid=ours.pid, probes=arena.connected))
+    offered = "sessions resumed" if tickets else "no resumption offered"
+    print(f"  HTTPS, {offered:22} {cost:6.1f} µs a probe   ({probes} probes)", flush=True)
+
+
+async def empty_worker() -> int:
+    """Return the memory of a worker that probes one backend, in bytes."""
+    with Arena() as arena:
+        arena.run_nginx()
+        async with probing(arena) as ours:
+            await ours.assign(HttpProbe(port=PORT), addresses(1), 1.0)
+            return resident(ours.pid)
+
+
+async def measure() -> None:
+    """Run everything that this machine can run."""
+    print(f"µs of CPU a probe, {TARGETS} targets every {INTERVAL * 1000:.0f} ms:")
+    if missing("haproxy", "nginx"):
+        print("  HTTP and TCP are not measured")
+    else:
+        await beside_haproxy("HTTP", HttpProbe(port=PORT), 1.1)
+        await beside_haproxy("TCP", TcpProbe(port=PORT), 1.5)
+    if missing("fping"):
+        print("  ICMP is not measured")
+    else:
+        await beside_fping("ICMP, spread as ours", 1.2, spread=True)
+        await beside_fping("ICMP, fping in bursts", None, spread=False)
+    if missing("nginx"):
+        print("  HTTPS and growth are not measured")
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        certificate = Path(folder, "server.pem")
+        authority = Authority()
+        certificate.write_bytes(authority.server_pem("bench.example"))
+        for tickets in (True, False):
+            await https(tickets, certificate, authority)
+    print("one worker, HTTP:")
+    empty = await empty_worker()
+    for number in (100, 1000, 10_000, 20_000):
+        await growth(number, 4.0, empty)
+    await growth(10_000, 1.0, empty)
+    print("  (wanted: at 10000 every 1 s, at most 1 in 1000 over 20 ms; at most 5 KB a backend)")
+
+
+def missing(*programs: str) -> bool:
+    """Say which of these programs are not installed."""
+    absent = [program for program in programs if shutil.which(program) is None]
+    if absent:
+        print(f"  not installed: {', '.join(absent)}")
+    return bool(absent)
+
+
+def describe() -> None:
+    """Say on what and beside what this is measured."""
+
+    def first_line(*command: str) -> str:
+        if shutil.which(command[0]) is None:
+            return f"no {command[0]}"
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        return (done.stdout or done.stderr).splitlines()[0]
+
+    model = next(
+        (
+            line.split(":", 1)[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
+        platform.machine(),
+    )
+    print(
+        f"on {model}, {os.cpu_count()} cores, Linux {platform.release()}, "
+        f"Python {platform.python_version()}; load {os.getloadavg()[0]:.1f}"
+    )
+    print(f"beside {first_line('haproxy', '-v')}; {first_line('fping', '-v')};", end=" ")
+    print(first_line("nginx", "-v"))
+
+
+def main() -> None:
+    """Become root of a user namespace if need be, and measure."""
+    if missing(*NEEDED):
+        return
+    if os.geteuid() != 0:
+        command = ["unshare", "--user", "--map-root-user", sys.executable, *sys.argv]
+        if subprocess.run([*command[:3], "true"], check=False).returncode != 0:
+            print("  needs root, or user namespaces: nothing is measured")
+            return
+        os.execvp(command[0], command)
+    describe()
+    asyncio.run(measure())
+
+
+if __name__ == "__main__":
+    main()

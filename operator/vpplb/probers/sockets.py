@@ -1,0 +1,91 @@
+"""TCP sockets that serve one probe after the other, of whichever checks.
+
+connect(2) with AF_UNSPEC ends a connection by a reset and leaves the socket as new, registered
+with epoll as before. That is five system calls less a probe than a socket for each, and a third
+of what a TCP probe costs. The reset spares both sides TIME_WAIT.
+"""
+
+import ctypes
+import select
+import socket
+import struct
+from collections.abc import Callable
+
+from vpplb.model.check import IPAddress
+from vpplb.probers.poller import Poller
+
+# The C class: the Python one around it costs 2 µs a socket, for a bookkeeping not needed here.
+Socket = socket.SocketType
+
+_IP_BIND_ADDRESS_NO_PORT = 24  # linux/in.h; socket has it from Python 3.12 on
+_STREAM = socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
+_EVENTS = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+_NO_LINGER = struct.pack("ii", 0, 0)
+_SPARE = 256  # kept for each source address: more than are ever in use at once on a LAN
+
+_UNSPECIFIED = bytes(16)  # struct sockaddr, AF_UNSPEC
+# Python's own connect takes addresses of the socket's family only.
+_connect = ctypes.PyDLL(None).connect
+_connect.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
+
+
+class Sockets:
+    """The TCP sockets of a process: those in use are their users', the spare ones are here.
+
+    A socket is registered with the poller once, edge-triggered for all that can happen.
+    """
+
+    def __init__(self, poller: Poller) -> None:
+        self._poller = poller
+        self._spare: dict[tuple[int, IPAddress | None], list[Socket]] = {}
+
+    def take(
+        self, version: int, source: IPAddress | None, handler: Callable[[int], None]
+    ) -> Socket:
+        """Return an unconnected socket of this IP version, bound to the source if one is given.
+
+        `handler` is told of its events. OSError when there can be none; EADDRNOTAVAIL says that
+        there is no such source.
+        """
+        spare = self._spare.get((version, source))
+        if spare:
+            sock = spare.pop()
+            self._poller.tell(sock.fileno(), handler)
+            return sock
+        family = socket.AF_INET if version == 4 else socket.AF_INET6
+        sock = Socket(family, _STREAM, 0)
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+            if source is not None:
+                sock.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
+                sock.bind((str(source), 0))
+            self._poller.watch(sock.fileno(), _EVENTS, handler)
+        except OSError:
+            sock.close()
+            raise
+        return sock
+
+    def give_back(self, sock: Socket, version: int, source: IPAddress | None) -> None:
+        """Take back a connected socket; the connection is reset."""
+        descriptor = sock.fileno()
+        spare = self._spare.setdefault((version, source), [])
+        if len(spare) < _SPARE and _connect(descriptor, _UNSPECIFIED, len(_UNSPECIFIED)) == 0:
+            self._poller.forget(descriptor)
+            spare.append(sock)
+        else:
+            self.drop(sock)
+
+    def drop(self, sock: Socket, *, gently: bool = False) -> None:
+        """Close a socket for good: by a reset or, gently, so that what was sent arrives."""
+        if gently:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+        self._poller.forget(sock.fileno())
+        sock.close()
+
+    def close(self) -> None:
+        """Close the spare ones."""
+        for spare in self._spare.values():
+            for sock in spare:
+                self.drop(sock)
+        self._spare.clear()

@@ -1,0 +1,80 @@
+"""The packets of each VIP as VPP counts them, by kind, thread and the VIP's index."""
+
+from enum import IntEnum
+from typing import Protocol
+
+
+class Kind(IntEnum):
+    """What became of a packet to a VIP (lb.h, lb_foreach_vip_counter)."""
+
+    EXISTING = 0
+    FIRST = 1
+    UNTRACKED = 2
+    NO_SERVER = 3
+
+
+NAMES = (
+    "packet from existing sessions",
+    "first session packet",
+    "untracked packet",
+    "no server configured",
+)
+"""By kind: the names in the stats segment and in `show lb vips verbose`."""
+
+
+class Mirror(Protocol):
+    """Who shows the counters to others."""
+
+    def resize(self, length: int) -> None:
+        """Have room for this many VIP indexes in each row."""
+        ...
+
+    def put(self, kind: Kind, thread: int, index: int, packets: int) -> None:
+        """Show the value of a counter."""
+        ...
+
+
+class VipCounters:
+    """The counters of `threads` threads. There are none until the first VIP is added."""
+
+    def __init__(self, threads: int) -> None:
+        self.threads = threads
+        self._length = 0
+        self._rows = [[list[int]() for _ in range(threads)] for _ in Kind]
+        self._mirror: Mirror | None = None
+
+    def reset(self, index: int) -> None:
+        """Count from 0 at an index: a VIP has been added there."""
+        if index >= self._length:
+            self._length = index + 1
+            for row in (row for rows in self._rows for row in rows):
+                row.extend([0] * (self._length - len(row)))
+            if self._mirror is not None:
+                self._mirror.resize(self._length)
+        for kind in Kind:
+            for thread in range(self.threads):
+                self._put(kind, thread, index, 0)
+
+    def count(self, kind: Kind, thread: int, index: int) -> None:
+        """Count a packet."""
+        self._put(kind, thread, index, self._rows[kind][thread][index] + 1)
+
+    def total(self, kind: Kind, index: int) -> int:
+        """Return the packets of all threads."""
+        return sum(row[index] for row in self._rows[kind])
+
+    def attach(self, mirror: Mirror) -> None:
+        """Show all counters in `mirror` from now on."""
+        self._mirror = mirror
+        if not self._length:
+            return
+        mirror.resize(self._length)
+        for kind in Kind:
+            for thread, row in enumerate(self._rows[kind]):
+                for index, packets in enumerate(row):
+                    mirror.put(kind, thread, index, packets)
+
+    def _put(self, kind: Kind, thread: int, index: int, packets: int) -> None:
+        self._rows[kind][thread][index] = packets
+        if self._mirror is not None:
+            self._mirror.put(kind, thread, index, packets)

@@ -1,0 +1,264 @@
+"""TCP flows through a real VPP while the system changes things: who answers, and who is cut.
+
+Three servers of weights 100, 50 and 25 in one pool are where every test begins. A flow is held
+open over a change; it "stays" when the same server answers on the same connection afterwards,
+and is "cut" when another server, which knows nothing of it, resets it.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack
+from ipaddress import ip_address
+from math import sqrt
+
+import pytest
+
+from support.control_plane import ControlPlane
+from support.flows import CUT, Answers
+from support.operation import Operation, cluster_operation, standalone_operation
+from support.traffic_lab import (
+    ROUTER,
+    SERVERS,
+    TABLE_LENGTH,
+    WEIGHTS,
+    TrafficLab,
+    Weights,
+    by_server,
+    traffic_lab,
+)
+from support.waiting import stays, wait_for
+from vpplb.plan import newflows
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.real_vpp,
+    pytest.mark.privileged,
+    pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root"),
+]
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrafficLab]:
+    """Build network, servers and VPP once."""
+    with traffic_lab(tmp_path_factory.mktemp("lab")) as lab:
+        yield lab
+
+
+@pytest.fixture(scope="module", params=["standalone", "cluster"])
+def operated(
+    request: pytest.FixtureRequest, network: TrafficLab, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[TrafficLab]:
+    """Run the system, in each of the ways it can be run."""
+    directory = tmp_path_factory.mktemp(request.param)
+    probe = [f"--netns={network.prober.path}"]
+    vpp = [f"--vpp-api-socket={network.api_socket}", f"--ipv4-source-address={ROUTER}"]
+    with ExitStack() as stack:
+        operation: Operation
+        if request.param == "standalone":
+            operation = stack.enter_context(standalone_operation(directory, probe, vpp))
+        else:
+            plane: ControlPlane = request.getfixturevalue("control_plane")
+            operation = stack.enter_context(cluster_operation(plane, directory, probe, vpp))
+        network.operate(operation)
+        yield network
+
+
+@pytest.fixture
+def lab(operated: TrafficLab) -> TrafficLab:
+    """Give the lab with all servers up, and no flow open."""
+    operated.reset()
+    return operated
+
+
+def on(server: str, flows: Answers) -> set[int]:
+    """Return the flows that a server answers, by port."""
+    return {port for port, who in flows.items() if who == server}
+
+
+def all_but(server: str, flows: Answers) -> dict[int, str]:
+    """Return the flows that others answer."""
+    return {port: who for port, who in flows.items() if who != server}
+
+
+def assert_proportional(flows: Answers, weights: Weights) -> None:
+    """Assert that servers have the flows that the exact table gives them.
+
+    Hashes of 5-tuples are as good as random: within four standard deviations.
+    """
+    addressed = {ip_address(SERVERS[name]): weight for name, weight in weights.items()}
+    buckets = newflows.shares(addressed, TABLE_LENGTH)
+    for name in weights:
+        share = buckets[ip_address(SERVERS[name])] / TABLE_LENGTH
+        expected = len(flows) * share
+        tolerance = 4 * sqrt(len(flows) * share * (1 - share))
+        assert abs(len(on(name, flows)) - expected) <= tolerance, f"{by_server(flows)}, {weights}"
+
+
+def test_servers_answer_in_proportion_to_their_weights(lab: TrafficLab) -> None:
+    assert_proportional(lab.open(), WEIGHTS)
+
+
+def test_a_weight_change_moves_no_flow_and_new_flows_follow_it(lab: TrafficLab) -> None:
+    flows = lab.open()
+
+    changed = {"s1": 10, "s2": 100, "s3": 100}
+    lab.apply(changed)
+    lab.wait_weights(changed)
+
+    assert lab.flows.ask() == flows
+    assert_proportional(lab.open(), changed)
+
+
+def test_a_crashed_server_loses_its_flows_and_no_other_does(lab: TrafficLab) -> None:
+    flows = lab.open()
+
+    lab.servers["s1"].kill()
+    lab.wait_weights(WEIGHTS | {"s1": 0})
+
+    assert lab.flows.ask() == flows | dict.fromkeys(on("s1", flows), CUT)
+    # VPP has forgotten them, so their clients get another server by trying again.
+    again = lab.flows.open(on("s1", flows))
+    assert set(again.values()) == {"s2", "s3"}
+    assert lab.flows.ask() == flows | again
+
+
+def test_flows_of_a_server_that_is_down_are_cut_at_once(lab: TrafficLab) -> None:
+    flows = lab.open()
+
+    lab.servers["s1"].sicken()  # only its health page: its connections are alive
+    lab.wait_weights(WEIGHTS | {"s1": 0})
+
+    assert lab.flows.ask() == flows | dict.fromkeys(on("s1", flows), CUT)
+
+
+def test_without_flush_on_down_no_flow_is_cut(lab: TrafficLab) -> None:
+    lab.apply(flushOnDown=False)
+    flows = lab.open()
+
+    lab.servers["s1"].sicken()
+    lab.wait_weights(WEIGHTS | {"s1": 0})
+
+    assert lab.flows.ask() == flows
+    assert set(lab.open().values()) == {"s2", "s3"}
+
+
+def test_a_recovered_server_takes_new_flows_and_no_old_one(lab: TrafficLab) -> None:
+    lab.servers["s1"].sicken()
+    lab.wait_weights(WEIGHTS | {"s1": 0})
+    flows = lab.open()
+
+    lab.servers["s1"].recover()
+    lab.wait_weights(WEIGHTS)
+
+    assert lab.flows.ask() == flows
+    assert_proportional(lab.open(), WEIGHTS)
+
+
+def test_pausing_drains_a_server_and_cuts_nothing(lab: TrafficLab) -> None:
+    flows = lab.open()
+
+    lab.apply(backends={"s1": {"paused": True}})
+    lab.wait_weights(WEIGHTS | {"s1": 0})
+
+    assert lab.flows.ask() == flows
+    fresh = lab.open()
+    assert set(fresh.values()) == {"s2", "s3"}
+
+    lab.apply()
+    lab.wait_weights(WEIGHTS)
+    assert lab.flows.ask() == flows | fresh
+
+
+def test_disabling_cuts_the_flows_of_that_server_alone(lab: TrafficLab) -> None:
+    flows = lab.open()
+
+    lab.apply(backends={"s2": {"enabled": False}})
+    lab.wait_weights(WEIGHTS | {"s2": 0})
+
+    assert lab.flows.ask() == flows | dict.fromkeys(on("s2", flows), CUT)
+
+
+def test_disabling_a_drained_server_cuts_what_is_left_of_it(lab: TrafficLab) -> None:
+    flows = lab.open()
+    lab.apply(backends={"s2": {"paused": True}})
+    lab.wait_weights(WEIGHTS | {"s2": 0})
+    assert lab.flows.ask() == flows
+
+    lab.apply(backends={"s2": {"paused": True, "enabled": False}})
+
+    cut = flows | dict.fromkeys(on("s2", flows), CUT)
+    wait_for(lambda: lab.flows.ask() == cut, "the flows of s2, and no others, are cut")
+
+
+def test_the_standby_pool_takes_over_when_the_last_server_is_down(lab: TrafficLab) -> None:
+    pools = ({"s1": 100, "s2": 50}, {"s3": 100})
+    lab.apply(*pools)
+    lab.wait_weights({"s1": 100, "s2": 50, "s3": 0})
+    flows = lab.open()
+    assert_proportional(flows, {"s1": 100, "s2": 50})
+
+    lab.servers["s1"].sicken()
+    lab.wait_weights({"s1": 0, "s2": 50, "s3": 0})
+    assert lab.flows.ask() == flows | dict.fromkeys(on("s1", flows), CUT)
+
+    lab.servers["s2"].sicken()
+    lab.wait_weights({"s1": 0, "s2": 0, "s3": 100})
+    assert set(lab.flows.ask().values()) == {CUT}
+    standby = lab.flows.open(flows)
+    assert set(standby.values()) == {"s3"}
+
+    # Back to the first pool: the standby's flows end where they are.
+    lab.servers["s1"].recover()
+    lab.wait_weights({"s1": 100, "s2": 0, "s3": 0})
+    assert lab.flows.ask() == standby
+    assert set(lab.open().values()) == {"s1"}
+
+
+def test_a_server_that_leaves_takes_its_flows_with_it_and_no_others(lab: TrafficLab) -> None:
+    flows = lab.open()
+
+    rest = {"s1": 100, "s2": 50}
+    lab.apply(rest)
+    lab.wait_weights(rest)
+    assert lab.flows.ask() == flows | dict.fromkeys(on("s3", flows), CUT)
+
+    lab.apply()
+    lab.wait_weights(WEIGHTS)
+    assert lab.flows.ask(all_but("s3", flows)) == all_but("s3", flows)
+
+
+@pytest.mark.parametrize("gently", [True, False], ids=["stopped", "killed"])
+def test_restarting_the_programs_moves_nothing(lab: TrafficLab, *, gently: bool) -> None:
+    flows = lab.open()
+    for name, service in lab.operation.services.items():
+        if gently:
+            service.program.stop()
+        else:
+            service.program.kill()
+        # VPP goes on by itself, for new flows too.
+        assert lab.flows.ask() == flows, name
+        meanwhile = lab.open()
+        assert_proportional(meanwhile, WEIGHTS)
+
+        service.program.start()
+        service.wait_ready()
+        stays(lab.weights, f"weights after a restart of {name}", seconds=0.5)
+        flows = {**flows, **meanwhile}
+        assert lab.flows.ask() == flows, name
+
+
+@pytest.mark.parametrize(
+    "check",
+    [{"interval": "50ms", "timeout": "500ms"}, {"type": "TCP"}, {"http": {"path": "/other"}}],
+    ids=["cadence", "type", "path"],
+)
+def test_editing_the_health_check_interrupts_nothing(
+    lab: TrafficLab, check: dict[str, object]
+) -> None:
+    flows = lab.open()
+
+    lab.apply(check=check)
+    stays(lab.weights, "weights after an edit of the check", seconds=1.5)
+
+    assert lab.flows.ask() == flows
+    assert_proportional(lab.open(), WEIGHTS)

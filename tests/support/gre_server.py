@@ -1,0 +1,90 @@
+"""A server behind a load balancer that tunnels by GRE over IPv4, with nothing but sockets.
+
+Run by itself in a network namespace that has a TUN device and the VIP on `lo`. What arrives in
+GRE from the load balancer (a raw socket of protocol 47) goes into the TUN device, so that kernels
+without GRE devices will do. Answers leave directly, from the VIP.
+
+Every line sent to the VIP is answered by the server's name. The server's own address has a
+health page: 200, or 503 as long as the file SICK exists.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import fcntl
+import os
+import socket
+import struct
+from pathlib import Path
+
+_TUNSETIFF = 0x400454CA
+_IFF_TUN = 0x0001
+_IFF_NO_PI = 0x1000
+_GRE_HEADER = 4  # VPP sets none of the optional fields
+
+
+def open_tun(device: str) -> int:
+    """Return the descriptor of an existing TUN device, without packet information."""
+    tun = os.open("/dev/net/tun", os.O_RDWR)
+    request = struct.pack("16sH22x", device.encode(), _IFF_TUN | _IFF_NO_PI)
+    fcntl.ioctl(tun, _TUNSETIFF, request)
+    return tun
+
+
+def open_gre(address: str, peer: str) -> socket.socket:
+    """Return a raw socket on which all GRE from `peer` to this address arrives, and no other."""
+    gre = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_GRE)
+    gre.bind((address, 0))
+    gre.connect((peer, 0))
+    gre.setblocking(False)
+    return gre
+
+
+def decapsulate(gre: socket.socket, tun: int) -> None:
+    """Move a packet from the tunnel into the kernel."""
+    packet = gre.recv(65535)
+    os.write(tun, packet[(packet[0] & 0x0F) * 4 + _GRE_HEADER :])
+
+
+async def serve(args: argparse.Namespace) -> None:
+    """Serve until killed."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while await reader.readline():
+                writer.write(f"{args.name}\n".encode())
+                await writer.drain()
+        writer.close()
+
+    async def health(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
+            status = "503 Service Unavailable" if args.sick.exists() else "200 OK"
+            writer.write(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n".encode())
+            await writer.drain()
+        writer.close()
+
+    gre, tun = open_gre(args.address, args.peer), open_tun(args.tun)
+    asyncio.get_running_loop().add_reader(gre, decapsulate, gre, tun)
+    async with (
+        await asyncio.start_server(answer, args.vip, args.port, backlog=4096) as service,
+        await asyncio.start_server(health, args.address, args.health_port),
+    ):
+        await service.serve_forever()
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--name", required=True)
+    parser.add_argument("--address", required=True)
+    parser.add_argument("--peer", required=True)
+    parser.add_argument("--vip", required=True)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--health-port", type=int, required=True)
+    parser.add_argument("--sick", type=Path, required=True)
+    parser.add_argument("--tun", default="tun0")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    asyncio.run(serve(_arguments()))

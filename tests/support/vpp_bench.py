@@ -1,0 +1,148 @@
+"""What measuring the agent's programming of a VPP needs: a workload, a bare socket, an ear."""
+
+import asyncio
+import socket
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+
+from support.processes import Program
+from support.syncer_bench import Listener
+from support.waiting import wait_for
+from vpplb.engine.ports import VipReport
+from vpplb.engine.vipbook import Wanted
+from vpplb.model.names import ObjectKey
+from vpplb.model.vip import AppServer, Encap, Protocol, Vip, VipId, VipSettings
+from vpplb.plan.ops import Op
+from vpplb.vpp import codec, messages
+from vpplb.vpp.framing import FrameReader, frame
+
+SETTINGS = VipSettings(encap=Encap.GRE4)
+
+
+def workload(vips: int, servers: int) -> dict[ObjectKey, Wanted]:
+    """Frontends with a VIP each, of `servers` application servers at weight 100."""
+    row = Vip(
+        settings=SETTINGS,
+        servers={IPv4Address(f"10.0.{n // 250}.{n % 250 + 1}"): AppServer(weight=100)
+                 for n in range(servers)},
+    )  # fmt: skip
+    return {
+        ObjectKey("bench", f"web{n}"): Wanted(
+            VipId(IPv4Network((0xC0A80000 + n, 32)), Protocol.TCP, 80), row, "r1"
+        )
+        for n in range(vips)
+    }
+
+
+def reweighted(wanted: Wanted, weight: int, revision: str, *, epoch: int) -> Wanted:
+    """The same with another weight of the first server, and its flows cut at this epoch."""
+    first = next(iter(wanted.desired.servers))
+    servers = dict(wanted.desired.servers) | {first: AppServer(weight=weight, flush_epoch=epoch)}
+    return Wanted(wanted.vip, Vip(settings=SETTINGS, servers=servers), revision)
+
+
+@dataclass
+class Ear(Listener):
+    """Hears a syncer, and lets a benchmark wait for what it says."""
+
+    standing: dict[ObjectKey, VipReport] = field(default_factory=dict)
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+    cpu: float = 0.0
+
+    def reported(self, report: VipReport) -> None:
+        if report.error:
+            raise RuntimeError(report.error)
+        self.standing[report.key] = report
+        self.news.set()
+
+    def synced(self, seconds: float) -> None:
+        super().synced(seconds)
+        self.cpu = time.process_time()
+        self.news.set()
+
+    async def programmed(self, wanted: Mapping[ObjectKey, Wanted]) -> None:
+        """Wait until each frontend is told to stand at its revision."""
+        missing = set(wanted)
+        while missing:
+            self.news.clear()
+            missing = {
+                key
+                for key in missing
+                if key not in self.standing or self.standing[key].revision != wanted[key].revision
+            }
+            if missing:
+                await self.news.wait()
+
+    async def comparison(self) -> float:
+        """Wait for two readings of all of VPP; return the CPU seconds from one to the other."""
+        seen = []
+        for _ in range(2):
+            before = self.syncs
+            while self.syncs == before:
+                self.news.clear()
+                await self.news.wait()
+            seen.append(self.cpu)
+        return seen[1] - seen[0]
+
+
+class BareSocket:
+    """The binary API with nothing around it: packed calls go out, answers are counted."""
+
+    def __init__(self, path: Path) -> None:
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.connect(str(path))
+        self._frames = FrameReader()
+        registration = messages.Registration()
+        self._client, table = registration.accept(self._ask(registration.request("bench")))
+        get = messages.bootstrap(table).by_name["get_api_json"].pack(self._client, 1, {})
+        reply = messages.bootstrap(table).by_name["get_api_json_reply"].unpack(self._ask(get))
+        text = reply["json"]
+        assert isinstance(text, bytes)
+        self._catalogue = messages.catalogue(text, table)
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def pack(self, ops: Sequence[Op]) -> list[bytes]:
+        """Pack the calls of ops, ready to be sent."""
+        packed = []
+        for number, op in enumerate(ops):
+            name, fields = codec.request(op)
+            message = self._catalogue.by_name[name].pack(self._client, number + 1, fields)
+            packed.append(frame(message))
+        return packed
+
+    def send(self, frames: Sequence[bytes], window: int) -> float:
+        """Send packed calls, `window` under way at most; return the seconds until all answered."""
+        start = time.perf_counter()
+        sent = answered = 0
+        while answered < len(frames):
+            room = answered + window
+            if sent < min(room, len(frames)):
+                self._socket.sendall(b"".join(frames[sent:room]))
+                sent = min(room, len(frames))
+            answered += sum(1 for _ in self._frames.feed(self._socket.recv(1 << 18)))
+        return time.perf_counter() - start
+
+    def _ask(self, message: bytes) -> bytes:
+        self._socket.sendall(frame(message))
+        while True:
+            for answer in self._frames.feed(self._socket.recv(1 << 18)):
+                return answer
+
+
+@contextmanager
+def simulated_vpp(vpplb: Path, directory: Path) -> Iterator[Path]:
+    """Run the simulator as a process; give its API socket."""
+    directory.mkdir()
+    path = directory / "api.sock"
+    with Program(
+        [vpplb, "vpp-simulator", f"--api-socket={path}"], log=directory / "vpp.log"
+    ) as simulator:
+        wait_for(lambda: path.exists() or not simulator.alive, "the simulator listens")
+        assert simulator.alive, simulator.tail()
+        yield path

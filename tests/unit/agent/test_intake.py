@@ -1,0 +1,160 @@
+"""What an agent wants of its VPP, by what the API server tells."""
+
+from ipaddress import IPv4Address
+
+import pytest
+
+from support.agent_bench import API, NODE, WEB, AgentBench, decided
+from support.objects import key
+from vpplb.kube.kinds import DATAPLANE, FRONTEND
+from vpplb.model.vip import AppServer, Encap, VipSettings
+from vpplb.plan.diff import ConfWish
+from vpplb.plan.ops import AddVip
+
+pytestmark = pytest.mark.looptime
+
+CONFLICT = {"type": "Accepted", "status": "False", "reason": "Conflict", "message": "taken"}
+MIXED = {"type": "Accepted", "status": "False", "reason": "MixedFamilies", "message": "no"}
+INVALID = {"type": "Accepted", "status": "False", "reason": "Invalid", "message": "no"}
+
+
+def carrying() -> AgentBench:
+    """Return an agent that carries `web` once it is started."""
+    bench = AgentBench()
+    bench.see("web", decided(WEB))
+    return bench
+
+
+async def test_what_the_status_wants_is_programmed() -> None:
+    async with carrying() as agent:
+        agent.see("web", decided(WEB, weight=55))
+        await agent.settle()
+        assert [row.servers for row in agent.lb.table().values()] == [
+            {IPv4Address("10.0.0.1"): AppServer(weight=55)}
+        ]
+
+
+async def test_the_vip_of_a_deleted_frontend_is_removed() -> None:
+    async with carrying() as agent:
+        agent.intake.gone(FRONTEND, key("web"))
+        await agent.settle()
+        assert agent.lb.rows == {}
+        assert agent.intake.selected == set()
+
+
+async def test_a_frontend_that_was_never_seen_can_be_gone() -> None:
+    async with carrying() as agent:
+        agent.intake.gone(FRONTEND, key("other"))
+        await agent.settle()
+        assert set(agent.lb.rows) == {WEB}
+
+
+async def test_a_frontend_whose_vip_another_has_gives_it_up() -> None:
+    async with carrying() as agent:
+        agent.see("web", {"conditions": [CONFLICT]})
+        await agent.settle()
+        assert agent.lb.rows == {}
+        assert agent.intake.selected == set()
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        None,
+        {},
+        {"conditions": [MIXED]},
+        {"conditions": [INVALID]},
+        {"dataplane": {"prefix": "nonsense"}},
+        {"dataplane": {}},
+    ],
+)
+async def test_a_frontend_of_which_nothing_readable_is_decided_keeps_its_vip(
+    status: dict[str, object] | None,
+) -> None:
+    async with carrying() as agent:
+        agent.lb.ops.clear()
+        agent.see("web", status)
+        await agent.settle()
+        assert agent.lb.ops == []
+        assert agent.intake.selected == {key("web")}
+
+
+async def test_an_undecided_frontend_protects_the_vip_of_its_spec() -> None:
+    """A new agent that remembers nothing finds the VIP of a frontend without a decision."""
+    bench = AgentBench()
+    bench.lb.do(AddVip(vip=WEB, settings=VipSettings(encap=Encap.GRE4)))
+    bench.see("web", None, address="192.0.2.1")
+    async with bench:
+        assert set(bench.lb.rows) == {WEB}
+        assert bench.lb.ops == []
+
+
+async def test_nodes_without_the_labels_of_the_selector_do_not_carry_it() -> None:
+    bench = AgentBench(labels={"role": "edge", "zone": "a"})
+    bench.see("web", decided(WEB), nodeSelector={"role": "edge"})
+    bench.see("api", decided(API), nodeSelector={"role": "edge", "zone": "b"})
+    async with bench:
+        assert set(bench.lb.rows) == {WEB}
+        assert bench.intake.selected == {key("web")}
+
+
+async def test_a_new_label_of_the_node_moves_a_vip_there_and_away() -> None:
+    bench = AgentBench()
+    bench.see("web", decided(WEB), nodeSelector={"role": "edge"})
+    async with bench:
+        assert bench.lb.rows == {}
+        bench.intake.labels_changed({"role": "edge"})
+        await bench.settle()
+        assert set(bench.lb.rows) == {WEB}
+        assert bench.status["frontends"] == {"total": 1, "programmed": 1, "summary": "1/1"}
+        bench.intake.labels_changed({"role": "none"})
+        await bench.settle()
+        assert bench.lb.rows == {}
+        assert bench.status["frontends"] == {"total": 0, "programmed": 0, "summary": "0/0"}
+
+
+async def test_a_new_selector_takes_the_vip_off_the_node() -> None:
+    async with carrying() as agent:
+        agent.see("web", decided(WEB), nodeSelector={"role": "edge"})
+        await agent.settle()
+        assert agent.lb.rows == {}
+
+
+async def test_paused_means_hands_off_until_it_is_over() -> None:
+    async with carrying() as agent:
+        agent.lb.ops.clear()
+        agent.see_dataplane(agent.store_dataplane(generation=2, paused=True))
+        agent.see("web", decided(WEB, weight=1))
+        agent.see("api", decided(API))
+        await agent.settle()
+        assert agent.lb.ops == []
+        agent.see_dataplane(agent.store_dataplane(generation=3, paused=False))
+        await agent.settle()
+        assert set(agent.lb.rows) == {WEB, API}
+
+
+async def test_the_dataplane_says_what_the_flags_do_not() -> None:
+    flags = ConfWish(ipv4_source=IPv4Address("192.0.2.250"), flow_timeout=30)
+    bench = AgentBench(default=flags)
+    async with bench:
+        assert (str(bench.lb.conf.ipv4_source), bench.lb.conf.flow_timeout) == ("192.0.2.250", 30)
+        bench.see_dataplane(bench.store_dataplane(generation=2, ipv4SourceAddress="192.0.2.251"))
+        await bench.settle()
+        assert (str(bench.lb.conf.ipv4_source), bench.lb.conf.flow_timeout) == ("192.0.2.251", 30)
+        bench.see_dataplane(bench.store_dataplane(generation=3))
+        await bench.settle()
+        assert str(bench.lb.conf.ipv4_source) == "192.0.2.250"
+
+
+async def test_a_dataplane_that_is_wrong_changes_nothing() -> None:
+    async with carrying() as agent:
+        agent.see_dataplane(agent.store_dataplane(generation=2, paused=True))
+        agent.see_dataplane(agent.store_dataplane(generation=3, paused="perhaps"))
+        assert agent.syncer.paused
+
+
+async def test_other_nodes_dataplanes_are_no_concern() -> None:
+    async with carrying() as agent:
+        other = agent.store_dataplane(paused=True)
+        agent.intake.seen(DATAPLANE, NODE._replace(name="n2"), {"kind": "Dataplane", **other})
+        assert not agent.syncer.paused

@@ -1,0 +1,196 @@
+"""The agent's Node and Dataplane: labels mirrored, owned by the Node, made anew when deleted."""
+
+import asyncio
+from collections.abc import Mapping
+
+import pytest
+
+from support.fake_apiserver import apply_merge_patch
+from vpplb.agent.node import REFRESH, Node
+from vpplb.kube.errors import ApiUnreachable, Conflict, KubeError, NotFound
+from vpplb.kube.kinds import DATAPLANE, NODE, JsonObject, Kind, cluster_key
+from vpplb.model.names import ObjectKey
+
+pytestmark = pytest.mark.looptime
+
+KEY = cluster_key("n1")
+OWNER = {"apiVersion": "v1", "kind": "Node", "name": "n1", "uid": "node-uid"}
+
+
+class Server:
+    """Nodes and Dataplanes by kind; `faults` are raised by the next requests."""
+
+    def __init__(self) -> None:
+        self.objects: dict[Kind, JsonObject] = {}
+        self.faults: list[KubeError] = []
+        self.asked: list[str] = []
+
+    def node(self, **labels: str) -> None:
+        self.objects[NODE] = {"metadata": {"name": "n1", "uid": "node-uid", "labels": labels}}
+
+    @property
+    def dataplane(self) -> JsonObject:
+        metadata = self.objects[DATAPLANE]["metadata"]
+        assert isinstance(metadata, dict)
+        return metadata
+
+    async def get(self, kind: Kind, key: ObjectKey) -> JsonObject:
+        self._ask("get", kind)
+        assert key == KEY
+        if kind not in self.objects:
+            raise NotFound(404, "NotFound", f"{kind} {key}")
+        return self.objects[kind]
+
+    async def create(self, kind: Kind, body: Mapping[str, object]) -> JsonObject:
+        self._ask("create", kind)
+        if kind in self.objects:
+            raise Conflict(409, "AlreadyExists", "exists")
+        self.objects[kind] = dict(body)
+        return self.objects[kind]
+
+    async def patch(self, kind: Kind, key: ObjectKey, body: Mapping[str, object]) -> JsonObject:
+        self._ask("patch", kind)
+        patched = apply_merge_patch(self.objects[kind], body)
+        assert isinstance(patched, dict)
+        self.objects[kind] = patched
+        return patched
+
+    def _ask(self, verb: str, kind: Kind) -> None:
+        if self.faults:
+            raise self.faults.pop(0)
+        self.asked.append(f"{verb} {kind}")
+
+
+def node(server: Server) -> tuple[Node, list[Mapping[str, str]]]:
+    told: list[Mapping[str, str]] = []
+    return Node(server, "n1", told.append), told
+
+
+async def test_the_dataplane_carries_the_labels_of_its_node_and_goes_with_it() -> None:
+    server = Server()
+    server.node(role="edge")
+    one, told = node(server)
+    made = await one.introduce()
+    assert made == {
+        "metadata": {"name": "n1", "labels": {"role": "edge"}, "ownerReferences": [OWNER]},
+        "spec": {},
+    }
+    assert told == [{"role": "edge"}]
+    assert one.labels == {"role": "edge"}
+
+
+async def test_where_there_is_no_node_the_dataplane_stands_alone() -> None:
+    server = Server()
+    one, told = node(server)
+    made = await one.introduce()
+    assert made["metadata"] == {"name": "n1", "labels": {}, "ownerReferences": []}
+    assert told == []
+
+
+async def test_a_dataplane_that_is_as_it_should_be_is_left_alone() -> None:
+    server = Server()
+    server.node(role="edge")
+    await node(server)[0].introduce()
+    server.asked.clear()
+    await node(server)[0].introduce()
+    assert server.asked == ["get Node", "get Dataplane"]
+
+
+async def test_the_settings_and_status_of_a_dataplane_that_is_there_are_returned() -> None:
+    server = Server()
+    server.objects[DATAPLANE] = {
+        "metadata": {"name": "n1"},
+        "spec": {"paused": True},
+        "status": {"owned": {}},
+    }
+    found = await node(server)[0].introduce()
+    assert (found["spec"], found["status"]) == ({"paused": True}, {"owned": {}})
+
+
+async def test_new_labels_are_told_and_mirrored_and_old_ones_go() -> None:
+    server = Server()
+    server.node(role="edge", zone="a")
+    one, told = node(server)
+    await one.introduce()
+    running = asyncio.create_task(one.run())
+    server.node(zone="b")
+    await asyncio.sleep(REFRESH + 1)
+    assert told == [{"role": "edge", "zone": "a"}, {"zone": "b"}]
+    assert server.dataplane["labels"] == {"zone": "b"}
+    running.cancel()
+
+
+async def test_a_node_made_anew_becomes_the_owner() -> None:
+    server = Server()
+    server.node()
+    one, _ = node(server)
+    await one.introduce()
+    server.objects[NODE]["metadata"]["uid"] = "another"
+    await one.introduce()
+    assert server.dataplane["ownerReferences"] == [OWNER | {"uid": "another"}]
+
+
+async def test_a_node_that_is_being_removed_takes_its_dataplane_with_it() -> None:
+    """Taking the owner off would leave a Dataplane of no node behind, for ever."""
+    server = Server()
+    server.node(role="edge")
+    one, told = node(server)
+    await one.introduce()
+    del server.objects[NODE]
+    await one.introduce()
+    assert server.dataplane["ownerReferences"] == [OWNER]
+    assert server.dataplane["labels"] == {"role": "edge"}
+    assert told == [{"role": "edge"}]
+
+
+async def test_a_deleted_dataplane_is_made_anew_within_seconds() -> None:
+    server = Server()
+    server.node(role="edge")
+    one, _ = node(server)
+    await one.introduce()
+    running = asyncio.create_task(one.run())
+    await asyncio.sleep(0)
+    for _ in range(2):
+        del server.objects[DATAPLANE]
+        one.deleted()
+        await asyncio.sleep(2)
+        assert server.dataplane["labels"] == {"role": "edge"}
+    running.cancel()
+
+
+async def test_a_deletion_that_nobody_told_is_noticed_all_the_same() -> None:
+    server = Server()
+    one, _ = node(server)
+    await one.introduce()
+    running = asyncio.create_task(one.run())
+    await asyncio.sleep(0)
+    del server.objects[DATAPLANE]
+    await asyncio.sleep(REFRESH + 1)
+    assert DATAPLANE in server.objects
+    running.cancel()
+
+
+async def test_a_dataplane_made_by_another_meanwhile_is_taken() -> None:
+    class Overtaken(Server):
+        async def create(self, kind: Kind, body: Mapping[str, object]) -> JsonObject:
+            self.objects[kind] = {"metadata": {"name": "n1"}, "spec": {"paused": True}}
+            return await super().create(kind, body)
+
+    found = await node(Overtaken())[0].introduce()
+    assert found["spec"] == {"paused": True}
+
+
+async def test_an_api_server_that_is_away_is_tried_until_it_is_back(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    server = Server()
+    server.node(role="edge")
+    server.faults = [ApiUnreachable("refused") for _ in range(20)]
+    one, told = node(server)
+    await one.introduce()
+    assert server.dataplane["labels"] == {"role": "edge"}
+    assert told == [{"role": "edge"}]
+    warnings = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert [record.getMessage() for record in warnings] == [
+        "dataplane n1 cannot be made, will try again: refused"
+    ]

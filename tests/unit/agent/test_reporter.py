@@ -1,0 +1,347 @@
+"""The Dataplane's status: what became of VPP, and that a restart alone changes nothing of it."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from support.agent_bench import API, NODE, WEB, AgentBench, decided
+from support.fake_apiserver import FakeApiServer
+from support.objects import key
+from vpplb.files.memory import load_memory
+from vpplb.kube.errors import ApiUnreachable
+from vpplb.kube.kinds import DATAPLANE, FRONTEND
+from vpplb.model.vip import Encap, VipId, VipSettings
+from vpplb.plan.ops import AddVip, DelVip, Op, SetConf
+
+pytestmark = pytest.mark.looptime
+
+
+def carrying(*vips: VipId, **parts: object) -> AgentBench:
+    """Return an agent that carries a frontend for each VIP: web, then api."""
+    bench = AgentBench(**parts)  # type: ignore[arg-type]  # the test names parameters of the bench
+    for name, vip in zip(("web", "api"), vips, strict=False):
+        bench.see(name, decided(vip))
+    return bench
+
+
+class Refusal:
+    """A VPP that does not add a VIP."""
+
+    def __init__(self, vip: VipId) -> None:
+        self._vip = vip
+
+    def __call__(self, op: Op) -> int:
+        return -1 if isinstance(op, AddVip) and op.vip == self._vip else 0
+
+
+async def test_all_that_is_programmed_is_said() -> None:
+    async with carrying(WEB, API) as agent:
+        revisions = {"default/web": decided(WEB), "default/api": decided(API)}
+        assert agent.status["programmed"] == {
+            name: status["dataplane"]["revision"]  # type: ignore[index]  # as it was dumped
+            for name, status in sorted(revisions.items())
+        }
+        assert agent.status["frontends"] == {"total": 2, "programmed": 2, "summary": "2/2"}
+        assert agent.condition("Connected") == ("True", "Connected", "")
+        assert agent.condition("Synced") == ("True", "Synced", "2 of 2 frontends are programmed")
+        assert agent.status["errors"] == []
+        assert agent.status["observedGeneration"] == 1
+        assert agent.status["vpp"] == {
+            "version": "26.10-fake",
+            "pid": 1,
+            "connected": True,
+            "since": "2026-01-01T12:00:00.000000Z",
+        }
+
+
+async def test_vips_of_others_are_counted_and_ours_are_named() -> None:
+    bench = carrying(WEB)
+    bench.lb.do(AddVip(vip=API, settings=VipSettings(encap=Encap.GRE4)))
+    async with bench:
+        assert bench.status["owned"] == {"192.0.2.1/32 tcp/80": "default/web"}
+        assert bench.status["others"] == 1
+
+
+async def test_a_frontend_that_is_not_decided_is_pending() -> None:
+    bench = carrying(WEB)
+    bench.see("api", None)
+    async with bench:
+        said = "1 of 2 frontends are programmed"
+        assert bench.condition("Synced") == ("False", "Pending", said)
+
+
+async def test_a_refused_vip_is_an_error_of_its_frontend_until_it_is_taken() -> None:
+    bench = carrying(WEB, API)
+    bench.lb.refuse = Refusal(WEB)
+    async with bench:
+        [error] = bench.status["errors"]  # type: ignore[misc]  # a list
+        assert error["frontend"] == "default/web"
+        assert "(-1)" in error["message"]
+        status, reason, message = bench.condition("Synced")
+        assert (status, reason) == ("False", "Failed")
+        assert message.startswith("1 of 2 frontends are programmed; default/web: ")
+        assert list(bench.status["programmed"]) == ["default/api"]  # type: ignore[call-overload]
+        bench.lb.refuse = lambda _: 0
+        await asyncio.sleep(5)
+        assert bench.status["errors"] == []
+        assert bench.condition("Synced")[:2] == ("True", "Synced")
+
+
+async def test_the_error_of_a_frontend_goes_with_it() -> None:
+    bench = carrying(WEB, API)
+    bench.lb.refuse = Refusal(WEB)
+    async with bench:
+        bench.intake.gone(FRONTEND, key("web"))
+        await bench.settle()
+        assert bench.status["errors"] == []
+        assert bench.condition("Synced")[:2] == ("True", "Synced")
+
+
+async def test_a_vip_that_cannot_be_removed_is_an_error_of_the_frontend_that_was() -> None:
+    async with carrying(WEB) as agent:
+        agent.lb.refuse = lambda op: -1 if isinstance(op, DelVip) else 0
+        agent.intake.gone(FRONTEND, key("web"))
+        await agent.settle()
+        [error] = agent.status["errors"]  # type: ignore[misc]  # a list
+        assert error["frontend"] == "default/web"
+        assert agent.status["frontends"] == {"total": 0, "programmed": 0, "summary": "0/0"}
+        assert agent.status["owned"] == {"192.0.2.1/32 tcp/80": "default/web"}
+
+
+async def test_settings_that_are_refused_are_said_until_they_are_taken() -> None:
+    bench = carrying(WEB)
+    bench.lb.refuse = lambda op: -70 if isinstance(op, SetConf) else 0
+    async with bench:
+        bench.see_dataplane(bench.store_dataplane(generation=2, flowTimeout="10s"))
+        await bench.settle()
+        status, reason, message = bench.condition("Synced")
+        assert (status, reason) == ("False", "Failed")
+        assert "(-70)" in message
+        bench.lb.refuse = lambda _: 0
+        bench.see_dataplane(bench.store_dataplane(generation=3))
+        await bench.settle()
+        assert bench.condition("Synced")[:2] == ("True", "Synced")
+        assert bench.status["observedGeneration"] == 3
+
+
+async def test_a_lost_vpp_carries_nothing_until_it_is_back() -> None:
+    async with carrying(WEB) as agent:
+        assert agent.reporter.trouble == ""
+        agent.clock.advance(60)
+        agent.lb.down = True
+        await asyncio.sleep(3)
+        status, reason, message = agent.condition("Connected")
+        assert (status, reason) == ("False", "VppUnreachable")
+        assert message == agent.reporter.trouble == "connection refused"
+        assert agent.condition("Synced") == ("Unknown", "VppUnreachable", "connection refused")
+        assert agent.status["programmed"] == {}
+        vpp = agent.status["vpp"]
+        assert vpp == {
+            "version": "26.10-fake",
+            "pid": 1,
+            "connected": False,
+            "since": "2026-01-01T12:01:00.000000Z",
+        }
+        agent.clock.advance(60)
+        agent.lb.down = False
+        agent.lb.restart()
+        await asyncio.sleep(10)
+        assert agent.condition("Connected")[:2] == ("True", "Connected")
+        assert list(agent.status["programmed"]) == ["default/web"]  # type: ignore[call-overload]
+        assert agent.reporter.trouble == ""
+        assert agent.since("Connected") == "2026-01-01T12:02:00.000000Z"
+
+
+async def test_the_time_of_a_condition_moves_only_with_its_status() -> None:
+    bench = carrying(WEB)
+    bench.see("undecided", None)
+    async with bench:
+        bench.clock.advance(60)
+        bench.see("another", None)
+        await bench.settle()
+        assert bench.condition("Synced")[1:] == ("Pending", "1 of 3 frontends are programmed")
+        assert bench.since("Synced") == "2026-01-01T12:00:00.000000Z"
+        bench.intake.gone(FRONTEND, key("undecided"))
+        bench.intake.gone(FRONTEND, key("another"))
+        await bench.settle()
+        assert bench.condition("Synced")[:2] == ("True", "Synced")
+        assert bench.since("Synced") == "2026-01-01T12:01:00.000000Z"
+
+
+async def test_the_last_change_moves_only_when_something_was_programmed() -> None:
+    async with carrying(WEB) as agent:
+        agent.clock.advance(60)
+        await asyncio.sleep(100)
+        assert agent.status["lastChange"] == "2026-01-01T12:00:00.000000Z"
+        agent.see("web", decided(WEB, weight=1))
+        await agent.settle()
+        assert agent.status["lastChange"] == "2026-01-01T12:01:00.000000Z"
+
+
+async def test_nothing_is_written_when_nothing_changes() -> None:
+    async with carrying(WEB) as agent:
+        agent.server.requests.clear()
+        await asyncio.sleep(1000)
+        agent.see_dataplane()
+        await agent.settle()
+        assert agent.server.requests == []
+
+
+async def test_a_restart_that_changes_nothing_writes_nothing() -> None:
+    first = carrying(WEB, API)
+    async with first:
+        pass
+    first.server.requests.clear()
+    first.lb.ops.clear()
+    second = carrying(WEB, API, server=first.server, lb=first.lb)
+    second.clock.advance(3600)
+    async with second:
+        assert second.server.requests == []
+        assert second.lb.ops == []
+        assert second.reporter.trouble == ""
+
+
+async def test_nothing_is_written_before_vpp_and_all_frontends_are_known() -> None:
+    first = carrying(WEB)
+    async with first:
+        pass
+    first.server.requests.clear()
+    second = AgentBench(first.server, first.lb)
+    writing = asyncio.create_task(second.writer.run())
+    syncing = asyncio.create_task(second.syncer.run())
+    second.see_dataplane()
+    await asyncio.sleep(10)
+    assert second.server.requests == []
+    second.see("web", decided(WEB))
+    second.syncer.set_synced()
+    second.reporter.begin()
+    await second.settle()
+    assert second.server.requests == []
+    for task in (writing, syncing):
+        task.cancel()
+    await asyncio.gather(writing, syncing, return_exceptions=True)
+
+
+async def test_a_vip_stays_ours_over_restarts_without_a_memory() -> None:
+    """What is ours is in the Dataplane alone, and a frontend goes while no agent runs."""
+    server, lb = None, None
+    for _ in range(3):
+        bench = carrying(WEB, server=server, lb=lb)
+        async with bench:
+            server, lb = bench.server, bench.lb
+    last = AgentBench(server, lb)
+    async with last:
+        assert last.lb.rows == {}
+        assert last.status["owned"] == {}
+
+
+async def test_what_the_last_agent_programmed_in_another_vpp_counts_no_more() -> None:
+    first = carrying(WEB)
+    async with first:
+        pass
+    first.lb.restart()
+    first.lb.refuse = lambda op: -1 if isinstance(op, AddVip) else 0
+    second = carrying(WEB, server=first.server, lb=first.lb)
+    async with second:
+        assert second.status["programmed"] == {}
+        assert second.condition("Synced")[:2] == ("False", "Failed")
+
+
+async def test_what_was_deselected_while_no_agent_ran_counts_no_more() -> None:
+    first = carrying(WEB, API)
+    async with first:
+        pass
+    async with carrying(WEB, server=first.server, lb=first.lb) as second:
+        assert list(second.status["programmed"]) == ["default/web"]  # type: ignore[call-overload]
+
+
+async def test_an_agent_that_starts_without_its_vpp_says_so() -> None:
+    first = carrying(WEB)
+    async with first:
+        pass
+    first.lb.down = True
+    second = carrying(WEB, server=first.server, lb=first.lb)
+    assert second.reporter.trouble == "not connected yet"
+    async with second:
+        assert second.condition("Connected")[:2] == ("False", "VppUnreachable")
+        assert second.status["programmed"] == {}
+        assert second.status["owned"] == {"192.0.2.1/32 tcp/80": "default/web"}
+
+
+@pytest.mark.parametrize(
+    "status",
+    [{"programmed": {"nonsense": "r"}}, {"vpp": "nonsense"}, {"owned": {"nonsense": "x"}}],
+)
+async def test_a_status_that_makes_no_sense_is_written_anew(status: dict[str, object]) -> None:
+    server = FakeApiServer()
+    server.add(DATAPLANE, NODE, status)["metadata"] |= {"uid": "uid-n1", "generation": 1}
+    async with carrying(WEB, server=server) as agent:
+        assert list(agent.status["programmed"]) == ["default/web"]  # type: ignore[call-overload]
+        assert agent.status["owned"] == {"192.0.2.1/32 tcp/80": "default/web"}
+
+
+async def test_a_dataplane_that_was_deleted_and_made_anew_gets_its_status() -> None:
+    async with carrying(WEB) as agent:
+        before = agent.status
+        del agent.server.objects[DATAPLANE, NODE]
+        agent.reporter.gone()
+        await agent.settle()
+        agent.store_dataplane(uid="another")
+        agent.see_dataplane()
+        await agent.settle()
+        assert agent.status == before
+
+
+async def test_a_dataplane_made_anew_unnoticed_gets_its_status_too() -> None:
+    async with carrying(WEB) as agent:
+        before = agent.status
+        del agent.server.objects[DATAPLANE, NODE]
+        agent.store_dataplane(uid="another")
+        agent.see_dataplane()
+        await agent.settle()
+        assert agent.status == before
+
+
+async def test_an_api_server_that_is_away_holds_up_no_programming() -> None:
+    async with carrying(WEB) as agent:
+        agent.server.faults.extend(ApiUnreachable("refused") for _ in range(3))
+        agent.see("api", decided(API))
+        await agent.settle()
+        assert set(agent.lb.rows) == {WEB, API}
+        await asyncio.sleep(10)
+        assert agent.status["frontends"] == {"total": 2, "programmed": 2, "summary": "2/2"}
+
+
+async def test_what_must_outlive_the_agent_is_kept_before_the_vip_is_made(tmp_path: Path) -> None:
+    memory = tmp_path / "memory.json"
+    bench = carrying(WEB, memory=memory)
+    known: list[object] = []
+
+    def look(op: Op) -> int:
+        state = load_memory(memory)
+        known.append(state and dict(state.owned))
+        return 0
+
+    bench.lb.refuse = look
+    async with bench:
+        assert known[0] == {WEB: key("web")}
+
+
+async def test_a_memory_that_cannot_be_written_holds_up_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    async with carrying(WEB, memory=tmp_path / "file" / "memory.json") as agent:
+        assert set(agent.lb.rows) == {WEB}
+        assert agent.condition("Synced")[:2] == ("True", "Synced")
+    assert "the agent's memory cannot be written" in caplog.text
+
+
+async def test_drift_is_repaired_counted_and_told(caplog: pytest.LogCaptureFixture) -> None:
+    async with carrying(WEB) as agent:
+        agent.lb.rows.clear()
+        await asyncio.sleep(31)
+        assert set(agent.lb.rows) == {WEB}
+        assert b"vpplb_drift_repairs_total 1.0" in agent.registry.render()
+    assert "1 VIPs were changed by someone else" in caplog.text

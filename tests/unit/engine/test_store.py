@@ -1,0 +1,160 @@
+"""What a change of an object makes dirty, and nothing else."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from support.objects import NOON, backend, frontend, health_check, key, pool, vip
+from vpplb.engine.store import Dirty, Store
+from vpplb.model.problem import Problem
+
+PREFIX, OTHER = vip().prefix, vip("192.0.2.11/32").prefix
+A, B = backend("a", "10.0.0.1"), backend("b", "10.0.0.2")
+WEB = frontend("web", pool("main", a=10), pool("next", b=10))
+WRONG = [Problem(kind="", key=key("x"), reason="Invalid", message="nonsense")]
+
+
+def full() -> Store:
+    """Frontend web on backends a and b, which are checked; nothing dirty."""
+    store = Store()
+    store.put_health_check(health_check())
+    store.put_backend(A)
+    store.put_backend(B)
+    store.put_frontend(WEB)
+    store.dirty = Dirty()
+    return store
+
+
+def dirty(**names: set[str]) -> Dirty:
+    prefixes = {PREFIX} if names.pop("prefix", None) else set()
+    return Dirty(
+        prefixes=prefixes,
+        **{kind: {key(name) for name in of_kind} for kind, of_kind in names.items()},
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "touched"),
+    [
+        # The same again is no change.
+        (lambda s: s.put_frontend(WEB), {}),
+        (lambda s: s.put_backend(A), {}),
+        (lambda s: s.put_health_check(health_check()), {}),
+        # A frontend: its prefix, and the backends of its old and its new version.
+        (
+            lambda s: s.put_frontend(frontend("web", pool("main", b=1, c=1))),
+            {"prefix": {"x"}, "frontends": {"web"}, "backends": {"a", "b", "c"}},
+        ),
+        (
+            lambda s: s.remove_frontend(key("web")),
+            {"prefix": {"x"}, "frontends": {"web"}, "backends": {"a", "b"}},
+        ),
+        # A backend: its address concerns the prefixes it is served on, its check who is counted.
+        (lambda s: s.put_backend(replace(A, paused=True)), {"backends": {"a"}}),
+        (
+            lambda s: s.put_backend(backend("a", "10.0.0.9")),
+            {"prefix": {"x"}, "backends": {"a"}},
+        ),
+        (
+            lambda s: s.put_backend(backend("a", "10.0.0.1", "other")),
+            {"backends": {"a"}, "health_checks": {"check", "other"}},
+        ),
+        (
+            lambda s: s.remove_backend(key("a")),
+            {"prefix": {"x"}, "backends": {"a"}, "health_checks": {"check"}},
+        ),
+        (lambda s: s.put_backend(backend("lone", "10.0.0.9", None)), {"backends": {"lone"}}),
+        # A health check: all who name it.
+        (
+            lambda s: s.put_health_check(health_check(interval=timedelta(seconds=9))),
+            {"backends": {"a", "b"}, "health_checks": {"check"}},
+        ),
+        (
+            lambda s: s.remove_health_check(key("check")),
+            {"backends": {"a", "b"}, "health_checks": {"check"}},
+        ),
+        (lambda s: s.put_health_check(health_check("lone")), {"health_checks": {"lone"}}),
+        # What is not understood: the object itself.
+        (lambda s: s.put_invalid("Frontend", key("web"), WRONG), {"frontends": {"web"}}),
+        (lambda s: s.put_invalid("Backend", key("a"), WRONG), {"backends": {"a"}}),
+        (lambda s: s.put_invalid("HealthCheck", key("check"), WRONG), {"health_checks": {"check"}}),
+    ],
+)
+def test_a_change_touches_what_depends_on_it(
+    change: Callable[[Store], None], touched: dict[str, set[str]]
+) -> None:
+    store = full()
+    change(store)
+    assert store.dirty == dirty(**touched)
+
+
+def test_a_frontend_that_moves_touches_the_prefix_that_it_leaves() -> None:
+    store = full()
+    store.put_frontend(replace(WEB, vip=vip("192.0.2.11/32")))
+    assert store.dirty.prefixes == {PREFIX, OTHER}
+    assert store.frontends_on(PREFIX) == []
+    assert [one.key for one in store.frontends_on(OTHER)] == [WEB.key]
+
+
+def test_a_backend_knows_all_its_frontends_whichever_came_first() -> None:
+    store = Store()
+    store.put_frontend(WEB)
+    store.put_frontend(frontend("api", pool("main", a=1), on=vip(port=443)))
+    assert store.frontends_of(key("a")) == {key("web"), key("api")}
+    store.put_backend(A)
+    store.put_frontend(frontend("web", pool("main", b=1)))
+    assert store.frontends_of(key("a")) == {key("api")}
+    store.remove_frontend(key("api"))
+    assert store.frontends_of(key("a")) == frozenset()
+
+
+def test_a_health_check_knows_its_backends_before_it_exists() -> None:
+    store = Store()
+    store.put_backend(A)
+    assert store.backends_of(key("check")) == {A.key}
+    store.put_backend(backend("a", "10.0.0.1", None))
+    assert store.backends_of(key("check")) == frozenset()
+
+
+def test_asking_for_what_is_not_there_leaves_no_trace() -> None:
+    store = Store()
+    assert (store.frontends_of(key("x")), store.backends_of(key("x"))) == (frozenset(), frozenset())
+    assert store.frontends_on(PREFIX) == []
+    store.remove_backend(key("x"))
+    store.remove_frontend(key("x"))
+    store.remove_health_check(key("x"))
+    assert (store.frontends, store.backends, store.health_checks) == ({}, {}, {})
+
+
+def test_the_last_good_version_stays_in_force_until_a_good_one_mends_it() -> None:
+    store = full()
+    store.put_invalid("Backend", key("a"), WRONG)
+    assert store.backends[key("a")] == A
+    assert store.invalid["Backend", key("a")] == tuple(WRONG)
+    store.dirty = Dirty()
+    store.put_backend(A)
+    assert store.invalid == {}
+    assert store.dirty == dirty(backends={"a"})
+
+
+@pytest.mark.parametrize("kind", ["Frontend", "Backend", "HealthCheck"])
+def test_what_is_deleted_is_not_wrong_any_more(kind: str) -> None:
+    store = Store()
+    store.put_invalid(kind, key("x"), WRONG)
+    remove = {
+        "Frontend": store.remove_frontend,
+        "Backend": store.remove_backend,
+        "HealthCheck": store.remove_health_check,
+    }[kind]
+    remove(key("x"))
+    assert store.invalid == {}
+
+
+def test_a_newer_generation_is_a_change_and_a_description_alone_is_not() -> None:
+    store = full()
+    store.put_frontend(replace(WEB, description="for people", created=NOON))
+    assert store.dirty == Dirty()
+    store.put_frontend(replace(WEB, generation=2))
+    assert store.dirty.frontends == {WEB.key}

@@ -1,0 +1,57 @@
+import pytest
+
+from fakes.prober import FakeProber
+from support.objects import key, tcp_spec
+from vpplb.engine.taskset import TaskSet
+from vpplb.health.lifecycle import Start
+
+A, B, C = key("a"), key("b"), key("c")
+START = Start(spec=tcp_spec())
+
+
+def made() -> tuple[TaskSet, FakeProber]:
+    prober = FakeProber()
+    return TaskSet(prober), prober
+
+
+def test_only_the_newest_task_of_a_backend_is_current() -> None:
+    tasks, prober = made()
+    tasks.apply({A: START}, ())
+    first = prober.running[A].generation
+    tasks.apply({A: START}, ())
+    second = prober.running[A].generation
+    assert (tasks.is_current(A, first), tasks.is_current(A, second)) == (False, True)
+    assert len(tasks) == 1
+
+
+def test_a_stopped_task_is_current_no_more_and_its_generation_never_comes_back() -> None:
+    tasks, prober = made()
+    tasks.apply({A: START}, ())
+    first = prober.running[A].generation
+    tasks.apply({}, [A])
+    assert not tasks.is_current(A, first)
+    assert prober.running == {}
+    tasks.apply({A: START}, ())
+    assert prober.running[A].generation > first
+
+
+def test_stopping_what_does_not_run_is_not_told_to_the_prober() -> None:
+    tasks, prober = made()
+    tasks.apply({}, [A, B])
+    assert prober.started == []
+    assert len(tasks) == 0
+
+
+def test_tasks_that_start_together_are_spread_in_the_order_of_their_names() -> None:
+    tasks, prober = made()
+    tasks.apply({C: START, A: START, B: START}, ())
+    spread = [(one.backend, one.position, one.of) for one in prober.started]
+    assert spread == [(A, 0, 3), (B, 1, 3), (C, 2, 3)]
+
+
+@pytest.mark.parametrize("resume", [None, True, False])
+def test_a_task_is_assigned_with_what_it_starts_from(resume: bool | None) -> None:
+    tasks, prober = made()
+    tasks.apply({A: Start(spec=tcp_spec(port=81), resume_up=resume)}, ())
+    [one] = prober.started
+    assert (one.spec, one.resume_up) == (tcp_spec(port=81), resume)

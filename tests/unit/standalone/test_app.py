@@ -1,0 +1,258 @@
+"""Standalone in one process: from files to VPP and the state file, without probes and sockets."""
+
+import asyncio
+import json
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+import yaml
+
+from fakes.load_balancer import FakeLoadBalancer
+from fakes.prober import FakeProber
+from support.eventually import eventually
+from support.manifests import Raw, backend, frontend, health_check, manifest
+from support.objects import key, vip
+from vpplb.files.memory import load_memory
+from vpplb.model.health import HealthState, Transition
+from vpplb.plan.ops import Op
+from vpplb.standalone.app import Standalone, StandaloneOptions
+from vpplb.standalone.folder import BadManifests
+
+WEB = vip("198.51.100.1/32")
+TWO = [{"name": "main", "backends": [{"name": "a"}]}, {"name": "next", "backends": [{"name": "b"}]}]
+CHECKED = {"healthCheckRef": {"name": "check"}}
+ALL = (
+    health_check(),
+    backend("a", "10.0.0.1", **CHECKED),
+    backend("b", "10.0.0.2", **CHECKED),
+    frontend(pools=TWO),
+)
+
+
+class Machine:
+    """A machine with files and a VPP, on which standalone runs now and then."""
+
+    def __init__(self, path: Path) -> None:
+        self.folder, self.state_file = path / "manifests", path / "state" / "state.json"
+        self.lb = FakeLoadBalancer()
+        self.transitions: list[Transition] = []
+        self.write(*ALL)
+
+    def write(self, *manifests: Raw) -> None:
+        self.folder.mkdir(exist_ok=True)
+        (self.folder / "all.yaml").write_text(yaml.safe_dump_all(manifests))
+
+    @asynccontextmanager
+    async def running(self, *up: str) -> AsyncIterator[Standalone]:
+        """Run with these backends up."""
+        self.prober = FakeProber()
+        for name in up:
+            self.answer(name, up=True)
+        options = StandaloneOptions(
+            folder=self.folder,
+            vpp_api_socket=Path("/nowhere"),
+            state_file=self.state_file,
+            http_address="",
+        )
+        one = Standalone(options, self.lb, self.prober, self.transitions.append)
+        stop = asyncio.Event()
+        task = asyncio.create_task(one.run(stop))
+        try:
+            yield one
+        finally:
+            stop.set()
+            await task
+
+    def answer(self, name: str, *, up: bool) -> None:
+        self.prober.answer(key(name), up=up)
+
+    def weights(self) -> list[int]:
+        """Return the weights of the VIP in VPP by address; none where it is not there."""
+        _, weights = self.lb.rows.get(WEB, (None, {}))
+        return [weights[address] for address in sorted(weights, key=int)]
+
+    async def weigh(self, *weights: int) -> None:
+        await eventually(lambda: self.weights() == list(weights), f"weights {weights}")
+
+    def status(self, kind: str, name: str) -> Mapping[str, object]:
+        """Return a status as the state file has it."""
+        try:
+            found = json.loads(self.state_file.read_text())[kind][f"default/{name}"]
+        except (OSError, KeyError):
+            return {}
+        assert isinstance(found, dict)
+        return found
+
+    def programmed(self) -> object:
+        conditions = self.status("Frontend", "web").get("conditions")
+        assert conditions is None or isinstance(conditions, list)
+        return {one["type"]: one["reason"] for one in conditions or ()}.get("Programmed")
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    """Give a machine with one frontend of two pools."""
+    return Machine(tmp_path)
+
+
+async def test_files_become_vips_and_verdicts_become_weights(machine: Machine) -> None:
+    async with machine.running("a", "b"):
+        await machine.weigh(100, 0)
+        machine.answer("a", up=False)
+        await machine.weigh(0, 100)
+        machine.answer("a", up=True)
+        await machine.weigh(100, 0)
+    assert machine.lb.flushes == [(WEB, ip_address("10.0.0.1"))]
+    assert [(one.backend.name, one.to_state.value) for one in machine.transitions][-2:] == [
+        ("a", "down"),
+        ("a", "up"),
+    ]
+
+
+async def test_the_state_file_shows_what_a_cluster_would(machine: Machine) -> None:
+    async with machine.running("a", "b"):
+        await eventually(lambda: machine.programmed() == "Programmed", "it is programmed")
+        web = machine.status("Frontend", "web")
+        assert (web["state"], web["activePool"], web["ready"]) == ("up", "main", "2/2")
+        assert web["nodes"] == {"desired": 1, "programmed": 1, "summary": "1/1"}
+        assert machine.status("Backend", "a")["state"] == "up"
+        assert machine.status("HealthCheck", "check")["backends"] == 2
+
+
+async def test_a_stop_leaves_vpp_as_it_is_and_writes_what_is_due(machine: Machine) -> None:
+    async with machine.running("a", "b"):
+        await machine.weigh(100, 0)
+    assert machine.weights() == [100, 0]
+    assert machine.status("Frontend", "web")["state"] == "up"
+    assert machine.prober.running == {}
+
+
+async def test_a_restart_calls_nothing_and_shows_no_transition(machine: Machine) -> None:
+    async with machine.running("a", "b"):
+        await eventually(lambda: machine.programmed() == "Programmed", "it is programmed")
+    machine.lb.ops.clear()
+    machine.transitions.clear()
+    async with machine.running("a", "b") as again:
+        await eventually(lambda: machine.lb.reads == 2, "VPP is read")
+        await eventually(lambda: not again.vpp.trouble, "VPP is connected")
+        assert [one.resume_up for one in machine.prober.started] == [True, True]
+        await eventually(lambda: machine.programmed() == "Programmed", "it is programmed")
+    assert machine.lb.ops == []
+    assert machine.transitions == []
+
+
+async def test_what_is_ours_is_known_before_it_is_made(machine: Machine) -> None:
+    known: list[object] = []
+
+    def look(_: Op) -> int:
+        memory = load_memory(machine.state_file.with_suffix(".vpp.json"))
+        known.append(memory and dict(memory.owned))
+        return 0
+
+    machine.lb.refuse = look
+    async with machine.running("a"):
+        await machine.weigh(100, 0)
+    assert known[0] == {WEB: key("web")}
+
+
+async def test_a_frontend_that_was_removed_meanwhile_loses_its_vip(machine: Machine) -> None:
+    async with machine.running("a"):
+        await machine.weigh(100, 0)
+    machine.write(*ALL[:-1])
+    async with machine.running("a"):
+        await eventually(lambda: not machine.lb.rows, "the VIP is gone")
+        await eventually(lambda: not machine.status("Frontend", "web"), "its status is gone")
+
+
+async def test_a_removed_manifest_takes_vip_and_status_with_it(machine: Machine) -> None:
+    async with machine.running("a"):
+        await machine.weigh(100, 0)
+        machine.write(*ALL[:-1])
+        await eventually(lambda: not machine.lb.rows, "the VIP is gone")
+        await eventually(lambda: not machine.status("Frontend", "web"), "its status is gone")
+        shown = machine.status("Backend", "a")
+    assert shown["frontends"] == 0
+
+
+async def test_a_bad_file_changes_nothing_of_what_runs(
+    machine: Machine, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with machine.running("a"):
+        await machine.weigh(100, 0)
+        machine.write(backend("a", "nonsense"))
+        await eventually(lambda: "are refused" in caplog.text, "the refusal is told")
+        assert machine.weights() == [100, 0]
+        machine.answer("a", up=False)
+        await machine.weigh(0, 0)
+
+
+async def test_bad_manifests_at_the_start_are_the_end(machine: Machine) -> None:
+    machine.write(backend("a", "nonsense"))
+    with pytest.raises(BadManifests):
+        async with machine.running():
+            await asyncio.sleep(0.01)
+
+
+async def test_a_signal_reads_the_files_again(
+    machine: Machine, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with machine.running("a"):
+        await machine.weigh(100, 0)
+        os.kill(os.getpid(), signal.SIGHUP)
+        await eventually(lambda: "manifests are read again" in caplog.text, "they are read")
+
+
+async def test_a_dataplane_among_the_files_pauses_and_sets_vpp(machine: Machine) -> None:
+    settings = manifest("Dataplane", "local", {"paused": True})
+    machine.write(*ALL, settings)
+    async with machine.running("a") as one:
+        await eventually(lambda: not one.vpp.trouble, "VPP is connected")
+        await eventually(lambda: one.reconciler.health(key("a")).state is HealthState.UP, "a is up")
+        assert machine.lb.ops == []
+        settings["spec"] = {"flowTimeout": "10s"}
+        machine.write(*ALL, settings)
+        await machine.weigh(100, 0)
+        assert machine.lb.conf.flow_timeout == 10
+
+
+async def test_a_vpp_that_is_away_is_told_and_programmed_once_it_is_back(
+    machine: Machine,
+) -> None:
+    machine.lb.down = True
+    async with machine.running("a") as one:
+        await eventually(lambda: one.vpp.trouble == "connection refused", "it is told")
+        await eventually(lambda: machine.programmed() == "Pending", "nothing is programmed")
+        machine.lb.down = False
+        await machine.weigh(100, 0)
+
+
+async def test_a_state_file_that_cannot_be_written_stops_nothing(
+    machine: Machine, caplog: pytest.LogCaptureFixture
+) -> None:
+    machine.state_file.parent.touch()
+    async with machine.running("a"):
+        await machine.weigh(100, 0)
+        machine.answer("a", up=False)
+        await machine.weigh(0, 0)
+    assert "the state cannot be written" in caplog.text
+    assert "what is ours cannot be written" in caplog.text
+
+
+async def test_a_frontend_that_is_refused_for_another_is_not_programmed(
+    machine: Machine, caplog: pytest.LogCaptureFixture
+) -> None:
+    machine.write(*ALL, frontend("zzz", pools=TWO), frontend("ok", address="198.51.100.2"))
+    async with machine.running("a"):
+        await machine.weigh(100, 0)
+        await eventually(lambda: len(machine.lb.rows) == 2, "both others are there")
+        machine.answer("a", up=False)
+        await machine.weigh(0, 0)
+    warnings = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    assert len([text for text in warnings if "is the VIP of Frontend" in text]) == 1

@@ -1,0 +1,80 @@
+"""What the statuses of frontends say of the one VPP."""
+
+from support.objects import key, vip
+from vpplb.engine.ports import VipReport, VppInfo
+from vpplb.model.names import ObjectKey
+from vpplb.plan.ops import ChangeKind
+from vpplb.resources.statuses import NodeReport
+from vpplb.standalone.vpp import LocalVpp
+from vpplb.telemetry.metrics import AgentMetrics, Registry
+
+WEB = key("web")
+
+
+class Bench:
+    def __init__(self) -> None:
+        self.reported: list[ObjectKey] = []
+        self.registry = Registry()
+        self.remembered = 0
+        self.vpp = LocalVpp(self.reported.append, self._remember, AgentMetrics(self.registry))
+
+    def _remember(self) -> None:
+        self.remembered += 1
+
+    def report(self, revision: str, error: str = "") -> NodeReport:
+        """Have the syncer report; return what is said of revision r1."""
+        self.vpp.reported(VipReport(key=WEB, vip=vip(), revision=revision, error=error))
+        return self.vpp.node_report(WEB, (), "r1")
+
+
+def test_the_newest_revision_counts_and_an_older_one_does_not() -> None:
+    bench = Bench()
+    assert bench.vpp.node_report(WEB, (), "r1") == NodeReport(desired=("local",))
+    assert bench.report("r1") == NodeReport(desired=("local",), programmed=("local",))
+    assert bench.report("r0") == NodeReport(desired=("local",))
+    assert bench.reported == [WEB, WEB]
+
+
+def test_a_failure_counts_until_it_is_over() -> None:
+    bench = Bench()
+    bench.report("r1")
+    assert bench.report("r1", "no memory") == NodeReport(
+        desired=("local",), failed=(("local", "no memory"),)
+    )
+    assert bench.report("r1") == NodeReport(desired=("local",), programmed=("local",))
+
+
+def test_a_frontend_that_wants_nothing_any_more_is_forgotten() -> None:
+    bench = Bench()
+    bench.report("r1", "no memory")
+    assert bench.report("") == NodeReport(desired=("local",))
+    assert bench.vpp.node_report(WEB, (), "") == NodeReport(desired=("local",))
+
+
+def test_a_lost_vpp_carries_nothing_and_every_frontend_hears_of_it_once() -> None:
+    bench = Bench()
+    assert bench.vpp.trouble
+    bench.vpp.connected(VppInfo(version="26.10", pid=1))
+    assert bench.vpp.trouble == ""
+    bench.report("r1")
+    bench.reported.clear()
+    bench.vpp.disconnected("refused")
+    bench.vpp.disconnected("refused")
+    assert bench.vpp.trouble == "refused"
+    assert bench.reported == [WEB]
+    assert bench.vpp.node_report(WEB, (), "r1") == NodeReport(desired=("local",))
+
+
+def test_everything_is_counted() -> None:
+    bench = Bench()
+    bench.vpp.connected(VppInfo(version="26.10", pid=1))
+    bench.vpp.changed(ChangeKind.AS_WEIGHT, 3)
+    bench.vpp.drifted(2)
+    bench.report("r1")
+    bench.vpp.remembered()
+    text = bench.registry.render().decode()
+    assert "vpplb_vpp_connected 1.0" in text
+    assert 'vpplb_sync_changes_total{kind="as_weight"} 3.0' in text
+    assert "vpplb_drift_repairs_total 2.0" in text
+    assert "vpplb_programmed_frontends 1.0" in text
+    assert bench.remembered == 1

@@ -1,0 +1,180 @@
+"""What the API, the dashboard and the stream of events show of the objects."""
+
+import asyncio
+from collections.abc import Mapping
+
+from support.manifests import Raw, backend, frontend, health_check, manifest
+from support.objects import NOON, key, pool
+from support.objects import backend as parsed_backend
+from support.objects import frontend as parsed_frontend
+from support.objects import health_check as parsed_health_check
+from support.world import World
+from vpplb.kube.kinds import cluster_key
+from vpplb.model.health import HealthState, Transition
+from vpplb.model.names import ObjectKey
+from vpplb.telemetry.board import Board
+from vpplb.telemetry.objects import FrontendSample
+from vpplb.telemetry.stream import EventStream, StreamEvent
+
+
+class Bench:
+    def __init__(self) -> None:
+        self.world, self.stream = World(), EventStream()
+        self.statuses: dict[tuple[str, ObjectKey], Raw] = {}
+        self.rendered: list[str] = []
+        self.board = Board(self.world.reconciler, self._render, self.stream)
+
+    def _render(self, kind: str, name: ObjectKey) -> Mapping[str, object] | None:
+        self.rendered.append(f"{kind} {name.name}")
+        return self.statuses.get((kind, name))
+
+    async def told(self) -> list[StreamEvent]:
+        """Return what a subscriber that reads now from the beginning is told."""
+        events: list[StreamEvent] = []
+
+        async def read() -> None:
+            async for event in self.stream.subscribe(f"{self.stream.run}-0"):
+                events.append(event)
+
+        reading = asyncio.create_task(read())
+        await asyncio.sleep(0)
+        self.stream.close()
+        await reading
+        return events
+
+
+def test_objects_are_shown_by_name_with_spec_and_status() -> None:
+    bench = Bench()
+    bench.statuses["Frontend", key("web")] = {"state": "up"}
+    bench.board.seen("Frontend", key("web"), frontend(labels={"ignored": "field"}))
+    bench.board.seen("Frontend", key("api"), {"metadata": {"labels": {"team": "x"}}})
+    assert bench.board.objects("frontends") == [
+        {
+            "metadata": {"name": "api", "namespace": "default", "labels": {"team": "x"}},
+            "spec": {},
+            "status": {},
+        },
+        {
+            "metadata": {"name": "web", "namespace": "default", "labels": {}},
+            "spec": frontend(labels={"ignored": "field"})["spec"],
+            "status": {"state": "up"},
+        },
+    ]
+
+
+def test_every_kind_has_its_list() -> None:
+    bench = Bench()
+    bench.board.seen("Backend", key("a"), backend())
+    bench.board.seen("HealthCheck", key("check"), health_check())
+    for kind, count in (("frontends", 0), ("backends", 1), ("healthchecks", 1), ("dataplanes", 0)):
+        assert len(bench.board.objects(kind) or ()) == count
+
+
+def test_a_dataplane_is_shown_with_the_status_that_its_agent_wrote() -> None:
+    bench = Bench()
+    raw = manifest("Dataplane", "n1", {"paused": True}) | {"status": {"vpp": {"pid": 1}}}
+    bench.board.seen("Dataplane", cluster_key("n1"), raw)
+    assert bench.board.objects("dataplanes") == [
+        {
+            "metadata": {"name": "n1", "labels": {}},
+            "spec": {"paused": True},
+            "status": {"vpp": {"pid": 1}},
+        }
+    ]
+    assert bench.rendered == []
+
+
+def test_what_is_gone_is_shown_no_more() -> None:
+    bench = Bench()
+    bench.board.seen("Backend", key("a"), backend())
+    bench.board.gone("Backend", key("a"))
+    bench.board.gone("Backend", key("never seen"))
+    assert bench.board.objects("backends") == []
+
+
+async def test_a_change_tells_the_object_as_it_is_when_it_is_read() -> None:
+    bench = Bench()
+    bench.board.seen("Backend", key("a"), backend())
+    bench.board.changed("Backend", key("a"))
+    bench.statuses["Backend", key("a")] = {"state": "down"}
+    bench.board.changed("Backend", key("a"))
+    bench.statuses["Backend", key("a")] = {"state": "up"}
+    [event] = await bench.told()
+    assert event.type == "backend"
+    told = event.data["object"]
+    assert isinstance(told, Mapping)
+    assert told["status"] == {"state": "up"}
+
+
+async def test_an_object_that_is_deleted_before_it_is_read_is_told_as_deleted() -> None:
+    bench = Bench()
+    bench.board.seen("Frontend", key("web"), frontend())
+    bench.board.changed("Frontend", key("web"))
+    bench.board.gone("Frontend", key("web"))
+    [event] = await bench.told()
+    assert event.data["deleted"] is True
+    metadata = event.data["object"]
+    assert isinstance(metadata, Mapping)
+    assert metadata["metadata"]["name"] == "web"
+
+
+async def test_only_frontends_and_backends_that_are_there_are_told() -> None:
+    bench = Bench()
+    bench.board.seen("HealthCheck", key("check"), health_check())
+    bench.board.changed("HealthCheck", key("check"))
+    bench.board.changed("Backend", key("never seen"))
+    bench.board.gone("HealthCheck", key("check"))
+    assert await bench.told() == []
+
+
+async def test_transitions_and_removals_are_told_with_the_frontends_they_concern() -> None:
+    bench = Bench()
+    bench.world.put(
+        parsed_health_check(),
+        parsed_backend("a", "10.0.0.1"),
+        parsed_frontend("web", pool("p", a=10)),
+    )
+    bench.board.transition(
+        Transition(
+            backend=key("a"),
+            from_state=HealthState.UP,
+            to_state=HealthState.DOWN,
+            at=NOON,
+            code="L4CON",
+            detail="connection refused",
+        )
+    )
+    bench.board.removed(key("a"), key("web"))
+    first, second = await bench.told()
+    assert (first.type, dict(first.data)) == (
+        "transition",
+        {
+            "backend": "default/a",
+            "from": "up",
+            "to": "down",
+            "at": "2026-01-01T12:00:00+00:00",
+            "code": "L4CON",
+            "detail": "connection refused",
+            "frontends": ["default/web"],
+        },
+    )
+    assert (second.type, dict(second.data)) == (
+        "removed",
+        {"backend": "default/a", "frontend": "default/web"},
+    )
+
+
+async def test_metrics_see_every_backend_and_the_weights_of_every_frontend() -> None:
+    bench = Bench()
+    bench.world.put(
+        parsed_health_check(),
+        parsed_backend("a", "10.0.0.1"),
+        parsed_backend("idle", "10.0.0.9"),
+        parsed_frontend("web", pool("p", a=10)),
+    )
+    bench.world.verdict("a", up=True)
+    assert sorted(bench.board.backends()) == [
+        (key("a"), HealthState.UP),
+        (key("idle"), HealthState.UNKNOWN),
+    ]
+    assert list(bench.board.frontends()) == [FrontendSample(key("web"), "up", [("p", "a", 10)])]
