@@ -13,16 +13,14 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from pathlib import Path
 
-from support.control_plane import ControlPlane, control_plane
-from support.processes import Program
 from support.real_vpp import start_vpp
 from support.vpp_bench import BareSocket, Ear, reweighted, simulated_vpp, workload
+from vpplb.engine.shelf import Wanted
 from vpplb.engine.syncer import Syncer
-from vpplb.engine.vipbook import Wanted
 from vpplb.model.names import ObjectKey
 from vpplb.plan.diff import diff
 from vpplb.plan.ops import Op, SetWeight

@@ -4,7 +4,8 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -52,9 +53,16 @@ class Stage:
         if isinstance(self.prober, FakeProber):
             self.prober.answer(ObjectKey("ns", name), up=up)
 
-    def assign(self, name: str, *, generation: int = 1, resume_up: bool | None = None) -> None:
+    def assign(
+        self,
+        name: str,
+        *,
+        generation: int = 1,
+        resume_up: bool | None = None,
+        cadence: Cadence = CADENCE,
+    ) -> None:
         probe = HttpProbe(port=self._server(name).port)
-        spec = CheckSpec(address=ip_address("127.0.0.1"), probe=probe, cadence=CADENCE)
+        spec = CheckSpec(address=ip_address("127.0.0.1"), probe=probe, cadence=cadence)
         self.prober.assign(
             [
                 Assignment(
@@ -65,6 +73,18 @@ class Stage:
                 )
             ]
         )
+
+    @asynccontextmanager
+    async def hanging(self, name: str) -> AsyncIterator[None]:
+        """Let a backend answer nothing; begins when a probe is waiting for its answer."""
+        server = self._server(name)
+        server.hang = True
+        asked = server.requests.total()
+        async with asyncio.timeout(20):
+            while server.requests.total() == asked:
+                await asyncio.sleep(0.01)
+        yield
+        server.hang = False
 
     def cancel(self, name: str) -> None:
         self.prober.cancel([ObjectKey("ns", name)])
@@ -221,6 +241,17 @@ class TestWorkers:
         os.kill(worker(), signal.SIGSTOP)
         async with asyncio.timeout(10):
             await pool.prober.stop()
+
+    async def test_a_worker_that_was_suspended_blames_no_backend_for_it(self, pool: Stage) -> None:
+        timeout = timedelta(milliseconds=500)
+        pool.answer("b", up=True)
+        pool.assign("b", cadence=replace(CADENCE, timeout=timeout))
+        assert await pool.told() == ("b", 1, True)
+        async with pool.hanging("b"):
+            os.kill(worker(), signal.SIGSTOP)
+            await asyncio.sleep(1.5 * timeout.total_seconds())
+            os.kill(worker(), signal.SIGCONT)
+        await pool.nothing_more_is_told()
 
     async def test_ctrl_c_is_the_parents_affair(self, pool: Stage) -> None:
         pool.answer("b", up=True)

@@ -6,7 +6,7 @@ and is "cut" when another server, which knows nothing of it, resets it.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from ipaddress import ip_address
 from math import sqrt
@@ -51,7 +51,7 @@ def operated(
     """Run the system, in each of the ways it can be run."""
     directory = tmp_path_factory.mktemp(request.param)
     probe = [f"--netns={network.prober.path}"]
-    vpp = [f"--vpp-api-socket={network.api_socket}", f"--ipv4-source-address={ROUTER}"]
+    vpp = [f"--vpp-api-socket={network.tap.path}", f"--ipv4-source-address={ROUTER}"]
     with ExitStack() as stack:
         operation: Operation
         if request.param == "standalone":
@@ -132,11 +132,13 @@ def test_flows_of_a_server_that_is_down_are_cut_at_once(lab: TrafficLab) -> None
 
 
 def test_without_flush_on_down_no_flow_is_cut(lab: TrafficLab) -> None:
-    lab.apply(flushOnDown=False)
+    weights = WEIGHTS | {"s3": 30}  # another weight shows when the change is in force
+    lab.apply(weights, flushOnDown=False)
+    lab.wait_weights(weights)
     flows = lab.open()
 
     lab.servers["s1"].sicken()
-    lab.wait_weights(WEIGHTS | {"s1": 0})
+    lab.wait_weights(weights | {"s1": 0})
 
     assert lab.flows.ask() == flows
     assert set(lab.open().values()) == {"s2", "s3"}
@@ -227,38 +229,101 @@ def test_a_server_that_leaves_takes_its_flows_with_it_and_no_others(lab: Traffic
     assert lab.flows.ask(all_but("s3", flows)) == all_but("s3", flows)
 
 
-@pytest.mark.parametrize("gently", [True, False], ids=["stopped", "killed"])
-def test_restarting_the_programs_moves_nothing(lab: TrafficLab, *, gently: bool) -> None:
+def test_restarting_the_programs_one_by_one_changes_nothing(lab: TrafficLab) -> None:
     flows = lab.open()
+    told = len(lab.tap.calls)
     for name, service in lab.operation.services.items():
-        if gently:
-            service.program.stop()
-        else:
-            service.program.kill()
-        # VPP goes on by itself, for new flows too.
-        assert lab.flows.ask() == flows, name
-        meanwhile = lab.open()
-        assert_proportional(meanwhile, WEIGHTS)
-
+        service.program.stop()
+        assert lab.flows.ask() == flows, f"without {name}"
         service.program.start()
         service.wait_ready()
-        stays(lab.weights, f"weights after a restart of {name}", seconds=0.5)
-        flows = {**flows, **meanwhile}
-        assert lab.flows.ask() == flows, name
+
+        stays(lab.weights, f"weights after the start of {name}", seconds=0.5)
+        assert lab.flows.ask() == flows, f"with {name} again"
+    assert lab.tap.changes(told) == []
 
 
-@pytest.mark.parametrize(
-    "check",
-    [{"interval": "50ms", "timeout": "500ms"}, {"type": "TCP"}, {"http": {"path": "/other"}}],
-    ids=["cadence", "type", "path"],
-)
-def test_editing_the_health_check_interrupts_nothing(
-    lab: TrafficLab, check: dict[str, object]
-) -> None:
+def test_a_crash_of_all_programs_changes_nothing(lab: TrafficLab) -> None:
+    flows = lab.open()
+    told = len(lab.tap.calls)
+    services = list(lab.operation.services.values())
+    for service in services:
+        service.program.kill()
+    # VPP goes on by itself, for new flows too.
+    meanwhile = lab.open()
+    assert_proportional(meanwhile, WEIGHTS)
+    for service in reversed(services):  # whoever programs VPP comes before whoever decides
+        service.program.start()
+    for service in services:
+        service.wait_ready()
+
+    stays(lab.weights, "weights after the start of all", seconds=0.5)
+    assert lab.flows.ask() == {**flows, **meanwhile}
+    assert lab.tap.changes(told) == []
+
+
+def test_a_flush_is_neither_lost_nor_repeated_by_a_restart(lab: TrafficLab) -> None:
+    flows = lab.open()
+    *_, programmer = lab.operation.services.values()
+    programmer.program.kill()
+    lab.servers["s1"].sicken()
+    assert lab.flows.ask() == flows  # the only way to VPP is closed
+    programmer.program.start()
+    lab.wait_weights(WEIGHTS | {"s1": 0})
+    assert lab.flows.ask() == flows | dict.fromkeys(on("s1", flows), CUT)
+
+    lab.servers["s1"].recover()
+    lab.wait_weights(WEIGHTS)
+    again = lab.flows.open(flows)
+    programmer.crash()
+    stays(lab.weights, "weights after a restart", seconds=0.5)
+    assert lab.flows.ask() == again
+
+
+def test_flows_survive_a_restart_of_vpp(lab: TrafficLab) -> None:
     flows = lab.open()
 
-    lab.apply(check=check)
-    stays(lab.weights, "weights after an edit of the check", seconds=1.5)
+    lab.router.stop()
+    lab.router.start()
+    lab.wait_weights(WEIGHTS)
 
+    # It remembers none of them, but has the same table as before.
     assert lab.flows.ask() == flows
-    assert_proportional(lab.open(), WEIGHTS)
+
+
+def test_editing_the_health_check_interrupts_nothing(lab: TrafficLab) -> None:
+    flows = lab.open()
+    told = len(lab.tap.calls)
+
+    weights = WEIGHTS | {"s3": 30}  # another weight shows when the change is in force
+    lab.apply(weights, check={"type": "TCP", "interval": "50ms", "timeout": "500ms"})
+    lab.wait_weights(weights)
+    lab.servers["s1"].sicken()  # to which the new check is blind
+    stays(lab.weights, "weights after an edit of the check", seconds=1.0)
+
+    assert [call.weight_set for call in lab.tap.changes(told)] == [(SERVERS["s3"], 30, False)]
+    assert lab.flows.ask() == flows
+
+
+def test_the_simulator_predicts_the_server_of_every_flow(lab: TrafficLab) -> None:
+    shadow = lab.shadow()
+    flows = lab.open()
+    assert flows == shadow.answers(flows)
+
+    for change, weights in _CHANGES:
+        change(lab)
+        lab.wait_weights(weights)
+        now = shadow.answers(flows)
+        stayed = {port: who if now[port] == who else CUT for port, who in flows.items()}
+        assert lab.flows.ask() == stayed
+        flows = {**flows, **lab.flows.open(on(CUT, stayed)), **lab.open(100)}
+        assert flows == shadow.answers(flows)
+
+
+_CHANGES: tuple[tuple[Callable[[TrafficLab], None], Weights], ...] = (
+    (lambda lab: lab.servers["s1"].sicken(), WEIGHTS | {"s1": 0}),
+    (lambda lab: lab.servers["s1"].recover(), WEIGHTS),
+    (lambda lab: lab.apply(backends={"s2": {"paused": True}}), WEIGHTS | {"s2": 0}),
+    (lambda lab: lab.apply({"s1": 7, "s2": 99, "s3": 100}), {"s1": 7, "s2": 99, "s3": 100}),
+    (lambda lab: lab.apply(backends={"s3": {"enabled": False}}), WEIGHTS | {"s3": 0}),
+)

@@ -1,4 +1,7 @@
-"""Every kind of probe against real servers on loopback, and in network namespaces of its own."""
+"""Every kind of probe over IPv4 and IPv6, on loopback and in network namespaces; the processes.
+
+How each behaviour of a backend is judged: tests/integration/test_backend_behaviours.py.
+"""
 
 import asyncio
 import logging
@@ -7,72 +10,34 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from datetime import timedelta
-from ipaddress import ip_address
 
 import pytest
 
 from support.authority import Authority, self_signed_server
+from support.probing import first_verdict, probed, spec
 from support.servers import (
     CountingHttpServer,
-    Script,
     ScriptedServer,
     answering,
-    black_hole,
     dripping,
-    hanging_up,
     silent,
 )
 from vpplb.engine.ports import Assignment, ProbeStats, Verdict
 from vpplb.model.check import (
-    Cadence,
     CheckSpec,
     HttpProbe,
     IcmpProbe,
-    ProbeKind,
     TcpProbe,
     TlsSettings,
 )
 from vpplb.model.names import ObjectKey
-from vpplb.probers.loop import CheckLoop
 from vpplb.probers.pool import WorkerPool
 
 FAMILIES = pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
 NOWHERE = {"127.0.0.1": "203.0.113.9", "::1": "2001:db8::9"}
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nall fine"
-
-
-def spec(
-    probe: ProbeKind, address: str = "127.0.0.1", *, source: str = "", timeout: float = 5.0
-) -> CheckSpec:
-    return CheckSpec(
-        address=ip_address(address),
-        probe=probe,
-        cadence=Cadence(timeout=timedelta(seconds=timeout)),
-        source=ip_address(source) if source else None,
-    )
-
-
-def first_verdict(check: CheckSpec) -> tuple[str, str]:
-    """Probe once; return the code and the detail."""
-    loop = CheckLoop()
-    try:
-        loop.assign([Assignment(backend=ObjectKey("ns", "b"), generation=1, spec=check)])
-        give_up = time.monotonic() + 10
-        while not loop.verdicts and time.monotonic() < give_up:
-            loop.turn(1.0)
-        return loop.verdicts[0].code.value, loop.verdicts[0].detail
-    finally:
-        loop.close()
-
-
-def probed(
-    probe: ProbeKind, address: str = "127.0.0.1", *, timeout: float = 5.0
-) -> tuple[str, str]:
-    return first_verdict(spec(probe, address, timeout=timeout))
 
 
 @FAMILIES
@@ -98,11 +63,6 @@ def test_from_a_given_source_address() -> None:
     assert server.peers == ["127.0.0.9"]
 
 
-def test_tcp_into_a_black_hole_times_out() -> None:
-    with black_hole() as port:
-        assert probed(TcpProbe(port=port), timeout=0.05) == ("L4TOUT", "no connection in time")
-
-
 @FAMILIES
 class TestHttp:
     @pytest.mark.parametrize(
@@ -123,45 +83,6 @@ class TestHttp:
         with ScriptedServer(silent, address=address) as server:
             port = server.port
         assert probed(HttpProbe(port=port), address) == ("L4CON", "connection refused")
-
-
-@pytest.mark.parametrize(
-    ("answer", "outcome"),
-    [
-        (b"SSH-2.0-OpenSSH_9.2\r\n", ("L7RSP", "the answer is not HTTP/1.1")),
-        (b"HTTP/1.1 20", ("L7RSP", "connection closed amid the head")),
-        (OK, ("L7OK", "200 OK")),
-        (OK[:-1], ("L7RSP", "connection closed amid the body")),
-        (
-            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-            b"3\r\nall\r\n5\r\n fine\r\n0\r\n\r\n",
-            ("L7OK", "200 OK"),
-        ),
-        (b"HTTP/1.0 200 OK\r\n\r\n" + b"." * 60000 + b"all fine", ("L7OK", "200 OK")),
-        (b"HTTP/1.1 200 OK\r\n\r\nbad", ("L7RSP", "regexp not found in the body")),
-    ],
-    ids=["garbage", "cut head", "length", "cut body", "chunked", "until closed", "not found"],
-)
-def test_http_answers_with_a_regexp(answer: bytes, outcome: tuple[str, str]) -> None:
-    with ScriptedServer(answering(answer)) as server:
-        assert probed(HttpProbe(port=server.port, response_regexp="all fine$")) == outcome
-
-
-def test_http_hung_up_without_an_answer() -> None:
-    with ScriptedServer(hanging_up) as server:
-        assert probed(HttpProbe(port=server.port)) == (
-            "L7RSP",
-            "connection closed without an answer",
-        )
-
-
-@pytest.mark.parametrize("script", [silent, dripping(OK[:20])], ids=["silence", "amid the head"])
-def test_http_that_stops_halfway_times_out(script: Script) -> None:
-    with ScriptedServer(script) as server:
-        assert probed(HttpProbe(port=server.port), timeout=0.1) == (
-            "L7TOUT",
-            "no complete answer in time",
-        )
 
 
 def test_http_answered_slowly_but_in_time_passes() -> None:
@@ -186,45 +107,10 @@ class TestHttps:
             probe = HttpProbe(port=server.port, tls=tls, response_regexp="fine")
             assert probed(probe, address) == ("L7OK", "200 OK")
 
-    @pytest.mark.parametrize(
-        ("names", "days", "detail"),
-        [
-            (["a.example"], -1, "certificate has expired"),
-            (["b.example"], 10, "certificate is not valid for 'a.example'"),
-        ],
-    )
-    def test_a_bad_certificate(
-        self, names: list[str], days: int, detail: str, authority: Authority
-    ) -> None:
-        tls = TlsSettings(ca_bundle=authority.pem, server_name="a.example")
-        context = authority.server(*names, days=days)
-        with ScriptedServer(answering(OK), tls=context) as server:
-            assert probed(HttpProbe(port=server.port, tls=tls)) == ("L6RSP", detail)
-
-    def test_a_self_signed_certificate_and_skipping_its_verification(self) -> None:
+    def test_skipping_the_verification(self) -> None:
+        tls = TlsSettings(insecure_skip_verify=True)
         with ScriptedServer(answering(OK), tls=self_signed_server("a.example")) as server:
-            strict, lax = TlsSettings(), TlsSettings(insecure_skip_verify=True)
-            assert probed(HttpProbe(port=server.port, tls=strict)) == (
-                "L6RSP",
-                "self-signed certificate",
-            )
-            assert probed(HttpProbe(port=server.port, tls=lax)) == ("L7OK", "200 OK")
-
-    def test_plain_http_on_the_port(self) -> None:
-        tls = TlsSettings(insecure_skip_verify=True)
-        with ScriptedServer(answering(b"HTTP/1.1 400 Bad Request\r\n\r\n")) as server:
-            assert probed(HttpProbe(port=server.port, tls=tls)) == (
-                "L6RSP",
-                "the answer is not TLS",
-            )
-
-    def test_silence_in_the_handshake(self) -> None:
-        tls = TlsSettings(insecure_skip_verify=True)
-        with ScriptedServer(silent) as server:
-            assert probed(HttpProbe(port=server.port, tls=tls), timeout=0.1) == (
-                "L6TOUT",
-                "no TLS handshake in time",
-            )
+            assert probed(HttpProbe(port=server.port, tls=tls)) == ("L7OK", "200 OK")
 
 
 def test_a_tls_handshake_alone_is_complete_for_the_server(authority: Authority) -> None:

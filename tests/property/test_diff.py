@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from fakes.load_balancer import FakeLoadBalancer
 from vpplb.model.vip import AppServer, Encap, IPNetwork, Protocol, Vip, VipId, VipSettings, VipTable
-from vpplb.plan.diff import Step, after, diff
+from vpplb.plan.diff import Step, diff
 from vpplb.plan.ops import AddServer, AddVip
+from vpplb.plan.progress import after
 from vpplb.plan.render import plan_text
 
 PREFIXES: tuple[IPNetwork, ...] = (IPv4Network("192.0.2.1/32"), IPv6Network("2001:db8::/64"))
@@ -152,7 +153,7 @@ def test_each_flush_wished_for_is_made_once(wishes: list[tuple[int, bool]]) -> N
     vip, address = VipId(ip_network("192.0.2.1/32"), Protocol.TCP, 80), ip_address("10.0.0.1")
     fixed = VipSettings(encap=Encap.GRE4)
     lb = vpp_with({vip: Vip(settings=fixed, servers={address: AppServer(weight=50)})})
-    epoch, applied = 0, {(vip, address): 0}
+    epoch, applied = 0, {vip: {address: 0}}
     for weight, flush in wishes:
         epoch += flush
         server = AppServer(weight=weight, flush_epoch=epoch)
@@ -160,5 +161,5 @@ def test_each_flush_wished_for_is_made_once(wishes: list[tuple[int, bool]]) -> N
         for _ in range(2):
             for op in diff(desired, lb.table(), owned=(), flushed=applied).ops:
                 assert lb.do(op) == 0
-            applied[vip, address] = epoch
+            applied[vip][address] = epoch
     assert len(lb.flushes) == epoch

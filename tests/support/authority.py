@@ -1,7 +1,9 @@
 """A certificate authority for tests: good, expired and wrong certificates of servers."""
 
+import secrets
 import ssl
 import tempfile
+import warnings
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -17,7 +19,7 @@ class Authority:
 
     def __init__(self) -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = _name("test authority")
+        self._name = _name(f"test authority {secrets.token_hex(4)}")
         certificate = (
             _builder(self._name, self._name, self._key.public_key(), days=10)
             .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
@@ -33,6 +35,15 @@ class Authority:
         """Return a server's certificate and key for these names and addresses."""
         key = ec.generate_private_key(ec.SECP256R1())
         return _pem(_named(self._name, key, names, days).sign(self._key, hashes.SHA256()), key)
+
+
+def outdated(context: ssl.SSLContext) -> ssl.SSLContext:
+    """Let a server speak TLS 1.0 only."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    return context
 
 
 def self_signed_server(*names: str) -> ssl.SSLContext:

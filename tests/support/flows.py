@@ -16,7 +16,7 @@ SILENT = "silent"
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _QUESTION = b"who are you?\n"
 
-Answers = Mapping[int, str]
+Answers = dict[int, str]
 """Who answered, or CUT or SILENT, by the client's port."""
 
 

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,10 +11,7 @@ from pathlib import Path
 from support.processes import Program
 
 _CONFIGURATION = """
-unix {{
-  nodaemon cli-listen {directory}/cli.sock runtime-dir {directory} log {directory}/cli.log
-  startup-config {directory}/startup.cli
-}}
+unix {{ nodaemon cli-listen {directory}/cli.sock runtime-dir {directory} log {directory}/cli.log }}
 api-segment {{ prefix {name} }}
 socksvr {{ socket-name {directory}/api.sock }}
 statseg {{ socket-name {directory}/stats.sock size 16m }}
@@ -36,15 +34,13 @@ def start_vpp(
     directory: Path,
     *,
     plugins: Sequence[str] = (),
-    commands: Sequence[str] = (),
     prefix: Sequence[str] = (),
 ) -> Iterator[Path]:
     """Run a VPP and give the path of its API socket (`stats.sock` and `cli.sock` are beside it).
 
     `directory` is made, and has to be short: a socket's path has room for 107 bytes. `plugins`
-    are those wanted besides lb (such as `af_packet`), `commands` of its CLI are run before it
-    answers, `prefix` goes before its command line (such as a network namespace's).
-    AssertionError with VPP's last words when it does not come up.
+    are those wanted besides lb (such as `af_packet`), `prefix` goes before its command line
+    (such as a network namespace's). AssertionError with VPP's last words when it does not come up.
     """
     directory.mkdir(parents=True, exist_ok=True)
     configuration = directory / "startup.conf"
@@ -58,11 +54,23 @@ def start_vpp(
             ),
         )
     )
-    (directory / "startup.cli").write_text("".join(f"{command}\n" for command in commands))
     api_socket = directory / "api.sock"
     with Program([*prefix, binary, "-c", configuration], log=directory / "vpp.log") as vpp:
         _await(vpp, api_socket)
         yield api_socket
+
+
+def vppctl(binary: Path, api_socket: Path, command: str) -> str:
+    """Return what the command line of the VPP behind `api_socket` answers; errors too are text."""
+    client = binary.with_name("vppctl")
+    answer = subprocess.run(
+        [client, "-s", api_socket.with_name("cli.sock"), command],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=10,
+    )
+    return answer.stdout.strip()
 
 
 def _plugins(binary: Path) -> Path:

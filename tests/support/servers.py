@@ -3,7 +3,9 @@
 import selectors
 import socket
 import ssl
+import struct
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -190,6 +192,49 @@ def silent(connection: socket.socket) -> None:
     """Take everything, say nothing, until the client leaves."""
     while connection.recv(65536):
         pass
+
+
+def resetting(connection: socket.socket) -> None:
+    """Read some of the request and break the connection."""
+    connection.recv(65536)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def half_closing(answer: bytes) -> Script:
+    """Answer, close the sending side only, and listen on until the client leaves."""
+
+    def script(connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(answer)
+        connection.shutdown(socket.SHUT_WR)
+        silent(connection)
+
+    return script
+
+
+def endless(begin: bytes, more: bytes) -> Script:
+    """Answer without end, until the client leaves."""
+
+    def script(connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(begin)
+        while True:
+            connection.sendall(more)
+
+    return script
+
+
+def trickling(begin: bytes, more: bytes, pause: float) -> Script:
+    """Answer without end, but slowly: a piece, a pause of so many seconds, and so on."""
+
+    def script(connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(begin)
+        while True:
+            connection.sendall(more)
+            time.sleep(pause)
+
+    return script
 
 
 def dripping(answer: bytes) -> Script:

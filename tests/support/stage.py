@@ -121,7 +121,12 @@ class Stage:
         self.vpp = vpp
         self.tap = tap
         self.kubectl.apply(_node(self.node))
-        self.operator = Service("operator", plane.operator_kubeconfig, directory)
+        self.operator = Service(
+            "operator",
+            plane.operator_kubeconfig,
+            directory,
+            f"--lease-namespace={SYSTEM_NAMESPACE}",
+        )
         self.agent = Service(
             "agent",
             plane.agent_kubeconfig,

@@ -4,14 +4,15 @@
              ├── Ethernet ──┤
     VPP ─────┘              └── prober: where the health checks come from
 
-Requests go client → VPP → (GRE) → server, answers directly from the server to the client.
+Requests go client → VPP → (GRE) → server, answers directly from the server to the client. What
+the agent says to VPP is noted by a tap between them.
 """
 
 import os
-import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,17 @@ from support.flows import Answers, Flows
 from support.manifests import Raw, backend, frontend, health_check
 from support.netlab import Lan, Namespace, lan
 from support.operation import Operation
-from support.real_vpp import start_vpp
+from support.real_vpp import start_vpp, vppctl
+from support.shadow_vpp import ShadowVpp
+from support.vpp_tap import VppTap
 from support.vpp_witness import VppWitness
 from support.waiting import wait_for
+from vpplb.model.vip import LbConf, VipId
 
 VIP, PORT = "192.0.2.1", 80
 VIP_ID = f"{VIP}/32 tcp/{PORT}"
+STICKY_BUCKETS = 16384
+"""Room for the flows of all tests, which VPP remembers for a while."""
 CLIENT, ROUTER, PROBER = "10.10.0.2", "10.10.0.1", "10.10.0.3"
 SERVERS = {"s1": "10.10.0.11", "s2": "10.10.0.12", "s3": "10.10.0.13"}
 WEIGHTS = {"s1": 100, "s2": 50, "s3": 25}
@@ -35,14 +41,14 @@ FLOWS = 300
 
 Weights = Mapping[str, int]
 
-_VPP_COMMANDS = (
-    "create host-interface name eth0",
-    f"set interface ip address host-eth0 {ROUTER}/24",
-    "set interface state host-eth0 up",
-    # Room for the flows of all tests, which VPP remembers for a while. A wrong source address:
-    # the agent has to set the right one, and the servers take packets from no other.
-    "lb conf ip4-src-address 10.10.0.99 buckets 16384",
-)
+_VPP_COMMANDS = {
+    "create host-interface name eth0": "host-eth0",
+    f"set interface ip address host-eth0 {ROUTER}/24": "",
+    "set interface state host-eth0 up": "",
+    # A wrong source address: the agent has to set the right one, and the servers take packets
+    # from no other.
+    f"lb conf ip4-src-address 10.10.0.99 buckets {STICKY_BUCKETS}": "",
+}
 
 
 class Server:
@@ -78,26 +84,47 @@ class Server:
             self._program.start()
 
 
+class Router:
+    """The real VPP, with its one interface, in a namespace of its own."""
+
+    def __init__(self, binary: Path, directory: Path, host: Namespace) -> None:
+        self._binary, self._directory, self._host = binary, directory, host
+        self._running: AbstractContextManager[Path] | None = None
+        self.api_socket = self.start()
+
+    def start(self) -> Path:
+        """Start it without a VIP; return its API socket, which is always the same."""
+        self._running = start_vpp(
+            self._binary,
+            self._directory,
+            plugins=["af_packet", "ping"],
+            prefix=self._host.prefix,
+        )
+        api_socket = self._running.__enter__()
+        for command, answer in _VPP_COMMANDS.items():
+            assert vppctl(self._binary, api_socket, command) == answer, command
+        return api_socket
+
+    def stop(self) -> None:
+        """End it, if it runs."""
+        if self._running is not None:
+            self._running.__exit__(None, None, None)
+            self._running = None
+
+
 class TrafficLab:
     """The network, with a client's flows, and what users do."""
 
     def __init__(self, binary: Path, directory: Path, network: Lan, stack: ExitStack) -> None:
-        self._binary, self._directory, self._stack = binary, directory, stack
         self._next_port = 10_000
-        client, router = network.attach("client", [CLIENT]), network.attach("router")
+        client = network.attach("client", [CLIENT])
         client.run("ip", "route", "add", VIP, "via", ROUTER)
         self.prober = network.attach("prober", [PROBER])
         self.servers = {name: Server(name, network, directory, stack) for name in SERVERS}
-        self.api_socket = stack.enter_context(
-            start_vpp(
-                binary,
-                directory / "v",
-                plugins=["af_packet", "ping"],
-                commands=_VPP_COMMANDS,
-                prefix=router.prefix,
-            )
-        )
-        self._witness = stack.enter_context(VppWitness(self.api_socket))
+        self.router = Router(binary, directory / "v", network.attach("router"))
+        stack.callback(self.router.stop)
+        self.tap = stack.enter_context(VppTap(directory / "tap.sock", self.router.api_socket))
+        self._witness = stack.enter_context(VppWitness(self.router.api_socket))
         self.flows = Flows(client, CLIENT, (VIP, PORT))
         stack.callback(self.flows.drop)
 
@@ -158,6 +185,10 @@ class TrafficLab:
         assert set(answers.values()) <= set(SERVERS), by_server(answers)
         return answers
 
+    def shadow(self) -> "Shadow":
+        """Return a simulated VPP that is as the real one and follows it."""
+        return Shadow(self.tap, self.weights())
+
     def weights(self) -> dict[str, int]:
         """Return the weights that VPP has; AssertionError when it has no VIP."""
         seen = self._witness.see().get(VIP_ID)
@@ -175,16 +206,24 @@ class TrafficLab:
 
         wait_for(as_expected, f"weights {expected} in VPP")
 
-    def vppctl(self, command: str) -> str:
-        """Return what VPP's command line answers."""
-        vppctl = self._binary.with_name("vppctl")
-        return subprocess.run(
-            [vppctl, "-s", self.api_socket.with_name("cli.sock"), command],
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=10,
-        ).stdout
+
+class Shadow:
+    """What the simulator says, in terms of flows."""
+
+    def __init__(self, tap: VppTap, weights: Weights) -> None:
+        self._names = {ip_address(address): name for name, address in SERVERS.items()}
+        self._vpp = ShadowVpp(
+            tap,
+            VipId.parse(VIP_ID),
+            {address: weights[name] for address, name in self._names.items()},
+            table_length=TABLE_LENGTH,
+            conf=LbConf(sticky_buckets_per_core=STICKY_BUCKETS),
+        )
+
+    def answers(self, ports: Iterable[int]) -> Answers:
+        """Return the server of a packet from each port, now."""
+        chosen = self._vpp.forward(ip_address(CLIENT), ports)
+        return {port: self._names[server] for port, server in chosen.items() if server}
 
 
 def by_server(answers: Answers) -> dict[str, int]:

@@ -13,7 +13,7 @@ from support.processes import Program
 from support.syncer_bench import Listener
 from support.waiting import wait_for
 from vpplb.engine.ports import VipReport
-from vpplb.engine.vipbook import Wanted
+from vpplb.engine.shelf import Wanted
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import AppServer, Encap, Protocol, Vip, VipId, VipSettings
 from vpplb.plan.ops import Op

@@ -13,7 +13,7 @@ from vpplb.kube.status import Priority, StatusWriter
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import VipId
 from vpplb.plan.ops import ChangeKind
-from vpplb.resources.conditions import Condition, set_condition
+from vpplb.resources.conditions import Condition, find_condition, set_condition
 from vpplb.resources.dataplane import (
     DataplaneError,
     DataplaneFrontends,
@@ -85,7 +85,9 @@ class DataplaneReporter:
         """Take note of the Dataplane as the API server has it."""
         status, metadata = raw.get("status") or {}, raw["metadata"]
         self._writer.known(DATAPLANE, self._key, status, metadata["resourceVersion"])
-        self._conditions = self._conditions or load_conditions(status)
+        if not self._conditions or _declared_gone(status):
+            self._conditions = load_conditions(status)
+            self._submit()
         if (metadata["uid"], metadata["generation"]) != (self._uid, self._generation):
             self._uid, self._generation = metadata["uid"], metadata["generation"]
             self._submit()
@@ -234,3 +236,9 @@ class DataplaneReporter:
         if not (self._heard and self._begun):
             return
         self._writer.submit(DATAPLANE, self._key, self.render, Priority.FRONTEND)
+
+
+def _declared_gone(status: JsonObject) -> bool:
+    """Whether the operator has taken this agent for gone, which is now to be put right."""
+    connected = find_condition(load_conditions(status), "Connected")
+    return connected is not None and connected.reason == "AgentGone"

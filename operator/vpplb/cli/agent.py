@@ -10,6 +10,7 @@ from vpplb.cli.options import (
     http_address,
     ipv4_source_address,
     ipv6_source_address,
+    lease_namespace,
     log_format,
     log_level,
     namespaces,
@@ -35,7 +36,7 @@ from vpplb.telemetry.logs import LogFormat, configure
 @ipv4_source_address
 @ipv6_source_address
 @own_all
-@option("--lease-namespace", default="default", help="Namespace of the agents' leases.")
+@lease_namespace
 @namespaces
 @http_address
 @log_level

@@ -4,6 +4,7 @@ import click
 
 from vpplb.cli.options import (
     http_address,
+    lease_namespace,
     log_format,
     log_level,
     namespaces,
@@ -20,6 +21,7 @@ from vpplb.telemetry.logs import LogFormat, configure
 @netns
 @transition_history
 @probe_workers
+@lease_namespace
 @http_address
 @log_level
 @log_format
@@ -28,6 +30,7 @@ def command(
     netns: str,
     transition_history: int,
     probe_workers: int,
+    lease_namespace: str,
     http_address: str,
     log_level: str,
     log_format: LogFormat | None,
@@ -43,6 +46,7 @@ def command(
     configure(log_level, log_format)
     options = OperatorOptions(
         namespaces=namespace,
+        lease_namespace=lease_namespace,
         http_address=http_address,
         netns=netns,
         transition_history=transition_history,

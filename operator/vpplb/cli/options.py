@@ -92,12 +92,18 @@ transition_history = option(
     help="Transitions kept in a Backend's status.",
 )
 probe_workers = option(
-    "--probe-workers", default=1, type=click.IntRange(1, 64), help="Processes that probe."
+    "--probe-workers",
+    default=0,
+    type=click.IntRange(0, 64),
+    help="Processes that probe; 0: as many as the load needs, at most one a core.",
 )
 namespaces = option(
     "--namespace",
     multiple=True,
     help="Namespace to serve; may be given several times.  [default: all]",
+)
+lease_namespace = option(
+    "--lease-namespace", default="default", help="Namespace of the agents' leases."
 )
 http_address = option(
     "--http-address",

@@ -6,6 +6,7 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from vpplb.controller.heartbeats import Heartbeats
 from vpplb.controller.intake import KINDS, Intake
 from vpplb.controller.nodes import Nodes
 from vpplb.controller.reporter import Reporter
@@ -37,7 +38,8 @@ class OperatorOptions:
     http_address: str = ":9091"
     netns: str = ""
     transition_history: int = 5
-    probe_workers: int = 1
+    probe_workers: int = 0
+    lease_namespace: str = "default"
 
 
 async def run(options: OperatorOptions, stop: asyncio.Event) -> None:
@@ -84,6 +86,7 @@ class Operator:
         intake = Intake(self._reconciler, reporter, nodes)
         self._informer = Informer(client, KINDS, intake, options.namespaces)
         self._watch = Watch(self._informer, options.namespaces)
+        self._heartbeats = Heartbeats(client, options.lease_namespace, nodes.names, clock)
         self.http = HttpServer(
             address=options.http_address,
             metrics=registry.render,
@@ -105,6 +108,7 @@ class Operator:
             self._reconciler.set_synced()
             group.create_task(self._watch.run())
             group.create_task(self._informer.run())
+            group.create_task(self._heartbeats.run())
 
     async def wind_down(self) -> None:
         """Decide and probe nothing any more, and write what is still due."""

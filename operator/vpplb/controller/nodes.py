@@ -43,6 +43,10 @@ class Nodes:
         """Forget a node."""
         self._nodes.pop(name, None)
 
+    def names(self) -> list[str]:
+        """Return the names of all nodes that have an agent."""
+        return list(self._nodes)
+
     def report(self, key: ObjectKey, selector: Selector, revision: str) -> NodeReport:
         """Say how far a frontend's newest revision has got."""
         selected = {

@@ -7,7 +7,7 @@ another one or none, shows in it only as long as it cannot be removed.
 from collections.abc import Callable, Iterable, Mapping
 
 from vpplb.engine.ports import VipReport
-from vpplb.engine.vipbook import Claim
+from vpplb.engine.shelf import Claim
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import VipId
 
@@ -36,19 +36,21 @@ class Standing:
     def conclude(
         self,
         claims: Iterable[Claim],
-        owners: Mapping[VipId, ObjectKey | None],
+        owners: Iterable[tuple[VipId, ObjectKey | None]],
         failed: Mapping[VipId, str],
     ) -> None:
         """Take in the result of a round: claims, owners of all VIPs in it, what failed."""
         claimed = {claim.key: claim for claim in claims}
         self._claims |= claimed
-        for vip, owner in owners.items():
-            self._failures.pop(vip, None)
-            if vip in failed:
-                self._failures[vip] = (owner, failed[vip])
+        owners = list(owners)
+        if self._failures or failed:
+            for vip, owner in owners:
+                self._failures.pop(vip, None)
+                if vip in failed:
+                    self._failures[vip] = (owner, failed[vip])
         for key, claim in claimed.items():
             self._report(key, claim.wanted.vip)
-        for vip, owner in owners.items():
+        for vip, owner in owners:
             if owner is not None and owner not in claimed:
                 self._report(owner, vip)
 
@@ -67,6 +69,8 @@ class Standing:
         claim = self._claims.get(key)
         if claim and claim.rival:
             return f"{own} is wanted by {claim.rival}, too"
+        if not self._failures:
+            return ""
         if own in self._failures:
             return self._failures[own][1]
         left = ((vip, error) for vip, (owner, error) in self._failures.items() if owner == key)

@@ -1,29 +1,28 @@
 """Keeps one VPP equal to the VIPs that the frontends want, and says how that goes.
 
 The theory. The `VipBook` holds what VPP has, as last read and as changed by our own calls since;
-so a change costs a difference against memory and no reading. Prefixes whose VIPs may differ are
-`_dirty`; a round takes a slice of them, plans, and sends the plan's steps. A prefix on which a
-VIP failed is tried again later, after a reading. A reading (each `sync_interval`, on a new
-connection, before a retry) replaces what is known, and makes dirty whatever differs.
+so a change costs a difference against memory and no reading. Shelves (prefixes) whose VIPs may
+differ are `_dirty`; the `Programmer` works them off. A shelf on which a VIP failed is tried again
+later, after a reading. A reading (each `sync_interval`, on a new connection, before a retry)
+replaces what is known, and makes dirty whatever differs.
 
 Nothing is sent before the list of frontends is complete (`set_synced`), nor while paused.
 Everything runs in the task of `run`; the other methods only note and wake it.
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import islice
 
-from vpplb.engine.ports import LoadBalancer, LoadBalancerGone, Outcome, SyncListener
+from vpplb.engine.ports import LoadBalancer, LoadBalancerGone, SyncListener
+from vpplb.engine.programmer import Failed, Programmer, words
+from vpplb.engine.shelf import Shelf, Wanted
 from vpplb.engine.standing import Standing
-from vpplb.engine.vipbook import Round, SyncerState, VipBook, Wanted
+from vpplb.engine.vipbook import SyncerState, VipBook
 from vpplb.model.names import ObjectKey
-from vpplb.model.vip import IPNetwork, LbConf, Vip, VipId, VipTable
-from vpplb.plan.diff import Chain, ConfWish, Step, conf_change, goes_on, kind_of
-from vpplb.plan.ops import ChangeKind, SetConf, VipOp
-from vpplb.plan.render import op_text
+from vpplb.model.vip import LbConf, Vip, VipId, VipTable
+from vpplb.plan.diff import ConfWish, conf_change
+from vpplb.plan.ops import ChangeKind, SetConf
 
 PING_INTERVAL = 1.0
 """Seconds between signs of life when nothing else is said."""
@@ -31,8 +30,6 @@ FIRST_BACKOFF, LAST_BACKOFF = 0.1, 5.0
 """Seconds before connecting again, doubled from the first to the last."""
 FIRST_RETRY = 1.0
 """Seconds before a VIP that failed is tried again, doubled up to the sync interval."""
-SLICE = 64
-"""Prefixes in one round: bounds how long a VIP that is recreated waits for the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +58,10 @@ class Syncer:
         self._lb, self._listener = lb, listener
         self._sync_interval, self._ping_interval = sync_interval, ping_interval
         self._book = VipBook(state or SyncerState(), own_all=own_all)
-        self._dirty: dict[IPNetwork, None] = {}
-        self._retries: dict[IPNetwork, _Retry] = {}
         self._standing = Standing(listener.reported)
+        self._programmer = Programmer(lb, listener, self._book, self._standing, self._schedule)
+        self._dirty: dict[Shelf, None] = {}
+        self._retries: dict[Shelf, _Retry] = {}
         self._conf = LbConf()
         self._wish = ConfWish()
         self._refused: SetConf | None = None
@@ -93,7 +91,7 @@ class Syncer:
         """Say that the frontends told so far are all there are: programming may begin."""
         if not self._complete:
             self._complete = True
-            self._touch(self._book.prefixes)
+            self._touch(self._book.shelves)
 
     def set_conf(self, wish: ConfWish) -> None:
         """Want these settings of the plugin."""
@@ -109,18 +107,18 @@ class Syncer:
     @paused.setter
     def paused(self, paused: bool) -> None:
         if self._paused and not paused:
-            self._touch(self._book.prefixes)
+            self._touch(self._book.shelves)
         self._paused = paused
 
-    def _renew(self, key: ObjectKey, prefixes: Iterable[IPNetwork]) -> None:
+    def _renew(self, key: ObjectKey, shelves: Iterable[Shelf]) -> None:
         self._standing.renew(key)
-        self._touch(prefixes)
+        self._touch(shelves)
 
-    def _touch(self, prefixes: Iterable[IPNetwork]) -> None:
-        """Have a look at these prefixes; what failed there gets a fresh chance."""
-        for prefix in prefixes:
-            self._dirty[prefix] = None
-            self._retries.pop(prefix, None)
+    def _touch(self, shelves: Iterable[Shelf]) -> None:
+        """Have a look at these shelves; what failed there gets a fresh chance."""
+        for shelf in shelves:
+            self._dirty[shelf] = None
+            self._retries.pop(shelf, None)
             self._wake.set()
 
     # --- what is ------------------------------------------------------------------------------
@@ -148,7 +146,7 @@ class Syncer:
                     backoff = FIRST_BACKOFF
                     self._standing.reset()
                     self._listener.connected(info)
-                    self._touch(self._book.prefixes)
+                    self._touch(self._book.shelves)
                     await self._serve()
                 except LoadBalancerGone as gone:
                     self._listener.disconnected(str(gone))
@@ -166,7 +164,7 @@ class Syncer:
             start = now()
             if await self._program():
                 self._listener.synced(now() - start)
-            due = [prefix for prefix, retry in self._retries.items() if retry.at <= now()]
+            due = [shelf for shelf, retry in self._retries.items() if retry.at <= now()]
             if now() >= next_sync or (due and not self._paused):
                 await self._resync(due)
                 next_sync = now() + self._sync_interval
@@ -189,14 +187,13 @@ class Syncer:
         self._book.observe(observed.table)
         self._conf, self._refused = observed.conf, None
 
-    async def _resync(self, due: Sequence[IPNetwork]) -> None:
+    async def _resync(self, due: Sequence[Shelf]) -> None:
         """Read and compare; count as drift what differs though it had been left in order."""
         start = asyncio.get_running_loop().time()
         await self._read()
         if self._complete and not self._paused:
-            plan = self._book.begin(self._book.prefixes).plan
-            prefixes = [chain.vip.prefix for chain in plan.chains]
-            strayed = [p for p in prefixes if p not in self._dirty and p not in self._retries]
+            known = self._dirty.keys() | self._retries.keys()
+            strayed = [shelf for shelf in self._book.strayed() if shelf not in known]
             if strayed:
                 self._listener.drifted(len(strayed))
             self._dirty |= dict.fromkeys((*due, *strayed))
@@ -208,13 +205,14 @@ class Syncer:
         worked = False
         while self._complete and not self._paused:
             await self._settle_conf()
-            prefixes = list(islice(self._dirty, SLICE))
-            if not prefixes:
+            if not self._dirty:
                 break
-            for prefix in prefixes:
-                del self._dirty[prefix]
-            await self._round(prefixes)
+            shelves, self._dirty = list(self._dirty), {}
+            left = await self._programmer.work_off(shelves, lambda: not self._paused)
+            self._dirty |= dict.fromkeys(left)
             worked = True
+        if self._book.news():
+            self._listener.remembered()
         return worked
 
     async def _settle_conf(self) -> None:
@@ -229,60 +227,18 @@ class Syncer:
                 self._conf = op.conf
                 self._listener.changed(ChangeKind.CONF, 1)
             else:
-                self._refused, error = op, _words(outcome)
+                self._refused, error = op, words(outcome)
         if error != self._conf_error:
             self._conf_error = error
             self._listener.conf_failed(error)
 
-    async def _round(self, prefixes: Sequence[IPNetwork]) -> None:
-        """Make the VIPs of some prefixes as wanted, and report on each."""
-        planned = self._book.begin(prefixes)
-        self._remember()
-        failed = await self._execute(planned)
-        owners = {chain.vip: self._book.owner(chain.vip) for chain in planned.plan.chains}
-        owners |= {vip: self._book.owner(vip) for vip in planned.desired}
-        owners |= self._book.settle(planned, failed)
-        self._standing.conclude(planned.claims, owners, failed)
-        self._remember()
-        self._schedule(prefixes, {vip.prefix for vip in failed})
-
-    async def _execute(self, planned: Round) -> dict[VipId, str]:
-        """Send the plan step by step; return what failed, in words."""
-        failed: dict[VipId, str] = {}
-        chains = list(planned.plan.chains)
-        for step in Step:
-            ops = [op for chain in chains for op in chain.at(step)]
-            outcomes = iter(await self._lb.apply(ops) if ops else ())
-            for chain in [chain for chain in chains if chain.at(step)]:
-                answers = list(islice(outcomes, len(chain.at(step))))
-                done = [a.op for a in answers if a.ok and not isinstance(a.op, SetConf)]
-                want = planned.desired.get(chain.vip)
-                have = self._book.done(chain, done, want)
-                self._count(chain, done)
-                if error := next((_words(answer) for answer in answers if not answer.ok), ""):
-                    failed.setdefault(chain.vip, error)
-                    if not goes_on(step, have, want):
-                        chains.remove(chain)
-        return failed
-
-    def _count(self, chain: Chain, done: Sequence[VipOp]) -> None:
-        for kind, count in Counter(kind_of(op, chain) for op in done).items():
-            if kind is not None:
-                self._listener.changed(kind, count)
-
-    def _remember(self) -> None:
-        if self._book.news():
-            self._listener.remembered()
-
-    def _schedule(self, prefixes: Sequence[IPNetwork], failed: set[IPNetwork]) -> None:
-        """Have the prefixes of failed VIPs tried again, each time later."""
+    def _schedule(self, shelves: Iterable[Shelf], failed: Failed) -> None:
+        """Have the shelves of failed VIPs looked at again, each time later."""
+        if not failed and not self._retries:
+            return
         now = asyncio.get_running_loop().time()
-        for prefix in prefixes:
-            last = self._retries.pop(prefix, None)
-            if prefix in failed:
+        for shelf in shelves:
+            last = self._retries.pop(shelf, None)
+            if not failed.keys().isdisjoint(shelf.rows):
                 delay = min(2 * last.delay if last else FIRST_RETRY, self._sync_interval)
-                self._retries[prefix] = _Retry(now + delay, delay)
-
-
-def _words(outcome: Outcome) -> str:
-    return f"{op_text(outcome.op)}: {outcome.message}"
+                self._retries[shelf] = _Retry(now + delay, delay)

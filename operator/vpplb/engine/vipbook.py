@@ -1,7 +1,7 @@
 """What the syncer knows: what each frontend wants, what VPP has, whose each VIP is.
 
-Without tasks or calls: it answers what is to be done on some prefixes (`plan`), and is told what
-was done (`done`, `settle`). All is kept by prefix, since VPP's rules join the VIPs of a prefix and
+Without tasks or calls: it answers what is to be done on some shelves (`begin`), and is told what
+was done (`done`, `settle`). A shelf holds the VIPs of one prefix, since VPP's rules join those and
 no others; so a change costs the same among ten VIPs and ten thousand.
 
 A VIP is removed only if it is owned, that is made or adopted for a frontend, and wanted no more.
@@ -11,73 +11,23 @@ A frontend of which nothing is known but that it exists (`keep`) holds on to wha
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from vpplb.engine.shelf import Claim, Round, Row, Shelf, Wanted, Work
 from vpplb.model.names import ObjectKey
-from vpplb.model.vip import IPAddress, IPNetwork, Vip, VipId, VipTable
-from vpplb.plan.diff import Chain, Plan, after, diff
-from vpplb.plan.ops import AddServer, SetWeight, VipOp
+from vpplb.model.vip import IPNetwork, Vip, VipId, VipTable
+from vpplb.plan.diff import Case, Flushed, diff_prefix, needs_flush
+from vpplb.plan.ops import SetWeight, VipOp
+from vpplb.plan.progress import after
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncerState:
-    """What has to outlive the process: which frontend owns a VIP, which flushes were applied."""
+    """What has to outlive the process: which frontend owns a VIP, which flushes were applied.
+
+    Flush epochs of 0 may be left out, but not the VIP itself.
+    """
 
     owned: Mapping[VipId, ObjectKey] = field(default_factory=dict)
-    flushed: Mapping[tuple[VipId, IPAddress], int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What one frontend wants."""
-
-    vip: VipId
-    desired: Vip
-    revision: str
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A frontend's want of a VIP. `rival` is who gets it, if that is another frontend."""
-
-    key: ObjectKey
-    wanted: Wanted
-    rival: ObjectKey | None
-
-    @property
-    def won(self) -> bool:
-        """Whether the frontend gets the VIP."""
-        return self.rival is None
-
-
-@dataclass(slots=True)
-class Shelf:
-    """All about the VIPs of one prefix."""
-
-    wanted: dict[ObjectKey, Wanted] = field(default_factory=dict)
-    observed: dict[VipId, Vip] = field(default_factory=dict)
-    owned: dict[VipId, ObjectKey] = field(default_factory=dict)
-    flushed: dict[VipId, dict[IPAddress, int]] = field(default_factory=dict)
-
-    def winners(self) -> dict[VipId, ObjectKey]:
-        """Return the wanted VIPs with the frontend that gets each: the last to want it."""
-        return {wanted.vip: key for key, wanted in self.wanted.items()}
-
-    def claims(self) -> list[Claim]:
-        """Return what each frontend wants here."""
-        winners = self.winners()
-        return [
-            Claim(key, wanted, None if winners[wanted.vip] == key else winners[wanted.vip])
-            for key, wanted in self.wanted.items()
-        ]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Round:
-    """What is to be done on some prefixes, and for what, as it was when it was planned."""
-
-    plan: Plan
-    claims: Sequence[Claim]
-    desired: Mapping[VipId, Vip]
-    shelves: Sequence[Shelf]
+    flushed: Mapping[VipId, Flushed] = field(default_factory=dict)
 
 
 class VipBook:
@@ -86,135 +36,164 @@ class VipBook:
     def __init__(self, state: SyncerState, *, own_all: bool) -> None:
         self._own_all = own_all
         self._shelves: dict[IPNetwork, Shelf] = {}
-        self._places: dict[ObjectKey, set[IPNetwork]] = {}
-        """Where a frontend may want, keep or own something."""
-        self._wanted: dict[ObjectKey, Wanted] = {}
+        self._wanted: dict[ObjectKey, Row] = {}
         self._kept: dict[ObjectKey, VipId | None] = {}
-        self._changed = False
+        self._places: dict[ObjectKey, set[Shelf]] = {}
+        """Where a frontend may want, keep or own something."""
+        self._adopted = self._changed = False
         for vip, key in state.owned.items():
-            self._shelf(vip).owned[vip] = key
-            self._places.setdefault(key, set()).add(vip.prefix)
-        for (vip, address), epoch in state.flushed.items():
-            self._shelf(vip).flushed.setdefault(vip, {})[address] = epoch
+            row = self._row(vip)
+            row.owner, row.flushed = key, state.flushed.get(vip)
+            self._places.setdefault(key, set()).add(row.shelf)
 
-    def _shelf(self, vip: VipId) -> Shelf:
-        return self._shelves.setdefault(vip.prefix, Shelf())
+    def _row(self, vip: VipId) -> Row:
+        shelf = self._shelves.get(vip.prefix)
+        if shelf is None:
+            shelf = self._shelves[vip.prefix] = Shelf()
+        row = shelf.rows.get(vip)
+        if row is None:
+            row = shelf.rows[vip] = Row(vip, shelf)
+        return row
 
     # --- what is wanted -----------------------------------------------------------------------
 
-    def want(self, key: ObjectKey, wanted: Wanted) -> set[IPNetwork]:
-        """Note what a frontend wants; return the prefixes to look at, none if it is no news."""
-        if self._wanted.get(key) == wanted:
-            return set()
+    def want(self, key: ObjectKey, wanted: Wanted) -> Collection[Shelf]:
+        """Note what a frontend wants; return the shelves to look at, none if it is no news."""
+        row = self._wanted.get(key)
+        if row is not None and row.vip == wanted.vip:
+            # The revision first: it nearly always differs, and is much the cheapest to compare.
+            was = row.wanted[key]
+            if was.revision == wanted.revision and was.desired == wanted.desired:
+                return ()
+        else:
+            row = self._row(wanted.vip)
         self._forget(key)
-        self._wanted[key] = wanted
-        self._shelf(wanted.vip).wanted[key] = wanted
-        return self._place(key, wanted.vip)
+        self._wanted[key] = row
+        row.wanted[key] = wanted
+        return self._place(key, row.shelf)
 
-    def keep(self, key: ObjectKey, vip: VipId | None) -> set[IPNetwork]:
-        """Note that a frontend exists, and its VIP if known; return the prefixes to look at."""
+    def keep(self, key: ObjectKey, vip: VipId | None) -> Collection[Shelf]:
+        """Note that a frontend exists, and its VIP if known; return the shelves to look at."""
         was = self._wanted.get(key)
         kept = vip or (was.vip if was else self._kept.get(key))
         self._forget(key)
         self._kept[key] = kept
-        return self._place(key, kept)
+        return self._place(key, self._row(kept).shelf if kept else None)
 
-    def drop(self, key: ObjectKey) -> set[IPNetwork]:
-        """Forget a frontend; return the prefixes to look at."""
+    def drop(self, key: ObjectKey) -> Collection[Shelf]:
+        """Forget a frontend; return the shelves to look at."""
         self._forget(key)
-        return self._places.pop(key, set())
+        return self._places.pop(key, ())
 
     def _forget(self, key: ObjectKey) -> None:
         self._kept.pop(key, None)
-        if was := self._wanted.pop(key, None):
-            del self._shelf(was.vip).wanted[key]
+        if row := self._wanted.pop(key, None):
+            del row.wanted[key]
 
-    def _place(self, key: ObjectKey, vip: VipId | None) -> set[IPNetwork]:
+    def _place(self, key: ObjectKey, shelf: Shelf | None) -> Collection[Shelf]:
         places = self._places.setdefault(key, set())
-        if vip:
-            places.add(vip.prefix)
+        if shelf:
+            places.add(shelf)
         return places
 
     # --- what is to be done -------------------------------------------------------------------
 
     @property
-    def prefixes(self) -> Collection[IPNetwork]:
+    def shelves(self) -> Collection[Shelf]:
         """Every prefix of which something is known."""
-        return self._shelves.keys()
+        return self._shelves.values()
 
-    def begin(self, prefixes: Iterable[IPNetwork]) -> Round:
-        """Plan a round on these prefixes, and own what is wanted there.
+    def adopt(self, shelves: Iterable[Shelf]) -> bool:
+        """Own what is wanted there; return whether that is news, to be kept before all else.
 
         Owned before anything is done: who dies in between leaves nothing that nobody owns.
         """
-        observed: dict[VipId, Vip] = {}
-        flushed: dict[tuple[VipId, IPAddress], int] = {}
-        owned: set[VipId] = set()
-        claims: list[Claim] = []
-        shelves = [self._shelves[prefix] for prefix in prefixes if prefix in self._shelves]
         for shelf in shelves:
-            self._adopt(shelf)
-            claims += shelf.claims()
-            observed |= shelf.observed
-            owned |= self._removable(shelf)
-            for vip, epochs in shelf.flushed.items():
-                flushed |= {(vip, address): epoch for address, epoch in epochs.items()}
-        desired = {claim.wanted.vip: claim.wanted.desired for claim in claims if claim.won}
-        plan = diff(desired, observed, owned=owned, flushed=flushed)
-        return Round(plan=plan, claims=claims, desired=desired, shelves=shelves)
+            for row in shelf.rows.values():
+                winner = row.winner
+                if winner is not None and row.owner != winner:
+                    row.owner = winner
+                    self._adopted = self._changed = True
+        adopted, self._adopted = self._adopted, False
+        return adopted
 
-    def _adopt(self, shelf: Shelf) -> None:
-        for vip, key in shelf.winners().items():
-            if shelf.owned.get(vip) != key:
-                shelf.owned[vip] = key
-                self._changed = True
+    def begin(self, shelves: Iterable[Shelf]) -> Round:
+        """Plan a round on these shelves; what is wanted there has been adopted."""
+        held = {vip for vip in self._kept.values() if vip}
+        works: list[Work] = []
+        claims: list[Claim] = []
+        for shelf in shelves:
+            cases = [self._case(row, held, claims) for row in shelf.rows.values()]
+            chains = diff_prefix(cases)
+            for row, case, chain in zip(shelf.rows.values(), cases, chains, strict=True):
+                works.append(Work(row, case.want, chain))
+        return Round(works, claims)
 
-    def _removable(self, shelf: Shelf) -> set[VipId]:
-        held = {vip for vip, owner in shelf.owned.items() if owner in self._kept}
-        held.update(vip for vip in self._kept.values() if vip in shelf.observed)
-        return (set(shelf.observed) if self._own_all else set(shelf.owned)) - held
+    def _case(self, row: Row, held: Collection[VipId], claims: list[Claim]) -> Case:
+        """Put a VIP as the question what to do with it; what is to stay comes as not there."""
+        winner = row.winner
+        if winner is None:
+            have = row.have if self._removable(row, held) else None
+            return Case(row.vip, have, None, None)
+        for key, wanted in row.wanted.items():
+            claims.append(Claim(key, wanted, None if key == winner else winner))
+        desired = row.wanted[winner].desired
+        if row.flushed is None:
+            row.flushed = _taken_as_applied(row.have, desired)
+            self._changed = True
+        return Case(row.vip, row.have, desired, row.flushed)
 
-    def owner(self, vip: VipId) -> ObjectKey | None:
-        """Return the frontend that the VIP was made for."""
-        return self._shelf(vip).owned.get(vip)
+    def _removable(self, row: Row, held: Collection[VipId]) -> bool:
+        owned = self._own_all or row.owner is not None
+        return owned and row.owner not in self._kept and row.vip not in held
+
+    def strayed(self) -> list[Shelf]:
+        """Return the shelves on which something is to be done."""
+        return [
+            shelf
+            for shelf in self._shelves.values()
+            if any(work.chain for work in self.begin((shelf,)).works)
+        ]
 
     # --- what is and what was done ------------------------------------------------------------
 
     @property
     def observed(self) -> VipTable:
         """What VPP has."""
-        return {
-            vip: have for shelf in self._shelves.values() for vip, have in shelf.observed.items()
-        }
+        return {row.vip: row.have for row in self._rows() if row.have is not None}
+
+    def _rows(self) -> Iterable[Row]:
+        return (row for shelf in self._shelves.values() for row in shelf.rows.values())
 
     def observe(self, table: VipTable) -> None:
         """Note what VPP was found to have, instead of what was known before."""
-        for shelf in self._shelves.values():
-            shelf.observed = {}
+        for row in self._rows():
+            row.have = table.get(row.vip)
         for vip, have in table.items():
-            self._shelf(vip).observed[vip] = have
-        for prefix in [p for p, shelf in self._shelves.items() if shelf == Shelf()]:
-            del self._shelves[prefix]
+            self._row(vip).have = have
+        self._tidy(list(self._shelves))
 
-    def done(self, chain: Chain, ops: Sequence[VipOp], desired: Vip | None) -> Vip | None:
-        """Note the ops of a chain that VPP did; return the VIP as it is now.
+    def _tidy(self, prefixes: Iterable[IPNetwork]) -> None:
+        """Forget the VIPs of which there is nothing to know."""
+        for prefix in prefixes:
+            rows = self._shelves[prefix].rows
+            for row in [row for row in rows.values() if row.blank]:
+                del rows[row.vip]
+            if not rows:
+                del self._shelves[prefix]
 
-        `desired` is what the chain was planned for: what is wanted may have changed since.
-        """
-        shelf = self._shelf(chain.vip)
-        now = after(shelf.observed.get(chain.vip), ops)
-        shelf.observed.pop(chain.vip, None)
-        if now is not None:
-            shelf.observed[chain.vip] = now
-        servers = desired.servers if desired else {}
-        for op in ops:
-            if not isinstance(op, AddServer | SetWeight) or op.address not in servers:
-                continue
-            if isinstance(op, AddServer) or op.flush:
-                epoch = servers[op.address].flush_epoch
-                shelf.flushed.setdefault(chain.vip, {})[op.address] = epoch
-                self._changed = True
-        return now
+    def done(self, work: Work, ops: Sequence[VipOp]) -> None:
+        """Note the ops of a VIP that VPP did, also if others failed."""
+        row = work.row
+        row.have = after(row.have, ops)
+        flushed = {
+            op.address: work.desired.servers[op.address].flush_epoch
+            for op in ops
+            if isinstance(op, SetWeight) and op.flush and work.desired
+        }
+        if flushed:
+            row.flushed = {**(row.flushed or {}), **flushed}
+            self._changed = True
 
     def settle(self, done: Round, failed: Collection[VipId]) -> Mapping[VipId, ObjectKey]:
         """Conclude that the VIPs of a round are as it wanted them, but for those that failed.
@@ -222,32 +201,47 @@ class VipBook:
         Return the VIPs that are gone and wanted no more, with their last owner.
         """
         released: dict[VipId, ObjectKey] = {}
-        for vip, desired in done.desired.items():
-            flushed = self._shelf(vip).flushed
-            epochs = {address: server.flush_epoch for address, server in desired.servers.items()}
-            if vip not in failed and flushed.get(vip) != epochs:
-                flushed[vip] = epochs
-                self._changed = True
-        for shelf in done.shelves:
-            wanted = shelf.winners()
-            for vip in [v for v in shelf.owned if v not in wanted and v not in shelf.observed]:
-                released[vip] = shelf.owned.pop(vip)
-                shelf.flushed.pop(vip, None)
+        for row, desired, _ in done.works:
+            if desired is not None:
+                if not failed or row.vip not in failed:
+                    self._settle(row, desired)
+            elif row.owner is not None and row.have is None and not row.wanted:
+                released[row.vip] = row.owner
+                row.owner, row.flushed = None, None
                 self._changed = True
         return released
+
+    def _settle(self, row: Row, desired: Vip) -> None:
+        epochs = {
+            address: server.flush_epoch
+            for address, server in desired.servers.items()
+            if server.flush_epoch
+        }
+        if row.flushed != epochs:
+            row.flushed = epochs
+            self._changed = True
 
     @property
     def state(self) -> SyncerState:
         """What the next start should be given."""
-        owned: dict[VipId, ObjectKey] = {}
-        flushed: dict[tuple[VipId, IPAddress], int] = {}
-        for shelf in self._shelves.values():
-            owned |= shelf.owned
-            for vip, epochs in shelf.flushed.items():
-                flushed |= {(vip, address): epoch for address, epoch in epochs.items()}
-        return SyncerState(owned=owned, flushed=flushed)
+        owned = [row for row in self._rows() if row.owner is not None]
+        return SyncerState(
+            owned={row.vip: row.owner for row in owned if row.owner},
+            flushed={row.vip: row.flushed for row in owned if row.flushed is not None},
+        )
 
     def news(self) -> bool:
         """Return whether the state has changed since this was last asked."""
         changed, self._changed = self._changed, False
         return changed
+
+
+def _taken_as_applied(have: Vip | None, desired: Vip) -> Flushed:
+    """Say which epochs count as applied where nothing is known: all that `needs_flush` lets be."""
+    present = have.servers if have else {}
+    return {
+        address: server.flush_epoch
+        for address, server in desired.servers.items()
+        if server.flush_epoch
+        and not (address in present and needs_flush(present[address], server, None))
+    }

@@ -25,9 +25,8 @@ def load_memory(path: Path) -> SyncerState | None:
         return SyncerState(
             owned=owned_of(content["owned"]),
             flushed={
-                (VipId.parse(vip), ip_address(server)): int(epoch)
+                VipId.parse(vip): {ip_address(a): int(epoch) for a, epoch in servers.items()}
                 for vip, servers in content["flushed"].items()
-                for server, epoch in servers.items()
             },
         )
     except (KeyError, ValueError, AttributeError, TypeError):
@@ -36,9 +35,10 @@ def load_memory(path: Path) -> SyncerState | None:
 
 def save_memory(path: Path, state: SyncerState) -> None:
     """Write the file, whole or not at all; OSError when the disk refuses."""
-    flushed: dict[str, dict[str, int]] = {}
-    for (vip, server), epoch in state.flushed.items():
-        flushed.setdefault(str(vip), {})[str(server)] = epoch
+    flushed = {
+        str(vip): {str(address): epoch for address, epoch in epochs.items()}
+        for vip, epochs in state.flushed.items()
+    }
     write_json(path, {"version": VERSION, "owned": owned_text(state.owned), "flushed": flushed})
 
 

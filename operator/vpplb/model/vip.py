@@ -112,11 +112,23 @@ class Vip:
 
     def __post_init__(self) -> None:
         """Put the servers in order, whatever order they came in."""
+        if isinstance(self.servers, MappingProxyType):  # another VIP's, in order already
+            return
         ordered = sorted(self.servers.items(), key=lambda item: address_order(item[0]))
         object.__setattr__(self, "servers", MappingProxyType(dict(ordered)))
 
     def __hash__(self) -> int:
         return hash((self.settings, tuple(self.servers.items())))
+
+    def reweighted(self, weights: Mapping[IPAddress, int]) -> "Vip":
+        """Return the VIP as it is with these weights; servers that it does not have stay away.
+
+        Cheaper than a new VIP: a failover does this to every VIP there is.
+        """
+        servers = self.servers
+        assert isinstance(servers, MappingProxyType)
+        new = {a: AppServer(weight=weight) for a, weight in weights.items() if a in servers}
+        return Vip(settings=self.settings, servers=MappingProxyType(servers | new))
 
 
 VipTable = Mapping[VipId, Vip]

@@ -9,21 +9,30 @@ addition. A step of all chains is one pipelined batch:
     CLEAR_SERVERS → CLEAR_VIP → CREATE → FILL → DRAIN → PRUNE → REMOVE
 
 Weights are raised (FILL) before any is lowered (DRAIN), and what failed in FILL decides whether
-the chain goes on (`goes_on`): a VIP that had a serving server and shall have one never stands
-without, unless it has to be recreated.
+the chain goes on (`progress.goes_on`): a VIP that had a serving server and shall have one never
+stands without, unless it has to be recreated.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from ipaddress import IPv4Address, IPv6Address
-from typing import assert_never
+from typing import NamedTuple
 
-from vpplb.model.vip import AppServer, IPAddress, IPNetwork, LbConf, Protocol, Vip, VipId, VipTable
+from vpplb.model.vip import (
+    AppServer,
+    IPAddress,
+    IPNetwork,
+    LbConf,
+    Protocol,
+    Vip,
+    VipId,
+    VipTable,
+    address_order,
+)
 from vpplb.plan.ops import (
     AddServer,
     AddVip,
-    ChangeKind,
     DelServer,
     DelVip,
     SetConf,
@@ -31,8 +40,8 @@ from vpplb.plan.ops import (
     VipOp,
 )
 
-Flushed = Mapping[tuple[VipId, IPAddress], int]
-"""The last flush epoch applied to a server, by VIP and address."""
+Flushed = Mapping[IPAddress, int]
+"""The flush epochs last applied to a VIP's servers; one that is not in it has had none (0)."""
 
 
 class Step(IntEnum):
@@ -92,8 +101,24 @@ class ConfWish:
     flow_timeout: int | None = None
 
 
+class Case(NamedTuple):
+    """A VIP to be planned for: what it is, and what it shall be.
+
+    `want` None removes it. `flushed` None: nothing is known of it.
+    """
+
+    vip: VipId
+    have: Vip | None
+    want: Vip | None
+    flushed: Flushed | None
+
+
 def diff(
-    desired: VipTable, observed: VipTable, *, owned: Collection[VipId], flushed: Flushed
+    desired: VipTable,
+    observed: VipTable,
+    *,
+    owned: Collection[VipId],
+    flushed: Mapping[VipId, Flushed],
 ) -> Plan:
     """Plan the calls that turn `observed` into `desired`.
 
@@ -103,23 +128,36 @@ def diff(
     not matter.
     """
     gone = {vip for vip in owned if vip in observed and vip not in desired}
-    changed = {vip for vip, want in desired.items() if _is_new(want, observed.get(vip))}
-    additions: dict[IPNetwork, list[tuple[VipId, Vip]]] = {}
-    for vip in changed:
-        additions.setdefault(vip.prefix, []).append((vip, desired[vip]))
-    chains = []
-    for vip in sorted(gone | set(desired), key=lambda vip: vip.sort_key):
-        have = observed.get(vip)
-        if vip in gone and have is not None:
-            first = any(_blocks(vip, have, *new) for new in additions.get(vip.prefix, ()))
-            steps = _removal(vip, have, first=first)
-        elif vip in changed:
-            steps = _creation(vip, have, desired[vip])
-        else:
-            steps = _update(vip, observed[vip], desired[vip], flushed)
-        if kept := tuple((step, ops) for step, ops in steps if ops):
-            chains.append(Chain(vip=vip, steps=kept))
-    return Plan(chains=tuple(chains))
+    prefixes: dict[IPNetwork, list[Case]] = {}
+    for vip in gone | set(desired):
+        case = Case(vip, observed.get(vip), desired.get(vip), flushed.get(vip))
+        prefixes.setdefault(vip.prefix, []).append(case)
+    chains = [chain for cases in prefixes.values() for chain in diff_prefix(cases) if chain]
+    return Plan(chains=tuple(sorted(chains, key=lambda chain: chain.vip.sort_key)))
+
+
+def diff_prefix(cases: Sequence[Case]) -> list[Chain | None]:
+    """Plan for all VIPs of one prefix; the chain of each case, None where nothing is to be done."""
+    new = [
+        (case.vip, case.want)
+        for case in cases
+        if case.want is not None and _is_new(case.want, case.have)
+    ]
+    return [_chain(case, new) for case in cases]
+
+
+def _chain(case: Case, new: Sequence[tuple[VipId, Vip]]) -> Chain | None:
+    vip, have, want, flushed = case
+    if want is None:
+        if have is None:
+            return None
+        steps = _removal(vip, have, first=any(_blocks(vip, have, *one) for one in new))
+    elif have is None or have.settings != want.settings:
+        steps = _creation(vip, have, want)
+    else:
+        steps = _update(vip, have, want, flushed)
+    kept = tuple(step for step in steps if step[1])
+    return Chain(vip=vip, steps=kept) if kept else None
 
 
 def _is_new(want: Vip, have: Vip | None) -> bool:
@@ -159,24 +197,33 @@ def _added(vip: VipId, want: Vip, present: Collection[IPAddress]) -> tuple[VipOp
     )
 
 
-def _update(vip: VipId, have: Vip, want: Vip, flushed: Flushed) -> _Steps:
+def _update(vip: VipId, have: Vip, want: Vip, flushed: Flushed | None) -> _Steps:
     raises: list[VipOp] = []
     drains: list[VipOp] = []
+    kept = 0
     for address, server in want.servers.items():
         old = have.servers.get(address)
         if old is None:
             continue
-        flush = needs_flush(old, server, flushed.get((vip, address)))
+        kept += 1
+        # An epoch of 0 never flushes: most servers end here, without a look at what was applied.
+        flush = server.flush_epoch > 0 and needs_flush(
+            old, server, None if flushed is None else flushed.get(address, 0)
+        )
         if flush or old.weight != server.weight:
             op = SetWeight(vip=vip, address=address, weight=server.weight, flush=flush)
             (raises if server.weight > old.weight else drains).append(op)
+    added = _added(vip, want, have.servers) if kept < len(want.servers) else ()
+    gone = set(have.servers) - set(want.servers) if kept < len(have.servers) else ()
     prunes = tuple(
         DelServer(vip=vip, address=address, flush=True)
-        for address in have.servers
-        if address not in want.servers
+        for address in sorted(gone, key=address_order)
     )
-    fill = _added(vip, want, have.servers) + tuple(raises)
-    return ((Step.FILL, fill), (Step.DRAIN, tuple(drains)), (Step.PRUNE, prunes))
+    return (
+        (Step.FILL, (*added, *raises)),
+        (Step.DRAIN, tuple(drains)),
+        (Step.PRUNE, prunes),
+    )
 
 
 def needs_flush(have: AppServer, want: AppServer, applied: int | None) -> bool:
@@ -190,51 +237,6 @@ def needs_flush(have: AppServer, want: AppServer, applied: int | None) -> bool:
     if applied is not None and applied <= want.flush_epoch:
         return want.flush_epoch > applied
     return want.flush_epoch > 0 and want.weight == 0 < have.weight
-
-
-def goes_on(failed: Step, have: Vip | None, want: Vip | None) -> bool:
-    """Whether a VIP's chain goes on after a failure in this step.
-
-    `have` is the VIP with what was done until now. Not without the VIP; and weights are lowered
-    and servers removed only while another server that shall serve does serve. Any other failure
-    takes no server from the VIP: the rest is worth doing.
-    """
-    match failed:
-        case Step.CREATE:
-            return False
-        case Step.FILL:
-            servers = {} if have is None or want is None else want.servers
-            serving = {} if have is None else have.servers
-            return any(
-                server.weight > 0 and address in serving and serving[address].weight > 0
-                for address, server in servers.items()
-            )
-        case _:
-            return True
-
-
-def after(vip: Vip | None, ops: Iterable[VipOp]) -> Vip | None:
-    """Return what the VIP is once VPP has done `ops`, in order, all of them for this VIP.
-
-    None: there is no such VIP. Ops on what is not there change nothing.
-    """
-    settings = None if vip is None else vip.settings
-    servers = {} if vip is None else dict(vip.servers)
-    for op in ops:
-        match op:
-            case AddVip():
-                settings, servers = op.settings, {}
-            case DelVip():
-                settings, servers = None, {}
-            case AddServer():
-                servers[op.address] = AppServer(weight=op.weight)
-            case SetWeight():
-                servers[op.address] = AppServer(weight=op.weight)
-            case DelServer():
-                servers.pop(op.address, None)
-            case _:
-                assert_never(op)
-    return None if settings is None else Vip(settings=settings, servers=servers)
 
 
 def conf_change(wish: ConfWish, observed: LbConf) -> SetConf | None:
@@ -251,20 +253,3 @@ def conf_change(wish: ConfWish, observed: LbConf) -> SetConf | None:
         flow_timeout=observed.flow_timeout if wish.flow_timeout is None else wish.flow_timeout,
     )
     return None if wanted == observed else SetConf(conf=wanted)
-
-
-def kind_of(op: VipOp, chain: Chain) -> ChangeKind | None:
-    """Say how an op counts; None for the removal that a recreation begins with."""
-    match op:
-        case AddVip():
-            return ChangeKind.VIP_RECREATED if op.recreated else ChangeKind.VIP_ADDED
-        case DelVip():
-            return None if chain.at(Step.CREATE) else ChangeKind.VIP_REMOVED
-        case AddServer():
-            return ChangeKind.AS_ADDED
-        case DelServer():
-            return ChangeKind.AS_REMOVED
-        case SetWeight():
-            return ChangeKind.AS_WEIGHT
-        case _:
-            assert_never(op)

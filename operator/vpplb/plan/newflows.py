@@ -29,6 +29,9 @@ EMPTY = -1
 
 _Entry = tuple[int, int, int]  # owner, bucket to look at next, step
 
+SEED = 0x9E3779B97F4A7C13
+"""Seed of the hash (vppinfra/xxhash.h). The shares do not show it, where each bucket lies does."""
+
 _MAX_WEIGHT = 255  # a u8 in lb_add_del_as_v2
 _U64 = (1 << 64) - 1
 _PRIME_1 = 0x9E3779B185EBCA87
@@ -39,10 +42,10 @@ _PRIME_5 = 0x27D4EB2F165667C5
 
 
 def xxh64(value: int) -> int:
-    """Return XXH64, seed 0, of the 8 little-endian bytes of `value` (0 to 2^64-1)."""
+    """Return VPP's `clib_xxhash`: XXH64 of the 8 little-endian bytes of `value` (0 to 2^64-1)."""
     lane = value * _PRIME_2 & _U64
     lane = (lane << 31 | lane >> 33) * _PRIME_1 & _U64
-    h = _PRIME_5 + 8 ^ lane
+    h = (SEED + _PRIME_5 + 8 & _U64) ^ lane
     h = (h << 27 & _U64 | h >> 37) * _PRIME_1 + _PRIME_4 & _U64
     h = (h ^ h >> 33) * _PRIME_2 & _U64
     h = (h ^ h >> 29) * _PRIME_3 & _U64

@@ -7,9 +7,9 @@ only what differs from them.
 
 import asyncio
 import logging
+import os
 import socket
 import sys
-import zlib
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -18,6 +18,7 @@ from typing import TypeVar
 
 from vpplb.engine.ports import Assignment, ProbeStats, Verdict
 from vpplb.model.names import ObjectKey
+from vpplb.probers.placement import Placement
 from vpplb.probers.wire import Assign, Cancel, Message, Report, Unpacker, pack
 
 _log = logging.getLogger(__name__)
@@ -32,38 +33,44 @@ _T = TypeVar("_T")
 
 
 class WorkerPool:
-    """Probes in `workers` processes, from the network namespace `netns` if one is named.
+    """Probes in processes, from the network namespace `netns` if one is named.
 
-    Each backend belongs to one worker, by its name. A namespace that cannot be entered is
-    logged and tried again.
+    `workers` is their number; 0: as many as the load needs, but no more than there are cores.
+    Each backend belongs to one worker. A namespace that cannot be entered is logged and tried
+    again.
     """
 
-    def __init__(self, workers: int = 1, netns: str = "") -> None:
-        if workers < 1:
-            raise ValueError("at least one worker is needed")
+    def __init__(self, workers: int = 0, netns: str = "") -> None:
+        """ValueError when the number is negative."""
+        if workers < 0:
+            raise ValueError("the number of workers is negative")
+        most = workers or len(os.sched_getaffinity(0))
         self._assigned: dict[ObjectKey, Assignment] = {}
-        self._workers = [_Worker(self, netns) for _ in range(workers)]
+        self._placement = Placement(workers=workers or 1, most=most)
+        self._netns = netns
+        self._workers: list[_Worker] = []
         self._tasks: list[asyncio.Task[None]] = []
+        self._started = False
         self._on_verdict: Callable[[Verdict], None] = lambda _: None
         self._on_stats: Callable[[ProbeStats], None] = lambda _: None
+        self._engage()
 
     async def start(
         self, on_verdict: Callable[[Verdict], None], on_stats: Callable[[ProbeStats], None]
     ) -> None:
         """Start the workers; what is assigned already they begin with."""
         self._on_verdict, self._on_stats = on_verdict, on_stats
-        self._tasks = [
-            asyncio.create_task(worker.run(), name=f"prober-{number}")
-            for number, worker in enumerate(self._workers)
-        ]
+        self._started = True
+        for worker in self._workers:
+            self._run(worker)
 
     def assign(self, assignments: Sequence[Assignment]) -> None:
         """Start these checks, each in place of the backend's earlier one."""
-        for each in assignments:
-            self._assigned[each.backend] = each
         by_worker: defaultdict[int, list[Assignment]] = defaultdict(list)
         for each in assignments:
-            by_worker[self._place(each.backend)].append(each)
+            self._assigned[each.backend] = each
+            by_worker[self._placement.put(each)].append(each)
+        self._engage()
         for number, share in by_worker.items():
             self._workers[number].send(Assign(assignments=tuple(share)))
 
@@ -71,8 +78,10 @@ class WorkerPool:
         """Stop these checks; a verdict on its way is dropped."""
         by_worker: defaultdict[int, list[ObjectKey]] = defaultdict(list)
         for each in backends:
-            if self._assigned.pop(each, None) is not None:
-                by_worker[self._place(each)].append(each)
+            self._assigned.pop(each, None)
+            home = self._placement.remove(each)
+            if home is not None:
+                by_worker[home].append(each)
         for number, share in by_worker.items():
             self._workers[number].send(Cancel(backends=tuple(share)))
 
@@ -82,14 +91,13 @@ class WorkerPool:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
+        self._started = False
 
     def share_of(self, worker: "_Worker") -> list[Assignment]:
         """Return what is assigned to this worker."""
-        return [
-            each
-            for each in self._assigned.values()
-            if self._workers[self._place(each.backend)] is worker
-        ]
+        home = self._placement.home_of
+        number = self._workers.index(worker)
+        return [each for each in self._assigned.values() if home(each.backend) == number]
 
     def take(self, report: Report) -> None:
         """Pass on what a worker says: of its verdicts, only those of the present generation."""
@@ -103,8 +111,16 @@ class WorkerPool:
         if report.stats is not None:
             _call(self._on_stats, report.stats)
 
-    def _place(self, backend: ObjectKey) -> int:
-        return zlib.crc32(str(backend).encode()) % len(self._workers)
+    def _engage(self) -> None:
+        """Have as many workers as there are places."""
+        while len(self._workers) < self._placement.workers:
+            worker = _Worker(self, self._netns)
+            self._workers.append(worker)
+            if self._started:
+                self._run(worker)
+
+    def _run(self, worker: "_Worker") -> None:
+        self._tasks.append(asyncio.create_task(worker.run(), name=f"prober-{len(self._tasks)}"))
 
 
 def _call(callback: Callable[[_T], None], value: _T) -> None:

@@ -1,17 +1,21 @@
-"""The form of VPP's .api.json files, in which `get_api_json` tells a client all definitions."""
+"""The form of VPP's .api.json files, in which `get_api_json` tells a client the definitions.
+
+VPP quirk: memclnt's definitions. They are not told: clients have to bring them along.
+"""
 
 import json
 from typing import Any
 
-from vpplb.simulator.messages import BASE_TYPES, MODULES, REQUESTS, Field, Message, Module
+from vpplb.simulator.dialect import Dialect
+from vpplb.simulator.messages import BASE_TYPES, MEMCLNT, MODULES, REQUESTS, Field, Message, Module
 
 
-def api_json(module: Module) -> dict[str, Any]:
-    """Return a module in the form of VPP's .api.json files, which `get_api_json` answers with."""
+def api_json(module: Module, dialect: Dialect) -> dict[str, Any]:
+    """Return a module in the form of VPP's .api.json files."""
     return {
         "module": module.name,
         "types": module.types,
-        "messages": [_message_json(m) for m in module.messages if m.kind != "listed"],
+        "messages": [_message_json(m, dialect) for m in module.messages if m.kind != "listed"],
         "unions": module.unions,
         "enums": module.enums,
         "enumflags": [],
@@ -21,9 +25,10 @@ def api_json(module: Module) -> dict[str, Any]:
     }
 
 
-def all_api_json() -> str:
-    """Return all modules as the JSON text of `get_api_json_reply`."""
-    return json.dumps([api_json(module) for module in MODULES])
+def all_api_json(dialect: Dialect | None = None) -> str:
+    """Return the JSON text of `get_api_json_reply`."""
+    told = [module for module in MODULES if module is not MEMCLNT]
+    return json.dumps([api_json(module, dialect or Dialect()) for module in told])
 
 
 def _service(message: Message) -> tuple[str, dict[str, Any]]:
@@ -33,10 +38,10 @@ def _service(message: Message) -> tuple[str, dict[str, Any]]:
     return message.name, {"reply": f"{message.name}_reply"}
 
 
-def _message_json(message: Message) -> list[Any]:
+def _message_json(message: Message, dialect: Dialect) -> list[Any]:
     header = [["u16", "_vl_msg_id"], *(["u32", name] for name in message.header)]
     fields = [_field_json(field) for field in message.fields]
-    return [message.name, *header, *fields, {"crc": f"0x{message.crc:08x}", "options": {}}]
+    return [message.name, *header, *fields, {"crc": f"0x{dialect.crc(message):08x}", "options": {}}]
 
 
 def _field_json(field: Field) -> list[Any]:

@@ -4,18 +4,12 @@ Line ends, double blanks and the missing line end behind NAT's `target_port` are
 """
 
 from vpplb.model.vip import Encap
+from vpplb.simulator.counters import NAMES, Kind
 from vpplb.simulator.lb import LoadBalancerState
 from vpplb.simulator.rows import Key, VipRow, ip
 
 VERSION = "26.10-simulator"
 BUILD_DATE = "1970-01-01T00:00:00"
-
-_COUNTERS = (
-    "packet from existing sessions",
-    "first session packet",
-    "untracked packet",
-    "no server configured",
-)
 
 
 def run(command: str, state: LoadBalancerState) -> str | None:
@@ -34,11 +28,15 @@ def run(command: str, state: LoadBalancerState) -> str | None:
 
 
 def _main(state: LoadBalancerState) -> str:
+    cores = "".join(
+        f"core {thread}\n  timeout: {state.conf.flow_timeout}s\n  usage: {used} / {size}\n"
+        for thread, used, size in state.flow_tables()
+    )
     return (
         f"lb_main ip4-src-address: {state.conf.ipv4_source} \n"
         f" ip6-src-address: {state.conf.ipv6_source} \n"
         f" #vips: {len(state.vips)}\n"
-        f" #ass: {len(state.servers) - 1}\n"
+        f" #ass: {len(state.servers) - 1}\n{cores}"
     )
 
 
@@ -59,7 +57,7 @@ def _vip_block(state: LoadBalancerState, index: int, row: VipRow) -> str:
             encap = f"{encap}\n"
         case Encap.NAT4 | Encap.NAT6:
             encap = f" {encap}"
-    counters = "".join(f"    {name}: 0\n" for name in _COUNTERS)
+    counters = "".join(f"    {NAMES[kind]}: {state.counters.total(kind, index)}\n" for kind in Kind)
     return (
         f" {row.type} [{index}] {_prefix(row.key)}{sticky}{_removed(row.used)}\n"
         f"  new_size:{row.table_length}\n"
@@ -73,7 +71,8 @@ def _server_line(state: LoadBalancerState, row: VipRow, index: int) -> str:
     server = state.servers[index]
     buckets = state.shares(row).get(ip(server.address), 0) if server.used else 0
     return (
-        f"    {ip(server.address)} weight:{server.weight} buckets:{buckets} flows:0 dpo:{index}"
+        f"    {ip(server.address)} weight:{server.weight} buckets:{buckets}"
+        f" flows:{state.flows(index)} dpo:{index}"
         f" {'used' if server.used else ' removed'}\n"
     )
 

@@ -6,36 +6,26 @@ the order of dumps. Packets come as five-tuples (`forward`), and go no further t
 of a server.
 """
 
-from collections import defaultdict
-from collections.abc import Callable, Iterator
 from ipaddress import IPv4Address, IPv6Address
 
-from vpplb.model.vip import AppServer, Encap, IPAddress, LbConf, Vip, VipSettings, VipTable
-from vpplb.plan import newflows
-from vpplb.simulator.counters import VipCounters
+from vpplb.model.vip import Encap, IPAddress, LbConf
 from vpplb.simulator.flows import UDP, FiveTuple, flow_hash
-from vpplb.simulator.forwarding import NO_SERVER, Forwarding, NotModelled
+from vpplb.simulator.forwarding import NO_SERVER, NotModelled
 from vpplb.simulator.pool import Pool
 from vpplb.simulator.rows import (
     IP4_BITS,
+    IP6_BITS,
     NAT,
     Key,
     NewVip,
     Retval,
-    ServerRow,
     VipRow,
     VipType,
     ip,
     servers_are_ip4,
     type_of,
-    vip_id,
 )
-
-GARBAGE_RUN = 60
-"""Seconds between two collections of removed servers and VIPs (LB_GARBAGE_RUN)."""
-
-CONCURRENCY_TIMEOUT = 10
-"""Seconds for which a removed server is kept at least (LB_CONCURRENCY_TIMEOUT)."""
+from vpplb.simulator.store import Rows
 
 NO_VIP = 0
 """Index of the VIP that takes packets to ports of a prefix at which there is no VIP."""
@@ -44,21 +34,8 @@ _FLOW_CLOCK = 10000
 """Seconds by which the clock of flows is ahead of VPP's uptime (lb_hash_time_now)."""
 
 
-class LoadBalancerState:
+class LoadBalancerState(Rows):
     """One lb plugin of a VPP with `threads` threads. `uptime`: seconds since VPP's start."""
-
-    def __init__(self, uptime: Callable[[], float], threads: int = 1) -> None:
-        self._uptime = uptime
-        self._next_collection = GARBAGE_RUN
-        self._forwarding = Forwarding(threads)
-        self.counters = VipCounters(threads)
-        self.conf = LbConf()
-        self.vips: Pool[VipRow] = Pool(VipRow)
-        self.servers: Pool[ServerRow] = Pool(ServerRow)
-        self._by_prefix: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
-        """Indexes of the VIPs in use, by address and prefix length."""
-        self.vips.take()  # VPP's own placeholders, number 0
-        self.servers.take()
 
     # --- what the binary API does ------------------------------------------------------------
 
@@ -104,7 +81,7 @@ class LoadBalancerState:
         if index is None:
             return Retval.NO_SUCH_ENTRY
         row = self.vips[index]
-        self._remove_servers(row, [self.servers[i] for i in self.server_indexes(row)])
+        self._remove_servers(row, self.server_indexes(row))
         row.used = False
         self._by_prefix[row.key[:2]].remove(index)
         return Retval.OK
@@ -112,110 +89,112 @@ class LoadBalancerState:
     def add_server(self, key: Key, address: int, weight: int, *, flush: bool = False) -> Retval:
         """Add a server (`lb_vip_add_ass`); one that lingers is taken up again.
 
-        It keeps the flows that it had before, but with `flush`.
+        Its flows are still its own then, but with `flush`.
         """
         index = self._find(key)
         if index is None:
             return Retval.NO_SUCH_ENTRY
         row = self.vips[index]
-        server = self._find_server(index, address)
-        if server is not None and server.used:
+        number = self._find_server(index, address)
+        if number is not None and self.servers[number].used:
             return Retval.VALUE_EXIST
-        if server is None:
+        if number is None:
             if (address < 1 << IP4_BITS) != servers_are_ip4(row.type):
                 return Retval.INVALID_ADDRESS_FAMILY
-            server = self.servers[self._new_server(index, address)]
+            number = self._new_server(index, address)
         elif flush:
-            self._flush(index, address)
-        server.used, server.weight = True, weight
+            self._forwarding.flush(index, number)
+        self.servers[number].used, self.servers[number].weight = True, weight
         row.changed()
         self._collect(row)
         return Retval.OK
 
     def delete_server(self, key: Key, address: int, *, flush: bool = False) -> Retval:
-        """Delete a server (`lb_vip_del_ass`), again if it lingers already; its flows go on."""
+        """Delete a server (`lb_vip_del_ass`), again if it lingers already.
+
+        It goes on serving the flows it has, but with `flush`.
+        """
         index = self._find(key)
-        server = None if index is None else self._find_server(index, address)
-        if index is None or server is None:
+        number = None if index is None else self._find_server(index, address)
+        if index is None or number is None:
             return Retval.NO_SUCH_ENTRY
-        self._remove_servers(self.vips[index], [server])
+        self._remove_servers(self.vips[index], [number])
         if flush:
-            self._flush(index, address)
+            self._forwarding.flush(index, number)
         return Retval.OK
 
     def set_weight(self, key: Key, address: int, weight: int, *, flush: bool = False) -> Retval:
         """Set the weight of a live server (`lb_vip_set_as_weight`)."""
         index = self._find(key)
-        server = None if index is None else self._find_server(index, address)
-        if index is None or server is None or not server.used:
+        number = None if index is None else self._find_server(index, address)
+        if index is None or number is None or not self.servers[number].used:
             return Retval.NO_SUCH_ENTRY
-        server.weight = weight
+        self.servers[number].weight = weight
         self.vips[index].changed()
         if flush:
-            self._flush(index, address)
+            self._forwarding.flush(index, number)
         return Retval.OK
 
     def flush_vip(self, key: Key) -> Retval:
         """Cut all flows of a VIP (`lb_flush_vip`).
 
-        VPP quirk: it answers 0 also where there is no such VIP, having flushed whatever an unset
-        variable named; here, nothing.
+        VPP quirk: flush of a VIP. It answers 0 also where there is no such VIP, having flushed
+        whatever an unset variable named; here, nothing.
         """
         index = self._find(key)
         if index is not None:
             self._forwarding.flush(index)
         return Retval.OK
 
-    # --- reading -----------------------------------------------------------------------------
+    # --- packets -----------------------------------------------------------------------------
 
-    def vip_rows(self) -> Iterator[tuple[int, VipRow]]:
-        """Iterate over index and row of all VIPs, removed ones too, in VPP's order."""
-        return ((index, self.vips[index]) for index in self.vips if index)
+    def forward(self, flow: FiveTuple, thread: int = 0) -> IPAddress | None:
+        """Return the server that VPP sends a packet of a flow to; None when it drops it.
 
-    def server_indexes(self, row: VipRow) -> list[int]:
-        """Return the indexes of a VIP's servers, lingering ones too, in VPP's order."""
-        return [row.servers[slot][0] for slot in row.servers]
+        The packet is counted, and the flow remembered by the thread that had it, as in VPP.
+        NotModelled where VPP would break, or where it is not known what it would do.
+        """
+        self.collect_garbage()
+        index = self._route(flow)
+        if index is None:
+            return None
+        row = self.vips[index]
+        choice = self._forwarding.choose(
+            thread,
+            flow_hash(flow, sticky=row.src_ip_sticky),
+            index,
+            self._new_flows(row),
+            self.conf,
+            self._flow_clock(),
+        )
+        self.counters.count(choice.kind, thread, index)
+        if choice.server == NO_SERVER or (row.type.encap in NAT and flow.protocol != UDP):
+            return None  # VPP quirk: packets to NAT VIPs are dropped, though counted, unless UDP
+        return ip(self.servers[choice.server].address)
 
-    def shares(self, row: VipRow) -> dict[IPAddress, int]:
-        """Return the buckets that each live server of a VIP has."""
-        if row.shares is None:
-            servers = (self.servers[index] for index in self.server_indexes(row))
-            weights = {ip(server.address): server.weight for server in servers if server.used}
-            row.shares = newflows.shares(weights, row.table_length)
-        return row.shares
+    def flow_tables(self) -> list[tuple[int, int, int]]:
+        """Return thread, used entries and size of each table of flows."""
+        return self._forwarding.usage(self._flow_clock())
 
-    def table(self) -> VipTable:
-        """Return what is live in the model's terms; KeyError where it has none (protocols)."""
-        return {vip_id(row.key): self._vip(row) for _, row in self.vip_rows() if row.used}
+    def _route(self, flow: FiveTuple) -> int | None:
+        """Return the index of the VIP that a packet is for: that of the longest prefix.
 
-    # --- garbage -----------------------------------------------------------------------------
+        NO_VIP when there are VIPs at that prefix, but none at the packet's port.
+        """
+        number, version = int(flow.destination), flow.destination.version
+        shortest = IP6_BITS - IP4_BITS if version == 4 else 0
+        for length in range(IP6_BITS, shortest - 1, -1):
+            shift = IP6_BITS - length
+            indexes = self._by_prefix.get((number >> shift << shift, length), ())
+            rows = [(i, self.vips[i]) for i in indexes if self.vips[i].type.family == version]
+            if rows:
+                return _at_port(rows, flow)
+        return None
 
-    def collect_garbage(self) -> None:
-        """Do what VPP's collector has done by now (`lb_garbage_collection`, each minute)."""
-        if self._now() < self._next_collection:
-            return
-        self._next_collection = self._now() // GARBAGE_RUN * GARBAGE_RUN + GARBAGE_RUN
-        for index, row in self.vip_rows():
-            self._collect(row)
-            if not row.used and not len(row.servers):
-                self.vips.put(index)
-
-    def _collect(self, row: VipRow) -> None:
-        now = self._now()
-        if now < row.last_collection + GARBAGE_RUN:
-            return
-        row.last_collection = now
-        for slot in row.servers:
-            index = row.servers[slot][0]
-            server = self.servers[index]
-            if not server.used and now >= server.last_used + CONCURRENCY_TIMEOUT:
-                row.servers.put(slot)
-                self.servers.put(index)
+    def _flow_clock(self) -> int:
+        return int(self._uptime() + _FLOW_CLOCK)
 
     # --- details -----------------------------------------------------------------------------
-
-    def _now(self) -> int:
-        return int(self._uptime())
 
     def _refusal(self, key: Key, type_: VipType, new: NewVip) -> Retval:
         """Return why VPP would not add this VIP, in the order in which it checks."""
@@ -232,46 +211,31 @@ class LoadBalancerState:
             return Retval.UNSPECIFIED  # 0: VPP allocates without bound; node ports: not modelled
         return Retval.OK
 
-    def _find(self, key: Key) -> int | None:
-        key = key.normal
-        return next((i for i in self._by_prefix[key[:2]] if self.vips[i].key == key), None)
-
-    def _find_server(self, vip_index: int, address: int) -> ServerRow | None:
-        servers = (self.servers[index] for index in self.server_indexes(self.vips[vip_index]))
-        return next((s for s in servers if s.vip_index == vip_index and s.address == address), None)
-
-    def _new_server(self, vip_index: int, address: int) -> ServerRow:
+    def _new_server(self, vip_index: int, address: int) -> int:
         index = self.servers.take()
         row = self.vips[vip_index]
         row.servers[row.servers.take()][0] = index
         server = self.servers[index]
         server.address, server.vip_index = address, vip_index
-        return server
+        return index
 
-    def _remove_servers(self, row: VipRow, servers: list[ServerRow]) -> None:
+    def _remove_servers(self, row: VipRow, numbers: list[int]) -> None:
         self._collect(row)
-        for server in servers:
-            server.used, server.last_used = False, self._now()
+        for number in numbers:
+            self.servers[number].used = False
+            self.servers[number].last_used = self._now()
         row.changed()
 
-    def _vip(self, row: VipRow) -> Vip:
-        shares = self.shares(row)
-        servers = (self.servers[index] for index in self.server_indexes(row))
-        encap = row.type.encap
-        return Vip(
-            settings=VipSettings(
-                encap=encap,
-                dscp=row.encap_byte if encap is Encap.L3DSR else 0,
-                target_port=row.target_port if encap in NAT else 0,
-                src_ip_sticky=row.src_ip_sticky,
-                table_length=row.table_length,
-            ),
-            servers={
-                ip(s.address): AppServer(weight=s.weight, buckets=shares[ip(s.address)])
-                for s in servers
-                if s.used
-            },
-        )
+
+def _at_port(rows: list[tuple[int, VipRow]], flow: FiveTuple) -> int:
+    """Return the index of the VIP of a prefix that takes a packet."""
+    for index, row in rows:
+        if not row.key.port:
+            if row.type.encap in NAT:
+                raise NotModelled("packets to an all-port VIP with NAT")
+            return index
+    wanted = (flow.protocol, flow.destination_port if flow.has_ports else 0)
+    return next((i for i, row in rows if (row.key.protocol, row.key.port) == wanted), NO_VIP)
 
 
 def _is_power_of_two(number: int) -> bool:

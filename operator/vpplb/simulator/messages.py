@@ -153,7 +153,7 @@ _LB_ENCAP_TYPE = (
     {"enumtype": "u32"},
 )
 
-_MEMCLNT = Module(
+MEMCLNT = Module(
     name="memclnt",
     version="2.1.0",
     types=(("message_table_entry", ("u16", "index"), ("string", "name", 64)),),
@@ -270,7 +270,7 @@ _LB = Module(
     """),  # noqa: E501
 )
 
-MODULES = (_MEMCLNT, _VLIB, _VPE, _LB)
+MODULES = (MEMCLNT, _VLIB, _VPE, _LB)
 
 MESSAGES = {message.name: message for module in MODULES for message in module.messages}
 

@@ -10,8 +10,8 @@ from vpplb.model.vip import Encap
 from vpplb.simulator import cli_text
 from vpplb.simulator.api_json import all_api_json
 from vpplb.simulator.cli_text import swap16
+from vpplb.simulator.dialect import Dialect
 from vpplb.simulator.lb import LoadBalancerState
-from vpplb.simulator.messages import MESSAGE_IDS, MESSAGES
 from vpplb.simulator.rows import IP4_BITS, IP6_BITS, Key, NewVip, Retval, VipRow, ip
 from vpplb.simulator.wire import Address, Fields, Prefix, VipName
 
@@ -26,9 +26,12 @@ _SERVER_USED = 1  # lb_as_v2_details.flags
 class Service:
     """Answers every message but those about the connection itself. `pid` is VPP's."""
 
-    def __init__(self, state: LoadBalancerState, pid: int) -> None:
+    def __init__(
+        self, state: LoadBalancerState, pid: int, dialect: Dialect | None = None
+    ) -> None:
         self.state = state
         self.pid = pid
+        self.dialect = dialect or Dialect()
         self._handlers: dict[str, Callable[[Fields], Retval]] = {
             "lb_conf": self._conf,
             "lb_add_del_vip": self._add_del_vip,
@@ -61,7 +64,7 @@ class Service:
             case "show_version":
                 return [_show_version()]
             case "get_api_json":
-                return [("get_api_json_reply", {"retval": 0, "json": all_api_json()})]
+                return [("get_api_json_reply", {"retval": 0, "json": all_api_json(self.dialect)})]
             case _:
                 raise KeyError(name)
 
@@ -107,19 +110,23 @@ class Service:
         if key is None:
             return Retval.UNSPECIFIED
         address = fields["as_address"].number
+        flush = fields["is_flush"]
         if fields["is_del"]:
-            return self.state.delete_server(key, address)
-        return self.state.add_server(key, address, fields.get("weight", 100))
+            return self.state.delete_server(key, address, flush=flush)
+        if "weight" not in fields:  # lb_add_del_as, which never flushes when it adds
+            return self.state.add_server(key, address, 100)
+        return self.state.add_server(key, address, fields["weight"], flush=flush)
 
     def _set_weight(self, fields: Fields) -> Retval:
         key = _key(fields)
         if key is None:
             return Retval.UNSPECIFIED
-        return self.state.set_weight(key, fields["as_address"].number, fields["weight"])
+        address, weight = fields["as_address"].number, fields["weight"]
+        return self.state.set_weight(key, address, weight, flush=fields["is_flush"])
 
     def _flush_vip(self, fields: Fields) -> Retval:
-        """Answer 0 whatever is named, as VPP does; there are no flows here to flush."""
-        return Retval.OK
+        key = _key(fields)
+        return Retval.OK if key is None else self.state.flush_vip(key)
 
     def _interface(self, fields: Fields) -> Retval:
         """Accept local0, the one interface that every VPP has."""
@@ -156,11 +163,6 @@ class Service:
             unknown = f"unknown input `{command}'\n"
             return "cli_inband_reply", {"retval": Retval.UNSPECIFIED, "reply": unknown}
         return "cli_inband_reply", {"retval": 0, "reply": text}
-
-
-def message_table() -> list[tuple[int, str]]:
-    """Return id and name_crc of all messages, which a client gets when it connects."""
-    return [(MESSAGE_IDS[name], message.name_crc) for name, message in MESSAGES.items()]
 
 
 def _key(fields: Fields) -> Key | None:

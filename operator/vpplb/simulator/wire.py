@@ -151,6 +151,8 @@ def _only_written(data: bytes) -> Any:
 
 _TAILS = {
     "string": _Tail(_read_string, _write_string),
+    # VPP quirk: NUL after a string. The JSON of get_api_json ends with one that is not counted.
+    "c_string": _Tail(_read_string, lambda text: _write_string(text) + b"\0"),
     "message_table_entry": _Tail(_only_written, _write_message_table),
 }
 
@@ -192,6 +194,10 @@ class Layout:
             fields[name] = tail.read(data[self._struct.size :])
         return fields
 
+    def blank(self) -> dict[str, Any]:
+        """Return the fields of a message that is all zeros."""
+        return self.unpack(bytes(self._struct.size + 4))
+
     def pack(self, fields: Fields) -> bytes:
         """Return the message with these fields; KeyError when one is missing."""
         values = [value for name, codec, _ in self._fields for value in codec.write(fields[name])]
@@ -214,8 +220,6 @@ def _codec(field: FieldDefinition) -> _Codec:
 
 
 LAYOUTS = {name: Layout(message) for name, message in MESSAGES.items() if message.kind != "listed"}
-
-LAYOUT_OF_ID = {MESSAGE_IDS[name]: layout for name, layout in LAYOUTS.items()}
 
 
 def frame(message: bytes) -> bytes:

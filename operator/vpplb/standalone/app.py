@@ -44,7 +44,7 @@ class StandaloneOptions:
     http_address: str = ":9091"
     netns: str = ""
     transition_history: int = 5
-    probe_workers: int = 1
+    probe_workers: int = 0
     sync_interval: float = 30.0
     own_all: bool = False
     conf: ConfWish = field(default_factory=ConfWish)

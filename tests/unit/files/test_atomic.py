@@ -2,7 +2,6 @@ from pathlib import Path
 
 import pytest
 
-from vpplb.files import atomic
 from vpplb.files.atomic import read_json, write_json
 
 
@@ -46,7 +45,7 @@ def test_a_write_that_fails_leaves_the_old_content_and_nothing_beside_it(
 
     file = tmp_path / "state.json"
     write_json(file, "old")
-    monkeypatch.setattr(atomic.os, "fsync", full)
+    monkeypatch.setattr("vpplb.files.atomic.os.fsync", full)
     with pytest.raises(OSError, match="No space left"):
         write_json(file, "new")
     assert read_json(file) == "old"

@@ -1,4 +1,5 @@
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 
 import pytest
@@ -76,6 +77,19 @@ def test_a_callback_that_fails_does_not_end_the_probing(
     assert "boom" in caplog.text
 
 
-def test_a_pool_without_workers_is_refused() -> None:
-    with pytest.raises(ValueError, match="at least one worker"):
-        WorkerPool(workers=0)
+def test_a_negative_number_of_workers_is_refused() -> None:
+    with pytest.raises(ValueError, match="negative"):
+        WorkerPool(workers=-1)
+
+
+def test_by_default_there_are_as_many_workers_as_the_load_needs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 2})
+    pool = WorkerPool()
+    pool.assign([assignment(f"b{n}") for n in range(1000)])
+    assert len(pool._workers) == 1
+    busy = replace(SPEC, cadence=Cadence(interval=timedelta(milliseconds=10)))
+    pool.assign([replace(assignment(f"busy{n}"), spec=busy) for n in range(5000)])
+    assert len(pool._workers) == 3
+    assert all(pool.share_of(worker) for worker in pool._workers)

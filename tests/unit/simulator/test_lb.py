@@ -5,8 +5,9 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 import pytest
 
 from vpplb.model.vip import AppServer, Encap, LbConf, Protocol, Vip, VipId, VipSettings
-from vpplb.simulator.lb import CONCURRENCY_TIMEOUT, GARBAGE_RUN, LoadBalancerState
+from vpplb.simulator.lb import LoadBalancerState
 from vpplb.simulator.rows import Key, NewVip, Retval
+from vpplb.simulator.store import CONCURRENCY_TIMEOUT, GARBAGE_RUN
 
 GRE4 = NewVip(encap=Encap.GRE4)
 

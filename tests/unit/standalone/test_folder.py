@@ -12,14 +12,16 @@ from support.eventually import eventually
 from support.manifests import Raw, backend, frontend, health_check
 from support.objects import key
 from support.world import World
-from vpplb.files.manifests import Loaded
+from vpplb.files.manifests import Loaded, load
 from vpplb.files.state import StateFile
 from vpplb.model.health import HealthState
 from vpplb.model.names import ObjectKey
 from vpplb.standalone import folder as module
 from vpplb.standalone.folder import BadManifests, Folder
 
-CHECKED = {"healthCheckRef": {"name": "check"}}
+
+def checked(**spec: object) -> Raw:
+    return backend("a", "192.0.2.1", healthCheckRef={"name": "check"}, **spec)
 
 
 def write(file: Path, *manifests: Raw) -> None:
@@ -65,7 +67,7 @@ class Bench:
 def bench(tmp_path: Path) -> Bench:
     """Give a folder with a frontend, its backend and its check."""
     bench = Bench(tmp_path)
-    bench.write(health_check(), backend(**CHECKED), frontend())
+    bench.write(health_check(), checked(), frontend())
     return bench
 
 
@@ -94,7 +96,7 @@ async def test_a_mistake_at_the_start_is_told_with_file_and_line(
 
 async def test_a_changed_file_is_taken_in(bench: Bench) -> None:
     async with bench.watching():
-        bench.write(health_check(), backend(**CHECKED, paused=True), frontend())
+        bench.write(health_check(), checked(paused=True), frontend())
         await eventually(lambda: bench.world.state("a") is HealthState.PAUSED, "a is paused")
     assert bench.gone == []
 
@@ -124,13 +126,13 @@ async def test_a_bad_file_is_refused_whole_and_what_runs_goes_on(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with bench.watching():
-        bench.write(backend(**CHECKED, paused=True), backend("b", "nonsense"), frontend())
+        bench.write(checked(paused=True), backend("b", "nonsense"), frontend())
         await eventually(lambda: "are refused" in caplog.text, "the refusal is told")
         assert bench.world.state("a") is HealthState.UNKNOWN
         assert set(bench.world.prober.running) == {key("a")}
         assert len(bench.loaded) == 1
         lines = (bench.path / "all.yaml").read_text().splitlines()
-        bench.write(health_check(), backend(**CHECKED, paused=True), frontend())
+        bench.write(health_check(), checked(paused=True), frontend())
         await eventually(lambda: bench.world.state("a") is HealthState.PAUSED, "it is mended")
     line = lines.index("  address: nonsense") + 1
     assert f"all.yaml:{line}: Backend default/b: spec.address: " in caplog.text
@@ -149,7 +151,7 @@ async def test_files_that_are_being_written_are_left_until_they_are_done(
 ) -> None:
     looks: list[int] = []
     reads: list[int] = []
-    real = module.load
+    real = load
 
     def look(_: Path) -> tuple[tuple[str, int, int], ...]:
         looks.append(min(len(looks), 5))  # the sixth look is the first that shows no change
@@ -169,13 +171,13 @@ async def test_files_that_are_being_written_are_left_until_they_are_done(
 async def test_a_folder_that_vanishes_while_it_is_read_ends_nothing(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, raised = module.load, []
+    raised: list[FileNotFoundError] = []
 
     def vanishing(paths: list[Path]) -> Loaded:
         if not raised:
             raised.append(FileNotFoundError("more"))
             raise raised[0]
-        return real(paths)
+        return load(paths)
 
     async with bench.watching():
         monkeypatch.setattr(module, "load", vanishing)
@@ -201,7 +203,7 @@ async def test_an_object_that_comes_back_does_not_resume_from_long_ago(bench: Be
     async with bench.watching():
         bench.write(health_check(), frontend())
         await eventually(lambda: "Backend a" in bench.gone, "a is gone")
-        bench.write(health_check(), backend(**CHECKED), frontend())
+        bench.write(health_check(), checked(), frontend())
         await eventually(lambda: len(bench.world.prober.started) == 2, "a is back")
     assert bench.world.prober.started[-1].resume_up is None
     assert bench.world.state("a") is HealthState.UNKNOWN

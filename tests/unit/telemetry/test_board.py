@@ -33,8 +33,7 @@ class Bench:
         events: list[StreamEvent] = []
 
         async def read() -> None:
-            async for event in self.stream.subscribe(f"{self.stream.run}-0"):
-                events.append(event)
+            events.extend([one async for one in self.stream.subscribe(f"{self.stream.run}-0")])
 
         reading = asyncio.create_task(read())
         await asyncio.sleep(0)

@@ -1,0 +1,108 @@
+"""Which agents are gone: their leases are judged, and their Dataplanes told.
+
+An agent renews a lease named as its node. When that runs out the node's Dataplane gets
+`Connected` Unknown with reason `AgentGone`, and so counts as not programmed; the agent puts that
+right when it is back. Nobody is judged while leases cannot be read.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from vpplb.engine.ports import Clock
+from vpplb.kube.client import Listing
+from vpplb.kube.errors import KubeError
+from vpplb.kube.kinds import DATAPLANE, LEASE, JsonObject, Kind, cluster_key
+from vpplb.kube.lease import DURATION, LeaseJudge
+from vpplb.model.names import ObjectKey
+from vpplb.resources.conditions import Condition, find_condition, set_condition
+from vpplb.resources.renderer import load_conditions
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY = 3.0
+"""Seconds between looks at the leases."""
+AGENT_GONE = "AgentGone"
+
+
+class HeartbeatClient(Protocol):
+    """What is needed of `KubeClient`."""
+
+    async def list(self, kind: Kind, namespace: str | None = None) -> Listing:
+        """Read all objects of a kind."""
+        ...
+
+    async def get(self, kind: Kind, key: ObjectKey) -> JsonObject:
+        """Read one object."""
+        ...
+
+    async def patch_status(self, kind: Kind, key: ObjectKey, body: dict[str, object]) -> JsonObject:
+        """Merge into the status."""
+        ...
+
+
+@dataclass(slots=True)
+class Heartbeats:
+    """Looks at the leases in `namespace`; `nodes` gives the names of those that have an agent.
+
+    A node whose lease was never seen is given its duration from our first look.
+    """
+
+    client: HeartbeatClient
+    namespace: str
+    nodes: Callable[[], Iterable[str]]
+    clock: Clock
+    _judge: LeaseJudge = field(default_factory=LeaseJudge)
+    _waiting: dict[str, float] = field(default_factory=dict)
+    _told: set[str] = field(default_factory=set)
+    _blind: bool = False
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        while True:
+            try:
+                await self.look(asyncio.get_running_loop().time())
+            except KubeError as error:
+                level = logging.DEBUG if self._blind else logging.WARNING
+                log.log(level, "agents' leases in %s cannot be judged: %s", self.namespace, error)
+                self._blind = True
+            else:
+                self._blind = False
+            await asyncio.sleep(LOOK_EVERY)
+
+    async def look(self, now: float) -> None:
+        """Look once, at `now` of the loop's clock, and tell what changed (KubeError)."""
+        for lease in (await self.client.list(LEASE, self.namespace)).items:
+            self._judge.saw(lease, now)
+        for node in sorted(self.nodes()):
+            if self._alive(node, now):
+                self._told.discard(node)
+            elif node not in self._told:
+                await self._tell(node)
+                self._told.add(node)
+
+    def _alive(self, node: str, now: float) -> bool:
+        key = ObjectKey(self.namespace, node)
+        if self._judge.expires(key) is not None:
+            self._waiting.pop(node, None)
+            return self._judge.alive(key, now)
+        return now < self._waiting.setdefault(node, now) + DURATION.total_seconds()
+
+    async def _tell(self, node: str) -> None:
+        key = cluster_key(node)
+        shown = load_conditions((await self.client.get(DATAPLANE, key)).get("status"))
+        connected = find_condition(shown, "Connected")
+        if connected is not None and connected.reason == AGENT_GONE:
+            return
+        log.warning("the agent of node %s is gone: its lease has run out", node)
+        gone = Condition(
+            type="Connected",
+            status="Unknown",
+            reason=AGENT_GONE,
+            message="the agent's lease has run out",
+        )
+        conditions = set_condition(shown, gone, self.clock.now())
+        body = {"status": {"conditions": [condition.dump() for condition in conditions]}}
+        await self.client.patch_status(DATAPLANE, key, body)

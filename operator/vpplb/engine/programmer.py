@@ -1,0 +1,128 @@
+"""Makes the VIPs of some shelves as they are wanted: plan, call, take in the answers, report.
+
+A round takes a slice of the shelves, plans, and sends the plan's steps, each when the one before
+it has been answered. A few rounds go on at a time, so that VPP has calls to do while the next
+are planned; they have no VIP in common.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+
+from vpplb.engine.ports import LoadBalancer, Outcome, SyncListener
+from vpplb.engine.shelf import Round, Shelf, Work
+from vpplb.engine.standing import Standing
+from vpplb.engine.vipbook import VipBook
+from vpplb.model.vip import VipId
+from vpplb.plan.diff import Step
+from vpplb.plan.ops import SetConf, VipOp
+from vpplb.plan.progress import goes_on, kind_of
+from vpplb.plan.render import op_text
+
+SLICE = 64
+"""Shelves in one round: bounds how long a VIP that is recreated waits for the others."""
+ROUNDS = 3
+"""Rounds at a time."""
+
+Failed = Mapping[VipId, str]
+"""What went wrong, in words."""
+
+
+class Programmer:
+    """Tells `settled` the shelves of each round that is over, with the VIPs in them that failed."""
+
+    def __init__(
+        self,
+        lb: LoadBalancer,
+        listener: SyncListener,
+        book: VipBook,
+        standing: Standing,
+        settled: Callable[[Sequence[Shelf], Failed], None],
+    ) -> None:
+        self._lb, self._listener = lb, listener
+        self._book, self._standing = book, standing
+        self._settled = settled
+
+    async def work_off(
+        self, shelves: Sequence[Shelf], may_go_on: Callable[[], bool]
+    ) -> Iterable[Shelf]:
+        """Make the VIPs of these shelves as wanted; return the shelves that are left.
+
+        None are, unless it `may_go_on` no more. LoadBalancerGone when VPP is lost: then nothing
+        is known of any shelf.
+        """
+        self._adopt(shelves)  # all at once: to remember costs a file
+        slices = (shelves[at : at + SLICE] for at in range(0, len(shelves), SLICE))
+        if len(shelves) <= SLICE:
+            return await self._rounds(slices, may_go_on)
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._rounds(slices, may_go_on)) for _ in range(ROUNDS)]
+        except ExceptionGroup as several:
+            raise several.exceptions[0] from several
+        return [shelf for task in tasks for shelf in task.result()]
+
+    async def _rounds(
+        self, slices: Iterator[Sequence[Shelf]], may_go_on: Callable[[], bool]
+    ) -> list[Shelf]:
+        """Take one slice after the other; return the shelves of those that may not be begun."""
+        left: list[Shelf] = []
+        for shelves in slices:
+            if may_go_on():
+                await self._round(shelves)
+            else:
+                left += shelves
+        return left
+
+    async def _round(self, shelves: Sequence[Shelf]) -> None:
+        self._adopt(shelves)  # there may be new wishes
+        planned = self._book.begin(shelves)
+        failed = await self._execute(planned)
+        released = self._book.settle(planned, failed)
+        owners = [
+            (row.vip, released.get(row.vip) or row.owner)
+            for row, desired, chain in planned.works
+            if desired or chain or row.vip in released
+        ]
+        self._standing.conclude(planned.claims, owners, failed)
+        self._settled(shelves, failed)
+
+    def _adopt(self, shelves: Iterable[Shelf]) -> None:
+        if self._book.adopt(shelves) and self._book.news():
+            self._listener.remembered()
+
+    async def _execute(self, planned: Round) -> Failed:
+        """Send the plan step by step."""
+        steps: dict[Step, list[tuple[Work, Sequence[VipOp]]]] = {}
+        for work in planned.works:
+            if work.chain:
+                for at, todo in work.chain.steps:
+                    steps.setdefault(at, []).append((work, todo))
+        failed: dict[VipId, str] = {}
+        stopped: set[VipId] = set()
+        for step in sorted(steps):
+            due = [one for one in steps[step] if not stopped or one[0].row.vip not in stopped]
+            outcomes = iter(await self._lb.apply([op for _, ops in due for op in ops]))
+            for work, ops in due:
+                row, desired, _ = work
+                if error := self._done(work, list(islice(outcomes, len(ops)))):
+                    failed.setdefault(row.vip, error)
+                    if not goes_on(step, row.have, desired):
+                        stopped.add(row.vip)
+        return failed
+
+    def _done(self, work: Work, outcomes: Sequence[Outcome]) -> str:
+        """Take in what VPP said to one step of a VIP; return its first error."""
+        done = [o.op for o in outcomes if not o.retval and not isinstance(o.op, SetConf)]
+        self._book.done(work, done)
+        assert work.chain is not None
+        for kind, count in Counter(kind_of(op, work.chain) for op in done).items():
+            if kind is not None:
+                self._listener.changed(kind, count)
+        return next((words(outcome) for outcome in outcomes if outcome.retval), "")
+
+
+def words(outcome: Outcome) -> str:
+    """Say what VPP refused, and why."""
+    return f"{op_text(outcome.op)}: {outcome.message}"

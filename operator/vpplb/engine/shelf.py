@@ -1,0 +1,69 @@
+"""What is known of VIPs, and what is to be done with them: the rows of the `VipBook`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from vpplb.model.names import ObjectKey
+from vpplb.model.vip import Vip, VipId
+from vpplb.plan.diff import Chain, Flushed
+
+
+class Wanted(NamedTuple):
+    """What one frontend wants. `revision` is another one whenever the rest is."""
+
+    vip: VipId
+    desired: Vip
+    revision: str
+
+
+class Claim(NamedTuple):
+    """A frontend's want of a VIP. `rival` is who gets it, if that is another frontend."""
+
+    key: ObjectKey
+    wanted: Wanted
+    rival: ObjectKey | None
+
+
+@dataclass(slots=True, eq=False)
+class Row:
+    """All about one VIP: what it is, whose it is, who wants it, which flushes it has had."""
+
+    vip: VipId
+    shelf: "Shelf"
+    have: Vip | None = None
+    owner: ObjectKey | None = None
+    flushed: Flushed | None = None
+    wanted: dict[ObjectKey, Wanted] = field(default_factory=dict)
+
+    @property
+    def winner(self) -> ObjectKey | None:
+        """The frontend that gets the VIP: the last to want it."""
+        return next(reversed(self.wanted), None)
+
+    @property
+    def blank(self) -> bool:
+        """Whether there is nothing to know."""
+        return self.have is None and self.owner is None and not self.wanted
+
+
+@dataclass(slots=True, eq=False)
+class Shelf:
+    """The VIPs of one prefix."""
+
+    rows: dict[VipId, Row] = field(default_factory=dict)
+
+
+class Work(NamedTuple):
+    """A VIP in a round: what was wanted of it, and the calls for that, if there are any."""
+
+    row: Row
+    desired: Vip | None
+    chain: Chain | None
+
+
+class Round(NamedTuple):
+    """What is to be done on some shelves, and for what, as it was when it was planned."""
+
+    works: Sequence[Work]
+    claims: Sequence[Claim]

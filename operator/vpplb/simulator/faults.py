@@ -1,0 +1,122 @@
+"""What can be made to go wrong with the answer to a message, and the list of what is to.
+
+A fault is armed for messages of one name or of any, and for so many of them. Of those armed for a
+message the one armed first strikes. All but `Refuse` and `Die` leave the message done in VPP:
+what goes wrong is the answer.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from vpplb.simulator.messages import MESSAGES, REQUESTS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delay:
+    """The answer comes later, and all that this client asks after it later still."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drop:
+    """No answer comes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refuse:
+    """The message is not done, and answered with this retval. Dumps have none."""
+
+    retval: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Late:
+    """The answer comes after the next one: out of order."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrongContext:
+    """The answer has a context that the client never used."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrongId:
+    """The answer has a message id that there is not."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Oversize:
+    """The answer's frame says that it is 4 GiB long."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cut:
+    """Half of the answer comes, then the connection is closed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Die:
+    """VPP dies instead of doing it."""
+
+
+Fault = Delay | Drop | Refuse | Late | WrongContext | WrongId | Oversize | Cut | Die
+
+BY_NAME: Mapping[str, type[Fault]] = {
+    "delay": Delay,
+    "drop": Drop,
+    "refuse": Refuse,
+    "late": Late,
+    "wrong-context": WrongContext,
+    "wrong-id": WrongId,
+    "oversize": Oversize,
+    "cut": Cut,
+    "die": Die,
+}
+
+
+@dataclass(slots=True)
+class _Armed:
+    fault: Fault
+    message: str | None
+    left: int | None
+
+
+class Faults:
+    """The faults to come."""
+
+    def __init__(self) -> None:
+        self._armed: list[_Armed] = []
+
+    def arm(self, fault: Fault, message: str | None = None, times: int | None = 1) -> None:
+        """Have a fault strike the next `times` messages of a name; None: any message, always.
+
+        ValueError when no client can send the message, or when the fault cannot strike it.
+        """
+        if message is not None and _kind(message) not in REQUESTS:
+            raise ValueError(f"clients do not send {message}")
+        if isinstance(fault, Refuse) and (message is None or _kind(message) != "request"):
+            raise ValueError(f"no retval answers {message or 'every message'}")
+        if times is not None and times < 1:
+            raise ValueError(f"cannot strike {times} times")
+        self._armed.append(_Armed(fault, message, times))
+
+    def disarm(self) -> None:
+        """Let everything go right again."""
+        self._armed.clear()
+
+    def strike(self, message: str) -> Fault | None:
+        """Return the fault that strikes a message that has come, if any."""
+        for armed in self._armed:
+            if armed.message in (None, message):
+                if armed.left is not None:
+                    armed.left -= 1
+                    if not armed.left:
+                        self._armed.remove(armed)
+                return armed.fault
+        return None
+
+
+def _kind(message: str) -> str:
+    known = MESSAGES.get(message)
+    return known.kind if known else "unknown"

@@ -1,0 +1,135 @@
+"""The rows of the lb plugin: VIPs and servers as they are, and what is worked out from them.
+
+Sans-I/O and synchronous, after src/plugins/lb/lb.c of VPP 26.10. `lb.LoadBalancerState` changes
+them.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+
+from vpplb.model.vip import AppServer, Encap, IPAddress, LbConf, Vip, VipSettings, VipTable
+from vpplb.plan import newflows
+from vpplb.simulator.counters import VipCounters
+from vpplb.simulator.forwarding import NO_SERVER, Forwarding
+from vpplb.simulator.pool import Pool
+from vpplb.simulator.rows import NAT, Key, ServerRow, VipRow, ip, vip_id
+
+GARBAGE_RUN = 60
+"""Seconds between two collections of removed servers and VIPs (LB_GARBAGE_RUN)."""
+
+CONCURRENCY_TIMEOUT = 10
+"""Seconds for which a removed server is kept at least (LB_CONCURRENCY_TIMEOUT)."""
+
+
+class Rows:
+    """VIPs, servers, counters and flows. Arguments as those of `LoadBalancerState`."""
+
+    def __init__(self, uptime: Callable[[], float], threads: int = 1) -> None:
+        self._uptime = uptime
+        self._next_collection = GARBAGE_RUN
+        self._forwarding = Forwarding(threads)
+        self.counters = VipCounters(threads)
+        self.conf = LbConf()
+        self.vips: Pool[VipRow] = Pool(VipRow)
+        self.servers: Pool[ServerRow] = Pool(ServerRow)
+        self._by_prefix: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
+        """Indexes of the VIPs in use, by address and prefix length."""
+        self.vips.take()  # VPP's own placeholders, number 0
+        self.servers.take()
+
+    # --- reading -----------------------------------------------------------------------------
+
+    def vip_rows(self) -> Iterator[tuple[int, VipRow]]:
+        """Iterate over index and row of all VIPs, removed ones too, in VPP's order."""
+        return ((index, self.vips[index]) for index in self.vips if index)
+
+    def server_indexes(self, row: VipRow) -> list[int]:
+        """Return the indexes of a VIP's servers, lingering ones too, in VPP's order."""
+        return [row.servers[slot][0] for slot in row.servers]
+
+    def shares(self, row: VipRow) -> dict[IPAddress, int]:
+        """Return the buckets that each live server of a VIP has."""
+        if row.shares is None:
+            servers = (self.servers[index] for index in self.server_indexes(row))
+            weights = {ip(server.address): server.weight for server in servers if server.used}
+            row.shares = newflows.shares(weights, row.table_length)
+        return row.shares
+
+    def table(self) -> VipTable:
+        """Return what is live in the model's terms; KeyError where it has none (protocols)."""
+        return {vip_id(row.key): self._vip(row) for _, row in self.vip_rows() if row.used}
+
+    def flows(self, server: int) -> int:
+        """Return the entries of flows that a server, by index, has; timed-out ones too."""
+        return self._forwarding.flows[server]
+
+    def _new_flows(self, row: VipRow) -> list[int]:
+        if row.new_flows is None:
+            numbers = [n for n in self.server_indexes(row) if self.servers[n].used]
+            numbers.sort(key=lambda number: self.servers[number].address)
+            weights = {ip(self.servers[n].address): self.servers[n].weight for n in numbers}
+            owners = newflows.fill(weights, row.table_length)
+            row.new_flows = [
+                NO_SERVER if owner == newflows.EMPTY else numbers[owner] for owner in owners
+            ]
+        return row.new_flows
+
+    # --- garbage -----------------------------------------------------------------------------
+
+    def collect_garbage(self) -> None:
+        """Do what VPP's collector has done by now (`lb_garbage_collection`, each minute)."""
+        if self._now() < self._next_collection:
+            return
+        self._next_collection = self._now() // GARBAGE_RUN * GARBAGE_RUN + GARBAGE_RUN
+        for index, row in self.vip_rows():
+            self._collect(row)
+            if not row.used and not len(row.servers):
+                self.vips.put(index)
+
+    def _collect(self, row: VipRow) -> None:
+        now = self._now()
+        if now < row.last_collection + GARBAGE_RUN:
+            return
+        row.last_collection = now
+        for slot in row.servers:
+            index = row.servers[slot][0]
+            server = self.servers[index]
+            idle = now >= server.last_used + CONCURRENCY_TIMEOUT and not self.flows(index)
+            if not server.used and idle:
+                row.servers.put(slot)
+                self.servers.put(index)
+
+    # --- details ---------------------------------------------------------------------------
+
+    def _now(self) -> int:
+        return int(self._uptime())
+
+    def _find(self, key: Key) -> int | None:
+        key = key.normal
+        return next((i for i in self._by_prefix[key[:2]] if self.vips[i].key == key), None)
+
+    def _find_server(self, vip_index: int, address: int) -> int | None:
+        for number in self.server_indexes(self.vips[vip_index]):
+            server = self.servers[number]
+            if server.vip_index == vip_index and server.address == address:
+                return number
+        return None
+
+    def _vip(self, row: VipRow) -> Vip:
+        shares = self.shares(row)
+        servers = (self.servers[index] for index in self.server_indexes(row))
+        encap = row.type.encap
+        return Vip(
+            settings=VipSettings(
+                encap=encap,
+                dscp=row.encap_byte if encap is Encap.L3DSR else 0,
+                target_port=row.target_port if encap in NAT else 0,
+                src_ip_sticky=row.src_ip_sticky,
+                table_length=row.table_length,
+            ),
+            servers={
+                ip(s.address): AppServer(weight=s.weight, buckets=shares[ip(s.address)])
+                for s in servers
+                if s.used
+            },
+        )

@@ -1,0 +1,122 @@
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from fakes.clock import FakeClock
+from vpplb.controller.heartbeats import AGENT_GONE, Heartbeats
+from vpplb.kube.client import Listing
+from vpplb.kube.errors import ApiUnreachable
+from vpplb.kube.kinds import LEASE, JsonObject, Kind
+from vpplb.model.names import ObjectKey
+
+CONNECTED = {"type": "Connected", "status": "True", "reason": "Connected", "message": ""}
+
+
+class Server:
+    """Has the leases of `renewed` (node: stamp) and remembers the statuses that were patched."""
+
+    def __init__(self) -> None:
+        self.renewed: dict[str, str] = {}
+        self.status: JsonObject = {"conditions": [CONNECTED]}
+        self.patched: list[str] = []
+        self.away = False
+
+    async def list(self, kind: Kind, namespace: str | None = None) -> Listing:
+        assert (kind, namespace) == (LEASE, "system")
+        if self.away:
+            raise ApiUnreachable("away")
+        items: list[JsonObject] = [
+            {
+                "metadata": {"namespace": "system", "name": node},
+                "spec": {"renewTime": stamp, "leaseDurationSeconds": 30},
+            }
+            for node, stamp in self.renewed.items()
+        ]
+        return Listing(items, "1")
+
+    async def get(self, kind: Kind, key: ObjectKey) -> JsonObject:
+        return {"status": self.status}
+
+    async def patch_status(self, kind: Kind, key: ObjectKey, body: dict[str, Any]) -> JsonObject:
+        self.patched.append(key.name)
+        self.status = {**self.status, **body["status"]}
+        return {}
+
+
+@pytest.fixture
+def server() -> Server:
+    return Server()
+
+
+@pytest.fixture
+def heartbeats(server: Server) -> Heartbeats:
+    return Heartbeats(server, "system", lambda: ["n1"], FakeClock())
+
+
+async def test_an_agent_that_renews_is_left_alone(server: Server, heartbeats: Heartbeats) -> None:
+    for second in range(0, 100, 10):
+        server.renewed["n1"] = f"stamp {second}"
+        await heartbeats.look(float(second))
+    assert server.patched == []
+
+
+async def test_a_lease_that_has_run_out_makes_its_node_unknown_once(
+    server: Server, heartbeats: Heartbeats
+) -> None:
+    server.renewed["n1"] = "stamp"
+    await heartbeats.look(0.0)
+    await heartbeats.look(29.0)
+    assert server.patched == []
+    await heartbeats.look(31.0)
+    await heartbeats.look(34.0)
+    assert server.patched == ["n1"]
+    (condition,) = server.status["conditions"]
+    assert (condition["status"], condition["reason"]) == ("Unknown", AGENT_GONE)
+    assert datetime.fromisoformat(condition["lastTransitionTime"]) == FakeClock().now()
+
+
+async def test_an_agent_that_comes_back_and_goes_again_is_told_again(
+    server: Server, heartbeats: Heartbeats
+) -> None:
+    server.renewed["n1"] = "first"
+    await heartbeats.look(0.0)
+    await heartbeats.look(31.0)
+    server.renewed["n1"] = "second"
+    server.status = {"conditions": [CONNECTED]}
+    await heartbeats.look(40.0)
+    await heartbeats.look(71.0)
+    assert server.patched == ["n1", "n1"]
+
+
+async def test_a_node_without_any_lease_is_given_time(
+    server: Server, heartbeats: Heartbeats
+) -> None:
+    await heartbeats.look(100.0)
+    await heartbeats.look(129.0)
+    assert server.patched == []
+    await heartbeats.look(131.0)
+    assert server.patched == ["n1"]
+
+
+async def test_a_new_operator_does_not_tell_what_is_told(
+    server: Server, heartbeats: Heartbeats
+) -> None:
+    server.status = {"conditions": [{**CONNECTED, "status": "Unknown", "reason": AGENT_GONE}]}
+    await heartbeats.look(0.0)
+    await heartbeats.look(31.0)
+    assert server.patched == []
+
+
+@pytest.mark.looptime
+async def test_nobody_is_judged_while_leases_cannot_be_read(
+    server: Server, heartbeats: Heartbeats, caplog: pytest.LogCaptureFixture
+) -> None:
+    import asyncio
+
+    server.away = True
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(600):
+            await heartbeats.run()
+    assert server.patched == []
+    assert len([r for r in caplog.records if r.levelname == "WARNING"]) == 1

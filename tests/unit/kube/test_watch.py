@@ -1,0 +1,166 @@
+"""kopf's thread: begun anew when it ends, stopped when it can be, never waited for in vain."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import kopf
+import pytest
+
+from support.eventually import eventually
+from vpplb.kube import watch as module
+from vpplb.kube.client import Listing
+from vpplb.kube.informer import Informer
+from vpplb.kube.kinds import BACKEND, FRONTEND, JsonObject, Kind
+from vpplb.kube.watch import Watch
+from vpplb.model.names import ObjectKey
+
+Run = Callable[..., None]
+
+
+class Told:
+    """Hears of objects, and on which thread."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, str, int]] = []
+
+    def seen(self, kind: Kind, key: ObjectKey, raw: JsonObject) -> None:
+        self.events.append((f"{kind} seen", key.name, threading.get_ident()))
+
+    def gone(self, kind: Kind, key: ObjectKey) -> None:
+        self.events.append((f"{kind} gone", key.name, threading.get_ident()))
+
+
+class NoServer:
+    async def list(self, kind: Kind, namespace: str | None = None) -> Listing:
+        raise AssertionError("nobody asked for a list")
+
+
+@pytest.fixture(autouse=True)
+def _in_haste(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads know no loop time, so real time has to be short."""
+    monkeypatch.setattr(module, "RESTART", (0.01, 0.02))
+    monkeypatch.setattr(module, "STOP_TIMEOUT", 0.05)
+
+
+def watch(*namespaces: str) -> tuple[Watch, Told]:
+    told = Told()
+    return Watch(Informer(NoServer(), (FRONTEND, BACKEND), told), namespaces), told
+
+
+def instead_of_kopf(monkeypatch: pytest.MonkeyPatch, run: Run) -> list[dict[str, Any]]:
+    """Have `run` called in place of kopf; return what it is called with."""
+    calls: list[dict[str, Any]] = []
+
+    def recorded(**arguments: Any) -> None:
+        calls.append(arguments)
+        run(**arguments)
+
+    monkeypatch.setattr(kopf, "run", recorded)
+    return calls
+
+
+def until_stopped(*, stop_flag: threading.Event, **_: Any) -> None:
+    assert stop_flag.wait(10)
+
+
+async def cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.mark.xfail(strict=True, reason="a cancelled watch does not wait for kopf's thread")
+async def test_it_runs_until_it_is_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = instead_of_kopf(monkeypatch, until_stopped)
+    task = asyncio.create_task(watch()[0].run())
+    await eventually(lambda: calls, "it runs")
+    await cancel(task)
+    assert calls[0]["stop_flag"].is_set()
+    assert len(calls) == 1
+    assert "kopf" not in [one.name for one in threading.enumerate()]
+
+
+@pytest.mark.parametrize(
+    ("ending", "said"),
+    [(None, "no reason given"), (RuntimeError("no cluster"), "no cluster")],
+)
+async def test_one_that_ends_is_begun_anew(
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    ending: Exception | None,
+    said: str,
+) -> None:
+    def ends(**_: Any) -> None:
+        if ending:
+            raise ending
+
+    calls = instead_of_kopf(monkeypatch, ends)
+    task = asyncio.create_task(watch()[0].run())
+    await eventually(lambda: len(calls) >= 3, "it is begun anew, and again")
+    await cancel(task)
+    assert f"the watch ended ({said}), will begin anew" in caplog.text
+
+
+async def test_one_that_cannot_stop_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is a daemon: the process ends without it."""
+    release = threading.Event()
+    calls = instead_of_kopf(monkeypatch, lambda **_: assert_true(release.wait(10)))
+    task = asyncio.create_task(watch()[0].run())
+    await eventually(lambda: calls, "it runs")
+    await cancel(task)
+    [left] = [one for one in threading.enumerate() if one.name == "kopf"]
+    assert left.daemon
+    release.set()
+    left.join(10)
+    await asyncio.sleep(0)  # what it still says is heard by nobody
+
+
+def assert_true(value: bool) -> None:
+    assert value
+
+
+@pytest.mark.parametrize(("namespaces", "clusterwide"), [((), True), (("x", "y"), False)])
+async def test_it_watches_the_namespaces_it_is_told(
+    monkeypatch: pytest.MonkeyPatch, namespaces: tuple[str, ...], clusterwide: bool
+) -> None:
+    calls = instead_of_kopf(monkeypatch, until_stopped)
+    task = asyncio.create_task(watch(*namespaces)[0].run())
+    await eventually(lambda: calls, "it runs")
+    await cancel(task)
+    assert calls[0]["clusterwide"] is clusterwide
+    assert tuple(calls[0]["namespaces"]) == namespaces
+    assert calls[0]["standalone"] is True
+    assert calls[0]["settings"].posting.enabled is False
+
+
+async def test_events_reach_the_informer_in_order_on_the_loop_of_the_program(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each kind is only listened to: no finalizer and no annotation of ours on any object."""
+    events = [("ADDED", "a", 1), ("MODIFIED", "a", 2), ("DELETED", "a", 3), ("ADDED", "a", 4)]
+
+    def tells(*, registry: Any, stop_flag: threading.Event, **_: Any) -> None:
+        # kopf has no other way to ask a registry what it has.
+        for group in ("_changing", "_spawning", "_indexing"):
+            assert not getattr(registry, group)._handlers
+        handlers = {one.id: one.fn for one in registry._watching._handlers}
+        assert set(handlers) == {"frontends", "backends"}
+        for event_type, name, version in events:
+            metadata = {"name": name, "namespace": "x", "resourceVersion": str(version)}
+            event = {"type": event_type, "object": {"metadata": metadata}}
+            asyncio.run(handlers["backends"](event=event, body={}, logger=None))
+        until_stopped(stop_flag=stop_flag)
+
+    instead_of_kopf(monkeypatch, tells)
+    one, told = watch()
+    task = asyncio.create_task(one.run())
+    await eventually(lambda: len(told.events) == 4, "all is heard")
+    await cancel(task)
+    here = threading.get_ident()
+    assert told.events == [
+        ("Backend seen", "a", here),
+        ("Backend seen", "a", here),
+        ("Backend gone", "a", here),
+        ("Backend seen", "a", here),
+    ]

@@ -1,0 +1,224 @@
+"""Statuses as of now, and what a status tells the program that comes next."""
+
+from datetime import timedelta
+
+import pytest
+
+from support.manifests import Raw
+from support.objects import NOON, backend, frontend, health_check, key, pool, vip
+from support.world import World
+from vpplb.model.health import HealthState
+from vpplb.model.names import ObjectKey
+from vpplb.model.problem import Problem
+from vpplb.plan.desired import Previous
+from vpplb.resources.renderer import Selector, StatusRenderer, load_conditions, load_previous
+from vpplb.resources.statuses import NodeReport
+
+INVALID = Problem(kind="", key=key("web"), reason="Invalid", message="is too long", field="spec.x")
+BEFORE: Raw = {
+    "state": "up",
+    "dataplane": {"revision": "kept"},
+    "conditions": [
+        {
+            "type": "Accepted",
+            "status": "True",
+            "reason": "Accepted",
+            "lastTransitionTime": "2025-01-01T00:00:00Z",
+        }
+    ],
+    "observedGeneration": 6,
+}
+
+
+class Bench:
+    """A renderer on a world, with a clock of its own."""
+
+    def __init__(self) -> None:
+        self.world, self.now = World(), NOON
+        self.asked: list[tuple[ObjectKey, Selector, str]] = []
+        self.renderer = StatusRenderer(self.world.reconciler, self._report, lambda: self.now)
+
+    def _report(self, name: ObjectKey, selector: Selector, revision: str) -> NodeReport:
+        self.asked.append((name, selector, revision))
+        return NodeReport()
+
+    def seen(self, kind: str, name: str, generation: int = 1, status: object = None) -> None:
+        raw = {"metadata": {"name": name, "generation": generation}, "status": status}
+        self.renderer.seen(kind, key(name), raw)
+
+    def render(self, kind: str, name: str) -> dict[str, object]:
+        rendered = self.renderer.render(kind, key(name))
+        assert rendered is not None
+        return rendered
+
+    def condition(self, kind: str, name: str, of_type: str) -> dict[str, object]:
+        conditions = self.render(kind, name)["conditions"]
+        assert isinstance(conditions, list)
+        [found] = [one for one in conditions if one["type"] == of_type]
+        assert isinstance(found, dict)
+        return found
+
+
+def bench() -> Bench:
+    """Return a bench with all kinds of objects."""
+    made = Bench()
+    made.world.put(
+        health_check(),
+        backend("a", "10.0.0.1"),
+        frontend("web", pool("p", a=10), generation=1, node_selector=(("role", "edge"),)),
+    )
+    made.seen("Frontend", "web")
+    made.seen("Backend", "a")
+    made.seen("HealthCheck", "check")
+    return made
+
+
+async def test_every_kind_is_rendered_as_of_now() -> None:
+    one = bench()
+    assert one.render("Frontend", "web")["state"] == "unknown"
+    one.world.verdict("a", up=True)
+    assert one.render("Frontend", "web")["state"] == "up"
+    assert one.render("Backend", "a")["state"] == "up"
+    assert one.render("Backend", "a")["frontends"] == 1
+    assert one.render("HealthCheck", "check")["backends"] == 1
+
+
+async def test_nodes_are_asked_with_the_selector_and_the_revision() -> None:
+    one = bench()
+    dataplane = one.render("Frontend", "web")["dataplane"]
+    assert isinstance(dataplane, dict)
+    assert one.asked == [(key("web"), (("role", "edge"),), dataplane["revision"])]
+
+
+@pytest.mark.parametrize("kind", ["Frontend", "Backend", "HealthCheck"])
+async def test_what_was_never_seen_or_is_gone_has_no_status(kind: str) -> None:
+    one = bench()
+    assert one.renderer.render(kind, key("other")) is None
+    for name in ("web", "a", "check"):
+        one.renderer.gone(kind, key(name))
+        assert one.renderer.render(kind, key(name)) is None
+
+
+async def test_rendering_twice_is_the_same_however_late() -> None:
+    one = bench()
+    before = one.render("Frontend", "web"), one.render("Backend", "a")
+    one.now += timedelta(hours=1)
+    assert (one.render("Frontend", "web"), one.render("Backend", "a")) == before
+
+
+async def test_the_time_of_a_condition_moves_with_its_status_alone() -> None:
+    one = bench()
+    one.render("Backend", "a")
+    one.now += timedelta(hours=1)
+    one.world.verdict("a", up=True)
+    healthy = one.condition("Backend", "a", "Healthy")
+    assert (healthy["status"], healthy["lastTransitionTime"]) == (
+        "True",
+        "2026-01-01T13:00:00.000000Z",
+    )
+    accepted = one.condition("Backend", "a", "Accepted")
+    assert accepted["lastTransitionTime"] == "2026-01-01T12:00:00.000000Z"
+
+
+async def test_conditions_of_the_last_program_keep_their_time() -> None:
+    one = Bench()
+    one.world.put(frontend("web", pool("p")))
+    one.seen("Frontend", "web", status=BEFORE)
+    accepted = one.condition("Frontend", "web", "Accepted")
+    assert accepted["lastTransitionTime"] == "2025-01-01T00:00:00.000000Z"
+
+
+async def test_the_echo_of_a_status_does_not_turn_back_what_was_rendered_since() -> None:
+    one = bench()
+    one.render("Frontend", "web")
+    one.seen("Frontend", "web", status=BEFORE)
+    accepted = one.condition("Frontend", "web", "Accepted")
+    assert accepted["lastTransitionTime"] == "2026-01-01T12:00:00.000000Z"
+
+
+async def test_a_status_is_of_the_generation_that_it_is_concluded_from() -> None:
+    one = bench()
+    one.seen("Frontend", "web", generation=2)
+    assert one.render("Frontend", "web")["observedGeneration"] == 1
+    one.world.store.put_invalid("Frontend", key("web"), [INVALID])
+    one.world.reconciler.reconcile()
+    assert one.render("Frontend", "web")["observedGeneration"] == 2
+
+
+async def test_a_frontend_of_which_nothing_is_decided_yet_shows_what_it_showed() -> None:
+    one = Bench()
+    one.seen("Frontend", "web", generation=7, status=BEFORE)
+    assert one.render("Frontend", "web") == BEFORE
+
+
+async def test_not_understanding_a_frontend_takes_nothing_away() -> None:
+    one = Bench()
+    one.world.store.put_invalid("Frontend", key("web"), [INVALID])
+    one.seen("Frontend", "web", generation=7, status=BEFORE)
+    rendered = one.render("Frontend", "web")
+    assert (rendered["state"], rendered["dataplane"]) == ("up", {"revision": "kept"})
+    assert rendered["observedGeneration"] == 7
+    accepted = one.condition("Frontend", "web", "Accepted")
+    assert (accepted["status"], accepted["reason"]) == ("False", "Invalid")
+    assert accepted["message"] == "spec.x: is too long"
+
+
+@pytest.mark.parametrize("kind", ["Backend", "HealthCheck"])
+async def test_what_is_wrong_with_an_object_is_said_on_it(kind: str) -> None:
+    one = Bench()
+    one.world.store.put_invalid(kind, key("web"), [INVALID])
+    one.seen(kind, "web", generation=7)
+    accepted = one.condition(kind, "web", "Accepted")
+    assert (accepted["status"], accepted["reason"], accepted["observedGeneration"]) == (
+        "False",
+        "Invalid",
+        7,
+    )
+
+
+@pytest.mark.parametrize("raw", [{}, {"metadata": None}, {"metadata": {"generation": "x"}}])
+async def test_an_object_without_metadata_can_be_seen(raw: Raw) -> None:
+    one = bench()
+    one.renderer.seen("Backend", key("a"), raw)
+    assert one.render("Backend", "a")["observedGeneration"] == 0
+
+
+# --- what a status tells ----------------------------------------------------------------------
+
+
+def test_conditions_that_make_no_sense_are_left_out() -> None:
+    good = {"type": "Accepted", "status": "True", "reason": "Accepted"}
+    status = {"conditions": [good, "nonsense", {"type": "X"}, {**good, "status": "Perhaps"}]}
+    assert [one.type for one in load_conditions(status)] == ["Accepted"]
+    assert load_conditions({"conditions": "nonsense"}) == ()
+    assert load_conditions(None) == ()
+
+
+async def test_what_was_decided_is_read_from_the_status() -> None:
+    one = bench()
+    one.world.verdict("a", up=True)
+    previous = load_previous(key("web"), one.render("Frontend", "web"))
+    assert previous == Previous(vip=one.world.desired("web"), states={key("a"): HealthState.UP})
+
+
+@pytest.mark.parametrize(
+    "status",
+    [None, "nonsense", {}, {"dataplane": "nonsense", "backends": "x"}, {"backends": [{}, 1]}],
+)
+def test_a_status_that_makes_no_sense_tells_nothing(status: object) -> None:
+    assert load_previous(key("web"), status) == Previous()
+
+
+async def test_a_dataplane_without_states_is_still_known() -> None:
+    one = bench()
+    status = {"dataplane": one.render("Frontend", "web")["dataplane"]}
+    previous = load_previous(key("web"), status)
+    assert previous.vip == one.world.desired("web")
+    assert previous.states == {}
+
+
+async def test_a_withdrawn_frontend_has_no_dataplane_to_read() -> None:
+    one = bench()
+    one.world.put(frontend("old", pool("p"), on=vip(), age=9))
+    assert "dataplane" not in one.render("Frontend", "web")
+    assert load_previous(key("web"), one.render("Frontend", "web")).vip is None

@@ -1,0 +1,323 @@
+"""Every reason of every condition that users are promised, and when its time moves."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+
+from support.objects import NOON, backend, frontend, health_check, in_state, key, pool, vip
+from support.world import World
+from vpplb.model.health import BackendHealth, HealthState
+from vpplb.model.problem import Problem
+from vpplb.model.vip import Encap
+from vpplb.plan.desired import FrontendView
+from vpplb.resources.conditions import Condition, find_condition
+from vpplb.resources.frontend import FrontendStatus
+from vpplb.resources.statuses import (
+    NodeReport,
+    backend_status,
+    frontend_dataplane,
+    frontend_status,
+    health_check_status,
+    invalid_frontend_status,
+    say,
+)
+
+UP, DOWN = HealthState.UP, HealthState.DOWN
+INVALID = Problem(
+    kind="Frontend", key=key("web"), reason="Invalid", message="is too long", field="spec.port"
+)
+Report = Callable[[str], NodeReport]
+
+
+def nobody(_: str) -> NodeReport:
+    return NodeReport()
+
+
+def serving(*objects: object, up: tuple[str, ...] = ("a",), down: tuple[str, ...] = ()) -> World:
+    """Return a world of backends a and b and the objects, with these verdicts."""
+    world = World()
+    world.put(health_check(), backend("a", "10.0.0.1"), backend("b", "10.0.0.2"))
+    world.put(*objects or (frontend("web", pool("p", a=10), pool("s", b=10)),))  # type: ignore[arg-type]
+    for name in up:
+        world.verdict(name, up=True)
+    for name in down:
+        world.verdict(name, up=False)
+    return world
+
+
+def view(world: World, name: str = "web") -> FrontendView:
+    return world.reconciler.views[key(name)]
+
+
+def status(world: World, name: str = "web", report: Report = nobody) -> FrontendStatus:
+    return frontend_status(view(world, name), report, 3, (), NOON)
+
+
+def condition(shown: tuple[Condition, ...], of_type: str) -> tuple[str, str]:
+    found = find_condition(shown, of_type)
+    assert found is not None
+    assert found.observed_generation == 3
+    assert found.last_transition_time == NOON
+    return found.status, found.reason
+
+
+def message(shown: tuple[Condition, ...], of_type: str) -> str:
+    found = find_condition(shown, of_type)
+    assert found is not None
+    return found.message
+
+
+# --- Frontend ---------------------------------------------------------------------------------
+
+
+async def test_a_frontend_that_is_well() -> None:
+    world = serving(up=("a", "b"))
+    shown = status(world, report=lambda _: NodeReport(desired=("n1",), programmed=("n1",)))
+    assert (shown.state, shown.active_pool, shown.ready) == ("up", "p", "2/2")
+    assert [(one.name, one.pool, one.weight, one.effective_weight) for one in shown.backends] == [
+        ("a", "p", 10, 10),
+        ("b", "s", 10, 0),
+    ]
+    assert [(one.type, one.status, one.reason) for one in shown.conditions] == [
+        ("Accepted", "True", "Accepted"),
+        ("ResolvedRefs", "True", "ResolvedRefs"),
+        ("Available", "True", "BackendsUp"),
+        ("Programmed", "True", "Programmed"),
+        ("Degraded", "False", "NotDegraded"),
+    ]
+    assert shown.observed_generation == 3
+    assert shown.dataplane == frontend_dataplane(view(world))
+
+
+async def test_conflict_is_the_reason_of_the_younger_which_has_no_dataplane() -> None:
+    web, old = frontend("web", pool("p", a=1)), frontend("old", pool("p", a=1), age=5)
+    world = serving(web, old)
+    shown = status(world)
+    assert condition(shown.conditions, "Accepted") == ("False", "Conflict")
+    assert "Frontend default/old, which is older" in message(shown.conditions, "Accepted")
+    assert shown.dataplane is None
+    assert condition(shown.conditions, "Programmed") == ("False", "Pending")
+    assert condition(status(world, "old").conditions, "Accepted") == ("True", "Accepted")
+
+
+async def test_mixed_families_are_refused_but_what_fits_is_served() -> None:
+    web = frontend("web", pool("p", a=1, six=1), encap=Encap.GRE4)
+    shown = status(serving(backend("six", "fd00::1"), web))
+    assert condition(shown.conditions, "Accepted") == ("False", "MixedFamilies")
+    assert shown.dataplane is not None
+    assert [one.name for one in shown.backends] == ["a"]
+
+
+async def test_a_newer_version_that_is_wrong_is_said_beside_what_is_in_force() -> None:
+    world = serving()
+    world.store.put_invalid("Frontend", key("web"), [INVALID])
+    world.reconciler.reconcile()
+    shown = status(world)
+    assert condition(shown.conditions, "Accepted") == ("False", "Invalid")
+    assert message(shown.conditions, "Accepted") == "spec.port: is too long"
+    assert shown.dataplane is not None
+    assert shown.state == "up"
+
+
+def test_a_frontend_that_was_never_understood_has_no_state() -> None:
+    shown = invalid_frontend_status([INVALID], 3, (), NOON)
+    assert condition(shown.conditions, "Accepted") == ("False", "Invalid")
+    assert len(shown.conditions) == 1
+    assert (shown.state, shown.dataplane, shown.observed_generation) == (None, None, 3)
+
+
+async def test_what_resolves_is_served() -> None:
+    shown = status(serving(frontend("web", pool("p", a=1, nobody=1))))
+    assert condition(shown.conditions, "ResolvedRefs") == ("False", "BackendNotFound")
+    said = message(shown.conditions, "ResolvedRefs")
+    assert said == "spec.pools[0].backends[1].name: there is no Backend default/nobody"
+    assert (shown.state, shown.ready) == ("up", "1/1")
+
+
+@pytest.mark.parametrize(
+    ("up", "down", "available", "state", "pool"),
+    [
+        (("a", "b"), (), ("True", "BackendsUp"), "up", "p"),
+        (("b",), ("a",), ("True", "BackendsUp"), "up", "s"),
+        ((), (), ("Unknown", "NoVerdict"), "unknown", None),
+        ((), ("a", "b"), ("False", "NoBackendUp"), "down", None),
+        ((), ("a",), ("False", "NoBackendUp"), "down", None),
+    ],
+)
+async def test_available_says_whether_anybody_serves(
+    up: tuple[str, ...],
+    down: tuple[str, ...],
+    available: tuple[str, str],
+    state: str,
+    pool: str | None,
+) -> None:
+    shown = status(serving(up=up, down=down))
+    assert condition(shown.conditions, "Available") == available
+    assert (shown.state, shown.active_pool) == (state, pool)
+
+
+@pytest.mark.parametrize(
+    ("report", "programmed", "said"),
+    [
+        (NodeReport(), ("False", "NoNodes"), "no node with an agent is selected"),
+        (
+            NodeReport(desired=("n1", "n2"), programmed=("n1",)),
+            ("False", "Pending"),
+            "1 of 2 nodes have the newest state",
+        ),
+        (
+            NodeReport(desired=("n1", "n2"), programmed=("n1",), failed=(("n2", "no memory"),)),
+            ("False", "NodeFailed"),
+            "1 of 2 nodes have the newest state; n2: no memory",
+        ),
+        (
+            NodeReport(desired=("n1", "n2"), programmed=("n1", "n2")),
+            ("True", "Programmed"),
+            "2 of 2 nodes have the newest state",
+        ),
+    ],
+)
+async def test_programmed_says_how_far_it_has_got_on_the_nodes(
+    report: NodeReport, programmed: tuple[str, str], said: str
+) -> None:
+    shown = status(serving(), report=lambda _: report)
+    assert condition(shown.conditions, "Programmed") == programmed
+    assert message(shown.conditions, "Programmed") == said
+    assert shown.nodes is not None
+    assert (shown.nodes.programmed, shown.nodes.desired) == (
+        len(report.programmed),
+        len(report.desired),
+    )
+
+
+async def test_nodes_are_asked_for_the_revision_that_is_shown() -> None:
+    asked: list[str] = []
+
+    def report(revision: str) -> NodeReport:
+        asked.append(revision)
+        return NodeReport()
+
+    shown = status(serving(), report=report)
+    assert shown.dataplane is not None
+    assert asked == [shown.dataplane["revision"]]
+
+
+async def test_weights_that_a_small_table_flattens_are_a_degradation() -> None:
+    web = frontend("web", pool("p", a=100, b=50), table_length=4)
+    shown = status(serving(web))
+    assert condition(shown.conditions, "Degraded") == ("True", "WeightsFlattened")
+    assert "a table of 4 buckets" in message(shown.conditions, "Degraded")
+
+
+async def test_each_condition_keeps_its_time_until_its_status_changes() -> None:
+    world = serving(up=("a", "b"))
+    first = status(world).conditions
+    world.verdict("a", up=False)
+    later = NOON + timedelta(minutes=1)
+    second = frontend_status(view(world), nobody, 4, first, later).conditions
+    assert message(second, "Available") != message(first, "Available")
+    assert {one.last_transition_time for one in second} == {NOON}
+    assert {one.observed_generation for one in second} == {4}
+    world.verdict("b", up=False)
+    third = frontend_status(view(world), nobody, 4, second, later).conditions
+    times = {one.type: one.last_transition_time for one in third}
+    assert times.pop("Available") == later
+    assert set(times.values()) == {NOON}
+
+
+async def test_conditions_of_others_are_left_alone() -> None:
+    theirs = Condition(type="Theirs", status="True", reason="X", last_transition_time=NOON)
+    shown = frontend_status(view(serving()), nobody, 3, (theirs,), NOON)
+    assert shown.conditions[0] == theirs
+
+
+async def test_two_frontends_on_one_address_have_each_their_own_dataplane() -> None:
+    both = (
+        frontend("web", pool("p", a=1)),
+        frontend("api", pool("p", b=1), on=vip(port=443)),
+    )
+    world = serving(*both)
+    web, api = (frontend_dataplane(view(world, name)) for name in ("web", "api"))
+    assert web is not None
+    assert api is not None
+    assert (web["port"], api["port"]) == (80, 443)
+    assert web["revision"] != api["revision"]
+
+
+# --- Backend ----------------------------------------------------------------------------------
+
+
+def missing_check() -> Problem:
+    return Problem(
+        kind="Backend",
+        key=key("a"),
+        reason="HealthCheckNotFound",
+        message="there is no HealthCheck default/check",
+        field="spec.healthCheckRef.name",
+    )
+
+
+@pytest.mark.parametrize(
+    ("problems", "frontends", "accepted"),
+    [
+        ((), 1, ("True", "Accepted")),
+        ((), 0, ("True", "Unreferenced")),
+        ((missing_check(),), 1, ("False", "HealthCheckNotFound")),
+        ((missing_check(),), 0, ("False", "HealthCheckNotFound")),
+        ((INVALID,), 1, ("False", "Invalid")),
+    ],
+)
+def test_accepted_says_what_is_wrong_with_a_backend(
+    problems: tuple[Problem, ...], frontends: int, accepted: tuple[str, str]
+) -> None:
+    shown = backend_status(
+        in_state(UP), problems=problems, frontends=frontends, generation=3, shown=(), now=NOON
+    )
+    assert condition(shown.conditions, "Accepted") == accepted
+    assert (shown.frontends, shown.observed_generation) == (frontends, 3)
+
+
+@pytest.mark.parametrize(
+    ("state", "healthy"),
+    [
+        (HealthState.UP, ("True", "Up")),
+        (HealthState.DOWN, ("False", "Down")),
+        (HealthState.UNKNOWN, ("Unknown", "Unknown")),
+        (HealthState.PAUSED, ("Unknown", "Paused")),
+        (HealthState.DISABLED, ("Unknown", "Disabled")),
+    ],
+)
+def test_healthy_follows_the_state(state: HealthState, healthy: tuple[str, str]) -> None:
+    shown = backend_status(
+        in_state(state), problems=(), frontends=1, generation=3, shown=(), now=NOON
+    )
+    assert condition(shown.conditions, "Healthy") == healthy
+    assert shown.state is state
+
+
+def test_healthy_says_what_was_seen() -> None:
+    health = BackendHealth(state=DOWN, code="L7STS", detail="503 Service Unavailable")
+    shown = backend_status(health, problems=(), frontends=1, generation=3, shown=(), now=NOON)
+    assert message(shown.conditions, "Healthy") == "L7STS: 503 Service Unavailable"
+    assert (shown.code, shown.detail) == ("L7STS", "503 Service Unavailable")
+
+
+# --- HealthCheck ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("problems", "accepted"), [((), ("True", "Accepted")), ((INVALID,), ("False", "Invalid"))]
+)
+def test_a_health_check_says_who_uses_it_and_whether_it_is_right(
+    problems: tuple[Problem, ...], accepted: tuple[str, str]
+) -> None:
+    shown = health_check_status(problems=problems, backends=2, generation=3, shown=(), now=NOON)
+    assert condition(shown.conditions, "Accepted") == accepted
+    assert (shown.backends, shown.observed_generation) == (2, 3)
+
+
+def test_problems_are_one_line() -> None:
+    anywhere = Problem(kind="Frontend", key=key("web"), reason="X", message="is missing")
+    assert say([INVALID, anywhere]) == "spec.port: is too long; is missing"
+    assert say([]) == ""
