@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from support import transcripts
-from vpplb.simulator.api_json import all_api_json
+from vpplb.simulator.api_json import all_api_json, api_json
+from vpplb.simulator.dialect import Dialect
 from vpplb.simulator.messages import MESSAGE_IDS, MESSAGES, MODULES, Module
 
 MODULE_NAMES = [module.name for module in MODULES]
@@ -23,8 +24,14 @@ def without_texts(value: Any) -> Any:
 
 
 def served(module: str) -> dict[str, Any]:
-    definitions: list[dict[str, Any]] = json.loads(all_api_json())
-    return next(definition for definition in definitions if definition["module"] == module)
+    (definition,) = (api_json(known, Dialect()) for known in MODULES if known.name == module)
+    read: dict[str, Any] = json.loads(json.dumps(definition))
+    return read
+
+
+def test_a_client_is_told_all_modules_but_the_one_it_brings_along() -> None:
+    told = [definition["module"] for definition in json.loads(all_api_json())]
+    assert told == [name for name in MODULE_NAMES if name != "memclnt"]
 
 
 def real(module: str) -> dict[str, Any]:

@@ -274,10 +274,10 @@ def test_a_flush_is_neither_lost_nor_repeated_by_a_restart(lab: TrafficLab) -> N
 
     lab.servers["s1"].recover()
     lab.wait_weights(WEIGHTS)
-    again = lab.flows.open(flows)
+    fresh = lab.open()
     programmer.crash()
     stays(lab.weights, "weights after a restart", seconds=0.5)
-    assert lab.flows.ask() == again
+    assert lab.flows.ask(fresh) == fresh
 
 
 def test_flows_survive_a_restart_of_vpp(lab: TrafficLab) -> None:
@@ -321,7 +321,7 @@ def test_the_simulator_predicts_the_server_of_every_flow(lab: TrafficLab) -> Non
 
 
 _CHANGES: tuple[tuple[Callable[[TrafficLab], None], Weights], ...] = (
-    (lambda lab: lab.servers["s1"].sicken(), WEIGHTS | {"s1": 0}),
+    (lambda lab: lab.servers["s1"].kill(), WEIGHTS | {"s1": 0}),
     (lambda lab: lab.servers["s1"].recover(), WEIGHTS),
     (lambda lab: lab.apply(backends={"s2": {"paused": True}}), WEIGHTS | {"s2": 0}),
     (lambda lab: lab.apply({"s1": 7, "s2": 99, "s3": 100}), {"s1": 7, "s2": 99, "s3": 100}),

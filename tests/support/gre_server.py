@@ -20,6 +20,7 @@ from pathlib import Path
 _TUNSETIFF = 0x400454CA
 _IFF_TUN = 0x0001
 _IFF_NO_PI = 0x1000
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _GRE_HEADER = 4  # VPP sets none of the optional fields
 
 
@@ -50,6 +51,9 @@ async def serve(args: argparse.Namespace) -> None:
     """Serve until killed."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # No half-closed connection may outlive the process: it would answer its 5-tuple's next.
+        connection: socket.socket = writer.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         with contextlib.suppress(ConnectionError):
             while await reader.readline():
                 writer.write(f"{args.name}\n".encode())

@@ -13,10 +13,13 @@ from support.stage import Service
 
 
 class Operation(Protocol):
-    """The system at work on one VPP. `services` are its programs, by name."""
+    """The system at work on one VPP.
+
+    `services` are its programs by name, last the one that programs VPP; `node` is VPP's.
+    """
 
     node: str
-    services: Mapping[str, Service]
+    services: dict[str, Service]
 
     def apply(self, manifests: Sequence[Mapping[str, Any]]) -> None:
         """Want this; returns at once."""

@@ -33,7 +33,7 @@ class ShadowVpp:
         self._lb.set_conf(
             *(conf.ipv4_source, conf.ipv6_source), conf.sticky_buckets_per_core, conf.flow_timeout
         )
-        _accept(self._lb.add_vip(self._key, NewVip(Encap.GRE4, table_length=table_length)))
+        _accept(self._lb.add_vip(self._key, NewVip(encap=Encap.GRE4, table_length=table_length)))
         for address, weight in weights.items():
             _accept(self._lb.add_server(self._key, int(address), weight))
 

@@ -80,8 +80,9 @@ class VppWitness:
     def _stop(self) -> None:
         """End the reader by the end of its input, so that it takes leave of VPP.
 
-        VPP quirk: a client that goes without `sockclnt_delete` can stay with it for ever, and
-        sixteen such clients keep it so busy that it answers nobody (26.10-rc0).
+        VPP quirk: of a client that loaded the definitions and goes without `sockclnt_delete`,
+        VPP keeps the socket and reads its end again and again (it looks at an errno that its
+        large answer left behind); after sixteen such clients it answers nobody (26.10-rc0).
         """
         try:
             self._reader.communicate(timeout=5)

@@ -1,8 +1,9 @@
-"""From what the API server tells to what the syncer shall want of this node's VPP."""
+"""From what the API server tells to what the syncer (or its rehearsal) shall want of a VPP."""
 
 import logging
 from collections.abc import Mapping
 
+from vpplb.engine.rehearsal import Rehearsal
 from vpplb.engine.syncer import Syncer
 from vpplb.kube.kinds import DATAPLANE, FRONTEND, JsonObject, Kind
 from vpplb.model.names import ObjectKey
@@ -20,7 +21,7 @@ KINDS = (FRONTEND, DATAPLANE)
 class Intake:
     """Implements `kube.informer.Listener` for the frontends and the node's own Dataplane."""
 
-    def __init__(self, syncer: Syncer, node: str, default: ConfWish) -> None:
+    def __init__(self, syncer: Syncer | Rehearsal, node: str, default: ConfWish) -> None:
         self._syncer = syncer
         self._node = node
         self._default = default

@@ -112,9 +112,7 @@ class Node:
         try:
             metadata = (await self._client.get(NODE, self.key))["metadata"]
         except NotFound:
-            if (
-                self.owners
-            ):  # it is being removed, and its Dataplane with it: leave them as they are
+            if self.owners:  # it is being removed, and takes the Dataplane with it
                 return
             metadata = {}
         self.owners = _owners(self.key.name, metadata.get("uid"))

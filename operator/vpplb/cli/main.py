@@ -17,6 +17,7 @@ _COMMANDS = {
     "standalone": "Operator and agent in one process, from a folder of manifests.",
     "demo": "Watch the main job live: probes, a failover, what VPP is told.",
     "check": "Validate manifests offline.",
+    "plan": "Show what an agent would do, and what that does to new flows.",
     "vpp-simulator": "Run an in-memory VPP that speaks the binary API for the lb plugin.",
     "crds": "Write the CustomResourceDefinitions.",
 }

@@ -12,7 +12,7 @@ import click
 from vpplb.cli.options import option
 
 if TYPE_CHECKING:
-    from vpplb.simulator.server import Call
+    from vpplb.simulator.server import Call, VppSimulator
 
 
 def _mode(text: str) -> int:
@@ -34,54 +34,103 @@ def _mode(text: str) -> int:
     help="Unix socket to serve. A stale one is replaced; folders are made.",
 )
 @option(
+    "--stats-socket",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Unix socket to hand out the stats segment with the VIPs' counters; none by default.",
+)
+@option(
+    "--control",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Unix socket to take faults and packets from, as below; none by default.",
+)
+@option(
     "--socket-mode",
     default="660",
     type=_mode,
     metavar="MODE",
-    help="Permissions of the socket, in octal.",
+    help="Permissions of the sockets, in octal.",
 )
 @option(
     "--log-calls",
     type=click.Path(path_type=Path, dir_okay=False, writable=True),
     help='Append one JSON line for each message received: {"message", "args", "retval"}.',
 )
-def command(api_socket: Path, socket_mode: int, log_calls: Path | None) -> None:
+def command(
+    api_socket: Path,
+    stats_socket: Path | None,
+    control: Path | None,
+    socket_mode: int,
+    log_calls: Path | None,
+) -> None:
     """Run an in-memory VPP that speaks the binary API for the lb plugin.
 
     Any client of VPP's binary API can connect to the socket and program VIPs and application
     servers: the agent, `vpplb standalone`, or vpp_papi. It answers as VPP 26.10 does, errors,
-    order of dumps and shares of the new-flow table included, but forwards no packets and forgets
+    order of dumps and shares of the new-flow table included, but has no interfaces and forgets
     everything when it ends. What it does not model, it refuses.
 
-    It ends on SIGTERM or SIGINT and removes its socket.
+    It ends on SIGTERM or SIGINT and removes its sockets.
 
     \b
     Try it:
-      vpplb vpp-simulator --api-socket /tmp/vpp/api.sock &
+      vpplb vpp-simulator --api-socket /tmp/vpp/api.sock --control /tmp/vpp/control.sock &
       vpplb standalone --vpp-api-socket /tmp/vpp/api.sock examples/
+
+    The control socket takes one JSON object a line and answers each with one, {"ok": true} or
+    {"ok": false, "error": "why"}:
+
+    \b
+      {"do": "forward", "source": "198.51.100.1", "destination": "192.0.2.1",
+       "protocol": "tcp", "source_port": 40000, "destination_port": 80}
+          send a packet: {"ok": true, "server": "10.0.0.1"}
+      {"do": "fault", "fault": "refuse", "message": "lb_as_set_weight", "retval": -1}
+          refuse the next such message; "times": 3 for the next three, null for all
+      {"do": "fault", "fault": "delay", "seconds": 2}
+          answer the next message, whatever it is, two seconds later
+      {"do": "fault", "fault": "drop"}
+          likewise: do not answer; or "late" (after the next answer), "cut" (close in
+          the middle), "wrong-context", "wrong-id", "oversize", "die"
+      {"do": "hang"}     read and answer nothing any more
+      {"do": "heal"}     disarm all faults, and go on if hung
+      {"do": "die"}      close all connections, as a killed process does
+      {"do": "restart"}  come back, empty; "keep": true with all VIPs and servers,
+          "shift_ids": 100 with other message ids, "other_crcs": ["lb_conf"] with
+          other CRCs
+
+    \b
+    So, with Debian's netcat-openbsd:
+      echo '{"do": "die"}' | nc -NU /tmp/vpp/control.sock
     """
-    from vpplb.simulator.server import SocketInUse
+    from vpplb.simulator.paths import SocketInUse
+    from vpplb.simulator.server import VppSimulator
 
     try:
         with _open(log_calls) as file:
-            asyncio.run(_run(api_socket, socket_mode, file))
+            simulator = VppSimulator(
+                api_socket, stats_socket=stats_socket, mode=socket_mode, on_call=_writer(file)
+            )
+            asyncio.run(_run(simulator, control, socket_mode))
     except (SocketInUse, OSError) as error:
         raise click.ClickException(str(error)) from error
 
 
-async def _run(api_socket: Path, mode: int, file: TextIO) -> None:
-    from vpplb.simulator.server import VppSimulator
+async def _run(simulator: "VppSimulator", control: Path | None, mode: int) -> None:
+    from vpplb.simulator.control import ControlSocket
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    simulator = VppSimulator(api_socket, mode=mode, on_call=_writer(file))
-    await simulator.start()
-    click.echo(f"A simulated VPP listens on {api_socket}.")
+    commands = ControlSocket(simulator, control, mode) if control else None
     try:
+        await simulator.start()
+        if commands is not None:
+            await commands.start()
+        click.echo(f"A simulated VPP listens on {simulator.api_socket}.")
         await stop.wait()
     finally:
+        if commands is not None:
+            await commands.stop()
         await simulator.stop()
 
 

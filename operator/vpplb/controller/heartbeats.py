@@ -38,7 +38,9 @@ class HeartbeatClient(Protocol):
         """Read one object."""
         ...
 
-    async def patch_status(self, kind: Kind, key: ObjectKey, body: dict[str, object]) -> JsonObject:
+    async def patch_status(
+        self, kind: Kind, key: ObjectKey, body: Mapping[str, object]
+    ) -> JsonObject:
         """Merge into the status."""
         ...
 

@@ -97,6 +97,31 @@ class LoadBalancer(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Packets:
+    """Packets to a VIP since it was added, as VPP counts them (lb.h, lb_foreach_vip_counter).
+
+    `existing` are of flows that are remembered, `first` begin one, `untracked` found no room to
+    be remembered, and for `no_server` there was none.
+    """
+
+    existing: int = 0
+    first: int = 0
+    untracked: int = 0
+    no_server: int = 0
+
+
+class VipCounters(Protocol):
+    """The counters of one VPP."""
+
+    async def read(self, indexes: Mapping[VipId, int]) -> Mapping[VipId, Packets]:
+        """Return the packets of each VIP, by its index; those that VPP does not count are left out.
+
+        LoadBalancerGone when they cannot be read; never hangs.
+        """
+        ...
+
+
 # --- probing --------------------------------------------------------------------------------
 
 

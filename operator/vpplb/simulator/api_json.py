@@ -45,7 +45,8 @@ def _message_json(message: Message, dialect: Dialect) -> list[Any]:
 
 
 def _field_json(field: Field) -> list[Any]:
-    name = field.type if field.type in BASE_TYPES else f"vl_api_{field.type}_t"
+    type_ = field.type.removeprefix("c_")
+    name = type_ if type_ in BASE_TYPES else f"vl_api_{type_}_t"
     match field.length:
         case None:
             tail: list[Any] = [] if field.default is None else [{"default": field.default}]

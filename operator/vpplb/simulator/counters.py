@@ -63,10 +63,10 @@ class VipCounters:
         """Return the packets of all threads."""
         return sum(row[index] for row in self._rows[kind])
 
-    def attach(self, mirror: Mirror) -> None:
-        """Show all counters in `mirror` from now on."""
+    def attach(self, mirror: Mirror | None) -> None:
+        """Show all counters in `mirror` from now on, or nowhere."""
         self._mirror = mirror
-        if not self._length:
+        if mirror is None or not self._length:
             return
         mirror.resize(self._length)
         for kind in Kind:

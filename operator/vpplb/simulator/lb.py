@@ -146,6 +146,17 @@ class LoadBalancerState(Rows):
             self._forwarding.flush(index)
         return Retval.OK
 
+    def configure_as(self, other: "LoadBalancerState") -> None:
+        """Add the settings, VIPs and servers that another one has."""
+        self.conf = other.conf
+        for _, row in other.vip_rows():
+            if not row.used:
+                continue
+            self.add_vip(row.key, row.as_new())
+            for server in (other.servers[number] for number in other.server_indexes(row)):
+                if server.used:
+                    self.add_server(row.key, server.address, server.weight)
+
     # --- packets -----------------------------------------------------------------------------
 
     def forward(self, flow: FiveTuple, thread: int = 0) -> IPAddress | None:

@@ -6,10 +6,10 @@ CRC agree; the CRCs stated here are those of VPP 26.10 (lb API 1.2.0). A definit
     kind name crc: type field, type field=default, type[64] field, type[count] field
 
 where the kind says which header fields come first and what answers it: a `request` is answered
-by `<name>_reply`, a `dump` by any number of `<..>_details`. The type `string[]` is of variable
-length. Other types are base types or those of the module's `types`, `enums` and `aliases`. A
-message that is only `listed` is in the table of messages because vpp_papi's asynchronous client
-wants it there; it is neither defined nor served.
+by `<name>_reply`, a `dump` by any number of `<..>_details`. The types `string[]` and `c_string[]`
+(with a NUL behind it) are of variable length. Other types are base types or those of the module's
+`types`, `enums` and `aliases`. A message that is only `listed` is in the table of messages because
+vpp_papi's asynchronous client wants it there; it is neither defined nor served.
 """
 
 import re
@@ -186,7 +186,7 @@ MEMCLNT = Module(
         listed memclnt_create_v2 c4bd4882:
         listed memclnt_create_v2_reply 42ec4560:
         request get_api_json 51077d14:
-        reply get_api_json_reply ea715b59: i32 retval, string[] json
+        reply get_api_json_reply ea715b59: i32 retval, c_string[] json
     """),  # noqa: E501
 )
 

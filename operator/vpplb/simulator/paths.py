@@ -20,8 +20,7 @@ def clear_path(path: Path, kind: socket.SocketKind = socket.SOCK_STREAM) -> None
         return
     if not stat.S_ISSOCK(path.stat().st_mode):
         raise SocketInUse(f"{path} exists and is not a socket")
-    with socket.socket(socket.AF_UNIX, kind) as probe:
-        with contextlib.suppress(ConnectionRefusedError):
-            probe.connect(str(path))
-            raise SocketInUse(f"another process listens on {path}")
+    with socket.socket(socket.AF_UNIX, kind) as probe, contextlib.suppress(ConnectionRefusedError):
+        probe.connect(str(path))
+        raise SocketInUse(f"another process listens on {path}")
     path.unlink()

@@ -74,6 +74,18 @@ class Key(NamedTuple):
 _NO_KEY = Key(0, 0, 0, 0)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewVip:
+    """Arguments of an addition, as far as VPP looks at them."""
+
+    encap: Encap | None
+    dscp: int = 0
+    service_type: int = 0
+    target_port: int = 0
+    table_length: int = 1024
+    src_ip_sticky: bool = False
+
+
 @dataclass(slots=True)
 class ServerRow:
     """An application server, live or (not `used`) lingering until it is collected."""
@@ -105,21 +117,21 @@ class VipRow:
     new_flows: list[int] | None = None
     """Index of the server of each bucket; None: to be computed when a packet comes."""
 
+    def as_new(self) -> NewVip:
+        """Return the arguments that add such a VIP."""
+        nat = self.type.encap in NAT
+        return NewVip(
+            encap=self.type.encap,
+            dscp=0 if nat else self.encap_byte,
+            service_type=self.encap_byte if nat else 0,
+            target_port=self.target_port,
+            table_length=self.table_length,
+            src_ip_sticky=self.src_ip_sticky,
+        )
+
     def changed(self) -> None:
         """Have the table of new flows made anew."""
         self.shares = self.new_flows = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewVip:
-    """Arguments of an addition, as far as VPP looks at them."""
-
-    encap: Encap | None
-    dscp: int = 0
-    service_type: int = 0
-    target_port: int = 0
-    table_length: int = 1024
-    src_ip_sticky: bool = False
 
 
 def ip(number: int) -> IPAddress:

@@ -26,9 +26,7 @@ _SERVER_USED = 1  # lb_as_v2_details.flags
 class Service:
     """Answers every message but those about the connection itself. `pid` is VPP's."""
 
-    def __init__(
-        self, state: LoadBalancerState, pid: int, dialect: Dialect | None = None
-    ) -> None:
+    def __init__(self, state: LoadBalancerState, pid: int, dialect: Dialect | None = None) -> None:
         self.state = state
         self.pid = pid
         self.dialect = dialect or Dialect()

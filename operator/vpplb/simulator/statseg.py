@@ -1,4 +1,4 @@
-"""A stats segment, as clients of VPP's shared-memory statistics read it; with the VIP counters only.
+"""A stats segment as clients of VPP's statistics read it; with the VIP counters only.
 
 The memory begins with a header that points to the directory, a vector of entries (type, pointer,
 name). An entry of simple counters points to a vector of pointers, one a thread, each to a vector

@@ -1,11 +1,12 @@
 """The lb plugin of one VPP behind its binary-API socket: the adapter of `LoadBalancer`."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from vpplb.engine.ports import LoadBalancerGone, Observed, Outcome, VppInfo
-from vpplb.plan.ops import Op
+from vpplb.model.vip import VipId
+from vpplb.plan.ops import AddVip, DelVip, Op
 from vpplb.vpp import codec
 from vpplb.vpp.client import TIMEOUT, CallHook, Connection, connect
 from vpplb.vpp.messages import Fields
@@ -28,6 +29,7 @@ class PapiLoadBalancer:
     ) -> None:
         self._socket, self._timeout, self._on_call = socket, timeout, on_call
         self._connection: Connection | None = None
+        self._indexes: Mapping[VipId, int] | None = None
 
     async def connect(self) -> VppInfo:
         """Connect anew (LoadBalancerGone, LoadBalancerUnsuitable)."""
@@ -49,6 +51,7 @@ class PapiLoadBalancer:
             connection.call("lb_conf_get", {}),
         )
         indexes = codec.vip_indexes(_text(shown["reply"]))
+        self._indexes = {vip: index for vip, (index, _) in indexes.items()}
         sticky = {vip for vip, (_, is_sticky) in indexes.items() if is_sticky}
         return Observed(table=codec.table(vips, servers, sticky), conf=codec.conf(conf))
 
@@ -64,10 +67,25 @@ class PapiLoadBalancer:
                 sent.append(index)
             except codec.NotSendable as error:
                 outcomes[index] = Outcome(op=op, retval=NOT_SENT, message=str(error))
-        for index, answer in zip(sent, await connection.call_many(requests), strict=True):
+        answers = await connection.call_many(requests)
+        if any(isinstance(op, AddVip | DelVip) for op in ops):
+            self._indexes = None
+        for index, answer in zip(sent, answers, strict=True):
             retval = _number(answer["retval"])
             outcomes[index] = Outcome(op=ops[index], retval=retval, message=in_words(retval))
         return [outcomes[index] for index in range(len(ops))]
+
+    async def vip_indexes(self) -> Mapping[VipId, int]:
+        """Return where each VIP's counters are (LoadBalancerGone).
+
+        VPP is asked only if VIPs were added or deleted here since it told last.
+        """
+        connection = self._connected()
+        if self._indexes is None:
+            shown = await connection.call("cli_inband", codec.SHOW_VIPS)
+            indexes = codec.vip_indexes(_text(shown["reply"]))
+            self._indexes = {vip: index for vip, (index, _) in indexes.items()}
+        return self._indexes
 
     async def ping(self) -> None:
         """Return when VPP has answered (LoadBalancerGone)."""
@@ -77,7 +95,7 @@ class PapiLoadBalancer:
         """Disconnect; VPP forgets the client when the socket closes."""
         if self._connection is not None:
             self._connection.lose("closed")
-            self._connection = None
+            self._connection = self._indexes = None
 
     def _connected(self) -> Connection:
         if self._connection is None:

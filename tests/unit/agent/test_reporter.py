@@ -262,11 +262,29 @@ async def test_what_the_last_agent_programmed_in_another_vpp_counts_no_more() ->
         assert second.condition("Synced")[:2] == ("False", "Failed")
 
 
-async def test_what_was_deselected_while_no_agent_ran_counts_no_more() -> None:
+async def test_what_the_last_agent_programmed_in_another_vpp_counts_no_more_even_if_paused() -> (
+    None
+):
+    first = carrying(WEB)
+    async with first:
+        pass
+    first.lb.restart()
+    second = carrying(WEB, server=first.server, lb=first.lb)
+    paused = second.store_dataplane(generation=2, paused=True)
+    second.server.objects[DATAPLANE, NODE] = paused
+    async with second:
+        assert second.lb.rows == {}
+        assert programmed(second) == []
+
+
+async def test_a_frontend_that_went_while_no_agent_ran_does_not_count_when_it_comes_back() -> None:
     first = carrying(WEB, API)
     async with first:
         pass
     async with carrying(WEB, server=first.server, lb=first.lb) as second:
+        assert programmed(second) == ["default/web"]
+        second.see("api", None)
+        await second.settle()
         assert programmed(second) == ["default/web"]
 
 

@@ -1,3 +1,4 @@
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -38,7 +39,7 @@ class Server:
     async def get(self, kind: Kind, key: ObjectKey) -> JsonObject:
         return {"status": self.status}
 
-    async def patch_status(self, kind: Kind, key: ObjectKey, body: dict[str, Any]) -> JsonObject:
+    async def patch_status(self, kind: Kind, key: ObjectKey, body: Mapping[str, Any]) -> JsonObject:
         self.patched.append(key.name)
         self.status = {**self.status, **body["status"]}
         return {}

@@ -270,3 +270,17 @@ async def test_the_status_of_a_node_before_all_is_listed_takes_nothing_away() ->
     await second.settle()
     assert second.status(FRONTEND) == before
     await second.stop()
+
+
+async def test_a_status_that_comes_back_is_not_parsed_as_if_a_user_had_edited_it(
+    operator: OperatorBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await serving(operator)
+    parsed: list[str] = []
+    monkeypatch.setattr("vpplb.controller.intake.parse_frontend", lambda _: parsed.append("web"))
+    monkeypatch.setattr("vpplb.controller.intake.parse_backend", lambda _: parsed.append("a"))
+    operator.verdict("a", up=False)
+    await operator.settle()
+    operator.see(BACKEND, key("a"))
+    operator.see(FRONTEND, key("web"))
+    assert parsed == []

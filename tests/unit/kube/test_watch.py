@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -72,7 +73,12 @@ async def cancel(task: asyncio.Task[None]) -> None:
 
 @pytest.mark.xfail(strict=True, reason="a cancelled watch does not wait for kopf's thread")
 async def test_it_runs_until_it_is_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = instead_of_kopf(monkeypatch, until_stopped)
+    def winds_down(**arguments: Any) -> None:
+        until_stopped(**arguments)
+        time.sleep(0.1)
+
+    monkeypatch.setattr(module, "STOP_TIMEOUT", 10.0)
+    calls = instead_of_kopf(monkeypatch, winds_down)
     task = asyncio.create_task(watch()[0].run())
     await eventually(lambda: calls, "it runs")
     await cancel(task)

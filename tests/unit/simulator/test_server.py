@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from vpplb.simulator import wire
+from vpplb.simulator.dialect import Dialect
 from vpplb.simulator.messages import MESSAGE_IDS, MESSAGES
-from vpplb.simulator.server import Call, SocketInUse, VppSimulator
+from vpplb.simulator.paths import SocketInUse
+from vpplb.simulator.server import Call, VppSimulator
 from vpplb.simulator.wire import Address, Prefix
 
 WEB = {"pfx": Prefix(Address.of(0xC0000201), 32), "protocol": 6, "port": 80}
@@ -55,8 +57,9 @@ class Client:
 
     async def answer(self) -> tuple[str, dict[str, Any]]:
         message = await self.receive()
-        layout = wire.LAYOUT_OF_ID[int.from_bytes(message[:2], "big")]
-        return layout.message.name, layout.unpack(message)
+        name = Dialect().name(int.from_bytes(message[:2], "big"))
+        assert name is not None
+        return name, wire.LAYOUTS[name].unpack(message)
 
     async def call(self, message: str, /, **fields: Any) -> dict[str, Any]:
         self.send(message, **fields)

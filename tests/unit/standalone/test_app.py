@@ -26,6 +26,7 @@ from vpplb.standalone.folder import BadManifests
 
 WEB = vip("198.51.100.1/32")
 TWO = [{"name": "main", "backends": [{"name": "a"}]}, {"name": "next", "backends": [{"name": "b"}]}]
+NOBODY = [{"name": "main", "backends": [{"name": "a"}, {"name": "nobody"}]}]
 CHECKED = {"healthCheckRef": {"name": "check"}}
 ALL = (
     health_check(),
@@ -245,10 +246,12 @@ async def test_a_state_file_that_cannot_be_written_stops_nothing(
     assert "what is ours cannot be written" in caplog.text
 
 
-async def test_a_frontend_that_is_refused_for_another_is_not_programmed(
+async def test_what_is_wrong_with_a_frontend_is_told_once_and_the_others_are_served(
     machine: Machine, caplog: pytest.LogCaptureFixture
 ) -> None:
-    machine.write(*ALL, frontend("zzz", pools=TWO), frontend("ok", address="198.51.100.2"))
+    machine.write(
+        *ALL, frontend("zzz", pools=TWO), frontend("ok", address="198.51.100.2", pools=NOBODY)
+    )
     async with machine.running("a"):
         await machine.weigh(100, 0)
         await eventually(lambda: len(machine.lb.rows) == 2, "both others are there")
@@ -256,3 +259,4 @@ async def test_a_frontend_that_is_refused_for_another_is_not_programmed(
         await machine.weigh(0, 0)
     warnings = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
     assert len([text for text in warnings if "is the VIP of Frontend" in text]) == 1
+    assert len([text for text in warnings if "there is no Backend default/nobody" in text]) == 1

@@ -1,0 +1,143 @@
+"""`vpplb plan`: what an agent would do to a VPP, and what that does to new flows."""
+
+import asyncio
+import sys
+from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
+
+import click
+
+from vpplb.cli.options import ipv4_source_address, ipv6_source_address, namespaces, option, own_all
+
+NOTHING, SOMETHING, WRONG, UNREACHABLE = 0, 1, 2, 3
+API_SOCKET = Path("/run/vpp/api.sock")
+_MANIFESTS = click.Path(path_type=Path, exists=True, allow_dash=True)
+
+
+@click.command(short_help="Show what an agent would do, and what that does to new flows.")
+@click.argument("manifests", metavar="[MANIFESTS...]", nargs=-1, type=_MANIFESTS)
+@option(
+    "--vpp-api-socket",
+    default=None,
+    show_default=False,
+    type=click.Path(path_type=Path),
+    help="Start from what this VPP has; it is only read.",
+)
+@click.option(
+    "--from",
+    "start",
+    multiple=True,
+    type=_MANIFESTS,
+    help="Start from what these manifests come to; may be given several times.",
+)
+@option("--node", default=None, help="Plan for this node of the cluster, as its agent would.")
+@option(
+    "--down",
+    multiple=True,
+    metavar="BACKEND",
+    help="Backend (name, or namespace/name) that counts as down; may be given several times.",
+)
+@option(
+    "--state-file",
+    default=None,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The agent's memory, for --node: which VIPs are ours and which flows were cut.",
+)
+@namespaces
+@ipv4_source_address
+@ipv6_source_address
+@own_all
+@click.option(
+    "-o",
+    "--output",
+    default="table",
+    show_default=True,
+    type=click.Choice(["table", "json"]),
+    help="How to print it.",
+)
+@click.pass_context
+def command(
+    context: click.Context,
+    manifests: tuple[Path, ...],
+    vpp_api_socket: Path | None,
+    start: tuple[Path, ...],
+    node: str | None,
+    down: tuple[str, ...],
+    state_file: Path | None,
+    namespace: tuple[str, ...],
+    ipv4_source_address: IPv4Address | None,
+    ipv6_source_address: IPv6Address | None,
+    own_all: bool,
+    output: str,
+) -> None:
+    """Show the calls that would make a VPP as MANIFESTS say, or as a cluster says (--node).
+
+    And for each VIP the exact share of new flows of each server before and after, with the part
+    of the table that changes hands. Nothing is changed anywhere; a VPP is only read.
+
+    With MANIFESTS every backend counts as up, unless it is paused, disabled or named by --down;
+    nodeSelector is not looked at. It starts from an empty VPP, or from what --vpp-api-socket or
+    --from says. With --node it is what the agent of that node would do now: the cluster's own
+    decisions against the VPP at --vpp-api-socket (default /run/vpp/api.sock).
+
+    \b
+    Exit status:  0  there is nothing to do
+                  1  there is something to do
+                  2  wrong usage or wrong manifests
+                  3  VPP or the cluster cannot be reached
+    \b
+    Examples:     vpplb plan manifests/
+                  vpplb plan manifests/ --from manifests/ --down nginx0
+                  vpplb plan manifests/ --vpp-api-socket /run/vpp/api.sock
+                  vpplb plan --node worker-1
+    """
+    from vpplb.cli.plan_view import show, to_json
+    from vpplb.cli.planning import BadManifests, Live, of_cluster, of_manifests
+    from vpplb.engine.ports import LoadBalancerGone
+    from vpplb.kube.errors import ConfigError, KubeError
+    from vpplb.plan.diff import ConfWish
+
+    if problem := _misuse(manifests, vpp_api_socket, start, node, down, state_file):
+        raise click.UsageError(problem, context)
+    wish = ConfWish(ipv4_source=ipv4_source_address, ipv6_source=ipv6_source_address)
+    try:
+        if node is not None:
+            socket = vpp_api_socket or API_SOCKET
+            live = Live(node=node, socket=socket, namespaces=namespace, state_file=state_file)
+            view = asyncio.run(of_cluster(live, wish, own_all=own_all))
+        else:
+            view = of_manifests(
+                manifests, wish, socket=vpp_api_socket, start=start, down=down, own_all=own_all
+            )
+    except BadManifests as error:
+        click.echo(error, err=True)
+        sys.exit(WRONG)
+    except (LoadBalancerGone, KubeError, ConfigError) as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(UNREACHABLE)
+    if output == "json":
+        click.echo(to_json(view))
+    else:
+        show(view)
+    sys.exit(SOMETHING if view.rehearsed.ops else NOTHING)
+
+
+def _misuse(
+    manifests: Sequence[Path],
+    socket: Path | None,
+    start: Sequence[Path],
+    node: str | None,
+    down: Sequence[str],
+    state_file: Path | None,
+) -> str:
+    """Say what does not go together."""
+    if node is None and not manifests:
+        return "give MANIFESTS, or --node for a cluster"
+    if node is not None and (manifests or start or down):
+        return "--node plans for the cluster's own decisions: no MANIFESTS, --from or --down"
+    if socket is not None and start:
+        return "start from --vpp-api-socket or from --from, not from both"
+    if state_file is not None and node is None:
+        return "--state-file belongs to --node"
+    return ""

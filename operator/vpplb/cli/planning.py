@@ -1,0 +1,172 @@
+"""Where a plan comes from: manifests, or a cluster; against nothing, manifests, or a VPP."""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vpplb.agent.intake import Intake
+from vpplb.cli.plan_view import View
+from vpplb.engine.ports import Observed
+from vpplb.engine.rehearsal import Rehearsal
+from vpplb.engine.vipbook import SyncerState
+from vpplb.files.manifests import Loaded, load
+from vpplb.files.memory import load_memory, owned_of
+from vpplb.kube.client import KubeClient
+from vpplb.kube.errors import NotFound
+from vpplb.kube.kinds import DATAPLANE, FRONTEND, JsonObject, cluster_key
+from vpplb.model.names import ObjectKey
+from vpplb.model.vip import LbConf, VipId, VipTable
+from vpplb.plan.assumption import Assumed, assume
+from vpplb.plan.diff import ConfWish, Flushed, conf_change
+from vpplb.vpp.lb import PapiLoadBalancer
+
+
+class BadManifests(Exception):
+    """The manifests are wrong; the text has a line for each finding."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Live:
+    """A node of a cluster, and where its VPP and its agent's memory are."""
+
+    node: str
+    socket: Path
+    namespaces: Sequence[str]
+    state_file: Path | None
+
+
+# --- manifests ------------------------------------------------------------------------------------
+
+
+def of_manifests(
+    manifests: Iterable[Path],
+    wish: ConfWish,
+    *,
+    socket: Path | None,
+    start: Sequence[Path],
+    down: Sequence[str],
+    own_all: bool,
+) -> View:
+    """Plan what manifests say (BadManifests, LoadBalancerGone)."""
+    loaded = _load(manifests)
+    owned: dict[VipId, ObjectKey] = {}
+    about = "an empty VPP"
+    observed = Observed()
+    if start:
+        about = ", ".join(map(str, start))
+        old = _load(start)
+        assumed = _assume(old, (), {})
+        owned = {vip: key for key, (vip, _) in assumed.vips.items()}
+        observed = Observed(table=assumed.table, conf=_conf(old, wish))
+    elif socket is not None:
+        observed, version = asyncio.run(_read(socket))
+        about = f"VPP {version} at {socket}"
+    known: dict[VipId, Flushed] = {vip: {} for vip in observed.table}
+    rehearsal = Rehearsal(SyncerState(owned=owned, flushed=known), own_all=own_all)
+    rehearsal.set_conf(_wish(loaded, wish))
+    assumed = _assume(loaded, _named(down, loaded), observed.table)
+    for key, (vip, desired) in assumed.vips.items():
+        rehearsal.set_desired(key, vip, desired, "")
+    notes = ["every backend counts as up but those paused, disabled or named by --down"]
+    notes += [str(problem) for problem in assumed.problems]
+    return View(rehearsed=rehearsal.run(observed), about=about, notes=tuple(notes))
+
+
+def _load(paths: Iterable[Path]) -> Loaded:
+    loaded = load(paths)
+    if loaded.findings:
+        raise BadManifests("\n".join(map(str, loaded.findings)))
+    return loaded
+
+
+def _assume(loaded: Loaded, down: Iterable[ObjectKey], before: VipTable) -> Assumed:
+    return assume(
+        loaded.frontends, loaded.backends, loaded.health_checks, down=set(down), before=before
+    )
+
+
+def _named(down: Iterable[str], loaded: Loaded) -> set[ObjectKey]:
+    """Find the backends; BadManifests for a name that is none's, or several's."""
+    found = set()
+    for name in down:
+        keys = [key for key in loaded.backends if name in (key.name, str(key))]
+        if len(keys) != 1:
+            what = "there is no" if not keys else "more than one namespace has a"
+            raise BadManifests(f"--down {name}: {what} Backend {name}")
+        found.update(keys)
+    return found
+
+
+def _wish(loaded: Loaded, wish: ConfWish) -> ConfWish:
+    """Take the settings of the plugin from the first Dataplane, as `vpplb standalone` does."""
+    dataplane = next(iter(loaded.dataplanes.values()), None)
+    return dataplane.spec.wish(wish) if dataplane else wish
+
+
+def _conf(loaded: Loaded, wish: ConfWish) -> LbConf:
+    change = conf_change(_wish(loaded, wish), LbConf())
+    return change.conf if change else LbConf()
+
+
+# --- a cluster ------------------------------------------------------------------------------------
+
+
+async def of_cluster(live: Live, wish: ConfWish, *, own_all: bool) -> View:
+    """Plan what the agent of a node would do now (LoadBalancerGone, KubeError, ConfigError)."""
+    async with await KubeClient.from_config() as client:
+        dataplane = await _dataplane(client, live.node)
+        listings = [
+            await client.list(FRONTEND, namespace) for namespace in live.namespaces or (None,)
+        ]
+    memory = load_memory(live.state_file) if live.state_file else None
+    rehearsal = Rehearsal(memory or _remembered(dataplane), own_all=own_all)
+    intake = Intake(rehearsal, live.node, wish)
+    if dataplane is not None:
+        intake.labels_changed(dataplane["metadata"].get("labels") or {})
+        intake.seen(DATAPLANE, cluster_key(live.node), dataplane)
+    for raw in (item for listing in listings for item in listing.items):
+        metadata = raw["metadata"]
+        intake.seen(FRONTEND, ObjectKey(metadata["namespace"], metadata["name"]), raw)
+    observed, version = await _read(live.socket)
+    rehearsed = rehearsal.run(observed)
+    return View(
+        rehearsed=rehearsed,
+        about=f"VPP {version} at {live.socket}, for node {live.node}",
+        notes=tuple(_notes(live, dataplane, rehearsal, rehearsed.lost)),
+    )
+
+
+async def _dataplane(client: KubeClient, node: str) -> JsonObject | None:
+    try:
+        return await client.get(DATAPLANE, cluster_key(node))
+    except NotFound:
+        return None
+
+
+def _remembered(dataplane: JsonObject | None) -> SyncerState:
+    status = (dataplane or {}).get("status") or {}
+    return SyncerState(owned=owned_of(status.get("owned") or {}))
+
+
+def _notes(
+    live: Live, dataplane: JsonObject | None, rehearsal: Rehearsal, lost: Iterable[ObjectKey]
+) -> Iterable[str]:
+    if dataplane is None:
+        yield f"there is no Dataplane {live.node}: no agent has run there, its labels are unknown"
+    if rehearsal.paused:
+        yield "the Dataplane is paused: nothing is sent until it is resumed"
+    if live.state_file is None:
+        yield "without --state-file flushes that are still due are not shown"
+    for key in lost:
+        yield f"Frontend {key} wants a VIP that another frontend has"
+
+
+async def _read(socket: Path) -> tuple[Observed, str]:
+    """Read a VPP once; return what it has, and its version."""
+    lb = PapiLoadBalancer(socket)
+    try:
+        info = await lb.connect()
+        return await lb.read(), info.version
+    finally:
+        await lb.close()

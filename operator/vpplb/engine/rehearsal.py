@@ -1,0 +1,86 @@
+"""What a syncer would send to a VPP, without sending anything.
+
+It is told wishes as the syncer is, and uses the same book and the same difference.
+"""
+
+from dataclasses import dataclass
+
+from vpplb.engine.ports import Observed
+from vpplb.engine.shelf import Wanted
+from vpplb.engine.vipbook import SyncerState, VipBook
+from vpplb.model.names import ObjectKey
+from vpplb.model.vip import Vip, VipId
+from vpplb.plan.diff import ConfWish, Plan, conf_change
+from vpplb.plan.ops import Op, SetConf
+from vpplb.plan.progress import after
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rehearsed:
+    """What would be done.
+
+    `before` is what VPP has of the VIPs that are wanted or would be touched, `after` what it
+    would have; `others` counts the VIPs that are left alone since they are no frontend's.
+    `lost` names frontends whose VIP another one gets.
+    """
+
+    conf: SetConf | None
+    plan: Plan
+    before: dict[VipId, Vip | None]
+    after: dict[VipId, Vip | None]
+    others: int
+    lost: tuple[ObjectKey, ...]
+
+    @property
+    def ops(self) -> tuple[Op, ...]:
+        """All calls, in the order in which they would be sent if none failed."""
+        return ((self.conf,) if self.conf else ()) + self.plan.ops
+
+
+class Rehearsal:
+    """Takes wishes as `Syncer` does; `run` tells what would be done about them.
+
+    `state` is what the last agent left. With `own_all` every VIP found is owned.
+    """
+
+    def __init__(self, state: SyncerState | None = None, *, own_all: bool = False) -> None:
+        self._book = VipBook(state or SyncerState(), own_all=own_all)
+        self._wish = ConfWish()
+        self.paused = False
+
+    def set_desired(self, key: ObjectKey, vip: VipId, desired: Vip, revision: str) -> None:
+        """Want this VIP for the frontend."""
+        self._book.want(key, Wanted(vip, desired, revision))
+
+    def keep(self, key: ObjectKey, vip: VipId | None = None) -> None:
+        """Leave the frontend's VIP as it is."""
+        self._book.keep(key, vip)
+
+    def remove(self, key: ObjectKey) -> None:
+        """Want no VIP for the frontend."""
+        self._book.drop(key)
+
+    def set_conf(self, wish: ConfWish) -> None:
+        """Want these settings of the plugin."""
+        self._wish = wish
+
+    def run(self, observed: Observed) -> Rehearsed:
+        """Compare with a VPP."""
+        book = self._book
+        book.observe(observed.table)
+        shelves = sorted(book.shelves, key=lambda shelf: min(vip.sort_key for vip in shelf.rows))
+        book.adopt(shelves)
+        planned = book.begin(shelves)
+        works = sorted(planned.works, key=lambda work: work.row.vip.sort_key)
+        touched = [work for work in works if work.chain or work.desired]
+        chains = tuple(work.chain for work in works if work.chain)
+        before = {work.row.vip: work.row.have for work in touched}
+        done = {chain.vip: after(before[chain.vip], chain.ops) for chain in chains}
+        return Rehearsed(
+            conf=conf_change(self._wish, observed.conf),
+            plan=Plan(chains=chains),
+            before=before,
+            after=before | done,
+            others=sum(w.row.have is not None and not (w.row.owner or w.chain) for w in works),
+            lost=tuple(claim.key for claim in planned.claims if claim.rival),
+        )

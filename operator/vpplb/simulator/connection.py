@@ -1,0 +1,273 @@
+"""One client's end of the API socket: its messages are answered in order, but for faults."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv6Address
+from typing import Any, Protocol
+
+from vpplb.simulator import wire
+from vpplb.simulator.dialect import Dialect
+from vpplb.simulator.faults import (
+    Cut,
+    Delay,
+    Die,
+    Drop,
+    Fault,
+    Faults,
+    Late,
+    Oversize,
+    Refuse,
+    WrongContext,
+    WrongId,
+)
+from vpplb.simulator.messages import REQUESTS
+from vpplb.simulator.service import Answer, Service
+
+log = logging.getLogger(__name__)
+
+_OUTPUT_AT_ONCE = 65536  # bytes that are gathered before they are written
+
+
+class Vpp(Protocol):
+    """What a connection needs of its VPP."""
+
+    service: Service
+    faults: Faults
+    hung: bool
+
+    def record(self, name: str, args: dict[str, Any], retval: int | None) -> None:
+        """Note a received message."""
+        ...
+
+    def admit(self, connection: "Connection") -> int:
+        """Give a connection its client index."""
+        ...
+
+    def client(self, index: int) -> "Connection | None":
+        """Return the connection of a client index."""
+        ...
+
+    def forget(self, connection: "Connection") -> None:
+        """Free a connection's client index."""
+        ...
+
+    def tamper(self, data: bytes) -> bytes:
+        """Change what is about to be sent."""
+        ...
+
+    def die(self) -> None:
+        """Die as a process does."""
+        ...
+
+
+class Connection(asyncio.Protocol):
+    """One client's end of the socket."""
+
+    def __init__(self, vpp: Vpp) -> None:
+        self._vpp = vpp
+        self._index: int
+        self._full = self._hung = False
+        self._delay: asyncio.TimerHandle | None = None
+        self._input = bytearray()
+        self._output = bytearray()
+        self._late = b""
+        self._transport: asyncio.Transport
+
+    # --- the transport -----------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Be admitted (asyncio.Protocol)."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._index = self._vpp.admit(self)
+        self.hang(self._vpp.hung)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Be forgotten (asyncio.Protocol)."""
+        self._vpp.forget(self)
+        if self._delay is not None:
+            self._delay.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        """Take in messages (asyncio.Protocol)."""
+        self._input += data
+        self._advance()
+
+    def pause_writing(self) -> None:
+        """Wait: the client does not take its answers (asyncio.Protocol)."""
+        self._full = True
+        self._go_on()
+
+    def resume_writing(self) -> None:
+        """Go on (asyncio.Protocol)."""
+        self._full = False
+        self._go_on()
+
+    def hang(self, hung: bool) -> None:
+        """Read no more from the client, or go on."""
+        self._hung = hung
+        self._go_on()
+
+    @property
+    def _held(self) -> bool:
+        return self._full or self._hung or self._delay is not None or self._transport.is_closing()
+
+    def _go_on(self) -> None:
+        if self._transport.is_closing():
+            return
+        if self._held:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
+            self._advance()
+
+    def _advance(self) -> None:
+        """Answer what has come in, as long as the client takes the answers."""
+        while not self._held and (message := wire.take_frame(self._input)) is not None:
+            self._handle(message)
+            if len(self._output) > _OUTPUT_AT_ONCE:
+                self.flush()
+        self.flush()
+
+    def close(self) -> None:
+        """Hang up, having sent what is still to be sent; what comes in from now on is dropped."""
+        self._vpp.forget(self)
+        self._transport.close()
+
+    def abort(self) -> None:
+        """Hang up at once, as the system does for a process that dies."""
+        self._vpp.forget(self)
+        self._output.clear()
+        self._transport.abort()
+
+    # --- messages ----------------------------------------------------------------------------
+
+    @property
+    def _dialect(self) -> Dialect:
+        return self._vpp.service.dialect
+
+    def _handle(self, message: bytes) -> None:
+        """Answer one message, or drop it with a line in the log as VPP does."""
+        number = int.from_bytes(message[:2], "big")
+        layout = wire.LAYOUTS.get(self._dialect.name(number) or "")
+        if layout is None or layout.message.kind not in REQUESTS:
+            log.warning("no handler for msg id %d", number)
+            return
+        name = layout.message.name
+        try:
+            fields = layout.unpack(message)
+        except wire.Malformed as error:
+            log.warning("truncated message dropped: %s", error)
+            return
+        if name == "sockclnt_create":
+            self._connect(name, fields)
+        elif (client := self._vpp.client(fields["client_index"])) is None:
+            log.warning("%s dropped: no client %#x", name, fields["client_index"])
+        elif name == "sockclnt_delete":
+            self._disconnect(name, fields)
+        else:
+            client.answer(name, fields)
+            if client is not self:
+                client.flush()
+
+    def _connect(self, name: str, fields: dict[str, Any]) -> None:
+        table = self._dialect.table()
+        self._vpp.record(name, _args(fields), 0)
+        reply = {"response": 0, "index": self._index, "count": len(table), "message_table": table}
+        answer = ("sockclnt_create_reply", {"client_index": 0, **reply})
+        self._send(self._vpp.faults.strike(name), fields, [answer])
+
+    def _disconnect(self, name: str, fields: dict[str, Any]) -> None:
+        mine = fields["index"] == self._index
+        response = 1 if mine else -1
+        self._vpp.record(name, _args(fields), response)
+        answer = ("sockclnt_delete_reply", {"response": response})
+        self._send(self._vpp.faults.strike(name), fields, [answer])
+        if mine:
+            self.flush()
+            self.close()
+
+    def answer(self, name: str, fields: dict[str, Any]) -> None:
+        """Do what a message asks, and answer it as far as no fault is in the way."""
+        fault = self._vpp.faults.strike(name)
+        match fault:
+            case Die():
+                self._vpp.die()
+                return
+            case Refuse(retval=refusal):
+                reply = f"{name}_reply"
+                blank = wire.LAYOUTS[reply].blank()
+                answers: Sequence[Answer] = [(reply, {**blank, "retval": refusal})]
+            case _:
+                answers = self._vpp.service.answer(name, fields)
+        retval = answers[0][1].get("retval") if answers else None
+        self._vpp.record(name, _args(fields), retval)
+        self._send(fault, fields, answers)
+
+    def _send(self, fault: Fault | None, fields: wire.Fields, answers: Sequence[Answer]) -> None:
+        """Put the answers to a message behind what is to be sent, as the fault has it."""
+        context = fields["context"] ^ (0xFFFFFFFF if isinstance(fault, WrongContext) else 0)
+        messages = [self._pack(name, {**own, "context": context}) for name, own in answers]
+        if isinstance(fault, WrongId):
+            messages = [b"\xff\xff" + message[2:] for message in messages]
+        data = b"".join(wire.frame(message) for message in messages)
+        match fault:
+            case Drop():
+                return
+            case Late():
+                self._late += data
+                return
+            case Oversize():
+                data = data[:8] + b"\xff" * 4 + data[12:]
+            case Delay(seconds=seconds):
+                self._wait(seconds, data)
+                return
+            case Cut():
+                self._output += data[: len(data) // 2]
+                self.flush()
+                self.close()
+                return
+        self._output += data + self._late
+        self._late = b""
+
+    def _pack(self, name: str, fields: wire.Fields) -> bytes:
+        message = wire.LAYOUTS[name].pack(fields)
+        return self._dialect.number(name).to_bytes(2, "big") + message[2:]
+
+    def _wait(self, seconds: float, data: bytes) -> None:
+        """Send `data` later, and do nothing until then."""
+        loop = asyncio.get_running_loop()
+        self._delay = loop.call_later(seconds, self._waited, data)
+        self._go_on()
+
+    def _waited(self, data: bytes) -> None:
+        self._delay = None
+        self._output += data
+        self._go_on()
+
+    def say(self, data: bytes) -> None:
+        """Send bytes that VPP would not."""
+        self.flush()
+        self._transport.write(data)
+
+    def flush(self) -> None:
+        """Send what is to be sent."""
+        if self._output:
+            self._transport.write(self._vpp.tamper(bytes(self._output)))
+            self._output.clear()
+
+
+def _args(fields: wire.Fields) -> dict[str, Any]:
+    """Return a message's own fields as JSON can write them."""
+    return {k: _plain(v) for k, v in fields.items() if k not in ("client_index", "context")}
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case bool() | int() | str():
+            return value
+        case wire.Address() | wire.Prefix() | IPv4Address() | IPv6Address():
+            return str(value)
+        case _:
+            return list(value)

@@ -1,0 +1,129 @@
+"""The packets of each VIP, read from VPP's stats segment: shared memory, got from a socket.
+
+vpp_papi reads the segment. Left to itself it waits without end while VPP changes it, or has died
+changing it; and it goes on reading the memory of a VPP that is no more. So each reading gets the
+segment anew, which takes VPP an `accept` and a message, and has a deadline. It runs in a thread
+of its own: the directory of a large VPP takes vpp_papi some milliseconds.
+"""
+
+import asyncio
+import mmap
+import os
+import socket
+import struct
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from vpp_papi import vpp_stats
+
+from vpplb.engine.ports import LoadBalancerGone, Packets
+from vpplb.model.vip import VipId
+
+TIMEOUT = 1.0
+"""Seconds for VPP to hand out its segment, and for as long again to let it be read."""
+
+_VERSION = 2
+_PAUSE = 0.0005
+_NAMES = (
+    "packet from existing sessions",
+    "first session packet",
+    "untracked packet",
+    "no server configured",
+)
+"""Names of the counters, in the order of the fields of `Packets`."""
+
+
+class PapiVipCounters:
+    """Implements `engine.ports.VipCounters`, for the VPP whose stats socket is at a path."""
+
+    def __init__(self, stats_socket: Path, *, timeout: float = TIMEOUT) -> None:
+        self._socket, self._timeout = stats_socket, timeout
+
+    async def read(self, indexes: Mapping[VipId, int]) -> Mapping[VipId, Packets]:
+        """Return the packets of each VIP, by its index among the counters (LoadBalancerGone)."""
+        existing, first, untracked, no_server = await asyncio.to_thread(self._rows)
+        return {
+            vip: Packets(
+                existing=existing[index],
+                first=first[index],
+                untracked=untracked[index],
+                no_server=no_server[index],
+            )
+            for vip, index in indexes.items()
+            if index < min(map(len, (existing, first, untracked, no_server)))
+        }
+
+    def _rows(self) -> Sequence[Sequence[int]]:
+        """Return each counter's values by index, those of all threads together.
+
+        A VPP that never had a VIP has none.
+        """
+        try:
+            with _segment(self._socket, self._timeout) as segment:
+                return [_row(segment, name) for name in _NAMES]
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise LoadBalancerGone(f"{self._socket}: {reason}") from error
+        except (_NotInTime, IndexError, ValueError, struct.error) as error:
+            raise LoadBalancerGone(f"{self._socket}: no readable stats segment: {error}") from error
+
+
+def _row(segment: Any, name: str) -> Sequence[int]:
+    if name not in segment.directory:
+        return ()
+    return [sum(values) for values in zip(*segment[name], strict=False)]
+
+
+@contextmanager
+def _segment(path: Path, timeout: float) -> Iterator[Any]:
+    """Get the segment from VPP, ready to be read by vpp_papi."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
+        sock.settimeout(timeout)
+        sock.connect(str(path))
+        descriptor = vpp_stats.recv_fd(sock)
+    segment = vpp_stats.VPPStats(str(path))
+    try:
+        segment.size = os.fstat(descriptor).st_size
+        segment.statseg = mmap.mmap(descriptor, segment.size, mmap.MAP_SHARED, mmap.PROT_READ)
+    finally:
+        os.close(descriptor)
+    with segment.statseg:
+        if segment.version != _VERSION:
+            raise ValueError(f"its version is {segment.version}, not {_VERSION}")
+        segment.lock = _Lock(segment, time.monotonic() + timeout)
+        segment.refresh()
+        segment.connected = True
+        yield segment
+
+
+class _NotInTime(Exception):
+    """VPP went on changing the segment, or stopped amid a change."""
+
+
+class _Lock:
+    """In place of vpp_papi's own optimistic lock, which waits without end and without sleep.
+
+    OSError at the end, to vpp_papi, says that what was read in between is to be read again.
+    """
+
+    def __init__(self, segment: Any, deadline: float) -> None:
+        self._segment, self._deadline = segment, deadline
+        self._epoch = 0
+
+    def __enter__(self) -> None:
+        while True:
+            self._epoch = self._segment.epoch
+            if not self._segment.in_progress:
+                return
+            if time.monotonic() > self._deadline:
+                raise _NotInTime("VPP does not finish changing it")
+            time.sleep(_PAUSE)
+
+    def __exit__(self, *raised: object) -> None:
+        if time.monotonic() > self._deadline:
+            raise _NotInTime("VPP keeps changing it")
+        if self._segment.in_progress or self._segment.epoch != self._epoch:
+            raise OSError("changed meanwhile")
