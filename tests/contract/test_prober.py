@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
@@ -14,6 +15,7 @@ import pytest
 
 from fakes.prober import FakeProber
 from support.servers import CountingHttpServer
+from support.waiting import wait_for
 from vpplb.engine.ports import Assignment, Prober, ProbeStats, Verdict
 from vpplb.model.check import Cadence, CheckSpec, HttpProbe
 from vpplb.model.health import ProbeCode
@@ -80,11 +82,13 @@ class Stage:
         server = self._server(name)
         server.hang = True
         asked = server.requests.total()
-        async with asyncio.timeout(20):
-            while server.requests.total() == asked:
-                await asyncio.sleep(0.01)
+        await asyncio.to_thread(wait_for, lambda: server.requests.total() > asked, "a probe")
         yield
         server.hang = False
+
+    def requests(self, name: str) -> int:
+        """Return how often a backend was probed so far."""
+        return self._server(name).requests.total()
 
     def cancel(self, name: str) -> None:
         self.prober.cancel([ObjectKey("ns", name)])
@@ -252,6 +256,14 @@ class TestWorkers:
             await asyncio.sleep(1.5 * timeout.total_seconds())
             os.kill(worker(), signal.SIGCONT)
         await pool.nothing_more_is_told()
+
+    async def test_a_parent_that_is_busy_delays_no_probe(self, pool: Stage) -> None:
+        pool.answer("b", up=True)
+        pool.assign("b")
+        await pool.told()
+        before = pool.requests("b")
+        time.sleep(25 * SHORT.total_seconds())  # noqa: ASYNC251 - that it blocks is the point
+        assert pool.requests("b") - before >= 15
 
     async def test_ctrl_c_is_the_parents_affair(self, pool: Stage) -> None:
         pool.answer("b", up=True)

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
@@ -222,6 +223,7 @@ async def test_probes_leave_from_the_namespace_and_tell_unreachable_from_silent(
         "no way 6": spec(IcmpProbe(), "2001:db8:3::1"),
         "no way, tcp": spec(TcpProbe(port=1), "203.0.113.1"),
     }
+    outside = Path("/proc/self/ns/net").readlink()
     assert await verdicts_from(near, checks) == {
         "reply4": ("L3OK", "echo reply"),
         "reply6": ("L3OK", "echo reply"),
@@ -232,6 +234,7 @@ async def test_probes_leave_from_the_namespace_and_tell_unreachable_from_silent(
         "no way 6": ("L3UNR", "network is unreachable"),
         "no way, tcp": ("L4CON", "network is unreachable"),
     }
+    assert Path("/proc/self/ns/net").readlink() == outside  # only the worker went in
 
 
 UNPRIVILEGED = """

@@ -161,6 +161,8 @@ class Listener:
 
     def changed(self, kind: ChangeKind, count: int) -> None: ...
 
+    def recreated(self, key: ObjectKey, vip: VipId, settings: VipSettings) -> None: ...
+
     def drifted(self, vips: int) -> None:
         self.drift += vips
         self._tell()

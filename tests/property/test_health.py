@@ -1,5 +1,6 @@
 """What holds for every sequence of results and every cadence."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 
@@ -73,6 +74,23 @@ def test_probes_of_one_backend_never_overlap_nor_come_faster_than_asked(
         started, ended = begin, begin + length
         code = ProbeCode.L4OK if passed else ProbeCode.L4TOUT
         check.finish(ProbeResult(code=code), ended)
+
+
+@given(st.integers(1, 4), st.integers(1, 4), results)
+def test_a_result_that_is_the_very_same_object_counts_like_one_that_is_equal(
+    rise: int, fall: int, passes: list[bool]
+) -> None:
+    cadence = Cadence(down_interval=timedelta(seconds=9), rise=rise, fall=fall)
+    spec = CheckSpec(address=ip_address("192.0.2.7"), probe=TcpProbe(port=80), cadence=cadence)
+    assignment = Assignment(backend=ObjectKey("ns", "b"), generation=1, spec=spec)
+    same, equal = (Check(assignment, now=0.0, clock=_Clock(), random=lambda: 0.5) for _ in range(2))
+    known = {True: ProbeResult(code=ProbeCode.L4OK), False: ProbeResult(code=ProbeCode.L4TOUT)}
+    for passed in passes:
+        for check in (same, equal):
+            check.start(check.next_start)
+        now = same.next_start
+        assert same.finish(known[passed], now) == equal.finish(replace(known[passed]), now)
+        assert same.next_start == equal.next_start
 
 
 class _Clock:

@@ -3,7 +3,7 @@
 import ssl
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from support.authority import self_signed_server
@@ -50,6 +50,7 @@ def test_every_http_answer_ends_in_a_code_of_http(
     assert ended(http(probe), pieces).code in HTTP_CODES
 
 
+@example(PROBES[0], b"\0HTTP/1.1 100 Continue\r\n\r\n", [])
 @given(probes, answers.filter(lambda answer: len(answer) < LARGEST_PIECE), cuts)
 def test_how_an_http_answer_is_cut_makes_no_difference(
     probe: HttpProbe, answer: bytes, sizes: list[int]

@@ -18,6 +18,7 @@ from vpplb.engine.syncer import Syncer
 from vpplb.files.memory import load_memory
 from vpplb.kube.kinds import DATAPLANE, FRONTEND, JsonObject, cluster_key
 from vpplb.kube.status import StatusWriter
+from vpplb.model.names import ObjectKey
 from vpplb.model.vip import AppServer, Encap, Vip, VipId, VipSettings
 from vpplb.plan.diff import ConfWish
 from vpplb.resources.dataplane_codec import dump_dataplane
@@ -27,10 +28,11 @@ NODE = cluster_key("n1")
 WEB, API = vip("192.0.2.1/32"), vip("192.0.2.2/32")
 
 
-def decided(on: VipId, weight: int = 10, **extra: object) -> Raw:
+def decided(on: VipId, weight: int = 10, table_length: int = 1024, **extra: object) -> Raw:
     """Return a Frontend's status that wants a VIP with one server."""
     servers = {ip_address("10.0.0.1"): AppServer(weight=weight)}
-    wanted = Vip(settings=VipSettings(encap=Encap.GRE4), servers=servers)
+    settings = VipSettings(encap=Encap.GRE4, table_length=table_length)
+    wanted = Vip(settings=settings, servers=servers)
     return {"dataplane": dump_dataplane(on, wanted), **extra}
 
 
@@ -50,6 +52,7 @@ class AgentBench:
         self.clock, self.registry = FakeClock(), Registry()
         self.writer = StatusWriter(self.server)
         self._tasks: list[asyncio.Task[None]] = []
+        self.announced: list[tuple[ObjectKey, str]] = []
         dataplane = self.server.objects.get((DATAPLANE, NODE)) or self.store_dataplane()
         self.reporter = DataplaneReporter(
             self.writer,
@@ -60,6 +63,7 @@ class AgentBench:
             observed=lambda: self.syncer.observed,
             state=lambda: self.syncer.state,
             memory=memory,
+            announce=lambda frontend, note: self.announced.append((frontend, note)),
         )
         self.syncer = Syncer(
             self.lb,

@@ -68,7 +68,8 @@ def _send(flow: socket.socket) -> str:
 
 
 def _receive(flow: socket.socket) -> str:
-    return flow.recv(64).decode().strip() or CUT
+    answers = flow.recv(4096).decode().split()  # several, after questions that had no answer
+    return answers[-1] if answers else CUT
 
 
 def _when_ready(

@@ -10,11 +10,12 @@ import os
 import socket
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
+
+from support.waiting import wait_for
 
 PORT = 8080
 TLS_PORT = 8443
@@ -119,7 +120,7 @@ class Arena:
         path = self._folder / "nginx.conf"
         path.write_text(_NGINX.format(folder=self._folder, port=PORT, tls=tls))
         pid = self.run("nginx", "-c", str(path), "-e", str(self._folder / "nginx.log"))
-        wait_until(lambda: self._listening(PORT), "nginx serves")
+        wait_for(lambda: self._listening(PORT), "nginx serves")
         return pid
 
     def run_haproxy(self, targets: Sequence[str], interval: float, *, http: bool) -> int:
@@ -136,7 +137,7 @@ class Arena:
         )
         pid = self.run("haproxy", "-f", str(path))
         passed = "L7OK" if http else "L4OK"
-        wait_until(lambda: self._haproxy_statuses() == {passed}, "HAProxy has checked all")
+        wait_for(lambda: self._haproxy_statuses() == {passed}, "HAProxy has checked all")
         return pid
 
     def run_fping(self, targets: Sequence[str], interval: float, *, spread: bool) -> int:
@@ -148,7 +149,7 @@ class Arena:
         gap = f"-i{interval * 1000 / len(targets) / 2:.3f}" if spread else "-i0"
         before = self.echoed()
         pid = self.run("fping", "-q", "-l", period, gap, "-f", str(path))
-        wait_until(lambda: self.echoed() - before >= 2 * len(targets), "fping pings")
+        wait_for(lambda: self.echoed() - before >= 2 * len(targets), "fping pings")
         return pid
 
     def connected(self) -> int:
@@ -203,15 +204,20 @@ def children(pid: int) -> list[int]:
     return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
+def waited_seconds(pid: int) -> float:
+    """Return how long a process has waited for a core so far, though it could have run."""
+    threads = Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((each / "schedstat").read_text().split()[1]) for each in threads) / 1e9
+
+
+def worker_of(pid: int) -> int | None:
+    """Return the probing process that this one has started, None if none runs."""
+    for child in children(pid):
+        if b"vpplb.probers.worker" in Path(f"/proc/{child}/cmdline").read_bytes():
+            return child
+    return None
+
+
 def resident(pid: int) -> int:
     """Return the memory of a process in bytes."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
-
-
-def wait_until(true: Callable[[], bool], what: str) -> None:
-    """Wait at most 20 s."""
-    give_up = time.monotonic() + 20
-    while not true():
-        if time.monotonic() > give_up:
-            raise TimeoutError(f"not in time: {what}")
-        time.sleep(0.05)

@@ -1,9 +1,10 @@
-"""Runs a simulator beside a test that blocks, such as one that uses a synchronous client."""
+"""Runs a simulator for a test: in its event loop, or beside one that blocks in a thread."""
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 from vpplb.simulator.server import VppSimulator
@@ -36,6 +37,18 @@ class LoopThread:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(timeout=30)
         self._loop.close()
+
+
+@asynccontextmanager
+async def simulated_vpp(directory: Path) -> AsyncIterator[VppSimulator]:
+    """Run a simulator at `directory`/api.sock, in the test's own event loop."""
+    simulator = VppSimulator(directory / "api.sock")
+    await simulator.start()
+    try:
+        yield simulator
+    finally:
+        await simulator.stop()
+        await asyncio.sleep(0)  # transports close in the next turn of the loop
 
 
 @contextmanager

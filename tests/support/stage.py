@@ -55,7 +55,13 @@ class SimulatedVpp:
 
     def _wait(self) -> None:
         with VppWitness(self.socket) as witness:
-            wait_for(lambda: witness.see() == {}, f"the simulator answers ({self._program.log})")
+
+            def answers() -> bool:
+                if not self._program.alive:
+                    raise RuntimeError(f"the simulator ended:\n{self._program.tail()}")
+                return witness.see() == {}
+
+            wait_for(answers, "the simulator answers")
 
 
 class RealVpp:

@@ -38,6 +38,7 @@ class Listener:
     reasons: list[str] = field(default_factory=list)
     reports: list[VipReport] = field(default_factory=list)
     counts: Counter[ChangeKind] = field(default_factory=Counter)
+    remade: list[tuple[ObjectKey, VipId, VipSettings]] = field(default_factory=list)
     drift: int = 0
     syncs: int = 0
     memories: int = 0
@@ -57,6 +58,9 @@ class Listener:
 
     def changed(self, kind: ChangeKind, count: int) -> None:
         self.counts[kind] += count
+
+    def recreated(self, key: ObjectKey, vip: VipId, settings: VipSettings) -> None:
+        self.remade.append((key, vip, settings))
 
     def drifted(self, vips: int) -> None:
         self.drift += vips

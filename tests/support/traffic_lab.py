@@ -30,8 +30,8 @@ from vpplb.model.vip import LbConf, VipId
 
 VIP, PORT = "192.0.2.1", 80
 VIP_ID = f"{VIP}/32 tcp/{PORT}"
-STICKY_BUCKETS = 16384
-"""Room for the flows of all tests, which VPP remembers for a while."""
+STICKY_BUCKETS = 65536
+"""Room for the flows of all tests, which VPP remembers for a while: four flows a bucket."""
 CLIENT, ROUTER, PROBER = "10.10.0.2", "10.10.0.1", "10.10.0.3"
 SERVERS = {"s1": "10.10.0.11", "s2": "10.10.0.12", "s3": "10.10.0.13"}
 WEIGHTS = {"s1": 100, "s2": 50, "s3": 25}
@@ -85,15 +85,19 @@ class Server:
 
 
 class Router:
-    """The real VPP, with its one interface, in a namespace of its own."""
+    """The real VPP, with its one interface, in a namespace of its own.
+
+    `socket` leads to its API socket, but only once VPP is configured: no agent comes before.
+    """
 
     def __init__(self, binary: Path, directory: Path, host: Namespace) -> None:
         self._binary, self._directory, self._host = binary, directory, host
         self._running: AbstractContextManager[Path] | None = None
-        self.api_socket = self.start()
+        self.socket = directory / "configured.sock"
+        self.start()
 
-    def start(self) -> Path:
-        """Start it without a VIP; return its API socket, which is always the same."""
+    def start(self) -> None:
+        """Start it without a VIP."""
         self._running = start_vpp(
             self._binary,
             self._directory,
@@ -103,10 +107,11 @@ class Router:
         api_socket = self._running.__enter__()
         for command, answer in _VPP_COMMANDS.items():
             assert vppctl(self._binary, api_socket, command) == answer, command
-        return api_socket
+        self.socket.symlink_to(api_socket)
 
     def stop(self) -> None:
         """End it, if it runs."""
+        self.socket.unlink(missing_ok=True)
         if self._running is not None:
             self._running.__exit__(None, None, None)
             self._running = None
@@ -123,8 +128,8 @@ class TrafficLab:
         self.servers = {name: Server(name, network, directory, stack) for name in SERVERS}
         self.router = Router(binary, directory / "v", network.attach("router"))
         stack.callback(self.router.stop)
-        self.tap = stack.enter_context(VppTap(directory / "tap.sock", self.router.api_socket))
-        self._witness = stack.enter_context(VppWitness(self.router.api_socket))
+        self.tap = stack.enter_context(VppTap(directory / "tap.sock", self.router.socket))
+        self._witness = stack.enter_context(VppWitness(self.router.socket))
         self.flows = Flows(client, CLIENT, (VIP, PORT))
         stack.callback(self.flows.drop)
 
@@ -197,9 +202,14 @@ class TrafficLab:
         return {names[address]: weight for address, weight in seen.weights.items()}
 
     def wait_weights(self, expected: Weights) -> None:
-        """Return when VPP has exactly these."""
+        """Return when VPP has exactly these.
+
+        Meanwhile every open flow is busy: one that is sent to another server, even for an
+        instant, is cut for good.
+        """
 
         def as_expected() -> bool:
+            self.flows.ask()
             weights = self.weights()
             assert weights == expected, str(weights)
             return True

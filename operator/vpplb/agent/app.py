@@ -2,19 +2,22 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from vpplb.agent.announcer import Announcer
 from vpplb.agent.intake import KINDS, Intake
 from vpplb.agent.node import Node
 from vpplb.agent.reporter import DataplaneReporter
 from vpplb.engine.clock import SystemClock
+from vpplb.engine.meter import PacketMeter
 from vpplb.engine.syncer import Syncer
 from vpplb.engine.vipbook import SyncerState
 from vpplb.files.memory import load_memory, owned_of
 from vpplb.kube.client import KubeClient
+from vpplb.kube.events import EventRecorder
 from vpplb.kube.informer import Informer
 from vpplb.kube.kinds import DATAPLANE, JsonObject, Kind
 from vpplb.kube.lease import Heartbeat
@@ -23,8 +26,9 @@ from vpplb.kube.watch import Watch
 from vpplb.model.names import ObjectKey
 from vpplb.plan.diff import ConfWish
 from vpplb.telemetry.http import HttpServer
-from vpplb.telemetry.metrics import AgentMetrics, Registry
+from vpplb.telemetry.metrics import AgentMetrics, PacketCount, Registry, packet_counts
 from vpplb.vpp.lb import PapiLoadBalancer
+from vpplb.vpp.stats import PapiVipCounters
 
 log = logging.getLogger(__name__)
 
@@ -34,10 +38,14 @@ DRAIN_TIMEOUT = 3.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentOptions:
-    """What the command line says. `sync_interval` is in seconds; `state_file` None: no memory."""
+    """What the command line says. `sync_interval` is in seconds.
+
+    `state_file` None: no memory; `vpp_stats_socket` None: packets are not counted.
+    """
 
     node: str
     vpp_api_socket: Path
+    vpp_stats_socket: Path | None = None
     state_file: Path | None = None
     namespaces: tuple[str, ...] = ()
     http_address: str = ":9091"
@@ -78,11 +86,14 @@ class Agent:
     def __init__(self, options: AgentOptions, client: KubeClient) -> None:
         self._options, self._client = options, client
         self._clock, registry = SystemClock(), Registry()
-        self._metrics = AgentMetrics(registry)
+        self._meter: PacketMeter | None = None
+        self._syncer: Syncer | None = None
+        self._metrics = AgentMetrics(registry, self._packet_counts)
         self._node = Node(client, options.node, self._labels_changed)
         self._intake: Intake | None = None
         self._troubles: dict[str, Callable[[], str]] = {"node": lambda: "not introduced yet"}
         self.writer = StatusWriter(client)
+        self._recorder = EventRecorder(client, "agent", options.node)
         self.http = HttpServer(
             address=options.http_address,
             metrics=registry.render,
@@ -93,6 +104,7 @@ class Agent:
         """Run until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self.writer.run())
+            group.create_task(self._recorder.run())
             dataplane = await self._node.introduce()
             del self._troubles["node"]
             await self._program(group, dataplane)
@@ -109,14 +121,20 @@ class Agent:
             observed=lambda: syncer.observed,
             state=lambda: syncer.state,
             memory=options.state_file,
+            announce=Announcer(self._recorder, options.node, self._clock, self._uid).recreated,
         )
+        lb = PapiLoadBalancer(options.vpp_api_socket, on_call=self._metrics.record_call)
         syncer = Syncer(
-            PapiLoadBalancer(options.vpp_api_socket, on_call=self._metrics.record_call),
+            lb,
             listener=reporter,
             sync_interval=options.sync_interval,
             state=memory or remembered_by(dataplane),
             own_all=options.own_all,
         )
+        if options.vpp_stats_socket is not None:
+            counters = PapiVipCounters(options.vpp_stats_socket)
+            self._syncer, self._meter = syncer, PacketMeter(counters, lb.vip_indexes)
+            group.create_task(self._meter.run())
         reporter.resume(dataplane)
         self._intake = intake = Intake(syncer, options.node, options.conf)
         intake.labels_changed(self._node.labels)
@@ -137,9 +155,17 @@ class Agent:
         said = self._troubles.get(name) or self._troubles.get("node")
         return (said() or None) if said else None
 
+    def _packet_counts(self) -> Iterable[PacketCount]:
+        if self._meter is None or self._syncer is None:
+            return ()
+        return packet_counts(self._meter.packets, self._syncer.state.owned)
+
     def _labels_changed(self, labels: Mapping[str, str]) -> None:
         if self._intake is not None:
             self._intake.labels_changed(labels)
+
+    def _uid(self, frontend: ObjectKey) -> str:
+        return self._intake.uid(frontend) if self._intake is not None else ""
 
     def _heartbeat(self) -> Heartbeat:
         return Heartbeat(

@@ -50,6 +50,11 @@ class Intake:
             self.selected.discard(key)
             self._syncer.remove(key)
 
+    def uid(self, key: ObjectKey) -> str:
+        """Return the uid of a frontend; empty when there is none of that name."""
+        raw = self._frontends.get(key)
+        return str(raw["metadata"].get("uid", "")) if raw else ""
+
     def _frontend(self, key: ObjectKey, raw: JsonObject) -> None:
         selector = raw["spec"].get("nodeSelector") or {}
         if not selector.items() <= self._labels.items():

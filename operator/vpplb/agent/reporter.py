@@ -5,13 +5,14 @@ from collections.abc import Callable, Collection
 from datetime import datetime
 from pathlib import Path
 
+from vpplb.agent.announcer import remade
 from vpplb.engine.ports import Clock, VipReport, VppInfo
 from vpplb.engine.vipbook import SyncerState
 from vpplb.files.memory import owned_text, save_memory
 from vpplb.kube.kinds import DATAPLANE, JsonObject, cluster_key
 from vpplb.kube.status import Priority, StatusWriter
 from vpplb.model.names import ObjectKey
-from vpplb.model.vip import VipId
+from vpplb.model.vip import VipId, VipSettings
 from vpplb.plan.ops import ChangeKind
 from vpplb.resources.conditions import Condition, find_condition, set_condition
 from vpplb.resources.dataplane import (
@@ -31,6 +32,7 @@ class DataplaneReporter:
 
     `selected` gives the frontends that this node shall carry, `observed` the VIPs that VPP has,
     `state` what the syncer must know after a restart; `memory` is where to keep that, if anywhere.
+    `announce` tells people something about a frontend.
 
     What the last agent wrote stands until VPP has been heard of and all frontends are known
     (`resume`, `begin`): a restart that changes nothing writes nothing.
@@ -46,10 +48,12 @@ class DataplaneReporter:
         observed: Callable[[], Collection[VipId]],
         state: Callable[[], SyncerState],
         memory: Path | None,
+        announce: Callable[[ObjectKey, str], None] = lambda _key, _note: None,
     ) -> None:
         self._writer, self._metrics = writer, metrics
         self._clock, self._memory = clock, memory
         self._key = cluster_key(node)
+        self._announce = announce
         self._selected, self._observed, self._state = selected, observed, state
         self._vpp = DataplaneVpp()
         self._reason = "not connected yet"
@@ -76,8 +80,6 @@ class DataplaneReporter:
 
     def begin(self) -> None:
         """All frontends are known: from now on the status is written."""
-        selected = self._selected()
-        self._programmed = {key: said for key, said in self._programmed.items() if key in selected}
         self._begun = True
         self._submit()
 
@@ -159,6 +161,11 @@ class DataplaneReporter:
         self._metrics.record_change(kind, count)
         log.info("VPP: %d × %s", count, kind.value)
         self._submit()
+
+    def recreated(self, key: ObjectKey, vip: VipId, settings: VipSettings) -> None:
+        """A VIP was made anew: people should know why its flows were lost."""
+        log.warning("frontend %s (%s): %s", key, vip, remade(settings))
+        self._announce(key, remade(settings))
 
     def drifted(self, vips: int) -> None:
         """Somebody else changed VPP."""

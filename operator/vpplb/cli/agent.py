@@ -18,6 +18,7 @@ from vpplb.cli.options import (
     own_all,
     sync_interval,
     vpp_api_socket,
+    vpp_stats_socket,
 )
 from vpplb.cli.running import run
 from vpplb.telemetry.logs import LogFormat, configure
@@ -26,6 +27,7 @@ from vpplb.telemetry.logs import LogFormat, configure
 @click.command(short_help="Program this node's VPP as the Frontends' status says.")
 @option("--node", required=True, help="Name of this node; its Dataplane is named the same.")
 @vpp_api_socket
+@vpp_stats_socket
 @option(
     "--state-file",
     default=None,
@@ -44,6 +46,7 @@ from vpplb.telemetry.logs import LogFormat, configure
 def command(
     node: str,
     vpp_api_socket: Path,
+    vpp_stats_socket: Path,
     state_file: Path | None,
     sync_interval: timedelta,
     ipv4_source_address: IPv4Address | None,
@@ -68,6 +71,7 @@ def command(
     options = AgentOptions(
         node=node,
         vpp_api_socket=vpp_api_socket,
+        vpp_stats_socket=vpp_stats_socket,
         state_file=state_file,
         namespaces=namespace,
         http_address=http_address,

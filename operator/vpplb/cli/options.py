@@ -67,6 +67,12 @@ vpp_api_socket = option(
     type=click.Path(path_type=Path),
     help="Unix socket of VPP's binary API.",
 )
+vpp_stats_socket = option(
+    "--vpp-stats-socket",
+    default="/run/vpp/stats.sock",
+    type=click.Path(path_type=Path),
+    help="Unix socket of VPP's stats segment, which has the packets of each VIP.",
+)
 sync_interval = option(
     "--sync-interval",
     default="30s",

@@ -20,6 +20,7 @@ from vpplb.cli.options import (
     sync_interval,
     transition_history,
     vpp_api_socket,
+    vpp_stats_socket,
 )
 from vpplb.cli.running import run
 from vpplb.telemetry.logs import LogFormat, configure
@@ -30,6 +31,7 @@ from vpplb.telemetry.logs import LogFormat, configure
     "folder", metavar="DIR", type=click.Path(path_type=Path, exists=True, file_okay=False)
 )
 @vpp_api_socket
+@vpp_stats_socket
 @option(
     "--state-file",
     default="/var/lib/vpplb/standalone.json",
@@ -49,6 +51,7 @@ from vpplb.telemetry.logs import LogFormat, configure
 def command(
     folder: Path,
     vpp_api_socket: Path,
+    vpp_stats_socket: Path,
     state_file: Path,
     sync_interval: timedelta,
     ipv4_source_address: IPv4Address | None,
@@ -75,6 +78,7 @@ def command(
     options = StandaloneOptions(
         folder=folder,
         vpp_api_socket=vpp_api_socket,
+        vpp_stats_socket=vpp_stats_socket,
         state_file=state_file,
         http_address=http_address,
         netns=netns,

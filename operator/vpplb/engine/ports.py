@@ -13,7 +13,7 @@ from typing import Protocol
 from vpplb.model.check import CheckSpec
 from vpplb.model.health import ProbeCode, Transition
 from vpplb.model.names import ObjectKey
-from vpplb.model.vip import LbConf, VipId, VipTable
+from vpplb.model.vip import LbConf, VipId, VipSettings, VipTable
 from vpplb.plan.ops import ChangeKind, Op
 
 
@@ -262,6 +262,10 @@ class SyncListener(Protocol):
 
     def changed(self, kind: ChangeKind, count: int) -> None:
         """VPP made this many changes."""
+        ...
+
+    def recreated(self, key: ObjectKey, vip: VipId, settings: VipSettings) -> None:
+        """The frontend's VIP was removed and made anew with these settings, its flows lost."""
         ...
 
     def drifted(self, vips: int) -> None:

@@ -16,7 +16,7 @@ from vpplb.engine.standing import Standing
 from vpplb.engine.vipbook import VipBook
 from vpplb.model.vip import VipId
 from vpplb.plan.diff import Step
-from vpplb.plan.ops import SetConf, VipOp
+from vpplb.plan.ops import AddVip, SetConf, VipOp
 from vpplb.plan.progress import goes_on, kind_of
 from vpplb.plan.render import op_text
 
@@ -46,7 +46,7 @@ class Programmer:
 
     async def work_off(
         self, shelves: Sequence[Shelf], may_go_on: Callable[[], bool]
-    ) -> Iterable[Shelf]:
+    ) -> Sequence[Shelf]:
         """Make the VIPs of these shelves as wanted; return the shelves that are left.
 
         None are, unless it `may_go_on` no more. LoadBalancerGone when VPP is lost: then nothing
@@ -120,6 +120,9 @@ class Programmer:
         for kind, count in Counter(kind_of(op, work.chain) for op in done).items():
             if kind is not None:
                 self._listener.changed(kind, count)
+        for op in done:
+            if isinstance(op, AddVip) and op.recreated and work.row.owner:
+                self._listener.recreated(work.row.owner, op.vip, op.settings)
         return next((words(outcome) for outcome in outcomes if outcome.retval), "")
 
 

@@ -15,7 +15,7 @@ from vpplb.engine.shelf import Claim, Round, Row, Shelf, Wanted, Work
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import IPNetwork, Vip, VipId, VipTable
 from vpplb.plan.diff import Case, Flushed, diff_prefix, needs_flush
-from vpplb.plan.ops import SetWeight, VipOp
+from vpplb.plan.ops import AddServer, SetWeight, VipOp
 from vpplb.plan.progress import after
 
 
@@ -186,10 +186,14 @@ class VipBook:
         """Note the ops of a VIP that VPP did, also if others failed."""
         row = work.row
         row.have = after(row.have, ops)
+        if work.desired is None:
+            return
+        servers = work.desired.servers
         flushed = {
-            op.address: work.desired.servers[op.address].flush_epoch
+            op.address: epoch
             for op in ops
-            if isinstance(op, SetWeight) and op.flush and work.desired
+            if (isinstance(op, SetWeight) and op.flush) or isinstance(op, AddServer)
+            if (epoch := servers[op.address].flush_epoch)
         }
         if flushed:
             row.flushed = {**(row.flushed or {}), **flushed}

@@ -80,7 +80,7 @@ class Watch:
             return await ended
         finally:
             stop.set()
-            thread.join(0 if ended.done() else STOP_TIMEOUT)
+            thread.join(STOP_TIMEOUT)
 
 
 def _registry(informer: Informer, loop: asyncio.AbstractEventLoop) -> kopf.OperatorRegistry:

@@ -80,7 +80,7 @@ class HttpRecipe:
         self.bodiless = probe.method == "HEAD"
         regexp = probe.response_regexp
         self.matches = compile_regexp(regexp) if regexp else None
-        self.known_line = b"\0"  # begins no answer
+        self.known_line: bytes | tuple[bytes, ...] = ()  # none yet: no answer begins so
         self.known_result = ProbeResult(code=ProbeCode.L7RSP)
 
     def remember(self, line: bytes, result: ProbeResult) -> ProbeResult:

@@ -52,10 +52,6 @@ class Vpp(Protocol):
         """Free a connection's client index."""
         ...
 
-    def tamper(self, data: bytes) -> bytes:
-        """Change what is about to be sent."""
-        ...
-
     def die(self) -> None:
         """Die as a process does."""
         ...
@@ -254,7 +250,7 @@ class Connection(asyncio.Protocol):
     def flush(self) -> None:
         """Send what is to be sent."""
         if self._output:
-            self._transport.write(self._vpp.tamper(bytes(self._output)))
+            self._transport.write(bytes(self._output))
             self._output.clear()
 
 

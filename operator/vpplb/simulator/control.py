@@ -26,9 +26,10 @@ from vpplb.simulator import faults
 from vpplb.simulator.dialect import Dialect
 from vpplb.simulator.flows import TCP, UDP, FiveTuple
 from vpplb.simulator.forwarding import NotModelled
-from vpplb.simulator.paths import clear_path
+from vpplb.simulator.paths import SocketInUse, clear_path
 from vpplb.simulator.server import VppSimulator
 
+_REFUSALS = (ValueError, TypeError, KeyError, IndexError, OverflowError)
 _PROTOCOLS = {"tcp": TCP, "udp": UDP}
 
 
@@ -76,7 +77,7 @@ class ControlSocket:
             if not isinstance(command, dict):
                 raise ValueError("a command is a JSON object")
             return {"ok": True, **await self._do(command)}
-        except (ValueError, TypeError, KeyError, IndexError, NotModelled, OSError) as error:
+        except (*_REFUSALS, NotModelled, SocketInUse, OSError) as error:
             missing = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else ""
             return {"ok": False, "error": missing or str(error)}
 

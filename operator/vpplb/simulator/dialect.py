@@ -4,16 +4,16 @@ from dataclasses import dataclass
 
 from vpplb.simulator.messages import MESSAGE_IDS, MESSAGES, Message
 
-_FIXED = frozenset({"sockclnt_create", "sockclnt_create_reply"})
-"""Messages that clients know by number before they are told any."""
+_LAST_FIXED = MESSAGE_IDS["sockclnt_create_reply"]
+"""Clients know it and the one before by number, before they are told any."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dialect:
     """Numbers and CRCs of one VPP.
 
-    All ids but the two that never change are `shift` higher than here; messages named in
-    `other_crcs` have another CRC, as in a VPP that defines them otherwise.
+    Ids are `shift` higher than here, but for those up to the ones that clients know beforehand;
+    messages named in `other_crcs` have another CRC, as in a VPP that defines them otherwise.
     """
 
     shift: int = 0
@@ -28,15 +28,15 @@ class Dialect:
 
     def number(self, name: str) -> int:
         """Return the id of a message."""
-        return MESSAGE_IDS[name] + (0 if name in _FIXED else self.shift)
+        number = MESSAGE_IDS[name]
+        return number if number <= _LAST_FIXED else number + self.shift
 
     def name(self, number: int) -> str | None:
         """Return the message of an id; None when it is none's."""
-        known = _NAMES.get(number)
-        if known in _FIXED:
-            return known
-        known = _NAMES.get(number - self.shift)
-        return None if known in _FIXED else known
+        if number > _LAST_FIXED:
+            number -= self.shift
+            return _NAMES.get(number) if number > _LAST_FIXED else None
+        return _NAMES.get(number)
 
     def crc(self, message: Message) -> int:
         """Return the CRC of a message."""

@@ -5,6 +5,7 @@ message the one armed first strikes. All but `Refuse` and `Die` leave the messag
 what goes wrong is the answer.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -17,6 +18,11 @@ class Delay:
 
     seconds: float
 
+    def __post_init__(self) -> None:
+        """Refuse what is no time (TypeError, ValueError)."""
+        if not 0 <= self.seconds < math.inf:
+            raise ValueError(f"cannot wait {self.seconds} seconds")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drop:
@@ -28,6 +34,11 @@ class Refuse:
     """The message is not done, and answered with this retval. Dumps have none."""
 
     retval: int
+
+    def __post_init__(self) -> None:
+        """Refuse what would be a success, or is none (TypeError, ValueError)."""
+        if not -(1 << 31) <= self.retval < 0:
+            raise ValueError(f"a refusal has a retval below 0, not {self.retval}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

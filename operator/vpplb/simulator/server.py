@@ -42,8 +42,8 @@ class VppSimulator:
     """A VPP with the lb plugin behind Unix sockets, in this process's event loop.
 
     `lb` is its state, `calls` all that was received in order, `faults` what is to go wrong, for
-    tests to look at and to set. `tamper` may change what is sent. With `stats_socket` its
-    counters are in a stats segment. `threads` is the number of those that forward packets.
+    tests to look at and to set. With `stats_socket` its counters are in a stats segment.
+    `threads` is the number of those that forward packets.
     """
 
     def __init__(
@@ -59,7 +59,6 @@ class VppSimulator:
         self.api_socket, self.stats_socket = api_socket, stats_socket
         self.calls: list[Call] = []
         self.faults = Faults()
-        self.tamper: Callable[[bytes], bytes] = lambda data: data
         self.hung = False
         self._mode, self._threads = mode, threads
         self._on_call = on_call or self.calls.append

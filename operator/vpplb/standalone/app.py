@@ -3,11 +3,12 @@
 import asyncio
 import logging
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from vpplb.engine.clock import SystemClock
+from vpplb.engine.meter import PacketMeter
 from vpplb.engine.ports import LoadBalancer, Prober
 from vpplb.engine.reconciler import Reconciler
 from vpplb.engine.syncer import Syncer
@@ -24,9 +25,16 @@ from vpplb.standalone.sink import LocalSink
 from vpplb.standalone.vpp import NODE, LocalVpp
 from vpplb.telemetry.board import Board
 from vpplb.telemetry.http import HttpServer
-from vpplb.telemetry.metrics import AgentMetrics, OperatorMetrics, Registry
+from vpplb.telemetry.metrics import (
+    AgentMetrics,
+    OperatorMetrics,
+    PacketCount,
+    Registry,
+    packet_counts,
+)
 from vpplb.telemetry.stream import EventStream
 from vpplb.vpp.lb import PapiLoadBalancer
+from vpplb.vpp.stats import PapiVipCounters
 
 log = logging.getLogger(__name__)
 
@@ -36,11 +44,15 @@ SAVE_DELAY = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StandaloneOptions:
-    """What the command line says. `sync_interval` is in seconds."""
+    """What the command line says. `sync_interval` is in seconds.
+
+    `vpp_stats_socket` None: packets are not counted.
+    """
 
     folder: Path
     vpp_api_socket: Path
     state_file: Path
+    vpp_stats_socket: Path | None = None
     http_address: str = ":9091"
     netns: str = ""
     transition_history: int = 5
@@ -70,10 +82,15 @@ class Standalone:
         self._memory = options.state_file.with_suffix(".vpp.json")
         self._dirty = asyncio.Event()
         registry, stream = Registry(), EventStream()
-        vpp_metrics = AgentMetrics(registry)
+        vpp_metrics = AgentMetrics(registry, self._packet_counts)
         self.vpp = LocalVpp(self._reported, self._remember, vpp_metrics)
+        papi = PapiLoadBalancer(options.vpp_api_socket, on_call=vpp_metrics.record_call)
+        self._meter: PacketMeter | None = None
+        if options.vpp_stats_socket is not None and lb is None:
+            counters = PapiVipCounters(options.vpp_stats_socket)
+            self._meter = PacketMeter(counters, papi.vip_indexes)
         self.syncer = Syncer(
-            lb or PapiLoadBalancer(options.vpp_api_socket, on_call=vpp_metrics.record_call),
+            lb or papi,
             listener=self.vpp,
             sync_interval=options.sync_interval,
             state=load_memory(self._memory),
@@ -121,6 +138,8 @@ class Standalone:
             asyncio.create_task(work)
             for work in (self.syncer.run(), self._folder.run(), self._save(), stop.wait())
         ]
+        if self._meter is not None:
+            tasks.append(asyncio.create_task(self._meter.run()))
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         self.reconciler.close()
         await self._prober.stop()
@@ -176,6 +195,11 @@ class Standalone:
             await asyncio.to_thread(self._state.save, statuses)
         except OSError as error:
             log.error("the state cannot be written to %s: %s", self._options.state_file, error)
+
+    def _packet_counts(self) -> Iterable[PacketCount]:
+        if self._meter is None:
+            return ()
+        return packet_counts(self._meter.packets, self.syncer.state.owned)
 
     def _remember(self) -> None:
         """Keep what is ours in VPP before it is made: who dies in between must find it again."""

@@ -5,7 +5,9 @@ from collections.abc import Callable
 
 from vpplb.engine.ports import VipReport, VppInfo
 from vpplb.model.names import ObjectKey
+from vpplb.model.vip import VipId, VipSettings
 from vpplb.plan.ops import ChangeKind
+from vpplb.plan.render import settings_text
 from vpplb.resources.renderer import Selector
 from vpplb.resources.statuses import NodeReport
 from vpplb.telemetry.metrics import AgentMetrics
@@ -84,6 +86,15 @@ class LocalVpp:
         """VPP was changed."""
         self._metrics.record_change(kind, count)
         log.info("VPP: %s × %d", kind.value, count)
+
+    def recreated(self, key: ObjectKey, vip: VipId, settings: VipSettings) -> None:
+        """A VIP was made anew."""
+        log.warning(
+            "frontend %s (%s): removed and made anew as %s, its flows are lost",
+            key,
+            vip,
+            settings_text(settings),
+        )
 
     def drifted(self, vips: int) -> None:
         """Somebody else changed VPP."""

@@ -179,7 +179,8 @@ VIP_PACKETS = MetricSpec(
     name="vpplb_vip_packets_total",
     type="counter",
     help="Packets to a VIP as VPP counts them: of an existing session, the first of one,"
-    " untracked, or with no server to take them.",
+    " untracked, or with no server to take them. From 0 again when VPP is restarted or the VIP is"
+    " made anew.",
     labels=("namespace", "frontend", "kind"),
 )
 

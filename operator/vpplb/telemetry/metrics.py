@@ -5,7 +5,7 @@ Nothing here is looked up by label while probing: workers count by themselves an
 """
 
 from collections import Counter as Tally
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import accumulate
@@ -16,9 +16,10 @@ from prometheus_client.core import HistogramMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
-from vpplb.engine.ports import ProbeStats
+from vpplb.engine.ports import Packets, ProbeStats
 from vpplb.model.health import ProbeCode, Transition
 from vpplb.model.names import ObjectKey
+from vpplb.model.vip import VipId
 from vpplb.plan.ops import ChangeKind
 from vpplb.telemetry import catalog
 from vpplb.telemetry.objects import ObjectView, object_series
@@ -32,6 +33,18 @@ class PacketCount(NamedTuple):
     key: ObjectKey
     kind: str
     packets: int
+
+
+def packet_counts(
+    packets: Mapping[VipId, Packets], owned: Mapping[VipId, ObjectKey]
+) -> Iterator[PacketCount]:
+    """Count the packets of each frontend's VIP; those of VIPs that are no frontend's are not."""
+    for vip, counts in packets.items():
+        if (key := owned.get(vip)) is not None:
+            yield PacketCount(key, "existing", counts.existing)
+            yield PacketCount(key, "first", counts.first)
+            yield PacketCount(key, "untracked", counts.untracked)
+            yield PacketCount(key, "no_server", counts.no_server)
 
 
 class Registry(CollectorRegistry):

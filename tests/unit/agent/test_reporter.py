@@ -76,6 +76,18 @@ async def test_vips_of_others_are_counted_and_ours_are_named() -> None:
         assert bench.status["others"] == 1
 
 
+async def test_a_vip_that_is_made_anew_is_announced_on_its_frontend() -> None:
+    async with carrying(WEB, API) as agent:
+        agent.see("web", decided(WEB, table_length=4096))
+        await agent.settle()
+        assert agent.announced == [
+            (
+                key("web"),
+                "the VIP was removed and made anew as GRE4 table 4096; its flows are lost",
+            )
+        ]
+
+
 async def test_a_frontend_that_is_not_decided_is_pending() -> None:
     bench = carrying(WEB)
     bench.see("api", None)

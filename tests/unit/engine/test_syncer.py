@@ -122,6 +122,7 @@ async def test_an_immutable_change_recreates_that_vip_alone(bench: Bench) -> Non
     assert {op.vip for op in ops if not isinstance(op, SetConf)} == {VIP}
     assert ready.listener.counts == {ChangeKind.VIP_RECREATED: 1, ChangeKind.AS_REMOVED: 3}
     assert ready.lb.table()[VIP].settings.table_length == 4096
+    assert ready.listener.remade == [(WEB, VIP, changed.settings)]
 
 
 async def test_a_deleted_frontends_vip_is_removed_servers_first_with_flush(bench: Bench) -> None:

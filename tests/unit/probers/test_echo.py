@@ -1,12 +1,14 @@
 """The shared ICMP socket on loopback; what else is on the network: tests/integration."""
 
+import logging
 import struct
 from collections.abc import Iterator
+from ipaddress import ip_address
 
 import pytest
 
 from vpplb.model.health import ProbeCode, ProbeResult
-from vpplb.probers.echo import EchoSocket
+from vpplb.probers.echo import EchoSocket, EchoSockets
 from vpplb.probers.icmp import Echo
 from vpplb.probers.poller import Poller
 
@@ -77,3 +79,15 @@ def test_numbers_that_are_still_awaited_are_not_given_again(stage: Stage) -> Non
     first = stage.send()
     stage.socket._sequence = first - 1
     assert stage.send() == first + 1
+
+
+def test_which_kind_of_socket_it_is_is_said_once(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    sockets = EchoSockets(stage.poller)
+    with caplog.at_level(logging.INFO):
+        for source in ("127.0.0.1", "127.0.0.2", "127.0.0.1"):
+            assert isinstance(sockets.get(4, ip_address(source)), EchoSocket)
+    sockets.close()
+    kind = "raw" if stage.socket.raw else "unprivileged ping"
+    assert [record.message for record in caplog.records] == [f"ICMP over IPv4: {kind} sockets"]

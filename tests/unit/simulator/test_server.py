@@ -1,14 +1,11 @@
-import asyncio
 import logging
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from vpplb.simulator import wire
-from vpplb.simulator.dialect import Dialect
+from support.raw_client import RawClient
 from vpplb.simulator.messages import MESSAGE_IDS, MESSAGES
 from vpplb.simulator.paths import SocketInUse
 from vpplb.simulator.server import Call, VppSimulator
@@ -28,51 +25,6 @@ ADD_WEB = {
 }
 
 
-class Client:
-    """The other end of the socket, as raw as can be."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self._writer = writer
-        self.index = 0
-
-    @classmethod
-    async def connect(cls, path: Path) -> "Client":
-        client = cls(*await asyncio.open_unix_connection(path))
-        client.send("sockclnt_create", name="test", context=7)
-        reply = await client.receive()
-        client.index = int.from_bytes(reply[14:18], "big")
-        return client
-
-    def send(self, message: str, /, **fields: Any) -> None:
-        fields = {"client_index": self.index, "context": 0, **fields}
-        self.send_raw(wire.LAYOUTS[message].pack(fields))
-
-    def send_raw(self, message: bytes) -> None:
-        self._writer.write(wire.frame(message))
-
-    async def receive(self) -> bytes:
-        header = await self._reader.readexactly(wire.FRAME.size)
-        return await self._reader.readexactly(wire.FRAME.unpack(header)[1])
-
-    async def answer(self) -> tuple[str, dict[str, Any]]:
-        message = await self.receive()
-        name = Dialect().name(int.from_bytes(message[:2], "big"))
-        assert name is not None
-        return name, wire.LAYOUTS[name].unpack(message)
-
-    async def call(self, message: str, /, **fields: Any) -> dict[str, Any]:
-        self.send(message, **fields)
-        return (await self.answer())[1]
-
-    async def at_end(self) -> bool:
-        return await self._reader.read() == b""
-
-    async def close(self) -> None:
-        self._writer.close()
-        await self._writer.wait_closed()
-
-
 @pytest.fixture
 async def simulator(tmp_path: Path) -> AsyncIterator[VppSimulator]:
     running = VppSimulator(tmp_path / "run" / "api.sock")
@@ -82,14 +34,14 @@ async def simulator(tmp_path: Path) -> AsyncIterator[VppSimulator]:
 
 
 @pytest.fixture
-async def client(simulator: VppSimulator) -> AsyncIterator[Client]:
-    connected = await Client.connect(simulator.api_socket)
+async def client(simulator: VppSimulator) -> AsyncIterator[RawClient]:
+    connected = await RawClient.connect(simulator.api_socket)
     yield connected
     await connected.close()
 
 
 async def test_the_reply_to_a_new_client_lists_every_message(simulator: VppSimulator) -> None:
-    client = Client(*await asyncio.open_unix_connection(simulator.api_socket))
+    client = await RawClient.open(simulator.api_socket)
     client.send("sockclnt_create", name="test", context=7)
     reply = await client.receive()
     assert reply[:2] == (16).to_bytes(2, "big")
@@ -102,13 +54,13 @@ async def test_the_reply_to_a_new_client_lists_every_message(simulator: VppSimul
     await client.close()
 
 
-async def test_pipelined_calls_are_answered_in_order(client: Client) -> None:
+async def test_pipelined_calls_are_answered_in_order(client: RawClient) -> None:
     for context in range(100):
         client.send("control_ping", context=context)
     assert [(await client.answer())[1]["context"] for _ in range(100)] == list(range(100))
 
 
-async def test_a_dump_ends_with_the_answer_to_the_ping_sent_after_it(client: Client) -> None:
+async def test_a_dump_ends_with_the_answer_to_the_ping_sent_after_it(client: RawClient) -> None:
     await client.call("lb_add_del_vip_v2", **ADD_WEB)
     client.send(
         "lb_vip_dump", **{**WEB, "pfx": Prefix(Address.of(0), 0)}, pfx_matcher=(255, 255), context=1
@@ -122,9 +74,9 @@ async def test_a_dump_ends_with_the_answer_to_the_ping_sent_after_it(client: Cli
 
 
 async def test_clients_share_the_state_and_have_an_index_each(
-    simulator: VppSimulator, client: Client
+    simulator: VppSimulator, client: RawClient
 ) -> None:
-    other = await Client.connect(simulator.api_socket)
+    other = await RawClient.connect(simulator.api_socket)
     assert other.index != client.index
     assert (await client.call("lb_add_del_vip_v2", **ADD_WEB))["retval"] == 0
     assert (await other.call("lb_add_del_vip_v2", **ADD_WEB))["retval"] == -81
@@ -133,7 +85,7 @@ async def test_clients_share_the_state_and_have_an_index_each(
 
 @pytest.mark.parametrize("number", [0, 1, MESSAGE_IDS["lb_conf_reply"], 60000])
 async def test_an_unknown_message_is_dropped_with_a_line_in_the_log(
-    number: int, client: Client, caplog: pytest.LogCaptureFixture
+    number: int, client: RawClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     client.send_raw(number.to_bytes(2, "big") + bytes(8))
     await client.call("control_ping")
@@ -141,7 +93,7 @@ async def test_an_unknown_message_is_dropped_with_a_line_in_the_log(
 
 
 async def test_a_truncated_message_is_dropped_with_a_line_in_the_log(
-    client: Client, simulator: VppSimulator, caplog: pytest.LogCaptureFixture
+    client: RawClient, simulator: VppSimulator, caplog: pytest.LogCaptureFixture
 ) -> None:
     client.send_raw(MESSAGE_IDS["lb_conf"].to_bytes(2, "big") + bytes(8))
     await client.call("control_ping")
@@ -150,7 +102,7 @@ async def test_a_truncated_message_is_dropped_with_a_line_in_the_log(
 
 
 async def test_a_message_of_no_client_is_dropped(
-    client: Client, simulator: VppSimulator, caplog: pytest.LogCaptureFixture
+    client: RawClient, simulator: VppSimulator, caplog: pytest.LogCaptureFixture
 ) -> None:
     client.send("lb_add_del_vip_v2", **ADD_WEB, client_index=5)
     await client.call("control_ping")
@@ -161,21 +113,21 @@ async def test_a_message_of_no_client_is_dropped(
 async def test_a_client_that_says_goodbye_is_answered_and_hung_up_on(
     simulator: VppSimulator,
 ) -> None:
-    client = await Client.connect(simulator.api_socket)
+    client = await RawClient.connect(simulator.api_socket)
     assert (await client.call("sockclnt_delete", index=client.index))["response"] == 1
-    assert await client.at_end()
+    assert await client.rest() == b""
     await client.close()
 
 
-async def test_no_client_can_hang_up_on_another(simulator: VppSimulator, client: Client) -> None:
-    other = await Client.connect(simulator.api_socket)
+async def test_no_client_can_hang_up_on_another(simulator: VppSimulator, client: RawClient) -> None:
+    other = await RawClient.connect(simulator.api_socket)
     assert (await other.call("sockclnt_delete", index=client.index))["response"] == -1
     assert (await client.call("control_ping"))["retval"] == 0
     await other.close()
 
 
 async def test_calls_hold_what_was_received_with_its_retval(
-    simulator: VppSimulator, client: Client
+    simulator: VppSimulator, client: RawClient
 ) -> None:
     await client.call("lb_flush_vip", **WEB)
     await client.call("control_ping")
@@ -192,7 +144,7 @@ async def test_calls_hold_what_was_received_with_its_retval(
 
 
 async def test_clearing_leaves_clients_connected_to_a_fresh_vpp(
-    simulator: VppSimulator, client: Client
+    simulator: VppSimulator, client: RawClient
 ) -> None:
     await client.call("lb_add_del_vip_v2", **ADD_WEB)
     pid = (await client.call("control_ping"))["vpe_pid"]
@@ -203,11 +155,11 @@ async def test_clearing_leaves_clients_connected_to_a_fresh_vpp(
 
 
 async def test_a_client_that_does_not_read_is_no_longer_read_from(
-    simulator: VppSimulator, client: Client
+    simulator: VppSimulator, client: RawClient
 ) -> None:
     for _ in range(200):
         client.send("get_api_json")
-    waiting = await Client.connect(simulator.api_socket)
+    waiting = await RawClient.connect(simulator.api_socket)
     await waiting.call("control_ping")
     assert sum(call.message == "get_api_json" for call in simulator.calls) < 200
     for _ in range(200):
@@ -218,9 +170,9 @@ async def test_a_client_that_does_not_read_is_no_longer_read_from(
 async def test_stopping_hangs_up_on_clients_and_removes_the_socket(tmp_path: Path) -> None:
     simulator = VppSimulator(tmp_path / "api.sock")
     await simulator.start()
-    client = await Client.connect(simulator.api_socket)
+    client = await RawClient.connect(simulator.api_socket)
     await simulator.stop()
-    assert await client.at_end()
+    assert await client.rest() == b""
     assert not simulator.api_socket.exists()
     await client.close()
 
@@ -228,11 +180,11 @@ async def test_stopping_hangs_up_on_clients_and_removes_the_socket(tmp_path: Pat
 async def test_stopping_hangs_up_on_those_who_never_said_who_they_are(tmp_path: Path) -> None:
     simulator = VppSimulator(tmp_path / "api.sock")
     await simulator.start()
-    named = await Client.connect(simulator.api_socket)
-    silent = Client(*await asyncio.open_unix_connection(simulator.api_socket))
+    named = await RawClient.connect(simulator.api_socket)
+    silent = await RawClient.open(simulator.api_socket)
     await named.call("control_ping")
     await simulator.stop()
-    assert await silent.at_end()
+    assert await silent.rest() == b""
     await silent.close()
     await named.close()
 
@@ -245,7 +197,7 @@ async def test_stopping_twice_or_before_the_start_is_nothing(tmp_path: Path) -> 
     await simulator.stop()
 
 
-async def test_a_socket_in_use_is_left_alone(simulator: VppSimulator, client: Client) -> None:
+async def test_a_socket_in_use_is_left_alone(simulator: VppSimulator, client: RawClient) -> None:
     with pytest.raises(SocketInUse, match=f"another process listens on {simulator.api_socket}"):
         await VppSimulator(simulator.api_socket).start()
     assert (await client.call("control_ping"))["retval"] == 0
@@ -265,7 +217,7 @@ async def test_a_stale_socket_is_replaced(tmp_path: Path) -> None:
         dead.bind(str(path))
     simulator = VppSimulator(path, mode=0o600)
     await simulator.start()
-    client = await Client.connect(path)
+    client = await RawClient.connect(path)
     assert path.stat().st_mode & 0o777 == 0o600
     await client.close()
     await simulator.stop()

@@ -1,16 +1,31 @@
-"""Faults of the connection, on a simulated VPP behind a faulty wire."""
+"""Faults of the connection, on a simulated VPP that misbehaves."""
 
 import asyncio
 import gc
+import re
 import struct
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
 
-from support.faulty_vpp import FaultyVpp
+from support.simulated_vpp import simulated_vpp
 from vpplb.engine.ports import LoadBalancerGone, LoadBalancerUnsuitable
-from vpplb.model.vip import LbConf
-from vpplb.plan.ops import SetConf
+from vpplb.model.vip import Encap, LbConf, Protocol, VipId, VipSettings
+from vpplb.plan.ops import AddVip, SetConf
+from vpplb.simulator.dialect import Dialect
+from vpplb.simulator.faults import (
+    Cut,
+    Delay,
+    Die,
+    Drop,
+    Fault,
+    Late,
+    Oversize,
+    WrongContext,
+    WrongId,
+)
+from vpplb.simulator.server import VppSimulator
 from vpplb.vpp import client, codec
 from vpplb.vpp.client import Connection, Request
 from vpplb.vpp.framing import frame
@@ -18,13 +33,14 @@ from vpplb.vpp.framing import frame
 pytestmark = pytest.mark.slow
 
 PING: Request = ("control_ping", {})
+WEB = VipId(ip_network("192.0.2.1/32"), Protocol.TCP, 80)
 
 
 async def connect(
-    vpp: FaultyVpp, *, timeout: float = 5.0, window: int = client.WINDOW
+    vpp: VppSimulator, *, timeout: float = 5.0, window: int = client.WINDOW
 ) -> Connection:
     return await client.connect(
-        vpp.socket, on_call=lambda _name, _retval: None, timeout=timeout, window=window
+        vpp.api_socket, on_call=lambda _name, _retval: None, timeout=timeout, window=window
     )
 
 
@@ -46,7 +62,7 @@ def start(connection: Connection, count: int = 3) -> list[asyncio.Task[object]]:
 
 
 async def test_answers_come_in_the_order_of_the_requests(tmp_path: Path) -> None:
-    async with FaultyVpp(tmp_path) as vpp:
+    async with simulated_vpp(tmp_path) as vpp:
         connection = await connect(vpp, window=4)
         requests = [PING, ("lb_conf_get", {}), ("show_version", {})] * 20
         answers = await connection.call_many(requests)
@@ -56,21 +72,21 @@ async def test_answers_come_in_the_order_of_the_requests(tmp_path: Path) -> None
 
 
 async def test_no_more_than_the_window_is_under_way(tmp_path: Path) -> None:
-    async with FaultyVpp(tmp_path) as vpp:
+    async with simulated_vpp(tmp_path) as vpp:
         connection = await connect(vpp, window=4)
-        vpp.muted = True
-        seen = len(vpp.simulator.calls)
+        vpp.faults.arm(Drop(), times=None)
+        seen = len(vpp.calls)
         task = asyncio.create_task(connection.call_many([PING] * 50))
         await asyncio.sleep(0.1)
-        assert len(vpp.simulator.calls) - seen == 4
+        assert len(vpp.calls) - seen == 4
         connection.lose("end")
         assert await all_gone(task) == "end"
 
 
 async def test_a_client_that_is_not_read_from_is_held_back(tmp_path: Path) -> None:
-    async with FaultyVpp(tmp_path) as vpp:
+    async with simulated_vpp(tmp_path) as vpp:
         connection = await connect(vpp, window=1_000_000)
-        vpp.deafen()
+        vpp.hang()
         task = asyncio.create_task(connection.call_many([PING] * 200_000))
         await asyncio.sleep(0.3)
         assert not task.done()
@@ -80,27 +96,27 @@ async def test_a_client_that_is_not_read_from_is_held_back(tmp_path: Path) -> No
 
 
 async def test_end_of_stream_fails_every_pending_call(tmp_path: Path) -> None:
-    async with FaultyVpp(tmp_path) as vpp:
+    async with simulated_vpp(tmp_path) as vpp:
         connection = await connect(vpp)
-        vpp.muted = True
+        vpp.faults.arm(Drop(), times=None)
         tasks = start(connection)
         await asyncio.sleep(0.05)
-        vpp.cut()
+        vpp.hang_up()
         assert await all_gone(*tasks) == "VPP closed the connection"
         with pytest.raises(LoadBalancerGone, match="VPP closed the connection"):
             await connection.call(*PING)
 
 
 async def test_silence_fails_every_pending_call_after_the_timeout(tmp_path: Path) -> None:
-    async with FaultyVpp(tmp_path) as vpp:
+    async with simulated_vpp(tmp_path) as vpp:
         connection = await connect(vpp, timeout=0.3)
-        vpp.muted = True
+        vpp.faults.arm(Drop(), times=None)
         tasks = start(connection)
         assert await all_gone(*tasks) == "no answer to control_ping in 0.3 s"
 
 
 async def test_an_idle_connection_stays(tmp_path: Path) -> None:
-    async with FaultyVpp(tmp_path) as vpp:
+    async with simulated_vpp(tmp_path) as vpp:
         connection = await connect(vpp, timeout=0.2)
         await connection.call(*PING)
         await asyncio.sleep(0.5)
@@ -120,9 +136,9 @@ async def test_an_idle_connection_stays(tmp_path: Path) -> None:
 async def test_garbage_fails_every_pending_call(
     tmp_path: Path, garbage: bytes, reason: str
 ) -> None:
-    async with FaultyVpp(tmp_path) as vpp:
+    async with simulated_vpp(tmp_path) as vpp:
         connection = await connect(vpp)
-        vpp.muted = True
+        vpp.faults.arm(Drop(), times=None)
         tasks = start(connection)
         await asyncio.sleep(0.05)
         vpp.say(garbage)
@@ -130,10 +146,10 @@ async def test_garbage_fails_every_pending_call(
 
 
 async def test_an_answer_to_nothing_ends_the_connection(tmp_path: Path) -> None:
-    async with FaultyVpp(tmp_path) as vpp:
+    async with simulated_vpp(tmp_path) as vpp:
         connection = await connect(vpp)
         number = connection._catalogue.by_name["control_ping_reply"].number
-        vpp.muted = True
+        vpp.faults.arm(Drop(), times=None)
         tasks = start(connection)
         await asyncio.sleep(0.05)
         vpp.say(frame(struct.pack(">HIiII", number, 99999, 0, 0, 1)))
@@ -141,10 +157,10 @@ async def test_an_answer_to_nothing_ends_the_connection(tmp_path: Path) -> None:
 
 
 async def test_an_answer_of_the_wrong_kind_ends_the_connection(tmp_path: Path) -> None:
-    async with FaultyVpp(tmp_path) as vpp:
+    async with simulated_vpp(tmp_path) as vpp:
         connection = await connect(vpp)
         number = connection._catalogue.by_name["lb_conf_reply"].number
-        vpp.muted = True
+        vpp.faults.arm(Drop(), times=None)
         task = asyncio.create_task(connection.call(*PING))
         await asyncio.sleep(0.05)
         vpp.say(frame(struct.pack(">HIi", number, connection._context, 0)))
@@ -152,17 +168,15 @@ async def test_an_answer_of_the_wrong_kind_ends_the_connection(tmp_path: Path) -
 
 
 async def test_a_cut_in_the_middle_of_a_frame_is_no_answer(tmp_path: Path) -> None:
-    async with FaultyVpp(tmp_path) as vpp:
+    async with simulated_vpp(tmp_path) as vpp:
         connection = await connect(vpp)
-        vpp.tamper = lambda data: data[:-3]
+        vpp.faults.arm(Cut())
         task = asyncio.create_task(connection.call(*PING))
-        await asyncio.sleep(0.05)
-        vpp.cut()
         assert await all_gone(task) == "VPP closed the connection"
 
 
 async def test_a_call_that_is_given_up_does_not_disturb_the_others(tmp_path: Path) -> None:
-    async with FaultyVpp(tmp_path) as vpp:
+    async with simulated_vpp(tmp_path) as vpp:
         connection = await connect(vpp)
         given_up = start(connection)
         await asyncio.sleep(0)
@@ -177,9 +191,9 @@ async def test_a_call_that_is_given_up_does_not_disturb_the_others(tmp_path: Pat
 async def test_calls_that_fail_unwatched_make_no_noise(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with FaultyVpp(tmp_path) as vpp:
+    async with simulated_vpp(tmp_path) as vpp:
         connection = await connect(vpp)
-        vpp.muted = True
+        vpp.faults.arm(Drop(), times=None)
         tasks = start(connection)
         await asyncio.sleep(0.05)
         for task in tasks:
@@ -197,27 +211,28 @@ async def test_no_vpp_is_said_with_the_path(tmp_path: Path) -> None:
 
 
 async def test_a_vpp_that_does_not_answer_is_gone_after_the_timeout(tmp_path: Path) -> None:
-    async with FaultyVpp(tmp_path) as vpp:
-        vpp.muted = True
+    async with simulated_vpp(tmp_path) as vpp:
+        vpp.faults.arm(Drop(), times=None)
         with pytest.raises(LoadBalancerGone, match=r"does not answer in 0\.2 s"):
             await connect(vpp, timeout=0.2)
 
 
 async def test_another_program_on_the_socket_is_not_vpp(tmp_path: Path) -> None:
-    async with FaultyVpp(tmp_path) as vpp:
-        vpp.tamper = lambda _data: b"SSH-2.0-OpenSSH_9.6 and some more\r\n"
+    class Ssh(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            assert isinstance(transport, asyncio.Transport)
+            transport.write(b"SSH-2.0-OpenSSH_9.6 and some more\r\n")
+            transport.close()
+
+    path = tmp_path / "api.sock"
+    async with await asyncio.get_running_loop().create_unix_server(Ssh, path):
         with pytest.raises(LoadBalancerGone, match="not VPP's binary API"):
-            await connect(vpp)
+            await client.connect(path, on_call=lambda _name, _retval: None)
 
 
 async def test_a_vpp_that_closes_at_once_is_gone(tmp_path: Path) -> None:
-    async with FaultyVpp(tmp_path) as vpp:
-
-        def close(_data: bytes) -> bytes:
-            vpp.cut()
-            return b""
-
-        vpp.tamper = close
+    async with simulated_vpp(tmp_path) as vpp:
+        vpp.faults.arm(Cut(), "sockclnt_create")
         with pytest.raises(LoadBalancerGone, match="closed the connection"):
             await connect(vpp)
 
@@ -225,9 +240,8 @@ async def test_a_vpp_that_closes_at_once_is_gone(tmp_path: Path) -> None:
 async def test_an_older_vpp_is_unsuitable_and_told_which_message_and_version_it_lacks(
     tmp_path: Path,
 ) -> None:
-    async with FaultyVpp(tmp_path) as vpp:
-        old = b"lb_as_set_weight_2d89bdbd"
-        vpp.tamper = lambda data: data.replace(old, b"lb_as_set_weight_00000000")
+    async with simulated_vpp(tmp_path) as vpp:
+        await vpp.restart(dialect=Dialect(other_crcs=frozenset({"lb_as_set_weight"})))
         with pytest.raises(LoadBalancerUnsuitable) as caught:
             await connect(vpp)
         assert str(caught.value) == (
@@ -236,11 +250,65 @@ async def test_an_older_vpp_is_unsuitable_and_told_which_message_and_version_it_
         )
 
 
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (WrongContext(), r"control_ping_reply with context \d+ answers no call"),
+        (WrongId(), "message 65535 was not asked for"),
+        (Oversize(), "a frame of 4294967295 bytes"),
+        (Cut(), "VPP closed the connection"),
+        (Die(), "VPP closed the connection"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
+async def test_every_misbehaviour_of_vpp_fails_every_pending_call(
+    tmp_path: Path, fault: Fault, reason: str
+) -> None:
+    async with simulated_vpp(tmp_path) as vpp:
+        connection = await connect(vpp)
+        vpp.faults.arm(fault, "control_ping")
+        assert re.search(reason, await all_gone(*start(connection)))
+
+
+async def test_answers_out_of_order_go_to_their_own_calls(tmp_path: Path) -> None:
+    async with simulated_vpp(tmp_path) as vpp:
+        connection = await connect(vpp)
+        vpp.faults.arm(Late(), "lb_conf_get")
+        conf, pong = await connection.call_many([("lb_conf_get", {}), PING])
+        assert ("flow_timeout" in conf, "vpe_pid" in pong) == (True, True)
+        connection.lose("end")
+
+
+async def test_details_that_come_after_the_end_of_their_dump_end_the_connection(
+    tmp_path: Path,
+) -> None:
+    async with simulated_vpp(tmp_path) as vpp:
+        connection = await connect(vpp)
+        _, add = codec.request(AddVip(vip=WEB, settings=VipSettings(encap=Encap.GRE4)))
+        await connection.call("lb_add_del_vip_v2", add)
+        vpp.faults.arm(Late(), "lb_vip_dump")
+        dump = await connection.dump("lb_vip_dump", codec.EVERY_VIP)
+        assert dump == []
+        assert "lb_vip_details with context" in await all_gone(
+            asyncio.create_task(connection.call(*PING))
+        )
+
+
+async def test_an_answer_may_be_slow_but_not_too_slow(tmp_path: Path) -> None:
+    async with simulated_vpp(tmp_path) as vpp:
+        connection = await connect(vpp, timeout=0.3)
+        vpp.faults.arm(Delay(seconds=0.1), "control_ping")
+        assert await connection.call(*PING)
+        vpp.faults.arm(Delay(seconds=0.6), "control_ping")
+        task = asyncio.create_task(connection.call(*PING))
+        assert await all_gone(task) == "no answer to control_ping in 0.3 s"
+
+
 async def test_the_hook_is_told_each_answer_and_its_retval(tmp_path: Path) -> None:
     calls: list[tuple[str, int]] = []
-    async with FaultyVpp(tmp_path) as vpp:
+    async with simulated_vpp(tmp_path) as vpp:
         connection = await client.connect(
-            vpp.socket, on_call=lambda name, retval: calls.append((name, retval))
+            vpp.api_socket, on_call=lambda name, retval: calls.append((name, retval))
         )
         await connection.dump("lb_as_v2_dump", codec.EVERYTHING)
         _, conf = codec.request(SetConf(conf=LbConf(sticky_buckets_per_core=3)))

@@ -3,10 +3,11 @@ from pathlib import Path
 
 import pytest
 
-from support.faulty_vpp import FaultyVpp
+from support.simulated_vpp import simulated_vpp
 from vpplb.engine.ports import LoadBalancerGone
 from vpplb.model.vip import Encap, Protocol, VipId, VipSettings
 from vpplb.plan.ops import AddServer, AddVip, Op
+from vpplb.simulator.faults import Drop
 from vpplb.vpp.lb import PapiLoadBalancer
 
 pytestmark = pytest.mark.slow
@@ -15,8 +16,8 @@ WEB = VipId(ip_network("192.0.2.1/32"), Protocol.TCP, 80)
 
 
 async def test_outcomes_are_in_order_also_around_an_op_that_is_not_sent(tmp_path: Path) -> None:
-    async with FaultyVpp(tmp_path) as vpp:
-        lb = PapiLoadBalancer(vpp.socket)
+    async with simulated_vpp(tmp_path) as vpp:
+        lb = PapiLoadBalancer(vpp.api_socket)
         await lb.connect()
         ops: list[Op] = [
             AddVip(vip=WEB, settings=VipSettings(encap=Encap.GRE4)),
@@ -32,46 +33,46 @@ async def test_outcomes_are_in_order_also_around_an_op_that_is_not_sent(tmp_path
             "",
             "wrong address family for this encapsulation (-97)",
         ]
-        assert [c.message for c in vpp.simulator.calls].count("lb_add_del_as_v2") == 2
+        assert [c.message for c in vpp.calls].count("lb_add_del_as_v2") == 2
         await lb.close()
 
 
 async def test_what_changes_nothing_sends_nothing(tmp_path: Path) -> None:
-    async with FaultyVpp(tmp_path) as vpp:
-        lb = PapiLoadBalancer(vpp.socket)
+    async with simulated_vpp(tmp_path) as vpp:
+        lb = PapiLoadBalancer(vpp.api_socket)
         await lb.connect()
-        seen = len(vpp.simulator.calls)
+        seen = len(vpp.calls)
         assert await lb.apply([]) == []
-        assert len(vpp.simulator.calls) == seen
+        assert len(vpp.calls) == seen
         await lb.close()
 
 
 async def test_after_a_loss_it_connects_anew(tmp_path: Path) -> None:
-    async with FaultyVpp(tmp_path) as vpp:
-        lb = PapiLoadBalancer(vpp.socket)
+    async with simulated_vpp(tmp_path) as vpp:
+        lb = PapiLoadBalancer(vpp.api_socket)
         first = await lb.connect()
-        vpp.cut()
+        vpp.hang_up()
         with pytest.raises(LoadBalancerGone):
             await lb.ping()
         assert await lb.connect() == first
         await lb.ping()
-        assert vpp.connections == 2
+        assert [call.message for call in vpp.calls].count("sockclnt_create") == 2
         await lb.close()
 
 
 async def test_closing_a_vpp_that_hangs_does_not_hang(tmp_path: Path) -> None:
-    async with FaultyVpp(tmp_path) as vpp:
-        lb = PapiLoadBalancer(vpp.socket)
+    async with simulated_vpp(tmp_path) as vpp:
+        lb = PapiLoadBalancer(vpp.api_socket)
         await lb.connect()
-        vpp.muted = True
-        vpp.deafen()
+        vpp.faults.arm(Drop(), times=None)
+        vpp.hang()
         await lb.close()
         await lb.close()
 
 
 async def test_the_flush_of_a_whole_vip_is_never_sent(tmp_path: Path) -> None:
-    async with FaultyVpp(tmp_path) as vpp:
-        lb = PapiLoadBalancer(vpp.socket)
+    async with simulated_vpp(tmp_path) as vpp:
+        lb = PapiLoadBalancer(vpp.api_socket)
         await lb.connect()
         assert "lb_flush_vip" not in lb._connected()._catalogue.by_name
         await lb.close()

@@ -1,0 +1,57 @@
+"""Reads the packets of each VIP now and then, for whoever wants to know them.
+
+Not when somebody asks: a scrape must neither wait for VPP nor make it work.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+
+from vpplb.engine.ports import LoadBalancerGone, Packets, VipCounters
+from vpplb.model.vip import VipId
+
+log = logging.getLogger(__name__)
+
+METER_INTERVAL = 10.0
+"""Seconds between two readings."""
+
+
+class PacketMeter:
+    """Keeps `packets`, the last reading; without VPP there is none.
+
+    `indexes` tells where each VIP's counters are (LoadBalancerGone). A counter belongs to the
+    place of a VIP in VPP: it starts from 0 when VPP starts and when the VIP is made, also when it
+    is made anew for a change that VPP cannot make otherwise. What reckons rates (Prometheus)
+    takes that for the reset it is. In between it only grows.
+    """
+
+    def __init__(
+        self,
+        counters: VipCounters,
+        indexes: Callable[[], Awaitable[Mapping[VipId, int]]],
+        interval: float = METER_INTERVAL,
+    ) -> None:
+        self._counters, self._indexes, self._interval = counters, indexes, interval
+        self._trouble = ""
+        self.packets: Mapping[VipId, Packets] = {}
+
+    async def run(self) -> None:
+        """Read until cancelled."""
+        while True:
+            await self._read()
+            await asyncio.sleep(self._interval)
+
+    async def _read(self) -> None:
+        try:
+            indexes = await self._indexes()
+        except LoadBalancerGone:
+            self.packets = {}  # whoever programs VPP says so
+            return
+        try:
+            self.packets = await self._counters.read(indexes)
+            self._trouble = ""
+        except LoadBalancerGone as gone:
+            self.packets = {}
+            if str(gone) != self._trouble:
+                self._trouble = str(gone)
+                log.warning("packets of VIPs are not known: %s", gone)

@@ -1,0 +1,30 @@
+"""A short run of each fuzzer; for a long one, start it by hand (its docstring says how)."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("atheris", reason="atheris is not installed (x86_64 and Python < 3.14 only)")
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "fuzzer", sorted(Path(__file__).parent.glob("fuzz_*.py")), ids=lambda path: path.stem
+)
+def test_nothing_that_is_sent_breaks_a_machine(fuzzer: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, fuzzer, "-runs=20000", "-max_len=4096", "-seed=1"],
+        cwd=tmp_path,  # where libFuzzer leaves an input that fails
+        env={**os.environ, "PYTHONPATH": str(ROOT / "tests")},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert "Done 20000 runs" in done.stderr

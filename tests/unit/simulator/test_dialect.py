@@ -1,0 +1,37 @@
+import json
+
+import pytest
+
+from vpplb.simulator.api_json import all_api_json
+from vpplb.simulator.dialect import Dialect
+from vpplb.simulator.messages import MESSAGE_IDS, MESSAGES
+
+
+@pytest.mark.parametrize("shift", [0, 1, 1000])
+def test_every_message_is_found_by_its_number(shift: int) -> None:
+    dialect = Dialect(shift=shift)
+    assert {dialect.name(dialect.number(name)) for name in MESSAGES} == set(MESSAGES)
+
+
+def test_ids_are_shifted_but_for_those_that_clients_know() -> None:
+    dialect = Dialect(shift=100)
+    known = MESSAGE_IDS["sockclnt_create_reply"]
+    assert {dialect.number(name) - number for name, number in MESSAGE_IDS.items()} == {0, 100}
+    assert dialect.name(known) == "sockclnt_create_reply"
+    assert [dialect.name(number) for number in (0, known + 1, known + 100)] == [None] * 3
+    assert dialect.name(known + 101) == "sockclnt_delete"
+
+
+def test_another_crc_shows_in_the_table_and_in_the_definition() -> None:
+    dialect = Dialect(other_crcs=frozenset({"lb_conf"}))
+    crc = MESSAGES["lb_conf"].crc ^ 0xFFFFFFFF
+    assert f"lb_conf_{crc:08x}" in [name for _, name in dialect.table()]
+    assert f"0x{crc:08x}" in all_api_json(dialect)
+    assert json.loads(all_api_json(dialect)) != json.loads(all_api_json())
+
+
+def test_what_no_vpp_can_be_is_refused() -> None:
+    with pytest.raises(ValueError, match="no such message: lb_confuse"):
+        Dialect(other_crcs=frozenset({"lb_confuse"}))
+    with pytest.raises(ValueError, match="cannot be shifted by 65535"):
+        Dialect(shift=65535)
