@@ -8,7 +8,7 @@ from the distribution (`apt install haproxy nginx-light fping`); what is not the
 measured, and said. Run with `make bench`.
 
 On a machine that does other work too, lateness says more about that than about us. With
-VPPLB_BENCH_REALTIME=1 our worker and nginx go before everything else.
+VPPLB_BENCH_REALTIME=1 our worker and nginx go before everything else where growth is measured.
 """
 
 import asyncio
@@ -75,7 +75,6 @@ class Ours:
         await self._pool.start(self._on_verdict, self._on_stats)
         await asyncio.to_thread(wait_for, lambda: worker_of(os.getpid()), "a worker")
         self.pid = worker_of(os.getpid()) or 0
-        prefer(self.pid)
 
     async def stop(self) -> None:
         """End the worker."""
@@ -204,6 +203,7 @@ async def growth(number: int, interval: float, empty: int) -> None:
     with Arena() as arena:
         prefer(arena.run_nginx())
         async with probing(arena) as ours:
+            prefer(ours.pid)
             await ours.assign(HttpProbe(port=PORT), addresses(number), interval)
             await asyncio.sleep(1.0)
             ours.late = [0] * len(ours.late)
@@ -327,7 +327,7 @@ def describe() -> None:
     print(
         f"on {model}, {os.cpu_count()} cores, Linux {platform.release()}, "
         f"Python {platform.python_version()}; load {os.getloadavg()[0]:.1f}"
-        f"{'; our worker with real-time priority' if REALTIME else ''}"
+        f"{'; growth with real-time priority' if REALTIME else ''}"
     )
     print(f"beside {first_line('haproxy', '-v')}; {first_line('fping', '-v')};", end=" ")
     print(first_line("nginx", "-v"))

@@ -180,6 +180,11 @@ def in_namespace(name: str, *command: str) -> str:
     return done.stdout
 
 
+def network_namespace() -> Path:
+    """Return that of this process, as the kernel names it."""
+    return Path("/proc/self/ns/net").readlink()
+
+
 async def verdicts_from(netns: str, checks: dict[str, CheckSpec]) -> dict[str, tuple[str, str]]:
     """Probe each once from a namespace; return codes and details."""
     found: dict[str, tuple[str, str]] = {}
@@ -223,7 +228,7 @@ async def test_probes_leave_from_the_namespace_and_tell_unreachable_from_silent(
         "no way 6": spec(IcmpProbe(), "2001:db8:3::1"),
         "no way, tcp": spec(TcpProbe(port=1), "203.0.113.1"),
     }
-    outside = Path("/proc/self/ns/net").readlink()
+    outside = network_namespace()
     assert await verdicts_from(near, checks) == {
         "reply4": ("L3OK", "echo reply"),
         "reply6": ("L3OK", "echo reply"),
@@ -234,7 +239,7 @@ async def test_probes_leave_from_the_namespace_and_tell_unreachable_from_silent(
         "no way 6": ("L3UNR", "network is unreachable"),
         "no way, tcp": ("L4CON", "network is unreachable"),
     }
-    assert Path("/proc/self/ns/net").readlink() == outside  # only the worker went in
+    assert network_namespace() == outside  # only the worker went in
 
 
 UNPRIVILEGED = """

@@ -43,8 +43,8 @@ FOREIGN = VipId(ip_network("203.0.113.1/32"), Protocol.TCP, 80)
 PREFIXES = [ip_network("192.0.2.1/32"), ip_network("2001:db8::/64")]
 PORTS = [(Protocol.TCP, 80), (Protocol.UDP, 53)]
 SERVERS = {
-    Encap.GRE4: [ip_address(f"10.0.0.{n}") for n in (1, 2, 10, 11)],
-    Encap.GRE6: [ip_address(f"fd00::{n}") for n in (1, 2, 10, 11)],
+    Encap.GRE4: [ip_address(f"10.0.0.{n}") for n in (1, 2, 10)],
+    Encap.GRE6: [ip_address(f"fd00::{n}") for n in (1, 2, 10)],
 }
 FLOWS = 12
 """Flows held open through each VIP."""
@@ -290,7 +290,7 @@ def test_at_no_call_a_vip_loses_its_last_server_nor_an_untouched_server_its_shar
     run_state_machine_as_test(
         Sequences,
         settings=settings(
-            max_examples=150,
+            max_examples=120,
             stateful_step_count=15,
             deadline=None,
             suppress_health_check=list(HealthCheck),

@@ -14,6 +14,8 @@ log = logging.getLogger(__name__)
 
 METER_INTERVAL = 10.0
 """Seconds between two readings."""
+_UNTIL_VIPS = 1.0
+"""Seconds to look again while there are no VIPs, or no VPP."""
 
 
 class PacketMeter:
@@ -38,14 +40,19 @@ class PacketMeter:
     async def run(self) -> None:
         """Read until cancelled."""
         while True:
-            await self._read()
-            await asyncio.sleep(self._interval)
+            indexes = await self._known()
+            await self._read(indexes)
+            await asyncio.sleep(self._interval if indexes else min(_UNTIL_VIPS, self._interval))
 
-    async def _read(self) -> None:
+    async def _known(self) -> Mapping[VipId, int]:
         try:
-            indexes = await self._indexes()
+            return await self._indexes()
         except LoadBalancerGone:
-            self.packets = {}  # whoever programs VPP says so
+            return {}  # whoever programs VPP says so
+
+    async def _read(self, indexes: Mapping[VipId, int]) -> None:
+        if not indexes:
+            self.packets = {}
             return
         try:
             self.packets = await self._counters.read(indexes)

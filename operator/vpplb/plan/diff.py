@@ -50,8 +50,8 @@ class Step(IntEnum):
     CLEAR_SERVERS = 0
     CLEAR_VIP = 1
     CREATE = 2
-    FILL = 4
-    DRAIN = 3
+    FILL = 3
+    DRAIN = 4
     PRUNE = 5
     REMOVE = 6
 

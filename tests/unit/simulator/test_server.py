@@ -1,11 +1,13 @@
 import logging
 import socket
 from collections.abc import AsyncIterator
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 
 from support.raw_client import RawClient
+from vpplb.simulator.flows import FiveTuple
 from vpplb.simulator.messages import MESSAGE_IDS, MESSAGES
 from vpplb.simulator.paths import SocketInUse
 from vpplb.simulator.server import Call, VppSimulator
@@ -226,3 +228,50 @@ async def test_a_stale_socket_is_replaced(tmp_path: Path) -> None:
 @pytest.fixture(autouse=True)
 def _log_level(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING, logger="vpplb.simulator")
+
+
+async def test_dying_leaves_a_socket_that_refuses(simulator: VppSimulator) -> None:
+    client = await RawClient.connect(simulator.api_socket)
+    simulator.die()
+    simulator.die()
+    assert await client.rest() == b""
+    assert simulator.api_socket.exists()
+    with pytest.raises(ConnectionRefusedError):
+        await RawClient.open(simulator.api_socket)
+    await client.close()
+
+
+async def test_a_restarted_one_is_another_process_with_nothing(simulator: VppSimulator) -> None:
+    client = await RawClient.connect(simulator.api_socket)
+    await client.call("lb_add_del_vip_v2", **ADD_WEB)
+    pid = (await client.call("control_ping"))["vpe_pid"]
+    await simulator.restart()
+    assert await client.rest() == b""
+    await client.close()
+    other = await RawClient.connect(simulator.api_socket)
+    assert (await other.call("control_ping"))["vpe_pid"] == pid + 1
+    assert simulator.lb.table() == {}
+    await other.close()
+
+
+async def test_a_restarted_one_can_have_all_that_was_configured(simulator: VppSimulator) -> None:
+    client = await RawClient.connect(simulator.api_socket)
+    server = {**WEB, "as_address": Address.of(0x0A000001), "is_del": False, "is_flush": False}
+    await client.call("lb_add_del_vip_v2", **ADD_WEB)
+    await client.call("lb_add_del_as_v2", **server, weight=7)
+    await client.call("lb_add_del_vip_v2", **{**ADD_WEB, "port": 81, "encap": 3, "target_port": 8})
+    await client.call("lb_add_del_vip_v2", **{**ADD_WEB, "port": 82, "is_del": True})
+    flow = FiveTuple(ip_address("198.51.100.1"), ip_address("192.0.2.1"), 6, 1, 80)
+    assert simulator.lb.forward(flow) == ip_address("10.0.0.1")
+    table, conf = simulator.lb.table(), simulator.lb.conf
+    await simulator.restart(keep=True)
+    assert (simulator.lb.table(), simulator.lb.conf) == (table, conf)
+    assert simulator.lb.flows(1) == 0
+    await client.close()
+
+
+async def test_a_hung_one_comes_back_well(simulator: VppSimulator) -> None:
+    simulator.hang()
+    await simulator.restart()
+    client = await RawClient.connect(simulator.api_socket)
+    await client.close()

@@ -1,15 +1,18 @@
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from ipaddress import ip_network
 
-from vpplb.engine.ports import DURATION_BUCKETS, LATENESS_BUCKETS, ProbeStats
+from vpplb.engine.ports import DURATION_BUCKETS, LATENESS_BUCKETS, Packets, ProbeStats
 from vpplb.model.health import HealthState, Transition
 from vpplb.model.names import ObjectKey
+from vpplb.model.vip import Protocol, VipId
 from vpplb.plan.ops import ChangeKind
 from vpplb.telemetry.metrics import (
     AgentMetrics,
     OperatorMetrics,
     PacketCount,
     Registry,
+    packet_counts,
 )
 from vpplb.telemetry.objects import FrontendSample, ObjectView
 
@@ -154,6 +157,18 @@ def test_packets_of_vips_are_read_when_somebody_scrapes() -> None:
     assert value(registry, "vpplb_vip_packets_total", **labels) == 10
     counts[:] = [PacketCount(WEB, "first", 12)]
     assert value(registry, "vpplb_vip_packets_total", **labels) == 12
+
+
+def test_packets_are_counted_for_the_frontend_whose_vip_it_is() -> None:
+    own, other = (VipId(ip_network(f"192.0.2.{n}/32"), Protocol.TCP, 80) for n in (1, 2))
+    packets = Packets(existing=4, first=3, untracked=2, no_server=1)
+    counted = list(packet_counts({own: packets, other: Packets(first=9)}, {own: WEB}))
+    assert counted == [
+        PacketCount(WEB, "existing", 4),
+        PacketCount(WEB, "first", 3),
+        PacketCount(WEB, "untracked", 2),
+        PacketCount(WEB, "no_server", 1),
+    ]
 
 
 def test_two_programs_in_one_process_do_not_share_their_counts() -> None:

@@ -1,0 +1,179 @@
+"""What may go wrong with a stats segment; sound ones are for tests/contract/test_stats.py."""
+
+import asyncio
+import os
+import socket
+import struct
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from ipaddress import ip_network
+from itertools import count
+from pathlib import Path
+
+import pytest
+from vpp_papi.vpp_stats import VPPStats
+
+from vpplb.engine.ports import LoadBalancerGone, Packets
+from vpplb.model.vip import Protocol, VipId
+from vpplb.simulator.counters import Kind
+from vpplb.simulator.stats_socket import StatsSocket
+from vpplb.simulator.statseg import StatsSegment
+from vpplb.vpp.stats import PapiVipCounters
+
+WEB = VipId(ip_network("192.0.2.1/32"), Protocol.TCP, 80)
+DNS = VipId(ip_network("192.0.2.1/32"), Protocol.UDP, 53)
+IN_PROGRESS = 24
+"""Where it is in the segment."""
+
+
+@asynccontextmanager
+async def handed_out(path: Path, descriptor: int) -> AsyncIterator[StatsSocket]:
+    stats = StatsSocket(path, 0o600)
+    stats.open(descriptor)
+    try:
+        yield stats
+    finally:
+        stats.close()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "stats.sock"
+
+
+@pytest.fixture
+async def segment(path: Path) -> AsyncIterator[StatsSegment]:
+    made = StatsSegment(2)
+    async with handed_out(path, made.fd):
+        yield made
+    made.close()
+
+
+def counters(path: Path) -> PapiVipCounters:
+    return PapiVipCounters(path, timeout=0.2)
+
+
+async def gone(path: Path) -> str:
+    """Read in vain, but not for long; return why."""
+    before = time.monotonic()
+    with pytest.raises(LoadBalancerGone) as caught:
+        await counters(path).read({WEB: 1})
+    assert time.monotonic() - before < 1.0
+    return str(caught.value).removeprefix(f"{path}: ")
+
+
+async def test_packets_of_all_threads_are_added_up(path: Path, segment: StatsSegment) -> None:
+    segment.resize(3)
+    for kind in Kind:
+        segment.put(kind, 0, 2, 10 * kind)
+        segment.put(kind, 1, 2, 1)
+    packets = Packets(existing=1, first=11, untracked=21, no_server=31)
+    assert await counters(path).read({WEB: 2, DNS: 1}) == {WEB: packets, DNS: Packets()}
+
+
+async def test_a_vip_that_is_not_counted_is_left_out(path: Path, segment: StatsSegment) -> None:
+    assert await counters(path).read({WEB: 1}) == {}
+    segment.resize(2)
+    assert await counters(path).read({WEB: 1, DNS: 2}) == {WEB: Packets()}
+
+
+async def test_no_vpp_is_said_with_the_path(path: Path) -> None:
+    assert await gone(path) == "No such file or directory"
+
+
+async def test_a_vpp_that_died_is_gone(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as dead:
+        dead.bind(str(path))
+    assert await gone(path) == "Connection refused"
+
+
+async def test_a_vpp_that_hangs_is_gone_after_the_timeout(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as hung:
+        hung.bind(str(path))
+        hung.listen()
+        assert await gone(path) == "timed out"
+
+
+async def test_the_segment_of_a_vpp_that_died_amid_a_change_does_not_hang(
+    path: Path, segment: StatsSegment
+) -> None:
+    segment.resize(2)
+    os.pwrite(segment.fd, struct.pack("=Q", 1), IN_PROGRESS)
+    assert "VPP does not finish changing it" in await gone(path)
+
+
+async def test_a_segment_that_changes_all_the_time_does_not_hang(
+    path: Path, segment: StatsSegment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    epochs = count()
+    monkeypatch.setattr(VPPStats, "epoch", property(lambda _: next(epochs)))
+    assert "VPP keeps changing it" in await gone(path)
+
+
+async def test_a_reading_waits_for_the_end_of_a_change(path: Path, segment: StatsSegment) -> None:
+    segment.resize(2)
+    os.pwrite(segment.fd, struct.pack("=Q", 1), IN_PROGRESS)
+    reading = asyncio.create_task(counters(path).read({WEB: 1}))
+    await asyncio.sleep(0.02)
+    assert not reading.done()
+    os.pwrite(segment.fd, struct.pack("=Q", 0), IN_PROGRESS)
+    assert await reading == {WEB: Packets()}
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "cannot mmap an empty file"),
+        (b"\0" * 100, "its version is 0, not 2"),
+        (struct.pack("=Q", 3) + b"\0" * 100, "its version is 3, not 2"),
+        (struct.pack("=QQQQQQ", 2, 0, 1, 0, 8, 0) + b"\xff" * 100, "no readable stats segment"),
+        (struct.pack("=QQQQQQ", 2, 4096, 1, 0, 0, 0) + b"\xff" * 100, "no readable stats segment"),
+    ],
+)
+async def test_what_is_no_stats_segment_is_gone(path: Path, content: bytes, reason: str) -> None:
+    descriptor = os.memfd_create("test")
+    os.write(descriptor, content)
+    async with handed_out(path, descriptor):
+        assert reason in await gone(path)
+    os.close(descriptor)
+
+
+async def test_a_socket_that_hands_out_nothing_is_gone(path: Path) -> None:
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with listener:
+        listener.bind(str(path))
+        listener.listen()
+        listener.setblocking(False)
+        loop = asyncio.get_running_loop()
+
+        def hang_up() -> None:
+            listener.accept()[0].close()
+
+        loop.add_reader(listener, hang_up)
+        assert "no readable stats segment" in await gone(path)
+        loop.remove_reader(listener)
+
+
+async def test_a_vpp_that_was_restarted_is_read_anew(path: Path) -> None:
+    reader = counters(path)
+    for packets in (1, 2):
+        segment = StatsSegment(1)
+        segment.resize(2)
+        segment.put(Kind.FIRST, 0, 1, packets)
+        async with handed_out(path, segment.fd):
+            assert await reader.read({WEB: 1}) == {WEB: Packets(first=packets)}
+        segment.close()
+
+
+async def test_nothing_is_left_open(path: Path, segment: StatsSegment) -> None:
+    segment.resize(2)
+    await counters(path).read({WEB: 1})
+    before = open_files()
+    for _ in range(3):
+        await counters(path).read({WEB: 1})
+    assert open_files() == before
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
