@@ -249,6 +249,7 @@ def test_restarting_the_programs_one_by_one_changes_nothing(lab: TrafficLab) -> 
 
 def test_a_crash_of_all_programs_changes_nothing(lab: TrafficLab) -> None:
     flows = lab.open()
+    lab.await_saved()
     told = len(lab.tap.calls)
     services = list(lab.operation.services.values())
     for service in services:
@@ -268,6 +269,7 @@ def test_a_crash_of_all_programs_changes_nothing(lab: TrafficLab) -> None:
 
 def test_a_flush_is_neither_lost_nor_repeated_by_a_restart(lab: TrafficLab) -> None:
     flows = lab.open()
+    lab.await_saved()
     *_, programmer = lab.operation.services.values()
     programmer.program.kill()
     lab.servers["s1"].sicken()
@@ -279,6 +281,7 @@ def test_a_flush_is_neither_lost_nor_repeated_by_a_restart(lab: TrafficLab) -> N
     lab.servers["s1"].recover()
     lab.wait_weights(WEIGHTS)
     fresh = lab.open()
+    lab.await_saved()
     programmer.crash()
     stays(lab.weights, "weights after a restart", seconds=0.5)
     assert lab.flows.ask(fresh) == fresh

@@ -1,4 +1,4 @@
-"""From packets in VPP to series of a frontend: standalone on the simulator, read as Prometheus does."""
+"""From packets in VPP to series of a frontend: standalone on the simulator, as Prometheus sees it."""
 
 import asyncio
 import re

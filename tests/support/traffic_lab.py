@@ -25,11 +25,13 @@ from support.real_vpp import start_vpp, vppctl
 from support.shadow_vpp import ShadowVpp
 from support.vpp_tap import VppTap
 from support.vpp_witness import VppWitness
-from support.waiting import wait_for
+from support.waiting import stays, wait_for
 from vpplb.model.vip import LbConf, VipId
 
 VIP, PORT = "192.0.2.1", 80
 VIP_ID = f"{VIP}/32 tcp/{PORT}"
+SAVED = 1.0
+"""Seconds after which a state has been written for the next start: a crash may forget younger ones."""
 STICKY_BUCKETS = 65536
 """Room for the flows of all tests, which VPP remembers for a while: four flows a bucket."""
 CLIENT, ROUTER, PROBER = "10.10.0.2", "10.10.0.1", "10.10.0.3"
@@ -189,6 +191,10 @@ class TrafficLab:
         answers = self.flows.open(self.ports(number))
         assert set(answers.values()) <= set(SERVERS), by_server(answers)
         return answers
+
+    def await_saved(self) -> None:
+        """Return when the programs have written down what they know."""
+        stays(self.weights, "weights while nothing happens", seconds=SAVED)
 
     def shadow(self) -> "Shadow":
         """Return a simulated VPP that is as the real one and follows it."""

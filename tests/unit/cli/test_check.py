@@ -7,11 +7,11 @@ import yaml
 from click.testing import CliRunner, Result
 
 from support.manifests import ROOT, Raw, accepted, backend, frontend, health_check
-from vpplb.cli.check import command
+from vpplb.cli.main import cli
 
 
 def check(*paths: Path | str, stdin: str | None = None) -> Result:
-    return CliRunner().invoke(command, [str(path) for path in paths], input=stdin)
+    return CliRunner().invoke(cli, ["check", *map(str, paths)], input=stdin)
 
 
 def check_objects(folder: Path, *objects: Raw) -> tuple[int, list[str]]:

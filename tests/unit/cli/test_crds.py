@@ -6,27 +6,27 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from vpplb.cli.crds import command
+from vpplb.cli.main import cli
 from vpplb.resources.crd import crds
 
 pytestmark = pytest.mark.slow
 
 
 def test_without_a_folder_all_go_to_standard_output() -> None:
-    result = CliRunner().invoke(command, [])
+    result = CliRunner().invoke(cli, ["crds"])
     assert result.exit_code == 0
     assert list(yaml.safe_load_all(result.output)) == list(crds().values())
 
 
 def test_with_a_folder_each_kind_gets_its_file(tmp_path: Path) -> None:
     folder = tmp_path / "new"
-    result = CliRunner().invoke(command, ["--output", str(folder)])
+    result = CliRunner().invoke(cli, ["crds", "--output", str(folder)])
     assert result.exit_code == 0
     files = {path.name: yaml.safe_load(path.read_text()) for path in folder.iterdir()}
     assert files == crds()
 
 
 def test_the_folder_can_be_given_in_the_environment(tmp_path: Path) -> None:
-    result = CliRunner().invoke(command, [], env={"VPPLB_OUTPUT": str(tmp_path)})
+    result = CliRunner().invoke(cli, ["crds"], env={"VPPLB_OUTPUT": str(tmp_path)})
     assert result.exit_code == 0
     assert {path.name for path in tmp_path.iterdir()} == crds().keys()

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from vpp_papi.vpp_stats import VPPStats
 
 from support.processes import Program
 from support.waiting import wait_for
-from vpplb.cli.vpp_simulator import command
+from vpplb.cli.main import cli
 from vpplb.simulator import wire
+from vpplb.simulator.faults import BY_NAME
 from vpplb.simulator.messages import MESSAGE_IDS
 
 VPPLB = Path(sys.executable).with_name("vpplb")
@@ -68,6 +70,45 @@ def test_every_message_received_is_a_line_of_the_log(
     ]
 
 
+def command_of(path: Path, **fields: object) -> dict[str, object]:
+    """Give a command to the control socket; return the answer."""
+    with socket.socket(socket.AF_UNIX) as control:
+        control.settimeout(10)
+        control.connect(str(path))
+        control.sendall(json.dumps(fields).encode() + b"\n")
+        answer: dict[str, object] = json.loads(control.makefile().readline())
+        return answer
+
+
+@pytest.mark.slow
+def test_it_dies_and_comes_back_on_command(run: Run, api_socket: Path, tmp_path: Path) -> None:
+    control = tmp_path / "control.sock"
+    program = run("--control", control)
+    up(program)
+    assert command_of(control, do="die") == {"ok": True}
+    with pytest.raises(ConnectionRefusedError):
+        say_hello(api_socket)
+    assert command_of(control, do="restart") == {"ok": True}
+    assert say_hello(api_socket)
+    assert command_of(control, do="explode")["ok"] is False
+    assert program.stop() == 0
+    assert not control.exists()
+
+
+@pytest.mark.slow
+def test_it_hands_out_its_counters(run: Run, tmp_path: Path) -> None:
+    stats = tmp_path / "stats.sock"
+    program = run("--stats-socket", stats, "--socket-mode", "600")
+    up(program)
+    assert stats.stat().st_mode & 0o777 == 0o600
+    client = VPPStats(str(stats))
+    client.connect()
+    assert client.version == 2
+    client.disconnect()
+    assert program.stop() == 0
+    assert not stats.exists()
+
+
 @pytest.mark.slow
 def test_it_ends_on_sigterm_and_removes_its_socket(run: Run, api_socket: Path) -> None:
     program = run("--socket-mode", "600")
@@ -97,10 +138,17 @@ def test_one_that_was_killed_is_replaced(run: Run, api_socket: Path) -> None:
 
 @pytest.mark.parametrize("mode", ["rw", "888", "7777", "-1"])
 def test_what_are_no_permissions_is_a_usage_error(mode: str) -> None:
-    result = CliRunner().invoke(command, ["--api-socket", "/nowhere", f"--socket-mode={mode}"])
+    result = CliRunner().invoke(
+        cli, ["vpp-simulator", "--api-socket", "/nowhere", f"--socket-mode={mode}"]
+    )
     assert (result.exit_code, "not permissions in octal" in result.output) == (2, True)
 
 
+def test_the_help_teaches_every_fault() -> None:
+    text = CliRunner().invoke(cli, ["vpp-simulator", "--help"]).output
+    assert [name for name in BY_NAME if f'"{name}"' not in text] == []
+
+
 def test_the_socket_has_to_be_named() -> None:
-    result = CliRunner().invoke(command, [])
+    result = CliRunner().invoke(cli, ["vpp-simulator"])
     assert (result.exit_code, "--api-socket" in result.output) == (2, True)

@@ -38,7 +38,7 @@ def have(**servers: int) -> VipTable:
     return {WEB: Vip(settings=settings, servers=rows)}
 
 
-A, B, C = backend("a", "10.0.0.1"), backend("b", "10.0.0.2"), backend("c", "10.0.0.3")
+A, B, C = (backend(name, f"10.0.0.{n}", None) for n, name in enumerate("abc", 1))
 ADDRESS = {name: ip_address(f"10.0.0.{n}") for n, name in enumerate("abc", 1)}
 POOLS = (pool("main", a=100, b=50), pool("spare", c=100))
 
@@ -64,8 +64,8 @@ def test_what_had_no_weight_or_was_not_there_has_no_flows_to_cut() -> None:
 def test_paused_is_drained_disabled_is_flushed_and_an_unprobed_one_does_not_serve() -> None:
     result = assumed(
         frontend("web", pool("main", a=1, b=1, c=1)),
-        backend("a", "10.0.0.1", paused=True),
-        backend("b", "10.0.0.2", enabled=False),
+        backend("a", "10.0.0.1", None, paused=True),
+        backend("b", "10.0.0.2", None, enabled=False),
         backend("c", "10.0.0.3", "lost"),
         before=have(a=1, b=1, c=1),
     )

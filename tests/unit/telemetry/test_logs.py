@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
+from kopf import OperatorSettings
 
 from vpplb.telemetry.logs import LogFormat, configure
 
@@ -92,7 +93,8 @@ def test_kopf_speaks_in_our_form_of_warnings_and_worse_and_names_the_object() ->
     logger = logging.getLogger("kopf.objects")
     logger.info("Handler 'x' succeeded.")
     about = {"kind": "Backend", "namespace": "shop", "name": "web", "uid": "u"}
-    logger.warning("odd", extra={"k8s_ref": about, "k8s_skip": True, "settings": object()})
+    extra = {"k8s_ref": about, "k8s_skip": True, "settings": OperatorSettings()}
+    logger.warning("odd", extra=extra)
     record = json.loads(out.getvalue())
     assert (record["message"], record["object"]) == ("odd", "Backend shop/web")
     assert record.keys() == {"time", "level", "logger", "message", "object"}
