@@ -1,4 +1,4 @@
-"""From packets in VPP to series of a frontend: standalone on the simulator, as Prometheus sees it."""
+"""From packets in VPP to series of a frontend: standalone on the simulator."""
 
 import asyncio
 import re

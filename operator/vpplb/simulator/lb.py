@@ -163,7 +163,8 @@ class LoadBalancerState(Rows):
         """Return the server that VPP sends a packet of a flow to; None when it drops it.
 
         The packet is counted, and the flow remembered by the thread that had it, as in VPP.
-        NotModelled where VPP would break, or where it is not known what it would do.
+        NotModelled where VPP would break, or where it is not known what it would do; IndexError
+        when there is no such thread.
         """
         self.collect_garbage()
         index = self._route(flow)

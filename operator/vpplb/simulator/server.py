@@ -87,9 +87,7 @@ class VppSimulator:
         clear_path(self.api_socket)
         loop = asyncio.get_running_loop()
         if self._stats is not None:
-            self._segment = StatsSegment(self._threads)
-            self._stats.open(self._segment.fd)
-            self.lb.counters.attach(self._segment)
+            self._stats.open(self._new_segment())
         self._server = await loop.create_unix_server(lambda: Connection(self), path=self.api_socket)
         self.api_socket.chmod(self._mode)
 
@@ -114,11 +112,9 @@ class VppSimulator:
         self._server = None
         for client in list(self._clients.values()):
             part(client)
-        if self._stats is not None and self._segment is not None:
+        if self._stats is not None:
             self._stats.close()
-            self.lb.counters.attach(None)
-            self._segment.close()
-            self._segment = None
+            self._give_up_segment()
 
     async def restart(self, *, keep: bool = False, dialect: Dialect | None = None) -> None:
         """Be another process at the same sockets, having died if need be.
@@ -136,10 +132,10 @@ class VppSimulator:
 
     def clear(self) -> None:
         """Become a freshly started VPP, with another pid, but for the clients' connections."""
-        self.lb.counters.attach(None)
+        self._give_up_segment()
         self.service = Service(self._new_state(), self.service.pid + 1, self.service.dialect)
-        if self._segment is not None:
-            self.lb.counters.attach(self._segment)
+        if self._stats is not None and self._server is not None:
+            self._stats.fd = self._new_segment()
         self.calls.clear()
 
     # --- misbehaviour ------------------------------------------------------------------------
@@ -167,6 +163,18 @@ class VppSimulator:
     def _new_state(self) -> LoadBalancerState:
         started = self._clock()
         return LoadBalancerState(lambda: self._clock() - started, self._threads)
+
+    def _new_segment(self) -> int:
+        """Have the counters in a segment; return its descriptor."""
+        self._segment = StatsSegment(self._threads)
+        self.lb.counters.attach(self._segment)
+        return self._segment.fd
+
+    def _give_up_segment(self) -> None:
+        if self._segment is not None:
+            self.lb.counters.attach(None)
+            self._segment.close()
+            self._segment = None
 
     def record(self, name: str, args: dict[str, Any], retval: int | None) -> None:
         """Note a received message."""

@@ -5,13 +5,18 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
+from vpp_papi.vpp_stats import VPPStats
 
 from support.raw_client import RawClient
+from vpplb.engine.ports import LoadBalancerGone
+from vpplb.model.vip import Encap
 from vpplb.simulator.flows import FiveTuple
 from vpplb.simulator.messages import MESSAGE_IDS, MESSAGES
 from vpplb.simulator.paths import SocketInUse
+from vpplb.simulator.rows import Key, NewVip
 from vpplb.simulator.server import Call, VppSimulator
 from vpplb.simulator.wire import Address, Prefix
+from vpplb.vpp.stats import PapiVipCounters
 
 WEB = {"pfx": Prefix(Address.of(0xC0000201), 32), "protocol": 6, "port": 80}
 ADD_WEB = {
@@ -275,3 +280,45 @@ async def test_a_hung_one_comes_back_well(simulator: VppSimulator) -> None:
     await simulator.restart()
     client = await RawClient.connect(simulator.api_socket)
     await client.close()
+
+
+@pytest.mark.parametrize("again", ["clear", "restart"])
+async def test_the_counters_of_a_fresh_vpp_are_in_a_fresh_segment(
+    again: str, tmp_path: Path
+) -> None:
+    stats_socket = tmp_path / "stats.sock"
+    simulator = VppSimulator(tmp_path / "api.sock", stats_socket=stats_socket)
+    await simulator.start()
+    flow = FiveTuple(ip_address("198.51.100.1"), ip_address("192.0.2.1"), 6, 1, 80)
+    key = Key(0xC0000201, 128, 6, 80)
+    for _ in range(2):
+        simulator.lb.add_vip(key, NewVip(encap=Encap.GRE4))
+        simulator.lb.forward(flow)
+        client = VPPStats(str(stats_socket))
+        await asyncio.to_thread(client.connect)
+        assert client["no server configured"] == [[0, 1]]
+        if again == "clear":
+            simulator.clear()
+        else:
+            await simulator.restart()
+        fresh = VPPStats(str(stats_socket))
+        await asyncio.to_thread(fresh.connect)
+        assert fresh.directory == {}
+        assert client["no server configured"] == [[0, 1]]
+        fresh.disconnect()
+        client.disconnect()
+    await simulator.stop()
+    assert not stats_socket.exists()
+
+
+async def test_a_hung_vpp_does_not_hand_out_its_counters(tmp_path: Path) -> None:
+    stats_socket = tmp_path / "stats.sock"
+    simulator = VppSimulator(tmp_path / "api.sock", stats_socket=stats_socket)
+    await simulator.start()
+    simulator.hang()
+    counters = PapiVipCounters(stats_socket, timeout=0.1)
+    with pytest.raises(LoadBalancerGone, match="timed out"):
+        await counters.read({})
+    simulator.hang(False)
+    assert await counters.read({}) == {}
+    await simulator.stop()
