@@ -7,27 +7,15 @@ and is "cut" when another server, which knows nothing of it, resets it.
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from ipaddress import ip_address
-from math import sqrt
 
 import pytest
 
 from support.control_plane import ControlPlane
-from support.flows import CUT, Answers
-from support.operation import Operation, cluster_operation, standalone_operation
-from support.traffic_lab import (
-    ROUTER,
-    SERVERS,
-    TABLE_LENGTH,
-    WEIGHTS,
-    TrafficLab,
-    Weights,
-    by_server,
-    traffic_lab,
-)
+from support.flows import CUT
+from support.operation import cluster_operation, standalone_operation
+from support.traffic_hosts import ROUTER, SERVERS
+from support.traffic_lab import WEIGHTS, TrafficLab, Weights, assert_proportional, on, traffic_lab
 from support.waiting import stays, wait_for
-from vpplb.plan import newflows
 
 pytestmark = [
     pytest.mark.slow,
@@ -48,17 +36,16 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrafficLab]:
 def operated(
     request: pytest.FixtureRequest, network: TrafficLab, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[TrafficLab]:
-    """Run the system, in each of the ways it can be run."""
+    """Run the system in each of the ways it can be run."""
     directory = tmp_path_factory.mktemp(request.param)
     probe = [f"--netns={network.prober.path}"]
     vpp = [f"--vpp-api-socket={network.tap.path}", f"--ipv4-source-address={ROUTER}"]
-    with ExitStack() as stack:
-        operation: Operation
-        if request.param == "standalone":
-            operation = stack.enter_context(standalone_operation(directory, probe, vpp))
-        else:
-            plane: ControlPlane = request.getfixturevalue("control_plane")
-            operation = stack.enter_context(cluster_operation(plane, directory, probe, vpp))
+    if request.param == "standalone":
+        running = standalone_operation(directory, probe, vpp)
+    else:
+        plane: ControlPlane = request.getfixturevalue("control_plane")
+        running = cluster_operation(plane, directory, probe, vpp)
+    with running as operation:
         network.operate(operation)
         yield network
 
@@ -72,30 +59,6 @@ def lab(operated: TrafficLab) -> TrafficLab:
 
 one_way = pytest.mark.parametrize("operated", ["standalone"], indirect=True)
 """For what does not depend on how the system is run."""
-
-
-def on(server: str, flows: Answers) -> set[int]:
-    """Return the flows that a server answers, by port."""
-    return {port for port, who in flows.items() if who == server}
-
-
-def all_but(server: str, flows: Answers) -> dict[int, str]:
-    """Return the flows that others answer."""
-    return {port: who for port, who in flows.items() if who != server}
-
-
-def assert_proportional(flows: Answers, weights: Weights) -> None:
-    """Assert that servers have the flows that the exact table gives them.
-
-    Hashes of 5-tuples are as good as random: within four standard deviations.
-    """
-    addressed = {ip_address(SERVERS[name]): weight for name, weight in weights.items()}
-    buckets = newflows.shares(addressed, TABLE_LENGTH)
-    for name in weights:
-        share = buckets[ip_address(SERVERS[name])] / TABLE_LENGTH
-        expected = len(flows) * share
-        tolerance = 4 * sqrt(len(flows) * share * (1 - share))
-        assert abs(len(on(name, flows)) - expected) <= tolerance, f"{by_server(flows)}, {weights}"
 
 
 def test_servers_answer_in_proportion_to_their_weights(lab: TrafficLab) -> None:
@@ -230,7 +193,8 @@ def test_a_server_that_leaves_takes_its_flows_with_it_and_no_others(lab: Traffic
 
     lab.apply()
     lab.wait_weights(WEIGHTS)
-    assert lab.flows.ask(all_but("s3", flows)) == all_but("s3", flows)
+    stayed = flows.keys() - on("s3", flows)
+    assert lab.flows.ask(stayed) == {port: flows[port] for port in stayed}
 
 
 def test_restarting_the_programs_one_by_one_changes_nothing(lab: TrafficLab) -> None:

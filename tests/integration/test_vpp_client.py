@@ -163,8 +163,8 @@ class Listener:
 
     def recreated(self, key: ObjectKey, vip: VipId, settings: VipSettings) -> None: ...
 
-    def drifted(self, vips: int) -> None:
-        self.drift += vips
+    def drifted(self, count: int) -> None:
+        self.drift += count
         self._tell()
 
     def synced(self, seconds: float) -> None:

@@ -21,6 +21,7 @@ PORT = 8080
 TLS_PORT = 8443
 
 _NGINX = """
+user root root;
 worker_processes 1;
 daemon off;
 pid {folder}/nginx.pid;

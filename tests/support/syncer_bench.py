@@ -62,8 +62,8 @@ class Listener:
     def recreated(self, key: ObjectKey, vip: VipId, settings: VipSettings) -> None:
         self.remade.append((key, vip, settings))
 
-    def drifted(self, vips: int) -> None:
-        self.drift += vips
+    def drifted(self, count: int) -> None:
+        self.drift += count
 
     def synced(self, seconds: float) -> None:
         assert seconds >= 0

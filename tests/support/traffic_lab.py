@@ -9,114 +9,45 @@ the agent says to VPP is noted by a tap between them.
 """
 
 import os
-import sys
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from ipaddress import ip_address
+from math import sqrt
 from pathlib import Path
 from typing import Any
 
-from support import gre_server
 from support.flows import Answers, Flows
 from support.manifests import Raw, backend, frontend, health_check
-from support.netlab import Lan, Namespace, lan
+from support.netlab import Lan, lan
 from support.operation import Operation
-from support.real_vpp import start_vpp, vppctl
 from support.shadow_vpp import ShadowVpp
+from support.traffic_hosts import (
+    CLIENT,
+    HEALTH_PORT,
+    PORT,
+    PROBER,
+    ROUTER,
+    SERVERS,
+    STICKY_BUCKETS,
+    VIP,
+    Router,
+    Server,
+)
 from support.vpp_tap import VppTap
 from support.vpp_witness import VppWitness
 from support.waiting import stays, wait_for
 from vpplb.model.vip import LbConf, VipId
+from vpplb.plan import newflows
 
-VIP, PORT = "192.0.2.1", 80
 VIP_ID = f"{VIP}/32 tcp/{PORT}"
-SAVED = 1.0
-"""Seconds after which a state has been written for the next start: a crash may forget younger ones."""
-STICKY_BUCKETS = 65536
-"""Room for the flows of all tests, which VPP remembers for a while: four flows a bucket."""
-CLIENT, ROUTER, PROBER = "10.10.0.2", "10.10.0.1", "10.10.0.3"
-SERVERS = {"s1": "10.10.0.11", "s2": "10.10.0.12", "s3": "10.10.0.13"}
 WEIGHTS = {"s1": 100, "s2": 50, "s3": 25}
-HEALTH_PORT = 8080
+"""What every test begins with."""
 TABLE_LENGTH = 1024
 FLOWS = 300
+SAVED = 1.0
+"""Seconds after which the programs have written down what they know; a crash forgets the rest."""
 
 Weights = Mapping[str, int]
-
-_VPP_COMMANDS = {
-    "create host-interface name eth0": "host-eth0",
-    f"set interface ip address host-eth0 {ROUTER}/24": "",
-    "set interface state host-eth0 up": "",
-    # A wrong source address: the agent has to set the right one, and the servers take packets
-    # from no other.
-    f"lb conf ip4-src-address 10.10.0.99 buckets {STICKY_BUCKETS}": "",
-}
-
-
-class Server:
-    """A server behind the VIP, in a namespace of its own."""
-
-    def __init__(self, name: str, network: Lan, directory: Path, stack: ExitStack) -> None:
-        self._sick = directory / f"{name}.sick"
-        address = SERVERS[name]
-        host = network.attach(name, [address])
-        host.run("ip", "address", "add", VIP, "dev", "lo")
-        host.run("ip", "tuntap", "add", "mode", "tun", "name", "tun0")
-        host.run("ip", "link", "set", "tun0", "up")
-        _set(host, rp_filter=0, arp_announce=2)
-        self._program = host.start(
-            *(sys.executable, gre_server.__file__, f"--name={name}", f"--sick={self._sick}"),
-            *(f"--address={address}", f"--peer={ROUTER}"),
-            *(f"--vip={VIP}", f"--port={PORT}", f"--health-port={HEALTH_PORT}"),
-        )
-        stack.callback(self._program.kill)
-
-    def sicken(self) -> None:
-        """Fail health checks; everything else goes on."""
-        self._sick.touch()
-
-    def kill(self) -> None:
-        """Crash."""
-        self._program.kill()
-
-    def recover(self) -> None:
-        """Run and be healthy."""
-        self._sick.unlink(missing_ok=True)
-        if not self._program.alive:
-            self._program.start()
-
-
-class Router:
-    """The real VPP, with its one interface, in a namespace of its own.
-
-    `socket` leads to its API socket, but only once VPP is configured: no agent comes before.
-    """
-
-    def __init__(self, binary: Path, directory: Path, host: Namespace) -> None:
-        self._binary, self._directory, self._host = binary, directory, host
-        self._running: AbstractContextManager[Path] | None = None
-        self.socket = directory / "configured.sock"
-        self.start()
-
-    def start(self) -> None:
-        """Start it without a VIP."""
-        self._running = start_vpp(
-            self._binary,
-            self._directory,
-            plugins=["af_packet", "ping"],
-            prefix=self._host.prefix,
-        )
-        api_socket = self._running.__enter__()
-        for command, answer in _VPP_COMMANDS.items():
-            assert vppctl(self._binary, api_socket, command) == answer, command
-        self.socket.symlink_to(api_socket)
-
-    def stop(self) -> None:
-        """End it, if it runs."""
-        self.socket.unlink(missing_ok=True)
-        if self._running is not None:
-            self._running.__exit__(None, None, None)
-            self._running = None
 
 
 class TrafficLab:
@@ -242,6 +173,25 @@ class Shadow:
         return {port: self._names[server] for port, server in chosen.items() if server}
 
 
+def on(server: str, flows: Answers) -> set[int]:
+    """Return the flows that a server answers, by port."""
+    return {port for port, who in flows.items() if who == server}
+
+
+def assert_proportional(flows: Answers, weights: Weights) -> None:
+    """Assert that servers have the flows that the exact table gives them.
+
+    Hashes of 5-tuples are as good as random: within four standard deviations.
+    """
+    addressed = {ip_address(SERVERS[name]): weight for name, weight in weights.items()}
+    buckets = newflows.shares(addressed, TABLE_LENGTH)
+    for name in weights:
+        share = buckets[ip_address(SERVERS[name])] / TABLE_LENGTH
+        expected = len(flows) * share
+        tolerance = 4 * sqrt(len(flows) * share * (1 - share))
+        assert abs(len(on(name, flows)) - expected) <= tolerance, f"{by_server(flows)}, {weights}"
+
+
 def by_server(answers: Answers) -> dict[str, int]:
     """Count answers, for messages of assertions."""
     return {who: list(answers.values()).count(who) for who in sorted(set(answers.values()))}
@@ -258,10 +208,3 @@ def traffic_lab(directory: Path) -> Iterator[TrafficLab]:
 def _pool(number: int, weights: Weights) -> dict[str, Any]:
     members = [{"name": name, "weight": weight} for name, weight in weights.items()]
     return {"name": f"pool{number}", "backends": members}
-
-
-def _set(host: Namespace, **settings: int) -> None:
-    """Set IPv4 settings of all the host's interfaces."""
-    for name, value in settings.items():
-        files = f"/proc/sys/net/ipv4/conf/*/{name}"
-        host.run("sh", "-c", f"for file in {files}; do echo {value} > $file; done")

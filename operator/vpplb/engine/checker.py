@@ -45,6 +45,7 @@ class Check:
         spread = first_wait(cadence, assignment.position, assignment.of)
         self.assignment = assignment
         self.next_start = now + spread.total_seconds()
+        self._unmoving: ProbeResult | None = None
         self._count(Counter(rise=cadence.rise, fall=cadence.fall))
         self._clock = clock
         self._random = random
@@ -99,6 +100,6 @@ class Check:
 
     def _count(self, counter: Counter) -> None:
         self._counter = counter
-        self._unmoving: ProbeResult | None = None
+        self._unmoving = None
         self._wait = mean_wait(self.assignment.spec.cadence, counter).total_seconds()
         self._grid = grid_of(self._wait)

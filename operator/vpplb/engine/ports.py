@@ -268,8 +268,11 @@ class SyncListener(Protocol):
         """The frontend's VIP was removed and made anew with these settings, its flows lost."""
         ...
 
-    def drifted(self, vips: int) -> None:
-        """So many VIPs had been changed behind our back; they are being repaired."""
+    def drifted(self, count: int) -> None:
+        """So much was changed behind our back, and is being repaired.
+
+        Prefixes whose VIPs differ count one each, the plugin's settings one.
+        """
         ...
 
     def synced(self, seconds: float) -> None:

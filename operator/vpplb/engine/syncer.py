@@ -190,12 +190,13 @@ class Syncer:
     async def _resync(self, due: Sequence[Shelf]) -> None:
         """Read and compare; count as drift what differs though it had been left in order."""
         start = asyncio.get_running_loop().time()
+        settled = self._conf_op is None
         await self._read()
         if self._complete and not self._paused:
             known = self._dirty.keys() | self._retries.keys()
             strayed = [shelf for shelf in self._book.strayed() if shelf not in known]
-            if strayed:
-                self._listener.drifted(len(strayed))
+            if drift := len(strayed) + (settled and self._conf_op is not None):
+                self._listener.drifted(drift)
             self._dirty |= dict.fromkeys((*due, *strayed))
             await self._program()
         self._listener.synced(asyncio.get_running_loop().time() - start)
@@ -215,9 +216,13 @@ class Syncer:
             self._listener.remembered()
         return worked
 
+    @property
+    def _conf_op(self) -> SetConf | None:
+        return conf_change(self._wish, self._conf)
+
     async def _settle_conf(self) -> None:
         """Set the plugin's settings where they differ, unless just that has been refused."""
-        op = conf_change(self._wish, self._conf)
+        op = self._conf_op
         if op is not None and op == self._refused:
             return
         self._refused, error = None, ""

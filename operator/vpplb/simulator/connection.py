@@ -204,32 +204,37 @@ class Connection(asyncio.Protocol):
     def _send(self, fault: Fault | None, fields: wire.Fields, answers: Sequence[Answer]) -> None:
         """Put the answers to a message behind what is to be sent, as the fault has it."""
         context = fields["context"] ^ (0xFFFFFFFF if isinstance(fault, WrongContext) else 0)
-        messages = [self._pack(name, {**own, "context": context}) for name, own in answers]
-        if isinstance(fault, WrongId):
-            messages = [b"\xff\xff" + message[2:] for message in messages]
-        data = b"".join(wire.frame(message) for message in messages)
+        number = self._dialect.number
+        data = b"".join(
+            wire.frame(wire.LAYOUTS[name].pack({**own, "context": context}, number(name)))
+            for name, own in answers
+        )
+        if fault is None or (data := self._spoilt(fault, data)):
+            self._output += data + self._late
+            self._late = b""
+
+    def _spoilt(self, fault: Fault, data: bytes) -> bytes:
+        """Return what is to be sent at once of the frames in `data`."""
         match fault:
             case Drop():
-                return
+                return b""
             case Late():
                 self._late += data
-                return
-            case Oversize():
-                data = data[:8] + b"\xff" * 4 + data[12:]
+                return b""
             case Delay(seconds=seconds):
                 self._wait(seconds, data)
-                return
+                return b""
             case Cut():
                 self._output += data[: len(data) // 2]
                 self.flush()
                 self.close()
-                return
-        self._output += data + self._late
-        self._late = b""
-
-    def _pack(self, name: str, fields: wire.Fields) -> bytes:
-        message = wire.LAYOUTS[name].pack(fields)
-        return self._dialect.number(name).to_bytes(2, "big") + message[2:]
+                return b""
+            case Oversize() if data:
+                return data[:8] + b"\xff" * 4 + data[12:]
+            case WrongId() if data:
+                return data[:16] + b"\xff\xff" + data[18:]
+            case _:
+                return data
 
     def _wait(self, seconds: float, data: bytes) -> None:
         """Send `data` later, and do nothing until then."""

@@ -198,10 +198,13 @@ class Layout:
         """Return the fields of a message that is all zeros."""
         return self.unpack(bytes(self._struct.size + 4))
 
-    def pack(self, fields: Fields) -> bytes:
-        """Return the message with these fields; KeyError when one is missing."""
+    def pack(self, fields: Fields, number: int | None = None) -> bytes:
+        """Return the message with these fields; KeyError when one is missing.
+
+        `number` is its id, where that is another than here.
+        """
         values = [value for name, codec, _ in self._fields for value in codec.write(fields[name])]
-        packed = self._struct.pack(self._id, *values)
+        packed = self._struct.pack(self._id if number is None else number, *values)
         if self._tail is None:
             return packed
         name, tail = self._tail

@@ -96,10 +96,10 @@ class LocalVpp:
             settings_text(settings),
         )
 
-    def drifted(self, vips: int) -> None:
+    def drifted(self, count: int) -> None:
         """Somebody else changed VPP."""
-        self._metrics.record_drift(vips)
-        log.warning("%d VIPs were changed by someone else and are repaired", vips)
+        self._metrics.record_drift(count)
+        log.warning("VPP: %d VIPs or settings were changed by someone else and are repaired", count)
 
     def synced(self, seconds: float) -> None:
         """VPP was compared."""

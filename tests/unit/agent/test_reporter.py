@@ -388,4 +388,4 @@ async def test_drift_is_repaired_counted_and_told(caplog: pytest.LogCaptureFixtu
         await asyncio.sleep(31)
         assert set(agent.lb.rows) == {WEB}
         assert b"vpplb_drift_repairs_total 1.0" in agent.registry.render()
-    assert "1 VIPs were changed by someone else" in caplog.text
+    assert "1 VIPs or settings were changed by someone else" in caplog.text

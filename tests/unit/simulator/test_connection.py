@@ -14,6 +14,7 @@ from vpplb.simulator.faults import (
     Delay,
     Die,
     Drop,
+    Fault,
     Late,
     Oversize,
     Refuse,
@@ -194,3 +195,13 @@ async def test_other_ids_are_those_that_the_client_is_told(vpp: VppSimulator) ->
     client = await RawClient.connect(vpp.api_socket, Dialect(shift=300))
     assert (await client.call("control_ping"))["retval"] == 0
     await client.close()
+
+
+@pytest.mark.parametrize("fault", [Oversize(), WrongId()])
+async def test_where_there_is_no_answer_there_is_none_to_spoil(
+    fault: Fault, vpp: VppSimulator, client: RawClient
+) -> None:
+    vpp.faults.arm(fault, "lb_vip_dump")
+    client.send_blank("lb_vip_dump")
+    ping(client, 1)
+    assert await contexts(client, 1) == [0]

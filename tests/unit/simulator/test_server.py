@@ -1,3 +1,4 @@
+import asyncio
 import logging
 import socket
 from collections.abc import AsyncIterator
