@@ -73,6 +73,10 @@ crds: $(RUN) ## Write the CRDs, also those of the chart, from the models.
 	@$(BIN)/vpplb crds --output crds
 	@$(BIN)/vpplb crds --output charts/vpplb/crds
 
+.PHONY: docs
+docs: $(RUN) ## Write the list of metrics from the code.
+	@$(BIN)/python -m vpplb.telemetry.catalog > docs/metrics.md
+
 .PHONY: lock
 lock: $(DEV) ## Lock the newest versions that pyproject.toml allows (ARGS=--upgrade).
 	@$(LOCK) $(ARGS) -o requirements/run.txt
