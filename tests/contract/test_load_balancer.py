@@ -1,15 +1,16 @@
 """What every LoadBalancer does: the fake, VPP's binary API on the simulator, and a real VPP."""
 
 import os
-from collections.abc import AsyncIterator, Mapping
-from ipaddress import ip_address, ip_network
+from collections.abc import AsyncIterator
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 
 from fakes.load_balancer import FakeLoadBalancer
+from support.live_syncer import row, vip, without_buckets
 from vpplb.engine.ports import LoadBalancer, LoadBalancerGone
-from vpplb.model.vip import AppServer, Encap, LbConf, Protocol, Vip, VipId, VipSettings, VipTable
+from vpplb.model.vip import Encap, LbConf, Protocol, VipSettings, VipTable
 from vpplb.plan.diff import diff
 from vpplb.plan.ops import AddServer, AddVip, DelServer, DelVip, Op, SetConf, SetWeight
 from vpplb.simulator.server import VppSimulator
@@ -46,34 +47,11 @@ async def lb(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Lo
                 await papi.close()
 
 
-def vip(prefix: str, port: int = 80, protocol: Protocol = Protocol.TCP) -> VipId:
-    return VipId(ip_network(prefix), protocol if port else Protocol.ANY, port)
-
-
-def row(
-    weights: Mapping[str, int], encap: Encap = Encap.GRE4, length: int = 1024, **settings: int
-) -> Vip:
-    return Vip(
-        settings=VipSettings(encap=encap, table_length=length, **settings),  # type: ignore[arg-type]
-        servers={ip_address(a): AppServer(weight=w) for a, w in weights.items()},
-    )
-
-
 async def retvals(lb: LoadBalancer, *ops: Op) -> list[int]:
     outcomes = await lb.apply(ops)
     assert [outcome.op for outcome in outcomes] == list(ops)
     assert all(outcome.message or outcome.ok for outcome in outcomes)
     return [outcome.retval for outcome in outcomes]
-
-
-def without_buckets(table: VipTable) -> VipTable:
-    return {
-        vip: Vip(
-            settings=row.settings,
-            servers={a: AppServer(weight=s.weight) for a, s in row.servers.items()},
-        )
-        for vip, row in table.items()
-    }
 
 
 WEB = vip("192.0.2.10/32")

@@ -1,21 +1,17 @@
 """The whole way to VPP: plan, calls, socket, and back; on the simulator and on a real VPP."""
 
-import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, suppress
-from ipaddress import ip_address, ip_network
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack
 from itertools import permutations
 from pathlib import Path
 
 import pytest
 
-from vpplb.engine.ports import VipReport, VppInfo
-from vpplb.engine.syncer import Syncer
+from support.live_syncer import meddle, read, row, syncing, vip, without_buckets
 from vpplb.model.names import ObjectKey
-from vpplb.model.vip import AppServer, Encap, Protocol, Vip, VipId, VipSettings, VipTable
+from vpplb.model.vip import Encap, VipTable
 from vpplb.plan.diff import diff
-from vpplb.plan.ops import ChangeKind
 from vpplb.simulator.server import VppSimulator
 from vpplb.vpp.lb import PapiLoadBalancer
 
@@ -54,19 +50,6 @@ async def vpp(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[V
     await vpp.stop()
 
 
-def vip(prefix: str, port: int = 80, protocol: Protocol = Protocol.TCP) -> VipId:
-    return VipId(ip_network(prefix), protocol if port else Protocol.ANY, port)
-
-
-def row(
-    weights: Mapping[str, int], encap: Encap = Encap.GRE4, *, length: int = 1024, dscp: int = 0
-) -> Vip:
-    return Vip(
-        settings=VipSettings(encap=encap, table_length=length, dscp=dscp),
-        servers={ip_address(a): AppServer(weight=w) for a, w in weights.items()},
-    )
-
-
 WEB = "192.0.2.1/32"
 TABLES: Mapping[str, VipTable] = {
     "nothing": {},
@@ -80,16 +63,6 @@ TABLES: Mapping[str, VipTable] = {
     "the longest table": {vip(WEB): row({"10.0.0.1": 100}, length=65536)},
     "IPv6": {vip("2001:db8::1/128"): row({"10.0.0.1": 3}), vip(WEB): row({"10.0.0.1": 3})},
 }
-
-
-def without_buckets(table: VipTable) -> VipTable:
-    return {
-        vip: Vip(
-            settings=row.settings,
-            servers={a: AppServer(weight=s.weight) for a, s in row.servers.items()},
-        )
-        for vip, row in table.items()
-    }
 
 
 async def test_vpp_goes_from_any_table_to_any_other(vpp: Vpp) -> None:
@@ -120,100 +93,25 @@ async def test_a_large_table_is_programmed_and_read_in_one_go(vpp: Vpp) -> None:
     await lb.close()
 
 
-class Listener:
-    """Lets a test wait for what the syncer tells."""
-
-    def __init__(self) -> None:
-        self.news = asyncio.Condition()
-        self.reports: list[VipReport] = []
-        self.connections = self.losses = self.drift = 0
-        self.repaired = False
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    async def until(self, true: Callable[[], bool]) -> None:
-        async with asyncio.timeout(60), self.news:
-            await self.news.wait_for(true)
-
-    def _tell(self) -> None:
-        async def tell() -> None:
-            async with self.news:
-                self.news.notify_all()
-
-        task = asyncio.create_task(tell())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    def connected(self, info: VppInfo) -> None:
-        assert info.pid
-        self.connections += 1
-        self._tell()
-
-    def disconnected(self, reason: str) -> None:
-        assert reason
-        self.losses += 1
-        self._tell()
-
-    def reported(self, report: VipReport) -> None:
-        self.reports.append(report)
-        self._tell()
-
-    def remembered(self) -> None: ...
-
-    def changed(self, kind: ChangeKind, count: int) -> None: ...
-
-    def recreated(self, key: ObjectKey, vip: VipId, settings: VipSettings) -> None: ...
-
-    def drifted(self, count: int) -> None:
-        self.drift += count
-        self._tell()
-
-    def synced(self, seconds: float) -> None:
-        self.repaired = self.drift > 0
-        self._tell()
-
-    def conf_failed(self, error: str) -> None:
-        assert error == ""
-
-
 async def test_a_vpp_that_dies_and_comes_back_empty_is_programmed_in_full(vpp: Vpp) -> None:
-    listener = Listener()
-    syncer = Syncer(PapiLoadBalancer(vpp.socket), listener=listener)
     wanted = TABLES["two ports"]
-    for number, (id_, want) in enumerate(wanted.items()):
-        syncer.set_desired(ObjectKey("shop", f"web{number}"), id_, want, "r1")
-    syncer.set_synced()
-    task = asyncio.create_task(syncer.run())
-    await listener.until(lambda: len(listener.reports) == 2)
-    await vpp.stop()
-    await listener.until(lambda: listener.losses > 0)
-    await vpp.start()
-    await listener.until(lambda: len(listener.reports) == 4)
-    assert not any(report.error for report in listener.reports)
-    other = PapiLoadBalancer(vpp.socket)
-    await other.connect()
-    assert without_buckets((await other.read()).table) == wanted
-    await other.close()
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
+    named = {ObjectKey("shop", f"web{n}"): item for n, item in enumerate(wanted.items())}
+    async with syncing(vpp.socket, named) as (_, ear):
+        await vpp.stop()
+        await ear.until(lambda: bool(ear.reasons))
+        await vpp.start()
+        await ear.until(lambda: len(ear.reports) == 4)
+        assert not any(report.error for report in ear.reports)
+        assert without_buckets((await read(vpp.socket)).table) == wanted
 
 
 async def test_what_another_client_changes_is_repaired(vpp: Vpp) -> None:
-    listener = Listener()
-    syncer = Syncer(PapiLoadBalancer(vpp.socket), listener=listener, sync_interval=0.3)
     wanted = TABLES["one VIP"]
-    syncer.set_desired(ObjectKey("shop", "web"), vip(WEB), wanted[vip(WEB)], "r1")
-    syncer.set_synced()
-    task = asyncio.create_task(syncer.run())
-    await listener.until(lambda: len(listener.reports) == 1)
-    other = PapiLoadBalancer(vpp.socket)
-    await other.connect()
-    plan = diff(TABLES["a longer table"], wanted, owned=(), flushed={})
-    assert all(outcome.ok for outcome in await other.apply(plan.ops))
-    await listener.until(lambda: listener.repaired)
-    assert listener.drift == 1
-    assert without_buckets((await other.read()).table) == wanted
-    await other.close()
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
+    named = {ObjectKey("shop", "web"): (vip(WEB), wanted[vip(WEB)])}
+    async with syncing(vpp.socket, named, sync_interval=0.3) as (_, ear):
+        plan = diff(TABLES["a longer table"], wanted, owned=(), flushed={})
+        await meddle(vpp.socket, *plan.ops)
+        await ear.until(lambda: ear.drift > 0)
+        await ear.read_again()
+        assert ear.drift == 1
+        assert without_buckets((await read(vpp.socket)).table) == wanted
