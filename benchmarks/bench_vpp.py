@@ -13,17 +13,19 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractContextManager, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager
 from pathlib import Path
 
+from support.agent_cost import measure_agent
+from support.live_syncer import running
 from support.real_vpp import start_vpp
-from support.vpp_bench import BareSocket, Ear, reweighted, simulated_vpp, workload
+from support.vpp_bench import BareSocket, Ear, reweighted, simulated_vpp, switched, workload
 from vpplb.engine.shelf import Wanted
 from vpplb.engine.syncer import Syncer
 from vpplb.model.names import ObjectKey
+from vpplb.model.vip import VipTable
 from vpplb.plan.diff import diff
-from vpplb.plan.ops import Op, SetWeight
 from vpplb.vpp.client import WINDOW
 from vpplb.vpp.lb import PapiLoadBalancer
 
@@ -42,28 +44,29 @@ async def syncing(socket: Path, sync_interval: float = 3600.0) -> AsyncIterator[
     """Run a syncer that has connected and read, and wants nothing yet."""
     ear = Ear()
     syncer = Syncer(PapiLoadBalancer(socket), listener=ear, sync_interval=sync_interval)
-    task = asyncio.create_task(syncer.run())
-    while not ear.infos:
-        await asyncio.sleep(0.01)
-    yield syncer, ear
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
+    async with running(syncer):
+        await ear.until(lambda: bool(ear.infos))
+        yield syncer, ear
 
 
-def want(syncer: Syncer, frontends: Frontends) -> None:
+async def program(syncer: Syncer, ear: Ear, frontends: Frontends) -> float:
+    """Want these, and wait until they are programmed; return the seconds it took."""
+    begin = time.perf_counter()
     for key, wanted in frontends.items():
         syncer.set_desired(key, wanted.vip, wanted.desired, wanted.revision)
+    syncer.set_synced()
+    await ear.programmed(frontends)
+    return time.perf_counter() - begin
 
 
-def creation(frontends: Frontends) -> tuple[Op, ...]:
-    table = {wanted.vip: wanted.desired for wanted in frontends.values()}
-    return diff(table, {}, owned=(), flushed={}).ops
+def table(frontends: Frontends) -> VipTable:
+    """Return the VIPs that they come to."""
+    return {wanted.vip: wanted.desired for wanted in frontends.values()}
 
 
 async def from_nothing(start: StartVpp, directory: Path, frontends: Frontends) -> None:
     """Program everything on an empty VPP, by turns bare and with the syncer."""
-    ops = creation(frontends)
+    ops = diff(table(frontends), {}, owned=(), flushed={}).ops
     bare, ours = [], []
     for number in range(ROUNDS):
         with start(directory / f"bare{number}") as socket:
@@ -72,41 +75,37 @@ async def from_nothing(start: StartVpp, directory: Path, frontends: Frontends) -
             client.close()
         with start(directory / f"ours{number}") as socket:
             async with syncing(socket) as (syncer, ear):
-                begin = time.perf_counter()
-                want(syncer, frontends)
-                syncer.set_synced()
-                await ear.programmed(frontends)
-                ours.append(time.perf_counter() - begin)
-    compare(f"from nothing, {len(ops)} calls", len(ops), bare, ours)
+                ours.append(await program(syncer, ear, frontends))
+    compare("from nothing", len(ops), bare, ours)
 
 
-async def failover(socket: Path, syncer: Syncer, ear: Ear, frontends: Frontends) -> None:
-    """Take one server out of every VIP and put it back, by turns bare and with the syncer."""
+async def back_and_forth(
+    what: str,
+    socket: Path,
+    running: tuple[Syncer, Ear],
+    sides: Sequence[Callable[[int], Frontends]],
+) -> None:
+    """Go from one configuration to the other and back, by turns bare and with the syncer.
+
+    `sides` make the configurations, new ones for each number; the VPP has the second.
+    """
     client = BareSocket(socket)
-    first = next(iter(next(iter(frontends.values())).desired.servers))
     bare, ours = [], []
+    calls = 0
     for number in range(1, 2 * ROUNDS + 1):
-        for weight in (0, 100):
-            ops = [
-                SetWeight(vip=w.vip, address=first, weight=weight, flush=weight == 0)
-                for w in frontends.values()
-            ]
-            seconds = client.send(client.pack(ops), WINDOW)
-            changed = {
-                key: reweighted(wanted, weight, f"f{number}/{weight}", epoch=number)
-                for key, wanted in frontends.items()
-            }
-            await asyncio.sleep(0)
-            begin = time.perf_counter()
-            want(syncer, changed)
-            await ear.programmed(changed)
-            (bare if weight == 0 else []).append(seconds)
-            (ours if weight == 0 else []).append(time.perf_counter() - begin)
+        there, back = (side(number) for side in sides)
+        way = diff(table(there), table(back), owned=(), flushed={}).ops
+        home = diff(table(back), table(there), owned=(), flushed={}).ops
+        calls = len(way)
+        bare.append(client.send(client.pack(way), WINDOW))
+        client.send(client.pack(home), WINDOW)
+        ours.append(await program(*running, there))
+        await program(*running, back)
     client.close()
-    compare(f"failover in {len(frontends)} VIPs", len(frontends), bare, ours)
+    compare(what, calls, bare, ours)
 
 
-async def one_change(syncer: Syncer, ear: Ear, frontends: Frontends) -> None:
+async def one_change(running: tuple[Syncer, Ear], frontends: Frontends) -> None:
     """Change one weight at a time; from the decision to the report."""
     took = []
     keys = list(frontends)
@@ -114,10 +113,7 @@ async def one_change(syncer: Syncer, ear: Ear, frontends: Frontends) -> None:
         key = keys[number * 7 % len(keys)]
         changed = {key: reweighted(frontends[key], number % 99, f"c{number}", epoch=10**6)}
         await asyncio.sleep(0.002)
-        begin = time.perf_counter()
-        want(syncer, changed)
-        await ear.programmed(changed)
-        took.append(1000 * (time.perf_counter() - begin))
+        took.append(1000 * await program(*running, changed))
     quantiles = statistics.quantiles(took, n=100, method="inclusive")
     print(
         f"  one weight change: p50 {quantiles[49]:.2f} ms   p99 {quantiles[98]:.2f} ms   "
@@ -128,9 +124,7 @@ async def one_change(syncer: Syncer, ear: Ear, frontends: Frontends) -> None:
 async def comparison(socket: Path, frontends: Frontends) -> None:
     """Read and compare everything while nothing differs."""
     async with syncing(socket, sync_interval=0.2) as (syncer, ear):
-        want(syncer, frontends)
-        syncer.set_synced()
-        await ear.programmed(frontends)
+        await program(syncer, ear, frontends)
         ear.counts.clear()
         took = [await ear.comparison() for _ in range(ROUNDS)]
         print(
@@ -143,7 +137,7 @@ def compare(what: str, calls: int, bare: list[float], ours: list[float]) -> None
     """Print two rates, of the medians, and their ratio."""
     slow, fast = calls / statistics.median(ours), calls / statistics.median(bare)
     print(
-        f"  {what}: {slow:.0f} calls/s, a bare socket {fast:.0f} calls/s, "
+        f"  {what}, {calls} calls: {slow:.0f}/s, a bare socket {fast:.0f}/s, "
         f"ratio {slow / fast:.2f} (wanted: 0.8)"
     )
 
@@ -151,16 +145,31 @@ def compare(what: str, calls: int, bare: list[float], ours: list[float]) -> None
 async def speed(name: str, start: StartVpp, directory: Path) -> None:
     """Measure all that concerns one kind of VPP."""
     print(f"{name}: {VIPS} VIPs × {SERVERS} servers, window {WINDOW}")
-    directory.mkdir()
     frontends = workload(VIPS, SERVERS)
     await from_nothing(start, directory, frontends)
+
+    def dies(weight: int) -> Callable[[int], Frontends]:
+        return lambda number: {
+            key: reweighted(wanted, weight, f"d{number}/{weight}", epoch=number)
+            for key, wanted in frontends.items()
+        }
+
+    def pool(second: bool) -> Callable[[int], Frontends]:
+        return lambda number: {
+            key: switched(wanted, second, f"p{number}/{second}", epoch=number)
+            for key, wanted in frontends.items()
+        }
+
     with start(directory / "table") as socket:
         async with syncing(socket) as (syncer, ear):
-            want(syncer, frontends)
-            syncer.set_synced()
-            await ear.programmed(frontends)
-            await failover(socket, syncer, ear, frontends)
-            await one_change(syncer, ear, frontends)
+            both = syncer, ear
+            await program(*both, frontends)
+            what = f"a server of all {VIPS} VIPs dies"
+            await back_and_forth(what, socket, both, (dies(0), dies(100)))
+            await one_change(both, frontends)
+            await program(*both, pool(False)(0))
+            what = f"all {VIPS} VIPs go to their second pool"
+            await back_and_forth(what, socket, both, (pool(True), pool(False)))
         await comparison(socket, frontends)
 
 
@@ -169,9 +178,16 @@ async def main() -> None:
     print(f"on {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
     with tempfile.TemporaryDirectory(prefix="vpplb-b") as name:
         directory = Path(name)
-        await speed("simulator", lambda at: simulated_vpp(VPPLB, at), directory / "s")
+        await speed("simulator", lambda at: simulated_vpp(VPPLB, at), directory)
         if binary := os.environ.get("VPPLB_TEST_VPP"):
-            await speed("VPP", lambda at: start_vpp(Path(binary), at), directory / "v")
+            real = directory / "vpp"
+            await speed("VPP", lambda at: start_vpp(Path(binary), real / at.name), directory)
+        cost = await measure_agent(VPPLB, directory / "agent", workload(VIPS, SERVERS))
+    print(
+        f"the agent's process with that table, real API server: {cost.memory_mib:.0f} MiB "
+        f"(wanted: under 150), idle {100 * cost.idle_cpu:.2f} % of a core over "
+        f"{cost.seconds:.0f} s, two comparisons included (wanted: under 1 %)"
+    )
 
 
 if __name__ == "__main__":

@@ -39,6 +39,7 @@ class _Recipe:
     """One Go module to build programs from. `prepare` writes its go.mod into a folder."""
 
     title: str
+    takes: str
     packages: tuple[str, ...]
     flags: str
     prepare: Callable[["_Go", Path], str]
@@ -93,7 +94,7 @@ def ensure(names: Sequence[str], say: Say) -> dict[str, Path]:
 
 def _build(recipe: _Recipe, say: Say) -> None:
     go = _find_go(say)
-    say(f"building {recipe.title} from Go modules into {cache() / 'bin'} (once)")
+    say(f"building {recipe.title} into {cache() / 'bin'}, once: {recipe.takes}")
     work = cache() / "build" / recipe.title.split()[0].lower()
     out = work / "bin"
     out.mkdir(parents=True, exist_ok=True)
@@ -135,20 +136,23 @@ def _plain_module(requirement: str, package: str) -> Callable[[_Go, Path], str]:
 
 
 _KUBERNETES = _Recipe(
-    title=f"Kubernetes {KUBERNETES}: kube-apiserver and kubectl, five minutes",
+    title=f"Kubernetes {KUBERNETES} (kube-apiserver and kubectl)",
+    takes="five minutes",
     packages=("k8s.io/kubernetes/cmd/kube-apiserver", "k8s.io/kubernetes/cmd/kubectl"),
     flags=f"-s -w -X {_VERSION}.gitVersion=v{KUBERNETES} -X {_VERSION}.gitMajor=1"
     f" -X {_VERSION}.gitMinor={KUBERNETES.split('.')[1]}",
     prepare=_kubernetes_module,
 )
 _ETCD = _Recipe(
-    title=f"etcd {ETCD}, half a minute",
+    title=f"etcd {ETCD}",
+    takes="half a minute",
     packages=("go.etcd.io/etcd/server/v3",),
     flags="-s -w",
     prepare=_plain_module(f"go.etcd.io/etcd/server/v3 v{ETCD}", "go.etcd.io/etcd/server/v3"),
 )
 _HELM = _Recipe(
-    title=f"helm {HELM}, a minute",
+    title=f"helm {HELM}",
+    takes="two minutes",
     packages=("helm.sh/helm/v3/cmd/helm",),
     flags="-s -w",
     prepare=_plain_module(f"helm.sh/helm/v3 v{HELM}", "helm.sh/helm/v3/cmd/helm"),

@@ -44,7 +44,7 @@ WEIGHTS = {"s1": 100, "s2": 50, "s3": 25}
 """What every test begins with."""
 TABLE_LENGTH = 1024
 FLOWS = 300
-SAVED = 1.0
+SAVED = 0.3
 """Seconds after which the programs have written down what they know; a crash forgets the rest."""
 
 Weights = Mapping[str, int]
@@ -69,6 +69,7 @@ class TrafficLab:
     def operate(self, operation: Operation) -> None:
         """Have this done by these programs from now on."""
         self.operation = operation
+        self._applied: list[Raw] = []
         self.reset()
 
     def reset(self) -> None:
@@ -92,25 +93,26 @@ class TrafficLab:
         Backends, by server, and of the HealthCheck; `spec` those of the Frontend.
         """
         probing: Raw = {"type": "HTTP", "port": HEALTH_PORT, "interval": "100ms", "fall": 2}
-        self.operation.apply(
-            [
-                health_check("web", **probing | dict(check or {})),
-                *(
-                    backend(name, address, healthCheckRef={"name": "web"}, **extra)
-                    for name, address in SERVERS.items()
-                    for extra in [(backends or {}).get(name, {})]
-                ),
-                frontend(
-                    "web",
-                    address=VIP,
-                    port=PORT,
-                    flowTableLength=TABLE_LENGTH,
-                    pools=[_pool(n, weights) for n, weights in enumerate(pools or [WEIGHTS])],
-                    nodeSelector={"kubernetes.io/hostname": self.operation.node},
-                    **spec,
-                ),
-            ]
-        )
+        wanted = [
+            health_check("web", **probing | dict(check or {})),
+            *(
+                backend(name, address, healthCheckRef={"name": "web"}, **extra)
+                for name, address in SERVERS.items()
+                for extra in [(backends or {}).get(name, {})]
+            ),
+            frontend(
+                "web",
+                address=VIP,
+                port=PORT,
+                flowTableLength=TABLE_LENGTH,
+                pools=[_pool(n, weights) for n, weights in enumerate(pools or [WEIGHTS])],
+                nodeSelector={"kubernetes.io/hostname": self.operation.node},
+                **spec,
+            ),
+        ]
+        if wanted != self._applied:
+            self.operation.apply(wanted)
+            self._applied = wanted
 
     def ports(self, number: int = FLOWS) -> range:
         """Return ports that no flow had before: VPP knows nothing of them."""

@@ -1,6 +1,5 @@
 """What measuring the agent's programming of a VPP needs: a workload, a bare socket, an ear."""
 
-import asyncio
 import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,8 +8,8 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
+from support.live_syncer import Ear as LiveEar
 from support.processes import Program
-from support.syncer_bench import Listener
 from support.waiting import wait_for
 from vpplb.engine.ports import VipReport
 from vpplb.engine.shelf import Wanted
@@ -45,35 +44,44 @@ def reweighted(wanted: Wanted, weight: int, revision: str, *, epoch: int) -> Wan
     return Wanted(wanted.vip, Vip(settings=SETTINGS, servers=servers), revision)
 
 
-@dataclass
-class Ear(Listener):
-    """Hears a syncer, and lets a benchmark wait for what it says."""
+def switched(wanted: Wanted, second: bool, revision: str, *, epoch: int) -> Wanted:
+    """The same with its servers as two pools, of which the `second` half serves, or the first.
 
-    standing: dict[ObjectKey, VipReport] = field(default_factory=dict)
-    news: asyncio.Event = field(default_factory=asyncio.Event)
+    The flows of the half that does not are cut at this epoch.
+    """
+    half = len(wanted.desired.servers) // 2
+    servers = {
+        address: AppServer(weight=100)
+        if (place >= half) == second
+        else AppServer(weight=0, flush_epoch=epoch)
+        for place, address in enumerate(wanted.desired.servers)
+    }
+    return Wanted(wanted.vip, Vip(settings=SETTINGS, servers=servers), revision)
+
+
+@dataclass
+class Ear(LiveEar):
+    """Hears how each frontend stands, and when VPP has been read."""
+
+    standing: dict[ObjectKey, str] = field(default_factory=dict)
     cpu: float = 0.0
 
     def reported(self, report: VipReport) -> None:
         if report.error:
             raise RuntimeError(report.error)
-        self.standing[report.key] = report
+        self.standing[report.key] = report.revision
         self.news.set()
 
     def synced(self, seconds: float) -> None:
-        super().synced(seconds)
         self.cpu = time.process_time()
-        self.news.set()
+        super().synced(seconds)
 
     async def programmed(self, wanted: Mapping[ObjectKey, Wanted]) -> None:
         """Wait until each frontend is told to stand at its revision."""
         missing = set(wanted)
         while missing:
             self.news.clear()
-            missing = {
-                key
-                for key in missing
-                if key not in self.standing or self.standing[key].revision != wanted[key].revision
-            }
+            missing = {key for key in missing if self.standing.get(key) != wanted[key].revision}
             if missing:
                 await self.news.wait()
 
@@ -82,9 +90,7 @@ class Ear(Listener):
         seen = []
         for _ in range(2):
             before = self.syncs
-            while self.syncs == before:
-                self.news.clear()
-                await self.news.wait()
+            await self.until(lambda before=before: self.syncs > before)  # type: ignore[misc]
             seen.append(self.cpu)
         return seen[1] - seen[0]
 

@@ -38,8 +38,11 @@ from vpplb.vpp.stats import PapiVipCounters
 
 log = logging.getLogger(__name__)
 
-SAVE_DELAY = 0.5
-"""Seconds that changes are gathered before the state file is written."""
+SAVE_PAUSE = 0.05
+"""Seconds between two writings of the state file; what changes meanwhile is gathered.
+
+A crash within that time resumes from the state before, so it must be short.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,9 +188,9 @@ class Standalone:
     async def _save(self) -> None:
         while True:
             await self._dirty.wait()
-            await asyncio.sleep(SAVE_DELAY)
             self._dirty.clear()
             await self._write()
+            await asyncio.sleep(SAVE_PAUSE)
 
     async def _write(self) -> None:
         statuses = {kind: dict(of_kind) for kind, of_kind in self._statuses.items()}
