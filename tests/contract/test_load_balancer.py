@@ -215,3 +215,9 @@ async def test_after_close_every_call_says_gone_until_it_connects_again(lb: Load
     assert info.pid > 0
     await lb.ping()
     assert list((await lb.read()).table) == [WEB]
+
+
+async def test_many_clients_that_came_and_went_leave_vpp_well(lb: LoadBalancer) -> None:
+    for _ in range(24):
+        await lb.connect()  # each takes leave of the connection before it
+    await lb.ping()

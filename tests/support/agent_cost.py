@@ -20,6 +20,7 @@ NODE = "bench"
 IDLE = 62.0
 """Seconds that the idle agent is watched: two sync intervals."""
 WRITERS = 16
+SETTLE = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,9 +32,7 @@ class Cost:
     seconds: float
 
 
-async def measure_agent(
-    vpplb: Path, directory: Path, frontends: Mapping[ObjectKey, Wanted]
-) -> Cost:
+def measure_agent(vpplb: Path, directory: Path, frontends: Mapping[ObjectKey, Wanted]) -> Cost:
     """Run an agent that programs these frontends, and watch it when it has nothing to do."""
     directory.mkdir()
     with (
@@ -42,29 +41,29 @@ async def measure_agent(
     ):
         for namespace in {key.namespace for key in frontends}:
             plane.kubectl("create", "namespace", namespace)
-        async with await KubeClient.from_config(plane.kubeconfig) as client:
-            await _store(client, frontends)
-            argv = [vpplb, "agent", f"--node={NODE}", f"--vpp-api-socket={socket}"]
-            with Program(
-                [*argv, "--http-address=", f"--state-file={directory / 'memory.json'}"],
-                log=directory / "agent.log",
-                env={"KUBECONFIG": str(plane.agent_kubeconfig)},
-            ) as agent:
-                await _programmed(client, agent, len(frontends))
-                return await _watch(agent.pid)
+        asyncio.run(_store(plane.kubeconfig, frontends))
+        argv = [str(vpplb), "agent", f"--node={NODE}", f"--vpp-api-socket={socket}"]
+        with Program(
+            [*argv, "--http-address=", f"--state-file={directory / 'memory.json'}"],
+            log=directory / "agent.log",
+            env={"KUBECONFIG": str(plane.agent_kubeconfig)},
+        ) as agent:
+            asyncio.run(_programmed(plane.kubeconfig, agent, len(frontends)))
+            return _watch(agent.pid)
 
 
-async def _store(client: KubeClient, frontends: Mapping[ObjectKey, Wanted]) -> None:
+async def _store(kubeconfig: Path, frontends: Mapping[ObjectKey, Wanted]) -> None:
     """Store the frontends with their computed status, as an operator leaves them."""
     left = iter(frontends.items())
 
-    async def write() -> None:
+    async def write(client: KubeClient) -> None:
         for key, wanted in left:
             await client.create(FRONTEND, _manifest(key, wanted))
             status = {"dataplane": dump_dataplane(wanted.vip, wanted.desired)}
             await client.patch_status(FRONTEND, key, {"status": status})
 
-    await asyncio.gather(*(write() for _ in range(WRITERS)))
+    async with await KubeClient.from_config(kubeconfig) as client:
+        await asyncio.gather(*(write(client) for _ in range(WRITERS)))
 
 
 def _manifest(key: ObjectKey, wanted: Wanted) -> JsonObject:
@@ -80,25 +79,23 @@ def _manifest(key: ObjectKey, wanted: Wanted) -> JsonObject:
     }
 
 
-async def _programmed(client: KubeClient, agent: Program, count: int) -> None:
+async def _programmed(kubeconfig: Path, agent: Program, count: int) -> None:
     """Wait until the Dataplane says that all are programmed."""
     deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        if not agent.alive:
-            break
-        listing = await client.list(DATAPLANE)
-        for item in listing.items:
-            shown = (item.get("status") or {}).get("frontends") or {}
-            if item["metadata"]["name"] == NODE and shown.get("programmed") == count:
+    async with await KubeClient.from_config(kubeconfig) as client:
+        while agent.alive and time.monotonic() < deadline:
+            listing = await client.list(DATAPLANE)
+            shown = [(item.get("status") or {}).get("frontends") or {} for item in listing.items]
+            if [one.get("programmed") for one in shown] == [count]:
                 return
-        await asyncio.sleep(0.5)
+            await asyncio.sleep(0.5)
     raise RuntimeError(f"the agent has not programmed everything:\n{agent.tail()}")
 
 
-async def _watch(pid: int) -> Cost:
-    await asyncio.sleep(5)
+def _watch(pid: int) -> Cost:
+    time.sleep(SETTLE)
     begin, used = time.monotonic(), _cpu(pid)
-    await asyncio.sleep(IDLE)
+    time.sleep(IDLE)
     seconds = time.monotonic() - begin
     return Cost(memory_mib=_resident(pid), idle_cpu=(_cpu(pid) - used) / seconds, seconds=seconds)
 

@@ -8,6 +8,7 @@ fails with LoadBalancerGone, and the only remedy is a new connection.
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,8 @@ TIMEOUT = 5.0
 """Seconds within which VPP has to answer a call; connecting takes no longer either."""
 WINDOW = 256
 """Calls under way at most: enough to keep VPP busy, few enough that a deadline means something."""
+LEAVE = 1.0
+"""Seconds that taking leave may last."""
 _CHUNK = 16 << 10
 """Bytes gathered before they are written: a system call for each frame would cost more."""
 
@@ -252,6 +255,17 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Fail what is pending (asyncio.Protocol)."""
         self.lose(f"VPP closed the connection{f': {exc}' if exc else ''}")
+
+    async def leave(self) -> None:
+        """Take leave of VPP and end the connection; waits LEAVE seconds at most, never raises.
+
+        VPP quirk: clients that hang up. VPP must be told, or it keeps the socket for ever.
+        """
+        if self.lost is None:
+            with suppress(LoadBalancerGone, TimeoutError):
+                async with asyncio.timeout(LEAVE):
+                    await self.call("sockclnt_delete", {"index": self._client})
+        self.lose("closed")
 
     def lose(self, reason: str) -> None:
         """End the connection for this reason; only the first one counts. Never waits."""

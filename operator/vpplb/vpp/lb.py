@@ -92,10 +92,10 @@ class PapiLoadBalancer:
         await self._connected().call("control_ping", {})
 
     async def close(self) -> None:
-        """Disconnect; VPP forgets the client when the socket closes."""
+        """Take leave of VPP and disconnect; never hangs, never raises."""
         if self._connection is not None:
-            self._connection.lose("closed")
-            self._connection = self._indexes = None
+            connection, self._connection, self._indexes = self._connection, None, None
+            await connection.leave()
 
     def _connected(self) -> Connection:
         if self._connection is None:

@@ -27,6 +27,8 @@ Fields = Mapping[str, Value]
 NEEDED: Mapping[str, str] = {
     "control_ping": "51077d14",
     "control_ping_reply": "f6b0b8ca",
+    "sockclnt_delete": "8ac76db6",
+    "sockclnt_delete_reply": "8f38b1ee",
     "show_version": "51077d14",
     "show_version_reply": "c919bde1",
     "cli_inband": "f8377302",

@@ -76,3 +76,11 @@ async def test_the_flush_of_a_whole_vip_is_never_sent(tmp_path: Path) -> None:
         await lb.connect()
         assert "lb_flush_vip" not in lb._connected()._catalogue.by_name
         await lb.close()
+
+
+async def test_closing_takes_leave(tmp_path: Path) -> None:
+    async with simulated_vpp(tmp_path) as vpp:
+        lb = PapiLoadBalancer(vpp.api_socket)
+        await lb.connect()
+        await lb.close()
+        assert [call.message for call in vpp.calls][-1] == "sockclnt_delete"
