@@ -13,7 +13,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager
 from pathlib import Path
 
@@ -82,8 +82,8 @@ async def from_nothing(start: StartVpp, directory: Path, frontends: Frontends) -
 async def back_and_forth(
     what: str,
     socket: Path,
-    running: tuple[Syncer, Ear],
-    sides: Sequence[Callable[[int], Frontends]],
+    both: tuple[Syncer, Ear],
+    sides: tuple[Callable[[int], Frontends], Callable[[int], Frontends]],
 ) -> None:
     """Go from one configuration to the other and back, by turns bare and with the syncer.
 
@@ -99,13 +99,13 @@ async def back_and_forth(
         calls = len(way)
         bare.append(client.send(client.pack(way), WINDOW))
         client.send(client.pack(home), WINDOW)
-        ours.append(await program(*running, there))
-        await program(*running, back)
+        ours.append(await program(*both, there))
+        await program(*both, back)
     client.close()
     compare(what, calls, bare, ours)
 
 
-async def one_change(running: tuple[Syncer, Ear], frontends: Frontends) -> None:
+async def one_change(both: tuple[Syncer, Ear], frontends: Frontends) -> None:
     """Change one weight at a time; from the decision to the report."""
     took = []
     keys = list(frontends)
@@ -113,7 +113,7 @@ async def one_change(running: tuple[Syncer, Ear], frontends: Frontends) -> None:
         key = keys[number * 7 % len(keys)]
         changed = {key: reweighted(frontends[key], number % 99, f"c{number}", epoch=10**6)}
         await asyncio.sleep(0.002)
-        took.append(1000 * await program(*running, changed))
+        took.append(1000 * await program(*both, changed))
     quantiles = statistics.quantiles(took, n=100, method="inclusive")
     print(
         f"  one weight change: p50 {quantiles[49]:.2f} ms   p99 {quantiles[98]:.2f} ms   "
@@ -173,16 +173,16 @@ async def speed(name: str, start: StartVpp, directory: Path) -> None:
         await comparison(socket, frontends)
 
 
-async def main() -> None:
+def main() -> None:
     """Run and print."""
     print(f"on {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
     with tempfile.TemporaryDirectory(prefix="vpplb-b") as name:
         directory = Path(name)
-        await speed("simulator", lambda at: simulated_vpp(VPPLB, at), directory)
+        asyncio.run(speed("simulator", lambda at: simulated_vpp(VPPLB, at), directory))
         if binary := os.environ.get("VPPLB_TEST_VPP"):
             real = directory / "vpp"
-            await speed("VPP", lambda at: start_vpp(Path(binary), real / at.name), directory)
-        cost = await measure_agent(VPPLB, directory / "agent", workload(VIPS, SERVERS))
+            asyncio.run(speed("VPP", lambda at: start_vpp(Path(binary), real / at.name), directory))
+        cost = measure_agent(VPPLB, directory / "agent", workload(VIPS, SERVERS))
     print(
         f"the agent's process with that table, real API server: {cost.memory_mib:.0f} MiB "
         f"(wanted: under 150), idle {100 * cost.idle_cpu:.2f} % of a core over "
@@ -191,4 +191,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    main()

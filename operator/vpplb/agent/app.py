@@ -97,7 +97,9 @@ class Agent:
         self.http = HttpServer(
             address=options.http_address,
             metrics=registry.render,
-            checks={name: partial(self._trouble, name) for name in ("node", "objects", "vpp")},
+            checks={
+                name: partial(self._trouble, name) for name in ("node", "objects", "watch", "vpp")
+            },
         )
 
     async def run(self) -> None:
@@ -140,14 +142,19 @@ class Agent:
         intake.labels_changed(self._node.labels)
         listener = _Listener(intake, reporter, self._node)
         informer = Informer(self._client, KINDS, listener, options.namespaces)
-        self._troubles |= {"objects": lambda: informer.trouble, "vpp": lambda: reporter.trouble}
+        watch = Watch(informer, options.namespaces)
+        self._troubles |= {
+            "objects": lambda: informer.trouble,
+            "watch": lambda: watch.trouble,
+            "vpp": lambda: reporter.trouble,
+        }
         group.create_task(syncer.run())
         group.create_task(self._node.run())
         group.create_task(self._heartbeat().run())
         await informer.list_all()
         syncer.set_synced()
         reporter.begin()
-        group.create_task(Watch(informer, options.namespaces).run())
+        group.create_task(watch.run())
         group.create_task(informer.run())
 
     def _trouble(self, name: str) -> str | None:

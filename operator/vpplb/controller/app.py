@@ -90,7 +90,10 @@ class Operator:
         self.http = HttpServer(
             address=options.http_address,
             metrics=registry.render,
-            checks={"objects": lambda: self._informer.trouble or None},
+            checks={
+                "objects": lambda: self._informer.trouble or None,
+                "watch": lambda: self._watch.trouble or None,
+            },
             view=board,
             stream=stream,
             dashboard=True,

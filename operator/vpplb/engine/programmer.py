@@ -16,7 +16,7 @@ from vpplb.engine.standing import Standing
 from vpplb.engine.vipbook import VipBook
 from vpplb.model.vip import VipId
 from vpplb.plan.diff import Step
-from vpplb.plan.ops import AddVip, SetConf, VipOp
+from vpplb.plan.ops import AddVip, ChangeKind, SetConf, VipOp
 from vpplb.plan.progress import goes_on, kind_of
 from vpplb.plan.render import op_text
 
@@ -104,23 +104,27 @@ class Programmer:
         for step in sorted(steps):
             due = [one for one in steps[step] if not stopped or one[0].row.vip not in stopped]
             outcomes = iter(await self._lb.apply([op for _, ops in due for op in ops]))
+            counts: Counter[ChangeKind | None] = Counter()
             for work, ops in due:
                 row, desired, _ = work
-                if error := self._done(work, list(islice(outcomes, len(ops)))):
+                if error := self._done(work, list(islice(outcomes, len(ops))), counts):
                     failed.setdefault(row.vip, error)
                     if not goes_on(step, row.have, desired):
                         stopped.add(row.vip)
+            for kind, count in counts.items():
+                if kind is not None:
+                    self._listener.changed(kind, count)
         return failed
 
-    def _done(self, work: Work, outcomes: Sequence[Outcome]) -> str:
-        """Take in what VPP said to one step of a VIP; return its first error."""
+    def _done(
+        self, work: Work, outcomes: Sequence[Outcome], counts: Counter[ChangeKind | None]
+    ) -> str:
+        """Take in, and count, what VPP did of one step of a VIP; return its first error."""
         done = [o.op for o in outcomes if not o.retval and not isinstance(o.op, SetConf)]
         self._book.done(work, done)
         assert work.chain is not None
-        for kind, count in Counter(kind_of(op, work.chain) for op in done).items():
-            if kind is not None:
-                self._listener.changed(kind, count)
         for op in done:
+            counts[kind_of(op, work.chain)] += 1
             if isinstance(op, AddVip) and op.recreated and work.row.owner:
                 self._listener.recreated(work.row.owner, op.vip, op.settings)
         return next((words(outcome) for outcome in outcomes if outcome.retval), "")

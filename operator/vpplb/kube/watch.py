@@ -27,25 +27,36 @@ the process's user, which in a container need not exist."""
 
 RESTART = (0.5, 10.0)
 STOP_TIMEOUT = 5.0
+LASTING = 10.0
+"""Seconds after which a watch that was begun anew counts as well."""
 
 
 @dataclass(slots=True)
 class Watch:
-    """Watches the informer's kinds, in `namespaces` (none: all), and tells the informer."""
+    """Watches the informer's kinds, in `namespaces` (none: all), and tells the informer.
+
+    `trouble` says why the watch ended, until it has lasted for a while again; empty when all is
+    well.
+    """
 
     informer: Informer
     namespaces: Sequence[str] = ()
+    trouble: str = ""
 
     async def run(self) -> None:
         """Watch until cancelled; a kopf that fails is started anew."""
         failures = 0
         while True:
-            began = asyncio.get_running_loop().time()
+            lasting = asyncio.get_running_loop().call_later(LASTING, self._lasts)
             error = await self._run_once()
-            lived = asyncio.get_running_loop().time() - began
-            failures = 1 if lived > RESTART[1] else failures + 1
-            log.warning("the watch ended (%s), will begin anew", error or "no reason given")
+            lasting.cancel()
+            failures = failures + 1 if self.trouble else 1
+            self.trouble = f"the watch ended: {error or 'no reason given'}"
+            log.warning("%s, will begin anew", self.trouble)
             await asyncio.sleep(backoff(failures, *RESTART))
+
+    def _lasts(self) -> None:
+        self.trouble = ""
 
     async def _run_once(self) -> BaseException | None:
         """Run kopf in a thread until it ends; return why. Cancelling this stops it."""

@@ -201,8 +201,11 @@ def _update(vip: VipId, have: Vip, want: Vip, flushed: Flushed | None) -> _Steps
     raises: list[VipOp] = []
     drains: list[VipOp] = []
     kept = 0
-    for address, server in want.servers.items():
-        old = have.servers.get(address)
+    # Mostly the servers are the same, in the same order: then none has to be looked up by its
+    # address, whose hash is slow.
+    same = tuple(have.servers) == tuple(want.servers)
+    olds = have.servers.values() if same else map(have.servers.get, want.servers)
+    for (address, server), old in zip(want.servers.items(), olds, strict=True):
         if old is None:
             continue
         kept += 1

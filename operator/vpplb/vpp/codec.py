@@ -6,7 +6,8 @@ Fields are named as `vpplb.vpp.messages` flattens them. Each work-around for VPP
 
 import re
 from collections.abc import Iterable, Mapping, Set
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address, ip_network
 from typing import assert_never
 
 from vpplb.model.vip import (
@@ -185,19 +186,25 @@ def _vip_id(fields: Fields) -> VipId | None:
     port = _int(fields, "vip.port")
     if protocol is None or (protocol is Protocol.ANY) != (port == 0):
         return None
-    address, length = _address(fields, "vip.pfx.address"), _int(fields, "vip.pfx.len")
-    prefix = (
-        IPv4Network((address, length), strict=False)
-        if isinstance(address, IPv4Address)
-        else IPv6Network((address, length), strict=False)
-    )
-    return VipId(prefix, protocol, port)
+    return _vip_of(_address(fields, "vip.pfx.address"), _int(fields, "vip.pfx.len"), protocol, port)
+
+
+# A dump names each VIP once for each of its servers, and most servers in many VIPs: making the
+# same values over and over would be most of the work, and of the memory.
+@lru_cache(maxsize=1 << 14)
+def _vip_of(address: IPAddress, length: int, protocol: Protocol, port: int) -> VipId:
+    return VipId(ip_network((address, length), strict=False), protocol, port)
+
+
+@lru_cache(maxsize=1 << 14)
+def _ip(family: int, raw: bytes) -> IPAddress:
+    return IPv4Address(raw[:4]) if family == _IP4 else IPv6Address(raw)
 
 
 def _address(fields: Fields, path: str) -> IPAddress:
     raw = fields[f"{path}.un"]
     assert isinstance(raw, bytes)
-    return IPv4Address(raw[:4]) if fields[f"{path}.af"] == _IP4 else IPv6Address(raw)
+    return _ip(_int(fields, f"{path}.af"), raw)
 
 
 def _int(fields: Fields, name: str) -> int:

@@ -104,7 +104,7 @@ async def test_one_that_ends_is_begun_anew(
     task = asyncio.create_task(watch()[0].run())
     await eventually(lambda: len(calls) >= 3, "it is begun anew, and again")
     await cancel(task)
-    assert f"the watch ended ({said}), will begin anew" in caplog.text
+    assert f"the watch ended: {said}, will begin anew" in caplog.text
 
 
 async def test_one_that_cannot_stop_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
