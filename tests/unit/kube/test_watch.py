@@ -101,8 +101,10 @@ async def test_one_that_ends_is_begun_anew(
             raise ending
 
     calls = instead_of_kopf(monkeypatch, ends)
-    task = asyncio.create_task(watch()[0].run())
+    one = watch()[0]
+    task = asyncio.create_task(one.run())
     await eventually(lambda: len(calls) >= 3, "it is begun anew, and again")
+    assert one.trouble == f"the watch ended: {said}"
     await cancel(task)
     assert f"the watch ended: {said}, will begin anew" in caplog.text
 
