@@ -32,7 +32,7 @@ class SetConf:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AddVip:
-    """`lb_add_del_vip_v2`, is_del false. `recreated`: removed just before, for an immutable change."""
+    """`lb_add_del_vip_v2`, is_del false. `recreated`: it was removed just before."""
 
     vip: VipId
     settings: VipSettings

@@ -27,7 +27,7 @@ WINDOW = 256
 """Calls under way at most: enough to keep VPP busy, few enough that a deadline means something."""
 LEAVE = 1.0
 """Seconds that taking leave may last."""
-_CHUNK = 1 << 10
+_CHUNK = 2 << 10
 """Bytes gathered before they are written: a system call for each frame would cost more."""
 
 
