@@ -1,5 +1,6 @@
 """What measuring the agent's programming of a VPP needs: a workload, a bare socket, an ear."""
 
+import asyncio
 import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -63,27 +64,27 @@ def switched(wanted: Wanted, second: bool, revision: str, *, epoch: int) -> Want
 class Ear(LiveEar):
     """Hears how each frontend stands, and when VPP has been read."""
 
-    standing: dict[ObjectKey, str] = field(default_factory=dict)
+    missing: dict[ObjectKey, str] = field(default_factory=dict)
+    """Revision by frontend that is still to be told of."""
+    complete: asyncio.Event = field(default_factory=asyncio.Event)
     cpu: float = 0.0
 
     def reported(self, report: VipReport) -> None:
         if report.error:
             raise RuntimeError(report.error)
-        self.standing[report.key] = report.revision
-        self.news.set()
+        if self.missing.get(report.key) == report.revision:
+            del self.missing[report.key]
+            if not self.missing:
+                self.complete.set()
 
     def synced(self, seconds: float) -> None:
         self.cpu = time.process_time()
         super().synced(seconds)
 
-    async def programmed(self, wanted: Mapping[ObjectKey, Wanted]) -> None:
-        """Wait until each frontend is told to stand at its revision."""
-        missing = set(wanted)
-        while missing:
-            self.news.clear()
-            missing = {key for key in missing if self.standing.get(key) != wanted[key].revision}
-            if missing:
-                await self.news.wait()
+    def expect(self, wanted: Mapping[ObjectKey, Wanted]) -> None:
+        """Begin to wait for these revisions; `complete` says when all have been told."""
+        self.missing = {key: one.revision for key, one in wanted.items()}
+        self.complete.clear()
 
     async def comparison(self) -> float:
         """Wait for two readings of all of VPP; return the CPU seconds from one to the other."""

@@ -20,10 +20,10 @@ from vpplb.plan.ops import AddVip, ChangeKind, SetConf, VipOp
 from vpplb.plan.progress import goes_on, kind_of
 from vpplb.plan.render import op_text
 
-SLICE = 64
+SLICE = 16
 """Shelves in one round: bounds how long a VIP that is recreated waits for the others."""
-ROUNDS = 3
-"""Rounds at a time."""
+ROUNDS = 8
+"""Rounds at a time: many small ones keep VPP busier than few large ones (bench_vpp.py)."""
 
 Failed = Mapping[VipId, str]
 """What went wrong, in words."""

@@ -1,0 +1,120 @@
+"""`vpplb plan --node`: the cluster's own decisions against a VPP, on a real API server."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from support.control_plane import ControlPlane
+from support.kubectl import Kubectl
+from support.live_syncer import row, vip
+from support.manifests import frontend
+from support.simulated_vpp import LoopThread, run_in_thread
+from vpplb.cli.plan import command
+from vpplb.engine.vipbook import SyncerState
+from vpplb.files.memory import owned_text, save_memory
+from vpplb.kube.client import KubeClient
+from vpplb.kube.kinds import DATAPLANE, FRONTEND, cluster_key
+from vpplb.model.names import ObjectKey
+from vpplb.model.vip import AppServer, Vip
+from vpplb.plan.ops import AddServer, AddVip
+from vpplb.resources.dataplane_codec import dump_dataplane
+from vpplb.simulator.server import VppSimulator
+from vpplb.vpp.lb import PapiLoadBalancer
+
+pytestmark = [pytest.mark.slow, pytest.mark.control_plane]
+
+NODE = "plan-node"
+WEB, GONE = vip("192.0.2.201/32"), vip("192.0.2.202/32")
+
+
+@pytest.fixture
+def vpp(tmp_path: Path) -> Iterator[tuple[VppSimulator, LoopThread]]:
+    simulator = VppSimulator(tmp_path / "api.sock")
+    with run_in_thread(simulator) as loop:
+        yield simulator, loop
+
+
+async def store(plane: ControlPlane, namespace: str, wanted: Vip, **dataplane: object) -> None:
+    """Leave what an operator and an agent leave: a decided Frontend, and the node's Dataplane."""
+    key, gone = ObjectKey(namespace, "web"), ObjectKey(namespace, "gone")
+    async with await KubeClient.from_config(plane.kubeconfig) as client:
+        made = frontend(address="192.0.2.201", nodeSelector={"vpplb.test/plan": namespace})
+        metadata = {"namespace": namespace, "name": "web"}
+        await client.create(FRONTEND, {"metadata": metadata, "spec": made["spec"]})
+        await client.patch_status(
+            FRONTEND, key, {"status": {"dataplane": dump_dataplane(WEB, wanted)}}
+        )
+        labels = {"vpplb.test/plan": namespace}
+        await client.create(
+            DATAPLANE, {"metadata": {"name": NODE, "labels": labels}, "spec": dataplane}
+        )
+        owned = owned_text({WEB: key, GONE: gone})
+        await client.patch_status(DATAPLANE, cluster_key(NODE), {"status": {"owned": owned}})
+
+
+async def program(socket: Path) -> None:
+    """Have in VPP what the agent had programmed before."""
+    lb = PapiLoadBalancer(socket)
+    await lb.connect()
+    for on in (WEB, GONE):
+        ops = [AddVip(vip=on, settings=row({}).settings)]
+        await lb.apply([*ops, AddServer(vip=on, address=ip_address("10.0.0.1"), weight=100)])
+    await lb.close()
+
+
+def run(plane: ControlPlane, *arguments: str) -> Result:
+    runner = CliRunner(env={"KUBECONFIG": str(plane.kubeconfig)})
+    return runner.invoke(command, [f"--node={NODE}", *arguments, "-o", "json"])
+
+
+def plan(plane: ControlPlane, *arguments: str) -> tuple[int, dict[str, Any]]:
+    result = run(plane, *arguments)
+    assert result.stdout, result.stderr
+    return result.exit_code, json.loads(result.stdout)
+
+
+def test_it_says_what_the_agent_would_do_and_changes_nothing(
+    control_plane: ControlPlane,
+    namespace: Kubectl,
+    vpp: tuple[VppSimulator, LoopThread],
+    tmp_path: Path,
+) -> None:
+    simulator, _ = vpp
+    socket = f"--vpp-api-socket={simulator.api_socket}"
+    asyncio.run(program(simulator.api_socket))
+    simulator.calls.clear()
+    servers = {
+        ip_address("10.0.0.1"): AppServer(weight=0, flush_epoch=7),
+        ip_address("10.0.0.2"): AppServer(weight=100),
+    }
+    wanted = Vip(settings=row({}).settings, servers=servers)
+    asyncio.run(store(control_plane, namespace.namespace, wanted, ipv4SourceAddress="10.255.0.1"))
+    try:
+        code, said = plan(control_plane, socket)
+        assert code == 1
+        assert [(call.get("vip"), call["does"].split(" ipv6")[0]) for call in said["calls"]] == [
+            (None, "= conf ipv4 source 10.255.0.1"),
+            (str(WEB), "+ 10.0.0.2 weight 100"),
+            (str(WEB), "= 10.0.0.1 weight 0 flush"),
+            (str(GONE), "- 10.0.0.1 flush"),
+            (str(GONE), "- vip"),
+        ]
+        assert said["from"].endswith(f"at {simulator.api_socket}, for node {NODE}")
+        memory = tmp_path / "memory.json"
+        owner = ObjectKey(namespace.namespace, "web")
+        state = SyncerState(owned={WEB: owner}, flushed={WEB: {ip_address("10.0.0.1"): 7}})
+        save_memory(memory, state)
+        _, said = plan(control_plane, socket, f"--state-file={memory}")
+        does = [call["does"] for call in said["calls"]]
+        assert "= 10.0.0.1 weight 0" in does
+        assert "- vip" not in does, "what the memory does not own is not ours"
+        assert simulator.changing_calls == []
+        assert run(control_plane, "--vpp-api-socket=/none").exit_code == 3
+    finally:
+        control_plane.kubectl("delete", "vdp", NODE)
