@@ -15,7 +15,7 @@ from support.kubectl import Kubectl
 from support.live_syncer import row, vip
 from support.manifests import frontend
 from support.simulated_vpp import LoopThread, run_in_thread
-from vpplb.cli.plan import command
+from vpplb.cli.main import cli
 from vpplb.engine.vipbook import SyncerState
 from vpplb.files.memory import owned_text, save_memory
 from vpplb.kube.client import KubeClient
@@ -70,7 +70,7 @@ async def program(socket: Path) -> None:
 
 def run(plane: ControlPlane, *arguments: str) -> Result:
     runner = CliRunner(env={"KUBECONFIG": str(plane.kubeconfig)})
-    return runner.invoke(command, [f"--node={NODE}", *arguments, "-o", "json"])
+    return runner.invoke(cli, ["plan", f"--node={NODE}", *arguments, "-o", "json"])
 
 
 def plan(plane: ControlPlane, *arguments: str) -> tuple[int, dict[str, Any]]:
