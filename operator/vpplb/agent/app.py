@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -51,7 +51,7 @@ class AgentOptions:
     http_address: str = ":9091"
     sync_interval: float = 30.0
     own_all: bool = False
-    conf: ConfWish = ConfWish()  # noqa: RUF009 (a frozen value)
+    conf: ConfWish = field(default_factory=ConfWish)
     lease_namespace: str = "default"
 
 

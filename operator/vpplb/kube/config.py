@@ -42,6 +42,7 @@ async def load_access(kubeconfig: Path | None = None, context: str | None = None
     try:
         named = str(kubeconfig) if kubeconfig else os.environ.get("KUBECONFIG", "")
         if not named and os.environ.get("KUBERNETES_SERVICE_HOST"):
+            # The kubernetes package has no types for its loaders.
             kubernetes_config.load_incluster_config(configuration)  # type: ignore[no-untyped-call]
         else:
             await _load_files(configuration, named or "~/.kube/config", context)

@@ -187,7 +187,7 @@ MEMCLNT = Module(
         listed memclnt_create_v2_reply 42ec4560:
         request get_api_json 51077d14:
         reply get_api_json_reply ea715b59: i32 retval, c_string[] json
-    """),  # noqa: E501
+    """),  # noqa: E501 (a definition a line, as VPP has them)
 )
 
 _VLIB = Module(
@@ -205,7 +205,7 @@ _VPE = Module(
     messages=_parse("""
         request show_version 51077d14:
         reply show_version_reply c919bde1: i32 retval, string[32] program, string[32] version, string[32] build_date, string[256] build_directory
-    """),  # noqa: E501
+    """),  # noqa: E501 (a definition a line, as VPP has them)
 )
 
 _LB = Module(
@@ -267,7 +267,7 @@ _LB = Module(
         reply lb_add_del_intf_nat4_reply e8d4e804: i32 retval
         request lb_add_del_intf_nat6 47d6e753: bool is_add, interface_index sw_if_index
         reply lb_add_del_intf_nat6_reply e8d4e804: i32 retval
-    """),  # noqa: E501
+    """),  # noqa: E501 (a definition a line, as VPP has them)
 )
 
 MODULES = (MEMCLNT, _VLIB, _VPE, _LB)

@@ -237,7 +237,7 @@ class Connection(asyncio.Protocol):
             call.details.append(fields)
             call.deadline = self._loop.time() + self._timeout
             return
-        del self._pending[fields["context"]]  # type: ignore[arg-type]
+        del self._pending[fields["context"]]  # type: ignore[arg-type]  # it found `call` above
         answered = self._pending.pop(call.ends) if call.ends else call
         retval = fields.get("retval", 0)
         self._on_call(answered.name, retval if isinstance(retval, int) else 0)
