@@ -4,6 +4,7 @@ All files given are one set. Whatever is wrong becomes a finding with file, line
 is right is loaded all the same, so that one reading finds everything.
 """
 
+import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -111,18 +112,17 @@ def load(paths: Iterable[Path]) -> Loaded:
 
 
 def _files(path: Path) -> list[Path]:
+    """List what to read below a folder; what starts with a dot is left out.
+
+    So is the folder of versions in a mounted ConfigMap. A folder that goes meanwhile is no error.
+    """
     if path == STDIN or not path.is_dir():
         return [path]
-    return sorted(
-        file
-        for file in path.rglob("*")
-        if file.suffix in _SUFFIXES and file.is_file() and not _hidden(file.relative_to(path))
-    )
-
-
-def _hidden(path: Path) -> bool:
-    """Tell what starts with a dot: also the folder of versions in a mounted ConfigMap."""
-    return any(part.startswith(".") for part in path.parts)
+    found: list[Path] = []
+    for folder, below, names in os.walk(path):
+        below[:] = [name for name in below if not name.startswith(".")]
+        found += [Path(folder, name) for name in names if not name.startswith(".")]
+    return sorted(file for file in found if file.suffix in _SUFFIXES and file.is_file())
 
 
 def _load_file(loaded: Loaded, path: Path) -> None:
