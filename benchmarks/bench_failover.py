@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from support.control_plane import ControlPlane, control_plane
+from support.control_plane import SYSTEM_NAMESPACE, ControlPlane, control_plane
 from support.processes import Program, free_port
 from support.servers import CountingHttpServer
 from vpplb.simulator.server import Call, VppSimulator
@@ -87,7 +87,12 @@ def manifests(servers: list[CountingHttpServer]) -> list[dict[str, object]]:
 @contextmanager
 def programs(plane: ControlPlane, directory: Path, socket: Path) -> Iterator[None]:
     """Run operator and agent."""
-    operator: list[str | Path] = [VPPLB, "operator", "--http-address="]
+    operator: list[str | Path] = [
+        VPPLB,
+        "operator",
+        f"--lease-namespace={SYSTEM_NAMESPACE}",
+        "--http-address=",
+    ]
     agent: list[str | Path] = [
         VPPLB,
         "agent",

@@ -14,11 +14,12 @@ from pathlib import Path
 import pytest
 
 from fakes.prober import FakeProber
-from support.servers import CountingHttpServer
+from support.eventually import eventually
+from support.servers import CountingHttpServer, black_hole
 from support.waiting import wait_for
-from vpplb.engine.ports import Assignment, Prober, ProbeStats, Verdict
-from vpplb.model.check import Cadence, CheckSpec, HttpProbe
-from vpplb.model.health import ProbeCode
+from vpplb.engine.ports import Assignment, Prober, ProbeStats, Turn, Verdict
+from vpplb.model.check import Cadence, CheckSpec, HttpProbe, TcpProbe
+from vpplb.model.health import ProbeCode, Response
 from vpplb.model.names import ObjectKey
 from vpplb.probers.pool import WorkerPool
 
@@ -44,10 +45,11 @@ class Stage:
         self._backends: dict[str, CountingHttpServer] = {}
         self._markers = 0
         self._verdicts: asyncio.Queue[Verdict] = asyncio.Queue()
+        self._turns: list[Turn] = []
         self.stats: list[ProbeStats] = []
 
     async def start(self) -> None:
-        await self.prober.start(self._verdicts.put_nowait, self.stats.append)
+        await self.prober.start(self._verdicts.put_nowait, self.stats.append, self._turns.append)
 
     def answer(self, name: str, *, up: bool) -> None:
         """Let a backend answer so from now on."""
@@ -76,6 +78,18 @@ class Stage:
             ]
         )
 
+    def assign_silent(self, name: str) -> None:
+        """Start a check of a port where nobody ever answers."""
+        port = self._servers.enter_context(black_hole())
+        cadence = replace(CADENCE, timeout=timedelta(milliseconds=500))
+        spec = CheckSpec(
+            address=ip_address("127.0.0.1"), probe=TcpProbe(port=port), cadence=cadence
+        )
+        key = ObjectKey("ns", name)
+        if isinstance(self.prober, FakeProber):
+            self.prober.answer(key, up=False, code=ProbeCode.L4TOUT)
+        self.prober.assign([Assignment(backend=key, generation=1, spec=spec)])
+
     @asynccontextmanager
     async def hanging(self, name: str) -> AsyncIterator[None]:
         """Let a backend answer nothing; begins when a probe is waiting for its answer."""
@@ -95,11 +109,25 @@ class Stage:
 
     async def told(self) -> tuple[str, int, bool]:
         """Wait for the next verdict; return the backend, the generation, and whether it is up."""
-        async with asyncio.timeout(20):
-            verdict = await self._verdicts.get()
+        verdict = await self.verdict()
         expected = ProbeCode.L7OK if verdict.up else ProbeCode.L7STS
         assert verdict.code is expected
         return verdict.backend.name, verdict.generation, verdict.up
+
+    async def verdict(self) -> Verdict:
+        """Wait for the next verdict."""
+        async with asyncio.timeout(20):
+            return await self._verdicts.get()
+
+    def has_turned(self) -> bool:
+        """Return whether results have turned since the last call of `turned`."""
+        return bool(self._turns)
+
+    def turned(self, name: str) -> list[Response]:
+        """Return how the results of a backend have turned since the last call."""
+        found = [turn.response for turn in self._turns if turn.backend.name == name]
+        self._turns[:] = [turn for turn in self._turns if turn.backend.name != name]
+        return found
 
     async def nothing_more_is_told(self) -> None:
         """Make sure that no verdict comes before one of a backend that is assigned only now."""
@@ -203,6 +231,43 @@ async def test_an_assignment_begins_anew_whatever_was_told_before(running: Stage
     assert await running.told() == ("b", 2, True)
 
 
+async def test_a_turn_is_told_no_later_than_the_verdict_and_nothing_in_between(
+    running: Stage,
+) -> None:
+    running.answer("b", up=True)
+    running.assign("b")
+    assert await running.told() == ("b", 1, True)
+    assert running.turned("b") == [Response.PASSED]
+    await running.nothing_more_is_told()
+    assert running.turned("b") == []
+    running.answer("b", up=False)
+    assert await running.told() == ("b", 1, False)
+    assert running.turned("b") == [Response.ANSWERED]
+    running.answer("b", up=True)
+    assert await running.told() == ("b", 1, True)
+    assert running.turned("b") == [Response.PASSED]
+
+
+async def test_a_resumed_check_tells_its_first_turn_though_no_verdict(running: Stage) -> None:
+    running.answer("b", up=True)
+    running.assign("b", resume_up=True)
+    await eventually(running.has_turned, "the first turn", within=20)
+    assert running.turned("b") == [Response.PASSED]
+    await running.nothing_more_is_told()
+
+
+async def test_down_by_silence_is_alone_while_nobody_else_answers(running: Stage) -> None:
+    running.assign_silent("b")
+    verdict = await running.verdict()
+    assert (verdict.backend.name, verdict.up, verdict.alone) == ("b", False, True)
+    assert running.turned("b") == [Response.SILENT]
+    # The next answer of anybody is told, be it of the first check that gives one.
+    running.answer("c", up=True)
+    running.assign("c")
+    assert await running.told() == ("c", 1, True)
+    assert running.turned("c") == [Response.PASSED]
+
+
 async def test_cancelling_what_is_not_assigned_is_nothing(running: Stage) -> None:
     running.cancel("b")
     await running.nothing_more_is_told()
@@ -213,6 +278,17 @@ async def test_stopping_twice_or_before_the_start_is_nothing(stage: Stage) -> No
     await stage.start()
     await stage.prober.stop()
     await stage.prober.stop()
+
+
+async def test_all_processes_work_once_verdicts_come_and_none_before_the_start(
+    stage: Stage,
+) -> None:
+    working, wanted = stage.prober.processes()
+    assert working == 0 < wanted
+    await stage.start()
+    await stage.nothing_more_is_told()
+    await eventually(lambda: len(set(stage.prober.processes())) == 1, "all work")
+    assert stage.prober.processes()[0] > 0
 
 
 class TestWorkers:
@@ -237,6 +313,16 @@ class TestWorkers:
         await pool.nothing_more_is_told()
         pool.answer("good", up=False)
         assert await pool.told() == ("good", 1, False)
+
+    async def test_down_by_silence_is_not_alone_while_another_answers_the_same_worker(
+        self, pool: Stage
+    ) -> None:
+        pool.answer("c", up=True)
+        pool.assign("c")
+        assert await pool.told() == ("c", 1, True)
+        pool.assign_silent("b")
+        verdict = await pool.verdict()
+        assert (verdict.backend.name, verdict.up, verdict.alone) == ("b", False, False)
 
     async def test_a_worker_that_hangs_is_ended_too(self, pool: Stage) -> None:
         pool.answer("b", up=True)

@@ -18,7 +18,7 @@ from vpp_papi.vpp_stats import VPPStats
 from vpplb.engine.ports import LoadBalancerGone, Packets
 from vpplb.model.vip import Encap, Protocol, VipId, VipSettings
 from vpplb.plan.ops import AddServer, AddVip, DelVip, Op
-from vpplb.simulator.flows import TCP, FiveTuple
+from vpplb.simulator.flows import TCP, UDP, FiveTuple
 from vpplb.simulator.server import VppSimulator
 from vpplb.vpp.lb import PapiLoadBalancer
 from vpplb.vpp.stats import PapiVipCounters
@@ -101,6 +101,40 @@ async def test_packets_are_counted_by_vip_and_by_what_became_of_them(vpp: Vpp) -
     vpp.send(flows("192.0.2.1", 8))
     vpp.send(flows("192.0.2.2", 2))
     assert await vpp.read() == {ONE: Packets(first=8, existing=5), TWO: Packets(no_server=2)}
+
+
+KINDS: dict[VipId, VipSettings] = {
+    VipId(ip_network(prefix), protocol, port): VipSettings(encap=encap, **more)
+    for prefix, protocol, port, encap, more in (
+        ("192.0.2.1/32", Protocol.TCP, 80, Encap.GRE4, {}),
+        ("192.0.2.1/32", Protocol.UDP, 80, Encap.GRE4, {"src_ip_sticky": True}),
+        ("192.0.2.2/32", Protocol.ANY, 0, Encap.GRE6, {}),
+        ("192.0.2.3/32", Protocol.ANY, 0, Encap.L3DSR, {"dscp": 7}),
+        ("192.0.2.4/32", Protocol.UDP, 80, Encap.NAT4, {"target_port": 8080}),
+        ("192.0.2.4/32", Protocol.TCP, 80, Encap.NAT4, {"target_port": 8080}),
+        ("2001:db8::1/128", Protocol.TCP, 80, Encap.GRE6, {}),
+        ("2001:db8::2/128", Protocol.ANY, 0, Encap.GRE4, {}),
+        ("2001:db8::3/128", Protocol.UDP, 80, Encap.NAT6, {"target_port": 80}),
+    )
+}
+"""A VIP of each kind: what carries its packets, of both families, with a port and without."""
+
+
+async def test_a_vip_of_every_kind_has_its_own_packets(vpp: Vpp) -> None:
+    await vpp.apply(*(AddVip(vip=each, settings=KINDS[each]) for each in KINDS))
+    for each, settings in KINDS.items():
+        six = settings.encap in (Encap.GRE6, Encap.NAT6)
+        server = ip_address("fd00::1" if six else "10.0.0.1")
+        await vpp.apply(AddServer(vip=each, address=server, weight=10))
+    expected = {}
+    for number, each in enumerate(KINDS, 1):  # as many packets as its number, so none is mistaken
+        target = each.prefix.network_address
+        client = ip_address("198.51.100.7" if target.version == 4 else "2001:db8:9::7")
+        protocol = UDP if each.protocol is Protocol.UDP else TCP
+        flow = FiveTuple(client, target, protocol, 4000, 80)
+        vpp.send([flow] * number)
+        expected[each] = Packets(first=1, existing=number - 1)
+    assert await vpp.read() == expected
 
 
 async def test_a_vip_that_is_made_anew_counts_from_zero(vpp: Vpp) -> None:

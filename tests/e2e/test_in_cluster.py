@@ -4,9 +4,13 @@ The tests build on each other in the order in which they stand: a cluster is too
 made anew for each.
 """
 
+import json
+import time
 from collections.abc import Iterator
+from datetime import datetime
 
 import pytest
+from click.testing import CliRunner
 
 from support.binaries import Missing, ensure
 from support.cluster import NODES, Cluster
@@ -14,6 +18,7 @@ from support.cluster import cluster as run_cluster
 from support.installed import SYSTEM, Installed
 from support.kubectl import Kubectl
 from support.waiting import wait_for
+from vpplb.cli.kubectl.main import cli as plugin
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster, pytest.mark.usefixtures("in_order")]
 
@@ -22,6 +27,8 @@ SERVERS = ["nginx0", "nginx1", "nginx2"]
 VIP = "192.0.2.10"
 SEEN_VIP = f"{VIP}/32 tcp/80"
 PATIENT = 180.0
+SLACK = 15.0
+"""Seconds that a noisy machine may add to what leases allow."""
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +87,26 @@ def test_all_nodes_have_one_and_the_same_table(installed: Installed) -> None:
     assert sum(tables[0].values()) == installed.see(installed.nodes[0])[SEEN_VIP].table_length
 
 
+def test_kubectl_vpplb_asks_the_agent_of_each_node_through_its_pod(installed: Installed) -> None:
+    config = f"--kubeconfig={installed.kubectl.kubeconfig}"
+    for node in installed.nodes:
+        told = CliRunner().invoke(plugin, ["dataplane", node, config, "-o", "json"])
+        assert told.exit_code == 0, told.output
+        (vip,) = json.loads(told.stdout)["vips"]
+        assert (vip["vip"], vip["frontend"]) == (SEEN_VIP, "shop/web")
+        assert set(vip["packets"]) == {"existing", "first", "untracked", "noServer"}
+        buckets = {server["address"]: server["buckets"] for server in vip["servers"]}
+        assert buckets == installed.see(node)[SEEN_VIP].buckets
+
+
+def test_the_agents_find_the_counters_of_their_vpp(installed: Installed) -> None:
+    for node in installed.nodes:
+        wait_for(
+            lambda node=node: 'frontend="web"' in installed.metrics("agent", node),  # type: ignore[misc]
+            f"vpplb_vip_packets_total on {node}",
+        )
+
+
 def test_a_failed_server_gets_weight_0_on_all_nodes(
     installed: Installed, shop: Kubectl, addresses: dict[str, str]
 ) -> None:
@@ -105,6 +132,27 @@ def test_kubectl_patch_pauses_and_sets_a_weight(
     shop.wait("vbe/nginx0", "jsonpath={.status.state}=paused")
 
 
+def test_programmed_is_shown_within_a_second_of_the_last_node(
+    installed: Installed, shop: Kubectl
+) -> None:
+    for weight in (20, 30, 40):
+        change = {"op": "replace", "path": "/spec/pools/0/backends/2/weight", "value": weight}
+        shop.patch("vfe", "web", [change])
+        shop.wait("vfe/web", f"jsonpath={{.status.backends[2].weight}}={weight}")
+        shop.wait("vfe/web", "condition=Programmed")
+        last = max(
+            _time(installed.kubectl.field("vdp", node, ".status.lastChange"))
+            for node in installed.nodes
+        )
+        status = shop.get("vfe", "web")["status"]
+        shown = next(one for one in status["conditions"] if one["type"] == "Programmed")
+        assert (_time(shown["lastTransitionTime"]) - last).total_seconds() < 1
+
+
+def test_the_operators_replicas_are_on_nodes_of_their_own(installed: Installed) -> None:
+    assert len(set(installed.nodes_of("operator"))) == 2
+
+
 @pytest.mark.parametrize("component", ["operator", "agent"])
 def test_new_pods_take_over_with_nothing_moved(
     installed: Installed, shop: Kubectl, component: str
@@ -126,17 +174,51 @@ def test_a_crashed_node_counts_as_not_programmed_and_is_programmed_again_when_it
     victim = installed.nodes[-1]
 
     installed.cluster.crash_node(NODES)
-    installed.kubectl.wait(
-        f"vdp/{victim}",
-        'jsonpath={.status.conditions[?(@.type=="Connected")].reason}=AgentGone',
-        timeout=PATIENT,
-    )
+    crashed = time.monotonic()
+    gone = 'jsonpath={.status.conditions[?(@.type=="Connected")].reason}=AgentGone'
+    installed.kubectl.wait(f"vdp/{victim}", gone, timeout=PATIENT)
+    # The agent's lease, and a leader's where it was on this node.
+    assert time.monotonic() - crashed < 30 + 15 + SLACK
     shop.wait("vfe/web", f"jsonpath={{.status.nodes.programmed}}={NODES - 1}", timeout=PATIENT)
+    assert shop.get("vfe", "web")["status"]["nodes"]["summary"] == f"{NODES - 1}/{NODES}"
+    assert not installed.holds(shop, "vfe/web", "Programmed")
 
-    installed.cluster.boot_node(NODES)
-    installed.kubectl.wait(f"node/{victim}", "condition=Ready", timeout=PATIENT)
-    shop.wait("vfe/web", f"jsonpath={{.status.nodes.programmed}}={NODES}", timeout=PATIENT)
+    _boot_last_node(installed, shop)
     wait_for(lambda: installed.see(victim) == before, "its VPP as the others", timeout=PATIENT)
+
+
+def test_a_node_that_leaves_takes_its_dataplane_with_it_and_may_come_back(
+    installed: Installed, shop: Kubectl
+) -> None:
+    before = installed.see(installed.nodes[0])
+    leaving = installed.nodes[-1]
+
+    installed.cluster.crash_node(NODES)
+    installed.kubectl.delete("node", leaving)
+    installed.kubectl.wait(f"vdp/{leaving}", "delete", timeout=PATIENT)
+    summary = f"{NODES - 1}/{NODES - 1}"
+    shop.wait("vfe/web", f"jsonpath={{.status.nodes.summary}}={summary}", timeout=PATIENT)
+    shop.wait("vfe/web", "condition=Programmed", timeout=PATIENT)
+    lease = installed.system.list("leases")
+    assert leaving not in {one["metadata"]["name"] for one in lease}, "its heartbeat went too"
+
+    _boot_last_node(installed, shop)
+    wait_for(lambda: installed.see(leaving) == before, "its VPP as the others", timeout=PATIENT)
+
+
+def _boot_last_node(installed: Installed, shop: Kubectl) -> None:
+    """Start the last node, and return when it counts again."""
+    last = installed.nodes[-1]
+    installed.cluster.boot_node(NODES)
+    wait_for(
+        lambda: last in {node["metadata"]["name"] for node in installed.kubectl.list("nodes")},
+        "the node registers",
+        timeout=PATIENT,
+        every=1,
+    )
+    installed.kubectl.wait(f"node/{last}", "condition=Ready", timeout=PATIENT)
+    summary = f"{NODES}/{NODES}"
+    shop.wait("vfe/web", f"jsonpath={{.status.nodes.summary}}={summary}", timeout=PATIENT)
 
 
 def test_deleting_everything_empties_every_vpp(installed: Installed, shop: Kubectl) -> None:
@@ -180,3 +262,7 @@ def _manifests(addresses: dict[str, str]) -> list[dict[str, object]]:
 
 def _resource(kind: str, name: str, spec: dict[str, object]) -> dict[str, object]:
     return {"apiVersion": API, "kind": kind, "metadata": {"name": name}, "spec": spec}
+
+
+def _time(stamp: str) -> datetime:
+    return datetime.fromisoformat(stamp)

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
-from vpplb.engine.ports import Assignment, ProbeStats, Verdict
-from vpplb.model.health import ProbeCode
+from vpplb.engine.ports import Assignment, ProbeStats, Turn, Verdict
+from vpplb.model.health import ProbeCode, ProbeResult, Response
 from vpplb.model.names import ObjectKey
 
 
@@ -13,8 +13,8 @@ class FakeProber:
     """Implements `engine.ports.Prober`: `running` by backend, `started` in order.
 
     `answer(key, up=…)` sets what a backend answers from now on, assigned or not; one without
-    an answer is silent. Verdicts come from the event loop, not from within the calls, and only
-    between `start` and `stop`: until then the fake remembers what it was told.
+    an answer has no results. Verdicts and turns come from the event loop, not from within the
+    calls, and only between `start` and `stop`: until then the fake remembers what it was told.
     """
 
     def __init__(self) -> None:
@@ -22,15 +22,24 @@ class FakeProber:
         self.started: list[Assignment] = []
         self._reported: dict[ObjectKey, bool | None] = {}
         self._answers: dict[ObjectKey, tuple[bool, ProbeCode, str]] = {}
+        self._responses: dict[ObjectKey, Response] = {}
         self._on_verdict: Callable[[Verdict], None] | None = None
+        self._on_turn: Callable[[Turn], None] = lambda _: None
 
     async def start(
-        self, on_verdict: Callable[[Verdict], None], on_stats: Callable[[ProbeStats], None]
+        self,
+        on_verdict: Callable[[Verdict], None],
+        on_stats: Callable[[ProbeStats], None],
+        on_turn: Callable[[Turn], None] = lambda _: None,
     ) -> None:
         """Begin with what is assigned already; there are no statistics."""
-        self._on_verdict = on_verdict
+        self._on_verdict, self._on_turn = on_verdict, on_turn
         for key in self.running:
             self._soon(key)
+
+    def processes(self) -> tuple[int, int]:
+        """One works from the start to the stop."""
+        return int(self._on_verdict is not None), 1
 
     def assign(self, assignments: Sequence[Assignment]) -> None:
         """Start these checks."""
@@ -38,12 +47,14 @@ class FakeProber:
             self.running[one.backend] = one
             self.started.append(one)
             self._reported[one.backend] = one.resume_up
+            self._responses.pop(one.backend, None)
             self._soon(one.backend)
 
     def cancel(self, backends: Sequence[ObjectKey]) -> None:
         """Stop these checks."""
         for one in backends:
             self.running.pop(one, None)
+            self._responses.pop(one, None)
 
     async def stop(self) -> None:
         """End."""
@@ -66,7 +77,13 @@ class FakeProber:
         if assigned is None or key not in self._answers or self.running.get(key) is not assigned:
             return
         up, code, detail = self._answers[key]
-        if self._on_verdict is None or up is self._reported[key]:
+        if self._on_verdict is None:
+            return
+        response = ProbeResult(code=code).response
+        if response is not self._responses.get(key):
+            self._responses[key] = response
+            self._on_turn(Turn(key, assigned.generation, response))
+        if up is self._reported[key]:
             return
         self._reported[key] = up
         self._on_verdict(
@@ -77,5 +94,6 @@ class FakeProber:
                 code=code,
                 detail=detail,
                 at=datetime.now(UTC),
+                alone=set(self._responses.values()) == {Response.SILENT},
             )
         )

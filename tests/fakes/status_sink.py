@@ -2,6 +2,7 @@
 
 from vpplb.model.health import Transition
 from vpplb.model.names import ObjectKey
+from vpplb.plan.guard import Alarm
 
 
 class FakeStatusSink:
@@ -10,6 +11,7 @@ class FakeStatusSink:
     def __init__(self) -> None:
         self.told: list[tuple[str, str]] = []
         self.transitions: list[Transition] = []
+        self.alarms: list[Alarm | None] = []
 
     def backend_changed(self, key: ObjectKey) -> None:
         self.told.append(("backend", key.name))
@@ -26,6 +28,9 @@ class FakeStatusSink:
 
     def removed(self, backend: ObjectKey, frontend: ObjectKey) -> None:
         self.told.append(("removed", f"{backend.name} from {frontend.name}"))
+
+    def prober_suspected(self, alarm: Alarm | None) -> None:
+        self.alarms.append(alarm)
 
     def take(self) -> list[tuple[str, str]]:
         """Return what was told since the last call."""

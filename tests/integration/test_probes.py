@@ -25,7 +25,7 @@ from support.servers import (
     dripping,
     silent,
 )
-from vpplb.engine.ports import Assignment, ProbeStats, Verdict
+from vpplb.engine.ports import Assignment, ProbeStats, Turn, Verdict
 from vpplb.model.check import (
     CheckSpec,
     HttpProbe,
@@ -185,18 +185,25 @@ def network_namespace() -> Path:
     return Path("/proc/self/ns/net").readlink()
 
 
-async def verdicts_from(netns: str, checks: dict[str, CheckSpec]) -> dict[str, tuple[str, str]]:
-    """Probe each once from a namespace; return codes and details."""
-    found: dict[str, tuple[str, str]] = {}
+async def verdicts_from(
+    netns: str, checks: dict[str, CheckSpec]
+) -> dict[str, tuple[str, str, str]]:
+    """Probe each once from a namespace; return codes, details and whether anybody answered."""
+    found: dict[str, tuple[str, str, str]] = {}
+    responses: dict[str, str] = {}
     complete = asyncio.Event()
 
+    def on_turn(turn: Turn) -> None:
+        responses[turn.backend.name] = turn.response.value
+
     def on_verdict(verdict: Verdict) -> None:
-        found[verdict.backend.name] = (verdict.code.value, verdict.detail)
+        name = verdict.backend.name
+        found[name] = (verdict.code.value, verdict.detail, responses[name])
         if len(found) == len(checks):
             complete.set()
 
     pool = WorkerPool(netns=netns)
-    await pool.start(on_verdict, lambda _: None)
+    await pool.start(on_verdict, lambda _: None, on_turn)
     pool.assign(
         [
             Assignment(backend=ObjectKey("ns", name), generation=1, spec=each)
@@ -227,17 +234,19 @@ async def test_probes_leave_from_the_namespace_and_tell_unreachable_from_silent(
         "no way 4": spec(IcmpProbe(), "203.0.113.1"),
         "no way 6": spec(IcmpProbe(), "2001:db8:3::1"),
         "no way, tcp": spec(TcpProbe(port=1), "203.0.113.1"),
+        "no source": spec(TcpProbe(port=1), "198.51.100.2", source="203.0.113.9"),
     }
     outside = network_namespace()
     assert await verdicts_from(near, checks) == {
-        "reply4": ("L3OK", "echo reply"),
-        "reply6": ("L3OK", "echo reply"),
-        "refused": ("L4CON", "connection refused"),
-        "silent4": ("L3TOUT", "no echo reply in time"),
-        "silent6": ("L4TOUT", "no connection in time"),
-        "no way 4": ("L3UNR", "network is unreachable"),
-        "no way 6": ("L3UNR", "network is unreachable"),
-        "no way, tcp": ("L4CON", "network is unreachable"),
+        "reply4": ("L3OK", "echo reply", "passed"),
+        "reply6": ("L3OK", "echo reply", "passed"),
+        "refused": ("L4CON", "connection refused", "answered"),
+        "silent4": ("L3TOUT", "no echo reply in time", "silent"),
+        "silent6": ("L4TOUT", "no connection in time", "silent"),
+        "no way 4": ("L3UNR", "network is unreachable", "silent"),
+        "no way 6": ("L3UNR", "network is unreachable", "silent"),
+        "no way, tcp": ("L4CON", "network is unreachable", "silent"),
+        "no source": ("L4CON", "no such source address", "silent"),
     }
     assert network_namespace() == outside  # only the worker went in
 

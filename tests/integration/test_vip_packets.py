@@ -14,6 +14,7 @@ from support.manifests import backend, frontend
 from vpplb.simulator.flows import TCP, FiveTuple
 from vpplb.simulator.server import VppSimulator
 from vpplb.standalone.app import Standalone, StandaloneOptions
+from vpplb.vpp.lb import PapiLoadBalancer
 
 pytestmark = pytest.mark.slow
 
@@ -26,7 +27,8 @@ def packets(metrics: bytes) -> dict[str, int]:
     return {k: int(float(v)) for k, v in re.findall(series, metrics.decode(), re.MULTILINE)}
 
 
-async def test_packets_to_a_vip_are_counted_for_its_frontend(tmp_path: Path) -> None:
+@pytest.mark.parametrize("given", [False, True], ids=["own-connection", "given-connection"])
+async def test_packets_to_a_vip_are_counted_for_its_frontend(tmp_path: Path, given: bool) -> None:
     simulator = VppSimulator(tmp_path / "api.sock", stats_socket=tmp_path / "stats.sock")
     await simulator.start()
     folder = tmp_path / "manifests"
@@ -41,7 +43,9 @@ async def test_packets_to_a_vip_are_counted_for_its_frontend(tmp_path: Path) -> 
         http_address="",
     )
     stop = asyncio.Event()
-    standalone = Standalone(options, prober=FakeProber())
+    lb = PapiLoadBalancer(simulator.api_socket) if given else None
+    indexes = lb.vip_indexes if lb else None
+    standalone = Standalone(options, lb, FakeProber(), indexes=indexes)
     task = asyncio.create_task(standalone.run(stop))
     await eventually(lambda: bool(simulator.lb.table()), "the VIP")
     (vip,) = simulator.lb.table()

@@ -7,13 +7,13 @@ import asyncio
 from collections.abc import Mapping
 from ipaddress import ip_address, ip_network
 from itertools import count
-from typing import NamedTuple
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
+from support.configurations import SERVERS, Corner, Load, configurations, loads, refusals
 from support.syncer_bench import Listener
 from support.watched_lb import WatchedLoadBalancer
 from vpplb.engine.programmer import Programmer
@@ -25,7 +25,6 @@ from vpplb.model.vip import (
     AppServer,
     Encap,
     IPAddress,
-    IPNetwork,
     Protocol,
     Vip,
     VipId,
@@ -40,53 +39,8 @@ pytestmark = pytest.mark.slow
 
 KEYS = [ObjectKey("shop", name) for name in ("web", "api", "dns", "tls")]
 FOREIGN = VipId(ip_network("203.0.113.1/32"), Protocol.TCP, 80)
-PREFIXES = [ip_network("192.0.2.1/32"), ip_network("2001:db8::/64")]
-PORTS = [(Protocol.TCP, 80), (Protocol.UDP, 53)]
-SERVERS = {
-    Encap.GRE4: [ip_address(f"10.0.0.{n}") for n in (1, 2, 10)],
-    Encap.GRE6: [ip_address(f"fd00::{n}") for n in (1, 2, 10)],
-}
 FLOWS = 12
 """Flows held open through each VIP."""
-
-
-Load = tuple[tuple[int | None, bool], ...]
-"""By server: its weight (None: not there), and whether its flows are to be cut."""
-
-
-class Wish(NamedTuple):
-    """One VIP of a configuration."""
-
-    port: tuple[Protocol, int]
-    length: int
-    sticky: bool
-    load: Load
-
-
-class Corner(NamedTuple):
-    """All VIPs of one prefix: VPP wants one encapsulation, and all ports or single ones."""
-
-    prefix: IPNetwork
-    encap: Encap
-    all_ports: bool
-    wishes: tuple[Wish, ...]
-
-
-servers = st.tuples(st.sampled_from([None, 0, 0, 1, 50, 100]), st.booleans())
-loads = st.tuples(*[servers] * len(SERVERS[Encap.GRE4]))
-wishes = st.builds(
-    Wish, st.sampled_from(PORTS), st.sampled_from([128, 128, 64]), st.booleans(), loads
-)
-corners = st.builds(
-    Corner,
-    st.sampled_from(PREFIXES),
-    st.sampled_from(list(SERVERS)),
-    st.booleans(),
-    st.lists(wishes, unique_by=lambda wish: wish.port, min_size=1, max_size=2).map(tuple),
-)
-configurations = st.lists(corners, unique_by=lambda corner: corner.prefix, min_size=1, max_size=2)
-refusals = st.one_of(st.just(frozenset[int]()), st.frozensets(st.integers(0, 9), max_size=3))
-"""Numbers of the calls that VPP refuses."""
 
 
 class Sequences(RuleBasedStateMachine):
@@ -173,7 +127,11 @@ class Sequences(RuleBasedStateMachine):
                 port = (Protocol.ANY, 0) if corner.all_ports else wish.port
                 vip = VipId(corner.prefix, *port)
                 settings = VipSettings(
-                    encap=corner.encap, table_length=wish.length, src_ip_sticky=wish.sticky
+                    encap=corner.encap,
+                    table_length=wish.length,
+                    src_ip_sticky=wish.sticky,
+                    dscp=7 if corner.encap is Encap.L3DSR else 0,
+                    target_port=8080 if corner.encap in (Encap.NAT4, Encap.NAT6) else 0,
                 )
                 empty = Vip(settings=settings, servers={})
                 servers = self._servers(vip, empty, wish.load)
@@ -291,7 +249,7 @@ def test_at_no_call_a_vip_loses_its_last_server_nor_an_untouched_server_its_shar
     run_state_machine_as_test(
         Sequences,
         settings=settings(
-            max_examples=120,
+            max_examples=80,
             stateful_step_count=15,
             deadline=None,
             suppress_health_check=list(HealthCheck),

@@ -1,10 +1,16 @@
-"""What happens when …: the cases of `tests/scenarios/health.yaml` and `weights.yaml`."""
+"""What happens when …: the cases of `health.yaml`, `weights.yaml` and `blind_prober.yaml`."""
 
 import pytest
 
 from support.scenarios import Scenario, Stage, scenarios
 
-NOTHING: dict[str, object] = {"flushed": [], "transitions": [], "removed": [], "refused": {}}
+NOTHING: dict[str, object] = {
+    "flushed": [],
+    "transitions": [],
+    "alarms": [],
+    "removed": [],
+    "refused": {},
+}
 
 
 @pytest.mark.parametrize("case", scenarios(), ids=str)

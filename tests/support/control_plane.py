@@ -28,7 +28,8 @@ from support.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
 SYSTEM_NAMESPACE = "vpplb-system"
-_RBAC = {"ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"}
+RBAC = {"ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"}
+"""Kinds of access in the chart."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +57,8 @@ def control_plane(directory: Path, say: Say) -> Iterator[ControlPlane]:
         _install(kubectl, programs["helm"])
         yield ControlPlane(
             kubeconfig=admin,
-            operator_kubeconfig=_account_kubeconfig(directory, kubectl, "vpplb-operator"),
-            agent_kubeconfig=_account_kubeconfig(directory, kubectl, "vpplb-agent"),
+            operator_kubeconfig=account_kubeconfig(directory, kubectl, "vpplb-operator"),
+            agent_kubeconfig=account_kubeconfig(directory, kubectl, "vpplb-agent"),
             kubectl=kubectl,
         )
 
@@ -70,7 +71,7 @@ def fresh_namespace(plane: ControlPlane) -> Iterator[Kubectl]:
     kubectl = plane.kubectl.within(name)
     yield kubectl
     kubectl("delete", "vfe,vbe,vhc", "--all", "--wait=false")
-    plane.kubectl("delete", "namespace", name, "--wait=false")
+    plane.kubectl("delete", "namespace", name, "--ignore-not-found", "--wait=false")
 
 
 @contextmanager
@@ -155,7 +156,7 @@ def _install(kubectl: Kubectl, helm: Path) -> None:
     kubectl.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SYSTEM_NAMESPACE}})
     rendered = render_chart(helm)
     kubectl.within(SYSTEM_NAMESPACE).apply(
-        [manifest for manifest in rendered if manifest["kind"] in _RBAC]
+        [manifest for manifest in rendered if manifest["kind"] in RBAC]
     )
 
 
@@ -172,8 +173,8 @@ def render_chart(helm: Path, *args: str) -> list[dict[str, Any]]:
     return [document for document in yaml.safe_load_all(text) if document]
 
 
-def _account_kubeconfig(directory: Path, kubectl: Kubectl, account: str) -> Path:
-    """Write a kubeconfig of a ServiceAccount, with a token as the API server issues them."""
+def account_kubeconfig(directory: Path, kubectl: Kubectl, account: str) -> Path:
+    """Write a kubeconfig of a ServiceAccount, with a token of the API server; return its path."""
     token = kubectl.within(SYSTEM_NAMESPACE)("create", "token", account, "--duration=24h").strip()
     config = json.loads(kubectl("config", "view", "--minify", "--raw", "--flatten", "-o", "json"))
     path = directory / f"{account}.kubeconfig"

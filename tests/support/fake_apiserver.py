@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from vpplb.kube.errors import Conflict, KubeError, NotFound
@@ -27,13 +27,14 @@ def apply_merge_patch(target: object, patch: object) -> object:
 class FakeApiServer:
     """Objects by kind and key, and what was asked of them.
 
-    `faults` are raised by the next requests, in order; None in it lets one pass. Every request
-    takes `latency` seconds of the loop's time.
+    `faults` are raised by the next requests, in order; None in it lets one pass. `refuse` says
+    what else is raised for an object. Every request takes `latency` seconds of the loop's time.
     """
 
     latency: float = 0.0
     objects: dict[tuple[Kind, ObjectKey], JsonObject] = field(default_factory=dict)
     faults: deque[KubeError | None] = field(default_factory=deque)
+    refuse: Callable[[ObjectKey], KubeError | None] = lambda _: None
     requests: list[tuple[str, ObjectKey, Mapping[str, object]]] = field(default_factory=list)
     events: list[Mapping[str, object]] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
@@ -96,7 +97,7 @@ class FakeApiServer:
             await asyncio.sleep(self.latency)
         finally:
             self.under_way -= 1
-        fault = self.faults.popleft() if self.faults else None
+        fault = self.faults.popleft() if self.faults else self.refuse(key)
         if fault is not None:
             raise fault
 

@@ -1,4 +1,4 @@
-"""TCP flows held open by a client, hundreds at once, each from a port of its own choice."""
+"""Flows held open by a client, hundreds at once, each from a port of its own choice."""
 
 import select
 import socket
@@ -21,10 +21,21 @@ Answers = dict[int, str]
 
 
 class Flows:
-    """Connections from ports of `host` to one address."""
+    """Flows from ports of `host` to one address: TCP connections, or datagrams.
 
-    def __init__(self, host: Namespace, source: str, to: tuple[str, int]) -> None:
+    A flow of datagrams cannot be cut: that it has moved shows in who answers.
+    """
+
+    def __init__(
+        self,
+        host: Namespace,
+        source: str,
+        to: tuple[str, int],
+        kind: socket.SocketKind = socket.SOCK_STREAM,
+    ) -> None:
         self._host, self._source, self._to = host, source, to
+        self._family = socket.AF_INET6 if ":" in source else socket.AF_INET
+        self._kind = kind
         self._sockets: dict[int, socket.socket] = {}
 
     def open(self, ports: Iterable[int], patience: float = 5.0) -> Answers:
@@ -53,7 +64,7 @@ class Flows:
                 flow.close()
 
     def _connect(self, port: int) -> socket.socket:
-        flow = socket.socket()
+        flow = socket.socket(self._family, self._kind)
         flow.setblocking(False)
         flow.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         flow.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)

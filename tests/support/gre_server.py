@@ -1,11 +1,12 @@
-"""A server behind a load balancer that tunnels by GRE over IPv4, with nothing but sockets.
+"""A server behind a load balancer that tunnels by GRE, with nothing but sockets.
 
-Run by itself in a network namespace that has a TUN device and the VIP on `lo`. What arrives in
+Run by itself in a network namespace that has a TUN device and the VIPs on `lo`. What arrives in
 GRE from the load balancer (a raw socket of protocol 47) goes into the TUN device, so that kernels
 without GRE devices will do. Answers leave directly, from the VIP.
 
-Every line sent to the VIP is answered by the server's name. The server's own address has a
-health page: 200, or 503 as long as the file SICK exists.
+Every line and every datagram sent to a VIP is answered by the server's name. The server's own
+address has a health page: 200, or 503 as long as the file SICK exists. With several families
+each has its address, peer and VIP; the health page is on the first.
 """
 
 import argparse
@@ -34,7 +35,8 @@ def open_tun(device: str) -> int:
 
 def open_gre(address: str, peer: str) -> socket.socket:
     """Return a raw socket on which all GRE from `peer` to this address arrives, and no other."""
-    gre = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_GRE)
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    gre = socket.socket(family, socket.SOCK_RAW, socket.IPPROTO_GRE)
     gre.bind((address, 0))
     gre.connect((peer, 0))
     gre.setblocking(False)
@@ -44,7 +46,22 @@ def open_gre(address: str, peer: str) -> socket.socket:
 def decapsulate(gre: socket.socket, tun: int) -> None:
     """Move a packet from the tunnel into the kernel."""
     packet = gre.recv(65535)
-    os.write(tun, packet[(packet[0] & 0x0F) * 4 + _GRE_HEADER :])
+    # Of IPv6, a raw socket gets no header (RFC 3542).
+    outer = (packet[0] & 0x0F) * 4 if gre.family == socket.AF_INET else 0
+    os.write(tun, packet[outer + _GRE_HEADER :])
+
+
+class Datagrams(asyncio.DatagramProtocol):
+    """Answers each datagram with a name."""
+
+    def __init__(self, name: str) -> None:
+        self._answer = f"{name}\n".encode()
+
+    def connection_made(self, transport: asyncio.DatagramTransport) -> None:  # type: ignore[override]
+        self._transport = transport
+
+    def datagram_received(self, _data: bytes, addr: tuple[str, int]) -> None:
+        self._transport.sendto(self._answer, addr)
 
 
 async def serve(args: argparse.Namespace) -> None:
@@ -68,11 +85,16 @@ async def serve(args: argparse.Namespace) -> None:
             await writer.drain()
         writer.close()
 
-    gre, tun = open_gre(args.address, args.peer), open_tun(args.tun)
-    asyncio.get_running_loop().add_reader(gre, decapsulate, gre, tun)
+    loop, tun = asyncio.get_running_loop(), open_tun(args.tun)
+    for address, peer in zip(args.address, args.peer, strict=True):
+        gre = open_gre(address, peer)
+        loop.add_reader(gre, decapsulate, gre, tun)
+    for vip in args.vip:
+        at = (vip, args.port)
+        await loop.create_datagram_endpoint(lambda: Datagrams(args.name), local_addr=at)
     async with (
         await asyncio.start_server(answer, args.vip, args.port, backlog=4096) as service,
-        await asyncio.start_server(health, args.address, args.health_port),
+        await asyncio.start_server(health, args.address[0], args.health_port),
     ):
         await service.serve_forever()
 
@@ -80,9 +102,9 @@ async def serve(args: argparse.Namespace) -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     parser.add_argument("--name", required=True)
-    parser.add_argument("--address", required=True)
-    parser.add_argument("--peer", required=True)
-    parser.add_argument("--vip", required=True)
+    parser.add_argument("--address", action="append", required=True)
+    parser.add_argument("--peer", action="append", required=True)
+    parser.add_argument("--vip", action="append", required=True)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--health-port", type=int, required=True)
     parser.add_argument("--sick", type=Path, required=True)

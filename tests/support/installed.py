@@ -24,7 +24,7 @@ CHANGING = {"lb_conf", "lb_add_del_vip_v2", "lb_add_del_as_v2", "lb_as_set_weigh
 class Installed:
     """The chart's release, and what can be asked of it.
 
-    The operator and the servers run on the second node, so that the last one can crash.
+    The servers run on the second node, so that the last one can crash.
     """
 
     def __init__(self, cluster: Cluster, kubectl: Kubectl, helm: Path) -> None:
@@ -42,7 +42,6 @@ class Installed:
         values = {
             "image": {"repository": repository, "tag": tag},
             "simulator": {"enabled": True, "extraArgs": [f"--log-calls={_CALLS}"]},
-            "operator": {"nodeSelector": {"kubernetes.io/hostname": self.nodes[1]}},
         }
         arguments = ("--create-namespace", "--values=-")
         self.helm("install", "vpplb", str(CHART), *arguments, stdin=json.dumps(values))
@@ -78,6 +77,11 @@ class Installed:
         self.system("delete", "pods", "-l", f"app.kubernetes.io/component={component}")
         self.rollout(f"{kind}/vpplb-{component}")
 
+    def nodes_of(self, component: str) -> list[str]:
+        """Return the nodes on which a component runs, one for each pod."""
+        selector = f"app.kubernetes.io/component={component}"
+        return [pod["spec"]["nodeName"] for pod in self.system.list("pods", "-l", selector)]
+
     # --- servers --------------------------------------------------------------------------
 
     def start_servers(self, kubectl: Kubectl, names: list[str]) -> dict[str, str]:
@@ -95,6 +99,11 @@ class Installed:
         """Make it answer 200 again."""
         kubectl("exec", name, "--", "touch", "/tmp/www/healthz")
 
+    def holds(self, kubectl: Kubectl, target: str, condition: str) -> bool:
+        """Return whether a condition of an object is True."""
+        path = f'{{.status.conditions[?(@.type=="{condition}")].status}}'
+        return kubectl("get", target, "-o", f"jsonpath={path}") == "True"
+
     # --- what is seen ---------------------------------------------------------------------
 
     def see(self, node: str) -> Seen:
@@ -103,6 +112,13 @@ class Installed:
         inside = ("python3", "-c", program, "/run/vpp/api.sock")
         return parse_seen(
             self.system("exec", "-i", self.pod("simulator", node), "--", *inside, stdin="\n")
+        )
+
+    def metrics(self, component: str, node: str) -> str:
+        """Return the metrics of a component's pod on a node."""
+        pods = f"/api/v1/namespaces/{SYSTEM}/pods"
+        return self.kubectl(
+            "get", "--raw", f"{pods}/{self.pod(component, node)}:9091/proxy/metrics"
         )
 
     def changes(self, node: str) -> int:

@@ -19,6 +19,7 @@ from vpplb.probers import netns
 T = TypeVar("T")
 
 PREFIX_LENGTH = 24
+PREFIX_LENGTH6 = 64
 _PORT = "eth0"
 
 
@@ -100,9 +101,34 @@ class Lan:
         for end, device in ((self._bridge, port), (host, _PORT)):
             end.run("ethtool", "-K", device, "tx", "off", "rx", "off")
         for address in addresses:
-            host.run("ip", "address", "add", f"{address}/{PREFIX_LENGTH}", "dev", _PORT)
+            add_address(host, with_length(address), _PORT)
         host.run("ip", "link", "set", _PORT, "up")
         return host
+
+    @contextmanager
+    def down(self, host: Namespace) -> Iterator[None]:
+        """Keep a host's interface down: it has no route to anywhere."""
+        host.run("ip", "link", "set", _PORT, "down")
+        yield
+        host.run("ip", "link", "set", _PORT, "up")
+
+    @contextmanager
+    def unplugged(self, name: str) -> Iterator[None]:
+        """Keep a host apart: its interface stays up, but what it sends goes nowhere."""
+        port = f"to-{name}"
+        self._bridge.run("ip", "link", "set", port, "nomaster")
+        yield
+        self._bridge.run("ip", "link", "set", port, "master", "lan")
+
+
+def with_length(address: str) -> str:
+    """Return an address of the LAN with the length of its prefix there."""
+    return f"{address}/{PREFIX_LENGTH6 if ':' in address else PREFIX_LENGTH}"
+
+
+def add_address(host: Namespace, address: str, device: str) -> None:
+    """Add an address that can be used at once: nobody else in the LAN has it."""
+    host.run("ip", "address", "add", address, "dev", device, *["nodad"] * (":" in address))
 
 
 @contextmanager

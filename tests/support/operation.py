@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from support.control_plane import SYSTEM_NAMESPACE, ControlPlane, fresh_namespace
 from support.kubectl import Kubectl
-from support.stage import Service
+from support.stage import Service, electing
 
 
 class Operation(Protocol):
@@ -70,7 +70,9 @@ class ClusterOperation:
             }
         )
         self.services = {
-            "operator": Service("operator", plane.operator_kubeconfig, directory, *probe),
+            "operator": Service(
+                "operator", plane.operator_kubeconfig, directory, *electing("operator"), *probe
+            ),
             "agent": Service(
                 *("agent", plane.agent_kubeconfig, directory, f"--node={self.node}"),
                 f"--state-file={directory / 'agent.json'}",

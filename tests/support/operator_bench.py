@@ -50,7 +50,7 @@ class OperatorBench:
         self.reporter = Reporter(self._writer, self._recorder, self.clock)
         self.reconciler = Reconciler(self.prober, self.reporter, self.clock)
         renderer = StatusRenderer(self.reconciler, self.nodes.report, self.clock.now)
-        board = Board(self.reconciler, renderer.render, self.stream)
+        board = self._board = Board(self.reconciler, renderer.render, self.stream)
         metrics = OperatorMetrics(self.registry, board)
         self.reporter.attach(self.reconciler, renderer, board, metrics)
         self.intake = Intake(self.reconciler, self.reporter, self.nodes)
@@ -121,6 +121,11 @@ class OperatorBench:
 
     # --- what comes of it -------------------------------------------------------------------
 
+    @property
+    def pending(self) -> int:
+        """Return how many statuses are still to be written."""
+        return self._writer.pending
+
     async def settle(self) -> None:
         """Let everything be decided, written and announced; time passes, but costs nothing."""
         await asyncio.sleep(1)
@@ -128,12 +133,26 @@ class OperatorBench:
     def status(self, kind: Kind, name: str = "web") -> Mapping[str, object]:
         return self.server.status(kind, key(name))
 
+    def shown(self, kind: str, name: str) -> object:
+        """Return the status of an object as `/api/v1` shows it (`kind` as there, `frontends`)."""
+        [found] = [
+            one
+            for one in self._board.objects(kind) or ()
+            if isinstance(one["metadata"], Mapping) and one["metadata"]["name"] == name
+        ]
+        return found["status"]
+
     def condition(self, kind: Kind, name: str, of_type: str) -> tuple[str, str]:
         """Return status and reason of a condition."""
         conditions = self.status(kind, name)["conditions"]
         assert isinstance(conditions, list)
         [found] = [one for one in conditions if one["type"] == of_type]
         return found["status"], found["reason"]
+
+    @property
+    def writes_due(self) -> int:
+        """How many objects have a status that is still to be written."""
+        return self._writer.pending
 
     def events(self) -> list[tuple[str, str, str]]:
         """Return the events since the last call: type, reason and note."""

@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -52,6 +53,11 @@ class Program:
         return self._process.pid
 
     @property
+    def started(self) -> float:
+        """When the present incarnation was started (`time.time()`)."""
+        return self._started
+
+    @property
     def alive(self) -> bool:
         """Whether it runs."""
         return self._process.poll() is None
@@ -83,6 +89,7 @@ class Program:
         return "\n".join(text.splitlines()[-lines:])
 
     def _launch(self) -> subprocess.Popen[bytes]:
+        self._started = time.time()
         with self.log.open("ab") as log:
             return subprocess.Popen(
                 self._argv,

@@ -1,4 +1,4 @@
-"""Cases of `tests/scenarios/health.yaml` and `weights.yaml`, played on a reconciler.
+"""Cases of `health.yaml`, `weights.yaml` and `blind_prober.yaml`, played on a reconciler.
 
 A case is `given` (objects, and what their checks have found), `when` (what happens, in order)
 and `then` (what it comes to). Objects are written as users write them, with their spec only;
@@ -6,7 +6,7 @@ what a case does not care about is filled in: a backend named in a pool exists, 
 and the health check `check`, and the first frontend given is the oldest.
 
 `then` names what it is about; whatever it does not name must be as it was for `flushed`,
-`transitions`, `removed` and `refused`: nothing.
+`transitions`, `alarms`, `removed` and `refused`: nothing.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,6 +19,7 @@ import yaml
 from support.manifests import SCENARIOS, Raw, manifest
 from support.objects import NOON, key
 from support.world import World
+from vpplb.model.health import Response
 from vpplb.model.names import ObjectKey
 from vpplb.model.objects import Backend, Frontend, HealthCheck
 from vpplb.resources.parse import parse
@@ -47,7 +48,9 @@ class Scenario:
 
 def scenarios() -> list[Scenario]:
     """Read all cases."""
-    texts = [(SCENARIOS / f"{name}.yaml").read_text() for name in ("health", "weights")]
+    texts = [
+        (SCENARIOS / f"{name}.yaml").read_text() for name in ("health", "weights", "blind_prober")
+    ]
     return [Scenario(**case) for text in texts for case in yaml.safe_load(text)]
 
 
@@ -89,11 +92,21 @@ class Stage:
                 self.world.verdict(what, up=verb == "passes")
             case "late pass" | "late fail":  # of the task that ran when the case began
                 self.world.verdict(what, verb == "late pass", self.begin[key(what)].generation)
+            case "falls silent" | "falls silent alone":
+                for name in what.split():
+                    self.world.fall_silent(name, alone=verb.endswith("alone"))
+            case "is silent" | "is refused" | "is stalled" | "is answered":
+                for name in what.split():
+                    self.world.turn(name, RESPONSES[verb])
+            case "wait":
+                self.world.wait(what)
             case "restart":
                 told, transitions = self.world.sink.take(), self.world.sink.transitions
+                alarms = self.world.sink.alarms
                 self.world = self.world.restarted()
                 self.world.sink.told[:0] = told
                 self.world.sink.transitions[:0] = transitions
+                self.world.sink.alarms[:0] = alarms
                 self.starts = 0
             case _:
                 raise AssertionError(f"a case cannot say {verb!r}")
@@ -161,6 +174,10 @@ class Stage:
                     f"{t.backend.name} {t.from_state.value} → {t.to_state.value}"
                     for t in world.sink.transitions
                 ]
+            case "degraded":
+                return [name.name for name, view in world.reconciler.views.items() if view.suspect]
+            case "alarms":
+                return [f"{a.silent} of {a.were_up}" if a else "over" for a in world.sink.alarms]
             case "removed":
                 return [text for kind, text in world.sink.told if kind == "removed"]
             case "refused":
@@ -195,6 +212,12 @@ class Stage:
         )
 
 
+RESPONSES = {
+    "is silent": Response.SILENT,
+    "is refused": Response.ANSWERED,
+    "is stalled": Response.STALLED,
+    "is answered": Response.PASSED,
+}
 REMOVERS = {
     "frontend": "remove_frontend",
     "backend": "remove_backend",

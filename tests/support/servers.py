@@ -21,7 +21,8 @@ class CountingHttpServer:
     `with CountingHttpServer() as server:` runs it. `port` 0 lets the kernel choose one, which
     `stop` and `start` then keep. Steered while it runs: `status` and `body` of the answers,
     `hang` (requests are counted, but answered only once it is false again). `requests` counts
-    by path, `requests.total()` all; `connections` counts what was accepted.
+    by path, `requests.total()` all; `connections` counts what was accepted; `waiting` is how many
+    requests are there without an answer, one that was given up not counted.
     """
 
     def __init__(self, *, address: str = "127.0.0.1", port: int = 0) -> None:
@@ -31,6 +32,7 @@ class CountingHttpServer:
         self.body = b"ok\n"
         self.requests: Counter[str] = Counter()
         self.connections = 0
+        self.waiting = 0
         self._hang = False
         self._thread: threading.Thread | None = None
         self._wake: socket.socket | None = None
@@ -101,6 +103,7 @@ class CountingHttpServer:
                         self._receive(sock, clients, selector)
                 if not self._hang:
                     self._answer(clients, selector)
+                self.waiting = sum(b"\r\n\r\n" in seen for seen in clients.values())
             for client in clients:
                 client.close()
 

@@ -7,7 +7,7 @@ but by kubectl; what reaches VPP is noted by a tap between the agent and VPP.
 import os
 import secrets
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -41,7 +41,10 @@ class SimulatedVpp:
 
     def __init__(self, directory: Path) -> None:
         self.socket = directory / "vpp.sock"
-        argv = (VPPLB, "vpp-simulator", f"--api-socket={self.socket}")
+        argv = (
+            *(VPPLB, "vpp-simulator", f"--api-socket={self.socket}"),
+            *(f"--stats-socket={directory / 'stats.sock'}", f"--control={directory / 'control'}"),
+        )
         self._program = Program(argv, log=directory / "vpp.log")
         self._wait()
 
@@ -93,7 +96,8 @@ class Service:
 
     def __init__(self, name: str, kubeconfig: Path, directory: Path, *args: str | Path) -> None:
         port = free_port()
-        self._ready = f"http://127.0.0.1:{port}/readyz"
+        self.http = f"http://127.0.0.1:{port}"
+        self._ready = f"{self.http}/readyz"
         self.program = Program(
             [VPPLB, name, f"--http-address=127.0.0.1:{port}", "--log-format=json", *args],
             log=directory / f"{name}.log",
@@ -118,10 +122,31 @@ class Service:
         return True
 
 
+def electing(identity: str, lease: str = "", duration: str = "15s") -> list[str]:
+    """Return an operator's options for an election of its stage's alone, under a name that lasts.
+
+    So an operator that is started again after a crash takes its own lease at once.
+    """
+    return [
+        f"--lease-namespace={SYSTEM_NAMESPACE}",
+        f"--lease-name={lease or f'operator-{secrets.token_hex(3)}'}",
+        f"--lease-duration={duration}",
+        f"--identity={identity}",
+    ]
+
+
 class Stage:
     """One node's worth of the system, with an operator."""
 
-    def __init__(self, plane: ControlPlane, vpp: Vpp, tap: VppTap, directory: Path) -> None:
+    def __init__(
+        self,
+        plane: ControlPlane,
+        vpp: Vpp,
+        tap: VppTap,
+        directory: Path,
+        *args: str,
+        election: Sequence[str] = (),
+    ) -> None:
         self.kubectl: Kubectl = plane.kubectl
         self.node = f"node-{secrets.token_hex(3)}"
         self.vpp = vpp
@@ -131,7 +156,8 @@ class Stage:
             "operator",
             plane.operator_kubeconfig,
             directory,
-            f"--lease-namespace={SYSTEM_NAMESPACE}",
+            *(election or electing("operator")),
+            *args,
         )
         self.agent = Service(
             "agent",
@@ -139,10 +165,12 @@ class Stage:
             directory,
             f"--node={self.node}",
             f"--vpp-api-socket={tap.path}",
+            f"--vpp-stats-socket={vpp.socket.with_name('stats.sock')}",
             f"--state-file={directory / 'agent.json'}",
             f"--lease-namespace={SYSTEM_NAMESPACE}",
             # Whatever reaches VPP in these tests is a reaction, not the regular comparison.
             "--sync-interval=1h",
+            *args,
         )
 
     def stop(self) -> None:
@@ -154,14 +182,20 @@ class Stage:
 
 
 @contextmanager
-def stage(plane: ControlPlane, directory: Path) -> Iterator[Stage]:
-    """Run everything in `directory`: with the VPP of VPPLB_TEST_VPP, else the simulator."""
+def stage(
+    plane: ControlPlane, directory: Path, *args: str, election: Sequence[str] = ()
+) -> Iterator[Stage]:
+    """Run everything in `directory`: with the VPP of VPPLB_TEST_VPP, else the simulator.
+
+    `args` are further options of both programs, `election` those of the operator alone that say
+    how it is elected.
+    """
     binary = os.environ.get("VPPLB_TEST_VPP")
     with ExitStack() as stack:
         vpp = RealVpp(Path(binary), directory) if binary else SimulatedVpp(directory)
         stack.callback(vpp.stop)
         tap = stack.enter_context(VppTap(directory / "tap.sock", vpp.socket))
-        running = Stage(plane, vpp, tap, directory)
+        running = Stage(plane, vpp, tap, directory, *args, election=election)
         stack.callback(running.stop)
         running.operator.wait_ready()
         running.agent.wait_ready()

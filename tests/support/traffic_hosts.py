@@ -5,19 +5,22 @@ from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
 from support import gre_server
-from support.netlab import PREFIX_LENGTH, Lan, Namespace
+from support.netlab import Lan, Namespace, add_address, with_length
 from support.real_vpp import start_vpp, vppctl
 
 VIP, PORT = "192.0.2.1", 80
 CLIENT, ROUTER, PROBER = "10.10.0.2", "10.10.0.1", "10.10.0.3"
 SERVERS = {"s1": "10.10.0.11", "s2": "10.10.0.12", "s3": "10.10.0.13"}
+VIP6, CLIENT6, ROUTER6 = "2001:db8::1", "fd00:10::2", "fd00:10::1"
+SERVERS6 = {"s1": "fd00:10::11", "s2": "fd00:10::12", "s3": "fd00:10::13"}
 HEALTH_PORT = 8080
 STICKY_BUCKETS = 65536
 """Room for the flows of all tests, which VPP remembers for a while: four flows a bucket."""
 
 _VPP_COMMANDS = {
     "create host-interface name eth0": "host-eth0",
-    f"set interface ip address host-eth0 {ROUTER}/{PREFIX_LENGTH}": "",
+    f"set interface ip address host-eth0 {with_length(ROUTER)}": "",
+    f"set interface ip address host-eth0 {with_length(ROUTER6)}": "",
     "set interface state host-eth0 up": "",
     # A wrong source address: the agent has to set the right one, and the servers take packets
     # from no other.
@@ -30,16 +33,18 @@ class Server:
 
     def __init__(self, name: str, network: Lan, directory: Path, stack: ExitStack) -> None:
         self._sick = directory / f"{name}.sick"
-        address = SERVERS[name]
-        host = network.attach(name, [address])
-        host.run("ip", "address", "add", VIP, "dev", "lo")
+        addresses = SERVERS[name], SERVERS6[name]
+        host = network.attach(name, addresses)
+        add_address(host, VIP, "lo")
+        add_address(host, VIP6, "lo")
         host.run("ip", "tuntap", "add", "mode", "tun", "name", "tun0")
         host.run("ip", "link", "set", "tun0", "up")
         _set(host, rp_filter=0, arp_announce=2)
         self._program = host.start(
             *(sys.executable, gre_server.__file__, f"--name={name}", f"--sick={self._sick}"),
-            *(f"--address={address}", f"--peer={ROUTER}"),
-            *(f"--vip={VIP}", f"--port={PORT}", f"--health-port={HEALTH_PORT}"),
+            *(f"--address={address}" for address in addresses),
+            *(f"--peer={ROUTER}", f"--peer={ROUTER6}", f"--vip={VIP}", f"--vip={VIP6}"),
+            *(f"--port={PORT}", f"--health-port={HEALTH_PORT}"),
         )
         stack.callback(self._program.kill)
 

@@ -9,7 +9,8 @@ the agent says to VPP is noted by a tap between them.
 """
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+import socket
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from ipaddress import ip_address
 from math import sqrt
@@ -18,18 +19,22 @@ from typing import Any
 
 from support.flows import Answers, Flows
 from support.manifests import Raw, backend, frontend, health_check
-from support.netlab import Lan, lan
+from support.netlab import Lan, Namespace, lan
 from support.operation import Operation
 from support.shadow_vpp import ShadowVpp
 from support.traffic_hosts import (
     CLIENT,
+    CLIENT6,
     HEALTH_PORT,
     PORT,
     PROBER,
     ROUTER,
+    ROUTER6,
     SERVERS,
+    SERVERS6,
     STICKY_BUCKETS,
     VIP,
+    VIP6,
     Router,
     Server,
 )
@@ -48,6 +53,7 @@ SAVED = 0.3
 """Seconds after which the programs have written down what they know; a crash forgets the rest."""
 
 Weights = Mapping[str, int]
+_NAMES = {at[name]: name for at in (SERVERS, SERVERS6) for name in at}
 
 
 class TrafficLab:
@@ -55,8 +61,12 @@ class TrafficLab:
 
     def __init__(self, binary: Path, directory: Path, network: Lan, stack: ExitStack) -> None:
         self._next_port = 10_000
-        client = network.attach("client", [CLIENT])
+        self.network = network
+        self.bystanders: tuple[Raw, ...] = ()
+        """Objects that are there besides, whatever is applied."""
+        client = self._client = network.attach("client", [CLIENT, CLIENT6])
         client.run("ip", "route", "add", VIP, "via", ROUTER)
+        client.run("ip", "route", "add", VIP6, "via", ROUTER6)
         self.prober = network.attach("prober", [PROBER])
         self.servers = {name: Server(name, network, directory, stack) for name in SERVERS}
         self.router = Router(binary, directory / "v", network.attach("router"))
@@ -109,10 +119,24 @@ class TrafficLab:
                 nodeSelector={"kubernetes.io/hostname": self.operation.node},
                 **spec,
             ),
+            *self.bystanders,
         ]
         if wanted != self._applied:
             self.operation.apply(wanted)
             self._applied = wanted
+
+    @contextmanager
+    def beside(self, address: str, protocol: str) -> Iterator["Beside"]:
+        """Have another VIP of the same servers, at this address and protocol, meanwhile."""
+        beside, before = Beside(self, self._client, address, protocol), self.bystanders
+        try:
+            beside.reweigh(WEIGHTS)
+            # VPP drops what is for a neighbour that it does not know yet; datagrams stay lost.
+            wait_for(lambda: beside.answered() == set(SERVERS), "every server answers")
+            yield beside
+        finally:
+            beside.flows.drop()
+            self.bystanders = before
 
     def ports(self, number: int = FLOWS) -> range:
         """Return ports that no flow had before: VPP knows nothing of them."""
@@ -133,12 +157,11 @@ class TrafficLab:
         """Return a simulated VPP that is as the real one and follows it."""
         return Shadow(self.tap, self.weights())
 
-    def weights(self) -> dict[str, int]:
-        """Return the weights that VPP has; AssertionError when it has no VIP."""
-        seen = self._witness.see().get(VIP_ID)
-        assert seen is not None, f"VPP has no VIP {VIP_ID}"
-        names = {address: name for name, address in SERVERS.items()}
-        return {names[address]: weight for address, weight in seen.weights.items()}
+    def weights(self, of: str = VIP_ID) -> dict[str, int]:
+        """Return the weights that VPP has for a VIP; AssertionError when it has none."""
+        seen = self._witness.see().get(of)
+        assert seen is not None, f"VPP has no VIP {of}"
+        return {_NAMES[address]: weight for address, weight in seen.weights.items()}
 
     def wait_weights(self, expected: Weights) -> None:
         """Return when VPP has exactly these.
@@ -154,6 +177,48 @@ class TrafficLab:
             return True
 
         wait_for(as_expected, f"weights {expected} in VPP")
+
+
+class Beside:
+    """Another VIP of the same servers, of another protocol or family, and flows to it."""
+
+    def __init__(self, lab: TrafficLab, client: Namespace, address: str, protocol: str) -> None:
+        ipv6 = ":" in address
+        self._lab, self._spec = lab, {"address": address, "protocol": protocol, "port": PORT}
+        self._servers = SERVERS6 if ipv6 else SERVERS
+        self._id = f"{address}/{128 if ipv6 else 32} {protocol.lower()}/{PORT}"
+        self.flows = Flows(
+            client,
+            CLIENT6 if ipv6 else CLIENT,
+            (address, PORT),
+            socket.SOCK_DGRAM if protocol == "UDP" else socket.SOCK_STREAM,
+        )
+
+    def answered(self) -> set[str]:
+        """Return who answers on some new flows."""
+        return set(self.flows.open(self._lab.ports(50), 0.5).values())
+
+    def reweigh(self, weights: Weights, disabled: Collection[str] = ()) -> None:
+        """Give the servers these weights, some of them disabled; return when VPP has them."""
+        self._lab.bystanders = (
+            *(
+                backend(f"{name}-beside", address, enabled=name not in disabled)
+                for name, address in self._servers.items()
+            ),
+            frontend(
+                "beside",
+                **self._spec,
+                flowTableLength=TABLE_LENGTH,
+                pools=[_pool(0, {f"{name}-beside": weight for name, weight in weights.items()})],
+            ),
+        )
+        self._lab.apply()
+        expected = {**weights, **dict.fromkeys(disabled, 0)}
+
+        def programmed() -> bool:
+            return self._lab.weights(self._id) == expected
+
+        wait_for(programmed, f"weights {expected} of {self._id} in VPP")
 
 
 class Shadow:

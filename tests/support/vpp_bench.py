@@ -1,13 +1,16 @@
 """What measuring the agent's programming of a VPP needs: a workload, a bare socket, an ear."""
 
 import asyncio
+import os
 import socket
+import struct
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
+from typing import NamedTuple
 
 from support.live_syncer import Ear as LiveEar
 from support.processes import Program
@@ -21,6 +24,7 @@ from vpplb.vpp import codec, messages
 from vpplb.vpp.framing import FrameReader, frame
 
 SETTINGS = VipSettings(encap=Encap.GRE4)
+CORES = os.sched_getaffinity(0)
 
 
 def workload(vips: int, servers: int) -> dict[ObjectKey, Wanted]:
@@ -96,12 +100,47 @@ class Ear(LiveEar):
         return seen[1] - seen[0]
 
 
+class Took(NamedTuple):
+    """Seconds that something took, and the CPU time in them: of this process, of VPP's thread."""
+
+    seconds: float
+    own_cpu: float
+    vpp_cpu: float
+
+
+class Clocks:
+    """Measures from its making on, with the VPP of this process id if there is one."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._begin = self._now()
+
+    def took(self) -> Took:
+        return Took(*(now - then for now, then in zip(self._now(), self._begin, strict=True)))
+
+    def _now(self) -> tuple[float, float, float]:
+        """Time and CPU times in seconds; VPP's own as the kernel has it, in nanoseconds."""
+        spent = Path(f"/proc/{self._pid}/schedstat").read_text().split()[0] if self._pid else "0"
+        return time.perf_counter(), time.process_time(), int(spent) / 1e9
+
+
+def set_apart(pid: int) -> None:
+    """Give VPP a core, and this process another, if there are two."""
+    here, *others = sorted(CORES)
+    os.sched_setaffinity(0, {here})
+    for task in Path(f"/proc/{pid}/task").iterdir() if others else ():
+        os.sched_setaffinity(int(task.name), {others[0]})
+
+
 class BareSocket:
     """The binary API with nothing around it: packed calls go out, answers are counted."""
 
     def __init__(self, path: Path) -> None:
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.connect(str(path))
+        peer = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+        self.pid: int = struct.unpack("3i", peer)[0]
+        """VPP's process."""
         self._frames = FrameReader()
         registration = messages.Registration()
         self._client, table = registration.accept(self._ask(registration.request("bench")))
@@ -123,9 +162,9 @@ class BareSocket:
             packed.append(frame(message))
         return packed
 
-    def send(self, frames: Sequence[bytes], window: int) -> float:
-        """Send packed calls, `window` under way at most; return the seconds until all answered."""
-        start = time.perf_counter()
+    def send(self, frames: Sequence[bytes], window: int) -> Took:
+        """Send packed calls, `window` under way at most; return what it took to be answered."""
+        clocks = Clocks(self.pid)
         sent = answered = 0
         while answered < len(frames):
             room = answered + window
@@ -133,7 +172,7 @@ class BareSocket:
                 self._socket.sendall(b"".join(frames[sent:room]))
                 sent = min(room, len(frames))
             answered += sum(1 for _ in self._frames.feed(self._socket.recv(1 << 18)))
-        return time.perf_counter() - start
+        return clocks.took()
 
     def _ask(self, message: bytes) -> bytes:
         self._socket.sendall(frame(message))

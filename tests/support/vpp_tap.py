@@ -7,6 +7,7 @@ message names that VPP sends at connect, and the layout of one message.
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -38,10 +39,11 @@ CHANGING = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A message: its name without CRC, and its bytes."""
+    """A message: its name without CRC, its bytes, and when it came by (`time.time()`)."""
 
     name: str
     body: bytes
+    at: float
 
     @property
     def weight_set(self) -> tuple[str, int, bool] | None:
@@ -122,7 +124,7 @@ class _Line:
     def sent(self, body: bytes) -> None:
         number = int.from_bytes(body[:2])
         name = self._names.get(number, "sockclnt_create" if number == 15 else f"message {number}")
-        self._calls.append(Call(name, body))
+        self._calls.append(Call(name, body, time.time()))
 
 
 def _pump(source: socket.socket, target: socket.socket, note: Callable[[bytes], None]) -> None:

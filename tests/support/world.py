@@ -8,9 +8,9 @@ from fakes.clock import FakeClock
 from fakes.prober import FakeProber
 from fakes.status_sink import FakeStatusSink
 from support.objects import key
-from vpplb.engine.ports import Verdict
+from vpplb.engine.ports import Turn, Verdict
 from vpplb.engine.reconciler import Reconciler
-from vpplb.model.health import HealthState, ProbeCode
+from vpplb.model.health import HealthState, ProbeCode, ProbeResult, Response
 from vpplb.model.names import ObjectKey
 from vpplb.model.objects import Backend, Frontend, HealthCheck
 from vpplb.model.vip import IPAddress, Vip
@@ -24,11 +24,24 @@ Object = Frontend | Backend | HealthCheck
 class World:
     """The reconciler, what it probes with, and what it tells."""
 
-    def __init__(self, *, synced: bool = True, clock: FakeClock | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        synced: bool = True,
+        clock: FakeClock | None = None,
+        blind_guard: bool = True,
+    ) -> None:
         self.prober = FakeProber()
         self.sink = FakeStatusSink()
         self.clock = clock or FakeClock()
-        self.reconciler = Reconciler(self.prober, self.sink, self.clock)
+        self.time = 0.0
+        self.reconciler = Reconciler(
+            self.prober,
+            self.sink,
+            self.clock,
+            blind_guard=blind_guard,
+            time=lambda: self.time,
+        )
         self.store = self.reconciler.store
         self.reconciler.synced = synced
 
@@ -56,25 +69,53 @@ class World:
                     self.store.remove_health_check(one.key)
         self.reconciler.reconcile()
 
-    def verdict(self, name: str, up: bool, generation: int | None = None) -> None:
+    def verdict(
+        self,
+        name: str,
+        up: bool,
+        generation: int | None = None,
+        *,
+        code: ProbeCode | None = None,
+        alone: bool = False,
+    ) -> None:
         """Have a check say this: the running one, or that of a `generation`."""
         current = self.prober.running[key(name)].generation if generation is None else generation
+        code = code or (ProbeCode.L4OK if up else ProbeCode.L4CON)
         self.clock.advance(1)
+        self.reconciler.on_turn(Turn(key(name), current, ProbeResult(code=code).response))
         self.reconciler.on_verdict(
             Verdict(
                 backend=key(name),
                 generation=current,
                 up=up,
-                code=ProbeCode.L4OK if up else ProbeCode.L4CON,
+                code=code,
                 detail="" if up else "connection refused",
                 at=self.clock.now(),
+                alone=alone,
             )
         )
+        self.reconciler.reconcile()
+
+    def turn(self, name: str, response: Response) -> None:
+        """Have the running check's results turn."""
+        current = self.prober.running[key(name)].generation
+        self.reconciler.on_turn(Turn(key(name), current, response))
+        self.reconciler.reconcile()
+
+    def fall_silent(self, name: str, *, alone: bool = False) -> None:
+        """Have the running check say that its backend is down by silence."""
+        self.verdict(name, up=False, code=ProbeCode.L4TOUT, alone=alone)
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass, and what is due at the end of it happen."""
+        self.time += seconds
+        self.clock.advance(int(seconds))
         self.reconciler.reconcile()
 
     def restarted(self) -> "World":
         """Return the world of the next operator: the same objects, with the statuses they show."""
         new = World(synced=False, clock=self.clock)
+        new.time = self.time
         for name, status in self.statuses("Backend", self.store.backends).items():
             new.reconciler.resume_backend(name, load_health(name, status))
         for name, status in self.statuses("Frontend", self.store.frontends).items():

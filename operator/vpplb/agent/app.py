@@ -11,6 +11,7 @@ from vpplb.agent.announcer import Announcer
 from vpplb.agent.intake import KINDS, Intake
 from vpplb.agent.node import Node
 from vpplb.agent.reporter import DataplaneReporter
+from vpplb.agent.vips import VipsPage
 from vpplb.engine.clock import SystemClock
 from vpplb.engine.meter import PacketMeter
 from vpplb.engine.syncer import Syncer
@@ -25,8 +26,9 @@ from vpplb.kube.status import StatusWriter
 from vpplb.kube.watch import Watch
 from vpplb.model.names import ObjectKey
 from vpplb.plan.diff import ConfWish
-from vpplb.telemetry.http import HttpServer
+from vpplb.telemetry.http import HttpServer, Unavailable
 from vpplb.telemetry.metrics import AgentMetrics, PacketCount, Registry, packet_counts
+from vpplb.telemetry.vitals import Vitals
 from vpplb.vpp.lb import PapiLoadBalancer
 from vpplb.vpp.stats import PapiVipCounters
 
@@ -88,23 +90,36 @@ class Agent:
         self._clock, registry = SystemClock(), Registry()
         self._meter: PacketMeter | None = None
         self._syncer: Syncer | None = None
+        self._vips_page: VipsPage | None = None
         self._metrics = AgentMetrics(registry, self._packet_counts)
         self._node = Node(client, options.node, self._labels_changed)
         self._intake: Intake | None = None
         self._troubles: dict[str, Callable[[], str]] = {"node": lambda: "not introduced yet"}
         self.writer = StatusWriter(client)
         self._recorder = EventRecorder(client, "agent", options.node)
+        self._watch: Watch | None = None
+        self._vitals = Vitals(
+            watch_ages=lambda: self._watch.ages() if self._watch is not None else {},
+            api_age=client.age,
+            writes_due=lambda: self.writer.pending,
+        )
+        registry.register(self._vitals)
         self.http = HttpServer(
             address=options.http_address,
             metrics=registry.render,
+            alive={"watch": self._watch_is_beyond_repair},
+            figures=self._vitals.figures,
             checks={
-                name: partial(self._trouble, name) for name in ("node", "objects", "watch", "vpp")
+                "api": self._vitals.api,
+                **{one: partial(self._trouble, one) for one in ("node", "objects", "watch", "vpp")},
             },
+            pages={f"dataplanes/{options.node}/vips": self._vips},
         )
 
     async def run(self) -> None:
         """Run until cancelled."""
         async with asyncio.TaskGroup() as group:
+            group.create_task(self._vitals.lag.run())
             group.create_task(self.writer.run())
             group.create_task(self._recorder.run())
             dataplane = await self._node.introduce()
@@ -133,16 +148,20 @@ class Agent:
             state=memory or remembered_by(dataplane),
             own_all=options.own_all,
         )
-        if options.vpp_stats_socket is not None:
-            counters = PapiVipCounters(options.vpp_stats_socket)
+        socket = options.vpp_stats_socket
+        counters = PapiVipCounters(socket) if socket else None
+        if counters is not None:
             self._syncer, self._meter = syncer, PacketMeter(counters, lb.vip_indexes)
             group.create_task(self._meter.run())
+        self._vips_page = VipsPage(
+            options.node, lb.look, counters, lambda: syncer.state.owned, self._clock
+        )
         reporter.resume(dataplane)
         self._intake = intake = Intake(syncer, options.node, options.conf)
         intake.labels_changed(self._node.labels)
         listener = _Listener(intake, reporter, self._node)
         informer = Informer(self._client, KINDS, listener, options.namespaces)
-        watch = Watch(informer, options.namespaces)
+        self._watch = watch = Watch(informer, options.namespaces)
         self._troubles |= {
             "objects": lambda: informer.trouble,
             "watch": lambda: watch.trouble,
@@ -157,10 +176,18 @@ class Agent:
         group.create_task(watch.run())
         group.create_task(informer.run())
 
+    def _watch_is_beyond_repair(self) -> str | None:
+        return (self._watch.beyond_repair or None) if self._watch is not None else None
+
     def _trouble(self, name: str) -> str | None:
         """Say why a part is not ready; parts that are still to come wait for the node."""
         said = self._troubles.get(name) or self._troubles.get("node")
         return (said() or None) if said else None
+
+    async def _vips(self) -> Mapping[str, object]:
+        if self._vips_page is None:
+            raise Unavailable(self._trouble("node") or "not started yet")
+        return await self._vips_page()
 
     def _packet_counts(self) -> Iterable[PacketCount]:
         if self._meter is None or self._syncer is None:

@@ -219,7 +219,8 @@ class DataplaneReporter:
 
     def _connected(self) -> Condition:
         if self._vpp.connected:
-            return Condition(type="Connected", status="True", reason="Connected")
+            said = f"VPP {self._vpp.version} answers"
+            return Condition(type="Connected", status="True", reason="Connected", message=said)
         return Condition(
             type="Connected", status="False", reason="VppUnreachable", message=self._reason
         )

@@ -3,6 +3,7 @@
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,7 +30,7 @@ def command(paths: tuple[Path, ...]) -> None:
     PATH is a file, a folder (with all below it) or `-` for standard input. All files are taken
     as one set: a reference to nothing and a conflict between frontends are errors. Everything
     found is said, one line each, as file:line: Kind namespace/name: field: message. Objects of
-    other API groups are skipped.
+    other API groups are skipped. A warning does not count as wrong.
 
     \b
     Exit status:  0  valid
@@ -43,7 +44,7 @@ def command(paths: tuple[Path, ...]) -> None:
 
     loaded = load(paths)
     findings = [*loaded.findings, *_across(loaded)]
-    for finding in (*findings, *loaded.skipped):
+    for finding in (*findings, *_warnings(loaded), *loaded.skipped):
         click.echo(finding)
     click.echo(_summary(loaded, findings))
     if loaded.unparseable:
@@ -63,6 +64,16 @@ def _across(loaded: "Loaded") -> Iterator["Finding"]:
     for problem in resolution.problems:
         if not _is_there(problem, loaded):
             yield loaded.objects[problem.kind, problem.key].finding(problem)
+
+
+def _warnings(loaded: "Loaded") -> Iterator["Finding"]:
+    """Find what is valid and yet may not do what it says."""
+    from vpplb.plan.caveats import caveats
+
+    for frontend in loaded.frontends.values():
+        for caveat in caveats(frontend):
+            warning = replace(caveat, message=f"warning: {caveat.message}")
+            yield loaded.objects[caveat.kind, caveat.key].finding(warning)
 
 
 def _is_there(problem: "Problem", loaded: "Loaded") -> bool:

@@ -1,14 +1,20 @@
 """`vpplb operator`: reconcile, probe, write status."""
 
+from datetime import timedelta
+
 import click
 
 from vpplb.cli.options import (
     http_address,
+    identity,
+    lease_duration,
+    lease_name,
     lease_namespace,
     log_format,
     log_level,
     namespaces,
     netns,
+    no_blind_guard,
     probe_workers,
     transition_history,
 )
@@ -21,7 +27,11 @@ from vpplb.telemetry.logs import LogFormat, configure
 @netns
 @transition_history
 @probe_workers
+@no_blind_guard
 @lease_namespace
+@lease_name
+@lease_duration
+@identity
 @http_address
 @log_level
 @log_format
@@ -30,7 +40,11 @@ def command(
     netns: str,
     transition_history: int,
     probe_workers: int,
+    no_blind_guard: bool,
     lease_namespace: str,
+    lease_name: str,
+    lease_duration: timedelta,
+    identity: str,
     http_address: str,
     log_level: str,
     log_format: LogFormat | None,
@@ -38,7 +52,8 @@ def command(
     """Reconcile Frontends, Backends and HealthChecks; probe the backends; write status.
 
     Uses the pod's service account in a cluster, else $KUBECONFIG or ~/.kube/config. A cluster
-    that cannot be reached is tried again; /readyz says what is missing.
+    that cannot be reached is tried again; /readyz says what is missing. Of several operators one
+    leads and the others stand by; one that is no longer the leader exits with 1.
     """
     from vpplb.controller.app import OperatorOptions
     from vpplb.controller.app import run as run_operator
@@ -47,9 +62,13 @@ def command(
     options = OperatorOptions(
         namespaces=namespace,
         lease_namespace=lease_namespace,
+        lease_name=lease_name,
+        lease_duration=lease_duration.total_seconds(),
+        identity=identity,
         http_address=http_address,
         netns=netns,
         transition_history=transition_history,
         probe_workers=probe_workers,
+        blind_guard=not no_blind_guard,
     )
     run(lambda stop: run_operator(options, stop))

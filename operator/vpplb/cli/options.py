@@ -1,5 +1,7 @@
 """Options that several commands share, and how every option reads its environment variable."""
 
+import secrets
+import socket
 from collections.abc import Callable
 from datetime import timedelta
 from ipaddress import IPv4Address, IPv6Address
@@ -37,6 +39,13 @@ def _positive_duration(text: str) -> timedelta:
     duration = parse_duration(text)
     if not duration:
         raise ValueError("must be longer than 0s")
+    return duration
+
+
+def _lease_duration(text: str) -> timedelta:
+    duration = parse_duration(text)
+    if duration < timedelta(seconds=1) or duration.microseconds:
+        raise ValueError("must be whole seconds, at least 1s")  # as a Lease counts
     return duration
 
 
@@ -103,13 +112,35 @@ probe_workers = option(
     type=click.IntRange(0, 64),
     help="Processes that probe; 0: as many as the load needs, at most one a core.",
 )
+no_blind_guard = option(
+    "--no-blind-guard",
+    is_flag=True,
+    help="Believe the probes even where almost all backends fall silent at once.",
+)
 namespaces = option(
     "--namespace",
     multiple=True,
     help="Namespace to serve; may be given several times.  [default: all]",
 )
 lease_namespace = option(
-    "--lease-namespace", default="default", help="Namespace of the agents' leases."
+    "--lease-namespace", default="default", help="Namespace of the operators' and agents' leases."
+)
+lease_name = option(
+    "--lease-name",
+    default="vpplb-operator",
+    help="Lease by which operators elect the one that probes and writes.",
+)
+lease_duration = option(
+    "--lease-duration",
+    default="15s",
+    type=_Parsed("duration", _lease_duration),
+    help="How long after a leader's crash another takes over.",
+)
+identity = option(
+    "--identity",
+    default=lambda: f"{socket.gethostname()}_{secrets.token_hex(4)}",
+    show_default="host name and a random number",
+    help="Name of this operator in the election: of this one alone, and best that of its pod.",
 )
 http_address = option(
     "--http-address",

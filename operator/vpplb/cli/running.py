@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import click
 
+from vpplb.kube.election import LeadershipLost
 from vpplb.kube.errors import ConfigError
 from vpplb.telemetry.http import CannotListen
 
@@ -13,7 +14,8 @@ from vpplb.telemetry.http import CannotListen
 def run(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
     """Run a program until it ends or SIGINT or SIGTERM asks it to stop.
 
-    A second signal ends it at once. What a user can mend is said in one line, with exit 1.
+    A second signal ends it at once. What a user can mend, and what a new start mends, is said in
+    one line, with exit 1.
     """
 
     async def supervised() -> None:
@@ -25,7 +27,7 @@ def run(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
 
     try:
         asyncio.run(supervised())
-    except (ConfigError, CannotListen) as error:
+    except (ConfigError, CannotListen, LeadershipLost) as error:
         raise click.ClickException(str(error)) from error
 
 

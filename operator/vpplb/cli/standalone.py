@@ -14,6 +14,7 @@ from vpplb.cli.options import (
     log_format,
     log_level,
     netns,
+    no_blind_guard,
     option,
     own_all,
     probe_workers,
@@ -45,6 +46,7 @@ from vpplb.telemetry.logs import LogFormat, configure
 @netns
 @transition_history
 @probe_workers
+@no_blind_guard
 @http_address
 @log_level
 @log_format
@@ -60,6 +62,7 @@ def command(
     netns: str,
     transition_history: int,
     probe_workers: int,
+    no_blind_guard: bool,
     http_address: str,
     log_level: str,
     log_format: LogFormat | None,
@@ -84,6 +87,7 @@ def command(
         netns=netns,
         transition_history=transition_history,
         probe_workers=probe_workers,
+        blind_guard=not no_blind_guard,
         sync_interval=sync_interval.total_seconds(),
         own_all=own_all,
         conf=ConfWish(ipv4_source=ipv4_source_address, ipv6_source=ipv6_source_address),

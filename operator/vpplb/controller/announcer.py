@@ -1,8 +1,9 @@
 """Which Kubernetes events a change is worth: pure, from what was announced to what is.
 
 A backend's transition is one event for each frontend that references it, as that frontend has
-it; a frontend tells when it goes up or down, changes its pool, or is refused. A restart
-announces nothing again, since what was announced is read from the status.
+it; a frontend tells when it goes up or down, changes its pool, or is refused. References to
+nothing are left to the conditions: while objects are applied in any order many are passing. A
+restart announces nothing again, since what was announced is read from the status.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +14,7 @@ from vpplb.model.health import HealthState, Transition
 from vpplb.model.names import ObjectKey
 from vpplb.model.problem import Problem
 from vpplb.plan.desired import FrontendView
+from vpplb.plan.guard import Alarm
 from vpplb.resources.conditions import find_condition
 from vpplb.resources.renderer import load_conditions
 from vpplb.resources.statuses import say
@@ -33,20 +35,16 @@ class Announced:
     state: str = HealthState.UNKNOWN.value
     pool: str = ""
     refused: str = ""
-    unresolved: str = ""
 
 
 def announced_by(status: object) -> Announced:
-    """Read what a status has announced (a Backend's: only whether it was refused)."""
+    """Read what a Frontend's status has announced."""
     shown = status if isinstance(status, Mapping) else {}
-    conditions = load_conditions(status)
-    accepted = find_condition(conditions, "Accepted")
-    resolved = find_condition(conditions, "ResolvedRefs")
+    accepted = find_condition(load_conditions(status), "Accepted")
     return Announced(
         state=str(shown.get("state") or HealthState.UNKNOWN.value),
         pool=str(shown.get("activePool") or ""),
         refused=accepted.message if accepted and accepted.status == "False" else "",
-        unresolved=resolved.message if resolved and resolved.status == "False" else "",
     )
 
 
@@ -62,7 +60,6 @@ def announcing(
         state=view.decision.state.value,
         pool=view.decision.active_pool,
         refused=say(refused),
-        unresolved=say(resolved.unresolved),
     )
 
 
@@ -70,8 +67,6 @@ def frontend_notes(before: Announced, after: Announced) -> Iterator[Note]:
     """Yield the events between two announcements, the most important first."""
     if after.refused and after.refused != before.refused:
         yield Note("Warning", "NotAccepted", after.refused)
-    if after.unresolved and after.unresolved != before.unresolved:
-        yield Note("Warning", "BackendNotFound", after.unresolved)
     if after.state != before.state:
         match after.state:
             case HealthState.UP.value:
@@ -82,10 +77,11 @@ def frontend_notes(before: Announced, after: Announced) -> Iterator[Note]:
         yield Note("Normal", "PoolFailover", f"from pool {before.pool} to pool {after.pool}")
 
 
-def problem_notes(problems: Sequence[Problem]) -> Iterator[Note]:
-    """Yield the event of an object that is wrong by itself or in what it refers to."""
-    if problems:
-        yield Note("Warning", problems[0].reason, say(problems))
+def suspicion_notes(alarm: Alarm, frontends: int) -> Iterator[Note]:
+    """Yield the event of a suspicion against the prober, which is about so many frontends."""
+    silent = f"{alarm.silent} of {alarm.were_up} backends that were up fell silent at once"
+    kept = f"the weights of {frontends} frontends stay as they were"
+    yield Note("Warning", "ProberSuspect", f"{silent}: the prober itself is suspected, {kept}")
 
 
 def transition_notes(

@@ -1,4 +1,8 @@
-"""The operator: its parts put together, started in order and stopped in order."""
+"""The operator: its parts put together, started in order and stopped in order.
+
+Of several operators one leads. The others stand by: they watch, and keep what they would go on
+from, which is the newest of what the leader has written; they decide, probe and write nothing.
+"""
 
 import asyncio
 import logging
@@ -12,54 +16,61 @@ from vpplb.controller.nodes import Nodes
 from vpplb.controller.reporter import Reporter
 from vpplb.engine.clock import SystemClock
 from vpplb.engine.reconciler import Reconciler
+from vpplb.kube.ballot import Role
 from vpplb.kube.client import KubeClient
+from vpplb.kube.election import Elector
 from vpplb.kube.events import EventRecorder
 from vpplb.kube.informer import Informer
+from vpplb.kube.permit import Permit, PermittedClient
 from vpplb.kube.status import StatusWriter, WriterHooks
 from vpplb.kube.watch import Watch
+from vpplb.model.names import ObjectKey
 from vpplb.probers.pool import WorkerPool
 from vpplb.resources.renderer import StatusRenderer
 from vpplb.telemetry.board import Board
 from vpplb.telemetry.http import HttpServer
 from vpplb.telemetry.metrics import OperatorMetrics, Registry
 from vpplb.telemetry.stream import EventStream
+from vpplb.telemetry.vitals import Vitals, lasting
 
 log = logging.getLogger(__name__)
 
 DRAIN_TIMEOUT = 5.0
-"""Seconds to write what is still due when the operator is told to stop."""
+EVENTS_TIMEOUT = 1.0
+"""Seconds to write what is still due when the operator is told to stop, and to send events."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperatorOptions:
-    """What the command line says. `namespaces` empty: all. `netns` empty: the probes' own."""
+    """What the command line says. `namespaces` empty: all. `netns` empty: the probes' own.
+
+    `identity` names this operator among those that share the lease `lease_name`, which lasts
+    `lease_duration` seconds.
+    """
 
     namespaces: Sequence[str] = ()
     http_address: str = ":9091"
     netns: str = ""
     transition_history: int = 5
     probe_workers: int = 0
+    blind_guard: bool = True
     lease_namespace: str = "default"
+    lease_name: str = "vpplb-operator"
+    lease_duration: float = 15.0
+    identity: str
 
 
 async def run(options: OperatorOptions, stop: asyncio.Event) -> None:
     """Run the operator until `stop` is set.
 
-    ConfigError when no cluster is configured, CannotListen when the HTTP address is taken. A
-    cluster that cannot be reached is no error: it is tried again and shown in readiness.
+    ConfigError when no cluster is configured, CannotListen when the HTTP address is taken,
+    LeadershipLost when it led and another operator leads now. A cluster that cannot be reached
+    is no error: it is tried again and shown in readiness.
     """
     async with await KubeClient.from_config() as client:
         operator = Operator(options, client)
         async with operator.http:
-            running = asyncio.create_task(operator.run())
-            stopping = asyncio.create_task(stop.wait())
-            await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            stopping.cancel()
-            await operator.wind_down()
-            running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
-            if not running.cancelled():
-                running.result()
+            await operator.run(stop)
 
 
 class Operator:
@@ -68,11 +79,17 @@ class Operator:
     def __init__(self, options: OperatorOptions, client: KubeClient) -> None:
         clock, nodes, stream, registry = SystemClock(), Nodes(), EventStream(), Registry()
         self._prober = WorkerPool(options.probe_workers, options.netns)
-        self._recorder = EventRecorder(client, "operator", socket.gethostname())
-        self._writer = StatusWriter(client)
+        permit = Permit()
+        writing = PermittedClient(client, permit)
+        self._recorder = EventRecorder(writing, "operator", socket.gethostname())
+        self._writer = StatusWriter(writing)
         reporter = Reporter(self._writer, self._recorder, clock)
         self._reconciler = Reconciler(
-            self._prober, reporter, clock, transition_history=options.transition_history
+            self._prober,
+            reporter,
+            clock,
+            transition_history=options.transition_history,
+            blind_guard=options.blind_guard,
         )
         renderer = StatusRenderer(self._reconciler, nodes.report, clock.now)
         board = Board(self._reconciler, renderer.render, stream)
@@ -86,35 +103,87 @@ class Operator:
         intake = Intake(self._reconciler, reporter, nodes)
         self._informer = Informer(client, KINDS, intake, options.namespaces)
         self._watch = Watch(self._informer, options.namespaces)
-        self._heartbeats = Heartbeats(client, options.lease_namespace, nodes.names, clock)
+        self._heartbeats = Heartbeats(writing, options.lease_namespace, nodes.names, clock)
+        self._elector = Elector(
+            client=client,
+            key=ObjectKey(options.lease_namespace, options.lease_name),
+            identity=options.identity,
+            duration=options.lease_duration,
+            permit=permit,
+            now=clock.now,
+            on_role=lambda role: self._metrics.set_leader(role is Role.LEADING),
+        )
+        self._vitals = vitals = Vitals(
+            watch_ages=self._watch.ages,
+            api_age=client.age,
+            writes_due=lambda: self._writer.pending,
+            processes=self._prober.processes,
+        )
+        registry.register(vitals)
         self.http = HttpServer(
             address=options.http_address,
             metrics=registry.render,
+            alive={
+                "watch": lambda: self._watch.beyond_repair or None,
+                "probers": lasting(vitals.no_prober),
+            },
+            figures=vitals.figures,
             checks={
+                "api": vitals.api,
                 "objects": lambda: self._informer.trouble or None,
                 "watch": lambda: self._watch.trouble or None,
+                "probers": vitals.probers,
+                "lease": lambda: self._elector.not_ready or None,
             },
+            facts={"role": lambda: self._elector.role, "leader": lambda: self._elector.holder},
             view=board,
             stream=stream,
             dashboard=True,
         )
 
-    async def run(self) -> None:
-        """Run until cancelled."""
-        await self._prober.start(self._reconciler.on_verdict, self._metrics.record_stats)
-        self._metrics.set_leader(True)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._writer.run())
-            group.create_task(self._recorder.run())
-            await self._informer.list_all()
-            log.info("all objects are listed, reconciling begins")
-            self._reconciler.set_synced()
-            group.create_task(self._watch.run())
-            group.create_task(self._informer.run())
-            group.create_task(self._heartbeats.run())
-
-    async def wind_down(self) -> None:
-        """Decide and probe nothing any more, and write what is still due."""
+    async def run(self, stop: asyncio.Event) -> None:
+        """Run until `stop` is set, or raise what made that impossible (LeadershipLost)."""
+        working = asyncio.create_task(self._work())
+        electing = asyncio.create_task(self._elector.run())
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait({working, electing, stopping}, return_when=asyncio.FIRST_COMPLETED)
         self._reconciler.close()
         await self._prober.stop()
-        await self._writer.drain(DRAIN_TIMEOUT)
+        if stop.is_set() and self._elector.role is Role.LEADING:
+            await self._write_what_is_due()
+        for task in (stopping, electing):
+            task.cancel()
+        await asyncio.wait({electing})
+        await self._elector.resign()
+        working.cancel()
+        for outcome in await asyncio.gather(electing, working, return_exceptions=True):
+            if isinstance(outcome, Exception):
+                raise outcome
+
+    async def _work(self) -> None:
+        """Do all but electing, until cancelled."""
+        reconciler = self._reconciler
+        await self._prober.start(
+            reconciler.on_verdict, self._metrics.record_stats, reconciler.on_turn
+        )
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._vitals.lag.run())
+            group.create_task(self._writer.run())
+            group.create_task(self._recorder.run())
+            await self._elector.looked()
+            stood_by = self._elector.role is Role.STANDBY
+            await self._informer.list_all()
+            group.create_task(self._watch.run())
+            group.create_task(self._informer.run())
+            if stood_by:
+                await self._elector.leads()
+                # The watch may lag behind what the last leader wrote in its last moments.
+                await self._informer.list_all()
+            log.info("all objects are listed, reconciling begins")
+            self._reconciler.set_synced()
+            group.create_task(self._heartbeats.run())
+
+    async def _write_what_is_due(self) -> None:
+        await asyncio.gather(
+            self._writer.drain(DRAIN_TIMEOUT), self._recorder.drain(EVENTS_TIMEOUT)
+        )

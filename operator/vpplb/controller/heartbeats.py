@@ -60,6 +60,8 @@ class Heartbeats:
     _waiting: dict[str, float] = field(default_factory=dict)
     _told: set[str] = field(default_factory=set)
     _blind: bool = False
+    _looked: float | None = None
+    _missed: bool = False
 
     async def run(self) -> None:
         """Look until cancelled."""
@@ -76,7 +78,15 @@ class Heartbeats:
 
     async def look(self, now: float) -> None:
         """Look once, at `now` of the loop's clock, and tell what changed (KubeError)."""
-        for lease in (await self.client.list(LEASE, self.namespace)).items:
+        try:
+            leases = (await self.client.list(LEASE, self.namespace)).items
+        except KubeError:
+            self._missed = True
+            raise
+        if self._missed and self._looked is not None:
+            self._excuse(now - self._looked)
+        self._looked, self._missed = now, False
+        for lease in leases:
             self._judge.saw(lease, now)
         for node in sorted(self.nodes()):
             if self._alive(node, now):
@@ -84,6 +94,11 @@ class Heartbeats:
             elif node not in self._told:
                 await self._tell(node)
                 self._told.add(node)
+
+    def _excuse(self, seconds: float) -> None:
+        """When we could not look, agents could not renew, most likely."""
+        self._judge.excuse(seconds)
+        self._waiting = {node: until + seconds for node, until in self._waiting.items()}
 
     def _alive(self, node: str, now: float) -> bool:
         key = ObjectKey(self.namespace, node)

@@ -39,7 +39,7 @@ class Intake:
         if known is not None and known[0] != version[0]:
             self.gone(kind, key)  # deleted and made anew, and only the latter was told
         self._reporter.seen(kind, key, raw)
-        if known == version:
+        if known == version and self._reconciler.synced:
             return  # the echo of a status that we wrote, most often
         self._versions[kind, key] = version
         if kind == FRONTEND:

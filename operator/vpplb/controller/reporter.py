@@ -14,7 +14,7 @@ from vpplb.controller.announcer import (
     announced_by,
     announcing,
     frontend_notes,
-    problem_notes,
+    suspicion_notes,
     transition_notes,
 )
 from vpplb.engine.ports import Clock
@@ -24,11 +24,11 @@ from vpplb.kube.kinds import BACKEND, FRONTEND, HEALTH_CHECK, JsonObject, Kind
 from vpplb.kube.status import Priority, StatusWriter
 from vpplb.model.health import HealthState, Transition
 from vpplb.model.names import ObjectKey
+from vpplb.plan.guard import Alarm
 from vpplb.resources.renderer import StatusRenderer
-from vpplb.resources.statuses import say
 from vpplb.telemetry.board import Board
 from vpplb.telemetry.metrics import OperatorMetrics
-from vpplb.telemetry.transitions import log_transition
+from vpplb.telemetry.transitions import log_suspicion, log_transition
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,6 @@ class Reporter:
         self._clock = clock
         self._uids: dict[tuple[Kind, ObjectKey], str] = {}
         self._announced: dict[ObjectKey, Announced] = {}
-        self._wrong: dict[ObjectKey, str] = {}
 
     def attach(
         self,
@@ -67,17 +66,23 @@ class Reporter:
     # --- what the API server has -------------------------------------------------------------
 
     def seen(self, kind: Kind, key: ObjectKey, raw: JsonObject) -> None:
-        """Take note of an object and of the status that it shows."""
-        metadata = raw["metadata"]
+        """Take note of an object and of the status that it shows.
+
+        Until something is decided here, another operator may be at work: then the newest status
+        is what to go on from, and what is shown; later on it is the echo of our own.
+        """
+        metadata, following = raw["metadata"], not self._reconciler.synced
         self._uids[kind, key] = metadata["uid"]
+        if following:
+            self._renderer.gone(kind.kind, key)
         self._renderer.seen(kind.kind, key, raw)
         self._board.seen(kind.kind, key, raw)
         status = raw.get("status") or {}
         self._writer.known(kind, key, status, metadata["resourceVersion"])
-        if kind == FRONTEND:
-            self._announced.setdefault(key, announced_by(status))
-        elif kind == BACKEND:
-            self._wrong.setdefault(key, announced_by(status).refused)
+        if kind == FRONTEND and (following or key not in self._announced):
+            self._announced[key] = announced_by(status)
+        if following:
+            self._board.changed(kind.kind, key)
 
     def gone(self, kind: Kind, key: ObjectKey) -> None:
         """Forget a deleted object."""
@@ -88,7 +93,6 @@ class Reporter:
         if kind == FRONTEND:
             self._announced.pop(key, None)
         elif kind == BACKEND:
-            self._wrong.pop(key, None)
             self._metrics.forget_backend(key)
 
     def node_seen(
@@ -123,13 +127,9 @@ class Reporter:
         self._emit(FRONTEND, key, frontend_notes(before, after))
 
     def backend_changed(self, key: ObjectKey) -> None:
-        """Write the status of a backend and announce what is newly wrong with it."""
+        """Write the status of a backend."""
         down = self._reconciler.health(key).state is HealthState.DOWN
         self._submit(BACKEND, key, Priority.BACKEND_DOWN if down else Priority.BACKEND)
-        problems = self._reconciler.problems("Backend", key)
-        if say(problems) != self._wrong.get(key, ""):
-            self._wrong[key] = say(problems)
-            self._emit(BACKEND, key, problem_notes(problems))
 
     def health_check_changed(self, key: ObjectKey) -> None:
         """Write the status of a health check."""
@@ -149,11 +149,20 @@ class Reporter:
         log.info("backend %s removed from frontend %s", backend, frontend)
         self._board.removed(backend, frontend)
 
+    def prober_suspected(self, alarm: Alarm | None) -> None:
+        """Log it, measure it, and tell it once: on the first of the frontends that it is about."""
+        log_suspicion(alarm)
+        self._metrics.set_prober_suspect(alarm is not None)
+        views = self._reconciler.views
+        about = sorted(key for key, view in views.items() if view.suspect)
+        if alarm is not None and about:
+            self._emit(FRONTEND, about[0], suspicion_notes(alarm, len(about)))
+
     # --- pieces ------------------------------------------------------------------------------
 
     def _submit(self, kind: Kind, key: ObjectKey, priority: Priority) -> None:
         """Have a status written; how long that takes is measured where the prober decided it."""
-        if (kind, key) in self._uids:
+        if (kind, key) in self._uids and self._reconciler.synced:
             self._board.changed(kind.kind, key)
             render = partial(self._renderer.render, kind.kind, key)
             now = None if priority is Priority.OTHER else asyncio.get_running_loop().time()

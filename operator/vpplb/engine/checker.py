@@ -15,14 +15,18 @@ from collections.abc import Callable
 from vpplb.engine.ports import Assignment, Clock, Verdict
 from vpplb.health.cadence import first_wait, grid_of, mean_wait, next_start
 from vpplb.health.machine import Counter, step
-from vpplb.model.health import ProbeResult
+from vpplb.model.health import ProbeResult, Response
+
+_PASSED = Response.PASSED  # a look into an enumeration costs, at each result
 
 
 class Check:
     """Schedule and counter of one backend.
 
     `clock` dates the verdicts; `random` returns uniform numbers in [0, 1). `next_start` is
-    when the next probe is due; it is meaningless while one runs.
+    when the next probe is due; it is meaningless while one runs. `response` is that of the last
+    result, None before the first; while it is silence, `silent_since` is when the first probe
+    of that began.
     """
 
     __slots__ = (
@@ -36,6 +40,8 @@ class Check:
         "_wait",
         "assignment",
         "next_start",
+        "response",
+        "silent_since",
     )
 
     def __init__(
@@ -51,6 +57,8 @@ class Check:
         self._random = random
         self._reported = assignment.resume_up
         self._started: float | None = None
+        self.response: Response | None = None
+        self.silent_since = 0.0
 
     def start(self, now: float) -> float:
         """Begin a probe; return its lateness in seconds, 0 when it is on time.
@@ -71,7 +79,11 @@ class Check:
         if result is self._unmoving:
             self.discard(now)
             return None
-        counter = step(self._counter, passed=result.code.ok)
+        response = result.response
+        if response is not self.response:
+            self.response = response
+            self.silent_since = now if self._started is None else self._started
+        counter = step(self._counter, passed=response is _PASSED)
         if counter is self._counter:
             self._unmoving = result  # when it comes again, as most do, it changes nothing again
         else:

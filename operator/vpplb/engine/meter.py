@@ -18,6 +18,10 @@ _UNTIL_VIPS = 1.0
 """Seconds to look again while there are no VIPs, or no VPP."""
 
 
+Indexes = Callable[[], Awaitable[Mapping[VipId, int]]]
+"""Tells where each VIP's counters are (LoadBalancerGone)."""
+
+
 class PacketMeter:
     """Keeps `packets`, the last reading; without VPP there is none.
 
@@ -30,7 +34,7 @@ class PacketMeter:
     def __init__(
         self,
         counters: VipCounters,
-        indexes: Callable[[], Awaitable[Mapping[VipId, int]]],
+        indexes: Indexes,
         interval: float = METER_INTERVAL,
     ) -> None:
         self._counters, self._indexes, self._interval = counters, indexes, interval

@@ -1,19 +1,19 @@
 """What the engine asks of the world: Protocols named by role, and the errors they may raise.
 
-Adapters are named by technology and live in the packages above (`vpp.lb.PapiLoadBalancer`,
-`probers.pool.WorkerPool`, `kube.status.KubeStatusSink`, `files.state.StateFile`); the fakes of
-the tests are `tests/fakes/<port>.py`, one file a port, verified by the suite of the real thing.
+Adapters, named by technology, are in the packages above; fakes are `tests/fakes/<port>.py`, and
+verified by the suite of the real thing.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from vpplb.model.check import CheckSpec
-from vpplb.model.health import ProbeCode, Transition
+from vpplb.model.health import ProbeCode, Response, Transition
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import LbConf, VipId, VipSettings, VipTable
+from vpplb.plan.guard import Alarm
 from vpplb.plan.ops import ChangeKind, Op
 
 
@@ -36,8 +36,7 @@ class LoadBalancerUnsuitable(LoadBalancerGone):
     """VPP lacks a message that is needed; the text says which, and which VPP has it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VppInfo:
+class VppInfo(NamedTuple):
     """Who answers on the socket."""
 
     version: str
@@ -52,8 +51,7 @@ class Observed:
     conf: LbConf = field(default_factory=LbConf)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class Outcome(NamedTuple):
     """Answer of VPP to one op. `retval` 0 is success; else `message` names it for people."""
 
     op: Op
@@ -130,10 +128,9 @@ class Assignment:
     """One backend to probe from now on.
 
     `generation` grows with each assignment of a backend: what a worker reports of an older one
-    is not recorded. `resume` is the verdict the check starts from: UP or DOWN resumed from a
-    status (the first result decides but shows no transition when it confirms it), UNKNOWN for
-    a fresh check. `position`/`of` spread checks that start together over their interval
-    (0 of 1: probe at once).
+    is not recorded. `resume_up` is the verdict that the check goes on from (the first result
+    decides, but is no news when it confirms it), None for a fresh check. `position`/`of` spread
+    checks that start together over their interval (0 of 1: probe at once).
     """
 
     backend: ObjectKey
@@ -146,7 +143,10 @@ class Assignment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """A check of `generation` has changed its mind (or made it up): `up` is the new verdict."""
+    """A check of `generation` has changed its mind (or made it up): `up` is the new verdict.
+
+    `alone`: it is down by silence, and nobody else has answered the prober since that began.
+    """
 
     backend: ObjectKey
     generation: int
@@ -154,6 +154,15 @@ class Verdict:
     code: ProbeCode
     detail: str
     at: datetime
+    alone: bool = False
+
+
+class Turn(NamedTuple):
+    """A check's results turned, or began, or are the first answer after a verdict `alone`."""
+
+    backend: ObjectKey
+    generation: int
+    response: Response
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,10 +185,13 @@ LATENESS_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0
 
 
 class Prober(Protocol):
-    """Runs checks somewhere. Only assignments go in, only verdicts and statistics come out."""
+    """Runs checks somewhere. Only assignments go in; verdicts, turns and statistics come out."""
 
     async def start(
-        self, on_verdict: Callable[[Verdict], None], on_stats: Callable[[ProbeStats], None]
+        self,
+        on_verdict: Callable[[Verdict], None],
+        on_stats: Callable[[ProbeStats], None],
+        on_turn: Callable[[Turn], None] = lambda _: None,
     ) -> None:
         """Begin; the callbacks are called on the event loop that called this."""
         ...
@@ -190,6 +202,10 @@ class Prober(Protocol):
 
     def cancel(self, backends: Sequence[ObjectKey]) -> None:
         """Stop these checks: no packet leaves for them any more."""
+        ...
+
+    def processes(self) -> tuple[int, int]:
+        """Return how many of the processes that run checks work, and how many should."""
         ...
 
     async def stop(self) -> None:
@@ -226,9 +242,12 @@ class StatusSink(Protocol):
         """A backend that this frontend referenced is no longer probed."""
         ...
 
+    def prober_suspected(self, alarm: Alarm | None) -> None:
+        """The prober itself is suspected from now on, so weights stay; None: no longer."""
+        ...
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VipReport:
+
+class VipReport(NamedTuple):
     """What the syncer made of one wanted VIP: programmed at `revision`, or an error."""
 
     key: ObjectKey
@@ -269,10 +288,7 @@ class SyncListener(Protocol):
         ...
 
     def drifted(self, count: int) -> None:
-        """So much was changed behind our back, and is being repaired.
-
-        Prefixes whose VIPs differ count one each, the plugin's settings one.
-        """
+        """So many prefixes, the settings counting one, were changed behind our back: repaired."""
         ...
 
     def synced(self, seconds: float) -> None:

@@ -7,7 +7,7 @@ are planned; they have no VIP in common.
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 
 from vpplb.engine.ports import LoadBalancer, Outcome, SyncListener
@@ -16,7 +16,7 @@ from vpplb.engine.standing import Standing
 from vpplb.engine.vipbook import VipBook
 from vpplb.model.vip import VipId
 from vpplb.plan.diff import Step
-from vpplb.plan.ops import AddVip, ChangeKind, SetConf, VipOp
+from vpplb.plan.ops import AddVip, ChangeKind, VipOp
 from vpplb.plan.progress import goes_on, kind_of
 from vpplb.plan.render import op_text
 
@@ -52,7 +52,7 @@ class Programmer:
         None are, unless it `may_go_on` no more. LoadBalancerGone when VPP is lost: then nothing
         is known of any shelf.
         """
-        self._adopt(shelves)  # all at once: to remember costs a file
+        self._adopt()  # all at once: to remember costs a file
         slices = (shelves[at : at + SLICE] for at in range(0, len(shelves), SLICE))
         if len(shelves) <= SLICE:
             return await self._rounds(slices, may_go_on)
@@ -76,20 +76,20 @@ class Programmer:
         return left
 
     async def _round(self, shelves: Sequence[Shelf]) -> None:
-        self._adopt(shelves)  # there may be new wishes
+        self._adopt()  # there may be new wishes
         planned = self._book.begin(shelves)
         failed = await self._execute(planned)
-        released = self._book.settle(planned, failed)
+        released = self._book.settle(planned)
         owners = [
-            (row.vip, released.get(row.vip) or row.owner)
+            (row.vip, released.get(row) or row.owner)
             for row, desired, chain in planned.works
-            if desired or chain or row.vip in released
+            if desired or chain or row in released
         ]
         self._standing.conclude(planned.claims, owners, failed)
         self._settled(shelves, failed)
 
-    def _adopt(self, shelves: Iterable[Shelf]) -> None:
-        if self._book.adopt(shelves) and self._book.news():
+    def _adopt(self) -> None:
+        if self._book.adopt() and self._book.news():
             self._listener.remembered()
 
     async def _execute(self, planned: Round) -> Failed:
@@ -104,30 +104,41 @@ class Programmer:
         for step in sorted(steps):
             due = [one for one in steps[step] if not stopped or one[0].row.vip not in stopped]
             outcomes = iter(await self._lb.apply([op for _, ops in due for op in ops]))
-            counts: Counter[ChangeKind | None] = Counter()
+            kinds: list[ChangeKind | None] = []
             for work, ops in due:
-                row, desired, _ = work
-                if error := self._done(work, list(islice(outcomes, len(ops))), counts):
-                    failed.setdefault(row.vip, error)
-                    if not goes_on(step, row.have, desired):
-                        stopped.add(row.vip)
-            for kind, count in counts.items():
+                row = work.row
+                answers = list(islice(outcomes, len(ops)))
+                refused = [outcome for outcome in answers if outcome.retval]
+                done = ops
+                if refused:
+                    failed.setdefault(row.vip, words(refused[0]))
+                    done = [op for op, answer in zip(ops, answers, strict=True) if answer.ok]
+                kinds += self._done(work, step, done, whole=not (failed and row.vip in failed))
+                if refused and not goes_on(step, row.have, work.desired):
+                    stopped.add(row.vip)
+            for kind, count in Counter(kinds).items():
                 if kind is not None:
                     self._listener.changed(kind, count)
         return failed
 
     def _done(
-        self, work: Work, outcomes: Sequence[Outcome], counts: Counter[ChangeKind | None]
-    ) -> str:
-        """Take in, and count, what VPP did of one step of a VIP; return its first error."""
-        done = [o.op for o in outcomes if not o.retval and not isinstance(o.op, SetConf)]
-        self._book.done(work, done)
-        assert work.chain is not None
-        for op in done:
-            counts[kind_of(op, work.chain)] += 1
-            if isinstance(op, AddVip) and op.recreated and work.row.owner:
-                self._listener.recreated(work.row.owner, op.vip, op.settings)
-        return next((words(outcome) for outcome in outcomes if outcome.retval), "")
+        self, work: Work, step: Step, ops: Sequence[VipOp], *, whole: bool
+    ) -> list[ChangeKind | None]:
+        """Take in what VPP did of one step of a VIP; return as what it counts.
+
+        `whole`: nothing of the VIP has failed so far.
+        """
+        row, _, chain = work
+        assert chain is not None
+        if whole and step is chain.steps[-1][0]:
+            self._book.finish(work)
+        else:
+            self._book.done(work, ops)
+        if step is Step.CREATE and row.owner:
+            for op in ops:
+                if isinstance(op, AddVip) and op.recreated:
+                    self._listener.recreated(row.owner, op.vip, op.settings)
+        return [kind_of(op, chain) for op in ops]
 
 
 def words(outcome: Outcome) -> str:

@@ -7,30 +7,22 @@ is told to the sink: frontends first, since they carry the traffic, then backend
 transitions. The cost of a run depends on what is dirty, never on how much there is.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
-from vpplb.engine.ports import Clock, Prober, StatusSink, Verdict
+from vpplb.engine.mode import mode_of
+from vpplb.engine.ports import Clock, Prober, StatusSink, Turn, Verdict
+from vpplb.engine.sentry import Sentry
 from vpplb.engine.store import Dirty, Store
 from vpplb.engine.taskset import TaskSet
 from vpplb.engine.trigger import Trigger
-from vpplb.health.lifecycle import (
-    Assumed,
-    Disabled,
-    Idle,
-    Mode,
-    Paused,
-    Probed,
-    Start,
-    changed,
-    move,
-)
-from vpplb.model.check import CheckSpec
+from vpplb.health.lifecycle import Mode, Start, changed, move
 from vpplb.model.health import BackendHealth, HealthState, Transition
 from vpplb.model.names import ObjectKey
-from vpplb.model.objects import Backend, HealthCheck
 from vpplb.model.problem import Problem
 from vpplb.model.vip import Encap
 from vpplb.plan.desired import FrontendConfig, FrontendView, Previous, configure, desired_vip
+from vpplb.plan.guard import Suspicion
 from vpplb.plan.pools import decide
 from vpplb.plan.resolve import missing_health_check, resolve_prefix
 
@@ -49,11 +41,19 @@ class Reconciler:
     """
 
     def __init__(
-        self, prober: Prober, sink: StatusSink, clock: Clock, *, transition_history: int = 5
+        self,
+        prober: Prober,
+        sink: StatusSink,
+        clock: Clock,
+        *,
+        transition_history: int = 5,
+        blind_guard: bool = True,
+        time: Callable[[], float] | None = None,
     ) -> None:
         self.store = Store()
         self.views: dict[ObjectKey, FrontendView] = {}
         self.synced = False
+        self._closed = False
         self._sink = sink
         self._clock = clock
         self._history = transition_history
@@ -65,22 +65,24 @@ class Reconciler:
         self._changed_backends: set[ObjectKey] = set()
         self._changed_frontends: set[ObjectKey] = set()
         self._trigger = Trigger(self.reconcile)
+        self._sentry = Sentry(self._trigger.pull, enabled=blind_guard, time=time)
+        self._suspected = False  # and the sink was told so
 
     # --- what happens -----------------------------------------------------------------------
 
     def resume_backend(self, key: ObjectKey, health: BackendHealth) -> None:
-        """Take over what a backend's status says; ignored once the backend is known."""
-        if key not in self._records:
+        """Take over what a backend's status says; ignored once it is decided on here."""
+        if not self.synced or key not in self._records:
             self._records[key] = _BackendRecord(health=health)
 
     def resume_frontend(self, key: ObjectKey, previous: Previous) -> None:
-        """Take over what a frontend's status says; ignored once the frontend is known."""
-        if key not in self._previous:
+        """Take over what a frontend's status says; ignored once it is decided on here."""
+        if not self.synced or key not in self._previous:
             self._previous[key] = previous
 
     def objects_changed(self) -> None:
         """Look at the store again, soon."""
-        if self.synced:
+        if self._deciding:
             self._trigger.pull()
 
     def set_synced(self) -> None:
@@ -90,7 +92,7 @@ class Reconciler:
 
     def on_verdict(self, verdict: Verdict) -> None:
         """Take a verdict of a running check; that of a check that is gone changes nothing."""
-        if not self.synced or not self._tasks.is_current(verdict.backend, verdict.generation):
+        if not self._deciding or not self._tasks.is_current(verdict.backend, verdict.generation):
             return
         record = self._records[verdict.backend]
         health = changed(
@@ -103,11 +105,23 @@ class Reconciler:
             detail=verdict.detail,
         )
         self._set_health(verdict.backend, record, health)
+        self._sentry.decided(verdict.backend, up=verdict.up, alone=verdict.alone)
+        self._trigger.pull()
+
+    def on_turn(self, turn: Turn) -> None:
+        """Take note how the results of a check have turned."""
+        if not self._deciding:
+            return
+        if self._tasks.is_current(turn.backend, turn.generation):
+            self._sentry.turned(turn.backend, turn.response)
+        else:
+            self._sentry.heard(turn.response)
         self._trigger.pull()
 
     def close(self) -> None:
-        """Decide nothing any more."""
-        self.synced = False
+        """Decide nothing any more; what was decided stands."""
+        self._closed = True
+        self._sentry.close()
         self._trigger.cancel()
 
     # --- what is known ----------------------------------------------------------------------
@@ -128,10 +142,11 @@ class Reconciler:
 
     def reconcile(self) -> None:
         """Look at everything dirty, decide, act, tell."""
-        if not self.synced:
+        if not self._deciding:
             return
         dirty = self.store.dirty
         self._reconcile_backends(dirty)
+        self._review_prober(dirty)
         self._reconcile_prefixes(dirty)
         self._reconcile_frontends(dirty)
         self._tell(dirty)
@@ -149,17 +164,30 @@ class Reconciler:
                 continue
             record = self._records.setdefault(key, _BackendRecord())
             frontends = self.store.frontends_of(key)
-            mode = self._mode(backend, referenced=bool(frontends))
+            mode = mode_of(backend, self.store.health_checks, referenced=bool(frontends))
             outcome = move(record.mode, mode, record.health, key, now, self._history)
             if not frontends:
                 self._tell_removed(key, record.frontends)
             record.mode, record.frontends = mode, frontends
             if outcome.stop:
                 stops.add(key)
+                self._sentry.unwatch(key)
             if outcome.start is not None:
                 starts[key] = outcome.start
+                self._sentry.watch(key, outcome.start.spec.cadence, outcome.health)
             self._set_health(key, record, outcome.health)
         self._tasks.apply(starts, stops)
+
+    def _review_prober(self, dirty: Dirty) -> None:
+        """Hold what is down while the prober is in doubt."""
+        for key in self._sentry.review():
+            record = self._records.get(key)
+            if record is None:
+                continue
+            dirty.frontends |= record.frontends  # they say whether the prober is suspected
+            held = self._sentry.holds(key)
+            if record.health.state is HealthState.DOWN and record.health.held is not held:
+                self._set_health(key, record, replace(record.health, held=held))
 
     def _reconcile_prefixes(self, dirty: Dirty) -> None:
         while dirty.prefixes:
@@ -194,13 +222,14 @@ class Reconciler:
         epoch = int(self._clock.now().timestamp())
         desired = desired_vip(config, decision, previous, epoch=epoch)
         self._previous[key] = Previous(
-            vip=desired, states={one.member.backend: one.state for one in decision.members}
+            vip=desired, states={one.member.backend: one.acting for one in decision.members}
         )
         return FrontendView(
             config=config,
             decision=decision,
             desired=desired,
             invalid=self.store.invalid.get(("Frontend", key), ()),
+            suspect=any(self._sentry.doubts(one.backend) for one in members),
         )
 
     def _tell(self, dirty: Dirty) -> None:
@@ -210,6 +239,7 @@ class Reconciler:
             self._sink.backend_changed(key)
         for key in sorted(dirty.health_checks):
             self._sink.health_check_changed(key)
+        self._tell_suspicion()
         transitions, self._transitions = self._transitions, []
         for transition in transitions:
             self._sink.transition(transition)
@@ -217,7 +247,17 @@ class Reconciler:
         self._changed_backends.clear()
         dirty.health_checks.clear()
 
+    def _tell_suspicion(self) -> None:
+        suspected = self._sentry.suspicion is Suspicion.SUSPECTED
+        if suspected is not self._suspected:
+            self._suspected = suspected
+            self._sink.prober_suspected(self._sentry.alarm)
+
     # --- pieces -----------------------------------------------------------------------------
+
+    @property
+    def _deciding(self) -> bool:
+        return self.synced and not self._closed
 
     def _set_health(self, key: ObjectKey, record: _BackendRecord, health: BackendHealth) -> None:
         if health == record.health:
@@ -236,6 +276,7 @@ class Reconciler:
         if record is None:
             return set()
         self._tell_removed(key, record.frontends)
+        self._sentry.unwatch(key)
         return {key}
 
     def _tell_removed(self, key: ObjectKey, frontends: frozenset[ObjectKey]) -> None:
@@ -245,23 +286,3 @@ class Reconciler:
     def _present_encap(self, key: ObjectKey) -> Encap | None:
         previous = self._previous.get(key)
         return previous.vip.settings.encap if previous and previous.vip else None
-
-    def _mode(self, backend: Backend, *, referenced: bool) -> Mode:
-        if not backend.enabled:
-            return Disabled()
-        if backend.paused:
-            return Paused()
-        if not referenced:
-            return Idle()
-        if backend.health_check is None:
-            return Assumed()
-        check = self.store.health_checks.get(backend.health_check)
-        return Probed(check_spec(check, backend)) if check is not None else Idle(lost_check=True)
-
-
-def check_spec(check: HealthCheck, backend: Backend) -> CheckSpec:
-    """Apply a health check to a backend."""
-    source = check.source_ipv4 if backend.address.version == 4 else check.source_ipv6
-    return CheckSpec(
-        address=backend.address, probe=check.probe, cadence=check.cadence, source=source
-    )

@@ -69,7 +69,7 @@ class Rehearsal:
         book = self._book
         book.observe(observed.table)
         shelves = sorted(book.shelves, key=lambda shelf: min(vip.sort_key for vip in shelf.rows))
-        book.adopt(shelves)
+        book.adopt()
         planned = book.begin(shelves)
         works = sorted(planned.works, key=lambda work: work.row.vip.sort_key)
         touched = [work for work in works if work.chain or work.desired]

@@ -4,7 +4,7 @@ A frontend's report is about the VIP that it wants. A VIP that it has left behin
 another one or none, shows in it only as long as it cannot be removed.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from vpplb.engine.ports import VipReport
 from vpplb.engine.shelf import Claim
@@ -35,38 +35,36 @@ class Standing:
 
     def conclude(
         self,
-        claims: Iterable[Claim],
-        owners: Iterable[tuple[VipId, ObjectKey | None]],
+        claims: Sequence[Claim],
+        owners: Sequence[tuple[VipId, ObjectKey | None]],
         failed: Mapping[VipId, str],
     ) -> None:
         """Take in the result of a round: claims, owners of all VIPs in it, what failed."""
-        claimed = {claim.key: claim for claim in claims}
-        self._claims |= claimed
-        owners = list(owners)
+        claimed = {claim.key for claim in claims}
         if self._failures or failed:
             for vip, owner in owners:
                 self._failures.pop(vip, None)
                 if vip in failed:
                     self._failures[vip] = (owner, failed[vip])
-        for key, claim in claimed.items():
-            self._report(key, claim.wanted.vip)
+        for claim in claims:
+            self._claims[claim.key] = claim
+            self._report(claim.key, claim, claim.wanted.vip)
         for vip, owner in owners:
             if owner is not None and owner not in claimed:
-                self._report(owner, vip)
+                self._report(owner, self._claims.get(owner), vip)
 
-    def _report(self, key: ObjectKey, vip: VipId) -> None:
-        claim = self._claims.get(key)
+    def _report(self, key: ObjectKey, claim: Claim | None, vip: VipId) -> None:
         own, revision = (claim.wanted.vip, claim.wanted.revision) if claim else (vip, "")
-        report = VipReport(key=key, vip=own, revision=revision, error=self._error(key, own))
+        error = self._error(key, claim, own)
+        report = VipReport(key=key, vip=own, revision=revision, error=error)
         if self._told.get(key) != report:
             self._told[key] = report
             self._tell(report)
         if not report.revision and not report.error:
             del self._told[key]
 
-    def _error(self, key: ObjectKey, own: VipId) -> str:
+    def _error(self, key: ObjectKey, claim: Claim | None, own: VipId) -> str:
         """Say what is wrong with a frontend's VIP, else with one that it has left behind."""
-        claim = self._claims.get(key)
         if claim and claim.rival:
             return f"{own} is wanted by {claim.rival}, too"
         if not self._failures:

@@ -64,13 +64,8 @@ class Store:
         mended = self._mended("Frontend", new.key)
         if old == new and not mended:
             return
-        if old is not None:
-            self._unlink_frontend(old)
         self.frontends[new.key] = new
-        self._frontends_of_prefix[new.vip.prefix].add(new.key)
-        for backend in _members(new):
-            self._frontends_of_backend[backend].add(new.key)
-        self._touch_frontend(new)
+        self._link_frontend(new.key, old, new)
 
     def remove_frontend(self, key: ObjectKey) -> None:
         """Forget a frontend; nothing happens when it is not known."""
@@ -78,7 +73,7 @@ class Store:
         self.dirty.frontends.add(key)
         old = self.frontends.pop(key, None)
         if old is not None:
-            self._unlink_frontend(old)
+            self._link_frontend(key, old, None)
 
     def put_backend(self, new: Backend) -> None:
         """Take a backend in, or its new version."""
@@ -132,16 +127,21 @@ class Store:
     def _mended(self, kind: str, key: ObjectKey) -> bool:
         return self.invalid.pop((kind, key), None) is not None
 
-    def _unlink_frontend(self, old: Frontend) -> None:
-        _discard(self._frontends_of_prefix, old.vip.prefix, old.key)
-        for backend in _members(old):
-            _discard(self._frontends_of_backend, backend, old.key)
-        self._touch_frontend(old)
-
-    def _touch_frontend(self, frontend: Frontend) -> None:
-        self.dirty.prefixes.add(frontend.vip.prefix)
-        self.dirty.frontends.add(frontend.key)
-        self.dirty.backends |= _members(frontend)
+    def _link_frontend(self, key: ObjectKey, old: Frontend | None, new: Frontend | None) -> None:
+        """Refer to the new version; only backends that come or go have to be looked at."""
+        self.dirty.frontends.add(key)
+        if old is not None:
+            _discard(self._frontends_of_prefix, old.vip.prefix, key)
+            self.dirty.prefixes.add(old.vip.prefix)
+        if new is not None:
+            self._frontends_of_prefix[new.vip.prefix].add(key)
+            self.dirty.prefixes.add(new.vip.prefix)
+        before, after = _members(old), _members(new)
+        for backend in before - after:
+            _discard(self._frontends_of_backend, backend, key)
+        for backend in after - before:
+            self._frontends_of_backend[backend].add(key)
+        self.dirty.backends |= before ^ after
 
     def _touch_prefixes_of(self, backend: ObjectKey) -> None:
         for key in self.frontends_of(backend):
@@ -158,8 +158,9 @@ class Store:
             self.dirty.health_checks.add(after)
 
 
-def _members(frontend: Frontend) -> set[ObjectKey]:
-    return {member.backend for pool in frontend.pools for member in pool.members}
+def _members(frontend: Frontend | None) -> set[ObjectKey]:
+    pools = frontend.pools if frontend is not None else ()
+    return {member.backend for pool in pools for member in pool.members}
 
 
 def _discard(index: _Index[_K], at: _K, key: ObjectKey) -> None:

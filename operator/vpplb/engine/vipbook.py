@@ -40,7 +40,9 @@ class VipBook:
         self._kept: dict[ObjectKey, VipId | None] = {}
         self._places: dict[ObjectKey, set[Shelf]] = {}
         """Where a frontend may want, keep or own something."""
-        self._adopted = self._changed = False
+        self._unowned: dict[Row, None] = {}
+        """What may be wanted by another frontend than owns it."""
+        self._changed = False
         for vip, key in state.owned.items():
             row = self._row(vip)
             row.owner, row.flushed = key, state.flushed.get(vip)
@@ -65,11 +67,13 @@ class VipBook:
             was = row.wanted[key]
             if was.revision == wanted.revision and was.desired == wanted.desired:
                 return ()
+            del row.wanted[key]
         else:
-            row = self._row(wanted.vip)
-        self._forget(key)
-        self._wanted[key] = row
-        row.wanted[key] = wanted
+            self._forget(key)
+            row = self._wanted[key] = self._row(wanted.vip)
+        row.wanted[key] = wanted  # the last
+        if row.owner != key:
+            self._unowned[row] = None
         return self._place(key, row.shelf)
 
     def keep(self, key: ObjectKey, vip: VipId | None) -> Collection[Shelf]:
@@ -89,6 +93,7 @@ class VipBook:
         self._kept.pop(key, None)
         if row := self._wanted.pop(key, None):
             del row.wanted[key]
+            self._unowned[row] = None
 
     def _place(self, key: ObjectKey, shelf: Shelf | None) -> Collection[Shelf]:
         places = self._places.setdefault(key, set())
@@ -103,18 +108,18 @@ class VipBook:
         """Every prefix of which something is known."""
         return self._shelves.values()
 
-    def adopt(self, shelves: Iterable[Shelf]) -> bool:
-        """Own what is wanted there; return whether that is news, to be kept before all else.
+    def adopt(self) -> bool:
+        """Own what is wanted; return whether that is news, to be kept before all else.
 
         Owned before anything is done: who dies in between leaves nothing that nobody owns.
         """
-        for shelf in shelves:
-            for row in shelf.rows.values():
-                winner = row.winner
-                if winner is not None and row.owner != winner:
-                    row.owner = winner
-                    self._adopted = self._changed = True
-        adopted, self._adopted = self._adopted, False
+        adopted = False
+        for row in self._unowned:
+            winner = row.winner
+            if winner is not None and row.owner != winner:
+                row.owner = winner
+                adopted = self._changed = True
+        self._unowned.clear()
         return adopted
 
     def begin(self, shelves: Iterable[Shelf]) -> Round:
@@ -182,8 +187,14 @@ class VipBook:
             if not rows:
                 del self._shelves[prefix]
 
+    def finish(self, work: Work) -> None:
+        """Note that VPP did all that was to be done for a VIP."""
+        work.row.have = work.desired
+        if work.desired is not None:
+            self._settle(work.row, work.desired)
+
     def done(self, work: Work, ops: Sequence[VipOp]) -> None:
-        """Note the ops of a VIP that VPP did, also if others failed."""
+        """Note the ops of a VIP that VPP did, with others failed or still to come."""
         row = work.row
         row.have = after(row.have, ops)
         if work.desired is None:
@@ -199,18 +210,18 @@ class VipBook:
             row.flushed = {**(row.flushed or {}), **flushed}
             self._changed = True
 
-    def settle(self, done: Round, failed: Collection[VipId]) -> Mapping[VipId, ObjectKey]:
-        """Conclude that the VIPs of a round are as it wanted them, but for those that failed.
+    def settle(self, done: Round) -> Mapping[Row, ObjectKey]:
+        """Conclude a round: where nothing was to be done, VIPs are as it wanted them.
 
-        Return the VIPs that are gone and wanted no more, with their last owner.
+        Return those that are gone and wanted no more, with their last owner.
         """
-        released: dict[VipId, ObjectKey] = {}
-        for row, desired, _ in done.works:
+        released: dict[Row, ObjectKey] = {}
+        for row, desired, chain in done.works:
             if desired is not None:
-                if not failed or row.vip not in failed:
+                if chain is None:
                     self._settle(row, desired)
             elif row.owner is not None and row.have is None and not row.wanted:
-                released[row.vip] = row.owner
+                released[row] = row.owner
                 row.owner, row.flushed = None, None
                 self._changed = True
         return released

@@ -51,3 +51,16 @@ def next_start(started: float, wait: float, grid: float, random: float) -> float
 def first_wait(cadence: Cadence, position: int, of: int) -> timedelta:
     """Spread `of` checks that start together over their interval; a single one starts at once."""
     return cadence.interval * position / of
+
+
+def detection_time(cadence: Cadence) -> timedelta:
+    """Return how long a backend that falls silent may still be up: `fall` probes in time-outs."""
+    again = max(cadence.fast_interval * (1 + JITTER), cadence.timeout)
+    return cadence.interval * (1 + JITTER) + again * (cadence.fall - 1) + cadence.timeout
+
+
+def return_time(cadence: Cadence) -> timedelta:
+    """Return within which time a backend that is down has been probed twice, with the results."""
+    first = max(cadence.down_interval * (1 + JITTER), cadence.timeout)
+    longest = max(cadence.interval, cadence.fast_interval, cadence.down_interval)
+    return first + max(longest * (1 + JITTER), cadence.timeout) + cadence.timeout

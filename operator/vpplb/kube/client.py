@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +18,10 @@ from vpplb.model.names import ObjectKey
 
 FIELD_MANAGER = "vpplb"
 MERGE_PATCH = "application/merge-patch+json"
+JSON_PATCH = "application/json-patch+json"
+
+Body = Mapping[str, object] | list[Mapping[str, object]]
+"""An object, or the operations of a JSON patch."""
 
 REQUEST_TIMEOUT = 10.0
 LIST_TIMEOUT = 60.0
@@ -54,6 +59,7 @@ class KubeClient:
         self._reload = reload
         self._reloading = asyncio.Lock()
         self._session: aiohttp.ClientSession | None = None
+        self._answered = time.monotonic()
 
     @classmethod
     async def from_config(cls, kubeconfig: Path | None = None, context: str | None = None) -> Self:
@@ -77,6 +83,10 @@ class KubeClient:
         if self._session is not None:
             await self._session.close()
             self._session = None
+
+    def age(self) -> float:
+        """Return how many seconds ago the API server last did, or refused, what was asked."""
+        return time.monotonic() - self._answered
 
     async def list(self, kind: Kind, namespace: str | None = None) -> Listing:
         """Read all objects of a kind, of one namespace if given, page by page.
@@ -145,7 +155,7 @@ class KubeClient:
         path: str,
         *,
         query: Mapping[str, str] | None = None,
-        body: Mapping[str, object] | None = None,
+        body: Body | None = None,
         timeout: float | None = None,
     ) -> JsonObject:
         access, timeout = self._access, timeout or self._timeout
@@ -172,7 +182,7 @@ class KubeClient:
         method: str,
         path: str,
         query: Mapping[str, str] | None,
-        body: Mapping[str, object] | None,
+        body: Body | None,
         timeout: float,
     ) -> JsonObject:
         if self._session is None:
@@ -182,8 +192,9 @@ class KubeClient:
         data = None
         if body is not None:
             data = json.dumps(body, separators=(",", ":")).encode()
-            headers["Content-Type"] = MERGE_PATCH if method == "PATCH" else "application/json"
-            params["fieldManager"] = FIELD_MANAGER
+            patch = JSON_PATCH if isinstance(body, list) else MERGE_PATCH
+            headers["Content-Type"] = patch if method == "PATCH" else "application/json"
+            params.setdefault("fieldManager", FIELD_MANAGER)
         try:
             async with self._session.request(
                 method,
@@ -200,6 +211,8 @@ class KubeClient:
             raise ApiUnreachable(f"{self._access.server}: no answer in {timeout:g} s") from error
         except (aiohttp.ClientError, OSError) as error:
             raise ApiUnreachable(f"{self._access.server}: {error}") from error
+        if response.status < 500 and response.status != 429:
+            self._answered = time.monotonic()
         return _answer(response.status, response.headers.get("Retry-After"), content)
 
 

@@ -33,6 +33,28 @@ class Access:
     proxy: str | None = None
 
 
+_POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+
+
+def default_namespace(kubeconfig: Path | None = None, context: str | None = None) -> str:
+    """Return the namespace of the context that `load_access` uses; `default` if it has none.
+
+    ConfigError when the configuration is unusable.
+    """
+    named = str(kubeconfig) if kubeconfig else os.environ.get("KUBECONFIG", "")
+    try:
+        if not named and os.environ.get("KUBERNETES_SERVICE_HOST"):
+            return _POD_NAMESPACE.read_text().strip()
+        # The kubernetes package has no types for its loaders.
+        contexts, current = kubernetes_config.list_kube_config_contexts(  # type: ignore[no-untyped-call]
+            os.path.expanduser(named or "~/.kube/config")  # noqa: PTH111 (several files, joined)
+        )
+        chosen = next((one for one in contexts if one["name"] == context), current)
+        return str(chosen["context"].get("namespace") or "default")
+    except Exception as error:  # as in load_access
+        raise ConfigError(f"no usable cluster configuration: {error}") from error
+
+
 async def load_access(kubeconfig: Path | None = None, context: str | None = None) -> Access:
     """Find the configuration: the file given, $KUBECONFIG, the pod's, or ~/.kube/config.
 

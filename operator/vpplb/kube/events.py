@@ -11,11 +11,12 @@ import logging
 import math
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol
 
-from vpplb.kube.errors import ApiUnreachable, KubeError
+from vpplb.kube.errors import ApiError, ApiUnreachable, KubeError
 from vpplb.kube.kinds import Kind
 from vpplb.model.names import ObjectKey
 
@@ -67,7 +68,11 @@ class EventRecorder:
     per_second: float = PER_SECOND
     _queue: deque[Event] = field(default_factory=deque)
     _more: asyncio.Event = field(default_factory=asyncio.Event)
+    _idle: asyncio.Event = field(default_factory=asyncio.Event)
     _sent: int = 0
+
+    def __post_init__(self) -> None:
+        self._idle.set()
 
     def emit(self, event: Event) -> None:
         """Queue an event; returns at once. When the queue is full its oldest is dropped."""
@@ -76,6 +81,13 @@ class EventRecorder:
             self.on_drop()
         self._queue.append(event)
         self._more.set()
+        self._idle.clear()
+
+    async def drain(self, timeout: float) -> None:
+        """Wait until all is sent, `timeout` seconds at most."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await self._idle.wait()
 
     async def run(self) -> None:
         """Send until cancelled, one at a time, within the rate."""
@@ -91,12 +103,16 @@ class EventRecorder:
             await self._send(self._queue.popleft())
             if not self._queue:
                 self._more.clear()
+                self._idle.set()
 
     async def _send(self, event: Event) -> None:
         self._sent += 1
         try:
             await self.client.create_event(self._body(event))
-        except ApiUnreachable:
+        except (ApiUnreachable, ApiError) as error:
+            if isinstance(error, ApiError) and error.status not in (429, 503):
+                self._refused(event, error)
+                return
             # It goes back to the front: newer ones push it out should the queue fill up.
             if len(self._queue) < QUEUE:
                 self._queue.appendleft(event)
@@ -104,8 +120,11 @@ class EventRecorder:
                 self.on_drop()
             await asyncio.sleep(RETRY_DELAY)
         except KubeError as error:
-            self.on_drop()
-            log.debug("event %s on %s %s: %s", event.reason, event.kind, event.key, error)
+            self._refused(event, error)
+
+    def _refused(self, event: Event, error: KubeError) -> None:
+        self.on_drop()
+        log.debug("event %s on %s %s: %s", event.reason, event.kind, event.key, error)
 
     def _body(self, event: Event) -> dict[str, object]:
         stamp = f"{int(event.at.timestamp() * 1_000_000):x}.{self._sent:x}"

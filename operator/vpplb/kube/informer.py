@@ -11,12 +11,13 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Protocol
 
 from vpplb.kube.backoff import backoff
-from vpplb.kube.client import Listing
-from vpplb.kube.errors import KubeError, NotFound
-from vpplb.kube.kinds import JsonObject, Kind
+from vpplb.kube.client import PAGE, Listing
+from vpplb.kube.errors import ApiError, KubeError, NotFound
+from vpplb.kube.kinds import NAMESPACE, JsonObject, Kind, cluster_key
 from vpplb.model.names import ObjectKey
 
 log = logging.getLogger(__name__)
@@ -32,6 +33,10 @@ class ListClient(Protocol):
 
     async def list(self, kind: Kind, namespace: str | None = None) -> Listing:
         """Read all objects of a kind."""
+        ...
+
+    async def get(self, kind: Kind, key: ObjectKey) -> JsonObject:
+        """Read one object; NotFound when there is none."""
         ...
 
 
@@ -59,6 +64,7 @@ class Informer:
     listener: Listener
     namespaces: Sequence[str] = ()
     trouble: str = "objects have not been listed yet"
+    _listed: dict[str, str] = field(default_factory=dict)
     _versions: dict[tuple[Kind, ObjectKey], int] = field(default_factory=dict)
     _deleted: dict[tuple[Kind, ObjectKey], int] = field(default_factory=dict)
     _suspect: asyncio.Event = field(default_factory=asyncio.Event)
@@ -69,9 +75,18 @@ class Informer:
         if event_type == "DELETED":
             self._remove(kind, key, version)
             return
-        if event_type is None:
-            self._suspect.set()
         self._see(kind, key, version, raw)
+
+    def suspect(self) -> None:
+        """Take note that the watch began anew, and may have missed something."""
+        self._suspect.set()
+
+    def take_version(self, path: str) -> str:
+        """Return the version of the last list of a collection, once; "" when it is taken.
+
+        A watch that continues from there misses nothing. From any thread.
+        """
+        return self._listed.pop(path, "")
 
     async def list_all(self) -> None:
         """List until every kind is complete, trying again for as long as it takes."""
@@ -105,16 +120,44 @@ class Informer:
     async def _list(self, kind: Kind) -> None:
         scopes = self.namespaces if kind.namespaced and self.namespaces else [None]
         for namespace in scopes:
-            listing = await self.client.list(kind, namespace)
-            self._take(kind, namespace, listing)
+            try:
+                listing = await self.client.list(kind, namespace)
+            except ApiError as error:
+                if namespace is None or not await self._is_gone(namespace, error):
+                    raise
+                await self._take(
+                    kind, namespace, Listing([], str(max(self._versions.values(), default=0)))
+                )
+                continue
+            await self._take(kind, namespace, listing)
+            self._listed[kind.collection_path(namespace or "")] = listing.resource_version
 
-    def _take(self, kind: Kind, namespace: str | None, listing: Listing) -> None:
+    async def _is_gone(self, namespace: str, refused: ApiError) -> bool:
+        """Tell a namespace that is no more from one whose objects we may not see (KubeError).
+
+        With it went the Role by which we could list there, and all objects too: the list is
+        complete and empty. Without this one deleted namespace would hold up all others.
+        """
+        if refused.status != HTTPStatus.FORBIDDEN:
+            return False
+        try:
+            await self.client.get(NAMESPACE, cluster_key(namespace))
+        except NotFound:
+            return True
+        except ApiError:  # we may not ask either
+            return False
+        return False
+
+    async def _take(self, kind: Kind, namespace: str | None, listing: Listing) -> None:
+        """Take a list in, and let others have their turn: 10,000 objects take a second."""
         version = int(listing.resource_version)
         listed: set[ObjectKey] = set()
         for raw in listing.items:
             key = key_of(raw)
             listed.add(key)
             self._see(kind, key, _version_of(raw["metadata"]), raw)
+            if len(listed) % PAGE == 0:
+                await asyncio.sleep(0)
         missing = [
             key
             for (other, key), seen in self._versions.items()

@@ -56,6 +56,8 @@ HEALTH_CHECK = Kind(group=_GROUP, version=_VERSION, plural="healthchecks", kind=
 DATAPLANE = Kind(
     group=_GROUP, version=_VERSION, plural="dataplanes", kind="Dataplane", namespaced=False
 )
+NAMESPACE = Kind(group="", version="v1", plural="namespaces", kind="Namespace", namespaced=False)
 NODE = Kind(group="", version="v1", plural="nodes", kind="Node", namespaced=False)
 LEASE = Kind(group="coordination.k8s.io", version="v1", plural="leases", kind="Lease")
 EVENT = Kind(group="events.k8s.io", version="v1", plural="events", kind="Event")
+POD = Kind(group="", version="v1", plural="pods", kind="Pod")

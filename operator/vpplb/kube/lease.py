@@ -100,6 +100,10 @@ class LeaseJudge:
         if known is None or known[0] != renewed:
             self._seen[key] = (renewed, at, float(spec.get("leaseDurationSeconds") or 0))
 
+    def excuse(self, seconds: float) -> None:
+        """Let time in which nobody could look, nor perhaps renew, count for no lease."""
+        self._seen = {key: (it, at + seconds, lasts) for key, (it, at, lasts) in self._seen.items()}
+
     def forget(self, key: ObjectKey) -> None:
         """Drop a deleted lease: it counts as run out."""
         self._seen.pop(key, None)

@@ -5,8 +5,8 @@ object has at most one entry. What is to be written is asked for (`render`) when
 come, so a write always carries the newest, and ten changes while one write is under way make
 one more write. Only what differs from the server's status is sent, as the smallest merge patch.
 
-Two things can fail: the server (unreachable, 429, 503), which makes everybody wait for a
-moment and try again in the same order; or one object, which then waits alone.
+Two things can fail: the server (see `gate`), which makes everybody wait for a moment and try
+again in the same order; or one object, which then waits alone.
 """
 
 import asyncio
@@ -18,6 +18,7 @@ from typing import NamedTuple, Protocol
 
 from vpplb.kube.backoff import backoff
 from vpplb.kube.errors import ApiError, ApiUnreachable, KubeError, NotFound
+from vpplb.kube.gate import Gate
 from vpplb.kube.kinds import JsonObject, Kind
 from vpplb.kube.known import KnownStatuses
 from vpplb.kube.patch import merge_patch
@@ -30,8 +31,7 @@ Render = Callable[[], Mapping[str, object] | None]
 """Gives an object's whole status as of now, in JSON's types; None when there is none to write."""
 
 PARALLEL = 8
-SERVER_BACKOFF = (0.1, 5.0)
-OBJECT_BACKOFF = (0.1, 30.0)
+OBJECT_BACKOFF = (0.1, 10.0)
 """First and longest wait after a failure, in seconds; each failure doubles it."""
 
 
@@ -105,12 +105,10 @@ class StatusWriter:
     _entries: dict[tuple[Kind, ObjectKey], _Entry] = field(default_factory=dict)
     _queue: asyncio.PriorityQueue[_Turn] = field(default_factory=asyncio.PriorityQueue)
     _turns: int = 0
-    _open: asyncio.Event = field(default_factory=asyncio.Event)
-    _troubles: int = 0
+    _gate: Gate = field(default_factory=Gate)
     _idle: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
-        self._open.set()
         self._idle.set()
 
     # --- noting ------------------------------------------------------------------------------
@@ -182,12 +180,12 @@ class StatusWriter:
 
     async def _work(self) -> None:
         while True:
-            await self._open.wait()
+            await self._gate.opened()
             turn = await self._queue.get()
             entry = turn.entry
             if turn.number != entry.turn:
                 continue  # it has had another turn meanwhile, or is no longer wanted
-            if not self._open.is_set():
+            if not self._gate.is_open:
                 self._queue.put_nowait(turn)
                 continue
             entry.turn = None
@@ -195,6 +193,8 @@ class StatusWriter:
             self.hooks.on_write(entry.kind.kind, result)
             if self._entries.get((entry.kind, entry.key)) is entry:
                 self._settle(entry, error)
+            # A restart finds thousands unchanged; without a request nothing else gets its turn.
+            await asyncio.sleep(0)
 
     async def _write(self, entry: _Entry) -> tuple[WriteResult, KubeError | None]:
         since, entry.since = entry.since, None
@@ -223,7 +223,7 @@ class StatusWriter:
         self, entry: _Entry, answer: JsonObject, status: Mapping[str, object], *, whole: bool
     ) -> None:
         """Note what the server has now; without a base, keys of before may still be there."""
-        self._recovered()
+        self._gate.succeeded()
         if self._entries.get((entry.kind, entry.key)) is not entry:
             return  # deleted meanwhile
         now = answer.get("status") or {}
@@ -235,7 +235,7 @@ class StatusWriter:
         """Decide what becomes of an entry whose write has ended."""
         match error:
             case ApiUnreachable() | ApiError(status=429 | 503):
-                self._pause(error)
+                self._gate.server_failed(error)
                 self._enqueue_again(entry)
             case NotFound() | None:
                 entry.failures = 0
@@ -248,6 +248,7 @@ class StatusWriter:
                     self._enqueue(entry)
             case _:
                 self._retry(entry, error)
+                self._gate.object_failed((entry.kind, entry.key), error)
 
     def _enqueue(self, entry: _Entry) -> None:
         """Give the entry a place behind its equals."""
@@ -275,24 +276,6 @@ class StatusWriter:
         log.log(level, "status of %s %s: %s (again in %.1f s)", entry.kind, entry.key, error, delay)
         loop = asyncio.get_running_loop()
         entry.retry = loop.call_later(delay, self._enqueue_again, entry)
-
-    def _pause(self, error: KubeError) -> None:
-        """Stop all writes for a moment; failures that come in while stopped do not prolong it."""
-        if not self._open.is_set():
-            return
-        self._open.clear()
-        self._troubles += 1
-        delay = backoff(self._troubles, *SERVER_BACKOFF)
-        if isinstance(error, ApiError) and error.retry_after:
-            delay = max(delay, error.retry_after)
-        if self._troubles == 1:
-            log.warning("status writes wait for the API server: %s", error)
-        asyncio.get_running_loop().call_later(delay, self._open.set)
-
-    def _recovered(self) -> None:
-        if self._troubles:
-            log.info("the API server takes status writes again")
-            self._troubles = 0
 
 
 def _earlier(one: float | None, other: float | None) -> float | None:

@@ -47,12 +47,44 @@ class ProbeCode(StrEnum):
 _PASSED = frozenset({ProbeCode.L3OK, ProbeCode.L4OK, ProbeCode.L6OK, ProbeCode.L7OK})
 
 
+_SILENT = frozenset({ProbeCode.L3TOUT, ProbeCode.L3UNR, ProbeCode.L4TOUT})
+_STALLED = frozenset({ProbeCode.L6TOUT, ProbeCode.L7TOUT})
+
+
+class Response(StrEnum):
+    """Whether anybody answered a probe.
+
+    SILENT is what a prober sees that has lost its own network: nothing, or an error of its own
+    host or of a router. Any word of the peer is an answer, a refusal or a reset too. STALLED is
+    silence after a connection: somebody is there, but how it is nobody knows.
+    """
+
+    PASSED = "passed"
+    ANSWERED = "answered"
+    STALLED = "stalled"
+    SILENT = "silent"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeResult:
-    """What one probe saw. `detail` is for people, such as `503 Service Unavailable`."""
+    """What one probe saw. `detail` is for people, such as `503 Service Unavailable`.
+
+    `unanswered`: it failed by no word of the peer (no route, no such source address), where
+    the code does not say so.
+    """
 
     code: ProbeCode
     detail: str = ""
+    unanswered: bool = False
+
+    @property
+    def response(self) -> Response:
+        """Whether anybody answered."""
+        if self.code in _PASSED:
+            return Response.PASSED
+        if self.unanswered or self.code in _SILENT:
+            return Response.SILENT
+        return Response.STALLED if self.code in _STALLED else Response.ANSWERED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,8 +103,9 @@ class Transition:
 class BackendHealth:
     """Everything known of a backend's health: what its status shows, and what counts.
 
-    `held` is true while the state is unknown but the last verdict before the check was
-    restarted was up: the backend then counts as up until its first new result.
+    `held` is true while the backend counts as up though its state does not say so: unknown,
+    where the last verdict before the check was restarted was up, until its first new result;
+    down, where the prober itself is suspected (`plan.guard`).
     `transitions` is newest first and bounded by the recorder.
     """
 
@@ -86,4 +119,6 @@ class BackendHealth:
     @property
     def counts_as_up(self) -> bool:
         """Whether the backend may carry traffic."""
-        return self.state is HealthState.UP or (self.state is HealthState.UNKNOWN and self.held)
+        return self.state is HealthState.UP or (
+            self.held and self.state in (HealthState.UNKNOWN, HealthState.DOWN)
+        )

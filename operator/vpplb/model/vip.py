@@ -89,13 +89,12 @@ class VipSettings:
     table_length: int = 1024
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AppServer:
-    """An application server of a VIP.
+class AppServer(NamedTuple):
+    """An application server of a VIP. A tuple: there are so many that their making counts.
 
     `weight` is 0 to 100: its entries in the table of new flows. `flush_epoch` grows each time
-    its flows are to be cut (desired side only). `buckets` is its true share of the table
-    (observed side only).
+    its flows are to be cut; as observed, it is 0, or the one that is known to be applied.
+    `buckets` is its true share of the table (observed side only).
     """
 
     weight: int

@@ -20,7 +20,10 @@ from vpplb.plan.resolve import ResolvedFrontend, ResolvedMember
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Previous:
-    """What was decided before, from memory or from the frontend's status after a restart."""
+    """What was decided before, from memory or from the frontend's status after a restart.
+
+    `states` are those that decided (`MemberWeight.acting`).
+    """
 
     vip: Vip | None = None
     states: Mapping[ObjectKey, HealthState] = field(default_factory=dict)
@@ -44,13 +47,14 @@ class FrontendView:
     """What is decided for a frontend.
 
     `desired` None: its VIP must not exist. `invalid`: what is wrong with a newer version that
-    is not in force.
+    is not in force. `suspect`: backends of it fell silent in a way that casts doubt on the prober.
     """
 
     config: FrontendConfig
     decision: PoolDecision
     desired: Vip | None
     invalid: tuple[Problem, ...] = ()
+    suspect: bool = False
 
 
 def configure(resolved: ResolvedFrontend, previous: Previous) -> FrontendConfig:
@@ -125,8 +129,8 @@ def _server(
     # What the state before has cut is not asked for: flush_on_down may have been another then, and
     # cutting flows that are cut already costs nothing.
     due = weight == 0 and any(
-        flushes(one.state, flush_on_down=flush_on_down)
-        and previous.states.get(one.member.backend, one.state) is not one.state
+        flushes(one.acting, flush_on_down=flush_on_down)
+        and previous.states.get(one.member.backend, one.acting) is not one.acting
         for one in weights
     )
     flushed = max(before.flush_epoch + 1, epoch) if due else before.flush_epoch

@@ -124,7 +124,8 @@ def diff(
 
     Removed are only VIPs of `owned` that are not desired; others that are not desired are left
     alone. A desired VIP that exists is adopted, whoever made it. `flushed` says which flush
-    epochs need not be applied again; see `needs_flush`. The order of the arguments' items does
+    epochs need not be applied again; see `needs_flush`. A server that is observed as desired, its
+    epoch included, needs nothing. The order of the arguments' items does
     not matter.
     """
     gone = {vip for vip in owned if vip in observed and vip not in desired}
@@ -138,20 +139,15 @@ def diff(
 
 def diff_prefix(cases: Sequence[Case]) -> list[Chain | None]:
     """Plan for all VIPs of one prefix; the chain of each case, None where nothing is to be done."""
-    new = [
-        (case.vip, case.want)
-        for case in cases
-        if case.want is not None and _is_new(case.want, case.have)
-    ]
-    return [_chain(case, new) for case in cases]
+    return [_chain(case, cases) for case in cases]
 
 
-def _chain(case: Case, new: Sequence[tuple[VipId, Vip]]) -> Chain | None:
+def _chain(case: Case, neighbours: Sequence[Case]) -> Chain | None:
     vip, have, want, flushed = case
     if want is None:
         if have is None:
             return None
-        steps = _removal(vip, have, first=any(_blocks(vip, have, *one) for one in new))
+        steps = _removal(vip, have, first=any(_blocks(vip, have, one) for one in neighbours))
     elif have is None or have.settings != want.settings:
         steps = _creation(vip, have, want)
     else:
@@ -160,14 +156,15 @@ def _chain(case: Case, new: Sequence[tuple[VipId, Vip]]) -> Chain | None:
     return Chain(vip=vip, steps=kept) if kept else None
 
 
-def _is_new(want: Vip, have: Vip | None) -> bool:
-    """Whether VPP needs a new VIP: there is none, or what cannot be changed differs."""
-    return have is None or have.settings != want.settings
+def _blocks(old: VipId, have: Vip, other: Case) -> bool:
+    """Whether another VIP is to be made that VPP refuses while `old` exists on the prefix.
 
-
-def _blocks(old: VipId, have: Vip, new: VipId, want: Vip) -> bool:
-    """Whether VPP refuses `new` while `old` exists on the prefix (lb.c, lb_vip_add: -81, -73)."""
-    return (old.protocol is Protocol.ANY) != (new.protocol is Protocol.ANY) or (
+    That is lb.c, lb_vip_add: -81, -73.
+    """
+    want = other.want
+    if want is None or (other.have is not None and other.have.settings == want.settings):
+        return False
+    return (old.protocol is Protocol.ANY) != (other.vip.protocol is Protocol.ANY) or (
         have.settings.encap is not want.settings.encap
     )
 
@@ -200,24 +197,23 @@ def _added(vip: VipId, want: Vip, present: Collection[IPAddress]) -> tuple[VipOp
 def _update(vip: VipId, have: Vip, want: Vip, flushed: Flushed | None) -> _Steps:
     raises: list[VipOp] = []
     drains: list[VipOp] = []
-    kept = 0
     # Mostly the servers are the same, in the same order: then none has to be looked up by its
     # address, whose hash is slow.
     same = tuple(have.servers) == tuple(want.servers)
     olds = have.servers.values() if same else map(have.servers.get, want.servers)
     for (address, server), old in zip(want.servers.items(), olds, strict=True):
-        if old is None:
+        if old is None or old == server:
             continue
-        kept += 1
+        weight, epoch, _ = server
         # An epoch of 0 never flushes: most servers end here, without a look at what was applied.
-        flush = server.flush_epoch > 0 and needs_flush(
+        flush = epoch > 0 and needs_flush(
             old, server, None if flushed is None else flushed.get(address, 0)
         )
-        if flush or old.weight != server.weight:
-            op = SetWeight(vip=vip, address=address, weight=server.weight, flush=flush)
-            (raises if server.weight > old.weight else drains).append(op)
-    added = _added(vip, want, have.servers) if kept < len(want.servers) else ()
-    gone = set(have.servers) - set(want.servers) if kept < len(have.servers) else ()
+        if flush or old.weight != weight:
+            op = SetWeight(vip=vip, address=address, weight=weight, flush=flush)
+            (raises if weight > old.weight else drains).append(op)
+    added = () if same else _added(vip, want, have.servers)
+    gone = () if same else set(have.servers) - set(want.servers)
     prunes = tuple(
         DelServer(vip=vip, address=address, flush=True)
         for address in sorted(gone, key=address_order)

@@ -9,7 +9,6 @@ the table's length the late replicas get nothing: the weights come out flattened
 Source: lb_vip_update_new_flow_table in VPP's src/plugins/lb/lb.c (lb API 1.2.0).
 """
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
@@ -94,8 +93,25 @@ def _take_turns(entries: list[_Entry], table: list[int]) -> list[_Entry]:
 
 
 def shares(weights: Mapping[IPAddress, int], length: int) -> dict[IPAddress, int]:
-    """Return the number of buckets of each server: VPP's `num_buckets`. Arguments as in `fill`."""
-    return dict(_shares(tuple((address, weights[address]) for address in order(weights)), length))
+    """Return the number of buckets of each server: VPP's `num_buckets`. Arguments as in `fill`.
+
+    Every entry finds a free bucket each time its turn comes (its step is odd, so its walk visits
+    them all). So all get as many as there are whole rounds, and the first ones get one more: no
+    bucket need be looked at.
+    """
+    _check(weights, length)
+    total = sum(weights.values())
+    rounds, left = divmod(length, total) if total else (0, 0)
+    buckets = {address: weight * rounds for address, weight in weights.items()}
+    entries = [address for address in order(weights) if weights[address]]
+    replica = 0
+    while entries and left:
+        for address in entries[:left]:
+            buckets[address] += 1
+        left -= min(left, len(entries))
+        replica += 1
+        entries = [address for address in entries if weights[address] > replica]
+    return buckets
 
 
 def distortion(weights: Mapping[IPAddress, int], length: int) -> float:
@@ -132,14 +148,6 @@ def choose_length(pools: Sequence[Mapping[IPAddress, int]], present: int | None)
         if worst(length) <= WANTED_DISTORTION:
             return length
     return min(LENGTHS, key=worst)
-
-
-@lru_cache(maxsize=1024)
-def _shares(
-    weights: tuple[tuple[IPAddress, int], ...], length: int
-) -> tuple[tuple[IPAddress, int], ...]:
-    counts = Counter(fill(dict(weights), length))
-    return tuple((address, counts[owner]) for owner, (address, _) in enumerate(weights))
 
 
 @lru_cache(maxsize=1024)

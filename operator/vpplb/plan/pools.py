@@ -14,11 +14,20 @@ from vpplb.plan.resolve import ResolvedMember
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemberWeight:
-    """A member with the state that decided and the weight that it gets (0 to 100)."""
+    """A member with its state as measured and the weight that it gets (0 to 100).
+
+    `held`: it is down, but counts as up.
+    """
 
     member: ResolvedMember
     state: HealthState
     effective: int
+    held: bool = False
+
+    @property
+    def acting(self) -> HealthState:
+        """The state that decides."""
+        return HealthState.UP if self.held else self.state
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +42,7 @@ class PoolDecision:
     def ready(self) -> tuple[int, int]:
         """Backends that count as up, and all: each backend once, however many pools it is in."""
         backends = {m.member.backend for m in self.members}
-        up = {m.member.backend for m in self.members if m.state is HealthState.UP or m.effective}
+        up = {m.member.backend for m in self.members if m.acting is HealthState.UP or m.effective}
         return len(up), len(backends)
 
 
@@ -56,6 +65,7 @@ def decide(
             member=member,
             state=one.state,
             effective=member.weight if member.pool == active and one.counts_as_up else 0,
+            held=one.state is HealthState.DOWN and one.held,
         )
         for member, one in zip(members, healths, strict=True)
     )

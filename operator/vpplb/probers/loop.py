@@ -12,6 +12,7 @@ sockets never wait long for their turn; what remains due starts in the next one.
 import logging
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from math import ceil, inf
@@ -19,9 +20,9 @@ from random import random
 from typing import Protocol
 
 from vpplb.engine.checker import Check
-from vpplb.engine.ports import Assignment, Verdict
+from vpplb.engine.ports import Assignment, Turn, Verdict
 from vpplb.model.check import CheckSpec, IcmpProbe, probe_type
-from vpplb.model.health import ProbeResult
+from vpplb.model.health import ProbeResult, Response
 from vpplb.model.names import ObjectKey
 from vpplb.probers.echo import EchoAttempt, EchoSockets
 from vpplb.probers.errors import ProberShort
@@ -38,6 +39,7 @@ STARTS_A_TURN = 16
 EXPIRIES_A_TURN = 256
 _ROUNDING = 0.001  # epoll waits whole milliseconds, rounded up
 _COMPLAINT_EVERY = 60.0
+_SILENT = Response.SILENT  # a look into an enumeration costs, at each result
 
 
 class Attempt(Protocol):
@@ -83,7 +85,7 @@ class _Running:
 class CheckLoop:
     """All checks of one process. Not for several threads.
 
-    `verdicts` collects what was found, for the caller to take away after each turn.
+    `verdicts` and `turns` collect what was found, for the caller to take away after each turn.
     """
 
     def __init__(
@@ -96,6 +98,9 @@ class CheckLoop:
         self.poller = poller or Poller()
         self.statistics = Statistics()
         self.verdicts: list[Verdict] = []
+        self.turns: list[Turn] = []
+        self._answered = -inf  # when somebody last answered
+        self._asking = False  # that nobody does was told; that somebody does is to be
         self._clock = monotonic
         self._uniform = uniform
         self._echo = EchoSockets(self.poller)
@@ -189,10 +194,34 @@ class CheckLoop:
         now = self._now if self._now > running.started else self._clock()
         running.deadline = inf
         self.statistics.finished(running.kind, result.code, now - running.started)
-        verdict = running.check.finish(result, now)
+        check = running.check
+        before = check.response
+        verdict = check.finish(result, now)
+        response = check.response
+        if response is not _SILENT:
+            self._answered = now
+            if self._asking or response is not before:
+                self._asking = False
+                self._turn(check)
+        elif response is not before:
+            self._turn(check)
         if verdict is not None:
-            self.verdicts.append(verdict)
-        self._starts.add(running.check.next_start, running)
+            self._decided(verdict, check)
+        self._starts.add(check.next_start, running)
+
+    def _turn(self, check: Check) -> None:
+        assert check.response is not None
+        assigned = check.assignment
+        self.turns.append(
+            Turn(backend=assigned.backend, generation=assigned.generation, response=check.response)
+        )
+
+    def _decided(self, verdict: Verdict, check: Check) -> None:
+        """Note a verdict; one by silence says whether anybody else was heard since it began."""
+        if check.response is _SILENT and self._answered < check.silent_since:
+            verdict = replace(verdict, alone=True)
+            self._asking = True
+        self.verdicts.append(verdict)
 
     def _discard(self, running: _Running) -> None:
         running.deadline = inf

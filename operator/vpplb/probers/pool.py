@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TypeVar
 
-from vpplb.engine.ports import Assignment, ProbeStats, Verdict
+from vpplb.engine.ports import Assignment, ProbeStats, Turn, Verdict
 from vpplb.model.names import ObjectKey
 from vpplb.probers.placement import Placement
 from vpplb.probers.wire import Assign, Cancel, Message, Report, Unpacker, pack
@@ -53,13 +53,21 @@ class WorkerPool:
         self._started = False
         self._on_verdict: Callable[[Verdict], None] = lambda _: None
         self._on_stats: Callable[[ProbeStats], None] = lambda _: None
+        self._on_turn: Callable[[Turn], None] = lambda _: None
         self._engage()
 
+    def processes(self) -> tuple[int, int]:
+        """Return how many processes work, and how many should."""
+        return sum(worker.works for worker in self._workers), len(self._workers)
+
     async def start(
-        self, on_verdict: Callable[[Verdict], None], on_stats: Callable[[ProbeStats], None]
+        self,
+        on_verdict: Callable[[Verdict], None],
+        on_stats: Callable[[ProbeStats], None],
+        on_turn: Callable[[Turn], None] = lambda _: None,
     ) -> None:
         """Start the workers; what is assigned already they begin with."""
-        self._on_verdict, self._on_stats = on_verdict, on_stats
+        self._on_verdict, self._on_stats, self._on_turn = on_verdict, on_stats, on_turn
         self._started = True
         for worker in self._workers:
             self._run(worker)
@@ -100,9 +108,14 @@ class WorkerPool:
         return [each for each in self._assigned.values() if home(each.backend) == number]
 
     def take(self, report: Report) -> None:
-        """Pass on what a worker says: of its verdicts, only those of the present generation."""
+        """Pass on what a worker says: of its verdicts, only those of the present generation.
+
+        Turns all are: that somebody answered is worth knowing whoever asked.
+        """
         for level, text in report.log:
             _log.log(level, "%s", text)
+        for turn in report.turns:
+            _call(self._on_turn, turn)
         for verdict in report.verdicts:
             assigned = self._assigned.get(verdict.backend)
             if assigned is not None and assigned.generation == verdict.generation:
@@ -139,6 +152,11 @@ class _Worker:
         self._netns = netns
         self._writer: asyncio.StreamWriter | None = None
         self._successor = False
+
+    @property
+    def works(self) -> bool:
+        """Whether there is a process."""
+        return self._writer is not None
 
     def send(self, message: Message) -> None:
         """Tell the process; without one nothing is lost, for its successor is told everything."""

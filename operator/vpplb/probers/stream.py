@@ -9,7 +9,7 @@ from contextlib import suppress
 from vpplb.model.check import CheckSpec, HttpProbe, TcpProbe
 from vpplb.model.health import ProbeResult
 from vpplb.probers.conversation import Conversation, Step
-from vpplb.probers.errors import NO_PORT, NO_SOURCE, SHORTAGE, ProberShort, words
+from vpplb.probers.errors import NO_PORT, NO_SOURCE, SHORTAGE, UNANSWERED, ProberShort, words
 from vpplb.probers.recipe import conversations
 from vpplb.probers.sockets import Socket, Sockets
 from vpplb.probers.tcp import TcpConversation
@@ -95,7 +95,7 @@ class StreamAttempt:
         if code in SHORTAGE:
             self._close()
             raise ProberShort(words(code))
-        return self._break(meanings.get(code) or words(code))
+        return self._break(code, meanings.get(code))
 
     def _happened(self, events: int) -> None:
         sock = self._socket
@@ -104,7 +104,7 @@ class StreamAttempt:
             if events & _FAILED:
                 code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
                 if code:
-                    self._done(self._break(words(code)))
+                    self._done(self._break(code))
                     return
             self._connected = True
             if self._go(self._conversation.connected()):
@@ -125,7 +125,7 @@ class StreamAttempt:
             except BlockingIOError:
                 return
             except OSError as error:
-                self._done(self._break(words(error.errno or 0)))
+                self._done(self._break(error.errno or 0))
                 return
             if self._go(self._conversation.received(data)):
                 return
@@ -152,15 +152,20 @@ class StreamAttempt:
         except OSError as error:
             # The answer may be there already: a server may answer and close without reading on.
             if error.errno not in (errno.EPIPE, errno.ECONNRESET):
-                self._done(self._break(words(error.errno or 0)))
+                self._done(self._break(error.errno or 0))
                 return True
             self._outbox = b""
             self._receive(sock, ended=True)
             return self._socket is None
         return False
 
-    def _break(self, detail: str) -> ProbeResult:
-        return self._end(ProbeResult(code=self._conversation.layer.broken, detail=detail))
+    def _break(self, code: int, meaning: str | None = None) -> ProbeResult:
+        result = ProbeResult(
+            code=self._conversation.layer.broken,
+            detail=meaning or words(code),
+            unanswered=code in UNANSWERED,
+        )
+        return self._end(result)
 
     def _end(self, result: ProbeResult) -> ProbeResult:
         if self._gentle and self._socket is not None and self._conversation.parting:

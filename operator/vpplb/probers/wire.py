@@ -8,7 +8,7 @@ import pickle
 import struct
 from dataclasses import dataclass
 
-from vpplb.engine.ports import Assignment, ProbeStats, Verdict
+from vpplb.engine.ports import Assignment, ProbeStats, Turn, Verdict
 from vpplb.model.names import ObjectKey
 
 _LENGTH = struct.Struct("!I")
@@ -30,9 +30,10 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """From a worker: verdicts, and now and then its counters and log lines (level, text)."""
+    """From a worker: verdicts and turns, now and then its counters, and log lines (level, text)."""
 
     verdicts: tuple[Verdict, ...] = ()
+    turns: tuple[Turn, ...] = ()
     stats: ProbeStats | None = None
     log: tuple[tuple[int, str], ...] = ()
 

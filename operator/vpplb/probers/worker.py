@@ -44,12 +44,13 @@ class Channel(logging.Handler):
     def report(self, *, with_statistics: bool) -> None:
         """Send what there is; a reader that is slow gets its statistics later, summed up."""
         verdicts, self._loop.verdicts = tuple(self._loop.verdicts), []
+        turns, self._loop.turns = tuple(self._loop.turns), []
         lines, self._lines = tuple(self._lines), []
         stats = None
         if with_statistics and not self._outbox:
             stats = self._loop.statistics.take()
-        if verdicts or lines or with_statistics:  # an empty report says: still alive
-            self._outbox += pack(Report(verdicts=verdicts, stats=stats, log=lines))
+        if verdicts or turns or lines or with_statistics:  # an empty report says: still alive
+            self._outbox += pack(Report(verdicts=verdicts, turns=turns, stats=stats, log=lines))
             self._flush()
 
     def _happened(self, events: int) -> None:
@@ -112,7 +113,7 @@ def serve(sock: socket.socket) -> None:
             due = now >= report_at
             if due:
                 report_at = now + REPORT_EVERY
-            if due or loop.verdicts:
+            if due or loop.verdicts or loop.turns:
                 channel.report(with_statistics=due)
             loop.turn(report_at - now)
     finally:

@@ -1,6 +1,7 @@
 """Types of fields that are addresses, read as Kubernetes' CEL functions `ip()` and `cidr()` do."""
 
 import re
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Annotated
 
@@ -87,10 +88,13 @@ Prefix = Annotated[
     string(43, cel("isIP(self) || isCIDR(self)", _PREFIX_SAYS)),
 ]
 
-# What we wrote ourselves is read as it is, and is no user's to be checked.
+# What we wrote ourselves is read as it is, and is no user's to be checked. The same few servers
+# are in many VIPs and in each of their versions: one value for each is quick to compare, too.
+_stored_address = lru_cache(maxsize=1 << 14)(ip_address)
+
 StoredAddress = Annotated[
     IPv4Address | IPv6Address,
-    PlainValidator(lambda value: reworded(ip_address, as_text(value, _ANY_SAYS), _ANY_SAYS)),
+    PlainValidator(lambda value: reworded(_stored_address, as_text(value, _ANY_SAYS), _ANY_SAYS)),
     _as_str,
     WithJsonSchema({"type": "string"}),
 ]

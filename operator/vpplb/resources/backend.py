@@ -12,6 +12,7 @@ from vpplb.resources.base import (
     Definition,
     SpecModel,
     StatusModel,
+    reason_column,
 )
 from vpplb.resources.conditions import Conditions
 from vpplb.resources.fields import Count, Timestamp
@@ -65,8 +66,8 @@ class BackendStatus(StatusModel):
     detail: str | None = None
     """The same in words, such as `503 Service Unavailable`."""
     held: bool | None = None
-    """True while the state is unknown after a restart of the check and the server, up before,
-    goes on serving."""
+    """True while the server goes on serving though its state is not up: unknown after a restart
+    of the check, up before; or down while the prober itself is suspected."""
     transitions: tuple[BackendTransition, ...] = ()
     """The latest changes of state, newest first."""
     conditions: Conditions = ()
@@ -92,6 +93,7 @@ BACKEND = Definition(
         Column("Since", ".status.since", "date"),
         Column("Detail", ".status.detail", wide=True),
         Column("Frontends", ".status.frontends", "integer", wide=True),
+        reason_column("Accepted"),
         AGE,
     ),
 )

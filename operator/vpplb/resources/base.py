@@ -85,6 +85,12 @@ def condition_column(condition: str) -> Column:
     return Column(condition, f'.status.conditions[?(@.type=="{condition}")].status')
 
 
+def reason_column(condition: str) -> Column:
+    """Show the reason of a condition, in wide listings."""
+    path = f'.status.conditions[?(@.type=="{condition}")].reason'
+    return Column(condition, path, wide=True)
+
+
 AGE = Column("Age", ".metadata.creationTimestamp", "date")
 
 

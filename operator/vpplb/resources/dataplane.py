@@ -116,6 +116,8 @@ DATAPLANE = Definition(
         condition_column("Connected"),
         Column("Frontends", ".status.frontends.summary"),
         condition_column("Synced"),
+        Column("Changed", ".status.lastChange", "date", wide=True),
+        Column("Reason", '.status.conditions[?(@.type=="Connected")].reason', wide=True),
         AGE,
     ),
 )

@@ -8,7 +8,16 @@ from pydantic import Field
 from vpplb.model.health import HealthState
 from vpplb.model.vip import Encap, Protocol
 from vpplb.resources.addresses import Prefix
-from vpplb.resources.base import AGE, Column, Definition, Loc, Rule, SpecModel, StatusModel
+from vpplb.resources.base import (
+    AGE,
+    Column,
+    Definition,
+    Loc,
+    Rule,
+    SpecModel,
+    StatusModel,
+    reason_column,
+)
 from vpplb.resources.conditions import Conditions
 from vpplb.resources.dataplane_codec import FrontendDataplane
 from vpplb.resources.fields import (
@@ -247,6 +256,9 @@ FRONTEND = Definition(
         Column("Pool", ".status.activePool"),
         Column("Ready", ".status.ready"),
         Column("Nodes", ".status.nodes.summary"),
+        Column("Encap", ".status.dataplane.encap", wide=True),
+        reason_column("Accepted"),
+        reason_column("Programmed"),
         AGE,
     ),
 )

@@ -6,7 +6,15 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from vpplb.resources.addresses import AddressV4, AddressV6
-from vpplb.resources.base import AGE, Column, Definition, Rule, SpecModel, StatusModel
+from vpplb.resources.base import (
+    AGE,
+    Column,
+    Definition,
+    Rule,
+    SpecModel,
+    StatusModel,
+    reason_column,
+)
 from vpplb.resources.conditions import Conditions
 from vpplb.resources.fields import Count, Interval, Port, Timeout
 from vpplb.resources.text import (
@@ -189,6 +197,7 @@ HEALTH_CHECK = Definition(
         Column("Rise", ".spec.rise", "integer"),
         Column("Fall", ".spec.fall", "integer"),
         Column("Backends", ".status.backends", "integer"),
+        reason_column("Accepted"),
         AGE,
     ),
 )

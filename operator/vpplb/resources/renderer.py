@@ -80,7 +80,10 @@ class Facts(Protocol):
 
 @dataclass(slots=True)
 class _Seen:
-    """What was seen of an object. `before`: what it showed first, until something is decided."""
+    """What was seen of an object.
+
+    `before`: what a Frontend showed first, until something is decided; of others it is not needed.
+    """
 
     generation: int
     conditions: tuple[Condition, ...]
@@ -104,8 +107,8 @@ class StatusRenderer:
         known = self._seen.get((kind, key))
         if known is None:
             status = raw.get("status")
-            before = status if isinstance(status, Mapping) else {}
-            self._seen[kind, key] = _Seen(generation, load_conditions(before), before)
+            before = status if kind == "Frontend" and isinstance(status, Mapping) else {}
+            self._seen[kind, key] = _Seen(generation, load_conditions(status), before)
         else:
             known.generation = generation
 

@@ -11,7 +11,8 @@ from datetime import datetime
 from vpplb.model.health import BackendHealth, HealthState
 from vpplb.model.problem import Problem
 from vpplb.model.vip import VipId
-from vpplb.plan.desired import FrontendView
+from vpplb.plan.caveats import caveats
+from vpplb.plan.desired import FrontendConfig, FrontendView
 from vpplb.plan.newflows import TOLERATED_DISTORTION
 from vpplb.resources.backend import BackendStatus
 from vpplb.resources.conditions import Condition, ConditionStatus, set_condition
@@ -65,7 +66,10 @@ def frontend_status(
         conditions=_timed(
             shown,
             [
-                _accepted(view.invalid or _single(view.config.resolved.rejected)),
+                _accepted(
+                    view.invalid or _single(view.config.resolved.rejected),
+                    caveats(view.config.resolved.frontend),
+                ),
                 _resolved(view.config.resolved.unresolved),
                 _available(view),
                 _programmed(view, nodes),
@@ -151,9 +155,10 @@ def _single(problem: Problem | None) -> tuple[Problem, ...]:
     return () if problem is None else (problem,)
 
 
-def _accepted(problems: Sequence[Problem]) -> Condition:
+def _accepted(problems: Sequence[Problem], beware: Sequence[Problem] = ()) -> Condition:
     if not problems:
-        return Condition(type="Accepted", status="True", reason="Accepted")
+        said = say(beware) or "the spec is valid"
+        return Condition(type="Accepted", status="True", reason="Accepted", message=said)
     return Condition(
         type="Accepted", status="False", reason=problems[0].reason, message=say(problems)
     )
@@ -169,7 +174,8 @@ def say(problems: Sequence[Problem]) -> str:
 
 def _resolved(unresolved: Sequence[Problem]) -> Condition:
     if not unresolved:
-        return Condition(type="ResolvedRefs", status="True", reason="ResolvedRefs")
+        said = "every Backend that is named exists"
+        return Condition(type="ResolvedRefs", status="True", reason="ResolvedRefs", message=said)
     return Condition(
         type="ResolvedRefs",
         status="False",
@@ -187,6 +193,8 @@ def _available(view: FrontendView) -> Condition:
             message = f"pool {view.decision.active_pool} serves, {up} of {of} backends are up"
         case HealthState.UNKNOWN:
             status, reason, message = "Unknown", "NoVerdict", "no backend has a verdict yet"
+            if view.config.resolved.withdrawn:
+                message = "not accepted, so nothing is served"
         case _:
             status, reason, message = "False", "NoBackendUp", f"none of {of} backends can serve"
     return Condition(type="Available", status=status, reason=reason, message=message)
@@ -200,28 +208,46 @@ def _programmed(view: FrontendView, nodes: NodeReport) -> Condition:
     elif not nodes.desired:
         reason, message = "NoNodes", "no node with an agent is selected"
     elif nodes.failed:
-        said = "; ".join(f"{node}: {error}" for node, error in nodes.failed)
+        said = _few([f"{node}: {error}" for node, error in nodes.failed], "; ")
         reason, message = "NodeFailed", f"{count}; {said}"
-    elif len(nodes.programmed) < len(nodes.desired):
-        reason, message = "Pending", count
+    elif missing := sorted(set(nodes.desired) - set(nodes.programmed)):
+        reason, message = "Pending", f"{count}, not {_few(missing, ', ')}"
     else:
         status, reason, message = "True", "Programmed", count
     return Condition(type="Programmed", status=status, reason=reason, message=message)
 
 
+def _few(texts: Sequence[str], separator: str) -> str:
+    """Join the first few, so that a cluster of hundreds of nodes makes no endless message."""
+    more = [f"and {len(texts) - _FEW} more"] if len(texts) > _FEW else []
+    return separator.join([*texts[:_FEW], *more])
+
+
+_FEW = 5
+_SUSPECT = (
+    "so many backends, some of these among them, fell silent at once that the prober itself is"
+    " suspected; weights stay as they were"
+)
+
+
 def _degraded(view: FrontendView) -> Condition:
-    config = view.config
-    if config.distortion <= TOLERATED_DISTORTION:
-        return Condition(type="Degraded", status="False", reason="NotDegraded")
-    return Condition(
-        type="Degraded",
-        status="True",
-        reason="WeightsFlattened",
-        message=(
-            f"with a table of {config.settings.table_length} buckets a server's share of new"
-            f" flows is up to {config.distortion:.0%} off its due share; a greater"
-            " flowTableLength, or none, honours the weights"
-        ),
+    reasons: list[tuple[str, str]] = []
+    if view.suspect:
+        reasons.append(("ProberSuspect", _SUSPECT))
+    if view.config.distortion > TOLERATED_DISTORTION:
+        reasons.append(("WeightsFlattened", _flattened(view.config)))
+    if not reasons:
+        said = "the weights are honoured, and the prober is trusted"
+        return Condition(type="Degraded", status="False", reason="NotDegraded", message=said)
+    message = "; ".join(said for _, said in reasons)
+    return Condition(type="Degraded", status="True", reason=reasons[0][0], message=message)
+
+
+def _flattened(config: FrontendConfig) -> str:
+    return (
+        f"with a table of {config.settings.table_length} buckets a server's share of new"
+        f" flows is up to {config.distortion:.0%} off its due share; a greater"
+        " flowTableLength, or none, honours the weights"
     )
 
 
@@ -234,6 +260,19 @@ def _healthy(health: BackendHealth) -> Condition:
             status = "False"
         case _:
             status = "Unknown"
-    said = f"{health.code}: {health.detail}" if health.detail else health.code
+    said = f"{health.code}: {health.detail}" if health.detail else health.code or _unprobed(health)
     reason = health.state.value.capitalize()
     return Condition(type="Healthy", status=status, reason=reason, message=said)
+
+
+def _unprobed(health: BackendHealth) -> str:
+    """Say why there is no result that could be told."""
+    match health.state:
+        case HealthState.PAUSED:
+            return "not probed, since spec.paused is true"
+        case HealthState.DISABLED:
+            return "not probed, since spec.enabled is false"
+        case _ if health.held:
+            return "no result yet; it was up and goes on serving until there is one"
+        case _:
+            return "no result yet"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vpplb.engine.clock import SystemClock
-from vpplb.engine.meter import PacketMeter
+from vpplb.engine.meter import Indexes, PacketMeter
 from vpplb.engine.ports import LoadBalancer, Prober
 from vpplb.engine.reconciler import Reconciler
 from vpplb.engine.syncer import Syncer
@@ -33,6 +33,7 @@ from vpplb.telemetry.metrics import (
     packet_counts,
 )
 from vpplb.telemetry.stream import EventStream
+from vpplb.telemetry.vitals import Vitals, lasting
 from vpplb.vpp.lb import PapiLoadBalancer
 from vpplb.vpp.stats import PapiVipCounters
 
@@ -60,6 +61,7 @@ class StandaloneOptions:
     netns: str = ""
     transition_history: int = 5
     probe_workers: int = 0
+    blind_guard: bool = True
     sync_interval: float = 30.0
     own_all: bool = False
     conf: ConfWish = field(default_factory=ConfWish)
@@ -69,7 +71,8 @@ class Standalone:
     """The parts, and the order in which they start and stop.
 
     `lb` takes the place of the VPP behind the socket, `prober` of the processes that probe;
-    `on_transition` is told each transition.
+    `on_transition` is told each transition. With an `lb`, packets are counted only where
+    `indexes` tells where the counters of its VIPs are.
     """
 
     def __init__(
@@ -78,6 +81,7 @@ class Standalone:
         lb: LoadBalancer | None = None,
         prober: Prober | None = None,
         on_transition: Callable[[Transition], None] = lambda _: None,
+        indexes: Indexes | None = None,
     ) -> None:
         self._options = options
         clock = SystemClock()
@@ -89,9 +93,9 @@ class Standalone:
         self.vpp = LocalVpp(self._reported, self._remember, vpp_metrics)
         papi = PapiLoadBalancer(options.vpp_api_socket, on_call=vpp_metrics.record_call)
         self._meter: PacketMeter | None = None
-        if options.vpp_stats_socket is not None and lb is None:
-            counters = PapiVipCounters(options.vpp_stats_socket)
-            self._meter = PacketMeter(counters, papi.vip_indexes)
+        indexes = indexes or (papi.vip_indexes if lb is None else None)
+        if options.vpp_stats_socket is not None and indexes is not None:
+            self._meter = PacketMeter(PapiVipCounters(options.vpp_stats_socket), indexes)
         self.syncer = Syncer(
             lb or papi,
             listener=self.vpp,
@@ -100,10 +104,18 @@ class Standalone:
             own_all=options.own_all,
         )
         self.syncer.set_conf(options.conf)
-        sink = LocalSink(self._changed, self._transition)
+        sink = LocalSink(
+            self._changed,
+            self._transition,
+            self._suspected,
+        )
         self._prober = prober or WorkerPool(options.probe_workers, options.netns)
         self.reconciler = Reconciler(
-            self._prober, sink, clock, transition_history=options.transition_history
+            self._prober,
+            sink,
+            clock,
+            transition_history=options.transition_history,
+            blind_guard=options.blind_guard,
         )
         self._renderer = StatusRenderer(self.reconciler, self.vpp.node_report, clock.now)
         self._board = Board(self.reconciler, self._renderer.render, stream)
@@ -112,10 +124,14 @@ class Standalone:
         self._on_transition = on_transition
         self._folder = Folder(options.folder, self.reconciler, self._seen, self._gone, self._loaded)
         self._statuses: dict[str, dict[ObjectKey, dict[str, object]]] = {}
+        self._vitals = vitals = Vitals(processes=self._prober.processes)
+        registry.register(vitals)
         self._http = HttpServer(
             address=options.http_address,
             metrics=registry.render,
-            checks={"vpp": lambda: self.vpp.trouble or None},
+            alive={"probers": lasting(vitals.no_prober)},
+            figures=vitals.figures,
+            checks={"vpp": lambda: self.vpp.trouble or None, "probers": vitals.probers},
             view=self._board,
             stream=stream,
             dashboard=True,
@@ -133,13 +149,22 @@ class Standalone:
     async def _run(self, stop: asyncio.Event) -> None:
         self._folder.start(self._state)
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._folder.reload.set)
-        await self._prober.start(self.reconciler.on_verdict, self._metrics.record_stats)
+        reconciler = self.reconciler
+        await self._prober.start(
+            reconciler.on_verdict, self._metrics.record_stats, reconciler.on_turn
+        )
         self.reconciler.synced = True
         self.reconciler.reconcile()  # so that all VIPs are wanted before the syncer may remove any
         self.syncer.set_synced()
         tasks = [
             asyncio.create_task(work)
-            for work in (self.syncer.run(), self._folder.run(), self._save(), stop.wait())
+            for work in (
+                self.syncer.run(),
+                self._folder.run(),
+                self._save(),
+                self._vitals.lag.run(),
+                stop.wait(),
+            )
         ]
         if self._meter is not None:
             tasks.append(asyncio.create_task(self._meter.run()))
@@ -172,6 +197,9 @@ class Standalone:
     def _transition(self, transition: Transition) -> None:
         self._metrics.record_transition(transition)
         self._on_transition(transition)
+
+    def _suspected(self, suspected: bool) -> None:
+        self._metrics.set_prober_suspect(suspected)
 
     def _reported(self, frontend: ObjectKey) -> None:
         self._changed("Frontend", frontend)

@@ -110,8 +110,8 @@ class Overheard:
 class Demo:
     """Runs the folder's manifests against servers of its own; BadManifests when they are wrong.
 
-    `vpp_api_socket` None: a simulator is started on a socket in `directory`. `tell` is given
-    one line for people each time something happens.
+    `vpp_api_socket` None: a simulator is started on sockets in `directory`; else VPP's stats
+    socket is looked for beside it. `tell` is given one line for people each time something happens.
     """
 
     def __init__(
@@ -124,17 +124,22 @@ class Demo:
     ) -> None:
         self._tell = tell
         self._simulated = vpp_api_socket is None
-        self._socket = vpp_api_socket or directory / "vpp-api.sock"
+        self._socket = vpp_api_socket or directory / "api.sock"
+        self._stats_socket = self._socket.with_name("stats.sock")
         self._servers = _servers(folder)
         options = StandaloneOptions(
             folder=folder,
             vpp_api_socket=self._socket,
+            vpp_stats_socket=self._stats_socket,
             state_file=directory / "state.json",
             http_address=http_address,
             sync_interval=SHARES_EVERY,
         )
-        vpp = Overheard(PapiLoadBalancer(self._socket), tell)
-        self.standalone = Standalone(options, vpp, on_transition=self._transition)
+        papi = PapiLoadBalancer(self._socket)
+        vpp = Overheard(papi, tell)
+        self.standalone = Standalone(
+            options, vpp, on_transition=self._transition, indexes=papi.vip_indexes
+        )
 
     async def run(self, stop: asyncio.Event, *, once: bool) -> None:
         """Play the failover; then end if `once`, else go on until `stop` is set.
@@ -146,7 +151,7 @@ class Demo:
             raise DemoFailed("no backend of the manifests is checked by HTTP")
         async with AsyncExitStack() as stack:
             if self._simulated:
-                simulator = VppSimulator(self._socket)
+                simulator = VppSimulator(self._socket, stats_socket=self._stats_socket)
                 await simulator.start()
                 stack.push_async_callback(simulator.stop)
             for server in self._servers.values():

@@ -8,9 +8,10 @@ from vpplb.engine.syncer import Syncer
 from vpplb.model.health import Transition
 from vpplb.model.names import ObjectKey
 from vpplb.model.problem import Problem
+from vpplb.plan.guard import Alarm
 from vpplb.resources.statuses import frontend_dataplane
 from vpplb.telemetry.board import Board
-from vpplb.telemetry.transitions import log_transition
+from vpplb.telemetry.transitions import log_suspicion, log_transition
 
 log = logging.getLogger(__name__)
 
@@ -19,16 +20,19 @@ class LocalSink:
     """Implements `engine.ports.StatusSink`.
 
     `attach` gives it the reconciler and the syncer, which need it before they can be made.
-    `on_change` is called with kind and key after each change, `on_transition` with each one.
+    `on_change` is called with kind and key after each change, `on_transition` with each one,
+    `on_suspicion` with whether the prober is suspected when that changes.
     """
 
     def __init__(
         self,
         on_change: Callable[[str, ObjectKey], None],
         on_transition: Callable[[Transition], None],
+        on_suspicion: Callable[[bool], None],
     ) -> None:
         self._on_change = on_change
         self._on_transition = on_transition
+        self._on_suspicion = on_suspicion
         self._problems: dict[ObjectKey, tuple[Problem, ...]] = {}
 
     def attach(self, reconciler: Reconciler, syncer: Syncer, board: Board) -> None:
@@ -72,3 +76,8 @@ class LocalSink:
         """Log that a backend is no longer probed for a frontend."""
         log.info("backend %s removed from frontend %s", backend, frontend)
         self._board.removed(backend, frontend)
+
+    def prober_suspected(self, alarm: Alarm | None) -> None:
+        """Log it and tell it on."""
+        log_suspicion(alarm)
+        self._on_suspicion(alarm is not None)

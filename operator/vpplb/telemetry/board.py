@@ -85,8 +85,8 @@ class Board:
         return [self._shown(name, key) for key in sorted(self._written[name])]
 
     def backends(self) -> Iterator[tuple[ObjectKey, HealthState]]:
-        """Give every backend with its state (`objects.ObjectView`)."""
-        for key in self._reconciler.store.backends:
+        """Give every backend with its state, if that is decided here (`objects.ObjectView`)."""
+        for key in self._reconciler.store.backends if self._reconciler.synced else ():
             yield key, self._reconciler.health(key).state
 
     def frontends(self) -> Iterator[FrontendSample]:

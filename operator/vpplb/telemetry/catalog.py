@@ -184,6 +184,34 @@ VIP_PACKETS = MetricSpec(
     labels=("namespace", "frontend", "kind"),
 )
 
+LOOP_LAG = MetricSpec(
+    name="vpplb_loop_lag_seconds",
+    type="gauge",
+    help="How late the program's event loop came to its work, at worst in the last 30 s.",
+)
+WATCH_AGE = MetricSpec(
+    name="vpplb_watch_age_seconds",
+    type="gauge",
+    help="Time since the watch of a kind was last answered: up to 30 s for one that lives.",
+    labels=("kind",),
+)
+API_AGE = MetricSpec(
+    name="vpplb_api_last_success_seconds",
+    type="gauge",
+    help="Time since the API server last answered a request that is not a watch.",
+)
+WRITES_DUE = MetricSpec(
+    name="vpplb_status_writes_due",
+    type="gauge",
+    help="Objects whose status is still to be written.",
+)
+PROBE_WORKERS = MetricSpec(
+    name="vpplb_probe_workers",
+    type="gauge",
+    help="Probing processes that work.",
+)
+
+VITAL_METRICS = (LOOP_LAG, WATCH_AGE, API_AGE, WRITES_DUE, PROBE_WORKERS)
 OPERATOR_METRICS = (
     BACKEND_STATE,
     BACKEND_TRANSITIONS,
@@ -221,6 +249,10 @@ def as_markdown() -> str:
             "",
             "All programs serve them at `/metrics` of their `--http-address`, next to those of the",
             "process itself (`process_…`). `vpplb standalone` serves both lists.",
+            "",
+            "## Every program, as far as it applies",
+            "",
+            *_table(VITAL_METRICS),
             "",
             "## Operator",
             "",

@@ -37,6 +37,14 @@ class CannotListen(Exception):
     """The address is taken, not ours, or not allowed; the text says which."""
 
 
+Page = Callable[[], Awaitable[Mapping[str, object]]]
+"""Answers in JSON's types; raises Unavailable."""
+
+
+class Unavailable(Exception):
+    """What was asked for cannot be known now; the text says why. Answered by 503."""
+
+
 class StateView(Protocol):
     """What `/api/v1` shows."""
 
@@ -54,14 +62,21 @@ class StateView(Protocol):
 class HttpServer:
     """Serves what it is given, as `async with HttpServer(…)`. An empty address: not at all.
 
-    Without a `view` there is no `/api/v1`, without `stream` no `/api/v1/events`, and without
-    `dashboard` nothing at `/`. Entering raises CannotListen, or ValueError for the address.
+    Readiness says what `checks` find wrong, and the `facts`; liveness says what `alive` finds
+    that only a new process mends. Both give the `figures` in any case.
+    Without a `view` there is nothing below `/api/v1` but `pages`, by their paths there; without
+    `stream` there is no `/api/v1/events`, and without `dashboard` nothing at `/`.
+    Entering raises CannotListen, or ValueError for the address.
     """
 
     address: str
     metrics: Callable[[], bytes]
     checks: Mapping[str, Check] = field(default_factory=dict)
+    alive: Mapping[str, Check] = field(default_factory=dict)
+    figures: Callable[[], Mapping[str, object]] = dict
+    facts: Mapping[str, Callable[[], str]] = field(default_factory=dict)
     view: StateView | None = None
+    pages: Mapping[str, Page] = field(default_factory=dict)
     stream: EventStream | None = None
     dashboard: bool = False
     _runner: web.AppRunner | None = None
@@ -109,6 +124,8 @@ class HttpServer:
         app.router.add_get("/readyz", self._readyz)
         if self.stream is not None:
             app.router.add_get("/api/v1/events", self._events)
+        for path, page in self.pages.items():
+            app.router.add_get(f"/api/v1/{path}", _page(page))
         if self.view is not None:
             kind = f"{{kind:{'|'.join(KINDS)}}}"
             app.router.add_get(f"/api/v1/{kind}", self._list)
@@ -122,17 +139,12 @@ class HttpServer:
         return web.Response(body=self.metrics(), headers={"Content-Type": metrics.CONTENT_TYPE})
 
     async def _healthz(self, request: web.Request) -> web.Response:
-        return _json({"alive": True})
+        """Tell whether a new process would help. A loop that hangs tells it by not answering."""
+        return _judged("alive", self.alive, {"figures": self.figures()})
 
     async def _readyz(self, request: web.Request) -> web.Response:
-        found = {name: check() for name, check in self.checks.items()}
-        wrong = {name: text for name, text in found.items() if text is not None}
-        body = {
-            "ready": not wrong,
-            "checks": {name: text is None for name, text in found.items()},
-            "notReady": wrong,
-        }
-        return _json(body, status=503 if wrong else 200)
+        facts = {name: say() for name, say in self.facts.items()}
+        return _judged("ready", self.checks, {**facts, "figures": self.figures()})
 
     async def _list(self, request: web.Request) -> web.Response:
         return _json({"items": list(self._objects(request.match_info["kind"]))})
@@ -166,6 +178,29 @@ class HttpServer:
         await response.write(hello.encode())
         await _send_all(response, self.stream, last_id)
         return response
+
+
+def _judged(what: str, checks: Mapping[str, Check], more: Mapping[str, object]) -> web.Response:
+    """Answer 200 when no check finds anything wrong, else 503; and what was found."""
+    found = {name: check() for name, check in checks.items()}
+    wrong = {name: text for name, text in found.items() if text is not None}
+    body = {
+        what: not wrong,
+        "checks": {name: text is None for name, text in found.items()},
+        f"not{what.capitalize()}": wrong,
+        **more,
+    }
+    return _json(body, status=503 if wrong else 200)
+
+
+def _page(page: Page) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def serve(request: web.Request) -> web.Response:
+        try:
+            return _json(await page())
+        except Unavailable as error:
+            raise web.HTTPServiceUnavailable(reason=" ".join(str(error).split())) from error
+
+    return serve
 
 
 async def _send_all(response: web.StreamResponse, stream: EventStream, last_id: str | None) -> None:

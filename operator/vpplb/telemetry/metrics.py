@@ -7,7 +7,7 @@ Nothing here is looked up by label while probing: workers count by themselves an
 from collections import Counter as Tally
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -198,7 +198,8 @@ class AgentMetrics:
         registry.register(_PacketCollector(packets))
         self._connected = catalog.VPP_CONNECTED.gauge(registry)
         self._info = catalog.VPP_INFO.gauge(registry)
-        self._calls = catalog.VPP_API_CALLS.counter(registry)
+        calls = catalog.VPP_API_CALLS.counter(registry)
+        self._calls = cache(lambda message, retval: calls.labels(message, str(retval)))
         self._changes = catalog.SYNC_CHANGES.counter(registry)
         self._sync = catalog.SYNC_DURATION.histogram(registry)
         self._drift = catalog.DRIFT_REPAIRS.counter(registry)
@@ -216,7 +217,7 @@ class AgentMetrics:
 
     def record_call(self, message: str, retval: int) -> None:
         """Count a message sent to VPP by what it returned."""
-        self._calls.labels(message, str(retval)).inc()
+        self._calls(message, retval).inc()
 
     def record_change(self, kind: ChangeKind, count: int) -> None:
         """Count changes made in VPP."""

@@ -1,8 +1,9 @@
-"""One structured line a transition: what an operator of the service greps for."""
+"""One structured line a transition, and one a suspicion: what people grep for."""
 
 import logging
 
 from vpplb.model.health import Transition
+from vpplb.plan.guard import Alarm
 
 log = logging.getLogger("vpplb.transitions")
 
@@ -23,4 +24,17 @@ def log_transition(transition: Transition) -> None:
             "code": transition.code,
             "detail": transition.detail,
         },
+    )
+
+
+def log_suspicion(alarm: Alarm | None) -> None:
+    """Log that the prober is suspected, and why; None: that it no longer is."""
+    if alarm is None:
+        log.warning("the prober is trusted again: backends are as it measures them")
+        return
+    log.warning(
+        "the prober itself is suspected, weights stay as they are: %d of %d backends fell silent",
+        alarm.silent,
+        alarm.were_up,
+        extra={"silent": alarm.silent, "were_up": alarm.were_up},
     )

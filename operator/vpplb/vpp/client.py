@@ -15,7 +15,7 @@ from pathlib import Path
 from vpplb.engine.ports import LoadBalancerGone, LoadBalancerUnsuitable
 from vpplb.vpp import messages
 from vpplb.vpp.framing import BadFrame, FrameReader, frame
-from vpplb.vpp.messages import BadMessage, Catalogue, Fields, Registration
+from vpplb.vpp.messages import BadMessage, Catalogue, Fields, Message, Registration
 
 Request = tuple[str, Fields]
 CallHook = Callable[[str, int], None]
@@ -89,8 +89,7 @@ class _Call:
     A dump has its `details`; the ping sent after it `ends` it (the dump's context).
     """
 
-    name: str
-    answer: str
+    message: Message
     deadline: float
     batch: _Batch
     index: int = 0
@@ -148,7 +147,7 @@ class Connection(asyncio.Protocol):
         for index, (name, fields) in enumerate(requests):
             if not self._has_room():
                 await self._wait_for_room()
-            self._send(name, fields, _Call(name, f"{name}_reply", 0.0, batch, index))
+            self._send(name, fields, batch, index)
         self._flush()
         return await batch.done
 
@@ -156,10 +155,8 @@ class Connection(asyncio.Protocol):
         """Send a `…_dump` request; return all of its details, in VPP's order."""
         await self._wait_for_room()
         batch, details = _Batch(1), list[Fields]()
-        answer = f"{name.removesuffix('_dump')}_details"
-        context = self._send(name, fields, _Call(name, answer, 0.0, batch, details=details))
-        ping = _Call("control_ping", "control_ping_reply", 0.0, batch, ends=context)
-        self._send("control_ping", {}, ping)
+        context = self._send(name, fields, batch, details=details)
+        self._send("control_ping", {}, batch, ends=context)
         self._flush()
         await batch.done
         return details
@@ -175,16 +172,25 @@ class Connection(asyncio.Protocol):
             self._room.clear()
             await self._room.wait()
 
-    def _send(self, name: str, fields: Fields, call: _Call) -> int:
+    def _send(
+        self,
+        name: str,
+        fields: Fields,
+        batch: _Batch,
+        index: int = 0,
+        details: list[Fields] | None = None,
+        ends: int = 0,
+    ) -> int:
         """Put a request into the next write; return its context."""
+        message = self._catalogue.by_name[name]
         context = self._context = self._context % 0xFFFFFFFF + 1
-        self._out += frame(self._catalogue.by_name[name].pack(self._client, context, fields))
+        self._out += frame(message.pack(self._client, context, fields))
         if len(self._out) >= _CHUNK:
             self._flush()
-        call.deadline = self._loop.time() + self._timeout
-        self._pending[context] = call
+        deadline = self._loop.time() + self._timeout
+        self._pending[context] = _Call(message, deadline, batch, index, details, ends)
         if self._watch is None:
-            self._watch = self._loop.call_at(call.deadline, self._check_deadline)
+            self._watch = self._loop.call_at(deadline, self._check_deadline)
         return context
 
     def _flush(self) -> None:
@@ -199,7 +205,7 @@ class Connection(asyncio.Protocol):
         if oldest is None:
             return
         if oldest.deadline <= self._loop.time():
-            self.lose(f"no answer to {oldest.name} in {self._timeout:g} s")
+            self.lose(f"no answer to {oldest.message.name} in {self._timeout:g} s")
         else:
             self._watch = self._loop.call_at(oldest.deadline, self._check_deadline)
 
@@ -231,7 +237,7 @@ class Connection(asyncio.Protocol):
         fields = definition.unpack(message)
         context = fields["context"]
         call = self._pending.get(context) if isinstance(context, int) else None
-        if call is None or call.answer != definition.name:
+        if call is None or call.message.answer != definition.name:
             raise BadMessage(f"{definition.name} with context {context!r} answers no call")
         if call.details is not None:
             call.details.append(fields)
@@ -240,7 +246,7 @@ class Connection(asyncio.Protocol):
         del self._pending[fields["context"]]  # type: ignore[arg-type]  # it found `call` above
         answered = self._pending.pop(call.ends) if call.ends else call
         retval = fields.get("retval", 0)
-        self._on_call(answered.name, retval if isinstance(retval, int) else 0)
+        self._on_call(answered.message.name, retval if isinstance(retval, int) else 0)
         call.batch.answer(call.index, fields)
 
     def pause_writing(self) -> None:

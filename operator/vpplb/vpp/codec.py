@@ -69,26 +69,15 @@ def request(op: Op) -> tuple[str, Fields]:
             return "lb_add_del_vip_v2", _vip_fields(op)
         case AddServer(weight=weight):
             _check("weight", weight, MAX_WEIGHT)
-            return "lb_add_del_as_v2", {
-                **_server(op.vip, op.address),
-                "weight": weight,
-                "is_del": 0,
-                "is_flush": 0,
-            }
+            server = _server(op.vip, op.address)
+            return "lb_add_del_as_v2", server | {"weight": weight, "is_del": 0, "is_flush": 0}
         case DelServer():
-            return "lb_add_del_as_v2", {
-                **_server(op.vip, op.address),
-                "weight": 0,
-                "is_del": 1,
-                "is_flush": op.flush,
-            }
+            server = _server(op.vip, op.address)
+            return "lb_add_del_as_v2", server | {"weight": 0, "is_del": 1, "is_flush": op.flush}
         case SetWeight(weight=weight):
             _check("weight", weight, MAX_WEIGHT)
-            return "lb_as_set_weight", {
-                **_server(op.vip, op.address),
-                "weight": weight,
-                "is_flush": op.flush,
-            }
+            server = _server(op.vip, op.address)
+            return "lb_as_set_weight", server | {"weight": weight, "is_flush": op.flush}
         case _:
             assert_never(op)
 

@@ -12,6 +12,9 @@ from vpplb.vpp.client import TIMEOUT, CallHook, Connection, connect
 from vpplb.vpp.messages import Fields
 from vpplb.vpp.retvals import NOT_SENT, in_words
 
+_MOVING = {AddVip, DelVip}
+"""Ops after which the VIPs' indexes are others."""
+
 
 class PapiLoadBalancer:
     """Implements `engine.ports.LoadBalancer`.
@@ -43,6 +46,14 @@ class PapiLoadBalancer:
 
     async def read(self) -> Observed:
         """Read VIPs, servers and settings, in one go (LoadBalancerGone)."""
+        observed, self._indexes = await self.look()
+        return observed
+
+    async def look(self) -> tuple[Observed, Mapping[VipId, int]]:
+        """Read likewise for whoever wants to show it, with where each VIP's counters are.
+
+        Nothing is remembered, so it may be called beside whoever programs.
+        """
         connection = self._connected()
         vips, servers, shown, conf = await asyncio.gather(
             connection.dump("lb_vip_dump", codec.EVERY_VIP),
@@ -51,29 +62,24 @@ class PapiLoadBalancer:
             connection.call("lb_conf_get", {}),
         )
         indexes = codec.vip_indexes(_text(shown["reply"]))
-        self._indexes = {vip: index for vip, (index, _) in indexes.items()}
         sticky = {vip for vip, (_, is_sticky) in indexes.items() if is_sticky}
-        return Observed(table=codec.table(vips, servers, sticky), conf=codec.conf(conf))
+        observed = Observed(table=codec.table(vips, servers, sticky), conf=codec.conf(conf))
+        return observed, {vip: index for vip, (index, _) in indexes.items()}
 
     async def apply(self, ops: Sequence[Op]) -> Sequence[Outcome]:
         """Send the ops, pipelined; one outcome an op, in order (LoadBalancerGone)."""
         connection = self._connected()
-        outcomes: dict[int, Outcome] = {}
-        sent: list[int] = []
+        unsent: dict[int, Outcome] = {}
         requests: list[tuple[str, Fields]] = []
         for index, op in enumerate(ops):
             try:
                 requests.append(codec.request(op))
-                sent.append(index)
             except codec.NotSendable as error:
-                outcomes[index] = Outcome(op=op, retval=NOT_SENT, message=str(error))
-        answers = await connection.call_many(requests)
-        if any(isinstance(op, AddVip | DelVip) for op in ops):
+                unsent[index] = Outcome(op, NOT_SENT, str(error))
+        answers = iter(await connection.call_many(requests))
+        if not _MOVING.isdisjoint(map(type, ops)):
             self._indexes = None
-        for index, answer in zip(sent, answers, strict=True):
-            retval = _number(answer["retval"])
-            outcomes[index] = Outcome(op=ops[index], retval=retval, message=in_words(retval))
-        return [outcomes[index] for index in range(len(ops))]
+        return [unsent.get(index) or _outcome(op, next(answers)) for index, op in enumerate(ops)]
 
     async def vip_indexes(self) -> Mapping[VipId, int]:
         """Return where each VIP's counters are (LoadBalancerGone).
@@ -101,6 +107,11 @@ class PapiLoadBalancer:
         if self._connection is None:
             raise LoadBalancerGone("not connected")
         return self._connection
+
+
+def _outcome(op: Op, answer: Fields) -> Outcome:
+    retval = _number(answer["retval"])
+    return Outcome(op, retval, in_words(retval))
 
 
 def _number(value: int | bytes) -> int:

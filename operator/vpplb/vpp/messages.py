@@ -12,9 +12,10 @@ so it is given an empty memory for each reading and its old one back afterwards.
 
 import json
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import resources
+from operator import itemgetter
 from typing import Any
 
 from vpp_papi import vpp_serializer
@@ -65,18 +66,20 @@ class BadMessage(Exception):
 class Message:
     """One message of one VPP: packs requests, unpacks answers.
 
-    `number` is its id on the wire. With `tail`, a string of any length follows the fixed part;
-    its value is found under that name.
+    `number` is its id on the wire, `answer` the name of what answers it. With `tail`, a string of
+    any length follows the fixed part; its value is found under that name.
     """
 
-    __slots__ = ("_ahead", "_form", "_names", "_tail", "name", "number")
+    __slots__ = ("_form", "_head", "_names", "_tail", "_values", "answer", "name", "number")
 
     def __init__(self, name: str, number: int, flat: list[tuple[str, str]], tail: str) -> None:
         self.name = name
         self.number = number
-        paths = [path for path, _ in flat]
-        self._ahead = 3 if paths[1] == "client_index" else 2  # the rest is id and context
-        self._names = tuple(paths)
+        stem = name.removesuffix("_dump")
+        self.answer = f"{name}_reply" if stem == name else f"{stem}_details"
+        self._names = tuple(path for path, _ in flat)
+        self._head = 3 if self._names[1] == "client_index" else 2  # the rest is id and context
+        self._values = _getter(self._names[self._head :])
         self._form = struct.Struct(">" + "".join(code for _, code in flat) + "I" * bool(tail))
         self._tail = tail
 
@@ -90,11 +93,11 @@ class Message:
 
         struct.error when a value does not fit its field.
         """
-        names = self._names[self._ahead :]
-        if len(fields) != len(names) + bool(self._tail):
+        if len(fields) != len(self._names) - self._head + bool(self._tail):
+            names = self._names[self._head :]
             raise ValueError(f"fields of {self.name} are {names}, not {tuple(fields)}")
-        head = (client, context) if self._ahead == 3 else (context,)
-        values = [fields[name] for name in names]
+        head = (client, context) if self._head == 3 else (context,)
+        values = self._values(fields)
         if not self._tail:
             return self._form.pack(self.number, *head, *values)
         tail = fields[self._tail]
@@ -118,6 +121,13 @@ class Message:
                 raise BadMessage(f"{self.name} with a string of {values[-1]} bytes cut off")
             fields[self._tail] = tail
         return fields
+
+
+def _getter(names: tuple[str, ...]) -> Callable[[Fields], tuple[Value, ...]]:
+    """Return what takes the values of these fields, in order."""
+    if len(names) > 1:
+        return itemgetter(*names)
+    return lambda fields: tuple(fields[name] for name in names)
 
 
 class Catalogue:

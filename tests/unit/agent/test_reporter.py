@@ -56,7 +56,7 @@ async def test_all_that_is_programmed_is_said() -> None:
             for name, status in sorted(revisions.items())
         }
         assert agent.status["frontends"] == {"total": 2, "programmed": 2, "summary": "2/2"}
-        assert agent.condition("Connected") == ("True", "Connected", "")
+        assert agent.condition("Connected") == ("True", "Connected", "VPP 26.10-fake answers")
         assert agent.condition("Synced") == ("True", "Synced", "2 of 2 frontends are programmed")
         assert agent.status["errors"] == []
         assert agent.status["observedGeneration"] == 1

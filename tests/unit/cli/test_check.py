@@ -36,8 +36,16 @@ def test_a_valid_set(tmp_path: Path) -> None:
 def test_all_accepted_scenarios_are_valid_one_by_one(tmp_path: Path) -> None:
     for case in accepted():
         _, lines = check_objects(tmp_path, case.object)
-        own = [line for line in lines[:-1] if "there is no " not in line]
+        wrong = [line for line in lines[:-1] if ": warning: " not in line]
+        own = [line for line in wrong if "there is no " not in line]
         assert own == [], case.name
+
+
+def test_a_warning_is_said_and_does_not_count_as_wrong(tmp_path: Path) -> None:
+    code, lines = check_objects(tmp_path, backend(), frontend(encap="NAT4"))
+    assert code == 0
+    assert lines[0].startswith("19: Frontend default/web: spec.encap: warning: VPP ")
+    assert lines[1:] == ["1 file, 2 objects: valid"]
 
 
 def test_wrong_fields_exit_2_and_all_are_said(tmp_path: Path) -> None:

@@ -122,6 +122,14 @@ def test_namespaces_are_several_in_the_environment_too() -> None:
     assert parsed("operator", VPPLB_NAMESPACE="a b")["namespace"] == ("a", "b")
 
 
+@pytest.mark.parametrize("command", [("operator",), ("standalone", "/tmp")])
+def test_the_guard_against_a_blind_prober_can_be_switched_off(command: tuple[str, ...]) -> None:
+    name, *rest = command
+    assert parsed(name, *rest)["no_blind_guard"] is False
+    assert parsed(name, *rest, "--no-blind-guard")["no_blind_guard"] is True
+    assert parsed(name, *rest, VPPLB_NO_BLIND_GUARD="true")["no_blind_guard"] is True
+
+
 def test_the_defaults_are_those_that_are_promised(tmp_path: Path) -> None:
     agent = parsed("agent", "--node", "n1")
     assert str(agent["vpp_api_socket"]) == "/run/vpp/api.sock"

@@ -1,17 +1,19 @@
 """Events: every row of the contract, each once, and none that nobody is helped by."""
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from support.objects import NOON, backend, frontend, health_check, key, pool, vip
 from support.world import World
+from vpplb.controller import announcer
 from vpplb.controller.announcer import (
     Announced,
     announced_by,
     announcing,
     frontend_notes,
-    problem_notes,
     transition_notes,
 )
 from vpplb.model.health import HealthState, Transition
@@ -101,12 +103,7 @@ def test_a_transition_of_a_backend_without_frontends_is_no_event() -> None:
             [("Normal", "PoolFailover", "from pool first to pool second")],
         ),
         (SERVING, replace(SERVING, refused="no"), [("Warning", "NotAccepted", "no")]),
-        (
-            SERVING,
-            replace(SERVING, unresolved="there is no x"),
-            [("Warning", "BackendNotFound", "there is no x")],
-        ),
-        (replace(SERVING, refused="no", unresolved="there is no x"), SERVING, []),
+        (replace(SERVING, refused="no"), SERVING, []),
         (SERVING, SERVING, []),
         (Announced(), Announced(state="unknown"), []),
         (Announced(refused="no"), Announced(refused="no"), []),
@@ -143,24 +140,16 @@ async def test_a_newer_version_that_is_not_understood_is_announced_beside_what_r
     assert after == replace(SERVING, refused="spec.port: is too long")
 
 
-async def test_a_conflict_and_a_reference_to_nothing_are_announced() -> None:
+async def test_a_conflict_is_announced() -> None:
     world = World()
     world.put(frontend("web", pool("p", a=10)), frontend("old", pool("p", a=10), age=9))
     after = announcing(Announced(), world.reconciler.views[key("web")], ())
     assert "is the VIP of Frontend default/old" in after.refused
-    assert "there is no Backend default/a" in after.unresolved
 
 
 def test_what_is_not_understood_leaves_what_was_announced_in_force() -> None:
     after = announcing(SERVING, None, (PROBLEM,))
     assert after == replace(SERVING, refused="spec.port: is too long")
-
-
-def test_a_backend_that_is_wrong_says_why() -> None:
-    assert [tuple(note) for note in problem_notes((PROBLEM,))] == [
-        ("Warning", "Invalid", "spec.port: is too long")
-    ]
-    assert not list(problem_notes(()))
 
 
 def test_what_was_announced_is_read_from_the_status() -> None:
@@ -169,14 +158,19 @@ def test_what_was_announced_is_read_from_the_status() -> None:
         "activePool": "first",
         "conditions": [
             {"type": "Accepted", "status": "False", "reason": "Conflict", "message": "taken"},
-            {"type": "ResolvedRefs", "status": "False", "reason": "X", "message": "there is no x"},
         ],
     }
-    assert announced_by(status) == Announced(
-        state="up", pool="first", refused="taken", unresolved="there is no x"
-    )
+    assert announced_by(status) == Announced(state="up", pool="first", refused="taken")
 
 
 @pytest.mark.parametrize("status", [None, {}, "nonsense", {"state": None, "conditions": "none"}])
 def test_a_status_that_says_nothing_has_announced_nothing(status: object) -> None:
     assert announced_by(status) == Announced()
+
+
+def test_every_event_of_the_operator_is_in_the_documentation() -> None:
+    source = Path(announcer.__file__).read_text()
+    reasons = set(re.findall(r'"(?:Normal|Warning)", "([A-Z]\w+[A-Z]\w+)"', source))
+    assert len(reasons) >= 10
+    documented = (Path(__file__).parents[3] / "docs" / "status.md").read_text()
+    assert {reason for reason in reasons if f"`{reason}`" not in documented} == set()

@@ -121,3 +121,20 @@ async def test_nobody_is_judged_while_leases_cannot_be_read(
             await heartbeats.run()
     assert server.patched == []
     assert len([r for r in caplog.records if r.levelname == "WARNING"]) == 1
+
+
+async def test_time_in_which_leases_could_not_be_read_counts_for_none(
+    server: Server, heartbeats: Heartbeats
+) -> None:
+    """After ten minutes without an API server the agents may renew a moment after we look."""
+    server.renewed["n1"] = "before"
+    await heartbeats.look(0.0)
+    server.away = True
+    for second in (10.0, 300.0, 600.0):
+        with pytest.raises(ApiUnreachable):
+            await heartbeats.look(second)
+    server.away = False
+    await heartbeats.look(610.0)
+    assert server.patched == []
+    await heartbeats.look(641.0)
+    assert server.patched == ["n1"], "it did not renew after all"

@@ -3,7 +3,9 @@ import pytest
 from support.manifests import backend, frontend, health_check, manifest
 from support.objects import key
 from support.operator_bench import OperatorBench
-from vpplb.kube.kinds import BACKEND, FRONTEND, HEALTH_CHECK
+from vpplb.engine.ports import Turn
+from vpplb.kube.kinds import BACKEND, FRONTEND
+from vpplb.model.health import Response
 
 pytestmark = pytest.mark.looptime
 
@@ -53,23 +55,16 @@ async def test_events_name_the_object_by_its_uid(operator: OperatorBench) -> Non
     }
 
 
-async def test_a_missing_health_check_is_announced_once_and_again_only_when_it_was_there(
+async def test_objects_applied_in_any_order_announce_no_reference_to_nothing(
     operator: OperatorBench,
 ) -> None:
-    operator.apply(backend(healthCheckRef={"name": "check"}), frontend())
+    operator.apply(frontend())
     await operator.settle()
-    assert [reason for _, reason, _ in operator.events()] == ["HealthCheckNotFound"]
-    operator.apply(backend(healthCheckRef={"name": "check"}, paused=True))
+    operator.apply(backend(healthCheckRef={"name": "check"}))
     await operator.settle()
-    assert "HealthCheckNotFound" not in [reason for _, reason, _ in operator.events()]
-    again = await operator.restarted()
-    assert again.events() == []
-    again.apply(health_check())
-    await again.settle()
-    again.delete(HEALTH_CHECK, "check")
-    await again.settle()
-    assert [reason for _, reason, _ in again.events()] == ["HealthCheckNotFound"]
-    await again.stop()
+    operator.apply(health_check())
+    await operator.settle()
+    assert operator.events() == []
 
 
 async def test_a_node_concerns_only_frontends_that_are_there(operator: OperatorBench) -> None:
@@ -79,3 +74,37 @@ async def test_a_node_concerns_only_frontends_that_are_there(operator: OperatorB
     await operator.settle()
     assert operator.server.requests == []
     assert key("gone") not in operator.reconciler.views
+
+
+async def test_a_suspicion_is_one_event_on_the_first_frontend_and_a_metric(
+    operator: OperatorBench,
+) -> None:
+    names = "abcdefghijkl"
+    check = {"healthCheckRef": {"name": "check"}}
+    pools = [{"name": "main", "backends": [{"name": name} for name in names]}]
+    operator.apply(health_check(), *(backend(n, f"10.0.0.{ord(n)}", **check) for n in names))
+    operator.apply(frontend("web", pools=pools), frontend("api", port=443, pools=pools))
+    await operator.settle()
+    for name in names:
+        operator.verdict(name, up=True)
+    await operator.settle()
+    operator.events()
+    for one in operator.prober.running.values():
+        operator.reconciler.on_turn(Turn(one.backend, one.generation, Response.SILENT))
+    await operator.settle()
+    [(event_type, reason, note)] = operator.events()
+    assert (event_type, reason) == ("Warning", "ProberSuspect")
+    assert note == (
+        "12 of 12 backends that were up fell silent at once: the prober itself is suspected,"
+        " the weights of 2 frontends stay as they were"
+    )
+    assert "vpplb_prober_suspect 1.0" in operator.registry.render().decode()
+    degraded = {n: operator.condition(FRONTEND, n, "Degraded") for n in ("api", "web")}
+    assert set(degraded.values()) == {("True", "ProberSuspect")}
+
+    for one in operator.prober.running.values():
+        operator.reconciler.on_turn(Turn(one.backend, one.generation, Response.PASSED))
+    await operator.settle()
+    assert operator.events() == []
+    assert "vpplb_prober_suspect 0.0" in operator.registry.render().decode()
+    assert operator.condition(FRONTEND, "web", "Degraded") == ("False", "NotDegraded")

@@ -7,7 +7,7 @@ import pytest
 from vpplb.engine.checker import Check
 from vpplb.engine.ports import Assignment, Verdict
 from vpplb.model.check import Cadence, CheckSpec, TcpProbe
-from vpplb.model.health import ProbeCode, ProbeResult
+from vpplb.model.health import ProbeCode, ProbeResult, Response
 from vpplb.model.names import ObjectKey
 
 NOW = datetime(2025, 3, 1, 12, tzinfo=UTC)
@@ -165,3 +165,29 @@ def test_a_discarded_probe_counts_for_nothing_and_is_repeated() -> None:
 def test_a_result_without_a_probe_is_an_error() -> None:
     with pytest.raises(RuntimeError, match="no probe is running"):
         check().finish(PASS, 0.0)
+
+
+SILENT = ProbeResult(code=ProbeCode.L4TOUT, detail="no connection in time")
+
+
+def test_the_response_is_that_of_the_last_result_and_silence_began_with_its_first_probe() -> None:
+    subject = check()
+    starts: list[float] = []
+    seen: list[tuple[Response | None, int | None]] = [(subject.response, None)]
+    for result in (PASS, SILENT, SILENT, FAIL, SILENT, SILENT, SILENT, PASS):
+        starts.append(subject.next_start)
+        subject.start(starts[-1])
+        subject.finish(result, starts[-1] + 1)
+        silent = subject.response is Response.SILENT
+        seen.append((subject.response, starts.index(subject.silent_since) if silent else None))
+    assert seen == [
+        (None, None),
+        (Response.PASSED, None),
+        (Response.SILENT, 1),
+        (Response.SILENT, 1),
+        (Response.ANSWERED, None),
+        (Response.SILENT, 4),
+        (Response.SILENT, 4),
+        (Response.SILENT, 4),
+        (Response.PASSED, None),
+    ]

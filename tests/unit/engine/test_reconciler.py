@@ -253,3 +253,16 @@ async def test_a_deleted_backend_that_comes_back_knows_nothing_of_its_past() -> 
     health = world.reconciler.health(A.key)
     assert (health.state, health.transitions) == (UNKNOWN, ())
     assert world.weights() == [0, 10]
+
+
+async def test_without_the_guard_silence_takes_out_whoever_falls() -> None:
+    world = World(blind_guard=False)
+    names = "abcdefghijkl"
+    world.put(health_check(), *(backend(name, f"10.0.0.{ord(name)}") for name in names))
+    world.put(frontend("web", pool("p", **dict.fromkeys(names, 10))))
+    for name in names:
+        world.verdict(name, up=True)
+    for name in names:
+        world.fall_silent(name, alone=True)
+    assert world.weights() == [0] * 12
+    assert world.sink.alarms == []

@@ -42,10 +42,14 @@ def dirty(**names: set[str]) -> Dirty:
         (lambda s: s.put_frontend(WEB), {}),
         (lambda s: s.put_backend(A), {}),
         (lambda s: s.put_health_check(health_check()), {}),
-        # A frontend: its prefix, and the backends of its old and its new version.
+        # A frontend: its prefix, and the backends that it no longer references, or newly does.
         (
             lambda s: s.put_frontend(frontend("web", pool("main", b=1, c=1))),
-            {"prefix": {"x"}, "frontends": {"web"}, "backends": {"a", "b", "c"}},
+            {"prefix": {"x"}, "frontends": {"web"}, "backends": {"a", "c"}},
+        ),
+        (
+            lambda s: s.put_frontend(frontend("web", pool("main", a=7, b=1))),
+            {"prefix": {"x"}, "frontends": {"web"}},
         ),
         (
             lambda s: s.remove_frontend(key("web")),

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from support.syncer_bench import VIP, VIP2, WEB, A, Bench, C, programmed, row
+from support.syncer_bench import DNS, VIP, VIP2, WEB, A, B, Bench, C, programmed, row
 from vpplb.engine.vipbook import SyncerState
 from vpplb.plan.ops import AddVip, Op, SetWeight
 
@@ -134,6 +134,20 @@ async def test_a_flush_that_was_refused_is_not_lost(bench: Bench) -> None:
     ready.lb.refuse = lambda _op: 0
     await ready.settle(5)
     assert ready.lb.flushes == [(VIP, C)]
+
+
+async def test_a_flush_is_not_repeated_when_vpp_is_lost_at_another_vip_of_the_round(
+    bench: Bench,
+) -> None:
+    ready = await programmed(bench)
+    ready.syncer.set_desired(DNS, VIP2, row(1, 1), "d1")
+    await ready.settle()
+    ready.syncer.set_desired(WEB, VIP, row(0, 50, 0, epochs=(1, 0, 0)), "r2")
+    ready.syncer.set_desired(DNS, VIP2, row(1), "d2")
+    ready.lb.die_after = 1  # the flush is done, the removal of DNS's server is not
+    await ready.settle(5)
+    assert ready.lb.connects == 2
+    assert ready.lb.flushes == [(VIP, A), (VIP2, B)]
 
 
 async def test_a_flush_wished_for_during_a_round_is_not_taken_as_applied(bench: Bench) -> None:

@@ -1,8 +1,16 @@
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from vpplb.health.cadence import first_wait, grid_of, mean_wait, next_start
+from vpplb.health.cadence import (
+    detection_time,
+    first_wait,
+    grid_of,
+    mean_wait,
+    next_start,
+    return_time,
+)
 from vpplb.health.machine import Counter
 from vpplb.model.check import Cadence
 
@@ -57,3 +65,26 @@ def test_the_grid_is_at_most_a_fiftieth_of_the_wait(wait: float, grid: float) ->
 def test_checks_of_different_intervals_meet_on_the_grid() -> None:
     moments = [next_start(7.123, wait, grid_of(wait), 0.3) for wait in (2.0, 0.2)]
     assert [moment / 0.004 % 1 for moment in moments] == pytest.approx([0.0, 0.0], abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("timeout", "fall", "seconds"),
+    [
+        (1.0, 1, 2.2 + 1),  # the wait for the first probe that fails, and its time-out
+        (1.0, 3, 2.2 + 1.1 + 1.1 + 1),
+        (3.0, 3, 2.2 + 3 + 3 + 3),  # probes never overlap
+    ],
+)
+def test_the_longest_time_that_a_backend_stays_up_after_it_fell_silent(
+    timeout: float, fall: int, seconds: float
+) -> None:
+    cadence = replace(CADENCE, timeout=timedelta(seconds=timeout), fall=fall)
+    assert detection_time(cadence).total_seconds() == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(("timeout", "seconds"), [(1.0, 5.5 + 5.5 + 1), (7.0, 7 + 7 + 7)])
+def test_the_longest_time_until_a_backend_that_is_down_has_been_probed_twice(
+    timeout: float, seconds: float
+) -> None:
+    cadence = replace(CADENCE, timeout=timedelta(seconds=timeout))
+    assert return_time(cadence).total_seconds() == pytest.approx(seconds)

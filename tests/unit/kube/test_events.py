@@ -7,7 +7,7 @@ import pytest
 
 from support.fake_apiserver import FakeApiServer
 from vpplb.kube import events
-from vpplb.kube.errors import ApiUnreachable, api_error
+from vpplb.kube.errors import ApiUnreachable, KubeError, api_error
 from vpplb.kube.events import Event, EventRecorder
 from vpplb.kube.kinds import BACKEND, DATAPLANE, cluster_key
 from vpplb.model.names import ObjectKey
@@ -139,9 +139,12 @@ async def test_a_full_queue_drops_its_oldest_and_counts_them(
     assert len(dropped) == 3
 
 
-async def test_an_event_that_found_no_server_is_sent_later() -> None:
+@pytest.mark.parametrize(
+    "fault", [ApiUnreachable("refused"), api_error(429), api_error(503)], ids=str
+)
+async def test_an_event_that_found_no_server_is_sent_later(fault: KubeError) -> None:
     server, dropped = FakeApiServer(), []
-    server.faults.append(ApiUnreachable("refused"))
+    server.faults.append(fault)
     async with running(server, lambda: dropped.append(1)) as recorder:
         recorder.emit(event("one"))
         recorder.emit(event("two"))
@@ -159,3 +162,23 @@ async def test_an_event_that_is_refused_is_dropped_and_the_next_one_sent() -> No
         await asyncio.sleep(60)
     assert notes(server) == ["two"]
     assert dropped == [1]
+
+
+async def test_draining_ends_when_the_last_event_is_sent() -> None:
+    server = FakeApiServer(latency=0.2)
+    async with running(server) as recorder:
+        await recorder.drain(5.0)
+        assert asyncio.get_running_loop().time() == 0.0
+        recorder.emit(event("a"))
+        recorder.emit(event("b"))
+        await recorder.drain(5.0)
+        assert notes(server) == ["a", "b"]
+        assert asyncio.get_running_loop().time() == pytest.approx(0.4)
+
+
+async def test_draining_gives_up_in_time() -> None:
+    server = FakeApiServer(latency=60.0)
+    async with running(server) as recorder:
+        recorder.emit(event())
+        await recorder.drain(1.0)
+        assert asyncio.get_running_loop().time() == 1.0

@@ -2,8 +2,8 @@ import asyncio
 
 import pytest
 
-from vpplb.kube.client import Listing
-from vpplb.kube.errors import ApiUnreachable, NotFound
+from vpplb.kube.client import PAGE, Listing
+from vpplb.kube.errors import ApiUnreachable, NotFound, api_error
 from vpplb.kube.informer import Informer
 from vpplb.kube.kinds import BACKEND, DATAPLANE, FRONTEND, JsonObject, Kind
 from vpplb.model.names import ObjectKey
@@ -27,6 +27,12 @@ class Server:
             raise self.failing.pop(0)
         items, version = self.lists.get(kind, ([], 1))
         return Listing(items, str(version))
+
+    async def get(self, kind: Kind, key: ObjectKey) -> JsonObject:
+        self.asked.append((kind.kind, key.name))
+        if self.failing:
+            raise self.failing.pop(0)
+        return obj(key.name, 1)
 
 
 class Told:
@@ -55,6 +61,18 @@ async def test_an_empty_list_is_complete_too() -> None:
     await one.list_all()
     assert one.trouble == ""
     assert told.take() == []
+
+
+async def test_a_long_list_lets_others_have_their_turn_while_it_is_taken_in() -> None:
+    one, server, told = informer()
+    server.lists[BACKEND] = ([obj(f"b{n}", 5) for n in range(2 * PAGE)], 9)
+    listing = asyncio.create_task(one.list_all())
+    taken: list[int] = []
+    while not listing.done():
+        await asyncio.sleep(0)
+        taken.append(len(told.events))
+    assert PAGE in taken
+    assert taken[-1] == 2 * PAGE
 
 
 async def test_events_older_than_what_is_known_are_dropped() -> None:
@@ -112,6 +130,50 @@ async def test_a_list_of_one_namespace_removes_nothing_of_another() -> None:
     assert told.take() == []
 
 
+FORBIDDEN = api_error(403, "Forbidden", "backends is forbidden")
+NO_NAMESPACE = api_error(404, "NotFound", 'namespaces "x" not found')
+
+
+async def test_a_namespace_that_is_no_more_holds_up_no_other_and_takes_its_objects_with_it() -> (
+    None
+):
+    one, server, told = informer(namespaces=("x", "y"))
+    one.event(BACKEND, "ADDED", obj("a", 5, "x"))
+    told.take()
+    server.failing = [FORBIDDEN, NO_NAMESPACE]
+    server.lists[BACKEND] = ([obj("b", 7, "y")], 9)
+    await one.list_all()
+    assert one.trouble == ""
+    assert told.take() == [("Backend gone", "a"), ("Backend seen at 7", "b")]
+    assert one.take_version("/apis/vpplb.dev/v1alpha1/namespaces/x/backends") == ""
+
+
+@pytest.mark.looptime
+@pytest.mark.parametrize(
+    "answers",
+    [
+        pytest.param([FORBIDDEN], id="it is there"),
+        pytest.param([FORBIDDEN, api_error(403, "Forbidden", "no")], id="we may not ask"),
+        pytest.param([FORBIDDEN, ApiUnreachable("no answer")], id="nobody answers"),
+        pytest.param([api_error(500, "InternalError", "oh")], id="no refusal"),
+    ],
+)
+async def test_a_namespace_whose_objects_are_not_shown_is_waited_for(
+    answers: list[Exception],
+) -> None:
+    one, server, told = informer(namespaces=("x",))
+    one.event(BACKEND, "ADDED", obj("a", 5, "x"))
+    told.take()
+    server.failing = answers[:]
+    listing = asyncio.create_task(one.list_all())
+    await asyncio.sleep(0.1)
+    assert one.trouble
+    assert told.take() == []
+    server.lists[BACKEND] = ([obj("a", 5, "x")], 9)
+    await listing
+    assert one.trouble == ""
+
+
 @pytest.mark.looptime
 async def test_lists_are_tried_until_they_succeed_and_trouble_says_why_not() -> None:
     one, server, _ = informer()
@@ -135,7 +197,30 @@ async def test_a_watch_that_begins_anew_makes_a_list() -> None:
     server.lists[BACKEND] = ([obj("a", 7)], 9)
     await asyncio.sleep(5)
     assert ("Backend gone", "ghost") not in told.take()
-    one.event(BACKEND, None, obj("a", 7))
+    one.suspect()
     await asyncio.sleep(2)
     assert told.take() == [("Backend seen at 7", "a"), ("Backend gone", "ghost")]
     running.cancel()
+
+
+@pytest.mark.looptime
+async def test_a_watch_that_begins_anew_and_finds_nothing_makes_a_list_too() -> None:
+    """Nothing is told by kopf then: the last object was deleted meanwhile."""
+    one, server, told = informer()
+    server.lists[BACKEND] = ([obj("last", 5)], 9)
+    await one.list_all()
+    running = asyncio.create_task(one.run())
+    server.lists[BACKEND] = ([], 12)
+    one.suspect()
+    await asyncio.sleep(2)
+    assert told.take()[-1] == ("Backend gone", "last")
+    running.cancel()
+
+
+async def test_a_watch_may_continue_a_list_once() -> None:
+    one, server, _ = informer(FRONTEND, DATAPLANE, namespaces=("x",))
+    server.lists[FRONTEND] = ([], 9)
+    await one.list_all()
+    assert one.take_version("/apis/vpplb.dev/v1alpha1/namespaces/x/frontends") == "9"
+    assert one.take_version("/apis/vpplb.dev/v1alpha1/namespaces/x/frontends") == ""
+    assert one.take_version("/apis/vpplb.dev/v1alpha1/dataplanes") == "1"

@@ -50,6 +50,21 @@ def see(writer: StatusWriter, server: FakeApiServer, names: Iterable[str]) -> No
         writer.known(BACKEND, key(name), made["status"], made["metadata"]["resourceVersion"])
 
 
+async def test_thousands_that_are_unchanged_let_others_have_their_turn() -> None:
+    server, told = FakeApiServer(), Told()
+    async with running(server, told, parallel=1) as writer:
+        names = [f"b{n}" for n in range(100)]
+        see(writer, server, names)
+        for name in names:
+            writer.submit(BACKEND, key(name), lambda: {"state": "unknown"})
+        seen: list[int] = []
+        while writer.pending:
+            await asyncio.sleep(0)
+            seen.append(len(told.results))
+    assert len(seen) >= len(names)
+    assert server.requests == []
+
+
 async def test_what_is_submitted_is_on_the_server_and_only_the_difference_was_sent() -> None:
     server = FakeApiServer()
     async with running(server) as writer:
@@ -217,6 +232,52 @@ async def test_the_server_is_given_the_time_that_it_asks_for() -> None:
         writer.submit(BACKEND, key("b"), lambda: {"state": "up"})
         await writer.drain(60)
     assert server.times[1] - server.times[0] == pytest.approx(7.0)
+
+
+async def test_a_server_that_asks_for_an_hour_is_asked_again_soon() -> None:
+    server = FakeApiServer()
+    server.faults.append(ApiError(429, "TooManyRequests", "", retry_after=3600.0))
+    async with running(server) as writer:
+        see(writer, server, ["b"])
+        writer.submit(BACKEND, key("b"), lambda: {"state": "up"})
+        await writer.drain(60)
+    assert server.times[1] - server.times[0] == pytest.approx(10.0)
+
+
+@pytest.mark.parametrize("status", [500, 504, 403, 409, 422])
+async def test_a_server_that_fails_for_every_object_is_asked_seldom_and_soon_after_has_all(
+    status: int,
+) -> None:
+    server = FakeApiServer(latency=0.01)
+    server.refuse = lambda _: api_error(status, "", "no")
+    async with running(server) as writer:
+        names = [str(n) for n in range(500)]
+        see(writer, server, names)
+        for name in names:
+            writer.submit(BACKEND, key(name), lambda: {"state": "up"})
+        await asyncio.sleep(600)
+        assert len(server.requests) < 8 * 600 / 2.5, "eight a pause"
+        assert writer.pending == 500
+        server.refuse = lambda _: None
+        assert await writer.drain(15) == 0
+    assert {server.status(BACKEND, key(name))["state"] for name in names} == {"up"}
+
+
+async def test_some_objects_that_are_refused_hold_up_no_other() -> None:
+    server = FakeApiServer()
+    refused = {key(f"bad{n}") for n in range(7)}
+    async with running(server) as writer:
+        see(writer, server, [name.name for name in refused])
+        see(writer, server, ["good"])
+        server.refuse = lambda asked: api_error(500, "", "") if asked in refused else None
+        for name in refused:
+            writer.submit(BACKEND, name, lambda: {"state": "up"}, Priority.FRONTEND_DOWN)
+        await asyncio.sleep(30)
+        since = asyncio.get_running_loop().time()
+        writer.submit(BACKEND, key("good"), lambda: {"state": "up"}, Priority.OTHER)
+        await asyncio.sleep(0.05)
+        assert server.status(BACKEND, key("good"))["state"] == "up"
+        assert server.times[-1] == since
 
 
 async def test_while_the_server_is_away_it_is_asked_seldom_and_urgency_is_kept() -> None:

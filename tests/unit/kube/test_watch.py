@@ -1,6 +1,7 @@
 """kopf's thread: begun anew when it ends, stopped when it can be, never waited for in vain."""
 
 import asyncio
+import itertools
 import threading
 import time
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from vpplb.kube import watch as module
 from vpplb.kube.client import Listing
 from vpplb.kube.informer import Informer
 from vpplb.kube.kinds import BACKEND, FRONTEND, JsonObject, Kind
+from vpplb.kube.streams import Streams
 from vpplb.kube.watch import Watch
 from vpplb.model.names import ObjectKey
 
@@ -32,10 +34,16 @@ class Told:
     def gone(self, kind: Kind, key: ObjectKey) -> None:
         self.events.append((f"{kind} gone", key.name, threading.get_ident()))
 
+    def heard(self) -> list[tuple[str, str]]:
+        return [event[:2] for event in self.events]
+
 
 class NoServer:
     async def list(self, kind: Kind, namespace: str | None = None) -> Listing:
         raise AssertionError("nobody asked for a list")
+
+    async def get(self, kind: Kind, key: ObjectKey) -> JsonObject:
+        raise AssertionError("nobody asked for an object")
 
 
 @pytest.fixture(autouse=True)
@@ -54,11 +62,11 @@ def instead_of_kopf(monkeypatch: pytest.MonkeyPatch, run: Run) -> list[dict[str,
     """Have `run` called in place of kopf; return what it is called with."""
     calls: list[dict[str, Any]] = []
 
-    def recorded(**arguments: Any) -> None:
+    async def recorded(**arguments: Any) -> None:
         calls.append(arguments | {"thread": threading.current_thread()})
         run(**arguments)
 
-    monkeypatch.setattr(kopf, "run", recorded)
+    monkeypatch.setattr(kopf, "operator", recorded)
     return calls
 
 
@@ -146,7 +154,7 @@ async def test_events_reach_the_informer_in_order_on_the_loop_of_the_program(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Each kind is only listened to: no finalizer and no annotation of ours on any object."""
-    events = [("ADDED", "a", 1), ("MODIFIED", "a", 2), ("DELETED", "a", 3), ("ADDED", "a", 4)]
+    events = [("ADDED", "a", 1), ("MODIFIED", "b", 2), ("DELETED", "a", 3), ("ADDED", "c", 4)]
 
     def tells(*, registry: Any, stop_flag: threading.Event, **_: Any) -> None:
         # kopf has no other way to ask a registry what it has.
@@ -157,18 +165,72 @@ async def test_events_reach_the_informer_in_order_on_the_loop_of_the_program(
         for event_type, name, version in events:
             metadata = {"name": name, "namespace": "x", "resourceVersion": str(version)}
             event = {"type": event_type, "object": {"metadata": metadata}}
-            asyncio.run(handlers["backends"](event=event, body={}, logger=None))
+            with pytest.raises(StopIteration):  # it awaits nothing
+                handlers["backends"](event=event, body={}, logger=None).send(None)
         until_stopped(stop_flag=stop_flag)
 
     instead_of_kopf(monkeypatch, tells)
     one, told = watch()
     task = asyncio.create_task(one.run())
-    await eventually(lambda: len(told.events) == 4, "all is heard")
+    await eventually(lambda: ("Backend seen", "c") in told.heard(), "all is heard")
     await cancel(task)
-    here = threading.get_ident()
-    assert told.events == [
-        ("Backend seen", "a", here),
-        ("Backend seen", "a", here),
-        ("Backend gone", "a", here),
-        ("Backend seen", "a", here),
+    assert told.heard().index(("Backend seen", "b")) < told.heard().index(("Backend seen", "c"))
+    assert told.heard()[-1] != ("Backend seen", "a")
+    assert {thread for *_, thread in told.events} == {threading.get_ident()}
+
+
+async def test_a_kopf_that_asks_for_nothing_is_left_behind_and_another_begun(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """However it hangs: what its thread does is nothing that anybody could interrupt."""
+    release = threading.Event()
+    calls = instead_of_kopf(monkeypatch, lambda **_: assert_true(release.wait(10)))
+    one = watch()[0]
+    one.period = 0.06
+    task = asyncio.create_task(one.run())
+    await eventually(lambda: len(calls) >= 2, "another is begun")
+    assert "kopf has asked for nothing" in one.trouble
+    await eventually(lambda: one.beyond_repair, "only a new process helps")
+    assert one.beyond_repair == "3 threads hang that watched"
+    release.set()
+    await eventually(lambda: not one.beyond_repair, "they have ended after all")
+    await cancel(task)
+
+
+async def test_a_watch_without_an_answer_is_trouble_until_there_is_one(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    instead_of_kopf(monkeypatch, until_stopped)
+    late = ["no answer to the watch of backends for 61 s"]
+    monkeypatch.setattr(Streams, "late", lambda self, limit: late[0])
+    one = watch()[0]
+    one.period = 0.5
+    assert one.ages() == {}
+    task = asyncio.create_task(one.run())
+    await eventually(lambda: one.trouble, "it is noticed")
+    assert one.trouble == late[0]
+    assert set(one.ages()) == {"backends", "frontends"}
+    late[0] = ""
+    await eventually(lambda: not one.trouble, "it is answered")
+    await cancel(task)
+    assert [record.getMessage() for record in caplog.records] == [
+        "no answer to the watch of backends for 61 s, trying on",
+        "all watches are answered again",
     ]
+
+
+def test_kopf_never_gives_up_a_request_nor_waits_long() -> None:
+    """Else it would begin anew, or sleep while the server is back."""
+    waits = list(itertools.islice(iter(module._settings(30).networking.error_backoffs), 50))  # type: ignore[arg-type]
+    assert max(waits) <= 2.0
+    assert waits[0] <= 0.1
+    assert len(set(waits)) > 40, "chance keeps clients apart"
+
+
+def test_kopf_is_told_to_end_what_is_dead() -> None:
+    settings = module._settings(30)
+    assert settings.watching.server_timeout == 30
+    assert settings.watching.client_timeout == 35
+    assert settings.watching.inactivity_timeout == 40
+    assert settings.process.ultimate_exiting_timeout is None

@@ -28,16 +28,18 @@ class Life:
         self.previous = Previous()
         self.time = 1000
 
-    def to(self, **states: HealthState) -> Vip:
+    def to(self, *, held: str = "", **states: HealthState) -> Vip:
+        """Go to these states; those that are `held` count as up while they are down."""
         self.time += 10
         health = {key(name): in_state(state) for name, state in states.items()}
+        health |= {key(name): in_state(DOWN, held=True) for name in held}
         decision = decide(self.resolved.members, health)
         vip = desired_vip(
             configure(self.resolved, self.previous), decision, self.previous, epoch=self.time
         )
         assert vip is not None
         self.previous = Previous(
-            vip=vip, states={m.member.backend: m.state for m in decision.members}
+            vip=vip, states={m.member.backend: m.acting for m in decision.members}
         )
         return vip
 
@@ -55,6 +57,24 @@ def test_a_server_that_goes_down_is_flushed_once() -> None:
     assert life.to(a=DOWN, b=DOWN).servers[A].flush_epoch == 1020
     assert life.to(a=UP, b=UP).servers[A] == AppServer(weight=10, flush_epoch=1020)
     assert life.to(a=DOWN, b=UP).servers[A].flush_epoch == 1050
+
+
+def test_a_server_that_is_held_is_flushed_when_it_is_let_go_and_not_before() -> None:
+    life = Life(frontend("f", pool("p", a=10), pool("s", b=10)))
+    life.to(a=UP, b=UP)
+    vip = life.to(held="ab")
+    assert [(one.weight, one.flush_epoch) for one in vip.servers.values()] == [(10, 0), (0, 0)]
+    vip = life.to(a=DOWN, held="b")
+    assert [(one.weight, one.flush_epoch) for one in vip.servers.values()] == [(0, 1030), (10, 0)]
+    vip = life.to(a=DOWN, b=UP)
+    assert [(one.weight, one.flush_epoch) for one in vip.servers.values()] == [(0, 1030), (10, 0)]
+
+
+def test_a_standby_that_is_held_is_flushed_when_it_is_let_go_too() -> None:
+    life = Life(frontend("f", pool("p", a=10), pool("s", b=10)))
+    life.to(a=UP, b=UP)
+    assert life.to(a=UP, held="b").servers[address("10.0.0.2")].flush_epoch == 0
+    assert life.to(a=UP, b=DOWN).servers[address("10.0.0.2")].flush_epoch == 1030
 
 
 def test_flush_on_down_false_drains_but_disable_still_flushes() -> None:

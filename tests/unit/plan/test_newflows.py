@@ -127,6 +127,18 @@ def test_shares_add_up_to_the_table(weights: dict[IPAddress, int], length: int) 
     assert sum(shares(weights, length).values()) == (length if any(weights.values()) else 0)
 
 
+@settings(max_examples=50, deadline=None)
+@given(
+    st.dictionaries(st.ip_addresses(), st.integers(0, 255), max_size=6),
+    st.sampled_from([1, 2, 64, 256, 1024]),
+)
+def test_shares_are_the_buckets_that_the_table_has(
+    weights: dict[IPAddress, int], length: int
+) -> None:
+    owners = Counter(fill(weights, length))
+    assert shares(weights, length) == {a: owners[i] for i, a in enumerate(order(weights))}
+
+
 def test_the_smallest_length_within_five_percent_is_chosen() -> None:
     chosen = choose_length([FLATTENED], None)
     assert distortion(FLATTENED, chosen) <= WANTED_DISTORTION

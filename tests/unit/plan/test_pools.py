@@ -20,6 +20,10 @@ def states(**by_name: HealthState) -> dict[ObjectKey, BackendHealth]:
     return {key(name): in_state(state) for name, state in by_name.items()}
 
 
+def held_down(*names: str) -> dict[ObjectKey, BackendHealth]:
+    return {key(name): in_state(DOWN, held=True) for name in names}
+
+
 @pytest.mark.parametrize(
     ("state", "held", "effective"),
     [
@@ -28,6 +32,7 @@ def states(**by_name: HealthState) -> dict[ObjectKey, BackendHealth]:
         (UNKNOWN, False, 0),
         (PAUSED, False, 0),
         (DOWN, False, 0),
+        (DOWN, True, 7),
         (DISABLED, False, 0),
     ],
 )
@@ -74,6 +79,12 @@ def test_state_of_the_frontend(found: dict[str, HealthState], state: HealthState
 
 def test_a_frontend_without_members_is_unknown() -> None:
     assert decide([], {}).state is UNKNOWN
+
+
+def test_what_is_held_while_down_shows_as_down_and_acts_as_up() -> None:
+    decision = decide([member("p", "a"), member("s", "b")], held_down("a", "b"))
+    assert (decision.active_pool, decision.state, decision.ready) == ("p", UP, (2, 2))
+    assert [(one.state, one.acting) for one in decision.members] == [(DOWN, UP)] * 2
 
 
 def test_ready_counts_a_backend_once_however_many_pools_it_is_in() -> None:

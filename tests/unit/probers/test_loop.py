@@ -11,9 +11,10 @@ from ipaddress import ip_address
 
 import pytest
 
+from support.servers import black_hole
 from vpplb.engine.ports import Assignment
 from vpplb.model.check import Cadence, CheckSpec, HttpProbe, ProbeKind, TcpProbe
-from vpplb.model.health import ProbeCode
+from vpplb.model.health import ProbeCode, Response
 from vpplb.model.names import ObjectKey
 from vpplb.probers.loop import STARTS_A_TURN, CheckLoop
 from vpplb.probers.poller import Poller
@@ -72,6 +73,11 @@ class Stage:
         """Take what the loop has found."""
         verdicts, self.loop.verdicts = self.loop.verdicts, []
         return [(verdict.generation, verdict.up, verdict.code) for verdict in verdicts]
+
+    def turned(self) -> list[tuple[str, Response]]:
+        """Take how results have turned, by backend."""
+        turns, self.loop.turns = self.loop.turns, []
+        return [(turn.backend.name, turn.response) for turn in turns]
 
     def results(self) -> dict[tuple[str, str], int]:
         """Take the results counted so far."""
@@ -224,3 +230,70 @@ def test_a_check_whose_probe_cannot_even_begin_hinders_no_other(
     stage.run(0.5)
     assert stage.told() == [(1, True, ProbeCode.L4OK)]
     assert "a probe of ns/bad could not begin" in caplog.text
+
+
+def assign(stage: Stage, name: str, port: int, *, every: float) -> None:
+    """Have a port probed that often, with half a second to answer and no second chance."""
+    seconds = timedelta(seconds=every)
+    spec = CheckSpec(
+        address=ip_address("127.0.0.1"),
+        probe=TcpProbe(port=port),
+        cadence=Cadence(
+            interval=seconds,
+            fast_interval=seconds,
+            down_interval=seconds,
+            timeout=timedelta(seconds=0.5),
+            fall=1,
+        ),
+    )
+    stage.loop.assign([Assignment(backend=ObjectKey("ns", name), generation=1, spec=spec)])
+
+
+def down(stage: Stage) -> list[tuple[str, bool]]:
+    """Take the verdicts down, by backend and whether they are alone."""
+    found, stage.loop.verdicts = stage.loop.verdicts, []
+    return [(each.backend.name, each.alone) for each in found if not each.up]
+
+
+def test_a_turn_is_told_with_the_first_result_and_then_only_when_it_is_another(
+    stage: Stage,
+) -> None:
+    assign(stage, "b", stage.port, every=1.0)
+    stage.run(5.5)
+    assert stage.turned() == [("b", Response.PASSED)]
+    stage.listener.close()
+    stage.run(5.0)
+    assert stage.turned() == [("b", Response.ANSWERED)]
+
+
+def test_down_by_silence_while_somebody_else_answers_is_not_alone(stage: Stage) -> None:
+    with black_hole() as silent:
+        assign(stage, "other", stage.port, every=0.3)
+        assign(stage, "b", silent, every=1.0)
+        stage.run(0.7)
+        assert down(stage) == [("b", False)]
+        assert stage.turned() == [("other", Response.PASSED), ("b", Response.SILENT)]
+        stage.run(3.0)
+        assert stage.turned() == []
+
+
+def test_down_by_an_answer_is_never_alone(stage: Stage) -> None:
+    stage.listener.close()
+    assign(stage, "b", stage.port, every=1.0)
+    stage.run(0.1)
+    assert down(stage) == [("b", False)]
+
+
+def test_after_a_verdict_that_is_alone_the_next_answer_of_anybody_is_told_once(
+    stage: Stage,
+) -> None:
+    with black_hole() as silent:
+        assign(stage, "other", stage.port, every=10.0)
+        stage.run(2.0)
+        assert stage.turned() == [("other", Response.PASSED)]
+        assign(stage, "b", silent, every=1.0)
+        stage.run(4.0)
+        assert down(stage) == [("b", True)]
+        assert stage.turned() == [("b", Response.SILENT)]
+        stage.run(25.0)
+        assert stage.turned() == [("other", Response.PASSED)]

@@ -4,9 +4,9 @@ from ipaddress import ip_address
 
 import pytest
 
-from vpplb.engine.ports import Assignment, ProbeStats, Verdict
+from vpplb.engine.ports import Assignment, ProbeStats, Turn, Verdict
 from vpplb.model.check import Cadence, CheckSpec, IcmpProbe
-from vpplb.model.health import ProbeCode
+from vpplb.model.health import ProbeCode, Response
 from vpplb.model.names import ObjectKey
 from vpplb.probers.pool import WorkerPool
 from vpplb.probers.wire import Report
@@ -49,6 +49,20 @@ def test_only_verdicts_of_the_present_generation_are_passed_on(
     pool.cancel([ObjectKey("ns", "b")])
     pool.take(Report(verdicts=(verdict("a", 1), verdict("b", 1), verdict("a", 2))))
     assert told == [verdict("a", 2)]
+
+
+def test_turns_are_passed_on_whoever_asked(
+    pool: WorkerPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turned: list[Turn] = []
+    monkeypatch.setattr(pool, "_on_turn", turned.append)
+    pool.assign([assignment("a", generation=2)])
+    turns = tuple(
+        Turn(ObjectKey("ns", name), 1, response)
+        for name, response in (("a", Response.SILENT), ("gone", Response.PASSED))
+    )
+    pool.take(Report(turns=turns))
+    assert turned == list(turns)
 
 
 def test_a_successor_resumes_from_the_last_verdict(pool: WorkerPool) -> None:

@@ -5,9 +5,9 @@ from ipaddress import ip_address
 
 import pytest
 
-from vpplb.engine.ports import Assignment, ProbeStats, Verdict
+from vpplb.engine.ports import Assignment, ProbeStats, Turn, Verdict
 from vpplb.model.check import Cadence, CheckSpec, HttpProbe, TlsSettings
-from vpplb.model.health import ProbeCode
+from vpplb.model.health import ProbeCode, Response
 from vpplb.model.names import ObjectKey
 from vpplb.probers.wire import Assign, Cancel, Message, Report, Unpacker, pack
 
@@ -38,6 +38,7 @@ MESSAGES: list[Message] = [
                 at=datetime(2025, 3, 1, tzinfo=UTC),
             ),
         ),
+        turns=(Turn(KEY, 3, Response.PASSED),),
         stats=ProbeStats(results={("HTTP", "L7OK"): 1}, durations={}, lateness=([1], 0.0)),
         log=((20, "hello"),),
     ),

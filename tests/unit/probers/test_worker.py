@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from vpplb.engine.ports import Verdict
-from vpplb.model.health import ProbeCode
+from vpplb.engine.ports import Turn, Verdict
+from vpplb.model.health import ProbeCode, Response
 from vpplb.model.names import ObjectKey
 from vpplb.probers.loop import CheckLoop
 from vpplb.probers.wire import Cancel, Report, Unpacker, pack
@@ -67,6 +67,14 @@ def test_verdicts_are_reported_once(stage: Stage) -> None:
     stage.channel.report(with_statistics=False)
     stage.channel.report(with_statistics=False)
     assert stage.heard() == [Report(verdicts=tuple(found))]
+
+
+def test_turns_are_reported_once_and_before_their_time_is_due(stage: Stage) -> None:
+    turn = Turn(ObjectKey("ns", "b"), 1, Response.SILENT)
+    stage.loop.turns.append(turn)
+    stage.channel.report(with_statistics=False)
+    stage.channel.report(with_statistics=False)
+    assert stage.heard() == [Report(turns=(turn,))]
 
 
 def test_a_report_comes_though_there_is_nothing_to_say_when_statistics_are_due(

@@ -64,7 +64,7 @@ def test_the_files_are_as_generated(folder: str) -> None:
             "vhc",
             "Namespaced",
             ["Type", "Port", "Interval", "Rise", "Fall", "Backends", "Age"],
-            [],
+            ["Accepted"],
         ),
         (
             "backends.yaml",
@@ -72,7 +72,7 @@ def test_the_files_are_as_generated(folder: str) -> None:
             "vbe",
             "Namespaced",
             ["Address", "Check", "State", "Code", "Since", "Age"],
-            ["Detail", "Frontends"],
+            ["Detail", "Frontends", "Accepted"],
         ),
         (
             "frontends.yaml",
@@ -80,7 +80,7 @@ def test_the_files_are_as_generated(folder: str) -> None:
             "vfe",
             "Namespaced",
             ["VIP", "Protocol", "Port", "State", "Pool", "Ready", "Nodes", "Age"],
-            [],
+            ["Encap", "Accepted", "Programmed"],
         ),
         (
             "dataplanes.yaml",
@@ -88,7 +88,7 @@ def test_the_files_are_as_generated(folder: str) -> None:
             "vdp",
             "Cluster",
             ["Version", "Connected", "Frontends", "Synced", "Age"],
-            [],
+            ["Changed", "Reason"],
         ),
     ],
 )

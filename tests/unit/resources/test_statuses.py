@@ -1,6 +1,7 @@
 """Every reason of every condition that users are promised, and when its time moves."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -90,6 +91,14 @@ async def test_a_frontend_that_is_well() -> None:
     assert shown.dataplane == frontend_dataplane(view(world))
 
 
+async def test_what_to_beware_of_is_the_message_of_accepted_and_refuses_nothing() -> None:
+    nat = replace(frontend("web", pool("p", a=1)), encap=Encap.NAT4)
+    shown = status(serving(nat, up=("a",)))
+    assert condition(shown.conditions, "Accepted") == ("True", "Accepted")
+    assert "drops TCP" in message(shown.conditions, "Accepted")
+    assert shown.dataplane is not None
+
+
 async def test_conflict_is_the_reason_of_the_younger_which_has_no_dataplane() -> None:
     web, old = frontend("web", pool("p", a=1)), frontend("old", pool("p", a=1), age=5)
     world = serving(web, old)
@@ -164,7 +173,12 @@ async def test_available_says_whether_anybody_serves(
         (
             NodeReport(desired=("n1", "n2"), programmed=("n1",)),
             ("False", "Pending"),
-            "1 of 2 nodes have the newest state",
+            "1 of 2 nodes have the newest state, not n2",
+        ),
+        (
+            NodeReport(desired=tuple(f"n{number}" for number in range(9))),
+            ("False", "Pending"),
+            "0 of 9 nodes have the newest state, not n0, n1, n2, n3, n4, and 4 more",
         ),
         (
             NodeReport(desired=("n1", "n2"), programmed=("n1",), failed=(("n2", "no memory"),)),
@@ -208,6 +222,15 @@ async def test_weights_that_a_small_table_flattens_are_a_degradation() -> None:
     shown = status(serving(web))
     assert condition(shown.conditions, "Degraded") == ("True", "WeightsFlattened")
     assert "a table of 4 buckets" in message(shown.conditions, "Degraded")
+
+
+async def test_a_suspected_prober_is_a_degradation_and_comes_before_flattened_weights() -> None:
+    web = frontend("web", pool("p", a=100, b=50), table_length=4)
+    suspect = replace(view(serving(web)), suspect=True)
+    shown = frontend_status(suspect, nobody, 3, (), NOON)
+    assert condition(shown.conditions, "Degraded") == ("True", "ProberSuspect")
+    said = message(shown.conditions, "Degraded")
+    assert "the prober itself is suspected; weights stay as they were; with a table of 4" in said
 
 
 async def test_each_condition_keeps_its_time_until_its_status_changes() -> None:

@@ -2,8 +2,14 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from vpplb.telemetry.catalog import AGENT_METRICS, OPERATOR_METRICS, as_markdown
+from vpplb.telemetry.catalog import (
+    AGENT_METRICS,
+    OPERATOR_METRICS,
+    VITAL_METRICS,
+    as_markdown,
+)
 from vpplb.telemetry.metrics import AgentMetrics, OperatorMetrics, Registry
+from vpplb.telemetry.vitals import Vitals
 
 ROOT = Path(__file__).parents[3]
 
@@ -24,6 +30,8 @@ def test_the_programs_serve_exactly_what_the_catalogue_lists() -> None:
     registry = Registry()
     OperatorMetrics(registry, NoObjects())
     AgentMetrics(registry)
+    vitals = Vitals(watch_ages=dict, api_age=float, writes_due=int, processes=lambda: (0, 0))
+    registry.register(vitals)
     served = {
         (family.name, family.type, family.documentation)
         for family in text_string_to_metric_families(registry.render().decode())
@@ -31,12 +39,12 @@ def test_the_programs_serve_exactly_what_the_catalogue_lists() -> None:
     }
     listed = {
         (spec.name.removesuffix("_total"), spec.type, spec.help)
-        for spec in (*OPERATOR_METRICS, *AGENT_METRICS)
+        for spec in (*VITAL_METRICS, *OPERATOR_METRICS, *AGENT_METRICS)
     }
     assert served == listed
 
 
 def test_names_end_as_their_types_ask() -> None:
-    for spec in (*OPERATOR_METRICS, *AGENT_METRICS):
+    for spec in (*VITAL_METRICS, *OPERATOR_METRICS, *AGENT_METRICS):
         assert spec.name.endswith("_total") == (spec.type == "counter")
         assert bool(spec.buckets) == (spec.type == "histogram")

@@ -4,14 +4,14 @@ import hashlib
 import json
 import re
 import socket
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
 
 from vpplb.telemetry import http
-from vpplb.telemetry.http import CannotListen, Check, HttpServer
+from vpplb.telemetry.http import CannotListen, Check, HttpServer, Unavailable
 from vpplb.telemetry.stream import EventStream
 
 
@@ -31,6 +31,8 @@ class View:
 async def serving(
     *,
     checks: Mapping[str, Check] | None = None,
+    alive: Mapping[str, Check] | None = None,
+    facts: Mapping[str, Callable[[], str]] | None = None,
     stream: EventStream | None = None,
     dashboard: bool = True,
 ) -> AsyncIterator[aiohttp.ClientSession]:
@@ -38,6 +40,9 @@ async def serving(
         address="127.0.0.1:0",
         metrics=lambda: b"vpplb_leader 1\n",
         checks=checks or {},
+        alive=alive or {},
+        facts=facts or {},
+        figures=lambda: {"writes_due": 3},
         view=View(),
         stream=stream,
         dashboard=dashboard,
@@ -71,17 +76,51 @@ async def test_a_program_is_ready_when_all_its_checks_say_so() -> None:
                 "ready": False,
                 "checks": {"vpp": False, "objects": True},
                 "notReady": {"vpp": "not connected"},
+                "figures": {"writes_due": 3},
             },
         )
         reasons["vpp"] = None
         status, body = await fetch(session, "/readyz")
         assert status == 200
-        assert body == {"ready": True, "checks": {"vpp": True, "objects": True}, "notReady": {}}
+        assert isinstance(body, dict)
+        assert body["checks"] == {"vpp": True, "objects": True}
+        assert (body["ready"], body["notReady"]) == (True, {})
+
+
+async def test_readiness_says_the_facts_as_they_are_now() -> None:
+    role = "standby"
+    async with serving(facts={"role": lambda: role}) as session:
+        for role in ("standby", "leading"):
+            _, body = await fetch(session, "/readyz")
+            assert isinstance(body, dict)
+            assert (body["ready"], body["role"]) == (True, role)
 
 
 async def test_a_program_that_is_not_ready_is_alive() -> None:
     async with serving(checks={"vpp": lambda: "gone"}) as session:
         assert (await fetch(session, "/healthz"))[0] == 200
+
+
+async def test_a_program_is_not_alive_when_only_a_new_process_helps() -> None:
+    alive: dict[str, Check] = {"watch": lambda: "3 threads hang", "probers": lambda: None}
+    async with serving(alive=alive) as session:
+        assert await fetch(session, "/healthz") == (
+            503,
+            {
+                "alive": False,
+                "checks": {"watch": False, "probers": True},
+                "notAlive": {"watch": "3 threads hang"},
+                "figures": {"writes_due": 3},
+            },
+        )
+
+
+async def test_figures_are_given_in_any_case() -> None:
+    async with serving() as session:
+        for path, said in {"/healthz": "alive", "/readyz": "ready"}.items():
+            status, body = await fetch(session, path)
+            assert isinstance(body, dict)
+            assert (status, body[said], body["figures"]) == (200, True, {"writes_due": 3})
 
 
 async def test_objects_are_served_as_lists_and_one_by_one() -> None:
@@ -221,3 +260,24 @@ async def test_a_busy_port_is_told_clearly() -> None:
 async def test_an_empty_address_serves_nothing() -> None:
     async with HttpServer(address="", metrics=bytes) as server:
         assert server.listening is None
+
+
+async def test_pages_answer_below_the_api_or_say_why_they_cannot() -> None:
+    async def vips() -> Mapping[str, object]:
+        return {"vips": []}
+
+    async def away() -> Mapping[str, object]:
+        raise Unavailable("VPP is not connected:\nno answer")
+
+    server = HttpServer(
+        address="127.0.0.1:0",
+        metrics=bytes,
+        pages={"dataplanes/n1/vips": vips, "dataplanes/n2/vips": away},
+    )
+    async with server, aiohttp.ClientSession(f"http://{server.listening}") as session:
+        assert await fetch(session, "/api/v1/dataplanes/n1/vips") == (200, {"vips": []})
+        assert await fetch(session, "/api/v1/dataplanes/n2/vips") == (
+            503,
+            {"error": "VPP is not connected: no answer"},
+        )
+        assert (await fetch(session, "/api/v1/dataplanes/n3/vips"))[0] == 404

@@ -4,7 +4,8 @@ import pytest
 
 from support.objects import NOON, key
 from vpplb.model.health import HealthState, Transition
-from vpplb.telemetry.transitions import log_transition
+from vpplb.plan.guard import Alarm
+from vpplb.telemetry.transitions import log_suspicion, log_transition
 
 
 @pytest.mark.parametrize(
@@ -39,3 +40,16 @@ def test_a_transition_is_one_line_with_its_parts_as_fields(
         code,
         detail,
     ]
+
+
+def test_a_suspicion_is_a_warning_with_the_numbers_and_so_is_its_end(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    log_suspicion(Alarm(silent=11, were_up=12))
+    log_suspicion(None)
+    began, ended = caplog.records
+    assert "the prober itself is suspected" in began.getMessage()
+    assert "11 of 12 backends fell silent" in began.getMessage()
+    assert [getattr(began, field) for field in ("silent", "were_up")] == [11, 12]
+    assert "the prober is trusted again" in ended.getMessage()
+    assert {began.levelno, ended.levelno} == {logging.WARNING}

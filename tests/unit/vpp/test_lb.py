@@ -84,3 +84,18 @@ async def test_closing_takes_leave(tmp_path: Path) -> None:
         await lb.connect()
         await lb.close()
         assert [call.message for call in vpp.calls][-1] == "sockclnt_delete"
+
+
+async def test_a_look_shows_all_with_where_the_counters_are_and_remembers_nothing(
+    tmp_path: Path,
+) -> None:
+    async with simulated_vpp(tmp_path) as vpp:
+        lb = PapiLoadBalancer(vpp.api_socket)
+        await lb.connect()
+        await lb.apply([AddVip(vip=WEB, settings=VipSettings(encap=Encap.GRE4))])
+        observed, indexes = await lb.look()
+        assert (set(observed.table), set(indexes)) == ({WEB}, {WEB})
+        shown = [call.message for call in vpp.calls].count("cli_inband")
+        assert await lb.vip_indexes() == indexes
+        assert [call.message for call in vpp.calls].count("cli_inband") == shown + 1
+        await lb.close()

@@ -1,0 +1,175 @@
+"""Many backends under one operator: start, memory, quiet, restarts, patches, mass failure.
+
+Operator, agent, simulated VPP, etcd, API server and nginx are processes on this machine and share
+its cores; what is measured is on what they leave to each other. The backends are addresses of
+loopback; a tenth of them is served by a second nginx, which is killed. One run, with `make bench`.
+Ends with 1 when a figure is missed.
+"""
+
+import asyncio
+import gc
+import os
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+from support.control_plane import control_plane
+from support.fleet import Fleet, create
+from support.nginx import Nginx
+from support.probe_peers import cpu_seconds
+from support.scale import Scale, scale
+from support.transition_cost import cpu_of_transitions, loaded
+from support.usage import cpu, memory
+from vpplb.cli.main import COLLECTOR
+from vpplb.kube.client import KubeClient
+from vpplb.kube.kinds import BACKEND
+from vpplb.model.health import HealthState
+
+FRONTENDS = int(os.environ.get("VPPLB_BENCH_FLEET", "1000"))
+"""With ten backends each."""
+PATCHES = 100
+STILL = 20.0
+"""Seconds of steady state that are watched."""
+
+missed: list[str] = []
+
+
+def show(what: str, measured: str, wanted: str, good: bool) -> None:
+    """Print a figure, and note a miss."""
+    print(f"  {what}: {measured}   (wanted: {wanted}{'' if good else '; MISSED'})", flush=True)
+    if not good:
+        missed.append(what)
+
+
+def note(text: str) -> None:
+    """Print what there is no figure for."""
+    print(f"  {text}", flush=True)
+
+
+async def start(run: Scale) -> None:
+    """Measure from the start of the operator until everything is known."""
+    program = run.stage.operator.program
+    known = await run.known() - program.started
+    show("start to all states known and shown", f"{known:.1f} s", "60 s", known <= 60)
+    decided = max(run.decided("up", program.started).values()) - program.started
+    programmed = await run.programmed() - program.started
+    note(f"all decided after {decided:.1f} s, all VIPs reported programmed {programmed:.1f} s")
+    note(f"CPU of the operator without its probing processes: {cpu_seconds(program.pid):.1f} s")
+
+
+async def cost() -> None:
+    """Measure the CPU of one transition, with few and with all objects, on a server in memory."""
+    gc.set_threshold(*COLLECTOR)
+    taken = []
+    for frontends in (10, FRONTENDS):
+        async with loaded(frontends) as operator:
+            taken.append(1e6 * await cpu_of_transitions(operator, 400))
+    few, many = taken
+    text = f"{few:.0f} µs among 100 backends, {many:.0f} µs among {10 * FRONTENDS}"
+    show("one transition, CPU until written", text, "the same, by half", many <= 1.5 * few)
+
+
+async def still(run: Scale) -> None:
+    """Measure while nothing happens: writes, memory, CPU."""
+    await run.quiet()
+    pid = run.stage.operator.program.pid
+    all_used, used, began = cpu(pid), cpu_seconds(pid), time.monotonic()
+    unrest = await run.unrest(lambda: None, STILL)
+    all_used, used, took = cpu(pid) - all_used, cpu_seconds(pid) - used, time.monotonic() - began
+    show(f"{STILL:.0f} s of steady state", str(unrest), "none", not unrest)
+    probing = f"its probing processes {100 * (all_used - used) / took:.0f} %"
+    note(f"load of the operator: {100 * used / took:.0f} % of a core, {probing}")
+    resident, share = (size / 1e6 for size in memory(pid))
+    text = f"{resident:.0f} MB resident (PSS {share:.0f} MB)"
+    show("memory of the operator with its probing processes", text, "400 MB", resident <= 400)
+    resident, share = (size / 1e6 for size in memory(run.stage.agent.program.pid))
+    note(f"memory of the agent: {resident:.0f} MB resident (PSS {share:.0f} MB)")
+
+
+async def patches(run: Scale, client: KubeClient) -> None:
+    """Measure from a patch of a weight, as kubectl sends it, to the call that changes VPP."""
+    programs = run.stage.operator.program, run.stage.agent.program
+    took, used = [], [cpu_seconds(program.pid) for program in programs]
+    for number in range(PATCHES):
+        frontend = run.fleet.frontends - 1 - number * 7 % (run.fleet.frontends // 2)
+        took.append(1000 * await run.patch(client, frontend, 50 + number % 49))
+        await asyncio.sleep(0.1)
+    quantiles = statistics.quantiles(took, n=100, method="inclusive")
+    text = f"p50 {quantiles[49]:.0f} ms   p99 {quantiles[98]:.0f} ms   max {max(took):.0f} ms"
+    show(f"{PATCHES} patches of a weight, to VPP", text, "p99 100 ms", quantiles[98] <= 100)
+    spent = [cpu_seconds(p.pid) - before for p, before in zip(programs, used, strict=True)]
+    operator, agent = (1000 * seconds / PATCHES for seconds in spent)
+    note(f"CPU a patch: operator {operator:.1f} ms, agent {agent:.1f} ms")
+
+
+async def failure(run: Scale, server: Nginx) -> None:
+    """Kill a tenth of all backends at one moment, then bring them back."""
+    await at_once(run, server.stop, "die", HealthState.DOWN, weight=0)
+    await at_once(run, server.start, "return", HealthState.UP, weight=100)
+
+
+async def at_once(
+    run: Scale, act: Callable[[], None], what: str, state: HealthState, weight: int
+) -> None:
+    """Measure what `act` does to the doomed backends, from detection by the deciding probe."""
+    calls, before, began = len(run.stage.tap.calls), run.watch.writes.copy(), time.time()
+    await asyncio.to_thread(act)
+    programmed = await run.reweighted(run.doomed, weight, calls)
+    count = len(run.doomed) if state is HealthState.DOWN else run.fleet.size
+    shown = await run.shown(BACKEND, state, count)
+    detected = run.decided(state, began)
+    last, span = max(detected.values()), max(detected.values()) - min(detected.values())
+    late = sorted(programmed[address] - detected[address] for address in run.doomed)
+    text = f"median {statistics.median(late):.2f} s   max {late[-1]:.2f} s"
+    show(f"{len(late)} backends {what} at once, detection to VPP", text, "1 s", late[-1] <= 1)
+    note(f"all were detected within {span:.2f} s; after the last, VPP had all in")
+    note(f"  {max(programmed.values()) - last:.2f} s, and users saw all in {shown - last:.2f} s")
+    made = ", ".join(f"{count} {kind}" for kind, count in (run.watch.writes - before).items())
+    note(f"writes: {made}")
+
+
+async def restarts(run: Scale) -> None:
+    """Crash the operator, then the agent: nothing may come of either."""
+    operator, agent = run.stage.operator, run.stage.agent
+    crashes: dict[str, Callable[[], None]] = {
+        "operator": lambda: run.restart_operator(operator.program.kill),
+        "agent": agent.crash,
+    }
+    for name, crash in crashes.items():
+        await run.quiet()
+        unrest = await run.unrest(crash, STILL)
+        show(f"crash and restart of the {name}", str(unrest), "none", not unrest)
+
+
+async def main() -> int:
+    """Run and print."""
+    print(f"on {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    print("operator, agent, simulated VPP, etcd, kube-apiserver and nginx share these cores")
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vpplb-bench-")))
+        plane = stack.enter_context(control_plane(folder, print))
+        steady, doomed = (stack.enter_context(Nginx(folder / name)) for name in ("a", "b"))
+        fleet = Fleet(frontends=FRONTENDS, port=steady.port, doomed_port=doomed.port)
+        print(f"{fleet.size} Backends in {fleet.frontends} Frontends, HTTP each second, fall 1")
+        plane.kubectl("create", "namespace", fleet.namespace)
+        async with await KubeClient.from_config(plane.kubeconfig) as client:
+            await create(client, fleet, note)
+            async with scale(plane, fleet, folder) as run:
+                await start(run)
+                await still(run)
+                await restarts(run)
+                await patches(run, client)
+                await failure(run, doomed)
+    await cost()
+    if missed:
+        print(f"missed: {'; '.join(missed)}")
+    return bool(missed)
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main()))

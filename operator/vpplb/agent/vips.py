@@ -1,0 +1,99 @@
+"""What a node's VPP has and does, VIP by VIP, for whoever asks this agent.
+
+Counters move with every packet, so they are no status: nobody would watch them, and each write
+would cost the API server and every watcher. They are told on demand (decision 0015), as VPP has
+them at that moment, together with the true share of each server.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict
+from datetime import datetime
+
+from vpplb.engine.ports import Clock, LoadBalancerGone, Observed, Packets, VipCounters
+from vpplb.model.names import ObjectKey
+from vpplb.model.vip import Vip, VipId
+from vpplb.telemetry.http import Unavailable
+
+FRESH = 1.0
+"""Seconds for which a reading serves all who ask, so that asking cannot keep VPP busy."""
+
+Look = Callable[[], Awaitable[tuple[Observed, Mapping[VipId, int]]]]
+"""Reads VPP, and where each VIP's counters are (LoadBalancerGone)."""
+
+
+class VipsPage:
+    """Answers with all VIPs of this VPP. `owned` says which frontend each of ours is made for.
+
+    Without `counters`, and where they cannot be read, packets are not told, and the answer says
+    why; zeros would be a lie.
+    """
+
+    def __init__(
+        self,
+        node: str,
+        look: Look,
+        counters: VipCounters | None,
+        owned: Callable[[], Mapping[VipId, ObjectKey]],
+        clock: Clock,
+    ) -> None:
+        self._node, self._look, self._counters = node, look, counters
+        self._owned, self._clock = owned, clock
+        self._reading = asyncio.Lock()
+        self._last: Mapping[str, object] = {}
+        self._stale_at = 0.0
+
+    async def __call__(self) -> Mapping[str, object]:
+        """Return the VIPs in JSON's types; Unavailable without VPP (`telemetry.http.Page`)."""
+        async with self._reading:
+            now = asyncio.get_running_loop().time()
+            if not self._last or now >= self._stale_at:
+                self._last = await self._read()
+                self._stale_at = asyncio.get_running_loop().time() + FRESH
+            return self._last
+
+    async def _read(self) -> Mapping[str, object]:
+        try:
+            observed, indexes = await self._look()
+        except LoadBalancerGone as gone:
+            raise Unavailable(f"VPP cannot be read: {gone}") from gone
+        packets, trouble = await self._packets(indexes)
+        return _answer(self._node, self._clock.now(), trouble) | {
+            "vips": [
+                _vip(vip, observed.table[vip], self._owned().get(vip), packets.get(vip))
+                for vip in sorted(observed.table, key=lambda vip: vip.sort_key)
+            ]
+        }
+
+    async def _packets(self, indexes: Mapping[VipId, int]) -> tuple[Mapping[VipId, Packets], str]:
+        if self._counters is None:
+            return {}, "the agent was given no stats socket"
+        if not indexes:
+            return {}, ""
+        try:
+            return await self._counters.read(indexes), ""
+        except LoadBalancerGone as gone:
+            return {}, str(gone)
+
+
+def _answer(node: str, at: datetime, trouble: str) -> dict[str, object]:
+    answer: dict[str, object] = {"node": node, "at": at.isoformat()}
+    return answer | ({"packetsUnknown": trouble} if trouble else {})
+
+
+def _vip(
+    vip: VipId, found: Vip, owner: ObjectKey | None, packets: Packets | None
+) -> dict[str, object]:
+    told: dict[str, object] = {
+        "vip": str(vip),
+        "frontend": str(owner) if owner else None,
+        "encap": found.settings.encap.value,
+        "flowTableLength": found.settings.table_length,
+    }
+    if packets is not None:
+        told["packets"] = asdict(packets)
+    told["servers"] = [
+        {"address": str(address), "weight": server.weight, "buckets": server.buckets}
+        for address, server in found.servers.items()
+    ]
+    return told

@@ -1,0 +1,118 @@
+"""`kubectl vpplb backends`: the health of backends, and why it is so."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import click
+
+from vpplb.cli.kubectl.frontends import users_by_backend
+from vpplb.cli.kubectl.problems import Wrong, wrong_with
+from vpplb.cli.kubectl.session import Cluster, Flags, flags, output
+from vpplb.cli.kubectl.statuses import status_of
+from vpplb.cli.kubectl.text import Output, Row, age, coloured, columns, emit
+from vpplb.kube.informer import key_of
+from vpplb.kube.kinds import BACKEND, FRONTEND, JsonObject
+from vpplb.model.health import HealthState
+from vpplb.resources.backend import BackendStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackendLine:
+    """A backend in one line. `detail` says why the state is as it is."""
+
+    namespace: str
+    name: str
+    address: str
+    health_check: str
+    state: str
+    code: str
+    detail: str
+    since: datetime | None
+    held: bool
+    frontends: tuple[str, ...]
+    problems: tuple[Wrong, ...]
+
+
+@click.command(name="backends", short_help="Show the health of backends, and why it is so.")
+@click.option(
+    "--state",
+    "states",
+    multiple=True,
+    type=click.Choice([one.value for one in HealthState]),
+    help="Show only backends in this state; may be given several times.",
+)
+@flags(all_namespaces=True)
+@output
+def command(flags: Flags, states: tuple[str, ...], output: Output) -> None:
+    """Show each backend's state, since when, what its deciding probe saw, and who uses it.
+
+    \b
+    Examples:   kubectl vpplb backends
+                kubectl vpplb backends -A --state down --state unknown
+                kubectl vpplb backends -o wide
+    """
+    lines = [line for line in flags.run(_all) if not states or line.state in states]
+    emit(output, lines, lambda: _table(lines, flags, wide=output is Output.WIDE))
+
+
+async def _all(cluster: Cluster) -> list[BackendLine]:
+    users = users_by_backend(await cluster.list(FRONTEND))
+    found = sorted(await cluster.list(BACKEND), key=key_of)
+    return [backend_line(raw, users.get(key_of(raw), ())) for raw in found]
+
+
+def backend_line(raw: JsonObject, frontends: Sequence[JsonObject]) -> BackendLine:
+    """Read a Backend; `frontends` are those that use it."""
+    spec, key = raw["spec"], key_of(raw)
+    status = status_of(raw, BackendStatus)
+    problems = [one for one in wrong_with(raw) if one.condition != "Healthy"]
+    return BackendLine(
+        namespace=key.namespace,
+        name=key.name,
+        address=spec["address"],
+        health_check=(spec.get("healthCheckRef") or {}).get("name", ""),
+        state=status.state.value,
+        code=status.code or "",
+        detail=_detail(status, problems),
+        since=status.since,
+        held=bool(status.held),
+        frontends=tuple(key_of(one).name for one in frontends),
+        problems=tuple(problems),
+    )
+
+
+def _detail(status: BackendStatus, problems: Sequence[Wrong]) -> str:
+    if problems:
+        return str(problems[0])
+    if status.held and status.state is HealthState.UNKNOWN:
+        return "serves on until its first result: it was up before its check was restarted"
+    if status.held:
+        return f"counts as up, since the prober is suspected: {status.detail or status.code}"
+    if status.state is HealthState.UNKNOWN and status.frontends == 0:
+        return "not probed: no frontend references it"
+    return status.detail or ""
+
+
+def _table(lines: Sequence[BackendLine], flags: Flags, *, wide: bool) -> str:
+    if not lines:
+        return "there are no such backends"
+    header = [*(["NAMESPACE"] if flags.all_namespaces else []), "NAME", "ADDRESS", "STATE", "SINCE"]
+    header += [*(["CHECK"] if wide else []), "FRONTENDS", "CODE", "DETAIL"]
+    now = datetime.now(UTC)
+    return columns(header, [_row(line, now, flags, wide=wide) for line in lines])
+
+
+def _row(line: BackendLine, now: datetime, flags: Flags, *, wide: bool) -> Row:
+    shown = ", ".join(line.frontends[:3]) + ("" if len(line.frontends) < 4 else ", …")
+    return [
+        *([line.namespace] if flags.all_namespaces else []),
+        line.name,
+        line.address,
+        coloured(line.state),
+        age(line.since, now),
+        *([line.health_check] if wide else []),
+        ", ".join(line.frontends) if wide else shown,
+        line.code,
+        line.detail,
+    ]

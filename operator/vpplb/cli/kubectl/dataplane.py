@@ -1,0 +1,217 @@
+"""`kubectl vpplb dataplane`: the VPP of each node, or all of one."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from ipaddress import ip_address
+
+import click
+
+from vpplb.cli.kubectl.agents import Agents, VipFound, VipPackets
+from vpplb.cli.kubectl.nodes import NodeStatus, heartbeats, node_status
+from vpplb.cli.kubectl.session import Cluster, Failed, Flags, flags, if_allowed, in_words, output
+from vpplb.cli.kubectl.text import Cell, Output, Row, age, coloured, columns, emit, paint, percent
+from vpplb.kube.errors import KubeError
+from vpplb.kube.informer import key_of
+from vpplb.kube.kinds import BACKEND, DATAPLANE
+
+NODES = ["NODE", "VERSION", "CONNECTED", "SYNCED", "FRONTENDS", "OTHERS", "CHANGED", "HEARTBEAT"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerLine:
+    """A server of a VIP. `share` is its true part of new flows, `due` that of its weight."""
+
+    address: str
+    backend: str
+    weight: int
+    buckets: int | None
+    share: float | None
+    due: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VipLine:
+    """A VIP as VPP has it; `frontend` is empty where it is none of ours."""
+
+    vip: str
+    frontend: str
+    encap: str
+    flow_table_length: int
+    packets: VipPackets | None
+    servers: tuple[ServerLine, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataplaneDetail:
+    """A node's VPP by its Dataplane, and by its agent; `trouble` says why that tells nothing.
+
+    `packets_unknown` says why only the packets are not known.
+    """
+
+    dataplane: NodeStatus
+    trouble: str
+    packets_unknown: str
+    vips: tuple[VipLine, ...]
+
+
+@click.command(
+    name="dataplane", short_help="Show the VPP of each node, or all of one: packets, true shares."
+)
+@click.argument("node", required=False)
+@click.option(
+    "--agent-namespace", default="", help="Namespace of the agents' pods.  [default: any]"
+)
+@click.option("--agent-url", default="", help="Ask the agent there, such as http://10.0.0.5:9091.")
+@flags()
+@output
+def command(
+    flags: Flags, node: str | None, agent_namespace: str, agent_url: str, output: Output
+) -> None:
+    """Show the VPP of each node as its Dataplane tells, or with NODE what that VPP does.
+
+    With NODE its agent is asked, which reads VPP at that moment: for each VIP the packets by what
+    became of them, and for each server its true share of new flows beside the share due to its
+    weight. That needs the right to `get` `pods/proxy`; an agent that is no pod is asked directly
+    at --agent-url.
+
+    \b
+    Packets:    existing    of flows that are remembered
+                first       begin a flow
+                untracked   found no room to be remembered
+                no server   came while there was none: they are lost
+    \b
+    Examples:   kubectl vpplb dataplane
+                kubectl vpplb dataplane worker-1
+                kubectl vpplb dataplane router-1 --agent-url http://router-1:9091 -o json
+    """
+    if node is None:
+        if agent_url or agent_namespace:
+            raise click.UsageError("--agent-url and --agent-namespace are for one NODE")
+        nodes = flags.run(_all)
+        emit(output, nodes, lambda: _nodes(nodes, datetime.now(UTC)))
+        return
+    name = node
+    detail = flags.run(lambda cluster: _one(cluster, name, agent_namespace, agent_url))
+    emit(output, detail, lambda: _detail(detail, datetime.now(UTC)))
+    if detail.trouble:
+        raise click.ClickException(detail.trouble)
+
+
+async def _all(cluster: Cluster) -> list[NodeStatus]:
+    beats = await if_allowed(heartbeats(cluster), {}, "heartbeats are")
+    found = await cluster.list(DATAPLANE)
+    nodes = [node_status(raw, beats.get(raw["metadata"]["name"])) for raw in found]
+    return sorted(nodes, key=lambda one: one.node)
+
+
+async def _one(cluster: Cluster, node: str, namespace: str, url: str) -> DataplaneDetail:
+    raw = await cluster.get(DATAPLANE, node)
+    dataplane = node_status(raw, None)
+    try:
+        found = await Agents(cluster=cluster, namespace=namespace, url=url).vips(node)
+    except (KubeError, Failed) as error:
+        return DataplaneDetail(
+            dataplane=dataplane, trouble=in_words(error), packets_unknown="", vips=()
+        )
+    names: dict[tuple[str, str], str] = {}
+    everywhere = Cluster(console=cluster.console, namespace="")
+    for backend in await if_allowed(everywhere.list(BACKEND), [], "names of servers are"):
+        key = key_of(backend)
+        names[key.namespace, str(ip_address(backend["spec"]["address"]))] = key.name
+    return DataplaneDetail(
+        dataplane=dataplane,
+        trouble="",
+        packets_unknown=found.packets_unknown,
+        vips=tuple(_line(vip, names) for vip in found.vips),
+    )
+
+
+def _line(found: VipFound, names: Mapping[tuple[str, str], str]) -> VipLine:
+    namespace = (found.frontend or "").partition("/")[0]
+    total = sum(server.weight for server in found.servers)
+    return VipLine(
+        vip=found.vip,
+        frontend=found.frontend or "",
+        encap=found.encap,
+        flow_table_length=found.flow_table_length,
+        packets=found.packets,
+        servers=tuple(
+            ServerLine(
+                address=one.address,
+                backend=names.get((namespace, one.address), ""),
+                weight=one.weight,
+                buckets=one.buckets,
+                share=None if one.buckets is None else one.buckets / found.flow_table_length,
+                due=one.weight / total if total else 0.0,
+            )
+            for one in found.servers
+        ),
+    )
+
+
+def _nodes(nodes: Sequence[NodeStatus], now: datetime) -> str:
+    if not nodes:
+        return "there are no dataplanes: no agent has run yet"
+    rows: list[Row] = [_node(one, now) for one in nodes]
+    return columns([*NODES, "PROBLEM"], rows)
+
+
+def _node(one: NodeStatus, now: datetime) -> Row:
+    return [
+        one.node,
+        one.version,
+        coloured(one.connected),
+        coloured(one.synced),
+        f"{one.programmed}/{one.total}",
+        str(one.others),
+        age(one.last_change, now),
+        age(one.heartbeat, now),
+        Cell(str(one.problems[0]), "yellow") if one.problems else Cell(""),
+    ]
+
+
+def _detail(detail: DataplaneDetail, now: datetime) -> str:
+    one = detail.dataplane
+    state = "connected" if one.connected == "True" else paint(Cell("not connected", "red"))
+    since = f" for {age(one.vpp_since, now)}" if one.vpp_since else ""
+    head = f"{one.node}  VPP {one.version or '?'} (pid {one.pid}) {state}{since}"
+    count = f"{one.programmed}/{one.total} frontends programmed, {one.others} VIPs of others"
+    parts = [f"{head}\n{count}"]
+    if one.problems:
+        rows: list[Row] = [[Cell(p.reason, "yellow"), p.message] for p in one.problems]
+        parts.append(columns(["PROBLEM", "MESSAGE"], rows))
+    if detail.packets_unknown:
+        parts.append(f"packets are not known: {detail.packets_unknown}")
+    if not detail.trouble:
+        parts += [_vip(line) for line in detail.vips] or ["VPP has no VIPs"]
+    return "\n\n".join(parts)
+
+
+def _vip(line: VipLine) -> str:
+    whose = line.frontend or paint(Cell("not ours", "yellow"))
+    parts = [f"{line.vip}  {whose}  {line.encap} table {line.flow_table_length}"]
+    if line.packets is not None:
+        parts.append(_packets(line.packets))
+    rows: list[Row] = [
+        [
+            one.address,
+            one.backend,
+            str(one.weight),
+            "?" if one.buckets is None else str(one.buckets),
+            percent(one.share),
+            percent(one.due),
+        ]
+        for one in line.servers
+    ]
+    header = ["SERVER", "BACKEND", "WEIGHT", "BUCKETS", "SHARE", "DUE"]
+    parts.append(columns(header, rows, indent="  ") if rows else "  no servers")
+    return "\n".join(parts)
+
+
+def _packets(packets: VipPackets) -> str:
+    lost = Cell(f"{packets.no_server} no server", "red" if packets.no_server else None)
+    return (
+        f"  packets: {packets.existing} existing, {packets.first} first,"
+        f" {packets.untracked} untracked, {paint(lost)}"
+    )

@@ -1,0 +1,183 @@
+"""What an edit would do to the VIPs of a cluster: manifests laid over what there is.
+
+Both sides are decided offline, by the operator's own rules, with backends as their statuses show
+them. A frontend on which the two sides agree is untouched; for the others the plan leads from
+what is programmed (`status.dataplane`) to what the edited side comes to.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from vpplb.cli.kubectl.session import Cluster, if_allowed
+from vpplb.cli.kubectl.statuses import status_of, wanted_of
+from vpplb.cli.plan_view import View
+from vpplb.cli.planning import BadManifests
+from vpplb.engine.ports import Observed
+from vpplb.engine.rehearsal import Rehearsal, Rehearsed
+from vpplb.engine.vipbook import SyncerState
+from vpplb.files.manifests import load
+from vpplb.kube.informer import key_of
+from vpplb.kube.kinds import BACKEND, FRONTEND, HEALTH_CHECK, JsonObject
+from vpplb.model.health import HealthState
+from vpplb.model.names import ObjectKey
+from vpplb.model.objects import Backend, Frontend, HealthCheck
+from vpplb.model.vip import Vip, VipId
+from vpplb.plan.assumption import Assumed, assume
+from vpplb.resources.backend import BackendStatus
+from vpplb.resources.parse import parse
+
+_KINDS = (FRONTEND, BACKEND, HEALTH_CHECK)
+
+Objects = Mapping[tuple[str, ObjectKey], JsonObject]
+"""Objects by kind and key."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edit:
+    """Manifests that would be applied, and backends that would go down."""
+
+    manifests: tuple[Path, ...] = ()
+    down: tuple[str, ...] = ()
+
+
+async def plan_of(cluster: Cluster, edit: Edit) -> View:
+    """Plan an edit (BadManifests, KubeError)."""
+    written = _written(edit.manifests, cluster.namespace)
+    # All namespaces, since frontends of different ones may want one VIP.
+    everywhere = Cluster(console=cluster.console, namespace="")
+    there = await if_allowed(_objects(everywhere), None, "frontends of other namespaces are")
+    if there is None:
+        there = await _objects(cluster)
+    return plan(there, written, edit.down, cluster.namespace)
+
+
+async def _objects(cluster: Cluster) -> Objects:
+    objects: dict[tuple[str, ObjectKey], JsonObject] = {}
+    for kind in _KINDS:
+        named: JsonObject = {"apiVersion": kind.api_version, "kind": kind.kind}
+        for raw in await cluster.list(kind):
+            objects[kind.kind, key_of(raw)] = named | raw
+    return objects
+
+
+def _written(paths: Iterable[Path], namespace: str) -> Objects:
+    """Read the manifests; what names no namespace is of `namespace`."""
+    loaded = load(paths)
+    if loaded.findings:
+        raise BadManifests("\n".join(map(str, loaded.findings)))
+    objects: dict[tuple[str, ObjectKey], JsonObject] = {}
+    for (kind, key), source in loaded.objects.items():
+        metadata = dict(_mapping(source.raw["metadata"]))
+        metadata.setdefault("namespace", namespace)
+        placed = ObjectKey(str(metadata["namespace"]), key.name)
+        if kind in {one.kind for one in _KINDS}:
+            objects[kind, placed] = {**source.raw, "metadata": metadata}
+    return objects
+
+
+def _mapping(value: object) -> Mapping[str, object]:
+    assert isinstance(value, Mapping)
+    return value
+
+
+def plan(there: Objects, written: Objects, down: Collection[str], namespace: str) -> View:
+    """Compare what there is with what it would be."""
+    edited = {**there, **{name: _over(there.get(name), raw) for name, raw in written.items()}}
+    programmed = _programmed(there)
+    table = dict(programmed.values())
+    failing = _failing(there)
+    gone = _named(down, edited, namespace)
+    now, then = _decided(there, failing, table), _decided(edited, failing | gone, table)
+    changed = sorted(
+        key for key in {*now.vips, *then.vips} if now.vips.get(key) != then.vips.get(key)
+    )
+    before = {key: programmed[key] for key in changed if key in programmed}
+    return View(
+        rehearsed=_rehearse(before, {key: then.vips.get(key) for key in changed}),
+        about="what the operator has decided, on each node that carries the VIP",
+        notes=tuple(_notes(now, then, failing)),
+    )
+
+
+def _over(there: JsonObject | None, written: JsonObject) -> JsonObject:
+    """Lay a manifest over the object that is there; a new one is younger than all."""
+    metadata = dict(written["metadata"])
+    old = there["metadata"] if there else {}
+    created = old.get("creationTimestamp") or datetime.now(UTC).isoformat()
+    return {**written, "metadata": {**metadata, "creationTimestamp": created}}
+
+
+def _programmed(there: Objects) -> dict[ObjectKey, tuple[VipId, Vip]]:
+    found: dict[ObjectKey, tuple[VipId, Vip]] = {}
+    for (kind, key), raw in there.items():
+        loaded = wanted_of(raw) if kind == FRONTEND.kind else None
+        if loaded is not None:
+            found[key] = loaded[:2]
+    return found
+
+
+def _failing(there: Objects) -> frozenset[ObjectKey]:
+    """Return the backends that are probed and do not count as up."""
+    failing = set()
+    for (kind, key), raw in there.items():
+        if kind != BACKEND.kind:
+            continue
+        status = status_of(raw, BackendStatus)
+        unproved = status.state is HealthState.UNKNOWN and bool(status.frontends)
+        if (status.state is HealthState.DOWN or unproved) and not status.held:
+            failing.add(key)
+    return frozenset(failing)
+
+
+def _named(names: Iterable[str], objects: Objects, namespace: str) -> frozenset[ObjectKey]:
+    found = set()
+    for name in names:
+        key = ObjectKey.parse(name) if "/" in name else ObjectKey(namespace, name)
+        if (BACKEND.kind, key) not in objects:
+            raise BadManifests(f"--down {name}: there is no Backend {key}")
+        found.add(key)
+    return frozenset(found)
+
+
+def _decided(objects: Objects, down: Collection[ObjectKey], table: Mapping[VipId, Vip]) -> Assumed:
+    """Decide on a set; objects that are wrong, which the operator leaves alone, are left out."""
+    frontends: dict[ObjectKey, Frontend] = {}
+    backends: dict[ObjectKey, Backend] = {}
+    checks: set[ObjectKey] = set()
+    for raw in objects.values():
+        match parse(raw):
+            case Frontend() as frontend:
+                frontends[frontend.key] = frontend
+            case Backend() as backend:
+                backends[backend.key] = backend
+            case HealthCheck() as check:
+                checks.add(check.key)
+            case _:
+                continue
+    return assume(frontends, backends, checks, down=down, before=table)
+
+
+def _rehearse(
+    before: Mapping[ObjectKey, tuple[VipId, Vip]],
+    after: Mapping[ObjectKey, tuple[VipId, Vip] | None],
+) -> Rehearsed:
+    owned = {vip: key for key, (vip, _) in before.items()}
+    flushed = {
+        vip: {address: server.flush_epoch for address, server in found.servers.items()}
+        for vip, found in before.values()
+    }
+    rehearsal = Rehearsal(SyncerState(owned=owned, flushed=flushed))
+    for key, wanted in after.items():
+        if wanted is not None:
+            rehearsal.set_desired(key, *wanted, "")
+    return rehearsal.run(Observed(table=dict(before.values())))
+
+
+def _notes(now: Assumed, then: Assumed, failing: Collection[ObjectKey]) -> Iterator[str]:
+    down = ", ".join(map(str, sorted(failing)[:10])) or "none"
+    yield f"backends count as they are now (not up: {down}); new and enabled ones as up"
+    for problem in then.problems:
+        if problem not in now.problems:
+            yield f"new problem: {problem}"

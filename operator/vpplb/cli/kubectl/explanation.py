@@ -1,0 +1,194 @@
+"""A frontend with all that may explain it: its members, its nodes, and what happened last."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from vpplb.cli.kubectl.frontends import FrontendLine, frontend_line, share_by_server
+from vpplb.cli.kubectl.statuses import status_of, wanted_of
+from vpplb.kube.informer import key_of
+from vpplb.kube.kinds import JsonObject
+from vpplb.model.health import HealthState
+from vpplb.resources.backend import BackendStatus
+from vpplb.resources.conditions import find_condition
+from vpplb.resources.dataplane import DataplaneStatus
+from vpplb.resources.fields import parse_time
+from vpplb.resources.frontend import FrontendStatus
+
+HISTORY = 10
+"""Lines of what happened last."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberLine:
+    """A backend in a pool. `share` is the exact part of new flows that it gets, `due` its due."""
+
+    pool: str
+    active: bool
+    backend: str
+    address: str
+    state: str
+    code: str
+    detail: str
+    since: datetime | None
+    weight: int
+    effective_weight: int
+    share: float | None
+    due: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeLine:
+    """A node that shall carry the VIP: programmed, pending, failed, gone or paused, and why."""
+
+    node: str
+    state: str
+    message: str
+    revision: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Happened:
+    """A transition of a backend, or an event of the frontend."""
+
+    at: datetime
+    what: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrontendDetail:
+    """A frontend with all that may explain it; `nodes` None: not known; `history` newest first."""
+
+    frontend: FrontendLine
+    members: tuple[MemberLine, ...]
+    nodes: tuple[NodeLine, ...] | None
+    history: tuple[Happened, ...]
+
+
+def frontend_detail(
+    raw: JsonObject,
+    backends: Mapping[str, JsonObject],
+    dataplanes: Iterable[JsonObject] | None,
+    events: Iterable[JsonObject],
+) -> FrontendDetail:
+    """Read a Frontend with its namespace's Backends by name, all nodes if known, and its events."""
+    line = frontend_line(raw)
+    names = {one["name"] for pool in raw["spec"]["pools"] for one in pool.get("backends") or ()}
+    history = [*_events(events), *_transitions(backends[n] for n in names if n in backends)]
+    return FrontendDetail(
+        frontend=line,
+        members=tuple(_members(raw, line, backends)),
+        nodes=None if dataplanes is None else tuple(_nodes(raw, line, dataplanes)),
+        history=tuple(sorted(history, key=lambda one: one.at, reverse=True)[:HISTORY]),
+    )
+
+
+# --- members ----------------------------------------------------------------------------------
+
+
+def _members(
+    raw: JsonObject, line: FrontendLine, backends: Mapping[str, JsonObject]
+) -> Iterator[MemberLine]:
+    status = status_of(raw, FrontendStatus)
+    decided = {(one.pool, one.name): one for one in status.backends}
+    loaded = wanted_of(raw)
+    parts = share_by_server(loaded[1]) if loaded else {}
+    for pool in raw["spec"]["pools"]:
+        for member in pool.get("backends") or ():
+            name = member["name"]
+            one = decided.get((pool["name"], name))
+            health = _health(backends.get(name))
+            serves = one is not None and one.effective_weight > 0
+            share, due = parts.get(str(one.address), (None, None)) if one else (None, None)
+            yield MemberLine(
+                pool=pool["name"],
+                active=pool["name"] == line.active_pool,
+                backend=name,
+                address=(one.address if one else None) or _address(backends.get(name)),
+                state=_state(one.state if one else None, health, backends.get(name)),
+                code=(health.code or "") if health else "",
+                detail=_detail(health, backends.get(name)),
+                since=health.since if health else None,
+                weight=member.get("weight", 100),
+                effective_weight=one.effective_weight if one else 0,
+                share=share if serves else (0.0 if one else None),
+                due=due if serves else (0.0 if one else None),
+            )
+
+
+def _health(raw: JsonObject | None) -> BackendStatus | None:
+    return None if raw is None else status_of(raw, BackendStatus)
+
+
+def _address(raw: JsonObject | None) -> str:
+    return "" if raw is None else str(raw["spec"]["address"])
+
+
+def _state(
+    decided: HealthState | None, health: BackendStatus | None, raw: JsonObject | None
+) -> str:
+    """Take the state that the frontend was decided by, since weights follow from that one."""
+    if raw is None:
+        return "missing"
+    return (decided or (health.state if health else HealthState.UNKNOWN)).value
+
+
+def _detail(health: BackendStatus | None, raw: JsonObject | None) -> str:
+    if raw is None or health is None:
+        return "there is no such Backend"
+    accepted = find_condition(health.conditions, "Accepted")
+    if accepted is not None and accepted.status == "False":
+        return f"{accepted.reason}: {accepted.message}"
+    held = "was up before, goes on serving until the first result" if health.held else ""
+    return health.detail or held
+
+
+# --- nodes ------------------------------------------------------------------------------------
+
+
+def _nodes(
+    raw: JsonObject, line: FrontendLine, dataplanes: Iterable[JsonObject]
+) -> Iterator[NodeLine]:
+    selector = raw["spec"].get("nodeSelector") or {}
+    frontend = str(key_of(raw))
+    for dataplane in sorted(dataplanes, key=lambda one: str(one["metadata"]["name"])):
+        if selector.items() <= (dataplane["metadata"].get("labels") or {}).items():
+            yield _node(dataplane, frontend, line.revision)
+
+
+def _node(dataplane: JsonObject, frontend: str, wanted: str) -> NodeLine:
+    status = status_of(dataplane, DataplaneStatus)
+    has = (status.programmed or {}).get(frontend, "")
+    failed = next((one.message for one in status.errors if one.frontend == frontend), "")
+    connected = find_condition(status.conditions, "Connected")
+    if connected is None or connected.status != "True":
+        said = (connected.message or connected.reason) if connected else "no status"
+        state, message = "gone", said
+    elif failed:
+        state, message = "failed", failed
+    elif has and has == wanted:
+        state, message = "programmed", ""
+    elif (dataplane.get("spec") or {}).get("paused"):
+        state, message = "paused", "the Dataplane is paused: hands off its VPP"
+    else:
+        state, message = "pending", f"has {has or 'nothing'}, wanted is {wanted or 'nothing'}"
+    return NodeLine(node=dataplane["metadata"]["name"], state=state, message=message, revision=has)
+
+
+# --- history ----------------------------------------------------------------------------------
+
+
+def _transitions(backends: Iterable[JsonObject]) -> Iterator[Happened]:
+    for raw in backends:
+        for one in status_of(raw, BackendStatus).transitions:
+            why = " ".join(part for part in (one.code, one.detail) if part)
+            text = f"{one.from_.value} → {one.to.value}" + (f"  {why}" if why else "")
+            yield Happened(at=one.at, what=raw["metadata"]["name"], text=text)
+
+
+def _events(events: Iterable[JsonObject]) -> Iterator[Happened]:
+    for event in events:
+        at = parse_time(event.get("eventTime"))
+        if at is not None:
+            yield Happened(at=at, what=event.get("reason") or "", text=event.get("note") or "")

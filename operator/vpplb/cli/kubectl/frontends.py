@@ -1,0 +1,94 @@
+"""Frontends as their status tells, a line each."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from vpplb.cli.kubectl.problems import Wrong, wrong_with
+from vpplb.cli.kubectl.statuses import status_of, wanted_of
+from vpplb.kube.informer import key_of
+from vpplb.kube.kinds import JsonObject
+from vpplb.model.names import ObjectKey
+from vpplb.model.vip import Vip
+from vpplb.plan.caveats import caveats
+from vpplb.plan.newflows import shares
+from vpplb.resources.frontend import FrontendStatus
+from vpplb.resources.parse import parse_frontend
+from vpplb.resources.statuses import say
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrontendLine:
+    """A frontend in one line. `ready` and `nodes` are such as `2/3`; `note`: what to beware of."""
+
+    namespace: str
+    name: str
+    vip: str
+    state: str
+    active_pool: str
+    ready: str
+    nodes: str
+    encap: str
+    table_length: int | None
+    revision: str
+    note: str
+    problems: tuple[Wrong, ...]
+
+
+def frontend_line(raw: JsonObject) -> FrontendLine:
+    """Read a Frontend."""
+    spec, (namespace, name) = raw["spec"], key_of(raw)
+    status = status_of(raw, FrontendStatus)
+    loaded = wanted_of(raw)
+    settings = loaded[1].settings if loaded else None
+    return FrontendLine(
+        namespace=namespace,
+        name=name,
+        vip=str(loaded[0]) if loaded else _written_vip(spec),
+        state=status.state or "unknown",
+        active_pool=status.active_pool or "",
+        ready=status.ready or "",
+        nodes=status.nodes.summary if status.nodes else "",
+        encap=settings.encap.value if settings else "",
+        table_length=settings.table_length if settings else None,
+        revision=loaded[2] if loaded else "",
+        note=_note(raw),
+        problems=wrong_with(raw),
+    )
+
+
+def _note(raw: JsonObject) -> str:
+    parsed = parse_frontend(raw)
+    return "" if isinstance(parsed, list) else say(caveats(parsed))
+
+
+def _written_vip(spec: JsonObject) -> str:
+    port = spec.get("port")
+    end = f"{str(spec.get('protocol') or 'TCP').lower()}/{port}" if port else "any"
+    return f"{spec.get('address')} {end}"
+
+
+def share_by_server(vip: Vip) -> dict[str, tuple[float, float]]:
+    """Return for each server the part of new flows that it gets by VPP's table, and its due."""
+    weights = {address: server.weight for address, server in vip.servers.items()}
+    length, total = vip.settings.table_length, sum(weights.values())
+    return {
+        str(address): (buckets / length, weights[address] / total if total else 0.0)
+        for address, buckets in shares(weights, length).items()
+    }
+
+
+def by_name(items: Sequence[JsonObject]) -> dict[str, JsonObject]:
+    """Key objects of one namespace by their names."""
+    return {str(one["metadata"]["name"]): one for one in items}
+
+
+def users_by_backend(frontends: Iterable[JsonObject]) -> dict[ObjectKey, list[JsonObject]]:
+    """Return, by backend, the frontends that have it in one of their pools, in order of name."""
+    users: dict[ObjectKey, list[JsonObject]] = {}
+    for raw in sorted(frontends, key=key_of):
+        namespace = key_of(raw).namespace
+        pools = raw["spec"]["pools"]
+        names = {one["name"] for pool in pools for one in pool.get("backends") or ()}
+        for name in names:
+            users.setdefault(ObjectKey(namespace, name), []).append(raw)
+    return users

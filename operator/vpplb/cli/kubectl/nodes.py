@@ -1,0 +1,74 @@
+"""Nodes as their Dataplanes tell, and the heartbeats of their agents."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from vpplb.cli.kubectl.problems import Wrong, wrong_with
+from vpplb.cli.kubectl.session import Cluster
+from vpplb.cli.kubectl.statuses import status_of
+from vpplb.kube.kinds import LEASE, JsonObject
+from vpplb.resources.conditions import Condition, find_condition
+from vpplb.resources.dataplane import DataplaneStatus
+from vpplb.resources.fields import parse_time
+
+_NOT_OURS = "metadata.namespace!=kube-node-lease"
+"""The kubelets' leases are named as their nodes too."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeStatus:
+    """A node's VPP by its Dataplane. `connected` and `synced` are True, False or Unknown."""
+
+    node: str
+    version: str
+    pid: int | None
+    vpp_since: datetime | None
+    connected: str
+    synced: str
+    paused: bool
+    programmed: int
+    total: int
+    others: int
+    last_change: datetime | None
+    heartbeat: datetime | None
+    problems: tuple[Wrong, ...]
+
+
+def node_status(raw: JsonObject, heartbeat: datetime | None) -> NodeStatus:
+    """Read a Dataplane."""
+    status = status_of(raw, DataplaneStatus)
+    vpp, frontends = status.vpp, status.frontends
+    paused = bool((raw.get("spec") or {}).get("paused"))
+    problems = wrong_with(raw)
+    if paused:
+        hands_off = Wrong(condition="", reason="Paused", message="hands off this node's VPP")
+        problems = (hands_off, *problems)
+    return NodeStatus(
+        node=raw["metadata"]["name"],
+        version=(vpp.version if vpp else None) or "",
+        pid=vpp.pid if vpp else None,
+        vpp_since=vpp.since if vpp else None,
+        connected=_status(find_condition(status.conditions, "Connected")),
+        synced=_status(find_condition(status.conditions, "Synced")),
+        paused=paused,
+        programmed=frontends.programmed if frontends else 0,
+        total=frontends.total if frontends else 0,
+        others=status.others or 0,
+        last_change=status.last_change,
+        heartbeat=heartbeat,
+        problems=problems,
+    )
+
+
+def _status(condition: Condition | None) -> str:
+    return condition.status if condition else "Unknown"
+
+
+async def heartbeats(cluster: Cluster) -> dict[str, datetime]:
+    """Return when each agent renewed its lease last, by node, wherever the leases are."""
+    beats: dict[str, datetime] = {}
+    for lease in await cluster.console.select(LEASE, fields=_NOT_OURS):
+        spec, name = lease.get("spec") or {}, lease["metadata"]["name"]
+        if spec.get("holderIdentity") == name and spec.get("renewTime"):
+            beats[name] = parse_time(spec["renewTime"])
+    return beats

@@ -1,0 +1,75 @@
+"""`kubectl vpplb plan`: what manifests would change, before they are applied."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from vpplb.cli.kubectl.session import Flags, flags
+from vpplb.cli.plan import NOTHING, SOMETHING, UNREACHABLE, WRONG
+
+_MANIFESTS = click.Path(path_type=Path, exists=True, allow_dash=True)
+
+
+@click.command(name="plan", short_help="Show what manifests would change, before they are applied.")
+@click.option(
+    "-f",
+    "--filename",
+    "manifests",
+    multiple=True,
+    type=_MANIFESTS,
+    help="File or folder of manifests, or - for standard input; may be given several times.",
+)
+@click.option(
+    "--down",
+    multiple=True,
+    metavar="BACKEND",
+    help="Backend (name, or namespace/name) that counts as down; may be given several times.",
+)
+@click.option(
+    "-o",
+    "--output",
+    default="table",
+    show_default=True,
+    type=click.Choice(["table", "json"]),
+    help="How to print it.",
+)
+@flags()
+def command(flags: Flags, manifests: tuple[Path, ...], down: tuple[str, ...], output: str) -> None:
+    """Show what applying manifests (or losing a backend) would change in the VPP of each node.
+
+    For each VIP that changes, the calls to VPP in their order, and the exact share of new flows
+    of each server before and after. It starts from what the operator has decided
+    (`status.dataplane`); backends count as they are, new ones as up. Nothing is applied.
+    `vpplb plan` does the same for a VPP, without a cluster.
+
+    \b
+    Exit status:  0  nothing would change
+                  1  something would
+                  2  wrong usage or wrong manifests
+                  3  the cluster cannot be reached
+    \b
+    Examples:     kubectl vpplb plan -f web.yaml
+                  kubectl vpplb plan -f manifests/ -o json
+                  kubectl vpplb plan --down nginx0
+    """
+    from vpplb.cli.kubectl.edits import Edit, plan_of
+    from vpplb.cli.plan_view import show, to_json
+    from vpplb.cli.planning import BadManifests
+
+    if not manifests and not down:
+        raise click.UsageError("give manifests with -f, or --down BACKEND")
+    edit = Edit(manifests=manifests, down=down)
+    try:
+        view = flags.run(lambda cluster: plan_of(cluster, edit))
+    except BadManifests as error:
+        click.echo(error, err=True)
+        sys.exit(WRONG)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(UNREACHABLE)
+    if output == "json":
+        click.echo(to_json(view))
+    else:
+        show(view)
+    sys.exit(SOMETHING if view.rehearsed.ops else NOTHING)

@@ -1,0 +1,54 @@
+"""What is wrong with an object by its own status: conditions that are not as they should be."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from vpplb.kube.kinds import JsonObject
+from vpplb.resources.conditions import Condition
+from vpplb.resources.renderer import load_conditions
+
+_BAD_WHEN_TRUE = frozenset({"Degraded"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wrong:
+    """A condition that should be otherwise, or what else is wrong; `since` when it began."""
+
+    condition: str
+    reason: str
+    message: str
+    since: datetime | None = None
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.message}" if self.message else self.reason
+
+
+def wrong_with(raw: JsonObject) -> tuple[Wrong, ...]:
+    """Return what is wrong with an object, in the order of its conditions."""
+    status = raw.get("status") or {}
+    conditions = load_conditions(status)
+    return (*_unseen(raw, conditions), *_conditions(conditions))
+
+
+def _conditions(conditions: Sequence[Condition]) -> Iterator[Wrong]:
+    for one in conditions:
+        if one.status != ("False" if one.type in _BAD_WHEN_TRUE else "True"):
+            yield Wrong(
+                condition=one.type,
+                reason=one.reason,
+                message=one.message,
+                since=one.last_transition_time,
+            )
+
+
+def _unseen(raw: JsonObject, conditions: Sequence[Condition]) -> Iterator[Wrong]:
+    """Say that nobody has looked at the object, or not at its newest version."""
+    if not conditions:
+        yield Wrong(condition="", reason="NoStatus", message="nobody has written its status yet")
+        return
+    wanted = raw["metadata"].get("generation") or 0
+    seen = (raw.get("status") or {}).get("observedGeneration") or 0
+    if seen < wanted:
+        message = f"its status is that of generation {seen}, it is at {wanted}"
+        yield Wrong(condition="", reason="NotSeenYet", message=message)

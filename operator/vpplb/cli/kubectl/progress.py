@@ -1,0 +1,103 @@
+"""Waits until a change of a spec has reached every node, and says how long that took."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+import click
+
+from vpplb.cli.kubectl.frontends import users_by_backend
+from vpplb.cli.kubectl.session import Cluster, Failed
+from vpplb.cli.options import DURATION
+from vpplb.kube.informer import key_of
+from vpplb.kube.kinds import BACKEND, FRONTEND, JsonObject
+from vpplb.model.health import HealthState
+from vpplb.model.names import ObjectKey
+from vpplb.resources.conditions import find_condition
+from vpplb.resources.renderer import load_conditions
+
+LOOK_EVERY = 0.1
+"""Seconds between two looks at the statuses."""
+
+wait_flag = click.option(
+    "--wait", is_flag=True, help="Return when all nodes have it, and say how long that took."
+)
+timeout_flag = click.option(
+    "--timeout",
+    default="30s",
+    show_default=True,
+    type=DURATION,
+    help="How long to wait, with --wait.",
+)
+
+
+async def wait_until(missing: Callable[[], Awaitable[str]], timeout: timedelta) -> str:
+    """Look until nothing is missing; return how long that took, in words (Failed)."""
+    start = time.monotonic()
+    while lacks := await missing():
+        if time.monotonic() - start > timeout.total_seconds():
+            raise Failed(f"not within {timeout.total_seconds():g} s: {lacks}")
+        await asyncio.sleep(LOOK_EVERY)
+    return f"{time.monotonic() - start:.1f} s"
+
+
+async def backend_lacks(cluster: Cluster, name: str, generation: int) -> str:
+    """Say what is missing until a backend's newest spec is in force on all nodes; empty: nothing.
+
+    Its own status has to show it, and each frontend that uses it has to have decided with that
+    state and to be programmed so. One status of a frontend tells both, so they belong together.
+    """
+    raw = await cluster.get(BACKEND, name)
+    status = raw.get("status") or {}
+    state = str(status.get("state") or HealthState.UNKNOWN.value)
+    if int(status.get("observedGeneration") or 0) < generation:
+        return f"the operator has not seen backend {name} at generation {generation}"
+    using = users_by_backend(await cluster.list(FRONTEND)).get(key_of(raw), [])
+    if using and state not in _final(raw["spec"]):
+        return f"backend {name} is {state}"
+    for frontend in using:
+        if lacks := _frontend_lacks(frontend, key_of(raw), state):
+            return lacks
+    return ""
+
+
+def _final(spec: JsonObject) -> frozenset[str]:
+    """Return the states in which a backend with this spec may end."""
+    if not spec.get("enabled", True):
+        return frozenset({HealthState.DISABLED.value})
+    if spec.get("paused", False):
+        return frozenset({HealthState.PAUSED.value})
+    return frozenset({HealthState.UP.value, HealthState.DOWN.value})
+
+
+def _frontend_lacks(raw: JsonObject, backend: ObjectKey, state: str) -> str:
+    name = raw["metadata"]["name"]
+    status = raw.get("status") or {}
+    shown = [one["state"] for one in status.get("backends") or () if one["name"] == backend.name]
+    if any(one != state for one in shown):
+        return f"frontend {name} has not decided on {backend.name} {state} yet"
+    return _not_programmed(raw)
+
+
+async def frontend_lacks(cluster: Cluster, name: str, generation: int) -> str:
+    """Say what is missing until a frontend's newest spec is programmed; empty: nothing."""
+    raw = await cluster.get(FRONTEND, name)
+    seen = int((raw.get("status") or {}).get("observedGeneration") or 0)
+    if seen < generation:
+        return f"the operator has not seen frontend {name} at generation {generation}"
+    return _not_programmed(raw)
+
+
+def _not_programmed(raw: JsonObject) -> str:
+    """Say why a frontend is not programmed; one that no node carries has nothing to wait for."""
+    programmed = find_condition(load_conditions(raw.get("status") or {}), "Programmed")
+    name = raw["metadata"]["name"]
+    if programmed is None:
+        return f"frontend {name} has no status yet"
+    if programmed.status == "True" or programmed.reason == "NoNodes":
+        return ""
+    accepted = find_condition(load_conditions(raw.get("status") or {}), "Accepted")
+    if accepted is not None and accepted.status == "False":
+        return f"frontend {name} is not accepted: {accepted.message}"
+    return f"frontend {name}: {programmed.message or programmed.reason}"

@@ -1,0 +1,166 @@
+"""What every command of the plugin has: kubectl's usual flags, and a session with a cluster."""
+
+import asyncio
+import difflib
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from vpplb.cli.kubectl.text import Output
+from vpplb.kube.config import default_namespace
+from vpplb.kube.console import Console
+from vpplb.kube.errors import ApiError, KubeError, NotFound
+from vpplb.kube.kinds import JsonObject, Kind
+from vpplb.model.names import ObjectKey
+
+F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
+
+
+class Failed(Exception):
+    """Something that the user should know, in one line; the command ends with 1."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """The cluster that the flags name. `namespace` is empty for all namespaces."""
+
+    console: Console
+    namespace: str
+
+    async def get(self, kind: Kind, name: str) -> JsonObject:
+        """Read an object of the namespace; Failed says which there are if it is not there."""
+        try:
+            namespace = self.namespace if kind.namespaced else ""
+            return await self.console.get(kind, ObjectKey(namespace, name))
+        except NotFound:
+            there = [one["metadata"]["name"] for one in await self.list(kind)]
+        where = f" in namespace {self.namespace}" if kind.namespaced else ""
+        raise Failed(f"there is no {kind} {name}{where}; {others(name, there)}")
+
+    async def list(self, kind: Kind) -> list[JsonObject]:
+        """Read all objects of the namespace, or of all namespaces."""
+        try:
+            namespace = self.namespace if kind.namespaced else ""
+            return (await self.console.list(kind, namespace or None)).items
+        except NotFound as error:
+            raise Failed(
+                f"{error.message} (are the CustomResourceDefinitions installed?)"
+            ) from error
+
+
+async def if_allowed(reading: Awaitable[T], otherwise: T, what: str) -> T:
+    """Read what would be good to have; say on stderr that it is not known for want of a right."""
+    try:
+        return await reading
+    except ApiError as error:
+        if error.status != 403:
+            raise
+        click.echo(f"note: {what} not known: {in_words(error)}", err=True)
+        return otherwise
+
+
+def others(name: str, there: Iterable[str]) -> str:
+    """Say what there is instead of something that is not there."""
+    names = sorted(there)
+    if not names:
+        return "there are none"
+    close = difflib.get_close_matches(name, names, n=1) if len(names) > 1 else []
+    hint = f"did you mean {close[0]}? " if close else ""
+    shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+    return f"{hint}there {'is' if len(names) == 1 else 'are'} {shown}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flags:
+    """The usual flags as given."""
+
+    kubeconfig: Path | None
+    context: str | None
+    namespace: str | None
+    all_namespaces: bool = False
+
+    def run(self, work: Callable[[Cluster], Awaitable[T]]) -> T:
+        """Do the work of a command; what goes wrong is said in one line, and ends with 1."""
+        try:
+            return asyncio.run(self._connected(work))
+        except (KubeError, Failed) as error:
+            raise click.ClickException(in_words(error)) from error
+        except KeyboardInterrupt:
+            raise SystemExit(130) from None
+
+    async def _connected(self, work: Callable[[Cluster], Awaitable[T]]) -> T:
+        given = click.get_current_context().obj
+        console = given or await Console.from_config(self.kubeconfig, self.context)
+        async with console:
+            return await work(Cluster(console=console, namespace=self._namespace(bool(given))))
+
+    def _namespace(self, given: bool) -> str:
+        """Say which namespace; a console that was given has no kubeconfig to look into."""
+        if self.all_namespaces:
+            return ""
+        if self.namespace or given:
+            return self.namespace or "default"
+        return default_namespace(self.kubeconfig, self.context)
+
+
+def in_words(error: Exception) -> str:
+    """Say an error in one line, the API server's in its own words."""
+    text = error.message if isinstance(error, ApiError) and error.message else str(error)
+    return " ".join(text.split())
+
+
+_KUBECONFIG = click.option(
+    "--kubeconfig",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Kubeconfig to use.  [default: $KUBECONFIG, else ~/.kube/config]",
+)
+_CONTEXT = click.option("--context", help="Context of the kubeconfig.  [default: the current one]")
+_NAMESPACE = click.option(
+    "-n", "--namespace", help="Namespace to look at.  [default: that of the context]"
+)
+_ALL = click.option("-A", "--all-namespaces", is_flag=True, help="Look at all namespaces.")
+
+
+def flags(*, all_namespaces: bool = False) -> Callable[[F], Callable[..., Any]]:
+    """Add the usual flags to a command, which gets them as `flags`."""
+    options = [_NAMESPACE, *([_ALL] if all_namespaces else []), _CONTEXT, _KUBECONFIG]
+
+    def decorate(function: F) -> Callable[..., Any]:
+        @wraps(function)
+        def command(
+            kubeconfig: Path | None,
+            context: str | None,
+            namespace: str | None,
+            all_namespaces: bool = False,
+            **rest: Any,
+        ) -> Any:
+            given = Flags(
+                kubeconfig=kubeconfig,
+                context=context,
+                namespace=namespace,
+                all_namespaces=all_namespaces,
+            )
+            return function(flags=given, **rest)
+
+        wrapped: Callable[..., Any] = command
+        for option in reversed(options):
+            wrapped = option(wrapped)
+        return wrapped
+
+    return decorate
+
+
+output = click.option(
+    "-o",
+    "--output",
+    default=Output.TABLE.value,
+    show_default=True,
+    type=click.Choice([one.value for one in Output]),
+    callback=lambda _ctx, _param, value: Output(value),
+    help="How to print it.",
+)

@@ -1,0 +1,108 @@
+"""`kubectl vpplb pause`, `resume`, `disable` and `enable`: take backends out, and back."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+import click
+
+from vpplb.cli.kubectl.progress import backend_lacks, timeout_flag, wait_flag, wait_until
+from vpplb.cli.kubectl.session import Cluster, Flags, flags
+from vpplb.kube.informer import key_of
+from vpplb.kube.kinds import BACKEND, JsonObject
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Switch:
+    """A boolean of a Backend's spec, the value to give it, and how that is called when done."""
+
+    field: str
+    default: bool
+    value: bool
+    done: str
+
+
+def _command(verb: str, switch: _Switch, text: str) -> click.Command:
+    """Make a command that turns a switch of each BACKEND."""
+
+    @click.command(name=verb, help=text, short_help=text.split("\n", maxsplit=1)[0])
+    @click.argument("backends", metavar="BACKEND...", nargs=-1, required=True)
+    @wait_flag
+    @timeout_flag
+    @flags()
+    def command(flags: Flags, backends: tuple[str, ...], wait: bool, timeout: timedelta) -> None:
+        async def work(cluster: Cluster) -> None:
+            # All are looked up before the first is changed: a mistyped name leaves nothing half
+            # done.
+            found = [await cluster.get(BACKEND, name) for name in dict.fromkeys(backends)]
+            newest = [await _turn(cluster, raw, switch) for raw in found]
+            for raw in newest if wait else ():
+                await _wait(cluster, raw, timeout)
+
+        flags.run(work)
+
+    return command
+
+
+async def _turn(cluster: Cluster, raw: JsonObject, switch: _Switch) -> JsonObject:
+    name = raw["metadata"]["name"]
+    if raw["spec"].get(switch.field, switch.default) is switch.value:
+        click.echo(f"backend {name} already {switch.done}")
+        return raw
+    patch = {"spec": {switch.field: switch.value}}
+    newest = await cluster.console.edit(BACKEND, key_of(raw), patch)
+    disabled = switch.field == "paused" and not newest["spec"].get("enabled", True)
+    note = " (it is disabled, so that has no effect until it is enabled)" if disabled else ""
+    click.echo(f"backend {name} {switch.done}{note}")
+    return newest
+
+
+async def _wait(cluster: Cluster, raw: JsonObject, timeout: timedelta) -> None:
+    name, generation = raw["metadata"]["name"], int(raw["metadata"]["generation"])
+    took = await wait_until(lambda: backend_lacks(cluster, name, generation), timeout)
+    status = (await cluster.get(BACKEND, name)).get("status") or {}
+    seen = f" ({status['code']})" if status.get("code") else ""
+    click.echo(f"backend {name} is {status.get('state')}{seen} on all nodes after {took}")
+
+
+pause = _command(
+    "pause",
+    _Switch(field="paused", default=False, value=True, done="paused"),
+    """Give backends no new flows; they keep those that they have.
+
+    Probing stops as well. Use it before maintenance, so that the flows can end by themselves.
+
+    \b
+    Examples:   kubectl vpplb pause nginx0
+                kubectl vpplb pause nginx0 nginx1 --wait
+    """,
+)
+resume = _command(
+    "resume",
+    _Switch(field="paused", default=False, value=False, done="resumed"),
+    """Probe paused backends again; each serves once it has proved to be up.
+
+    \b
+    Examples:   kubectl vpplb resume nginx0
+                kubectl vpplb resume nginx0 nginx1 --wait
+    """,
+)
+disable = _command(
+    "disable",
+    _Switch(field="enabled", default=True, value=False, done="disabled"),
+    """Take backends out at once: no new flows, and those that they have are cut.
+
+    \b
+    Examples:   kubectl vpplb disable nginx0
+                kubectl vpplb disable nginx0 --wait --timeout 10s
+    """,
+)
+enable = _command(
+    "enable",
+    _Switch(field="enabled", default=True, value=True, done="enabled"),
+    """Let disabled backends serve again; each serves once it has proved to be up.
+
+    \b
+    Examples:   kubectl vpplb enable nginx0
+                kubectl vpplb enable nginx0 --wait
+    """,
+)

@@ -1,0 +1,148 @@
+"""How the plugin writes: aligned columns as kubectl's, ages, colours, and JSON or YAML."""
+
+import dataclasses
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import NamedTuple
+
+import click
+from pydantic import BaseModel
+
+GAP = "   "
+_COLOURS = {
+    "up": "green",
+    "programmed": "green",
+    "True": "green",
+    "down": "red",
+    "failed": "red",
+    "gone": "red",
+    "False": "red",
+    "unknown": "yellow",
+    "Unknown": "yellow",
+    "pending": "yellow",
+    "paused": "blue",
+    "disabled": "blue",
+}
+
+
+class Output(StrEnum):
+    """How to print."""
+
+    TABLE = "table"
+    WIDE = "wide"
+    JSON = "json"
+    YAML = "yaml"
+
+
+class Cell(NamedTuple):
+    """A text with a colour, which is not there where there is no terminal."""
+
+    text: str
+    colour: str | None = None
+
+
+Row = Sequence[str | Cell]
+
+
+def coloured(state: str) -> Cell:
+    """Give a state its colour."""
+    return Cell(state, _COLOURS.get(state))
+
+
+def paint(cell: Cell, width: int = 0) -> str:
+    """Write a cell; NO_COLOR is heeded (no-color.org), and click drops colours in a pipe."""
+    text = cell.text.ljust(width)
+    if cell.colour is None or os.environ.get("NO_COLOR"):
+        return text
+    return click.style(text, fg=cell.colour)
+
+
+def columns(header: Sequence[str], rows: Iterable[Row], indent: str = "") -> str:
+    """Write rows below a header, each column as wide as it must be; empty cells as `-`."""
+    cells = [[_cell(one) for one in row] for row in rows]
+    widths = [
+        max(len(title), *(len(row[n].text) for row in cells)) if cells else len(title)
+        for n, title in enumerate(header)
+    ]
+    lines = [[Cell(title) for title in header], *cells]
+    return "\n".join(
+        indent
+        + GAP.join(
+            paint(cell, width if n < len(line) - 1 else 0)
+            for n, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )
+
+
+def _cell(given: str | Cell) -> Cell:
+    cell = given if isinstance(given, Cell) else Cell(given)
+    return cell if cell.text else Cell("-")
+
+
+def age(since: datetime | None, now: datetime) -> str:
+    """Write how long ago something was, as kubectl does: `45s`, `3m12s`, `5h`, `12d`."""
+    if since is None:
+        return ""
+    seconds = max(0, int((now - since).total_seconds()))
+    minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86400
+    if seconds < 120:
+        return f"{seconds}s"
+    if minutes < 10:
+        return f"{minutes}m{seconds % 60}s" if seconds % 60 else f"{minutes}m"
+    if hours < 3:
+        return f"{minutes}m"
+    if hours < 8:
+        return f"{hours}h{minutes % 60}m" if minutes % 60 else f"{hours}h"
+    if days < 2:
+        return f"{hours}h"
+    if days < 8:
+        return f"{days}d{hours % 24}h" if hours % 24 else f"{days}d"
+    return f"{days}d"
+
+
+def percent(part: float | None) -> str:
+    """Write a part of 1, `?` where it is not known."""
+    return "?" if part is None else f"{100 * part:.1f} %"
+
+
+def emit(output: Output, content: object, table: Callable[[], str]) -> None:
+    """Print as asked: the content for programs, or the table for people."""
+    match output:
+        case Output.JSON:
+            click.echo(json.dumps(plain(content), indent=2, ensure_ascii=False))
+        case Output.YAML:
+            import yaml
+
+            text = yaml.safe_dump(plain(content), sort_keys=False, allow_unicode=True)
+            click.echo(text, nl=False)
+        case _:
+            click.echo(table())
+
+
+def plain(value: object) -> object:
+    """Turn what is to be shown into JSON's types: fields in camelCase, None left out."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = [(one.name, getattr(value, one.name)) for one in dataclasses.fields(value)]
+        return {_camel(name): plain(given) for name, given in fields if given is not None}
+    match value:
+        case BaseModel():
+            return value.model_dump(mode="json", by_alias=True)
+        case None | bool() | int() | float():
+            return value
+        case datetime():
+            return value.isoformat()
+        case Mapping():
+            return {str(key): plain(given) for key, given in value.items()}
+        case list() | tuple() if not hasattr(value, "_fields"):
+            return [plain(one) for one in value]
+        case _:
+            return str(value)
+
+
+def _camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)

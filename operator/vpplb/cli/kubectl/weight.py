@@ -1,0 +1,123 @@
+"""`kubectl vpplb weight`: the weight of a backend in a pool of a frontend."""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+
+import click
+
+from vpplb.cli.kubectl.frontends import share_by_server
+from vpplb.cli.kubectl.progress import frontend_lacks, timeout_flag, wait_flag, wait_until
+from vpplb.cli.kubectl.session import Cluster, Failed, Flags, flags, others
+from vpplb.cli.kubectl.statuses import wanted_of
+from vpplb.cli.kubectl.text import percent
+from vpplb.kube.errors import ApiError
+from vpplb.kube.informer import key_of
+from vpplb.kube.kinds import FRONTEND, JsonObject
+
+ATTEMPTS = 5
+"""How often the frontend is read anew when somebody else edits its pools at the same time."""
+_DEFAULT = 100
+
+
+@click.command(name="weight", short_help="Set the weight of a backend in a pool of a frontend.")
+@click.argument("frontend")
+@click.argument("pool")
+@click.argument("backend")
+@click.argument("weight", metavar="N", type=click.IntRange(0, 100))
+@wait_flag
+@timeout_flag
+@flags()
+def command(
+    flags: Flags,
+    frontend: str,
+    pool: str,
+    backend: str,
+    weight: int,
+    wait: bool,
+    timeout: timedelta,
+) -> None:
+    """Set the weight of BACKEND in POOL of FRONTEND to N, from 0 (drained) to 100.
+
+    Weights are shares relative to the other backends of the pool. The edit names what it is
+    about, so that it never hits another entry of pools that somebody edits at the same time.
+
+    \b
+    Examples:   kubectl vpplb weight web main nginx2 5
+                kubectl vpplb weight web main nginx2 0 --wait
+    """
+
+    async def work(cluster: Cluster) -> None:
+        newest = await _set(cluster, frontend, pool, backend, weight)
+        if wait:
+            generation = int(newest["metadata"]["generation"])
+            took = await wait_until(lambda: frontend_lacks(cluster, frontend, generation), timeout)
+            raw = await cluster.get(FRONTEND, frontend)
+            click.echo(f"frontend {frontend} programmed after {took}{_share(raw, backend)}")
+
+    flags.run(work)
+
+
+async def _set(cluster: Cluster, frontend: str, pool: str, backend: str, weight: int) -> JsonObject:
+    label = f"frontend {frontend}, pool {pool}: {backend}"
+    for _ in range(ATTEMPTS):
+        raw = await cluster.get(FRONTEND, frontend)
+        path, before = _find(raw, pool, backend)
+        if before == weight:
+            click.echo(f"{label} already has weight {weight}")
+            return raw
+        try:
+            newest = await cluster.console.edit_exactly(
+                FRONTEND, key_of(raw), _operations(path, pool, backend, weight)
+            )
+        except ApiError as error:
+            if error.status != 422 or _pools(raw) == _pools(await cluster.get(FRONTEND, frontend)):
+                raise
+            continue  # a test failed: the pools have changed since they were read
+        click.echo(f"{label} weight {before} → {weight}")
+        return newest
+    raise Failed(f"frontend {frontend} is being edited by somebody else; nothing was changed")
+
+
+def _pools(raw: JsonObject) -> object:
+    return raw["spec"]["pools"]
+
+
+def _find(raw: JsonObject, pool: str, backend: str) -> tuple[tuple[int, int], int]:
+    """Return where the backend stands, and its weight (Failed, with what there is instead)."""
+    name = raw["metadata"]["name"]
+    pools: Sequence[JsonObject] = raw["spec"]["pools"]
+    names = [one["name"] for one in pools]
+    if pool not in names:
+        raise Failed(f"frontend {name} has no pool {pool}; {others(pool, names)}")
+    at = names.index(pool)
+    members = pools[at].get("backends") or ()
+    inside = [one["name"] for one in members]
+    if backend not in inside:
+        raise Failed(f"pool {pool} of frontend {name} has no {backend}; {others(backend, inside)}")
+    index = inside.index(backend)
+    return (at, index), members[index].get("weight", _DEFAULT)
+
+
+def _operations(
+    at: tuple[int, int], pool: str, backend: str, weight: int
+) -> list[Mapping[str, object]]:
+    here = f"/spec/pools/{at[0]}"
+    member = f"{here}/backends/{at[1]}"
+    return [
+        {"op": "test", "path": f"{here}/name", "value": pool},
+        {"op": "test", "path": f"{member}/name", "value": backend},
+        {"op": "add", "path": f"{member}/weight", "value": weight},
+    ]
+
+
+def _share(raw: JsonObject, backend: str) -> str:
+    """Say what part of new flows the backend gets now, where that is decided."""
+    status = raw.get("status") or {}
+    loaded = wanted_of(raw)
+    address = next(
+        (one.get("address") for one in status.get("backends") or () if one["name"] == backend), None
+    )
+    parts = share_by_server(loaded[1]) if loaded else {}
+    if address not in parts:
+        return ""
+    return f": {backend} gets {percent(parts[address][0])} of new flows"

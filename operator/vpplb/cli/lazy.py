@@ -1,0 +1,41 @@
+"""A group whose commands are imported when they are called, so that `--help` starts quickly."""
+
+import importlib
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import click
+
+
+class Lazy(NamedTuple):
+    """A command: its line in the list, and its module and name there (by default `command`)."""
+
+    line: str
+    module: str
+    name: str = "command"
+
+
+class LazyGroup(click.Group):
+    """A group of `lazy` commands, listed in their order."""
+
+    def __init__(self, *arguments: Any, lazy: Mapping[str, Lazy], **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self._lazy = lazy
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in order."""
+        return list(self._lazy)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command."""
+        found = self._lazy.get(cmd_name)
+        if found is None:
+            return None
+        command = getattr(importlib.import_module(found.module), found.name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List commands with their one line, importing none of them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, found.line) for name, found in self._lazy.items()])

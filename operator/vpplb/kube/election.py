@@ -1,0 +1,215 @@
+"""Taking part in an election: the requests and the timing around a `Ballot`.
+
+The leader renews every 2/15 of the lease's duration, by one request that names the version it
+replaces; a candidate looks every thirtieth, so that it takes over within half a second when the
+leader resigns. (Durations are fractions of one, as client-go's 15 s, 10 s and 2 s are.)
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from vpplb.kube.ballot import Ballot, Role
+from vpplb.kube.errors import Conflict, KubeError, NotFound
+from vpplb.kube.kinds import LEASE, JsonObject, Kind
+from vpplb.kube.permit import Permit
+from vpplb.model.names import ObjectKey
+
+log = logging.getLogger(__name__)
+
+RENEW = 2 / 15
+RETRY = 1 / 15
+LOOK = 1 / 30
+PATIENCE = 1 / 6
+"""From a renewal to the next; from a failed request to the next; from a candidate's look to the
+next; and how long a request may take: in durations of the lease."""
+
+RESIGNING = 3.0
+"""Seconds that giving the lease up may take."""
+
+
+class LeadershipLost(Exception):
+    """Somebody else leads now: this program must end, and may be started anew as a candidate."""
+
+
+class LeaseClient(Protocol):
+    """What an elector needs of `KubeClient`."""
+
+    async def get(self, kind: Kind, key: ObjectKey) -> JsonObject:
+        """Read an object; NotFound when there is none."""
+        ...
+
+    async def create(self, kind: Kind, body: Mapping[str, object]) -> JsonObject:
+        """Create an object; Conflict when there is one."""
+        ...
+
+    async def patch(self, kind: Kind, key: ObjectKey, body: Mapping[str, object]) -> JsonObject:
+        """Merge into an object; Conflict when it has another version than `body` names."""
+        ...
+
+
+@dataclass(slots=True, kw_only=True)
+class Elector:
+    """Takes part in the election by the lease `key`, and keeps `permit` true to it.
+
+    `duration` is in seconds, at least 1; `now` gives the wall clock's time; `on_role` is told
+    each change of role. `trouble` says why the lease cannot be read or renewed, empty when it can.
+    """
+
+    client: LeaseClient
+    key: ObjectKey
+    identity: str
+    duration: float
+    permit: Permit
+    now: Callable[[], datetime]
+    on_role: Callable[[Role], None] = lambda role: None
+    trouble: str = "the lease has not been read yet"
+    role: Role = Role.STANDBY
+    _ballot: Ballot = field(init=False)
+    _sure: bool = False
+    _looked: asyncio.Event = field(default_factory=asyncio.Event)
+    _leads: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self._ballot = Ballot(identity=self.identity, duration=self.duration)
+
+    @property
+    def holder(self) -> str:
+        """Who holds the lease as it was seen last; empty for nobody."""
+        return self._ballot.holder
+
+    @property
+    def not_ready(self) -> str:
+        """Why this program can neither lead nor take over at present; empty when it can."""
+        return "" if self.role is Role.LEADING else self.trouble
+
+    async def run(self) -> None:
+        """Take part until cancelled; LeadershipLost once it was had and is somebody else's."""
+        while True:
+            pause = await self._attempt()
+            self._tell()
+            if self.role is Role.LOST:
+                raise LeadershipLost(self._ballot.why_lost)
+            await asyncio.sleep(min(pause, self._left()))
+            self._tell()
+
+    async def looked(self) -> None:
+        """Wait until it is known who leads."""
+        await self._looked.wait()
+
+    async def leads(self) -> None:
+        """Wait until this program has become the leader."""
+        await self._leads.wait()
+
+    async def resign(self) -> None:
+        """Give the lease up if it is held, so that another takes it at once; never raises.
+
+        Not while `run` runs. Nothing may be written from here on.
+        """
+        self.permit.revoke()
+        if self.role is not Role.LEADING:
+            return
+        try:
+            async with asyncio.timeout(RESIGNING):
+                await self._resign()
+        except (KubeError, TimeoutError) as error:
+            log.warning("lease %s is not given up, and runs out by itself: %s", self.key, error)
+
+    # --- pieces ------------------------------------------------------------------------------
+
+    async def _attempt(self) -> float:
+        """Look or write once; return how long to wait until the next time."""
+        patience = min(PATIENCE * self.duration, self._left())
+        try:
+            async with asyncio.timeout(patience):
+                await self._look_or_write()
+        except Conflict:  # somebody was faster, or our own last request was
+            self._sure = False
+            self._ballot.refused(_time())
+            return LOOK * self.duration
+        except (KubeError, TimeoutError) as error:
+            self._sure = False
+            self.trouble = str(error) or f"no answer in {patience:.1f} s"
+            return RETRY * self.duration
+        self.trouble = ""
+        leading = self._ballot.role(_time()) is Role.LEADING
+        return (RENEW if leading else LOOK) * self.duration
+
+    async def _look_or_write(self) -> None:
+        """Read unless what is there is known; write if there is something to be written."""
+        if not self._sure:
+            before = self._ballot.holder
+            self._ballot.saw(await self._read(), _time())
+            if self.role is Role.STANDBY and self.holder not in ("", before, self.identity):
+                log.info(
+                    "%s stands by: %s leads, by lease %s", self.identity, self.holder, self.key
+                )
+        spec = self._ballot.bid(_time(), self._stamp())
+        if spec is not None:
+            self._sure = False
+            self._ballot.wrote(await self._write(spec))
+            self._sure = True
+
+    async def _read(self) -> JsonObject | None:
+        try:
+            return await self.client.get(LEASE, self.key)
+        except NotFound:
+            return None
+
+    async def _write(self, spec: Mapping[str, object]) -> JsonObject:
+        metadata: dict[str, object] = {"namespace": self.key.namespace, "name": self.key.name}
+        if not self._ballot.version:
+            return await self.client.create(LEASE, {"metadata": metadata, "spec": spec})
+        metadata = {"resourceVersion": self._ballot.version}
+        return await self.client.patch(LEASE, self.key, {"metadata": metadata, "spec": spec})
+
+    async def _resign(self) -> None:
+        while True:
+            self._ballot.saw(await self._read(), _time())
+            if self._ballot.role(_time()) is Role.LOST or self._ballot.holder != self.identity:
+                return
+            try:
+                await self._write(self._ballot.resign(self._stamp()))
+            except Conflict:  # our last renewal, whose answer was not waited for
+                continue
+            log.info("lease %s is given up", self.key)
+            return
+
+    def _tell(self) -> None:
+        """Bring permit and role up to date, and say what has changed."""
+        self.permit.extend(self._ballot.valid_until)
+        if self._ballot.looked:
+            self._looked.set()
+        before, self.role = self.role, self._ballot.role(_time())
+        if self.role is before:
+            return
+        match self.role:
+            case Role.LEADING if before is Role.STANDBY:
+                log.info("%s leads, by lease %s", self.identity, self.key)
+                self._leads.set()
+            case Role.LEADING:
+                log.info("lease %s is renewed again: writes go on", self.key)
+            case Role.SUSPENDED:
+                log.error(
+                    "lease %s cannot be renewed: writes are held back (%s)", self.key, self.trouble
+                )
+            case Role.LOST:
+                log.error("%s leads no longer: %s", self.identity, self._ballot.why_lost)
+            case Role.STANDBY:
+                raise AssertionError("nobody becomes a candidate again")
+        self.on_role(self.role)
+
+    def _left(self) -> float:
+        """Seconds until the permit ends, if it has not."""
+        left = self._ballot.valid_until - _time()
+        return left if left > 0 else self.duration
+
+    def _stamp(self) -> str:
+        return self.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _time() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,106 @@
+"""What a program measures of itself: figures for `/healthz` and `/readyz`, series for `/metrics`.
+
+And the checks that follow from them, each in a few words when something is wrong.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
+
+from vpplb.telemetry import catalog
+from vpplb.telemetry.http import Check
+from vpplb.telemetry.lag import LoopLag
+
+API_LIMIT = 30.0
+"""Seconds without an answer after which the API server counts as unreachable. It is asked every
+few seconds in any case: leases are renewed or looked at."""
+GONE_LIMIT = 60.0
+"""Seconds after which processes that do not come back are a reason to begin anew."""
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Vitals(Collector):
+    """The figures of one program; what it does not have is left out.
+
+    `watch_ages` gives by kind, and `api_age`, the seconds since the API server last answered;
+    `writes_due` how many objects have a status that is still to be written; `processes` how many
+    probing processes work, and how many should. Figures are read on the program's loop.
+    """
+
+    lag: LoopLag = field(default_factory=LoopLag)
+    watch_ages: Callable[[], Mapping[str, float]] | None = None
+    api_age: Callable[[], float] | None = None
+    writes_due: Callable[[], int] | None = None
+    processes: Callable[[], tuple[int, int]] | None = None
+
+    def figures(self) -> dict[str, object]:
+        """Give all figures in JSON's types, seconds to the millisecond."""
+        figures: dict[str, object] = {"loop_lag_seconds": round(self.lag.worst(), 3)}
+        if self.watch_ages is not None:
+            ages = self.watch_ages()
+            figures["watch_age_seconds"] = {kind: round(age, 3) for kind, age in ages.items()}
+        if self.api_age is not None:
+            figures["api_last_success_seconds"] = round(self.api_age(), 3)
+        if self.writes_due is not None:
+            figures["writes_due"] = self.writes_due()
+        if self.processes is not None:
+            working, wanted = self.processes()
+            figures["probe_workers"] = {"working": working, "wanted": wanted}
+        return figures
+
+    def collect(self) -> Iterator[Metric]:
+        """Give the same as series."""
+        yield _one(catalog.LOOP_LAG, self.lag.worst())
+        if self.watch_ages is not None:
+            ages = catalog.WATCH_AGE.gauge_family()
+            for kind, age in self.watch_ages().items():
+                ages.add_metric((kind,), age)
+            yield ages
+        if self.api_age is not None:
+            yield _one(catalog.API_AGE, self.api_age())
+        if self.writes_due is not None:
+            yield _one(catalog.WRITES_DUE, self.writes_due())
+        if self.processes is not None:
+            yield _one(catalog.PROBE_WORKERS, self.processes()[0])
+
+    def api(self) -> str | None:
+        """Say that the API server does not answer."""
+        age = self.api_age() if self.api_age is not None else 0.0
+        return f"the API server has not answered for {age:.0f} s" if age > API_LIMIT else None
+
+    def probers(self) -> str | None:
+        """Say that probing processes are missing."""
+        working, wanted = self.processes() if self.processes is not None else (0, 0)
+        return f"{working} of {wanted} probing processes work" if working < wanted else None
+
+    def no_prober(self) -> str | None:
+        """Say that no probing process works at all."""
+        working, wanted = self.processes() if self.processes is not None else (0, 0)
+        return "no probing process works" if wanted and not working else None
+
+
+def lasting(
+    check: Check, seconds: float = GONE_LIMIT, clock: Callable[[], float] = time.monotonic
+) -> Check:
+    """Make a check that complains only when `check` has done so for so many seconds on end."""
+    since: float | None = None
+
+    def judge() -> str | None:
+        nonlocal since
+        wrong = check()
+        if wrong is None:
+            since = None
+            return None
+        since = clock() if since is None else since
+        return wrong if clock() - since >= seconds else None
+
+    return judge
+
+
+def _one(spec: catalog.MetricSpec, value: float) -> Metric:
+    family = spec.gauge_family()
+    family.add_metric((), value)
+    return family

@@ -1,0 +1,307 @@
+"""`kubectl vpplb` on a real API server, with an operator, an agent and a VPP behind it."""
+
+import json
+import os
+import socket
+import subprocess
+from collections.abc import Iterator
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from support.control_plane import ControlPlane
+from support.http_get import http_get
+from support.kubectl import Kubectl
+from support.main_job import MainJob
+from support.packets import send
+from support.processes import Program
+from support.servers import CountingHttpServer
+from support.stage import VPPLB, Stage
+from support.waiting import wait_for
+from vpplb.cli.kubectl.main import cli
+from vpplb.simulator.flows import TCP, FiveTuple
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.control_plane,
+    pytest.mark.filterwarnings("ignore:open_text is deprecated:DeprecationWarning"),
+]
+
+POOLS = {"main": ["nginx0", "nginx1"], "spare": ["nginx2"]}
+
+
+class Plugin:
+    """The plugin in the namespace of a job: in this process, or as kubectl runs it."""
+
+    def __init__(self, plane: ControlPlane, job: MainJob) -> None:
+        self._plane, self.job = plane, job
+        self.namespace = job.kubectl.namespace
+
+    def call(self, *arguments: str) -> Result:
+        env = {"KUBECONFIG": str(self._plane.kubeconfig), "COLUMNS": "200"}
+        return CliRunner(env=env).invoke(cli, [*arguments, "-n", self.namespace])
+
+    def say(self, *arguments: str) -> str:
+        result = self.call(*arguments)
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    def read(self, *arguments: str) -> Any:
+        return json.loads(self.say(*arguments, "-o", "json"))
+
+    def state(self, backend: str) -> str:
+        (found,) = [one for one in self.read("backends") if one["name"] == backend]
+        return str(found["state"])
+
+    def by_kubectl(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        """Run `kubectl vpplb …`, with the program that was installed on the PATH."""
+        path = f"{VPPLB.parent}{os.pathsep}{os.environ['PATH']}"
+        return subprocess.run(
+            [self.job.kubectl.binary, "vpplb", *arguments],
+            env={**os.environ, "PATH": path, "KUBECONFIG": str(self._plane.kubeconfig)},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+
+@pytest.fixture(scope="module")
+def plugin(control_plane: ControlPlane, job: MainJob) -> Plugin:
+    job.deploy(job.frontend(pools=POOLS))
+    return Plugin(control_plane, job)
+
+
+@pytest.fixture
+def watching(plugin: Plugin, control_plane: ControlPlane, tmp_path: Path) -> Iterator[Program]:
+    """Run `watch` beside the test, from when it has listed."""
+    program = Program(
+        [VPPLB.with_name("kubectl-vpplb"), "watch", "--history", "-n", plugin.namespace],
+        log=tmp_path / "watch.log",
+        env={"KUBECONFIG": str(control_plane.kubeconfig)},
+    )
+    with program:
+        wait_for(lambda: "unknown → up" in program.tail(), "the transitions that are remembered")
+        yield program
+
+
+def test_kubectl_runs_it_as_its_own_command(plugin: Plugin) -> None:
+    done = plugin.by_kubectl("status", "web", "-n", plugin.namespace)
+    assert done.returncode == 0, done.stderr
+    assert f"{plugin.namespace}/web  {plugin.job.vip}/32 tcp/80" in done.stdout
+    assert "3/3 backends are up, 1/1 nodes have it" in done.stdout
+    wrong = plugin.by_kubectl("status", "wbe", "-n", plugin.namespace)
+    assert (wrong.returncode, wrong.stdout) == (1, "")
+    assert wrong.stderr.startswith("Error: there is no Frontend wbe")
+
+
+def test_status_shows_members_nodes_and_what_happened(plugin: Plugin, stage: Stage) -> None:
+    detail = plugin.read("status", "web")
+    assert [(one["backend"], one["state"], one["due"]) for one in detail["members"]] == [
+        ("nginx0", "up", 0.5),
+        ("nginx1", "up", 0.5),
+        ("nginx2", "up", 0.0),
+    ]
+    assert [(one["node"], one["state"]) for one in detail["nodes"]] == [(stage.node, "programmed")]
+    happened = {one["what"] for one in detail["history"]}
+    assert {"nginx0", "nginx1", "nginx2", "FrontendUp"} <= happened
+
+
+def test_the_default_namespace_is_that_of_the_kubeconfigs_context(
+    plugin: Plugin, control_plane: ControlPlane, tmp_path: Path
+) -> None:
+    config = yaml.safe_load(control_plane.kubeconfig.read_text())
+    config["contexts"][0]["context"]["namespace"] = plugin.namespace
+    (tmp_path / "config").write_text(yaml.safe_dump(config))
+    arguments = ["backends", "--kubeconfig", str(tmp_path / "config"), "-o", "json"]
+    assert len(json.loads(CliRunner().invoke(cli, arguments).stdout)) == 3
+
+
+def test_pause_and_resume_wait_until_every_node_has_it(plugin: Plugin) -> None:
+    said = plugin.say("pause", "nginx0", "--wait")
+    assert said.startswith("backend nginx0 paused\nbackend nginx0 is paused on all nodes after ")
+    assert plugin.job.weights() == {"nginx0": 0, "nginx1": 100, "nginx2": 0}
+    assert plugin.say("pause", "nginx0") == "backend nginx0 already paused\n"
+    assert "is up (L7OK) on all nodes after" in plugin.say("resume", "nginx0", "--wait")
+    assert plugin.job.weights() == {"nginx0": 100, "nginx1": 100, "nginx2": 0}
+
+
+def test_disable_and_enable_take_several(plugin: Plugin) -> None:
+    plugin.say("disable", "nginx0", "nginx1", "--wait")
+    assert plugin.job.weights() == {"nginx0": 0, "nginx1": 0, "nginx2": 100}
+    assert plugin.read("status")[0]["activePool"] == "spare"
+    plugin.say("enable", "nginx0", "nginx1", "--wait")
+    assert plugin.job.weights() == {"nginx0": 100, "nginx1": 100, "nginx2": 0}
+
+
+def test_an_edit_leaves_a_manager_of_its_own(plugin: Plugin) -> None:
+    kubectl = plugin.job.kubectl
+    shown = kubectl("get", "vbe", "nginx0", "-o", "json", "--show-managed-fields")
+    managers = {one["manager"] for one in json.loads(shown)["metadata"]["managedFields"]}
+    assert {"kubectl-vpplb", "vpplb"} <= managers
+
+
+def test_a_weight_reaches_vpp_and_says_what_share_that_is(plugin: Plugin) -> None:
+    said = plugin.say("weight", "web", "main", "nginx1", "50", "--wait")
+    assert said.startswith("frontend web, pool main: nginx1 weight 100 → 50\n")
+    assert "nginx1 gets 3" in said
+    assert plugin.job.weights() == {"nginx0": 100, "nginx1": 50, "nginx2": 0}
+    wrong = plugin.call("weight", "web", "main", "nginx9", "50")
+    assert (wrong.exit_code, wrong.stdout) == (1, "")
+    plugin.say("weight", "web", "main", "nginx1", "100", "--wait")
+
+
+def test_pools_that_are_turned_round_meanwhile_get_the_weight_where_it_belongs(
+    plugin: Plugin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vpplb.cli.kubectl import weight
+
+    pools = plugin.job.frontend(pools=POOLS)["spec"]["pools"]
+    turned = [pools[1], {**pools[0], "backends": pools[0]["backends"][::-1]}]
+    original = weight._operations
+
+    def meddling(*arguments: Any) -> Any:
+        monkeypatch.setattr(weight, "_operations", original)
+        change = [{"op": "replace", "path": "/spec/pools", "value": turned}]
+        plugin.job.kubectl.patch("vfe", "web", change)
+        return original(*arguments)
+
+    monkeypatch.setattr(weight, "_operations", meddling)
+    plugin.say("weight", "web", "main", "nginx1", "7")
+    spec = plugin.job.kubectl.get("vfe", "web")["spec"]
+    assert [
+        (pool["name"], one["name"], one["weight"])
+        for pool in spec["pools"]
+        for one in pool["backends"]
+    ] == [("spare", "nginx2", 100), ("main", "nginx1", 7), ("main", "nginx0", 100)]
+    plugin.job.kubectl.patch(
+        "vfe", "web", [{"op": "replace", "path": "/spec/pools", "value": pools}]
+    )
+    plugin.job.kubectl.wait("vfe/web", "condition=Programmed")
+
+
+def test_watch_tells_a_failover_as_it_happens(plugin: Plugin, watching: Program) -> None:
+    wait_for(lambda: plugin.job.weights()["nginx0"] == 100, "the weights as applied")
+    before = len(watching.tail(1000).splitlines())
+    for name in POOLS["main"]:
+        plugin.job.servers[name].stop()
+    try:
+        wait_for(lambda: "pool main → spare" in watching.tail(), "the failover")
+    finally:
+        for name in POOLS["main"]:
+            plugin.job.servers[name].start()
+    wait_for(lambda: "pool spare → main" in watching.tail(), "the way back")
+    lines = [line.split("  ", 1)[1] for line in watching.tail(1000).splitlines()[before:]]
+    space = plugin.namespace
+    assert f"backend   {space}/nginx0  up → down  L4CON  connection refused" in lines
+    assert f"frontend  {space}/web  pool main → spare  failover" in lines
+    for name in POOLS["main"]:
+        plugin.job.wait_state(name, "up")
+
+
+def test_plan_tells_what_a_manifest_would_change_and_changes_nothing(
+    plugin: Plugin, tmp_path: Path
+) -> None:
+    edited = plugin.job.frontend(pools=POOLS)
+    edited["spec"]["pools"][0]["backends"][1]["weight"] = 10
+    path = tmp_path / "web.yaml"
+    path.write_text(yaml.safe_dump(edited))
+    before = plugin.job.kubectl.get("vfe", "web")
+    result = plugin.call("plan", "-f", str(path), "-o", "json")
+    assert result.exit_code == 1, result.output
+    said = json.loads(result.stdout)
+    address = plugin.job.servers["nginx1"].address
+    assert [call["does"] for call in said["calls"]] == [f"= {address} weight 10"]
+    assert plugin.job.kubectl.get("vfe", "web") == before
+    path.write_text(yaml.safe_dump(plugin.job.frontend(pools=POOLS)))
+    assert plugin.call("plan", "-f", str(path)).exit_code == 0
+
+
+def test_dataplane_lists_nodes_with_their_heartbeats(plugin: Plugin, stage: Stage) -> None:
+    (node,) = [one for one in plugin.read("dataplane") if one["node"] == stage.node]
+    assert (node["connected"], node["synced"], node["programmed"]) == ("True", "True", 1)
+    assert node["heartbeat"]
+    assert stage.node in plugin.say("dataplane")
+
+
+def test_dataplane_of_a_node_counts_packets_and_shows_true_shares(
+    plugin: Plugin, stage: Stage, tmp_path: Path
+) -> None:
+    client, vip = ip_address("198.51.100.7"), ip_address(plugin.job.vip)
+    flows = [FiveTuple(client, vip, TCP, 4000 + n, 80) for n in range(5)]
+    url = ("--agent-url", stage.agent.http)
+
+    def packets() -> dict[str, int]:
+        detail = plugin.read("dataplane", stage.node, *url)
+        assert "packetsUnknown" not in detail or not detail["packetsUnknown"]
+        (found,) = [one for one in detail["vips"] if one["frontend"] == f"{plugin.namespace}/web"]
+        assert sum(one["buckets"] for one in found["servers"]) == found["flowTableLength"]
+        return dict(found["packets"])
+
+    before = packets()
+    send(stage, [*flows, *flows], tmp_path)
+
+    def counted() -> bool:
+        now = packets()
+        grown = {kind: now[kind] - before[kind] for kind in now}
+        assert grown == {"existing": 5, "first": 5, "untracked": 0, "noServer": 0}, str(grown)
+        return True
+
+    wait_for(counted, "the packets of two rounds of five flows", every=1.0)
+    shown = plugin.say("dataplane", stage.node, *url)
+    assert f"{plugin.namespace}/web" in shown
+    assert "50.0 %" in shown
+
+
+def test_an_agent_that_is_no_pod_has_to_be_named(plugin: Plugin, stage: Stage) -> None:
+    result = plugin.call("dataplane", stage.node)
+    assert result.exit_code == 1
+    assert "--agent-url http://HOST:9091" in result.output
+
+
+def test_an_agent_in_a_pod_is_reached_through_the_api_server(plugin: Plugin, stage: Stage) -> None:
+    """There is no kubelet here, so the pod is its entry in the API, with our address as its own."""
+    path = f"/api/v1/dataplanes/{stage.node}/vips"
+    status, told = http_get(stage.agent.http + path)
+    assert status == 200
+    with CountingHttpServer(address=_own_address()) as agent:
+        agent.body = told.encode()
+        _pretend_pod(plugin.job.kubectl, stage.node, agent)
+        detail = plugin.read("dataplane", stage.node)
+        agent.status = 503
+        agent.body = b'{"error": "VPP cannot be read: hung"}'
+        refused = plugin.call("dataplane", stage.node, "--agent-namespace", plugin.namespace)
+    assert [one["frontend"] for one in detail["vips"]] == [f"{plugin.namespace}/web"]
+    assert agent.requests == {path: 2}
+    assert refused.exit_code == 1
+    assert refused.stderr == "Error: VPP cannot be read: hung\n"
+    assert stage.node in refused.stdout
+
+
+def _own_address() -> str:
+    """Return an address of this machine; the API server refuses to go to loopback for anybody."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(("203.0.113.1", 9))  # nothing is sent
+        return str(probe.getsockname()[0])
+
+
+def _pretend_pod(kubectl: Kubectl, node: str, agent: CountingHttpServer) -> None:
+    labels = {"app.kubernetes.io/name": "vpplb", "app.kubernetes.io/component": "agent"}
+    container = {
+        "name": "agent",
+        "image": "vpplb",
+        "ports": [{"name": "http", "containerPort": agent.port}],
+    }
+    spec = {"nodeName": node, "automountServiceAccountToken": False, "containers": [container]}
+    metadata: dict[str, object] = {"name": "agent", "labels": labels}
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}}
+    kubectl.apply(
+        [account, {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}]
+    )
+    addresses = {"podIP": agent.address, "podIPs": [{"ip": agent.address}]}
+    patch = json.dumps({"status": {"phase": "Running", **addresses}})
+    kubectl("patch", "pod", "agent", "--subresource=status", "--type=merge", "-p", patch)

@@ -1,0 +1,171 @@
+"""The watch on a real API server, with everything between them that can fail.
+
+All cases run at once, each with a watch, a proxy and a namespace of its own, since they wait
+more than they work.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager, asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from support.api_proxy import GONE, HALF_A_LINE, ApiProxy, Fault
+from support.control_plane import ControlPlane
+from support.eventually import eventually
+from support.waiting import PATIENCE
+from vpplb.kube.client import KubeClient
+from vpplb.kube.config import load_access
+from vpplb.kube.informer import Informer
+from vpplb.kube.kinds import BACKEND, FRONTEND, JsonObject, Kind
+from vpplb.kube.watch import Watch
+from vpplb.model.names import ObjectKey
+
+pytestmark = [pytest.mark.slow, pytest.mark.control_plane]
+
+PERIOD = 2.0
+"""Seconds a watch lasts here: what takes up to 35 s by default takes up to 2.4."""
+_NAMESPACE = Kind(group="", version="v1", plural="namespaces", kind="Namespace", namespaced=False)
+
+
+class World:
+    """A watched namespace: what users do there, and what the informer has been told of it."""
+
+    def __init__(self, server: KubeClient, namespace: str, proxy: ApiProxy) -> None:
+        self.server, self.namespace, self.proxy = server, namespace, proxy
+        self.known: set[str] = set()
+
+    def seen(self, kind: Kind, key: ObjectKey, raw: JsonObject) -> None:
+        self.known.add(key.name)
+
+    def gone(self, kind: Kind, key: ObjectKey) -> None:
+        self.known.discard(key.name)
+
+    async def create(self, name: str) -> None:
+        metadata = {"namespace": self.namespace, "name": name}
+        await self.server.create(BACKEND, {"metadata": metadata, "spec": {"address": "192.0.2.1"}})
+
+    async def delete(self, name: str) -> None:
+        await self.server.delete(BACKEND, ObjectKey(self.namespace, name))
+
+    async def knows(self, *names: str) -> float:
+        """Return, when exactly these are known, how many seconds that took."""
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        await eventually(
+            lambda: self.known == set(names), f"{names} in {self.namespace}", within=PATIENCE
+        )
+        return clock() - began
+
+    @asynccontextmanager
+    async def watched(self) -> AsyncIterator[Watch]:
+        """Watch as the operator does, from a complete list on; `old` and `watched` are there."""
+        await self.create("old")
+        kubeconfig = self.proxy.kubeconfig
+        async with await KubeClient.from_config(kubeconfig) as client:
+            informer = Informer(client, (BACKEND, FRONTEND), self, (self.namespace,))
+            load = partial(load_access, kubeconfig)
+            watch = Watch(informer, (self.namespace,), PERIOD, load)
+            await informer.list_all()
+            tasks = [asyncio.create_task(work) for work in (watch.run(), informer.run())]
+            try:
+                await self.create("watched")
+                await self.knows("old", "watched")
+                yield watch
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+
+
+Case = Callable[[World], Awaitable[None]]
+
+
+def interrupted(fault: Callable[[ApiProxy], AbstractContextManager[None]]) -> Case:
+    """What is deleted and made while nothing comes through is known soon after."""
+
+    async def case(world: World) -> None:
+        async with world.watched() as watch:
+            with fault(world.proxy):
+                world.proxy.reset()
+                await world.delete("old")
+                await world.create("new")
+                await asyncio.sleep(1.2)
+                assert world.known == {"old", "watched"}
+            assert await world.knows("watched", "new") < PERIOD * 4 / 3 + 2
+            await eventually(lambda: max(watch.ages().values()) < PERIOD, "all is answered")
+
+    return case
+
+
+def cut(last: bytes) -> Case:
+    """A watch that ends in a bad way is begun anew."""
+
+    async def case(world: World) -> None:
+        async with world.watched():
+            world.proxy.cut(last=last)
+            await world.delete("old")
+            await world.create("new")
+            await world.knows("watched", "new")
+
+    return case
+
+
+async def quiet(world: World) -> None:
+    """A watch without any event proves that it lives."""
+    async with world.watched() as watch:
+        ages = []
+        for _ in range(35):
+            await asyncio.sleep(0.1)
+            ages.append(max(watch.ages().values()))
+        assert PERIOD - 1 < max(ages) < PERIOD + 1
+        assert min(ages[10:]) < 1, "it was answered again"
+        assert not watch.trouble
+
+
+CASES: Mapping[str, Case] = {
+    "packets are dropped and connections stay open": interrupted(ApiProxy.frozen),
+    "the server is away": interrupted(ApiProxy.away),
+    "watches are throttled": interrupted(lambda it: it.failing(Fault(status=429, retry_after=60))),
+    "watches are answered 500": interrupted(lambda it: it.failing(Fault(status=500))),
+    "connections are reset": interrupted(lambda it: it.failing(Fault(reset=True))),
+    "the version is too old": cut(GONE),
+    "it ends": cut(b""),
+    "it ends within a line": cut(HALF_A_LINE),
+    "nothing happens": quiet,
+}
+
+
+@pytest.fixture(scope="module")
+def outcomes(
+    control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory
+) -> Mapping[str, BaseException | None]:
+    """Run all cases; give what each failed with."""
+    return asyncio.run(_run_all(control_plane, tmp_path_factory.mktemp("proxies")))
+
+
+async def _run_all(plane: ControlPlane, directory: Path) -> Mapping[str, BaseException | None]:
+    async with await KubeClient.from_config(plane.kubeconfig) as server:
+
+        async def run(number: int, case: Case) -> None:
+            name = f"watch-{number}"
+            await server.create(_NAMESPACE, {"metadata": {"name": name}})
+            with ApiProxy(plane.operator_kubeconfig, directory) as proxy:
+                await case(World(server, name, proxy))
+            await server.delete(_NAMESPACE, ObjectKey("", name))
+
+        ended = await asyncio.gather(
+            *(run(number, case) for number, case in enumerate(CASES.values())),
+            return_exceptions=True,
+        )
+    return dict(zip(CASES, ended, strict=True))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_watch_misses_nothing_when(
+    case: str, outcomes: Mapping[str, BaseException | None]
+) -> None:
+    if error := outcomes[case]:
+        raise error

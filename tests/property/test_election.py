@@ -1,0 +1,288 @@
+"""Never may two write at one instant, whatever the network, the clocks and the people do."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple, assert_never
+
+import looptime
+import pytest
+from hypothesis import event, given, settings
+from hypothesis import strategies as st
+
+from fakes.lease_api import FakeLeaseApi, LeaseLine
+from vpplb.kube.ballot import Role
+from vpplb.kube.election import Elector, LeadershipLost
+from vpplb.kube.kinds import JsonObject
+from vpplb.kube.permit import Permit
+from vpplb.model.names import ObjectKey
+
+DURATION = 15.0
+MEMBERS = 3
+LEADER = -1
+"""In an action: the member that leads, or the first when none does."""
+
+
+class Slow(NamedTuple):
+    """A member's requests take this long from now on, there and back."""
+
+    member: int
+    there: float
+    back: float
+
+
+class Cut(NamedTuple):
+    """For so long nothing arrives from a member, or (`deaf`) nothing comes back."""
+
+    member: int
+    deaf: bool
+    seconds: float
+
+
+class Mend(NamedTuple):
+    """A member's line is quick again."""
+
+    member: int
+
+
+class Crash(NamedTuple):
+    """A member ends without a word, and is started again under its name."""
+
+    member: int
+
+
+class Stop(NamedTuple):
+    """A member ends in order, and is started again under its name."""
+
+    member: int
+
+
+class Delete(NamedTuple):
+    """An administrator deletes the lease."""
+
+
+class Edit(NamedTuple):
+    """An administrator writes a holder into the lease; None: removes it."""
+
+    holder: str | None
+
+
+Line = Slow | Cut | Mend
+Action = Line | Crash | Stop | Delete | Edit
+
+members = st.sampled_from([LEADER, LEADER, *range(MEMBERS)])
+delays = st.sampled_from([0.0, 0.01, 0.3, 1.0, 2.4, 3.0, 6.0, 14.0, 40.0])
+lines = st.one_of(
+    st.builds(Slow, members, delays, delays),
+    st.builds(Cut, members, st.booleans(), st.sampled_from([1.0, 9.0, 17.0, 33.0])),
+    st.builds(Mend, members),
+)
+restarts = st.one_of(st.builds(Crash, members), st.builds(Stop, members))
+people = st.one_of(
+    st.just(Delete()),
+    st.builds(Edit, st.sampled_from([None, "member-0", "member-1", "a stranger"])),
+)
+pauses = st.sampled_from([0.0, 0.1, 0.9, 2.0, 4.0, 9.9, 10.1, 15.0, 21.0])
+
+
+def courses(actions: st.SearchStrategy[Action]) -> st.SearchStrategy[list[tuple[float, Action]]]:
+    return st.lists(st.tuples(pauses, actions), max_size=25).filter(_deleted_once)
+
+
+def _deleted_once(course: list[tuple[float, Action]]) -> bool:
+    """Leave out what nobody could tell: a lease deleted, taken anew, and deleted at once."""
+    return sum(isinstance(action, Delete) for _, action in course) <= 1
+
+
+@dataclass(slots=True)
+class WatchedPermit(Permit):
+    """A permit that makes sure, whenever it is given, that no other is valid."""
+
+    others: Callable[[], Sequence[Permit]] = field(kw_only=True)
+
+    def extend(self, until: float) -> None:
+        now = asyncio.get_running_loop().time()
+        if until > now:
+            valid = [one for one in self.others() if one is not self and one.until > now]
+            assert not valid, "two may write at one instant"
+        Permit.extend(self, until)
+
+
+@dataclass(slots=True)
+class Registry(FakeLeaseApi):
+    """The server; it makes sure that nobody takes a lease that is still in force."""
+
+    in_force: bool = True
+    _since: float = 0.0
+
+    def put(self, lease: Mapping[str, object]) -> JsonObject:
+        before, now = self.holder, asyncio.get_running_loop().time()
+        made = FakeLeaseApi.put(self, lease)
+        if self.in_force and before not in ("", self.holder) and self.holder:
+            assert now - self._since > DURATION - 0.001, "a lease was taken that was in force"
+        self._since = now
+        return made
+
+
+class Member:
+    """A program that takes part, for as many lives as it has."""
+
+    def __init__(self, house: "House", number: int, skew: float) -> None:
+        self._house, self._number = house, number
+        self._skew = skew + number / 1000  # no two stamps are equal to the microsecond
+        self.line = LeaseLine(house.server)
+        self.start()
+
+    def start(self) -> None:
+        self.permit = WatchedPermit(others=self._house.permits)
+        self.elector = Elector(
+            client=self.line,
+            key=ObjectKey("vpplb-system", "vpplb-operator"),
+            identity=f"member-{self._number}",
+            duration=DURATION,
+            permit=self.permit,
+            now=self._now,
+        )
+        self.task = asyncio.create_task(self.elector.run())
+
+    async def end(self, how: Callable[[], Awaitable[None]] | None = None) -> None:
+        self.task.cancel()
+        with suppress(asyncio.CancelledError, LeadershipLost):
+            await self.task
+        if how is not None:
+            await how()
+        self.permit.revoke()
+
+    def _now(self) -> datetime:
+        seconds = asyncio.get_running_loop().time() + self._skew
+        return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
+
+
+class House:
+    """All members and the server.
+
+    `restarting`: who has lost is started again. Without it people write into the lease, so that
+    it says nothing of who may.
+    """
+
+    def __init__(self, skews: Sequence[float], *, restarting: bool) -> None:
+        self.server = Registry(in_force=restarting)
+        self._restarting = restarting
+        self.members: list[Member] = []
+        for number, skew in enumerate(skews):
+            self.members.append(Member(self, number, skew))
+
+    def permits(self) -> list[Permit]:
+        return [one.permit for one in self.members]
+
+    async def do(self, action: Action) -> None:
+        match action:
+            case Slow(member, there, back):
+                line = self._member(member).line
+                line.there, line.back = there, back
+            case Cut(member, deaf, seconds):
+                line = self._member(member).line
+                line.cut, line.deaf = not deaf, deaf
+                asyncio.get_running_loop().call_later(seconds, _join, line)
+            case Mend(member):
+                line = self._member(member).line
+                line.there = line.back = 0.0
+            case Crash(member):
+                await self._restart(self._member(member))
+            case Stop(member):
+                await self._restart(self._member(member), in_order=True)
+            case Delete():
+                self.server.lease = None
+            case Edit(holder):
+                if self.server.lease is not None:
+                    self.server.edit(holderIdentity=holder)
+            case _:
+                assert_never(action)
+
+    async def pass_time(self, seconds: float) -> None:
+        """Let time pass; an elector that fails but by losing fails the test."""
+        await asyncio.sleep(seconds)
+        for member in self.members:
+            if not member.task.done():
+                continue
+            error = member.task.exception()
+            assert isinstance(error, LeadershipLost), repr(error)
+            event("a leader has lost")
+            if self._restarting:
+                member.start()
+
+    async def end(self) -> None:
+        for member in self.members:
+            await member.end()
+
+    def leaders(self) -> list[Member]:
+        return [one for one in self.members if one.elector.role is Role.LEADING]
+
+    def mend_all(self) -> None:
+        for member in self.members:
+            member.line.there = member.line.back = 0.0
+            _join(member.line)
+
+    async def _restart(self, member: Member, *, in_order: bool = False) -> None:
+        await member.end(member.elector.resign if in_order else None)
+        member.start()
+
+    def _member(self, number: int) -> Member:
+        return (
+            next(iter(self.leaders()), self.members[0])
+            if number == LEADER
+            else self.members[number]
+        )
+
+
+def _join(line: LeaseLine) -> None:
+    """End a cut; an overlapping one ends with it."""
+    line.cut = line.deaf = False
+
+
+async def play(
+    skews: Sequence[float], course: Sequence[tuple[float, Action]], *, restarting: bool
+) -> None:
+    house = House(skews, restarting=restarting)
+    if not restarting:
+        await house.pass_time(1.0)  # who looks first at a lease just deleted cannot know better
+    for pause, action in course:
+        await house.pass_time(pause)
+        await house.do(action)
+    house.mend_all()
+    for _ in range(8):
+        await house.pass_time(DURATION / 2)
+    alive = [one for one in house.members if not one.task.done()]
+    assert len(house.leaders()) == (1 if alive else 0)
+    await house.end()
+
+
+def on_loop_time(work: Awaitable[None]) -> None:
+    async def run() -> None:
+        await work
+
+    with asyncio.Runner(loop_factory=lambda: looptime.new_event_loop(start=0.0)) as runner:
+        runner.run(run())
+
+
+skews = st.lists(st.sampled_from([0.0, -7200.0, 3600.0, 1e7]), min_size=MEMBERS, max_size=MEMBERS)
+
+
+@pytest.mark.slow
+@settings(max_examples=25, deadline=None)
+@given(skews, courses(st.one_of(lines, restarts)))
+def test_never_two_with_bad_lines_and_restarts_and_one_leads_in_the_end(
+    skews: list[float], course: list[tuple[float, Action]]
+) -> None:
+    on_loop_time(play(skews, course, restarting=True))
+
+
+@pytest.mark.slow
+@settings(max_examples=25, deadline=None)
+@given(skews, courses(st.one_of(lines, people)))
+def test_never_two_with_bad_lines_and_people_who_edit_or_delete_the_lease(
+    skews: list[float], course: list[tuple[float, Action]]
+) -> None:
+    on_loop_time(play(skews, course, restarting=False))

@@ -1,0 +1,213 @@
+"""The guard against a blind prober, through anything that checks may find.
+
+Each backend has the counter of its check, so turns and verdicts come as workers tell them.
+"""
+
+from collections import Counter as Tally
+from collections.abc import Iterable
+from datetime import timedelta
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from support.cadenced import CadencedProber
+from support.objects import backend, frontend, health_check, key, pool
+from support.world import World
+from vpplb.health.machine import Counter, step
+from vpplb.model.health import HealthState, ProbeCode, Response
+from vpplb.plan.guard import Suspicion, tally
+
+NAMES = "abcdefghijkl"
+CODES = {
+    Response.PASSED: ProbeCode.L4OK,
+    Response.ANSWERED: ProbeCode.L4CON,
+    Response.SILENT: ProbeCode.L4TOUT,
+}
+PASSED, ANSWERED, SILENT = CODES
+
+
+class Simulation:
+    """Twelve backends that are up, and a worker that probes them."""
+
+    def __init__(self, fall: int) -> None:
+        self.world = World()
+        slow = health_check("slow", interval=timedelta(seconds=60), fall=fall)
+        self.world.put(health_check("fast", fall=fall), slow)
+        checks = ["fast"] * 10 + ["slow"] * 2
+        servers = zip(NAMES, checks, strict=True)
+        self.world.put(*(backend(n, f"10.0.0.{ord(n)}", check) for n, check in servers))
+        self.world.put(frontend("web", pool("main", **dict.fromkeys(NAMES, 10))))
+        self.counters = {name: Counter(rise=2, fall=fall) for name in NAMES}
+        self.responses: dict[str, Response] = {}
+        self.results = 0
+        self.answered, self.silent_since = -1, dict.fromkeys(NAMES, 0)
+        for name in NAMES:
+            self.probe(name, PASSED)
+
+    def probe(self, name: str, response: Response) -> None:
+        """Let a probe end so."""
+        self.results += 1
+        turned = self.responses.get(name) is not response
+        if turned:
+            self.responses[name], self.silent_since[name] = response, self.results
+        if response is not SILENT:
+            self.answered = self.results
+        before = self.counters[name]
+        after = self.counters[name] = step(before, passed=response is PASSED)
+        if before.fresh or after.healthy is not before.healthy:
+            alone = response is SILENT and self.answered < self.silent_since[name]
+            self.world.verdict(name, after.healthy, code=CODES[response], alone=alone)
+        elif turned or self.unsure:
+            self.world.turn(name, response)
+
+    @property
+    def sentry(self) -> Suspicion:
+        return self.world.reconciler._sentry.suspicion
+
+    @property
+    def unsure(self) -> bool:
+        return self.sentry is Suspicion.UNSURE
+
+    def weights(self) -> dict[str, int]:
+        return dict(zip(NAMES, self.world.weights(), strict=True))
+
+    def check(self) -> None:
+        """Assert what always holds."""
+        muster = self.world.reconciler._sentry.muster
+        assert muster.tally == tally(Tally(one.standing for one in muster))
+        for name in NAMES:
+            health = self.world.reconciler.health(key(name))
+            assert not health.held or health.state is HealthState.DOWN
+            assert (self.weights()[name] > 0) == health.counts_as_up
+            assert health.held == self.world.reconciler._sentry.holds(key(name))
+        suspected = self.sentry is Suspicion.SUSPECTED
+        assert self.world.reconciler.views[key("web")].suspect == suspected
+        alarms = self.world.sink.alarms
+        assert bool(alarms and alarms[-1]) == suspected
+
+
+results = st.tuples(st.sampled_from(NAMES), st.sampled_from((PASSED, ANSWERED, SILENT)))
+bursts = st.tuples(st.sets(st.sampled_from(NAMES), min_size=9), st.sampled_from((SILENT, PASSED)))
+events = st.one_of(results, bursts, st.sampled_from((1.0, 5.0, 90.0)))
+
+
+def probes(event: tuple[Iterable[str], Response]) -> list[tuple[str, Response]]:
+    return [(name, event[1]) for name in sorted(event[0])]
+
+
+@pytest.mark.slow
+async def test_the_sums_are_right_and_no_silence_takes_weight_while_suspected() -> None:
+    @settings(deadline=None, max_examples=60)
+    @given(happening=st.lists(events, max_size=25), fall=st.sampled_from((1, 2, 3)))
+    def holds(happening: list[tuple[Iterable[str], Response] | float], fall: int) -> None:
+        simulation = Simulation(fall)
+        for event in happening:
+            if isinstance(event, float):
+                suspected, before = simulation.sentry, simulation.weights()
+                simulation.world.wait(event)
+                simulation.check()
+                if suspected is not Suspicion.TRUSTED:
+                    assert simulation.weights() == before
+                continue
+            for name, response in probes(event):
+                suspected, before = simulation.sentry, simulation.weights()
+                epochs = simulation.world.epochs()
+                simulation.probe(name, response)
+                simulation.check()
+                after = simulation.weights()
+                lost = {each for each in NAMES if after[each] < before[each]}
+                if suspected is Suspicion.SUSPECTED:
+                    assert lost <= ({name} if response is ANSWERED else set())
+                elif suspected is Suspicion.UNSURE and response is SILENT:
+                    assert not lost
+                if not lost:
+                    assert simulation.world.epochs() == epochs
+        simulation.world.close()
+
+    holds()
+
+
+@pytest.mark.slow
+async def test_blindness_from_any_moment_on_takes_no_weight_and_ends_with_everybody_back() -> None:
+    @settings(deadline=None, max_examples=40)
+    @given(
+        order=st.lists(st.sampled_from(NAMES), min_size=40, max_size=80),
+        back=st.permutations(NAMES),
+        fall=st.sampled_from((1, 2, 3)),
+    )
+    def holds(order: list[str], back: list[str], fall: int) -> None:
+        simulation = Simulation(fall)
+        for name in (*order, *NAMES * fall):
+            simulation.probe(name, SILENT)
+            assert set(simulation.weights().values()) == {10}
+        assert simulation.sentry.value == "suspected"
+        for name in back * 2:
+            simulation.probe(name, PASSED)
+            assert set(simulation.weights().values()) == {10}
+        assert simulation.sentry.value == "trusted"
+        simulation.world.wait(200)
+        assert set(simulation.weights().values()) == {10}
+        assert set(simulation.world.epochs().values()) == {0}
+        simulation.world.close()
+
+    holds()
+
+
+seconds = st.sampled_from((0.5, 1.0, 2.0, 5.0)).map(lambda each: timedelta(seconds=each))
+cadences = st.fixed_dictionaries(
+    {
+        "interval": seconds,
+        "fast_interval": seconds,
+        "down_interval": seconds,
+        "timeout": st.sampled_from((0.3, 1.0, 3.0)).map(lambda each: timedelta(seconds=each)),
+        "fall": st.integers(1, 3),
+        "rise": st.integers(1, 3),
+    }
+)
+
+
+@pytest.mark.slow
+async def test_with_real_schedules_a_link_that_goes_and_comes_back_takes_no_weight() -> None:
+    @settings(deadline=None, max_examples=10, phases=set(Phase) - {Phase.shrink, Phase.explain})
+    @given(
+        one=cadences,
+        other=cadences,
+        slow=st.booleans(),
+        cut=st.floats(40, 45),
+        lasts=st.floats(15, 60),
+        seed=st.integers(),
+    )
+    def holds(
+        one: dict[str, Any],
+        other: dict[str, Any],
+        slow: bool,
+        cut: float,
+        lasts: float,
+        seed: int,
+    ) -> None:
+        world = World()
+        if slow:
+            other["interval"] = timedelta(seconds=10)
+        world.put(health_check("one", **one), health_check("other", **other))
+        checks = ["one"] * 6 + ["other"] * 6
+        servers = zip(NAMES, checks, strict=True)
+        world.put(*(backend(name, f"10.0.0.{ord(name)}", check) for name, check in servers))
+        world.put(frontend("web", pool("main", **dict.fromkeys(NAMES, 10))))
+
+        def link(moment: float) -> bool:
+            return not cut <= moment < cut + lasts
+
+        def nobody_is_out() -> None:
+            assert set(world.weights()) == {10}
+
+        prober = CadencedProber(world, link, Random(seed))
+        prober.run(40, lambda: None)
+        prober.run(cut + lasts + 60, nobody_is_out)
+        assert {world.state(name) for name in NAMES} == {HealthState.UP}
+        assert [bool(alarm) for alarm in world.sink.alarms] == [True, False]
+        world.close()
+
+    holds()

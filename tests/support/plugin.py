@@ -1,0 +1,30 @@
+"""Runs `kubectl vpplb` in this process, against a cluster in memory."""
+
+import json
+from typing import Any
+
+from click.testing import CliRunner, Result
+
+from fakes.console import FakeConsole
+from vpplb.cli.kubectl.main import cli
+
+
+def call(console: FakeConsole, *arguments: str) -> Result:
+    """Run a command line."""
+    runner = CliRunner(env={"COLUMNS": "200"})
+    return runner.invoke(cli, arguments, obj=console, prog_name="kubectl vpplb")
+
+
+def told(console: FakeConsole, *arguments: str) -> list[list[str]]:
+    """Run a command that must succeed; return the words of each line, columns split at gaps."""
+    result = call(console, *arguments)
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    return [[word.strip() for word in line.split("  ") if word.strip()] for line in lines]
+
+
+def parsed(console: FakeConsole, *arguments: str) -> Any:
+    """Run a command that must succeed with `-o json`; return what it printed."""
+    result = call(console, *arguments, "-o", "json")
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)

@@ -1,0 +1,114 @@
+"""What an agent tells of its VPP on demand."""
+
+import asyncio
+from collections.abc import Mapping
+from ipaddress import ip_address
+from typing import Any
+
+import pytest
+
+from fakes.clock import FakeClock
+from fakes.load_balancer import FakeLoadBalancer
+from support.objects import key, vip
+from vpplb.agent.vips import FRESH, VipsPage
+from vpplb.engine.ports import LoadBalancerGone, Observed, Packets
+from vpplb.model.vip import Encap, VipId, VipSettings
+from vpplb.plan.ops import AddServer, AddVip
+from vpplb.telemetry.http import Unavailable
+
+pytestmark = pytest.mark.looptime
+
+WEB, FOREIGN = vip("192.0.2.1/32"), vip("192.0.2.2/32")
+PACKETS = Packets(existing=5, first=2, untracked=1, no_server=0)
+
+
+class Counters:
+    """Counters that can be away."""
+
+    def __init__(self) -> None:
+        self.gone = ""
+
+    async def read(self, indexes: Mapping[VipId, int]) -> Mapping[VipId, Packets]:
+        if self.gone:
+            raise LoadBalancerGone(self.gone)
+        return {one: PACKETS for one in indexes if one == WEB}
+
+
+class Vpp:
+    """A VPP with a VIP of ours and one of others."""
+
+    def __init__(self) -> None:
+        self.lb, self.counters, self.clock = FakeLoadBalancer(), Counters(), FakeClock()
+
+    async def start(self, counters: bool = True) -> VipsPage:
+        await self.lb.connect()
+        settings = VipSettings(encap=Encap.GRE4, table_length=1024)
+        await self.lb.apply([AddVip(vip=one, settings=settings) for one in (FOREIGN, WEB)])
+        for n, weight in ((1, 100), (2, 50)):
+            address = ip_address(f"10.0.0.{n}")
+            await self.lb.apply([AddServer(vip=WEB, address=address, weight=weight)])
+        given = self.counters if counters else None
+        return VipsPage("n1", self.look, given, lambda: {WEB: key("web")}, self.clock)
+
+    async def look(self) -> tuple[Observed, Mapping[VipId, int]]:
+        observed = await self.lb.read()
+        return observed, dict(zip(observed.table, range(len(observed.table)), strict=True))
+
+
+async def test_it_tells_all_vips_with_packets_and_true_shares() -> None:
+    vpp = Vpp()
+    answer: Mapping[str, Any] = await (await vpp.start())()
+    assert (answer["node"], answer["at"]) == ("n1", vpp.clock.now().isoformat())
+    web, foreign = answer["vips"]
+    assert web == {
+        "vip": "192.0.2.1/32 tcp/80",
+        "frontend": "default/web",
+        "encap": "GRE4",
+        "flowTableLength": 1024,
+        "packets": {"existing": 5, "first": 2, "untracked": 1, "no_server": 0},
+        "servers": [
+            {"address": "10.0.0.1", "weight": 100, "buckets": 674},
+            {"address": "10.0.0.2", "weight": 50, "buckets": 350},
+        ],
+    }
+    assert (foreign["frontend"], foreign["servers"]) == (None, [])
+    assert "packets" not in foreign
+    assert "packetsUnknown" not in answer
+
+
+async def test_packets_that_cannot_be_read_are_said_to_be_unknown() -> None:
+    vpp = Vpp()
+    page = await vpp.start()
+    vpp.counters.gone = "/run/vpp/stats.sock: No such file or directory"
+    answer: Mapping[str, Any] = await page()
+    assert answer["packetsUnknown"] == "/run/vpp/stats.sock: No such file or directory"
+    assert [one for one in answer["vips"] if "packets" in one] == []
+    blind: Mapping[str, Any] = await (await Vpp().start(counters=False))()
+    assert blind["packetsUnknown"] == "the agent was given no stats socket"
+
+
+async def test_a_vpp_without_vips_is_no_trouble() -> None:
+    vpp = Vpp()
+    page = await vpp.start()
+    vpp.lb.rows.clear()
+    assert await page() == {"node": "n1", "at": vpp.clock.now().isoformat(), "vips": []}
+
+
+async def test_without_vpp_there_is_no_answer_but_a_reason() -> None:
+    vpp = Vpp()
+    page = await vpp.start()
+    vpp.lb.down = True
+    with pytest.raises(Unavailable, match="VPP cannot be read: VPP closed the connection"):
+        await page()
+
+
+async def test_however_many_ask_vpp_is_read_once_a_second() -> None:
+    vpp = Vpp()
+    page = await vpp.start()
+    vpp.lb.delay = 0.1
+    answers = await asyncio.gather(*(page() for _ in range(20)))
+    assert all(one == answers[0] for one in answers)
+    assert vpp.lb.reads == 1
+    await asyncio.sleep(FRESH)
+    await page()
+    assert vpp.lb.reads == 2

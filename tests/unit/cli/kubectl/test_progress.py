@@ -1,0 +1,82 @@
+"""What is missing until a change of a spec is in force on all nodes."""
+
+from typing import Any
+
+import pytest
+
+from fakes.console import FakeConsole
+from support.cluster_objects import TWO, condition, decided_backend, decided_frontend
+from vpplb.cli.kubectl.progress import backend_lacks, frontend_lacks
+from vpplb.cli.kubectl.session import Cluster
+from vpplb.kube.kinds import BACKEND, FRONTEND, JsonObject
+
+PENDING = condition("Programmed", "False", "Pending", "0 of 1 nodes have the newest state")
+NO_NODES = condition("Programmed", "False", "NoNodes", "no node")
+REFUSED = condition("Accepted", "False", "Conflict", "taken")
+
+
+async def lacks(backend: JsonObject, *frontends: JsonObject) -> str:
+    console = FakeConsole((BACKEND, backend), *((FRONTEND, one) for one in frontends))
+    return await backend_lacks(Cluster(console=console, namespace="default"), "a", 1)
+
+
+@pytest.mark.parametrize(
+    ("spec", "state", "done"),
+    [
+        ({}, "up", True),
+        ({}, "down", True),
+        ({}, "unknown", False),
+        ({}, "paused", False),
+        ({"paused": True}, "paused", True),
+        ({"paused": True}, "up", False),
+        ({"enabled": False, "paused": True}, "disabled", True),
+        ({"enabled": False}, "up", False),
+    ],
+)
+async def test_the_state_has_to_be_one_in_which_such_a_spec_ends(
+    spec: dict[str, Any], state: str, done: bool
+) -> None:
+    members = [TWO[0]._replace(state=state), TWO[1]]
+    said = await lacks(
+        decided_backend("a", "10.0.0.1", state, **spec), decided_frontend(members=members)
+    )
+    assert said == ("" if done else f"backend a is {state}")
+
+
+async def test_a_backend_that_nobody_uses_has_no_state_to_wait_for() -> None:
+    assert await lacks(decided_backend("a", "10.0.0.1", "unknown")) == ""
+
+
+async def test_a_status_of_an_older_spec_does_not_count() -> None:
+    old = decided_backend("a", "10.0.0.1", status={"observedGeneration": 0})
+    assert "has not seen backend a at generation 1" in await lacks(old, decided_frontend())
+
+
+async def test_each_frontend_has_to_have_decided_with_that_state() -> None:
+    late = decided_frontend(members=[TWO[0]._replace(state="down"), TWO[1]])
+    said = await lacks(decided_backend("a", "10.0.0.1"), late)
+    assert said == "frontend web has not decided on a up yet"
+
+
+@pytest.mark.parametrize(
+    ("conditions", "said"),
+    [
+        ([PENDING], "frontend web: 0 of 1 nodes have the newest state"),
+        ([PENDING, REFUSED], "frontend web is not accepted: taken"),
+        ([NO_NODES], ""),
+    ],
+)
+async def test_each_frontend_has_to_be_programmed_where_there_are_nodes(
+    conditions: list[JsonObject], said: str
+) -> None:
+    frontend = decided_frontend(conditions=conditions)
+    assert await lacks(decided_backend("a", "10.0.0.1"), frontend) == said
+
+
+async def test_a_frontend_has_to_have_been_seen_at_its_newest() -> None:
+    console = FakeConsole((FRONTEND, decided_frontend()))
+    cluster = Cluster(console=console, namespace="default")
+    assert await frontend_lacks(cluster, "web", 1) == ""
+    assert "at generation 2" in await frontend_lacks(cluster, "web", 2)
+    console.of(FRONTEND, "web")["status"] = {"observedGeneration": 2}
+    assert await frontend_lacks(cluster, "web", 2) == "frontend web has no status yet"

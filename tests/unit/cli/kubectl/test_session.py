@@ -1,0 +1,83 @@
+"""The usual flags, and errors in one line."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from fakes.console import FakeConsole
+from support.plugin import call
+from vpplb.cli.kubectl.main import cli
+from vpplb.cli.kubectl.session import if_allowed, others
+from vpplb.kube.errors import ApiError, ApiUnreachable, NotFound
+
+
+def outside(*arguments: str, **environment: str) -> Result:
+    """Run a command line without a cluster in memory."""
+    return CliRunner(env={"KUBERNETES_SERVICE_HOST": "", **environment}).invoke(cli, arguments)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ApiUnreachable("https://10.0.0.1: no answer in 10 s"),
+         "https://10.0.0.1: no answer in 10 s"),
+        (ApiError(403, "Forbidden", 'frontends is forbidden:\n User "x" cannot list'),
+         'frontends is forbidden: User "x" cannot list'),
+        (NotFound(404, "NotFound", "page not found"),
+         "page not found (are the CustomResourceDefinitions installed?)"),
+    ],
+)  # fmt: skip
+def test_what_goes_wrong_is_said_in_one_line_with_exit_1(error: ApiError, said: str) -> None:
+    console = FakeConsole()
+    console.faults = [error]
+    result = call(console, "status")
+    assert (result.exit_code, result.stdout, result.stderr) == (1, "", f"Error: {said}\n")
+
+
+def test_no_cluster_at_all_is_said_in_one_line(tmp_path: Path) -> None:
+    for arguments in (("--kubeconfig", str(tmp_path / "none")), ()):
+        result = outside("status", *arguments, KUBECONFIG=str(tmp_path / "none"))
+        assert result.exit_code == 1
+        assert result.stderr.startswith("Error: no usable cluster configuration: ")
+        assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_context_that_is_not_there_is_named(tmp_path: Path) -> None:
+    config = tmp_path / "config"
+    lists: dict[str, list[object]] = {"clusters": [], "users": [], "contexts": []}
+    config.write_text(yaml.safe_dump({"apiVersion": "v1", "kind": "Config", **lists}))
+    result = outside("status", "--kubeconfig", str(config), "--context", "moon")
+    assert result.exit_code == 1
+    assert "moon" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("there", "said"),
+    [
+        ([], "there are none"),
+        (["b"], "there is b"),
+        (["nginx1", "nginx0"], "did you mean nginx0? there are nginx0, nginx1"),
+        (["b", "c"], "there are b, c"),
+        ([f"x{n}" for n in range(10, 30)],
+         "there are x10, x11, x12, x13, x14, x15, x16, x17 and 12 more"),
+    ],
+)  # fmt: skip
+def test_instead_of_what_is_not_there_it_says_what_is(there: list[str], said: str) -> None:
+    assert others("nginx", there) == said or others("nginx0", there) == said
+
+
+async def test_what_one_may_not_read_is_said_and_done_without(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    async def read(status: int) -> list[str]:
+        if status == 200:
+            return ["it"]
+        raise ApiError(status, "", "nodes are\nforbidden")
+
+    assert await if_allowed(read(200), [], "nodes are") == ["it"]
+    assert await if_allowed(read(403), [], "nodes are") == []
+    assert capsys.readouterr().err == "note: nodes are not known: nodes are forbidden\n"
+    with pytest.raises(ApiError):
+        await if_allowed(read(500), [], "nodes are")

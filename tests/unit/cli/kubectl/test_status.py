@@ -1,0 +1,205 @@
+"""`kubectl vpplb status`: a line a frontend, or all that explains one."""
+
+from typing import Any
+
+import pytest
+
+from fakes.console import FakeConsole
+from support.cluster_objects import (
+    InPool,
+    at,
+    condition,
+    decided_backend,
+    decided_frontend,
+    node_dataplane,
+)
+from support.objects import vip
+from support.plugin import call, parsed, told
+from vpplb.kube.kinds import BACKEND, DATAPLANE, EVENT, FRONTEND, JsonObject
+from vpplb.resources.dataplane_codec import load_dataplane
+
+POOLS = (
+    InPool("main", "a", "10.0.0.1", weight=60, effective=60),
+    InPool("main", "b", "10.0.0.2", "down", effective=0),
+    InPool("spare", "c", "10.0.0.3", effective=0),
+)
+FAILED = condition("Programmed", "False", "NodeFailed", "0 of 1 nodes; n1: no memory")
+
+
+def revision(frontend: JsonObject) -> str:
+    loaded = load_dataplane(frontend["status"])
+    assert loaded is not None
+    return loaded[2]
+
+
+def detailed(**frontend: Any) -> FakeConsole:
+    """Return a cluster with frontend `web` of three backends on node n1."""
+    web = decided_frontend(members=POOLS, **frontend)
+    return FakeConsole(
+        (FRONTEND, web),
+        (BACKEND, decided_backend("a", "10.0.0.1", transitions=[("down", "up", 5)])),
+        (BACKEND, decided_backend("b", "10.0.0.2", "down", transitions=[("up", "down", 9)])),
+        (BACKEND, decided_backend("c", "10.0.0.3")),
+        (DATAPLANE, node_dataplane(programmed={"default/web": revision(web)})),
+    )
+
+
+def test_each_frontend_has_a_line_with_what_serves_and_on_how_many_nodes() -> None:
+    two = decided_frontend("api", on=vip("2001:db8::1/128", 0))
+    lines = told(FakeConsole((FRONTEND, decided_frontend()), (FRONTEND, two)), "status")
+    assert lines == [
+        ["NAME", "VIP", "STATE", "POOL", "READY", "NODES", "PROBLEM"],
+        ["api", "2001:db8::1/128 any", "up", "main", "2/2", "1/1", "-"],
+        ["web", "192.0.2.10/32 tcp/80", "up", "main", "2/2", "1/1", "-"],
+    ]
+
+
+def test_of_several_problems_the_first_is_shown_and_the_others_counted() -> None:
+    degraded = condition("Degraded", "True", "WeightsFlattened", "far off")
+    console = FakeConsole((FRONTEND, decided_frontend(conditions=[FAILED, degraded])))
+    assert told(console, "status")[1][-1] == (
+        "NodeFailed: 0 of 1 nodes; n1: no memory (and 1 more)"
+    )
+    assert [one["reason"] for one in parsed(console, "status")[0]["problems"]] == [
+        "NodeFailed",
+        "WeightsFlattened",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"status": {"conditions": []}}, "NoStatus: nobody has written its status yet"),
+        ({"status": {"observedGeneration": 0}},
+         "NotSeenYet: its status is that of generation 0, it is at 1"),
+    ],
+)  # fmt: skip
+def test_an_operator_that_has_not_looked_is_a_problem_too(
+    change: dict[str, Any], problem: str
+) -> None:
+    assert told(FakeConsole((FRONTEND, decided_frontend(**change))), "status")[1][-1] == problem
+
+
+def test_a_frontend_without_any_status_is_shown_as_it_was_written() -> None:
+    raw = decided_frontend()
+    del raw["status"]
+    assert told(FakeConsole((FRONTEND, raw)), "status")[1][:3] == [
+        "web", "192.0.2.10 tcp/80", "unknown",
+    ]  # fmt: skip
+
+
+def test_all_namespaces_and_wide_add_columns() -> None:
+    other = decided_frontend(namespace="shop")
+    console = FakeConsole((FRONTEND, decided_frontend()), (FRONTEND, other))
+    assert [line[0] for line in told(console, "status", "-A")] == ["NAMESPACE", "default", "shop"]
+    assert [line[0] for line in told(console, "status", "-n", "shop", "-o", "wide")] == [
+        "NAME",
+        "web",
+    ]
+    assert told(console, "status", "-o", "wide")[1][6:9] == ["GRE4", "1024", revision(other)]
+
+
+def test_nothing_to_show_is_said_in_words_and_as_an_empty_list() -> None:
+    assert call(FakeConsole(), "status").output == (
+        "there are no frontends in this namespace (-A: in all)\n"
+    )
+    assert parsed(FakeConsole(), "status", "-A") == []
+    assert call(FakeConsole(), "status", "-o", "yaml").output == "[]\n"
+
+
+def test_one_frontend_shows_each_member_with_its_health_and_its_exact_share() -> None:
+    detail = parsed(detailed(), "status", "web")
+    shown = ("pool", "active", "backend", "state", "code", "weight", "effectiveWeight", "share")
+    assert [[member[name] for name in (*shown, "due")] for member in detail["members"]] == [
+        ["main", True, "a", "up", "L7OK", 60, 60, 1.0, 1.0],
+        ["main", True, "b", "down", "L4CON", 100, 0, 0.0, 0.0],
+        ["spare", False, "c", "up", "L7OK", 100, 0, 0.0, 0.0],
+    ]
+    rows = told(detailed(), "status", "web")
+    assert ["main *", "b", "10.0.0.2", "down"] in [row[:4] for row in rows]
+    assert any(row[-1:] == ["connection refused"] for row in rows)
+
+
+def test_a_member_whose_backend_is_missing_is_named() -> None:
+    console = detailed()
+    del console.objects[BACKEND, next(k for kind, k in console.objects if k.name == "b")]
+    member = parsed(console, "status", "web")["members"][1]
+    assert (member["state"], member["detail"]) == ("missing", "there is no such Backend")
+
+
+@pytest.mark.parametrize(
+    ("node", "state", "message"),
+    [
+        (node_dataplane(), "pending", "has nothing, wanted is "),
+        (node_dataplane(errors=[{"frontend": "default/web", "message": "no memory"}]),
+         "failed", "no memory"),
+        (node_dataplane(conditions=[condition("Connected", "Unknown", "AgentGone", "no sign")]),
+         "gone", "no sign"),
+        (node_dataplane(spec={"paused": True}), "paused", "hands off"),
+    ],
+)  # fmt: skip
+def test_each_node_says_why_it_does_not_have_the_newest_state(
+    node: JsonObject, state: str, message: str
+) -> None:
+    console = detailed()
+    console.objects[DATAPLANE, next(k for kind, k in console.objects if kind == DATAPLANE)] = node
+    (line,) = parsed(console, "status", "web")["nodes"]
+    assert line["state"] == state
+    assert message in line["message"]
+
+
+def test_only_the_nodes_that_are_selected_are_shown() -> None:
+    console = detailed(nodeSelector={"role": "edge"})
+    assert parsed(console, "status", "web")["nodes"] == []
+    assert "no node with an agent is selected" in call(console, "status", "web").output
+
+
+def test_without_the_right_to_see_nodes_and_events_the_rest_is_shown() -> None:
+    console = detailed()
+    console.forbidden = {(DATAPLANE, ""), (EVENT, "default")}
+    result = call(console, "status", "web")
+    assert result.exit_code == 0
+    assert result.stderr == (
+        "note: events are not known: events are forbidden\n"
+        "note: nodes are not known: dataplanes are forbidden\n"
+    )
+    assert "no node" not in result.stdout
+    assert "REVISION" not in result.stdout
+
+
+def test_what_happened_last_comes_first_from_backends_and_events_alike() -> None:
+    console = detailed()
+    event = {
+        "metadata": {"name": "web.1", "namespace": "default"},
+        "eventTime": at(7),
+        "reason": "PoolFailover",
+        "note": "from pool spare to pool main",
+    }
+    console.objects[EVENT, next(iter(console.objects))[1]] = event
+    happened = [(one["what"], one["text"]) for one in parsed(console, "status", "web")["history"]]
+    assert happened == [
+        ("b", "up → down  L4CON connection refused"),
+        ("PoolFailover", "from pool spare to pool main"),
+        ("a", "down → up  L7OK 200 OK"),
+    ]
+    assert ("events", "default", "", "regarding.kind=Frontend,regarding.name=web") in console.asked
+
+
+def test_what_to_beware_of_is_noted() -> None:
+    assert "note: " not in call(detailed(), "status", "web").output
+    shown = call(detailed(encap="NAT4"), "status", "web").output
+    assert "note: spec.encap: VPP (seen up to 26.10) drops TCP" in shown
+
+
+def test_an_unknown_frontend_is_answered_with_those_that_there_are() -> None:
+    console = FakeConsole((FRONTEND, decided_frontend()), (FRONTEND, decided_frontend("webshop")))
+    result = call(console, "status", "wbe")
+    assert (result.exit_code, result.output) == (
+        1,
+        "Error: there is no Frontend wbe in namespace default;"
+        " did you mean web? there are web, webshop\n",
+    )
+
+
+def test_a_frontend_and_all_namespaces_do_not_go_together() -> None:
+    assert call(FakeConsole(), "status", "web", "-A").exit_code == 2

@@ -1,0 +1,84 @@
+"""`pause`, `resume`, `disable` and `enable`."""
+
+from typing import Any
+
+import pytest
+
+from fakes.console import FakeConsole
+from support.cluster_objects import InPool, decided_backend, decided_frontend
+from support.plugin import call
+from vpplb.kube.kinds import BACKEND, FRONTEND
+
+
+@pytest.mark.parametrize(
+    ("verb", "before", "patch", "says"),
+    [
+        ("pause", {}, {"paused": True}, "paused"),
+        ("resume", {"paused": True}, {"paused": False}, "resumed"),
+        ("disable", {}, {"enabled": False}, "disabled"),
+        ("enable", {"enabled": False}, {"enabled": True}, "enabled"),
+    ],
+)
+def test_each_verb_sets_its_field_and_says_so_once(
+    verb: str, before: dict[str, Any], patch: dict[str, bool], says: str
+) -> None:
+    console = FakeConsole((BACKEND, decided_backend("a", "10.0.0.1", **before)))
+    assert call(console, verb, "a").output == f"backend a {says}\n"
+    assert [body for _, body in console.edits] == [{"spec": patch}]
+    assert call(console, verb, "a").output == f"backend a already {says}\n"
+    assert len(console.edits) == 1
+
+
+def test_several_are_switched_and_a_name_given_twice_is_one() -> None:
+    console = FakeConsole(
+        *((BACKEND, decided_backend(name, "10.0.0.1", namespace="shop")) for name in "ab")
+    )
+    result = call(console, "pause", "a", "b", "a", "-n", "shop")
+    assert result.output == "backend a paused\nbackend b paused\n"
+
+
+def test_a_mistyped_name_leaves_nothing_half_done() -> None:
+    console = FakeConsole((BACKEND, decided_backend("nginx0", "10.0.0.1")))
+    result = call(console, "disable", "nginx0", "nginx")
+    assert result.exit_code == 1
+    assert result.output == (
+        "Error: there is no Backend nginx in namespace default; there is nginx0\n"
+    )
+    assert console.edits == []
+
+
+def test_resuming_what_is_disabled_is_said_to_have_no_effect_yet() -> None:
+    console = FakeConsole((BACKEND, decided_backend("a", "10.0.0.1", paused=True, enabled=False)))
+    assert "no effect until it is enabled" in call(console, "resume", "a").output
+
+
+def test_a_verb_without_a_backend_is_wrong_usage() -> None:
+    assert call(FakeConsole(), "pause").exit_code == 2
+
+
+def test_wait_returns_when_backend_and_frontends_show_it() -> None:
+    console = FakeConsole(
+        (FRONTEND, decided_frontend()), (BACKEND, decided_backend("a", "10.0.0.1"))
+    )
+
+    def operate() -> None:
+        console.of(BACKEND, "a")["status"] |= {
+            "state": "paused", "code": "", "observedGeneration": 2,
+        }  # fmt: skip
+        members = [InPool("main", "a", "10.0.0.1", "paused"), InPool("main", "b", "10.0.0.2")]
+        console.of(FRONTEND, "web")["status"] = decided_frontend(members=members)["status"]
+
+    console.after_edit = operate
+    assert call(console, "pause", "a", "--wait").output == (
+        "backend a paused\nbackend a is paused on all nodes after 0.0 s\n"
+    )
+
+
+def test_wait_gives_up_in_time_and_says_what_is_missing() -> None:
+    console = FakeConsole((BACKEND, decided_backend("a", "10.0.0.1")))
+    result = call(console, "pause", "a", "--wait", "--timeout", "1ms")
+    assert result.exit_code == 1
+    assert result.output == (
+        "backend a paused\n"
+        "Error: not within 0.001 s: the operator has not seen backend a at generation 2\n"
+    )

@@ -1,0 +1,30 @@
+"""A group that imports a command when it is called."""
+
+import sys
+
+import click
+from click.testing import CliRunner
+
+from vpplb.cli.lazy import Lazy, LazyGroup
+
+
+def group() -> LazyGroup:
+    module = "vpplb.cli.kubectl.switches"
+    lazy = {"pause": Lazy("Pause.", module, "pause"), "crds": Lazy("CRDs.", "vpplb.cli.crds")}
+    return LazyGroup("g", lazy=lazy)
+
+
+def test_the_list_is_in_order_and_imports_nothing() -> None:
+    sys.modules.pop("vpplb.cli.kubectl.switches", None)
+    said = CliRunner().invoke(group(), ["--help"]).output
+    assert [line.split() for line in said.splitlines()[-2:]] == [
+        ["pause", "Pause."],
+        ["crds", "CRDs."],
+    ]
+    assert "vpplb.cli.kubectl.switches" not in sys.modules
+
+
+def test_a_command_is_found_under_its_name_in_its_module() -> None:
+    context = click.Context(group())
+    found = [group().get_command(context, name) for name in ("pause", "crds", "none")]
+    assert [one.name if one else None for one in found] == ["pause", "crds", None]

@@ -1,0 +1,138 @@
+"""An operator that stands by while another works, and then goes on where that one ended."""
+
+import pytest
+
+from support.manifests import backend, frontend, health_check, manifest
+from support.objects import key
+from support.operator_bench import KINDS, OperatorBench
+from vpplb.kube.kinds import BACKEND, FRONTEND
+from vpplb.model.health import HealthState
+
+pytestmark = pytest.mark.looptime
+
+TWO = [{"name": "main", "backends": [{"name": "a"}, {"name": "b"}]}]
+
+
+def look(standby: OperatorBench) -> None:
+    """Let an operator see everything as it is on the server now."""
+    order = list(KINDS.values())
+    for kind, name in sorted(standby.server.objects, key=lambda at: order.index(at[0])):
+        standby.see(kind, name)
+
+
+async def lead_and_follow() -> tuple[OperatorBench, OperatorBench]:
+    """Return a leader that has written something, and a standby that saw it before and after."""
+    leader = OperatorBench()
+    leader.reconciler.set_synced()
+    standby = OperatorBench(leader.server)
+    check = {"healthCheckRef": {"name": "check"}}
+    leader.apply(
+        health_check(),
+        backend("a", "192.0.2.1", **check),
+        backend("b", "192.0.2.2", **check),
+        frontend(pools=TWO),
+    )
+    look(standby)
+    await leader.settle()
+    leader.verdict("a", up=True)
+    leader.verdict("b", up=True)
+    await leader.settle()
+    look(standby)
+    return leader, standby
+
+
+async def take_over(leader: OperatorBench, standby: OperatorBench) -> None:
+    await leader.stop()
+    look(standby)
+    leader.events()
+    standby.server.requests.clear()
+    standby.clock.time = leader.clock.time
+    standby.reconciler.set_synced()
+    await standby.settle()
+
+
+async def test_a_standby_writes_and_probes_nothing() -> None:
+    leader, standby = await lead_and_follow()
+    leader.server.requests.clear()
+    leader.events()
+    standby.apply(
+        manifest("Dataplane", "n1", {}) | {"status": {"programmed": {"default/web": "r"}}}
+    )
+    standby.delete(KINDS["Dataplane"], "n1")
+    await standby.settle()
+    assert standby.server.requests == []
+    assert standby.events() == []
+    assert standby.prober.started == []
+    await leader.stop()
+    await standby.stop()
+
+
+async def test_the_next_leader_goes_on_from_the_newest_status_and_writes_nothing() -> None:
+    leader, standby = await lead_and_follow()
+    leader.verdict("b", up=False)
+    await leader.settle()
+    before = {kind: leader.status(kind, name) for kind, name in ((BACKEND, "b"), (FRONTEND, "web"))}
+    await take_over(leader, standby)
+    assert standby.server.requests == []
+    assert standby.events() == []
+    assert before == {BACKEND: standby.status(BACKEND, "b"), FRONTEND: standby.status(FRONTEND)}
+    resumed = {one.backend.name: one.resume_up for one in standby.prober.started}
+    assert resumed == {"a": True, "b": False}
+    await standby.stop()
+
+
+async def test_what_a_user_changed_in_the_last_moment_is_decided_by_the_next_leader() -> None:
+    leader, standby = await lead_and_follow()
+    leader.store(backend("a", "192.0.2.1", healthCheckRef={"name": "check"}, paused=True))
+    await take_over(leader, standby)
+    assert standby.status(BACKEND, "a")["state"] == "paused"
+    assert [reason for _, reason, _ in standby.events()] == ["BackendPaused"]
+    await standby.stop()
+
+
+async def test_what_was_announced_by_the_last_leader_is_not_announced_again() -> None:
+    leader, standby = await lead_and_follow()
+    for name in ("a", "b"):
+        leader.verdict(name, up=False)
+    await leader.settle()
+    assert ("Warning", "FrontendDown", "no backend can serve") in leader.events()
+    await take_over(leader, standby)
+    assert standby.events() == []
+    for name in ("a", "b"):
+        standby.verdict(name, up=True)
+    await standby.settle()
+    assert "FrontendUp" in [reason for _, reason, _ in standby.events()]
+    await standby.stop()
+
+
+async def test_the_echo_of_an_older_write_changes_nothing_once_something_is_decided() -> None:
+    leader, standby = await lead_and_follow()
+    await standby.stop()
+    old = dict(leader.server.objects[BACKEND, key("a")])
+    leader.verdict("a", up=False)
+    leader.intake.seen(BACKEND, key("a"), old)
+    await leader.settle()
+    assert leader.status(BACKEND, "a")["state"] == "down"
+    leader.reconciler.close()
+    leader.intake.seen(BACKEND, key("a"), old)  # while it writes what is still due
+    assert leader.reconciler.health(key("a")).state is HealthState.DOWN
+    await leader.stop()
+
+
+async def test_a_standby_shows_what_the_leader_has_written_and_counts_nothing_as_its_own() -> None:
+    leader, standby = await lead_and_follow()
+    leader.verdict("b", up=False)
+    await leader.settle()
+    events = standby.stream.last_id
+    look(standby)
+    assert standby.shown("backends", "b") == leader.status(BACKEND, "b")
+    assert standby.shown("frontends", "web") == leader.status(FRONTEND)
+    assert standby.stream.last_id != events
+    assert not any(line.startswith(b"vpplb_backend_state{") for line in metrics(standby))
+    assert any(line.startswith(b"vpplb_backend_state{") for line in metrics(leader))
+    await leader.stop()
+    await standby.stop()
+
+
+def metrics(bench: OperatorBench) -> list[bytes]:
+    return bench.registry.render().splitlines()

@@ -1,0 +1,215 @@
+"""The rules of the election, one by one, on a clock that is a number."""
+
+from typing import Any
+
+import pytest
+
+from vpplb.kube.ballot import Ballot, Role
+from vpplb.kube.kinds import JsonObject
+
+DURATION = 15.0
+
+
+def lease(version: int = 1, **spec: Any) -> JsonObject:
+    return {"metadata": {"resourceVersion": str(version)}, "spec": spec}
+
+
+def held(by: str, version: int = 1, *, seconds: int = 15, renewed: str = "r1") -> JsonObject:
+    return lease(
+        version,
+        holderIdentity=by,
+        leaseDurationSeconds=seconds,
+        acquireTime=f"a-{by}",
+        renewTime=renewed,
+        leaseTransitions=3,
+    )
+
+
+def candidate(identity: str = "me") -> Ballot:
+    return Ballot(identity=identity, duration=DURATION)
+
+
+def leader(*, since: float = 100.0) -> Ballot:
+    """Return a ballot that has just won a lease, of version 1, at that time."""
+    ballot = candidate()
+    ballot.saw(None, since)
+    spec = ballot.bid(since, "a1")
+    assert spec is not None
+    ballot.wrote({"metadata": {"resourceVersion": "1"}, "spec": dict(spec)})
+    return ballot
+
+
+def ours(version: int = 1, **changed: Any) -> JsonObject:
+    """Return the lease of `leader`."""
+    one = held("me", version)
+    one["spec"] |= {"acquireTime": "a1", "leaseTransitions": 0, **changed}
+    return one
+
+
+# --- candidates -----------------------------------------------------------------------------
+
+
+def test_nothing_is_wanted_before_the_lease_was_looked_at() -> None:
+    ballot = candidate()
+    assert not ballot.looked
+    assert ballot.bid(1e9, "s") is None
+    assert ballot.role(1e9) is Role.STANDBY
+
+
+def test_a_lease_that_does_not_exist_is_created_at_once() -> None:
+    ballot = candidate()
+    ballot.saw(None, 100.0)
+    assert ballot.version == ""
+    assert ballot.bid(100.0, "s") == {
+        "holderIdentity": "me",
+        "leaseDurationSeconds": 15,
+        "acquireTime": "s",
+        "renewTime": "s",
+        "leaseTransitions": 0,
+    }
+
+
+@pytest.mark.parametrize(
+    ("found", "free_at"),
+    [
+        pytest.param(held("other"), 115.0, id="held by another: its duration after it was seen"),
+        pytest.param(held("other", seconds=40), 140.0, id="the holder's own duration counts"),
+        pytest.param(held("other", seconds=3), 115.0, id="but never less than ours"),
+        pytest.param(held("me"), 100.0, id="held by an earlier run of ourselves: at once"),
+        pytest.param(held(""), 100.0, id="held by nobody: at once"),
+        pytest.param(lease(), 100.0, id="without a spec: at once"),
+    ],
+)
+def test_a_lease_seen_first_is_free(found: JsonObject, free_at: float) -> None:
+    ballot = candidate()
+    ballot.saw(found, 100.0)
+    assert free_at == 100.0 or ballot.bid(free_at - 0.1, "s") is None
+    assert ballot.bid(free_at, "s") is not None
+
+
+@pytest.mark.parametrize(
+    ("then", "free_at"),
+    [
+        pytest.param(held("other", 1), 115.0, id="the same version: as before"),
+        pytest.param(held("other", 2), 120.0, id="the same in a new version: a duration from now"),
+        pytest.param(held("other", 2, renewed="r2"), 120.0, id="renewed: a duration from now"),
+        pytest.param(held("third", 2), 120.0, id="held by a third: a duration from now"),
+        pytest.param(held("me", 2), 120.0, id="we are written in by somebody: a duration from now"),
+        pytest.param(held("", 2), 120.0, id="emptied by an administrator: a duration from now"),
+        pytest.param(held("", 2, seconds=1), 105.0, id="given up: at once"),
+        pytest.param(None, 120.0, id="deleted: a duration from now"),
+    ],
+)
+def test_a_lease_of_another_that_is_seen_again_after_5_seconds_is_free(
+    then: JsonObject | None, free_at: float
+) -> None:
+    ballot = candidate()
+    ballot.saw(held("other"), 100.0)
+    ballot.saw(then, 105.0)
+    assert free_at == 105.0 or ballot.bid(free_at - 0.1, "s") is None
+    assert ballot.bid(free_at, "s") is not None
+
+
+def test_a_lease_taken_over_counts_one_more_transition_and_names_the_version_it_replaces() -> None:
+    ballot = candidate()
+    ballot.saw(held("other", version=7), 100.0)
+    spec = ballot.bid(115.0, "s")
+    assert spec is not None
+    assert spec["leaseTransitions"] == 4
+    assert ballot.version == "7"
+
+
+def test_a_bid_that_was_accepted_though_its_answer_was_lost_counts_from_when_it_was_sent() -> None:
+    ballot = candidate()
+    ballot.saw(None, 100.0)
+    spec = ballot.bid(101.0, "s")
+    assert spec is not None
+    ballot.saw({"metadata": {"resourceVersion": "9"}, "spec": dict(spec)}, 104.0)
+    assert ballot.role(104.0) is Role.LEADING
+    assert ballot.valid_until == 111.0
+
+
+def test_one_whose_bid_was_refused_waits_a_duration_whatever_it_sees_or_does_not_see_then() -> None:
+    ballot = candidate()
+    ballot.saw(None, 100.0)
+    assert ballot.bid(100.0, "s") is not None
+    ballot.refused(100.5)
+    ballot.saw(None, 101.0)  # whoever was faster has it, though the lease was deleted meanwhile
+    assert ballot.bid(115.4, "s") is None
+    assert ballot.bid(115.5, "s") is not None
+
+
+def test_another_program_of_the_same_name_is_not_taken_for_ourselves() -> None:
+    ballot = candidate()
+    ballot.saw(None, 100.0)
+    assert ballot.bid(100.0, "s") is not None
+    ballot.saw(held("me"), 101.0)
+    assert ballot.role(101.0) is Role.STANDBY
+    assert ballot.bid(101.0, "s") is None
+
+
+# --- leaders --------------------------------------------------------------------------------
+
+
+def test_a_leader_may_write_for_two_thirds_of_the_duration_after_it_sent_its_renewal() -> None:
+    ballot = leader(since=100.0)
+    assert ballot.valid_until == 110.0
+    assert ballot.role(109.9) is Role.LEADING
+    assert ballot.role(110.0) is Role.SUSPENDED
+    spec = ballot.bid(112.0, "s")
+    assert spec is not None
+    ballot.wrote(ours(2))
+    assert ballot.role(112.1) is Role.LEADING
+    assert ballot.valid_until == 122.0
+
+
+def test_a_renewal_keeps_term_and_transitions() -> None:
+    spec = leader().bid(102.0, "s2")
+    assert spec is not None
+    assert (spec["acquireTime"], spec["renewTime"], spec["leaseTransitions"]) == ("a1", "s2", 0)
+
+
+@pytest.mark.parametrize(
+    ("found", "at", "role"),
+    [
+        pytest.param(ours(2, renewTime="x"), 105.0, Role.LEADING, id="renewed, answer lost"),
+        pytest.param(ours(2), 999.0, Role.SUSPENDED, id="still ours after an age"),
+        pytest.param(held("other", 2), 105.0, Role.LOST, id="held by another"),
+        pytest.param(held("me", 2), 105.0, Role.LOST, id="held by another of our name"),
+        pytest.param(held("", 2), 105.0, Role.LEADING, id="emptied while it is valid"),
+        pytest.param(held("", 2), 115.0, Role.LOST, id="emptied after it had run out"),
+        pytest.param(None, 105.0, Role.LEADING, id="deleted while it is valid"),
+        pytest.param(None, 115.0, Role.LOST, id="deleted after it had run out"),
+    ],
+)
+def test_a_leader_that_finds_its_lease(found: JsonObject | None, at: float, role: Role) -> None:
+    ballot = leader(since=100.0)
+    ballot.saw(found, at)
+    assert ballot.role(at) is role
+    assert (ballot.valid_until > at) == (role is Role.LEADING)
+
+
+def test_a_lease_deleted_under_its_leader_is_made_anew_by_it() -> None:
+    ballot = leader(since=100.0)
+    ballot.saw(None, 105.0)
+    spec = ballot.bid(105.0, "s")
+    assert spec is not None
+    assert (ballot.version, spec["holderIdentity"], spec["acquireTime"]) == ("", "me", "a1")
+
+
+def test_who_has_lost_stays_lost_and_says_to_whom() -> None:
+    ballot = leader()
+    ballot.saw(held("other", 2), 105.0)
+    ballot.saw(ours(3), 106.0)
+    assert ballot.role(106.0) is Role.LOST
+    assert ballot.why_lost == "the lease is held by other"
+    assert ballot.bid(106.0, "s") is None
+
+
+def test_what_a_leader_leaves_when_it_resigns_is_free_at_once_for_one_that_watched() -> None:
+    resigning, watching = leader(), candidate("next")
+    watching.saw(ours(), 100.0)
+    spec = {**ours()["spec"], **resigning.resign("s")}
+    del spec["holderIdentity"]  # a merge patch removes what is None
+    watching.saw(lease(2, **spec), 104.0)
+    assert watching.bid(104.0, "s") is not None

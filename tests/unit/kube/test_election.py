@@ -1,0 +1,336 @@
+"""Electors on one fake lease, on loop time."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from fakes.lease_api import FakeLeaseApi, LeaseLine
+from vpplb.kube.ballot import Role
+from vpplb.kube.election import Elector, LeadershipLost
+from vpplb.kube.permit import Permit
+from vpplb.model.names import ObjectKey
+
+KEY = ObjectKey("vpplb-system", "vpplb-operator")
+
+pytestmark = pytest.mark.looptime
+
+
+def time() -> float:
+    return asyncio.get_running_loop().time()
+
+
+class Member:
+    """An elector at work. `when` gives the times at which it took each role."""
+
+    def __init__(self, server: FakeLeaseApi, identity: str, *, skew: float = 0.0) -> None:
+        self.line, self.permit = LeaseLine(server), Permit()
+        self.when: list[tuple[Role, float]] = []
+        self.elector = Elector(
+            client=self.line,
+            key=KEY,
+            identity=identity,
+            duration=15.0,
+            permit=self.permit,
+            now=lambda: datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=time() + skew),
+            on_role=lambda role: self.when.append((role, time())),
+        )
+        self.task = asyncio.create_task(self.elector.run())
+
+    @property
+    def role(self) -> Role:
+        return self.elector.role
+
+    @property
+    def may_write(self) -> bool:
+        return time() < self.permit.until
+
+    def since(self, role: Role) -> float:
+        """Return when it last took the role."""
+        return next(at for taken, at in reversed(self.when) if taken is role)
+
+    async def crash(self) -> None:
+        self.task.cancel()
+        with suppress(asyncio.CancelledError):
+            await self.task
+
+    async def stop(self) -> None:
+        await self.crash()
+        await self.elector.resign()
+
+
+async def reaches(holds: Callable[[], bool], within: float) -> float:
+    """Wait for it; return the seconds that it took."""
+    start = time()
+    async with asyncio.timeout(within):
+        while not holds():  # noqa: ASYNC110 (loop time is free)
+            await asyncio.sleep(0.05)
+    return time() - start
+
+
+@pytest.fixture
+def server() -> FakeLeaseApi:
+    return FakeLeaseApi()
+
+
+async def leader_and_standby(server: FakeLeaseApi) -> tuple[Member, Member]:
+    first = Member(server, "first")
+    await reaches(lambda: first.may_write, 1.0)
+    second = Member(server, "second")
+    await asyncio.sleep(5.0)
+    assert (first.role, second.role) == (Role.LEADING, Role.STANDBY)
+    return first, second
+
+
+# --- taking part ----------------------------------------------------------------------------
+
+
+async def test_the_first_leads_at_once_and_keeps_on_renewing(server: FakeLeaseApi) -> None:
+    only = Member(server, "only")
+    await asyncio.sleep(60.1)
+    assert only.when == [(Role.LEADING, 0.0)]
+    assert only.line.asked == ["get", "create", *["patch"] * 30]  # one request each 2 s
+
+
+async def test_one_that_comes_later_stands_by_and_only_reads(server: FakeLeaseApi) -> None:
+    _, second = await leader_and_standby(server)
+    assert set(second.line.asked) == {"get"}
+    assert not second.may_write
+    assert second.elector.not_ready == ""
+    assert second.elector.holder == "first"
+
+
+async def test_it_is_known_who_leads_before_anything_else_begins(server: FakeLeaseApi) -> None:
+    first = Member(server, "first")
+    first.line.cut = True
+    knowing = asyncio.create_task(first.elector.looked())
+    await asyncio.sleep(10)
+    assert not knowing.done()
+    assert first.elector.not_ready == "connection refused"
+    first.line.cut = False
+    await asyncio.sleep(2)
+    assert knowing.done()
+    assert first.role is Role.LEADING
+
+
+async def test_a_leader_that_resigns_is_followed_within_a_second(server: FakeLeaseApi) -> None:
+    first, second = await leader_and_standby(server)
+    await first.stop()
+    assert not first.may_write
+    assert await reaches(lambda: second.may_write, 15.0) <= 0.6
+    assert server.lease is not None
+    assert server.lease["spec"]["leaseTransitions"] == 1
+
+
+async def test_a_leader_that_crashes_is_followed_when_its_lease_has_run_out(
+    server: FakeLeaseApi,
+) -> None:
+    first, second = await leader_and_standby(server)
+    renewed = time()
+    await first.crash()
+    await reaches(lambda: second.may_write, 30.0)
+    assert 12.0 <= second.since(Role.LEADING) - renewed <= 15.6
+
+
+async def test_one_that_is_started_again_under_its_name_takes_its_own_lease_at_once(
+    server: FakeLeaseApi,
+) -> None:
+    first, second = await leader_and_standby(server)
+    await first.crash()
+    again = Member(server, "first")
+    await asyncio.sleep(0.1)
+    assert (again.role, second.role) == (Role.LEADING, Role.STANDBY)
+
+
+@pytest.mark.parametrize("skew", [-1e6, 1e6])
+async def test_wall_clocks_do_not_matter(server: FakeLeaseApi, skew: float) -> None:
+    first = Member(server, "first")
+    await asyncio.sleep(1)
+    second = Member(server, "second", skew=skew)
+    await asyncio.sleep(60)
+    assert (first.role, second.role) == (Role.LEADING, Role.STANDBY)
+    await first.crash()
+    assert 12.0 <= await reaches(lambda: second.may_write, 30.0) <= 15.6
+
+
+# --- when the server is away ----------------------------------------------------------------
+
+
+async def test_a_leader_that_cannot_renew_stops_writing_before_its_lease_runs_out(
+    server: FakeLeaseApi,
+) -> None:
+    first, second = await leader_and_standby(server)
+    first.line.cut = True
+    await reaches(lambda: first.role is Role.SUSPENDED, 30.0)
+    stopped = time()
+    assert not first.may_write
+    assert first.elector.not_ready == "connection refused"
+    await reaches(lambda: second.may_write, 30.0)
+    assert time() - stopped >= 4.5  # a third of the lease, for what is on its way
+
+
+async def test_a_request_without_an_answer_is_not_waited_for_beyond_the_deadline(
+    server: FakeLeaseApi,
+) -> None:
+    first, _ = await leader_and_standby(server)
+    first.line.back = 3600.0
+    silent_since = time()
+    await reaches(lambda: first.role is Role.SUSPENDED, 30.0)
+    assert 8.0 <= time() - silent_since <= 10.0
+
+
+async def test_a_single_operator_rides_out_a_server_that_is_away_and_goes_on(
+    server: FakeLeaseApi, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    only = Member(server, "only")
+    await asyncio.sleep(1)
+    only.line.cut = True
+    await asyncio.sleep(600)
+    assert (only.role, only.may_write) == (Role.SUSPENDED, False)
+    only.line.cut = False
+    assert await reaches(lambda: only.may_write, 5.0) <= 1.1
+    assert [role for role, _ in only.when] == [Role.LEADING, Role.SUSPENDED, Role.LEADING]
+    assert "lease vpplb-system/vpplb-operator is renewed again: writes go on" in caplog.messages
+
+
+async def test_a_leader_that_was_cut_off_and_replaced_ends_when_it_sees_that(
+    server: FakeLeaseApi,
+) -> None:
+    first, second = await leader_and_standby(server)
+    first.line.cut = True
+    await reaches(lambda: second.role is Role.LEADING, 30.0)
+    first.line.cut = False
+    with pytest.raises(LeadershipLost, match="the lease is held by second"):
+        await first.task
+    assert first.role is Role.LOST
+    assert not first.may_write
+    await first.elector.resign()
+    await asyncio.sleep(60)
+    assert server.holder == "second"
+    assert second.may_write
+
+
+async def test_renewals_whose_answers_are_lost_are_recognised(server: FakeLeaseApi) -> None:
+    first, second = await leader_and_standby(server)
+    first.line.deaf = True
+    await asyncio.sleep(7)
+    first.line.deaf = False
+    await asyncio.sleep(60)
+    assert [role for role, _ in first.when] == [Role.LEADING]
+    assert second.role is Role.STANDBY
+
+
+async def test_a_bid_whose_answer_is_lost_still_leads(server: FakeLeaseApi) -> None:
+    first = Member(server, "first")
+    first.line.there = 0.001
+    await asyncio.sleep(0.0015)  # it has looked, and its bid is on the way
+    first.line.deaf = True
+    await asyncio.sleep(0.001)
+    first.line.deaf = False
+    assert server.holder == "first"
+    assert await reaches(lambda: first.may_write, 15.0) <= 3.6
+
+
+async def test_slow_answers_do_not_lose_the_lease(server: FakeLeaseApi) -> None:
+    first, second = await leader_and_standby(server)
+    first.line.there, first.line.back = 1.0, 1.0
+    await asyncio.sleep(120)
+    assert [role for role, _ in first.when] == [Role.LEADING]
+    assert second.role is Role.STANDBY
+
+
+# --- when others write into the lease -------------------------------------------------------
+
+
+async def test_of_two_that_want_a_lease_that_ran_out_one_gets_it(server: FakeLeaseApi) -> None:
+    first, second = await leader_and_standby(server)
+    third = Member(server, "third")
+    await asyncio.sleep(5.0)
+    second.line.there = third.line.there = 0.1  # both have looked before either has written
+    await first.crash()
+    await asyncio.sleep(60)
+    assert sorted((second.role, third.role)) == [Role.LEADING, Role.STANDBY]
+
+
+async def test_a_lease_that_is_deleted_is_made_anew_by_its_leader(server: FakeLeaseApi) -> None:
+    first, second = await leader_and_standby(server)
+    server.lease = None
+    await asyncio.sleep(60)
+    assert (first.role, second.role) == (Role.LEADING, Role.STANDBY)
+    assert server.holder == "first"
+    assert [role for role, _ in first.when] == [Role.LEADING]
+
+
+async def test_a_leader_whose_name_is_removed_writes_itself_in_again(server: FakeLeaseApi) -> None:
+    first, second = await leader_and_standby(server)
+    server.edit(holderIdentity=None)
+    await asyncio.sleep(60)
+    assert (first.role, second.role) == (Role.LEADING, Role.STANDBY)
+
+
+async def test_a_leader_ends_when_another_is_written_in_and_that_one_waits(
+    server: FakeLeaseApi,
+) -> None:
+    first, second = await leader_and_standby(server)
+    server.edit(holderIdentity="second")
+    with pytest.raises(LeadershipLost):
+        await first.task
+    assert second.role is Role.STANDBY
+    assert 12.0 <= await reaches(lambda: second.may_write, 30.0) <= 15.6
+
+
+async def test_labels_and_annotations_of_the_lease_cost_the_leader_nothing(
+    server: FakeLeaseApi,
+) -> None:
+    first, _ = await leader_and_standby(server)
+    for _ in range(5):
+        server.edit()
+        await asyncio.sleep(1)
+    await asyncio.sleep(30)
+    assert [role for role, _ in first.when] == [Role.LEADING]
+
+
+# --- giving up ------------------------------------------------------------------------------
+
+
+async def test_resigning_without_a_server_ends_in_a_few_seconds(
+    server: FakeLeaseApi, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, _ = await leader_and_standby(server)
+    first.line.there = 3600.0
+    start = time()
+    await first.stop()
+    assert time() - start <= 3.01
+    assert "is not given up, and runs out by itself" in caplog.text
+
+
+async def test_one_that_stands_by_gives_up_nothing(server: FakeLeaseApi) -> None:
+    first, second = await leader_and_standby(server)
+    await second.stop()
+    assert set(second.line.asked) == {"get"}
+    assert first.role is Role.LEADING
+    assert server.holder == "first"
+
+
+async def test_resigning_overtakes_a_renewal_that_is_still_on_its_way(
+    server: FakeLeaseApi,
+) -> None:
+    first, second = await leader_and_standby(server)
+    first.line.there = 0.3
+    asked = len(first.line.asked)
+    await reaches(lambda: len(first.line.asked) > asked, 5.0)
+    await first.stop()
+    assert server.holder == ""
+    assert await reaches(lambda: second.may_write, 15.0) <= 0.6
+
+
+async def test_a_lease_that_somebody_else_has_is_not_given_up(server: FakeLeaseApi) -> None:
+    first, _ = await leader_and_standby(server)
+    await first.crash()
+    server.edit(holderIdentity="third")
+    await first.elector.resign()
+    assert server.holder == "third"

@@ -1,0 +1,108 @@
+import asyncio
+from collections.abc import Mapping
+
+import pytest
+
+from support.fake_apiserver import FakeApiServer
+from vpplb.kube.client import Listing
+from vpplb.kube.errors import ApiUnreachable
+from vpplb.kube.kinds import BACKEND, JsonObject, Kind
+from vpplb.kube.permit import NotPermitted, Permit, PermittedClient
+from vpplb.model.names import ObjectKey
+
+KEY = ObjectKey("default", "nginx0")
+
+
+class Server(FakeApiServer):
+    """Answers reads too."""
+
+    async def list(self, kind: Kind, namespace: str | None = None) -> Listing:
+        return Listing(list(self.objects.values()), "1")
+
+    async def get(self, kind: Kind, key: ObjectKey) -> JsonObject:
+        return self.objects[kind, key]
+
+
+@pytest.fixture
+def server() -> Server:
+    server = Server(latency=5.0)
+    server.add(BACKEND, KEY, {})
+    return server
+
+
+async def write(server: Server, permit: Permit) -> Mapping[str, object]:
+    client = PermittedClient(server, permit)
+    return await client.patch_status(BACKEND, KEY, {"status": {"state": "up"}})
+
+
+async def test_without_a_permit_no_write_is_even_sent(server: Server) -> None:
+    client = PermittedClient(server, Permit())
+    with pytest.raises(NotPermitted):
+        await client.patch_status(BACKEND, KEY, {})
+    with pytest.raises(NotPermitted):
+        await client.create_event({})
+    assert server.requests == []
+
+
+async def test_reading_needs_no_permit(server: Server) -> None:
+    client = PermittedClient(server, Permit())
+    assert (await client.list(BACKEND)).items == [await client.get(BACKEND, KEY)]
+
+
+@pytest.mark.looptime
+async def test_a_write_is_made_while_the_permit_lasts(server: Server) -> None:
+    permit = Permit()
+    permit.extend(6.0)
+    await write(server, permit)
+    assert server.status(BACKEND, KEY) == {"state": "up"}
+
+
+@pytest.mark.looptime
+async def test_a_write_under_way_is_cut_off_when_the_permit_ends(server: Server) -> None:
+    permit = Permit()
+    permit.extend(4.0)
+    with pytest.raises(NotPermitted):
+        await write(server, permit)
+    assert asyncio.get_running_loop().time() == 4.0
+    assert server.under_way == 0
+
+
+@pytest.mark.looptime
+async def test_a_permit_that_is_extended_covers_what_is_under_way(server: Server) -> None:
+    permit = Permit()
+    permit.extend(4.0)
+    asyncio.get_running_loop().call_later(2, permit.extend, 6.0)
+    await write(server, permit)
+    assert asyncio.get_running_loop().time() == 5.0
+
+
+@pytest.mark.looptime
+async def test_revoking_cuts_off_at_once_and_for_good(server: Server) -> None:
+    permit = Permit()
+    permit.extend(100.0)
+    asyncio.get_running_loop().call_later(2, permit.revoke)
+    with pytest.raises(NotPermitted):
+        await write(server, permit)
+    assert asyncio.get_running_loop().time() == 2.0
+    with pytest.raises(NotPermitted):
+        await write(server, permit)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.looptime
+async def test_the_clock_is_read_before_a_write_and_no_timer_is_waited_for(server: Server) -> None:
+    permit = Permit()
+    permit.extend(3.0)
+    await asyncio.sleep(3.0)
+    with pytest.raises(NotPermitted):
+        await write(server, permit)
+    assert server.requests == []
+
+
+@pytest.mark.looptime
+async def test_a_failure_of_the_server_stays_what_it_is(server: Server) -> None:
+    permit = Permit()
+    permit.extend(100.0)
+    server.faults.append(ApiUnreachable("refused"))
+    with pytest.raises(ApiUnreachable, match="refused"):
+        await write(server, permit)

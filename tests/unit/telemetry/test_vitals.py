@@ -1,0 +1,106 @@
+from collections.abc import Mapping
+
+import pytest
+
+from vpplb.telemetry.lag import LoopLag
+from vpplb.telemetry.metrics import Registry
+from vpplb.telemetry.vitals import Vitals, lasting
+
+
+class Lag(LoopLag):
+    def worst(self) -> float:
+        return 0.0123456
+
+
+class Program:
+    """What a program would tell."""
+
+    def __init__(self) -> None:
+        self.ages: Mapping[str, float] = {"backends": 12.3456, "frontends": 0.5}
+        self.api_age = 1.5
+        self.processes = (2, 2)
+
+    def vitals(self) -> Vitals:
+        return Vitals(
+            lag=Lag(),
+            watch_ages=lambda: self.ages,
+            api_age=lambda: self.api_age,
+            writes_due=lambda: 7,
+            processes=lambda: self.processes,
+        )
+
+
+def test_figures_are_given_whether_anything_is_wrong_or_not() -> None:
+    assert Program().vitals().figures() == {
+        "loop_lag_seconds": 0.012,
+        "watch_age_seconds": {"backends": 12.346, "frontends": 0.5},
+        "api_last_success_seconds": 1.5,
+        "writes_due": 7,
+        "probe_workers": {"working": 2, "wanted": 2},
+    }
+
+
+def test_what_a_program_does_not_have_is_left_out() -> None:
+    vitals = Vitals(lag=Lag())
+    assert vitals.figures() == {"loop_lag_seconds": 0.012}
+    registry = Registry()
+    registry.register(vitals)
+    assert "vpplb_watch_age_seconds" not in registry.render().decode()
+    assert (vitals.api(), vitals.probers(), vitals.no_prober()) == (None, None, None)
+
+
+def test_the_metrics_say_the_same() -> None:
+    registry = Registry()
+    registry.register(Program().vitals())
+    lines = registry.render().decode().splitlines()
+    for line in (
+        "vpplb_loop_lag_seconds 0.0123456",
+        'vpplb_watch_age_seconds{kind="backends"} 12.3456',
+        'vpplb_watch_age_seconds{kind="frontends"} 0.5',
+        "vpplb_api_last_success_seconds 1.5",
+        "vpplb_status_writes_due 7.0",
+        "vpplb_probe_workers 2.0",
+    ):
+        assert line in lines
+
+
+def test_an_api_server_that_does_not_answer_is_told() -> None:
+    program = Program()
+    vitals = program.vitals()
+    assert vitals.api() is None
+    program.api_age = 31.2
+    assert vitals.api() == "the API server has not answered for 31 s"
+
+
+@pytest.mark.parametrize(
+    ("processes", "missing", "none"),
+    [
+        ((2, 2), None, None),
+        ((1, 2), "1 of 2 probing processes work", None),
+        ((0, 2), "0 of 2 probing processes work", "no probing process works"),
+        ((0, 0), None, None),
+    ],
+)
+def test_missing_processes_are_told(
+    processes: tuple[int, int], missing: str | None, none: str | None
+) -> None:
+    program = Program()
+    program.processes = processes
+    vitals = program.vitals()
+    assert (vitals.probers(), vitals.no_prober()) == (missing, none)
+
+
+def test_what_passes_is_no_reason_to_begin_anew() -> None:
+    now, wrong = 100.0, "gone"
+    said: list[str | None] = [wrong]
+    check = lasting(lambda: said[0], 60, clock=lambda: now)
+    assert check() is None
+    now = 159.0
+    assert check() is None
+    said[0] = None
+    assert check() is None
+    said[0] = wrong
+    now = 200.0
+    assert check() is None, "it counts from the beginning again"
+    now = 260.0
+    assert check() == wrong
