@@ -167,6 +167,7 @@ def test_what_does_not_resolve_is_said_and_the_rest_is_served(job: MainJob) -> N
 
     message = job.wait_condition("vfe/web", "ResolvedRefs", "False", "BackendNotFound")
     assert "nobody" in message
+    wait_for(lambda: "BackendNotFound" in job.events("Frontend", "web"), "an event on the frontend")
     job.wait_weights(dict.fromkeys(job.servers, 100))
 
 

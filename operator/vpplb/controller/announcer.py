@@ -1,15 +1,15 @@
 """Which Kubernetes events a change is worth: pure, from what was announced to what is.
 
 A backend's transition is one event for each frontend that references it, as that frontend has
-it; a frontend tells when it goes up or down, changes its pool, or is refused. References to
-nothing are left to the conditions: while objects are applied in any order many are passing. A
-restart announces nothing again, since what was announced is read from the status.
+it; a frontend tells when it goes up or down, changes its pool, or is refused. A restart
+announces nothing again, since what was announced is read from the status.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
+from vpplb.kube.kinds import BACKEND, FRONTEND, Kind
 from vpplb.model.health import HealthState, Transition
 from vpplb.model.names import ObjectKey
 from vpplb.model.problem import Problem
@@ -26,6 +26,10 @@ class Note(NamedTuple):
     type: Literal["Normal", "Warning"]
     reason: str
     text: str
+
+
+_REFERENCES = {FRONTEND: "ResolvedRefs", BACKEND: "Accepted"}
+"""The condition that tells of references to nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +79,17 @@ def frontend_notes(before: Announced, after: Announced) -> Iterator[Note]:
                 yield Note("Warning", "FrontendDown", "no backend can serve")
     elif before.pool and after.pool and before.pool != after.pool:
         yield Note("Normal", "PoolFailover", f"from pool {before.pool} to pool {after.pool}")
+
+
+def reference_note(problems: Sequence[Problem]) -> Note | None:
+    """Return the event of references to nothing, None where there are none."""
+    return Note("Warning", problems[0].reason, say(problems)) if problems else None
+
+
+def dangling_by(kind: Kind, status: object) -> str:
+    """Read which references to nothing the status of a Frontend or Backend has announced."""
+    condition = find_condition(load_conditions(status), _REFERENCES[kind])
+    return condition.message if condition and condition.status == "False" else ""
 
 
 def suspicion_notes(alarm: Alarm, frontends: int) -> Iterator[Note]:

@@ -13,10 +13,13 @@ from vpplb.controller.announcer import (
     Note,
     announced_by,
     announcing,
+    dangling_by,
     frontend_notes,
+    reference_note,
     suspicion_notes,
     transition_notes,
 )
+from vpplb.controller.dangling import Dangling
 from vpplb.engine.ports import Clock
 from vpplb.engine.reconciler import Reconciler
 from vpplb.kube.events import Event, EventRecorder
@@ -51,6 +54,7 @@ class Reporter:
         self._clock = clock
         self._uids: dict[tuple[Kind, ObjectKey], str] = {}
         self._announced: dict[ObjectKey, Announced] = {}
+        self._dangling = Dangling(lambda kind, key, note: self._emit(kind, key, (note,)))
 
     def attach(
         self,
@@ -72,6 +76,7 @@ class Reporter:
         is what to go on from, and what is shown; later on it is the echo of our own.
         """
         metadata, following = raw["metadata"], not self._reconciler.synced
+        first = self._uids.get((kind, key)) != metadata["uid"]
         self._uids[kind, key] = metadata["uid"]
         if following:
             self._renderer.gone(kind.kind, key)
@@ -79,8 +84,10 @@ class Reporter:
         self._board.seen(kind.kind, key, raw)
         status = raw.get("status") or {}
         self._writer.known(kind, key, status, metadata["resourceVersion"])
-        if kind == FRONTEND and (following or key not in self._announced):
+        if kind == FRONTEND and (following or first):
             self._announced[key] = announced_by(status)
+        if kind != HEALTH_CHECK and (following or first):
+            self._dangling.told(kind, key, dangling_by(kind, status))
         if following:
             self._board.changed(kind.kind, key)
 
@@ -90,6 +97,7 @@ class Reporter:
         self._renderer.gone(kind.kind, key)
         self._board.gone(kind.kind, key)
         self._writer.forget(kind, key)
+        self._dangling.forget(kind, key)
         if kind == FRONTEND:
             self._announced.pop(key, None)
         elif kind == BACKEND:
@@ -125,11 +133,14 @@ class Reporter:
         after = announcing(before, view, self._reconciler.problems("Frontend", key))
         self._announced[key] = after
         self._emit(FRONTEND, key, frontend_notes(before, after))
+        unresolved = view.config.resolved.unresolved if view is not None else ()
+        self._dangling.now(FRONTEND, key, reference_note(unresolved))
 
     def backend_changed(self, key: ObjectKey) -> None:
-        """Write the status of a backend."""
+        """Write the status of a backend and announce what it refers to in vain."""
         down = self._reconciler.health(key).state is HealthState.DOWN
         self._submit(BACKEND, key, Priority.BACKEND_DOWN if down else Priority.BACKEND)
+        self._dangling.now(BACKEND, key, reference_note(self._reconciler.problems("Backend", key)))
 
     def health_check_changed(self, key: ObjectKey) -> None:
         """Write the status of a health check."""

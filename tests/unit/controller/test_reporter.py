@@ -1,8 +1,11 @@
+import asyncio
+
 import pytest
 
 from support.manifests import backend, frontend, health_check, manifest
 from support.objects import key
 from support.operator_bench import OperatorBench
+from vpplb.controller.dangling import LASTING
 from vpplb.engine.ports import Turn
 from vpplb.kube.kinds import BACKEND, FRONTEND
 from vpplb.model.health import Response
@@ -65,6 +68,23 @@ async def test_objects_applied_in_any_order_announce_no_reference_to_nothing(
     operator.apply(health_check())
     await operator.settle()
     assert operator.events() == []
+
+
+async def test_references_to_nothing_that_last_are_announced_once_over_restarts(
+    operator: OperatorBench,
+) -> None:
+    operator.apply(frontend(), backend("b", healthCheckRef={"name": "check"}))
+    await asyncio.sleep(2 * LASTING)
+    await operator.settle()
+    assert {(kind, reason) for kind, reason, _ in operator.events()} == {
+        ("Warning", "BackendNotFound"),
+        ("Warning", "HealthCheckNotFound"),
+    }
+    again = await operator.restarted()
+    await asyncio.sleep(2 * LASTING)
+    await again.settle()
+    assert again.events() == []
+    await again.stop()
 
 
 async def test_a_node_concerns_only_frontends_that_are_there(operator: OperatorBench) -> None:
