@@ -1,7 +1,7 @@
 """What became of this node's VPP: the status of its Dataplane, and the agent's memory."""
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from pathlib import Path
 
@@ -61,6 +61,7 @@ class DataplaneReporter:
         self._errors: dict[ObjectKey, str] = {}
         self._conf_error = ""
         self._owned: dict[str, str] | None = None
+        self._ours: Mapping[VipId, ObjectKey] = {}
         self._last_change: datetime | None = None
         self._conditions: tuple[Condition, ...] = ()
         self._uid, self._generation = "", 0
@@ -146,7 +147,7 @@ class DataplaneReporter:
     def remembered(self) -> None:
         """Keep what must outlive the process."""
         state = self._state()
-        self._owned = owned_text(state.owned)
+        self._take_owned(state)
         self._submit()
         if self._memory is None:
             return
@@ -189,14 +190,17 @@ class DataplaneReporter:
         """Why VPP is not connected; empty when it is."""
         return self._reason
 
+    def _take_owned(self, state: SyncerState) -> None:
+        if self._owned is None or state.owned != self._ours:
+            self._owned, self._ours = owned_text(state.owned), state.owned
+
     # --- status ------------------------------------------------------------------------------
 
     def render(self) -> dict[str, object]:
         """Return the Dataplane's whole status."""
         selected = self._selected()
         if self._owned is None:
-            self._owned = owned_text(self._state().owned)
-        owned = self._owned
+            self._take_owned(self._state())
         carried = sorted(self._programmed.keys() & selected)
         programmed = {str(key): self._programmed[key] for key in carried}
         for condition in (self._connected(), self._synced(len(carried), len(selected))):
@@ -206,8 +210,8 @@ class DataplaneReporter:
             vpp=self._vpp,
             frontends=DataplaneFrontends.of(len(carried), len(selected)),
             programmed=programmed,
-            owned=owned,
-            others=sum(str(vip) not in owned for vip in self._observed()),
+            owned=self._owned,
+            others=len(set(self._observed()) - self._ours.keys()),
             errors=tuple(
                 DataplaneError(frontend=str(key), message=message)
                 for key, message in sorted(self._errors.items())

@@ -17,6 +17,7 @@ from enum import IntEnum
 from typing import NamedTuple, Protocol
 
 from vpplb.kube.backoff import backoff
+from vpplb.kube.calm import Calm
 from vpplb.kube.errors import ApiError, ApiUnreachable, KubeError, NotFound
 from vpplb.kube.gate import Gate
 from vpplb.kube.kinds import JsonObject, Kind
@@ -31,6 +32,10 @@ Render = Callable[[], Mapping[str, object] | None]
 """Gives an object's whole status as of now, in JSON's types; None when there is none to write."""
 
 PARALLEL = 8
+"""Requests at once for what carries traffic (the two first priorities); as many for the rest."""
+CALM = 0.2
+"""Seconds without a write of the first kind until the second has more than one request at once:
+a thousand backends that fail must not take the time from the frontends that follow."""
 OBJECT_BACKOFF = (0.1, 10.0)
 """First and longest wait after a failure, in seconds; each failure doubles it."""
 
@@ -103,7 +108,9 @@ class StatusWriter:
     parallel: int = PARALLEL
     _known: KnownStatuses = field(default_factory=KnownStatuses)
     _entries: dict[tuple[Kind, ObjectKey], _Entry] = field(default_factory=dict)
-    _queue: asyncio.PriorityQueue[_Turn] = field(default_factory=asyncio.PriorityQueue)
+    _urgent: asyncio.PriorityQueue[_Turn] = field(default_factory=asyncio.PriorityQueue)
+    _ordinary: asyncio.PriorityQueue[_Turn] = field(default_factory=asyncio.PriorityQueue)
+    _calm: Calm = field(default_factory=lambda: Calm(CALM))
     _turns: int = 0
     _gate: Gate = field(default_factory=Gate)
     _idle: asyncio.Event = field(default_factory=asyncio.Event)
@@ -166,8 +173,9 @@ class StatusWriter:
     async def run(self) -> None:
         """Write until cancelled."""
         async with asyncio.TaskGroup() as group:
-            for _ in range(self.parallel):
-                group.create_task(self._work())
+            for number in range(self.parallel):
+                group.create_task(self._work(self._urgent))
+                group.create_task(self._work(self._ordinary, patient=number > 0))
 
     async def drain(self, timeout: float) -> int:
         """Wait until nothing is pending, `timeout` seconds at most; return what is left."""
@@ -178,19 +186,23 @@ class StatusWriter:
             log.warning("%d status writes were not made in %g s", self.pending, timeout)
         return self.pending
 
-    async def _work(self) -> None:
+    async def _work(self, queue: asyncio.PriorityQueue[_Turn], *, patient: bool = False) -> None:
         while True:
+            if patient:
+                await self._calm.comes()
             await self._gate.opened()
-            turn = await self._queue.get()
+            turn = await queue.get()
             entry = turn.entry
             if turn.number != entry.turn:
                 continue  # it has had another turn meanwhile, or is no longer wanted
             if not self._gate.is_open:
-                self._queue.put_nowait(turn)
+                queue.put_nowait(turn)
                 continue
             entry.turn = None
             result, error = await self._write(entry)
             self.hooks.on_write(entry.kind.kind, result)
+            if queue is self._urgent:
+                self._calm.disturb()
             if self._entries.get((entry.kind, entry.key)) is entry:
                 self._settle(entry, error)
             # A restart finds thousands unchanged; without a request nothing else gets its turn.
@@ -254,7 +266,11 @@ class StatusWriter:
         """Give the entry a place behind its equals."""
         self._turns += 1
         entry.turn, entry.again, entry.retry = self._turns, None, None
-        self._queue.put_nowait(_Turn(entry.priority, self._turns, entry))
+        queue = self._ordinary
+        if entry.priority <= Priority.FRONTEND:
+            queue = self._urgent
+            self._calm.disturb()
+        queue.put_nowait(_Turn(entry.priority, self._turns, entry))
 
     def _enqueue_again(self, entry: _Entry) -> None:
         if entry.again is not None:

@@ -135,22 +135,43 @@ async def test_two_writes_of_one_object_are_never_under_way_together() -> None:
 
 
 async def test_the_most_urgent_go_first_and_equals_in_the_order_they_came() -> None:
-    server = FakeApiServer(latency=0.1)
-    wanted = [
+    urgent = [
         ("f-down", FRONTEND, Priority.FRONTEND_DOWN),
         ("f-up", FRONTEND, Priority.FRONTEND),
+    ]
+    ordinary = [
         ("b-down", BACKEND, Priority.BACKEND_DOWN),
         ("b-up", BACKEND, Priority.BACKEND),
         ("check1", HEALTH_CHECK, Priority.OTHER),
         ("check2", HEALTH_CHECK, Priority.OTHER),
     ]
-    for name, kind, _ in wanted:
-        server.add(kind, key(name), {})
-    async with running(server, parallel=1) as writer:
-        for name, kind, priority in [*wanted[3::-1], *wanted[4:]]:
-            writer.submit(kind, key(name), lambda: {"done": True}, priority)
-        await writer.drain(5)
-    assert [asked.name for _, asked, _ in server.requests] == [name for name, _, _ in wanted]
+    for wanted in (urgent, ordinary):
+        server = FakeApiServer(latency=0.1)
+        for name, kind, _ in wanted:
+            server.add(kind, key(name), {})
+        async with running(server, parallel=1) as writer:
+            for name, kind, priority in [*wanted[1::-1], *wanted[2:]]:
+                writer.submit(kind, key(name), lambda: {"done": True}, priority)
+            await writer.drain(5)
+        assert [asked.name for _, asked, _ in server.requests] == [name for name, _, _ in wanted]
+
+
+async def test_while_frontends_are_due_backends_are_written_one_by_one() -> None:
+    server = FakeApiServer(latency=0.1)
+    async with running(server) as writer:
+        see(writer, server, map(str, range(1000)))
+        for n in range(1000):
+            writer.submit(BACKEND, key(str(n)), lambda: {"state": "down"}, Priority.BACKEND_DOWN)
+        for n in range(16):
+            name = key(f"web{n}")
+            server.add(FRONTEND, name, {})
+            writer.submit(FRONTEND, name, lambda: {"state": "down"}, Priority.FRONTEND_DOWN)
+        await asyncio.sleep(0.21)
+        frontends = [asked.name for _, asked, _ in server.requests if asked.name[0] == "w"]
+        assert (len(frontends), len(server.requests)) == (16, 16 + 3)
+        await asyncio.sleep(0.3)
+        assert server.most_under_way == 9
+        assert len(server.requests) > 16 + 8
 
 
 async def test_a_pending_write_becomes_as_urgent_as_its_most_urgent_submit() -> None:
