@@ -72,7 +72,7 @@ async def run(options: AgentOptions, stop: asyncio.Event) -> None:
             await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
             stopping.cancel()
             if not running.done():
-                await agent.writer.drain(DRAIN_TIMEOUT)
+                await agent.wind_down()
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
             if not running.cancelled():
@@ -91,6 +91,7 @@ class Agent:
         self._meter: PacketMeter | None = None
         self._syncer: Syncer | None = None
         self._vips_page: VipsPage | None = None
+        self._reporter: DataplaneReporter | None = None
         self._metrics = AgentMetrics(registry, self._packet_counts)
         self._node = Node(client, options.node, self._labels_changed)
         self._intake: Intake | None = None
@@ -126,10 +127,16 @@ class Agent:
             del self._troubles["node"]
             await self._program(group, dataplane)
 
+    async def wind_down(self) -> None:
+        """Write what is still due."""
+        if self._reporter is not None:
+            self._reporter.flush()
+        await self.writer.drain(DRAIN_TIMEOUT)
+
     async def _program(self, group: asyncio.TaskGroup, dataplane: JsonObject) -> None:
         options = self._options
         memory = options.state_file and load_memory(options.state_file)
-        reporter = DataplaneReporter(
+        self._reporter = reporter = DataplaneReporter(
             self.writer,
             self._metrics,
             options.node,

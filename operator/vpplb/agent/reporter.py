@@ -7,6 +7,7 @@ from pathlib import Path
 
 from vpplb.agent.announcer import remade
 from vpplb.engine.ports import Clock, VipReport, VppInfo
+from vpplb.engine.trigger import Trigger
 from vpplb.engine.vipbook import SyncerState
 from vpplb.files.memory import owned_text, save_memory
 from vpplb.kube.kinds import DATAPLANE, JsonObject, cluster_key
@@ -25,6 +26,10 @@ from vpplb.resources.renderer import load_conditions
 from vpplb.telemetry.metrics import AgentMetrics
 
 log = logging.getLogger(__name__)
+
+WRITE_SPACING = 0.25
+"""Seconds from one write to the next at least: with a thousand VIPs a Dataplane is a large object,
+and while many frontends change nobody needs each of its steps."""
 
 
 class DataplaneReporter:
@@ -66,6 +71,7 @@ class DataplaneReporter:
         self._conditions: tuple[Condition, ...] = ()
         self._uid, self._generation = "", 0
         self._heard = self._begun = False
+        self._news = Trigger(self._write, WRITE_SPACING)
 
     def resume(self, raw: JsonObject) -> None:
         """Take over what the last agent said in the Dataplane, as far as it makes sense."""
@@ -99,6 +105,10 @@ class DataplaneReporter:
         """The Dataplane was deleted; it will be made again, and wants its status then."""
         self._writer.forget(DATAPLANE, self._key)
         self._uid = ""
+
+    def flush(self) -> None:
+        """Hand over to the writer what waits for its time."""
+        self._news.flush()
 
     # --- SyncListener ------------------------------------------------------------------------
 
@@ -245,8 +255,10 @@ class DataplaneReporter:
         return Condition(type="Synced", status="True", reason="Synced", message=said)
 
     def _submit(self) -> None:
-        if not (self._heard and self._begun):
-            return
+        if self._heard and self._begun:
+            self._news.pull()
+
+    def _write(self) -> None:
         self._writer.submit(DATAPLANE, self._key, self.render, Priority.FRONTEND)
 
 

@@ -1,23 +1,32 @@
-"""A trigger: many requests in one tick of the loop, one run."""
+"""A trigger: many requests in one tick of the loop, or in a while, one run."""
 
 import asyncio
+import math
 from collections.abc import Callable
 
 
 class Trigger:
     """Runs `action` soon, once, however often it is pulled before then.
 
-    `action` is synchronous: what it decides is decided before anything else runs.
+    `action` is synchronous: what it decides is decided before anything else runs. From one run
+    to the next there are at least `spacing` seconds.
     """
 
-    def __init__(self, action: Callable[[], None]) -> None:
+    def __init__(self, action: Callable[[], None], spacing: float = 0.0) -> None:
         self._action = action
+        self._spacing = spacing
+        self._earliest = -math.inf
         self._pending: asyncio.Handle | None = None
 
     def pull(self) -> None:
         """Ask for a run."""
-        if self._pending is None:
-            self._pending = asyncio.get_running_loop().call_soon(self._run)
+        if self._pending is not None:
+            return
+        loop = asyncio.get_running_loop()
+        if self._spacing and loop.time() < self._earliest:
+            self._pending = loop.call_at(self._earliest, self._run)
+        else:
+            self._pending = loop.call_soon(self._run)
 
     def cancel(self) -> None:
         """Forget a run that was asked for."""
@@ -25,6 +34,14 @@ class Trigger:
             self._pending.cancel()
             self._pending = None
 
+    def flush(self) -> None:
+        """Run now if a run was asked for."""
+        if self._pending is not None:
+            self._pending.cancel()
+            self._run()
+
     def _run(self) -> None:
         self._pending = None
+        if self._spacing:
+            self._earliest = asyncio.get_running_loop().time() + self._spacing
         self._action()

@@ -389,3 +389,19 @@ async def test_drift_is_repaired_counted_and_told(caplog: pytest.LogCaptureFixtu
         assert set(agent.lb.rows) == {WEB}
         assert b"vpplb_drift_repairs_total 1.0" in agent.registry.render()
     assert "1 VIPs or settings were changed by someone else" in caplog.text
+
+
+async def test_however_often_things_change_the_status_is_written_four_times_a_second_at_most() -> (
+    None
+):
+    async with carrying(WEB) as agent:
+        agent.server.requests.clear()
+        for weight in range(20):
+            agent.see("web", decided(WEB, weight=weight))
+            await asyncio.sleep(0.05)
+        await agent.settle()
+        written = [asked for _, asked, _ in agent.server.requests if asked.name == NODE.name]
+        assert 3 <= len(written) <= 6
+        assert agent.status["programmed"] == {
+            "default/web": decided(WEB, weight=19)["dataplane"]["revision"]  # type: ignore[index]
+        }

@@ -1,5 +1,7 @@
 import asyncio
 
+import pytest
+
 from vpplb.engine.trigger import Trigger
 
 
@@ -23,3 +25,34 @@ async def test_a_cancelled_pull_does_not_run() -> None:
     trigger.cancel()
     await asyncio.sleep(0)
     assert runs == []
+
+
+@pytest.mark.looptime
+async def test_with_a_spacing_the_first_runs_at_once_and_the_last_is_never_lost() -> None:
+    loop = asyncio.get_running_loop()
+    runs: list[float] = []
+    trigger = Trigger(lambda: runs.append(loop.time()), spacing=1.0)
+    began = loop.time()
+    for _ in range(25):
+        trigger.pull()
+        await asyncio.sleep(0.1)
+    await asyncio.sleep(5)
+    assert [round(at - began, 3) for at in runs] == [0, 1, 2, 3]
+    trigger.pull()
+    await asyncio.sleep(0)
+    assert len(runs) == 5
+
+
+@pytest.mark.looptime
+async def test_what_waits_for_its_time_can_be_run_at_once() -> None:
+    runs: list[int] = []
+    trigger = Trigger(lambda: runs.append(1), spacing=60.0)
+    trigger.flush()
+    assert runs == []
+    trigger.pull()
+    await asyncio.sleep(0)
+    trigger.pull()
+    trigger.flush()
+    assert runs == [1, 1]
+    await asyncio.sleep(120)
+    assert runs == [1, 1]
