@@ -66,7 +66,7 @@ def control_plane(
 
     def say(text: str) -> None:
         with capture.global_and_fixture_disabled():
-            print(f"\n{text}", flush=True)  # noqa: T201
+            print(f"\n{text}", flush=True)  # noqa: T201 (told while it takes long)
 
     try:
         with run_control_plane(tmp_path_factory.mktemp("control-plane"), say) as plane:

@@ -191,8 +191,8 @@ async def test_a_weight_above_100_is_not_sent(lb: LoadBalancer) -> None:
 
 async def test_settings_of_the_plugin_read_back(lb: LoadBalancer) -> None:
     conf = LbConf(
-        ipv4_source=ip_address("10.0.0.1"),  # type: ignore[arg-type]
-        ipv6_source=ip_address("fd00::1"),  # type: ignore[arg-type]
+        ipv4_source=ip_address("10.0.0.1"),  # type: ignore[arg-type]  # it may be of either family
+        ipv6_source=ip_address("fd00::1"),  # type: ignore[arg-type]  # likewise
         sticky_buckets_per_core=4096,
         flow_timeout=60,
     )

@@ -102,7 +102,7 @@ def test_kubectl_vpplb_asks_the_agent_of_each_node_through_its_pod(installed: In
 def test_the_agents_find_the_counters_of_their_vpp(installed: Installed) -> None:
     for node in installed.nodes:
         wait_for(
-            lambda node=node: 'frontend="web"' in installed.metrics("agent", node),  # type: ignore[misc]
+            lambda node=node: 'frontend="web"' in installed.metrics("agent", node),  # type: ignore[misc]  # mypy and lambda defaults
             f"vpplb_vip_packets_total on {node}",
         )
 
@@ -224,7 +224,7 @@ def _boot_last_node(installed: Installed, shop: Kubectl) -> None:
 def test_deleting_everything_empties_every_vpp(installed: Installed, shop: Kubectl) -> None:
     shop("delete", "vfe,vbe,vhc", "--all", timeout=PATIENT)
     for node in installed.nodes:
-        wait_for(lambda node=node: not installed.see(node), f"an empty VPP on {node}", every=0.5)  # type: ignore[misc]
+        wait_for(lambda node=node: not installed.see(node), f"an empty VPP on {node}", every=0.5)  # type: ignore[misc]  # mypy and lambda defaults
 
 
 def test_helm_uninstall_leaves_nothing_but_the_crds(installed: Installed) -> None:

@@ -119,7 +119,7 @@ def test_each_field_of_a_health_check_restarts_the_check_and_holds_the_verdict(
             connections = server.connections
             service.edit("vhc", "web", change)
             status = service.wait_state("unknown")
-            wait_for(lambda: server.connections > connections, f"{field}: probed anew")  # noqa: B023
+            wait_for(lambda: server.connections > connections, f"{field}: probed anew")  # noqa: B023 (called at once)
             wait_probed(server)
             assert server.connections == connections + 1, f"{field}: one new check"
             assert status["held"], field

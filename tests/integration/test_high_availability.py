@@ -109,7 +109,7 @@ def test_sigterm_hands_over_within_a_second_and_changes_nothing(pair: Pair, job:
         assert wait_exit(leader) == 0
     assert took <= 1.0 + SLACK
     assert gap.longest <= 1.0 + INTERVAL + SLACK
-    print(f"SIGTERM: led after {took:.2f} s, longest gap in probing {gap.longest:.2f} s")  # noqa: T201
+    print(f"SIGTERM: led after {took:.2f} s, longest gap in probing {gap.longest:.2f} s")  # noqa: T201 (measured)
 
 
 def test_a_crash_hands_over_within_the_lease_and_changes_nothing(pair: Pair, job: MainJob) -> None:
@@ -119,7 +119,7 @@ def test_a_crash_hands_over_within_the_lease_and_changes_nothing(pair: Pair, job
         took = wait_leads(standby)
     assert took <= LEASE + SLACK
     assert gap.longest <= LEASE + SLACK
-    print(f"crash: led after {took:.2f} s, longest gap in probing {gap.longest:.2f} s")  # noqa: T201
+    print(f"crash: led after {took:.2f} s, longest gap in probing {gap.longest:.2f} s")  # noqa: T201 (measured)
 
 
 def test_a_leader_that_was_stopped_and_goes_on_later_writes_nothing_and_ends(
@@ -194,7 +194,7 @@ def test_a_single_operator_rides_out_a_server_that_is_away_for_long(
         assert job.kubectl.field("vbe", "nginx1", ".status.state") == "up"
     start = time.monotonic()
     job.wait_weights({"nginx1": 0})
-    print(f"back: converged after {time.monotonic() - start:.2f} s")  # noqa: T201
+    print(f"back: converged after {time.monotonic() - start:.2f} s")  # noqa: T201 (measured)
     assert leader.role == "leading"
     assert leader.service.program.alive
     job.servers["nginx1"].start()

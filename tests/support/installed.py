@@ -130,7 +130,7 @@ class Installed:
         """Return when the VPPs of all these nodes have these weights, by address."""
         for node in nodes:
             wait_for(
-                lambda node=node: self._has_weights(vip, expected, node),  # type: ignore[misc]
+                lambda node=node: self._has_weights(vip, expected, node),  # type: ignore[misc]  # mypy and lambda defaults
                 f"weights {expected} on {node}",
                 timeout=_PATIENT,
                 every=0.5,

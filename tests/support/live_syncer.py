@@ -31,7 +31,7 @@ def row(
 ) -> Vip:
     """A VIP's settings and servers."""
     return Vip(
-        settings=VipSettings(encap=encap, table_length=length, **settings),  # type: ignore[arg-type]
+        settings=VipSettings(encap=encap, table_length=length, **settings),  # type: ignore[arg-type]  # fields of VipSettings
         servers={ip_address(a): AppServer(weight=w) for a, w in weights.items()},
     )
 

@@ -74,10 +74,17 @@ async def load_access(kubeconfig: Path | None = None, context: str | None = None
         raise ConfigError(f"no usable cluster configuration: {error}") from error
 
 
+def _expect_any(paths: str) -> None:
+    files = [Path(one).expanduser() for one in paths.split(os.pathsep) if one]
+    if not any(file.exists() for file in files):
+        raise FileNotFoundError(f"there is no {paths}; name a kubeconfig by $KUBECONFIG")
+
+
 async def _load_files(
     configuration: kubernetes_client.Configuration, paths: str, context: str | None
 ) -> None:
     """Load one kubeconfig or several that are merged, as $KUBECONFIG joins them."""
+    _expect_any(paths)
     await kubernetes_config.load_kube_config(  # type: ignore[no-untyped-call]
         config_file=paths,
         context=context,

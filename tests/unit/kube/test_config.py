@@ -93,8 +93,8 @@ async def test_an_unusable_kubeconfig_is_a_config_error(tmp_path: Path, text: st
         await load_access(path)
 
 
-async def test_no_configuration_at_all_is_a_config_error() -> None:
-    with pytest.raises(ConfigError, match="no usable cluster configuration"):
+async def test_no_configuration_at_all_says_where_one_was_looked_for() -> None:
+    with pytest.raises(ConfigError, match=r"there is no ~/.kube/config; name a kubeconfig"):
         await load_access()
 
 
