@@ -53,6 +53,9 @@ class Listener:
     def reported(self, report: VipReport) -> None:
         self.reports.append(report)
 
+    def adopted(self) -> None:
+        self.memories += 1
+
     def remembered(self) -> None:
         self.memories += 1
 

@@ -240,7 +240,7 @@ class _Listener:
 
 def remembered_by(dataplane: JsonObject) -> SyncerState | None:
     """Read from a Dataplane's status whose VIPs this node's are."""
-    owned = (dataplane.get("status") or {}).get("owned") or {}
+    owned = (dataplane.get("status") or {}).get("owned") or ""
     try:
         return SyncerState(owned=owned_of(owned))
     except ValueError:

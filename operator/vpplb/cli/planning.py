@@ -146,7 +146,7 @@ async def _dataplane(client: KubeClient, node: str) -> JsonObject | None:
 
 def _remembered(dataplane: JsonObject | None) -> SyncerState:
     status = (dataplane or {}).get("status") or {}
-    return SyncerState(owned=owned_of(status.get("owned") or {}))
+    return SyncerState(owned=owned_of(status.get("owned") or ""))
 
 
 def _notes(

@@ -81,8 +81,10 @@ class Operator:
         self._prober = WorkerPool(options.probe_workers, options.netns)
         permit = Permit()
         writing = PermittedClient(client, permit)
-        self._recorder = EventRecorder(writing, "operator", socket.gethostname())
         self._writer = StatusWriter(writing)
+        self._recorder = EventRecorder(
+            writing, "operator", socket.gethostname(), calm=self._writer.calm
+        )
         reporter = Reporter(self._writer, self._recorder, clock)
         self._reconciler = Reconciler(
             self._prober,

@@ -275,8 +275,12 @@ class SyncListener(Protocol):
         """
         ...
 
+    def adopted(self) -> None:
+        """More VIPs are ours: keep the syncer's `state` at once, VPP is changed after this."""
+        ...
+
     def remembered(self) -> None:
-        """The syncer's `state` has changed, and should be kept for the next start."""
+        """The syncer's `state` has changed, and should be kept soon, for the next start."""
         ...
 
     def changed(self, kind: ChangeKind, count: int) -> None:

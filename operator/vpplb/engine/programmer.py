@@ -90,7 +90,7 @@ class Programmer:
 
     def _adopt(self) -> None:
         if self._book.adopt() and self._book.news():
-            self._listener.remembered()
+            self._listener.adopted()
 
     async def _execute(self, planned: Round) -> Failed:
         """Send the plan step by step."""

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol
 
+from vpplb.kube.calm import Calm
 from vpplb.kube.errors import ApiError, ApiUnreachable, KubeError
 from vpplb.kube.kinds import Kind
 from vpplb.model.names import ObjectKey
@@ -28,6 +29,8 @@ QUEUE = 1000
 NOTE_BYTES = 1024
 """The API server refuses longer notes."""
 
+PATIENCE = 0.5
+"""Seconds that an event waits for what is more urgent."""
 RETRY_DELAY = 5.0
 
 
@@ -57,13 +60,14 @@ class Event:
 class EventRecorder:
     """Sends events behind. `reporter` names the program (`operator`), `instance` its pod or host.
 
-    `on_drop` is called once for each event that is dropped.
+    `on_drop` is called once for each event that is dropped. What is urgent disturbs `calm`.
     """
 
     client: EventClient
     reporter: str
     instance: str
     on_drop: Callable[[], None] = lambda: None
+    calm: Calm = field(default_factory=lambda: Calm(0.0))
     burst: int = BURST
     per_second: float = PER_SECOND
     _queue: deque[Event] = field(default_factory=deque)
@@ -100,6 +104,7 @@ class EventRecorder:
             if turn > loop.time():
                 await asyncio.sleep(turn - loop.time())
             turn += interval
+            await self.calm.comes(PATIENCE)
             await self._send(self._queue.popleft())
             if not self._queue:
                 self._more.clear()

@@ -14,7 +14,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from vpplb.kube.backoff import backoff
 from vpplb.kube.calm import Calm
@@ -22,6 +22,7 @@ from vpplb.kube.errors import ApiError, ApiUnreachable, KubeError, NotFound
 from vpplb.kube.gate import Gate
 from vpplb.kube.kinds import JsonObject, Kind
 from vpplb.kube.known import KnownStatuses
+from vpplb.kube.lanes import Lanes
 from vpplb.kube.patch import merge_patch
 from vpplb.kube.result import WriteResult, result_of
 from vpplb.model.names import ObjectKey
@@ -34,8 +35,7 @@ Render = Callable[[], Mapping[str, object] | None]
 PARALLEL = 8
 """Requests at once for what carries traffic (the two first priorities); as many for the rest."""
 CALM = 0.2
-"""Seconds without a write of the first kind until the second has more than one request at once:
-a thousand backends that fail must not take the time from the frontends that follow."""
+"""Seconds without a write of the first kind until the second has more than one request at once."""
 OBJECT_BACKOFF = (0.1, 10.0)
 """First and longest wait after a failure, in seconds; each failure doubles it."""
 
@@ -82,12 +82,6 @@ class _Entry:
         return self.turn is None and self.retry is None
 
 
-class _Turn(NamedTuple):
-    priority: int
-    number: int
-    entry: _Entry
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriterHooks:
     """What the writer tells: each result by kind; seconds from a change until it was written."""
@@ -106,16 +100,15 @@ class StatusWriter:
     client: StatusClient
     hooks: WriterHooks = field(default_factory=WriterHooks)
     parallel: int = PARALLEL
+    calm: Calm = field(default_factory=lambda: Calm(CALM))
     _known: KnownStatuses = field(default_factory=KnownStatuses)
     _entries: dict[tuple[Kind, ObjectKey], _Entry] = field(default_factory=dict)
-    _urgent: asyncio.PriorityQueue[_Turn] = field(default_factory=asyncio.PriorityQueue)
-    _ordinary: asyncio.PriorityQueue[_Turn] = field(default_factory=asyncio.PriorityQueue)
-    _calm: Calm = field(default_factory=lambda: Calm(CALM))
-    _turns: int = 0
     _gate: Gate = field(default_factory=Gate)
+    _lanes: Lanes[_Entry] = field(init=False)
     _idle: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
+        self._lanes = Lanes(self._gate, self.calm, self.parallel)
         self._idle.set()
 
     # --- noting ------------------------------------------------------------------------------
@@ -172,10 +165,7 @@ class StatusWriter:
 
     async def run(self) -> None:
         """Write until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            for number in range(self.parallel):
-                group.create_task(self._work(self._urgent))
-                group.create_task(self._work(self._ordinary, patient=number > 0))
+        await self._lanes.run(self._take)
 
     async def drain(self, timeout: float) -> int:
         """Wait until nothing is pending, `timeout` seconds at most; return what is left."""
@@ -186,27 +176,16 @@ class StatusWriter:
             log.warning("%d status writes were not made in %g s", self.pending, timeout)
         return self.pending
 
-    async def _work(self, queue: asyncio.PriorityQueue[_Turn], *, patient: bool = False) -> None:
-        while True:
-            if patient:
-                await self._calm.comes()
-            await self._gate.opened()
-            turn = await queue.get()
-            entry = turn.entry
-            if turn.number != entry.turn:
-                continue  # it has had another turn meanwhile, or is no longer wanted
-            if not self._gate.is_open:
-                queue.put_nowait(turn)
-                continue
-            entry.turn = None
-            result, error = await self._write(entry)
-            self.hooks.on_write(entry.kind.kind, result)
-            if queue is self._urgent:
-                self._calm.disturb()
-            if self._entries.get((entry.kind, entry.key)) is entry:
-                self._settle(entry, error)
-            # A restart finds thousands unchanged; without a request nothing else gets its turn.
-            await asyncio.sleep(0)
+    async def _take(self, entry: _Entry, turn: int) -> None:
+        if turn != entry.turn:
+            return  # it has had another turn meanwhile, or is no longer wanted
+        entry.turn = None
+        result, error = await self._write(entry)
+        self.hooks.on_write(entry.kind.kind, result)
+        if self._entries.get((entry.kind, entry.key)) is entry:
+            self._settle(entry, error)
+        # A restart finds thousands unchanged; without a request nothing else gets its turn.
+        await asyncio.sleep(0)
 
     async def _write(self, entry: _Entry) -> tuple[WriteResult, KubeError | None]:
         since, entry.since = entry.since, None
@@ -264,13 +243,9 @@ class StatusWriter:
 
     def _enqueue(self, entry: _Entry) -> None:
         """Give the entry a place behind its equals."""
-        self._turns += 1
-        entry.turn, entry.again, entry.retry = self._turns, None, None
-        queue = self._ordinary
-        if entry.priority <= Priority.FRONTEND:
-            queue = self._urgent
-            self._calm.disturb()
-        queue.put_nowait(_Turn(entry.priority, self._turns, entry))
+        urgent = entry.priority <= Priority.FRONTEND
+        entry.again, entry.retry = None, None
+        entry.turn = self._lanes.put(entry, entry.priority, urgent=urgent)
 
     def _enqueue_again(self, entry: _Entry) -> None:
         if entry.again is not None:

@@ -88,8 +88,8 @@ class DataplaneStatus(StatusModel):
     """How many frontends are programmed."""
     programmed: dict[str, str] | None = None
     """What is programmed: revision by frontend (namespace/name)."""
-    owned: dict[str, str] | None = None
-    """VIPs that were made for a frontend: the frontend (namespace/name) by VIP."""
+    owned: str | None = None
+    """VIPs that were made for a frontend, a line each: VIP and frontend (namespace/name)."""
     others: Count | None = None
     """Number of VIPs in this VPP that are not ours."""
     errors: tuple[DataplaneError, ...] = ()

@@ -78,6 +78,10 @@ class LocalVpp:
         self._metrics.set_programmed(len(self._programmed))
         self._on_report(report.key)
 
+    def adopted(self) -> None:
+        """Keep what must outlive the process."""
+        self._on_memory()
+
     def remembered(self) -> None:
         """Keep what must outlive the process."""
         self._on_memory()

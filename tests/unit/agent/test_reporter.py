@@ -72,7 +72,7 @@ async def test_vips_of_others_are_counted_and_ours_are_named() -> None:
     bench = carrying(WEB)
     bench.lb.do(AddVip(vip=API, settings=VipSettings(encap=Encap.GRE4)))
     async with bench:
-        assert bench.status["owned"] == {"192.0.2.1/32 tcp/80": "default/web"}
+        assert bench.status["owned"] == "192.0.2.1/32 tcp/80 default/web\n"
         assert bench.status["others"] == 1
 
 
@@ -131,7 +131,7 @@ async def test_a_vip_that_cannot_be_removed_is_an_error_of_the_frontend_that_was
         [error] = errors(agent)
         assert error["frontend"] == "default/web"
         assert agent.status["frontends"] == {"total": 0, "programmed": 0, "summary": "0/0"}
-        assert agent.status["owned"] == {"192.0.2.1/32 tcp/80": "default/web"}
+        assert agent.status["owned"] == "192.0.2.1/32 tcp/80 default/web\n"
 
 
 async def test_settings_that_are_refused_are_said_until_they_are_taken() -> None:
@@ -259,7 +259,7 @@ async def test_a_vip_stays_ours_over_restarts_without_a_memory() -> None:
     last = AgentBench(server, lb)
     async with last:
         assert last.lb.rows == {}
-        assert last.status["owned"] == {}
+        assert last.status["owned"] == ""
 
 
 async def test_what_the_last_agent_programmed_in_another_vpp_counts_no_more() -> None:
@@ -310,19 +310,19 @@ async def test_an_agent_that_starts_without_its_vpp_says_so() -> None:
     async with second:
         assert second.condition("Connected")[:2] == ("False", "VppUnreachable")
         assert second.status["programmed"] == {}
-        assert second.status["owned"] == {"192.0.2.1/32 tcp/80": "default/web"}
+        assert second.status["owned"] == "192.0.2.1/32 tcp/80 default/web\n"
 
 
 @pytest.mark.parametrize(
     "status",
-    [{"programmed": {"nonsense": "r"}}, {"vpp": "nonsense"}, {"owned": {"nonsense": "x"}}],
+    [{"programmed": {"nonsense": "r"}}, {"vpp": "nonsense"}, {"owned": "nonsense x\n"}],
 )
 async def test_a_status_that_makes_no_sense_is_written_anew(status: dict[str, object]) -> None:
     server = FakeApiServer()
     server.add(DATAPLANE, NODE, status)["metadata"] |= {"uid": "uid-n1", "generation": 1}
     async with carrying(WEB, server=server) as agent:
         assert programmed(agent) == ["default/web"]
-        assert agent.status["owned"] == {"192.0.2.1/32 tcp/80": "default/web"}
+        assert agent.status["owned"] == "192.0.2.1/32 tcp/80 default/web\n"
 
 
 async def test_a_dataplane_that_was_deleted_and_made_anew_gets_its_status() -> None:

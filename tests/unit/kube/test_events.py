@@ -7,6 +7,7 @@ import pytest
 
 from support.fake_apiserver import FakeApiServer
 from vpplb.kube import events
+from vpplb.kube.calm import Calm
 from vpplb.kube.errors import ApiUnreachable, KubeError, api_error
 from vpplb.kube.events import Event, EventRecorder
 from vpplb.kube.kinds import BACKEND, DATAPLANE, cluster_key
@@ -31,9 +32,9 @@ def event(note: str = "L4CON: connection refused") -> Event:
 
 @asynccontextmanager
 async def running(
-    server: FakeApiServer, on_drop: Callable[[], None] = lambda: None
+    server: FakeApiServer, on_drop: Callable[[], None] = lambda: None, calm: Calm | None = None
 ) -> AsyncIterator[EventRecorder]:
-    recorder = EventRecorder(server, "operator", "pod-1", on_drop)
+    recorder = EventRecorder(server, "operator", "pod-1", on_drop, calm or Calm(0.0))
     task = asyncio.create_task(recorder.run())
     yield recorder
     task.cancel()
@@ -182,3 +183,23 @@ async def test_draining_gives_up_in_time() -> None:
         recorder.emit(event())
         await recorder.drain(1.0)
         assert asyncio.get_running_loop().time() == 1.0
+
+
+async def test_events_wait_for_what_is_urgent_but_not_for_ever() -> None:
+    server, calm = FakeApiServer(), Calm(0.2)
+
+    async def disturb() -> None:
+        while True:
+            calm.disturb()
+            await asyncio.sleep(0.1)
+
+    async with running(server, calm=calm) as recorder:
+        disturbing = asyncio.create_task(disturb())
+        await asyncio.sleep(0)
+        for n in range(10):
+            recorder.emit(event(str(n)))
+        await asyncio.sleep(1.05)
+        assert notes(server) == ["0", "1"]
+        disturbing.cancel()
+        await asyncio.sleep(0.3)
+        assert len(server.events) == 10
