@@ -24,10 +24,9 @@ from support.nginx import Nginx
 from support.probe_peers import cpu_seconds
 from support.scale import Scale, scale
 from support.transition_cost import cpu_of_transitions, loaded
-from support.usage import cpu, memory
+from support.usage import cpu, memory, writes
 from vpplb.cli.main import COLLECTOR
 from vpplb.kube.client import KubeClient
-from vpplb.kube.kinds import BACKEND
 from vpplb.model.health import HealthState
 
 FRONTENDS = int(os.environ.get("VPPLB_BENCH_FLEET", "1000"))
@@ -56,7 +55,7 @@ async def start(run: Scale) -> None:
     program = run.stage.operator.program
     known = await run.known() - program.started
     show("start to all states known and shown", f"{known:.1f} s", "60 s", known <= 60)
-    decided = max(run.decided("up", program.started).values()) - program.started
+    decided = max((await run.decided("up", program.started)).values()) - program.started
     programmed = await run.programmed() - program.started
     note(f"all decided after {decided:.1f} s, all VIPs reported programmed {programmed:.1f} s")
     note(f"CPU of the operator without its probing processes: {cpu_seconds(program.pid):.1f} s")
@@ -91,13 +90,13 @@ async def still(run: Scale) -> None:
     note(f"memory of the agent: {resident:.0f} MB resident (PSS {share:.0f} MB)")
 
 
-async def patches(run: Scale, client: KubeClient) -> None:
+async def patches(run: Scale) -> None:
     """Measure from a patch of a weight, as kubectl sends it, to the call that changes VPP."""
     programs = run.stage.operator.program, run.stage.agent.program
     took, used = [], [cpu_seconds(program.pid) for program in programs]
     for number in range(PATCHES):
         frontend = run.fleet.frontends - 1 - number * 7 % (run.fleet.frontends // 2)
-        took.append(1000 * await run.patch(client, frontend, 50 + number % 49))
+        took.append(1000 * await run.patch(frontend, 50 + number % 49))
         await asyncio.sleep(0.1)
     quantiles = statistics.quantiles(took, n=100, method="inclusive")
     text = f"p50 {quantiles[49]:.0f} ms   p99 {quantiles[98]:.0f} ms   max {max(took):.0f} ms"
@@ -117,20 +116,22 @@ async def at_once(
     run: Scale, act: Callable[[], None], what: str, state: HealthState, weight: int
 ) -> None:
     """Measure what `act` does to the doomed backends, from detection by the deciding probe."""
-    calls, before, began = len(run.stage.tap.calls), run.watch.writes.copy(), time.time()
+    before = await asyncio.to_thread(writes, run.plane.kubectl)
+    calls, began = len(run.stage.tap.calls), time.time()
     await asyncio.to_thread(act)
     programmed = await run.reweighted(run.doomed, weight, calls)
-    count = len(run.doomed) if state is HealthState.DOWN else run.fleet.size
-    shown = await run.shown(BACKEND, state, count)
-    detected = run.decided(state, began)
+    down = len(run.doomed) if state is HealthState.DOWN else 0
+    states = {HealthState.UP.value: run.fleet.size - down, HealthState.DOWN.value: down}
+    shown = await run.shown({one: count for one, count in states.items() if count})
+    detected = await run.decided(state, began)
     last, span = max(detected.values()), max(detected.values()) - min(detected.values())
     late = sorted(programmed[address] - detected[address] for address in run.doomed)
     text = f"median {statistics.median(late):.2f} s   max {late[-1]:.2f} s"
     show(f"{len(late)} backends {what} at once, detection to VPP", text, "1 s", late[-1] <= 1)
     note(f"all were detected within {span:.2f} s; after the last, VPP had all in")
     note(f"  {max(programmed.values()) - last:.2f} s, and users saw all in {shown - last:.2f} s")
-    made = ", ".join(f"{count} {kind}" for kind, count in (run.watch.writes - before).items())
-    note(f"writes: {made}")
+    made = await asyncio.to_thread(writes, run.plane.kubectl) - before
+    note(f"writes: {', '.join(f'{count} {kind}' for kind, count in made.items())}")
 
 
 async def restarts(run: Scale) -> None:
@@ -163,7 +164,7 @@ async def main() -> int:
                 await start(run)
                 await still(run)
                 await restarts(run)
-                await patches(run, client)
+                await patches(run)
                 await failure(run, doomed)
     await cost()
     if missed:

@@ -106,14 +106,14 @@ def test_only_the_agent_runs_as_root_and_nobody_is_privileged(helm: Any) -> None
 @pytest.mark.parametrize(
     ("account", "verb", "resource", "allowed"),
     [
-        ("vpplb-operator", "patch", "frontends.vpplb.dev/status", True),
-        ("vpplb-operator", "patch", "frontends.vpplb.dev", False),
+        ("vpplb-operator", "update", "frontends.vpplb.dev/status", True),
+        ("vpplb-operator", "update", "frontends.vpplb.dev", False),
         ("vpplb-operator", "update", "backends.vpplb.dev", False),
         ("vpplb-operator", "get", "secrets", False),
         ("vpplb-operator", "list", "nodes", False),
         ("vpplb-operator", "create", "pods", False),
         ("vpplb-agent", "create", "dataplanes.vpplb.dev", True),
-        ("vpplb-agent", "patch", "frontends.vpplb.dev/status", False),
+        ("vpplb-agent", "update", "frontends.vpplb.dev/status", False),
         ("vpplb-agent", "get", "secrets", False),
     ],
 )

@@ -13,7 +13,7 @@ from support.manifests import Raw, frontend
 from support.objects import key, vip
 from vpplb.agent.app import remembered_by
 from vpplb.agent.intake import Intake
-from vpplb.agent.reporter import WRITE_SPACING, DataplaneReporter
+from vpplb.agent.reporter import SPACING, DataplaneReporter
 from vpplb.engine.syncer import Syncer
 from vpplb.files.memory import load_memory
 from vpplb.kube.kinds import DATAPLANE, FRONTEND, JsonObject, cluster_key
@@ -115,7 +115,7 @@ class AgentBench:
 
     async def settle(self) -> None:
         """Let everything be programmed and written; time passes, but costs nothing."""
-        await asyncio.sleep(WRITE_SPACING + 0.1)
+        await asyncio.sleep(SPACING + 0.1)
 
     async def stop(self) -> None:
         for task in self._tasks:

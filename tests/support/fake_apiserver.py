@@ -1,6 +1,7 @@
 """An API server in memory, as far as `kube`'s writers use one, that fails when told to."""
 
 import asyncio
+import json
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -62,6 +63,23 @@ class FakeApiServer:
         assert isinstance(status, Mapping)
         return status
 
+    async def get(self, kind: Kind, key: ObjectKey) -> JsonObject:
+        await self._request("get", key, {})
+        if (kind, key) not in self.objects:
+            raise NotFound(404, "NotFound", f"{key} not found")
+        return self.objects[kind, key]
+
+    async def replace_status(
+        self, kind: Kind, key: ObjectKey, version: int, status: Mapping[str, object]
+    ) -> JsonObject:
+        await self._request("replace_status", key, {"status": status})
+        before = self.objects.get((kind, key))
+        if before is None:
+            raise NotFound(404, "NotFound", f"{key} not found")
+        if before["metadata"]["resourceVersion"] != str(version):
+            raise Conflict(409, "Conflict", "the object has been modified")
+        return self._store(kind, key, {**before, "status": json.loads(json.dumps(status))})
+
     async def patch_status(
         self, kind: Kind, key: ObjectKey, body: Mapping[str, object]
     ) -> JsonObject:
@@ -107,8 +125,11 @@ class FakeApiServer:
         before = self.objects[kind, key]
         merged = apply_merge_patch(before, body)
         assert isinstance(merged, dict)
-        if merged != before:
+        return self._store(kind, key, merged)
+
+    def _store(self, kind: Kind, key: ObjectKey, now: JsonObject) -> JsonObject:
+        if now != self.objects[kind, key]:
             self._version += 1
-            merged["metadata"] = {**merged["metadata"], "resourceVersion": str(self._version)}
-        self.objects[kind, key] = merged
-        return merged
+            now["metadata"] = {**now["metadata"], "resourceVersion": str(self._version)}
+        self.objects[kind, key] = now
+        return now

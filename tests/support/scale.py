@@ -1,31 +1,34 @@
 """A fleet under one operator and one agent: what happened to it, as users and VPP saw it.
 
-The programs are processes, as in a cluster; the API server is real. What reaches VPP is noted by
-the tap, what is written by a watch of our own and by the API server's own count of requests.
+The programs are processes, as in a cluster; the API server is real. They share the machine with
+whoever looks, so he looks at little: what reaches VPP is noted by the tap, writes are counted by
+the API server, and objects are listed only once the operator says that it has written everything.
 """
 
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from support.api_watch import ApiWatch, watching
 from support.control_plane import ControlPlane
 from support.fleet import Fleet
+from support.http_get import http_get
 from support.stage import Stage, stage
 from support.usage import writes
 from support.waiting import wait_for
 from vpplb.kube.client import KubeClient
-from vpplb.kube.kinds import BACKEND, DATAPLANE, EVENT, FRONTEND, HEALTH_CHECK, Kind
+from vpplb.kube.kinds import BACKEND, DATAPLANE, FRONTEND, JsonObject, Kind
 from vpplb.model.names import ObjectKey
 
 QUIET = 3.0
 """Seconds without a write after which what was going on is over."""
-_LOOK = 0.02
+_LOOK = 0.05
+_SELDOM = 0.25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,10 +51,12 @@ class Unrest:
 
 
 class Scale:
-    """One fleet in one system."""
+    """One fleet in one system, looked at as an administrator."""
 
-    def __init__(self, fleet: Fleet, plane: ControlPlane, running: Stage, watch: ApiWatch) -> None:
-        self.fleet, self.plane, self.stage, self.watch = fleet, plane, running, watch
+    def __init__(
+        self, fleet: Fleet, plane: ControlPlane, running: Stage, client: KubeClient
+    ) -> None:
+        self.fleet, self.plane, self.stage, self.client = fleet, plane, running, client
 
     # --- waiting ----------------------------------------------------------------------------
 
@@ -64,25 +69,43 @@ class Scale:
             await asyncio.sleep(_LOOK)
         return time.time()
 
+    async def shown(self, backends: Mapping[str, int]) -> float:
+        """Wait until so many Backends show each state, all Frontends one, and all is written.
+
+        Return the time at which all was written.
+        """
+        deadline = time.monotonic() + 300
+        while True:
+            written = await self.until(self._all_written, "every status is written")
+            states = Counter([_state(raw) for raw in await self._list(BACKEND)])
+            frontends = Counter([_state(raw) for raw in await self._list(FRONTEND)])
+            if states == backends and frontends.keys() <= {"up", "down"}:
+                return written
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"statuses show {states}, {frontends}, not {backends}")
+            await asyncio.sleep(1)
+
+    def _all_written(self) -> bool:
+        _, said = http_get(f"{self.stage.operator.http}/readyz")
+        return bool(json.loads(said)["figures"]["writes_due"] == 0)
+
+    async def _list(self, kind: Kind) -> Sequence[JsonObject]:
+        return (await self.client.list(kind, self.fleet.namespace)).items
+
     async def known(self) -> float:
         """Wait until every backend's and frontend's status shows that it is up."""
-        await self.shown(BACKEND, "up", self.fleet.size)
-        return await self.shown(FRONTEND, "up", self.fleet.frontends)
-
-    async def shown(self, kind: Kind, state: str, count: int) -> float:
-        """Wait until the status of so many shows the state."""
-        at = kind, self.fleet.namespace, state
-        return await self.until(lambda: self.watch.states[at] == count, f"{count} {kind} {state}")
+        return await self.shown({"up": self.fleet.size})
 
     async def programmed(self) -> float:
         """Wait until the agent says that VPP has everything."""
-        node = ObjectKey("", self.stage.node)
-
-        def done() -> bool:
-            shown = self.watch.status(DATAPLANE, node).get("frontends") or {}
-            return bool(shown.get("programmed") == self.fleet.frontends)
-
-        return await self.until(done, "the Dataplane says that all frontends are programmed")
+        deadline = time.monotonic() + 300
+        while time.monotonic() < deadline:
+            found = await self.client.get(DATAPLANE, ObjectKey("", self.stage.node))
+            shown = (found.get("status") or {}).get("frontends") or {}
+            if shown.get("programmed") == self.fleet.frontends:
+                return time.time()
+            await asyncio.sleep(_SELDOM)
+        raise RuntimeError("the Dataplane does not say that all frontends are programmed")
 
     async def quiet(self, seconds: float = QUIET, *, events: bool = True) -> None:
         """Wait until no status has been written for a while, and no event if they count.
@@ -91,11 +114,13 @@ class Scale:
         """
 
         def told() -> int:
-            return self.watch.told if events else self.watch.writes.total()
+            made = writes(self.plane.kubectl)
+            return made.total() - (0 if events else made["events"])
 
-        before = -1
-        while before != (before := told()):  # noqa: ASYNC110
+        before, now = -1, await asyncio.to_thread(told)
+        while before != now:
             await asyncio.sleep(seconds)
+            before, now = now, await asyncio.to_thread(told)
 
     # --- what has happened ------------------------------------------------------------------
 
@@ -152,12 +177,11 @@ class Scale:
         await self.until(done, f"weight {weight} of {len(missing)} servers in VPP", timeout)
         return found
 
-    def decided(self, state: str, since: float) -> dict[str, float]:
+    async def decided(self, state: str, since: float) -> dict[str, float]:
         """Return when the deciding probe of each backend was, by address, if after `since`."""
         found = {}
-        for (kind, _), raw in self.watch.objects.items():
-            transitions = (raw.get("status") or {}).get("transitions") if kind == BACKEND else ()
-            for shown in transitions or ():
+        for raw in await self._list(BACKEND):
+            for shown in (raw.get("status") or {}).get("transitions") or ():
                 at = datetime.fromisoformat(shown["at"]).timestamp()
                 if shown["to"] == state and at >= since:
                     found[raw["spec"]["address"]] = at
@@ -168,24 +192,27 @@ class Scale:
         """Return the addresses of the backends that die together."""
         return self.fleet.addresses[: self.fleet.doomed * self.fleet.each]
 
-    async def patch(self, client: KubeClient, frontend: int, weight: int) -> float:
+    async def patch(self, frontend: int, weight: int) -> float:
         """Patch the weight of a frontend's first backend; return the seconds until VPP has it."""
         address = self.fleet.addresses[frontend * self.fleet.each]
         since = len(self.stage.tap.calls)
         spec = {"pools": self.fleet.pools(frontend, weight)}
         began = time.time()
-        await client.patch(FRONTEND, self.fleet.key(frontend), {"spec": spec})
+        await self.client.patch(FRONTEND, self.fleet.key(frontend), {"spec": spec})
         return (await self.reweighted([address], weight, since))[address] - began
 
 
 @asynccontextmanager
 async def scale(plane: ControlPlane, fleet: Fleet, directory: Path) -> AsyncIterator[Scale]:
     """Start operator and agent on a fleet that is there already."""
-    kinds = (BACKEND, FRONTEND, HEALTH_CHECK, DATAPLANE, EVENT)
-    async with watching(plane.kubeconfig, kinds) as watch:
+    async with await KubeClient.from_config(plane.kubeconfig) as client:
         entered = stage(plane, directory)
         running = await asyncio.to_thread(entered.__enter__)
         try:
-            yield Scale(fleet, plane, running, watch)
+            yield Scale(fleet, plane, running, client)
         finally:
             await asyncio.to_thread(entered.__exit__, None, None, None)
+
+
+def _state(raw: JsonObject) -> str:
+    return str((raw.get("status") or {}).get("state", ""))

@@ -22,7 +22,7 @@ from vpplb.kube.events import EventRecorder
 from vpplb.kube.informer import Informer
 from vpplb.kube.kinds import DATAPLANE, JsonObject, Kind
 from vpplb.kube.lease import Heartbeat
-from vpplb.kube.status import StatusWriter
+from vpplb.kube.status import StatusWriter, WriterHooks
 from vpplb.kube.watch import Watch
 from vpplb.model.names import ObjectKey
 from vpplb.plan.diff import ConfWish
@@ -169,6 +169,7 @@ class Agent:
         listener = _Listener(intake, reporter, self._node)
         informer = Informer(self._client, KINDS, listener, options.namespaces)
         self._watch = watch = Watch(informer, options.namespaces)
+        self.writer.hooks = WriterHooks(on_answer=watch.wrote)
         self._troubles |= {
             "objects": lambda: informer.trouble,
             "watch": lambda: watch.trouble,

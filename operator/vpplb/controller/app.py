@@ -98,13 +98,14 @@ class Operator:
         self._metrics = OperatorMetrics(registry, board)
         reporter.attach(self._reconciler, renderer, board, self._metrics)
         self._recorder.on_drop = self._metrics.record_event_dropped
-        self._writer.hooks = WriterHooks(
-            on_write=self._metrics.record_status_write,
-            on_delay=self._metrics.observe_transition_to_status,
-        )
         intake = Intake(self._reconciler, reporter, nodes)
         self._informer = Informer(client, KINDS, intake, options.namespaces)
         self._watch = Watch(self._informer, options.namespaces)
+        self._writer.hooks = WriterHooks(
+            on_write=self._metrics.record_status_write,
+            on_delay=self._metrics.observe_transition_to_status,
+            on_answer=self._watch.wrote,
+        )
         self._heartbeats = Heartbeats(writing, options.lease_namespace, nodes.names, clock)
         self._elector = Elector(
             client=client,

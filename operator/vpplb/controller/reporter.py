@@ -27,6 +27,7 @@ from vpplb.kube.kinds import BACKEND, FRONTEND, HEALTH_CHECK, JsonObject, Kind
 from vpplb.kube.status import Priority, StatusWriter
 from vpplb.model.health import HealthState, Transition
 from vpplb.model.names import ObjectKey
+from vpplb.plan.desired import FrontendView
 from vpplb.plan.guard import Alarm
 from vpplb.resources.renderer import StatusRenderer
 from vpplb.telemetry.board import Board
@@ -127,8 +128,7 @@ class Reporter:
         if (FRONTEND, key) not in self._uids:
             return
         view = self._reconciler.views.get(key)
-        up = view is not None and view.decision.state is HealthState.UP
-        self._submit(FRONTEND, key, Priority.FRONTEND if up else Priority.FRONTEND_DOWN)
+        self._submit(FRONTEND, key, _urgency(view))
         before = self._announced[key]
         after = announcing(before, view, self._reconciler.problems("Frontend", key))
         self._announced[key] = after
@@ -193,3 +193,11 @@ class Reporter:
                     at=self._clock.now(),
                 )
             )
+
+
+def _urgency(view: FrontendView | None) -> Priority:
+    """Put first what has something down: of many that lose backends, the oldest goes first."""
+    if view is None or view.decision.state is not HealthState.UP:
+        return Priority.FRONTEND_DOWN
+    down = any(one.acting is HealthState.DOWN for one in view.decision.members)
+    return Priority.FRONTEND_DOWN if down else Priority.FRONTEND

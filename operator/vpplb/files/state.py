@@ -35,7 +35,7 @@ class StateFile:
             kind: {f"{key.namespace}/{key.name}": status for key, status in sorted(of_kind.items())}
             for kind, of_kind in sorted(statuses.items())
         }
-        write_json(self._path, content)
+        write_json(self._path, content, indent=1)
 
 
 def _statuses(of_kind: object) -> dict[ObjectKey, dict[str, object]]:

@@ -8,7 +8,9 @@ from vpplb.kube.kinds import Kind
 from vpplb.model.names import ObjectKey
 
 
-class _Seen(NamedTuple):
+class Seen(NamedTuple):
+    """A status, and the version of the object that showed it."""
+
     version: int
     status: Mapping[str, object]
 
@@ -17,7 +19,7 @@ class _Seen(NamedTuple):
 class KnownStatuses:
     """Told by watches and by the answers to our own writes, in whatever order they come."""
 
-    _seen: dict[tuple[Kind, ObjectKey], _Seen] = field(default_factory=dict)
+    _seen: dict[tuple[Kind, ObjectKey], Seen] = field(default_factory=dict)
 
     def saw(
         self, kind: Kind, key: ObjectKey, status: Mapping[str, object], resource_version: str
@@ -30,13 +32,12 @@ class KnownStatuses:
         version = int(resource_version)
         seen = self._seen.get((kind, key))
         if seen is None or version >= seen.version:
-            self._seen[kind, key] = _Seen(version, status)
+            self._seen[kind, key] = Seen(version, status)
 
-    def get(self, kind: Kind, key: ObjectKey) -> Mapping[str, object] | None:
-        """Return the status, None when nothing is known of the object."""
-        seen = self._seen.get((kind, key))
-        return None if seen is None else seen.status
+    def get(self, kind: Kind, key: ObjectKey) -> Seen | None:
+        """Return what is known of an object, None for nothing."""
+        return self._seen.get((kind, key))
 
     def forget(self, kind: Kind, key: ObjectKey) -> None:
-        """Drop a deleted object."""
+        """Know nothing of an object any more."""
         self._seen.pop((kind, key), None)

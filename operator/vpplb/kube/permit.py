@@ -71,6 +71,12 @@ class WriteClient(Protocol):
         """Read one object."""
         ...
 
+    async def replace_status(
+        self, kind: Kind, key: ObjectKey, version: int, status: Mapping[str, object]
+    ) -> JsonObject:
+        """Write a whole status."""
+        ...
+
     async def patch_status(
         self, kind: Kind, key: ObjectKey, body: Mapping[str, object]
     ) -> JsonObject:
@@ -96,6 +102,12 @@ class PermittedClient:
     async def get(self, kind: Kind, key: ObjectKey) -> JsonObject:
         """Read one object."""
         return await self.client.get(kind, key)
+
+    async def replace_status(
+        self, kind: Kind, key: ObjectKey, version: int, status: Mapping[str, object]
+    ) -> JsonObject:
+        """Write a whole status."""
+        return await self.permit.use(lambda: self.client.replace_status(kind, key, version, status))
 
     async def patch_status(
         self, kind: Kind, key: ObjectKey, body: Mapping[str, object]

@@ -3,7 +3,8 @@
 Whoever decides calls `submit` as often as it likes; nothing waits for the API server. Each
 object has at most one entry. What is to be written is asked for (`render`) when its turn has
 come, so a write always carries the newest, and ten changes while one write is under way make
-one more write. Only what differs from the server's status is sent, as the smallest merge patch.
+one more write. What the server has already is not written; what it has otherwise is replaced, so
+a change that we have not heard of makes a conflict, and then the object is read first.
 
 Two things can fail: the server (see `gate`), which makes everybody wait for a moment and try
 again in the same order; or one object, which then waits alone.
@@ -18,12 +19,11 @@ from typing import Protocol
 
 from vpplb.kube.backoff import backoff
 from vpplb.kube.calm import Calm
-from vpplb.kube.errors import ApiError, ApiUnreachable, KubeError, NotFound
+from vpplb.kube.errors import ApiError, ApiUnreachable, Conflict, KubeError, NotFound
 from vpplb.kube.gate import Gate
 from vpplb.kube.kinds import JsonObject, Kind
-from vpplb.kube.known import KnownStatuses
+from vpplb.kube.known import KnownStatuses, Seen
 from vpplb.kube.lanes import Lanes
-from vpplb.kube.patch import merge_patch
 from vpplb.kube.result import WriteResult, result_of
 from vpplb.model.names import ObjectKey
 
@@ -53,10 +53,14 @@ class Priority(IntEnum):
 class StatusClient(Protocol):
     """What the writer needs of `KubeClient`."""
 
-    async def patch_status(
-        self, kind: Kind, key: ObjectKey, body: Mapping[str, object]
+    async def get(self, kind: Kind, key: ObjectKey) -> JsonObject:
+        """Read an object; NotFound when there is none."""
+        ...
+
+    async def replace_status(
+        self, kind: Kind, key: ObjectKey, version: int, status: Mapping[str, object]
     ) -> JsonObject:
-        """Merge into the status; return the object as it is then."""
+        """Write the status of an object of this version; return the object as it is then."""
         ...
 
 
@@ -84,10 +88,15 @@ class _Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriterHooks:
-    """What the writer tells: each result by kind; seconds from a change until it was written."""
+    """What the writer tells.
+
+    Each result by kind; the seconds from a change until it was written; and an object as the
+    server has it after a write.
+    """
 
     on_write: Callable[[str, str], None] = lambda kind, result: None
     on_delay: Callable[[float], None] = lambda seconds: None
+    on_answer: Callable[[Kind, JsonObject], None] = lambda kind, answer: None
 
 
 @dataclass(slots=True)
@@ -196,31 +205,34 @@ class StatusWriter:
             return WriteResult.ERROR, KubeError(f"cannot be rendered: {error}")
         if status is None:
             return WriteResult.GONE, None
-        known = self._known.get(entry.kind, entry.key)
-        patch = merge_patch(known or {}, status)
-        if known is not None and not patch:
-            return WriteResult.UNCHANGED, None
         try:
-            answer = await self.client.patch_status(entry.kind, entry.key, {"status": patch})
+            known = self._known.get(entry.kind, entry.key) or await self._read(entry)
+            if known.status == status:
+                return WriteResult.UNCHANGED, None
+            answer = await self.client.replace_status(entry.kind, entry.key, known.version, status)
         except KubeError as error:
+            if isinstance(error, Conflict):
+                self._known.forget(entry.kind, entry.key)
             entry.since = _earlier(since, entry.since)
             return result_of(error), error
-        self._wrote(entry, answer, status, whole=known is not None)
+        self._gate.succeeded()
+        self._took(entry, answer)
         if since is not None:
             self.hooks.on_delay(asyncio.get_running_loop().time() - since)
         return WriteResult.WRITTEN, None
 
-    def _wrote(
-        self, entry: _Entry, answer: JsonObject, status: Mapping[str, object], *, whole: bool
-    ) -> None:
-        """Note what the server has now; without a base, keys of before may still be there."""
-        self._gate.succeeded()
-        if self._entries.get((entry.kind, entry.key)) is not entry:
-            return  # deleted meanwhile
-        now = answer.get("status") or {}
-        self.known(entry.kind, entry.key, now, answer["metadata"]["resourceVersion"])
-        if not whole and merge_patch(now, status):
-            entry.again = entry.priority if entry.again is None else entry.again
+    async def _read(self, entry: _Entry) -> Seen:
+        """Read what the server has where nothing is known, or no longer true."""
+        answer = await self.client.get(entry.kind, entry.key)
+        self._took(entry, answer)
+        return Seen(int(answer["metadata"]["resourceVersion"]), answer.get("status") or {})
+
+    def _took(self, entry: _Entry, answer: JsonObject) -> None:
+        """Note what the server has now."""
+        if self._entries.get((entry.kind, entry.key)) is entry:  # not deleted meanwhile
+            now = answer.get("status") or {}
+            self.known(entry.kind, entry.key, now, answer["metadata"]["resourceVersion"])
+            self.hooks.on_answer(entry.kind, answer)
 
     def _settle(self, entry: _Entry, error: KubeError | None) -> None:
         """Decide what becomes of an entry whose write has ended."""
@@ -237,6 +249,9 @@ class StatusWriter:
                 else:
                     entry.priority = entry.again
                     self._enqueue(entry)
+            case Conflict() if not entry.failures:
+                entry.failures = 1
+                self._enqueue_again(entry)
             case _:
                 self._retry(entry, error)
                 self._gate.object_failed((entry.kind, entry.key), error)

@@ -1,6 +1,6 @@
 """The HTTP side of the watches: a session through which all of kopf's requests go.
 
-It gives kopf our way to the API server, and does three things that kopf does not:
+It gives kopf our way to the API server, and does four things that kopf does not:
 
 - It notes when each stream was asked for and when the server last answered, which is how a watch
   proves that it lives: each is made to end after a while and asked for again, so a stream without
@@ -11,18 +11,21 @@ It gives kopf our way to the API server, and does three things that kopf does no
   lists better (by pages, and finds what was deleted); only its version is. So kopf is given an
   empty list, of the version of the informer's own list: its watch continues that one exactly. A
   list that continues nothing, as after 410, is told to the informer, which lists again.
+- The echoes of our own writes are taken out.
 """
 
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import aiohttp
 from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
 
 from vpplb import __version__
 from vpplb.kube.config import Access
+from vpplb.kube.echoes import Echoes, Unechoed
 from vpplb.kube.kinds import Kind
 
 ANSWER_TIMEOUT = 10.0
@@ -53,9 +56,11 @@ class Streams:
         namespaces: Sequence[str],
         continues: Callable[[str], str],
         began_anew: Callable[[], None],
+        echoes: Echoes,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._continues, self._began_anew, self._clock = continues, began_anew, clock
+        self._echoes = echoes
         self._sessions: list[aiohttp.ClientSession] = []
         self._streams = {
             kind.collection_path(namespace): _Stream(kind, asked=clock(), answered=clock())
@@ -124,6 +129,9 @@ class Streams:
             raise
         if response.status == 200:
             stream.answered, stream.failure = self._clock(), ""
+            if not listing:
+                unechoed = Unechoed(response.content, self._echoes)
+                response.content = cast(aiohttp.StreamReader, unechoed)
         else:
             stream.failure = f"{response.status} {response.reason}"
         return response

@@ -24,9 +24,10 @@ import kopf
 
 from vpplb.kube.backoff import backoff
 from vpplb.kube.config import Access, load_access
+from vpplb.kube.echoes import Echoes
 from vpplb.kube.inbox import Inbox
 from vpplb.kube.informer import Informer
-from vpplb.kube.kinds import Kind
+from vpplb.kube.kinds import JsonObject, Kind
 from vpplb.kube.streams import Streams
 
 log = logging.getLogger(__name__)
@@ -60,6 +61,7 @@ class Watch:
     namespaces: Sequence[str] = ()
     period: float = PERIOD
     load: Callable[[], Awaitable[Access]] = load_access
+    _echoes: Echoes = field(default_factory=Echoes)
     _streams: Streams | None = None
     _ended: str = ""
     _late: str = ""
@@ -79,6 +81,11 @@ class Watch:
     def ages(self) -> Mapping[str, float]:
         """Return, by plural, for how many seconds the watch of each kind has had no answer."""
         return self._streams.ages() if self._streams is not None else {}
+
+    def wrote(self, kind: Kind, answer: JsonObject) -> None:
+        """Take an object as the answer to a write of our own has it; the watch's echo is not."""
+        self.informer.event(kind, "MODIFIED", answer)
+        self._echoes.expect(answer["metadata"]["resourceVersion"])
 
     async def run(self) -> None:
         """Watch until cancelled; a kopf that ends or hangs is started anew."""
@@ -106,6 +113,7 @@ class Watch:
             self.namespaces,
             continues=self.informer.take_version,
             began_anew=lambda: _call(loop, self.informer.suspect),
+            echoes=self._echoes,
         )
         self._streams = streams
         ended: asyncio.Future[BaseException | None] = loop.create_future()

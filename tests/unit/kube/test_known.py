@@ -1,5 +1,5 @@
 from vpplb.kube.kinds import BACKEND
-from vpplb.kube.known import KnownStatuses
+from vpplb.kube.known import KnownStatuses, Seen
 from vpplb.model.names import ObjectKey
 
 KEY = ObjectKey("default", "b")
@@ -9,14 +9,14 @@ def test_the_newest_version_wins_whatever_order_they_come_in() -> None:
     known = KnownStatuses()
     known.saw(BACKEND, KEY, {"state": "down"}, "1000")
     known.saw(BACKEND, KEY, {"state": "up"}, "999")
-    assert known.get(BACKEND, KEY) == {"state": "down"}
+    assert known.get(BACKEND, KEY) == Seen(1000, {"state": "down"})
 
 
 def test_of_one_version_the_later_word_counts() -> None:
     known = KnownStatuses()
     known.saw(BACKEND, KEY, {"state": "down", "extra": 1}, "7")
     known.saw(BACKEND, KEY, {"state": "down"}, "7")
-    assert known.get(BACKEND, KEY) == {"state": "down"}
+    assert known.get(BACKEND, KEY) == Seen(7, {"state": "down"})
 
 
 def test_a_forgotten_object_is_not_known() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from support.fake_apiserver import FakeApiServer
 from vpplb.kube.errors import ApiError, ApiUnreachable, KubeError, NotFound, api_error
-from vpplb.kube.kinds import BACKEND, FRONTEND, HEALTH_CHECK
+from vpplb.kube.kinds import BACKEND, FRONTEND, HEALTH_CHECK, JsonObject, Kind
 from vpplb.kube.status import Priority, StatusWriter, WriterHooks
 from vpplb.model.names import ObjectKey
 
@@ -25,9 +25,11 @@ class Told:
     def __init__(self) -> None:
         self.results: list[tuple[str, str]] = []
         self.delays: list[float] = []
+        self.answers: list[tuple[Kind, JsonObject]] = []
         self.hooks = WriterHooks(
             on_write=lambda kind, result: self.results.append((kind, result)),
             on_delay=self.delays.append,
+            on_answer=lambda kind, answer: self.answers.append((kind, answer)),
         )
 
 
@@ -43,11 +45,13 @@ async def running(
         await task
 
 
-def see(writer: StatusWriter, server: FakeApiServer, names: Iterable[str]) -> None:
-    """Have backends on the server, and let the writer see them as a watch would show them."""
+def see(
+    writer: StatusWriter, server: FakeApiServer, names: Iterable[str], kind: Kind = BACKEND
+) -> None:
+    """Have objects on the server, and let the writer see them as a watch would show them."""
     for name in names:
-        made = server.add(BACKEND, key(name), {"state": "unknown"})
-        writer.known(BACKEND, key(name), made["status"], made["metadata"]["resourceVersion"])
+        made = server.add(kind, key(name), {"state": "unknown"})
+        writer.known(kind, key(name), made["status"], made["metadata"]["resourceVersion"])
 
 
 async def test_thousands_that_are_unchanged_let_others_have_their_turn() -> None:
@@ -65,7 +69,7 @@ async def test_thousands_that_are_unchanged_let_others_have_their_turn() -> None
     assert server.requests == []
 
 
-async def test_what_is_submitted_is_on_the_server_and_only_the_difference_was_sent() -> None:
+async def test_what_is_submitted_is_on_the_server_as_often_as_it_changes() -> None:
     server = FakeApiServer()
     async with running(server) as writer:
         see(writer, server, ["b"])
@@ -74,7 +78,7 @@ async def test_what_is_submitted_is_on_the_server_and_only_the_difference_was_se
         writer.submit(BACKEND, key("b"), lambda: {"state": "up", "code": "L4OK"})
         assert await writer.drain(5) == 0
     assert server.status(BACKEND, key("b")) == {"state": "up", "code": "L4OK"}
-    assert server.requests[1][2] == {"status": {"code": "L4OK"}}
+    assert [verb for verb, *_ in server.requests] == ["replace_status"] * 2
 
 
 async def test_a_status_that_the_server_has_already_costs_no_request() -> None:
@@ -87,12 +91,42 @@ async def test_a_status_that_the_server_has_already_costs_no_request() -> None:
     assert told.results == [("Backend", "unchanged")]
 
 
-async def test_keys_of_before_are_removed_though_nothing_was_known_of_the_object() -> None:
+async def test_an_object_of_which_nothing_is_known_is_read_first() -> None:
     server = FakeApiServer()
-    server.add(BACKEND, key("b"), {"state": "up", "legacy": True})
+    for name in "ab":
+        server.add(BACKEND, key(name), {"state": "up", "legacy": name == "b"})
     async with running(server) as writer:
-        writer.submit(BACKEND, key("b"), lambda: {"state": "up"})
+        for name in "ab":
+            writer.submit(BACKEND, key(name), lambda: {"state": "up", "legacy": False})
         await writer.drain(5)
+    assert server.status(BACKEND, key("b")) == {"state": "up", "legacy": False}
+    asked = sorted((asked.name, verb) for verb, asked, _ in server.requests)
+    assert asked == [("a", "get"), ("b", "get"), ("b", "replace_status")]
+
+
+async def test_what_changed_without_our_knowing_is_read_and_then_written_at_once() -> None:
+    server, told = FakeApiServer(), Told()
+    async with running(server, told) as writer:
+        see(writer, server, ["b"])
+        await server.patch(BACKEND, key("b"), {"spec": {"paused": True}})
+        writer.submit(BACKEND, key("b"), lambda: {"state": "paused"})
+        await asyncio.sleep(0.01)
+        assert writer.pending == 0
+    assert server.status(BACKEND, key("b")) == {"state": "paused"}
+    assert told.results == [("Backend", "conflict"), ("Backend", "written")]
+    assert [raw["spec"] for _, raw in told.answers] == [{"paused": True}] * 2
+
+
+async def test_an_object_that_changes_all_the_time_is_tried_less_and_less_often() -> None:
+    server = FakeApiServer()
+    server.refuse = lambda _: None if server.requests[-1][0] == "get" else FAULTS[3]
+    async with running(server) as writer:
+        see(writer, server, ["b"])
+        writer.submit(BACKEND, key("b"), lambda: {"state": "up"})
+        await asyncio.sleep(60)
+        assert 8 < len(server.requests) < 40
+        server.refuse = lambda _: None
+        assert await writer.drain(15) == 0
     assert server.status(BACKEND, key("b")) == {"state": "up"}
 
 
@@ -147,9 +181,9 @@ async def test_the_most_urgent_go_first_and_equals_in_the_order_they_came() -> N
     ]
     for wanted in (urgent, ordinary):
         server = FakeApiServer(latency=0.1)
-        for name, kind, _ in wanted:
-            server.add(kind, key(name), {})
         async with running(server, parallel=1) as writer:
+            for name, kind, _ in wanted:
+                see(writer, server, [name], kind)
             for name, kind, priority in [*wanted[1::-1], *wanted[2:]]:
                 writer.submit(kind, key(name), lambda: {"done": True}, priority)
             await writer.drain(5)
@@ -162,10 +196,10 @@ async def test_while_frontends_are_due_backends_are_written_one_by_one_and_seldo
         see(writer, server, map(str, range(1000)))
         for n in range(1000):
             writer.submit(BACKEND, key(str(n)), lambda: {"state": "down"}, Priority.BACKEND_DOWN)
-        for n in range(16):
-            name = key(f"web{n}")
-            server.add(FRONTEND, name, {})
-            writer.submit(FRONTEND, name, lambda: {"state": "down"}, Priority.FRONTEND_DOWN)
+        webs = [f"web{n}" for n in range(16)]
+        see(writer, server, webs, FRONTEND)
+        for web in webs:
+            writer.submit(FRONTEND, key(web), lambda: {"state": "down"}, Priority.FRONTEND_DOWN)
         await asyncio.sleep(0.21)
         frontends = [asked.name for _, asked, _ in server.requests if asked.name[0] == "w"]
         assert (len(frontends), len(server.requests)) == (16, 16 + 2)

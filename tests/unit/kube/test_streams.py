@@ -11,6 +11,7 @@ from aiohttp import web
 
 from vpplb.kube import streams as module
 from vpplb.kube.config import Access
+from vpplb.kube.echoes import Echoes
 from vpplb.kube.kinds import BACKEND, DATAPLANE, FRONTEND, Kind
 from vpplb.kube.streams import Streams
 
@@ -29,6 +30,7 @@ class Bench:
     tokens: list[str] = field(default_factory=list)
     versions: dict[str, str] = field(default_factory=dict)
     anew: int = 0
+    echoes: Echoes = field(default_factory=Echoes)
 
     def streams(self, *kinds: Kind, namespaces: tuple[str, ...] = ()) -> Streams:
         def began_anew() -> None:
@@ -39,6 +41,7 @@ class Bench:
             namespaces,
             continues=lambda path: self.versions.pop(path, ""),
             began_anew=began_anew,
+            echoes=self.echoes,
             clock=lambda: self.now,
         )
 

@@ -1,0 +1,62 @@
+"""Echoes: what a watch tells of our own writes, which their answers have told already.
+
+Most of what an operator is told are its own statuses. kopf takes half a millisecond for each, in
+a thread that shares the interpreter with all others; so they are taken out of the stream before
+kopf sees it. A bookmark stands in their place, so that the watch goes on from there when it is
+asked for again.
+"""
+
+import re
+from collections import OrderedDict
+from collections.abc import AsyncIterator
+
+import aiohttp
+
+MOST = 4096
+"""Echoes that are waited for at once; one more, and the oldest is let through."""
+
+_CHANGE = b'{"type":"MODIFIED"'
+_VERSION = re.compile(rb'"resourceVersion":"([0-9]+)","uid":"')
+"""Keys come sorted. Where they do not, an echo is let through."""
+
+
+class Echoes:
+    """The versions whose echo is still to come. `expect` and `without` may be on two threads."""
+
+    def __init__(self) -> None:
+        self._versions: OrderedDict[bytes, bool] = OrderedDict()
+
+    def expect(self, version: str) -> None:
+        """Drop the change that led to this version, when a watch tells of it."""
+        self._versions[version.encode()] = True
+        if len(self._versions) > MOST:
+            self._versions.popitem(last=False)
+
+    def without(self, line: bytes) -> bytes:
+        """Return a line of a watch, or a bookmark where it is an echo."""
+        if not self._versions or not line.startswith(_CHANGE):
+            return line
+        found = _VERSION.search(line)
+        if found is None or not self._versions.pop(found[1], False):
+            return line
+        return b'{"type":"BOOKMARK","object":{"metadata":{"resourceVersion":"%b"}}}' % found[1]
+
+
+class Unechoed:
+    """The content of an answer, as kopf reads it, without echoes."""
+
+    def __init__(self, content: aiohttp.StreamReader, echoes: Echoes) -> None:
+        self._content, self._echoes = content, echoes
+
+    def __getattr__(self, name: str) -> object:
+        """Be the content in all other respects."""
+        return getattr(self._content, name)
+
+    async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
+        """Give whole lines, several at once, however long."""
+        begun = b""
+        async for chunk in self._content.iter_chunked(size):
+            *lines, begun = (begun + chunk).split(b"\n")
+            if lines:
+                yield b"".join(self._echoes.without(line) + b"\n" for line in lines)
+        yield begun

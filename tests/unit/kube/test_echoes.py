@@ -1,0 +1,72 @@
+import asyncio
+import json
+
+import aiohttp
+import pytest
+from aiohttp.base_protocol import BaseProtocol
+
+from vpplb.kube.echoes import MOST, Echoes, Unechoed
+
+
+def line(version: int, kind: str = "MODIFIED", **spec: object) -> bytes:
+    """Return a change as an API server writes it: keys sorted, no spaces."""
+    metadata = {"name": "b", "resourceVersion": str(version), "uid": "u-1"}
+    told = {"type": kind, "object": {"kind": "Backend", "metadata": metadata, "spec": spec}}
+    return json.dumps(told, separators=(",", ":")).encode()
+
+
+def test_an_echo_becomes_a_bookmark_from_which_the_watch_goes_on() -> None:
+    echoes = Echoes()
+    echoes.expect("7")
+    told = json.loads(echoes.without(line(7)))
+    assert told == {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": "7"}}}
+
+
+@pytest.mark.parametrize(
+    "other", [line(8), line(7, "ADDED"), line(7, "DELETED"), b'{"type":"ERROR"}', b""]
+)
+def test_all_else_is_let_through_as_it_is(other: bytes) -> None:
+    echoes = Echoes()
+    echoes.expect("7")
+    assert echoes.without(other) == other
+
+
+def test_an_echo_is_dropped_once() -> None:
+    echoes = Echoes()
+    echoes.expect("7")
+    echoes.without(line(7))
+    assert echoes.without(line(7)) == line(7)
+
+
+def test_a_version_that_an_object_names_elsewhere_is_not_its_own() -> None:
+    echoes = Echoes()
+    echoes.expect("7")
+    other = line(8, note='"resourceVersion":"7","uid":"u-1"')
+    assert echoes.without(other) == other
+
+
+def test_no_more_echoes_are_waited_for_than_memory_is_meant_for() -> None:
+    echoes = Echoes()
+    for version in range(MOST + 1):
+        echoes.expect(str(version))
+    assert echoes.without(line(0)) == line(0)
+    assert echoes.without(line(1)) != line(1)
+
+
+@pytest.mark.parametrize("size", [1, 7, 100, 10_000])
+async def test_a_stream_is_given_in_whole_lines_however_it_comes(size: int) -> None:
+    content = aiohttp.StreamReader(
+        BaseProtocol(asyncio.get_running_loop()), 2**16, loop=asyncio.get_running_loop()
+    )
+    echoes = Echoes()
+    echoes.expect("7")
+    sent = b"".join(one + b"\n" for one in (line(6), line(7), line(8, big="x" * 300)))
+    for at in range(0, len(sent), size):
+        content.feed_data(sent[at : at + size])
+    content.feed_data(b"cut off")
+    content.feed_eof()
+    pieces = [piece async for piece in Unechoed(content, echoes).iter_chunked(10_000)]
+    *lines, end = b"".join(pieces).split(b"\n")
+    assert [json.loads(one)["type"] for one in lines] == ["MODIFIED", "BOOKMARK", "MODIFIED"]
+    assert end == b"cut off"
+    assert all(piece.endswith(b"\n") for piece in pieces[:-1])
