@@ -14,7 +14,7 @@ from vpplb.cli.lazy import Lazy, LazyGroup
 COLLECTOR = (5_000, 100, 10)
 """Thresholds of the garbage collector. With Python's own an operator of 10,000 backends spends a
 third of its time on walking what it keeps, and stands still for a second now and then. The first
-is small, since what is walked at once holds everything up: 50,000 objects for a tenth of a second."""
+is small, since what is walked at once holds all else up, 50,000 objects for a tenth of a second."""
 
 _LINES = {
     "operator": "Reconcile Frontends, Backends and HealthChecks; probe; write status.",
