@@ -35,7 +35,7 @@ async def world() -> OperatorBench:
 
 
 def writes(bench: OperatorBench) -> int:
-    return sum(verb == "patch_status" for verb, *_ in bench.server.requests)
+    return sum(verb == "replace_status" for verb, *_ in bench.server.requests)
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import pytest
 
 from support.live_syncer import Ear, row, running, vip, without_buckets
 from support.simulated_vpp import simulated_vpp
-from vpplb.engine.ports import VipReport
+from vpplb.engine.listener import VipReport
 from vpplb.engine.syncer import Syncer
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import AppServer, IPAddress, Vip, VipId

@@ -187,9 +187,13 @@ def test_kubectl_shows_what_matters_in_a_line(service: Service) -> None:
             name, *fields, _ = line.split()
             text = " ".join(words.get(field, field) for field in fields)
             assert re.sub(r"\b(\d+s|<invalid>)(?= |$)", "SINCE", text) == rows[name]
-    header, shown_node = job.kubectl("get", "vdp", job.stage.node, "-o", "wide").splitlines()
-    assert header.split()[1:-3] == ["VERSION", "CONNECTED", "FRONTENDS", "SYNCED"]
-    assert shown_node.split()[2:5] == ["True", "1/1", "True"]
+
+    def node() -> list[str]:
+        header, shown = job.kubectl("get", "vdp", job.stage.node, "-o", "wide").splitlines()
+        assert header.split()[1:-3] == ["VERSION", "CONNECTED", "FRONTENDS", "SYNCED"]
+        return shown.split()[2:5]
+
+    wait_for(lambda: node() == ["True", "1/1", "True"], "the node has let go of the late one")
     listed = job.kubectl("get", "vpplb", "-o", "name").splitlines()
     assert len(listed) == len(rows) + 2 + 3 + 1, "the category lists every kind"
 
@@ -230,6 +234,7 @@ def test_programs_that_come_back_to_what_they_left_write_nothing(
     service: Service, proxies: dict[str, ApiProxy], stage: Stage
 ) -> None:
     service.renew()
+    time.sleep(1)  # what was due is written
     begin = time.monotonic()
     stage.operator.crash()
     stage.agent.crash()

@@ -5,6 +5,7 @@ more than they work.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager
 from functools import partial
@@ -28,6 +29,17 @@ pytestmark = [pytest.mark.slow, pytest.mark.control_plane]
 PERIOD = 2.0
 """Seconds a watch lasts here: what takes up to 35 s by default takes up to 2.4."""
 _NAMESPACE = Kind(group="", version="v1", plural="namespaces", kind="Namespace", namespaced=False)
+
+
+class Counting(Informer):
+    """Counts what it is told, by version."""
+
+    def event(self, kind: Kind, event_type: str | None, raw: JsonObject) -> None:
+        TOLD[raw["metadata"]["resourceVersion"]] += 1
+        super().event(kind, event_type, raw)
+
+
+TOLD: Counter[str] = Counter()
 
 
 class World:
@@ -65,7 +77,7 @@ class World:
         await self.create("old")
         kubeconfig = self.proxy.kubeconfig
         async with await KubeClient.from_config(kubeconfig) as client:
-            informer = Informer(client, (BACKEND, FRONTEND), self, (self.namespace,))
+            informer = Counting(client, (BACKEND, FRONTEND), self, (self.namespace,))
             load = partial(load_access, kubeconfig)
             watch = Watch(informer, (self.namespace,), PERIOD, load)
             await informer.list_all()
@@ -125,6 +137,27 @@ async def quiet(world: World) -> None:
         assert not watch.trouble
 
 
+async def own_writes(world: World) -> None:
+    """What the answers to our own writes have told comes no more by the watch, which goes on."""
+    async with world.watched() as watch:
+        key, versions = ObjectKey(world.namespace, "old"), list[str]()
+        version = (await world.server.get(BACKEND, key))["metadata"]["resourceVersion"]
+        for n in range(20):
+            status = {"detail": str(n)}
+            answer = await world.server.replace_status(BACKEND, key, int(version), status)
+            watch.wrote(BACKEND, answer)
+            version = answer["metadata"]["resourceVersion"]
+            versions.append(version)
+        await asyncio.sleep(0.5)
+        told = [TOLD[version] for version in versions]
+        assert told.count(1) > 10, "now and then an echo is faster than the answer"
+        await asyncio.sleep(PERIOD * 3 / 2)
+        assert [TOLD[version] for version in versions] == told, "the next stream begins after them"
+        await world.delete("old")
+        await world.create("new")
+        await world.knows("watched", "new")
+
+
 CASES: Mapping[str, Case] = {
     "packets are dropped and connections stay open": interrupted(ApiProxy.frozen),
     "the server is away": interrupted(ApiProxy.away),
@@ -135,6 +168,7 @@ CASES: Mapping[str, Case] = {
     "it ends": cut(b""),
     "it ends within a line": cut(HALF_A_LINE),
     "nothing happens": quiet,
+    "our own writes are answered": own_writes,
 }
 
 

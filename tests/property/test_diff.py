@@ -25,29 +25,34 @@ SERVERS = {
 }
 
 
-@st.composite
-def rows(draw: st.DrawFn, encap: Encap) -> Vip:
-    server = st.builds(AppServer, weight=st.sampled_from([0, 0, 1, 50, 100]))
-    fixed = st.builds(
-        VipSettings,
-        encap=st.just(encap),
-        table_length=st.sampled_from([1024, 4096]),
-        src_ip_sticky=st.booleans(),
+servers = st.builds(AppServer, weight=st.sampled_from([0, 0, 1, 50, 100]))
+rows = {
+    encap: st.builds(
+        Vip,
+        settings=st.builds(
+            VipSettings,
+            encap=st.just(encap),
+            table_length=st.sampled_from([1024, 4096]),
+            src_ip_sticky=st.booleans(),
+        ),
+        servers=st.dictionaries(st.sampled_from(addresses), servers),
     )
-    servers = st.dictionaries(st.sampled_from(SERVERS[encap]), server)
-    return Vip(settings=draw(fixed), servers=draw(servers))
+    for encap, addresses in SERVERS.items()
+}
+prefixes = st.lists(st.sampled_from(PREFIXES), unique=True)
+encaps = st.sampled_from(list(SERVERS))
+ports_of_one = st.one_of(
+    st.lists(st.sampled_from(PORTS), unique=True, min_size=1), st.just([(Protocol.ANY, 0)])
+)
 
 
 @st.composite
 def tables(draw: st.DrawFn) -> dict[VipId, Vip]:
     """Tables that VPP can have: one encapsulation and one kind of VIP a prefix."""
     table: dict[VipId, Vip] = {}
-    for prefix in draw(st.lists(st.sampled_from(PREFIXES), unique=True)):
-        encap = draw(st.sampled_from(list(SERVERS)))
-        ports = draw(st.lists(st.sampled_from(PORTS), unique=True, min_size=1))
-        if draw(st.booleans()):
-            ports = [(Protocol.ANY, 0)]
-        table |= {VipId(prefix, *port): draw(rows(encap)) for port in ports}
+    for prefix in draw(prefixes):
+        row = rows[draw(encaps)]
+        table |= {VipId(prefix, *port): draw(row) for port in draw(ports_of_one)}
     return table
 
 

@@ -263,7 +263,9 @@ def on_loop_time(work: Awaitable[None]) -> None:
     async def run() -> None:
         await work
 
-    with asyncio.Runner(loop_factory=lambda: looptime.new_event_loop(start=0.0)) as runner:
+    with asyncio.Runner(
+        loop_factory=lambda: looptime.new_event_loop(start=0.0, noop_cycles=1)
+    ) as runner:
         runner.run(run())
 
 

@@ -197,7 +197,7 @@ def _build_lock(say: Say) -> Iterator[None]:
 
 if __name__ == "__main__":
     try:
-        for _name, _path in ensure(CONTROL_PLANE, lambda text: print(text, flush=True)).items():  # noqa: T201
-            print(f"{_name}: {_path}")  # noqa: T201
+        for _name, _path in ensure(CONTROL_PLANE, lambda text: print(text, flush=True)).items():  # noqa: T201 (a program)
+            print(f"{_name}: {_path}")  # noqa: T201 (likewise)
     except Missing as missing:
         sys.exit(f"cannot build the test programs: {missing}")

@@ -59,16 +59,15 @@ loads = st.tuples(*[servers] * len(SERVERS[Encap.GRE4]))
 wishes = st.builds(
     Wish, st.sampled_from(PORTS), st.sampled_from([128, 128, 64]), st.booleans(), loads
 )
-corners = st.sampled_from(PREFIXES).flatmap(
-    lambda prefix: st.sampled_from(ENCAPS[prefix.version]).flatmap(
-        lambda encap: st.builds(
-            Corner,
-            st.just(prefix),
-            st.just(encap),
-            _all_ports(encap),
-            st.lists(wishes, unique_by=lambda wish: wish.port, min_size=1, max_size=2).map(tuple),
-        )
-    )
+wishes_of_one = st.lists(wishes, unique_by=lambda wish: wish.port, min_size=1, max_size=2).map(
+    tuple
+)
+corners = st.one_of(
+    [
+        st.builds(Corner, st.just(prefix), st.just(encap), _all_ports(encap), wishes_of_one)
+        for prefix in PREFIXES
+        for encap in ENCAPS[prefix.version]
+    ]
 )
 configurations = st.lists(corners, unique_by=lambda corner: corner.prefix, min_size=1, max_size=2)
 refusals = st.one_of(st.just(frozenset[int]()), st.frozensets(st.integers(0, 9), max_size=3))

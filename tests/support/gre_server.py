@@ -57,7 +57,7 @@ class Datagrams(asyncio.DatagramProtocol):
     def __init__(self, name: str) -> None:
         self._answer = f"{name}\n".encode()
 
-    def connection_made(self, transport: asyncio.DatagramTransport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.DatagramTransport) -> None:  # type: ignore[override]  # as asyncio calls it
         self._transport = transport
 
     def datagram_received(self, _data: bytes, addr: tuple[str, int]) -> None:

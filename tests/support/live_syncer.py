@@ -8,7 +8,8 @@ from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 from support.syncer_bench import Listener
-from vpplb.engine.ports import Observed, VipReport, VppInfo
+from vpplb.engine.listener import VipReport
+from vpplb.engine.ports import Observed, VppInfo
 from vpplb.engine.syncer import Syncer
 from vpplb.engine.vipbook import SyncerState
 from vpplb.model.names import ObjectKey
@@ -72,6 +73,10 @@ class Ear(Listener):
 
     def _last(self) -> dict[ObjectKey, VipReport]:
         return {report.key: report for report in self.reports}
+
+    def adopted(self) -> None:
+        super().adopted()
+        self.on_memory()
 
     def remembered(self) -> None:
         super().remembered()

@@ -15,40 +15,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
+from support.nginx import Nginx, NginxTls
 from support.waiting import wait_for
 
 PORT = 8080
 TLS_PORT = 8443
 
-_NGINX = """
-user root root;
-worker_processes 1;
-daemon off;
-pid {folder}/nginx.pid;
-error_log {folder}/nginx.log crit;
-events {{ worker_connections 8192; multi_accept on; accept_mutex off; }}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
-    server {{
-        listen {port} backlog=4096;
-        {tls}
-        location / {{ return 200 "ok\\n"; }}
-    }}
-}}
-"""
-_NGINX_TLS = """
-        listen {port} ssl backlog=4096;
-        ssl_certificate {certificate};
-        ssl_certificate_key {certificate};
-        {sessions}
-"""
-_SESSIONS = "ssl_session_cache shared:all:8m; ssl_session_tickets on;"
-_NO_SESSIONS = "ssl_session_cache off; ssl_session_tickets off;"
 _HAPROXY = """
 global
     nbthread 1
@@ -91,6 +63,7 @@ class Arena:
         if self._holder.stdout.readline() != b"ready\n":
             raise RuntimeError("no network namespace can be made")
         self.namespace = Path(f"/proc/{self._holder.pid}/ns/net")
+        self._inside = ("nsenter", f"--net={self.namespace}")
 
     def __enter__(self) -> Self:
         return self
@@ -102,7 +75,7 @@ class Arena:
         """Run a program until the arena is left; return its process id."""
         return self._keep(
             subprocess.Popen(
-                ["nsenter", f"--net={self.namespace}", *command],
+                [*self._inside, *command],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -110,19 +83,12 @@ class Arena:
         ).pid
 
     def run_nginx(self, certificate: Path | None = None, *, resumption: bool = True) -> int:
-        """Serve a short page on every address; return the process id of nginx's master."""
-        tls = ""
+        """Serve a short page on every address; return the process id of nginx."""
+        tls = None
         if certificate is not None:
-            tls = _NGINX_TLS.format(
-                port=TLS_PORT,
-                certificate=certificate,
-                sessions=_SESSIONS if resumption else _NO_SESSIONS,
-            )
-        path = self._folder / "nginx.conf"
-        path.write_text(_NGINX.format(folder=self._folder, port=PORT, tls=tls))
-        pid = self.run("nginx", "-c", str(path), "-e", str(self._folder / "nginx.log"))
-        wait_for(lambda: self._listening(PORT), "nginx serves")
-        return pid
+            tls = NginxTls(port=TLS_PORT, certificate=certificate, resumption=resumption)
+        nginx = Nginx(self._folder / "nginx", port=PORT, tls=tls, inside=self._inside)
+        return self._cleanup.enter_context(nginx).pid
 
     def run_haproxy(self, targets: Sequence[str], interval: float, *, http: bool) -> int:
         """Check the targets with HAProxy; return its process id once all of them are up."""
@@ -165,10 +131,6 @@ class Arena:
         lines = Path(f"/proc/{self._holder.pid}/net/snmp").read_text().splitlines()
         names, values = (each.split() for each in lines if each.startswith(f"{protocol}:"))
         return int(values[names.index(name)])
-
-    def _listening(self, port: int) -> bool:
-        rows = Path(f"/proc/{self._holder.pid}/net/tcp").read_text()
-        return f":{port:04X} 00000000:0000 0A" in rows
 
     def _haproxy_statuses(self) -> set[str]:
         try:

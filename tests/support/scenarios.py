@@ -59,7 +59,7 @@ class Stage:
 
     def __init__(self, given: Mapping[str, Any]) -> None:
         self.world = World()
-        self.written: dict[str, Raw] = {}
+        self.written: dict[str, dict[str, Any]] = {}
         self.born = 0
         objects = {name: spec for name, spec in given.items() if " " in name}
         self.apply({"check check": {}})
@@ -116,11 +116,11 @@ class Stage:
         for what, spec in objects.items():
             kind, name = what.split()
             raw = self.written.get(what) or self._new(KINDS[kind], name)
-            self.written[what] = {**raw, "spec": {**raw["spec"], **_plain(spec)}}  # type: ignore[dict-item]
+            self.written[what] = {**raw, "spec": {**raw["spec"], **_plain(spec)}}
         self.world.clock.advance(1)
         self.world.put(*(self._parsed(self.written[what]) for what in objects))
 
-    def _new(self, kind: str, name: str) -> Raw:
+    def _new(self, kind: str, name: str) -> dict[str, Any]:
         self.born += 1
         spec = dict(DEFAULTS[kind])
         if kind == "Backend":

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 
 from fakes.load_balancer import FakeLoadBalancer
-from vpplb.engine.ports import VipReport, VppInfo
+from vpplb.engine.listener import VipReport
+from vpplb.engine.ports import VppInfo
 from vpplb.engine.syncer import Syncer
 from vpplb.engine.vipbook import SyncerState
 from vpplb.model.names import ObjectKey

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from support.live_syncer import Ear as LiveEar
 from support.processes import Program
 from support.waiting import wait_for
-from vpplb.engine.ports import VipReport
+from vpplb.engine.listener import VipReport
 from vpplb.engine.shelf import Wanted
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import AppServer, Encap, Protocol, Vip, VipId, VipSettings
@@ -95,7 +95,7 @@ class Ear(LiveEar):
         seen = []
         for _ in range(2):
             before = self.syncs
-            await self.until(lambda before=before: self.syncs > before)  # type: ignore[misc]
+            await self.until(lambda before=before: self.syncs > before)  # type: ignore[misc]  # mypy and lambda defaults
             seen.append(self.cpu)
         return seen[1] - seen[0]
 

@@ -75,6 +75,7 @@ async def run(options: AgentOptions, stop: asyncio.Event) -> None:
                 await agent.wind_down()
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
+            agent.keep()
             if not running.cancelled():
                 running.result()
 
@@ -132,6 +133,11 @@ class Agent:
         if self._reporter is not None:
             self._reporter.flush()
         await self.writer.drain(DRAIN_TIMEOUT)
+
+    def keep(self) -> None:
+        """Keep what the next start has to know; for the end, when nothing changes any more."""
+        if self._reporter is not None:
+            self._reporter.keep()
 
     async def _program(self, group: asyncio.TaskGroup, dataplane: JsonObject) -> None:
         options = self._options

@@ -6,7 +6,8 @@ from datetime import datetime
 from pathlib import Path
 
 from vpplb.agent.announcer import remade
-from vpplb.engine.ports import Clock, VipReport, VppInfo
+from vpplb.engine.listener import VipReport
+from vpplb.engine.ports import Clock, VppInfo
 from vpplb.engine.trigger import Trigger
 from vpplb.engine.vipbook import SyncerState
 from vpplb.files.memory import owned_text, save_memory
@@ -30,12 +31,12 @@ log = logging.getLogger(__name__)
 SPACING = 0.5
 """Seconds from one write to the next at least, to the Dataplane and to the memory on disk. With a
 thousand VIPs the former costs the API server as much as ten backends, the latter us 7 ms, and
-while many frontends change nobody needs each step. An agent that crashes in between may flush
-some servers again."""
+while many frontends change nobody needs each step. An agent that crashes in between may flush some
+servers again."""
 
 
 class DataplaneReporter:
-    """Implements `engine.syncer.SyncListener`.
+    """Implements `engine.listener.SyncListener`.
 
     `selected` gives the frontends that this node shall carry, `observed` the VIPs that VPP has,
     `state` what the syncer must know after a restart; `memory` is where to keep that, if anywhere.
@@ -110,9 +111,12 @@ class DataplaneReporter:
         self._uid = ""
 
     def flush(self) -> None:
-        """Keep what waits for its time, and hand over to the writer what does."""
-        self._memo.flush()
+        """Hand over to the writer what waits for its time."""
         self._news.flush()
+
+    def keep(self) -> None:
+        """Keep what waits for its time."""
+        self._memo.flush()
 
     # --- SyncListener ------------------------------------------------------------------------
 

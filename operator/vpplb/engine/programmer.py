@@ -10,7 +10,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 
-from vpplb.engine.ports import LoadBalancer, Outcome, SyncListener
+from vpplb.engine.listener import SyncListener
+from vpplb.engine.ports import LoadBalancer, Outcome
 from vpplb.engine.shelf import Round, Shelf, Work
 from vpplb.engine.standing import Standing
 from vpplb.engine.vipbook import VipBook

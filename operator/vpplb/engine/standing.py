@@ -6,7 +6,7 @@ another one or none, shows in it only as long as it cannot be removed.
 
 from collections.abc import Callable, Mapping, Sequence
 
-from vpplb.engine.ports import VipReport
+from vpplb.engine.listener import VipReport
 from vpplb.engine.shelf import Claim
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import VipId

@@ -14,7 +14,8 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from vpplb.engine.ports import LoadBalancer, LoadBalancerGone, SyncListener
+from vpplb.engine.listener import SyncListener
+from vpplb.engine.ports import LoadBalancer, LoadBalancerGone
 from vpplb.engine.programmer import Failed, Programmer, words
 from vpplb.engine.shelf import Shelf, Wanted
 from vpplb.engine.standing import Standing

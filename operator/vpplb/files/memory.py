@@ -14,12 +14,14 @@ from vpplb.model.names import ObjectKey
 from vpplb.model.vip import VipId
 
 VERSION = 2
+READ = (1, VERSION)
+"""In the first, owners were a map."""
 
 
 def load_memory(path: Path) -> SyncerState | None:
     """Read the file; None where there is none that makes sense."""
     content = read_json(path)
-    if not isinstance(content, Mapping) or content.get("version") != VERSION:
+    if not isinstance(content, Mapping) or content.get("version") not in READ:
         return None
     try:
         return SyncerState(
@@ -51,11 +53,15 @@ def owned_text(owned: Mapping[VipId, ObjectKey]) -> str:
     return "".join(f"{vip} {owner}\n" for vip, owner in sorted(owned.items(), key=_by_vip))
 
 
-def owned_of(text: object) -> dict[VipId, ObjectKey]:
-    """Read owners; ValueError where they make no sense."""
-    if not isinstance(text, str):
-        raise ValueError(f"not lines of VIPs and their frontends: {text!r:.100}")
-    return dict(map(_owner, text.splitlines()))
+def owned_of(told: object) -> dict[VipId, ObjectKey]:
+    """Read owners, also from the map that they once were; ValueError where they make no sense."""
+    match told:
+        case str():
+            return dict(map(_owner, told.splitlines()))
+        case Mapping():
+            return {VipId.parse(vip): ObjectKey.parse(owner) for vip, owner in told.items()}
+        case _:
+            raise ValueError(f"not VIPs and their frontends: {told!r:.100}")
 
 
 def _owner(line: str) -> tuple[VipId, ObjectKey]:

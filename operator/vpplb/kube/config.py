@@ -85,6 +85,7 @@ async def _load_files(
 ) -> None:
     """Load one kubeconfig or several that are merged, as $KUBECONFIG joins them."""
     _expect_any(paths)
+    # As above, no types.
     await kubernetes_config.load_kube_config(  # type: ignore[no-untyped-call]
         config_file=paths,
         context=context,

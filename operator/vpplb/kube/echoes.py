@@ -16,7 +16,7 @@ MOST = 4096
 """Echoes that are waited for at once; one more, and the oldest is let through."""
 
 _CHANGE = b'{"type":"MODIFIED"'
-_VERSION = re.compile(rb'"resourceVersion":"([0-9]+)","uid":"')
+_VERSION = re.compile(rb'"resourceVersion":"([0-9]+)","uid":"([^"]*)"')
 """Keys come sorted. Where they do not, an echo is let through."""
 
 
@@ -24,20 +24,20 @@ class Echoes:
     """The versions whose echo is still to come. `expect` and `without` may be on two threads."""
 
     def __init__(self) -> None:
-        self._versions: OrderedDict[bytes, bool] = OrderedDict()
+        self._awaited: OrderedDict[tuple[bytes, bytes], bool] = OrderedDict()
 
-    def expect(self, version: str) -> None:
-        """Drop the change that led to this version, when a watch tells of it."""
-        self._versions[version.encode()] = True
-        if len(self._versions) > MOST:
-            self._versions.popitem(last=False)
+    def expect(self, version: str, uid: str) -> None:
+        """Drop the change that led to this version of an object, when a watch tells of it."""
+        self._awaited[version.encode(), uid.encode()] = True
+        if len(self._awaited) > MOST:
+            self._awaited.popitem(last=False)
 
     def without(self, line: bytes) -> bytes:
         """Return a line of a watch, or a bookmark where it is an echo."""
-        if not self._versions or not line.startswith(_CHANGE):
+        if not self._awaited or not line.startswith(_CHANGE):
             return line
         found = _VERSION.search(line)
-        if found is None or not self._versions.pop(found[1], False):
+        if found is None or not self._awaited.pop((found[1], found[2]), False):
             return line
         return b'{"type":"BOOKMARK","object":{"metadata":{"resourceVersion":"%b"}}}' % found[1]
 

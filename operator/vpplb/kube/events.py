@@ -88,7 +88,8 @@ class EventRecorder:
         self._idle.clear()
 
     async def drain(self, timeout: float) -> None:
-        """Wait until all is sent, `timeout` seconds at most."""
+        """Send all that there is without patience; wait for it, `timeout` seconds at most."""
+        self.calm = Calm(0.0)
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout):
                 await self._idle.wait()

@@ -22,11 +22,17 @@ class WriteResult(StrEnum):
     ERROR = "error"
 
 
+class Unrenderable(KubeError):
+    """There is no status to be had: `render` raised."""
+
+
 def result_of(error: KubeError) -> WriteResult:
     """Name the result of a write that failed with `error`."""
     match error:
         case ApiUnreachable():
             return WriteResult.UNREACHABLE
+        case Unrenderable():
+            return WriteResult.ERROR
         case NotFound():
             return WriteResult.GONE
         case ApiError(status=409):

@@ -24,13 +24,11 @@ from vpplb.kube.gate import Gate
 from vpplb.kube.kinds import JsonObject, Kind
 from vpplb.kube.known import KnownStatuses, Seen
 from vpplb.kube.lanes import Lanes
-from vpplb.kube.result import WriteResult, result_of
+from vpplb.kube.pending import Pending, Render, earlier
+from vpplb.kube.result import Unrenderable, WriteResult, result_of
 from vpplb.model.names import ObjectKey
 
 log = logging.getLogger(__name__)
-
-Render = Callable[[], Mapping[str, object] | None]
-"""Gives an object's whole status as of now, in JSON's types; None when there is none to write."""
 
 PARALLEL = 8
 """Requests at once for what carries traffic (the two first priorities); as many for the rest."""
@@ -41,7 +39,10 @@ OBJECT_BACKOFF = (0.1, 10.0)
 
 
 class Priority(IntEnum):
-    """What goes first: who carries traffic before who is measured, failures before recoveries."""
+    """What goes first: who carries traffic before who is measured, failures before recoveries.
+
+    FRONTEND_DOWN is for a frontend that has anything down.
+    """
 
     FRONTEND_DOWN = 0
     FRONTEND = 1
@@ -62,28 +63,6 @@ class StatusClient(Protocol):
     ) -> JsonObject:
         """Write the status of an object of this version; return the object as it is then."""
         ...
-
-
-@dataclass(slots=True, kw_only=True)
-class _Entry:
-    """A write that is due (`turn` is its place in the queue), waiting (`retry`), or under way.
-
-    `again` is the priority of the write that has to follow the one under way, if any.
-    """
-
-    kind: Kind
-    key: ObjectKey
-    render: Render
-    priority: int
-    since: float | None
-    turn: int | None = None
-    retry: asyncio.TimerHandle | None = None
-    again: int | None = None
-    failures: int = 0
-
-    @property
-    def under_way(self) -> bool:
-        return self.turn is None and self.retry is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,9 +90,9 @@ class StatusWriter:
     parallel: int = PARALLEL
     calm: Calm = field(default_factory=lambda: Calm(CALM))
     _known: KnownStatuses = field(default_factory=KnownStatuses)
-    _entries: dict[tuple[Kind, ObjectKey], _Entry] = field(default_factory=dict)
+    _entries: dict[tuple[Kind, ObjectKey], Pending] = field(default_factory=dict)
     _gate: Gate = field(default_factory=Gate)
-    _lanes: Lanes[_Entry] = field(init=False)
+    _lanes: Lanes[Pending] = field(init=False)
     _idle: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
@@ -138,13 +117,13 @@ class StatusWriter:
         """
         entry = self._entries.get((kind, key))
         if entry is None:
-            entry = _Entry(kind=kind, key=key, render=render, priority=priority, since=since)
+            entry = Pending(kind=kind, key=key, render=render, priority=priority, since=since)
             self._entries[kind, key] = entry
             self._idle.clear()
             self._enqueue(entry)
             return
         entry.render = render
-        entry.since = _earlier(entry.since, since)
+        entry.since = earlier(entry.since, since)
         if entry.under_way:
             entry.again = priority if entry.again is None else min(entry.again, priority)
         elif priority < entry.priority:
@@ -180,68 +159,80 @@ class StatusWriter:
         """Wait until nothing is pending, `timeout` seconds at most; return what is left."""
         try:
             async with asyncio.timeout(timeout):
-                await self._idle.wait()
+                while self._entries:
+                    await self._idle.wait()
         except TimeoutError:
             log.warning("%d status writes were not made in %g s", self.pending, timeout)
         return self.pending
 
-    async def _take(self, entry: _Entry, turn: int) -> None:
+    async def _take(self, entry: Pending, turn: int) -> None:
         if turn != entry.turn:
             return  # it has had another turn meanwhile, or is no longer wanted
         entry.turn = None
         result, error = await self._write(entry)
         self.hooks.on_write(entry.kind.kind, result)
-        if self._entries.get((entry.kind, entry.key)) is entry:
+        if self._is_wanted(entry):
             self._settle(entry, error)
         # A restart finds thousands unchanged; without a request nothing else gets its turn.
         await asyncio.sleep(0)
 
-    async def _write(self, entry: _Entry) -> tuple[WriteResult, KubeError | None]:
+    async def _write(self, entry: Pending) -> tuple[WriteResult, KubeError | None]:
         since, entry.since = entry.since, None
+        known = self._known.get(entry.kind, entry.key)
         try:
-            status = entry.render()
-        except Exception as error:  # a bug: it must not stop the writes of all others
-            log.exception("status of %s %s cannot be rendered", entry.kind, entry.key)
-            return WriteResult.ERROR, KubeError(f"cannot be rendered: {error}")
-        if status is None:
-            return WriteResult.GONE, None
-        try:
-            known = self._known.get(entry.kind, entry.key) or await self._read(entry)
-            if known.status == status:
+            base = known or await self._read(entry)
+            # Rendered last: what was read may be another object of that name.
+            status = _rendered(entry) if self._is_wanted(entry) else None
+            if status is None:
+                return WriteResult.GONE, None
+            if known is not None and known.status == status:
                 return WriteResult.UNCHANGED, None
-            answer = await self.client.replace_status(entry.kind, entry.key, known.version, status)
+            if base.status != status:  # else an earlier write arrived, whose answer was lost
+                await self._replace(entry, base, status)
         except KubeError as error:
-            if isinstance(error, Conflict):
-                self._known.forget(entry.kind, entry.key)
-            entry.since = _earlier(since, entry.since)
+            entry.since = earlier(since, entry.since)
             return result_of(error), error
         self._gate.succeeded()
-        self._took(entry, answer)
         if since is not None:
             self.hooks.on_delay(asyncio.get_running_loop().time() - since)
         return WriteResult.WRITTEN, None
 
-    async def _read(self, entry: _Entry) -> Seen:
+    async def _read(self, entry: Pending) -> Seen:
         """Read what the server has where nothing is known, or no longer true."""
         answer = await self.client.get(entry.kind, entry.key)
         self._took(entry, answer)
         return Seen(int(answer["metadata"]["resourceVersion"]), answer.get("status") or {})
 
-    def _took(self, entry: _Entry, answer: JsonObject) -> None:
+    async def _replace(self, entry: Pending, base: Seen, status: Mapping[str, object]) -> None:
+        kind, key = entry.kind, entry.key
+        try:
+            answer = await self.client.replace_status(kind, key, base.version, status)
+        except Conflict:
+            newest = self._known.get(kind, key)
+            if newest is not None and newest.version <= base.version:
+                self._known.forget(kind, key)
+            raise
+        self._took(entry, answer)
+
+    def _took(self, entry: Pending, answer: JsonObject) -> None:
         """Note what the server has now."""
-        if self._entries.get((entry.kind, entry.key)) is entry:  # not deleted meanwhile
+        if self._is_wanted(entry):
             now = answer.get("status") or {}
             self.known(entry.kind, entry.key, now, answer["metadata"]["resourceVersion"])
             self.hooks.on_answer(entry.kind, answer)
 
-    def _settle(self, entry: _Entry, error: KubeError | None) -> None:
+    def _is_wanted(self, entry: Pending) -> bool:
+        """Whether the object has not been deleted since."""
+        return self._entries.get((entry.kind, entry.key)) is entry
+
+    def _settle(self, entry: Pending, error: KubeError | None) -> None:
         """Decide what becomes of an entry whose write has ended."""
         match error:
             case ApiUnreachable() | ApiError(status=429 | 503):
                 self._gate.server_failed(error)
                 self._enqueue_again(entry)
             case NotFound() | None:
-                entry.failures = 0
+                entry.failures, entry.conflicted = 0, False
                 if error is not None:
                     self._known.forget(entry.kind, entry.key)
                 if entry.again is None:
@@ -249,25 +240,25 @@ class StatusWriter:
                 else:
                     entry.priority = entry.again
                     self._enqueue(entry)
-            case Conflict() if not entry.failures:
-                entry.failures = 1
+            case Conflict() if not entry.conflicted:
+                entry.conflicted = True
                 self._enqueue_again(entry)
             case _:
                 self._retry(entry, error)
                 self._gate.object_failed((entry.kind, entry.key), error)
 
-    def _enqueue(self, entry: _Entry) -> None:
+    def _enqueue(self, entry: Pending) -> None:
         """Give the entry a place behind its equals."""
         urgent = entry.priority <= Priority.FRONTEND
         entry.again, entry.retry = None, None
         entry.turn = self._lanes.put(entry, entry.priority, urgent=urgent)
 
-    def _enqueue_again(self, entry: _Entry) -> None:
+    def _enqueue_again(self, entry: Pending) -> None:
         if entry.again is not None:
             entry.priority = min(entry.priority, entry.again)
         self._enqueue(entry)
 
-    def _finish(self, entry: _Entry) -> None:
+    def _finish(self, entry: Pending) -> None:
         if entry.retry is not None:
             entry.retry.cancel()
         entry.turn = None
@@ -275,7 +266,7 @@ class StatusWriter:
         if not self._entries:
             self._idle.set()
 
-    def _retry(self, entry: _Entry, error: KubeError) -> None:
+    def _retry(self, entry: Pending, error: KubeError) -> None:
         entry.failures += 1
         delay = backoff(entry.failures, *OBJECT_BACKOFF)
         level = logging.WARNING if entry.failures == 1 else logging.DEBUG
@@ -284,6 +275,9 @@ class StatusWriter:
         entry.retry = loop.call_later(delay, self._enqueue_again, entry)
 
 
-def _earlier(one: float | None, other: float | None) -> float | None:
-    times = [time for time in (one, other) if time is not None]
-    return min(times) if times else None
+def _rendered(entry: Pending) -> Mapping[str, object] | None:
+    try:
+        return entry.render()
+    except Exception as error:  # a bug: it must not stop the writes of all others
+        log.exception("status of %s %s cannot be rendered", entry.kind, entry.key)
+        raise Unrenderable(f"cannot be rendered: {error}") from error

@@ -84,8 +84,13 @@ class Watch:
 
     def wrote(self, kind: Kind, answer: JsonObject) -> None:
         """Take an object as the answer to a write of our own has it; the watch's echo is not."""
-        self.informer.event(kind, "MODIFIED", answer)
-        self._echoes.expect(answer["metadata"]["resourceVersion"])
+        metadata = answer["metadata"]
+        try:
+            self.informer.event(kind, "MODIFIED", answer)
+        except Exception:  # a bug: as in the inbox, it must not cost us the others
+            log.exception("%s %s could not be taken in", kind, metadata["name"])
+        else:
+            self._echoes.expect(metadata["resourceVersion"], metadata["uid"])
 
     async def run(self) -> None:
         """Watch until cancelled; a kopf that ends or hangs is started anew."""

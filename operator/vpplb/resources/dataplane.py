@@ -1,6 +1,10 @@
 """Dataplane: one node's VPP."""
 
+from collections.abc import Mapping
 from datetime import timedelta
+from typing import Annotated
+
+from pydantic import BeforeValidator
 
 from vpplb.plan.diff import ConfWish
 from vpplb.resources.addresses import AddressV4, AddressV6
@@ -39,6 +43,11 @@ class DataplaneSpec(SpecModel):
             sticky_buckets_per_core=self.sticky_buckets_per_core or default.sticky_buckets_per_core,
             flow_timeout=timeout // timedelta(seconds=1) if timeout else default.flow_timeout,
         )
+
+
+def _no_map(owned: object) -> object:
+    """Leave out the map that the owners once were: only an agent reads them (`files.memory`)."""
+    return None if isinstance(owned, Mapping) else owned
 
 
 class DataplaneVpp(StatusModel):
@@ -88,7 +97,7 @@ class DataplaneStatus(StatusModel):
     """How many frontends are programmed."""
     programmed: dict[str, str] | None = None
     """What is programmed: revision by frontend (namespace/name)."""
-    owned: str | None = None
+    owned: Annotated[str | None, BeforeValidator(_no_map)] = None
     """VIPs that were made for a frontend, a line each: VIP and frontend (namespace/name)."""
     others: Count | None = None
     """Number of VIPs in this VPP that are not ours."""

@@ -3,7 +3,8 @@
 import logging
 from collections.abc import Callable
 
-from vpplb.engine.ports import VipReport, VppInfo
+from vpplb.engine.listener import VipReport
+from vpplb.engine.ports import VppInfo
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import VipId, VipSettings
 from vpplb.plan.ops import ChangeKind
@@ -19,7 +20,7 @@ NODE = "local"
 
 
 class LocalVpp:
-    """Implements `engine.ports.SyncListener`.
+    """Implements `engine.listener.SyncListener`.
 
     `on_report` is called with each frontend that is programmed or fails, `on_memory` when the
     syncer's state has changed.

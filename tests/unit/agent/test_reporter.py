@@ -403,5 +403,5 @@ async def test_however_often_things_change_the_status_is_written_four_times_a_se
         written = [asked for _, asked, _ in agent.server.requests if asked.name == NODE.name]
         assert 3 <= len(written) <= 6
         assert agent.status["programmed"] == {
-            "default/web": decided(WEB, weight=19)["dataplane"]["revision"]  # type: ignore[index]
+            "default/web": decided(WEB, weight=19)["dataplane"]["revision"]  # type: ignore[index]  # as it was dumped
         }

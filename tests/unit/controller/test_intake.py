@@ -5,7 +5,7 @@ import pytest
 from support.manifests import Raw, backend, frontend, health_check, manifest
 from support.objects import key
 from support.operator_bench import OperatorBench
-from vpplb.kube.kinds import BACKEND, DATAPLANE, FRONTEND, HEALTH_CHECK
+from vpplb.kube.kinds import BACKEND, DATAPLANE, FRONTEND, HEALTH_CHECK, Kind
 
 pytestmark = pytest.mark.looptime
 
@@ -138,15 +138,15 @@ async def test_a_backend_that_the_next_operator_does_not_understand_keeps_its_hi
 
 
 @pytest.mark.parametrize("kind", [FRONTEND, BACKEND, HEALTH_CHECK])
-async def test_what_is_wrong_from_the_start_is_told(operator: OperatorBench, kind: object) -> None:
+async def test_what_is_wrong_from_the_start_is_told(operator: OperatorBench, kind: Kind) -> None:
     wrong = {
         FRONTEND: WRONG,
         BACKEND: backend("web", "nonsense"),
         HEALTH_CHECK: health_check("web", type="TCP"),
-    }[kind]  # type: ignore[index]  # one of the three
+    }[kind]
     operator.apply(wrong)
     await operator.settle()
-    assert operator.condition(kind, "web", "Accepted") == ("False", "Invalid")  # type: ignore[arg-type]
+    assert operator.condition(kind, "web", "Accepted") == ("False", "Invalid")
 
 
 async def test_a_deleted_frontend_is_written_no_more(operator: OperatorBench) -> None:

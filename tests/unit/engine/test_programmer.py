@@ -73,7 +73,7 @@ async def test_changes_are_counted_a_step_at_a_time_not_a_vip(bench: Bench) -> N
         assert kind in (ChangeKind.VIP_ADDED, ChangeKind.AS_ADDED)
         calls.append(count)
 
-    bench.listener.changed = note  # type: ignore[method-assign]
+    bench.listener.changed = note  # type: ignore[method-assign]  # of this bench only
     want_many(bench)
     await bench.settle()
     assert sorted(calls) == sorted([SLICE, 2 * SLICE] * (MANY // SLICE))

@@ -6,7 +6,8 @@ from ipaddress import IPv4Address, ip_network
 import pytest
 
 from support.syncer_bench import DNS, VIP, VIP2, WEB, A, B, Bench, C, programmed, row
-from vpplb.engine.ports import LoadBalancerGone, VipReport
+from vpplb.engine.listener import VipReport
+from vpplb.engine.ports import LoadBalancerGone
 from vpplb.engine.vipbook import SyncerState
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import Encap, Protocol, Vip, VipId, VipSettings

@@ -1,3 +1,4 @@
+import json
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -37,9 +38,9 @@ def test_a_file_that_was_never_written_is_no_memory(tmp_path: Path) -> None:
         "[]",
         "null",
         "{}",
-        '{"version": 1, "owned": "", "flushed": {}}',
+        '{"version": 0, "owned": "", "flushed": {}}',
         '{"version": 2}',
-        '{"version": 2, "owned": {}, "flushed": {}}',
+        '{"version": 2, "owned": [], "flushed": {}}',
         '{"version": 2, "owned": "nonsense default/web", "flushed": {}}',
         '{"version": 2, "owned": "192.0.2.10/32 tcp/80 web", "flushed": {}}',
         '{"version": 2, "owned": "", "flushed": []}',
@@ -71,7 +72,18 @@ def test_owners_are_texts_that_people_and_we_can_read() -> None:
     assert owned_of(text) == STATE.owned
 
 
-@pytest.mark.parametrize("text", ["192.0.2.10 default/web", "192.0.2.10/32 tcp/80 web", "\n", {}])
+@pytest.mark.parametrize("text", ["192.0.2.10 default/web", "192.0.2.10/32 tcp/80 web", "\n", []])
 def test_owners_that_make_no_sense_are_refused(text: object) -> None:
     with pytest.raises(ValueError):
         owned_of(text)
+
+
+def test_owners_are_also_read_from_the_map_that_they_once_were(tmp_path: Path) -> None:
+    once = {"192.0.2.10/32 tcp/80": "default/web", "2001:db8::/64 tcp/443": "default/api"}
+    assert owned_of(once) == {V4: key("web"), V6: key("api")}
+    flushed = {"192.0.2.10/32 tcp/80": {"10.0.0.1": 7}}
+    file = tmp_path / "memory.json"
+    file.write_text(json.dumps({"version": 1, "owned": once, "flushed": flushed}))
+    assert load_memory(file) == SyncerState(
+        owned=owned_of(once), flushed={V4: {ip_address("10.0.0.1"): 7}}
+    )

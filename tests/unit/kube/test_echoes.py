@@ -8,16 +8,18 @@ from aiohttp.base_protocol import BaseProtocol
 from vpplb.kube.echoes import MOST, Echoes, Unechoed
 
 
-def line(version: int, kind: str = "MODIFIED", **spec: object) -> bytes:
+def line(
+    version: int, kind: str = "MODIFIED", labels: dict[str, str] | None = None, **spec: object
+) -> bytes:
     """Return a change as an API server writes it: keys sorted, no spaces."""
-    metadata = {"name": "b", "resourceVersion": str(version), "uid": "u-1"}
+    metadata = {"labels": labels or {}, "name": "b", "resourceVersion": str(version), "uid": "u-1"}
     told = {"type": kind, "object": {"kind": "Backend", "metadata": metadata, "spec": spec}}
     return json.dumps(told, separators=(",", ":")).encode()
 
 
 def test_an_echo_becomes_a_bookmark_from_which_the_watch_goes_on() -> None:
     echoes = Echoes()
-    echoes.expect("7")
+    echoes.expect("7", "u-1")
     told = json.loads(echoes.without(line(7)))
     assert told == {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": "7"}}}
 
@@ -27,28 +29,35 @@ def test_an_echo_becomes_a_bookmark_from_which_the_watch_goes_on() -> None:
 )
 def test_all_else_is_let_through_as_it_is(other: bytes) -> None:
     echoes = Echoes()
-    echoes.expect("7")
+    echoes.expect("7", "u-1")
     assert echoes.without(other) == other
 
 
 def test_an_echo_is_dropped_once() -> None:
     echoes = Echoes()
-    echoes.expect("7")
+    echoes.expect("7", "u-1")
     echoes.without(line(7))
     assert echoes.without(line(7)) == line(7)
 
 
-def test_a_version_that_an_object_names_elsewhere_is_not_its_own() -> None:
+@pytest.mark.parametrize(
+    "other",
+    [
+        line(8, labels={"resourceVersion": "7", "uid": "x"}),
+        line(8, labels={"note": '"resourceVersion":"7","uid":"u-1"'}),
+        line(8, note='"resourceVersion":"7","uid":"u-1"'),
+    ],
+)
+def test_a_version_that_an_object_names_elsewhere_is_not_its_own(other: bytes) -> None:
     echoes = Echoes()
-    echoes.expect("7")
-    other = line(8, note='"resourceVersion":"7","uid":"u-1"')
+    echoes.expect("7", "u-1")
     assert echoes.without(other) == other
 
 
 def test_no_more_echoes_are_waited_for_than_memory_is_meant_for() -> None:
     echoes = Echoes()
     for version in range(MOST + 1):
-        echoes.expect(str(version))
+        echoes.expect(str(version), "u-1")
     assert echoes.without(line(0)) == line(0)
     assert echoes.without(line(1)) != line(1)
 
@@ -59,7 +68,7 @@ async def test_a_stream_is_given_in_whole_lines_however_it_comes(size: int) -> N
         BaseProtocol(asyncio.get_running_loop()), 2**16, loop=asyncio.get_running_loop()
     )
     echoes = Echoes()
-    echoes.expect("7")
+    echoes.expect("7", "u-1")
     sent = b"".join(one + b"\n" for one in (line(6), line(7), line(8, big="x" * 300)))
     for at in range(0, len(sent), size):
         content.feed_data(sent[at : at + size])

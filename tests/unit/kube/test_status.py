@@ -411,6 +411,7 @@ async def test_an_object_made_anew_during_a_write_that_found_nothing_is_written(
 async def test_nothing_is_written_where_there_is_nothing_to_render() -> None:
     server, told = FakeApiServer(), Told()
     async with running(server, told) as writer:
+        see(writer, server, ["b"])
         writer.submit(BACKEND, key("b"), lambda: None)
         await writer.drain(5)
     assert server.requests == []

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from support.objects import NOON, backend, frontend, health_check, in_state, key, pool, vip
-from support.world import World
+from support.world import Object, World
 from vpplb.model.health import BackendHealth, HealthState
 from vpplb.model.problem import Problem
 from vpplb.model.vip import Encap
@@ -35,11 +35,11 @@ def nobody(_: str) -> NodeReport:
     return NodeReport()
 
 
-def serving(*objects: object, up: tuple[str, ...] = ("a",), down: tuple[str, ...] = ()) -> World:
+def serving(*objects: Object, up: tuple[str, ...] = ("a",), down: tuple[str, ...] = ()) -> World:
     """Return a world of backends a and b and the objects, with these verdicts."""
     world = World()
     world.put(health_check(), backend("a", "10.0.0.1"), backend("b", "10.0.0.2"))
-    world.put(*objects or (frontend("web", pool("p", a=10), pool("s", b=10)),))  # type: ignore[arg-type]
+    world.put(*objects or (frontend("web", pool("p", a=10), pool("s", b=10)),))
     for name in up:
         world.verdict(name, up=True)
     for name in down:

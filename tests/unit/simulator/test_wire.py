@@ -1,4 +1,5 @@
 import struct
+from ipaddress import IPv4Address, IPv6Address
 
 import pytest
 from hypothesis import given, settings
@@ -22,8 +23,10 @@ ADD_SERVER = {
 
 @settings(deadline=None)
 @given(st.ip_addresses())
-def test_addresses_are_encoded_by_their_size_and_kept_as_numbers(address: object) -> None:
-    number = int(address)  # type: ignore[call-overload]
+def test_addresses_are_encoded_by_their_size_and_kept_as_numbers(
+    address: IPv4Address | IPv6Address,
+) -> None:
+    number = int(address)
     encoded = Address.of(number)
     assert encoded.number == number
     assert encoded.is_ip4 == (number < 1 << 32)

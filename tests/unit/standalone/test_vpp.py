@@ -1,7 +1,8 @@
 """What the statuses of frontends say of the one VPP."""
 
 from support.objects import key, vip
-from vpplb.engine.ports import VipReport, VppInfo
+from vpplb.engine.listener import VipReport
+from vpplb.engine.ports import VppInfo
 from vpplb.model.names import ObjectKey
 from vpplb.plan.ops import ChangeKind
 from vpplb.resources.statuses import NodeReport

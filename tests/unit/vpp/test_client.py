@@ -30,7 +30,7 @@ from vpplb.vpp import client, codec
 from vpplb.vpp.client import Connection, Request
 from vpplb.vpp.framing import frame
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.looptime, pytest.mark.slow]
 
 PING: Request = ("control_ping", {})
 WEB = VipId(ip_network("192.0.2.1/32"), Protocol.TCP, 80)

@@ -10,7 +10,7 @@ from vpplb.plan.ops import AddServer, AddVip, Op
 from vpplb.simulator.faults import Drop
 from vpplb.vpp.lb import PapiLoadBalancer
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.looptime, pytest.mark.slow]
 
 WEB = VipId(ip_network("192.0.2.1/32"), Protocol.TCP, 80)
 
