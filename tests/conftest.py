@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Generator, Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from support.binaries import Missing
 from support.control_plane import ControlPlane, fresh_namespace
@@ -17,8 +18,11 @@ IN_CI = os.environ.get("CI", "").lower() not in ("", "0", "false")
 
 
 def pytest_configure() -> None:
-    """Say that there is no event loop: looptime asks in every test, which would make one."""
+    """Say that there is no event loop (looptime asks in every test, which would make one)."""
     asyncio.get_event_loop_policy().set_event_loop(None)
+    # The first text that Hypothesis draws on a machine takes a second: it makes tables of Unicode.
+    settings.register_profile("vpplb", suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("vpplb")
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

@@ -107,13 +107,17 @@ def test_only_the_agent_runs_as_root_and_nobody_is_privileged(helm: Any) -> None
     ("account", "verb", "resource", "allowed"),
     [
         ("vpplb-operator", "update", "frontends.vpplb.dev/status", True),
+        ("vpplb-operator", "patch", "frontends.vpplb.dev/status", False),
+        ("vpplb-operator", "patch", "dataplanes.vpplb.dev/status", True),
         ("vpplb-operator", "update", "frontends.vpplb.dev", False),
         ("vpplb-operator", "update", "backends.vpplb.dev", False),
         ("vpplb-operator", "get", "secrets", False),
         ("vpplb-operator", "list", "nodes", False),
         ("vpplb-operator", "create", "pods", False),
         ("vpplb-agent", "create", "dataplanes.vpplb.dev", True),
+        ("vpplb-agent", "update", "dataplanes.vpplb.dev/status", True),
         ("vpplb-agent", "update", "frontends.vpplb.dev/status", False),
+        ("vpplb-agent", "patch", "frontends.vpplb.dev", False),
         ("vpplb-agent", "get", "secrets", False),
     ],
 )

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from vpplb.kube.client import Listing
 from vpplb.kube.errors import Conflict, KubeError, NotFound
 from vpplb.kube.kinds import JsonObject, Kind
 from vpplb.model.names import ObjectKey
@@ -133,3 +134,12 @@ class FakeApiServer:
             now["metadata"] = {**now["metadata"], "resourceVersion": str(self._version)}
         self.objects[kind, key] = now
         return now
+
+    async def list(self, kind: Kind, namespace: str | None = None) -> Listing:
+        await self._request("list", ObjectKey(namespace or "", ""), {})
+        items = [
+            raw
+            for (one, key), raw in self.objects.items()
+            if one == kind and namespace in (None, key.namespace)
+        ]
+        return Listing(items, str(self._version))

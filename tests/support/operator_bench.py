@@ -16,6 +16,7 @@ from vpplb.controller.reporter import Reporter
 from vpplb.engine.ports import Verdict
 from vpplb.engine.reconciler import Reconciler
 from vpplb.kube.events import EventRecorder
+from vpplb.kube.informer import Informer
 from vpplb.kube.kinds import (
     BACKEND,
     DATAPLANE,
@@ -25,7 +26,7 @@ from vpplb.kube.kinds import (
     Kind,
     cluster_key,
 )
-from vpplb.kube.status import StatusWriter
+from vpplb.kube.status import StatusWriter, WriterHooks
 from vpplb.model.health import ProbeCode
 from vpplb.model.names import ObjectKey
 from vpplb.resources.renderer import StatusRenderer
@@ -54,6 +55,10 @@ class OperatorBench:
         metrics = OperatorMetrics(self.registry, board)
         self.reporter.attach(self.reconciler, renderer, board, metrics)
         self.intake = Intake(self.reconciler, self.reporter, self.nodes)
+        informer = Informer(self.server, tuple(KINDS.values()), self.intake)
+        self._writer.hooks = WriterHooks(  # as `Watch.wrote` does
+            on_answer=lambda kind, answer: informer.event(kind, "MODIFIED", answer)
+        )
         self._tasks = [
             asyncio.create_task(work) for work in (self._writer.run(), self._recorder.run())
         ]

@@ -42,6 +42,7 @@ class Listener:
     remade: list[tuple[ObjectKey, VipId, VipSettings]] = field(default_factory=list)
     drift: int = 0
     syncs: int = 0
+    adoptions: int = 0
     memories: int = 0
     conf_errors: list[str] = field(default_factory=list)
 
@@ -55,7 +56,7 @@ class Listener:
         self.reports.append(report)
 
     def adopted(self) -> None:
-        self.memories += 1
+        self.adoptions += 1
 
     def remembered(self) -> None:
         self.memories += 1

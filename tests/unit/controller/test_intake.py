@@ -1,11 +1,16 @@
 """From the API server to decisions and back into statuses and events: all but sockets."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import pytest
 
+from support.fake_apiserver import FakeApiServer
 from support.manifests import Raw, backend, frontend, health_check, manifest
 from support.objects import key
-from support.operator_bench import OperatorBench
-from vpplb.kube.kinds import BACKEND, DATAPLANE, FRONTEND, HEALTH_CHECK, Kind
+from support.operator_bench import OperatorBench, identity
+from vpplb.kube.kinds import BACKEND, DATAPLANE, FRONTEND, HEALTH_CHECK, JsonObject, Kind
+from vpplb.model.names import ObjectKey
 
 pytestmark = pytest.mark.looptime
 
@@ -280,3 +285,39 @@ async def test_a_status_that_comes_back_is_not_parsed_as_if_a_user_had_edited_it
     operator.see(BACKEND, key("a"))
     operator.see(FRONTEND, key("web"))
     assert parsed == []
+
+
+class Recording(FakeApiServer):
+    """Knows which statuses it took for objects made anew."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.anew: dict[Kind, list[Any]] = {BACKEND: [], FRONTEND: []}
+
+    async def replace_status(
+        self, kind: Kind, key: ObjectKey, version: int, status: Mapping[str, object]
+    ) -> JsonObject:
+        answer = await FakeApiServer.replace_status(self, kind, key, version, status)
+        if answer["metadata"]["uid"] == "anew":
+            self.anew[kind].append(answer["status"])
+        return answer
+
+
+async def test_what_is_made_anew_never_gets_a_status_that_was_decided_for_the_old() -> None:
+    """Though the watch is late, and only the answers to our writes tell of it."""
+    server = Recording()
+    operator = OperatorBench(server)
+    operator.reconciler.set_synced()
+    await serving(operator)
+    for raw in (checked("a", "10.0.0.99"), frontend(address="198.51.100.99", pools=TWO)):
+        del server.objects[identity(raw)]
+        operator.store(raw)["metadata"]["uid"] = "anew"
+    operator.verdict("a", up=False)
+    await operator.settle()
+    assert [status["state"] for status in server.anew[BACKEND]] == ["unknown"]
+    assert {status["dataplane"]["prefix"] for status in server.anew[FRONTEND]} == {
+        "198.51.100.99/32"
+    }
+    servers = [one["address"] for one in server.anew[FRONTEND][0]["dataplane"]["servers"]]
+    assert sorted(servers) == ["10.0.0.2", "10.0.0.99"]
+    await operator.stop()

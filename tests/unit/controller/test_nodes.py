@@ -100,3 +100,10 @@ def test_a_status_that_makes_no_sense_counts_as_nothing_reported(status: object)
     assert nodes.seen("n1", dataplane({"default/web": "r"})) is None
     nodes.seen("n1", {"metadata": {}, "status": status})
     assert nodes.report(WEB, (), "r") == NodeReport(desired=("n1",))
+
+
+def test_a_node_whose_agent_still_writes_its_owners_as_a_map_counts() -> None:
+    nodes, raw = Nodes(), dataplane({"default/web": "r"})
+    raw["status"]["owned"] = {"192.0.2.1/32 tcp/80": "default/web"}
+    nodes.seen("n1", raw)
+    assert nodes.report(WEB, (), "r") == NodeReport(desired=("n1",), programmed=("n1",))

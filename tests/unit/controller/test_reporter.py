@@ -1,4 +1,5 @@
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -7,8 +8,10 @@ from support.objects import key
 from support.operator_bench import OperatorBench
 from vpplb.controller.dangling import LASTING
 from vpplb.engine.ports import Turn
-from vpplb.kube.kinds import BACKEND, FRONTEND
+from vpplb.kube.kinds import BACKEND, FRONTEND, Kind
+from vpplb.kube.status import Priority, StatusWriter
 from vpplb.model.health import Response
+from vpplb.model.names import ObjectKey
 
 pytestmark = pytest.mark.looptime
 
@@ -22,6 +25,62 @@ async def test_frontends_are_written_before_the_backends_that_made_them_change(
     operator.verdict("a", up=True)
     await operator.settle()
     assert [name.name for _, name, _ in operator.server.requests if name.name] == ["web", "a"]
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "state", "urgency"),
+    [
+        ({"a": True, "b": True}, "up", Priority.FRONTEND),
+        ({"a": True, "b": False}, "up", Priority.FRONTEND_DOWN),
+        ({"a": False, "b": True}, "up", Priority.FRONTEND_DOWN),
+        ({"a": False, "b": False}, "down", Priority.FRONTEND_DOWN),
+        ({}, "unknown", Priority.FRONTEND_DOWN),
+    ],
+)
+async def test_a_frontend_that_has_anything_down_goes_before_one_that_has_not(
+    operator: OperatorBench,
+    monkeypatch: pytest.MonkeyPatch,
+    verdicts: dict[str, bool],
+    state: str,
+    urgency: Priority,
+) -> None:
+    urgencies = urgencies_of_frontends(monkeypatch)
+    check = {"healthCheckRef": {"name": "check"}}
+    pools = [{"name": "main", "backends": [{"name": "a"}, {"name": "b"}]}]
+    operator.apply(health_check(), *(backend(name, "10.0.0.1", **check) for name in "ab"))
+    operator.apply(frontend(pools=pools))
+    await operator.settle()
+    for name, up in verdicts.items():
+        operator.verdict(name, up=up)
+    await operator.settle()
+    assert operator.status(FRONTEND)["state"] == state
+    assert urgencies[-1] == urgency
+
+
+async def test_a_frontend_of_which_nothing_is_decided_goes_first(
+    operator: OperatorBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    urgencies = urgencies_of_frontends(monkeypatch)
+    operator.apply(frontend(port=99999))
+    await operator.settle()
+    assert operator.reconciler.views == {}
+    assert urgencies == [Priority.FRONTEND_DOWN]
+
+
+def urgencies_of_frontends(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return the priorities by which frontends are submitted, of which there will be more."""
+    urgencies: list[int] = []
+    submit = StatusWriter.submit
+
+    def noted(
+        self: StatusWriter, kind: Kind, key: ObjectKey, render: Any, priority: int, **since: Any
+    ) -> None:
+        if kind == FRONTEND:
+            urgencies.append(priority)
+        submit(self, kind, key, render, priority, **since)
+
+    monkeypatch.setattr(StatusWriter, "submit", noted)
+    return urgencies
 
 
 async def test_what_was_deleted_meanwhile_is_neither_written_nor_announced(

@@ -165,7 +165,7 @@ async def test_what_is_to_be_remembered_is_told_before_a_vip_is_made(bench: Benc
 
     def refuse(op: Op) -> int:
         if isinstance(op, AddVip):
-            owned_when_made.append(bench.listener.memories > 0 and VIP in bench.syncer.state.owned)
+            owned_when_made.append(bench.listener.adoptions > 0 and VIP in bench.syncer.state.owned)
         return 0
 
     bench.lb.refuse = refuse

@@ -42,6 +42,12 @@ async def running(
         await task
 
 
+async def disturb(calm: Calm) -> None:
+    while True:
+        calm.disturb()
+        await asyncio.sleep(0.1)
+
+
 def notes(server: FakeApiServer) -> list[object]:
     return [sent["note"] for sent in server.events]
 
@@ -187,14 +193,8 @@ async def test_draining_gives_up_in_time() -> None:
 
 async def test_events_wait_for_what_is_urgent_but_not_for_ever() -> None:
     server, calm = FakeApiServer(), Calm(0.2)
-
-    async def disturb() -> None:
-        while True:
-            calm.disturb()
-            await asyncio.sleep(0.1)
-
     async with running(server, calm=calm) as recorder:
-        disturbing = asyncio.create_task(disturb())
+        disturbing = asyncio.create_task(disturb(calm))
         await asyncio.sleep(0)
         for n in range(10):
             recorder.emit(event(str(n)))
@@ -203,3 +203,15 @@ async def test_events_wait_for_what_is_urgent_but_not_for_ever() -> None:
         disturbing.cancel()
         await asyncio.sleep(0.3)
         assert len(server.events) == 10
+
+
+async def test_draining_has_no_patience_though_urgent_writes_go_on() -> None:
+    server, calm = FakeApiServer(), Calm(0.2)
+    async with running(server, calm=calm) as recorder:
+        disturbing = asyncio.create_task(disturb(calm))
+        await asyncio.sleep(0)
+        for n in range(10):
+            recorder.emit(event(str(n)))
+        await recorder.drain(1.0)
+        assert len(server.events) == 10
+        disturbing.cancel()

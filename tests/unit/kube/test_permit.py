@@ -1,56 +1,69 @@
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 import pytest
 
 from support.fake_apiserver import FakeApiServer
-from vpplb.kube.client import Listing
 from vpplb.kube.errors import ApiUnreachable
-from vpplb.kube.kinds import BACKEND, JsonObject, Kind
-from vpplb.kube.permit import NotPermitted, Permit, PermittedClient
+from vpplb.kube.kinds import BACKEND
+from vpplb.kube.permit import NotPermitted, Permit, PermittedClient, WriteClient
 from vpplb.model.names import ObjectKey
 
 KEY = ObjectKey("default", "nginx0")
+UP = {"state": "up"}
+
+Write = Callable[[WriteClient], Awaitable[object]]
+WRITES: Mapping[str, Write] = {
+    "replace_status": lambda client: client.replace_status(BACKEND, KEY, 101, UP),
+    "patch_status": lambda client: client.patch_status(BACKEND, KEY, {"status": UP}),
+    "create_event": lambda client: client.create_event({}),
+}
+each_write = pytest.mark.parametrize("make", WRITES.values(), ids=WRITES)
 
 
-class Server(FakeApiServer):
-    """Answers reads too."""
-
-    async def list(self, kind: Kind, namespace: str | None = None) -> Listing:
-        return Listing(list(self.objects.values()), "1")
-
-    async def get(self, kind: Kind, key: ObjectKey) -> JsonObject:
-        return self.objects[kind, key]
-
-
-@pytest.fixture
-def server() -> Server:
-    server = Server(latency=5.0)
+def a_server() -> FakeApiServer:
+    server = FakeApiServer(latency=5.0)
     server.add(BACKEND, KEY, {})
     return server
 
 
-async def write(server: Server, permit: Permit) -> Mapping[str, object]:
+@pytest.fixture
+def server() -> FakeApiServer:
+    return a_server()
+
+
+async def write(server: FakeApiServer, permit: Permit) -> Mapping[str, object]:
     client = PermittedClient(server, permit)
     return await client.patch_status(BACKEND, KEY, {"status": {"state": "up"}})
 
 
-async def test_without_a_permit_no_write_is_even_sent(server: Server) -> None:
-    client = PermittedClient(server, Permit())
+@each_write
+async def test_without_a_permit_no_write_is_even_sent(server: FakeApiServer, make: Write) -> None:
     with pytest.raises(NotPermitted):
-        await client.patch_status(BACKEND, KEY, {})
-    with pytest.raises(NotPermitted):
-        await client.create_event({})
+        await make(PermittedClient(server, Permit()))
     assert server.requests == []
 
 
-async def test_reading_needs_no_permit(server: Server) -> None:
+@pytest.mark.looptime
+@each_write
+async def test_with_a_permit_each_write_is_sent_as_it_is(
+    server: FakeApiServer, make: Write
+) -> None:
+    permit, other = Permit(), a_server()
+    permit.extend(6.0)
+    await make(PermittedClient(server, permit))
+    await make(other)
+    assert server.requests == other.requests
+
+
+@pytest.mark.looptime
+async def test_reading_needs_no_permit(server: FakeApiServer) -> None:
     client = PermittedClient(server, Permit())
     assert (await client.list(BACKEND)).items == [await client.get(BACKEND, KEY)]
 
 
 @pytest.mark.looptime
-async def test_a_write_is_made_while_the_permit_lasts(server: Server) -> None:
+async def test_a_write_is_made_while_the_permit_lasts(server: FakeApiServer) -> None:
     permit = Permit()
     permit.extend(6.0)
     await write(server, permit)
@@ -58,7 +71,7 @@ async def test_a_write_is_made_while_the_permit_lasts(server: Server) -> None:
 
 
 @pytest.mark.looptime
-async def test_a_write_under_way_is_cut_off_when_the_permit_ends(server: Server) -> None:
+async def test_a_write_under_way_is_cut_off_when_the_permit_ends(server: FakeApiServer) -> None:
     permit = Permit()
     permit.extend(4.0)
     with pytest.raises(NotPermitted):
@@ -68,7 +81,7 @@ async def test_a_write_under_way_is_cut_off_when_the_permit_ends(server: Server)
 
 
 @pytest.mark.looptime
-async def test_a_permit_that_is_extended_covers_what_is_under_way(server: Server) -> None:
+async def test_a_permit_that_is_extended_covers_what_is_under_way(server: FakeApiServer) -> None:
     permit = Permit()
     permit.extend(4.0)
     asyncio.get_running_loop().call_later(2, permit.extend, 6.0)
@@ -77,7 +90,7 @@ async def test_a_permit_that_is_extended_covers_what_is_under_way(server: Server
 
 
 @pytest.mark.looptime
-async def test_revoking_cuts_off_at_once_and_for_good(server: Server) -> None:
+async def test_revoking_cuts_off_at_once_and_for_good(server: FakeApiServer) -> None:
     permit = Permit()
     permit.extend(100.0)
     asyncio.get_running_loop().call_later(2, permit.revoke)
@@ -90,7 +103,9 @@ async def test_revoking_cuts_off_at_once_and_for_good(server: Server) -> None:
 
 
 @pytest.mark.looptime
-async def test_the_clock_is_read_before_a_write_and_no_timer_is_waited_for(server: Server) -> None:
+async def test_the_clock_is_read_before_a_write_and_no_timer_is_waited_for(
+    server: FakeApiServer,
+) -> None:
     permit = Permit()
     permit.extend(3.0)
     await asyncio.sleep(3.0)
@@ -100,7 +115,7 @@ async def test_the_clock_is_read_before_a_write_and_no_timer_is_waited_for(serve
 
 
 @pytest.mark.looptime
-async def test_a_failure_of_the_server_stays_what_it_is(server: Server) -> None:
+async def test_a_failure_of_the_server_stays_what_it_is(server: FakeApiServer) -> None:
     permit = Permit()
     permit.extend(100.0)
     server.faults.append(ApiUnreachable("refused"))

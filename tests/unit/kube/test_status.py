@@ -508,3 +508,64 @@ async def test_draining_gives_up_in_time_and_says_how_many_are_left() -> None:
         started = asyncio.get_running_loop().time()
         assert await writer.drain(2.0) == 3
         assert asyncio.get_running_loop().time() - started == pytest.approx(2.0)
+
+
+class Losing(FakeApiServer):
+    """Stores the first status, and then nobody hears of it."""
+
+    async def replace_status(
+        self, kind: Kind, key: ObjectKey, version: int, status: Mapping[str, object]
+    ) -> JsonObject:
+        answer = await FakeApiServer.replace_status(self, kind, key, version, status)
+        if len(self.requests) == 1:
+            raise ApiUnreachable("no answer in 10 s")
+        return answer
+
+
+async def test_a_write_that_arrived_though_its_answer_was_lost_is_not_made_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
+    server, told = Losing(latency=1.0), Told()
+    async with running(server, told) as writer:
+        see(writer, server, ["b"])
+        since = asyncio.get_running_loop().time()
+        writer.submit(BACKEND, key("b"), lambda: {"state": "up"}, since=since)
+        assert await writer.drain(60) == 0
+        assert told.delays == [pytest.approx(server.times[-1] + 1.0 - since)]
+    assert [verb for verb, *_ in server.requests] == ["replace_status", "replace_status", "get"]
+    assert [result for _, result in told.results][1:] == ["conflict", "written"]
+    assert "the API server takes status writes again" in caplog.text
+
+
+async def test_an_object_that_is_refused_for_ever_after_a_conflict_is_warned_about_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    server = FakeApiServer()
+    server.faults.append(api_error(409, "Conflict", "changed"))
+    server.refuse = lambda _: FAULTS[4] if server.requests[-1][0] != "get" else None
+    async with running(server) as writer:
+        see(writer, server, ["b"])
+        writer.submit(BACKEND, key("b"), lambda: {"state": "up"})
+        await asyncio.sleep(60)
+    warned = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
+    assert len(server.requests) > 5
+    assert len(warned) == 1
+    assert "status of Backend default/b: 422 Invalid" in warned[0]
+
+
+async def test_draining_includes_what_is_submitted_in_the_very_tick_of_the_last_write() -> None:
+    """As when the answer shows an object that was made anew: forgotten, then decided again."""
+    server = FakeApiServer(latency=1.0)
+
+    def anew(kind: Kind, answer: JsonObject) -> None:
+        writer.hooks = WriterHooks()
+        writer.forget(kind, key("b"))
+        writer.submit(kind, key("b"), lambda: {"state": "unknown"})
+
+    async with running(server) as writer:
+        see(writer, server, ["b"])
+        writer.hooks = WriterHooks(on_answer=anew)
+        writer.submit(BACKEND, key("b"), lambda: {"state": "up"})
+        assert await writer.drain(60) == 0
+    assert server.status(BACKEND, key("b")) == {"state": "unknown"}

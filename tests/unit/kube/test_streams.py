@@ -17,6 +17,10 @@ from vpplb.kube.streams import Streams
 
 BACKENDS = BACKEND.collection_path()
 WATCH = {"watch": "true"}
+ECHO, NEWS = (
+    b'{"type":"MODIFIED","object":{"metadata":{"resourceVersion":"%d","uid":"u"}}}\n' % version
+    for version in (7, 8)
+)
 
 
 @dataclass
@@ -26,6 +30,7 @@ class Bench:
     server: str = ""
     now: float = 100.0
     statuses: list[int] = field(default_factory=list)
+    body: bytes = b"{}"
     asked: list[tuple[str, Mapping[str, str]]] = field(default_factory=list)
     tokens: list[str] = field(default_factory=list)
     versions: dict[str, str] = field(default_factory=dict)
@@ -51,7 +56,7 @@ class Bench:
         status = self.statuses.pop(0) if self.statuses else 200
         if status == 0:
             await asyncio.sleep(10)
-        return web.json_response({}, status=status)
+        return web.Response(body=self.body, status=status, content_type="application/json")
 
     @asynccontextmanager
     async def session(self, streams: Streams) -> AsyncIterator[aiohttp.ClientSession]:
@@ -185,3 +190,24 @@ async def test_each_request_carries_the_token_of_that_moment(bench: Bench) -> No
         for _ in range(2):
             await bench.get(session)
     assert bench.tokens == ["Bearer 0", "Bearer 1"]
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        (WATCH, b'{"type":"BOOKMARK","object":{"metadata":{"resourceVersion":"7"}}}\n' + NEWS),
+        ({}, ECHO + NEWS),
+    ],
+    ids=["watch", "list"],
+)
+async def test_a_watch_comes_without_echoes_and_a_list_as_it_is(
+    bench: Bench, query: Mapping[str, str], told: bytes
+) -> None:
+    streams = bench.streams()
+    bench.body = ECHO + NEWS
+    bench.echoes.expect("7", "u")
+    async with (
+        bench.session(streams) as session,
+        session.get(bench.server + BACKENDS, params=query) as response,
+    ):
+        assert b"".join([chunk async for chunk in response.content.iter_chunked(99)]) == told

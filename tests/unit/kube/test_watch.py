@@ -234,3 +234,30 @@ def test_kopf_is_told_to_end_what_is_dead() -> None:
     assert settings.watching.client_timeout == 35
     assert settings.watching.inactivity_timeout == 40
     assert settings.process.ultimate_exiting_timeout is None
+
+
+ANSWER = {
+    "metadata": {"name": "a", "namespace": "x", "resourceVersion": "7", "uid": "u"},
+    "status": {"state": "up"},
+}
+ECHO = b'{"type":"MODIFIED","object":{"metadata":{"resourceVersion":"7","uid":"u"}}}'
+
+
+async def test_the_answer_to_a_write_is_taken_and_its_echo_is_not() -> None:
+    one, told = watch()
+    one.wrote(BACKEND, ANSWER)
+    assert told.heard() == [("Backend seen", "a")]
+    assert b"BOOKMARK" in one._echoes.without(ECHO)
+
+
+async def test_an_answer_that_could_not_be_taken_is_logged_and_its_echo_comes(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(*_: object) -> None:
+        raise ValueError("a bug")
+
+    one, told = watch()
+    monkeypatch.setattr(told, "seen", fails)
+    one.wrote(BACKEND, ANSWER)
+    assert "Backend a could not be taken in" in caplog.text
+    assert one._echoes.without(ECHO) == ECHO

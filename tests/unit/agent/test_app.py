@@ -1,0 +1,103 @@
+"""The agent's parts together: how it stops."""
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+
+from fakes.load_balancer import FakeLoadBalancer
+from support.agent_bench import API, NODE, WEB, decided
+from support.fake_apiserver import FakeApiServer
+from support.manifests import frontend
+from support.objects import key, vip
+from vpplb.agent import app
+from vpplb.files.memory import load_memory
+from vpplb.kube.client import KubeClient
+from vpplb.kube.errors import ApiUnreachable
+from vpplb.kube.informer import Informer
+from vpplb.kube.kinds import DATAPLANE, FRONTEND
+from vpplb.kube.watch import Watch
+
+pytestmark = pytest.mark.looptime
+
+VIPS = {"web": WEB, "api": API, "dns": vip("192.0.2.3/32")}
+
+
+class Server(FakeApiServer):
+    """A client of itself."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Have nothing open."""
+
+    def age(self) -> float:
+        return 0.0
+
+
+class Vpp(FakeLoadBalancer):
+    """A VPP that nobody looks at."""
+
+    async def look(self) -> Mapping[str, object]:
+        raise AssertionError("nobody asked for the VIPs")
+
+
+class World:
+    """What the agent finds: an API server with frontends, whose watch we are, and a VPP."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.server, self.vpp = Server(), Vpp()
+        self.server.add(DATAPLANE, NODE, {})["metadata"] |= {"uid": "u", "generation": 1}
+        for name, one in VIPS.items():
+            made = self.server.add(FRONTEND, key(name), decided(one))
+            made["metadata"] |= {"uid": name, "generation": 1}
+            made |= {part: value for part, value in frontend(name).items() if part != "metadata"}
+        self._informers: list[Informer] = []
+        informers = self._informers
+
+        async def client() -> Server:
+            return self.server
+
+        async def watches(watch: Watch) -> None:
+            informers.append(watch.informer)
+            await asyncio.Event().wait()
+
+        monkeypatch.setattr(KubeClient, "from_config", client)
+        monkeypatch.setattr(app, "PapiLoadBalancer", lambda *_, **__: self.vpp)
+        monkeypatch.setattr(Watch, "run", watches)
+
+    def delete(self, name: str) -> None:
+        """Delete a frontend, and have the watch tell it."""
+        gone: Any = self.server.objects.pop((FRONTEND, key(name)))
+        version = str(int(gone["metadata"]["resourceVersion"]) + 1000)
+        gone["metadata"]["resourceVersion"] = version
+        self._informers[0].event(FRONTEND, "DELETED", gone)
+
+
+async def test_what_the_syncer_does_while_the_last_writes_are_drained_is_remembered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, memory, stop = World(monkeypatch), tmp_path / "memory.json", asyncio.Event()
+    options = app.AgentOptions(
+        node=NODE.name, vpp_api_socket=tmp_path / "api.sock", state_file=memory, http_address=""
+    )
+    agent = asyncio.create_task(app.run(options, stop))
+    await asyncio.sleep(2)
+    assert world.vpp.rows.keys() == set(VIPS.values())
+    world.server.refuse = lambda _: ApiUnreachable("away")
+    world.delete("dns")
+    await asyncio.sleep(0.1)
+    stop.set()
+    # Two in less time than there is from one write of the file to the next, just before the end.
+    await asyncio.sleep(app.DRAIN_TIMEOUT - 0.2)
+    world.delete("api")
+    await asyncio.sleep(0.1)
+    world.delete("web")
+    await agent
+    assert world.vpp.rows == {}
+    state = load_memory(memory)
+    assert state is not None
+    assert state.owned == {}
