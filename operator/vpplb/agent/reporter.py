@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 SPACING = 0.5
 """Seconds from one write to the next at least, to the Dataplane and to the memory on disk. With a
-thousand VIPs the former costs the API server as much as ten backends, the latter us 7 ms, and
+thousand VIPs the former costs the API server as much as ten backends, the latter us 4 ms, and
 while many frontends change nobody needs each step. An agent that crashes in between may flush some
 servers again."""
 

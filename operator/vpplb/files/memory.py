@@ -5,6 +5,7 @@ are; flushes are then taken for applied.
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -38,7 +39,7 @@ def load_memory(path: Path) -> SyncerState | None:
 def save_memory(path: Path, state: SyncerState) -> None:
     """Write the file, whole or not at all; OSError when the disk refuses."""
     flushed = {
-        str(vip): {str(address): epoch for address, epoch in epochs.items()}
+        _text(vip): {str(address): epoch for address, epoch in epochs.items()}
         for vip, epochs in state.flushed.items()
     }
     write_json(path, {"version": VERSION, "owned": owned_text(state.owned), "flushed": flushed})
@@ -50,7 +51,7 @@ def owned_text(owned: Mapping[VipId, ObjectKey]) -> str:
     One text, since a map of a thousand entries costs the API server 19 ms of CPU each time that
     anything of the Dataplane is written, and this 4.
     """
-    return "".join(f"{vip} {owner}\n" for vip, owner in sorted(owned.items(), key=_by_vip))
+    return "".join(sorted(f"{_text(vip)} {owner}\n" for vip, owner in owned.items()))
 
 
 def owned_of(told: object) -> dict[VipId, ObjectKey]:
@@ -69,5 +70,5 @@ def _owner(line: str) -> tuple[VipId, ObjectKey]:
     return VipId.parse(vip), ObjectKey.parse(owner)
 
 
-def _by_vip(item: tuple[VipId, ObjectKey]) -> tuple[int, int, int, str, int]:
-    return item[0].sort_key
+_text = lru_cache(maxsize=1 << 16)(VipId.__str__)
+"""Kept, since with each VIP that comes all are written again."""
