@@ -91,6 +91,8 @@ async def test_failures_are_told_apart(client: KubeClient, key: ObjectKey) -> No
     await client.patch(BACKEND, key, {"spec": {"paused": True}})
     with pytest.raises(Conflict):
         await client.replace(BACKEND, key, made)
+    with pytest.raises(Conflict):
+        await client.replace_status(BACKEND, key, int(made["metadata"]["resourceVersion"]), STATUS)
     with pytest.raises(ApiError, match="422 Invalid"):
         await client.patch(BACKEND, key, {"spec": {"address": 7}})
     with pytest.raises(NotFound):

@@ -11,7 +11,7 @@ from aiohttp.test_utils import TestServer
 from vpplb.kube.client import KubeClient
 from vpplb.kube.config import Access
 from vpplb.kube.errors import ApiError, ApiUnreachable, Conflict, NotFound
-from vpplb.kube.kinds import BACKEND, JsonObject
+from vpplb.kube.kinds import BACKEND, DATAPLANE, JsonObject, cluster_key
 from vpplb.model.names import ObjectKey
 
 WEB = ObjectKey("shop", "web")
@@ -72,6 +72,23 @@ async def test_a_status_patch_is_a_merge_patch_of_the_subresource_under_our_fiel
     assert asked.headers["Content-Type"] == "application/merge-patch+json"
     assert asked.headers["Authorization"] == "Bearer sekrit"
     assert asked.body == {"status": {"state": "up"}}
+
+
+async def test_a_status_is_replaced_in_the_version_that_is_known() -> None:
+    async with api(answer_object) as (url, seen), KubeClient(access(url)) as client:
+        await client.replace_status(BACKEND, WEB, 7, {"state": "up"})
+        await client.replace_status(DATAPLANE, cluster_key("n1"), 8, {})
+    of_backend, of_dataplane = seen
+    assert (of_backend.method, of_backend.path) == ("PUT", f"{PATH}/web/status")
+    assert of_backend.headers["Content-Type"] == "application/json"
+    assert of_backend.body == {
+        "apiVersion": "vpplb.dev/v1alpha1",
+        "kind": "Backend",
+        "metadata": {"namespace": "shop", "name": "web", "resourceVersion": "7"},
+        "status": {"state": "up"},
+    }
+    assert isinstance(of_dataplane.body, dict)
+    assert of_dataplane.body["metadata"] == {"name": "n1", "resourceVersion": "8"}
 
 
 async def test_what_is_created_says_its_kind_and_goes_to_its_namespace() -> None:
