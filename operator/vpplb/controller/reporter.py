@@ -119,7 +119,7 @@ class Reporter:
     def _nodes_changed(self, frontends: Iterable[ObjectKey] | None) -> None:
         for key in self._reconciler.views if frontends is None else frontends:
             if (FRONTEND, key) in self._uids:
-                self._submit(FRONTEND, key, Priority.OTHER)
+                self._submit(FRONTEND, key, Priority.PROGRAMMED)
 
     # --- what is decided ---------------------------------------------------------------------
 
@@ -176,7 +176,8 @@ class Reporter:
         if (kind, key) in self._uids and self._reconciler.synced:
             self._board.changed(kind.kind, key)
             render = partial(self._renderer.render, kind.kind, key)
-            now = None if priority is Priority.OTHER else asyncio.get_running_loop().time()
+            decided = priority not in (Priority.PROGRAMMED, Priority.OTHER)
+            now = asyncio.get_running_loop().time() if decided else None
             self._writer.submit(kind, key, render, priority, since=now)
 
     def _emit(self, kind: Kind, key: ObjectKey, notes: Iterable[Note]) -> None:

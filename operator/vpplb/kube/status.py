@@ -41,14 +41,15 @@ OBJECT_BACKOFF = (0.1, 10.0)
 class Priority(IntEnum):
     """What goes first: who carries traffic before who is measured, failures before recoveries.
 
-    FRONTEND_DOWN is for a frontend that has anything down.
+    FRONTEND_DOWN is for a frontend that has anything down, PROGRAMMED for what nodes say of one.
     """
 
     FRONTEND_DOWN = 0
     FRONTEND = 1
-    BACKEND_DOWN = 2
-    BACKEND = 3
-    OTHER = 4
+    PROGRAMMED = 2
+    BACKEND_DOWN = 3
+    BACKEND = 4
+    OTHER = 5
 
 
 class StatusClient(Protocol):

@@ -67,6 +67,35 @@ async def test_a_frontend_of_which_nothing_is_decided_goes_first(
     assert urgencies == [Priority.FRONTEND_DOWN]
 
 
+async def test_what_nodes_have_programmed_is_shown_before_the_backends_that_are_due(
+    operator: OperatorBench,
+) -> None:
+    check, names = {"healthCheckRef": {"name": "check"}}, [f"b{n:03}" for n in range(200)]
+    operator.apply(health_check(), *(backend(name, "10.0.0.1", **check) for name in names))
+    operator.apply(frontend(pools=[{"name": "main", "backends": [{"name": names[0]}]}]))
+    operator.apply(frontend("all", address="198.51.100.2", pools=of_all(names)))
+    await operator.settle()
+    operator.server.latency = 0.1
+    for name in names:
+        operator.verdict(name, up=True)
+    await asyncio.sleep(0.35)
+    dataplane = operator.status(FRONTEND)["dataplane"]
+    assert isinstance(dataplane, dict)
+    connected = [{"type": "Connected", "status": "True", "reason": "Connected"}]
+    status = {"conditions": connected, "programmed": {"default/web": dataplane["revision"]}}
+    operator.apply(manifest("Dataplane", "n1", {}) | {"status": status})
+    asked = len(operator.server.requests)
+    await asyncio.sleep(0.2)
+    assert operator.condition(FRONTEND, "web", "Programmed")[0] == "True"
+    assert len(operator.server.requests) - asked < 20
+    assert operator.status(BACKEND, names[-1])["state"] == "unknown"
+
+
+def of_all(names: list[str]) -> list[dict[str, object]]:
+    """Return one pool of these backends."""
+    return [{"name": "main", "backends": [{"name": name} for name in names]}]
+
+
 def urgencies_of_frontends(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Return the priorities by which frontends are submitted, of which there will be more."""
     urgencies: list[int] = []

@@ -174,6 +174,7 @@ async def test_the_most_urgent_go_first_and_equals_in_the_order_they_came() -> N
         ("f-up", FRONTEND, Priority.FRONTEND),
     ]
     ordinary = [
+        ("web", FRONTEND, Priority.PROGRAMMED),
         ("b-down", BACKEND, Priority.BACKEND_DOWN),
         ("b-up", BACKEND, Priority.BACKEND),
         ("check1", HEALTH_CHECK, Priority.OTHER),
