@@ -42,6 +42,7 @@ def job(pair: Pair) -> Iterator[MainJob]:
         made.servers["nginx2"].stop()
         made.wait_weights({"nginx2": 0})
         made.wait_state("nginx2", "down")
+        time.sleep(1)  # what the node says of it is written, and the last events
         yield made
 
 
