@@ -28,7 +28,7 @@ from vpplb.model.names import ObjectKey
 QUIET = 3.0
 """Seconds without a write after which what was going on is over."""
 _LOOK = 0.05
-_SELDOM = 0.25
+_SELDOM = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,13 +60,15 @@ class Scale:
 
     # --- waiting ----------------------------------------------------------------------------
 
-    async def until(self, done: Callable[[], bool], what: str, timeout: float = 300.0) -> float:
+    async def until(
+        self, done: Callable[[], bool], what: str, timeout: float = 300.0, every: float = _LOOK
+    ) -> float:
         """Wait; return the time (`time.time()`) at which it was seen."""
         deadline = time.monotonic() + timeout
         while not done():
             if time.monotonic() > deadline:
                 raise RuntimeError(f"not within {timeout:.0f} s: {what}")
-            await asyncio.sleep(_LOOK)
+            await asyncio.sleep(every)
         return time.time()
 
     async def shown(self, backends: Mapping[str, int]) -> float:
@@ -76,7 +78,7 @@ class Scale:
         """
         deadline = time.monotonic() + 300
         while True:
-            written = await self.until(self._all_written, "every status is written")
+            written = await self.until(self._all_written, "all is written", every=0.25)
             states = Counter([_state(raw) for raw in await self._list(BACKEND)])
             frontends = Counter([_state(raw) for raw in await self._list(FRONTEND)])
             if states == backends and frontends.keys() <= {"up", "down"}:
