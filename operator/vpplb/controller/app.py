@@ -83,7 +83,7 @@ class Operator:
         writing = PermittedClient(client, permit)
         self._writer = StatusWriter(writing)
         self._recorder = EventRecorder(
-            writing, "operator", socket.gethostname(), calm=self._writer.calm
+            writing, "operator", socket.gethostname(), rest=self._writer.rest
         )
         reporter = Reporter(self._writer, self._recorder, clock)
         self._reconciler = Reconciler(

@@ -1,8 +1,6 @@
 """Calm: that nothing urgent has happened for a while."""
 
 import asyncio
-import math
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 
@@ -26,13 +24,9 @@ class Calm:
             self._calm.clear()
             self._timer = loop.call_at(self._until, self._look)
 
-    async def comes(self, patience: float = math.inf) -> None:
-        """Wait for it, `patience` seconds at most."""
-        if self._calm.is_set():
-            return
-        with suppress(TimeoutError):
-            async with asyncio.timeout(None if patience == math.inf else patience):
-                await self._calm.wait()
+    async def comes(self) -> None:
+        """Wait for it."""
+        await self._calm.wait()
 
     def _look(self) -> None:
         loop = asyncio.get_running_loop()

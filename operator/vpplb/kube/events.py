@@ -10,13 +10,12 @@ import asyncio
 import logging
 import math
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol
 
-from vpplb.kube.calm import Calm
 from vpplb.kube.errors import ApiError, ApiUnreachable, KubeError
 from vpplb.kube.kinds import Kind
 from vpplb.model.names import ObjectKey
@@ -30,7 +29,7 @@ NOTE_BYTES = 1024
 """The API server refuses longer notes."""
 
 PATIENCE = 0.5
-"""Seconds that an event waits for what is more urgent."""
+"""Seconds that an event waits for statuses."""
 RETRY_DELAY = 5.0
 
 
@@ -60,20 +59,22 @@ class Event:
 class EventRecorder:
     """Sends events behind. `reporter` names the program (`operator`), `instance` its pod or host.
 
-    `on_drop` is called once for each event that is dropped. What is urgent disturbs `calm`.
+    `on_drop` is called once for each event that is dropped. `rest` waits until nothing is under
+    way that matters more, for so many seconds at most.
     """
 
     client: EventClient
     reporter: str
     instance: str
     on_drop: Callable[[], None] = lambda: None
-    calm: Calm = field(default_factory=lambda: Calm(0.0))
+    rest: Callable[[float], Awaitable[None]] = lambda patience: asyncio.sleep(0)
     burst: int = BURST
     per_second: float = PER_SECOND
     _queue: deque[Event] = field(default_factory=deque)
     _more: asyncio.Event = field(default_factory=asyncio.Event)
     _idle: asyncio.Event = field(default_factory=asyncio.Event)
     _sent: int = 0
+    _patience: float = PATIENCE
 
     def __post_init__(self) -> None:
         self._idle.set()
@@ -89,7 +90,7 @@ class EventRecorder:
 
     async def drain(self, timeout: float) -> None:
         """Send all that there is without patience; wait for it, `timeout` seconds at most."""
-        self.calm = Calm(0.0)
+        self._patience = 0.0
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout):
                 await self._idle.wait()
@@ -105,7 +106,7 @@ class EventRecorder:
             if turn > loop.time():
                 await asyncio.sleep(turn - loop.time())
             turn += interval
-            await self.calm.comes(PATIENCE)
+            await self.rest(self._patience)
             await self._send(self._queue.popleft())
             if not self._queue:
                 self._more.clear()

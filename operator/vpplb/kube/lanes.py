@@ -59,6 +59,13 @@ class Lanes(Generic[T]):
                 wait = self.calm.comes if number else self._gap
                 group.create_task(self._work(self._ordinary, wait, take))
 
+    async def rest(self, patience: float) -> None:
+        """Wait until nothing is due or under way, `patience` seconds at most."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                await self._urgent.join()
+                await self._ordinary.join()
+
     async def _work(
         self,
         queue: asyncio.PriorityQueue[_Turn[T]],

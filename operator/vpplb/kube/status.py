@@ -89,15 +89,15 @@ class StatusWriter:
     client: StatusClient
     hooks: WriterHooks = field(default_factory=WriterHooks)
     parallel: int = PARALLEL
-    calm: Calm = field(default_factory=lambda: Calm(CALM))
     _known: KnownStatuses = field(default_factory=KnownStatuses)
     _entries: dict[tuple[Kind, ObjectKey], Pending] = field(default_factory=dict)
+    _calm: Calm = field(default_factory=lambda: Calm(CALM))
     _gate: Gate = field(default_factory=Gate)
     _lanes: Lanes[Pending] = field(init=False)
     _idle: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
-        self._lanes = Lanes(self._gate, self.calm, self.parallel)
+        self._lanes = Lanes(self._gate, self._calm, self.parallel)
         self._idle.set()
 
     # --- noting ------------------------------------------------------------------------------
@@ -155,6 +155,10 @@ class StatusWriter:
     async def run(self) -> None:
         """Write until cancelled."""
         await self._lanes.run(self._take)
+
+    async def rest(self, patience: float) -> None:
+        """Wait until no write is due or under way, `patience` seconds at most."""
+        await self._lanes.rest(patience)
 
     async def drain(self, timeout: float) -> int:
         """Wait until nothing is pending, `timeout` seconds at most; return what is left."""

@@ -1,5 +1,4 @@
 import asyncio
-import math
 
 import pytest
 
@@ -8,10 +7,10 @@ from vpplb.kube.calm import Calm
 pytestmark = pytest.mark.looptime
 
 
-async def _waited(calm: Calm, patience: float = math.inf) -> float:
+async def _waited(calm: Calm) -> float:
     loop = asyncio.get_running_loop()
     began = loop.time()
-    await calm.comes(patience)
+    await calm.comes()
     return loop.time() - began
 
 
@@ -33,10 +32,3 @@ async def test_it_can_be_disturbed_again() -> None:
     for _ in range(3):
         calm.disturb()
         assert await _waited(calm) == pytest.approx(1.0)
-
-
-async def test_nobody_waits_for_longer_than_he_has_patience() -> None:
-    calm = Calm(1.0)
-    calm.disturb()
-    assert await _waited(calm, 0.3) == pytest.approx(0.3)
-    assert await _waited(calm, 5.0) == pytest.approx(0.7)

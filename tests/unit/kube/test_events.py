@@ -1,13 +1,12 @@
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 
 import pytest
 
 from support.fake_apiserver import FakeApiServer
 from vpplb.kube import events
-from vpplb.kube.calm import Calm
 from vpplb.kube.errors import ApiUnreachable, KubeError, api_error
 from vpplb.kube.events import Event, EventRecorder
 from vpplb.kube.kinds import BACKEND, DATAPLANE, cluster_key
@@ -32,20 +31,16 @@ def event(note: str = "L4CON: connection refused") -> Event:
 
 @asynccontextmanager
 async def running(
-    server: FakeApiServer, on_drop: Callable[[], None] = lambda: None, calm: Calm | None = None
+    server: FakeApiServer,
+    on_drop: Callable[[], None] = lambda: None,
+    rest: Callable[[float], Awaitable[None]] = lambda _: asyncio.sleep(0),
 ) -> AsyncIterator[EventRecorder]:
-    recorder = EventRecorder(server, "operator", "pod-1", on_drop, calm or Calm(0.0))
+    recorder = EventRecorder(server, "operator", "pod-1", on_drop, rest)
     task = asyncio.create_task(recorder.run())
     yield recorder
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-
-
-async def disturb(calm: Calm) -> None:
-    while True:
-        calm.disturb()
-        await asyncio.sleep(0.1)
 
 
 def notes(server: FakeApiServer) -> list[object]:
@@ -191,27 +186,28 @@ async def test_draining_gives_up_in_time() -> None:
         assert asyncio.get_running_loop().time() == 1.0
 
 
-async def test_events_wait_for_what_is_urgent_but_not_for_ever() -> None:
-    server, calm = FakeApiServer(), Calm(0.2)
-    async with running(server, calm=calm) as recorder:
-        disturbing = asyncio.create_task(disturb(calm))
-        await asyncio.sleep(0)
+async def test_events_wait_for_statuses_but_not_for_ever() -> None:
+    server, written = FakeApiServer(), asyncio.Event()
+
+    async def rest(patience: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                await written.wait()
+
+    async with running(server, rest=rest) as recorder:
         for n in range(10):
             recorder.emit(event(str(n)))
         await asyncio.sleep(1.05)
         assert notes(server) == ["0", "1"]
-        disturbing.cancel()
-        await asyncio.sleep(0.3)
+        written.set()
+        await asyncio.sleep(0.01)
         assert len(server.events) == 10
 
 
-async def test_draining_has_no_patience_though_urgent_writes_go_on() -> None:
-    server, calm = FakeApiServer(), Calm(0.2)
-    async with running(server, calm=calm) as recorder:
-        disturbing = asyncio.create_task(disturb(calm))
-        await asyncio.sleep(0)
+async def test_draining_has_no_patience_though_writes_go_on() -> None:
+    server = FakeApiServer()
+    async with running(server, rest=asyncio.sleep) as recorder:
         for n in range(10):
             recorder.emit(event(str(n)))
         await recorder.drain(1.0)
         assert len(server.events) == 10
-        disturbing.cancel()

@@ -77,3 +77,17 @@ async def test_the_lowest_priority_goes_first_and_equals_in_the_order_they_came(
     await asyncio.sleep(0.01)
     task.cancel()
     assert done == ["a", "b", "c"]
+
+
+async def test_it_rests_when_nothing_is_due_or_under_way() -> None:
+    clock, done = asyncio.get_running_loop().time, list[str]()
+    async with running(done) as lanes:
+        await lanes.rest(5.0)
+        assert clock() == 0
+        for urgent in (True, False):
+            lanes.put("item", 0, urgent=urgent)
+            began = clock()
+            await lanes.rest(0.01)
+            assert clock() - began == pytest.approx(0.01)
+            await lanes.rest(5.0)
+            assert done.count("item") == 1 + (not urgent)
