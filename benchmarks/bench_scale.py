@@ -19,8 +19,9 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from support.control_plane import control_plane
+from support.control_plane import ControlPlane, control_plane
 from support.fleet import Fleet, create
+from support.manifests import manifest
 from support.nginx import Nginx
 from support.probe_peers import cpu_seconds
 from support.scale import Scale, scale
@@ -28,11 +29,15 @@ from support.transition_cost import cpu_of_transitions, loaded
 from support.usage import cpu, memory, writes
 from vpplb.cli.main import COLLECTOR
 from vpplb.kube.client import KubeClient
+from vpplb.kube.kinds import BACKEND
 from vpplb.model.health import HealthState
+from vpplb.model.names import ObjectKey
 
 FRONTENDS = int(os.environ.get("VPPLB_BENCH_FLEET", "1000"))
 """With ten backends each."""
 PATCHES = 100
+BARE = 1000
+"""Statuses that a client writes which does nothing else, with nothing else at work."""
 STILL = 20.0
 """Seconds of steady state that are watched."""
 
@@ -49,6 +54,28 @@ def show(what: str, measured: str, wanted: str, good: bool) -> None:
 def note(text: str) -> None:
     """Print what there is no figure for."""
     print(f"  {text}", flush=True)
+
+
+async def yardstick(plane: ControlPlane, client: KubeClient) -> None:
+    """Measure bare writes with nothing else at work: the host's speed differs from hour to hour."""
+    plane.kubectl("create", "namespace", "yard")
+    names = [f"b{number}" for number in range(BARE)]
+    specs = {"address": "192.0.2.1", "paused": False}
+    versions: dict[str, str] = {}
+    for name in names:
+        raw = manifest("Backend", name, specs, namespace="yard")
+        versions[name] = (await client.create(BACKEND, raw))["metadata"]["resourceVersion"]
+    left, began = iter(names), time.monotonic()
+
+    async def work() -> None:
+        for name in left:
+            key, shown = ObjectKey("yard", name), {"state": "up", "code": "L7OK", "frontends": 1}
+            await client.replace_status(BACKEND, key, int(versions[name]), shown)
+
+    await asyncio.gather(*(work() for _ in range(8)))
+    rate = BARE / (time.monotonic() - began)
+    note(f"bare: {rate:.0f} statuses of backends a second, {FRONTENDS * 10 / rate:.0f} s for all")
+    plane.kubectl("delete", "backends", "--all", "--namespace", "yard", "--wait=true")
 
 
 def counted(made: Counter[str]) -> str:
@@ -172,6 +199,7 @@ async def main() -> int:
         print(f"{fleet.size} Backends in {fleet.frontends} Frontends, HTTP each second, fall 1")
         plane.kubectl("create", "namespace", fleet.namespace)
         async with await KubeClient.from_config(plane.kubeconfig) as client:
+            await yardstick(plane, client)
             await create(client, fleet, note)
             created = writes(plane.kubectl)
             async with scale(plane, fleet, folder) as run:
