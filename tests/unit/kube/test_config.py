@@ -110,7 +110,7 @@ async def test_a_pod_notices_that_its_token_was_replaced(
 ) -> None:
     class Impatient(incluster_config.InClusterConfigLoader):
         def __init__(self, *args: object, **kwargs: object) -> None:
-            super().__init__(*args, **kwargs)  # type: ignore[no-untyped-call]
+            super().__init__(*args, **kwargs)  # type: ignore[no-untyped-call]  # it has no types
             self._token_refresh_period = timedelta(0)
 
     token, ca = tmp_path / "token", tmp_path / "ca.crt"

@@ -89,7 +89,7 @@ async def test_an_event_of_a_cluster_scoped_object_lives_in_default() -> None:
             )
         )
         await asyncio.sleep(0.1)
-    assert server.requests[0][2]["metadata"]["namespace"] == "default"  # type: ignore[index]
+    assert server.requests[0][2]["metadata"]["namespace"] == "default"  # type: ignore[index]  # as it was sent
 
 
 async def test_a_note_is_cut_to_what_the_server_takes_without_breaking_a_character() -> None:

@@ -162,7 +162,7 @@ async def test_two_writes_of_one_object_are_never_under_way_together() -> None:
     async with running(server) as writer:
         see(writer, server, ["b"])
         for n in range(30):
-            writer.submit(BACKEND, key("b"), lambda n=n: {"n": n})  # type: ignore[misc]
+            writer.submit(BACKEND, key("b"), lambda n=n: {"n": n})  # type: ignore[misc]  # mypy and lambda defaults
             await asyncio.sleep(0.03)
         await writer.drain(5)
     assert server.most_under_way == 1
