@@ -4,6 +4,7 @@ Pydantic's JSON schema is made structural: references are inlined, `null` altern
 titles dropped; and what spans fields is added in CEL.
 """
 
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -39,10 +40,16 @@ def to_yaml(crd: Schema) -> str:
 
 
 class _PlainDumper(yaml.SafeDumper):
-    """Repeats what occurs twice, in place of anchors."""
+    """Repeats what occurs twice, in place of anchors; writes several lines as such."""
 
     def ignore_aliases(self, _: object) -> bool:
         return True
+
+    def text(self, text: str) -> yaml.ScalarNode:
+        return self.represent_scalar("tag:yaml.org,2002:str", text, "|" if "\n" in text else None)
+
+
+_PlainDumper.add_representer(str, _PlainDumper.text)
 
 
 def _crd(definition: Definition[SpecT]) -> Schema:
@@ -87,9 +94,6 @@ def _schema(definition: Definition[SpecT]) -> Schema:
     rules = [_rule(rule) for rule in definition.rules]
     if rules:
         spec["x-kubernetes-validations"] = rules
-    # A status is its writer's alone, and nobody applies parts of it. As one value it costs the API
-    # server a fifth less a write, and a Dataplane with a thousand VIPs far less than that.
-    status = structural(definition.status, defaults=False) | {"x-kubernetes-map-type": "atomic"}
     schema: Schema = {
         "description": definition.description,
         "type": "object",
@@ -98,10 +102,40 @@ def _schema(definition: Definition[SpecT]) -> Schema:
             "kind": {"type": "string"},
             "metadata": {"type": "object"},
             "spec": spec,
-            "status": status,
+            "status": _status(definition.status),
         },
     }
     return schema | ({"required": ["spec"]} if definition.spec_required else {})
+
+
+def _status(model: type[BaseModel]) -> Schema:
+    """Return the schema of a status, which costs the API server little (decision 8).
+
+    A status is its writer's alone and nobody applies parts of it, so it is one value; and what
+    is more than a number or a word is described in words instead of types.
+    """
+    schema = structural(model, defaults=False)
+    fields = {name: _untyped(field) for name, field in schema["properties"].items()}
+    return schema | {"properties": fields, "x-kubernetes-map-type": "atomic"}
+
+
+def _untyped(field: Schema) -> Schema:
+    if field["type"] not in ("object", "array"):
+        return field
+    words = "\n".join((field["description"], *_in_words(field)))
+    kind: Schema = {"type": "object"} if field["type"] == "object" else {}
+    return {"description": words, **kind, "x-kubernetes-preserve-unknown-fields": True}
+
+
+def _in_words(node: Schema) -> Iterator[str]:
+    """Say what is below a node, a field a line, what is below that indented."""
+    inner = node.get("items", node)
+    if "properties" in inner:
+        yield "It has" if inner is node else "A list, in which each has"
+    for name, child in inner.get("properties", {}).items():
+        choice = f" One of {', '.join(child['enum'])}." if "enum" in child else ""
+        yield f"  {name}: {child['description']}{choice}"
+        yield from (f"    {line}" for line in _in_words(child))
 
 
 def _rule(rule: Rule[SpecT]) -> Schema:
