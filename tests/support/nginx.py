@@ -25,7 +25,7 @@ http {{
     uwsgi_temp_path {folder}/uwsgi;
     scgi_temp_path {folder}/scgi;
     server {{
-        listen {port} backlog=4096;
+        listen {port} backlog=4096 deferred;
         {tls}
         location / {{ return 200 "ok\\n"; }}
     }}
