@@ -3,7 +3,8 @@
 A node is known by the Dataplane that its agent keeps, which carries the labels of its Node.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from vpplb.kube.kinds import JsonObject
@@ -17,9 +18,11 @@ Selector = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True)
 class _Node:
+    """What a node says of frontends, by their names as text: there may be thousands."""
+
     labels: Mapping[str, str]
-    programmed: Mapping[ObjectKey, str]
-    errors: Mapping[ObjectKey, str]
+    programmed: Mapping[str, str]
+    errors: Mapping[str, str]
     connected: bool
 
 
@@ -37,7 +40,7 @@ class Nodes:
             return None
         changed = new.programmed.items() ^ old.programmed.items()
         failed = new.errors.items() ^ old.errors.items()
-        return {frontend for frontend, _ in changed | failed}
+        return set(_keys(name for name, _ in changed | failed))
 
     def gone(self, name: str) -> None:
         """Forget a node."""
@@ -49,6 +52,7 @@ class Nodes:
 
     def report(self, key: ObjectKey, selector: Selector, revision: str) -> NodeReport:
         """Say how far a frontend's newest revision has got."""
+        frontend = str(key)
         selected = {
             name: node
             for name, node in sorted(self._nodes.items())
@@ -59,10 +63,12 @@ class Nodes:
             programmed=tuple(
                 name
                 for name, node in selected.items()
-                if node.connected and node.programmed.get(key) == revision
+                if node.connected and node.programmed.get(frontend) == revision
             ),
             failed=tuple(
-                (name, node.errors[key]) for name, node in selected.items() if key in node.errors
+                (name, node.errors[frontend])
+                for name, node in selected.items()
+                if frontend in node.errors
             ),
         )
 
@@ -70,18 +76,18 @@ class Nodes:
 def _read(raw: JsonObject) -> _Node:
     try:
         status = DataplaneStatus.model_validate(raw.get("status") or {})
-        programmed = _by_key((status.programmed or {}).items())
-        errors = _by_key((error.frontend, error.message) for error in status.errors)
     except ValueError:
-        status, programmed, errors = DataplaneStatus(), {}, {}
+        status = DataplaneStatus()
     connected = find_condition(status.conditions, "Connected")
     return _Node(
         labels=raw["metadata"].get("labels") or {},
-        programmed=programmed,
-        errors=errors,
+        programmed=status.programmed or {},
+        errors={error.frontend: error.message for error in status.errors},
         connected=connected is not None and connected.status == "True",
     )
 
 
-def _by_key(entries: Iterable[tuple[str, str]]) -> dict[ObjectKey, str]:
-    return {ObjectKey.parse(frontend): said for frontend, said in entries}
+def _keys(names: Iterable[str]) -> Iterator[ObjectKey]:
+    for name in names:
+        with suppress(ValueError):  # no frontend can have it
+            yield ObjectKey.parse(name)

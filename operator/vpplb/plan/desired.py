@@ -6,13 +6,14 @@ number is greater than the last it applied, so a flush is neither lost nor repea
 from the clock, so that it also grows across a frontend that was deleted and made anew.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from vpplb.model.health import HealthState
 from vpplb.model.names import ObjectKey
 from vpplb.model.problem import Problem
-from vpplb.model.vip import AppServer, IPAddress, Vip, VipSettings
+from vpplb.model.vip import AppServer, IPAddress, Vip, VipSettings, address_order
 from vpplb.plan.newflows import choose_length, distortion
 from vpplb.plan.pools import MemberWeight, PoolDecision, flushes
 from vpplb.plan.resolve import ResolvedFrontend, ResolvedMember
@@ -35,11 +36,13 @@ class FrontendConfig:
 
     `distortion` is the greatest relative deviation of a server's share of new flows from its
     due share, over all pools at their configured weights (0.1: a tenth more or less).
+    `servers` are the addresses in `address_order`, with the places of the members that have each.
     """
 
     resolved: ResolvedFrontend
     settings: VipSettings
     distortion: float
+    servers: Mapping[IPAddress, Sequence[int]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +76,15 @@ def configure(resolved: ResolvedFrontend, previous: Previous) -> FrontendConfig:
             table_length=length,
         ),
         distortion=max((distortion(pool, length) for pool in pools), default=0.0),
+        servers=_places(resolved.members),
     )
+
+
+def _places(members: Sequence[ResolvedMember]) -> dict[IPAddress, list[int]]:
+    places: dict[IPAddress, list[int]] = {}
+    for place, member in enumerate(members):
+        places.setdefault(member.address, []).append(place)
+    return {address: places[address] for address in sorted(places, key=address_order)}
 
 
 def configured_weights(members: Iterable[ResolvedMember]) -> list[dict[IPAddress, int]]:
@@ -95,42 +106,37 @@ def desired_vip(
     if config.resolved.withdrawn:
         return None
     flush_on_down = config.resolved.frontend.flush_on_down
-    return Vip(
-        settings=config.settings,
-        servers=_servers(decision, previous, flush_on_down=flush_on_down, epoch=epoch),
-    )
-
-
-def _servers(
-    decision: PoolDecision, previous: Previous, *, flush_on_down: bool, epoch: int
-) -> dict[IPAddress, AppServer]:
-    by_address: dict[IPAddress, list[MemberWeight]] = {}
-    for weight in decision.members:
-        by_address.setdefault(weight.member.address, []).append(weight)
-    return {
-        address: _server(address, weights, previous, flush_on_down=flush_on_down, epoch=epoch)
-        for address, weights in by_address.items()
+    before: Mapping[IPAddress, AppServer] = previous.vip.servers if previous.vip else {}
+    servers = {
+        address: _server(
+            before.get(address),
+            [decision.members[place] for place in places],
+            previous.states,
+            flush_on_down=flush_on_down,
+            epoch=epoch,
+        )
+        for address, places in config.servers.items()
     }
+    return Vip(settings=config.settings, servers=MappingProxyType(servers))
 
 
 def _server(
-    address: IPAddress,
+    before: AppServer | None,
     weights: list[MemberWeight],
-    previous: Previous,
+    states: Mapping[ObjectKey, HealthState],
     *,
     flush_on_down: bool,
     epoch: int,
 ) -> AppServer:
     """Make one application server of all members that have its address."""
     weight = max(one.effective for one in weights)
-    before = previous.vip.servers.get(address) if previous.vip is not None else None
     if before is None:  # new to VPP: it has no flows to cut
         return AppServer(weight=weight)
     # What the state before has cut is not asked for: flush_on_down may have been another then, and
     # cutting flows that are cut already costs nothing.
     due = weight == 0 and any(
         flushes(one.acting, flush_on_down=flush_on_down)
-        and previous.states.get(one.member.backend, one.acting) is not one.acting
+        and states.get(one.member.backend, one.acting) is not one.acting
         for one in weights
     )
     flushed = max(before.flush_epoch + 1, epoch) if due else before.flush_epoch

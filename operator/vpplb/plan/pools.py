@@ -6,17 +6,17 @@ of it that count as up carry their configured weight, all others carry 0.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from vpplb.model.health import BackendHealth, HealthState
 from vpplb.model.names import ObjectKey
 from vpplb.plan.resolve import ResolvedMember
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MemberWeight:
+class MemberWeight(NamedTuple):
     """A member with its state as measured and the weight that it gets (0 to 100).
 
-    `held`: it is down, but counts as up.
+    `held`: it is down, but counts as up. A tuple: each transition makes one for each member.
     """
 
     member: ResolvedMember
@@ -32,7 +32,7 @@ class MemberWeight:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolDecision:
-    """`active_pool` is empty when no pool can serve; `state` is up, down or unknown."""
+    """`members` are in the order that was given. `active_pool` is empty when no pool can serve; `state` is up, down or unknown."""
 
     active_pool: str
     members: tuple[MemberWeight, ...]
