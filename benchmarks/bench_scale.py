@@ -136,6 +136,7 @@ async def still(run: Scale) -> None:
 async def patches(run: Scale) -> None:
     """Measure from a patch of a weight, as kubectl sends it, to the call that changes VPP."""
     programs = run.stage.operator.program, run.stage.agent.program
+    await asyncio.sleep(CALM)
     took, used = [], [cpu_seconds(program.pid) for program in programs]
     for number in range(PATCHES):
         frontend = run.fleet.frontends - 1 - number * 7 % (run.fleet.frontends // 2)

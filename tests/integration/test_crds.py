@@ -59,6 +59,11 @@ def test_kubectl_explains_every_field(kubectl: Kubectl, kind: str) -> None:
     assert "FIELDS" in explained
 
 
+def test_kubectl_explains_what_is_composed_in_a_status_in_words(kubectl: Kubectl) -> None:
+    explained = kubectl("explain", "frontends.status.dataplane")
+    assert "flushEpoch: Grows each time its flows are to be cut." in explained
+
+
 @pytest.mark.parametrize("short", ["vfe", "vbe", "vhc", "vdp", "vpplb"])
 def test_short_names_and_the_category_list(kubectl: Kubectl, short: str) -> None:
     kubectl("get", short)

@@ -32,7 +32,10 @@ class MemberWeight(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolDecision:
-    """`members` are in the order that was given. `active_pool` is empty when no pool can serve; `state` is up, down or unknown."""
+    """What a frontend does: `state` is up, down or unknown.
+
+    `members` are in the order that was given. `active_pool` is empty when no pool can serve.
+    """
 
     active_pool: str
     members: tuple[MemberWeight, ...]

@@ -12,20 +12,29 @@ from support.manifests import ROOT
 from vpplb.model.health import BackendHealth, HealthState, Transition
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import AppServer, Encap, Protocol, Vip, VipId, VipSettings
+from vpplb.resources.backend import BACKEND
+from vpplb.resources.base import Definition
 from vpplb.resources.conditions import Condition, set_condition
-from vpplb.resources.crd import crds, to_yaml
+from vpplb.resources.crd import crds, structural, to_yaml
 from vpplb.resources.dataplane import (
+    DATAPLANE,
     DataplaneError,
     DataplaneFrontends,
     DataplaneStatus,
     DataplaneVpp,
 )
 from vpplb.resources.dataplane_codec import dump_dataplane
-from vpplb.resources.frontend import FrontendBackend, FrontendNodes, FrontendStatus
+from vpplb.resources.frontend import (
+    FRONTEND,
+    FrontendBackend,
+    FrontendNodes,
+    FrontendStatus,
+)
 from vpplb.resources.health_codec import dump_health
-from vpplb.resources.healthcheck import HealthCheckStatus
+from vpplb.resources.healthcheck import HEALTH_CHECK, HealthCheckStatus
 
 CRDS = crds()
+DEFINITIONS: list[Definition[Any]] = [FRONTEND, BACKEND, HEALTH_CHECK, DATAPLANE]
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 Schema = dict[str, Any]
 
@@ -110,10 +119,31 @@ def test_names_and_columns_are_those_of_the_contract(
 def test_schemas_are_structural_and_every_field_is_explained(file: str) -> None:
     schema = _version(file)["schema"]["openAPIV3Schema"]
     for path, node in walk(schema):
-        assert "type" in node, path
+        assert "type" in node or "x-kubernetes-preserve-unknown-fields" in node, path
         assert not node.keys() & {"$ref", "anyOf", "allOf", "title", "const", "$defs"}, path
         if path.startswith((".spec.", ".status.")) and not path.endswith("[]"):
             assert node.get("description", "").endswith("."), path
+
+
+@pytest.mark.parametrize("definition", DEFINITIONS, ids=lambda one: one.kind)
+def test_what_is_composed_in_a_status_is_told_in_words_to_its_last_field(
+    definition: Definition[Any],
+) -> None:
+    told = _version(f"{definition.plural}.yaml")["schema"]["openAPIV3Schema"]
+    fields = structural(definition.status, defaults=False)["properties"]
+    shown = told["properties"]["status"]["properties"]
+    assert shown.keys() == fields.keys()
+    for name, field in fields.items():
+        if field["type"] not in ("object", "array"):
+            assert shown[name] == field
+            continue
+        assert shown[name]["x-kubernetes-preserve-unknown-fields"] is True
+        assert not shown[name].keys() & {"properties", "items", "additionalProperties"}
+        lines = shown[name]["description"].splitlines()
+        for path, node in walk(field):
+            if path and not path.endswith("[]"):
+                line = f"{path.rsplit('.', 1)[-1]}: {node['description'].splitlines()[0]}"
+                assert any(one.strip().startswith(line) for one in lines), (name, path)
 
 
 @pytest.mark.parametrize("file", CRDS)
@@ -175,7 +205,7 @@ TRANSITION = Transition(
     code="L7OK",
     detail="200 OK",
 )
-DATAPLANE = dump_dataplane(
+PROGRAM = dump_dataplane(
     VipId(ip_network("192.0.2.1/32"), Protocol.TCP, 80),
     Vip(
         settings=VipSettings(encap=Encap.GRE4),
@@ -210,7 +240,7 @@ STATUSES = {
                 effective_weight=100,
             ),
         ),
-        dataplane=DATAPLANE,
+        dataplane=PROGRAM,
         nodes=FrontendNodes.of(1, 1),
         conditions=CONDITIONS,
         observed_generation=1,
@@ -227,12 +257,15 @@ STATUSES = {
 }
 
 
-@pytest.mark.parametrize("file", CRDS)
-def test_nothing_of_a_status_is_pruned_or_refused(file: str) -> None:
-    schema = _version(file)["schema"]["openAPIV3Schema"]["properties"]["status"]
+@pytest.mark.parametrize("definition", DEFINITIONS, ids=lambda one: one.kind)
+def test_a_status_has_what_its_schema_tells_and_nothing_else(definition: Definition[Any]) -> None:
+    file = f"{definition.plural}.yaml"
     dumped = STATUSES[file].dump()
-    jsonschema.validate(dumped, schema)
-    assert paths_of(dumped, schema) <= {path for path, _ in walk(schema)}
+    shown = _version(file)["schema"]["openAPIV3Schema"]["properties"]["status"]
+    jsonschema.validate(dumped, shown)
+    whole = structural(definition.status, defaults=False)
+    jsonschema.validate(dumped, whole)
+    assert paths_of(dumped, whole) <= {path for path, _ in walk(whole)}
 
 
 def paths_of(value: object, schema: Schema, path: str = "") -> set[str]:
