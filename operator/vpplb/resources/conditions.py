@@ -2,13 +2,10 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Literal
-
-from pydantic import Field
+from typing import Literal
 
 from vpplb.resources.base import StatusModel
 from vpplb.resources.fields import Count, Timestamp
-from vpplb.resources.schema import Schema
 
 ConditionStatus = Literal["True", "False", "Unknown"]
 
@@ -30,11 +27,7 @@ class Condition(StatusModel):
     """The generation of the spec that this was concluded from."""
 
 
-_MAP_BY_TYPE: Schema = {
-    "x-kubernetes-list-type": "map",
-    "x-kubernetes-list-map-keys": ["type"],
-}
-Conditions = Annotated[tuple[Condition, ...], Field(json_schema_extra=_MAP_BY_TYPE)]
+Conditions = tuple[Condition, ...]
 """Conditions by type, in the order in which they were first set."""
 
 
