@@ -41,7 +41,7 @@ BARE = 1000
 STILL = 20.0
 """Seconds of steady state that are watched."""
 CALM = 5.0
-"""Seconds in which the API server gets over having been looked at, before anything is timed.
+"""Seconds in which the API server gets over having been looked at, before what is timed.
 
 To count its requests costs it 40 MB of garbage, to list all backends 280 MB.
 """
@@ -202,7 +202,9 @@ async def main() -> int:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vpplb-bench-")))
         plane = stack.enter_context(control_plane(folder, print))
-        steady, doomed = (stack.enter_context(Nginx(folder / name)) for name in ("a", "b"))
+        steady, doomed = (
+            stack.enter_context(Nginx(folder / name, deferred=True)) for name in ("a", "b")
+        )
         fleet = Fleet(frontends=FRONTENDS, port=steady.port, doomed_port=doomed.port)
         print(f"{fleet.size} Backends in {fleet.frontends} Frontends, HTTP each second, fall 1")
         plane.kubectl("create", "namespace", fleet.namespace)
@@ -210,6 +212,7 @@ async def main() -> int:
             await yardstick(plane, client)
             await create(client, fleet, note)
             created = writes(plane.kubectl)
+            await asyncio.sleep(CALM)
             async with scale(plane, fleet, folder) as run:
                 await start(run, created)
                 await still(run)

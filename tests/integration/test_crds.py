@@ -61,7 +61,7 @@ def test_kubectl_explains_every_field(kubectl: Kubectl, kind: str) -> None:
 
 def test_kubectl_explains_what_is_composed_in_a_status_in_words(kubectl: Kubectl) -> None:
     explained = kubectl("explain", "frontends.status.dataplane")
-    assert "flushEpoch: Grows each time its flows are to be cut." in explained
+    assert "flushEpoch (integer): Grows each time its flows are to be cut." in explained
 
 
 @pytest.mark.parametrize("short", ["vfe", "vbe", "vhc", "vdp", "vpplb"])

@@ -27,7 +27,11 @@ class _Node:
 
 
 class Nodes:
-    """All Dataplanes as last seen. Errors in a status count as nothing reported."""
+    """All Dataplanes as last seen.
+
+    A status that cannot be read counts as nothing reported; in one that can, a name that no
+    frontend can have is passed over.
+    """
 
     def __init__(self) -> None:
         self._nodes: dict[str, _Node] = {}

@@ -104,14 +104,18 @@ class AppServer(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vip:
-    """A VIP with its servers, in `address_order`."""
+    """A VIP with its servers, in `address_order`.
+
+    They are put in order here, unless they come as a `MappingProxyType`: then they are taken as
+    they are, as those of another VIP, or those that `plan.desired` ordered once and for all.
+    """
 
     settings: VipSettings
     servers: Mapping[IPAddress, AppServer]
 
     def __post_init__(self) -> None:
         """Put the servers in order, whatever order they came in."""
-        if isinstance(self.servers, MappingProxyType):  # another VIP's, in order already
+        if isinstance(self.servers, MappingProxyType):  # whoever gives a proxy has put it in order
             return
         ordered = sorted(self.servers.items(), key=lambda item: address_order(item[0]))
         object.__setattr__(self, "servers", MappingProxyType(dict(ordered)))

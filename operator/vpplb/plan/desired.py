@@ -36,13 +36,13 @@ class FrontendConfig:
 
     `distortion` is the greatest relative deviation of a server's share of new flows from its
     due share, over all pools at their configured weights (0.1: a tenth more or less).
-    `servers` are the addresses in `address_order`, with the places of the members that have each.
+    `servers` are the addresses in `address_order`, each with the places of its members.
     """
 
     resolved: ResolvedFrontend
     settings: VipSettings
     distortion: float
-    servers: Mapping[IPAddress, Sequence[int]]
+    servers: tuple[tuple[IPAddress, tuple[int, ...]], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,11 +80,13 @@ def configure(resolved: ResolvedFrontend, previous: Previous) -> FrontendConfig:
     )
 
 
-def _places(members: Sequence[ResolvedMember]) -> dict[IPAddress, list[int]]:
+def _places(
+    members: Sequence[ResolvedMember],
+) -> tuple[tuple[IPAddress, tuple[int, ...]], ...]:
     places: dict[IPAddress, list[int]] = {}
     for place, member in enumerate(members):
         places.setdefault(member.address, []).append(place)
-    return {address: places[address] for address in sorted(places, key=address_order)}
+    return tuple((address, tuple(places[address])) for address in sorted(places, key=address_order))
 
 
 def configured_weights(members: Iterable[ResolvedMember]) -> list[dict[IPAddress, int]]:
@@ -101,7 +103,8 @@ def desired_vip(
 ) -> Vip | None:
     """Return the VIP that every agent shall program; None when it must not exist.
 
-    `epoch` is the present in seconds: what a server's flush epoch becomes when a flush is due.
+    `decision` is that of the config's members, in their order. `epoch` is the present in seconds:
+    what a server's flush epoch becomes when a flush is due.
     """
     if config.resolved.withdrawn:
         return None
@@ -115,7 +118,7 @@ def desired_vip(
             flush_on_down=flush_on_down,
             epoch=epoch,
         )
-        for address, places in config.servers.items()
+        for address, places in config.servers
     }
     return Vip(settings=config.settings, servers=MappingProxyType(servers))
 

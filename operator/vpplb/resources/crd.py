@@ -131,10 +131,11 @@ def _in_words(node: Schema) -> Iterator[str]:
     """Say what is below a node, a field a line, what is below that indented."""
     inner = node.get("items", node)
     if "properties" in inner:
-        yield "It has" if inner is node else "A list, in which each has"
+        yield "It has:" if inner is node else "A list; each has:"
     for name, child in inner.get("properties", {}).items():
+        kind = child.get("format", child["type"])
         choice = f" One of {', '.join(child['enum'])}." if "enum" in child else ""
-        yield f"  {name}: {child['description']}{choice}"
+        yield f"  {name} ({kind}): {' '.join(child['description'].split())}{choice}"
         yield from (f"    {line}" for line in _in_words(child))
 
 

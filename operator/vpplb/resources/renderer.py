@@ -176,15 +176,19 @@ class StatusRenderer:
 
 
 def load_conditions(status: object) -> tuple[Condition, ...]:
-    """Read the conditions that a status shows; those that make no sense are left out."""
+    """Read the conditions that a status shows, the first of each type.
+
+    Those that make no sense are left out.
+    """
     shown = status.get("conditions") if isinstance(status, Mapping) else None
-    read: list[Condition] = []
+    read: dict[str, Condition] = {}
     for entry in shown if isinstance(shown, list | tuple) else ():
         try:
-            read.append(Condition.model_validate(entry))
+            condition = Condition.model_validate(entry)
         except ValueError:
             continue
-    return tuple(read)
+        read.setdefault(condition.type, condition)
+    return tuple(read.values())
 
 
 def load_previous(key: ObjectKey, status: object) -> Previous:

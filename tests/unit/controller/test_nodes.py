@@ -89,8 +89,6 @@ def test_a_node_that_is_gone_is_asked_for_nothing() -> None:
     [
         None,
         {"programmed": "nonsense"},
-        {"programmed": {"nonsense": "r"}},
-        {"errors": [{"frontend": "nonsense", "message": "x"}]},
         {"errors": [{}]},
     ],
 )
@@ -100,6 +98,15 @@ def test_a_status_that_makes_no_sense_counts_as_nothing_reported(status: object)
     assert nodes.seen("n1", dataplane({"default/web": "r"})) is None
     nodes.seen("n1", {"metadata": {}, "status": status})
     assert nodes.report(WEB, (), "r") == NodeReport(desired=("n1",))
+
+
+def test_a_name_that_no_frontend_can_have_is_passed_over() -> None:
+    nodes = Nodes()
+    nodes.seen("n1", dataplane({"nonsense": "r"}))
+    assert nodes.seen("n1", dataplane({"nonsense": "s", "default/web": "r"})) == {WEB}
+    failed = [{"frontend": name, "message": "no"} for name in ("nonsense", "default/api")]
+    assert nodes.seen("n1", dataplane({"default/web": "r"}, failed)) == {API}
+    assert nodes.report(WEB, (), "r").programmed == ("n1",)
 
 
 def test_a_node_whose_agent_still_writes_its_owners_as_a_map_counts() -> None:

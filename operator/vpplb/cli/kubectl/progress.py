@@ -9,12 +9,14 @@ import click
 
 from vpplb.cli.kubectl.frontends import users_by_backend
 from vpplb.cli.kubectl.session import Cluster, Failed
+from vpplb.cli.kubectl.statuses import status_of
 from vpplb.cli.options import DURATION
 from vpplb.kube.informer import key_of
 from vpplb.kube.kinds import BACKEND, FRONTEND, JsonObject
 from vpplb.model.health import HealthState
 from vpplb.model.names import ObjectKey
 from vpplb.resources.conditions import find_condition
+from vpplb.resources.frontend import FrontendStatus
 from vpplb.resources.renderer import load_conditions
 
 LOOK_EVERY = 0.1
@@ -73,9 +75,8 @@ def _final(spec: JsonObject) -> frozenset[str]:
 
 def _frontend_lacks(raw: JsonObject, backend: ObjectKey, state: str) -> str:
     name = raw["metadata"]["name"]
-    status = raw.get("status") or {}
-    shown = [one["state"] for one in status.get("backends") or () if one["name"] == backend.name]
-    if any(one != state for one in shown):
+    shown = [one for one in status_of(raw, FrontendStatus).backends if one.name == backend.name]
+    if any(one.state.value != state for one in shown):
         return f"frontend {name} has not decided on {backend.name} {state} yet"
     return _not_programmed(raw)
 

@@ -8,11 +8,12 @@ import click
 from vpplb.cli.kubectl.frontends import share_by_server
 from vpplb.cli.kubectl.progress import frontend_lacks, timeout_flag, wait_flag, wait_until
 from vpplb.cli.kubectl.session import Cluster, Failed, Flags, flags, others
-from vpplb.cli.kubectl.statuses import wanted_of
+from vpplb.cli.kubectl.statuses import status_of, wanted_of
 from vpplb.cli.kubectl.text import percent
 from vpplb.kube.errors import ApiError
 from vpplb.kube.informer import key_of
 from vpplb.kube.kinds import FRONTEND, JsonObject
+from vpplb.resources.frontend import FrontendStatus
 
 ATTEMPTS = 5
 """How often the frontend is read anew when somebody else edits its pools at the same time."""
@@ -112,11 +113,9 @@ def _operations(
 
 def _share(raw: JsonObject, backend: str) -> str:
     """Say what part of new flows the backend gets now, where that is decided."""
-    status = raw.get("status") or {}
     loaded = wanted_of(raw)
-    address = next(
-        (one.get("address") for one in status.get("backends") or () if one["name"] == backend), None
-    )
+    shown = status_of(raw, FrontendStatus).backends
+    address = next((one.address for one in shown if one.name == backend), None)
     parts = share_by_server(loaded[1]) if loaded else {}
     if address not in parts:
         return ""
