@@ -222,3 +222,8 @@ async def test_a_withdrawn_frontend_has_no_dataplane_to_read() -> None:
     one.world.put(frontend("old", pool("p"), on=vip(), age=9))
     assert "dataplane" not in one.render("Frontend", "web")
     assert load_previous(key("web"), one.render("Frontend", "web")).vip is None
+
+
+def test_of_two_conditions_of_one_type_the_first_is_read() -> None:
+    twice = [{"type": "A", "status": "True", "reason": reason} for reason in ("First", "Second")]
+    assert [one.reason for one in load_conditions({"conditions": twice})] == ["First"]
