@@ -15,6 +15,7 @@ from vpplb.agent.app import remembered_by
 from vpplb.agent.intake import Intake
 from vpplb.agent.reporter import SPACING, DataplaneReporter
 from vpplb.engine.syncer import Syncer
+from vpplb.files.keeper import MemoryKeeper
 from vpplb.files.memory import load_memory
 from vpplb.kube.kinds import DATAPLANE, FRONTEND, JsonObject, cluster_key
 from vpplb.kube.status import StatusWriter
@@ -54,6 +55,7 @@ class AgentBench:
         self._tasks: list[asyncio.Task[None]] = []
         self.announced: list[tuple[ObjectKey, str]] = []
         dataplane = self.server.objects.get((DATAPLANE, NODE)) or self.store_dataplane()
+        self.keeper = MemoryKeeper(memory, lambda: self.syncer.state)
         self.reporter = DataplaneReporter(
             self.writer,
             AgentMetrics(self.registry),
@@ -62,7 +64,7 @@ class AgentBench:
             selected=lambda: self.intake.selected,
             observed=lambda: self.syncer.observed,
             state=lambda: self.syncer.state,
-            memory=memory,
+            keeper=self.keeper,
             announce=lambda frontend, note: self.announced.append((frontend, note)),
         )
         self.syncer = Syncer(
@@ -106,6 +108,7 @@ class AgentBench:
         self._tasks = [
             asyncio.create_task(self.writer.run()),
             asyncio.create_task(self.syncer.run()),
+            asyncio.create_task(self.keeper.run()),
         ]
         self.see_dataplane()
         self.syncer.set_synced()

@@ -52,6 +52,7 @@ class FakeApiServer:
                 "namespace": key.namespace,
                 "name": key.name,
                 "resourceVersion": str(self._version),
+                "uid": f"u-{self._version}",
             },
             "status": dict(status),
         }

@@ -16,6 +16,7 @@ from vpplb.engine.clock import SystemClock
 from vpplb.engine.meter import PacketMeter
 from vpplb.engine.syncer import Syncer
 from vpplb.engine.vipbook import SyncerState
+from vpplb.files.keeper import MemoryKeeper
 from vpplb.files.memory import load_memory, owned_of
 from vpplb.kube.client import KubeClient
 from vpplb.kube.events import EventRecorder
@@ -93,6 +94,7 @@ class Agent:
         self._syncer: Syncer | None = None
         self._vips_page: VipsPage | None = None
         self._reporter: DataplaneReporter | None = None
+        self._keeper: MemoryKeeper | None = None
         self._metrics = AgentMetrics(registry, self._packet_counts)
         self._node = Node(client, options.node, self._labels_changed)
         self._intake: Intake | None = None
@@ -136,12 +138,13 @@ class Agent:
 
     def keep(self) -> None:
         """Keep what the next start has to know; for the end, when nothing changes any more."""
-        if self._reporter is not None:
-            self._reporter.keep()
+        if self._keeper is not None:
+            self._keeper.close()
 
     async def _program(self, group: asyncio.TaskGroup, dataplane: JsonObject) -> None:
         options = self._options
         memory = options.state_file and load_memory(options.state_file)
+        self._keeper = MemoryKeeper(options.state_file, lambda: syncer.state)
         self._reporter = reporter = DataplaneReporter(
             self.writer,
             self._metrics,
@@ -150,7 +153,7 @@ class Agent:
             selected=lambda: intake.selected,
             observed=lambda: syncer.observed,
             state=lambda: syncer.state,
-            memory=options.state_file,
+            keeper=self._keeper,
             announce=Announcer(self._recorder, options.node, self._clock, self._uid).recreated,
         )
         lb = PapiLoadBalancer(options.vpp_api_socket, on_call=self._metrics.record_call)
@@ -175,12 +178,13 @@ class Agent:
         listener = _Listener(intake, reporter, self._node)
         informer = Informer(self._client, KINDS, listener, options.namespaces)
         self._watch = watch = Watch(informer, options.namespaces)
-        self.writer.hooks = WriterHooks(on_answer=watch.wrote)
+        self.writer.hooks = WriterHooks(on_answer=watch.wrote, writing=watch.writing)
         self._troubles |= {
             "objects": lambda: informer.trouble,
             "watch": lambda: watch.trouble,
             "vpp": lambda: reporter.trouble,
         }
+        group.create_task(self._keeper.run())
         group.create_task(syncer.run())
         group.create_task(self._node.run())
         group.create_task(self._heartbeat().run())

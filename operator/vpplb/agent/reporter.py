@@ -1,16 +1,16 @@
-"""What became of this node's VPP: the status of its Dataplane, and the agent's memory."""
+"""What became of this node's VPP: the status of its Dataplane."""
 
 import logging
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
-from pathlib import Path
 
 from vpplb.agent.announcer import remade
 from vpplb.engine.listener import VipReport
 from vpplb.engine.ports import Clock, VppInfo
 from vpplb.engine.trigger import Trigger
 from vpplb.engine.vipbook import SyncerState
-from vpplb.files.memory import owned_text, save_memory
+from vpplb.files.keeper import MemoryKeeper
+from vpplb.files.memory import owned_text
 from vpplb.kube.kinds import DATAPLANE, JsonObject, cluster_key
 from vpplb.kube.status import Priority, StatusWriter
 from vpplb.model.names import ObjectKey
@@ -29,18 +29,16 @@ from vpplb.telemetry.metrics import AgentMetrics
 log = logging.getLogger(__name__)
 
 SPACING = 0.5
-"""Seconds from one write to the next at least, to the Dataplane and to the memory on disk. With a
-thousand VIPs the former costs the API server as much as ten backends, the latter us 4 ms, and
-while many frontends change nobody needs each step. An agent that crashes in between may flush some
-servers again."""
+"""Seconds from one write of the Dataplane to the next at least. With a thousand VIPs it costs the
+API server as much as ten backends, and while many frontends change nobody needs each step."""
 
 
 class DataplaneReporter:
     """Implements `engine.listener.SyncListener`.
 
     `selected` gives the frontends that this node shall carry, `observed` the VIPs that VPP has,
-    `state` what the syncer must know after a restart; `memory` is where to keep that, if anywhere.
-    `announce` tells people something about a frontend.
+    `state` what the syncer must know after a restart, and `keeper` keeps that. `announce` tells
+    people something about a frontend.
 
     What the last agent wrote stands until VPP has been heard of and all frontends are known
     (`resume`, `begin`): a restart that changes nothing writes nothing.
@@ -55,11 +53,11 @@ class DataplaneReporter:
         selected: Callable[[], Collection[ObjectKey]],
         observed: Callable[[], Collection[VipId]],
         state: Callable[[], SyncerState],
-        memory: Path | None,
+        keeper: MemoryKeeper,
         announce: Callable[[ObjectKey, str], None] = lambda _key, _note: None,
     ) -> None:
         self._writer, self._metrics = writer, metrics
-        self._clock, self._memory = clock, memory
+        self._clock, self._keeper = clock, keeper
         self._key = cluster_key(node)
         self._announce = announce
         self._selected, self._observed, self._state = selected, observed, state
@@ -75,7 +73,6 @@ class DataplaneReporter:
         self._uid, self._generation = "", 0
         self._heard = self._begun = False
         self._news = Trigger(self._write, SPACING)
-        self._memo = Trigger(self._remember, SPACING)
 
     def resume(self, raw: JsonObject) -> None:
         """Take over what the last agent said in the Dataplane, as far as it makes sense."""
@@ -97,7 +94,7 @@ class DataplaneReporter:
     def seen(self, raw: JsonObject) -> None:
         """Take note of the Dataplane as the API server has it."""
         status, metadata = raw.get("status") or {}, raw["metadata"]
-        self._writer.known(DATAPLANE, self._key, status, metadata["resourceVersion"])
+        self._writer.known(DATAPLANE, self._key, raw)
         if not self._conditions or _declared_gone(status):
             self._conditions = load_conditions(status)
             self._submit()
@@ -113,10 +110,6 @@ class DataplaneReporter:
     def flush(self) -> None:
         """Hand over to the writer what waits for its time."""
         self._news.flush()
-
-    def keep(self) -> None:
-        """Keep what waits for its time."""
-        self._memo.flush()
 
     # --- SyncListener ------------------------------------------------------------------------
 
@@ -165,14 +158,13 @@ class DataplaneReporter:
     def adopted(self) -> None:
         """Keep what must outlive the process, now."""
         self._owned = None
-        self._memo.cancel()
-        self._remember()
+        self._keeper.keep()
         self._submit()
 
     def remembered(self) -> None:
         """Keep what must outlive the process, soon."""
         self._owned = None
-        self._memo.pull()
+        self._keeper.keep_soon()
         self._submit()
 
     def changed(self, kind: ChangeKind, count: int) -> None:
@@ -208,14 +200,6 @@ class DataplaneReporter:
     def trouble(self) -> str:
         """Why VPP is not connected; empty when it is."""
         return self._reason
-
-    def _remember(self) -> None:
-        if self._memory is None:
-            return
-        try:
-            save_memory(self._memory, self._state())
-        except OSError as error:
-            log.error("the agent's memory cannot be written to %s: %s", self._memory, error)
 
     # --- status ------------------------------------------------------------------------------
 

@@ -105,6 +105,7 @@ class Operator:
             on_write=self._metrics.record_status_write,
             on_delay=self._metrics.observe_transition_to_status,
             on_answer=self._watch.wrote,
+            writing=self._watch.writing,
         )
         self._heartbeats = Heartbeats(writing, options.lease_namespace, nodes.names, clock)
         self._elector = Elector(

@@ -84,7 +84,7 @@ class Reporter:
         self._renderer.seen(kind.kind, key, raw)
         self._board.seen(kind.kind, key, raw)
         status = raw.get("status") or {}
-        self._writer.known(kind, key, status, metadata["resourceVersion"])
+        self._writer.known(kind, key, raw)
         if kind == FRONTEND and (following or first):
             self._announced[key] = announced_by(status)
         if kind != HEALTH_CHECK and (following or first):

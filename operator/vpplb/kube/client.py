@@ -28,6 +28,10 @@ LIST_TIMEOUT = 60.0
 CONNECT_TIMEOUT = 3.0
 """Seconds until a request counts as unanswered."""
 
+KEPT_ALIVE = 60.0
+"""Seconds for which an idle connection is kept: a TLS handshake takes longer than a write. The API
+server closes it after 90. They are used in turn, so the renewals of a lease keep them all alive."""
+
 PAGE = 500
 """Objects asked for at once by `list`, as kubectl does."""
 
@@ -235,7 +239,9 @@ class KubeClient:
 
 def _session(access: Access) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(ssl=access.tls if access.tls else False),
+        connector=aiohttp.TCPConnector(
+            ssl=access.tls if access.tls else False, keepalive_timeout=KEPT_ALIVE
+        ),
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={"Accept": "application/json", "User-Agent": f"vpplb/{__version__}"},
     )

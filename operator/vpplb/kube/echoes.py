@@ -4,16 +4,25 @@ Most of what an operator is told are its own statuses. kopf takes half a millise
 a thread that shares the interpreter with all others; so they are taken out of the stream before
 kopf sees it. A bookmark stands in their place, so that the watch goes on from there when it is
 asked for again.
+
+Half of the echoes are faster than the answers. So while a write is under way, what the watch tells
+of that object is held back until the answer is in.
 """
 
+import asyncio
 import re
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 
 import aiohttp
 
 MOST = 4096
 """Echoes that are waited for at once; one more, and the oldest is let through."""
+PATIENCE = 0.1
+"""Seconds for which a change is held back at most: whoever waits behind it is told later."""
+LOOK = 0.002
+"""Seconds from one look whether the answer is in to the next."""
 
 _CHANGE = b'{"type":"MODIFIED"'
 _VERSION = re.compile(rb'"resourceVersion":"([0-9]+)","uid":"([^"]*)"')
@@ -21,10 +30,24 @@ _VERSION = re.compile(rb'"resourceVersion":"([0-9]+)","uid":"([^"]*)"')
 
 
 class Echoes:
-    """The versions whose echo is still to come. `expect` and `without` may be on two threads."""
+    """The versions whose echo is still to come, and the objects that are being written.
+
+    `without` may be on another thread than the rest.
+    """
 
     def __init__(self) -> None:
         self._awaited: OrderedDict[tuple[bytes, bytes], bool] = OrderedDict()
+        self._under_way: set[bytes] = set()
+
+    @contextmanager
+    def writing(self, uid: str) -> Iterator[None]:
+        """Hold back what a watch tells of this object meanwhile; `expect` before it ends."""
+        mark = uid.encode()
+        self._under_way.add(mark)
+        try:
+            yield
+        finally:
+            self._under_way.discard(mark)
 
     def expect(self, version: str, uid: str) -> None:
         """Drop the change that led to this version of an object, when a watch tells of it."""
@@ -32,14 +55,25 @@ class Echoes:
         if len(self._awaited) > MOST:
             self._awaited.popitem(last=False)
 
-    def without(self, line: bytes) -> bytes:
+    async def without(self, line: bytes) -> bytes:
         """Return a line of a watch, or a bookmark where it is an echo."""
-        if not self._awaited or not line.startswith(_CHANGE):
+        if not (self._awaited or self._under_way) or not line.startswith(_CHANGE):
             return line
         found = _VERSION.search(line)
-        if found is None or not self._awaited.pop((found[1], found[2]), False):
+        if found is None or not await self._is_echo(version=found[1], uid=found[2]):
             return line
         return b'{"type":"BOOKMARK","object":{"metadata":{"resourceVersion":"%b"}}}' % found[1]
+
+    async def _is_echo(self, *, version: bytes, uid: bytes) -> bool:
+        loop = asyncio.get_running_loop()
+        patience = loop.time() + PATIENCE
+        while True:
+            answered = uid not in self._under_way  # first, since the answer may come in between
+            if self._awaited.pop((version, uid), False):
+                return True
+            if answered or loop.time() > patience:
+                return False
+            await asyncio.sleep(LOOK)
 
 
 class Unechoed:
@@ -58,5 +92,5 @@ class Unechoed:
         async for chunk in self._content.iter_chunked(size):
             *lines, begun = (begun + chunk).split(b"\n")
             if lines:
-                yield b"".join(self._echoes.without(line) + b"\n" for line in lines)
+                yield b"".join([await self._echoes.without(line) + b"\n" for line in lines])
         yield begun

@@ -4,15 +4,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from vpplb.kube.kinds import Kind
+from vpplb.kube.kinds import JsonObject, Kind
 from vpplb.model.names import ObjectKey
 
 
 class Seen(NamedTuple):
-    """A status, and the version of the object that showed it."""
+    """What an object showed: its version, its UID and its status."""
 
     version: int
+    uid: str
     status: Mapping[str, object]
+
+
+def seen_in(raw: JsonObject) -> Seen:
+    """Return what an object of the API server shows."""
+    metadata = raw["metadata"]
+    return Seen(int(metadata["resourceVersion"]), metadata["uid"], raw.get("status") or {})
 
 
 @dataclass(slots=True)
@@ -21,18 +28,15 @@ class KnownStatuses:
 
     _seen: dict[tuple[Kind, ObjectKey], Seen] = field(default_factory=dict)
 
-    def saw(
-        self, kind: Kind, key: ObjectKey, status: Mapping[str, object], resource_version: str
-    ) -> None:
+    def saw(self, kind: Kind, key: ObjectKey, now: Seen) -> None:
         """Take note of a status; one older than what is known is ignored.
 
         So the echo of an earlier write does not undo what a later one told. Versions are
         compared as numbers, as Kubernetes 1.35 and later guarantee.
         """
-        version = int(resource_version)
         seen = self._seen.get((kind, key))
-        if seen is None or version >= seen.version:
-            self._seen[kind, key] = Seen(version, status)
+        if seen is None or now.version >= seen.version:
+            self._seen[kind, key] = now
 
     def get(self, kind: Kind, key: ObjectKey) -> Seen | None:
         """Return what is known of an object, None for nothing."""

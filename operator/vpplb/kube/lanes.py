@@ -13,7 +13,7 @@ from typing import Generic, NamedTuple, TypeVar
 from vpplb.kube.calm import Calm
 from vpplb.kube.gate import Gate
 
-GAP = 0.1
+GAP = 0.25
 """Seconds after which something ordinary is done though something urgent is due."""
 
 T = TypeVar("T")
@@ -42,14 +42,19 @@ class Lanes(Generic[T]):
     _ordinary: asyncio.PriorityQueue[_Turn[T]] = field(default_factory=asyncio.PriorityQueue)
     _turns: int = 0
 
-    def put(self, item: T, priority: int, *, urgent: bool) -> int:
-        """Give an item a turn behind its equals; return its number, which grows."""
+    def reserve(self) -> int:
+        """Return the number of a turn behind all others; numbers grow, from 1."""
         self._turns += 1
+        return self._turns
+
+    def put(self, item: T, priority: int, *, urgent: bool, number: int | None = None) -> int:
+        """Give an item a turn among its equals, the last or the one reserved; return its number."""
+        turn = _Turn(priority, number or self.reserve(), item)
         if urgent:
             self.calm.disturb()
         queue = self._urgent if urgent else self._ordinary
-        queue.put_nowait(_Turn(priority, self._turns, item))
-        return self._turns
+        queue.put_nowait(turn)
+        return turn.number
 
     async def run(self, take: Take[T]) -> None:
         """Work until cancelled."""

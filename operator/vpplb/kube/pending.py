@@ -15,7 +15,8 @@ Render = Callable[[], Mapping[str, object] | None]
 class Pending:
     """A write that is due (`turn` is its place in the queue), waiting (`retry`), or under way.
 
-    `again` is the priority of the write that has to follow the one under way, if any.
+    `again` is the priority of the write that has to follow the one under way, if any; `reserved`
+    its turn, so that who changes meanwhile is not behind those that change later.
     """
 
     kind: Kind
@@ -26,6 +27,7 @@ class Pending:
     turn: int | None = None
     retry: asyncio.TimerHandle | None = None
     again: int | None = None
+    reserved: int | None = None
     failures: int = 0
     conflicted: bool = False
 

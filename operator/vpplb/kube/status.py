@@ -13,6 +13,7 @@ again in the same order; or one object, which then waits alone.
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Protocol
@@ -22,7 +23,7 @@ from vpplb.kube.calm import Calm
 from vpplb.kube.errors import ApiError, ApiUnreachable, Conflict, KubeError, NotFound
 from vpplb.kube.gate import Gate
 from vpplb.kube.kinds import JsonObject, Kind
-from vpplb.kube.known import KnownStatuses, Seen
+from vpplb.kube.known import KnownStatuses, Seen, seen_in
 from vpplb.kube.lanes import Lanes
 from vpplb.kube.pending import Pending, Render, earlier
 from vpplb.kube.result import Unrenderable, WriteResult, result_of
@@ -70,13 +71,15 @@ class StatusClient(Protocol):
 class WriterHooks:
     """What the writer tells.
 
-    Each result by kind; the seconds from a change until it was written; and an object as the
-    server has it after a write.
+    Each result by kind; the seconds from a change until it was written; an object as the server
+    has it after a write; and, by its UID, that an object is being written, until `on_answer` was
+    told.
     """
 
     on_write: Callable[[str, str], None] = lambda kind, result: None
     on_delay: Callable[[float], None] = lambda seconds: None
     on_answer: Callable[[Kind, JsonObject], None] = lambda kind, answer: None
+    writing: Callable[[str], AbstractContextManager[None]] = lambda uid: nullcontext()
 
 
 @dataclass(slots=True)
@@ -126,17 +129,17 @@ class StatusWriter:
         entry.render = render
         entry.since = earlier(entry.since, since)
         if entry.under_way:
-            entry.again = priority if entry.again is None else min(entry.again, priority)
+            if entry.again is None:
+                entry.again, entry.reserved = priority, self._lanes.reserve()
+            entry.again = min(entry.again, priority)
         elif priority < entry.priority:
             entry.priority = priority
             if entry.turn is not None:
                 self._enqueue(entry)
 
-    def known(
-        self, kind: Kind, key: ObjectKey, status: Mapping[str, object], resource_version: str
-    ) -> None:
-        """Take note of a status seen on the server, by a watch or a list (see KnownStatuses)."""
-        self._known.saw(kind, key, status, resource_version)
+    def known(self, kind: Kind, key: ObjectKey, raw: JsonObject) -> None:
+        """Take note of an object seen on the server, by a watch or a list (see KnownStatuses)."""
+        self._known.saw(kind, key, seen_in(raw))
 
     def forget(self, kind: Kind, key: ObjectKey) -> None:
         """Drop everything of a deleted object, also a write that is still due."""
@@ -206,24 +209,24 @@ class StatusWriter:
         """Read what the server has where nothing is known, or no longer true."""
         answer = await self.client.get(entry.kind, entry.key)
         self._took(entry, answer)
-        return Seen(int(answer["metadata"]["resourceVersion"]), answer.get("status") or {})
+        return seen_in(answer)
 
     async def _replace(self, entry: Pending, base: Seen, status: Mapping[str, object]) -> None:
         kind, key = entry.kind, entry.key
         try:
-            answer = await self.client.replace_status(kind, key, base.version, status)
+            with self.hooks.writing(base.uid):
+                answer = await self.client.replace_status(kind, key, base.version, status)
+                self._took(entry, answer)
         except Conflict:
             newest = self._known.get(kind, key)
             if newest is not None and newest.version <= base.version:
                 self._known.forget(kind, key)
             raise
-        self._took(entry, answer)
 
     def _took(self, entry: Pending, answer: JsonObject) -> None:
         """Note what the server has now."""
         if self._is_wanted(entry):
-            now = answer.get("status") or {}
-            self.known(entry.kind, entry.key, now, answer["metadata"]["resourceVersion"])
+            self.known(entry.kind, entry.key, answer)
             self.hooks.on_answer(entry.kind, answer)
 
     def _is_wanted(self, entry: Pending) -> bool:
@@ -253,10 +256,10 @@ class StatusWriter:
                 self._gate.object_failed((entry.kind, entry.key), error)
 
     def _enqueue(self, entry: Pending) -> None:
-        """Give the entry a place behind its equals."""
-        urgent = entry.priority <= Priority.FRONTEND
-        entry.again, entry.retry = None, None
-        entry.turn = self._lanes.put(entry, entry.priority, urgent=urgent)
+        """Give the entry its turn: behind its equals, or as reserved while it was written."""
+        urgent, number = entry.priority <= Priority.FRONTEND, entry.reserved
+        entry.again = entry.reserved = entry.retry = None
+        entry.turn = self._lanes.put(entry, entry.priority, urgent=urgent, number=number)
 
     def _enqueue_again(self, entry: Pending) -> None:
         if entry.again is not None:

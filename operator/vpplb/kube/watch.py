@@ -15,7 +15,7 @@ import itertools
 import logging
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -91,6 +91,10 @@ class Watch:
             log.exception("%s %s could not be taken in", kind, metadata["name"])
         else:
             self._echoes.expect(metadata["resourceVersion"], metadata["uid"])
+
+    def writing(self, uid: str) -> AbstractContextManager[None]:
+        """Expect the answer to a write of our own to this object, until `wrote` took it."""
+        return self._echoes.writing(uid)
 
     async def run(self) -> None:
         """Watch until cancelled; a kopf that ends or hangs is started anew."""

@@ -12,8 +12,9 @@ from vpplb.engine.meter import Indexes, PacketMeter
 from vpplb.engine.ports import LoadBalancer, Prober
 from vpplb.engine.reconciler import Reconciler
 from vpplb.engine.syncer import Syncer
+from vpplb.files.keeper import MemoryKeeper
 from vpplb.files.manifests import Loaded
-from vpplb.files.memory import load_memory, save_memory
+from vpplb.files.memory import load_memory
 from vpplb.files.state import StateFile
 from vpplb.model.health import Transition
 from vpplb.model.names import ObjectKey
@@ -86,11 +87,12 @@ class Standalone:
         self._options = options
         clock = SystemClock()
         self._state = StateFile(options.state_file)
-        self._memory = options.state_file.with_suffix(".vpp.json")
+        memory = options.state_file.with_suffix(".vpp.json")
+        self._keeper = MemoryKeeper(memory, lambda: self.syncer.state)
         self._dirty = asyncio.Event()
         registry, stream = Registry(), EventStream()
         vpp_metrics = AgentMetrics(registry, self._packet_counts)
-        self.vpp = LocalVpp(self._reported, self._remember, vpp_metrics)
+        self.vpp = LocalVpp(self._reported, self._keeper, vpp_metrics)
         papi = PapiLoadBalancer(options.vpp_api_socket, on_call=vpp_metrics.record_call)
         self._meter: PacketMeter | None = None
         indexes = indexes or (papi.vip_indexes if lb is None else None)
@@ -100,7 +102,7 @@ class Standalone:
             lb or papi,
             listener=self.vpp,
             sync_interval=options.sync_interval,
-            state=load_memory(self._memory),
+            state=load_memory(memory),
             own_all=options.own_all,
         )
         self.syncer.set_conf(options.conf)
@@ -162,6 +164,7 @@ class Standalone:
                 self.syncer.run(),
                 self._folder.run(),
                 self._save(),
+                self._keeper.run(),
                 self._vitals.lag.run(),
                 stop.wait(),
             )
@@ -175,6 +178,7 @@ class Standalone:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._write()
+        self._keeper.close()
         for task in tasks:
             if not task.cancelled():
                 task.result()
@@ -231,10 +235,3 @@ class Standalone:
         if self._meter is None:
             return ()
         return packet_counts(self._meter.packets, self.syncer.state.owned)
-
-    def _remember(self) -> None:
-        """Keep what is ours in VPP before it is made: who dies in between must find it again."""
-        try:
-            save_memory(self._memory, self.syncer.state)
-        except OSError as error:
-            log.error("what is ours cannot be written to %s: %s", self._memory, error)

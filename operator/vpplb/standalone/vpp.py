@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from vpplb.engine.listener import VipReport
 from vpplb.engine.ports import VppInfo
+from vpplb.files.keeper import MemoryKeeper
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import VipId, VipSettings
 from vpplb.plan.ops import ChangeKind
@@ -22,17 +23,17 @@ NODE = "local"
 class LocalVpp:
     """Implements `engine.listener.SyncListener`.
 
-    `on_report` is called with each frontend that is programmed or fails, `on_memory` when the
-    syncer's state has changed.
+    `on_report` is called with each frontend that is programmed or fails; `keeper` keeps the
+    syncer's state.
     """
 
     def __init__(
         self,
         on_report: Callable[[ObjectKey], None],
-        on_memory: Callable[[], None],
+        keeper: MemoryKeeper,
         metrics: AgentMetrics,
     ) -> None:
-        self._on_report, self._on_memory = on_report, on_memory
+        self._on_report, self._keeper = on_report, keeper
         self._metrics = metrics
         self._programmed: dict[ObjectKey, str] = {}
         self._errors: dict[ObjectKey, str] = {}
@@ -80,12 +81,12 @@ class LocalVpp:
         self._on_report(report.key)
 
     def adopted(self) -> None:
-        """Keep what must outlive the process."""
-        self._on_memory()
+        """Keep what must outlive the process, now."""
+        self._keeper.keep()
 
     def remembered(self) -> None:
-        """Keep what must outlive the process."""
-        self._on_memory()
+        """Keep what must outlive the process, soon."""
+        self._keeper.keep_soon()
 
     def changed(self, kind: ChangeKind, count: int) -> None:
         """VPP was changed."""

@@ -1,7 +1,6 @@
 """The Dataplane's status: what became of VPP, and that a restart alone changes nothing of it."""
 
 import asyncio
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -9,13 +8,9 @@ import pytest
 from support.agent_bench import API, NODE, WEB, AgentBench, decided
 from support.fake_apiserver import FakeApiServer
 from support.objects import key
-from vpplb.agent import reporter as module
-from vpplb.agent.reporter import SPACING
-from vpplb.engine.vipbook import SyncerState
-from vpplb.files.memory import load_memory, save_memory
+from vpplb.files.memory import load_memory
 from vpplb.kube.errors import ApiUnreachable
 from vpplb.kube.kinds import DATAPLANE, FRONTEND
-from vpplb.model.names import ObjectKey
 from vpplb.model.vip import Encap, VipId, VipSettings
 from vpplb.plan.ops import AddVip, DelVip, Op, SetConf
 from vpplb.resources.fields import parse_time
@@ -384,7 +379,7 @@ async def test_a_memory_that_cannot_be_written_holds_up_nothing(
     async with carrying(WEB, memory=tmp_path / "file" / "memory.json") as agent:
         assert set(agent.lb.rows) == {WEB}
         assert agent.condition("Synced")[:2] == ("True", "Synced")
-    assert "the agent's memory cannot be written" in caplog.text
+    assert "the memory of VPP cannot be written" in caplog.text
 
 
 async def test_drift_is_repaired_counted_and_told(caplog: pytest.LogCaptureFixture) -> None:
@@ -408,72 +403,3 @@ async def test_however_often_things_change_the_status_is_written_twice_a_second_
         assert agent.status["programmed"] == {
             "default/web": decided(WEB, weight=19)["dataplane"]["revision"]  # type: ignore[index]  # as it was dumped
         }
-
-
-class Remembering:
-    """A reporter with a file, and the owners that it is to keep there."""
-
-    def __init__(self, memory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.memory, self.owned, self.saved = memory, {WEB: key("web")}, list[float]()
-        bench = AgentBench(memory=memory)
-        self.reporter = bench.reporter
-        monkeypatch.setattr(bench.reporter, "_state", lambda: SyncerState(owned=dict(self.owned)))
-        monkeypatch.setattr(module, "save_memory", self._save)
-
-    def _save(self, path: Path, state: SyncerState) -> None:
-        self.saved.append(asyncio.get_running_loop().time())
-        save_memory(path, state)
-
-    @property
-    def on_disk(self) -> Mapping[VipId, ObjectKey]:
-        state = load_memory(self.memory)
-        return state.owned if state else {}
-
-
-@pytest.fixture
-def remembering(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Remembering:
-    return Remembering(tmp_path / "memory.json", monkeypatch)
-
-
-async def test_vips_that_became_ours_are_on_disk_at_once_and_no_second_time(
-    remembering: Remembering,
-) -> None:
-    remembering.reporter.remembered()
-    await asyncio.sleep(0.01)
-    remembering.owned[API] = key("api")
-    remembering.reporter.remembered()
-    remembering.reporter.adopted()
-    assert remembering.on_disk == remembering.owned
-    await asyncio.sleep(2 * SPACING)
-    assert len(remembering.saved) == 2
-
-
-@pytest.mark.parametrize("kept", [False, True])
-async def test_what_else_is_remembered_is_on_disk_in_time_or_when_it_is_kept(
-    remembering: Remembering, *, kept: bool
-) -> None:
-    remembering.reporter.remembered()
-    await asyncio.sleep(0.01)
-    assert remembering.on_disk == remembering.owned
-    del remembering.owned[WEB]
-    remembering.reporter.remembered()
-    await asyncio.sleep(SPACING - 0.02)
-    assert remembering.on_disk == {WEB: key("web")}
-    if kept:
-        remembering.reporter.keep()
-    else:
-        await asyncio.sleep(0.02)
-    assert remembering.on_disk == {}
-
-
-async def test_however_often_something_is_remembered_it_is_written_to_disk_twice_a_second(
-    remembering: Remembering,
-) -> None:
-    begun = asyncio.get_running_loop().time()
-    for _ in range(20):
-        remembering.reporter.remembered()
-        await asyncio.sleep(SPACING / 10)
-    await asyncio.sleep(2 * SPACING)
-    assert [time - begun for time in remembering.saved] == pytest.approx(
-        [n * SPACING for n in range(3)], abs=0.01
-    )

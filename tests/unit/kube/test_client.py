@@ -1,5 +1,6 @@
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import NamedTuple
@@ -8,7 +9,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from vpplb.kube.client import KubeClient
+from vpplb.kube.client import KEPT_ALIVE, KubeClient
 from vpplb.kube.config import Access
 from vpplb.kube.errors import ApiError, ApiUnreachable, Conflict, NotFound
 from vpplb.kube.kinds import BACKEND, DATAPLANE, JsonObject, cluster_key
@@ -222,6 +223,24 @@ async def test_a_connection_cut_during_the_answer_is_unreachable() -> None:
     async with api(handler) as (url, _), KubeClient(access(url)) as client:
         with pytest.raises(ApiUnreachable):
             await client.get(BACKEND, WEB)
+
+
+@pytest.mark.parametrize(("idle", "connections"), [(0.9 * KEPT_ALIVE, 1), (1.1 * KEPT_ALIVE, 2)])
+async def test_a_connection_outlives_a_quiet_minute(
+    monkeypatch: pytest.MonkeyPatch, idle: float, connections: int
+) -> None:
+    peers = set[object]()
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        assert request.transport is not None
+        peers.add(request.transport.get_extra_info("peername"))
+        return await answer_object(request)
+
+    async with api(handler) as (url, _), KubeClient(access(url)) as client:
+        await client.get(BACKEND, WEB)
+        monkeypatch.setattr("aiohttp.connector.monotonic", lambda: time.monotonic() + idle)
+        await client.get(BACKEND, WEB)
+    assert len(peers) == connections
 
 
 async def only_new_token(request: web.Request) -> web.Response:

@@ -5,7 +5,7 @@ import aiohttp
 import pytest
 from aiohttp.base_protocol import BaseProtocol
 
-from vpplb.kube.echoes import MOST, Echoes, Unechoed
+from vpplb.kube.echoes import MOST, PATIENCE, Echoes, Unechoed
 
 
 def line(
@@ -17,27 +17,27 @@ def line(
     return json.dumps(told, separators=(",", ":")).encode()
 
 
-def test_an_echo_becomes_a_bookmark_from_which_the_watch_goes_on() -> None:
+async def test_an_echo_becomes_a_bookmark_from_which_the_watch_goes_on() -> None:
     echoes = Echoes()
     echoes.expect("7", "u-1")
-    told = json.loads(echoes.without(line(7)))
+    told = json.loads(await echoes.without(line(7)))
     assert told == {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": "7"}}}
 
 
 @pytest.mark.parametrize(
     "other", [line(8), line(7, "ADDED"), line(7, "DELETED"), b'{"type":"ERROR"}', b""]
 )
-def test_all_else_is_let_through_as_it_is(other: bytes) -> None:
+async def test_all_else_is_let_through_as_it_is(other: bytes) -> None:
     echoes = Echoes()
     echoes.expect("7", "u-1")
-    assert echoes.without(other) == other
+    assert await echoes.without(other) == other
 
 
-def test_an_echo_is_dropped_once() -> None:
+async def test_an_echo_is_dropped_once() -> None:
     echoes = Echoes()
     echoes.expect("7", "u-1")
-    echoes.without(line(7))
-    assert echoes.without(line(7)) == line(7)
+    await echoes.without(line(7))
+    assert await echoes.without(line(7)) == line(7)
 
 
 @pytest.mark.parametrize(
@@ -48,18 +48,18 @@ def test_an_echo_is_dropped_once() -> None:
         line(8, note='"resourceVersion":"7","uid":"u-1"'),
     ],
 )
-def test_a_version_that_an_object_names_elsewhere_is_not_its_own(other: bytes) -> None:
+async def test_a_version_that_an_object_names_elsewhere_is_not_its_own(other: bytes) -> None:
     echoes = Echoes()
     echoes.expect("7", "u-1")
-    assert echoes.without(other) == other
+    assert await echoes.without(other) == other
 
 
-def test_no_more_echoes_are_waited_for_than_memory_is_meant_for() -> None:
+async def test_no_more_echoes_are_waited_for_than_memory_is_meant_for() -> None:
     echoes = Echoes()
     for version in range(MOST + 1):
         echoes.expect(str(version), "u-1")
-    assert echoes.without(line(0)) == line(0)
-    assert echoes.without(line(1)) != line(1)
+    assert await echoes.without(line(0)) == line(0)
+    assert await echoes.without(line(1)) != line(1)
 
 
 @pytest.mark.parametrize("size", [1, 7, 100, 10_000])
@@ -79,3 +79,38 @@ async def test_a_stream_is_given_in_whole_lines_however_it_comes(size: int) -> N
     assert [json.loads(one)["type"] for one in lines] == ["MODIFIED", "BOOKMARK", "MODIFIED"]
     assert end == b"cut off"
     assert all(piece.endswith(b"\n") for piece in pieces[:-1])
+
+
+async def test_an_echo_that_is_faster_than_the_answer_waits_for_it() -> None:
+    echoes = Echoes()
+    with echoes.writing("u-1"):
+        told = asyncio.create_task(echoes.without(line(7)))
+        await asyncio.sleep(0.01)
+        assert not told.done()
+        echoes.expect("7", "u-1")
+    assert json.loads(await told)["type"] == "BOOKMARK"
+
+
+async def test_a_change_by_others_is_told_once_our_write_has_ended() -> None:
+    echoes = Echoes()
+    with echoes.writing("u-1"):
+        told = asyncio.create_task(echoes.without(line(7)))
+        await asyncio.sleep(0.01)
+        assert not told.done()
+    assert await told == line(7)
+
+
+async def test_what_is_told_of_other_objects_does_not_wait() -> None:
+    echoes = Echoes()
+    with echoes.writing("u-2"):
+        async with asyncio.timeout(PATIENCE / 2):
+            assert await echoes.without(line(7)) == line(7)
+
+
+async def test_nothing_waits_for_long_for_an_answer_that_does_not_come() -> None:
+    echoes, loop = Echoes(), asyncio.get_running_loop()
+    began = loop.time()
+    with echoes.writing("u-1"):
+        async with asyncio.timeout(10 * PATIENCE):
+            assert await echoes.without(line(7)) == line(7)
+    assert loop.time() - began > PATIENCE

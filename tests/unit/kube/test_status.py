@@ -1,12 +1,14 @@
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 
 import pytest
 
 from support.fake_apiserver import FakeApiServer
+from support.objects import key
+from support.status_writer import Told, running, see
 from vpplb.kube.errors import ApiError, ApiUnreachable, KubeError, NotFound, api_error
 from vpplb.kube.kinds import BACKEND, FRONTEND, HEALTH_CHECK, JsonObject, Kind
 from vpplb.kube.status import Priority, StatusWriter, WriterHooks
@@ -14,59 +16,15 @@ from vpplb.model.names import ObjectKey
 
 pytestmark = pytest.mark.looptime
 
-
-def key(name: str) -> ObjectKey:
-    return ObjectKey("default", name)
-
-
-class Told:
-    """What the writer told its hooks."""
-
-    def __init__(self) -> None:
-        self.results: list[tuple[str, str]] = []
-        self.delays: list[float] = []
-        self.answers: list[tuple[Kind, JsonObject]] = []
-        self.hooks = WriterHooks(
-            on_write=lambda kind, result: self.results.append((kind, result)),
-            on_delay=self.delays.append,
-            on_answer=lambda kind, answer: self.answers.append((kind, answer)),
-        )
-
-
-@asynccontextmanager
-async def running(
-    server: FakeApiServer, told: Told | None = None, parallel: int = 8
-) -> AsyncIterator[StatusWriter]:
-    writer = StatusWriter(server, (told or Told()).hooks, parallel)
-    task = asyncio.create_task(writer.run())
-    yield writer
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-
-
-def see(
-    writer: StatusWriter, server: FakeApiServer, names: Iterable[str], kind: Kind = BACKEND
-) -> None:
-    """Have objects on the server, and let the writer see them as a watch would show them."""
-    for name in names:
-        made = server.add(kind, key(name), {"state": "unknown"})
-        writer.known(kind, key(name), made["status"], made["metadata"]["resourceVersion"])
-
-
-async def test_thousands_that_are_unchanged_let_others_have_their_turn() -> None:
-    server, told = FakeApiServer(), Told()
-    async with running(server, told, parallel=1) as writer:
-        names = [f"b{n}" for n in range(100)]
-        see(writer, server, names)
-        for name in names:
-            writer.submit(BACKEND, key(name), lambda: {"state": "unknown"})
-        seen: list[int] = []
-        while writer.pending:
-            await asyncio.sleep(0)
-            seen.append(len(told.results))
-    assert len(seen) >= len(names)
-    assert server.requests == []
+FAULTS: list[KubeError] = [
+    api_error(429, "TooManyRequests", "slow down"),
+    api_error(503, "ServiceUnavailable", "starting"),
+    api_error(500, "InternalError", "boom"),
+    api_error(409, "Conflict", "changed"),
+    api_error(422, "Invalid", "no"),
+    ApiUnreachable("connection refused"),
+    ApiUnreachable("no answer in 10 s"),
+]
 
 
 async def test_what_is_submitted_is_on_the_server_as_often_as_it_changes() -> None:
@@ -168,6 +126,56 @@ async def test_two_writes_of_one_object_are_never_under_way_together() -> None:
     assert server.most_under_way == 1
 
 
+async def test_an_object_is_said_to_be_written_until_its_answer_was_told() -> None:
+    server, log = FakeApiServer(latency=1.0), list[str]()
+
+    @contextmanager
+    def writing(uid: str) -> Iterator[None]:
+        log.append(f"writing {uid}")
+        yield
+        log.append("written")
+
+    hooks = WriterHooks(on_answer=lambda kind, answer: log.append("answer"), writing=writing)
+    writer = StatusWriter(server, hooks)
+    see(writer, server, ["b"])
+    writer.submit(BACKEND, key("b"), lambda: {"n": 1})
+    task = asyncio.create_task(writer.run())
+    await writer.drain(5)
+    task.cancel()
+    assert log == [
+        f"writing {server.objects[BACKEND, key('b')]['metadata']['uid']}",
+        "answer",
+        "written",
+    ]
+
+
+async def test_thousands_that_are_unchanged_let_others_have_their_turn() -> None:
+    server, told = FakeApiServer(), Told()
+    async with running(server, told, parallel=1) as writer:
+        names = [f"b{n}" for n in range(100)]
+        see(writer, server, names)
+        for name in names:
+            writer.submit(BACKEND, key(name), lambda: {"state": "unknown"})
+        seen: list[int] = []
+        while writer.pending:
+            await asyncio.sleep(0)
+            seen.append(len(told.results))
+    assert len(seen) >= len(names)
+    assert server.requests == []
+
+
+async def test_who_changes_while_being_written_is_before_those_that_change_later() -> None:
+    server = FakeApiServer(latency=1.0)
+    async with running(server, parallel=1) as writer:
+        see(writer, server, ["a", "b", "c"])
+        writer.submit(BACKEND, key("a"), lambda: {"n": 1})
+        await asyncio.sleep(0.5)
+        for name in "bac":
+            writer.submit(BACKEND, key(name), lambda: {"n": 2})
+        await writer.drain(10)
+    assert [asked.name for _, asked, _ in server.requests] == ["a", "b", "a", "c"]
+
+
 async def test_the_most_urgent_go_first_and_equals_in_the_order_they_came() -> None:
     urgent = [
         ("f-down", FRONTEND, Priority.FRONTEND_DOWN),
@@ -197,16 +205,16 @@ async def test_while_frontends_are_due_backends_are_written_one_by_one_and_seldo
         see(writer, server, map(str, range(1000)))
         for n in range(1000):
             writer.submit(BACKEND, key(str(n)), lambda: {"state": "down"}, Priority.BACKEND_DOWN)
-        webs = [f"web{n}" for n in range(16)]
+        webs = [f"web{n}" for n in range(64)]
         see(writer, server, webs, FRONTEND)
         for web in webs:
             writer.submit(FRONTEND, key(web), lambda: {"state": "down"}, Priority.FRONTEND_DOWN)
-        await asyncio.sleep(0.21)
+        await asyncio.sleep(0.79)
         frontends = [asked.name for _, asked, _ in server.requests if asked.name[0] == "w"]
-        assert (len(frontends), len(server.requests)) == (16, 16 + 2)
+        assert (len(frontends), len(server.requests)) == (64, 64 + 2)
         await asyncio.sleep(0.3)
         assert server.most_under_way == 9
-        assert len(server.requests) > 16 + 8
+        assert len(server.requests) > 64 + 8
 
 
 async def test_a_pending_write_becomes_as_urgent_as_its_most_urgent_submit() -> None:
@@ -232,17 +240,6 @@ async def test_no_more_than_the_given_number_of_requests_are_under_way() -> None
         await writer.drain(60)
         assert asyncio.get_running_loop().time() - started == pytest.approx(1.0)
     assert server.most_under_way == 4
-
-
-FAULTS: list[KubeError] = [
-    api_error(429, "TooManyRequests", "slow down"),
-    api_error(503, "ServiceUnavailable", "starting"),
-    api_error(500, "InternalError", "boom"),
-    api_error(409, "Conflict", "changed"),
-    api_error(422, "Invalid", "no"),
-    ApiUnreachable("connection refused"),
-    ApiUnreachable("no answer in 10 s"),
-]
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
@@ -451,10 +448,10 @@ async def test_an_old_echo_of_the_watch_does_not_undo_our_own_write() -> None:
     server = FakeApiServer()
     async with running(server) as writer:
         old = server.add(BACKEND, key("b"), {"state": "unknown"})
-        writer.known(BACKEND, key("b"), old["status"], old["metadata"]["resourceVersion"])
+        writer.known(BACKEND, key("b"), old)
         writer.submit(BACKEND, key("b"), lambda: {"state": "up"})
         await writer.drain(5)
-        writer.known(BACKEND, key("b"), old["status"], old["metadata"]["resourceVersion"])
+        writer.known(BACKEND, key("b"), old)
         writer.submit(BACKEND, key("b"), lambda: {"state": "up"})
         await writer.drain(5)
         writer.submit(BACKEND, key("b"), lambda: {"state": "unknown"})
@@ -470,7 +467,7 @@ async def test_what_somebody_else_wrote_into_the_status_is_put_right() -> None:
     async with running(server) as writer:
         see(writer, server, ["b"])
         changed = server.add(BACKEND, key("b"), {"state": "nonsense", "x": 1})
-        writer.known(BACKEND, key("b"), changed["status"], changed["metadata"]["resourceVersion"])
+        writer.known(BACKEND, key("b"), changed)
         writer.submit(BACKEND, key("b"), lambda: {"state": "unknown"})
         await writer.drain(5)
     assert server.status(BACKEND, key("b")) == {"state": "unknown"}

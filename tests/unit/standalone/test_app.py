@@ -243,7 +243,7 @@ async def test_a_state_file_that_cannot_be_written_stops_nothing(
         machine.answer("a", up=False)
         await machine.weigh(0, 0)
     assert "the state cannot be written" in caplog.text
-    assert "what is ours cannot be written" in caplog.text
+    assert "the memory of VPP cannot be written" in caplog.text
 
 
 async def test_what_is_wrong_with_a_frontend_is_told_once_and_the_others_are_served(
