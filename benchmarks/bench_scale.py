@@ -35,6 +35,8 @@ from vpplb.model.names import ObjectKey
 
 FRONTENDS = int(os.environ.get("VPPLB_BENCH_FLEET", "1000"))
 """With ten backends each."""
+CHECK = os.environ.get("VPPLB_BENCH_CHECK", "HTTP")
+"""HTTP or TCP. The servers are on this machine too, and HTTP takes their time as well."""
 PATCHES = 100
 BARE = 1000
 """Statuses that a client writes which does nothing else, with nothing else at work."""
@@ -205,8 +207,8 @@ async def main() -> int:
         steady, doomed = (
             stack.enter_context(Nginx(folder / name, deferred=True)) for name in ("a", "b")
         )
-        fleet = Fleet(frontends=FRONTENDS, port=steady.port, doomed_port=doomed.port)
-        print(f"{fleet.size} Backends in {fleet.frontends} Frontends, HTTP each second, fall 1")
+        fleet = Fleet(frontends=FRONTENDS, port=steady.port, doomed_port=doomed.port, check=CHECK)
+        print(f"{fleet.size} Backends in {fleet.frontends} Frontends, {CHECK} each second, fall 1")
         plane.kubectl("create", "namespace", fleet.namespace)
         async with await KubeClient.from_config(plane.kubeconfig) as client:
             await yardstick(plane, client)

@@ -17,7 +17,7 @@ _VIPS = int(IPv4Address("10.200.0.0"))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fleet:
-    """So many `frontends` of `each` backends, checked once an `interval` by HTTP.
+    """So many `frontends` of `each` backends, checked once an `interval` by a `check`.
 
     The first tenth of the frontends has its backends on `doomed_port`, so that they die when one
     program ends, the others on `port`. Every backend has an address of its own on loopback.
@@ -27,6 +27,7 @@ class Fleet:
     port: int
     doomed_port: int
     each: int = 10
+    check: str = "HTTP"
     interval: str = "1s"
     namespace: str = "fleet"
 
@@ -62,8 +63,8 @@ class Fleet:
     def objects(self) -> Iterator[tuple[Kind, Raw]]:
         """Give all objects."""
         for name, port in (("steady", self.port), ("doomed", self.doomed_port)):
-            check = {"type": "HTTP", "port": port, "interval": self.interval, "timeout": "1s"}
-            yield self._object(HEALTH_CHECK, name, {**check, "fall": 1, "rise": 1})
+            check = {"type": self.check, "port": port, "interval": self.interval}
+            yield self._object(HEALTH_CHECK, name, {**check, "timeout": "1s", "fall": 1, "rise": 1})
         spare = iter(self.addresses)
         for number in range(self.frontends):
             ref = {"name": "doomed" if number < self.doomed else "steady"}
