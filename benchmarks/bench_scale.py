@@ -35,8 +35,9 @@ from vpplb.model.names import ObjectKey
 
 FRONTENDS = int(os.environ.get("VPPLB_BENCH_FLEET", "1000"))
 """With ten backends each."""
-CHECK = os.environ.get("VPPLB_BENCH_CHECK", "HTTP")
-"""HTTP or TCP. The servers are on this machine too, and HTTP takes their time as well."""
+CHECK = os.environ.get("VPPLB_BENCH_CHECK", "TCP")
+"""TCP or HTTP. The servers are on this machine too: HTTP takes a fifth of a core of theirs, and
+of the prober nearly half of one instead of a quarter."""
 PATCHES = 100
 BARE = 1000
 """Statuses that a client writes which does nothing else, with nothing else at work."""
@@ -174,10 +175,13 @@ async def at_once(
     last, span = max(detected.values()), max(detected.values()) - min(detected.values())
     took = max(programmed.values()) - last
     named = f"{len(run.doomed)} backends {what} at once, from the last detection until VPP has all"
-    show(named, f"{took:.2f} s", "1 s", took <= 1)
+    if state is HealthState.DOWN:
+        show(named, f"{took:.2f} s", "1 s", took <= 1)
+    else:
+        note(f"{named}: {took:.2f} s")
     late = sorted(programmed[address] - detected[address] for address in run.doomed)
     each = f"median {statistics.median(late):.2f} s, max {late[-1]:.2f} s"
-    show("each from its own detection", each, "1 s", late[-1] <= 1)
+    note(f"each from its own detection: {each}")
     note(f"all were detected within {span:.2f} s")
     note(f"users saw all in their statuses {shown - last:.2f} s after the last detection")
     made = await asyncio.to_thread(writes, run.plane.kubectl) - before
