@@ -1,4 +1,8 @@
-"""Keeps what must outlive the process on disk, beside the work: a slow disk holds up no VIP."""
+"""Keeps what must outlive the process on disk, beside the work.
+
+So a slow disk holds up no change of a VIP; but one that becomes ours waits for it (`keep`), since
+whoever dies in between must find it again.
+"""
 
 import asyncio
 import logging
@@ -30,15 +34,18 @@ class MemoryKeeper:
 
     def keep(self) -> None:
         """Write now, and wait for the disk: for what must be known before VPP is changed."""
+        if self._path is None:
+            return
         self._wanted.clear()
         self._save(*self._take())
 
     def keep_soon(self) -> None:
         """Have `run` write."""
-        self._wanted.set()
+        if self._path is not None:
+            self._wanted.set()
 
     def close(self) -> None:
-        """Write what is due or under way; for the end, when nothing changes any more."""
+        """Write what is due, under way or was refused; for the end, when nothing changes more."""
         if self._wanted.is_set() or self._written != self._taken:
             self.keep()
 
@@ -46,9 +53,10 @@ class MemoryKeeper:
         """Write what is to be kept soon, on another thread, until cancelled."""
         while True:
             await self._wanted.wait()
-            self._wanted.clear()
-            await asyncio.to_thread(self._save, *self._take())
-            await asyncio.sleep(SPACING)
+            if self._wanted.is_set():  # else `keep` came first
+                self._wanted.clear()
+                await asyncio.to_thread(self._save, *self._take())
+                await asyncio.sleep(SPACING)
 
     def _take(self) -> tuple[int, SyncerState]:
         self._taken += 1
@@ -60,6 +68,6 @@ class MemoryKeeper:
                 return
             try:
                 save_memory(self._path, state)
+                self._written = number
             except OSError as error:
                 log.error("the memory of VPP cannot be written to %s: %s", self._path, error)
-            self._written = number

@@ -30,7 +30,8 @@ CONNECT_TIMEOUT = 3.0
 
 KEPT_ALIVE = 60.0
 """Seconds for which an idle connection is kept: a TLS handshake takes longer than a write. The API
-server closes it after 90. They are used in turn, so the renewals of a lease keep them all alive."""
+server closes it after 90. They are used in turn, so that the renewals of a usual lease, one each 2
+seconds, keep all of an operator's alive."""
 
 PAGE = 500
 """Objects asked for at once by `list`, as kubectl does."""

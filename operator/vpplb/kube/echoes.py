@@ -12,7 +12,7 @@ of that object is held back until the answer is in.
 import asyncio
 import re
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 
 import aiohttp
@@ -20,7 +20,7 @@ import aiohttp
 MOST = 4096
 """Echoes that are waited for at once; one more, and the oldest is let through."""
 PATIENCE = 0.1
-"""Seconds for which a change is held back at most: whoever waits behind it is told later."""
+"""Seconds for which the lines that were read together are held back at most."""
 LOOK = 0.002
 """Seconds from one look whether the answer is in to the next."""
 
@@ -55,23 +55,25 @@ class Echoes:
         if len(self._awaited) > MOST:
             self._awaited.popitem(last=False)
 
-    async def without(self, line: bytes) -> bytes:
-        """Return a line of a watch, or a bookmark where it is an echo."""
+    async def without(self, lines: Sequence[bytes]) -> list[bytes]:
+        """Return lines of a watch, with bookmarks in the place of echoes."""
+        until = asyncio.get_running_loop().time() + PATIENCE
+        return [await self._without(line, until) for line in lines]
+
+    async def _without(self, line: bytes, until: float) -> bytes:
         if not (self._awaited or self._under_way) or not line.startswith(_CHANGE):
             return line
         found = _VERSION.search(line)
-        if found is None or not await self._is_echo(version=found[1], uid=found[2]):
+        if found is None or not await self._is_echo(until, version=found[1], uid=found[2]):
             return line
         return b'{"type":"BOOKMARK","object":{"metadata":{"resourceVersion":"%b"}}}' % found[1]
 
-    async def _is_echo(self, *, version: bytes, uid: bytes) -> bool:
-        loop = asyncio.get_running_loop()
-        patience = loop.time() + PATIENCE
+    async def _is_echo(self, until: float, *, version: bytes, uid: bytes) -> bool:
         while True:
             answered = uid not in self._under_way  # first, since the answer may come in between
             if self._awaited.pop((version, uid), False):
                 return True
-            if answered or loop.time() > patience:
+            if answered or asyncio.get_running_loop().time() > until:
                 return False
             await asyncio.sleep(LOOK)
 
@@ -92,5 +94,5 @@ class Unechoed:
         async for chunk in self._content.iter_chunked(size):
             *lines, begun = (begun + chunk).split(b"\n")
             if lines:
-                yield b"".join([await self._echoes.without(line) + b"\n" for line in lines])
+                yield b"".join(line + b"\n" for line in await self._echoes.without(lines))
         yield begun

@@ -129,9 +129,8 @@ class StatusWriter:
         entry.render = render
         entry.since = earlier(entry.since, since)
         if entry.under_way:
-            if entry.again is None:
+            if entry.again is None or priority < entry.again:
                 entry.again, entry.reserved = priority, self._lanes.reserve()
-            entry.again = min(entry.again, priority)
         elif priority < entry.priority:
             entry.priority = priority
             if entry.turn is not None:

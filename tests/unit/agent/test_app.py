@@ -1,7 +1,8 @@
 """The agent's parts together: how it stops."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -75,6 +76,33 @@ class World:
         version = str(int(gone["metadata"]["resourceVersion"]) + 1000)
         gone["metadata"]["resourceVersion"] = version
         self._informers[0].event(FRONTEND, "DELETED", gone)
+
+
+async def test_what_is_flushed_is_on_disk_and_what_is_written_is_known_while_it_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, memory, stop = World(monkeypatch), tmp_path / "memory.json", asyncio.Event()
+    written = set[str]()
+
+    @contextmanager
+    def writing(watch: Watch, uid: str) -> Iterator[None]:
+        written.add(uid)
+        yield
+
+    monkeypatch.setattr(Watch, "writing", writing)
+    options = app.AgentOptions(
+        node=NODE.name, vpp_api_socket=tmp_path / "api.sock", state_file=memory, http_address=""
+    )
+    agent = asyncio.create_task(app.run(options, stop))
+    await asyncio.sleep(2)
+    world.delete("dns")
+    await asyncio.sleep(1)
+    state = load_memory(memory)
+    assert state is not None
+    assert state.owned.keys() == {WEB, API}
+    assert written == {"u"}
+    stop.set()
+    await agent
 
 
 async def test_what_the_syncer_does_while_the_last_writes_are_drained_is_remembered(

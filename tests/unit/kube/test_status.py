@@ -126,6 +126,34 @@ async def test_two_writes_of_one_object_are_never_under_way_together() -> None:
     assert server.most_under_way == 1
 
 
+async def test_who_becomes_more_urgent_while_being_written_is_behind_those_who_were_before() -> (
+    None
+):
+    server = FakeApiServer(latency=1.0)
+    async with running(server, parallel=1) as writer:
+        see(writer, server, "abc", FRONTEND)
+        writer.submit(FRONTEND, key("a"), lambda: {"n": 1}, Priority.FRONTEND)
+        await asyncio.sleep(0.5)
+        for name, priority in zip("cabaa", (1, 1, 0, 0, 1), strict=True):
+            writer.submit(FRONTEND, key(name), lambda: {"n": 2}, priority)
+        await writer.drain(10)
+    assert "".join(asked.name for _, asked, _ in server.requests) == "abac"
+
+
+async def test_a_turn_that_was_given_up_for_a_more_urgent_one_is_not_had_again() -> None:
+    server = FakeApiServer(latency=1.0)
+    async with running(server, parallel=1) as writer:
+        see(writer, server, "abc", FRONTEND)
+        writer.submit(FRONTEND, key("a"), lambda: {"n": 1}, Priority.FRONTEND)
+        await asyncio.sleep(0.5)
+        for name, priority in zip("abc", (1, 0, 0), strict=True):
+            writer.submit(FRONTEND, key(name), lambda: {"n": 2}, priority)
+        await asyncio.sleep(1.0)
+        writer.submit(FRONTEND, key("a"), lambda: {"n": 3}, Priority.FRONTEND_DOWN)
+        await writer.drain(10)
+    assert "".join(asked.name for _, asked, _ in server.requests) == "abca"
+
+
 async def test_an_object_is_said_to_be_written_until_its_answer_was_told() -> None:
     server, log = FakeApiServer(latency=1.0), list[str]()
 

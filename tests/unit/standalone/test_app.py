@@ -162,6 +162,17 @@ async def test_what_is_ours_is_known_before_it_is_made(machine: Machine) -> None
     assert known[0] == {WEB: key("web")}
 
 
+async def test_a_flush_is_remembered_while_it_runs(machine: Machine) -> None:
+    def flushed() -> bool:
+        memory = load_memory(machine.state_file.with_suffix(".vpp.json"))
+        return memory is not None and any(memory.flushed.get(WEB, {}).values())
+
+    async with machine.running("a", "b"):
+        await machine.weigh(100, 0)
+        machine.answer("a", up=False)
+        await eventually(flushed, "the flush is on disk")
+
+
 async def test_a_frontend_that_was_removed_meanwhile_loses_its_vip(machine: Machine) -> None:
     async with machine.running("a"):
         await machine.weigh(100, 0)
