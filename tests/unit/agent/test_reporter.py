@@ -228,6 +228,22 @@ async def test_a_restart_that_changes_nothing_writes_nothing() -> None:
         assert second.reporter.trouble == ""
 
 
+async def test_an_hour_in_which_nothing_happens_costs_no_write_and_no_call() -> None:
+    async with carrying(WEB, API) as agent:
+        agent.server.requests.clear()
+        agent.lb.ops.clear()
+        reads = agent.lb.reads
+        for _ in range(6):
+            await asyncio.sleep(600)
+            agent.clock.advance(600)
+            agent.see_dataplane()
+            agent.see("web", decided(WEB))
+        await agent.settle()
+        assert agent.server.requests == []
+        assert agent.lb.ops == []
+        assert agent.lb.reads - reads >= 100, "VPP was compared all the time"
+
+
 async def test_nothing_is_written_before_vpp_and_all_frontends_are_known() -> None:
     first = carrying(WEB)
     async with first:

@@ -57,6 +57,22 @@ async def take_over(leader: OperatorBench, standby: OperatorBench) -> None:
     await standby.settle()
 
 
+async def test_an_hour_in_which_nothing_happens_costs_no_write() -> None:
+    leader, standby = await lead_and_follow()
+    leader.events()
+    leader.server.requests.clear()
+    for _ in range(6):
+        await asyncio.sleep(600)
+        leader.clock.advance(600)
+        look(leader)  # everything is listed again
+        leader.reconciler.objects_changed()
+    await leader.settle()
+    assert leader.server.requests == []
+    assert leader.events() == []
+    await leader.stop()
+    await standby.stop()
+
+
 async def test_a_standby_writes_and_probes_nothing() -> None:
     leader, standby = await lead_and_follow()
     leader.server.requests.clear()
