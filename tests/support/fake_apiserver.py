@@ -31,9 +31,11 @@ class FakeApiServer:
 
     `faults` are raised by the next requests, in order; None in it lets one pass. `refuse` says
     what else is raised for an object. Every request takes `latency` seconds of the loop's time.
+    `prunes` are fields of statuses that its CRDs do not know.
     """
 
     latency: float = 0.0
+    prunes: frozenset[str] = frozenset()
     objects: dict[tuple[Kind, ObjectKey], JsonObject] = field(default_factory=dict)
     faults: deque[KubeError | None] = field(default_factory=deque)
     refuse: Callable[[ObjectKey], KubeError | None] = lambda _: None
@@ -80,7 +82,7 @@ class FakeApiServer:
             raise NotFound(404, "NotFound", f"{key} not found")
         if before["metadata"]["resourceVersion"] != str(version):
             raise Conflict(409, "Conflict", "the object has been modified")
-        return self._store(kind, key, {**before, "status": json.loads(json.dumps(status))})
+        return self.store(kind, key, {**before, "status": json.loads(json.dumps(status))})
 
     async def patch_status(
         self, kind: Kind, key: ObjectKey, body: Mapping[str, object]
@@ -127,9 +129,14 @@ class FakeApiServer:
         before = self.objects[kind, key]
         merged = apply_merge_patch(before, body)
         assert isinstance(merged, dict)
-        return self._store(kind, key, merged)
+        return self.store(kind, key, merged)
 
-    def _store(self, kind: Kind, key: ObjectKey, now: JsonObject) -> JsonObject:
+    def store(self, kind: Kind, key: ObjectKey, now: JsonObject) -> JsonObject:
+        """Have an object of another content; a new version where it differs."""
+        kept = {
+            name: it for name, it in (now.get("status") or {}).items() if name not in self.prunes
+        }
+        now = {**now, "status": kept}
         if now != self.objects[kind, key]:
             self._version += 1
             now["metadata"] = {**now["metadata"], "resourceVersion": str(self._version)}

@@ -12,6 +12,7 @@ from vpplb.engine.vipbook import SyncerState
 from vpplb.files.keeper import MemoryKeeper
 from vpplb.files.memory import owned_text
 from vpplb.kube.kinds import DATAPLANE, JsonObject, cluster_key
+from vpplb.kube.mender import Mender
 from vpplb.kube.status import Priority, StatusWriter
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import VipId, VipSettings
@@ -73,6 +74,7 @@ class DataplaneReporter:
         self._uid, self._generation = "", 0
         self._heard = self._begun = False
         self._news = Trigger(self._write, SPACING)
+        self._mender = Mender(lambda _kind, _key: self._submit())
 
     def resume(self, raw: JsonObject) -> None:
         """Take over what the last agent said in the Dataplane, as far as it makes sense."""
@@ -94,7 +96,8 @@ class DataplaneReporter:
     def seen(self, raw: JsonObject) -> None:
         """Take note of the Dataplane as the API server has it."""
         status, metadata = raw.get("status") or {}, raw["metadata"]
-        self._writer.known(DATAPLANE, self._key, raw)
+        if self._writer.known(DATAPLANE, self._key, raw):
+            self._mender.overwritten(DATAPLANE, self._key, raw)
         if not self._conditions or _declared_gone(status):
             self._conditions = load_conditions(status)
             self._submit()
@@ -105,6 +108,7 @@ class DataplaneReporter:
     def gone(self) -> None:
         """The Dataplane was deleted; it will be made again, and wants its status then."""
         self._writer.forget(DATAPLANE, self._key)
+        self._mender.forget(DATAPLANE, self._key)
         self._uid = ""
 
     def flush(self) -> None:

@@ -24,6 +24,7 @@ from vpplb.engine.ports import Clock
 from vpplb.engine.reconciler import Reconciler
 from vpplb.kube.events import Event, EventRecorder
 from vpplb.kube.kinds import BACKEND, FRONTEND, HEALTH_CHECK, JsonObject, Kind
+from vpplb.kube.mender import Mender
 from vpplb.kube.status import Priority, StatusWriter
 from vpplb.model.health import HealthState, Transition
 from vpplb.model.names import ObjectKey
@@ -56,6 +57,7 @@ class Reporter:
         self._uids: dict[tuple[Kind, ObjectKey], str] = {}
         self._announced: dict[ObjectKey, Announced] = {}
         self._dangling = Dangling(lambda kind, key, note: self._emit(kind, key, (note,)))
+        self._mender = Mender(self._mend)
 
     def attach(
         self,
@@ -67,6 +69,7 @@ class Reporter:
         """Report on this reconciler's decisions."""
         self._reconciler, self._renderer = reconciler, renderer
         self._board, self._metrics = board, metrics
+        self._mender.on_mend = metrics.record_status_mended
 
     # --- what the API server has -------------------------------------------------------------
 
@@ -74,7 +77,8 @@ class Reporter:
         """Take note of an object and of the status that it shows.
 
         Until something is decided here, another operator may be at work: then the newest status
-        is what to go on from, and what is shown; later on it is the echo of our own.
+        is what to go on from, and what is shown; later on it is the echo of our own, or what
+        somebody else has written, which is put right.
         """
         metadata, following = raw["metadata"], not self._reconciler.synced
         first = self._uids.get((kind, key)) != metadata["uid"]
@@ -84,7 +88,8 @@ class Reporter:
         self._renderer.seen(kind.kind, key, raw)
         self._board.seen(kind.kind, key, raw)
         status = raw.get("status") or {}
-        self._writer.known(kind, key, raw)
+        if self._writer.known(kind, key, raw) and not following:
+            self._mender.overwritten(kind, key, raw)
         if kind == FRONTEND and (following or first):
             self._announced[key] = announced_by(status)
         if kind != HEALTH_CHECK and (following or first):
@@ -99,6 +104,7 @@ class Reporter:
         self._board.gone(kind.kind, key)
         self._writer.forget(kind, key)
         self._dangling.forget(kind, key)
+        self._mender.forget(kind, key)
         if kind == FRONTEND:
             self._announced.pop(key, None)
         elif kind == BACKEND:
@@ -170,6 +176,11 @@ class Reporter:
             self._emit(FRONTEND, about[0], suspicion_notes(alarm, len(about)))
 
     # --- pieces ------------------------------------------------------------------------------
+
+    def _mend(self, kind: Kind, key: ObjectKey) -> None:
+        """Write a status again that is not ours: agents may be acting on a frontend's."""
+        view = self._reconciler.views.get(key)
+        self._submit(kind, key, _urgency(view) if kind == FRONTEND else Priority.BACKEND)
 
     def _submit(self, kind: Kind, key: ObjectKey, priority: Priority) -> None:
         """Have a status written; how long that takes is measured where the prober decided it."""

@@ -7,19 +7,36 @@ from typing import NamedTuple
 from vpplb.kube.kinds import JsonObject, Kind
 from vpplb.model.names import ObjectKey
 
+_FOREGONE = 0
+"""A version older than all others."""
+
 
 class Seen(NamedTuple):
-    """What an object showed: its version, its UID and its status."""
+    """What an object showed: its version, its UID and its status.
+
+    `wrote` is what we wrote, where the server made `status` of it: an older CRD, for example,
+    drops the fields that it does not know.
+    """
 
     version: int
     uid: str
     status: Mapping[str, object]
+    wrote: Mapping[str, object] | None = None
+
+    def shows(self, status: Mapping[str, object]) -> bool:
+        """Whether the server has this status, as far as it can have it."""
+        return status in (self.status, self.wrote)
 
 
-def seen_in(raw: JsonObject) -> Seen:
-    """Return what an object of the API server shows."""
-    metadata = raw["metadata"]
-    return Seen(int(metadata["resourceVersion"]), metadata["uid"], raw.get("status") or {})
+def seen_in(raw: JsonObject, wrote: Mapping[str, object] | None = None) -> Seen:
+    """Return what an object of the API server shows; `wrote` if it answers a write."""
+    metadata, status = raw["metadata"], raw.get("status") or {}
+    return Seen(
+        int(metadata["resourceVersion"]),
+        metadata["uid"],
+        status,
+        wrote if wrote != status else None,
+    )
 
 
 @dataclass(slots=True)
@@ -28,15 +45,21 @@ class KnownStatuses:
 
     _seen: dict[tuple[Kind, ObjectKey], Seen] = field(default_factory=dict)
 
-    def saw(self, kind: Kind, key: ObjectKey, now: Seen) -> None:
+    def saw(self, kind: Kind, key: ObjectKey, now: Seen) -> bool:
         """Take note of a status; one older than what is known is ignored.
 
         So the echo of an earlier write does not undo what a later one told. Versions are
-        compared as numbers, as Kubernetes 1.35 and later guarantee.
+        compared as numbers, as Kubernetes 1.35 and later guarantee. Return whether it is another
+        than was known of this object.
         """
         seen = self._seen.get((kind, key))
-        if seen is None or now.version >= seen.version:
-            self._seen[kind, key] = now
+        if seen is not None and now.version < seen.version:
+            return False
+        if seen is not None and seen.uid == now.uid and seen.status == now.status:
+            self._seen[kind, key] = now._replace(wrote=now.wrote or seen.wrote)
+            return False
+        self._seen[kind, key] = now
+        return seen is not None and seen.uid == now.uid
 
     def get(self, kind: Kind, key: ObjectKey) -> Seen | None:
         """Return what is known of an object, None for nothing."""
@@ -45,3 +68,7 @@ class KnownStatuses:
     def forget(self, kind: Kind, key: ObjectKey) -> None:
         """Know nothing of an object any more."""
         self._seen.pop((kind, key), None)
+
+    def rewound(self) -> None:
+        """Hold all that is known for older than anything: the server counts anew."""
+        self._seen = {at: seen._replace(version=_FOREGONE) for at, seen in self._seen.items()}

@@ -136,9 +136,16 @@ class StatusWriter:
             if entry.turn is not None:
                 self._enqueue(entry)
 
-    def known(self, kind: Kind, key: ObjectKey, raw: JsonObject) -> None:
-        """Take note of an object seen on the server, by a watch or a list (see KnownStatuses)."""
-        self._known.saw(kind, key, seen_in(raw))
+    def known(self, kind: Kind, key: ObjectKey, raw: JsonObject) -> bool:
+        """Take note of an object seen on the server, by a watch or a list (see KnownStatuses).
+
+        Return whether its status is another than was known: then somebody else has written it.
+        """
+        return self._known.saw(kind, key, seen_in(raw))
+
+    def rewound(self) -> None:
+        """Take note that the server's versions count anew (see Informer)."""
+        self._known.rewound()
 
     def forget(self, kind: Kind, key: ObjectKey) -> None:
         """Drop everything of a deleted object, also a write that is still due."""
@@ -192,7 +199,7 @@ class StatusWriter:
             status = _rendered(entry) if self._is_wanted(entry) else None
             if status is None:
                 return WriteResult.GONE, None
-            if known is not None and known.status == status:
+            if known is not None and known.shows(status):
                 return WriteResult.UNCHANGED, None
             if base.status != status:  # else an earlier write arrived, whose answer was lost
                 await self._replace(entry, base, status)
@@ -215,17 +222,19 @@ class StatusWriter:
         try:
             with self.hooks.writing(base.uid):
                 answer = await self.client.replace_status(kind, key, base.version, status)
-                self._took(entry, answer)
+                self._took(entry, answer, status)
         except Conflict:
             newest = self._known.get(kind, key)
             if newest is not None and newest.version <= base.version:
                 self._known.forget(kind, key)
             raise
 
-    def _took(self, entry: Pending, answer: JsonObject) -> None:
-        """Note what the server has now."""
+    def _took(
+        self, entry: Pending, answer: JsonObject, wrote: Mapping[str, object] | None = None
+    ) -> None:
+        """Note what the server has now, by itself or of what we wrote."""
         if self._is_wanted(entry):
-            self.known(entry.kind, entry.key, answer)
+            self._known.saw(entry.kind, entry.key, seen_in(answer, wrote))
             self.hooks.on_answer(entry.kind, answer)
 
     def _is_wanted(self, entry: Pending) -> bool:

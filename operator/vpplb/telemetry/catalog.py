@@ -116,6 +116,12 @@ STATUS_WRITES = MetricSpec(
     help="Status writes by kind of object and how they ended.",
     labels=("kind", "result"),
 )
+STATUS_MENDED = MetricSpec(
+    name="vpplb_status_mended_total",
+    type="counter",
+    help="Statuses that somebody else wrote and that were put right, by kind of object.",
+    labels=("kind",),
+)
 TRANSITION_TO_STATUS = MetricSpec(
     name="vpplb_transition_to_status_seconds",
     type="histogram",
@@ -222,6 +228,7 @@ OPERATOR_METRICS = (
     FRONTEND_STATE,
     EFFECTIVE_WEIGHT,
     STATUS_WRITES,
+    STATUS_MENDED,
     TRANSITION_TO_STATUS,
     EVENTS_DROPPED,
     LEADER,

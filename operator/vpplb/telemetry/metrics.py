@@ -134,6 +134,7 @@ class OperatorMetrics:
         registry.register(self._transitions)
         registry.sections.append(partial(object_series, view))
         self._status_writes = catalog.STATUS_WRITES.counter(registry)
+        self._status_mended = catalog.STATUS_MENDED.counter(registry)
         self._transition_to_status = catalog.TRANSITION_TO_STATUS.histogram(registry)
         self._events_dropped = catalog.EVENTS_DROPPED.counter(registry)
         self._suspect = catalog.PROBER_SUSPECT.gauge(registry)
@@ -155,6 +156,10 @@ class OperatorMetrics:
     def record_status_write(self, kind: str, result: str) -> None:
         """Count a status write by kind of object and how it ended."""
         self._status_writes.labels(kind, result).inc()
+
+    def record_status_mended(self, kind: str) -> None:
+        """Count a status that somebody else wrote and that is put right."""
+        self._status_mended.labels(kind).inc()
 
     def observe_transition_to_status(self, seconds: float) -> None:
         """Take note of how long it took until the API server had the status of a change."""

@@ -419,3 +419,23 @@ async def test_however_often_things_change_the_status_is_written_twice_a_second_
         assert agent.status["programmed"] == {
             "default/web": decided(WEB, weight=19)["dataplane"]["revision"]  # type: ignore[index]  # as it was dumped
         }
+
+
+async def test_a_status_that_somebody_else_wrote_is_put_right() -> None:
+    async with carrying(WEB) as agent:
+        good = agent.status
+        before = agent.server.objects[DATAPLANE, NODE]
+        for forged in ({}, {**good, "programmed": {}, "owned": ""}):
+            agent.server.store(DATAPLANE, NODE, {**before, "status": forged})
+            agent.see_dataplane()
+            await agent.settle()
+            assert agent.status == good
+
+
+async def test_its_own_status_seen_again_costs_no_write() -> None:
+    async with carrying(WEB) as agent:
+        agent.server.requests.clear()
+        for _ in range(3):
+            agent.see_dataplane()
+            await agent.settle()
+        assert agent.server.requests == []

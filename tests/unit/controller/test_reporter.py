@@ -1,4 +1,6 @@
 import asyncio
+import copy
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -8,7 +10,7 @@ from support.objects import key
 from support.operator_bench import OperatorBench
 from vpplb.controller.dangling import LASTING
 from vpplb.engine.ports import Turn
-from vpplb.kube.kinds import BACKEND, FRONTEND, Kind
+from vpplb.kube.kinds import BACKEND, FRONTEND, HEALTH_CHECK, Kind
 from vpplb.kube.status import Priority, StatusWriter
 from vpplb.model.health import Response
 from vpplb.model.names import ObjectKey
@@ -216,3 +218,95 @@ async def test_a_suspicion_is_one_event_on_the_first_frontend_and_a_metric(
     assert operator.events() == []
     assert "vpplb_prober_suspect 0.0" in operator.registry.render().decode()
     assert operator.condition(FRONTEND, "web", "Degraded") == ("False", "NotDegraded")
+
+
+# --- a status is a level: compared whenever it is seen, whoever wrote it ----------------------
+
+THE_THREE = [(FRONTEND, "web"), (BACKEND, "a"), (HEALTH_CHECK, "check")]
+
+
+async def serving(operator: OperatorBench) -> None:
+    operator.apply(health_check(), backend(healthCheckRef={"name": "check"}), frontend())
+    await operator.settle()
+    operator.verdict("a", up=True)
+    await operator.settle()
+    operator.server.requests.clear()
+
+
+def overwrite(operator: OperatorBench, kind: Kind, name: str, status: Mapping[str, object]) -> None:
+    """Write a status as a restore tool does, and let the operator see it."""
+    before = operator.server.objects[kind, key(name)]
+    operator.server.store(kind, key(name), {**before, "status": dict(status)})
+    operator.see(kind, key(name))
+
+
+def old_status(kind: Kind, status: Mapping[str, object]) -> dict[str, object]:
+    """Return a status of an outage."""
+    old: dict[str, Any] = copy.deepcopy(dict(status))
+    if kind == FRONTEND:
+        old["state"] = "down"
+        old["dataplane"]["servers"][0]["weight"] = 0
+        old["dataplane"]["revision"] = "0123456789ab"
+    elif kind == BACKEND:
+        old |= {"state": "down", "code": "L4CON"}
+    else:
+        old["backends"] = 7
+    return old
+
+
+@pytest.mark.parametrize(("kind", "name"), THE_THREE)
+async def test_an_old_status_that_comes_back_is_put_right(
+    operator: OperatorBench, kind: Kind, name: str
+) -> None:
+    await serving(operator)
+    good = operator.status(kind, name)
+    overwrite(operator, kind, name, old_status(kind, good))
+    await operator.settle()
+    assert operator.status(kind, name) == good
+
+
+@pytest.mark.parametrize(("kind", "name"), THE_THREE)
+async def test_a_status_that_was_wiped_comes_back(
+    operator: OperatorBench, kind: Kind, name: str
+) -> None:
+    await serving(operator)
+    good = operator.status(kind, name)
+    overwrite(operator, kind, name, {})
+    await operator.settle()
+    assert operator.status(kind, name) == good
+
+
+async def test_a_forged_verdict_is_not_resumed_from_at_the_next_restart(
+    operator: OperatorBench,
+) -> None:
+    await serving(operator)
+    forged = old_status(BACKEND, operator.status(BACKEND, "a"))
+    overwrite(operator, BACKEND, "a", forged)
+    await operator.settle()
+    after = await operator.restarted()
+    assert after.status(BACKEND, "a")["state"] == "up"
+    assert after.status(FRONTEND)["state"] == "up"
+    await after.stop()
+
+
+async def test_an_object_that_is_seen_again_and_again_costs_no_write(
+    operator: OperatorBench,
+) -> None:
+    await serving(operator)
+    for _ in range(3):
+        for kind, name in THE_THREE:
+            operator.see(kind, key(name))
+        await operator.settle()
+    assert operator.server.requests == []
+
+
+async def test_what_an_older_crd_drops_of_a_status_is_not_written_for_ever(
+    operator: OperatorBench,
+) -> None:
+    operator.server.prunes = frozenset({"code"})
+    await serving(operator)
+    for _ in range(3):
+        operator.see(BACKEND, key("a"))
+        operator.reporter.backend_changed(key("a"))
+        await operator.settle()
+    assert operator.server.requests == []
