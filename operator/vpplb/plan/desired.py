@@ -6,7 +6,7 @@ number is greater than the last it applied, so a flush is neither lost nor repea
 from the clock, so that it also grows across a frontend that was deleted and made anew.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -14,7 +14,7 @@ from vpplb.model.health import HealthState
 from vpplb.model.names import ObjectKey
 from vpplb.model.problem import Problem
 from vpplb.model.vip import AppServer, IPAddress, Vip, VipSettings, address_order
-from vpplb.plan.newflows import choose_length, distortion
+from vpplb.plan.flattening import capped, flattened, length_for, over_the_top, pool_weights
 from vpplb.plan.pools import MemberWeight, PoolDecision, flushes
 from vpplb.plan.resolve import ResolvedFrontend, ResolvedMember
 
@@ -34,15 +34,16 @@ class Previous:
 class FrontendConfig:
     """What follows from configuration alone, computed when that changes and not with health.
 
-    `distortion` is the greatest relative deviation of a server's share of new flows from its
-    due share, over all pools at their configured weights (0.1: a tenth more or less).
     `servers` are the addresses in `address_order`, each with the places of its members.
+    `flattened` says whose share of new flows is not its due, `over_the_top` who has more weight
+    than VPP is given; each is empty where nobody is.
     """
 
     resolved: ResolvedFrontend
     settings: VipSettings
-    distortion: float
     servers: tuple[tuple[IPAddress, tuple[int, ...]], ...]
+    flattened: str = ""
+    over_the_top: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,11 +62,15 @@ class FrontendView:
 
 
 def configure(resolved: ResolvedFrontend, previous: Previous) -> FrontendConfig:
-    """Choose the settings of the VIP; a table length that serves is kept."""
+    """Choose the settings of the VIP.
+
+    A table length is chosen only for a VIP that is not there: another one would make it anew.
+    """
     frontend = resolved.frontend
-    pools = configured_weights(resolved.members)
+    servers = _places(resolved.members)
+    pools = pool_weights(resolved.members, servers)
     present = previous.vip.settings.table_length if previous.vip is not None else None
-    length = frontend.table_length or choose_length(pools, present)
+    length = frontend.table_length or present or length_for(pools)
     return FrontendConfig(
         resolved=resolved,
         settings=VipSettings(
@@ -75,8 +80,9 @@ def configure(resolved: ResolvedFrontend, previous: Previous) -> FrontendConfig:
             src_ip_sticky=frontend.src_ip_sticky,
             table_length=length,
         ),
-        distortion=max((distortion(pool, length) for pool in pools), default=0.0),
-        servers=_places(resolved.members),
+        servers=servers,
+        flattened=flattened(pools, length),
+        over_the_top=over_the_top(pools),
     )
 
 
@@ -87,15 +93,6 @@ def _places(
     for place, member in enumerate(members):
         places.setdefault(member.address, []).append(place)
     return tuple((address, tuple(places[address])) for address in sorted(places, key=address_order))
-
-
-def configured_weights(members: Iterable[ResolvedMember]) -> list[dict[IPAddress, int]]:
-    """Return the configured weight by server for each pool: what may be in the table at once."""
-    pools: dict[str, dict[IPAddress, int]] = {}
-    for member in members:
-        weights = pools.setdefault(member.pool, {})
-        weights[member.address] = max(weights.get(member.address, 0), member.weight)
-    return list(pools.values())
 
 
 def desired_vip(
@@ -132,7 +129,7 @@ def _server(
     epoch: int,
 ) -> AppServer:
     """Make one application server of all members that have its address."""
-    weight = max(one.effective for one in weights)
+    weight = capped(sum(one.effective for one in weights))
     if before is None:  # new to VPP: it has no flows to cut
         return AppServer(weight=weight)
     # What the state before has cut is not asked for: flush_on_down may have been another then, and

@@ -9,19 +9,18 @@ the table's length the late replicas get nothing: the weights come out flattened
 Source: lb_vip_update_new_flow_table in VPP's src/plugins/lb/lb.c (lb API 1.2.0).
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from itertools import islice
 
 from vpplb.model.vip import IPAddress
 
 LENGTHS = (1024, 2048, 4096, 8192, 16384, 32768)
 """Lengths to choose from. 65536 is left out: it reads back from VPP as 0 (lb_vip_details, u16)."""
 
-WANTED_DISTORTION = 0.05
-"""A length is chosen when every share is within this of its due share (relative)."""
-
-TOLERATED_DISTORTION = 0.10
-"""The present length is kept up to this: another length is another VIP, which loses flows."""
+HONOURED = 0.05
+"""Weights are honoured where no share is further from its due share (`distortion`)."""
 
 EMPTY = -1
 """Owner of a bucket that no server has: all weights are 0."""
@@ -93,61 +92,87 @@ def _take_turns(entries: list[_Entry], table: list[int]) -> list[_Entry]:
 
 
 def shares(weights: Mapping[IPAddress, int], length: int) -> dict[IPAddress, int]:
-    """Return the number of buckets of each server: VPP's `num_buckets`. Arguments as in `fill`.
-
-    Every entry finds a free bucket each time its turn comes (its step is odd, so its walk visits
-    them all). So all get as many as there are whole rounds, and the first ones get one more: no
-    bucket need be looked at.
-    """
+    """Return the number of buckets of each server: VPP's `num_buckets`. Arguments as in `fill`."""
     _check(weights, length)
-    total = sum(weights.values())
-    rounds, left = divmod(length, total) if total else (0, 0)
-    buckets = {address: weight * rounds for address, weight in weights.items()}
-    entries = [address for address in order(weights) if weights[address]]
-    replica = 0
-    while entries and left:
-        for address in entries[:left]:
-            buckets[address] += 1
-        left -= min(left, len(entries))
-        replica += 1
-        entries = [address for address in entries if weights[address] > replica]
+    addresses = order(weights)
+    return dict(zip(addresses, deal([weights[a] for a in addresses], length), strict=True))
+
+
+def deal(weights: Sequence[int], length: int) -> list[int]:
+    """Return the number of buckets of each server, given the weights in the order of turns.
+
+    Linear in the servers, whatever their weights.
+    """
+    by_weight, replicas, left = _rounds(Counter(weights), length)
+    buckets = [by_weight[weight] for weight in weights]
+    last = (place for place, weight in enumerate(weights) if weight > replicas)
+    for place in islice(last, left):
+        buckets[place] += 1
     return buckets
 
 
-def distortion(weights: Mapping[IPAddress, int], length: int) -> float:
-    """Return the greatest relative deviation of a share from its due share, weight / sum.
+def _rounds(having: Counter[int], length: int) -> tuple[dict[int, int], int, int]:
+    """Return the buckets by weight after the last whole round of replicas, and what is left.
 
-    0.0 is exact (or no weight at all), 1.0 a server that gets nothing or twice its due.
+    Every entry finds a free bucket each time its turn comes (its step is odd, so its walk visits
+    them all). So all get as many as there are whole rounds, and the first ones get one more: no
+    bucket need be looked at. `having` is the number of servers by weight. So many `replicas` of
+    each get that one more, and the first `left` of the servers whose weight is beyond them.
     """
-    total = sum(weights.values())
-    buckets = shares(weights, length)
-    return max(
-        (
-            abs(buckets[a] * total / (length * weight) - 1.0)
-            for a, weight in weights.items()
-            if weight
-        ),
-        default=0.0,
-    )
+    total = sum(weight * servers for weight, servers in having.items())
+    rounds, left = divmod(length, total) if total else (0, 0)
+    replicas, takers = 0, sum(having.values()) - having[0]
+    while 0 < takers <= left:
+        left -= takers
+        replicas += 1
+        takers -= having[replicas]
+    by_weight = {weight: weight * rounds + min(weight, replicas) for weight in having}
+    return by_weight, replicas, left
 
 
-def choose_length(pools: Sequence[Mapping[IPAddress, int]], present: int | None) -> int:
+class Distortion:
+    """How far the worst share of some servers is from its due share, weight / sum, by length.
+
+    It is relative to the due share, but for a server below the average to the average share:
+    the error of a small one counts by the flows that it moves. `weights` as in `deal`.
+    """
+
+    def __init__(self, weights: Sequence[int]) -> None:
+        self._weights = weights
+        self._having = Counter(weights)
+        self._total = sum(weights)
+        self._average = self._total / max(1, len(weights) - self._having[0])
+
+    def at(self, length: int) -> float:
+        """Return it for a table of this length; 0.0 is exact, or no weight at all."""
+        if not self._total:
+            return 0.0
+        by_weight, replicas, left = _rounds(self._having, length)
+        beyond = [weight for weight in self._weights if weight > replicas]
+        one_more, others = set(beyond[:left]), set(beyond[left:])
+        found = [(w, n) for w, n in by_weight.items() if w <= replicas or w in others]
+        found += [(weight, by_weight[weight] + 1) for weight in one_more]
+        total, average = self._total, self._average
+        worst = max(
+            abs(buckets * total - weight * length) / (weight if weight > average else average)
+            for weight, buckets in found
+        )
+        return worst / length
+
+
+def choose_length(pools: Sequence[Sequence[int]]) -> int:
     """Return the table length that serves every pool's configured weights.
 
-    Each pool is one set of weights that can be programmed at once. The `present` length stays
-    while it serves within TOLERATED_DISTORTION; else it is the smallest of LENGTHS within
-    WANTED_DISTORTION, or the best of them.
+    Each pool is one set of weights that can be programmed at once, in the order of turns. It is
+    the smallest of LENGTHS at which all are HONOURED, or the best of them.
     """
-
-    def worst(length: int) -> float:
-        return max((distortion(pool, length) for pool in pools), default=0.0)
-
-    if present is not None and worst(present) <= TOLERATED_DISTORTION:
-        return present
+    distortions = [Distortion(pool) for pool in pools]
+    worst = dict.fromkeys(LENGTHS, 0.0)
     for length in LENGTHS:
-        if worst(length) <= WANTED_DISTORTION:
+        worst[length] = max((one.at(length) for one in distortions), default=0.0)
+        if worst[length] <= HONOURED:
             return length
-    return min(LENGTHS, key=worst)
+    return min(LENGTHS, key=worst.__getitem__)
 
 
 @lru_cache(maxsize=1024)

@@ -87,7 +87,8 @@ class FrontendSpec(SpecModel):
     flush_on_down: bool = True
     """Whether a backend's flows are cut when it goes down."""
     flow_table_length: TableLength | None = None
-    """Buckets of the table of new flows, a power of two; by default what the weights need."""
+    """Buckets of the table of new flows, a power of two; by default what the weights need, when
+    the VIP is made."""
     node_selector: Annotated[
         dict[LabelKey, LabelValue] | None,
         Field(max_length=32, json_schema_extra={"x-kubernetes-validations": _KEY_RULES}),

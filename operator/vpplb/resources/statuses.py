@@ -12,8 +12,7 @@ from vpplb.model.health import BackendHealth, HealthState
 from vpplb.model.problem import Problem
 from vpplb.model.vip import VipId
 from vpplb.plan.caveats import caveats
-from vpplb.plan.desired import FrontendConfig, FrontendView
-from vpplb.plan.newflows import TOLERATED_DISTORTION
+from vpplb.plan.desired import FrontendView
 from vpplb.resources.backend import BackendStatus
 from vpplb.resources.conditions import Condition, ConditionStatus, set_condition
 from vpplb.resources.dataplane_codec import dump_dataplane
@@ -234,21 +233,15 @@ def _degraded(view: FrontendView) -> Condition:
     reasons: list[tuple[str, str]] = []
     if view.suspect:
         reasons.append(("ProberSuspect", _SUSPECT))
-    if view.config.distortion > TOLERATED_DISTORTION:
-        reasons.append(("WeightsFlattened", _flattened(view.config)))
+    config = view.config
+    if config.flattened:
+        reasons.append(("WeightsFlattened", config.flattened))
     if not reasons:
         said = "the weights are honoured, and the prober is trusted"
+        said += f"; {config.over_the_top}" if config.over_the_top else ""
         return Condition(type="Degraded", status="False", reason="NotDegraded", message=said)
-    message = "; ".join(said for _, said in reasons)
+    message = "; ".join([*(said for _, said in reasons), *filter(None, [config.over_the_top])])
     return Condition(type="Degraded", status="True", reason=reasons[0][0], message=message)
-
-
-def _flattened(config: FrontendConfig) -> str:
-    return (
-        f"with a table of {config.settings.table_length} buckets a server's share of new"
-        f" flows is up to {config.distortion:.0%} off its due share; a greater"
-        " flowTableLength, or none, honours the weights"
-    )
 
 
 def _healthy(health: BackendHealth) -> Condition:

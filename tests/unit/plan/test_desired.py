@@ -125,13 +125,36 @@ def test_table_length_is_chosen_where_it_is_not_given(given: int | None, length:
     assert vip.settings.table_length == length
 
 
-def test_the_present_table_length_is_kept_while_it_serves() -> None:
-    one = frontend("f", pool("p", a=100, b=100))
-    life = Life(one)
+def test_the_present_table_length_is_kept_whatever_becomes_of_the_weights() -> None:
+    life = Life(frontend("f", pool("p", a=100, b=100)))
     now = life.to(a=UP, b=UP)
-    longer = replace(now, settings=replace(now.settings, table_length=4096))
-    life.previous = replace(life.previous, vip=longer)
+    short = replace(now, settings=replace(now.settings, table_length=64))
+    life.previous = replace(life.previous, vip=short)
+    life.resolved = resolved(frontend("f", pool("p", a=100, b=37)))
+    assert life.to(a=UP, b=UP).settings.table_length == 64
+    assert "with a table of 64 buckets" in configure(life.resolved, life.previous).flattened
+
+
+def test_a_length_that_a_person_takes_back_stays() -> None:
+    life = Life(frontend("f", pool("p", a=100, b=100), table_length=4096))
+    life.to(a=UP, b=UP)
+    life.resolved = resolved(frontend("f", pool("p", a=100, b=100)))
     assert life.to(a=UP, b=UP).settings.table_length == 4096
+
+
+def test_the_weights_of_backends_of_one_address_add_up_to_what_vpp_takes() -> None:
+    known = {b.key: b for b in (backend("a", "10.0.0.1"), backend("b", "10.0.0.1"))}
+
+    def weight(**of: int) -> int:
+        judged = resolve_prefix([frontend("f", pool("p", **of))], known.get, lambda _: None)
+        config = configure(judged[key("f")], Previous())
+        up = {key("a"): in_state(UP), key("b"): in_state(UP)}
+        vip = desired_vip(config, decide(config.resolved.members, up), Previous(), epoch=1)
+        assert vip is not None
+        return vip.servers[A].weight
+
+    assert weight(a=30, b=50) == 80
+    assert weight(a=30, b=90) == 100
 
 
 def test_immutable_settings_come_from_the_frontend() -> None:
