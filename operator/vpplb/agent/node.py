@@ -1,18 +1,20 @@
 """The agent's node on the API server: its Node's labels, and its Dataplane object.
 
 The Dataplane is named as the node, carries its labels (so that the operator knows which
-frontends a node shall carry without reading Nodes) and is owned by it, so it goes with it.
+frontends a node shall carry without reading Nodes) and is owned by it, so it goes with it. An
+annotation tells which labels are the Node's: those of others are left alone.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 from vpplb.kube.backoff import backoff
 from vpplb.kube.errors import Conflict, KubeError, NotFound
 from vpplb.kube.kinds import DATAPLANE, NODE, JsonObject, Kind, cluster_key
 from vpplb.model.names import ObjectKey
+from vpplb.resources.dataplane import NODE_LABELS
 
 log = logging.getLogger(__name__)
 
@@ -91,16 +93,27 @@ class Node:
             return await self._create(labels)
         metadata = found["metadata"]
         shown = metadata.get("labels") or {}
-        if shown == labels and list(metadata.get("ownerReferences") or ()) == list(self.owners):
+        mirrored = (metadata.get("annotations") or {}).get(NODE_LABELS) or ""
+        stale = set(mirrored.split(",")) & shown.keys() - labels.keys()
+        if (
+            not stale
+            and labels.items() <= shown.items()
+            and mirrored == _mirrored(labels)
+            and list(metadata.get("ownerReferences") or ()) == list(self.owners)
+        ):
             return found
-        stale = {label: None for label in shown if label not in labels}
-        patch = {"labels": labels | stale, "ownerReferences": list(self.owners)}
+        patch = {
+            "labels": labels | dict.fromkeys(stale),
+            "annotations": {NODE_LABELS: _mirrored(labels)},
+            "ownerReferences": list(self.owners),
+        }
         return await self._client.patch(DATAPLANE, self.key, {"metadata": patch})
 
     async def _create(self, labels: Mapping[str, str]) -> JsonObject:
         metadata = {
             "name": self.key.name,
             "labels": dict(labels),
+            "annotations": {NODE_LABELS: _mirrored(labels)},
             "ownerReferences": list(self.owners),
         }
         try:
@@ -120,6 +133,10 @@ class Node:
         if labels != self.labels:
             self.labels = labels
             self._on_labels(labels)
+
+
+def _mirrored(labels: Iterable[str]) -> str:
+    return ",".join(sorted(labels))
 
 
 def _owners(name: str, uid: str | None) -> tuple[Mapping[str, object], ...]:

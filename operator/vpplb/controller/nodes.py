@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from vpplb.kube.kinds import JsonObject
 from vpplb.model.names import ObjectKey
 from vpplb.resources.conditions import find_condition
-from vpplb.resources.dataplane import DataplaneStatus
+from vpplb.resources.dataplane import NODE_LABELS, DataplaneStatus
 from vpplb.resources.statuses import NodeReport
 
 Selector = tuple[tuple[str, str], ...]
@@ -84,11 +84,20 @@ def _read(raw: JsonObject) -> _Node:
         status = DataplaneStatus()
     connected = find_condition(status.conditions, "Connected")
     return _Node(
-        labels=raw["metadata"].get("labels") or {},
+        labels=_node_labels(raw["metadata"]),
         programmed=status.programmed or {},
         errors={error.frontend: error.message for error in status.errors},
         connected=connected is not None and connected.status == "True",
     )
+
+
+def _node_labels(metadata: JsonObject) -> Mapping[str, str]:
+    """Return the labels that are the Node's; of an agent that does not tell them, all."""
+    labels = metadata.get("labels") or {}
+    mirrored = (metadata.get("annotations") or {}).get(NODE_LABELS)
+    if mirrored is None:
+        return labels
+    return {label: labels[label] for label in mirrored.split(",") if label in labels}
 
 
 def _keys(names: Iterable[str]) -> Iterator[ObjectKey]:

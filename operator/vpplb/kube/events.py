@@ -7,6 +7,7 @@ than a late complete list, and status is never delayed for one.
 """
 
 import asyncio
+import hashlib
 import logging
 import math
 from collections import deque
@@ -26,7 +27,10 @@ BURST = 100
 PER_SECOND = 10.0
 QUEUE = 1000
 NOTE_BYTES = 1024
-"""The API server refuses longer notes."""
+INSTANCE_BYTES = 128
+"""The API server refuses events with a longer note, or a longer name of the program's instance."""
+STEM = 200
+"""Characters of an object's name in its events' names, which end in a stamp and have 253 at most."""
 
 PATIENCE = 0.5
 """Seconds that an event waits for statuses."""
@@ -137,17 +141,17 @@ class EventRecorder:
         stamp = f"{int(event.at.timestamp() * 1_000_000):x}.{self._sent:x}"
         return {
             "metadata": {
-                "name": f"{event.key.name[:200]}.{stamp}",
+                "name": f"{_stem(event.key.name)}.{stamp}",
                 # Events of cluster-scoped objects live in `default`, as all of Kubernetes does.
                 "namespace": event.key.namespace or "default",
             },
             "eventTime": event.at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
             "reportingController": f"vpplb.dev/{self.reporter}",
-            "reportingInstance": self.instance,
+            "reportingInstance": _cut(self.instance, INSTANCE_BYTES),
             "type": event.type,
             "reason": event.reason,
             "action": event.action,
-            "note": event.note.encode()[:NOTE_BYTES].decode(errors="ignore"),
+            "note": _cut(event.note, NOTE_BYTES),
             "regarding": {
                 "apiVersion": event.kind.api_version,
                 "kind": event.kind.kind,
@@ -156,3 +160,15 @@ class EventRecorder:
                 "uid": event.uid,
             },
         }
+
+
+def _stem(name: str) -> str:
+    """Shorten an object's name so that it still is a name, and no other's."""
+    if len(name) <= STEM:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return f"{name[: STEM - 9].rstrip('-.')}.{digest}"  # each part ends in a letter or a digit
+
+
+def _cut(text: str, most: int) -> str:
+    return text.encode()[:most].decode(errors="ignore")

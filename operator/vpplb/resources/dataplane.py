@@ -19,6 +19,9 @@ from vpplb.resources.base import (
 from vpplb.resources.conditions import Conditions
 from vpplb.resources.fields import Count, Seconds, StickyBuckets, Timestamp
 
+NODE_LABELS = "vpplb.dev/node-labels"
+"""Annotation of a Dataplane: which of its labels are its Node's, by comma. Others select nothing."""
+
 
 class DataplaneSpec(SpecModel):
     """Settings of one node's VPP."""

@@ -72,7 +72,12 @@ async def test_the_dataplane_carries_the_labels_of_its_node_and_goes_with_it() -
     one, told = node(server)
     made = await one.introduce()
     assert made == {
-        "metadata": {"name": "n1", "labels": {"role": "edge"}, "ownerReferences": [OWNER]},
+        "metadata": {
+            "name": "n1",
+            "labels": {"role": "edge"},
+            "annotations": {"vpplb.dev/node-labels": "role"},
+            "ownerReferences": [OWNER],
+        },
         "spec": {},
     }
     assert told == [{"role": "edge"}]
@@ -83,7 +88,7 @@ async def test_where_there_is_no_node_the_dataplane_stands_alone() -> None:
     server = Server()
     one, told = node(server)
     made = await one.introduce()
-    assert made["metadata"] == {"name": "n1", "labels": {}, "ownerReferences": []}
+    assert (made["metadata"]["labels"], made["metadata"]["ownerReferences"]) == ({}, [])
     assert told == []
 
 
@@ -118,6 +123,34 @@ async def test_new_labels_are_told_and_mirrored_and_old_ones_go() -> None:
     assert told == [{"role": "edge", "zone": "a"}, {"zone": "b"}]
     assert server.dataplane["labels"] == {"zone": "b"}
     running.cancel()
+
+
+async def test_the_labels_of_others_are_left_alone_also_when_the_agent_is_started_anew() -> None:
+    server = Server()
+    server.node(role="edge", zone="a")
+    await node(server)[0].introduce()
+    server.dataplane["labels"] |= {"team": "net", "app.kubernetes.io/managed-by": "argo"}
+    server.node(zone="b")
+    await node(server)[0].introduce()
+    assert server.dataplane["labels"] == {
+        "zone": "b",
+        "team": "net",
+        "app.kubernetes.io/managed-by": "argo",
+    }
+    server.asked.clear()
+    await node(server)[0].introduce()
+    assert server.asked == ["get Node", "get Dataplane"]
+
+
+async def test_labels_that_an_agent_before_has_left_are_kept_where_nothing_says_whose() -> None:
+    server = Server()
+    server.node(zone="a")
+    server.objects[DATAPLANE] = {"metadata": {"name": "n1", "labels": {"zone": "a", "old": "x"}}}
+    await node(server)[0].introduce()
+    assert server.dataplane["labels"] == {"zone": "a", "old": "x"}
+    server.node()
+    await node(server)[0].introduce()
+    assert server.dataplane["labels"] == {"old": "x"}
 
 
 async def test_a_node_made_anew_becomes_the_owner() -> None:

@@ -40,6 +40,14 @@ def test_only_nodes_with_the_labels_of_the_selector_are_asked_for() -> None:
     assert nodes.report(WEB, (("role", "none"),), "r") == NodeReport()
 
 
+def test_a_label_that_somebody_put_on_a_dataplane_alone_selects_nothing() -> None:
+    nodes, raw = Nodes(), dataplane(labels={"role": "edge", "team": "net"})
+    raw["metadata"]["annotations"] = {"vpplb.dev/node-labels": "role"}
+    nodes.seen("n1", raw)
+    assert nodes.report(WEB, (("role", "edge"),), "r").desired == ("n1",)
+    assert nodes.report(WEB, (("team", "net"),), "r").desired == ()
+
+
 @pytest.mark.parametrize("connected", ["False", "Unknown"])
 def test_a_node_without_its_vpp_carries_nothing(connected: str) -> None:
     nodes = Nodes()

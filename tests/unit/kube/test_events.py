@@ -1,6 +1,8 @@
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -72,6 +74,25 @@ async def test_events_of_one_moment_have_names_of_their_own() -> None:
         recorder.emit(event())
         await asyncio.sleep(0.1)
     assert server.events[0]["metadata"] != server.events[1]["metadata"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a" * 253, f"{'a' * 190}.{'b' * 62}", f"{'a' * 189}-.{'b' * 62}"[:253], f"{'a.' * 126}a"],
+)
+async def test_events_of_an_object_with_a_long_name_have_names_that_are_accepted(name: str) -> None:
+    server = FakeApiServer()
+    async with running(server) as recorder:
+        recorder.instance = "n" * 253
+        for end in ("", "2"):
+            key = ObjectKey("shop", name + end)
+            recorder.emit(replace(event(), key=key))
+        await asyncio.sleep(0.1)
+    names = [sent["metadata"]["name"] for sent in server.events]  # type: ignore[index]
+    label = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+    assert all(len(one) <= 253 and re.fullmatch(rf"{label}(\.{label})*", one) for one in names)
+    assert names[0].rpartition(".")[0] != names[1].rpartition(".")[0]
+    assert len(str(server.events[0]["reportingInstance"])) == 128
 
 
 async def test_an_event_of_a_cluster_scoped_object_lives_in_default() -> None:
