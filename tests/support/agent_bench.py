@@ -15,6 +15,7 @@ from vpplb.agent.app import remembered_by
 from vpplb.agent.intake import Intake
 from vpplb.agent.reporter import SPACING, DataplaneReporter
 from vpplb.engine.syncer import Syncer
+from vpplb.engine.vipbook import SyncerState
 from vpplb.files.keeper import MemoryKeeper
 from vpplb.files.memory import load_memory
 from vpplb.kube.kinds import DATAPLANE, FRONTEND, JsonObject, cluster_key
@@ -29,12 +30,18 @@ NODE = cluster_key("n1")
 WEB, API = vip("192.0.2.1/32"), vip("192.0.2.2/32")
 
 
-def decided(on: VipId, weight: int = 10, table_length: int = 1024, **extra: object) -> Raw:
-    """Return a Frontend's status that wants a VIP with one server."""
+def decided(
+    on: VipId,
+    weight: int = 10,
+    table_length: int = 1024,
+    selector: Mapping[str, str] | None = None,
+    **extra: object,
+) -> Raw:
+    """Return a Frontend's status that wants a VIP with one server, decided for these nodes."""
     servers = {ip_address("10.0.0.1"): AppServer(weight=weight)}
     settings = VipSettings(encap=Encap.GRE4, table_length=table_length)
     wanted = Vip(settings=settings, servers=servers)
-    return {"dataplane": dump_dataplane(on, wanted), **extra}
+    return {"dataplane": dump_dataplane(on, wanted, (selector or {}).items()), **extra}
 
 
 class AgentBench:
@@ -67,13 +74,16 @@ class AgentBench:
             keeper=self.keeper,
             announce=lambda frontend, note: self.announced.append((frontend, note)),
         )
-        self.syncer = Syncer(
-            self.lb,
-            listener=self.reporter,
-            state=(memory and load_memory(memory)) or remembered_by(dataplane),
-        )
+        state = (memory and load_memory(memory)) or remembered_by(dataplane) or SyncerState()
+        self.syncer = Syncer(self.lb, listener=self.reporter, state=state)
         self.reporter.resume(dataplane)
-        self.intake = Intake(self.syncer, NODE.name, default or ConfWish())
+        self.intake = Intake(
+            self.syncer,
+            NODE.name,
+            default or ConfWish(),
+            state.owned,
+            self.reporter.unreadable,
+        )
         self.intake.labels_changed(labels or {})
 
     # --- what happens -----------------------------------------------------------------------

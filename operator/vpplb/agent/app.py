@@ -157,11 +157,12 @@ class Agent:
             announce=Announcer(self._recorder, options.node, self._clock, self._uid).recreated,
         )
         lb = PapiLoadBalancer(options.vpp_api_socket, on_call=self._metrics.record_call)
+        state = memory or remembered_by(dataplane) or SyncerState()
         syncer = Syncer(
             lb,
             listener=reporter,
             sync_interval=options.sync_interval,
-            state=memory or remembered_by(dataplane),
+            state=state,
             own_all=options.own_all,
         )
         socket = options.vpp_stats_socket
@@ -173,7 +174,9 @@ class Agent:
             options.node, lb.look, counters, lambda: syncer.state.owned, self._clock
         )
         reporter.resume(dataplane)
-        self._intake = intake = Intake(syncer, options.node, options.conf)
+        self._intake = intake = Intake(
+            syncer, options.node, options.conf, state.owned, reporter.unreadable
+        )
         intake.labels_changed(self._node.labels)
         listener = _Listener(intake, reporter, self._node)
         informer = Informer(self._client, KINDS, listener, options.namespaces)

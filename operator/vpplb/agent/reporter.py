@@ -66,6 +66,7 @@ class DataplaneReporter:
         self._reason = "not connected yet"
         self._programmed: dict[ObjectKey, str] = {}
         self._errors: dict[ObjectKey, str] = {}
+        self._unreadable: dict[ObjectKey, str] = {}
         self._conf_error = ""
         self._owned: str | None = None
         self._ours: Mapping[VipId, ObjectKey] = {}
@@ -110,6 +111,14 @@ class DataplaneReporter:
         self._writer.forget(DATAPLANE, self._key)
         self._mender.forget(DATAPLANE, self._key)
         self._uid = ""
+
+    def unreadable(self, key: ObjectKey, why: str) -> None:
+        """What is decided for a frontend cannot be read; empty: it can (again)."""
+        if why:
+            self._unreadable[key] = why
+        else:
+            self._unreadable.pop(key, None)
+        self._submit()
 
     def flush(self) -> None:
         """Hand over to the writer what waits for its time."""
@@ -213,7 +222,7 @@ class DataplaneReporter:
         if self._owned is None:
             self._ours = self._state().owned
             self._owned = owned_text(self._ours)
-        carried = sorted(self._programmed.keys() & selected)
+        carried = sorted((self._programmed.keys() & selected) - self._unreadable.keys())
         programmed = {str(key): self._programmed[key] for key in carried}
         for condition in (self._connected(), self._synced(len(carried), len(selected))):
             seen = condition.model_copy(update={"observed_generation": self._generation})
@@ -226,12 +235,17 @@ class DataplaneReporter:
             others=len(set(self._observed()) - self._ours.keys()),
             errors=tuple(
                 DataplaneError(frontend=str(key), message=message)
-                for key, message in sorted(self._errors.items())
+                for key, message in sorted(self._failures.items())
             ),
             last_change=self._last_change,
             conditions=self._conditions,
             observed_generation=self._generation,
         ).dump()
+
+    @property
+    def _failures(self) -> Mapping[ObjectKey, str]:
+        """What stands in a frontend's way: VPP, or that nobody here can read what it wants."""
+        return self._errors | self._unreadable
 
     def _connected(self) -> Condition:
         if self._vpp.connected:
@@ -247,9 +261,9 @@ class DataplaneReporter:
             return Condition(
                 type="Synced", status="Unknown", reason="VppUnreachable", message=self._reason
             )
-        if self._conf_error or self._errors:
+        if self._conf_error or self._failures:
             errors = [self._conf_error] if self._conf_error else []
-            errors += [f"{key}: {error}" for key, error in sorted(self._errors.items())]
+            errors += [f"{key}: {error}" for key, error in sorted(self._failures.items())]
             message = f"{said}; {'; '.join(errors[:5])}"
             return Condition(type="Synced", status="False", reason="Failed", message=message)
         if carried < total:

@@ -19,6 +19,7 @@ from vpplb.model.names import ObjectKey
 from vpplb.model.vip import LbConf, VipId, VipTable
 from vpplb.plan.assumption import Assumed, assume
 from vpplb.plan.diff import ConfWish, Flushed, conf_change
+from vpplb.resources.dataplane import node_labels
 from vpplb.vpp.lb import PapiLoadBalancer
 
 
@@ -120,10 +121,11 @@ async def of_cluster(live: Live, wish: ConfWish, *, own_all: bool) -> View:
             await client.list(FRONTEND, namespace) for namespace in live.namespaces or (None,)
         ]
     memory = load_memory(live.state_file) if live.state_file else None
-    rehearsal = Rehearsal(memory or _remembered(dataplane), own_all=own_all)
-    intake = Intake(rehearsal, live.node, wish)
+    state = memory or _remembered(dataplane)
+    rehearsal = Rehearsal(state, own_all=own_all)
+    intake = Intake(rehearsal, live.node, wish, state.owned)
     if dataplane is not None:
-        intake.labels_changed(dataplane["metadata"].get("labels") or {})
+        intake.labels_changed(node_labels(dataplane["metadata"]))
         intake.seen(DATAPLANE, cluster_key(live.node), dataplane)
     for raw in (item for listing in listings for item in listing.items):
         metadata = raw["metadata"]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from vpplb.kube.kinds import JsonObject
 from vpplb.model.names import ObjectKey
 from vpplb.resources.conditions import find_condition
-from vpplb.resources.dataplane import NODE_LABELS, DataplaneStatus
+from vpplb.resources.dataplane import DataplaneStatus, node_labels
 from vpplb.resources.statuses import NodeReport
 
 Selector = tuple[tuple[str, str], ...]
@@ -57,11 +57,13 @@ class Nodes:
     def report(self, key: ObjectKey, selector: Selector, revision: str) -> NodeReport:
         """Say how far a frontend's newest revision has got."""
         frontend = str(key)
-        selected = {
-            name: node
-            for name, node in sorted(self._nodes.items())
-            if all(node.labels.get(label) == value for label, value in selector)
-        }
+        selected: dict[str, _Node] = {}
+        leaving: list[str] = []
+        for name, node in sorted(self._nodes.items()):
+            if all(node.labels.get(label) == value for label, value in selector):
+                selected[name] = node
+            elif frontend in node.programmed:
+                leaving.append(name)
         return NodeReport(
             desired=tuple(selected),
             programmed=tuple(
@@ -74,6 +76,8 @@ class Nodes:
                 for name, node in selected.items()
                 if frontend in node.errors
             ),
+            away=tuple(name for name, node in selected.items() if not node.connected),
+            leaving=tuple(leaving),
         )
 
 
@@ -84,20 +88,11 @@ def _read(raw: JsonObject) -> _Node:
         status = DataplaneStatus()
     connected = find_condition(status.conditions, "Connected")
     return _Node(
-        labels=_node_labels(raw["metadata"]),
+        labels=node_labels(raw["metadata"]),
         programmed=status.programmed or {},
         errors={error.frontend: error.message for error in status.errors},
         connected=connected is not None and connected.status == "True",
     )
-
-
-def _node_labels(metadata: JsonObject) -> Mapping[str, str]:
-    """Return the labels that are the Node's; of an agent that does not tell them, all."""
-    labels = metadata.get("labels") or {}
-    mirrored = (metadata.get("annotations") or {}).get(NODE_LABELS)
-    if mirrored is None:
-        return labels
-    return {label: labels[label] for label in mirrored.split(",") if label in labels}
 
 
 def _keys(names: Iterable[str]) -> Iterator[ObjectKey]:

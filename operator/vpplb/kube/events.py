@@ -30,7 +30,7 @@ NOTE_BYTES = 1024
 INSTANCE_BYTES = 128
 """The API server refuses events with a longer note, or a longer name of the program's instance."""
 STEM = 200
-"""Characters of an object's name in its events' names, which end in a stamp and have 253 at most."""
+"""Characters of an object's name in its events' names, which end in a stamp (253 in all)."""
 
 PATIENCE = 0.5
 """Seconds that an event waits for statuses."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
@@ -20,7 +20,16 @@ from vpplb.resources.conditions import Conditions
 from vpplb.resources.fields import Count, Seconds, StickyBuckets, Timestamp
 
 NODE_LABELS = "vpplb.dev/node-labels"
-"""Annotation of a Dataplane: which of its labels are its Node's, by comma. Others select nothing."""
+"""Annotation of a Dataplane: the labels that are its Node's, by comma. Others select nothing."""
+
+
+def node_labels(metadata: Mapping[str, Any]) -> Mapping[str, str]:
+    """Return a Dataplane's labels that are its Node's; where an agent does not tell them, all."""
+    labels: Mapping[str, str] = metadata.get("labels") or {}
+    mirrored = (metadata.get("annotations") or {}).get(NODE_LABELS)
+    if mirrored is None:
+        return labels
+    return {label: labels[label] for label in mirrored.split(",") if label in labels}
 
 
 class DataplaneSpec(SpecModel):

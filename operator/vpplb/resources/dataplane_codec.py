@@ -5,8 +5,8 @@ The revision is a hash of everything else in it, so it changes exactly when any 
 
 import hashlib
 import json
-from collections.abc import Mapping
-from typing import Annotated
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
@@ -49,13 +49,17 @@ class FrontendDataplane(StatusModel):
     """Whether a client's flows all go to one server."""
     flow_table_length: Annotated[int, Field(ge=1)]
     """Buckets of the table of new flows."""
+    node_selector: dict[str, str] | None = None
+    """Labels of the nodes that carry it; absent: those of the spec."""
     servers: tuple[DataplaneServer, ...]
     """The application servers, IPv4 before IPv6, then in numeric order."""
     revision: str
     """Hash of everything else here."""
 
 
-def dump_dataplane(vip_id: VipId, vip: Vip) -> dict[str, object]:
+def dump_dataplane(
+    vip_id: VipId, vip: Vip, node_selector: Iterable[tuple[str, str]] = ()
+) -> dict[str, object]:
     """Return `status.dataplane` with its revision; the same for the same arguments."""
     settings = vip.settings
     content: dict[str, object] = {
@@ -72,6 +76,8 @@ def dump_dataplane(vip_id: VipId, vip: Vip) -> dict[str, object]:
             for address, server in vip.servers.items()
         ],
     }
+    if selector := dict(node_selector):
+        content["nodeSelector"] = selector
     return content | {"revision": _revision(content)}
 
 
@@ -94,6 +100,16 @@ def load_dataplane(status: Mapping[str, object] | None) -> tuple[VipId, Vip, str
     except ValidationError as error:
         field, message = findings_of(error, FrontendDataplane)[0]
         raise ValueError(f"status.dataplane: {spell(field)} {message}") from error
+
+
+def decided_selector(raw: Mapping[str, Any]) -> Mapping[str, str]:
+    """Return the labels of the nodes for which a Frontend's `status.dataplane` was decided.
+
+    `raw` is the Frontend; a dataplane of its status can be read. An older operator left the
+    selector to the spec.
+    """
+    dataplane, spec = raw["status"]["dataplane"], raw.get("spec") or {}
+    return dataplane.get("nodeSelector") or spec.get("nodeSelector") or {}
 
 
 def _load(read: FrontendDataplane) -> tuple[VipId, Vip, str]:

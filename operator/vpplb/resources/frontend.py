@@ -124,11 +124,18 @@ class FrontendNodes(StatusModel):
     """Nodes whose VPP has the state of `dataplane`."""
     summary: str = ""
     """Both, as `programmed/desired`."""
+    holding: bool | None = None
+    """True while nodes that are not selected any more have to go on carrying the VIP."""
 
     @classmethod
-    def of(cls, programmed: int, desired: int) -> "FrontendNodes":
+    def of(cls, programmed: int, desired: int, *, holding: bool = False) -> "FrontendNodes":
         """Build with the summary."""
-        return cls(desired=desired, programmed=programmed, summary=f"{programmed}/{desired}")
+        return cls(
+            desired=desired,
+            programmed=programmed,
+            summary=f"{programmed}/{desired}",
+            holding=holding or None,
+        )
 
 
 class FrontendStatus(StatusModel):

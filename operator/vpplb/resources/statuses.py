@@ -10,7 +10,6 @@ from datetime import datetime
 
 from vpplb.model.health import BackendHealth, HealthState
 from vpplb.model.problem import Problem
-from vpplb.model.vip import VipId
 from vpplb.plan.caveats import caveats
 from vpplb.plan.desired import FrontendView
 from vpplb.resources.backend import BackendStatus
@@ -23,11 +22,28 @@ from vpplb.resources.healthcheck import HealthCheckStatus
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeReport:
-    """What the nodes say of one frontend: names of those that shall carry it, carry it, fail."""
+    """What the nodes say of one frontend: names of those that shall carry it, carry it, fail.
+
+    `away`: those of `desired` that have no VPP or no agent; `leaving`: others that still carry it.
+    """
 
     desired: tuple[str, ...] = ()
     programmed: tuple[str, ...] = ()
     failed: tuple[tuple[str, str], ...] = ()
+    away: tuple[str, ...] = ()
+    leaving: tuple[str, ...] = ()
+
+    @property
+    def holding(self) -> bool:
+        """Whether nodes that are not selected any more have to go on: make before break.
+
+        They may let go once a selected node carries it, and so does each other that can. Where no
+        node is selected there is nothing to wait for.
+        """
+        if not self.programmed:
+            return bool(self.desired)
+        cannot = {name for name, _ in self.failed}.union(self.away)
+        return not cannot.issuperset(set(self.desired) - set(self.programmed))
 
 
 def frontend_status(
@@ -61,7 +77,7 @@ def frontend_status(
             for one in decision.members
         ),
         dataplane=dataplane,
-        nodes=FrontendNodes.of(len(nodes.programmed), len(nodes.desired)),
+        nodes=FrontendNodes.of(len(nodes.programmed), len(nodes.desired), holding=nodes.holding),
         conditions=_timed(
             shown,
             [
@@ -83,8 +99,10 @@ def frontend_status(
 
 def frontend_dataplane(view: FrontendView) -> dict[str, object] | None:
     """Return `status.dataplane`, revision included; None when the VIP must not exist."""
-    vip: VipId = view.config.resolved.frontend.vip
-    return dump_dataplane(vip, view.desired) if view.desired is not None else None
+    if view.desired is None:
+        return None
+    frontend = view.config.resolved.frontend
+    return dump_dataplane(frontend.vip, view.desired, frontend.node_selector)
 
 
 def invalid_frontend_status(
@@ -201,11 +219,13 @@ def _available(view: FrontendView) -> Condition:
 
 def _programmed(view: FrontendView, nodes: NodeReport) -> Condition:
     count = f"{len(nodes.programmed)} of {len(nodes.desired)} nodes have the newest state"
+    if nodes.leaving and nodes.holding:
+        count += f" ({_few(nodes.leaving, ', ')} carries it until then)"
     status: ConditionStatus = "False"
     if view.desired is None:
         reason, message = "Pending", "not accepted, so no node carries it"
     elif not nodes.desired:
-        reason, message = "NoNodes", "no node with an agent is selected"
+        reason, message = "NoNodes", "no node with an agent is selected, so nobody carries it"
     elif nodes.failed:
         said = _few([f"{node}: {error}" for node, error in nodes.failed], "; ")
         reason, message = "NodeFailed", f"{count}; {said}"

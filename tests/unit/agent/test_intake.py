@@ -1,11 +1,13 @@
 """What an agent wants of its VPP, by what the API server tells."""
 
+import asyncio
 from ipaddress import IPv4Address
 
 import pytest
 
 from support.agent_bench import API, NODE, WEB, AgentBench, decided
 from support.objects import key
+from vpplb.agent.intake import GRACE
 from vpplb.kube.kinds import DATAPLANE, FRONTEND
 from vpplb.model.vip import AppServer, Encap, VipSettings
 from vpplb.plan.diff import ConfWish
@@ -98,9 +100,12 @@ async def test_nodes_without_the_labels_of_the_selector_do_not_carry_it() -> Non
         assert bench.intake.selected == {key("web")}
 
 
-async def test_a_new_label_of_the_node_moves_a_vip_there_and_away() -> None:
+WAITED_FOR = {"desired": 1, "programmed": 0, "holding": True}
+
+
+async def test_a_new_label_of_the_node_brings_a_vip_at_once_and_a_lost_one_takes_it_later() -> None:
     bench = AgentBench()
-    bench.see("web", decided(WEB), nodeSelector={"role": "edge"})
+    bench.see("web", decided(WEB, selector={"role": "edge"}), nodeSelector={"role": "edge"})
     async with bench:
         assert bench.lb.rows == {}
         bench.intake.labels_changed({"role": "edge"})
@@ -108,16 +113,104 @@ async def test_a_new_label_of_the_node_moves_a_vip_there_and_away() -> None:
         assert set(bench.lb.rows) == {WEB}
         assert bench.status["frontends"] == {"total": 1, "programmed": 1, "summary": "1/1"}
         bench.intake.labels_changed({"role": "none"})
+        await asyncio.sleep(GRACE - 1)  # until others have noticed theirs, and the operator all
+        assert set(bench.lb.rows) == {WEB}
+        await asyncio.sleep(1)
         await bench.settle()
         assert bench.lb.rows == {}
         assert bench.status["frontends"] == {"total": 0, "programmed": 0, "summary": "0/0"}
 
 
-async def test_a_new_selector_takes_the_vip_off_the_node() -> None:
+async def test_a_selector_of_the_spec_waits_until_it_is_decided() -> None:
+    """Else a node would serve the VIP of before, for which it never was meant."""
+    bench = AgentBench(labels={"host": "n1"})
+    bench.see("web", decided(WEB, selector={"host": "n1"}), nodeSelector={"host": "n2"})
+    bench.see("api", decided(API, selector={"host": "n2"}), nodeSelector={"host": "n1"})
+    async with bench:
+        assert set(bench.lb.rows) == {WEB}
+        assert bench.intake.selected == {key("web")}
+
+
+async def test_an_older_operator_leaves_the_selector_to_the_spec() -> None:
+    bench = AgentBench(labels={"host": "n1"})
+    bench.see("web", decided(WEB), nodeSelector={"host": "n1"})
+    bench.see("api", decided(API), nodeSelector={"host": "n2"})
+    async with bench:
+        assert set(bench.lb.rows) == {WEB}
+
+
+async def test_a_node_that_is_left_goes_on_with_new_weights_until_the_others_have_it() -> None:
     async with carrying() as agent:
-        agent.see("web", decided(WEB), nodeSelector={"role": "edge"})
+        agent.see("web", decided(WEB, weight=3, selector={"host": "n2"}, nodes=WAITED_FOR))
+        await agent.settle()
+        assert [row.servers for row in agent.lb.table().values()] == [
+            {IPv4Address("10.0.0.1"): AppServer(weight=3)}
+        ]
+        assert agent.status["frontends"] == {"total": 1, "programmed": 1, "summary": "1/1"}
+        agent.see("web", decided(WEB, weight=3, selector={"host": "n2"}))
         await agent.settle()
         assert agent.lb.rows == {}
+        assert agent.intake.selected == set()
+
+
+async def test_a_node_that_is_left_does_not_begin_with_the_vip_of_the_others() -> None:
+    async with carrying() as agent:
+        agent.see("web", decided(API, selector={"host": "n2"}, nodes=WAITED_FOR))
+        await agent.settle()
+        assert set(agent.lb.rows) == {WEB}
+        agent.see("web", decided(API, selector={"host": "n2"}))
+        await agent.settle()
+        assert agent.lb.rows == {}
+
+
+async def test_a_node_that_never_had_it_does_not_begin_while_others_wait() -> None:
+    bench = AgentBench()
+    bench.see("web", decided(WEB, selector={"host": "n2"}, nodes=WAITED_FOR))
+    async with bench:
+        assert bench.lb.rows == {}
+        assert bench.intake.selected == set()
+
+
+async def test_a_node_that_is_left_goes_on_also_when_its_agent_is_started_anew() -> None:
+    async with carrying() as agent:
+        pass
+    again = AgentBench(agent.server, agent.lb)
+    again.see("web", decided(WEB, selector={"host": "n2"}, nodes=WAITED_FOR))
+    async with again:
+        assert set(again.lb.rows) == {WEB}
+
+
+async def test_what_is_decided_for_nobody_is_removed() -> None:
+    async with carrying() as agent:
+        agent.see("web", decided(WEB, selector={"host": "nowhere"}, nodes={"desired": 0}))
+        await agent.settle()
+        assert agent.lb.rows == {}
+
+
+async def test_a_lost_decision_takes_nothing_away_whatever_the_selector() -> None:
+    async with carrying() as agent:
+        agent.see("web", None, nodeSelector={"host": "n2"})
+        await agent.settle()
+        assert set(agent.lb.rows) == {WEB}
+
+
+async def test_what_cannot_be_read_is_not_synced_until_it_can() -> None:
+    unreadable = decided(WEB) | {"dataplane": {"prefix": "nonsense"}}
+    async with carrying() as agent:
+        agent.see("web", unreadable)
+        await agent.settle()
+        status, reason, message = agent.condition("Synced")
+        assert (status, reason) == ("False", "Failed")
+        assert message.startswith(
+            "0 of 1 frontends are programmed; default/web: status.dataplane: prefix must be"
+        )
+        assert agent.status["errors"] == [
+            {"frontend": "default/web", "message": message.partition("default/web: ")[2]}
+        ]
+        assert set(agent.lb.rows) == {WEB}
+        agent.see("web", decided(WEB))
+        await agent.settle()
+        assert agent.condition("Synced")[0] == "True"
 
 
 async def test_paused_means_hands_off_until_it_is_over() -> None:

@@ -37,7 +37,18 @@ def test_only_nodes_with_the_labels_of_the_selector_are_asked_for() -> None:
     nodes.seen("edge2", dataplane({"default/web": "r"}, labels={"role": "edge", "zone": "b"}))
     nodes.seen("other", dataplane({"default/web": "r"}))
     assert nodes.report(WEB, (("role", "edge"), ("zone", "a")), "r").desired == ("edge1",)
-    assert nodes.report(WEB, (("role", "none"),), "r") == NodeReport()
+    assert nodes.report(WEB, (("role", "none"),), "r").desired == ()
+
+
+def test_nodes_that_still_carry_what_they_are_not_asked_for_are_told() -> None:
+    nodes = Nodes()
+    nodes.seen("old", dataplane({"default/web": "r1"}, labels={"role": "none"}))
+    nodes.seen("new", dataplane(labels={"role": "edge"}))
+    selector = (("role", "edge"),)
+    assert nodes.report(WEB, selector, "r2") == NodeReport(desired=("new",), leaving=("old",))
+    nodes.seen("new", dataplane({"default/web": "r2"}, labels={"role": "edge"}))
+    nodes.seen("old", dataplane(labels={"role": "none"}))
+    assert nodes.report(WEB, selector, "r2") == NodeReport(desired=("new",), programmed=("new",))
 
 
 def test_a_label_that_somebody_put_on_a_dataplane_alone_selects_nothing() -> None:
@@ -52,7 +63,7 @@ def test_a_label_that_somebody_put_on_a_dataplane_alone_selects_nothing() -> Non
 def test_a_node_without_its_vpp_carries_nothing(connected: str) -> None:
     nodes = Nodes()
     nodes.seen("n1", dataplane({"default/web": "r"}, connected=connected))
-    assert nodes.report(WEB, (), "r") == NodeReport(desired=("n1",))
+    assert nodes.report(WEB, (), "r") == NodeReport(desired=("n1",), away=("n1",))
 
 
 def test_a_failure_is_reported_with_the_node_and_what_it_said() -> None:
@@ -105,7 +116,7 @@ def test_a_status_that_makes_no_sense_counts_as_nothing_reported(status: object)
     nodes.seen("n1", {"metadata": {}, "status": status})
     assert nodes.seen("n1", dataplane({"default/web": "r"})) is None
     nodes.seen("n1", {"metadata": {}, "status": status})
-    assert nodes.report(WEB, (), "r") == NodeReport(desired=("n1",))
+    assert nodes.report(WEB, (), "r") == NodeReport(desired=("n1",), away=("n1",))
 
 
 def test_a_name_that_no_frontend_can_have_is_passed_over() -> None:

@@ -155,6 +155,7 @@ def test_the_words_name_every_field_below_with_its_kind_and_choice() -> None:
         "  targetPort (integer): Port of the servers; 0 but with NAT.",
         "  srcIPSticky (boolean): Whether a client's flows all go to one server.",
         "  flowTableLength (integer): Buckets of the table of new flows.",
+        "  nodeSelector (object): Labels of the nodes that carry it; absent: those of the spec.",
         "  servers (array): The application servers, IPv4 before IPv6, then in numeric order.",
         "    A list; each has:",
         "      address (string): Its address.",

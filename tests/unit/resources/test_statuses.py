@@ -169,7 +169,11 @@ async def test_available_says_whether_anybody_serves(
 @pytest.mark.parametrize(
     ("report", "programmed", "said"),
     [
-        (NodeReport(), ("False", "NoNodes"), "no node with an agent is selected"),
+        (
+            NodeReport(),
+            ("False", "NoNodes"),
+            "no node with an agent is selected, so nobody carries it",
+        ),
         (
             NodeReport(desired=("n1", "n2"), programmed=("n1",)),
             ("False", "Pending"),
@@ -184,6 +188,11 @@ async def test_available_says_whether_anybody_serves(
             NodeReport(desired=("n1", "n2"), programmed=("n1",), failed=(("n2", "no memory"),)),
             ("False", "NodeFailed"),
             "1 of 2 nodes have the newest state; n2: no memory",
+        ),
+        (
+            NodeReport(desired=("n2",), away=("n2",), leaving=("n1",)),
+            ("False", "Pending"),
+            "0 of 1 nodes have the newest state (n1 carries it until then), not n2",
         ),
         (
             NodeReport(desired=("n1", "n2"), programmed=("n1", "n2")),
@@ -203,6 +212,28 @@ async def test_programmed_says_how_far_it_has_got_on_the_nodes(
         len(report.programmed),
         len(report.desired),
     )
+
+
+@pytest.mark.parametrize(
+    ("report", "holding"),
+    [
+        (NodeReport(), False),
+        (NodeReport(desired=("n2",)), True),
+        (NodeReport(desired=("n2",), away=("n2",)), True),
+        (NodeReport(desired=("n2",), failed=(("n2", "no memory"),)), True),
+        (NodeReport(desired=("n2",), programmed=("n2",)), False),
+        (NodeReport(desired=("n2", "n3"), programmed=("n2",)), True),
+        (NodeReport(desired=("n2", "n3"), programmed=("n2",), away=("n3",)), False),
+        (NodeReport(desired=("n2", "n3"), programmed=("n2",), failed=(("n3", "no"),)), False),
+    ],
+)
+async def test_nodes_that_leave_wait_for_one_that_has_it_and_for_all_that_can(
+    report: NodeReport, holding: bool
+) -> None:
+    shown = status(serving(), report=lambda _: report)
+    assert shown.nodes is not None
+    assert bool(shown.nodes.holding) == holding
+    assert ("holding" in shown.nodes.model_dump(exclude_none=True)) == holding
 
 
 async def test_nodes_are_asked_for_the_revision_that_is_shown() -> None:

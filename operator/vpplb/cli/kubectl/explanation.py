@@ -11,7 +11,7 @@ from vpplb.kube.kinds import JsonObject
 from vpplb.model.health import HealthState
 from vpplb.resources.backend import BackendStatus
 from vpplb.resources.conditions import find_condition
-from vpplb.resources.dataplane import DataplaneStatus
+from vpplb.resources.dataplane import DataplaneStatus, node_labels
 from vpplb.resources.fields import parse_time
 from vpplb.resources.frontend import FrontendStatus
 
@@ -153,8 +153,11 @@ def _nodes(
     selector = raw["spec"].get("nodeSelector") or {}
     frontend = str(key_of(raw))
     for dataplane in sorted(dataplanes, key=lambda one: str(one["metadata"]["name"])):
-        if selector.items() <= (dataplane["metadata"].get("labels") or {}).items():
+        if selector.items() <= node_labels(dataplane["metadata"]).items():
             yield _node(dataplane, frontend, line.revision)
+        elif has := (status_of(dataplane, DataplaneStatus).programmed or {}).get(frontend):
+            name = dataplane["metadata"]["name"]
+            yield NodeLine(node=name, state="leaving", message="selected no more", revision=has)
 
 
 def _node(dataplane: JsonObject, frontend: str, wanted: str) -> NodeLine:

@@ -23,6 +23,7 @@ _COLOURS = {
     "unknown": "yellow",
     "Unknown": "yellow",
     "pending": "yellow",
+    "leaving": "yellow",
     "paused": "blue",
     "disabled": "blue",
 }

@@ -15,7 +15,7 @@ from support.cluster_objects import (
 )
 from support.objects import vip
 from support.plugin import call, parsed, told
-from vpplb.kube.kinds import BACKEND, DATAPLANE, EVENT, FRONTEND, JsonObject
+from vpplb.kube.kinds import BACKEND, DATAPLANE, EVENT, FRONTEND, JsonObject, cluster_key
 from vpplb.resources.dataplane_codec import load_dataplane
 
 POOLS = (
@@ -148,8 +148,14 @@ def test_each_node_says_why_it_does_not_have_the_newest_state(
     assert message in line["message"]
 
 
-def test_only_the_nodes_that_are_selected_are_shown() -> None:
+def test_a_node_that_is_selected_no_more_is_shown_while_it_carries_the_vip() -> None:
+    (line,) = parsed(detailed(nodeSelector={"role": "edge"}), "status", "web")["nodes"]
+    assert (line["node"], line["state"], line["message"]) == ("n1", "leaving", "selected no more")
+
+
+def test_other_nodes_that_are_not_selected_are_not_shown() -> None:
     console = detailed(nodeSelector={"role": "edge"})
+    console.objects[DATAPLANE, cluster_key("n1")] = node_dataplane(programmed={})
     assert parsed(console, "status", "web")["nodes"] == []
     assert "no node with an agent is selected" in call(console, "status", "web").output
 
