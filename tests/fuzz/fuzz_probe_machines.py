@@ -16,7 +16,7 @@ with atheris.instrument_imports(include=["vpplb.probers"]):
     from vpplb.probers.icmp import EchoCodec, ipv4_header_size
 
 MACHINES = [*(http(probe) for probe in PROBES), tls(inside=True), tls(inside=False)]
-CODECS = [EchoCodec(version=version, identifier=7, payload=b"x" * 56) for version in (4, 6)]
+CODECS = [EchoCodec(version=version, payload=b"x" * 56) for version in (4, 6)]
 
 
 def one(data: bytes) -> None:

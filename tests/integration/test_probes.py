@@ -148,8 +148,10 @@ def ip(*arguments: str) -> None:
 def namespaces() -> Iterator[tuple[str, str]]:
     """Two network namespaces joined by a cable: 198.51.100.1, 2001:db8:1::1 and …2.
 
-    The first routes everything to the second, which knows no way further. But what goes to
-    192.0.2.1 and 2001:db8:2::1 is for a card that nobody has, and vanishes.
+    The first routes everything to the second, which knows no way further, refuses to pass on what
+    goes to 203.0.113.32/27, and sends back what goes to 203.0.113.64/27 (likewise 2001:db8:32::/48
+    and 2001:db8:64::/48). But what goes to 192.0.2.1 and 2001:db8:2::1 is for a card that nobody
+    has, and vanishes.
     """
     near, far = f"vpplb-near-{os.getpid()}", f"vpplb-far-{os.getpid()}"
     with ExitStack() as cleanup:
@@ -168,6 +170,13 @@ def namespaces() -> Iterator[tuple[str, str]]:
             nobody = ["lladdr", "02:00:00:00:00:99", "dev", "eth0", "nud", "permanent"]
             ip("-n", near, "neighbour", "add", address, *nobody)
             ip("-n", near, "route", "add", address, "dev", "eth0")
+        for prefix in ("203.0.113.32/27", "2001:db8:32::/48"):
+            ip("-n", far, "route", "add", "prohibit", prefix)
+        for prefix, back in (
+            ("203.0.113.64/27", "198.51.100.1"),
+            ("2001:db8:64::/48", "2001:db8:1::1"),
+        ):
+            ip("-n", far, "route", "add", prefix, "via", back)
         for setting in ("ipv4.ip_forward", "ipv6.conf.all.forwarding"):
             in_namespace(far, "sysctl", "-q", "-w", f"net.{setting}=1")
         yield near, far
@@ -243,12 +252,37 @@ async def test_probes_leave_from_the_namespace_and_tell_unreachable_from_silent(
         "refused": ("L4CON", "connection refused", "answered"),
         "silent4": ("L3TOUT", "no echo reply in time", "silent"),
         "silent6": ("L4TOUT", "no connection in time", "silent"),
-        "no way 4": ("L3UNR", "network is unreachable", "silent"),
-        "no way 6": ("L3UNR", "network is unreachable", "silent"),
+        "no way 4": ("L3UNR", "network unreachable, from 198.51.100.2", "silent"),
+        "no way 6": ("L3UNR", "no route to destination, from 2001:db8:1::2", "silent"),
         "no way, tcp": ("L4CON", "network is unreachable", "silent"),
         "no source": ("L4CON", "no such source address", "silent"),
     }
     assert network_namespace() == outside  # only the worker went in
+
+
+@pytest.mark.privileged
+@pytest.mark.slow
+@IN_NAMESPACES
+async def test_what_a_router_says_of_an_echo_request_is_told_apart(
+    namespaces: tuple[str, str],
+) -> None:
+    near, _ = namespaces
+    for setting in ("ipv4.ip_default_ttl", "ipv6.conf.eth0.hop_limit"):
+        in_namespace(near, "sysctl", "-q", "-w", f"net.{setting}=1")
+    found = await verdicts_from(
+        near,
+        {
+            address: spec(IcmpProbe(), address)
+            for address in ("203.0.113.33", "2001:db8:32::1", "203.0.113.65", "2001:db8:64::1")
+        },
+    )
+    details = {address: detail.split(", from ")[0] for address, (_, detail, _) in found.items()}
+    assert details == {
+        "203.0.113.33": "communication administratively prohibited",
+        "2001:db8:32::1": "communication administratively prohibited",
+        "203.0.113.65": "time to live exceeded on the way",
+        "2001:db8:64::1": "time to live exceeded on the way",
+    }
 
 
 UNPRIVILEGED = """
@@ -260,7 +294,7 @@ from vpplb.model.names import ObjectKey
 from vpplb.probers.loop import CheckLoop
 
 loop = CheckLoop()
-for address in ("198.51.100.2", "2001:db8:1::2", "203.0.113.1", "2001:db8:3::1"):
+for address in ("198.51.100.2", "2001:db8:1::2", "203.0.113.33", "2001:db8:32::1"):
     cadence = Cadence(timeout=timedelta(seconds=5))  # a new link takes its time with IPv6
     spec = CheckSpec(address=ip_address(address), probe=IcmpProbe(), cadence=cadence)
     loop.assign([Assignment(backend=ObjectKey("ns", address), generation=1, spec=spec)])
@@ -282,15 +316,15 @@ for verdict in sorted(loop.verdicts, key=lambda each: each.backend):
             "0 2147483647",
             "198.51.100.2 L3OK echo reply\n"
             "2001:db8:1::2 L3OK echo reply\n"
-            "2001:db8:3::1 L3UNR network is unreachable\n"
-            "203.0.113.1 L3UNR network is unreachable\n",
+            "2001:db8:32::1 L3UNR communication administratively prohibited, from 2001:db8:1::2\n"
+            "203.0.113.33 L3UNR communication administratively prohibited, from 198.51.100.2\n",
         ),
         (
             "1 0",
             "198.51.100.2 L3UNR ICMP sockets are not permitted to the prober\n"
             "2001:db8:1::2 L3UNR ICMP sockets are not permitted to the prober\n"
-            "2001:db8:3::1 L3UNR ICMP sockets are not permitted to the prober\n"
-            "203.0.113.1 L3UNR ICMP sockets are not permitted to the prober\n",
+            "2001:db8:32::1 L3UNR ICMP sockets are not permitted to the prober\n"
+            "203.0.113.33 L3UNR ICMP sockets are not permitted to the prober\n",
         ),
     ],
     ids=["ping sockets", "no ICMP at all"],

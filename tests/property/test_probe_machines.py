@@ -101,14 +101,14 @@ def test_a_damaged_handshake_ends_in_some_result(
 
 @given(st.sampled_from([4, 6]), st.binary(max_size=200))
 def test_no_packet_that_is_not_ours_is_an_answer(version: int, packet: bytes) -> None:
-    codec = EchoCodec(version=version, identifier=0x1234, payload=b"secret" * 9)
+    codec = EchoCodec(version=version, payload=b"secret" * 9)
     assert codec.replied(packet, ipv4_header_size(packet)) is None
     assert codec.replied(packet) is None
-    assert codec.quoted(packet) is None or packet[4:6] == b"\x12\x34"
+    assert codec.quoted(packet) is None or packet[0] in (8, 128)
 
 
-@given(st.integers(0, 0xFFFF), st.integers(0, 0xFFFF), st.binary(max_size=60))
-def test_every_reply_to_a_request_is_known(identifier: int, sequence: int, payload: bytes) -> None:
-    codec = EchoCodec(version=4, identifier=identifier, payload=payload)
-    reply = b"\0" + codec.request(sequence)[1:]
-    assert codec.replied(reply) == sequence
+@given(st.integers(0, 0xFFFFFFFF), st.binary(max_size=60))
+def test_every_reply_to_a_request_is_known(tag: int, payload: bytes) -> None:
+    codec = EchoCodec(version=4, payload=payload)
+    reply = b"\0" + codec.request(tag)[1:]
+    assert codec.replied(reply) == tag

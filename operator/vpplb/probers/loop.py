@@ -103,7 +103,7 @@ class CheckLoop:
         self._asking = False  # that nobody does was told; that somebody does is to be
         self._clock = monotonic
         self._uniform = uniform
-        self._echo = EchoSockets(self.poller)
+        self._echo = EchoSockets(self.poller, monotonic)
         self._sockets = Sockets(self.poller)
         self._stalls = Stalls()
         self._running: dict[ObjectKey, _Running] = {}

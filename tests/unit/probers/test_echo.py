@@ -2,13 +2,15 @@
 
 import logging
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from ipaddress import ip_address
 
 import pytest
 
+from vpplb.model.check import Cadence, CheckSpec, IcmpProbe
 from vpplb.model.health import ProbeCode, ProbeResult
-from vpplb.probers.echo import EchoSocket, EchoSockets
+from vpplb.probers.echo import EchoAttempt, EchoSockets
+from vpplb.probers.echo_socket import REPLY, EchoSocket
 from vpplb.probers.icmp import Echo
 from vpplb.probers.poller import Poller
 
@@ -21,16 +23,17 @@ class Stage:
     def __init__(self) -> None:
         self.poller = Poller()
         self.socket = EchoSocket(4, None, self.poller)
+        self.identifier = self.socket.new_identifier()
         self.results: list[ProbeResult] = []
 
     def send(self, target: str = "127.0.0.1") -> int:
-        sent = self.socket.send(target, self.results.append)
+        sent = self.socket.send(self.identifier, target, self.results.append)
         assert isinstance(sent, int)
         return sent
 
-    def forged(self, sequence: int, sender: str) -> None:
+    def forged(self, tag: int, sender: str) -> None:
         """Let a reply come that only its sender tells from the right one."""
-        request = self.socket._codec.request(sequence)
+        request = self.socket._codec.request(tag)
         reply = struct.pack("!B", Echo.V4_REPLY) + request[1:]
         header = b"\x45" + b"\0" * 19 if self.socket.raw else b""
         self.socket._answered(header + reply, sender)
@@ -57,16 +60,16 @@ def test_each_request_gets_its_reply(stage: Stage) -> None:
 
 
 def test_a_reply_from_another_address_is_none(stage: Stage) -> None:
-    sequence = stage.send()
-    stage.forged(sequence, "127.0.0.2")
+    tag = stage.send()
+    stage.forged(tag, "127.0.0.2")
     assert stage.results == []
     assert stage.run() == [ProbeCode.L3OK]
 
 
 def test_a_reply_that_comes_twice_counts_once(stage: Stage) -> None:
-    sequence = stage.send()
+    tag = stage.send()
     assert stage.run() == [ProbeCode.L3OK]
-    stage.forged(sequence, "127.0.0.1")
+    stage.forged(tag, "127.0.0.1")
     assert stage.results == []
 
 
@@ -76,8 +79,9 @@ def test_a_reply_that_is_awaited_no_longer_is_none(stage: Stage) -> None:
 
 
 def test_numbers_that_are_still_awaited_are_not_given_again(stage: Stage) -> None:
+    stage.socket._sequence = 6
     first = stage.send()
-    stage.socket._sequence = first - 1
+    stage.socket._sequence = 6
     assert stage.send() == first + 1
 
 
@@ -87,7 +91,115 @@ def test_which_kind_of_socket_it_is_is_said_once(
     sockets = EchoSockets(stage.poller)
     with caplog.at_level(logging.INFO):
         for source in ("127.0.0.1", "127.0.0.2", "127.0.0.1"):
-            assert isinstance(sockets.get(4, ip_address(source)), EchoSocket)
+            assert isinstance(sockets.join(4, ip_address(source)), EchoSocket)
     sockets.close()
     kind = "raw" if stage.socket.raw else "unprivileged ping"
     assert [record.message for record in caplog.records] == [f"ICMP over IPv4: {kind} sockets"]
+
+
+class StandIn(EchoSocket):
+    """Nothing is sent, and whoever waits can be answered."""
+
+    def __init__(self, number: int, *, raw: bool) -> None:
+        self.number = number
+        self.raw = raw
+        self.users = 0
+        self.closed = False
+        self._identifiers = 0
+        self.sent: list[int] = []
+        self.done: Callable[[ProbeResult], None] = lambda _: None
+
+    def new_identifier(self) -> int:
+        self._identifiers += self.raw
+        return 100 * self.number + self._identifiers
+
+    def send(self, identifier: int, target: str, done: Callable[[ProbeResult], None]) -> int:
+        self.sent.append(identifier)
+        self.done = done
+        return 1
+
+    def forget(self, tag: int) -> None:
+        """Nothing is remembered."""
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Flows:
+    """Checks that probe each second of virtual time, over sockets that are none."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, raw: bool) -> None:
+        self.sockets: list[StandIn] = []
+        self.time = 1000.0
+
+        def opened(*_: object) -> StandIn:
+            self.sockets.append(StandIn(len(self.sockets) + 1, raw=raw))
+            return self.sockets[-1]
+
+        monkeypatch.setattr(EchoSockets, "_open_socket", opened)
+        self._shared = EchoSockets(Poller(), lambda: self.time)
+
+    def check(self) -> EchoAttempt:
+        spec = CheckSpec(address=ip_address("192.0.2.7"), probe=IcmpProbe(), cadence=Cadence())
+        return EchoAttempt(spec, self._shared, lambda _: None)
+
+    def probe(self, check: EchoAttempt, *, answered: bool) -> int:
+        """Probe once; return the identifier used."""
+        self.time += 1.0
+        check.begin()
+        used = check._socket
+        assert isinstance(used, StandIn)
+        if answered:
+            used.done(REPLY)
+        else:
+            check.expire()
+        return used.sent[-1]
+
+
+@pytest.fixture(params=[True, False], ids=["raw", "ping"])
+def flows(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Flows:
+    return Flows(monkeypatch, raw=request.param)
+
+
+def test_identifiers_and_numbers_are_of_nobody_elses_making(stage: Stage) -> None:
+    """A process id, or a first number of 1, is the same in all containers."""
+    other = EchoSocket(4, None, stage.poller)
+    used = {(each.new_identifier(), each._sequence) for each in (stage.socket, other)}
+    other.close()
+    assert len(used) == 2
+
+
+def test_a_check_that_fails_and_fails_becomes_a_new_flow_every_ten_seconds(flows: Flows) -> None:
+    check = flows.check()
+    used = [flows.probe(check, answered=False) for _ in range(30)]
+    assert used == sorted(used)
+    assert [used.count(each) for each in sorted(set(used))] == [10, 10, 10]
+
+
+def test_a_check_that_is_answered_stays_the_flow_that_it_is(flows: Flows) -> None:
+    check = flows.check()
+    assert len({flows.probe(check, answered=n % 3 == 0) for n in range(60)}) == 1
+
+
+def test_a_check_that_has_failed_long_is_answered_by_its_new_flow(flows: Flows) -> None:
+    check = flows.check()
+    first = flows.probe(check, answered=False)
+    while (now := flows.probe(check, answered=False)) == first:
+        pass
+    assert {flows.probe(check, answered=True) for _ in range(30)} == {now}
+
+
+def test_ping_sockets_are_shared_by_whoever_needs_a_new_one_and_closed_when_unused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    flows = Flows(monkeypatch, raw=False)
+    good, *bad = [flows.check() for _ in range(4)]
+    for _ in range(50):
+        flows.probe(good, answered=True)
+        for each in bad:
+            flows.probe(each, answered=False)
+    assert [each.closed for each in flows.sockets[1:-1]] == [True] * (len(flows.sockets) - 2)
+    assert not flows.sockets[0].closed
+    good.abort()
+    assert [each.closed for each in flows.sockets[:-1]] == [True] * (len(flows.sockets) - 1)
+    assert {each._socket for each in bad} == {flows.sockets[-1]}
