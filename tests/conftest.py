@@ -19,6 +19,8 @@ IN_CI = os.environ.get("CI", "").lower() not in ("", "0", "false")
 
 def pytest_configure() -> None:
     """Say that there is no event loop (looptime asks in every test, which would make one)."""
+    # Servers of tests are on this machine; what refuses them without the flag sees to that itself.
+    os.environ["VPPLB_ALLOW_LOOPBACK"] = "true"
     asyncio.get_event_loop_policy().set_event_loop(None)
     # The first text that Hypothesis draws on a machine takes a second: it makes tables of Unicode.
     settings.register_profile("vpplb", suppress_health_check=[HealthCheck.too_slow])

@@ -33,7 +33,8 @@ class Program:
         self.name = Path(argv[0]).name
         self.log = log
         self._argv = ["setpriv", "--pdeathsig", "KILL", *map(str, argv)]
-        self._env = {**os.environ, **(env or {})}
+        # Servers of tests and benchmarks are on this machine.
+        self._env = {"VPPLB_ALLOW_LOOPBACK": "true", **os.environ, **(env or {})}
         self._process = self._launch()
 
     def __enter__(self) -> Self:

@@ -18,6 +18,7 @@ from vpplb.kube.kinds import DATAPLANE, FRONTEND, JsonObject, Kind
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import Vip, VipId
 from vpplb.plan.diff import ConfWish
+from vpplb.resources.allowances import EVERYTHING
 from vpplb.resources.conditions import find_condition
 from vpplb.resources.dataplane_codec import decided_selector, load_dataplane
 from vpplb.resources.parse import parse_dataplane, parse_frontend
@@ -137,7 +138,7 @@ class Intake:
             self._syncer.keep(key)
             return
         self.selected.add(key)
-        parsed = parse_frontend(raw)
+        parsed = parse_frontend(raw, EVERYTHING)  # what it is, whoever may have it
         self._syncer.keep(key, None if isinstance(parsed, list) else parsed.vip)
 
     def _release(self, key: ObjectKey) -> None:

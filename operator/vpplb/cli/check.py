@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vpplb.cli.options import allowances
+
 if TYPE_CHECKING:
     from vpplb.files.manifests import Finding, Loaded
     from vpplb.model.problem import Problem
+    from vpplb.resources.allowances import Allowances
 
 UNPARSEABLE, WRONG = 1, 2
 
@@ -24,7 +27,8 @@ UNPARSEABLE, WRONG = 1, 2
     required=True,
     type=click.Path(path_type=Path, exists=True, allow_dash=True),
 )
-def command(paths: tuple[Path, ...]) -> None:
+@allowances
+def command(paths: tuple[Path, ...], allowed: "Allowances") -> None:
     """Validate manifests offline, by the rules of the API server and of the operator.
 
     PATH is a file, a folder (with all below it) or `-` for standard input. All files are taken
@@ -42,7 +46,7 @@ def command(paths: tuple[Path, ...]) -> None:
     """
     from vpplb.files.manifests import load
 
-    loaded = load(paths)
+    loaded = load(paths, allowed)
     findings = [*loaded.findings, *_across(loaded)]
     for finding in (*findings, *_warnings(loaded), *loaded.skipped):
         click.echo(finding)

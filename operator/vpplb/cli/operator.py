@@ -1,10 +1,12 @@
 """`vpplb operator`: reconcile, probe, write status."""
 
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import click
 
 from vpplb.cli.options import (
+    allowances,
     http_address,
     identity,
     lease_duration,
@@ -21,6 +23,9 @@ from vpplb.cli.options import (
 from vpplb.cli.running import run
 from vpplb.telemetry.logs import LogFormat, configure
 
+if TYPE_CHECKING:
+    from vpplb.resources.allowances import Allowances
+
 
 @click.command(short_help="Reconcile Frontends, Backends and HealthChecks; probe; write status.")
 @namespaces
@@ -28,6 +33,7 @@ from vpplb.telemetry.logs import LogFormat, configure
 @transition_history
 @probe_workers
 @no_blind_guard
+@allowances
 @lease_namespace
 @lease_name
 @lease_duration
@@ -41,6 +47,7 @@ def command(
     transition_history: int,
     probe_workers: int,
     no_blind_guard: bool,
+    allowed: "Allowances",
     lease_namespace: str,
     lease_name: str,
     lease_duration: timedelta,
@@ -70,5 +77,6 @@ def command(
         transition_history=transition_history,
         probe_workers=probe_workers,
         blind_guard=not no_blind_guard,
+        allowed=allowed,
     )
     run(lambda stop: run_operator(options, stop))

@@ -4,6 +4,7 @@ import secrets
 import socket
 from collections.abc import Callable
 from datetime import timedelta
+from functools import wraps
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Any, TypeVar
@@ -68,6 +69,30 @@ def option(flag: str, **settings: Any) -> Callable[[F], F]:
     name = flag.split("/", maxsplit=1)[0].removeprefix("--").replace("-", "_").upper()
     settings.setdefault("show_default", True)
     return click.option(flag, envvar=f"VPPLB_{name}", show_envvar=True, **settings)
+
+
+_ALLOW_LOOPBACK = option(
+    "--allow-loopback",
+    is_flag=True,
+    help="Accept VIPs and servers on loopback addresses, for trials on one machine.",
+)
+_ALLOW_NAT = option(
+    "--allow-nat",
+    is_flag=True,
+    help="Accept VIPs by NAT4 and NAT6, in spite of what VPP gets wrong (docs/router.md).",
+)
+
+
+def allowances(function: F) -> Callable[..., Any]:
+    """Add the flags by which a person asks for what is refused otherwise, given as `allowed`."""
+
+    @wraps(function)
+    def command(allow_loopback: bool, allow_nat: bool, **rest: Any) -> Any:
+        from vpplb.resources.allowances import Allowances
+
+        return function(allowed=Allowances(loopback=allow_loopback, nat=allow_nat), **rest)
+
+    return _ALLOW_LOOPBACK(_ALLOW_NAT(command))
 
 
 vpp_api_socket = option(

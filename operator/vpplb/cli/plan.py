@@ -5,10 +5,21 @@ import sys
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from vpplb.cli.options import ipv4_source_address, ipv6_source_address, namespaces, option, own_all
+from vpplb.cli.options import (
+    allowances,
+    ipv4_source_address,
+    ipv6_source_address,
+    namespaces,
+    option,
+    own_all,
+)
+
+if TYPE_CHECKING:
+    from vpplb.resources.allowances import Allowances
 
 NOTHING, SOMETHING, WRONG, UNREACHABLE = 0, 1, 2, 3
 API_SOCKET = Path("/run/vpp/api.sock")
@@ -45,6 +56,7 @@ _MANIFESTS = click.Path(path_type=Path, exists=True, allow_dash=True)
     help="The agent's memory, for --node: which VIPs are ours and which flows were cut.",
 )
 @namespaces
+@allowances
 @ipv4_source_address
 @ipv6_source_address
 @own_all
@@ -66,6 +78,7 @@ def command(
     down: tuple[str, ...],
     state_file: Path | None,
     namespace: tuple[str, ...],
+    allowed: "Allowances",
     ipv4_source_address: IPv4Address | None,
     ipv6_source_address: IPv6Address | None,
     own_all: bool,
@@ -108,7 +121,13 @@ def command(
             view = asyncio.run(of_cluster(live, wish, own_all=own_all))
         else:
             view = of_manifests(
-                manifests, wish, socket=vpp_api_socket, start=start, down=down, own_all=own_all
+                manifests,
+                wish,
+                socket=vpp_api_socket,
+                start=start,
+                down=down,
+                own_all=own_all,
+                allowed=allowed,
             )
     except BadManifests as error:
         click.echo(error, err=True)

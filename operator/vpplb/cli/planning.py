@@ -19,6 +19,7 @@ from vpplb.model.names import ObjectKey
 from vpplb.model.vip import LbConf, VipId, VipTable
 from vpplb.plan.assumption import Assumed, assume
 from vpplb.plan.diff import ConfWish, Flushed, conf_change
+from vpplb.resources.allowances import Allowances
 from vpplb.resources.dataplane import node_labels
 from vpplb.vpp.lb import PapiLoadBalancer
 
@@ -48,15 +49,16 @@ def of_manifests(
     start: Sequence[Path],
     down: Sequence[str],
     own_all: bool,
+    allowed: Allowances,
 ) -> View:
     """Plan what manifests say (BadManifests, LoadBalancerGone)."""
-    loaded = _load(manifests)
+    loaded = _load(manifests, allowed)
     owned: dict[VipId, ObjectKey] = {}
     about = "an empty VPP"
     observed = Observed()
     if start:
         about = ", ".join(map(str, start))
-        old = _load(start)
+        old = _load(start, allowed)
         assumed = _assume(old, (), {})
         owned = {vip: key for key, (vip, _) in assumed.vips.items()}
         observed = Observed(table=assumed.table, conf=_conf(old, wish))
@@ -74,8 +76,8 @@ def of_manifests(
     return View(rehearsed=rehearsal.run(observed), about=about, notes=tuple(notes))
 
 
-def _load(paths: Iterable[Path]) -> Loaded:
-    loaded = load(paths)
+def _load(paths: Iterable[Path], allowed: Allowances) -> Loaded:
+    loaded = load(paths, allowed)
     if loaded.findings:
         raise BadManifests("\n".join(map(str, loaded.findings)))
     return loaded

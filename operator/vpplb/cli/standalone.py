@@ -4,10 +4,12 @@ import sys
 from datetime import timedelta
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from vpplb.cli.options import (
+    allowances,
     http_address,
     ipv4_source_address,
     ipv6_source_address,
@@ -25,6 +27,9 @@ from vpplb.cli.options import (
 )
 from vpplb.cli.running import run
 from vpplb.telemetry.logs import LogFormat, configure
+
+if TYPE_CHECKING:
+    from vpplb.resources.allowances import Allowances
 
 
 @click.command(short_help="Operator and agent in one process, from a folder of manifests.")
@@ -47,6 +52,7 @@ from vpplb.telemetry.logs import LogFormat, configure
 @transition_history
 @probe_workers
 @no_blind_guard
+@allowances
 @http_address
 @log_level
 @log_format
@@ -63,6 +69,7 @@ def command(
     transition_history: int,
     probe_workers: int,
     no_blind_guard: bool,
+    allowed: "Allowances",
     http_address: str,
     log_level: str,
     log_format: LogFormat | None,
@@ -88,6 +95,7 @@ def command(
         transition_history=transition_history,
         probe_workers=probe_workers,
         blind_guard=not no_blind_guard,
+        allowed=allowed,
         sync_interval=sync_interval.total_seconds(),
         own_all=own_all,
         conf=ConfWish(ipv4_source=ipv4_source_address, ipv6_source=ipv6_source_address),

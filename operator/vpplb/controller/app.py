@@ -26,6 +26,7 @@ from vpplb.kube.status import StatusWriter, WriterHooks
 from vpplb.kube.watch import Watch
 from vpplb.model.names import ObjectKey
 from vpplb.probers.pool import WorkerPool
+from vpplb.resources.allowances import NOTHING, Allowances
 from vpplb.resources.renderer import StatusRenderer
 from vpplb.telemetry.board import Board
 from vpplb.telemetry.http import HttpServer
@@ -54,6 +55,7 @@ class OperatorOptions:
     transition_history: int = 5
     probe_workers: int = 0
     blind_guard: bool = True
+    allowed: Allowances = NOTHING
     lease_namespace: str = "default"
     lease_name: str = "vpplb-operator"
     lease_duration: float = 15.0
@@ -98,7 +100,7 @@ class Operator:
         self._metrics = OperatorMetrics(registry, board)
         reporter.attach(self._reconciler, renderer, board, self._metrics)
         self._recorder.on_drop = self._metrics.record_event_dropped
-        intake = Intake(self._reconciler, reporter, nodes)
+        intake = Intake(self._reconciler, reporter, nodes, options.allowed)
         self._informer = Informer(client, KINDS, intake, options.namespaces)
         self._watch = Watch(self._informer, options.namespaces)
         self._writer.hooks = WriterHooks(

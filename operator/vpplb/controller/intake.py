@@ -7,6 +7,7 @@ from vpplb.controller.reporter import Reporter
 from vpplb.engine.reconciler import Reconciler
 from vpplb.kube.kinds import BACKEND, DATAPLANE, FRONTEND, HEALTH_CHECK, JsonObject, Kind
 from vpplb.model.names import ObjectKey
+from vpplb.resources.allowances import NOTHING, Allowances
 from vpplb.resources.health_codec import load_health
 from vpplb.resources.parse import parse_backend, parse_frontend, parse_health_check
 from vpplb.resources.renderer import load_previous
@@ -17,10 +18,17 @@ KINDS = (HEALTH_CHECK, BACKEND, FRONTEND, DATAPLANE)
 class Intake:
     """Implements `kube.informer.Listener`."""
 
-    def __init__(self, reconciler: Reconciler, reporter: Reporter, nodes: Nodes) -> None:
+    def __init__(
+        self,
+        reconciler: Reconciler,
+        reporter: Reporter,
+        nodes: Nodes,
+        allowed: Allowances = NOTHING,
+    ) -> None:
         self._reconciler = reconciler
         self._reporter = reporter
         self._nodes = nodes
+        self._allowed = allowed
         self._versions: dict[tuple[Kind, ObjectKey], tuple[str, int]] = {}
         store = reconciler.store
         self._removers: Mapping[Kind, Callable[[ObjectKey], None]] = {
@@ -63,7 +71,7 @@ class Intake:
 
     def _frontend(self, key: ObjectKey, raw: JsonObject) -> None:
         self._reconciler.resume_frontend(key, load_previous(key, raw.get("status")))
-        parsed = parse_frontend(raw)
+        parsed = parse_frontend(raw, self._allowed)
         if isinstance(parsed, list):
             self._reconciler.store.put_invalid("Frontend", key, parsed)
             return
@@ -71,7 +79,7 @@ class Intake:
 
     def _backend(self, key: ObjectKey, raw: JsonObject) -> None:
         self._reconciler.resume_backend(key, load_health(key, raw.get("status")))
-        parsed = parse_backend(raw)
+        parsed = parse_backend(raw, self._allowed)
         if isinstance(parsed, list):
             self._reconciler.store.put_invalid("Backend", key, parsed)
             return

@@ -14,6 +14,7 @@ from vpplb.files.located import Document, Unparseable, documents
 from vpplb.model.names import ObjectKey
 from vpplb.model.objects import Backend, Frontend, HealthCheck
 from vpplb.model.problem import Problem
+from vpplb.resources.allowances import NOTHING, Allowances
 from vpplb.resources.base import API_VERSION, GROUP
 from vpplb.resources.dataplane import DATAPLANE
 from vpplb.resources.meta import read_meta
@@ -72,6 +73,7 @@ class Loaded:
     findings: list[Finding] = field(default_factory=list)
     skipped: list[Finding] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
+    allowed: Allowances = NOTHING
     unparseable: bool = False
 
     @property
@@ -98,12 +100,12 @@ class Loaded:
         return (source.parsed for source in self.objects.values() if source.parsed is not None)
 
 
-def load(paths: Iterable[Path]) -> Loaded:
+def load(paths: Iterable[Path], allowed: Allowances = NOTHING) -> Loaded:
     """Read files, folders (all that is below them but what is hidden) and `-`, standard input.
 
     Never raises for what stands in a file, nor for a file that cannot be read.
     """
-    loaded = Loaded()
+    loaded = Loaded(allowed=allowed)
     for path in paths:
         for file in _files(path):
             _load_file(loaded, file)
@@ -176,7 +178,7 @@ def _load_object(loaded: Loaded, file: str, document: Document, raw: Mapping[str
         )
         loaded.skipped.append(skipped)
         return
-    parsed = parse(raw)
+    parsed = parse(raw, loaded.allowed)
     source = Source(
         file=file, document=document, raw=raw, parsed=None if isinstance(parsed, list) else parsed
     )

@@ -10,6 +10,7 @@ from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
 from vpplb.model.vip import IPAddress, IPNetwork
 from vpplb.resources.reading import as_text, reworded
 from vpplb.resources.schema import cel, string
+from vpplb.resources.unicast import require_unicast, unicast_cel
 
 
 def _read_address(text: str) -> IPAddress:
@@ -37,55 +38,64 @@ def _address(says: str, kind: type[IPAddress] | None = None) -> PlainValidator:
         if kind is not None and not isinstance(address, kind):
             raise ValueError(says)
         if address.is_unspecified or address.is_multicast or address == _BROADCAST:
-            raise ValueError(_UNICAST_SAYS)
+            raise ValueError(_HOST_SAYS)
         return address
 
     return PlainValidator(read)
 
 
 _BROADCAST = IPv4Address("255.255.255.255")
-_UNICAST_SAYS = "must be the address of one host"
-_UNICAST = cel(
+_HOST_SAYS = "must be the address of one host"
+_HOST = cel(
     "!isIP(self) || ip(self).isGlobalUnicast() || ip(self).isLoopback()"
     " || ip(self).isLinkLocalUnicast()",
-    _UNICAST_SAYS,
+    _HOST_SAYS,
 )
 _ANY_SAYS = "must be an IPv4 or IPv6 address"
 _V4_SAYS = "must be an IPv4 address"
 _V6_SAYS = "must be an IPv6 address"
 _as_str = PlainSerializer(str, return_type=str)
 
-Address = Annotated[
+
+def _server(value: object) -> IPAddress:
+    address = reworded(_read_address, as_text(value, _ANY_SAYS), _ANY_SAYS)
+    require_unicast(ip_network(address))
+    return address
+
+
+ServerAddress = Annotated[
     IPv4Address | IPv6Address,
-    _address(_ANY_SAYS),
+    PlainValidator(_server),
     _as_str,
-    string(39, cel("isIP(self)", _ANY_SAYS), _UNICAST),
+    string(39, cel("isIP(self)", _ANY_SAYS), *unicast_cel()),
 ]
 AddressV4 = Annotated[
     IPv4Address,
     _address(_V4_SAYS, IPv4Address),
     _as_str,
-    string(15, cel("isIP(self) && ip(self).family() == 4", _V4_SAYS), _UNICAST),
+    string(15, cel("isIP(self) && ip(self).family() == 4", _V4_SAYS), _HOST),
 ]
 AddressV6 = Annotated[
     IPv6Address,
     _address(_V6_SAYS, IPv6Address),
     _as_str,
-    string(39, cel("isIP(self) && ip(self).family() == 6", _V6_SAYS), _UNICAST),
+    string(39, cel("isIP(self) && ip(self).family() == 6", _V6_SAYS), _HOST),
 ]
 
 _PREFIX_SAYS = "must be an address or a prefix, such as 192.0.2.10 or 2001:db8::/64"
 
 
-def _prefix(value: object) -> IPNetwork:
-    return reworded(_read_prefix, as_text(value, _PREFIX_SAYS), _PREFIX_SAYS)
+def _vip(value: object) -> IPNetwork:
+    prefix = reworded(_read_prefix, as_text(value, _PREFIX_SAYS), _PREFIX_SAYS)
+    require_unicast(prefix)
+    return prefix
 
 
-Prefix = Annotated[
+VipPrefix = Annotated[
     IPNetwork,
-    PlainValidator(_prefix),
+    PlainValidator(_vip),
     _as_str,
-    string(43, cel("isIP(self) || isCIDR(self)", _PREFIX_SAYS)),
+    string(43, cel("isIP(self) || isCIDR(self)", _PREFIX_SAYS), *unicast_cel()),
 ]
 
 # What we wrote ourselves is read as it is, and is no user's to be checked. The same few servers

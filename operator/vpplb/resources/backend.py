@@ -1,15 +1,19 @@
 """Backend: a server, how it is checked, and what its health is."""
 
+from collections.abc import Iterator
+from ipaddress import ip_network
 from typing import Annotated
 
 from pydantic import Field
 
 from vpplb.model.health import HealthState
-from vpplb.resources.addresses import Address
+from vpplb.resources.addresses import ServerAddress
+from vpplb.resources.allowances import Allowances
 from vpplb.resources.base import (
     AGE,
     Column,
     Definition,
+    Finding,
     SpecModel,
     StatusModel,
     reason_column,
@@ -29,7 +33,7 @@ class HealthCheckRef(SpecModel):
 class BackendSpec(SpecModel):
     """A server."""
 
-    address: Address
+    address: ServerAddress
     """IPv4 or IPv6 address of the server."""
     health_check_ref: HealthCheckRef | None = None
     """How it is checked; without it the server is taken for healthy and nothing is sent."""
@@ -78,6 +82,11 @@ class BackendStatus(StatusModel):
     """The generation of the spec that this status is about."""
 
 
+def _not_allowed(spec: BackendSpec, allowed: Allowances) -> Iterator[Finding]:
+    for says in allowed.refuses_address(ip_network(spec.address)):
+        yield ("address",), says
+
+
 BACKEND = Definition(
     kind="Backend",
     plural="backends",
@@ -85,6 +94,7 @@ BACKEND = Definition(
     description="A server that frontends may send traffic to.",
     spec=BackendSpec,
     status=BackendStatus,
+    checks=_not_allowed,
     columns=(
         Column("Address", ".spec.address"),
         Column("Check", ".spec.healthCheckRef.name"),

@@ -11,12 +11,17 @@ from typing import Generic, NamedTuple, TypeVar
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
+from vpplb.resources.allowances import Allowances
+
 GROUP = "vpplb.dev"
 VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
 
 Loc = tuple[str | int, ...]
 """Path of a field: keys and list positions."""
+
+Finding = tuple[Loc, str]
+"""A field and what is wrong with it; the sentence completes the field's path."""
 
 
 class SpecModel(BaseModel):
@@ -66,8 +71,8 @@ class Rule(Generic[SpecT]):
     reads: tuple[str, ...] = ()
 
 
-def no_checks(_: SpecModel) -> Iterable[tuple[Loc, str]]:
-    """Find nothing: for kinds without checks that the API server does in its own way."""
+def no_checks(_: SpecModel, __: Allowances) -> Iterable[Finding]:
+    """Find nothing: for kinds without further checks."""
     return ()
 
 
@@ -96,7 +101,7 @@ AGE = Column("Age", ".metadata.creationTimestamp", "date")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Definition(Generic[SpecT]):
-    """A kind. `checks` yields what the API server refuses by other means than CEL."""
+    """A kind. `checks` yields what the API server refuses by other means than CEL, or cannot."""
 
     kind: str
     plural: str
@@ -106,6 +111,6 @@ class Definition(Generic[SpecT]):
     status: type[StatusModel]
     columns: tuple[Column, ...]
     rules: tuple[Rule[SpecT], ...] = ()
-    checks: Callable[[SpecT], Iterable[tuple[Loc, str]]] = no_checks
+    checks: Callable[[SpecT, Allowances], Iterable[Finding]] = no_checks
     namespaced: bool = True
     spec_required: bool = True

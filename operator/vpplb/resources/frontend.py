@@ -7,11 +7,13 @@ from pydantic import Field
 
 from vpplb.model.health import HealthState
 from vpplb.model.vip import Encap, Protocol
-from vpplb.resources.addresses import Prefix
+from vpplb.resources.addresses import VipPrefix
+from vpplb.resources.allowances import Allowances
 from vpplb.resources.base import (
     AGE,
     Column,
     Definition,
+    Finding,
     Loc,
     Rule,
     SpecModel,
@@ -68,7 +70,7 @@ class FrontendSpec(SpecModel):
 
     description: Annotated[str | None, Field(max_length=4096)] = None
     """Free text."""
-    address: Prefix
+    address: VipPrefix
     """The VIP: an IPv4 or IPv6 address, or a prefix."""
     protocol: ProtocolName = Protocol.TCP
     """TCP, UDP, or Any for all protocols and all ports."""
@@ -230,7 +232,15 @@ _RULES: tuple[Rule[FrontendSpec], ...] = (
 )
 
 
-def _repeated_names(spec: FrontendSpec) -> Iterator[tuple[Loc, str]]:
+def _checks(spec: FrontendSpec, allowed: Allowances) -> Iterator[Finding]:
+    yield from _repeated_names(spec)
+    for says in allowed.refuses_address(spec.address):
+        yield ("address",), says
+    for says in allowed.refuses_encap(spec.encap):
+        yield ("encap",), says
+
+
+def _repeated_names(spec: FrontendSpec) -> Iterator[Finding]:
     """Find what the API server refuses since the lists are maps keyed by name."""
     yield from _repeats(("pools",), [pool.name for pool in spec.pools])
     for position, pool in enumerate(spec.pools):
@@ -239,7 +249,7 @@ def _repeated_names(spec: FrontendSpec) -> Iterator[tuple[Loc, str]]:
         )
 
 
-def _repeats(loc: Loc, names: Sequence[str]) -> Iterator[tuple[Loc, str]]:
+def _repeats(loc: Loc, names: Sequence[str]) -> Iterator[Finding]:
     seen: set[str] = set()
     for position, name in enumerate(names):
         if name in seen:
@@ -255,7 +265,7 @@ FRONTEND = Definition(
     spec=FrontendSpec,
     status=FrontendStatus,
     rules=_RULES,
-    checks=_repeated_names,
+    checks=_checks,
     columns=(
         Column("VIP", ".spec.address"),
         Column("Protocol", ".spec.protocol"),

@@ -8,10 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from vpplb.resources.base import Loc
-
-Finding = tuple[Loc, str]
-"""A field and what is wrong with it; the sentence completes the field's path."""
+from vpplb.resources.base import Finding, Loc
 
 
 def spell(loc: Loc) -> str:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from vpplb.model.names import ObjectKey
+from vpplb.resources.base import Finding
 from vpplb.resources.fields import parse_time
-from vpplb.resources.messages import Finding
 
 _PART = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _NAME = re.compile(rf"{_PART}(\.{_PART})*")

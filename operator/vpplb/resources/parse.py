@@ -13,12 +13,13 @@ from pydantic import ValidationError
 from vpplb.model.objects import Backend, Frontend, HealthCheck
 from vpplb.model.problem import Problem
 from vpplb.resources import convert
+from vpplb.resources.allowances import NOTHING, Allowances
 from vpplb.resources.backend import BACKEND
-from vpplb.resources.base import API_VERSION, Definition, Loc, SpecT
+from vpplb.resources.base import API_VERSION, Definition, Finding, Loc, SpecT
 from vpplb.resources.dataplane import DATAPLANE, DataplaneSpec
 from vpplb.resources.frontend import FRONTEND
 from vpplb.resources.healthcheck import HEALTH_CHECK
-from vpplb.resources.messages import Finding, findings_of, spell
+from vpplb.resources.messages import findings_of, spell
 from vpplb.resources.meta import Meta, read_meta
 
 T = TypeVar("T")
@@ -38,31 +39,39 @@ class Dataplane:
 Parsed = HealthCheck | Backend | Frontend | Dataplane
 
 
-def parse_health_check(raw: Mapping[str, object]) -> HealthCheck | list[Problem]:
+def parse_health_check(
+    raw: Mapping[str, object], allowed: Allowances = NOTHING
+) -> HealthCheck | list[Problem]:
     """Read a HealthCheck, or return all that is wrong with it (reason `Invalid`)."""
-    return _parse(raw, HEALTH_CHECK, convert.health_check)
+    return _parse(raw, HEALTH_CHECK, convert.health_check, allowed)
 
 
-def parse_backend(raw: Mapping[str, object]) -> Backend | list[Problem]:
+def parse_backend(
+    raw: Mapping[str, object], allowed: Allowances = NOTHING
+) -> Backend | list[Problem]:
     """Read a Backend, or return all that is wrong with it (reason `Invalid`)."""
-    return _parse(raw, BACKEND, convert.backend)
+    return _parse(raw, BACKEND, convert.backend, allowed)
 
 
-def parse_frontend(raw: Mapping[str, object]) -> Frontend | list[Problem]:
+def parse_frontend(
+    raw: Mapping[str, object], allowed: Allowances = NOTHING
+) -> Frontend | list[Problem]:
     """Read a Frontend, or return all that is wrong with it (reason `Invalid`)."""
-    return _parse(raw, FRONTEND, convert.frontend)
+    return _parse(raw, FRONTEND, convert.frontend, allowed)
 
 
-def parse_dataplane(raw: Mapping[str, object]) -> Dataplane | list[Problem]:
+def parse_dataplane(
+    raw: Mapping[str, object], allowed: Allowances = NOTHING
+) -> Dataplane | list[Problem]:
     """Read a Dataplane, or return all that is wrong with it (reason `Invalid`)."""
-    return _parse(raw, DATAPLANE, _dataplane)
+    return _parse(raw, DATAPLANE, _dataplane, allowed)
 
 
 def _dataplane(meta: Meta, spec: DataplaneSpec) -> Dataplane:
     return Dataplane(node=meta.key.name, spec=spec, generation=meta.generation)
 
 
-PARSERS: Mapping[str, Callable[[Mapping[str, object]], Parsed | list[Problem]]] = {
+PARSERS: Mapping[str, Callable[[Mapping[str, object], Allowances], Parsed | list[Problem]]] = {
     HEALTH_CHECK.kind: parse_health_check,
     BACKEND.kind: parse_backend,
     FRONTEND.kind: parse_frontend,
@@ -70,7 +79,7 @@ PARSERS: Mapping[str, Callable[[Mapping[str, object]], Parsed | list[Problem]]] 
 }
 
 
-def parse(raw: Mapping[str, object]) -> Parsed | list[Problem]:
+def parse(raw: Mapping[str, object], allowed: Allowances = NOTHING) -> Parsed | list[Problem]:
     """Read an object of any of our kinds; `apiVersion` and `kind` must say which."""
     kind = str(raw.get("kind") or "")
     wrong: list[Finding] = []
@@ -80,18 +89,19 @@ def parse(raw: Mapping[str, object]) -> Parsed | list[Problem]:
         wrong.append((("kind",), f"must be one of {', '.join(PARSERS)}"))
     if wrong:
         return _problems(kind, read_meta(raw)[0], wrong)
-    return PARSERS[kind](raw)
+    return PARSERS[kind](raw, allowed)
 
 
 def _parse(
     raw: Mapping[str, object],
     definition: Definition[SpecT],
     converter: Callable[[Meta, SpecT], T],
+    allowed: Allowances,
 ) -> T | list[Problem]:
     meta, wrong = read_meta(raw, namespaced=definition.namespaced)
     unknown = [key for key in raw if key not in _TOP]
     wrong += [((str(key),), "is not a known field") for key in unknown]
-    spec, found = _read_spec(_plain(raw.get("spec")), definition)
+    spec, found = _read_spec(_plain(raw.get("spec")), definition, allowed)
     wrong += [(("spec", *loc), message) for loc, message in found]
     if spec is None or wrong:
         return _problems(definition.kind, meta, wrong)
@@ -114,7 +124,9 @@ def _plain(value: object) -> object:
     return value
 
 
-def _read_spec(raw: object, definition: Definition[SpecT]) -> tuple[SpecT | None, list[Finding]]:
+def _read_spec(
+    raw: object, definition: Definition[SpecT], allowed: Allowances
+) -> tuple[SpecT | None, list[Finding]]:
     """Read a spec; of one with bad fields the rest is judged by the rules all the same."""
     if raw is None:
         if definition.spec_required:
@@ -125,7 +137,8 @@ def _read_spec(raw: object, definition: Definition[SpecT]) -> tuple[SpecT | None
         spec, _ = _validate(_without(raw, [loc for loc, _ in wrong]), definition)
         if spec is None:
             return None, wrong
-    return spec, wrong + list(_broken_rules(spec, definition, [loc for loc, _ in wrong]))
+    bad = [loc for loc, _ in wrong]
+    return spec, [*wrong, *_broken_rules(spec, definition, bad), *definition.checks(spec, allowed)]
 
 
 def _validate(raw: object, definition: Definition[SpecT]) -> tuple[SpecT | None, list[Finding]]:
@@ -155,4 +168,3 @@ def _broken_rules(
         suspect = any(field[: len(loc)] == loc for field in read for loc in bad)
         if not suspect and not rule.holds(spec):
             yield read[0], rule.message
-    yield from definition.checks(spec)

@@ -20,6 +20,7 @@ from vpplb.model.health import Transition
 from vpplb.model.names import ObjectKey
 from vpplb.plan.diff import ConfWish
 from vpplb.probers.pool import WorkerPool
+from vpplb.resources.allowances import NOTHING, Allowances
 from vpplb.resources.renderer import StatusRenderer
 from vpplb.standalone.folder import Folder
 from vpplb.standalone.sink import LocalSink
@@ -63,6 +64,7 @@ class StandaloneOptions:
     transition_history: int = 5
     probe_workers: int = 0
     blind_guard: bool = True
+    allowed: Allowances = NOTHING
     sync_interval: float = 30.0
     own_all: bool = False
     conf: ConfWish = field(default_factory=ConfWish)
@@ -124,7 +126,14 @@ class Standalone:
         sink.attach(self.reconciler, self.syncer, self._board)
         self._metrics = OperatorMetrics(registry, self._board)
         self._on_transition = on_transition
-        self._folder = Folder(options.folder, self.reconciler, self._seen, self._gone, self._loaded)
+        self._folder = Folder(
+            options.folder,
+            self.reconciler,
+            self._seen,
+            self._gone,
+            self._loaded,
+            options.allowed,
+        )
         self._statuses: dict[str, dict[ObjectKey, dict[str, object]]] = {}
         self._vitals = vitals = Vitals(processes=self._prober.processes)
         registry.register(vitals)

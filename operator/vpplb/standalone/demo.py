@@ -19,6 +19,7 @@ from vpplb.model.health import HealthState, Transition
 from vpplb.model.names import ObjectKey
 from vpplb.plan.ops import Op, SetConf
 from vpplb.plan.render import op_text
+from vpplb.resources.allowances import Allowances
 from vpplb.simulator.server import VppSimulator
 from vpplb.standalone.app import Standalone, StandaloneOptions
 from vpplb.standalone.folder import BadManifests
@@ -30,6 +31,10 @@ PATIENCE = 30.0
 """Seconds after which a step that has not happened counts as failed."""
 SHARES_EVERY = 1.0
 """Seconds between readings of VPP, which show the true shares."""
+
+
+_ALLOWED = Allowances(loopback=True)
+"""Its servers are on this machine."""
 
 
 class DemoFailed(Exception):
@@ -134,6 +139,7 @@ class Demo:
             state_file=directory / "state.json",
             http_address=http_address,
             sync_interval=SHARES_EVERY,
+            allowed=_ALLOWED,
         )
         papi = PapiLoadBalancer(self._socket)
         vpp = Overheard(papi, tell)
@@ -218,7 +224,7 @@ class Demo:
 
 def _servers(folder: Path) -> dict[ObjectKey, WebServer]:
     """Make a server for each backend of the folder that is checked by HTTP."""
-    loaded = load([folder])
+    loaded = load([folder], _ALLOWED)
     if loaded.findings:
         raise BadManifests(loaded.findings)
     servers = {}

@@ -12,6 +12,7 @@ from vpplb.files.manifests import Finding, Loaded, load
 from vpplb.files.state import StateFile
 from vpplb.model.names import ObjectKey
 from vpplb.model.objects import Backend, Frontend, HealthCheck
+from vpplb.resources.allowances import NOTHING, Allowances
 from vpplb.resources.health_codec import load_health
 from vpplb.resources.renderer import load_previous
 
@@ -47,8 +48,10 @@ class Folder:
         on_seen: Callable[[str, ObjectKey, Mapping[str, object]], None],
         on_gone: Callable[[str, ObjectKey], None],
         on_loaded: Callable[[Loaded], None],
+        allowed: Allowances = NOTHING,
     ) -> None:
         self._path = path
+        self._allowed = allowed
         self._reconciler = reconciler
         self._on_seen, self._on_gone, self._on_loaded = on_seen, on_gone, on_loaded
         self._present: dict[tuple[str, ObjectKey], object] = {}
@@ -58,7 +61,7 @@ class Folder:
     def start(self, state: StateFile) -> None:
         """Read for the first time, resuming from the state file; BadManifests when wrong."""
         self._stamp = _stamp(self._path)
-        loaded = load([self._path])
+        loaded = load([self._path], self._allowed)
         if loaded.findings:
             raise BadManifests(loaded.findings)
         self._take(loaded, state.load())
@@ -78,7 +81,7 @@ class Folder:
 
     async def _reload(self) -> None:
         try:
-            loaded = await asyncio.to_thread(load, [self._path])
+            loaded = await asyncio.to_thread(load, [self._path], self._allowed)
         except FileNotFoundError:  # a folder vanished while it was read: look again
             self._stamp = ()
         else:

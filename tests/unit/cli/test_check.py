@@ -11,6 +11,8 @@ from vpplb.cli.main import cli
 
 
 def check(*paths: Path | str, stdin: str | None = None) -> Result:
+    """Run the command; NAT is allowed, and loopback by the tests' environment."""
+    paths = (*paths, "--allow-nat")
     return CliRunner().invoke(cli, ["check", *map(str, paths)], input=stdin)
 
 
@@ -46,6 +48,20 @@ def test_a_warning_is_said_and_does_not_count_as_wrong(tmp_path: Path) -> None:
     assert code == 0
     assert lines[0].startswith("19: Frontend default/web: spec.encap: warning: VPP ")
     assert lines[1:] == ["1 file, 2 objects: valid"]
+
+
+def test_what_has_to_be_asked_for_is_refused_by_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("VPPLB_ALLOW_LOOPBACK")
+    path = tmp_path / "objects.yaml"
+    path.write_text(yaml.safe_dump_all([backend(address="127.0.0.1"), frontend(encap="NAT4")]))
+    refused = CliRunner().invoke(cli, ["check", str(path)])
+    assert refused.exit_code == 2
+    assert "spec.address: must not be loopback: " in refused.output
+    assert "spec.encap: must not be NAT4 or NAT6: " in refused.output
+    allowed = CliRunner().invoke(cli, ["check", str(path), "--allow-loopback", "--allow-nat"])
+    assert allowed.exit_code == 0
 
 
 def test_wrong_fields_exit_2_and_all_are_said(tmp_path: Path) -> None:

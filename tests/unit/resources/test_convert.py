@@ -10,6 +10,7 @@ from vpplb.model.check import Cadence, HttpProbe, IcmpProbe, ProbeKind, TcpProbe
 from vpplb.model.names import ObjectKey
 from vpplb.model.objects import Backend, Frontend, HealthCheck, Member, Pool
 from vpplb.model.vip import Encap
+from vpplb.resources.allowances import EVERYTHING
 from vpplb.resources.parse import parse
 
 
@@ -20,7 +21,7 @@ def checked(**spec: object) -> HealthCheck:
 
 
 def fronted(**spec: Any) -> Frontend:
-    parsed = parse(frontend(**spec))
+    parsed = parse(frontend(**spec), EVERYTHING)
     assert isinstance(parsed, Frontend), parsed
     return parsed
 

@@ -19,6 +19,7 @@ from support.manifests import (
 from vpplb.model.names import ObjectKey
 from vpplb.model.objects import Backend, Frontend
 from vpplb.model.problem import Problem
+from vpplb.resources.allowances import EVERYTHING, NOTHING, Allowances
 from vpplb.resources.dataplane import DataplaneSpec
 from vpplb.resources.parse import PARSERS, Dataplane, parse
 
@@ -31,7 +32,7 @@ def problems(raw: dict[str, object]) -> list[str]:
 
 @pytest.mark.parametrize("case", refused(), ids=str)
 def test_refuses_with_one_problem_that_names_the_field_and_says_why(case: Case) -> None:
-    parsed = parse(case.object)
+    parsed = parse(case.object, EVERYTHING)
     assert isinstance(parsed, list), "accepted"
     assert [problem.field for problem in parsed] == [case.field]
     assert case.says in parsed[0].message
@@ -40,7 +41,33 @@ def test_refuses_with_one_problem_that_names_the_field_and_says_why(case: Case) 
 
 @pytest.mark.parametrize("case", accepted(), ids=str)
 def test_accepts_what_is_at_the_edge(case: Case) -> None:
-    assert not isinstance(parse(case.object), list)
+    assert not isinstance(parse(case.object, EVERYTHING), list)
+
+
+LOOPBACK = "must not be loopback: it never leaves a host (--allow-loopback allows it for trials)"
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.255.255.254"])
+def test_a_server_on_loopback_is_refused_unless_it_is_asked_for(address: str) -> None:
+    raw = backend(address=address)
+    assert problems(raw) == [f"spec.address: {LOOPBACK}"]
+    assert isinstance(parse(raw, Allowances(loopback=True)), Backend)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.0.0.0/8", "127.9.0.0/16"])
+def test_a_vip_on_loopback_is_refused_unless_it_is_asked_for(address: str) -> None:
+    raw = frontend(address=address)
+    assert problems(raw) == [f"spec.address: {LOOPBACK}"]
+    assert isinstance(parse(raw, Allowances(loopback=True)), Frontend)
+
+
+@pytest.mark.parametrize(("encap", "address"), [("NAT4", "192.0.2.1"), ("NAT6", "2001:db8::1")])
+def test_a_vip_by_nat_is_refused_unless_it_is_asked_for(encap: str, address: str) -> None:
+    raw = frontend(encap=encap, address=address)
+    [problem] = problems(raw)
+    assert problem.startswith("spec.encap: must not be NAT4 or NAT6: VPP (seen up to 26.10) ")
+    assert "--allow-nat" in problem
+    assert isinstance(parse(raw, Allowances(nat=True)), Frontend)
 
 
 def test_names_of_cases_are_unique() -> None:
@@ -156,7 +183,7 @@ def test_never_raises_whatever_a_field(
     field = data.draw(st.sampled_from([*spec, "http", "tls", "nodeSelector", "new"]))
     spec[field] = data.draw(json)
     raw = base | {"spec": spec, "metadata": metadata}
-    for problem in _list(PARSERS[str(base["kind"])](raw)):
+    for problem in _list(PARSERS[str(base["kind"])](raw, NOTHING)):
         assert problem.field.split(".")[0].split("[")[0] in ("spec", "metadata")
         assert "pydantic" not in problem.message
         assert "Input" not in problem.message

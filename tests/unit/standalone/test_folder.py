@@ -16,6 +16,7 @@ from vpplb.files.manifests import Loaded, load
 from vpplb.files.state import StateFile
 from vpplb.model.health import HealthState
 from vpplb.model.names import ObjectKey
+from vpplb.resources.allowances import Allowances
 from vpplb.standalone import folder as module
 from vpplb.standalone.folder import BadManifests, Folder
 
@@ -157,9 +158,9 @@ async def test_files_that_are_being_written_are_left_until_they_are_done(
         looks.append(min(len(looks), 5))  # the sixth look is the first that shows no change
         return (("all.yaml", looks[-1], 0),)
 
-    def read(paths: list[Path]) -> Loaded:
+    def read(paths: list[Path], allowed: Allowances) -> Loaded:
         reads.append(len(looks))
-        return real(paths)
+        return real(paths, allowed)
 
     monkeypatch.setattr(module, "_stamp", look)
     monkeypatch.setattr(module, "load", read)
@@ -173,11 +174,11 @@ async def test_a_folder_that_vanishes_while_it_is_read_ends_nothing(
 ) -> None:
     raised: list[FileNotFoundError] = []
 
-    def vanishing(paths: list[Path]) -> Loaded:
+    def vanishing(paths: list[Path], allowed: Allowances) -> Loaded:
         if not raised:
             raised.append(FileNotFoundError("more"))
             raise raised[0]
-        return load(paths)
+        return load(paths, allowed)
 
     async with bench.watching():
         monkeypatch.setattr(module, "load", vanishing)

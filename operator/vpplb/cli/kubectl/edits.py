@@ -25,6 +25,7 @@ from vpplb.model.names import ObjectKey
 from vpplb.model.objects import Backend, Frontend, HealthCheck
 from vpplb.model.vip import Vip, VipId
 from vpplb.plan.assumption import Assumed, assume
+from vpplb.resources.allowances import NOTHING, Allowances
 from vpplb.resources.backend import BackendStatus
 from vpplb.resources.parse import parse
 
@@ -40,17 +41,18 @@ class Edit:
 
     manifests: tuple[Path, ...] = ()
     down: tuple[str, ...] = ()
+    allowed: Allowances = NOTHING
 
 
 async def plan_of(cluster: Cluster, edit: Edit) -> View:
     """Plan an edit (BadManifests, KubeError)."""
-    written = _written(edit.manifests, cluster.namespace)
+    written = _written(edit, cluster.namespace)
     # All namespaces, since frontends of different ones may want one VIP.
     everywhere = Cluster(console=cluster.console, namespace="")
     there = await if_allowed(_objects(everywhere), None, "frontends of other namespaces are")
     if there is None:
         there = await _objects(cluster)
-    return plan(there, written, edit.down, cluster.namespace)
+    return plan(there, written, edit, cluster.namespace)
 
 
 async def _objects(cluster: Cluster) -> Objects:
@@ -62,9 +64,9 @@ async def _objects(cluster: Cluster) -> Objects:
     return objects
 
 
-def _written(paths: Iterable[Path], namespace: str) -> Objects:
+def _written(edit: Edit, namespace: str) -> Objects:
     """Read the manifests; what names no namespace is of `namespace`."""
-    loaded = load(paths)
+    loaded = load(edit.manifests, edit.allowed)
     if loaded.findings:
         raise BadManifests("\n".join(map(str, loaded.findings)))
     objects: dict[tuple[str, ObjectKey], JsonObject] = {}
@@ -82,14 +84,15 @@ def _mapping(value: object) -> Mapping[str, object]:
     return value
 
 
-def plan(there: Objects, written: Objects, down: Collection[str], namespace: str) -> View:
+def plan(there: Objects, written: Objects, edit: Edit, namespace: str) -> View:
     """Compare what there is with what it would be."""
     edited = {**there, **{name: _over(there.get(name), raw) for name, raw in written.items()}}
     programmed = _programmed(there)
     table = dict(programmed.values())
     failing = _failing(there)
-    gone = _named(down, edited, namespace)
-    now, then = _decided(there, failing, table), _decided(edited, failing | gone, table)
+    gone = _named(edit.down, edited, namespace)
+    now = _decided(there, failing, table, edit.allowed)
+    then = _decided(edited, failing | gone, table, edit.allowed)
     changed = sorted(
         key for key in {*now.vips, *then.vips} if now.vips.get(key) != then.vips.get(key)
     )
@@ -141,13 +144,18 @@ def _named(names: Iterable[str], objects: Objects, namespace: str) -> frozenset[
     return frozenset(found)
 
 
-def _decided(objects: Objects, down: Collection[ObjectKey], table: Mapping[VipId, Vip]) -> Assumed:
+def _decided(
+    objects: Objects,
+    down: Collection[ObjectKey],
+    table: Mapping[VipId, Vip],
+    allowed: Allowances,
+) -> Assumed:
     """Decide on a set; objects that are wrong, which the operator leaves alone, are left out."""
     frontends: dict[ObjectKey, Frontend] = {}
     backends: dict[ObjectKey, Backend] = {}
     checks: set[ObjectKey] = set()
     for raw in objects.values():
-        match parse(raw):
+        match parse(raw, allowed):
             case Frontend() as frontend:
                 frontends[frontend.key] = frontend
             case Backend() as backend:

@@ -11,6 +11,7 @@ from vpplb.model.names import ObjectKey
 from vpplb.model.vip import Vip
 from vpplb.plan.caveats import caveats
 from vpplb.plan.newflows import shares
+from vpplb.resources.allowances import EVERYTHING
 from vpplb.resources.frontend import FrontendStatus
 from vpplb.resources.parse import parse_frontend
 from vpplb.resources.statuses import say
@@ -57,7 +58,7 @@ def frontend_line(raw: JsonObject) -> FrontendLine:
 
 
 def _note(raw: JsonObject) -> str:
-    parsed = parse_frontend(raw)
+    parsed = parse_frontend(raw, EVERYTHING)
     return "" if isinstance(parsed, list) else say(caveats(parsed))
 
 

@@ -2,11 +2,16 @@
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from vpplb.cli.kubectl.session import Flags, flags
+from vpplb.cli.options import allowances
 from vpplb.cli.plan import NOTHING, SOMETHING, UNREACHABLE, WRONG
+
+if TYPE_CHECKING:
+    from vpplb.resources.allowances import Allowances
 
 _MANIFESTS = click.Path(path_type=Path, exists=True, allow_dash=True)
 
@@ -34,8 +39,15 @@ _MANIFESTS = click.Path(path_type=Path, exists=True, allow_dash=True)
     type=click.Choice(["table", "json"]),
     help="How to print it.",
 )
+@allowances
 @flags()
-def command(flags: Flags, manifests: tuple[Path, ...], down: tuple[str, ...], output: str) -> None:
+def command(
+    flags: Flags,
+    manifests: tuple[Path, ...],
+    down: tuple[str, ...],
+    allowed: "Allowances",
+    output: str,
+) -> None:
     """Show what applying manifests (or losing a backend) would change in the VPP of each node.
 
     For each VIP that changes, the calls to VPP in their order, and the exact share of new flows
@@ -59,7 +71,7 @@ def command(flags: Flags, manifests: tuple[Path, ...], down: tuple[str, ...], ou
 
     if not manifests and not down:
         raise click.UsageError("give manifests with -f, or --down BACKEND")
-    edit = Edit(manifests=manifests, down=down)
+    edit = Edit(manifests=manifests, down=down, allowed=allowed)
     try:
         view = flags.run(lambda cluster: plan_of(cluster, edit))
     except BadManifests as error:

@@ -1,0 +1,87 @@
+"""Addresses that are no host's, which neither a VIP nor a server may have.
+
+Each range is stated once, in Python for files and in CEL for the API server. A prefix is refused
+when all of it lies in a range. Loopback is judged apart (`allowances`): a flag may allow it, which
+the API server cannot know.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import ip_network
+
+from vpplb.model.vip import IPNetwork
+from vpplb.resources.schema import Schema, cel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Range:
+    """Networks, and what to say of an address in them."""
+
+    networks: tuple[str, ...]
+    says: str
+
+    def holds(self, prefix: IPNetwork) -> bool:
+        """Whether all of the prefix lies in the range."""
+        return any(_within(prefix, ip_network(network)) for network in self.networks)
+
+    @property
+    def cel(self) -> Schema:
+        """Return the rule that refuses an address or a prefix in the range."""
+        networks = ", ".join(f"'{network}'" for network in self.networks)
+        return cel(
+            f"[{networks}].all(r, !(isIP(self) && cidr(r).containsIP(self))"
+            " && !(isCIDR(self) && cidr(r).containsCIDR(self)))",
+            self.says,
+        )
+
+
+LOOPBACK = Range(
+    networks=("127.0.0.0/8",),
+    says="must not be loopback: it never leaves a host (--allow-loopback allows it for trials)",
+)
+"""IPv6 has its loopback among those that VPP takes for IPv4: nothing allows it."""
+
+_RANGES = (
+    Range(networks=("0.0.0.0/8", "::/128"), says="must not be unspecified: it names no host"),
+    Range(networks=("224.0.0.0/4", "ff00::/8"), says="must not be multicast: it names no one host"),
+    Range(networks=("255.255.255.255/32",), says="must not be broadcast: it names no one host"),
+    Range(
+        networks=("169.254.0.0/16", "fe80::/10"),
+        says="must not be link-local: nothing says on which of VPP's links",
+    ),
+)
+
+# VPP quirk: low IPv6 prefixes. An address whose first 96 bits are 0 is one of IPv4 to VPP
+# (ip46_address_is_ip4), whatever the length of the prefix: ::/64 reads back as 0.0.0.0/64, ::1
+# as 0.0.0.1, and neither can be removed under its own name.
+_LOW = ip_network("::/96")
+LOW_SAYS = "must not begin with 96 zero bits: VPP takes it for IPv4"
+
+
+def is_low(prefix: IPNetwork) -> bool:
+    """Whether VPP takes a prefix of IPv6 for one of IPv4."""
+    return prefix.version == 6 and prefix.network_address in _LOW
+
+
+def require_unicast(prefix: IPNetwork) -> None:
+    """Raise ValueError, with a sentence for people, when a prefix is no host's or no hosts'."""
+    for one in _RANGES:
+        if one.holds(prefix):
+            raise ValueError(one.says)
+    if is_low(prefix):
+        raise ValueError(LOW_SAYS)
+
+
+def unicast_cel() -> Iterable[Schema]:
+    """Return the rules that say the same as `require_unicast` to the API server."""
+    yield from (one.cel for one in _RANGES)
+    yield cel(
+        f"!(isIP(self) && cidr('{_LOW}').containsIP(self))"
+        f" && !(isCIDR(self) && cidr('{_LOW}').containsIP(cidr(self).masked().ip()))",
+        LOW_SAYS,
+    )
+
+
+def _within(inner: IPNetwork, outer: IPNetwork) -> bool:
+    same = inner.version == outer.version and inner.prefixlen >= outer.prefixlen
+    return same and inner.network_address in outer
