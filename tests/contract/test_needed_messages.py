@@ -1,16 +1,19 @@
-"""The messages that the client is written for are those of a real VPP 26.10, as recorded."""
+"""The definitions that the client brings along are those of a real VPP 26.10, as recorded."""
 
 import json
 from typing import Any
 
 from support.transcripts import DEFINITIONS, require
-from vpplb.simulator.api_json import all_api_json
+from vpplb.simulator.api_json import api_json
+from vpplb.simulator.dialect import Dialect
+from vpplb.simulator.messages import MODULES
 from vpplb.vpp import messages
-from vpplb.vpp.messages import NEEDED
+from vpplb.vpp.definitions import NEEDED
+from vpplb.vpp.messages import Catalogue
 
 
-def recorded() -> list[dict[str, Any]]:
-    return [json.loads(path.read_text()) for path in require(DEFINITIONS).glob("*.api.json")]
+def forms(catalogue: Catalogue) -> dict[str, tuple[str, tuple[str, ...], str]]:
+    return {name: message.form for name, message in catalogue.by_name.items()}
 
 
 def table(apis: list[dict[str, Any]]) -> dict[str, int]:
@@ -19,14 +22,15 @@ def table(apis: list[dict[str, Any]]) -> dict[str, int]:
     return {name: number for number, name in enumerate(dict.fromkeys(names), 20)}
 
 
-def test_a_real_vpp_has_every_needed_message_with_its_crc() -> None:
-    assert messages.missing(table(recorded())) == []
+def test_a_real_vpp_has_every_needed_message_with_its_crc_and_its_fields() -> None:
+    apis = [json.loads(path.read_text()) for path in require(DEFINITIONS).glob("*.api.json")]
+    assert messages.missing(table(apis)) == []
+    real = messages.catalogue_of(apis, table(apis))
+    assert forms(messages.catalogue(table(apis))) == forms(real)
+    assert forms(real).keys() == NEEDED.keys()
 
 
-def test_messages_of_the_real_vpp_and_of_the_simulator_have_one_form() -> None:
-    apis = recorded()
-    real = messages.catalogue(json.dumps(apis).encode(), table(apis))
-    simulated = messages.catalogue(all_api_json().encode(), table(apis))
-    for name in NEEDED:
-        ours, theirs = simulated.by_name[name], real.by_name[name]
-        assert ours.form == theirs.form
+def test_the_simulator_defines_every_needed_message_alike() -> None:
+    apis = [json.loads(json.dumps(api_json(module, Dialect()))) for module in MODULES]
+    simulated = messages.catalogue_of(apis, table(apis))
+    assert forms(messages.catalogue(table(apis))) == forms(simulated)

@@ -127,7 +127,6 @@ async def test_whatever_goes_wrong_at_a_change_it_is_made_and_the_flush_is_not_l
     ("fault", "message"),
     [
         (Drop(), "sockclnt_create"),
-        (Drop(), "get_api_json"),
         (Drop(), "show_version"),
         (Drop(), "cli_inband"),
         (Drop(), "lb_conf_get"),

@@ -144,11 +144,7 @@ class BareSocket:
         self._frames = FrameReader()
         registration = messages.Registration()
         self._client, table = registration.accept(self._ask(registration.request("bench")))
-        get = messages.bootstrap(table).by_name["get_api_json"].pack(self._client, 1, {})
-        reply = messages.bootstrap(table).by_name["get_api_json_reply"].unpack(self._ask(get))
-        text = reply["json"]
-        assert isinstance(text, bytes)
-        self._catalogue = messages.catalogue(text, table)
+        self._catalogue = messages.catalogue(table)
 
     def close(self) -> None:
         self._socket.close()

@@ -38,7 +38,7 @@ async def connect(
     timeout: float = TIMEOUT,
     window: int = WINDOW,
 ) -> "Connection":
-    """Connect to the API socket, register, and load the definitions of what is needed.
+    """Connect to the API socket, register, and check that VPP has all that is needed.
 
     LoadBalancerGone when there is no VPP or it does not answer, LoadBalancerUnsuitable when it
     lacks a message.
@@ -48,7 +48,7 @@ async def connect(
     try:
         async with asyncio.timeout(timeout):
             await loop.create_unix_connection(lambda: connection, str(path))
-            await connection.load_definitions()
+            await connection.registered()
     except TimeoutError as error:
         connection.lose("closed")
         raise LoadBalancerGone(f"{path}: VPP does not answer in {timeout:g} s") from error
@@ -107,7 +107,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._frames = FrameReader()
         self._registration = Registration()
-        self._registered = _Batch(1)
+        self._welcome = _Batch(1)
         self._table: dict[str, int] = {}
         self._catalogue = Catalogue({})
         self._client = 0
@@ -118,22 +118,15 @@ class Connection(asyncio.Protocol):
         self._writable = True
         self._watch: asyncio.TimerHandle | None = None
 
-    async def load_definitions(self) -> None:
-        """Wait to be registered, then learn VPP's messages (LoadBalancerUnsuitable, Gone)."""
-        await self._registered.done
+    async def registered(self) -> None:
+        """Wait to be registered and check VPP's messages (LoadBalancerUnsuitable, Gone)."""
+        await self._welcome.done
         if lacking := messages.missing(self._table):
             raise LoadBalancerUnsuitable(
                 f"VPP lacks {', '.join(lacking)}: VPP 26.10 or newer (lb API 1.2) with the lb "
                 "plugin is needed"
             )
-        self._catalogue = messages.bootstrap(self._table)
-        answer = await self.call("get_api_json", {})
-        text = answer["json"]
-        assert isinstance(text, bytes)
-        try:
-            self._catalogue = messages.catalogue(text, self._table)
-        except BadMessage as error:
-            raise LoadBalancerUnsuitable(f"VPP's {error}") from error
+        self._catalogue = messages.catalogue(self._table)
 
     async def call(self, name: str, fields: Fields) -> Fields:
         """Send one request; return its answer. LoadBalancerGone when there is none."""
@@ -226,9 +219,9 @@ class Connection(asyncio.Protocol):
         self._room.set()
 
     def _receive(self, message: bytes) -> None:
-        if self._registered.left:
+        if self._welcome.left:
             self._client, self._table = self._registration.accept(message)
-            self._registered.answer(0, {})
+            self._welcome.answer(0, {})
             return
         number = int.from_bytes(message[:2], "big")
         definition = self._catalogue.by_number.get(number)
@@ -282,7 +275,7 @@ class Connection(asyncio.Protocol):
             self._watch.cancel()
         if self._transport is not None:
             self._transport.abort()
-        self._registered.fail(reason)
+        self._welcome.fail(reason)
         for call in self._pending.values():
             call.batch.fail(reason)
         self._pending.clear()

@@ -1,9 +1,9 @@
-"""The binary API's messages: definitions from the running VPP, checked, as flat structs.
+"""The binary API's messages: definitions that we bring along, checked, as flat structs.
 
-VPP tells its message ids when a client registers (`sockclnt_create_reply`) and its definitions
-on request (`get_api_json`). vpp_papi reads the definitions; from what it made of them, a message
-is flattened to one `struct.Struct` over its innermost fields, named by their path
-(`pfx.address.un`, a union being its raw bytes). That packs in 2 µs where vpp_papi's own
+VPP tells its message ids when a client registers (`sockclnt_create_reply`), each under the name
+and the CRC of its definition. vpp_papi reads the definitions of `definitions`; from what it makes
+of them, a message is flattened to one `struct.Struct` over its innermost fields, named by their
+path (`pfx.address.un`, a union being its raw bytes). That packs in 2 µs where vpp_papi's own
 recursion takes 40, and is held equal to it by a test.
 
 VPP quirk: types by name. vpp_papi keeps types by name in the process, whatever VPP they came from;
@@ -21,40 +21,12 @@ from typing import Any
 from vpp_papi import vpp_serializer
 from vpp_papi.vpp_papi import VPPApiJSONFiles
 
+from vpplb.vpp.definitions import NEEDED, api_json
+
 Value = int | bytes
 Fields = Mapping[str, Value]
 """Values of a message by path: integers, booleans as 0 and 1, byte strings for what is longer."""
 
-NEEDED: Mapping[str, str] = {
-    "control_ping": "51077d14",
-    "control_ping_reply": "f6b0b8ca",
-    "sockclnt_delete": "8ac76db6",
-    "sockclnt_delete_reply": "8f38b1ee",
-    "show_version": "51077d14",
-    "show_version_reply": "c919bde1",
-    "cli_inband": "f8377302",
-    "cli_inband_reply": "05879051",
-    "lb_conf": "56cd3261",
-    "lb_conf_reply": "e8d4e804",
-    "lb_conf_get": "51077d14",
-    "lb_conf_get_reply": "923427ac",
-    "lb_add_del_vip_v2": "7c520e0f",
-    "lb_add_del_vip_v2_reply": "e8d4e804",
-    "lb_add_del_as_v2": "2f1d3b0e",
-    "lb_add_del_as_v2_reply": "e8d4e804",
-    "lb_as_set_weight": "2d89bdbd",
-    "lb_as_set_weight_reply": "e8d4e804",
-    "lb_vip_dump": "56110cb7",
-    "lb_vip_details": "1329ec9b",
-    "lb_as_v2_dump": "1063f819",
-    "lb_as_v2_details": "90064aae",
-}
-"""Every message used, with the CRC of the definition that the codec is written for.
-
-VPP quirk: flush of a VIP. `lb_flush_vip` is not here, and so cannot be sent.
-"""
-
-_BOOTSTRAP: Mapping[str, str] = {"get_api_json": "51077d14", "get_api_json_reply": "ea715b59"}
 SOCKCLNT_CREATE, SOCKCLNT_CREATE_REPLY = 15, 16
 """The two ids that are the same in every VPP (vpp_papi: vpp_transport_socket.py, connect)."""
 
@@ -143,7 +115,8 @@ class Registration:
 
     def __init__(self) -> None:
         with _own_types():
-            parsed = _parse([_brought_along()], {"sockclnt_create", "sockclnt_create_reply"})
+            text = resources.files("vpp_papi.data").joinpath("memclnt.api.json").read_text()
+            parsed = _parse([json.loads(text)], {"sockclnt_create", "sockclnt_create_reply"})
         self._create = parsed["sockclnt_create"]
         self._reply = parsed["sockclnt_create_reply"]
 
@@ -170,46 +143,27 @@ class Registration:
 
 def missing(table: Mapping[str, int]) -> list[str]:
     """Name the needed messages (`name_crc`) that a VPP with this table does not have."""
-    needed = {**_BOOTSTRAP, **NEEDED}
-    return [f"{name}_{crc}" for name, crc in needed.items() if f"{name}_{crc}" not in table]
+    return [f"{name}_{crc}" for name, crc in NEEDED.items() if f"{name}_{crc}" not in table]
 
 
-def bootstrap(table: Mapping[str, int]) -> Catalogue:
-    """Make the messages that ask for the definitions."""
-    return _catalogue([_brought_along()], _BOOTSTRAP, table)
+def catalogue(table: Mapping[str, int]) -> Catalogue:
+    """Make all needed messages of the VPP with this table; it has them all."""
+    return catalogue_of([api_json()], table)
 
 
-def catalogue(api_json: bytes, table: Mapping[str, int]) -> Catalogue:
-    """Make all needed messages of the VPP that answered `get_api_json` with this.
+def catalogue_of(apis: list[Any], table: Mapping[str, int]) -> Catalogue:
+    """Make them of definitions in the form of VPP's .api.json files.
 
-    BadMessage when it is no JSON or lacks a definition.
+    ValueError when one is of another CRC or of no fixed form, KeyError when it is not there.
     """
-    try:
-        apis = json.loads(api_json)
-    except ValueError as error:
-        raise BadMessage(f"get_api_json: {error}") from error
-    if not isinstance(apis, list):
-        raise BadMessage("get_api_json: no list")
-    return _catalogue([_brought_along(), *apis], NEEDED, table)
-
-
-def _brought_along() -> Any:
-    """Return the definitions of memclnt.api, which no VPP tells: vpp_papi brings them along."""
-    return json.loads(resources.files("vpp_papi.data").joinpath("memclnt.api.json").read_text())
-
-
-def _catalogue(apis: list[Any], needed: Mapping[str, str], table: Mapping[str, int]) -> Catalogue:
-    try:
-        with _own_types():
-            parsed = _parse(apis, set(needed))
-            return Catalogue(
-                {
-                    name: _message(parsed[name], crc, table[f"{name}_{crc}"])
-                    for name, crc in needed.items()
-                }
-            )
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise BadMessage(f"definitions of the API: {error!r}") from error
+    with _own_types():
+        parsed = _parse(apis, set(NEEDED))
+        return Catalogue(
+            {
+                name: _message(parsed[name], crc, table[f"{name}_{crc}"])
+                for name, crc in NEEDED.items()
+            }
+        )
 
 
 @contextmanager

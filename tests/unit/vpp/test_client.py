@@ -314,4 +314,4 @@ async def test_the_hook_is_told_each_answer_and_its_retval(tmp_path: Path) -> No
         _, conf = codec.request(SetConf(conf=LbConf(sticky_buckets_per_core=3)))
         await connection.call("lb_conf", conf)
         connection.lose("end")
-    assert calls == [("get_api_json", 0), ("lb_as_v2_dump", 0), ("lb_conf", -70)]
+    assert calls == [("lb_as_v2_dump", 0), ("lb_conf", -70)]
