@@ -106,7 +106,7 @@ class LoadBalancerState(Rows):
             self._forwarding.flush(index, number)
         self.servers[number].used, self.servers[number].weight = True, weight
         row.changed()
-        self._collect(row)
+        self._collect(row, self._now())
         return Retval.OK
 
     def delete_server(self, key: Key, address: int, *, flush: bool = False) -> Retval:
@@ -232,7 +232,7 @@ class LoadBalancerState(Rows):
         return index
 
     def _remove_servers(self, row: VipRow, numbers: list[int]) -> None:
-        self._collect(row)
+        self._collect(row, self._now())
         for number in numbers:
             self.servers[number].used = False
             self.servers[number].last_used = self._now()

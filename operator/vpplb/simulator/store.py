@@ -77,24 +77,26 @@ class Rows:
     # --- garbage -----------------------------------------------------------------------------
 
     def collect_garbage(self) -> None:
-        """Do what VPP's collector has done by now (`lb_garbage_collection`, each minute)."""
-        if self._now() < self._next_collection:
-            return
-        self._next_collection = self._now() // GARBAGE_RUN * GARBAGE_RUN + GARBAGE_RUN
-        for index, row in self.vip_rows():
-            self._collect(row)
-            if not row.used and not len(row.servers):
-                self.vips.put(index)
+        """Do what VPP's collector has done by now: it runs each minute (`lb_gc_process`).
 
-    def _collect(self, row: VipRow) -> None:
-        now = self._now()
-        if now < row.last_collection + GARBAGE_RUN:
+        Each run goes by its own time, not by that of the request that wants to see what is left.
+        """
+        while self._next_collection <= self._now():
+            for index, row in self.vip_rows():
+                self._collect(row, self._next_collection)
+                if not row.used and not len(row.servers):
+                    self.vips.put(index)
+            self._next_collection += GARBAGE_RUN
+
+    def _collect(self, row: VipRow, now: int) -> None:
+        """Collect a VIP's servers as `lb_vip_garbage_collection` does: once in *over* a minute."""
+        if now <= row.last_collection + GARBAGE_RUN:
             return
         row.last_collection = now
         for slot in row.servers:
             index = row.servers[slot][0]
             server = self.servers[index]
-            idle = now >= server.last_used + CONCURRENCY_TIMEOUT and not self.flows(index)
+            idle = now > server.last_used + CONCURRENCY_TIMEOUT and not self.flows(index)
             if not server.used and idle:
                 row.servers.put(slot)
                 self.servers.put(index)

@@ -65,12 +65,13 @@ _ALIASES = {
     "ip6_address": {"type": "u8", "length": 16},
 }
 _BASE = frozenset({"u8", "u16", "u32", "i32", "bool", "string"})
+_LINE = re.compile(r"^ *(\w+)(?: ([0-9a-f]{8}))?:(.*)$", re.MULTILINE)
 _FIELD = re.compile(r"(\w+)(?:\[(\d+)\])? (\w+)")
 
 
 def _lines(text: str) -> list[tuple[str, str, str]]:
     """Return name, CRC and fields of each definition."""
-    return re.findall(r"^ *(\w+)(?: ([0-9a-f]{8}))?:(.*)$", text, re.MULTILINE)
+    return [(m[1], m[2] or "", m[3]) for m in _LINE.finditer(text)]
 
 
 NEEDED: Mapping[str, str] = {name: crc for name, crc, _ in _lines(_MESSAGES)}
@@ -78,13 +79,13 @@ NEEDED: Mapping[str, str] = {name: crc for name, crc, _ in _lines(_MESSAGES)}
 
 
 def api_json() -> dict[str, Any]:
-    """Return the definitions in the form of VPP's .api.json files, anew at each call."""
+    """Return the definitions in the form of VPP's .api.json files."""
     return {
         "types": [[name, *_fields(text)] for name, _, text in _lines(_TYPES)],
         "unions": [
             ["address_union", ["vl_api_ip4_address_t", "ip4"], ["vl_api_ip6_address_t", "ip6"]]
         ],
-        "aliases": {name: dict(alias) for name, alias in _ALIASES.items()},
+        "aliases": _ALIASES,
         "messages": [
             [name, *_head(name), *_fields(text), {"crc": f"0x{crc}"}]
             for name, crc, text in _lines(_MESSAGES)

@@ -152,7 +152,7 @@ def test_a_server_with_flows_outlives_the_collection_of_garbage(vpp: Vpp) -> Non
         vpp.lb.collect_garbage()
         assert len(vpp.lb.server_indexes(vpp.lb.vips[1])) == 2
     vpp.lb.flush_vip(WEB)
-    vpp.now = 11 * GARBAGE_RUN
+    vpp.now = 12 * GARBAGE_RUN
     vpp.lb.collect_garbage()
     assert len(vpp.lb.server_indexes(vpp.lb.vips[1])) == 1
 
@@ -213,7 +213,7 @@ def test_counters_begin_anew_with_a_vip_though_it_has_an_index_that_was_used(vpp
     vpp.send(1)
     vpp.lb.flush_vip(WEB)
     vpp.lb.delete_vip(WEB)
-    vpp.now = GARBAGE_RUN
+    vpp.now = 2 * GARBAGE_RUN
     vpp.lb.collect_garbage()
     assert vpp.counted() == {"FIRST": 1}
     vpp.add(key("192.0.2.2/32"), 100)

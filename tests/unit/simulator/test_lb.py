@@ -66,12 +66,27 @@ def test_a_removed_server_lingers_until_garbage_is_collected(
 ) -> None:
     with_servers(lb, ONE, TWO)
     lb.delete_server(WEB, ONE)
-    uptime.seconds = GARBAGE_RUN - 0.1
+    uptime.seconds = 2 * GARBAGE_RUN - 0.1
     lb.collect_garbage()
     assert servers(lb) == [("10.0.0.1", False), ("10.0.0.2", True)]
-    uptime.seconds = GARBAGE_RUN
+    uptime.seconds = 2 * GARBAGE_RUN
     lb.collect_garbage()
     assert servers(lb) == [("10.0.0.2", True)]
+
+
+def test_garbage_is_collected_by_the_minute_and_not_by_who_asks_next(
+    lb: LoadBalancerState, uptime: Uptime
+) -> None:
+    """As a real VPP was recorded: removed at second 20, still listed at second 95."""
+    uptime.seconds = 20
+    with_servers(lb, ONE)
+    lb.delete_server(WEB, ONE)
+    uptime.seconds = 95
+    lb.collect_garbage()
+    assert servers(lb) == [("10.0.0.1", False)]
+    uptime.seconds = 120
+    lb.collect_garbage()
+    assert servers(lb) == []
 
 
 def test_a_server_removed_just_now_outlives_a_collection(
@@ -93,7 +108,7 @@ def test_a_change_collects_the_garbage_of_its_own_vip(
 ) -> None:
     with_servers(lb, ONE, TWO)
     lb.delete_server(WEB, ONE)
-    uptime.seconds = GARBAGE_RUN
+    uptime.seconds = GARBAGE_RUN + 1
     lb.add_server(WEB, THREE, 1)
     assert servers(lb) == [("10.0.0.2", True), ("10.0.0.3", True)]
 
@@ -103,7 +118,7 @@ def test_the_row_of_a_collected_server_is_the_next_to_be_used(
 ) -> None:
     with_servers(lb, ONE, TWO)
     lb.delete_server(WEB, ONE)
-    uptime.seconds = GARBAGE_RUN
+    uptime.seconds = 2 * GARBAGE_RUN
     lb.collect_garbage()
     lb.add_server(WEB, THREE, 1)
     assert servers(lb) == [("10.0.0.3", True), ("10.0.0.2", True)]
@@ -113,7 +128,7 @@ def test_a_removed_vip_goes_with_its_last_server(lb: LoadBalancerState, uptime: 
     with_servers(lb, ONE)
     lb.delete_vip(WEB)
     assert rows(lb) == [(1, False)]
-    uptime.seconds = GARBAGE_RUN
+    uptime.seconds = 2 * GARBAGE_RUN
     lb.collect_garbage()
     assert rows(lb) == []
     assert lb.add_vip(key("192.0.2.2/32"), GRE4) is Retval.OK
