@@ -221,3 +221,20 @@ async def test_many_clients_that_came_and_went_leave_vpp_well(lb: LoadBalancer) 
     for _ in range(24):
         await lb.connect()  # each takes leave of the connection before it
     await lb.ping()
+
+
+async def test_agents_that_are_killed_after_large_dumps_leave_vpp_well(lb: LoadBalancer) -> None:
+    ops: list[Op] = [AddVip(vip=WEB, settings=GRE4)]
+    ops += [
+        AddServer(vip=WEB, address=ip_address("10.1.0.0") + number, weight=1)
+        for number in range(1, 501)
+    ]
+    assert set(await retvals(lb, *ops)) == {0}
+    for _ in range(20):
+        await lb.connect()
+        assert len((await lb.read()).table[WEB].servers) == 500
+        if isinstance(lb, PapiLoadBalancer):
+            await lb.ping()
+            lb._connected().lose("killed")
+    await lb.connect()
+    assert len((await lb.read()).table[WEB].servers) == 500

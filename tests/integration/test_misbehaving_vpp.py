@@ -168,4 +168,4 @@ async def test_the_connections_of_a_vpp_that_hangs_now_and_then_are_all_closed(
         weights = row({"10.0.0.1": number, "10.0.0.2": 50})
         await want(*syncing, {WEB: (WEB_VIP, weights)}, f"r{number + 2}")
     assert len(syncing[1].infos) == 4
-    assert len(vpp._clients) == 1
+    assert len(vpp.clients) == 1

@@ -31,6 +31,7 @@ from vpplb.telemetry.http import HttpServer, Unavailable
 from vpplb.telemetry.metrics import AgentMetrics, PacketCount, Registry, packet_counts
 from vpplb.telemetry.vitals import Vitals
 from vpplb.vpp.lb import PapiLoadBalancer
+from vpplb.vpp.leftovers import Leftovers
 from vpplb.vpp.stats import PapiVipCounters
 
 log = logging.getLogger(__name__)
@@ -156,8 +157,13 @@ class Agent:
             keeper=self._keeper,
             announce=Announcer(self._recorder, options.node, self._clock, self._uid).recreated,
         )
-        lb = PapiLoadBalancer(options.vpp_api_socket, on_call=self._metrics.record_call)
         state = memory or remembered_by(dataplane) or SyncerState()
+        leftovers = Leftovers(self._metrics.set_leftovers)
+        lb = PapiLoadBalancer(
+            options.vpp_api_socket,
+            on_call=self._metrics.record_call,
+            on_leftovers=leftovers.counted,
+        )
         syncer = Syncer(
             lb,
             listener=reporter,
@@ -185,7 +191,7 @@ class Agent:
         self._troubles |= {
             "objects": lambda: informer.trouble,
             "watch": lambda: watch.trouble,
-            "vpp": lambda: reporter.trouble,
+            "vpp": lambda: reporter.trouble or leftovers.trouble,
         }
         group.create_task(self._keeper.run())
         group.create_task(syncer.run())

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address
-from typing import Any, Protocol
+from typing import Any
 
 from vpplb.simulator import wire
 from vpplb.simulator.dialect import Dialect
@@ -14,56 +14,30 @@ from vpplb.simulator.faults import (
     Die,
     Drop,
     Fault,
-    Faults,
     Late,
     Oversize,
     Refuse,
     WrongContext,
     WrongId,
 )
+from vpplb.simulator.host import Vpp
 from vpplb.simulator.messages import REQUESTS
-from vpplb.simulator.service import Answer, Service
+from vpplb.simulator.service import Answer
 
 log = logging.getLogger(__name__)
 
 _OUTPUT_AT_ONCE = 65536  # bytes that are gathered before they are written
 
 
-class Vpp(Protocol):
-    """What a connection needs of its VPP."""
-
-    service: Service
-    faults: Faults
-    hung: bool
-
-    def record(self, name: str, args: dict[str, Any], retval: int | None) -> None:
-        """Note a received message."""
-        ...
-
-    def admit(self, connection: "Connection") -> int:
-        """Give a connection its client index."""
-        ...
-
-    def client(self, index: int) -> "Connection | None":
-        """Return the connection of a client index."""
-        ...
-
-    def forget(self, connection: "Connection") -> None:
-        """Free a connection's client index."""
-        ...
-
-    def die(self) -> None:
-        """Die as a process does."""
-        ...
-
-
 class Connection(asyncio.Protocol):
     """One client's end of the socket."""
 
     def __init__(self, vpp: Vpp) -> None:
+        self.name = ""
+        """The client's, as it registered."""
         self._vpp = vpp
         self._index: int
-        self._full = self._hung = False
+        self._full = self._hung = self._ended = False
         self._delay: asyncio.TimerHandle | None = None
         self._input = bytearray()
         self._output = bytearray()
@@ -80,15 +54,29 @@ class Connection(asyncio.Protocol):
         self.hang(self._vpp.hung)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Be forgotten (asyncio.Protocol)."""
-        self._vpp.forget(self)
+        """Be forgotten, unless VPP does not notice (asyncio.Protocol)."""
         if self._delay is not None:
             self._delay.cancel()
+        if self._is_registered():
+            self._vpp.ended(self._index)
 
     def data_received(self, data: bytes) -> None:
         """Take in messages (asyncio.Protocol)."""
-        self._input += data
-        self._advance()
+        if self._is_registered():
+            self._input += data
+            self._advance()
+
+    def _is_registered(self) -> bool:
+        """Say whether VPP still knows this client; if it ought to, that is its death.
+
+        VPP quirk: another client's index. `sockclnt_delete` frees that one's registration and
+        closes the socket of who asked; VPP aborts when the other's is read.
+        """
+        if not self._ended and self._vpp.client(self._index) is not self:
+            log.critical("VPP aborts: a client has lost its registration")
+            self._vpp.die()
+            self.abort()
+        return not self._ended
 
     def pause_writing(self) -> None:
         """Wait: the client does not take its answers (asyncio.Protocol)."""
@@ -128,12 +116,14 @@ class Connection(asyncio.Protocol):
 
     def close(self) -> None:
         """Hang up, having sent what is still to be sent; what comes in from now on is dropped."""
-        self._vpp.forget(self)
+        self._ended = True
+        self._vpp.forget(self._index)
         self._transport.close()
 
     def abort(self) -> None:
         """Hang up at once, as the system does for a process that dies."""
-        self._vpp.forget(self)
+        self._ended = True
+        self._vpp.forget(self._index)
         self._output.clear()
         self._transport.abort()
 
@@ -169,18 +159,20 @@ class Connection(asyncio.Protocol):
 
     def _connect(self, name: str, fields: dict[str, Any]) -> None:
         table = self._dialect.table()
+        self.name = fields["name"]
         self._vpp.record(name, _args(fields), 0)
         reply = {"response": 0, "index": self._index, "count": len(table), "message_table": table}
         answer = ("sockclnt_create_reply", {"client_index": 0, **reply})
         self._send(self._vpp.faults.strike(name), fields, [answer])
 
     def _disconnect(self, name: str, fields: dict[str, Any]) -> None:
-        mine = fields["index"] == self._index
-        response = 1 if mine else -1
+        known = self._vpp.client(fields["index"]) is not None
+        response = 1 if known else -1
         self._vpp.record(name, _args(fields), response)
         answer = ("sockclnt_delete_reply", {"response": response})
         self._send(self._vpp.faults.strike(name), fields, [answer])
-        if mine:
+        if known:
+            self._vpp.forget(fields["index"])
             self.flush()
             self.close()
 
@@ -196,7 +188,7 @@ class Connection(asyncio.Protocol):
                 blank = wire.LAYOUTS[reply].blank()
                 answers: Sequence[Answer] = [(reply, {**blank, "retval": refusal})]
             case _:
-                answers = self._vpp.service.answer(name, fields)
+                answers = self._vpp.answer(name, fields)
         retval = answers[0][1].get("retval") if answers else None
         self._vpp.record(name, _args(fields), retval)
         self._send(fault, fields, answers)
@@ -205,10 +197,12 @@ class Connection(asyncio.Protocol):
         """Put the answers to a message behind what is to be sent, as the fault has it."""
         context = fields["context"] ^ (0xFFFFFFFF if isinstance(fault, WrongContext) else 0)
         number = self._dialect.number
-        data = b"".join(
+        frames = [
             wire.frame(wire.LAYOUTS[name].pack({**own, "context": context}, number(name)))
             for name, own in answers
-        )
+        ]
+        self._vpp.replied([len(one) for one in frames])
+        data = b"".join(frames)
         if fault is None or (data := self._spoilt(fault, data)):
             self._output += data + self._late
             self._late = b""

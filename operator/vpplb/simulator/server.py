@@ -3,22 +3,21 @@
 import asyncio
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vpplb.simulator.clients import FILLS_BYTES, Clients
 from vpplb.simulator.connection import Connection
 from vpplb.simulator.dialect import Dialect
 from vpplb.simulator.faults import Faults
 from vpplb.simulator.lb import LoadBalancerState
 from vpplb.simulator.messages import CHANGING
 from vpplb.simulator.paths import clear_path
-from vpplb.simulator.service import Service
+from vpplb.simulator.service import Answer, Service
 from vpplb.simulator.stats_socket import StatsSocket
 from vpplb.simulator.statseg import StatsSegment
-
-_FIRST_CLIENT_INDEX = 0x80000001  # the high bit marks a client of the socket
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,9 +40,9 @@ class Call:
 class VppSimulator:
     """A VPP with the lb plugin behind Unix sockets, in this process's event loop.
 
-    `lb` is its state, `calls` all that was received in order, `faults` what is to go wrong, for
-    tests to look at and to set. With `stats_socket` its counters are in a stats segment.
-    `threads` is the number of those that forward packets.
+    `lb` is its state, `clients` who is connected, `calls` all that was received in order, `faults`
+    what is to go wrong, for tests to look at and to set. With `stats_socket` its counters are in
+    a stats segment. `threads` is the number of those that forward packets.
     """
 
     def __init__(
@@ -66,8 +65,7 @@ class VppSimulator:
         self._server: asyncio.Server | None = None
         self._stats = StatsSocket(stats_socket, mode) if stats_socket else None
         self._segment: StatsSegment | None = None
-        self._clients: dict[int, Connection] = {}
-        self._next_index = _FIRST_CLIENT_INDEX
+        self.clients = Clients()
         self.service = Service(self._new_state(), os.getpid())
 
     @property
@@ -110,7 +108,7 @@ class VppSimulator:
             return
         self._server.close()
         self._server = None
-        for client in list(self._clients.values()):
+        for client in self.clients:
             part(client)
         if self._stats is not None:
             self._stats.close()
@@ -124,6 +122,7 @@ class VppSimulator:
         """
         self.die()
         self.hung = False
+        self.clients = Clients()
         state = self._new_state()
         if keep:
             state.configure_as(self.lb)
@@ -143,19 +142,19 @@ class VppSimulator:
     def hang(self, hung: bool = True) -> None:
         """Be a process that is stopped: take nothing in and answer nothing. Or go on."""
         self.hung = hung
-        for client in list(self._clients.values()):
+        for client in self.clients:
             client.hang(hung)
         if self._stats is not None:
             self._stats.mute(hung)
 
     def hang_up(self) -> None:
         """Close every connection at once; new ones are taken."""
-        for client in list(self._clients.values()):
+        for client in self.clients:
             client.abort()
 
     def say(self, data: bytes) -> None:
         """Send bytes to every client that VPP would not."""
-        for client in list(self._clients.values()):
+        for client in self.clients:
             client.say(data)
 
     # --- what connections need ---------------------------------------------------------------
@@ -182,15 +181,35 @@ class VppSimulator:
 
     def admit(self, connection: Connection) -> int:
         """Give a connection its client index."""
-        index = self._next_index
-        self._next_index += 1
-        self._clients[index] = connection
-        return index
+        return self.clients.admit(connection)
 
     def client(self, index: int) -> Connection | None:
         """Return the connection of a client index."""
-        return self._clients.get(index)
+        return self.clients.get(index)
 
-    def forget(self, connection: Connection) -> None:
-        """Free a connection's client index."""
-        self._clients = {i: c for i, c in self._clients.items() if c is not connection}
+    def forget(self, index: int) -> None:
+        """Free a client index: VPP hangs up on it."""
+        self.clients.forget(index)
+
+    def ended(self, index: int) -> None:
+        """Take in that a client has hung up; too many unnoticed ones are the end of all service."""
+        if not self.clients.ended(index):
+            self.hang()
+
+    def replied(self, sizes: Sequence[int]) -> None:
+        """Take in that replies of these sizes, in bytes, go out at once."""
+        self.clients.replied(sizes)
+
+    def answer(self, name: str, fields: dict[str, Any]) -> Sequence[Answer]:
+        """Do what a message asks, and return the answers in order."""
+        if name == "get_api_json":
+            self.clients.replied([FILLS_BYTES + 1])  # VPP's, of more plugins, has a megabyte
+        match str(fields.get("cmd", "")).split() if name == "cli_inband" else []:
+            case ["show", "api", "clients"]:
+                return [("cli_inband_reply", {"retval": 0, "reply": self.clients.text()})]
+            case ["exec", path]:
+                self.clients.failed()
+                text = f"exec: failed to open `{path}': No such file or directory (errno 2)\n"
+                return [("cli_inband_reply", {"retval": 2, "reply": text})]
+            case _:
+                return self.service.answer(name, fields)

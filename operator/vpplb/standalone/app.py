@@ -37,6 +37,7 @@ from vpplb.telemetry.metrics import (
 from vpplb.telemetry.stream import EventStream
 from vpplb.telemetry.vitals import Vitals, lasting
 from vpplb.vpp.lb import PapiLoadBalancer
+from vpplb.vpp.leftovers import Leftovers
 from vpplb.vpp.stats import PapiVipCounters
 
 log = logging.getLogger(__name__)
@@ -95,7 +96,12 @@ class Standalone:
         registry, stream = Registry(), EventStream()
         vpp_metrics = AgentMetrics(registry, self._packet_counts)
         self.vpp = LocalVpp(self._reported, self._keeper, vpp_metrics)
-        papi = PapiLoadBalancer(options.vpp_api_socket, on_call=vpp_metrics.record_call)
+        leftovers = Leftovers(vpp_metrics.set_leftovers)
+        papi = PapiLoadBalancer(
+            options.vpp_api_socket,
+            on_call=vpp_metrics.record_call,
+            on_leftovers=leftovers.counted,
+        )
         self._meter: PacketMeter | None = None
         indexes = indexes or (papi.vip_indexes if lb is None else None)
         if options.vpp_stats_socket is not None and indexes is not None:
@@ -142,7 +148,10 @@ class Standalone:
             metrics=registry.render,
             alive={"probers": lasting(vitals.no_prober)},
             figures=vitals.figures,
-            checks={"vpp": lambda: self.vpp.trouble or None, "probers": vitals.probers},
+            checks={
+                "vpp": lambda: self.vpp.trouble or leftovers.trouble or None,
+                "probers": vitals.probers,
+            },
             view=self._board,
             stream=stream,
             dashboard=True,

@@ -153,6 +153,12 @@ VPP_API_CALLS = MetricSpec(
     help="Messages sent to VPP, by name and by the value it returned (0 is success).",
     labels=("message", "retval"),
 )
+VPP_LEFTOVERS = MetricSpec(
+    name="vpplb_vpp_leftover_clients",
+    type="gauge",
+    help="Connections of vpplb that VPP has beside the agent's own: left behind by agents that"
+    " were killed, or a second agent's. At 16 that were left behind VPP stops forwarding.",
+)
 SYNC_CHANGES = MetricSpec(
     name="vpplb_sync_changes_total",
     type="counter",
@@ -237,6 +243,7 @@ AGENT_METRICS = (
     VPP_CONNECTED,
     VPP_INFO,
     VPP_API_CALLS,
+    VPP_LEFTOVERS,
     SYNC_CHANGES,
     SYNC_DURATION,
     DRIFT_REPAIRS,

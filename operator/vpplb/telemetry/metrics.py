@@ -203,6 +203,7 @@ class AgentMetrics:
         registry.register(_PacketCollector(packets))
         self._connected = catalog.VPP_CONNECTED.gauge(registry)
         self._info = catalog.VPP_INFO.gauge(registry)
+        self._leftovers = catalog.VPP_LEFTOVERS.gauge(registry)
         calls = catalog.VPP_API_CALLS.counter(registry)
         self._calls = cache(lambda message, retval: calls.labels(message, str(retval)))
         self._changes = catalog.SYNC_CHANGES.counter(registry)
@@ -223,6 +224,10 @@ class AgentMetrics:
     def record_call(self, message: str, retval: int) -> None:
         """Count a message sent to VPP by what it returned."""
         self._calls(message, retval).inc()
+
+    def set_leftovers(self, clients: int) -> None:
+        """Say how many connections of vpplb VPP has beside this one."""
+        self._leftovers.set(clients)
 
     def record_change(self, kind: ChangeKind, count: int) -> None:
         """Count changes made in VPP."""

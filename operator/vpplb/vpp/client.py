@@ -9,13 +9,13 @@ fails with LoadBalancerGone, and the only remedy is a new connection.
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from vpplb.engine.ports import LoadBalancerGone, LoadBalancerUnsuitable
 from vpplb.vpp import messages
+from vpplb.vpp.calls import Batch, Call
 from vpplb.vpp.framing import BadFrame, FrameReader, frame
-from vpplb.vpp.messages import BadMessage, Catalogue, Fields, Message, Registration
+from vpplb.vpp.messages import BadMessage, Catalogue, Fields, Registration
 
 Request = tuple[str, Fields]
 CallHook = Callable[[str, int], None]
@@ -27,6 +27,14 @@ WINDOW = 256
 """Calls under way at most: enough to keep VPP busy, few enough that a deadline means something."""
 LEAVE = 1.0
 """Seconds that taking leave may last."""
+NAME = "vpplb"
+"""As what every client of ours registers."""
+_FILLS = 200
+"""Answers on end after which VPP's socket may have been full (200 servers are safe, 300 not)."""
+_BYTES = 512
+"""Bytes of an answer that take as much room as a short one."""
+_FAIL: Fields = {"cmd": b"exec /dev/null/vpplb-resets-errno"}
+"""A CLI command that fails at a system call, as no such file can be."""
 _CHUNK = 2 << 10
 """Bytes gathered before they are written: a system call for each frame would cost more."""
 
@@ -60,43 +68,6 @@ async def connect(
     return connection
 
 
-class _Batch:
-    """Calls whose answers are awaited together, in the order of the requests."""
-
-    __slots__ = ("answers", "done", "left")
-
-    def __init__(self, size: int) -> None:
-        self.answers: list[Fields] = [{}] * size
-        self.left = size
-        self.done: asyncio.Future[Sequence[Fields]] = asyncio.get_running_loop().create_future()
-
-    def answer(self, index: int, fields: Fields) -> None:
-        self.answers[index] = fields
-        self.left -= 1
-        if self.left == 0 and not self.done.done():
-            self.done.set_result(self.answers)
-
-    def fail(self, reason: str) -> None:
-        if not self.done.done():
-            self.done.set_exception(LoadBalancerGone(reason))
-            self.done.exception()  # seen: if nobody waits any more, that is no mistake
-
-
-@dataclass(slots=True)
-class _Call:
-    """A request under way.
-
-    A dump has its `details`; the ping sent after it `ends` it (the dump's context).
-    """
-
-    message: Message
-    deadline: float
-    batch: _Batch
-    index: int = 0
-    details: list[Fields] | None = None
-    ends: int = 0
-
-
 class Connection(asyncio.Protocol):
     """One registered client of one VPP; made by `connect`."""
 
@@ -107,12 +78,13 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._frames = FrameReader()
         self._registration = Registration()
-        self._welcome = _Batch(1)
+        self._welcome = Batch(1)
+        self._resetting: Batch | None = None
         self._table: dict[str, int] = {}
         self._catalogue = Catalogue({})
         self._client = 0
-        self._context = 0
-        self._pending: dict[int, _Call] = {}
+        self._context = self._burst = 0
+        self._pending: dict[int, Call] = {}
         self._out = bytearray()
         self._room = asyncio.Event()
         self._writable = True
@@ -127,6 +99,7 @@ class Connection(asyncio.Protocol):
                 "plugin is needed"
             )
         self._catalogue = messages.catalogue(self._table)
+        await self._reset_errno().done
 
     async def call(self, name: str, fields: Fields) -> Fields:
         """Send one request; return its answer. LoadBalancerGone when there is none."""
@@ -136,7 +109,7 @@ class Connection(asyncio.Protocol):
         """Send requests in order, pipelined; return their answers in that order."""
         if not requests:
             return []
-        batch = _Batch(len(requests))
+        batch = Batch(len(requests))
         for index, (name, fields) in enumerate(requests):
             if not self._has_room():
                 await self._wait_for_room()
@@ -147,7 +120,7 @@ class Connection(asyncio.Protocol):
     async def dump(self, name: str, fields: Fields) -> Sequence[Fields]:
         """Send a `…_dump` request; return all of its details, in VPP's order."""
         await self._wait_for_room()
-        batch, details = _Batch(1), list[Fields]()
+        batch, details = Batch(1), list[Fields]()
         context = self._send(name, fields, batch, details=details)
         self._send("control_ping", {}, batch, ends=context)
         self._flush()
@@ -169,7 +142,7 @@ class Connection(asyncio.Protocol):
         self,
         name: str,
         fields: Fields,
-        batch: _Batch,
+        batch: Batch,
         index: int = 0,
         details: list[Fields] | None = None,
         ends: int = 0,
@@ -181,7 +154,7 @@ class Connection(asyncio.Protocol):
         if len(self._out) >= _CHUNK:
             self._flush()
         deadline = self._loop.time() + self._timeout
-        self._pending[context] = _Call(message, deadline, batch, index, details, ends)
+        self._pending[context] = Call(message, deadline, batch, index, details, ends)
         if self._watch is None:
             self._watch = self._loop.call_at(deadline, self._check_deadline)
         return context
@@ -206,7 +179,7 @@ class Connection(asyncio.Protocol):
         """Register at once (asyncio.Protocol)."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        transport.write(frame(self._registration.request("vpplb")))
+        transport.write(frame(self._registration.request(NAME)))
 
     def data_received(self, data: bytes) -> None:
         """Take in answers (asyncio.Protocol)."""
@@ -216,13 +189,29 @@ class Connection(asyncio.Protocol):
                     self._receive(message)
         except (BadFrame, BadMessage) as error:
             self.lose(f"this is not VPP's binary API: {error}")
+        if not self._pending:
+            if self._burst > _FILLS:
+                self._reset_errno()
+            self._burst = 0
         self._room.set()
+
+    def _reset_errno(self) -> Batch:
+        """Have a system call of VPP's fail.
+
+        VPP quirk: clients that hang up. Answers that filled the socket, to whomever, have left an
+        errno with which VPP does not notice the end of a client that is killed.
+        """
+        self._resetting = Batch(1)
+        self._send("cli_inband", _FAIL, self._resetting)
+        self._flush()
+        return self._resetting
 
     def _receive(self, message: bytes) -> None:
         if self._welcome.left:
             self._client, self._table = self._registration.accept(message)
             self._welcome.answer(0, {})
             return
+        self._burst += 1 + len(message) // _BYTES
         number = int.from_bytes(message[:2], "big")
         definition = self._catalogue.by_number.get(number)
         if definition is None:
@@ -239,7 +228,8 @@ class Connection(asyncio.Protocol):
         del self._pending[fields["context"]]  # type: ignore[arg-type]  # it found `call` above
         answered = self._pending.pop(call.ends) if call.ends else call
         retval = fields.get("retval", 0)
-        self._on_call(answered.message.name, retval if isinstance(retval, int) else 0)
+        if call.batch is not self._resetting:
+            self._on_call(answered.message.name, retval if isinstance(retval, int) else 0)
         call.batch.answer(call.index, fields)
 
     def pause_writing(self) -> None:
@@ -258,7 +248,8 @@ class Connection(asyncio.Protocol):
     async def leave(self) -> None:
         """Take leave of VPP and end the connection; waits LEAVE seconds at most, never raises.
 
-        VPP quirk: clients that hang up. VPP must be told, or it keeps the socket for ever.
+        VPP quirk: clients that hang up. VPP should be told, or it may keep the socket for ever.
+        VPP quirk: another client's index. It is the death of VPP, so this is ours and no other.
         """
         if self.lost is None:
             with suppress(LoadBalancerGone, TimeoutError):

@@ -47,6 +47,7 @@ EVERYTHING: Mapping[str, Value] = {
 """Fields of a dump of servers; a dump of VIPs has the matcher besides."""
 EVERY_VIP: Fields = {**EVERYTHING, "pfx_matcher.le": 0, "pfx_matcher.ge": 0}
 SHOW_VIPS: Fields = {"cmd": b"show lb vips verbose"}
+SHOW_CLIENTS: Fields = {"cmd": b"show api clients"}
 
 
 class NotSendable(ValueError):
@@ -212,6 +213,13 @@ def conf(fields: Fields) -> LbConf:
         ipv6_source=IPv6Address(ipv6),
         sticky_buckets_per_core=_int(fields, "sticky_buckets_per_core"),
         flow_timeout=_int(fields, "flow_timeout"),
+    )
+
+
+def clients_named(name: str, text: str) -> int:
+    """Count the clients of a name in `show api clients`."""
+    return sum(
+        line.rsplit(maxsplit=1)[0].strip() == name for line in text.splitlines() if line.strip()
     )
 
 

@@ -1,7 +1,9 @@
 """Every message that is used, as VPP 26.10 (lb API 1.2) defines it: data for vpp_papi to read.
 
-VPP would tell its definitions itself (`get_api_json`); but that answer fills the socket, and after
-it VPP no longer sees a client's end (VPP quirk: clients that hang up). A message is a line,
+VPP would tell its definitions itself (`get_api_json`), but that answer fills the socket.
+VPP quirk: clients that hang up. After it, VPP no longer sees a client's end.
+
+A message is a line,
 
     name crc: type field, type[length] field, ...
 

@@ -1,14 +1,14 @@
 """The lb plugin of one VPP behind its binary-API socket: the adapter of `LoadBalancer`."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from vpplb.engine.ports import LoadBalancerGone, Observed, Outcome, VppInfo
 from vpplb.model.vip import VipId
 from vpplb.plan.ops import AddVip, DelVip, Op
 from vpplb.vpp import codec
-from vpplb.vpp.client import TIMEOUT, CallHook, Connection, connect
+from vpplb.vpp.client import NAME, TIMEOUT, CallHook, Connection, connect
 from vpplb.vpp.messages import Fields
 from vpplb.vpp.retvals import NOT_SENT, in_words
 
@@ -20,7 +20,8 @@ class PapiLoadBalancer:
     """Implements `engine.ports.LoadBalancer`.
 
     `timeout` is in seconds, for each call and for connecting. `on_call` is told each answered
-    message with its retval.
+    message with its retval, `on_leftovers` at each reading how many clients named as we are VPP
+    has beside this one.
     """
 
     def __init__(
@@ -29,8 +30,10 @@ class PapiLoadBalancer:
         *,
         timeout: float = TIMEOUT,
         on_call: CallHook = lambda _message, _retval: None,
+        on_leftovers: Callable[[int], None] = lambda _count: None,
     ) -> None:
         self._socket, self._timeout, self._on_call = socket, timeout, on_call
+        self._on_leftovers = on_leftovers
         self._connection: Connection | None = None
         self._indexes: Mapping[VipId, int] | None = None
 
@@ -47,6 +50,9 @@ class PapiLoadBalancer:
     async def read(self) -> Observed:
         """Read VIPs, servers and settings, in one go (LoadBalancerGone)."""
         observed, self._indexes = await self.look()
+        shown = await self._connected().call("cli_inband", codec.SHOW_CLIENTS)
+        ours = codec.clients_named(NAME, _text(shown["reply"]))
+        self._on_leftovers(max(ours - 1, 0))
         return observed
 
     async def look(self) -> tuple[Observed, Mapping[VipId, int]]:

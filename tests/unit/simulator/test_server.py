@@ -127,11 +127,49 @@ async def test_a_client_that_says_goodbye_is_answered_and_hung_up_on(
     await client.close()
 
 
-async def test_no_client_can_hang_up_on_another(simulator: VppSimulator, client: RawClient) -> None:
-    other = await RawClient.connect(simulator.api_socket)
-    assert (await other.call("sockclnt_delete", index=client.index))["response"] == -1
+async def test_an_index_that_is_nobodys_cannot_be_deleted(
+    simulator: VppSimulator, client: RawClient
+) -> None:
+    assert (await client.call("sockclnt_delete", index=client.index + 9))["response"] == -1
     assert (await client.call("control_ping"))["retval"] == 0
+
+
+async def test_a_client_that_is_hung_up_on_by_another_is_the_death_of_vpp(
+    simulator: VppSimulator, client: RawClient
+) -> None:
+    other = await RawClient.connect(simulator.api_socket)
+    assert (await other.call("sockclnt_delete", index=client.index))["response"] == 1
+    assert await other.rest() == b""
+    client.send("control_ping")
+    assert await client.rest() == b""
+    with pytest.raises(ConnectionRefusedError):
+        await RawClient.connect(simulator.api_socket)
     await other.close()
+
+
+async def test_who_vanishes_after_a_large_reply_is_kept_until_another_call_fails(
+    simulator: VppSimulator, client: RawClient
+) -> None:
+    await client.call("get_api_json")
+    for _ in range(15):
+        await (await RawClient.connect(simulator.api_socket)).close()
+    shown = (await client.call("cli_inband", cmd="show api clients"))["reply"]
+    assert [line.split()[0] for line in shown.splitlines()] == ["Socket", "Name", *["test"] * 16]
+    assert (await client.call("cli_inband", cmd="exec /nonexistent"))["retval"] == 2
+    await (await RawClient.connect(simulator.api_socket)).close()
+    assert simulator.clients.vanished == 0
+
+
+async def test_sixteen_who_vanished_unnoticed_are_the_end_of_all_service(
+    simulator: VppSimulator, client: RawClient
+) -> None:
+    await client.call("get_api_json")
+    for _ in range(16):
+        await (await RawClient.connect(simulator.api_socket)).close()
+    client.send("control_ping")
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1):
+            await client.answer()
 
 
 async def test_calls_hold_what_was_received_with_its_retval(

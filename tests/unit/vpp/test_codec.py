@@ -189,3 +189,18 @@ def test_the_verbose_listing_tells_index_and_stickiness_of_live_vips() -> None:
         VipId(ip_network("192.0.2.5/32"), Protocol.UDP, 53): (4, False),
     }
     assert codec.vip_indexes("") == {}
+
+
+def test_clients_of_a_name_are_counted_where_vpp_lists_them() -> None:
+    text = (
+        "Shared memory clients\n"
+        "                Name      PID   Queue Length           Queue VA Health\n"
+        "          vpplb-old       77              0 0x00000001301c6e00 OK\n\n"
+        "Socket clients\n"
+        "                Name  Fildesc\n"
+        "               vpplb       20\n"
+        "       vpplb-witness       21\n"
+        "               vpplb       22\n"
+    )
+    assert codec.clients_named("vpplb", text) == 2
+    assert codec.clients_named("vpplb", "") == 0

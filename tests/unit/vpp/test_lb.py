@@ -1,8 +1,10 @@
+import asyncio
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 import pytest
 
+from support.raw_client import RawClient
 from support.simulated_vpp import simulated_vpp
 from vpplb.engine.ports import LoadBalancerGone
 from vpplb.model.vip import Encap, Protocol, VipId, VipSettings
@@ -11,6 +13,7 @@ from vpplb.simulator.faults import Drop
 from vpplb.vpp.lb import PapiLoadBalancer
 
 pytestmark = [pytest.mark.looptime, pytest.mark.slow]
+
 
 WEB = VipId(ip_network("192.0.2.1/32"), Protocol.TCP, 80)
 
@@ -98,4 +101,39 @@ async def test_a_look_shows_all_with_where_the_counters_are_and_remembers_nothin
         shown = [call.message for call in vpp.calls].count("cli_inband")
         assert await lb.vip_indexes() == indexes
         assert [call.message for call in vpp.calls].count("cli_inband") == shown + 1
+        await lb.close()
+
+
+async def test_connections_of_ours_that_vpp_has_besides_are_counted_at_each_reading(
+    tmp_path: Path,
+) -> None:
+    counts: list[int] = []
+    async with simulated_vpp(tmp_path) as vpp:
+        lb = PapiLoadBalancer(vpp.api_socket, on_leftovers=counts.append)
+        await lb.connect()
+        await lb.read()
+        others = [PapiLoadBalancer(vpp.api_socket) for _ in range(3)]
+        for other in others:
+            await other.connect()
+        await lb.read()
+        for other in others:
+            await other.close()
+        await lb.read()
+        await lb.close()
+    assert counts == [0, 3, 0]
+
+
+async def test_what_was_left_behind_before_is_noticed_when_the_next_one_connects(
+    tmp_path: Path,
+) -> None:
+    async with simulated_vpp(tmp_path) as vpp:
+        vpp.clients.replied([1 << 20])  # another program asked for much
+        lb = PapiLoadBalancer(vpp.api_socket)
+        for _ in range(3):
+            stranger = await RawClient.connect(vpp.api_socket)
+            await stranger.close()
+        await asyncio.sleep(0.01)
+        assert vpp.clients.vanished == 3
+        await lb.connect()
+        assert vpp.clients.vanished == 0
         await lb.close()

@@ -1,0 +1,47 @@
+"""What is under way on a connection: calls, and who waits for their answers."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from vpplb.engine.ports import LoadBalancerGone
+from vpplb.vpp.messages import Fields, Message
+
+
+class Batch:
+    """Calls whose answers are awaited together, in the order of the requests."""
+
+    __slots__ = ("answers", "done", "left")
+
+    def __init__(self, size: int) -> None:
+        self.answers: list[Fields] = [{}] * size
+        self.left = size
+        self.done: asyncio.Future[Sequence[Fields]] = asyncio.get_running_loop().create_future()
+
+    def answer(self, index: int, fields: Fields) -> None:
+        """Take in the answer to one of them; the last ends the wait."""
+        self.answers[index] = fields
+        self.left -= 1
+        if self.left == 0 and not self.done.done():
+            self.done.set_result(self.answers)
+
+    def fail(self, reason: str) -> None:
+        """End the wait with LoadBalancerGone."""
+        if not self.done.done():
+            self.done.set_exception(LoadBalancerGone(reason))
+            self.done.exception()  # seen: if nobody waits any more, that is no mistake
+
+
+@dataclass(slots=True)
+class Call:
+    """A request under way.
+
+    A dump has its `details`; the ping sent after it `ends` it (the dump's context).
+    """
+
+    message: Message
+    deadline: float
+    batch: Batch
+    index: int = 0
+    details: list[Fields] | None = None
+    ends: int = 0
