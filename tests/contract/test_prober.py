@@ -63,6 +63,7 @@ class Stage:
         *,
         generation: int = 1,
         resume_up: bool | None = None,
+        held: bool = False,
         cadence: Cadence = CADENCE,
     ) -> None:
         probe = HttpProbe(port=self._server(name).port)
@@ -74,6 +75,7 @@ class Stage:
                     generation=generation,
                     spec=spec,
                     resume_up=resume_up,
+                    held=held,
                 )
             ]
         )
@@ -190,6 +192,14 @@ async def test_a_resumed_check_tells_only_what_contradicts(running: Stage, up: b
     await running.nothing_more_is_told()
     running.answer("b", up=not up)
     assert await running.told() == ("b", 1, not up)
+
+
+@pytest.mark.parametrize("up", [True, False])
+async def test_a_held_check_tells_what_confirms_its_verdict_too(running: Stage, up: bool) -> None:
+    running.answer("b", up=up)
+    running.assign("b", resume_up=True, held=True)
+    assert await running.told() == ("b", 1, up)
+    await running.nothing_more_is_told()
 
 
 async def test_what_is_assigned_before_the_start_begins_with_it(stage: Stage) -> None:

@@ -46,7 +46,7 @@ class FakeProber:
         for one in assignments:
             self.running[one.backend] = one
             self.started.append(one)
-            self._reported[one.backend] = one.resume_up
+            self._reported[one.backend] = one.resume_up if one.known else None
             self._responses.pop(one.backend, None)
             self._soon(one.backend)
 

@@ -48,14 +48,15 @@ class Check:
         self, assignment: Assignment, *, now: float, clock: Clock, random: Callable[[], float]
     ) -> None:
         cadence = assignment.spec.cadence
-        spread = first_wait(cadence, assignment.position, assignment.of)
+        position, of = assignment.position, assignment.of
+        spread = first_wait(cadence, position, of, known=assignment.known)
         self.assignment = assignment
         self.next_start = now + spread.total_seconds()
         self._unmoving: ProbeResult | None = None
-        self._count(Counter(rise=cadence.rise, fall=cadence.fall))
+        self._count(_counter(assignment))
         self._clock = clock
         self._random = random
-        self._reported = assignment.resume_up
+        self._reported = assignment.resume_up if assignment.known else None
         self._started: float | None = None
         self.response: Response | None = None
         self.silent_since = 0.0
@@ -74,7 +75,7 @@ class Check:
         """End the probe with its result; return the verdict if that is news.
 
         News is a verdict other than the one last reported or, before any, than the one the
-        check resumed from.
+        check resumed from, unless that is held: then the pass that confirms it is news too.
         """
         if result is self._unmoving:
             self.discard(now)
@@ -83,14 +84,15 @@ class Check:
         if response is not self.response:
             self.response = response
             self.silent_since = now if self._started is None else self._started
-        counter = step(self._counter, passed=response is _PASSED)
+        passed = response is _PASSED
+        counter = step(self._counter, passed=passed)
         if counter is self._counter:
             self._unmoving = result  # when it comes again, as most do, it changes nothing again
         else:
             self._count(counter)
         self.discard(now)
         up = counter.healthy
-        if up is self._reported:
+        if up is self._reported or up is not passed:  # a failure confirms no verdict that is held
             return None
         self._reported = up
         return Verdict(
@@ -115,3 +117,10 @@ class Check:
         self._unmoving = None
         self._wait = mean_wait(self.assignment.spec.cadence, counter).total_seconds()
         self._grid = grid_of(self._wait)
+
+
+def _counter(assignment: Assignment) -> Counter:
+    rise, fall = assignment.spec.cadence.rise, assignment.spec.cadence.fall
+    if assignment.resume_up is None:
+        return Counter(rise=rise, fall=fall)
+    return Counter.resumed(rise, fall, up=assignment.resume_up)

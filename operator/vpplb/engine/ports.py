@@ -128,17 +128,24 @@ class Assignment:
     """One backend to probe from now on.
 
     `generation` grows with each assignment of a backend: what a worker reports of an older one
-    is not recorded. `resume_up` is the verdict that the check goes on from (the first result
-    decides, but is no news when it confirms it), None for a fresh check. `position`/`of` spread
-    checks that start together over their interval (0 of 1: probe at once).
+    is not recorded. `resume_up` is the verdict that the check goes on from, None for a fresh one,
+    whose first result decides. `held`: that verdict is up but not shown, so the pass that confirms
+    it is news. `position`/`of` spread checks that start together (0 of 1: probe at once), as
+    `health.cadence.first_wait` says.
     """
 
     backend: ObjectKey
     generation: int
     spec: CheckSpec
     resume_up: bool | None = None
+    held: bool = False
     position: int = 0
     of: int = 1
+
+    @property
+    def known(self) -> bool:
+        """Whether there is a verdict that is shown."""
+        return self.resume_up is not None and not self.held
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

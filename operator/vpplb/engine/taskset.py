@@ -4,7 +4,10 @@ A task that is replaced or stopped is dead at once, whatever its prober still ha
 only what the current generation reports counts.
 """
 
-from collections.abc import Collection, Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from itertools import count
 
 from vpplb.engine.ports import Assignment, Prober
 from vpplb.health.lifecycle import Start
@@ -25,24 +28,21 @@ class TaskSet:
     def apply(self, starts: Mapping[ObjectKey, Start], stops: Collection[ObjectKey]) -> None:
         """Stop tasks, then start tasks, each in place of the backend's earlier one.
 
-        Tasks started together are spread over their interval in the order of their names.
+        Tasks started together are spread in the order of their names.
         """
         stopped = [key for key in sorted(stops) if self._current.pop(key, None) is not None]
         if stopped:
             self._prober.cancel(stopped)
         if starts:
             self._prober.assign(
-                [
-                    self._assignment(key, starts[key], position, len(starts))
-                    for position, key in enumerate(sorted(starts))
-                ]
+                spread([self._assignment(key, starts[key]) for key in sorted(starts)])
             )
 
     def is_current(self, backend: ObjectKey, generation: int) -> bool:
         """Whether a report of this generation still counts."""
         return self._current.get(backend) == generation
 
-    def _assignment(self, key: ObjectKey, start: Start, position: int, of: int) -> Assignment:
+    def _assignment(self, key: ObjectKey, start: Start) -> Assignment:
         self._generation += 1
         self._current[key] = self._generation
         return Assignment(
@@ -50,6 +50,18 @@ class TaskSet:
             generation=self._generation,
             spec=start.spec,
             resume_up=start.resume_up,
-            position=position,
-            of=of,
+            held=start.held,
         )
+
+
+def spread(assignments: Sequence[Assignment]) -> list[Assignment]:
+    """Let checks start one after the other, those that are known and the others each by themselves.
+
+    What is unknown is not to wait for what is not.
+    """
+    of = Counter(each.known for each in assignments)
+    positions = {known: count() for known in of}
+    return [
+        replace(each, position=next(positions[each.known]), of=of[each.known])
+        for each in assignments
+    ]

@@ -18,6 +18,9 @@ from vpplb.model.check import Cadence
 JITTER = 0.1
 """Each wait varies by this share of itself, up or down."""
 
+FIRST_PROBES = 1000
+"""First probes a second, of checks that start together: TLS handshakes at that rate fill a core."""
+
 _GRIDS = (0.032, 0.016, 0.008, 0.004, 0.002, 0.001)
 
 
@@ -48,9 +51,16 @@ def next_start(started: float, wait: float, grid: float, random: float) -> float
     return math.ceil(jittered / grid) * grid
 
 
-def first_wait(cadence: Cadence, position: int, of: int) -> timedelta:
-    """Spread `of` checks that start together over their interval; a single one starts at once."""
-    return cadence.interval * position / of
+def first_wait(cadence: Cadence, position: int, of: int, *, known: bool) -> timedelta:
+    """Spread `of` checks that start together; a single one starts at once.
+
+    Those whose verdict is `known` have the whole interval. What is unknown is probed soon: within
+    a second, or if there are more than FIRST_PROBES with so many a second.
+    """
+    if known:
+        return cadence.interval * position / of
+    soon = max(timedelta(seconds=1), timedelta(seconds=of / FIRST_PROBES))
+    return min(cadence.interval, soon) * position / of
 
 
 def detection_time(cadence: Cadence) -> timedelta:

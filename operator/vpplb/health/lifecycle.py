@@ -48,10 +48,14 @@ Mode = Probed | Assumed | Idle | Paused | Disabled
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
-    """Start a check. `resume_up` is the verdict it resumes from; None: the first result decides."""
+    """Start a check. `resume_up` is the verdict it resumes from; None: the first result decides.
+
+    `held`: that verdict is up and counts, but the state is unknown until a pass confirms it.
+    """
 
     spec: CheckSpec
     resume_up: bool | None = None
+    held: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,12 +128,18 @@ def _start(
             resumed = health.state is HealthState.UP
             return Move(health=health, start=Start(spec=spec, resume_up=resumed))
         case None if health.state is HealthState.UNKNOWN:
-            return Move(health=health, start=Start(spec=spec))
+            return _begin(spec, health)
         case Probed() | Assumed() | Idle():
-            return Move(health=held, start=Start(spec=spec))
+            return _begin(spec, held)
         case None | Paused() | Disabled():
-            return Move(health=fresh, start=Start(spec=spec))
+            return _begin(spec, fresh)
     assert_never(before)
+
+
+def _begin(spec: CheckSpec, unknown: BackendHealth) -> Move:
+    """Start a check in an unknown state, from the verdict that is held if there is one."""
+    held = unknown.held
+    return Move(health=unknown, start=Start(spec=spec, resume_up=held or None, held=held))
 
 
 def changed(

@@ -4,7 +4,8 @@ One integer h in [0, rise + fall - 1]; healthy when h >= rise (HAProxy, check.c,
 `set_server_check_status`). A pass raises it, and from rise on it snaps to the top; a failure
 lowers it, and below rise it snaps to 0. So `fall` consecutive failures take a healthy backend
 down, `rise` consecutive passes bring it back, and one opposite result in between starts the
-count again. While `fresh` (nothing seen yet) the first result decides alone.
+count again. While `fresh` (nothing seen yet) the first result decides alone; a counter that is
+`resumed` from a verdict turns it as any other does.
 """
 
 from dataclasses import dataclass, replace
@@ -18,6 +19,11 @@ class Counter:
     fall: int
     h: int = 0
     fresh: bool = True
+
+    @classmethod
+    def resumed(cls, rise: int, fall: int, *, up: bool) -> "Counter":
+        """Return a counter that stands firmly at a verdict, as if it had never been away."""
+        return cls(rise=rise, fall=fall, h=rise + fall - 1 if up else 0, fresh=False)
 
     @property
     def top(self) -> int:

@@ -104,8 +104,8 @@ class BackendHealth:
     """Everything known of a backend's health: what its status shows, and what counts.
 
     `held` is true while the backend counts as up though its state does not say so: unknown,
-    where the last verdict before the check was restarted was up, until its first new result;
-    down, where the prober itself is suspected (`plan.guard`).
+    where the last verdict before the check was restarted was up, until a pass confirms it or
+    `fall` failures do not; down, where the prober itself is suspected (`plan.guard`).
     `transitions` is newest first and bounded by the recorder.
     """
 

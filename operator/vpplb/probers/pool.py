@@ -17,6 +17,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from vpplb.engine.ports import Assignment, ProbeStats, Turn, Verdict
+from vpplb.engine.taskset import spread
 from vpplb.model.names import ObjectKey
 from vpplb.probers.placement import Placement
 from vpplb.probers.wire import Assign, Cancel, Message, Report, Unpacker, pack
@@ -119,7 +120,9 @@ class WorkerPool:
         for verdict in report.verdicts:
             assigned = self._assigned.get(verdict.backend)
             if assigned is not None and assigned.generation == verdict.generation:
-                self._assigned[verdict.backend] = replace(assigned, resume_up=verdict.up)
+                self._assigned[verdict.backend] = replace(
+                    assigned, resume_up=verdict.up, held=False
+                )
                 _call(self._on_verdict, verdict)
         if report.stats is not None:
             _call(self._on_stats, report.stats)
@@ -225,7 +228,7 @@ class _Worker:
         """Hand over everything; a successor does not start it all at one moment."""
         share = self._pool.share_of(self)
         if self._successor:
-            share = [replace(each, position=n, of=len(share)) for n, each in enumerate(share)]
+            share = spread(share)
         self._successor = True
         self._writer = writer
         writer.write(pack(Assign(assignments=tuple(share))))

@@ -286,6 +286,6 @@ def _unprobed(health: BackendHealth) -> str:
         case HealthState.DISABLED:
             return "not probed, since spec.enabled is false"
         case _ if health.held:
-            return "no result yet; it was up and goes on serving until there is one"
+            return "no verdict yet; it was up and goes on serving until there is one"
         case _:
             return "no result yet"

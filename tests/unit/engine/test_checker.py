@@ -34,6 +34,7 @@ def middle() -> float:
 def check(
     *,
     resume_up: bool | None = None,
+    held: bool = False,
     position: int = 0,
     of: int = 1,
     now: float = 0.0,
@@ -45,6 +46,7 @@ def check(
         generation=7,
         spec=spec,
         resume_up=resume_up,
+        held=held,
         position=position,
         of=of,
     )
@@ -80,32 +82,48 @@ def test_a_verdict_says_who_what_and_when() -> None:
 
 
 @pytest.mark.parametrize(
-    ("resume_up", "results", "verdicts"),
+    ("resume_up", "held", "results", "verdicts"),
     [
         # Fresh: the first result decides and is told whatever it is.
-        (None, "+", "+"),
-        (None, "-", "-"),
+        (None, False, "+", "+"),
+        (None, False, "-", "-"),
         # Then only changes are, after fall failures or rise passes.
-        (None, "++---+++", "+...-.+."),
-        (None, "+--+--+", "+......"),
-        # Resumed: the first result decides, but is no news when it confirms.
-        (True, "+---", "...-"),
-        (True, "-", "-"),
-        (False, "-++", "..+"),
-        (False, "+", "+"),
+        (None, False, "++---+++", "+...-.+."),
+        (None, False, "+--+--+", "+......"),
+        # Resumed: it goes on as if it had never been away, so what confirms is no news …
+        (True, False, "+---", "...-"),
+        (True, False, "---", "..-"),
+        (True, False, "--+--+", "......"),
+        (False, False, "-++", "..+"),
+        (False, False, "+-++", "...+"),
+        # … but to whom an unknown state is shown.
+        (True, True, "+---", "+..-"),
+        (True, True, "---", "..-"),
+        (True, True, "--+---", "..+..-"),
     ],
 )
-def test_only_news_is_told(resume_up: bool | None, results: str, verdicts: str) -> None:
-    assert told(probe(check(resume_up=resume_up), results)) == verdicts
+def test_only_news_is_told(resume_up: bool | None, held: bool, results: str, verdicts: str) -> None:
+    assert told(probe(check(resume_up=resume_up, held=held), results)) == verdicts
 
 
 def test_a_single_new_check_starts_at_once() -> None:
     assert check(now=50.0).next_start == 50.0
 
 
-def test_checks_that_start_together_are_spread_over_their_interval() -> None:
-    starts = [check(now=50.0, position=n, of=5).next_start for n in range(5)]
+def test_checks_that_resume_together_are_spread_over_their_interval() -> None:
+    starts = [check(now=50.0, resume_up=True, position=n, of=5).next_start for n in range(5)]
     assert starts == [50.0, 52.0, 54.0, 56.0, 58.0]
+
+
+@pytest.mark.parametrize(("resume_up", "held"), [(None, False), (True, True)])
+def test_checks_of_what_is_unknown_are_spread_over_a_second(
+    resume_up: bool | None, held: bool
+) -> None:
+    starts = [
+        check(now=50.0, resume_up=resume_up, held=held, position=n, of=5).next_start
+        for n in range(5)
+    ]
+    assert starts == pytest.approx([50.0, 50.2, 50.4, 50.6, 50.8])
 
 
 @pytest.mark.parametrize(

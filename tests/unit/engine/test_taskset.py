@@ -49,6 +49,15 @@ def test_tasks_that_start_together_are_spread_in_the_order_of_their_names() -> N
     assert spread == [(A, 0, 3), (B, 1, 3), (C, 2, 3)]
 
 
+def test_what_is_unknown_is_spread_without_what_is_known() -> None:
+    tasks, prober = made()
+    known = Start(spec=tcp_spec(), resume_up=False)
+    held = Start(spec=tcp_spec(), resume_up=True, held=True)
+    tasks.apply({A: known, B: START, C: held}, ())
+    spread = [(one.backend, one.position, one.of) for one in prober.started]
+    assert spread == [(A, 0, 1), (B, 0, 2), (C, 1, 2)]
+
+
 @pytest.mark.parametrize("resume", [None, True, False])
 def test_a_task_is_assigned_with_what_it_starts_from(resume: bool | None) -> None:
     tasks, prober = made()

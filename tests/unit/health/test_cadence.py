@@ -43,10 +43,27 @@ def test_full_waits_interval_empty_down_interval_anything_else_fast_interval(
 @pytest.mark.parametrize(
     ("position", "of", "seconds"), [(0, 1, 0.0), (0, 4, 0.0), (1, 4, 0.5), (3, 4, 1.5)]
 )
-def test_checks_that_start_together_are_spread_over_the_interval(
+def test_known_checks_that_start_together_are_spread_over_the_interval(
     position: int, of: int, seconds: float
 ) -> None:
-    assert first_wait(CADENCE, position, of) == timedelta(seconds=seconds)
+    assert first_wait(CADENCE, position, of, known=True) == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize(
+    ("interval", "position", "of", "seconds"),
+    [
+        (30, 0, 1, 0.0),
+        (30, 5, 10, 0.5),
+        (0.2, 5, 10, 0.1),  # never longer than the interval
+        (30, 9_999, 10_000, 9.999),  # a thousand a second
+        (2, 9_999, 10_000, 1.9998),
+    ],
+)
+def test_what_is_unknown_is_probed_soon(
+    interval: float, position: int, of: int, seconds: float
+) -> None:
+    cadence = replace(CADENCE, interval=timedelta(seconds=interval))
+    assert first_wait(cadence, position, of, known=False) == timedelta(seconds=seconds)
 
 
 @pytest.mark.parametrize(("random", "seconds"), [(0.0, 0.9), (0.5, 1.0), (0.999999, 1.1)])

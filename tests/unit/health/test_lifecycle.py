@@ -22,6 +22,9 @@ PAUSED, DISABLED = HealthState.PAUSED, HealthState.DISABLED
 SPEC, OTHER = tcp_spec(port=80), tcp_spec(port=81)
 LATER = NOON + timedelta(minutes=1)
 
+HELD = Start(spec=OTHER, resume_up=True, held=True)
+"""A check that starts anew, with the verdict up held."""
+
 
 def go(before: Mode | None, after: Mode, health: BackendHealth) -> Move:
     return move(before, after, health, key("a"), LATER, 5)
@@ -31,7 +34,7 @@ def go(before: Mode | None, after: Mode, health: BackendHealth) -> Move:
     ("before", "after", "state", "becomes", "held", "start", "stop"),
     [
         # An edit of the check, the address or the reference: restart, the verdict is held.
-        (Probed(SPEC), Probed(OTHER), UP, UNKNOWN, True, Start(spec=OTHER), False),
+        (Probed(SPEC), Probed(OTHER), UP, UNKNOWN, True, HELD, False),
         (Probed(SPEC), Probed(OTHER), DOWN, UNKNOWN, False, Start(spec=OTHER), False),
         # Pause and disable stop the task and hold nothing.
         (Probed(SPEC), Paused(), UP, PAUSED, False, None, True),
@@ -49,7 +52,7 @@ def go(before: Mode | None, after: Mode, health: BackendHealth) -> Move:
         # No health check: up at once, no task.
         (Idle(), Assumed(), UNKNOWN, UP, False, None, False),
         (Probed(SPEC), Assumed(), DOWN, UP, False, None, True),
-        (Assumed(), Probed(SPEC), UP, UNKNOWN, True, Start(spec=SPEC), False),
+        (Assumed(), Probed(OTHER), UP, UNKNOWN, True, HELD, False),
         # The operator restarts: the persisted verdict is resumed and shows no transition.
         (None, Probed(SPEC), UP, UP, False, Start(spec=SPEC, resume_up=True), False),
         (None, Probed(SPEC), DOWN, DOWN, False, Start(spec=SPEC, resume_up=False), False),
@@ -86,14 +89,15 @@ def test_nothing_happens_when_the_mode_stays() -> None:
 
 def test_a_held_verdict_survives_a_second_edit() -> None:
     once = go(Probed(SPEC), Probed(OTHER), in_state(UP)).health
-    twice = go(Probed(OTHER), Probed(SPEC), once).health
-    assert twice.held
+    twice = go(Probed(OTHER), Probed(SPEC), once)
+    assert twice.health.held
+    assert twice.start == Start(spec=SPEC, resume_up=True, held=True)
 
 
 def test_a_held_verdict_is_resumed_after_a_restart() -> None:
     outcome = go(None, Probed(SPEC), in_state(UNKNOWN, held=True))
     assert outcome.health.held
-    assert outcome.start == Start(spec=SPEC)
+    assert outcome.start == Start(spec=SPEC, resume_up=True, held=True)
 
 
 def test_history_is_kept_through_pause_and_disable_and_is_bounded() -> None:

@@ -59,3 +59,29 @@ def test_settled_means_that_no_change_is_under_way(results: str, settled: bool) 
 def test_a_result_that_changes_nothing_returns_the_counter_itself() -> None:
     up = counted(2, 3, "+")
     assert step(up, passed=True) is up
+
+
+def resumed(up: bool, results: str) -> bool:
+    counter = Counter.resumed(2, 3, up=up)
+    for result in results:
+        counter = step(counter, passed=result == "+")
+    return counter.healthy
+
+
+@pytest.mark.parametrize(
+    ("up", "results", "healthy"),
+    [
+        (True, "", True),
+        (True, "--", True),
+        (True, "---", False),
+        (True, "--+--", True),
+        (False, "", False),
+        (False, "+", False),
+        (False, "++", True),
+        (False, "+-+", False),
+    ],
+)
+def test_a_resumed_verdict_turns_only_by_fall_failures_or_rise_passes(
+    up: bool, results: str, healthy: bool
+) -> None:
+    assert resumed(up, results) is healthy

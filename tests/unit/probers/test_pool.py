@@ -66,10 +66,18 @@ def test_turns_are_passed_on_whoever_asked(
 
 
 def test_a_successor_resumes_from_the_last_verdict(pool: WorkerPool) -> None:
-    pool.assign([assignment("a"), assignment("b")])
+    held = replace(assignment("c"), resume_up=True, held=True)
+    pool.assign([assignment("a"), assignment("b"), held])
     pool.take(Report(verdicts=(verdict("a", 1),)))
     shares = [each for worker in pool._workers for each in pool.share_of(worker)]
-    assert {each.backend.name: each.resume_up for each in shares} == {"a": True, "b": None}
+    assert {each.backend.name: (each.resume_up, each.held) for each in shares} == {
+        "a": (True, False),
+        "b": (None, False),
+        "c": (True, True),
+    }
+    pool.take(Report(verdicts=(verdict("c", 1),)))
+    [c] = [one for w in pool._workers for one in pool.share_of(w) if one.backend.name == "c"]
+    assert (c.resume_up, c.held) == (True, False)
 
 
 def test_each_backend_belongs_to_exactly_one_worker_and_all_have_work(pool: WorkerPool) -> None:

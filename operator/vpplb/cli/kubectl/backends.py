@@ -86,7 +86,7 @@ def _detail(status: BackendStatus, problems: Sequence[Wrong]) -> str:
     if problems:
         return str(problems[0])
     if status.held and status.state is HealthState.UNKNOWN:
-        return "serves on until its first result: it was up before its check was restarted"
+        return "serves on until its new check has a verdict: it was up before"
     if status.held:
         return f"counts as up, since the prober is suspected: {status.detail or status.code}"
     if status.state is HealthState.UNKNOWN and status.frontends == 0:

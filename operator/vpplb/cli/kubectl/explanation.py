@@ -140,7 +140,7 @@ def _detail(health: BackendStatus | None, raw: JsonObject | None) -> str:
     accepted = find_condition(health.conditions, "Accepted")
     if accepted is not None and accepted.status == "False":
         return f"{accepted.reason}: {accepted.message}"
-    held = "was up before, goes on serving until the first result" if health.held else ""
+    held = "was up before, goes on serving until its new check has a verdict" if health.held else ""
     return health.detail or held
 
 

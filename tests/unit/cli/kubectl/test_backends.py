@@ -50,7 +50,7 @@ def test_wide_shows_the_check() -> None:
 @pytest.mark.parametrize(
     ("status", "detail"),
     [
-        ({"state": "unknown", "held": True}, "serves on until its first result"),
+        ({"state": "unknown", "held": True}, "serves on until its new check has a verdict"),
         ({"state": "down", "held": True, "detail": "no answer"}, "suspected: no answer"),
         ({"conditions": [condition("Accepted", "False", "HealthCheckNotFound", "no check x")]},
          "HealthCheckNotFound: no check x"),
