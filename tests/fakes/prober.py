@@ -41,6 +41,10 @@ class FakeProber:
         """One works from the start to the stop."""
         return int(self._on_verdict is not None), 1
 
+    def trouble(self) -> str | None:
+        """There is none."""
+        return None
+
     def assign(self, assignments: Sequence[Assignment]) -> None:
         """Start these checks."""
         for one in assignments:

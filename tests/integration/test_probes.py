@@ -11,12 +11,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import AsyncExitStack, ExitStack, suppress
 from pathlib import Path
 
 import pytest
 
 from support.authority import Authority, self_signed_server
+from support.eventually import eventually
 from support.probing import first_verdict, probed, spec
 from support.servers import (
     CountingHttpServer,
@@ -283,6 +284,68 @@ async def test_what_a_router_says_of_an_echo_request_is_told_apart(
         "203.0.113.65": "time to live exceeded on the way",
         "2001:db8:64::1": "time to live exceeded on the way",
     }
+
+
+HOLDER = """
+import socket, struct, sys
+held = socket.create_connection(("198.51.100.2", 8080))
+held.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.privileged
+@pytest.mark.slow
+@IN_NAMESPACES
+async def test_a_lack_of_local_ports_blames_nobody_and_is_said(
+    namespaces: tuple[str, str],
+) -> None:
+    near, far = namespaces
+    in_namespace(near, "sysctl", "-q", "-w", "net.ipv4.ip_local_port_range=50000 50000")
+    server = [sys.executable, "-m", "http.server", "--bind", "198.51.100.2", "8080"]
+    found: list[Verdict] = []
+    discarded: list[int] = []
+    pool = WorkerPool(netns=near)
+    async with AsyncExitStack() as cleanup:
+        await child(cleanup, far, *server)
+        await eventually(lambda: "8080" in in_namespace(far, "ss", "-tln"), "the server listens")
+        holder = await child(cleanup, near, sys.executable, "-c", HOLDER)
+        assert holder.stdout is not None
+        assert await holder.stdout.readline() == b"held\n"
+        cleanup.push_async_callback(pool.stop)
+        await pool.start(
+            found.append, lambda each: discarded.append(each.discarded.get("ports", 0))
+        )
+        check = spec(HttpProbe(port=8080), "198.51.100.2")
+        pool.assign([Assignment(backend=ObjectKey("ns", "b"), generation=1, spec=check)])
+        await eventually(
+            lambda: "short of ports" in (pool.trouble() or ""), "it is said", within=20
+        )
+        assert found == []
+        assert sum(discarded) >= 1
+        assert holder.stdin is not None
+        holder.stdin.close()
+        await eventually(lambda: [each.up for each in found] == [True], "it is up", within=20)
+        await eventually(lambda: pool.trouble() is None, "no trouble", within=20)
+
+
+async def child(
+    cleanup: AsyncExitStack, namespace: str, *command: str
+) -> asyncio.subprocess.Process:
+    """Run a program in a namespace until the end."""
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(
+        "ip", "netns", "exec", namespace, *command, stdin=pipe, stdout=pipe
+    )
+    cleanup.push_async_callback(process.wait)
+    cleanup.callback(_end, process)
+    return process
+
+
+def _end(process: asyncio.subprocess.Process) -> None:
+    with suppress(ProcessLookupError):
+        process.kill()
 
 
 UNPRIVILEGED = """

@@ -124,6 +124,7 @@ class Operator:
             api_age=client.age,
             writes_due=lambda: self._writer.pending,
             processes=self._prober.processes,
+            prober=self._prober.trouble,
         )
         registry.register(vitals)
         self.http = HttpServer(

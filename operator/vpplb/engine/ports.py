@@ -178,12 +178,14 @@ class ProbeStats:
 
     `results`: (type, code) → probes. `durations`: type → (count by bucket of
     `DURATION_BUCKETS` with one more for the rest, sum in seconds). `lateness`: likewise with
-    `LATENESS_BUCKETS`, all types together.
+    `LATENESS_BUCKETS`, all types together. `discarded`: by what the prober itself was short of,
+    probes that say nothing about the backend.
     """
 
     results: Mapping[tuple[str, str], int]
     durations: Mapping[str, tuple[Sequence[int], float]]
     lateness: tuple[Sequence[int], float]
+    discarded: Mapping[str, int] = field(default_factory=dict)
 
 
 DURATION_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
@@ -213,6 +215,10 @@ class Prober(Protocol):
 
     def processes(self) -> tuple[int, int]:
         """Return how many of the processes that run checks work, and how many should."""
+        ...
+
+    def trouble(self) -> str | None:
+        """Say what keeps the prober from probing as it should, None if nothing does."""
         ...
 
     async def stop(self) -> None:

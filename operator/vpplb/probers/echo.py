@@ -17,7 +17,7 @@ from math import inf
 from vpplb.model.check import CheckSpec, IPAddress
 from vpplb.model.health import ProbeCode, ProbeResult
 from vpplb.probers.echo_socket import REPLY, EchoSocket
-from vpplb.probers.errors import NO_SOURCE, SHORTAGE, ProberShort, words
+from vpplb.probers.errors import NO_SOURCE, SHORTAGE, short_of, words
 from vpplb.probers.poller import Poller
 
 _log = logging.getLogger(__name__)
@@ -87,7 +87,7 @@ class EchoSockets:
         except OSError as error:
             code = error.errno or 0
             if code in SHORTAGE:
-                raise ProberShort(words(code)) from error
+                raise short_of(code) from error
             detail = NO_SOURCE if code == errno.EADDRNOTAVAIL else words(code)
             return ProbeResult(code=ProbeCode.L3UNR, detail=detail)
         kind = "raw" if opened.raw else "unprivileged ping"

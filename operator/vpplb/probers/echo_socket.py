@@ -15,7 +15,7 @@ from ipaddress import ip_address
 
 from vpplb.model.check import IPAddress
 from vpplb.model.health import ProbeCode, ProbeResult
-from vpplb.probers.errors import NO_SOURCE, SHORTAGE, ProberShort, words
+from vpplb.probers.errors import NO_SOURCE, SHORTAGE, Lack, ProberShort, short_of, words
 from vpplb.probers.icmp import (
     PAYLOAD_SIZE,
     Echo,
@@ -122,11 +122,11 @@ class EchoSocket:
             tag = identifier << 16 | self._sequence
             if tag not in self._pending:
                 return tag
-        raise ProberShort("65536 echo requests are on their way")
+        raise ProberShort(Lack.BUFFERS, "65536 echo requests are on their way")
 
     def _refused(self, code: int) -> ProbeResult:
         if code in SHORTAGE or code == errno.EAGAIN:
-            raise ProberShort(words(code))
+            raise short_of(code)
         if code == errno.EINVAL and self._source is not None:
             return ProbeResult(
                 code=ProbeCode.L3UNR, detail=NO_SOURCE

@@ -11,22 +11,23 @@ sockets never wait long for their turn; what remains due starts in the next one.
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from math import ceil, inf
 from random import random
-from typing import Protocol
 
 from vpplb.engine.checker import Check
 from vpplb.engine.ports import Assignment, Turn, Verdict
-from vpplb.model.check import CheckSpec, IcmpProbe, probe_type
-from vpplb.model.health import ProbeResult, Response
+from vpplb.model.check import CheckSpec, IcmpProbe
+from vpplb.model.health import ProbeCode, ProbeResult, Response
 from vpplb.model.names import ObjectKey
+from vpplb.probers.discards import Discards
 from vpplb.probers.echo import EchoAttempt, EchoSockets
-from vpplb.probers.errors import ProberShort
+from vpplb.probers.errors import ADVICE, Lack, ProberShort
 from vpplb.probers.poller import BATCH, Poller
+from vpplb.probers.running import Attempt, Running
 from vpplb.probers.sockets import Sockets
 from vpplb.probers.stalls import SHORTEST, Stalls
 from vpplb.probers.stats import Statistics
@@ -42,44 +43,12 @@ _COMPLAINT_EVERY = 60.0
 _SILENT = Response.SILENT  # a look into an enumeration costs, at each result
 
 
-class Attempt(Protocol):
-    """How one check probes, one probe after the other."""
-
-    def begin(self) -> ProbeResult | None:
-        """Begin a probe; None: it goes on. ProberShort when it was not possible at all."""
-        ...
-
-    def expire(self) -> ProbeResult:
-        """End the probe for lack of time."""
-        ...
-
-    def abort(self) -> None:
-        """End the probe, if there is one; nobody is told."""
-        ...
-
-
 class _WallClock:
     """The time that people read."""
 
     def now(self) -> datetime:
         """Return the present."""
         return datetime.now(UTC)
-
-
-class _Running:
-    """A check and the probe that runs for it. `deadline` is infinite while none does."""
-
-    __slots__ = ("armed", "attempt", "cancelled", "check", "deadline", "kind", "started", "timeout")
-
-    def __init__(self, check: Check, spec: CheckSpec) -> None:
-        self.check = check
-        self.attempt: Attempt
-        self.kind = probe_type(spec.probe)
-        self.timeout = spec.cadence.timeout.total_seconds()
-        self.started = 0.0
-        self.deadline = inf
-        self.armed = False  # among the deadlines, perhaps with that of an earlier probe
-        self.cancelled = False
 
 
 class CheckLoop:
@@ -106,9 +75,10 @@ class CheckLoop:
         self._echo = EchoSockets(self.poller, monotonic)
         self._sockets = Sockets(self.poller)
         self._stalls = Stalls()
-        self._running: dict[ObjectKey, _Running] = {}
-        self._starts: Timers[_Running] = Timers()
-        self._deadlines: Timers[_Running] = Timers()
+        self._discards = Discards()
+        self._running: dict[ObjectKey, Running] = {}
+        self._starts: Timers[Running] = Timers()
+        self._deadlines: Timers[Running] = Timers()
         self._now = monotonic()
         self._complained: dict[str, float] = {}
 
@@ -117,7 +87,7 @@ class CheckLoop:
         now = self._clock()
         for each in assignments:
             self.cancel([each.backend])
-            running = _Running(
+            running = Running(
                 Check(each, now=now, clock=_WallClock(), random=self._uniform), each.spec
             )
             running.attempt = self._attempt(each.spec, partial(self._finish, running))
@@ -132,6 +102,11 @@ class CheckLoop:
                 running.cancelled = True
                 running.deadline = inf
                 running.attempt.abort()
+                self._discards.end(each)
+
+    def short(self) -> Mapping[str, int]:
+        """Return how many checks have had no result lately, by what the prober is short of."""
+        return {lack.value: count for lack, count in self._discards.lasting().items()}
 
     def turn(self, at_most: float) -> None:
         """Wait for what comes next, at most so many seconds, and do it."""
@@ -166,19 +141,18 @@ class CheckLoop:
             if not running.cancelled:
                 self._begin(running)
 
-    def _begin(self, running: _Running) -> None:
+    def _begin(self, running: Running) -> None:
         running.started = started = self._clock()
         self.statistics.started(running.check.start(started))
         try:
             result = running.attempt.begin()
         except ProberShort as error:
-            self._complain(str(error))
-            self._discard(running)
+            self._not_begun(running, error.lack, str(error))
             return
         except Exception:
             _log.exception("a probe of %s could not begin", running.check.assignment.backend)
             running.attempt.abort()
-            self._discard(running)
+            self._not_begun(running, Lack.FAULT, "an error of the prober")
             return
         if result is not None:
             self._finish(running, result)
@@ -187,9 +161,25 @@ class CheckLoop:
         if not running.armed:
             self._arm(running)
 
-    def _finish(self, running: _Running, result: ProbeResult) -> None:
+    def _not_begun(self, running: Running, lack: Lack, text: str) -> None:
+        """Discard a probe that could not begin; when that goes on and on, it is as silence."""
+        if not self._discard(running, lack, text):
+            code = ProbeCode.L3UNR if running.kind == "ICMP" else ProbeCode.L4CON
+            detail = f"the prober cannot probe: {text}"
+            self._finish_anyway(running, ProbeResult(code=code, detail=detail, unanswered=True))
+
+    def _finish_anyway(self, running: Running, result: ProbeResult) -> None:
+        """Count a result though the prober is short: too many in a row were discarded."""
+        running.without_result = False  # so that the row goes on
+        self._finish(running, result)
+        running.without_result = True
+
+    def _finish(self, running: Running, result: ProbeResult) -> None:
         if running.cancelled:
             return
+        if running.without_result:
+            running.without_result = False
+            self._discards.end(running.check.assignment.backend)
         # An answer came no later than the wait ended; one without a wait comes now.
         now = self._now if self._now > running.started else self._clock()
         running.deadline = inf
@@ -223,12 +213,20 @@ class CheckLoop:
             self._asking = True
         self.verdicts.append(verdict)
 
-    def _discard(self, running: _Running) -> None:
+    def _discard(self, running: Running, lack: Lack, text: str) -> bool:
+        """End a probe without a result, and return True; False: by now it has to count."""
+        now = self._clock()
+        running.without_result = True
+        if not self._discards.excuses(running.check.assignment.backend, lack, now):
+            return False
+        self._complain(f"{text} ({ADVICE[lack]})")
+        self.statistics.discarded(lack.value)
         running.deadline = inf
-        running.check.discard(self._clock())
+        running.check.discard(now)
         self._starts.add(running.check.next_start, running)
+        return True
 
-    def _arm(self, running: _Running) -> None:
+    def _arm(self, running: Running) -> None:
         running.armed = True
         self._deadlines.add(ceil(running.deadline / _ROUNDING) * _ROUNDING, running)
 
@@ -245,12 +243,24 @@ class CheckLoop:
                     self._arm(running)
                 continue
             running.armed = False
-            result = running.attempt.expire()
             if self._stalls.longest_since(running.started) > running.timeout / 2:
-                self._complain("the prober itself did not run for half a timeout")
-                self._discard(running)
+                self._expire_stalled(running, now)
             else:
-                self._finish(running, result)
+                self._finish(running, running.attempt.expire())
+
+    def _expire_stalled(self, running: Running, now: float) -> None:
+        """End a probe during which the prober did not run for half of its timeout.
+
+        Where that goes on and on the result counts. But it has its time once more before: in a
+        prober that gets its core in slices, a request may have left with the last one only.
+        """
+        if running.prolonged:
+            self._finish_anyway(running, running.attempt.expire())
+        elif self._discard(running, Lack.CPU, "the prober itself did not run for half a timeout"):
+            running.attempt.abort()
+        else:
+            running.deadline = now + running.timeout
+            self._arm(running)
 
     def _complain(self, text: str) -> None:
         """Log a lack of the prober's own, each at most once a minute."""

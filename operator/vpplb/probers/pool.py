@@ -10,8 +10,8 @@ import logging
 import os
 import socket
 import sys
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import TypeVar
@@ -19,6 +19,7 @@ from typing import TypeVar
 from vpplb.engine.ports import Assignment, ProbeStats, Turn, Verdict
 from vpplb.engine.taskset import spread
 from vpplb.model.names import ObjectKey
+from vpplb.probers.errors import ADVICE, Lack
 from vpplb.probers.placement import Placement
 from vpplb.probers.wire import Assign, Cancel, Message, Report, Unpacker, pack
 
@@ -60,6 +61,17 @@ class WorkerPool:
     def processes(self) -> tuple[int, int]:
         """Return how many processes work, and how many should."""
         return sum(worker.works for worker in self._workers), len(self._workers)
+
+    def trouble(self) -> str | None:
+        """Say what keeps the processes from probing, None if nothing does."""
+        short: Counter[str] = Counter()
+        for worker in self._workers:
+            short.update(worker.short)
+        said = [
+            f"{count} checks have no results, the prober is short of {lack} ({ADVICE[Lack(lack)]})"
+            for lack, count in sorted(short.items())
+        ]
+        return "; ".join(said) or None
 
     async def start(
         self,
@@ -153,6 +165,7 @@ class _Worker:
     def __init__(self, pool: WorkerPool, netns: str) -> None:
         self._pool = pool
         self._netns = netns
+        self.short: Mapping[str, int] = {}  # as in Report
         self._writer: asyncio.StreamWriter | None = None
         self._successor = False
 
@@ -215,13 +228,14 @@ class _Worker:
                     return
                 for message in unpacker.feed(data):
                     if isinstance(message, Report):
+                        self.short = self.short if message.short is None else message.short
                         self._pool.take(message)
         except TimeoutError:
             _log.warning("a probing process has been silent for %.0f s", _SILENCE)
         except ConnectionError:
             return
         finally:
-            self._writer = None
+            self._writer, self.short = None, {}
             writer.close()
 
     def _begin(self, writer: asyncio.StreamWriter) -> None:

@@ -6,6 +6,7 @@ of what a TCP probe costs. The reset spares both sides TIME_WAIT.
 """
 
 import ctypes
+import errno
 import select
 import socket
 import struct
@@ -89,3 +90,14 @@ class Sockets:
             for sock in spare:
                 self.drop(sock)
         self._spare.clear()
+
+
+def has_address_for(version: int, target: tuple[str, int]) -> bool:
+    """Say whether this host has an address to reach the target from.
+
+    connect(2) has one errno for that and for a lack of local ports. UDP has ports of its own,
+    and sends nothing.
+    """
+    family = socket.AF_INET if version == 4 else socket.AF_INET6
+    with socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+        return sock.connect_ex(target) != errno.EADDRNOTAVAIL

@@ -1,6 +1,7 @@
 """Counts what probes do, between two reports."""
 
 from bisect import bisect_left
+from collections import Counter
 
 from vpplb.engine.ports import DURATION_BUCKETS, LATENESS_BUCKETS, ProbeStats
 from vpplb.model.health import ProbeCode
@@ -28,6 +29,7 @@ class Statistics:
     def __init__(self) -> None:
         self._of_type: dict[str, tuple[dict[ProbeCode, int], Tally]] = {}
         self._lateness = Tally(LATENESS_BUCKETS)
+        self._discarded: Counter[str] = Counter()
 
     def started(self, lateness: float) -> None:
         """Count the start of a probe, this many seconds late."""
@@ -41,6 +43,10 @@ class Statistics:
         results, durations = found
         results[code] = results.get(code, 0) + 1
         durations.add(seconds)
+
+    def discarded(self, reason: str) -> None:
+        """Count a probe that has no result."""
+        self._discarded[reason] += 1
 
     def take(self) -> ProbeStats | None:
         """Return what was counted and begin anew; None if that is nothing."""
@@ -56,7 +62,9 @@ class Statistics:
                 kind: (each.counts, each.total) for kind, (_, each) in self._of_type.items()
             },
             lateness=(self._lateness.counts, self._lateness.total),
+            discarded=self._discarded,
         )
         self._of_type = {}
+        self._discarded = Counter()
         self._lateness = Tally(LATENESS_BUCKETS)
         return taken

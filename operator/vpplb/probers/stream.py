@@ -9,15 +9,26 @@ from contextlib import suppress
 from vpplb.model.check import CheckSpec, HttpProbe, TcpProbe
 from vpplb.model.health import ProbeResult
 from vpplb.probers.conversation import Conversation, Step
-from vpplb.probers.errors import NO_PORT, NO_SOURCE, SHORTAGE, UNANSWERED, ProberShort, words
+from vpplb.probers.errors import (
+    NO_ADDRESS,
+    NO_PORT,
+    NO_SOURCE,
+    SHORTAGE,
+    UNANSWERED,
+    Lack,
+    ProberShort,
+    short_of,
+    words,
+)
 from vpplb.probers.recipe import conversations
-from vpplb.probers.sockets import Socket, Sockets
+from vpplb.probers.sockets import Socket, Sockets, has_address_for
 from vpplb.probers.tcp import TcpConversation
 
 _IN_PROGRESS = (0, errno.EINPROGRESS)
-_AT_CONNECT = {errno.EADDRNOTAVAIL: NO_PORT}
+_NO_PORT = (errno.EADDRNOTAVAIL, errno.EAGAIN)  # connect(2)
+_AT_CONNECT = {errno.EADDRNOTAVAIL: NO_ADDRESS}
 # The source was there when the socket was bound, and is no longer.
-_AT_CONNECT_BOUND = {**_AT_CONNECT, errno.EINVAL: NO_SOURCE}
+_AT_CONNECT_BOUND = {errno.EINVAL: NO_SOURCE}
 _FAILED = select.EPOLLERR | select.EPOLLHUP
 _ENDED = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
 _CHUNK = 16384
@@ -81,6 +92,9 @@ class StreamAttempt:
         code = sock.connect_ex(self._target)
         if code in _IN_PROGRESS:
             return None
+        if code in _NO_PORT and (self._source or has_address_for(self._version, self._target)):
+            self._close()
+            raise ProberShort(Lack.PORTS, NO_PORT)
         return self._refused(code, _AT_CONNECT if self._source is None else _AT_CONNECT_BOUND)
 
     def expire(self) -> ProbeResult:
@@ -94,7 +108,7 @@ class StreamAttempt:
     def _refused(self, code: int, meanings: Mapping[int, str]) -> ProbeResult:
         if code in SHORTAGE:
             self._close()
-            raise ProberShort(words(code))
+            raise short_of(code)
         return self._break(code, meanings.get(code))
 
     def _happened(self, events: int) -> None:

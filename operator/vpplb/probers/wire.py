@@ -6,6 +6,7 @@ pickle is the shortest way, and nothing from outside is ever unpickled.
 
 import pickle
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from vpplb.engine.ports import Assignment, ProbeStats, Turn, Verdict
@@ -30,11 +31,16 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """From a worker: verdicts and turns, now and then its counters, and log lines (level, text)."""
+    """From a worker: verdicts and turns, now and then its counters, and log lines (level, text).
+
+    `short`: how many checks have had no result lately, by what the worker is short of; None:
+    as said before.
+    """
 
     verdicts: tuple[Verdict, ...] = ()
     turns: tuple[Turn, ...] = ()
     stats: ProbeStats | None = None
+    short: Mapping[str, int] | None = None
     log: tuple[tuple[int, str], ...] = ()
 
 

@@ -50,7 +50,10 @@ class Channel(logging.Handler):
         if with_statistics and not self._outbox:
             stats = self._loop.statistics.take()
         if verdicts or turns or lines or with_statistics:  # an empty report says: still alive
-            self._outbox += pack(Report(verdicts=verdicts, turns=turns, stats=stats, log=lines))
+            short = self._loop.short() if with_statistics else None
+            self._outbox += pack(
+                Report(verdicts=verdicts, turns=turns, stats=stats, short=short, log=lines)
+            )
             self._flush()
 
     def _happened(self, events: int) -> None:

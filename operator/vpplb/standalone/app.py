@@ -141,7 +141,9 @@ class Standalone:
             options.allowed,
         )
         self._statuses: dict[str, dict[ObjectKey, dict[str, object]]] = {}
-        self._vitals = vitals = Vitals(processes=self._prober.processes)
+        self._vitals = vitals = Vitals(
+            processes=self._prober.processes, prober=self._prober.trouble
+        )
         registry.register(vitals)
         self._http = HttpServer(
             address=options.http_address,

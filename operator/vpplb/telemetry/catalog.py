@@ -79,6 +79,13 @@ PROBES = MetricSpec(
     help="Probes by type, by what they found, and by whether they passed (pass, fail).",
     labels=("type", "code", "result"),
 )
+PROBES_DISCARDED = MetricSpec(
+    name="vpplb_probes_discarded_total",
+    type="counter",
+    help="Probes that say nothing about the backend, by what the prober itself was short of"
+    " (cpu, descriptors, buffers, ports, fault).",
+    labels=("reason",),
+)
 PROBE_DURATION = MetricSpec(
     name="vpplb_probe_duration_seconds",
     type="histogram",
@@ -228,6 +235,7 @@ OPERATOR_METRICS = (
     BACKEND_STATE,
     BACKEND_TRANSITIONS,
     PROBES,
+    PROBES_DISCARDED,
     PROBE_DURATION,
     PROBE_LATENESS,
     PROBER_SUSPECT,

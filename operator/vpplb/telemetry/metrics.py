@@ -87,11 +87,13 @@ class _ProbeCollector(Collector):
     """Sums of what the workers have counted."""
 
     results: Tally[tuple[str, str]] = field(default_factory=Tally)
+    discarded: Tally[str] = field(default_factory=Tally)
     durations: dict[str, _Sums] = field(default_factory=dict)
     lateness: _Sums = field(default_factory=_Sums)
 
     def add(self, stats: ProbeStats) -> None:
         self.results.update(stats.results)
+        self.discarded.update(stats.discarded)
         for type_, (counts, seconds) in stats.durations.items():
             self.durations.setdefault(type_, _Sums()).add(counts, seconds)
         self.lateness.add(*stats.lateness)
@@ -101,6 +103,10 @@ class _ProbeCollector(Collector):
         for (type_, code), count in self.results.items():
             probes.add_metric((type_, code, "pass" if ProbeCode(code).ok else "fail"), count)
         yield probes
+        discarded = catalog.PROBES_DISCARDED.counter_family()
+        for reason, count in self.discarded.items():
+            discarded.add_metric((reason,), count)
+        yield discarded
         durations = catalog.PROBE_DURATION.histogram_family()
         for type_, sums in self.durations.items():
             sums.put_into(durations, (type_,), catalog.PROBE_DURATION.buckets)

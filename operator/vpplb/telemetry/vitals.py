@@ -27,7 +27,8 @@ class Vitals(Collector):
 
     `watch_ages` gives by kind, and `api_age`, the seconds since the API server last answered;
     `writes_due` how many objects have a status that is still to be written; `processes` how many
-    probing processes work, and how many should. Figures are read on the program's loop.
+    probing processes work, and how many should, and `prober` what keeps them from it. Figures are
+    read on the program's loop.
     """
 
     lag: LoopLag = field(default_factory=LoopLag)
@@ -35,6 +36,7 @@ class Vitals(Collector):
     api_age: Callable[[], float] | None = None
     writes_due: Callable[[], int] | None = None
     processes: Callable[[], tuple[int, int]] | None = None
+    prober: Callable[[], str | None] = lambda: None
 
     def figures(self) -> dict[str, object]:
         """Give all figures in JSON's types, seconds to the millisecond."""
@@ -72,9 +74,10 @@ class Vitals(Collector):
         return f"the API server has not answered for {age:.0f} s" if age > API_LIMIT else None
 
     def probers(self) -> str | None:
-        """Say that probing processes are missing."""
+        """Say that probing processes are missing, or cannot probe."""
         working, wanted = self.processes() if self.processes is not None else (0, 0)
-        return f"{working} of {wanted} probing processes work" if working < wanted else None
+        missing = f"{working} of {wanted} probing processes work" if working < wanted else None
+        return missing or self.prober()
 
     def no_prober(self) -> str | None:
         """Say that no probing process works at all."""

@@ -5,9 +5,10 @@ import os
 import resource
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from ipaddress import ip_address
+from unittest.mock import patch
 
 import pytest
 
@@ -16,8 +17,11 @@ from vpplb.engine.ports import Assignment
 from vpplb.model.check import Cadence, CheckSpec, HttpProbe, ProbeKind, TcpProbe
 from vpplb.model.health import ProbeCode, Response
 from vpplb.model.names import ObjectKey
+from vpplb.probers.discards import IN_A_ROW, UNPROBED
+from vpplb.probers.errors import Lack, ProberShort
 from vpplb.probers.loop import STARTS_A_TURN, CheckLoop
 from vpplb.probers.poller import Poller
+from vpplb.probers.stream import StreamAttempt
 
 KEY = ObjectKey("ns", "b")
 
@@ -79,6 +83,17 @@ class Stage:
         turns, self.loop.turns = self.loop.turns, []
         return [(turn.backend.name, turn.response) for turn in turns]
 
+    def discarded(self) -> dict[str, int]:
+        """Take the discarded probes counted so far."""
+        stats = self.loop.statistics.take()
+        return {} if stats is None else dict(stats.discarded)
+
+    def sliced(self, seconds: int) -> None:
+        """Let so many seconds pass, in each of which the loop has but one turn."""
+        for _ in range(seconds):
+            self.poller.time += 1.0
+            self.loop.turn(0)
+
     def results(self) -> dict[tuple[str, str], int]:
         """Take the results counted so far."""
         stats = self.loop.statistics.take()
@@ -91,6 +106,28 @@ def stage() -> Iterator[Stage]:
     with stage.listener:
         yield stage
         stage.loop.close()
+
+
+@contextmanager
+def answering_late(stage: Stage) -> Iterator[None]:
+    """Answer each request at once; but who does not run when it connects asks late."""
+    wait, connections = stage.poller.wait, list[socket.socket]()
+    stage.listener.setblocking(False)
+
+    def waited(seconds: float) -> list[tuple[int, int]]:
+        with suppress(BlockingIOError):
+            connections.append(stage.listener.accept()[0])
+            connections[-1].setblocking(False)
+        for each in connections:
+            with suppress(BlockingIOError, ConnectionError):
+                if each.recv(65536):
+                    each.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        return wait(seconds)
+
+    with patch.object(stage.poller, "wait", waited):
+        yield
+    for each in connections:
+        each.close()
 
 
 @contextmanager
@@ -140,6 +177,55 @@ def test_after_a_stall_each_check_probes_once_and_its_timeout_counts_again(stage
         stage.run(0.9)
     assert stage.told() == [(1, False, ProbeCode.L7TOUT)]
     assert stage.results() == {("HTTP", "L7TOUT"): 1}
+
+
+def test_a_prober_that_gets_its_core_in_slices_still_sees_that_a_backend_is_silent(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    stage.assign(HttpProbe(port=stage.port))
+    stage.sliced(4 * IN_A_ROW)
+    assert stage.told() == [(1, False, ProbeCode.L7TOUT)]
+    assert stage.loop.short() == {"cpu": 1}
+    assert stage.discarded() == {"cpu": IN_A_ROW}
+    assert "give it more CPU" in caplog.text
+    stage.run(2.0)
+    assert stage.loop.short() == {}
+
+
+def test_before_it_counts_a_probe_has_its_time_once_more(stage: Stage) -> None:
+    stage.assign(HttpProbe(port=stage.port))
+    with answering_late(stage):
+        stage.sliced(10 * IN_A_ROW)
+    assert stage.told() == [(1, True, ProbeCode.L7OK)]
+
+
+def test_a_lack_that_goes_on_is_as_silence_after_a_minute_and_said_at_once(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def short(_: StreamAttempt) -> None:
+        raise ProberShort(Lack.PORTS, "no free local port")
+
+    monkeypatch.setattr(StreamAttempt, "begin", short)
+    stage.assign(TcpProbe(port=stage.port))
+    stage.run(UNPROBED - 2)
+    assert (stage.told(), stage.loop.short()) == ([], {"ports": 1})
+    stage.run(4.0)
+    assert stage.turned() == [("b", Response.SILENT)]
+    (verdict,) = stage.loop.verdicts
+    assert (verdict.up, verdict.detail) == (False, "the prober cannot probe: no free local port")
+    assert stage.loop.short() == {"ports": 1}
+    monkeypatch.undo()
+    stage.run(2.0)
+    assert (stage.loop.verdicts[-1].up, stage.loop.short()) == (True, {})
+
+
+def test_what_a_check_lacked_is_forgotten_with_it(stage: Stage) -> None:
+    stage.assign(TcpProbe(port=stage.port))
+    with no_descriptor_left():
+        stage.run(5.0)
+    assert stage.loop.short() == {"descriptors": 1}
+    stage.loop.cancel([KEY])
+    assert stage.loop.short() == {}
 
 
 def test_a_stall_shorter_than_half_the_timeout_excuses_nothing(stage: Stage) -> None:
@@ -216,8 +302,9 @@ def test_a_prober_without_descriptors_blames_nobody_and_says_so_once(
         stage.run(3.5)
     assert stage.told() == []
     assert [record.message for record in caplog.records] == [
-        "probes discarded: too many open files"
+        "probes discarded: too many open files (raise its limit of open files)"
     ]
+    assert stage.discarded() == {"descriptors": 4}
     stage.run(1.0)
     assert stage.told() == [(1, True, ProbeCode.L4OK)]
 

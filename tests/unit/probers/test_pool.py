@@ -99,6 +99,18 @@ def test_a_callback_that_fails_does_not_end_the_probing(
     assert "boom" in caplog.text
 
 
+def test_what_keeps_workers_from_probing_is_summed_up_with_what_to_do(pool: WorkerPool) -> None:
+    assert pool.trouble() is None
+    pool.assign([assignment("a")])
+    pool._workers[0].short, pool._workers[1].short = {"cpu": 2}, {"cpu": 3, "ports": 1}
+    assert pool.trouble() == (
+        "5 checks have no results, the prober is short of cpu"
+        " (give it more CPU, or probe less often);"
+        " 1 checks have no results, the prober is short of ports"
+        " (see net.ipv4.ip_local_port_range)"
+    )
+
+
 def test_a_negative_number_of_workers_is_refused() -> None:
     with pytest.raises(ValueError, match="negative"):
         WorkerPool(workers=-1)

@@ -11,6 +11,7 @@ def test_what_was_counted_is_reported_once_by_type_code_and_bucket() -> None:
     statistics = Statistics()
     statistics.started(0.0)
     statistics.started(99.0)
+    statistics.discarded("cpu")
     statistics.finished("TCP", ProbeCode.L4OK, DURATION_BUCKETS[0])
     statistics.finished("TCP", ProbeCode.L4OK, DURATION_BUCKETS[0] * 1.5)
     statistics.finished("HTTP", ProbeCode.L7STS, 60.0)
@@ -22,5 +23,6 @@ def test_what_was_counted_is_reported_once_by_type_code_and_bucket() -> None:
             "HTTP": ([0, 0, *rest, 1], 60.0),
         },
         lateness=([1, *[0] * (len(LATENESS_BUCKETS) - 1), 1], 99.0),
+        discarded={"cpu": 1},
     )
     assert statistics.take() is None

@@ -81,7 +81,7 @@ def test_a_report_comes_though_there_is_nothing_to_say_when_statistics_are_due(
     stage: Stage,
 ) -> None:
     stage.channel.report(with_statistics=True)
-    assert stage.heard() == [Report()]
+    assert stage.heard() == [Report(short={})]
 
 
 def test_log_lines_come_with_the_report(stage: Stage) -> None:

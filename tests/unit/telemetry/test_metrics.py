@@ -1,4 +1,5 @@
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from ipaddress import ip_network
 
@@ -82,6 +83,14 @@ def test_lateness_is_one_histogram_and_there_before_the_first_probe() -> None:
     metrics.record_stats(stats({}, lateness=([1] * (len(LATENESS_BUCKETS) + 1), 3.0)))
     assert value(registry, "vpplb_probe_lateness_seconds_bucket", le="0.001") == 2
     assert value(registry, "vpplb_probe_lateness_seconds_sum") == 3.0
+
+
+def test_discarded_probes_are_counted_by_what_the_prober_lacked() -> None:
+    metrics, registry = operator()
+    for counts in ({"cpu": 2}, {"cpu": 1, "ports": 4}):
+        metrics.record_stats(replace(stats({}), discarded=counts))
+    assert value(registry, "vpplb_probes_discarded_total", reason="cpu") == 3
+    assert value(registry, "vpplb_probes_discarded_total", reason="ports") == 4
 
 
 def test_transitions_are_counted_until_their_backend_is_forgotten() -> None:

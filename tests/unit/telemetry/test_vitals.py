@@ -19,6 +19,7 @@ class Program:
         self.ages: Mapping[str, float] = {"backends": 12.3456, "frontends": 0.5}
         self.api_age = 1.5
         self.processes = (2, 2)
+        self.trouble: str | None = None
 
     def vitals(self) -> Vitals:
         return Vitals(
@@ -27,6 +28,7 @@ class Program:
             api_age=lambda: self.api_age,
             writes_due=lambda: 7,
             processes=lambda: self.processes,
+            prober=lambda: self.trouble,
         )
 
 
@@ -104,3 +106,14 @@ def test_what_passes_is_no_reason_to_begin_anew() -> None:
     assert check() is None, "it counts from the beginning again"
     now = 260.0
     assert check() == wrong
+
+
+def test_a_prober_that_cannot_probe_is_said_unless_processes_are_missing() -> None:
+    program = Program()
+    vitals = program.vitals()
+    assert vitals.probers() is None
+    program.trouble = "2 checks have no results"
+    assert vitals.probers() == "2 checks have no results"
+    assert vitals.no_prober() is None
+    program.processes = (1, 2)
+    assert vitals.probers() == "1 of 2 probing processes work"
