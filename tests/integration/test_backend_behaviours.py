@@ -107,6 +107,29 @@ HTTP = {
     "sends no length": Case(
         script=answering(b"HTTP/1.0 200 OK\r\n\r\nall fine"), said=("L7OK", "200 OK"), regexp="fine"
     ),
+    "folds a header": Case(
+        script=answering(OK.replace(b": 8", b":\r\n\t8")), said=("L7OK", "200 OK"), regexp="fine$"
+    ),
+    "says its length twice": Case(
+        script=answering(OK.replace(b": 8", b": 8, 8")), said=("L7OK", "200 OK"), regexp="fine$"
+    ),
+    "says two lengths": Case(
+        script=answering(OK.replace(b": 8", b": 8, 3")),
+        said=("L7RSP", "Content-Length is given twice, and differs"),
+    ),
+    "speaks of HTTP/2.0 in text": Case(
+        script=answering(OK.replace(b"1.1 ", b"2.0  ")), said=("L7OK", "200 OK")
+    ),
+    "has said what is looked for, and goes on": Case(
+        script=trickling(b"HTTP/1.1 200 OK\r\n\r\nall fine\n", b"\n", 0.05),
+        said=("L7OK", "200 OK"),
+        regexp="fine",
+    ),
+    "writes in ISO-8859-1": Case(
+        script=answering(b"HTTP/1.1 200 OK\r\n\r\n\xe9tat: bon"),
+        said=("L7OK", "200 OK"),
+        regexp="^.tat: bon$",
+    ),
     "zips unasked": Case(script=answering(GZIP + ZIPPED), said=("L7OK", "200 OK")),
     "zips unasked what is to be searched": Case(
         script=answering(GZIP + ZIPPED), said=NOT_FOUND, regexp="fine"

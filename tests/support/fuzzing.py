@@ -6,7 +6,7 @@ from ipaddress import ip_address
 from vpplb.model.check import HttpProbe, TcpProbe, TlsSettings
 from vpplb.model.health import ProbeCode, ProbeResult
 from vpplb.probers.body import LIMIT
-from vpplb.probers.conversation import Conversation
+from vpplb.probers.conversation import Conversation, Search, Step
 from vpplb.probers.http import DETAIL_LIMIT, HEAD_LIMIT, HttpConversation
 from vpplb.probers.recipe import conversations
 
@@ -15,6 +15,7 @@ HTTP_CODES = frozenset({ProbeCode.L7OK, ProbeCode.L7STS, ProbeCode.L7RSP})
 PROBES = (
     HttpProbe(port=80),
     HttpProbe(port=80, response_regexp="a+b|fine$"),
+    HttpProbe(port=80, response_regexp="a.b|f[^x]ne"),
     HttpProbe(port=80, method="HEAD", response_regexp="fine"),
     HttpProbe(port=80, status_min=100, status_max=599, response_regexp="(a*)*b"),
 )
@@ -45,14 +46,21 @@ def cut(data: bytes, sizes: Iterable[int]) -> list[bytes]:
     return [*pieces, data[at:]] if at < len(data) else pieces
 
 
+def settled(step: Step) -> bytes | ProbeResult:
+    """Search what is to be searched, as the driver does, until something else is to be done."""
+    while isinstance(step, Search):
+        step = step.then(step.regexp.found_in(step.body, whole=step.whole))
+    return step
+
+
 def ended(make: Callable[[], Conversation], pieces: Sequence[bytes]) -> ProbeResult:
     """Feed the pieces, then the end; return the result. Asserts what must hold on the way."""
     conversation = make()
-    step = conversation.connected()
+    step = settled(conversation.connected())
     for piece in [*pieces, b""]:
         if isinstance(step, ProbeResult):
             break
-        step = conversation.received(piece)
+        step = settled(conversation.received(piece))
         assert held(conversation) <= HEAD_LIMIT + LIMIT + 2 * LARGEST_PIECE
     assert isinstance(step, ProbeResult), "it waits for more though the peer has closed"
     assert len(step.detail) <= DETAIL_LIMIT
@@ -64,8 +72,8 @@ def held(conversation: Conversation) -> int:
     """Return how many bytes of the peer's a conversation keeps."""
     if not isinstance(conversation, HttpConversation):
         return 0
-    body = conversation._body
     kept = len(conversation._buffer)
-    if body is not None:
+    if conversation._reading is not None:
+        body = conversation._reading._body
         kept += len(body.content) + len(getattr(body, "_pending", b""))
     return kept

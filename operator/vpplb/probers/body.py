@@ -9,9 +9,14 @@ from typing import Protocol
 
 LIMIT = 65536
 """Bytes of a body that are looked at."""
+FRAMING_LIMIT = 8 * LIMIT
+"""Bytes between the chunks of a body: sizes and their extensions."""
 
-_SIZE_LINE = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\n]*)?\r?\n")
+_SIZE_LINE = re.compile(rb"0*([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\n]*)?\r?\n")
 _SIZE_LINE_LIMIT = 4096
+
+_FOLD = re.compile(rb"\r?\n[ \t]+")
+_FRAMING = re.compile(rb"^(content-length|transfer-encoding):([^\r\n]*)", re.MULTILINE | re.I)
 
 
 class BadBody(Exception):
@@ -73,6 +78,7 @@ class ChunkedBody:
         self._pending = bytearray()
         self._left = 0  # bytes of the present chunk still to come
         self._first = True
+        self._framing = 0
 
     def feed(self, data: bytes | bytearray) -> bool:
         """Take these bytes."""
@@ -101,16 +107,56 @@ class ChunkedBody:
         at = 0
         if not self._first:
             if len(pending) < 2 and pending != b"\n":
+                if pending != b"\r":
+                    raise BadBody("a chunk is longer than it says")
                 return False
             at = 2 if pending.startswith(b"\r\n") else 1 if pending.startswith(b"\n") else -1
             if at < 0:
                 raise BadBody("a chunk is longer than it says")
+        if pending.find(b"\n", at) < 0 and len(pending) <= _SIZE_LINE_LIMIT:
+            return False
         found = _SIZE_LINE.match(pending, at)
         if found is None:
-            if b"\n" in pending[at:] or len(pending) > _SIZE_LINE_LIMIT:
-                raise BadBody("a chunk has no size")
-            return False
+            raise BadBody("a chunk has no size")
         self._left = int(found[1], 16)
         self._first = False
+        self._framing += found.end()
+        if self._framing > FRAMING_LIMIT:
+            raise BadBody(f"more than {FRAMING_LIMIT} bytes lie between the chunks")
         del pending[: found.end()]
         return True
+
+
+def framed(head: bytes, *, bodiless: bool) -> Body:
+    """Choose by the header fields (RFC 9112, 6.3). BadBody as it says, also without a body.
+
+    What HAProxy takes is taken: a length said more than once, if it is the same; no transfer
+    coding but `chunked`, which beats a length.
+    """
+    lengths: list[bytes] = []
+    codings: list[bytes] = []
+    for name, value in _FRAMING.findall(_FOLD.sub(b" ", head)):
+        (lengths if len(name) == len(b"content-length") else codings).append(value.strip())
+    length = _length(lengths) if lengths else None
+    coding = b",".join(codings).strip(b" \t,").lower()
+    if coding not in (b"", b"chunked"):
+        raise BadBody("the answer has a Transfer-Encoding other than chunked")
+    if bodiless:
+        return LengthBody(0)
+    if coding:
+        return ChunkedBody()
+    return OpenBody() if length is None else LengthBody(length)
+
+
+def _length(lines: list[bytes]) -> int:
+    """Read a length that is given once or more, in lines or in a list."""
+    values = [value.strip(b" \t") for line in lines for value in line.split(b",")]
+    if not all(value.isdigit() for value in values):
+        raise BadBody("Content-Length is not a number")
+    found = {value.lstrip(b"0") for value in values}
+    if len(found) > 1:
+        raise BadBody("Content-Length is given twice, and differs")
+    digits = found.pop()
+    if len(digits) > 18:
+        raise BadBody("Content-Length is not a number")
+    return int(digits or b"0")

@@ -4,13 +4,30 @@ A conversation owns no socket and no clock. Its driver (`stream`) tells it what 
 sends what it answers; the tests feed it byte by byte.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
 from vpplb.model.health import ProbeCode, ProbeResult
+from vpplb.probers.regexp import Regexp
 
-Step = bytes | ProbeResult
-"""What a conversation does next: send these bytes (none: wait), or end."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Search:
+    """A wish: search `body` (`Regexp.found_in`), and go on by telling `then` what came of it.
+
+    Meanwhile the conversation can be told of what is received.
+    """
+
+    regexp: Regexp
+    body: bytes
+    whole: bool
+    then: "Callable[[bool], Step]"
+
+
+Step = bytes | ProbeResult | Search
+"""What a conversation does next: send these bytes (none: wait), have a body searched, or end."""
 
 
 class Layer(Enum):

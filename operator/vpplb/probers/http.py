@@ -3,53 +3,55 @@
 Written for this use rather than taken from a library: it reads a status line and looks for a
 pattern, so a full parser would cost more than all the rest of the probe. What it accepts is
 bounded (head and body 64 KiB each), redirects are not followed, interim answers are skipped.
+It judges heads as HAProxy's checks do; docs/probing.md says where not.
 """
 
 import re
-from collections.abc import Callable
 from ipaddress import IPv6Address
-
-import re2
 
 from vpplb.model.check import HttpProbe, IPAddress
 from vpplb.model.health import ProbeCode, ProbeResult
-from vpplb.probers.body import BadBody, Body, ChunkedBody, LengthBody, OpenBody
-from vpplb.probers.conversation import Layer, Step
+from vpplb.probers.body import LIMIT, BadBody, Body, framed
+from vpplb.probers.conversation import Layer, Search, Step
+from vpplb.probers.regexp import Regexp
 
 HEAD_LIMIT = 65536
 DETAIL_LIMIT = 120
+KNOWN_LIMIT = 2048
+"""A head up to this size is remembered with its result."""
+EARLY_SEARCHES = 4 * LIMIT
+"""Bytes that are searched in a body that goes on; after that, whenever it has doubled."""
 
-_STATUS_LINE = re.compile(rb"HTTP/1\.[01] (\d{3})(?: ([^\r\n]*))?\r?\n")
+_STATUS_LINE = re.compile(rb"HTTP/\d\.\d[ \t]+(\d{3})(?:[ \t]+([^\r\n]*))?\r?\n")
+# A name, a value, and lines that continue it (RFC 9112, 5.2).
+_FIELDS = re.compile(
+    rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\r\n]*\r?\n(?:[ \t]+[^\r\n]*\r?\n)*)*\r?\n"
+)
+_EMPTY_LINES = re.compile(rb"(?:\r?\n)+")
 _HEAD_END = re.compile(rb"\n\r?\n")
 _UNPRINTABLE = re.compile(r"[^ -~]")
-_START = b"HTTP/1."
+_START = b"HTTP/"
 _NO_BODY = frozenset({204, 304})
 
 
-class UnusableRegexp(Exception):
-    """RE2 does not take this expression; the text says why, for people."""
+def _failed(detail: str) -> ProbeResult:
+    return ProbeResult(code=ProbeCode.L7RSP, detail=detail)
 
 
-def compile_regexp(pattern: str) -> Callable[[bytes], bool]:
-    """Return a search for `pattern`, in time linear in the text whatever the pattern (RE2).
-
-    UnusableRegexp when it is none.
-    """
-    options = re2.Options()
-    options.log_errors = False
-    try:
-        compiled = re2.compile(pattern, options)
-    except re2.error as error:
-        reason = error.args[0] if error.args else error
-        text = reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason)
-        raise UnusableRegexp(f"responseRegexp: {text}") from error
-    return lambda body: compiled.search(body) is not None
+_NOT_HTTP = _failed("the answer is not HTTP/1.1")
+_TOO_LONG = _failed(f"the answer's head exceeds {HEAD_LIMIT} bytes")
+_NOT_FOUND = _failed("regexp not found in the body")
 
 
 def build_request(probe: HttpProbe, address: IPAddress) -> bytes:
-    """Write the request; the probe's headers take the place of ours of the same name."""
-    bare = f"[{address}]" if isinstance(address, IPv6Address) else str(address)
-    headers = {"host": ("Host", probe.host or bare)}
+    """Write the request; the probe's headers take the place of ours of the same name.
+
+    The port is part of Host where it is not the scheme's (RFC 9110, 7.2).
+    """
+    name = f"[{address}]" if isinstance(address, IPv6Address) else str(address)
+    usual = 80 if probe.tls is None else 443
+    host = probe.host or (name if probe.port == usual else f"{name}:{probe.port}")
+    headers = {"host": ("Host", host)}
     headers |= {"user-agent": ("User-Agent", "vpplb"), "accept": ("Accept", "*/*")}
     headers |= {"connection": ("Connection", "close")}
     given = {name.lower() for name, _ in probe.headers}
@@ -64,9 +66,9 @@ class HttpRecipe:
 
     __slots__ = (
         "bodiless",
-        "known_line",
+        "known_head",
         "known_result",
-        "matches",
+        "regexp",
         "request",
         "status_max",
         "status_min",
@@ -78,32 +80,31 @@ class HttpRecipe:
         self.status_min = probe.status_min
         self.status_max = probe.status_max
         self.bodiless = probe.method == "HEAD"
-        regexp = probe.response_regexp
-        self.matches = compile_regexp(regexp) if regexp else None
-        self.known_line: bytes | tuple[bytes, ...] = ()  # none yet: no answer begins so
-        self.known_result = ProbeResult(code=ProbeCode.L7RSP)
+        self.regexp = Regexp(probe.response_regexp) if probe.response_regexp else None
+        self.known_head: bytes | tuple[bytes, ...] = ()  # none yet: no answer begins so
+        self.known_result = _NOT_HTTP
 
-    def remember(self, line: bytes, result: ProbeResult) -> ProbeResult:
-        """Keep what this status line alone decided: the next answer is most likely the same."""
-        self.known_line = line
-        self.known_result = result
+    def remember(self, head: bytes, result: ProbeResult) -> ProbeResult:
+        """Keep what this head alone decided: the next answer is most likely the same."""
+        if len(head) <= KNOWN_LIMIT:
+            self.known_head = head
+            self.known_result = result
         return result
 
 
 class HttpConversation:
-    """One request and its answer."""
+    """One request and its answer. The head is read here, the body by a `_Reading`."""
 
     parting = b""
 
-    __slots__ = ("_body", "_buffer", "_recipe", "_skipped", "_status", "layer")
+    __slots__ = ("_buffer", "_reading", "_recipe", "_skipped", "layer")
 
     def __init__(self, recipe: HttpRecipe) -> None:
         self.layer = Layer.CONNECT
         self._recipe = recipe
         self._buffer = bytearray()
         self._skipped = 0  # bytes of interim answers: they count towards the limit of the head
-        self._body: Body | None = None
-        self._status = ""
+        self._reading: _Reading | None = None
 
     def connected(self) -> Step:
         """Send the request."""
@@ -112,89 +113,148 @@ class HttpConversation:
 
     def received(self, data: bytes) -> Step:
         """Read on: head first, then the body if a regular expression asks for it."""
+        if self._reading is not None:
+            return self._reading.received(data)
         recipe = self._recipe
-        if data.startswith(recipe.known_line) and not self._buffer and b"\r\n\r\n" in data:
+        if data.startswith(recipe.known_head) and not self._buffer:
             return recipe.known_result
         if not data:
-            return self._closed()
-        if self._body is not None:
-            return self._read_body(data)
+            amid = "amid the head" if self._buffer else "without an answer"
+            return _failed(f"connection closed {amid}")
         seen = max(0, len(self._buffer) - 2)
         self._buffer += data
         while True:
+            if self._skip_empty_lines():
+                seen = 0
             end = _HEAD_END.search(self._buffer, seen)
             if end is None:
                 return self._incomplete_head()
             line = _STATUS_LINE.match(self._buffer)
-            if line is None:
-                return ProbeResult(code=ProbeCode.L7RSP, detail="the answer is not HTTP/1.1")
+            if line is None or _FIELDS.fullmatch(self._buffer, line.end(), end.end()) is None:
+                return _NOT_HTTP
             status = int(line[1])
-            if status >= 200 or status == 101:
+            if not 100 <= status < 200 or status == 101:
                 return self._judge(status, line, end.end())
-            self._skipped += end.end()
-            del self._buffer[: end.end()]
+            self._skip(end.end())
             seen = 0
+
+    def _skip_empty_lines(self) -> bool:
+        """Skip empty lines before the status line, as RFC 9112, 2.2, asks of servers."""
+        empty = _EMPTY_LINES.match(self._buffer)
+        if empty is not None:
+            self._skip(empty.end())
+        return empty is not None
+
+    def _skip(self, size: int) -> None:
+        self._skipped += size
+        del self._buffer[:size]
 
     def _incomplete_head(self) -> Step:
         begin = bytes(self._buffer[: len(_START)])
         complete_line = b"\n" in self._buffer
-        if not _START.startswith(begin) or (complete_line and not _STATUS_LINE.match(self._buffer)):
-            return ProbeResult(code=ProbeCode.L7RSP, detail="the answer is not HTTP/1.1")
-        if self._skipped + len(self._buffer) > HEAD_LIMIT:
-            return ProbeResult(
-                code=ProbeCode.L7RSP, detail=f"the answer's head exceeds {HEAD_LIMIT} bytes"
-            )
-        return b""
+        if not _START.startswith(begin) and begin != b"\r":
+            return _NOT_HTTP
+        if complete_line and _STATUS_LINE.match(self._buffer) is None:
+            return _NOT_HTTP
+        return _TOO_LONG if self._skipped + len(self._buffer) > HEAD_LIMIT else b""
 
     def _judge(self, status: int, line: re.Match[bytes], head_end: int) -> Step:
         recipe = self._recipe
         reason = _UNPRINTABLE.sub("?", (line[2] or b"").strip().decode("latin-1"))
-        self._status = f"{status} {reason}"[:DETAIL_LIMIT] if reason else str(status)
+        said = f"{status} {reason}"[:DETAIL_LIMIT] if reason else str(status)
+        head = bytes(self._buffer[:head_end])
+        try:
+            body = framed(head, bodiless=recipe.bodiless or status in _NO_BODY)
+        except BadBody as error:
+            return recipe.remember(head, _failed(str(error)))
         fits = recipe.status_min <= status <= recipe.status_max
-        if not fits or recipe.matches is None:
+        if not fits or recipe.regexp is None:
             code = ProbeCode.L7OK if fits else ProbeCode.L7STS
-            return recipe.remember(line[0], ProbeResult(code=code, detail=self._status))
+            return recipe.remember(head, ProbeResult(code=code, detail=said))
+        passed = ProbeResult(code=ProbeCode.L7OK, detail=said)
+        self._reading = _Reading(recipe.regexp, body, passed)
+        return self._reading.begin(bytes(self._buffer[head_end:]))
+
+
+class _Reading:
+    """A body that is read and searched.
+
+    Text that is there decides at once, also in a body that goes on, breaks off or goes wrong
+    later: what is said never depends on how the answer was cut into packets. An expression that
+    looks at the end (`$`) waits for it.
+    """
+
+    __slots__ = (
+        "_body",
+        "_last",
+        "_passed",
+        "_regexp",
+        "_searched",
+        "_searching",
+        "_sum",
+        "_verdict",
+    )
+
+    def __init__(self, regexp: Regexp, body: Body, passed: ProbeResult) -> None:
+        self._regexp = regexp
+        self._body = body
+        self._passed = passed
+        self._verdict: ProbeResult | None = None  # the body has ended: unless something is found
+        self._searching = False
+        self._last = False  # this search is the last one
+        self._searched = 0  # bytes of the body in the latest search
+        self._sum = 0  # bytes of all searches
+
+    def begin(self, data: bytes) -> Step:
+        """Take what came with the head."""
+        return self._fed(data)
+
+    def received(self, data: bytes) -> Step:
+        """Read on; none: the peer has closed."""
+        if self._verdict is not None:
+            return b""  # all is there, and is being searched
+        if data:
+            return self._fed(data)
+        whole = self._body.close()
+        return self._end(_NOT_FOUND if whole else _failed("connection closed amid the body"))
+
+    def _fed(self, data: bytes) -> Step:
         try:
-            self._body = self._framing(status, bytes(self._buffer[:head_end]))
+            return self._end(_NOT_FOUND) if self._body.feed(data) else self._look()
         except BadBody as error:
-            return ProbeResult(code=ProbeCode.L7RSP, detail=str(error))
-        return self._read_body(bytes(self._buffer[head_end:]))
+            return self._end(_failed(str(error)))
 
-    def _framing(self, status: int, head: bytes) -> Body:
-        """Choose by RFC 9112, 6.3."""
-        if self._recipe.bodiless or status in _NO_BODY:
-            return LengthBody(0)
-        fields: dict[bytes, bytes] = {}
-        for row in head.split(b"\n")[1:]:
-            name, _, value = row.partition(b":")
-            fields[name.strip().lower()] = value.strip()
-        if fields.get(b"transfer-encoding", b"").lower().split(b",")[-1].strip() == b"chunked":
-            return ChunkedBody()
-        length = fields.get(b"content-length")
-        if length is None:
-            return OpenBody()
-        if not length.isdigit() or len(length) > 18:
-            raise BadBody("Content-Length is not a number")
-        return LengthBody(int(length))
+    def _end(self, verdict: ProbeResult) -> Step:
+        if verdict is not _NOT_FOUND and not self._regexp.lasting:
+            return verdict
+        self._verdict = verdict
+        return b"" if self._searching else self._search()
 
-    def _read_body(self, data: bytes) -> Step:
-        assert self._body is not None
-        try:
-            complete = self._body.feed(data)
-        except BadBody as error:
-            return ProbeResult(code=ProbeCode.L7RSP, detail=str(error))
-        return self._search(self._body) if complete else b""
+    def _look(self) -> Step:
+        """Search what has come so far, unless that has been done too often."""
+        size = len(self._body.content)
+        due = size > self._searched and self._sum + size <= EARLY_SEARCHES
+        if self._searching or not self._regexp.lasting or not (due or size > 2 * self._searched):
+            return b""
+        return self._search()
 
-    def _search(self, body: Body) -> ProbeResult:
-        if self._recipe.matches is None or self._recipe.matches(bytes(body.content)):
-            return ProbeResult(code=ProbeCode.L7OK, detail=self._status)
-        return ProbeResult(code=ProbeCode.L7RSP, detail="regexp not found in the body")
+    def _search(self) -> Step:
+        self._searching = True
+        self._last = self._verdict is not None
+        self._searched = len(self._body.content)
+        self._sum += self._searched
+        return Search(
+            regexp=self._regexp,
+            body=bytes(self._body.content),
+            whole=self._verdict is _NOT_FOUND and self._searched < LIMIT,
+            then=self._found,
+        )
 
-    def _closed(self) -> ProbeResult:
-        if self._body is not None:
-            if self._body.close():
-                return self._search(self._body)
-            return ProbeResult(code=ProbeCode.L7RSP, detail="connection closed amid the body")
-        if self._buffer:
-            return ProbeResult(code=ProbeCode.L7RSP, detail="connection closed amid the head")
-        return ProbeResult(code=ProbeCode.L7RSP, detail="connection closed without an answer")
+    def _found(self, found: bool) -> Step:
+        self._searching = False
+        if found:
+            return self._passed
+        if self._last:
+            assert self._verdict is not None
+            return self._verdict
+        return self._look() if self._verdict is None else self._search()

@@ -11,7 +11,8 @@ from typing import assert_never
 from vpplb.model.check import HttpProbe, IPAddress, TcpProbe, TlsSettings
 from vpplb.model.health import ProbeCode, ProbeResult
 from vpplb.probers.conversation import Conversation
-from vpplb.probers.http import HttpConversation, HttpRecipe, UnusableRegexp
+from vpplb.probers.http import HttpConversation, HttpRecipe
+from vpplb.probers.regexp import UnusableRegexp
 from vpplb.probers.tcp import Foregone, TcpConversation
 from vpplb.probers.tls import Resumption, TlsConversation, UnusableTls, client_context
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from vpplb.model.check import CheckSpec, HttpProbe, TcpProbe
 from vpplb.model.health import ProbeResult
-from vpplb.probers.conversation import Conversation, Step
+from vpplb.probers.conversation import Conversation, Search, Step
 from vpplb.probers.errors import (
     NO_ADDRESS,
     NO_PORT,
@@ -148,6 +148,8 @@ class StreamAttempt:
 
     def _go(self, step: Step) -> bool:
         """Do what the conversation says; return whether the attempt has ended."""
+        while isinstance(step, Search):
+            step = step.then(step.regexp.found_in(step.body, whole=step.whole))
         if isinstance(step, ProbeResult):
             self._done(self._end(step))
             return True

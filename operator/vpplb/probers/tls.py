@@ -6,11 +6,12 @@ the copies cost is lost in the price of the handshake itself.
 """
 
 import ssl
+from dataclasses import replace
 from functools import lru_cache
 
 from vpplb.model.check import TlsSettings
 from vpplb.model.health import ProbeCode, ProbeResult
-from vpplb.probers.conversation import Conversation, Layer, Step
+from vpplb.probers.conversation import Conversation, Layer, Search, Step
 
 HANDSHAKE_DONE = "TLS handshake done"
 CHUNK = 65536
@@ -129,7 +130,9 @@ class TlsConversation:
             self._incoming.write(data)
         else:
             self._incoming.write_eof()
-        step = self._exchange() if self._shaken else self._handshake()
+        return self._note(self._exchange() if self._shaken else self._handshake())
+
+    def _note(self, step: Step) -> Step:
         if isinstance(step, ProbeResult):
             self._resumption.ended(self._tls, passed=step.code.ok)
         return step
@@ -159,15 +162,26 @@ class TlsConversation:
             except ssl.SSLError as error:
                 return ProbeResult(code=self.layer.broken, detail=describe(error))
             step = self._inner.received(data)
-            if isinstance(step, ProbeResult):
-                return step
+            if not isinstance(step, bytes):
+                return step if isinstance(step, ProbeResult) else self._inside(step)
             if not data:
-                return ProbeResult(code=self.layer.broken, detail="connection closed")
+                return self._outgoing.read()  # it was told, and says the rest itself
             self._pass_on(self._inner, step)
+
+    def _inside(self, search: Search) -> Search:
+        """Go on with what has come meanwhile when the search has ended."""
+
+        def then(found: bool) -> Step:
+            step = search.then(found)
+            if isinstance(step, Search):
+                return self._inside(step)
+            return self._note(step) if isinstance(step, ProbeResult) else self._exchange()
+
+        return replace(search, then=then)
 
     def _pass_on(self, inner: Conversation, step: Step) -> Step:
         self.layer = inner.layer
-        if isinstance(step, ProbeResult):
+        if not isinstance(step, bytes):
             return step
         if step:
             self._tls.write(step)

@@ -5,6 +5,7 @@ from ipaddress import ip_address
 import pytest
 
 from support.authority import Authority, self_signed_server
+from support.fuzzing import settled
 from vpplb.model.check import HttpProbe, TcpProbe, TlsSettings
 from vpplb.model.health import ProbeCode, ProbeResult
 from vpplb.probers.conversation import Conversation, Layer, Step
@@ -48,12 +49,12 @@ class Server:
 
 def talk(conversation: Conversation, server: Server, *, size: int = 65536) -> Step:
     """Let them talk until the client ends or both wait; the client hears `size` bytes at a time."""
-    step = conversation.connected()
+    step = settled(conversation.connected())
     while not isinstance(step, ProbeResult) and step:
         heard = server.feed(step)
         step = b""
         for at in range(0, len(heard), size):
-            said = conversation.received(heard[at : at + size])
+            said = settled(conversation.received(heard[at : at + size]))
             if isinstance(said, ProbeResult):
                 server.feed(conversation.parting)
                 return said

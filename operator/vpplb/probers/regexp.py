@@ -1,0 +1,71 @@
+"""Regular expressions over the bodies of answers: RE2's.
+
+A body in UTF-8 is text. One that is not is searched byte by byte as well, as PCRE does for
+HAProxy: a `.` goes over an accented letter of ISO-8859-1.
+"""
+
+import re
+from codecs import utf_8_decode
+
+import re2
+
+_ESCAPED = re.compile(r"\\[^zbB]", re.DOTALL)
+_LOOKS_AT_THE_END = re.compile(r"\$|\\[zbB]")
+
+
+class UnusableRegexp(Exception):
+    """RE2 does not take this expression; the text says why, for people."""
+
+
+class Regexp:
+    """An expression, compiled for text and for bytes.
+
+    `size` is its number of instructions: a search takes up to 10 ns for each of them and each
+    byte. `lasting`: what it finds in the beginning of a body stays found, whatever follows.
+    """
+
+    __slots__ = ("_in_bytes", "_in_text", "lasting", "pattern", "size")
+
+    def __init__(self, pattern: str) -> None:
+        """UnusableRegexp when it is none."""
+        self.pattern = pattern
+        try:
+            self._in_text = re2.compile(pattern, _options(re2.Options.Encoding.UTF8))
+        except re2.error as error:
+            reason = error.args[0] if error.args else error
+            text = reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason)
+            raise UnusableRegexp(f"responseRegexp: {text}") from error
+        try:
+            self._in_bytes = re2.compile(pattern.encode(), _options(re2.Options.Encoding.LATIN1))
+        except re2.error:  # it names a character beyond 255, which no byte is
+            self._in_bytes = None
+        self.size: int = self._in_text.programsize
+        if self._in_bytes is not None:
+            self.size += self._in_bytes.programsize
+        self.lasting = _LOOKS_AT_THE_END.search(_ESCAPED.sub("", pattern)) is None
+
+    def found_in(self, body: bytes, *, whole: bool) -> bool:
+        """Search; `whole`: nothing follows, so a character that is cut off is none."""
+        if self._in_text.search(body) is not None:
+            return True
+        return (
+            self._in_bytes is not None
+            and not _is_text(body, whole=whole)
+            and self._in_bytes.search(body) is not None
+        )
+
+
+def _options(encoding: re2.Options.Encoding) -> re2.Options:
+    options = re2.Options()
+    options.log_errors = False
+    options.never_capture = True  # where the groups are is of no interest, and costs
+    options.encoding = encoding
+    return options
+
+
+def _is_text(body: bytes, *, whole: bool) -> bool:
+    try:
+        utf_8_decode(body, "strict", whole)
+    except UnicodeDecodeError:
+        return False
+    return True
