@@ -279,9 +279,7 @@ def as_markdown() -> str:
             "## Operator",
             "",
             *_table(OPERATOR_METRICS),
-            "",
-            "## Agent",
-            "",
+            "\n## Agent\n",
             *_table(AGENT_METRICS),
             "",
         ]
