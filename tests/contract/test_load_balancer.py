@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import AsyncIterator
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 import pytest
@@ -84,6 +84,22 @@ async def test_what_was_programmed_reads_back_in_full(lb: LoadBalancer) -> None:
     observed = await lb.read()
     assert without_buckets(observed.table) == wanted
     assert not diff(wanted, observed.table, owned=wanted, flushed={})
+
+
+@pytest.mark.parametrize("prefix", ["::/0", "::/20", "::/32", "::/33", "::/64", "::/95"])
+async def test_a_low_ipv6_prefix_made_by_hand_is_passed_over_and_named(
+    lb: LoadBalancer, prefix: str
+) -> None:
+    low = vip(prefix)
+    added = AddVip(vip=low, settings=VipSettings(encap=Encap.GRE6))
+    server = AddServer(vip=low, address=V6, weight=7)
+    assert await retvals(lb, added, server, AddVip(vip=WEB, settings=GRE4)) == [0, 0, 0]
+    observed = await lb.read()
+    assert list(observed.table) == [WEB]
+    (strange,) = observed.strange
+    assert strange.text == f"{prefix} protocol 6 port 80"
+    like = ip_network(prefix.replace("::", "0.0.0.0")) if low.prefix.prefixlen <= 32 else None
+    assert (strange.prefix, strange.encap) == (like, None)
 
 
 async def test_buckets_are_vpps_true_shares(lb: LoadBalancer) -> None:

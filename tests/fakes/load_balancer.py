@@ -2,9 +2,20 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from ipaddress import IPv4Network
 
 from vpplb.engine.ports import LoadBalancerGone, Observed, Outcome, VppInfo
-from vpplb.model.vip import AppServer, Encap, IPAddress, LbConf, Protocol, Vip, VipId, VipSettings
+from vpplb.model.vip import (
+    AppServer,
+    Encap,
+    IPAddress,
+    LbConf,
+    Protocol,
+    StrangeVip,
+    Vip,
+    VipId,
+    VipSettings,
+)
 from vpplb.plan.newflows import shares
 from vpplb.plan.ops import AddServer, AddVip, DelServer, DelVip, Op, SetConf, SetWeight
 
@@ -25,6 +36,7 @@ class FakeLoadBalancer:
         self.rows: dict[VipId, tuple[VipSettings, dict[IPAddress, int]]] = {}
         self.lingering: dict[VipId, set[IPAddress]] = {}
         self.conf = LbConf()
+        self.strange: tuple[StrangeVip, ...] = ()
         self.pid = 1
         self.down = self.hung = False
         self.timeout, self.delay = 5.0, 0.0
@@ -69,8 +81,10 @@ class FakeLoadBalancer:
         table = {
             vip: self._vip(vip, shares(weights, settings.table_length))
             for vip, (settings, weights) in self.rows.items()
+            if not _misread(vip)
         }
-        return Observed(table=table, conf=self.conf)
+        strange = (*self.strange, *(_strange(vip) for vip in self.rows if _misread(vip)))
+        return Observed(table=table, strange=strange, conf=self.conf)
 
     async def apply(self, ops: Sequence[Op]) -> Sequence[Outcome]:
         await self._answer()
@@ -173,6 +187,17 @@ class FakeLoadBalancer:
         if op.flush:
             self.flushes.append((op.vip, op.address))
         return 0
+
+
+def _misread(vip: VipId) -> bool:
+    return vip.prefix.version == 6 and vip.prefix.prefixlen < 96 and not int(vip.prefix[0])
+
+
+def _strange(vip: VipId) -> StrangeVip:
+    like = IPv4Network((0, vip.prefix.prefixlen)) if vip.prefix.prefixlen <= 32 else None
+    everything = vip.protocol is Protocol.ANY
+    ports = "all ports" if everything else f"protocol 6 port {vip.port}"
+    return StrangeVip(text=f"{vip.prefix} {ports}", prefix=like, all_ports=everything)
 
 
 def _power_of_two(number: int) -> bool:

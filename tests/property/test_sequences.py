@@ -51,9 +51,7 @@ class Sequences(RuleBasedStateMachine):
         self.lb = WatchedLoadBalancer(lambda _op: None)
         self.book = VipBook(SyncerState(), own_all=False)
         standing = Standing(lambda _report: None)
-        self.programmer = Programmer(
-            self.lb, Listener(), self.book, standing, lambda _shelves, _failed: None
-        )
+        self.programmer = Programmer(self.lb, Listener(), self.book, standing, lambda *_: None)
         self.epochs: dict[tuple[VipId, IPAddress], int] = {}
         self.applied: dict[tuple[VipId, IPAddress], int] = {}
         self.wanted: dict[VipId, Vip] = {}

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
@@ -12,7 +13,7 @@ from vpplb.engine.ports import VppInfo
 from vpplb.engine.syncer import Syncer
 from vpplb.engine.vipbook import SyncerState
 from vpplb.model.names import ObjectKey
-from vpplb.model.vip import AppServer, Encap, Protocol, Vip, VipId, VipSettings
+from vpplb.model.vip import AppServer, Encap, Protocol, StrangeVip, Vip, VipId, VipSettings
 from vpplb.plan.ops import AddServer, AddVip, ChangeKind, Op
 
 WEB, DNS = ObjectKey("shop", "web"), ObjectKey("shop", "dns")
@@ -45,6 +46,7 @@ class Listener:
     adoptions: int = 0
     memories: int = 0
     conf_errors: list[str] = field(default_factory=list)
+    strange: list[list[str]] = field(default_factory=list)
 
     def connected(self, info: VppInfo) -> None:
         self.infos.append(info)
@@ -69,6 +71,9 @@ class Listener:
 
     def drifted(self, count: int) -> None:
         self.drift += count
+
+    def met_strange(self, strange: Sequence[StrangeVip]) -> None:
+        self.strange.append([one.text for one in strange])
 
     def synced(self, seconds: float) -> None:
         assert seconds >= 0

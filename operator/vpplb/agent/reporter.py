@@ -1,7 +1,7 @@
 """What became of this node's VPP: the status of its Dataplane."""
 
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 
 from vpplb.agent.announcer import remade
@@ -15,8 +15,9 @@ from vpplb.kube.kinds import DATAPLANE, JsonObject, cluster_key
 from vpplb.kube.mender import Mender
 from vpplb.kube.status import Priority, StatusWriter
 from vpplb.model.names import ObjectKey
-from vpplb.model.vip import VipId, VipSettings
+from vpplb.model.vip import StrangeVip, VipId, VipSettings
 from vpplb.plan.ops import ChangeKind
+from vpplb.plan.render import strange_in_words
 from vpplb.resources.conditions import Condition, find_condition, set_condition
 from vpplb.resources.dataplane import (
     DataplaneError,
@@ -32,6 +33,10 @@ log = logging.getLogger(__name__)
 SPACING = 0.5
 """Seconds from one write of the Dataplane to the next at least. With a thousand VIPs it costs the
 API server as much as ten backends, and while many frontends change nobody needs each step."""
+
+
+SHOWN = 10
+"""VIPs of others that a Dataplane names; of the rest it gives the number."""
 
 
 class DataplaneReporter:
@@ -68,6 +73,7 @@ class DataplaneReporter:
         self._errors: dict[ObjectKey, str] = {}
         self._unreadable: dict[ObjectKey, str] = {}
         self._conf_error = ""
+        self._strange: tuple[str, ...] = ()
         self._owned: str | None = None
         self._ours: Mapping[VipId, ObjectKey] = {}
         self._last_change: datetime | None = None
@@ -197,6 +203,12 @@ class DataplaneReporter:
         self._metrics.record_drift(count)
         log.warning("VPP: %d VIPs or settings were changed by someone else and are repaired", count)
 
+    def met_strange(self, strange: Sequence[StrangeVip]) -> None:
+        """There are VIPs that no frontend can have, or none any more."""
+        self._strange = tuple(one.text for one in strange)
+        self._metrics.set_strange(len(strange))
+        log.warning("%s", strange_in_words(strange))
+
     def synced(self, seconds: float) -> None:
         """VPP was compared; its number of foreign VIPs may be new."""
         self._metrics.observe_sync(seconds)
@@ -232,7 +244,8 @@ class DataplaneReporter:
             frontends=DataplaneFrontends.of(len(carried), len(selected)),
             programmed=programmed,
             owned=self._owned,
-            others=len(set(self._observed()) - self._ours.keys()),
+            others=len(set(self._observed()) - self._ours.keys()) + len(self._strange),
+            strange=self._strange[:SHOWN],
             errors=tuple(
                 DataplaneError(frontend=str(key), message=message)
                 for key, message in sorted(self._failures.items())

@@ -46,6 +46,8 @@ def show(view: View) -> None:
     click.echo(f"from {view.about}")
     for note in view.notes:
         click.echo(f"note: {note}")
+    for blocked, obstacle in rehearsed.blocked.items():
+        click.echo(f"note: {blocked} cannot be made: {obstacle}")
     if rehearsed.others:
         click.echo(f"note: {_count(rehearsed.others, 'VIP')} of others left alone")
     click.echo(f"\n{_count(len(rehearsed.ops), 'call')}, in order" + ":" * bool(rehearsed.ops))
@@ -113,6 +115,7 @@ def to_json(view: View) -> str:
         "from": view.about,
         "notes": list(view.notes),
         "others": rehearsed.others,
+        "blocked": {str(vip): obstacle for vip, obstacle in rehearsed.blocked.items()},
         "calls": [_call(op) for op in rehearsed.ops],
         "vips": [_vip(one) for one in view.forecasts()],
     }

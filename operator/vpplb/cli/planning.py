@@ -18,7 +18,8 @@ from vpplb.kube.kinds import DATAPLANE, FRONTEND, JsonObject, cluster_key
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import LbConf, VipId, VipTable
 from vpplb.plan.assumption import Assumed, assume
-from vpplb.plan.diff import ConfWish, Flushed, conf_change
+from vpplb.plan.diff import ConfWish, conf_change
+from vpplb.plan.obstacles import Flushed
 from vpplb.resources.allowances import Allowances
 from vpplb.resources.dataplane import node_labels
 from vpplb.vpp.lb import PapiLoadBalancer

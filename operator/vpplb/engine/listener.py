@@ -1,10 +1,11 @@
 """Who hears of what the syncer does to VPP: the port to status, memory, metrics and log."""
 
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from vpplb.engine.ports import VppInfo
 from vpplb.model.names import ObjectKey
-from vpplb.model.vip import VipId, VipSettings
+from vpplb.model.vip import StrangeVip, VipId, VipSettings
 from vpplb.plan.ops import ChangeKind
 
 
@@ -54,6 +55,10 @@ class SyncListener(Protocol):
 
     def drifted(self, count: int) -> None:
         """So many prefixes, the settings counting one, were changed behind our back: repaired."""
+        ...
+
+    def met_strange(self, strange: Sequence[StrangeVip]) -> None:
+        """These are now the VIPs found in VPP that no frontend can have: they are left alone."""
         ...
 
     def synced(self, seconds: float) -> None:

@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 from vpplb.model.check import CheckSpec
 from vpplb.model.health import ProbeCode, Response, Transition
 from vpplb.model.names import ObjectKey
-from vpplb.model.vip import LbConf, VipId, VipTable
+from vpplb.model.vip import LbConf, StrangeVip, VipId, VipTable
 from vpplb.plan.guard import Alarm
 from vpplb.plan.ops import Op
 
@@ -45,9 +45,13 @@ class VppInfo(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observed:
-    """What a VPP has: live servers only (no lingering ones), all VIPs whoever made them."""
+    """What a VPP has: live servers only (no lingering ones), all VIPs whoever made them.
+
+    VIPs that `table` cannot hold are in `strange`, in VPP's order.
+    """
 
     table: VipTable = field(default_factory=dict)
+    strange: tuple[StrangeVip, ...] = ()
     conf: LbConf = field(default_factory=LbConf)
 
 

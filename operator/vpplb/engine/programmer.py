@@ -31,7 +31,11 @@ Failed = Mapping[VipId, str]
 
 
 class Programmer:
-    """Tells `settled` the shelves of each round that is over, with the VIPs in them that failed."""
+    """Tells `settled` the shelves of each round that is over.
+
+    With them come the VIPs that failed there, and those that something in VPP stands in the way of:
+    for these nothing was tried.
+    """
 
     def __init__(
         self,
@@ -39,7 +43,7 @@ class Programmer:
         listener: SyncListener,
         book: VipBook,
         standing: Standing,
-        settled: Callable[[Sequence[Shelf], Failed], None],
+        settled: Callable[[Sequence[Shelf], Failed, Failed], None],
     ) -> None:
         self._lb, self._listener = lb, listener
         self._book, self._standing = book, standing
@@ -83,11 +87,12 @@ class Programmer:
         released = self._book.settle(planned)
         owners = [
             (row.vip, released.get(row) or row.owner)
-            for row, desired, chain in planned.works
-            if desired or chain or row in released
+            for row, desired, chain, obstacle in planned.works
+            if desired or chain or obstacle or row in released
         ]
-        self._standing.conclude(planned.claims, owners, failed)
-        self._settled(shelves, failed)
+        blocked = {work.row.vip: work.obstacle for work in planned.works if work.obstacle}
+        self._standing.conclude(planned.claims, owners, {**failed, **blocked})
+        self._settled(shelves, failed, blocked)
 
     def _adopt(self) -> None:
         if self._book.adopt() and self._book.news():
@@ -129,7 +134,7 @@ class Programmer:
 
         `whole`: nothing of the VIP has failed so far.
         """
-        row, _, chain = work
+        row, chain = work.row, work.chain
         assert chain is not None
         if whole and step is chain.steps[-1][0]:
             self._book.finish(work)

@@ -21,7 +21,8 @@ class Rehearsed:
 
     `before` is what VPP has of the VIPs that are wanted or would be touched, `after` what it
     would have; `others` counts the VIPs that are left alone since they are no frontend's.
-    `lost` names frontends whose VIP another one gets.
+    `blocked` says of wanted VIPs what keeps VPP from them; `lost` names frontends whose VIP
+    another one gets.
     """
 
     conf: SetConf | None
@@ -29,6 +30,7 @@ class Rehearsed:
     before: dict[VipId, Vip | None]
     after: dict[VipId, Vip | None]
     others: int
+    blocked: dict[VipId, str]
     lost: tuple[ObjectKey, ...]
 
     @property
@@ -67,7 +69,7 @@ class Rehearsal:
     def run(self, observed: Observed) -> Rehearsed:
         """Compare with a VPP."""
         book = self._book
-        book.observe(observed.table)
+        book.observe(observed.table, observed.strange)
         shelves = sorted(book.shelves, key=lambda shelf: min(vip.sort_key for vip in shelf.rows))
         book.adopt()
         planned = book.begin(shelves)
@@ -81,6 +83,8 @@ class Rehearsal:
             plan=Plan(chains=chains),
             before=before,
             after=before | done,
-            others=sum(w.row.have is not None and not (w.row.owner or w.chain) for w in works),
+            others=len(observed.strange)
+            + sum(w.row.have is not None and not (w.row.owner or w.chain) for w in works),
+            blocked={work.row.vip: work.obstacle for work in works if work.obstacle},
             lost=tuple(claim.key for claim in planned.claims if claim.rival),
         )

@@ -1,12 +1,13 @@
 """What is known of VIPs, and what is to be done with them: the rows of the `VipBook`."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import Vip, VipId
-from vpplb.plan.diff import Chain, Flushed
+from vpplb.plan.diff import Chain
+from vpplb.plan.obstacles import Flushed
 
 
 class Wanted(NamedTuple):
@@ -42,6 +43,19 @@ class Row:
         return next(reversed(self.wanted), None)
 
     @property
+    def wish(self) -> Vip | None:
+        """What the VIP shall be for its winner; None where nobody wants it."""
+        winner = self.winner
+        return None if winner is None else self.wanted[winner].desired
+
+    def gives_way(self, frontends: Container[ObjectKey]) -> bool:
+        """Whether the VIP would be made anew, or give way to another of a frontend."""
+        wish = self.wish
+        if self.have is None:
+            return False
+        return self.owner in frontends if wish is None else self.have.settings != wish.settings
+
+    @property
     def blank(self) -> bool:
         """Whether there is nothing to know."""
         return self.have is None and self.owner is None and not self.wanted
@@ -55,11 +69,15 @@ class Shelf:
 
 
 class Work(NamedTuple):
-    """A VIP in a round: what was wanted of it, and the calls for that, if there are any."""
+    """A VIP in a round: what it shall be, and the calls for that, if there are any.
+
+    `obstacle` says why it cannot be as its frontend wants it; `desired` is then the next best.
+    """
 
     row: Row
     desired: Vip | None
     chain: Chain | None
+    obstacle: str = ""
 
 
 class Round(NamedTuple):

@@ -21,7 +21,7 @@ from vpplb.engine.shelf import Shelf, Wanted
 from vpplb.engine.standing import Standing
 from vpplb.engine.vipbook import SyncerState, VipBook
 from vpplb.model.names import ObjectKey
-from vpplb.model.vip import LbConf, Vip, VipId, VipTable
+from vpplb.model.vip import LbConf, StrangeVip, Vip, VipId, VipTable
 from vpplb.plan.diff import ConfWish, conf_change
 from vpplb.plan.ops import ChangeKind, SetConf
 
@@ -31,6 +31,8 @@ FIRST_BACKOFF, LAST_BACKOFF = 0.1, 5.0
 """Seconds before connecting again, doubled from the first to the last."""
 FIRST_RETRY = 1.0
 """Seconds before a VIP that failed is tried again, doubled up to the sync interval."""
+FRESH = 0.5
+"""Seconds for which a reading is new enough to take a VIP away for another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,11 @@ class Syncer:
         self._programmer = Programmer(lb, listener, self._book, self._standing, self._schedule)
         self._dirty: dict[Shelf, None] = {}
         self._retries: dict[Shelf, _Retry] = {}
+        self._blocked: dict[Shelf, None] = {}
+        """Where something that is not ours keeps VPP from what is wanted: looked at again after
+        each reading, without a call."""
+        self._strange: Sequence[StrangeVip] = ()
+        self._read_at = -FRESH
         self._conf = LbConf()
         self._wish = ConfWish()
         self._refused: SetConf | None = None
@@ -130,6 +137,11 @@ class Syncer:
         return self._book.observed
 
     @property
+    def strange(self) -> Sequence[StrangeVip]:
+        """VIPs that VPP was last found to have beside those of `observed`."""
+        return self._strange
+
+    @property
     def state(self) -> SyncerState:
         """What the next start should be given."""
         return self._book.state
@@ -185,8 +197,17 @@ class Syncer:
 
     async def _read(self) -> None:
         observed = await self._lb.read()
-        self._book.observe(observed.table)
+        self._read_at = asyncio.get_running_loop().time()
+        self._book.observe(observed.table, observed.strange)
         self._conf, self._refused = observed.conf, None
+        if observed.strange != self._strange:
+            self._strange = observed.strange
+            self._listener.met_strange(observed.strange)
+
+    async def _read_afresh(self) -> None:
+        """Read VPP unless it was just now: something new may stand in the way of a VIP."""
+        if asyncio.get_running_loop().time() - self._read_at > FRESH:
+            await self._read()
 
     async def _resync(self, due: Sequence[Shelf]) -> None:
         """Read and compare; count as drift what differs though it had been left in order."""
@@ -195,10 +216,11 @@ class Syncer:
         await self._read()
         if self._complete and not self._paused:
             known = self._dirty.keys() | self._retries.keys()
+            known |= self._blocked.keys()
             strayed = [shelf for shelf in self._book.strayed() if shelf not in known]
             if drift := len(strayed) + (settled and self._conf_op is not None):
                 self._listener.drifted(drift)
-            self._dirty |= dict.fromkeys((*due, *strayed))
+            self._dirty |= dict.fromkeys((*due, *strayed, *self._blocked))
             await self._program()
         self._listener.synced(asyncio.get_running_loop().time() - start)
 
@@ -209,6 +231,8 @@ class Syncer:
             await self._settle_conf()
             if not self._dirty:
                 break
+            if self._book.replaces(self._dirty):
+                await self._read_afresh()
             shelves, self._dirty = list(self._dirty), {}
             left = await self._programmer.work_off(shelves, lambda: not self._paused)
             self._dirty |= dict.fromkeys(left)
@@ -238,8 +262,13 @@ class Syncer:
             self._conf_error = error
             self._listener.conf_failed(error)
 
-    def _schedule(self, shelves: Iterable[Shelf], failed: Failed) -> None:
+    def _schedule(self, shelves: Iterable[Shelf], failed: Failed, blocked: Failed) -> None:
         """Have the shelves of failed VIPs looked at again, each time later."""
+        if blocked or self._blocked:
+            for shelf in shelves:
+                self._blocked.pop(shelf, None)
+                if not blocked.keys().isdisjoint(shelf.rows):
+                    self._blocked[shelf] = None
         if not failed and not self._retries:
             return
         now = asyncio.get_running_loop().time()

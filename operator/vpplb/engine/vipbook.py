@@ -4,7 +4,8 @@ Without tasks or calls: it answers what is to be done on some shelves (`begin`),
 was done (`done`, `settle`). A shelf holds the VIPs of one prefix, since VPP's rules join those and
 no others; so a change costs the same among ten VIPs and ten thousand.
 
-A VIP is removed only if it is owned, that is made or adopted for a frontend, and wanted no more.
+A VIP is removed only if it is owned, that is made or adopted for a frontend, and wanted no more,
+and not while something keeps VPP from what its frontend wants instead.
 A frontend of which nothing is known but that it exists (`keep`) holds on to what it owns.
 """
 
@@ -13,8 +14,9 @@ from dataclasses import dataclass, field
 
 from vpplb.engine.shelf import Claim, Round, Row, Shelf, Wanted, Work
 from vpplb.model.names import ObjectKey
-from vpplb.model.vip import IPNetwork, Vip, VipId, VipTable
-from vpplb.plan.diff import Case, Flushed, diff_prefix, needs_flush
+from vpplb.model.vip import IPNetwork, StrangeVip, Vip, VipId, VipTable
+from vpplb.plan.diff import diff_prefix, taken_as_applied
+from vpplb.plan.obstacles import Case, Flushed, obstacles, under
 from vpplb.plan.ops import AddServer, SetWeight, VipOp
 from vpplb.plan.progress import after
 
@@ -42,6 +44,7 @@ class VipBook:
         """Where a frontend may want, keep or own something."""
         self._unowned: dict[Row, None] = {}
         """What may be wanted by another frontend than owns it."""
+        self._strange: dict[IPNetwork, list[StrangeVip]] = {}
         self._changed = False
         for vip, key in state.owned.items():
             row = self._row(vip)
@@ -129,24 +132,62 @@ class VipBook:
         claims: list[Claim] = []
         for shelf in shelves:
             cases = [self._case(row, held, claims) for row in shelf.rows.values()]
-            chains = diff_prefix(cases)
-            for row, case, chain in zip(shelf.rows.values(), cases, chains, strict=True):
-                works.append(Work(row, case.want, chain))
+            planned = diff_prefix(cases, self._strange_on(shelf))
+            for row, (chain, want, obstacle) in zip(shelf.rows.values(), planned, strict=True):
+                works.append(Work(row, want, chain, obstacle))
         return Round(works, claims)
 
+    def _strange_on(self, shelf: Shelf) -> Sequence[StrangeVip]:
+        if not self._strange or not shelf.rows:
+            return ()
+        return self._strange.get(next(iter(shelf.rows)).prefix, ())
+
     def _case(self, row: Row, held: Collection[VipId], claims: list[Claim]) -> Case:
-        """Put a VIP as the question what to do with it; what is to stay comes as not there."""
+        """Put a VIP as the question what to do with it."""
         winner = row.winner
         if winner is None:
-            have = row.have if self._removable(row, held) else None
-            return Case(row.vip, have, None, None)
+            if not self._removable(row, held):
+                return Case(row.vip, row.have, None, None, foreign=True)
+            return self._leaving(row)
         for key, wanted in row.wanted.items():
             claims.append(Claim(key, wanted, None if key == winner else winner))
         desired = row.wanted[winner].desired
         if row.flushed is None:
-            row.flushed = _taken_as_applied(row.have, desired)
+            row.flushed = taken_as_applied(row.have, desired)
             self._changed = True
         return Case(row.vip, row.have, desired, row.flushed)
+
+    def _leaving(self, row: Row) -> Case:
+        """Put a VIP that is to be removed, and what its frontend wants instead.
+
+        Where that is on another prefix, and cannot be made there, the VIP stays.
+        """
+        case = Case(row.vip, row.have, None, row.flushed)
+        heir = self._wanted.get(row.owner) if row.owner and row.have else None
+        if heir is None or row.owner is None or row.have is None or heir.winner != row.owner:
+            return case
+        wanted = heir.wanted[row.owner].desired
+        if heir.shelf is row.shelf:
+            return case._replace(heir=wanted, heir_id=heir.vip)
+        if not self._walled_off(heir):
+            return case
+        want = under(row.vip, row.have, wanted)
+        return case._replace(want=want, foreign=want is None)
+
+    def _walled_off(self, row: Row) -> bool:
+        """Whether a VIP cannot be made, whatever becomes of those that are to go."""
+        held = {vip for vip in self._kept.values() if vip}
+        cases = [
+            Case(one.vip, one.have, want, None, foreign=want is None)
+            for one in row.shelf.rows.values()
+            if (want := one.wish) is not None or not self._removable(one, held)
+        ]
+        return row.vip in obstacles(cases, self._strange_on(row.shelf))
+
+    def replaces(self, shelves: Iterable[Shelf]) -> bool:
+        """Whether something there may be taken away for something else."""
+        rows = (row for shelf in shelves for row in shelf.rows.values())
+        return any(row.gives_way(self._wanted) for row in rows)
 
     def _removable(self, row: Row, held: Collection[VipId]) -> bool:
         owned = self._own_all or row.owner is not None
@@ -170,8 +211,12 @@ class VipBook:
     def _rows(self) -> Iterable[Row]:
         return (row for shelf in self._shelves.values() for row in shelf.rows.values())
 
-    def observe(self, table: VipTable) -> None:
+    def observe(self, table: VipTable, strange: Iterable[StrangeVip] = ()) -> None:
         """Note what VPP was found to have, instead of what was known before."""
+        self._strange = {}
+        for one in strange:
+            if one.prefix is not None:
+                self._strange.setdefault(one.prefix, []).append(one)
         for row in self._rows():
             row.have = table.get(row.vip)
         for vip, have in table.items():
@@ -216,7 +261,7 @@ class VipBook:
         Return those that are gone and wanted no more, with their last owner.
         """
         released: dict[Row, ObjectKey] = {}
-        for row, desired, chain in done.works:
+        for row, desired, chain, _ in done.works:
             if desired is not None:
                 if chain is None:
                     self._settle(row, desired)
@@ -249,14 +294,3 @@ class VipBook:
         """Return whether the state has changed since this was last asked."""
         changed, self._changed = self._changed, False
         return changed
-
-
-def _taken_as_applied(have: Vip | None, desired: Vip) -> Flushed:
-    """Say which epochs count as applied where nothing is known: all that `needs_flush` lets be."""
-    present = have.servers if have else {}
-    return {
-        address: server.flush_epoch
-        for address, server in desired.servers.items()
-        if server.flush_epoch
-        and not (address in present and needs_flush(present[address], server, None))
-    }

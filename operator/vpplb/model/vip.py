@@ -138,6 +138,21 @@ VipTable = Mapping[VipId, Vip]
 """All VIPs of a VPP, wanted or found."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StrangeVip:
+    """A VIP found in VPP that no frontend can have, or that cannot be read back as it is.
+
+    It is only ever left alone. `text` names it for people. `prefix` is the one on which it
+    stands in the way of others, None for none; `encap` None says that it excludes all others
+    there.
+    """
+
+    text: str
+    prefix: IPNetwork | None = None
+    all_ports: bool = False
+    encap: Encap | None = None
+
+
 _UNSET_IPV4 = IPv4Address("255.255.255.255")
 _UNSET_IPV6 = IPv6Address("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff")
 

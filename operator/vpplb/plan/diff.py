@@ -4,7 +4,8 @@ The theory. VPP keeps a VIP's rows independent of other VIPs', but for two rules
 an all-port VIP and per-port VIPs exclude each other, and all VIPs have one encapsulation. So
 each VIP gets a `Chain` of its own, whose steps depend only on its own earlier steps, and the
 removals that would block an addition on the same prefix are put into earlier steps than any
-addition. A step of all chains is one pipelined batch:
+addition. Where something that stays blocks an addition (`plan.obstacles`), nothing is removed for
+it: the VIP goes on as it was made. A step of all chains is one pipelined batch:
 
     CLEAR_SERVERS → CLEAR_VIP → CREATE → FILL → DRAIN → PRUNE → REMOVE
 
@@ -24,12 +25,13 @@ from vpplb.model.vip import (
     IPAddress,
     IPNetwork,
     LbConf,
-    Protocol,
+    StrangeVip,
     Vip,
     VipId,
     VipTable,
     address_order,
 )
+from vpplb.plan.obstacles import Case, Flushed, exclude, obstacles, under
 from vpplb.plan.ops import (
     AddServer,
     AddVip,
@@ -39,9 +41,6 @@ from vpplb.plan.ops import (
     SetWeight,
     VipOp,
 )
-
-Flushed = Mapping[IPAddress, int]
-"""The flush epochs last applied to a VIP's servers; one that is not in it has had none (0)."""
 
 
 class Step(IntEnum):
@@ -101,16 +100,16 @@ class ConfWish:
     flow_timeout: int | None = None
 
 
-class Case(NamedTuple):
-    """A VIP to be planned for: what it is, and what it shall be.
+class Planned(NamedTuple):
+    """What comes of a `Case`: the calls, None for none, and what the VIP is after them.
 
-    `want` None removes it. `flushed` None: nothing is known of it.
+    `want` is None for one that is removed, or left alone. `obstacle` says why the VIP cannot be
+    as it was wanted; then what there is of it stays, with the servers that are wanted.
     """
 
-    vip: VipId
-    have: Vip | None
+    chain: Chain | None
     want: Vip | None
-    flushed: Flushed | None
+    obstacle: str = ""
 
 
 def diff(
@@ -123,29 +122,48 @@ def diff(
     """Plan the calls that turn `observed` into `desired`.
 
     Removed are only VIPs of `owned` that are not desired; others that are not desired are left
-    alone. A desired VIP that exists is adopted, whoever made it. `flushed` says which flush
-    epochs need not be applied again; see `needs_flush`. A server that is observed as desired, its
-    epoch included, needs nothing. The order of the arguments' items does
-    not matter.
+    alone, and what they keep VPP from is not tried. A desired VIP that exists is adopted, whoever
+    made it. `flushed` says which flush epochs need not be applied again; see `needs_flush`. A
+    server that is observed as desired, its epoch included, needs nothing. The order of the
+    arguments' items does not matter.
     """
-    gone = {vip for vip in owned if vip in observed and vip not in desired}
     prefixes: dict[IPNetwork, list[Case]] = {}
-    for vip in gone | set(desired):
-        case = Case(vip, observed.get(vip), desired.get(vip), flushed.get(vip))
+    for vip in sorted(observed.keys() | desired.keys(), key=lambda vip: vip.sort_key):
+        have, want = observed.get(vip), desired.get(vip)
+        case = Case(vip, have, want, flushed.get(vip), foreign=want is None and vip not in owned)
         prefixes.setdefault(vip.prefix, []).append(case)
-    chains = [chain for cases in prefixes.values() for chain in diff_prefix(cases) if chain]
+    planned = (one for cases in prefixes.values() for one in diff_prefix(cases))
+    chains = [one.chain for one in planned if one.chain]
     return Plan(chains=tuple(sorted(chains, key=lambda chain: chain.vip.sort_key)))
 
 
-def diff_prefix(cases: Sequence[Case]) -> list[Chain | None]:
-    """Plan for all VIPs of one prefix; the chain of each case, None where nothing is to be done."""
-    return [_chain(case, cases) for case in cases]
+def diff_prefix(cases: Sequence[Case], strange: Sequence[StrangeVip] = ()) -> list[Planned]:
+    """Plan for all VIPs of one prefix, `strange` ones being there besides; one answer a case."""
+    blocked = obstacles(cases, strange)
+    if blocked:
+        cases = [_as_it_can_be(case, blocked) for case in cases]
+    return [
+        Planned(_chain(case, cases), case.want, blocked.get(case.vip, "") if blocked else "")
+        for case in cases
+    ]
+
+
+def _as_it_can_be(case: Case, blocked: Mapping[VipId, str]) -> Case:
+    """Have a VIP left as it was made that cannot be made anew, or whose heir cannot be made."""
+    if case.vip in blocked:
+        wanted = case.want
+    elif case.heir_id in blocked:
+        wanted = case.heir
+    else:
+        return case
+    want = under(case.vip, case.have, wanted) if case.have and wanted else None
+    return case._replace(want=want, foreign=want is None)
 
 
 def _chain(case: Case, neighbours: Sequence[Case]) -> Chain | None:
-    vip, have, want, flushed = case
+    vip, have, want, flushed = case[:4]
     if want is None:
-        if have is None:
+        if have is None or case.foreign:
             return None
         steps = _removal(vip, have, first=any(_blocks(vip, have, one) for one in neighbours))
     elif have is None or have.settings != want.settings:
@@ -157,16 +175,8 @@ def _chain(case: Case, neighbours: Sequence[Case]) -> Chain | None:
 
 
 def _blocks(old: VipId, have: Vip, other: Case) -> bool:
-    """Whether another VIP is to be made that VPP refuses while `old` exists on the prefix.
-
-    That is lb.c, lb_vip_add: -81, -73.
-    """
-    want = other.want
-    if want is None or (other.have is not None and other.have.settings == want.settings):
-        return False
-    return (old.protocol is Protocol.ANY) != (other.vip.protocol is Protocol.ANY) or (
-        have.settings.encap is not want.settings.encap
-    )
+    """Whether another VIP is to be made that VPP refuses while `old` exists on the prefix."""
+    return other.made and other.want is not None and exclude(old, have, other.vip, other.want)
 
 
 _Steps = Iterable[tuple[Step, tuple[VipOp, ...]]]
@@ -236,6 +246,17 @@ def needs_flush(have: AppServer, want: AppServer, applied: int | None) -> bool:
     if applied is not None and applied <= want.flush_epoch:
         return want.flush_epoch > applied
     return want.flush_epoch > 0 and want.weight == 0 < have.weight
+
+
+def taken_as_applied(have: Vip | None, desired: Vip) -> Flushed:
+    """Say which epochs count as applied where nothing is known: all that `needs_flush` lets be."""
+    present = have.servers if have else {}
+    return {
+        address: server.flush_epoch
+        for address, server in desired.servers.items()
+        if server.flush_epoch
+        and not (address in present and needs_flush(present[address], server, None))
+    }
 
 
 def conf_change(wish: ConfWish, observed: LbConf) -> SetConf | None:

@@ -1,8 +1,9 @@
 """The one canonical text of a table and of a plan: for people, the command line and tests."""
 
+from collections.abc import Sequence
 from typing import assert_never
 
-from vpplb.model.vip import VipSettings, VipTable
+from vpplb.model.vip import StrangeVip, VipSettings, VipTable
 from vpplb.plan.diff import Plan
 from vpplb.plan.ops import AddServer, AddVip, DelServer, DelVip, Op, SetConf, SetWeight
 
@@ -23,6 +24,15 @@ def table_text(table: VipTable) -> str:
                 line += f"  flushed {server.flush_epoch}"
             lines.append(line)
     return "".join(line + "\n" for line in lines)
+
+
+def strange_in_words(strange: Sequence[StrangeVip]) -> str:
+    """Say that VPP has VIPs that no frontend can have, or none any more."""
+    if not strange:
+        return "VPP has no VIP any more that no frontend can have"
+    names = ", ".join(one.text for one in strange[:5])
+    more = f" and {len(strange) - 5} more" if len(strange) > 5 else ""
+    return f"VPP has VIPs that no frontend can have; they are left alone: {names}{more}"
 
 
 def settings_text(settings: VipSettings) -> str:

@@ -113,6 +113,8 @@ class DataplaneStatus(StatusModel):
     """VIPs that were made for a frontend, a line each: VIP and frontend (namespace/name)."""
     others: Count | None = None
     """Number of VIPs in this VPP that are not ours."""
+    strange: tuple[str, ...] = ()
+    """The first of those that no frontend can have, or that cannot be read back."""
     errors: tuple[DataplaneError, ...] = ()
     """What could not be programmed."""
     last_change: Timestamp | None = None

@@ -3,6 +3,8 @@
 Line ends, double blanks and the missing line end behind NAT's `target_port` are VPP's.
 """
 
+from ipaddress import IPv6Address
+
 from vpplb.model.vip import Encap
 from vpplb.simulator.counters import NAMES, Kind
 from vpplb.simulator.lb import LoadBalancerState
@@ -98,4 +100,6 @@ def _removed(used: bool) -> str:
 
 
 def _prefix(key: Key) -> str:
-    return f"{ip(key.address)}/{key.length - 96 if key.is_ip4 else key.length}"
+    if key.is_ip4:
+        return f"{ip(key.address)}/{key.length - 96}"
+    return f"{IPv6Address(key.address)}/{key.length}"

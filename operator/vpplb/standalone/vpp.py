@@ -1,15 +1,15 @@
 """How programming the one VPP goes."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from vpplb.engine.listener import VipReport
 from vpplb.engine.ports import VppInfo
 from vpplb.files.keeper import MemoryKeeper
 from vpplb.model.names import ObjectKey
-from vpplb.model.vip import VipId, VipSettings
+from vpplb.model.vip import StrangeVip, VipId, VipSettings
 from vpplb.plan.ops import ChangeKind
-from vpplb.plan.render import settings_text
+from vpplb.plan.render import settings_text, strange_in_words
 from vpplb.resources.renderer import Selector
 from vpplb.resources.statuses import NodeReport
 from vpplb.telemetry.metrics import AgentMetrics
@@ -106,6 +106,11 @@ class LocalVpp:
         """Somebody else changed VPP."""
         self._metrics.record_drift(count)
         log.warning("VPP: %d VIPs or settings were changed by someone else and are repaired", count)
+
+    def met_strange(self, strange: Sequence[StrangeVip]) -> None:
+        """There are VIPs that no frontend can have, or none any more."""
+        self._metrics.set_strange(len(strange))
+        log.warning("%s", strange_in_words(strange))
 
     def synced(self, seconds: float) -> None:
         """VPP was compared."""

@@ -5,61 +5,12 @@ are made from it, so neither can drift from the other.
 """
 
 import sys
-from dataclasses import dataclass
-from typing import Literal
-
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    disable_created_metrics,
-)
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
 from vpplb.engine.ports import DURATION_BUCKETS, LATENESS_BUCKETS
-
-# Otherwise every counter has a second series `…_created`, which nobody asked for.
-disable_created_metrics()  # type: ignore[no-untyped-call]  # prometheus_client has no type here
+from vpplb.telemetry.metric_spec import MetricSpec
 
 DELAY_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 """Upper bounds for what people wait for, in seconds."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MetricSpec:
-    """A metric. A counter's name ends in `_total`; `buckets` are upper bounds in its unit."""
-
-    name: str
-    type: Literal["counter", "gauge", "histogram"]
-    help: str
-    labels: tuple[str, ...] = ()
-    buckets: tuple[float, ...] = ()
-
-    def counter(self, registry: CollectorRegistry) -> Counter:
-        """Make the counter of this name in a registry."""
-        return Counter(self.name, self.help, self.labels, registry=registry)
-
-    def gauge(self, registry: CollectorRegistry) -> Gauge:
-        """Make the gauge of this name in a registry."""
-        return Gauge(self.name, self.help, self.labels, registry=registry)
-
-    def histogram(self, registry: CollectorRegistry) -> Histogram:
-        """Make the histogram of this name in a registry."""
-        return Histogram(self.name, self.help, self.labels, buckets=self.buckets, registry=registry)
-
-    def counter_family(self) -> CounterMetricFamily:
-        """Make an empty family for a collector that is read at scrape time."""
-        return CounterMetricFamily(self.name, self.help, labels=self.labels)
-
-    def gauge_family(self) -> GaugeMetricFamily:
-        """Make an empty family for a collector that is read at scrape time."""
-        return GaugeMetricFamily(self.name, self.help, labels=self.labels)
-
-    def histogram_family(self) -> HistogramMetricFamily:
-        """Make an empty family for a collector that is read at scrape time."""
-        return HistogramMetricFamily(self.name, self.help, labels=self.labels)
-
 
 BACKEND_STATE = MetricSpec(
     name="vpplb_backend_state",
@@ -188,6 +139,11 @@ PROGRAMMED_FRONTENDS = MetricSpec(
     type="gauge",
     help="Frontends whose VIP this VPP has as it is wanted.",
 )
+STRANGE_VIPS = MetricSpec(
+    name="vpplb_strange_vips",
+    type="gauge",
+    help="VIPs found in VPP that no frontend can have, or that cannot be read back: left alone.",
+)
 STATUS_TO_VPP = MetricSpec(
     name="vpplb_status_to_vpp_seconds",
     type="histogram",
@@ -256,6 +212,7 @@ AGENT_METRICS = (
     SYNC_DURATION,
     DRIFT_REPAIRS,
     PROGRAMMED_FRONTENDS,
+    STRANGE_VIPS,
     STATUS_TO_VPP,
     VIP_PACKETS,
 )

@@ -216,6 +216,7 @@ class AgentMetrics:
         self._sync = catalog.SYNC_DURATION.histogram(registry)
         self._drift = catalog.DRIFT_REPAIRS.counter(registry)
         self._programmed = catalog.PROGRAMMED_FRONTENDS.gauge(registry)
+        self._strange = catalog.STRANGE_VIPS.gauge(registry)
         self._status_to_vpp = catalog.STATUS_TO_VPP.histogram(registry)
         for kind in ChangeKind:
             self._changes.labels(kind)  # counted from 0, so that the first change is seen
@@ -250,6 +251,10 @@ class AgentMetrics:
     def set_programmed(self, frontends: int) -> None:
         """Say how many frontends VPP has as they are wanted."""
         self._programmed.set(frontends)
+
+    def set_strange(self, vips: int) -> None:
+        """Say how many VIPs were found in VPP that no frontend can have."""
+        self._strange.set(vips)
 
     def observe_status_to_vpp(self, seconds: float) -> None:
         """Take note of how long it took from a seen status until VPP had it."""

@@ -9,7 +9,8 @@ from typing import NamedTuple, Protocol
 
 from vpplb.model.health import HealthState
 from vpplb.model.names import ObjectKey
-from vpplb.telemetry.catalog import BACKEND_STATE, EFFECTIVE_WEIGHT, FRONTEND_STATE, MetricSpec
+from vpplb.telemetry.catalog import BACKEND_STATE, EFFECTIVE_WEIGHT, FRONTEND_STATE
+from vpplb.telemetry.metric_spec import MetricSpec
 
 _BACKEND_STATES = tuple(HealthState)
 _FRONTEND_STATES = (HealthState.UP, HealthState.DOWN, HealthState.UNKNOWN)

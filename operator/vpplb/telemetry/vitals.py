@@ -13,6 +13,7 @@ from prometheus_client.registry import Collector
 from vpplb.telemetry import catalog
 from vpplb.telemetry.http import Check
 from vpplb.telemetry.lag import LoopLag
+from vpplb.telemetry.metric_spec import MetricSpec
 
 API_LIMIT = 30.0
 """Seconds without an answer after which the API server counts as unreachable. It is asked every
@@ -103,7 +104,7 @@ def lasting(
     return judge
 
 
-def _one(spec: catalog.MetricSpec, value: float) -> Metric:
+def _one(spec: MetricSpec, value: float) -> Metric:
     family = spec.gauge_family()
     family.add_metric((), value)
     return family

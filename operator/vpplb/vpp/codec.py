@@ -4,8 +4,7 @@ Fields are named as `vpplb.vpp.messages` flattens them. Each work-around for VPP
 `VPP quirk` and listed in docs/vpp-quirks.md.
 """
 
-import re
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_network
 from typing import assert_never
@@ -14,20 +13,22 @@ from vpplb.model.vip import (
     AppServer,
     Encap,
     IPAddress,
+    IPNetwork,
     LbConf,
     Protocol,
+    StrangeVip,
     Vip,
     VipId,
     VipSettings,
     VipTable,
 )
 from vpplb.plan.ops import AddServer, AddVip, DelServer, DelVip, Op, SetConf, SetWeight
+from vpplb.vpp.listing import PROTOCOL_OF, Listing
 from vpplb.vpp.messages import Fields, Value
 
 _ENCAPS = (Encap.GRE4, Encap.GRE6, Encap.L3DSR, Encap.NAT4, Encap.NAT6)
 """By number (lb_types.api, lb_encap_type)."""
-_PROTOCOLS = {Protocol.TCP: 6, Protocol.UDP: 17, Protocol.ANY: 255}
-_PROTOCOL_OF = {number: protocol for protocol, number in _PROTOCOLS.items()}
+_PROTOCOLS = {protocol: number for number, protocol in PROTOCOL_OF.items()}
 _NATS = (Encap.NAT4, Encap.NAT6)
 _IP4, _IP6 = 0, 1
 _LIVE = 1
@@ -46,7 +47,6 @@ EVERYTHING: Mapping[str, Value] = {
 }
 """Fields of a dump of servers; a dump of VIPs has the matcher besides."""
 EVERY_VIP: Fields = {**EVERYTHING, "pfx_matcher.le": 0, "pfx_matcher.ge": 0}
-SHOW_VIPS: Fields = {"cmd": b"show lb vips verbose"}
 SHOW_CLIENTS: Fields = {"cmd": b"show api clients"}
 
 
@@ -131,18 +131,24 @@ def _server(vip: VipId, address: IPAddress) -> dict[str, Value]:
     return fields
 
 
-def table(vips: Iterable[Fields], servers: Iterable[Fields], sticky: Set[VipId]) -> VipTable:
-    """Make a table of `lb_vip_details`, `lb_as_v2_details`, and the VIPs found sticky.
+def table(
+    vips: Iterable[Fields], servers: Iterable[Fields], listing: Listing
+) -> tuple[VipTable, tuple[StrangeVip, ...]]:
+    """Make a table of `lb_vip_details`, `lb_as_v2_details`, and what the CLI lists.
 
-    VIPs of protocols other than TCP, UDP and all are not in it: nothing here can want them.
+    Beside it come the VIPs that it cannot hold: those of protocols that no frontend has, of
+    encapsulations that are not known here, and those that read back as what they are not.
     """
     rows: dict[VipId, dict[IPAddress, AppServer]] = {}
     settings: dict[VipId, VipSettings] = {}
+    strange: list[StrangeVip] = []
     for fields in vips:
         vip = _vip_id(fields)
-        if vip is not None:
+        if vip is None or vip in listing.misread or _int(fields, "encap") >= len(_ENCAPS):
+            strange.append(_strange(fields, None if vip is None else listing.misread.get(vip)))
+        else:
             rows[vip] = {}
-            settings[vip] = _settings(fields, vip in sticky)
+            settings[vip] = _settings(fields, vip in listing.sticky)
     for fields in servers:
         # VPP quirk: lingering servers. Removed ones are listed until their flows have gone.
         if not _int(fields, "flags") & _LIVE:
@@ -152,7 +158,27 @@ def table(vips: Iterable[Fields], servers: Iterable[Fields], sticky: Set[VipId])
             rows[vip][_address(fields, "app_srv")] = AppServer(
                 weight=_int(fields, "weight"), buckets=_int(fields, "num_buckets")
             )
-    return {vip: Vip(settings=settings[vip], servers=row) for vip, row in rows.items()}
+    found = {vip: Vip(settings=settings[vip], servers=row) for vip, row in rows.items()}
+    return found, tuple(strange)
+
+
+def _strange(fields: Fields, shown: str | None) -> StrangeVip:
+    """Say what is known of a VIP that has no place in a table; `shown`: its true prefix."""
+    address, length = _address(fields, "vip.pfx.address"), _int(fields, "vip.pfx.len")
+    protocol, port = _int(fields, "vip.protocol"), _int(fields, "vip.port")
+    prefix = _prefix(address, length)
+    if shown is None:
+        # VPP quirk: low IPv6 prefixes. Those from ::/33 to ::/95 read back as 0.0.0.0 of that
+        # length.
+        shown = f"{'::' if prefix is None and address.version == 4 else address}/{length}"
+    ports = f"protocol {protocol} port {port}" if port else "all ports"
+    encap, misread = _int(fields, "encap"), shown != str(prefix)
+    return StrangeVip(
+        text=f"{shown} {ports}",
+        prefix=prefix,
+        all_ports=port == 0,
+        encap=None if misread or encap >= len(_ENCAPS) else _ENCAPS[encap],
+    )
 
 
 def _settings(fields: Fields, sticky: bool) -> VipSettings:
@@ -172,7 +198,7 @@ def _settings(fields: Fields, sticky: bool) -> VipSettings:
 
 
 def _vip_id(fields: Fields) -> VipId | None:
-    protocol = _PROTOCOL_OF.get(_int(fields, "vip.protocol"))
+    protocol = PROTOCOL_OF.get(_int(fields, "vip.protocol"))
     port = _int(fields, "vip.port")
     if protocol is None or (protocol is Protocol.ANY) != (port == 0):
         return None
@@ -182,8 +208,14 @@ def _vip_id(fields: Fields) -> VipId | None:
 # A dump names each VIP once for each of its servers, and most servers in many VIPs: making the
 # same values over and over would be most of the work, and of the memory.
 @lru_cache(maxsize=1 << 14)
-def _vip_of(address: IPAddress, length: int, protocol: Protocol, port: int) -> VipId:
-    return VipId(ip_network((address, length), strict=False), protocol, port)
+def _vip_of(address: IPAddress, length: int, protocol: Protocol, port: int) -> VipId | None:
+    prefix = _prefix(address, length)
+    return None if prefix is None else VipId(prefix, protocol, port)
+
+
+def _prefix(address: IPAddress, length: int) -> IPNetwork | None:
+    """Return the prefix; None where the address is too short for that length."""
+    return ip_network((address, length), strict=False) if length <= address.max_prefixlen else None
 
 
 @lru_cache(maxsize=1 << 14)
@@ -221,28 +253,3 @@ def clients_named(name: str, text: str) -> int:
     return sum(
         line.rsplit(maxsplit=1)[0].strip() == name for line in text.splitlines() if line.strip()
     )
-
-
-_HEADING = re.compile(r"^ ?ip[46]-\S+ \[(?P<index>\d+)\] (?P<prefix>\S+)(?P<words>( \S+)*) *$")
-_PORT = re.compile(r"^ *protocol:(?P<protocol>\d+) port:(?P<port>\d+) *$")
-
-
-def vip_indexes(text: str) -> dict[VipId, tuple[int, bool]]:
-    """Read `show lb vips verbose`: each live VIP's index in the counters, and if it is sticky.
-
-    VPP quirk: src_ip_sticky. No binary message reads it back, nor the index.
-    """
-    found: dict[VipId, tuple[int, bool]] = {}
-    lines = text.splitlines()
-    for number, line in enumerate(lines):
-        heading = _HEADING.match(line)
-        words = heading["words"].split() if heading else []
-        if heading is None or "removed" in words:
-            continue
-        port = next((m for m in map(_PORT.match, lines[number + 1 : number + 3]) if m), None)
-        protocol = _PROTOCOL_OF.get(int(port["protocol"])) if port else Protocol.ANY
-        if protocol is not None:
-            prefix = ip_network(heading["prefix"], strict=False)
-            vip = VipId(prefix, protocol, int(port["port"]) if port else 0)
-            found[vip] = (int(heading["index"]), "src_ip_sticky" in words)
-    return found

@@ -7,7 +7,7 @@ from pathlib import Path
 from vpplb.engine.ports import LoadBalancerGone, Observed, Outcome, VppInfo
 from vpplb.model.vip import VipId
 from vpplb.plan.ops import AddVip, DelVip, Op
-from vpplb.vpp import codec
+from vpplb.vpp import codec, listing
 from vpplb.vpp.client import NAME, TIMEOUT, CallHook, Connection, connect
 from vpplb.vpp.messages import Fields
 from vpplb.vpp.retvals import NOT_SENT, in_words
@@ -64,13 +64,12 @@ class PapiLoadBalancer:
         vips, servers, shown, conf = await asyncio.gather(
             connection.dump("lb_vip_dump", codec.EVERY_VIP),
             connection.dump("lb_as_v2_dump", codec.EVERYTHING),
-            connection.call("cli_inband", codec.SHOW_VIPS),
+            connection.call("cli_inband", listing.SHOW_VIPS),
             connection.call("lb_conf_get", {}),
         )
-        indexes = codec.vip_indexes(_text(shown["reply"]))
-        sticky = {vip for vip, (_, is_sticky) in indexes.items() if is_sticky}
-        observed = Observed(table=codec.table(vips, servers, sticky), conf=codec.conf(conf))
-        return observed, {vip: index for vip, (index, _) in indexes.items()}
+        shown_vips = listing.read(_text(shown["reply"]))
+        table, strange = codec.table(vips, servers, shown_vips)
+        return Observed(table=table, strange=strange, conf=codec.conf(conf)), shown_vips.indexes
 
     async def apply(self, ops: Sequence[Op]) -> Sequence[Outcome]:
         """Send the ops, pipelined; one outcome an op, in order (LoadBalancerGone)."""
@@ -94,9 +93,8 @@ class PapiLoadBalancer:
         """
         connection = self._connected()
         if self._indexes is None:
-            shown = await connection.call("cli_inband", codec.SHOW_VIPS)
-            indexes = codec.vip_indexes(_text(shown["reply"]))
-            self._indexes = {vip: index for vip, (index, _) in indexes.items()}
+            shown = await connection.call("cli_inband", listing.SHOW_VIPS)
+            self._indexes = listing.read(_text(shown["reply"])).indexes
         return self._indexes
 
     async def ping(self) -> None:

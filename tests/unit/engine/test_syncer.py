@@ -10,7 +10,7 @@ from vpplb.engine.listener import VipReport
 from vpplb.engine.ports import LoadBalancerGone
 from vpplb.engine.vipbook import SyncerState
 from vpplb.model.names import ObjectKey
-from vpplb.model.vip import Encap, Protocol, Vip, VipId, VipSettings
+from vpplb.model.vip import Encap, Protocol, StrangeVip, Vip, VipId, VipSettings
 from vpplb.plan.diff import ConfWish
 from vpplb.plan.ops import ChangeKind, DelServer, DelVip, SetConf, SetWeight
 
@@ -266,3 +266,65 @@ async def test_a_thousand_vips_are_programmed_in_slices_and_all_reported(bench: 
     await bench.settle()
     assert len(bench.lb.table()) == 1000
     assert len(bench.listener.reports) == 1000
+
+
+NEIGHBOUR = VipId(VIP.prefix, Protocol.TCP, 443)
+
+
+async def test_a_vip_is_not_taken_away_where_its_new_self_would_be_refused(bench: Bench) -> None:
+    ready = await programmed(bench)
+    await ready.settle(1)
+    ready.put(NEIGHBOUR, row(1))  # by somebody else, just now: not read yet
+    ready.syncer.set_desired(WEB, VIP, row(100, 50, 0, encap=Encap.NAT4), "r2")
+    assert await ready.ops() == []
+    (report,) = ready.listener.reports
+    assert report.error == (
+        "VPP has 192.0.2.1/32 tcp/443, not ours: all VIPs of a prefix have one encapsulation, "
+        "here GRE4; what VPP has stays as it was made"
+    )
+    ready.syncer.set_desired(WEB, VIP, row(0, 50, 100, encap=Encap.NAT4), "r3")
+    await ready.settle()
+    assert ready.weights() == {str(A): 0, str(B): 50, str(C): 100}
+
+
+async def test_it_is_made_anew_when_what_was_in_its_way_has_gone(bench: Bench) -> None:
+    ready = await programmed(bench)
+    ready.put(NEIGHBOUR, row(1))
+    ready.syncer.set_desired(WEB, VIP, row(100, encap=Encap.NAT4), "r2")
+    reads = ready.lb.reads
+    await ready.settle(300)
+    assert ready.lb.reads - reads <= 300 / 30 + 1  # no more than at rest
+    ready.lb.rows.pop(NEIGHBOUR)
+    await ready.settle(31)
+    assert ready.lb.table()[VIP].settings.encap is Encap.NAT4
+    assert ready.listener.reports[-1] == VipReport(key=WEB, vip=VIP, revision="r2")
+    assert ready.listener.drift == 0
+
+
+async def test_a_frontend_keeps_its_old_vip_until_its_new_one_can_be_made(bench: Bench) -> None:
+    ready = await programmed(bench)
+    for prefix in ("192.0.2.1/32", "192.0.2.2/32"):
+        new = VipId(ip_network(prefix), Protocol.ANY, 0)
+        wall = VipId(new.prefix, Protocol.TCP, 443)
+        await ready.settle(1)
+        ready.put(wall, row(1))
+        ready.syncer.set_desired(WEB, new, row(100, 50, 7), f"all of {prefix}")
+        await ready.settle()
+        assert ready.weights() == {str(A): 100, str(B): 50, str(C): 7}
+        assert "192.0.2." in ready.listener.reports[-1].error
+        ready.lb.rows.pop(wall)
+        await ready.settle(31)
+        assert set(ready.lb.rows) == {new}
+        ready.syncer.set_desired(WEB, VIP, row(100, 50, 0), "back")
+        await ready.settle()
+        assert set(ready.lb.rows) == {VIP}
+
+
+async def test_vips_that_no_frontend_can_have_are_told_once(bench: Bench) -> None:
+    bench.lb.strange = (StrangeVip(text="::/64 all ports", all_ports=True),)
+    ready = await programmed(bench)
+    await ready.settle(120)
+    assert ready.listener.strange == [["::/64 all ports"]]
+    ready.lb.strange = ()
+    await ready.settle(31)
+    assert ready.listener.strange[-1] == []

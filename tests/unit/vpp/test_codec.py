@@ -1,10 +1,22 @@
+from collections.abc import Sequence, Set
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 import pytest
 
-from vpplb.model.vip import AppServer, Encap, LbConf, Protocol, Vip, VipId, VipSettings
+from vpplb.model.vip import (
+    AppServer,
+    Encap,
+    LbConf,
+    Protocol,
+    StrangeVip,
+    Vip,
+    VipId,
+    VipSettings,
+    VipTable,
+)
 from vpplb.plan.ops import AddServer, AddVip, DelServer, DelVip, Op, SetConf, SetWeight
-from vpplb.vpp import codec
+from vpplb.vpp import codec, listing
+from vpplb.vpp.listing import Listing
 from vpplb.vpp.messages import Fields
 
 WEB = VipId(ip_network("192.0.2.1/32"), Protocol.TCP, 80)
@@ -44,6 +56,23 @@ def as_details(last: int, *, flags: int = 1, weight: int = 100) -> Fields:
         "weight": weight,
         "num_buckets": 7,
     }
+
+
+def table(
+    vips: Sequence[Fields], servers: Sequence[Fields], sticky: Set[VipId] = frozenset()
+) -> VipTable:
+    return codec.table(vips, servers, Listing({}, frozenset(sticky)))[0]
+
+
+def strange(*vips: Fields, text: str = "") -> list[StrangeVip]:
+    found, strange = codec.table(vips, [], listing.read(text))
+    assert found == {}
+    return list(strange)
+
+
+def low(length: int, **changes: int) -> Fields:
+    """An IPv6 VIP `::/length` as VPP tells it: its address is taken for an IPv4 one."""
+    return vip_details(vip__pfx__address__un=bytes(16), vip__pfx__len=length, encap=1, **changes)
 
 
 def test_a_vip_is_added_and_deleted_by_one_message_with_every_field_given() -> None:
@@ -125,7 +154,7 @@ def test_settings_of_the_plugin_go_out_and_come_back() -> None:
 
 def test_servers_that_only_linger_are_no_servers() -> None:
     servers = [as_details(1, flags=0), as_details(2), as_details(1, flags=0), as_details(3)]
-    assert list(codec.table([vip_details()], servers, set())[WEB].servers) == [
+    assert list(table([vip_details()], servers)[WEB].servers) == [
         ip_address("10.0.0.2"),
         ip_address("10.0.0.3"),
     ]
@@ -133,7 +162,7 @@ def test_servers_that_only_linger_are_no_servers() -> None:
 
 def test_a_server_listed_as_lingering_and_as_live_is_live() -> None:
     servers = [as_details(1, flags=0, weight=9), as_details(1, weight=5)]
-    assert codec.table([vip_details()], servers, set()) == {
+    assert table([vip_details()], servers) == {
         WEB: Vip(
             settings=VipSettings(encap=Encap.GRE4), servers={A: AppServer(weight=5, buckets=7)}
         )
@@ -141,54 +170,79 @@ def test_a_server_listed_as_lingering_and_as_live_is_live() -> None:
 
 
 def test_servers_of_a_deleted_vip_are_dropped() -> None:
-    assert codec.table([], [as_details(1, flags=0), as_details(1)], set()) == {}
+    assert table([], [as_details(1, flags=0), as_details(1)]) == {}
 
 
 def test_the_target_port_is_swapped_back_and_is_nats_alone() -> None:
-    nat = codec.table([vip_details(encap=3, target_port=36895, srv_type=1)], [], set())
+    nat = table([vip_details(encap=3, target_port=36895, srv_type=1)], [])
     assert nat[WEB].settings == VipSettings(encap=Encap.NAT4, target_port=8080)
-    gre = codec.table([vip_details(encap=0, target_port=36895)], [], set())
+    gre = table([vip_details(encap=0, target_port=36895)], [])
     assert gre[WEB].settings.target_port == 0
 
 
 def test_the_dscp_is_l3dsrs_alone() -> None:
-    l3dsr = codec.table([vip_details(encap=2, dscp=7, srv_type=7)], [], set())
+    l3dsr = table([vip_details(encap=2, dscp=7, srv_type=7)], [])
     assert l3dsr[WEB].settings.dscp == 7
-    assert codec.table([vip_details(encap=3, dscp=1)], [], set())[WEB].settings.dscp == 0
+    assert table([vip_details(encap=3, dscp=1)], [])[WEB].settings.dscp == 0
 
 
 def test_a_table_length_of_0_is_65536() -> None:
-    found = codec.table([vip_details(flow_table_length=0)], [], set())
+    found = table([vip_details(flow_table_length=0)], [])
     assert found[WEB].settings.table_length == 65536
 
 
 def test_what_is_sticky_is_told_by_another_source() -> None:
-    assert codec.table([vip_details()], [], {WEB})[WEB].settings.src_ip_sticky
+    assert table([vip_details()], [], {WEB})[WEB].settings.src_ip_sticky
 
 
-def test_vips_of_other_protocols_are_not_ours_to_see() -> None:
-    others = [vip_details(vip__protocol=132), vip_details(vip__protocol=255)]
-    assert codec.table(others, [], set()) == {}
+def test_vips_that_no_frontend_can_have_are_named_and_stand_in_the_way_on_their_prefix() -> None:
+    prefix = WEB.prefix
+    assert strange(vip_details(vip__protocol=132), vip_details(vip__protocol=255)) == [
+        StrangeVip(text="192.0.2.1/32 protocol 132 port 80", prefix=prefix, encap=Encap.GRE4),
+        StrangeVip(text="192.0.2.1/32 protocol 255 port 80", prefix=prefix, encap=Encap.GRE4),
+    ]
 
 
-def test_the_verbose_listing_tells_index_and_stickiness_of_live_vips() -> None:
-    text = (
-        " ip4-gre4 [1] 192.0.2.1/32 src_ip_sticky\n  new_size:1024\n  protocol:6 port:80\n"
-        "  counters:\n    packet from existing sessions: 0\n  #as:1\n"
-        "    10.1.0.1 weight:100 buckets:1024 flows:0 dpo:10 used\n\n"
-        " ip4-gre4 [2] 192.0.2.1/32 src_ip_sticky removed\n  new_size:1024\n"
-        "  protocol:6 port:443\n  counters:\n  #as:0\n\n"
-        " ip6-gre6 [3] 2001:db8::/64 src_ip_sticky\n  new_size:1\n  counters:\n  #as:0\n\n"
-        " ip4-nat4 [4] 192.0.2.5/32\n  new_size:1024\n  protocol:17 port:53\n"
-        "  type:clusterip port:20480 target_port:8080  counters:\n  #as:0\n\n"
-        " ip4-gre4 [5] 192.0.2.6/32\n  new_size:1024\n  protocol:132 port:53\n  counters:\n"
-    )
-    assert codec.vip_indexes(text) == {
-        WEB: (1, True),
-        VipId(ip_network("2001:db8::/64"), Protocol.ANY, 0): (3, True),
-        VipId(ip_network("192.0.2.5/32"), Protocol.UDP, 53): (4, False),
-    }
-    assert codec.vip_indexes("") == {}
+def test_an_encapsulation_that_is_not_known_excludes_all_others() -> None:
+    assert strange(vip_details(encap=5)) == [
+        StrangeVip(text="192.0.2.1/32 protocol 6 port 80", prefix=WEB.prefix, encap=None)
+    ]
+
+
+@pytest.mark.parametrize("length", [33, 64, 95])
+def test_an_ipv6_prefix_that_reads_back_as_no_ipv4_prefix_is_named_and_passed_over(
+    length: int,
+) -> None:
+    assert strange(low(length)) == [StrangeVip(text=f"::/{length} protocol 6 port 80")]
+    assert strange(low(length, vip__port=0, vip__protocol=255)) == [
+        StrangeVip(text=f"::/{length} all ports", all_ports=True)
+    ]
+
+
+@pytest.mark.parametrize("length", [0, 20, 32])
+def test_an_ipv6_prefix_that_reads_back_as_an_ipv4_prefix_is_told_by_the_listing(
+    length: int,
+) -> None:
+    text = f" ip6-gre6 [1] ::/{length}\n  new_size:64\n  protocol:6 port:80\n"
+    assert strange(low(length), text=text) == [
+        StrangeVip(
+            text=f"::/{length} protocol 6 port 80",
+            prefix=ip_network(f"0.0.0.0/{length}"),
+            encap=None,
+        )
+    ]
+    assert listing.read(text).indexes == {}
+
+
+def test_an_ipv4_prefix_of_zeros_is_read_as_it_is() -> None:
+    text = " ip4-gre4 [1] 0.0.0.0/8\n  new_size:64\n  protocol:6 port:80\n"
+    details = vip_details(vip__pfx__address__un=bytes(16), vip__pfx__len=8)
+    found, strange = codec.table([details], [], listing.read(text))
+    assert (list(found), strange) == ([VipId(ip_network("0.0.0.0/8"), Protocol.TCP, 80)], ())
+
+
+def test_servers_of_what_cannot_be_read_are_passed_over() -> None:
+    assert table([low(64)], [{**as_details(1), **low(64)}]) == {}
 
 
 def test_clients_of_a_name_are_counted_where_vpp_lists_them() -> None:

@@ -1,0 +1,122 @@
+"""What keeps VIPs of one prefix from being made, before anything is taken away for them.
+
+VPP has two rules on a prefix (lb.c, lb_vip_add): all VIPs have one encapsulation (else -73), and
+a VIP of all ports is alone there (else -81). What is to be removed stands in nobody's way. What
+stays does: VIPs of others, ours that remain as they are, and, since those cannot be replaced, ours
+that would be. So the judgement is made anew until it changes no more.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from vpplb.model.vip import Encap, IPAddress, Protocol, StrangeVip, Vip, VipId
+
+Flushed = Mapping[IPAddress, int]
+"""The flush epochs last applied to a VIP's servers; one that is not in it has had none (0)."""
+
+
+class Case(NamedTuple):
+    """A VIP to be planned for: what it is, and what it shall be.
+
+    `want` None removes it, unless it is `foreign`, which stays. `flushed` None: nothing is known
+    of it. `heir` is what its frontend wants instead, and `heir_id` names that if it is on the
+    same prefix.
+    """
+
+    vip: VipId
+    have: Vip | None
+    want: Vip | None
+    flushed: Flushed | None
+    foreign: bool = False
+    heir: Vip | None = None
+    heir_id: VipId | None = None
+
+    @property
+    def made(self) -> bool:
+        """Whether the VIP is to be made, also in place of another."""
+        want, have = self.want, self.have
+        return want is not None and (have is None or have.settings != want.settings)
+
+
+class _Kind(NamedTuple):
+    """What VPP's rules look at. `encap` None stands for one that no other equals."""
+
+    all_ports: bool
+    encap: Encap | None
+
+    def excludes(self, other: "_Kind") -> str:
+        """Say which rule forbids both on one prefix; empty when none does."""
+        if self.encap is None:
+            return "VPP cannot tell it from what is wanted"
+        if self.all_ports or other.all_ports:
+            return "a VIP of all ports is alone on its prefix"
+        if self.encap is not other.encap:
+            return f"all VIPs of a prefix have one encapsulation, here {self.encap}"
+        return ""
+
+
+def kind(vip: VipId, have: Vip) -> _Kind:
+    """Return what VPP's rules look at in a VIP."""
+    return _Kind(vip.protocol is Protocol.ANY, have.settings.encap)
+
+
+def exclude(vip: VipId, have: Vip, other: VipId, want: Vip) -> bool:
+    """Say whether VPP takes only one of two VIPs of a prefix."""
+    return bool(kind(vip, have).excludes(kind(other, want)))
+
+
+def obstacles(cases: Sequence[Case], strange: Sequence[StrangeVip] = ()) -> Mapping[VipId, str]:
+    """Say of those VIPs of a prefix that cannot be made what is in their way.
+
+    Of several that exclude each other the first is made.
+    """
+    made = [case for case in cases if case.made]
+    if not made or (len(cases) == 1 and not strange):
+        return {}
+    staying = {_Kind(one.all_ports, one.encap): f"{one.text}, not ours" for one in strange}
+    for case in cases:
+        if case.have is not None and not case.made and (case.foreign or case.want is not None):
+            whose = ", not ours" if case.foreign else ""
+            staying.setdefault(kind(case.vip, case.have), f"{case.vip}{whose}")
+    blocked: dict[VipId, str] = {}
+    while news := _blocked(made, staying, blocked):
+        blocked |= news
+        for case in cases:
+            if case.have is not None and (case.vip in news or case.heir_id in news):
+                staying.setdefault(kind(case.vip, case.have), str(case.vip))
+    return blocked
+
+
+def _blocked(
+    made: Iterable[Case], staying: Mapping[_Kind, str], known: Mapping[VipId, str]
+) -> dict[VipId, str]:
+    """Say which VIPs more cannot be made, beside what stays and what is made before them."""
+    there = dict(staying)
+    found: dict[VipId, str] = {}
+    for case in made:
+        if case.vip in known or case.want is None:
+            continue
+        mine = kind(case.vip, case.want)
+        reasons = ((text, one.excludes(mine)) for one, text in there.items())
+        text, rule = next(((text, rule) for text, rule in reasons if rule), ("", ""))
+        if rule:
+            kept = "; what VPP has stays as it was made" if case.have else ""
+            found[case.vip] = f"VPP has {text}: {rule}{kept}"
+        else:
+            there.setdefault(mine, str(case.vip))
+    return found
+
+
+def under(vip: VipId, have: Vip, want: Vip) -> Vip | None:
+    """Return a VIP that has to stay as it was made, with the servers that are wanted now.
+
+    None where it must be left alone: its encapsulation is for servers of the other family, or
+    VPP would die of a server, as it does of any on an all-port NAT VIP.
+    """
+    encap = have.settings.encap
+    if vip.protocol is Protocol.ANY and encap in (Encap.NAT4, Encap.NAT6):
+        return None
+    version = 6 if encap in (Encap.GRE6, Encap.NAT6) else 4
+    if any(address.version != version for address in want.servers):
+        return None
+    return Vip(settings=have.settings, servers=want.servers)

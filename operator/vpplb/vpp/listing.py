@@ -1,0 +1,65 @@
+"""What only VPP's debug CLI tells of VIPs: stickiness, the index in the counters, true prefixes."""
+
+import re
+from collections.abc import Iterator, Mapping
+from ipaddress import IPv4Address, IPv6Network, ip_network
+from typing import NamedTuple
+
+from vpplb.model.vip import Protocol, VipId
+from vpplb.vpp.messages import Fields
+
+SHOW_VIPS: Fields = {"cmd": b"show lb vips verbose"}
+PROTOCOL_OF = {6: Protocol.TCP, 17: Protocol.UDP, 255: Protocol.ANY}
+
+_HEADING = re.compile(r"^ ?ip[46]-\S+ \[(?P<index>\d+)\] (?P<prefix>\S+)(?P<words>( \S+)*) *$")
+_PORT = re.compile(r"^ *protocol:(?P<protocol>\d+) port:(?P<port>\d+) *$")
+
+
+class Listing(NamedTuple):
+    """What `show lb vips verbose` tells of live VIPs.
+
+    `misread` are those that the binary API gives instead of VIPs whose true prefix is the value.
+    """
+
+    indexes: Mapping[VipId, int]
+    sticky: frozenset[VipId] = frozenset()
+    misread: Mapping[VipId, str] = {}
+
+
+def read(text: str) -> Listing:
+    """Read `show lb vips verbose`; lines that make no sense are passed over.
+
+    VPP quirk: src_ip_sticky. No binary message reads it back, nor the index in the counters.
+    """
+    indexes: dict[VipId, int] = {}
+    sticky: list[VipId] = []
+    misread: dict[VipId, str] = {}
+    for heading, protocol, port in _live(text.splitlines()):
+        try:
+            prefix = ip_network(heading["prefix"], strict=False)
+        except ValueError:
+            continue
+        # VPP quirk: low IPv6 prefixes. The binary API has those up to ::/32 as 0.0.0.0 of that
+        # length, and the longer ones up to ::/95 as what no prefix is.
+        if isinstance(prefix, IPv6Network) and prefix.prefixlen < 96 and not int(prefix[0]):
+            if prefix.prefixlen <= 32:
+                like = ip_network((IPv4Address(0), prefix.prefixlen))
+                misread[VipId(like, protocol, port)] = str(prefix)
+            continue
+        vip = VipId(prefix, protocol, port)
+        indexes[vip] = int(heading["index"])
+        if "src_ip_sticky" in heading["words"].split():
+            sticky.append(vip)
+    return Listing(indexes, frozenset(sticky), misread)
+
+
+def _live(lines: list[str]) -> Iterator[tuple[re.Match[str], Protocol, int]]:
+    """Yield heading, protocol and port of each VIP that is not removed."""
+    for number, line in enumerate(lines):
+        heading = _HEADING.match(line)
+        if heading is None or "removed" in heading["words"].split():
+            continue
+        port = next((m for m in map(_PORT.match, lines[number + 1 : number + 3]) if m), None)
+        protocol = PROTOCOL_OF.get(int(port["protocol"])) if port else Protocol.ANY
+        if protocol is not None:
+            yield heading, protocol, int(port["port"]) if port else 0

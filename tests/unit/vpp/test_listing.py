@@ -1,0 +1,35 @@
+from ipaddress import ip_network
+
+from vpplb.model.vip import Protocol, VipId
+from vpplb.vpp import listing
+from vpplb.vpp.listing import Listing
+
+WEB = VipId(ip_network("192.0.2.1/32"), Protocol.TCP, 80)
+
+
+def test_the_verbose_listing_tells_index_and_stickiness_of_live_vips() -> None:
+    text = (
+        " ip4-gre4 [1] 192.0.2.1/32 src_ip_sticky\n  new_size:1024\n  protocol:6 port:80\n"
+        "  counters:\n    packet from existing sessions: 0\n  #as:1\n"
+        "    10.1.0.1 weight:100 buckets:1024 flows:0 dpo:10 used\n\n"
+        " ip4-gre4 [2] 192.0.2.1/32 src_ip_sticky removed\n  new_size:1024\n"
+        "  protocol:6 port:443\n  counters:\n  #as:0\n\n"
+        " ip6-gre6 [3] 2001:db8::/64 src_ip_sticky\n  new_size:1\n  counters:\n  #as:0\n\n"
+        " ip4-nat4 [4] 192.0.2.5/32\n  new_size:1024\n  protocol:17 port:53\n"
+        "  type:clusterip port:20480 target_port:8080  counters:\n  #as:0\n\n"
+        " ip4-gre4 [5] 192.0.2.6/32\n  new_size:1024\n  protocol:132 port:53\n  counters:\n"
+    )
+    everything = VipId(ip_network("2001:db8::/64"), Protocol.ANY, 0)
+    listed = listing.read(text)
+    assert listed.indexes == {
+        WEB: 1,
+        everything: 3,
+        VipId(ip_network("192.0.2.5/32"), Protocol.UDP, 53): 4,
+    }
+    assert listed.sticky == {WEB, everything}
+    assert listing.read("") == Listing({})
+
+
+def test_lines_of_the_listing_that_make_no_sense_are_passed_over() -> None:
+    text = " ip6-gre6 [1] 0.0.0.0/64\n ip4-gre4 [2] 192.0.2.1/32\n  new_size:64\n ip9 [x] what\n"
+    assert listing.read(text).indexes == {VipId(WEB.prefix, Protocol.ANY, 0): 2}
