@@ -35,7 +35,7 @@ from vpplb.telemetry.metrics import OperatorMetrics, Registry
 from vpplb.telemetry.stream import EventStream
 
 KINDS: Mapping[str, Kind] = {
-    kind.kind: kind for kind in (HEALTH_CHECK, BACKEND, FRONTEND, DATAPLANE)
+    kind.kind: kind for kind in (FRONTEND, BACKEND, HEALTH_CHECK, DATAPLANE)
 }
 
 

@@ -20,9 +20,9 @@ from vpplb.model.vip import Vip, VipId
 from vpplb.plan.diff import ConfWish
 from vpplb.resources.allowances import EVERYTHING
 from vpplb.resources.conditions import find_condition
-from vpplb.resources.dataplane_codec import decided_selector, load_dataplane
-from vpplb.resources.parse import parse_dataplane, parse_frontend
+from vpplb.resources.dataplane_codec import load_dataplane
 from vpplb.resources.renderer import load_conditions
+from vpplb.resources.stored import decided_selector, read_dataplane, read_frontend, read_selector
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +106,10 @@ class Intake:
                 self._release(key)
             else:
                 self._keep(key, raw)
-        elif self._selects(decided_selector(raw)):
+        elif (selector := decided_selector(raw)) is None:
+            self._syncer.keep(key)
+            self._cannot_read(key, "its nodeSelector is not understood")
+        elif self._selects(selector):
             self._carry(key, *loaded)
         elif key in self._carried and (_holding(status) or self._in_grace):
             self._go_on(key, *loaded)
@@ -134,12 +137,13 @@ class Intake:
 
     def _keep(self, key: ObjectKey, raw: JsonObject) -> None:
         """Leave the VIP as it is: nothing is decided that could be read."""
-        if not self._selects((raw.get("spec") or {}).get("nodeSelector") or {}):
+        selector = read_selector(raw)
+        if selector is None or not self._selects(selector):
             self._syncer.keep(key)
             return
         self.selected.add(key)
-        parsed = parse_frontend(raw, EVERYTHING)  # what it is, whoever may have it
-        self._syncer.keep(key, None if isinstance(parsed, list) else parsed.vip)
+        understood = read_frontend(raw, EVERYTHING).value  # what it is, whoever may have it
+        self._syncer.keep(key, understood.vip if understood else None)
 
     def _release(self, key: ObjectKey) -> None:
         self._carried.pop(key, None)
@@ -157,12 +161,12 @@ class Intake:
             self._on_unreadable(key, "")
 
     def _dataplane(self, raw: JsonObject) -> None:
-        parsed = parse_dataplane(raw)
-        if isinstance(parsed, list):
-            log.error("dataplane %s: %s", self._node, "; ".join(map(str, parsed)))
-            return
-        self._syncer.paused = parsed.spec.paused
-        self._syncer.set_conf(parsed.spec.wish(self._default))
+        read = read_dataplane(raw)
+        for problem in read.problems:
+            log.error("%s", problem)
+        if read.value is not None:
+            self._syncer.paused = read.value.spec.paused
+            self._syncer.set_conf(read.value.spec.wish(self._default))
 
 
 def _holding(status: object) -> bool:

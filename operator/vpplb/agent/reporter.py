@@ -26,6 +26,8 @@ from vpplb.resources.dataplane import (
     DataplaneVpp,
 )
 from vpplb.resources.renderer import load_conditions
+from vpplb.resources.statuses import accepted_condition
+from vpplb.resources.stored import read_dataplane, read_status
 from vpplb.telemetry.metrics import AgentMetrics
 
 log = logging.getLogger(__name__)
@@ -78,6 +80,7 @@ class DataplaneReporter:
         self._ours: Mapping[VipId, ObjectKey] = {}
         self._last_change: datetime | None = None
         self._conditions: tuple[Condition, ...] = ()
+        self._accepted = accepted_condition(())
         self._uid, self._generation = "", 0
         self._heard = self._begun = False
         self._news = Trigger(self._write, SPACING)
@@ -85,8 +88,8 @@ class DataplaneReporter:
 
     def resume(self, raw: JsonObject) -> None:
         """Take over what the last agent said in the Dataplane, as far as it makes sense."""
+        shown = read_status(raw, DataplaneStatus)
         try:
-            shown = DataplaneStatus.model_validate(raw.get("status") or {})
             programmed = {
                 ObjectKey.parse(key): revision for key, revision in (shown.programmed or {}).items()
             }
@@ -105,11 +108,15 @@ class DataplaneReporter:
         status, metadata = raw.get("status") or {}, raw["metadata"]
         if self._writer.known(DATAPLANE, self._key, raw):
             self._mender.overwritten(DATAPLANE, self._key, raw)
+        read = read_dataplane(raw)
+        ignored = read.value.ignored if read.value else ()
+        self._accepted = accepted_condition(read.problems, ignored)
         if not self._conditions or _declared_gone(status):
             self._conditions = load_conditions(status)
             self._submit()
-        if (metadata["uid"], metadata["generation"]) != (self._uid, self._generation):
-            self._uid, self._generation = metadata["uid"], metadata["generation"]
+        version = metadata["uid"], metadata.get("generation", 0)
+        if version != (self._uid, self._generation):
+            self._uid, self._generation = version
             self._submit()
 
     def gone(self) -> None:
@@ -236,7 +243,8 @@ class DataplaneReporter:
             self._owned = owned_text(self._ours)
         carried = sorted((self._programmed.keys() & selected) - self._unreadable.keys())
         programmed = {str(key): self._programmed[key] for key in carried}
-        for condition in (self._connected(), self._synced(len(carried), len(selected))):
+        synced = self._synced(len(carried), len(selected))
+        for condition in (self._connected(), synced, self._accepted):
             seen = condition.model_copy(update={"observed_generation": self._generation})
             self._conditions = set_condition(self._conditions, seen, self._clock.now())
         return DataplaneStatus(

@@ -1,18 +1,30 @@
 """From what the API server tells to the store: parse, store, trigger, and nothing else."""
 
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Iterable, Mapping
 
 from vpplb.controller.nodes import Nodes
 from vpplb.controller.reporter import Reporter
 from vpplb.engine.reconciler import Reconciler
 from vpplb.kube.kinds import BACKEND, DATAPLANE, FRONTEND, HEALTH_CHECK, JsonObject, Kind
 from vpplb.model.names import ObjectKey
+from vpplb.model.problem import Problem
 from vpplb.resources.allowances import NOTHING, Allowances
 from vpplb.resources.health_codec import load_health
-from vpplb.resources.parse import parse_backend, parse_frontend, parse_health_check
 from vpplb.resources.renderer import load_previous
+from vpplb.resources.stored import (
+    read_backend,
+    read_frontend,
+    read_health_check,
+    stand_in_for_backend,
+    stand_in_for_frontend,
+)
 
-KINDS = (HEALTH_CHECK, BACKEND, FRONTEND, DATAPLANE)
+log = logging.getLogger(__name__)
+
+KINDS = (FRONTEND, BACKEND, HEALTH_CHECK, DATAPLANE)
+"""In the order in which they are listed: frontends know the addresses of backends that are not
+understood (`stand_in_for_backend`)."""
 
 
 class Intake:
@@ -30,7 +42,8 @@ class Intake:
         self._nodes = nodes
         self._allowed = allowed
         self._versions: dict[tuple[Kind, ObjectKey], tuple[str, int]] = {}
-        store = reconciler.store
+        self._said: set[tuple[str, str]] = set()
+        self._store = store = reconciler.store
         self._removers: Mapping[Kind, Callable[[ObjectKey], None]] = {
             FRONTEND: store.remove_frontend,
             BACKEND: store.remove_backend,
@@ -42,7 +55,7 @@ class Intake:
         if kind == DATAPLANE:
             self._reporter.node_seen(key, raw, self._nodes.seen(key.name, raw))
             return
-        version = (raw["metadata"]["uid"], raw["metadata"]["generation"])
+        version = (raw["metadata"]["uid"], raw["metadata"].get("generation", 0))
         known = self._versions.get((kind, key))
         if known is not None and known[0] != version[0]:
             self.gone(kind, key)  # deleted and made anew, and only the latter was told
@@ -71,23 +84,40 @@ class Intake:
 
     def _frontend(self, key: ObjectKey, raw: JsonObject) -> None:
         self._reconciler.resume_frontend(key, load_previous(key, raw.get("status")))
-        parsed = parse_frontend(raw, self._allowed)
-        if isinstance(parsed, list):
-            self._reconciler.store.put_invalid("Frontend", key, parsed)
+        read = read_frontend(raw, self._allowed)
+        value = read.value or self._store.frontends.get(key) or stand_in_for_frontend(raw)
+        if value is None:
+            self._store.put_invalid("Frontend", key, read.problems)
             return
-        self._reconciler.store.put_frontend(parsed)
+        self._say_ignored(value.ignored)
+        self._store.put_frontend(value, read.problems)
 
     def _backend(self, key: ObjectKey, raw: JsonObject) -> None:
         self._reconciler.resume_backend(key, load_health(key, raw.get("status")))
-        parsed = parse_backend(raw, self._allowed)
-        if isinstance(parsed, list):
-            self._reconciler.store.put_invalid("Backend", key, parsed)
+        read = read_backend(raw, self._allowed)
+        value = read.value or stand_in_for_backend(
+            raw,
+            self._store.backends.get(key),
+            self._reconciler.address_in_force(key),
+            self._allowed,
+        )
+        if value is None:
+            self._store.put_invalid("Backend", key, read.problems)
             return
-        self._reconciler.store.put_backend(parsed)
+        self._say_ignored(value.ignored)
+        self._store.put_backend(value, read.problems)
 
     def _health_check(self, key: ObjectKey, raw: JsonObject) -> None:
-        parsed = parse_health_check(raw)
-        if isinstance(parsed, list):
-            self._reconciler.store.put_invalid("HealthCheck", key, parsed)
+        read = read_health_check(raw, self._allowed)
+        if read.value is None:
+            self._store.put_invalid("HealthCheck", key, read.problems)
             return
-        self._reconciler.store.put_health_check(parsed)
+        self._say_ignored(read.value.ignored)
+        self._store.put_health_check(read.value)
+
+    def _say_ignored(self, ignored: Iterable[Problem]) -> None:
+        """Log the first object of each kind that has a field which is not known."""
+        for problem in ignored:
+            if (problem.kind, problem.field) not in self._said:
+                self._said.add((problem.kind, problem.field))
+                log.warning("%s, here and in other objects", problem)

@@ -12,6 +12,7 @@ from vpplb.model.names import ObjectKey
 from vpplb.resources.conditions import find_condition
 from vpplb.resources.dataplane import DataplaneStatus, node_labels
 from vpplb.resources.statuses import NodeReport
+from vpplb.resources.stored import read_status
 
 Selector = tuple[tuple[str, str], ...]
 
@@ -29,8 +30,8 @@ class _Node:
 class Nodes:
     """All Dataplanes as last seen.
 
-    A status that cannot be read counts as nothing reported; in one that can, a name that no
-    frontend can have is passed over.
+    What cannot be read of a status counts as not reported; a name that no frontend can have is
+    passed over.
     """
 
     def __init__(self) -> None:
@@ -82,10 +83,7 @@ class Nodes:
 
 
 def _read(raw: JsonObject) -> _Node:
-    try:
-        status = DataplaneStatus.model_validate(raw.get("status") or {})
-    except ValueError:
-        status = DataplaneStatus()
+    status = read_status(raw, DataplaneStatus)
     connected = find_condition(status.conditions, "Connected")
     return _Node(
         labels=node_labels(raw["metadata"]),

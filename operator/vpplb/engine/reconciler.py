@@ -20,11 +20,11 @@ from vpplb.health.lifecycle import Mode, Start, changed, move
 from vpplb.model.health import BackendHealth, HealthState, Transition
 from vpplb.model.names import ObjectKey
 from vpplb.model.problem import Problem
-from vpplb.model.vip import Encap
+from vpplb.model.vip import Encap, IPAddress
 from vpplb.plan.desired import FrontendConfig, FrontendView, Previous, configure, desired_vip
 from vpplb.plan.guard import Suspicion
 from vpplb.plan.pools import decide
-from vpplb.plan.resolve import missing_health_check, resolve_prefix
+from vpplb.plan.resolve import resolve_prefix
 
 
 @dataclass(slots=True, kw_only=True)
@@ -131,12 +131,18 @@ class Reconciler:
         record = self._records.get(backend)
         return record.health if record is not None else BackendHealth()
 
+    def address_in_force(self, backend: ObjectKey) -> IPAddress | None:
+        """Return the address that frontends were last decided with for a backend, if they tell."""
+        known = (
+            self._previous[key].addresses.get(backend)
+            for key in self.store.frontends_of(backend)
+            if key in self._previous
+        )
+        return next((address for address in known if address is not None), None)
+
     def problems(self, kind: str, key: ObjectKey) -> tuple[Problem, ...]:
         """Return what is wrong with an object by itself, or with what a backend refers to."""
-        invalid = self.store.invalid.get((kind, key), ())
-        backend = self.store.backends.get(key) if kind == "Backend" else None
-        missing = backend and missing_health_check(backend, self.store.health_checks)
-        return (*invalid, missing) if missing else invalid
+        return self.store.problems(kind, key)
 
     # --- one run ----------------------------------------------------------------------------
 

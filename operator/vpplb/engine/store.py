@@ -7,13 +7,14 @@ number of users). It decides nothing.
 
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from vpplb.model.names import ObjectKey
 from vpplb.model.objects import Backend, Frontend, HealthCheck
 from vpplb.model.problem import Problem
 from vpplb.model.vip import IPNetwork
+from vpplb.plan.resolve import missing_health_check
 
 _K = TypeVar("_K", bound=Hashable)
 _Index = defaultdict[_K, set[ObjectKey]]
@@ -32,8 +33,8 @@ class Dirty:
 class Store:
     """All objects by kind and key; every change marks `dirty`.
 
-    An object that cannot be understood leaves its last good version in force: `invalid` says
-    by kind and key what is wrong with the newest.
+    An object that cannot be understood leaves its last good version in force, or what is `put`
+    in its place: `invalid` says by kind and key what is wrong with the newest.
     """
 
     def __init__(self) -> None:
@@ -58,11 +59,24 @@ class Store:
         """Return the frontends whose VIP has this prefix."""
         return [self.frontends[key] for key in self._frontends_of_prefix.get(prefix, ())]
 
-    def put_frontend(self, new: Frontend) -> None:
-        """Take a frontend in, or its new version."""
+    def problems(self, kind: str, key: ObjectKey) -> tuple[Problem, ...]:
+        """Return what is wrong with an object by itself, or with what a backend refers to."""
+        invalid = self.invalid.get((kind, key), ())
+        backend = self.backends.get(key) if kind == "Backend" and not invalid else None
+        missing = backend and missing_health_check(backend, self.health_checks)
+        return (self._explain(missing, backend),) if backend and missing else invalid
+
+    def _explain(self, missing: Problem, backend: Backend) -> Problem:
+        if ("HealthCheck", backend.health_check) not in self.invalid:
+            return missing
+        said = f"HealthCheck {backend.health_check} is not understood, so nothing is probed"
+        return replace(missing, reason="Invalid", message=said)
+
+    def put_frontend(self, new: Frontend, problems: Sequence[Problem] = ()) -> None:
+        """Take a frontend in, its new version, or what stands in for one with `problems`."""
         old = self.frontends.get(new.key)
-        mended = self._mended("Frontend", new.key)
-        if old == new and not mended:
+        judged = self._judge("Frontend", new.key, problems)
+        if old == new and not judged:
             return
         self.frontends[new.key] = new
         self._link_frontend(new.key, old, new)
@@ -75,11 +89,11 @@ class Store:
         if old is not None:
             self._link_frontend(key, old, None)
 
-    def put_backend(self, new: Backend) -> None:
-        """Take a backend in, or its new version."""
+    def put_backend(self, new: Backend, problems: Sequence[Problem] = ()) -> None:
+        """Take a backend in, its new version, or what stands in for one with `problems`."""
         old = self.backends.get(new.key)
-        mended = self._mended("Backend", new.key)
-        if old == new and not mended:
+        judged = self._judge("Backend", new.key, problems)
+        if old == new and not judged:
             return
         self.dirty.backends.add(new.key)
         self.backends[new.key] = new
@@ -99,8 +113,8 @@ class Store:
 
     def put_health_check(self, new: HealthCheck) -> None:
         """Take a health check in, or its new version."""
-        mended = self._mended("HealthCheck", new.key)
-        if self.health_checks.get(new.key) == new and not mended:
+        judged = self._judge("HealthCheck", new.key, ())
+        if self.health_checks.get(new.key) == new and not judged:
             return
         self.health_checks[new.key] = new
         self.dirty.health_checks.add(new.key)
@@ -123,9 +137,14 @@ class Store:
                 self.dirty.backends.add(key)
             case "HealthCheck":
                 self.dirty.health_checks.add(key)
+                self.dirty.backends |= self.backends_of(key)
 
-    def _mended(self, kind: str, key: ObjectKey) -> bool:
-        return self.invalid.pop((kind, key), None) is not None
+    def _judge(self, kind: str, key: ObjectKey, problems: Sequence[Problem]) -> bool:
+        """Note what is wrong with the newest version; return whether that is news."""
+        before = self.invalid.pop((kind, key), ())
+        if problems:
+            self.invalid[kind, key] = tuple(problems)
+        return before != tuple(problems)
 
     def _link_frontend(self, key: ObjectKey, old: Frontend | None, new: Frontend | None) -> None:
         """Refer to the new version; only backends that come or go have to be looked at."""

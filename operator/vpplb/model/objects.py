@@ -1,4 +1,7 @@
-"""The users' objects in the core's terms: parsed and defaulted, not yet resolved."""
+"""The users' objects in the core's terms: parsed and defaulted, not yet resolved.
+
+`ignored` says which fields of an object this version does not know, and so passes over.
+"""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -6,6 +9,7 @@ from typing import NamedTuple
 
 from vpplb.model.check import Cadence, IPAddress, ProbeKind
 from vpplb.model.names import ObjectKey
+from vpplb.model.problem import Problem
 from vpplb.model.vip import Encap, VipId
 
 
@@ -19,6 +23,7 @@ class HealthCheck:
     source_ipv4: IPAddress | None = None
     source_ipv6: IPAddress | None = None
     generation: int = 0
+    ignored: tuple[Problem, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +36,7 @@ class Backend:
     enabled: bool = True
     paused: bool = False
     generation: int = 0
+    ignored: tuple[Problem, ...] = ()
 
 
 class Member(NamedTuple):
@@ -69,3 +75,4 @@ class Frontend:
     uid: str = ""
     generation: int = 0
     description: str = field(default="", compare=False)
+    ignored: tuple[Problem, ...] = ()

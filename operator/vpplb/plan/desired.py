@@ -23,11 +23,13 @@ from vpplb.plan.resolve import ResolvedFrontend, ResolvedMember
 class Previous:
     """What was decided before, from memory or from the frontend's status after a restart.
 
-    `states` are those that decided (`MemberWeight.acting`).
+    `states` are those that decided (`MemberWeight.acting`); `addresses` those of the backends, as
+    far as the status tells them.
     """
 
     vip: Vip | None = None
     states: Mapping[ObjectKey, HealthState] = field(default_factory=dict)
+    addresses: Mapping[ObjectKey, IPAddress] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -120,7 +120,7 @@ class DataplaneStatus(StatusModel):
     last_change: Timestamp | None = None
     """When something was programmed last."""
     conditions: Conditions = ()
-    """Connected and Synced."""
+    """Connected, Synced and Accepted."""
     observed_generation: Count | None = None
     """The generation of the spec that this status is about."""
 

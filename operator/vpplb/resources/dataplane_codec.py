@@ -6,7 +6,7 @@ The revision is a hash of everything else in it, so it changes exactly when any 
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field, ValidationError
 
@@ -86,13 +86,13 @@ def _revision(content: Mapping[str, object]) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
 
-def load_dataplane(status: Mapping[str, object] | None) -> tuple[VipId, Vip, str] | None:
+def load_dataplane(status: object) -> tuple[VipId, Vip, str] | None:
     """Read what a Frontend's status says: the VIP, what it shall be, and the revision.
 
     `status` is the whole `status` of a Frontend. None where there is no computed `dataplane`;
     ValueError where there is one that cannot be read.
     """
-    found = (status or {}).get("dataplane")
+    found = status.get("dataplane") if isinstance(status, Mapping) else None
     if found is None:
         return None
     try:
@@ -100,16 +100,6 @@ def load_dataplane(status: Mapping[str, object] | None) -> tuple[VipId, Vip, str
     except ValidationError as error:
         field, message = findings_of(error, FrontendDataplane)[0]
         raise ValueError(f"status.dataplane: {spell(field)} {message}") from error
-
-
-def decided_selector(raw: Mapping[str, Any]) -> Mapping[str, str]:
-    """Return the labels of the nodes for which a Frontend's `status.dataplane` was decided.
-
-    `raw` is the Frontend; a dataplane of its status can be read. An older operator left the
-    selector to the spec.
-    """
-    dataplane, spec = raw["status"]["dataplane"], raw.get("spec") or {}
-    return dataplane.get("nodeSelector") or spec.get("nodeSelector") or {}
 
 
 def _load(read: FrontendDataplane) -> tuple[VipId, Vip, str]:

@@ -35,6 +35,15 @@ def findings_of(error: ValidationError, model: type[BaseModel]) -> list[Finding]
     ]
 
 
+def unknown_fields(error: ValidationError) -> list[Loc]:
+    """Return the fields, of those that an error is about, that the model does not know."""
+    return [
+        details["loc"]
+        for details in error.errors(include_url=False)
+        if details["type"] == "extra_forbidden"
+    ]
+
+
 def _loc(details: ErrorDetails) -> Loc:
     """Blame the mapping where one of its keys is wrong, which pydantic marks with `[key]`."""
     loc = details["loc"]

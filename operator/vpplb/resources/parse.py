@@ -1,7 +1,7 @@
-"""From an object as JSON to a value of the model, or to all that is wrong with it.
+"""From an object as JSON to a value of the model, or to all that is wrong with it: strictly.
 
 Nothing that a user may write raises. What the API server refuses is refused here too, in the
-same words where the words are ours.
+same words where the words are ours. Objects of the API server are read by `resources.stored`.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -29,11 +29,12 @@ _TOP = frozenset({"apiVersion", "kind", "metadata", "spec", "status"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dataplane:
-    """A Dataplane: the node's name, and the settings of its VPP."""
+    """A Dataplane: the node's name, and the settings of its VPP (`ignored` as of a Frontend)."""
 
     node: str
     spec: DataplaneSpec
     generation: int = 0
+    ignored: tuple[Problem, ...] = ()
 
 
 Parsed = HealthCheck | Backend | Frontend | Dataplane
@@ -64,10 +65,11 @@ def parse_dataplane(
     raw: Mapping[str, object], allowed: Allowances = NOTHING
 ) -> Dataplane | list[Problem]:
     """Read a Dataplane, or return all that is wrong with it (reason `Invalid`)."""
-    return _parse(raw, DATAPLANE, _dataplane, allowed)
+    return _parse(raw, DATAPLANE, dataplane, allowed)
 
 
-def _dataplane(meta: Meta, spec: DataplaneSpec) -> Dataplane:
+def dataplane(meta: Meta, spec: DataplaneSpec) -> Dataplane:
+    """Convert a Dataplane."""
     return Dataplane(node=meta.key.name, spec=spec, generation=meta.generation)
 
 
@@ -88,7 +90,7 @@ def parse(raw: Mapping[str, object], allowed: Allowances = NOTHING) -> Parsed | 
     if kind not in PARSERS:
         wrong.append((("kind",), f"must be one of {', '.join(PARSERS)}"))
     if wrong:
-        return _problems(kind, read_meta(raw)[0], wrong)
+        return problems_of(kind, read_meta(raw)[0], wrong)
     return PARSERS[kind](raw, allowed)
 
 
@@ -101,30 +103,31 @@ def _parse(
     meta, wrong = read_meta(raw, namespaced=definition.namespaced)
     unknown = [key for key in raw if key not in _TOP]
     wrong += [((str(key),), "is not a known field") for key in unknown]
-    spec, found = _read_spec(_plain(raw.get("spec")), definition, allowed)
+    spec, found = read_spec(plain(raw.get("spec")), definition, allowed)
     wrong += [(("spec", *loc), message) for loc, message in found]
     if spec is None or wrong:
-        return _problems(definition.kind, meta, wrong)
+        return problems_of(definition.kind, meta, wrong)
     return converter(meta, spec)
 
 
-def _problems(kind: str, meta: Meta, wrong: Iterable[Finding]) -> list[Problem]:
+def problems_of(kind: str, meta: Meta, wrong: Iterable[Finding]) -> list[Problem]:
+    """Turn what is wrong with fields into problems of an object."""
     return [
         Problem(kind=kind, key=meta.key, reason="Invalid", field=spell(loc), message=message)
         for loc, message in wrong
     ]
 
 
-def _plain(value: object) -> object:
+def plain(value: object) -> object:
     """Copy to dicts and lists, leaving out fields that are null, as the API server does."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items() if item is not None}
+        return {str(key): plain(item) for key, item in value.items() if item is not None}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return value
 
 
-def _read_spec(
+def read_spec(
     raw: object, definition: Definition[SpecT], allowed: Allowances
 ) -> tuple[SpecT | None, list[Finding]]:
     """Read a spec; of one with bad fields the rest is judged by the rules all the same."""
@@ -134,7 +137,7 @@ def _read_spec(
         raw = {}
     spec, wrong = _validate(raw, definition)
     if spec is None:
-        spec, _ = _validate(_without(raw, [loc for loc, _ in wrong]), definition)
+        spec, _ = _validate(without(raw, [loc for loc, _ in wrong]), definition)
         if spec is None:
             return None, wrong
     bad = [loc for loc, _ in wrong]
@@ -148,14 +151,14 @@ def _validate(raw: object, definition: Definition[SpecT]) -> tuple[SpecT | None,
         return None, findings_of(error, definition.spec)
 
 
-def _without(raw: object, bad: Iterable[Loc], at: Loc = ()) -> object:
+def without(raw: object, bad: Iterable[Loc], at: Loc = ()) -> object:
     """Copy without the fields at these paths; positions of lists stay as they are."""
     bad = set(bad)
     if isinstance(raw, dict):
         kept = {key: item for key, item in raw.items() if (*at, key) not in bad}
-        return {key: _without(item, bad, (*at, key)) for key, item in kept.items()}
+        return {key: without(item, bad, (*at, key)) for key, item in kept.items()}
     if isinstance(raw, list):
-        return [_without(item, bad, (*at, position)) for position, item in enumerate(raw)]
+        return [without(item, bad, (*at, position)) for position, item in enumerate(raw)]
     return raw
 
 

@@ -9,12 +9,14 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from ipaddress import ip_address
 from typing import Protocol
 
 from vpplb.model.health import BackendHealth, HealthState
 from vpplb.model.names import ObjectKey
 from vpplb.model.objects import Backend, HealthCheck
 from vpplb.model.problem import Problem
+from vpplb.model.vip import IPAddress
 from vpplb.plan.desired import FrontendView, Previous
 from vpplb.resources.conditions import Condition
 from vpplb.resources.dataplane_codec import load_dataplane
@@ -152,9 +154,11 @@ class StatusRenderer:
         return said | {name: value for name, value in seen.before.items() if name not in _SAID}
 
     def _backend(self, key: ObjectKey, seen: _Seen) -> dict[str, object]:
+        understood = self._facts.store.backends.get(key)
         status = backend_status(
             self._facts.health(key),
             problems=self._facts.problems("Backend", key),
+            ignored=understood.ignored if understood else (),
             frontends=len(self._facts.store.frontends_of(key)),
             generation=seen.generation,
             shown=seen.conditions,
@@ -164,8 +168,10 @@ class StatusRenderer:
         return status.dump()
 
     def _health_check(self, key: ObjectKey, seen: _Seen) -> dict[str, object]:
+        understood = self._facts.store.health_checks.get(key)
         status = health_check_status(
             problems=self._facts.problems("HealthCheck", key),
+            ignored=understood.ignored if understood else (),
             backends=len(self._facts.store.backends_of(key)),
             generation=seen.generation,
             shown=seen.conditions,
@@ -197,10 +203,15 @@ def load_previous(key: ObjectKey, status: object) -> Previous:
         return Previous()
     try:
         loaded = load_dataplane(status)
-        states = {
-            ObjectKey(key.namespace, entry["name"]): HealthState(entry["state"])
-            for entry in status.get("backends") or ()
-        }
-    except (ValueError, KeyError, TypeError):
+    except ValueError:
         return Previous()
-    return Previous(vip=loaded[1] if loaded else None, states=states)
+    states: dict[ObjectKey, HealthState] = {}
+    addresses: dict[ObjectKey, IPAddress] = {}
+    for entry in status.get("backends") or ():
+        try:
+            member = ObjectKey(key.namespace, entry["name"])
+            states[member] = HealthState(entry["state"])
+            addresses[member] = ip_address(entry["address"])
+        except (ValueError, KeyError, TypeError):
+            continue
+    return Previous(vip=loaded[1] if loaded else None, states=states, addresses=addresses)

@@ -59,7 +59,7 @@ def frontend_status(
     """
     dataplane = frontend_dataplane(view)
     nodes = report(str(dataplane["revision"]) if dataplane is not None else "")
-    decision = view.decision
+    decision, frontend = view.decision, view.config.resolved.frontend
     up, of = decision.ready
     return FrontendStatus(
         state=decision.state.value,
@@ -81,9 +81,9 @@ def frontend_status(
         conditions=_timed(
             shown,
             [
-                _accepted(
+                accepted_condition(
                     view.invalid or _single(view.config.resolved.rejected),
-                    caveats(view.config.resolved.frontend),
+                    (*caveats(frontend), *frontend.ignored),
                 ),
                 _resolved(view.config.resolved.unresolved),
                 _available(view),
@@ -110,7 +110,7 @@ def invalid_frontend_status(
 ) -> FrontendStatus:
     """Render what is to be said of a Frontend that was never understood: why, and no decision."""
     return FrontendStatus(
-        conditions=_timed(shown, [_accepted(problems)], generation, now),
+        conditions=_timed(shown, [accepted_condition(problems)], generation, now),
         observed_generation=generation,
     )
 
@@ -119,20 +119,21 @@ def backend_status(
     health: BackendHealth,
     *,
     problems: Sequence[Problem],
+    ignored: Sequence[Problem] = (),
     frontends: int,
     generation: int,
     shown: Sequence[Condition],
     now: datetime,
 ) -> BackendStatus:
-    """Render a Backend's status. `frontends` is the number that reference it."""
-    accepted = _accepted(problems)
+    """Render a Backend's status.
+
+    `frontends` is the number that reference it; `ignored` are fields that are not known.
+    """
+    accepted = accepted_condition(problems, ignored)
     if not problems and not frontends:
-        accepted = Condition(
-            type="Accepted",
-            status="True",
-            reason="Unreferenced",
-            message="no Frontend references it, so it is not probed",
-        )
+        unused = "no Frontend references it, so it is not probed"
+        said = f"{unused}; {say(ignored)}" if ignored else unused
+        accepted = Condition(type="Accepted", status="True", reason="Unreferenced", message=said)
     return dump_health(health).model_copy(
         update={
             "frontends": frontends,
@@ -145,15 +146,19 @@ def backend_status(
 def health_check_status(
     *,
     problems: Sequence[Problem],
+    ignored: Sequence[Problem] = (),
     backends: int,
     generation: int,
     shown: Sequence[Condition],
     now: datetime,
 ) -> HealthCheckStatus:
-    """Render a HealthCheck's status. `backends` is the number that name it."""
+    """Render a HealthCheck's status.
+
+    `backends` is the number that name it; `ignored` are fields that are not known.
+    """
     return HealthCheckStatus(
         backends=backends,
-        conditions=_timed(shown, [_accepted(problems)], generation, now),
+        conditions=_timed(shown, [accepted_condition(problems, ignored)], generation, now),
         observed_generation=generation,
     )
 
@@ -172,7 +177,8 @@ def _single(problem: Problem | None) -> tuple[Problem, ...]:
     return () if problem is None else (problem,)
 
 
-def _accepted(problems: Sequence[Problem], beware: Sequence[Problem] = ()) -> Condition:
+def accepted_condition(problems: Sequence[Problem], beware: Sequence[Problem] = ()) -> Condition:
+    """Return `Accepted`: what is wrong with a spec, or what to beware of in one that is not."""
     if not problems:
         said = say(beware) or "the spec is valid"
         return Condition(type="Accepted", status="True", reason="Accepted", message=said)

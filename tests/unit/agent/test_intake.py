@@ -251,3 +251,54 @@ async def test_other_nodes_dataplanes_are_no_concern() -> None:
         other = agent.store_dataplane(paused=True)
         agent.intake.seen(DATAPLANE, NODE._replace(name="n2"), {"kind": "Dataplane", **other})
         assert not agent.syncer.paused
+
+
+# --- objects of other versions ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"paused": True, "maxFlows": 0},
+        {"paused": True, "flowTimeout": "3 days"},
+        {"paused": {"until": "noon"}},
+    ],
+)
+async def test_hands_off_counts_in_a_dataplane_of_another_version(spec: dict[str, object]) -> None:
+    agent = AgentBench()
+    agent.server.objects[DATAPLANE, NODE]["spec"] = spec
+    agent.see("web", decided(WEB))
+    async with agent:
+        assert agent.lb.rows == {}
+
+
+async def test_what_is_understood_of_a_dataplane_is_served_and_what_is_not_is_said() -> None:
+    async with carrying() as agent:
+        raw = agent.store_dataplane(
+            generation=2, ipv4SourceAddress="192.0.2.7", flowTimeout=40, maxFlows=0
+        )
+        agent.see_dataplane(raw)
+        await agent.settle()
+        assert agent.lb.conf.ipv4_source == IPv4Address("192.0.2.7")
+        status, reason, message = agent.condition("Accepted")
+        assert (status, reason) == ("False", "Invalid")
+        assert "spec.flowTimeout" in message
+
+
+async def test_a_node_selector_that_is_not_understood_takes_no_vip_away() -> None:
+    async with carrying() as agent:
+        agent.see("web", decided(WEB), nodeSelector=[{"key": "zone", "operator": "In"}])
+        await agent.settle()
+        assert set(agent.lb.rows) == {WEB}
+
+
+@pytest.mark.parametrize("status", [None, {}, "text", {"dataplane": 1, "conditions": [None]}])
+@pytest.mark.parametrize("spec", [None, {}, [], "text", {"nodeSelector": None, "pools": [None]}])
+async def test_no_stored_object_holds_up_another(spec: object, status: object) -> None:
+    async with carrying() as agent:
+        odd = {"kind": "Frontend", "metadata": {"name": "odd"}, "spec": spec, "status": status}
+        agent.intake.seen(FRONTEND, key("odd"), odd)
+        dataplane = agent.server.objects[DATAPLANE, NODE]
+        agent.see_dataplane({**dataplane, "spec": spec})
+        await agent.settle()
+        assert set(agent.lb.rows) == {WEB}

@@ -8,7 +8,7 @@ import pytest
 from support.fake_apiserver import FakeApiServer
 from support.manifests import Raw, backend, frontend, health_check, manifest
 from support.objects import key
-from support.operator_bench import OperatorBench, identity
+from support.operator_bench import KINDS, OperatorBench, identity
 from vpplb.kube.kinds import BACKEND, DATAPLANE, FRONTEND, HEALTH_CHECK, JsonObject, Kind
 from vpplb.model.names import ObjectKey
 
@@ -278,8 +278,8 @@ async def test_a_status_that_comes_back_is_not_parsed_as_if_a_user_had_edited_it
 ) -> None:
     await serving(operator)
     parsed: list[str] = []
-    monkeypatch.setattr("vpplb.controller.intake.parse_frontend", lambda _: parsed.append("web"))
-    monkeypatch.setattr("vpplb.controller.intake.parse_backend", lambda _: parsed.append("a"))
+    monkeypatch.setattr("vpplb.controller.intake.read_frontend", lambda _: parsed.append("web"))
+    monkeypatch.setattr("vpplb.controller.intake.read_backend", lambda _: parsed.append("a"))
     operator.verdict("a", up=False)
     await operator.settle()
     operator.see(BACKEND, key("a"))
@@ -321,3 +321,143 @@ async def test_what_is_made_anew_never_gets_a_status_that_was_decided_for_the_ol
     servers = [one["address"] for one in server.anew[FRONTEND][0]["dataplane"]["servers"]]
     assert sorted(servers) == ["10.0.0.2", "10.0.0.99"]
     await operator.stop()
+
+
+# --- objects of other versions ------------------------------------------------------------------
+
+
+async def rolled_back(operator: OperatorBench, *objects: Raw) -> OperatorBench:
+    """Return the operator that starts when these objects are stored."""
+    for raw in objects:
+        operator.store(raw)
+    return await operator.restarted()
+
+
+async def test_fields_of_a_newer_crd_are_passed_over_and_told(operator: OperatorBench) -> None:
+    await serving(operator)
+    again = await rolled_back(
+        operator,
+        frontend(pools=TWO, panicThreshold=0),
+        checked("a", "10.0.0.1", slowStart="0s"),
+        manifest("HealthCheck", "check", {"type": "TCP", "port": 80, "jitter": 10}),
+    )
+    for kind, name, field in (
+        (FRONTEND, "web", "spec.panicThreshold"),
+        (BACKEND, "a", "spec.slowStart"),
+        (HEALTH_CHECK, "check", "spec.jitter"),
+    ):
+        accepted = condition_of(again.status(kind, name), "Accepted")
+        assert (accepted["status"], accepted["reason"]) == ("True", "Accepted")
+        assert f"{field}: is not known to this version and is ignored" in accepted["message"]
+    assert len(again.prober.running) == 2
+    again.verdict("a", up=False)
+    await again.settle()
+    assert again.status(FRONTEND)["activePool"] == "next"
+    await again.stop()
+
+
+async def test_a_default_of_each_entry_of_a_pool_is_told_once(operator: OperatorBench) -> None:
+    pools = [{"name": "main", "backends": [{"name": f"b{n}", "zone": "a"} for n in range(99)]}]
+    operator.apply(frontend(pools=pools))
+    await operator.settle()
+    message = condition_of(operator.status(FRONTEND), "Accepted")["message"]
+    assert message.count("is not known") == 1
+
+
+async def test_a_failure_is_decided_on_though_the_frontend_is_not_understood(
+    operator: OperatorBench,
+) -> None:
+    await serving(operator)
+    again = await rolled_back(operator, frontend(pools=TWO, encap="VXLAN"))
+    assert again.condition(FRONTEND, "web", "Accepted") == ("False", "Invalid")
+    again.verdict("a", up=False)
+    await again.settle()
+    assert again.status(FRONTEND)["activePool"] == "next"
+    again.apply(checked("b", "10.0.0.2", paused=True))
+    await again.settle()
+    assert [one["weight"] for one in servers(again)] == [0, 0]
+    assert again.condition(FRONTEND, "web", "Accepted") == ("False", "Invalid")
+    await again.stop()
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"address": "10.0.0.1", "healthCheckRef": "check"},
+        {"address": {"ip": "10.0.0.1"}, "healthCheckRef": {"name": "check"}},
+        {"address": "not-an-address", "healthCheckRef": {"name": "check"}},
+        {"addresses": ["10.0.0.1"]},
+        None,
+    ],
+)
+async def test_a_backend_that_is_not_understood_keeps_its_place_and_its_verdict(
+    operator: OperatorBench, odd: dict[str, object] | None
+) -> None:
+    await serving(operator)
+    before = servers(operator)
+    again = await rolled_back(operator, manifest("Backend", "a", odd))
+    assert servers(again) == before
+    assert again.condition(BACKEND, "a", "Accepted") == ("False", "Invalid")
+    again.apply(manifest("Backend", "a", {**(odd or {}), "paused": True}))
+    await again.settle()
+    assert again.status(BACKEND, "a")["state"] == "paused"
+    assert [one["weight"] for one in servers(again)] == [0, 100]
+    await again.stop()
+
+
+async def test_a_switch_that_is_not_understood_stays_where_it_was(operator: OperatorBench) -> None:
+    await serving(operator)
+    operator.apply(checked("a", "10.0.0.1", paused=True), checked("b", "10.0.0.2", enabled=False))
+    await operator.settle()
+    again = await rolled_back(
+        operator,
+        checked("a", "10.0.0.1", paused={"until": "noon"}),
+        checked("b", "10.0.0.2", enabled="later"),
+    )
+    assert again.status(BACKEND, "a")["state"] == "paused"
+    assert again.status(BACKEND, "b")["state"] == "disabled"
+    await again.stop()
+
+
+async def test_a_check_that_is_not_understood_leaves_the_last_verdicts_in_force(
+    operator: OperatorBench,
+) -> None:
+    await serving(operator)
+    operator.verdict("b", up=False)
+    await operator.settle()
+    before = servers(operator)
+    again = await rolled_back(operator, manifest("HealthCheck", "check", {"type": "GRPC"}))
+    assert servers(again) == before
+    assert again.condition(HEALTH_CHECK, "check", "Accepted") == ("False", "Invalid")
+    accepted = condition_of(again.status(BACKEND, "a"), "Accepted")
+    assert (accepted["reason"], accepted["message"]) == (
+        "Invalid",
+        "spec.healthCheckRef.name: HealthCheck default/check is not understood, so nothing is"
+        " probed",
+    )
+    assert again.prober.running == {}
+    await again.stop()
+
+
+@pytest.mark.parametrize("status", [None, {}, {"state": 7, "backends": [None, {}], "dataplane": 1}])
+@pytest.mark.parametrize("spec", [None, {}, [], "text", 7, {"address": None, "pools": [None]}])
+@pytest.mark.parametrize("kind", ["Frontend", "Backend", "HealthCheck", "Dataplane"])
+async def test_no_stored_object_holds_up_another(
+    operator: OperatorBench, kind: str, spec: object, status: object
+) -> None:
+    odd = manifest(kind, "odd", spec, uid="u", generation=1, resourceVersion="7")
+    operator.intake.seen(KINDS[kind], key("odd"), odd | {"status": status})
+    await serving(operator)
+    assert operator.status(FRONTEND)["state"] == "up"
+
+
+def servers(operator: OperatorBench) -> list[dict[str, Any]]:
+    dataplane = operator.status(FRONTEND)["dataplane"]
+    assert isinstance(dataplane, dict)
+    return list(dataplane["servers"])
+
+
+def condition_of(status: Mapping[str, object], of_type: str) -> dict[str, str]:
+    conditions = status["conditions"]
+    assert isinstance(conditions, list)
+    return next(one for one in conditions if one["type"] == of_type)

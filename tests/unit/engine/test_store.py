@@ -80,10 +80,14 @@ def dirty(**names: set[str]) -> Dirty:
             {"backends": {"a", "b"}, "health_checks": {"check"}},
         ),
         (lambda s: s.put_health_check(health_check("lone")), {"health_checks": {"lone"}}),
-        # What is not understood: the object itself.
+        # What is not understood: the object itself, and who may have to say so.
         (lambda s: s.put_invalid("Frontend", key("web"), WRONG), {"frontends": {"web"}}),
         (lambda s: s.put_invalid("Backend", key("a"), WRONG), {"backends": {"a"}}),
-        (lambda s: s.put_invalid("HealthCheck", key("check"), WRONG), {"health_checks": {"check"}}),
+        (
+            lambda s: s.put_invalid("HealthCheck", key("check"), WRONG),
+            {"backends": {"a", "b"}, "health_checks": {"check"}},
+        ),
+        (lambda s: s.put_backend(A, WRONG), {"backends": {"a"}}),
     ],
 )
 def test_a_change_touches_what_depends_on_it(

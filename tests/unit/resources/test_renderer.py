@@ -1,6 +1,7 @@
 """Statuses as of now, and what a status tells the program that comes next."""
 
 from datetime import timedelta
+from ipaddress import ip_address
 
 import pytest
 
@@ -198,7 +199,11 @@ async def test_what_was_decided_is_read_from_the_status() -> None:
     one = bench()
     one.world.verdict("a", up=True)
     previous = load_previous(key("web"), one.render("Frontend", "web"))
-    assert previous == Previous(vip=one.world.desired("web"), states={key("a"): HealthState.UP})
+    assert previous == Previous(
+        vip=one.world.desired("web"),
+        states={key("a"): HealthState.UP},
+        addresses={key("a"): ip_address("10.0.0.1")},
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """`kubectl vpplb backends`: the health of backends, and why it is so."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -15,6 +15,7 @@ from vpplb.kube.informer import key_of
 from vpplb.kube.kinds import BACKEND, FRONTEND, JsonObject
 from vpplb.model.health import HealthState
 from vpplb.resources.backend import BackendStatus
+from vpplb.resources.stored import spec_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,14 +65,14 @@ async def _all(cluster: Cluster) -> list[BackendLine]:
 
 def backend_line(raw: JsonObject, frontends: Sequence[JsonObject]) -> BackendLine:
     """Read a Backend; `frontends` are those that use it."""
-    spec, key = raw["spec"], key_of(raw)
+    spec, key = spec_of(raw), key_of(raw)
     status = status_of(raw, BackendStatus)
-    problems = [one for one in wrong_with(raw) if one.condition != "Healthy"]
+    problems = [one for one in wrong_with(raw, BackendStatus) if one.condition != "Healthy"]
     return BackendLine(
         namespace=key.namespace,
         name=key.name,
-        address=spec["address"],
-        health_check=(spec.get("healthCheckRef") or {}).get("name", ""),
+        address=str(spec.get("address") or ""),
+        health_check=_name_of(spec.get("healthCheckRef")),
         state=status.state.value,
         code=status.code or "",
         detail=_detail(status, problems),
@@ -80,6 +81,10 @@ def backend_line(raw: JsonObject, frontends: Sequence[JsonObject]) -> BackendLin
         frontends=tuple(key_of(one).name for one in frontends),
         problems=tuple(problems),
     )
+
+
+def _name_of(reference: object) -> str:
+    return str(reference.get("name", "")) if isinstance(reference, Mapping) else ""
 
 
 def _detail(status: BackendStatus, problems: Sequence[Wrong]) -> str:

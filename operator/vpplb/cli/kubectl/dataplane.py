@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from ipaddress import ip_address
 
 import click
 
@@ -12,8 +11,8 @@ from vpplb.cli.kubectl.nodes import NodeStatus, heartbeats, node_status
 from vpplb.cli.kubectl.session import Cluster, Failed, Flags, flags, if_allowed, in_words, output
 from vpplb.cli.kubectl.text import Cell, Output, Row, age, coloured, columns, emit, paint, percent
 from vpplb.kube.errors import KubeError
-from vpplb.kube.informer import key_of
 from vpplb.kube.kinds import BACKEND, DATAPLANE
+from vpplb.resources.stored import read_backend
 
 NODES = ["NODE", "VERSION", "CONNECTED", "SYNCED", "FRONTENDS", "OTHERS", "CHANGED", "HEARTBEAT"]
 
@@ -117,8 +116,9 @@ async def _one(cluster: Cluster, node: str, namespace: str, url: str) -> Datapla
     names: dict[tuple[str, str], str] = {}
     everywhere = Cluster(console=cluster.console, namespace="")
     for backend in await if_allowed(everywhere.list(BACKEND), [], "names of servers are"):
-        key = key_of(backend)
-        names[key.namespace, str(ip_address(backend["spec"]["address"]))] = key.name
+        read = read_backend(backend).value
+        if read is not None:
+            names[read.key.namespace, str(read.address)] = read.key.name
     return DataplaneDetail(
         dataplane=dataplane,
         trouble="",

@@ -22,12 +22,18 @@ from vpplb.kube.informer import key_of
 from vpplb.kube.kinds import BACKEND, FRONTEND, HEALTH_CHECK, JsonObject
 from vpplb.model.health import HealthState
 from vpplb.model.names import ObjectKey
-from vpplb.model.objects import Backend, Frontend, HealthCheck
+from vpplb.model.objects import Backend, Frontend
 from vpplb.model.vip import Vip, VipId
 from vpplb.plan.assumption import Assumed, assume
 from vpplb.resources.allowances import NOTHING, Allowances
 from vpplb.resources.backend import BackendStatus
-from vpplb.resources.parse import parse
+from vpplb.resources.stored import (
+    read_backend,
+    read_frontend,
+    read_health_check,
+    stand_in_for_backend,
+    stand_in_for_frontend,
+)
 
 _KINDS = (FRONTEND, BACKEND, HEALTH_CHECK)
 
@@ -150,20 +156,19 @@ def _decided(
     table: Mapping[VipId, Vip],
     allowed: Allowances,
 ) -> Assumed:
-    """Decide on a set; objects that are wrong, which the operator leaves alone, are left out."""
+    """Decide on a set, with what stands in for objects that are not understood, as the operator."""
     frontends: dict[ObjectKey, Frontend] = {}
     backends: dict[ObjectKey, Backend] = {}
     checks: set[ObjectKey] = set()
-    for raw in objects.values():
-        match parse(raw, allowed):
-            case Frontend() as frontend:
-                frontends[frontend.key] = frontend
-            case Backend() as backend:
-                backends[backend.key] = backend
-            case HealthCheck() as check:
-                checks.add(check.key)
-            case _:
-                continue
+    for (kind, key), raw in objects.items():
+        if kind == FRONTEND.kind:
+            frontend = read_frontend(raw, allowed).value or stand_in_for_frontend(raw)
+            frontends |= {key: frontend} if frontend else {}
+        elif kind == BACKEND.kind:
+            backend = read_backend(raw, allowed).value or stand_in_for_backend(raw, allowed=allowed)
+            backends |= {key: backend} if backend else {}
+        elif read_health_check(raw, allowed).value is not None:
+            checks.add(key)
     return assume(frontends, backends, checks, down=down, before=table)
 
 

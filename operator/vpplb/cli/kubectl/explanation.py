@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from vpplb.cli.kubectl.frontends import FrontendLine, frontend_line, share_by_server
-from vpplb.cli.kubectl.statuses import status_of, wanted_of
+from vpplb.cli.kubectl.statuses import pools_of, status_of, wanted_of
 from vpplb.kube.informer import key_of
 from vpplb.kube.kinds import JsonObject
 from vpplb.model.health import HealthState
@@ -14,6 +14,7 @@ from vpplb.resources.conditions import find_condition
 from vpplb.resources.dataplane import DataplaneStatus, node_labels
 from vpplb.resources.fields import parse_time
 from vpplb.resources.frontend import FrontendStatus
+from vpplb.resources.stored import read_selector, spec_of
 
 HISTORY = 10
 """Lines of what happened last."""
@@ -74,7 +75,7 @@ def frontend_detail(
 ) -> FrontendDetail:
     """Read a Frontend with its namespace's Backends by name, all nodes if known, and its events."""
     line = frontend_line(raw)
-    names = {one["name"] for pool in raw["spec"]["pools"] for one in pool.get("backends") or ()}
+    names = {one["name"] for pool in pools_of(raw) for one in pool["backends"]}
     history = [*_events(events), *_transitions(backends[n] for n in names if n in backends)]
     return FrontendDetail(
         frontend=line,
@@ -94,8 +95,8 @@ def _members(
     decided = {(one.pool, one.name): one for one in status.backends}
     loaded = wanted_of(raw)
     parts = share_by_server(loaded[1]) if loaded else {}
-    for pool in raw["spec"]["pools"]:
-        for member in pool.get("backends") or ():
+    for pool in pools_of(raw):
+        for member in pool["backends"]:
             name = member["name"]
             one = decided.get((pool["name"], name))
             health = _health(backends.get(name))
@@ -122,7 +123,7 @@ def _health(raw: JsonObject | None) -> BackendStatus | None:
 
 
 def _address(raw: JsonObject | None) -> str:
-    return "" if raw is None else str(raw["spec"]["address"])
+    return "" if raw is None else str(spec_of(raw).get("address") or "")
 
 
 def _state(
@@ -150,7 +151,7 @@ def _detail(health: BackendStatus | None, raw: JsonObject | None) -> str:
 def _nodes(
     raw: JsonObject, line: FrontendLine, dataplanes: Iterable[JsonObject]
 ) -> Iterator[NodeLine]:
-    selector = raw["spec"].get("nodeSelector") or {}
+    selector = read_selector(raw) or {}
     frontend = str(key_of(raw))
     for dataplane in sorted(dataplanes, key=lambda one: str(one["metadata"]["name"])):
         if selector.items() <= node_labels(dataplane["metadata"]).items():
@@ -172,7 +173,7 @@ def _node(dataplane: JsonObject, frontend: str, wanted: str) -> NodeLine:
         state, message = "failed", failed
     elif has and has == wanted:
         state, message = "programmed", ""
-    elif (dataplane.get("spec") or {}).get("paused"):
+    elif spec_of(dataplane).get("paused"):
         state, message = "paused", "the Dataplane is paused: hands off its VPP"
     else:
         state, message = "pending", f"has {has or 'nothing'}, wanted is {wanted or 'nothing'}"

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from vpplb.cli.kubectl.problems import Wrong, wrong_with
-from vpplb.cli.kubectl.statuses import status_of, wanted_of
+from vpplb.cli.kubectl.statuses import pools_of, status_of, wanted_of
 from vpplb.kube.informer import key_of
 from vpplb.kube.kinds import JsonObject
 from vpplb.model.names import ObjectKey
@@ -13,8 +13,8 @@ from vpplb.plan.caveats import caveats
 from vpplb.plan.newflows import shares
 from vpplb.resources.allowances import EVERYTHING
 from vpplb.resources.frontend import FrontendStatus
-from vpplb.resources.parse import parse_frontend
 from vpplb.resources.statuses import say
+from vpplb.resources.stored import read_frontend, spec_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +37,7 @@ class FrontendLine:
 
 def frontend_line(raw: JsonObject) -> FrontendLine:
     """Read a Frontend."""
-    spec, (namespace, name) = raw["spec"], key_of(raw)
+    spec, (namespace, name) = spec_of(raw), key_of(raw)
     status = status_of(raw, FrontendStatus)
     loaded = wanted_of(raw)
     settings = loaded[1].settings if loaded else None
@@ -53,19 +53,19 @@ def frontend_line(raw: JsonObject) -> FrontendLine:
         table_length=settings.table_length if settings else None,
         revision=loaded[2] if loaded else "",
         note=_note(raw),
-        problems=wrong_with(raw),
+        problems=wrong_with(raw, FrontendStatus),
     )
 
 
 def _note(raw: JsonObject) -> str:
-    parsed = parse_frontend(raw, EVERYTHING)
-    return "" if isinstance(parsed, list) else say(caveats(parsed))
+    read = read_frontend(raw, EVERYTHING).value
+    return say((*caveats(read), *read.ignored)) if read else ""
 
 
 def _written_vip(spec: JsonObject) -> str:
     port = spec.get("port")
     end = f"{str(spec.get('protocol') or 'TCP').lower()}/{port}" if port else "any"
-    return f"{spec.get('address')} {end}"
+    return f"{spec.get('address') or 'without an address'} {end}"
 
 
 def share_by_server(vip: Vip) -> dict[str, tuple[float, float]]:
@@ -88,8 +88,7 @@ def users_by_backend(frontends: Iterable[JsonObject]) -> dict[ObjectKey, list[Js
     users: dict[ObjectKey, list[JsonObject]] = {}
     for raw in sorted(frontends, key=key_of):
         namespace = key_of(raw).namespace
-        pools = raw["spec"]["pools"]
-        names = {one["name"] for pool in pools for one in pool.get("backends") or ()}
+        names = {one["name"] for pool in pools_of(raw) for one in pool["backends"]}
         for name in names:
             users.setdefault(ObjectKey(namespace, name), []).append(raw)
     return users

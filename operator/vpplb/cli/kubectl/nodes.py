@@ -10,6 +10,7 @@ from vpplb.kube.kinds import LEASE, JsonObject
 from vpplb.resources.conditions import Condition, find_condition
 from vpplb.resources.dataplane import DataplaneStatus
 from vpplb.resources.fields import parse_time
+from vpplb.resources.stored import spec_of
 
 _NOT_OURS = "metadata.namespace!=kube-node-lease"
 """The kubelets' leases are named as their nodes too."""
@@ -38,8 +39,8 @@ def node_status(raw: JsonObject, heartbeat: datetime | None) -> NodeStatus:
     """Read a Dataplane."""
     status = status_of(raw, DataplaneStatus)
     vpp, frontends = status.vpp, status.frontends
-    paused = bool((raw.get("spec") or {}).get("paused"))
-    problems = wrong_with(raw)
+    paused = bool(spec_of(raw).get("paused"))
+    problems = wrong_with(raw, DataplaneStatus)
     if paused:
         hands_off = Wrong(condition="", reason="Paused", message="hands off this node's VPP")
         problems = (hands_off, *problems)

@@ -4,7 +4,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from vpplb.cli.kubectl.statuses import unreadable
 from vpplb.kube.kinds import JsonObject
+from vpplb.resources.base import StatusModel
 from vpplb.resources.conditions import Condition
 from vpplb.resources.renderer import load_conditions
 
@@ -24,11 +26,12 @@ class Wrong:
         return f"{self.reason}: {self.message}" if self.message else self.reason
 
 
-def wrong_with(raw: JsonObject) -> tuple[Wrong, ...]:
-    """Return what is wrong with an object, in the order of its conditions."""
-    status = raw.get("status") or {}
-    conditions = load_conditions(status)
-    return (*_unseen(raw, conditions), *_conditions(conditions))
+def wrong_with(raw: JsonObject, model: type[StatusModel]) -> tuple[Wrong, ...]:
+    """Return what is wrong with an object, whose status is of `model`, as its conditions say."""
+    conditions = load_conditions(raw.get("status"))
+    said = unreadable(raw, model)
+    odd = (Wrong(condition="", reason="StatusUnreadable", message=said),) if said else ()
+    return (*odd, *_unseen(raw, conditions), *_conditions(conditions))
 
 
 def _conditions(conditions: Sequence[Condition]) -> Iterator[Wrong]:

@@ -18,6 +18,7 @@ from vpplb.model.names import ObjectKey
 from vpplb.resources.conditions import find_condition
 from vpplb.resources.frontend import FrontendStatus
 from vpplb.resources.renderer import load_conditions
+from vpplb.resources.stored import spec_of
 
 LOOK_EVERY = 0.1
 """Seconds between two looks at the statuses."""
@@ -56,7 +57,7 @@ async def backend_lacks(cluster: Cluster, name: str, generation: int) -> str:
     if int(status.get("observedGeneration") or 0) < generation:
         return f"the operator has not seen backend {name} at generation {generation}"
     using = users_by_backend(await cluster.list(FRONTEND)).get(key_of(raw), [])
-    if using and state not in _final(raw["spec"]):
+    if using and state not in _final(spec_of(raw)):
         return f"backend {name} is {state}"
     for frontend in using:
         if lacks := _frontend_lacks(frontend, key_of(raw), state):

@@ -9,6 +9,7 @@ from vpplb.cli.kubectl.progress import backend_lacks, timeout_flag, wait_flag, w
 from vpplb.cli.kubectl.session import Cluster, Flags, flags
 from vpplb.kube.informer import key_of
 from vpplb.kube.kinds import BACKEND, JsonObject
+from vpplb.resources.stored import spec_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,12 +46,12 @@ def _command(verb: str, switch: _Switch, text: str) -> click.Command:
 
 async def _turn(cluster: Cluster, raw: JsonObject, switch: _Switch) -> JsonObject:
     name = raw["metadata"]["name"]
-    if raw["spec"].get(switch.field, switch.default) is switch.value:
+    if spec_of(raw).get(switch.field, switch.default) is switch.value:
         click.echo(f"backend {name} already {switch.done}")
         return raw
     patch = {"spec": {switch.field: switch.value}}
     newest = await cluster.console.edit(BACKEND, key_of(raw), patch)
-    disabled = switch.field == "paused" and not newest["spec"].get("enabled", True)
+    disabled = switch.field == "paused" and not spec_of(newest).get("enabled", True)
     note = " (it is disabled, so that has no effect until it is enabled)" if disabled else ""
     click.echo(f"backend {name} {switch.done}{note}")
     return newest

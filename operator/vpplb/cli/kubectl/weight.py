@@ -1,6 +1,6 @@
 """`kubectl vpplb weight`: the weight of a backend in a pool of a frontend."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import timedelta
 
 import click
@@ -8,12 +8,13 @@ import click
 from vpplb.cli.kubectl.frontends import share_by_server
 from vpplb.cli.kubectl.progress import frontend_lacks, timeout_flag, wait_flag, wait_until
 from vpplb.cli.kubectl.session import Cluster, Failed, Flags, flags, others
-from vpplb.cli.kubectl.statuses import status_of, wanted_of
+from vpplb.cli.kubectl.statuses import pools_of, status_of, wanted_of
 from vpplb.cli.kubectl.text import percent
 from vpplb.kube.errors import ApiError
 from vpplb.kube.informer import key_of
 from vpplb.kube.kinds import FRONTEND, JsonObject
 from vpplb.resources.frontend import FrontendStatus
+from vpplb.resources.stored import spec_of
 
 ATTEMPTS = 5
 """How often the frontend is read anew when somebody else edits its pools at the same time."""
@@ -80,18 +81,18 @@ async def _set(cluster: Cluster, frontend: str, pool: str, backend: str, weight:
 
 
 def _pools(raw: JsonObject) -> object:
-    return raw["spec"]["pools"]
+    return spec_of(raw).get("pools")
 
 
 def _find(raw: JsonObject, pool: str, backend: str) -> tuple[tuple[int, int], int]:
     """Return where the backend stands, and its weight (Failed, with what there is instead)."""
     name = raw["metadata"]["name"]
-    pools: Sequence[JsonObject] = raw["spec"]["pools"]
+    pools = pools_of(raw)
     names = [one["name"] for one in pools]
     if pool not in names:
         raise Failed(f"frontend {name} has no pool {pool}; {others(pool, names)}")
     at = names.index(pool)
-    members = pools[at].get("backends") or ()
+    members = pools[at]["backends"]
     inside = [one["name"] for one in members]
     if backend not in inside:
         raise Failed(f"pool {pool} of frontend {name} has no {backend}; {others(backend, inside)}")
