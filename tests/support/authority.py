@@ -11,7 +11,12 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key as generate_rsa_key
 from cryptography.x509.oid import NameOID
+
+Key = ec.EllipticCurvePrivateKey | RSAPrivateKey
+PublicKey = ec.EllipticCurvePublicKey | RSAPublicKey
 
 
 class Authority:
@@ -29,7 +34,7 @@ class Authority:
 
     def server(self, *names: str, days: int = 10) -> ssl.SSLContext:
         """Return the context of a server for these names and addresses; expired if `days` < 0."""
-        return _server_context(self.server_pem(*names, days=days))
+        return server_context(self.server_pem(*names, days=days))
 
     def server_pem(self, *names: str, days: int = 10) -> bytes:
         """Return a server's certificate and key for these names and addresses."""
@@ -46,11 +51,15 @@ def outdated(context: ssl.SSLContext) -> ssl.SSLContext:
     return context
 
 
-def self_signed_server(*names: str) -> ssl.SSLContext:
+def self_signed_server(*names: str, rsa: bool = False) -> ssl.SSLContext:
     """Return the context of a server whose certificate signs itself."""
-    key = ec.generate_private_key(ec.SECP256R1())
+    key: Key = (
+        generate_rsa_key(public_exponent=65537, key_size=2048)
+        if rsa
+        else ec.generate_private_key(ec.SECP256R1())
+    )
     certificate = _named(_name(names[0]), key, names, 10).sign(key, hashes.SHA256())
-    return _server_context(_pem(certificate, key))
+    return server_context(_pem(certificate, key))
 
 
 def _name(common: str) -> x509.Name:
@@ -58,7 +67,7 @@ def _name(common: str) -> x509.Name:
 
 
 def _named(
-    issuer: x509.Name, key: ec.EllipticCurvePrivateKey, names: tuple[str, ...], days: int
+    issuer: x509.Name, key: Key, names: tuple[str, ...], days: int
 ) -> x509.CertificateBuilder:
     alternatives = x509.SubjectAlternativeName([_alternative(name) for name in names])
     builder = _builder(_name(names[0]), issuer, key.public_key(), days=days)
@@ -73,7 +82,7 @@ def _alternative(name: str) -> x509.GeneralName:
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, *, days: int
+    subject: x509.Name, issuer: x509.Name, key: PublicKey, *, days: int
 ) -> x509.CertificateBuilder:
     now = datetime.now(UTC)
     return (
@@ -87,7 +96,7 @@ def _builder(
     )
 
 
-def _pem(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> bytes:
+def _pem(certificate: x509.Certificate, key: Key) -> bytes:
     private = key.private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,
@@ -96,7 +105,8 @@ def _pem(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> byte
     return certificate.public_bytes(serialization.Encoding.PEM) + private
 
 
-def _server_context(pem: bytes) -> ssl.SSLContext:
+def server_context(pem: bytes) -> ssl.SSLContext:
+    """Return the context of a server with this certificate and key."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "server.pem")

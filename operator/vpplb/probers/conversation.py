@@ -35,6 +35,8 @@ class Layer(Enum):
 
     CONNECT = (ProbeCode.L4TOUT, "no connection in time", ProbeCode.L4CON)
     TLS = (ProbeCode.L6TOUT, "no TLS handshake in time", ProbeCode.L6RSP)
+    # The handshake is done, the server may still refuse a client without a certificate.
+    JUDGED = (ProbeCode.L6OK, "TLS handshake done", ProbeCode.L6RSP)
     ANSWER = (ProbeCode.L7TOUT, "no complete answer in time", ProbeCode.L7RSP)
 
     def __init__(self, code: ProbeCode, detail: str, broken: ProbeCode) -> None:

@@ -41,6 +41,7 @@ _EXTENDED_ERROR = struct.Struct("=IBBBBII")  # struct sock_extended_err; a socka
 _ORIGIN_LOCAL = 1  # linux/errqueue.h, SO_EE_ORIGIN_LOCAL
 _BUFFER = 1 << 20
 _PACKET = 512
+_PACKETS_A_TURN = 1024  # of replies, true or forged, and of errors: other checks wait meanwhile
 _CONTROL = 512
 
 
@@ -141,7 +142,7 @@ class EchoSocket:
 
     def _receive(self) -> None:
         """Read while answers are awaited; what is left is told of again (level-triggered)."""
-        for _ in range(len(self._pending) + 1):
+        for _ in range(min(len(self._pending) + 1, _PACKETS_A_TURN)):
             try:
                 packet, sender = self._socket.recvfrom(_PACKET)
             except OSError:
@@ -161,7 +162,7 @@ class EchoSocket:
             pending[1](REPLY)
 
     def _drain_errors(self) -> None:
-        while True:
+        for _ in range(_PACKETS_A_TURN):
             try:
                 quoted, control, _, _ = self._socket.recvmsg(
                     _PACKET, _CONTROL, socket.MSG_ERRQUEUE | socket.MSG_DONTWAIT

@@ -6,6 +6,7 @@ from enum import StrEnum
 
 NO_SOURCE = "no such source address"
 NO_ADDRESS = "no address to send from"
+NOBODY_LISTENS = "nobody listens there: the connection was to itself"
 NO_PORT = "no free local port"
 
 UNANSWERED = frozenset(

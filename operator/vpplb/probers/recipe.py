@@ -45,8 +45,9 @@ def _in_tls(
 ) -> Callable[[], Conversation]:
     context = client_context(tls)
     # Without a name the address is verified; when nothing is verified none is needed.
-    name = tls.server_name or ("" if tls.insecure_skip_verify else str(address))
-
+    # The dot of a full name is none of SNI's (RFC 6066, 3), nor of a certificate's.
+    name = tls.server_name.removesuffix(".")
+    name = name or ("" if tls.insecure_skip_verify else str(address))
     resumption = Resumption()
 
     def make() -> Conversation:

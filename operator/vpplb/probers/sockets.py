@@ -11,6 +11,7 @@ import select
 import socket
 import struct
 from collections.abc import Callable
+from pathlib import Path
 
 from vpplb.model.check import IPAddress
 from vpplb.probers.poller import Poller
@@ -39,6 +40,7 @@ class Sockets:
 
     def __init__(self, poller: Poller) -> None:
         self._poller = poller
+        self._lent = _local_ports()
         self._spare: dict[tuple[int, IPAddress | None], list[Socket]] = {}
 
     def take(
@@ -67,6 +69,17 @@ class Sockets:
             raise
         return sock
 
+    def lends(self, port: int) -> bool:
+        """Say whether the kernel may choose this port for a socket of ours.
+
+        A connection from the very address and port it goes to is one to itself (RFC 9293, 3.5).
+        """
+        return port in self._lent
+
+    def remind(self, sock: Socket) -> None:
+        """Have its user told again, in the next turn, of what there is to read."""
+        self._poller.modify(sock.fileno(), _EVENTS)
+
     def give_back(self, sock: Socket, version: int, source: IPAddress | None) -> None:
         """Take back a connected socket; the connection is reset."""
         descriptor = sock.fileno()
@@ -90,6 +103,14 @@ class Sockets:
             for sock in spare:
                 self.drop(sock)
         self._spare.clear()
+
+
+def _local_ports() -> range:
+    try:
+        first, last = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    except (OSError, ValueError):
+        return range(1024, 65536)
+    return range(first, last + 1)
 
 
 def has_address_for(version: int, target: tuple[str, int]) -> bool:

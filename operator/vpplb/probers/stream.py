@@ -13,6 +13,7 @@ from vpplb.probers.errors import (
     NO_ADDRESS,
     NO_PORT,
     NO_SOURCE,
+    NOBODY_LISTENS,
     SHORTAGE,
     UNANSWERED,
     Lack,
@@ -32,6 +33,8 @@ _AT_CONNECT_BOUND = {errno.EINVAL: NO_SOURCE}
 _FAILED = select.EPOLLERR | select.EPOLLHUP
 _ENDED = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
 _CHUNK = 16384
+_READS_A_TURN = 2
+"""A server that always has more to say does not keep the others waiting."""
 _NONE = TcpConversation()
 
 
@@ -46,6 +49,7 @@ class StreamAttempt:
         "_conversation",
         "_done",
         "_gentle",
+        "_lent",
         "_make",
         "_outbox",
         "_socket",
@@ -70,6 +74,7 @@ class StreamAttempt:
         self._gentle = isinstance(probe, TcpProbe) and probe.tls is not None
         self._make = conversations(probe, spec.address)
         self._sockets = sockets
+        self._lent = sockets.lends(probe.port)
         self._done = done
         self._socket: Socket | None = None
         self._conversation: Conversation = _NONE
@@ -121,6 +126,9 @@ class StreamAttempt:
                     self._done(self._break(code))
                     return
             self._connected = True
+            if self._lent and sock.getsockname()[:2] == self._target:
+                self._done(self._break(errno.ECONNREFUSED, NOBODY_LISTENS))
+                return
             if self._go(self._conversation.connected()):
                 return
         elif self._outbox and events & select.EPOLLOUT and self._flush(sock):
@@ -129,11 +137,11 @@ class StreamAttempt:
             self._receive(sock, ended=bool(events & _ENDED))
 
     def _receive(self, sock: Socket, *, ended: bool) -> None:
-        """Read until nothing is left: the edge is told but once.
+        """Read until nothing is left, or a turn's share: the edge is told once, then asked for.
 
         Less than was asked for means nothing is left (epoll(7)), unless the peer has closed.
         """
-        while True:
+        for _ in range(_READS_A_TURN):
             try:
                 data = sock.recv(_CHUNK)
             except BlockingIOError:
@@ -145,6 +153,7 @@ class StreamAttempt:
                 return
             if not data or (len(data) < _CHUNK and not ended):
                 return
+        self._sockets.remind(sock)
 
     def _go(self, step: Step) -> bool:
         """Do what the conversation says; return whether the attempt has ended."""

@@ -12,13 +12,21 @@ from functools import lru_cache
 from vpplb.model.check import TlsSettings
 from vpplb.model.health import ProbeCode, ProbeResult
 from vpplb.probers.conversation import Conversation, Layer, Search, Step
+from vpplb.resources.pem import read_certificates
 
 HANDSHAKE_DONE = "TLS handshake done"
 CHUNK = 65536
+LIMIT = 1 << 22
+"""Bytes of a connection, whatever is in them: tickets, empty records, new keys, the answer."""
 RESUMED = 15
 """Handshakes that resume the session of a full one."""
 
+_DONE = ProbeResult(code=ProbeCode.L6OK, detail=HANDSHAKE_DONE)
 _NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"})
+
+
+def _failed(detail: str) -> ProbeResult:
+    return ProbeResult(code=ProbeCode.L6RSP, detail=detail)
 
 
 class UnusableTls(Exception):
@@ -30,6 +38,8 @@ def _context(insecure_skip_verify: bool, ca_bundle: str) -> ssl.SSLContext:
     # The server's name belongs to the connection, so checks that differ in it alone share a context
     # (the system's CA certificates take half a megabyte and 20 ms each time).
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    # OpenSSL's own, as for HAProxy and curl: Python's leave out RSA key exchange and CBC.
+    context.set_ciphers("DEFAULT")
     if insecure_skip_verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -37,9 +47,11 @@ def _context(insecure_skip_verify: bool, ca_bundle: str) -> ssl.SSLContext:
     if not ca_bundle:
         context.load_default_certs()
         return context
+    # Who names an intermediate or the server's own certificate means that one.
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     try:
-        context.load_verify_locations(cadata=ca_bundle)
-    except (ssl.SSLError, ValueError) as error:
+        context.load_verify_locations(cadata=read_certificates(ca_bundle))
+    except ValueError as error:
         raise UnusableTls("caBundle holds no certificates in PEM") from error
     return context
 
@@ -91,6 +103,7 @@ class TlsConversation:
         "_incoming",
         "_inner",
         "_outgoing",
+        "_received",
         "_resumption",
         "_shaken",
         "_tls",
@@ -109,6 +122,7 @@ class TlsConversation:
         self.parting = b""
         self._inner = inner
         self._shaken = False
+        self._received = 0
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._resumption = resumption
@@ -126,11 +140,16 @@ class TlsConversation:
 
     def received(self, data: bytes) -> Step:
         """Go on with the handshake, or with what is inside it."""
+        self._received += len(data)
+        if self._received > LIMIT:
+            return ProbeResult(code=self.layer.broken, detail=f"more than {LIMIT} bytes of TLS")
         if data:
             self._incoming.write(data)
         else:
             self._incoming.write_eof()
-        return self._note(self._exchange() if self._shaken else self._handshake())
+        if not self._shaken:
+            return self._note(self._handshake())
+        return self._note(self._await_judgement() if self._inner is None else self._exchange())
 
     def _note(self, step: Step) -> Step:
         if isinstance(step, ProbeResult):
@@ -143,12 +162,29 @@ class TlsConversation:
         except ssl.SSLWantReadError:
             return self._outgoing.read()
         except ssl.SSLError as error:
-            return ProbeResult(code=ProbeCode.L6RSP, detail=describe(error))
-        if self._inner is None:
-            self.parting = self._outgoing.read()  # or the server would log a broken handshake
-            return ProbeResult(code=ProbeCode.L6OK, detail=HANDSHAKE_DONE)
+            return _failed(describe(error))
         self._shaken = True
-        return self._pass_on(self._inner, self._inner.connected())
+        if self._inner is not None:
+            return self._pass_on(self._inner, self._inner.connected())
+        flight = self._outgoing.read()
+        if self._tls.version() == "TLSv1.3" and not self._tls.session_reused and _has_two(flight):
+            self.layer = Layer.JUDGED
+            return flight
+        self.parting = flight  # or the server would log a broken handshake
+        return _DONE
+
+    def _await_judgement(self) -> Step:
+        """Hear what the server says to a client without a certificate; a ticket is a yes."""
+        try:
+            self._tls.read(CHUNK)
+        except ssl.SSLWantReadError:
+            session = self._tls.session
+            return _DONE if session is not None and session.has_ticket else b""
+        except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+            return _failed("connection closed for want of a client certificate")
+        except ssl.SSLError as error:
+            return _failed(describe(error))
+        return _DONE
 
     def _exchange(self) -> Step:
         assert self._inner is not None
@@ -186,6 +222,20 @@ class TlsConversation:
         if step:
             self._tls.write(step)
         return self._outgoing.read()
+
+
+def _has_two(flight: bytes) -> bool:
+    """Say whether the client's last flight of TLS 1.3 has more than its Finished message.
+
+    It is then preceded by a Certificate, an empty one: the server has asked for ours. What it
+    thinks of that it says after the handshake only (RFC 8446, 4.4.2.4). A record's header: type
+    (23), version, length.
+    """
+    records = at = 0
+    while at + 5 <= len(flight):
+        records += flight[at] == 23
+        at += 5 + int.from_bytes(flight[at + 3 : at + 5], "big")
+    return records > 1
 
 
 def describe(error: ssl.SSLError) -> str:

@@ -13,7 +13,7 @@ from vpplb.resources.schema import cel, string
 from vpplb.resources.unicast import require_unicast, unicast_cel
 
 
-def _read_address(text: str) -> IPAddress:
+def read_address(text: str) -> IPAddress:
     """Read as Kubernetes' `ip()` does: neither zones nor IPv4 in IPv6's clothes."""
     address = ip_address(text)
     if isinstance(address, IPv6Address) and (address.scope_id or address.ipv4_mapped):
@@ -24,7 +24,7 @@ def _read_address(text: str) -> IPAddress:
 def _read_prefix(text: str) -> IPNetwork:
     """Read an address or a prefix; host bits are cleared as VPP does (`ip46_prefix_normalize`)."""
     address, slash, length = text.partition("/")
-    network = ip_network(_read_address(address))
+    network = ip_network(read_address(address))
     if not slash:
         return network
     if re.fullmatch("0|[1-9][0-9]{0,2}", length, re.ASCII) is None:
@@ -34,11 +34,13 @@ def _read_prefix(text: str) -> IPNetwork:
 
 def _address(says: str, kind: type[IPAddress] | None = None) -> PlainValidator:
     def read(value: object) -> IPAddress:
-        address = reworded(_read_address, as_text(value, says), says)
+        address = reworded(read_address, as_text(value, says), says)
         if kind is not None and not isinstance(address, kind):
             raise ValueError(says)
         if address.is_unspecified or address.is_multicast or address == _BROADCAST:
             raise ValueError(_HOST_SAYS)
+        if isinstance(address, IPv6Address) and address.is_link_local:
+            raise ValueError(_ZONE_SAYS)
         return address
 
     return PlainValidator(read)
@@ -51,6 +53,8 @@ _HOST = cel(
     " || ip(self).isLinkLocalUnicast()",
     _HOST_SAYS,
 )
+_ZONE_SAYS = "must not be link-local: which link it is on cannot be said"
+_NO_ZONE = cel("!isIP(self) || !ip(self).isLinkLocalUnicast()", _ZONE_SAYS)
 _ANY_SAYS = "must be an IPv4 or IPv6 address"
 _V4_SAYS = "must be an IPv4 address"
 _V6_SAYS = "must be an IPv6 address"
@@ -58,7 +62,7 @@ _as_str = PlainSerializer(str, return_type=str)
 
 
 def _server(value: object) -> IPAddress:
-    address = reworded(_read_address, as_text(value, _ANY_SAYS), _ANY_SAYS)
+    address = reworded(read_address, as_text(value, _ANY_SAYS), _ANY_SAYS)
     require_unicast(ip_network(address))
     return address
 
@@ -79,7 +83,7 @@ AddressV6 = Annotated[
     IPv6Address,
     _address(_V6_SAYS, IPv6Address),
     _as_str,
-    string(39, cel("isIP(self) && ip(self).family() == 6", _V6_SAYS), _HOST),
+    string(39, cel("isIP(self) && ip(self).family() == 6", _V6_SAYS), _HOST, _NO_ZONE),
 ]
 
 _PREFIX_SAYS = "must be an address or a prefix, such as 192.0.2.10 or 2001:db8::/64"

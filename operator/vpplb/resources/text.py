@@ -5,12 +5,13 @@ words. The sentence completes the field's path: `spec.http.path: must begin with
 """
 
 import re
-import ssl
 from typing import Annotated
 
 import re2
 from pydantic import AfterValidator, WithJsonSchema
 
+from vpplb.resources.addresses import read_address
+from vpplb.resources.pem import read_certificates
 from vpplb.resources.schema import cel, string
 
 _PART = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
@@ -54,10 +55,32 @@ _HOST = r"[A-Za-z0-9._:\[\]-]+"
 _HOST_SAYS = "must be a host name or an address, with or without a port"
 HostName = Annotated[str, _matching(_HOST, 262, _HOST_SAYS), _by_cel(_HOST, 262, _HOST_SAYS)]
 
-_SERVER = "[A-Za-z0-9._:-]+"
+_SERVER = r"[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?"
+_NUMBER = r"(^|\.)[0-9]+\.?$"  # the last label of an address, never of a name (RFC 3696, 2)
 _SERVER_SAYS = "must be a host name or an address"
+
+
+def _server(text: str) -> str:
+    try:
+        read_address(text)
+    except ValueError:
+        name = re.fullmatch(_SERVER, text) is not None and len(text) <= 253
+        if not name or re.search(_NUMBER, text):
+            raise ValueError(_SERVER_SAYS) from None
+    return text
+
+
 ServerName = Annotated[
-    str, _matching(_SERVER, 253, _SERVER_SAYS), _by_cel(_SERVER, 253, _SERVER_SAYS)
+    str,
+    AfterValidator(_server),
+    string(
+        253,
+        cel(
+            f'isIP(self) || self.matches(r"^{_SERVER}$") && !self.matches(r"{_NUMBER}")',
+            _SERVER_SAYS,
+        ),
+        minLength=1,
+    ),
 ]
 
 _HEADER = "[!#$%&'*+.^_`|~0-9A-Za-z-]+"
@@ -127,9 +150,9 @@ _PEM_SAYS = "must be certificates in PEM"
 
 def _certificates(pem: str) -> str:
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=pem)
-    except (ssl.SSLError, ValueError) as error:
-        raise ValueError(_PEM_SAYS) from error
+        read_certificates(pem)
+    except ValueError as error:
+        raise ValueError(f"{_PEM_SAYS}{error}") from error
     return pem
 
 

@@ -2,16 +2,20 @@ import socket
 import struct
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from ipaddress import ip_address
 
 import pytest
 
 from support.servers import Script, ScriptedServer
-from vpplb.model.check import Cadence, CheckSpec, HttpProbe
+from vpplb.model.check import Cadence, CheckSpec, HttpProbe, IPAddress, TcpProbe
 from vpplb.model.health import ProbeResult
+from vpplb.probers.conversation import Step
+from vpplb.probers.http import HttpConversation, HttpRecipe
 from vpplb.probers.poller import Poller
-from vpplb.probers.sockets import Sockets
+from vpplb.probers.sockets import Socket, Sockets
 from vpplb.probers.stream import StreamAttempt
 
 OK = b"HTTP/1.1 200 OK\r\n\r\n"
@@ -122,3 +126,63 @@ def test_giving_up_closes_the_connection_and_tells_nobody(driver: Driver) -> Non
         attempt.abort()
         driver.run(0)
     assert ended == []
+
+
+def test_a_connection_to_itself_is_no_success(driver: Driver) -> None:
+    with socket.socket() as finder:
+        finder.bind(("127.0.0.1", 0))
+        port = finder.getsockname()[1]
+
+    class Unlucky(Sockets):
+        """The kernel happens to choose the very port that is probed."""
+
+        def take(
+            self, version: int, source: IPAddress | None, handler: Callable[[int], None]
+        ) -> Socket:
+            sock = super().take(version, source, handler)
+            sock.bind(("127.0.0.1", port))
+            return sock
+
+    ended: list[ProbeResult] = []
+    spec = CheckSpec(address=ip_address("127.0.0.1"), probe=TcpProbe(port=port), cadence=Cadence())
+    sockets = Unlucky(driver.poller)
+    attempt = StreamAttempt(spec, TcpProbe(port=port), sockets, ended.append)
+    assert attempt.begin() is None
+    while not ended:
+        assert driver.run(5.0), "nothing happens any more"
+    assert (ended[0].code.value, ended[0].detail) == (
+        "L4CON",
+        "nobody listens there: the connection was to itself",
+    )
+    sockets.close()
+
+
+def test_a_server_that_always_has_more_does_not_keep_the_others_waiting(driver: Driver) -> None:
+    chunks = (b"1;" + b"e" * 4000 + b"\r\nx\r\n") * 16
+
+    def script(connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        with suppress(OSError):
+            while True:
+                connection.sendall(chunks)
+
+    received: list[int] = []
+
+    class Counting(HttpConversation):
+        def received(self, data: bytes) -> Step:
+            received[-1] += len(data)
+            return super().received(data)
+
+    ended: list[ProbeResult] = []
+    with ScriptedServer(script) as server:
+        probe = HttpProbe(port=server.port, response_regexp="never")
+        spec = CheckSpec(address=ip_address("127.0.0.1"), probe=probe, cadence=Cadence())
+        attempt = StreamAttempt(spec, probe, driver.sockets, ended.append)
+        attempt._make = partial(Counting, HttpRecipe(probe, spec.address))
+        assert attempt.begin() is None
+        while not ended:
+            received.append(0)
+            assert driver.run(5.0), "nothing happens any more"
+    assert max(received) <= 32768
+    assert ended[0].detail == "more than 524288 bytes lie between the chunks"

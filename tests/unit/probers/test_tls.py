@@ -4,13 +4,13 @@ from ipaddress import ip_address
 
 import pytest
 
-from support.authority import Authority, self_signed_server
+from support.authority import Authority, self_signed_server, server_context
 from support.fuzzing import settled
 from vpplb.model.check import HttpProbe, TcpProbe, TlsSettings
 from vpplb.model.health import ProbeCode, ProbeResult
 from vpplb.probers.conversation import Conversation, Layer, Step
 from vpplb.probers.recipe import conversations
-from vpplb.probers.tls import RESUMED, UnusableTls, client_context
+from vpplb.probers.tls import LIMIT, RESUMED, UnusableTls, client_context
 
 ADDRESS = ip_address("192.0.2.7")
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -157,6 +157,72 @@ def test_what_is_not_tls_fails(answer: bytes, detail: str) -> None:
     conversation.connected()
     assert conversation.layer is Layer.TLS
     assert conversation.received(answer) == ProbeResult(code=ProbeCode.L6RSP, detail=detail)
+
+
+def test_a_full_name_is_asked_for_and_verified_without_its_dot(authority: Authority) -> None:
+    names: list[str | None] = []
+    context = authority.server("a.example")
+    context.sni_callback = lambda _tls, name, _context: names.append(name)
+    step = talk(handshake(trusting(authority, "a.example."))(), Server(context))
+    assert step == ProbeResult(code=ProbeCode.L6OK, detail="TLS handshake done")
+    assert names == ["a.example"]
+
+
+@pytest.mark.parametrize("ciphers", ["AES256-GCM-SHA384", "AES128-SHA", "ECDHE-RSA-AES256-SHA"])
+def test_servers_of_some_years_ago_are_reached(ciphers: str) -> None:
+    context = self_signed_server("a.example", rsa=True)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(ciphers)
+    step = talk(handshake(TlsSettings(insecure_skip_verify=True))(), Server(context))
+    assert step == ProbeResult(code=ProbeCode.L6OK, detail="TLS handshake done")
+
+
+def test_the_certificate_of_the_server_can_be_what_is_trusted(authority: Authority) -> None:
+    pem = authority.server_pem("a.example")
+    tls = TlsSettings(server_name="a.example", ca_bundle=pem.decode().partition("-----BEGIN P")[0])
+    step = talk(handshake(tls)(), Server(server_context(pem)))
+    assert step == ProbeResult(code=ProbeCode.L6OK, detail="TLS handshake done")
+
+
+class TestClientCertificate:
+    """The server asks for one, and there is none."""
+
+    @staticmethod
+    def asking(authority: Authority, *, required: bool, tickets: int = 2) -> Server:
+        context = authority.server("192.0.2.7")
+        context.num_tickets = tickets
+        context.verify_mode = ssl.CERT_REQUIRED if required else ssl.CERT_OPTIONAL
+        return Server(context)
+
+    @pytest.mark.parametrize("size", [1, 65536])
+    def test_a_server_that_insists_fails(self, authority: Authority, size: int) -> None:
+        conversation = handshake(trusting(authority))()
+        step = talk(conversation, self.asking(authority, required=True), size=size)
+        assert step == ProbeResult(code=ProbeCode.L6RSP, detail="tlsv13 alert certificate required")
+
+    @pytest.mark.parametrize("size", [1, 65536])
+    def test_a_server_that_does_not_passes(self, authority: Authority, size: int) -> None:
+        conversation = handshake(trusting(authority))()
+        step = talk(conversation, self.asking(authority, required=False), size=size)
+        assert step == ProbeResult(code=ProbeCode.L6OK, detail="TLS handshake done")
+
+    def test_a_server_that_says_nothing_passes_in_the_end(self, authority: Authority) -> None:
+        server = self.asking(authority, required=False, tickets=0)
+        conversation = handshake(trusting(authority))()
+        assert talk(conversation, server) == b""
+        assert conversation.layer.timeout.code is ProbeCode.L6OK
+
+
+def test_a_server_without_end_is_cut_off(authority: Authority) -> None:
+    conversation = handshake(trusting(authority))()
+    conversation.connected()
+    data = bytes([22, 3, 3, 0, 0]) * 3000
+    step: Step = b""
+    for _ in range(LIMIT // len(data) + 1):
+        step = conversation.received(data)
+        if isinstance(step, ProbeResult):
+            break
+    assert isinstance(step, ProbeResult)
 
 
 def test_checks_that_differ_in_name_alone_share_a_context(authority: Authority) -> None:
