@@ -4,7 +4,6 @@ How each behaviour of a backend is judged: tests/integration/test_backend_behavi
 """
 
 import asyncio
-import logging
 import os
 import shutil
 import signal
@@ -12,6 +11,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, ExitStack, suppress
+from datetime import timedelta
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,7 @@ from support.servers import (
 )
 from vpplb.engine.ports import Assignment, ProbeStats, Turn, Verdict
 from vpplb.model.check import (
+    Cadence,
     CheckSpec,
     HttpProbe,
     IcmpProbe,
@@ -141,6 +143,15 @@ IN_NAMESPACES = pytest.mark.skipif(
 )
 
 
+def cable(near: str, far: str) -> None:
+    """Join two namespaces."""
+    ip("-n", near, "link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns", far)
+    for number, name in enumerate((near, far), 1):
+        ip("-n", name, "address", "add", f"198.51.100.{number}/24", "dev", "eth0")
+        ip("-n", name, "address", "add", f"2001:db8:1::{number}/64", "dev", "eth0", "nodad")
+        ip("-n", name, "link", "set", "eth0", "up")
+
+
 def ip(*arguments: str) -> None:
     subprocess.run(["ip", *arguments], check=True, capture_output=True)
 
@@ -160,11 +171,7 @@ def namespaces() -> Iterator[tuple[str, str]]:
             ip("netns", "add", name)
             cleanup.callback(ip, "netns", "delete", name)
             ip("-n", name, "link", "set", "lo", "up")
-        ip("-n", near, "link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns", far)
-        for number, name in enumerate((near, far), 1):
-            ip("-n", name, "address", "add", f"198.51.100.{number}/24", "dev", "eth0")
-            ip("-n", name, "address", "add", f"2001:db8:1::{number}/64", "dev", "eth0", "nodad")
-            ip("-n", name, "link", "set", "eth0", "up")
+        cable(near, far)
         for family, via in (("-4", "198.51.100.2"), ("-6", "2001:db8:1::2")):
             ip("-n", near, family, "route", "add", "default", "via", via)
         for address in ("192.0.2.1", "2001:db8:2::1"):
@@ -401,33 +408,72 @@ def test_icmp_without_privileges_uses_ping_sockets_if_they_are_permitted(
     assert in_namespace(near, *unprivileged, sys.executable, "-c", UNPRIVILEGED) == outcome
 
 
-class Twice(logging.Handler):
-    """Sets `happened` at the second log line that says `text`."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.happened = asyncio.Event()
-        self._text = text
-        self._seen = 0
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._seen += self._text in record.getMessage()
-        if self._seen == 2:
-            self.happened.set()
-
-
 @pytest.mark.slow
-async def test_a_namespace_that_is_not_there_is_logged_and_tried_again() -> None:
-    said = Twice("network namespace no-such-namespace: No such file or directory")
-    logging.getLogger("vpplb.probers").addHandler(said)
+async def test_a_namespace_that_is_not_there_is_said_and_costs_no_new_processes(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    text = "network namespace no-such-namespace: No such file or directory"
     pool = WorkerPool(netns="no-such-namespace")
     await pool.start(lambda _: None, lambda _: None)
     try:
-        async with asyncio.timeout(20):
-            await said.happened.wait()
+        await eventually(lambda: pool.trouble() == text, "it is said", within=20)
+        (before,) = workers()
+        await asyncio.sleep(1.5)
+        assert workers() == [before]
+        assert [record.getMessage() for record in caplog.records].count(text) == 1
+        assert pool.processes() == (1, 1)
+        async with asyncio.timeout(1.5):  # so it has heard that the channel is closed
+            await pool.stop()
     finally:
         await pool.stop()
-        logging.getLogger("vpplb.probers").removeHandler(said)
+
+
+def workers() -> list[int]:
+    """Return the processes that probe for this one."""
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    return [int(child) for child in children]
+
+
+@pytest.mark.privileged
+@pytest.mark.slow
+@IN_NAMESPACES
+async def test_a_namespace_that_is_made_anew_is_entered_anew_and_no_verdict_comes_of_it(
+    namespaces: tuple[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    near, far = namespaces
+    server = [sys.executable, "-m", "http.server", "--bind", "198.51.100.2", "8080"]
+    found: list[tuple[bool, str]] = []
+    pool = WorkerPool(netns=near)
+    async with AsyncExitStack() as cleanup:
+        serving = await child(cleanup, far, *server)
+        cleanup.push_async_callback(pool.stop)
+        await eventually(lambda: "8080" in in_namespace(far, "ss", "-tln"), "the server listens")
+        await pool.start(lambda each: found.append((each.up, each.detail)), lambda _: None)
+        pool.assign(
+            [
+                Assignment(
+                    backend=ObjectKey("ns", "b"),
+                    generation=1,
+                    spec=CheckSpec(
+                        address=ip_address("198.51.100.2"),
+                        probe=HttpProbe(port=8080),
+                        cadence=Cadence(interval=timedelta(seconds=0.2), fall=1),
+                    ),
+                )
+            ]
+        )
+        await eventually(lambda: found == [(True, "200 OK")], "it is up", within=20)
+        ip("netns", "delete", near)
+        ip("-n", far, "link", "delete", "eth0")
+        await eventually(lambda: f"{near}: No such" in (pool.trouble() or ""), "it is said")
+        ip("netns", "add", near)
+        cable(near, far)
+        await eventually(lambda: pool.trouble() is None, "it is entered", within=20)
+        await asyncio.sleep(2.0)
+        serving.kill()
+        await eventually(lambda: len(found) > 1, "it is down", within=20)
+        assert found[1:] == [(False, "connection refused")]
+    assert f"network namespace {near} is gone" in caplog.text
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Entering a network namespace (setns(2)): only a worker does, the operator stays where it is."""
+"""Network namespaces (setns(2)): only a worker enters one, the operator stays where it is."""
 
 import ctypes
 import os
@@ -15,18 +15,43 @@ def namespace_path(name: str) -> Path:
     return Path(name) if "/" in name else NAMED / name
 
 
-def enter(name: str) -> None:
-    """Move this thread into the namespace; sockets opened from now on belong to it.
+class Namespace:
+    """A network namespace by its name. One that is made anew under that name is another."""
 
-    OSError when it does not exist or that is not permitted (CAP_SYS_ADMIN).
-    """
-    path = namespace_path(name)
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        # os.setns came with Python 3.12.
-        libc = ctypes.CDLL(None, use_errno=True)
-        if libc.setns(descriptor, _CLONE_NEWNET) != 0:
-            code = ctypes.get_errno()
-            raise OSError(code, os.strerror(code), str(path))
-    finally:
-        os.close(descriptor)
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._path = namespace_path(name)
+        self._entered: tuple[int, int] | None = None  # its device and inode
+
+    def enter(self) -> None:
+        """Move this thread into the namespace; sockets opened from now on belong to it.
+
+        OSError when it does not exist or that is not permitted (CAP_SYS_ADMIN).
+        """
+        descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            # os.setns came with Python 3.12.
+            libc = ctypes.CDLL(None, use_errno=True)
+            if libc.setns(descriptor, _CLONE_NEWNET) != 0:
+                code = ctypes.get_errno()
+                raise OSError(code, os.strerror(code), str(self._path))
+            self._entered = _identity(os.fstat(descriptor))
+        finally:
+            os.close(descriptor)
+
+    def lost(self) -> str | None:
+        """Say that the name no longer stands for what was entered; None: it does.
+
+        Costs a system call. What cannot be looked at is taken for unchanged.
+        """
+        try:
+            found = _identity(self._path.stat())
+        except (FileNotFoundError, NotADirectoryError):
+            return "is gone"
+        except OSError:
+            return None
+        return None if found == self._entered else "was made anew"
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino

@@ -11,7 +11,7 @@ import os
 import socket
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import TypeVar
@@ -21,7 +21,7 @@ from vpplb.engine.taskset import spread
 from vpplb.model.names import ObjectKey
 from vpplb.probers.errors import ADVICE, Lack
 from vpplb.probers.placement import Placement
-from vpplb.probers.wire import Assign, Cancel, Message, Report, Unpacker, pack
+from vpplb.probers.wire import Assign, Cancel, Condition, Message, Report, Unpacker, pack
 
 _log = logging.getLogger(__name__)
 
@@ -38,8 +38,8 @@ class WorkerPool:
     """Probes in processes, from the network namespace `netns` if one is named.
 
     `workers` is their number; 0: as many as the load needs, but no more than there are cores.
-    Each backend belongs to one worker. A namespace that cannot be entered is logged and tried
-    again.
+    Each backend belongs to one worker. A namespace that cannot be entered is said and tried
+    again; one that is made anew under its name is entered anew, and no verdict comes meanwhile.
     """
 
     def __init__(self, workers: int = 0, netns: str = "") -> None:
@@ -66,8 +66,9 @@ class WorkerPool:
         """Say what keeps the processes from probing, None if nothing does."""
         short: Counter[str] = Counter()
         for worker in self._workers:
-            short.update(worker.short)
-        said = [
+            short.update(worker.condition.short)
+        said = sorted({worker.condition.obstacle for worker in self._workers} - {""})
+        said += [
             f"{count} checks have no results, the prober is short of {lack} ({ADVICE[Lack(lack)]})"
             for lack, count in sorted(short.items())
         ]
@@ -165,7 +166,7 @@ class _Worker:
     def __init__(self, pool: WorkerPool, netns: str) -> None:
         self._pool = pool
         self._netns = netns
-        self.short: Mapping[str, int] = {}  # as in Report
+        self.condition = Condition()
         self._writer: asyncio.StreamWriter | None = None
         self._successor = False
 
@@ -228,14 +229,14 @@ class _Worker:
                     return
                 for message in unpacker.feed(data):
                     if isinstance(message, Report):
-                        self.short = self.short if message.short is None else message.short
+                        self.condition = message.condition or self.condition
                         self._pool.take(message)
         except TimeoutError:
             _log.warning("a probing process has been silent for %.0f s", _SILENCE)
         except ConnectionError:
             return
         finally:
-            self._writer, self.short = None, {}
+            self._writer, self.condition = None, Condition()
             writer.close()
 
     def _begin(self, writer: asyncio.StreamWriter) -> None:

@@ -7,7 +7,7 @@ pickle is the shortest way, and nothing from outside is ever unpickled.
 import pickle
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from vpplb.engine.ports import Assignment, ProbeStats, Turn, Verdict
 from vpplb.model.names import ObjectKey
@@ -30,17 +30,28 @@ class Cancel:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """How a worker is.
+
+    `short`: how many checks have had no result lately, by what it is short of. `obstacle` is
+    why it does not probe at all, empty if it does.
+    """
+
+    short: Mapping[str, int] = field(default_factory=dict)
+    obstacle: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """From a worker: verdicts and turns, now and then its counters, and log lines (level, text).
 
-    `short`: how many checks have had no result lately, by what the worker is short of; None:
-    as said before.
+    `condition` None: as said before.
     """
 
     verdicts: tuple[Verdict, ...] = ()
     turns: tuple[Turn, ...] = ()
     stats: ProbeStats | None = None
-    short: Mapping[str, int] | None = None
+    condition: Condition | None = None
     log: tuple[tuple[int, str], ...] = ()
 
 

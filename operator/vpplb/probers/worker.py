@@ -13,13 +13,18 @@ import signal
 import socket
 import sys
 import time
+from contextlib import suppress
 
-from vpplb.probers import netns
 from vpplb.probers.loop import CheckLoop
-from vpplb.probers.wire import Assign, Cancel, Message, Report, Unpacker, pack
+from vpplb.probers.netns import Namespace
+from vpplb.probers.wire import Assign, Cancel, Condition, Message, Report, Unpacker, pack
+
+_log = logging.getLogger(__name__)
 
 REPORT_EVERY = 1.0
 _CHUNK = 1 << 18
+_ENTER_EVERY = 0.5  # a namespace that is not there
+_SETTLING = 1.0  # whoever makes a namespace puts its links and addresses there next
 
 
 class Channel(logging.Handler):
@@ -50,9 +55,9 @@ class Channel(logging.Handler):
         if with_statistics and not self._outbox:
             stats = self._loop.statistics.take()
         if verdicts or turns or lines or with_statistics:  # an empty report says: still alive
-            short = self._loop.short() if with_statistics else None
+            short = Condition(short=self._loop.short()) if with_statistics else None
             self._outbox += pack(
-                Report(verdicts=verdicts, turns=turns, stats=stats, short=short, log=lines)
+                Report(verdicts=verdicts, turns=turns, stats=stats, condition=short, log=lines)
             )
             self._flush()
 
@@ -102,8 +107,11 @@ class Channel(logging.Handler):
             self._loop.poller.modify(self._socket.fileno(), events)
 
 
-def serve(sock: socket.socket) -> None:
-    """Probe until the other end is closed."""
+def serve(sock: socket.socket, namespace: Namespace | None = None) -> None:
+    """Probe until the other end is closed, or the namespace is no longer the one of its name.
+
+    What was found since then, in the old one, is not told.
+    """
     loop = CheckLoop()
     channel = Channel(sock, loop)
     root = logging.getLogger()
@@ -117,6 +125,11 @@ def serve(sock: socket.socket) -> None:
             if due:
                 report_at = now + REPORT_EVERY
             if due or loop.verdicts or loop.turns:
+                if namespace is not None and (lost := namespace.lost()):
+                    loop.verdicts, loop.turns = [], []
+                    _log.warning("network namespace %s %s", namespace.name, lost)
+                    channel.report(with_statistics=False)
+                    return
                 channel.report(with_statistics=due)
             loop.turn(report_at - now)
     finally:
@@ -124,8 +137,32 @@ def serve(sock: socket.socket) -> None:
         loop.close()
 
 
+def enter(namespace: Namespace, sock: socket.socket) -> bool:
+    """Enter a namespace, as soon as it is there; False when the other end is closed instead."""
+    told = ""
+    while True:
+        try:
+            namespace.enter()
+        except OSError as error:
+            text = f"network namespace {namespace.name}: {error.strerror}"
+            log = () if text == told else ((logging.ERROR, text),)
+            told = text
+            sock.sendall(pack(Report(condition=Condition(obstacle=text), log=log)))
+            if ended_within(_ENTER_EVERY, sock):
+                return False
+        else:
+            return not (told and ended_within(_SETTLING, sock))
+
+
+def ended_within(seconds: float, sock: socket.socket) -> bool:
+    """Wait; return whether the other end is closed."""
+    poll = select.poll()
+    poll.register(sock, select.POLLRDHUP)
+    return bool(poll.poll(1000 * seconds))
+
+
 def main(arguments: list[str]) -> int:
-    """Run a worker; 1 when the network namespace cannot be entered."""
+    """Run a worker."""
     parser = argparse.ArgumentParser(prog="vpplb.probers.worker")
     parser.add_argument("--channel", type=int, required=True)
     parser.add_argument("--netns", default="")
@@ -138,14 +175,11 @@ def main(arguments: list[str]) -> int:
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
     with socket.socket(fileno=options.channel) as sock:
-        if options.netns:
-            try:
-                netns.enter(options.netns)
-            except OSError as error:
-                text = f"network namespace {options.netns}: {error.strerror}"
-                sock.sendall(pack(Report(log=((logging.ERROR, text),))))
-                return 1
-        serve(sock)
+        namespace = Namespace(options.netns) if options.netns else None
+        with suppress(ConnectionError):  # the other end is closed
+            if namespace is None or enter(namespace, sock):
+                serve(sock, namespace)
+                ended_within(_SETTLING, sock)  # a successor enters the new one
     return 0
 
 

@@ -9,7 +9,7 @@ from vpplb.model.check import Cadence, CheckSpec, IcmpProbe
 from vpplb.model.health import ProbeCode, Response
 from vpplb.model.names import ObjectKey
 from vpplb.probers.pool import WorkerPool
-from vpplb.probers.wire import Report
+from vpplb.probers.wire import Condition, Report
 
 SPEC = CheckSpec(address=ip_address("192.0.2.7"), probe=IcmpProbe(), cadence=Cadence())
 
@@ -102,9 +102,12 @@ def test_a_callback_that_fails_does_not_end_the_probing(
 def test_what_keeps_workers_from_probing_is_summed_up_with_what_to_do(pool: WorkerPool) -> None:
     assert pool.trouble() is None
     pool.assign([assignment("a")])
-    pool._workers[0].short, pool._workers[1].short = {"cpu": 2}, {"cpu": 3, "ports": 1}
+    pool._workers[0].condition = Condition(short={"cpu": 2})
+    pool._workers[1].condition = Condition(short={"cpu": 3, "ports": 1})
+    pool._workers[2].condition = Condition(obstacle="network namespace blue: …")
     assert pool.trouble() == (
-        "5 checks have no results, the prober is short of cpu"
+        "network namespace blue: …;"
+        " 5 checks have no results, the prober is short of cpu"
         " (give it more CPU, or probe less often);"
         " 1 checks have no results, the prober is short of ports"
         " (see net.ipv4.ip_local_port_range)"

@@ -9,7 +9,7 @@ from vpplb.engine.ports import Assignment, ProbeStats, Turn, Verdict
 from vpplb.model.check import Cadence, CheckSpec, HttpProbe, TlsSettings
 from vpplb.model.health import ProbeCode, Response
 from vpplb.model.names import ObjectKey
-from vpplb.probers.wire import Assign, Cancel, Message, Report, Unpacker, pack
+from vpplb.probers.wire import Assign, Cancel, Condition, Message, Report, Unpacker, pack
 
 KEY = ObjectKey("ns", "b")
 MESSAGES: list[Message] = [
@@ -40,6 +40,7 @@ MESSAGES: list[Message] = [
         ),
         turns=(Turn(KEY, 3, Response.PASSED),),
         stats=ProbeStats(results={("HTTP", "L7OK"): 1}, durations={}, lateness=([1], 0.0)),
+        condition=Condition(short={"cpu": 2}, obstacle="none"),
         log=((20, "hello"),),
     ),
 ]

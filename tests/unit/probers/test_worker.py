@@ -9,7 +9,7 @@ from vpplb.engine.ports import Turn, Verdict
 from vpplb.model.health import ProbeCode, Response
 from vpplb.model.names import ObjectKey
 from vpplb.probers.loop import CheckLoop
-from vpplb.probers.wire import Cancel, Report, Unpacker, pack
+from vpplb.probers.wire import Cancel, Condition, Report, Unpacker, pack
 from vpplb.probers.worker import Channel
 
 
@@ -81,7 +81,7 @@ def test_a_report_comes_though_there_is_nothing_to_say_when_statistics_are_due(
     stage: Stage,
 ) -> None:
     stage.channel.report(with_statistics=True)
-    assert stage.heard() == [Report(short={})]
+    assert stage.heard() == [Report(condition=Condition())]
 
 
 def test_log_lines_come_with_the_report(stage: Stage) -> None:
