@@ -17,7 +17,7 @@ from fakes.prober import FakeProber
 from support.eventually import eventually
 from support.servers import CountingHttpServer, black_hole
 from support.waiting import wait_for
-from vpplb.engine.ports import Assignment, Prober, ProbeStats, Turn, Verdict
+from vpplb.engine.ports import Assignment, Prober, ProbeStats, Reason, Turn, Verdict
 from vpplb.model.check import Cadence, CheckSpec, HttpProbe, TcpProbe
 from vpplb.model.health import ProbeCode, Response
 from vpplb.model.names import ObjectKey
@@ -46,16 +46,19 @@ class Stage:
         self._markers = 0
         self._verdicts: asyncio.Queue[Verdict] = asyncio.Queue()
         self._turns: list[Turn] = []
+        self._reasons: list[Reason] = []
         self.stats: list[ProbeStats] = []
 
     async def start(self) -> None:
-        await self.prober.start(self._verdicts.put_nowait, self.stats.append, self._turns.append)
+        await self.prober.start(
+            self._verdicts.put_nowait, self.stats.append, self._turns.append, self._reasons.append
+        )
 
-    def answer(self, name: str, *, up: bool) -> None:
+    def answer(self, name: str, *, up: bool, status: int = 0) -> None:
         """Let a backend answer so from now on."""
-        self._server(name).status = 200 if up else 503
+        self._server(name).status = status = status or (200 if up else 503)
         if isinstance(self.prober, FakeProber):
-            self.prober.answer(ObjectKey("ns", name), up=up)
+            self.prober.answer(ObjectKey("ns", name), up=up, detail=str(status))
 
     def assign(
         self,
@@ -129,6 +132,14 @@ class Stage:
         """Return how the results of a backend have turned since the last call."""
         found = [turn.response for turn in self._turns if turn.backend.name == name]
         self._turns[:] = [turn for turn in self._turns if turn.backend.name != name]
+        return found
+
+    def reasons(self, name: str) -> list[tuple[int, str]]:
+        """Take the reasons told of a backend: generation and status."""
+        found = [
+            (one.generation, one.detail[:3]) for one in self._reasons if one.backend.name == name
+        ]
+        self._reasons[:] = [one for one in self._reasons if one.backend.name != name]
         return found
 
     async def nothing_more_is_told(self) -> None:
@@ -276,6 +287,28 @@ async def test_down_by_silence_is_alone_while_nobody_else_answers(running: Stage
     running.assign("c")
     assert await running.told() == ("c", 1, True)
     assert running.turned("c") == [Response.PASSED]
+
+
+@pytest.mark.parametrize(("up", "first", "now"), [(False, 503, 500), (True, 200, 204)])
+async def test_another_reason_for_the_same_verdict_is_told(
+    running: Stage, up: bool, first: int, now: int
+) -> None:
+    running.answer("b", up=up, status=first)
+    running.assign("b", generation=4)
+    assert await running.told() == ("b", 4, up)
+    running.answer("b", up=up, status=now)
+    await eventually(lambda: running._reasons, "a reason")
+    assert running.reasons("b") == [(4, str(now))]
+    await running.nothing_more_is_told()
+    assert running.reasons("b") == []
+
+
+async def test_a_resumed_check_tells_why_its_verdict_stands(running: Stage) -> None:
+    """For what is shown may be of yesterday."""
+    running.answer("b", up=False)
+    running.assign("b", resume_up=False)
+    await eventually(lambda: running._reasons, "a reason")
+    assert running.reasons("b") == [(1, "503")]
 
 
 async def test_cancelling_what_is_not_assigned_is_nothing(running: Stage) -> None:

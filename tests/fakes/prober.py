@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
-from vpplb.engine.ports import Assignment, ProbeStats, Turn, Verdict
+from vpplb.engine.ports import Assignment, ProbeStats, Reason, Turn, Verdict
 from vpplb.model.health import ProbeCode, ProbeResult, Response
 from vpplb.model.names import ObjectKey
 
@@ -13,8 +13,9 @@ class FakeProber:
     """Implements `engine.ports.Prober`: `running` by backend, `started` in order.
 
     `answer(key, up=…)` sets what a backend answers from now on, assigned or not; one without
-    an answer has no results. Verdicts and turns come from the event loop, not from within the
-    calls, and only between `start` and `stop`: until then the fake remembers what it was told.
+    an answer has no results. Verdicts, turns and reasons come from the event loop, not from
+    within the calls, and only between `start` and `stop`: until then the fake remembers what it
+    was told.
     """
 
     def __init__(self) -> None:
@@ -25,15 +26,18 @@ class FakeProber:
         self._responses: dict[ObjectKey, Response] = {}
         self._on_verdict: Callable[[Verdict], None] | None = None
         self._on_turn: Callable[[Turn], None] = lambda _: None
+        self._on_reason: Callable[[Reason], None] = lambda _: None
+        self._reasons: dict[ObjectKey, tuple[ProbeCode, str]] = {}
 
     async def start(
         self,
         on_verdict: Callable[[Verdict], None],
         on_stats: Callable[[ProbeStats], None],
         on_turn: Callable[[Turn], None] = lambda _: None,
+        on_reason: Callable[[Reason], None] = lambda _: None,
     ) -> None:
         """Begin with what is assigned already; there are no statistics."""
-        self._on_verdict, self._on_turn = on_verdict, on_turn
+        self._on_verdict, self._on_turn, self._on_reason = on_verdict, on_turn, on_reason
         for key in self.running:
             self._soon(key)
 
@@ -52,6 +56,7 @@ class FakeProber:
             self.started.append(one)
             self._reported[one.backend] = one.resume_up if one.known else None
             self._responses.pop(one.backend, None)
+            self._reasons.pop(one.backend, None)
             self._soon(one.backend)
 
     def cancel(self, backends: Sequence[ObjectKey]) -> None:
@@ -87,7 +92,10 @@ class FakeProber:
         if response is not self._responses.get(key):
             self._responses[key] = response
             self._on_turn(Turn(key, assigned.generation, response))
+        told, self._reasons[key] = self._reasons.get(key), (code, detail)
         if up is self._reported[key]:
+            if told != (code, detail):
+                self._on_reason(Reason(key, assigned.generation, code, detail))
             return
         self._reported[key] = up
         self._on_verdict(

@@ -5,6 +5,7 @@ from random import Random
 
 from support.world import World
 from vpplb.engine.checker import Check
+from vpplb.engine.ports import Verdict
 from vpplb.model.health import ProbeCode, ProbeResult, Response
 from vpplb.model.names import ObjectKey
 
@@ -57,14 +58,14 @@ class CadencedProber:
 
     def _finish(self, check: Check, result: ProbeResult) -> None:
         world, before = self._world, check.response
-        verdict = check.finish(result, world.time)
+        news = check.finish(result, world.time)
         name, response = check.assignment.backend.name, check.response
         passed = response is Response.PASSED
         self._answered = world.time if passed else self._answered
-        if verdict is not None:
+        if isinstance(news, Verdict):
             alone = not passed and self._answered < check.silent_since
             self._asking |= alone
-            world.verdict(name, verdict.up, code=verdict.code, alone=alone)
+            world.verdict(name, news.up, code=news.code, alone=alone)
         elif response is not before or (passed and self._asking):
             world.turn(name, Response.PASSED if passed else Response.SILENT)
         self._asking &= not passed

@@ -8,7 +8,7 @@ from fakes.clock import FakeClock
 from fakes.prober import FakeProber
 from fakes.status_sink import FakeStatusSink
 from support.objects import key
-from vpplb.engine.ports import Turn, Verdict
+from vpplb.engine.ports import Reason, Turn, Verdict
 from vpplb.engine.reconciler import Reconciler
 from vpplb.model.health import HealthState, ProbeCode, ProbeResult, Response
 from vpplb.model.names import ObjectKey
@@ -94,6 +94,14 @@ class World:
                 alone=alone,
             )
         )
+        self.reconciler.reconcile()
+
+    def reason(
+        self, name: str, code: ProbeCode, detail: str, *, generation: int | None = None
+    ) -> None:
+        """Have a check say why its verdict stands."""
+        current = self.prober.running[key(name)].generation if generation is None else generation
+        self.reconciler.on_reason(Reason(key(name), current, code, detail))
         self.reconciler.reconcile()
 
     def turn(self, name: str, response: Response) -> None:

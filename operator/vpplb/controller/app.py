@@ -171,7 +171,10 @@ class Operator:
         """Do all but electing, until cancelled."""
         reconciler = self._reconciler
         await self._prober.start(
-            reconciler.on_verdict, self._metrics.record_stats, reconciler.on_turn
+            reconciler.on_verdict,
+            self._metrics.record_stats,
+            reconciler.on_turn,
+            reconciler.on_reason,
         )
         async with asyncio.TaskGroup() as group:
             group.create_task(self._vitals.lag.run())

@@ -11,13 +11,17 @@ ends: probes of one backend never overlap.
 """
 
 from collections.abc import Callable
+from math import inf
 
-from vpplb.engine.ports import Assignment, Clock, Verdict
+from vpplb.engine.ports import Assignment, Clock, Reason, Verdict
 from vpplb.health.cadence import first_wait, grid_of, mean_wait, next_start
 from vpplb.health.machine import Counter, step
 from vpplb.model.health import ProbeResult, Response
 
 _PASSED = Response.PASSED  # a look into an enumeration costs, at each result
+
+_FIRST_GAP = 10.0  # seconds between one reason and the next; each time twice as long …
+_LONGEST_GAP = 640.0  # … up to here: for an API server, who says something else each time is noise
 
 
 class Check:
@@ -32,10 +36,13 @@ class Check:
     __slots__ = (
         "_clock",
         "_counter",
+        "_gap",
         "_grid",
         "_random",
         "_reported",
         "_started",
+        "_tell_from",
+        "_told",
         "_unmoving",
         "_wait",
         "assignment",
@@ -58,6 +65,9 @@ class Check:
         self._random = random
         self._reported = assignment.resume_up if assignment.known else None
         self._started: float | None = None
+        self._told: ProbeResult | None = None  # the reason of the verdict, as last told
+        self._tell_from = -inf  # when another may be told
+        self._gap = _FIRST_GAP
         self.response: Response | None = None
         self.silent_since = 0.0
 
@@ -71,11 +81,12 @@ class Check:
         self._started = now
         return max(0.0, now - self.next_start)
 
-    def finish(self, result: ProbeResult, now: float) -> Verdict | None:
-        """End the probe with its result; return the verdict if that is news.
+    def finish(self, result: ProbeResult, now: float) -> Verdict | Reason | None:
+        """End the probe with its result; return the verdict, or why it stands, if that is news.
 
         News is a verdict other than the one last reported or, before any, than the one the
         check resumed from, unless that is held: then the pass that confirms it is news too.
+        Another reason for the same verdict is news as well, but not often.
         """
         if result is self._unmoving:
             self.discard(now)
@@ -92,9 +103,12 @@ class Check:
             self._count(counter)
         self.discard(now)
         up = counter.healthy
-        if up is self._reported or up is not passed:  # a failure confirms no verdict that is held
+        if up is not passed:  # a failure confirms no verdict that is held
             return None
+        if up is self._reported:
+            return None if result == self._told else self._reason(result, now)
         self._reported = up
+        self._told, self._tell_from, self._gap = result, -inf, _FIRST_GAP
         return Verdict(
             backend=self.assignment.backend,
             generation=self.assignment.generation,
@@ -102,6 +116,19 @@ class Check:
             code=result.code,
             detail=result.detail,
             at=self._clock.now(),
+        )
+
+    def _reason(self, result: ProbeResult, now: float) -> Reason | None:
+        """Tell why the verdict stands, which is another reason than was told, if it is time."""
+        if now < self._tell_from:
+            self._unmoving = None  # it is to be looked at again when it comes again
+            return None
+        if self._told is not None:
+            self._tell_from = now + self._gap
+            self._gap = min(2 * self._gap, _LONGEST_GAP)
+        self._told = result
+        return Reason(
+            self.assignment.backend, self.assignment.generation, result.code, result.detail
         )
 
     def discard(self, now: float) -> None:

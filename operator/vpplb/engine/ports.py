@@ -176,6 +176,18 @@ class Turn(NamedTuple):
     response: Response
 
 
+class Reason(NamedTuple):
+    """Why a check's verdict stands at present, where that is not as told with it.
+
+    A check tells it seldom, however often it changes; the newest is what counts.
+    """
+
+    backend: ObjectKey
+    generation: int
+    code: ProbeCode
+    detail: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeStats:
     """Counters of one worker since its last report. Histogram counts are by bucket, not summed up.
@@ -198,13 +210,17 @@ LATENESS_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0
 
 
 class Prober(Protocol):
-    """Runs checks somewhere. Only assignments go in; verdicts, turns and statistics come out."""
+    """Runs checks somewhere.
+
+    Only assignments go in; verdicts, turns, reasons and statistics come out.
+    """
 
     async def start(
         self,
         on_verdict: Callable[[Verdict], None],
         on_stats: Callable[[ProbeStats], None],
         on_turn: Callable[[Turn], None] = lambda _: None,
+        on_reason: Callable[[Reason], None] = lambda _: None,
     ) -> None:
         """Begin; the callbacks are called on the event loop that called this."""
         ...

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from vpplb.engine.mode import mode_of
-from vpplb.engine.ports import Clock, Prober, StatusSink, Turn, Verdict
+from vpplb.engine.ports import Clock, Prober, Reason, StatusSink, Turn, Verdict
 from vpplb.engine.sentry import Sentry
 from vpplb.engine.store import Dirty, Store
 from vpplb.engine.taskset import TaskSet
@@ -107,6 +107,18 @@ class Reconciler:
         self._set_health(verdict.backend, record, health)
         self._sentry.decided(verdict.backend, up=verdict.up, alone=verdict.alone)
         self._trigger.pull()
+
+    def on_reason(self, reason: Reason) -> None:
+        """Take why a running check's verdict stands at present: it is shown, nothing follows."""
+        if not self._deciding or not self._tasks.is_current(reason.backend, reason.generation):
+            return
+        record = self._records[reason.backend]
+        verdict = HealthState.UP if reason.code.ok else HealthState.DOWN
+        health = replace(record.health, code=reason.code.value, detail=reason.detail)
+        if record.health.state is verdict and health != record.health:
+            record.health = health
+            self._changed_backends.add(reason.backend)
+            self._trigger.pull()
 
     def on_turn(self, turn: Turn) -> None:
         """Take note how the results of a check have turned."""

@@ -19,7 +19,7 @@ from math import ceil, inf
 from random import random
 
 from vpplb.engine.checker import Check
-from vpplb.engine.ports import Assignment, Turn, Verdict
+from vpplb.engine.ports import Assignment, Reason, Turn, Verdict
 from vpplb.model.check import CheckSpec, IcmpProbe
 from vpplb.model.health import ProbeCode, ProbeResult, Response
 from vpplb.model.names import ObjectKey
@@ -54,7 +54,8 @@ class _WallClock:
 class CheckLoop:
     """All checks of one process. Not for several threads.
 
-    `verdicts` and `turns` collect what was found, for the caller to take away after each turn.
+    `verdicts`, `turns` and `reasons` collect what was found, for the caller to take away after
+    each turn.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class CheckLoop:
         self.statistics = Statistics()
         self.verdicts: list[Verdict] = []
         self.turns: list[Turn] = []
+        self.reasons: list[Reason] = []
         self._answered = -inf  # when somebody last answered
         self._asking = False  # that nobody does was told; that somebody does is to be
         self._clock = monotonic
@@ -186,7 +188,7 @@ class CheckLoop:
         self.statistics.finished(running.kind, result.code, now - running.started)
         check = running.check
         before = check.response
-        verdict = check.finish(result, now)
+        news = check.finish(result, now)
         response = check.response
         if response is not _SILENT:
             self._answered = now
@@ -195,8 +197,11 @@ class CheckLoop:
                 self._turn(check)
         elif response is not before:
             self._turn(check)
-        if verdict is not None:
-            self._decided(verdict, check)
+        if news is not None:
+            if isinstance(news, Reason):
+                self.reasons.append(news)
+            else:
+                self._decided(news, check)
         self._starts.add(check.next_start, running)
 
     def _turn(self, check: Check) -> None:

@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TypeVar
 
-from vpplb.engine.ports import Assignment, ProbeStats, Turn, Verdict
+from vpplb.engine.ports import Assignment, ProbeStats, Reason, Turn, Verdict
 from vpplb.engine.taskset import spread
 from vpplb.model.names import ObjectKey
 from vpplb.probers.errors import ADVICE, Lack
@@ -56,6 +56,7 @@ class WorkerPool:
         self._on_verdict: Callable[[Verdict], None] = lambda _: None
         self._on_stats: Callable[[ProbeStats], None] = lambda _: None
         self._on_turn: Callable[[Turn], None] = lambda _: None
+        self._on_reason: Callable[[Reason], None] = lambda _: None
         self._engage()
 
     def processes(self) -> tuple[int, int]:
@@ -79,9 +80,11 @@ class WorkerPool:
         on_verdict: Callable[[Verdict], None],
         on_stats: Callable[[ProbeStats], None],
         on_turn: Callable[[Turn], None] = lambda _: None,
+        on_reason: Callable[[Reason], None] = lambda _: None,
     ) -> None:
         """Start the workers; what is assigned already they begin with."""
-        self._on_verdict, self._on_stats, self._on_turn = on_verdict, on_stats, on_turn
+        self._on_verdict, self._on_stats = on_verdict, on_stats
+        self._on_turn, self._on_reason = on_turn, on_reason
         self._started = True
         for worker in self._workers:
             self._run(worker)
@@ -122,7 +125,7 @@ class WorkerPool:
         return [each for each in self._assigned.values() if home(each.backend) == number]
 
     def take(self, report: Report) -> None:
-        """Pass on what a worker says: of its verdicts, only those of the present generation.
+        """Pass on what a worker says: of verdicts and reasons, those of the present generation.
 
         Turns all are: that somebody answered is worth knowing whoever asked.
         """
@@ -137,6 +140,10 @@ class WorkerPool:
                     assigned, resume_up=verdict.up, held=False
                 )
                 _call(self._on_verdict, verdict)
+        for reason in report.reasons:
+            assigned = self._assigned.get(reason.backend)
+            if assigned is not None and assigned.generation == reason.generation:
+                _call(self._on_reason, reason)
         if report.stats is not None:
             _call(self._on_stats, report.stats)
 

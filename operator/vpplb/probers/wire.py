@@ -9,7 +9,7 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from vpplb.engine.ports import Assignment, ProbeStats, Turn, Verdict
+from vpplb.engine.ports import Assignment, ProbeStats, Reason, Turn, Verdict
 from vpplb.model.names import ObjectKey
 
 _LENGTH = struct.Struct("!I")
@@ -43,13 +43,14 @@ class Condition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """From a worker: verdicts and turns, now and then its counters, and log lines (level, text).
+    """From a worker: verdicts and turns, now and then the rest, and log lines (level, text).
 
     `condition` None: as said before.
     """
 
     verdicts: tuple[Verdict, ...] = ()
     turns: tuple[Turn, ...] = ()
+    reasons: tuple[Reason, ...] = ()
     stats: ProbeStats | None = None
     condition: Condition | None = None
     log: tuple[tuple[int, str], ...] = ()

@@ -15,6 +15,7 @@ import sys
 import time
 from contextlib import suppress
 
+from vpplb.engine.ports import Reason
 from vpplb.probers.loop import CheckLoop
 from vpplb.probers.netns import Namespace
 from vpplb.probers.wire import Assign, Cancel, Condition, Message, Report, Unpacker, pack
@@ -51,13 +52,21 @@ class Channel(logging.Handler):
         verdicts, self._loop.verdicts = tuple(self._loop.verdicts), []
         turns, self._loop.turns = tuple(self._loop.turns), []
         lines, self._lines = tuple(self._lines), []
-        stats = None
+        stats, reasons = None, tuple[Reason, ...]()
         if with_statistics and not self._outbox:
             stats = self._loop.statistics.take()
+            reasons, self._loop.reasons = tuple(self._loop.reasons), []
         if verdicts or turns or lines or with_statistics:  # an empty report says: still alive
             short = Condition(short=self._loop.short()) if with_statistics else None
             self._outbox += pack(
-                Report(verdicts=verdicts, turns=turns, stats=stats, condition=short, log=lines)
+                Report(
+                    verdicts=verdicts,
+                    turns=turns,
+                    reasons=reasons,
+                    stats=stats,
+                    condition=short,
+                    log=lines,
+                )
             )
             self._flush()
 
@@ -126,7 +135,7 @@ def serve(sock: socket.socket, namespace: Namespace | None = None) -> None:
                 report_at = now + REPORT_EVERY
             if due or loop.verdicts or loop.turns:
                 if namespace is not None and (lost := namespace.lost()):
-                    loop.verdicts, loop.turns = [], []
+                    loop.verdicts, loop.turns, loop.reasons = [], [], []
                     _log.warning("network namespace %s %s", namespace.name, lost)
                     channel.report(with_statistics=False)
                     return

@@ -173,7 +173,10 @@ class Standalone:
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._folder.reload.set)
         reconciler = self.reconciler
         await self._prober.start(
-            reconciler.on_verdict, self._metrics.record_stats, reconciler.on_turn
+            reconciler.on_verdict,
+            self._metrics.record_stats,
+            reconciler.on_turn,
+            reconciler.on_reason,
         )
         self.reconciler.synced = True
         self.reconciler.reconcile()  # so that all VIPs are wanted before the syncer may remove any

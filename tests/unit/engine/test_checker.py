@@ -5,7 +5,7 @@ from ipaddress import ip_address
 import pytest
 
 from vpplb.engine.checker import Check
-from vpplb.engine.ports import Assignment, Verdict
+from vpplb.engine.ports import Assignment, Reason, Verdict
 from vpplb.model.check import Cadence, CheckSpec, TcpProbe
 from vpplb.model.health import ProbeCode, ProbeResult, Response
 from vpplb.model.names import ObjectKey
@@ -59,7 +59,8 @@ def probe(subject: Check, results: str) -> list[Verdict | None]:
     for result in results:
         moment = subject.next_start
         subject.start(moment)
-        verdicts.append(subject.finish(PASS if result == "+" else FAIL, moment))
+        news = subject.finish(PASS if result == "+" else FAIL, moment)
+        verdicts.append(news if isinstance(news, Verdict) else None)
     return verdicts
 
 
@@ -104,6 +105,58 @@ def test_a_verdict_says_who_what_and_when() -> None:
 )
 def test_only_news_is_told(resume_up: bool | None, held: bool, results: str, verdicts: str) -> None:
     assert told(probe(check(resume_up=resume_up, held=held), results)) == verdicts
+
+
+def fail_with(subject: Check, details: list[str]) -> list[str]:
+    """Fail once for each reason, as scheduled; return what is told of it, empty for nothing."""
+    said = []
+    for detail in details:
+        moment = subject.next_start
+        subject.start(moment)
+        news = subject.finish(ProbeResult(code=ProbeCode.L7STS, detail=detail), moment)
+        said.append("" if news is None else news.detail)
+    return said
+
+
+def test_why_it_is_down_now_is_told_when_it_is_another_reason_than_at_first() -> None:
+    subject = check()
+    assert told(probe(subject, "--")) == "-."
+    subject.start(subject.next_start)
+    again = ProbeResult(code=ProbeCode.L7STS, detail="503")
+    reason = subject.finish(again, subject.next_start)
+    assert reason == Reason(ObjectKey("ns", "b"), 7, ProbeCode.L7STS, "503")
+    assert fail_with(subject, ["503", "503"]) == ["", ""]
+
+
+def test_a_failure_of_what_is_still_up_is_no_reason() -> None:
+    subject = check()
+    probe(subject, "+")
+    assert fail_with(subject, ["503", "500"]) == ["", ""]
+    assert told(probe(subject, "+")) == "."
+
+
+def test_a_resumed_check_says_why_at_its_first_result() -> None:
+    assert fail_with(check(resume_up=False), ["503", "503"]) == ["503", ""]
+    assert fail_with(check(resume_up=True), ["503"]) == [""]
+
+
+def test_a_reason_that_is_another_each_time_is_told_less_and_less_often() -> None:
+    subject = check()
+    hour = [f"request {n}" for n in range(180)]  # every 20 s
+    assert len([each for each in fail_with(subject, hour) if each]) <= 12
+
+
+def test_a_reason_that_came_too_soon_is_told_when_it_comes_again() -> None:
+    subject = check()
+    same = ProbeResult(code=ProbeCode.L7STS, detail="third")
+    assert fail_with(subject, ["first", "second"]) == ["first", "second"]
+    said = []
+    moment = subject.next_start
+    for _ in range(12):  # once a second
+        subject.start(moment)
+        said.append(subject.finish(same, moment) is not None)
+        moment += 1.0
+    assert said.count(True) == 1
 
 
 def test_a_single_new_check_starts_at_once() -> None:

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from support.objects import address, backend, frontend, health_check, in_state, key, pool, vip
 from support.world import World
-from vpplb.model.health import HealthState
+from vpplb.model.health import HealthState, ProbeCode
 from vpplb.model.problem import Problem
 from vpplb.plan.desired import Previous
 
@@ -49,6 +49,27 @@ async def test_a_verdict_reaches_frontend_then_backend_then_transition() -> None
     assert world.sink.take() == [("frontend", "web"), ("backend", "a"), ("transition", "a")]
     last = world.sink.transitions[-1]
     assert (last.from_state, last.to_state, last.code) == (UP, DOWN, "L4CON")
+
+
+async def test_why_a_backend_is_down_now_is_shown_and_nothing_else_follows() -> None:
+    world = await served()
+    world.verdict("a", up=False)
+    world.sink.take()
+    before = world.reconciler.health(A.key)
+    world.reason("a", ProbeCode.L7STS, "503 Service Unavailable")
+    assert world.sink.take() == [("backend", "a")]
+    after = world.reconciler.health(A.key)
+    assert (after.code, after.detail) == ("L7STS", "503 Service Unavailable")
+    assert (after.since, after.transitions) == (before.since, before.transitions)
+    world.reason("a", ProbeCode.L7STS, "503 Service Unavailable")
+    assert world.sink.take() == []
+
+
+async def test_a_reason_for_another_verdict_or_of_another_check_is_none() -> None:
+    world = await served()
+    world.reason("a", ProbeCode.L7STS, "503 Service Unavailable")
+    world.reason("b", ProbeCode.L7OK, "204 No Content", generation=0)
+    assert world.sink.take() == []
 
 
 async def test_a_change_of_weight_leaves_probing_alone() -> None:

@@ -4,7 +4,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from vpplb.engine.ports import Assignment, ProbeStats, Turn, Verdict
+from vpplb.engine.ports import Assignment, ProbeStats, Reason, Turn, Verdict
 from vpplb.model.check import Cadence, CheckSpec, IcmpProbe
 from vpplb.model.health import ProbeCode, Response
 from vpplb.model.names import ObjectKey
@@ -49,6 +49,20 @@ def test_only_verdicts_of_the_present_generation_are_passed_on(
     pool.cancel([ObjectKey("ns", "b")])
     pool.take(Report(verdicts=(verdict("a", 1), verdict("b", 1), verdict("a", 2))))
     assert told == [verdict("a", 2)]
+
+
+def test_only_reasons_of_the_present_generation_are_passed_on(
+    pool: WorkerPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Reason] = []
+    monkeypatch.setattr(pool, "_on_reason", told.append)
+    pool.assign([assignment("a", generation=2)])
+    old, now, gone = (
+        Reason(ObjectKey("ns", name), generation, ProbeCode.L7STS, "503")
+        for name, generation in (("a", 1), ("a", 2), ("gone", 1))
+    )
+    pool.take(Report(reasons=(old, now, gone)))
+    assert told == [now]
 
 
 def test_turns_are_passed_on_whoever_asked(

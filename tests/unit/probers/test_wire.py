@@ -5,7 +5,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from vpplb.engine.ports import Assignment, ProbeStats, Turn, Verdict
+from vpplb.engine.ports import Assignment, ProbeStats, Reason, Turn, Verdict
 from vpplb.model.check import Cadence, CheckSpec, HttpProbe, TlsSettings
 from vpplb.model.health import ProbeCode, Response
 from vpplb.model.names import ObjectKey
@@ -39,6 +39,7 @@ MESSAGES: list[Message] = [
             ),
         ),
         turns=(Turn(KEY, 3, Response.PASSED),),
+        reasons=(Reason(KEY, 3, ProbeCode.L7OK, "204 No Content"),),
         stats=ProbeStats(results={("HTTP", "L7OK"): 1}, durations={}, lateness=([1], 0.0)),
         condition=Condition(short={"cpu": 2}, obstacle="none"),
         log=((20, "hello"),),
