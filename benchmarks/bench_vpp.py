@@ -40,9 +40,11 @@ from vpplb.model.names import ObjectKey
 from vpplb.model.vip import VipTable
 from vpplb.plan.diff import diff
 from vpplb.telemetry.metrics import AgentMetrics, Registry
-from vpplb.vpp.client import WINDOW
 from vpplb.vpp.lb import PapiLoadBalancer
 
+WINDOW = 256
+"""Calls that the bare socket has under way: VPP is programmed as fast as it goes, whatever becomes
+of packets meanwhile."""
 VIPS = int(os.environ.get("VPPLB_BENCH_VIPS", "1000"))
 SERVERS = 10
 ROUNDS = int(os.environ.get("VPPLB_BENCH_ROUNDS", "5"))

@@ -2,13 +2,14 @@
 
 A round takes a slice of the shelves, plans, and sends the plan's steps, each when the one before
 it has been answered. A few rounds go on at a time, so that VPP has calls to do while the next
-are planned; they have no VIP in common.
+are planned; they have no VIP in common. VIPs that only change come before those that are to be
+made, made anew or removed, also where they change while others are worked off.
 """
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Callable, Mapping, Sequence
+from itertools import islice, takewhile
 
 from vpplb.engine.listener import SyncListener
 from vpplb.engine.ports import LoadBalancer, Outcome
@@ -25,6 +26,8 @@ SLICE = 16
 """Shelves in one round: bounds how long a VIP that is recreated waits for the others."""
 ROUNDS = 8
 """Rounds at a time: many small ones keep VPP busier than few large ones (bench_vpp.py)."""
+EXPRESS_ROUNDS = 4
+"""Rounds beside them, of VIPs that changed meanwhile: a failover does not wait for the others."""
 
 Failed = Mapping[VipId, str]
 """What went wrong, in words."""
@@ -48,37 +51,57 @@ class Programmer:
         self._lb, self._listener = lb, listener
         self._book, self._standing = book, standing
         self._settled = settled
+        self.busy: set[Shelf] = set()
+        """Shelves of the rounds that go on."""
 
     async def work_off(
-        self, shelves: Sequence[Shelf], may_go_on: Callable[[], bool]
+        self,
+        shelves: Sequence[Shelf],
+        may_go_on: Callable[[], bool],
+        express: Callable[[], Sequence[Shelf]] = tuple,
+        woken: asyncio.Event | None = None,
     ) -> Sequence[Shelf]:
         """Make the VIPs of these shelves as wanted; return the shelves that are left.
 
-        None are, unless it `may_go_on` no more. LoadBalancerGone when VPP is lost: then nothing
-        is known of any shelf.
+        None are, unless it `may_go_on` no more. What `express` gives when `woken` is made at once,
+        beside the others. LoadBalancerGone when VPP is lost: then nothing is known of any shelf.
         """
         self._adopt()  # all at once: to remember costs a file
-        slices = (shelves[at : at + SLICE] for at in range(0, len(shelves), SLICE))
-        if len(shelves) <= SLICE:
-            return await self._rounds(slices, may_go_on)
+        waiting = dict.fromkeys(sorted(shelves, key=lambda shelf: not shelf.only_changes))
+        rounds: set[asyncio.Task[None]] = set()
+        woken = woken or asyncio.Event()
         try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._rounds(slices, may_go_on)) for _ in range(ROUNDS)]
-        except ExceptionGroup as several:
-            raise several.exceptions[0] from several
-        return [shelf for task in tasks for shelf in task.result()]
+            while True:
+                while may_go_on() and (chosen := self._choose(waiting, express, len(rounds))):
+                    self.busy.update(chosen)
+                    task = asyncio.create_task(self._round(chosen))
+                    task.add_done_callback(lambda _: woken.set())
+                    rounds.add(task)
+                if not rounds:
+                    return list(waiting)
+                await woken.wait()
+                woken.clear()
+                for task in [task for task in rounds if task.done()]:
+                    rounds.remove(task)
+                    task.result()
+        finally:
+            for task in rounds:
+                task.cancel()
+            await asyncio.gather(*rounds, return_exceptions=True)
+            self.busy.clear()
 
-    async def _rounds(
-        self, slices: Iterator[Sequence[Shelf]], may_go_on: Callable[[], bool]
-    ) -> list[Shelf]:
-        """Take one slice after the other; return the shelves of those that may not be begun."""
-        left: list[Shelf] = []
-        for shelves in slices:
-            if may_go_on():
-                await self._round(shelves)
-            else:
-                left += shelves
-        return left
+    def _choose(
+        self, waiting: dict[Shelf, None], express: Callable[[], Sequence[Shelf]], rounds: int
+    ) -> Sequence[Shelf]:
+        """Take the shelves of the next round; none if there are enough rounds."""
+        chosen = express() if rounds < ROUNDS + EXPRESS_ROUNDS else ()
+        if not chosen and waiting and rounds < ROUNDS:
+            first = next(iter(waiting)).only_changes
+            alike = takewhile(lambda shelf: shelf.only_changes == first, waiting)
+            chosen = list(islice(alike, SLICE))
+        for shelf in chosen:
+            waiting.pop(shelf, None)
+        return chosen
 
     async def _round(self, shelves: Sequence[Shelf]) -> None:
         self._adopt()  # there may be new wishes
@@ -91,6 +114,7 @@ class Programmer:
             if desired or chain or obstacle or row in released
         ]
         blocked = {work.row.vip: work.obstacle for work in planned.works if work.obstacle}
+        self.busy.difference_update(shelves)
         self._standing.conclude(planned.claims, owners, {**failed, **blocked})
         self._settled(shelves, failed, blocked)
 

@@ -48,6 +48,14 @@ class Row:
         winner = self.winner
         return None if winner is None else self.wanted[winner].desired
 
+    @property
+    def only_changes(self) -> bool:
+        """Whether the VIP stays, whatever becomes of its servers."""
+        wish = self.wish
+        if wish is None:
+            return self.owner is None
+        return self.have is not None and self.have.settings == wish.settings
+
     def gives_way(self, frontends: Container[ObjectKey]) -> bool:
         """Whether the VIP would be made anew, or give way to another of a frontend."""
         wish = self.wish
@@ -66,6 +74,11 @@ class Shelf:
     """The VIPs of one prefix."""
 
     rows: dict[VipId, Row] = field(default_factory=dict)
+
+    @property
+    def only_changes(self) -> bool:
+        """Whether none of the VIPs is to be made, made anew or removed: servers and weights are."""
+        return all(row.only_changes for row in self.rows.values())
 
 
 class Work(NamedTuple):

@@ -13,10 +13,11 @@ Everything runs in the task of `run`; the other methods only note and wake it.
 import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from vpplb.engine.listener import SyncListener
 from vpplb.engine.ports import LoadBalancer, LoadBalancerGone
-from vpplb.engine.programmer import Failed, Programmer, words
+from vpplb.engine.programmer import SLICE, Failed, Programmer, words
 from vpplb.engine.shelf import Shelf, Wanted
 from vpplb.engine.standing import Standing
 from vpplb.engine.vipbook import SyncerState, VipBook
@@ -234,12 +235,23 @@ class Syncer:
             if self._book.replaces(self._dirty):
                 await self._read_afresh()
             shelves, self._dirty = list(self._dirty), {}
-            left = await self._programmer.work_off(shelves, lambda: not self._paused)
+            left = await self._programmer.work_off(
+                shelves, lambda: not self._paused, self._express, self._wake
+            )
             self._dirty |= dict.fromkeys(left)
             worked = True
         if self._book.news():
             self._listener.remembered()
         return worked
+
+    def _express(self) -> Sequence[Shelf]:
+        """Take what has changed of VIPs in service while others are worked off."""
+        busy = self._programmer.busy
+        ready = (shelf for shelf in self._dirty if shelf not in busy and shelf.only_changes)
+        chosen = list(islice(ready, SLICE))
+        for shelf in chosen:
+            del self._dirty[shelf]
+        return chosen
 
     @property
     def _conf_op(self) -> SetConf | None:

@@ -32,16 +32,21 @@ class Batch:
             self.done.exception()  # seen: if nobody waits any more, that is no mistake
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class Call:
-    """A request under way.
+    """A request, packed to be sent. `deadline`, by the loop's time, is set when it is.
 
-    A dump has its `details`; the ping sent after it `ends` it (the dump's context).
+    A dump has its `details`, and `latest`, beyond which they do not put off the deadline; the ping
+    sent after it `ends` it (the dump's context). A `quiet` one is our own, and counted by nobody.
     """
 
     message: Message
-    deadline: float
+    context: int
+    packed: bytes
     batch: Batch
     index: int = 0
+    deadline: float = 0.0
+    latest: float = 0.0
     details: list[Fields] | None = None
     ends: int = 0
+    quiet: bool = False

@@ -1,9 +1,9 @@
 """A connection to VPP's binary API: pipelined calls over asyncio, no thread, no hang.
 
-VPP answers in order; calls are sent without waiting for answers, up to `window` at a time and no
-faster than the socket takes them. Each has a deadline. Whatever goes wrong (end of stream, a
-frame that cannot be, an answer to nothing, silence) ends the connection: every pending call then
-fails with LoadBalancerGone, and the only remedy is a new connection.
+VPP answers in order. Changes are sent in turns, so that VPP has time for its packets (`pacer`);
+what only reads is sent at once. Each call has a deadline from then on. Whatever goes wrong (end of
+stream, a frame that cannot be, an answer to nothing, more than can be true, silence) ends the
+connection: every call then fails with LoadBalancerGone, and the only remedy is a new connection.
 """
 
 import asyncio
@@ -16,6 +16,8 @@ from vpplb.vpp import messages
 from vpplb.vpp.calls import Batch, Call
 from vpplb.vpp.framing import BadFrame, FrameReader, frame
 from vpplb.vpp.messages import BadMessage, Catalogue, Fields, Registration
+from vpplb.vpp.pacer import MOST_CALLS
+from vpplb.vpp.turns import Turns
 
 Request = tuple[str, Fields]
 CallHook = Callable[[str, int], None]
@@ -23,20 +25,20 @@ CallHook = Callable[[str, int], None]
 
 TIMEOUT = 5.0
 """Seconds within which VPP has to answer a call; connecting takes no longer either."""
-WINDOW = 256
-"""Calls under way at most: enough to keep VPP busy, few enough that a deadline means something."""
+DUMP_TIMEOUT = 6
+"""Timeouts that a dump may take as long as details keep coming."""
+MOST_DETAILS = 100_000
+"""Details of a dump: beyond what VPP can serve as it is meant to, below what hurts us."""
 LEAVE = 1.0
 """Seconds that taking leave may last."""
 NAME = "vpplb"
 """As what every client of ours registers."""
 _FILLS = 200
-"""Answers on end after which VPP's socket may have been full (200 servers are safe, 300 not)."""
+"""Details on end after which VPP's socket may have been full (200 servers are safe, 300 not)."""
 _BYTES = 512
-"""Bytes of an answer that take as much room as a short one."""
+"""Bytes of a long answer that take as much room as a detail."""
 _FAIL: Fields = {"cmd": b"exec /dev/null/vpplb-resets-errno"}
 """A CLI command that fails at a system call, as no such file can be."""
-_CHUNK = 2 << 10
-"""Bytes gathered before they are written: a system call for each frame would cost more."""
 
 
 async def connect(
@@ -44,15 +46,17 @@ async def connect(
     *,
     on_call: CallHook,
     timeout: float = TIMEOUT,
-    window: int = WINDOW,
+    most: int = MOST_CALLS,
 ) -> "Connection":
     """Connect to the API socket, register, and check that VPP has all that is needed.
+
+    At most so many changes are under way at a time.
 
     LoadBalancerGone when there is no VPP or it does not answer, LoadBalancerUnsuitable when it
     lacks a message.
     """
     loop = asyncio.get_running_loop()
-    connection = Connection(timeout=timeout, window=window, on_call=on_call)
+    connection = Connection(timeout=timeout, most=most, on_call=on_call)
     try:
         async with asyncio.timeout(timeout):
             await loop.create_unix_connection(lambda: connection, str(path))
@@ -71,23 +75,20 @@ async def connect(
 class Connection(asyncio.Protocol):
     """One registered client of one VPP; made by `connect`."""
 
-    def __init__(self, *, timeout: float, window: int, on_call: CallHook) -> None:
+    def __init__(self, *, timeout: float, most: int, on_call: CallHook) -> None:
         self.lost: str | None = None
-        self._timeout, self._window, self._on_call = timeout, window, on_call
+        self._timeout, self._on_call = timeout, on_call
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._frames = FrameReader()
         self._registration = Registration()
         self._welcome = Batch(1)
-        self._resetting: Batch | None = None
         self._table: dict[str, int] = {}
         self._catalogue = Catalogue({})
         self._client = 0
         self._context = self._burst = 0
         self._pending: dict[int, Call] = {}
-        self._out = bytearray()
-        self._room = asyncio.Event()
-        self._writable = True
+        self._turns = Turns(self._send, lambda: self._make("control_ping", {}, quiet=True), most)
         self._watch: asyncio.TimerHandle | None = None
 
     async def registered(self) -> None:
@@ -102,67 +103,77 @@ class Connection(asyncio.Protocol):
         await self._reset_errno().done
 
     async def call(self, name: str, fields: Fields) -> Fields:
-        """Send one request; return its answer. LoadBalancerGone when there is none."""
-        return (await self.call_many([(name, fields)]))[0]
+        """Send one request at once; return its answer. LoadBalancerGone when there is none."""
+        call = self._make(name, fields)
+        self._send([call])
+        return (await call.batch.done)[0]
 
-    async def call_many(self, requests: Sequence[Request]) -> Sequence[Fields]:
-        """Send requests in order, pipelined; return their answers in that order."""
+    async def call_many(
+        self, requests: Sequence[Request], *, urgent: bool = False
+    ) -> Sequence[Fields]:
+        """Send requests in order, as VPP can take them; return their answers in that order.
+
+        Urgent ones go before all others that wait.
+        """
+        self._check_alive()
         if not requests:
             return []
         batch = Batch(len(requests))
-        for index, (name, fields) in enumerate(requests):
-            if not self._has_room():
-                await self._wait_for_room()
-            self._send(name, fields, batch, index)
-        self._flush()
+        calls = [
+            self._make(name, fields, batch, index) for index, (name, fields) in enumerate(requests)
+        ]
+        self._turns.add(calls, urgent=urgent)
         return await batch.done
 
     async def dump(self, name: str, fields: Fields) -> Sequence[Fields]:
-        """Send a `…_dump` request; return all of its details, in VPP's order."""
-        await self._wait_for_room()
-        batch, details = Batch(1), list[Fields]()
-        context = self._send(name, fields, batch, details=details)
-        self._send("control_ping", {}, batch, ends=context)
-        self._flush()
-        await batch.done
+        """Send a `…_dump` request at once; return all of its details, in VPP's order."""
+        details = list[Fields]()
+        dump = self._make(name, fields)
+        dump.details = details
+        dump.latest = self._loop.time() + DUMP_TIMEOUT * self._timeout
+        ping = self._make("control_ping", {}, dump.batch)
+        ping.ends = dump.context
+        self._send([dump, ping])
+        await dump.batch.done
         return details
 
-    def _has_room(self) -> bool:
-        return self.lost is None and self._writable and len(self._pending) < self._window
+    def _check_alive(self) -> None:
+        if self.lost is not None:
+            raise LoadBalancerGone(self.lost)
 
-    async def _wait_for_room(self) -> None:
-        while not self._has_room():
-            if self.lost is not None:
-                raise LoadBalancerGone(self.lost)
-            self._flush()
-            self._room.clear()
-            await self._room.wait()
-
-    def _send(
+    def _make(
         self,
         name: str,
         fields: Fields,
-        batch: Batch,
+        batch: Batch | None = None,
         index: int = 0,
-        details: list[Fields] | None = None,
-        ends: int = 0,
-    ) -> int:
-        """Put a request into the next write; return its context."""
+        *,
+        quiet: bool = False,
+    ) -> Call:
+        """Pack a request (ValueError and struct.error where its fields do not fit)."""
         message = self._catalogue.by_name[name]
         context = self._context = self._context % 0xFFFFFFFF + 1
-        self._out += frame(message.pack(self._client, context, fields))
-        if len(self._out) >= _CHUNK:
-            self._flush()
+        packed = frame(message.pack(self._client, context, fields))
+        return Call(
+            message=message,
+            context=context,
+            packed=packed,
+            batch=batch or Batch(1),
+            index=index,
+            quiet=quiet,
+        )
+
+    def _send(self, calls: Sequence[Call]) -> None:
+        """Send these now (LoadBalancerGone)."""
+        self._check_alive()
+        assert self._transport is not None
         deadline = self._loop.time() + self._timeout
-        self._pending[context] = Call(message, deadline, batch, index, details, ends)
+        for call in calls:
+            call.deadline = deadline
+            self._pending[call.context] = call
         if self._watch is None:
             self._watch = self._loop.call_at(deadline, self._check_deadline)
-        return context
-
-    def _flush(self) -> None:
-        if self._out and self._transport is not None and self.lost is None:
-            self._transport.write(bytes(self._out))
-        self._out.clear()
+        self._transport.write(b"".join(call.packed for call in calls))
 
     def _check_deadline(self) -> None:
         """Look at the oldest call: answers come in order, so none is overdue before it."""
@@ -171,7 +182,10 @@ class Connection(asyncio.Protocol):
         if oldest is None:
             return
         if oldest.deadline <= self._loop.time():
-            self.lose(f"no answer to {oldest.message.name} in {self._timeout:g} s")
+            what, seconds = "answer to", self._timeout
+            if oldest.details and oldest.deadline == oldest.latest:
+                what, seconds = "end of", DUMP_TIMEOUT * self._timeout
+            self.lose(f"no {what} {oldest.message.name} in {seconds:g} s")
         else:
             self._watch = self._loop.call_at(oldest.deadline, self._check_deadline)
 
@@ -189,11 +203,10 @@ class Connection(asyncio.Protocol):
                     self._receive(message)
         except (BadFrame, BadMessage) as error:
             self.lose(f"this is not VPP's binary API: {error}")
-        if not self._pending:
+        if not self._pending and self.lost is None:
             if self._burst > _FILLS:
                 self._reset_errno()
             self._burst = 0
-        self._room.set()
 
     def _reset_errno(self) -> Batch:
         """Have a system call of VPP's fail.
@@ -201,17 +214,15 @@ class Connection(asyncio.Protocol):
         VPP quirk: clients that hang up. Answers that filled the socket, to whomever, have left an
         errno with which VPP does not notice the end of a client that is killed.
         """
-        self._resetting = Batch(1)
-        self._send("cli_inband", _FAIL, self._resetting)
-        self._flush()
-        return self._resetting
+        call = self._make("cli_inband", _FAIL, quiet=True)
+        self._send([call])
+        return call.batch
 
     def _receive(self, message: bytes) -> None:
         if self._welcome.left:
             self._client, self._table = self._registration.accept(message)
             self._welcome.answer(0, {})
             return
-        self._burst += 1 + len(message) // _BYTES
         number = int.from_bytes(message[:2], "big")
         definition = self._catalogue.by_number.get(number)
         if definition is None:
@@ -222,24 +233,20 @@ class Connection(asyncio.Protocol):
         if call is None or call.message.answer != definition.name:
             raise BadMessage(f"{definition.name} with context {context!r} answers no call")
         if call.details is not None:
+            if len(call.details) == MOST_DETAILS:
+                raise BadMessage(f"{call.message.name} with over {MOST_DETAILS} details")
             call.details.append(fields)
-            call.deadline = self._loop.time() + self._timeout
+            self._burst += 1
+            call.deadline = min(self._loop.time() + self._timeout, call.latest)
             return
-        del self._pending[fields["context"]]  # type: ignore[arg-type]  # it found `call` above
+        self._burst += len(message) // _BYTES
+        del self._pending[call.context]
         answered = self._pending.pop(call.ends) if call.ends else call
         retval = fields.get("retval", 0)
-        if call.batch is not self._resetting:
+        if not call.quiet:
             self._on_call(answered.message.name, retval if isinstance(retval, int) else 0)
         call.batch.answer(call.index, fields)
-
-    def pause_writing(self) -> None:
-        """Hold back: the socket is full (asyncio.Protocol)."""
-        self._writable = False
-
-    def resume_writing(self) -> None:
-        """Go on (asyncio.Protocol)."""
-        self._writable = True
-        self._room.set()
+        self._turns.answered(call)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Fail what is pending (asyncio.Protocol)."""
@@ -270,5 +277,4 @@ class Connection(asyncio.Protocol):
         for call in self._pending.values():
             call.batch.fail(reason)
         self._pending.clear()
-        self._out.clear()
-        self._room.set()
+        self._turns.fail(reason)

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 _HEADER = struct.Struct(">QII")
 MIN_MESSAGE = 2
 """Bytes of the shortest message: its id alone."""
-MAX_MESSAGE = 64 << 20
-"""Bytes of the longest message taken; the longest expected, the API's own JSON, is some 4 MiB."""
+MAX_MESSAGE = 16 << 20
+"""Bytes of the longest message taken; the longest expected, `show lb vips verbose` with 100,000
+servers, is some 8 MiB."""
 
 
 class BadFrame(Exception):

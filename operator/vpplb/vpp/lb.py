@@ -6,7 +6,7 @@ from pathlib import Path
 
 from vpplb.engine.ports import LoadBalancerGone, Observed, Outcome, VppInfo
 from vpplb.model.vip import VipId
-from vpplb.plan.ops import AddVip, DelVip, Op
+from vpplb.plan.ops import AddVip, DelVip, Op, SetWeight
 from vpplb.vpp import codec, listing
 from vpplb.vpp.client import NAME, TIMEOUT, CallHook, Connection, connect
 from vpplb.vpp.messages import Fields
@@ -72,7 +72,10 @@ class PapiLoadBalancer:
         return Observed(table=table, strange=strange, conf=codec.conf(conf)), shown_vips.indexes
 
     async def apply(self, ops: Sequence[Op]) -> Sequence[Outcome]:
-        """Send the ops, pipelined; one outcome an op, in order (LoadBalancerGone)."""
+        """Send the ops; one outcome an op, in order (LoadBalancerGone).
+
+        Weights go before whatever else waits to be sent: they are how a failover is made.
+        """
         connection = self._connected()
         unsent: dict[int, Outcome] = {}
         requests: list[tuple[str, Fields]] = []
@@ -81,7 +84,8 @@ class PapiLoadBalancer:
                 requests.append(codec.request(op))
             except codec.NotSendable as error:
                 unsent[index] = Outcome(op, NOT_SENT, str(error))
-        answers = iter(await connection.call_many(requests))
+        failover = all(isinstance(op, SetWeight) for op in ops)
+        answers = iter(await connection.call_many(requests, urgent=failover))
         if not _MOVING.isdisjoint(map(type, ops)):
             self._indexes = None
         return [unsent.get(index) or _outcome(op, next(answers)) for index, op in enumerate(ops)]

@@ -121,3 +121,48 @@ async def test_a_new_server_is_not_flushed_later_though_its_vip_failed_meanwhile
     await bench.settle(5)
     assert bench.weights() == {str(A): 50, str(B): 7}
     assert bench.lb.flushes == []
+
+
+def want_web(bench: Bench, *weights: int, revision: str = "r1") -> None:
+    bench.syncer.set_desired(WEB, VIP, row(*weights), revision)
+
+
+async def test_a_failover_does_not_wait_for_what_is_made_in_bulk(bench: Bench) -> None:
+    want_web(bench, 100, 100)
+    bench.syncer.set_synced()
+    await bench.settle()
+    bench.lb.delay = 0.1
+    want_many(bench)
+    await bench.settle(0.05)
+    want_web(bench, 0, 100, revision="r2")
+    await bench.settle(0.11)
+    assert SetWeight(vip=VIP, address=A, weight=0) in bench.lb.ops
+    assert len(bench.lb.table()) < MANY
+
+
+async def test_what_changes_again_while_it_waits_is_made_once_as_last_wanted(
+    bench: Bench,
+) -> None:
+    want_many(bench)
+    await bench.settle()
+    bench.lb.delay = 0.1
+    bench.lb.ops.clear()
+    for weight in (2, 3):
+        want_many(bench, weight)
+        await bench.settle(0.05)
+    await bench.settle(2)
+    first = [op for op in bench.lb.ops if isinstance(op, SetWeight) and op.weight == 2]
+    then = [op for op in bench.lb.ops if isinstance(op, SetWeight) and op.weight == 3]
+    assert (len(first), len(then)) == (ROUNDS * SLICE, MANY)
+
+
+async def test_what_only_changes_comes_before_what_is_to_be_made(bench: Bench) -> None:
+    want_web(bench, 100, 100)
+    bench.syncer.set_synced()
+    await bench.settle()
+    bench.lb.ops.clear()
+    want_many(bench)
+    want_web(bench, 50, 100, revision="r2")
+    await bench.settle()
+    first = bench.lb.ops[0]
+    assert first == SetWeight(vip=VIP, address=A, weight=50)

@@ -1,0 +1,82 @@
+"""How fast VPP may be given calls: the time of its main thread is a budget. Sans-I/O.
+
+Each change holds up VPP's main thread, and with workers those too, for a tenth of a millisecond to
+one and a half; meanwhile no packet is forwarded, and what comes in waits in queues that are short.
+So calls go out in turns. A turn is a ping and as many calls as VPP is thought to do within the
+budget; VPP does them on end, and the time from the answer to the ping until the last answer is
+what they cost. Then VPP is left to its packets until the budget has grown again.
+
+There are two budgets, and each pays for all calls. Bulk (adding and removing) has little at a
+time and a small share. What cannot wait (weights: a failover) has a larger share, and some
+savings, with which the failover of a VIP is done in one turn.
+
+A VPP that is busy rations by itself: it looks at its sockets once in 1,024 turns of its loop.
+"""
+
+SLICE = 0.001
+"""Seconds of VPP's time that bulk takes on end, at most: 200 packets of 200,000 a second, which
+a queue of 256 takes. A single call may cost more, and is then a turn of its own."""
+URGENT_SLICE, SAVINGS = 0.005, 0.02
+"""Seconds that what cannot wait takes on end, and before its share counts."""
+BULK_SHARE, URGENT_SHARE = 0.2, 0.5
+"""Shares of VPP's time in the long run."""
+MOST_CALLS = 64
+"""Calls in a turn, whatever they are thought to cost: their answers must fit the socket."""
+_CHEAPEST, _FIRST_GUESS, _DEAREST = 0.00001, 0.0005, 0.005
+"""Seconds that a call can cost; what takes longer is VPP, or us, held up by something else."""
+_FALLS, _RISES = 0.75, 2.0
+"""By how much the cost of a call is thought to change from one turn to the next, at most."""
+_DEEPEST_DEBT = -0.02
+
+
+class Budget:
+    """Seconds that grow with time by a share of it, up to a limit; `on_end` in one turn at most."""
+
+    def __init__(self, share: float, on_end: float, limit: float, now: float) -> None:
+        self._share, self._on_end, self._limit = share, on_end, limit
+        self._left, self._at = limit, now
+
+    def left(self, now: float) -> float:
+        """Return what there is; below 0 it is owed."""
+        self._left = min(self._limit, self._left + self._share * (now - self._at))
+        self._at = now
+        return self._left
+
+    def turn(self, now: float) -> float:
+        """Return what there is for a turn."""
+        return min(self.left(now), self._on_end)
+
+    def pay(self, now: float, seconds: float) -> None:
+        """Take this from it."""
+        self._left = max(self.left(now) - seconds, _DEEPEST_DEBT)
+
+    def wait(self, now: float) -> float:
+        """Return the seconds until there is enough to begin a turn."""
+        return max(0.0, (SLICE / 2 - self.left(now)) / self._share)
+
+
+class Pacer:
+    """Says when a turn may begin and of how many calls; is told what it cost. Times in seconds."""
+
+    def __init__(self, now: float) -> None:
+        self._bulk = Budget(BULK_SHARE, SLICE, SLICE, now)
+        self._urgent = Budget(URGENT_SHARE, URGENT_SLICE, SAVINGS, now)
+        self._cost = _FIRST_GUESS
+
+    def wait(self, now: float, *, urgent: bool) -> float:
+        """Return the seconds until the next turn may begin."""
+        return self._budget(urgent).wait(now)
+
+    def calls(self, now: float, *, urgent: bool) -> int:
+        """Return how many calls a turn that begins now may have, 1 at least."""
+        return max(1, min(MOST_CALLS, int(self._budget(urgent).turn(now) / self._cost)))
+
+    def spent(self, now: float, seconds: float, calls: int) -> None:
+        """Take in that the calls of a turn kept VPP busy for so long."""
+        each = min(max(seconds / calls, _FALLS * self._cost), _RISES * self._cost)
+        self._cost = min(max(each, _CHEAPEST), _DEAREST)
+        for budget in (self._bulk, self._urgent):
+            budget.pay(now, self._cost * calls)
+
+    def _budget(self, urgent: bool) -> Budget:
+        return self._urgent if urgent else self._bulk

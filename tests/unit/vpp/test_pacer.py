@@ -1,0 +1,77 @@
+"""What calls leave of a VPP's time, on one that does a call in a given time and nothing else."""
+
+import pytest
+
+from vpplb.vpp.pacer import MOST_CALLS, SLICE, Pacer
+
+LOOP = 0.0001
+"""Seconds after which VPP comes to look at its socket."""
+
+
+class Vpp:
+    """A VPP whose calls cost this many seconds each, and what it spent on them."""
+
+    def __init__(self, cost: float, pacer: Pacer) -> None:
+        self.cost, self.now, self.spent, self.longest = cost, 0.0, 0.0, 0.0
+        self.pacer = pacer
+
+    def do(self, calls: int, *, urgent: bool = False) -> float:
+        """Do so many calls as fast as they may be sent; return the seconds that took."""
+        begin = self.now
+        while calls:
+            self.now += self.pacer.wait(self.now, urgent=urgent)
+            turn = min(calls, self.pacer.calls(self.now, urgent=urgent))
+            self.now += LOOP + turn * self.cost
+            self.pacer.spent(self.now, turn * self.cost, turn)
+            self.spent += turn * self.cost
+            self.longest = max(self.longest, turn * self.cost)
+            calls -= turn
+        return self.now - begin
+
+
+@pytest.mark.parametrize("cost", [0.00002, 0.0001, 0.0003, 0.0006, 0.0014])
+def test_bulk_leaves_vpp_four_fifths_of_its_time_and_never_holds_it_up_for_long(
+    cost: float,
+) -> None:
+    vpp = Vpp(cost, Pacer(0.0))
+    vpp.do(1)  # what a call costs has to be learnt
+    vpp.spent = vpp.longest = 0.0
+    seconds = vpp.do(2000)
+    assert vpp.spent / seconds < 0.21
+    assert vpp.longest <= max(SLICE, cost) * 1.01
+    assert vpp.spent / seconds > 0.15  # and is no slower than it must be
+
+
+def test_the_failover_of_a_vip_is_one_turn() -> None:
+    vpp = Vpp(0.0003, Pacer(0.0))
+    assert vpp.do(10, urgent=True) == pytest.approx(LOOP + 10 * 0.0003)
+
+
+def test_failovers_go_on_at_half_of_vpps_time_and_bulk_waits_for_them_but_not_for_ever() -> None:
+    vpp = Vpp(0.0003, Pacer(0.0))
+    seconds = vpp.do(2000, urgent=True)
+    assert 0.45 < vpp.spent / seconds < 0.52
+    assert vpp.pacer.wait(vpp.now, urgent=False) < 0.2
+
+
+def test_bulk_leaves_failovers_their_savings() -> None:
+    vpp = Vpp(0.0003, Pacer(0.0))
+    vpp.do(1000)
+    assert vpp.pacer.wait(vpp.now, urgent=True) == 0
+    assert vpp.pacer.calls(vpp.now, urgent=True) >= 12
+
+
+def test_a_vpp_that_was_held_up_by_something_else_does_not_slow_calls_for_long() -> None:
+    pacer = Pacer(0.0)
+    pacer.spent(60.0, 60.0, 10)
+    assert pacer.wait(60.0, urgent=False) < 0.2
+    vpp = Vpp(0.0001, pacer)
+    vpp.now = 61.0
+    assert vpp.do(1000) < 1.5
+
+
+def test_calls_that_cost_nothing_measurable_are_still_bounded() -> None:
+    pacer = Pacer(0.0)
+    for number in range(1, 50):
+        pacer.spent(number / 1000, 0.0, 10)
+    assert pacer.calls(1.0, urgent=True) == MOST_CALLS
