@@ -7,7 +7,7 @@ from support.objects import backend, frontend, key, vip
 from vpplb.model.names import ObjectKey
 from vpplb.model.objects import Frontend, Member, Pool
 from vpplb.model.vip import Encap, Protocol
-from vpplb.plan.resolve import resolve_prefix
+from vpplb.plan.resolve import resolve_group
 
 SERVERS = [
     *(backend(n, f"10.0.0.{ord(n)}") for n in "ab"),
@@ -40,7 +40,7 @@ frontends = st.builds(
 def test_what_is_programmed_on_one_prefix_is_what_vpp_allows(
     on_one_prefix: list[Frontend], present: dict[ObjectKey, Encap | None], data: st.DataObject
 ) -> None:
-    judged = resolve_prefix(on_one_prefix, BACKENDS.get, present.get)
+    judged = resolve_group(on_one_prefix, BACKENDS.get, present.get)
     made = [one for one in judged.values() if not one.withdrawn]
     vips = [one.frontend.vip for one in made]
     assert len({one.encap for one in made}) <= 1
@@ -49,10 +49,10 @@ def test_what_is_programmed_on_one_prefix_is_what_vpp_allows(
     for one in made:
         assert {member.address.version for member in one.members} <= {FAMILY[one.encap]}
     shuffled = data.draw(st.permutations(on_one_prefix))
-    assert resolve_prefix(shuffled, BACKENDS.get, present.get) == judged
+    assert resolve_group(shuffled, BACKENDS.get, present.get) == judged
 
 
 @given(one=frontends, present=gre)
 def test_who_is_alone_is_in_conflict_with_nobody(one: Frontend, present: Encap | None) -> None:
-    found = resolve_prefix([one], BACKENDS.get, lambda _: present)[one.key]
+    found = resolve_group([one], BACKENDS.get, lambda _: present)[one.key]
     assert found.rejected is None or found.rejected.reason == "MixedFamilies"

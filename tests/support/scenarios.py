@@ -1,4 +1,4 @@
-"""Cases of `health.yaml`, `weights.yaml` and `blind_prober.yaml`, played on a reconciler.
+"""Cases of `health.yaml`, `weights.yaml` and others of their form, played on a reconciler.
 
 A case is `given` (objects, and what their checks have found), `when` (what happens, in order)
 and `then` (what it comes to). Objects are written as users write them, with their spec only;
@@ -22,8 +22,10 @@ from support.world import World
 from vpplb.model.health import Response
 from vpplb.model.names import ObjectKey
 from vpplb.model.objects import Backend, Frontend, HealthCheck
+from vpplb.resources.allowances import EVERYTHING
 from vpplb.resources.parse import parse
 
+FILES = ("health", "weights", "blind_prober", "loops")
 KINDS = {"frontend": "Frontend", "backend": "Backend", "check": "HealthCheck"}
 DEFAULTS: Mapping[str, Raw] = {
     "Frontend": {"address": "192.0.2.10", "port": 80},
@@ -48,9 +50,7 @@ class Scenario:
 
 def scenarios() -> list[Scenario]:
     """Read all cases."""
-    texts = [
-        (SCENARIOS / f"{name}.yaml").read_text() for name in ("health", "weights", "blind_prober")
-    ]
+    texts = [(SCENARIOS / f"{name}.yaml").read_text() for name in FILES]
     return [Scenario(**case) for text in texts for case in yaml.safe_load(text)]
 
 
@@ -130,7 +130,7 @@ class Stage:
 
     @staticmethod
     def _parsed(raw: Raw) -> Frontend | Backend | HealthCheck:
-        parsed = parse(raw)
+        parsed = parse(raw, EVERYTHING)
         assert isinstance(parsed, Frontend | Backend | HealthCheck), parsed
         return parsed
 
@@ -186,6 +186,15 @@ class Stage:
                     for name, view in world.reconciler.views.items()
                     if view.config.resolved.rejected
                 }
+            case "says":  # of each refused frontend, in one text
+                resolved = [view.config.resolved for view in world.reconciler.views.values()]
+                refusals = [one.rejected for one in resolved if one.rejected]
+                return {one.key.name: one.message for one in refusals}
+            case "warned":
+                views = world.reconciler.views.items()
+                return sorted(name.name for name, view in views if view.config.resolved.doubts)
+            case "vips":
+                return sorted(self._vips())
             case _:
                 raise AssertionError(f"a case cannot ask for {what!r}")
 

@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,8 +47,9 @@ def command(paths: tuple[Path, ...], allowed: "Allowances") -> None:
     from vpplb.files.manifests import load
 
     loaded = load(paths, allowed)
-    findings = [*loaded.findings, *_across(loaded)]
-    for finding in (*findings, *_warnings(loaded), *loaded.skipped):
+    across, warnings = _across(loaded)
+    findings = [*loaded.findings, *across]
+    for finding in (*findings, *warnings, *loaded.skipped):
         click.echo(finding)
     click.echo(_summary(loaded, findings))
     if loaded.unparseable:
@@ -57,27 +58,29 @@ def command(paths: tuple[Path, ...], allowed: "Allowances") -> None:
         sys.exit(WRONG)
 
 
-def _across(loaded: "Loaded") -> Iterator["Finding"]:
-    """Find what spans objects; not where some could not be read, since all would be missing."""
+def _across(loaded: "Loaded") -> tuple[list["Finding"], list["Finding"]]:
+    """Find what spans objects, and what is valid and yet may not do what it says.
+
+    Of the former nothing is said where some file could not be read, since much would be missing.
+    """
+    from vpplb.plan.caveats import caveats
     from vpplb.plan.resolve import resolve
 
-    if loaded.unparseable:
-        return
     health_checks = {key for kind, key in loaded.objects if kind == "HealthCheck"}
     resolution = resolve(loaded.frontends, loaded.backends, health_checks)
-    for problem in resolution.problems:
-        if not _is_there(problem, loaded):
-            yield loaded.objects[problem.kind, problem.key].finding(problem)
+    wrong = [] if loaded.unparseable else resolution.problems
+    warnings = [
+        replace(caveat, message=f"warning: {caveat.message}")
+        for resolved in resolution.frontends.values()
+        for caveat in caveats(resolved)
+    ]
+    return _placed((p for p in wrong if not _is_there(p, loaded)), loaded), _placed(
+        warnings, loaded
+    )
 
 
-def _warnings(loaded: "Loaded") -> Iterator["Finding"]:
-    """Find what is valid and yet may not do what it says."""
-    from vpplb.plan.caveats import caveats
-
-    for frontend in loaded.frontends.values():
-        for caveat in caveats(frontend):
-            warning = replace(caveat, message=f"warning: {caveat.message}")
-            yield loaded.objects[caveat.kind, caveat.key].finding(warning)
+def _placed(problems: Iterable["Problem"], loaded: "Loaded") -> list["Finding"]:
+    return [loaded.objects[one.kind, one.key].finding(one) for one in problems]
 
 
 def _is_there(problem: "Problem", loaded: "Loaded") -> bool:

@@ -24,7 +24,7 @@ from vpplb.model.vip import Encap, IPAddress
 from vpplb.plan.desired import FrontendConfig, FrontendView, Previous, configure, desired_vip
 from vpplb.plan.guard import Suspicion
 from vpplb.plan.pools import decide
-from vpplb.plan.resolve import resolve_prefix
+from vpplb.plan.resolve import resolve_group
 
 
 @dataclass(slots=True, kw_only=True)
@@ -209,14 +209,14 @@ class Reconciler:
 
     def _reconcile_prefixes(self, dirty: Dirty) -> None:
         while dirty.prefixes:
-            judged = resolve_prefix(
-                self.store.frontends_on(dirty.prefixes.pop()),
-                self.store.backends.get,
-                self._present_encap,
-            )
+            group = self.store.group_of(dirty.prefixes.pop())
+            dirty.prefixes -= {frontend.vip.prefix for frontend in group}
+            judged = resolve_group(group, self.store.backends.get, self._present_encap)
             for key, resolved in judged.items():
-                self._configs[key] = configure(resolved, self._previous.get(key, Previous()))
-            dirty.frontends |= judged.keys()
+                config = self._configs.get(key)
+                if config is None or config.resolved != resolved:
+                    self._configs[key] = configure(resolved, self._previous.get(key, Previous()))
+                    dirty.frontends.add(key)
 
     def _reconcile_frontends(self, dirty: Dirty) -> None:
         while dirty.frontends:

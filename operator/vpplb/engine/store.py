@@ -1,19 +1,21 @@
 """The users' objects, and who refers to whom.
 
 Keeps what was last said about each object and marks what must be looked at again: prefixes
-(their frontends are judged together), backends (their checks) and health checks (their
-number of users). It decides nothing.
+(their frontends are judged together, with all that are tied to them), backends (their checks)
+and health checks (their number of users). It decides nothing.
 """
 
 from collections import defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
+from vpplb.model.lookup import AddressSet, PrefixSet
 from vpplb.model.names import ObjectKey
 from vpplb.model.objects import Backend, Frontend, HealthCheck
 from vpplb.model.problem import Problem
-from vpplb.model.vip import IPNetwork
+from vpplb.model.vip import IPAddress, IPNetwork
+from vpplb.plan.loops import NAT
 from vpplb.plan.resolve import missing_health_check
 
 _K = TypeVar("_K", bound=Hashable)
@@ -46,6 +48,8 @@ class Store:
         self._frontends_of_backend: _Index[ObjectKey] = defaultdict(set)
         self._frontends_of_prefix: _Index[IPNetwork] = defaultdict(set)
         self._backends_of_check: _Index[ObjectKey] = defaultdict(set)
+        self._backends_at: _Index[IPAddress] = defaultdict(set)
+        self._prefixes, self._addresses = PrefixSet(), AddressSet()
 
     def frontends_of(self, backend: ObjectKey) -> frozenset[ObjectKey]:
         """Return the frontends that reference the backend, accepted or not."""
@@ -55,9 +59,21 @@ class Store:
         """Return the backends that name the health check."""
         return frozenset(self._backends_of_check.get(health_check, ()))
 
-    def frontends_on(self, prefix: IPNetwork) -> list[Frontend]:
-        """Return the frontends whose VIP has this prefix."""
-        return [self.frontends[key] for key in self._frontends_of_prefix.get(prefix, ())]
+    def group_of(self, prefix: IPNetwork) -> list[Frontend]:
+        """Return the frontends of a prefix with all that are tied to them, and to those.
+
+        Tied are frontends of one prefix, those with a server inside the VIP of the other, and
+        those by NAT that share a server and its port.
+        """
+        group: list[Frontend] = []
+        found, todo = {prefix}, [prefix]
+        while todo:
+            for key in self._frontends_of_prefix.get(todo.pop(), ()):
+                group.append(self.frontends[key])
+                new = set(self._tied_to(self.frontends[key])) - found
+                found |= new
+                todo += new
+        return group
 
     def problems(self, kind: str, key: ObjectKey) -> tuple[Problem, ...]:
         """Return what is wrong with an object by itself, or with what a backend refers to."""
@@ -85,9 +101,10 @@ class Store:
         """Forget a frontend; nothing happens when it is not known."""
         self.invalid.pop(("Frontend", key), None)
         self.dirty.frontends.add(key)
-        old = self.frontends.pop(key, None)
+        old = self.frontends.get(key)
         if old is not None:
             self._link_frontend(key, old, None)
+            del self.frontends[key]
 
     def put_backend(self, new: Backend, problems: Sequence[Problem] = ()) -> None:
         """Take a backend in, its new version, or what stands in for one with `problems`."""
@@ -96,11 +113,11 @@ class Store:
         if old == new and not judged:
             return
         self.dirty.backends.add(new.key)
-        self.backends[new.key] = new
         if old is None or old.health_check != new.health_check:
             self._link_check(new.key, old, new)
         if old is None or old.address != new.address:
-            self._touch_prefixes_of(new.key)
+            self._move(new.key, old, new)
+        self.backends[new.key] = new
 
     def remove_backend(self, key: ObjectKey) -> None:
         """Forget a backend; nothing happens when it is not known."""
@@ -109,7 +126,7 @@ class Store:
         old = self.backends.pop(key, None)
         if old is not None:
             self._link_check(key, old, None)
-            self._touch_prefixes_of(key)
+            self._move(key, old, None)
 
     def put_health_check(self, new: HealthCheck) -> None:
         """Take a health check in, or its new version."""
@@ -150,10 +167,14 @@ class Store:
         """Refer to the new version; only backends that come or go have to be looked at."""
         self.dirty.frontends.add(key)
         if old is not None:
-            _discard(self._frontends_of_prefix, old.vip.prefix, key)
             self.dirty.prefixes.add(old.vip.prefix)
+            self.dirty.prefixes.update(self._tied_to(old))
+            _discard(self._frontends_of_prefix, old.vip.prefix, key)
+            if old.vip.prefix not in self._frontends_of_prefix:
+                self._prefixes.discard(old.vip.prefix)
         if new is not None:
             self._frontends_of_prefix[new.vip.prefix].add(key)
+            self._prefixes.add(new.vip.prefix)
             self.dirty.prefixes.add(new.vip.prefix)
         before, after = _members(old), _members(new)
         for backend in before - after:
@@ -162,9 +183,41 @@ class Store:
             self._frontends_of_backend[backend].add(key)
         self.dirty.backends |= before ^ after
 
-    def _touch_prefixes_of(self, backend: ObjectKey) -> None:
-        for key in self.frontends_of(backend):
-            self.dirty.prefixes.add(self.frontends[key].vip.prefix)
+    def _move(self, key: ObjectKey, old: Backend | None, new: Backend | None) -> None:
+        """Find a backend at its new address; what it was tied to by the old one is judged again."""
+        for name in self.frontends_of(key):
+            frontend = self.frontends[name]
+            self.dirty.prefixes.add(frontend.vip.prefix)
+            if old is not None:
+                self.dirty.prefixes.update(self._tied_by(old.address, frontend))
+        if old is not None:
+            _discard(self._backends_at, old.address, key)
+            if old.address not in self._backends_at:
+                self._addresses.discard(old.address)
+        if new is not None:
+            self._backends_at[new.address].add(key)
+            self._addresses.add(new.address)
+
+    def _tied_to(self, frontend: Frontend) -> Iterator[IPNetwork]:
+        """Find the prefixes of frontends that are tied to one directly."""
+        for address in self._addresses.within(frontend.vip.prefix):
+            yield from (other.vip.prefix for other in self._serving(address))
+        for name in _members(frontend):
+            backend = self.backends.get(name)
+            if backend is not None:
+                yield from self._tied_by(backend.address, frontend)
+
+    def _tied_by(self, address: IPAddress, frontend: Frontend) -> Iterator[IPNetwork]:
+        """Find the prefixes of frontends that are tied to one by a server of it."""
+        yield from self._prefixes.around(address)
+        if frontend.encap in NAT:
+            for other in self._serving(address):
+                if (other.encap, other.target_port) == (frontend.encap, frontend.target_port):
+                    yield other.vip.prefix
+
+    def _serving(self, address: IPAddress) -> Iterator[Frontend]:
+        for backend in self._backends_at.get(address, ()):
+            yield from (self.frontends[key] for key in self.frontends_of(backend))
 
     def _link_check(self, key: ObjectKey, old: Backend | None, new: Backend | None) -> None:
         before = old.health_check if old is not None else None

@@ -13,7 +13,8 @@ from vpplb.model.problem import Problem
 from vpplb.model.vip import Vip, VipId, VipTable
 from vpplb.plan.desired import Previous, configure, desired_vip
 from vpplb.plan.pools import decide
-from vpplb.plan.resolve import ResolvedFrontend, missing_health_check, resolve
+from vpplb.plan.resolve import missing_health_check, resolve
+from vpplb.plan.resolved import ResolvedFrontend
 
 NOW = 1
 """Flush epoch of what is flushed now: all others are 0."""

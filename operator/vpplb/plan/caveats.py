@@ -4,27 +4,44 @@ A caveat refuses nothing: another VPP may do better. `vpplb check` warns of it, 
 `Accepted` carries it as its message.
 """
 
+from collections.abc import Iterator
+
 from vpplb.model.objects import Frontend
 from vpplb.model.problem import Problem
-from vpplb.model.vip import Encap, Protocol
+from vpplb.model.vip import Protocol
+from vpplb.plan.loops import NAT
+from vpplb.plan.resolved import ResolvedFrontend
 
-_NAT = (Encap.NAT4, Encap.NAT6)
 
-
-def caveats(frontend: Frontend) -> tuple[Problem, ...]:
+def caveats(resolved: ResolvedFrontend) -> tuple[Problem, ...]:
     """Return what to know of a frontend, as problems whose reason is no condition's."""
-    if frontend.encap not in _NAT or frontend.vip.protocol is not Protocol.TCP:
-        return ()
+    return (*_of_nat(resolved.frontend), *resolved.doubts)
+
+
+def _of_nat(frontend: Frontend) -> Iterator[Problem]:
+    if frontend.encap not in NAT:
+        return
     # VPP quirk: TCP through NAT. Every packet but UDP's is dropped (lb/node.c, lb_node_fn).
-    return (
-        Problem(
-            kind="Frontend",
-            key=frontend.key,
-            reason="NatDropsTcp",
-            field="spec.encap",
-            message=(
-                "VPP (seen up to 26.10) drops TCP that comes to a NAT VIP, only UDP gets through;"
-                " GRE4, GRE6 and L3DSR carry both"
-            ),
-        ),
+    if frontend.vip.protocol is Protocol.TCP:
+        message = (
+            "VPP (seen up to 26.10) drops TCP that comes to a NAT VIP, only UDP gets through;"
+            " GRE4, GRE6 and L3DSR carry both"
+        )
+        yield _caveat(frontend, "NatDropsTcp", message)
+        return
+    # VPP quirk: port of NAT's answers. It is kept as the host has it and sent as it is (lb.c,
+    # lb_vip_add_ass: src_port).
+    port = frontend.vip.port
+    swapped = (port & 0xFF) << 8 | port >> 8
+    if swapped != port:
+        message = (
+            f"answers leave VPP (seen up to 26.10) from port {swapped} instead of {port}, its bytes"
+            " being swapped: clients that look at it do not take them"
+        )
+        yield _caveat(frontend, "NatSwapsPort", message)
+
+
+def _caveat(frontend: Frontend, reason: str, message: str) -> Problem:
+    return Problem(
+        kind="Frontend", key=frontend.key, reason=reason, field="spec.encap", message=message
     )

@@ -16,7 +16,7 @@ from vpplb.model.problem import Problem
 from vpplb.model.vip import AppServer, IPAddress, Vip, VipSettings, address_order
 from vpplb.plan.flattening import capped, flattened, length_for, over_the_top, pool_weights
 from vpplb.plan.pools import MemberWeight, PoolDecision, flushes
-from vpplb.plan.resolve import ResolvedFrontend, ResolvedMember
+from vpplb.plan.resolved import ResolvedFrontend, ResolvedMember
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from vpplb.model.vip import IPAddress
 from vpplb.plan.newflows import HONOURED, Distortion, choose_length, deal
-from vpplb.plan.resolve import ResolvedMember
+from vpplb.plan.resolved import ResolvedMember
 
 MOST_WEIGHT = 100
 """The greatest weight of a server: VPP would take more, and its table would be too short soon."""

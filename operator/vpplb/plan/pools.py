@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from vpplb.model.health import BackendHealth, HealthState
 from vpplb.model.names import ObjectKey
-from vpplb.plan.resolve import ResolvedMember
+from vpplb.plan.resolved import ResolvedMember
 
 
 class MemberWeight(NamedTuple):

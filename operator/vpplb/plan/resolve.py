@@ -1,19 +1,22 @@
 """Which frontends are accepted, with which encapsulation, and which references resolve.
 
 VPP allows one encapsulation an address, and either an all-port VIP or per-port ones
-(vpp's lb_vip_add: -73 and -81). So frontends are judged together with those on the same
-prefix, oldest first: the older wins, the other says why it lost. References to nothing do not
+(vpp's lb_vip_add: -73 and -81); and it looks for servers among its own VIPs (`loops`). So
+frontends that are tied by a prefix, or by a server of one inside the VIP of another, are judged
+together, oldest first: the older wins, the other says why it lost. References to nothing do not
 make a frontend unacceptable: what resolves is served.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from vpplb.model.names import ObjectKey
 from vpplb.model.objects import Backend, Frontend
 from vpplb.model.problem import Problem
-from vpplb.model.vip import Encap, IPAddress, IPNetwork, Protocol
+from vpplb.model.vip import Encap, Protocol
+from vpplb.plan.loops import Ground, without_loops
+from vpplb.plan.resolved import ResolvedFrontend, ResolvedMember
 
 BackendLookup = Callable[[ObjectKey], Backend | None]
 EncapLookup = Callable[[ObjectKey], Encap | None]
@@ -22,41 +25,6 @@ _SERVER_FAMILY = {Encap.GRE4: 4, Encap.L3DSR: 4, Encap.NAT4: 4, Encap.GRE6: 6, E
 """IP version of the servers an encapsulation can carry packets to (lb.c, lb_vip_add_ass)."""
 
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResolvedMember:
-    """A member whose Backend exists. `weight` is the configured one."""
-
-    pool: str
-    backend: ObjectKey
-    address: IPAddress
-    weight: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResolvedFrontend:
-    """What became of one frontend.
-
-    `accepted` None: it is; else the problem that says why not. `members` are those that can be
-    served, in the order of pools, then as written; empty when the VIP must not exist.
-    """
-
-    frontend: Frontend
-    encap: Encap
-    members: tuple[ResolvedMember, ...]
-    rejected: Problem | None = None
-    unresolved: tuple[Problem, ...] = ()
-
-    @property
-    def withdrawn(self) -> bool:
-        """Whether the VIP must not be programmed: another object has it, or no server fits it."""
-        return self.rejected is not None and not self.members
-
-    @property
-    def problems(self) -> tuple[Problem, ...]:
-        """All that is wrong, the rejection first."""
-        return ((self.rejected,) if self.rejected else ()) + self.unresolved
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,29 +40,25 @@ def older_first(frontend: Frontend) -> tuple[datetime, ObjectKey]:
     return (frontend.created or _BEGINNING, frontend.key)
 
 
-def resolve_prefix(
+def resolve_group(
     frontends: Iterable[Frontend], backend: BackendLookup, present_encap: EncapLookup
 ) -> dict[ObjectKey, ResolvedFrontend]:
-    """Judge all frontends of one prefix together.
+    """Judge frontends together; all that any of them is tied to must be among them.
 
     `present_encap` gives the encapsulation a frontend is programmed with now, which it keeps
     while nothing else decides.
     """
-    accepted: list[ResolvedFrontend] = []
+    accepted = Ground()
     judged: dict[ObjectKey, ResolvedFrontend] = {}
     for frontend in sorted(frontends, key=older_first):
         resolved = _resolve_one(frontend, backend, present_encap(frontend.key))
-        conflict = _first_conflict(resolved, accepted)
+        conflict = _first_conflict(resolved, accepted.on(frontend.vip.prefix))
         if conflict is not None:
-            resolved = ResolvedFrontend(
-                frontend=frontend,
-                encap=resolved.encap,
-                members=(),
-                rejected=conflict,
-                unresolved=resolved.unresolved,
-            )
-        elif resolved.members or resolved.rejected is None:
-            accepted.append(resolved)
+            resolved = replace(resolved, members=(), rejected=conflict)
+        else:
+            resolved = without_loops(resolved, accepted)
+            if not resolved.withdrawn:
+                accepted.admit(resolved)
         judged[frontend.key] = resolved
     return judged
 
@@ -105,12 +69,7 @@ def resolve(
     health_checks: Collection[ObjectKey],
 ) -> Resolution:
     """Judge a whole set, such as the files of `vpplb check`; problems come sorted by object."""
-    by_prefix: dict[IPNetwork, list[Frontend]] = {}
-    for frontend in frontends.values():
-        by_prefix.setdefault(frontend.vip.prefix, []).append(frontend)
-    judged: dict[ObjectKey, ResolvedFrontend] = {}
-    for group in by_prefix.values():
-        judged |= resolve_prefix(group, backends.get, lambda _: None)
+    judged = resolve_group(frontends.values(), backends.get, lambda _: None)
     problems = [problem for one in judged.values() for problem in one.problems]
     for backend in backends.values():
         missing = missing_health_check(backend, health_checks)

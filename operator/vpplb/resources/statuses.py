@@ -19,6 +19,9 @@ from vpplb.resources.frontend import FrontendBackend, FrontendNodes, FrontendSta
 from vpplb.resources.health_codec import dump_health
 from vpplb.resources.healthcheck import HealthCheckStatus
 
+VALID = "the spec is valid"
+"""What an accepted frontend says that there is nothing to beware of."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeReport:
@@ -83,7 +86,7 @@ def frontend_status(
             [
                 accepted_condition(
                     view.invalid or _single(view.config.resolved.rejected),
-                    (*caveats(frontend), *frontend.ignored),
+                    (*caveats(view.config.resolved), *frontend.ignored),
                 ),
                 _resolved(view.config.resolved.unresolved),
                 _available(view),
@@ -180,7 +183,7 @@ def _single(problem: Problem | None) -> tuple[Problem, ...]:
 def accepted_condition(problems: Sequence[Problem], beware: Sequence[Problem] = ()) -> Condition:
     """Return `Accepted`: what is wrong with a spec, or what to beware of in one that is not."""
     if not problems:
-        said = say(beware) or "the spec is valid"
+        said = say(beware) or VALID
         return Condition(type="Accepted", status="True", reason="Accepted", message=said)
     return Condition(
         type="Accepted", status="False", reason=problems[0].reason, message=say(problems)

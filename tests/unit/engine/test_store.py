@@ -102,8 +102,8 @@ def test_a_frontend_that_moves_touches_the_prefix_that_it_leaves() -> None:
     store = full()
     store.put_frontend(replace(WEB, vip=vip("192.0.2.11/32")))
     assert store.dirty.prefixes == {PREFIX, OTHER}
-    assert store.frontends_on(PREFIX) == []
-    assert [one.key for one in store.frontends_on(OTHER)] == [WEB.key]
+    assert store.group_of(PREFIX) == []
+    assert [one.key for one in store.group_of(OTHER)] == [WEB.key]
 
 
 def test_a_backend_knows_all_its_frontends_whichever_came_first() -> None:
@@ -129,7 +129,7 @@ def test_a_health_check_knows_its_backends_before_it_exists() -> None:
 def test_asking_for_what_is_not_there_leaves_no_trace() -> None:
     store = Store()
     assert (store.frontends_of(key("x")), store.backends_of(key("x"))) == (frozenset(), frozenset())
-    assert store.frontends_on(PREFIX) == []
+    assert store.group_of(PREFIX) == []
     store.remove_backend(key("x"))
     store.remove_frontend(key("x"))
     store.remove_health_check(key("x"))

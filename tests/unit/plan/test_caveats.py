@@ -1,16 +1,21 @@
 """What is right by all rules and may yet disappoint."""
 
+from dataclasses import replace
+
 import pytest
 
 from support.objects import key, vip
 from vpplb.model.objects import Frontend
+from vpplb.model.problem import Problem
 from vpplb.model.vip import Encap, Protocol, VipId
 from vpplb.plan.caveats import caveats
+from vpplb.plan.resolved import ResolvedFrontend
 
 
-def frontend(encap: Encap | None, protocol: Protocol) -> Frontend:
-    on = vip()
-    return Frontend(key=key("web"), vip=VipId(on.prefix, protocol, on.port), pools=(), encap=encap)
+def frontend(encap: Encap | None, protocol: Protocol, port: int = 53) -> ResolvedFrontend:
+    vip_id = VipId(vip().prefix, protocol, port)
+    one = Frontend(key=key("web"), vip=vip_id, pools=(), encap=encap)
+    return ResolvedFrontend(frontend=one, encap=encap or Encap.GRE4, members=())
 
 
 @pytest.mark.parametrize("encap", [Encap.NAT4, Encap.NAT6])
@@ -22,7 +27,23 @@ def test_tcp_on_a_nat_vip_is_warned_of(encap: Encap) -> None:
 
 @pytest.mark.parametrize(
     ("encap", "protocol"),
-    [(Encap.NAT4, Protocol.UDP), (Encap.GRE4, Protocol.TCP), (None, Protocol.TCP)],
+    [(Encap.GRE4, Protocol.TCP), (Encap.GRE4, Protocol.UDP), (None, Protocol.TCP)],
 )
 def test_what_vpp_carries_is_not_warned_of(encap: Encap | None, protocol: Protocol) -> None:
     assert caveats(frontend(encap, protocol)) == ()
+
+
+@pytest.mark.parametrize("encap", [Encap.NAT4, Encap.NAT6])
+def test_answers_from_the_swapped_port_are_warned_of(encap: Encap) -> None:
+    (caveat,) = caveats(frontend(encap, Protocol.UDP))
+    assert caveat.reason == "NatSwapsPort"
+    assert "from port 13568 instead of 53" in caveat.message
+
+
+def test_a_port_that_is_the_same_when_it_is_swapped_is_not_warned_of() -> None:
+    assert caveats(frontend(Encap.NAT4, Protocol.UDP, 0x1212)) == ()
+
+
+def test_what_the_objects_of_others_do_to_it_is_among_them() -> None:
+    doubt = Problem(kind="Frontend", key=key("web"), reason="ServersInVip", message="beware")
+    assert caveats(replace(frontend(None, Protocol.TCP), doubts=(doubt,))) == (doubt,)

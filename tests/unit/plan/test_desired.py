@@ -8,7 +8,8 @@ from vpplb.model.objects import Frontend
 from vpplb.model.vip import AppServer, Encap, Vip
 from vpplb.plan.desired import Previous, configure, desired_vip
 from vpplb.plan.pools import decide
-from vpplb.plan.resolve import ResolvedFrontend, resolve_prefix
+from vpplb.plan.resolve import resolve_group
+from vpplb.plan.resolved import ResolvedFrontend
 
 UP, DOWN, UNKNOWN = HealthState.UP, HealthState.DOWN, HealthState.UNKNOWN
 PAUSED, DISABLED = HealthState.PAUSED, HealthState.DISABLED
@@ -17,7 +18,7 @@ A = address("10.0.0.1")
 
 
 def resolved(one: Frontend) -> ResolvedFrontend:
-    return resolve_prefix([one], BACKENDS.get, lambda _: None)[one.key]
+    return resolve_group([one], BACKENDS.get, lambda _: None)[one.key]
 
 
 class Life:
@@ -110,7 +111,7 @@ def test_the_epoch_grows_even_when_the_clock_goes_back() -> None:
 
 def test_a_withdrawn_frontend_has_no_vip() -> None:
     one, two = frontend("x", pool("p", a=1), age=2), frontend("y", pool("p", a=1), age=1)
-    loser = resolve_prefix([one, two], BACKENDS.get, lambda _: None)[two.key]
+    loser = resolve_group([one, two], BACKENDS.get, lambda _: None)[two.key]
     assert desired_vip(configure(loser, Previous()), decide([], {}), Previous(), epoch=1) is None
 
 
@@ -146,7 +147,7 @@ def test_the_weights_of_backends_of_one_address_add_up_to_what_vpp_takes() -> No
     known = {b.key: b for b in (backend("a", "10.0.0.1"), backend("b", "10.0.0.1"))}
 
     def weight(**of: int) -> int:
-        judged = resolve_prefix([frontend("f", pool("p", **of))], known.get, lambda _: None)
+        judged = resolve_group([frontend("f", pool("p", **of))], known.get, lambda _: None)
         config = configure(judged[key("f")], Previous())
         up = {key("a"): in_state(UP), key("b"): in_state(UP)}
         vip = desired_vip(config, decide(config.resolved.members, up), Previous(), epoch=1)

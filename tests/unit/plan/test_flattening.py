@@ -1,7 +1,7 @@
 from support.objects import address
 from vpplb.model.names import ObjectKey
 from vpplb.plan.flattening import PoolWeights, flattened, length_for, over_the_top, pool_weights
-from vpplb.plan.resolve import ResolvedMember
+from vpplb.plan.resolved import ResolvedMember
 
 
 def pools(**asked: list[int]) -> tuple[PoolWeights, ...]:

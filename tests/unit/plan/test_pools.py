@@ -4,7 +4,7 @@ from support.objects import address, in_state, key
 from vpplb.model.health import BackendHealth, HealthState
 from vpplb.model.names import ObjectKey
 from vpplb.plan.pools import decide, flushes
-from vpplb.plan.resolve import ResolvedMember
+from vpplb.plan.resolved import ResolvedMember
 
 UP, DOWN, UNKNOWN = HealthState.UP, HealthState.DOWN, HealthState.UNKNOWN
 PAUSED, DISABLED = HealthState.PAUSED, HealthState.DISABLED

@@ -1,7 +1,7 @@
 from support.objects import backend, frontend, key, pool, vip
 from vpplb.model.objects import Backend, Frontend
 from vpplb.model.vip import Encap
-from vpplb.plan.resolve import Resolution, resolve, resolve_prefix
+from vpplb.plan.resolve import Resolution, resolve, resolve_group
 
 A = backend("a", "10.0.0.1")
 B = backend("b", "10.0.0.2")
@@ -27,7 +27,7 @@ def test_encapsulation_is_gre_of_the_servers_family_whatever_the_vips() -> None:
 def test_encapsulation_without_any_server_is_the_present_one_else_the_vips() -> None:
     empty = frontend("f", pool("p", gone=1), on=vip("2001:db8::1/128"))
     assert judge(empty).frontends[key("f")].encap is Encap.GRE6
-    kept = resolve_prefix([empty], lambda _: None, lambda _: Encap.GRE4)
+    kept = resolve_group([empty], lambda _: None, lambda _: Encap.GRE4)
     assert kept[key("f")].encap is Encap.GRE4
 
 
@@ -62,7 +62,7 @@ def test_same_vip_twice_goes_to_the_older() -> None:
 def test_equal_age_goes_by_name_so_that_arrival_does_not_matter() -> None:
     x, y = frontend("x", pool("p", a=1)), frontend("y", pool("p", a=1))
     for order in ([x, y], [y, x]):
-        found = resolve_prefix(order, {A.key: A}.get, lambda _: None)
+        found = resolve_group(order, {A.key: A}.get, lambda _: None)
         assert found[key("x")].rejected is None
         assert found[key("y")].rejected is not None
 
@@ -99,7 +99,7 @@ def test_mixed_families_are_refused_but_what_fits_the_present_is_served_on() -> 
     assert fresh.rejected is not None
     assert fresh.rejected.reason == "MixedFamilies"
     backends = {A.key: A, SIX.key: SIX}
-    programmed = resolve_prefix([mixed], backends.get, lambda _: Encap.GRE4)[key("f")]
+    programmed = resolve_group([mixed], backends.get, lambda _: Encap.GRE4)[key("f")]
     assert [m.backend.name for m in programmed.members] == ["a"]
     assert not programmed.withdrawn
 

@@ -9,12 +9,11 @@ from vpplb.kube.informer import key_of
 from vpplb.kube.kinds import JsonObject
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import Vip
-from vpplb.plan.caveats import caveats
 from vpplb.plan.newflows import shares
-from vpplb.resources.allowances import EVERYTHING
+from vpplb.resources.conditions import find_condition
 from vpplb.resources.frontend import FrontendStatus
-from vpplb.resources.statuses import say
-from vpplb.resources.stored import read_frontend, spec_of
+from vpplb.resources.statuses import VALID
+from vpplb.resources.stored import spec_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,14 +51,16 @@ def frontend_line(raw: JsonObject) -> FrontendLine:
         encap=settings.encap.value if settings else "",
         table_length=settings.table_length if settings else None,
         revision=loaded[2] if loaded else "",
-        note=_note(raw),
+        note=_note(status),
         problems=wrong_with(raw, FrontendStatus),
     )
 
 
-def _note(raw: JsonObject) -> str:
-    read = read_frontend(raw, EVERYTHING).value
-    return say((*caveats(read), *read.ignored)) if read else ""
+def _note(status: FrontendStatus) -> str:
+    """Return what the operator warns of, though it accepts the frontend."""
+    accepted = find_condition(status.conditions, "Accepted")
+    warned = accepted is not None and accepted.status == "True" and accepted.message != VALID
+    return accepted.message if accepted is not None and warned else ""
 
 
 def _written_vip(spec: JsonObject) -> str:

@@ -1,0 +1,45 @@
+"""A frontend with what it refers to, and the judgement on it."""
+
+from dataclasses import dataclass
+
+from vpplb.model.names import ObjectKey
+from vpplb.model.objects import Frontend
+from vpplb.model.problem import Problem
+from vpplb.model.vip import Encap, IPAddress
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolvedMember:
+    """A member whose Backend exists. `weight` is the configured one."""
+
+    pool: str
+    backend: ObjectKey
+    address: IPAddress
+    weight: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolvedFrontend:
+    """What became of one frontend.
+
+    `rejected` None: it is accepted; else the problem that says why not. `members` are those that
+    can be served, in the order of pools, then as written; empty when the VIP must not exist.
+    `doubts` are what to beware of where the objects of others matter; they refuse nothing.
+    """
+
+    frontend: Frontend
+    encap: Encap
+    members: tuple[ResolvedMember, ...]
+    rejected: Problem | None = None
+    unresolved: tuple[Problem, ...] = ()
+    doubts: tuple[Problem, ...] = ()
+
+    @property
+    def withdrawn(self) -> bool:
+        """Whether the VIP must not be programmed: another object has it, or no server fits it."""
+        return self.rejected is not None and not self.members
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """All that is wrong, the rejection first."""
+        return ((self.rejected,) if self.rejected else ()) + self.unresolved
