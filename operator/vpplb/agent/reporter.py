@@ -35,10 +35,9 @@ log = logging.getLogger(__name__)
 SPACING = 0.5
 """Seconds from one write of the Dataplane to the next at least. With a thousand VIPs it costs the
 API server as much as ten backends, and while many frontends change nobody needs each step."""
-
-
 SHOWN = 10
 """VIPs of others that a Dataplane names; of the rest it gives the number."""
+GONE = "VppUnreachable"
 
 
 class DataplaneReporter:
@@ -272,16 +271,12 @@ class DataplaneReporter:
         if self._vpp.connected:
             said = f"VPP {self._vpp.version} answers"
             return Condition(type="Connected", status="True", reason="Connected", message=said)
-        return Condition(
-            type="Connected", status="False", reason="VppUnreachable", message=self._reason
-        )
+        return Condition(type="Connected", status="False", reason=GONE, message=self._reason)
 
     def _synced(self, carried: int, total: int) -> Condition:
         said = f"{carried} of {total} frontends are programmed"
         if not self._vpp.connected:
-            return Condition(
-                type="Synced", status="Unknown", reason="VppUnreachable", message=self._reason
-            )
+            return Condition(type="Synced", status="Unknown", reason=GONE, message=self._reason)
         if self._conf_error or self._failures:
             errors = [self._conf_error] if self._conf_error else []
             errors += [f"{key}: {error}" for key, error in sorted(self._failures.items())]
