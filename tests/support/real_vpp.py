@@ -16,7 +16,8 @@ api-segment {{ prefix {name} }}
 socksvr {{ socket-name {directory}/api.sock }}
 statseg {{ socket-name {directory}/stats.sock size 16m }}
 memory {{ main-heap-size 256m }}
-buffers {{ buffers-per-numa 1024 }}
+buffers {{ buffers-per-numa 4096 }}
+{cpu}
 plugins {{
   path {plugins}
   plugin default {{ disable }}
@@ -35,12 +36,14 @@ def start_vpp(
     *,
     plugins: Sequence[str] = (),
     prefix: Sequence[str] = (),
+    workers: int = 0,
 ) -> Iterator[Path]:
     """Run a VPP and give the path of its API socket (`stats.sock` and `cli.sock` are beside it).
 
     `directory` is made, and has to be short: a socket's path has room for 107 bytes. `plugins`
     are those wanted besides lb (such as `af_packet`), `prefix` goes before its command line
-    (such as a network namespace's). AssertionError with VPP's last words when it does not come up.
+    (such as a network namespace's), `workers` is the number of its threads besides the main one.
+    AssertionError with VPP's last words when it does not come up.
     """
     directory.mkdir(parents=True, exist_ok=True)
     configuration = directory / "startup.conf"
@@ -48,6 +51,7 @@ def start_vpp(
         _CONFIGURATION.format(
             directory=directory,
             name=f"vpplb-{os.getpid()}-{directory.name}",
+            cpu=f"cpu {{ workers {workers} }}" if workers else "",
             plugins=_plugins(binary),
             enabled="\n  ".join(
                 f"plugin {name}_plugin.so {{ enable }}" for name in ("lb", *plugins)

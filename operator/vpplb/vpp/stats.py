@@ -13,8 +13,9 @@ import os
 import socket
 import struct
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,12 @@ TIMEOUT = 1.0
 """Seconds for VPP to hand out its segment, and for as long again to let it be read."""
 
 _VERSION = 2
+_SIMPLE = 2
+"""Type of a counter with a row of values a thread (vlib/stats/shared.h)."""
 _PAUSE = 0.0005
+_MOST_NAMES, _MOST_THREADS, _MOST_VALUES = 100_000, 512, 4_000_000
+"""What a segment has at most: names, threads, values of one counter over all threads. Beyond what
+VPP has; where memory says more it is not VPP's, or broken, and copying it would hurt."""
 _NAMES = (
     "packet from existing sessions",
     "first session packet",
@@ -68,14 +74,49 @@ class PapiVipCounters:
         except OSError as error:
             reason = error.strerror or str(error)
             raise LoadBalancerGone(f"{self._socket}: {reason}") from error
-        except (_NotInTime, IndexError, ValueError, struct.error) as error:
+        except (_NotInTime, LookupError, ValueError, ArithmeticError, struct.error) as error:
             raise LoadBalancerGone(f"{self._socket}: no readable stats segment: {error}") from error
 
 
 def _row(segment: Any, name: str) -> Sequence[int]:
     if name not in segment.directory:
         return ()
+    _sound(segment, partial(_check_counter, segment, name))
     return [sum(values) for values in zip(*segment[name], strict=False)]
+
+
+def _sound(segment: Any, check: Callable[[], None]) -> None:
+    """Check what is about to be copied (ValueError), anew where VPP changed it meanwhile."""
+    while True:
+        try:
+            with segment.lock:
+                check()
+        except OSError:
+            continue  # the lock has a deadline
+        return
+
+
+def _check_directory(segment: Any) -> None:
+    _length(segment, segment.directory_vector, _MOST_NAMES, "its directory")
+
+
+def _check_counter(segment: Any, name: str) -> None:
+    entry = segment.directory[name]
+    if entry.type != _SIMPLE:
+        raise ValueError(f"{name} is of type {entry.type}, not {_SIMPLE}")
+    threads = _length(segment, entry.value, _MOST_THREADS, name)
+    if threads:
+        first = entry.value - segment.base
+        for (row,) in struct.iter_unpack("=Q", segment.statseg[first : first + 8 * threads]):
+            _length(segment, row, _MOST_VALUES // threads, name)
+
+
+def _length(segment: Any, pointer: int, most: int, what: str) -> int:
+    """Return the length of a vector of VPP's."""
+    length: int = vpp_stats.get_vec_len(segment, pointer - segment.base)
+    if length > most:
+        raise ValueError(f"{what} has {length} entries")
+    return length
 
 
 @contextmanager
@@ -95,6 +136,7 @@ def _segment(path: Path, timeout: float) -> Iterator[Any]:
         if segment.version != _VERSION:
             raise ValueError(f"its version is {segment.version}, not {_VERSION}")
         segment.lock = _Lock(segment, time.monotonic() + timeout)
+        _sound(segment, partial(_check_directory, segment))
         segment.refresh()
         segment.connected = True
         yield segment

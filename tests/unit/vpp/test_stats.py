@@ -139,6 +139,64 @@ async def test_what_is_no_stats_segment_is_gone(path: Path, content: bytes, reas
     os.close(descriptor)
 
 
+DIRECTORY, ENTRY = 32, 144
+"""Where the directory is told in the segment, and bytes of an entry: type, value, name."""
+
+
+def vector_at(segment: StatsSegment, place: int) -> int:
+    """Where the vector is that a pointer in the segment points to."""
+    base, pointer = (u64(segment, at) for at in (8, place))
+    return pointer - base
+
+
+def u64(segment: StatsSegment, at: int) -> int:
+    return int.from_bytes(os.pread(segment.fd, 8, at), "little")
+
+
+def first_counter(segment: StatsSegment) -> int:
+    """Where the entry of the first of the four counters is."""
+    return vector_at(segment, DIRECTORY)
+
+
+async def test_a_directory_without_end_is_not_copied(path: Path, segment: StatsSegment) -> None:
+    segment.resize(2)
+    os.ftruncate(segment.fd, 1 << 40)
+    at = vector_at(segment, DIRECTORY)
+    os.pwrite(segment.fd, struct.pack("=I", 0xFFFFFFFF), at - 8)
+    assert "its directory has 4294967295 entries" in await gone(path)
+
+
+async def test_threads_and_rows_without_end_are_not_copied(
+    path: Path, segment: StatsSegment
+) -> None:
+    segment.resize(2)
+    os.ftruncate(segment.fd, 1 << 40)
+    threads = vector_at(segment, first_counter(segment) + 8)
+    row = vector_at(segment, threads)
+    os.pwrite(segment.fd, struct.pack("=I", 0xFFFFFFF0), row - 8)
+    assert "has 4294967280 entries" in await gone(path)
+    os.pwrite(segment.fd, struct.pack("=I", 100_000), threads - 8)
+    assert "has 100000 entries" in await gone(path)
+
+
+@pytest.mark.parametrize("kind", [0, 1, 3, 6, 7, 8, 99])
+async def test_a_counter_of_another_type_is_no_reading(
+    path: Path, segment: StatsSegment, kind: int
+) -> None:
+    segment.resize(2)
+    os.pwrite(segment.fd, struct.pack("=I", kind), first_counter(segment))
+    assert f"is of type {kind}, not 2" in await gone(path)
+
+
+@pytest.mark.parametrize("pointer", [0, 1, 8, 1 << 63, (1 << 64) - 1])
+async def test_pointers_that_lead_nowhere_are_no_reading(
+    path: Path, segment: StatsSegment, pointer: int
+) -> None:
+    segment.resize(2)
+    os.pwrite(segment.fd, struct.pack("=Q", pointer), first_counter(segment) + 8)
+    assert "no readable stats segment" in await gone(path)
+
+
 async def test_a_socket_that_hands_out_nothing_is_gone(path: Path) -> None:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with listener:
