@@ -6,18 +6,18 @@ So calls go out in turns. A turn is a ping and as many calls as VPP is thought t
 budget; VPP does them on end, and the time from the answer to the ping until the last answer is
 what they cost. Then VPP is left to its packets until the budget has grown again.
 
-There are two budgets, and each pays for all calls. Bulk (adding and removing) has little at a
-time and a small share. What cannot wait (weights: a failover) has a larger share, and some
-savings, with which the failover of a VIP is done in one turn.
+There are two budgets, and each pays for all calls. Bulk (adding and removing) has a small share.
+What cannot wait (weights: a failover) has a larger one, and savings, with which turn follows turn:
+the failover of a VIP rests for nothing but a turn of VPP's loop.
 
 A VPP that is busy rations by itself: it looks at its sockets once in 1,024 turns of its loop.
 """
 
-SLICE = 0.001
-"""Seconds of VPP's time that bulk takes on end, at most: 200 packets of 200,000 a second, which
-a queue of 256 takes. A single call may cost more, and is then a turn of its own."""
-URGENT_SLICE, SAVINGS = 0.005, 0.02
-"""Seconds that what cannot wait takes on end, and before its share counts."""
+SLICE = 0.0008
+"""Seconds of VPP's time that calls take on end, at most: 160 packets of 200,000 a second, which a
+queue of 256 takes. A single call may cost more, and is then a turn of its own."""
+SAVINGS = 0.02
+"""Seconds that what cannot wait takes, turn after turn, before its share counts."""
 BULK_SHARE, URGENT_SHARE = 0.2, 0.5
 """Shares of VPP's time in the long run."""
 MOST_CALLS = 64
@@ -30,10 +30,10 @@ _DEEPEST_DEBT = -0.02
 
 
 class Budget:
-    """Seconds that grow with time by a share of it, up to a limit; `on_end` in one turn at most."""
+    """Seconds that grow with time by a share of it, up to a limit."""
 
-    def __init__(self, share: float, on_end: float, limit: float, now: float) -> None:
-        self._share, self._on_end, self._limit = share, on_end, limit
+    def __init__(self, share: float, limit: float, now: float) -> None:
+        self._share, self._limit = share, limit
         self._left, self._at = limit, now
 
     def left(self, now: float) -> float:
@@ -41,10 +41,6 @@ class Budget:
         self._left = min(self._limit, self._left + self._share * (now - self._at))
         self._at = now
         return self._left
-
-    def turn(self, now: float) -> float:
-        """Return what there is for a turn."""
-        return min(self.left(now), self._on_end)
 
     def pay(self, now: float, seconds: float) -> None:
         """Take this from it."""
@@ -59,8 +55,8 @@ class Pacer:
     """Says when a turn may begin and of how many calls; is told what it cost. Times in seconds."""
 
     def __init__(self, now: float) -> None:
-        self._bulk = Budget(BULK_SHARE, SLICE, SLICE, now)
-        self._urgent = Budget(URGENT_SHARE, URGENT_SLICE, SAVINGS, now)
+        self._bulk = Budget(BULK_SHARE, SLICE, now)
+        self._urgent = Budget(URGENT_SHARE, SAVINGS, now)
         self._cost = _FIRST_GUESS
 
     def wait(self, now: float, *, urgent: bool) -> float:
@@ -69,7 +65,8 @@ class Pacer:
 
     def calls(self, now: float, *, urgent: bool) -> int:
         """Return how many calls a turn that begins now may have, 1 at least."""
-        return max(1, min(MOST_CALLS, int(self._budget(urgent).turn(now) / self._cost)))
+        slice_ = min(SLICE, self._budget(urgent).left(now))
+        return max(1, min(MOST_CALLS, int(slice_ / self._cost)))
 
     def spent(self, now: float, seconds: float, calls: int) -> None:
         """Take in that the calls of a turn kept VPP busy for so long."""
