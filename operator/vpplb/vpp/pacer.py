@@ -22,7 +22,7 @@ BULK_SHARE, URGENT_SHARE = 0.2, 0.5
 """Shares of VPP's time in the long run."""
 MOST_CALLS = 64
 """Calls in a turn, whatever they are thought to cost: their answers must fit the socket."""
-_CHEAPEST, _FIRST_GUESS, _DEAREST = 0.00001, 0.0005, 0.005
+_CHEAPEST, _FIRST_GUESS, _DEAREST = 0.00001, 0.0002, 0.005
 """Seconds that a call can cost; what takes longer is VPP, or us, held up by something else."""
 _FALLS, _RISES = 0.75, 2.0
 """By how much the cost of a call is thought to change from one turn to the next, at most."""
