@@ -10,22 +10,28 @@ There are two budgets, and each pays for all calls. Bulk (adding and removing) h
 What cannot wait (weights: a failover) has a larger one, and savings, with which turn follows turn:
 the failover of a VIP rests for nothing but a turn of VPP's loop.
 
-A VPP that is busy rations by itself: it looks at its sockets once in 1,024 turns of its loop.
+A VPP that is busy rations by itself: it looks at its sockets once in 1,024 turns of its loop, which
+may be a quarter of a second. From the sending to the answer to the ping is how long that is; a turn
+then takes a small part of it, or a failover would take seconds.
 """
 
 SLICE = 0.0008
 """Seconds of VPP's time that calls take on end, at most: 160 packets of 200,000 a second, which a
 queue of 256 takes. A single call may cost more, and is then a turn of its own."""
+LOSS = 0.04
+"""Part of the time between two looks at its sockets that a turn takes, where that is more."""
 SAVINGS = 0.02
 """Seconds that what cannot wait takes, turn after turn, before its share counts."""
 BULK_SHARE, URGENT_SHARE = 0.2, 0.5
 """Shares of VPP's time in the long run."""
-MOST_CALLS = 64
-"""Calls in a turn, whatever they are thought to cost: their answers must fit the socket."""
+MOST_CALLS = 56
+"""Calls in a turn, whatever they are thought to cost: VPP reads 4,096 bytes at a look."""
 _CHEAPEST, _FIRST_GUESS, _DEAREST = 0.00001, 0.0002, 0.005
 """Seconds that a call can cost; what takes longer is VPP, or us, held up by something else."""
+_SOONEST, _LATEST = 0.001, 0.25
+"""Seconds until VPP looks at its socket."""
 _FALLS, _RISES = 0.75, 2.0
-"""By how much the cost of a call is thought to change from one turn to the next, at most."""
+"""By how much either is thought to change from one turn to the next, at most."""
 _DEEPEST_DEBT = -0.02
 
 
@@ -57,7 +63,7 @@ class Pacer:
     def __init__(self, now: float) -> None:
         self._bulk = Budget(BULK_SHARE, SLICE, now)
         self._urgent = Budget(URGENT_SHARE, SAVINGS, now)
-        self._cost = _FIRST_GUESS
+        self._cost, self._look = _FIRST_GUESS, _SOONEST
 
     def wait(self, now: float, *, urgent: bool) -> float:
         """Return the seconds until the next turn may begin."""
@@ -65,15 +71,20 @@ class Pacer:
 
     def calls(self, now: float, *, urgent: bool) -> int:
         """Return how many calls a turn that begins now may have, 1 at least."""
-        slice_ = min(SLICE, self._budget(urgent).left(now))
+        slice_ = max(min(SLICE, self._budget(urgent).left(now)), LOSS * self._look)
         return max(1, min(MOST_CALLS, int(slice_ / self._cost)))
 
-    def spent(self, now: float, seconds: float, calls: int) -> None:
-        """Take in that the calls of a turn kept VPP busy for so long."""
-        each = min(max(seconds / calls, _FALLS * self._cost), _RISES * self._cost)
-        self._cost = min(max(each, _CHEAPEST), _DEAREST)
+    def spent(self, now: float, seconds: float, calls: int, waited: float = 0.0) -> None:
+        """Take in that calls kept VPP busy for so long, after they had `waited` to be looked at."""
+        self._cost = _follow(self._cost, seconds / calls, _CHEAPEST, _DEAREST)
+        self._look = _follow(self._look, waited, _SOONEST, _LATEST)
         for budget in (self._bulk, self._urgent):
             budget.pay(now, self._cost * calls)
 
     def _budget(self, urgent: bool) -> Budget:
         return self._urgent if urgent else self._bulk
+
+
+def _follow(thought: float, measured: float, least: float, most: float) -> float:
+    """Return what is thought after another measurement: one says little on a busy machine."""
+    return min(max(measured, _FALLS * thought, least), _RISES * thought, most)

@@ -24,7 +24,7 @@ class Turns:
         self._urgent, self._bulk = deque[Call](), deque[Call]()
         self._turn: Sequence[Call] = ()
         self._ping: Call | None = None
-        self._begun = 0.0
+        self._sent = self._begun = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, calls: Sequence[Call], *, urgent: bool) -> None:
@@ -38,7 +38,8 @@ class Turns:
             self._begun = self._loop.time()
         elif self._turn and call is self._turn[-1]:
             now = self._loop.time()
-            self._pacer.spent(now, now - self._begun, len(self._turn))
+            waited = self._begun - self._sent
+            self._pacer.spent(now, now - self._begun, len(self._turn), waited)
             self._turn = ()
             self._begin()
 
@@ -70,7 +71,8 @@ class Turns:
             if not call.batch.done.done():  # else given up
                 turn.append(call)
         if turn:
-            self._turn, self._ping, self._begun = turn, self._make_ping(), now
+            self._turn, self._ping = turn, self._make_ping()
+            self._sent = self._begun = now
             self._send([self._ping, *turn])
         else:
             self._begin()

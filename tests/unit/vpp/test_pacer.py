@@ -13,7 +13,8 @@ RATE, QUEUE = 200_000, 256
 class Vpp:
     """A VPP whose calls cost this many seconds each, and what it spent on them and lost."""
 
-    def __init__(self, cost: float, pacer: Pacer) -> None:
+    def __init__(self, cost: float, pacer: Pacer, look: float = LOOP) -> None:
+        self.look = look
         self.cost, self.now, self.spent, self.longest = cost, 0.0, 0.0, 0.0
         self.lost = 0.0
         self.pacer = pacer
@@ -24,8 +25,8 @@ class Vpp:
         while calls:
             self.now += self.pacer.wait(self.now, urgent=urgent)
             turn = min(calls, self.pacer.calls(self.now, urgent=urgent))
-            self.now += LOOP + turn * self.cost
-            self.pacer.spent(self.now, turn * self.cost, turn)
+            self.now += self.look + turn * self.cost
+            self.pacer.spent(self.now, turn * self.cost, turn, self.look)
             self.spent += turn * self.cost
             self.longest = max(self.longest, turn * self.cost)
             self.lost += max(0.0, turn * self.cost * RATE - QUEUE)
@@ -58,6 +59,17 @@ def test_over_95_percent_of_packets_are_forwarded_in_a_burst(cost: float, urgent
 def test_the_failover_of_a_vip_with_ten_servers_does_not_rest(cost: float, longest: float) -> None:
     vpp = Vpp(cost, Pacer(0.0))
     assert vpp.do(10, urgent=True) < longest
+
+
+def test_a_busy_vpp_that_seldom_looks_is_given_more_at_a_look() -> None:
+    """As reported of VPP: 800 calls, one after the other, took three minutes on a busy one."""
+    vpp = Vpp(0.00025, Pacer(0.0), look=0.225)
+    vpp.do(30)  # how seldom has to be learnt
+    vpp.spent = vpp.lost = 0.0
+    seconds = vpp.do(800)
+    assert seconds < 7
+    assert vpp.spent / seconds < 0.05
+    assert vpp.do(10, urgent=True) < 0.3
 
 
 def test_failovers_go_on_at_half_of_vpps_time_and_bulk_waits_for_them_but_not_for_ever() -> None:
