@@ -55,6 +55,9 @@ class World:
     def gone(self, kind: Kind, key: ObjectKey) -> None:
         self.known.discard(key.name)
 
+    def rewound(self) -> None:
+        pass
+
     async def create(self, name: str) -> None:
         metadata = {"namespace": self.namespace, "name": name}
         await self.server.create(BACKEND, {"metadata": metadata, "spec": {"address": "192.0.2.1"}})

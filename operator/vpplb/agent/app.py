@@ -105,7 +105,8 @@ class Agent:
         self._watch: Watch | None = None
         self._vitals = Vitals(
             watch_ages=lambda: self._watch.ages() if self._watch is not None else {},
-            api_age=client.age,
+            api_age=client.pulse.age,
+            api_trouble=lambda: client.pulse.trouble,
             writes_due=lambda: self.writer.pending,
         )
         registry.register(self._vitals)
@@ -256,6 +257,10 @@ class _Listener:
             self._reporter.gone()
             self._node.deleted()
         self._intake.gone(kind, key)
+
+    def rewound(self) -> None:
+        """Implement `kube.informer.Listener`."""
+        self._reporter.rewound()
 
 
 def remembered_by(dataplane: JsonObject) -> SyncerState | None:

@@ -132,6 +132,10 @@ class DataplaneReporter:
             self._unreadable.pop(key, None)
         self._submit()
 
+    def rewound(self) -> None:
+        """Take no status for known that was seen: one that comes back another is put right."""
+        self._writer.rewound()
+
     def flush(self) -> None:
         """Hand over to the writer what waits for its time."""
         self._news.flush()

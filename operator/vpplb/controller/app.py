@@ -121,7 +121,8 @@ class Operator:
         )
         self._vitals = vitals = Vitals(
             watch_ages=self._watch.ages,
-            api_age=client.age,
+            api_age=client.pulse.age,
+            api_trouble=lambda: client.pulse.trouble,
             writes_due=lambda: self._writer.pending,
             processes=self._prober.processes,
             prober=self._prober.trouble,

@@ -82,6 +82,11 @@ class Intake:
         self._reporter.gone(kind, key)
         self._reconciler.objects_changed()
 
+    def rewound(self) -> None:
+        """Take nothing for known that was seen: it may come back with another content."""
+        self._versions = {at: (uid, -1) for at, (uid, _) in self._versions.items()}
+        self._reporter.rewound()
+
     def _frontend(self, key: ObjectKey, raw: JsonObject) -> None:
         self._reconciler.resume_frontend(key, load_previous(key, raw.get("status")))
         read = read_frontend(raw, self._allowed)

@@ -110,6 +110,10 @@ class Reporter:
         elif kind == BACKEND:
             self._metrics.forget_backend(key)
 
+    def rewound(self) -> None:
+        """Take no status for known that was seen; each that comes back another is put right."""
+        self._writer.rewound()
+
     def node_seen(
         self, key: ObjectKey, raw: JsonObject, frontends: Iterable[ObjectKey] | None
     ) -> None:

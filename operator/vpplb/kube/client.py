@@ -2,9 +2,12 @@
 
 import asyncio
 import json
+import math
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
 from pathlib import Path
+from ssl import SSLError
 from types import TracebackType
 from typing import NamedTuple, Self
 
@@ -12,8 +15,9 @@ import aiohttp
 
 from vpplb import __version__
 from vpplb.kube.config import Access, load_access
-from vpplb.kube.errors import ApiError, ApiUnreachable, Gone, api_error
+from vpplb.kube.errors import ApiError, ApiUnreachable, Gone, Untrusted, api_error
 from vpplb.kube.kinds import EVENT, JsonObject, Kind
+from vpplb.kube.pulse import Pulse
 from vpplb.model.names import ObjectKey
 
 FIELD_MANAGER = "vpplb"
@@ -33,6 +37,8 @@ KEPT_ALIVE = 60.0
 server closes it after 90. They are used in turn, so that the renewals of a usual lease, one each 2
 seconds, keep all of an operator's alive."""
 
+RELOAD_EVERY = 5.0
+"""Seconds from one reading of the configuration to the next, while it does not help."""
 PAGE = 500
 """Objects asked for at once by `list`, as kubectl does."""
 
@@ -48,8 +54,9 @@ class KubeClient:
     """A client for one API server, used as `async with await KubeClient.from_config() as client`.
 
     Every method raises ApiUnreachable when there is no answer in time, NotFound, Conflict or
-    another ApiError when the answer is a failure. Nothing is retried here but one thing: on
-    401 the configuration is read anew, once (tokens of exec plugins and rotated certificates).
+    another ApiError when the answer is a failure. Nothing is retried here but one thing: where
+    the server does not know us (401), or we do not trust it (Untrusted), the configuration is
+    read anew: tokens, certificates and CAs are replaced while programs run.
     """
 
     def __init__(
@@ -64,7 +71,8 @@ class KubeClient:
         self._reload = reload
         self._reloading = asyncio.Lock()
         self._session: aiohttp.ClientSession | None = None
-        self._answered = time.monotonic()
+        self._reloaded = -math.inf
+        self.pulse = Pulse()
 
     @classmethod
     async def from_config(cls, kubeconfig: Path | None = None, context: str | None = None) -> Self:
@@ -88,10 +96,6 @@ class KubeClient:
         if self._session is not None:
             await self._session.close()
             self._session = None
-
-    def age(self) -> float:
-        """Return how many seconds ago the API server last did, or refused, what was asked."""
-        return time.monotonic() - self._answered
 
     async def list(self, kind: Kind, namespace: str | None = None) -> Listing:
         """Read all objects of a kind, of one namespace if given, page by page.
@@ -183,21 +187,28 @@ class KubeClient:
         access, timeout = self._access, timeout or self._timeout
         try:
             return await self._send(method, path, query, body, timeout)
-        except ApiError as error:
-            if error.status != 401 or self._reload is None:
+        except (ApiError, Untrusted) as error:
+            refused = isinstance(error, Untrusted) or error.status == HTTPStatus.UNAUTHORIZED
+            if not refused or not await self._renew(access):
                 raise
-        await self._renew(access)
         return await self._send(method, path, query, body, timeout)
 
-    async def _renew(self, stale: Access) -> None:
-        """Read the configuration anew, once for all requests that were refused together."""
+    async def _renew(self, stale: Access) -> bool:
+        """Read the configuration anew, once for all requests that were refused together.
+
+        Return whether there is another one to try.
+        """
         async with self._reloading:
-            if self._access is not stale or self._reload is None:
-                return
+            if self._access is not stale:
+                return True
+            if self._reload is None or time.monotonic() < self._reloaded + RELOAD_EVERY:
+                return False
+            self._reloaded = time.monotonic()
             self._access = await self._reload()
             old, self._session = self._session, _session(self._access)
             if old is not None:
                 await old.close()
+            return True
 
     async def _send(
         self,
@@ -230,11 +241,17 @@ class KubeClient:
             ) as response:
                 content = await response.read()
         except TimeoutError as error:
+            self.pulse.failed(f"no answer in {timeout:g} s")
             raise ApiUnreachable(f"{self._access.server}: no answer in {timeout:g} s") from error
         except (aiohttp.ClientError, OSError) as error:
-            raise ApiUnreachable(f"{self._access.server}: {error}") from error
-        if response.status < 500 and response.status != 429:
-            self._answered = time.monotonic()
+            self.pulse.failed(str(error))
+            distrust = isinstance(error, (aiohttp.ClientSSLError, SSLError))
+            kind = Untrusted if distrust else ApiUnreachable
+            raise kind(f"{self._access.server}: {error}") from error
+        if response.status < 500 and response.status not in (401, 429):
+            self.pulse.answered()
+        else:
+            self.pulse.failed(f"{response.status} {response.reason}")
         return _answer(response.status, response.headers.get("Retry-After"), content)
 
 

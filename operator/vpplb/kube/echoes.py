@@ -12,7 +12,7 @@ of that object is held back until the answer is in.
 import asyncio
 import re
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import aiohttp
@@ -79,10 +79,15 @@ class Echoes:
 
 
 class Unechoed:
-    """The content of an answer, as kopf reads it, without echoes."""
+    """The content of an answer, as kopf reads it, without echoes; `ended`: the server ended it."""
 
-    def __init__(self, content: aiohttp.StreamReader, echoes: Echoes) -> None:
-        self._content, self._echoes = content, echoes
+    def __init__(
+        self,
+        content: aiohttp.StreamReader,
+        echoes: Echoes,
+        ended: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._content, self._echoes, self._ended = content, echoes, ended
 
     def __getattr__(self, name: str) -> object:
         """Be the content in all other respects."""
@@ -91,8 +96,13 @@ class Unechoed:
     async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
         """Give whole lines, several at once, however long."""
         begun = b""
-        async for chunk in self._content.iter_chunked(size):
-            *lines, begun = (begun + chunk).split(b"\n")
-            if lines:
-                yield b"".join(line + b"\n" for line in await self._echoes.without(lines))
+        try:
+            async for chunk in self._content.iter_chunked(size):
+                *lines, begun = (begun + chunk).split(b"\n")
+                if lines:
+                    yield b"".join(line + b"\n" for line in await self._echoes.without(lines))
+        except aiohttp.ClientError:
+            self._ended()
+            raise
+        self._ended()
         yield begun

@@ -17,6 +17,10 @@ class ApiUnreachable(KubeError):
     """No answer: refused, reset, name not found, TLS refused, or out of time. Try again later."""
 
 
+class Untrusted(ApiUnreachable):
+    """TLS failed: the server's certificate is not of a CA that we trust, or ours was refused."""
+
+
 class ApiError(KubeError):
     """The API server answered with a failure.
 

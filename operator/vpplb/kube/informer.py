@@ -5,11 +5,16 @@ too), and one that was interrupted never tells of what was deleted meanwhile. So
 listed before the watch begins, and again whenever the watch had to begin anew, and what a list
 does not show is gone. Versions of objects are numbers that only grow (Kubernetes 1.35 and
 later say so), so whatever comes late and is older than what is known is dropped.
+
+But a server that was restored from a backup counts again from where it was then, and all that it
+tells would be older than what is known. A list is as new as the server was when it was asked. So
+one that is older than what was known before, or shows an object older than it was known, says that
+history has changed: then nothing counts that was known of versions, and all is listed again.
 """
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Protocol
@@ -51,12 +56,24 @@ class Listener(Protocol):
         """An object is deleted."""
         ...
 
+    def rewound(self) -> None:
+        """The server's history has changed: versions that were seen say nothing any more.
+
+        All objects that there are will be `seen`; what is not there any more will be `gone`.
+        """
+        ...
+
+
+class _Rewound(Exception):
+    """A list is older than what was known before it was asked for."""
+
 
 @dataclass(slots=True)
 class Informer:
     """Follows `kinds` in `namespaces` (none: all; cluster-scoped kinds whole in any case).
 
-    `trouble` says in words why the lists are not complete; empty when they are.
+    `trouble` says in words why the lists are not complete; empty when they are. `on_rewound` is
+    told that the server's history has changed, before all is listed again.
     """
 
     client: ListClient
@@ -64,7 +81,9 @@ class Informer:
     listener: Listener
     namespaces: Sequence[str] = ()
     trouble: str = "objects have not been listed yet"
+    on_rewound: Callable[[], None] = lambda: None
     _listed: dict[str, str] = field(default_factory=dict)
+    _reached: dict[Kind, int] = field(default_factory=dict)
     _versions: dict[tuple[Kind, ObjectKey], int] = field(default_factory=dict)
     _deleted: dict[tuple[Kind, ObjectKey], int] = field(default_factory=dict)
     _suspect: asyncio.Event = field(default_factory=asyncio.Event)
@@ -72,6 +91,7 @@ class Informer:
     def event(self, kind: Kind, event_type: str | None, raw: JsonObject) -> None:
         """Take what a watch tells; `event_type` None is an object of the list it begins with."""
         key, version = key_of(raw), _version_of(raw["metadata"])
+        self.reached(kind, version)
         if event_type == "DELETED":
             self._remove(kind, key, version)
             return
@@ -88,6 +108,10 @@ class Informer:
         """
         return self._listed.pop(path, "")
 
+    def reached(self, kind: Kind, version: int) -> None:
+        """Take note of a version that the server had reached; from any thread."""
+        self._reached[kind] = max(version, self._reached.get(kind, 0))
+
     async def list_all(self) -> None:
         """List until every kind is complete, trying again for as long as it takes."""
         failures = 0
@@ -95,6 +119,8 @@ class Informer:
             try:
                 for kind in self.kinds:
                     await self._list(kind)
+            except _Rewound as change:
+                self._rewind(str(change))
             except KubeError as error:
                 failures += 1
                 self.trouble = _explain(error)
@@ -120,6 +146,7 @@ class Informer:
     async def _list(self, kind: Kind) -> None:
         scopes = self.namespaces if kind.namespaced and self.namespaces else [None]
         for namespace in scopes:
+            reached = self._reached.get(kind, 0)
             try:
                 listing = await self.client.list(kind, namespace)
             except ApiError as error:
@@ -129,8 +156,34 @@ class Informer:
                     kind, namespace, Listing([], str(max(self._versions.values(), default=0)))
                 )
                 continue
+            self._compare(kind, listing, reached)
             await self._take(kind, namespace, listing)
             self._listed[kind.collection_path(namespace or "")] = listing.resource_version
+
+    def _compare(self, kind: Kind, listing: Listing, reached: int) -> None:
+        """Raise _Rewound where a list cannot be of the history that is known.
+
+        `reached` is what was known of the kind before the list was asked for.
+        """
+        version = int(listing.resource_version)
+        if version < reached:
+            raise _Rewound(f"{kind.plural} are at version {version}, and were at {reached}")
+        for raw in listing.items:
+            now = _version_of(raw["metadata"])
+            if now < (known := self._versions.get((kind, key_of(raw)), 0)) <= version:
+                raise _Rewound(f"{kind} {key_of(raw)} is at version {now}, and was at {known}")
+        self.reached(kind, version)
+
+    def _rewind(self, why: str) -> None:
+        log.warning(
+            "the API server's history has changed (was it restored from a backup?): %s; everything"
+            " is listed and compared anew", why,
+        )  # fmt: skip
+        self._versions = dict.fromkeys(self._versions, 0)
+        for notes in (self._deleted, self._listed, self._reached):
+            notes.clear()
+        self.listener.rewound()
+        self.on_rewound()
 
     async def _is_gone(self, namespace: str, refused: ApiError) -> bool:
         """Tell a namespace that is no more from one whose objects we may not see (KubeError).

@@ -62,8 +62,9 @@ class KnownStatuses:
         return seen is not None and seen.uid == now.uid
 
     def get(self, kind: Kind, key: ObjectKey) -> Seen | None:
-        """Return what is known of an object, None for nothing."""
-        return self._seen.get((kind, key))
+        """Return what is known of an object; None for nothing that still counts."""
+        seen = self._seen.get((kind, key))
+        return seen if seen is not None and seen.version != _FOREGONE else None
 
     def forget(self, kind: Kind, key: ObjectKey) -> None:
         """Know nothing of an object any more."""

@@ -1,6 +1,6 @@
 """The HTTP side of the watches: a session through which all of kopf's requests go.
 
-It gives kopf our way to the API server, and does four things that kopf does not:
+It gives kopf our way to the API server, and does what kopf does not:
 
 - It notes when each stream was asked for and when the server last answered, which is how a watch
   proves that it lives: each is made to end after a while and asked for again, so a stream without
@@ -11,6 +11,10 @@ It gives kopf our way to the API server, and does four things that kopf does not
   lists better (by pages, and finds what was deleted); only its version is. So kopf is given an
   empty list, of the version of the informer's own list: its watch continues that one exactly. A
   list that continues nothing, as after 410, is told to the informer, which lists again.
+- A watch that failed, or ended before its time, may have met another history of the server (one
+  restored from a backup, a CRD that was made anew): that is told to the informer as well.
+- What is no reason for kopf to give up does not reach it: a kind that is not there (404) may come.
+- A certificate that is not trusted is told, so that the configuration is read anew.
 - The echoes of our own writes are taken out.
 """
 
@@ -18,6 +22,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import cast
 
 import aiohttp
@@ -30,6 +35,9 @@ from vpplb.kube.kinds import Kind
 
 ANSWER_TIMEOUT = 10.0
 """Seconds until a request without the beginning of an answer has failed."""
+_EARLY = 2.0
+"""Seconds before its time that a watch may end without a reason."""
+_NO_REASON_TO_END = (HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY)
 _NOTHING = "metadata.name=-"
 """A field selector that no object meets: `-` is no name."""
 
@@ -40,14 +48,20 @@ class _Stream:
     asked: float
     answered: float
     failure: str = ""
+    failing_since: float = 0.0
+
+    def failed(self, why: str, now: float) -> None:
+        self.failing_since = self.failing_since if self.failure else now
+        self.failure = why
 
 
 class Streams:
     """The streams of one run of kopf: one a kind and namespace (none: one a kind).
 
     `continues` gives, for the path of a collection, the version of a list that the watch is to
-    continue, or "". `began_anew` is told when a watch continues nothing that is known. Both are
-    called on kopf's thread; all else may be called on any.
+    continue, or "". `reached` is told the version from which a watch goes on; `doubtful` that one
+    continues nothing that is known, or may not; `distrusted` why the server's certificate is not
+    trusted. All are called on kopf's thread; all else may be called on any.
     """
 
     def __init__(
@@ -55,12 +69,14 @@ class Streams:
         kinds: Sequence[Kind],
         namespaces: Sequence[str],
         continues: Callable[[str], str],
-        began_anew: Callable[[], None],
+        doubtful: Callable[[], None],
         echoes: Echoes,
+        reached: Callable[[Kind, int], None] = lambda kind, version: None,
+        distrusted: Callable[[str], None] = lambda why: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._continues, self._began_anew, self._clock = continues, began_anew, clock
-        self._echoes = echoes
+        self._continues, self._doubtful, self._clock = continues, doubtful, clock
+        self._reached, self._distrusted, self._echoes = reached, distrusted, echoes
         self._sessions: list[aiohttp.ClientSession] = []
         self._streams = {
             kind.collection_path(namespace): _Stream(kind, asked=clock(), answered=clock())
@@ -88,6 +104,15 @@ class Streams:
             return ""
         why = f" ({oldest.failure})" if oldest.failure else ""
         return f"no answer to the watch of {oldest.kind.plural} for {age:.0f} s{why}"
+
+    def failing(self, limit: float) -> str:
+        """Say which watch is refused or broken for more than `limit` seconds; empty: none."""
+        now = self._clock()
+        for stream in self._streams.values():
+            age = now - stream.failing_since
+            if stream.failure and age > limit:
+                return f"the watch of {stream.kind.plural} fails for {age:.0f} s ({stream.failure})"
+        return ""
 
     def session(self, access: Access) -> aiohttp.ClientSession:
         """Open the session, on the loop that will use it."""
@@ -120,21 +145,41 @@ class Streams:
         self, stream: _Stream, request: ClientRequest, handle: ClientHandlerType
     ) -> ClientResponse:
         stream.asked = self._clock()
-        listing = "watch" not in request.url.query
+        query = request.url.query
+        listing = "watch" not in query
+        if not listing and (version := query.get("resourceVersion", "")).isdecimal():
+            self._reached(stream.kind, int(version))
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT):
                 response = await (self._list(request, handle) if listing else handle(request))
         except (TimeoutError, OSError, aiohttp.ClientError) as error:
-            stream.failure = str(error) or "no answer"
+            stream.failed(str(error) or "no answer", self._clock())
+            if isinstance(error, aiohttp.ClientSSLError):
+                self._distrusted(str(error))
             raise
-        if response.status == 200:
-            stream.answered, stream.failure = self._clock(), ""
-            if not listing:
-                unechoed = Unechoed(response.content, self._echoes)
-                response.content = cast(aiohttp.StreamReader, unechoed)
-        else:
-            stream.failure = f"{response.status} {response.reason}"
+        if response.status != HTTPStatus.OK:
+            return self._refused(stream, response)
+        if stream.failure:
+            self._doubtful()
+        stream.answered, stream.failure = self._clock(), ""
+        if not listing:
+            lasting = float(query.get("timeoutSeconds", 0)) - _EARLY
+            content = Unechoed(response.content, self._echoes, lambda: self._ended(stream, lasting))
+            response.content = cast(aiohttp.StreamReader, content)
         return response
+
+    def _refused(self, stream: _Stream, response: ClientResponse) -> ClientResponse:
+        stream.failed(f"{response.status} {response.reason}", self._clock())
+        if response.status == HTTPStatus.GATEWAY_TIMEOUT:  # "Too large resource version"
+            self._doubtful()
+        if response.status in _NO_REASON_TO_END:
+            response.status = HTTPStatus.SERVICE_UNAVAILABLE  # so that kopf asks again
+        return response
+
+    def _ended(self, stream: _Stream, lasting: float) -> None:
+        """Take note that the server ended a watch: at its time, or because something happened."""
+        if self._clock() - stream.answered < lasting:
+            self._doubtful()
 
     async def _list(self, request: ClientRequest, handle: ClientHandlerType) -> ClientResponse:
         """List nothing, as of the version that is to be continued, else as of now."""
@@ -149,5 +194,5 @@ class Streams:
         request.url = url
         response = await handle(request)
         if response.status == 200:
-            self._began_anew()
+            self._doubtful()
         return response

@@ -32,6 +32,7 @@ from vpplb.kube.streams import Streams
 
 log = logging.getLogger(__name__)
 
+_FIRST = asyncio.FIRST_COMPLETED
 _NOBODY: Any = "vpplb"
 """What kopf names itself to its peers. There are none, but without it kopf asks for the name of
 the process's user, which in a container need not exist."""
@@ -42,6 +43,8 @@ RETRY = (0.1, 2.0)
 """First and longest wait before a request is made again, in seconds."""
 CONNECT_TIMEOUT = 3.0
 STOP_TIMEOUT = 5.0
+FAILING = 3.0
+"""Seconds that a watch fails before that is told: most failures pass within a moment."""
 LASTING = 10.0
 """Seconds after which a watch that was begun anew counts as well."""
 MOST_LEFT_BEHIND = 3
@@ -66,11 +69,21 @@ class Watch:
     _ended: str = ""
     _late: str = ""
     _left_behind: list[threading.Thread] = field(default_factory=list)
+    _anew: asyncio.Future[str] | None = None
+
+    def __post_init__(self) -> None:
+        self.informer.on_rewound = lambda: self.begin_anew("the server's history has changed")
 
     @property
     def trouble(self) -> str:
-        """Say why the watch ended, until it has lasted again, or which has no answer."""
-        return self._ended or self._late
+        """Say why the watch ended, until it has lasted again, or which fails or has no answer."""
+        failing = self._streams.failing(FAILING) if self._streams is not None else ""
+        return self._ended or self._late or failing
+
+    def begin_anew(self, why: str) -> None:
+        """End the watch that runs and begin another, with the configuration as it is then."""
+        if self._anew is not None and not self._anew.done():
+            self._anew.set_result(why)
 
     @property
     def beyond_repair(self) -> str:
@@ -121,11 +134,14 @@ class Watch:
             self.informer.kinds,
             self.namespaces,
             continues=self.informer.take_version,
-            began_anew=lambda: _call(loop, self.informer.suspect),
+            doubtful=lambda: _call(loop, self.informer.suspect),
             echoes=self._echoes,
+            reached=self.informer.reached,
+            distrusted=lambda why: _call(loop, partial(self.begin_anew, why)),
         )
         self._streams = streams
         ended: asyncio.Future[BaseException | None] = loop.create_future()
+        self._anew = anew = loop.create_future()
         stop = threading.Event()
 
         def end(error: BaseException | None) -> None:
@@ -143,7 +159,7 @@ class Watch:
         thread = threading.Thread(target=work, name="kopf", daemon=True)
         thread.start()
         try:
-            return await self._until_ended(ended, streams)
+            return await self._until_ended(ended, anew, streams)
         finally:
             stop.set()
             await asyncio.wait({ended}, timeout=STOP_TIMEOUT)
@@ -181,11 +197,17 @@ class Watch:
         return registry
 
     async def _until_ended(
-        self, ended: asyncio.Future[BaseException | None], streams: Streams
+        self,
+        ended: asyncio.Future[BaseException | None],
+        anew: asyncio.Future[str],
+        streams: Streams,
     ) -> str:
         while True:
-            done, _ = await asyncio.wait({ended}, timeout=self.period / 6)
-            if done:
+            futures: set[asyncio.Future[Any]] = {ended, anew}
+            await asyncio.wait(futures, timeout=self.period / 6, return_when=_FIRST)
+            if anew.done():
+                return anew.result()
+            if ended.done():
                 return str(ended.result() or "no reason given")
             silence = streams.silence()
             if silence > 2 * self.period:

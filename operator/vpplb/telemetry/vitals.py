@@ -26,7 +26,8 @@ GONE_LIMIT = 60.0
 class Vitals(Collector):
     """The figures of one program; what it does not have is left out.
 
-    `watch_ages` gives by kind, and `api_age`, the seconds since the API server last answered;
+    `watch_ages` gives by kind, and `api_age`, the seconds since the API server last answered, and
+    `api_trouble` why it does not;
     `writes_due` how many objects have a status that is still to be written; `processes` how many
     probing processes work, and how many should, and `prober` what keeps them from it. Figures are
     read on the program's loop.
@@ -35,6 +36,7 @@ class Vitals(Collector):
     lag: LoopLag = field(default_factory=LoopLag)
     watch_ages: Callable[[], Mapping[str, float]] | None = None
     api_age: Callable[[], float] | None = None
+    api_trouble: Callable[[], str] = str
     writes_due: Callable[[], int] | None = None
     processes: Callable[[], tuple[int, int]] | None = None
     prober: Callable[[], str | None] = lambda: None
@@ -70,7 +72,9 @@ class Vitals(Collector):
             yield _one(catalog.PROBE_WORKERS, self.processes()[0])
 
     def api(self) -> str | None:
-        """Say that the API server does not answer."""
+        """Say that the API server does not answer, or does not do what it is asked."""
+        if trouble := self.api_trouble():
+            return trouble
         age = self.api_age() if self.api_age is not None else 0.0
         return f"the API server has not answered for {age:.0f} s" if age > API_LIMIT else None
 

@@ -19,6 +19,7 @@ from vpplb.kube.client import KubeClient
 from vpplb.kube.errors import ApiUnreachable
 from vpplb.kube.informer import Informer
 from vpplb.kube.kinds import DATAPLANE, FRONTEND
+from vpplb.kube.pulse import Pulse
 from vpplb.kube.watch import Watch
 
 pytestmark = pytest.mark.looptime
@@ -35,8 +36,7 @@ class Server(FakeApiServer):
     async def __aexit__(self, *_: object) -> None:
         """Have nothing open."""
 
-    def age(self) -> float:
-        return 0.0
+    pulse = Pulse()
 
 
 class Vpp(FakeLoadBalancer):

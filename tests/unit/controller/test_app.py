@@ -12,6 +12,7 @@ from support.operator_bench import KINDS, OperatorBench
 from vpplb.controller.app import Operator, OperatorOptions
 from vpplb.kube.echoes import PATIENCE
 from vpplb.kube.kinds import BACKEND, FRONTEND
+from vpplb.kube.pulse import Pulse
 from vpplb.model.health import HealthState
 
 pytestmark = pytest.mark.looptime
@@ -164,7 +165,7 @@ async def test_what_the_watch_tells_of_an_object_waits_while_that_is_written(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     client: Any = FakeApiServer()
-    monkeypatch.setattr(FakeApiServer, "age", lambda _: 0.0, raising=False)
+    monkeypatch.setattr(FakeApiServer, "pulse", Pulse(), raising=False)
     operator = Operator(OperatorOptions(identity="me", http_address=""), client)
     told = [b'{"type":"MODIFIED","object":{"metadata":{"resourceVersion":"7","uid":"u"}}}']
     loop = asyncio.get_running_loop()

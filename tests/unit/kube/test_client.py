@@ -1,17 +1,20 @@
 import asyncio
 import json
+import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import NamedTuple
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from support.authority import Authority
 from vpplb.kube.client import KEPT_ALIVE, KubeClient
 from vpplb.kube.config import Access
-from vpplb.kube.errors import ApiError, ApiUnreachable, Conflict, NotFound
+from vpplb.kube.errors import ApiError, ApiUnreachable, Conflict, NotFound, Untrusted
 from vpplb.kube.kinds import BACKEND, DATAPLANE, JsonObject, cluster_key
 from vpplb.model.names import ObjectKey
 
@@ -36,7 +39,9 @@ def access(server: str, token: str = "Bearer sekrit") -> Access:
 
 
 @asynccontextmanager
-async def api(handler: Handler) -> AsyncIterator[tuple[str, list[Seen]]]:
+async def api(
+    handler: Handler, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[tuple[str, list[Seen]]]:
     """Serve everything by `handler`; give the address and what was asked."""
     seen: list[Seen] = []
 
@@ -48,7 +53,9 @@ async def api(handler: Handler) -> AsyncIterator[tuple[str, list[Seen]]]:
 
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", note)
-    async with TestServer(app) as server:
+    server = TestServer(app, host="127.0.0.1", scheme="https" if tls else "http")
+    await server.start_server(ssl=tls)
+    async with server:
         yield str(server.make_url("")).rstrip("/"), seen
 
 
@@ -272,6 +279,38 @@ async def test_a_401_that_stays_is_raised() -> None:
             with pytest.raises(ApiError, match="Unauthorized"):
                 await client.get(BACKEND, WEB)
     assert len(seen) == 2
+
+
+async def test_a_configuration_that_does_not_help_is_not_read_at_each_request() -> None:
+    async with api(only_new_token) as (url, _):
+        reads = 0
+
+        async def reload() -> Access:
+            nonlocal reads
+            reads += 1
+            return access(url, "Bearer wrong")
+
+        async with KubeClient(access(url, "Bearer old"), reload=reload) as client:
+            for _ in range(5):
+                with pytest.raises(ApiError, match="Unauthorized"):
+                    await client.get(BACKEND, WEB)
+            assert reads == 1
+            assert client.pulse.age() > 0, "a refusal of all that is asked is no answer"
+
+
+async def test_a_certificate_that_is_not_trusted_has_the_configuration_read_anew() -> None:
+    old, new = Authority(), Authority()
+    async with api(answer_object, new.server("127.0.0.1")) as (url, _):
+
+        async def reload() -> Access:
+            return replace(access(url), tls=ssl.create_default_context(cadata=new.pem))
+
+        trusting_old = replace(access(url), tls=ssl.create_default_context(cadata=old.pem))
+        async with KubeClient(trusting_old, reload=reload) as client:
+            assert await client.get(BACKEND, WEB) == {"metadata": {"name": "web"}}
+        async with KubeClient(trusting_old) as client:
+            with pytest.raises(Untrusted, match="certificate verify failed"):
+                await client.get(BACKEND, WEB)
 
 
 async def test_a_client_used_outside_of_its_with_is_a_mistake() -> None:

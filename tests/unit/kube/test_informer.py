@@ -1,4 +1,5 @@
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
@@ -14,17 +15,22 @@ def obj(name: str, version: int, namespace: str = "default") -> JsonObject:
 
 
 class Server:
-    """Answers lists: by kind, the objects and the version; `failing` raises first."""
+    """Answers lists: by kind, the objects and the version; `failing` raises first.
+
+    `meanwhile` happens between a question and its answer.
+    """
 
     def __init__(self) -> None:
         self.lists: dict[Kind, tuple[list[JsonObject], int]] = {}
         self.failing: list[Exception] = []
         self.asked: list[tuple[str, str | None]] = []
+        self.meanwhile: Callable[[], None] = lambda: None
 
     async def list(self, kind: Kind, namespace: str | None = None) -> Listing:
         self.asked.append((kind.kind, namespace))
         if self.failing:
             raise self.failing.pop(0)
+        self.meanwhile()
         items, version = self.lists.get(kind, ([], 1))
         return Listing(items, str(version))
 
@@ -44,6 +50,9 @@ class Told:
 
     def gone(self, kind: Kind, key: ObjectKey) -> None:
         self.events.append((f"{kind} gone", key.name))
+
+    def rewound(self) -> None:
+        self.events.append(("rewound", ""))
 
     def take(self) -> list[tuple[str, str]]:
         events, self.events = self.events, []
@@ -98,7 +107,7 @@ async def test_what_a_later_list_does_not_show_is_gone() -> None:
 async def test_a_list_older_than_a_new_object_does_not_remove_it() -> None:
     one, server, told = informer()
     await one.list_all()
-    one.event(BACKEND, "ADDED", obj("new", 30))
+    server.meanwhile = lambda: one.event(BACKEND, "ADDED", obj("new", 30))
     server.lists[BACKEND] = ([], 20)
     await one.list_all()
     assert told.take() == [("Backend seen at 30", "new")]
@@ -107,7 +116,7 @@ async def test_a_list_older_than_a_new_object_does_not_remove_it() -> None:
 async def test_a_list_older_than_a_deletion_does_not_bring_the_object_back() -> None:
     one, server, told = informer()
     one.event(BACKEND, "ADDED", obj("a", 5))
-    one.event(BACKEND, "DELETED", obj("a", 12))
+    server.meanwhile = lambda: one.event(BACKEND, "DELETED", obj("a", 12))
     server.lists[BACKEND] = ([obj("a", 5)], 10)
     await one.list_all()
     assert told.take() == [("Backend seen at 5", "a"), ("Backend gone", "a")]
@@ -224,3 +233,62 @@ async def test_a_watch_may_continue_a_list_once() -> None:
     assert one.take_version("/apis/vpplb.dev/v1alpha1/namespaces/x/frontends") == "9"
     assert one.take_version("/apis/vpplb.dev/v1alpha1/namespaces/x/frontends") == ""
     assert one.take_version("/apis/vpplb.dev/v1alpha1/dataplanes") == "1"
+
+
+# --- a server that was restored from a backup -------------------------------------------------
+
+
+async def test_a_list_older_than_what_is_known_says_that_history_has_changed(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    one, server, told = informer(FRONTEND, BACKEND)
+    rewound: list[str] = []
+    one.on_rewound = lambda: rewound.append("told")
+    server.lists = {FRONTEND: ([obj("web", 90)], 100), BACKEND: ([obj("a", 80), obj("b", 95)], 100)}
+    await one.list_all()
+    one.event(BACKEND, "MODIFIED", obj("a", 150))
+    told.take()
+    server.lists = {FRONTEND: ([obj("web", 60)], 70), BACKEND: ([obj("a", 50)], 70)}
+    await one.list_all()
+    assert told.take() == [
+        ("rewound", ""),
+        ("Frontend seen at 60", "web"),
+        ("Backend seen at 50", "a"),
+        ("Backend gone", "b"),
+    ]
+    assert rewound == ["told"]
+    assert one.trouble == ""
+    assert "history has changed" in caplog.text
+    one.event(BACKEND, "MODIFIED", obj("a", 75))
+    assert told.take() == [("Backend seen at 75", "a")]
+
+
+async def test_history_has_changed_also_where_the_server_has_counted_past_what_was_known() -> None:
+    one, server, told = informer()
+    server.lists[BACKEND] = ([obj("a", 80)], 100)
+    await one.list_all()
+    one.event(BACKEND, "MODIFIED", obj("a", 105))
+    told.take()
+    server.lists[BACKEND] = ([obj("a", 80)], 130)
+    await one.list_all()
+    assert told.take() == [("rewound", ""), ("Backend seen at 80", "a")]
+
+
+async def test_a_watch_that_went_on_from_a_later_version_than_there_is_now_is_a_sign() -> None:
+    one, server, told = informer()
+    server.lists[BACKEND] = ([obj("a", 80)], 100)
+    await one.list_all()
+    one.reached(BACKEND, 2000)
+    told.take()
+    server.lists[BACKEND] = ([obj("a", 80)], 1500)
+    await one.list_all()
+    assert told.take()[0] == ("rewound", "")
+
+
+async def test_a_change_that_comes_while_a_list_is_under_way_is_no_sign() -> None:
+    one, server, told = informer()
+    server.lists[BACKEND] = ([obj("a", 80)], 100)
+    await one.list_all()
+    server.meanwhile = lambda: one.event(BACKEND, "MODIFIED", obj("a", 110))
+    await one.list_all()
+    assert "rewound" not in [event for event, _ in told.take()]

@@ -35,18 +35,20 @@ class Bench:
     tokens: list[str] = field(default_factory=list)
     versions: dict[str, str] = field(default_factory=dict)
     anew: int = 0
+    reached: list[tuple[str, int]] = field(default_factory=list)
     echoes: Echoes = field(default_factory=Echoes)
 
     def streams(self, *kinds: Kind, namespaces: tuple[str, ...] = ()) -> Streams:
-        def began_anew() -> None:
+        def doubtful() -> None:
             self.anew += 1
 
         return Streams(
             kinds or (BACKEND,),
             namespaces,
             continues=lambda path: self.versions.pop(path, ""),
-            began_anew=began_anew,
+            doubtful=doubtful,
             echoes=self.echoes,
+            reached=lambda kind, version: self.reached.append((kind.plural, version)),
             clock=lambda: self.now,
         )
 
@@ -211,3 +213,43 @@ async def test_a_watch_comes_without_echoes_and_a_list_as_it_is(
         session.get(bench.server + BACKENDS, params=query) as response,
     ):
         assert b"".join([chunk async for chunk in response.content.iter_chunked(99)]) == told
+
+
+async def test_a_kind_that_is_not_there_is_asked_for_again(bench: Bench) -> None:
+    streams = bench.streams()
+    async with bench.session(streams) as session:
+        bench.statuses = [404, 200]
+        assert await bench.get(session) == 503, "kopf gives up after a 404"
+        bench.now += 4
+        assert streams.failing(3) == "the watch of backends fails for 4 s (404 Not Found)"
+        assert bench.anew == 0
+        assert await bench.get(session) == 200
+        assert streams.failing(3) == ""
+        assert bench.anew == 1, "it may have been made anew"
+
+
+@pytest.mark.parametrize(("lasted", "doubted"), [(1, 1), (27, 1), (28, 0), (30, 0)])
+async def test_a_watch_that_ends_before_its_time_is_doubted(
+    bench: Bench, lasted: float, doubted: int
+) -> None:
+    streams = bench.streams()
+    async with bench.session(streams) as session:
+        query = {**WATCH, "timeoutSeconds": "30"}
+        async with session.get(bench.server + BACKENDS, params=query) as response:
+            bench.now += lasted
+            async for _ in response.content.iter_chunked(1000):
+                pass
+    assert bench.anew == doubted
+
+
+async def test_the_version_that_a_watch_goes_on_from_is_told(bench: Bench) -> None:
+    async with bench.session(bench.streams()) as session:
+        await bench.get(session, query={**WATCH, "resourceVersion": "2000"})
+    assert bench.reached == [("backends", 2000)]
+
+
+async def test_a_version_too_large_for_the_server_is_doubted(bench: Bench) -> None:
+    async with bench.session(bench.streams()) as session:
+        bench.statuses = [504]
+        await bench.get(session, query={**WATCH, "resourceVersion": "2000"})
+    assert bench.anew == 1

@@ -34,6 +34,9 @@ class Told:
     def gone(self, kind: Kind, key: ObjectKey) -> None:
         self.events.append((f"{kind} gone", key.name, threading.get_ident()))
 
+    def rewound(self) -> None:
+        self.events.append(("rewound", "", threading.get_ident()))
+
     def heard(self) -> list[tuple[str, str]]:
         return [event[:2] for event in self.events]
 
@@ -263,3 +266,14 @@ async def test_an_answer_that_could_not_be_taken_is_logged_and_its_echo_comes(
     one.wrote(BACKEND, ANSWER)
     assert "Backend a could not be taken in" in caplog.text
     assert await one._echoes.without([ECHO]) == [ECHO]
+
+
+async def test_a_changed_history_begins_the_watch_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = instead_of_kopf(monkeypatch, until_stopped)
+    one = watch()[0]
+    task = asyncio.create_task(one.run())
+    await eventually(lambda: calls, "it runs")
+    one.informer.on_rewound()
+    await eventually(lambda: len(calls) == 2, "it is begun anew")
+    assert one.trouble == "the watch ended: the server's history has changed"
+    await cancel(task)
