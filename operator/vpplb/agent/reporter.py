@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 
 from vpplb.agent.announcer import remade
+from vpplb.agent.conditions import connected, synced
 from vpplb.engine.listener import VipReport
 from vpplb.engine.ports import Clock, VppInfo
 from vpplb.engine.trigger import Trigger
@@ -37,7 +38,6 @@ SPACING = 0.5
 API server as much as ten backends, and while many frontends change nobody needs each step."""
 SHOWN = 10
 """VIPs of others that a Dataplane names; of the rest it gives the number."""
-GONE = "VppUnreachable"
 
 
 class DataplaneReporter:
@@ -246,8 +246,11 @@ class DataplaneReporter:
             self._owned = owned_text(self._ours)
         carried = sorted((self._programmed.keys() & selected) - self._unreadable.keys())
         programmed = {str(key): self._programmed[key] for key in carried}
-        synced = self._synced(len(carried), len(selected))
-        for condition in (self._connected(), synced, self._accepted):
+        for condition in (
+            connected(self._vpp, self._reason),
+            synced(self._vpp, self._reason, len(carried), len(selected), self._all_errors()),
+            self._accepted,
+        ):
             seen = condition.model_copy(update={"observed_generation": self._generation})
             self._conditions = set_condition(self._conditions, seen, self._clock.now())
         return DataplaneStatus(
@@ -271,24 +274,9 @@ class DataplaneReporter:
         """What stands in a frontend's way: VPP, or that nobody here can read what it wants."""
         return self._errors | self._unreadable
 
-    def _connected(self) -> Condition:
-        if self._vpp.connected:
-            said = f"VPP {self._vpp.version} answers"
-            return Condition(type="Connected", status="True", reason="Connected", message=said)
-        return Condition(type="Connected", status="False", reason=GONE, message=self._reason)
-
-    def _synced(self, carried: int, total: int) -> Condition:
-        said = f"{carried} of {total} frontends are programmed"
-        if not self._vpp.connected:
-            return Condition(type="Synced", status="Unknown", reason=GONE, message=self._reason)
-        if self._conf_error or self._failures:
-            errors = [self._conf_error] if self._conf_error else []
-            errors += [f"{key}: {error}" for key, error in sorted(self._failures.items())]
-            message = f"{said}; {'; '.join(errors[:5])}"
-            return Condition(type="Synced", status="False", reason="Failed", message=message)
-        if carried < total:
-            return Condition(type="Synced", status="False", reason="Pending", message=said)
-        return Condition(type="Synced", status="True", reason="Synced", message=said)
+    def _all_errors(self) -> list[str]:
+        errors = [self._conf_error] if self._conf_error else []
+        return errors + [f"{key}: {error}" for key, error in sorted(self._failures.items())]
 
     def _submit(self) -> None:
         if self._heard and self._begun:
