@@ -9,6 +9,7 @@ from vpplb.engine.reconciler import Reconciler
 from vpplb.kube.kinds import BACKEND, DATAPLANE, FRONTEND, HEALTH_CHECK, JsonObject, Kind
 from vpplb.model.names import ObjectKey
 from vpplb.model.problem import Problem
+from vpplb.model.vip import IPAddress
 from vpplb.resources.allowances import NOTHING, Allowances
 from vpplb.resources.health_codec import load_health
 from vpplb.resources.renderer import load_previous
@@ -103,7 +104,7 @@ class Intake:
         value = read.value or stand_in_for_backend(
             raw,
             self._store.backends.get(key),
-            self._reconciler.address_in_force(key),
+            self._address_in_force(key),
             self._allowed,
         )
         if value is None:
@@ -119,6 +120,13 @@ class Intake:
             return
         self._say_ignored(read.value.ignored)
         self._store.put_health_check(read.value)
+
+    def _address_in_force(self, backend: ObjectKey) -> IPAddress | None:
+        """Return the address that frontends were last decided with for a backend, if they tell."""
+        for frontend in self._store.frontends_of(backend):
+            if address := self._reconciler.previous(frontend).addresses.get(backend):
+                return address
+        return None
 
     def _say_ignored(self, ignored: Iterable[Problem]) -> None:
         """Log the first object of each kind that has a field which is not known."""

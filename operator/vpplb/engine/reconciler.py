@@ -20,7 +20,7 @@ from vpplb.health.lifecycle import Mode, Start, changed, move
 from vpplb.model.health import BackendHealth, HealthState, Transition
 from vpplb.model.names import ObjectKey
 from vpplb.model.problem import Problem
-from vpplb.model.vip import Encap, IPAddress
+from vpplb.model.vip import Encap
 from vpplb.plan.desired import FrontendConfig, FrontendView, Previous, configure, desired_vip
 from vpplb.plan.guard import Suspicion
 from vpplb.plan.pools import decide
@@ -140,17 +140,11 @@ class Reconciler:
 
     def health(self, backend: ObjectKey) -> BackendHealth:
         """Return the health of a backend; that of an unknown one is unknown."""
-        record = self._records.get(backend)
-        return record.health if record is not None else BackendHealth()
+        return self._records.get(backend, _BackendRecord()).health
 
-    def address_in_force(self, backend: ObjectKey) -> IPAddress | None:
-        """Return the address that frontends were last decided with for a backend, if they tell."""
-        known = (
-            self._previous[key].addresses.get(backend)
-            for key in self.store.frontends_of(backend)
-            if key in self._previous
-        )
-        return next((address for address in known if address is not None), None)
+    def previous(self, frontend: ObjectKey) -> Previous:
+        """Return what was decided last for a frontend."""
+        return self._previous.get(frontend, Previous())
 
     def problems(self, kind: str, key: ObjectKey) -> tuple[Problem, ...]:
         """Return what is wrong with an object by itself, or with what a backend refers to."""
@@ -215,7 +209,7 @@ class Reconciler:
             for key, resolved in judged.items():
                 config = self._configs.get(key)
                 if config is None or config.resolved != resolved:
-                    self._configs[key] = configure(resolved, self._previous.get(key, Previous()))
+                    self._configs[key] = configure(resolved, self.previous(key))
                     dirty.frontends.add(key)
 
     def _reconcile_frontends(self, dirty: Dirty) -> None:
@@ -236,7 +230,7 @@ class Reconciler:
         config = self._configs[key]
         members = config.resolved.members
         decision = decide(members, {one.backend: self.health(one.backend) for one in members})
-        previous = self._previous.get(key, Previous())
+        previous = self.previous(key)
         epoch = int(self._clock.now().timestamp())
         desired = desired_vip(config, decision, previous, epoch=epoch)
         self._previous[key] = Previous(
@@ -302,5 +296,5 @@ class Reconciler:
             self._sink.removed(key, frontend)
 
     def _present_encap(self, key: ObjectKey) -> Encap | None:
-        previous = self._previous.get(key)
-        return previous.vip.settings.encap if previous and previous.vip else None
+        vip = self.previous(key).vip
+        return vip.settings.encap if vip else None
