@@ -16,7 +16,7 @@ from vpplb.engine.sentry import Sentry
 from vpplb.engine.store import Dirty, Store
 from vpplb.engine.taskset import TaskSet
 from vpplb.engine.trigger import Trigger
-from vpplb.health.lifecycle import Mode, Start, changed, move
+from vpplb.health.lifecycle import Mode, Start, changed, explained, move
 from vpplb.model.health import BackendHealth, HealthState, Transition
 from vpplb.model.names import ObjectKey
 from vpplb.model.problem import Problem
@@ -109,15 +109,11 @@ class Reconciler:
         self._trigger.pull()
 
     def on_reason(self, reason: Reason) -> None:
-        """Take why a running check's verdict stands at present: it is shown, nothing follows."""
-        if not self._deciding or not self._tasks.is_current(reason.backend, reason.generation):
-            return
-        record = self._records[reason.backend]
-        verdict = HealthState.UP if reason.code.ok else HealthState.DOWN
-        health = replace(record.health, code=reason.code.value, detail=reason.detail)
-        if record.health.state is verdict and health != record.health:
-            record.health = health
-            self._changed_backends.add(reason.backend)
+        """Take why a running check's verdict stands at present."""
+        if self._deciding and self._tasks.is_current(reason.backend, reason.generation):
+            record = self._records[reason.backend]
+            health = explained(record.health, reason.code, reason.detail)
+            self._set_health(reason.backend, record, health)
             self._trigger.pull()
 
     def on_turn(self, turn: Turn) -> None:
@@ -251,19 +247,16 @@ class Reconciler:
             self._sink.backend_changed(key)
         for key in sorted(dirty.health_checks):
             self._sink.health_check_changed(key)
-        self._tell_suspicion()
+        suspected = self._sentry.suspicion is Suspicion.SUSPECTED
+        if suspected is not self._suspected:
+            self._suspected = suspected
+            self._sink.prober_suspected(self._sentry.alarm)
         transitions, self._transitions = self._transitions, []
         for transition in transitions:
             self._sink.transition(transition)
         self._changed_frontends.clear()
         self._changed_backends.clear()
         dirty.health_checks.clear()
-
-    def _tell_suspicion(self) -> None:
-        suspected = self._sentry.suspicion is Suspicion.SUSPECTED
-        if suspected is not self._suspected:
-            self._suspected = suspected
-            self._sink.prober_suspected(self._sentry.alarm)
 
     # --- pieces -----------------------------------------------------------------------------
 

@@ -167,3 +167,10 @@ def changed(
         held=held,
         transitions=(transition, *health.transitions)[:history],
     )
+
+
+def explained(health: BackendHealth, code: ProbeCode, detail: str) -> BackendHealth:
+    """Return the health with why it is so now; the reason of another verdict changes nothing."""
+    if health.state is not (HealthState.UP if code.ok else HealthState.DOWN):
+        return health
+    return replace(health, code=code.value, detail=detail)

@@ -43,6 +43,7 @@ _BUFFER = 1 << 20
 _PACKET = 512
 _PACKETS_A_TURN = 1024  # of replies, true or forged, and of errors: other checks wait meanwhile
 _CONTROL = 512
+_SENDS = 5  # of a request, while errors of others come in between
 
 
 class EchoSocket:
@@ -80,14 +81,10 @@ class EchoSocket:
         packet = self._codec.request(tag)
         try:
             self._socket.sendto(packet, (target, 0))
-        except OSError:
-            # It may be the error that came for an earlier request: the kernel reports it on
-            # whatever is done next. Once it is fetched, a second failure is about this one.
-            self._drain_errors()
-            try:
-                self._socket.sendto(packet, (target, 0))
-            except OSError as error:
-                return self._refused(error.errno or 0)
+        except OSError as error:
+            code = self._send_again(packet, target, error.errno or errno.EIO)
+            if code:
+                return self._refused(code)
         self._pending[tag] = (target, done)
         return tag
 
@@ -116,6 +113,26 @@ class EchoSocket:
             # A ping socket gets its identifier, as its port, by being bound.
             any_address = "0.0.0.0" if version == 4 else "::"
             sock.bind((str(self._source or any_address), 0))
+
+    def _send_again(self, packet: bytes, target: str, code: int) -> int:
+        """Send what failed with this errno; return that of the last failure, 0 for none.
+
+        It may be the error that came for another request, on a raw socket even for one of
+        another program: the kernel reports it on whatever is done next. Once there are none to
+        fetch, a failure is about this request.
+        """
+        errors = 1
+        for _ in range(_SENDS):
+            if not errors:
+                break
+            errors = self._drain_errors()
+            try:
+                self._socket.sendto(packet, (target, 0))
+            except OSError as error:
+                code = error.errno or errno.EIO
+            else:
+                return 0
+        return code
 
     def _next_tag(self, identifier: int) -> int:
         for _ in range(0x10000):
@@ -161,20 +178,22 @@ class EchoSocket:
             del self._pending[tag]
             pending[1](REPLY)
 
-    def _drain_errors(self) -> None:
-        for _ in range(_PACKETS_A_TURN):
+    def _drain_errors(self) -> int:
+        """Fetch the errors that wait; return how many there were."""
+        for number in range(_PACKETS_A_TURN):
             try:
                 quoted, control, _, _ = self._socket.recvmsg(
                     _PACKET, _CONTROL, socket.MSG_ERRQUEUE | socket.MSG_DONTWAIT
                 )
             except OSError:
-                return
+                return number
             for level, kind, data in control:
                 if (level, kind) in (
                     (socket.IPPROTO_IP, _IP_RECVERR),
                     (socket.IPPROTO_IPV6, _IPV6_RECVERR),
                 ):
                     self._unreachable(quoted, data)
+        return _PACKETS_A_TURN
 
     def _unreachable(self, quoted: bytes, error: bytes) -> None:
         """Fail the request that an ICMP error quotes; a raw socket hears of those of others too."""

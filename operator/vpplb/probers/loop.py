@@ -164,16 +164,19 @@ class CheckLoop:
             self._arm(running)
 
     def _not_begun(self, running: Running, lack: Lack, text: str) -> None:
-        """Discard a probe that could not begin; when that goes on and on, it is as silence."""
+        """Discard a probe that could not begin; when that goes on and on, it counts."""
         if not self._discard(running, lack, text):
             code = ProbeCode.L3UNR if running.kind == "ICMP" else ProbeCode.L4CON
             detail = f"the prober cannot probe: {text}"
-            self._finish_anyway(running, ProbeResult(code=code, detail=detail, unanswered=True))
+            self._finish_anyway(running, ProbeResult(code=code, detail=detail))
 
     def _finish_anyway(self, running: Running, result: ProbeResult) -> None:
-        """Count a result though the prober is short: too many in a row were discarded."""
+        """Count a result though the prober is short: too many in a row were discarded.
+
+        It is as silence: where almost all backends have it, the blind guard excuses them.
+        """
         running.without_result = False  # so that the row goes on
-        self._finish(running, result)
+        self._finish(running, replace(result, unanswered=True))
         running.without_result = True
 
     def _finish(self, running: Running, result: ProbeResult) -> None:

@@ -1,6 +1,8 @@
 """The shared ICMP socket on loopback; what else is on the network: tests/integration."""
 
+import errno
 import logging
+import socket
 import struct
 from collections.abc import Callable, Iterator
 from ipaddress import ip_address
@@ -83,6 +85,40 @@ def test_numbers_that_are_still_awaited_are_not_given_again(stage: Stage) -> Non
     first = stage.send()
     stage.socket._sequence = 6
     assert stage.send() == first + 1
+
+
+class Failing:
+    """A socket whose next attempts to send fail."""
+
+    def __init__(self, sock: socket.SocketType, *failures: int) -> None:
+        self._socket = sock
+        self._failures = list(failures)
+
+    def sendto(self, packet: bytes, target: tuple[str, int]) -> int:
+        if self._failures:
+            raise OSError(self._failures.pop(), "")
+        return self._socket.sendto(packet, target)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._socket, name)
+
+
+@pytest.mark.parametrize(
+    ("failures", "waiting", "result"),
+    [
+        ([errno.EHOSTUNREACH] * 4, 1, "sent"),  # an error for each, about others
+        ([errno.EHOSTUNREACH], 0, "sent"),
+        ([errno.ENETUNREACH] * 2, 0, "network is unreachable"),
+        ([errno.EHOSTUNREACH] * 99, 1, "no route to host"),  # not without end
+    ],
+)
+def test_errors_about_others_fail_no_request(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, failures: list[int], waiting: int, result: str
+) -> None:
+    monkeypatch.setattr(stage.socket, "_socket", Failing(stage.socket._socket, *failures))
+    monkeypatch.setattr(stage.socket, "_drain_errors", lambda: waiting)
+    sent = stage.socket.send(stage.identifier, "127.0.0.1", stage.results.append)
+    assert (sent.detail if isinstance(sent, ProbeResult) else "sent") == result
 
 
 def test_which_kind_of_socket_it_is_is_said_once(

@@ -185,6 +185,7 @@ def test_a_prober_that_gets_its_core_in_slices_still_sees_that_a_backend_is_sile
     stage.assign(HttpProbe(port=stage.port))
     stage.sliced(4 * IN_A_ROW)
     assert stage.told() == [(1, False, ProbeCode.L7TOUT)]
+    assert stage.turned() == [("b", Response.SILENT)]
     assert stage.loop.short() == {"cpu": 1}
     assert stage.discarded() == {"cpu": IN_A_ROW}
     assert "give it more CPU" in caplog.text
