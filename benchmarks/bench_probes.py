@@ -9,7 +9,7 @@ from the distribution (`apt install haproxy nginx-light fping`); what is not the
 measured, and said. Run with `make bench`.
 
 On a machine that does other work too, lateness says more about that than about us. With
-VPPLB_BENCH_REALTIME=1 our worker and nginx go before everything else where growth is measured.
+VPPLB_BENCH_REALTIME=1 the probers and nginx go before everything else.
 """
 
 import asyncio
@@ -179,7 +179,7 @@ def haproxy(*, http: bool) -> Rival:
     """Return HAProxy, with HTTP or TCP checks of the arena's nginx."""
 
     def start(arena: Arena, load: Load) -> int:
-        arena.run_nginx()
+        prefer(arena.run_nginx())
         return arena.run_haproxy(addresses(load.targets), load.interval, http=http)
 
     return Rival(name="HAProxy", start=start, probes=Arena.connected)
@@ -201,6 +201,7 @@ Costs = tuple[float, float]
 async def their_meter(arena: Arena, rival: Rival, load: Load) -> Meter:
     """Start the other prober in an arena."""
     pid = await asyncio.to_thread(rival.start, arena, load)
+    prefer(pid)
     return Meter(pid=pid, probes=lambda: rival.probes(arena))
 
 
@@ -210,8 +211,9 @@ async def our_meter(
 ) -> AsyncIterator[Meter]:
     """Run our worker in an arena, with the same work as the other prober."""
     if not isinstance(probe, IcmpProbe):
-        arena.run_nginx()
+        prefer(arena.run_nginx())
     async with probing(arena) as ours:
+        prefer(ours.pid)
         await ours.assign(probe, addresses(load.targets), load.interval)
         yield Meter(pid=ours.pid, probes=lambda: rival.probes(arena))
 
@@ -336,13 +338,12 @@ async def measure() -> None:
     if missing("haproxy", "nginx"):
         print("  HTTP and TCP are not measured")
     else:
-        for load, in_turns_wanted in (
-            (Load(), 1.5),
-            (Load(targets=300, interval=0.1), 1.4),
-            (Load(targets=1000, interval=0.1), 1.1),
+        for load, wanted in (
+            (Load(), (1.1, 1.5)),
+            (Load(targets=300, interval=0.1), (1.4, 1.4)),
+            (Load(targets=1000, interval=0.1), (1.1, 1.1)),
         ):
-            probe = HttpProbe(port=PORT)
-            await compare("HTTP", haproxy(http=True), probe, load, (1.1, in_turns_wanted))
+            await compare("HTTP", haproxy(http=True), HttpProbe(port=PORT), load, wanted)
         await compare("TCP", haproxy(http=False), TcpProbe(port=PORT), Load(), (1.5, 1.5))
     if missing("fping"):
         print("  ICMP is not measured")
@@ -391,7 +392,7 @@ def describe() -> None:
     print(
         f"on {model}, {os.cpu_count()} cores, Linux {platform.release()}, "
         f"Python {platform.python_version()}; load {os.getloadavg()[0]:.1f}"
-        f"{'; growth with real-time priority' if REALTIME else ''}"
+        f"{'; with real-time priority' if REALTIME else ''}"
     )
     print(f"beside {first_line('haproxy', '-v')}; {first_line('fping', '-v')};", end=" ")
     print(first_line("nginx", "-v"))
