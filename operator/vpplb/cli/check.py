@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from vpplb.cli.options import allowances
+from vpplb.cli.terminal import say
 
 if TYPE_CHECKING:
     from vpplb.files.manifests import Finding, Loaded
@@ -50,8 +51,8 @@ def command(paths: tuple[Path, ...], allowed: "Allowances") -> None:
     across, warnings = _across(loaded)
     findings = [*loaded.findings, *across]
     for finding in (*findings, *warnings, *loaded.skipped):
-        click.echo(finding)
-    click.echo(_summary(loaded, findings))
+        say(finding)
+    say(_summary(loaded, findings))
     if loaded.unparseable:
         sys.exit(UNPARSEABLE)
     if findings:

@@ -14,6 +14,7 @@ import click
 
 from vpplb.cli.options import check_address, option
 from vpplb.cli.running import run
+from vpplb.cli.terminal import Failure, say
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -78,8 +79,12 @@ def command(folder: Path, vpp_api_socket: Path | None, http_address: str, once: 
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vpplb-demo-")))
         try:
             run(lambda stop: play(stop, directory))
-        except (BadManifests, DemoFailed, OSError) as error:
-            raise click.ClickException(str(error)) from error
+        except BadManifests as error:
+            for finding in error.findings:
+                say(finding, err=True)
+            sys.exit(1)
+        except (DemoFailed, OSError) as error:
+            raise Failure(str(error)) from error
 
 
 class _Display:

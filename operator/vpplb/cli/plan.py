@@ -17,6 +17,7 @@ from vpplb.cli.options import (
     option,
     own_all,
 )
+from vpplb.cli.terminal import say, say_block
 
 if TYPE_CHECKING:
     from vpplb.resources.allowances import Allowances
@@ -130,13 +131,14 @@ def command(
                 allowed=allowed,
             )
     except BadManifests as error:
-        click.echo(error, err=True)
+        for finding in error.findings:
+            say(finding, err=True)
         sys.exit(WRONG)
     except (LoadBalancerGone, KubeError, ConfigError) as error:
-        click.echo(f"Error: {error}", err=True)
+        say(f"Error: {error}", err=True)
         sys.exit(UNREACHABLE)
     if output == "json":
-        click.echo(to_json(view))
+        say_block(to_json(view))
     else:
         show(view)
     sys.exit(SOMETHING if view.rehearsed.ops else NOTHING)

@@ -5,8 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, assert_never
 
-import click
-
+from vpplb.cli.terminal import say
 from vpplb.engine.rehearsal import Rehearsed
 from vpplb.model.vip import VipSettings
 from vpplb.plan.forecast import Forecast, Share, forecast
@@ -43,19 +42,21 @@ def show(view: View) -> None:
     if not console.is_terminal:
         console = Console(width=WIDTH, soft_wrap=True)
     rehearsed = view.rehearsed
-    click.echo(f"from {view.about}")
+    say(f"from {view.about}")
     for note in view.notes:
-        click.echo(f"note: {note}")
+        say(f"note: {note}")
     for blocked, obstacle in rehearsed.blocked.items():
-        click.echo(f"note: {blocked} cannot be made: {obstacle}")
+        say(f"note: {blocked} cannot be made: {obstacle}")
     if rehearsed.others:
-        click.echo(f"note: {_count(rehearsed.others, 'VIP')} of others left alone")
-    click.echo(f"\n{_count(len(rehearsed.ops), 'call')}, in order" + ":" * bool(rehearsed.ops))
+        say(f"note: {_count(rehearsed.others, 'VIP')} of others left alone")
+    say("")
+    say(f"{_count(len(rehearsed.ops), 'call')}, in order" + ":" * bool(rehearsed.ops))
     for number, op in enumerate(rehearsed.ops, 1):
         vip = "" if isinstance(op, SetConf) else f"{op.vip}  "
-        click.echo(f"{number:5}  {vip}{op_text(op)}{_refusal(op)}")
+        say(f"{number:5}  {vip}{op_text(op)}{_refusal(op)}")
     for one in view.forecasts():
-        click.echo(f"\n{_headline(one)}")
+        say("")
+        say(_headline(one))
         console.print(_table(one))
 
 

@@ -26,7 +26,11 @@ from vpplb.vpp.lb import PapiLoadBalancer
 
 
 class BadManifests(Exception):
-    """The manifests are wrong; the text has a line for each finding."""
+    """The manifests are wrong; `findings` are told a line each."""
+
+    def __init__(self, findings: Iterable[object]) -> None:
+        self.findings = [str(one) for one in findings]
+        super().__init__("\n".join(self.findings))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +84,7 @@ def of_manifests(
 def _load(paths: Iterable[Path], allowed: Allowances) -> Loaded:
     loaded = load(paths, allowed)
     if loaded.findings:
-        raise BadManifests("\n".join(map(str, loaded.findings)))
+        raise BadManifests(loaded.findings)
     return loaded
 
 
@@ -97,7 +101,7 @@ def _named(down: Iterable[str], loaded: Loaded) -> set[ObjectKey]:
         keys = [key for key in loaded.backends if name in (key.name, str(key))]
         if len(keys) != 1:
             what = "there is no" if not keys else "more than one namespace has a"
-            raise BadManifests(f"--down {name}: {what} Backend {name}")
+            raise BadManifests([f"--down {name}: {what} Backend {name}"])
         found.update(keys)
     return found
 

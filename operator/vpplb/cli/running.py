@@ -4,8 +4,7 @@ import asyncio
 import signal
 from collections.abc import Awaitable, Callable
 
-import click
-
+from vpplb.cli.terminal import Failure
 from vpplb.kube.election import LeadershipLost
 from vpplb.kube.errors import ConfigError
 from vpplb.telemetry.http import CannotListen
@@ -28,7 +27,7 @@ def run(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
     try:
         asyncio.run(supervised())
     except (ConfigError, CannotListen, LeadershipLost) as error:
-        raise click.ClickException(str(error)) from error
+        raise Failure(str(error)) from error
 
 
 def _asked(stop: asyncio.Event) -> None:

@@ -26,6 +26,7 @@ from vpplb.cli.options import (
     vpp_stats_socket,
 )
 from vpplb.cli.running import run
+from vpplb.cli.terminal import say
 from vpplb.telemetry.logs import LogFormat, configure
 
 if TYPE_CHECKING:
@@ -104,5 +105,5 @@ def command(
         run(lambda stop: Standalone(options).run(stop))
     except BadManifests as error:
         for finding in error.findings:
-            click.echo(finding, err=True)
+            say(finding, err=True)
         sys.exit(2)

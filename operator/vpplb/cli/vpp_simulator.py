@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TextIO
 import click
 
 from vpplb.cli.options import option
+from vpplb.cli.terminal import Failure, say
 
 if TYPE_CHECKING:
     from vpplb.simulator.server import Call, VppSimulator
@@ -111,7 +112,7 @@ def command(
             )
             asyncio.run(_run(simulator, control, socket_mode))
     except (SocketInUse, OSError) as error:
-        raise click.ClickException(str(error)) from error
+        raise Failure(str(error)) from error
 
 
 async def _run(simulator: "VppSimulator", control: Path | None, mode: int) -> None:
@@ -126,7 +127,7 @@ async def _run(simulator: "VppSimulator", control: Path | None, mode: int) -> No
         await simulator.start()
         if commands is not None:
             await commands.start()
-        click.echo(f"A simulated VPP listens on {simulator.api_socket}.")
+        say(f"A simulated VPP listens on {simulator.api_socket}.")
         await stop.wait()
     finally:
         if commands is not None:

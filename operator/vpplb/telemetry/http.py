@@ -13,6 +13,7 @@ from typing import Protocol, Self
 
 from aiohttp import web
 
+from vpplb.model.printable import printable
 from vpplb.telemetry import metrics
 from vpplb.telemetry.address import ListenAddress, parse_address
 from vpplb.telemetry.stream import EventStream, StreamEvent
@@ -231,7 +232,7 @@ def _sse(event: StreamEvent) -> bytes:
 
 
 def _json(body: object, *, status: int = 200) -> web.Response:
-    text = json.dumps(body, separators=(",", ":"), ensure_ascii=False)
+    text = printable(json.dumps(body, separators=(",", ":"), ensure_ascii=False))
     return web.Response(text=text + "\n", status=status, content_type="application/json")
 
 

@@ -1,7 +1,7 @@
 """Logs: one line a record, for people on a terminal, else one JSON object for machines.
 
 Everything of the process goes through here, kopf's own loggers too (they are kept to warnings:
-at INFO kopf tells of every handler that ran).
+at INFO kopf tells of every handler that ran). What others have written into a line is escaped.
 """
 
 import json
@@ -9,6 +9,8 @@ import logging
 import sys
 from datetime import UTC, datetime
 from typing import Literal, TextIO
+
+from vpplb.model.printable import printable
 
 LogFormat = Literal["console", "json"]
 
@@ -58,7 +60,7 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str, ensure_ascii=False)
+        return printable(json.dumps(line, default=str, ensure_ascii=False))
 
 
 class ConsoleFormatter(logging.Formatter):
@@ -74,11 +76,11 @@ class ConsoleFormatter(logging.Formatter):
         if self._colour and record.levelname in _COLOURS:
             level = f"\x1b[{_COLOURS[record.levelname]}m{level}\x1b[0m"
         time = _time(record).astimezone().strftime("%H:%M:%S.%f")[:-3]
-        fields = "".join(f"  {name}={value}" for name, value in _fields(record).items())
+        fields = printable("".join(f"  {name}={value}" for name, value in _fields(record).items()))
         name = record.name.removeprefix("vpplb.")
-        line = f"{time} {level} {name}: {record.getMessage()}{fields}"
+        line = f"{time} {level} {name}: {printable(record.getMessage())}{fields}"
         if record.exc_info:
-            line += "\n" + self.formatException(record.exc_info)
+            line += "\n" + printable(self.formatException(record.exc_info), keep="\n")
         return line
 
 

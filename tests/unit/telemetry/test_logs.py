@@ -105,3 +105,30 @@ def test_configuring_twice_writes_each_line_once() -> None:
     out = lines()
     logging.getLogger("vpplb").info("once")
     assert len(out.getvalue().splitlines()) == 1
+
+
+HOSTILE = "\x1b[2J\n2026-01-01 ERROR forged \x9b31m \u202e"
+
+
+@pytest.mark.parametrize("format", ["console", "json"])
+def test_what_others_wrote_neither_forges_a_line_nor_acts_on_a_terminal(format: LogFormat) -> None:
+    out = lines(format=format)
+    logging.getLogger("vpplb").warning("said %s", HOSTILE, extra={"detail": HOSTILE})
+    assert out.getvalue().endswith("\n")
+    assert out.getvalue()[:-1].isprintable()
+
+
+def test_a_traceback_keeps_its_lines_and_no_codes() -> None:
+    out = lines(format="console")
+    try:
+        raise ValueError(HOSTILE)
+    except ValueError:
+        logging.getLogger("vpplb").exception("it failed")
+    assert out.getvalue().count("\n") > 3
+    assert "".join(out.getvalue().splitlines()).isprintable()
+
+
+def test_escaped_json_is_read_back_as_it_was_logged() -> None:
+    out = lines()
+    logging.getLogger("vpplb").warning(HOSTILE)
+    assert json.loads(out.getvalue())["message"] == HOSTILE

@@ -10,8 +10,10 @@ from vpplb.cli.kubectl.agents import Agents, VipFound, VipPackets
 from vpplb.cli.kubectl.nodes import NodeStatus, heartbeats, node_status
 from vpplb.cli.kubectl.session import Cluster, Failed, Flags, flags, if_allowed, in_words, output
 from vpplb.cli.kubectl.text import Cell, Output, Row, age, coloured, columns, emit, paint, percent
+from vpplb.cli.terminal import Failure
 from vpplb.kube.errors import KubeError
 from vpplb.kube.kinds import BACKEND, DATAPLANE
+from vpplb.model.printable import printable
 from vpplb.resources.stored import read_backend
 
 NODES = ["NODE", "VERSION", "CONNECTED", "SYNCED", "FRONTENDS", "OTHERS", "CHANGED", "HEARTBEAT"]
@@ -94,7 +96,7 @@ def command(
     detail = flags.run(lambda cluster: _one(cluster, name, agent_namespace, agent_url))
     emit(output, detail, lambda: _detail(detail, datetime.now(UTC)))
     if detail.trouble:
-        raise click.ClickException(detail.trouble)
+        raise Failure(detail.trouble)
 
 
 async def _all(cluster: Cluster) -> list[NodeStatus]:
@@ -175,22 +177,25 @@ def _detail(detail: DataplaneDetail, now: datetime) -> str:
     one = detail.dataplane
     state = "connected" if one.connected == "True" else paint(Cell("not connected", "red"))
     since = f" for {age(one.vpp_since, now)}" if one.vpp_since else ""
-    head = f"{one.node}  VPP {one.version or '?'} (pid {one.pid}) {state}{since}"
+    head = (
+        f"{printable(one.node)}  VPP {printable(one.version or '?')} (pid {one.pid}) {state}{since}"
+    )
     count = f"{one.programmed}/{one.total} frontends programmed, {one.others} VIPs of others"
     parts = [f"{head}\n{count}"]
     if one.problems:
         rows: list[Row] = [[Cell(p.reason, "yellow"), p.message] for p in one.problems]
         parts.append(columns(["PROBLEM", "MESSAGE"], rows))
     if detail.packets_unknown:
-        parts.append(f"packets are not known: {detail.packets_unknown}")
+        parts.append(printable(f"packets are not known: {detail.packets_unknown}"))
     if not detail.trouble:
         parts += [_vip(line) for line in detail.vips] or ["VPP has no VIPs"]
     return "\n\n".join(parts)
 
 
 def _vip(line: VipLine) -> str:
-    whose = line.frontend or paint(Cell("not ours", "yellow"))
-    parts = [f"{line.vip}  {whose}  {line.encap} table {line.flow_table_length}"]
+    whose = printable(line.frontend) or paint(Cell("not ours", "yellow"))
+    settings = printable(f"{line.encap} table {line.flow_table_length}")
+    parts = [f"{printable(line.vip)}  {whose}  {settings}"]
     if line.packets is not None:
         parts.append(_packets(line.packets))
     rows: list[Row] = [

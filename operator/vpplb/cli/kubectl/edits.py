@@ -74,7 +74,7 @@ def _written(edit: Edit, namespace: str) -> Objects:
     """Read the manifests; what names no namespace is of `namespace`."""
     loaded = load(edit.manifests, edit.allowed)
     if loaded.findings:
-        raise BadManifests("\n".join(map(str, loaded.findings)))
+        raise BadManifests(loaded.findings)
     objects: dict[tuple[str, ObjectKey], JsonObject] = {}
     for (kind, key), source in loaded.objects.items():
         metadata = dict(_mapping(source.raw["metadata"]))
@@ -145,7 +145,7 @@ def _named(names: Iterable[str], objects: Objects, namespace: str) -> frozenset[
     for name in names:
         key = ObjectKey.parse(name) if "/" in name else ObjectKey(namespace, name)
         if (BACKEND.kind, key) not in objects:
-            raise BadManifests(f"--down {name}: there is no Backend {key}")
+            raise BadManifests([f"--down {name}: there is no Backend {key}"])
         found.add(key)
     return frozenset(found)
 

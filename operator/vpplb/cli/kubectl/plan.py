@@ -9,6 +9,7 @@ import click
 from vpplb.cli.kubectl.session import Flags, flags
 from vpplb.cli.options import allowances
 from vpplb.cli.plan import NOTHING, SOMETHING, UNREACHABLE, WRONG
+from vpplb.cli.terminal import say, say_block
 
 if TYPE_CHECKING:
     from vpplb.resources.allowances import Allowances
@@ -75,13 +76,14 @@ def command(
     try:
         view = flags.run(lambda cluster: plan_of(cluster, edit))
     except BadManifests as error:
-        click.echo(error, err=True)
+        for finding in error.findings:
+            say(finding, err=True)
         sys.exit(WRONG)
     except click.ClickException as error:
         error.show()
         sys.exit(UNREACHABLE)
     if output == "json":
-        click.echo(to_json(view))
+        say_block(to_json(view))
     else:
         show(view)
     sys.exit(SOMETHING if view.rehearsed.ops else NOTHING)

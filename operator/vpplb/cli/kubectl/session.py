@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from vpplb.cli.kubectl.text import Output
+from vpplb.cli.terminal import Failure, say
 from vpplb.kube.config import default_namespace
 from vpplb.kube.console import Console
 from vpplb.kube.errors import ApiError, KubeError, NotFound
@@ -60,7 +61,7 @@ async def if_allowed(reading: Awaitable[T], otherwise: T, what: str) -> T:
     except ApiError as error:
         if error.status != 403:
             raise
-        click.echo(f"note: {what} not known: {in_words(error)}", err=True)
+        say(f"note: {what} not known: {in_words(error)}", err=True)
         return otherwise
 
 
@@ -89,7 +90,7 @@ class Flags:
         try:
             return asyncio.run(self._connected(work))
         except (KubeError, Failed) as error:
-            raise click.ClickException(in_words(error)) from error
+            raise Failure(in_words(error)) from error
         except KeyboardInterrupt:
             raise SystemExit(130) from None
 

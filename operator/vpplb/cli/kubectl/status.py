@@ -11,6 +11,7 @@ from vpplb.cli.kubectl.session import Cluster, Flags, flags, if_allowed, output
 from vpplb.cli.kubectl.text import Cell, Output, Row, age, coloured, columns, emit, paint, percent
 from vpplb.kube.informer import key_of
 from vpplb.kube.kinds import BACKEND, DATAPLANE, EVENT, FRONTEND
+from vpplb.model.printable import printable
 
 
 @click.command(name="status", short_help="Show what serves, and what is wrong where it does not.")
@@ -96,9 +97,10 @@ def _head(line: FrontendLine) -> str:
     settings = [line.encap, f"table {line.table_length}" if line.table_length else ""]
     settings += [f"revision {line.revision}" if line.revision else ""]
     return (
-        f"{line.namespace}/{line.name}  {line.vip}  {' '.join(part for part in settings if part)}\n"
-        f"{paint(coloured(line.state))}{pool}{ready}{nodes}"
-        + (f"\nnote: {line.note}" if line.note else "")
+        printable(f"{line.namespace}/{line.name}  {line.vip}  {' '.join(filter(None, settings))}")
+        + f"\n{paint(coloured(line.state))}"
+        + printable(f"{pool}{ready}{nodes}")
+        + (f"\nnote: {printable(line.note)}" if line.note else "")
     )
 
 

@@ -7,6 +7,7 @@ import click
 
 from vpplb.cli.kubectl.progress import backend_lacks, timeout_flag, wait_flag, wait_until
 from vpplb.cli.kubectl.session import Cluster, Flags, flags
+from vpplb.cli.terminal import say
 from vpplb.kube.informer import key_of
 from vpplb.kube.kinds import BACKEND, JsonObject
 from vpplb.resources.stored import spec_of
@@ -47,13 +48,13 @@ def _command(verb: str, switch: _Switch, text: str) -> click.Command:
 async def _turn(cluster: Cluster, raw: JsonObject, switch: _Switch) -> JsonObject:
     name = raw["metadata"]["name"]
     if spec_of(raw).get(switch.field, switch.default) is switch.value:
-        click.echo(f"backend {name} already {switch.done}")
+        say(f"backend {name} already {switch.done}")
         return raw
     patch = {"spec": {switch.field: switch.value}}
     newest = await cluster.console.edit(BACKEND, key_of(raw), patch)
     disabled = switch.field == "paused" and not spec_of(newest).get("enabled", True)
     note = " (it is disabled, so that has no effect until it is enabled)" if disabled else ""
-    click.echo(f"backend {name} {switch.done}{note}")
+    say(f"backend {name} {switch.done}{note}")
     return newest
 
 
@@ -62,7 +63,7 @@ async def _wait(cluster: Cluster, raw: JsonObject, timeout: timedelta) -> None:
     took = await wait_until(lambda: backend_lacks(cluster, name, generation), timeout)
     status = (await cluster.get(BACKEND, name)).get("status") or {}
     seen = f" ({status['code']})" if status.get("code") else ""
-    click.echo(f"backend {name} is {status.get('state')}{seen} on all nodes after {took}")
+    say(f"backend {name} is {status.get('state')}{seen} on all nodes after {took}")
 
 
 pause = _command(

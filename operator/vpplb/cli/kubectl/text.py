@@ -11,6 +11,9 @@ from typing import NamedTuple
 import click
 from pydantic import BaseModel
 
+from vpplb.cli.terminal import say_block, say_coloured
+from vpplb.model.printable import printable
+
 GAP = "   "
 _COLOURS = {
     "up": "green",
@@ -54,8 +57,8 @@ def coloured(state: str) -> Cell:
 
 
 def paint(cell: Cell, width: int = 0) -> str:
-    """Write a cell; NO_COLOR is heeded (no-color.org), and click drops colours in a pipe."""
-    text = cell.text.ljust(width)
+    """Write a cell in a line; NO_COLOR is heeded (no-color.org), click drops colours in a pipe."""
+    text = printable(cell.text).ljust(width)
     if cell.colour is None or os.environ.get("NO_COLOR"):
         return text
     return click.style(text, fg=cell.colour)
@@ -81,7 +84,7 @@ def columns(header: Sequence[str], rows: Iterable[Row], indent: str = "") -> str
 
 def _cell(given: str | Cell) -> Cell:
     cell = given if isinstance(given, Cell) else Cell(given)
-    return cell if cell.text else Cell("-")
+    return cell._replace(text=printable(cell.text) or "-")
 
 
 def age(since: datetime | None, now: datetime) -> str:
@@ -114,14 +117,24 @@ def emit(output: Output, content: object, table: Callable[[], str]) -> None:
     """Print as asked: the content for programs, or the table for people."""
     match output:
         case Output.JSON:
-            click.echo(json.dumps(plain(content), indent=2, ensure_ascii=False))
+            say_block(to_json(content, indent=2))
         case Output.YAML:
             import yaml
 
             text = yaml.safe_dump(plain(content), sort_keys=False, allow_unicode=True)
-            click.echo(text, nl=False)
+            if not text.replace(
+                "\n", ""
+            ).isprintable():  # YAML itself lets marks of direction through
+                text = yaml.safe_dump(plain(content), sort_keys=False)
+            say_block(text.rstrip("\n"))
         case _:
-            click.echo(table())
+            say_coloured(table())
+
+
+def to_json(content: object, indent: int | None = None) -> str:
+    """Write for programs, readable by people; what cannot be printed is escaped as JSON does."""
+    text = json.dumps(plain(content), indent=indent, ensure_ascii=False)
+    return printable(text, keep="\n")
 
 
 def plain(value: object) -> object:

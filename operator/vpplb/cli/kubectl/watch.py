@@ -1,7 +1,6 @@
 """`kubectl vpplb watch`: transitions and failovers as they happen."""
 
 import asyncio
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -10,12 +9,14 @@ import click
 
 from vpplb.cli.kubectl.session import Cluster, Flags, flags
 from vpplb.cli.kubectl.statuses import status_of
-from vpplb.cli.kubectl.text import coloured, paint, plain
+from vpplb.cli.kubectl.text import coloured, paint, to_json
+from vpplb.cli.terminal import say, say_coloured
 from vpplb.kube.backoff import backoff
 from vpplb.kube.errors import ApiError, ApiUnreachable, Gone, KubeError
 from vpplb.kube.informer import key_of
 from vpplb.kube.kinds import BACKEND, FRONTEND, JsonObject, Kind
 from vpplb.model.names import ObjectKey
+from vpplb.model.printable import printable
 from vpplb.resources.backend import BackendStatus, BackendTransition
 
 RETRY = (0.2, 5.0)
@@ -57,7 +58,7 @@ def command(flags: Flags, history: bool, output: str) -> None:
                 kubectl vpplb watch -A -o json | jq -r 'select(.after == "down") | .object'
     """
     show = _as_json if output == "json" else _as_line
-    follower = Follower(lambda one: click.echo(show(one)), history=history)
+    follower = Follower(lambda one: say_coloured(show(one)), history=history)
     flags.run(lambda cluster: _follow_all(cluster, follower))
 
 
@@ -75,7 +76,7 @@ async def _follow(cluster: Cluster, kind: Kind, follower: "Follower") -> None:
                 follower.seen(kind, raw)
             follower.begun.add(kind)
             if failures:
-                click.echo(f"the API server is back: {kind.plural}", err=True)
+                say(f"the API server is back: {kind.plural}", err=True)
             failures = 0
             await _watch(cluster, kind, listing.resource_version, follower)
         except Gone:
@@ -85,7 +86,7 @@ async def _follow(cluster: Cluster, kind: Kind, follower: "Follower") -> None:
                 raise
             failures += 1
             if failures == 1:
-                click.echo(f"{error}; will try again", err=True)
+                say(f"{error}; will try again", err=True)
             await asyncio.sleep(backoff(failures, *RETRY))
 
 
@@ -184,12 +185,13 @@ def _now() -> datetime:
 def _as_line(one: Happening) -> str:
     at = f"{one.at.astimezone():%H:%M:%S.%f}"[:-3]
     if one.what == "deleted":
-        return f"{at}  {one.kind.lower():8}  {one.object}  deleted"
+        return f"{at}  {one.kind.lower():8}  {printable(one.object)}  deleted"
     what = "" if one.what == "state" else f"{one.what} "
-    change = f"{what}{one.before} → {paint(coloured(one.after))}"
-    why = "  ".join(part for part in (one.code, one.detail) if part)
-    return f"{at}  {one.kind.lower():8}  {one.object}  {change}" + (f"  {why}" if why else "")
+    change = f"{what}{printable(one.before)} → {paint(coloured(one.after))}"
+    why = printable("  ".join(part for part in (one.code, one.detail) if part))
+    line = f"{at}  {one.kind.lower():8}  {printable(one.object)}  {change}"
+    return f"{line}  {why}" if why else line
 
 
 def _as_json(one: Happening) -> str:
-    return json.dumps(plain(one), ensure_ascii=False)
+    return to_json(one)

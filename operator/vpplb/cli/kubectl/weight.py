@@ -10,6 +10,7 @@ from vpplb.cli.kubectl.progress import frontend_lacks, timeout_flag, wait_flag, 
 from vpplb.cli.kubectl.session import Cluster, Failed, Flags, flags, others
 from vpplb.cli.kubectl.statuses import pools_of, status_of, wanted_of
 from vpplb.cli.kubectl.text import percent
+from vpplb.cli.terminal import say
 from vpplb.kube.errors import ApiError
 from vpplb.kube.informer import key_of
 from vpplb.kube.kinds import FRONTEND, JsonObject
@@ -54,7 +55,7 @@ def command(
             generation = int(newest["metadata"]["generation"])
             took = await wait_until(lambda: frontend_lacks(cluster, frontend, generation), timeout)
             raw = await cluster.get(FRONTEND, frontend)
-            click.echo(f"frontend {frontend} programmed after {took}{_share(raw, backend)}")
+            say(f"frontend {frontend} programmed after {took}{_share(raw, backend)}")
 
     flags.run(work)
 
@@ -65,7 +66,7 @@ async def _set(cluster: Cluster, frontend: str, pool: str, backend: str, weight:
         raw = await cluster.get(FRONTEND, frontend)
         path, before = _find(raw, pool, backend)
         if before == weight:
-            click.echo(f"{label} already has weight {weight}")
+            say(f"{label} already has weight {weight}")
             return raw
         try:
             newest = await cluster.console.edit_exactly(
@@ -75,7 +76,7 @@ async def _set(cluster: Cluster, frontend: str, pool: str, backend: str, weight:
             if error.status != 422 or _pools(raw) == _pools(await cluster.get(FRONTEND, frontend)):
                 raise
             continue  # a test failed: the pools have changed since they were read
-        click.echo(f"{label} weight {before} → {weight}")
+        say(f"{label} weight {before} → {weight}")
         return newest
     raise Failed(f"frontend {frontend} is being edited by somebody else; nothing was changed")
 
