@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.parametrize(
     "fuzzer", sorted(Path(__file__).parent.glob("fuzz_*.py")), ids=lambda path: path.stem
 )
-def test_nothing_that_is_sent_breaks_a_machine(fuzzer: Path, tmp_path: Path) -> None:
+def test_no_input_breaks_what_reads_it(fuzzer: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, fuzzer, "-runs=20000", "-max_len=4096", "-seed=1"],
         cwd=tmp_path,  # where libFuzzer leaves an input that fails

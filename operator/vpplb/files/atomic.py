@@ -14,7 +14,7 @@ def read_json(path: Path) -> object:
     """Return the content; None where there is no file that can be read and understood."""
     try:
         content: object = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return content
 

@@ -5,11 +5,11 @@ is right is loaded all the same, so that one reading finds everything.
 """
 
 import os
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from vpplb.files.content import MOST_BYTES, STDIN, Unreadable, read_content
 from vpplb.files.located import Document, Unparseable, documents
 from vpplb.model.names import ObjectKey
 from vpplb.model.objects import Backend, Frontend, HealthCheck
@@ -20,7 +20,8 @@ from vpplb.resources.dataplane import DATAPLANE
 from vpplb.resources.meta import read_meta
 from vpplb.resources.parse import Dataplane, Parsed, parse
 
-STDIN = Path("-")
+MOST_IN_ALL = 256 << 20
+"""Bytes of all files together at most."""
 _SUFFIXES = frozenset({".yaml", ".yml", ".json"})
 
 ObjectId = tuple[str, ObjectKey]
@@ -75,6 +76,7 @@ class Loaded:
     files: list[str] = field(default_factory=list)
     allowed: Allowances = NOTHING
     unparseable: bool = False
+    _bytes: int = 0
 
     @property
     def frontends(self) -> dict[ObjectKey, Frontend]:
@@ -108,7 +110,7 @@ def load(paths: Iterable[Path], allowed: Allowances = NOTHING) -> Loaded:
     loaded = Loaded(allowed=allowed)
     for path in paths:
         for file in _files(path):
-            _load_file(loaded, file)
+            _load_file(loaded, file, found=file != path)
     loaded.findings.sort(key=lambda finding: (loaded.files.index(finding.file), finding.line))
     return loaded
 
@@ -124,21 +126,22 @@ def _files(path: Path) -> list[Path]:
     for folder, below, names in os.walk(path):
         below[:] = [name for name in below if not name.startswith(".")]
         found += [Path(folder, name) for name in names if not name.startswith(".")]
-    return sorted(file for file in found if file.suffix in _SUFFIXES and file.is_file())
+    return sorted(file for file in found if file.suffix in _SUFFIXES)
 
 
-def _load_file(loaded: Loaded, path: Path) -> None:
+def _load_file(loaded: Loaded, path: Path, *, found: bool) -> None:
     name = "<stdin>" if path == STDIN else str(path)
     if name in loaded.files:
         return
     loaded.files.append(name)
     try:
-        text = (sys.stdin.buffer.read() if path == STDIN else path.read_bytes()).decode()
-        for document in documents(text):
+        most = min(MOST_BYTES, MOST_IN_ALL - loaded._bytes)
+        content = read_content(path, regular=found, most=most)
+        loaded._bytes += len(content)
+        for document in documents(content.decode()):
             _load_document(loaded, name, document)
-    except OSError as error:
-        reason = f"cannot be read: {error.strerror}"
-        loaded.findings.append(Finding(file=name, line=1, message=reason))
+    except Unreadable as error:
+        loaded.findings.append(Finding(file=name, line=1, message=str(error)))
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         loaded.findings.append(Finding(file=name, line=line, message="not YAML: not UTF-8"))
@@ -150,28 +153,45 @@ def _load_file(loaded: Loaded, path: Path) -> None:
 
 
 def _load_document(loaded: Loaded, file: str, document: Document) -> None:
+    for fault in () if _of_others(document.value) else document.faults:
+        finding = Finding(
+            file=file,
+            line=fault.line,
+            subject=_name(document.value) if isinstance(document.value, Mapping) else "",
+            field=fault.field,
+            message=fault.message,
+        )
+        loaded.findings.append(finding)
+        loaded.unparseable |= fault.broken
+    _load_value(loaded, file, document)
+
+
+def _of_others(raw: object) -> bool:
+    """Tell whether an object is of another API group, whose business it is what it holds."""
+    if not isinstance(raw, Mapping) or raw.get("kind") == "List":
+        return False
+    version = str(raw.get("apiVersion") or "")
+    return bool(version) and version.partition("/")[0] != GROUP
+
+
+def _load_value(loaded: Loaded, file: str, document: Document) -> None:
+    """Load an object, or those of a List."""
     raw = document.value
     if raw is None:
         return
     if not isinstance(raw, Mapping):
         message = "must be an object with apiVersion, kind and metadata"
         loaded.findings.append(Finding(file=file, line=document.line, message=message))
-        return
-    for path, line in document.repeated:
-        message = "is there twice in the same mapping"
-        finding = Finding(file=file, line=line, subject=_name(raw), field=path, message=message)
-        loaded.findings.append(finding)
-    items = raw.get("items")
-    if raw.get("kind") == "List" and isinstance(items, list):
-        for position in range(len(items)):
-            _load_document(loaded, file, document.item(position))
+    elif raw.get("kind") == "List" and isinstance(raw.get("items"), list):
+        for item in document.items():
+            _load_value(loaded, file, item)
     else:
         _load_object(loaded, file, document, raw)
 
 
 def _load_object(loaded: Loaded, file: str, document: Document, raw: Mapping[str, object]) -> None:
     version, kind = str(raw.get("apiVersion") or ""), str(raw.get("kind") or "")
-    if version and version.partition("/")[0] != GROUP:
+    if _of_others(raw):
         message = f"skipped, since it is not of {API_VERSION}"
         skipped = Finding(
             file=file, line=document.line, subject=f"{version} {kind}", message=message
@@ -183,7 +203,8 @@ def _load_object(loaded: Loaded, file: str, document: Document, raw: Mapping[str
         file=file, document=document, raw=raw, parsed=None if isinstance(parsed, list) else parsed
     )
     if isinstance(parsed, list):
-        loaded.findings += [source.finding(problem) for problem in parsed]
+        broken = {fault.field for fault in document.faults if fault.broken}
+        loaded.findings += [source.finding(one) for one in parsed if one.field not in broken]
     key = _key(raw)
     if key.name:
         _add(loaded, (kind, key), source)

@@ -84,6 +84,8 @@ class Folder:
             loaded = await asyncio.to_thread(load, [self._path], self._allowed)
         except FileNotFoundError:  # a folder vanished while it was read: look again
             self._stamp = ()
+        except Exception:  # whatever a file can hold that nobody thought of: what runs goes on
+            log.exception("the manifests cannot be read, the old ones stay in force")
         else:
             self._read(loaded)
 

@@ -2,14 +2,18 @@
 
 import io
 import os
+import re
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from support.manifests import EXAMPLES
-from vpplb.files.manifests import STDIN, Loaded, load
+from vpplb.files.content import STDIN
+from vpplb.files.manifests import Loaded, load
 from vpplb.model.names import ObjectKey
 
 BACKEND = """\
@@ -19,6 +23,39 @@ metadata:
   name: {name}
 spec:
   address: 192.0.2.1
+"""
+
+EVERYTHING = """\
+apiVersion: vpplb.dev/v1alpha1
+kind: HealthCheck
+metadata: {name: hc, namespace: ns, labels: {a: b}, annotations: {c: d}}
+spec:
+  type: HTTPS
+  port: 8443
+  interval: 1s
+  timeout: 2s
+  rise: 3
+  probeSource: {ipv4: 192.0.2.9}
+  http: {path: /x, host: h, method: GET, headers: [{name: X-A, value: v}],
+    responseCodes: {min: 200, max: 299}, responseRegexp: ok}
+  tls: {serverName: s, insecureSkipVerify: true, caBundle: pem}
+---
+apiVersion: vpplb.dev/v1alpha1
+kind: Backend
+metadata: {name: be, namespace: ns}
+spec: {address: 192.0.2.1, healthCheckRef: {name: hc}, enabled: true, paused: false}
+---
+apiVersion: vpplb.dev/v1alpha1
+kind: Frontend
+metadata: {name: fe, namespace: ns}
+spec: {description: text, address: 198.51.100.1, protocol: UDP, port: 53, encap: GRE4,
+  srcIPSticky: false, flushOnDown: true, flowTableLength: 2048, nodeSelector: {k: v},
+  pools: [{name: p, backends: [{name: be, weight: 7}]}]}
+---
+apiVersion: vpplb.dev/v1alpha1
+kind: Dataplane
+metadata: {name: n1}
+spec: {paused: false, ipv4SourceAddress: 192.0.2.8, stickyBucketsPerCore: 1024, flowTimeout: 40s}
 """
 
 
@@ -169,3 +206,81 @@ def test_dataplanes_have_no_namespace(tmp_path: Path) -> None:
     loaded = load([tmp_path])
     assert list(loaded.dataplanes) == ["n1"]
     assert list(loaded.objects) == [("Dataplane", ObjectKey("", "n1"))]
+
+
+HOSTILE = [
+    "!!int foo",
+    "!!bool maybe",
+    "!!timestamp foo",
+    "!!binary '***'",
+    "!!null x",
+    "!mine x",
+    "0b_",
+    "0x_",
+    "9" * 5000,
+    "-" + "9" * 400,
+    ".inf",
+    ".nan",
+    "1e999",
+    "[]",
+    "{}",
+    "[[[[]]]]",
+    "~",
+    "''",
+    "' '",
+    '"\\0"',
+    '"\\x1b[2J"',
+    '"\\u202e"',
+    "2001:db8::1",
+    "fe80::1%eth0",
+    "256.0.0.1",
+    "yes",
+    "2026-01-01",
+    "1:2:3",
+    "{a: {b: [1, {c: 2}]}}",
+    "{<<: {a: 1}}",
+    "!!set {a}",
+    "&a [*a]",
+    "=",
+    "<<",
+]
+
+
+def everything_with(value: str) -> Iterator[str]:
+    """Give the manifests again and again, each time with another field that has this value."""
+    for text in EVERYTHING.split("---\n"):
+        for place in re.finditer(r"(?<=: )[^\[\]{}\n,]+(?=[,}\]\n])", text):
+            yield f"{text[: place.start()]}{value}{text[place.end() :]}"
+
+
+@pytest.mark.parametrize("value", HOSTILE, ids=lambda value: value[:20])
+def test_no_value_in_no_place_is_more_than_a_finding(value: str, tmp_path: Path) -> None:
+    for text in everything_with(value):
+        write(tmp_path, a=text)
+        loaded = load([tmp_path])
+        assert all(1 <= finding.line <= text.count("\n") + 1 for finding in loaded.findings)
+
+
+def test_a_broken_value_is_told_once_and_with_its_object(tmp_path: Path) -> None:
+    write(tmp_path, a=BACKEND.format(name="a").replace("192.0.2.1", "!!int foo"))
+    loaded = load([tmp_path])
+    assert lines(loaded, tmp_path) == [
+        "a.yaml:6: Backend default/a: spec.address: is not a whole number: foo"
+    ]
+    assert loaded.unparseable
+
+
+def test_what_objects_of_others_hold_is_their_business(tmp_path: Path) -> None:
+    write(tmp_path, a="apiVersion: v1\nkind: Secret\nmetadata: {name: s}\ndata: !!binary x\n")
+    loaded = load([tmp_path])
+    assert (loaded.findings, loaded.unparseable) == ([], False)
+
+
+def test_a_long_list_is_opened_in_one_go(tmp_path: Path) -> None:
+    item = "\n".join(f"    {line}" for line in BACKEND.splitlines())
+    names = [f"b{n}" for n in range(500)]
+    items = "".join(f"  -\n{item.format(name=name)}\n" for name in names)
+    write(tmp_path, a=f"apiVersion: v1\nkind: List\nitems:\n{items}")
+    start = time.process_time()
+    assert len(load([tmp_path]).backends) == 500
+    assert time.process_time() - start < 5, "it must not look at all lines for each entry"

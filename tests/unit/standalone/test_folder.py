@@ -95,6 +95,22 @@ async def test_a_mistake_at_the_start_is_told_with_file_and_line(
     assert bench.seen == []
 
 
+async def test_what_nobody_thought_of_in_a_file_leaves_the_old_ones_in_force(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(paths: object) -> Loaded:
+        raise AssertionError("nobody thought of this")
+
+    async with bench.watching():
+        monkeypatch.setattr(module, "load", fail)
+        bench.write(health_check(), checked(paused=True), frontend())
+        await eventually(lambda: "the old ones stay in force" in caplog.text, "it is told")
+        monkeypatch.undo()
+        bench.write(health_check(), checked(paused=True), frontend(), to="more.yaml")
+        (bench.path / "all.yaml").unlink()
+        await eventually(lambda: bench.world.state("a") is HealthState.PAUSED, "a is paused")
+
+
 async def test_a_changed_file_is_taken_in(bench: Bench) -> None:
     async with bench.watching():
         bench.write(health_check(), checked(paused=True), frontend())
