@@ -12,6 +12,8 @@ from vpplb.vpp.client import NAME, TIMEOUT, CallHook, Connection, connect
 from vpplb.vpp.messages import Fields
 from vpplb.vpp.retvals import NOT_SENT, in_words
 
+MOST_LINES = 500_000
+"""Lines of a CLI answer: each takes a microsecond to read, with nothing else done meanwhile."""
 _MOVING = {AddVip, DelVip}
 """Ops after which the VIPs' indexes are others."""
 
@@ -50,8 +52,8 @@ class PapiLoadBalancer:
     async def read(self) -> Observed:
         """Read VIPs, servers and settings, in one go (LoadBalancerGone)."""
         observed, self._indexes = await self.look()
-        shown = await self._connected().call("cli_inband", codec.SHOW_CLIENTS)
-        ours = codec.clients_named(NAME, _text(shown["reply"]))
+        shown = await _printed(self._connected(), codec.SHOW_CLIENTS)
+        ours = codec.clients_named(NAME, shown)
         self._on_leftovers(max(ours - 1, 0))
         return observed
 
@@ -64,10 +66,10 @@ class PapiLoadBalancer:
         vips, servers, shown, conf = await asyncio.gather(
             connection.dump("lb_vip_dump", codec.EVERY_VIP),
             connection.dump("lb_as_v2_dump", codec.EVERYTHING),
-            connection.call("cli_inband", listing.SHOW_VIPS),
+            _printed(connection, listing.SHOW_VIPS),
             connection.call("lb_conf_get", {}),
         )
-        shown_vips = listing.read(_text(shown["reply"]))
+        shown_vips = listing.read(shown)
         table, strange = codec.table(vips, servers, shown_vips)
         return Observed(table=table, strange=strange, conf=codec.conf(conf)), shown_vips.indexes
 
@@ -97,8 +99,7 @@ class PapiLoadBalancer:
         """
         connection = self._connected()
         if self._indexes is None:
-            shown = await connection.call("cli_inband", listing.SHOW_VIPS)
-            self._indexes = listing.read(_text(shown["reply"])).indexes
+            self._indexes = listing.read(await _printed(connection, listing.SHOW_VIPS)).indexes
         return self._indexes
 
     async def ping(self) -> None:
@@ -115,6 +116,15 @@ class PapiLoadBalancer:
         if self._connection is None:
             raise LoadBalancerGone("not connected")
         return self._connection
+
+
+async def _printed(connection: Connection, command: Fields) -> str:
+    """Return what a CLI command prints; LoadBalancerGone when that is more than can be true."""
+    text = _text((await connection.call("cli_inband", command))["reply"])
+    if (lines := text.count("\n")) > MOST_LINES:
+        connection.lose(f"VPP's CLI prints {lines} lines, over {MOST_LINES}")
+        raise LoadBalancerGone(connection.lost or "")
+    return text
 
 
 def _outcome(op: Op, answer: Fields) -> Outcome:

@@ -137,3 +137,18 @@ async def test_what_was_left_behind_before_is_noticed_when_the_next_one_connects
         await lb.connect()
         assert vpp.clients.vanished == 0
         await lb.close()
+
+
+async def test_a_cli_answer_of_more_lines_than_can_be_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vpplb.vpp.lb.MOST_LINES", 100)
+    async with simulated_vpp(tmp_path) as vpp:
+        monkeypatch.setattr(vpp.clients, "text", lambda: "\n" * 101)
+        lb = PapiLoadBalancer(vpp.api_socket)
+        await lb.connect()
+        with pytest.raises(LoadBalancerGone, match="VPP's CLI prints 101 lines, over 100"):
+            await lb.read()
+        with pytest.raises(LoadBalancerGone):
+            await lb.ping()
+        await lb.close()
