@@ -28,6 +28,7 @@ from vpplb.probers.echo import EchoAttempt, EchoSockets
 from vpplb.probers.errors import ADVICE, Lack, ProberShort
 from vpplb.probers.poller import BATCH, Poller
 from vpplb.probers.running import Attempt, Running
+from vpplb.probers.searcher import Searcher
 from vpplb.probers.sockets import Sockets
 from vpplb.probers.stalls import SHORTEST, Stalls
 from vpplb.probers.stats import Statistics
@@ -76,6 +77,7 @@ class CheckLoop:
         self._uniform = uniform
         self._echo = EchoSockets(self.poller, monotonic)
         self._sockets = Sockets(self.poller)
+        self._searcher = Searcher(self.poller, monotonic)
         self._stalls = Stalls()
         self._discards = Discards()
         self._running: dict[ObjectKey, Running] = {}
@@ -131,12 +133,13 @@ class CheckLoop:
         self.cancel(list(self._running))
         self._echo.close()
         self._sockets.close()
+        self._searcher.close()
         self.poller.close()
 
     def _attempt(self, spec: CheckSpec, done: Callable[[ProbeResult], None]) -> Attempt:
         if isinstance(spec.probe, IcmpProbe):
             return EchoAttempt(spec, self._echo, done)
-        return StreamAttempt(spec, spec.probe, self._sockets, done)
+        return StreamAttempt(spec, spec.probe, self._sockets, self._searcher, done)
 
     def _start(self, now: float) -> None:
         for running in self._starts.take(now, STARTS_A_TURN):
@@ -164,7 +167,7 @@ class CheckLoop:
             self._arm(running)
 
     def _not_begun(self, running: Running, lack: Lack, text: str) -> None:
-        """Discard a probe that could not begin; when that goes on and on, it counts."""
+        """Discard a probe that could not begin, or end; when that goes on and on, it counts."""
         if not self._discard(running, lack, text):
             code = ProbeCode.L3UNR if running.kind == "ICMP" else ProbeCode.L4CON
             detail = f"the prober cannot probe: {text}"
@@ -254,7 +257,15 @@ class CheckLoop:
             if self._stalls.longest_since(running.started) > running.timeout / 2:
                 self._expire_stalled(running, now)
             else:
-                self._finish(running, running.attempt.expire())
+                self._expire_one(running, self._finish)
+
+    def _expire_one(self, running: Running, finish: Callable[[Running, ProbeResult], None]) -> None:
+        try:
+            result = running.attempt.expire()
+        except ProberShort as error:
+            self._not_begun(running, error.lack, str(error))
+        else:
+            finish(running, result)
 
     def _expire_stalled(self, running: Running, now: float) -> None:
         """End a probe during which the prober did not run for half of its timeout.
@@ -263,7 +274,7 @@ class CheckLoop:
         prober that gets its core in slices, a request may have left with the last one only.
         """
         if running.prolonged:
-            self._finish_anyway(running, running.attempt.expire())
+            self._expire_one(running, self._finish_anyway)
         elif self._discard(running, Lack.CPU, "the prober itself did not run for half a timeout"):
             running.attempt.abort()
         else:

@@ -6,9 +6,16 @@ HAProxy: a `.` goes over an accented letter of ISO-8859-1.
 
 import re
 from codecs import utf_8_decode
+from contextlib import suppress
 
 import re2
 
+SMALL, LARGE = 1 << 20, 1 << 23
+"""Bytes of memory for an expression and what is learnt from searches; RE2's own choice is LARGE."""
+UNBOUNDED = 1 << 30
+"""The size of an expression that SMALL does not do for."""
+
+_TOO_LARGE = b"pattern too large"
 _ESCAPED = re.compile(r"\\[^zbB]", re.DOTALL)
 _LOOKS_AT_THE_END = re.compile(r"\$|\\[zbB]")
 
@@ -26,26 +33,28 @@ class Regexp:
 
     __slots__ = ("_in_bytes", "_in_text", "lasting", "pattern", "size")
 
-    def __init__(self, pattern: str) -> None:
-        """UnusableRegexp when it is none."""
+    def __init__(self, pattern: str, *, memory: int = SMALL) -> None:
+        """UnusableRegexp when it is none. One that needs more memory only has a size."""
         self.pattern = pattern
-        try:
-            self._in_text = re2.compile(pattern, _options(re2.Options.Encoding.UTF8))
-        except re2.error as error:
-            reason = error.args[0] if error.args else error
-            text = reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason)
-            raise UnusableRegexp(f"responseRegexp: {text}") from error
-        try:
-            self._in_bytes = re2.compile(pattern.encode(), _options(re2.Options.Encoding.LATIN1))
-        except re2.error:  # it names a character beyond 255, which no byte is
-            self._in_bytes = None
-        self.size: int = self._in_text.programsize
-        if self._in_bytes is not None:
-            self.size += self._in_bytes.programsize
         self.lasting = _LOOKS_AT_THE_END.search(_ESCAPED.sub("", pattern)) is None
+        self._in_text = self._in_bytes = None
+        try:
+            self._in_text = re2.compile(pattern, _options(re2.Options.Encoding.UTF8, memory))
+        except re2.error as error:
+            said = error.args[0] if error.args else b""
+            if memory == LARGE or not said.startswith(_TOO_LARGE):
+                raise UnusableRegexp(f"responseRegexp: {said.decode(errors='replace')}") from error
+        with suppress(re2.error):  # it may name a character beyond 255, which no byte is
+            latin = _options(re2.Options.Encoding.LATIN1, memory)
+            self._in_bytes = re2.compile(pattern.encode(), latin)
+        self.size: int = UNBOUNDED
+        if self._in_text is not None:
+            self.size = self._in_text.programsize
+            self.size += self._in_bytes.programsize if self._in_bytes is not None else 0
 
     def found_in(self, body: bytes, *, whole: bool) -> bool:
         """Search; `whole`: nothing follows, so a character that is cut off is none."""
+        assert self._in_text is not None, "it is too large to be searched for here"
         if self._in_text.search(body) is not None:
             return True
         return (
@@ -55,11 +64,12 @@ class Regexp:
         )
 
 
-def _options(encoding: re2.Options.Encoding) -> re2.Options:
+def _options(encoding: re2.Options.Encoding, memory: int) -> re2.Options:
     options = re2.Options()
     options.log_errors = False
     options.never_capture = True  # where the groups are is of no interest, and costs
     options.encoding = encoding
+    options.max_mem = memory
     return options
 
 

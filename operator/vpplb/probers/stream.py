@@ -5,9 +5,10 @@ import select
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 
 from vpplb.model.check import CheckSpec, HttpProbe, TcpProbe
-from vpplb.model.health import ProbeResult
+from vpplb.model.health import ProbeCode, ProbeResult
 from vpplb.probers.conversation import Conversation, Search, Step
 from vpplb.probers.errors import (
     NO_ADDRESS,
@@ -22,6 +23,7 @@ from vpplb.probers.errors import (
     words,
 )
 from vpplb.probers.recipe import conversations
+from vpplb.probers.searcher import AT_ONCE, Job, Searcher, cost
 from vpplb.probers.sockets import Socket, Sockets, has_address_for
 from vpplb.probers.tcp import TcpConversation
 
@@ -36,6 +38,10 @@ _CHUNK = 16384
 _READS_A_TURN = 2
 """A server that always has more to say does not keep the others waiting."""
 _NONE = TcpConversation()
+_TOO_LONG = ProbeResult(
+    code=ProbeCode.L7TOUT, detail="the search for responseRegexp takes too long: simplify it"
+)
+_CRASHED = ProbeResult(code=ProbeCode.L7RSP, detail="the search for responseRegexp crashed")
 
 
 class StreamAttempt:
@@ -49,9 +55,11 @@ class StreamAttempt:
         "_conversation",
         "_done",
         "_gentle",
+        "_job",
         "_lent",
         "_make",
         "_outbox",
+        "_searcher",
         "_socket",
         "_sockets",
         "_source",
@@ -64,6 +72,7 @@ class StreamAttempt:
         spec: CheckSpec,
         probe: TcpProbe | HttpProbe,
         sockets: Sockets,
+        searcher: Searcher,
         done: Callable[[ProbeResult], None],
     ) -> None:
         self._version = spec.address.version
@@ -74,6 +83,8 @@ class StreamAttempt:
         self._gentle = isinstance(probe, TcpProbe) and probe.tls is not None
         self._make = conversations(probe, spec.address)
         self._sockets = sockets
+        self._searcher = searcher
+        self._job: Job | None = None
         self._lent = sockets.lends(probe.port)
         self._done = done
         self._socket: Socket | None = None
@@ -103,8 +114,15 @@ class StreamAttempt:
         return self._refused(code, _AT_CONNECT if self._source is None else _AT_CONNECT_BOUND)
 
     def expire(self) -> ProbeResult:
-        """Give up for lack of time; the result says how far it came."""
-        return self._end(self._conversation.layer.timeout)
+        """Give up for lack of time; the result says how far it came. ProberShort as it says."""
+        job, self._job = self._job, None
+        if job is None:
+            return self._end(self._conversation.layer.timeout)
+        self._searcher.cancel(job, too_long=job.runs)
+        self._close()
+        if not job.runs:
+            raise ProberShort(Lack.CPU, "searches for other expressions took all the time")
+        return _TOO_LONG
 
     def abort(self) -> None:
         """Give up; nobody is told."""
@@ -119,6 +137,8 @@ class StreamAttempt:
     def _happened(self, events: int) -> None:
         sock = self._socket
         assert sock is not None
+        if self._job is not None:
+            return  # what has come is being searched; the rest is asked for again
         if not self._connected:
             if events & _FAILED:
                 code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
@@ -156,8 +176,10 @@ class StreamAttempt:
         self._sockets.remind(sock)
 
     def _go(self, step: Step) -> bool:
-        """Do what the conversation says; return whether the attempt has ended."""
+        """Do what the conversation says; return whether nothing is to be read for now."""
         while isinstance(step, Search):
+            if cost(step) > AT_ONCE:
+                return self._search(step)
             step = step.then(step.regexp.found_in(step.body, whole=step.whole))
         if isinstance(step, ProbeResult):
             self._done(self._end(step))
@@ -167,6 +189,22 @@ class StreamAttempt:
         self._outbox += step
         sock = self._socket
         return sock is None or self._flush(sock)
+
+    def _search(self, search: Search) -> bool:
+        """Have another process search."""
+        if self._searcher.is_aside(search.regexp):
+            self._done(self._end(_TOO_LONG))
+        else:
+            self._job = self._searcher.order(search, partial(self._searched, search))
+        return True
+
+    def _searched(self, search: Search, found: bool | None) -> None:
+        self._job = None
+        sock = self._socket
+        if found is None:
+            self._done(self._end(_CRASHED))
+        elif not self._go(search.then(found)) and sock is not None:
+            self._sockets.remind(sock)
 
     def _flush(self, sock: Socket) -> bool:
         """Send what can be sent; return whether the attempt has ended."""
@@ -201,6 +239,9 @@ class StreamAttempt:
 
     def _close(self) -> None:
         self._conversation = _NONE  # that of TLS is large
+        if self._job is not None:
+            self._searcher.cancel(self._job)
+            self._job = None
         sock, self._socket = self._socket, None
         if sock is None:
             return

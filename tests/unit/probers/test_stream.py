@@ -1,6 +1,7 @@
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import timedelta
@@ -13,8 +14,10 @@ from support.servers import Script, ScriptedServer
 from vpplb.model.check import Cadence, CheckSpec, HttpProbe, IPAddress, TcpProbe
 from vpplb.model.health import ProbeResult
 from vpplb.probers.conversation import Step
+from vpplb.probers.errors import ProberShort
 from vpplb.probers.http import HttpConversation, HttpRecipe
 from vpplb.probers.poller import Poller
+from vpplb.probers.searcher import Searcher
 from vpplb.probers.sockets import Socket, Sockets
 from vpplb.probers.stream import StreamAttempt
 
@@ -27,6 +30,10 @@ class Driver:
     def __init__(self) -> None:
         self.poller = Poller()
         self.sockets = Sockets(self.poller)
+        self.searcher = Searcher(self.poller, time.monotonic)
+
+    def attempt(self, spec: CheckSpec, probe: HttpProbe, ended: list[ProbeResult]) -> StreamAttempt:
+        return StreamAttempt(spec, probe, self.sockets, self.searcher, ended.append)
 
     def run(self, at_most: float) -> bool:
         """Let happen what happens next, at most so many seconds on; return whether it did."""
@@ -40,6 +47,7 @@ def driver() -> Iterator[Driver]:
     driver = Driver()
     yield driver
     driver.sockets.close()
+    driver.searcher.close()
     driver.poller.close()
 
 
@@ -52,7 +60,9 @@ def outcome(driver: Driver, script: Script, probe: Callable[[int], HttpProbe]) -
             probe=probe(server.port),
             cadence=Cadence(timeout=timedelta(seconds=5)),
         )
-        attempt = StreamAttempt(spec, probe(server.port), driver.sockets, ended.append)
+        attempt = StreamAttempt(
+            spec, probe(server.port), driver.sockets, driver.searcher, ended.append
+        )
         assert attempt.begin() is None
         while not ended:
             assert driver.run(5.0), "nothing happens any more"
@@ -119,7 +129,9 @@ def test_giving_up_closes_the_connection_and_tells_nobody(driver: Driver) -> Non
         spec = CheckSpec(
             address=ip_address("127.0.0.1"), probe=plain(server.port), cadence=Cadence()
         )
-        attempt = StreamAttempt(spec, plain(server.port), driver.sockets, ended.append)
+        attempt = StreamAttempt(
+            spec, plain(server.port), driver.sockets, driver.searcher, ended.append
+        )
         attempt.begin()
         driver.run(5.0)
         assert left.wait(5.0)
@@ -146,7 +158,7 @@ def test_a_connection_to_itself_is_no_success(driver: Driver) -> None:
     ended: list[ProbeResult] = []
     spec = CheckSpec(address=ip_address("127.0.0.1"), probe=TcpProbe(port=port), cadence=Cadence())
     sockets = Unlucky(driver.poller)
-    attempt = StreamAttempt(spec, TcpProbe(port=port), sockets, ended.append)
+    attempt = StreamAttempt(spec, TcpProbe(port=port), sockets, driver.searcher, ended.append)
     assert attempt.begin() is None
     while not ended:
         assert driver.run(5.0), "nothing happens any more"
@@ -178,7 +190,7 @@ def test_a_server_that_always_has_more_does_not_keep_the_others_waiting(driver: 
     with ScriptedServer(script) as server:
         probe = HttpProbe(port=server.port, response_regexp="never")
         spec = CheckSpec(address=ip_address("127.0.0.1"), probe=probe, cadence=Cadence())
-        attempt = StreamAttempt(spec, probe, driver.sockets, ended.append)
+        attempt = driver.attempt(spec, probe, ended)
         attempt._make = partial(Counting, HttpRecipe(probe, spec.address))
         assert attempt.begin() is None
         while not ended:
@@ -186,3 +198,54 @@ def test_a_server_that_always_has_more_does_not_keep_the_others_waiting(driver: 
             assert driver.run(5.0), "nothing happens any more"
     assert max(received) <= 32768
     assert ended[0].detail == "more than 524288 bytes lie between the chunks"
+
+
+class TestSearching:
+    """A page of 64 KiB is searched by another process."""
+
+    PAGE = b"HTTP/1.1 200 OK\r\nContent-Length: 65536\r\n\r\n" + b"ab" * 32768
+
+    def page(self, connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(self.PAGE)
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize(
+        ("regexp", "said"),
+        [
+            ("(ab){99}$", ("L7OK", "200 OK")),
+            ("abc|^b", ("L7RSP", "regexp not found in the body")),
+        ],
+    )
+    def test_what_it_finds_decides_though_the_server_has_closed(
+        self, driver: Driver, regexp: str, said: tuple[str, str]
+    ) -> None:
+        assert (
+            outcome(driver, self.page, lambda port: HttpProbe(port=port, response_regexp=regexp))
+            == said
+        )
+
+    def begun(self, driver: Driver, port: int, regexp: str) -> StreamAttempt:
+        probe = HttpProbe(port=port, response_regexp=regexp)
+        spec = CheckSpec(address=ip_address("127.0.0.1"), probe=probe, cadence=Cadence())
+        attempt = driver.attempt(spec, probe, self.ended)
+        assert attempt.begin() is None
+        while attempt._job is None and not self.ended:
+            assert driver.run(5.0)
+        return attempt
+
+    @pytest.mark.slow
+    def test_one_that_does_not_end_is_put_aside_and_hinders_nobody(self, driver: Driver) -> None:
+        self.ended: list[ProbeResult] = []
+        with ScriptedServer(self.page) as server:
+            hog = self.begun(driver, server.port, "a.{990}c$")
+            other = self.begun(driver, server.port, "a.{991}c$")
+            with pytest.raises(ProberShort, match="searches for other expressions"):
+                other.expire()
+            said = hog.expire()
+            self.begun(driver, server.port, "a.{990}c$")
+        assert (said.code.value, said.detail) == (
+            "L7TOUT",
+            "the search for responseRegexp takes too long: simplify it",
+        )
+        assert self.ended == [said]
