@@ -26,12 +26,13 @@ BULK_SHARE, URGENT_SHARE = 0.2, 0.5
 """Shares of VPP's time in the long run."""
 MOST_CALLS = 56
 """Calls in a turn, whatever they are thought to cost: VPP reads 4,096 bytes at a look."""
-_CHEAPEST, _FIRST_GUESS, _DEAREST = 0.00001, 0.0002, 0.005
+_CHEAPEST, _FIRST_GUESS, _DEAREST = 0.00001, 0.0002, 0.003
 """Seconds that a call can cost; what takes longer is VPP, or us, held up by something else."""
 _SOONEST, _LATEST = 0.001, 0.25
 """Seconds until VPP looks at its socket."""
-_FALLS, _RISES = 0.75, 2.0
-"""By how much either is thought to change from one turn to the next, at most."""
+_COST_STEP, _LOOK_STEP = 1.25, 2.0
+"""By which factor either is thought to change from one turn to the next, at most. Where we or VPP
+are short of CPU, a cost is measured much too high or as nothing: small steps find the middle."""
 _DEEPEST_DEBT = -0.02
 
 
@@ -76,8 +77,8 @@ class Pacer:
 
     def spent(self, now: float, seconds: float, calls: int, waited: float = 0.0) -> None:
         """Take in that calls kept VPP busy for so long, after they had `waited` to be looked at."""
-        self._cost = _follow(self._cost, seconds / calls, _CHEAPEST, _DEAREST)
-        self._look = _follow(self._look, waited, _SOONEST, _LATEST)
+        self._cost = _follow(self._cost, seconds / calls, _COST_STEP, _CHEAPEST, _DEAREST)
+        self._look = _follow(self._look, waited, _LOOK_STEP, _SOONEST, _LATEST)
         for budget in (self._bulk, self._urgent):
             budget.pay(now, self._cost * calls)
 
@@ -85,6 +86,6 @@ class Pacer:
         return self._urgent if urgent else self._bulk
 
 
-def _follow(thought: float, measured: float, least: float, most: float) -> float:
+def _follow(thought: float, measured: float, step: float, least: float, most: float) -> float:
     """Return what is thought after another measurement: one says little on a busy machine."""
-    return min(max(measured, _FALLS * thought, least), _RISES * thought, most)
+    return min(max(measured, thought / step, least), step * thought, most)
