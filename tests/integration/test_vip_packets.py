@@ -55,7 +55,7 @@ async def test_packets_to_a_vip_are_counted_for_its_frontend(tmp_path: Path, giv
         flow = FiveTuple(client, vip.prefix.network_address, TCP, port, vip.port)
         assert simulator.lb.forward(flow) == ip_address("10.0.0.1")
     counted = {"existing": 1, "first": 2, "untracked": 0, "no_server": 0}
-    await eventually(lambda: packets(standalone._http.metrics()) == counted, "the packets")
+    await eventually(lambda: packets(b"".join(standalone._http.metrics())) == counted, "the packets")
     stop.set()
     await task
     await simulator.stop()

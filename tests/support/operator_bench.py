@@ -140,11 +140,8 @@ class OperatorBench:
 
     def shown(self, kind: str, name: str) -> object:
         """Return the status of an object as `/api/v1` shows it (`kind` as there, `frontends`)."""
-        [found] = [
-            one
-            for one in self._board.objects(kind) or ()
-            if isinstance(one["metadata"], Mapping) and one["metadata"]["name"] == name
-        ]
+        found = self._board.shown(kind, key(name))
+        assert found is not None
         return found["status"]
 
     def condition(self, kind: Kind, name: str, of_type: str) -> tuple[str, str]:

@@ -53,6 +53,7 @@ class AgentOptions:
     state_file: Path | None = None
     namespaces: tuple[str, ...] = ()
     http_address: str = ":9091"
+    http_hosts: tuple[str, ...] = ()
     sync_interval: float = 30.0
     own_all: bool = False
     conf: ConfWish = field(default_factory=ConfWish)
@@ -112,7 +113,8 @@ class Agent:
         registry.register(self._vitals)
         self.http = HttpServer(
             address=options.http_address,
-            metrics=registry.render,
+            metrics=registry.pieces,
+            hosts=options.http_hosts,
             alive={"watch": self._watch_is_beyond_repair},
             figures=self._vitals.figures,
             checks={

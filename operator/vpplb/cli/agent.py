@@ -8,6 +8,7 @@ import click
 
 from vpplb.cli.options import (
     http_address,
+    http_hosts,
     ipv4_source_address,
     ipv6_source_address,
     lease_namespace,
@@ -41,6 +42,7 @@ from vpplb.telemetry.logs import LogFormat, configure
 @lease_namespace
 @namespaces
 @http_address
+@http_hosts
 @log_level
 @log_format
 def command(
@@ -55,6 +57,7 @@ def command(
     lease_namespace: str,
     namespace: tuple[str, ...],
     http_address: str,
+    http_hosts: tuple[str, ...],
     log_level: str,
     log_format: LogFormat | None,
 ) -> None:
@@ -75,6 +78,7 @@ def command(
         state_file=state_file,
         namespaces=namespace,
         http_address=http_address,
+        http_hosts=http_hosts,
         sync_interval=sync_interval.total_seconds(),
         own_all=own_all,
         conf=ConfWish(ipv4_source=ipv4_source_address, ipv6_source=ipv6_source_address),

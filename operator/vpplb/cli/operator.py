@@ -8,6 +8,7 @@ import click
 from vpplb.cli.options import (
     allowances,
     http_address,
+    http_hosts,
     identity,
     lease_duration,
     lease_name,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 @lease_duration
 @identity
 @http_address
+@http_hosts
 @log_level
 @log_format
 def command(
@@ -53,6 +55,7 @@ def command(
     lease_duration: timedelta,
     identity: str,
     http_address: str,
+    http_hosts: tuple[str, ...],
     log_level: str,
     log_format: LogFormat | None,
 ) -> None:
@@ -73,6 +76,7 @@ def command(
         lease_duration=lease_duration.total_seconds(),
         identity=identity,
         http_address=http_address,
+        http_hosts=http_hosts,
         netns=netns,
         transition_history=transition_history,
         probe_workers=probe_workers,

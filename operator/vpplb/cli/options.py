@@ -64,11 +64,11 @@ IPV4 = _Parsed("ipv4 address", IPv4Address)
 IPV6 = _Parsed("ipv6 address", IPv6Address)
 
 
-def option(flag: str, **settings: Any) -> Callable[[F], F]:
+def option(flag: str, *names: str, **settings: Any) -> Callable[[F], F]:
     """A click option that is also read from `VPPLB_<FLAG>`; the flag on the line wins."""
     name = flag.split("/", maxsplit=1)[0].removeprefix("--").replace("-", "_").upper()
     settings.setdefault("show_default", True)
-    return click.option(flag, envvar=f"VPPLB_{name}", show_envvar=True, **settings)
+    return click.option(flag, *names, envvar=f"VPPLB_{name}", show_envvar=True, **settings)
 
 
 _ALLOW_LOOPBACK = option(
@@ -172,6 +172,13 @@ http_address = option(
     default=":9091",
     callback=check_address,
     help="Where to serve metrics and health; empty: nowhere.",
+)
+http_hosts = option(
+    "--http-host",
+    "http_hosts",
+    multiple=True,
+    help="Name in a URL by which this server may be read, besides addresses, this host's own name"
+    " and services of the cluster; `*`: any.",
 )
 log_level = option(
     "--log-level",

@@ -11,6 +11,7 @@ import click
 from vpplb.cli.options import (
     allowances,
     http_address,
+    http_hosts,
     ipv4_source_address,
     ipv6_source_address,
     log_format,
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
 @no_blind_guard
 @allowances
 @http_address
+@http_hosts
 @log_level
 @log_format
 def command(
@@ -72,6 +74,7 @@ def command(
     no_blind_guard: bool,
     allowed: "Allowances",
     http_address: str,
+    http_hosts: tuple[str, ...],
     log_level: str,
     log_format: LogFormat | None,
 ) -> None:
@@ -92,6 +95,7 @@ def command(
         vpp_stats_socket=vpp_stats_socket,
         state_file=state_file,
         http_address=http_address,
+        http_hosts=http_hosts,
         netns=netns,
         transition_history=transition_history,
         probe_workers=probe_workers,

@@ -51,6 +51,7 @@ class OperatorOptions:
 
     namespaces: Sequence[str] = ()
     http_address: str = ":9091"
+    http_hosts: tuple[str, ...] = ()
     netns: str = ""
     transition_history: int = 5
     probe_workers: int = 0
@@ -130,7 +131,8 @@ class Operator:
         registry.register(vitals)
         self.http = HttpServer(
             address=options.http_address,
-            metrics=registry.render,
+            metrics=registry.pieces,
+            hosts=options.http_hosts,
             alive={
                 "watch": lambda: self._watch.beyond_repair or None,
                 "probers": lasting(vitals.no_prober),

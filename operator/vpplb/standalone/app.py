@@ -61,6 +61,7 @@ class StandaloneOptions:
     state_file: Path
     vpp_stats_socket: Path | None = None
     http_address: str = ":9091"
+    http_hosts: tuple[str, ...] = ()
     netns: str = ""
     transition_history: int = 5
     probe_workers: int = 0
@@ -147,7 +148,8 @@ class Standalone:
         registry.register(vitals)
         self._http = HttpServer(
             address=options.http_address,
-            metrics=registry.render,
+            metrics=registry.pieces,
+            hosts=options.http_hosts,
             alive={"probers": lasting(vitals.no_prober)},
             figures=vitals.figures,
             checks={

@@ -22,6 +22,8 @@ _KINDS = {
     "healthchecks": "HealthCheck",
     "dataplanes": "Dataplane",
 }
+HIDDEN = "(hidden)"
+"""What is shown in place of a secret."""
 _TOLD = {"Frontend": "frontend", "Backend": "backend"}
 """Kinds whose changes are told to the stream, and under which name."""
 
@@ -40,7 +42,7 @@ class Board:
         metadata = {"name": key.name, "labels": _labels(raw)}
         if key.namespace:
             metadata["namespace"] = key.namespace
-        written: dict[str, object] = {"metadata": metadata, "spec": raw.get("spec") or {}}
+        written: dict[str, object] = {"metadata": metadata, "spec": without_secrets(kind, raw)}
         if kind == "Dataplane":
             written["status"] = raw.get("status") or {}
         self._written[kind][key] = written
@@ -79,19 +81,24 @@ class Board:
 
     # --- what is shown -----------------------------------------------------------------------
 
-    def objects(self, kind: str) -> Sequence[Mapping[str, object]] | None:
-        """Give all objects of a kind with their status (`http.StateView`)."""
+    def keys(self, kind: str) -> Sequence[ObjectKey] | None:
+        """Give the names of a kind's objects (`http.StateView`)."""
+        return sorted(self._written[_KINDS[kind]])
+
+    def shown(self, kind: str, key: ObjectKey) -> Mapping[str, object] | None:
+        """Give an object with its status, if it is there (`http.StateView`)."""
         name = _KINDS[kind]
-        return [self._shown(name, key) for key in sorted(self._written[name])]
+        return self._shown(name, key) if key in self._written[name] else None
 
     def backends(self) -> Iterator[tuple[ObjectKey, HealthState]]:
         """Give every backend with its state, if that is decided here (`objects.ObjectView`)."""
-        for key in self._reconciler.store.backends if self._reconciler.synced else ():
+        # A copy of the names: this is read in slices, between which objects come and go.
+        for key in tuple(self._reconciler.store.backends) if self._reconciler.synced else ():
             yield key, self._reconciler.health(key).state
 
     def frontends(self) -> Iterator[FrontendSample]:
         """Give every frontend with its weights (`objects.ObjectView`)."""
-        for key, view in self._reconciler.views.items():
+        for key, view in tuple(self._reconciler.views.items()):
             weights = [
                 (one.member.pool, one.member.backend.name, one.effective)
                 for one in view.decision.members
@@ -109,6 +116,20 @@ class Board:
         if kind == "Dataplane":
             return written
         return {**written, "status": self._render(kind, key) or {}}
+
+
+def without_secrets(kind: str, raw: Mapping[str, object]) -> object:
+    """Return the spec without the values of `http.headers`: tokens and passwords are among them."""
+    spec = raw.get("spec") or {}
+    http = spec.get("http") if kind == "HealthCheck" and isinstance(spec, Mapping) else None
+    headers = http.get("headers") if isinstance(http, Mapping) else None
+    if not isinstance(spec, Mapping) or not isinstance(http, Mapping) or not headers:
+        return spec
+    hidden = [
+        {**one, "value": HIDDEN} if isinstance(one, Mapping) and "value" in one else one
+        for one in (headers if isinstance(headers, list | tuple) else ())
+    ]
+    return {**spec, "http": {**http, "headers": hidden}}
 
 
 def _labels(raw: Mapping[str, object]) -> object:

@@ -1,27 +1,40 @@
-"""The HTTP server of every program: metrics, health, and read-only state. Nothing changes by it."""
+"""The HTTP server of every program: metrics, health, and read-only state. Nothing changes by it.
+
+Reading must not stop deciding: connections are bounded (`connections`), large answers are made in
+slices and shared (`answers`), and handed on no faster than they are taken.
+"""
 
 import asyncio
 import base64
 import hashlib
 import json
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.resources import files
 from types import TracebackType
 from typing import Protocol, Self
 
 from aiohttp import web
 
+from vpplb.model.names import ObjectKey
 from vpplb.model.printable import printable
 from vpplb.telemetry import metrics
 from vpplb.telemetry.address import ListenAddress, parse_address
+from vpplb.telemetry.answers import Answer, SharedAnswers
+from vpplb.telemetry.connections import ConnectionGuard
+from vpplb.telemetry.hosts import is_own_host
 from vpplb.telemetry.stream import EventStream, StreamEvent
 
 KINDS = ("frontends", "backends", "healthchecks", "dataplanes")
 
 KEEPALIVE = 15.0
 """Seconds after which a silent event stream says that it is still there."""
+MOST_STREAMS = 64
+"""Event streams at a time."""
+TAKEN_WITHIN = 60.0
+"""Seconds within which a reader has to take a piece of an answer."""
 
 _HEADERS = {
     "Cache-Control": "no-store",
@@ -29,6 +42,8 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
+
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 Check = Callable[[], str | None]
 """Says what is not ready, in a few words; None when all is well."""
@@ -46,13 +61,25 @@ class Unavailable(Exception):
     """What was asked for cannot be known now; the text says why. Answered by 503."""
 
 
+class _NotThere(Exception):
+    """There is no such thing; the text says what. Answered by 404."""
+
+
+class _NotForUs(Exception):
+    """The request names a host that is not this one. Answered by 421 (RFC 9110, 15.5.20)."""
+
+
 class StateView(Protocol):
     """What `/api/v1` shows."""
 
-    def objects(self, kind: str) -> Sequence[Mapping[str, object]] | None:
-        """Give all objects of a kind (`frontends`, …), or None when this program has none.
+    def keys(self, kind: str) -> Sequence[ObjectKey] | None:
+        """Give the names of a kind (`frontends`, …), sorted; None when this program has none."""
+        ...
 
-        Each is shaped as the resource is: `metadata` (with `namespace` and `name`), `spec`,
+    def shown(self, kind: str, key: ObjectKey) -> Mapping[str, object] | None:
+        """Give an object; None when it is not there (any more).
+
+        It is shaped as the resource is: `metadata` (with `namespace` and `name`), `spec`,
         `status`, in JSON's types. A frontend's `status.backends[]` may carry `share`, the true
         share of new flows from 0 to 1.
         """
@@ -67,11 +94,13 @@ class HttpServer:
     that only a new process mends. Both give the `figures` in any case.
     Without a `view` there is nothing below `/api/v1` but `pages`, by their paths there; without
     `stream` there is no `/api/v1/events`, and without `dashboard` nothing at `/`.
-    Entering raises CannotListen, or ValueError for the address.
+    `metrics` gives the text in small pieces. `hosts` are names that requests may be for besides
+    those of `hosts.is_own_host`. Entering raises CannotListen, or ValueError for the address.
     """
 
     address: str
-    metrics: Callable[[], bytes]
+    metrics: Callable[[], Iterable[bytes]]
+    hosts: Collection[str] = ()
     checks: Mapping[str, Check] = field(default_factory=dict)
     alive: Mapping[str, Check] = field(default_factory=dict)
     figures: Callable[[], Mapping[str, object]] = dict
@@ -80,7 +109,11 @@ class HttpServer:
     pages: Mapping[str, Page] = field(default_factory=dict)
     stream: EventStream | None = None
     dashboard: bool = False
+    guard: ConnectionGuard = field(default_factory=ConnectionGuard)
+    _answers: SharedAnswers = field(default_factory=SharedAnswers)
+    _streams: int = 0
     _runner: web.AppRunner | None = None
+    _server: asyncio.Server | None = None
 
     async def __aenter__(self) -> Self:
         where = parse_address(self.address)
@@ -90,8 +123,12 @@ class HttpServer:
             self._app(), access_log=None, handle_signals=False, shutdown_timeout=1.0
         )
         await self._runner.setup()
+        make = self._runner.server
+        assert make is not None
         try:
-            await web.TCPSite(self._runner, where.host, where.port).start()
+            self._server = await asyncio.get_running_loop().create_server(
+                self.guard.guarded(make), where.host, where.port, backlog=128
+            )
         except OSError as error:
             await self._runner.cleanup()
             raise CannotListen(f"cannot listen on {where}: {error.strerror or error}") from error
@@ -105,6 +142,9 @@ class HttpServer:
     ) -> None:
         if self.stream is not None:
             self.stream.close()
+        if self._server is not None:
+            self._server.close()
+            self._server = None
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
@@ -112,13 +152,13 @@ class HttpServer:
     @property
     def listening(self) -> ListenAddress | None:
         """Where it listens, with the real port; None when it does not."""
-        if self._runner is None or not self._runner.addresses:
+        if self._server is None or not self._server.sockets:
             return None
-        host, port, *_ = self._runner.addresses[0]
+        host, port, *_ = self._server.sockets[0].getsockname()
         return ListenAddress(host, port)
 
     def _app(self) -> web.Application:
-        app = web.Application(middlewares=[_errors_as_json])
+        app = web.Application(middlewares=[self._guarded, _errors_as_json, self._for_us])
         app.on_response_prepare.append(_add_headers)
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/healthz", self._healthz)
@@ -136,8 +176,21 @@ class HttpServer:
             app.router.add_get("/", _page_handler())
         return app
 
-    async def _metrics(self, request: web.Request) -> web.Response:
-        return web.Response(body=self.metrics(), headers={"Content-Type": metrics.CONTENT_TYPE})
+    @web.middleware
+    async def _guarded(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+        with self.guard.answering(request.transport):
+            return await handler(request)
+
+    @web.middleware
+    async def _for_us(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+        host = request.headers.get("Host")
+        if not is_own_host(host, self.hosts):
+            raise _NotForUs(f"{host} is not this server: ask by its address, or allow --http-host")
+        return await handler(request)
+
+    async def _metrics(self, request: web.Request) -> web.StreamResponse:
+        answer = await self._answers.get("metrics", self.metrics)
+        return await _hand_out(request, answer, metrics.CONTENT_TYPE)
 
     async def _healthz(self, request: web.Request) -> web.Response:
         """Tell whether a new process would help. A loop that hangs tells it by not answering."""
@@ -147,36 +200,63 @@ class HttpServer:
         facts = {name: say() for name, say in self.facts.items()}
         return _judged("ready", self.checks, {**facts, "figures": self.figures()})
 
-    async def _list(self, request: web.Request) -> web.Response:
-        return _json({"items": list(self._objects(request.match_info["kind"]))})
+    async def _list(self, request: web.Request) -> web.StreamResponse:
+        kind = request.match_info["kind"]
+        self._keys(kind)
+        answer = await self._answers.get(kind, partial(self._written, kind))
+        return await _hand_out(request, answer, "application/json; charset=utf-8")
 
     async def _object(self, request: web.Request) -> web.Response:
-        wanted = (request.match_info.get("namespace", ""), request.match_info["name"])
-        for candidate in self._objects(request.match_info["kind"]):
-            metadata = candidate["metadata"]
-            assert isinstance(metadata, Mapping)
-            if (metadata.get("namespace") or "", metadata["name"]) == wanted:
-                return _json(candidate)
-        raise web.HTTPNotFound(reason=f"no such object: {'/'.join(filter(None, wanted))}")
-
-    def _objects(self, kind: str) -> Sequence[Mapping[str, object]]:
+        kind = request.match_info["kind"]
+        self._keys(kind)
+        key = ObjectKey(request.match_info.get("namespace", ""), request.match_info["name"])
         assert self.view is not None
-        objects = self.view.objects(kind)
-        if objects is None:
-            raise web.HTTPNotFound(reason=f"no {kind} here")
-        return objects
+        found = self.view.shown(kind, key)
+        if found is None:
+            raise _NotThere(f"no such object: {'/'.join(filter(None, key))}")
+        return _json(found)
+
+    def _keys(self, kind: str) -> Sequence[ObjectKey]:
+        assert self.view is not None
+        keys = self.view.keys(kind)
+        if keys is None:
+            raise _NotThere(f"no {kind} here")
+        return keys
+
+    def _written(self, kind: str) -> Iterator[bytes]:
+        """Write all objects of a kind, one by one; those that go meanwhile are left out."""
+        assert self.view is not None
+        before = b'{"items":['
+        for key in self._keys(kind):
+            shown = self.view.shown(kind, key)
+            if shown is not None:
+                yield before + _text(shown)
+                before = b","
+        yield b"]}\n" if before == b"," else b'{"items":[]}\n'
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
         assert self.stream is not None
+        if self._streams >= MOST_STREAMS:
+            raise Unavailable(f"{MOST_STREAMS} readers follow the events already")
         response = web.StreamResponse(
             headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"}
         )
         await response.prepare(request)
         if request.method == "HEAD":
             return response
+        self._streams += 1
+        try:
+            return await self._follow(request, response)
+        finally:
+            self._streams -= 1
+
+    async def _follow(
+        self, request: web.Request, response: web.StreamResponse
+    ) -> web.StreamResponse:
+        assert self.stream is not None
         last_id = request.headers.get("Last-Event-ID") or None
         hello = "retry: 2000\n\n" if last_id else f"retry: 2000\nid: {self.stream.last_id}\n\n"
-        await response.write(hello.encode())
+        await _write(response, hello.encode())
         await _send_all(response, self.stream, last_id)
         return response
 
@@ -196,12 +276,30 @@ def _judged(what: str, checks: Mapping[str, Check], more: Mapping[str, object]) 
 
 def _page(page: Page) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def serve(request: web.Request) -> web.Response:
-        try:
-            return _json(await page())
-        except Unavailable as error:
-            raise web.HTTPServiceUnavailable(reason=" ".join(str(error).split())) from error
+        return _json(await page())
 
     return serve
+
+
+async def _hand_out(request: web.Request, answer: Answer, content_type: str) -> web.StreamResponse:
+    """Write an answer piece by piece: what a slow reader has not taken yet is kept once for all."""
+    response = web.StreamResponse(headers={"Content-Type": content_type})
+    response.content_length = sum(map(len, answer))
+    await response.prepare(request)
+    if request.method != "HEAD":
+        try:
+            for piece in answer:
+                await _write(response, piece)
+        except TimeoutError:
+            if request.transport is not None:
+                request.transport.abort()
+    return response
+
+
+async def _write(response: web.StreamResponse, piece: bytes) -> None:
+    """Write once there is room; TimeoutError for a reader that takes nothing."""
+    async with asyncio.timeout(TAKEN_WITHIN):
+        await response.write(piece)
 
 
 async def _send_all(response: web.StreamResponse, stream: EventStream, last_id: str | None) -> None:
@@ -213,11 +311,11 @@ async def _send_all(response: web.StreamResponse, stream: EventStream, last_id: 
             following = following or asyncio.ensure_future(anext(events))
             done, _ = await asyncio.wait((following,), timeout=KEEPALIVE)
             if not done:
-                await response.write(b": still here\n\n")
+                await _write(response, b": still here\n\n")
                 continue
             event, following = following.result(), None
-            await response.write(_sse(event))
-    except (StopAsyncIteration, ConnectionError):
+            await _write(response, _sse(event))
+    except (StopAsyncIteration, ConnectionError, TimeoutError):
         return
     finally:
         if following is not None:
@@ -232,14 +330,17 @@ def _sse(event: StreamEvent) -> bytes:
 
 
 def _json(body: object, *, status: int = 200) -> web.Response:
-    text = printable(json.dumps(body, separators=(",", ":"), ensure_ascii=False))
-    return web.Response(text=text + "\n", status=status, content_type="application/json")
+    return web.Response(
+        body=_text(body) + b"\n", status=status, content_type="application/json", charset="utf-8"
+    )
+
+
+def _text(body: object) -> bytes:
+    return printable(json.dumps(body, separators=(",", ":"), ensure_ascii=False)).encode()
 
 
 @web.middleware
-async def _errors_as_json(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
+async def _errors_as_json(request: web.Request, handler: _Handler) -> web.StreamResponse:
     try:
         return await handler(request)
     except web.HTTPError as error:
@@ -247,6 +348,12 @@ async def _errors_as_json(
         if allow := error.headers.get("Allow"):
             response.headers["Allow"] = allow
         return response
+    except _NotThere as error:
+        return _json({"error": str(error)}, status=404)
+    except _NotForUs as error:
+        return _json({"error": str(error)}, status=421)
+    except Unavailable as error:
+        return _json({"error": " ".join(str(error).split())}, status=503)
 
 
 async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:

@@ -55,10 +55,16 @@ class Registry(CollectorRegistry):
         self.sections: list[Callable[[], Iterable[str]]] = []
         ProcessCollector(registry=self)
 
+    def pieces(self) -> Iterator[bytes]:
+        """Write everything in Prometheus's text format (`CONTENT_TYPE`), in small pieces."""
+        yield generate_latest(self)
+        for section in self.sections:
+            for line in section():
+                yield line.encode()
+
     def render(self) -> bytes:
-        """Write everything in Prometheus's text format (`CONTENT_TYPE`)."""
-        text = "".join(line for section in self.sections for line in section())
-        return generate_latest(self) + text.encode()
+        """Write everything at once."""
+        return b"".join(self.pieces())
 
 
 @dataclass(slots=True)

@@ -42,12 +42,16 @@ class Bench:
         return events
 
 
+def objects(board: Board, kind: str) -> list[object]:
+    return [board.shown(kind, name) for name in board.keys(kind) or ()]
+
+
 def test_objects_are_shown_by_name_with_spec_and_status() -> None:
     bench = Bench()
     bench.statuses["Frontend", key("web")] = {"state": "up"}
     bench.board.seen("Frontend", key("web"), frontend(labels={"ignored": "field"}))
     bench.board.seen("Frontend", key("api"), {"metadata": {"labels": {"team": "x"}}})
-    assert bench.board.objects("frontends") == [
+    assert objects(bench.board, "frontends") == [
         {
             "metadata": {"name": "api", "namespace": "default", "labels": {"team": "x"}},
             "spec": {},
@@ -66,14 +70,14 @@ def test_every_kind_has_its_list() -> None:
     bench.board.seen("Backend", key("a"), backend())
     bench.board.seen("HealthCheck", key("check"), health_check())
     for kind, count in (("frontends", 0), ("backends", 1), ("healthchecks", 1), ("dataplanes", 0)):
-        assert len(bench.board.objects(kind) or ()) == count
+        assert len(objects(bench.board, kind)) == count
 
 
 def test_a_dataplane_is_shown_with_the_status_that_its_agent_wrote() -> None:
     bench = Bench()
     raw = manifest("Dataplane", "n1", {"paused": True}) | {"status": {"vpp": {"pid": 1}}}
     bench.board.seen("Dataplane", cluster_key("n1"), raw)
-    assert bench.board.objects("dataplanes") == [
+    assert objects(bench.board, "dataplanes") == [
         {
             "metadata": {"name": "n1", "labels": {}},
             "spec": {"paused": True},
@@ -88,7 +92,7 @@ def test_what_is_gone_is_shown_no_more() -> None:
     bench.board.seen("Backend", key("a"), backend())
     bench.board.gone("Backend", key("a"))
     bench.board.gone("Backend", key("never seen"))
-    assert bench.board.objects("backends") == []
+    assert objects(bench.board, "backends") == []
 
 
 async def test_a_change_tells_the_object_as_it_is_when_it_is_read() -> None:
@@ -177,3 +181,18 @@ async def test_metrics_see_every_backend_and_the_weights_of_every_frontend() -> 
         (key("idle"), HealthState.UNKNOWN),
     ]
     assert list(bench.board.frontends()) == [FrontendSample(key("web"), "up", [("p", "a", 10)])]
+
+
+def test_values_of_headers_are_never_shown() -> None:
+    bench = Bench()
+    headers = [{"name": "Authorization", "value": "Bearer s3cret"}, {"name": "X-A"}, "odd"]
+    raw = health_check(type="HTTP", http={"path": "/x", "headers": headers})
+    bench.board.seen("HealthCheck", key("check"), raw)
+    [shown] = objects(bench.board, "healthchecks")
+    assert "s3cret" not in str(shown)
+    assert isinstance(shown, dict)
+    assert shown["spec"]["http"] == {
+        "path": "/x",
+        "headers": [{"name": "Authorization", "value": "(hidden)"}, {"name": "X-A"}, "odd"],
+    }
+    assert "s3cret" in str(raw), "what the user wrote is left as it is"

@@ -4,27 +4,44 @@ import hashlib
 import json
 import re
 import socket
+import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
+from yarl import URL
 
+from support.eventually import eventually
+from vpplb.model.names import ObjectKey
 from vpplb.telemetry import http
+from vpplb.telemetry.connections import ConnectionGuard
 from vpplb.telemetry.http import CannotListen, Check, HttpServer, Unavailable
 from vpplb.telemetry.stream import EventStream
 
+WEB: Mapping[str, object] = {
+    "metadata": {"namespace": "shop", "name": "web"},
+    "spec": {"port": 80},
+}
+
 
 class View:
-    def objects(self, kind: str) -> Sequence[Mapping[str, object]] | None:
-        match kind:
-            case "frontends":
-                return [{"metadata": {"namespace": "shop", "name": "web"}, "spec": {"port": 80}}]
-            case "backends":
-                return []
-            case "dataplanes":
-                return [{"metadata": {"name": "node-1"}}]
-        return None
+    """Objects by kind; `written` counts how often one was shown."""
+
+    def __init__(self) -> None:
+        self.written = 0
+        self.all: dict[str, dict[ObjectKey, Mapping[str, object]]] = {
+            "frontends": {ObjectKey("shop", "web"): WEB},
+            "backends": {},
+            "dataplanes": {ObjectKey("", "node-1"): {"metadata": {"name": "node-1"}}},
+        }
+
+    def keys(self, kind: str) -> Sequence[ObjectKey] | None:
+        return sorted(self.all[kind]) if kind in self.all else None
+
+    def shown(self, kind: str, key: ObjectKey) -> Mapping[str, object] | None:
+        self.written += 1
+        return self.all[kind].get(key)
 
 
 @asynccontextmanager
@@ -35,15 +52,20 @@ async def serving(
     facts: Mapping[str, Callable[[], str]] | None = None,
     stream: EventStream | None = None,
     dashboard: bool = True,
+    view: View | None = None,
+    hosts: Sequence[str] = (),
+    guard: ConnectionGuard | None = None,
 ) -> AsyncIterator[aiohttp.ClientSession]:
     server = HttpServer(
         address="127.0.0.1:0",
-        metrics=lambda: b"vpplb_leader 1\n",
+        metrics=lambda: [b"vpplb_leader 1\n"],
         checks=checks or {},
         alive=alive or {},
         facts=facts or {},
         figures=lambda: {"writes_due": 3},
-        view=View(),
+        view=view or View(),
+        hosts=hosts,
+        guard=guard or ConnectionGuard(),
         stream=stream,
         dashboard=dashboard,
     )
@@ -52,7 +74,7 @@ async def serving(
 
 
 async def fetch(session: aiohttp.ClientSession, path: str) -> tuple[int, object]:
-    async with session.get(path) as response:
+    async with session.get(URL(path, encoded=True)) as response:
         assert response.content_type == "application/json"
         return response.status, await response.json()
 
@@ -125,9 +147,8 @@ async def test_figures_are_given_in_any_case() -> None:
 
 async def test_objects_are_served_as_lists_and_one_by_one() -> None:
     async with serving() as session:
-        web = {"metadata": {"namespace": "shop", "name": "web"}, "spec": {"port": 80}}
-        assert await fetch(session, "/api/v1/frontends") == (200, {"items": [web]})
-        assert await fetch(session, "/api/v1/frontends/shop/web") == (200, web)
+        assert await fetch(session, "/api/v1/frontends") == (200, {"items": [WEB]})
+        assert await fetch(session, "/api/v1/frontends/shop/web") == (200, WEB)
         assert await fetch(session, "/api/v1/backends") == (200, {"items": []})
         assert (await fetch(session, "/api/v1/dataplanes/node-1"))[0] == 200
 
@@ -140,6 +161,8 @@ async def test_objects_are_served_as_lists_and_one_by_one() -> None:
         ("/api/v1/healthchecks", "no healthchecks here"),
         ("/api/v1/nonsense", "Not Found"),
         ("/nowhere", "Not Found"),
+        ("/api/v1/frontends/x%0d%0aA:b", "no such object: x\r\nA:b"),
+        ("/api/v1/frontends/%1b/%e2%80%ae", "no such object: \x1b/\u202e"),
     ],
 )
 async def test_what_is_not_there_is_a_404_in_json(path: str, error: str) -> None:
@@ -238,7 +261,7 @@ async def test_a_silent_stream_says_now_and_then_that_it_is_there(
 
 async def test_stopping_ends_open_streams_at_once() -> None:
     stream = EventStream()
-    server = HttpServer(address="127.0.0.1:0", metrics=bytes, stream=stream)
+    server = HttpServer(address="127.0.0.1:0", metrics=list[bytes], stream=stream)
     async with aiohttp.ClientSession() as session:
         async with server:
             response = await session.get(f"http://{server.listening}/api/v1/events")
@@ -251,14 +274,14 @@ async def test_stopping_ends_open_streams_at_once() -> None:
 async def test_a_busy_port_is_told_clearly() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        server = HttpServer(address=f"127.0.0.1:{port}", metrics=bytes)
+        server = HttpServer(address=f"127.0.0.1:{port}", metrics=list[bytes])
         with pytest.raises(CannotListen, match=rf"cannot listen on 127\.0\.0\.1:{port}: .*in use"):
             await server.__aenter__()
         assert server.listening is None
 
 
 async def test_an_empty_address_serves_nothing() -> None:
-    async with HttpServer(address="", metrics=bytes) as server:
+    async with HttpServer(address="", metrics=list[bytes]) as server:
         assert server.listening is None
 
 
@@ -271,7 +294,7 @@ async def test_pages_answer_below_the_api_or_say_why_they_cannot() -> None:
 
     server = HttpServer(
         address="127.0.0.1:0",
-        metrics=bytes,
+        metrics=list[bytes],
         pages={"dataplanes/n1/vips": vips, "dataplanes/n2/vips": away},
     )
     async with server, aiohttp.ClientSession(f"http://{server.listening}") as session:
@@ -281,3 +304,157 @@ async def test_pages_answer_below_the_api_or_say_why_they_cannot() -> None:
             {"error": "VPP is not connected: no answer"},
         )
         assert (await fetch(session, "/api/v1/dataplanes/n3/vips"))[0] == 404
+
+
+def many(count: int) -> View:
+    view = View()
+    for n in range(count):
+        key = ObjectKey("shop", f"b{n}")
+        view.all["backends"][key] = {"metadata": key._asdict(), "status": {"detail": "x" * 900}}
+    return view
+
+
+async def test_a_hundred_readers_at_once_cost_what_two_cost() -> None:
+    view = many(300)
+    async with serving(view=view) as session:
+        answers = await asyncio.gather(*(fetch(session, "/api/v1/backends") for _ in range(100)))
+    assert all(answer == answers[0] for answer in answers)
+    body = answers[0][1]
+    assert isinstance(body, dict)
+    assert len(body["items"]) == 300
+    assert view.written <= 3 * 300
+
+
+async def test_while_a_long_answer_is_made_the_loop_goes_on() -> None:
+    class Slow(View):
+        def shown(self, kind: str, key: ObjectKey) -> Mapping[str, object] | None:
+            time.sleep(0.001)  # what writing an object costs
+            return super().shown(kind, key)
+
+    view = Slow()
+    view.all["backends"] = dict(many(200).all["backends"])
+    pauses: list[float] = []
+
+    async def feel() -> None:
+        now = asyncio.get_running_loop().time
+        while True:
+            before = now()
+            await asyncio.sleep(0)
+            pauses.append(now() - before)
+
+    async with serving(view=view) as session:
+        feeling = asyncio.create_task(feel())
+        assert (await fetch(session, "/api/v1/backends"))[0] == 200
+        feeling.cancel()
+    assert len(pauses) > 30, "it had its turn again and again"
+
+
+async def test_what_goes_while_a_list_is_made_is_left_out() -> None:
+    class Going(View):
+        def shown(self, kind: str, key: ObjectKey) -> Mapping[str, object] | None:
+            return None if key.name == "b1" else super().shown(kind, key)
+
+    view = Going()
+    view.all["backends"] = dict(many(3).all["backends"])
+    async with serving(view=view) as session:
+        _, body = await fetch(session, "/api/v1/backends")
+    assert isinstance(body, dict)
+    assert [one["metadata"]["name"] for one in body["items"]] == ["b0", "b2"]
+
+
+async def test_a_reader_that_takes_nothing_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "TAKEN_WITHIN", 0.05)
+    server = HttpServer(address="127.0.0.1:0", metrics=list[bytes], view=many(20_000))
+    async with server:
+        where = server.listening
+        assert where is not None
+        reader, writer = await asyncio.open_connection(where.host, where.port, limit=1024)
+        writer.write(b"GET /api/v1/backends HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
+        reader._transport.pause_reading()  # type: ignore[attr-defined]  # as a reader that hangs
+        await eventually(lambda: not server.guard.count, "the connection is ended")
+        writer.close()
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: a\r\nX: "])
+async def test_a_request_that_does_not_come_is_not_waited_for(sent: bytes) -> None:
+    guard = ConnectionGuard(patience=0.05)
+    async with serving(guard=guard) as session:
+        reader, writer = await asyncio.open_connection("127.0.0.1", session._base_url.port)  # type: ignore[union-attr]  # it has one
+        writer.write(sent)
+        assert await ended(reader)
+        writer.close()
+        assert (await fetch(session, "/healthz"))[0] == 200
+
+
+async def test_of_too_many_connections_the_one_that_is_idle_longest_makes_room() -> None:
+    guard = ConnectionGuard(most=2, patience=30)
+    async with serving(guard=guard) as session:
+        port = session._base_url.port  # type: ignore[union-attr]  # it has one
+        first, writer = await asyncio.open_connection("127.0.0.1", port)
+        second, other = await asyncio.open_connection("127.0.0.1", port)
+        assert (await fetch(session, "/healthz"))[0] == 200
+        assert await ended(first)
+        assert guard.count <= 2
+        assert not second.at_eof()
+        writer.close()
+        other.close()
+
+
+async def ended(reader: asyncio.StreamReader) -> bool:
+    try:
+        async with asyncio.timeout(5):
+            return await reader.read() == b""
+    except ConnectionError:
+        return True
+
+
+async def test_event_streams_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "MOST_STREAMS", 1)
+    async with (
+        serving(stream=EventStream()) as session,
+        session.get("/api/v1/events") as response,
+    ):
+        await sse(response)
+        status, body = await fetch(session, "/api/v1/events")
+        assert (status, body) == (503, {"error": "1 readers follow the events already"})
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1:9091",
+        "[::1]:9091",
+        "[fd00::1]",
+        "localhost",
+        "LocalHost:80",
+        "vpplb-operator",
+        "vpplb.vpplb-system.svc",
+        "vpplb.vpplb-system.svc.cluster.local:9091",
+        "lb.example.org",
+    ],
+)
+async def test_requests_for_this_server_are_answered(host: str) -> None:
+    async with (
+        serving(hosts=["lb.example.org"]) as session,
+        session.get("/api/v1/frontends", headers={"Host": host}) as response,
+    ):
+        assert response.status == 200
+
+
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example:9091", "evil.svc.com."])
+async def test_a_page_of_somebody_else_s_cannot_read_by_its_own_name(host: str) -> None:
+    async with (
+        serving() as session,
+        session.get("/api/v1/frontends", headers={"Host": host}) as response,
+    ):
+        assert response.status == 421
+        assert "--http-host" in (await response.json())["error"]
+
+
+async def test_any_name_will_do_where_that_is_wanted() -> None:
+    async with (
+        serving(hosts=["*"]) as session,
+        session.get("/metrics", headers={"Host": "any.example"}) as response,
+    ):
+        assert response.status == 200

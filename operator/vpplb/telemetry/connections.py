@@ -1,0 +1,113 @@
+"""Connections to the HTTP server: so many, and none that says nothing.
+
+aiohttp waits without end for the first request of a connection, or for the rest of one, and takes
+as many connections as there are descriptors, which the prober needs too. So each connection is
+ended that has begun no whole request in time, and where there are too many, the one that has been
+idle the longest makes room.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+MOST = 256
+"""Connections at a time: dashboards, scrapers and the kubelet are a dozen."""
+PATIENCE = 20.0
+"""Seconds for a request to come whole; then a connection is ended, also an idle one."""
+
+
+@dataclass(slots=True)
+class ConnectionGuard:
+    """Counts the connections of a server; `guarded` wraps what makes its protocols."""
+
+    most: int = MOST
+    patience: float = PATIENCE
+    _idle: dict[asyncio.BaseTransport, asyncio.TimerHandle] = field(default_factory=dict)
+    _busy: set[asyncio.BaseTransport] = field(default_factory=set)
+
+    @property
+    def count(self) -> int:
+        """How many connections there are."""
+        return len(self._idle) + len(self._busy)
+
+    def guarded(self, make: Callable[[], asyncio.Protocol]) -> Callable[[], asyncio.Protocol]:
+        """Return what makes the same protocols, under this guard."""
+        return lambda: _Guarded(self, make())
+
+    @contextmanager
+    def answering(self, transport: asyncio.BaseTransport | None) -> Iterator[None]:
+        """Leave a connection alone while its request is answered."""
+        if transport is None or transport not in self._idle:
+            yield
+            return
+        self._idle.pop(transport).cancel()
+        self._busy.add(transport)
+        try:
+            yield
+        finally:
+            if transport in self._busy:
+                self._busy.discard(transport)
+                self._wait(transport)
+
+    def opened(self, transport: asyncio.BaseTransport) -> bool:
+        """Take a connection in; False when it has no place and is ended at once."""
+        if self.count >= self.most:
+            longest = next(iter(self._idle), None)
+            if longest is None:
+                _abort(transport)
+                return False
+            self._end(longest)
+        self._wait(transport)
+        return True
+
+    def closed(self, transport: asyncio.BaseTransport) -> None:
+        """Forget a connection."""
+        self._busy.discard(transport)
+        if waiting := self._idle.pop(transport, None):
+            waiting.cancel()
+
+    def _wait(self, transport: asyncio.BaseTransport) -> None:
+        loop = asyncio.get_running_loop()
+        self._idle[transport] = loop.call_later(self.patience, self._end, transport)
+
+    def _end(self, transport: asyncio.BaseTransport) -> None:
+        self.closed(transport)
+        _abort(transport)
+
+
+def _abort(transport: asyncio.BaseTransport) -> None:
+    if isinstance(transport, asyncio.Transport):
+        transport.abort()
+
+
+class _Guarded(asyncio.Protocol):
+    """Hands everything on to the protocol inside, and tells the guard of the beginning and end."""
+
+    def __init__(self, guard: ConnectionGuard, inside: asyncio.Protocol) -> None:
+        self._guard, self._inside = guard, inside
+        self._taken = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+        self._taken = self._guard.opened(transport)
+        if self._taken:
+            self._inside.connection_made(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._guard.closed(self._transport)
+        if self._taken:
+            self._inside.connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._taken:
+            self._inside.data_received(data)
+
+    def eof_received(self) -> bool | None:
+        return self._inside.eof_received() if self._taken else None
+
+    def pause_writing(self) -> None:
+        self._inside.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._inside.resume_writing()
