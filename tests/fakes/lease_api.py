@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from support.fake_apiserver import apply_merge_patch
-from vpplb.kube.errors import ApiUnreachable, Conflict, NotFound
+from vpplb.kube.errors import ApiError, ApiUnreachable, Conflict, NotFound
 from vpplb.kube.kinds import JsonObject, Kind
 from vpplb.model.names import ObjectKey
 
@@ -26,8 +26,10 @@ class FakeLeaseApi:
         """Write the lease, as a new version."""
         self._version += 1
         self.writes += 1
-        version = {"resourceVersion": str(self._version)}
-        made = apply_merge_patch({}, {**lease, "metadata": version})  # drops what is None
+        given = lease.get("metadata")
+        metadata = {**(given if isinstance(given, Mapping) else {})}
+        metadata["resourceVersion"] = str(self._version)
+        made = apply_merge_patch({}, {**lease, "metadata": metadata})  # drops what is None
         assert isinstance(made, dict)
         self.lease = made
         return made
@@ -35,7 +37,7 @@ class FakeLeaseApi:
     def edit(self, **spec: object) -> None:
         """Change the lease's spec as an administrator does."""
         assert self.lease is not None
-        self.put({"spec": {**self.lease["spec"], **spec}})
+        self.put({**self.lease, "spec": {**self.lease["spec"], **spec}})
 
     def get(self) -> JsonObject:
         if self.lease is None:
@@ -44,7 +46,7 @@ class FakeLeaseApi:
 
     def create(self, body: Mapping[str, object]) -> JsonObject:
         if self.lease is not None:
-            raise Conflict(409, "AlreadyExists", "there is one")
+            raise ApiError(422, "Invalid", "metadata.resourceVersion: must be specified")
         return self.put(body)
 
     def patch(self, body: Mapping[str, object]) -> JsonObject:
@@ -76,8 +78,8 @@ class LeaseLine:
     async def get(self, kind: Kind, key: ObjectKey) -> JsonObject:
         return await self._ask("get", self.server.get)
 
-    async def create(self, kind: Kind, body: Mapping[str, object]) -> JsonObject:
-        return await self._ask("create", lambda: self.server.create(body))
+    async def replace(self, kind: Kind, key: ObjectKey, body: Mapping[str, object]) -> JsonObject:
+        return await self._ask("replace", lambda: self.server.create(body))
 
     async def patch(self, kind: Kind, key: ObjectKey, body: Mapping[str, object]) -> JsonObject:
         return await self._ask("patch", lambda: self.server.patch(body))

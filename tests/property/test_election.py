@@ -17,6 +17,7 @@ from vpplb.kube.ballot import Role
 from vpplb.kube.election import Elector, LeadershipLost
 from vpplb.kube.kinds import JsonObject
 from vpplb.kube.permit import Permit
+from vpplb.kube.scope import Scope
 from vpplb.model.names import ObjectKey
 
 DURATION = 15.0
@@ -129,14 +130,14 @@ class Registry(FakeLeaseApi):
 class Member:
     """A program that takes part, for as many lives as it has."""
 
-    def __init__(self, house: "House", number: int, skew: float) -> None:
-        self._house, self._number = house, number
+    def __init__(self, house: "House", number: int, skew: float, scope: Scope) -> None:
+        self._house, self._number, self.scope = house, number, scope
         self._skew = skew + number / 1000  # no two stamps are equal to the microsecond
         self.line = LeaseLine(house.server)
         self.start()
 
     def start(self) -> None:
-        self.permit = WatchedPermit(others=self._house.permits)
+        self.permit = WatchedPermit(others=lambda: self._house.permits(self.scope))
         self.elector = Elector(
             client=self.line,
             key=ObjectKey("vpplb-system", "vpplb-operator"),
@@ -144,6 +145,7 @@ class Member:
             duration=DURATION,
             permit=self.permit,
             now=self._now,
+            scope=self.scope,
         )
         self.task = asyncio.create_task(self.elector.run())
 
@@ -167,15 +169,17 @@ class House:
     it says nothing of who may.
     """
 
-    def __init__(self, skews: Sequence[float], *, restarting: bool) -> None:
-        self.server = Registry(in_force=restarting)
+    def __init__(
+        self, skews: Sequence[float], scopes: Sequence[Scope], *, restarting: bool
+    ) -> None:
+        self.server = Registry(in_force=restarting and not any(one.namespaces for one in scopes))
         self._restarting = restarting
         self.members: list[Member] = []
-        for number, skew in enumerate(skews):
-            self.members.append(Member(self, number, skew))
+        for number, (skew, scope) in enumerate(zip(skews, scopes, strict=True)):
+            self.members.append(Member(self, number, skew, scope))
 
-    def permits(self) -> list[Permit]:
-        return [one.permit for one in self.members]
+    def permits(self, scope: Scope) -> list[Permit]:
+        return [one.permit for one in self.members if one.scope.overlaps(scope)]
 
     async def do(self, action: Action) -> None:
         match action:
@@ -243,19 +247,26 @@ def _join(line: LeaseLine) -> None:
 
 
 async def play(
-    skews: Sequence[float], course: Sequence[tuple[float, Action]], *, restarting: bool
+    skews: Sequence[float],
+    course: Sequence[tuple[float, Action]],
+    *,
+    restarting: bool,
+    scopes: Sequence[Scope] = (Scope(),) * MEMBERS,
 ) -> None:
-    house = House(skews, restarting=restarting)
+    house = House(skews, scopes, restarting=restarting)
     if not restarting:
         await house.pass_time(1.0)  # who looks first at a lease just deleted cannot know better
     for pause, action in course:
         await house.pass_time(pause)
         await house.do(action)
     house.mend_all()
-    for _ in range(8):
+    for _ in range(12):
         await house.pass_time(DURATION / 2)
-    alive = [one for one in house.members if not one.task.done()]
-    assert len(house.leaders()) == (1 if alive else 0)
+    leaders = house.leaders()
+    for member in (one for one in house.members if not one.task.done()):
+        serving = [one for one in leaders if one.scope.overlaps(member.scope)]
+        assert serving, "nobody serves"
+        assert member not in serving or serving == [member]
     await house.end()
 
 
@@ -288,3 +299,30 @@ def test_never_two_with_bad_lines_and_people_who_edit_or_delete_the_lease(
     skews: list[float], course: list[tuple[float, Action]]
 ) -> None:
     on_loop_time(play(skews, course, restarting=False))
+
+
+scopes = st.lists(
+    st.sampled_from(
+        [Scope(), Scope.of("a"), Scope.of("b"), Scope.of("ab"), Scope.of("bc"), Scope.of("cd")]
+    ),
+    min_size=MEMBERS,
+    max_size=MEMBERS,
+)
+
+
+@pytest.mark.slow
+@settings(max_examples=40, deadline=None)
+@given(skews, scopes, courses(st.one_of(lines, restarts)))
+def test_never_two_that_serve_one_namespace_and_nobody_waits_for_nothing(
+    skews: list[float], scopes: list[Scope], course: list[tuple[float, Action]]
+) -> None:
+    on_loop_time(play(skews, course, restarting=True, scopes=scopes))
+
+
+@pytest.mark.slow
+@settings(max_examples=40, deadline=None)
+@given(skews, scopes, courses(st.one_of(lines, people)))
+def test_never_two_that_serve_one_namespace_whatever_people_do_to_the_lease(
+    skews: list[float], scopes: list[Scope], course: list[tuple[float, Action]]
+) -> None:
+    on_loop_time(play(skews, course, restarting=False, scopes=scopes))

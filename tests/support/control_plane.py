@@ -158,6 +158,30 @@ def _install(kubectl: Kubectl, helm: Path) -> None:
     kubectl.within(SYSTEM_NAMESPACE).apply(
         [manifest for manifest in rendered if manifest["kind"] in RBAC]
     )
+    kubectl.apply(_elections_of_tests())
+
+
+def _elections_of_tests() -> list[dict[str, Any]]:
+    """Let the operators of each test have a lease of their own beside the chart's one."""
+    name = {"name": "elections-of-tests", "namespace": "kube-system"}
+    rbac, leases = "rbac.authorization.k8s.io", ["coordination.k8s.io"]
+    verbs = ["get", "create", "update", "patch"]
+    operator = {"kind": "ServiceAccount", "name": "vpplb-operator", "namespace": SYSTEM_NAMESPACE}
+    return [
+        {
+            "apiVersion": f"{rbac}/v1",
+            "kind": "Role",
+            "metadata": name,
+            "rules": [{"apiGroups": leases, "resources": ["leases"], "verbs": verbs}],
+        },
+        {
+            "apiVersion": f"{rbac}/v1",
+            "kind": "RoleBinding",
+            "metadata": name,
+            "roleRef": {"apiGroup": rbac, "kind": "Role", "name": name["name"]},
+            "subjects": [operator],
+        },
+    ]
 
 
 def render_chart(helm: Path, *args: str) -> list[dict[str, Any]]:

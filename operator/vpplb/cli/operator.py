@@ -7,6 +7,7 @@ import click
 
 from vpplb.cli.options import (
     allowances,
+    election_namespace,
     http_address,
     http_hosts,
     identity,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 @no_blind_guard
 @allowances
 @lease_namespace
+@election_namespace
 @lease_name
 @lease_duration
 @identity
@@ -51,6 +53,7 @@ def command(
     no_blind_guard: bool,
     allowed: "Allowances",
     lease_namespace: str,
+    election_namespace: str,
     lease_name: str,
     lease_duration: timedelta,
     identity: str,
@@ -62,8 +65,9 @@ def command(
     """Reconcile Frontends, Backends and HealthChecks; probe the backends; write status.
 
     Uses the pod's service account in a cluster, else $KUBECONFIG or ~/.kube/config. A cluster
-    that cannot be reached is tried again; /readyz says what is missing. Of several operators one
-    leads and the others stand by; one that is no longer the leader exits with 1.
+    that cannot be reached is tried again; /readyz says what is missing. Of several operators that
+    serve the same namespaces one leads and the others stand by; one that is no longer the leader
+    exits with 1. One whose namespaces overlap with another's is not ready and says so.
     """
     from vpplb.controller.app import OperatorOptions
     from vpplb.controller.app import run as run_operator
@@ -72,6 +76,7 @@ def command(
     options = OperatorOptions(
         namespaces=namespace,
         lease_namespace=lease_namespace,
+        election_namespace=election_namespace,
         lease_name=lease_name,
         lease_duration=lease_duration.total_seconds(),
         identity=identity,

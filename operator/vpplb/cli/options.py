@@ -1,6 +1,5 @@
 """Options that several commands share, and how every option reads its environment variable."""
 
-import secrets
 import socket
 from collections.abc import Callable
 from datetime import timedelta
@@ -148,12 +147,17 @@ namespaces = option(
     help="Namespace to serve; may be given several times.  [default: all]",
 )
 lease_namespace = option(
-    "--lease-namespace", default="default", help="Namespace of the operators' and agents' leases."
+    "--lease-namespace", default="default", help="Namespace of the agents' leases."
+)
+election_namespace = option(
+    "--election-namespace",
+    default="kube-system",
+    help="Namespace of the lease of all operators: the same for each in a cluster.",
 )
 lease_name = option(
     "--lease-name",
     default="vpplb-operator",
-    help="Lease by which operators elect the one that probes and writes.",
+    help="Lease by which operators agree who serves what: the same for each in a cluster.",
 )
 lease_duration = option(
     "--lease-duration",
@@ -163,9 +167,9 @@ lease_duration = option(
 )
 identity = option(
     "--identity",
-    default=lambda: f"{socket.gethostname()}_{secrets.token_hex(4)}",
-    show_default="host name and a random number",
-    help="Name of this operator in the election: of this one alone, and best that of its pod.",
+    default=socket.gethostname,
+    show_default="host name",
+    help="Name of this operator in the election, best that of its pod; it gets a suffix.",
 )
 http_address = option(
     "--http-address",

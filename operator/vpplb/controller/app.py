@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vpplb.controller.heartbeats import Heartbeats
+from vpplb.controller.identity import claim_identity
 from vpplb.controller.intake import KINDS, Intake
 from vpplb.controller.nodes import Nodes
 from vpplb.controller.reporter import Reporter
@@ -22,6 +23,7 @@ from vpplb.kube.election import Elector
 from vpplb.kube.events import EventRecorder
 from vpplb.kube.informer import Informer
 from vpplb.kube.permit import Permit, PermittedClient
+from vpplb.kube.scope import Scope
 from vpplb.kube.status import StatusWriter, WriterHooks
 from vpplb.kube.watch import Watch
 from vpplb.model.names import ObjectKey
@@ -45,8 +47,9 @@ EVENTS_TIMEOUT = 1.0
 class OperatorOptions:
     """What the command line says. `namespaces` empty: all. `netns` empty: the probes' own.
 
-    `identity` names this operator among those that share the lease `lease_name`, which lasts
-    `lease_duration` seconds.
+    All operators of a cluster share the lease `lease_name` in `election_namespace`, which lasts
+    `lease_duration` seconds; `identity` names this one there, with a suffix of its process. The
+    agents' leases are in `lease_namespace`.
     """
 
     namespaces: Sequence[str] = ()
@@ -58,6 +61,7 @@ class OperatorOptions:
     blind_guard: bool = True
     allowed: Allowances = NOTHING
     lease_namespace: str = "default"
+    election_namespace: str = "kube-system"
     lease_name: str = "vpplb-operator"
     lease_duration: float = 15.0
     identity: str
@@ -111,10 +115,12 @@ class Operator:
             writing=self._watch.writing,
         )
         self._heartbeats = Heartbeats(writing, options.lease_namespace, nodes.names, clock)
+        self._identity = claim_identity(options.identity)
         self._elector = Elector(
             client=client,
-            key=ObjectKey(options.lease_namespace, options.lease_name),
-            identity=options.identity,
+            key=ObjectKey(options.election_namespace, options.lease_name),
+            identity=self._identity.name,
+            scope=Scope.of(options.namespaces),
             duration=options.lease_duration,
             permit=permit,
             now=clock.now,

@@ -14,18 +14,18 @@ lease that is deleted, ends nobody's time; a holder that still is valid writes i
 (One that is deleted, taken anew and deleted again at once looks as if it had just been deleted.)
 Only the mark that `resign` leaves may be taken at once, and at first sight a lease that is not
 there, that nobody holds, or that an earlier run of this program has left.
+
+The lease has a record for each scope (`kube.scope`). A program of another scope that overlaps is
+a rival: it is waited for as long as it is there, and then twice as long as for one's own, so that
+whoever stands by for the same scope follows first; whoever takes over takes its record away.
 """
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
 
 from vpplb.kube.kinds import JsonObject
-
-Spec = Mapping[str, Any]
-"""Spec of a Lease, as JSON."""
+from vpplb.kube.scope import Scope, Spec
 
 _RESIGNED = 1
 """Duration, in seconds, of a lease that nobody holds since its holder gave it up (as client-go)."""
@@ -54,9 +54,12 @@ class Ballot:
 
     identity: str
     duration: float
+    scope: Scope = field(default_factory=Scope)
     why_lost: str = ""
     _lease: JsonObject | None = None
     _free_at: float | None = None
+    _rivals: dict[str, "_Rival"] = field(default_factory=dict)
+    _refused: bool = False
     _term: str = ""
     _bid_sent: float = -math.inf
     _renewed: float | None = None
@@ -78,7 +81,14 @@ class Ballot:
     @property
     def holder(self) -> str:
         """Who holds the lease as it was seen last; empty for nobody."""
-        return str(_spec(self._lease).get("holderIdentity") or "")
+        return str(self.scope.record(self._lease).get("holderIdentity") or "")
+
+    def rival(self, at: float) -> str:
+        """Say who serves what this program would serve, and as what else; empty for nobody."""
+        for one in self._rivals.values():
+            if one.holder and self._renewed is None and at < one.free_at:
+                return f"{one.holder} serves {one.scope}"
+        return ""
 
     @property
     def version(self) -> str:
@@ -99,11 +109,13 @@ class Ballot:
         """Take the lease as it was read, None when there is none; `at`: when the answer came."""
         if self._renewed is not None:
             self._check(lease, at)
-        elif lease is not None and self._is_ours(_spec(lease)):
+        elif self._is_ours(self.scope.record(lease)):
             self._renewed = self._bid_sent  # our bid was accepted, and only the answer was lost
         else:
-            self._judge(lease, at)
-        self._lease = lease
+            first = self._free_at is None
+            self._judge(lease, at, first=first)
+            self._judge_rivals(lease, at, first=first)
+        self._lease, self._refused = lease, False
 
     def bid(self, at: float, stamp: str) -> Spec | None:
         """Return what is to be written at `at`, None when there is nothing to be had.
@@ -112,14 +124,15 @@ class Ballot:
         """
         if self.why_lost:
             return None
-        spec = _spec(self._lease)
+        spec = self.scope.record(self._lease)
         transitions = int(spec.get("leaseTransitions") or 0)
         acquired = self._term
         if self._renewed is None:
-            if self._free_at is None or at < self._free_at:
+            waits = [one.free_at for one in self._rivals.values()]
+            if self._free_at is None or at < max(self._free_at, *waits, -math.inf):
                 return None
             self._term = acquired = stamp
-            transitions += self._lease is not None
+            transitions += bool(spec)
         self._bid_sent = at
         return {
             "holderIdentity": self.identity,
@@ -129,14 +142,21 @@ class Ballot:
             "leaseTransitions": transitions,
         }
 
+    def merge(self, spec: Spec) -> JsonObject:
+        """Return what is to be merged into the lease, so that `spec` is this program's record.
+
+        What rivals have left is taken away with it: they see then that their time is over.
+        """
+        return self.scope.body(spec, self._lease, self.scope.rivals(self._lease))
+
     def wrote(self, lease: JsonObject) -> None:
         """Take note that the last bid was accepted, and of the lease as it is now."""
         self._lease, self._renewed = lease, self._bid_sent
 
     def refused(self, at: float) -> None:
-        """Take note that somebody was faster, and so may lead from now on, seen or not."""
+        """Take note that somebody was faster, with this record or another: the next look tells."""
         if self._renewed is None:
-            self._free_at, self._term = at + self.duration, ""
+            self._refused, self._term = True, ""
 
     def resign(self, stamp: str) -> Spec:
         """Return what gives the lease up, to be merged into it; this program must not write now."""
@@ -151,7 +171,11 @@ class Ballot:
     def _check(self, lease: JsonObject | None, at: float) -> None:
         """Compare with what we hold: somebody else may have written into it."""
         assert self._renewed is not None
-        spec = _spec(lease)
+        for scope, rival in self.scope.rivals(lease).values():
+            if rival.get("holderIdentity"):
+                self.why_lost = f"{rival['holderIdentity']} serves {scope}"
+                return
+        spec = self.scope.record(lease)
         if self._is_ours(spec):
             return
         if spec.get("holderIdentity"):
@@ -168,23 +192,55 @@ class Ballot:
             and spec.get("acquireTime") == self._term
         )
 
-    def _judge(self, lease: JsonObject | None, at: float) -> None:
+    def _judge(self, lease: JsonObject | None, at: float, *, first: bool) -> None:
         """Note when a lease that is not ours may be taken."""
-        spec, first = _spec(lease), self._free_at is None
-        if not first and _version(lease) == self.version:
+        spec = self.scope.record(lease)
+        # Refused where nothing is to be seen: whoever was faster may have gone again, unseen.
+        if not first and spec == self.scope.record(self._lease) and (spec or not self._refused):
             return
         holder = spec.get("holderIdentity") or ""
-        seconds = float(spec.get("leaseDurationSeconds") or self.duration)
-        resigned = lease is not None and not holder and seconds == _RESIGNED
-        if resigned or (first and holder in ("", self.identity)):
+        if _resigned(spec) or (first and holder in ("", self.identity)):
             self._free_at = at
         else:
-            self._free_at = at + max(seconds, self.duration)
+            self._free_at = at + max(_seconds(spec), self.duration)
+
+    def _judge_rivals(self, lease: JsonObject | None, at: float, *, first: bool) -> None:
+        """Note when those that overlap count as gone: also one whose record is there no more."""
+        now = self.scope.rivals(lease)
+        for name, known in list(self._rivals.items()):
+            if name not in now and known.spec:
+                self._rivals[name] = _Rival(known.scope, {}, self._outlived(known.spec, at))
+            elif name not in now and at >= known.free_at:
+                del self._rivals[name]
+        for name, (scope, spec) in now.items():
+            if name not in self._rivals or self._rivals[name].spec != spec:
+                free_at = at if first and _resigned(spec) else self._outlived(spec, at)
+                self._rivals[name] = _Rival(scope, spec, free_at)
+
+    def _outlived(self, spec: Spec, at: float) -> float:
+        return at + 2 * max(_seconds(spec), self.duration)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rival:
+    """A record of another scope as seen last; empty once it is gone."""
+
+    scope: Scope
+    spec: Spec
+    free_at: float
+
+    @property
+    def holder(self) -> str:
+        return str(self.spec.get("holderIdentity") or "")
 
 
 def _version(lease: JsonObject | None) -> str:
     return str(lease["metadata"]["resourceVersion"]) if lease is not None else ""
 
 
-def _spec(lease: JsonObject | None) -> Spec:
-    return (lease or {}).get("spec") or {}
+def _seconds(spec: Spec) -> float:
+    return float(spec.get("leaseDurationSeconds") or 0)
+
+
+def _resigned(spec: Spec) -> bool:
+    return bool(spec) and not spec.get("holderIdentity") and _seconds(spec) == _RESIGNED

@@ -13,9 +13,10 @@ from datetime import datetime
 from typing import Protocol
 
 from vpplb.kube.ballot import Ballot, Role
-from vpplb.kube.errors import Conflict, KubeError, NotFound
+from vpplb.kube.errors import ApiError, Conflict, KubeError, NotFound
 from vpplb.kube.kinds import LEASE, JsonObject, Kind
 from vpplb.kube.permit import Permit
+from vpplb.kube.scope import Scope
 from vpplb.model.names import ObjectKey
 
 log = logging.getLogger(__name__)
@@ -42,8 +43,8 @@ class LeaseClient(Protocol):
         """Read an object; NotFound when there is none."""
         ...
 
-    async def create(self, kind: Kind, body: Mapping[str, object]) -> JsonObject:
-        """Create an object; Conflict when there is one."""
+    async def replace(self, kind: Kind, key: ObjectKey, body: Mapping[str, object]) -> JsonObject:
+        """Create an object; Conflict, or 422, when there is one and `body` names no version."""
         ...
 
     async def patch(self, kind: Kind, key: ObjectKey, body: Mapping[str, object]) -> JsonObject:
@@ -53,10 +54,11 @@ class LeaseClient(Protocol):
 
 @dataclass(slots=True, kw_only=True)
 class Elector:
-    """Takes part in the election by the lease `key`, and keeps `permit` true to it.
+    """Takes part in the election for `scope` by the lease `key`, and keeps `permit` true to it.
 
     `duration` is in seconds, at least 1; `now` gives the wall clock's time; `on_role` is told
-    each change of role. `trouble` says why the lease cannot be read or renewed, empty when it can.
+    each change of role, and `on_refused` why this program must not lead beside another. `trouble`
+    says why the lease cannot be read or renewed, empty when it can.
     """
 
     client: LeaseClient
@@ -65,16 +67,19 @@ class Elector:
     duration: float
     permit: Permit
     now: Callable[[], datetime]
+    scope: Scope = field(default_factory=Scope)
     on_role: Callable[[Role], None] = lambda role: None
+    on_refused: Callable[[str], None] = lambda why: None
     trouble: str = "the lease has not been read yet"
     role: Role = Role.STANDBY
     _ballot: Ballot = field(init=False)
     _sure: bool = False
+    _rival: str = ""
     _looked: asyncio.Event = field(default_factory=asyncio.Event)
     _leads: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
-        self._ballot = Ballot(identity=self.identity, duration=self.duration)
+        self._ballot = Ballot(identity=self.identity, duration=self.duration, scope=self.scope)
 
     @property
     def holder(self) -> str:
@@ -84,7 +89,17 @@ class Elector:
     @property
     def not_ready(self) -> str:
         """Why this program can neither lead nor take over at present; empty when it can."""
-        return "" if self.role is Role.LEADING else self.trouble
+        return "" if self.role is Role.LEADING else self.trouble or self.refusal
+
+    @property
+    def refusal(self) -> str:
+        """Who serves some of what this program should serve, so that it must not; else empty."""
+        if not self._rival:
+            return ""
+        return (
+            f"{self._rival}, so this operator does not serve {self.scope}: let their namespaces"
+            " differ, or remove one of the two"
+        )
 
     async def run(self) -> None:
         """Take part until cancelled; LeadershipLost once it was had and is somebody else's."""
@@ -160,11 +175,18 @@ class Elector:
             return None
 
     async def _write(self, spec: Mapping[str, object]) -> JsonObject:
-        metadata: dict[str, object] = {"namespace": self.key.namespace, "name": self.key.name}
-        if not self._ballot.version:
-            return await self.client.create(LEASE, {"metadata": metadata, "spec": spec})
-        metadata = {"resourceVersion": self._ballot.version}
-        return await self.client.patch(LEASE, self.key, {"metadata": metadata, "spec": spec})
+        body = self._ballot.merge(spec)
+        if self._ballot.version:
+            body["metadata"]["resourceVersion"] = self._ballot.version
+            return await self.client.patch(LEASE, self.key, body)
+        # A PUT, not a POST: only there does the API server ask for the right to this very name.
+        body["metadata"] |= {"namespace": self.key.namespace, "name": self.key.name}
+        try:
+            return await self.client.replace(LEASE, self.key, body)
+        except ApiError as error:
+            if error.status != 422:
+                raise
+            raise Conflict(409, "AlreadyExists", error.message) from error
 
     async def _resign(self) -> None:
         while True:
@@ -183,6 +205,7 @@ class Elector:
         self.permit.extend(self._ballot.valid_until)
         if self._ballot.looked:
             self._looked.set()
+        self._tell_rival()
         before, self.role = self.role, self._ballot.role(_time())
         if self.role is before:
             return
@@ -201,6 +224,12 @@ class Elector:
             case Role.STANDBY:
                 raise AssertionError("nobody becomes a candidate again")
         self.on_role(self.role)
+
+    def _tell_rival(self) -> None:
+        before, self._rival = self._rival, self._ballot.rival(_time())
+        if self._rival and self._rival != before:
+            log.error("%s", self.refusal)
+            self.on_refused(self.refusal)
 
     def _left(self) -> float:
         """Seconds until the permit ends, if it has not."""

@@ -28,11 +28,14 @@ def call(*arguments: str, **environment: str) -> Result:
     return CliRunner(env=environment).invoke(cli, ["operator", *arguments], prog_name="vpplb")
 
 
-def test_two_operators_that_are_given_no_name_have_two(started: list[OperatorOptions]) -> None:
-    assert call().exit_code == call().exit_code == 0
-    first, second = started
-    assert first.identity != second.identity
-    assert (first.lease_name, first.lease_duration) == ("vpplb-operator", 15.0)
+def test_all_operators_of_a_cluster_share_one_lease_whatever_their_namespaces(
+    started: list[OperatorOptions],
+) -> None:
+    assert call("--lease-namespace", "a").exit_code == call("--namespace", "b").exit_code == 0
+    assert [(one.election_namespace, one.lease_name) for one in started] == [
+        ("kube-system", "vpplb-operator")
+    ] * 2
+    assert started[0].lease_duration == 15.0
 
 
 def test_the_name_is_taken_from_the_environment_as_every_option_is(

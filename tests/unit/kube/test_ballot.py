@@ -6,6 +6,7 @@ import pytest
 
 from vpplb.kube.ballot import Ballot, Role
 from vpplb.kube.kinds import JsonObject
+from vpplb.kube.scope import Scope
 
 DURATION = 15.0
 
@@ -91,7 +92,7 @@ def test_a_lease_seen_first_is_free(found: JsonObject, free_at: float) -> None:
     ("then", "free_at"),
     [
         pytest.param(held("other", 1), 115.0, id="the same version: as before"),
-        pytest.param(held("other", 2), 120.0, id="the same in a new version: a duration from now"),
+        pytest.param(held("other", 2), 115.0, id="the same, another scope was written: as before"),
         pytest.param(held("other", 2, renewed="r2"), 120.0, id="renewed: a duration from now"),
         pytest.param(held("third", 2), 120.0, id="held by a third: a duration from now"),
         pytest.param(held("me", 2), 120.0, id="we are written in by somebody: a duration from now"),
@@ -135,8 +136,8 @@ def test_one_whose_bid_was_refused_waits_a_duration_whatever_it_sees_or_does_not
     assert ballot.bid(100.0, "s") is not None
     ballot.refused(100.5)
     ballot.saw(None, 101.0)  # whoever was faster has it, though the lease was deleted meanwhile
-    assert ballot.bid(115.4, "s") is None
-    assert ballot.bid(115.5, "s") is not None
+    assert ballot.bid(115.9, "s") is None
+    assert ballot.bid(116.0, "s") is not None
 
 
 def test_another_program_of_the_same_name_is_not_taken_for_ourselves() -> None:
@@ -213,3 +214,87 @@ def test_what_a_leader_leaves_when_it_resigns_is_free_at_once_for_one_that_watch
     del spec["holderIdentity"]  # a merge patch removes what is None
     watching.saw(lease(2, **spec), 104.0)
     assert watching.bid(104.0, "s") is not None
+
+
+# --- other scopes ---------------------------------------------------------------------------
+
+SHOP, BOTH, BANK = Scope.of(["shop"]), Scope.of(["shop", "bank"]), Scope.of(["bank"])
+
+
+def listed(scope: Scope, by: str, *, renewed: str = "r1", seconds: int = 15) -> JsonObject:
+    """Return a lease in which somebody serves some namespaces."""
+    spec = {"holderIdentity": by, "leaseDurationSeconds": seconds, "renewTime": renewed}
+    made = scope.body({k: v for k, v in spec.items() if v}, None, ())
+    made["metadata"]["resourceVersion"] = "1"
+    return made
+
+
+@pytest.mark.parametrize("mine", [Scope(), SHOP, BOTH])
+def test_what_another_scope_serves_is_not_taken_while_that_one_is_there(mine: Scope) -> None:
+    found = held("other") if mine.namespaces else listed(BOTH, "other")
+    ballot = Ballot(identity="me", duration=DURATION, scope=mine)
+    for at in range(100, 200, 5):
+        found["spec"] = {**found["spec"], "renewTime": str(at)} if mine.namespaces else {}
+        if not mine.namespaces:
+            found |= listed(BOTH, "other", renewed=str(at))
+        ballot.saw(found, at)
+        assert ballot.bid(at, "s") is None
+        assert ballot.rival(at).startswith("other serves ")
+
+
+def test_scopes_that_share_no_namespace_do_not_wait_for_each_other() -> None:
+    ballot = Ballot(identity="me", duration=DURATION, scope=SHOP)
+    ballot.saw(listed(BANK, "other"), 100.0)
+    assert ballot.rival(100.0) == ""
+    assert ballot.bid(100.0, "s") is not None
+
+
+def test_a_rival_that_is_silent_for_two_durations_is_outlived_and_its_record_taken_away() -> None:
+    ballot = Ballot(identity="me", duration=DURATION, scope=SHOP)
+    ballot.saw(held("other"), 100.0)
+    assert ballot.rival(129.9) == "other serves all namespaces"
+    assert ballot.bid(129.9, "s") is None
+    spec = ballot.bid(130.0, "s")
+    assert spec is not None
+    body = ballot.merge(spec)
+    assert set(body["spec"].values()) == {None}
+    assert "shop" in body["metadata"]["annotations"][SHOP.annotation]
+
+
+@pytest.mark.parametrize(("first", "free_at"), [(True, 100.0), (False, 135.0)])
+def test_whoever_stands_by_for_a_rival_that_resigned_goes_first(
+    first: bool, free_at: float
+) -> None:
+    ballot = Ballot(identity="me", duration=DURATION)
+    if not first:
+        ballot.saw(listed(SHOP, "other"), 100.0)
+    ballot.saw(listed(SHOP, "", seconds=1), 100.0 if first else 105.0)
+    assert ballot.rival(free_at) == ""
+    assert free_at == 100.0 or ballot.bid(free_at - 0.1, "s") is None
+    assert ballot.bid(free_at, "s") is not None
+
+
+def test_a_lease_that_is_deleted_does_not_end_a_rivals_time() -> None:
+    ballot = Ballot(identity="me", duration=DURATION, scope=SHOP)
+    ballot.saw(held("other"), 100.0)
+    ballot.saw(None, 105.0)
+    assert ballot.bid(134.9, "s") is None
+    assert ballot.bid(135.0, "s") is not None
+
+
+def test_a_leader_ends_when_a_rival_has_taken_its_record_away() -> None:
+    ballot = leader()
+    ballot.saw(listed(SHOP, "other"), 140.0)
+    assert ballot.role(140.0) is Role.LOST
+    assert ballot.why_lost == "other serves namespace shop"
+
+
+def test_a_record_that_cannot_be_read_may_be_anybodys_and_is_outlived() -> None:
+    broken = lease()
+    broken["metadata"]["annotations"] = {f"{BANK.annotation}": "nonsense"}
+    ballot = Ballot(identity="me", duration=DURATION, scope=SHOP)
+    ballot.saw(broken, 100.0)
+    assert ballot.bid(129.0, "s") is None
+    spec = ballot.bid(130.0, "s")
+    assert spec is not None
+    assert ballot.merge(spec)["metadata"]["annotations"][BANK.annotation] is None

@@ -92,7 +92,7 @@ async def test_the_first_leads_at_once_and_keeps_on_renewing(server: FakeLeaseAp
     only = Member(server, "only")
     await asyncio.sleep(60.1)
     assert only.when == [(Role.LEADING, 0.0)]
-    assert only.line.asked == ["get", "create", *["patch"] * 30]  # one request each 2 s
+    assert only.line.asked == ["get", "replace", *["patch"] * 30]  # one request each 2 s
 
 
 async def test_one_that_comes_later_stands_by_and_only_reads(server: FakeLeaseApi) -> None:
