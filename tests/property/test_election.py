@@ -311,7 +311,7 @@ scopes = st.lists(
 
 
 @pytest.mark.slow
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(skews, scopes, courses(st.one_of(lines, restarts)))
 def test_never_two_that_serve_one_namespace_and_nobody_waits_for_nothing(
     skews: list[float], scopes: list[Scope], course: list[tuple[float, Action]]
@@ -320,7 +320,7 @@ def test_never_two_that_serve_one_namespace_and_nobody_waits_for_nothing(
 
 
 @pytest.mark.slow
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(skews, scopes, courses(st.one_of(lines, people)))
 def test_never_two_that_serve_one_namespace_whatever_people_do_to_the_lease(
     skews: list[float], scopes: list[Scope], course: list[tuple[float, Action]]
