@@ -21,9 +21,10 @@ from support.control_plane import (
     fresh_namespace,
     render_chart,
 )
-from support.kubectl import Kubectl
+from support.kubectl import Kubectl, KubectlError
 from support.manifests import backend, frontend
-from support.stage import Stage, stage
+from support.stage import Stage, electing, stage
+from support.waiting import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.control_plane]
 
@@ -141,6 +142,139 @@ def test_the_roles_allow_what_is_needed_and_no_more(
     assert done.stdout.strip() == ("yes" if allowed else "no")
 
 
+# --- leases -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("account", "verb", "lease", "namespace", "allowed"),
+    [
+        ("vpplb-operator", "create", "vpplb-operator", "kube-system", True),
+        ("vpplb-operator", "patch", "vpplb-operator", "kube-system", True),
+        ("vpplb-operator", "delete", "vpplb-operator", "kube-system", False),
+        ("vpplb-operator", "patch", "node-1", SYSTEM_NAMESPACE, False),
+        ("vpplb-agent", "get", "vpplb-operator", "kube-system", False),
+        ("vpplb-agent", "create", "vpplb-operator", "kube-system", False),
+        ("vpplb-agent", "patch", "vpplb-operator", "kube-system", False),
+        ("vpplb-agent", "patch", "node-1", SYSTEM_NAMESPACE, True),
+        ("vpplb-agent", "patch", "node-1", "kube-node-lease", False),
+        ("vpplb-agent", "delete", "node-1", SYSTEM_NAMESPACE, False),
+    ],
+)
+def test_operators_write_their_one_lease_and_agents_their_heartbeats(
+    control_plane: ControlPlane,
+    account: str,
+    verb: str,
+    lease: str,
+    namespace: str,
+    *,
+    allowed: bool,
+) -> None:
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SubjectAccessReview",
+        "spec": {
+            "user": f"system:serviceaccount:{SYSTEM_NAMESPACE}:{account}",
+            "resourceAttributes": {
+                "group": "coordination.k8s.io",
+                "resource": "leases",
+                "verb": verb,
+                "name": lease,
+                "namespace": namespace,
+            },
+        },
+    }
+    said = control_plane.kubectl(
+        "create", "-f", "-", "-o", "jsonpath={.status.allowed}", stdin=json.dumps(review)
+    )
+    assert said == ("true" if allowed else "false")
+
+
+@pytest.fixture(scope="module")
+def policed(
+    control_plane: ControlPlane, helm: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Kubectl]:
+    """Give kubectl as the agent of node `mine`, by a token of its pod, under the chart's policy."""
+    name, directory = f"policed-{secrets.token_hex(2)}", tmp_path_factory.mktemp("policed")
+    kinds = RBAC | {"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}
+    rendered = render_chart(helm, f"--set=fullnameOverride={name}")
+    made = [one for one in rendered if one["kind"] in kinds]
+    _apply(control_plane, made)
+    system = control_plane.kubectl.within(SYSTEM_NAMESPACE)
+    account = f"{name}-agent"
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name},
+        "spec": {
+            "nodeName": "mine",
+            "serviceAccountName": account,
+            "containers": [{"name": "agent", "image": "none"}],
+        },
+    }
+    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "mine"}}
+    control_plane.kubectl.apply(node)
+    system.apply(pod)
+    bound = ("--bound-object-kind=Pod", f"--bound-object-name={name}")
+    kubeconfig = account_kubeconfig(directory, control_plane.kubectl, account, *bound)
+    agent = Kubectl(control_plane.kubectl.binary, kubeconfig, SYSTEM_NAMESPACE)
+    wait_for(lambda: "as its node alone" in _refusal(agent, "theirs"), "the policy is in force")
+    yield agent
+    system("delete", "pod", name, "--force", "--grace-period=0")
+    for one in made:
+        if one["kind"] not in RBAC:
+            control_plane.kubectl("delete", one["kind"], one["metadata"]["name"])
+
+
+def _beat(node: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"name": node},
+        "spec": {"holderIdentity": node, "leaseDurationSeconds": 30},
+    }
+
+
+def _refusal(agent: Kubectl, node: str) -> str:
+    try:
+        agent("create", "-f", "-", stdin=json.dumps(_beat(node)))
+    except KubectlError as error:
+        return str(error)
+    return ""
+
+
+def test_an_agent_writes_the_lease_and_the_dataplane_of_its_own_node_alone(
+    control_plane: ControlPlane, policed: Kubectl
+) -> None:
+    dataplane = {"apiVersion": "vpplb.dev/v1alpha1", "kind": "Dataplane", "spec": {}}
+    others = control_plane.kubectl.within(SYSTEM_NAMESPACE)
+    others.apply([_beat("theirs"), {**dataplane, "metadata": {"name": "theirs"}}])
+    policed("create", "-f", "-", stdin=json.dumps(_beat("mine")))
+    policed.patch("lease", "mine", {"spec": {"holderIdentity": "me"}})
+    policed("create", "-f", "-", stdin=json.dumps({**dataplane, "metadata": {"name": "mine"}}))
+    forged: dict[str, Any] = {"spec": {"holderIdentity": "me"}}
+    for kind in ("lease", "dataplane"):
+        change = forged if kind == "lease" else {"spec": {"paused": True}}
+        with pytest.raises(KubectlError, match="named as its node alone; by its token that is"):
+            policed.patch(kind, "theirs", change)
+    with pytest.raises(KubectlError, match="forbidden"):
+        policed.within("kube-system").patch("lease", "vpplb-operator", forged)
+    with pytest.raises(KubectlError, match="named as its node alone"):
+        policed("create", "-f", "-", stdin=json.dumps({**dataplane, "metadata": {"name": "new"}}))
+    others("delete", "lease", "mine", "theirs")
+    control_plane.kubectl("delete", "dataplane", "mine", "theirs")
+
+
+def test_without_the_policy_the_namespace_of_the_election_is_refused(helm: Any) -> None:
+    here = f"--set=operator.electionNamespace={SYSTEM_NAMESPACE}"
+    assert render_chart(helm, here)
+    for without in ("--set=agent.ownNodeOnly=false", "--kube-version=1.29.0"):
+        with pytest.raises(subprocess.CalledProcessError) as refused:
+            render_chart(helm, here, without)
+        assert "install into a namespace of its own" in refused.value.stderr
+        kinds = {one["kind"] for one in render_chart(helm, without)}
+        assert "ValidatingAdmissionPolicy" not in kinds
+
+
 def test_several_replicas_are_spread_and_never_evicted_at_once_and_elect_by_their_pods_names(
     helm: Any,
 ) -> None:
@@ -182,7 +316,9 @@ def scoped(
             agent_kubeconfig=_kubeconfig(control_plane, directory, f"{name}-agent"),
         )
         options = [f"--namespace={kubectl.namespace}" for kubectl in served]
-        running = stack.enter_context(stage(accounts, directory, *options))
+        # The lease that the chart gives the right to: no other test serves these namespaces.
+        election = electing("operator", "vpplb-operator")
+        running = stack.enter_context(stage(accounts, directory, *options, election=election))
         yield Scoped(running, served, other)
 
 
@@ -239,13 +375,13 @@ def test_a_listed_namespace_that_is_deleted_with_its_roles_holds_up_no_other(
 def test_with_a_list_of_namespaces_nothing_of_users_is_granted_in_others(
     helm: Any, account: str
 ) -> None:
-    """In the whole cluster only what is of no namespace, in its own namespace only leases."""
+    """In the whole cluster what is of no namespace and one lease, in its own namespace leases."""
     granted = {"": set[str](), SYSTEM_NAMESPACE: set[str](), "shop": set[str]()}
     for manifest in render_chart(helm, "--set=namespaces={shop}"):
         if manifest["kind"] in ("Role", "ClusterRole") and account in manifest["metadata"]["name"]:
             where = manifest["metadata"].get("namespace", "")
             granted[where] |= {kind for rule in manifest["rules"] for kind in rule["resources"]}
     cluster = {"dataplanes", "dataplanes/status", "namespaces"}
-    assert granted[""] == (cluster | {"nodes"} if account == "agent" else cluster)
+    assert granted[""] == cluster | {"nodes" if account == "agent" else "leases"}
     assert granted[SYSTEM_NAMESPACE] == {"leases"}
     assert {"frontends", "events"} <= granted["shop"]

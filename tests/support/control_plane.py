@@ -197,9 +197,13 @@ def render_chart(helm: Path, *args: str) -> list[dict[str, Any]]:
     return [document for document in yaml.safe_load_all(text) if document]
 
 
-def account_kubeconfig(directory: Path, kubectl: Kubectl, account: str) -> Path:
-    """Write a kubeconfig of a ServiceAccount, with a token of the API server; return its path."""
-    token = kubectl.within(SYSTEM_NAMESPACE)("create", "token", account, "--duration=24h").strip()
+def account_kubeconfig(directory: Path, kubectl: Kubectl, account: str, *bound: str) -> Path:
+    """Write a kubeconfig of a ServiceAccount, with a token of the API server; return its path.
+
+    `bound` are kubectl's options that bind the token to an object.
+    """
+    system = kubectl.within(SYSTEM_NAMESPACE)
+    token = system("create", "token", account, "--duration=24h", *bound).strip()
     config = json.loads(kubectl("config", "view", "--minify", "--raw", "--flatten", "-o", "json"))
     path = directory / f"{account}.kubeconfig"
     _write_kubeconfig(path, config["clusters"][0]["cluster"], token, SYSTEM_NAMESPACE)

@@ -126,7 +126,10 @@ class FakeApiServer:
     def _merge(self, kind: Kind, key: ObjectKey, body: Mapping[str, object]) -> JsonObject:
         if (kind, key) not in self.objects:
             raise NotFound(404, "NotFound", f"{key} not found")
-        before = self.objects[kind, key]
+        before, metadata = self.objects[kind, key], body.get("metadata")
+        version = before["metadata"]["resourceVersion"]
+        if isinstance(metadata, Mapping) and metadata.get("resourceVersion", version) != version:
+            raise Conflict(409, "Conflict", "the object has been modified")
         merged = apply_merge_patch(before, body)
         assert isinstance(merged, dict)
         return self.store(kind, key, merged)

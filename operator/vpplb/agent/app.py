@@ -3,11 +3,13 @@
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from vpplb.agent.announcer import Announcer
+from vpplb.agent.identity import agent_identity, outranking
 from vpplb.agent.intake import KINDS, Intake
 from vpplb.agent.node import Node
 from vpplb.agent.reporter import DataplaneReporter
@@ -19,6 +21,7 @@ from vpplb.engine.vipbook import SyncerState
 from vpplb.files.keeper import MemoryKeeper
 from vpplb.files.memory import load_memory, owned_of
 from vpplb.kube.client import KubeClient
+from vpplb.kube.errors import KubeError
 from vpplb.kube.events import EventRecorder
 from vpplb.kube.informer import Informer
 from vpplb.kube.kinds import DATAPLANE, JsonObject, Kind
@@ -37,7 +40,8 @@ from vpplb.vpp.stats import PapiVipCounters
 log = logging.getLogger(__name__)
 
 DRAIN_TIMEOUT = 3.0
-"""Seconds to write what is still due when the agent is told to stop."""
+RESIGN_TIMEOUT = 1.0
+"""Seconds to write what is still due when the agent is told to stop, and to give its lease up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +67,8 @@ class AgentOptions:
 async def run(options: AgentOptions, stop: asyncio.Event) -> None:
     """Run the agent until `stop` is set.
 
-    ConfigError when no cluster is configured, CannotListen when the HTTP address is taken. A
+    ConfigError when no cluster is configured, CannotListen when the HTTP address is taken,
+    Replaced when another agent of this node's name has taken its lease. A
     cluster or a VPP that cannot be reached is no error: it is tried again and shown in
     readiness. VPP goes on forwarding when the agent stops.
     """
@@ -79,8 +84,8 @@ async def run(options: AgentOptions, stop: asyncio.Event) -> None:
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
             agent.keep()
-            if not running.cancelled():
-                running.result()
+            if not running.cancelled() and (error := running.exception()) is not None:
+                raise _first(error)
 
 
 class Agent:
@@ -97,6 +102,7 @@ class Agent:
         self._vips_page: VipsPage | None = None
         self._reporter: DataplaneReporter | None = None
         self._keeper: MemoryKeeper | None = None
+        self._heartbeat: Heartbeat | None = None
         self._metrics = AgentMetrics(registry, self._packet_counts)
         self._node = Node(client, options.node, self._labels_changed)
         self._intake: Intake | None = None
@@ -131,14 +137,22 @@ class Agent:
             group.create_task(self.writer.run())
             group.create_task(self._recorder.run())
             dataplane = await self._node.introduce()
+            self._heartbeat = heartbeat = self._make_heartbeat()
+            self._troubles["node"] = lambda: rivalry(heartbeat)
+            await heartbeat.claim()
             del self._troubles["node"]
+            group.create_task(heartbeat.run())
             await self._program(group, dataplane)
 
     async def wind_down(self) -> None:
-        """Write what is still due."""
+        """Write what is still due, and give the node's lease up."""
         if self._reporter is not None:
             self._reporter.flush()
         await self.writer.drain(DRAIN_TIMEOUT)
+        if self._heartbeat is not None:
+            with suppress(KubeError, TimeoutError):
+                async with asyncio.timeout(RESIGN_TIMEOUT):
+                    await self._heartbeat.resign()
 
     def keep(self) -> None:
         """Keep what the next start has to know; for the end, when nothing changes any more."""
@@ -199,7 +213,6 @@ class Agent:
         group.create_task(self._keeper.run())
         group.create_task(syncer.run())
         group.create_task(self._node.run())
-        group.create_task(self._heartbeat().run())
         await informer.list_all()
         syncer.set_synced()
         reporter.begin()
@@ -231,14 +244,31 @@ class Agent:
     def _uid(self, frontend: ObjectKey) -> str:
         return self._intake.uid(frontend) if self._intake is not None else ""
 
-    def _heartbeat(self) -> Heartbeat:
+    def _make_heartbeat(self) -> Heartbeat:
+        options = self._options
         return Heartbeat(
             client=self._client,
-            key=ObjectKey(self._options.lease_namespace, self._options.node),
-            holder=self._options.node,
+            key=ObjectKey(options.lease_namespace, options.node),
+            holder=agent_identity(options.node, options.vpp_api_socket),
             now=self._clock.now,
             owners=self._node.owners,
+            outranks=outranking(options.node, lambda: self._node.boot_id),
         )
+
+
+def _first(error: BaseException) -> BaseException:
+    """Take the first of several errors that ended the program together."""
+    return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
+
+
+def rivalry(heartbeat: Heartbeat) -> str:
+    """Say that another agent has this node's name; until then the lease is being looked at."""
+    if not heartbeat.rival:
+        return f"the lease {heartbeat.key} is not claimed yet"
+    return (
+        f"another agent of this node's name is at work ({heartbeat.rival}; this one is"
+        f" {heartbeat.holder}): hands off until its lease {heartbeat.key} has run out"
+    )
 
 
 class _Listener:

@@ -42,7 +42,10 @@ class NodeClient(Protocol):
 
 
 class Node:
-    """The node `name`. `labels` are those of its Node, none where there is no such Node."""
+    """The node `name`. `labels` are those of its Node, none where there is no such Node.
+
+    `boot_id` is what the Node's kubelet says of its machine, empty where none does.
+    """
 
     def __init__(
         self, client: NodeClient, name: str, on_labels: Callable[[Mapping[str, str]], None]
@@ -50,6 +53,7 @@ class Node:
         self.key = cluster_key(name)
         self.labels: Mapping[str, str] = {}
         self.owners: tuple[Mapping[str, object], ...] = ()
+        self.boot_id = ""
         self._client = client
         self._on_labels = on_labels
         self._deleted = asyncio.Event()
@@ -123,11 +127,13 @@ class Node:
 
     async def _read_node(self) -> None:
         try:
-            metadata = (await self._client.get(NODE, self.key))["metadata"]
+            node = await self._client.get(NODE, self.key)
         except NotFound:
             if self.owners:  # it is being removed, and takes the Dataplane with it
                 return
-            metadata = {}
+            node = {"metadata": {}}
+        metadata, info = node["metadata"], (node.get("status") or {}).get("nodeInfo") or {}
+        self.boot_id = str(info.get("bootID") or "")
         self.owners = _owners(self.key.name, metadata.get("uid"))
         labels = metadata.get("labels") or {}
         if labels != self.labels:

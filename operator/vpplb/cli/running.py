@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from vpplb.cli.terminal import Failure
 from vpplb.kube.election import LeadershipLost
 from vpplb.kube.errors import ConfigError
+from vpplb.kube.lease import Replaced
 from vpplb.telemetry.http import CannotListen
 
 
@@ -26,7 +27,7 @@ def run(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
 
     try:
         asyncio.run(supervised())
-    except (ConfigError, CannotListen, LeadershipLost) as error:
+    except (ConfigError, CannotListen, LeadershipLost, Replaced) as error:
         raise Failure(str(error)) from error
 
 

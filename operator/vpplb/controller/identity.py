@@ -14,8 +14,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-"""Random, new each time that a machine starts."""
+from vpplb.files.machine import boot_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +40,7 @@ def claim_identity(given: str, folder: Path | None = None) -> Identity:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         found = os.fstat(lock)
-        of_this = f"{BOOT_ID.read_text()}{found.st_dev}:{found.st_ino}:{found.st_ctime_ns}"
+        of_this = f"{boot_id()}{found.st_dev}:{found.st_ino}:{found.st_ctime_ns}"
     except OSError:
         os.close(lock)
         return Identity(f"{given}_{secrets.token_hex(4)}")

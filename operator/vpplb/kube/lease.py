@@ -7,77 +7,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from vpplb.kube.errors import KubeError, NotFound
+from vpplb.kube.errors import ApiError, Conflict, KubeError, NotFound
 from vpplb.kube.kinds import LEASE, JsonObject, Kind
 from vpplb.model.names import ObjectKey
 
 log = logging.getLogger(__name__)
 
 DURATION = timedelta(seconds=30)
-
-
-class LeaseClient(Protocol):
-    """What a heartbeat needs of `KubeClient`."""
-
-    async def patch(self, kind: Kind, key: ObjectKey, body: Mapping[str, object]) -> JsonObject:
-        """Merge into an object; NotFound when there is none."""
-        ...
-
-    async def create(self, kind: Kind, body: Mapping[str, object]) -> JsonObject:
-        """Create an object."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Heartbeat:
-    """Keeps a lease of its own alive: created when it is missing, renewed thrice a duration.
-
-    Nobody else wants this lease, so it is written without comparing versions. `now` gives the
-    wall-clock time; `owners` are ownerReferences, so that the lease goes with its node.
-    """
-
-    client: LeaseClient
-    key: ObjectKey
-    holder: str
-    now: Callable[[], datetime]
-    duration: timedelta = DURATION
-    owners: tuple[Mapping[str, object], ...] = ()
-
-    async def run(self) -> None:
-        """Renew until cancelled. A failed renewal is logged, and tried again after a ninth."""
-        failed = False
-        while True:
-            try:
-                await self.renew()
-            except KubeError as error:
-                log.log(
-                    logging.DEBUG if failed else logging.WARNING,
-                    "lease %s is not renewed: %s", self.key, error,
-                )  # fmt: skip
-                failed = True
-            else:
-                failed = False
-            share = 9 if failed else 3
-            await asyncio.sleep(self.duration.total_seconds() / share)
-
-    async def renew(self) -> None:
-        """Write the present time into the lease, creating it if need be."""
-        try:
-            await self.client.patch(LEASE, self.key, {"spec": self._spec()})
-        except NotFound:
-            metadata = {
-                "namespace": self.key.namespace,
-                "name": self.key.name,
-                "ownerReferences": list(self.owners),
-            }
-            await self.client.create(LEASE, {"metadata": metadata, "spec": self._spec()})
-
-    def _spec(self) -> dict[str, object]:
-        return {
-            "holderIdentity": self.holder,
-            "leaseDurationSeconds": round(self.duration.total_seconds()),
-            "renewTime": self.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
-        }
 
 
 @dataclass(slots=True)
@@ -117,3 +53,154 @@ class LeaseJudge:
         """Whether the lease's holder is to be believed alive at that time."""
         expires = self.expires(key)
         return expires is not None and at < expires
+
+
+class LeaseClient(Protocol):
+    """What a heartbeat needs of `KubeClient`."""
+
+    async def get(self, kind: Kind, key: ObjectKey) -> JsonObject:
+        """Read an object; NotFound when there is none."""
+        ...
+
+    async def patch(self, kind: Kind, key: ObjectKey, body: Mapping[str, object]) -> JsonObject:
+        """Merge into an object; NotFound when there is none, Conflict when it has changed."""
+        ...
+
+    async def create(self, kind: Kind, body: Mapping[str, object]) -> JsonObject:
+        """Create an object; Conflict when there is one."""
+        ...
+
+
+class Replaced(Exception):
+    """Another holder has taken the lease: this program must end, and may be started anew."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Heartbeat:
+    """Keeps a lease alive: claimed when nobody else lives by it, renewed thrice a duration.
+
+    `holder` is this program's name, the same after a restart and nobody else's; `outranks` says of
+    another holder that its time is over, whatever the lease tells. `now` gives the wall-clock
+    time; `owners` are ownerReferences, so that the lease goes with its node. `rival` is the holder
+    that is waited for, empty for none.
+    """
+
+    client: LeaseClient
+    key: ObjectKey
+    holder: str
+    now: Callable[[], datetime]
+    duration: timedelta = DURATION
+    owners: tuple[Mapping[str, object], ...] = ()
+    outranks: Callable[[str], bool] = lambda holder: False
+    rival: str = ""
+    _version: str = ""
+    _held: bool = False
+    _judge: LeaseJudge = field(default_factory=LeaseJudge)
+
+    async def claim(self) -> None:
+        """Wait until the lease is ours: for as long as another holder renews it.
+
+        Where leases are forbidden nobody can tell, and nobody is waited for.
+        """
+        while not await self._claimed():  # noqa: ASYNC110 (the other's lease is on the server)
+            await asyncio.sleep(self.duration.total_seconds() / 9)
+
+    async def run(self) -> None:
+        """Renew until cancelled; Replaced when another has the lease.
+
+        A failed renewal is logged, and tried again after a ninth.
+        """
+        failed = False
+        while True:
+            try:
+                await self.renew()
+            except KubeError as error:
+                self._say(f"is not renewed: {error}", quiet=failed)
+                failed = True
+            else:
+                failed = False
+            share = 9 if failed else 3
+            await asyncio.sleep(self.duration.total_seconds() / share)
+
+    async def renew(self) -> None:
+        """Write the present time into the lease (KubeError, Replaced)."""
+        try:
+            await self._write()
+        except (NotFound, Conflict):  # gone, or written by somebody since
+            lease = await self._read()
+            if not self._is_ours(_holder(lease)):
+                raise Replaced(
+                    f"{_holder(lease)} has taken lease {self.key} of this node"
+                ) from None
+            await self._write()
+
+    async def resign(self) -> None:
+        """Give the lease up, so that an agent elsewhere need not wait; its time goes on."""
+        if self._held:
+            metadata = {"resourceVersion": self._version}
+            body = {"metadata": metadata, "spec": {"holderIdentity": None}}
+            await self.client.patch(LEASE, self.key, body)
+
+    # --- pieces ------------------------------------------------------------------------------
+
+    async def _claimed(self) -> bool:
+        before = self.rival
+        try:
+            lease, now = await self._read(), asyncio.get_running_loop().time()
+            if lease is not None:
+                self._judge.saw(lease, now)
+            holder = _holder(lease)
+            if not self._is_ours(holder) and self._judge.alive(self.key, now):
+                self.rival = holder
+                if holder != before:
+                    self._say(f"is held by {holder}: hands off until it has run out")
+                return False
+            await self._write()
+        except Conflict:  # somebody was faster
+            return False
+        except KubeError as error:
+            self._say(f"cannot be claimed: {error}")
+            return isinstance(error, ApiError) and error.status == 403
+        self.rival = ""
+        return True
+
+    def _is_ours(self, holder: str) -> bool:
+        return holder in ("", self.holder) or self.outranks(holder)
+
+    async def _read(self) -> JsonObject | None:
+        try:
+            lease = await self.client.get(LEASE, self.key)
+        except NotFound:
+            self._version = ""
+            return None
+        self._version = str(lease["metadata"]["resourceVersion"])
+        return lease
+
+    async def _write(self) -> None:
+        """Write the lease of the version that is known; create it when there is none."""
+        if self._version:
+            metadata: dict[str, object] = {"resourceVersion": self._version}
+            body = {"metadata": metadata, "spec": self._spec()}
+            written = await self.client.patch(LEASE, self.key, body)
+        else:
+            metadata = {
+                "namespace": self.key.namespace,
+                "name": self.key.name,
+                "ownerReferences": list(self.owners),
+            }
+            written = await self.client.create(LEASE, {"metadata": metadata, "spec": self._spec()})
+        self._version, self._held = str(written["metadata"]["resourceVersion"]), True
+
+    def _spec(self) -> dict[str, object]:
+        return {
+            "holderIdentity": self.holder,
+            "leaseDurationSeconds": round(self.duration.total_seconds()),
+            "renewTime": self.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        }
+
+    def _say(self, what: str, *, quiet: bool = False) -> None:
+        log.log(logging.DEBUG if quiet else logging.WARNING, "lease %s %s", self.key, what)
+
+
+def _holder(lease: JsonObject | None) -> str:
+    return str(((lease or {}).get("spec") or {}).get("holderIdentity") or "")

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from vpplb.controller import identity
 from vpplb.controller.identity import Identity, claim_identity
+from vpplb.files import machine
 
 
 def claim(folder: Path) -> Identity:
@@ -43,7 +43,7 @@ def test_copies_on_other_machines_and_in_other_pods_have_other_names(
     other_pod = claim(tmp_path / "other-pod")
     boot = tmp_path / "boot_id"
     boot.write_text("another machine")
-    monkeypatch.setattr(identity, "BOOT_ID", boot)
+    monkeypatch.setattr(machine, "BOOT_ID", boot)
     release(here)
     other_machine = claim(tmp_path)
     assert len({here.name, other_pod.name, other_machine.name}) == 3

@@ -1,14 +1,14 @@
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from support.fake_apiserver import FakeApiServer
-from vpplb.kube.errors import ApiUnreachable
+from vpplb.kube.errors import ApiUnreachable, api_error
 from vpplb.kube.kinds import LEASE, JsonObject
-from vpplb.kube.lease import Heartbeat, LeaseJudge
+from vpplb.kube.lease import Heartbeat, LeaseJudge, Replaced
 from vpplb.model.names import ObjectKey
 
 KEY = ObjectKey("vpplb-system", "node-1")
@@ -21,12 +21,25 @@ def now() -> datetime:
 
 @asynccontextmanager
 async def beating(server: FakeApiServer) -> AsyncIterator[None]:
-    heartbeat = Heartbeat(client=server, key=KEY, holder="agent-1", now=now, owners=(OWNER,))
-    task = asyncio.create_task(heartbeat.run())
+    task = asyncio.create_task(heartbeat(server).run())
     yield
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+def heartbeat(
+    server: FakeApiServer,
+    holder: str = "agent-1",
+    outranks: Callable[[str], bool] = lambda holder: False,
+) -> Heartbeat:
+    return Heartbeat(
+        client=server, key=KEY, holder=holder, now=now, owners=(OWNER,), outranks=outranks
+    )
+
+
+def holder(server: FakeApiServer) -> object:
+    return server.objects[LEASE, KEY]["spec"].get("holderIdentity")
 
 
 @pytest.mark.looptime
@@ -45,7 +58,7 @@ async def test_the_lease_is_renewed_thrice_a_duration() -> None:
     server = FakeApiServer()
     async with beating(server):
         await asyncio.sleep(61)
-    assert [verb for verb, _, _ in server.requests] == ["patch", "create", *["patch"] * 6]
+    assert [verb for verb, _, _ in server.requests] == ["create", *["patch"] * 6]
     assert server.objects[LEASE, KEY]["spec"]["renewTime"] == "2026-01-01T00:01:00.000000Z"
 
 
@@ -57,6 +70,93 @@ async def test_a_renewal_that_failed_is_tried_again_before_the_lease_runs_out() 
         server.faults.extend([ApiUnreachable("refused")] * 2)
         await asyncio.sleep(18)
     assert server.objects[LEASE, KEY]["spec"]["renewTime"].startswith("2026-01-01T00:00:16.66")
+
+
+# --- whose lease it is ----------------------------------------------------------------------
+
+
+@pytest.mark.looptime
+async def test_a_second_of_one_name_waits_until_the_first_is_silent_for_its_duration() -> None:
+    server, second = FakeApiServer(), heartbeat(FakeApiServer(), "agent-2")
+    second.client = server
+    async with beating(server):
+        await asyncio.sleep(1)
+        claiming = asyncio.create_task(second.claim())
+        await asyncio.sleep(300)
+        assert not claiming.done()
+        assert (second.rival, holder(server)) == ("agent-1", "agent-1")
+        assert {verb for verb, _, _ in server.requests} == {"create", "patch", "get"}
+    start = asyncio.get_running_loop().time()
+    await claiming
+    assert 20 <= asyncio.get_running_loop().time() - start <= 34
+    assert (second.rival, holder(server)) == ("", "agent-2")
+
+
+@pytest.mark.looptime
+async def test_one_that_is_started_again_need_not_wait_for_itself() -> None:
+    server = FakeApiServer()
+    async with beating(server):
+        await asyncio.sleep(1)
+    await heartbeat(server).claim()
+    assert asyncio.get_running_loop().time() < 2
+
+
+@pytest.mark.looptime
+async def test_one_that_was_replaced_ends_and_leaves_the_lease_to_the_other() -> None:
+    server = FakeApiServer()
+    await heartbeat(server).claim()
+    first = heartbeat(server)
+    await first.claim()
+    await heartbeat(server, "agent-2", lambda holder: holder == "agent-1").claim()
+    with pytest.raises(Replaced, match="agent-2 has taken lease vpplb-system/node-1"):
+        await first.run()
+    assert holder(server) == "agent-2"
+
+
+@pytest.mark.looptime
+async def test_a_lease_that_was_given_up_or_deleted_or_labelled_is_simply_taken() -> None:
+    server = FakeApiServer()
+    first = heartbeat(server)
+    await first.claim()
+    await first.resign()
+    assert holder(server) is None
+    second = heartbeat(server, "agent-2")
+    await second.claim()
+    await server.patch(LEASE, KEY, {"metadata": {"labels": {"team": "net"}}})
+    await second.renew()
+    del server.objects[LEASE, KEY]
+    await second.renew()
+    assert holder(server) == "agent-2"
+
+
+@pytest.mark.looptime
+async def test_one_that_never_had_the_lease_gives_nobody_elses_up() -> None:
+    server = FakeApiServer()
+    async with beating(server):
+        await asyncio.sleep(1)
+        second = heartbeat(server, "agent-2")
+        claiming = asyncio.create_task(second.claim())
+        await asyncio.sleep(1)
+        await second.resign()
+        claiming.cancel()
+        with suppress(asyncio.CancelledError):
+            await claiming
+        assert holder(server) == "agent-1"
+
+
+@pytest.mark.looptime
+async def test_where_leases_are_forbidden_nobody_is_waited_for() -> None:
+    server = FakeApiServer(refuse=lambda _: api_error(403, "Forbidden", "no leases"))
+    await heartbeat(server).claim()
+    assert asyncio.get_running_loop().time() < 1
+
+
+@pytest.mark.looptime
+async def test_a_server_that_is_away_is_asked_until_it_tells() -> None:
+    server = FakeApiServer()
+    server.faults.extend([ApiUnreachable("refused")] * 5)
+    await heartbeat(server).claim()
+    assert holder(server) == "agent-1"
 
 
 def lease(renewed: str, duration: int = 30) -> JsonObject:

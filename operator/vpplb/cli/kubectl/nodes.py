@@ -70,6 +70,7 @@ async def heartbeats(cluster: Cluster) -> dict[str, datetime]:
     beats: dict[str, datetime] = {}
     for lease in await cluster.console.select(LEASE, fields=_NOT_OURS):
         spec, name = lease.get("spec") or {}, lease["metadata"]["name"]
-        if spec.get("holderIdentity") == name and spec.get("renewTime"):
+        holder = str(spec.get("holderIdentity") or "")
+        if (holder == name or holder.startswith(f"{name}_")) and spec.get("renewTime"):
             beats[name] = parse_time(spec["renewTime"])
     return beats
