@@ -71,7 +71,7 @@ def test_has_everything_and_nothing_else_servers_in_numeric_order() -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(vip_id=vip_ids, vip=vips)
 def test_what_is_read_is_what_was_written(vip_id: VipId, vip: Vip) -> None:
     written = json.loads(json.dumps(dump_dataplane(vip_id, vip)))
@@ -79,7 +79,7 @@ def test_what_is_read_is_what_was_written(vip_id: VipId, vip: Vip) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(one=st.tuples(vip_ids, vips), other=st.tuples(vip_ids, vips))
 def test_revisions_are_equal_exactly_where_all_else_is(
     one: tuple[VipId, Vip], other: tuple[VipId, Vip]

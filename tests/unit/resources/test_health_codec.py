@@ -70,7 +70,7 @@ def test_is_written_as_the_contract_says_without_what_is_not_known() -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(health=healths)
 def test_what_is_read_is_what_was_written(health: BackendHealth) -> None:
     written = json.loads(json.dumps(dump_health(health).dump()))

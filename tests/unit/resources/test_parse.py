@@ -174,7 +174,7 @@ def test_never_raises_whatever_the_object(raw: dict[str, object]) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(base=bases, metadata=json, data=st.data())
 def test_never_raises_whatever_a_field(
     base: dict[str, object], metadata: object, data: st.DataObject
