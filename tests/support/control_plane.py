@@ -158,7 +158,7 @@ def _install(kubectl: Kubectl, helm: Path) -> None:
     kubectl.within(SYSTEM_NAMESPACE).apply(
         [manifest for manifest in rendered if manifest["kind"] in RBAC]
     )
-    kubectl.apply(_elections_of_tests())
+    kubectl.within("kube-system").apply(_elections_of_tests())
 
 
 def _elections_of_tests() -> list[dict[str, Any]]:
