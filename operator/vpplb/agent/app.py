@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from vpplb.agent.announcer import Announcer
-from vpplb.agent.identity import agent_identity, outranking
+from vpplb.agent.identity import agent_identity, outranking, rivalry
 from vpplb.agent.intake import KINDS, Intake
 from vpplb.agent.node import Node
 from vpplb.agent.reporter import DataplaneReporter
@@ -259,16 +259,6 @@ class Agent:
 def _first(error: BaseException) -> BaseException:
     """Take the first of several errors that ended the program together."""
     return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
-
-
-def rivalry(heartbeat: Heartbeat) -> str:
-    """Say that another agent has this node's name; until then the lease is being looked at."""
-    if not heartbeat.rival:
-        return f"the lease {heartbeat.key} is not claimed yet"
-    return (
-        f"another agent of this node's name is at work ({heartbeat.rival}; this one is"
-        f" {heartbeat.holder}): hands off until its lease {heartbeat.key} has run out"
-    )
 
 
 class _Listener:

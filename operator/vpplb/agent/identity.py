@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from vpplb.files.machine import boot_id
+from vpplb.kube.lease import Heartbeat
 
 
 def agent_identity(node: str, socket: Path) -> str:
@@ -32,3 +33,13 @@ def outranking(node: str, kubelet: Callable[[], str]) -> Callable[[str], bool]:
         return bool(told) and told == boot_id() and f"_{told}_" not in holder
 
     return outranks
+
+
+def rivalry(heartbeat: Heartbeat) -> str:
+    """Say that another agent has this node's name; until then the lease is being looked at."""
+    if not heartbeat.rival:
+        return f"the lease {heartbeat.key} is not claimed yet"
+    return (
+        f"another agent of this node's name is at work ({heartbeat.rival}; this one is"
+        f" {heartbeat.holder}): hands off until its lease {heartbeat.key} has run out"
+    )
