@@ -106,14 +106,15 @@ def _comes_back(packet: Packet, vips: Vips) -> bool:
     return False
 
 
-@settings(max_examples=60)
-@given(steps=steps)
-def test_no_packet_comes_back_and_what_is_tied_is_judged_together(
-    steps: list[tuple[Object, bool]],
-) -> None:
+async def test_no_packet_comes_back_and_what_is_tied_is_judged_together() -> None:
+    settings(max_examples=60)(given(steps=steps)(_holds))()
+
+
+def _holds(steps: list[tuple[Object, bool]]) -> None:
     world = World()
     for one, there in steps:
         (world.put if there else world.remove)(one)
+    world.close()
     views = world.reconciler.views
     found = {name: view.config.resolved for name, view in views.items()}
     assert found == resolve(world.store.frontends, world.store.backends, ()).frontends

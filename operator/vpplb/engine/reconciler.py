@@ -7,24 +7,28 @@ is told to the sink: frontends first, since they carry the traffic, then backend
 transitions. The cost of a run depends on what is dirty, never on how much there is.
 """
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
+from vpplb.engine.decider import Decider
 from vpplb.engine.mode import mode_of
 from vpplb.engine.ports import Clock, Prober, Reason, StatusSink, Turn, Verdict
 from vpplb.engine.sentry import Sentry
 from vpplb.engine.store import Dirty, Store
 from vpplb.engine.taskset import TaskSet
 from vpplb.engine.trigger import Trigger
-from vpplb.health.lifecycle import Mode, Start, changed, explained, move
+from vpplb.health.cadence import first_verdict_time
+from vpplb.health.lifecycle import Mode, Probed, Start, changed, explained, move
 from vpplb.model.health import BackendHealth, HealthState, Transition
 from vpplb.model.names import ObjectKey
 from vpplb.model.problem import Problem
-from vpplb.model.vip import Encap
-from vpplb.plan.desired import FrontendConfig, FrontendView, Previous, configure, desired_vip
+from vpplb.plan.desired import Previous
 from vpplb.plan.guard import Suspicion
-from vpplb.plan.pools import decide
-from vpplb.plan.resolve import resolve_group
+
+SLACK = 3.0
+"""Seconds, beyond the time of a probe, that first verdicts may take: a process has to start, and
+objects that name each other come in any order."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -51,7 +55,6 @@ class Reconciler:
         time: Callable[[], float] | None = None,
     ) -> None:
         self.store = Store()
-        self.views: dict[ObjectKey, FrontendView] = {}
         self.synced = False
         self._closed = False
         self._sink = sink
@@ -59,13 +62,23 @@ class Reconciler:
         self._history = transition_history
         self._tasks = TaskSet(prober)
         self._records: dict[ObjectKey, _BackendRecord] = {}
-        self._configs: dict[ObjectKey, FrontendConfig] = {}
-        self._previous: dict[ObjectKey, Previous] = {}
         self._transitions: list[Transition] = []
         self._changed_backends: set[ObjectKey] = set()
         self._changed_frontends: set[ObjectKey] = set()
         self._trigger = Trigger(self.reconcile)
+        time = time or _loop_time
         self._sentry = Sentry(self._trigger.pull, enabled=blind_guard, time=time)
+        self._decider = Decider(
+            self.store,
+            clock,
+            health=self.health,
+            patience=self._patience,
+            doubts=self._sentry.doubts,
+            time=time,
+            wake=self._trigger.pull,
+        )
+        self.views = self._decider.views
+        self._begun = False  # something has been decided
         self._suspected = False  # and the sink was told so
 
     # --- what happens -----------------------------------------------------------------------
@@ -77,8 +90,8 @@ class Reconciler:
 
     def resume_frontend(self, key: ObjectKey, previous: Previous) -> None:
         """Take over what a frontend's status says; ignored once it is decided on here."""
-        if not self.synced or key not in self._previous:
-            self._previous[key] = previous
+        if not self.synced or key not in self._decider.previous:
+            self._decider.previous[key] = previous
 
     def objects_changed(self) -> None:
         """Look at the store again, soon."""
@@ -130,6 +143,7 @@ class Reconciler:
         """Decide nothing any more; what was decided stands."""
         self._closed = True
         self._sentry.close()
+        self._decider.close()
         self._trigger.cancel()
 
     # --- what is known ----------------------------------------------------------------------
@@ -140,7 +154,7 @@ class Reconciler:
 
     def previous(self, frontend: ObjectKey) -> Previous:
         """Return what was decided last for a frontend."""
-        return self._previous.get(frontend, Previous())
+        return self._decider.before(frontend)
 
     def problems(self, kind: str, key: ObjectKey) -> tuple[Problem, ...]:
         """Return what is wrong with an object by itself, or with what a backend refers to."""
@@ -155,8 +169,8 @@ class Reconciler:
         dirty = self.store.dirty
         self._reconcile_backends(dirty)
         self._review_prober(dirty)
-        self._reconcile_prefixes(dirty)
-        self._reconcile_frontends(dirty)
+        self._changed_frontends |= self._decider.run(dirty)
+        self._begun = True
         self._tell(dirty)
 
     def _reconcile_backends(self, dirty: Dirty) -> None:
@@ -172,6 +186,12 @@ class Reconciler:
                 continue
             record = self._records.setdefault(key, _BackendRecord())
             frontends = self.store.frontends_of(key)
+            if (
+                not self._begun
+                and record.health.unheard
+                and self._decider.served(backend, frontends)
+            ):
+                record.health = replace(record.health, held=True)
             mode = mode_of(backend, self.store.health_checks, referenced=bool(frontends))
             outcome = move(record.mode, mode, record.health, key, now, self._history)
             if not frontends:
@@ -197,48 +217,15 @@ class Reconciler:
             if record.health.state is HealthState.DOWN and record.health.held is not held:
                 self._set_health(key, record, replace(record.health, held=held))
 
-    def _reconcile_prefixes(self, dirty: Dirty) -> None:
-        while dirty.prefixes:
-            group = self.store.group_of(dirty.prefixes.pop())
-            dirty.prefixes -= {frontend.vip.prefix for frontend in group}
-            judged = resolve_group(group, self.store.backends.get, self._present_encap)
-            for key, resolved in judged.items():
-                config = self._configs.get(key)
-                if config is None or config.resolved != resolved:
-                    self._configs[key] = configure(resolved, self.previous(key))
-                    dirty.frontends.add(key)
-
-    def _reconcile_frontends(self, dirty: Dirty) -> None:
-        while dirty.frontends:
-            key = dirty.frontends.pop()
-            if key not in self.store.frontends:
-                self._configs.pop(key, None)
-                self.views.pop(key, None)
-                if ("Frontend", key) not in self.store.invalid:
-                    self._previous.pop(key, None)
-            elif self.views.get(key) == (view := self._decide(key)):
-                continue
-            else:
-                self.views[key] = view
-            self._changed_frontends.add(key)
-
-    def _decide(self, key: ObjectKey) -> FrontendView:
-        config = self._configs[key]
-        members = config.resolved.members
-        decision = decide(members, {one.backend: self.health(one.backend) for one in members})
-        previous = self.previous(key)
-        epoch = int(self._clock.now().timestamp())
-        desired = desired_vip(config, decision, previous, epoch=epoch)
-        self._previous[key] = Previous(
-            vip=desired, states={one.member.backend: one.acting for one in decision.members}
-        )
-        return FrontendView(
-            config=config,
-            decision=decision,
-            desired=desired,
-            invalid=self.store.invalid.get(("Frontend", key), ()),
-            suspect=any(self._sentry.doubts(one.backend) for one in members),
-        )
+    def _patience(self, backends: Iterable[ObjectKey]) -> float:
+        """Return within how many seconds backends have their first verdicts."""
+        modes = [self._records[key].mode for key in backends if key in self._records]
+        times = [
+            first_verdict_time(mode.spec.cadence, len(self._tasks)).total_seconds()
+            for mode in modes
+            if isinstance(mode, Probed)
+        ]
+        return SLACK + max(times, default=0.0)
 
     def _tell(self, dirty: Dirty) -> None:
         for key in sorted(self._changed_frontends):
@@ -288,6 +275,6 @@ class Reconciler:
         for frontend in sorted(frontends):
             self._sink.removed(key, frontend)
 
-    def _present_encap(self, key: ObjectKey) -> Encap | None:
-        vip = self.previous(key).vip
-        return vip.settings.encap if vip else None
+
+def _loop_time() -> float:
+    return asyncio.get_running_loop().time()

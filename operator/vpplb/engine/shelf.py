@@ -7,6 +7,7 @@ from typing import NamedTuple
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import Vip, VipId
 from vpplb.plan.diff import Chain
+from vpplb.plan.fitting import fitted, serves
 from vpplb.plan.obstacles import Flushed
 
 
@@ -36,6 +37,8 @@ class Row:
     owner: ObjectKey | None = None
     flushed: Flushed | None = None
     wanted: dict[ObjectKey, Wanted] = field(default_factory=dict)
+    adopting: bool = True
+    """Whether it has been in service, and not as we said, for as long as the wish is tentative."""
 
     @property
     def winner(self) -> ObjectKey | None:
@@ -44,9 +47,17 @@ class Row:
 
     @property
     def wish(self) -> Vip | None:
-        """What the VIP shall be for its winner; None where nobody wants it."""
+        """What the VIP shall be for its winner, given what it is; None where nobody wants it."""
         winner = self.winner
-        return None if winner is None else self.wanted[winner].desired
+        return None if winner is None else self.fit(self.wanted[winner].desired)
+
+    def fit(self, desired: Vip) -> Vip:
+        """Return what is wanted, given what the VIP is."""
+        return fitted(desired, self.have, adopting=self.adopting)
+
+    def consider(self, desired: Vip) -> None:
+        """Note whether the VIP serves while `desired` is tentative, before anything is done."""
+        self.adopting = not desired.tentative or (self.adopting and serves(self.have))
 
     @property
     def only_changes(self) -> bool:

@@ -151,7 +151,8 @@ class VipBook:
             return self._leaving(row)
         for key, wanted in row.wanted.items():
             claims.append(Claim(key, wanted, None if key == winner else winner))
-        desired = row.wanted[winner].desired
+        row.consider(row.wanted[winner].desired)
+        desired = row.fit(row.wanted[winner].desired)
         if row.flushed is None:
             row.flushed = taken_as_applied(row.have, desired)
             self._changed = True

@@ -63,6 +63,11 @@ def first_wait(cadence: Cadence, position: int, of: int, *, known: bool) -> time
     return min(cadence.interval, soon) * position / of
 
 
+def first_verdict_time(cadence: Cadence, checks: int) -> timedelta:
+    """Return within which time one of so many new checks has its verdict."""
+    return timedelta(seconds=max(1.0, checks / FIRST_PROBES)) + cadence.timeout
+
+
 def detection_time(cadence: Cadence) -> timedelta:
     """Return how long a backend that falls silent may still be up: `fall` probes in time-outs."""
     again = max(cadence.fast_interval * (1 + JITTER), cadence.timeout)

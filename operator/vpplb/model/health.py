@@ -117,6 +117,18 @@ class BackendHealth:
     transitions: tuple[Transition, ...] = ()
 
     @property
+    def unheard(self) -> bool:
+        """Whether nothing is known: no verdict yet, and no person took it out.
+
+        What is unknown since it was enabled or resumed, or was down before, is not to serve.
+        """
+        return (
+            self.state is HealthState.UNKNOWN
+            and not self.held
+            and (not self.transitions or self.transitions[0].from_state is HealthState.UP)
+        )
+
+    @property
     def counts_as_up(self) -> bool:
         """Whether the backend may carry traffic."""
         return self.state is HealthState.UP or (

@@ -94,17 +94,23 @@ class AppServer(NamedTuple):
 
     `weight` is 0 to 100: its entries in the table of new flows. `flush_epoch` grows each time
     its flows are to be cut; as observed, it is 0, or the one that is known to be applied.
-    `buckets` is its true share of the table (observed side only).
+    `buckets` is its true share of the table (observed side only). `undecided`: not known to be
+    up or down (desired side only); see `Vip.tentative`.
     """
 
     weight: int
     flush_epoch: int = 0
     buckets: int | None = None
+    undecided: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vip:
     """A VIP with its servers, in `address_order`.
+
+    What is desired may leave something to what VPP has (`plan.fitting`). `tentative`: a VIP that
+    serves keeps its servers, and those that are undecided their weights. `any_length`: a VIP that
+    is there keeps its table length.
 
     They are put in order here, unless they come as a `MappingProxyType`: then they are taken as
     they are, as those of another VIP, or those that `plan.desired` ordered once and for all.
@@ -112,6 +118,8 @@ class Vip:
 
     settings: VipSettings
     servers: Mapping[IPAddress, AppServer]
+    tentative: bool = False
+    any_length: bool = False
 
     def __post_init__(self) -> None:
         """Put the servers in order, whatever order they came in."""

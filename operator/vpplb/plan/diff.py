@@ -214,7 +214,7 @@ def _update(vip: VipId, have: Vip, want: Vip, flushed: Flushed | None) -> _Steps
     for (address, server), old in zip(want.servers.items(), olds, strict=True):
         if old is None or old == server:
             continue
-        weight, epoch, _ = server
+        weight, epoch, *_ = server
         # An epoch of 0 never flushes: most servers end here, without a look at what was applied.
         flush = epoch > 0 and needs_flush(
             old, server, None if flushed is None else flushed.get(address, 0)

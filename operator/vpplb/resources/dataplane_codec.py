@@ -26,6 +26,8 @@ class DataplaneServer(StatusModel):
     """Its entries in the table of new flows."""
     flush_epoch: Count
     """Grows each time its flows are to be cut."""
+    undecided: bool = False
+    """Not known to be up or down: a tentative VIP keeps its weight."""
 
 
 class FrontendDataplane(StatusModel):
@@ -53,6 +55,10 @@ class FrontendDataplane(StatusModel):
     """Labels of the nodes that carry it; absent: those of the spec."""
     servers: tuple[DataplaneServer, ...]
     """The application servers, IPv4 before IPv6, then in numeric order."""
+    any_flow_table_length: bool = False
+    """Whether a VIP that is there keeps its own."""
+    tentative: bool = False
+    """Not all servers have a verdict: a VIP that serves keeps them."""
     revision: str
     """Hash of everything else here."""
 
@@ -73,9 +79,14 @@ def dump_dataplane(
         "flowTableLength": settings.table_length,
         "servers": [
             {"address": str(address), "weight": server.weight, "flushEpoch": server.flush_epoch}
+            | ({"undecided": True} if server.undecided else {})
             for address, server in vip.servers.items()
         ],
     }
+    if vip.any_length:
+        content["anyFlowTableLength"] = True
+    if vip.tentative:
+        content["tentative"] = True
     if selector := dict(node_selector):
         content["nodeSelector"] = selector
     return content | {"revision": _revision(content)}
@@ -111,8 +122,16 @@ def _load(read: FrontendDataplane) -> tuple[VipId, Vip, str]:
         table_length=read.flow_table_length,
     )
     servers = {
-        server.address: AppServer(weight=server.weight, flush_epoch=server.flush_epoch)
+        server.address: AppServer(
+            weight=server.weight, flush_epoch=server.flush_epoch, undecided=server.undecided
+        )
         for server in read.servers
     }
+    vip = Vip(
+        settings=settings,
+        servers=servers,
+        tentative=read.tentative,
+        any_length=read.any_flow_table_length,
+    )
     vip_id = VipId(read.prefix, read.protocol, read.port)
-    return vip_id, Vip(settings=settings, servers=servers), read.revision
+    return vip_id, vip, read.revision

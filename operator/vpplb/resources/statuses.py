@@ -16,6 +16,7 @@ from vpplb.resources.backend import BackendStatus
 from vpplb.resources.conditions import Condition, ConditionStatus, set_condition
 from vpplb.resources.dataplane_codec import dump_dataplane
 from vpplb.resources.frontend import FrontendBackend, FrontendNodes, FrontendStatus
+from vpplb.resources.frontend_conditions import available, degraded
 from vpplb.resources.health_codec import dump_health
 from vpplb.resources.healthcheck import HealthCheckStatus
 
@@ -89,9 +90,9 @@ def frontend_status(
                     (*caveats(view.config.resolved), *frontend.ignored),
                 ),
                 _resolved(view.config.resolved.unresolved),
-                _available(view),
+                available(view),
                 _programmed(view, nodes),
-                _degraded(view),
+                degraded(view),
             ],
             generation,
             now,
@@ -210,22 +211,6 @@ def _resolved(unresolved: Sequence[Problem]) -> Condition:
     )
 
 
-def _available(view: FrontendView) -> Condition:
-    up, of = view.decision.ready
-    status: ConditionStatus
-    match view.decision.state:
-        case HealthState.UP:
-            status, reason = "True", "BackendsUp"
-            message = f"pool {view.decision.active_pool} serves, {up} of {of} backends are up"
-        case HealthState.UNKNOWN:
-            status, reason, message = "Unknown", "NoVerdict", "no backend has a verdict yet"
-            if view.config.resolved.withdrawn:
-                message = "not accepted, so nothing is served"
-        case _:
-            status, reason, message = "False", "NoBackendUp", f"none of {of} backends can serve"
-    return Condition(type="Available", status=status, reason=reason, message=message)
-
-
 def _programmed(view: FrontendView, nodes: NodeReport) -> Condition:
     count = f"{len(nodes.programmed)} of {len(nodes.desired)} nodes have the newest state"
     if nodes.leaving and nodes.holding:
@@ -252,25 +237,6 @@ def _few(texts: Sequence[str], separator: str) -> str:
 
 
 _FEW = 5
-_SUSPECT = (
-    "so many backends, some of these among them, fell silent at once that the prober itself is"
-    " suspected; weights stay as they were"
-)
-
-
-def _degraded(view: FrontendView) -> Condition:
-    reasons: list[tuple[str, str]] = []
-    if view.suspect:
-        reasons.append(("ProberSuspect", _SUSPECT))
-    config = view.config
-    if config.flattened:
-        reasons.append(("WeightsFlattened", config.flattened))
-    if not reasons:
-        said = "the weights are honoured, and the prober is trusted"
-        said += f"; {config.over_the_top}" if config.over_the_top else ""
-        return Condition(type="Degraded", status="False", reason="NotDegraded", message=said)
-    message = "; ".join([*(said for _, said in reasons), *filter(None, [config.over_the_top])])
-    return Condition(type="Degraded", status="True", reason=reasons[0][0], message=message)
 
 
 def _healthy(health: BackendHealth) -> Condition:

@@ -196,7 +196,7 @@ def stand_in_for_frontend(raw: Mapping[str, object]) -> Frontend | None:
         target_port=wanted.settings.target_port,
         src_ip_sticky=wanted.settings.src_ip_sticky,
         flush_on_down=flush is not False,
-        table_length=wanted.settings.table_length,
+        table_length=None if wanted.any_length else wanted.settings.table_length,
         node_selector=tuple(sorted(selector.items())),
         created=meta.created,
         uid=meta.uid,

@@ -1,7 +1,6 @@
 """A simulated VPP as a whole: its sockets, its clients, its death and its return."""
 
 import asyncio
-import logging
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -9,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vpplb.simulator.clients import FATAL, FILLS_BYTES, Clients
+from vpplb.simulator.clients import FILLS_BYTES, Clients
 from vpplb.simulator.connection import Connection
 from vpplb.simulator.dialect import Dialect
 from vpplb.simulator.faults import Faults
@@ -19,8 +18,6 @@ from vpplb.simulator.paths import clear_path
 from vpplb.simulator.service import Answer, Service
 from vpplb.simulator.stats_socket import StatsSocket
 from vpplb.simulator.statseg import StatsSegment
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,7 +194,6 @@ class VppSimulator:
     def ended(self, index: int) -> None:
         """Take in that a client has hung up; too many unnoticed ones are the end of all service."""
         if not self.clients.ended(index):
-            log.critical("%d clients are gone unnoticed: VPP answers nobody", FATAL)
             self.hang()
 
     def replied(self, sizes: Sequence[int]) -> None:

@@ -9,9 +9,8 @@ from collections.abc import Callable
 
 log = logging.getLogger(__name__)
 
-NOTABLE, ALARMING = 4, 8
-"""More than come and go, and as many that whoever runs the router has to act: half of what stops
-VPP."""
+ALARMING = 8
+"""As many that whoever runs the router has to act: half of what stops VPP."""
 
 
 class Leftovers:
@@ -28,7 +27,9 @@ class Leftovers:
     def counted(self, count: int) -> None:
         """Take in how many connections named as ours VPP has beside this one."""
         if count > self.count:
-            log.log(_level(count), "VPP %s", _words(count))
+            log.log(
+                logging.ERROR if count >= ALARMING else logging.WARNING, "VPP %s", _words(count)
+            )
         self.count = count
         self._tell(count)
 
@@ -36,12 +37,6 @@ class Leftovers:
     def trouble(self) -> str:
         """What is wrong, in a sentence; empty when nothing is."""
         return f"VPP {_words(self.count)}" if self.count >= ALARMING else ""
-
-
-def _level(count: int) -> int:
-    if count < NOTABLE:
-        return logging.INFO
-    return logging.WARNING if count < ALARMING else logging.ERROR
 
 
 def _words(count: int) -> str:

@@ -1,12 +1,14 @@
 """Whose each VIP is, and which flushes are due, seen from the syncer."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
 from support.syncer_bench import DNS, VIP, VIP2, WEB, A, B, Bench, C, programmed, row
 from vpplb.engine.vipbook import SyncerState
-from vpplb.plan.ops import AddVip, Op, SetWeight
+from vpplb.model.vip import Vip
+from vpplb.plan.ops import AddVip, DelServer, Op, SetWeight
 
 pytestmark = pytest.mark.looptime
 
@@ -173,3 +175,62 @@ async def test_what_is_to_be_remembered_is_told_before_a_vip_is_made(bench: Benc
     bench.syncer.set_synced()
     await bench.settle()
     assert owned_when_made == [True]
+
+
+def tentative(*weights: int, out: int | None = None) -> Vip:
+    """A wish of which nothing is decided, but that the server of this number is out."""
+    wish = row(*weights)
+    servers = {
+        at: one._replace(undecided=number != out)
+        for number, (at, one) in enumerate(wish.servers.items())
+    }
+    return replace(wish, servers=servers, tentative=True, any_length=True)
+
+
+async def test_a_vip_in_service_stays_as_it_is_while_the_wish_is_tentative(bench: Bench) -> None:
+    found = row(100, 0, 30)
+    bench.put(VIP, replace(found, settings=replace(found.settings, table_length=64)))
+    bench.lb.ops.clear()
+    bench.syncer.set_desired(WEB, VIP, tentative(0, 0), "r1")
+    bench.syncer.set_synced()
+    assert await bench.ops() == []
+    assert bench.listener.reports[-1].revision == "r1"
+    bench.syncer.set_desired(WEB, VIP, tentative(0, 50), "r2")
+    assert await bench.ops() == []
+    await bench.settle(120)
+    assert bench.listener.drift == 0
+    # Decided: raise, then lower, then remove.
+    bench.syncer.set_desired(WEB, VIP, replace(row(0, 50), any_length=True), "r3")
+    assert await bench.ops() == [
+        SetWeight(vip=VIP, address=B, weight=50, flush=False),
+        SetWeight(vip=VIP, address=A, weight=0, flush=False),
+        DelServer(vip=VIP, address=C, flush=True),
+    ]
+
+
+async def test_whom_a_person_took_out_goes_though_the_wish_is_tentative(bench: Bench) -> None:
+    bench.put(VIP, row(100, 100))
+    bench.lb.ops.clear()
+    bench.syncer.set_desired(WEB, VIP, tentative(0, 0, out=0), "r1")
+    bench.syncer.set_synced()
+    assert await bench.ops() == [SetWeight(vip=VIP, address=A, weight=0, flush=False)]
+
+
+async def test_a_vip_that_begins_to_serve_as_we_said_follows_at_once(bench: Bench) -> None:
+    bench.syncer.set_desired(WEB, VIP, tentative(0, 0), "r1")
+    bench.syncer.set_synced()
+    await bench.settle()
+    for revision, (a, b) in enumerate([(100, 0), (0, 100), (100, 100)], 2):
+        bench.syncer.set_desired(WEB, VIP, tentative(a, b), f"r{revision}")
+        await bench.settle()
+        assert bench.weights() == {str(A): a, str(B): b}
+
+
+async def test_servers_whose_fall_is_decided_after_the_adoption_are_flushed(bench: Bench) -> None:
+    bench.put(VIP, row(100, 100))
+    bench.lb.ops.clear()
+    bench.syncer.set_desired(WEB, VIP, tentative(0, 0), "r1")
+    bench.syncer.set_synced()
+    await bench.settle()
+    bench.syncer.set_desired(WEB, VIP, row(100, 0, epochs=(0, 77)), "r2")
+    assert await bench.ops() == [SetWeight(vip=VIP, address=B, weight=0, flush=True)]

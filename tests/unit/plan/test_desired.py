@@ -6,7 +6,8 @@ from support.objects import address, backend, frontend, in_state, key, pool
 from vpplb.model.health import HealthState
 from vpplb.model.objects import Frontend
 from vpplb.model.vip import AppServer, Encap, Vip
-from vpplb.plan.desired import Previous, configure, desired_vip
+from vpplb.plan.desired import Previous, configure, decided, desired_vip
+from vpplb.plan.onset import Onset
 from vpplb.plan.pools import decide
 from vpplb.plan.resolve import resolve_group
 from vpplb.plan.resolved import ResolvedFrontend
@@ -34,14 +35,11 @@ class Life:
         self.time += 10
         health = {key(name): in_state(state) for name, state in states.items()}
         health |= {key(name): in_state(DOWN, held=True) for name in held}
-        decision = decide(self.resolved.members, health)
-        vip = desired_vip(
-            configure(self.resolved, self.previous), decision, self.previous, epoch=self.time
-        )
+        onset = Onset(decision=decide(self.resolved.members, health))
+        config = configure(self.resolved, self.previous)
+        vip = desired_vip(config, onset, self.previous, epoch=self.time)
         assert vip is not None
-        self.previous = Previous(
-            vip=vip, states={m.member.backend: m.acting for m in decision.members}
-        )
+        self.previous = decided(onset, vip, self.previous)
         return vip
 
 
@@ -111,8 +109,9 @@ def test_the_epoch_grows_even_when_the_clock_goes_back() -> None:
 
 def test_a_withdrawn_frontend_has_no_vip() -> None:
     one, two = frontend("x", pool("p", a=1), age=2), frontend("y", pool("p", a=1), age=1)
+    nothing = Onset(decision=decide([], {}))
     loser = resolve_group([one, two], BACKENDS.get, lambda _: None)[two.key]
-    assert desired_vip(configure(loser, Previous()), decide([], {}), Previous(), epoch=1) is None
+    assert desired_vip(configure(loser, Previous()), nothing, Previous(), epoch=1) is None
 
 
 def test_a_backend_in_two_pools_is_one_server_and_the_first_effective_weight_counts() -> None:
@@ -150,7 +149,8 @@ def test_the_weights_of_backends_of_one_address_add_up_to_what_vpp_takes() -> No
         judged = resolve_group([frontend("f", pool("p", **of))], known.get, lambda _: None)
         config = configure(judged[key("f")], Previous())
         up = {key("a"): in_state(UP), key("b"): in_state(UP)}
-        vip = desired_vip(config, decide(config.resolved.members, up), Previous(), epoch=1)
+        onset = Onset(decision=decide(config.resolved.members, up))
+        vip = desired_vip(config, onset, Previous(), epoch=1)
         assert vip is not None
         return vip.servers[A].weight
 

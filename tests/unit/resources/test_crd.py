@@ -161,6 +161,9 @@ def test_the_words_name_every_field_below_with_its_kind_and_choice() -> None:
         "      address (string): Its address.",
         "      weight (integer): Its entries in the table of new flows.",
         "      flushEpoch (integer): Grows each time its flows are to be cut.",
+        "      undecided (boolean): Not known to be up or down: a tentative VIP keeps its weight.",
+        "  anyFlowTableLength (boolean): Whether a VIP that is there keeps its own.",
+        "  tentative (boolean): Not all servers have a verdict: a VIP that serves keeps them.",
         "  revision (string): Hash of everything else here.",
     ]
 

@@ -148,6 +148,26 @@ async def test_a_restart_calls_nothing_and_shows_no_transition(machine: Machine)
     assert machine.transitions == []
 
 
+@pytest.mark.parametrize("lost", [("state.json",), ("state.json", "state.vpp.json")])
+async def test_a_lost_state_lowers_nothing_before_there_are_verdicts(
+    machine: Machine, lost: tuple[str, ...]
+) -> None:
+    async with machine.running("a", "b"):
+        await machine.weigh(100, 0)
+    for name in lost:
+        (machine.state_file.parent / name).unlink()
+    machine.lb.ops.clear()
+    async with machine.running() as again:
+        await eventually(lambda: machine.programmed() == "Programmed", "it is programmed")
+        machine.answer("b", up=True)  # the spare is first
+        await eventually(lambda: again.reconciler.health(key("b")).since, "b is up")
+        assert machine.weights() == [100, 0]
+        machine.answer("a", up=True)
+        await eventually(lambda: machine.status("Frontend", "web").get("state") == "up", "up")
+        await machine.weigh(100, 0)
+    assert machine.lb.ops == []
+
+
 async def test_what_is_ours_is_known_before_it_is_made(machine: Machine) -> None:
     known: list[object] = []
 
