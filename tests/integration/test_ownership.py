@@ -8,9 +8,9 @@ import pytest
 
 from support.eventually import eventually
 from support.live_syncer import Ear, meddle, row, running, syncing, vip, without_buckets
+from support.memory import keep_state, kept_state
 from support.simulated_vpp import simulated_vpp
 from vpplb.engine.syncer import Syncer
-from vpplb.files.memory import load_memory, save_memory
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import Encap, IPAddress, LbConf, Vip, VipId, VipSettings
 from vpplb.plan.diff import ConfWish
@@ -182,14 +182,14 @@ async def test_ownership_survives_a_restart_of_the_agent(vpp: VppSimulator, tmp_
     memory = tmp_path / "memory.json"
     await program(vpp, *FOREIGN_OPS)
     async with syncing(vpp.api_socket, WANTED) as (syncer, _):
-        save_memory(memory, syncer.state)
+        keep_state(memory, syncer.state)
     vpp.calls.clear()
     held = flows(vpp)
-    async with syncing(vpp.api_socket, WANTED, state=load_memory(memory)):
+    async with syncing(vpp.api_socket, WANTED, state=kept_state(memory)):
         assert vpp.changing_calls == []
         assert flows(vpp) == held
     # Both frontends were deleted while no agent ran: their VIPs go, the foreign one stays.
-    async with syncing(vpp.api_socket, {}, state=load_memory(memory)) as (syncer, ear):
+    async with syncing(vpp.api_socket, {}, state=kept_state(memory)) as (syncer, ear):
         await ear.until(lambda: not syncer.state.owned)
     assert ours(vpp) == {}
     assert foreign(vpp) == {ip_address("fd00::9"): 3}
@@ -247,16 +247,16 @@ async def test_ownership_survives_restarts_of_agent_and_vpp_at_once(
 ) -> None:
     memory = tmp_path / "memory.json"
     async with syncing(vpp.api_socket, WANTED) as (syncer, _):
-        save_memory(memory, syncer.state)
+        keep_state(memory, syncer.state)
     await vpp.restart(keep=True)
     await program(vpp, *FOREIGN_OPS)
     only_web = {WEB: WANTED[WEB]}
-    async with syncing(vpp.api_socket, only_web, state=load_memory(memory)) as (syncer, ear):
+    async with syncing(vpp.api_socket, only_web, state=kept_state(memory)) as (syncer, ear):
         await ear.until(lambda: syncer.state.owned == {WEB_VIP: WEB})
         assert ours(vpp) == {WEB_VIP: WEB_ROW}
         assert {call.args["pfx"] for call in vpp.changing_calls} == {"192.0.2.2/32"}
     await vpp.restart()
-    async with syncing(vpp.api_socket, only_web, state=load_memory(memory)):
+    async with syncing(vpp.api_socket, only_web, state=kept_state(memory)):
         assert ours(vpp) == {WEB_VIP: WEB_ROW}
 
 
@@ -266,7 +266,7 @@ async def test_an_agent_that_dies_while_it_makes_a_vip_leaves_none_that_nobody_o
     memory = tmp_path / "memory.json"
     ear = Ear()
     syncer = Syncer(PapiLoadBalancer(vpp.api_socket), listener=ear)
-    ear.on_memory = lambda: save_memory(memory, syncer.state)
+    ear.on_memory = lambda: keep_state(memory, syncer.state)
     syncer.set_desired(WEB, WEB_VIP, WEB_ROW, "r1")
     syncer.set_synced()
     vpp.faults.arm(Drop(), "lb_add_del_as_v2", times=None)
@@ -274,6 +274,6 @@ async def test_an_agent_that_dies_while_it_makes_a_vip_leaves_none_that_nobody_o
         await eventually(lambda: WEB_VIP in vpp.lb.table(), "VPP has the VIP")
     vpp.faults.disarm()
     assert ear.reports == []
-    async with syncing(vpp.api_socket, {}, state=load_memory(memory)) as (after, heard):
+    async with syncing(vpp.api_socket, {}, state=kept_state(memory)) as (after, heard):
         await heard.until(lambda: not after.state.owned)
     assert ours(vpp) == {}

@@ -14,10 +14,11 @@ from support.control_plane import ControlPlane
 from support.kubectl import Kubectl
 from support.live_syncer import row, vip
 from support.manifests import frontend
+from support.memory import keep_state
 from support.simulated_vpp import LoopThread, run_in_thread
 from vpplb.cli.main import cli
 from vpplb.engine.vipbook import SyncerState
-from vpplb.files.memory import owned_text, save_memory
+from vpplb.files.memory import Router, owned_text
 from vpplb.kube.client import KubeClient
 from vpplb.kube.kinds import DATAPLANE, FRONTEND, cluster_key
 from vpplb.model.names import ObjectKey
@@ -109,7 +110,7 @@ def test_it_says_what_the_agent_would_do_and_changes_nothing(
         memory = tmp_path / "memory.json"
         owner = ObjectKey(namespace.namespace, "web")
         state = SyncerState(owned={WEB: owner}, flushed={WEB: {ip_address("10.0.0.1"): 7}})
-        save_memory(memory, state)
+        keep_state(memory, state, Router.here(NODE, Path(simulator.api_socket)))
         _, said = plan(control_plane, socket, f"--state-file={memory}")
         does = [call["does"] for call in said["calls"]]
         assert "= 10.0.0.1 weight 0" in does

@@ -10,6 +10,7 @@ from fakes.clock import FakeClock
 from fakes.load_balancer import FakeLoadBalancer
 from support.fake_apiserver import FakeApiServer
 from support.manifests import Raw, frontend
+from support.memory import HERE, kept_state
 from support.objects import key, vip
 from vpplb.agent.app import remembered_by
 from vpplb.agent.intake import Intake
@@ -17,7 +18,7 @@ from vpplb.agent.reporter import SPACING, DataplaneReporter
 from vpplb.engine.syncer import Syncer
 from vpplb.engine.vipbook import SyncerState
 from vpplb.files.keeper import MemoryKeeper
-from vpplb.files.memory import load_memory
+from vpplb.files.memory import Memory
 from vpplb.kube.kinds import DATAPLANE, FRONTEND, JsonObject, cluster_key
 from vpplb.kube.status import StatusWriter
 from vpplb.model.names import ObjectKey
@@ -62,7 +63,8 @@ class AgentBench:
         self._tasks: list[asyncio.Task[None]] = []
         self.announced: list[tuple[ObjectKey, str]] = []
         dataplane = self.server.objects.get((DATAPLANE, NODE)) or self.store_dataplane()
-        self.keeper = MemoryKeeper(memory, lambda: self.syncer.state)
+        self.keeper = MemoryKeeper(memory, lambda: Memory(state=self.syncer.state), HERE)
+        self.keeper.begin()
         self.reporter = DataplaneReporter(
             self.writer,
             AgentMetrics(self.registry),
@@ -74,7 +76,7 @@ class AgentBench:
             keeper=self.keeper,
             announce=lambda frontend, note: self.announced.append((frontend, note)),
         )
-        state = (memory and load_memory(memory)) or remembered_by(dataplane) or SyncerState()
+        state = (memory and kept_state(memory)) or remembered_by(dataplane) or SyncerState()
         self.syncer = Syncer(self.lb, listener=self.reporter, state=state)
         self.reporter.resume(dataplane)
         self.intake = Intake(

@@ -19,7 +19,7 @@ from vpplb.engine.meter import PacketMeter
 from vpplb.engine.syncer import Syncer
 from vpplb.engine.vipbook import SyncerState
 from vpplb.files.keeper import MemoryKeeper
-from vpplb.files.memory import load_memory, owned_of
+from vpplb.files.memory import Memory, Router, owned_of, recall
 from vpplb.kube.client import KubeClient
 from vpplb.kube.errors import KubeError
 from vpplb.kube.events import EventRecorder
@@ -35,6 +35,7 @@ from vpplb.telemetry.metrics import AgentMetrics, PacketCount, Registry, packet_
 from vpplb.telemetry.vitals import Vitals
 from vpplb.vpp.lb import PapiLoadBalancer
 from vpplb.vpp.leftovers import Leftovers
+from vpplb.vpp.lock import VppLock
 from vpplb.vpp.stats import PapiVipCounters
 
 log = logging.getLogger(__name__)
@@ -104,7 +105,10 @@ class Agent:
         self._keeper: MemoryKeeper | None = None
         self._heartbeat: Heartbeat | None = None
         self._metrics = AgentMetrics(registry, self._packet_counts)
-        self._node = Node(client, options.node, self._labels_changed)
+        self._node = Node(client, options.node, self._labels_changed, self._remember)
+        self._router = Router.here(options.node, options.vpp_api_socket)
+        self._lock = VppLock(options.vpp_api_socket)
+        self._unusable = ""
         self._intake: Intake | None = None
         self._troubles: dict[str, Callable[[], str]] = {"node": lambda: "not introduced yet"}
         self.writer = StatusWriter(client)
@@ -123,6 +127,7 @@ class Agent:
             hosts=options.http_hosts,
             alive={"watch": self._watch_is_beyond_repair},
             figures=self._vitals.figures,
+            facts={"memory": lambda: self._unusable or "in use"},
             checks={
                 "api": self._vitals.api,
                 **{one: partial(self._trouble, one) for one in ("node", "objects", "watch", "vpp")},
@@ -136,13 +141,23 @@ class Agent:
             group.create_task(self._vitals.lag.run())
             group.create_task(self.writer.run())
             group.create_task(self._recorder.run())
+            await self._lock.wait(self._wait)
+            recalled = recall(self._options.state_file, self._router)
+            self._unusable = recalled.trouble
+            if recalled.memory is not None:
+                self._node.spec = recalled.memory.spec
             dataplane = await self._node.introduce()
             self._heartbeat = heartbeat = self._make_heartbeat()
             self._troubles["node"] = lambda: rivalry(heartbeat)
             await heartbeat.claim()
             del self._troubles["node"]
             group.create_task(heartbeat.run())
-            await self._program(group, dataplane)
+            state = recalled.memory.state if recalled.memory else remembered_by(dataplane)
+            await self._program(group, dataplane, state or SyncerState())
+
+    def _wait(self, why: str) -> None:
+        log.warning("%s", why)
+        self._troubles["node"] = lambda: why
 
     async def wind_down(self) -> None:
         """Write what is still due, and give the node's lease up."""
@@ -158,11 +173,22 @@ class Agent:
         """Keep what the next start has to know; for the end, when nothing changes any more."""
         if self._keeper is not None:
             self._keeper.close()
+        self._lock.release()
 
-    async def _program(self, group: asyncio.TaskGroup, dataplane: JsonObject) -> None:
+    def _remember(self) -> None:
+        if self._keeper is not None:
+            self._keeper.keep_soon()
+
+    async def _program(
+        self, group: asyncio.TaskGroup, dataplane: JsonObject, state: SyncerState
+    ) -> None:
         options = self._options
-        memory = options.state_file and load_memory(options.state_file)
-        self._keeper = MemoryKeeper(options.state_file, lambda: syncer.state)
+        self._keeper = MemoryKeeper(
+            options.state_file,
+            lambda: Memory(state=syncer.state, spec=self._node.spec),
+            self._router,
+        )
+        self._keeper.begin()
         self._reporter = reporter = DataplaneReporter(
             self.writer,
             self._metrics,
@@ -174,11 +200,11 @@ class Agent:
             keeper=self._keeper,
             announce=Announcer(self._recorder, options.node, self._clock, self._uid).recreated,
         )
-        state = memory or remembered_by(dataplane) or SyncerState()
         leftovers = Leftovers(self._metrics.set_leftovers)
         lb = PapiLoadBalancer(
             options.vpp_api_socket,
             on_call=self._metrics.record_call,
+            lock=self._lock,
             on_leftovers=leftovers.counted,
         )
         syncer = Syncer(
@@ -201,6 +227,7 @@ class Agent:
             syncer, options.node, options.conf, state.owned, reporter.unreadable
         )
         intake.labels_changed(self._node.labels)
+        intake.seen(DATAPLANE, self._node.key, dataplane)  # should it go before it is listed
         listener = _Listener(intake, reporter, self._node)
         informer = Informer(self._client, KINDS, listener, options.namespaces)
         self._watch = watch = Watch(informer, options.namespaces)
@@ -271,6 +298,7 @@ class _Listener:
         """Implement `kube.informer.Listener`."""
         if kind == DATAPLANE and key == self._node.key:
             self._reporter.seen(raw)
+            self._node.seen(raw)
         self._intake.seen(kind, key, raw)
 
     def gone(self, kind: Kind, key: ObjectKey) -> None:

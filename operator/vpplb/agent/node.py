@@ -6,12 +6,13 @@ annotation tells which labels are the Node's: those of others are left alone.
 """
 
 import asyncio
+import json
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 from vpplb.kube.backoff import backoff
-from vpplb.kube.errors import Conflict, KubeError, NotFound
+from vpplb.kube.errors import ApiError, Conflict, KubeError, NotFound
 from vpplb.kube.kinds import DATAPLANE, NODE, JsonObject, Kind, cluster_key
 from vpplb.model.names import ObjectKey
 from vpplb.resources.dataplane import NODE_LABELS
@@ -21,6 +22,8 @@ log = logging.getLogger(__name__)
 REFRESH = 30.0
 """Seconds between looks at the Node's labels."""
 RETRY = (0.2, 5.0)
+UNPROCESSABLE = 422
+"""The API server's definition does not take an object."""
 REMAKE_DELAY = 1.0
 """Seconds until a Dataplane that was deleted is made anew: if its Node goes, so does this agent."""
 
@@ -45,12 +48,21 @@ class Node:
     """The node `name`. `labels` are those of its Node, none where there is no such Node.
 
     `boot_id` is what the Node's kubelet says of its machine, empty where none does.
+    `spec` is what its Dataplane last said, None when it was never seen: a Dataplane that is
+    deleted, or collected with its Node, comes back with it. So who has hands off this node's VPP
+    (`paused`) keeps them off. `on_spec` is called when it is another one.
     """
 
     def __init__(
-        self, client: NodeClient, name: str, on_labels: Callable[[Mapping[str, str]], None]
+        self,
+        client: NodeClient,
+        name: str,
+        on_labels: Callable[[Mapping[str, str]], None],
+        on_spec: Callable[[], None] = lambda: None,
     ) -> None:
         self.key = cluster_key(name)
+        self.spec: Mapping[str, object] | None = None
+        self._on_spec = on_spec
         self.labels: Mapping[str, str] = {}
         self.owners: tuple[Mapping[str, object], ...] = ()
         self.boot_id = ""
@@ -84,6 +96,13 @@ class Node:
             self._deleted.clear()
             await self.introduce()
 
+    def seen(self, raw: JsonObject) -> None:
+        """Remember the Dataplane's settings."""
+        spec = raw.get("spec") or {}
+        if spec != self.spec:
+            self.spec = spec
+            self._on_spec()
+
     def deleted(self) -> None:
         """Say that the Dataplane was deleted."""
         self._deleted.set()
@@ -111,7 +130,10 @@ class Node:
             "annotations": {NODE_LABELS: _mirrored(labels)},
             "ownerReferences": list(self.owners),
         }
-        return await self._client.patch(DATAPLANE, self.key, {"metadata": patch})
+        patched = await self._client.patch(DATAPLANE, self.key, {"metadata": patch})
+        if _of_another(metadata, self.owners):  # of that name: what it owned is not here
+            return {**patched, "status": {}}
+        return patched
 
     async def _create(self, labels: Mapping[str, str]) -> JsonObject:
         metadata = {
@@ -120,8 +142,18 @@ class Node:
             "annotations": {NODE_LABELS: _mirrored(labels)},
             "ownerReferences": list(self.owners),
         }
+        spec = dict(self.spec or {})
+        if spec:
+            log.warning("dataplane %s is made anew as it was: %s", self.key.name, json.dumps(spec))
         try:
-            return await self._client.create(DATAPLANE, {"metadata": metadata, "spec": {}})
+            try:
+                return await self._client.create(DATAPLANE, {"metadata": metadata, "spec": spec})
+            except ApiError as error:
+                if error.status != UNPROCESSABLE or not spec:
+                    raise
+                log.error("dataplane %s keeps of that only `paused`: %s", self.key.name, error)
+                spec = {"paused": True} if spec.get("paused") is True else {}
+                return await self._client.create(DATAPLANE, {"metadata": metadata, "spec": spec})
         except Conflict:  # made by another meanwhile
             return await self._client.get(DATAPLANE, self.key)
 
@@ -139,6 +171,12 @@ class Node:
         if labels != self.labels:
             self.labels = labels
             self._on_labels(labels)
+
+
+def _of_another(metadata: JsonObject, owners: Iterable[Mapping[str, object]]) -> bool:
+    """Whether an object belongs to a Node that is no more."""
+    uids = {owner["uid"] for owner in metadata.get("ownerReferences") or () if "uid" in owner}
+    return bool(uids) and uids.isdisjoint(owner["uid"] for owner in owners)
 
 
 def _mirrored(labels: Iterable[str]) -> str:

@@ -10,8 +10,9 @@ from vpplb.cli.plan_view import View
 from vpplb.engine.ports import Observed
 from vpplb.engine.rehearsal import Rehearsal
 from vpplb.engine.vipbook import SyncerState
+from vpplb.files.atomic import Unusable
 from vpplb.files.manifests import Loaded, load
-from vpplb.files.memory import load_memory, owned_of
+from vpplb.files.memory import Router, load_memory, owned_of
 from vpplb.kube.client import KubeClient
 from vpplb.kube.errors import NotFound
 from vpplb.kube.kinds import DATAPLANE, FRONTEND, JsonObject, cluster_key
@@ -127,8 +128,7 @@ async def of_cluster(live: Live, wish: ConfWish, *, own_all: bool) -> View:
         listings = [
             await client.list(FRONTEND, namespace) for namespace in live.namespaces or (None,)
         ]
-    memory = load_memory(live.state_file) if live.state_file else None
-    state = memory or _remembered(dataplane)
+    state = _kept(live) or _remembered(dataplane)
     rehearsal = Rehearsal(state, own_all=own_all)
     intake = Intake(rehearsal, live.node, wish, state.owned)
     if dataplane is not None:
@@ -144,6 +144,17 @@ async def of_cluster(live: Live, wish: ConfWish, *, own_all: bool) -> View:
         about=f"VPP {version} at {live.socket}, for node {live.node}",
         notes=tuple(_notes(live, dataplane, rehearsal, rehearsed.lost)),
     )
+
+
+def _kept(live: Live) -> SyncerState | None:
+    """Read what the agent's file says, as the agent would."""
+    if live.state_file is None:
+        return None
+    try:
+        memory = load_memory(live.state_file, Router.here(live.node, live.socket))
+    except Unusable:
+        return None
+    return memory.state if memory else None
 
 
 async def _dataplane(client: KubeClient, node: str) -> JsonObject | None:

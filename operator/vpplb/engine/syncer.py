@@ -78,6 +78,10 @@ class Syncer:
         self._complete = self._paused = False
         self._wake = asyncio.Event()
 
+    def recall(self, state: SyncerState) -> None:
+        """Take in what the last process left; before `run`."""
+        self._book.recall(state)
+
     # --- what is wanted -----------------------------------------------------------------------
 
     def set_desired(self, key: ObjectKey, vip: VipId, desired: Vip, revision: str) -> None:

@@ -46,6 +46,10 @@ class VipBook:
         """What may be wanted by another frontend than owns it."""
         self._strange: dict[IPNetwork, list[StrangeVip]] = {}
         self._changed = False
+        self.recall(state)
+
+    def recall(self, state: SyncerState) -> None:
+        """Take in what the last process left."""
         for vip, key in state.owned.items():
             row = self._row(vip)
             row.owner, row.flushed = key, state.flushed.get(vip)

@@ -5,18 +5,48 @@ start, see either the old or the new, whenever the power goes. The calls block o
 """
 
 import json
+import logging
 import os
 import tempfile
 from pathlib import Path
 
+log = logging.getLogger(__name__)
+
+
+class Unusable(Exception):
+    """A file is there, but cannot be read, or makes no sense; the text says why."""
+
 
 def read_json(path: Path) -> object:
-    """Return the content; None where there is no file that can be read and understood."""
+    """Return the content, None where there is no file; Unusable."""
     try:
         content: object = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
+    except FileNotFoundError:
         return None
+    except OSError as error:
+        raise Unusable(f"it cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise Unusable(f"it is damaged: {error}") from error
+    if content is None:
+        raise Unusable("it is damaged: it says nothing")
     return content
+
+
+def set_aside(path: Path, why: str) -> str:
+    """Log that a file is of no use, keep it beside under another name, and return that in words.
+
+    So nothing is lost, and the next writing does not replace what a person may still need.
+    """
+    said = f"{path} is not used: {why}"
+    kept = path.with_name(f"{path.name}.unusable")
+    if path.is_file():
+        try:
+            path.replace(kept)
+            said += f" (kept as {kept.name})"
+        except OSError as error:
+            said += f" (it cannot be renamed: {error.strerror})"
+    log.error("%s", said)
+    return said
 
 
 def write_json(path: Path, content: object, *, indent: int | None = None) -> None:

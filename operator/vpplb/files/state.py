@@ -6,7 +6,7 @@ One JSON object, `{kind: {namespace/name: status}}`, replaced as a whole.
 from collections.abc import Mapping
 from pathlib import Path
 
-from vpplb.files.atomic import read_json, write_json
+from vpplb.files.atomic import Unusable, read_json, set_aside, write_json
 from vpplb.model.names import ObjectKey
 
 Statuses = Mapping[str, Mapping[ObjectKey, Mapping[str, object]]]
@@ -20,9 +20,18 @@ class StateFile:
         self._path = path
 
     def load(self) -> dict[str, dict[ObjectKey, dict[str, object]]]:
-        """Read what was saved; whatever is missing or makes no sense is left out."""
-        content = read_json(self._path)
-        if not isinstance(content, dict):
+        """Read what was saved; whatever is missing or makes no sense is left out.
+
+        A file that makes no sense at all is set aside, and that is logged.
+        """
+        try:
+            content = read_json(self._path)
+            if content is None:
+                return {}
+            if not isinstance(content, dict):
+                raise Unusable("it holds no statuses")
+        except Unusable as error:
+            set_aside(self._path, str(error))
             return {}
         return {kind: _statuses(of_kind) for kind, of_kind in content.items()}
 

@@ -14,7 +14,7 @@ from vpplb.engine.reconciler import Reconciler
 from vpplb.engine.syncer import Syncer
 from vpplb.files.keeper import MemoryKeeper
 from vpplb.files.manifests import Loaded
-from vpplb.files.memory import load_memory
+from vpplb.files.memory import Memory, Router, recall
 from vpplb.files.state import StateFile
 from vpplb.model.health import Transition
 from vpplb.model.names import ObjectKey
@@ -38,6 +38,7 @@ from vpplb.telemetry.stream import EventStream
 from vpplb.telemetry.vitals import Vitals, lasting
 from vpplb.vpp.lb import PapiLoadBalancer
 from vpplb.vpp.leftovers import Leftovers
+from vpplb.vpp.lock import VppLock
 from vpplb.vpp.stats import PapiVipCounters
 
 log = logging.getLogger(__name__)
@@ -91,8 +92,13 @@ class Standalone:
         self._options = options
         clock = SystemClock()
         self._state = StateFile(options.state_file)
-        memory = options.state_file.with_suffix(".vpp.json")
-        self._keeper = MemoryKeeper(memory, lambda: self.syncer.state)
+        self._memory = options.state_file.with_suffix(".vpp.json")
+        self._router = Router.here(NODE, options.vpp_api_socket)
+        self._keeper = MemoryKeeper(
+            self._memory, lambda: Memory(state=self.syncer.state), self._router
+        )
+        self._unusable = ""
+        self._lock = VppLock(options.vpp_api_socket) if lb is None else None
         self._dirty = asyncio.Event()
         registry, stream = Registry(), EventStream()
         vpp_metrics = AgentMetrics(registry, self._packet_counts)
@@ -101,6 +107,7 @@ class Standalone:
         papi = PapiLoadBalancer(
             options.vpp_api_socket,
             on_call=vpp_metrics.record_call,
+            lock=self._lock,
             on_leftovers=leftovers.counted,
         )
         self._meter: PacketMeter | None = None
@@ -111,7 +118,6 @@ class Standalone:
             lb or papi,
             listener=self.vpp,
             sync_interval=options.sync_interval,
-            state=load_memory(memory),
             own_all=options.own_all,
         )
         self.syncer.set_conf(options.conf)
@@ -152,6 +158,7 @@ class Standalone:
             hosts=options.http_hosts,
             alive={"probers": lasting(vitals.no_prober)},
             figures=vitals.figures,
+            facts={"memory": lambda: self._unusable or "in use"},
             checks={
                 "vpp": lambda: self.vpp.trouble or leftovers.trouble or None,
                 "probers": vitals.probers,
@@ -186,7 +193,7 @@ class Standalone:
         tasks = [
             asyncio.create_task(work)
             for work in (
-                self.syncer.run(),
+                self._sync(),
                 self._folder.run(),
                 self._save(),
                 self._keeper.run(),
@@ -204,9 +211,22 @@ class Standalone:
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._write()
         self._keeper.close()
+        if self._lock is not None:
+            self._lock.release()
         for task in tasks:
             if not task.cancelled():
                 task.result()
+
+    async def _sync(self) -> None:
+        """Program VPP, when no other one does, from where the last one has left it."""
+        if self._lock is not None:
+            await self._lock.wait(self.vpp.disconnected)
+        recalled = recall(self._memory, self._router)
+        self._unusable = recalled.trouble
+        if recalled.memory is not None:
+            self.syncer.recall(recalled.memory.state)
+        self._keeper.begin()
+        await self.syncer.run()
 
     def _loaded(self, loaded: Loaded) -> None:
         """Take the settings of VPP from the Dataplane of the folder, if there is one."""

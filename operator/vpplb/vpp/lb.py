@@ -9,6 +9,7 @@ from vpplb.model.vip import VipId
 from vpplb.plan.ops import AddVip, DelVip, Op, SetWeight
 from vpplb.vpp import codec, listing
 from vpplb.vpp.client import NAME, TIMEOUT, CallHook, Connection, connect
+from vpplb.vpp.lock import VppLock
 from vpplb.vpp.messages import Fields
 from vpplb.vpp.retvals import NOT_SENT, in_words
 
@@ -23,7 +24,7 @@ class PapiLoadBalancer:
 
     `timeout` is in seconds, for each call and for connecting. `on_call` is told each answered
     message with its retval, `on_leftovers` at each reading how many clients named as we are VPP
-    has beside this one.
+    has beside this one. Who programs VPP gives the `lock` that keeps others from it.
     """
 
     def __init__(
@@ -32,16 +33,19 @@ class PapiLoadBalancer:
         *,
         timeout: float = TIMEOUT,
         on_call: CallHook = lambda _message, _retval: None,
+        lock: VppLock | None = None,
         on_leftovers: Callable[[int], None] = lambda _count: None,
     ) -> None:
         self._socket, self._timeout, self._on_call = socket, timeout, on_call
-        self._on_leftovers = on_leftovers
+        self._on_leftovers, self._lock = on_leftovers, lock
         self._connection: Connection | None = None
         self._indexes: Mapping[VipId, int] | None = None
 
     async def connect(self) -> VppInfo:
         """Connect anew (LoadBalancerGone, LoadBalancerUnsuitable)."""
         await self.close()
+        if self._lock is not None:
+            self._lock.take()
         connection = await connect(self._socket, on_call=self._on_call, timeout=self._timeout)
         self._connection = connection
         version, ping = await asyncio.gather(

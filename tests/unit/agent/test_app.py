@@ -12,9 +12,9 @@ from fakes.load_balancer import FakeLoadBalancer
 from support.agent_bench import API, NODE, WEB, decided
 from support.fake_apiserver import FakeApiServer
 from support.manifests import frontend
+from support.memory import kept_state
 from support.objects import key, vip
 from vpplb.agent import app
-from vpplb.files.memory import load_memory
 from vpplb.kube.client import KubeClient
 from vpplb.kube.errors import ApiUnreachable
 from vpplb.kube.informer import Informer
@@ -97,7 +97,7 @@ async def test_what_is_flushed_is_on_disk_and_what_is_written_is_known_while_it_
     await asyncio.sleep(2)
     world.delete("dns")
     await asyncio.sleep(1)
-    state = load_memory(memory)
+    state = kept_state(memory)
     assert state is not None
     assert state.owned.keys() == {WEB, API}
     assert written == {"u"}
@@ -126,6 +126,6 @@ async def test_what_the_syncer_does_while_the_last_writes_are_drained_is_remembe
     world.delete("web")
     await agent
     assert world.vpp.rows == {}
-    state = load_memory(memory)
+    state = kept_state(memory)
     assert state is not None
     assert state.owned == {}

@@ -7,7 +7,7 @@ import pytest
 
 from support.fake_apiserver import apply_merge_patch
 from vpplb.agent.node import REFRESH, Node
-from vpplb.kube.errors import ApiUnreachable, Conflict, KubeError, NotFound
+from vpplb.kube.errors import ApiError, ApiUnreachable, Conflict, KubeError, NotFound
 from vpplb.kube.kinds import DATAPLANE, NODE, JsonObject, Kind, cluster_key
 from vpplb.model.names import ObjectKey
 
@@ -227,3 +227,59 @@ async def test_an_api_server_that_is_away_is_tried_until_it_is_back(
     assert [record.getMessage() for record in warnings] == [
         "dataplane n1 cannot be made, will try again: refused"
     ]
+
+
+SPEC = {"paused": True, "flowTimeout": "77s"}
+
+
+async def test_a_dataplane_that_was_deleted_comes_back_as_it_was() -> None:
+    server, news = Server(), []
+    server.node()
+    one = Node(server, "n1", lambda _: None, lambda: news.append(1))
+    await one.introduce()
+    one.seen({"metadata": {}, "spec": SPEC})
+    one.seen({"metadata": {}, "spec": dict(SPEC)})
+    assert len(news) == 1
+    del server.objects[DATAPLANE]
+    assert (await one.introduce())["spec"] == SPEC
+
+
+async def test_a_node_that_is_made_anew_is_paused_as_the_last_agent_left_it() -> None:
+    server = Server()
+    server.node()
+    one, _ = node(server)
+    one.spec = SPEC
+    assert (await one.introduce())["spec"] == SPEC
+    server.objects[DATAPLANE]["spec"] = {}
+    assert (await one.introduce())["spec"] == {}, "what a person says counts"
+
+
+@pytest.mark.parametrize(("spec", "left"), [(SPEC, {"paused": True}), ({"new": 1}, {})])
+async def test_settings_that_the_api_server_no_longer_takes_are_left_out_but_never_paused(
+    spec: Mapping[str, object], left: Mapping[str, object]
+) -> None:
+    server = Server()
+    server.node()
+    one, _ = node(server)
+    one.spec = spec
+    create = server.create
+
+    async def refusing(kind: Kind, body: Mapping[str, object]) -> JsonObject:
+        if body["spec"] == spec:
+            raise ApiError(422, "Invalid", "spec.flowTimeout")
+        return await create(kind, body)
+
+    server.create = refusing  # type: ignore[method-assign]  # one method of a fake
+    assert (await one.introduce())["spec"] == left
+
+
+async def test_what_a_dataplane_of_an_earlier_node_of_that_name_says_is_not_ours() -> None:
+    server = Server()
+    server.node()
+    one, _ = node(server)
+    await one.introduce()
+    server.objects[DATAPLANE]["status"] = {"owned": "192.0.2.1/32 tcp/80 default/web\n"}
+    assert "owned" in (await one.introduce())["status"]
+    server.dataplane["ownerReferences"] = [{**OWNER, "uid": "earlier"}]
+    assert (await one.introduce())["status"] == {}
+    assert server.dataplane["ownerReferences"] == [OWNER]

@@ -7,8 +7,8 @@ import pytest
 
 from support.agent_bench import API, NODE, WEB, AgentBench, decided
 from support.fake_apiserver import FakeApiServer
+from support.memory import kept_state
 from support.objects import key
-from vpplb.files.memory import load_memory
 from vpplb.kube.errors import ApiUnreachable
 from vpplb.kube.kinds import DATAPLANE, FRONTEND
 from vpplb.model.vip import Encap, VipId, VipSettings
@@ -379,7 +379,7 @@ async def test_what_must_outlive_the_agent_is_kept_before_the_vip_is_made(tmp_pa
     known: list[object] = []
 
     def look(op: Op) -> int:
-        state = load_memory(memory)
+        state = kept_state(memory)
         known.append(state and dict(state.owned))
         return 0
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from vpplb.files.atomic import read_json, write_json
+from vpplb.files.atomic import Unusable, read_json, set_aside, write_json
 
 
 def test_what_is_written_is_read_back_and_folders_are_made(tmp_path: Path) -> None:
@@ -15,17 +15,29 @@ def test_what_is_written_is_read_back_and_folders_are_made(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"nothing"])
-def test_what_cannot_be_understood_reads_as_nothing(tmp_path: Path, content: bytes) -> None:
+def test_what_cannot_be_understood_is_said(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "state.json"
     file.write_bytes(content)
-    assert read_json(file) is None
+    with pytest.raises(Unusable, match="it is damaged: "):
+        read_json(file)
     write_json(file, 1)
     assert read_json(file) == 1
 
 
-def test_what_is_not_there_or_not_a_file_reads_as_nothing(tmp_path: Path) -> None:
+def test_what_is_not_there_reads_as_nothing_and_what_is_no_file_is_said(tmp_path: Path) -> None:
     assert read_json(tmp_path / "state.json") is None
-    assert read_json(tmp_path) is None
+    with pytest.raises(Unusable, match="it cannot be read: Is a directory"):
+        read_json(tmp_path)
+
+
+def test_a_second_file_of_no_use_replaces_the_first_that_was_set_aside(tmp_path: Path) -> None:
+    file = tmp_path / "state.json"
+    for text in ("old", "new"):
+        file.write_text(text)
+        assert set_aside(file, "it is damaged") == (
+            f"{file} is not used: it is damaged (kept as state.json.unusable)"
+        )
+    assert [one.read_text() for one in tmp_path.iterdir()] == ["new"]
 
 
 def test_the_same_content_is_not_written_again(tmp_path: Path) -> None:

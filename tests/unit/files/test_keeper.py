@@ -12,11 +12,13 @@ from support.objects import key
 from vpplb.engine.vipbook import SyncerState
 from vpplb.files import keeper as module
 from vpplb.files.keeper import SPACING, MemoryKeeper
-from vpplb.files.memory import load_memory, save_memory
+from vpplb.files.memory import Memory, Router, load_memory, save_memory
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import VipId
 
 WEB, API = (VipId.parse(f"192.0.2.{n}/32 tcp/80") for n in (1, 2))
+
+HERE = Router(node="n1", machine="m", vpp="/run/vpp/api.sock")
 
 
 class Bench:
@@ -28,19 +30,23 @@ class Bench:
         self.saved: list[float] = []
         self.disk = threading.Event()
         self.disk.set()
-        self.keeper = MemoryKeeper(self._file, lambda: SyncerState(owned=dict(self.owned)))
+        self.keeper = MemoryKeeper(self._file, self._memory, HERE)
+        self.keeper.begin()
         self._loop = asyncio.get_running_loop()
         monkeypatch.setattr(module, "save_memory", self._save)
 
-    def _save(self, path: Path, state: SyncerState) -> None:
+    def _memory(self) -> Memory:
+        return Memory(state=SyncerState(owned=dict(self.owned)))
+
+    def _save(self, path: Path, memory: Memory, router: Router) -> None:
         self.disk.wait(10)
         self.saved.append(self._loop.time())
-        save_memory(path, state)
+        save_memory(path, memory, router)
 
     @property
     def on_disk(self) -> Mapping[VipId, ObjectKey]:
-        state = load_memory(self._file)
-        return state.owned if state else {}
+        memory = load_memory(self._file, HERE)
+        return memory.state.owned if memory else {}
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -132,17 +138,28 @@ async def test_a_disk_that_refuses_is_told_and_no_error(
     bench: Bench, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "file").touch()
-    keeper = MemoryKeeper(tmp_path / "file" / "memory.json", SyncerState)
+    keeper = MemoryKeeper(tmp_path / "file" / "memory.json", Memory, HERE)
+    keeper.begin()
     keeper.keep()
     assert "the memory of VPP cannot be written" in caplog.text
     (tmp_path / "file").unlink()
     keeper.close()
-    assert load_memory(tmp_path / "file" / "memory.json") == SyncerState()
+    assert load_memory(tmp_path / "file" / "memory.json", HERE) == Memory()
 
 
 async def test_without_a_file_nothing_is_written(bench: Bench) -> None:
-    keeper = MemoryKeeper(None, SyncerState)
+    keeper = MemoryKeeper(None, Memory, HERE)
+    keeper.begin()
     keeper.keep()
     keeper.keep_soon()
     keeper.close()
     assert bench.saved == []
+
+
+async def test_nothing_is_written_over_what_has_not_been_read_yet(tmp_path: Path) -> None:
+    file = tmp_path / "memory.json"
+    keeper = MemoryKeeper(file, Memory, HERE)
+    keeper.keep()
+    keeper.keep_soon()
+    keeper.close()
+    assert not file.exists()

@@ -28,6 +28,16 @@ def test_what_makes_no_sense_is_left_out(tmp_path: Path, text: str) -> None:
     assert not any(StateFile(path).load().values())
 
 
+def test_a_file_that_makes_no_sense_at_all_is_set_aside_and_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "state.json"
+    path.write_text("not json")
+    assert StateFile(path).load() == {}
+    assert (tmp_path / "state.json.unusable").read_text() == "not json"
+    assert f"{path} is not used: it is damaged" in caplog.text
+
+
 def test_nothing_is_loaded_where_there_is_no_file(tmp_path: Path) -> None:
     assert StateFile(tmp_path / "state.json").load() == {}
 

@@ -17,8 +17,8 @@ from fakes.load_balancer import FakeLoadBalancer
 from fakes.prober import FakeProber
 from support.eventually import eventually
 from support.manifests import Raw, backend, frontend, health_check, manifest
+from support.memory import kept_state
 from support.objects import key, vip
-from vpplb.files.memory import load_memory
 from vpplb.model.health import HealthState, Transition
 from vpplb.plan.ops import Op
 from vpplb.standalone.app import Standalone, StandaloneOptions
@@ -172,7 +172,7 @@ async def test_what_is_ours_is_known_before_it_is_made(machine: Machine) -> None
     known: list[object] = []
 
     def look(_: Op) -> int:
-        memory = load_memory(machine.state_file.with_suffix(".vpp.json"))
+        memory = kept_state(machine.state_file.with_suffix(".vpp.json"))
         known.append(memory and dict(memory.owned))
         return 0
 
@@ -184,7 +184,7 @@ async def test_what_is_ours_is_known_before_it_is_made(machine: Machine) -> None
 
 async def test_a_flush_is_remembered_while_it_runs(machine: Machine) -> None:
     def flushed() -> bool:
-        memory = load_memory(machine.state_file.with_suffix(".vpp.json"))
+        memory = kept_state(machine.state_file.with_suffix(".vpp.json"))
         return memory is not None and any(memory.flushed.get(WEB, {}).values())
 
     async with machine.running("a", "b"):

@@ -1,10 +1,11 @@
 """What the statuses of frontends say of the one VPP."""
 
+from support.memory import HERE
 from support.objects import key, vip
 from vpplb.engine.listener import VipReport
 from vpplb.engine.ports import VppInfo
-from vpplb.engine.vipbook import SyncerState
 from vpplb.files.keeper import MemoryKeeper
+from vpplb.files.memory import Memory
 from vpplb.model.names import ObjectKey
 from vpplb.plan.ops import ChangeKind
 from vpplb.resources.statuses import NodeReport
@@ -18,7 +19,7 @@ class Bench:
     def __init__(self) -> None:
         self.reported: list[ObjectKey] = []
         self.registry = Registry()
-        keeper = MemoryKeeper(None, SyncerState)
+        keeper = MemoryKeeper(None, Memory, HERE)
         self.vpp = LocalVpp(self.reported.append, keeper, AgentMetrics(self.registry))
 
     def report(self, revision: str, error: str = "") -> NodeReport:

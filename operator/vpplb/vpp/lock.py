@@ -1,0 +1,93 @@
+"""One programmer for one VPP: a lock beside its API socket.
+
+Two agents that want different things would undo each other's work for ever. The lock is a file in
+the socket's own folder, so that containers which share nothing but that folder see it; it ends
+with its process, however that ends.
+"""
+
+import asyncio
+import errno
+import fcntl
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from vpplb.engine.ports import LoadBalancerGone
+
+log = logging.getLogger(__name__)
+
+PAUSE = 1.0
+"""Seconds between two looks whether the other one has ended."""
+
+
+class VppLock:
+    """The lock of the VPP behind an API socket. Where none can be made, that is logged, once."""
+
+    def __init__(self, socket: Path) -> None:
+        self.path = Path(f"{os.path.realpath(socket)}.vpplb")
+        self._handle: int | None = None
+        self._warned = False
+
+    async def wait(self, say: Callable[[str], None]) -> None:
+        """Take it when whoever has it ends; until then `say` why it takes long, once."""
+        said = False
+        while True:
+            try:
+                self.take()
+            except LoadBalancerGone as held:
+                if not said:
+                    say(str(held))
+                said = True
+                await asyncio.sleep(PAUSE)
+            else:
+                return
+
+    def take(self) -> None:
+        """Hold it from now on; LoadBalancerGone while another has it.
+
+        To be called for each connection: a VPP that restarts may get a new folder, and with it a
+        new lock.
+        """
+        if self._handle is not None and self._is_there(self._handle):
+            return
+        self.release()
+        try:
+            handle = self._open()
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                os.close(handle)
+                raise
+        except FileNotFoundError:  # no folder: no VPP, which connecting will say
+            return
+        except OSError as error:
+            if error.errno in (errno.EWOULDBLOCK, errno.EAGAIN):
+                raise LoadBalancerGone(
+                    f"another vpplb programs this VPP (it holds {self.path}); waiting for its end"
+                ) from error
+            if not self._warned:
+                log.warning("two agents on this VPP would not notice each other: %s", error)
+            self._warned = True
+            return
+        self._handle = handle
+
+    def release(self) -> None:
+        """Let go of it."""
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
+
+    def _open(self) -> int:
+        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
+        try:  # without O_CREAT first: it is refused for files of others in some folders
+            return os.open(self.path, flags)
+        except FileNotFoundError:
+            return os.open(self.path, flags | os.O_CREAT, 0o644)
+
+    def _is_there(self, handle: int) -> bool:
+        try:
+            there, held = self.path.stat(), os.fstat(handle)
+        except OSError:
+            return False
+        return (there.st_dev, there.st_ino) == (held.st_dev, held.st_ino)
