@@ -102,6 +102,13 @@ async def test_a_low_ipv6_prefix_made_by_hand_is_passed_over_and_named(
     assert (strange.prefix, strange.encap) == (like, None)
 
 
+async def test_it_tells_its_free_memory_and_its_threads(lb: LoadBalancer) -> None:
+    heap = await lb.heap()
+    assert heap is not None
+    assert heap.free > 1 << 26
+    assert heap.threads >= 1
+
+
 async def test_buckets_are_vpps_true_shares(lb: LoadBalancer) -> None:
     adds: list[Op] = [
         AddServer(vip=WEB, address=a, weight=w)

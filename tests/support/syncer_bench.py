@@ -46,6 +46,8 @@ class Listener:
     adoptions: int = 0
     memories: int = 0
     conf_errors: list[str] = field(default_factory=list)
+    contests: list[int] = field(default_factory=list)
+    forgotten: list[int] = field(default_factory=list)
     strange: list[list[str]] = field(default_factory=list)
 
     def connected(self, info: VppInfo) -> None:
@@ -74,6 +76,12 @@ class Listener:
 
     def met_strange(self, strange: Sequence[StrangeVip]) -> None:
         self.strange.append([one.text for one in strange])
+
+    def contested(self, count: int) -> None:
+        self.contests.append(count)
+
+    def flows_forgotten(self, buckets: int) -> None:
+        self.forgotten.append(buckets)
 
     def synced(self, seconds: float) -> None:
         assert seconds >= 0

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from vpplb.engine.ports import Observed, Outcome, VppInfo
 from vpplb.model.vip import LbConf, Protocol, VipId
 from vpplb.plan.ops import AddServer, AddVip, DelServer, DelVip, Op, SetConf, SetWeight
+from vpplb.plan.sticky import Heap
 from vpplb.simulator.lb import LoadBalancerState
 from vpplb.simulator.rows import IP4_BITS, IP6_BITS, Key, NewVip
 
@@ -38,6 +39,9 @@ class WatchedLoadBalancer:
             if not retval:
                 self.watch(op)
         return outcomes
+
+    async def heap(self) -> Heap | None:
+        return None
 
     async def ping(self) -> None: ...
 

@@ -18,7 +18,6 @@ from vpplb.kube.status import Priority, StatusWriter
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import StrangeVip, VipId, VipSettings
 from vpplb.plan.ops import ChangeKind
-from vpplb.plan.render import strange_in_words
 from vpplb.resources.conditions import Condition, find_condition, set_condition
 from vpplb.resources.dataplane import (
     DataplaneError,
@@ -30,6 +29,7 @@ from vpplb.resources.renderer import load_conditions
 from vpplb.resources.statuses import accepted_condition
 from vpplb.resources.stored import read_dataplane, read_status
 from vpplb.telemetry.metrics import AgentMetrics
+from vpplb.telemetry.sync_log import SyncLog
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ SHOWN = 10
 """VIPs of others that a Dataplane names; of the rest it gives the number."""
 
 
-class DataplaneReporter:
+class DataplaneReporter(SyncLog):
     """Implements `engine.listener.SyncListener`.
 
     `selected` gives the frontends that this node shall carry, `observed` the VIPs that VPP has,
@@ -63,7 +63,8 @@ class DataplaneReporter:
         keeper: MemoryKeeper,
         announce: Callable[[ObjectKey, str], None] = lambda _key, _note: None,
     ) -> None:
-        self._writer, self._metrics = writer, metrics
+        super().__init__(metrics)
+        self._writer = writer
         self._clock, self._keeper = clock, keeper
         self._key = cluster_key(node)
         self._announce = announce
@@ -208,16 +209,10 @@ class DataplaneReporter:
         log.warning("frontend %s (%s): %s", key, vip, remade(settings))
         self._announce(key, remade(settings))
 
-    def drifted(self, count: int) -> None:
-        """Somebody else changed VPP."""
-        self._metrics.record_drift(count)
-        log.warning("VPP: %d VIPs or settings were changed by someone else and are repaired", count)
-
     def met_strange(self, strange: Sequence[StrangeVip]) -> None:
         """There are VIPs that no frontend can have, or none any more."""
+        super().met_strange(strange)
         self._strange = tuple(one.text for one in strange)
-        self._metrics.set_strange(len(strange))
-        log.warning("%s", strange_in_words(strange))
 
     def synced(self, seconds: float) -> None:
         """VPP was compared; its number of foreign VIPs may be new."""

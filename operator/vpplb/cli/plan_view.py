@@ -45,6 +45,8 @@ def show(view: View) -> None:
     say(f"from {view.about}")
     for note in view.notes:
         say(f"note: {note}")
+    if rehearsed.withheld:
+        say(f"note: {rehearsed.withheld}")
     for blocked, obstacle in rehearsed.blocked.items():
         say(f"note: {blocked} cannot be made: {obstacle}")
     if rehearsed.others:
@@ -116,6 +118,7 @@ def to_json(view: View) -> str:
         "from": view.about,
         "notes": list(view.notes),
         "others": rehearsed.others,
+        "withheld": rehearsed.withheld,
         "blocked": {str(vip): obstacle for vip, obstacle in rehearsed.blocked.items()},
         "calls": [_call(op) for op in rehearsed.ops],
         "vips": [_vip(one) for one in view.forecasts()],

@@ -61,6 +61,14 @@ class SyncListener(Protocol):
         """These are now the VIPs found in VPP that no frontend can have: they are left alone."""
         ...
 
+    def contested(self, count: int) -> None:
+        """So many prefixes are not repaired for now, since something else keeps changing them."""
+        ...
+
+    def flows_forgotten(self, buckets: int) -> None:
+        """The memory of flows has so many buckets a core now; all flows known are forgotten."""
+        ...
+
     def synced(self, seconds: float) -> None:
         """Changes were programmed, or all of VPP was read and compared, in so much time."""
         ...

@@ -15,6 +15,7 @@ from vpplb.model.names import ObjectKey
 from vpplb.model.vip import LbConf, StrangeVip, VipId, VipTable
 from vpplb.plan.guard import Alarm
 from vpplb.plan.ops import Op
+from vpplb.plan.sticky import Heap
 
 
 class Clock(Protocol):
@@ -88,6 +89,10 @@ class LoadBalancer(Protocol):
 
         A refused op does not stop those after it.
         """
+        ...
+
+    async def heap(self) -> Heap | None:
+        """Read how much memory VPP has left; None where it does not tell."""
         ...
 
     async def ping(self) -> None:

@@ -118,6 +118,14 @@ class Programmer:
         self._standing.conclude(planned.claims, owners, {**failed, **blocked})
         self._settled(shelves, failed, blocked)
 
+    def leave(self, shelves: Mapping[Shelf, str]) -> None:
+        """Report of shelves why they are left as they are, though not as wanted."""
+        for shelf, why in shelves.items():
+            planned = self._book.begin((shelf,))
+            owners = [(work.row.vip, work.row.owner) for work in planned.works]
+            failed = {work.row.vip: why for work in planned.works if work.chain}
+            self._standing.conclude(planned.claims, owners, failed)
+
     def _adopt(self) -> None:
         if self._book.adopt() and self._book.news():
             self._listener.adopted()

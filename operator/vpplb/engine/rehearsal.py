@@ -13,6 +13,7 @@ from vpplb.model.vip import Vip, VipId
 from vpplb.plan.diff import ConfWish, Plan, conf_change
 from vpplb.plan.ops import Op, SetConf
 from vpplb.plan.progress import after
+from vpplb.plan.sticky import flows_at_stake, resizes, without_resizing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,11 +22,12 @@ class Rehearsed:
 
     `before` is what VPP has of the VIPs that are wanted or would be touched, `after` what it
     would have; `others` counts the VIPs that are left alone since they are no frontend's.
-    `blocked` says of wanted VIPs what keeps VPP from them; `lost` names frontends whose VIP
-    another one gets.
+    `withheld` says why the sticky buckets are left as they are, `blocked` of wanted VIPs what
+    keeps VPP from them; `lost` names frontends whose VIP another one gets.
     """
 
     conf: SetConf | None
+    withheld: str
     plan: Plan
     before: dict[VipId, Vip | None]
     after: dict[VipId, Vip | None]
@@ -76,10 +78,14 @@ class Rehearsal:
         works = sorted(planned.works, key=lambda work: work.row.vip.sort_key)
         touched = [work for work in works if work.chain or work.desired]
         chains = tuple(work.chain for work in works if work.chain)
+        wish = self._wish
+        held = resizes(wish, observed.conf) and book.in_service and not wish.allow_flow_loss
+        withheld = flows_at_stake(wish) if held else ""
         before = {work.row.vip: work.row.have for work in touched}
         done = {chain.vip: after(before[chain.vip], chain.ops) for chain in chains}
         return Rehearsed(
-            conf=conf_change(self._wish, observed.conf),
+            conf=conf_change(without_resizing(wish) if withheld else wish, observed.conf),
+            withheld=withheld,
             plan=Plan(chains=chains),
             before=before,
             after=before | done,

@@ -11,20 +11,21 @@ Everything runs in the task of `run`; the other methods only note and wake it.
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
 from vpplb.engine.listener import SyncListener
+from vpplb.engine.plugin_conf import PluginConf
 from vpplb.engine.ports import LoadBalancer, LoadBalancerGone
-from vpplb.engine.programmer import SLICE, Failed, Programmer, words
+from vpplb.engine.programmer import SLICE, Failed, Programmer
+from vpplb.engine.quarrels import Quarrels
 from vpplb.engine.shelf import Shelf, Wanted
 from vpplb.engine.standing import Standing
 from vpplb.engine.vipbook import SyncerState, VipBook
 from vpplb.model.names import ObjectKey
-from vpplb.model.vip import LbConf, StrangeVip, Vip, VipId, VipTable
-from vpplb.plan.diff import ConfWish, conf_change
-from vpplb.plan.ops import ChangeKind, SetConf
+from vpplb.model.vip import StrangeVip, Vip, VipId, VipTable
+from vpplb.plan.diff import ConfWish
 
 PING_INTERVAL = 1.0
 """Seconds between signs of life when nothing else is said."""
@@ -71,10 +72,9 @@ class Syncer:
         each reading, without a call."""
         self._strange: Sequence[StrangeVip] = ()
         self._read_at = -FRESH
-        self._conf = LbConf()
-        self._wish = ConfWish()
-        self._refused: SetConf | None = None
-        self._conf_error = ""
+        self._quarrels = Quarrels(sync_interval)
+        self._contested: Mapping[Shelf, str] = {}
+        self._conf = PluginConf(lb, listener, self._quarrels)
         self._complete = self._paused = False
         self._wake = asyncio.Event()
 
@@ -108,8 +108,7 @@ class Syncer:
 
     def set_conf(self, wish: ConfWish) -> None:
         """Want these settings of the plugin."""
-        if wish != self._wish:
-            self._wish, self._refused = wish, None
+        if self._conf.want(wish):
             self._wake.set()
 
     @property
@@ -163,6 +162,7 @@ class Syncer:
                     await self._read()
                     backoff = FIRST_BACKOFF
                     self._standing.reset()
+                    self._conf.reconnected()
                     self._listener.connected(info)
                     self._touch(self._book.shelves)
                     await self._serve()
@@ -204,7 +204,7 @@ class Syncer:
         observed = await self._lb.read()
         self._read_at = asyncio.get_running_loop().time()
         self._book.observe(observed.table, observed.strange)
-        self._conf, self._refused = observed.conf, None
+        self._conf.observe(observed.conf)
         if observed.strange != self._strange:
             self._strange = observed.strange
             self._listener.met_strange(observed.strange)
@@ -217,23 +217,33 @@ class Syncer:
     async def _resync(self, due: Sequence[Shelf]) -> None:
         """Read and compare; count as drift what differs though it had been left in order."""
         start = asyncio.get_running_loop().time()
-        settled = self._conf_op is None
+        settled = self._conf.op is None
         await self._read()
         if self._complete and not self._paused:
-            known = self._dirty.keys() | self._retries.keys()
-            known |= self._blocked.keys()
+            known = self._dirty.keys() | self._retries.keys() | self._blocked.keys()
             strayed = [shelf for shelf in self._book.strayed() if shelf not in known]
-            if drift := len(strayed) + (settled and self._conf_op is not None):
+            repaired = self._contest(strayed, start)
+            if drift := len(repaired) + self._conf.contest(settled, start):
                 self._listener.drifted(drift)
-            self._dirty |= dict.fromkeys((*due, *strayed, *self._blocked))
+            self._dirty |= dict.fromkeys((*due, *repaired, *self._blocked))
             await self._program()
         self._listener.synced(asyncio.get_running_loop().time() - start)
+
+    def _contest(self, strayed: Iterable[Shelf], now: float) -> list[Shelf]:
+        """Return the shelves to repair now; those changed again and again come ever later."""
+        before = len(self._contested)
+        said = {shelf: self._quarrels.repair(shelf, now) for shelf in strayed}
+        self._contested = {shelf: why for shelf, why in said.items() if why}
+        self._programmer.leave(self._contested)
+        if len(self._contested) != before:
+            self._listener.contested(len(self._contested))
+        return [shelf for shelf in said if not said[shelf]]
 
     async def _program(self) -> bool:
         """Send what there is to send; return whether anything was looked at."""
         worked = False
         while self._complete and not self._paused:
-            await self._settle_conf()
+            await self._conf.settle(in_service=self._book.in_service)
             if not self._dirty:
                 break
             if self._book.replaces(self._dirty):
@@ -256,27 +266,6 @@ class Syncer:
         for shelf in chosen:
             del self._dirty[shelf]
         return chosen
-
-    @property
-    def _conf_op(self) -> SetConf | None:
-        return conf_change(self._wish, self._conf)
-
-    async def _settle_conf(self) -> None:
-        """Set the plugin's settings where they differ, unless just that has been refused."""
-        op = self._conf_op
-        if op is not None and op == self._refused:
-            return
-        self._refused, error = None, ""
-        if op is not None:
-            (outcome,) = await self._lb.apply([op])
-            if outcome.ok:
-                self._conf = op.conf
-                self._listener.changed(ChangeKind.CONF, 1)
-            else:
-                self._refused, error = op, words(outcome)
-        if error != self._conf_error:
-            self._conf_error = error
-            self._listener.conf_failed(error)
 
     def _schedule(self, shelves: Iterable[Shelf], failed: Failed, blocked: Failed) -> None:
         """Have the shelves of failed VIPs looked at again, each time later."""

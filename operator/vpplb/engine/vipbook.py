@@ -16,7 +16,7 @@ from vpplb.engine.shelf import Claim, Round, Row, Shelf, Wanted, Work
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import IPNetwork, StrangeVip, Vip, VipId, VipTable
 from vpplb.plan.diff import diff_prefix, taken_as_applied
-from vpplb.plan.obstacles import Case, Flushed, obstacles, under
+from vpplb.plan.obstacles import Case, Flushed, by_prefix, obstacles, under
 from vpplb.plan.ops import AddServer, SetWeight, VipOp
 from vpplb.plan.progress import after
 
@@ -44,7 +44,7 @@ class VipBook:
         """Where a frontend may want, keep or own something."""
         self._unowned: dict[Row, None] = {}
         """What may be wanted by another frontend than owns it."""
-        self._strange: dict[IPNetwork, list[StrangeVip]] = {}
+        self._strange: Mapping[IPNetwork, Sequence[StrangeVip]] = {}
         self._changed = False
         self.recall(state)
 
@@ -134,7 +134,7 @@ class VipBook:
         held = {vip for vip in self._kept.values() if vip}
         works: list[Work] = []
         claims: list[Claim] = []
-        for shelf in shelves:
+        for shelf in filter(lambda shelf: shelf.rows, shelves):
             cases = [self._case(row, held, claims) for row in shelf.rows.values()]
             planned = diff_prefix(cases, self._strange_on(shelf))
             for row, (chain, want, obstacle) in zip(shelf.rows.values(), planned, strict=True):
@@ -142,9 +142,7 @@ class VipBook:
         return Round(works, claims)
 
     def _strange_on(self, shelf: Shelf) -> Sequence[StrangeVip]:
-        if not self._strange or not shelf.rows:
-            return ()
-        return self._strange.get(next(iter(shelf.rows)).prefix, ())
+        return self._strange.get(next(iter(shelf.rows)).prefix, ()) if self._strange else ()
 
     def _case(self, row: Row, held: Collection[VipId], claims: list[Claim]) -> Case:
         """Put a VIP as the question what to do with it."""
@@ -213,25 +211,27 @@ class VipBook:
         """What VPP has."""
         return {row.vip: row.have for row in self._rows() if row.have is not None}
 
+    @property
+    def in_service(self) -> bool:
+        """Whether VPP has a VIP with servers."""
+        return any(row.have is not None and row.have.servers for row in self._rows())
+
     def _rows(self) -> Iterable[Row]:
         return (row for shelf in self._shelves.values() for row in shelf.rows.values())
 
     def observe(self, table: VipTable, strange: Iterable[StrangeVip] = ()) -> None:
         """Note what VPP was found to have, instead of what was known before."""
-        self._strange = {}
-        for one in strange:
-            if one.prefix is not None:
-                self._strange.setdefault(one.prefix, []).append(one)
+        self._strange = by_prefix(strange)
         for row in self._rows():
             row.have = table.get(row.vip)
         for vip, have in table.items():
             self._row(vip).have = have
-        self._tidy(list(self._shelves))
+        self._tidy()
 
-    def _tidy(self, prefixes: Iterable[IPNetwork]) -> None:
+    def _tidy(self) -> None:
         """Forget the VIPs of which there is nothing to know."""
-        for prefix in prefixes:
-            rows = self._shelves[prefix].rows
+        for prefix, shelf in list(self._shelves.items()):
+            rows = shelf.rows
             for row in [row for row in rows.values() if row.blank]:
                 del rows[row.vip]
             if not rows:

@@ -92,12 +92,16 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfWish:
-    """Wanted settings of the whole plugin; None leaves VPP's as they are. Units as `LbConf`."""
+    """Wanted settings of the whole plugin; None leaves VPP's as they are. Units as `LbConf`.
+
+    `allow_flow_loss`: the buckets may be changed though VPP then forgets all known flows.
+    """
 
     ipv4_source: IPv4Address | None = None
     ipv6_source: IPv6Address | None = None
     sticky_buckets_per_core: int | None = None
     flow_timeout: int | None = None
+    allow_flow_loss: bool = False
 
 
 class Planned(NamedTuple):

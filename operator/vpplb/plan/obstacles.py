@@ -9,10 +9,19 @@ that would be. So the judgement is made anew until it changes no more.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from vpplb.model.vip import Encap, IPAddress, Protocol, StrangeVip, Vip, VipId
+from vpplb.model.vip import Encap, IPAddress, IPNetwork, Protocol, StrangeVip, Vip, VipId
 
 Flushed = Mapping[IPAddress, int]
 """The flush epochs last applied to a VIP's servers; one that is not in it has had none (0)."""
+
+
+def by_prefix(strange: Iterable[StrangeVip]) -> dict[IPNetwork, list[StrangeVip]]:
+    """Return those that may be in the way of others, by the prefix on which they are."""
+    found: dict[IPNetwork, list[StrangeVip]] = {}
+    for one in strange:
+        if one.prefix is not None:
+            found.setdefault(one.prefix, []).append(one)
+    return found
 
 
 class Case(NamedTuple):

@@ -43,6 +43,8 @@ class DataplaneSpec(SpecModel):
     """Outer source address of GRE over IPv6; by default the agent's flag."""
     sticky_buckets_per_core: StickyBuckets | None = None
     """Buckets of the table of known flows, a worker thread; a power of two."""
+    allow_flow_loss: bool | None = None
+    """Lets the buckets be changed while VIPs are in service: VPP then forgets all known flows."""
     flow_timeout: Seconds | None = None
     """How long an idle flow is remembered, in whole seconds."""
 
@@ -54,6 +56,7 @@ class DataplaneSpec(SpecModel):
             ipv6_source=self.ipv6_source_address or default.ipv6_source,
             sticky_buckets_per_core=self.sticky_buckets_per_core or default.sticky_buckets_per_core,
             flow_timeout=timeout // timedelta(seconds=1) if timeout else default.flow_timeout,
+            allow_flow_loss=bool(self.allow_flow_loss),
         )
 
 

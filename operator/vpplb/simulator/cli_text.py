@@ -14,6 +14,12 @@ VERSION = "26.10-simulator"
 BUILD_DATE = "1970-01-01T00:00:00"
 
 
+_HEAP = (
+    "Thread 0 vpp_main\n  base 0x7f0000000000, size 1g, name 'main heap'\n"
+    "    total: 1023.99M, used: 46.06M, free: 977.94M, trimmable: 976.86M\n"
+)
+
+
 def run(command: str, state: LoadBalancerState) -> str | None:
     """Return what a command prints; None when it is not known here."""
     match command.split():
@@ -23,6 +29,11 @@ def run(command: str, state: LoadBalancerState) -> str | None:
             return "".join(_vip_line(row) for _, row in state.vip_rows())
         case ["show", "lb", "vips", "verbose"]:
             return "".join(_vip_block(state, index, row) for index, row in state.vip_rows())
+        case ["show", "memory", "main-heap"]:
+            return _HEAP
+        case ["show", "threads"]:
+            names = ["vpp_main", *(f"vpp_wk_{n}" for n in range(len(state.flow_tables()) - 1))]
+            return "ID Name\n" + "".join(f" {n} {name} \n" for n, name in enumerate(names))
         case ["show", "version"]:
             return f"vpp v{VERSION} built by vpplb on simulator at {BUILD_DATE}\n"
         case _:

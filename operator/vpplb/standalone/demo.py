@@ -19,6 +19,7 @@ from vpplb.model.health import HealthState, Transition
 from vpplb.model.names import ObjectKey
 from vpplb.plan.ops import Op, SetConf
 from vpplb.plan.render import op_text
+from vpplb.plan.sticky import Heap
 from vpplb.resources.allowances import Allowances
 from vpplb.simulator.server import VppSimulator
 from vpplb.standalone.app import Standalone, StandaloneOptions
@@ -102,6 +103,10 @@ class Overheard:
             where = "" if isinstance(op, SetConf) else f"{op.vip}: "
             self.tell(f"VPP ← {where}{op_text(op)}")
         return await self.inner.apply(ops)
+
+    async def heap(self) -> Heap | None:
+        """Read VPP's memory."""
+        return await self.inner.heap()
 
     async def ping(self) -> None:
         """Ping."""

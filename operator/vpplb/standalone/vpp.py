@@ -1,18 +1,19 @@
 """How programming the one VPP goes."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from vpplb.engine.listener import VipReport
 from vpplb.engine.ports import VppInfo
 from vpplb.files.keeper import MemoryKeeper
 from vpplb.model.names import ObjectKey
-from vpplb.model.vip import StrangeVip, VipId, VipSettings
+from vpplb.model.vip import VipId, VipSettings
 from vpplb.plan.ops import ChangeKind
-from vpplb.plan.render import settings_text, strange_in_words
+from vpplb.plan.render import settings_text
 from vpplb.resources.renderer import Selector
 from vpplb.resources.statuses import NodeReport
 from vpplb.telemetry.metrics import AgentMetrics
+from vpplb.telemetry.sync_log import SyncLog
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +21,7 @@ NODE = "local"
 """The one node there is, as the statuses of frontends name it."""
 
 
-class LocalVpp:
+class LocalVpp(SyncLog):
     """Implements `engine.listener.SyncListener`.
 
     `on_report` is called with each frontend that is programmed or fails; `keeper` keeps the
@@ -33,8 +34,8 @@ class LocalVpp:
         keeper: MemoryKeeper,
         metrics: AgentMetrics,
     ) -> None:
+        super().__init__(metrics)
         self._on_report, self._keeper = on_report, keeper
-        self._metrics = metrics
         self._programmed: dict[ObjectKey, str] = {}
         self._errors: dict[ObjectKey, str] = {}
         self.trouble = "VPP is not connected yet"
@@ -101,16 +102,6 @@ class LocalVpp:
             vip,
             settings_text(settings),
         )
-
-    def drifted(self, count: int) -> None:
-        """Somebody else changed VPP."""
-        self._metrics.record_drift(count)
-        log.warning("VPP: %d VIPs or settings were changed by someone else and are repaired", count)
-
-    def met_strange(self, strange: Sequence[StrangeVip]) -> None:
-        """There are VIPs that no frontend can have, or none any more."""
-        self._metrics.set_strange(len(strange))
-        log.warning("%s", strange_in_words(strange))
 
     def synced(self, seconds: float) -> None:
         """VPP was compared."""

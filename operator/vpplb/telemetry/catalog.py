@@ -139,6 +139,11 @@ PROGRAMMED_FRONTENDS = MetricSpec(
     type="gauge",
     help="Frontends whose VIP this VPP has as it is wanted.",
 )
+CONTESTED_PREFIXES = MetricSpec(
+    name="vpplb_contested_prefixes",
+    type="gauge",
+    help="Prefixes that something else keeps changing: repaired ever later, up to each 10 minutes.",
+)
 STRANGE_VIPS = MetricSpec(
     name="vpplb_strange_vips",
     type="gauge",
@@ -211,6 +216,7 @@ AGENT_METRICS = (
     SYNC_CHANGES,
     SYNC_DURATION,
     DRIFT_REPAIRS,
+    CONTESTED_PREFIXES,
     PROGRAMMED_FRONTENDS,
     STRANGE_VIPS,
     STATUS_TO_VPP,

@@ -222,6 +222,7 @@ class AgentMetrics:
         self._sync = catalog.SYNC_DURATION.histogram(registry)
         self._drift = catalog.DRIFT_REPAIRS.counter(registry)
         self._programmed = catalog.PROGRAMMED_FRONTENDS.gauge(registry)
+        self._contested = catalog.CONTESTED_PREFIXES.gauge(registry)
         self._strange = catalog.STRANGE_VIPS.gauge(registry)
         self._status_to_vpp = catalog.STATUS_TO_VPP.histogram(registry)
         for kind in ChangeKind:
@@ -257,6 +258,10 @@ class AgentMetrics:
     def set_programmed(self, frontends: int) -> None:
         """Say how many frontends VPP has as they are wanted."""
         self._programmed.set(frontends)
+
+    def set_contested(self, prefixes: int) -> None:
+        """Say how many prefixes something else keeps changing."""
+        self._contested.set(prefixes)
 
     def set_strange(self, vips: int) -> None:
         """Say how many VIPs were found in VPP that no frontend can have."""

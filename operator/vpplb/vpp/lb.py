@@ -7,6 +7,7 @@ from pathlib import Path
 from vpplb.engine.ports import LoadBalancerGone, Observed, Outcome, VppInfo
 from vpplb.model.vip import VipId
 from vpplb.plan.ops import AddVip, DelVip, Op, SetWeight
+from vpplb.plan.sticky import Heap
 from vpplb.vpp import codec, listing
 from vpplb.vpp.client import NAME, TIMEOUT, CallHook, Connection, connect
 from vpplb.vpp.lock import VppLock
@@ -105,6 +106,15 @@ class PapiLoadBalancer:
         if self._indexes is None:
             self._indexes = listing.read(await _printed(connection, listing.SHOW_VIPS)).indexes
         return self._indexes
+
+    async def heap(self) -> Heap | None:
+        """Read VPP's free memory and threads; None where it does not tell (LoadBalancerGone)."""
+        connection = self._connected()
+        memory, threads = await asyncio.gather(
+            connection.call("cli_inband", listing.SHOW_HEAP),
+            connection.call("cli_inband", listing.SHOW_THREADS),
+        )
+        return listing.heap(_text(memory["reply"]), _text(threads["reply"]))
 
     async def ping(self) -> None:
         """Return when VPP has answered (LoadBalancerGone)."""

@@ -1,4 +1,4 @@
-"""What only VPP's debug CLI tells of VIPs: stickiness, the index in the counters, true prefixes."""
+"""What only VPP's debug CLI tells: VIPs' stickiness, indexes and true prefixes; free memory."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -7,8 +7,11 @@ from itertools import islice
 from typing import NamedTuple
 
 from vpplb.model.vip import Protocol, VipId
+from vpplb.plan.sticky import Heap
 from vpplb.vpp.messages import Fields
 
+SHOW_HEAP: Fields = {"cmd": b"show memory main-heap"}
+SHOW_THREADS: Fields = {"cmd": b"show threads"}
 SHOW_VIPS: Fields = {"cmd": b"show lb vips verbose"}
 PROTOCOL_OF = {6: Protocol.TCP, 17: Protocol.UDP, 255: Protocol.ANY}
 
@@ -70,3 +73,17 @@ def _live(lines: list[str]) -> Iterator[tuple[re.Match[str], Protocol, int]]:
         protocol = PROTOCOL_OF.get(int(port["protocol"])) if port else Protocol.ANY
         if protocol is not None:
             yield heading, protocol, int(port["port"]) if port else 0
+
+
+_FREE = re.compile(r"\bfree: (?P<number>[0-9.]+)(?P<unit>[KMGT]?)", re.IGNORECASE)
+_UNITS = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
+_THREAD = re.compile(r"^ *\d+ +\S+ ", re.MULTILINE)
+
+
+def heap(memory: str, threads: str) -> Heap | None:
+    """Read `show memory main-heap` and `show threads`; None where they do not tell."""
+    found = _FREE.search(memory)
+    if found is None:
+        return None
+    free = int(float(found["number"]) * (1 << _UNITS[found["unit"].upper()]))
+    return Heap(free, max(len(_THREAD.findall(threads)), 1))

@@ -10,9 +10,10 @@ from vpplb.engine.listener import VipReport
 from vpplb.engine.ports import LoadBalancerGone
 from vpplb.engine.vipbook import SyncerState
 from vpplb.model.names import ObjectKey
-from vpplb.model.vip import Encap, Protocol, StrangeVip, Vip, VipId, VipSettings
+from vpplb.model.vip import Encap, LbConf, Protocol, StrangeVip, Vip, VipId, VipSettings
 from vpplb.plan.diff import ConfWish
 from vpplb.plan.ops import ChangeKind, DelServer, DelVip, SetConf, SetWeight
+from vpplb.plan.sticky import Heap
 
 pytestmark = pytest.mark.looptime
 
@@ -245,7 +246,7 @@ async def test_settings_are_sent_only_where_they_differ_and_all_at_once(bench: B
 
 async def test_refused_settings_are_reported_and_not_sent_without_end(bench: Bench) -> None:
     ready = await programmed(bench)
-    ready.syncer.set_conf(ConfWish(sticky_buckets_per_core=1000))
+    ready.syncer.set_conf(ConfWish(sticky_buckets_per_core=1000, allow_flow_loss=True))
     await ready.settle()
     for weight in range(5):
         ready.syncer.set_desired(WEB, VIP, row(weight + 1, 50, 0), f"w{weight}")
@@ -328,3 +329,91 @@ async def test_vips_that_no_frontend_can_have_are_told_once(bench: Bench) -> Non
     ready.lb.strange = ()
     await ready.settle(31)
     assert ready.listener.strange[-1] == []
+
+
+async def test_buckets_are_not_changed_in_service_without_a_word_for_it(bench: Bench) -> None:
+    ready = await programmed(bench)
+    ready.syncer.set_conf(ConfWish(sticky_buckets_per_core=2048, flow_timeout=60))
+    assert await ready.ops() == [SetConf(conf=LbConf(flow_timeout=60))]
+    assert ready.listener.conf_errors == [
+        "stickyBucketsPerCore 2048 is not set: VPP would forget all known flows of the VIPs in"
+        " service; spec.allowFlowLoss: true lets it"
+    ]
+    await ready.settle(300)
+    assert ready.listener.drift == 0
+    wish = ConfWish(sticky_buckets_per_core=2048, flow_timeout=60, allow_flow_loss=True)
+    ready.syncer.set_conf(wish)
+    await ready.settle()
+    assert ready.lb.conf == LbConf(sticky_buckets_per_core=2048, flow_timeout=60)
+    assert ready.listener.conf_errors[1:] == [""]
+    assert ready.listener.forgotten == [2048]
+
+
+async def test_a_vpp_that_serves_nothing_yet_gets_its_buckets_without_a_word(bench: Bench) -> None:
+    bench.syncer.set_conf(ConfWish(sticky_buckets_per_core=2048))
+    ready = await programmed(bench)
+    assert ready.lb.conf.sticky_buckets_per_core == 2048
+    assert ready.listener.forgotten == []
+    ready.lb.restart()
+    await ready.settle(10)
+    assert ready.lb.conf.sticky_buckets_per_core == 2048
+
+
+@pytest.mark.parametrize("free", [Heap(1 << 30, 1), Heap(1 << 33, 9), None])
+async def test_buckets_that_vpp_has_no_memory_for_are_never_set(free: Heap | None) -> None:
+    bench = Bench()
+    bench.lb.free_memory = free
+    wish = ConfWish(sticky_buckets_per_core=1 << 24, allow_flow_loss=True)
+    bench.syncer.set_conf(wish)
+    ready = await programmed(bench)
+    assert ready.lb.conf.sticky_buckets_per_core == 1024
+    (error,) = ready.listener.conf_errors
+    assert "stickyBucketsPerCore 16777216 is not set: " in error
+    ready.lb.free_memory = Heap(1 << 33, 1)
+    ready.lb.restart()
+    await ready.settle(10)
+    assert ready.lb.conf.sticky_buckets_per_core == 1 << 24
+    await ready.stop()
+
+
+async def test_what_somebody_changes_again_and_again_is_repaired_ever_later(bench: Bench) -> None:
+    ready = await programmed(bench)
+    repairs = 0
+    for _ in range(240):  # two hours
+        ready.lb.rows[VIP] = (VipSettings(encap=Encap.GRE4, table_length=64), {A: 1})
+        await ready.settle(30)
+        repairs += ready.lb.rows[VIP][0].table_length == 1024
+    assert 10 <= repairs <= 20
+    assert ready.listener.drift == len(ready.listener.remade) == repairs
+    report = ready.listener.reports[-1]
+    assert "something else keeps changing it: repaired" in report.error
+    assert "next 600 s after the last" in report.error
+    assert ready.listener.contests[-1] == 1
+    ready.syncer.set_desired(WEB, VIP, row(7, 50, 0), "r2")  # a decision does not wait
+    await ready.settle()
+    assert ready.weights()[str(A)] == 7
+
+
+async def test_settings_that_somebody_changes_again_and_again_are_too(bench: Bench) -> None:
+    ready = await programmed(bench)
+    ready.syncer.set_conf(ConfWish(flow_timeout=60))
+    await ready.settle()
+    before = len(ready.lb.ops)
+    for _ in range(240):
+        ready.lb.conf = LbConf(flow_timeout=77)
+        await ready.settle(30)
+    assert 10 <= len(ready.lb.ops) - before <= 20
+    assert any("the settings: something else" in said for said in ready.listener.conf_errors)
+
+
+async def test_a_quarrel_is_over_after_half_an_hour_of_quiet(bench: Bench) -> None:
+    ready = await programmed(bench)
+    for _ in range(20):
+        ready.lb.rows[VIP][1][A] = 1
+        await ready.settle(30)
+    await ready.settle(3600)
+    assert ready.weights()[str(A)] == 100
+    ready.lb.rows[VIP][1][A] = 1
+    await ready.settle(31)
+    assert ready.weights()[str(A)] == 100
+    assert ready.listener.reports[-1].error == ""

@@ -1,6 +1,9 @@
 from ipaddress import ip_network
 
+import pytest
+
 from vpplb.model.vip import Protocol, VipId
+from vpplb.plan.sticky import Heap
 from vpplb.vpp import listing
 from vpplb.vpp.listing import Listing
 
@@ -33,3 +36,23 @@ def test_the_verbose_listing_tells_index_and_stickiness_of_live_vips() -> None:
 def test_lines_of_the_listing_that_make_no_sense_are_passed_over() -> None:
     text = " ip6-gre6 [1] 0.0.0.0/64\n ip4-gre4 [2] 192.0.2.1/32\n  new_size:64\n ip9 [x] what\n"
     assert listing.read(text).indexes == {VipId(WEB.prefix, Protocol.ANY, 0): 2}
+
+
+@pytest.mark.parametrize(
+    ("free", "expected"),
+    [("977.94M", 1025444413), ("3.50G", 7 << 29), ("512.00K", 1 << 19), ("17", 17)],
+)
+def test_free_memory_and_threads_are_read(free: str, expected: int) -> None:
+    memory = (
+        "Thread 0 vpp_main\n  base 0x7f0000000000, size 1g, locked, name 'main heap'\n"
+        "    page stats: page-size 4K, total 262144, mapped 12107, not-mapped 250037\n"
+        f"    total: 1023.99M, used: 46.06M, free: {free}, trimmable: 976.86M\n"
+    )
+    threads = "ID     Name       LWP  CPU  Sched\n 0  vpp_main     77   1  other (0)\n"
+    assert listing.heap(memory, threads) == Heap(expected, 1)
+    more = threads + " 1  vpp_wk_0     78   2  other (0)\n"
+    assert listing.heap(memory, more) == Heap(expected, 2)
+
+
+def test_memory_that_vpp_does_not_tell_is_not_known() -> None:
+    assert listing.heap("show memory: unknown input", "") is None

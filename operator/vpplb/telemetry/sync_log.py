@@ -1,0 +1,35 @@
+"""What of programming a VPP is counted and logged, and is in no status."""
+
+import logging
+from collections.abc import Sequence
+
+from vpplb.model.vip import StrangeVip
+from vpplb.plan.render import strange_in_words
+from vpplb.telemetry.metrics import AgentMetrics
+
+log = logging.getLogger(__name__)
+
+
+class SyncLog:
+    """Implements that part of `engine.listener.SyncListener`."""
+
+    def __init__(self, metrics: AgentMetrics) -> None:
+        self._metrics = metrics
+
+    def drifted(self, count: int) -> None:
+        """Somebody else changed VPP."""
+        self._metrics.record_drift(count)
+        log.warning("VPP: %d VIPs or settings were changed by someone else and are repaired", count)
+
+    def contested(self, count: int) -> None:
+        """Something else changes as many prefixes again and again."""
+        self._metrics.set_contested(count)
+
+    def met_strange(self, strange: Sequence[StrangeVip]) -> None:
+        """There are VIPs that no frontend can have, or none any more."""
+        self._metrics.set_strange(len(strange))
+        log.warning("%s", strange_in_words(strange))
+
+    def flows_forgotten(self, buckets: int) -> None:
+        """The memory of flows was made anew."""
+        log.warning("VPP forgets all known flows: it has %d sticky buckets a core now", buckets)
