@@ -129,7 +129,6 @@ class Sequences(RuleBasedStateMachine):
                     table_length=wish.length,
                     src_ip_sticky=wish.sticky,
                     dscp=7 if corner.encap is Encap.L3DSR else 0,
-                    target_port=8080 if corner.encap in (Encap.NAT4, Encap.NAT6) else 0,
                 )
                 empty = Vip(settings=settings, servers={})
                 servers = self._servers(vip, empty, wish.load)

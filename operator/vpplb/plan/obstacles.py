@@ -119,8 +119,8 @@ def _blocked(
 def under(vip: VipId, have: Vip, want: Vip) -> Vip | None:
     """Return a VIP that has to stay as it was made, with the servers that are wanted now.
 
-    None where it must be left alone: its encapsulation is for servers of the other family, or
-    VPP would die of a server, as it does of any on an all-port NAT VIP.
+    None where it must be left alone: its encapsulation is for servers of the other family, or it
+    could not have a server at all. VPP quirk: servers of all-port NAT VIPs. VPP dies of the first.
     """
     encap = have.settings.encap
     if vip.protocol is Protocol.ANY and encap in (Encap.NAT4, Encap.NAT6):

@@ -22,6 +22,7 @@ from vpplb.simulator.faults import (
 )
 from vpplb.simulator.host import Vpp
 from vpplb.simulator.messages import REQUESTS
+from vpplb.simulator.rows import Aborted
 from vpplb.simulator.service import Answer
 
 log = logging.getLogger(__name__)
@@ -188,7 +189,13 @@ class Connection(asyncio.Protocol):
                 blank = wire.LAYOUTS[reply].blank()
                 answers: Sequence[Answer] = [(reply, {**blank, "retval": refusal})]
             case _:
-                answers = self._vpp.answer(name, fields)
+                try:
+                    answers = self._vpp.answer(name, fields)
+                except Aborted as why:
+                    log.critical("VPP aborts: %s", why)
+                    self._vpp.record(name, _args(fields), None)
+                    self._vpp.die()
+                    return
         retval = answers[0][1].get("retval") if answers else None
         self._vpp.record(name, _args(fields), retval)
         self._send(fault, fields, answers)

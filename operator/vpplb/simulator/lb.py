@@ -16,6 +16,7 @@ from vpplb.simulator.rows import (
     IP4_BITS,
     IP6_BITS,
     NAT,
+    Aborted,
     Key,
     NewVip,
     Retval,
@@ -101,7 +102,12 @@ class LoadBalancerState(Rows):
         if number is None:
             if (address < 1 << IP4_BITS) != servers_are_ip4(row.type):
                 return Retval.INVALID_ADDRESS_FAMILY
+            if row.type.encap in NAT and not row.key.port:
+                # VPP quirk: servers of all-port NAT VIPs. There is no node for such a VIP.
+                raise Aborted("a server of an all-port NAT VIP has no node (lb_as_stack)")
             number = self._new_server(index, address)
+            if row.has_mappings:
+                self._mappings.add((address, row.target_port))
         elif flush:
             self._forwarding.flush(index, number)
         self.servers[number].used, self.servers[number].weight = True, weight

@@ -31,6 +31,10 @@ class Retval(IntEnum):
     INVALID_ADDRESS_FAMILY = -97
 
 
+class Aborted(Exception):
+    """VPP dies of this; the text says why."""
+
+
 class VipType(NamedTuple):
     """Family of a VIP's prefix and encapsulation to its servers (lb.h, lb_vip_type_t)."""
 
@@ -128,6 +132,11 @@ class VipRow:
             table_length=self.table_length,
             src_ip_sticky=self.src_ip_sticky,
         )
+
+    @property
+    def has_mappings(self) -> bool:
+        """Whether its servers have SNAT mappings (lb_vip_is_nat4_port, lb_vip_is_nat6_port)."""
+        return self.type.encap in NAT and self.key.port != 0
 
     def changed(self) -> None:
         """Have the table of new flows made anew."""

@@ -12,7 +12,7 @@ from vpplb.plan import newflows
 from vpplb.simulator.counters import VipCounters
 from vpplb.simulator.forwarding import NO_SERVER, Forwarding
 from vpplb.simulator.pool import Pool
-from vpplb.simulator.rows import NAT, Key, ServerRow, VipRow, ip, vip_id
+from vpplb.simulator.rows import NAT, Aborted, Key, ServerRow, VipRow, ip, vip_id
 
 GARBAGE_RUN = 60
 """Seconds between two collections of removed servers and VIPs (LB_GARBAGE_RUN)."""
@@ -34,6 +34,8 @@ class Rows:
         self.servers: Pool[ServerRow] = Pool(ServerRow)
         self._by_prefix: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
         """Indexes of the VIPs in use, by address and prefix length."""
+        self._mappings: set[tuple[int, int]] = set()
+        """Static SNAT mappings: server's address and target port (lb.h, mapping_by_as4)."""
         self.vips.take()  # VPP's own placeholders, number 0
         self.servers.take()
 
@@ -89,7 +91,11 @@ class Rows:
             self._next_collection += GARBAGE_RUN
 
     def _collect(self, row: VipRow, now: int) -> None:
-        """Collect a VIP's servers as `lb_vip_garbage_collection` does: once in *over* a minute."""
+        """Collect a VIP's servers as `lb_vip_garbage_collection` does: once in *over* a minute.
+
+        VPP quirk: NAT by server and port. Two VIPs with one server and target port, or two lives of
+        one VIP, have one mapping; when the second is collected it is not there, and VPP aborts.
+        """
         if now <= row.last_collection + GARBAGE_RUN:
             return
         row.last_collection = now
@@ -98,6 +104,10 @@ class Rows:
             server = self.servers[index]
             idle = now > server.last_used + CONCURRENCY_TIMEOUT and not self.flows(index)
             if not server.used and idle:
+                mapping = (server.address, row.target_port)
+                if row.has_mappings and mapping not in self._mappings:
+                    raise Aborted("the mapping of a NAT server was collected before (lb.c)")
+                self._mappings.discard(mapping)
                 row.servers.put(slot)
                 self.servers.put(index)
 

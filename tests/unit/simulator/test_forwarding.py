@@ -9,7 +9,7 @@ from vpplb.simulator.counters import Kind
 from vpplb.simulator.flows import TCP, UDP, FiveTuple
 from vpplb.simulator.forwarding import NotModelled
 from vpplb.simulator.lb import NO_VIP, LoadBalancerState
-from vpplb.simulator.rows import Key, NewVip
+from vpplb.simulator.rows import Key, NewVip, Retval
 from vpplb.simulator.store import GARBAGE_RUN
 
 ICMP = 1
@@ -232,7 +232,7 @@ def test_nat_drops_what_is_not_udp(vpp: Vpp) -> None:
 
 
 def test_what_would_break_vpp_or_is_not_known_is_refused(vpp: Vpp) -> None:
-    vpp.add(key("192.0.2.1/32", 0), 100, new=NewVip(encap=Encap.NAT4))
+    assert vpp.lb.add_vip(key("192.0.2.1/32", 0), NewVip(encap=Encap.NAT4)) == Retval.OK
     with pytest.raises(NotModelled, match="all-port VIP with NAT"):
         vpp.send(1)
     vpp.add(key("192.0.2.2/32"), 100)

@@ -6,7 +6,7 @@ import pytest
 
 from vpplb.model.vip import AppServer, Encap, LbConf, Protocol, Vip, VipId, VipSettings
 from vpplb.simulator.lb import LoadBalancerState
-from vpplb.simulator.rows import Key, NewVip, Retval
+from vpplb.simulator.rows import Aborted, Key, NewVip, Retval
 from vpplb.simulator.store import CONCURRENCY_TIMEOUT, GARBAGE_RUN
 
 GRE4 = NewVip(encap=Encap.GRE4)
@@ -208,3 +208,58 @@ def test_table_is_what_is_live_in_the_models_terms(lb: LoadBalancerState) -> Non
             settings=VipSettings(encap=Encap.NAT6, target_port=8080), servers={}
         ),
     }
+
+
+NAT4 = NewVip(encap=Encap.NAT4, target_port=5353)
+DNS, DNS2 = key("192.0.2.1/32", 53, 17), key("192.0.2.2/32", 53, 17)
+
+
+@pytest.mark.parametrize("encap", [Encap.NAT4, Encap.NAT6])
+def test_a_server_of_an_all_port_nat_vip_is_the_death_of_vpp(
+    lb: LoadBalancerState, encap: Encap
+) -> None:
+    vip, server = ("192.0.2.1/32", "10.0.0.1") if encap is Encap.NAT4 else ("fd00::/64", "fd01::1")
+    everything = key(vip, 0, 255)
+    assert lb.add_vip(everything, NewVip(encap=encap)) is Retval.OK
+    with pytest.raises(Aborted):
+        lb.add_server(everything, number(server), 100)
+
+
+def test_nat_vips_with_one_server_and_target_port_are_the_death_of_vpp(
+    lb: LoadBalancerState, uptime: Uptime
+) -> None:
+    for vip in (DNS, DNS2):
+        assert lb.add_vip(vip, NAT4) is Retval.OK
+        assert lb.add_server(vip, ONE, 100) is Retval.OK
+    for vip in (DNS, DNS2):
+        assert lb.delete_server(vip, ONE) is Retval.OK
+    uptime.seconds = 3 * GARBAGE_RUN
+    with pytest.raises(Aborted):
+        lb.collect_garbage()
+
+
+def test_a_nat_vip_that_was_made_anew_is_the_death_of_vpp_when_it_is_removed(
+    lb: LoadBalancerState, uptime: Uptime
+) -> None:
+    for _ in range(2):
+        lb.delete_vip(DNS)
+        assert lb.add_vip(DNS, NAT4) is Retval.OK
+        assert lb.add_server(DNS, ONE, 100) is Retval.OK
+    lb.delete_vip(DNS)
+    uptime.seconds = 600
+    with pytest.raises(Aborted):
+        lb.collect_garbage()
+
+
+def test_a_nat_vip_that_shares_nothing_comes_and_goes(
+    lb: LoadBalancerState, uptime: Uptime
+) -> None:
+    for at in range(3):
+        uptime.seconds = 300 * at
+        lb.collect_garbage()
+        assert lb.add_vip(DNS, NAT4) is Retval.OK
+        assert lb.add_server(DNS, ONE, 100) is Retval.OK
+        assert lb.delete_vip(DNS) is Retval.OK
+    uptime.seconds = 1200
+    lb.collect_garbage()
+    assert rows(lb) == []

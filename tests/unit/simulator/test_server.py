@@ -147,6 +147,19 @@ async def test_a_client_that_is_hung_up_on_by_another_is_the_death_of_vpp(
     await other.close()
 
 
+async def test_a_server_of_an_all_port_nat_vip_is_its_death(
+    simulator: VppSimulator, client: RawClient
+) -> None:
+    everything = {"pfx": WEB["pfx"], "protocol": 255, "port": 0}
+    added = await client.call("lb_add_del_vip_v2", **ADD_WEB | everything | {"encap": 3})
+    assert added["retval"] == 0
+    server = {"as_address": Address.of(0x0A000001), "weight": 1, "is_del": False, "is_flush": False}
+    client.send("lb_add_del_as_v2", **everything, **server)
+    assert await client.rest() == b""
+    with pytest.raises(ConnectionRefusedError):
+        await RawClient.connect(simulator.api_socket)
+
+
 async def test_who_vanishes_after_a_large_reply_is_kept_until_another_call_fails(
     simulator: VppSimulator, client: RawClient
 ) -> None:
