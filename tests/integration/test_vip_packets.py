@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections.abc import Iterable
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -21,10 +22,12 @@ pytestmark = pytest.mark.slow
 POOLS = [{"name": "main", "backends": [{"name": "a"}]}]
 
 
-def packets(metrics: bytes) -> dict[str, int]:
+def packets(pieces: Iterable[bytes]) -> dict[str, int]:
     """Return the packets of frontend default/web by kind."""
     series = r'^vpplb_vip_packets_total\{frontend="web",kind="(\w+)",namespace="default"\} (\S+)$'
-    return {k: int(float(v)) for k, v in re.findall(series, metrics.decode(), re.MULTILINE)}
+    return {
+        k: int(float(v)) for k, v in re.findall(series, b"".join(pieces).decode(), re.MULTILINE)
+    }
 
 
 @pytest.mark.parametrize("given", [False, True], ids=["own-connection", "given-connection"])
@@ -55,7 +58,7 @@ async def test_packets_to_a_vip_are_counted_for_its_frontend(tmp_path: Path, giv
         flow = FiveTuple(client, vip.prefix.network_address, TCP, port, vip.port)
         assert simulator.lb.forward(flow) == ip_address("10.0.0.1")
     counted = {"existing": 1, "first": 2, "untracked": 0, "no_server": 0}
-    await eventually(lambda: packets(b"".join(standalone._http.metrics())) == counted, "the packets")
+    await eventually(lambda: packets(standalone._http.metrics()) == counted, "the packets")
     stop.set()
     await task
     await simulator.stop()
