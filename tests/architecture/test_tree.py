@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "operator" / "vpplb"
 TESTS = ROOT / "tests"
 
-MODULE_LIMIT = 300
+MODULE_LIMIT = 500
 TEST_LIMIT = 600
 
 
