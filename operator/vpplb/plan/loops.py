@@ -34,6 +34,11 @@ class Ground:
         self._on: dict[IPNetwork, list[ResolvedFrontend]] = {}
         self._serving: dict[IPAddress, list[ResolvedFrontend]] = {}
 
+    @property
+    def any(self) -> bool:
+        """Whether there are any."""
+        return bool(self._on)
+
     def admit(self, one: ResolvedFrontend) -> None:
         """Count a frontend among the accepted."""
         prefix = one.frontend.vip.prefix
@@ -62,7 +67,10 @@ class Ground:
 
 def without_loops(one: ResolvedFrontend, older: Ground) -> ResolvedFrontend:
     """Leave out the servers of a frontend that VPP would not reach, or all of it."""
-    address = _host(one.frontend.vip.prefix)
+    vip = one.frontend.vip.prefix
+    if not older.any and not any(member.address in vip for member in one.members):
+        return one  # as most are: alone
+    address = _host(vip)
     if address is not None and (taken := older.serving(address)):
         message = f"{address} is a server of Frontend {_name(taken[0])}"
         return replace(one, members=(), rejected=_conflict(one, "spec.address", message))

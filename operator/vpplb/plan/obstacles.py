@@ -15,6 +15,14 @@ Flushed = Mapping[IPAddress, int]
 """The flush epochs last applied to a VIP's servers; one that is not in it has had none (0)."""
 
 
+_NAT = (Encap.NAT4, Encap.NAT6)
+# VPP quirk: NAT made anew. VPP aborts when such a VIP is removed one day (vpp/nat.py).
+_NAT_STAYS = (
+    "VPP cannot make a NAT VIP anew: what it has stays as it was made; to change it, delete the"
+    " Frontend, and create it again two minutes later"
+)
+
+
 def by_prefix(strange: Iterable[StrangeVip]) -> dict[IPNetwork, list[StrangeVip]]:
     """Return those that may be in the way of others, by the prefix on which they are."""
     found: dict[IPNetwork, list[StrangeVip]] = {}
@@ -45,6 +53,13 @@ class Case(NamedTuple):
         """Whether the VIP is to be made, also in place of another."""
         want, have = self.want, self.have
         return want is not None and (have is None or have.settings != want.settings)
+
+    @property
+    def nat_anew(self) -> bool:
+        """Whether a VIP by NAT is to be made anew, by NAT again."""
+        want, have = self.want, self.have
+        by_nat = want is not None and have is not None and want.settings.encap in _NAT
+        return by_nat and self.made and have is not None and have.settings.encap in _NAT
 
 
 class _Kind(NamedTuple):
@@ -80,20 +95,23 @@ def obstacles(cases: Sequence[Case], strange: Sequence[StrangeVip] = ()) -> Mapp
     Of several that exclude each other the first is made.
     """
     made = [case for case in cases if case.made]
+    blocked = {case.vip: _NAT_STAYS for case in made if case.nat_anew}
     if not made or (len(cases) == 1 and not strange):
-        return {}
+        return blocked
     staying = {_Kind(one.all_ports, one.encap): f"{one.text}, not ours" for one in strange}
     for case in cases:
         if case.have is not None and not case.made and (case.foreign or case.want is not None):
             whose = ", not ours" if case.foreign else ""
             staying.setdefault(kind(case.vip, case.have), f"{case.vip}{whose}")
-    blocked: dict[VipId, str] = {}
-    while news := _blocked(made, staying, blocked):
-        blocked |= news
+    news = dict(blocked)
+    while True:
         for case in cases:
             if case.have is not None and (case.vip in news or case.heir_id in news):
                 staying.setdefault(kind(case.vip, case.have), str(case.vip))
-    return blocked
+        news = _blocked(made, staying, blocked)
+        if not news:
+            return blocked
+        blocked |= news
 
 
 def _blocked(
@@ -123,7 +141,7 @@ def under(vip: VipId, have: Vip, want: Vip) -> Vip | None:
     could not have a server at all. VPP quirk: servers of all-port NAT VIPs. VPP dies of the first.
     """
     encap = have.settings.encap
-    if vip.protocol is Protocol.ANY and encap in (Encap.NAT4, Encap.NAT6):
+    if vip.protocol is Protocol.ANY and encap in _NAT:
         return None
     version = 6 if encap in (Encap.GRE6, Encap.NAT6) else 4
     if any(address.version != version for address in want.servers):

@@ -50,14 +50,15 @@ def resolve_group(
     """
     accepted = Ground()
     judged: dict[ObjectKey, ResolvedFrontend] = {}
-    for frontend in sorted(frontends, key=older_first):
+    by_age = sorted(frontends, key=older_first)
+    for frontend in by_age:
         resolved = _resolve_one(frontend, backend, present_encap(frontend.key))
         conflict = _first_conflict(resolved, accepted.on(frontend.vip.prefix))
         if conflict is not None:
             resolved = replace(resolved, members=(), rejected=conflict)
         else:
             resolved = without_loops(resolved, accepted)
-            if not resolved.withdrawn:
+            if not resolved.withdrawn and frontend is not by_age[-1]:
                 accepted.admit(resolved)
         judged[frontend.key] = resolved
     return judged

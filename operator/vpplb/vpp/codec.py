@@ -4,7 +4,7 @@ Fields are named as `vpplb.vpp.messages` flattens them. Each work-around for VPP
 `VPP quirk` and listed in docs/vpp-quirks.md.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_network
 from typing import assert_never
@@ -160,6 +160,13 @@ def table(
             )
     found = {vip: Vip(settings=settings[vip], servers=row) for vip, row in rows.items()}
     return found, tuple(strange)
+
+
+def lingering(servers: Iterable[Fields]) -> Iterator[tuple[VipId | None, IPAddress]]:
+    """Find in `lb_as_v2_details` the servers that were removed, and of which VIP."""
+    for fields in servers:
+        if not _int(fields, "flags") & _LIVE:
+            yield _vip_id(fields), _address(fields, "app_srv")
 
 
 def _strange(fields: Fields, shown: str | None) -> StrangeVip:

@@ -1,17 +1,18 @@
 """The lb plugin of one VPP behind its binary-API socket: the adapter of `LoadBalancer`."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from vpplb.engine.ports import LoadBalancerGone, Observed, Outcome, VppInfo
-from vpplb.model.vip import VipId
+from vpplb.model.vip import IPAddress, VipId
 from vpplb.plan.ops import AddVip, DelVip, Op, SetWeight
 from vpplb.plan.sticky import Heap
 from vpplb.vpp import codec, listing
 from vpplb.vpp.client import NAME, TIMEOUT, CallHook, Connection, connect
 from vpplb.vpp.lock import VppLock
 from vpplb.vpp.messages import Fields
+from vpplb.vpp.nat import NatGuard
 from vpplb.vpp.retvals import NOT_SENT, in_words
 
 MOST_LINES = 500_000
@@ -41,12 +42,14 @@ class PapiLoadBalancer:
         self._on_leftovers, self._lock = on_leftovers, lock
         self._connection: Connection | None = None
         self._indexes: Mapping[VipId, int] | None = None
+        self._nat = NatGuard()
 
     async def connect(self) -> VppInfo:
         """Connect anew (LoadBalancerGone, LoadBalancerUnsuitable)."""
         await self.close()
         if self._lock is not None:
             self._lock.take()
+        self._nat = NatGuard()
         connection = await connect(self._socket, on_call=self._on_call, timeout=self._timeout)
         self._connection = connection
         version, ping = await asyncio.gather(
@@ -56,7 +59,8 @@ class PapiLoadBalancer:
 
     async def read(self) -> Observed:
         """Read VIPs, servers and settings, in one go (LoadBalancerGone)."""
-        observed, self._indexes = await self.look()
+        observed, self._indexes, removed = await self._look()
+        self._nat.read(observed.table, removed)
         shown = await _printed(self._connected(), codec.SHOW_CLIENTS)
         ours = codec.clients_named(NAME, shown)
         self._on_leftovers(max(ours - 1, 0))
@@ -67,6 +71,12 @@ class PapiLoadBalancer:
 
         Nothing is remembered, so it may be called beside whoever programs.
         """
+        observed, indexes, _ = await self._look()
+        return observed, indexes
+
+    async def _look(
+        self,
+    ) -> tuple[Observed, Mapping[VipId, int], Iterable[tuple[VipId | None, IPAddress]]]:
         connection = self._connected()
         vips, servers, shown, conf = await asyncio.gather(
             connection.dump("lb_vip_dump", codec.EVERY_VIP),
@@ -76,7 +86,8 @@ class PapiLoadBalancer:
         )
         shown_vips = listing.read(shown)
         table, strange = codec.table(vips, servers, shown_vips)
-        return Observed(table=table, strange=strange, conf=codec.conf(conf)), shown_vips.indexes
+        observed = Observed(table=table, strange=strange, conf=codec.conf(conf))
+        return observed, shown_vips.indexes, codec.lingering(servers)
 
     async def apply(self, ops: Sequence[Op]) -> Sequence[Outcome]:
         """Send the ops; one outcome an op, in order (LoadBalancerGone).
@@ -88,6 +99,8 @@ class PapiLoadBalancer:
         requests: list[tuple[str, Fields]] = []
         for index, op in enumerate(ops):
             try:
+                if refusal := self._nat.refusal(op):
+                    raise codec.NotSendable(refusal)
                 requests.append(codec.request(op))
             except codec.NotSendable as error:
                 unsent[index] = Outcome(op, NOT_SENT, str(error))
@@ -95,7 +108,13 @@ class PapiLoadBalancer:
         answers = iter(await connection.call_many(requests, urgent=failover))
         if not _MOVING.isdisjoint(map(type, ops)):
             self._indexes = None
-        return [unsent.get(index) or _outcome(op, next(answers)) for index, op in enumerate(ops)]
+        outcomes = [
+            unsent.get(index) or _outcome(op, next(answers)) for index, op in enumerate(ops)
+        ]
+        for outcome in outcomes:
+            if not outcome.message:
+                self._nat.applied(outcome.op)
+        return outcomes
 
     async def vip_indexes(self) -> Mapping[VipId, int]:
         """Return where each VIP's counters are (LoadBalancerGone).

@@ -129,3 +129,25 @@ def test_no_server_is_added_to_an_all_port_nat_vip_that_stays() -> None:
     assert under(ALL, row(Encap.NAT4), row()) is None
     assert under(WEB, row(Encap.NAT4), row()) == row(Encap.NAT4)
     assert under(WEB, row(), row(Encap.GRE6)) is None
+
+
+def test_a_vip_by_nat_is_not_made_anew_by_nat_but_its_weights_are_kept_right() -> None:
+    nat = row(Encap.NAT4)
+    assert ops({DNS: row(Encap.NAT4, length=2048)}, {DNS: nat}, DNS) == ()
+    assert ops({DNS: row(Encap.NAT4, weight=0, length=2048)}, {DNS: nat}, DNS) == (
+        SetWeight(vip=DNS, address=A, weight=0),
+    )
+    (said,) = why(Case(DNS, nat, row(Encap.NAT4, length=2048), None))
+    assert said.startswith("VPP cannot make a NAT VIP anew: what it has stays as it was made; ")
+    assert "delete the Frontend" in said
+
+
+@pytest.mark.parametrize(("old", "new"), [(Encap.NAT4, Encap.GRE4), (Encap.GRE4, Encap.NAT4)])
+def test_a_vip_that_comes_to_nat_or_leaves_it_is_made_anew(old: Encap, new: Encap) -> None:
+    assert any(isinstance(op, AddVip) for op in ops({DNS: row(new)}, {DNS: row(old)}, DNS))
+    assert why(Case(DNS, row(old), row(new), None)) == [""]
+
+
+def test_what_a_nat_vip_that_stays_excludes_is_not_tried_either() -> None:
+    stays = Case(DNS, row(Encap.NAT4), row(Encap.NAT4, length=2048), None)
+    assert all(why(stays, Case(WEB, None, row(Encap.GRE4), None)))
