@@ -1,7 +1,7 @@
 """An agent on an API server and a VPP in memory: all but the watch and the HTTP endpoints."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from ipaddress import ip_address
 from pathlib import Path
@@ -56,6 +56,7 @@ class AgentBench:
         memory: Path | None = None,
         labels: Mapping[str, str] | None = None,
         default: ConfWish | None = None,
+        lapsed: Callable[[], bool] = lambda: False,
     ) -> None:
         self.server, self.lb = server or FakeApiServer(), lb or FakeLoadBalancer()
         self.clock, self.registry = FakeClock(), Registry()
@@ -74,6 +75,7 @@ class AgentBench:
             observed=lambda: self.syncer.observed,
             state=lambda: self.syncer.state,
             keeper=self.keeper,
+            lapsed=lapsed,
             announce=lambda frontend, note: self.announced.append((frontend, note)),
         )
         state = (memory and kept_state(memory)) or remembered_by(dataplane) or SyncerState()

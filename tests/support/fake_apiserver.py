@@ -31,11 +31,13 @@ class FakeApiServer:
 
     `faults` are raised by the next requests, in order; None in it lets one pass. `refuse` says
     what else is raised for an object. Every request takes `latency` seconds of the loop's time.
-    `prunes` are fields of statuses that its CRDs do not know.
+    `prunes` are fields of statuses that its CRDs do not know; without `has_status` these have no
+    such subresource.
     """
 
     latency: float = 0.0
     prunes: frozenset[str] = frozenset()
+    has_status: bool = True
     objects: dict[tuple[Kind, ObjectKey], JsonObject] = field(default_factory=dict)
     faults: deque[KubeError | None] = field(default_factory=deque)
     refuse: Callable[[ObjectKey], KubeError | None] = lambda _: None
@@ -78,7 +80,7 @@ class FakeApiServer:
     ) -> JsonObject:
         await self._request("replace_status", key, {"status": status})
         before = self.objects.get((kind, key))
-        if before is None:
+        if before is None or not self.has_status:
             raise NotFound(404, "NotFound", f"{key} not found")
         if before["metadata"]["resourceVersion"] != str(version):
             raise Conflict(409, "Conflict", "the object has been modified")

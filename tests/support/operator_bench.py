@@ -16,6 +16,7 @@ from vpplb.controller.reporter import Reporter
 from vpplb.engine.ports import Verdict
 from vpplb.engine.reconciler import Reconciler
 from vpplb.kube.events import EventRecorder
+from vpplb.kube.hooks import WriterHooks
 from vpplb.kube.informer import Informer
 from vpplb.kube.kinds import (
     BACKEND,
@@ -26,7 +27,7 @@ from vpplb.kube.kinds import (
     Kind,
     cluster_key,
 )
-from vpplb.kube.status import StatusWriter, WriterHooks
+from vpplb.kube.status import StatusWriter
 from vpplb.model.health import ProbeCode
 from vpplb.model.names import ObjectKey
 from vpplb.resources.renderer import StatusRenderer

@@ -8,8 +8,9 @@ import pytest
 
 from support.fake_apiserver import FakeApiServer
 from support.objects import key
+from vpplb.kube.hooks import WriterHooks
 from vpplb.kube.kinds import BACKEND, JsonObject, Kind
-from vpplb.kube.status import StatusWriter, WriterHooks
+from vpplb.kube.status import StatusWriter
 
 
 class Told:

@@ -23,10 +23,11 @@ from vpplb.files.memory import Memory, Router, owned_of, recall
 from vpplb.kube.client import KubeClient
 from vpplb.kube.errors import KubeError
 from vpplb.kube.events import EventRecorder
+from vpplb.kube.hooks import WriterHooks
 from vpplb.kube.informer import Informer
 from vpplb.kube.kinds import DATAPLANE, JsonObject, Kind
 from vpplb.kube.lease import Heartbeat
-from vpplb.kube.status import StatusWriter, WriterHooks
+from vpplb.kube.status import StatusWriter
 from vpplb.kube.watch import Watch
 from vpplb.model.names import ObjectKey
 from vpplb.plan.diff import ConfWish
@@ -40,6 +41,7 @@ from vpplb.vpp.stats import PapiVipCounters
 
 log = logging.getLogger(__name__)
 
+_CHECKS = ("node", "objects", "watch", "vpp", "lease", "writes")
 DRAIN_TIMEOUT = 3.0
 RESIGN_TIMEOUT = 1.0
 """Seconds to write what is still due when the agent is told to stop, and to give its lease up."""
@@ -130,7 +132,7 @@ class Agent:
             facts={"memory": lambda: self._unusable or "in use"},
             checks={
                 "api": self._vitals.api,
-                **{one: partial(self._trouble, one) for one in ("node", "objects", "watch", "vpp")},
+                **{one: partial(self._trouble, one) for one in _CHECKS},
             },
             pages={f"dataplanes/{options.node}/vips": self._vips},
         )
@@ -153,7 +155,7 @@ class Agent:
             del self._troubles["node"]
             group.create_task(heartbeat.run())
             state = recalled.memory.state if recalled.memory else remembered_by(dataplane)
-            await self._program(group, dataplane, state or SyncerState())
+            await self._program(group, dataplane, state or SyncerState(), heartbeat)
 
     def _wait(self, why: str) -> None:
         log.warning("%s", why)
@@ -180,7 +182,11 @@ class Agent:
             self._keeper.keep_soon()
 
     async def _program(
-        self, group: asyncio.TaskGroup, dataplane: JsonObject, state: SyncerState
+        self,
+        group: asyncio.TaskGroup,
+        dataplane: JsonObject,
+        state: SyncerState,
+        heartbeat: Heartbeat,
     ) -> None:
         options = self._options
         self._keeper = MemoryKeeper(
@@ -198,6 +204,7 @@ class Agent:
             observed=lambda: syncer.observed,
             state=lambda: syncer.state,
             keeper=self._keeper,
+            lapsed=heartbeat.lapsed,
             announce=Announcer(self._recorder, options.node, self._clock, self._uid).recreated,
         )
         leftovers = Leftovers(self._metrics.set_leftovers)
@@ -232,7 +239,10 @@ class Agent:
         informer = Informer(self._client, KINDS, listener, options.namespaces)
         self._watch = watch = Watch(informer, options.namespaces)
         self.writer.hooks = WriterHooks(on_answer=watch.wrote, writing=watch.writing)
+        heartbeat.on_beat = reporter.beat
         self._troubles |= {
+            "lease": lambda: heartbeat.trouble,
+            "writes": lambda: self.writer.trouble,
             "objects": lambda: informer.trouble,
             "watch": lambda: watch.trouble,
             "vpp": lambda: reporter.trouble or leftovers.trouble,
@@ -278,7 +288,7 @@ class Agent:
             key=ObjectKey(options.lease_namespace, options.node),
             holder=agent_identity(options.node, options.vpp_api_socket),
             now=self._clock.now,
-            owners=self._node.owners,
+            owners=lambda: self._node.owners,
             outranks=outranking(options.node, lambda: self._node.boot_id),
         )
 

@@ -1,20 +1,34 @@
 """The conditions of a Dataplane, from what its agent knows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from vpplb.model.names import ObjectKey
 from vpplb.resources.conditions import Condition
-from vpplb.resources.dataplane import DataplaneVpp
+from vpplb.resources.dataplane import DataplaneVpp, agent_gone
 
 _FEW = 5
 """So many errors are said in a condition; `errors` of the status has more."""
 
 
-def connected(vpp: DataplaneVpp, reason: str) -> Condition:
-    """Say whether VPP is connected, and for which `reason` not."""
+def connected(vpp: DataplaneVpp, reason: str, lapsed: bool) -> Condition:
+    """Say whether VPP is connected, and for which `reason` not.
+
+    An agent whose lease has lapsed says the same as the operator, or they would undo each other.
+    """
+    if lapsed:
+        return agent_gone()
     if vpp.connected:
         said = f"VPP {vpp.version} answers"
         return Condition(type="Connected", status="True", reason="Connected", message=said)
     return Condition(type="Connected", status="False", reason="VppUnreachable", message=reason)
+
+
+def all_errors(conf_error: str, failures: Mapping[ObjectKey, str]) -> list[str]:
+    """Put into sentences what VPP refused: the plugin's settings, then frontends."""
+    return [
+        *([conf_error] if conf_error else []),
+        *(f"{key}: {error}" for key, error in sorted(failures.items())),
+    ]
 
 
 def synced(

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 
 from vpplb.agent.announcer import remade
-from vpplb.agent.conditions import connected, synced
+from vpplb.agent.conditions import all_errors, connected, synced
 from vpplb.engine.listener import VipReport
 from vpplb.engine.ports import Clock, VppInfo
 from vpplb.engine.trigger import Trigger
@@ -20,6 +20,8 @@ from vpplb.model.vip import StrangeVip, VipId, VipSettings
 from vpplb.plan.ops import ChangeKind
 from vpplb.resources.conditions import Condition, find_condition, set_condition
 from vpplb.resources.dataplane import (
+    AGENT_GONE,
+    MOST_ERRORS,
     DataplaneError,
     DataplaneFrontends,
     DataplaneStatus,
@@ -45,7 +47,7 @@ class DataplaneReporter(SyncLog):
 
     `selected` gives the frontends that this node shall carry, `observed` the VIPs that VPP has,
     `state` what the syncer must know after a restart, and `keeper` keeps that. `announce` tells
-    people something about a frontend.
+    people something about a frontend, `lapsed` whether the agent's lease has run out.
 
     What the last agent wrote stands until VPP has been heard of and all frontends are known
     (`resume`, `begin`): a restart that changes nothing writes nothing.
@@ -62,12 +64,13 @@ class DataplaneReporter(SyncLog):
         state: Callable[[], SyncerState],
         keeper: MemoryKeeper,
         announce: Callable[[ObjectKey, str], None] = lambda _key, _note: None,
+        lapsed: Callable[[], bool] = lambda: False,
     ) -> None:
         super().__init__(metrics)
         self._writer = writer
         self._clock, self._keeper = clock, keeper
         self._key = cluster_key(node)
-        self._announce = announce
+        self._announce, self._lapsed, self._shown_lapsed = announce, lapsed, False
         self._selected, self._observed, self._state = selected, observed, state
         self._vpp = DataplaneVpp()
         self._reason = "not connected yet"
@@ -136,6 +139,11 @@ class DataplaneReporter(SyncLog):
     def rewound(self) -> None:
         """Take no status for known that was seen: one that comes back another is put right."""
         self._writer.rewound()
+
+    def beat(self) -> None:
+        """Take note that the agent's lease was renewed, or was not."""
+        if self._lapsed() is not self._shown_lapsed:
+            self._submit()
 
     def flush(self) -> None:
         """Hand over to the writer what waits for its time."""
@@ -241,9 +249,11 @@ class DataplaneReporter(SyncLog):
             self._owned = owned_text(self._ours)
         carried = sorted((self._programmed.keys() & selected) - self._unreadable.keys())
         programmed = {str(key): self._programmed[key] for key in carried}
+        errors = all_errors(self._conf_error, self._failures)
+        self._shown_lapsed = self._lapsed()
         for condition in (
-            connected(self._vpp, self._reason),
-            synced(self._vpp, self._reason, len(carried), len(selected), self._all_errors()),
+            connected(self._vpp, self._reason, self._shown_lapsed),
+            synced(self._vpp, self._reason, len(carried), len(selected), errors),
             self._accepted,
         ):
             seen = condition.model_copy(update={"observed_generation": self._generation})
@@ -257,7 +267,7 @@ class DataplaneReporter(SyncLog):
             strange=self._strange[:SHOWN],
             errors=tuple(
                 DataplaneError(frontend=str(key), message=message)
-                for key, message in sorted(self._failures.items())
+                for key, message in sorted(self._failures.items())[:MOST_ERRORS]
             ),
             last_change=self._last_change,
             conditions=self._conditions,
@@ -268,10 +278,6 @@ class DataplaneReporter(SyncLog):
     def _failures(self) -> Mapping[ObjectKey, str]:
         """What stands in a frontend's way: VPP, or that nobody here can read what it wants."""
         return self._errors | self._unreadable
-
-    def _all_errors(self) -> list[str]:
-        errors = [self._conf_error] if self._conf_error else []
-        return errors + [f"{key}: {error}" for key, error in sorted(self._failures.items())]
 
     def _submit(self) -> None:
         if self._heard and self._begun:
@@ -284,4 +290,4 @@ class DataplaneReporter(SyncLog):
 def _declared_gone(status: JsonObject) -> bool:
     """Whether the operator has taken this agent for gone, which is now to be put right."""
     connected = find_condition(load_conditions(status), "Connected")
-    return connected is not None and connected.reason == "AgentGone"
+    return connected is not None and connected.reason == AGENT_GONE

@@ -21,10 +21,11 @@ from vpplb.kube.ballot import Role
 from vpplb.kube.client import KubeClient
 from vpplb.kube.election import Elector
 from vpplb.kube.events import EventRecorder
+from vpplb.kube.hooks import WriterHooks
 from vpplb.kube.informer import Informer
 from vpplb.kube.permit import Permit, PermittedClient
 from vpplb.kube.scope import Scope
-from vpplb.kube.status import StatusWriter, WriterHooks
+from vpplb.kube.status import StatusWriter
 from vpplb.kube.watch import Watch
 from vpplb.model.names import ObjectKey
 from vpplb.probers.pool import WorkerPool
@@ -114,7 +115,7 @@ class Operator:
             on_answer=self._watch.wrote,
             writing=self._watch.writing,
         )
-        self._heartbeats = Heartbeats(writing, options.lease_namespace, nodes.names, clock)
+        self._heartbeats = Heartbeats(writing, options.lease_namespace, nodes.shown_gone, clock)
         self._identity = claim_identity(options.identity)
         self._elector = Elector(
             client=client,
@@ -150,6 +151,8 @@ class Operator:
                 "watch": lambda: self._watch.trouble or None,
                 "probers": vitals.probers,
                 "lease": lambda: self._elector.not_ready or None,
+                "writes": lambda: self._writer.trouble or None,
+                "agents": lambda: self._heartbeats.trouble or None,
             },
             facts={"role": lambda: self._elector.role, "leader": lambda: self._elector.holder},
             view=board,

@@ -7,24 +7,24 @@ right when it is back. Nobody is judged while leases cannot be read.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from vpplb.engine.ports import Clock
 from vpplb.kube.client import Listing
-from vpplb.kube.errors import KubeError
+from vpplb.kube.errors import KubeError, NotFound
 from vpplb.kube.kinds import DATAPLANE, LEASE, JsonObject, Kind, cluster_key
 from vpplb.kube.lease import DURATION, LeaseJudge
 from vpplb.model.names import ObjectKey
-from vpplb.resources.conditions import Condition, find_condition, set_condition
+from vpplb.resources.conditions import find_condition, set_condition
+from vpplb.resources.dataplane import AGENT_GONE, agent_gone
 from vpplb.resources.renderer import load_conditions
 
 log = logging.getLogger(__name__)
 
 LOOK_EVERY = 3.0
 """Seconds between looks at the leases."""
-AGENT_GONE = "AgentGone"
 
 
 class HeartbeatClient(Protocol):
@@ -47,19 +47,21 @@ class HeartbeatClient(Protocol):
 
 @dataclass(slots=True)
 class Heartbeats:
-    """Looks at the leases in `namespace`; `nodes` gives the names of those that have an agent.
+    """Looks at the leases in `namespace`; `nodes` gives the nodes that have an agent.
 
-    A node whose lease was never seen is given its duration from our first look.
+    Of each, by its name, `nodes` says whether its Dataplane shows that the agent is gone: what is
+    true is compared with what is shown at each look, so it is told again where it was lost. A node
+    whose lease was never seen is given its duration from our first look. `trouble` says why nobody
+    can be judged, or told; empty when all can.
     """
 
     client: HeartbeatClient
     namespace: str
-    nodes: Callable[[], Iterable[str]]
+    nodes: Callable[[], Mapping[str, bool]]
     clock: Clock
     _judge: LeaseJudge = field(default_factory=LeaseJudge)
     _waiting: dict[str, float] = field(default_factory=dict)
-    _told: set[str] = field(default_factory=set)
-    _blind: bool = False
+    trouble: str = ""
     _looked: float | None = None
     _missed: bool = False
 
@@ -69,11 +71,11 @@ class Heartbeats:
             try:
                 await self.look(asyncio.get_running_loop().time())
             except KubeError as error:
-                level = logging.DEBUG if self._blind else logging.WARNING
-                log.log(level, "agents' leases in %s cannot be judged: %s", self.namespace, error)
-                self._blind = True
+                level = logging.DEBUG if self.trouble else logging.WARNING
+                self.trouble = f"agents' leases in {self.namespace} cannot be judged: {error}"
+                log.log(level, "%s", self.trouble)
             else:
-                self._blind = False
+                self.trouble = ""
             await asyncio.sleep(LOOK_EVERY)
 
     async def look(self, now: float) -> None:
@@ -88,12 +90,18 @@ class Heartbeats:
         self._looked, self._missed = now, False
         for lease in leases:
             self._judge.saw(lease, now)
-        for node in sorted(self.nodes()):
-            if self._alive(node, now):
-                self._told.discard(node)
-            elif node not in self._told:
+        failure: KubeError | None = None
+        for node, shown_gone in sorted(self.nodes().items()):
+            if self._alive(node, now) or shown_gone:
+                continue
+            try:
                 await self._tell(node)
-                self._told.add(node)
+            except NotFound:
+                continue  # its Dataplane is gone, too
+            except KubeError as error:
+                failure = error  # and the others are told
+        if failure is not None:
+            raise failure
 
     def _excuse(self, seconds: float) -> None:
         """When we could not look, agents could not renew, most likely."""
@@ -114,12 +122,7 @@ class Heartbeats:
         if connected is not None and connected.reason == AGENT_GONE:
             return
         log.warning("the agent of node %s is gone: its lease has run out", node)
-        gone = Condition(
-            type="Connected",
-            status="Unknown",
-            reason=AGENT_GONE,
-            message="the agent's lease has run out",
-        )
+        gone = agent_gone()
         conditions = set_condition(shown, gone, self.clock.now())
         body = {"status": {"conditions": [condition.dump() for condition in conditions]}}
         await self.client.patch_status(DATAPLANE, key, body)

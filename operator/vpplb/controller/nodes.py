@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from vpplb.kube.kinds import JsonObject
 from vpplb.model.names import ObjectKey
 from vpplb.resources.conditions import find_condition
-from vpplb.resources.dataplane import DataplaneStatus, node_labels
+from vpplb.resources.dataplane import AGENT_GONE, DataplaneStatus, node_labels
 from vpplb.resources.statuses import NodeReport
 from vpplb.resources.stored import read_status
 
@@ -25,6 +25,7 @@ class _Node:
     programmed: Mapping[str, str]
     errors: Mapping[str, str]
     connected: bool
+    gone: bool
 
 
 class Nodes:
@@ -51,9 +52,9 @@ class Nodes:
         """Forget a node."""
         self._nodes.pop(name, None)
 
-    def names(self) -> list[str]:
-        """Return the names of all nodes that have an agent."""
-        return list(self._nodes)
+    def shown_gone(self) -> Mapping[str, bool]:
+        """Return all nodes that have an agent, and whether each is shown as gone."""
+        return {name: node.gone for name, node in self._nodes.items()}
 
     def report(self, key: ObjectKey, selector: Selector, revision: str) -> NodeReport:
         """Say how far a frontend's newest revision has got."""
@@ -90,6 +91,7 @@ def _read(raw: JsonObject) -> _Node:
         programmed=status.programmed or {},
         errors={error.frontend: error.message for error in status.errors},
         connected=connected is not None and connected.status == "True",
+        gone=connected is not None and connected.reason == AGENT_GONE,
     )
 
 

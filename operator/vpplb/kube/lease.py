@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -81,8 +81,9 @@ class Heartbeat:
 
     `holder` is this program's name, the same after a restart and nobody else's; `outranks` says of
     another holder that its time is over, whatever the lease tells. `now` gives the wall-clock
-    time; `owners` are ownerReferences, so that the lease goes with its node. `rival` is the holder
-    that is waited for, empty for none.
+    time; `owners` gives ownerReferences, so that the lease goes with its node, also with one that
+    was made anew. `rival` is the holder that is waited for, empty for none; `trouble` says why the
+    lease cannot be renewed, empty when it can; `on_beat` is told of each attempt.
     """
 
     client: LeaseClient
@@ -90,9 +91,12 @@ class Heartbeat:
     holder: str
     now: Callable[[], datetime]
     duration: timedelta = DURATION
-    owners: tuple[Mapping[str, object], ...] = ()
+    owners: Callable[[], Sequence[Mapping[str, object]]] = tuple
     outranks: Callable[[str], bool] = lambda holder: False
     rival: str = ""
+    trouble: str = ""
+    on_beat: Callable[[], None] = lambda: None
+    _renewed: float | None = None
     _version: str = ""
     _held: bool = False
     _judge: LeaseJudge = field(default_factory=LeaseJudge)
@@ -110,17 +114,23 @@ class Heartbeat:
 
         A failed renewal is logged, and tried again after a ninth.
         """
-        failed = False
+        self._renewed = asyncio.get_running_loop().time()  # one that never succeeds lapses, too
         while True:
             try:
                 await self.renew()
             except KubeError as error:
-                self._say(f"is not renewed: {error}", quiet=failed)
-                failed = True
+                self._say(f"is not renewed: {error}", quiet=bool(self.trouble))
+                self.trouble = f"lease {self.key} is not renewed: {error}"
             else:
-                failed = False
-            share = 9 if failed else 3
+                self.trouble, self._renewed = "", asyncio.get_running_loop().time()
+            self.on_beat()
+            share = 9 if self.trouble else 3
             await asyncio.sleep(self.duration.total_seconds() / share)
+
+    def lapsed(self) -> bool:
+        """Return whether the lease has run out, for want of a renewal that succeeded."""
+        now = asyncio.get_running_loop().time()
+        return self._renewed is not None and now > self._renewed + self.duration.total_seconds()
 
     async def renew(self) -> None:
         """Write the present time into the lease (KubeError, Replaced)."""
@@ -178,15 +188,18 @@ class Heartbeat:
 
     async def _write(self) -> None:
         """Write the lease of the version that is known; create it when there is none."""
+        owners = list(self.owners())
         if self._version:
             metadata: dict[str, object] = {"resourceVersion": self._version}
+            # The garbage collector takes what belongs to a Node that is no more.
+            metadata |= {"ownerReferences": owners} if owners else {}
             body = {"metadata": metadata, "spec": self._spec()}
             written = await self.client.patch(LEASE, self.key, body)
         else:
             metadata = {
                 "namespace": self.key.namespace,
                 "name": self.key.name,
-                "ownerReferences": list(self.owners),
+                "ownerReferences": owners,
             }
             written = await self.client.create(LEASE, {"metadata": metadata, "spec": self._spec()})
         self._version, self._held = str(written["metadata"]["resourceVersion"]), True

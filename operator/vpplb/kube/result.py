@@ -3,12 +3,14 @@
 from enum import StrEnum
 
 from vpplb.kube.errors import ApiError, ApiUnreachable, KubeError, NotFound
+from vpplb.kube.kinds import Kind
 
 
 class WriteResult(StrEnum):
     """How a write ended, as `vpplb_status_writes_total` counts it.
 
     UNCHANGED: no request was made. GONE: the object is deleted. THROTTLED: 429 or 503.
+    FORBIDDEN: 401 or 403. NO_STATUS: the CRD has no status. TOO_LARGE: for etcd or the server.
     REFUSED: any other failure answered by the server. ERROR: `render` raised.
     """
 
@@ -18,12 +20,25 @@ class WriteResult(StrEnum):
     CONFLICT = "conflict"
     THROTTLED = "throttled"
     UNREACHABLE = "unreachable"
+    FORBIDDEN = "forbidden"
+    NO_STATUS = "no_status"
+    TOO_LARGE = "too_large"
     REFUSED = "refused"
     ERROR = "error"
 
 
 class Unrenderable(KubeError):
     """There is no status to be had: `render` raised."""
+
+
+class NoStatus(KubeError):
+    """The object is there, but its status is not to be written: its CRD has no such subresource."""
+
+    def __init__(self, kind: Kind) -> None:
+        super().__init__(
+            f"the CRD {kind.plural}.{kind.group} has no status subresource (is it of another"
+            " version? `vpplb crds` writes those of this one)"
+        )
 
 
 def result_of(error: KubeError) -> WriteResult:
@@ -37,6 +52,12 @@ def result_of(error: KubeError) -> WriteResult:
             return WriteResult.GONE
         case ApiError(status=409):
             return WriteResult.CONFLICT
+        case NoStatus():
+            return WriteResult.NO_STATUS
+        case ApiError(status=401 | 403):
+            return WriteResult.FORBIDDEN
+        case ApiError() if error.status == 413 or "too large" in error.message:
+            return WriteResult.TOO_LARGE
         case ApiError(status=429 | 503):
             return WriteResult.THROTTLED
         case _:

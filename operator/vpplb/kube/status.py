@@ -12,21 +12,21 @@ again in the same order; or one object, which then waits alone.
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Protocol
 
 from vpplb.kube.backoff import backoff
 from vpplb.kube.calm import Calm
 from vpplb.kube.errors import ApiError, ApiUnreachable, Conflict, KubeError, NotFound
 from vpplb.kube.gate import Gate
+from vpplb.kube.hooks import StatusClient, WriterHooks
 from vpplb.kube.kinds import JsonObject, Kind
 from vpplb.kube.known import KnownStatuses, Seen, seen_in
 from vpplb.kube.lanes import Lanes
 from vpplb.kube.pending import Pending, Render, earlier
-from vpplb.kube.result import Unrenderable, WriteResult, result_of
+from vpplb.kube.result import NoStatus, Unrenderable, WriteResult, result_of
+from vpplb.kube.troubles import Troubles
 from vpplb.model.names import ObjectKey
 
 log = logging.getLogger(__name__)
@@ -53,35 +53,6 @@ class Priority(IntEnum):
     OTHER = 5
 
 
-class StatusClient(Protocol):
-    """What the writer needs of `KubeClient`."""
-
-    async def get(self, kind: Kind, key: ObjectKey) -> JsonObject:
-        """Read an object; NotFound when there is none."""
-        ...
-
-    async def replace_status(
-        self, kind: Kind, key: ObjectKey, version: int, status: Mapping[str, object]
-    ) -> JsonObject:
-        """Write the status of an object of this version; return the object as it is then."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WriterHooks:
-    """What the writer tells.
-
-    Each result by kind; the seconds from a change until it was written; an object as the server
-    has it after a write; and, by its UID, that an object is being written, until `on_answer` was
-    told.
-    """
-
-    on_write: Callable[[str, str], None] = lambda kind, result: None
-    on_delay: Callable[[float], None] = lambda seconds: None
-    on_answer: Callable[[Kind, JsonObject], None] = lambda kind, answer: None
-    writing: Callable[[str], AbstractContextManager[None]] = lambda uid: nullcontext()
-
-
 @dataclass(slots=True)
 class StatusWriter:
     """The queue of status writes of one program. `run` does the work; all else only notes.
@@ -97,6 +68,7 @@ class StatusWriter:
     _calm: Calm = field(default_factory=lambda: Calm(CALM))
     _gate: Gate = field(default_factory=Gate)
     _lanes: Lanes[Pending] = field(init=False)
+    _troubles: Troubles = field(default_factory=Troubles)
     _idle: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
@@ -150,6 +122,7 @@ class StatusWriter:
     def forget(self, kind: Kind, key: ObjectKey) -> None:
         """Drop everything of a deleted object, also a write that is still due."""
         self._known.forget(kind, key)
+        self._troubles.note(f"{kind} {key}", None)
         entry = self._entries.get((kind, key))
         if entry is not None:
             self._finish(entry)
@@ -158,6 +131,11 @@ class StatusWriter:
     def pending(self) -> int:
         """How many objects have a write due, waiting or under way."""
         return len(self._entries)
+
+    @property
+    def trouble(self) -> str:
+        """Say which status cannot be written for a while, and why; empty when all can."""
+        return self._troubles.text
 
     # --- working -----------------------------------------------------------------------------
 
@@ -186,6 +164,7 @@ class StatusWriter:
         result, error = await self._write(entry)
         self.hooks.on_write(entry.kind.kind, result)
         if self._is_wanted(entry):
+            self._troubles.note(f"{entry.kind} {entry.key}", error)
             self._settle(entry, error)
         # A restart finds thousands unchanged; without a request nothing else gets its turn.
         await asyncio.sleep(0)
@@ -223,6 +202,9 @@ class StatusWriter:
             with self.hooks.writing(base.uid):
                 answer = await self.client.replace_status(kind, key, base.version, status)
                 self._took(entry, answer, status)
+        except NotFound:
+            await self._read(entry)  # or it is gone
+            raise NoStatus(kind) from None
         except Conflict:
             newest = self._known.get(kind, key)
             if newest is not None and newest.version <= base.version:

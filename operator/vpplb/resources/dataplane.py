@@ -16,7 +16,7 @@ from vpplb.resources.base import (
     StatusModel,
     condition_column,
 )
-from vpplb.resources.conditions import Conditions
+from vpplb.resources.conditions import Condition, Conditions
 from vpplb.resources.fields import Count, Seconds, StickyBuckets, Timestamp
 
 NODE_LABELS = "vpplb.dev/node-labels"
@@ -63,6 +63,18 @@ class DataplaneSpec(SpecModel):
 def _no_map(owned: object) -> object:
     """Leave out the map that the owners once were: only an agent reads them (`files.memory`)."""
     return None if isinstance(owned, Mapping) else owned
+
+
+MOST_ERRORS = 256
+"""So many errors are listed: a VPP that refuses thousands of frontends must still be reported."""
+AGENT_GONE = "AgentGone"
+"""Reason of `Connected` where the agent's lease has run out."""
+
+
+def agent_gone() -> Condition:
+    """Return the condition of a Dataplane whose agent's lease has run out."""
+    said = "the agent's lease has run out"
+    return Condition(type="Connected", status="Unknown", reason=AGENT_GONE, message=said)
 
 
 class DataplaneVpp(StatusModel):
@@ -119,7 +131,7 @@ class DataplaneStatus(StatusModel):
     strange: tuple[str, ...] = ()
     """The first of those that no frontend can have, or that cannot be read back."""
     errors: tuple[DataplaneError, ...] = ()
-    """What could not be programmed."""
+    """What could not be programmed, the first 256."""
     last_change: Timestamp | None = None
     """When something was programmed last."""
     conditions: Conditions = ()

@@ -170,7 +170,22 @@ def _v4(spec: FrontendSpec) -> bool:
     return spec.address.version == 4
 
 
+MOST_BACKENDS = 2048
+"""Backends in all pools of one frontend. Spec and status of more would exceed what etcd takes (1.5
+MiB an object), and each decision is about all of them."""
+
+
+def _backends(spec: FrontendSpec) -> int:
+    return sum(len(pool.backends) for pool in spec.pools)
+
+
 _RULES: tuple[Rule[FrontendSpec], ...] = (
+    Rule(
+        field="pools",
+        message=f"must have at most {MOST_BACKENDS} backends in all",
+        holds=lambda spec: _backends(spec) <= MOST_BACKENDS,
+        cel=f"self.pools.map(pool, size(pool.backends)).sum() <= {MOST_BACKENDS}",
+    ),
     Rule(
         field="port",
         reads=("protocol",),

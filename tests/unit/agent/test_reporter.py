@@ -439,3 +439,18 @@ async def test_its_own_status_seen_again_costs_no_write() -> None:
             agent.see_dataplane()
             await agent.settle()
         assert agent.server.requests == []
+
+
+async def test_an_agent_whose_lease_has_lapsed_says_so_itself_until_it_is_renewed() -> None:
+    lapsed = [True]
+    async with carrying(WEB, lapsed=lambda: lapsed[0]) as agent:
+        gone = ("Unknown", "AgentGone", "the agent's lease has run out")
+        assert agent.condition("Connected") == gone
+        agent.server.requests.clear()
+        agent.see_dataplane()
+        await agent.settle()
+        assert agent.server.requests == [], "the operator says the same"
+        lapsed[0] = False
+        agent.reporter.beat()
+        await agent.settle()
+        assert agent.condition("Connected")[0] == "True"

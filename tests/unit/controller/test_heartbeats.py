@@ -5,11 +5,12 @@ from typing import Any
 import pytest
 
 from fakes.clock import FakeClock
-from vpplb.controller.heartbeats import AGENT_GONE, Heartbeats
+from vpplb.controller.heartbeats import Heartbeats
 from vpplb.kube.client import Listing
-from vpplb.kube.errors import ApiUnreachable
+from vpplb.kube.errors import ApiError, ApiUnreachable, NotFound, api_error
 from vpplb.kube.kinds import LEASE, JsonObject, Kind
 from vpplb.model.names import ObjectKey
+from vpplb.resources.dataplane import AGENT_GONE
 
 CONNECTED = {"type": "Connected", "status": "True", "reason": "Connected", "message": ""}
 
@@ -22,6 +23,10 @@ class Server:
         self.status: JsonObject = {"conditions": [CONNECTED]}
         self.patched: list[str] = []
         self.away = False
+
+    def nodes(self) -> Mapping[str, bool]:
+        """Return what a watch of the Dataplanes tells."""
+        return {"n1": self.status["conditions"][0]["reason"] == AGENT_GONE}
 
     async def list(self, kind: Kind, namespace: str | None = None) -> Listing:
         assert (kind, namespace) == (LEASE, "system")
@@ -52,7 +57,7 @@ def server() -> Server:
 
 @pytest.fixture
 def heartbeats(server: Server) -> Heartbeats:
-    return Heartbeats(server, "system", lambda: ["n1"], FakeClock())
+    return Heartbeats(server, "system", server.nodes, FakeClock())
 
 
 async def test_an_agent_that_renews_is_left_alone(server: Server, heartbeats: Heartbeats) -> None:
@@ -138,3 +143,32 @@ async def test_time_in_which_leases_could_not_be_read_counts_for_none(
     assert server.patched == []
     await heartbeats.look(641.0)
     assert server.patched == ["n1"], "it did not renew after all"
+
+
+async def test_an_agent_that_is_gone_is_told_again_when_that_was_lost(
+    server: Server, heartbeats: Heartbeats
+) -> None:
+    server.renewed["n1"] = "stamp"
+    await heartbeats.look(0.0)
+    await heartbeats.look(31.0)
+    server.status = {"conditions": [CONNECTED]}  # as a restore tool writes it, or the agent
+    await heartbeats.look(34.0)
+    assert server.patched == ["n1", "n1"]
+
+
+async def test_one_that_cannot_be_told_does_not_hold_up_the_others(server: Server) -> None:
+    nodes = {"n1": False, "n2": False, "n3": False}
+    heartbeats = Heartbeats(server, "system", lambda: nodes, FakeClock())
+    refused = {"n1": NotFound(404), "n2": api_error(403, "Forbidden", "no")}
+    patch = server.patch_status
+
+    async def patch_status(kind: Kind, key: ObjectKey, body: Mapping[str, Any]) -> JsonObject:
+        if key.name in refused:
+            raise refused[key.name]
+        return await patch(kind, key, body)
+
+    server.patch_status = patch_status  # type: ignore[method-assign]  # it refuses two
+    await heartbeats.look(0.0)
+    with pytest.raises(ApiError, match="Forbidden"):
+        await heartbeats.look(31.0)
+    assert server.patched == ["n3"]

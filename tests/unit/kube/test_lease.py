@@ -20,9 +20,10 @@ def now() -> datetime:
 
 
 @asynccontextmanager
-async def beating(server: FakeApiServer) -> AsyncIterator[None]:
-    task = asyncio.create_task(heartbeat(server).run())
-    yield
+async def beating(server: FakeApiServer) -> AsyncIterator[Heartbeat]:
+    beats = heartbeat(server)
+    task = asyncio.create_task(beats.run())
+    yield beats
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -34,7 +35,7 @@ def heartbeat(
     outranks: Callable[[str], bool] = lambda holder: False,
 ) -> Heartbeat:
     return Heartbeat(
-        client=server, key=KEY, holder=holder, now=now, owners=(OWNER,), outranks=outranks
+        client=server, key=KEY, holder=holder, now=now, owners=lambda: (OWNER,), outranks=outranks
     )
 
 
@@ -196,3 +197,30 @@ def test_a_lease_that_is_deleted_or_was_never_there_is_not_alive() -> None:
     judge.forget(KEY)
     assert not judge.alive(KEY, at=101.0)
     assert judge.expires(KEY) is None
+
+
+@pytest.mark.looptime
+async def test_a_lease_follows_a_node_that_was_made_anew() -> None:
+    server, anew = FakeApiServer(), {**OWNER, "uid": "another"}
+    async with beating(server) as beats:
+        await asyncio.sleep(1)
+        beats.owners = lambda: [anew]
+        await asyncio.sleep(30)
+    assert server.objects[LEASE, KEY]["metadata"]["ownerReferences"] == [anew]
+
+
+@pytest.mark.looptime
+async def test_a_lease_that_may_not_be_renewed_is_a_trouble_and_lapses() -> None:
+    server = FakeApiServer()
+    async with beating(server) as beats:
+        await asyncio.sleep(1)
+        server.refuse = lambda _: api_error(403, "Forbidden", "leases")
+        await asyncio.sleep(25)
+        assert beats.trouble == ("lease vpplb-system/node-1 is not renewed: 403 Forbidden: leases")
+        lapsed = [beats.lapsed()]
+        await asyncio.sleep(10)
+        lapsed.append(beats.lapsed())
+        server.refuse = lambda _: None
+        await asyncio.sleep(5)
+        assert beats.trouble == ""
+        assert [*lapsed, beats.lapsed()] == [False, True, False]

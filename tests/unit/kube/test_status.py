@@ -10,8 +10,9 @@ from support.fake_apiserver import FakeApiServer
 from support.objects import key
 from support.status_writer import Told, running, see
 from vpplb.kube.errors import ApiError, ApiUnreachable, KubeError, NotFound, api_error
+from vpplb.kube.hooks import WriterHooks
 from vpplb.kube.kinds import BACKEND, FRONTEND, HEALTH_CHECK, JsonObject, Kind
-from vpplb.kube.status import Priority, StatusWriter, WriterHooks
+from vpplb.kube.status import Priority, StatusWriter
 from vpplb.model.names import ObjectKey
 
 pytestmark = pytest.mark.looptime
