@@ -241,8 +241,14 @@ class KubeClient:
             ) as response:
                 content = await response.read()
         except TimeoutError as error:
-            self.pulse.failed(f"no answer in {timeout:g} s")
-            raise ApiUnreachable(f"{self._access.server}: no answer in {timeout:g} s") from error
+            connecting = isinstance(error, aiohttp.ConnectionTimeoutError)
+            said = (
+                f"no connection in {CONNECT_TIMEOUT:g} s"
+                if connecting
+                else f"no answer in {timeout:g} s"
+            )
+            self.pulse.failed(said)
+            raise ApiUnreachable(f"{self._access.server}: {said}") from error
         except (aiohttp.ClientError, OSError) as error:
             self.pulse.failed(str(error))
             distrust = isinstance(error, (aiohttp.ClientSSLError, SSLError))

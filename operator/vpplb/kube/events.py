@@ -78,6 +78,7 @@ class EventRecorder:
     _more: asyncio.Event = field(default_factory=asyncio.Event)
     _idle: asyncio.Event = field(default_factory=asyncio.Event)
     _sent: int = 0
+    _said_refused: bool = False
     _patience: float = PATIENCE
 
     def __post_init__(self) -> None:
@@ -120,6 +121,7 @@ class EventRecorder:
         self._sent += 1
         try:
             await self.client.create_event(self._body(event))
+            self._said_refused = False
         except (ApiUnreachable, ApiError) as error:
             if isinstance(error, ApiError) and error.status not in (429, 503):
                 self._refused(event, error)
@@ -135,7 +137,12 @@ class EventRecorder:
 
     def _refused(self, event: Event, error: KubeError) -> None:
         self.on_drop()
-        log.debug("event %s on %s %s: %s", event.reason, event.kind, event.key, error)
+        level = logging.DEBUG if self._said_refused else logging.WARNING
+        self._said_refused = True
+        log.log(
+            level, "events are not taken, here %s on %s %s: %s",
+            event.reason, event.kind, event.key, error,
+        )  # fmt: skip
 
     def _body(self, event: Event) -> dict[str, object]:
         stamp = f"{int(event.at.timestamp() * 1_000_000):x}.{self._sent:x}"
