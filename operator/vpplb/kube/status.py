@@ -111,9 +111,14 @@ class StatusWriter:
     def known(self, kind: Kind, key: ObjectKey, raw: JsonObject) -> bool:
         """Take note of an object seen on the server, by a watch or a list (see KnownStatuses).
 
-        Return whether its status is another than was known: then somebody else has written it.
+        Return whether its status is another than was known though nothing was being written: then
+        somebody else has written it. While it is, it may be our own, and is compared after that.
         """
-        return self._known.saw(kind, key, seen_in(raw))
+        changed = self._known.saw(kind, key, seen_in(raw))
+        entry = self._entries.get((kind, key))
+        if changed and entry is not None and entry.under_way and entry.again is None:
+            entry.again = entry.priority
+        return changed and entry is None
 
     def rewound(self) -> None:
         """Take note that the server's versions count anew (see Informer)."""

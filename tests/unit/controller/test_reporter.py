@@ -5,11 +5,14 @@ from typing import Any
 
 import pytest
 
+from support.fake_apiserver import FakeApiServer
 from support.manifests import backend, frontend, health_check, manifest
 from support.objects import key
 from support.operator_bench import OperatorBench
+from support.status_writer import running, see
 from vpplb.controller.dangling import LASTING
 from vpplb.engine.ports import Turn
+from vpplb.kube.errors import ApiUnreachable
 from vpplb.kube.kinds import BACKEND, FRONTEND, HEALTH_CHECK, Kind
 from vpplb.kube.status import Priority, StatusWriter
 from vpplb.model.health import Response
@@ -310,3 +313,34 @@ async def test_what_an_older_crd_drops_of_a_status_is_not_written_for_ever(
         operator.reporter.backend_changed(key("a"))
         await operator.settle()
     assert operator.server.requests == []
+
+
+async def test_a_foreign_write_that_is_seen_while_ours_is_under_way_is_compared_after_it() -> None:
+    server = FakeApiServer()
+    async with running(server) as writer:
+        see(writer, server, ["b"])
+        server.latency = 0.5
+        writer.submit(BACKEND, key("b"), lambda: {"state": "up"})
+        await asyncio.sleep(0.1)
+        made = server.objects[BACKEND, key("b")]
+        newer = {**made["metadata"], "resourceVersion": "999999"}
+        assert not writer.known(BACKEND, key("b"), {"metadata": newer, "status": {"state": "old"}})
+        await writer.drain(10)
+    assert [verb for verb, *_ in server.requests] == ["replace_status", "replace_status", "get"]
+    assert server.status(BACKEND, key("b")) == {"state": "up"}
+
+
+async def test_the_echo_of_a_write_whose_answer_was_lost_is_nobody_elses(
+    operator: OperatorBench, caplog: pytest.LogCaptureFixture
+) -> None:
+    await serving(operator)
+    operator.verdict("a", up=False)
+    operator.server.refuse = lambda _: ApiUnreachable("cut off")
+    await operator.settle()
+    made = operator.server.objects[BACKEND, key("a")]
+    operator.server.store(BACKEND, key("a"), {**made, "status": {"state": "down"}})
+    operator.see(BACKEND, key("a"))
+    operator.server.refuse = lambda _: None
+    await asyncio.sleep(30)
+    assert operator.status(BACKEND, "a")["code"] == "L4CON"
+    assert "put right" not in caplog.text
