@@ -23,7 +23,7 @@ def pytest_configure() -> None:
     os.environ["VPPLB_ALLOW_LOOPBACK"] = "true"
     asyncio.get_event_loop_policy().set_event_loop(None)
     # The first text that Hypothesis draws on a machine takes a second: it makes tables of Unicode.
-    settings.register_profile("vpplb", suppress_health_check=[HealthCheck.too_slow])
+    settings.register_profile("vpplb", suppress_health_check=[HealthCheck.too_slow], deadline=None)
     settings.load_profile("vpplb")
 
 
