@@ -5,12 +5,17 @@ about the backend. But if none is believed, a dead backend stays up for as long 
 short of something. So there is a bound: after some in a row they count again.
 """
 
+import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from math import inf
 
 from vpplb.model.names import ObjectKey
 from vpplb.probers.errors import Lack
 
+_log = logging.getLogger(__name__)
+
+_COMPLAINT_EVERY = 60.0
 IN_A_ROW = 3
 """So many results of one check are discarded in a row."""
 UNPROBED = 60.0
@@ -51,3 +56,18 @@ class Discards:
     def lasting(self) -> Mapping[Lack, int]:
         """Return how many checks have been without a result several times in a row, by why."""
         return Counter(each.lack for each in self._streaks.values() if each.count >= IN_A_ROW)
+
+
+class Complaints:
+    """The log of what the prober itself is short of: each at most once a minute."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._logged: dict[str, float] = {}
+
+    def log(self, text: str) -> None:
+        """Log it, unless that was done a moment ago."""
+        now = self._clock()
+        if now - self._logged.get(text, -inf) >= _COMPLAINT_EVERY:
+            self._logged[text] = now
+            _log.warning("probes discarded: %s", text)

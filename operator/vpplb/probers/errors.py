@@ -34,6 +34,7 @@ class Lack(StrEnum):
     BUFFERS = "buffers"
     PORTS = "ports"
     FAULT = "fault"  # of its own code
+    DEATH = "death"  # of the process, while it was busy with the probe
 
 
 ADVICE = {
@@ -42,6 +43,7 @@ ADVICE = {
     Lack.BUFFERS: "give it more memory, or probe less often",
     Lack.PORTS: "see net.ipv4.ip_local_port_range",
     Lack.FAULT: "the log has the traceback: please report it",
+    Lack.DEATH: "the log names the checks: please report them",
 }
 
 _LACKS = {

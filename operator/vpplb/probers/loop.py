@@ -20,19 +20,20 @@ from random import random
 
 from vpplb.engine.checker import Check
 from vpplb.engine.ports import Assignment, Reason, Turn, Verdict
-from vpplb.model.check import CheckSpec, IcmpProbe
+from vpplb.model.check import IcmpProbe
 from vpplb.model.health import ProbeCode, ProbeResult, Response
 from vpplb.model.names import ObjectKey
-from vpplb.probers.discards import Discards
+from vpplb.probers.discards import Complaints, Discards
 from vpplb.probers.echo import EchoAttempt, EchoSockets
 from vpplb.probers.errors import ADVICE, Lack, ProberShort
+from vpplb.probers.inhand import map_note
 from vpplb.probers.poller import BATCH, Poller
 from vpplb.probers.running import Attempt, Running
 from vpplb.probers.searcher import Searcher
 from vpplb.probers.sockets import Sockets
 from vpplb.probers.stalls import SHORTEST, Stalls
 from vpplb.probers.stats import Statistics
-from vpplb.probers.stream import StreamAttempt
+from vpplb.probers.stream import Means, StreamAttempt
 from vpplb.probers.timers import Timers
 
 _log = logging.getLogger(__name__)
@@ -40,7 +41,6 @@ _log = logging.getLogger(__name__)
 STARTS_A_TURN = 16
 EXPIRIES_A_TURN = 256
 _ROUNDING = 0.001  # epoll waits whole milliseconds, rounded up
-_COMPLAINT_EVERY = 60.0
 _SILENT = Response.SILENT  # a look into an enumeration costs, at each result
 
 
@@ -65,6 +65,7 @@ class CheckLoop:
         poller: Poller | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         uniform: Callable[[], float] = random,
+        in_hand: memoryview | None = None,
     ) -> None:
         self.poller = poller or Poller()
         self.statistics = Statistics()
@@ -76,25 +77,30 @@ class CheckLoop:
         self._clock = monotonic
         self._uniform = uniform
         self._echo = EchoSockets(self.poller, monotonic)
-        self._sockets = Sockets(self.poller)
-        self._searcher = Searcher(self.poller, monotonic)
+        self._in_hand = map_note() if in_hand is None else in_hand
+        self._means = Means(
+            sockets=Sockets(self.poller),
+            searcher=Searcher(self.poller, monotonic),
+            in_hand=self._in_hand,
+        )
         self._stalls = Stalls()
         self._discards = Discards()
         self._running: dict[ObjectKey, Running] = {}
         self._starts: Timers[Running] = Timers()
         self._deadlines: Timers[Running] = Timers()
         self._now = monotonic()
-        self._complained: dict[str, float] = {}
+        self._complaints = Complaints(monotonic)
 
     def assign(self, assignments: Sequence[Assignment]) -> None:
         """Start these checks, each in place of the backend's earlier one."""
         now = self._clock()
         for each in assignments:
             self.cancel([each.backend])
+            self._in_hand[0] = each.generation
             running = Running(
                 Check(each, now=now, clock=_WallClock(), random=self._uniform), each.spec
             )
-            running.attempt = self._attempt(each.spec, partial(self._finish, running))
+            running.attempt = self._attempt(each, partial(self._finish, running))
             self._running[each.backend] = running
             self._starts.add(running.check.next_start, running)
 
@@ -127,19 +133,20 @@ class CheckLoop:
         if len(happened) < BATCH:
             self._expire(now)
         self._start(now)
+        self._in_hand[0] = 0
 
     def close(self) -> None:
         """Stop all checks and close all sockets."""
         self.cancel(list(self._running))
         self._echo.close()
-        self._sockets.close()
-        self._searcher.close()
+        self._means.sockets.close()
+        self._means.searcher.close()
         self.poller.close()
 
-    def _attempt(self, spec: CheckSpec, done: Callable[[ProbeResult], None]) -> Attempt:
-        if isinstance(spec.probe, IcmpProbe):
-            return EchoAttempt(spec, self._echo, done)
-        return StreamAttempt(spec, spec.probe, self._sockets, self._searcher, done)
+    def _attempt(self, check: Assignment, done: Callable[[ProbeResult], None]) -> Attempt:
+        if isinstance(check.spec.probe, IcmpProbe):
+            return EchoAttempt(check.spec, self._echo, done)
+        return StreamAttempt(check.spec, check.spec.probe, self._means, done, check.generation)
 
     def _start(self, now: float) -> None:
         for running in self._starts.take(now, STARTS_A_TURN):
@@ -147,6 +154,7 @@ class CheckLoop:
                 self._begin(running)
 
     def _begin(self, running: Running) -> None:
+        self._in_hand[0] = running.check.assignment.generation
         running.started = started = self._clock()
         self.statistics.started(running.check.start(started))
         try:
@@ -230,7 +238,7 @@ class CheckLoop:
         running.without_result = True
         if not self._discards.excuses(running.check.assignment.backend, lack, now):
             return False
-        self._complain(f"{text} ({ADVICE[lack]})")
+        self._complaints.log(f"{text} ({ADVICE[lack]})")
         self.statistics.discarded(lack.value)
         running.deadline = inf
         running.check.discard(now)
@@ -254,6 +262,7 @@ class CheckLoop:
                     self._arm(running)
                 continue
             running.armed = False
+            self._in_hand[0] = running.check.assignment.generation
             if self._stalls.longest_since(running.started) > running.timeout / 2:
                 self._expire_stalled(running, now)
             else:
@@ -280,10 +289,3 @@ class CheckLoop:
         else:
             running.deadline = now + running.timeout
             self._arm(running)
-
-    def _complain(self, text: str) -> None:
-        """Log a lack of the prober's own, each at most once a minute."""
-        now = self._clock()
-        if now - self._complained.get(text, -inf) >= _COMPLAINT_EVERY:
-            self._complained[text] = now
-            _log.warning("probes discarded: %s", text)

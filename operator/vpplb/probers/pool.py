@@ -9,18 +9,20 @@ import asyncio
 import logging
 import os
 import socket
-import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from typing import TypeVar
 
 from vpplb.engine.ports import Assignment, ProbeStats, Reason, Turn, Verdict
 from vpplb.engine.taskset import spread
 from vpplb.model.names import ObjectKey
+from vpplb.probers.aside import SHORTEST, Aside, given_up
 from vpplb.probers.errors import ADVICE, Lack
+from vpplb.probers.inhand import map_note, open_note
 from vpplb.probers.placement import Placement
+from vpplb.probers.process import reap, spawn
+from vpplb.probers.stats import Statistics
 from vpplb.probers.wire import Assign, Cancel, Condition, Message, Report, Unpacker, pack
 
 _log = logging.getLogger(__name__)
@@ -28,7 +30,6 @@ _log = logging.getLogger(__name__)
 _CHUNK = 1 << 18
 _SHORTEST_PAUSE = 0.1  # seconds before a dead worker is replaced; doubled each time …
 _LONGEST_PAUSE = 5.0  # … up to here, and back after it has lived that long
-_GRACE = 2.0  # seconds a process has to end once its channel is closed
 _SILENCE = 30.0  # a process reports every second; after so many without it is replaced
 
 _T = TypeVar("_T")
@@ -53,6 +54,7 @@ class WorkerPool:
         self._workers: list[_Worker] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._started = False
+        self._aside = Aside()
         self._on_verdict: Callable[[Verdict], None] = lambda _: None
         self._on_stats: Callable[[ProbeStats], None] = lambda _: None
         self._on_turn: Callable[[Turn], None] = lambda _: None
@@ -69,6 +71,12 @@ class WorkerPool:
         for worker in self._workers:
             short.update(worker.condition.short)
         said = sorted({worker.condition.obstacle for worker in self._workers} - {""})
+        aside = sum(map(self._aside.holds, self._assigned.values()))
+        if aside:
+            said.append(
+                f"{aside} checks are put aside, probing processes ended while busy with them"
+                f" ({ADVICE[Lack.DEATH]})"
+            )
         said += [
             f"{count} checks have no results, the prober is short of {lack} ({ADVICE[Lack(lack)]})"
             for lack, count in sorted(short.items())
@@ -122,7 +130,40 @@ class WorkerPool:
         """Return what is assigned to this worker."""
         home = self._placement.home_of
         number = self._workers.index(worker)
-        return [each for each in self._assigned.values() if home(each.backend) == number]
+        return [
+            each
+            for each in self._assigned.values()
+            if home(each.backend) == number and not self._aside.holds(each)
+        ]
+
+    def ended_with(self, generation: int) -> None:
+        """Take note of what a process was busy with as it ended; 0: with nothing.
+
+        A check that has ended two is put aside for a while: the others are probed on. Its verdict
+        stays the first time, which may be chance; after that its backend is down.
+        """
+        found = next((a for a in self._assigned.values() if a.generation == generation), None)
+        if found is None:
+            return
+        loop = asyncio.get_running_loop()
+        seconds = self._aside.note_death(found, loop.time())
+        _log.warning(
+            "a probing process ended while busy with the check of %s%s",
+            found.backend,
+            f": put aside for {seconds:.0f} s" if seconds else "",
+        )
+        statistics = Statistics()
+        statistics.discarded(Lack.DEATH.value)
+        self.take(Report(stats=statistics.take()))
+        if seconds:
+            loop.call_later(seconds, self._try_again, found)
+            self.take(given_up(found, down=seconds > SHORTEST))
+
+    def _try_again(self, check: Assignment) -> None:
+        self._aside.release(check)
+        present = self._assigned.get(check.backend)
+        if present is not None and present.generation == check.generation:
+            self.assign([present])
 
     def take(self, report: Report) -> None:
         """Pass on what a worker says: of verdicts and reasons, those of the present generation.
@@ -205,23 +246,20 @@ class _Worker:
     async def _live(self) -> str:
         """Run one process to its end; say how that was."""
         ours, theirs = socket.socketpair()
-        with ours:
-            with theirs:
-                process = await self._spawn(theirs.fileno())
-            try:
-                await self._converse(ours)
-            finally:
-                await _reap(process)
+        descriptor = open_note()
+        try:
+            note = map_note(descriptor)
+            with ours:
+                with theirs:
+                    process = await spawn(theirs.fileno(), descriptor, self._netns)
+                try:
+                    await self._converse(ours)
+                finally:
+                    await reap(process)
+        finally:
+            os.close(descriptor)
+        self._pool.ended_with(note[0])
         return f"ended with {process.returncode}"
-
-    async def _spawn(self, channel: int) -> asyncio.subprocess.Process:
-        # A new interpreter, not a fork: the parent has threads. -P: no module of the working
-        # directory takes the place of one of ours.
-        command = [sys.executable, "-P", "-m", "vpplb.probers.worker"]
-        arguments = ["--channel", str(channel), "--netns", self._netns]
-        return await asyncio.create_subprocess_exec(
-            *command, *arguments, stdin=asyncio.subprocess.DEVNULL, pass_fds=[channel]
-        )
 
     async def _converse(self, ours: socket.socket) -> None:
         """Tell the process what to probe and hear it, until it ends or falls silent."""
@@ -254,14 +292,3 @@ class _Worker:
         self._successor = True
         self._writer = writer
         writer.write(pack(Assign(assignments=tuple(share))))
-
-
-async def _reap(process: asyncio.subprocess.Process) -> None:
-    """Wait for a process whose channel is closed; not for long."""
-    try:
-        async with asyncio.timeout(_GRACE):
-            await process.wait()
-    except TimeoutError:
-        with suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()

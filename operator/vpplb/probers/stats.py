@@ -50,7 +50,7 @@ class Statistics:
 
     def take(self) -> ProbeStats | None:
         """Return what was counted and begin anew; None if that is nothing."""
-        if not self._of_type and not any(self._lateness.counts):
+        if not self._of_type and not self._discarded and not any(self._lateness.counts):
             return None
         taken = ProbeStats(
             results={

@@ -5,6 +5,7 @@ import select
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 
 from vpplb.model.check import CheckSpec, HttpProbe, TcpProbe
@@ -44,17 +45,28 @@ _TOO_LONG = ProbeResult(
 _CRASHED = ProbeResult(code=ProbeCode.L7RSP, detail="the search for responseRegexp crashed")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """What all attempts of a process share. `in_hand[0]`: as `probers.inhand` has it."""
+
+    sockets: Sockets
+    searcher: Searcher
+    in_hand: memoryview
+
+
 class StreamAttempt:
     """TCP, TLS or HTTP probes of one check.
 
-    `done` is told each result that `begin` or `expire` did not return.
+    `done` is told each result that `begin` or `expire` did not return. `generation`: the check's.
     """
 
     __slots__ = (
         "_connected",
         "_conversation",
         "_done",
+        "_generation",
         "_gentle",
+        "_in_hand",
         "_job",
         "_lent",
         "_make",
@@ -71,9 +83,9 @@ class StreamAttempt:
         self,
         spec: CheckSpec,
         probe: TcpProbe | HttpProbe,
-        sockets: Sockets,
-        searcher: Searcher,
+        means: Means,
         done: Callable[[ProbeResult], None],
+        generation: int,
     ) -> None:
         self._version = spec.address.version
         self._source = spec.source
@@ -82,10 +94,12 @@ class StreamAttempt:
         # count a failure.
         self._gentle = isinstance(probe, TcpProbe) and probe.tls is not None
         self._make = conversations(probe, spec.address)
-        self._sockets = sockets
-        self._searcher = searcher
+        self._sockets = means.sockets
+        self._searcher = means.searcher
+        self._in_hand = means.in_hand
+        self._generation = generation
         self._job: Job | None = None
-        self._lent = sockets.lends(probe.port)
+        self._lent = means.sockets.lends(probe.port)
         self._done = done
         self._socket: Socket | None = None
         self._conversation: Conversation = _NONE
@@ -139,6 +153,7 @@ class StreamAttempt:
         assert sock is not None
         if self._job is not None:
             return  # what has come is being searched; the rest is asked for again
+        self._in_hand[0] = self._generation
         if not self._connected:
             if events & _FAILED:
                 code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
@@ -199,6 +214,7 @@ class StreamAttempt:
         return True
 
     def _searched(self, search: Search, found: bool | None) -> None:
+        self._in_hand[0] = self._generation
         self._job = None
         sock = self._socket
         if found is None:

@@ -1,7 +1,8 @@
-"""The process that probes: `python -m vpplb.probers.worker --channel FD [--netns NAME]`.
+"""The process that probes.
 
-It is told what to probe over an inherited socket and reports over the same; it ends when the
-other end is closed, whatever became of who held it.
+`python -m vpplb.probers.worker --channel FD --in-hand FD [--netns NAME]`: it is told what to probe
+over an inherited socket and reports over the same; it ends when the other end is closed, whatever
+became of who held it.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import time
 from contextlib import suppress
 
 from vpplb.engine.ports import Reason
+from vpplb.probers.inhand import map_note
 from vpplb.probers.loop import CheckLoop
 from vpplb.probers.netns import Namespace
 from vpplb.probers.wire import Assign, Cancel, Condition, Message, Report, Unpacker, pack
@@ -116,12 +118,14 @@ class Channel(logging.Handler):
             self._loop.poller.modify(self._socket.fileno(), events)
 
 
-def serve(sock: socket.socket, namespace: Namespace | None = None) -> None:
+def serve(
+    sock: socket.socket, namespace: Namespace | None = None, in_hand: memoryview | None = None
+) -> None:
     """Probe until the other end is closed, or the namespace is no longer the one of its name.
 
     What was found since then, in the old one, is not told.
     """
-    loop = CheckLoop()
+    loop = CheckLoop(in_hand=in_hand)
     channel = Channel(sock, loop)
     root = logging.getLogger()
     root.addHandler(channel)
@@ -174,6 +178,7 @@ def main(arguments: list[str]) -> int:
     """Run a worker."""
     parser = argparse.ArgumentParser(prog="vpplb.probers.worker")
     parser.add_argument("--channel", type=int, required=True)
+    parser.add_argument("--in-hand", type=int, required=True)
     parser.add_argument("--netns", default="")
     options = parser.parse_args(arguments)
     # Ctrl-C reaches the whole process group; when to end is the parent's affair.
@@ -187,7 +192,7 @@ def main(arguments: list[str]) -> int:
         namespace = Namespace(options.netns) if options.netns else None
         with suppress(ConnectionError):  # the other end is closed
             if namespace is None or enter(namespace, sock):
-                serve(sock, namespace)
+                serve(sock, namespace, map_note(options.in_hand))
                 ended_within(_SETTLING, sock)  # a successor enters the new one
     return 0
 

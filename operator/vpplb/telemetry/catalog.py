@@ -34,7 +34,8 @@ PROBES_DISCARDED = MetricSpec(
     name="vpplb_probes_discarded_total",
     type="counter",
     help="Probes that say nothing about the backend, by what the prober itself was short of"
-    " (cpu, descriptors, buffers, ports, fault).",
+    " (cpu, descriptors, buffers, ports, fault), or its process ended with the probe in hand"
+    " (death).",
     labels=("reason",),
 )
 PROBE_DURATION = MetricSpec(

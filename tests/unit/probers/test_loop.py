@@ -385,3 +385,13 @@ def test_after_a_verdict_that_is_alone_the_next_answer_of_anybody_is_told_once(
         assert stage.turned() == [("b", Response.SILENT)]
         stage.run(25.0)
         assert stage.turned() == [("other", Response.PASSED)]
+
+
+def test_the_check_in_hand_is_noted_until_the_turn_ends(stage: Stage) -> None:
+    note, seen = stage.loop._in_hand, list[int]()
+    stage.assign(HttpProbe(port=stage.port), generation=7)
+    with stage.run_until_connected() as connection:
+        connection.send(b"HTTP/1.1 200 OK\r\n")
+        with patch.object(StreamAttempt, "_receive", lambda *_, **__: seen.append(note[0])):
+            stage.loop.turn(0)
+    assert (seen, note[0]) == ([7], 0)

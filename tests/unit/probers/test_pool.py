@@ -1,3 +1,5 @@
+import asyncio
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -8,6 +10,7 @@ from vpplb.engine.ports import Assignment, ProbeStats, Reason, Turn, Verdict
 from vpplb.model.check import Cadence, CheckSpec, IcmpProbe
 from vpplb.model.health import ProbeCode, Response
 from vpplb.model.names import ObjectKey
+from vpplb.probers.aside import SHORTEST
 from vpplb.probers.pool import WorkerPool
 from vpplb.probers.wire import Condition, Report
 
@@ -144,3 +147,36 @@ def test_by_default_there_are_as_many_workers_as_the_load_needs(
     pool.assign([replace(assignment(f"busy{n}"), spec=busy) for n in range(5000)])
     assert len(pool._workers) == 3
     assert all(pool.share_of(worker) for worker in pool._workers)
+
+
+@pytest.mark.looptime
+async def test_a_check_that_ends_processes_is_put_aside_and_says_so(
+    pool: WorkerPool, told: list[Verdict]
+) -> None:
+    pool.assign([assignment("a", generation=1), assignment("b", generation=2)])
+    discarded = Counter[str]()
+    pool._on_stats = lambda stats: discarded.update(stats.discarded)
+
+    def probed() -> list[str]:
+        shares = [each for worker in pool._workers for each in pool.share_of(worker)]
+        return sorted(each.backend.name for each in shares)
+
+    for generation in (0, 99, 1):
+        pool.ended_with(generation)
+    assert (probed(), pool.trouble()) == (["a", "b"], None)
+    pool.ended_with(1)
+    assert (probed(), told) == (["b"], [])
+    assert pool.trouble() == (
+        "1 checks are put aside, probing processes ended while busy with them"
+        " (the log names the checks: please report them)"
+    )
+    await asyncio.sleep(SHORTEST + 1)
+    assert (probed(), pool.trouble()) == (["a", "b"], None)
+    pool.ended_with(1)
+    assert probed() == ["b"]
+    assert [(one.backend.name, one.up, one.detail) for one in told] == [
+        ("a", False, "the prober cannot probe: its processes ended while busy with this check")
+    ]
+    pool.assign([assignment("a", generation=3)])
+    assert probed() == ["a", "b"]
+    assert discarded == {"death": 3}

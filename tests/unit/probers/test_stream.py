@@ -16,10 +16,11 @@ from vpplb.model.health import ProbeResult
 from vpplb.probers.conversation import Step
 from vpplb.probers.errors import ProberShort
 from vpplb.probers.http import HttpConversation, HttpRecipe
+from vpplb.probers.inhand import map_note
 from vpplb.probers.poller import Poller
 from vpplb.probers.searcher import Searcher
 from vpplb.probers.sockets import Socket, Sockets
-from vpplb.probers.stream import StreamAttempt
+from vpplb.probers.stream import Means, StreamAttempt
 
 OK = b"HTTP/1.1 200 OK\r\n\r\n"
 
@@ -33,7 +34,10 @@ class Driver:
         self.searcher = Searcher(self.poller, time.monotonic)
 
     def attempt(self, spec: CheckSpec, probe: HttpProbe, ended: list[ProbeResult]) -> StreamAttempt:
-        return StreamAttempt(spec, probe, self.sockets, self.searcher, ended.append)
+        return StreamAttempt(spec, probe, self.means(), ended.append, 1)
+
+    def means(self, sockets: Sockets | None = None) -> Means:
+        return Means(sockets=sockets or self.sockets, searcher=self.searcher, in_hand=map_note())
 
     def run(self, at_most: float) -> bool:
         """Let happen what happens next, at most so many seconds on; return whether it did."""
@@ -60,9 +64,7 @@ def outcome(driver: Driver, script: Script, probe: Callable[[int], HttpProbe]) -
             probe=probe(server.port),
             cadence=Cadence(timeout=timedelta(seconds=5)),
         )
-        attempt = StreamAttempt(
-            spec, probe(server.port), driver.sockets, driver.searcher, ended.append
-        )
+        attempt = driver.attempt(spec, probe(server.port), ended)
         assert attempt.begin() is None
         while not ended:
             assert driver.run(5.0), "nothing happens any more"
@@ -129,9 +131,7 @@ def test_giving_up_closes_the_connection_and_tells_nobody(driver: Driver) -> Non
         spec = CheckSpec(
             address=ip_address("127.0.0.1"), probe=plain(server.port), cadence=Cadence()
         )
-        attempt = StreamAttempt(
-            spec, plain(server.port), driver.sockets, driver.searcher, ended.append
-        )
+        attempt = driver.attempt(spec, plain(server.port), ended)
         attempt.begin()
         driver.run(5.0)
         assert left.wait(5.0)
@@ -158,7 +158,7 @@ def test_a_connection_to_itself_is_no_success(driver: Driver) -> None:
     ended: list[ProbeResult] = []
     spec = CheckSpec(address=ip_address("127.0.0.1"), probe=TcpProbe(port=port), cadence=Cadence())
     sockets = Unlucky(driver.poller)
-    attempt = StreamAttempt(spec, TcpProbe(port=port), sockets, driver.searcher, ended.append)
+    attempt = StreamAttempt(spec, TcpProbe(port=port), driver.means(sockets), ended.append, 1)
     assert attempt.begin() is None
     while not ended:
         assert driver.run(5.0), "nothing happens any more"

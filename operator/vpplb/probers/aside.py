@@ -1,0 +1,85 @@
+"""Which checks are put aside, since processes ended while they were busy with them (decision 22).
+
+A worker that dies of a check, or never comes back from it, is replaced by one that does the same,
+and nobody is probed. But a worker may also die of something else (killed for lack of memory, or by
+hand), whatever it has in hand. So one death says nothing, the second costs a check a minute, and
+only those that follow cost it more.
+"""
+
+from datetime import UTC, datetime
+
+from vpplb.engine.ports import Assignment, Reason, Turn, Verdict
+from vpplb.model.check import IcmpProbe
+from vpplb.model.health import ProbeCode, Response
+from vpplb.model.names import ObjectKey
+from vpplb.probers.wire import Report
+
+SHORTEST = 60.0
+"""Seconds for which a check is put aside at the second death; doubled at each that follows …"""
+LONGEST = 3600.0
+"""… up to here."""
+FORGOTTEN = 600.0
+"""A check that ends no process for so many seconds while it is probed begins anew."""
+
+
+class _Record:
+    """Deaths of processes with one check in hand. `until`: when it was, or is, probed again."""
+
+    __slots__ = ("deaths", "until")
+
+    def __init__(self) -> None:
+        self.deaths = 0
+        self.until = 0.0
+
+
+class Aside:
+    """The checks that have ended processes. Times are of any steady clock."""
+
+    def __init__(self) -> None:
+        self._records: dict[tuple[ObjectKey, int], _Record] = {}
+        self._held: set[tuple[ObjectKey, int]] = set()
+
+    def note_death(self, check: Assignment, now: float) -> float:
+        """Take note of a death; return for how many seconds the check is put aside for it."""
+        name = (check.backend, check.generation)
+        self._records = {
+            each: record
+            for each, record in self._records.items()
+            if now - record.until <= FORGOTTEN
+        }
+        record = self._records.setdefault(name, _Record())
+        record.deaths += 1
+        seconds = min(SHORTEST * 2 ** (record.deaths - 2), LONGEST) if record.deaths > 1 else 0.0
+        record.until = now + seconds
+        if seconds:
+            self._held.add(name)
+        return seconds
+
+    def holds(self, check: Assignment) -> bool:
+        """Say whether this check, as it is now, is put aside."""
+        return (check.backend, check.generation) in self._held
+
+    def release(self, check: Assignment) -> None:
+        """Have it tried again."""
+        self._held.discard((check.backend, check.generation))
+
+
+def given_up(check: Assignment, *, down: bool) -> Report:
+    """Say of a check that is put aside why it is not probed; `down`: this counts as silence.
+
+    Else its verdict stays, and a backend that is down anyway says why.
+    """
+    code = ProbeCode.L3UNR if isinstance(check.spec.probe, IcmpProbe) else ProbeCode.L4CON
+    detail = "the prober cannot probe: its processes ended while busy with this check"
+    backend, generation = check.backend, check.generation
+    if not down or check.resume_up is False:
+        return Report(reasons=(Reason(backend, generation, code, detail),))
+    verdict = Verdict(
+        backend=backend,
+        generation=generation,
+        up=False,
+        code=code,
+        detail=detail,
+        at=datetime.now(UTC),
+    )
+    return Report(turns=(Turn(backend, generation, Response.SILENT),), verdicts=(verdict,))
