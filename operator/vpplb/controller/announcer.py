@@ -137,7 +137,6 @@ def _transition_reason(
 def _effective(backend: ObjectKey, view: FrontendView | None) -> str:
     weights = [
         f"effective weight {one.effective} of {one.member.weight} in pool {one.member.pool}"
-        for one in (view.decision.members if view is not None else ())
-        if one.member.backend == backend
+        for one in (view.weights_of(backend) if view is not None else ())
     ]
     return f": {', '.join(weights)}" if weights else ""

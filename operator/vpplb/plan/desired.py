@@ -6,9 +6,10 @@ number is greater than the last it applied, so a flush is neither lost nor repea
 from the clock, so that it also grows across a frontend that was deleted and made anew.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import TypeVar
 
 from vpplb.model.health import HealthState
 from vpplb.model.names import ObjectKey
@@ -17,7 +18,9 @@ from vpplb.model.vip import AppServer, IPAddress, Vip, VipSettings, address_orde
 from vpplb.plan.flattening import capped, flattened, length_for, over_the_top, pool_weights
 from vpplb.plan.onset import Onset
 from vpplb.plan.pools import MemberWeight, PoolDecision, flushes
-from vpplb.plan.resolved import ResolvedFrontend, ResolvedMember
+from vpplb.plan.resolved import ResolvedFrontend
+
+_Name = TypeVar("_Name", bound=Hashable)
 
 NEW = AppServer(weight=0)
 """A server before anything was decided about it."""
@@ -40,7 +43,8 @@ class Previous:
 class FrontendConfig:
     """What follows from configuration alone, computed when that changes and not with health.
 
-    `servers` are the addresses in `address_order`, each with the places of its members.
+    `servers` are the addresses in `address_order`, each with the places of its members; `places`
+    are those of each backend.
     `flattened` says whose share of new flows is not its due, `over_the_top` who has more weight
     than VPP is given; each is empty where nobody is.
     """
@@ -48,6 +52,7 @@ class FrontendConfig:
     resolved: ResolvedFrontend
     settings: VipSettings
     servers: tuple[tuple[IPAddress, tuple[int, ...]], ...]
+    places: Mapping[ObjectKey, tuple[int, ...]]
     flattened: str = ""
     over_the_top: str = ""
 
@@ -66,6 +71,10 @@ class FrontendView:
     invalid: tuple[Problem, ...] = ()
     suspect: bool = False
 
+    def weights_of(self, backend: ObjectKey) -> tuple[MemberWeight, ...]:
+        """Return what a backend gets as a member of each pool that it is in."""
+        return tuple(self.decision.members[place] for place in self.config.places.get(backend, ()))
+
 
 def configure(resolved: ResolvedFrontend, previous: Previous) -> FrontendConfig:
     """Choose the settings of the VIP.
@@ -73,7 +82,8 @@ def configure(resolved: ResolvedFrontend, previous: Previous) -> FrontendConfig:
     A table length is chosen only for a VIP that is not there: another one would make it anew.
     """
     frontend = resolved.frontend
-    servers = _places(resolved.members)
+    by_address = _places(member.address for member in resolved.members)
+    servers = tuple((one, by_address[one]) for one in sorted(by_address, key=address_order))
     pools = pool_weights(resolved.members, servers)
     present = previous.vip.settings.table_length if previous.vip is not None else None
     length = frontend.table_length or present or length_for(pools)
@@ -87,18 +97,17 @@ def configure(resolved: ResolvedFrontend, previous: Previous) -> FrontendConfig:
             table_length=length,
         ),
         servers=servers,
+        places=_places(member.backend for member in resolved.members),
         flattened=flattened(pools, length),
         over_the_top=over_the_top(pools),
     )
 
 
-def _places(
-    members: Sequence[ResolvedMember],
-) -> tuple[tuple[IPAddress, tuple[int, ...]], ...]:
-    places: dict[IPAddress, list[int]] = {}
-    for place, member in enumerate(members):
-        places.setdefault(member.address, []).append(place)
-    return tuple((address, tuple(places[address])) for address in sorted(places, key=address_order))
+def _places(names: Iterable[_Name]) -> dict[_Name, tuple[int, ...]]:
+    places: dict[_Name, list[int]] = {}
+    for place, name in enumerate(names):
+        places.setdefault(name, []).append(place)
+    return {name: tuple(found) for name, found in places.items()}
 
 
 def desired_vip(

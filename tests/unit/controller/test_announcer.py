@@ -1,6 +1,7 @@
 """Events: every row of the contract, each once, and none that nobody is helped by."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from vpplb.controller.announcer import (
 )
 from vpplb.model.health import HealthState, Transition
 from vpplb.model.problem import Problem
+from vpplb.plan.pools import MemberWeight
 
 UNKNOWN, UP, DOWN, PAUSED, DISABLED = (
     HealthState.UNKNOWN,
@@ -85,6 +87,26 @@ async def test_two_frontends_hear_of_one_backend_each_as_its_status_shows_it() -
         "unknown → up (L4OK) in frontend one: effective weight 10 of 10 in pool p",
         "unknown → up (L4OK) in frontend two: effective weight 0 of 30 in pool q",
     ]
+
+
+class _Members(tuple[MemberWeight, ...]):
+    """Members that are looked up, never gone through."""
+
+    def __iter__(self) -> Iterator[MemberWeight]:
+        raise AssertionError("all members were looked at for one backend")
+
+
+async def test_a_transition_costs_the_same_however_many_members_its_frontend_has() -> None:
+    world = World()
+    many = {f"b{n}": 1 for n in range(50)}
+    world.put(frontend("web", pool("p", a=10, **many), pool("q", a=3)), backend("a", "10.0.0.1"))
+    world.put(*(backend(name, f"10.0.1.{name[1:]}") for name in many))
+    view = world.reconciler.views[key("web")]
+    decision = replace(view.decision, members=_Members(view.decision.members))
+    (note,) = transition_notes(
+        transition(UNKNOWN, UP), {key("web"): replace(view, decision=decision)}
+    )
+    assert note.text.endswith("weight 0 of 10 in pool p, effective weight 0 of 3 in pool q")
 
 
 def test_a_transition_of_a_backend_without_frontends_is_no_event() -> None:
