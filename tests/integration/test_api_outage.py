@@ -180,9 +180,8 @@ def test_what_users_did_while_the_api_server_was_away_is_seen_soon_after(
     with world.proxy.away():
         world.api.patch("vfe", "web", {"spec": {"pools": world.pools(50)}})
         world.api.patch("vbe", "b0", {"spec": {"paused": True}})
-        wait_for(lambda: world.says("readyz")[0] == 503, "it says that it is not ready")
-        wrong = world.says("readyz")[1]["notReady"]
-        assert "lease" in wrong
+        wait_for(lambda: "lease" in world.says("readyz")[1]["notReady"], "it is not ready")
+        assert world.says("readyz")[0] == 503
         probed = world.probes[1]
         wait_for(lambda: world.probes[1] > probed + 5, "probing goes on")
     wait_for(

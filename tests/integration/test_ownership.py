@@ -153,7 +153,7 @@ async def test_drift_is_repaired_within_a_sync_interval_and_counted(
         await ear.until(lambda: ear.drift > 0)
         if name == "an all-port VIP stands in its place":
             await ear.until(lambda: bool(ear.reports[-1].error))
-            assert "exclude each other" in ear.reports[-1].error
+            assert "192.0.2.1/32 any, not ours" in ear.reports[-1].error
             await meddle(vpp.api_socket, DelVip(vip=vip("192.0.2.1/32", 0), settings=SETTINGS))
             await ear.until(lambda: not ear.reports[-1].error)
         await ear.read_again()

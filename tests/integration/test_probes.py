@@ -431,7 +431,11 @@ async def test_a_namespace_that_is_not_there_is_said_and_costs_no_new_processes(
 def workers() -> list[int]:
     """Return the processes that probe for this one."""
     children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-    return [int(child) for child in children]
+    return [int(child) for child in children if "probers.worker" in _command(child)]
+
+
+def _command(process: str) -> str:
+    return Path(f"/proc/{process}/cmdline").read_text()
 
 
 @pytest.mark.privileged

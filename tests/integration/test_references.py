@@ -223,8 +223,15 @@ def _settled(world: World, manifests: list[Manifest]) -> Mapping[str, Any]:
         world.api.wait("vfe", name, observedGeneration=1)
     for name in frontends:
         if world.accepted(name)[0] == "True":
+            wait_for(lambda name=name: _decided(world, name), f"{name} is decided for good")
             world.api.wait_condition("vfe", name, "Programmed", "True", "Programmed")
     return stays(world.said, "what is said", seconds=0.5)
+
+
+def _decided(world: World, frontend: str) -> bool:
+    """Whether a frontend waits for no verdict any more: with nobody up it has nothing to decide."""
+    status = world.api.get("vfe", frontend)["status"]
+    return not (status.get("activePool") and status["dataplane"].get("tentative"))
 
 
 def _anew(world: World, manifests: list[Manifest]) -> None:

@@ -197,11 +197,11 @@ class VipBook:
         return owned and row.owner not in self._kept and row.vip not in held
 
     def strayed(self) -> list[Shelf]:
-        """Return the shelves on which something is to be done."""
+        """Return the shelves on which VPP has not what is wanted, whether it can be made or not."""
         return [
             shelf
             for shelf in self._shelves.values()
-            if any(work.chain for work in self.begin((shelf,)).works)
+            if any(work.chain or work.obstacle for work in self.begin((shelf,)).works)
         ]
 
     # --- what is and what was done ------------------------------------------------------------
