@@ -8,6 +8,7 @@ from support.main_job import MainJob
 from support.waiting import wait_for
 
 QUICK = 0.02
+_WAITING = "; a VIP in service stays as it is until each of them has a verdict"
 Manifest = dict[str, Any]
 
 
@@ -58,7 +59,11 @@ class World:
         wait_for(as_expected, f"VIPs {expected} in VPP", every=QUICK)
 
     def said(self) -> Mapping[str, object]:
-        """Return all that is said of all objects, without times and without numbers of flushes."""
+        """Return all that is said of all objects, without times and without numbers of flushes.
+
+        Nor is it told what waits for first verdicts: who has had one waits no more, so that
+        depends on what was before.
+        """
         found = {
             f"{kind}/{one['metadata']['name']}": _timeless(one.get("status", {}))
             for kind in ("vfe", "vbe", "vhc")
@@ -70,8 +75,11 @@ class World:
 def _timeless(status: Mapping[str, Any]) -> Mapping[str, Any]:
     def clean(value: Any) -> Any:
         if isinstance(value, Mapping):
-            times = {"lastTransitionTime", "since", "at", "flushEpoch", "transitions", "revision"}
-            return {name: clean(part) for name, part in value.items() if name not in times}
+            past = {"lastTransitionTime", "since", "at", "flushEpoch", "transitions", "revision"}
+            past |= {"tentative", "undecided"}
+            return {name: clean(part) for name, part in value.items() if name not in past}
+        if isinstance(value, str):
+            return value.removesuffix(_WAITING)
         return [clean(part) for part in value] if isinstance(value, list) else value
 
     kept = clean(status)
