@@ -75,7 +75,7 @@ def command(
     \b
     Try it:
       vpplb vpp-simulator --api-socket /tmp/vpp/api.sock --control /tmp/vpp/control.sock &
-      vpplb standalone --vpp-api-socket /tmp/vpp/api.sock examples/
+      vpplb standalone --vpp-api-socket /tmp/vpp/api.sock --allow-loopback examples/
 
     The control socket takes one JSON object a line and answers each with one, {"ok": true} or
     {"ok": false, "error": "why"}:
