@@ -7,6 +7,7 @@ has must depend on the objects alone, never on the order in which they came.
 import random
 import time
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import pytest
@@ -223,7 +224,7 @@ def _settled(world: World, manifests: list[Manifest]) -> Mapping[str, Any]:
         world.api.wait("vfe", name, observedGeneration=1)
     for name in frontends:
         if world.accepted(name)[0] == "True":
-            wait_for(lambda name=name: _decided(world, name), f"{name} is decided for good")
+            wait_for(partial(_decided, world, name), f"{name} is decided for good")
             world.api.wait_condition("vfe", name, "Programmed", "True", "Programmed")
     return stays(world.said, "what is said", seconds=0.5)
 
