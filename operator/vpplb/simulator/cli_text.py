@@ -33,7 +33,8 @@ def run(command: str, state: LoadBalancerState) -> str | None:
             return _HEAP
         case ["show", "threads"]:
             names = ["vpp_main", *(f"vpp_wk_{n}" for n in range(len(state.flow_tables()) - 1))]
-            return "ID Name\n" + "".join(f" {n} {name} \n" for n, name in enumerate(names))
+            rows = (f" {n}\x1b[0m {name}\x1b[0m\n" for n, name in enumerate(names))
+            return f"\x1b[33mID\x1b[0m \x1b[33mName\x1b[0m\n{''.join(rows)}"
         case ["show", "version"]:
             return f"vpp v{VERSION} built by vpplb on simulator at {BUILD_DATE}\n"
         case _:

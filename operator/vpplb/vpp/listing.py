@@ -77,7 +77,9 @@ def _live(lines: list[str]) -> Iterator[tuple[re.Match[str], Protocol, int]]:
 
 _FREE = re.compile(r"\bfree: (?P<number>[0-9.]+)(?P<unit>[KMGT]?)", re.IGNORECASE)
 _UNITS = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
-_THREAD = re.compile(r"^ *\d+ +\S+ ", re.MULTILINE)
+_THREAD = re.compile(r"^ *\d+ +\S", re.MULTILINE)
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+"""VPP quirk: colours in tables. They stand around each cell, whoever asks."""
 
 
 def heap(memory: str, threads: str) -> Heap | None:
@@ -86,4 +88,4 @@ def heap(memory: str, threads: str) -> Heap | None:
     if found is None:
         return None
     free = int(float(found["number"]) * (1 << _UNITS[found["unit"].upper()]))
-    return Heap(free, max(len(_THREAD.findall(threads)), 1))
+    return Heap(free, max(len(_THREAD.findall(_COLOUR.sub("", threads))), 1))

@@ -2,6 +2,7 @@
 
 Each change holds up VPP's main thread, and with workers those too, for a tenth of a millisecond to
 one and a half; meanwhile no packet is forwarded, and what comes in waits in queues that are short.
+VPP quirk: workers without CPU. VPP ends when one does not stop within a second.
 So calls go out in turns. A turn is a ping and as many calls as VPP is thought to do within the
 budget; VPP does them on end, and the time from the answer to the ping until the last answer is
 what they cost. Then VPP is left to its packets until the budget has grown again.

@@ -48,9 +48,12 @@ def test_free_memory_and_threads_are_read(free: str, expected: int) -> None:
         "    page stats: page-size 4K, total 262144, mapped 12107, not-mapped 250037\n"
         f"    total: 1023.99M, used: 46.06M, free: {free}, trimmable: 976.86M\n"
     )
-    threads = "ID     Name       LWP  CPU  Sched\n 0  vpp_main     77   1  other (0)\n"
+    threads = (
+        "\x1b[33mID\x1b[0m \x1b[33m  Name  \x1b[0m \x1b[33mLWP\x1b[0m \x1b[33mCPU\x1b[0m\n"
+        " 0\x1b[0m vpp_main\x1b[0m 915\x1b[0m   0\x1b[0m\n"
+    )
     assert listing.heap(memory, threads) == Heap(expected, 1)
-    more = threads + " 1  vpp_wk_0     78   2  other (0)\n"
+    more = threads + " 1\x1b[0m vpp_wk_0\x1b[0m 930\x1b[0m   1\x1b[0m\n"
     assert listing.heap(memory, more) == Heap(expected, 2)
 
 
