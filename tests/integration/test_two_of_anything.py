@@ -45,7 +45,7 @@ def start(control_plane: ControlPlane, tmp_path: Path) -> Iterator[Start]:
             directory = tmp_path / name
             directory.mkdir()
             options = [
-                f"--lease-namespace={name}",
+                f"--lease-namespace={SYSTEM_NAMESPACE}",
                 f"--lease-name={lease}",
                 f"--lease-duration={LEASE:g}s",
                 f"--identity={identity or name}",
