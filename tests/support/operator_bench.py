@@ -52,7 +52,7 @@ class OperatorBench:
         self.reporter = Reporter(self._writer, self._recorder, self.clock)
         self.reconciler = Reconciler(self.prober, self.reporter, self.clock)
         renderer = StatusRenderer(self.reconciler, self.nodes.report, self.clock.now)
-        board = self._board = Board(self.reconciler, renderer.render, self.stream)
+        board = self.board = Board(self.reconciler, renderer.render, self.stream)
         metrics = OperatorMetrics(self.registry, board)
         self.reporter.attach(self.reconciler, renderer, board, metrics)
         self.intake = Intake(self.reconciler, self.reporter, self.nodes)
@@ -141,7 +141,7 @@ class OperatorBench:
 
     def shown(self, kind: str, name: str) -> object:
         """Return the status of an object as `/api/v1` shows it (`kind` as there, `frontends`)."""
-        found = self._board.shown(kind, key(name))
+        found = self.board.shown(kind, key(name))
         assert found is not None
         return found["status"]
 

@@ -14,7 +14,7 @@ from typing import ClassVar, NamedTuple
 import yaml
 
 from vpplb.resources.base import Loc
-from vpplb.resources.messages import spell
+from vpplb.resources.messages import SECRET_FIELD, spell
 
 DEEPEST = 64
 """Levels that may be nested. Kubernetes has no object of so many, and composing is recursive."""
@@ -48,7 +48,7 @@ class Fault(NamedTuple):
 class Document:
     """One document: its value, its first line, the line of each field, and what is wrong."""
 
-    value: object
+    value: object = field(repr=False)
     line: int
     lines: Mapping[str, int]
     faults: tuple[Fault, ...] = ()
@@ -161,7 +161,9 @@ def documents(text: str) -> Iterator[Document]:
 def _unparseable(error: yaml.YAMLError, text: str) -> Unparseable:
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     if mark is not None:
-        return Unparseable(mark.line + 1, getattr(error, "problem", None) or str(error))
+        problem = getattr(error, "problem", None) or str(error)
+        # A password may begin with `*`, `&` or `!`; PyYAML without libyaml would quote it.
+        return Unparseable(mark.line + 1, re.sub(r"(alias|anchor|handle) .*", r"\1", problem))
     position = getattr(error, "position", 0)
     return Unparseable(text.count("\n", 0, position) + 1, getattr(error, "reason", str(error)))
 
@@ -199,7 +201,7 @@ class _Reading:
             case yaml.ScalarNode(tag=tag) if tag in _SCALARS:
                 return self._scalar(node, loc)
             case _:
-                self._broken(node, loc, f"has a tag that Kubernetes does not know: {node.tag}")
+                self._broken(node, loc, "has a tag that Kubernetes does not know", node.tag)
                 return node.value if isinstance(node, yaml.ScalarNode) else None
 
     def _bound(self, node: yaml.Node, loc: Loc) -> None:
@@ -222,12 +224,13 @@ class _Reading:
         except (ValueError, LookupError, yaml.YAMLError):
             # PyYAML's constructors trust its resolvers: `!!int foo`, `!!bool maybe`, and numbers
             # of more digits than Python converts end in errors of Python's. JSON has no infinity.
-            self._broken(node, loc, f"is not {_SCALARS[node.tag]}: {node.value:.40}")
+            self._broken(node, loc, f"is not {_SCALARS[node.tag]}", f"{node.value:.40}")
             return node.value
         return value
 
-    def _broken(self, node: yaml.Node, loc: Loc, message: str) -> None:
-        self.faults.append(Fault(spell(loc), _line(node), message, broken=True))
+    def _broken(self, node: yaml.Node, loc: Loc, message: str, seen: str) -> None:
+        said = message if SECRET_FIELD in loc else f"{message}: {seen}"
+        self.faults.append(Fault(spell(loc), _line(node), said, broken=True))
 
     def _entry(self, node: yaml.Node, loc: Loc) -> object:
         self.lines[spell(loc)] = _line(node)

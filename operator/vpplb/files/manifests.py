@@ -49,7 +49,7 @@ class Source:
 
     file: str
     document: Document
-    raw: Mapping[str, object]
+    raw: Mapping[str, object] = field(repr=False)
     parsed: Parsed | None
 
     def finding(self, problem: Problem) -> Finding:

@@ -1,7 +1,7 @@
 """What a probe does and when: the resolved form of a HealthCheck applied to one Backend."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from ipaddress import IPv4Address, IPv6Address
 
@@ -35,6 +35,7 @@ class HttpProbe:
     """One HTTP/1.1 request; HTTPS where `tls` is given.
 
     `host` empty means the backend's address. `response_regexp` empty: the body is not read.
+    `headers` are names and values; no text of a probe (`repr`) shows them, for they are secret.
     Status codes from `status_min` to `status_max` pass, both included.
     """
 
@@ -42,7 +43,7 @@ class HttpProbe:
     path: str = "/"
     host: str = ""
     method: str = "GET"
-    headers: tuple[tuple[str, str], ...] = ()
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     status_min: int = 200
     status_max: int = 399
     response_regexp: str = ""

@@ -33,6 +33,7 @@ class SpecModel(BaseModel):
         frozen=True,
         alias_generator=to_camel,
         use_attribute_docstrings=True,
+        hide_input_in_errors=True,  # a log that quotes an error of ours quotes no secret
     )
 
 

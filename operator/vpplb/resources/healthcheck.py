@@ -45,7 +45,7 @@ class Header(SpecModel):
 
     name: HeaderName
     """Name of the header."""
-    value: HeaderValue
+    value: Annotated[HeaderValue, Field(repr=False)]
     """Value of the header."""
 
 

@@ -10,6 +10,9 @@ from pydantic_core import ErrorDetails
 
 from vpplb.resources.base import Finding, Loc
 
+SECRET_FIELD = "headers"
+"""What stands below a field of this name is never quoted: tokens and passwords are there."""
+
 
 def spell(loc: Loc) -> str:
     """Spell a path as users write it: `spec.pools[0].backends[1].weight`."""
@@ -56,7 +59,8 @@ def _sentence(details: ErrorDetails, model: type[BaseModel]) -> str:
         return "is not a known field" + _hint(details["loc"], model)
     write = _SENTENCES.get(kind)
     sentence = write(context) if write else details["msg"]
-    return sentence + _seen(kind, sentence, details["input"])
+    hidden = SECRET_FIELD in details["loc"]
+    return sentence if hidden else sentence + _seen(kind, sentence, details["input"])
 
 
 _SENTENCES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
@@ -84,8 +88,12 @@ def _choice(context: Mapping[str, Any]) -> str:
 
 
 def _seen(kind: str, sentence: str, value: object) -> str:
-    """Tell the value where that helps: short, and not contained in the sentence's field."""
-    if not sentence.startswith("must be") or kind.startswith("too_"):
+    """Tell the value where that helps: short, and not contained in the sentence's field.
+
+    A list or a mapping is not told: what is in it may be secret.
+    """
+    told = sentence.startswith("must be") and not kind.startswith("too_")
+    if not told or isinstance(value, dict | list):
         return ""
     shown = json.dumps(value, default=str, ensure_ascii=False)
     return f", not {shown}" if len(shown) <= 60 else ""

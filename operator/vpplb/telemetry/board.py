@@ -125,11 +125,20 @@ def without_secrets(kind: str, raw: Mapping[str, object]) -> object:
     headers = http.get("headers") if isinstance(http, Mapping) else None
     if not isinstance(spec, Mapping) or not isinstance(http, Mapping) or not headers:
         return spec
-    hidden = [
-        {**one, "value": HIDDEN} if isinstance(one, Mapping) and "value" in one else one
-        for one in (headers if isinstance(headers, list | tuple) else ())
-    ]
+    hidden = [_hidden(one) for one in (headers if isinstance(headers, list | tuple) else ())]
     return {**spec, "http": {**http, "headers": hidden}}
+
+
+def _hidden(header: object) -> object:
+    """Show of a header its name, and which Secret its value is in."""
+    if not isinstance(header, Mapping):
+        return HIDDEN
+    return {
+        field: value
+        if field == "valueFrom" or (field == "name" and isinstance(value, str))
+        else HIDDEN
+        for field, value in header.items()
+    }
 
 
 def _labels(raw: Mapping[str, object]) -> object:
