@@ -54,6 +54,7 @@ def test_the_chart_has_no_complaint_of_helm_lint(helm: Any) -> None:
         pytest.param(["--set=agent.nodeSelector.vpp=here"], id="node-selector"),
         pytest.param(["--set=namespaces={default,kube-system}"], id="namespaces"),
         pytest.param(["--set=operator.replicas=1"], id="one-replica"),
+        pytest.param(["--set=operator.headersFromSecrets=true"], id="headers-from-secrets"),
     ],
 )
 def test_what_it_renders_is_accepted(

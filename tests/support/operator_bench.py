@@ -13,6 +13,7 @@ from support.objects import NOON, key
 from vpplb.controller.intake import Intake
 from vpplb.controller.nodes import Nodes
 from vpplb.controller.reporter import Reporter
+from vpplb.controller.secrets import SecretReader
 from vpplb.engine.ports import Verdict
 from vpplb.engine.reconciler import Reconciler
 from vpplb.kube.events import EventRecorder
@@ -55,7 +56,8 @@ class OperatorBench:
         board = self.board = Board(self.reconciler, renderer.render, self.stream)
         metrics = OperatorMetrics(self.registry, board)
         self.reporter.attach(self.reconciler, renderer, board, metrics)
-        self.intake = Intake(self.reconciler, self.reporter, self.nodes)
+        self.secrets = SecretReader(self.server, self.reconciler)
+        self.intake = Intake(self.reconciler, self.reporter, self.nodes, on_check=self.secrets.seen)
         informer = Informer(self.server, tuple(KINDS.values()), self.intake)
         self._writer.hooks = WriterHooks(  # as `Watch.wrote` does
             on_answer=lambda kind, answer: informer.event(kind, "MODIFIED", answer)
@@ -119,8 +121,10 @@ class OperatorBench:
         new = OperatorBench(self.server)
         new.clock.time = self.clock.time
         order = list(KINDS.values())
-        for kind, name in sorted(self.server.objects, key=lambda at: order.index(at[0])):
+        ours = [at for at in self.server.objects if at[0] in order]
+        for kind, name in sorted(ours, key=lambda at: order.index(at[0])):
             new.see(kind, name)
+        await new.secrets.read_first()
         new.reconciler.set_synced()
         await new.settle()
         return new
@@ -131,6 +135,10 @@ class OperatorBench:
     def pending(self) -> int:
         """Return how many statuses are still to be written."""
         return self._writer.pending
+
+    def read_secrets(self) -> None:
+        """Read Secrets from now on."""
+        self._tasks.append(asyncio.create_task(self.secrets.run()))
 
     async def settle(self) -> None:
         """Let everything be decided, written and announced; time passes, but costs nothing."""

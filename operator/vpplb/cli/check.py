@@ -35,7 +35,8 @@ def command(paths: tuple[Path, ...], allowed: "Allowances") -> None:
     PATH is a file, a folder (with all below it) or `-` for standard input. All files are taken
     as one set: a reference to nothing and a conflict between frontends are errors. Everything
     found is said, one line each, as file:line: Kind namespace/name: field: message. Objects of
-    other API groups are skipped. A warning does not count as wrong.
+    other API groups are skipped, but for Secrets, which headers may take values from. A warning
+    does not count as wrong.
 
     \b
     Exit status:  0  valid
@@ -65,16 +66,19 @@ def _across(loaded: "Loaded") -> tuple[list["Finding"], list["Finding"]]:
     Of the former nothing is said where some file could not be read, since much would be missing.
     """
     from vpplb.plan.caveats import caveats
+    from vpplb.plan.headers import missing_secrets
     from vpplb.plan.resolve import resolve
 
     health_checks = {key for kind, key in loaded.objects if kind == "HealthCheck"}
     resolution = resolve(loaded.frontends, loaded.backends, health_checks)
-    wrong = [] if loaded.unparseable else resolution.problems
-    warnings = [
-        replace(caveat, message=f"warning: {caveat.message}")
-        for resolved in resolution.frontends.values()
-        for caveat in caveats(resolved)
-    ]
+    checks = loaded.health_checks.values()
+    lost = [one for check in checks for one in missing_secrets(check, loaded.secrets)]
+    dubious = [one for resolved in resolution.frontends.values() for one in caveats(resolved)]
+    wrong = list(resolution.problems)
+    # Secrets are seldom kept with other manifests; where some are, the others are missing.
+    (wrong if loaded.secrets else dubious).extend(lost)
+    wrong = [] if loaded.unparseable else wrong
+    warnings = [replace(one, message=f"warning: {one.message}") for one in dubious]
     return _placed((p for p in wrong if not _is_there(p, loaded)), loaded), _placed(
         warnings, loaded
     )

@@ -15,6 +15,7 @@ from vpplb.controller.identity import claim_identity
 from vpplb.controller.intake import KINDS, Intake
 from vpplb.controller.nodes import Nodes
 from vpplb.controller.reporter import Reporter
+from vpplb.controller.secrets import SecretReader
 from vpplb.engine.clock import SystemClock
 from vpplb.engine.reconciler import Reconciler
 from vpplb.kube.ballot import Role
@@ -106,7 +107,10 @@ class Operator:
         self._metrics = OperatorMetrics(registry, board)
         reporter.attach(self._reconciler, renderer, board, self._metrics)
         self._recorder.on_drop = self._metrics.record_event_dropped
-        intake = Intake(self._reconciler, reporter, nodes, options.allowed)
+        self._secrets = SecretReader(client, self._reconciler)
+        intake = Intake(
+            self._reconciler, reporter, nodes, options.allowed, on_check=self._secrets.seen
+        )
         self._informer = Informer(client, KINDS, intake, options.namespaces)
         self._watch = Watch(self._informer, options.namespaces)
         self._writer.hooks = WriterHooks(
@@ -201,8 +205,10 @@ class Operator:
                 await self._elector.leads()
                 # The watch may lag behind what the last leader wrote in its last moments.
                 await self._informer.list_all()
+            await self._secrets.read_first()
             log.info("all objects are listed, reconciling begins")
             self._reconciler.set_synced()
+            group.create_task(self._secrets.run())
             group.create_task(self._heartbeats.run())
 
     async def _write_what_is_due(self) -> None:

@@ -8,6 +8,7 @@ from vpplb.controller.reporter import Reporter
 from vpplb.engine.reconciler import Reconciler
 from vpplb.kube.kinds import BACKEND, DATAPLANE, FRONTEND, HEALTH_CHECK, JsonObject, Kind
 from vpplb.model.names import ObjectKey
+from vpplb.model.objects import HealthCheck
 from vpplb.model.problem import Problem
 from vpplb.model.vip import IPAddress
 from vpplb.resources.allowances import NOTHING, Allowances
@@ -29,7 +30,7 @@ understood (`stand_in_for_backend`)."""
 
 
 class Intake:
-    """Implements `kube.informer.Listener`."""
+    """Implements `kube.informer.Listener`; `on_check` is told each HealthCheck's new version."""
 
     def __init__(
         self,
@@ -37,11 +38,13 @@ class Intake:
         reporter: Reporter,
         nodes: Nodes,
         allowed: Allowances = NOTHING,
+        on_check: Callable[[HealthCheck], None] = lambda _: None,
     ) -> None:
         self._reconciler = reconciler
         self._reporter = reporter
         self._nodes = nodes
         self._allowed = allowed
+        self._on_check = on_check
         self._versions: dict[tuple[Kind, ObjectKey], tuple[str, int]] = {}
         self._said: set[tuple[str, str]] = set()
         self._store = store = reconciler.store
@@ -120,6 +123,7 @@ class Intake:
             return
         self._say_ignored(read.value.ignored)
         self._store.put_health_check(read.value)
+        self._on_check(read.value)
 
     def _address_in_force(self, backend: ObjectKey) -> IPAddress | None:
         """Return the address that frontends were last decided with for a backend, if they tell."""

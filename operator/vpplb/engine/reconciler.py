@@ -192,7 +192,8 @@ class Reconciler:
                 and self._decider.served(backend, frontends)
             ):
                 record.health = replace(record.health, held=True)
-            mode = mode_of(backend, self.store.health_checks, referenced=bool(frontends))
+            store = self.store
+            mode = mode_of(backend, store.health_checks, store.secrets, referenced=bool(frontends))
             outcome = move(record.mode, mode, record.health, key, now, self._history)
             if not frontends:
                 self._tell_removed(key, record.frontends)

@@ -15,6 +15,7 @@ from vpplb.model.names import ObjectKey
 from vpplb.model.objects import Backend, Frontend, HealthCheck
 from vpplb.model.problem import Problem
 from vpplb.model.vip import IPAddress, IPNetwork
+from vpplb.plan.headers import Secrets, missing_secrets, unprobed_for_secret
 from vpplb.plan.loops import NAT
 from vpplb.plan.resolve import missing_health_check
 
@@ -43,6 +44,7 @@ class Store:
         self.frontends: dict[ObjectKey, Frontend] = {}
         self.backends: dict[ObjectKey, Backend] = {}
         self.health_checks: dict[ObjectKey, HealthCheck] = {}
+        self.secrets: Secrets = {}
         self.invalid: dict[tuple[str, ObjectKey], tuple[Problem, ...]] = {}
         self.dirty = Dirty()
         self._frontends_of_backend: _Index[ObjectKey] = defaultdict(set)
@@ -78,9 +80,19 @@ class Store:
     def problems(self, kind: str, key: ObjectKey) -> tuple[Problem, ...]:
         """Return what is wrong with an object by itself, or with what a backend refers to."""
         invalid = self.invalid.get((kind, key), ())
-        backend = self.backends.get(key) if kind == "Backend" and not invalid else None
-        missing = backend and missing_health_check(backend, self.health_checks)
-        return (self._explain(missing, backend),) if backend and missing else invalid
+        if invalid:
+            return invalid
+        if kind == "HealthCheck" and key in self.health_checks:
+            return missing_secrets(self.health_checks[key], self.secrets)
+        backend = self.backends.get(key) if kind == "Backend" else None
+        if backend is None or backend.health_check is None:
+            return ()
+        missing = missing_health_check(backend, self.health_checks)
+        if missing is not None:
+            return (self._explain(missing, backend),)
+        check = self.health_checks[backend.health_check]
+        unprobed = unprobed_for_secret(backend, check, self.secrets)
+        return (unprobed,) if unprobed else ()
 
     def _explain(self, missing: Problem, backend: Backend) -> Problem:
         if ("HealthCheck", backend.health_check) not in self.invalid:
@@ -143,6 +155,24 @@ class Store:
         self.dirty.health_checks.add(key)
         if self.health_checks.pop(key, None) is not None:
             self.dirty.backends |= self.backends_of(key)
+
+    def wanted_secrets(self) -> dict[ObjectKey, set[str]]:
+        """Return the Secrets that health checks name, each with the keys that are needed of it."""
+        wanted: dict[ObjectKey, set[str]] = {}
+        for check in self.health_checks.values():
+            for header in check.secret_headers:
+                wanted.setdefault(header.secret, set()).add(header.key)
+        return wanted
+
+    def put_secrets(self, new: Secrets) -> None:
+        """Take what is known of all Secrets in place of what was."""
+        keys = self.secrets.keys() | new.keys()
+        changed = {key for key in keys if self.secrets.get(key) != new.get(key)}
+        self.secrets = new
+        for check in self.health_checks.values() if changed else ():
+            if any(header.secret in changed for header in check.secret_headers):
+                self.dirty.health_checks.add(check.key)
+                self.dirty.backends |= self.backends_of(check.key)
 
     def put_invalid(self, kind: str, key: ObjectKey, problems: Sequence[Problem]) -> None:
         """Note that the newest version of an object cannot be understood."""

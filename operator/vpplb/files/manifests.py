@@ -12,13 +12,14 @@ from pathlib import Path
 from vpplb.files.content import MOST_BYTES, STDIN, Unreadable, read_content
 from vpplb.files.located import Document, Unparseable, documents
 from vpplb.model.names import ObjectKey
-from vpplb.model.objects import Backend, Frontend, HealthCheck
+from vpplb.model.objects import Backend, Frontend, HealthCheck, Secret
 from vpplb.model.problem import Problem
 from vpplb.resources.allowances import NOTHING, Allowances
 from vpplb.resources.base import API_VERSION, GROUP
 from vpplb.resources.dataplane import DATAPLANE
 from vpplb.resources.meta import read_meta
 from vpplb.resources.parse import Dataplane, Parsed, parse
+from vpplb.resources.secret import read_secret
 
 MOST_IN_ALL = 256 << 20
 """Bytes of all files together at most."""
@@ -67,12 +68,13 @@ class Source:
 class Loaded:
     """What was found. `unparseable`: some file is not YAML, so objects may be missing.
 
-    `skipped` are objects that are not ours; `files` those read, in their order.
+    `skipped` are objects that are not ours, but for Secrets; `files` those read, in their order.
     """
 
     objects: dict[ObjectId, Source] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
     skipped: list[Finding] = field(default_factory=list)
+    secrets: dict[ObjectKey, Secret] = field(default_factory=dict)
     files: list[str] = field(default_factory=list)
     allowed: Allowances = NOTHING
     unparseable: bool = False
@@ -191,6 +193,9 @@ def _load_value(loaded: Loaded, file: str, document: Document) -> None:
 
 def _load_object(loaded: Loaded, file: str, document: Document, raw: Mapping[str, object]) -> None:
     version, kind = str(raw.get("apiVersion") or ""), str(raw.get("kind") or "")
+    if (version, kind) == ("v1", "Secret"):
+        loaded.secrets[_key(raw)] = read_secret(raw)
+        return
     if _of_others(raw):
         message = f"skipped, since it is not of {API_VERSION}"
         skipped = Finding(

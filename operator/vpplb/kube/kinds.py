@@ -60,4 +60,5 @@ NAMESPACE = Kind(group="", version="v1", plural="namespaces", kind="Namespace", 
 NODE = Kind(group="", version="v1", plural="nodes", kind="Node", namespaced=False)
 LEASE = Kind(group="coordination.k8s.io", version="v1", plural="leases", kind="Lease")
 EVENT = Kind(group="events.k8s.io", version="v1", plural="events", kind="Event")
+SECRET = Kind(group="", version="v1", plural="secrets", kind="Secret")
 POD = Kind(group="", version="v1", plural="pods", kind="Pod")

@@ -3,6 +3,7 @@
 `ignored` says which fields of an object this version does not know, and so passes over.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
@@ -13,13 +14,37 @@ from vpplb.model.problem import Problem
 from vpplb.model.vip import Encap, VipId
 
 
+class SecretHeader(NamedTuple):
+    """A header whose value is that of `key` in a Secret, at `position` of all of a check's."""
+
+    position: int
+    name: str
+    secret: ObjectKey
+    key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Secret:
+    """What is known of a Secret: its values by key, None for one that no header can have.
+
+    `trouble` says why nothing is known, as the end of a sentence. No `repr` shows the values.
+    """
+
+    values: Mapping[str, str | None] = field(default_factory=dict, repr=False)
+    trouble: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HealthCheck:
-    """A HealthCheck. `source_ipv4`/`source_ipv6` are the probes' source address by family."""
+    """A HealthCheck. `source_ipv4`/`source_ipv6` are the probes' source address by family.
+
+    `probe` has those headers whose values are given; `plan.headers` adds `secret_headers`.
+    """
 
     key: ObjectKey
     probe: ProbeKind
     cadence: Cadence
+    secret_headers: tuple[SecretHeader, ...] = ()
     source_ipv4: IPAddress | None = None
     source_ipv6: IPAddress | None = None
     generation: int = 0

@@ -26,6 +26,7 @@ def health_check(meta: Meta, spec: HealthCheckSpec) -> objects.HealthCheck:
             rise=spec.rise,
             fall=spec.fall,
         ),
+        secret_headers=_secret_headers(meta.key.namespace, spec.http or Http()),
         source_ipv4=source.ipv4 if source else None,
         source_ipv6=source.ipv6 if source else None,
         generation=meta.generation,
@@ -63,11 +64,25 @@ def _http(port: int, http: Http, tls: TlsSettings | None) -> HttpProbe:
         path=http.path,
         host=http.host or "",
         method=http.method,
-        headers=tuple((header.name, header.value) for header in http.headers),
+        headers=tuple((one.name, one.value) for one in http.headers if one.value is not None),
         status_min=codes.min,
         status_max=codes.max,
         response_regexp=http.response_regexp or "",
         tls=tls,
+    )
+
+
+def _secret_headers(namespace: str, http: Http) -> tuple[objects.SecretHeader, ...]:
+    """Return the headers whose values are in Secrets, which are of the check's own namespace."""
+    return tuple(
+        objects.SecretHeader(
+            position=position,
+            name=header.name,
+            secret=ObjectKey(namespace, header.value_from.secret_key_ref.name),
+            key=header.value_from.secret_key_ref.key,
+        )
+        for position, header in enumerate(http.headers)
+        if header.value_from is not None
     )
 
 

@@ -1,9 +1,9 @@
 """HealthCheck: how backends are probed."""
 
 from datetime import timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import ConfigDict, Field, model_validator
 
 from vpplb.resources.addresses import AddressV4, AddressV6
 from vpplb.resources.base import (
@@ -17,13 +17,16 @@ from vpplb.resources.base import (
 )
 from vpplb.resources.conditions import Conditions
 from vpplb.resources.fields import Count, Interval, Port, Timeout
+from vpplb.resources.schema import cel
 from vpplb.resources.text import (
     CaBundle,
     HeaderName,
     HeaderValue,
     HostName,
     HttpPath,
+    ObjectName,
     Regexp,
+    SecretKey,
     ServerName,
 )
 
@@ -40,13 +43,46 @@ class ProbeSource(SpecModel):
     """Source address of probes to IPv6 backends."""
 
 
+class SecretKeyRef(SpecModel):
+    """A value in a Secret."""
+
+    name: ObjectName
+    """Name of a Secret of the same namespace."""
+    key: SecretKey
+    """Key of the value in it."""
+
+
+class HeaderSource(SpecModel):
+    """Where the value of a header is."""
+
+    secret_key_ref: SecretKeyRef
+    """A value in a Secret."""
+
+
+_EITHER = "must have either value or valueFrom"
+
+
 class Header(SpecModel):
     """A header of the request."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "x-kubernetes-validations": [cel("has(self.value) != has(self.valueFrom)", _EITHER)]
+        }
+    )
+
     name: HeaderName
     """Name of the header."""
-    value: Annotated[HeaderValue, Field(repr=False)]
+    value: HeaderValue | None = Field(default=None, repr=False)
     """Value of the header."""
+    value_from: HeaderSource | None = None
+    """Where the value is, in place of `value`: white space around it is dropped."""
+
+    @model_validator(mode="after")
+    def _has_one_value(self) -> Self:
+        if (self.value is None) is (self.value_from is None):
+            raise ValueError(_EITHER)
+        return self
 
 
 class ResponseCodes(SpecModel):

@@ -113,6 +113,10 @@ HeaderValue = Annotated[
     str, _matching(_VALUE, 2048, _VALUE_SAYS), _by_cel(_VALUE, 2048, _VALUE_SAYS, 0)
 ]
 
+_KEY = "[-._a-zA-Z0-9]+"
+_KEY_SAYS = "must be a key of a Secret: letters, digits, -, _ and ."
+SecretKey = Annotated[str, _matching(_KEY, 253, _KEY_SAYS), _by_cel(_KEY, 253, _KEY_SAYS)]
+
 LABEL_KEY = rf"({_SUBDOMAIN}/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?"
 LABEL_KEY_SAYS = "must have names of labels as keys, such as topology.kubernetes.io/zone"
 LabelKey = Annotated[str, _matching(LABEL_KEY, 317, LABEL_KEY_SAYS)]

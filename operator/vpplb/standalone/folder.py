@@ -118,6 +118,7 @@ class Folder:
             _remove(store, kind, key)
             self._on_gone(kind, key)
         self._present = dict(loaded.objects)
+        store.put_secrets(loaded.secrets)
         for (kind, key), source in loaded.objects.items():
             status = statuses.get(kind, {}).get(key, {})
             self._on_seen(kind, key, {**source.raw, "status": status})

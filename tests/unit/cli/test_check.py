@@ -160,3 +160,36 @@ def test_standard_input() -> None:
 @pytest.mark.parametrize("paths", [[], ["/nonexistent"]])
 def test_usage_errors_exit_2(paths: list[str]) -> None:
     assert check(*paths).exit_code == 2
+
+
+def from_secret(name: str, at: str = "value") -> Raw:
+    header = {"name": "X", "valueFrom": {"secretKeyRef": {"name": name, "key": at}}}
+    return health_check(type="HTTP", http={"headers": [header]})
+
+
+SECRET: Raw = {
+    "apiVersion": "v1",
+    "kind": "Secret",
+    "metadata": {"name": "token"},
+    "stringData": {"value": "s3cret"},
+}
+
+
+def test_a_secret_that_is_not_among_the_files_is_warned_of_where_no_other_is(
+    tmp_path: Path,
+) -> None:
+    code, lines = check_objects(tmp_path, from_secret("token"))
+    assert code == 0
+    assert "secretKeyRef.name: warning: there is no Secret default/token" in lines[0]
+
+
+def test_a_header_finds_its_value_in_a_secret_among_the_files(tmp_path: Path) -> None:
+    assert check_objects(tmp_path, SECRET, from_secret("token"))[0] == 0
+    for check_of, says in (
+        (from_secret("tokn"), "secretKeyRef.name: there is no Secret default/tokn"),
+        (from_secret("token", "k"), "secretKeyRef.key: Secret default/token has no key k"),
+    ):
+        code, lines = check_objects(tmp_path, SECRET, check_of)
+        assert code == 2
+        assert says in lines[0]
+        assert "s3cret" not in str(lines)

@@ -21,7 +21,7 @@ CHECK = HealthCheck(
 def mode(at: str = "10.0.0.1", check: str | None = "check", **fields: bool) -> Mode:
     referenced = fields.pop("referenced", True)
     one = backend("a", at, check, **fields)
-    return mode_of(one, {CHECK.key: CHECK}, referenced=referenced)
+    return mode_of(one, {CHECK.key: CHECK}, {}, referenced=referenced)
 
 
 @pytest.mark.parametrize(

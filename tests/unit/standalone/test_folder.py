@@ -14,6 +14,7 @@ from support.objects import key
 from support.world import World
 from vpplb.files.manifests import Loaded, load
 from vpplb.files.state import StateFile
+from vpplb.model.check import HttpProbe
 from vpplb.model.health import HealthState
 from vpplb.model.names import ObjectKey
 from vpplb.resources.allowances import Allowances
@@ -224,3 +225,20 @@ async def test_an_object_that_comes_back_does_not_resume_from_long_ago(bench: Be
         await eventually(lambda: len(bench.world.prober.started) == 2, "a is back")
     assert bench.world.prober.started[-1].resume_up is None
     assert bench.world.state("a") is HealthState.UNKNOWN
+
+
+@pytest.mark.parametrize("value", ["one", None])
+async def test_a_header_takes_its_value_from_a_secret_in_the_folder(
+    tmp_path: Path, value: str | None
+) -> None:
+    bench = Bench(tmp_path)
+    source = {"secretKeyRef": {"name": "token", "key": "value"}}
+    check = health_check(type="HTTP", http={"headers": [{"name": "X", "valueFrom": source}]})
+    secret: Raw = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "token"}}
+    bench.write(check, checked(), frontend(), secret | {"stringData": {"value": value}})
+    if value is None:
+        bench.write(check, checked(), frontend())
+    async with bench.watching():
+        started = [one.spec.probe for one in bench.world.prober.started]
+    sent = [probe.headers for probe in started if isinstance(probe, HttpProbe)]
+    assert sent == ([(("X", "one"),)] if value else [])

@@ -1,0 +1,168 @@
+"""Headers whose values are in Secrets, from the API server to the probes and the statuses."""
+
+import asyncio
+from base64 import b64encode
+
+import pytest
+
+from support.manifests import Raw, backend, frontend, health_check
+from support.objects import key
+from support.operator_bench import OperatorBench
+from vpplb.controller.secrets import FIRST, PAUSE
+from vpplb.kube.errors import ApiError, ApiUnreachable, KubeError
+from vpplb.kube.kinds import BACKEND, FRONTEND, HEALTH_CHECK, SECRET
+from vpplb.model.check import HttpProbe
+
+pytestmark = pytest.mark.looptime
+
+
+def reference(of: str = "token", at: str = "value") -> Raw:
+    return {"name": "Authorization", "valueFrom": {"secretKeyRef": {"name": of, "key": at}}}
+
+
+def checking(*headers: Raw) -> Raw:
+    plain = {"name": "X-A", "value": "1"}
+    return health_check(type="HTTP", http={"headers": [*headers, plain]})
+
+
+def put(operator: OperatorBench, value: str, name: str = "token") -> None:
+    made = operator.server.add(SECRET, key(name), {})
+    made["data"] = {"value": b64encode(value.encode()).decode(), "other": "AA=="}
+
+
+def sent(operator: OperatorBench) -> tuple[tuple[str, str], ...]:
+    """Return the headers of the check that runs."""
+    probe = operator.prober.running[key("a")].spec.probe
+    assert isinstance(probe, HttpProbe)
+    return probe.headers
+
+
+def weight(operator: OperatorBench) -> object:
+    backends = operator.status(FRONTEND)["backends"]
+    assert isinstance(backends, list)
+    return backends[0]["effectiveWeight"]
+
+
+async def serving(operator: OperatorBench) -> None:
+    operator.read_secrets()
+    put(operator, "one\n")
+    operator.apply(
+        checking(reference()), backend("a", healthCheckRef={"name": "check"}), frontend()
+    )
+    await operator.settle()
+    operator.verdict("a", up=True)
+    await operator.settle()
+
+
+async def lost(operator: OperatorBench) -> None:
+    """Expect that the backend serves as before and is not probed."""
+    await asyncio.sleep(PAUSE + 1)
+    assert operator.prober.running == {}
+    assert operator.condition(HEALTH_CHECK, "check", "Accepted") == ("False", "SecretNotFound")
+    assert operator.condition(BACKEND, "a", "Accepted") == ("False", "SecretNotFound")
+    assert weight(operator) == 100
+
+
+async def test_a_value_comes_from_its_secret_in_its_place(operator: OperatorBench) -> None:
+    await serving(operator)
+    assert sent(operator) == (("Authorization", "one"), ("X-A", "1"))
+    assert operator.condition(HEALTH_CHECK, "check", "Accepted")[0] == "True"
+    assert operator.condition(BACKEND, "a", "Accepted")[0] == "True"
+
+
+async def test_no_text_shows_a_value_out_of_a_secret(operator: OperatorBench) -> None:
+    await serving(operator)
+    put(operator, "s3cret")
+    await asyncio.sleep(PAUSE + 1)
+    assert sent(operator)[0] == ("Authorization", "s3cret")
+    shown = operator.board.shown("healthchecks", key("check"))
+    kept = (operator.reconciler.store.secrets, operator.prober.started)
+    assert "s3cret" not in repr((shown, kept, operator.server.requests, operator.events()))
+    assert "secretKeyRef" in repr(shown)
+
+
+async def test_a_secret_that_changes_starts_the_check_anew_with_its_verdict_held(
+    operator: OperatorBench,
+) -> None:
+    await serving(operator)
+    put(operator, "two")
+    await asyncio.sleep(PAUSE + 1)
+    assert sent(operator)[0] == ("Authorization", "two")
+    assert operator.prober.running[key("a")].held
+    assert weight(operator) == 100
+
+
+async def test_a_secret_that_goes_stops_probing_and_its_return_begins_it_again(
+    operator: OperatorBench,
+) -> None:
+    await serving(operator)
+    del operator.server.objects[SECRET, key("token")]
+    await lost(operator)
+    put(operator, "one")
+    await asyncio.sleep(PAUSE + 1)
+    assert sent(operator)[0] == ("Authorization", "one")
+    assert operator.condition(HEALTH_CHECK, "check", "Accepted")[0] == "True"
+
+
+async def test_a_key_that_goes_or_is_no_header_stops_probing_too(operator: OperatorBench) -> None:
+    await serving(operator)
+    put(operator, "a\r\nX: b")
+    await lost(operator)
+    operator.server.objects[SECRET, key("token")]["data"] = {}
+    await lost(operator)
+
+
+async def test_without_the_right_the_condition_says_what_to_do(operator: OperatorBench) -> None:
+    await serving(operator)
+    operator.server.refuse = lambda name: (
+        ApiError(403, "Forbidden", "no") if name == key("token") else None
+    )
+    await lost(operator)
+    told = str(operator.status(HEALTH_CHECK, "check")["conditions"])
+    assert "operator.headersFromSecrets" in told
+
+
+@pytest.mark.parametrize("error", [ApiUnreachable("no answer"), ApiError(500), ApiError(429)])
+async def test_without_an_answer_what_was_known_stays(
+    operator: OperatorBench, error: KubeError
+) -> None:
+    await serving(operator)
+    started = len(operator.prober.started)
+    operator.server.refuse = lambda name: error if name == key("token") else None
+    await asyncio.sleep(3 * PAUSE)
+    assert len(operator.prober.started) == started
+    assert operator.condition(HEALTH_CHECK, "check", "Accepted")[0] == "True"
+
+
+async def test_a_restart_reads_secrets_before_it_decides(operator: OperatorBench) -> None:
+    await serving(operator)
+    operator.server.requests.clear()
+    again = await operator.restarted()
+    assert {verb for verb, _, _ in operator.server.requests} == {"get"}
+    assert sent(again)[0] == ("Authorization", "one")
+    assert again.prober.running[key("a")].resume_up
+    await again.stop()
+
+
+async def test_a_restart_waits_for_an_answer_but_not_for_ever(operator: OperatorBench) -> None:
+    await serving(operator)
+    operator.server.refuse = lambda name: ApiError(500) if name == key("token") else None
+    before = asyncio.get_running_loop().time()
+    await operator.secrets.read_first()
+    assert asyncio.get_running_loop().time() - before == pytest.approx(FIRST, abs=0.1)
+
+
+async def test_only_what_is_named_is_asked_for_and_it_is_forgotten_with_its_check(
+    operator: OperatorBench,
+) -> None:
+    await serving(operator)
+    put(operator, "x", "unrelated")
+    operator.server.requests.clear()
+    await asyncio.sleep(PAUSE + 1)
+    assert [name for _, name, _ in operator.server.requests] == [key("token")]
+    assert set(operator.reconciler.store.secrets[key("token")].values) == {"value"}
+    operator.apply(checking())
+    operator.server.requests.clear()
+    await asyncio.sleep(3 * PAUSE)
+    assert [name for verb, name, _ in operator.server.requests if verb == "get"] == []
+    assert operator.reconciler.store.secrets == {}
