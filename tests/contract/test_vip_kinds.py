@@ -1,4 +1,7 @@
-"""Every kind of VIP, made, failed over, adopted, made anew and removed; simulated and real VPP."""
+"""Every kind of VIP, made, failed over, adopted, made anew and removed; simulated and real VPP.
+
+But for VIPs by NAT, which stay as they were made.
+"""
 
 import os
 from collections.abc import AsyncIterator, Mapping
@@ -91,9 +94,14 @@ async def test_a_vip_of_this_kind_is_programmed_exactly(socket: Path, kind: str)
         ear.counts.clear()
         longer = replace(want.settings, table_length=2048)
         anew = Vip(settings=longer, servers=want.servers)
-        await becomes(syncer, ear, on, anew, "r3")
+        if want.settings.encap in (Encap.NAT4, Encap.NAT6):  # VPP quirk: NAT made anew
+            syncer.set_desired(WEB, on, anew, "r3")
+            await ear.until(lambda: "cannot make a NAT VIP anew" in ear.reports[-1].error)
+            anew = want
+        else:
+            await becomes(syncer, ear, on, anew, "r3")
+            assert ear.remade == [(WEB, on, longer)]
         await has(socket, on, anew)
-        assert ear.remade == [(WEB, on, longer)]
     async with syncing(socket, {WEB: (on, anew)}) as (syncer, ear):
         assert ear.counts == {}, "a VIP of this kind is not recognised as what it is"
         syncer.remove(WEB)
