@@ -111,7 +111,7 @@ KINDS: dict[VipId, VipSettings] = {
         ("192.0.2.2/32", Protocol.ANY, 0, Encap.GRE6, {}),
         ("192.0.2.3/32", Protocol.ANY, 0, Encap.L3DSR, {"dscp": 7}),
         ("192.0.2.4/32", Protocol.UDP, 80, Encap.NAT4, {"target_port": 8080}),
-        ("192.0.2.4/32", Protocol.TCP, 80, Encap.NAT4, {"target_port": 8080}),
+        ("192.0.2.4/32", Protocol.TCP, 80, Encap.NAT4, {"target_port": 8081}),
         ("2001:db8::1/128", Protocol.TCP, 80, Encap.GRE6, {}),
         ("2001:db8::2/128", Protocol.ANY, 0, Encap.GRE4, {}),
         ("2001:db8::3/128", Protocol.UDP, 80, Encap.NAT6, {"target_port": 80}),
