@@ -210,6 +210,7 @@ def test_plan_tells_what_a_manifest_would_change_and_changes_nothing(
     edited["spec"]["pools"][0]["backends"][1]["weight"] = 10
     path = tmp_path / "web.yaml"
     path.write_text(yaml.safe_dump(edited))
+    plugin.job.wait_condition("vfe/web", "Programmed", "True", "Programmed")
     before = plugin.job.kubectl.get("vfe", "web")
     result = plugin.call("plan", "-f", str(path), "-o", "json")
     assert result.exit_code == 1, result.output

@@ -31,6 +31,7 @@ from vpplb.kube.kinds import (
 from vpplb.kube.status import StatusWriter
 from vpplb.model.health import ProbeCode
 from vpplb.model.names import ObjectKey
+from vpplb.resources.allowances import EVERYTHING
 from vpplb.resources.renderer import StatusRenderer
 from vpplb.telemetry.board import Board
 from vpplb.telemetry.metrics import OperatorMetrics, Registry
@@ -57,7 +58,13 @@ class OperatorBench:
         metrics = OperatorMetrics(self.registry, board)
         self.reporter.attach(self.reconciler, renderer, board, metrics)
         self.secrets = SecretReader(self.server, self.reconciler)
-        self.intake = Intake(self.reconciler, self.reporter, self.nodes, on_check=self.secrets.seen)
+        self.intake = Intake(
+            self.reconciler,
+            self.reporter,
+            self.nodes,
+            EVERYTHING,
+            on_check=self.secrets.seen,
+        )
         informer = Informer(self.server, tuple(KINDS.values()), self.intake)
         self._writer.hooks = WriterHooks(  # as `Watch.wrote` does
             on_answer=lambda kind, answer: informer.event(kind, "MODIFIED", answer)
