@@ -27,7 +27,7 @@ def is_own_host(host: str | None, also: Collection[str] = ()) -> bool:
         "." not in name
         or name.endswith((".svc", ".localhost"))
         or name.endswith(".svc.cluster.local")
-        or name == socket.getfqdn().lower()
+        or name == socket.gethostname().lower()  # asks no DNS: this is the loop that decides
         or name in {one.lower() for one in also}
     )
 

@@ -16,6 +16,7 @@ from support.eventually import eventually
 from vpplb.model.names import ObjectKey
 from vpplb.telemetry import http
 from vpplb.telemetry.connections import ConnectionGuard
+from vpplb.telemetry.hosts import is_own_host
 from vpplb.telemetry.http import CannotListen, Check, HttpServer, Unavailable
 from vpplb.telemetry.stream import EventStream
 
@@ -450,6 +451,17 @@ async def test_a_page_of_somebody_else_s_cannot_read_by_its_own_name(host: str) 
     ):
         assert response.status == 421
         assert "--http-host" in (await response.json())["error"]
+
+
+def test_judging_a_host_asks_no_dns(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ask(*_: object) -> None:
+        raise AssertionError("a lookup would hold up the loop that decides")
+
+    for lookup in ("getfqdn", "getaddrinfo", "gethostbyname", "gethostbyaddr"):
+        monkeypatch.setattr(socket, lookup, ask)
+    monkeypatch.setattr(socket, "gethostname", lambda: "Router.example.org")
+    assert is_own_host("router.example.org:9091")
+    assert not is_own_host("evil.example.org:9091")
 
 
 async def test_any_name_will_do_where_that_is_wanted() -> None:
