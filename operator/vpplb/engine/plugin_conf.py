@@ -1,13 +1,18 @@
 """Keeps the settings of the whole plugin (`lb_conf`) as wished, and says why where they are not."""
 
+import logging
+
 from vpplb.engine.listener import SyncListener
 from vpplb.engine.ports import LoadBalancer
 from vpplb.engine.programmer import words
 from vpplb.engine.quarrels import Quarrels
-from vpplb.model.vip import LbConf
+from vpplb.model.vip import LbConf, VipTable
+from vpplb.plan.caveats import unset_sources
 from vpplb.plan.diff import ConfWish, conf_change
 from vpplb.plan.ops import ChangeKind, SetConf
 from vpplb.plan.sticky import flows_at_stake, resizes, too_large, without_resizing
+
+log = logging.getLogger(__name__)
 
 
 class PluginConf:
@@ -23,6 +28,7 @@ class PluginConf:
         """Why VPP has no room for those wished; None: to be asked."""
         self._contested = False
         self._error = ""
+        self._warned: tuple[str, ...] = ()
 
     def want(self, wish: ConfWish) -> bool:
         """Wish for these settings; return whether that is news."""
@@ -31,9 +37,13 @@ class PluginConf:
         self._wish, self._refused, self._no_room = wish, None, None
         return True
 
-    def observe(self, found: LbConf) -> None:
-        """Note what VPP was found to have."""
+    def observe(self, found: LbConf, table: VipTable) -> None:
+        """Note what VPP was found to have; warn, once, where its packets come from nowhere."""
         self._found, self._refused = found, None
+        caveats = unset_sources(found, table)
+        for caveat in caveats if caveats != self._warned else ():
+            log.warning("%s", caveat)
+        self._warned = caveats
 
     def reconnected(self) -> None:
         """Forget what is known of that VPP's memory: it may be another one."""

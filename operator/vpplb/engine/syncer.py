@@ -204,7 +204,7 @@ class Syncer:
         observed = await self._lb.read()
         self._read_at = asyncio.get_running_loop().time()
         self._book.observe(observed.table, observed.strange)
-        self._conf.observe(observed.conf)
+        self._conf.observe(observed.conf, observed.table)
         if observed.strange != self._strange:
             self._strange = observed.strange
             self._listener.met_strange(observed.strange)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from vpplb.model.objects import Frontend
 from vpplb.model.problem import Problem
-from vpplb.model.vip import Protocol
+from vpplb.model.vip import Encap, LbConf, Protocol, VipTable
 from vpplb.plan.loops import NAT
 from vpplb.plan.resolved import ResolvedFrontend
 
@@ -16,6 +16,25 @@ from vpplb.plan.resolved import ResolvedFrontend
 def caveats(resolved: ResolvedFrontend) -> tuple[Problem, ...]:
     """Return what to know of a frontend, as problems whose reason is no condition's."""
     return (*_of_nat(resolved.frontend), *resolved.doubts)
+
+
+def unset_sources(conf: LbConf, table: VipTable) -> tuple[str, ...]:
+    """Say for which VIPs that serve the outer source address is none: VPP's own default."""
+    serving = {vip.settings.encap for vip in table.values() if vip.servers}
+    unset = LbConf()
+    found = []
+    if Encap.GRE4 in serving and conf.ipv4_source == unset.ipv4_source:
+        found.append(_no_source(Encap.GRE4, "ipv4"))
+    if Encap.GRE6 in serving and conf.ipv6_source == unset.ipv6_source:
+        found.append(_no_source(Encap.GRE6, "ipv6"))
+    return tuple(found)
+
+
+def _no_source(encap: Encap, family: str) -> str:
+    return (
+        f"{encap.value} packets leave from VPP's default of all ones, which servers and firewalls"
+        f" drop: give --{family}-source-address, or spec.{family}SourceAddress of the Dataplane"
+    )
 
 
 def _of_nat(frontend: Frontend) -> Iterator[Problem]:

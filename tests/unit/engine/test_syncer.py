@@ -417,3 +417,13 @@ async def test_a_quarrel_is_over_after_half_an_hour_of_quiet(bench: Bench) -> No
     await ready.settle(31)
     assert ready.weights()[str(A)] == 100
     assert ready.listener.reports[-1].error == ""
+
+
+async def test_packets_that_come_from_nowhere_are_warned_of_once(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.put(VIP, row(100))
+    bench.syncer.set_desired(WEB, VIP, row(100), "r1")
+    bench.syncer.set_synced()
+    await bench.settle(120)  # several readings
+    assert caplog.text.count("GRE4 packets leave from VPP's default") == 1

@@ -1,14 +1,15 @@
 """What is right by all rules and may yet disappoint."""
 
 from dataclasses import replace
+from ipaddress import IPv4Address
 
 import pytest
 
 from support.objects import key, vip
 from vpplb.model.objects import Frontend
 from vpplb.model.problem import Problem
-from vpplb.model.vip import Encap, Protocol, VipId
-from vpplb.plan.caveats import caveats
+from vpplb.model.vip import AppServer, Encap, IPAddress, LbConf, Protocol, Vip, VipId, VipSettings
+from vpplb.plan.caveats import caveats, unset_sources
 from vpplb.plan.resolved import ResolvedFrontend
 
 
@@ -47,3 +48,22 @@ def test_a_port_that_is_the_same_when_it_is_swapped_is_not_warned_of() -> None:
 def test_what_the_objects_of_others_do_to_it_is_among_them() -> None:
     doubt = Problem(kind="Frontend", key=key("web"), reason="ServersInVip", message="beware")
     assert caveats(replace(frontend(None, Protocol.TCP), doubts=(doubt,))) == (doubt,)
+
+
+def serving(encap: Encap, *, servers: bool = True) -> dict[VipId, Vip]:
+    some: dict[IPAddress, AppServer] = {IPv4Address("10.0.0.1"): AppServer(weight=1)}
+    return {vip(): Vip(settings=VipSettings(encap=encap), servers=some if servers else {})}
+
+
+def test_packets_that_come_from_nowhere_are_warned_of() -> None:
+    (said,) = unset_sources(LbConf(), serving(Encap.GRE4))
+    assert said.startswith("GRE4 packets leave from VPP's default of all ones")
+    assert "--ipv4-source-address" in said
+    (said,) = unset_sources(LbConf(), serving(Encap.GRE6))
+    assert "spec.ipv6SourceAddress" in said
+
+
+def test_a_source_that_is_set_or_not_needed_is_not_warned_of() -> None:
+    assert unset_sources(LbConf(ipv4_source=IPv4Address("10.9.9.9")), serving(Encap.GRE4)) == ()
+    assert unset_sources(LbConf(), serving(Encap.L3DSR)) == ()
+    assert unset_sources(LbConf(), serving(Encap.GRE4, servers=False)) == ()
