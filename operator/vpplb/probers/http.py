@@ -30,6 +30,8 @@ _FIELDS = re.compile(
 _EMPTY_LINES = re.compile(rb"(?:\r?\n)+")
 _HEAD_END = re.compile(rb"\n\r?\n")
 _UNPRINTABLE = re.compile(r"[^ -~]")
+_DATE = re.compile(rb"\n[Dd]ate: ([A-Za-z0-9 ,:]{29})\r?\n")
+_DATE_VALUE = re.compile(rb"[A-Za-z0-9 ,:]{29}")
 _START = b"HTTP/"
 _NO_BODY = frozenset({204, 304})
 
@@ -62,11 +64,18 @@ def build_request(probe: HttpProbe, address: IPAddress) -> bytes:
 
 
 class HttpRecipe:
-    """What every exchange of one check has in common, made once."""
+    """What every exchange of one check has in common, made once.
+
+    Mostly a server answers each time with the same head but for its `Date`. So the last head is
+    kept in two parts, before and after that, and what it decided.
+    """
 
     __slots__ = (
+        "_date_begins",
+        "_date_ends",
+        "_known_begin",
+        "_known_rest",
         "bodiless",
-        "known_head",
         "known_result",
         "regexp",
         "request",
@@ -81,14 +90,34 @@ class HttpRecipe:
         self.status_max = probe.status_max
         self.bodiless = probe.method == "HEAD"
         self.regexp = Regexp(probe.response_regexp) if probe.response_regexp else None
-        self.known_head: bytes | tuple[bytes, ...] = ()  # none yet: no answer begins so
         self.known_result = _NOT_HTTP
+        self._known_begin: bytes | tuple[bytes, ...] = ()  # none yet: no answer begins so
+        self._known_rest = b""
+        self._date_begins = self._date_ends = 0  # 0: the head has no date
+
+    def knows(self, data: bytes) -> bool:
+        """Whether the answer has the known head, whatever its date: it decides the same."""
+        if not data.startswith(self._known_begin):
+            return False
+        end = self._date_ends
+        return not end or (
+            data.startswith(self._known_rest, end)
+            and _DATE_VALUE.fullmatch(data, self._date_begins, end) is not None
+        )
 
     def remember(self, head: bytes, result: ProbeResult) -> ProbeResult:
-        """Keep what this head alone decided: the next answer is most likely the same."""
+        """Keep what this head alone decided: the next answer is most likely the same.
+
+        An equal result is given as the same object, by which whoever counts knows it at once.
+        """
+        if result == self.known_result:
+            result = self.known_result
         if len(head) <= KNOWN_LIMIT:
-            self.known_head = head
             self.known_result = result
+            date = _DATE.search(head)
+            self._date_begins, self._date_ends = date.span(1) if date else (0, 0)
+            self._known_begin = head[: self._date_begins] if date else head
+            self._known_rest = head[self._date_ends :] if date else b""
         return result
 
 
@@ -116,7 +145,7 @@ class HttpConversation:
         if self._reading is not None:
             return self._reading.received(data)
         recipe = self._recipe
-        if data.startswith(recipe.known_head) and not self._buffer:
+        if not self._buffer and recipe.knows(data):
             return recipe.known_result
         if not data:
             amid = "amid the head" if self._buffer else "without an answer"

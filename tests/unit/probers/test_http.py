@@ -389,3 +389,55 @@ def test_the_layer_moves_on_with_the_connection() -> None:
     conversation.connected()
     layers.append(conversation.layer)
     assert layers == [Layer.CONNECT, Layer.ANSWER]
+
+
+def head_of(date: str, status: str = "200 OK", server: str = "nginx") -> bytes:
+    lines = (
+        f"HTTP/1.1 {status}",
+        f"Server: {server}",
+        f"Date: {date}",
+        "Connection: close",
+        "",
+        "",
+    )
+    return "\r\n".join(lines).encode()
+
+
+NOON = "Sat, 28 Nov 2026 12:00:00 GMT"
+
+
+def test_the_same_head_at_another_time_is_known_and_gives_the_same_object() -> None:
+    recipe = HttpRecipe(HttpProbe(port=80), V4)
+    first = fed(recipe, head_of(NOON), size=1000, closed=False)
+    assert recipe.knows(head_of("Sat, 28 Nov 2026 12:00:01 GMT"))
+    assert fed(recipe, head_of("Sat, 28 Nov 2026 12:00:01 GMT"), size=1000, closed=False) is first
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        head_of(NOON, status="503 Service Unavailable"),
+        head_of(NOON, server="apache"),
+        head_of("Sat, 28 Nov 2026 12:00\r\n:0 GMT"),
+        head_of("Sat, 28 Nov 2026 12:00:00\0GMT"),
+        head_of("today"),
+        head_of(NOON).replace(b"\r\nConnection", b"\r\nTransfer-Encoding: chunked\r\nConnection"),
+        head_of(NOON)[:-2],
+        head_of(NOON)[:60],
+    ],
+)
+def test_a_head_that_differs_in_more_than_its_date_is_judged_anew(answer: bytes) -> None:
+    recipe = HttpRecipe(HttpProbe(port=80), V4)
+    fed(recipe, head_of(NOON), size=1000, closed=False)
+    assert not recipe.knows(answer)
+    unaided = HttpRecipe(HttpProbe(port=80), V4)
+    size = len(answer)
+    assert fed(recipe, answer, size=size, closed=True) == fed(
+        unaided, answer, size=size, closed=True
+    )
+
+
+def test_an_equal_result_of_another_head_is_the_same_object() -> None:
+    recipe = HttpRecipe(HttpProbe(port=80), V4)
+    first = fed(recipe, head_of(NOON), size=1000, closed=False)
+    assert fed(recipe, head_of(NOON, server="apache"), size=1000, closed=False) is first
