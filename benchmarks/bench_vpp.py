@@ -38,11 +38,11 @@ from support.vpp_bench import (
     switched,
     workload,
 )
-from vpplb.engine.shelf import Wanted
-from vpplb.engine.syncer import Syncer
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import VipTable
 from vpplb.plan.diff import diff
+from vpplb.sync.syncer import Syncer
+from vpplb.sync.vip_records import Wanted
 from vpplb.telemetry.metrics import AgentMetrics, Registry
 from vpplb.vpp.lb import PapiLoadBalancer
 

@@ -1,7 +1,7 @@
 """vpplb: a Kubernetes operator for VPP as a Maglev load balancer.
 
 The packages, from the bottom up: `model` (values), `health` and `plan` (decisions without
-I/O), `resources` (the custom resources) and `engine` (asyncio without sockets), then the
+I/O), `resources` (the custom resources) and `engine` and `sync` (asyncio without sockets), then the
 adapters `probers`, `vpp`, `kube`, `files`, `telemetry` and `simulator`, the programs
 `controller`, `agent` and `standalone`, and the command line `cli`. Imports go down only;
 docs/architecture.md explains why.

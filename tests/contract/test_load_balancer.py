@@ -9,11 +9,11 @@ import pytest
 
 from fakes.load_balancer import FakeLoadBalancer
 from support.live_syncer import row, vip, without_buckets
-from vpplb.engine.ports import LoadBalancer, LoadBalancerGone
 from vpplb.model.vip import Encap, LbConf, Protocol, VipSettings, VipTable
 from vpplb.plan.diff import diff
 from vpplb.plan.ops import AddServer, AddVip, DelServer, DelVip, Op, SetConf, SetWeight
 from vpplb.simulator.server import VppSimulator
+from vpplb.sync.ports import LoadBalancer, LoadBalancerGone
 from vpplb.vpp.lb import PapiLoadBalancer
 
 pytestmark = pytest.mark.slow

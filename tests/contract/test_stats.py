@@ -15,11 +15,11 @@ import pytest
 from vpp_papi import VPPApiClient
 from vpp_papi.vpp_stats import VPPStats
 
-from vpplb.engine.ports import LoadBalancerGone, Packets
 from vpplb.model.vip import Encap, Protocol, VipId, VipSettings
 from vpplb.plan.ops import AddServer, AddVip, DelVip, Op
 from vpplb.simulator.flows import TCP, UDP, FiveTuple
 from vpplb.simulator.server import VppSimulator
+from vpplb.sync.ports import LoadBalancerGone, Packets
 from vpplb.vpp.lb import PapiLoadBalancer
 from vpplb.vpp.stats import PapiVipCounters
 

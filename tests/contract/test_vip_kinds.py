@@ -12,11 +12,11 @@ import pytest
 
 from support.live_syncer import Ear, read, row, syncing, vip, without_buckets
 from support.simulated_vpp import simulated_vpp
-from vpplb.engine.listener import VipReport
-from vpplb.engine.syncer import Syncer
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import AppServer, Encap, Protocol, Vip, VipId
 from vpplb.plan.newflows import shares
+from vpplb.sync.ports import VipReport
+from vpplb.sync.syncer import Syncer
 
 pytestmark = pytest.mark.slow
 

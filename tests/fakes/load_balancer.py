@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from ipaddress import IPv4Network
 
-from vpplb.engine.ports import LoadBalancerGone, Observed, Outcome, VppInfo
 from vpplb.model.vip import (
     AppServer,
     Encap,
@@ -19,13 +18,14 @@ from vpplb.model.vip import (
 from vpplb.plan.newflows import shares
 from vpplb.plan.ops import AddServer, AddVip, DelServer, DelVip, Op, SetConf, SetWeight
 from vpplb.plan.sticky import Heap
+from vpplb.sync.ports import LoadBalancerGone, Observed, Outcome, VppInfo
 
 NO_SUCH_ENTRY, NOT_POWER_OF_TWO, INVALID, EXISTS, FAMILY = -6, -70, -73, -81, -97
 NOT_SENT = -10_000
 
 
 class FakeLoadBalancer:
-    """Implements `engine.ports.LoadBalancer`.
+    """Implements `sync.ports.LoadBalancer`.
 
     Faults: `down` refuses connections and breaks the one there is; `hung` breaks each call after
     `timeout` seconds; `refuse` gives a retval for an op that VPP shall not do; `die_after` ops of

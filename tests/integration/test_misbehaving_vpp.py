@@ -9,8 +9,6 @@ import pytest
 
 from support.live_syncer import Ear, row, running, vip, without_buckets
 from support.simulated_vpp import simulated_vpp
-from vpplb.engine.listener import VipReport
-from vpplb.engine.syncer import Syncer
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import AppServer, IPAddress, Vip, VipId
 from vpplb.simulator.dialect import Dialect
@@ -27,6 +25,8 @@ from vpplb.simulator.faults import (
 )
 from vpplb.simulator.flows import TCP, FiveTuple
 from vpplb.simulator.server import VppSimulator
+from vpplb.sync.ports import VipReport
+from vpplb.sync.syncer import Syncer
 from vpplb.vpp.lb import PapiLoadBalancer
 
 pytestmark = pytest.mark.slow

@@ -10,7 +10,6 @@ from support.eventually import eventually
 from support.live_syncer import Ear, meddle, row, running, syncing, vip, without_buckets
 from support.memory import keep_state, kept_state
 from support.simulated_vpp import simulated_vpp
-from vpplb.engine.syncer import Syncer
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import Encap, IPAddress, LbConf, Vip, VipId, VipSettings
 from vpplb.plan.diff import ConfWish
@@ -19,6 +18,7 @@ from vpplb.simulator.dialect import Dialect
 from vpplb.simulator.faults import Drop
 from vpplb.simulator.flows import TCP, FiveTuple
 from vpplb.simulator.server import VppSimulator
+from vpplb.sync.syncer import Syncer
 from vpplb.vpp.lb import PapiLoadBalancer
 
 pytestmark = pytest.mark.slow

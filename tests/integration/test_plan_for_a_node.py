@@ -17,7 +17,6 @@ from support.manifests import frontend
 from support.memory import keep_state
 from support.simulated_vpp import LoopThread, run_in_thread
 from vpplb.cli.main import cli
-from vpplb.engine.vipbook import SyncerState
 from vpplb.files.memory import Router, owned_text
 from vpplb.kube.client import KubeClient
 from vpplb.kube.kinds import DATAPLANE, FRONTEND, cluster_key
@@ -26,6 +25,7 @@ from vpplb.model.vip import AppServer, Vip
 from vpplb.plan.ops import AddServer, AddVip
 from vpplb.resources.dataplane_codec import dump_dataplane
 from vpplb.simulator.server import VppSimulator
+from vpplb.sync.vip_state import SyncerState
 from vpplb.vpp.lb import PapiLoadBalancer
 
 pytestmark = [pytest.mark.slow, pytest.mark.control_plane]

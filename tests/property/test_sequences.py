@@ -16,10 +16,6 @@ from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_a
 from support.configurations import SERVERS, Corner, Load, configurations, loads, refusals
 from support.syncer_bench import Listener
 from support.watched_lb import WatchedLoadBalancer
-from vpplb.engine.programmer import Programmer
-from vpplb.engine.shelf import Wanted
-from vpplb.engine.standing import Standing
-from vpplb.engine.vipbook import SyncerState, VipBook
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import (
     AppServer,
@@ -34,6 +30,10 @@ from vpplb.model.vip import (
 from vpplb.plan.newflows import shares
 from vpplb.plan.ops import AddServer, AddVip, Op, SetConf, SetWeight, VipOp
 from vpplb.simulator.flows import FiveTuple
+from vpplb.sync.apply import Programmer
+from vpplb.sync.program_report import Standing
+from vpplb.sync.vip_records import Wanted
+from vpplb.sync.vip_state import SyncerState, VipBook
 
 pytestmark = pytest.mark.slow
 

@@ -15,8 +15,6 @@ from support.objects import key, vip
 from vpplb.agent.app import remembered_by
 from vpplb.agent.intake import Intake
 from vpplb.agent.reporter import SPACING, DataplaneReporter
-from vpplb.engine.syncer import Syncer
-from vpplb.engine.vipbook import SyncerState
 from vpplb.files.keeper import MemoryKeeper
 from vpplb.files.memory import Memory
 from vpplb.kube.kinds import DATAPLANE, FRONTEND, JsonObject, cluster_key
@@ -25,6 +23,8 @@ from vpplb.model.names import ObjectKey
 from vpplb.model.vip import AppServer, Encap, Vip, VipId, VipSettings
 from vpplb.plan.diff import ConfWish
 from vpplb.resources.dataplane_codec import dump_dataplane
+from vpplb.sync.syncer import Syncer
+from vpplb.sync.vip_state import SyncerState
 from vpplb.telemetry.metrics import AgentMetrics, Registry
 
 NODE = cluster_key("n1")

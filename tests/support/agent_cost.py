@@ -10,11 +10,11 @@ from pathlib import Path
 from support.control_plane import control_plane
 from support.processes import Program
 from support.vpp_bench import simulated_vpp
-from vpplb.engine.shelf import Wanted
 from vpplb.kube.client import KubeClient
 from vpplb.kube.kinds import DATAPLANE, FRONTEND, JsonObject
 from vpplb.model.names import ObjectKey
 from vpplb.resources.dataplane_codec import dump_dataplane
+from vpplb.sync.vip_records import Wanted
 
 NODE = "bench"
 IDLE = 62.0

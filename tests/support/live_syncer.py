@@ -8,14 +8,13 @@ from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 from support.syncer_bench import Listener
-from vpplb.engine.listener import VipReport
-from vpplb.engine.ports import Observed, VppInfo
-from vpplb.engine.syncer import Syncer
-from vpplb.engine.vipbook import SyncerState
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import AppServer, Encap, Protocol, Vip, VipId, VipSettings, VipTable
 from vpplb.plan.diff import ConfWish
 from vpplb.plan.ops import Op
+from vpplb.sync.ports import Observed, VipReport, VppInfo
+from vpplb.sync.syncer import Syncer
+from vpplb.sync.vip_state import SyncerState
 from vpplb.vpp.lb import PapiLoadBalancer
 
 PATIENCE = 60.0

@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from vpplb.engine.vipbook import SyncerState
 from vpplb.files.memory import Memory, Router, load_memory, save_memory
+from vpplb.sync.vip_state import SyncerState
 
 HERE = Router(node="n1", machine="m", vpp="/run/vpp/api.sock")
 

@@ -8,13 +8,12 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 
 from fakes.load_balancer import FakeLoadBalancer
-from vpplb.engine.listener import VipReport
-from vpplb.engine.ports import VppInfo
-from vpplb.engine.syncer import Syncer
-from vpplb.engine.vipbook import SyncerState
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import AppServer, Encap, Protocol, StrangeVip, Vip, VipId, VipSettings
 from vpplb.plan.ops import AddServer, AddVip, ChangeKind, Op
+from vpplb.sync.ports import VipReport, VppInfo
+from vpplb.sync.syncer import Syncer
+from vpplb.sync.vip_state import SyncerState
 
 WEB, DNS = ObjectKey("shop", "web"), ObjectKey("shop", "dns")
 VIP = VipId(ip_network("192.0.2.1/32"), Protocol.TCP, 80)

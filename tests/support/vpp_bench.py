@@ -15,11 +15,11 @@ from typing import NamedTuple
 from support.live_syncer import Ear as LiveEar
 from support.processes import Program
 from support.waiting import wait_for
-from vpplb.engine.listener import VipReport
-from vpplb.engine.shelf import Wanted
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import AppServer, Encap, Protocol, Vip, VipId, VipSettings
 from vpplb.plan.ops import Op
+from vpplb.sync.ports import VipReport
+from vpplb.sync.vip_records import Wanted
 from vpplb.vpp import codec, messages
 from vpplb.vpp.framing import FrameReader, frame
 

@@ -2,18 +2,18 @@
 
 from collections.abc import Callable, Sequence
 
-from vpplb.engine.ports import Observed, Outcome, VppInfo
 from vpplb.model.vip import LbConf, Protocol, VipId
 from vpplb.plan.ops import AddServer, AddVip, DelServer, DelVip, Op, SetConf, SetWeight
 from vpplb.plan.sticky import Heap
 from vpplb.simulator.lb import LoadBalancerState
 from vpplb.simulator.rows import IP4_BITS, IP6_BITS, Key, NewVip
+from vpplb.sync.ports import Observed, Outcome, VppInfo
 
 _PROTOCOLS = {Protocol.TCP: 6, Protocol.UDP: 17, Protocol.ANY: 255}
 
 
 class WatchedLoadBalancer:
-    """Implements `engine.ports.LoadBalancer`, and never waits.
+    """Implements `sync.ports.LoadBalancer`, and never waits.
 
     `watch` is called after each op that VPP did; ops for which `refuses` is true are not done.
     `now` is VPP's clock, in seconds.

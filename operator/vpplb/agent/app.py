@@ -15,9 +15,6 @@ from vpplb.agent.node import Node
 from vpplb.agent.reporter import DataplaneReporter
 from vpplb.agent.vips import VipsPage
 from vpplb.engine.clock import SystemClock
-from vpplb.engine.meter import PacketMeter
-from vpplb.engine.syncer import Syncer
-from vpplb.engine.vipbook import SyncerState
 from vpplb.files.keeper import MemoryKeeper
 from vpplb.files.memory import Memory, Router, owned_of, recall
 from vpplb.kube.client import KubeClient
@@ -31,6 +28,9 @@ from vpplb.kube.status import StatusWriter
 from vpplb.kube.watch import Watch
 from vpplb.model.names import ObjectKey
 from vpplb.plan.diff import ConfWish
+from vpplb.sync.packet_meter import PacketMeter
+from vpplb.sync.syncer import Syncer
+from vpplb.sync.vip_state import SyncerState
 from vpplb.telemetry.http import HttpServer, Unavailable
 from vpplb.telemetry.metrics import AgentMetrics, PacketCount, Registry, packet_counts
 from vpplb.telemetry.vitals import Vitals

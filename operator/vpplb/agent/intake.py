@@ -12,8 +12,6 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 
-from vpplb.engine.rehearsal import Rehearsal
-from vpplb.engine.syncer import Syncer
 from vpplb.kube.kinds import DATAPLANE, FRONTEND, JsonObject, Kind
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import Vip, VipId
@@ -23,6 +21,8 @@ from vpplb.resources.conditions import find_condition
 from vpplb.resources.dataplane_codec import load_dataplane
 from vpplb.resources.renderer import load_conditions
 from vpplb.resources.stored import decided_selector, read_dataplane, read_frontend, read_selector
+from vpplb.sync.dry_run import Rehearsal
+from vpplb.sync.syncer import Syncer
 
 log = logging.getLogger(__name__)
 

@@ -6,10 +6,8 @@ from datetime import datetime
 
 from vpplb.agent.announcer import remade
 from vpplb.agent.conditions import all_errors, connected, synced
-from vpplb.engine.listener import VipReport
-from vpplb.engine.ports import Clock, VppInfo
+from vpplb.engine.ports import Clock
 from vpplb.engine.trigger import Trigger
-from vpplb.engine.vipbook import SyncerState
 from vpplb.files.keeper import MemoryKeeper
 from vpplb.files.memory import owned_text
 from vpplb.kube.kinds import DATAPLANE, JsonObject, cluster_key
@@ -30,6 +28,8 @@ from vpplb.resources.dataplane import (
 from vpplb.resources.renderer import load_conditions
 from vpplb.resources.statuses import accepted_condition
 from vpplb.resources.stored import read_dataplane, read_status
+from vpplb.sync.ports import VipReport, VppInfo
+from vpplb.sync.vip_state import SyncerState
 from vpplb.telemetry.metrics import AgentMetrics
 from vpplb.telemetry.sync_log import SyncLog
 
@@ -43,7 +43,7 @@ SHOWN = 10
 
 
 class DataplaneReporter(SyncLog):
-    """Implements `engine.listener.SyncListener`.
+    """Implements `sync.ports.SyncListener`.
 
     `selected` gives the frontends that this node shall carry, `observed` the VIPs that VPP has,
     `state` what the syncer must know after a restart, and `keeper` keeps that. `announce` tells

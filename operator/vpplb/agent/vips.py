@@ -10,9 +10,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
 from datetime import datetime
 
-from vpplb.engine.ports import Clock, LoadBalancerGone, Observed, Packets, VipCounters
+from vpplb.engine.ports import Clock
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import Vip, VipId
+from vpplb.sync.ports import LoadBalancerGone, Observed, Packets, VipCounters
 from vpplb.telemetry.http import Unavailable
 
 FRESH = 1.0

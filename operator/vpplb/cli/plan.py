@@ -108,9 +108,9 @@ def command(
     """
     from vpplb.cli.plan_view import show, to_json
     from vpplb.cli.planning import BadManifests, Live, of_cluster, of_manifests
-    from vpplb.engine.ports import LoadBalancerGone
     from vpplb.kube.errors import ConfigError, KubeError
     from vpplb.plan.diff import ConfWish
+    from vpplb.sync.ports import LoadBalancerGone
 
     if problem := _misuse(manifests, vpp_api_socket, start, node, down, state_file):
         raise click.UsageError(problem, context)

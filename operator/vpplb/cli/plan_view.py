@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, assert_never
 
 from vpplb.cli.terminal import say
-from vpplb.engine.rehearsal import Rehearsed
 from vpplb.model.vip import VipSettings
 from vpplb.plan.forecast import Forecast, Share, forecast
 from vpplb.plan.ops import AddServer, AddVip, DelServer, DelVip, Op, SetConf, SetWeight
 from vpplb.plan.render import op_text, settings_text
+from vpplb.sync.dry_run import Rehearsed
 from vpplb.vpp.codec import NotSendable, request
 
 if TYPE_CHECKING:

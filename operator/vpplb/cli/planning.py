@@ -7,9 +7,6 @@ from pathlib import Path
 
 from vpplb.agent.intake import Intake
 from vpplb.cli.plan_view import View
-from vpplb.engine.ports import Observed
-from vpplb.engine.rehearsal import Rehearsal
-from vpplb.engine.vipbook import SyncerState
 from vpplb.files.atomic import Unusable
 from vpplb.files.manifests import Loaded, load
 from vpplb.files.memory import Router, load_memory, owned_of
@@ -23,6 +20,9 @@ from vpplb.plan.diff import ConfWish, conf_change
 from vpplb.plan.obstacles import Flushed
 from vpplb.resources.allowances import Allowances
 from vpplb.resources.dataplane import node_labels
+from vpplb.sync.dry_run import Rehearsal
+from vpplb.sync.ports import Observed
+from vpplb.sync.vip_state import SyncerState
 from vpplb.vpp.lb import PapiLoadBalancer
 
 

@@ -12,10 +12,7 @@ from typing import NamedTuple, Protocol
 from vpplb.model.check import CheckSpec
 from vpplb.model.health import ProbeCode, Response, Transition
 from vpplb.model.names import ObjectKey
-from vpplb.model.vip import LbConf, StrangeVip, VipId, VipTable
 from vpplb.plan.guard import Alarm
-from vpplb.plan.ops import Op
-from vpplb.plan.sticky import Heap
 
 
 class Clock(Protocol):
@@ -23,109 +20,6 @@ class Clock(Protocol):
 
     def now(self) -> datetime:
         """Return the present, aware, in UTC."""
-        ...
-
-
-# --- VPP ------------------------------------------------------------------------------------
-
-
-class LoadBalancerGone(Exception):
-    """VPP closed the connection, does not answer, or is not there. Reconnect and read anew."""
-
-
-class LoadBalancerUnsuitable(LoadBalancerGone):
-    """VPP lacks a message that is needed; the text says which, and which VPP has it."""
-
-
-class VppInfo(NamedTuple):
-    """Who answers on the socket."""
-
-    version: str
-    pid: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Observed:
-    """What a VPP has: live servers only (no lingering ones), all VIPs whoever made them.
-
-    VIPs that `table` cannot hold are in `strange`, in VPP's order.
-    """
-
-    table: VipTable = field(default_factory=dict)
-    strange: tuple[StrangeVip, ...] = ()
-    conf: LbConf = field(default_factory=LbConf)
-
-
-class Outcome(NamedTuple):
-    """Answer of VPP to one op. `retval` 0 is success; else `message` names it for people."""
-
-    op: Op
-    retval: int
-    message: str = ""
-
-    @property
-    def ok(self) -> bool:
-        """Whether VPP did it."""
-        return self.retval == 0
-
-
-class LoadBalancer(Protocol):
-    """One VPP with the lb plugin, for one client at a time.
-
-    Every method raises LoadBalancerGone when VPP is lost or does not answer in time; after
-    that, `connect` is the only useful call.
-    """
-
-    async def connect(self) -> VppInfo:
-        """Connect anew, whatever was before; LoadBalancerUnsuitable when a message is missing."""
-        ...
-
-    async def read(self) -> Observed:
-        """Read all VIPs, servers and settings."""
-        ...
-
-    async def apply(self, ops: Sequence[Op]) -> Sequence[Outcome]:
-        """Send the ops in order, pipelined; return one outcome an op, in order.
-
-        A refused op does not stop those after it.
-        """
-        ...
-
-    async def heap(self) -> Heap | None:
-        """Read how much memory VPP has left; None where it does not tell."""
-        ...
-
-    async def ping(self) -> None:
-        """Return when VPP has answered."""
-        ...
-
-    async def close(self) -> None:
-        """Disconnect; never hangs, never raises."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Packets:
-    """Packets to a VIP since it was added, as VPP counts them (lb.h, lb_foreach_vip_counter).
-
-    `existing` are of flows that are remembered, `first` begin one, `untracked` found no room to
-    be remembered, and for `no_server` there was none.
-    """
-
-    existing: int = 0
-    first: int = 0
-    untracked: int = 0
-    no_server: int = 0
-
-
-class VipCounters(Protocol):
-    """The counters of one VPP."""
-
-    async def read(self, indexes: Mapping[VipId, int]) -> Mapping[VipId, Packets]:
-        """Return the packets of each VIP, by its index; those that VPP does not count are left out.
-
-        LoadBalancerGone when they cannot be read; never hangs.
-        """
         ...
 
 

@@ -14,10 +14,10 @@ from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
 
-from vpplb.engine.vipbook import SyncerState
 from vpplb.files.atomic import Unusable, read_json, set_aside, write_json
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import VipId
+from vpplb.sync.vip_state import SyncerState
 
 VERSION = 3
 MACHINE_ID = Path("/etc/machine-id")

@@ -8,10 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vpplb.engine.clock import SystemClock
-from vpplb.engine.meter import Indexes, PacketMeter
-from vpplb.engine.ports import LoadBalancer, Prober
+from vpplb.engine.ports import Prober
 from vpplb.engine.reconciler import Reconciler
-from vpplb.engine.syncer import Syncer
 from vpplb.files.keeper import MemoryKeeper
 from vpplb.files.manifests import Loaded
 from vpplb.files.memory import Memory, Router, recall
@@ -25,6 +23,9 @@ from vpplb.resources.renderer import StatusRenderer
 from vpplb.standalone.folder import Folder
 from vpplb.standalone.sink import LocalSink
 from vpplb.standalone.vpp import NODE, LocalVpp
+from vpplb.sync.packet_meter import Indexes, PacketMeter
+from vpplb.sync.ports import LoadBalancer
+from vpplb.sync.syncer import Syncer
 from vpplb.telemetry.board import Board
 from vpplb.telemetry.http import HttpServer
 from vpplb.telemetry.metrics import (

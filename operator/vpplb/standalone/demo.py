@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from vpplb.engine.ports import LoadBalancer, Observed, Outcome, VppInfo
 from vpplb.files.manifests import load
 from vpplb.model.check import HttpProbe
 from vpplb.model.health import HealthState, Transition
@@ -24,6 +23,7 @@ from vpplb.resources.allowances import Allowances
 from vpplb.simulator.server import VppSimulator
 from vpplb.standalone.app import Standalone, StandaloneOptions
 from vpplb.standalone.folder import BadManifests
+from vpplb.sync.ports import LoadBalancer, Observed, Outcome, VppInfo
 from vpplb.vpp.lb import PapiLoadBalancer
 
 WATCH = 4.0

@@ -4,12 +4,12 @@ import logging
 from collections.abc import Callable
 
 from vpplb.engine.reconciler import Reconciler
-from vpplb.engine.syncer import Syncer
 from vpplb.model.health import Transition
 from vpplb.model.names import ObjectKey
 from vpplb.model.problem import Problem
 from vpplb.plan.guard import Alarm
 from vpplb.resources.statuses import frontend_dataplane
+from vpplb.sync.syncer import Syncer
 from vpplb.telemetry.board import Board
 from vpplb.telemetry.transitions import log_suspicion, log_transition
 

@@ -3,8 +3,6 @@
 import logging
 from collections.abc import Callable
 
-from vpplb.engine.listener import VipReport
-from vpplb.engine.ports import VppInfo
 from vpplb.files.keeper import MemoryKeeper
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import VipId, VipSettings
@@ -12,6 +10,7 @@ from vpplb.plan.ops import ChangeKind
 from vpplb.plan.render import settings_text
 from vpplb.resources.renderer import Selector
 from vpplb.resources.statuses import NodeReport
+from vpplb.sync.ports import VipReport, VppInfo
 from vpplb.telemetry.metrics import AgentMetrics
 from vpplb.telemetry.sync_log import SyncLog
 
@@ -22,7 +21,7 @@ NODE = "local"
 
 
 class LocalVpp(SyncLog):
-    """Implements `engine.listener.SyncListener`.
+    """Implements `sync.ports.SyncListener`.
 
     `on_report` is called with each frontend that is programmed or fails; `keeper` keeps the
     syncer's state.

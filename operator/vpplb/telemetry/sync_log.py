@@ -11,7 +11,7 @@ log = logging.getLogger(__name__)
 
 
 class SyncLog:
-    """Implements that part of `engine.listener.SyncListener`."""
+    """Implements that part of `sync.ports.SyncListener`."""
 
     def __init__(self, metrics: AgentMetrics) -> None:
         self._metrics = metrics

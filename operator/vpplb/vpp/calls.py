@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vpplb.engine.ports import LoadBalancerGone
+from vpplb.sync.ports import LoadBalancerGone
 from vpplb.vpp.messages import Fields, Message
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from vpplb.engine.ports import LoadBalancerGone, LoadBalancerUnsuitable
+from vpplb.sync.ports import LoadBalancerGone, LoadBalancerUnsuitable
 from vpplb.vpp import messages
 from vpplb.vpp.calls import Batch, Call
 from vpplb.vpp.framing import BadFrame, FrameReader, frame

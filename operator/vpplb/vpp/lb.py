@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from vpplb.engine.ports import LoadBalancerGone, Observed, Outcome, VppInfo
 from vpplb.model.vip import IPAddress, VipId
 from vpplb.plan.ops import AddVip, DelVip, Op, SetWeight
 from vpplb.plan.sticky import Heap
+from vpplb.sync.ports import LoadBalancerGone, Observed, Outcome, VppInfo
 from vpplb.vpp import codec, listing
 from vpplb.vpp.client import NAME, TIMEOUT, CallHook, Connection, connect
 from vpplb.vpp.lock import VppLock
@@ -22,7 +22,7 @@ _MOVING = {AddVip, DelVip}
 
 
 class PapiLoadBalancer:
-    """Implements `engine.ports.LoadBalancer`.
+    """Implements `sync.ports.LoadBalancer`.
 
     `timeout` is in seconds, for each call and for connecting. `on_call` is told each answered
     message with its retval, `on_leftovers` at each reading how many clients named as we are VPP

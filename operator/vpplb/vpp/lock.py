@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from vpplb.engine.ports import LoadBalancerGone
+from vpplb.sync.ports import LoadBalancerGone
 
 log = logging.getLogger(__name__)
 

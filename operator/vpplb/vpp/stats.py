@@ -21,8 +21,8 @@ from typing import Any
 
 from vpp_papi import vpp_stats
 
-from vpplb.engine.ports import LoadBalancerGone, Packets
 from vpplb.model.vip import VipId
+from vpplb.sync.ports import LoadBalancerGone, Packets
 
 TIMEOUT = 1.0
 """Seconds for VPP to hand out its segment, and for as long again to let it be read."""
@@ -44,7 +44,7 @@ _NAMES = (
 
 
 class PapiVipCounters:
-    """Implements `engine.ports.VipCounters`, for the VPP whose stats socket is at a path."""
+    """Implements `sync.ports.VipCounters`, for the VPP whose stats socket is at a path."""
 
     def __init__(self, stats_socket: Path, *, timeout: float = TIMEOUT) -> None:
         self._socket, self._timeout = stats_socket, timeout

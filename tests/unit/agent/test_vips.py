@@ -11,9 +11,9 @@ from fakes.clock import FakeClock
 from fakes.load_balancer import FakeLoadBalancer
 from support.objects import key, vip
 from vpplb.agent.vips import FRESH, VipsPage
-from vpplb.engine.ports import LoadBalancerGone, Observed, Packets
 from vpplb.model.vip import Encap, VipId, VipSettings
 from vpplb.plan.ops import AddServer, AddVip
+from vpplb.sync.ports import LoadBalancerGone, Observed, Packets
 from vpplb.telemetry.http import Unavailable
 
 pytestmark = pytest.mark.looptime

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from support.objects import key
-from vpplb.engine.vipbook import SyncerState
 from vpplb.files import keeper as module
 from vpplb.files.keeper import SPACING, MemoryKeeper
 from vpplb.files.memory import Memory, Router, load_memory, save_memory
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import VipId
+from vpplb.sync.vip_state import SyncerState
 
 WEB, API = (VipId.parse(f"192.0.2.{n}/32 tcp/80") for n in (1, 2))
 

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from support.objects import key, vip
-from vpplb.engine.vipbook import SyncerState
 from vpplb.files import memory
 from vpplb.files.memory import (
     Memory,
@@ -17,6 +16,7 @@ from vpplb.files.memory import (
     recall,
     save_memory,
 )
+from vpplb.sync.vip_state import SyncerState
 
 HERE = Router(node="n1", machine="m", vpp="/run/vpp/api.sock")
 V4, V6, ALL_PORTS = vip(), vip("2001:db8::/64", port=443), vip("192.0.2.0/24", port=0)

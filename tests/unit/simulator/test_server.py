@@ -9,7 +9,6 @@ import pytest
 from vpp_papi.vpp_stats import VPPStats
 
 from support.raw_client import RawClient
-from vpplb.engine.ports import LoadBalancerGone
 from vpplb.model.vip import Encap
 from vpplb.simulator.flows import FiveTuple
 from vpplb.simulator.messages import MESSAGE_IDS, MESSAGES
@@ -17,6 +16,7 @@ from vpplb.simulator.paths import SocketInUse
 from vpplb.simulator.rows import Key, NewVip
 from vpplb.simulator.server import Call, VppSimulator
 from vpplb.simulator.wire import Address, Prefix
+from vpplb.sync.ports import LoadBalancerGone
 from vpplb.vpp.stats import PapiVipCounters
 
 WEB = {"pfx": Prefix(Address.of(0xC0000201), 32), "protocol": 6, "port": 80}

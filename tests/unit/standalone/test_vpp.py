@@ -2,14 +2,13 @@
 
 from support.memory import HERE
 from support.objects import key, vip
-from vpplb.engine.listener import VipReport
-from vpplb.engine.ports import VppInfo
 from vpplb.files.keeper import MemoryKeeper
 from vpplb.files.memory import Memory
 from vpplb.model.names import ObjectKey
 from vpplb.plan.ops import ChangeKind
 from vpplb.resources.statuses import NodeReport
 from vpplb.standalone.vpp import LocalVpp
+from vpplb.sync.ports import VipReport, VppInfo
 from vpplb.telemetry.metrics import AgentMetrics, Registry
 
 WEB = key("web")

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from support.simulated_vpp import simulated_vpp
-from vpplb.engine.ports import LoadBalancerGone, LoadBalancerUnsuitable
 from vpplb.model.vip import Encap, LbConf, Protocol, VipId, VipSettings
 from vpplb.plan.ops import AddVip, SetConf
 from vpplb.simulator.dialect import Dialect
@@ -26,6 +25,7 @@ from vpplb.simulator.faults import (
     WrongId,
 )
 from vpplb.simulator.server import VppSimulator
+from vpplb.sync.ports import LoadBalancerGone, LoadBalancerUnsuitable
 from vpplb.vpp import client, codec
 from vpplb.vpp.client import Connection, Request
 from vpplb.vpp.framing import frame

@@ -6,10 +6,10 @@ import pytest
 
 from support.raw_client import RawClient
 from support.simulated_vpp import simulated_vpp
-from vpplb.engine.ports import LoadBalancerGone
 from vpplb.model.vip import Encap, Protocol, VipId, VipSettings
 from vpplb.plan.ops import AddServer, AddVip, Op
 from vpplb.simulator.faults import Drop
+from vpplb.sync.ports import LoadBalancerGone
 from vpplb.vpp.lb import PapiLoadBalancer
 
 pytestmark = [pytest.mark.looptime, pytest.mark.slow]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from vpplb.engine.ports import LoadBalancerGone
+from vpplb.sync.ports import LoadBalancerGone
 from vpplb.vpp.lock import PAUSE, VppLock
 
 pytestmark = pytest.mark.looptime

@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 from vpp_papi.vpp_stats import VPPStats
 
-from vpplb.engine.ports import LoadBalancerGone, Packets
 from vpplb.model.vip import Protocol, VipId
 from vpplb.simulator.counters import Kind
 from vpplb.simulator.stats_socket import StatsSocket
 from vpplb.simulator.statseg import StatsSegment
+from vpplb.sync.ports import LoadBalancerGone, Packets
 from vpplb.vpp.stats import PapiVipCounters
 
 WEB = VipId(ip_network("192.0.2.1/32"), Protocol.TCP, 80)

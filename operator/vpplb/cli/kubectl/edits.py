@@ -14,9 +14,6 @@ from vpplb.cli.kubectl.session import Cluster, if_allowed
 from vpplb.cli.kubectl.statuses import status_of, wanted_of
 from vpplb.cli.plan_view import View
 from vpplb.cli.planning import BadManifests
-from vpplb.engine.ports import Observed
-from vpplb.engine.rehearsal import Rehearsal, Rehearsed
-from vpplb.engine.vipbook import SyncerState
 from vpplb.files.manifests import load
 from vpplb.kube.informer import key_of
 from vpplb.kube.kinds import BACKEND, FRONTEND, HEALTH_CHECK, JsonObject
@@ -34,6 +31,9 @@ from vpplb.resources.stored import (
     stand_in_for_backend,
     stand_in_for_frontend,
 )
+from vpplb.sync.dry_run import Rehearsal, Rehearsed
+from vpplb.sync.ports import Observed
+from vpplb.sync.vip_state import SyncerState
 
 _KINDS = (FRONTEND, BACKEND, HEALTH_CHECK)
 

@@ -6,14 +6,13 @@ from ipaddress import IPv4Address, ip_network
 import pytest
 
 from support.syncer_bench import DNS, VIP, VIP2, WEB, A, B, Bench, C, programmed, row
-from vpplb.engine.listener import VipReport
-from vpplb.engine.ports import LoadBalancerGone
-from vpplb.engine.vipbook import SyncerState
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import Encap, LbConf, Protocol, StrangeVip, Vip, VipId, VipSettings
 from vpplb.plan.diff import ConfWish
 from vpplb.plan.ops import ChangeKind, DelServer, DelVip, SetConf, SetWeight
 from vpplb.plan.sticky import Heap
+from vpplb.sync.ports import LoadBalancerGone, VipReport
+from vpplb.sync.vip_state import SyncerState
 
 pytestmark = pytest.mark.looptime
 

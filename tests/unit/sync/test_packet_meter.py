@@ -4,9 +4,9 @@ from ipaddress import ip_network
 
 import pytest
 
-from vpplb.engine.meter import METER_INTERVAL, PacketMeter
-from vpplb.engine.ports import LoadBalancerGone, Packets
 from vpplb.model.vip import Protocol, VipId
+from vpplb.sync.packet_meter import METER_INTERVAL, PacketMeter
+from vpplb.sync.ports import LoadBalancerGone, Packets
 
 WEB = VipId(ip_network("192.0.2.1/32"), Protocol.TCP, 80)
 

@@ -11,16 +11,15 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice, takewhile
 
-from vpplb.engine.listener import SyncListener
-from vpplb.engine.ports import LoadBalancer, Outcome
-from vpplb.engine.shelf import Round, Shelf, Work
-from vpplb.engine.standing import Standing
-from vpplb.engine.vipbook import VipBook
 from vpplb.model.vip import VipId
 from vpplb.plan.diff import Step
 from vpplb.plan.ops import AddVip, ChangeKind, VipOp
 from vpplb.plan.progress import goes_on, kind_of
 from vpplb.plan.render import op_text
+from vpplb.sync.ports import LoadBalancer, Outcome, SyncListener
+from vpplb.sync.program_report import Standing
+from vpplb.sync.vip_records import Round, Shelf, Work
+from vpplb.sync.vip_state import VipBook
 
 SLICE = 16
 """Shelves in one round: bounds how long a VIP that is recreated waits for the others."""

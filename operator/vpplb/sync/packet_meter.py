@@ -7,8 +7,8 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 
-from vpplb.engine.ports import LoadBalancerGone, Packets, VipCounters
 from vpplb.model.vip import VipId
+from vpplb.sync.ports import LoadBalancerGone, Packets, VipCounters
 
 log = logging.getLogger(__name__)
 

@@ -6,10 +6,10 @@ another one or none, shows in it only as long as it cannot be removed.
 
 from collections.abc import Callable, Mapping, Sequence
 
-from vpplb.engine.listener import VipReport
-from vpplb.engine.shelf import Claim
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import VipId
+from vpplb.sync.ports import VipReport
+from vpplb.sync.vip_records import Claim
 
 
 class Standing:

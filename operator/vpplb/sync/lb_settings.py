@@ -2,15 +2,14 @@
 
 import logging
 
-from vpplb.engine.listener import SyncListener
-from vpplb.engine.ports import LoadBalancer
-from vpplb.engine.programmer import words
-from vpplb.engine.quarrels import Quarrels
 from vpplb.model.vip import LbConf, VipTable
 from vpplb.plan.caveats import unset_sources
 from vpplb.plan.diff import ConfWish, conf_change
 from vpplb.plan.ops import ChangeKind, SetConf
 from vpplb.plan.sticky import flows_at_stake, resizes, too_large, without_resizing
+from vpplb.sync.apply import words
+from vpplb.sync.contention import Quarrels
+from vpplb.sync.ports import LoadBalancer, SyncListener
 
 log = logging.getLogger(__name__)
 

@@ -12,13 +12,13 @@ A frontend of which nothing is known but that it exists (`keep`) holds on to wha
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from vpplb.engine.shelf import Claim, Round, Row, Shelf, Wanted, Work
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import IPNetwork, StrangeVip, Vip, VipId, VipTable
 from vpplb.plan.diff import diff_prefix, taken_as_applied
 from vpplb.plan.obstacles import Case, Flushed, by_prefix, obstacles, under
 from vpplb.plan.ops import AddServer, SetWeight, VipOp
 from vpplb.plan.progress import after
+from vpplb.sync.vip_records import Claim, Round, Row, Shelf, Wanted, Work
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

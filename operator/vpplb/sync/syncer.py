@@ -15,17 +15,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from vpplb.engine.listener import SyncListener
-from vpplb.engine.plugin_conf import PluginConf
-from vpplb.engine.ports import LoadBalancer, LoadBalancerGone
-from vpplb.engine.programmer import SLICE, Failed, Programmer
-from vpplb.engine.quarrels import Quarrels
-from vpplb.engine.shelf import Shelf, Wanted
-from vpplb.engine.standing import Standing
-from vpplb.engine.vipbook import SyncerState, VipBook
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import StrangeVip, Vip, VipId, VipTable
 from vpplb.plan.diff import ConfWish
+from vpplb.sync.apply import SLICE, Failed, Programmer
+from vpplb.sync.contention import Quarrels
+from vpplb.sync.lb_settings import PluginConf
+from vpplb.sync.ports import LoadBalancer, LoadBalancerGone, SyncListener
+from vpplb.sync.program_report import Standing
+from vpplb.sync.vip_records import Shelf, Wanted
+from vpplb.sync.vip_state import SyncerState, VipBook
 
 PING_INTERVAL = 1.0
 """Seconds between signs of life when nothing else is said."""

@@ -3,12 +3,12 @@
 import pytest
 
 from support.syncer_bench import DNS, VIP, VIP2, WEB, A, Bench, C, row
-from vpplb.engine.ports import Observed
-from vpplb.engine.rehearsal import Rehearsal
-from vpplb.engine.vipbook import SyncerState
 from vpplb.model.vip import LbConf, Vip, VipId
 from vpplb.plan.diff import ConfWish
 from vpplb.plan.ops import DelServer, DelVip, SetConf, SetWeight
+from vpplb.sync.dry_run import Rehearsal
+from vpplb.sync.ports import Observed
+from vpplb.sync.vip_state import SyncerState
 
 
 def having(**rows: Vip) -> Observed:

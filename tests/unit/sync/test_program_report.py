@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from support.syncer_bench import DNS, V6, VIP, VIP2, WEB, A, B, Bench, C, programmed, row
-from vpplb.engine.listener import VipReport
 from vpplb.model.vip import AppServer, Vip
 from vpplb.plan.ops import DelVip, Op, SetConf, SetWeight
+from vpplb.sync.ports import VipReport
 
 pytestmark = pytest.mark.looptime
 

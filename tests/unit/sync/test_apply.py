@@ -6,10 +6,10 @@ from ipaddress import ip_network
 import pytest
 
 from support.syncer_bench import VIP, WEB, A, B, Bench, row
-from vpplb.engine.programmer import ROUNDS, SLICE
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import Protocol, VipId
 from vpplb.plan.ops import AddServer, AddVip, ChangeKind, Op, SetConf, SetWeight
+from vpplb.sync.apply import ROUNDS, SLICE
 
 pytestmark = pytest.mark.looptime
 

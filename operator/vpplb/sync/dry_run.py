@@ -5,15 +5,15 @@ It is told wishes as the syncer is, and uses the same book and the same differen
 
 from dataclasses import dataclass
 
-from vpplb.engine.ports import Observed
-from vpplb.engine.shelf import Wanted
-from vpplb.engine.vipbook import SyncerState, VipBook
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import Vip, VipId
 from vpplb.plan.diff import ConfWish, Plan, conf_change
 from vpplb.plan.ops import Op, SetConf
 from vpplb.plan.progress import after
 from vpplb.plan.sticky import flows_at_stake, resizes, without_resizing
+from vpplb.sync.ports import Observed
+from vpplb.sync.vip_records import Wanted
+from vpplb.sync.vip_state import SyncerState, VipBook
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
