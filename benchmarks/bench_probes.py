@@ -39,7 +39,6 @@ from support.probe_peers import (
     worker_of,
 )
 from support.waiting import wait_for
-from vpplb.engine.ports import LATENESS_BUCKETS, Assignment, ProbeStats, Verdict
 from vpplb.model.check import (
     Cadence,
     CheckSpec,
@@ -51,6 +50,7 @@ from vpplb.model.check import (
 )
 from vpplb.model.names import ObjectKey
 from vpplb.probers.pool import WorkerPool
+from vpplb.reconcile.ports import LATENESS_BUCKETS, Assignment, ProbeStats, Verdict
 
 REALTIME = bool(os.environ.get("VPPLB_BENCH_REALTIME"))
 WINDOW = float(os.environ.get("VPPLB_BENCH_WINDOW", "8"))

@@ -1,8 +1,8 @@
 """vpplb: a Kubernetes operator for VPP as a Maglev load balancer.
 
 The packages, from the bottom up: `model` (values), `health` and `plan` (decisions without
-I/O), `resources` (the custom resources) and `engine` and `sync` (asyncio without sockets), then the
-adapters `probers`, `vpp`, `kube`, `files`, `telemetry` and `simulator`, the programs
+I/O), `resources` (the custom resources), `reconcile` (what decides) and `sync` (what programs a
+VPP), then the adapters `probers`, `vpp`, `kube`, `files`, `telemetry` and `simulator`, the programs
 `controller`, `agent` and `standalone`, and the command line `cli`. Imports go down only;
 docs/architecture.md explains why.
 """

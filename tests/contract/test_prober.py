@@ -17,11 +17,11 @@ from fakes.prober import FakeProber
 from support.eventually import eventually
 from support.servers import CountingHttpServer, black_hole
 from support.waiting import wait_for
-from vpplb.engine.ports import Assignment, Prober, ProbeStats, Reason, Turn, Verdict
 from vpplb.model.check import Cadence, CheckSpec, HttpProbe, TcpProbe
 from vpplb.model.health import ProbeCode, Response
 from vpplb.model.names import ObjectKey
 from vpplb.probers.pool import WorkerPool
+from vpplb.reconcile.ports import Assignment, Prober, ProbeStats, Reason, Turn, Verdict
 
 pytestmark = pytest.mark.slow
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 
 class FakeClock:
-    """Implements `engine.ports.Clock`."""
+    """Implements `model.clock.Clock`."""
 
     def __init__(self) -> None:
         self.time = datetime(2026, 1, 1, 12, tzinfo=UTC)

@@ -4,13 +4,13 @@ import asyncio
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
-from vpplb.engine.ports import Assignment, ProbeStats, Reason, Turn, Verdict
 from vpplb.model.health import ProbeCode, ProbeResult, Response
 from vpplb.model.names import ObjectKey
+from vpplb.reconcile.ports import Assignment, ProbeStats, Reason, Turn, Verdict
 
 
 class FakeProber:
-    """Implements `engine.ports.Prober`: `running` by backend, `started` in order.
+    """Implements `reconcile.ports.Prober`: `running` by backend, `started` in order.
 
     `answer(key, up=…)` sets what a backend answers from now on, assigned or not; one without
     an answer has no results. Verdicts, turns and reasons come from the event loop, not from

@@ -6,7 +6,7 @@ from vpplb.plan.guard import Alarm
 
 
 class FakeStatusSink:
-    """Implements `engine.ports.StatusSink`: `told` holds (what, name) in order."""
+    """Implements `reconcile.ports.StatusSink`: `told` holds (what, name) in order."""
 
     def __init__(self) -> None:
         self.told: list[tuple[str, str]] = []

@@ -27,7 +27,6 @@ from support.servers import (
     dripping,
     silent,
 )
-from vpplb.engine.ports import Assignment, ProbeStats, Turn, Verdict
 from vpplb.model.check import (
     Cadence,
     CheckSpec,
@@ -38,6 +37,7 @@ from vpplb.model.check import (
 )
 from vpplb.model.names import ObjectKey
 from vpplb.probers.pool import WorkerPool
+from vpplb.reconcile.ports import Assignment, ProbeStats, Turn, Verdict
 
 FAMILIES = pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
 NOWHERE = {"127.0.0.1": "203.0.113.9", "::1": "2001:db8::9"}
@@ -358,7 +358,7 @@ def _end(process: asyncio.subprocess.Process) -> None:
 UNPRIVILEGED = """
 from datetime import timedelta
 from ipaddress import ip_address
-from vpplb.engine.ports import Assignment
+from vpplb.reconcile.ports import Assignment
 from vpplb.model.check import Cadence, CheckSpec, IcmpProbe
 from vpplb.model.names import ObjectKey
 from vpplb.probers.loop import CheckLoop

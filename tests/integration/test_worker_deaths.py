@@ -9,10 +9,10 @@ import pytest
 
 from support.eventually import eventually
 from support.servers import ScriptedServer, answering
-from vpplb.engine.ports import Assignment
 from vpplb.model.check import Cadence, CheckSpec, HttpProbe
 from vpplb.model.names import ObjectKey
 from vpplb.probers.pool import WorkerPool
+from vpplb.reconcile.ports import Assignment
 
 POISON = """
 import os, sys

@@ -7,13 +7,13 @@ from ipaddress import ip_address
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vpplb.engine.checker import Check
-from vpplb.engine.ports import Assignment
 from vpplb.health.cadence import grid_of, next_start
 from vpplb.health.machine import Counter, step
 from vpplb.model.check import Cadence, CheckSpec, TcpProbe
 from vpplb.model.health import ProbeCode, ProbeResult
 from vpplb.model.names import ObjectKey
+from vpplb.probers.checker import Check
+from vpplb.reconcile.ports import Assignment
 
 limits = st.integers(1, 100)
 results = st.lists(st.booleans(), min_size=1, max_size=300)

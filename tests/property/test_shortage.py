@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vpplb.engine.ports import Assignment
 from vpplb.model.check import Cadence, CheckSpec, HttpProbe
 from vpplb.model.names import ObjectKey
 from vpplb.probers.discards import IN_A_ROW
 from vpplb.probers.loop import CheckLoop
 from vpplb.probers.poller import Poller
+from vpplb.reconcile.ports import Assignment
 
 SECOND = timedelta(seconds=1)
 CADENCE = Cadence(

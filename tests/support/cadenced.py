@@ -4,10 +4,10 @@ from collections.abc import Callable
 from random import Random
 
 from support.world import World
-from vpplb.engine.checker import Check
-from vpplb.engine.ports import Verdict
 from vpplb.model.health import ProbeCode, ProbeResult, Response
 from vpplb.model.names import ObjectKey
+from vpplb.probers.checker import Check
+from vpplb.reconcile.ports import Verdict
 
 PASS = ProbeResult(code=ProbeCode.L4OK, detail="connected")
 SILENCE = ProbeResult(code=ProbeCode.L4TOUT, detail="no connection in time")

@@ -14,8 +14,6 @@ from vpplb.controller.intake import Intake
 from vpplb.controller.nodes import Nodes
 from vpplb.controller.reporter import Reporter
 from vpplb.controller.secrets import SecretReader
-from vpplb.engine.ports import Verdict
-from vpplb.engine.reconciler import Reconciler
 from vpplb.kube.events import EventRecorder
 from vpplb.kube.hooks import WriterHooks
 from vpplb.kube.informer import Informer
@@ -31,6 +29,8 @@ from vpplb.kube.kinds import (
 from vpplb.kube.status import StatusWriter
 from vpplb.model.health import ProbeCode
 from vpplb.model.names import ObjectKey
+from vpplb.reconcile.ports import Verdict
+from vpplb.reconcile.reconciler import Reconciler
 from vpplb.resources.allowances import EVERYTHING
 from vpplb.resources.renderer import StatusRenderer
 from vpplb.telemetry.board import Board

@@ -4,10 +4,10 @@ import time
 from datetime import timedelta
 from ipaddress import ip_address
 
-from vpplb.engine.ports import Assignment
 from vpplb.model.check import Cadence, CheckSpec, ProbeKind
 from vpplb.model.names import ObjectKey
 from vpplb.probers.loop import CheckLoop
+from vpplb.reconcile.ports import Assignment
 
 
 def spec(

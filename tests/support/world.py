@@ -8,12 +8,12 @@ from fakes.clock import FakeClock
 from fakes.prober import FakeProber
 from fakes.status_sink import FakeStatusSink
 from support.objects import key
-from vpplb.engine.ports import Reason, Turn, Verdict
-from vpplb.engine.reconciler import Reconciler
 from vpplb.model.health import HealthState, ProbeCode, ProbeResult, Response
 from vpplb.model.names import ObjectKey
 from vpplb.model.objects import Backend, Frontend, HealthCheck
 from vpplb.model.vip import IPAddress, Vip
+from vpplb.reconcile.ports import Reason, Turn, Verdict
+from vpplb.reconcile.reconciler import Reconciler
 from vpplb.resources.health_codec import load_health
 from vpplb.resources.renderer import StatusRenderer, load_previous
 from vpplb.resources.statuses import NodeReport

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from vpplb.engine.ports import Clock
 from vpplb.kube.events import Event, EventRecorder
 from vpplb.kube.kinds import FRONTEND
+from vpplb.model.clock import Clock
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import VipSettings
 from vpplb.plan.render import settings_text

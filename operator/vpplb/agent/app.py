@@ -14,7 +14,6 @@ from vpplb.agent.intake import KINDS, Intake
 from vpplb.agent.node import Node
 from vpplb.agent.reporter import DataplaneReporter
 from vpplb.agent.vips import VipsPage
-from vpplb.engine.clock import SystemClock
 from vpplb.files.keeper import MemoryKeeper
 from vpplb.files.memory import Memory, Router, owned_of, recall
 from vpplb.kube.client import KubeClient
@@ -26,6 +25,7 @@ from vpplb.kube.kinds import DATAPLANE, JsonObject, Kind
 from vpplb.kube.lease import Heartbeat
 from vpplb.kube.status import StatusWriter
 from vpplb.kube.watch import Watch
+from vpplb.model.clock import SystemClock
 from vpplb.model.names import ObjectKey
 from vpplb.plan.diff import ConfWish
 from vpplb.sync.packet_meter import PacketMeter

@@ -6,16 +6,16 @@ from datetime import datetime
 
 from vpplb.agent.announcer import remade
 from vpplb.agent.conditions import all_errors, connected, synced
-from vpplb.engine.ports import Clock
-from vpplb.engine.trigger import Trigger
 from vpplb.files.keeper import MemoryKeeper
 from vpplb.files.memory import owned_text
 from vpplb.kube.kinds import DATAPLANE, JsonObject, cluster_key
 from vpplb.kube.mender import Mender
 from vpplb.kube.status import Priority, StatusWriter
+from vpplb.model.clock import Clock
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import StrangeVip, VipId, VipSettings
 from vpplb.plan.ops import ChangeKind
+from vpplb.reconcile.debounce import Debounce
 from vpplb.resources.conditions import Condition, find_condition, set_condition
 from vpplb.resources.dataplane import (
     AGENT_GONE,
@@ -86,7 +86,7 @@ class DataplaneReporter(SyncLog):
         self._accepted = accepted_condition(())
         self._uid, self._generation = "", 0
         self._heard = self._begun = False
-        self._news = Trigger(self._write, SPACING)
+        self._news = Debounce(self._write, SPACING)
         self._mender = Mender(lambda _kind, _key: self._submit())
 
     def resume(self, raw: JsonObject) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
 from datetime import datetime
 
-from vpplb.engine.ports import Clock
+from vpplb.model.clock import Clock
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import Vip, VipId
 from vpplb.sync.ports import LoadBalancerGone, Observed, Packets, VipCounters

@@ -16,8 +16,6 @@ from vpplb.controller.intake import KINDS, Intake
 from vpplb.controller.nodes import Nodes
 from vpplb.controller.reporter import Reporter
 from vpplb.controller.secrets import SecretReader
-from vpplb.engine.clock import SystemClock
-from vpplb.engine.reconciler import Reconciler
 from vpplb.kube.ballot import Role
 from vpplb.kube.client import KubeClient
 from vpplb.kube.election import Elector
@@ -28,8 +26,10 @@ from vpplb.kube.permit import Permit, PermittedClient
 from vpplb.kube.scope import Scope
 from vpplb.kube.status import StatusWriter
 from vpplb.kube.watch import Watch
+from vpplb.model.clock import SystemClock
 from vpplb.model.names import ObjectKey
 from vpplb.probers.pool import WorkerPool
+from vpplb.reconcile.reconciler import Reconciler
 from vpplb.resources.allowances import NOTHING, Allowances
 from vpplb.resources.renderer import StatusRenderer
 from vpplb.telemetry.board import Board

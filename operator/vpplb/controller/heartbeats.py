@@ -11,11 +11,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from vpplb.engine.ports import Clock
 from vpplb.kube.client import Listing
 from vpplb.kube.errors import KubeError, NotFound
 from vpplb.kube.kinds import DATAPLANE, LEASE, JsonObject, Kind, cluster_key
 from vpplb.kube.lease import DURATION, LeaseJudge
+from vpplb.model.clock import Clock
 from vpplb.model.names import ObjectKey
 from vpplb.resources.conditions import find_condition, set_condition
 from vpplb.resources.dataplane import AGENT_GONE, agent_gone

@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterable, Mapping
 
 from vpplb.controller.nodes import Nodes
 from vpplb.controller.reporter import Reporter
-from vpplb.engine.reconciler import Reconciler
 from vpplb.kube.kinds import BACKEND, DATAPLANE, FRONTEND, HEALTH_CHECK, JsonObject, Kind
 from vpplb.model.names import ObjectKey
 from vpplb.model.objects import HealthCheck
 from vpplb.model.problem import Problem
 from vpplb.model.vip import IPAddress
+from vpplb.reconcile.reconciler import Reconciler
 from vpplb.resources.allowances import NOTHING, Allowances
 from vpplb.resources.health_codec import load_health
 from vpplb.resources.renderer import load_previous

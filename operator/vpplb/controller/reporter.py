@@ -20,16 +20,16 @@ from vpplb.controller.announcer import (
     transition_notes,
 )
 from vpplb.controller.dangling import Dangling
-from vpplb.engine.ports import Clock
-from vpplb.engine.reconciler import Reconciler
 from vpplb.kube.events import Event, EventRecorder
 from vpplb.kube.kinds import BACKEND, FRONTEND, HEALTH_CHECK, JsonObject, Kind
 from vpplb.kube.mender import Mender
 from vpplb.kube.status import Priority, StatusWriter
+from vpplb.model.clock import Clock
 from vpplb.model.health import HealthState, Transition
 from vpplb.model.names import ObjectKey
 from vpplb.plan.desired import FrontendView
 from vpplb.plan.guard import Alarm
+from vpplb.reconcile.reconciler import Reconciler
 from vpplb.resources.renderer import StatusRenderer
 from vpplb.telemetry.board import Board
 from vpplb.telemetry.metrics import OperatorMetrics
@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 
 
 class Reporter:
-    """Implements `engine.ports.StatusSink` on the API server.
+    """Implements `reconcile.ports.StatusSink` on the API server.
 
     `attach` gives it the reconciler, which needs its sink before it can be made, and what shows
     its decisions here and now.

@@ -10,11 +10,11 @@ from contextlib import suppress
 from http import HTTPStatus
 from typing import Protocol
 
-from vpplb.engine.reconciler import Reconciler
 from vpplb.kube.errors import ApiError, KubeError
 from vpplb.kube.kinds import SECRET, JsonObject, Kind
 from vpplb.model.names import ObjectKey
 from vpplb.model.objects import HealthCheck, Secret
+from vpplb.reconcile.reconciler import Reconciler
 from vpplb.resources.secret import read_secret
 
 log = logging.getLogger(__name__)

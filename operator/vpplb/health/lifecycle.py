@@ -2,7 +2,7 @@
 
 A backend is in one `Mode`: probed by a spec, assumed up, idle, paused or disabled. `move`
 is the table of semantics: given the mode before and after, what becomes of the health and of
-the check. It is pure; the engine carries the actions out.
+the check. It is pure; `reconcile` carries the actions out.
 """
 
 from dataclasses import dataclass, replace

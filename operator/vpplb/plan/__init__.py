@@ -1,4 +1,4 @@
 """Decisions about traffic: which pool is active, what each VIP should be, the calls to get there.
 
-Sans-I/O: values in, values out. Knows `model` only; imported by `engine` and what lies above.
+Sans-I/O: values in, values out. Knows `model` only; imported by what lies above.
 """

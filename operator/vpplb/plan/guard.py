@@ -11,7 +11,7 @@ where some are probed seldom. So a prober that has heard nobody at all since a b
 says so, and makes the guard UNSURE: falls by silence have no effect yet, until somebody
 answers, and they have, or until enough are silent.
 
-Numbers in, a judgement out; who counts them is `engine.sentry`.
+Numbers in, a judgement out; who counts them is `reconcile.sentry`.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
 """Sockets of the health checks: each probe a small state machine, and the process that drives them.
 
-Knows `engine` and below; must not know Kubernetes or VPP.
+Knows `reconcile` and below; must not know Kubernetes or VPP.
 """

@@ -8,11 +8,11 @@ only those that follow cost it more.
 
 from datetime import UTC, datetime
 
-from vpplb.engine.ports import Assignment, Reason, Turn, Verdict
 from vpplb.model.check import IcmpProbe
 from vpplb.model.health import ProbeCode, Response
 from vpplb.model.names import ObjectKey
 from vpplb.probers.wire import Report
+from vpplb.reconcile.ports import Assignment, Reason, Turn, Verdict
 
 SHORTEST = 60.0
 """Seconds for which a check is put aside at the second death; doubled at each that follows …"""

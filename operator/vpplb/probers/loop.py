@@ -18,11 +18,10 @@ from functools import partial
 from math import ceil, inf
 from random import random
 
-from vpplb.engine.checker import Check
-from vpplb.engine.ports import Assignment, Reason, Turn, Verdict
 from vpplb.model.check import IcmpProbe
 from vpplb.model.health import ProbeCode, ProbeResult, Response
 from vpplb.model.names import ObjectKey
+from vpplb.probers.checker import Check
 from vpplb.probers.discards import Complaints, Discards
 from vpplb.probers.echo import EchoAttempt, EchoSockets
 from vpplb.probers.errors import ADVICE, Lack, ProberShort
@@ -35,6 +34,7 @@ from vpplb.probers.stalls import SHORTEST, Stalls
 from vpplb.probers.stats import Statistics
 from vpplb.probers.stream import Means, StreamAttempt
 from vpplb.probers.timers import Timers
+from vpplb.reconcile.ports import Assignment, Reason, Turn, Verdict
 
 _log = logging.getLogger(__name__)
 

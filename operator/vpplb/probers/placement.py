@@ -7,9 +7,9 @@ one core would not do.
 
 from typing import assert_never
 
-from vpplb.engine.ports import Assignment
 from vpplb.model.check import CheckSpec, HttpProbe, IcmpProbe, TcpProbe
 from vpplb.model.names import ObjectKey
+from vpplb.reconcile.ports import Assignment
 
 FULL = 0.7
 """Share of a core that a worker is to be busy at most: above, probes would often be late."""

@@ -14,8 +14,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from vpplb.engine.ports import Assignment, ProbeStats, Reason, Turn, Verdict
-from vpplb.engine.taskset import spread
 from vpplb.model.names import ObjectKey
 from vpplb.probers.aside import SHORTEST, Aside, given_up
 from vpplb.probers.errors import ADVICE, Lack
@@ -24,6 +22,8 @@ from vpplb.probers.placement import Placement
 from vpplb.probers.process import reap, spawn
 from vpplb.probers.stats import Statistics
 from vpplb.probers.wire import Assign, Cancel, Condition, Message, Report, Unpacker, pack
+from vpplb.reconcile.ports import Assignment, ProbeStats, Reason, Turn, Verdict
+from vpplb.reconcile.probe_assignments import spread
 
 _log = logging.getLogger(__name__)
 

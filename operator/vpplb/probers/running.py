@@ -3,9 +3,9 @@
 from math import inf
 from typing import Protocol
 
-from vpplb.engine.checker import Check
 from vpplb.model.check import CheckSpec, probe_type
 from vpplb.model.health import ProbeResult
+from vpplb.probers.checker import Check
 
 
 class Attempt(Protocol):

@@ -3,8 +3,8 @@
 from bisect import bisect_left
 from collections import Counter
 
-from vpplb.engine.ports import DURATION_BUCKETS, LATENESS_BUCKETS, ProbeStats
 from vpplb.model.health import ProbeCode
+from vpplb.reconcile.ports import DURATION_BUCKETS, LATENESS_BUCKETS, ProbeStats
 
 
 class Tally:

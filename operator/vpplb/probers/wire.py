@@ -9,8 +9,8 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from vpplb.engine.ports import Assignment, ProbeStats, Reason, Turn, Verdict
 from vpplb.model.names import ObjectKey
+from vpplb.reconcile.ports import Assignment, ProbeStats, Reason, Turn, Verdict
 
 _LENGTH = struct.Struct("!I")
 

@@ -16,11 +16,11 @@ import sys
 import time
 from contextlib import suppress
 
-from vpplb.engine.ports import Reason
 from vpplb.probers.inhand import map_note
 from vpplb.probers.loop import CheckLoop
 from vpplb.probers.netns import Namespace
 from vpplb.probers.wire import Assign, Cancel, Condition, Message, Report, Unpacker, pack
+from vpplb.reconcile.ports import Reason
 
 _log = logging.getLogger(__name__)
 

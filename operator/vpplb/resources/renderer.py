@@ -37,7 +37,7 @@ NodeReporter = Callable[[ObjectKey, Selector, str], NodeReport]
 
 
 class Objects(Protocol):
-    """The objects and their references (`engine.store.Store`)."""
+    """The objects and their references (`reconcile.object_store.Store`)."""
 
     @property
     def backends(self) -> Mapping[ObjectKey, Backend]:
@@ -59,7 +59,7 @@ class Objects(Protocol):
 
 
 class Facts(Protocol):
-    """What is decided and known (`engine.reconciler.Reconciler`)."""
+    """What is decided and known (`reconcile.reconciler.Reconciler`)."""
 
     @property
     def store(self) -> Objects:

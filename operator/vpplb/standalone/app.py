@@ -7,17 +7,17 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vpplb.engine.clock import SystemClock
-from vpplb.engine.ports import Prober
-from vpplb.engine.reconciler import Reconciler
 from vpplb.files.keeper import MemoryKeeper
 from vpplb.files.manifests import Loaded
 from vpplb.files.memory import Memory, Router, recall
 from vpplb.files.state import StateFile
+from vpplb.model.clock import SystemClock
 from vpplb.model.health import Transition
 from vpplb.model.names import ObjectKey
 from vpplb.plan.diff import ConfWish
 from vpplb.probers.pool import WorkerPool
+from vpplb.reconcile.ports import Prober
+from vpplb.reconcile.reconciler import Reconciler
 from vpplb.resources.allowances import NOTHING, Allowances
 from vpplb.resources.renderer import StatusRenderer
 from vpplb.standalone.folder import Folder

@@ -6,12 +6,12 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from vpplb.engine.reconciler import Reconciler
-from vpplb.engine.store import Store
 from vpplb.files.manifests import Finding, Loaded, load
 from vpplb.files.state import StateFile
 from vpplb.model.names import ObjectKey
 from vpplb.model.objects import Backend, Frontend, HealthCheck
+from vpplb.reconcile.object_store import ObjectStore
+from vpplb.reconcile.reconciler import Reconciler
 from vpplb.resources.allowances import NOTHING, Allowances
 from vpplb.resources.health_codec import load_health
 from vpplb.resources.renderer import load_previous
@@ -137,7 +137,7 @@ class Folder:
                 pass
 
 
-def _put(store: Store, parsed: object) -> None:
+def _put(store: ObjectStore, parsed: object) -> None:
     match parsed:
         case Frontend():
             store.put_frontend(parsed)
@@ -149,7 +149,7 @@ def _put(store: Store, parsed: object) -> None:
             pass
 
 
-def _remove(store: Store, kind: str, key: ObjectKey) -> None:
+def _remove(store: ObjectStore, kind: str, key: ObjectKey) -> None:
     match kind:
         case "Frontend":
             store.remove_frontend(key)

@@ -3,11 +3,11 @@
 import logging
 from collections.abc import Callable
 
-from vpplb.engine.reconciler import Reconciler
 from vpplb.model.health import Transition
 from vpplb.model.names import ObjectKey
 from vpplb.model.problem import Problem
 from vpplb.plan.guard import Alarm
+from vpplb.reconcile.reconciler import Reconciler
 from vpplb.resources.statuses import frontend_dataplane
 from vpplb.sync.syncer import Syncer
 from vpplb.telemetry.board import Board
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 class LocalSink:
-    """Implements `engine.ports.StatusSink`.
+    """Implements `reconcile.ports.StatusSink`.
 
     `attach` gives it the reconciler and the syncer, which need it before they can be made.
     `on_change` is called with kind and key after each change, `on_transition` with each one,

@@ -7,9 +7,9 @@ and tells the stream of events what changed.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
-from vpplb.engine.reconciler import Reconciler
 from vpplb.model.health import HealthState, Transition
 from vpplb.model.names import ObjectKey
+from vpplb.reconcile.reconciler import Reconciler
 from vpplb.telemetry.objects import FrontendSample
 from vpplb.telemetry.stream import EventStream
 

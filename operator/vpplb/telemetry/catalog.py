@@ -6,7 +6,7 @@ are made from it, so neither can drift from the other.
 
 import sys
 
-from vpplb.engine.ports import DURATION_BUCKETS, LATENESS_BUCKETS
+from vpplb.reconcile.ports import DURATION_BUCKETS, LATENESS_BUCKETS
 from vpplb.telemetry.metric_spec import MetricSpec
 
 DELAY_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)

@@ -16,11 +16,11 @@ from prometheus_client.core import HistogramMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
-from vpplb.engine.ports import ProbeStats
 from vpplb.model.health import ProbeCode, Transition
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import VipId
 from vpplb.plan.ops import ChangeKind
+from vpplb.reconcile.ports import ProbeStats
 from vpplb.sync.ports import Packets
 from vpplb.telemetry import catalog
 from vpplb.telemetry.objects import ObjectView, object_series

@@ -11,12 +11,12 @@ from support.objects import key
 from support.operator_bench import OperatorBench
 from support.status_writer import running, see
 from vpplb.controller.dangling import LASTING
-from vpplb.engine.ports import Turn
 from vpplb.kube.errors import ApiUnreachable
 from vpplb.kube.kinds import BACKEND, FRONTEND, HEALTH_CHECK, Kind
 from vpplb.kube.status import Priority, StatusWriter
 from vpplb.model.health import Response
 from vpplb.model.names import ObjectKey
+from vpplb.reconcile.ports import Turn
 
 pytestmark = pytest.mark.looptime
 

@@ -1,11 +1,11 @@
 from dataclasses import replace
 from ipaddress import ip_address
 
-from vpplb.engine.ports import Assignment
 from vpplb.model.check import Cadence, CheckSpec, IcmpProbe, TcpProbe
 from vpplb.model.health import ProbeCode, Response
 from vpplb.model.names import ObjectKey
 from vpplb.probers.aside import FORGOTTEN, LONGEST, SHORTEST, Aside, given_up
+from vpplb.reconcile.ports import Assignment
 
 SPEC = CheckSpec(address=ip_address("192.0.2.7"), probe=TcpProbe(port=80), cadence=Cadence())
 CHECK = Assignment(backend=ObjectKey("ns", "a"), generation=1, spec=SPEC, resume_up=True)

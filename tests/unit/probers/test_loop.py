@@ -13,7 +13,6 @@ from unittest.mock import patch
 import pytest
 
 from support.servers import black_hole
-from vpplb.engine.ports import Assignment
 from vpplb.model.check import Cadence, CheckSpec, HttpProbe, ProbeKind, TcpProbe
 from vpplb.model.health import ProbeCode, Response
 from vpplb.model.names import ObjectKey
@@ -22,6 +21,7 @@ from vpplb.probers.errors import Lack, ProberShort
 from vpplb.probers.loop import STARTS_A_TURN, CheckLoop
 from vpplb.probers.poller import Poller
 from vpplb.probers.stream import StreamAttempt
+from vpplb.reconcile.ports import Assignment
 
 KEY = ObjectKey("ns", "b")
 

@@ -3,7 +3,6 @@ from ipaddress import ip_address
 
 import pytest
 
-from vpplb.engine.ports import Assignment
 from vpplb.model.check import (
     Cadence,
     CheckSpec,
@@ -15,6 +14,7 @@ from vpplb.model.check import (
 )
 from vpplb.model.names import ObjectKey
 from vpplb.probers.placement import Placement, load_of
+from vpplb.reconcile.ports import Assignment
 
 
 def spec(probe: ProbeKind, seconds: float) -> CheckSpec:

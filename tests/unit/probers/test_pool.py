@@ -6,13 +6,13 @@ from ipaddress import ip_address
 
 import pytest
 
-from vpplb.engine.ports import Assignment, ProbeStats, Reason, Turn, Verdict
 from vpplb.model.check import Cadence, CheckSpec, IcmpProbe
 from vpplb.model.health import ProbeCode, Response
 from vpplb.model.names import ObjectKey
 from vpplb.probers.aside import SHORTEST
 from vpplb.probers.pool import WorkerPool
 from vpplb.probers.wire import Condition, Report
+from vpplb.reconcile.ports import Assignment, ProbeStats, Reason, Turn, Verdict
 
 SPEC = CheckSpec(address=ip_address("192.0.2.7"), probe=IcmpProbe(), cadence=Cadence())
 

@@ -1,6 +1,6 @@
-from vpplb.engine.ports import DURATION_BUCKETS, LATENESS_BUCKETS, ProbeStats
 from vpplb.model.health import ProbeCode
 from vpplb.probers.stats import Statistics
+from vpplb.reconcile.ports import DURATION_BUCKETS, LATENESS_BUCKETS, ProbeStats
 
 
 def test_nothing_counted_is_nothing_to_report() -> None:

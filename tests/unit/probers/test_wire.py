@@ -5,11 +5,11 @@ from ipaddress import ip_address
 
 import pytest
 
-from vpplb.engine.ports import Assignment, ProbeStats, Reason, Turn, Verdict
 from vpplb.model.check import Cadence, CheckSpec, HttpProbe, TlsSettings
 from vpplb.model.health import ProbeCode, Response
 from vpplb.model.names import ObjectKey
 from vpplb.probers.wire import Assign, Cancel, Condition, Message, Report, Unpacker, pack
+from vpplb.reconcile.ports import Assignment, ProbeStats, Reason, Turn, Verdict
 
 KEY = ObjectKey("ns", "b")
 MESSAGES: list[Message] = [

@@ -5,12 +5,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from vpplb.engine.ports import Turn, Verdict
 from vpplb.model.health import ProbeCode, Response
 from vpplb.model.names import ObjectKey
 from vpplb.probers.loop import CheckLoop
 from vpplb.probers.wire import Cancel, Condition, Report, Unpacker, pack
 from vpplb.probers.worker import Channel
+from vpplb.reconcile.ports import Turn, Verdict
 
 
 class Stage:

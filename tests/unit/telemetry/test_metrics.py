@@ -3,11 +3,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from ipaddress import ip_network
 
-from vpplb.engine.ports import DURATION_BUCKETS, LATENESS_BUCKETS, ProbeStats
 from vpplb.model.health import HealthState, Transition
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import Protocol, VipId
 from vpplb.plan.ops import ChangeKind
+from vpplb.reconcile.ports import DURATION_BUCKETS, LATENESS_BUCKETS, ProbeStats
 from vpplb.sync.ports import Packets
 from vpplb.telemetry.metrics import (
     AgentMetrics,

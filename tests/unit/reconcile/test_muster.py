@@ -3,10 +3,10 @@ from datetime import timedelta
 import pytest
 
 from support.objects import key
-from vpplb.engine.muster import Muster, Probed
 from vpplb.model.check import Cadence
 from vpplb.model.health import Response
 from vpplb.plan.guard import Standing, Tally
+from vpplb.reconcile.muster import Muster, Probed
 
 SECOND = timedelta(seconds=1)
 UP = Standing(counted=True, response=Response.PASSED)

@@ -11,20 +11,21 @@ import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
-from vpplb.engine.decider import Decider
-from vpplb.engine.mode import mode_of
-from vpplb.engine.ports import Clock, Prober, Reason, StatusSink, Turn, Verdict
-from vpplb.engine.sentry import Sentry
-from vpplb.engine.store import Dirty, Store
-from vpplb.engine.taskset import TaskSet
-from vpplb.engine.trigger import Trigger
 from vpplb.health.cadence import first_verdict_time
 from vpplb.health.lifecycle import Mode, Probed, Start, changed, explained, move
+from vpplb.model.clock import Clock
 from vpplb.model.health import BackendHealth, HealthState, Transition
 from vpplb.model.names import ObjectKey
 from vpplb.model.problem import Problem
 from vpplb.plan.desired import Previous
 from vpplb.plan.guard import Suspicion
+from vpplb.reconcile.debounce import Debounce
+from vpplb.reconcile.frontend_decider import FrontendDecider
+from vpplb.reconcile.object_store import DirtyKeys, ObjectStore
+from vpplb.reconcile.ports import Prober, Reason, StatusSink, Turn, Verdict
+from vpplb.reconcile.probe_assignments import ProbeAssignments
+from vpplb.reconcile.probe_mode import mode_of
+from vpplb.reconcile.sentry import Sentry
 
 SLACK = 3.0
 """Seconds, beyond the time of a probe, that first verdicts may take: a process has to start, and
@@ -54,21 +55,21 @@ class Reconciler:
         blind_guard: bool = True,
         time: Callable[[], float] | None = None,
     ) -> None:
-        self.store = Store()
+        self.store = ObjectStore()
         self.synced = False
         self._closed = False
         self._sink = sink
         self._clock = clock
         self._history = transition_history
-        self._tasks = TaskSet(prober)
+        self._tasks = ProbeAssignments(prober)
         self._records: dict[ObjectKey, _BackendRecord] = {}
         self._transitions: list[Transition] = []
         self._changed_backends: set[ObjectKey] = set()
         self._changed_frontends: set[ObjectKey] = set()
-        self._trigger = Trigger(self.reconcile)
+        self._trigger = Debounce(self.reconcile)
         time = time or _loop_time
         self._sentry = Sentry(self._trigger.pull, enabled=blind_guard, time=time)
-        self._decider = Decider(
+        self._decider = FrontendDecider(
             self.store,
             clock,
             health=self.health,
@@ -173,7 +174,7 @@ class Reconciler:
         self._begun = True
         self._tell(dirty)
 
-    def _reconcile_backends(self, dirty: Dirty) -> None:
+    def _reconcile_backends(self, dirty: DirtyKeys) -> None:
         starts: dict[ObjectKey, Start] = {}
         stops: set[ObjectKey] = set()
         now = self._clock.now()
@@ -207,7 +208,7 @@ class Reconciler:
             self._set_health(key, record, outcome.health)
         self._tasks.apply(starts, stops)
 
-    def _review_prober(self, dirty: Dirty) -> None:
+    def _review_prober(self, dirty: DirtyKeys) -> None:
         """Hold what is down while the prober is in doubt."""
         for key in self._sentry.review():
             record = self._records.get(key)
@@ -228,7 +229,7 @@ class Reconciler:
         ]
         return SLACK + max(times, default=0.0)
 
-    def _tell(self, dirty: Dirty) -> None:
+    def _tell(self, dirty: DirtyKeys) -> None:
         for key in sorted(self._changed_frontends):
             self._sink.frontend_changed(key)
         for key in sorted(self._changed_backends):

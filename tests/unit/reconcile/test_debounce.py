@@ -2,12 +2,12 @@ import asyncio
 
 import pytest
 
-from vpplb.engine.trigger import Trigger
+from vpplb.reconcile.debounce import Debounce
 
 
 async def test_many_pulls_in_one_tick_are_one_run() -> None:
     runs: list[int] = []
-    trigger = Trigger(lambda: runs.append(1))
+    trigger = Debounce(lambda: runs.append(1))
     trigger.pull()
     trigger.pull()
     assert runs == []
@@ -20,7 +20,7 @@ async def test_many_pulls_in_one_tick_are_one_run() -> None:
 
 async def test_a_cancelled_pull_does_not_run() -> None:
     runs: list[int] = []
-    trigger = Trigger(lambda: runs.append(1))
+    trigger = Debounce(lambda: runs.append(1))
     trigger.pull()
     trigger.cancel()
     await asyncio.sleep(0)
@@ -31,7 +31,7 @@ async def test_a_cancelled_pull_does_not_run() -> None:
 async def test_with_a_spacing_the_first_runs_at_once_and_the_last_is_never_lost() -> None:
     loop = asyncio.get_running_loop()
     runs: list[float] = []
-    trigger = Trigger(lambda: runs.append(loop.time()), spacing=1.0)
+    trigger = Debounce(lambda: runs.append(loop.time()), spacing=1.0)
     began = loop.time()
     for _ in range(25):
         trigger.pull()
@@ -46,7 +46,7 @@ async def test_with_a_spacing_the_first_runs_at_once_and_the_last_is_never_lost(
 @pytest.mark.looptime
 async def test_what_waits_for_its_time_can_be_run_at_once() -> None:
     runs: list[int] = []
-    trigger = Trigger(lambda: runs.append(1), spacing=60.0)
+    trigger = Debounce(lambda: runs.append(1), spacing=60.0)
     trigger.flush()
     assert runs == []
     trigger.pull()

@@ -6,10 +6,10 @@ from datetime import timedelta
 import pytest
 
 from support.objects import in_state, key
-from vpplb.engine.sentry import Sentry
 from vpplb.model.check import Cadence
 from vpplb.model.health import HealthState, Response
 from vpplb.plan.guard import Alarm, Suspicion
+from vpplb.reconcile.sentry import Sentry
 
 SECOND = timedelta(seconds=1)
 CADENCE = Cadence(interval=SECOND, fast_interval=SECOND, down_interval=SECOND, timeout=SECOND)

@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable
 
 
-class Trigger:
+class Debounce:
     """Runs `action` soon, once, however often it is pulled before then.
 
     `action` is synchronous: what it decides is decided before anything else runs. From one run

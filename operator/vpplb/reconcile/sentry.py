@@ -13,11 +13,11 @@ from heapq import heappop, heappush
 from math import inf
 from typing import assert_never
 
-from vpplb.engine.muster import Muster, Probed
 from vpplb.model.check import Cadence
 from vpplb.model.health import BackendHealth, HealthState, Response
 from vpplb.model.names import ObjectKey
 from vpplb.plan.guard import Alarm, News, Standing, Suspicion, judge
+from vpplb.reconcile.muster import Muster, Probed
 
 
 class Sentry:
@@ -98,7 +98,7 @@ class Sentry:
                 assert_never(response)
 
     def decided(self, key: ObjectKey, *, up: bool, alone: bool) -> None:
-        """A running check has a verdict; `alone` as in `engine.ports.Verdict`."""
+        """A running check has a verdict; `alone` as in `reconcile.ports.Verdict`."""
         self._stale = True
         one = self.muster.get(key)
         if one is None:

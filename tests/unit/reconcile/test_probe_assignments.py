@@ -2,16 +2,16 @@ import pytest
 
 from fakes.prober import FakeProber
 from support.objects import key, tcp_spec
-from vpplb.engine.taskset import TaskSet
 from vpplb.health.lifecycle import Start
+from vpplb.reconcile.probe_assignments import ProbeAssignments
 
 A, B, C = key("a"), key("b"), key("c")
 START = Start(spec=tcp_spec())
 
 
-def made() -> tuple[TaskSet, FakeProber]:
+def made() -> tuple[ProbeAssignments, FakeProber]:
     prober = FakeProber()
-    return TaskSet(prober), prober
+    return ProbeAssignments(prober), prober
 
 
 def test_only_the_newest_task_of_a_backend_is_current() -> None:

@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 
 from support.objects import NOON, backend, frontend, health_check, key, pool, vip
-from vpplb.engine.store import Dirty, Store
 from vpplb.model.problem import Problem
+from vpplb.reconcile.object_store import DirtyKeys, ObjectStore
 
 PREFIX, OTHER = vip().prefix, vip("192.0.2.11/32").prefix
 A, B = backend("a", "10.0.0.1"), backend("b", "10.0.0.2")
@@ -16,20 +16,20 @@ WEB = frontend("web", pool("main", a=10), pool("next", b=10))
 WRONG = [Problem(kind="", key=key("x"), reason="Invalid", message="nonsense")]
 
 
-def full() -> Store:
+def full() -> ObjectStore:
     """Frontend web on backends a and b, which are checked; nothing dirty."""
-    store = Store()
+    store = ObjectStore()
     store.put_health_check(health_check())
     store.put_backend(A)
     store.put_backend(B)
     store.put_frontend(WEB)
-    store.dirty = Dirty()
+    store.dirty = DirtyKeys()
     return store
 
 
-def dirty(**names: set[str]) -> Dirty:
+def dirty(**names: set[str]) -> DirtyKeys:
     prefixes = {PREFIX} if names.pop("prefix", None) else set()
-    return Dirty(
+    return DirtyKeys(
         prefixes=prefixes,
         **{kind: {key(name) for name in of_kind} for kind, of_kind in names.items()},
     )
@@ -91,7 +91,7 @@ def dirty(**names: set[str]) -> Dirty:
     ],
 )
 def test_a_change_touches_what_depends_on_it(
-    change: Callable[[Store], None], touched: dict[str, set[str]]
+    change: Callable[[ObjectStore], None], touched: dict[str, set[str]]
 ) -> None:
     store = full()
     change(store)
@@ -107,7 +107,7 @@ def test_a_frontend_that_moves_touches_the_prefix_that_it_leaves() -> None:
 
 
 def test_a_backend_knows_all_its_frontends_whichever_came_first() -> None:
-    store = Store()
+    store = ObjectStore()
     store.put_frontend(WEB)
     store.put_frontend(frontend("api", pool("main", a=1), on=vip(port=443)))
     assert store.frontends_of(key("a")) == {key("web"), key("api")}
@@ -119,7 +119,7 @@ def test_a_backend_knows_all_its_frontends_whichever_came_first() -> None:
 
 
 def test_a_health_check_knows_its_backends_before_it_exists() -> None:
-    store = Store()
+    store = ObjectStore()
     store.put_backend(A)
     assert store.backends_of(key("check")) == {A.key}
     store.put_backend(backend("a", "10.0.0.1", None))
@@ -127,7 +127,7 @@ def test_a_health_check_knows_its_backends_before_it_exists() -> None:
 
 
 def test_asking_for_what_is_not_there_leaves_no_trace() -> None:
-    store = Store()
+    store = ObjectStore()
     assert (store.frontends_of(key("x")), store.backends_of(key("x"))) == (frozenset(), frozenset())
     assert store.group_of(PREFIX) == []
     store.remove_backend(key("x"))
@@ -141,7 +141,7 @@ def test_the_last_good_version_stays_in_force_until_a_good_one_mends_it() -> Non
     store.put_invalid("Backend", key("a"), WRONG)
     assert store.backends[key("a")] == A
     assert store.invalid["Backend", key("a")] == tuple(WRONG)
-    store.dirty = Dirty()
+    store.dirty = DirtyKeys()
     store.put_backend(A)
     assert store.invalid == {}
     assert store.dirty == dirty(backends={"a"})
@@ -149,7 +149,7 @@ def test_the_last_good_version_stays_in_force_until_a_good_one_mends_it() -> Non
 
 @pytest.mark.parametrize("kind", ["Frontend", "Backend", "HealthCheck"])
 def test_what_is_deleted_is_not_wrong_any_more(kind: str) -> None:
-    store = Store()
+    store = ObjectStore()
     store.put_invalid(kind, key("x"), WRONG)
     remove = {
         "Frontend": store.remove_frontend,
@@ -163,6 +163,6 @@ def test_what_is_deleted_is_not_wrong_any_more(kind: str) -> None:
 def test_a_newer_generation_is_a_change_and_a_description_alone_is_not() -> None:
     store = full()
     store.put_frontend(replace(WEB, description="for people", created=NOON))
-    assert store.dirty == Dirty()
+    assert store.dirty == DirtyKeys()
     store.put_frontend(replace(WEB, generation=2))
     assert store.dirty.frontends == {WEB.key}

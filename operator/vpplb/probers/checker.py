@@ -13,10 +13,11 @@ ends: probes of one backend never overlap.
 from collections.abc import Callable
 from math import inf
 
-from vpplb.engine.ports import Assignment, Clock, Reason, Verdict
 from vpplb.health.cadence import first_wait, grid_of, mean_wait, next_start
 from vpplb.health.machine import Counter, step
+from vpplb.model.clock import Clock
 from vpplb.model.health import ProbeResult, Response
+from vpplb.reconcile.ports import Assignment, Reason, Verdict
 
 _PASSED = Response.PASSED  # a look into an enumeration costs, at each result
 

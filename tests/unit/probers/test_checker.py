@@ -4,11 +4,11 @@ from ipaddress import ip_address
 
 import pytest
 
-from vpplb.engine.checker import Check
-from vpplb.engine.ports import Assignment, Reason, Verdict
 from vpplb.model.check import Cadence, CheckSpec, TcpProbe
 from vpplb.model.health import ProbeCode, ProbeResult, Response
 from vpplb.model.names import ObjectKey
+from vpplb.probers.checker import Check
+from vpplb.reconcile.ports import Assignment, Reason, Verdict
 
 NOW = datetime(2025, 3, 1, 12, tzinfo=UTC)
 PASS = ProbeResult(code=ProbeCode.L4OK, detail="connected")

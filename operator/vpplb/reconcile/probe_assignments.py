@@ -9,12 +9,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 
-from vpplb.engine.ports import Assignment, Prober
 from vpplb.health.lifecycle import Start
 from vpplb.model.names import ObjectKey
+from vpplb.reconcile.ports import Assignment, Prober
 
 
-class TaskSet:
+class ProbeAssignments:
     """Gives checks to a prober and knows which of them are current."""
 
     def __init__(self, prober: Prober) -> None:

@@ -24,7 +24,7 @@ _Index = defaultdict[_K, set[ObjectKey]]
 
 
 @dataclass(slots=True)
-class Dirty:
+class DirtyKeys:
     """What must be looked at again; who looks takes it out."""
 
     prefixes: set[IPNetwork] = field(default_factory=set)
@@ -33,7 +33,7 @@ class Dirty:
     health_checks: set[ObjectKey] = field(default_factory=set)
 
 
-class Store:
+class ObjectStore:
     """All objects by kind and key; every change marks `dirty`.
 
     An object that cannot be understood leaves its last good version in force, or what is `put`
@@ -46,7 +46,7 @@ class Store:
         self.health_checks: dict[ObjectKey, HealthCheck] = {}
         self.secrets: Secrets = {}
         self.invalid: dict[tuple[str, ObjectKey], tuple[Problem, ...]] = {}
-        self.dirty = Dirty()
+        self.dirty = DirtyKeys()
         self._frontends_of_backend: _Index[ObjectKey] = defaultdict(set)
         self._frontends_of_prefix: _Index[IPNetwork] = defaultdict(set)
         self._backends_of_check: _Index[ObjectKey] = defaultdict(set)

@@ -4,10 +4,10 @@ from ipaddress import ip_address
 import pytest
 
 from support.objects import backend, health_check, key
-from vpplb.engine.mode import mode_of
 from vpplb.health.lifecycle import Assumed, Disabled, Idle, Mode, Paused, Probed
 from vpplb.model.check import CheckSpec
 from vpplb.model.objects import HealthCheck
+from vpplb.reconcile.probe_mode import mode_of
 
 CHECK = HealthCheck(
     key=key("check"),

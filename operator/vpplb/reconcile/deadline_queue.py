@@ -7,7 +7,7 @@ from heapq import heappop, heappush
 from vpplb.model.names import ObjectKey
 
 
-class Agenda:
+class DeadlineQueue:
     """Keys with their times, in seconds of a clock that never goes back. `wake` is called then."""
 
     def __init__(self, wake: Callable[[], None]) -> None:

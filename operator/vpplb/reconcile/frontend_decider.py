@@ -6,9 +6,7 @@ from the reconciler.
 
 from collections.abc import Callable, Collection, Iterable
 
-from vpplb.engine.agenda import Agenda
-from vpplb.engine.ports import Clock
-from vpplb.engine.store import Dirty, Store
+from vpplb.model.clock import Clock
 from vpplb.model.health import BackendHealth, HealthState
 from vpplb.model.names import ObjectKey
 from vpplb.model.objects import Backend
@@ -25,11 +23,13 @@ from vpplb.plan.onset import Lack, Waits, begin
 from vpplb.plan.pools import decide
 from vpplb.plan.resolve import resolve_group
 from vpplb.plan.resolved import ResolvedFrontend
+from vpplb.reconcile.deadline_queue import DeadlineQueue
+from vpplb.reconcile.object_store import DirtyKeys, ObjectStore
 
 _NO_WAIT = Waits()
 
 
-class Decider:
+class FrontendDecider:
     """Holds the decision on every frontend in `views`.
 
     `health` gives that of a backend, `patience` the seconds in which backends have their first
@@ -39,7 +39,7 @@ class Decider:
 
     def __init__(
         self,
-        store: Store,
+        store: ObjectStore,
         clock: Clock,
         *,
         health: Callable[[ObjectKey], BackendHealth],
@@ -54,7 +54,7 @@ class Decider:
         self._health, self._patience, self._doubts = health, patience, doubts
         self._configs: dict[ObjectKey, FrontendConfig] = {}
         self._waits: dict[ObjectKey, Waits] = {}
-        self._agenda = Agenda(wake)
+        self._agenda = DeadlineQueue(wake)
 
     def close(self) -> None:
         """Wake nobody any more."""
@@ -74,7 +74,7 @@ class Decider:
                 return True
         return False
 
-    def run(self, dirty: Dirty) -> set[ObjectKey]:
+    def run(self, dirty: DirtyKeys) -> set[ObjectKey]:
         """Decide on what is dirty and what is due; return the frontends that come out otherwise."""
         dirty.frontends.update(self._agenda.due(self._time()))
         self._judge(dirty)
@@ -91,7 +91,7 @@ class Decider:
         self._agenda.rest(self._time())
         return changed
 
-    def _judge(self, dirty: Dirty) -> None:
+    def _judge(self, dirty: DirtyKeys) -> None:
         while dirty.prefixes:
             group = self._store.group_of(dirty.prefixes.pop())
             dirty.prefixes -= {frontend.vip.prefix for frontend in group}

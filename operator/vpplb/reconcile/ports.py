@@ -1,7 +1,7 @@
-"""What the engine asks of the world: Protocols named by role, and the errors they may raise.
+"""What deciding asks of the world: who probes, and what goes in and comes out of that.
 
-Adapters, named by technology, are in the packages above; fakes are `tests/fakes/<port>.py`, and
-verified by the suite of the real thing.
+Adapters are in the packages above; fakes are `tests/fakes/<port>.py`, and verified by the suite
+of the real thing.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,17 +13,6 @@ from vpplb.model.check import CheckSpec
 from vpplb.model.health import ProbeCode, Response, Transition
 from vpplb.model.names import ObjectKey
 from vpplb.plan.guard import Alarm
-
-
-class Clock(Protocol):
-    """Wall-clock time, for what people read (`since`, `at`); delays use the loop's clock."""
-
-    def now(self) -> datetime:
-        """Return the present, aware, in UTC."""
-        ...
-
-
-# --- probing --------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,9 +132,6 @@ class Prober(Protocol):
     async def stop(self) -> None:
         """End all checks and what runs them; never hangs."""
         ...
-
-
-# --- status ---------------------------------------------------------------------------------
 
 
 class StatusSink(Protocol):
