@@ -9,8 +9,7 @@ from support.fake_apiserver import apply_merge_patch
 from vpplb.kube.client import Listing
 from vpplb.kube.console import Change, Console
 from vpplb.kube.errors import ApiError, KubeError, NotFound
-from vpplb.kube.informer import key_of
-from vpplb.kube.kinds import JsonObject, Kind
+from vpplb.kube.kinds import JsonObject, Kind, key_of
 from vpplb.model.names import ObjectKey
 
 Objects = list[JsonObject]

@@ -21,6 +21,7 @@ from vpplb.kube.client import KubeClient
 from vpplb.kube.config import load_access
 from vpplb.kube.informer import Informer
 from vpplb.kube.kinds import BACKEND, FRONTEND, JsonObject, Kind
+from vpplb.kube.object_cache import CachedObject, ObjectCache
 from vpplb.kube.watch import Watch
 from vpplb.model.names import ObjectKey
 
@@ -31,12 +32,12 @@ PERIOD = 2.0
 _NAMESPACE = Kind(group="", version="v1", plural="namespaces", kind="Namespace", namespaced=False)
 
 
-class Counting(Informer):
+class Counting(ObjectCache):
     """Counts what it is told, by version."""
 
-    def event(self, kind: Kind, event_type: str | None, raw: JsonObject) -> None:
+    def apply_event(self, kind: Kind, event_type: str | None, raw: JsonObject) -> None:
         TOLD[raw["metadata"]["resourceVersion"]] += 1
-        super().event(kind, event_type, raw)
+        super().apply_event(kind, event_type, raw)
 
 
 TOLD: Counter[str] = Counter()
@@ -49,13 +50,13 @@ class World:
         self.server, self.namespace, self.proxy = server, namespace, proxy
         self.known: set[str] = set()
 
-    def seen(self, kind: Kind, key: ObjectKey, raw: JsonObject) -> None:
-        self.known.add(key.name)
+    def on_upsert(self, kind: Kind, old: CachedObject | None, new: CachedObject) -> None:
+        self.known.add(new.key.name)
 
-    def gone(self, kind: Kind, key: ObjectKey) -> None:
+    def on_delete(self, kind: Kind, key: ObjectKey) -> None:
         self.known.discard(key.name)
 
-    def rewound(self) -> None:
+    def on_history_reset(self) -> None:
         pass
 
     async def create(self, name: str) -> None:
@@ -80,9 +81,10 @@ class World:
         await self.create("old")
         kubeconfig = self.proxy.kubeconfig
         async with await KubeClient.from_config(kubeconfig) as client:
-            informer = Counting(client, (BACKEND, FRONTEND), self, (self.namespace,))
+            kinds, namespaces = (BACKEND, FRONTEND), (self.namespace,)
+            informer = Informer(client, kinds, Counting([self]), namespaces)
             load = partial(load_access, kubeconfig)
-            watch = Watch(informer, (self.namespace,), PERIOD, load)
+            watch = Watch(informer, namespaces, PERIOD, load)
             await informer.list_all()
             tasks = [asyncio.create_task(work) for work in (watch.run(), informer.run())]
             try:

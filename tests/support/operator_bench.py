@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
+from copy import deepcopy
 from datetime import timedelta
 
 from fakes.clock import FakeClock
@@ -16,7 +17,6 @@ from vpplb.controller.reporter import Reporter
 from vpplb.controller.secrets import SecretReader
 from vpplb.kube.events import EventRecorder
 from vpplb.kube.hooks import WriterHooks
-from vpplb.kube.informer import Informer
 from vpplb.kube.kinds import (
     BACKEND,
     DATAPLANE,
@@ -26,6 +26,7 @@ from vpplb.kube.kinds import (
     Kind,
     cluster_key,
 )
+from vpplb.kube.object_cache import ObjectCache
 from vpplb.kube.status import StatusWriter
 from vpplb.model.health import ProbeCode
 from vpplb.model.names import ObjectKey
@@ -65,9 +66,9 @@ class OperatorBench:
             EVERYTHING,
             on_check=self.secrets.seen,
         )
-        informer = Informer(self.server, tuple(KINDS.values()), self.intake)
+        cache = self.cache = ObjectCache([self.intake])
         self._writer.hooks = WriterHooks(  # as `Watch.wrote` does
-            on_answer=lambda kind, answer: informer.event(kind, "MODIFIED", answer)
+            on_answer=lambda kind, answer: cache.apply_event(kind, "MODIFIED", answer)
         )
         self._tasks = [
             asyncio.create_task(work) for work in (self._writer.run(), self._recorder.run())
@@ -102,12 +103,12 @@ class OperatorBench:
 
     def see(self, kind: Kind, name: ObjectKey) -> None:
         """Let the operator see an object as the server has it now."""
-        self.intake.seen(kind, name, self.server.objects[kind, name])
+        self.cache.apply_event(kind, None, deepcopy(self.server.objects[kind, name]))
 
     def delete(self, kind: Kind, name: str) -> None:
         at = key(name) if kind.namespaced else cluster_key(name)
-        del self.server.objects[kind, at]
-        self.intake.gone(kind, at)
+        gone = self.server.objects.pop((kind, at))
+        self.cache.apply_event(kind, "DELETED", gone)
 
     def verdict(self, name: str, up: bool) -> None:
         self.clock.advance(1)

@@ -23,6 +23,7 @@ from vpplb.kube.hooks import WriterHooks
 from vpplb.kube.informer import Informer
 from vpplb.kube.kinds import DATAPLANE, JsonObject, Kind
 from vpplb.kube.lease import Heartbeat
+from vpplb.kube.object_cache import CachedObject, ObjectCache
 from vpplb.kube.status import StatusWriter
 from vpplb.kube.watch import Watch
 from vpplb.model.clock import SystemClock
@@ -236,7 +237,7 @@ class Agent:
         intake.labels_changed(self._node.labels)
         intake.seen(DATAPLANE, self._node.key, dataplane)  # should it go before it is listed
         listener = _Listener(intake, reporter, self._node)
-        informer = Informer(self._client, KINDS, listener, options.namespaces)
+        informer = Informer(self._client, KINDS, ObjectCache([listener]), options.namespaces)
         self._watch = watch = Watch(informer, options.namespaces)
         self.writer.hooks = WriterHooks(on_answer=watch.wrote, writing=watch.writing)
         heartbeat.on_beat = reporter.beat
@@ -304,22 +305,22 @@ class _Listener:
     def __init__(self, intake: Intake, reporter: DataplaneReporter, node: Node) -> None:
         self._intake, self._reporter, self._node = intake, reporter, node
 
-    def seen(self, kind: Kind, key: ObjectKey, raw: JsonObject) -> None:
-        """Implement `kube.informer.Listener`."""
-        if kind == DATAPLANE and key == self._node.key:
-            self._reporter.seen(raw)
-            self._node.seen(raw)
-        self._intake.seen(kind, key, raw)
+    def on_upsert(self, kind: Kind, old: CachedObject | None, new: CachedObject) -> None:
+        """Implement `kube.object_cache.ObjectHandler`."""
+        if kind == DATAPLANE and new.key == self._node.key:
+            self._reporter.seen(new.raw)
+            self._node.seen(new.raw)
+        self._intake.seen(kind, new.key, new.raw)
 
-    def gone(self, kind: Kind, key: ObjectKey) -> None:
-        """Implement `kube.informer.Listener`."""
+    def on_delete(self, kind: Kind, key: ObjectKey) -> None:
+        """Implement `kube.object_cache.ObjectHandler`."""
         if kind == DATAPLANE and key == self._node.key:
             self._reporter.gone()
             self._node.deleted()
         self._intake.gone(kind, key)
 
-    def rewound(self) -> None:
-        """Implement `kube.informer.Listener`."""
+    def on_history_reset(self) -> None:
+        """Implement `kube.object_cache.ObjectHandler`."""
         self._reporter.rewound()
 
 

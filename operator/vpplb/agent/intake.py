@@ -33,7 +33,7 @@ GRACE = 45.0
 
 
 class Intake:
-    """Implements `kube.informer.Listener` for the frontends and the node's own Dataplane.
+    """Told of the frontends and the node's own Dataplane.
 
     `owned` are the VIPs that were made for frontends before this process. `on_unreadable` is told
     why what is decided for a frontend cannot be read, and an empty text when it can again.

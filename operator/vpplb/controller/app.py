@@ -22,6 +22,7 @@ from vpplb.kube.election import Elector
 from vpplb.kube.events import EventRecorder
 from vpplb.kube.hooks import WriterHooks
 from vpplb.kube.informer import Informer
+from vpplb.kube.object_cache import ObjectCache
 from vpplb.kube.permit import Permit, PermittedClient
 from vpplb.kube.scope import Scope
 from vpplb.kube.status import StatusWriter
@@ -111,7 +112,7 @@ class Operator:
         intake = Intake(
             self._reconciler, reporter, nodes, options.allowed, on_check=self._secrets.seen
         )
-        self._informer = Informer(client, KINDS, intake, options.namespaces)
+        self._informer = Informer(client, KINDS, ObjectCache([intake]), options.namespaces)
         self._watch = Watch(self._informer, options.namespaces)
         self._writer.hooks = WriterHooks(
             on_write=self._metrics.record_status_write,

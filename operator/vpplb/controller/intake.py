@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from vpplb.controller.nodes import Nodes
 from vpplb.controller.reporter import Reporter
 from vpplb.kube.kinds import BACKEND, DATAPLANE, FRONTEND, HEALTH_CHECK, JsonObject, Kind
+from vpplb.kube.object_cache import CachedObject
 from vpplb.model.names import ObjectKey
 from vpplb.model.objects import HealthCheck
 from vpplb.model.problem import Problem
@@ -30,7 +31,7 @@ understood (`stand_in_for_backend`)."""
 
 
 class Intake:
-    """Implements `kube.informer.Listener`; `on_check` is told each HealthCheck's new version."""
+    """Implements `ObjectHandler`; `on_check` is told each new version of a HealthCheck."""
 
     def __init__(
         self,
@@ -45,7 +46,6 @@ class Intake:
         self._nodes = nodes
         self._allowed = allowed
         self._on_check = on_check
-        self._versions: dict[tuple[Kind, ObjectKey], tuple[str, int]] = {}
         self._said: set[tuple[str, str]] = set()
         self._store = store = reconciler.store
         self._removers: Mapping[Kind, Callable[[ObjectKey], None]] = {
@@ -54,19 +54,19 @@ class Intake:
             HEALTH_CHECK: store.remove_health_check,
         }
 
-    def seen(self, kind: Kind, key: ObjectKey, raw: JsonObject) -> None:
+    def on_upsert(self, kind: Kind, old: CachedObject | None, new: CachedObject) -> None:
         """Take an object in."""
+        key, raw = new.key, new.raw
         if kind == DATAPLANE:
             self._reporter.node_seen(key, raw, self._nodes.seen(key.name, raw))
             return
-        version = (raw["metadata"]["uid"], raw["metadata"].get("generation", 0))
-        known = self._versions.get((kind, key))
-        if known is not None and known[0] != version[0]:
-            self.gone(kind, key)  # deleted and made anew, and only the latter was told
+        if old is not None and old.uid != new.uid:
+            self.on_delete(kind, key)  # deleted and made anew, and only the latter was told
+            old = None
         self._reporter.seen(kind, key, raw)
-        if known == version and self._reconciler.synced:
+        same = old is not None and old.version > 0 and old.generation == new.generation
+        if same and self._reconciler.synced:
             return  # the echo of a status that we wrote, most often
-        self._versions[kind, key] = version
         if kind == FRONTEND:
             self._frontend(key, raw)
         elif kind == BACKEND:
@@ -75,20 +75,18 @@ class Intake:
             self._health_check(key, raw)
         self._reconciler.objects_changed()
 
-    def gone(self, kind: Kind, key: ObjectKey) -> None:
+    def on_delete(self, kind: Kind, key: ObjectKey) -> None:
         """Forget an object."""
         if kind == DATAPLANE:
             self._nodes.gone(key.name)
             self._reporter.node_gone(key)
             return
-        self._versions.pop((kind, key), None)
         self._removers[kind](key)
         self._reporter.gone(kind, key)
         self._reconciler.objects_changed()
 
-    def rewound(self) -> None:
-        """Take nothing for known that was seen: it may come back with another content."""
-        self._versions = {at: (uid, -1) for at, (uid, _) in self._versions.items()}
+    def on_history_reset(self) -> None:
+        """Take no status for known: an object may come back with another content."""
         self._reporter.rewound()
 
     def _frontend(self, key: ObjectKey, raw: JsonObject) -> None:

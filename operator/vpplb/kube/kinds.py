@@ -48,6 +48,12 @@ def cluster_key(name: str) -> ObjectKey:
     return ObjectKey("", name)
 
 
+def key_of(raw: JsonObject) -> ObjectKey:
+    """Return the key of an object of the API server."""
+    metadata = raw["metadata"]
+    return ObjectKey(metadata.get("namespace", ""), metadata["name"])
+
+
 _GROUP, _VERSION = "vpplb.dev", "v1alpha1"
 
 FRONTEND = Kind(group=_GROUP, version=_VERSION, plural="frontends", kind="Frontend")

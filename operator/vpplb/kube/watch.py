@@ -99,7 +99,7 @@ class Watch:
         """Take an object as the answer to a write of our own has it; the watch's echo is not."""
         metadata = answer["metadata"]
         try:
-            self.informer.event(kind, "MODIFIED", answer)
+            self.informer.cache.apply_event(kind, "MODIFIED", answer)
         except Exception:  # a bug: as in the inbox, it must not cost us the others
             log.exception("%s %s could not be taken in", kind, metadata["name"])
         else:
@@ -129,14 +129,14 @@ class Watch:
     async def _run_once(self) -> str:
         """Run kopf in a thread until it ends or hangs; return why. Cancelling this stops it."""
         loop = asyncio.get_running_loop()
-        inbox = Inbox(self.informer.event)
+        inbox = Inbox(self.informer.cache.apply_event)
         streams = Streams(
             self.informer.kinds,
             self.namespaces,
             continues=self.informer.take_version,
             doubtful=lambda: _call(loop, self.informer.suspect),
             echoes=self._echoes,
-            reached=self.informer.reached,
+            reached=self.informer.cache.note_version,
             distrusted=lambda why: _call(loop, partial(self.begin_anew, why)),
         )
         self._streams = streams

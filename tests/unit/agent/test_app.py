@@ -75,7 +75,7 @@ class World:
         gone: Any = self.server.objects.pop((FRONTEND, key(name)))
         version = str(int(gone["metadata"]["resourceVersion"]) + 1000)
         gone["metadata"]["resourceVersion"] = version
-        self._informers[0].event(FRONTEND, "DELETED", gone)
+        self._informers[0].cache.apply_event(FRONTEND, "DELETED", gone)
 
 
 async def test_what_is_flushed_is_on_disk_and_what_is_written_is_known_while_it_runs(

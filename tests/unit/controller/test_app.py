@@ -133,11 +133,11 @@ async def test_the_echo_of_an_older_write_changes_nothing_once_something_is_deci
     await standby.stop()
     old = dict(leader.server.objects[BACKEND, key("a")])
     leader.verdict("a", up=False)
-    leader.intake.seen(BACKEND, key("a"), old)
+    leader.cache.apply_event(BACKEND, "MODIFIED", old)
     await leader.settle()
     assert leader.status(BACKEND, "a")["state"] == "down"
     leader.reconciler.close()
-    leader.intake.seen(BACKEND, key("a"), old)  # while it writes what is still due
+    leader.cache.apply_event(BACKEND, "MODIFIED", old)  # while it writes what is still due
     assert leader.reconciler.health(key("a")).state is HealthState.DOWN
     await leader.stop()
 

@@ -446,7 +446,7 @@ async def test_no_stored_object_holds_up_another(
     operator: OperatorBench, kind: str, spec: object, status: object
 ) -> None:
     odd = manifest(kind, "odd", spec, uid="u", generation=1, resourceVersion="7")
-    operator.intake.seen(KINDS[kind], key("odd"), odd | {"status": status})
+    operator.cache.apply_event(KINDS[kind], None, odd | {"status": status})
     await serving(operator)
     assert operator.status(FRONTEND)["state"] == "up"
 

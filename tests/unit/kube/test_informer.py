@@ -7,6 +7,7 @@ from vpplb.kube.client import PAGE, Listing
 from vpplb.kube.errors import ApiUnreachable, NotFound, api_error
 from vpplb.kube.informer import Informer
 from vpplb.kube.kinds import BACKEND, DATAPLANE, FRONTEND, JsonObject, Kind
+from vpplb.kube.object_cache import CachedObject, ObjectCache
 from vpplb.model.names import ObjectKey
 
 
@@ -45,13 +46,13 @@ class Told:
     def __init__(self) -> None:
         self.events: list[tuple[str, str]] = []
 
-    def seen(self, kind: Kind, key: ObjectKey, raw: JsonObject) -> None:
-        self.events.append((f"{kind} seen at {raw['metadata']['resourceVersion']}", key.name))
+    def on_upsert(self, kind: Kind, old: CachedObject | None, new: CachedObject) -> None:
+        self.events.append((f"{kind} seen at {new.version}", new.key.name))
 
-    def gone(self, kind: Kind, key: ObjectKey) -> None:
+    def on_delete(self, kind: Kind, key: ObjectKey) -> None:
         self.events.append((f"{kind} gone", key.name))
 
-    def rewound(self) -> None:
+    def on_history_reset(self) -> None:
         self.events.append(("rewound", ""))
 
     def take(self) -> list[tuple[str, str]]:
@@ -61,7 +62,7 @@ class Told:
 
 def informer(*kinds: Kind, namespaces: tuple[str, ...] = ()) -> tuple[Informer, Server, Told]:
     server, told = Server(), Told()
-    return Informer(server, kinds or (BACKEND,), told, namespaces), server, told
+    return Informer(server, kinds or (BACKEND,), ObjectCache([told]), namespaces), server, told
 
 
 async def test_an_empty_list_is_complete_too() -> None:
@@ -88,9 +89,9 @@ async def test_events_older_than_what_is_known_are_dropped() -> None:
     one, server, told = informer()
     server.lists[BACKEND] = ([obj("a", 5)], 9)
     await one.list_all()
-    one.event(BACKEND, "MODIFIED", obj("a", 4))
-    one.event(BACKEND, None, obj("a", 5))
-    one.event(BACKEND, "MODIFIED", obj("a", 11))
+    one.cache.apply_event(BACKEND, "MODIFIED", obj("a", 4))
+    one.cache.apply_event(BACKEND, None, obj("a", 5))
+    one.cache.apply_event(BACKEND, "MODIFIED", obj("a", 11))
     assert told.take() == [("Backend seen at 5", "a"), ("Backend seen at 11", "a")]
 
 
@@ -107,7 +108,7 @@ async def test_what_a_later_list_does_not_show_is_gone() -> None:
 async def test_a_list_older_than_a_new_object_does_not_remove_it() -> None:
     one, server, told = informer()
     await one.list_all()
-    server.meanwhile = lambda: one.event(BACKEND, "ADDED", obj("new", 30))
+    server.meanwhile = lambda: one.cache.apply_event(BACKEND, "ADDED", obj("new", 30))
     server.lists[BACKEND] = ([], 20)
     await one.list_all()
     assert told.take() == [("Backend seen at 30", "new")]
@@ -115,12 +116,12 @@ async def test_a_list_older_than_a_new_object_does_not_remove_it() -> None:
 
 async def test_a_list_older_than_a_deletion_does_not_bring_the_object_back() -> None:
     one, server, told = informer()
-    one.event(BACKEND, "ADDED", obj("a", 5))
-    server.meanwhile = lambda: one.event(BACKEND, "DELETED", obj("a", 12))
+    one.cache.apply_event(BACKEND, "ADDED", obj("a", 5))
+    server.meanwhile = lambda: one.cache.apply_event(BACKEND, "DELETED", obj("a", 12))
     server.lists[BACKEND] = ([obj("a", 5)], 10)
     await one.list_all()
     assert told.take() == [("Backend seen at 5", "a"), ("Backend gone", "a")]
-    one.event(BACKEND, "ADDED", obj("a", 15))
+    one.cache.apply_event(BACKEND, "ADDED", obj("a", 15))
     assert told.take() == [("Backend seen at 15", "a")]
 
 
@@ -132,7 +133,7 @@ async def test_namespaced_kinds_are_listed_by_namespace_and_others_whole() -> No
 
 async def test_a_list_of_one_namespace_removes_nothing_of_another() -> None:
     one, server, told = informer(namespaces=("x", "y"))
-    one.event(BACKEND, "ADDED", obj("a", 5, "y"))
+    one.cache.apply_event(BACKEND, "ADDED", obj("a", 5, "y"))
     told.take()
     server.lists[BACKEND] = ([obj("a", 5, "y")], 9)
     await one.list_all()
@@ -147,7 +148,7 @@ async def test_a_namespace_that_is_no_more_holds_up_no_other_and_takes_its_objec
     None
 ):
     one, server, told = informer(namespaces=("x", "y"))
-    one.event(BACKEND, "ADDED", obj("a", 5, "x"))
+    one.cache.apply_event(BACKEND, "ADDED", obj("a", 5, "x"))
     told.take()
     server.failing = [FORBIDDEN, NO_NAMESPACE]
     server.lists[BACKEND] = ([obj("b", 7, "y")], 9)
@@ -171,7 +172,7 @@ async def test_a_namespace_whose_objects_are_not_shown_is_waited_for(
     answers: list[Exception],
 ) -> None:
     one, server, told = informer(namespaces=("x",))
-    one.event(BACKEND, "ADDED", obj("a", 5, "x"))
+    one.cache.apply_event(BACKEND, "ADDED", obj("a", 5, "x"))
     told.take()
     server.failing = answers[:]
     listing = asyncio.create_task(one.list_all())
@@ -202,7 +203,7 @@ async def test_a_watch_that_begins_anew_makes_a_list() -> None:
     one, server, told = informer()
     await one.list_all()
     running = asyncio.create_task(one.run())
-    one.event(BACKEND, "ADDED", obj("ghost", 5))
+    one.cache.apply_event(BACKEND, "ADDED", obj("ghost", 5))
     server.lists[BACKEND] = ([obj("a", 7)], 9)
     await asyncio.sleep(5)
     assert ("Backend gone", "ghost") not in told.take()
@@ -246,7 +247,7 @@ async def test_a_list_older_than_what_is_known_says_that_history_has_changed(
     one.on_rewound = lambda: rewound.append("told")
     server.lists = {FRONTEND: ([obj("web", 90)], 100), BACKEND: ([obj("a", 80), obj("b", 95)], 100)}
     await one.list_all()
-    one.event(BACKEND, "MODIFIED", obj("a", 150))
+    one.cache.apply_event(BACKEND, "MODIFIED", obj("a", 150))
     told.take()
     server.lists = {FRONTEND: ([obj("web", 60)], 70), BACKEND: ([obj("a", 50)], 70)}
     await one.list_all()
@@ -259,7 +260,7 @@ async def test_a_list_older_than_what_is_known_says_that_history_has_changed(
     assert rewound == ["told"]
     assert one.trouble == ""
     assert "history has changed" in caplog.text
-    one.event(BACKEND, "MODIFIED", obj("a", 75))
+    one.cache.apply_event(BACKEND, "MODIFIED", obj("a", 75))
     assert told.take() == [("Backend seen at 75", "a")]
 
 
@@ -267,7 +268,7 @@ async def test_history_has_changed_also_where_the_server_has_counted_past_what_w
     one, server, told = informer()
     server.lists[BACKEND] = ([obj("a", 80)], 100)
     await one.list_all()
-    one.event(BACKEND, "MODIFIED", obj("a", 105))
+    one.cache.apply_event(BACKEND, "MODIFIED", obj("a", 105))
     told.take()
     server.lists[BACKEND] = ([obj("a", 80)], 130)
     await one.list_all()
@@ -278,7 +279,7 @@ async def test_a_watch_that_went_on_from_a_later_version_than_there_is_now_is_a_
     one, server, told = informer()
     server.lists[BACKEND] = ([obj("a", 80)], 100)
     await one.list_all()
-    one.reached(BACKEND, 2000)
+    one.cache.note_version(BACKEND, 2000)
     told.take()
     server.lists[BACKEND] = ([obj("a", 80)], 1500)
     await one.list_all()
@@ -289,6 +290,6 @@ async def test_a_change_that_comes_while_a_list_is_under_way_is_no_sign() -> Non
     one, server, told = informer()
     server.lists[BACKEND] = ([obj("a", 80)], 100)
     await one.list_all()
-    server.meanwhile = lambda: one.event(BACKEND, "MODIFIED", obj("a", 110))
+    server.meanwhile = lambda: one.cache.apply_event(BACKEND, "MODIFIED", obj("a", 110))
     await one.list_all()
     assert "rewound" not in [event for event, _ in told.take()]

@@ -15,6 +15,7 @@ from vpplb.kube import watch as module
 from vpplb.kube.client import Listing
 from vpplb.kube.informer import Informer
 from vpplb.kube.kinds import BACKEND, FRONTEND, JsonObject, Kind
+from vpplb.kube.object_cache import CachedObject, ObjectCache
 from vpplb.kube.streams import Streams
 from vpplb.kube.watch import Watch
 from vpplb.model.names import ObjectKey
@@ -28,13 +29,13 @@ class Told:
     def __init__(self) -> None:
         self.events: list[tuple[str, str, int]] = []
 
-    def seen(self, kind: Kind, key: ObjectKey, raw: JsonObject) -> None:
-        self.events.append((f"{kind} seen", key.name, threading.get_ident()))
+    def on_upsert(self, kind: Kind, old: CachedObject | None, new: CachedObject) -> None:
+        self.events.append((f"{kind} seen", new.key.name, threading.get_ident()))
 
-    def gone(self, kind: Kind, key: ObjectKey) -> None:
+    def on_delete(self, kind: Kind, key: ObjectKey) -> None:
         self.events.append((f"{kind} gone", key.name, threading.get_ident()))
 
-    def rewound(self) -> None:
+    def on_history_reset(self) -> None:
         self.events.append(("rewound", "", threading.get_ident()))
 
     def heard(self) -> list[tuple[str, str]]:
@@ -58,7 +59,8 @@ def _in_haste(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def watch(*namespaces: str) -> tuple[Watch, Told]:
     told = Told()
-    return Watch(Informer(NoServer(), (FRONTEND, BACKEND), told), namespaces), told
+    cache = ObjectCache([told])
+    return Watch(Informer(NoServer(), (FRONTEND, BACKEND), cache), namespaces), told
 
 
 def instead_of_kopf(monkeypatch: pytest.MonkeyPatch, run: Run) -> list[dict[str, Any]]:
@@ -262,7 +264,7 @@ async def test_an_answer_that_could_not_be_taken_is_logged_and_its_echo_comes(
         raise ValueError("a bug")
 
     one, told = watch()
-    monkeypatch.setattr(told, "seen", fails)
+    monkeypatch.setattr(told, "on_upsert", fails)
     one.wrote(BACKEND, ANSWER)
     assert "Backend a could not be taken in" in caplog.text
     assert await one._echoes.without([ECHO]) == [ECHO]

@@ -10,8 +10,7 @@ from pydantic import ValidationError
 
 from vpplb.cli.kubectl.session import Cluster, Failed
 from vpplb.kube.console import read_url
-from vpplb.kube.informer import key_of
-from vpplb.kube.kinds import POD, JsonObject
+from vpplb.kube.kinds import POD, JsonObject, key_of
 from vpplb.resources.base import StatusModel
 
 _PODS = "app.kubernetes.io/name=vpplb,app.kubernetes.io/component=agent"

@@ -11,8 +11,7 @@ from vpplb.cli.kubectl.problems import Wrong, wrong_with
 from vpplb.cli.kubectl.session import Cluster, Flags, flags, output
 from vpplb.cli.kubectl.statuses import status_of
 from vpplb.cli.kubectl.text import Output, Row, age, coloured, columns, emit
-from vpplb.kube.informer import key_of
-from vpplb.kube.kinds import BACKEND, FRONTEND, JsonObject
+from vpplb.kube.kinds import BACKEND, FRONTEND, JsonObject, key_of
 from vpplb.model.health import HealthState
 from vpplb.resources.backend import BackendStatus
 from vpplb.resources.stored import spec_of

@@ -15,8 +15,7 @@ from vpplb.cli.kubectl.statuses import status_of, wanted_of
 from vpplb.cli.plan_view import View
 from vpplb.cli.planning import BadManifests
 from vpplb.files.manifests import load
-from vpplb.kube.informer import key_of
-from vpplb.kube.kinds import BACKEND, FRONTEND, HEALTH_CHECK, JsonObject
+from vpplb.kube.kinds import BACKEND, FRONTEND, HEALTH_CHECK, JsonObject, key_of
 from vpplb.model.health import HealthState
 from vpplb.model.names import ObjectKey
 from vpplb.model.objects import Backend, Frontend

@@ -11,8 +11,7 @@ from vpplb.cli.kubectl.frontends import users_by_backend
 from vpplb.cli.kubectl.session import Cluster, Failed
 from vpplb.cli.kubectl.statuses import status_of
 from vpplb.cli.options import DURATION
-from vpplb.kube.informer import key_of
-from vpplb.kube.kinds import BACKEND, FRONTEND, JsonObject
+from vpplb.kube.kinds import BACKEND, FRONTEND, JsonObject, key_of
 from vpplb.model.health import HealthState
 from vpplb.model.names import ObjectKey
 from vpplb.resources.conditions import find_condition

@@ -9,8 +9,7 @@ from vpplb.cli.kubectl.explanation import FrontendDetail, MemberLine, frontend_d
 from vpplb.cli.kubectl.frontends import FrontendLine, by_name, frontend_line
 from vpplb.cli.kubectl.session import Cluster, Flags, flags, if_allowed, output
 from vpplb.cli.kubectl.text import Cell, Output, Row, age, coloured, columns, emit, paint, percent
-from vpplb.kube.informer import key_of
-from vpplb.kube.kinds import BACKEND, DATAPLANE, EVENT, FRONTEND
+from vpplb.kube.kinds import BACKEND, DATAPLANE, EVENT, FRONTEND, key_of
 from vpplb.model.printable import printable
 
 

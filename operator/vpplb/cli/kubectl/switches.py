@@ -8,8 +8,7 @@ import click
 from vpplb.cli.kubectl.progress import backend_lacks, timeout_flag, wait_flag, wait_until
 from vpplb.cli.kubectl.session import Cluster, Flags, flags
 from vpplb.cli.terminal import say
-from vpplb.kube.informer import key_of
-from vpplb.kube.kinds import BACKEND, JsonObject
+from vpplb.kube.kinds import BACKEND, JsonObject, key_of
 from vpplb.resources.stored import spec_of
 
 

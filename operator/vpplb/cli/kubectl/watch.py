@@ -13,8 +13,7 @@ from vpplb.cli.kubectl.text import coloured, paint, to_json
 from vpplb.cli.terminal import say, say_coloured
 from vpplb.kube.backoff import backoff
 from vpplb.kube.errors import ApiError, ApiUnreachable, Gone, KubeError
-from vpplb.kube.informer import key_of
-from vpplb.kube.kinds import BACKEND, FRONTEND, JsonObject, Kind
+from vpplb.kube.kinds import BACKEND, FRONTEND, JsonObject, Kind, key_of
 from vpplb.model.names import ObjectKey
 from vpplb.model.printable import printable
 from vpplb.resources.backend import BackendStatus, BackendTransition

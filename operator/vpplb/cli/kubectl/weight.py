@@ -12,8 +12,7 @@ from vpplb.cli.kubectl.statuses import pools_of, status_of, wanted_of
 from vpplb.cli.kubectl.text import percent
 from vpplb.cli.terminal import say
 from vpplb.kube.errors import ApiError
-from vpplb.kube.informer import key_of
-from vpplb.kube.kinds import FRONTEND, JsonObject
+from vpplb.kube.kinds import FRONTEND, JsonObject, key_of
 from vpplb.resources.frontend import FrontendStatus
 from vpplb.resources.stored import spec_of
 

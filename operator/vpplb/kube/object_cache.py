@@ -1,0 +1,203 @@
+"""`ObjectCache`: the newest of each object that the API server has, by kind and key.
+
+Watches, lists and the answers to our own writes tell of objects, in whatever order they come.
+Versions of objects are numbers that only grow (Kubernetes 1.35 and later say so), so whatever is
+older than what is known is dropped here, and everybody else reads what is left.
+
+But a server that was restored from a backup counts again from where it was then, and all that it
+tells would be older than what is known. A list is as new as the server was when it was asked. So
+one that is older than what was known before, or shows an object older than it was known, says that
+history has changed: then nothing counts that was known of versions, until all is listed again.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from vpplb.kube.client import PAGE, Listing
+from vpplb.kube.kinds import JsonObject, Kind, key_of
+from vpplb.model.names import ObjectKey
+
+log = logging.getLogger(__name__)
+
+_Place = tuple[Kind, ObjectKey]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CachedObject:
+    """An object as the API server has it. `generation` grows with each change of its spec.
+
+    `version` is 0 where the server's history has changed since: then it says nothing of what the
+    server has now. `raw` has no `metadata.managedFields` once the handlers were told of it.
+    """
+
+    version: int
+    uid: str
+    generation: int
+    raw: JsonObject
+
+    @property
+    def key(self) -> ObjectKey:
+        """Return namespace and name."""
+        return key_of(self.raw)
+
+    @property
+    def status(self) -> Mapping[str, object]:
+        """Return the status, empty where there is none."""
+        return self.raw.get("status") or {}
+
+
+class ObjectHandler(Protocol):
+    """Who is told what changes. Called on the event loop; must not block or raise."""
+
+    def on_upsert(self, kind: Kind, old: CachedObject | None, new: CachedObject) -> None:
+        """Take an object that is there, new or changed.
+
+        `old` may be another object of that name (`uid`), whose deletion nobody told.
+        """
+        ...
+
+    def on_delete(self, kind: Kind, key: ObjectKey) -> None:
+        """Take note that an object that was known is deleted."""
+        ...
+
+    def on_history_reset(self) -> None:
+        """Take nothing for known of what the server has: it counts its versions anew.
+
+        All objects that there are will be upserted; what is not there any more will be deleted.
+        """
+        ...
+
+
+class HistoryChanged(Exception):
+    """A list is older than what was known before it was asked for; the text says what."""
+
+
+class ObjectCache:
+    """Takes events and lists, keeps the newest of each object, and tells `handlers` in order."""
+
+    def __init__(self, handlers: Sequence[ObjectHandler] = ()) -> None:
+        self._handlers = list(handlers)
+        self._objects: dict[Kind, dict[ObjectKey, CachedObject]] = {}
+        self._deleted: dict[_Place, int] = {}
+        self._newest: dict[Kind, int] = {}
+
+    def add_handler(self, handler: ObjectHandler) -> None:
+        """Tell another handler from now on, as one that itself reads the cache."""
+        self._handlers.append(handler)
+
+    # --- reading -----------------------------------------------------------------------------
+
+    def get(self, kind: Kind, key: ObjectKey) -> CachedObject | None:
+        """Return an object, None where there is none."""
+        return self._objects.get(kind, {}).get(key)
+
+    def list_keys(self, kind: Kind) -> list[ObjectKey]:
+        """Return the keys of all objects of a kind."""
+        return list(self._objects.get(kind, ()))
+
+    def list_objects(self, kind: Kind) -> list[CachedObject]:
+        """Return all objects of a kind."""
+        return list(self._objects.get(kind, {}).values())
+
+    def newest_version(self, kind: Kind) -> int:
+        """Return the newest version that the server is known to have had of a kind; 0: none."""
+        return self._newest.get(kind, 0)
+
+    # --- taking ------------------------------------------------------------------------------
+
+    def note_version(self, kind: Kind, version: int) -> None:
+        """Take note of a version that the server had reached; from any thread."""
+        self._newest[kind] = max(version, self._newest.get(kind, 0))
+
+    def apply_event(self, kind: Kind, event_type: str | None, raw: JsonObject) -> None:
+        """Take what a watch or an answer tells; `event_type` None is an object of a list."""
+        version = _version_of(raw)
+        self.note_version(kind, version)
+        if event_type == "DELETED":
+            self._delete(kind, key_of(raw), version)
+        else:
+            self._upsert(kind, version, raw)
+
+    async def apply_listing(
+        self, kind: Kind, namespace: str | None, listing: Listing, *, asked_at: int = 0
+    ) -> None:
+        """Take the whole of a namespace (None: of all): what it does not show is deleted.
+
+        `asked_at` is the `newest_version` from before the list was asked for. HistoryChanged, and
+        nothing is taken, where the list cannot be of the history that is known. Others have their
+        turn meanwhile: 10,000 objects take a second.
+        """
+        version = int(listing.resource_version)
+        self._check_history(kind, listing, version, asked_at)
+        self.note_version(kind, version)
+        listed: set[ObjectKey] = set()
+        for raw in listing.items:
+            listed.add(key_of(raw))
+            self._upsert(kind, _version_of(raw), raw)
+            if len(listed) % PAGE == 0:
+                await asyncio.sleep(0)
+        for key, known in list(self._objects.get(kind, {}).items()):
+            inside = namespace in (None, key.namespace)
+            if inside and key not in listed and known.version <= version:
+                log.info("%s %s was deleted while nobody watched", kind, key)
+                self._delete(kind, key, version)
+        # What was deleted before this list is in no later one, nor in a watch that continues it.
+        self._deleted = {at: v for at, v in self._deleted.items() if at[0] != kind or v > version}
+
+    def reset_versions(self) -> None:
+        """Hold all that is known for older than anything: the server counts anew."""
+        for objects in self._objects.values():
+            for key, known in objects.items():
+                objects[key] = replace(known, version=0)
+        self._deleted.clear()
+        self._newest.clear()
+        for handler in self._handlers:
+            handler.on_history_reset()
+
+    def _check_history(self, kind: Kind, listing: Listing, version: int, asked_at: int) -> None:
+        if version < asked_at:
+            raise HistoryChanged(f"{kind.plural} are at version {version}, and were at {asked_at}")
+        for raw in listing.items:
+            known = self.get(kind, key_of(raw))
+            # Where the object is known from after the list, the list is merely late.
+            if known is not None and _version_of(raw) < known.version <= version:
+                raise HistoryChanged(
+                    f"{kind} {key_of(raw)} is at version {_version_of(raw)},"
+                    f" and was at {known.version}"
+                )
+
+    def _upsert(self, kind: Kind, version: int, raw: JsonObject) -> None:
+        objects, key = self._objects.setdefault(kind, {}), key_of(raw)
+        old = objects.get(key)
+        if version <= max(old.version if old else 0, self._deleted.get((kind, key), 0)):
+            return
+        # The metadata are copied, since the thread that watches may still read its own.
+        metadata = dict(raw["metadata"])
+        new = CachedObject(
+            version=version,
+            uid=metadata.get("uid", ""),
+            generation=metadata.get("generation", 0),
+            raw={**raw, "metadata": metadata},
+        )
+        objects[key] = new
+        for handler in self._handlers:
+            handler.on_upsert(kind, old, new)
+        metadata.pop("managedFields", None)  # half of an object, and only who is told needs them
+
+    def _delete(self, kind: Kind, key: ObjectKey, version: int) -> None:
+        known = self.get(kind, key)
+        if known is None or known.version > version:
+            # An object made and deleted while a list is under way must not come with that list.
+            self._deleted[kind, key] = max(version, self._deleted.get((kind, key), 0))
+            return
+        del self._objects[kind][key]
+        self._deleted[kind, key] = version
+        for handler in self._handlers:
+            handler.on_delete(kind, key)
+
+
+def _version_of(raw: JsonObject) -> int:
+    return int(raw["metadata"]["resourceVersion"])
