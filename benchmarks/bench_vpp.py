@@ -25,6 +25,7 @@ from pathlib import Path
 from support.agent_cost import measure_agent
 from support.forwarding_bench import RATE, side_by_side
 from support.live_syncer import running
+from support.planned import diff
 from support.real_vpp import start_vpp
 from support.vpp_bench import (
     CORES,
@@ -40,7 +41,6 @@ from support.vpp_bench import (
 )
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import VipTable
-from vpplb.plan.diff import diff
 from vpplb.sync.syncer import Syncer
 from vpplb.sync.vip_records import Wanted
 from vpplb.telemetry.metrics import AgentMetrics, Registry

@@ -9,8 +9,8 @@ import pytest
 
 from fakes.load_balancer import FakeLoadBalancer
 from support.live_syncer import row, vip, without_buckets
+from support.planned import diff
 from vpplb.model.vip import Encap, LbConf, Protocol, VipSettings, VipTable
-from vpplb.plan.diff import diff
 from vpplb.plan.ops import AddServer, AddVip, DelServer, DelVip, Op, SetConf, SetWeight
 from vpplb.simulator.server import VppSimulator
 from vpplb.sync.ports import LoadBalancer, LoadBalancerGone

@@ -17,7 +17,7 @@ from vpplb.model.vip import (
 )
 from vpplb.plan.newflows import shares
 from vpplb.plan.ops import AddServer, AddVip, DelServer, DelVip, Op, SetConf, SetWeight
-from vpplb.plan.sticky import Heap
+from vpplb.plan.settings import HeapSpace
 from vpplb.sync.ports import LoadBalancerGone, Observed, Outcome, VppInfo
 
 NO_SUCH_ENTRY, NOT_POWER_OF_TWO, INVALID, EXISTS, FAMILY = -6, -70, -73, -81, -97
@@ -38,7 +38,7 @@ class FakeLoadBalancer:
         self.lingering: dict[VipId, set[IPAddress]] = {}
         self.conf = LbConf()
         self.strange: tuple[StrangeVip, ...] = ()
-        self.free_memory: Heap | None = Heap(1 << 30, 1)
+        self.free_memory: HeapSpace | None = HeapSpace(1 << 30, 1)
         self.pid = 1
         self.down = self.hung = False
         self.timeout, self.delay = 5.0, 0.0
@@ -102,7 +102,7 @@ class FakeLoadBalancer:
             outcomes.append(Outcome(op=op, retval=retval, message=f"({retval})" if retval else ""))
         return outcomes
 
-    async def heap(self) -> Heap | None:
+    async def heap(self) -> HeapSpace | None:
         await self._answer()
         return self.free_memory
 

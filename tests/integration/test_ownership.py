@@ -12,8 +12,8 @@ from support.memory import keep_state, kept_state
 from support.simulated_vpp import simulated_vpp
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import Encap, IPAddress, LbConf, Vip, VipId, VipSettings
-from vpplb.plan.diff import ConfWish
 from vpplb.plan.ops import AddServer, AddVip, DelServer, DelVip, Op, SetConf, SetWeight
+from vpplb.plan.settings import DesiredSettings
 from vpplb.simulator.dialect import Dialect
 from vpplb.simulator.faults import Drop
 from vpplb.simulator.flows import TCP, FiveTuple
@@ -147,7 +147,7 @@ DRIFTS: dict[str, tuple[Op, ...]] = {
 async def test_drift_is_repaired_within_a_sync_interval_and_counted(
     vpp: VppSimulator, name: str
 ) -> None:
-    conf = ConfWish(ipv4_source=SOURCE)
+    conf = DesiredSettings(ipv4_source=SOURCE)
     async with syncing(vpp.api_socket, WANTED, sync_interval=0.3, conf=conf) as (_, ear):
         await meddle(vpp.api_socket, *DRIFTS[name])
         await ear.until(lambda: ear.drift > 0)
@@ -211,7 +211,7 @@ async def test_without_its_memory_an_agent_removes_nothing_and_adopts_what_is_wa
 async def test_a_vpp_that_restarts_empty_is_programmed_in_full(
     vpp: VppSimulator, dialect: Dialect
 ) -> None:
-    conf = ConfWish(ipv4_source=SOURCE)
+    conf = DesiredSettings(ipv4_source=SOURCE)
     async with syncing(vpp.api_socket, WANTED, conf=conf) as (_, ear):
         await vpp.restart(dialect=dialect)
         await ear.until(lambda: len(ear.infos) == 2)

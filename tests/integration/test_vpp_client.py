@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from support.live_syncer import meddle, read, row, syncing, vip, without_buckets
+from support.planned import diff
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import Encap, VipTable
-from vpplb.plan.diff import diff
 from vpplb.simulator.server import VppSimulator
 from vpplb.vpp.lb import PapiLoadBalancer
 

@@ -21,7 +21,7 @@ from vpplb.kube.kinds import DATAPLANE, FRONTEND, JsonObject, cluster_key
 from vpplb.kube.status import StatusWriter
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import AppServer, Encap, Vip, VipId, VipSettings
-from vpplb.plan.diff import ConfWish
+from vpplb.plan.settings import DesiredSettings
 from vpplb.resources.dataplane_codec import dump_dataplane
 from vpplb.sync.syncer import Syncer
 from vpplb.sync.vip_state import SyncerState
@@ -55,7 +55,7 @@ class AgentBench:
         *,
         memory: Path | None = None,
         labels: Mapping[str, str] | None = None,
-        default: ConfWish | None = None,
+        default: DesiredSettings | None = None,
         lapsed: Callable[[], bool] = lambda: False,
     ) -> None:
         self.server, self.lb = server or FakeApiServer(), lb or FakeLoadBalancer()
@@ -84,7 +84,7 @@ class AgentBench:
         self.intake = Intake(
             self.syncer,
             NODE.name,
-            default or ConfWish(),
+            default or DesiredSettings(),
             state.owned,
             self.reporter.unreadable,
         )

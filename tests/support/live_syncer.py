@@ -10,8 +10,8 @@ from pathlib import Path
 from support.syncer_bench import Listener
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import AppServer, Encap, Protocol, Vip, VipId, VipSettings, VipTable
-from vpplb.plan.diff import ConfWish
 from vpplb.plan.ops import Op
+from vpplb.plan.settings import DesiredSettings
 from vpplb.sync.ports import Observed, VipReport, VppInfo
 from vpplb.sync.syncer import Syncer
 from vpplb.sync.vip_state import SyncerState
@@ -109,7 +109,7 @@ async def syncing(
     *,
     state: SyncerState | None = None,
     sync_interval: float = 30.0,
-    conf: ConfWish | None = None,
+    conf: DesiredSettings | None = None,
 ) -> AsyncIterator[tuple[Syncer, Ear]]:
     """Run a syncer that wants this, each at revision `r1`, until it has been programmed."""
     ear = Ear()
@@ -117,7 +117,7 @@ async def syncing(
         PapiLoadBalancer(socket), listener=ear, sync_interval=sync_interval, state=state
     )
     if conf:
-        syncer.set_conf(conf)
+        syncer.set_settings(conf)
     for key, (on, row) in wanted.items():
         syncer.set_desired(key, on, row, "r1")
     syncer.set_synced()

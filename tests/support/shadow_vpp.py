@@ -30,7 +30,7 @@ class ShadowVpp:
         self._key = Key(int(vip.prefix.network_address), 128, TCP, vip.port)
         self._target = vip.prefix.network_address
         self._lb = LoadBalancerState(time.monotonic)
-        self._lb.set_conf(
+        self._lb.set_settings(
             *(conf.ipv4_source, conf.ipv6_source), conf.sticky_buckets_per_core, conf.flow_timeout
         )
         _accept(self._lb.add_vip(self._key, NewVip(encap=Encap.GRE4, table_length=table_length)))

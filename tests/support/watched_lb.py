@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from vpplb.model.vip import LbConf, Protocol, VipId
 from vpplb.plan.ops import AddServer, AddVip, DelServer, DelVip, Op, SetConf, SetWeight
-from vpplb.plan.sticky import Heap
+from vpplb.plan.settings import HeapSpace
 from vpplb.simulator.lb import LoadBalancerState
 from vpplb.simulator.rows import IP4_BITS, IP6_BITS, Key, NewVip
 from vpplb.sync.ports import Observed, Outcome, VppInfo
@@ -40,7 +40,7 @@ class WatchedLoadBalancer:
                 self.watch(op)
         return outcomes
 
-    async def heap(self) -> Heap | None:
+    async def heap(self) -> HeapSpace | None:
         return None
 
     async def ping(self) -> None: ...

@@ -28,7 +28,7 @@ from vpplb.kube.status import StatusWriter
 from vpplb.kube.watch import Watch
 from vpplb.model.clock import SystemClock
 from vpplb.model.names import ObjectKey
-from vpplb.plan.diff import ConfWish
+from vpplb.plan.settings import DesiredSettings
 from vpplb.sync.packet_meter import PacketMeter
 from vpplb.sync.syncer import Syncer
 from vpplb.sync.vip_state import SyncerState
@@ -64,7 +64,7 @@ class AgentOptions:
     http_hosts: tuple[str, ...] = ()
     sync_interval: float = 30.0
     own_all: bool = False
-    conf: ConfWish = field(default_factory=ConfWish)
+    conf: DesiredSettings = field(default_factory=DesiredSettings)
     lease_namespace: str = "default"
 
 

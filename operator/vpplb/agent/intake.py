@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from vpplb.kube.kinds import DATAPLANE, FRONTEND, JsonObject, Kind
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import Vip, VipId
-from vpplb.plan.diff import ConfWish
+from vpplb.plan.settings import DesiredSettings
 from vpplb.resources.allowances import EVERYTHING
 from vpplb.resources.conditions import find_condition
 from vpplb.resources.dataplane_codec import load_dataplane
@@ -43,7 +43,7 @@ class Intake:
         self,
         syncer: Syncer | Rehearsal,
         node: str,
-        default: ConfWish,
+        default: DesiredSettings,
         owned: Mapping[VipId, ObjectKey],
         on_unreadable: Callable[[ObjectKey, str], None] = lambda _key, _why: None,
     ) -> None:
@@ -58,7 +58,7 @@ class Intake:
         self._carried = {key: vip for vip, key in owned.items()}
         self.selected: set[ObjectKey] = set()
         """What this node shall carry, or still has to."""
-        syncer.set_conf(default)
+        syncer.set_settings(default)
 
     def labels_changed(self, labels: Mapping[str, str]) -> None:
         """Take the Node's labels: they decide which frontends this node carries."""
@@ -166,7 +166,7 @@ class Intake:
             log.error("%s", problem)
         if read.value is not None:
             self._syncer.paused = read.value.spec.paused
-            self._syncer.set_conf(read.value.spec.wish(self._default))
+            self._syncer.set_settings(read.value.spec.merge_settings(self._default))
 
 
 def _holding(status: object) -> bool:

@@ -68,7 +68,7 @@ def command(
     """
     from vpplb.agent.app import AgentOptions
     from vpplb.agent.app import run as run_agent
-    from vpplb.plan.diff import ConfWish
+    from vpplb.plan.settings import DesiredSettings
 
     configure(log_level, log_format)
     options = AgentOptions(
@@ -81,7 +81,7 @@ def command(
         http_hosts=http_hosts,
         sync_interval=sync_interval.total_seconds(),
         own_all=own_all,
-        conf=ConfWish(ipv4_source=ipv4_source_address, ipv6_source=ipv6_source_address),
+        conf=DesiredSettings(ipv4_source=ipv4_source_address, ipv6_source=ipv6_source_address),
         lease_namespace=lease_namespace,
     )
     run(lambda stop: run_agent(options, stop))

@@ -109,21 +109,21 @@ def command(
     from vpplb.cli.plan_view import show, to_json
     from vpplb.cli.planning import BadManifests, Live, of_cluster, of_manifests
     from vpplb.kube.errors import ConfigError, KubeError
-    from vpplb.plan.diff import ConfWish
+    from vpplb.plan.settings import DesiredSettings
     from vpplb.sync.ports import LoadBalancerGone
 
     if problem := _misuse(manifests, vpp_api_socket, start, node, down, state_file):
         raise click.UsageError(problem, context)
-    wish = ConfWish(ipv4_source=ipv4_source_address, ipv6_source=ipv6_source_address)
+    settings = DesiredSettings(ipv4_source=ipv4_source_address, ipv6_source=ipv6_source_address)
     try:
         if node is not None:
             socket = vpp_api_socket or API_SOCKET
             live = Live(node=node, socket=socket, namespaces=namespace, state_file=state_file)
-            view = asyncio.run(of_cluster(live, wish, own_all=own_all))
+            view = asyncio.run(of_cluster(live, settings, own_all=own_all))
         else:
             view = of_manifests(
                 manifests,
-                wish,
+                settings,
                 socket=vpp_api_socket,
                 start=start,
                 down=down,

@@ -9,7 +9,7 @@ from vpplb.cli.terminal import say
 from vpplb.model.vip import VipSettings
 from vpplb.plan.forecast import Forecast, Share, forecast
 from vpplb.plan.ops import AddServer, AddVip, DelServer, DelVip, Op, SetConf, SetWeight
-from vpplb.plan.render import op_text, settings_text
+from vpplb.plan.render import call_text, op_text, settings_text
 from vpplb.sync.dry_run import Rehearsed
 from vpplb.vpp.codec import NotSendable, request
 
@@ -54,8 +54,7 @@ def show(view: View) -> None:
     say("")
     say(f"{_count(len(rehearsed.ops), 'call')}, in order" + ":" * bool(rehearsed.ops))
     for number, op in enumerate(rehearsed.ops, 1):
-        vip = "" if isinstance(op, SetConf) else f"{op.vip}  "
-        say(f"{number:5}  {vip}{op_text(op)}{_refusal(op)}")
+        say(f"{number:5}  {call_text(op)}{_refusal(op)}")
     for one in view.forecasts():
         say("")
         say(_headline(one))

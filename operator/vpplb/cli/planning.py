@@ -16,8 +16,8 @@ from vpplb.kube.kinds import DATAPLANE, FRONTEND, JsonObject, cluster_key
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import LbConf, VipId, VipTable
 from vpplb.plan.assumption import Assumed, assume
-from vpplb.plan.diff import ConfWish, conf_change
 from vpplb.plan.obstacles import Flushed
+from vpplb.plan.settings import DesiredSettings, diff_settings
 from vpplb.resources.allowances import Allowances
 from vpplb.resources.dataplane import node_labels
 from vpplb.sync.dry_run import Rehearsal
@@ -49,7 +49,7 @@ class Live:
 
 def of_manifests(
     manifests: Iterable[Path],
-    wish: ConfWish,
+    settings: DesiredSettings,
     *,
     socket: Path | None,
     start: Sequence[Path],
@@ -67,13 +67,13 @@ def of_manifests(
         old = _load(start, allowed)
         assumed = _assume(old, (), {})
         owned = {vip: key for key, (vip, _) in assumed.vips.items()}
-        observed = Observed(table=assumed.table, conf=_conf(old, wish))
+        observed = Observed(table=assumed.table, conf=_conf(old, settings))
     elif socket is not None:
         observed, version = asyncio.run(_read(socket))
         about = f"VPP {version} at {socket}"
     known: dict[VipId, Flushed] = {vip: {} for vip in observed.table}
     rehearsal = Rehearsal(SyncerState(owned=owned, flushed=known), own_all=own_all)
-    rehearsal.set_conf(_wish(loaded, wish))
+    rehearsal.set_settings(_merged_settings(loaded, settings))
     assumed = _assume(loaded, _named(down, loaded), observed.table)
     for key, (vip, desired) in assumed.vips.items():
         rehearsal.set_desired(key, vip, desired, "")
@@ -107,21 +107,21 @@ def _named(down: Iterable[str], loaded: Loaded) -> set[ObjectKey]:
     return found
 
 
-def _wish(loaded: Loaded, wish: ConfWish) -> ConfWish:
+def _merged_settings(loaded: Loaded, settings: DesiredSettings) -> DesiredSettings:
     """Take the settings of the plugin from the first Dataplane, as `vpplb standalone` does."""
     dataplane = next(iter(loaded.dataplanes.values()), None)
-    return dataplane.spec.wish(wish) if dataplane else wish
+    return dataplane.spec.merge_settings(settings) if dataplane else settings
 
 
-def _conf(loaded: Loaded, wish: ConfWish) -> LbConf:
-    change = conf_change(_wish(loaded, wish), LbConf())
+def _conf(loaded: Loaded, settings: DesiredSettings) -> LbConf:
+    change = diff_settings(_merged_settings(loaded, settings), LbConf())
     return change.conf if change else LbConf()
 
 
 # --- a cluster ------------------------------------------------------------------------------------
 
 
-async def of_cluster(live: Live, wish: ConfWish, *, own_all: bool) -> View:
+async def of_cluster(live: Live, settings: DesiredSettings, *, own_all: bool) -> View:
     """Plan what the agent of a node would do now (LoadBalancerGone, KubeError, ConfigError)."""
     async with await KubeClient.from_config() as client:
         dataplane = await _dataplane(client, live.node)
@@ -130,7 +130,7 @@ async def of_cluster(live: Live, wish: ConfWish, *, own_all: bool) -> View:
         ]
     state = _kept(live) or _remembered(dataplane)
     rehearsal = Rehearsal(state, own_all=own_all)
-    intake = Intake(rehearsal, live.node, wish, state.owned)
+    intake = Intake(rehearsal, live.node, settings, state.owned)
     if dataplane is not None:
         intake.labels_changed(node_labels(dataplane["metadata"]))
         intake.seen(DATAPLANE, cluster_key(live.node), dataplane)

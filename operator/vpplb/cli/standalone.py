@@ -84,7 +84,7 @@ def command(
     when a file changes and on SIGHUP; a set of files with a mistake is refused with file and
     line, and what runs goes on. Validate beforehand with `vpplb check DIR`.
     """
-    from vpplb.plan.diff import ConfWish
+    from vpplb.plan.settings import DesiredSettings
     from vpplb.standalone.app import Standalone, StandaloneOptions
     from vpplb.standalone.folder import BadManifests
 
@@ -103,7 +103,7 @@ def command(
         allowed=allowed,
         sync_interval=sync_interval.total_seconds(),
         own_all=own_all,
-        conf=ConfWish(ipv4_source=ipv4_source_address, ipv6_source=ipv6_source_address),
+        conf=DesiredSettings(ipv4_source=ipv4_source_address, ipv6_source=ipv6_source_address),
     )
     try:
         run(lambda stop: Standalone(options).run(stop))

@@ -1,4 +1,4 @@
-"""What to call so that a VPP becomes what is desired: two tables in, an ordered plan out.
+"""What to call so that a VPP becomes what is desired: the VIPs of a prefix in, ordered calls out.
 
 The theory. VPP keeps a VIP's rows independent of other VIPs', but for two rules on one prefix:
 an all-port VIP and per-port VIPs exclude each other, and all VIPs have one encapsulation. So
@@ -17,18 +17,14 @@ stands without, unless it has to be recreated.
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple
 
 from vpplb.model.vip import (
     AppServer,
     IPAddress,
-    IPNetwork,
-    LbConf,
     StrangeVip,
     Vip,
     VipId,
-    VipTable,
     address_order,
 )
 from vpplb.plan.obstacles import Case, Flushed, exclude, obstacles, under
@@ -37,7 +33,6 @@ from vpplb.plan.ops import (
     AddVip,
     DelServer,
     DelVip,
-    SetConf,
     SetWeight,
     VipOp,
 )
@@ -90,20 +85,6 @@ class Plan:
         return tuple(op for step in Step for chain in self.chains for op in chain.at(step))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConfWish:
-    """Wanted settings of the whole plugin; None leaves VPP's as they are. Units as `LbConf`.
-
-    `allow_flow_loss`: the buckets may be changed though VPP then forgets all known flows.
-    """
-
-    ipv4_source: IPv4Address | None = None
-    ipv6_source: IPv6Address | None = None
-    sticky_buckets_per_core: int | None = None
-    flow_timeout: int | None = None
-    allow_flow_loss: bool = False
-
-
 class Planned(NamedTuple):
     """What comes of a `Case`: the calls, None for none, and what the VIP is after them.
 
@@ -114,31 +95,6 @@ class Planned(NamedTuple):
     chain: Chain | None
     want: Vip | None
     obstacle: str = ""
-
-
-def diff(
-    desired: VipTable,
-    observed: VipTable,
-    *,
-    owned: Collection[VipId],
-    flushed: Mapping[VipId, Flushed],
-) -> Plan:
-    """Plan the calls that turn `observed` into `desired`.
-
-    Removed are only VIPs of `owned` that are not desired; others that are not desired are left
-    alone, and what they keep VPP from is not tried. A desired VIP that exists is adopted, whoever
-    made it. `flushed` says which flush epochs need not be applied again; see `needs_flush`. A
-    server that is observed as desired, its epoch included, needs nothing. The order of the
-    arguments' items does not matter.
-    """
-    prefixes: dict[IPNetwork, list[Case]] = {}
-    for vip in sorted(observed.keys() | desired.keys(), key=lambda vip: vip.sort_key):
-        have, want = observed.get(vip), desired.get(vip)
-        case = Case(vip, have, want, flushed.get(vip), foreign=want is None and vip not in owned)
-        prefixes.setdefault(vip.prefix, []).append(case)
-    planned = (one for cases in prefixes.values() for one in diff_prefix(cases))
-    chains = [one.chain for one in planned if one.chain]
-    return Plan(chains=tuple(sorted(chains, key=lambda chain: chain.vip.sort_key)))
 
 
 def diff_prefix(cases: Sequence[Case], strange: Sequence[StrangeVip] = ()) -> list[Planned]:
@@ -261,19 +217,3 @@ def taken_as_applied(have: Vip | None, desired: Vip) -> Flushed:
         if server.flush_epoch
         and not (address in present and needs_flush(present[address], server, None))
     }
-
-
-def conf_change(wish: ConfWish, observed: LbConf) -> SetConf | None:
-    """Return the call that makes the settings as wished; None when they are already.
-
-    VPP quirk: all settings at once. What `lb_conf` leaves out is not left as it is.
-    """
-    wanted = LbConf(
-        ipv4_source=observed.ipv4_source if wish.ipv4_source is None else wish.ipv4_source,
-        ipv6_source=observed.ipv6_source if wish.ipv6_source is None else wish.ipv6_source,
-        sticky_buckets_per_core=observed.sticky_buckets_per_core
-        if wish.sticky_buckets_per_core is None
-        else wish.sticky_buckets_per_core,
-        flow_timeout=observed.flow_timeout if wish.flow_timeout is None else wish.flow_timeout,
-    )
-    return None if wanted == observed else SetConf(conf=wanted)

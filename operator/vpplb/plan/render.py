@@ -1,29 +1,10 @@
-"""The one canonical text of a table and of a plan: for people, the command line and tests."""
+"""The one canonical text of a call, for people, the command line and tests."""
 
 from collections.abc import Sequence
 from typing import assert_never
 
-from vpplb.model.vip import StrangeVip, VipSettings, VipTable
-from vpplb.plan.diff import Plan
+from vpplb.model.vip import StrangeVip, VipSettings
 from vpplb.plan.ops import AddServer, AddVip, DelServer, DelVip, Op, SetConf, SetWeight
-
-
-def table_text(table: VipTable) -> str:
-    """Write a table: a line a VIP, an indented line a server, in canonical order.
-
-    Buckets are shown where they are known, flush epochs where they are not 0.
-    """
-    lines = []
-    for vip in sorted(table, key=lambda vip: vip.sort_key):
-        lines.append(f"{vip}  {settings_text(table[vip].settings)}")
-        for address, server in table[vip].servers.items():
-            line = f"  {address}  weight {server.weight}"
-            if server.buckets is not None:
-                line += f"  buckets {server.buckets}"
-            if server.flush_epoch:
-                line += f"  flushed {server.flush_epoch}"
-            lines.append(line)
-    return "".join(line + "\n" for line in lines)
 
 
 def strange_in_words(strange: Sequence[StrangeVip]) -> str:
@@ -48,13 +29,9 @@ def settings_text(settings: VipSettings) -> str:
     return " ".join(words)
 
 
-def plan_text(plan: Plan) -> str:
-    """Write a plan VIP by VIP: a line a call, in the order in which the VIP's calls are made."""
-    lines = []
-    for chain in plan.chains:
-        lines.append(str(chain.vip))
-        lines.extend(f"  {op_text(op)}" for op in chain.ops)
-    return "".join(line + "\n" for line in lines)
+def call_text(op: Op) -> str:
+    """Write one call with its VIP, if it is about one."""
+    return op_text(op) if isinstance(op, SetConf) else f"{op.vip}  {op_text(op)}"
 
 
 def op_text(op: Op) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
-from vpplb.plan.diff import ConfWish
+from vpplb.plan.settings import DesiredSettings
 from vpplb.resources.addresses import AddressV4, AddressV6
 from vpplb.resources.base import (
     AGE,
@@ -48,10 +48,10 @@ class DataplaneSpec(SpecModel):
     flow_timeout: Seconds | None = None
     """How long an idle flow is remembered, in whole seconds."""
 
-    def wish(self, default: ConfWish) -> ConfWish:
+    def merge_settings(self, default: DesiredSettings) -> DesiredSettings:
         """Return the plugin's settings: `default` (the agent's flags) with what is given here."""
         timeout = self.flow_timeout
-        return ConfWish(
+        return DesiredSettings(
             ipv4_source=self.ipv4_source_address or default.ipv4_source,
             ipv6_source=self.ipv6_source_address or default.ipv6_source,
             sticky_buckets_per_core=self.sticky_buckets_per_core or default.sticky_buckets_per_core,

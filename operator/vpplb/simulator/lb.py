@@ -40,7 +40,7 @@ class LoadBalancerState(Rows):
 
     # --- what the binary API does ------------------------------------------------------------
 
-    def set_conf(
+    def set_settings(
         self, ip4: IPv4Address, ip6: IPv6Address, buckets: int | None, timeout: int | None
     ) -> Retval:
         """Set everything at once (`lb_conf`); None leaves a number as it is."""

@@ -68,7 +68,7 @@ class Service:
 
     def _conf(self, fields: Fields) -> Retval:
         buckets, timeout = fields["sticky_buckets_per_core"], fields["flow_timeout"]
-        return self.state.set_conf(
+        return self.state.set_settings(
             fields["ip4_src_address"],
             fields["ip6_src_address"],
             None if buckets == _KEEP else buckets,

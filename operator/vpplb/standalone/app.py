@@ -14,7 +14,7 @@ from vpplb.files.state import StateFile
 from vpplb.model.clock import SystemClock
 from vpplb.model.health import Transition
 from vpplb.model.names import ObjectKey
-from vpplb.plan.diff import ConfWish
+from vpplb.plan.settings import DesiredSettings
 from vpplb.probers.pool import WorkerPool
 from vpplb.reconcile.ports import Prober
 from vpplb.reconcile.reconciler import Reconciler
@@ -71,7 +71,7 @@ class StandaloneOptions:
     allowed: Allowances = NOTHING
     sync_interval: float = 30.0
     own_all: bool = False
-    conf: ConfWish = field(default_factory=ConfWish)
+    conf: DesiredSettings = field(default_factory=DesiredSettings)
 
 
 class Standalone:
@@ -121,7 +121,7 @@ class Standalone:
             sync_interval=options.sync_interval,
             own_all=options.own_all,
         )
-        self.syncer.set_conf(options.conf)
+        self.syncer.set_settings(options.conf)
         sink = LocalSink(
             self._changed,
             self._transition,
@@ -233,7 +233,7 @@ class Standalone:
         """Take the settings of VPP from the Dataplane of the folder, if there is one."""
         default = self._options.conf
         dataplane = loaded.dataplanes.get(NODE) or next(iter(loaded.dataplanes.values()), None)
-        self.syncer.set_conf(dataplane.spec.wish(default) if dataplane else default)
+        self.syncer.set_settings(dataplane.spec.merge_settings(default) if dataplane else default)
         self.syncer.paused = dataplane.spec.paused if dataplane else False
 
     def _seen(self, kind: str, key: ObjectKey, raw: Mapping[str, object]) -> None:

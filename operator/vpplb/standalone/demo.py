@@ -18,7 +18,7 @@ from vpplb.model.health import HealthState, Transition
 from vpplb.model.names import ObjectKey
 from vpplb.plan.ops import Op, SetConf
 from vpplb.plan.render import op_text
-from vpplb.plan.sticky import Heap
+from vpplb.plan.settings import HeapSpace
 from vpplb.resources.allowances import Allowances
 from vpplb.simulator.server import VppSimulator
 from vpplb.standalone.app import Standalone, StandaloneOptions
@@ -104,7 +104,7 @@ class Overheard:
             self.tell(f"VPP ← {where}{op_text(op)}")
         return await self.inner.apply(ops)
 
-    async def heap(self) -> Heap | None:
+    async def heap(self) -> HeapSpace | None:
         """Read VPP's memory."""
         return await self.inner.heap()
 

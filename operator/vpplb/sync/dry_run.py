@@ -7,10 +7,16 @@ from dataclasses import dataclass
 
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import Vip, VipId
-from vpplb.plan.diff import ConfWish, Plan, conf_change
+from vpplb.plan.diff import Plan
 from vpplb.plan.ops import Op, SetConf
 from vpplb.plan.progress import after
-from vpplb.plan.sticky import flows_at_stake, resizes, without_resizing
+from vpplb.plan.settings import (
+    DesiredSettings,
+    diff_settings,
+    explain_flow_loss,
+    resizes_buckets,
+    without_resizing,
+)
 from vpplb.sync.ports import Observed
 from vpplb.sync.vip_records import Wanted
 from vpplb.sync.vip_state import SyncerState, VipBook
@@ -49,7 +55,7 @@ class Rehearsal:
 
     def __init__(self, state: SyncerState | None = None, *, own_all: bool = False) -> None:
         self._book = VipBook(state or SyncerState(), own_all=own_all)
-        self._wish = ConfWish()
+        self._wish = DesiredSettings()
         self.paused = False
 
     def set_desired(self, key: ObjectKey, vip: VipId, desired: Vip, revision: str) -> None:
@@ -64,7 +70,7 @@ class Rehearsal:
         """Want no VIP for the frontend."""
         self._book.drop(key)
 
-    def set_conf(self, wish: ConfWish) -> None:
+    def set_settings(self, wish: DesiredSettings) -> None:
         """Want these settings of the plugin."""
         self._wish = wish
 
@@ -79,12 +85,12 @@ class Rehearsal:
         touched = [work for work in works if work.chain or work.desired]
         chains = tuple(work.chain for work in works if work.chain)
         wish = self._wish
-        held = resizes(wish, observed.conf) and book.in_service and not wish.allow_flow_loss
-        withheld = flows_at_stake(wish) if held else ""
+        held = resizes_buckets(wish, observed.conf) and book.in_service and not wish.allow_flow_loss
+        withheld = explain_flow_loss(wish) if held else ""
         before = {work.row.vip: work.row.have for work in touched}
         done = {chain.vip: after(before[chain.vip], chain.ops) for chain in chains}
         return Rehearsed(
-            conf=conf_change(without_resizing(wish) if withheld else wish, observed.conf),
+            conf=diff_settings(without_resizing(wish) if withheld else wish, observed.conf),
             withheld=withheld,
             plan=Plan(chains=chains),
             before=before,

@@ -4,9 +4,15 @@ import logging
 
 from vpplb.model.vip import LbConf, VipTable
 from vpplb.plan.caveats import unset_sources
-from vpplb.plan.diff import ConfWish, conf_change
 from vpplb.plan.ops import ChangeKind, SetConf
-from vpplb.plan.sticky import flows_at_stake, resizes, too_large, without_resizing
+from vpplb.plan.settings import (
+    DesiredSettings,
+    diff_settings,
+    explain_flow_loss,
+    explain_lack_of_memory,
+    resizes_buckets,
+    without_resizing,
+)
 from vpplb.sync.apply import words
 from vpplb.sync.contention import Quarrels
 from vpplb.sync.ports import LoadBalancer, SyncListener
@@ -19,7 +25,7 @@ class PluginConf:
 
     def __init__(self, lb: LoadBalancer, listener: SyncListener, quarrels: Quarrels) -> None:
         self._lb, self._listener, self._quarrels = lb, listener, quarrels
-        self._wish, self._found = ConfWish(), LbConf()
+        self._wish, self._found = DesiredSettings(), LbConf()
         self._refused: SetConf | None = None
         self._withheld = ""
         """Why the number of sticky buckets is left as it is."""
@@ -29,7 +35,7 @@ class PluginConf:
         self._error = ""
         self._warned: tuple[str, ...] = ()
 
-    def want(self, wish: ConfWish) -> bool:
+    def want(self, wish: DesiredSettings) -> bool:
         """Wish for these settings; return whether that is news."""
         if wish == self._wish:
             return False
@@ -52,7 +58,7 @@ class PluginConf:
     def op(self) -> SetConf | None:
         """The call that is due."""
         wish = without_resizing(self._wish) if self._withheld else self._wish
-        return conf_change(wish, self._found)
+        return diff_settings(wish, self._found)
 
     async def settle(self, *, in_service: bool) -> None:
         """Send what is due (LoadBalancerGone). `in_service`: VPP has VIPs with servers."""
@@ -87,12 +93,12 @@ class PluginConf:
             self._listener.flows_forgotten(conf.sticky_buckets_per_core)
 
     async def _why_withheld(self, in_service: bool) -> str:
-        if not resizes(self._wish, self._found):
+        if not resizes_buckets(self._wish, self._found):
             return ""
         if in_service and not self._wish.allow_flow_loss:
-            return flows_at_stake(self._wish)
+            return explain_flow_loss(self._wish)
         if self._no_room is None:
-            self._no_room = too_large(self._wish, await self._lb.heap())
+            self._no_room = explain_lack_of_memory(self._wish, await self._lb.heap())
         return self._no_room
 
     def _say(self, error: str) -> None:

@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import LbConf, StrangeVip, VipId, VipSettings, VipTable
 from vpplb.plan.ops import ChangeKind, Op
-from vpplb.plan.sticky import Heap
+from vpplb.plan.settings import HeapSpace
 
 
 class LoadBalancerGone(Exception):
@@ -76,7 +76,7 @@ class LoadBalancer(Protocol):
         """
         ...
 
-    async def heap(self) -> Heap | None:
+    async def heap(self) -> HeapSpace | None:
         """Read how much memory VPP has left; None where it does not tell."""
         ...
 

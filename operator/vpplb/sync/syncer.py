@@ -17,7 +17,7 @@ from itertools import islice
 
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import StrangeVip, Vip, VipId, VipTable
-from vpplb.plan.diff import ConfWish
+from vpplb.plan.settings import DesiredSettings
 from vpplb.sync.apply import SLICE, Failed, Programmer
 from vpplb.sync.contention import Quarrels
 from vpplb.sync.lb_settings import PluginConf
@@ -105,7 +105,7 @@ class Syncer:
             self._complete = True
             self._touch(self._book.shelves)
 
-    def set_conf(self, wish: ConfWish) -> None:
+    def set_settings(self, wish: DesiredSettings) -> None:
         """Want these settings of the plugin."""
         if self._conf.want(wish):
             self._wake.set()

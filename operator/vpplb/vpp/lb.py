@@ -6,7 +6,7 @@ from pathlib import Path
 
 from vpplb.model.vip import IPAddress, VipId
 from vpplb.plan.ops import AddVip, DelVip, Op, SetWeight
-from vpplb.plan.sticky import Heap
+from vpplb.plan.settings import HeapSpace
 from vpplb.sync.ports import LoadBalancerGone, Observed, Outcome, VppInfo
 from vpplb.vpp import codec, listing
 from vpplb.vpp.client import NAME, TIMEOUT, CallHook, Connection, connect
@@ -126,7 +126,7 @@ class PapiLoadBalancer:
             self._indexes = listing.read(await _printed(connection, listing.SHOW_VIPS)).indexes
         return self._indexes
 
-    async def heap(self) -> Heap | None:
+    async def heap(self) -> HeapSpace | None:
         """Read VPP's free memory and threads; None where it does not tell (LoadBalancerGone)."""
         connection = self._connected()
         memory, threads = await asyncio.gather(

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from vpplb.model.vip import Protocol, VipId
-from vpplb.plan.sticky import Heap
+from vpplb.plan.settings import HeapSpace
 from vpplb.vpp.messages import Fields
 
 SHOW_HEAP: Fields = {"cmd": b"show memory main-heap"}
@@ -82,10 +82,10 @@ _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 """VPP quirk: colours in tables. They stand around each cell, whoever asks."""
 
 
-def heap(memory: str, threads: str) -> Heap | None:
+def heap(memory: str, threads: str) -> HeapSpace | None:
     """Read `show memory main-heap` and `show threads`; None where they do not tell."""
     found = _FREE.search(memory)
     if found is None:
         return None
     free = int(float(found["number"]) * (1 << _UNITS[found["unit"].upper()]))
-    return Heap(free, max(len(_THREAD.findall(_COLOUR.sub("", threads))), 1))
+    return HeapSpace(free, max(len(_THREAD.findall(_COLOUR.sub("", threads))), 1))

@@ -10,8 +10,8 @@ from support.objects import key
 from vpplb.agent.intake import GRACE
 from vpplb.kube.kinds import DATAPLANE, FRONTEND
 from vpplb.model.vip import AppServer, Encap, VipSettings
-from vpplb.plan.diff import ConfWish
 from vpplb.plan.ops import AddVip
+from vpplb.plan.settings import DesiredSettings
 
 pytestmark = pytest.mark.looptime
 
@@ -227,7 +227,7 @@ async def test_paused_means_hands_off_until_it_is_over() -> None:
 
 
 async def test_the_dataplane_says_what_the_flags_do_not() -> None:
-    flags = ConfWish(ipv4_source=IPv4Address("192.0.2.250"), flow_timeout=30)
+    flags = DesiredSettings(ipv4_source=IPv4Address("192.0.2.250"), flow_timeout=30)
     bench = AgentBench(default=flags)
     async with bench:
         assert (str(bench.lb.conf.ipv4_source), bench.lb.conf.flow_timeout) == ("192.0.2.250", 30)

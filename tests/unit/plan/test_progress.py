@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from ipaddress import ip_address, ip_network
 
+from support.planned import diff
 from vpplb.model.vip import AppServer, Encap, Protocol, Vip, VipId, VipSettings
-from vpplb.plan.diff import Step, diff
+from vpplb.plan.diff import Step
 from vpplb.plan.ops import AddServer, AddVip, ChangeKind, DelServer, DelVip, SetWeight
 from vpplb.plan.progress import after, goes_on, kind_of
 

@@ -1,29 +1,23 @@
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
 
-from vpplb.model.vip import AppServer, Encap, LbConf, Protocol, Vip, VipId, VipSettings
-from vpplb.plan.ops import SetConf
-from vpplb.plan.render import op_text, table_text
-
-
-def vip(port: int, address: str) -> VipId:
-    return VipId(ip_network(address), Protocol.TCP if port else Protocol.ANY, port)
+from vpplb.model.vip import Encap, LbConf, Protocol, VipId, VipSettings
+from vpplb.plan.ops import DelVip, SetConf
+from vpplb.plan.render import call_text, op_text, settings_text
 
 
-def test_a_table_has_one_text_whatever_its_order() -> None:
-    settings = VipSettings(encap=Encap.L3DSR, dscp=7, src_ip_sticky=True, table_length=1)
+def test_the_settings_of_a_vip_have_a_text_without_what_is_off() -> None:
+    dscp = VipSettings(encap=Encap.L3DSR, dscp=7, src_ip_sticky=True, table_length=1)
+    assert settings_text(dscp) == "L3DSR dscp 7 sticky table 1"
     nat = VipSettings(encap=Encap.NAT6, target_port=8080)
-    servers = {ip_address("10.0.0.1"): AppServer(weight=5, flush_epoch=2, buckets=1)}
-    table = {
-        vip(80, "2001:db8::1"): Vip(settings=nat, servers={}),
-        vip(0, "192.0.2.1"): Vip(settings=settings, servers=servers),
-    }
-    text = (
-        "192.0.2.1/32 any  L3DSR dscp 7 sticky table 1\n"
-        "  10.0.0.1  weight 5  buckets 1  flushed 2\n"
-        "2001:db8::1/128 tcp/80  NAT6 target port 8080 table 1024\n"
+    assert settings_text(nat) == "NAT6 target port 8080 table 1024"
+
+
+def test_a_call_begins_with_its_vip() -> None:
+    web = VipId(ip_network("192.0.2.1/32"), Protocol.TCP, 80)
+    assert call_text(DelVip(vip=web, settings=VipSettings(encap=Encap.GRE4))) == (
+        "192.0.2.1/32 tcp/80  - vip"
     )
-    assert table_text(table) == text
-    assert table_text(dict(reversed(table.items()))) == text
+    assert call_text(SetConf(conf=LbConf())) == op_text(SetConf(conf=LbConf()))
 
 
 def test_settings_of_the_plugin_have_a_text() -> None:

@@ -3,17 +3,17 @@
 from ipaddress import IPv4Address
 
 from support.manifests import manifest
-from vpplb.plan.diff import ConfWish
+from vpplb.plan.settings import DesiredSettings
 from vpplb.resources.dataplane import DataplaneFrontends, DataplaneStatus
 from vpplb.resources.parse import Dataplane, parse
 
-FLAGS = ConfWish(ipv4_source=IPv4Address("192.0.2.1"), flow_timeout=60)
+FLAGS = DesiredSettings(ipv4_source=IPv4Address("192.0.2.1"), flow_timeout=60)
 
 
-def wish(**spec: object) -> ConfWish:
+def wish(**spec: object) -> DesiredSettings:
     parsed = parse(manifest("Dataplane", "n1", spec))
     assert isinstance(parsed, Dataplane), parsed
-    return parsed.spec.wish(FLAGS)
+    return parsed.spec.merge_settings(FLAGS)
 
 
 def test_the_flags_hold_where_nothing_is_said() -> None:

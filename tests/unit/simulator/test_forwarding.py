@@ -160,7 +160,7 @@ def test_a_server_with_flows_outlives_the_collection_of_garbage(vpp: Vpp) -> Non
 def test_a_table_of_another_size_is_a_new_one(vpp: Vpp) -> None:
     vpp.add(WEB, 100)
     vpp.send(*range(10))
-    vpp.lb.set_conf(IPv4Address(0), IPv6Address(0), 64, None)
+    vpp.lb.set_settings(IPv4Address(0), IPv6Address(0), 64, None)
     assert vpp.lb.flows(1) == 10
     vpp.send(99)
     assert vpp.lb.flows(1) == 1
@@ -236,6 +236,6 @@ def test_what_would_break_vpp_or_is_not_known_is_refused(vpp: Vpp) -> None:
     with pytest.raises(NotModelled, match="all-port VIP with NAT"):
         vpp.send(1)
     vpp.add(key("192.0.2.2/32"), 100)
-    vpp.lb.set_conf(IPv4Address(0), IPv6Address(0), 0, None)
+    vpp.lb.set_settings(IPv4Address(0), IPv6Address(0), 0, None)
     with pytest.raises(NotModelled, match="sticky buckets 0"):
         vpp.send(1, to="192.0.2.2")

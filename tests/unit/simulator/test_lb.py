@@ -183,9 +183,9 @@ def test_which_vips_exclude_each_other(
 
 def test_conf_keeps_numbers_that_are_not_given(lb: LoadBalancerState) -> None:
     ip4, ip6 = IPv4Address("10.0.0.1"), IPv6Address("fd00::1")
-    assert lb.set_conf(ip4, ip6, None, None) is Retval.OK
+    assert lb.set_settings(ip4, ip6, None, None) is Retval.OK
     assert lb.conf == LbConf(ipv4_source=ip4, ipv6_source=ip6)
-    assert lb.set_conf(ip4, ip6, 3, None) is Retval.INVALID_MEMORY_SIZE
+    assert lb.set_settings(ip4, ip6, 3, None) is Retval.INVALID_MEMORY_SIZE
 
 
 def test_table_is_what_is_live_in_the_models_terms(lb: LoadBalancerState) -> None:

@@ -4,8 +4,8 @@ import pytest
 
 from support.syncer_bench import DNS, VIP, VIP2, WEB, A, Bench, C, row
 from vpplb.model.vip import LbConf, Vip, VipId
-from vpplb.plan.diff import ConfWish
 from vpplb.plan.ops import DelServer, DelVip, SetConf, SetWeight
+from vpplb.plan.settings import DesiredSettings
 from vpplb.sync.dry_run import Rehearsal
 from vpplb.sync.ports import Observed
 from vpplb.sync.vip_state import SyncerState
@@ -23,7 +23,7 @@ async def test_it_says_the_calls_that_the_syncer_makes_of_the_same_wishes() -> N
     for wishes in (rehearsal, bench.syncer):
         wishes.set_desired(WEB, VIP, row(100, 50, 0), "r1")
         wishes.set_desired(DNS, VIP2, row(7), "r1")
-        wishes.set_conf(ConfWish(flow_timeout=60))
+        wishes.set_settings(DesiredSettings(flow_timeout=60))
     bench.syncer.set_synced()
     assert list(rehearsal.run(Observed()).ops) == await bench.ops()
     await bench.stop()
@@ -32,7 +32,7 @@ async def test_it_says_the_calls_that_the_syncer_makes_of_the_same_wishes() -> N
 def test_what_is_as_wanted_already_needs_no_call() -> None:
     rehearsal = Rehearsal()
     rehearsal.set_desired(WEB, VIP, row(100), "r1")
-    rehearsal.set_conf(ConfWish(flow_timeout=LbConf().flow_timeout))
+    rehearsal.set_settings(DesiredSettings(flow_timeout=LbConf().flow_timeout))
     rehearsed = rehearsal.run(having(vip=row(100)))
     assert rehearsed.ops == ()
     assert rehearsed.before == rehearsed.after == {VIP: row(100)}
@@ -74,7 +74,7 @@ def test_with_the_agents_memory_the_flushes_that_are_due_are_said() -> None:
 
 def test_settings_come_first_and_a_frontend_without_its_vip_is_named() -> None:
     rehearsal = Rehearsal()
-    rehearsal.set_conf(ConfWish(flow_timeout=60))
+    rehearsal.set_settings(DesiredSettings(flow_timeout=60))
     rehearsal.set_desired(WEB, VIP, row(1), "r1")
     rehearsal.set_desired(DNS, VIP, row(2), "r1")
     rehearsed = rehearsal.run(Observed())

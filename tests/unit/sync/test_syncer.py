@@ -8,9 +8,8 @@ import pytest
 from support.syncer_bench import DNS, VIP, VIP2, WEB, A, B, Bench, C, programmed, row
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import Encap, LbConf, Protocol, StrangeVip, Vip, VipId, VipSettings
-from vpplb.plan.diff import ConfWish
 from vpplb.plan.ops import ChangeKind, DelServer, DelVip, SetConf, SetWeight
-from vpplb.plan.sticky import Heap
+from vpplb.plan.settings import DesiredSettings, HeapSpace
 from vpplb.sync.ports import LoadBalancerGone, VipReport
 from vpplb.sync.vip_state import SyncerState
 
@@ -27,7 +26,7 @@ async def bench() -> AsyncIterator[Bench]:
 async def test_nothing_is_sent_before_the_list_of_frontends_is_complete(bench: Bench) -> None:
     bench.put(VIP2, row(1))
     bench.syncer.set_desired(WEB, VIP, row(100), "r1")
-    bench.syncer.set_conf(ConfWish(flow_timeout=60))
+    bench.syncer.set_settings(DesiredSettings(flow_timeout=60))
     await bench.settle(120)
     assert bench.lb.ops == []
     bench.syncer.set_synced()
@@ -215,7 +214,7 @@ async def test_paused_it_only_reads_and_resumed_it_makes_good(bench: Bench) -> N
     ready = await programmed(bench)
     ready.syncer.paused = True
     ready.syncer.set_desired(WEB, VIP, row(1, 50, 0), "r2")
-    ready.syncer.set_conf(ConfWish(flow_timeout=99))
+    ready.syncer.set_settings(DesiredSettings(flow_timeout=99))
     ready.lb.do(SetWeight(vip=VIP, address=B, weight=2))
     reads = ready.lb.reads
     await ready.settle(120)
@@ -232,12 +231,12 @@ async def test_paused_it_only_reads_and_resumed_it_makes_good(bench: Bench) -> N
 async def test_settings_are_sent_only_where_they_differ_and_all_at_once(bench: Bench) -> None:
     ready = await programmed(bench)
     source = IPv4Address("10.9.9.9")
-    ready.syncer.set_conf(ConfWish(ipv4_source=source))
+    ready.syncer.set_settings(DesiredSettings(ipv4_source=source))
     (op,) = await ready.ops()
     assert isinstance(op, SetConf)
     assert op.conf.ipv4_source == source
     assert op.conf.flow_timeout == 40
-    ready.syncer.set_conf(ConfWish(ipv4_source=source, flow_timeout=40))
+    ready.syncer.set_settings(DesiredSettings(ipv4_source=source, flow_timeout=40))
     assert await ready.ops() == []
     assert ready.listener.conf_errors == []
     assert ready.listener.counts == {ChangeKind.CONF: 1}
@@ -245,14 +244,14 @@ async def test_settings_are_sent_only_where_they_differ_and_all_at_once(bench: B
 
 async def test_refused_settings_are_reported_and_not_sent_without_end(bench: Bench) -> None:
     ready = await programmed(bench)
-    ready.syncer.set_conf(ConfWish(sticky_buckets_per_core=1000, allow_flow_loss=True))
+    ready.syncer.set_settings(DesiredSettings(sticky_buckets_per_core=1000, allow_flow_loss=True))
     await ready.settle()
     for weight in range(5):
         ready.syncer.set_desired(WEB, VIP, row(weight + 1, 50, 0), f"w{weight}")
         await ready.settle()
     assert len([op for op in ready.lb.ops if isinstance(op, SetConf)]) == 1
     assert [error[-5:] for error in ready.listener.conf_errors] == ["(-70)"]
-    ready.syncer.set_conf(ConfWish())
+    ready.syncer.set_settings(DesiredSettings())
     await ready.settle()
     assert ready.listener.conf_errors[1:] == [""]
 
@@ -332,7 +331,7 @@ async def test_vips_that_no_frontend_can_have_are_told_once(bench: Bench) -> Non
 
 async def test_buckets_are_not_changed_in_service_without_a_word_for_it(bench: Bench) -> None:
     ready = await programmed(bench)
-    ready.syncer.set_conf(ConfWish(sticky_buckets_per_core=2048, flow_timeout=60))
+    ready.syncer.set_settings(DesiredSettings(sticky_buckets_per_core=2048, flow_timeout=60))
     assert await ready.ops() == [SetConf(conf=LbConf(flow_timeout=60))]
     assert ready.listener.conf_errors == [
         "stickyBucketsPerCore 2048 is not set: VPP would forget all known flows of the VIPs in"
@@ -340,8 +339,8 @@ async def test_buckets_are_not_changed_in_service_without_a_word_for_it(bench: B
     ]
     await ready.settle(300)
     assert ready.listener.drift == 0
-    wish = ConfWish(sticky_buckets_per_core=2048, flow_timeout=60, allow_flow_loss=True)
-    ready.syncer.set_conf(wish)
+    wish = DesiredSettings(sticky_buckets_per_core=2048, flow_timeout=60, allow_flow_loss=True)
+    ready.syncer.set_settings(wish)
     await ready.settle()
     assert ready.lb.conf == LbConf(sticky_buckets_per_core=2048, flow_timeout=60)
     assert ready.listener.conf_errors[1:] == [""]
@@ -349,7 +348,7 @@ async def test_buckets_are_not_changed_in_service_without_a_word_for_it(bench: B
 
 
 async def test_a_vpp_that_serves_nothing_yet_gets_its_buckets_without_a_word(bench: Bench) -> None:
-    bench.syncer.set_conf(ConfWish(sticky_buckets_per_core=2048))
+    bench.syncer.set_settings(DesiredSettings(sticky_buckets_per_core=2048))
     ready = await programmed(bench)
     assert ready.lb.conf.sticky_buckets_per_core == 2048
     assert ready.listener.forgotten == []
@@ -358,17 +357,17 @@ async def test_a_vpp_that_serves_nothing_yet_gets_its_buckets_without_a_word(ben
     assert ready.lb.conf.sticky_buckets_per_core == 2048
 
 
-@pytest.mark.parametrize("free", [Heap(1 << 30, 1), Heap(1 << 33, 9), None])
-async def test_buckets_that_vpp_has_no_memory_for_are_never_set(free: Heap | None) -> None:
+@pytest.mark.parametrize("free", [HeapSpace(1 << 30, 1), HeapSpace(1 << 33, 9), None])
+async def test_buckets_that_vpp_has_no_memory_for_are_never_set(free: HeapSpace | None) -> None:
     bench = Bench()
     bench.lb.free_memory = free
-    wish = ConfWish(sticky_buckets_per_core=1 << 24, allow_flow_loss=True)
-    bench.syncer.set_conf(wish)
+    wish = DesiredSettings(sticky_buckets_per_core=1 << 24, allow_flow_loss=True)
+    bench.syncer.set_settings(wish)
     ready = await programmed(bench)
     assert ready.lb.conf.sticky_buckets_per_core == 1024
     (error,) = ready.listener.conf_errors
     assert "stickyBucketsPerCore 16777216 is not set: " in error
-    ready.lb.free_memory = Heap(1 << 33, 1)
+    ready.lb.free_memory = HeapSpace(1 << 33, 1)
     ready.lb.restart()
     await ready.settle(10)
     assert ready.lb.conf.sticky_buckets_per_core == 1 << 24
@@ -395,7 +394,7 @@ async def test_what_somebody_changes_again_and_again_is_repaired_ever_later(benc
 
 async def test_settings_that_somebody_changes_again_and_again_are_too(bench: Bench) -> None:
     ready = await programmed(bench)
-    ready.syncer.set_conf(ConfWish(flow_timeout=60))
+    ready.syncer.set_settings(DesiredSettings(flow_timeout=60))
     await ready.settle()
     before = len(ready.lb.ops)
     for _ in range(240):

@@ -3,7 +3,7 @@ from ipaddress import ip_network
 import pytest
 
 from vpplb.model.vip import Protocol, VipId
-from vpplb.plan.sticky import Heap
+from vpplb.plan.settings import HeapSpace
 from vpplb.vpp import listing
 from vpplb.vpp.listing import Listing
 
@@ -52,9 +52,9 @@ def test_free_memory_and_threads_are_read(free: str, expected: int) -> None:
         "\x1b[33mID\x1b[0m \x1b[33m  Name  \x1b[0m \x1b[33mLWP\x1b[0m \x1b[33mCPU\x1b[0m\n"
         " 0\x1b[0m vpp_main\x1b[0m 915\x1b[0m   0\x1b[0m\n"
     )
-    assert listing.heap(memory, threads) == Heap(expected, 1)
+    assert listing.heap(memory, threads) == HeapSpace(expected, 1)
     more = threads + " 1\x1b[0m vpp_wk_0\x1b[0m 930\x1b[0m   1\x1b[0m\n"
-    assert listing.heap(memory, more) == Heap(expected, 2)
+    assert listing.heap(memory, more) == HeapSpace(expected, 2)
 
 
 def test_memory_that_vpp_does_not_tell_is_not_known() -> None:
