@@ -26,7 +26,7 @@ demo: $(RUN) ## Show the main job live, without a cluster (ARGS=--once ends by i
 
 .PHONY: test
 test: $(DEV) ## Run every test that this machine can run (ARGS are pytest's).
-	@PYTHONPATH=tests $(BIN)/python -m support.binaries
+	@PYTHONPATH=tests $(BIN)/python -m cluster.binaries
 	@$(BIN)/pytest $(ARGS)
 
 .PHONY: quick
@@ -63,7 +63,7 @@ imports: $(DEV) ## Check that imports go down the layers only.
 
 .PHONY: bench
 bench: $(DEV) ## Measure the figures of benchmarks/ and print them.
-	@PYTHONPATH=tests $(BIN)/python -m support.binaries
+	@PYTHONPATH=tests $(BIN)/python -m cluster.binaries
 	@missed=0; for benchmark in benchmarks/bench_*.py; do \
 		echo "== $$benchmark"; PYTHONPATH=tests $(BIN)/python $$benchmark $(ARGS) || missed=1; \
 	done; exit $$missed
@@ -95,7 +95,7 @@ image: ## Build the image with Docker (IMAGE=vpplb:dev).
 .PHONY: e2e-kind
 e2e-kind: $(DEV) ## Run the tests of a whole cluster on kind; needs Docker.
 	@docker info >/dev/null 2>&1 || { echo 'make e2e-kind needs a running Docker' >&2; exit 1; }
-	@PYTHONPATH=tests $(BIN)/python -m support.binaries
+	@PYTHONPATH=tests $(BIN)/python -m cluster.binaries
 	@VPPLB_TEST_CLUSTER=kind $(BIN)/pytest -m cluster $(ARGS)
 
 .PHONY: clean

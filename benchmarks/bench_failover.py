@@ -19,9 +19,9 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from support.control_plane import SYSTEM_NAMESPACE, ControlPlane, control_plane
-from support.processes import Program, free_port
-from support.servers import CountingHttpServer
+from cluster.control_plane import SYSTEM_NAMESPACE, ControlPlane, control_plane
+from lab.processes import Program, free_port
+from lab.servers import CountingHttpServer
 from vpplb.simulator.server import Call, VppSimulator
 
 KILLS = int(os.environ.get("VPPLB_BENCH_KILLS", "50"))

@@ -26,8 +26,8 @@ from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
 
-from support.authority import Authority
-from support.probe_peers import (
+from lab.authority import Authority
+from lab.probe_peers import (
     PORT,
     TLS_PORT,
     Arena,
@@ -38,7 +38,7 @@ from support.probe_peers import (
     waited_seconds,
     worker_of,
 )
-from support.waiting import wait_for
+from lab.waiting import wait_for
 from vpplb.model.check import (
     Cadence,
     CheckSpec,

@@ -19,14 +19,14 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from support.control_plane import ControlPlane, control_plane
-from support.fleet import Fleet, create
-from support.manifests import manifest
-from support.nginx import Nginx
-from support.probe_peers import cpu_seconds
-from support.scale import Scale, scale
-from support.transition_cost import cpu_of_transitions, loaded
-from support.usage import cpu, memory, writes
+from cluster.control_plane import ControlPlane, control_plane
+from cluster.fleet import Fleet, create
+from cluster.scale import Scale, scale
+from cluster.usage import cpu, memory, writes
+from data.manifests import manifest
+from in_memory.transition_cost import cpu_of_transitions, loaded
+from lab.nginx import Nginx
+from lab.probe_peers import cpu_seconds
 from vpplb.cli.main import COLLECTOR
 from vpplb.kube.client import KubeClient
 from vpplb.kube.kinds import BACKEND

@@ -22,12 +22,12 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager
 from pathlib import Path
 
-from support.agent_cost import measure_agent
-from support.forwarding_bench import RATE, side_by_side
-from support.live_syncer import running
-from support.planned import diff
-from support.real_vpp import start_vpp
-from support.vpp_bench import (
+from agent_cost import measure_agent
+from forwarding import RATE, side_by_side
+from in_memory.planned import diff
+from lab.live_syncer import running
+from lab.real_vpp import start_vpp
+from vpp_calls import (
     CORES,
     BareSocket,
     Clocks,

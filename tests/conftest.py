@@ -9,10 +9,10 @@ from collections.abc import Generator, Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
-from support.binaries import Missing
-from support.control_plane import ControlPlane, fresh_namespace
-from support.control_plane import control_plane as run_control_plane
-from support.kubectl import Kubectl
+from cluster.binaries import Missing
+from cluster.control_plane import ControlPlane, fresh_namespace
+from cluster.control_plane import control_plane as run_control_plane
+from cluster.kubectl import Kubectl
 
 IN_CI = os.environ.get("CI", "").lower() not in ("", "0", "false")
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from support.raw_client import RawClient
-from support.simulated_vpp import simulated_vpp
+from lab.raw_client import RawClient
+from lab.simulated_vpp import simulated_vpp
 from vpplb.simulator.dialect import Dialect
 from vpplb.simulator.messages import MESSAGES
 
@@ -23,7 +23,7 @@ async def api_socket(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIte
         async with simulated_vpp(tmp_path) as vpp:
             yield vpp.api_socket
     else:
-        from support.real_vpp import start_vpp
+        from lab.real_vpp import start_vpp
 
         with start_vpp(Path(os.environ["VPPLB_TEST_VPP"]), tmp_path) as path:
             yield path

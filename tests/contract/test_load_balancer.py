@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from fakes.load_balancer import FakeLoadBalancer
-from support.live_syncer import row, vip, without_buckets
-from support.planned import diff
+from in_memory.planned import diff
+from lab.live_syncer import row, vip, without_buckets
 from vpplb.model.vip import Encap, LbConf, Protocol, VipSettings, VipTable
 from vpplb.plan.ops import AddServer, AddVip, DelServer, DelVip, Op, SetConf, SetWeight
 from vpplb.simulator.server import VppSimulator
@@ -38,7 +38,7 @@ async def lb(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Lo
             await papi.close()
             await simulator.stop()
         case _:
-            from support.real_vpp import start_vpp
+            from lab.real_vpp import start_vpp
 
             with start_vpp(Path(os.environ["VPPLB_TEST_VPP"]), tmp_path) as socket:
                 papi = PapiLoadBalancer(socket)

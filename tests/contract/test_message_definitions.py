@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from support import transcripts
+from data import transcripts
 from vpplb.simulator.api_json import all_api_json, api_json
 from vpplb.simulator.dialect import Dialect
 from vpplb.simulator.messages import MESSAGE_IDS, MESSAGES, MODULES, Module

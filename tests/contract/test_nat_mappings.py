@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from support.simulated_vpp import simulated_vpp
+from lab.simulated_vpp import simulated_vpp
 from vpplb.model.vip import Encap, Protocol, VipId, VipSettings
 from vpplb.plan.ops import AddServer, AddVip, DelServer, DelVip, Op
 from vpplb.vpp.lb import PapiLoadBalancer
@@ -28,7 +28,7 @@ async def lb(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Pa
             async for each in _connected(simulator.api_socket):
                 yield each
     else:
-        from support.real_vpp import start_vpp
+        from lab.real_vpp import start_vpp
 
         with start_vpp(Path(os.environ["VPPLB_TEST_VPP"]), tmp_path) as path:
             async for each in _connected(path):

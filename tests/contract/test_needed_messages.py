@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from support.transcripts import DEFINITIONS, require
+from data.transcripts import DEFINITIONS, require
 from vpplb.simulator.api_json import api_json
 from vpplb.simulator.dialect import Dialect
 from vpplb.simulator.messages import MODULES

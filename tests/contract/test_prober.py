@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from fakes.prober import FakeProber
-from support.eventually import eventually
-from support.servers import CountingHttpServer, black_hole
-from support.waiting import wait_for
+from lab.eventually import eventually
+from lab.servers import CountingHttpServer, black_hole
+from lab.waiting import wait_for
 from vpplb.model.check import Cadence, CheckSpec, HttpProbe, TcpProbe
 from vpplb.model.health import ProbeCode, Response
 from vpplb.model.names import ObjectKey

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from vpp_papi import VPPApiClient
 
-from support import transcripts
-from support.real_vpp import start_vpp
-from support.simulated_vpp import run_in_thread
+from data import transcripts
+from lab.real_vpp import start_vpp
+from lab.simulated_vpp import run_in_thread
 from vpplb.simulator.server import VppSimulator
 
 pytestmark = [

@@ -60,8 +60,8 @@ async def vpp(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[V
         await vpp.lb.close()
         await simulator.stop()
     else:
-        from support.packet_generator import PacketGenerator
-        from support.real_vpp import start_vpp
+        from lab.packet_generator import PacketGenerator
+        from lab.real_vpp import start_vpp
 
         with start_vpp(Path(os.environ["VPPLB_TEST_VPP"]), tmp_path) as api_socket:
             client: Any = VPPApiClient(

@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 from vpp_papi import VPPApiClient
 
-from support.packet_generator import PacketGenerator
-from support.real_vpp import start_vpp
-from support.simulated_vpp import LoopThread, run_in_thread
-from support.transcripts import comparable, plain
+from data.transcripts import comparable, plain
+from lab.packet_generator import PacketGenerator
+from lab.real_vpp import start_vpp
+from lab.simulated_vpp import LoopThread, run_in_thread
 from vpplb.model.vip import IPAddress
 from vpplb.simulator.flows import TCP, UDP, FiveTuple
 from vpplb.simulator.server import VppSimulator

@@ -13,9 +13,9 @@ import pytest
 from vpp_papi import VPPApiClient
 from vpp_papi import vpp_papi_async as papi_async
 
-from support import transcripts
-from support.real_vpp import start_vpp
-from support.simulated_vpp import LoopThread, run_in_thread
+from data import transcripts
+from lab.real_vpp import start_vpp
+from lab.simulated_vpp import LoopThread, run_in_thread
 from vpplb.simulator.server import VppSimulator
 
 pytestmark = pytest.mark.filterwarnings("ignore:open_text is deprecated:DeprecationWarning")

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from support.live_syncer import Ear, read, row, syncing, vip, without_buckets
-from support.simulated_vpp import simulated_vpp
+from lab.live_syncer import Ear, read, row, syncing, vip, without_buckets
+from lab.simulated_vpp import simulated_vpp
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import AppServer, Encap, Protocol, Vip, VipId
 from vpplb.plan.newflows import shares
@@ -57,7 +57,7 @@ async def socket(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
         async with simulated_vpp(tmp_path) as simulator:
             yield simulator.api_socket
     else:
-        from support.real_vpp import start_vpp
+        from lab.real_vpp import start_vpp
 
         with start_vpp(Path(os.environ["VPPLB_TEST_VPP"]), tmp_path) as path:
             yield path

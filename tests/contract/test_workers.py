@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from support.real_vpp import start_vpp
+from lab.real_vpp import start_vpp
 from vpplb.vpp.lb import PapiLoadBalancer
 
 pytestmark = [pytest.mark.real_vpp, pytest.mark.slow]

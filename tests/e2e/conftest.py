@@ -5,10 +5,10 @@ from collections.abc import Generator, Iterator
 
 import pytest
 
-from support.control_plane import ControlPlane
-from support.main_job import MainJob, main_job
-from support.stage import Stage
-from support.stage import stage as run_stage
+from cluster.control_plane import ControlPlane
+from cluster.main_job import MainJob, main_job
+from cluster.stage import Stage
+from cluster.stage import stage as run_stage
 
 # The same tests on a real VPP have an id of their own, so that a report says which it was.
 _VPP = "real-vpp" if os.environ.get("VPPLB_TEST_VPP") else "simulator"

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from support.blind_lab import (
+from cluster.operation import standalone_operation
+from data.manifests import backend, frontend
+from e2e.blind_lab import (
     HEALTH_PORT,
     SERVERS,
     WAYS,
@@ -20,13 +22,11 @@ from support.blind_lab import (
     blinded,
     shown,
 )
-from support.flows import CUT, SILENT
-from support.manifests import backend, frontend
-from support.operation import standalone_operation
-from support.servers import CountingHttpServer
-from support.traffic_hosts import ROUTER
-from support.traffic_lab import WEIGHTS, TrafficLab, assert_proportional, traffic_lab
-from support.waiting import stays, wait_for
+from lab.flows import CUT, SILENT
+from lab.servers import CountingHttpServer
+from lab.traffic_hosts import ROUTER
+from lab.traffic_lab import WEIGHTS, TrafficLab, assert_proportional, traffic_lab
+from lab.waiting import stays, wait_for
 
 pytestmark = [
     pytest.mark.slow,

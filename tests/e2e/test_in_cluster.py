@@ -12,12 +12,12 @@ from datetime import datetime
 import pytest
 from click.testing import CliRunner
 
-from support.binaries import Missing, ensure
-from support.cluster import NODES, Cluster
-from support.cluster import cluster as run_cluster
-from support.installed import SYSTEM, Installed
-from support.kubectl import Kubectl
-from support.waiting import wait_for
+from cluster.binaries import Missing, ensure
+from cluster.installed import SYSTEM, Installed
+from cluster.kubectl import Kubectl
+from cluster.three_nodes import NODES, Cluster
+from cluster.three_nodes import cluster as run_cluster
+from lab.waiting import wait_for
 from vpplb.cli.kubectl.main import cli as plugin
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster, pytest.mark.usefixtures("in_order")]

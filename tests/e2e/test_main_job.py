@@ -8,9 +8,9 @@ import time
 
 import pytest
 
-from support.main_job import INTERVAL, MainJob
-from support.stage import Stage
-from support.waiting import PATIENCE, stays, wait_for
+from cluster.main_job import INTERVAL, MainJob
+from cluster.stage import Stage
+from lab.waiting import PATIENCE, stays, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.control_plane]
 

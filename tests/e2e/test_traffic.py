@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from support.control_plane import ControlPlane
-from support.flows import CUT
-from support.operation import cluster_operation, standalone_operation
-from support.traffic_hosts import ROUTER, SERVERS
-from support.traffic_lab import WEIGHTS, TrafficLab, Weights, assert_proportional, on, traffic_lab
-from support.waiting import stays, wait_for
+from cluster.control_plane import ControlPlane
+from cluster.operation import cluster_operation, standalone_operation
+from lab.flows import CUT
+from lab.traffic_hosts import ROUTER, SERVERS
+from lab.traffic_lab import WEIGHTS, TrafficLab, Weights, assert_proportional, on, traffic_lab
+from lab.waiting import stays, wait_for
 
 pytestmark = [
     pytest.mark.slow,

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from support.flows import CUT
-from support.operation import standalone_operation
-from support.traffic_hosts import ROUTER, ROUTER6, SERVERS, VIP, VIP6
-from support.traffic_lab import WEIGHTS, TrafficLab, assert_proportional, on, traffic_lab
-from support.waiting import wait_for
+from cluster.operation import standalone_operation
+from lab.flows import CUT
+from lab.traffic_hosts import ROUTER, ROUTER6, SERVERS, VIP, VIP6
+from lab.traffic_lab import WEIGHTS, TrafficLab, assert_proportional, on, traffic_lab
+from lab.waiting import wait_for
 
 pytestmark = [
     pytest.mark.slow,

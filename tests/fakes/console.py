@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from copy import deepcopy
 from typing import Any, Self
 
-from support.fake_apiserver import apply_merge_patch
+from fakes.api_server import apply_merge_patch
 from vpplb.kube.client import Listing
 from vpplb.kube.console import Change, Console
 from vpplb.kube.errors import ApiError, KubeError, NotFound

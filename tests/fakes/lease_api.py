@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from support.fake_apiserver import apply_merge_patch
+from fakes.api_server import apply_merge_patch
 from vpplb.kube.errors import ApiError, ApiUnreachable, Conflict, NotFound
 from vpplb.kube.kinds import JsonObject, Kind
 from vpplb.model.names import ObjectKey

@@ -11,7 +11,7 @@ import sys
 import atheris
 
 with atheris.instrument_imports(include=["vpplb.probers"]):
-    from support.fuzzing import HTTP_CODES, PROBES, cut, ended, http, tls
+    from fuzz.conversations import HTTP_CODES, PROBES, cut, ended, http, tls
     from vpplb.model.health import ProbeCode
     from vpplb.probers.icmp import EchoCodec, ipv4_header_size
 

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from support.api import Api, proxied
-from support.control_plane import ControlPlane
-from support.main_job import MainJob, main_job
-from support.stage import Stage
-from support.stage import stage as run_stage
+from cluster.api import Api, proxied
+from cluster.control_plane import ControlPlane
+from cluster.main_job import MainJob, main_job
+from cluster.stage import Stage
+from cluster.stage import stage as run_stage
 
 
 @pytest.fixture(scope="session")

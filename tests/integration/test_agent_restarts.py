@@ -11,16 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from support.agent_bench import decided
-from support.api_proxy import ApiProxy
-from support.control_plane import SYSTEM_NAMESPACE, ControlPlane, fresh_namespace
-from support.kubectl import Kubectl
-from support.live_syncer import meddle, vip
-from support.manifests import frontend
-from support.stage import Service, SimulatedVpp
-from support.vpp_tap import VppTap
-from support.vpp_witness import VppWitness
-from support.waiting import stays, wait_for
+from cluster.api_proxy import ApiProxy
+from cluster.control_plane import SYSTEM_NAMESPACE, ControlPlane, fresh_namespace
+from cluster.kubectl import Kubectl
+from cluster.stage import Service, SimulatedVpp
+from data.manifests import frontend
+from in_memory.agent import decided
+from lab.live_syncer import meddle, vip
+from lab.vpp_tap import VppTap
+from lab.vpp_witness import VppWitness
+from lab.waiting import stays, wait_for
 from vpplb.model.vip import Encap, VipId, VipSettings
 from vpplb.plan.ops import AddServer, AddVip
 

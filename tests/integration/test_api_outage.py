@@ -13,15 +13,15 @@ from typing import Any
 
 import pytest
 
-from support.api import Api
-from support.api_proxy import ApiProxy, Fault, object_writes, writes
-from support.control_plane import ControlPlane, fresh_namespace
-from support.http_get import http_get
-from support.manifests import manifest
-from support.processes import free_port
-from support.servers import CountingHttpServer
-from support.stage import Service, electing
-from support.waiting import stays, wait_for
+from cluster.api import Api
+from cluster.api_proxy import ApiProxy, Fault, object_writes, writes
+from cluster.control_plane import ControlPlane, fresh_namespace
+from cluster.stage import Service, electing
+from data.manifests import manifest
+from lab.http_get import http_get
+from lab.processes import free_port
+from lab.servers import CountingHttpServer
+from lab.waiting import stays, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.control_plane]
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from support.authority import Authority, outdated, self_signed_server
-from support.probing import probed
-from support.servers import (
+from lab.authority import Authority, outdated, self_signed_server
+from lab.probing import probed
+from lab.servers import (
     Script,
     ScriptedServer,
     answering,

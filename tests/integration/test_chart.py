@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from support.binaries import ensure
-from support.control_plane import (
+from cluster.binaries import ensure
+from cluster.control_plane import (
     RBAC,
     ROOT,
     SYSTEM_NAMESPACE,
@@ -21,10 +21,10 @@ from support.control_plane import (
     fresh_namespace,
     render_chart,
 )
-from support.kubectl import Kubectl, KubectlError
-from support.manifests import backend, frontend
-from support.stage import Stage, electing, stage
-from support.waiting import wait_for
+from cluster.kubectl import Kubectl, KubectlError
+from cluster.stage import Stage, electing, stage
+from data.manifests import backend, frontend
+from lab.waiting import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.control_plane]
 

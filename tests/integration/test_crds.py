@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
-from support.control_plane import ControlPlane, fresh_namespace
-from support.kubectl import Kubectl
+from cluster.control_plane import ControlPlane, fresh_namespace
+from cluster.kubectl import Kubectl
 
 pytestmark = [pytest.mark.slow, pytest.mark.control_plane]
 

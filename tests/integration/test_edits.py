@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from support.api import Api
-from support.edits import Service, wait_probed
-from support.main_job import MainJob
-from support.servers import CountingHttpServer
-from support.waiting import stays, wait_for
+from cluster.api import Api
+from cluster.edits import Service, wait_probed
+from cluster.main_job import MainJob
+from lab.servers import CountingHttpServer
+from lab.waiting import stays, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.control_plane]
 

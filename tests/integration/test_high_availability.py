@@ -14,13 +14,13 @@ from typing import Any
 
 import pytest
 
-from support.api_proxy import writes
-from support.control_plane import ControlPlane
-from support.http_get import http_get
-from support.main_job import INTERVAL, MainJob, main_job
-from support.pair import LEASE, Operator, Pair, measured_gap
-from support.pair import pair as run_pair
-from support.waiting import stays, wait_for
+from cluster.api_proxy import writes
+from cluster.control_plane import ControlPlane
+from cluster.main_job import INTERVAL, MainJob, main_job
+from integration.pair import LEASE, Operator, Pair, measured_gap
+from integration.pair import pair as run_pair
+from lab.http_get import http_get
+from lab.waiting import stays, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.control_plane]
 

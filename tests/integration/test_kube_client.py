@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from support.control_plane import ControlPlane
-from support.kubectl import Kubectl
-from support.waiting import wait_for
+from cluster.control_plane import ControlPlane
+from cluster.kubectl import Kubectl
+from lab.waiting import wait_for
 from vpplb.kube import client as client_module
 from vpplb.kube.client import KubeClient
 from vpplb.kube.errors import ApiError, Conflict, NotFound

@@ -13,15 +13,15 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
-from support.control_plane import ControlPlane
-from support.http_get import http_get
-from support.kubectl import Kubectl
-from support.main_job import MainJob
-from support.packets import send
-from support.processes import Program
-from support.servers import CountingHttpServer
-from support.stage import VPPLB, Stage
-from support.waiting import wait_for
+from cluster.control_plane import ControlPlane
+from cluster.kubectl import Kubectl
+from cluster.main_job import MainJob
+from cluster.stage import VPPLB, Stage
+from integration.packets import send
+from lab.http_get import http_get
+from lab.processes import Program
+from lab.servers import CountingHttpServer
+from lab.waiting import wait_for
 from vpplb.cli.kubectl.main import cli
 from vpplb.simulator.flows import TCP, FiveTuple
 

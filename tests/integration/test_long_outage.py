@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from support.manifests import backend, frontend, health_check
-from support.operator_bench import OperatorBench
+from data.manifests import backend, frontend, health_check
+from in_memory.operator import LocalOperator
 from vpplb.kube.errors import ApiUnreachable, KubeError, api_error
 from vpplb.kube.kinds import BACKEND, FRONTEND
 
@@ -15,8 +15,8 @@ BACKENDS = [f"b{n}" for n in range(12)]
 MINUTES = 10
 
 
-async def world() -> OperatorBench:
-    bench = OperatorBench()
+async def world() -> LocalOperator:
+    bench = LocalOperator()
     bench.apply(
         health_check("check"),
         *(
@@ -34,7 +34,7 @@ async def world() -> OperatorBench:
     return bench
 
 
-def writes(bench: OperatorBench) -> int:
+def writes(bench: LocalOperator) -> int:
     return sum(verb == "replace_status" for verb, *_ in bench.server.requests)
 
 

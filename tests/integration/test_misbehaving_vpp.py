@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from support.live_syncer import Ear, row, running, vip, without_buckets
-from support.simulated_vpp import simulated_vpp
+from lab.live_syncer import Ear, row, running, vip, without_buckets
+from lab.simulated_vpp import simulated_vpp
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import AppServer, IPAddress, Vip, VipId
 from vpplb.simulator.dialect import Dialect

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from support.control_plane import ControlPlane
-from support.kubectl import Kubectl
-from support.live_syncer import row, vip
-from support.manifests import frontend
-from support.memory import keep_state
-from support.simulated_vpp import LoopThread, run_in_thread
+from cluster.control_plane import ControlPlane
+from cluster.kubectl import Kubectl
+from data.kept_memory import keep_state
+from data.manifests import frontend
+from lab.live_syncer import row, vip
+from lab.simulated_vpp import LoopThread, run_in_thread
 from vpplb.cli.main import cli
 from vpplb.files.memory import Router, owned_text
 from vpplb.kube.client import KubeClient

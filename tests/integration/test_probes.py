@@ -17,10 +17,10 @@ from pathlib import Path
 
 import pytest
 
-from support.authority import Authority, self_signed_server
-from support.eventually import eventually
-from support.probing import first_verdict, probed, spec
-from support.servers import (
+from lab.authority import Authority, self_signed_server
+from lab.eventually import eventually
+from lab.probing import first_verdict, probed, spec
+from lab.servers import (
     CountingHttpServer,
     ScriptedServer,
     answering,

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from support.api import Api
-from support.main_job import MainJob
-from support.settled import QUICK, Manifest, World
-from support.waiting import stays, wait_for
+from cluster.api import Api
+from cluster.main_job import MainJob
+from integration.settled import QUICK, Manifest, World
+from lab.waiting import stays, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.control_plane]
 

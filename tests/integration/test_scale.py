@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from support.control_plane import ControlPlane
-from support.fleet import Fleet, create
-from support.kubectl import Kubectl
-from support.scale import Scale, scale
-from support.servers import CountingHttpServer
+from cluster.control_plane import ControlPlane
+from cluster.fleet import Fleet, create
+from cluster.kubectl import Kubectl
+from cluster.scale import Scale, scale
+from lab.servers import CountingHttpServer
 from vpplb.kube.client import KubeClient
 
 pytestmark = [pytest.mark.slow, pytest.mark.control_plane]

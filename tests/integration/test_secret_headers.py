@@ -6,11 +6,11 @@ from threading import Thread
 
 import pytest
 
-from support.control_plane import SYSTEM_NAMESPACE
-from support.http_get import http_get
-from support.kubectl import Kubectl
-from support.main_job import MainJob
-from support.waiting import wait_for
+from cluster.control_plane import SYSTEM_NAMESPACE
+from cluster.kubectl import Kubectl
+from cluster.main_job import MainJob
+from lab.http_get import http_get
+from lab.waiting import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.control_plane]
 

@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
-from support.api import Api
-from support.api_proxy import ApiProxy, writes
-from support.control_plane import ControlPlane
-from support.ear import Ear, short
-from support.edits import Service
-from support.main_job import main_job
-from support.servers import CountingHttpServer
-from support.stage import Stage
-from support.stage import stage as run_stage
-from support.waiting import wait_for
+from cluster.api import Api
+from cluster.api_proxy import ApiProxy, writes
+from cluster.control_plane import ControlPlane
+from cluster.edits import Service
+from cluster.main_job import main_job
+from cluster.stage import Stage
+from cluster.stage import stage as run_stage
+from integration.ear import Ear, short
+from lab.servers import CountingHttpServer
+from lab.waiting import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.control_plane]
 

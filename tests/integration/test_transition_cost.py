@@ -1,6 +1,6 @@
 import pytest
 
-from support.transition_cost import lines_of_transition, loaded
+from in_memory.transition_cost import lines_of_transition, loaded
 
 pytestmark = [pytest.mark.looptime, pytest.mark.slow]
 

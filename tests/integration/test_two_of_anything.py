@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from support.control_plane import SYSTEM_NAMESPACE, ControlPlane, fresh_namespace
-from support.http_get import http_get
-from support.kubectl import Kubectl
-from support.manifests import backend, frontend
-from support.stage import Service, SimulatedVpp, stage
-from support.waiting import stays, wait_for
+from cluster.control_plane import SYSTEM_NAMESPACE, ControlPlane, fresh_namespace
+from cluster.kubectl import Kubectl
+from cluster.stage import Service, SimulatedVpp, stage
+from data.manifests import backend, frontend
+from lab.http_get import http_get
+from lab.waiting import stays, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.control_plane]
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from data.manifests import backend, frontend
 from fakes.prober import FakeProber
-from support.eventually import eventually
-from support.manifests import backend, frontend
+from lab.eventually import eventually
 from vpplb.simulator.flows import TCP, FiveTuple
 from vpplb.simulator.server import VppSimulator
 from vpplb.standalone.app import Standalone, StandaloneOptions

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from support.live_syncer import meddle, read, row, syncing, vip, without_buckets
-from support.planned import diff
+from in_memory.planned import diff
+from lab.live_syncer import meddle, read, row, syncing, vip, without_buckets
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import Encap, VipTable
 from vpplb.simulator.server import VppSimulator
@@ -32,7 +32,7 @@ class Vpp:
             await simulator.start()
             self._stack.push_async_callback(simulator.stop)
         else:
-            from support.real_vpp import start_vpp
+            from lab.real_vpp import start_vpp
 
             path = self._stack.enter_context(start_vpp(Path(self._binary), self._directory))
             assert path == self.socket

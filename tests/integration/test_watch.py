@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from support.api_proxy import GONE, HALF_A_LINE, ApiProxy, Fault, watches
-from support.control_plane import ControlPlane
-from support.eventually import eventually
-from support.waiting import PATIENCE
+from cluster.api_proxy import GONE, HALF_A_LINE, ApiProxy, Fault, watches
+from cluster.control_plane import ControlPlane
+from lab.eventually import eventually
+from lab.waiting import PATIENCE
 from vpplb.kube.client import KubeClient
 from vpplb.kube.config import load_access
 from vpplb.kube.informer import Informer

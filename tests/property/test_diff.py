@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fakes.load_balancer import FakeLoadBalancer
-from support.planned import diff
+from in_memory.planned import diff
 from vpplb.model.vip import AppServer, Encap, IPNetwork, Protocol, Vip, VipId, VipSettings, VipTable
 from vpplb.plan.diff import Step
 from vpplb.plan.ops import AddServer, AddVip

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from support.cadenced import CadencedProber
-from support.objects import backend, frontend, health_check, key, pool
-from support.world import World
+from data.objects import backend, frontend, health_check, key, pool
+from in_memory.world import World
+from property.cadenced import CadencedProber
 from vpplb.health.machine import Counter, step
 from vpplb.model.health import HealthState, ProbeCode, Response
 from vpplb.plan.guard import Suspicion, tally

@@ -6,8 +6,8 @@ from typing import NamedTuple
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from support.objects import backend, frontend, key, vip
-from support.world import Object, World
+from data.objects import backend, frontend, key, vip
+from in_memory.world import Object, World
 from vpplb.model.names import ObjectKey
 from vpplb.model.objects import Frontend, Member, Pool
 from vpplb.model.vip import Encap, IPAddress, Protocol, VipId

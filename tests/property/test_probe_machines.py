@@ -6,8 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from support.authority import self_signed_server
-from support.fuzzing import HTTP_CODES, LARGEST_PIECE, PROBES, cut, ended, http, settled, tls
+from fuzz.conversations import HTTP_CODES, LARGEST_PIECE, PROBES, cut, ended, http, settled, tls
+from lab.authority import self_signed_server
 from vpplb.model.check import HttpProbe
 from vpplb.model.health import ProbeCode
 from vpplb.probers.icmp import EchoCodec, ipv4_header_size

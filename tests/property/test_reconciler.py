@@ -1,6 +1,6 @@
 """Whatever happens in whatever order: what is probed, what carries traffic, what is flushed.
 
-`support.naive` says the same as the tables of the semantics, in the plainest way.
+`property.naive` says the same as the tables of the semantics, in the plainest way.
 """
 
 from datetime import timedelta
@@ -19,9 +19,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from support.naive import Naive
-from support.objects import backend, frontend, health_check, key, vip
-from support.world import Object, World
+from data.objects import backend, frontend, health_check, key, vip
+from in_memory.world import Object, World
+from property.naive import Naive
 from vpplb.model.names import ObjectKey
 from vpplb.model.objects import Backend, Frontend, HealthCheck, Member, Pool
 from vpplb.model.vip import IPAddress

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from support.objects import backend, frontend, key, vip
+from data.objects import backend, frontend, key, vip
 from vpplb.model.names import ObjectKey
 from vpplb.model.objects import Frontend, Member, Pool
 from vpplb.model.vip import Encap, Protocol

@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
-from support.configurations import SERVERS, Corner, Load, configurations, loads, refusals
-from support.syncer_bench import Listener
-from support.watched_lb import WatchedLoadBalancer
+from in_memory.syncer import Listener
+from property.configurations import SERVERS, Corner, Load, configurations, loads, refusals
+from property.watched_lb import WatchedLoadBalancer
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import (
     AppServer,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from support.scenarios import Scenario, Stage, scenarios
+from scenarios.player import Scenario, Stage, scenarios
 
 NOTHING: dict[str, object] = {
     "flushed": [],

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
+from data.objects import key
+from fakes.api_server import FakeApiServer
 from fakes.clock import FakeClock
-from support.fake_apiserver import FakeApiServer
-from support.objects import key
 from vpplb.agent.announcer import Announcer, remade
 from vpplb.kube.events import EventRecorder
 from vpplb.model.vip import Encap, VipSettings

@@ -8,12 +8,12 @@ from typing import Any, Self
 
 import pytest
 
+from data.kept_memory import kept_state
+from data.manifests import frontend
+from data.objects import key, vip
+from fakes.api_server import FakeApiServer
 from fakes.load_balancer import FakeLoadBalancer
-from support.agent_bench import API, NODE, WEB, decided
-from support.fake_apiserver import FakeApiServer
-from support.manifests import frontend
-from support.memory import kept_state
-from support.objects import key, vip
+from in_memory.agent import API, NODE, WEB, decided
 from vpplb.agent import app
 from vpplb.kube.client import KubeClient
 from vpplb.kube.errors import ApiUnreachable

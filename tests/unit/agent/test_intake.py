@@ -5,8 +5,8 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from support.agent_bench import API, NODE, WEB, AgentBench, decided
-from support.objects import key
+from data.objects import key
+from in_memory.agent import API, NODE, WEB, LocalAgent, decided
 from vpplb.agent.intake import GRACE
 from vpplb.kube.kinds import DATAPLANE, FRONTEND
 from vpplb.model.vip import AppServer, Encap, VipSettings
@@ -20,9 +20,9 @@ MIXED = {"type": "Accepted", "status": "False", "reason": "MixedFamilies", "mess
 INVALID = {"type": "Accepted", "status": "False", "reason": "Invalid", "message": "no"}
 
 
-def carrying() -> AgentBench:
+def carrying() -> LocalAgent:
     """Return an agent that carries `web` once it is started."""
-    bench = AgentBench()
+    bench = LocalAgent()
     bench.see("web", decided(WEB))
     return bench
 
@@ -83,7 +83,7 @@ async def test_a_frontend_of_which_nothing_readable_is_decided_keeps_its_vip(
 
 async def test_an_undecided_frontend_protects_the_vip_of_its_spec() -> None:
     """A new agent that remembers nothing finds the VIP of a frontend without a decision."""
-    bench = AgentBench()
+    bench = LocalAgent()
     bench.lb.do(AddVip(vip=WEB, settings=VipSettings(encap=Encap.GRE4)))
     bench.see("web", None, address="192.0.2.1")
     async with bench:
@@ -92,7 +92,7 @@ async def test_an_undecided_frontend_protects_the_vip_of_its_spec() -> None:
 
 
 async def test_nodes_without_the_labels_of_the_selector_do_not_carry_it() -> None:
-    bench = AgentBench(labels={"role": "edge", "zone": "a"})
+    bench = LocalAgent(labels={"role": "edge", "zone": "a"})
     bench.see("web", decided(WEB), nodeSelector={"role": "edge"})
     bench.see("api", decided(API), nodeSelector={"role": "edge", "zone": "b"})
     async with bench:
@@ -104,7 +104,7 @@ WAITED_FOR = {"desired": 1, "programmed": 0, "holding": True}
 
 
 async def test_a_new_label_of_the_node_brings_a_vip_at_once_and_a_lost_one_takes_it_later() -> None:
-    bench = AgentBench()
+    bench = LocalAgent()
     bench.see("web", decided(WEB, selector={"role": "edge"}), nodeSelector={"role": "edge"})
     async with bench:
         assert bench.lb.rows == {}
@@ -123,7 +123,7 @@ async def test_a_new_label_of_the_node_brings_a_vip_at_once_and_a_lost_one_takes
 
 async def test_a_selector_of_the_spec_waits_until_it_is_decided() -> None:
     """Else a node would serve the VIP of before, for which it never was meant."""
-    bench = AgentBench(labels={"host": "n1"})
+    bench = LocalAgent(labels={"host": "n1"})
     bench.see("web", decided(WEB, selector={"host": "n1"}), nodeSelector={"host": "n2"})
     bench.see("api", decided(API, selector={"host": "n2"}), nodeSelector={"host": "n1"})
     async with bench:
@@ -132,7 +132,7 @@ async def test_a_selector_of_the_spec_waits_until_it_is_decided() -> None:
 
 
 async def test_an_older_operator_leaves_the_selector_to_the_spec() -> None:
-    bench = AgentBench(labels={"host": "n1"})
+    bench = LocalAgent(labels={"host": "n1"})
     bench.see("web", decided(WEB), nodeSelector={"host": "n1"})
     bench.see("api", decided(API), nodeSelector={"host": "n2"})
     async with bench:
@@ -164,7 +164,7 @@ async def test_a_node_that_is_left_does_not_begin_with_the_vip_of_the_others() -
 
 
 async def test_a_node_that_never_had_it_does_not_begin_while_others_wait() -> None:
-    bench = AgentBench()
+    bench = LocalAgent()
     bench.see("web", decided(WEB, selector={"host": "n2"}, nodes=WAITED_FOR))
     async with bench:
         assert bench.lb.rows == {}
@@ -174,7 +174,7 @@ async def test_a_node_that_never_had_it_does_not_begin_while_others_wait() -> No
 async def test_a_node_that_is_left_goes_on_also_when_its_agent_is_started_anew() -> None:
     async with carrying() as agent:
         pass
-    again = AgentBench(agent.server, agent.lb)
+    again = LocalAgent(agent.server, agent.lb)
     again.see("web", decided(WEB, selector={"host": "n2"}, nodes=WAITED_FOR))
     async with again:
         assert set(again.lb.rows) == {WEB}
@@ -228,7 +228,7 @@ async def test_paused_means_hands_off_until_it_is_over() -> None:
 
 async def test_the_dataplane_says_what_the_flags_do_not() -> None:
     flags = DesiredSettings(ipv4_source=IPv4Address("192.0.2.250"), flow_timeout=30)
-    bench = AgentBench(default=flags)
+    bench = LocalAgent(default=flags)
     async with bench:
         assert (str(bench.lb.conf.ipv4_source), bench.lb.conf.flow_timeout) == ("192.0.2.250", 30)
         bench.see_dataplane(bench.store_dataplane(generation=2, ipv4SourceAddress="192.0.2.251"))
@@ -265,7 +265,7 @@ async def test_other_nodes_dataplanes_are_no_concern() -> None:
     ],
 )
 async def test_hands_off_counts_in_a_dataplane_of_another_version(spec: dict[str, object]) -> None:
-    agent = AgentBench()
+    agent = LocalAgent()
     agent.server.objects[DATAPLANE, NODE]["spec"] = spec
     agent.see("web", decided(WEB))
     async with agent:

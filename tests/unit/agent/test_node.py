@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from support.fake_apiserver import apply_merge_patch
+from fakes.api_server import apply_merge_patch
 from vpplb.agent.node import REFRESH, Node
 from vpplb.kube.errors import ApiError, ApiUnreachable, Conflict, KubeError, NotFound
 from vpplb.kube.kinds import DATAPLANE, NODE, JsonObject, Kind, cluster_key

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from support.agent_bench import API, NODE, WEB, AgentBench, decided
-from support.fake_apiserver import FakeApiServer
-from support.memory import kept_state
-from support.objects import key
+from data.kept_memory import kept_state
+from data.objects import key
+from fakes.api_server import FakeApiServer
+from in_memory.agent import API, NODE, WEB, LocalAgent, decided
 from vpplb.kube.errors import ApiUnreachable
 from vpplb.kube.kinds import DATAPLANE, FRONTEND
 from vpplb.model.vip import Encap, VipId, VipSettings
@@ -18,21 +18,21 @@ from vpplb.resources.fields import parse_time
 pytestmark = pytest.mark.looptime
 
 
-def carrying(*vips: VipId, **parts: object) -> AgentBench:
+def carrying(*vips: VipId, **parts: object) -> LocalAgent:
     """Return an agent that carries a frontend for each VIP: web, then api."""
-    bench = AgentBench(**parts)  # type: ignore[arg-type]  # the test names parameters of the bench
+    bench = LocalAgent(**parts)  # type: ignore[arg-type]  # the test names parameters of the bench
     for name, vip in zip(("web", "api"), vips, strict=False):
         bench.see(name, decided(vip))
     return bench
 
 
-def programmed(agent: AgentBench) -> list[str]:
+def programmed(agent: LocalAgent) -> list[str]:
     found = agent.status["programmed"]
     assert isinstance(found, dict)
     return list(found)
 
 
-def errors(agent: AgentBench) -> list[dict[str, str]]:
+def errors(agent: LocalAgent) -> list[dict[str, str]]:
     found = agent.status["errors"]
     assert isinstance(found, list)
     return found
@@ -249,7 +249,7 @@ async def test_nothing_is_written_before_vpp_and_all_frontends_are_known() -> No
     async with first:
         pass
     first.server.requests.clear()
-    second = AgentBench(first.server, first.lb)
+    second = LocalAgent(first.server, first.lb)
     writing = asyncio.create_task(second.writer.run())
     syncing = asyncio.create_task(second.syncer.run())
     second.see_dataplane()
@@ -272,7 +272,7 @@ async def test_a_vip_stays_ours_over_restarts_without_a_memory() -> None:
         bench = carrying(WEB, server=server, lb=lb)
         async with bench:
             server, lb = bench.server, bench.lb
-    last = AgentBench(server, lb)
+    last = LocalAgent(server, lb)
     async with last:
         assert last.lb.rows == {}
         assert last.status["owned"] == ""

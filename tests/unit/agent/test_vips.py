@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from data.objects import key, vip
 from fakes.clock import FakeClock
 from fakes.load_balancer import FakeLoadBalancer
-from support.objects import key, vip
 from vpplb.agent.vips import FRESH, VipsPage
 from vpplb.model.vip import Encap, VipId, VipSettings
 from vpplb.plan.ops import AddServer, AddVip

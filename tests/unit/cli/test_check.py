@@ -6,7 +6,7 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
-from support.manifests import ROOT, Raw, accepted, backend, frontend, health_check
+from data.manifests import ROOT, Raw, accepted, backend, frontend, health_check
 from vpplb.cli.main import cli
 
 

@@ -9,8 +9,8 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
-from support.manifests import ROOT, Raw, backend, frontend, manifest
-from support.simulated_vpp import LoopThread, run_in_thread
+from data.manifests import ROOT, Raw, backend, frontend, manifest
+from lab.simulated_vpp import LoopThread, run_in_thread
 from vpplb.cli.main import cli
 from vpplb.model.vip import Encap
 from vpplb.simulator.rows import Key, NewVip

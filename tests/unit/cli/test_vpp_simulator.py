@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner
 from vpp_papi.vpp_stats import VPPStats
 
-from support.processes import Program
-from support.waiting import wait_for
+from lab.processes import Program
+from lab.waiting import wait_for
 from vpplb.cli.main import cli
 from vpplb.simulator import wire
 from vpplb.simulator.faults import BY_NAME

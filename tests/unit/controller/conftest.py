@@ -4,13 +4,13 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from support.operator_bench import OperatorBench
+from in_memory.operator import LocalOperator
 
 
 @pytest.fixture
-async def operator() -> AsyncIterator[OperatorBench]:
+async def operator() -> AsyncIterator[LocalOperator]:
     """Give an operator whose lists are complete, and empty."""
-    bench = OperatorBench()
+    bench = LocalOperator()
     bench.reconciler.set_synced()
     yield bench
     await bench.stop()

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from support.objects import NOON, backend, frontend, health_check, key, pool, vip
-from support.world import World
+from data.objects import NOON, backend, frontend, health_check, key, pool, vip
+from in_memory.world import World
 from vpplb.controller import announcer
 from vpplb.controller.announcer import (
     Announced,

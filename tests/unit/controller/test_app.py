@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from support.fake_apiserver import FakeApiServer
-from support.manifests import backend, frontend, health_check, manifest
-from support.objects import key
-from support.operator_bench import KINDS, OperatorBench
+from data.manifests import backend, frontend, health_check, manifest
+from data.objects import key
+from fakes.api_server import FakeApiServer
+from in_memory.operator import KINDS, LocalOperator
 from vpplb.controller.app import Operator, OperatorOptions
 from vpplb.kube.echoes import PATIENCE
 from vpplb.kube.kinds import BACKEND, FRONTEND
@@ -20,18 +20,18 @@ pytestmark = pytest.mark.looptime
 TWO = [{"name": "main", "backends": [{"name": "a"}, {"name": "b"}]}]
 
 
-def look(standby: OperatorBench) -> None:
+def look(standby: LocalOperator) -> None:
     """Let an operator see everything as it is on the server now."""
     order = list(KINDS.values())
     for kind, name in sorted(standby.server.objects, key=lambda at: order.index(at[0])):
         standby.see(kind, name)
 
 
-async def lead_and_follow() -> tuple[OperatorBench, OperatorBench]:
+async def lead_and_follow() -> tuple[LocalOperator, LocalOperator]:
     """Return a leader that has written something, and a standby that saw it before and after."""
-    leader = OperatorBench()
+    leader = LocalOperator()
     leader.reconciler.set_synced()
-    standby = OperatorBench(leader.server)
+    standby = LocalOperator(leader.server)
     check = {"healthCheckRef": {"name": "check"}}
     leader.apply(
         health_check(),
@@ -48,7 +48,7 @@ async def lead_and_follow() -> tuple[OperatorBench, OperatorBench]:
     return leader, standby
 
 
-async def take_over(leader: OperatorBench, standby: OperatorBench) -> None:
+async def take_over(leader: LocalOperator, standby: LocalOperator) -> None:
     await leader.stop()
     look(standby)
     leader.events()
@@ -157,7 +157,7 @@ async def test_a_standby_shows_what_the_leader_has_written_and_counts_nothing_as
     await standby.stop()
 
 
-def metrics(bench: OperatorBench) -> list[bytes]:
+def metrics(bench: LocalOperator) -> list[bytes]:
     return bench.registry.render().splitlines()
 
 

@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from support.objects import key
+from data.objects import key
 from vpplb.controller.announcer import Note
 from vpplb.controller.dangling import LASTING, Dangling
 from vpplb.kube.kinds import FRONTEND, Kind

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from support.fake_apiserver import FakeApiServer
-from support.manifests import Raw, backend, frontend, health_check, manifest
-from support.objects import key
-from support.operator_bench import KINDS, OperatorBench, identity
+from data.manifests import Raw, backend, frontend, health_check, manifest
+from data.objects import key
+from fakes.api_server import FakeApiServer
+from in_memory.operator import KINDS, LocalOperator, identity
 from vpplb.kube.kinds import BACKEND, DATAPLANE, FRONTEND, HEALTH_CHECK, JsonObject, Kind
 from vpplb.model.names import ObjectKey
 
@@ -23,7 +23,7 @@ TWO = [{"name": "main", "backends": [{"name": "a"}]}, {"name": "next", "backends
 WRONG = frontend(port=99999)
 
 
-async def serving(operator: OperatorBench) -> OperatorBench:
+async def serving(operator: LocalOperator) -> LocalOperator:
     """Frontend `web` with pools main (a) and next (b), both up, everything told."""
     operator.apply(
         health_check(), checked("a", "10.0.0.1"), checked("b", "10.0.0.2"), frontend(pools=TWO)
@@ -36,7 +36,7 @@ async def serving(operator: OperatorBench) -> OperatorBench:
     return operator
 
 
-async def test_statuses_of_all_kinds_are_written(operator: OperatorBench) -> None:
+async def test_statuses_of_all_kinds_are_written(operator: LocalOperator) -> None:
     await serving(operator)
     web = operator.status(FRONTEND)
     assert (web["state"], web["activePool"], web["ready"]) == ("up", "main", "2/2")
@@ -45,7 +45,7 @@ async def test_statuses_of_all_kinds_are_written(operator: OperatorBench) -> Non
     assert operator.status(HEALTH_CHECK, "check")["backends"] == 2
 
 
-async def test_a_failover_is_one_event_on_each_of_the_two(operator: OperatorBench) -> None:
+async def test_a_failover_is_one_event_on_each_of_the_two(operator: LocalOperator) -> None:
     await serving(operator)
     operator.verdict("a", up=False)
     await operator.settle()
@@ -56,7 +56,7 @@ async def test_a_failover_is_one_event_on_each_of_the_two(operator: OperatorBenc
     assert operator.status(FRONTEND)["activePool"] == "next"
 
 
-async def test_a_frontend_that_loses_everybody_is_down(operator: OperatorBench) -> None:
+async def test_a_frontend_that_loses_everybody_is_down(operator: LocalOperator) -> None:
     await serving(operator)
     operator.verdict("a", up=False)
     operator.verdict("b", up=False)
@@ -65,7 +65,7 @@ async def test_a_frontend_that_loses_everybody_is_down(operator: OperatorBench) 
     assert reasons == ["FrontendDown", "BackendDown", "BackendDown"]
 
 
-async def test_a_pause_of_the_user_is_told_as_such(operator: OperatorBench) -> None:
+async def test_a_pause_of_the_user_is_told_as_such(operator: LocalOperator) -> None:
     await serving(operator)
     operator.apply(checked("a", "10.0.0.1", paused=True))
     await operator.settle()
@@ -73,7 +73,7 @@ async def test_a_pause_of_the_user_is_told_as_such(operator: OperatorBench) -> N
     assert operator.status(BACKEND, "a")["state"] == "paused"
 
 
-async def test_our_own_writes_that_come_back_change_nothing(operator: OperatorBench) -> None:
+async def test_our_own_writes_that_come_back_change_nothing(operator: LocalOperator) -> None:
     await serving(operator)
     requests = len(operator.server.requests)
     for kind, name in list(operator.server.objects):
@@ -82,7 +82,7 @@ async def test_our_own_writes_that_come_back_change_nothing(operator: OperatorBe
     assert len(operator.server.requests) == requests
 
 
-async def test_a_restart_writes_and_announces_nothing(operator: OperatorBench) -> None:
+async def test_a_restart_writes_and_announces_nothing(operator: LocalOperator) -> None:
     await serving(operator)
     requests = len(operator.server.requests)
     again = await operator.restarted()
@@ -92,7 +92,7 @@ async def test_a_restart_writes_and_announces_nothing(operator: OperatorBench) -
 
 
 async def test_a_newer_version_that_is_not_understood_leaves_what_runs(
-    operator: OperatorBench,
+    operator: LocalOperator,
 ) -> None:
     await serving(operator)
     dataplane = operator.status(FRONTEND)["dataplane"]
@@ -108,7 +108,7 @@ async def test_a_newer_version_that_is_not_understood_leaves_what_runs(
 
 
 async def test_a_frontend_that_the_next_operator_does_not_understand_keeps_its_dataplane(
-    operator: OperatorBench,
+    operator: LocalOperator,
 ) -> None:
     await serving(operator)
     before = operator.status(FRONTEND)
@@ -128,7 +128,7 @@ async def test_a_frontend_that_the_next_operator_does_not_understand_keeps_its_d
 
 
 async def test_a_backend_that_the_next_operator_does_not_understand_keeps_its_history(
-    operator: OperatorBench,
+    operator: LocalOperator,
 ) -> None:
     await serving(operator)
     before = operator.status(BACKEND, "a")["transitions"]
@@ -143,7 +143,7 @@ async def test_a_backend_that_the_next_operator_does_not_understand_keeps_its_hi
 
 
 @pytest.mark.parametrize("kind", [FRONTEND, BACKEND, HEALTH_CHECK])
-async def test_what_is_wrong_from_the_start_is_told(operator: OperatorBench, kind: Kind) -> None:
+async def test_what_is_wrong_from_the_start_is_told(operator: LocalOperator, kind: Kind) -> None:
     wrong = {
         FRONTEND: WRONG,
         BACKEND: backend("web", "nonsense"),
@@ -154,7 +154,7 @@ async def test_what_is_wrong_from_the_start_is_told(operator: OperatorBench, kin
     assert operator.condition(kind, "web", "Accepted") == ("False", "Invalid")
 
 
-async def test_a_deleted_frontend_is_written_no_more(operator: OperatorBench) -> None:
+async def test_a_deleted_frontend_is_written_no_more(operator: LocalOperator) -> None:
     await serving(operator)
     operator.delete(FRONTEND, "web")
     await operator.settle()
@@ -164,7 +164,7 @@ async def test_a_deleted_frontend_is_written_no_more(operator: OperatorBench) ->
 
 
 async def test_a_deleted_health_check_is_told_on_the_backend_which_goes_on_serving(
-    operator: OperatorBench,
+    operator: LocalOperator,
 ) -> None:
     await serving(operator)
     operator.delete(HEALTH_CHECK, "check")
@@ -174,7 +174,7 @@ async def test_a_deleted_health_check_is_told_on_the_backend_which_goes_on_servi
     assert operator.events() == []
 
 
-async def test_a_node_that_has_programmed_the_newest_makes_it_so(operator: OperatorBench) -> None:
+async def test_a_node_that_has_programmed_the_newest_makes_it_so(operator: LocalOperator) -> None:
     await serving(operator)
     assert operator.condition(FRONTEND, "web", "Programmed") == ("False", "NoNodes")
     connected = [{"type": "Connected", "status": "True", "reason": "Connected"}]
@@ -192,7 +192,7 @@ async def test_a_node_that_has_programmed_the_newest_makes_it_so(operator: Opera
     assert operator.condition(FRONTEND, "web", "Programmed") == ("False", "NoNodes")
 
 
-async def test_a_status_is_of_the_generation_that_was_decided_on(operator: OperatorBench) -> None:
+async def test_a_status_is_of_the_generation_that_was_decided_on(operator: LocalOperator) -> None:
     """A version that is seen but not yet decided on must not be said to be in force."""
     await serving(operator)
     edited = frontend(pools=TWO, flushOnDown=False)
@@ -206,7 +206,7 @@ async def test_a_status_is_of_the_generation_that_was_decided_on(operator: Opera
     assert operator.status(FRONTEND)["observedGeneration"] == 2
 
 
-async def test_a_closed_operator_takes_no_verdict(operator: OperatorBench) -> None:
+async def test_a_closed_operator_takes_no_verdict(operator: LocalOperator) -> None:
     await serving(operator)
     operator.reconciler.close()
     operator.verdict("a", up=False)
@@ -216,7 +216,7 @@ async def test_a_closed_operator_takes_no_verdict(operator: OperatorBench) -> No
 
 
 async def test_what_is_made_anew_unnoticed_gets_its_status_all_the_same(
-    operator: OperatorBench,
+    operator: LocalOperator,
 ) -> None:
     await serving(operator)
     operator.server.objects.clear()
@@ -234,7 +234,7 @@ async def test_what_is_made_anew_unnoticed_gets_its_status_all_the_same(
 
 
 async def test_a_mended_frontend_that_served_all_along_is_not_announced_again(
-    operator: OperatorBench,
+    operator: LocalOperator,
 ) -> None:
     await serving(operator)
     operator.store(WRONG)
@@ -247,7 +247,7 @@ async def test_a_mended_frontend_that_served_all_along_is_not_announced_again(
 
 
 async def test_the_next_operator_announces_no_refusal_a_second_time(
-    operator: OperatorBench,
+    operator: LocalOperator,
 ) -> None:
     operator.apply(frontend("old"), frontend("web"))
     await operator.settle()
@@ -258,12 +258,12 @@ async def test_the_next_operator_announces_no_refusal_a_second_time(
 
 
 async def test_the_status_of_a_node_before_all_is_listed_takes_nothing_away() -> None:
-    first = OperatorBench()
+    first = LocalOperator()
     first.reconciler.set_synced()
     await serving(first)
     before = first.status(FRONTEND)
     await first.stop()
-    second = OperatorBench(first.server)
+    second = LocalOperator(first.server)
     second.see(FRONTEND, key("web"))
     programmed = {"status": {"programmed": {"default/web": "r1"}}}
     second.apply(manifest("Dataplane", "n1", {}))
@@ -274,7 +274,7 @@ async def test_the_status_of_a_node_before_all_is_listed_takes_nothing_away() ->
 
 
 async def test_a_status_that_comes_back_is_not_parsed_as_if_a_user_had_edited_it(
-    operator: OperatorBench, monkeypatch: pytest.MonkeyPatch
+    operator: LocalOperator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await serving(operator)
     parsed: list[str] = []
@@ -306,7 +306,7 @@ class Recording(FakeApiServer):
 async def test_what_is_made_anew_never_gets_a_status_that_was_decided_for_the_old() -> None:
     """Though the watch is late, and only the answers to our writes tell of it."""
     server = Recording()
-    operator = OperatorBench(server)
+    operator = LocalOperator(server)
     operator.reconciler.set_synced()
     await serving(operator)
     for raw in (checked("a", "10.0.0.99"), frontend(address="198.51.100.99", pools=TWO)):
@@ -326,14 +326,14 @@ async def test_what_is_made_anew_never_gets_a_status_that_was_decided_for_the_ol
 # --- objects of other versions ------------------------------------------------------------------
 
 
-async def rolled_back(operator: OperatorBench, *objects: Raw) -> OperatorBench:
+async def rolled_back(operator: LocalOperator, *objects: Raw) -> LocalOperator:
     """Return the operator that starts when these objects are stored."""
     for raw in objects:
         operator.store(raw)
     return await operator.restarted()
 
 
-async def test_fields_of_a_newer_crd_are_passed_over_and_told(operator: OperatorBench) -> None:
+async def test_fields_of_a_newer_crd_are_passed_over_and_told(operator: LocalOperator) -> None:
     await serving(operator)
     again = await rolled_back(
         operator,
@@ -356,7 +356,7 @@ async def test_fields_of_a_newer_crd_are_passed_over_and_told(operator: Operator
     await again.stop()
 
 
-async def test_a_default_of_each_entry_of_a_pool_is_told_once(operator: OperatorBench) -> None:
+async def test_a_default_of_each_entry_of_a_pool_is_told_once(operator: LocalOperator) -> None:
     pools = [{"name": "main", "backends": [{"name": f"b{n}", "zone": "a"} for n in range(99)]}]
     operator.apply(frontend(pools=pools))
     await operator.settle()
@@ -365,7 +365,7 @@ async def test_a_default_of_each_entry_of_a_pool_is_told_once(operator: Operator
 
 
 async def test_a_failure_is_decided_on_though_the_frontend_is_not_understood(
-    operator: OperatorBench,
+    operator: LocalOperator,
 ) -> None:
     await serving(operator)
     again = await rolled_back(operator, frontend(pools=TWO, encap="VXLAN"))
@@ -391,7 +391,7 @@ async def test_a_failure_is_decided_on_though_the_frontend_is_not_understood(
     ],
 )
 async def test_a_backend_that_is_not_understood_keeps_its_place_and_its_verdict(
-    operator: OperatorBench, odd: dict[str, object] | None
+    operator: LocalOperator, odd: dict[str, object] | None
 ) -> None:
     await serving(operator)
     before = servers(operator)
@@ -405,7 +405,7 @@ async def test_a_backend_that_is_not_understood_keeps_its_place_and_its_verdict(
     await again.stop()
 
 
-async def test_a_switch_that_is_not_understood_stays_where_it_was(operator: OperatorBench) -> None:
+async def test_a_switch_that_is_not_understood_stays_where_it_was(operator: LocalOperator) -> None:
     await serving(operator)
     operator.apply(checked("a", "10.0.0.1", paused=True), checked("b", "10.0.0.2", enabled=False))
     await operator.settle()
@@ -420,7 +420,7 @@ async def test_a_switch_that_is_not_understood_stays_where_it_was(operator: Oper
 
 
 async def test_a_check_that_is_not_understood_leaves_the_last_verdicts_in_force(
-    operator: OperatorBench,
+    operator: LocalOperator,
 ) -> None:
     await serving(operator)
     operator.verdict("b", up=False)
@@ -443,7 +443,7 @@ async def test_a_check_that_is_not_understood_leaves_the_last_verdicts_in_force(
 @pytest.mark.parametrize("spec", [None, {}, [], "text", 7, {"address": None, "pools": [None]}])
 @pytest.mark.parametrize("kind", ["Frontend", "Backend", "HealthCheck", "Dataplane"])
 async def test_no_stored_object_holds_up_another(
-    operator: OperatorBench, kind: str, spec: object, status: object
+    operator: LocalOperator, kind: str, spec: object, status: object
 ) -> None:
     odd = manifest(kind, "odd", spec, uid="u", generation=1, resourceVersion="7")
     operator.cache.apply_event(KINDS[kind], None, odd | {"status": status})
@@ -451,7 +451,7 @@ async def test_no_stored_object_holds_up_another(
     assert operator.status(FRONTEND)["state"] == "up"
 
 
-def servers(operator: OperatorBench) -> list[dict[str, Any]]:
+def servers(operator: LocalOperator) -> list[dict[str, Any]]:
     dataplane = operator.status(FRONTEND)["dataplane"]
     assert isinstance(dataplane, dict)
     return list(dataplane["servers"])

@@ -1,6 +1,6 @@
 import pytest
 
-from support.objects import key
+from data.objects import key
 from vpplb.controller.nodes import Nodes
 from vpplb.kube.kinds import JsonObject
 from vpplb.resources.statuses import NodeReport

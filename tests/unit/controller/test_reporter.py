@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from support.fake_apiserver import FakeApiServer
-from support.manifests import backend, frontend, health_check, manifest
-from support.objects import key
-from support.operator_bench import OperatorBench
-from support.status_writer import running, see
+from data.manifests import backend, frontend, health_check, manifest
+from data.objects import key
+from fakes.api_server import FakeApiServer
+from in_memory.operator import LocalOperator
+from in_memory.status_writer import running, see
 from vpplb.controller.dangling import LASTING
 from vpplb.kube.errors import ApiUnreachable
 from vpplb.kube.kinds import BACKEND, FRONTEND, HEALTH_CHECK, Kind
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.looptime
 
 
 async def test_frontends_are_written_before_the_backends_that_made_them_change(
-    operator: OperatorBench,
+    operator: LocalOperator,
 ) -> None:
     operator.apply(health_check(), backend(healthCheckRef={"name": "check"}), frontend())
     await operator.settle()
@@ -43,7 +43,7 @@ async def test_frontends_are_written_before_the_backends_that_made_them_change(
     ],
 )
 async def test_a_frontend_that_has_anything_down_goes_before_one_that_has_not(
-    operator: OperatorBench,
+    operator: LocalOperator,
     monkeypatch: pytest.MonkeyPatch,
     verdicts: dict[str, bool],
     state: str,
@@ -63,7 +63,7 @@ async def test_a_frontend_that_has_anything_down_goes_before_one_that_has_not(
 
 
 async def test_a_frontend_of_which_nothing_is_decided_goes_first(
-    operator: OperatorBench, monkeypatch: pytest.MonkeyPatch
+    operator: LocalOperator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     urgencies = urgencies_of_frontends(monkeypatch)
     operator.apply(frontend(port=99999))
@@ -73,7 +73,7 @@ async def test_a_frontend_of_which_nothing_is_decided_goes_first(
 
 
 async def test_what_nodes_have_programmed_is_shown_before_the_backends_that_are_due(
-    operator: OperatorBench,
+    operator: LocalOperator,
 ) -> None:
     check, names = {"healthCheckRef": {"name": "check"}}, [f"b{n:03}" for n in range(200)]
     operator.apply(health_check(), *(backend(name, "10.0.0.1", **check) for name in names))
@@ -118,7 +118,7 @@ def urgencies_of_frontends(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 async def test_what_was_deleted_meanwhile_is_neither_written_nor_announced(
-    operator: OperatorBench,
+    operator: LocalOperator,
 ) -> None:
     operator.apply(backend(), frontend())
     operator.delete(BACKEND, "a")
@@ -127,7 +127,7 @@ async def test_what_was_deleted_meanwhile_is_neither_written_nor_announced(
     assert operator.server.requests == []
 
 
-async def test_a_frontend_that_is_made_anew_is_announced_anew(operator: OperatorBench) -> None:
+async def test_a_frontend_that_is_made_anew_is_announced_anew(operator: LocalOperator) -> None:
     operator.apply(backend(), frontend())
     await operator.settle()
     operator.delete(FRONTEND, "web")
@@ -138,7 +138,7 @@ async def test_a_frontend_that_is_made_anew_is_announced_anew(operator: Operator
     assert [reason for _, reason, _ in operator.events()] == ["FrontendUp", "BackendUp"]
 
 
-async def test_events_name_the_object_by_its_uid(operator: OperatorBench) -> None:
+async def test_events_name_the_object_by_its_uid(operator: LocalOperator) -> None:
     operator.apply(backend(), frontend())
     await operator.settle()
     regarding = {event["reason"]: event["regarding"] for event in operator.server.events}
@@ -152,7 +152,7 @@ async def test_events_name_the_object_by_its_uid(operator: OperatorBench) -> Non
 
 
 async def test_objects_applied_in_any_order_announce_no_reference_to_nothing(
-    operator: OperatorBench,
+    operator: LocalOperator,
 ) -> None:
     operator.apply(frontend())
     await operator.settle()
@@ -164,7 +164,7 @@ async def test_objects_applied_in_any_order_announce_no_reference_to_nothing(
 
 
 async def test_references_to_nothing_that_last_are_announced_once_over_restarts(
-    operator: OperatorBench,
+    operator: LocalOperator,
 ) -> None:
     operator.apply(frontend(), backend("b", healthCheckRef={"name": "check"}))
     await asyncio.sleep(2 * LASTING)
@@ -180,7 +180,7 @@ async def test_references_to_nothing_that_last_are_announced_once_over_restarts(
     await again.stop()
 
 
-async def test_a_node_concerns_only_frontends_that_are_there(operator: OperatorBench) -> None:
+async def test_a_node_concerns_only_frontends_that_are_there(operator: LocalOperator) -> None:
     status = {"programmed": {"default/gone": "r1"}}
     operator.apply(manifest("Dataplane", "n1", {}))
     operator.apply(manifest("Dataplane", "n1", {}) | {"status": status})
@@ -190,7 +190,7 @@ async def test_a_node_concerns_only_frontends_that_are_there(operator: OperatorB
 
 
 async def test_a_suspicion_is_one_event_on_the_first_frontend_and_a_metric(
-    operator: OperatorBench,
+    operator: LocalOperator,
 ) -> None:
     names = "abcdefghijkl"
     check = {"healthCheckRef": {"name": "check"}}
@@ -228,7 +228,7 @@ async def test_a_suspicion_is_one_event_on_the_first_frontend_and_a_metric(
 THE_THREE = [(FRONTEND, "web"), (BACKEND, "a"), (HEALTH_CHECK, "check")]
 
 
-async def serving(operator: OperatorBench) -> None:
+async def serving(operator: LocalOperator) -> None:
     operator.apply(health_check(), backend(healthCheckRef={"name": "check"}), frontend())
     await operator.settle()
     operator.verdict("a", up=True)
@@ -236,7 +236,7 @@ async def serving(operator: OperatorBench) -> None:
     operator.server.requests.clear()
 
 
-def overwrite(operator: OperatorBench, kind: Kind, name: str, status: Mapping[str, object]) -> None:
+def overwrite(operator: LocalOperator, kind: Kind, name: str, status: Mapping[str, object]) -> None:
     """Write a status as a restore tool does, and let the operator see it."""
     before = operator.server.objects[kind, key(name)]
     operator.server.store(kind, key(name), {**before, "status": dict(status)})
@@ -259,7 +259,7 @@ def old_status(kind: Kind, status: Mapping[str, object]) -> dict[str, object]:
 
 @pytest.mark.parametrize(("kind", "name"), THE_THREE)
 async def test_an_old_status_that_comes_back_is_put_right(
-    operator: OperatorBench, kind: Kind, name: str
+    operator: LocalOperator, kind: Kind, name: str
 ) -> None:
     await serving(operator)
     good = operator.status(kind, name)
@@ -270,7 +270,7 @@ async def test_an_old_status_that_comes_back_is_put_right(
 
 @pytest.mark.parametrize(("kind", "name"), THE_THREE)
 async def test_a_status_that_was_wiped_comes_back(
-    operator: OperatorBench, kind: Kind, name: str
+    operator: LocalOperator, kind: Kind, name: str
 ) -> None:
     await serving(operator)
     good = operator.status(kind, name)
@@ -280,7 +280,7 @@ async def test_a_status_that_was_wiped_comes_back(
 
 
 async def test_a_forged_verdict_is_not_resumed_from_at_the_next_restart(
-    operator: OperatorBench,
+    operator: LocalOperator,
 ) -> None:
     await serving(operator)
     forged = old_status(BACKEND, operator.status(BACKEND, "a"))
@@ -293,7 +293,7 @@ async def test_a_forged_verdict_is_not_resumed_from_at_the_next_restart(
 
 
 async def test_an_object_that_is_seen_again_and_again_costs_no_write(
-    operator: OperatorBench,
+    operator: LocalOperator,
 ) -> None:
     await serving(operator)
     for _ in range(3):
@@ -304,7 +304,7 @@ async def test_an_object_that_is_seen_again_and_again_costs_no_write(
 
 
 async def test_what_an_older_crd_drops_of_a_status_is_not_written_for_ever(
-    operator: OperatorBench,
+    operator: LocalOperator,
 ) -> None:
     operator.server.prunes = frozenset({"code"})
     await serving(operator)
@@ -331,7 +331,7 @@ async def test_a_foreign_write_that_is_seen_while_ours_is_under_way_is_compared_
 
 
 async def test_the_echo_of_a_write_whose_answer_was_lost_is_nobody_elses(
-    operator: OperatorBench, caplog: pytest.LogCaptureFixture
+    operator: LocalOperator, caplog: pytest.LogCaptureFixture
 ) -> None:
     await serving(operator)
     operator.verdict("a", up=False)

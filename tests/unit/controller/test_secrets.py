@@ -9,9 +9,9 @@ import yaml
 from click.testing import CliRunner
 from pydantic import ValidationError
 
-from support.manifests import Raw, backend, frontend, health_check
-from support.objects import key
-from support.operator_bench import OperatorBench
+from data.manifests import Raw, backend, frontend, health_check
+from data.objects import key
+from in_memory.operator import LocalOperator
 from vpplb.cli.main import cli
 from vpplb.controller.secrets import FIRST, PAUSE
 from vpplb.kube.errors import ApiError, ApiUnreachable, KubeError
@@ -31,25 +31,25 @@ def checking(*headers: Raw) -> Raw:
     return health_check(type="HTTP", http={"headers": [*headers, plain]})
 
 
-def put(operator: OperatorBench, value: str, name: str = "token") -> None:
+def put(operator: LocalOperator, value: str, name: str = "token") -> None:
     made = operator.server.add(SECRET, key(name), {})
     made["data"] = {"value": b64encode(value.encode()).decode(), "other": "AA=="}
 
 
-def sent(operator: OperatorBench) -> tuple[tuple[str, str], ...]:
+def sent(operator: LocalOperator) -> tuple[tuple[str, str], ...]:
     """Return the headers of the check that runs."""
     probe = operator.prober.running[key("a")].spec.probe
     assert isinstance(probe, HttpProbe)
     return probe.headers
 
 
-def weight(operator: OperatorBench) -> object:
+def weight(operator: LocalOperator) -> object:
     backends = operator.status(FRONTEND)["backends"]
     assert isinstance(backends, list)
     return backends[0]["effectiveWeight"]
 
 
-async def serving(operator: OperatorBench) -> None:
+async def serving(operator: LocalOperator) -> None:
     operator.read_secrets()
     put(operator, "one\n")
     operator.apply(
@@ -60,7 +60,7 @@ async def serving(operator: OperatorBench) -> None:
     await operator.settle()
 
 
-async def lost(operator: OperatorBench) -> None:
+async def lost(operator: LocalOperator) -> None:
     """Expect that the backend serves as before and is not probed."""
     await asyncio.sleep(PAUSE + 1)
     assert operator.prober.running == {}
@@ -69,14 +69,14 @@ async def lost(operator: OperatorBench) -> None:
     assert weight(operator) == 100
 
 
-async def test_a_value_comes_from_its_secret_in_its_place(operator: OperatorBench) -> None:
+async def test_a_value_comes_from_its_secret_in_its_place(operator: LocalOperator) -> None:
     await serving(operator)
     assert sent(operator) == (("Authorization", "one"), ("X-A", "1"))
     assert operator.condition(HEALTH_CHECK, "check", "Accepted")[0] == "True"
     assert operator.condition(BACKEND, "a", "Accepted")[0] == "True"
 
 
-async def test_no_text_shows_a_value_out_of_a_secret(operator: OperatorBench) -> None:
+async def test_no_text_shows_a_value_out_of_a_secret(operator: LocalOperator) -> None:
     await serving(operator)
     put(operator, "s3cret")
     await asyncio.sleep(PAUSE + 1)
@@ -88,7 +88,7 @@ async def test_no_text_shows_a_value_out_of_a_secret(operator: OperatorBench) ->
 
 
 async def test_a_secret_that_changes_starts_the_check_anew_with_its_verdict_held(
-    operator: OperatorBench,
+    operator: LocalOperator,
 ) -> None:
     await serving(operator)
     put(operator, "two")
@@ -99,7 +99,7 @@ async def test_a_secret_that_changes_starts_the_check_anew_with_its_verdict_held
 
 
 async def test_a_secret_that_goes_stops_probing_and_its_return_begins_it_again(
-    operator: OperatorBench,
+    operator: LocalOperator,
 ) -> None:
     await serving(operator)
     del operator.server.objects[SECRET, key("token")]
@@ -110,7 +110,7 @@ async def test_a_secret_that_goes_stops_probing_and_its_return_begins_it_again(
     assert operator.condition(HEALTH_CHECK, "check", "Accepted")[0] == "True"
 
 
-async def test_a_key_that_goes_or_is_no_header_stops_probing_too(operator: OperatorBench) -> None:
+async def test_a_key_that_goes_or_is_no_header_stops_probing_too(operator: LocalOperator) -> None:
     await serving(operator)
     put(operator, "a\r\nX: b")
     await lost(operator)
@@ -118,7 +118,7 @@ async def test_a_key_that_goes_or_is_no_header_stops_probing_too(operator: Opera
     await lost(operator)
 
 
-async def test_without_the_right_the_condition_says_what_to_do(operator: OperatorBench) -> None:
+async def test_without_the_right_the_condition_says_what_to_do(operator: LocalOperator) -> None:
     await serving(operator)
     operator.server.refuse = lambda name: (
         ApiError(403, "Forbidden", "no") if name == key("token") else None
@@ -130,7 +130,7 @@ async def test_without_the_right_the_condition_says_what_to_do(operator: Operato
 
 @pytest.mark.parametrize("error", [ApiUnreachable("no answer"), ApiError(500), ApiError(429)])
 async def test_without_an_answer_what_was_known_stays(
-    operator: OperatorBench, error: KubeError
+    operator: LocalOperator, error: KubeError
 ) -> None:
     await serving(operator)
     started = len(operator.prober.started)
@@ -140,7 +140,7 @@ async def test_without_an_answer_what_was_known_stays(
     assert operator.condition(HEALTH_CHECK, "check", "Accepted")[0] == "True"
 
 
-async def test_a_restart_reads_secrets_before_it_decides(operator: OperatorBench) -> None:
+async def test_a_restart_reads_secrets_before_it_decides(operator: LocalOperator) -> None:
     await serving(operator)
     operator.server.requests.clear()
     again = await operator.restarted()
@@ -150,7 +150,7 @@ async def test_a_restart_reads_secrets_before_it_decides(operator: OperatorBench
     await again.stop()
 
 
-async def test_a_restart_waits_for_an_answer_but_not_for_ever(operator: OperatorBench) -> None:
+async def test_a_restart_waits_for_an_answer_but_not_for_ever(operator: LocalOperator) -> None:
     await serving(operator)
     operator.server.refuse = lambda name: ApiError(500) if name == key("token") else None
     before = asyncio.get_running_loop().time()
@@ -159,7 +159,7 @@ async def test_a_restart_waits_for_an_answer_but_not_for_ever(operator: Operator
 
 
 async def test_only_what_is_named_is_asked_for_and_it_is_forgotten_with_its_check(
-    operator: OperatorBench,
+    operator: LocalOperator,
 ) -> None:
     await serving(operator)
     put(operator, "x", "unrelated")
@@ -195,7 +195,7 @@ def with_headers(headers: object) -> Raw:
     return health_check(type="HTTP", http={"headers": headers})
 
 
-def texts_of(operator: OperatorBench) -> str:
+def texts_of(operator: LocalOperator) -> str:
     """Gather what an operator tells of a check to anybody but the backend."""
     kinds = ((HEALTH_CHECK, "check"), (BACKEND, "a"), (FRONTEND, "web"))
     told: list[object] = [operator.status(kind, name) for kind, name in kinds]
@@ -207,7 +207,7 @@ def texts_of(operator: OperatorBench) -> str:
 
 @pytest.mark.parametrize("headers", [[VALUE], *WRONG])
 async def test_an_operator_tells_nobody(
-    operator: OperatorBench, caplog: pytest.LogCaptureFixture, headers: object
+    operator: LocalOperator, caplog: pytest.LogCaptureFixture, headers: object
 ) -> None:
     caplog.set_level(logging.DEBUG)
     operator.apply(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from support.objects import key
+from data.objects import key
 from vpplb.files import keeper as module
 from vpplb.files.keeper import SPACING, MemoryKeeper
 from vpplb.files.memory import Memory, Router, load_memory, save_memory

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from support.manifests import EXAMPLES
+from data.manifests import EXAMPLES
 from vpplb.files.content import STDIN
 from vpplb.files.manifests import Loaded, load
 from vpplb.model.names import ObjectKey

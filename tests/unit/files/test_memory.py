@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from support.objects import key, vip
+from data.objects import key, vip
 from vpplb.files import memory
 from vpplb.files.memory import (
     Memory,

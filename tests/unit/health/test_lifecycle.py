@@ -2,7 +2,7 @@ from datetime import timedelta
 
 import pytest
 
-from support.objects import NOON, in_state, key, tcp_spec
+from data.objects import NOON, in_state, key, tcp_spec
 from vpplb.health.lifecycle import (
     Assumed,
     Disabled,

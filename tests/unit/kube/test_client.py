@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from support.authority import Authority
+from lab.authority import Authority
 from vpplb.kube.client import KEPT_ALIVE, KubeClient
 from vpplb.kube.config import Access
 from vpplb.kube.errors import ApiError, ApiUnreachable, Conflict, NotFound, Untrusted

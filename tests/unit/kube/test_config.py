@@ -6,7 +6,7 @@ import pytest
 import yaml
 from kubernetes.aio.config import incluster_config
 
-from support.certificates import write_serving_certificate
+from cluster.certificates import write_serving_certificate
 from vpplb.kube import config as config_module
 from vpplb.kube.config import default_namespace, load_access
 from vpplb.kube.errors import ConfigError

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from support.fake_apiserver import FakeApiServer
+from fakes.api_server import FakeApiServer
 from vpplb.kube import events
 from vpplb.kube.errors import ApiUnreachable, KubeError, api_error
 from vpplb.kube.events import Event, EventRecorder

@@ -3,7 +3,7 @@ import threading
 
 import pytest
 
-from support.eventually import eventually
+from lab.eventually import eventually
 from vpplb.kube.inbox import Inbox
 from vpplb.kube.kinds import BACKEND, FRONTEND, JsonObject, Kind
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from support.fake_apiserver import FakeApiServer
+from fakes.api_server import FakeApiServer
 from vpplb.kube.errors import ApiUnreachable, api_error
 from vpplb.kube.kinds import LEASE, JsonObject
 from vpplb.kube.lease import Heartbeat, LeaseJudge, Replaced

@@ -3,7 +3,7 @@ import logging
 
 import pytest
 
-from support.objects import key
+from data.objects import key
 from vpplb.kube.kinds import FRONTEND, JsonObject, Kind
 from vpplb.kube.mender import FIGHT, LONGEST, QUIET, Mender, writer_of
 from vpplb.model.names import ObjectKey

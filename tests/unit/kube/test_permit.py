@@ -3,7 +3,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import pytest
 
-from support.fake_apiserver import FakeApiServer
+from fakes.api_server import FakeApiServer
 from vpplb.kube.errors import ApiUnreachable
 from vpplb.kube.kinds import BACKEND
 from vpplb.kube.permit import NotPermitted, Permit, PermittedClient, WriteClient

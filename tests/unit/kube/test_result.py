@@ -2,9 +2,9 @@ import asyncio
 
 import pytest
 
-from support.fake_apiserver import FakeApiServer
-from support.objects import key
-from support.status_writer import Told, running, see
+from data.objects import key
+from fakes.api_server import FakeApiServer
+from in_memory.status_writer import Told, running, see
 from vpplb.kube.errors import ApiUnreachable, KubeError, api_error
 from vpplb.kube.kinds import BACKEND
 from vpplb.kube.result import NoStatus, result_of

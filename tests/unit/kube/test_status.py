@@ -6,9 +6,9 @@ from functools import partial
 
 import pytest
 
-from support.fake_apiserver import FakeApiServer
-from support.objects import key
-from support.status_writer import Told, running, see
+from data.objects import key
+from fakes.api_server import FakeApiServer
+from in_memory.status_writer import Told, running, see
 from vpplb.kube.errors import ApiError, ApiUnreachable, KubeError, NotFound, api_error
 from vpplb.kube.hooks import WriterHooks
 from vpplb.kube.kinds import BACKEND, FRONTEND, HEALTH_CHECK, JsonObject, Kind

@@ -10,7 +10,7 @@ from typing import Any
 import kopf
 import pytest
 
-from support.eventually import eventually
+from lab.eventually import eventually
 from vpplb.kube import watch as module
 from vpplb.kube.client import Listing
 from vpplb.kube.informer import Informer

@@ -1,6 +1,6 @@
 import pytest
 
-from support.objects import key
+from data.objects import key
 from vpplb.model.problem import Problem
 
 

@@ -2,7 +2,7 @@
 
 from ipaddress import ip_address
 
-from support.objects import backend, frontend, key, pool, vip
+from data.objects import backend, frontend, key, pool, vip
 from vpplb.model.objects import Backend, Frontend
 from vpplb.model.vip import AppServer, Encap, Vip, VipSettings, VipTable
 from vpplb.plan.assumption import NOW, Assumed, assume

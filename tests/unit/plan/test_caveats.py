@@ -5,7 +5,7 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from support.objects import key, vip
+from data.objects import key, vip
 from vpplb.model.objects import Frontend
 from vpplb.model.problem import Problem
 from vpplb.model.vip import AppServer, Encap, IPAddress, LbConf, Protocol, Vip, VipId, VipSettings

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from support.objects import address, backend, frontend, in_state, key, pool
+from data.objects import address, backend, frontend, in_state, key, pool
 from vpplb.model.health import HealthState
 from vpplb.model.objects import Frontend
 from vpplb.model.vip import AppServer, Encap, Vip

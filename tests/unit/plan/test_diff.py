@@ -3,7 +3,7 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from support.planned import diff
+from in_memory.planned import diff
 from vpplb.model.vip import AppServer, Encap, Protocol, Vip, VipId, VipSettings, VipTable
 from vpplb.plan.diff import Plan, needs_flush
 from vpplb.plan.ops import AddVip, DelVip, SetWeight

@@ -1,6 +1,6 @@
 from dataclasses import replace
 
-from support.objects import address
+from data.objects import address
 from vpplb.model.vip import AppServer, Encap, Vip, VipSettings
 from vpplb.plan.fitting import fitted, serves
 

@@ -1,4 +1,4 @@
-from support.objects import address
+from data.objects import address
 from vpplb.model.names import ObjectKey
 from vpplb.plan.flattening import PoolWeights, flattened, length_for, over_the_top, pool_weights
 from vpplb.plan.resolved import ResolvedMember

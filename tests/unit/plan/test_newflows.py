@@ -8,7 +8,7 @@ import xxhash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from support import transcripts
+from data import transcripts
 from vpplb.model.vip import IPAddress
 from vpplb.plan.newflows import (
     EMPTY,

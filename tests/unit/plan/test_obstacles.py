@@ -5,7 +5,7 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from support.planned import diff
+from in_memory.planned import diff
 from vpplb.model.vip import AppServer, Encap, Protocol, StrangeVip, Vip, VipId, VipSettings
 from vpplb.plan.diff import diff_prefix
 from vpplb.plan.obstacles import Case, under

@@ -3,7 +3,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from support.objects import address, backend, frontend, in_state, key, pool
+from data.objects import address, backend, frontend, in_state, key, pool
 from vpplb.model.health import BackendHealth, HealthState
 from vpplb.model.objects import Frontend
 from vpplb.model.vip import AppServer, Vip

@@ -1,6 +1,6 @@
 import pytest
 
-from support.objects import address, in_state, key
+from data.objects import address, in_state, key
 from vpplb.model.health import BackendHealth, HealthState
 from vpplb.model.names import ObjectKey
 from vpplb.plan.pools import decide, flushes

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from ipaddress import ip_address, ip_network
 
-from support.planned import diff
+from in_memory.planned import diff
 from vpplb.model.vip import AppServer, Encap, Protocol, Vip, VipId, VipSettings
 from vpplb.plan.diff import Step
 from vpplb.plan.ops import AddServer, AddVip, ChangeKind, DelServer, DelVip, SetWeight

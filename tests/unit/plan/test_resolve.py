@@ -1,4 +1,4 @@
-from support.objects import backend, frontend, key, pool, vip
+from data.objects import backend, frontend, key, pool, vip
 from vpplb.model.objects import Backend, Frontend
 from vpplb.model.vip import Encap
 from vpplb.plan.resolve import Resolution, resolve, resolve_group

@@ -2,7 +2,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from support.fuzzing import settled
+from fuzz.conversations import settled
 from vpplb.model.check import HttpProbe, TlsSettings
 from vpplb.model.health import ProbeCode, ProbeResult
 from vpplb.probers.body import LIMIT

@@ -12,7 +12,7 @@ from unittest.mock import patch
 
 import pytest
 
-from support.servers import black_hole
+from lab.servers import black_hole
 from vpplb.model.check import Cadence, CheckSpec, HttpProbe, ProbeKind, TcpProbe
 from vpplb.model.health import ProbeCode, Response
 from vpplb.model.names import ObjectKey

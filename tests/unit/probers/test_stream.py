@@ -10,7 +10,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from support.servers import Script, ScriptedServer
+from lab.servers import Script, ScriptedServer
 from vpplb.model.check import Cadence, CheckSpec, HttpProbe, IPAddress, TcpProbe
 from vpplb.model.health import ProbeResult
 from vpplb.probers.conversation import Step

@@ -4,8 +4,8 @@ from ipaddress import ip_address
 
 import pytest
 
-from support.authority import Authority, self_signed_server, server_context
-from support.fuzzing import settled
+from fuzz.conversations import settled
+from lab.authority import Authority, self_signed_server, server_context
 from vpplb.model.check import HttpProbe, TcpProbe, TlsSettings
 from vpplb.model.health import ProbeCode, ProbeResult
 from vpplb.probers.conversation import Conversation, Layer, Step

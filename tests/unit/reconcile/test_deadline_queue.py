@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from support.objects import key
+from data.objects import key
 from vpplb.reconcile.deadline_queue import DeadlineQueue
 
 A, B = key("a"), key("b")

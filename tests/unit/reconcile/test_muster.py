@@ -2,7 +2,7 @@ from datetime import timedelta
 
 import pytest
 
-from support.objects import key
+from data.objects import key
 from vpplb.model.check import Cadence
 from vpplb.model.health import Response
 from vpplb.plan.guard import Standing, Tally

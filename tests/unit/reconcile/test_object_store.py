@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from support.objects import NOON, backend, frontend, health_check, key, pool, vip
+from data.objects import NOON, backend, frontend, health_check, key, pool, vip
 from vpplb.model.problem import Problem
 from vpplb.reconcile.object_store import DirtyKeys, ObjectStore
 

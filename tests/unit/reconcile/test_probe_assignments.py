@@ -1,7 +1,7 @@
 import pytest
 
+from data.objects import key, tcp_spec
 from fakes.prober import FakeProber
-from support.objects import key, tcp_spec
 from vpplb.health.lifecycle import Start
 from vpplb.reconcile.probe_assignments import ProbeAssignments
 

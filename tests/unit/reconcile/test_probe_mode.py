@@ -3,7 +3,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from support.objects import backend, health_check, key
+from data.objects import backend, health_check, key
 from vpplb.health.lifecycle import Assumed, Disabled, Idle, Mode, Paused, Probed
 from vpplb.model.check import CheckSpec
 from vpplb.model.objects import HealthCheck

@@ -3,8 +3,8 @@
 import asyncio
 from datetime import timedelta
 
-from support.objects import address, backend, frontend, health_check, in_state, key, pool, vip
-from support.world import World
+from data.objects import address, backend, frontend, health_check, in_state, key, pool, vip
+from in_memory.world import World
 from vpplb.model.health import HealthState, ProbeCode
 from vpplb.model.problem import Problem
 from vpplb.plan.desired import Previous

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from support.objects import in_state, key
+from data.objects import in_state, key
 from vpplb.model.check import Cadence
 from vpplb.model.health import HealthState, Response
 from vpplb.plan.guard import Alarm, Suspicion

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from support.manifests import backend, frontend, manifest
+from data.manifests import backend, frontend, manifest
 from vpplb.model.check import Cadence, HttpProbe, IcmpProbe, ProbeKind, TcpProbe, TlsSettings
 from vpplb.model.names import ObjectKey
 from vpplb.model.objects import Backend, Frontend, HealthCheck, Member, Pool

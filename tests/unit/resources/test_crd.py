@@ -8,7 +8,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from support.manifests import ROOT
+from data.manifests import ROOT
 from vpplb.model.health import BackendHealth, HealthState, Transition
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import AppServer, Encap, Protocol, Vip, VipId, VipSettings

@@ -2,7 +2,7 @@
 
 from ipaddress import IPv4Address
 
-from support.manifests import manifest
+from data.manifests import manifest
 from vpplb.plan.settings import DesiredSettings
 from vpplb.resources.dataplane import DataplaneFrontends, DataplaneStatus
 from vpplb.resources.parse import Dataplane, parse

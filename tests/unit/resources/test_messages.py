@@ -2,7 +2,7 @@
 
 import pytest
 
-from support.manifests import backend, frontend, health_check
+from data.manifests import backend, frontend, health_check
 from vpplb.resources.base import Loc
 from vpplb.resources.messages import spell
 from vpplb.resources.parse import parse

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from support.manifests import (
+from data.manifests import (
     Case,
     accepted,
     backend,

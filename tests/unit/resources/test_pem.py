@@ -1,6 +1,6 @@
 import pytest
 
-from support.authority import Authority
+from lab.authority import Authority
 from vpplb.resources.pem import read_certificates
 
 ONE, OTHER = Authority().pem, Authority().pem

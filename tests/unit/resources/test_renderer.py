@@ -5,9 +5,9 @@ from ipaddress import ip_address
 
 import pytest
 
-from support.manifests import Raw
-from support.objects import NOON, backend, frontend, health_check, key, pool, vip
-from support.world import World
+from data.manifests import Raw
+from data.objects import NOON, backend, frontend, health_check, key, pool, vip
+from in_memory.world import World
 from vpplb.model.health import HealthState
 from vpplb.model.names import ObjectKey
 from vpplb.model.problem import Problem

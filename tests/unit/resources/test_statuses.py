@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from support.objects import NOON, backend, frontend, health_check, in_state, key, pool, vip
-from support.world import Object, World
+from data.objects import NOON, backend, frontend, health_check, in_state, key, pool, vip
+from in_memory.world import Object, World
 from vpplb.model.health import BackendHealth, HealthState
 from vpplb.model.problem import Problem
 from vpplb.model.vip import Encap

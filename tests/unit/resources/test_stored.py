@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from support.manifests import accepted, backend, frontend, health_check, manifest, refused
-from support.objects import key
+from data.manifests import accepted, backend, frontend, health_check, manifest, refused
+from data.objects import key
 from vpplb.resources.allowances import EVERYTHING
 from vpplb.resources.base import StatusModel
 from vpplb.resources.fields import Count

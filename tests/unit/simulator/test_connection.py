@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from support.raw_client import RawClient
+from lab.raw_client import RawClient
 from vpplb.simulator.dialect import Dialect
 from vpplb.simulator.faults import (
     Cut,

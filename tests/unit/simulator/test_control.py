@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from support.raw_client import RawClient
+from lab.raw_client import RawClient
 from vpplb.model.vip import Encap
 from vpplb.simulator.control import ControlSocket
 from vpplb.simulator.faults import BY_NAME, Delay, Drop, Refuse

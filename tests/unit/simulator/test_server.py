@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from vpp_papi.vpp_stats import VPPStats
 
-from support.raw_client import RawClient
+from lab.raw_client import RawClient
 from vpplb.model.vip import Encap
 from vpplb.simulator.flows import FiveTuple
 from vpplb.simulator.messages import MESSAGE_IDS, MESSAGES

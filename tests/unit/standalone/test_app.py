@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 import yaml
 
+from data.kept_memory import kept_state
+from data.manifests import Raw, backend, frontend, health_check, manifest
+from data.objects import key, vip
 from fakes.load_balancer import FakeLoadBalancer
 from fakes.prober import FakeProber
-from support.eventually import eventually
-from support.manifests import Raw, backend, frontend, health_check, manifest
-from support.memory import kept_state
-from support.objects import key, vip
+from lab.eventually import eventually
 from vpplb.model.health import HealthState, Transition
 from vpplb.plan.ops import Op
 from vpplb.standalone.app import Standalone, StandaloneOptions

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from support.eventually import eventually
-from support.manifests import Raw, backend, frontend, health_check
-from support.objects import key
-from support.world import World
+from data.manifests import Raw, backend, frontend, health_check
+from data.objects import key
+from in_memory.world import World
+from lab.eventually import eventually
 from vpplb.files.manifests import Loaded, load
 from vpplb.files.state import StateFile
 from vpplb.model.check import HttpProbe

@@ -1,7 +1,7 @@
 """What the statuses of frontends say of the one VPP."""
 
-from support.memory import HERE
-from support.objects import key, vip
+from data.kept_memory import HERE
+from data.objects import key, vip
 from vpplb.files.keeper import MemoryKeeper
 from vpplb.files.memory import Memory
 from vpplb.model.names import ObjectKey

@@ -5,7 +5,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from support.syncer_bench import VIP, WEB, A, B, Bench, row
+from in_memory.syncer import VIP, WEB, A, B, Bench, row
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import Protocol, VipId
 from vpplb.plan.ops import AddServer, AddVip, ChangeKind, Op, SetConf, SetWeight

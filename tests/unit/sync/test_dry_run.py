@@ -2,7 +2,7 @@
 
 import pytest
 
-from support.syncer_bench import DNS, VIP, VIP2, WEB, A, Bench, C, row
+from in_memory.syncer import DNS, VIP, VIP2, WEB, A, Bench, C, row
 from vpplb.model.vip import LbConf, Vip, VipId
 from vpplb.plan.ops import DelServer, DelVip, SetConf, SetWeight
 from vpplb.plan.settings import DesiredSettings

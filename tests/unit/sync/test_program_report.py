@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from support.syncer_bench import DNS, V6, VIP, VIP2, WEB, A, B, Bench, C, programmed, row
+from in_memory.syncer import DNS, V6, VIP, VIP2, WEB, A, B, Bench, C, programmed, row
 from vpplb.model.vip import AppServer, Vip
 from vpplb.plan.ops import DelVip, Op, SetConf, SetWeight
 from vpplb.sync.ports import VipReport

@@ -5,7 +5,7 @@ from ipaddress import IPv4Address, ip_network
 
 import pytest
 
-from support.syncer_bench import DNS, VIP, VIP2, WEB, A, B, Bench, C, programmed, row
+from in_memory.syncer import DNS, VIP, VIP2, WEB, A, B, Bench, C, programmed, row
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import Encap, LbConf, Protocol, StrangeVip, Vip, VipId, VipSettings
 from vpplb.plan.ops import ChangeKind, DelServer, DelVip, SetConf, SetWeight

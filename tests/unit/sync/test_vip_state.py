@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from support.syncer_bench import DNS, VIP, VIP2, WEB, A, B, Bench, C, programmed, row
+from in_memory.syncer import DNS, VIP, VIP2, WEB, A, B, Bench, C, programmed, row
 from vpplb.model.vip import Vip
 from vpplb.plan.ops import AddVip, DelServer, Op, SetWeight
 from vpplb.sync.vip_state import SyncerState

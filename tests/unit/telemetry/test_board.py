@@ -3,12 +3,12 @@
 import asyncio
 from collections.abc import Mapping
 
-from support.manifests import Raw, backend, frontend, health_check, manifest
-from support.objects import NOON, key, pool
-from support.objects import backend as parsed_backend
-from support.objects import frontend as parsed_frontend
-from support.objects import health_check as parsed_health_check
-from support.world import World
+from data.manifests import Raw, backend, frontend, health_check, manifest
+from data.objects import NOON, key, pool
+from data.objects import backend as parsed_backend
+from data.objects import frontend as parsed_frontend
+from data.objects import health_check as parsed_health_check
+from in_memory.world import World
 from vpplb.kube.kinds import cluster_key
 from vpplb.model.health import HealthState, Transition
 from vpplb.model.names import ObjectKey

@@ -2,7 +2,7 @@ import logging
 
 import pytest
 
-from support.objects import NOON, key
+from data.objects import NOON, key
 from vpplb.model.health import HealthState, Transition
 from vpplb.plan.guard import Alarm
 from vpplb.telemetry.transitions import log_suspicion, log_transition

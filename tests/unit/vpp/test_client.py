@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from support.simulated_vpp import simulated_vpp
+from lab.simulated_vpp import simulated_vpp
 from vpplb.model.vip import Encap, LbConf, Protocol, VipId, VipSettings
 from vpplb.plan.ops import AddVip, SetConf
 from vpplb.simulator.dialect import Dialect

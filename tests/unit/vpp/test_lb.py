@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from support.raw_client import RawClient
-from support.simulated_vpp import simulated_vpp
+from lab.raw_client import RawClient
+from lab.simulated_vpp import simulated_vpp
 from vpplb.model.vip import Encap, Protocol, VipId, VipSettings
 from vpplb.plan.ops import AddServer, AddVip, Op
 from vpplb.simulator.faults import Drop

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from support.simulated_vpp import simulated_vpp
+from lab.simulated_vpp import simulated_vpp
 from vpplb.model.vip import AppServer, Encap, Vip, VipId, VipSettings
 from vpplb.plan.ops import AddServer, AddVip, DelServer, DelVip, Op
 from vpplb.vpp.lb import PapiLoadBalancer

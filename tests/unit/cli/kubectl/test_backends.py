@@ -2,9 +2,9 @@
 
 import pytest
 
+from data.cluster_objects import condition, decided_backend, decided_frontend
 from fakes.console import FakeConsole
-from support.cluster_objects import condition, decided_backend, decided_frontend
-from support.plugin import call, parsed, told
+from in_memory.plugin import call, parsed, told
 from vpplb.kube.kinds import BACKEND, FRONTEND
 
 

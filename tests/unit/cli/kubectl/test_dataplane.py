@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
+from data.cluster_objects import at, condition, decided_backend, node_dataplane
 from fakes.console import FakeConsole
-from support.cluster_objects import at, condition, decided_backend, node_dataplane
-from support.plugin import call, parsed, told
+from in_memory.plugin import call, parsed, told
 from vpplb.kube.kinds import BACKEND, DATAPLANE, LEASE, POD, JsonObject
 from vpplb.model.names import ObjectKey
 

@@ -7,12 +7,12 @@ import pytest
 import yaml
 from click.testing import Result
 
+from data.cluster_objects import TWO, InPool, decided_backend, decided_frontend
+from data.manifests import Raw, manifest
+from data.manifests import frontend as written_frontend
+from data.objects import vip
 from fakes.console import FakeConsole
-from support.cluster_objects import TWO, InPool, decided_backend, decided_frontend
-from support.manifests import Raw, manifest
-from support.manifests import frontend as written_frontend
-from support.objects import vip
-from support.plugin import call
+from in_memory.plugin import call
 from vpplb.kube.errors import ApiUnreachable
 from vpplb.kube.kinds import BACKEND, FRONTEND, JsonObject
 

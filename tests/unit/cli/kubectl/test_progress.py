@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from data.cluster_objects import TWO, condition, decided_backend, decided_frontend
 from fakes.console import FakeConsole
-from support.cluster_objects import TWO, condition, decided_backend, decided_frontend
 from vpplb.cli.kubectl.progress import backend_lacks, frontend_lacks
 from vpplb.cli.kubectl.session import Cluster
 from vpplb.kube.kinds import BACKEND, FRONTEND, JsonObject

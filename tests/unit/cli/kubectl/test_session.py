@@ -7,7 +7,7 @@ import yaml
 from click.testing import CliRunner, Result
 
 from fakes.console import FakeConsole
-from support.plugin import call
+from in_memory.plugin import call
 from vpplb.cli.kubectl.main import cli
 from vpplb.cli.kubectl.session import if_allowed, others
 from vpplb.kube.errors import ApiError, ApiUnreachable, NotFound

@@ -4,8 +4,7 @@ from typing import Any
 
 import pytest
 
-from fakes.console import FakeConsole
-from support.cluster_objects import (
+from data.cluster_objects import (
     InPool,
     at,
     condition,
@@ -13,8 +12,9 @@ from support.cluster_objects import (
     decided_frontend,
     node_dataplane,
 )
-from support.objects import vip
-from support.plugin import call, parsed, told
+from data.objects import vip
+from fakes.console import FakeConsole
+from in_memory.plugin import call, parsed, told
 from vpplb.kube.kinds import BACKEND, DATAPLANE, EVENT, FRONTEND, JsonObject, cluster_key
 from vpplb.resources.dataplane_codec import load_dataplane
 

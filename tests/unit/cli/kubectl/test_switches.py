@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
+from data.cluster_objects import InPool, decided_backend, decided_frontend
 from fakes.console import FakeConsole
-from support.cluster_objects import InPool, decided_backend, decided_frontend
-from support.plugin import call
+from in_memory.plugin import call
 from vpplb.kube.kinds import BACKEND, FRONTEND
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from data.cluster_objects import TWO, InPool, at, decided_backend, decided_frontend
 from fakes.console import FakeConsole
-from support.cluster_objects import TWO, InPool, at, decided_backend, decided_frontend
-from support.plugin import call
+from in_memory.plugin import call
 from vpplb.cli.kubectl.watch import Follower, Happening
 from vpplb.kube.console import Change
 from vpplb.kube.errors import ApiError, ApiUnreachable, Gone

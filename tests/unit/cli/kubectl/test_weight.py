@@ -2,9 +2,9 @@
 
 import pytest
 
+from data.cluster_objects import TWO, InPool, decided_frontend
 from fakes.console import FakeConsole
-from support.cluster_objects import TWO, InPool, decided_frontend
-from support.plugin import call
+from in_memory.plugin import call
 from vpplb.kube.errors import ApiError
 from vpplb.kube.kinds import FRONTEND
 

@@ -1,0 +1,164 @@
+"""vpplb installed in a cluster with helm, a simulated VPP on each node, and servers as pods."""
+
+import json
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cluster.kubectl import Kubectl
+from cluster.three_nodes import IMAGE, Cluster
+from lab import vpp_witness
+from lab.vpp_witness import Seen, parse_seen
+from lab.waiting import wait_for
+
+CHART = Path(__file__).parents[2] / "charts" / "vpplb"
+SYSTEM = "vpplb-system"
+_CALLS = "/tmp/calls.jsonl"
+_PATIENT = 180.0
+"""Seconds that pods may take on a noisy machine."""
+
+CHANGING = {"lb_conf", "lb_add_del_vip_v2", "lb_add_del_as_v2", "lb_as_set_weight", "lb_flush_vip"}
+
+
+class Installed:
+    """The chart's release, and what can be asked of it.
+
+    The servers run on the second node, so that the last one can crash.
+    """
+
+    def __init__(self, cluster: Cluster, kubectl: Kubectl, helm: Path) -> None:
+        self.cluster = cluster
+        self.kubectl = kubectl
+        self.system = kubectl.within(SYSTEM)
+        self._helm = helm
+        self.nodes = sorted(node["metadata"]["name"] for node in kubectl.list("nodes"))
+
+    # --- the release ----------------------------------------------------------------------
+
+    def install(self) -> None:
+        """Install, and return when everything runs."""
+        repository, tag = IMAGE.rsplit(":", 1)
+        values = {
+            "image": {"repository": repository, "tag": tag},
+            "simulator": {"enabled": True, "extraArgs": [f"--log-calls={_CALLS}"]},
+        }
+        arguments = ("--create-namespace", "--values=-")
+        self.helm("install", "vpplb", str(CHART), *arguments, stdin=json.dumps(values))
+        for workload in ("daemonset/vpplb-simulator", "daemonset/vpplb-agent"):
+            self.rollout(workload)
+        self.rollout("deployment/vpplb-operator")
+
+    def helm(self, *args: str, stdin: str = "") -> str:
+        """Run helm in the system's namespace."""
+        config = f"--kubeconfig={self.kubectl.kubeconfig}"
+        command = (str(self._helm), *args, f"--namespace={SYSTEM}", config)
+        done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def rollout(self, workload: str) -> None:
+        """Return when a workload has rolled out."""
+        limit = f"--timeout={_PATIENT:.0f}s"
+        self.system("rollout", "status", workload, limit, timeout=_PATIENT + 10)
+
+    def pod(self, component: str, node: str) -> str:
+        """Return the name of the running pod of a component on a node."""
+        selector = f"app.kubernetes.io/component={component}"
+        on_node = f"spec.nodeName={node},status.phase=Running"
+        (pod,) = self.system.list("pods", "-l", selector, "--field-selector", on_node)
+        name = pod["metadata"]["name"]
+        assert isinstance(name, str)
+        return name
+
+    def replace_pods(self, component: str) -> None:
+        """Delete all pods of a component, and return when others have taken their places."""
+        kind = "deployment" if component == "operator" else "daemonset"
+        self.system("delete", "pods", "-l", f"app.kubernetes.io/component={component}")
+        self.rollout(f"{kind}/vpplb-{component}")
+
+    def nodes_of(self, component: str) -> list[str]:
+        """Return the nodes on which a component runs, one for each pod."""
+        selector = f"app.kubernetes.io/component={component}"
+        return [pod["spec"]["nodeName"] for pod in self.system.list("pods", "-l", selector)]
+
+    # --- servers --------------------------------------------------------------------------
+
+    def start_servers(self, kubectl: Kubectl, names: list[str]) -> dict[str, str]:
+        """Start HTTP servers as pods; return their addresses by name, once they run."""
+        kubectl.apply([_server(name, self.nodes[1], self.cluster.python_image) for name in names])
+        for name in names:
+            kubectl.wait(f"pod/{name}", "condition=Ready", timeout=_PATIENT)
+        return {name: kubectl.field("pod", name, ".status.podIP") for name in names}
+
+    def break_server(self, kubectl: Kubectl, name: str) -> None:
+        """Make a server answer 404 where it is probed."""
+        kubectl("exec", name, "--", "rm", "/tmp/www/healthz")
+
+    def mend_server(self, kubectl: Kubectl, name: str) -> None:
+        """Make it answer 200 again."""
+        kubectl("exec", name, "--", "touch", "/tmp/www/healthz")
+
+    def holds(self, kubectl: Kubectl, target: str, condition: str) -> bool:
+        """Return whether a condition of an object is True."""
+        path = f'{{.status.conditions[?(@.type=="{condition}")].status}}'
+        return kubectl("get", target, "-o", f"jsonpath={path}") == "True"
+
+    # --- what is seen ---------------------------------------------------------------------
+
+    def see(self, node: str) -> Seen:
+        """Return what the VPP of a node has, by an unmodified vpp_papi client in its pod."""
+        program = Path(vpp_witness.__file__).read_text()
+        inside = ("python3", "-c", program, "/run/vpp/api.sock")
+        return parse_seen(
+            self.system("exec", "-i", self.pod("simulator", node), "--", *inside, stdin="\n")
+        )
+
+    def metrics(self, component: str, node: str) -> str:
+        """Return the metrics of a component's pod on a node."""
+        pods = f"/api/v1/namespaces/{SYSTEM}/pods"
+        return self.kubectl(
+            "get", "--raw", f"{pods}/{self.pod(component, node)}:9091/proxy/metrics"
+        )
+
+    def changes(self, node: str) -> int:
+        """Return how many changing calls the VPP of a node has had."""
+        log = self.system("exec", self.pod("simulator", node), "--", "cat", _CALLS)
+        return sum(json.loads(line)["message"] in CHANGING for line in log.splitlines())
+
+    def wait_weights(self, vip: str, expected: Mapping[str, int], nodes: list[str]) -> None:
+        """Return when the VPPs of all these nodes have these weights, by address."""
+        for node in nodes:
+            wait_for(
+                lambda node=node: self._has_weights(vip, expected, node),  # type: ignore[misc]  # mypy and lambda defaults
+                f"weights {expected} on {node}",
+                timeout=_PATIENT,
+                every=0.5,
+            )
+
+    def _has_weights(self, vip: str, expected: Mapping[str, int], node: str) -> bool:
+        seen = self.see(node).get(vip)
+        assert seen is not None, f"{node} has no {vip}"
+        assert seen.weights == expected, str(seen.weights)
+        return True
+
+
+def _server(name: str, node: str, image: str) -> dict[str, Any]:
+    serve = "mkdir -p /tmp/www && touch /tmp/www/healthz && exec python3 -m http.server 8080"
+    container = {
+        "name": "server",
+        "image": image,
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["sh", "-c", f"{serve} --directory /tmp/www"],
+        "readinessProbe": {"tcpSocket": {"port": 8080}, "periodSeconds": 1},
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name},
+        "spec": {
+            "nodeSelector": {"kubernetes.io/hostname": node},
+            "terminationGracePeriodSeconds": 0,
+            "containers": [container],
+        },
+    }

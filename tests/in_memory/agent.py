@@ -1,0 +1,161 @@
+"""An agent on an API server and a VPP in memory: all but the watch and the HTTP endpoints."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from ipaddress import ip_address
+from pathlib import Path
+
+from data.kept_memory import HERE, kept_state
+from data.manifests import Raw, frontend
+from data.objects import key, vip
+from fakes.api_server import FakeApiServer
+from fakes.clock import FakeClock
+from fakes.load_balancer import FakeLoadBalancer
+from vpplb.agent.app import remembered_by
+from vpplb.agent.intake import Intake
+from vpplb.agent.reporter import SPACING, DataplaneReporter
+from vpplb.files.keeper import MemoryKeeper
+from vpplb.files.memory import Memory
+from vpplb.kube.kinds import DATAPLANE, FRONTEND, JsonObject, cluster_key
+from vpplb.kube.status import StatusWriter
+from vpplb.model.names import ObjectKey
+from vpplb.model.vip import AppServer, Encap, Vip, VipId, VipSettings
+from vpplb.plan.settings import DesiredSettings
+from vpplb.resources.dataplane_codec import dump_dataplane
+from vpplb.sync.syncer import Syncer
+from vpplb.sync.vip_state import SyncerState
+from vpplb.telemetry.metrics import AgentMetrics, Registry
+
+NODE = cluster_key("n1")
+WEB, API = vip("192.0.2.1/32"), vip("192.0.2.2/32")
+
+
+def decided(
+    on: VipId,
+    weight: int = 10,
+    table_length: int = 1024,
+    selector: Mapping[str, str] | None = None,
+    **extra: object,
+) -> Raw:
+    """Return a Frontend's status that wants a VIP with one server, decided for these nodes."""
+    servers = {ip_address("10.0.0.1"): AppServer(weight=weight)}
+    settings = VipSettings(encap=Encap.GRE4, table_length=table_length)
+    wanted = Vip(settings=settings, servers=servers)
+    return {"dataplane": dump_dataplane(on, wanted, (selector or {}).items()), **extra}
+
+
+class LocalAgent:
+    """The agent of node n1. `settle` lets it program and write what is due."""
+
+    def __init__(
+        self,
+        server: FakeApiServer | None = None,
+        lb: FakeLoadBalancer | None = None,
+        *,
+        memory: Path | None = None,
+        labels: Mapping[str, str] | None = None,
+        default: DesiredSettings | None = None,
+        lapsed: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.server, self.lb = server or FakeApiServer(), lb or FakeLoadBalancer()
+        self.clock, self.registry = FakeClock(), Registry()
+        self.writer = StatusWriter(self.server)
+        self._tasks: list[asyncio.Task[None]] = []
+        self.announced: list[tuple[ObjectKey, str]] = []
+        dataplane = self.server.objects.get((DATAPLANE, NODE)) or self.store_dataplane()
+        self.keeper = MemoryKeeper(memory, lambda: Memory(state=self.syncer.state), HERE)
+        self.keeper.begin()
+        self.reporter = DataplaneReporter(
+            self.writer,
+            AgentMetrics(self.registry),
+            NODE.name,
+            self.clock,
+            selected=lambda: self.intake.selected,
+            observed=lambda: self.syncer.observed,
+            state=lambda: self.syncer.state,
+            keeper=self.keeper,
+            lapsed=lapsed,
+            announce=lambda frontend, note: self.announced.append((frontend, note)),
+        )
+        state = (memory and kept_state(memory)) or remembered_by(dataplane) or SyncerState()
+        self.syncer = Syncer(self.lb, listener=self.reporter, state=state)
+        self.reporter.resume(dataplane)
+        self.intake = Intake(
+            self.syncer,
+            NODE.name,
+            default or DesiredSettings(),
+            state.owned,
+            self.reporter.unreadable,
+        )
+        self.intake.labels_changed(labels or {})
+
+    # --- what happens -----------------------------------------------------------------------
+
+    def store_dataplane(
+        self, uid: str = "uid-n1", generation: int = 1, **spec: object
+    ) -> JsonObject:
+        """Store the Dataplane with this spec and the status that it has."""
+        before = self.server.objects.get((DATAPLANE, NODE)) or {}
+        made = self.server.add(DATAPLANE, NODE, before.get("status") or {})
+        made["metadata"] |= {"uid": uid, "generation": generation}
+        return made | {"spec": spec}
+
+    def see_dataplane(self, raw: JsonObject | None = None) -> None:
+        """Let the agent see its Dataplane as it is, or as given."""
+        seen = raw or self.server.objects[DATAPLANE, NODE]
+        self.reporter.seen(seen)
+        self.intake.seen(DATAPLANE, NODE, {"kind": "Dataplane", **seen})
+
+    def see(self, name: str, status: Raw | None = None, **spec: object) -> None:
+        """Let the agent see a Frontend."""
+        self.intake.seen(FRONTEND, key(name), frontend(name, **spec) | {"status": status})
+
+    async def __aenter__(self) -> "LocalAgent":
+        return await self.start()
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def start(self) -> "LocalAgent":
+        """Run: the Dataplane and all Frontends seen so far are all there are."""
+        self._tasks = [
+            asyncio.create_task(self.writer.run()),
+            asyncio.create_task(self.syncer.run()),
+            asyncio.create_task(self.keeper.run()),
+        ]
+        self.see_dataplane()
+        self.syncer.set_synced()
+        self.reporter.begin()
+        await self.settle()
+        return self
+
+    async def settle(self) -> None:
+        """Let everything be programmed and written; time passes, but costs nothing."""
+        await asyncio.sleep(SPACING + 0.1)
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    # --- what comes of it -------------------------------------------------------------------
+
+    @property
+    def status(self) -> Mapping[str, object]:
+        return self.server.status(DATAPLANE, NODE)
+
+    def condition(self, of_type: str) -> tuple[str, str, str]:
+        """Return status, reason and message of a condition."""
+        conditions = self.status["conditions"]
+        assert isinstance(conditions, list)
+        [found] = [one for one in conditions if one["type"] == of_type]
+        return found["status"], found["reason"], found["message"]
+
+    def since(self, of_type: str) -> str:
+        """Return the time of a condition's last transition."""
+        conditions = self.status["conditions"]
+        assert isinstance(conditions, list)
+        [found] = [one for one in conditions if one["type"] == of_type]
+        return str(found["lastTransitionTime"])

@@ -1,0 +1,179 @@
+"""A reconciler and its surroundings; each step is followed by one run."""
+
+import json
+from collections.abc import Iterable, Mapping
+from ipaddress import ip_address
+
+from data.objects import key
+from fakes.clock import FakeClock
+from fakes.prober import FakeProber
+from fakes.status_sink import FakeStatusSink
+from vpplb.model.health import HealthState, ProbeCode, ProbeResult, Response
+from vpplb.model.names import ObjectKey
+from vpplb.model.objects import Backend, Frontend, HealthCheck
+from vpplb.model.vip import IPAddress, Vip
+from vpplb.reconcile.ports import Reason, Turn, Verdict
+from vpplb.reconcile.reconciler import Reconciler
+from vpplb.resources.health_codec import load_health
+from vpplb.resources.renderer import StatusRenderer, load_previous
+from vpplb.resources.statuses import NodeReport
+
+Object = Frontend | Backend | HealthCheck
+
+
+class World:
+    """The reconciler, what it probes with, and what it tells."""
+
+    def __init__(
+        self,
+        *,
+        synced: bool = True,
+        clock: FakeClock | None = None,
+        blind_guard: bool = True,
+    ) -> None:
+        self.prober = FakeProber()
+        self.sink = FakeStatusSink()
+        self.clock = clock or FakeClock()
+        self.time = 0.0
+        self.reconciler = Reconciler(
+            self.prober,
+            self.sink,
+            self.clock,
+            blind_guard=blind_guard,
+            time=lambda: self.time,
+        )
+        self.store = self.reconciler.store
+        self.reconciler.synced = synced
+
+    # --- what happens -----------------------------------------------------------------------
+
+    def put(self, *objects: Object) -> None:
+        for one in objects:
+            match one:
+                case Frontend():
+                    self.store.put_frontend(one)
+                case Backend():
+                    self.store.put_backend(one)
+                case HealthCheck():
+                    self.store.put_health_check(one)
+        self.reconciler.reconcile()
+
+    def remove(self, *objects: Object) -> None:
+        for one in objects:
+            match one:
+                case Frontend():
+                    self.store.remove_frontend(one.key)
+                case Backend():
+                    self.store.remove_backend(one.key)
+                case HealthCheck():
+                    self.store.remove_health_check(one.key)
+        self.reconciler.reconcile()
+
+    def verdict(
+        self,
+        name: str,
+        up: bool,
+        generation: int | None = None,
+        *,
+        code: ProbeCode | None = None,
+        alone: bool = False,
+    ) -> None:
+        """Have a check say this: the running one, or that of a `generation`."""
+        current = self.prober.running[key(name)].generation if generation is None else generation
+        code = code or (ProbeCode.L4OK if up else ProbeCode.L4CON)
+        self.clock.advance(1)
+        self.reconciler.on_turn(Turn(key(name), current, ProbeResult(code=code).response))
+        self.reconciler.on_verdict(
+            Verdict(
+                backend=key(name),
+                generation=current,
+                up=up,
+                code=code,
+                detail="" if up else "connection refused",
+                at=self.clock.now(),
+                alone=alone,
+            )
+        )
+        self.reconciler.reconcile()
+
+    def reason(
+        self, name: str, code: ProbeCode, detail: str, *, generation: int | None = None
+    ) -> None:
+        """Have a check say why its verdict stands."""
+        current = self.prober.running[key(name)].generation if generation is None else generation
+        self.reconciler.on_reason(Reason(key(name), current, code, detail))
+        self.reconciler.reconcile()
+
+    def turn(self, name: str, response: Response) -> None:
+        """Have the running check's results turn."""
+        current = self.prober.running[key(name)].generation
+        self.reconciler.on_turn(Turn(key(name), current, response))
+        self.reconciler.reconcile()
+
+    def fall_silent(self, name: str, *, alone: bool = False) -> None:
+        """Have the running check say that its backend is down by silence."""
+        self.verdict(name, up=False, code=ProbeCode.L4TOUT, alone=alone)
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass, and what is due at the end of it happen."""
+        self.time += seconds
+        self.clock.advance(int(seconds))
+        self.reconciler.reconcile()
+
+    def restarted(self) -> "World":
+        """Return the world of the next operator: the same objects, with the statuses they show."""
+        new = World(synced=False, clock=self.clock)
+        new.time = self.time
+        for name, status in self.statuses("Backend", self.store.backends).items():
+            new.reconciler.resume_backend(name, load_health(name, status))
+        for name, status in self.statuses("Frontend", self.store.frontends).items():
+            new.reconciler.resume_frontend(name, load_previous(name, status))
+        new.put(*self.objects())
+        new.reconciler.synced = True
+        new.reconciler.reconcile()
+        return new
+
+    # --- what is ----------------------------------------------------------------------------
+
+    def objects(self) -> list[Object]:
+        store = self.store
+        return [
+            *store.health_checks.values(),
+            *store.backends.values(),
+            *store.frontends.values(),
+        ]
+
+    def statuses(self, kind: str, keys: Iterable[ObjectKey]) -> dict[ObjectKey, object]:
+        """Render the statuses of these objects, as the API server gives them back."""
+        renderer = StatusRenderer(self.reconciler, lambda *_: NodeReport(), self.clock.now)
+        shown: dict[ObjectKey, object] = {}
+        for name in keys:
+            renderer.seen(kind, name, {})
+            shown[name] = json.loads(json.dumps(renderer.render(kind, name)))
+        return shown
+
+    def desired(self, name: str = "web") -> Vip:
+        desired = self.reconciler.views[key(name)].desired
+        assert desired is not None
+        return desired
+
+    def weights(self, name: str = "web") -> list[int]:
+        """Return the effective weights in order of address."""
+        return [server.weight for server in self.desired(name).servers.values()]
+
+    def epochs(self) -> Mapping[tuple[ObjectKey, IPAddress], int]:
+        """Return the flush epoch of every server of every frontend."""
+        return {
+            (name, address): server.flush_epoch
+            for name, view in self.reconciler.views.items()
+            for address, server in (view.desired.servers if view.desired else {}).items()
+        }
+
+    def epoch(self, at: str, name: str = "web") -> int:
+        return self.desired(name).servers[ip_address(at)].flush_epoch
+
+    def state(self, name: str) -> HealthState:
+        return self.reconciler.health(key(name)).state
+
+    def close(self) -> None:
+        self.reconciler.close()
