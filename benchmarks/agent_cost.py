@@ -10,9 +10,9 @@ from pathlib import Path
 from cluster.control_plane import control_plane
 from lab.processes import Program
 from vpp_calls import simulated_vpp
+from vpplb.kube.api_resources import JsonObject
 from vpplb.kube.client import KubeClient
-from vpplb.kube.kinds import DATAPLANE, FRONTEND, JsonObject
-from vpplb.model.names import ObjectKey
+from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.resources.dataplane_codec import dump_dataplane
 from vpplb.sync.vip_records import Wanted
 
@@ -58,9 +58,9 @@ async def _store(kubeconfig: Path, frontends: Mapping[ObjectKey, Wanted]) -> Non
 
     async def write(client: KubeClient) -> None:
         for key, wanted in left:
-            await client.create(FRONTEND, _manifest(key, wanted))
+            await client.create(ObjectKind.FRONTEND, _manifest(key, wanted))
             status = {"dataplane": dump_dataplane(wanted.vip, wanted.desired)}
-            await client.patch_status(FRONTEND, key, {"status": status})
+            await client.patch_status(ObjectKind.FRONTEND, key, {"status": status})
 
     async with await KubeClient.from_config(kubeconfig) as client:
         await asyncio.gather(*(write(client) for _ in range(WRITERS)))
@@ -84,7 +84,7 @@ async def _programmed(kubeconfig: Path, agent: Program, count: int) -> None:
     deadline = time.monotonic() + 120
     async with await KubeClient.from_config(kubeconfig) as client:
         while agent.alive and time.monotonic() < deadline:
-            listing = await client.list(DATAPLANE)
+            listing = await client.list(ObjectKind.DATAPLANE)
             shown = [(item.get("status") or {}).get("frontends") or {} for item in listing.items]
             if [one.get("programmed") for one in shown] == [count]:
                 return

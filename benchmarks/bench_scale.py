@@ -29,9 +29,8 @@ from lab.nginx import Nginx
 from lab.probe_peers import cpu_seconds
 from vpplb.cli.main import COLLECTOR
 from vpplb.kube.client import KubeClient
-from vpplb.kube.kinds import BACKEND
 from vpplb.model.health import HealthState
-from vpplb.model.names import ObjectKey
+from vpplb.model.names import ObjectKey, ObjectKind
 
 FRONTENDS = int(os.environ.get("VPPLB_BENCH_FLEET", "1000"))
 """With ten backends each."""
@@ -72,18 +71,22 @@ async def yardstick(plane: ControlPlane, client: KubeClient) -> None:
     versions: dict[str, str] = {}
     for name in names:
         raw = manifest("Backend", name, specs, namespace="yard")
-        versions[name] = (await client.create(BACKEND, raw))["metadata"]["resourceVersion"]
+        versions[name] = (await client.create(ObjectKind.BACKEND, raw))["metadata"][
+            "resourceVersion"
+        ]
     left, began = iter(names), time.monotonic()
 
     async def work() -> None:
         for name in left:
             key, shown = ObjectKey("yard", name), {"state": "up", "code": "L7OK", "frontends": 1}
-            await client.replace_status(BACKEND, key, int(versions[name]), shown)
+            await client.replace_status(ObjectKind.BACKEND, key, int(versions[name]), shown)
 
     await asyncio.gather(*(work() for _ in range(8)))
     rate = BARE / (time.monotonic() - began)
     note(f"bare: {rate:.0f} statuses of backends a second, {FRONTENDS * 10 / rate:.0f} s for all")
-    await asyncio.gather(*(client.delete(BACKEND, ObjectKey("yard", name)) for name in names))
+    await asyncio.gather(
+        *(client.delete(ObjectKind.BACKEND, ObjectKey("yard", name)) for name in names)
+    )
 
 
 def counted(made: Counter[str]) -> str:

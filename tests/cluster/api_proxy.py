@@ -33,7 +33,7 @@ import aiohttp
 import yaml
 from aiohttp import web
 
-from vpplb.kube.config import load_access
+from vpplb.kube.cluster_access import load_access
 
 GONE = (
     b'{"type":"ERROR","object":{"kind":"Status","apiVersion":"v1","status":"Failure",'

@@ -8,8 +8,7 @@ from ipaddress import IPv4Address
 from data.manifests import Raw, manifest
 from lab.probe_peers import addresses
 from vpplb.kube.client import KubeClient
-from vpplb.kube.kinds import BACKEND, FRONTEND, HEALTH_CHECK, Kind
-from vpplb.model.names import ObjectKey
+from vpplb.model.names import ObjectKey, ObjectKind
 
 WRITERS = 16
 _VIPS = int(IPv4Address("10.200.0.0"))
@@ -60,22 +59,28 @@ class Fleet:
         backends = [{"name": first, "weight": first_weight}, *({"name": one} for one in others)]
         return [{"name": "main", "backends": backends}]
 
-    def objects(self) -> Iterator[tuple[Kind, Raw]]:
+    def objects(self) -> Iterator[tuple[ObjectKind, Raw]]:
         """Give all objects."""
         for name, port in (("steady", self.port), ("doomed", self.doomed_port)):
             check = {"type": self.check, "port": port, "interval": self.interval}
-            yield self._object(HEALTH_CHECK, name, {**check, "timeout": "1s", "fall": 1, "rise": 1})
+            yield self._object(
+                ObjectKind.HEALTH_CHECK, name, {**check, "timeout": "1s", "fall": 1, "rise": 1}
+            )
         spare = iter(self.addresses)
         for number in range(self.frontends):
             ref = {"name": "doomed" if number < self.doomed else "steady"}
             for name in self.members(number):
-                yield self._object(BACKEND, name, {"address": next(spare), "healthCheckRef": ref})
+                yield self._object(
+                    ObjectKind.BACKEND, name, {"address": next(spare), "healthCheckRef": ref}
+                )
             vip = {"address": str(IPv4Address(_VIPS + number)), "port": 80}
             spec = {**vip, "pools": self.pools(number)}
-            yield self._object(FRONTEND, self.key(number).name, spec)
+            yield self._object(ObjectKind.FRONTEND, self.key(number).name, spec)
 
-    def _object(self, kind: Kind, name: str, spec: Mapping[str, object]) -> tuple[Kind, Raw]:
-        return kind, manifest(kind.kind, name, spec, namespace=self.namespace)
+    def _object(
+        self, kind: ObjectKind, name: str, spec: Mapping[str, object]
+    ) -> tuple[ObjectKind, Raw]:
+        return kind, manifest(kind, name, spec, namespace=self.namespace)
 
 
 async def create(client: KubeClient, fleet: Fleet, say: Callable[[str], None]) -> None:

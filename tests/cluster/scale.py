@@ -21,9 +21,9 @@ from cluster.stage import Stage, stage
 from cluster.usage import writes
 from lab.http_get import http_get
 from lab.waiting import wait_for
+from vpplb.kube.api_resources import JsonObject
 from vpplb.kube.client import KubeClient
-from vpplb.kube.kinds import BACKEND, DATAPLANE, FRONTEND, JsonObject, Kind
-from vpplb.model.names import ObjectKey
+from vpplb.model.names import ObjectKey, ObjectKind
 
 QUIET = 3.0
 """Seconds without a write after which what was going on is over."""
@@ -79,8 +79,8 @@ class Scale:
         deadline = time.monotonic() + 300
         while True:
             written = await self.until(self._all_written, "all is written", every=0.25)
-            states = Counter([_state(raw) for raw in await self._list(BACKEND)])
-            frontends = Counter([_state(raw) for raw in await self._list(FRONTEND)])
+            states = Counter([_state(raw) for raw in await self._list(ObjectKind.BACKEND)])
+            frontends = Counter([_state(raw) for raw in await self._list(ObjectKind.FRONTEND)])
             if states == backends and frontends.keys() <= {"up", "down"}:
                 return written
             if time.monotonic() > deadline:
@@ -91,7 +91,7 @@ class Scale:
         _, said = http_get(f"{self.stage.operator.http}/readyz")
         return bool(json.loads(said)["figures"]["writes_due"] == 0)
 
-    async def _list(self, kind: Kind) -> Sequence[JsonObject]:
+    async def _list(self, kind: ObjectKind) -> Sequence[JsonObject]:
         return (await self.client.list(kind, self.fleet.namespace)).items
 
     async def known(self) -> float:
@@ -102,7 +102,7 @@ class Scale:
         """Wait until the agent says that VPP has everything."""
         deadline = time.monotonic() + 300
         while time.monotonic() < deadline:
-            found = await self.client.get(DATAPLANE, ObjectKey("", self.stage.node))
+            found = await self.client.get(ObjectKind.DATAPLANE, ObjectKey("", self.stage.node))
             shown = (found.get("status") or {}).get("frontends") or {}
             if shown.get("programmed") == self.fleet.frontends:
                 return time.time()
@@ -182,7 +182,7 @@ class Scale:
     async def decided(self, state: str, since: float) -> dict[str, float]:
         """Return when the deciding probe of each backend was, by address, if after `since`."""
         found = {}
-        for raw in await self._list(BACKEND):
+        for raw in await self._list(ObjectKind.BACKEND):
             for shown in (raw.get("status") or {}).get("transitions") or ():
                 at = datetime.fromisoformat(shown["at"]).timestamp()
                 if shown["to"] == state and at >= since:
@@ -200,7 +200,7 @@ class Scale:
         since = len(self.stage.tap.calls)
         spec = {"pools": self.fleet.pools(frontend, weight)}
         began = time.time()
-        await self.client.patch(FRONTEND, self.fleet.key(frontend), {"spec": spec})
+        await self.client.patch(ObjectKind.FRONTEND, self.fleet.key(frontend), {"spec": spec})
         return (await self.reweighted([address], weight, since))[address] - began
 
 

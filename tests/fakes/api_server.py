@@ -6,10 +6,10 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from vpplb.kube.api_resources import JsonObject
 from vpplb.kube.client import Listing
 from vpplb.kube.errors import Conflict, KubeError, NotFound
-from vpplb.kube.kinds import JsonObject, Kind
-from vpplb.model.names import ObjectKey
+from vpplb.model.names import ObjectKey, ObjectKind
 
 
 def apply_merge_patch(target: object, patch: object) -> object:
@@ -38,7 +38,7 @@ class FakeApiServer:
     latency: float = 0.0
     prunes: frozenset[str] = frozenset()
     has_status: bool = True
-    objects: dict[tuple[Kind, ObjectKey], JsonObject] = field(default_factory=dict)
+    objects: dict[tuple[ObjectKind, ObjectKey], JsonObject] = field(default_factory=dict)
     faults: deque[KubeError | None] = field(default_factory=deque)
     refuse: Callable[[ObjectKey], KubeError | None] = lambda _: None
     requests: list[tuple[str, ObjectKey, Mapping[str, object]]] = field(default_factory=list)
@@ -48,7 +48,7 @@ class FakeApiServer:
     most_under_way: int = 0
     _version: int = 100
 
-    def add(self, kind: Kind, key: ObjectKey, status: Mapping[str, object]) -> JsonObject:
+    def add(self, kind: ObjectKind, key: ObjectKey, status: Mapping[str, object]) -> JsonObject:
         """Have an object with a status."""
         self._version += 1
         made = {
@@ -63,20 +63,20 @@ class FakeApiServer:
         self.objects[kind, key] = made
         return made
 
-    def status(self, kind: Kind, key: ObjectKey) -> Mapping[str, object]:
+    def status(self, kind: ObjectKind, key: ObjectKey) -> Mapping[str, object]:
         """Return the status that the object has."""
         status = self.objects[kind, key]["status"]
         assert isinstance(status, Mapping)
         return status
 
-    async def get(self, kind: Kind, key: ObjectKey) -> JsonObject:
+    async def get(self, kind: ObjectKind, key: ObjectKey) -> JsonObject:
         await self._request("get", key, {})
         if (kind, key) not in self.objects:
             raise NotFound(404, "NotFound", f"{key} not found")
         return self.objects[kind, key]
 
     async def replace_status(
-        self, kind: Kind, key: ObjectKey, version: int, status: Mapping[str, object]
+        self, kind: ObjectKind, key: ObjectKey, version: int, status: Mapping[str, object]
     ) -> JsonObject:
         await self._request("replace_status", key, {"status": status})
         before = self.objects.get((kind, key))
@@ -87,16 +87,18 @@ class FakeApiServer:
         return self.store(kind, key, {**before, "status": json.loads(json.dumps(status))})
 
     async def patch_status(
-        self, kind: Kind, key: ObjectKey, body: Mapping[str, object]
+        self, kind: ObjectKind, key: ObjectKey, body: Mapping[str, object]
     ) -> JsonObject:
         await self._request("patch_status", key, body)
         return self._merge(kind, key, body)
 
-    async def patch(self, kind: Kind, key: ObjectKey, body: Mapping[str, object]) -> JsonObject:
+    async def patch(
+        self, kind: ObjectKind, key: ObjectKey, body: Mapping[str, object]
+    ) -> JsonObject:
         await self._request("patch", key, body)
         return self._merge(kind, key, body)
 
-    async def create(self, kind: Kind, body: Mapping[str, object]) -> JsonObject:
+    async def create(self, kind: ObjectKind, body: Mapping[str, object]) -> JsonObject:
         metadata = body["metadata"]
         assert isinstance(metadata, Mapping)
         key = ObjectKey(metadata["namespace"], metadata["name"])
@@ -125,7 +127,7 @@ class FakeApiServer:
         if fault is not None:
             raise fault
 
-    def _merge(self, kind: Kind, key: ObjectKey, body: Mapping[str, object]) -> JsonObject:
+    def _merge(self, kind: ObjectKind, key: ObjectKey, body: Mapping[str, object]) -> JsonObject:
         if (kind, key) not in self.objects:
             raise NotFound(404, "NotFound", f"{key} not found")
         before, metadata = self.objects[kind, key], body.get("metadata")
@@ -136,7 +138,7 @@ class FakeApiServer:
         assert isinstance(merged, dict)
         return self.store(kind, key, merged)
 
-    def store(self, kind: Kind, key: ObjectKey, now: JsonObject) -> JsonObject:
+    def store(self, kind: ObjectKind, key: ObjectKey, now: JsonObject) -> JsonObject:
         """Have an object of another content; a new version where it differs."""
         kept = {
             name: it for name, it in (now.get("status") or {}).items() if name not in self.prunes
@@ -148,7 +150,7 @@ class FakeApiServer:
         self.objects[kind, key] = now
         return now
 
-    async def list(self, kind: Kind, namespace: str | None = None) -> Listing:
+    async def list(self, kind: ObjectKind, namespace: str | None = None) -> Listing:
         await self._request("list", ObjectKey(namespace or "", ""), {})
         items = [
             raw

@@ -6,11 +6,11 @@ from copy import deepcopy
 from typing import Any, Self
 
 from fakes.api_server import apply_merge_patch
+from vpplb.kube.api_resources import RESOURCES, JsonObject, key_of
 from vpplb.kube.client import Listing
-from vpplb.kube.console import Change, Console
 from vpplb.kube.errors import ApiError, KubeError, NotFound
-from vpplb.kube.kinds import JsonObject, Kind, key_of
-from vpplb.model.names import ObjectKey
+from vpplb.kube.user_client import Change, Console
+from vpplb.model.names import ObjectKey, ObjectKind
 
 Objects = list[JsonObject]
 
@@ -23,15 +23,15 @@ class FakeConsole(Console):
     watches, one a turn; after the last one of all kinds the user hits Ctrl-C.
     """
 
-    def __init__(self, *objects: tuple[Kind, JsonObject]) -> None:
+    def __init__(self, *objects: tuple[ObjectKind, JsonObject]) -> None:
         self.objects = {(kind, key_of(raw)): deepcopy(raw) for kind, raw in objects}
         self.edits: list[tuple[ObjectKey, object]] = []
         self.faults: list[KubeError] = []
         self.asked: list[tuple[str, ...]] = []
         self.before_edit: Callable[[], None] = lambda: None
         self.after_edit: Callable[[], None] = lambda: None
-        self.changes: dict[Kind, list[Change | KubeError]] = {}
-        self.forbidden: set[tuple[Kind, str]] = set()
+        self.changes: dict[ObjectKind, list[Change | KubeError]] = {}
+        self.forbidden: set[tuple[ObjectKind, str]] = set()
         self.pods: dict[tuple[ObjectKey, int, str], JsonObject] = {}
 
     async def __aenter__(self) -> Self:
@@ -40,13 +40,13 @@ class FakeConsole(Console):
     async def __aexit__(self, *_: object) -> None:
         return
 
-    def of(self, kind: Kind, name: str, namespace: str = "default") -> JsonObject:
+    def of(self, kind: ObjectKind, name: str, namespace: str = "default") -> JsonObject:
         return self.objects[kind, ObjectKey(namespace if kind.namespaced else "", name)]
 
-    async def list(self, kind: Kind, namespace: str | None = None) -> Listing:
+    async def list(self, kind: ObjectKind, namespace: str | None = None) -> Listing:
         self._fail()
         if (kind, namespace or "") in self.forbidden:
-            raise ApiError(403, "Forbidden", f"{kind.plural} are forbidden")
+            raise ApiError(403, "Forbidden", f"{RESOURCES[kind].plural} are forbidden")
         found = [
             deepcopy(raw)
             for (other, key), raw in self.objects.items()
@@ -54,30 +54,32 @@ class FakeConsole(Console):
         ]
         return Listing(found, "1")
 
-    async def get(self, kind: Kind, key: ObjectKey) -> JsonObject:
+    async def get(self, kind: ObjectKind, key: ObjectKey) -> JsonObject:
         self._fail()
         if (kind, key) not in self.objects:
-            raise NotFound(404, "NotFound", f"{kind.plural} {key.name} not found")
+            raise NotFound(404, "NotFound", f"{RESOURCES[kind].plural} {key.name} not found")
         return deepcopy(self.objects[kind, key])
 
     async def select(
-        self, kind: Kind, namespace: str = "", *, labels: str = "", fields: str = ""
+        self, kind: ObjectKind, namespace: str = "", *, labels: str = "", fields: str = ""
     ) -> Objects:
-        self.asked.append((kind.plural, namespace, labels, fields))
+        self.asked.append((RESOURCES[kind].plural, namespace, labels, fields))
         return (await self.list(kind, namespace or None)).items
 
-    async def edit(self, kind: Kind, key: ObjectKey, body: Mapping[str, object]) -> JsonObject:
+    async def edit(
+        self, kind: ObjectKind, key: ObjectKey, body: Mapping[str, object]
+    ) -> JsonObject:
         return self._store(kind, key, body, apply_merge_patch)
 
     async def edit_exactly(
-        self, kind: Kind, key: ObjectKey, operations: Sequence[Mapping[str, object]]
+        self, kind: ObjectKind, key: ObjectKey, operations: Sequence[Mapping[str, object]]
     ) -> JsonObject:
         return self._store(kind, key, operations, _apply_json_patch)
 
     async def through_pod(self, pod: ObjectKey, port: int, path: str) -> JsonObject:
         return self.pods[pod, port, path]
 
-    async def follow(self, kind: Kind, namespace: str, version: str) -> AsyncIterator[Change]:
+    async def follow(self, kind: ObjectKind, namespace: str, version: str) -> AsyncIterator[Change]:
         told = self.changes.get(kind, [])
         while told:
             await asyncio.sleep(0)
@@ -91,7 +93,7 @@ class FakeConsole(Console):
 
     def _store(
         self,
-        kind: Kind,
+        kind: ObjectKind,
         key: ObjectKey,
         body: Any,
         change: Callable[[JsonObject, Any], object],

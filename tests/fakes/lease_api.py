@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from fakes.api_server import apply_merge_patch
+from vpplb.kube.api_resources import JsonObject
 from vpplb.kube.errors import ApiError, ApiUnreachable, Conflict, NotFound
-from vpplb.kube.kinds import JsonObject, Kind
-from vpplb.model.names import ObjectKey
+from vpplb.model.names import ObjectKey, ObjectKind
 
 
 @dataclass(slots=True)
@@ -61,7 +61,7 @@ class FakeLeaseApi:
 
 @dataclass(slots=True)
 class LeaseLine:
-    """A program's line to the server: implements `kube.election.LeaseClient`.
+    """A program's line to the server: implements `kube.leader_election.LeaseClient`.
 
     A request takes `there` seconds until it is done and `back` until it is answered; whoever asked
     may have gone by then, and it is done nevertheless. `cut`: nothing arrives, and that is known
@@ -75,13 +75,17 @@ class LeaseLine:
     deaf: bool = False
     asked: list[str] = field(default_factory=list)
 
-    async def get(self, kind: Kind, key: ObjectKey) -> JsonObject:
+    async def get(self, kind: ObjectKind, key: ObjectKey) -> JsonObject:
         return await self._ask("get", self.server.get)
 
-    async def replace(self, kind: Kind, key: ObjectKey, body: Mapping[str, object]) -> JsonObject:
+    async def replace(
+        self, kind: ObjectKind, key: ObjectKey, body: Mapping[str, object]
+    ) -> JsonObject:
         return await self._ask("replace", lambda: self.server.create(body))
 
-    async def patch(self, kind: Kind, key: ObjectKey, body: Mapping[str, object]) -> JsonObject:
+    async def patch(
+        self, kind: ObjectKind, key: ObjectKey, body: Mapping[str, object]
+    ) -> JsonObject:
         return await self._ask("patch", lambda: self.server.patch(body))
 
     async def _ask(self, verb: str, act: Callable[[], JsonObject]) -> JsonObject:

@@ -17,9 +17,9 @@ from vpplb.agent.intake import Intake
 from vpplb.agent.reporter import SPACING, DataplaneReporter
 from vpplb.files.keeper import MemoryKeeper
 from vpplb.files.memory import Memory
-from vpplb.kube.kinds import DATAPLANE, FRONTEND, JsonObject, cluster_key
+from vpplb.kube.api_resources import JsonObject, cluster_key
 from vpplb.kube.status import StatusWriter
-from vpplb.model.names import ObjectKey
+from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.vip import AppServer, Encap, Vip, VipId, VipSettings
 from vpplb.plan.settings import DesiredSettings
 from vpplb.resources.dataplane_codec import dump_dataplane
@@ -63,7 +63,7 @@ class LocalAgent:
         self.writer = StatusWriter(self.server)
         self._tasks: list[asyncio.Task[None]] = []
         self.announced: list[tuple[ObjectKey, str]] = []
-        dataplane = self.server.objects.get((DATAPLANE, NODE)) or self.store_dataplane()
+        dataplane = self.server.objects.get((ObjectKind.DATAPLANE, NODE)) or self.store_dataplane()
         self.keeper = MemoryKeeper(memory, lambda: Memory(state=self.syncer.state), HERE)
         self.keeper.begin()
         self.reporter = DataplaneReporter(
@@ -96,20 +96,22 @@ class LocalAgent:
         self, uid: str = "uid-n1", generation: int = 1, **spec: object
     ) -> JsonObject:
         """Store the Dataplane with this spec and the status that it has."""
-        before = self.server.objects.get((DATAPLANE, NODE)) or {}
-        made = self.server.add(DATAPLANE, NODE, before.get("status") or {})
+        before = self.server.objects.get((ObjectKind.DATAPLANE, NODE)) or {}
+        made = self.server.add(ObjectKind.DATAPLANE, NODE, before.get("status") or {})
         made["metadata"] |= {"uid": uid, "generation": generation}
         return made | {"spec": spec}
 
     def see_dataplane(self, raw: JsonObject | None = None) -> None:
         """Let the agent see its Dataplane as it is, or as given."""
-        seen = raw or self.server.objects[DATAPLANE, NODE]
+        seen = raw or self.server.objects[ObjectKind.DATAPLANE, NODE]
         self.reporter.seen(seen)
-        self.intake.seen(DATAPLANE, NODE, {"kind": "Dataplane", **seen})
+        self.intake.seen(ObjectKind.DATAPLANE, NODE, {"kind": "Dataplane", **seen})
 
     def see(self, name: str, status: Raw | None = None, **spec: object) -> None:
         """Let the agent see a Frontend."""
-        self.intake.seen(FRONTEND, key(name), frontend(name, **spec) | {"status": status})
+        self.intake.seen(
+            ObjectKind.FRONTEND, key(name), frontend(name, **spec) | {"status": status}
+        )
 
     async def __aenter__(self) -> "LocalAgent":
         return await self.start()
@@ -144,7 +146,7 @@ class LocalAgent:
 
     @property
     def status(self) -> Mapping[str, object]:
-        return self.server.status(DATAPLANE, NODE)
+        return self.server.status(ObjectKind.DATAPLANE, NODE)
 
     def condition(self, of_type: str) -> tuple[str, str, str]:
         """Return status, reason and message of a condition."""

@@ -15,21 +15,13 @@ from vpplb.controller.intake import Intake
 from vpplb.controller.nodes import Nodes
 from vpplb.controller.reporter import Reporter
 from vpplb.controller.secrets import SecretReader
-from vpplb.kube.events import EventRecorder
+from vpplb.kube.api_resources import JsonObject, cluster_key
 from vpplb.kube.hooks import WriterHooks
-from vpplb.kube.kinds import (
-    BACKEND,
-    DATAPLANE,
-    FRONTEND,
-    HEALTH_CHECK,
-    JsonObject,
-    Kind,
-    cluster_key,
-)
+from vpplb.kube.kubernetes_events import EventRecorder
 from vpplb.kube.object_cache import ObjectCache
 from vpplb.kube.status import StatusWriter
 from vpplb.model.health import ProbeCode
-from vpplb.model.names import ObjectKey
+from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.reconcile.ports import Verdict
 from vpplb.reconcile.reconciler import Reconciler
 from vpplb.resources.allowances import EVERYTHING
@@ -38,8 +30,14 @@ from vpplb.telemetry.board import Board
 from vpplb.telemetry.metrics import OperatorMetrics, Registry
 from vpplb.telemetry.stream import EventStream
 
-KINDS: Mapping[str, Kind] = {
-    kind.kind: kind for kind in (FRONTEND, BACKEND, HEALTH_CHECK, DATAPLANE)
+KINDS: Mapping[str, ObjectKind] = {
+    kind: kind
+    for kind in (
+        ObjectKind.FRONTEND,
+        ObjectKind.BACKEND,
+        ObjectKind.HEALTH_CHECK,
+        ObjectKind.DATAPLANE,
+    )
 }
 
 
@@ -101,11 +99,11 @@ class LocalOperator:
         made |= {name: raw.get(name) for name in ("apiVersion", "kind", "spec")}
         return made
 
-    def see(self, kind: Kind, name: ObjectKey) -> None:
+    def see(self, kind: ObjectKind, name: ObjectKey) -> None:
         """Let the operator see an object as the server has it now."""
         self.cache.apply_event(kind, None, deepcopy(self.server.objects[kind, name]))
 
-    def delete(self, kind: Kind, name: str) -> None:
+    def delete(self, kind: ObjectKind, name: str) -> None:
         at = key(name) if kind.namespaced else cluster_key(name)
         gone = self.server.objects.pop((kind, at))
         self.cache.apply_event(kind, "DELETED", gone)
@@ -152,7 +150,7 @@ class LocalOperator:
         """Let everything be decided, written and announced; time passes, but costs nothing."""
         await asyncio.sleep(1)
 
-    def status(self, kind: Kind, name: str = "web") -> Mapping[str, object]:
+    def status(self, kind: ObjectKind, name: str = "web") -> Mapping[str, object]:
         return self.server.status(kind, key(name))
 
     def shown(self, kind: str, name: str) -> object:
@@ -161,7 +159,7 @@ class LocalOperator:
         assert found is not None
         return found["status"]
 
-    def condition(self, kind: Kind, name: str, of_type: str) -> tuple[str, str]:
+    def condition(self, kind: ObjectKind, name: str, of_type: str) -> tuple[str, str]:
         """Return status and reason of a condition."""
         conditions = self.status(kind, name)["conditions"]
         assert isinstance(conditions, list)
@@ -195,7 +193,7 @@ class LocalOperator:
         return (NOON + timedelta(seconds=len(self.server.objects))).isoformat()
 
 
-def identity(raw: Raw) -> tuple[Kind, ObjectKey]:
+def identity(raw: Raw) -> tuple[ObjectKind, ObjectKey]:
     kind, metadata = KINDS[str(raw["kind"])], raw["metadata"]
     assert isinstance(metadata, dict)
     name = metadata["name"]

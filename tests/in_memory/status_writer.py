@@ -8,9 +8,10 @@ import pytest
 
 from data.objects import key
 from fakes.api_server import FakeApiServer
+from vpplb.kube.api_resources import JsonObject
 from vpplb.kube.hooks import WriterHooks
-from vpplb.kube.kinds import BACKEND, JsonObject, Kind
 from vpplb.kube.status import StatusWriter
+from vpplb.model.names import ObjectKind
 
 
 class Told:
@@ -19,7 +20,7 @@ class Told:
     def __init__(self) -> None:
         self.results: list[tuple[str, str]] = []
         self.delays: list[float] = []
-        self.answers: list[tuple[Kind, JsonObject]] = []
+        self.answers: list[tuple[ObjectKind, JsonObject]] = []
         self.hooks = WriterHooks(
             on_write=lambda kind, result: self.results.append((kind, result)),
             on_delay=self.delays.append,
@@ -40,7 +41,10 @@ async def running(
 
 
 def see(
-    writer: StatusWriter, server: FakeApiServer, names: Iterable[str], kind: Kind = BACKEND
+    writer: StatusWriter,
+    server: FakeApiServer,
+    names: Iterable[str],
+    kind: ObjectKind = ObjectKind.BACKEND,
 ) -> None:
     """Have objects on the server, and let the writer see them as a watch would show them."""
     for name in names:

@@ -13,7 +13,7 @@ import vpplb
 from cluster.fleet import Fleet
 from data.manifests import Raw
 from in_memory.operator import LocalOperator
-from vpplb.kube.kinds import BACKEND, FRONTEND, Kind
+from vpplb.model.names import ObjectKind
 
 _OURS = str(Path(vpplb.__file__).parent)
 
@@ -24,9 +24,9 @@ async def loaded(frontends: int) -> AsyncIterator[LocalOperator]:
     bench = LocalOperator()
     fleet = Fleet(frontends=frontends, port=80, doomed_port=81, namespace="default")
     # As after a restart: so nothing is announced, which at ten events a second takes long.
-    shown: dict[Kind, Raw] = {
-        BACKEND: {"status": {"state": "up", "since": "2026-01-01T00:00:00.000000Z"}},
-        FRONTEND: {"status": {"state": "up", "activePool": "main"}},
+    shown: dict[ObjectKind, Raw] = {
+        ObjectKind.BACKEND: {"status": {"state": "up", "since": "2026-01-01T00:00:00.000000Z"}},
+        ObjectKind.FRONTEND: {"status": {"state": "up", "activePool": "main"}},
     }
     bench.apply(*(raw | shown.get(kind, {}) for kind, raw in fleet.objects()))
     bench.reconciler.set_synced()

@@ -10,13 +10,13 @@ from cluster.control_plane import ControlPlane
 from cluster.kubectl import Kubectl
 from lab.waiting import wait_for
 from vpplb.kube import client as client_module
+from vpplb.kube.api_resources import ApiResource, JsonObject
 from vpplb.kube.client import KubeClient
 from vpplb.kube.errors import ApiError, Conflict, NotFound
-from vpplb.kube.events import Event, EventRecorder
-from vpplb.kube.kinds import BACKEND, LEASE, JsonObject, Kind
-from vpplb.kube.lease import Heartbeat
+from vpplb.kube.kubernetes_events import Event, EventRecorder
+from vpplb.kube.lease_heartbeat import Heartbeat
 from vpplb.kube.status import StatusWriter
-from vpplb.model.names import ObjectKey
+from vpplb.model.names import ObjectKey, ObjectKind
 
 pytestmark = [pytest.mark.slow, pytest.mark.control_plane]
 
@@ -37,7 +37,8 @@ def key(namespace: Kubectl) -> ObjectKey:
 async def backend(client: KubeClient, key: ObjectKey) -> JsonObject:
     metadata = {"namespace": key.namespace, "name": key.name}
     return await client.create(
-        BACKEND, {"metadata": metadata, "spec": {"address": "192.0.2.1", "enabled": True}}
+        ObjectKind.BACKEND,
+        {"metadata": metadata, "spec": {"address": "192.0.2.1", "enabled": True}},
     )
 
 
@@ -45,11 +46,11 @@ async def write(client: KubeClient, key: ObjectKey, status: JsonObject) -> JsonO
     """Write a status by a writer that knows nothing, and return the object."""
     writer = StatusWriter(client)
     running = asyncio.create_task(writer.run())
-    writer.submit(BACKEND, key, lambda: status)
+    writer.submit(ObjectKind.BACKEND, key, lambda: status)
     assert await writer.drain(10) == 0
     running.cancel()
     await asyncio.wait((running,))
-    return await client.get(BACKEND, key)
+    return await client.get(ObjectKind.BACKEND, key)
 
 
 async def test_a_status_is_written_and_leaves_what_the_user_wrote_alone(
@@ -82,24 +83,31 @@ async def test_a_status_that_changes_nothing_makes_no_new_version(
     assert first["metadata"]["resourceVersion"] == second["metadata"]["resourceVersion"]
 
 
-async def test_failures_are_told_apart(client: KubeClient, key: ObjectKey) -> None:
+async def test_failures_are_told_apart(
+    client: KubeClient, key: ObjectKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(NotFound):
-        await client.patch_status(BACKEND, key, {"status": STATUS})
+        await client.patch_status(ObjectKind.BACKEND, key, {"status": STATUS})
     made = await backend(client, key)
     with pytest.raises(Conflict):
         await backend(client, key)
-    await client.patch(BACKEND, key, {"spec": {"paused": True}})
+    await client.patch(ObjectKind.BACKEND, key, {"spec": {"paused": True}})
     with pytest.raises(Conflict):
-        await client.replace(BACKEND, key, made)
+        await client.replace(ObjectKind.BACKEND, key, made)
     with pytest.raises(Conflict):
-        await client.replace_status(BACKEND, key, int(made["metadata"]["resourceVersion"]), STATUS)
+        await client.replace_status(
+            ObjectKind.BACKEND, key, int(made["metadata"]["resourceVersion"]), STATUS
+        )
     with pytest.raises(ApiError, match="422 Invalid"):
-        await client.patch(BACKEND, key, {"spec": {"address": 7}})
+        await client.patch(ObjectKind.BACKEND, key, {"spec": {"address": 7}})
+    with monkeypatch.context() as patched:
+        nowhere = {ObjectKind.BACKEND: ApiResource("vpplb.dev", "v1", "none")}
+        patched.setattr("vpplb.kube.client.RESOURCES", nowhere)
+        with pytest.raises(NotFound):
+            await client.list(ObjectKind.BACKEND)
+    await client.delete(ObjectKind.BACKEND, key)
     with pytest.raises(NotFound):
-        await client.list(Kind(group="vpplb.dev", version="v1", plural="none", kind="None"))
-    await client.delete(BACKEND, key)
-    with pytest.raises(NotFound):
-        await client.get(BACKEND, key)
+        await client.get(ObjectKind.BACKEND, key)
 
 
 async def test_a_list_is_complete_over_its_pages(
@@ -108,7 +116,7 @@ async def test_a_list_is_complete_over_its_pages(
     monkeypatch.setattr(client_module, "PAGE", 3)
     names = [f"b{n}" for n in range(8)]
     made = [await backend(client, key._replace(name=name)) for name in names]
-    items, version = await client.list(BACKEND, key.namespace)
+    items, version = await client.list(ObjectKind.BACKEND, key.namespace)
     assert [item["metadata"]["name"] for item in items] == names
     assert int(version) >= int(made[-1]["metadata"]["resourceVersion"])
 
@@ -119,9 +127,9 @@ async def test_a_heartbeat_makes_its_lease_and_renews_it(
     times = iter(datetime(2026, 1, 1, 0, minute, tzinfo=UTC) for minute in range(10))
     heartbeat = Heartbeat(client=client, key=key, holder="agent", now=lambda: next(times))
     await heartbeat.renew()
-    first = await client.get(LEASE, key)
+    first = await client.get(ObjectKind.LEASE, key)
     await heartbeat.renew()
-    second = await client.get(LEASE, key)
+    second = await client.get(ObjectKind.LEASE, key)
     assert first["spec"]["leaseDurationSeconds"] == 30
     assert first["spec"]["renewTime"] < second["spec"]["renewTime"]
 
@@ -134,7 +142,7 @@ async def test_kubectl_shows_our_events(
     running = asyncio.create_task(recorder.run())
     recorder.emit(
         Event(
-            kind=BACKEND,
+            kind=ObjectKind.BACKEND,
             key=key,
             uid=made["metadata"]["uid"],
             type="Warning",

@@ -7,7 +7,7 @@ import pytest
 from data.manifests import backend, frontend, health_check
 from in_memory.operator import LocalOperator
 from vpplb.kube.errors import ApiUnreachable, KubeError, api_error
-from vpplb.kube.kinds import BACKEND, FRONTEND
+from vpplb.model.names import ObjectKind
 
 pytestmark = pytest.mark.looptime
 
@@ -57,9 +57,9 @@ async def test_what_flapped_for_ten_minutes_is_shown_as_it_is_ten_seconds_after(
     bench.server.refuse = lambda _: None
     await asyncio.sleep(10)
     assert bench.writes_due == 0
-    states = {name: bench.status(BACKEND, name)["state"] for name in BACKENDS}
+    states = {name: bench.status(ObjectKind.BACKEND, name)["state"] for name in BACKENDS}
     assert states == {name: "down" if name == "b7" else "up" for name in BACKENDS}
-    assert bench.status(FRONTEND)["ready"] == "11/12"
+    assert bench.status(ObjectKind.FRONTEND)["ready"] == "11/12"
     assert len(bench.server.events) <= 1000, "what is told afterwards is bounded too"
     asked = writes(bench)
     await asyncio.sleep(60)

@@ -18,9 +18,9 @@ from lab.live_syncer import row, vip
 from lab.simulated_vpp import LoopThread, run_in_thread
 from vpplb.cli.main import cli
 from vpplb.files.memory import Router, owned_text
+from vpplb.kube.api_resources import cluster_key
 from vpplb.kube.client import KubeClient
-from vpplb.kube.kinds import DATAPLANE, FRONTEND, cluster_key
-from vpplb.model.names import ObjectKey
+from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.vip import AppServer, Vip
 from vpplb.plan.ops import AddServer, AddVip
 from vpplb.resources.dataplane_codec import dump_dataplane
@@ -47,16 +47,18 @@ async def store(plane: ControlPlane, namespace: str, wanted: Vip, **dataplane: o
     async with await KubeClient.from_config(plane.kubeconfig) as client:
         made = frontend(address="192.0.2.201", nodeSelector={"vpplb.test/plan": namespace})
         metadata = {"namespace": namespace, "name": "web"}
-        await client.create(FRONTEND, {"metadata": metadata, "spec": made["spec"]})
+        await client.create(ObjectKind.FRONTEND, {"metadata": metadata, "spec": made["spec"]})
         await client.patch_status(
-            FRONTEND, key, {"status": {"dataplane": dump_dataplane(WEB, wanted)}}
+            ObjectKind.FRONTEND, key, {"status": {"dataplane": dump_dataplane(WEB, wanted)}}
         )
         labels = {"vpplb.test/plan": namespace}
         await client.create(
-            DATAPLANE, {"metadata": {"name": NODE, "labels": labels}, "spec": dataplane}
+            ObjectKind.DATAPLANE, {"metadata": {"name": NODE, "labels": labels}, "spec": dataplane}
         )
         owned = owned_text({WEB: key, GONE: gone})
-        await client.patch_status(DATAPLANE, cluster_key(NODE), {"status": {"owned": owned}})
+        await client.patch_status(
+            ObjectKind.DATAPLANE, cluster_key(NODE), {"status": {"owned": owned}}
+        )
 
 
 async def program(socket: Path) -> None:

@@ -17,25 +17,24 @@ from cluster.api_proxy import GONE, HALF_A_LINE, ApiProxy, Fault, watches
 from cluster.control_plane import ControlPlane
 from lab.eventually import eventually
 from lab.waiting import PATIENCE
+from vpplb.kube.api_resources import JsonObject
 from vpplb.kube.client import KubeClient
-from vpplb.kube.config import load_access
+from vpplb.kube.cluster_access import load_access
 from vpplb.kube.informer import Informer
-from vpplb.kube.kinds import BACKEND, FRONTEND, JsonObject, Kind
 from vpplb.kube.object_cache import CachedObject, ObjectCache
 from vpplb.kube.watch import Watch
-from vpplb.model.names import ObjectKey
+from vpplb.model.names import ObjectKey, ObjectKind
 
 pytestmark = [pytest.mark.slow, pytest.mark.control_plane]
 
 PERIOD = 2.0
 """Seconds a watch lasts here: what takes up to 35 s by default takes up to 2.4."""
-_NAMESPACE = Kind(group="", version="v1", plural="namespaces", kind="Namespace", namespaced=False)
 
 
 class Counting(ObjectCache):
     """Counts what it is told, by version."""
 
-    def apply_event(self, kind: Kind, event_type: str | None, raw: JsonObject) -> None:
+    def apply_event(self, kind: ObjectKind, event_type: str | None, raw: JsonObject) -> None:
         TOLD[raw["metadata"]["resourceVersion"]] += 1
         super().apply_event(kind, event_type, raw)
 
@@ -50,10 +49,10 @@ class World:
         self.server, self.namespace, self.proxy = server, namespace, proxy
         self.known: set[str] = set()
 
-    def on_upsert(self, kind: Kind, old: CachedObject | None, new: CachedObject) -> None:
+    def on_upsert(self, kind: ObjectKind, old: CachedObject | None, new: CachedObject) -> None:
         self.known.add(new.key.name)
 
-    def on_delete(self, kind: Kind, key: ObjectKey) -> None:
+    def on_delete(self, kind: ObjectKind, key: ObjectKey) -> None:
         self.known.discard(key.name)
 
     def on_history_reset(self) -> None:
@@ -61,10 +60,12 @@ class World:
 
     async def create(self, name: str) -> None:
         metadata = {"namespace": self.namespace, "name": name}
-        await self.server.create(BACKEND, {"metadata": metadata, "spec": {"address": "192.0.2.1"}})
+        await self.server.create(
+            ObjectKind.BACKEND, {"metadata": metadata, "spec": {"address": "192.0.2.1"}}
+        )
 
     async def delete(self, name: str) -> None:
-        await self.server.delete(BACKEND, ObjectKey(self.namespace, name))
+        await self.server.delete(ObjectKind.BACKEND, ObjectKey(self.namespace, name))
 
     async def knows(self, *names: str) -> float:
         """Return, when exactly these are known, how many seconds that took."""
@@ -81,7 +82,7 @@ class World:
         await self.create("old")
         kubeconfig = self.proxy.kubeconfig
         async with await KubeClient.from_config(kubeconfig) as client:
-            kinds, namespaces = (BACKEND, FRONTEND), (self.namespace,)
+            kinds, namespaces = (ObjectKind.BACKEND, ObjectKind.FRONTEND), (self.namespace,)
             informer = Informer(client, kinds, Counting([self]), namespaces)
             load = partial(load_access, kubeconfig)
             watch = Watch(informer, namespaces, PERIOD, load)
@@ -146,13 +147,15 @@ async def own_writes(world: World) -> None:
     """What the answers to our own writes have told comes no more by the watch, which goes on."""
     async with world.watched() as watch:
         key, versions = ObjectKey(world.namespace, "old"), list[str]()
-        version = (await world.server.get(BACKEND, key))["metadata"]["resourceVersion"]
+        version = (await world.server.get(ObjectKind.BACKEND, key))["metadata"]["resourceVersion"]
         with world.proxy.failing(Fault(status=500), only=watches):  # no echo before its answer
             world.proxy.reset(only=watches)
             for n in range(20):
                 status = {"detail": str(n)}
-                answer = await world.server.replace_status(BACKEND, key, int(version), status)
-                watch.wrote(BACKEND, answer)
+                answer = await world.server.replace_status(
+                    ObjectKind.BACKEND, key, int(version), status
+                )
+                watch.wrote(ObjectKind.BACKEND, answer)
                 version = answer["metadata"]["resourceVersion"]
                 versions.append(version)
         await world.create("after")
@@ -191,10 +194,10 @@ async def _run_all(plane: ControlPlane, directory: Path) -> Mapping[str, BaseExc
 
         async def run(number: int, case: Case) -> None:
             name = f"watch-{number}"
-            await server.create(_NAMESPACE, {"metadata": {"name": name}})
+            await server.create(ObjectKind.NAMESPACE, {"metadata": {"name": name}})
             with ApiProxy(plane.operator_kubeconfig, directory) as proxy:
                 await case(World(server, name, proxy))
-            await server.delete(_NAMESPACE, ObjectKey("", name))
+            await server.delete(ObjectKind.NAMESPACE, ObjectKey("", name))
 
         ended = await asyncio.gather(
             *(run(number, case) for number, case in enumerate(CASES.values())),

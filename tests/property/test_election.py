@@ -13,11 +13,11 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from fakes.lease_api import FakeLeaseApi, LeaseLine
-from vpplb.kube.ballot import Role
-from vpplb.kube.election import Elector, LeadershipLost
-from vpplb.kube.kinds import JsonObject
-from vpplb.kube.permit import Permit
-from vpplb.kube.scope import Scope
+from vpplb.kube.api_resources import JsonObject
+from vpplb.kube.leader_election import Elector, LeadershipLost
+from vpplb.kube.lease_rules import Role
+from vpplb.kube.lease_scope import Scope
+from vpplb.kube.write_fence import Permit
 from vpplb.model.names import ObjectKey
 
 DURATION = 15.0

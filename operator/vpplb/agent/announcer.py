@@ -2,10 +2,9 @@
 
 from collections.abc import Callable
 
-from vpplb.kube.events import Event, EventRecorder
-from vpplb.kube.kinds import FRONTEND
+from vpplb.kube.kubernetes_events import Event, EventRecorder
 from vpplb.model.clock import Clock
-from vpplb.model.names import ObjectKey
+from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.vip import VipSettings
 from vpplb.plan.render import settings_text
 
@@ -27,7 +26,7 @@ class Announcer:
         if uid:
             self._recorder.emit(
                 Event(
-                    kind=FRONTEND,
+                    kind=ObjectKind.FRONTEND,
                     key=key,
                     uid=uid,
                     type="Warning",

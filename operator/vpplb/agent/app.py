@@ -16,18 +16,18 @@ from vpplb.agent.reporter import DataplaneReporter
 from vpplb.agent.vips import VipsPage
 from vpplb.files.keeper import MemoryKeeper
 from vpplb.files.memory import Memory, Router, owned_of, recall
+from vpplb.kube.api_resources import JsonObject
 from vpplb.kube.client import KubeClient
 from vpplb.kube.errors import KubeError
-from vpplb.kube.events import EventRecorder
 from vpplb.kube.hooks import WriterHooks
 from vpplb.kube.informer import Informer
-from vpplb.kube.kinds import DATAPLANE, JsonObject, Kind
-from vpplb.kube.lease import Heartbeat
+from vpplb.kube.kubernetes_events import EventRecorder
+from vpplb.kube.lease_heartbeat import Heartbeat
 from vpplb.kube.object_cache import CachedObject, ObjectCache
 from vpplb.kube.status import StatusWriter
 from vpplb.kube.watch import Watch
 from vpplb.model.clock import SystemClock
-from vpplb.model.names import ObjectKey
+from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.plan.settings import DesiredSettings
 from vpplb.sync.packet_meter import PacketMeter
 from vpplb.sync.syncer import Syncer
@@ -235,7 +235,9 @@ class Agent:
             syncer, options.node, options.conf, state.owned, reporter.unreadable
         )
         intake.labels_changed(self._node.labels)
-        intake.seen(DATAPLANE, self._node.key, dataplane)  # should it go before it is listed
+        intake.seen(
+            ObjectKind.DATAPLANE, self._node.key, dataplane
+        )  # should it go before it is listed
         listener = _Listener(intake, reporter, self._node)
         informer = Informer(self._client, KINDS, ObjectCache([listener]), options.namespaces)
         self._watch = watch = Watch(informer, options.namespaces)
@@ -305,16 +307,16 @@ class _Listener:
     def __init__(self, intake: Intake, reporter: DataplaneReporter, node: Node) -> None:
         self._intake, self._reporter, self._node = intake, reporter, node
 
-    def on_upsert(self, kind: Kind, old: CachedObject | None, new: CachedObject) -> None:
+    def on_upsert(self, kind: ObjectKind, old: CachedObject | None, new: CachedObject) -> None:
         """Implement `kube.object_cache.ObjectHandler`."""
-        if kind == DATAPLANE and new.key == self._node.key:
+        if kind == ObjectKind.DATAPLANE and new.key == self._node.key:
             self._reporter.seen(new.raw)
             self._node.seen(new.raw)
         self._intake.seen(kind, new.key, new.raw)
 
-    def on_delete(self, kind: Kind, key: ObjectKey) -> None:
+    def on_delete(self, kind: ObjectKind, key: ObjectKey) -> None:
         """Implement `kube.object_cache.ObjectHandler`."""
-        if kind == DATAPLANE and key == self._node.key:
+        if kind == ObjectKind.DATAPLANE and key == self._node.key:
             self._reporter.gone()
             self._node.deleted()
         self._intake.gone(kind, key)

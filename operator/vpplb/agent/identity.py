@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from vpplb.files.machine import boot_id
-from vpplb.kube.lease import Heartbeat
+from vpplb.kube.lease_heartbeat import Heartbeat
 
 
 def agent_identity(node: str, socket: Path) -> str:

@@ -12,8 +12,8 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 
-from vpplb.kube.kinds import DATAPLANE, FRONTEND, JsonObject, Kind
-from vpplb.model.names import ObjectKey
+from vpplb.kube.api_resources import JsonObject
+from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.vip import Vip, VipId
 from vpplb.plan.settings import DesiredSettings
 from vpplb.resources.allowances import EVERYTHING
@@ -26,7 +26,7 @@ from vpplb.sync.syncer import Syncer
 
 log = logging.getLogger(__name__)
 
-KINDS = (FRONTEND, DATAPLANE)
+KINDS = (ObjectKind.FRONTEND, ObjectKind.DATAPLANE)
 
 GRACE = 45.0
 """Seconds for which a node goes on after its labels have changed: agents look at them each 30."""
@@ -69,17 +69,17 @@ class Intake:
         self._labels = labels
         self._look_again()
 
-    def seen(self, kind: Kind, key: ObjectKey, raw: JsonObject) -> None:
+    def seen(self, kind: ObjectKind, key: ObjectKey, raw: JsonObject) -> None:
         """Take an object in."""
-        if kind == FRONTEND:
+        if kind == ObjectKind.FRONTEND:
             self._frontends[key] = raw
             self._frontend(key, raw)
         elif key.name == self._node:
             self._dataplane(raw)
 
-    def gone(self, kind: Kind, key: ObjectKey) -> None:
+    def gone(self, kind: ObjectKind, key: ObjectKey) -> None:
         """Forget an object: a frontend's VIP is removed."""
-        if kind == FRONTEND and self._frontends.pop(key, None) is not None:
+        if kind == ObjectKind.FRONTEND and self._frontends.pop(key, None) is not None:
             self._readable(key)
             self._release(key)
 

@@ -11,10 +11,10 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
+from vpplb.kube.api_resources import JsonObject, cluster_key
 from vpplb.kube.backoff import backoff
 from vpplb.kube.errors import ApiError, Conflict, KubeError, NotFound
-from vpplb.kube.kinds import DATAPLANE, NODE, JsonObject, Kind, cluster_key
-from vpplb.model.names import ObjectKey
+from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.resources.dataplane import NODE_LABELS
 
 log = logging.getLogger(__name__)
@@ -31,15 +31,17 @@ REMAKE_DELAY = 1.0
 class NodeClient(Protocol):
     """What a node needs of `KubeClient`."""
 
-    async def get(self, kind: Kind, key: ObjectKey) -> JsonObject:
+    async def get(self, kind: ObjectKind, key: ObjectKey) -> JsonObject:
         """Read an object; NotFound when there is none."""
         ...
 
-    async def create(self, kind: Kind, body: Mapping[str, object]) -> JsonObject:
+    async def create(self, kind: ObjectKind, body: Mapping[str, object]) -> JsonObject:
         """Create an object; Conflict when it exists."""
         ...
 
-    async def patch(self, kind: Kind, key: ObjectKey, body: Mapping[str, object]) -> JsonObject:
+    async def patch(
+        self, kind: ObjectKind, key: ObjectKey, body: Mapping[str, object]
+    ) -> JsonObject:
         """Merge into an object."""
         ...
 
@@ -111,7 +113,7 @@ class Node:
         await self._read_node()
         labels = dict(self.labels)
         try:
-            found = await self._client.get(DATAPLANE, self.key)
+            found = await self._client.get(ObjectKind.DATAPLANE, self.key)
         except NotFound:
             return await self._create(labels)
         metadata = found["metadata"]
@@ -130,7 +132,7 @@ class Node:
             "annotations": {NODE_LABELS: _mirrored(labels)},
             "ownerReferences": list(self.owners),
         }
-        patched = await self._client.patch(DATAPLANE, self.key, {"metadata": patch})
+        patched = await self._client.patch(ObjectKind.DATAPLANE, self.key, {"metadata": patch})
         if _of_another(metadata, self.owners):  # of that name: what it owned is not here
             return {**patched, "status": {}}
         return patched
@@ -147,19 +149,23 @@ class Node:
             log.warning("dataplane %s is made anew as it was: %s", self.key.name, json.dumps(spec))
         try:
             try:
-                return await self._client.create(DATAPLANE, {"metadata": metadata, "spec": spec})
+                return await self._client.create(
+                    ObjectKind.DATAPLANE, {"metadata": metadata, "spec": spec}
+                )
             except ApiError as error:
                 if error.status != UNPROCESSABLE or not spec:
                     raise
                 log.error("dataplane %s keeps of that only `paused`: %s", self.key.name, error)
                 spec = {"paused": True} if spec.get("paused") is True else {}
-                return await self._client.create(DATAPLANE, {"metadata": metadata, "spec": spec})
+                return await self._client.create(
+                    ObjectKind.DATAPLANE, {"metadata": metadata, "spec": spec}
+                )
         except Conflict:  # made by another meanwhile
-            return await self._client.get(DATAPLANE, self.key)
+            return await self._client.get(ObjectKind.DATAPLANE, self.key)
 
     async def _read_node(self) -> None:
         try:
-            node = await self._client.get(NODE, self.key)
+            node = await self._client.get(ObjectKind.NODE, self.key)
         except NotFound:
             if self.owners:  # it is being removed, and takes the Dataplane with it
                 return

@@ -8,11 +8,11 @@ from vpplb.agent.announcer import remade
 from vpplb.agent.conditions import all_errors, connected, synced
 from vpplb.files.keeper import MemoryKeeper
 from vpplb.files.memory import owned_text
-from vpplb.kube.kinds import DATAPLANE, JsonObject, cluster_key
+from vpplb.kube.api_resources import JsonObject, cluster_key
 from vpplb.kube.mender import Mender
 from vpplb.kube.status import Priority, StatusWriter
 from vpplb.model.clock import Clock
-from vpplb.model.names import ObjectKey
+from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.vip import StrangeVip, VipId, VipSettings
 from vpplb.plan.ops import ChangeKind
 from vpplb.reconcile.debounce import Debounce
@@ -109,8 +109,8 @@ class DataplaneReporter(SyncLog):
     def seen(self, raw: JsonObject) -> None:
         """Take note of the Dataplane as the API server has it."""
         status, metadata = raw.get("status") or {}, raw["metadata"]
-        if self._writer.known(DATAPLANE, self._key, raw):
-            self._mender.overwritten(DATAPLANE, self._key, raw)
+        if self._writer.known(ObjectKind.DATAPLANE, self._key, raw):
+            self._mender.overwritten(ObjectKind.DATAPLANE, self._key, raw)
         read = read_dataplane(raw)
         ignored = read.value.ignored if read.value else ()
         self._accepted = accepted_condition(read.problems, ignored)
@@ -124,8 +124,8 @@ class DataplaneReporter(SyncLog):
 
     def gone(self) -> None:
         """The Dataplane was deleted; it will be made again, and wants its status then."""
-        self._writer.forget(DATAPLANE, self._key)
-        self._mender.forget(DATAPLANE, self._key)
+        self._writer.forget(ObjectKind.DATAPLANE, self._key)
+        self._mender.forget(ObjectKind.DATAPLANE, self._key)
         self._uid = ""
 
     def unreadable(self, key: ObjectKey, why: str) -> None:
@@ -284,7 +284,7 @@ class DataplaneReporter(SyncLog):
             self._news.pull()
 
     def _write(self) -> None:
-        self._writer.submit(DATAPLANE, self._key, self.render, Priority.FRONTEND)
+        self._writer.submit(ObjectKind.DATAPLANE, self._key, self.render, Priority.FRONTEND)
 
 
 def _declared_gone(status: JsonObject) -> bool:

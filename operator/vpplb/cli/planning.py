@@ -10,10 +10,10 @@ from vpplb.cli.plan_view import View
 from vpplb.files.atomic import Unusable
 from vpplb.files.manifests import Loaded, load
 from vpplb.files.memory import Router, load_memory, owned_of
+from vpplb.kube.api_resources import JsonObject, cluster_key
 from vpplb.kube.client import KubeClient
 from vpplb.kube.errors import NotFound
-from vpplb.kube.kinds import DATAPLANE, FRONTEND, JsonObject, cluster_key
-from vpplb.model.names import ObjectKey
+from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.vip import LbConf, VipId, VipTable
 from vpplb.plan.assumption import Assumed, assume
 from vpplb.plan.obstacles import Flushed
@@ -126,17 +126,18 @@ async def of_cluster(live: Live, settings: DesiredSettings, *, own_all: bool) ->
     async with await KubeClient.from_config() as client:
         dataplane = await _dataplane(client, live.node)
         listings = [
-            await client.list(FRONTEND, namespace) for namespace in live.namespaces or (None,)
+            await client.list(ObjectKind.FRONTEND, namespace)
+            for namespace in live.namespaces or (None,)
         ]
     state = _kept(live) or _remembered(dataplane)
     rehearsal = Rehearsal(state, own_all=own_all)
     intake = Intake(rehearsal, live.node, settings, state.owned)
     if dataplane is not None:
         intake.labels_changed(node_labels(dataplane["metadata"]))
-        intake.seen(DATAPLANE, cluster_key(live.node), dataplane)
+        intake.seen(ObjectKind.DATAPLANE, cluster_key(live.node), dataplane)
     for raw in (item for listing in listings for item in listing.items):
         metadata = raw["metadata"]
-        intake.seen(FRONTEND, ObjectKey(metadata["namespace"], metadata["name"]), raw)
+        intake.seen(ObjectKind.FRONTEND, ObjectKey(metadata["namespace"], metadata["name"]), raw)
     observed, version = await _read(live.socket)
     rehearsed = rehearsal.run(observed)
     return View(
@@ -159,7 +160,7 @@ def _kept(live: Live) -> SyncerState | None:
 
 async def _dataplane(client: KubeClient, node: str) -> JsonObject | None:
     try:
-        return await client.get(DATAPLANE, cluster_key(node))
+        return await client.get(ObjectKind.DATAPLANE, cluster_key(node))
     except NotFound:
         return None
 

@@ -5,9 +5,9 @@ import signal
 from collections.abc import Awaitable, Callable
 
 from vpplb.cli.terminal import Failure
-from vpplb.kube.election import LeadershipLost
 from vpplb.kube.errors import ConfigError
-from vpplb.kube.lease import Replaced
+from vpplb.kube.leader_election import LeadershipLost
+from vpplb.kube.lease_heartbeat import Replaced
 from vpplb.telemetry.http import CannotListen
 
 

@@ -9,9 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
-from vpplb.kube.kinds import BACKEND, FRONTEND, Kind
 from vpplb.model.health import HealthState, Transition
-from vpplb.model.names import ObjectKey
+from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.problem import Problem
 from vpplb.plan.desired import FrontendView
 from vpplb.plan.guard import Alarm
@@ -28,7 +27,7 @@ class Note(NamedTuple):
     text: str
 
 
-_REFERENCES = {FRONTEND: "ResolvedRefs", BACKEND: "Accepted"}
+_REFERENCES = {ObjectKind.FRONTEND: "ResolvedRefs", ObjectKind.BACKEND: "Accepted"}
 """The condition that tells of references to nothing."""
 
 
@@ -86,7 +85,7 @@ def reference_note(problems: Sequence[Problem]) -> Note | None:
     return Note("Warning", problems[0].reason, say(problems)) if problems else None
 
 
-def dangling_by(kind: Kind, status: object) -> str:
+def dangling_by(kind: ObjectKind, status: object) -> str:
     """Read which references to nothing the status of a Frontend or Backend has announced."""
     condition = find_condition(load_conditions(status), _REFERENCES[kind])
     return condition.message if condition and condition.status == "False" else ""

@@ -16,17 +16,17 @@ from vpplb.controller.intake import KINDS, Intake
 from vpplb.controller.nodes import Nodes
 from vpplb.controller.reporter import Reporter
 from vpplb.controller.secrets import SecretReader
-from vpplb.kube.ballot import Role
 from vpplb.kube.client import KubeClient
-from vpplb.kube.election import Elector
-from vpplb.kube.events import EventRecorder
 from vpplb.kube.hooks import WriterHooks
 from vpplb.kube.informer import Informer
+from vpplb.kube.kubernetes_events import EventRecorder
+from vpplb.kube.leader_election import Elector
+from vpplb.kube.lease_rules import Role
+from vpplb.kube.lease_scope import Scope
 from vpplb.kube.object_cache import ObjectCache
-from vpplb.kube.permit import Permit, PermittedClient
-from vpplb.kube.scope import Scope
 from vpplb.kube.status import StatusWriter
 from vpplb.kube.watch import Watch
+from vpplb.kube.write_fence import Permit, PermittedClient
 from vpplb.model.clock import SystemClock
 from vpplb.model.names import ObjectKey
 from vpplb.probers.pool import WorkerPool

@@ -9,8 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from vpplb.controller.announcer import Note
-from vpplb.kube.kinds import Kind
-from vpplb.model.names import ObjectKey
+from vpplb.model.names import ObjectKey, ObjectKind
 
 LASTING = 3.0
 """Seconds that a reference leads nowhere before that is told."""
@@ -23,17 +22,17 @@ class Dangling:
     `emit` tells it. An object that refers to nothing else than what was told is not told again.
     """
 
-    emit: Callable[[Kind, ObjectKey, Note], None]
-    _told: dict[tuple[Kind, ObjectKey], str] = field(default_factory=dict)
-    _waiting: dict[tuple[Kind, ObjectKey], tuple[Note, asyncio.TimerHandle]] = field(
+    emit: Callable[[ObjectKind, ObjectKey, Note], None]
+    _told: dict[tuple[ObjectKind, ObjectKey], str] = field(default_factory=dict)
+    _waiting: dict[tuple[ObjectKind, ObjectKey], tuple[Note, asyncio.TimerHandle]] = field(
         default_factory=dict
     )
 
-    def told(self, kind: Kind, key: ObjectKey, text: str) -> None:
+    def told(self, kind: ObjectKind, key: ObjectKey, text: str) -> None:
         """Take over what the status of an object says; empty for nothing."""
         self._told[kind, key] = text
 
-    def now(self, kind: Kind, key: ObjectKey, note: Note | None) -> None:
+    def now(self, kind: ObjectKind, key: ObjectKey, note: Note | None) -> None:
         """Take note of what is wrong at present; None: all references lead somewhere."""
         waiting = self._waiting.get((kind, key))
         if waiting is not None and waiting[0] == note:
@@ -46,17 +45,17 @@ class Dangling:
             timer = loop.call_later(LASTING, self._tell, kind, key, note)
             self._waiting[kind, key] = note, timer
 
-    def forget(self, kind: Kind, key: ObjectKey) -> None:
+    def forget(self, kind: ObjectKind, key: ObjectKey) -> None:
         """Forget a deleted object."""
         self._stop(kind, key)
         self._told.pop((kind, key), None)
 
-    def _tell(self, kind: Kind, key: ObjectKey, note: Note) -> None:
+    def _tell(self, kind: ObjectKind, key: ObjectKey, note: Note) -> None:
         del self._waiting[kind, key]
         self._told[kind, key] = note.text
         self.emit(kind, key, note)
 
-    def _stop(self, kind: Kind, key: ObjectKey) -> None:
+    def _stop(self, kind: ObjectKind, key: ObjectKey) -> None:
         waiting = self._waiting.pop((kind, key), None)
         if waiting is not None:
             waiting[1].cancel()

@@ -11,12 +11,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from vpplb.kube.api_resources import JsonObject, cluster_key
 from vpplb.kube.client import Listing
 from vpplb.kube.errors import KubeError, NotFound
-from vpplb.kube.kinds import DATAPLANE, LEASE, JsonObject, Kind, cluster_key
-from vpplb.kube.lease import DURATION, LeaseJudge
+from vpplb.kube.lease_heartbeat import DURATION, LeaseJudge
 from vpplb.model.clock import Clock
-from vpplb.model.names import ObjectKey
+from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.resources.conditions import find_condition, set_condition
 from vpplb.resources.dataplane import AGENT_GONE, agent_gone
 from vpplb.resources.renderer import load_conditions
@@ -30,16 +30,16 @@ LOOK_EVERY = 3.0
 class HeartbeatClient(Protocol):
     """What is needed of `KubeClient`."""
 
-    async def list(self, kind: Kind, namespace: str | None = None) -> Listing:
+    async def list(self, kind: ObjectKind, namespace: str | None = None) -> Listing:
         """Read all objects of a kind."""
         ...
 
-    async def get(self, kind: Kind, key: ObjectKey) -> JsonObject:
+    async def get(self, kind: ObjectKind, key: ObjectKey) -> JsonObject:
         """Read one object."""
         ...
 
     async def patch_status(
-        self, kind: Kind, key: ObjectKey, body: Mapping[str, object]
+        self, kind: ObjectKind, key: ObjectKey, body: Mapping[str, object]
     ) -> JsonObject:
         """Merge into the status."""
         ...
@@ -81,7 +81,7 @@ class Heartbeats:
     async def look(self, now: float) -> None:
         """Look once, at `now` of the loop's clock, and tell what changed (KubeError)."""
         try:
-            leases = (await self.client.list(LEASE, self.namespace)).items
+            leases = (await self.client.list(ObjectKind.LEASE, self.namespace)).items
         except KubeError:
             self._missed = True
             raise
@@ -117,7 +117,7 @@ class Heartbeats:
 
     async def _tell(self, node: str) -> None:
         key = cluster_key(node)
-        shown = load_conditions((await self.client.get(DATAPLANE, key)).get("status"))
+        shown = load_conditions((await self.client.get(ObjectKind.DATAPLANE, key)).get("status"))
         connected = find_condition(shown, "Connected")
         if connected is not None and connected.reason == AGENT_GONE:
             return
@@ -125,4 +125,4 @@ class Heartbeats:
         gone = agent_gone()
         conditions = set_condition(shown, gone, self.clock.now())
         body = {"status": {"conditions": [condition.dump() for condition in conditions]}}
-        await self.client.patch_status(DATAPLANE, key, body)
+        await self.client.patch_status(ObjectKind.DATAPLANE, key, body)

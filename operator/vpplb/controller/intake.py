@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterable, Mapping
 
 from vpplb.controller.nodes import Nodes
 from vpplb.controller.reporter import Reporter
-from vpplb.kube.kinds import BACKEND, DATAPLANE, FRONTEND, HEALTH_CHECK, JsonObject, Kind
+from vpplb.kube.api_resources import JsonObject
 from vpplb.kube.object_cache import CachedObject
-from vpplb.model.names import ObjectKey
+from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.objects import HealthCheck
 from vpplb.model.problem import Problem
 from vpplb.model.vip import IPAddress
@@ -25,7 +25,7 @@ from vpplb.resources.stored import (
 
 log = logging.getLogger(__name__)
 
-KINDS = (FRONTEND, BACKEND, HEALTH_CHECK, DATAPLANE)
+KINDS = (ObjectKind.FRONTEND, ObjectKind.BACKEND, ObjectKind.HEALTH_CHECK, ObjectKind.DATAPLANE)
 """In the order in which they are listed: frontends know the addresses of backends that are not
 understood (`stand_in_for_backend`)."""
 
@@ -48,16 +48,16 @@ class Intake:
         self._on_check = on_check
         self._said: set[tuple[str, str]] = set()
         self._store = store = reconciler.store
-        self._removers: Mapping[Kind, Callable[[ObjectKey], None]] = {
-            FRONTEND: store.remove_frontend,
-            BACKEND: store.remove_backend,
-            HEALTH_CHECK: store.remove_health_check,
+        self._removers: Mapping[ObjectKind, Callable[[ObjectKey], None]] = {
+            ObjectKind.FRONTEND: store.remove_frontend,
+            ObjectKind.BACKEND: store.remove_backend,
+            ObjectKind.HEALTH_CHECK: store.remove_health_check,
         }
 
-    def on_upsert(self, kind: Kind, old: CachedObject | None, new: CachedObject) -> None:
+    def on_upsert(self, kind: ObjectKind, old: CachedObject | None, new: CachedObject) -> None:
         """Take an object in."""
         key, raw = new.key, new.raw
-        if kind == DATAPLANE:
+        if kind == ObjectKind.DATAPLANE:
             self._reporter.node_seen(key, raw, self._nodes.seen(key.name, raw))
             return
         if old is not None and old.uid != new.uid:
@@ -67,17 +67,17 @@ class Intake:
         same = old is not None and old.version > 0 and old.generation == new.generation
         if same and self._reconciler.synced:
             return  # the echo of a status that we wrote, most often
-        if kind == FRONTEND:
+        if kind == ObjectKind.FRONTEND:
             self._frontend(key, raw)
-        elif kind == BACKEND:
+        elif kind == ObjectKind.BACKEND:
             self._backend(key, raw)
         else:
             self._health_check(key, raw)
         self._reconciler.objects_changed()
 
-    def on_delete(self, kind: Kind, key: ObjectKey) -> None:
+    def on_delete(self, kind: ObjectKind, key: ObjectKey) -> None:
         """Forget an object."""
-        if kind == DATAPLANE:
+        if kind == ObjectKind.DATAPLANE:
             self._nodes.gone(key.name)
             self._reporter.node_gone(key)
             return

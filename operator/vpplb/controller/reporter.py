@@ -20,13 +20,13 @@ from vpplb.controller.announcer import (
     transition_notes,
 )
 from vpplb.controller.dangling import Dangling
-from vpplb.kube.events import Event, EventRecorder
-from vpplb.kube.kinds import BACKEND, FRONTEND, HEALTH_CHECK, JsonObject, Kind
+from vpplb.kube.api_resources import JsonObject
+from vpplb.kube.kubernetes_events import Event, EventRecorder
 from vpplb.kube.mender import Mender
 from vpplb.kube.status import Priority, StatusWriter
 from vpplb.model.clock import Clock
 from vpplb.model.health import HealthState, Transition
-from vpplb.model.names import ObjectKey
+from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.plan.desired import FrontendView
 from vpplb.plan.guard import Alarm
 from vpplb.reconcile.reconciler import Reconciler
@@ -54,7 +54,7 @@ class Reporter:
         self._writer = writer
         self._recorder = recorder
         self._clock = clock
-        self._uids: dict[tuple[Kind, ObjectKey], str] = {}
+        self._uids: dict[tuple[ObjectKind, ObjectKey], str] = {}
         self._announced: dict[ObjectKey, Announced] = {}
         self._dangling = Dangling(lambda kind, key, note: self._emit(kind, key, (note,)))
         self._mender = Mender(self._mend)
@@ -73,7 +73,7 @@ class Reporter:
 
     # --- what the API server has -------------------------------------------------------------
 
-    def seen(self, kind: Kind, key: ObjectKey, raw: JsonObject) -> None:
+    def seen(self, kind: ObjectKind, key: ObjectKey, raw: JsonObject) -> None:
         """Take note of an object and of the status that it shows.
 
         Until something is decided here, another operator may be at work: then the newest status
@@ -84,30 +84,30 @@ class Reporter:
         first = self._uids.get((kind, key)) != metadata["uid"]
         self._uids[kind, key] = metadata["uid"]
         if following:
-            self._renderer.gone(kind.kind, key)
-        self._renderer.seen(kind.kind, key, raw)
-        self._board.seen(kind.kind, key, raw)
+            self._renderer.gone(kind, key)
+        self._renderer.seen(kind, key, raw)
+        self._board.seen(kind, key, raw)
         status = raw.get("status") or {}
         if self._writer.known(kind, key, raw) and not following:
             self._mender.overwritten(kind, key, raw)
-        if kind == FRONTEND and (following or first):
+        if kind == ObjectKind.FRONTEND and (following or first):
             self._announced[key] = announced_by(status)
-        if kind != HEALTH_CHECK and (following or first):
+        if kind != ObjectKind.HEALTH_CHECK and (following or first):
             self._dangling.told(kind, key, dangling_by(kind, status))
         if following:
-            self._board.changed(kind.kind, key)
+            self._board.changed(kind, key)
 
-    def gone(self, kind: Kind, key: ObjectKey) -> None:
+    def gone(self, kind: ObjectKind, key: ObjectKey) -> None:
         """Forget a deleted object."""
         self._uids.pop((kind, key), None)
-        self._renderer.gone(kind.kind, key)
-        self._board.gone(kind.kind, key)
+        self._renderer.gone(kind, key)
+        self._board.gone(kind, key)
         self._writer.forget(kind, key)
         self._dangling.forget(kind, key)
         self._mender.forget(kind, key)
-        if kind == FRONTEND:
+        if kind == ObjectKind.FRONTEND:
             self._announced.pop(key, None)
-        elif kind == BACKEND:
+        elif kind == ObjectKind.BACKEND:
             self._metrics.forget_backend(key)
 
     def rewound(self) -> None:
@@ -128,33 +128,35 @@ class Reporter:
 
     def _nodes_changed(self, frontends: Iterable[ObjectKey] | None) -> None:
         for key in self._reconciler.views if frontends is None else frontends:
-            if (FRONTEND, key) in self._uids:
-                self._submit(FRONTEND, key, Priority.PROGRAMMED)
+            if (ObjectKind.FRONTEND, key) in self._uids:
+                self._submit(ObjectKind.FRONTEND, key, Priority.PROGRAMMED)
 
     # --- what is decided ---------------------------------------------------------------------
 
     def frontend_changed(self, key: ObjectKey) -> None:
         """Write the status of a frontend and announce what changed."""
-        if (FRONTEND, key) not in self._uids:
+        if (ObjectKind.FRONTEND, key) not in self._uids:
             return
         view = self._reconciler.views.get(key)
-        self._submit(FRONTEND, key, _urgency(view))
+        self._submit(ObjectKind.FRONTEND, key, _urgency(view))
         before = self._announced[key]
         after = announcing(before, view, self._reconciler.problems("Frontend", key))
         self._announced[key] = after
-        self._emit(FRONTEND, key, frontend_notes(before, after))
+        self._emit(ObjectKind.FRONTEND, key, frontend_notes(before, after))
         unresolved = view.config.resolved.unresolved if view is not None else ()
-        self._dangling.now(FRONTEND, key, reference_note(unresolved))
+        self._dangling.now(ObjectKind.FRONTEND, key, reference_note(unresolved))
 
     def backend_changed(self, key: ObjectKey) -> None:
         """Write the status of a backend and announce what it refers to in vain."""
         down = self._reconciler.health(key).state is HealthState.DOWN
-        self._submit(BACKEND, key, Priority.BACKEND_DOWN if down else Priority.BACKEND)
-        self._dangling.now(BACKEND, key, reference_note(self._reconciler.problems("Backend", key)))
+        self._submit(ObjectKind.BACKEND, key, Priority.BACKEND_DOWN if down else Priority.BACKEND)
+        self._dangling.now(
+            ObjectKind.BACKEND, key, reference_note(self._reconciler.problems("Backend", key))
+        )
 
     def health_check_changed(self, key: ObjectKey) -> None:
         """Write the status of a health check."""
-        self._submit(HEALTH_CHECK, key, Priority.OTHER)
+        self._submit(ObjectKind.HEALTH_CHECK, key, Priority.OTHER)
 
     def transition(self, transition: Transition) -> None:
         """Log a transition and tell each frontend's view of it."""
@@ -163,7 +165,7 @@ class Reporter:
         self._board.transition(transition)
         frontends = self._reconciler.store.frontends_of(transition.backend)
         views = {key: self._reconciler.views.get(key) for key in frontends}
-        self._emit(BACKEND, transition.backend, transition_notes(transition, views))
+        self._emit(ObjectKind.BACKEND, transition.backend, transition_notes(transition, views))
 
     def removed(self, backend: ObjectKey, frontend: ObjectKey) -> None:
         """Log that a backend is no longer probed for a frontend."""
@@ -177,25 +179,25 @@ class Reporter:
         views = self._reconciler.views
         about = sorted(key for key, view in views.items() if view.suspect)
         if alarm is not None and about:
-            self._emit(FRONTEND, about[0], suspicion_notes(alarm, len(about)))
+            self._emit(ObjectKind.FRONTEND, about[0], suspicion_notes(alarm, len(about)))
 
     # --- pieces ------------------------------------------------------------------------------
 
-    def _mend(self, kind: Kind, key: ObjectKey) -> None:
+    def _mend(self, kind: ObjectKind, key: ObjectKey) -> None:
         """Write a status again that is not ours: agents may be acting on a frontend's."""
         view = self._reconciler.views.get(key)
-        self._submit(kind, key, _urgency(view) if kind == FRONTEND else Priority.BACKEND)
+        self._submit(kind, key, _urgency(view) if kind == ObjectKind.FRONTEND else Priority.BACKEND)
 
-    def _submit(self, kind: Kind, key: ObjectKey, priority: Priority) -> None:
+    def _submit(self, kind: ObjectKind, key: ObjectKey, priority: Priority) -> None:
         """Have a status written; how long that takes is measured where the prober decided it."""
         if (kind, key) in self._uids and self._reconciler.synced:
-            self._board.changed(kind.kind, key)
-            render = partial(self._renderer.render, kind.kind, key)
+            self._board.changed(kind, key)
+            render = partial(self._renderer.render, kind, key)
             decided = priority not in (Priority.PROGRAMMED, Priority.OTHER)
             now = asyncio.get_running_loop().time() if decided else None
             self._writer.submit(kind, key, render, priority, since=now)
 
-    def _emit(self, kind: Kind, key: ObjectKey, notes: Iterable[Note]) -> None:
+    def _emit(self, kind: ObjectKind, key: ObjectKey, notes: Iterable[Note]) -> None:
         uid = self._uids.get((kind, key))
         for note in notes if uid is not None else ():
             self._recorder.emit(

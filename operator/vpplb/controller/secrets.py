@@ -10,9 +10,9 @@ from contextlib import suppress
 from http import HTTPStatus
 from typing import Protocol
 
+from vpplb.kube.api_resources import JsonObject
 from vpplb.kube.errors import ApiError, KubeError
-from vpplb.kube.kinds import SECRET, JsonObject, Kind
-from vpplb.model.names import ObjectKey
+from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.objects import HealthCheck, Secret
 from vpplb.reconcile.reconciler import Reconciler
 from vpplb.resources.secret import read_secret
@@ -33,7 +33,7 @@ _FORBIDDEN = "may not be read by the operator (operator.headersFromSecrets of th
 class Getter(Protocol):
     """Who reads an object (`kube.client.KubeClient`)."""
 
-    async def get(self, kind: Kind, key: ObjectKey) -> JsonObject:
+    async def get(self, kind: ObjectKind, key: ObjectKey) -> JsonObject:
         """Return the object; KubeError where there is none, or no answer."""
         ...
 
@@ -94,7 +94,7 @@ class SecretReader:
         answered = True
         async with self._gate:
             try:
-                found[name] = read_secret(await self._client.get(SECRET, name), keys)
+                found[name] = read_secret(await self._client.get(ObjectKind.SECRET, name), keys)
             except KubeError as error:
                 status = error.status if isinstance(error, ApiError) else None
                 answered = status in (HTTPStatus.NOT_FOUND, HTTPStatus.FORBIDDEN)

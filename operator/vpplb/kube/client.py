@@ -14,11 +14,11 @@ from typing import NamedTuple, Self
 import aiohttp
 
 from vpplb import __version__
-from vpplb.kube.config import Access, load_access
+from vpplb.kube.api_resources import RESOURCES, JsonObject
+from vpplb.kube.cluster_access import Access, load_access
 from vpplb.kube.errors import ApiError, ApiUnreachable, Gone, Untrusted, api_error
-from vpplb.kube.kinds import EVENT, JsonObject, Kind
 from vpplb.kube.pulse import Pulse
-from vpplb.model.names import ObjectKey
+from vpplb.model.names import ObjectKey, ObjectKind
 
 FIELD_MANAGER = "vpplb"
 MERGE_PATCH = "application/merge-patch+json"
@@ -97,7 +97,7 @@ class KubeClient:
             await self._session.close()
             self._session = None
 
-    async def list(self, kind: Kind, namespace: str | None = None) -> Listing:
+    async def list(self, kind: ObjectKind, namespace: str | None = None) -> Listing:
         """Read all objects of a kind, of one namespace if given, page by page.
 
         A list that expires between two pages is begun anew in one piece.
@@ -107,12 +107,12 @@ class KubeClient:
         except Gone:
             return await self._list(kind, namespace or "", 0)
 
-    async def _list(self, kind: Kind, namespace: str, limit: int) -> Listing:
+    async def _list(self, kind: ObjectKind, namespace: str, limit: int) -> Listing:
         items: list[JsonObject] = []
         query = {"limit": str(limit)} if limit else {}
         while True:
             page = await self._request(
-                "GET", kind.collection_path(namespace), query=query, timeout=LIST_TIMEOUT
+                "GET", RESOURCES[kind].collection_path(namespace), query=query, timeout=LIST_TIMEOUT
             )
             items += page.get("items") or ()
             metadata = page["metadata"]
@@ -120,28 +120,32 @@ class KubeClient:
                 return Listing(items, metadata["resourceVersion"])
             query["continue"] = metadata["continue"]
 
-    async def get(self, kind: Kind, key: ObjectKey) -> JsonObject:
+    async def get(self, kind: ObjectKind, key: ObjectKey) -> JsonObject:
         """Read one object."""
-        return await self._request("GET", kind.object_path(key))
+        return await self._request("GET", RESOURCES[kind].object_path(key))
 
-    async def create(self, kind: Kind, body: Mapping[str, object]) -> JsonObject:
+    async def create(self, kind: ObjectKind, body: Mapping[str, object]) -> JsonObject:
         """Create an object in the namespace that its metadata names; Conflict when it exists."""
         metadata = body.get("metadata")
         namespace = metadata.get("namespace", "") if isinstance(metadata, Mapping) else ""
-        full = {"apiVersion": kind.api_version, "kind": kind.kind, **body}
-        return await self._request("POST", kind.collection_path(namespace), body=full)
+        full = {"apiVersion": RESOURCES[kind].api_version, "kind": kind, **body}
+        return await self._request("POST", RESOURCES[kind].collection_path(namespace), body=full)
 
-    async def replace(self, kind: Kind, key: ObjectKey, body: Mapping[str, object]) -> JsonObject:
+    async def replace(
+        self, kind: ObjectKind, key: ObjectKey, body: Mapping[str, object]
+    ) -> JsonObject:
         """Write a whole object; Conflict when its `resourceVersion` is no longer the newest."""
-        full = {"apiVersion": kind.api_version, "kind": kind.kind, **body}
-        return await self._request("PUT", kind.object_path(key), body=full)
+        full = {"apiVersion": RESOURCES[kind].api_version, "kind": kind, **body}
+        return await self._request("PUT", RESOURCES[kind].object_path(key), body=full)
 
-    async def patch(self, kind: Kind, key: ObjectKey, body: Mapping[str, object]) -> JsonObject:
+    async def patch(
+        self, kind: ObjectKind, key: ObjectKey, body: Mapping[str, object]
+    ) -> JsonObject:
         """Merge `body` into an object (RFC 7386) and return the result."""
-        return await self._request("PATCH", kind.object_path(key), body=body)
+        return await self._request("PATCH", RESOURCES[kind].object_path(key), body=body)
 
     async def replace_status(
-        self, kind: Kind, key: ObjectKey, version: int, status: Mapping[str, object]
+        self, kind: ObjectKind, key: ObjectKey, version: int, status: Mapping[str, object]
     ) -> JsonObject:
         """Write a whole status and return the object.
 
@@ -150,26 +154,26 @@ class KubeClient:
         """
         metadata = {"name": key.name, "namespace": key.namespace, "resourceVersion": str(version)}
         body = {
-            "apiVersion": kind.api_version,
-            "kind": kind.kind,
+            "apiVersion": RESOURCES[kind].api_version,
+            "kind": kind,
             "metadata": {name: value for name, value in metadata.items() if value},
             "status": status,
         }
-        return await self._request("PUT", kind.object_path(key, "status"), body=body)
+        return await self._request("PUT", RESOURCES[kind].object_path(key, "status"), body=body)
 
     async def patch_status(
-        self, kind: Kind, key: ObjectKey, body: Mapping[str, object]
+        self, kind: ObjectKind, key: ObjectKey, body: Mapping[str, object]
     ) -> JsonObject:
         """Merge `body`, as `{"status": …}`, into the status and return the object."""
-        return await self._request("PATCH", kind.object_path(key, "status"), body=body)
+        return await self._request("PATCH", RESOURCES[kind].object_path(key, "status"), body=body)
 
-    async def delete(self, kind: Kind, key: ObjectKey) -> None:
+    async def delete(self, kind: ObjectKind, key: ObjectKey) -> None:
         """Delete an object in the background."""
-        await self._request("DELETE", kind.object_path(key))
+        await self._request("DELETE", RESOURCES[kind].object_path(key))
 
     async def create_event(self, body: Mapping[str, object]) -> None:
         """Create an event of events.k8s.io/v1."""
-        await self.create(EVENT, body)
+        await self.create(ObjectKind.EVENT, body)
 
     async def version(self) -> str:
         """Read the server's version, such as `v1.36.3`."""

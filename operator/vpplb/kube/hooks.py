@@ -5,19 +5,19 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
-from vpplb.kube.kinds import JsonObject, Kind
-from vpplb.model.names import ObjectKey
+from vpplb.kube.api_resources import JsonObject
+from vpplb.model.names import ObjectKey, ObjectKind
 
 
 class StatusClient(Protocol):
     """What the writer needs of `KubeClient`."""
 
-    async def get(self, kind: Kind, key: ObjectKey) -> JsonObject:
+    async def get(self, kind: ObjectKind, key: ObjectKey) -> JsonObject:
         """Read an object; NotFound when there is none."""
         ...
 
     async def replace_status(
-        self, kind: Kind, key: ObjectKey, version: int, status: Mapping[str, object]
+        self, kind: ObjectKind, key: ObjectKey, version: int, status: Mapping[str, object]
     ) -> JsonObject:
         """Write the status of an object of this version; return the object as it is then."""
         ...
@@ -34,5 +34,5 @@ class WriterHooks:
 
     on_write: Callable[[str, str], None] = lambda kind, result: None
     on_delay: Callable[[float], None] = lambda seconds: None
-    on_answer: Callable[[Kind, JsonObject], None] = lambda kind, answer: None
+    on_answer: Callable[[ObjectKind, JsonObject], None] = lambda kind, answer: None
     writing: Callable[[str], AbstractContextManager[None]] = lambda uid: nullcontext()

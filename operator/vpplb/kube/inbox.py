@@ -10,11 +10,12 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 
-from vpplb.kube.kinds import JsonObject, Kind
+from vpplb.kube.api_resources import JsonObject
+from vpplb.model.names import ObjectKind
 
 log = logging.getLogger(__name__)
 
-Read = Callable[[Kind, str | None, JsonObject], None]
+Read = Callable[[ObjectKind, str | None, JsonObject], None]
 """Takes a kind, a type of event (None: part of a list) and the object."""
 
 
@@ -25,9 +26,9 @@ class Inbox:
         self._read = read
         self._loop = asyncio.get_running_loop()
         self._lock = threading.Lock()
-        self._waiting: dict[tuple[Kind, str, str], tuple[str | None, JsonObject]] = {}
+        self._waiting: dict[tuple[ObjectKind, str, str], tuple[str | None, JsonObject]] = {}
 
-    def put(self, kind: Kind, event_type: str | None, raw: JsonObject) -> None:
+    def put(self, kind: ObjectKind, event_type: str | None, raw: JsonObject) -> None:
         """Have an event read soon; from any thread. After the end of the loop: nothing."""
         metadata = raw["metadata"]
         key = (kind, metadata.get("namespace", ""), metadata["name"])

@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Protocol
 
+from vpplb.kube.api_resources import RESOURCES, JsonObject, cluster_key
 from vpplb.kube.backoff import backoff
 from vpplb.kube.client import Listing
 from vpplb.kube.errors import ApiError, KubeError, NotFound
-from vpplb.kube.kinds import NAMESPACE, JsonObject, Kind, cluster_key
 from vpplb.kube.object_cache import HistoryChanged, ObjectCache
-from vpplb.model.names import ObjectKey
+from vpplb.model.names import ObjectKey, ObjectKind
 
 log = logging.getLogger(__name__)
 
@@ -31,11 +31,11 @@ RETRY = (0.2, 5.0)
 class ListClient(Protocol):
     """What an informer needs of `KubeClient`."""
 
-    async def list(self, kind: Kind, namespace: str | None = None) -> Listing:
+    async def list(self, kind: ObjectKind, namespace: str | None = None) -> Listing:
         """Read all objects of a kind."""
         ...
 
-    async def get(self, kind: Kind, key: ObjectKey) -> JsonObject:
+    async def get(self, kind: ObjectKind, key: ObjectKey) -> JsonObject:
         """Read one object; NotFound when there is none."""
         ...
 
@@ -49,7 +49,7 @@ class Informer:
     """
 
     client: ListClient
-    kinds: Sequence[Kind]
+    kinds: Sequence[ObjectKind]
     cache: ObjectCache
     namespaces: Sequence[str] = ()
     trouble: str = "objects have not been listed yet"
@@ -99,7 +99,7 @@ class Informer:
             self._suspect.clear()
             await self.list_all()
 
-    async def _list(self, kind: Kind) -> None:
+    async def _list(self, kind: ObjectKind) -> None:
         scopes = self.namespaces if kind.namespaced and self.namespaces else [None]
         for namespace in scopes:
             asked_at = self.cache.newest_version(kind)
@@ -112,7 +112,9 @@ class Informer:
                 await self.cache.apply_listing(kind, namespace, nothing)
                 continue
             await self.cache.apply_listing(kind, namespace, listing, asked_at=asked_at)
-            self._listed[kind.collection_path(namespace or "")] = listing.resource_version
+            self._listed[RESOURCES[kind].collection_path(namespace or "")] = (
+                listing.resource_version
+            )
 
     def _rewind(self, why: str) -> None:
         log.warning(
@@ -132,7 +134,7 @@ class Informer:
         if refused.status != HTTPStatus.FORBIDDEN:
             return False
         try:
-            await self.client.get(NAMESPACE, cluster_key(namespace))
+            await self.client.get(ObjectKind.NAMESPACE, cluster_key(namespace))
         except NotFound:
             return True
         except ApiError:  # we may not ask either

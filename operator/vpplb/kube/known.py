@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from vpplb.kube.kinds import JsonObject, Kind
-from vpplb.model.names import ObjectKey
+from vpplb.kube.api_resources import JsonObject
+from vpplb.model.names import ObjectKey, ObjectKind
 
 _FOREGONE = 0
 """A version older than all others."""
@@ -43,9 +43,9 @@ def seen_in(raw: JsonObject, wrote: Mapping[str, object] | None = None) -> Seen:
 class KnownStatuses:
     """Told by watches and by the answers to our own writes, in whatever order they come."""
 
-    _seen: dict[tuple[Kind, ObjectKey], Seen] = field(default_factory=dict)
+    _seen: dict[tuple[ObjectKind, ObjectKey], Seen] = field(default_factory=dict)
 
-    def saw(self, kind: Kind, key: ObjectKey, now: Seen) -> bool:
+    def saw(self, kind: ObjectKind, key: ObjectKey, now: Seen) -> bool:
         """Take note of a status; one older than what is known is ignored.
 
         So the echo of an earlier write does not undo what a later one told. Versions are
@@ -61,12 +61,12 @@ class KnownStatuses:
         self._seen[kind, key] = now
         return seen is not None and seen.uid == now.uid
 
-    def get(self, kind: Kind, key: ObjectKey) -> Seen | None:
+    def get(self, kind: ObjectKind, key: ObjectKey) -> Seen | None:
         """Return what is known of an object; None for nothing that still counts."""
         seen = self._seen.get((kind, key))
         return seen if seen is not None and seen.version != _FOREGONE else None
 
-    def forget(self, kind: Kind, key: ObjectKey) -> None:
+    def forget(self, kind: ObjectKind, key: ObjectKey) -> None:
         """Know nothing of an object any more."""
         self._seen.pop((kind, key), None)
 

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from vpplb.kube.kinds import JsonObject, Kind
-from vpplb.model.names import ObjectKey
+from vpplb.kube.api_resources import JsonObject
+from vpplb.model.names import ObjectKey, ObjectKind
 
 log = logging.getLogger(__name__)
 
@@ -33,12 +33,12 @@ class _Record(NamedTuple):
 class Mender:
     """Has the status of an object written again (`submit`), some time after it was overwritten."""
 
-    submit: Callable[[Kind, ObjectKey], None]
+    submit: Callable[[ObjectKind, ObjectKey], None]
     on_mend: Callable[[str], None] = lambda kind: None
-    _records: dict[tuple[Kind, ObjectKey], _Record] = field(default_factory=dict)
-    _due: dict[tuple[Kind, ObjectKey], asyncio.TimerHandle] = field(default_factory=dict)
+    _records: dict[tuple[ObjectKind, ObjectKey], _Record] = field(default_factory=dict)
+    _due: dict[tuple[ObjectKind, ObjectKey], asyncio.TimerHandle] = field(default_factory=dict)
 
-    def overwritten(self, kind: Kind, key: ObjectKey, raw: JsonObject) -> None:
+    def overwritten(self, kind: ObjectKind, key: ObjectKey, raw: JsonObject) -> None:
         """Take note that the object, as it is now, has a status which is not ours."""
         loop = asyncio.get_running_loop()
         now, record = loop.time(), self._records.get((kind, key), _Record(0, 0.0))
@@ -50,16 +50,16 @@ class Mender:
         wait = 0.0 if times == 1 else min(LONGEST, FIRST * 2.0 ** min(times - 2, 16))
         self._due[kind, key] = loop.call_later(wait, self._mend, kind, key)
 
-    def forget(self, kind: Kind, key: ObjectKey) -> None:
+    def forget(self, kind: ObjectKind, key: ObjectKey) -> None:
         """Forget a deleted object."""
         self._records.pop((kind, key), None)
         due = self._due.pop((kind, key), None)
         if due is not None:
             due.cancel()
 
-    def _mend(self, kind: Kind, key: ObjectKey) -> None:
+    def _mend(self, kind: ObjectKind, key: ObjectKey) -> None:
         del self._due[kind, key]
-        self.on_mend(kind.kind)
+        self.on_mend(kind)
         self.submit(kind, key)
 
 
@@ -73,7 +73,7 @@ def writer_of(raw: JsonObject) -> str:
     return max(writes, default=("", ""))[1]
 
 
-def _say(kind: Kind, key: ObjectKey, times: int, writer: str) -> None:
+def _say(kind: ObjectKind, key: ObjectKey, times: int, writer: str) -> None:
     by = f" by {writer}" if writer else ""
     if times == FIGHT:
         log.error(

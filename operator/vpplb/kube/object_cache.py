@@ -16,13 +16,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from vpplb.kube.api_resources import RESOURCES, JsonObject, key_of
 from vpplb.kube.client import PAGE, Listing
-from vpplb.kube.kinds import JsonObject, Kind, key_of
-from vpplb.model.names import ObjectKey
+from vpplb.model.names import ObjectKey, ObjectKind
 
 log = logging.getLogger(__name__)
 
-_Place = tuple[Kind, ObjectKey]
+_Place = tuple[ObjectKind, ObjectKey]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,14 +52,14 @@ class CachedObject:
 class ObjectHandler(Protocol):
     """Who is told what changes. Called on the event loop; must not block or raise."""
 
-    def on_upsert(self, kind: Kind, old: CachedObject | None, new: CachedObject) -> None:
+    def on_upsert(self, kind: ObjectKind, old: CachedObject | None, new: CachedObject) -> None:
         """Take an object that is there, new or changed.
 
         `old` may be another object of that name (`uid`), whose deletion nobody told.
         """
         ...
 
-    def on_delete(self, kind: Kind, key: ObjectKey) -> None:
+    def on_delete(self, kind: ObjectKind, key: ObjectKey) -> None:
         """Take note that an object that was known is deleted."""
         ...
 
@@ -80,9 +80,9 @@ class ObjectCache:
 
     def __init__(self, handlers: Sequence[ObjectHandler] = ()) -> None:
         self._handlers = list(handlers)
-        self._objects: dict[Kind, dict[ObjectKey, CachedObject]] = {}
+        self._objects: dict[ObjectKind, dict[ObjectKey, CachedObject]] = {}
         self._deleted: dict[_Place, int] = {}
-        self._newest: dict[Kind, int] = {}
+        self._newest: dict[ObjectKind, int] = {}
 
     def add_handler(self, handler: ObjectHandler) -> None:
         """Tell another handler from now on, as one that itself reads the cache."""
@@ -90,29 +90,29 @@ class ObjectCache:
 
     # --- reading -----------------------------------------------------------------------------
 
-    def get(self, kind: Kind, key: ObjectKey) -> CachedObject | None:
+    def get(self, kind: ObjectKind, key: ObjectKey) -> CachedObject | None:
         """Return an object, None where there is none."""
         return self._objects.get(kind, {}).get(key)
 
-    def list_keys(self, kind: Kind) -> list[ObjectKey]:
+    def list_keys(self, kind: ObjectKind) -> list[ObjectKey]:
         """Return the keys of all objects of a kind."""
         return list(self._objects.get(kind, ()))
 
-    def list_objects(self, kind: Kind) -> list[CachedObject]:
+    def list_objects(self, kind: ObjectKind) -> list[CachedObject]:
         """Return all objects of a kind."""
         return list(self._objects.get(kind, {}).values())
 
-    def newest_version(self, kind: Kind) -> int:
+    def newest_version(self, kind: ObjectKind) -> int:
         """Return the newest version that the server is known to have had of a kind; 0: none."""
         return self._newest.get(kind, 0)
 
     # --- taking ------------------------------------------------------------------------------
 
-    def note_version(self, kind: Kind, version: int) -> None:
+    def note_version(self, kind: ObjectKind, version: int) -> None:
         """Take note of a version that the server had reached; from any thread."""
         self._newest[kind] = max(version, self._newest.get(kind, 0))
 
-    def apply_event(self, kind: Kind, event_type: str | None, raw: JsonObject) -> None:
+    def apply_event(self, kind: ObjectKind, event_type: str | None, raw: JsonObject) -> None:
         """Take what a watch or an answer tells; `event_type` None is an object of a list."""
         version = _version_of(raw)
         self.note_version(kind, version)
@@ -122,7 +122,7 @@ class ObjectCache:
             self._upsert(kind, version, raw)
 
     async def apply_listing(
-        self, kind: Kind, namespace: str | None, listing: Listing, *, asked_at: int = 0
+        self, kind: ObjectKind, namespace: str | None, listing: Listing, *, asked_at: int = 0
     ) -> None:
         """Take the whole of a namespace (None: of all): what it does not show is deleted.
 
@@ -157,9 +157,13 @@ class ObjectCache:
         for handler in self._handlers:
             handler.on_history_reset()
 
-    def _check_history(self, kind: Kind, listing: Listing, version: int, asked_at: int) -> None:
+    def _check_history(
+        self, kind: ObjectKind, listing: Listing, version: int, asked_at: int
+    ) -> None:
         if version < asked_at:
-            raise HistoryChanged(f"{kind.plural} are at version {version}, and were at {asked_at}")
+            raise HistoryChanged(
+                f"{RESOURCES[kind].plural} are at version {version}, and were at {asked_at}"
+            )
         for raw in listing.items:
             known = self.get(kind, key_of(raw))
             # Where the object is known from after the list, the list is merely late.
@@ -169,7 +173,7 @@ class ObjectCache:
                     f" and was at {known.version}"
                 )
 
-    def _upsert(self, kind: Kind, version: int, raw: JsonObject) -> None:
+    def _upsert(self, kind: ObjectKind, version: int, raw: JsonObject) -> None:
         objects, key = self._objects.setdefault(kind, {}), key_of(raw)
         old = objects.get(key)
         if version <= max(old.version if old else 0, self._deleted.get((kind, key), 0)):
@@ -187,7 +191,7 @@ class ObjectCache:
             handler.on_upsert(kind, old, new)
         metadata.pop("managedFields", None)  # half of an object, and only who is told needs them
 
-    def _delete(self, kind: Kind, key: ObjectKey, version: int) -> None:
+    def _delete(self, kind: ObjectKind, key: ObjectKey, version: int) -> None:
         known = self.get(kind, key)
         if known is None or known.version > version:
             # An object made and deleted while a list is under way must not come with that list.

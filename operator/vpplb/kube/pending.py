@@ -4,8 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from vpplb.kube.kinds import Kind
-from vpplb.model.names import ObjectKey
+from vpplb.model.names import ObjectKey, ObjectKind
 
 Render = Callable[[], Mapping[str, object] | None]
 """Gives an object's whole status as of now, in JSON's types; None when there is none to write."""
@@ -19,7 +18,7 @@ class Pending:
     its turn, so that who changes meanwhile is not behind those that change later.
     """
 
-    kind: Kind
+    kind: ObjectKind
     key: ObjectKey
     render: Render
     priority: int

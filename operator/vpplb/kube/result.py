@@ -2,8 +2,9 @@
 
 from enum import StrEnum
 
+from vpplb.kube.api_resources import RESOURCES
 from vpplb.kube.errors import ApiError, ApiUnreachable, KubeError, NotFound
-from vpplb.kube.kinds import Kind
+from vpplb.model.names import ObjectKind
 
 
 class WriteResult(StrEnum):
@@ -34,10 +35,11 @@ class Unrenderable(KubeError):
 class NoStatus(KubeError):
     """The object is there, but its status is not to be written: its CRD has no such subresource."""
 
-    def __init__(self, kind: Kind) -> None:
+    def __init__(self, kind: ObjectKind) -> None:
+        resource = RESOURCES[kind]
         super().__init__(
-            f"the CRD {kind.plural}.{kind.group} has no status subresource (is it of another"
-            " version? `vpplb crds` writes those of this one)"
+            f"the CRD {resource.plural}.{resource.group} has no status subresource (is it of"
+            " another version? `vpplb crds` writes those of this one)"
         )
 
 

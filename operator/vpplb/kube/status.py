@@ -16,18 +16,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 
+from vpplb.kube.api_resources import JsonObject
 from vpplb.kube.backoff import backoff
 from vpplb.kube.calm import Calm
 from vpplb.kube.errors import ApiError, ApiUnreachable, Conflict, KubeError, NotFound
 from vpplb.kube.gate import Gate
 from vpplb.kube.hooks import StatusClient, WriterHooks
-from vpplb.kube.kinds import JsonObject, Kind
 from vpplb.kube.known import KnownStatuses, Seen, seen_in
 from vpplb.kube.lanes import Lanes
 from vpplb.kube.pending import Pending, Render, earlier
 from vpplb.kube.result import NoStatus, Unrenderable, WriteResult, result_of
 from vpplb.kube.troubles import Troubles
-from vpplb.model.names import ObjectKey
+from vpplb.model.names import ObjectKey, ObjectKind
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class StatusWriter:
     hooks: WriterHooks = field(default_factory=WriterHooks)
     parallel: int = PARALLEL
     _known: KnownStatuses = field(default_factory=KnownStatuses)
-    _entries: dict[tuple[Kind, ObjectKey], Pending] = field(default_factory=dict)
+    _entries: dict[tuple[ObjectKind, ObjectKey], Pending] = field(default_factory=dict)
     _calm: Calm = field(default_factory=lambda: Calm(CALM))
     _gate: Gate = field(default_factory=Gate)
     _lanes: Lanes[Pending] = field(init=False)
@@ -79,7 +79,7 @@ class StatusWriter:
 
     def submit(
         self,
-        kind: Kind,
+        kind: ObjectKind,
         key: ObjectKey,
         render: Render,
         priority: int = Priority.OTHER,
@@ -108,7 +108,7 @@ class StatusWriter:
             if entry.turn is not None:
                 self._enqueue(entry)
 
-    def known(self, kind: Kind, key: ObjectKey, raw: JsonObject) -> bool:
+    def known(self, kind: ObjectKind, key: ObjectKey, raw: JsonObject) -> bool:
         """Take note of an object seen on the server, by a watch or a list (see KnownStatuses).
 
         Return whether its status is another than was known though nothing was being written: then
@@ -124,7 +124,7 @@ class StatusWriter:
         """Take note that the server's versions count anew (see Informer)."""
         self._known.rewound()
 
-    def forget(self, kind: Kind, key: ObjectKey) -> None:
+    def forget(self, kind: ObjectKind, key: ObjectKey) -> None:
         """Drop everything of a deleted object, also a write that is still due."""
         self._known.forget(kind, key)
         self._troubles.note(f"{kind} {key}", None)
@@ -167,7 +167,7 @@ class StatusWriter:
             return  # it has had another turn meanwhile, or is no longer wanted
         entry.turn = None
         result, error = await self._write(entry)
-        self.hooks.on_write(entry.kind.kind, result)
+        self.hooks.on_write(entry.kind, result)
         if self._is_wanted(entry):
             self._troubles.note(f"{entry.kind} {entry.key}", error)
             self._settle(entry, error)

@@ -29,9 +29,10 @@ import aiohttp
 from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
 
 from vpplb import __version__
-from vpplb.kube.config import Access
+from vpplb.kube.api_resources import RESOURCES
+from vpplb.kube.cluster_access import Access
 from vpplb.kube.echoes import Echoes, Unechoed
-from vpplb.kube.kinds import Kind
+from vpplb.model.names import ObjectKind
 
 ANSWER_TIMEOUT = 10.0
 """Seconds until a request without the beginning of an answer has failed."""
@@ -44,7 +45,7 @@ _NOTHING = "metadata.name=-"
 
 @dataclass(slots=True)
 class _Stream:
-    kind: Kind
+    kind: ObjectKind
     asked: float
     answered: float
     failure: str = ""
@@ -66,12 +67,12 @@ class Streams:
 
     def __init__(
         self,
-        kinds: Sequence[Kind],
+        kinds: Sequence[ObjectKind],
         namespaces: Sequence[str],
         continues: Callable[[str], str],
         doubtful: Callable[[], None],
         echoes: Echoes,
-        reached: Callable[[Kind, int], None] = lambda kind, version: None,
+        reached: Callable[[ObjectKind, int], None] = lambda kind, version: None,
         distrusted: Callable[[str], None] = lambda why: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -79,7 +80,9 @@ class Streams:
         self._reached, self._distrusted, self._echoes = reached, distrusted, echoes
         self._sessions: list[aiohttp.ClientSession] = []
         self._streams = {
-            kind.collection_path(namespace): _Stream(kind, asked=clock(), answered=clock())
+            RESOURCES[kind].collection_path(namespace): _Stream(
+                kind, asked=clock(), answered=clock()
+            )
             for kind in kinds
             for namespace in (namespaces if kind.namespaced and namespaces else ("",))
         }
@@ -88,7 +91,7 @@ class Streams:
         """Return, by the plural of each kind, for how many seconds its watch has had no answer."""
         now, ages = self._clock(), dict[str, float]()
         for stream in self._streams.values():
-            plural = stream.kind.plural
+            plural = RESOURCES[stream.kind].plural
             ages[plural] = max(ages.get(plural, 0.0), now - stream.answered)
         return ages
 
@@ -103,7 +106,7 @@ class Streams:
         if age <= limit:
             return ""
         why = f" ({oldest.failure})" if oldest.failure else ""
-        return f"no answer to the watch of {oldest.kind.plural} for {age:.0f} s{why}"
+        return f"no answer to the watch of {RESOURCES[oldest.kind].plural} for {age:.0f} s{why}"
 
     def failing(self, limit: float) -> str:
         """Say which watch is refused or broken for more than `limit` seconds; empty: none."""
@@ -111,7 +114,8 @@ class Streams:
         for stream in self._streams.values():
             age = now - stream.failing_since
             if stream.failure and age > limit:
-                return f"the watch of {stream.kind.plural} fails for {age:.0f} s ({stream.failure})"
+                plural = RESOURCES[stream.kind].plural
+                return f"the watch of {plural} fails for {age:.0f} s ({stream.failure})"
         return ""
 
     def session(self, access: Access) -> aiohttp.ClientSession:

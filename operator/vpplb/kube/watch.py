@@ -22,13 +22,14 @@ from typing import Any
 
 import kopf
 
+from vpplb.kube.api_resources import RESOURCES, JsonObject
 from vpplb.kube.backoff import backoff
-from vpplb.kube.config import Access, load_access
+from vpplb.kube.cluster_access import Access, load_access
 from vpplb.kube.echoes import Echoes
 from vpplb.kube.inbox import Inbox
 from vpplb.kube.informer import Informer
-from vpplb.kube.kinds import JsonObject, Kind
 from vpplb.kube.streams import Streams
+from vpplb.model.names import ObjectKind
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +96,7 @@ class Watch:
         """Return, by plural, for how many seconds the watch of each kind has had no answer."""
         return self._streams.ages() if self._streams is not None else {}
 
-    def wrote(self, kind: Kind, answer: JsonObject) -> None:
+    def wrote(self, kind: ObjectKind, answer: JsonObject) -> None:
         """Take an object as the answer to a write of our own has it; the watch's echo is not."""
         metadata = answer["metadata"]
         try:
@@ -233,9 +234,15 @@ def _unheard(_: asyncio.AbstractEventLoop, context: Mapping[str, object]) -> Non
     log.debug("in kopf: %s", context.get("exception") or context.get("message"))
 
 
-def _register(registry: kopf.OperatorRegistry, kind: Kind, inbox: Inbox) -> None:
+def _register(registry: kopf.OperatorRegistry, kind: ObjectKind, inbox: Inbox) -> None:
     # A coroutine, since kopf runs plain functions in a pool of threads, out of order.
-    @kopf.on.event(kind.group, kind.version, kind.plural, registry=registry, id=kind.plural)
+    @kopf.on.event(
+        RESOURCES[kind].group,
+        RESOURCES[kind].version,
+        RESOURCES[kind].plural,
+        registry=registry,
+        id=RESOURCES[kind].plural,
+    )
     async def saw(event: kopf.RawEvent, **_: Any) -> None:
         inbox.put(kind, event["type"], dict(event["object"]))
 

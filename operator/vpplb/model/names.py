@@ -1,6 +1,27 @@
-"""Names of objects."""
+"""Names of objects: their kinds and their keys."""
 
+from enum import StrEnum
 from typing import NamedTuple
+
+
+class ObjectKind(StrEnum):
+    """A kind of object that vpplb reads or writes, by the name that manifests give it."""
+
+    FRONTEND = "Frontend"
+    BACKEND = "Backend"
+    HEALTH_CHECK = "HealthCheck"
+    DATAPLANE = "Dataplane"
+    NAMESPACE = "Namespace"
+    NODE = "Node"
+    LEASE = "Lease"
+    EVENT = "Event"
+    SECRET = "Secret"
+    POD = "Pod"
+
+    @property
+    def namespaced(self) -> bool:
+        """Whether its objects are in namespaces; else their keys have an empty namespace."""
+        return self not in (ObjectKind.DATAPLANE, ObjectKind.NAMESPACE, ObjectKind.NODE)
 
 
 class ObjectKey(NamedTuple):

@@ -8,7 +8,7 @@ from data.objects import key
 from fakes.api_server import FakeApiServer
 from fakes.clock import FakeClock
 from vpplb.agent.announcer import Announcer, remade
-from vpplb.kube.events import EventRecorder
+from vpplb.kube.kubernetes_events import EventRecorder
 from vpplb.model.vip import Encap, VipSettings
 
 pytestmark = pytest.mark.looptime

@@ -18,9 +18,9 @@ from vpplb.agent import app
 from vpplb.kube.client import KubeClient
 from vpplb.kube.errors import ApiUnreachable
 from vpplb.kube.informer import Informer
-from vpplb.kube.kinds import DATAPLANE, FRONTEND
 from vpplb.kube.pulse import Pulse
 from vpplb.kube.watch import Watch
+from vpplb.model.names import ObjectKind
 
 pytestmark = pytest.mark.looptime
 
@@ -51,9 +51,9 @@ class World:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.server, self.vpp = Server(), Vpp()
-        self.server.add(DATAPLANE, NODE, {})["metadata"] |= {"uid": "u", "generation": 1}
+        self.server.add(ObjectKind.DATAPLANE, NODE, {})["metadata"] |= {"uid": "u", "generation": 1}
         for name, one in VIPS.items():
-            made = self.server.add(FRONTEND, key(name), decided(one))
+            made = self.server.add(ObjectKind.FRONTEND, key(name), decided(one))
             made["metadata"] |= {"uid": name, "generation": 1}
             made |= {part: value for part, value in frontend(name).items() if part != "metadata"}
         self._informers: list[Informer] = []
@@ -72,10 +72,10 @@ class World:
 
     def delete(self, name: str) -> None:
         """Delete a frontend, and have the watch tell it."""
-        gone: Any = self.server.objects.pop((FRONTEND, key(name)))
+        gone: Any = self.server.objects.pop((ObjectKind.FRONTEND, key(name)))
         version = str(int(gone["metadata"]["resourceVersion"]) + 1000)
         gone["metadata"]["resourceVersion"] = version
-        self._informers[0].cache.apply_event(FRONTEND, "DELETED", gone)
+        self._informers[0].cache.apply_event(ObjectKind.FRONTEND, "DELETED", gone)
 
 
 async def test_what_is_flushed_is_on_disk_and_what_is_written_is_known_while_it_runs(

@@ -8,7 +8,7 @@ import pytest
 from data.objects import key
 from in_memory.agent import API, NODE, WEB, LocalAgent, decided
 from vpplb.agent.intake import GRACE
-from vpplb.kube.kinds import DATAPLANE, FRONTEND
+from vpplb.model.names import ObjectKind
 from vpplb.model.vip import AppServer, Encap, VipSettings
 from vpplb.plan.ops import AddVip
 from vpplb.plan.settings import DesiredSettings
@@ -38,7 +38,7 @@ async def test_what_the_status_wants_is_programmed() -> None:
 
 async def test_the_vip_of_a_deleted_frontend_is_removed() -> None:
     async with carrying() as agent:
-        agent.intake.gone(FRONTEND, key("web"))
+        agent.intake.gone(ObjectKind.FRONTEND, key("web"))
         await agent.settle()
         assert agent.lb.rows == {}
         assert agent.intake.selected == set()
@@ -46,7 +46,7 @@ async def test_the_vip_of_a_deleted_frontend_is_removed() -> None:
 
 async def test_a_frontend_that_was_never_seen_can_be_gone() -> None:
     async with carrying() as agent:
-        agent.intake.gone(FRONTEND, key("other"))
+        agent.intake.gone(ObjectKind.FRONTEND, key("other"))
         await agent.settle()
         assert set(agent.lb.rows) == {WEB}
 
@@ -249,7 +249,9 @@ async def test_a_dataplane_that_is_wrong_changes_nothing() -> None:
 async def test_other_nodes_dataplanes_are_no_concern() -> None:
     async with carrying() as agent:
         other = agent.store_dataplane(paused=True)
-        agent.intake.seen(DATAPLANE, NODE._replace(name="n2"), {"kind": "Dataplane", **other})
+        agent.intake.seen(
+            ObjectKind.DATAPLANE, NODE._replace(name="n2"), {"kind": "Dataplane", **other}
+        )
         assert not agent.syncer.paused
 
 
@@ -266,7 +268,7 @@ async def test_other_nodes_dataplanes_are_no_concern() -> None:
 )
 async def test_hands_off_counts_in_a_dataplane_of_another_version(spec: dict[str, object]) -> None:
     agent = LocalAgent()
-    agent.server.objects[DATAPLANE, NODE]["spec"] = spec
+    agent.server.objects[ObjectKind.DATAPLANE, NODE]["spec"] = spec
     agent.see("web", decided(WEB))
     async with agent:
         assert agent.lb.rows == {}
@@ -297,8 +299,8 @@ async def test_a_node_selector_that_is_not_understood_takes_no_vip_away() -> Non
 async def test_no_stored_object_holds_up_another(spec: object, status: object) -> None:
     async with carrying() as agent:
         odd = {"kind": "Frontend", "metadata": {"name": "odd"}, "spec": spec, "status": status}
-        agent.intake.seen(FRONTEND, key("odd"), odd)
-        dataplane = agent.server.objects[DATAPLANE, NODE]
+        agent.intake.seen(ObjectKind.FRONTEND, key("odd"), odd)
+        dataplane = agent.server.objects[ObjectKind.DATAPLANE, NODE]
         agent.see_dataplane({**dataplane, "spec": spec})
         await agent.settle()
         assert set(agent.lb.rows) == {WEB}

@@ -7,9 +7,9 @@ import pytest
 
 from fakes.api_server import apply_merge_patch
 from vpplb.agent.node import REFRESH, Node
+from vpplb.kube.api_resources import JsonObject, cluster_key
 from vpplb.kube.errors import ApiError, ApiUnreachable, Conflict, KubeError, NotFound
-from vpplb.kube.kinds import DATAPLANE, NODE, JsonObject, Kind, cluster_key
-from vpplb.model.names import ObjectKey
+from vpplb.model.names import ObjectKey, ObjectKind
 
 pytestmark = pytest.mark.looptime
 
@@ -21,41 +21,45 @@ class Server:
     """Nodes and Dataplanes by kind; `faults` are raised by the next requests."""
 
     def __init__(self) -> None:
-        self.objects: dict[Kind, JsonObject] = {}
+        self.objects: dict[ObjectKind, JsonObject] = {}
         self.faults: list[KubeError] = []
         self.asked: list[str] = []
 
     def node(self, **labels: str) -> None:
-        self.objects[NODE] = {"metadata": {"name": "n1", "uid": "node-uid", "labels": labels}}
+        self.objects[ObjectKind.NODE] = {
+            "metadata": {"name": "n1", "uid": "node-uid", "labels": labels}
+        }
 
     @property
     def dataplane(self) -> JsonObject:
-        metadata = self.objects[DATAPLANE]["metadata"]
+        metadata = self.objects[ObjectKind.DATAPLANE]["metadata"]
         assert isinstance(metadata, dict)
         return metadata
 
-    async def get(self, kind: Kind, key: ObjectKey) -> JsonObject:
+    async def get(self, kind: ObjectKind, key: ObjectKey) -> JsonObject:
         self._ask("get", kind)
         assert key == KEY
         if kind not in self.objects:
             raise NotFound(404, "NotFound", f"{kind} {key}")
         return self.objects[kind]
 
-    async def create(self, kind: Kind, body: Mapping[str, object]) -> JsonObject:
+    async def create(self, kind: ObjectKind, body: Mapping[str, object]) -> JsonObject:
         self._ask("create", kind)
         if kind in self.objects:
             raise Conflict(409, "AlreadyExists", "exists")
         self.objects[kind] = dict(body)
         return self.objects[kind]
 
-    async def patch(self, kind: Kind, key: ObjectKey, body: Mapping[str, object]) -> JsonObject:
+    async def patch(
+        self, kind: ObjectKind, key: ObjectKey, body: Mapping[str, object]
+    ) -> JsonObject:
         self._ask("patch", kind)
         patched = apply_merge_patch(self.objects[kind], body)
         assert isinstance(patched, dict)
         self.objects[kind] = patched
         return patched
 
-    def _ask(self, verb: str, kind: Kind) -> None:
+    def _ask(self, verb: str, kind: ObjectKind) -> None:
         if self.faults:
             raise self.faults.pop(0)
         self.asked.append(f"{verb} {kind}")
@@ -103,7 +107,7 @@ async def test_a_dataplane_that_is_as_it_should_be_is_left_alone() -> None:
 
 async def test_the_settings_and_status_of_a_dataplane_that_is_there_are_returned() -> None:
     server = Server()
-    server.objects[DATAPLANE] = {
+    server.objects[ObjectKind.DATAPLANE] = {
         "metadata": {"name": "n1"},
         "spec": {"paused": True},
         "status": {"owned": {}},
@@ -145,7 +149,9 @@ async def test_the_labels_of_others_are_left_alone_also_when_the_agent_is_starte
 async def test_labels_that_an_agent_before_has_left_are_kept_where_nothing_says_whose() -> None:
     server = Server()
     server.node(zone="a")
-    server.objects[DATAPLANE] = {"metadata": {"name": "n1", "labels": {"zone": "a", "old": "x"}}}
+    server.objects[ObjectKind.DATAPLANE] = {
+        "metadata": {"name": "n1", "labels": {"zone": "a", "old": "x"}}
+    }
     await node(server)[0].introduce()
     assert server.dataplane["labels"] == {"zone": "a", "old": "x"}
     server.node()
@@ -158,7 +164,7 @@ async def test_a_node_made_anew_becomes_the_owner() -> None:
     server.node()
     one, _ = node(server)
     await one.introduce()
-    server.objects[NODE]["metadata"]["uid"] = "another"
+    server.objects[ObjectKind.NODE]["metadata"]["uid"] = "another"
     await one.introduce()
     assert server.dataplane["ownerReferences"] == [OWNER | {"uid": "another"}]
 
@@ -169,7 +175,7 @@ async def test_a_node_that_is_being_removed_takes_its_dataplane_with_it() -> Non
     server.node(role="edge")
     one, told = node(server)
     await one.introduce()
-    del server.objects[NODE]
+    del server.objects[ObjectKind.NODE]
     await one.introduce()
     assert server.dataplane["ownerReferences"] == [OWNER]
     assert server.dataplane["labels"] == {"role": "edge"}
@@ -184,7 +190,7 @@ async def test_a_deleted_dataplane_is_made_anew_within_seconds() -> None:
     running = asyncio.create_task(one.run())
     await asyncio.sleep(0)
     for _ in range(2):
-        del server.objects[DATAPLANE]
+        del server.objects[ObjectKind.DATAPLANE]
         one.deleted()
         await asyncio.sleep(2)
         assert server.dataplane["labels"] == {"role": "edge"}
@@ -197,15 +203,15 @@ async def test_a_deletion_that_nobody_told_is_noticed_all_the_same() -> None:
     await one.introduce()
     running = asyncio.create_task(one.run())
     await asyncio.sleep(0)
-    del server.objects[DATAPLANE]
+    del server.objects[ObjectKind.DATAPLANE]
     await asyncio.sleep(REFRESH + 1)
-    assert DATAPLANE in server.objects
+    assert ObjectKind.DATAPLANE in server.objects
     running.cancel()
 
 
 async def test_a_dataplane_made_by_another_meanwhile_is_taken() -> None:
     class Overtaken(Server):
-        async def create(self, kind: Kind, body: Mapping[str, object]) -> JsonObject:
+        async def create(self, kind: ObjectKind, body: Mapping[str, object]) -> JsonObject:
             self.objects[kind] = {"metadata": {"name": "n1"}, "spec": {"paused": True}}
             return await super().create(kind, body)
 
@@ -240,7 +246,7 @@ async def test_a_dataplane_that_was_deleted_comes_back_as_it_was() -> None:
     one.seen({"metadata": {}, "spec": SPEC})
     one.seen({"metadata": {}, "spec": dict(SPEC)})
     assert len(news) == 1
-    del server.objects[DATAPLANE]
+    del server.objects[ObjectKind.DATAPLANE]
     assert (await one.introduce())["spec"] == SPEC
 
 
@@ -250,7 +256,7 @@ async def test_a_node_that_is_made_anew_is_paused_as_the_last_agent_left_it() ->
     one, _ = node(server)
     one.spec = SPEC
     assert (await one.introduce())["spec"] == SPEC
-    server.objects[DATAPLANE]["spec"] = {}
+    server.objects[ObjectKind.DATAPLANE]["spec"] = {}
     assert (await one.introduce())["spec"] == {}, "what a person says counts"
 
 
@@ -264,7 +270,7 @@ async def test_settings_that_the_api_server_no_longer_takes_are_left_out_but_nev
     one.spec = spec
     create = server.create
 
-    async def refusing(kind: Kind, body: Mapping[str, object]) -> JsonObject:
+    async def refusing(kind: ObjectKind, body: Mapping[str, object]) -> JsonObject:
         if body["spec"] == spec:
             raise ApiError(422, "Invalid", "spec.flowTimeout")
         return await create(kind, body)
@@ -278,7 +284,7 @@ async def test_what_a_dataplane_of_an_earlier_node_of_that_name_says_is_not_ours
     server.node()
     one, _ = node(server)
     await one.introduce()
-    server.objects[DATAPLANE]["status"] = {"owned": "192.0.2.1/32 tcp/80 default/web\n"}
+    server.objects[ObjectKind.DATAPLANE]["status"] = {"owned": "192.0.2.1/32 tcp/80 default/web\n"}
     assert "owned" in (await one.introduce())["status"]
     server.dataplane["ownerReferences"] = [{**OWNER, "uid": "earlier"}]
     assert (await one.introduce())["status"] == {}

@@ -10,7 +10,7 @@ from data.objects import key
 from fakes.api_server import FakeApiServer
 from in_memory.agent import API, NODE, WEB, LocalAgent, decided
 from vpplb.kube.errors import ApiUnreachable
-from vpplb.kube.kinds import DATAPLANE, FRONTEND
+from vpplb.model.names import ObjectKind
 from vpplb.model.vip import Encap, VipId, VipSettings
 from vpplb.plan.ops import AddVip, DelVip, Op, SetConf
 from vpplb.resources.fields import parse_time
@@ -117,7 +117,7 @@ async def test_the_error_of_a_frontend_goes_with_it() -> None:
     bench = carrying(WEB, API)
     bench.lb.refuse = Refusal(WEB)
     async with bench:
-        bench.intake.gone(FRONTEND, key("web"))
+        bench.intake.gone(ObjectKind.FRONTEND, key("web"))
         await bench.settle()
         assert bench.status["errors"] == []
         assert bench.condition("Synced")[:2] == ("True", "Synced")
@@ -126,7 +126,7 @@ async def test_the_error_of_a_frontend_goes_with_it() -> None:
 async def test_a_vip_that_cannot_be_removed_is_an_error_of_the_frontend_that_was() -> None:
     async with carrying(WEB) as agent:
         agent.lb.refuse = lambda op: -1 if isinstance(op, DelVip) else 0
-        agent.intake.gone(FRONTEND, key("web"))
+        agent.intake.gone(ObjectKind.FRONTEND, key("web"))
         await agent.settle()
         [error] = errors(agent)
         assert error["frontend"] == "default/web"
@@ -187,8 +187,8 @@ async def test_the_time_of_a_condition_moves_only_with_its_status() -> None:
         await bench.settle()
         assert bench.condition("Synced")[1:] == ("Pending", "1 of 3 frontends are programmed")
         assert bench.since("Synced") == "2026-01-01T12:00:00.000000Z"
-        bench.intake.gone(FRONTEND, key("undecided"))
-        bench.intake.gone(FRONTEND, key("another"))
+        bench.intake.gone(ObjectKind.FRONTEND, key("undecided"))
+        bench.intake.gone(ObjectKind.FRONTEND, key("another"))
         await bench.settle()
         assert bench.condition("Synced")[:2] == ("True", "Synced")
         assert bench.since("Synced") == "2026-01-01T12:01:00.000000Z"
@@ -299,7 +299,7 @@ async def test_what_the_last_agent_programmed_in_another_vpp_counts_no_more_even
     first.lb.restart()
     second = carrying(WEB, server=first.server, lb=first.lb)
     paused = second.store_dataplane(generation=2, paused=True)
-    second.server.objects[DATAPLANE, NODE] = paused
+    second.server.objects[ObjectKind.DATAPLANE, NODE] = paused
     async with second:
         assert second.lb.rows == {}
         assert programmed(second) == []
@@ -335,7 +335,7 @@ async def test_an_agent_that_starts_without_its_vpp_says_so() -> None:
 )
 async def test_a_status_that_makes_no_sense_is_written_anew(status: dict[str, object]) -> None:
     server = FakeApiServer()
-    server.add(DATAPLANE, NODE, status)["metadata"] |= {"uid": "uid-n1", "generation": 1}
+    server.add(ObjectKind.DATAPLANE, NODE, status)["metadata"] |= {"uid": "uid-n1", "generation": 1}
     async with carrying(WEB, server=server) as agent:
         assert programmed(agent) == ["default/web"]
         assert agent.status["owned"] == "192.0.2.1/32 tcp/80 default/web\n"
@@ -344,7 +344,7 @@ async def test_a_status_that_makes_no_sense_is_written_anew(status: dict[str, ob
 async def test_a_dataplane_that_was_deleted_and_made_anew_gets_its_status() -> None:
     async with carrying(WEB) as agent:
         before = agent.status
-        del agent.server.objects[DATAPLANE, NODE]
+        del agent.server.objects[ObjectKind.DATAPLANE, NODE]
         agent.reporter.gone()
         await agent.settle()
         agent.store_dataplane(uid="another")
@@ -356,7 +356,7 @@ async def test_a_dataplane_that_was_deleted_and_made_anew_gets_its_status() -> N
 async def test_a_dataplane_made_anew_unnoticed_gets_its_status_too() -> None:
     async with carrying(WEB) as agent:
         before = agent.status
-        del agent.server.objects[DATAPLANE, NODE]
+        del agent.server.objects[ObjectKind.DATAPLANE, NODE]
         agent.store_dataplane(uid="another")
         agent.see_dataplane()
         await agent.settle()
@@ -424,9 +424,9 @@ async def test_however_often_things_change_the_status_is_written_twice_a_second_
 async def test_a_status_that_somebody_else_wrote_is_put_right() -> None:
     async with carrying(WEB) as agent:
         good = agent.status
-        before = agent.server.objects[DATAPLANE, NODE]
+        before = agent.server.objects[ObjectKind.DATAPLANE, NODE]
         for forged in ({}, {**good, "programmed": {}, "owned": ""}):
-            agent.server.store(DATAPLANE, NODE, {**before, "status": forged})
+            agent.server.store(ObjectKind.DATAPLANE, NODE, {**before, "status": forged})
             agent.see_dataplane()
             await agent.settle()
             assert agent.status == good

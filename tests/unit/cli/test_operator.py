@@ -7,7 +7,7 @@ from click.testing import CliRunner, Result
 
 from vpplb.cli.main import cli
 from vpplb.controller.app import OperatorOptions
-from vpplb.kube.election import LeadershipLost
+from vpplb.kube.leader_election import LeadershipLost
 
 
 @pytest.fixture

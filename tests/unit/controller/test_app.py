@@ -11,9 +11,9 @@ from fakes.api_server import FakeApiServer
 from in_memory.operator import KINDS, LocalOperator
 from vpplb.controller.app import Operator, OperatorOptions
 from vpplb.kube.echoes import PATIENCE
-from vpplb.kube.kinds import BACKEND, FRONTEND
 from vpplb.kube.pulse import Pulse
 from vpplb.model.health import HealthState
+from vpplb.model.names import ObjectKind
 
 pytestmark = pytest.mark.looptime
 
@@ -94,11 +94,17 @@ async def test_the_next_leader_goes_on_from_the_newest_status_and_writes_nothing
     leader, standby = await lead_and_follow()
     leader.verdict("b", up=False)
     await leader.settle()
-    before = {kind: leader.status(kind, name) for kind, name in ((BACKEND, "b"), (FRONTEND, "web"))}
+    before = {
+        kind: leader.status(kind, name)
+        for kind, name in ((ObjectKind.BACKEND, "b"), (ObjectKind.FRONTEND, "web"))
+    }
     await take_over(leader, standby)
     assert standby.server.requests == []
     assert standby.events() == []
-    assert before == {BACKEND: standby.status(BACKEND, "b"), FRONTEND: standby.status(FRONTEND)}
+    assert before == {
+        ObjectKind.BACKEND: standby.status(ObjectKind.BACKEND, "b"),
+        ObjectKind.FRONTEND: standby.status(ObjectKind.FRONTEND),
+    }
     resumed = {one.backend.name: one.resume_up for one in standby.prober.started}
     assert resumed == {"a": True, "b": False}
     await standby.stop()
@@ -108,7 +114,7 @@ async def test_what_a_user_changed_in_the_last_moment_is_decided_by_the_next_lea
     leader, standby = await lead_and_follow()
     leader.store(backend("a", "192.0.2.1", healthCheckRef={"name": "check"}, paused=True))
     await take_over(leader, standby)
-    assert standby.status(BACKEND, "a")["state"] == "paused"
+    assert standby.status(ObjectKind.BACKEND, "a")["state"] == "paused"
     assert [reason for _, reason, _ in standby.events()] == ["BackendPaused"]
     await standby.stop()
 
@@ -131,13 +137,15 @@ async def test_what_was_announced_by_the_last_leader_is_not_announced_again() ->
 async def test_the_echo_of_an_older_write_changes_nothing_once_something_is_decided() -> None:
     leader, standby = await lead_and_follow()
     await standby.stop()
-    old = dict(leader.server.objects[BACKEND, key("a")])
+    old = dict(leader.server.objects[ObjectKind.BACKEND, key("a")])
     leader.verdict("a", up=False)
-    leader.cache.apply_event(BACKEND, "MODIFIED", old)
+    leader.cache.apply_event(ObjectKind.BACKEND, "MODIFIED", old)
     await leader.settle()
-    assert leader.status(BACKEND, "a")["state"] == "down"
+    assert leader.status(ObjectKind.BACKEND, "a")["state"] == "down"
     leader.reconciler.close()
-    leader.cache.apply_event(BACKEND, "MODIFIED", old)  # while it writes what is still due
+    leader.cache.apply_event(
+        ObjectKind.BACKEND, "MODIFIED", old
+    )  # while it writes what is still due
     assert leader.reconciler.health(key("a")).state is HealthState.DOWN
     await leader.stop()
 
@@ -148,8 +156,8 @@ async def test_a_standby_shows_what_the_leader_has_written_and_counts_nothing_as
     await leader.settle()
     events = standby.stream.last_id
     look(standby)
-    assert standby.shown("backends", "b") == leader.status(BACKEND, "b")
-    assert standby.shown("frontends", "web") == leader.status(FRONTEND)
+    assert standby.shown("backends", "b") == leader.status(ObjectKind.BACKEND, "b")
+    assert standby.shown("frontends", "web") == leader.status(ObjectKind.FRONTEND)
     assert standby.stream.last_id != events
     assert not any(line.startswith(b"vpplb_backend_state{") for line in metrics(standby))
     assert any(line.startswith(b"vpplb_backend_state{") for line in metrics(leader))

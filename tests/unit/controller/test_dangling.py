@@ -5,8 +5,7 @@ import pytest
 from data.objects import key
 from vpplb.controller.announcer import Note
 from vpplb.controller.dangling import LASTING, Dangling
-from vpplb.kube.kinds import FRONTEND, Kind
-from vpplb.model.names import ObjectKey
+from vpplb.model.names import ObjectKey, ObjectKind
 
 pytestmark = pytest.mark.looptime
 
@@ -20,12 +19,12 @@ class Ear(Dangling):
         super().__init__(self.hear)
         self.heard: list[Note] = []
 
-    def hear(self, kind: Kind, at: ObjectKey, note: Note) -> None:
-        assert (kind, at) == (FRONTEND, WEB)
+    def hear(self, kind: ObjectKind, at: ObjectKey, note: Note) -> None:
+        assert (kind, at) == (ObjectKind.FRONTEND, WEB)
         self.heard.append(note)
 
     def now_is(self, note: Note | None) -> None:
-        self.now(FRONTEND, WEB, note)
+        self.now(ObjectKind.FRONTEND, WEB, note)
 
 
 async def test_what_lasts_is_told_once_however_often_it_is_seen() -> None:
@@ -66,7 +65,7 @@ async def test_what_comes_again_is_told_again() -> None:
 
 async def test_what_the_status_has_said_before_is_not_told_again() -> None:
     ear = Ear()
-    ear.told(FRONTEND, WEB, A.text)
+    ear.told(ObjectKind.FRONTEND, WEB, A.text)
     ear.now_is(A)
     await asyncio.sleep(2 * LASTING)
     assert ear.heard == []
@@ -75,7 +74,7 @@ async def test_what_the_status_has_said_before_is_not_told_again() -> None:
 async def test_a_deleted_object_tells_nothing_and_made_anew_tells_anew() -> None:
     ear = Ear()
     ear.now_is(A)
-    ear.forget(FRONTEND, WEB)
+    ear.forget(ObjectKind.FRONTEND, WEB)
     await asyncio.sleep(2 * LASTING)
     assert ear.heard == []
     ear.now_is(A)

@@ -6,10 +6,10 @@ import pytest
 
 from fakes.clock import FakeClock
 from vpplb.controller.heartbeats import Heartbeats
+from vpplb.kube.api_resources import JsonObject
 from vpplb.kube.client import Listing
 from vpplb.kube.errors import ApiError, ApiUnreachable, NotFound, api_error
-from vpplb.kube.kinds import LEASE, JsonObject, Kind
-from vpplb.model.names import ObjectKey
+from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.resources.dataplane import AGENT_GONE
 
 CONNECTED = {"type": "Connected", "status": "True", "reason": "Connected", "message": ""}
@@ -28,8 +28,8 @@ class Server:
         """Return what a watch of the Dataplanes tells."""
         return {"n1": self.status["conditions"][0]["reason"] == AGENT_GONE}
 
-    async def list(self, kind: Kind, namespace: str | None = None) -> Listing:
-        assert (kind, namespace) == (LEASE, "system")
+    async def list(self, kind: ObjectKind, namespace: str | None = None) -> Listing:
+        assert (kind, namespace) == (ObjectKind.LEASE, "system")
         if self.away:
             raise ApiUnreachable("away")
         items: list[JsonObject] = [
@@ -41,10 +41,12 @@ class Server:
         ]
         return Listing(items, "1")
 
-    async def get(self, kind: Kind, key: ObjectKey) -> JsonObject:
+    async def get(self, kind: ObjectKind, key: ObjectKey) -> JsonObject:
         return {"status": self.status}
 
-    async def patch_status(self, kind: Kind, key: ObjectKey, body: Mapping[str, Any]) -> JsonObject:
+    async def patch_status(
+        self, kind: ObjectKind, key: ObjectKey, body: Mapping[str, Any]
+    ) -> JsonObject:
         self.patched.append(key.name)
         self.status = {**self.status, **body["status"]}
         return {}
@@ -162,7 +164,7 @@ async def test_one_that_cannot_be_told_does_not_hold_up_the_others(server: Serve
     refused = {"n1": NotFound(404), "n2": api_error(403, "Forbidden", "no")}
     patch = server.patch_status
 
-    async def patch_status(kind: Kind, key: ObjectKey, body: Mapping[str, Any]) -> JsonObject:
+    async def patch_status(kind: ObjectKind, key: ObjectKey, body: Mapping[str, Any]) -> JsonObject:
         if key.name in refused:
             raise refused[key.name]
         return await patch(kind, key, body)

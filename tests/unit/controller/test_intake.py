@@ -9,8 +9,8 @@ from data.manifests import Raw, backend, frontend, health_check, manifest
 from data.objects import key
 from fakes.api_server import FakeApiServer
 from in_memory.operator import KINDS, LocalOperator, identity
-from vpplb.kube.kinds import BACKEND, DATAPLANE, FRONTEND, HEALTH_CHECK, JsonObject, Kind
-from vpplb.model.names import ObjectKey
+from vpplb.kube.api_resources import JsonObject
+from vpplb.model.names import ObjectKey, ObjectKind
 
 pytestmark = pytest.mark.looptime
 
@@ -38,11 +38,11 @@ async def serving(operator: LocalOperator) -> LocalOperator:
 
 async def test_statuses_of_all_kinds_are_written(operator: LocalOperator) -> None:
     await serving(operator)
-    web = operator.status(FRONTEND)
+    web = operator.status(ObjectKind.FRONTEND)
     assert (web["state"], web["activePool"], web["ready"]) == ("up", "main", "2/2")
     assert web["dataplane"]
-    assert operator.status(BACKEND, "a")["state"] == "up"
-    assert operator.status(HEALTH_CHECK, "check")["backends"] == 2
+    assert operator.status(ObjectKind.BACKEND, "a")["state"] == "up"
+    assert operator.status(ObjectKind.HEALTH_CHECK, "check")["backends"] == 2
 
 
 async def test_a_failover_is_one_event_on_each_of_the_two(operator: LocalOperator) -> None:
@@ -53,7 +53,7 @@ async def test_a_failover_is_one_event_on_each_of_the_two(operator: LocalOperato
         ("Normal", "PoolFailover"),
         ("Warning", "BackendDown"),
     ]
-    assert operator.status(FRONTEND)["activePool"] == "next"
+    assert operator.status(ObjectKind.FRONTEND)["activePool"] == "next"
 
 
 async def test_a_frontend_that_loses_everybody_is_down(operator: LocalOperator) -> None:
@@ -70,7 +70,7 @@ async def test_a_pause_of_the_user_is_told_as_such(operator: LocalOperator) -> N
     operator.apply(checked("a", "10.0.0.1", paused=True))
     await operator.settle()
     assert [reason for _, reason, _ in operator.events()] == ["PoolFailover", "BackendPaused"]
-    assert operator.status(BACKEND, "a")["state"] == "paused"
+    assert operator.status(ObjectKind.BACKEND, "a")["state"] == "paused"
 
 
 async def test_our_own_writes_that_come_back_change_nothing(operator: LocalOperator) -> None:
@@ -95,35 +95,35 @@ async def test_a_newer_version_that_is_not_understood_leaves_what_runs(
     operator: LocalOperator,
 ) -> None:
     await serving(operator)
-    dataplane = operator.status(FRONTEND)["dataplane"]
+    dataplane = operator.status(ObjectKind.FRONTEND)["dataplane"]
     operator.apply(WRONG)
     await operator.settle()
-    assert operator.condition(FRONTEND, "web", "Accepted") == ("False", "Invalid")
-    assert operator.status(FRONTEND)["dataplane"] == dataplane
-    assert operator.status(FRONTEND)["observedGeneration"] == 2
+    assert operator.condition(ObjectKind.FRONTEND, "web", "Accepted") == ("False", "Invalid")
+    assert operator.status(ObjectKind.FRONTEND)["dataplane"] == dataplane
+    assert operator.status(ObjectKind.FRONTEND)["observedGeneration"] == 2
     assert [reason for _, reason, _ in operator.events()] == ["NotAccepted"]
     operator.apply(frontend(pools=TWO))
     await operator.settle()
-    assert operator.condition(FRONTEND, "web", "Accepted") == ("True", "Accepted")
+    assert operator.condition(ObjectKind.FRONTEND, "web", "Accepted") == ("True", "Accepted")
 
 
 async def test_a_frontend_that_the_next_operator_does_not_understand_keeps_its_dataplane(
     operator: LocalOperator,
 ) -> None:
     await serving(operator)
-    before = operator.status(FRONTEND)
+    before = operator.status(ObjectKind.FRONTEND)
     operator.store(WRONG)
     again = await operator.restarted()
-    assert again.condition(FRONTEND, "web", "Accepted") == ("False", "Invalid")
+    assert again.condition(ObjectKind.FRONTEND, "web", "Accepted") == ("False", "Invalid")
     kept = ("state", "activePool", "backends", "dataplane", "nodes")
-    assert {name: again.status(FRONTEND).get(name) for name in kept} == {
+    assert {name: again.status(ObjectKind.FRONTEND).get(name) for name in kept} == {
         name: before.get(name) for name in kept
     }
     again.apply(frontend(pools=TWO))
     await again.settle()
     again.verdict("a", up=True)
     await again.settle()
-    assert again.status(FRONTEND)["dataplane"] == before["dataplane"]
+    assert again.status(ObjectKind.FRONTEND)["dataplane"] == before["dataplane"]
     await again.stop()
 
 
@@ -131,23 +131,25 @@ async def test_a_backend_that_the_next_operator_does_not_understand_keeps_its_hi
     operator: LocalOperator,
 ) -> None:
     await serving(operator)
-    before = operator.status(BACKEND, "a")["transitions"]
+    before = operator.status(ObjectKind.BACKEND, "a")["transitions"]
     operator.store(checked("a", "nonsense"))
     again = await operator.restarted()
-    assert again.condition(BACKEND, "a", "Accepted") == ("False", "Invalid")
-    assert again.status(BACKEND, "a")["transitions"] == before
+    assert again.condition(ObjectKind.BACKEND, "a", "Accepted") == ("False", "Invalid")
+    assert again.status(ObjectKind.BACKEND, "a")["transitions"] == before
     again.apply(checked("a", "10.0.0.1"))
     await again.settle()
-    assert again.status(BACKEND, "a")["state"] == "up"
+    assert again.status(ObjectKind.BACKEND, "a")["state"] == "up"
     await again.stop()
 
 
-@pytest.mark.parametrize("kind", [FRONTEND, BACKEND, HEALTH_CHECK])
-async def test_what_is_wrong_from_the_start_is_told(operator: LocalOperator, kind: Kind) -> None:
+@pytest.mark.parametrize("kind", [ObjectKind.FRONTEND, ObjectKind.BACKEND, ObjectKind.HEALTH_CHECK])
+async def test_what_is_wrong_from_the_start_is_told(
+    operator: LocalOperator, kind: ObjectKind
+) -> None:
     wrong = {
-        FRONTEND: WRONG,
-        BACKEND: backend("web", "nonsense"),
-        HEALTH_CHECK: health_check("web", type="TCP"),
+        ObjectKind.FRONTEND: WRONG,
+        ObjectKind.BACKEND: backend("web", "nonsense"),
+        ObjectKind.HEALTH_CHECK: health_check("web", type="TCP"),
     }[kind]
     operator.apply(wrong)
     await operator.settle()
@@ -156,40 +158,43 @@ async def test_what_is_wrong_from_the_start_is_told(operator: LocalOperator, kin
 
 async def test_a_deleted_frontend_is_written_no_more(operator: LocalOperator) -> None:
     await serving(operator)
-    operator.delete(FRONTEND, "web")
+    operator.delete(ObjectKind.FRONTEND, "web")
     await operator.settle()
     assert operator.reconciler.views == {}
-    assert operator.status(BACKEND, "a")["frontends"] == 0
-    assert operator.condition(BACKEND, "a", "Accepted")[1] == "Unreferenced"
+    assert operator.status(ObjectKind.BACKEND, "a")["frontends"] == 0
+    assert operator.condition(ObjectKind.BACKEND, "a", "Accepted")[1] == "Unreferenced"
 
 
 async def test_a_deleted_health_check_is_told_on_the_backend_which_goes_on_serving(
     operator: LocalOperator,
 ) -> None:
     await serving(operator)
-    operator.delete(HEALTH_CHECK, "check")
+    operator.delete(ObjectKind.HEALTH_CHECK, "check")
     await operator.settle()
-    assert operator.condition(BACKEND, "a", "Accepted") == ("False", "HealthCheckNotFound")
-    assert operator.status(FRONTEND)["state"] == "up"
+    assert operator.condition(ObjectKind.BACKEND, "a", "Accepted") == (
+        "False",
+        "HealthCheckNotFound",
+    )
+    assert operator.status(ObjectKind.FRONTEND)["state"] == "up"
     assert operator.events() == []
 
 
 async def test_a_node_that_has_programmed_the_newest_makes_it_so(operator: LocalOperator) -> None:
     await serving(operator)
-    assert operator.condition(FRONTEND, "web", "Programmed") == ("False", "NoNodes")
+    assert operator.condition(ObjectKind.FRONTEND, "web", "Programmed") == ("False", "NoNodes")
     connected = [{"type": "Connected", "status": "True", "reason": "Connected"}]
     operator.apply(manifest("Dataplane", "n1", {}) | {"status": {"conditions": connected}})
     await operator.settle()
-    assert operator.condition(FRONTEND, "web", "Programmed") == ("False", "Pending")
-    dataplane = operator.status(FRONTEND)["dataplane"]
+    assert operator.condition(ObjectKind.FRONTEND, "web", "Programmed") == ("False", "Pending")
+    dataplane = operator.status(ObjectKind.FRONTEND)["dataplane"]
     assert isinstance(dataplane, dict)
     status = {"conditions": connected, "programmed": {"default/web": dataplane["revision"]}}
     operator.apply(manifest("Dataplane", "n1", {}) | {"status": status})
     await operator.settle()
-    assert operator.condition(FRONTEND, "web", "Programmed") == ("True", "Programmed")
-    operator.delete(DATAPLANE, "n1")
+    assert operator.condition(ObjectKind.FRONTEND, "web", "Programmed") == ("True", "Programmed")
+    operator.delete(ObjectKind.DATAPLANE, "n1")
     await operator.settle()
-    assert operator.condition(FRONTEND, "web", "Programmed") == ("False", "NoNodes")
+    assert operator.condition(ObjectKind.FRONTEND, "web", "Programmed") == ("False", "NoNodes")
 
 
 async def test_a_status_is_of_the_generation_that_was_decided_on(operator: LocalOperator) -> None:
@@ -197,13 +202,13 @@ async def test_a_status_is_of_the_generation_that_was_decided_on(operator: Local
     await serving(operator)
     edited = frontend(pools=TWO, flushOnDown=False)
     operator.store(edited)
-    operator.see(FRONTEND, key("web"))
+    operator.see(ObjectKind.FRONTEND, key("web"))
     render = operator.reporter._renderer.render
     early = render("Frontend", key("web"))
     assert early is not None
     assert early["observedGeneration"] == 1
     await operator.settle()
-    assert operator.status(FRONTEND)["observedGeneration"] == 2
+    assert operator.status(ObjectKind.FRONTEND)["observedGeneration"] == 2
 
 
 async def test_a_closed_operator_takes_no_verdict(operator: LocalOperator) -> None:
@@ -227,9 +232,9 @@ async def test_what_is_made_anew_unnoticed_gets_its_status_all_the_same(
         operator.server.objects[kind, name]["metadata"]["uid"] = "another"
         operator.see(kind, name)
     await operator.settle()
-    assert operator.status(BACKEND, "a")["state"] == "up"
-    assert operator.status(HEALTH_CHECK, "check")["backends"] == 2
-    assert operator.status(FRONTEND)["state"] == "up"
+    assert operator.status(ObjectKind.BACKEND, "a")["state"] == "up"
+    assert operator.status(ObjectKind.HEALTH_CHECK, "check")["backends"] == 2
+    assert operator.status(ObjectKind.FRONTEND)["state"] == "up"
     assert [one.backend.name for one in operator.prober.started] == ["a", "b"]
 
 
@@ -261,15 +266,15 @@ async def test_the_status_of_a_node_before_all_is_listed_takes_nothing_away() ->
     first = LocalOperator()
     first.reconciler.set_synced()
     await serving(first)
-    before = first.status(FRONTEND)
+    before = first.status(ObjectKind.FRONTEND)
     await first.stop()
     second = LocalOperator(first.server)
-    second.see(FRONTEND, key("web"))
+    second.see(ObjectKind.FRONTEND, key("web"))
     programmed = {"status": {"programmed": {"default/web": "r1"}}}
     second.apply(manifest("Dataplane", "n1", {}))
     second.apply(manifest("Dataplane", "n1", {}) | programmed)
     await second.settle()
-    assert second.status(FRONTEND) == before
+    assert second.status(ObjectKind.FRONTEND) == before
     await second.stop()
 
 
@@ -282,8 +287,8 @@ async def test_a_status_that_comes_back_is_not_parsed_as_if_a_user_had_edited_it
     monkeypatch.setattr("vpplb.controller.intake.read_backend", lambda _: parsed.append("a"))
     operator.verdict("a", up=False)
     await operator.settle()
-    operator.see(BACKEND, key("a"))
-    operator.see(FRONTEND, key("web"))
+    operator.see(ObjectKind.BACKEND, key("a"))
+    operator.see(ObjectKind.FRONTEND, key("web"))
     assert parsed == []
 
 
@@ -292,10 +297,10 @@ class Recording(FakeApiServer):
 
     def __init__(self) -> None:
         super().__init__()
-        self.anew: dict[Kind, list[Any]] = {BACKEND: [], FRONTEND: []}
+        self.anew: dict[ObjectKind, list[Any]] = {ObjectKind.BACKEND: [], ObjectKind.FRONTEND: []}
 
     async def replace_status(
-        self, kind: Kind, key: ObjectKey, version: int, status: Mapping[str, object]
+        self, kind: ObjectKind, key: ObjectKey, version: int, status: Mapping[str, object]
     ) -> JsonObject:
         answer = await FakeApiServer.replace_status(self, kind, key, version, status)
         if answer["metadata"]["uid"] == "anew":
@@ -314,11 +319,13 @@ async def test_what_is_made_anew_never_gets_a_status_that_was_decided_for_the_ol
         operator.store(raw)["metadata"]["uid"] = "anew"
     operator.verdict("a", up=False)
     await operator.settle()
-    assert [status["state"] for status in server.anew[BACKEND]] == ["unknown"]
-    assert {status["dataplane"]["prefix"] for status in server.anew[FRONTEND]} == {
+    assert [status["state"] for status in server.anew[ObjectKind.BACKEND]] == ["unknown"]
+    assert {status["dataplane"]["prefix"] for status in server.anew[ObjectKind.FRONTEND]} == {
         "198.51.100.99/32"
     }
-    servers = [one["address"] for one in server.anew[FRONTEND][0]["dataplane"]["servers"]]
+    servers = [
+        one["address"] for one in server.anew[ObjectKind.FRONTEND][0]["dataplane"]["servers"]
+    ]
     assert sorted(servers) == ["10.0.0.2", "10.0.0.99"]
     await operator.stop()
 
@@ -342,9 +349,9 @@ async def test_fields_of_a_newer_crd_are_passed_over_and_told(operator: LocalOpe
         manifest("HealthCheck", "check", {"type": "TCP", "port": 80, "jitter": 10}),
     )
     for kind, name, field in (
-        (FRONTEND, "web", "spec.panicThreshold"),
-        (BACKEND, "a", "spec.slowStart"),
-        (HEALTH_CHECK, "check", "spec.jitter"),
+        (ObjectKind.FRONTEND, "web", "spec.panicThreshold"),
+        (ObjectKind.BACKEND, "a", "spec.slowStart"),
+        (ObjectKind.HEALTH_CHECK, "check", "spec.jitter"),
     ):
         accepted = condition_of(again.status(kind, name), "Accepted")
         assert (accepted["status"], accepted["reason"]) == ("True", "Accepted")
@@ -352,7 +359,7 @@ async def test_fields_of_a_newer_crd_are_passed_over_and_told(operator: LocalOpe
     assert len(again.prober.running) == 2
     again.verdict("a", up=False)
     await again.settle()
-    assert again.status(FRONTEND)["activePool"] == "next"
+    assert again.status(ObjectKind.FRONTEND)["activePool"] == "next"
     await again.stop()
 
 
@@ -360,7 +367,7 @@ async def test_a_default_of_each_entry_of_a_pool_is_told_once(operator: LocalOpe
     pools = [{"name": "main", "backends": [{"name": f"b{n}", "zone": "a"} for n in range(99)]}]
     operator.apply(frontend(pools=pools))
     await operator.settle()
-    message = condition_of(operator.status(FRONTEND), "Accepted")["message"]
+    message = condition_of(operator.status(ObjectKind.FRONTEND), "Accepted")["message"]
     assert message.count("is not known") == 1
 
 
@@ -369,14 +376,14 @@ async def test_a_failure_is_decided_on_though_the_frontend_is_not_understood(
 ) -> None:
     await serving(operator)
     again = await rolled_back(operator, frontend(pools=TWO, encap="VXLAN"))
-    assert again.condition(FRONTEND, "web", "Accepted") == ("False", "Invalid")
+    assert again.condition(ObjectKind.FRONTEND, "web", "Accepted") == ("False", "Invalid")
     again.verdict("a", up=False)
     await again.settle()
-    assert again.status(FRONTEND)["activePool"] == "next"
+    assert again.status(ObjectKind.FRONTEND)["activePool"] == "next"
     again.apply(checked("b", "10.0.0.2", paused=True))
     await again.settle()
     assert [one["weight"] for one in servers(again)] == [0, 0]
-    assert again.condition(FRONTEND, "web", "Accepted") == ("False", "Invalid")
+    assert again.condition(ObjectKind.FRONTEND, "web", "Accepted") == ("False", "Invalid")
     await again.stop()
 
 
@@ -397,10 +404,10 @@ async def test_a_backend_that_is_not_understood_keeps_its_place_and_its_verdict(
     before = servers(operator)
     again = await rolled_back(operator, manifest("Backend", "a", odd))
     assert servers(again) == before
-    assert again.condition(BACKEND, "a", "Accepted") == ("False", "Invalid")
+    assert again.condition(ObjectKind.BACKEND, "a", "Accepted") == ("False", "Invalid")
     again.apply(manifest("Backend", "a", {**(odd or {}), "paused": True}))
     await again.settle()
-    assert again.status(BACKEND, "a")["state"] == "paused"
+    assert again.status(ObjectKind.BACKEND, "a")["state"] == "paused"
     assert [one["weight"] for one in servers(again)] == [0, 100]
     await again.stop()
 
@@ -414,8 +421,8 @@ async def test_a_switch_that_is_not_understood_stays_where_it_was(operator: Loca
         checked("a", "10.0.0.1", paused={"until": "noon"}),
         checked("b", "10.0.0.2", enabled="later"),
     )
-    assert again.status(BACKEND, "a")["state"] == "paused"
-    assert again.status(BACKEND, "b")["state"] == "disabled"
+    assert again.status(ObjectKind.BACKEND, "a")["state"] == "paused"
+    assert again.status(ObjectKind.BACKEND, "b")["state"] == "disabled"
     await again.stop()
 
 
@@ -428,8 +435,8 @@ async def test_a_check_that_is_not_understood_leaves_the_last_verdicts_in_force(
     before = servers(operator)
     again = await rolled_back(operator, manifest("HealthCheck", "check", {"type": "GRPC"}))
     assert servers(again) == before
-    assert again.condition(HEALTH_CHECK, "check", "Accepted") == ("False", "Invalid")
-    accepted = condition_of(again.status(BACKEND, "a"), "Accepted")
+    assert again.condition(ObjectKind.HEALTH_CHECK, "check", "Accepted") == ("False", "Invalid")
+    accepted = condition_of(again.status(ObjectKind.BACKEND, "a"), "Accepted")
     assert (accepted["reason"], accepted["message"]) == (
         "Invalid",
         "spec.healthCheckRef.name: HealthCheck default/check is not understood, so nothing is"
@@ -448,11 +455,11 @@ async def test_no_stored_object_holds_up_another(
     odd = manifest(kind, "odd", spec, uid="u", generation=1, resourceVersion="7")
     operator.cache.apply_event(KINDS[kind], None, odd | {"status": status})
     await serving(operator)
-    assert operator.status(FRONTEND)["state"] == "up"
+    assert operator.status(ObjectKind.FRONTEND)["state"] == "up"
 
 
 def servers(operator: LocalOperator) -> list[dict[str, Any]]:
-    dataplane = operator.status(FRONTEND)["dataplane"]
+    dataplane = operator.status(ObjectKind.FRONTEND)["dataplane"]
     assert isinstance(dataplane, dict)
     return list(dataplane["servers"])
 

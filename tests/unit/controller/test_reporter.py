@@ -12,10 +12,9 @@ from in_memory.operator import LocalOperator
 from in_memory.status_writer import running, see
 from vpplb.controller.dangling import LASTING
 from vpplb.kube.errors import ApiUnreachable
-from vpplb.kube.kinds import BACKEND, FRONTEND, HEALTH_CHECK, Kind
 from vpplb.kube.status import Priority, StatusWriter
 from vpplb.model.health import Response
-from vpplb.model.names import ObjectKey
+from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.reconcile.ports import Turn
 
 pytestmark = pytest.mark.looptime
@@ -58,7 +57,7 @@ async def test_a_frontend_that_has_anything_down_goes_before_one_that_has_not(
     for name, up in verdicts.items():
         operator.verdict(name, up=up)
     await operator.settle()
-    assert operator.status(FRONTEND)["state"] == state
+    assert operator.status(ObjectKind.FRONTEND)["state"] == state
     assert urgencies[-1] == urgency
 
 
@@ -84,16 +83,16 @@ async def test_what_nodes_have_programmed_is_shown_before_the_backends_that_are_
     for name in names:
         operator.verdict(name, up=True)
     await asyncio.sleep(0.35)
-    dataplane = operator.status(FRONTEND)["dataplane"]
+    dataplane = operator.status(ObjectKind.FRONTEND)["dataplane"]
     assert isinstance(dataplane, dict)
     connected = [{"type": "Connected", "status": "True", "reason": "Connected"}]
     status = {"conditions": connected, "programmed": {"default/web": dataplane["revision"]}}
     operator.apply(manifest("Dataplane", "n1", {}) | {"status": status})
     asked = len(operator.server.requests)
     await asyncio.sleep(0.2)
-    assert operator.condition(FRONTEND, "web", "Programmed")[0] == "True"
+    assert operator.condition(ObjectKind.FRONTEND, "web", "Programmed")[0] == "True"
     assert len(operator.server.requests) - asked < 20
-    assert operator.status(BACKEND, names[-1])["state"] == "unknown"
+    assert operator.status(ObjectKind.BACKEND, names[-1])["state"] == "unknown"
 
 
 def of_all(names: list[str]) -> list[dict[str, object]]:
@@ -107,9 +106,14 @@ def urgencies_of_frontends(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     submit = StatusWriter.submit
 
     def noted(
-        self: StatusWriter, kind: Kind, key: ObjectKey, render: Any, priority: int, **since: Any
+        self: StatusWriter,
+        kind: ObjectKind,
+        key: ObjectKey,
+        render: Any,
+        priority: int,
+        **since: Any,
     ) -> None:
-        if kind == FRONTEND:
+        if kind == ObjectKind.FRONTEND:
             urgencies.append(priority)
         submit(self, kind, key, render, priority, **since)
 
@@ -121,8 +125,8 @@ async def test_what_was_deleted_meanwhile_is_neither_written_nor_announced(
     operator: LocalOperator,
 ) -> None:
     operator.apply(backend(), frontend())
-    operator.delete(BACKEND, "a")
-    operator.delete(FRONTEND, "web")
+    operator.delete(ObjectKind.BACKEND, "a")
+    operator.delete(ObjectKind.FRONTEND, "web")
     await operator.settle()
     assert operator.server.requests == []
 
@@ -130,7 +134,7 @@ async def test_what_was_deleted_meanwhile_is_neither_written_nor_announced(
 async def test_a_frontend_that_is_made_anew_is_announced_anew(operator: LocalOperator) -> None:
     operator.apply(backend(), frontend())
     await operator.settle()
-    operator.delete(FRONTEND, "web")
+    operator.delete(ObjectKind.FRONTEND, "web")
     await operator.settle()
     operator.events()
     operator.apply(frontend())
@@ -212,7 +216,7 @@ async def test_a_suspicion_is_one_event_on_the_first_frontend_and_a_metric(
         " the weights of 2 frontends stay as they were"
     )
     assert "vpplb_prober_suspect 1.0" in operator.registry.render().decode()
-    degraded = {n: operator.condition(FRONTEND, n, "Degraded") for n in ("api", "web")}
+    degraded = {n: operator.condition(ObjectKind.FRONTEND, n, "Degraded") for n in ("api", "web")}
     assert set(degraded.values()) == {("True", "ProberSuspect")}
 
     for one in operator.prober.running.values():
@@ -220,12 +224,16 @@ async def test_a_suspicion_is_one_event_on_the_first_frontend_and_a_metric(
     await operator.settle()
     assert operator.events() == []
     assert "vpplb_prober_suspect 0.0" in operator.registry.render().decode()
-    assert operator.condition(FRONTEND, "web", "Degraded") == ("False", "NotDegraded")
+    assert operator.condition(ObjectKind.FRONTEND, "web", "Degraded") == ("False", "NotDegraded")
 
 
 # --- a status is a level: compared whenever it is seen, whoever wrote it ----------------------
 
-THE_THREE = [(FRONTEND, "web"), (BACKEND, "a"), (HEALTH_CHECK, "check")]
+THE_THREE = [
+    (ObjectKind.FRONTEND, "web"),
+    (ObjectKind.BACKEND, "a"),
+    (ObjectKind.HEALTH_CHECK, "check"),
+]
 
 
 async def serving(operator: LocalOperator) -> None:
@@ -236,21 +244,23 @@ async def serving(operator: LocalOperator) -> None:
     operator.server.requests.clear()
 
 
-def overwrite(operator: LocalOperator, kind: Kind, name: str, status: Mapping[str, object]) -> None:
+def overwrite(
+    operator: LocalOperator, kind: ObjectKind, name: str, status: Mapping[str, object]
+) -> None:
     """Write a status as a restore tool does, and let the operator see it."""
     before = operator.server.objects[kind, key(name)]
     operator.server.store(kind, key(name), {**before, "status": dict(status)})
     operator.see(kind, key(name))
 
 
-def old_status(kind: Kind, status: Mapping[str, object]) -> dict[str, object]:
+def old_status(kind: ObjectKind, status: Mapping[str, object]) -> dict[str, object]:
     """Return a status of an outage."""
     old: dict[str, Any] = copy.deepcopy(dict(status))
-    if kind == FRONTEND:
+    if kind == ObjectKind.FRONTEND:
         old["state"] = "down"
         old["dataplane"]["servers"][0]["weight"] = 0
         old["dataplane"]["revision"] = "0123456789ab"
-    elif kind == BACKEND:
+    elif kind == ObjectKind.BACKEND:
         old |= {"state": "down", "code": "L4CON"}
     else:
         old["backends"] = 7
@@ -259,7 +269,7 @@ def old_status(kind: Kind, status: Mapping[str, object]) -> dict[str, object]:
 
 @pytest.mark.parametrize(("kind", "name"), THE_THREE)
 async def test_an_old_status_that_comes_back_is_put_right(
-    operator: LocalOperator, kind: Kind, name: str
+    operator: LocalOperator, kind: ObjectKind, name: str
 ) -> None:
     await serving(operator)
     good = operator.status(kind, name)
@@ -270,7 +280,7 @@ async def test_an_old_status_that_comes_back_is_put_right(
 
 @pytest.mark.parametrize(("kind", "name"), THE_THREE)
 async def test_a_status_that_was_wiped_comes_back(
-    operator: LocalOperator, kind: Kind, name: str
+    operator: LocalOperator, kind: ObjectKind, name: str
 ) -> None:
     await serving(operator)
     good = operator.status(kind, name)
@@ -283,12 +293,12 @@ async def test_a_forged_verdict_is_not_resumed_from_at_the_next_restart(
     operator: LocalOperator,
 ) -> None:
     await serving(operator)
-    forged = old_status(BACKEND, operator.status(BACKEND, "a"))
-    overwrite(operator, BACKEND, "a", forged)
+    forged = old_status(ObjectKind.BACKEND, operator.status(ObjectKind.BACKEND, "a"))
+    overwrite(operator, ObjectKind.BACKEND, "a", forged)
     await operator.settle()
     after = await operator.restarted()
-    assert after.status(BACKEND, "a")["state"] == "up"
-    assert after.status(FRONTEND)["state"] == "up"
+    assert after.status(ObjectKind.BACKEND, "a")["state"] == "up"
+    assert after.status(ObjectKind.FRONTEND)["state"] == "up"
     await after.stop()
 
 
@@ -309,7 +319,7 @@ async def test_what_an_older_crd_drops_of_a_status_is_not_written_for_ever(
     operator.server.prunes = frozenset({"code"})
     await serving(operator)
     for _ in range(3):
-        operator.see(BACKEND, key("a"))
+        operator.see(ObjectKind.BACKEND, key("a"))
         operator.reporter.backend_changed(key("a"))
         await operator.settle()
     assert operator.server.requests == []
@@ -320,14 +330,16 @@ async def test_a_foreign_write_that_is_seen_while_ours_is_under_way_is_compared_
     async with running(server) as writer:
         see(writer, server, ["b"])
         server.latency = 0.5
-        writer.submit(BACKEND, key("b"), lambda: {"state": "up"})
+        writer.submit(ObjectKind.BACKEND, key("b"), lambda: {"state": "up"})
         await asyncio.sleep(0.1)
-        made = server.objects[BACKEND, key("b")]
+        made = server.objects[ObjectKind.BACKEND, key("b")]
         newer = {**made["metadata"], "resourceVersion": "999999"}
-        assert not writer.known(BACKEND, key("b"), {"metadata": newer, "status": {"state": "old"}})
+        assert not writer.known(
+            ObjectKind.BACKEND, key("b"), {"metadata": newer, "status": {"state": "old"}}
+        )
         await writer.drain(10)
     assert [verb for verb, *_ in server.requests] == ["replace_status", "replace_status", "get"]
-    assert server.status(BACKEND, key("b")) == {"state": "up"}
+    assert server.status(ObjectKind.BACKEND, key("b")) == {"state": "up"}
 
 
 async def test_the_echo_of_a_write_whose_answer_was_lost_is_nobody_elses(
@@ -337,10 +349,10 @@ async def test_the_echo_of_a_write_whose_answer_was_lost_is_nobody_elses(
     operator.verdict("a", up=False)
     operator.server.refuse = lambda _: ApiUnreachable("cut off")
     await operator.settle()
-    made = operator.server.objects[BACKEND, key("a")]
-    operator.server.store(BACKEND, key("a"), {**made, "status": {"state": "down"}})
-    operator.see(BACKEND, key("a"))
+    made = operator.server.objects[ObjectKind.BACKEND, key("a")]
+    operator.server.store(ObjectKind.BACKEND, key("a"), {**made, "status": {"state": "down"}})
+    operator.see(ObjectKind.BACKEND, key("a"))
     operator.server.refuse = lambda _: None
     await asyncio.sleep(30)
-    assert operator.status(BACKEND, "a")["code"] == "L4CON"
+    assert operator.status(ObjectKind.BACKEND, "a")["code"] == "L4CON"
     assert "put right" not in caplog.text

@@ -14,9 +14,10 @@ from data.objects import key
 from in_memory.operator import LocalOperator
 from vpplb.cli.main import cli
 from vpplb.controller.secrets import FIRST, PAUSE
+from vpplb.kube.api_resources import RESOURCES
 from vpplb.kube.errors import ApiError, ApiUnreachable, KubeError
-from vpplb.kube.kinds import BACKEND, FRONTEND, HEALTH_CHECK, SECRET
 from vpplb.model.check import HttpProbe
+from vpplb.model.names import ObjectKind
 from vpplb.resources.healthcheck import HealthCheckSpec
 
 pytestmark = pytest.mark.looptime
@@ -32,7 +33,7 @@ def checking(*headers: Raw) -> Raw:
 
 
 def put(operator: LocalOperator, value: str, name: str = "token") -> None:
-    made = operator.server.add(SECRET, key(name), {})
+    made = operator.server.add(ObjectKind.SECRET, key(name), {})
     made["data"] = {"value": b64encode(value.encode()).decode(), "other": "AA=="}
 
 
@@ -44,7 +45,7 @@ def sent(operator: LocalOperator) -> tuple[tuple[str, str], ...]:
 
 
 def weight(operator: LocalOperator) -> object:
-    backends = operator.status(FRONTEND)["backends"]
+    backends = operator.status(ObjectKind.FRONTEND)["backends"]
     assert isinstance(backends, list)
     return backends[0]["effectiveWeight"]
 
@@ -64,16 +65,19 @@ async def lost(operator: LocalOperator) -> None:
     """Expect that the backend serves as before and is not probed."""
     await asyncio.sleep(PAUSE + 1)
     assert operator.prober.running == {}
-    assert operator.condition(HEALTH_CHECK, "check", "Accepted") == ("False", "SecretNotFound")
-    assert operator.condition(BACKEND, "a", "Accepted") == ("False", "SecretNotFound")
+    assert operator.condition(ObjectKind.HEALTH_CHECK, "check", "Accepted") == (
+        "False",
+        "SecretNotFound",
+    )
+    assert operator.condition(ObjectKind.BACKEND, "a", "Accepted") == ("False", "SecretNotFound")
     assert weight(operator) == 100
 
 
 async def test_a_value_comes_from_its_secret_in_its_place(operator: LocalOperator) -> None:
     await serving(operator)
     assert sent(operator) == (("Authorization", "one"), ("X-A", "1"))
-    assert operator.condition(HEALTH_CHECK, "check", "Accepted")[0] == "True"
-    assert operator.condition(BACKEND, "a", "Accepted")[0] == "True"
+    assert operator.condition(ObjectKind.HEALTH_CHECK, "check", "Accepted")[0] == "True"
+    assert operator.condition(ObjectKind.BACKEND, "a", "Accepted")[0] == "True"
 
 
 async def test_no_text_shows_a_value_out_of_a_secret(operator: LocalOperator) -> None:
@@ -102,19 +106,19 @@ async def test_a_secret_that_goes_stops_probing_and_its_return_begins_it_again(
     operator: LocalOperator,
 ) -> None:
     await serving(operator)
-    del operator.server.objects[SECRET, key("token")]
+    del operator.server.objects[ObjectKind.SECRET, key("token")]
     await lost(operator)
     put(operator, "one")
     await asyncio.sleep(PAUSE + 1)
     assert sent(operator)[0] == ("Authorization", "one")
-    assert operator.condition(HEALTH_CHECK, "check", "Accepted")[0] == "True"
+    assert operator.condition(ObjectKind.HEALTH_CHECK, "check", "Accepted")[0] == "True"
 
 
 async def test_a_key_that_goes_or_is_no_header_stops_probing_too(operator: LocalOperator) -> None:
     await serving(operator)
     put(operator, "a\r\nX: b")
     await lost(operator)
-    operator.server.objects[SECRET, key("token")]["data"] = {}
+    operator.server.objects[ObjectKind.SECRET, key("token")]["data"] = {}
     await lost(operator)
 
 
@@ -124,7 +128,7 @@ async def test_without_the_right_the_condition_says_what_to_do(operator: LocalOp
         ApiError(403, "Forbidden", "no") if name == key("token") else None
     )
     await lost(operator)
-    told = str(operator.status(HEALTH_CHECK, "check")["conditions"])
+    told = str(operator.status(ObjectKind.HEALTH_CHECK, "check")["conditions"])
     assert "operator.headersFromSecrets" in told
 
 
@@ -137,7 +141,7 @@ async def test_without_an_answer_what_was_known_stays(
     operator.server.refuse = lambda name: error if name == key("token") else None
     await asyncio.sleep(3 * PAUSE)
     assert len(operator.prober.started) == started
-    assert operator.condition(HEALTH_CHECK, "check", "Accepted")[0] == "True"
+    assert operator.condition(ObjectKind.HEALTH_CHECK, "check", "Accepted")[0] == "True"
 
 
 async def test_a_restart_reads_secrets_before_it_decides(operator: LocalOperator) -> None:
@@ -197,9 +201,13 @@ def with_headers(headers: object) -> Raw:
 
 def texts_of(operator: LocalOperator) -> str:
     """Gather what an operator tells of a check to anybody but the backend."""
-    kinds = ((HEALTH_CHECK, "check"), (BACKEND, "a"), (FRONTEND, "web"))
+    kinds = (
+        (ObjectKind.HEALTH_CHECK, "check"),
+        (ObjectKind.BACKEND, "a"),
+        (ObjectKind.FRONTEND, "web"),
+    )
     told: list[object] = [operator.status(kind, name) for kind, name in kinds]
-    told += [operator.board.shown(kind.plural, key(name)) for kind, name in kinds]
+    told += [operator.board.shown(RESOURCES[kind].plural, key(name)) for kind, name in kinds]
     told += [operator.events(), operator.server.requests, list(operator.registry.pieces())]
     told += [operator.prober.started, operator.reconciler.store.health_checks]
     return repr(told)

@@ -12,11 +12,11 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from lab.authority import Authority
+from vpplb.kube.api_resources import JsonObject, cluster_key
 from vpplb.kube.client import KEPT_ALIVE, KubeClient
-from vpplb.kube.config import Access
+from vpplb.kube.cluster_access import Access
 from vpplb.kube.errors import ApiError, ApiUnreachable, Conflict, NotFound, Untrusted
-from vpplb.kube.kinds import BACKEND, DATAPLANE, JsonObject, cluster_key
-from vpplb.model.names import ObjectKey
+from vpplb.model.names import ObjectKey, ObjectKind
 
 WEB = ObjectKey("shop", "web")
 PATH = "/apis/vpplb.dev/v1alpha1/namespaces/shop/backends"
@@ -72,7 +72,7 @@ def refusing(status: int, *, headers: Mapping[str, str] | None = None, **body: o
 
 async def test_a_status_patch_is_a_merge_patch_of_the_subresource_under_our_field_manager() -> None:
     async with api(answer_object) as (url, seen), KubeClient(access(url)) as client:
-        answer = await client.patch_status(BACKEND, WEB, {"status": {"state": "up"}})
+        answer = await client.patch_status(ObjectKind.BACKEND, WEB, {"status": {"state": "up"}})
     assert answer == {"metadata": {"name": "web"}}
     asked = seen[0]
     assert (asked.method, asked.path) == ("PATCH", f"{PATH}/web/status")
@@ -84,8 +84,8 @@ async def test_a_status_patch_is_a_merge_patch_of_the_subresource_under_our_fiel
 
 async def test_a_status_is_replaced_in_the_version_that_is_known() -> None:
     async with api(answer_object) as (url, seen), KubeClient(access(url)) as client:
-        await client.replace_status(BACKEND, WEB, 7, {"state": "up"})
-        await client.replace_status(DATAPLANE, cluster_key("n1"), 8, {})
+        await client.replace_status(ObjectKind.BACKEND, WEB, 7, {"state": "up"})
+        await client.replace_status(ObjectKind.DATAPLANE, cluster_key("n1"), 8, {})
     of_backend, of_dataplane = seen
     assert (of_backend.method, of_backend.path) == ("PUT", f"{PATH}/web/status")
     assert of_backend.headers["Content-Type"] == "application/json"
@@ -101,9 +101,11 @@ async def test_a_status_is_replaced_in_the_version_that_is_known() -> None:
 
 async def test_what_is_created_says_its_kind_and_goes_to_its_namespace() -> None:
     async with api(answer_object) as (url, seen), KubeClient(access(url)) as client:
-        await client.create(BACKEND, {"metadata": {"namespace": "shop", "name": "web"}})
-        await client.replace(BACKEND, WEB, {"metadata": {"namespace": "shop", "name": "web"}})
-        await client.delete(BACKEND, WEB)
+        await client.create(ObjectKind.BACKEND, {"metadata": {"namespace": "shop", "name": "web"}})
+        await client.replace(
+            ObjectKind.BACKEND, WEB, {"metadata": {"namespace": "shop", "name": "web"}}
+        )
+        await client.delete(ObjectKind.BACKEND, WEB)
     assert [(asked.method, asked.path) for asked in seen] == [
         ("POST", PATH),
         ("PUT", f"{PATH}/web"),
@@ -135,7 +137,7 @@ async def test_a_big_list_is_read_page_by_page() -> None:
         return web.json_response(pages(request))
 
     async with api(handler) as (url, seen), KubeClient(access(url)) as client:
-        items, version = await client.list(BACKEND, "shop")
+        items, version = await client.list(ObjectKind.BACKEND, "shop")
     assert [item["n"] for item in items] == list(range(1200))
     assert version == "7"
     assert [asked.query.get("continue") for asked in seen] == [None, "500", "1000"]
@@ -151,7 +153,7 @@ async def test_a_list_that_expires_between_pages_is_begun_anew_in_one_piece() ->
         return web.json_response(pages(request))
 
     async with api(handler) as (url, _), KubeClient(access(url)) as client:
-        items, version = await client.list(BACKEND)
+        items, version = await client.list(ObjectKind.BACKEND)
     assert [item["n"] for item in items] == list(range(1200))
     assert version == "9"
 
@@ -159,7 +161,7 @@ async def test_a_list_that_expires_between_pages_is_begun_anew_in_one_piece() ->
 async def test_a_list_without_items_is_empty() -> None:
     handler = refusing(200, items=None, metadata={"resourceVersion": "1"})
     async with api(handler) as (url, _), KubeClient(access(url)) as client:
-        assert await client.list(BACKEND) == ([], "1")
+        assert await client.list(ObjectKind.BACKEND) == ([], "1")
 
 
 @pytest.mark.parametrize(("status", "error"), [(404, NotFound), (409, Conflict), (500, ApiError)])
@@ -169,7 +171,7 @@ async def test_a_failure_is_raised_with_what_the_server_says(
     handler = refusing(status, kind="Status", reason="SomeReason", message="some message")
     async with api(handler) as (url, _), KubeClient(access(url)) as client:
         with pytest.raises(error) as caught:
-            await client.get(BACKEND, WEB)
+            await client.get(ObjectKind.BACKEND, WEB)
     assert str(caught.value) == f"{status} SomeReason: some message"
     assert caught.value.retry_after is None
 
@@ -178,7 +180,7 @@ async def test_a_throttled_request_tells_how_long_to_wait() -> None:
     handler = refusing(429, headers={"Retry-After": "3"})
     async with api(handler) as (url, _), KubeClient(access(url)) as client:
         with pytest.raises(ApiError) as caught:
-            await client.get(BACKEND, WEB)
+            await client.get(ObjectKind.BACKEND, WEB)
     assert (caught.value.status, caught.value.retry_after) == (429, 3.0)
 
 
@@ -188,7 +190,7 @@ async def test_an_answer_that_is_no_object_is_an_api_error() -> None:
 
     async with api(handler) as (url, _), KubeClient(access(url)) as client:
         with pytest.raises(ApiError, match="not a JSON object"):
-            await client.get(BACKEND, WEB)
+            await client.get(ObjectKind.BACKEND, WEB)
 
 
 async def test_a_failure_of_something_in_between_is_raised_with_its_text() -> None:
@@ -197,7 +199,7 @@ async def test_a_failure_of_something_in_between_is_raised_with_its_text() -> No
 
     async with api(handler) as (url, _), KubeClient(access(url)) as client:
         with pytest.raises(ApiError, match=r"^502: bad gateway$"):
-            await client.get(BACKEND, WEB)
+            await client.get(ObjectKind.BACKEND, WEB)
 
 
 async def test_a_refused_connection_is_unreachable() -> None:
@@ -205,7 +207,7 @@ async def test_a_refused_connection_is_unreachable() -> None:
         pass
     async with KubeClient(access(url)) as client:
         with pytest.raises(ApiUnreachable, match=url):
-            await client.get(BACKEND, WEB)
+            await client.get(ObjectKind.BACKEND, WEB)
 
 
 async def test_a_request_without_answer_in_time_is_unreachable() -> None:
@@ -215,7 +217,7 @@ async def test_a_request_without_answer_in_time_is_unreachable() -> None:
 
     async with api(handler) as (url, _), KubeClient(access(url), timeout=0.05) as client:
         with pytest.raises(ApiUnreachable, match=r"no answer in 0\.05 s"):
-            await client.get(BACKEND, WEB)
+            await client.get(ObjectKind.BACKEND, WEB)
 
 
 async def test_a_connection_cut_during_the_answer_is_unreachable() -> None:
@@ -229,7 +231,7 @@ async def test_a_connection_cut_during_the_answer_is_unreachable() -> None:
 
     async with api(handler) as (url, _), KubeClient(access(url)) as client:
         with pytest.raises(ApiUnreachable):
-            await client.get(BACKEND, WEB)
+            await client.get(ObjectKind.BACKEND, WEB)
 
 
 @pytest.mark.parametrize(("idle", "connections"), [(0.9 * KEPT_ALIVE, 1), (1.1 * KEPT_ALIVE, 2)])
@@ -244,9 +246,9 @@ async def test_a_connection_outlives_a_quiet_minute(
         return await answer_object(request)
 
     async with api(handler) as (url, _), KubeClient(access(url)) as client:
-        await client.get(BACKEND, WEB)
+        await client.get(ObjectKind.BACKEND, WEB)
         monkeypatch.setattr("aiohttp.connector.monotonic", lambda: time.monotonic() + idle)
-        await client.get(BACKEND, WEB)
+        await client.get(ObjectKind.BACKEND, WEB)
     assert len(peers) == connections
 
 
@@ -265,7 +267,7 @@ async def test_on_401_the_configuration_is_read_anew_once_for_all_that_were_refu
             return access(url, "Bearer new")
 
         async with KubeClient(access(url, "Bearer old"), reload=reload) as client:
-            await asyncio.gather(*(client.get(BACKEND, WEB) for _ in range(5)))
+            await asyncio.gather(*(client.get(ObjectKind.BACKEND, WEB) for _ in range(5)))
     assert reads == 1
 
 
@@ -277,7 +279,7 @@ async def test_a_401_that_stays_is_raised() -> None:
 
         async with KubeClient(access(url, "Bearer old"), reload=reload) as client:
             with pytest.raises(ApiError, match="Unauthorized"):
-                await client.get(BACKEND, WEB)
+                await client.get(ObjectKind.BACKEND, WEB)
     assert len(seen) == 2
 
 
@@ -293,7 +295,7 @@ async def test_a_configuration_that_does_not_help_is_not_read_at_each_request() 
         async with KubeClient(access(url, "Bearer old"), reload=reload) as client:
             for _ in range(5):
                 with pytest.raises(ApiError, match="Unauthorized"):
-                    await client.get(BACKEND, WEB)
+                    await client.get(ObjectKind.BACKEND, WEB)
             assert reads == 1
             assert client.pulse.age() > 0, "a refusal of all that is asked is no answer"
 
@@ -307,12 +309,12 @@ async def test_a_certificate_that_is_not_trusted_has_the_configuration_read_anew
 
         trusting_old = replace(access(url), tls=ssl.create_default_context(cadata=old.pem))
         async with KubeClient(trusting_old, reload=reload) as client:
-            assert await client.get(BACKEND, WEB) == {"metadata": {"name": "web"}}
+            assert await client.get(ObjectKind.BACKEND, WEB) == {"metadata": {"name": "web"}}
         async with KubeClient(trusting_old) as client:
             with pytest.raises(Untrusted, match="certificate verify failed"):
-                await client.get(BACKEND, WEB)
+                await client.get(ObjectKind.BACKEND, WEB)
 
 
 async def test_a_client_used_outside_of_its_with_is_a_mistake() -> None:
     with pytest.raises(RuntimeError, match="async with"):
-        await KubeClient(access("http://127.0.0.1:1")).get(BACKEND, WEB)
+        await KubeClient(access("http://127.0.0.1:1")).get(ObjectKind.BACKEND, WEB)

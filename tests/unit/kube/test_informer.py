@@ -3,12 +3,12 @@ from collections.abc import Callable
 
 import pytest
 
+from vpplb.kube.api_resources import JsonObject
 from vpplb.kube.client import PAGE, Listing
 from vpplb.kube.errors import ApiUnreachable, NotFound, api_error
 from vpplb.kube.informer import Informer
-from vpplb.kube.kinds import BACKEND, DATAPLANE, FRONTEND, JsonObject, Kind
 from vpplb.kube.object_cache import CachedObject, ObjectCache
-from vpplb.model.names import ObjectKey
+from vpplb.model.names import ObjectKey, ObjectKind
 
 
 def obj(name: str, version: int, namespace: str = "default") -> JsonObject:
@@ -22,21 +22,21 @@ class Server:
     """
 
     def __init__(self) -> None:
-        self.lists: dict[Kind, tuple[list[JsonObject], int]] = {}
+        self.lists: dict[ObjectKind, tuple[list[JsonObject], int]] = {}
         self.failing: list[Exception] = []
         self.asked: list[tuple[str, str | None]] = []
         self.meanwhile: Callable[[], None] = lambda: None
 
-    async def list(self, kind: Kind, namespace: str | None = None) -> Listing:
-        self.asked.append((kind.kind, namespace))
+    async def list(self, kind: ObjectKind, namespace: str | None = None) -> Listing:
+        self.asked.append((kind, namespace))
         if self.failing:
             raise self.failing.pop(0)
         self.meanwhile()
         items, version = self.lists.get(kind, ([], 1))
         return Listing(items, str(version))
 
-    async def get(self, kind: Kind, key: ObjectKey) -> JsonObject:
-        self.asked.append((kind.kind, key.name))
+    async def get(self, kind: ObjectKind, key: ObjectKey) -> JsonObject:
+        self.asked.append((kind, key.name))
         if self.failing:
             raise self.failing.pop(0)
         return obj(key.name, 1)
@@ -46,10 +46,10 @@ class Told:
     def __init__(self) -> None:
         self.events: list[tuple[str, str]] = []
 
-    def on_upsert(self, kind: Kind, old: CachedObject | None, new: CachedObject) -> None:
+    def on_upsert(self, kind: ObjectKind, old: CachedObject | None, new: CachedObject) -> None:
         self.events.append((f"{kind} seen at {new.version}", new.key.name))
 
-    def on_delete(self, kind: Kind, key: ObjectKey) -> None:
+    def on_delete(self, kind: ObjectKind, key: ObjectKey) -> None:
         self.events.append((f"{kind} gone", key.name))
 
     def on_history_reset(self) -> None:
@@ -60,9 +60,13 @@ class Told:
         return events
 
 
-def informer(*kinds: Kind, namespaces: tuple[str, ...] = ()) -> tuple[Informer, Server, Told]:
+def informer(*kinds: ObjectKind, namespaces: tuple[str, ...] = ()) -> tuple[Informer, Server, Told]:
     server, told = Server(), Told()
-    return Informer(server, kinds or (BACKEND,), ObjectCache([told]), namespaces), server, told
+    return (
+        Informer(server, kinds or (ObjectKind.BACKEND,), ObjectCache([told]), namespaces),
+        server,
+        told,
+    )
 
 
 async def test_an_empty_list_is_complete_too() -> None:
@@ -75,7 +79,7 @@ async def test_an_empty_list_is_complete_too() -> None:
 
 async def test_a_long_list_lets_others_have_their_turn_while_it_is_taken_in() -> None:
     one, server, told = informer()
-    server.lists[BACKEND] = ([obj(f"b{n}", 5) for n in range(2 * PAGE)], 9)
+    server.lists[ObjectKind.BACKEND] = ([obj(f"b{n}", 5) for n in range(2 * PAGE)], 9)
     listing = asyncio.create_task(one.list_all())
     taken: list[int] = []
     while not listing.done():
@@ -87,20 +91,20 @@ async def test_a_long_list_lets_others_have_their_turn_while_it_is_taken_in() ->
 
 async def test_events_older_than_what_is_known_are_dropped() -> None:
     one, server, told = informer()
-    server.lists[BACKEND] = ([obj("a", 5)], 9)
+    server.lists[ObjectKind.BACKEND] = ([obj("a", 5)], 9)
     await one.list_all()
-    one.cache.apply_event(BACKEND, "MODIFIED", obj("a", 4))
-    one.cache.apply_event(BACKEND, None, obj("a", 5))
-    one.cache.apply_event(BACKEND, "MODIFIED", obj("a", 11))
+    one.cache.apply_event(ObjectKind.BACKEND, "MODIFIED", obj("a", 4))
+    one.cache.apply_event(ObjectKind.BACKEND, None, obj("a", 5))
+    one.cache.apply_event(ObjectKind.BACKEND, "MODIFIED", obj("a", 11))
     assert told.take() == [("Backend seen at 5", "a"), ("Backend seen at 11", "a")]
 
 
 async def test_what_a_later_list_does_not_show_is_gone() -> None:
     one, server, told = informer()
-    server.lists[BACKEND] = ([obj("a", 5), obj("b", 6)], 9)
+    server.lists[ObjectKind.BACKEND] = ([obj("a", 5), obj("b", 6)], 9)
     await one.list_all()
     told.take()
-    server.lists[BACKEND] = ([obj("b", 6)], 20)
+    server.lists[ObjectKind.BACKEND] = ([obj("b", 6)], 20)
     await one.list_all()
     assert told.take() == [("Backend gone", "a")]
 
@@ -108,34 +112,34 @@ async def test_what_a_later_list_does_not_show_is_gone() -> None:
 async def test_a_list_older_than_a_new_object_does_not_remove_it() -> None:
     one, server, told = informer()
     await one.list_all()
-    server.meanwhile = lambda: one.cache.apply_event(BACKEND, "ADDED", obj("new", 30))
-    server.lists[BACKEND] = ([], 20)
+    server.meanwhile = lambda: one.cache.apply_event(ObjectKind.BACKEND, "ADDED", obj("new", 30))
+    server.lists[ObjectKind.BACKEND] = ([], 20)
     await one.list_all()
     assert told.take() == [("Backend seen at 30", "new")]
 
 
 async def test_a_list_older_than_a_deletion_does_not_bring_the_object_back() -> None:
     one, server, told = informer()
-    one.cache.apply_event(BACKEND, "ADDED", obj("a", 5))
-    server.meanwhile = lambda: one.cache.apply_event(BACKEND, "DELETED", obj("a", 12))
-    server.lists[BACKEND] = ([obj("a", 5)], 10)
+    one.cache.apply_event(ObjectKind.BACKEND, "ADDED", obj("a", 5))
+    server.meanwhile = lambda: one.cache.apply_event(ObjectKind.BACKEND, "DELETED", obj("a", 12))
+    server.lists[ObjectKind.BACKEND] = ([obj("a", 5)], 10)
     await one.list_all()
     assert told.take() == [("Backend seen at 5", "a"), ("Backend gone", "a")]
-    one.cache.apply_event(BACKEND, "ADDED", obj("a", 15))
+    one.cache.apply_event(ObjectKind.BACKEND, "ADDED", obj("a", 15))
     assert told.take() == [("Backend seen at 15", "a")]
 
 
 async def test_namespaced_kinds_are_listed_by_namespace_and_others_whole() -> None:
-    one, server, _ = informer(FRONTEND, DATAPLANE, namespaces=("x", "y"))
+    one, server, _ = informer(ObjectKind.FRONTEND, ObjectKind.DATAPLANE, namespaces=("x", "y"))
     await one.list_all()
     assert server.asked == [("Frontend", "x"), ("Frontend", "y"), ("Dataplane", None)]
 
 
 async def test_a_list_of_one_namespace_removes_nothing_of_another() -> None:
     one, server, told = informer(namespaces=("x", "y"))
-    one.cache.apply_event(BACKEND, "ADDED", obj("a", 5, "y"))
+    one.cache.apply_event(ObjectKind.BACKEND, "ADDED", obj("a", 5, "y"))
     told.take()
-    server.lists[BACKEND] = ([obj("a", 5, "y")], 9)
+    server.lists[ObjectKind.BACKEND] = ([obj("a", 5, "y")], 9)
     await one.list_all()
     assert told.take() == []
 
@@ -148,10 +152,10 @@ async def test_a_namespace_that_is_no_more_holds_up_no_other_and_takes_its_objec
     None
 ):
     one, server, told = informer(namespaces=("x", "y"))
-    one.cache.apply_event(BACKEND, "ADDED", obj("a", 5, "x"))
+    one.cache.apply_event(ObjectKind.BACKEND, "ADDED", obj("a", 5, "x"))
     told.take()
     server.failing = [FORBIDDEN, NO_NAMESPACE]
-    server.lists[BACKEND] = ([obj("b", 7, "y")], 9)
+    server.lists[ObjectKind.BACKEND] = ([obj("b", 7, "y")], 9)
     await one.list_all()
     assert one.trouble == ""
     assert told.take() == [("Backend gone", "a"), ("Backend seen at 7", "b")]
@@ -172,14 +176,14 @@ async def test_a_namespace_whose_objects_are_not_shown_is_waited_for(
     answers: list[Exception],
 ) -> None:
     one, server, told = informer(namespaces=("x",))
-    one.cache.apply_event(BACKEND, "ADDED", obj("a", 5, "x"))
+    one.cache.apply_event(ObjectKind.BACKEND, "ADDED", obj("a", 5, "x"))
     told.take()
     server.failing = answers[:]
     listing = asyncio.create_task(one.list_all())
     await asyncio.sleep(0.1)
     assert one.trouble
     assert told.take() == []
-    server.lists[BACKEND] = ([obj("a", 5, "x")], 9)
+    server.lists[ObjectKind.BACKEND] = ([obj("a", 5, "x")], 9)
     await listing
     assert one.trouble == ""
 
@@ -203,8 +207,8 @@ async def test_a_watch_that_begins_anew_makes_a_list() -> None:
     one, server, told = informer()
     await one.list_all()
     running = asyncio.create_task(one.run())
-    one.cache.apply_event(BACKEND, "ADDED", obj("ghost", 5))
-    server.lists[BACKEND] = ([obj("a", 7)], 9)
+    one.cache.apply_event(ObjectKind.BACKEND, "ADDED", obj("ghost", 5))
+    server.lists[ObjectKind.BACKEND] = ([obj("a", 7)], 9)
     await asyncio.sleep(5)
     assert ("Backend gone", "ghost") not in told.take()
     one.suspect()
@@ -217,10 +221,10 @@ async def test_a_watch_that_begins_anew_makes_a_list() -> None:
 async def test_a_watch_that_begins_anew_and_finds_nothing_makes_a_list_too() -> None:
     """Nothing is told by kopf then: the last object was deleted meanwhile."""
     one, server, told = informer()
-    server.lists[BACKEND] = ([obj("last", 5)], 9)
+    server.lists[ObjectKind.BACKEND] = ([obj("last", 5)], 9)
     await one.list_all()
     running = asyncio.create_task(one.run())
-    server.lists[BACKEND] = ([], 12)
+    server.lists[ObjectKind.BACKEND] = ([], 12)
     one.suspect()
     await asyncio.sleep(2)
     assert told.take()[-1] == ("Backend gone", "last")
@@ -228,8 +232,8 @@ async def test_a_watch_that_begins_anew_and_finds_nothing_makes_a_list_too() -> 
 
 
 async def test_a_watch_may_continue_a_list_once() -> None:
-    one, server, _ = informer(FRONTEND, DATAPLANE, namespaces=("x",))
-    server.lists[FRONTEND] = ([], 9)
+    one, server, _ = informer(ObjectKind.FRONTEND, ObjectKind.DATAPLANE, namespaces=("x",))
+    server.lists[ObjectKind.FRONTEND] = ([], 9)
     await one.list_all()
     assert one.take_version("/apis/vpplb.dev/v1alpha1/namespaces/x/frontends") == "9"
     assert one.take_version("/apis/vpplb.dev/v1alpha1/namespaces/x/frontends") == ""
@@ -242,14 +246,20 @@ async def test_a_watch_may_continue_a_list_once() -> None:
 async def test_a_list_older_than_what_is_known_says_that_history_has_changed(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    one, server, told = informer(FRONTEND, BACKEND)
+    one, server, told = informer(ObjectKind.FRONTEND, ObjectKind.BACKEND)
     rewound: list[str] = []
     one.on_rewound = lambda: rewound.append("told")
-    server.lists = {FRONTEND: ([obj("web", 90)], 100), BACKEND: ([obj("a", 80), obj("b", 95)], 100)}
+    server.lists = {
+        ObjectKind.FRONTEND: ([obj("web", 90)], 100),
+        ObjectKind.BACKEND: ([obj("a", 80), obj("b", 95)], 100),
+    }
     await one.list_all()
-    one.cache.apply_event(BACKEND, "MODIFIED", obj("a", 150))
+    one.cache.apply_event(ObjectKind.BACKEND, "MODIFIED", obj("a", 150))
     told.take()
-    server.lists = {FRONTEND: ([obj("web", 60)], 70), BACKEND: ([obj("a", 50)], 70)}
+    server.lists = {
+        ObjectKind.FRONTEND: ([obj("web", 60)], 70),
+        ObjectKind.BACKEND: ([obj("a", 50)], 70),
+    }
     await one.list_all()
     assert told.take() == [
         ("rewound", ""),
@@ -260,36 +270,36 @@ async def test_a_list_older_than_what_is_known_says_that_history_has_changed(
     assert rewound == ["told"]
     assert one.trouble == ""
     assert "history has changed" in caplog.text
-    one.cache.apply_event(BACKEND, "MODIFIED", obj("a", 75))
+    one.cache.apply_event(ObjectKind.BACKEND, "MODIFIED", obj("a", 75))
     assert told.take() == [("Backend seen at 75", "a")]
 
 
 async def test_history_has_changed_also_where_the_server_has_counted_past_what_was_known() -> None:
     one, server, told = informer()
-    server.lists[BACKEND] = ([obj("a", 80)], 100)
+    server.lists[ObjectKind.BACKEND] = ([obj("a", 80)], 100)
     await one.list_all()
-    one.cache.apply_event(BACKEND, "MODIFIED", obj("a", 105))
+    one.cache.apply_event(ObjectKind.BACKEND, "MODIFIED", obj("a", 105))
     told.take()
-    server.lists[BACKEND] = ([obj("a", 80)], 130)
+    server.lists[ObjectKind.BACKEND] = ([obj("a", 80)], 130)
     await one.list_all()
     assert told.take() == [("rewound", ""), ("Backend seen at 80", "a")]
 
 
 async def test_a_watch_that_went_on_from_a_later_version_than_there_is_now_is_a_sign() -> None:
     one, server, told = informer()
-    server.lists[BACKEND] = ([obj("a", 80)], 100)
+    server.lists[ObjectKind.BACKEND] = ([obj("a", 80)], 100)
     await one.list_all()
-    one.cache.note_version(BACKEND, 2000)
+    one.cache.note_version(ObjectKind.BACKEND, 2000)
     told.take()
-    server.lists[BACKEND] = ([obj("a", 80)], 1500)
+    server.lists[ObjectKind.BACKEND] = ([obj("a", 80)], 1500)
     await one.list_all()
     assert told.take()[0] == ("rewound", "")
 
 
 async def test_a_change_that_comes_while_a_list_is_under_way_is_no_sign() -> None:
     one, server, told = informer()
-    server.lists[BACKEND] = ([obj("a", 80)], 100)
+    server.lists[ObjectKind.BACKEND] = ([obj("a", 80)], 100)
     await one.list_all()
-    server.meanwhile = lambda: one.cache.apply_event(BACKEND, "MODIFIED", obj("a", 110))
+    server.meanwhile = lambda: one.cache.apply_event(ObjectKind.BACKEND, "MODIFIED", obj("a", 110))
     await one.list_all()
     assert "rewound" not in [event for event, _ in told.take()]

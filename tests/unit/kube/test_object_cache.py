@@ -1,9 +1,9 @@
 from collections.abc import Mapping
 
+from vpplb.kube.api_resources import JsonObject
 from vpplb.kube.client import Listing
-from vpplb.kube.kinds import BACKEND, FRONTEND, JsonObject, Kind
 from vpplb.kube.object_cache import CachedObject, ObjectCache
-from vpplb.model.names import ObjectKey
+from vpplb.model.names import ObjectKey, ObjectKind
 
 A = ObjectKey("default", "a")
 
@@ -26,11 +26,11 @@ class Told:
     def __init__(self) -> None:
         self.upserts: list[tuple[int | None, int, bool]] = []
 
-    def on_upsert(self, kind: Kind, old: CachedObject | None, new: CachedObject) -> None:
+    def on_upsert(self, kind: ObjectKind, old: CachedObject | None, new: CachedObject) -> None:
         managed = "managedFields" in new.raw["metadata"]
         self.upserts.append((old.version if old else None, new.version, managed))
 
-    def on_delete(self, kind: Kind, key: ObjectKey) -> None:
+    def on_delete(self, kind: ObjectKind, key: ObjectKey) -> None:
         pass
 
     def on_history_reset(self) -> None:
@@ -39,32 +39,32 @@ class Told:
 
 def test_an_object_is_read_as_it_was_told_last() -> None:
     cache = ObjectCache()
-    cache.apply_event(BACKEND, "ADDED", obj(5))
-    cache.apply_event(BACKEND, "MODIFIED", obj(7, status={"state": "up"}))
-    known = cache.get(BACKEND, A)
+    cache.apply_event(ObjectKind.BACKEND, "ADDED", obj(5))
+    cache.apply_event(ObjectKind.BACKEND, "MODIFIED", obj(7, status={"state": "up"}))
+    known = cache.get(ObjectKind.BACKEND, A)
     assert known is not None
     assert (known.key, known.version, known.uid, known.generation) == (A, 7, "uid-a", 3)
     assert known.status == {"state": "up"}
-    assert cache.get(FRONTEND, A) is None
-    assert cache.list_keys(BACKEND) == [A]
-    assert cache.list_objects(BACKEND) == [known]
-    assert cache.newest_version(BACKEND) == 7
+    assert cache.get(ObjectKind.FRONTEND, A) is None
+    assert cache.list_keys(ObjectKind.BACKEND) == [A]
+    assert cache.list_objects(ObjectKind.BACKEND) == [known]
+    assert cache.newest_version(ObjectKind.BACKEND) == 7
 
 
 def test_a_deleted_object_is_read_no_more() -> None:
     cache = ObjectCache()
-    cache.apply_event(BACKEND, "ADDED", obj(5))
-    cache.apply_event(BACKEND, "DELETED", obj(6))
-    assert cache.get(BACKEND, A) is None
-    assert cache.list_objects(BACKEND) == []
+    cache.apply_event(ObjectKind.BACKEND, "ADDED", obj(5))
+    cache.apply_event(ObjectKind.BACKEND, "DELETED", obj(6))
+    assert cache.get(ObjectKind.BACKEND, A) is None
+    assert cache.list_objects(ObjectKind.BACKEND) == []
 
 
 def test_who_managed_its_fields_is_told_but_not_kept() -> None:
     told = Told()
     cache, raw = ObjectCache([told]), obj(5)
-    cache.apply_event(BACKEND, "ADDED", raw)
+    cache.apply_event(ObjectKind.BACKEND, "ADDED", raw)
     assert told.upserts == [(None, 5, True)]
-    assert "managedFields" not in cache.list_objects(BACKEND)[0].raw["metadata"]
+    assert "managedFields" not in cache.list_objects(ObjectKind.BACKEND)[0].raw["metadata"]
     assert "managedFields" in raw["metadata"], "it may be read by another thread"
 
 
@@ -75,31 +75,31 @@ def test_a_handler_that_was_added_is_told_after_those_before_it() -> None:
         def __init__(self, name: str) -> None:
             self.name = name
 
-        def on_upsert(self, kind: Kind, old: CachedObject | None, new: CachedObject) -> None:
+        def on_upsert(self, kind: ObjectKind, old: CachedObject | None, new: CachedObject) -> None:
             order.append(self.name)
 
     cache = ObjectCache([Noting("first")])
     cache.add_handler(Noting("second"))
-    cache.apply_event(BACKEND, "ADDED", obj(5))
+    cache.apply_event(ObjectKind.BACKEND, "ADDED", obj(5))
     assert order == ["first", "second"]
 
 
 def test_a_version_of_a_history_that_is_over_counts_as_older_than_any() -> None:
     told = Told()
     cache = ObjectCache([told])
-    cache.apply_event(BACKEND, "ADDED", obj(50))
+    cache.apply_event(ObjectKind.BACKEND, "ADDED", obj(50))
     cache.reset_versions()
-    known = cache.get(BACKEND, A)
+    known = cache.get(ObjectKind.BACKEND, A)
     assert known is not None
     assert known.version == 0
-    cache.apply_event(BACKEND, "MODIFIED", obj(7))
+    cache.apply_event(ObjectKind.BACKEND, "MODIFIED", obj(7))
     assert told.upserts == [(None, 50, True), (0, 7, True)]
-    assert cache.newest_version(BACKEND) == 7
+    assert cache.newest_version(ObjectKind.BACKEND) == 7
 
 
 async def test_a_list_is_taken_whole() -> None:
     cache = ObjectCache()
-    cache.apply_event(BACKEND, "ADDED", obj(5))
-    await cache.apply_listing(BACKEND, None, Listing([obj(8, "b")], "9"))
-    assert [key.name for key in cache.list_keys(BACKEND)] == ["b"]
-    assert cache.newest_version(BACKEND) == 9
+    cache.apply_event(ObjectKind.BACKEND, "ADDED", obj(5))
+    await cache.apply_listing(ObjectKind.BACKEND, None, Listing([obj(8, "b")], "9"))
+    assert [key.name for key in cache.list_keys(ObjectKind.BACKEND)] == ["b"]
+    assert cache.newest_version(ObjectKind.BACKEND) == 9

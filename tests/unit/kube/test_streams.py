@@ -10,12 +10,13 @@ import pytest
 from aiohttp import web
 
 from vpplb.kube import streams as module
-from vpplb.kube.config import Access
+from vpplb.kube.api_resources import RESOURCES
+from vpplb.kube.cluster_access import Access
 from vpplb.kube.echoes import Echoes
-from vpplb.kube.kinds import BACKEND, DATAPLANE, FRONTEND, Kind
 from vpplb.kube.streams import Streams
+from vpplb.model.names import ObjectKind
 
-BACKENDS = BACKEND.collection_path()
+BACKENDS = RESOURCES[ObjectKind.BACKEND].collection_path()
 WATCH = {"watch": "true"}
 ECHO, NEWS = (
     b'{"type":"MODIFIED","object":{"metadata":{"resourceVersion":"%d","uid":"u"}}}\n' % version
@@ -38,17 +39,17 @@ class Bench:
     reached: list[tuple[str, int]] = field(default_factory=list)
     echoes: Echoes = field(default_factory=Echoes)
 
-    def streams(self, *kinds: Kind, namespaces: tuple[str, ...] = ()) -> Streams:
+    def streams(self, *kinds: ObjectKind, namespaces: tuple[str, ...] = ()) -> Streams:
         def doubtful() -> None:
             self.anew += 1
 
         return Streams(
-            kinds or (BACKEND,),
+            kinds or (ObjectKind.BACKEND,),
             namespaces,
             continues=lambda path: self.versions.pop(path, ""),
             doubtful=doubtful,
             echoes=self.echoes,
-            reached=lambda kind, version: self.reached.append((kind.plural, version)),
+            reached=lambda kind, version: self.reached.append((RESOURCES[kind].plural, version)),
             clock=lambda: self.now,
         )
 
@@ -99,21 +100,21 @@ async def test_an_answered_watch_is_alive(bench: Bench) -> None:
 
 
 async def test_the_age_of_a_kind_is_that_of_its_oldest_namespace(bench: Bench) -> None:
-    streams = bench.streams(BACKEND, DATAPLANE, namespaces=("x", "y"))
+    streams = bench.streams(ObjectKind.BACKEND, ObjectKind.DATAPLANE, namespaces=("x", "y"))
     bench.now += 5
     async with bench.session(streams) as session:
-        await bench.get(session, BACKEND.collection_path("x"))
-        await bench.get(session, DATAPLANE.collection_path())
+        await bench.get(session, RESOURCES[ObjectKind.BACKEND].collection_path("x"))
+        await bench.get(session, RESOURCES[ObjectKind.DATAPLANE].collection_path())
         assert streams.ages() == {"backends": 5, "dataplanes": 0}
-        await bench.get(session, BACKEND.collection_path("y"))
+        await bench.get(session, RESOURCES[ObjectKind.BACKEND].collection_path("y"))
     assert streams.ages() == {"backends": 0, "dataplanes": 0}
 
 
 async def test_a_failure_is_no_answer_and_says_what_is_wrong(bench: Bench) -> None:
-    streams = bench.streams(BACKEND, FRONTEND)
+    streams = bench.streams(ObjectKind.BACKEND, ObjectKind.FRONTEND)
     bench.now += 61
     async with bench.session(streams) as session:
-        await bench.get(session, FRONTEND.collection_path())
+        await bench.get(session, RESOURCES[ObjectKind.FRONTEND].collection_path())
         bench.statuses = [429]
         await bench.get(session)
     assert streams.ages() == {"backends": 61, "frontends": 0}
@@ -137,12 +138,12 @@ async def test_a_server_that_takes_a_request_and_says_nothing_is_not_waited_for(
 
 
 async def test_silence_is_of_the_stream_that_was_forgotten(bench: Bench) -> None:
-    streams = bench.streams(BACKEND, FRONTEND)
+    streams = bench.streams(ObjectKind.BACKEND, ObjectKind.FRONTEND)
     bench.now += 4
     async with bench.session(streams) as session:
         await bench.get(session)
         assert streams.silence() == 4
-        await bench.get(session, FRONTEND.collection_path())
+        await bench.get(session, RESOURCES[ObjectKind.FRONTEND].collection_path())
         assert streams.silence() == 0
 
 

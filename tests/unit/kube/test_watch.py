@@ -12,13 +12,13 @@ import pytest
 
 from lab.eventually import eventually
 from vpplb.kube import watch as module
+from vpplb.kube.api_resources import JsonObject
 from vpplb.kube.client import Listing
 from vpplb.kube.informer import Informer
-from vpplb.kube.kinds import BACKEND, FRONTEND, JsonObject, Kind
 from vpplb.kube.object_cache import CachedObject, ObjectCache
 from vpplb.kube.streams import Streams
 from vpplb.kube.watch import Watch
-from vpplb.model.names import ObjectKey
+from vpplb.model.names import ObjectKey, ObjectKind
 
 Run = Callable[..., None]
 
@@ -29,10 +29,10 @@ class Told:
     def __init__(self) -> None:
         self.events: list[tuple[str, str, int]] = []
 
-    def on_upsert(self, kind: Kind, old: CachedObject | None, new: CachedObject) -> None:
+    def on_upsert(self, kind: ObjectKind, old: CachedObject | None, new: CachedObject) -> None:
         self.events.append((f"{kind} seen", new.key.name, threading.get_ident()))
 
-    def on_delete(self, kind: Kind, key: ObjectKey) -> None:
+    def on_delete(self, kind: ObjectKind, key: ObjectKey) -> None:
         self.events.append((f"{kind} gone", key.name, threading.get_ident()))
 
     def on_history_reset(self) -> None:
@@ -43,10 +43,10 @@ class Told:
 
 
 class NoServer:
-    async def list(self, kind: Kind, namespace: str | None = None) -> Listing:
+    async def list(self, kind: ObjectKind, namespace: str | None = None) -> Listing:
         raise AssertionError("nobody asked for a list")
 
-    async def get(self, kind: Kind, key: ObjectKey) -> JsonObject:
+    async def get(self, kind: ObjectKind, key: ObjectKey) -> JsonObject:
         raise AssertionError("nobody asked for an object")
 
 
@@ -60,7 +60,9 @@ def _in_haste(monkeypatch: pytest.MonkeyPatch) -> None:
 def watch(*namespaces: str) -> tuple[Watch, Told]:
     told = Told()
     cache = ObjectCache([told])
-    return Watch(Informer(NoServer(), (FRONTEND, BACKEND), cache), namespaces), told
+    return Watch(
+        Informer(NoServer(), (ObjectKind.FRONTEND, ObjectKind.BACKEND), cache), namespaces
+    ), told
 
 
 def instead_of_kopf(monkeypatch: pytest.MonkeyPatch, run: Run) -> list[dict[str, Any]]:
@@ -252,7 +254,7 @@ ECHO = b'{"type":"MODIFIED","object":{"metadata":{"resourceVersion":"7","uid":"u
 
 async def test_the_answer_to_a_write_is_taken_and_its_echo_is_not() -> None:
     one, told = watch()
-    one.wrote(BACKEND, ANSWER)
+    one.wrote(ObjectKind.BACKEND, ANSWER)
     assert told.heard() == [("Backend seen", "a")]
     assert b"BOOKMARK" in (await one._echoes.without([ECHO]))[0]
 
@@ -265,7 +267,7 @@ async def test_an_answer_that_could_not_be_taken_is_logged_and_its_echo_comes(
 
     one, told = watch()
     monkeypatch.setattr(told, "on_upsert", fails)
-    one.wrote(BACKEND, ANSWER)
+    one.wrote(ObjectKind.BACKEND, ANSWER)
     assert "Backend a could not be taken in" in caplog.text
     assert await one._echoes.without([ECHO]) == [ECHO]
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from vpplb.cli.kubectl.session import Cluster, Failed
-from vpplb.kube.console import read_url
-from vpplb.kube.kinds import POD, JsonObject, key_of
+from vpplb.kube.api_resources import JsonObject, key_of
+from vpplb.kube.user_client import read_url
+from vpplb.model.names import ObjectKind
 from vpplb.resources.base import StatusModel
 
 _PODS = "app.kubernetes.io/name=vpplb,app.kubernetes.io/component=agent"
@@ -82,7 +83,9 @@ class Agents:
 
     async def _pod(self, node: str) -> JsonObject:
         fields = f"spec.nodeName={node},status.phase=Running"
-        pods = await self.cluster.console.select(POD, self.namespace, labels=_PODS, fields=fields)
+        pods = await self.cluster.console.select(
+            ObjectKind.POD, self.namespace, labels=_PODS, fields=fields
+        )
         if not pods:
             where = f" in namespace {self.namespace}" if self.namespace else ""
             raise Failed(

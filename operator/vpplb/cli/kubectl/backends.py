@@ -11,8 +11,9 @@ from vpplb.cli.kubectl.problems import Wrong, wrong_with
 from vpplb.cli.kubectl.session import Cluster, Flags, flags, output
 from vpplb.cli.kubectl.statuses import status_of
 from vpplb.cli.kubectl.text import Output, Row, age, coloured, columns, emit
-from vpplb.kube.kinds import BACKEND, FRONTEND, JsonObject, key_of
+from vpplb.kube.api_resources import JsonObject, key_of
 from vpplb.model.health import HealthState
+from vpplb.model.names import ObjectKind
 from vpplb.resources.backend import BackendStatus
 from vpplb.resources.stored import spec_of
 
@@ -57,8 +58,8 @@ def command(flags: Flags, states: tuple[str, ...], output: Output) -> None:
 
 
 async def _all(cluster: Cluster) -> list[BackendLine]:
-    users = users_by_backend(await cluster.list(FRONTEND))
-    found = sorted(await cluster.list(BACKEND), key=key_of)
+    users = users_by_backend(await cluster.list(ObjectKind.FRONTEND))
+    found = sorted(await cluster.list(ObjectKind.BACKEND), key=key_of)
     return [backend_line(raw, users.get(key_of(raw), ())) for raw in found]
 
 

@@ -12,7 +12,7 @@ from vpplb.cli.kubectl.session import Cluster, Failed, Flags, flags, if_allowed,
 from vpplb.cli.kubectl.text import Cell, Output, Row, age, coloured, columns, emit, paint, percent
 from vpplb.cli.terminal import Failure
 from vpplb.kube.errors import KubeError
-from vpplb.kube.kinds import BACKEND, DATAPLANE
+from vpplb.model.names import ObjectKind
 from vpplb.model.printable import printable
 from vpplb.resources.stored import read_backend
 
@@ -101,13 +101,13 @@ def command(
 
 async def _all(cluster: Cluster) -> list[NodeStatus]:
     beats = await if_allowed(heartbeats(cluster), {}, "heartbeats are")
-    found = await cluster.list(DATAPLANE)
+    found = await cluster.list(ObjectKind.DATAPLANE)
     nodes = [node_status(raw, beats.get(raw["metadata"]["name"])) for raw in found]
     return sorted(nodes, key=lambda one: one.node)
 
 
 async def _one(cluster: Cluster, node: str, namespace: str, url: str) -> DataplaneDetail:
-    raw = await cluster.get(DATAPLANE, node)
+    raw = await cluster.get(ObjectKind.DATAPLANE, node)
     dataplane = node_status(raw, None)
     try:
         found = await Agents(cluster=cluster, namespace=namespace, url=url).vips(node)
@@ -117,7 +117,9 @@ async def _one(cluster: Cluster, node: str, namespace: str, url: str) -> Datapla
         )
     names: dict[tuple[str, str], str] = {}
     everywhere = Cluster(console=cluster.console, namespace="")
-    for backend in await if_allowed(everywhere.list(BACKEND), [], "names of servers are"):
+    for backend in await if_allowed(
+        everywhere.list(ObjectKind.BACKEND), [], "names of servers are"
+    ):
         read = read_backend(backend).value
         if read is not None:
             names[read.key.namespace, str(read.address)] = read.key.name

@@ -15,9 +15,9 @@ from vpplb.cli.kubectl.statuses import status_of, wanted_of
 from vpplb.cli.plan_view import View
 from vpplb.cli.planning import BadManifests
 from vpplb.files.manifests import load
-from vpplb.kube.kinds import BACKEND, FRONTEND, HEALTH_CHECK, JsonObject, key_of
+from vpplb.kube.api_resources import RESOURCES, JsonObject, key_of
 from vpplb.model.health import HealthState
-from vpplb.model.names import ObjectKey
+from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.objects import Backend, Frontend
 from vpplb.model.vip import Vip, VipId
 from vpplb.plan.assumption import Assumed, assume
@@ -34,7 +34,7 @@ from vpplb.sync.dry_run import Rehearsal, Rehearsed
 from vpplb.sync.ports import Observed
 from vpplb.sync.vip_state import SyncerState
 
-_KINDS = (FRONTEND, BACKEND, HEALTH_CHECK)
+_KINDS = (ObjectKind.FRONTEND, ObjectKind.BACKEND, ObjectKind.HEALTH_CHECK)
 
 Objects = Mapping[tuple[str, ObjectKey], JsonObject]
 """Objects by kind and key."""
@@ -63,9 +63,9 @@ async def plan_of(cluster: Cluster, edit: Edit) -> View:
 async def _objects(cluster: Cluster) -> Objects:
     objects: dict[tuple[str, ObjectKey], JsonObject] = {}
     for kind in _KINDS:
-        named: JsonObject = {"apiVersion": kind.api_version, "kind": kind.kind}
+        named: JsonObject = {"apiVersion": RESOURCES[kind].api_version, "kind": kind}
         for raw in await cluster.list(kind):
-            objects[kind.kind, key_of(raw)] = named | raw
+            objects[kind, key_of(raw)] = named | raw
     return objects
 
 
@@ -79,7 +79,7 @@ def _written(edit: Edit, namespace: str) -> Objects:
         metadata = dict(_mapping(source.raw["metadata"]))
         metadata.setdefault("namespace", namespace)
         placed = ObjectKey(str(metadata["namespace"]), key.name)
-        if kind in {one.kind for one in _KINDS}:
+        if kind in _KINDS:
             objects[kind, placed] = {**source.raw, "metadata": metadata}
     return objects
 
@@ -120,7 +120,7 @@ def _over(there: JsonObject | None, written: JsonObject) -> JsonObject:
 def _programmed(there: Objects) -> dict[ObjectKey, tuple[VipId, Vip]]:
     found: dict[ObjectKey, tuple[VipId, Vip]] = {}
     for (kind, key), raw in there.items():
-        loaded = wanted_of(raw) if kind == FRONTEND.kind else None
+        loaded = wanted_of(raw) if kind == ObjectKind.FRONTEND else None
         if loaded is not None:
             found[key] = loaded[:2]
     return found
@@ -130,7 +130,7 @@ def _failing(there: Objects) -> frozenset[ObjectKey]:
     """Return the backends that are probed and do not count as up."""
     failing = set()
     for (kind, key), raw in there.items():
-        if kind != BACKEND.kind:
+        if kind != ObjectKind.BACKEND:
             continue
         status = status_of(raw, BackendStatus)
         unproved = status.state is HealthState.UNKNOWN and bool(status.frontends)
@@ -143,7 +143,7 @@ def _named(names: Iterable[str], objects: Objects, namespace: str) -> frozenset[
     found = set()
     for name in names:
         key = ObjectKey.parse(name) if "/" in name else ObjectKey(namespace, name)
-        if (BACKEND.kind, key) not in objects:
+        if (ObjectKind.BACKEND, key) not in objects:
             raise BadManifests([f"--down {name}: there is no Backend {key}"])
         found.add(key)
     return frozenset(found)
@@ -160,10 +160,10 @@ def _decided(
     backends: dict[ObjectKey, Backend] = {}
     checks: set[ObjectKey] = set()
     for (kind, key), raw in objects.items():
-        if kind == FRONTEND.kind:
+        if kind == ObjectKind.FRONTEND:
             frontend = read_frontend(raw, allowed).value or stand_in_for_frontend(raw)
             frontends |= {key: frontend} if frontend else {}
-        elif kind == BACKEND.kind:
+        elif kind == ObjectKind.BACKEND:
             backend = read_backend(raw, allowed).value or stand_in_for_backend(raw, allowed=allowed)
             backends |= {key: backend} if backend else {}
         elif read_health_check(raw, allowed).value is not None:

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from vpplb.cli.kubectl.frontends import FrontendLine, frontend_line, share_by_server
 from vpplb.cli.kubectl.statuses import pools_of, status_of, wanted_of
-from vpplb.kube.kinds import JsonObject, key_of
+from vpplb.kube.api_resources import JsonObject, key_of
 from vpplb.model.health import HealthState
 from vpplb.resources.backend import BackendStatus
 from vpplb.resources.conditions import find_condition

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from vpplb.cli.kubectl.problems import Wrong, wrong_with
 from vpplb.cli.kubectl.statuses import pools_of, status_of, wanted_of
-from vpplb.kube.kinds import JsonObject, key_of
+from vpplb.kube.api_resources import JsonObject, key_of
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import Vip
 from vpplb.plan.newflows import shares

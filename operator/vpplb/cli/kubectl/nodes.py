@@ -6,7 +6,8 @@ from datetime import datetime
 from vpplb.cli.kubectl.problems import Wrong, wrong_with
 from vpplb.cli.kubectl.session import Cluster
 from vpplb.cli.kubectl.statuses import status_of
-from vpplb.kube.kinds import LEASE, JsonObject
+from vpplb.kube.api_resources import JsonObject
+from vpplb.model.names import ObjectKind
 from vpplb.resources.conditions import Condition, find_condition
 from vpplb.resources.dataplane import DataplaneStatus
 from vpplb.resources.fields import parse_time
@@ -68,7 +69,7 @@ def _status(condition: Condition | None) -> str:
 async def heartbeats(cluster: Cluster) -> dict[str, datetime]:
     """Return when each agent renewed its lease last, by node, wherever the leases are."""
     beats: dict[str, datetime] = {}
-    for lease in await cluster.console.select(LEASE, fields=_NOT_OURS):
+    for lease in await cluster.console.select(ObjectKind.LEASE, fields=_NOT_OURS):
         spec, name = lease.get("spec") or {}, lease["metadata"]["name"]
         holder = str(spec.get("holderIdentity") or "")
         if (holder == name or holder.startswith(f"{name}_")) and spec.get("renewTime"):

@@ -11,9 +11,9 @@ from vpplb.cli.kubectl.frontends import users_by_backend
 from vpplb.cli.kubectl.session import Cluster, Failed
 from vpplb.cli.kubectl.statuses import status_of
 from vpplb.cli.options import DURATION
-from vpplb.kube.kinds import BACKEND, FRONTEND, JsonObject, key_of
+from vpplb.kube.api_resources import JsonObject, key_of
 from vpplb.model.health import HealthState
-from vpplb.model.names import ObjectKey
+from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.resources.conditions import find_condition
 from vpplb.resources.frontend import FrontendStatus
 from vpplb.resources.renderer import load_conditions
@@ -50,12 +50,12 @@ async def backend_lacks(cluster: Cluster, name: str, generation: int) -> str:
     Its own status has to show it, and each frontend that uses it has to have decided with that
     state and to be programmed so. One status of a frontend tells both, so they belong together.
     """
-    raw = await cluster.get(BACKEND, name)
+    raw = await cluster.get(ObjectKind.BACKEND, name)
     status = raw.get("status") or {}
     state = str(status.get("state") or HealthState.UNKNOWN.value)
     if int(status.get("observedGeneration") or 0) < generation:
         return f"the operator has not seen backend {name} at generation {generation}"
-    using = users_by_backend(await cluster.list(FRONTEND)).get(key_of(raw), [])
+    using = users_by_backend(await cluster.list(ObjectKind.FRONTEND)).get(key_of(raw), [])
     if using and state not in _final(spec_of(raw)):
         return f"backend {name} is {state}"
     for frontend in using:
@@ -83,7 +83,7 @@ def _frontend_lacks(raw: JsonObject, backend: ObjectKey, state: str) -> str:
 
 async def frontend_lacks(cluster: Cluster, name: str, generation: int) -> str:
     """Say what is missing until a frontend's newest spec is programmed; empty: nothing."""
-    raw = await cluster.get(FRONTEND, name)
+    raw = await cluster.get(ObjectKind.FRONTEND, name)
     seen = int((raw.get("status") or {}).get("observedGeneration") or 0)
     if seen < generation:
         return f"the operator has not seen frontend {name} at generation {generation}"

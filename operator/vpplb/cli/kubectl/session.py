@@ -12,11 +12,11 @@ import click
 
 from vpplb.cli.kubectl.text import Output
 from vpplb.cli.terminal import Failure, say
-from vpplb.kube.config import default_namespace
-from vpplb.kube.console import Console
+from vpplb.kube.api_resources import JsonObject
+from vpplb.kube.cluster_access import default_namespace
 from vpplb.kube.errors import ApiError, KubeError, NotFound
-from vpplb.kube.kinds import JsonObject, Kind
-from vpplb.model.names import ObjectKey
+from vpplb.kube.user_client import Console
+from vpplb.model.names import ObjectKey, ObjectKind
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -33,7 +33,7 @@ class Cluster:
     console: Console
     namespace: str
 
-    async def get(self, kind: Kind, name: str) -> JsonObject:
+    async def get(self, kind: ObjectKind, name: str) -> JsonObject:
         """Read an object of the namespace; Failed says which there are if it is not there."""
         try:
             namespace = self.namespace if kind.namespaced else ""
@@ -43,7 +43,7 @@ class Cluster:
         where = f" in namespace {self.namespace}" if kind.namespaced else ""
         raise Failed(f"there is no {kind} {name}{where}; {others(name, there)}")
 
-    async def list(self, kind: Kind) -> list[JsonObject]:
+    async def list(self, kind: ObjectKind) -> list[JsonObject]:
         """Read all objects of the namespace, or of all namespaces."""
         try:
             namespace = self.namespace if kind.namespaced else ""

@@ -9,7 +9,8 @@ from vpplb.cli.kubectl.explanation import FrontendDetail, MemberLine, frontend_d
 from vpplb.cli.kubectl.frontends import FrontendLine, by_name, frontend_line
 from vpplb.cli.kubectl.session import Cluster, Flags, flags, if_allowed, output
 from vpplb.cli.kubectl.text import Cell, Output, Row, age, coloured, columns, emit, paint, percent
-from vpplb.kube.kinds import BACKEND, DATAPLANE, EVENT, FRONTEND, key_of
+from vpplb.kube.api_resources import key_of
+from vpplb.model.names import ObjectKind
 from vpplb.model.printable import printable
 
 
@@ -41,17 +42,17 @@ def command(flags: Flags, frontend: str | None, output: Output) -> None:
 
 
 async def _all(cluster: Cluster) -> list[FrontendLine]:
-    found = await cluster.list(FRONTEND)
+    found = await cluster.list(ObjectKind.FRONTEND)
     return [frontend_line(raw) for raw in sorted(found, key=key_of)]
 
 
 async def _one(cluster: Cluster, name: str) -> FrontendDetail:
-    raw = await cluster.get(FRONTEND, name)
+    raw = await cluster.get(ObjectKind.FRONTEND, name)
     about = f"regarding.kind=Frontend,regarding.name={name}"
-    reading = cluster.console.select(EVENT, cluster.namespace, fields=about)
+    reading = cluster.console.select(ObjectKind.EVENT, cluster.namespace, fields=about)
     events = await if_allowed(reading, [], "events are")
-    nodes = await if_allowed(cluster.list(DATAPLANE), None, "nodes are")
-    return frontend_detail(raw, by_name(await cluster.list(BACKEND)), nodes, events)
+    nodes = await if_allowed(cluster.list(ObjectKind.DATAPLANE), None, "nodes are")
+    return frontend_detail(raw, by_name(await cluster.list(ObjectKind.BACKEND)), nodes, events)
 
 
 def _lines(lines: Sequence[FrontendLine], flags: Flags, *, wide: bool) -> str:

@@ -8,7 +8,8 @@ import click
 from vpplb.cli.kubectl.progress import backend_lacks, timeout_flag, wait_flag, wait_until
 from vpplb.cli.kubectl.session import Cluster, Flags, flags
 from vpplb.cli.terminal import say
-from vpplb.kube.kinds import BACKEND, JsonObject, key_of
+from vpplb.kube.api_resources import JsonObject, key_of
+from vpplb.model.names import ObjectKind
 from vpplb.resources.stored import spec_of
 
 
@@ -34,7 +35,9 @@ def _command(verb: str, switch: _Switch, text: str) -> click.Command:
         async def work(cluster: Cluster) -> None:
             # All are looked up before the first is changed: a mistyped name leaves nothing half
             # done.
-            found = [await cluster.get(BACKEND, name) for name in dict.fromkeys(backends)]
+            found = [
+                await cluster.get(ObjectKind.BACKEND, name) for name in dict.fromkeys(backends)
+            ]
             newest = [await _turn(cluster, raw, switch) for raw in found]
             for raw in newest if wait else ():
                 await _wait(cluster, raw, timeout)
@@ -50,7 +53,7 @@ async def _turn(cluster: Cluster, raw: JsonObject, switch: _Switch) -> JsonObjec
         say(f"backend {name} already {switch.done}")
         return raw
     patch = {"spec": {switch.field: switch.value}}
-    newest = await cluster.console.edit(BACKEND, key_of(raw), patch)
+    newest = await cluster.console.edit(ObjectKind.BACKEND, key_of(raw), patch)
     disabled = switch.field == "paused" and not spec_of(newest).get("enabled", True)
     note = " (it is disabled, so that has no effect until it is enabled)" if disabled else ""
     say(f"backend {name} {switch.done}{note}")
@@ -60,7 +63,7 @@ async def _turn(cluster: Cluster, raw: JsonObject, switch: _Switch) -> JsonObjec
 async def _wait(cluster: Cluster, raw: JsonObject, timeout: timedelta) -> None:
     name, generation = raw["metadata"]["name"], int(raw["metadata"]["generation"])
     took = await wait_until(lambda: backend_lacks(cluster, name, generation), timeout)
-    status = (await cluster.get(BACKEND, name)).get("status") or {}
+    status = (await cluster.get(ObjectKind.BACKEND, name)).get("status") or {}
     seen = f" ({status['code']})" if status.get("code") else ""
     say(f"backend {name} is {status.get('state')}{seen} on all nodes after {took}")
 

@@ -11,10 +11,10 @@ from vpplb.cli.kubectl.session import Cluster, Flags, flags
 from vpplb.cli.kubectl.statuses import status_of
 from vpplb.cli.kubectl.text import coloured, paint, to_json
 from vpplb.cli.terminal import say, say_coloured
+from vpplb.kube.api_resources import RESOURCES, JsonObject, key_of
 from vpplb.kube.backoff import backoff
 from vpplb.kube.errors import ApiError, ApiUnreachable, Gone, KubeError
-from vpplb.kube.kinds import BACKEND, FRONTEND, JsonObject, Kind, key_of
-from vpplb.model.names import ObjectKey
+from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.printable import printable
 from vpplb.resources.backend import BackendStatus, BackendTransition
 
@@ -62,10 +62,12 @@ def command(flags: Flags, history: bool, output: str) -> None:
 
 
 async def _follow_all(cluster: Cluster, follower: "Follower") -> None:
-    await asyncio.gather(*(_follow(cluster, kind, follower) for kind in (BACKEND, FRONTEND)))
+    await asyncio.gather(
+        *(_follow(cluster, kind, follower) for kind in (ObjectKind.BACKEND, ObjectKind.FRONTEND))
+    )
 
 
-async def _follow(cluster: Cluster, kind: Kind, follower: "Follower") -> None:
+async def _follow(cluster: Cluster, kind: ObjectKind, follower: "Follower") -> None:
     """List, then watch from there; both again whenever that ends, for as long as it takes."""
     failures = 0
     while True:
@@ -75,7 +77,7 @@ async def _follow(cluster: Cluster, kind: Kind, follower: "Follower") -> None:
                 follower.seen(kind, raw)
             follower.begun.add(kind)
             if failures:
-                say(f"the API server is back: {kind.plural}", err=True)
+                say(f"the API server is back: {RESOURCES[kind].plural}", err=True)
             failures = 0
             await _watch(cluster, kind, listing.resource_version, follower)
         except Gone:
@@ -94,7 +96,7 @@ def _passes(error: KubeError) -> bool:
     return not isinstance(error, ApiError) or error.status == 429 or error.status >= 500
 
 
-async def _watch(cluster: Cluster, kind: Kind, version: str, follower: "Follower") -> None:
+async def _watch(cluster: Cluster, kind: ObjectKind, version: str, follower: "Follower") -> None:
     while True:
         async for change in cluster.console.follow(kind, cluster.namespace, version):
             version = change.object["metadata"]["resourceVersion"]
@@ -113,28 +115,30 @@ class Follower:
 
     tell: Callable[[Happening], None]
     history: bool = False
-    begun: set[Kind] = field(default_factory=set)
+    begun: set[ObjectKind] = field(default_factory=set)
     _latest: dict[ObjectKey, datetime | None] = field(default_factory=dict)
     _frontends: dict[ObjectKey, tuple[str, str]] = field(default_factory=dict)
 
-    def seen(self, kind: Kind, raw: JsonObject) -> None:
+    def seen(self, kind: ObjectKind, raw: JsonObject) -> None:
         """Take an object as it is now."""
-        for one in self._backend(raw) if kind == BACKEND else self._frontend(raw):
+        for one in self._backend(raw) if kind == ObjectKind.BACKEND else self._frontend(raw):
             self.tell(one)
 
-    def gone(self, kind: Kind, raw: JsonObject) -> None:
+    def gone(self, kind: ObjectKind, raw: JsonObject) -> None:
         """Take note that an object is deleted."""
         key = key_of(raw)
-        self._latest.pop(key, None) if kind == BACKEND else self._frontends.pop(key, None)
+        self._latest.pop(key, None) if kind == ObjectKind.BACKEND else self._frontends.pop(
+            key, None
+        )
         self.tell(
-            Happening(at=_now(), kind=kind.kind, object=str(key), what="deleted",
+            Happening(at=_now(), kind=kind, object=str(key), what="deleted",
                       before="", after="")
         )  # fmt: skip
 
     def _backend(self, raw: JsonObject) -> Iterator[Happening]:
         key = key_of(raw)
         transitions = status_of(raw, BackendStatus).transitions
-        known = key in self._latest or BACKEND in self.begun
+        known = key in self._latest or ObjectKind.BACKEND in self.begun
         latest = self._latest.get(key)
         self._latest[key] = transitions[0].at if transitions else latest
         for one in reversed(transitions) if known or self.history else ():
@@ -144,7 +148,9 @@ class Follower:
     def _frontend(self, raw: JsonObject) -> Iterator[Happening]:
         key, status = key_of(raw), raw.get("status") or {}
         now = (str(status.get("state") or "unknown"), str(status.get("activePool") or ""))
-        before = self._frontends.get(key, ("unknown", "") if FRONTEND in self.begun else now)
+        before = self._frontends.get(
+            key, ("unknown", "") if ObjectKind.FRONTEND in self.begun else now
+        )
         self._frontends[key] = now
         if before[0] != now[0]:
             yield _change(key, "state", before[0], now[0], f"{status.get('ready')} backends are up")

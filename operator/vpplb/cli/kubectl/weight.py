@@ -11,8 +11,9 @@ from vpplb.cli.kubectl.session import Cluster, Failed, Flags, flags, others
 from vpplb.cli.kubectl.statuses import pools_of, status_of, wanted_of
 from vpplb.cli.kubectl.text import percent
 from vpplb.cli.terminal import say
+from vpplb.kube.api_resources import JsonObject, key_of
 from vpplb.kube.errors import ApiError
-from vpplb.kube.kinds import FRONTEND, JsonObject, key_of
+from vpplb.model.names import ObjectKind
 from vpplb.resources.frontend import FrontendStatus
 from vpplb.resources.stored import spec_of
 
@@ -53,7 +54,7 @@ def command(
         if wait:
             generation = int(newest["metadata"]["generation"])
             took = await wait_until(lambda: frontend_lacks(cluster, frontend, generation), timeout)
-            raw = await cluster.get(FRONTEND, frontend)
+            raw = await cluster.get(ObjectKind.FRONTEND, frontend)
             say(f"frontend {frontend} programmed after {took}{_share(raw, backend)}")
 
     flags.run(work)
@@ -62,17 +63,19 @@ def command(
 async def _set(cluster: Cluster, frontend: str, pool: str, backend: str, weight: int) -> JsonObject:
     label = f"frontend {frontend}, pool {pool}: {backend}"
     for _ in range(ATTEMPTS):
-        raw = await cluster.get(FRONTEND, frontend)
+        raw = await cluster.get(ObjectKind.FRONTEND, frontend)
         path, before = _find(raw, pool, backend)
         if before == weight:
             say(f"{label} already has weight {weight}")
             return raw
         try:
             newest = await cluster.console.edit_exactly(
-                FRONTEND, key_of(raw), _operations(path, pool, backend, weight)
+                ObjectKind.FRONTEND, key_of(raw), _operations(path, pool, backend, weight)
             )
         except ApiError as error:
-            if error.status != 422 or _pools(raw) == _pools(await cluster.get(FRONTEND, frontend)):
+            if error.status != 422 or _pools(raw) == _pools(
+                await cluster.get(ObjectKind.FRONTEND, frontend)
+            ):
                 raise
             continue  # a test failed: the pools have changed since they were read
         say(f"{label} weight {before} → {weight}")

@@ -5,17 +5,17 @@ import pytest
 from data.cluster_objects import condition, decided_backend, decided_frontend
 from fakes.console import FakeConsole
 from in_memory.plugin import call, parsed, told
-from vpplb.kube.kinds import BACKEND, FRONTEND
+from vpplb.model.names import ObjectKind
 
 
 def cluster() -> FakeConsole:
     return FakeConsole(
-        (FRONTEND, decided_frontend()),
-        (FRONTEND, decided_frontend("api")),
-        (BACKEND, decided_backend("a", "10.0.0.1", healthCheckRef={"name": "http"})),
-        (BACKEND, decided_backend("b", "10.0.0.2", "down")),
-        (BACKEND, decided_backend("z", "10.0.0.9", "unknown", status={"frontends": 0})),
-        (BACKEND, decided_backend("a", "10.1.0.1", "paused", namespace="shop")),
+        (ObjectKind.FRONTEND, decided_frontend()),
+        (ObjectKind.FRONTEND, decided_frontend("api")),
+        (ObjectKind.BACKEND, decided_backend("a", "10.0.0.1", healthCheckRef={"name": "http"})),
+        (ObjectKind.BACKEND, decided_backend("b", "10.0.0.2", "down")),
+        (ObjectKind.BACKEND, decided_backend("z", "10.0.0.9", "unknown", status={"frontends": 0})),
+        (ObjectKind.BACKEND, decided_backend("a", "10.1.0.1", "paused", namespace="shop")),
     )
 
 
@@ -57,5 +57,5 @@ def test_wide_shows_the_check() -> None:
     ],
 )  # fmt: skip
 def test_the_detail_says_what_explains_the_state(status: dict[str, object], detail: str) -> None:
-    console = FakeConsole((BACKEND, decided_backend("a", "10.0.0.1", status=status)))
+    console = FakeConsole((ObjectKind.BACKEND, decided_backend("a", "10.0.0.1", status=status)))
     assert detail in parsed(console, "backends")[0]["detail"]

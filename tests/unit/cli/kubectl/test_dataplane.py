@@ -7,8 +7,8 @@ import pytest
 from data.cluster_objects import at, condition, decided_backend, node_dataplane
 from fakes.console import FakeConsole
 from in_memory.plugin import call, parsed, told
-from vpplb.kube.kinds import BACKEND, DATAPLANE, LEASE, POD, JsonObject
-from vpplb.model.names import ObjectKey
+from vpplb.kube.api_resources import JsonObject
+from vpplb.model.names import ObjectKey, ObjectKind
 
 PATH = "/api/v1/dataplanes/n1/vips"
 PACKETS = {"existing": 7, "first": 3, "untracked": 0, "no_server": 2}
@@ -37,11 +37,11 @@ def pod(node: str = "n1", port: int = 9191, name: str = "http") -> JsonObject:
 
 def answering(*vips: dict[str, Any], **answer: Any) -> FakeConsole:
     console = FakeConsole(
-        (DATAPLANE, node_dataplane()),
-        (POD, pod()),
-        (BACKEND, decided_backend("nginx0", "10.0.0.1", namespace="shop")),
-        (BACKEND, decided_backend("other", "10.0.0.2", namespace="elsewhere")),
-        (BACKEND, decided_backend("six", "2001:DB8::1", namespace="shop")),
+        (ObjectKind.DATAPLANE, node_dataplane()),
+        (ObjectKind.POD, pod()),
+        (ObjectKind.BACKEND, decided_backend("nginx0", "10.0.0.1", namespace="shop")),
+        (ObjectKind.BACKEND, decided_backend("other", "10.0.0.2", namespace="elsewhere")),
+        (ObjectKind.BACKEND, decided_backend("six", "2001:DB8::1", namespace="shop")),
     )
     told = {"node": "n1", "at": at(0), "vips": list(vips), **answer}
     console.pods[ObjectKey("vpplb-system", "agent-n1"), 9191, PATH] = told
@@ -55,8 +55,10 @@ def test_each_node_has_a_line_with_its_vpp_and_the_agents_last_heartbeat() -> No
         "metadata": {"name": "n1", "namespace": "vpplb-system"},
         "spec": {"holderIdentity": "n1", "renewTime": at(0)},
     }
-    console = FakeConsole(*((DATAPLANE, one) for one in (lost, node_dataplane(), paused)))
-    console.objects[LEASE, ObjectKey("vpplb-system", "n1")] = lease
+    console = FakeConsole(
+        *((ObjectKind.DATAPLANE, one) for one in (lost, node_dataplane(), paused))
+    )
+    console.objects[ObjectKind.LEASE, ObjectKey("vpplb-system", "n1")] = lease
     header, *lines = told(console, "dataplane")
     assert [header[n] for n in (0, 1, 2, 3, 4, 5, 8)] == [
         "NODE", "VERSION", "CONNECTED", "SYNCED", "FRONTENDS", "OTHERS", "PROBLEM",
@@ -71,8 +73,8 @@ def test_each_node_has_a_line_with_its_vpp_and_the_agents_last_heartbeat() -> No
 
 
 def test_without_the_right_to_read_leases_the_rest_is_shown() -> None:
-    console = FakeConsole((DATAPLANE, node_dataplane()))
-    console.forbidden = {(LEASE, "")}
+    console = FakeConsole((ObjectKind.DATAPLANE, node_dataplane()))
+    console.forbidden = {(ObjectKind.LEASE, "")}
     result = call(console, "dataplane")
     assert result.exit_code == 0
     assert result.stderr == "note: heartbeats are not known: leases are forbidden\n"
@@ -99,7 +101,7 @@ def test_a_node_shows_packets_by_kind_and_true_shares_beside_due_ones() -> None:
 
 def test_without_the_right_to_read_backends_addresses_are_shown_alone() -> None:
     console = answering(OURS)
-    console.forbidden = {(BACKEND, "")}
+    console.forbidden = {(ObjectKind.BACKEND, "")}
     result = call(console, "dataplane", "n1")
     assert result.exit_code == 0
     assert ["10.0.0.1", "-", "100"] in [line.split()[:3] for line in result.stdout.splitlines()]
@@ -124,7 +126,7 @@ def test_packets_that_are_not_known_are_said_to_be_and_not_shown_as_zeros() -> N
 
 def test_problems_of_the_node_come_first() -> None:
     console = answering()
-    console.objects[DATAPLANE, ObjectKey("", "n1")] = node_dataplane(
+    console.objects[ObjectKind.DATAPLANE, ObjectKey("", "n1")] = node_dataplane(
         conditions=[condition("Synced", "False", "Failed", "shop/web: no memory")]
     )
     assert ["Failed", "shop/web: no memory"] in told(console, "dataplane", "n1")
@@ -150,7 +152,7 @@ def test_the_pod_of_the_chart_on_that_node_is_asked() -> None:
 def test_what_cannot_be_asked_is_said_in_a_line(
     arguments: tuple[str, ...], code: int, said: str
 ) -> None:
-    result = call(FakeConsole((DATAPLANE, node_dataplane())), "dataplane", *arguments)
+    result = call(FakeConsole((ObjectKind.DATAPLANE, node_dataplane())), "dataplane", *arguments)
     assert result.exit_code == code
     assert said in result.output
 
@@ -163,7 +165,7 @@ def test_an_answer_of_another_version_is_not_guessed_at() -> None:
 
 def test_of_an_agent_that_does_not_answer_what_the_dataplane_tells_is_shown_all_the_same() -> None:
     lost = node_dataplane(conditions=[condition("Connected", "False", "VppUnreachable", "hung")])
-    console = FakeConsole((DATAPLANE, lost))
+    console = FakeConsole((ObjectKind.DATAPLANE, lost))
     result = call(console, "dataplane", "n1")
     assert (result.exit_code, "VPP has no VIPs" in result.stdout) == (1, False)
     assert "VppUnreachable   hung" in result.stdout

@@ -13,17 +13,18 @@ from data.manifests import frontend as written_frontend
 from data.objects import vip
 from fakes.console import FakeConsole
 from in_memory.plugin import call
+from vpplb.kube.api_resources import JsonObject
 from vpplb.kube.errors import ApiUnreachable
-from vpplb.kube.kinds import BACKEND, FRONTEND, JsonObject
+from vpplb.model.names import ObjectKind
 
 POOL = {"name": "main", "backends": [{"name": "a"}, {"name": "b", "weight": 50}]}
 
 
 def cluster(*frontends: JsonObject, b: str = "up") -> FakeConsole:
     return FakeConsole(
-        *((FRONTEND, one) for one in frontends or [decided_frontend()]),
-        (BACKEND, decided_backend("a", "10.0.0.1")),
-        (BACKEND, decided_backend("b", "10.0.0.2", b)),
+        *((ObjectKind.FRONTEND, one) for one in frontends or [decided_frontend()]),
+        (ObjectKind.BACKEND, decided_backend("a", "10.0.0.1")),
+        (ObjectKind.BACKEND, decided_backend("b", "10.0.0.2", b)),
     )
 
 
@@ -99,9 +100,9 @@ def test_a_new_frontend_never_wins_a_vip_that_another_has(tmp_path: Path) -> Non
 
 def test_manifests_without_a_namespace_are_of_the_one_given(tmp_path: Path) -> None:
     console = FakeConsole(
-        (FRONTEND, decided_frontend(namespace="shop")),
-        (BACKEND, decided_backend("a", "10.0.0.1", namespace="shop")),
-        (BACKEND, decided_backend("b", "10.0.0.2", namespace="shop")),
+        (ObjectKind.FRONTEND, decided_frontend(namespace="shop")),
+        (ObjectKind.BACKEND, decided_backend("a", "10.0.0.1", namespace="shop")),
+        (ObjectKind.BACKEND, decided_backend("b", "10.0.0.2", namespace="shop")),
     )
     result = plan(console, tmp_path, web(), arguments=("-n", "shop"))
     assert calls(result) == ["= 10.0.0.2 weight 50"]
@@ -109,7 +110,7 @@ def test_manifests_without_a_namespace_are_of_the_one_given(tmp_path: Path) -> N
 
 def test_who_may_read_one_namespace_only_plans_for_that_one(tmp_path: Path) -> None:
     console = cluster()
-    console.forbidden = {(FRONTEND, "")}
+    console.forbidden = {(ObjectKind.FRONTEND, "")}
     result = plan(console, tmp_path, web())
     assert calls(result) == ["= 10.0.0.2 weight 50"]
     assert "note: frontends of other namespaces are not known: frontends are" in result.stderr

@@ -8,7 +8,8 @@ from data.cluster_objects import TWO, condition, decided_backend, decided_fronte
 from fakes.console import FakeConsole
 from vpplb.cli.kubectl.progress import backend_lacks, frontend_lacks
 from vpplb.cli.kubectl.session import Cluster
-from vpplb.kube.kinds import BACKEND, FRONTEND, JsonObject
+from vpplb.kube.api_resources import JsonObject
+from vpplb.model.names import ObjectKind
 
 PENDING = condition("Programmed", "False", "Pending", "0 of 1 nodes have the newest state")
 NO_NODES = condition("Programmed", "False", "NoNodes", "no node")
@@ -16,7 +17,9 @@ REFUSED = condition("Accepted", "False", "Conflict", "taken")
 
 
 async def lacks(backend: JsonObject, *frontends: JsonObject) -> str:
-    console = FakeConsole((BACKEND, backend), *((FRONTEND, one) for one in frontends))
+    console = FakeConsole(
+        (ObjectKind.BACKEND, backend), *((ObjectKind.FRONTEND, one) for one in frontends)
+    )
     return await backend_lacks(Cluster(console=console, namespace="default"), "a", 1)
 
 
@@ -74,9 +77,9 @@ async def test_each_frontend_has_to_be_programmed_where_there_are_nodes(
 
 
 async def test_a_frontend_has_to_have_been_seen_at_its_newest() -> None:
-    console = FakeConsole((FRONTEND, decided_frontend()))
+    console = FakeConsole((ObjectKind.FRONTEND, decided_frontend()))
     cluster = Cluster(console=console, namespace="default")
     assert await frontend_lacks(cluster, "web", 1) == ""
     assert "at generation 2" in await frontend_lacks(cluster, "web", 2)
-    console.of(FRONTEND, "web")["status"] = {"observedGeneration": 2}
+    console.of(ObjectKind.FRONTEND, "web")["status"] = {"observedGeneration": 2}
     assert await frontend_lacks(cluster, "web", 2) == "frontend web has no status yet"

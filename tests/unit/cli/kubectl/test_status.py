@@ -15,7 +15,8 @@ from data.cluster_objects import (
 from data.objects import vip
 from fakes.console import FakeConsole
 from in_memory.plugin import call, parsed, told
-from vpplb.kube.kinds import BACKEND, DATAPLANE, EVENT, FRONTEND, JsonObject, cluster_key
+from vpplb.kube.api_resources import JsonObject, cluster_key
+from vpplb.model.names import ObjectKind
 from vpplb.resources.dataplane_codec import load_dataplane
 
 POOLS = (
@@ -36,17 +37,22 @@ def detailed(**frontend: Any) -> FakeConsole:
     """Return a cluster with frontend `web` of three backends on node n1."""
     web = decided_frontend(members=POOLS, **frontend)
     return FakeConsole(
-        (FRONTEND, web),
-        (BACKEND, decided_backend("a", "10.0.0.1", transitions=[("down", "up", 5)])),
-        (BACKEND, decided_backend("b", "10.0.0.2", "down", transitions=[("up", "down", 9)])),
-        (BACKEND, decided_backend("c", "10.0.0.3")),
-        (DATAPLANE, node_dataplane(programmed={"default/web": revision(web)})),
+        (ObjectKind.FRONTEND, web),
+        (ObjectKind.BACKEND, decided_backend("a", "10.0.0.1", transitions=[("down", "up", 5)])),
+        (
+            ObjectKind.BACKEND,
+            decided_backend("b", "10.0.0.2", "down", transitions=[("up", "down", 9)]),
+        ),
+        (ObjectKind.BACKEND, decided_backend("c", "10.0.0.3")),
+        (ObjectKind.DATAPLANE, node_dataplane(programmed={"default/web": revision(web)})),
     )
 
 
 def test_each_frontend_has_a_line_with_what_serves_and_on_how_many_nodes() -> None:
     two = decided_frontend("api", on=vip("2001:db8::1/128", 0))
-    lines = told(FakeConsole((FRONTEND, decided_frontend()), (FRONTEND, two)), "status")
+    lines = told(
+        FakeConsole((ObjectKind.FRONTEND, decided_frontend()), (ObjectKind.FRONTEND, two)), "status"
+    )
     assert lines == [
         ["NAME", "VIP", "STATE", "POOL", "READY", "NODES", "PROBLEM"],
         ["api", "2001:db8::1/128 any", "up", "main", "2/2", "1/1", "-"],
@@ -56,7 +62,7 @@ def test_each_frontend_has_a_line_with_what_serves_and_on_how_many_nodes() -> No
 
 def test_of_several_problems_the_first_is_shown_and_the_others_counted() -> None:
     degraded = condition("Degraded", "True", "WeightsFlattened", "far off")
-    console = FakeConsole((FRONTEND, decided_frontend(conditions=[FAILED, degraded])))
+    console = FakeConsole((ObjectKind.FRONTEND, decided_frontend(conditions=[FAILED, degraded])))
     assert told(console, "status")[1][-1] == (
         "NodeFailed: 0 of 1 nodes; n1: no memory (and 1 more)"
     )
@@ -77,20 +83,23 @@ def test_of_several_problems_the_first_is_shown_and_the_others_counted() -> None
 def test_an_operator_that_has_not_looked_is_a_problem_too(
     change: dict[str, Any], problem: str
 ) -> None:
-    assert told(FakeConsole((FRONTEND, decided_frontend(**change))), "status")[1][-1] == problem
+    assert (
+        told(FakeConsole((ObjectKind.FRONTEND, decided_frontend(**change))), "status")[1][-1]
+        == problem
+    )
 
 
 def test_a_frontend_without_any_status_is_shown_as_it_was_written() -> None:
     raw = decided_frontend()
     del raw["status"]
-    assert told(FakeConsole((FRONTEND, raw)), "status")[1][:3] == [
+    assert told(FakeConsole((ObjectKind.FRONTEND, raw)), "status")[1][:3] == [
         "web", "192.0.2.10 tcp/80", "unknown",
     ]  # fmt: skip
 
 
 def test_all_namespaces_and_wide_add_columns() -> None:
     other = decided_frontend(namespace="shop")
-    console = FakeConsole((FRONTEND, decided_frontend()), (FRONTEND, other))
+    console = FakeConsole((ObjectKind.FRONTEND, decided_frontend()), (ObjectKind.FRONTEND, other))
     assert [line[0] for line in told(console, "status", "-A")] == ["NAMESPACE", "default", "shop"]
     assert [line[0] for line in told(console, "status", "-n", "shop", "-o", "wide")] == [
         "NAME",
@@ -122,7 +131,7 @@ def test_one_frontend_shows_each_member_with_its_health_and_its_exact_share() ->
 
 def test_a_member_whose_backend_is_missing_is_named() -> None:
     console = detailed()
-    del console.objects[BACKEND, next(k for kind, k in console.objects if k.name == "b")]
+    del console.objects[ObjectKind.BACKEND, next(k for kind, k in console.objects if k.name == "b")]
     member = parsed(console, "status", "web")["members"][1]
     assert (member["state"], member["detail"]) == ("missing", "there is no such Backend")
 
@@ -142,7 +151,9 @@ def test_each_node_says_why_it_does_not_have_the_newest_state(
     node: JsonObject, state: str, message: str
 ) -> None:
     console = detailed()
-    console.objects[DATAPLANE, next(k for kind, k in console.objects if kind == DATAPLANE)] = node
+    console.objects[
+        ObjectKind.DATAPLANE, next(k for kind, k in console.objects if kind == ObjectKind.DATAPLANE)
+    ] = node
     (line,) = parsed(console, "status", "web")["nodes"]
     assert line["state"] == state
     assert message in line["message"]
@@ -155,14 +166,14 @@ def test_a_node_that_is_selected_no_more_is_shown_while_it_carries_the_vip() -> 
 
 def test_other_nodes_that_are_not_selected_are_not_shown() -> None:
     console = detailed(nodeSelector={"role": "edge"})
-    console.objects[DATAPLANE, cluster_key("n1")] = node_dataplane(programmed={})
+    console.objects[ObjectKind.DATAPLANE, cluster_key("n1")] = node_dataplane(programmed={})
     assert parsed(console, "status", "web")["nodes"] == []
     assert "no node with an agent is selected" in call(console, "status", "web").output
 
 
 def test_without_the_right_to_see_nodes_and_events_the_rest_is_shown() -> None:
     console = detailed()
-    console.forbidden = {(DATAPLANE, ""), (EVENT, "default")}
+    console.forbidden = {(ObjectKind.DATAPLANE, ""), (ObjectKind.EVENT, "default")}
     result = call(console, "status", "web")
     assert result.exit_code == 0
     assert result.stderr == (
@@ -181,7 +192,7 @@ def test_what_happened_last_comes_first_from_backends_and_events_alike() -> None
         "reason": "PoolFailover",
         "note": "from pool spare to pool main",
     }
-    console.objects[EVENT, next(iter(console.objects))[1]] = event
+    console.objects[ObjectKind.EVENT, next(iter(console.objects))[1]] = event
     happened = [(one["what"], one["text"]) for one in parsed(console, "status", "web")["history"]]
     assert happened == [
         ("b", "up → down  L4CON connection refused"),
@@ -199,7 +210,10 @@ def test_what_to_beware_of_is_noted() -> None:
 
 
 def test_an_unknown_frontend_is_answered_with_those_that_there_are() -> None:
-    console = FakeConsole((FRONTEND, decided_frontend()), (FRONTEND, decided_frontend("webshop")))
+    console = FakeConsole(
+        (ObjectKind.FRONTEND, decided_frontend()),
+        (ObjectKind.FRONTEND, decided_frontend("webshop")),
+    )
     result = call(console, "status", "wbe")
     assert (result.exit_code, result.output) == (
         1,

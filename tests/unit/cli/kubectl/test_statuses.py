@@ -7,7 +7,7 @@ import pytest
 from data.cluster_objects import decided_backend, decided_frontend
 from fakes.console import FakeConsole
 from in_memory.plugin import call
-from vpplb.kube.kinds import BACKEND, FRONTEND
+from vpplb.model.names import ObjectKind
 
 ODD_SPECS: list[object] = [
     None,
@@ -25,7 +25,9 @@ ODD_SPECS: list[object] = [
 )
 def test_a_status_of_a_frontend(status: dict[str, Any], part: str) -> None:
     odd = decided_frontend(status=status)
-    console = FakeConsole((FRONTEND, odd), (FRONTEND, decided_frontend("api")))
+    console = FakeConsole(
+        (ObjectKind.FRONTEND, odd), (ObjectKind.FRONTEND, decided_frontend("api"))
+    )
     result = call(console, "status")
     assert result.exit_code == 0
     assert f"of another version of vpplb, it seems: {part}" in result.output
@@ -34,7 +36,7 @@ def test_a_status_of_a_frontend(status: dict[str, Any], part: str) -> None:
 
 def test_a_status_of_a_backend() -> None:
     odd = decided_backend("a", "10.0.0.1", status={"state": "odd"})
-    result = call(FakeConsole((BACKEND, odd)), "backends")
+    result = call(FakeConsole((ObjectKind.BACKEND, odd)), "backends")
     assert result.exit_code == 0
     assert "StatusUnreadable: of another version of vpplb, it seems: state" in result.output
 
@@ -44,6 +46,6 @@ def test_a_status_of_a_backend() -> None:
 def test_a_spec_that_makes_no_sense(spec: object, command: tuple[str, ...]) -> None:
     web = decided_frontend() | {"spec": spec}
     backend = decided_backend("a", "10.0.0.1") | {"spec": spec}
-    console = FakeConsole((FRONTEND, web), (BACKEND, backend))
+    console = FakeConsole((ObjectKind.FRONTEND, web), (ObjectKind.BACKEND, backend))
     result = call(console, *command)
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception

@@ -7,7 +7,7 @@ import pytest
 from data.cluster_objects import InPool, decided_backend, decided_frontend
 from fakes.console import FakeConsole
 from in_memory.plugin import call
-from vpplb.kube.kinds import BACKEND, FRONTEND
+from vpplb.model.names import ObjectKind
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ from vpplb.kube.kinds import BACKEND, FRONTEND
 def test_each_verb_sets_its_field_and_says_so_once(
     verb: str, before: dict[str, Any], patch: dict[str, bool], says: str
 ) -> None:
-    console = FakeConsole((BACKEND, decided_backend("a", "10.0.0.1", **before)))
+    console = FakeConsole((ObjectKind.BACKEND, decided_backend("a", "10.0.0.1", **before)))
     assert call(console, verb, "a").output == f"backend a {says}\n"
     assert [body for _, body in console.edits] == [{"spec": patch}]
     assert call(console, verb, "a").output == f"backend a already {says}\n"
@@ -31,14 +31,17 @@ def test_each_verb_sets_its_field_and_says_so_once(
 
 def test_several_are_switched_and_a_name_given_twice_is_one() -> None:
     console = FakeConsole(
-        *((BACKEND, decided_backend(name, "10.0.0.1", namespace="shop")) for name in "ab")
+        *(
+            (ObjectKind.BACKEND, decided_backend(name, "10.0.0.1", namespace="shop"))
+            for name in "ab"
+        )
     )
     result = call(console, "pause", "a", "b", "a", "-n", "shop")
     assert result.output == "backend a paused\nbackend b paused\n"
 
 
 def test_a_mistyped_name_leaves_nothing_half_done() -> None:
-    console = FakeConsole((BACKEND, decided_backend("nginx0", "10.0.0.1")))
+    console = FakeConsole((ObjectKind.BACKEND, decided_backend("nginx0", "10.0.0.1")))
     result = call(console, "disable", "nginx0", "nginx")
     assert result.exit_code == 1
     assert result.output == (
@@ -48,7 +51,9 @@ def test_a_mistyped_name_leaves_nothing_half_done() -> None:
 
 
 def test_resuming_what_is_disabled_is_said_to_have_no_effect_yet() -> None:
-    console = FakeConsole((BACKEND, decided_backend("a", "10.0.0.1", paused=True, enabled=False)))
+    console = FakeConsole(
+        (ObjectKind.BACKEND, decided_backend("a", "10.0.0.1", paused=True, enabled=False))
+    )
     assert "no effect until it is enabled" in call(console, "resume", "a").output
 
 
@@ -58,15 +63,18 @@ def test_a_verb_without_a_backend_is_wrong_usage() -> None:
 
 def test_wait_returns_when_backend_and_frontends_show_it() -> None:
     console = FakeConsole(
-        (FRONTEND, decided_frontend()), (BACKEND, decided_backend("a", "10.0.0.1"))
+        (ObjectKind.FRONTEND, decided_frontend()),
+        (ObjectKind.BACKEND, decided_backend("a", "10.0.0.1")),
     )
 
     def operate() -> None:
-        console.of(BACKEND, "a")["status"] |= {
+        console.of(ObjectKind.BACKEND, "a")["status"] |= {
             "state": "paused", "code": "", "observedGeneration": 2,
         }  # fmt: skip
         members = [InPool("main", "a", "10.0.0.1", "paused"), InPool("main", "b", "10.0.0.2")]
-        console.of(FRONTEND, "web")["status"] = decided_frontend(members=members)["status"]
+        console.of(ObjectKind.FRONTEND, "web")["status"] = decided_frontend(members=members)[
+            "status"
+        ]
 
     console.after_edit = operate
     assert call(console, "pause", "a", "--wait").output == (
@@ -75,7 +83,7 @@ def test_wait_returns_when_backend_and_frontends_show_it() -> None:
 
 
 def test_wait_gives_up_in_time_and_says_what_is_missing() -> None:
-    console = FakeConsole((BACKEND, decided_backend("a", "10.0.0.1")))
+    console = FakeConsole((ObjectKind.BACKEND, decided_backend("a", "10.0.0.1")))
     result = call(console, "pause", "a", "--wait", "--timeout", "1ms")
     assert result.exit_code == 1
     assert result.output == (

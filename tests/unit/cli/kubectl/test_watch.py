@@ -10,9 +10,10 @@ from data.cluster_objects import TWO, InPool, at, decided_backend, decided_front
 from fakes.console import FakeConsole
 from in_memory.plugin import call
 from vpplb.cli.kubectl.watch import Follower, Happening
-from vpplb.kube.console import Change
+from vpplb.kube.api_resources import JsonObject
 from vpplb.kube.errors import ApiError, ApiUnreachable, Gone
-from vpplb.kube.kinds import BACKEND, FRONTEND, JsonObject
+from vpplb.kube.user_client import Change
+from vpplb.model.names import ObjectKind
 
 UP = ("down", "up", 5.0)
 DOWN = ("up", "down", 9.0)
@@ -30,14 +31,14 @@ def watch(console: FakeConsole, *arguments: str) -> list[str]:
 
 
 def test_a_transition_is_told_when_it_happens_and_those_before_are_not() -> None:
-    console = FakeConsole((BACKEND, backend(UP)))
-    console.changes = {BACKEND: [Change("MODIFIED", backend(DOWN, UP))]}
+    console = FakeConsole((ObjectKind.BACKEND, backend(UP)))
+    console.changes = {ObjectKind.BACKEND: [Change("MODIFIED", backend(DOWN, UP))]}
     assert watch(console) == ["backend   default/a  up → down  L4CON  connection refused"]
 
 
 def test_with_history_those_that_are_remembered_come_first() -> None:
-    console = FakeConsole((BACKEND, backend(UP)))
-    console.changes = {BACKEND: [Change("MODIFIED", backend(DOWN, UP))]}
+    console = FakeConsole((ObjectKind.BACKEND, backend(UP)))
+    console.changes = {ObjectKind.BACKEND: [Change("MODIFIED", backend(DOWN, UP))]}
     assert [line.split("  ")[2] for line in watch(console, "--history")] == [
         "down → up", "up → down",
     ]  # fmt: skip
@@ -48,24 +49,24 @@ def test_with_history_those_that_are_remembered_come_first() -> None:
     [Gone(410, "Expired"), ApiUnreachable("connection reset"), ApiError(503, "", "starting")],
 )
 def test_what_happened_while_the_watch_was_broken_comes_late_but_comes(fault: Any) -> None:
-    console = FakeConsole((BACKEND, backend(UP)))
+    console = FakeConsole((ObjectKind.BACKEND, backend(UP)))
 
     class Meanwhile(list[Any]):
         def pop(self, _: Any = 0) -> Any:
             told = super().pop(0)
             if told is fault:  # two transitions while nobody watched
-                console.objects[BACKEND, next(iter(console.objects))[1]] = backend(
+                console.objects[ObjectKind.BACKEND, next(iter(console.objects))[1]] = backend(
                     ("down", "up", 11), DOWN, UP
                 )
             return told
 
-    console.changes = {BACKEND: Meanwhile([fault, Change("BOOKMARK", backend())])}
+    console.changes = {ObjectKind.BACKEND: Meanwhile([fault, Change("BOOKMARK", backend())])}
     assert [line.split("  ")[2] for line in watch(console)] == ["up → down", "down → up"]
 
 
 def test_a_right_that_is_missing_ends_it() -> None:
     console = FakeConsole()
-    console.changes = {BACKEND: [ApiError(403, "Forbidden", "you may not watch")]}
+    console.changes = {ObjectKind.BACKEND: [ApiError(403, "Forbidden", "you may not watch")]}
     result = call(console, "watch")
     assert (result.exit_code, result.output) == (1, "Error: you may not watch\n")
 
@@ -73,9 +74,9 @@ def test_a_right_that_is_missing_ends_it() -> None:
 def test_a_failover_and_an_outage_of_a_frontend_are_told() -> None:
     spare = InPool("spare", "c", "10.0.0.3")
     down = [one._replace(state="down", effective=0) for one in TWO]
-    console = FakeConsole((FRONTEND, decided_frontend(members=[*TWO, spare])))
+    console = FakeConsole((ObjectKind.FRONTEND, decided_frontend(members=[*TWO, spare])))
     console.changes = {
-        FRONTEND: [
+        ObjectKind.FRONTEND: [
             Change("MODIFIED", decided_frontend(members=[*down, spare])),
             Change("MODIFIED", decided_frontend(members=down)),
             Change("DELETED", decided_frontend(members=down)),
@@ -89,8 +90,8 @@ def test_a_failover_and_an_outage_of_a_frontend_are_told() -> None:
 
 
 def test_json_is_an_object_a_line() -> None:
-    console = FakeConsole((BACKEND, backend(UP)))
-    console.changes = {BACKEND: [Change("MODIFIED", backend(DOWN, UP))]}
+    console = FakeConsole((ObjectKind.BACKEND, backend(UP)))
+    console.changes = {ObjectKind.BACKEND: [Change("MODIFIED", backend(DOWN, UP))]}
     (line,) = call(console, "watch", "-o", "json").stdout.splitlines()
     told = json.loads(line)
     assert datetime.fromisoformat(told.pop("at")) == datetime.fromisoformat(at(9))
@@ -108,13 +109,13 @@ def test_json_is_an_object_a_line() -> None:
 def test_what_is_made_while_it_watches_is_told_from_its_beginning() -> None:
     told: list[Happening] = []
     follower = Follower(told.append)
-    follower.seen(BACKEND, backend(UP))
+    follower.seen(ObjectKind.BACKEND, backend(UP))
     assert told == []
-    follower.begun |= {BACKEND, FRONTEND}
+    follower.begun |= {ObjectKind.BACKEND, ObjectKind.FRONTEND}
     new = decided_backend("new", "10.0.0.9", transitions=[("unknown", "up", 3)])
-    follower.seen(BACKEND, new)
-    follower.seen(FRONTEND, decided_frontend())
-    follower.seen(FRONTEND, decided_frontend())
+    follower.seen(ObjectKind.BACKEND, new)
+    follower.seen(ObjectKind.FRONTEND, decided_frontend())
+    follower.seen(ObjectKind.FRONTEND, decided_frontend())
     assert [(one.object, one.before, one.after) for one in told] == [
         ("default/new", "unknown", "up"),
         ("default/web", "unknown", "up"),

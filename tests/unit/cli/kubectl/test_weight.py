@@ -6,17 +6,17 @@ from data.cluster_objects import TWO, InPool, decided_frontend
 from fakes.console import FakeConsole
 from in_memory.plugin import call
 from vpplb.kube.errors import ApiError
-from vpplb.kube.kinds import FRONTEND
+from vpplb.model.names import ObjectKind
 
 SPARE = InPool("spare", "c", "10.0.0.3", effective=0)
 
 
 def cluster() -> FakeConsole:
-    return FakeConsole((FRONTEND, decided_frontend(members=[*TWO, SPARE])))
+    return FakeConsole((ObjectKind.FRONTEND, decided_frontend(members=[*TWO, SPARE])))
 
 
 def weights(console: FakeConsole) -> dict[str, int]:
-    pools = console.of(FRONTEND, "web")["spec"]["pools"]
+    pools = console.of(ObjectKind.FRONTEND, "web")["spec"]["pools"]
     return {one["name"]: one["weight"] for pool in pools for one in pool["backends"]}
 
 
@@ -36,7 +36,7 @@ def test_pools_that_are_edited_meanwhile_are_read_anew() -> None:
 
     def reorder() -> None:
         console.before_edit = lambda: None
-        console.of(FRONTEND, "web")["spec"]["pools"][0]["backends"].reverse()
+        console.of(ObjectKind.FRONTEND, "web")["spec"]["pools"][0]["backends"].reverse()
 
     console.before_edit = reorder
     assert call(console, "weight", "web", "main", "b", "5").exit_code == 0
@@ -46,7 +46,7 @@ def test_pools_that_are_edited_meanwhile_are_read_anew() -> None:
 
 def test_pools_that_are_edited_all_the_time_are_left_alone() -> None:
     console = cluster()
-    console.before_edit = console.of(FRONTEND, "web")["spec"]["pools"].reverse
+    console.before_edit = console.of(ObjectKind.FRONTEND, "web")["spec"]["pools"].reverse
     result = call(console, "weight", "web", "main", "b", "5")
     assert (result.exit_code, weights(console)) == (1, {"a": 100, "b": 100, "c": 100})
     assert "being edited by somebody else; nothing was changed" in result.output
@@ -90,7 +90,7 @@ def test_wait_says_how_long_it_took_and_what_the_backend_gets() -> None:
     def operate() -> None:
         members = [TWO[0], TWO[1]._replace(weight=50, effective=50), SPARE]
         decided = decided_frontend(members=members, status={"observedGeneration": 2})
-        console.of(FRONTEND, "web")["status"] = decided["status"]
+        console.of(ObjectKind.FRONTEND, "web")["status"] = decided["status"]
 
     console.after_edit = operate
     result = call(console, "weight", "web", "main", "b", "50", "--wait")

@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 import pytest
 
 from fakes.api_server import FakeApiServer
-from vpplb.kube import events
+from vpplb.kube import kubernetes_events
+from vpplb.kube.api_resources import cluster_key
 from vpplb.kube.errors import ApiUnreachable, KubeError, api_error
-from vpplb.kube.events import Event, EventRecorder
-from vpplb.kube.kinds import BACKEND, DATAPLANE, cluster_key
-from vpplb.model.names import ObjectKey
+from vpplb.kube.kubernetes_events import Event, EventRecorder
+from vpplb.model.names import ObjectKey, ObjectKind
 
 pytestmark = pytest.mark.looptime
 
@@ -21,7 +21,7 @@ AT = datetime(2026, 1, 1, 12, 0, 0, 123456, tzinfo=UTC)
 
 def event(note: str = "L4CON: connection refused") -> Event:
     return Event(
-        kind=BACKEND,
+        kind=ObjectKind.BACKEND,
         key=ObjectKey("shop", "nginx0"),
         uid="u-1",
         type="Warning",
@@ -100,7 +100,7 @@ async def test_an_event_of_a_cluster_scoped_object_lives_in_default() -> None:
     async with running(server) as recorder:
         recorder.emit(
             Event(
-                kind=DATAPLANE,
+                kind=ObjectKind.DATAPLANE,
                 key=cluster_key("node-1"),
                 uid="u",
                 type="Normal",
@@ -152,7 +152,7 @@ async def test_the_burst_comes_back_with_time_and_no_further_than_its_size() -> 
 async def test_a_full_queue_drops_its_oldest_and_counts_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(events, "QUEUE", 5)
+    monkeypatch.setattr(kubernetes_events, "QUEUE", 5)
     server, dropped = FakeApiServer(), []
     async with running(server, lambda: dropped.append(1)) as recorder:
         for n in range(8):

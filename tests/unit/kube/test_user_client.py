@@ -8,11 +8,10 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from vpplb.kube.config import Access
-from vpplb.kube.console import WATCH_PERIOD, Change, Console, read_url
+from vpplb.kube.cluster_access import Access
 from vpplb.kube.errors import ApiError, ApiUnreachable, Gone, NotFound
-from vpplb.kube.kinds import BACKEND, FRONTEND, POD
-from vpplb.model.names import ObjectKey
+from vpplb.kube.user_client import WATCH_PERIOD, Change, Console, read_url
+from vpplb.model.names import ObjectKey, ObjectKind
 
 WEB = ObjectKey("shop", "web")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -51,7 +50,9 @@ class Answering:
 async def test_objects_are_selected_by_labels_and_fields() -> None:
     server = Answering({"items": [{"metadata": {"name": "a"}}]})
     async with console(server.handle) as asked:
-        found = await asked.select(POD, "sys", labels="a=b,c=d", fields="spec.nodeName=n1")
+        found = await asked.select(
+            ObjectKind.POD, "sys", labels="a=b,c=d", fields="spec.nodeName=n1"
+        )
     assert [one["metadata"]["name"] for one in found] == ["a"]
     assert server.path == "/api/v1/namespaces/sys/pods"
     assert server.query == {"labelSelector": "a=b,c=d", "fieldSelector": "spec.nodeName=n1"}
@@ -60,7 +61,7 @@ async def test_objects_are_selected_by_labels_and_fields() -> None:
 async def test_an_edit_is_a_merge_patch_under_the_commands_own_field_manager() -> None:
     server = Answering({"metadata": {}})
     async with console(server.handle) as asked:
-        await asked.edit(BACKEND, WEB, {"spec": {"paused": True}})
+        await asked.edit(ObjectKind.BACKEND, WEB, {"spec": {"paused": True}})
     assert server.path.endswith("/namespaces/shop/backends/web")
     assert server.query == {"fieldManager": "kubectl-vpplb"}
     assert server.type == "application/merge-patch+json"
@@ -71,7 +72,7 @@ async def test_an_exact_edit_is_a_json_patch() -> None:
     server = Answering({"metadata": {}})
     operations = [{"op": "test", "path": "/spec/pools/0/name", "value": "main"}]
     async with console(server.handle) as asked:
-        await asked.edit_exactly(FRONTEND, WEB, operations)
+        await asked.edit_exactly(ObjectKind.FRONTEND, WEB, operations)
     assert (server.type, server.body) == ("application/json-patch+json", operations)
     assert server.query == {"fieldManager": "kubectl-vpplb"}
 
@@ -119,7 +120,7 @@ async def test_a_watch_yields_changes_however_they_are_cut_and_however_long_they
     long = line("MODIFIED", text="x" * 300_000)
     text = line("ADDED", a=1) + long + line("BOOKMARK")
     async with console(streaming(text[:5], text[5:40], text[40:])) as asked:
-        changes = [change async for change in asked.follow(BACKEND, "shop", "7")]
+        changes = [change async for change in asked.follow(ObjectKind.BACKEND, "shop", "7")]
     assert [change.type for change in changes] == ["ADDED", "MODIFIED", "BOOKMARK"]
     assert changes[0] == Change("ADDED", {"a": 1})
     assert len(changes[1].object["text"]) == 300_000
@@ -129,7 +130,7 @@ async def test_a_watch_of_a_version_that_is_too_old_says_so() -> None:
     expired = line("ERROR", code=410, reason="Expired", message="too old resource version")
     async with console(streaming(expired)) as asked:
         with pytest.raises(Gone, match="too old"):
-            [change async for change in asked.follow(BACKEND, "", "7")]
+            [change async for change in asked.follow(ObjectKind.BACKEND, "", "7")]
 
 
 async def test_a_watch_that_is_refused_or_broken_says_so() -> None:
@@ -146,7 +147,7 @@ async def test_a_watch_that_is_refused_or_broken_says_so() -> None:
     for handler, error in ((refuse, ApiError), (hang_up, ApiUnreachable)):
         async with console(handler) as asked:
             with pytest.raises(error):
-                [change async for change in asked.follow(BACKEND, "", "7")]
+                [change async for change in asked.follow(ObjectKind.BACKEND, "", "7")]
 
 
 async def test_a_program_of_ours_is_read_by_its_url() -> None:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from vpplb.kube.api_resources import JsonObject
 from vpplb.kube.errors import ApiError, Conflict, KubeError, NotFound
-from vpplb.kube.kinds import LEASE, JsonObject, Kind
-from vpplb.model.names import ObjectKey
+from vpplb.model.names import ObjectKey, ObjectKind
 
 log = logging.getLogger(__name__)
 
@@ -58,15 +58,17 @@ class LeaseJudge:
 class LeaseClient(Protocol):
     """What a heartbeat needs of `KubeClient`."""
 
-    async def get(self, kind: Kind, key: ObjectKey) -> JsonObject:
+    async def get(self, kind: ObjectKind, key: ObjectKey) -> JsonObject:
         """Read an object; NotFound when there is none."""
         ...
 
-    async def patch(self, kind: Kind, key: ObjectKey, body: Mapping[str, object]) -> JsonObject:
+    async def patch(
+        self, kind: ObjectKind, key: ObjectKey, body: Mapping[str, object]
+    ) -> JsonObject:
         """Merge into an object; NotFound when there is none, Conflict when it has changed."""
         ...
 
-    async def create(self, kind: Kind, body: Mapping[str, object]) -> JsonObject:
+    async def create(self, kind: ObjectKind, body: Mapping[str, object]) -> JsonObject:
         """Create an object; Conflict when there is one."""
         ...
 
@@ -149,7 +151,7 @@ class Heartbeat:
         if self._held:
             metadata = {"resourceVersion": self._version}
             body = {"metadata": metadata, "spec": {"holderIdentity": None}}
-            await self.client.patch(LEASE, self.key, body)
+            await self.client.patch(ObjectKind.LEASE, self.key, body)
 
     # --- pieces ------------------------------------------------------------------------------
 
@@ -179,7 +181,7 @@ class Heartbeat:
 
     async def _read(self) -> JsonObject | None:
         try:
-            lease = await self.client.get(LEASE, self.key)
+            lease = await self.client.get(ObjectKind.LEASE, self.key)
         except NotFound:
             self._version = ""
             return None
@@ -194,14 +196,16 @@ class Heartbeat:
             # The garbage collector takes what belongs to a Node that is no more.
             metadata |= {"ownerReferences": owners} if owners else {}
             body = {"metadata": metadata, "spec": self._spec()}
-            written = await self.client.patch(LEASE, self.key, body)
+            written = await self.client.patch(ObjectKind.LEASE, self.key, body)
         else:
             metadata = {
                 "namespace": self.key.namespace,
                 "name": self.key.name,
                 "ownerReferences": owners,
             }
-            written = await self.client.create(LEASE, {"metadata": metadata, "spec": self._spec()})
+            written = await self.client.create(
+                ObjectKind.LEASE, {"metadata": metadata, "spec": self._spec()}
+            )
         self._version, self._held = str(written["metadata"]["resourceVersion"]), True
 
     def _spec(self) -> dict[str, object]:

@@ -1,30 +1,23 @@
-"""Kinds of objects and their addresses on the API server."""
+"""The addresses of each kind on the API server (what `kubectl api-resources` lists)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from vpplb.model.names import ObjectKey
+from vpplb.model.names import ObjectKey, ObjectKind
 
 JsonObject = dict[str, Any]
 """An object as the API server sends it: parsed JSON, checked by whoever reads it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kind:
-    """A kind of object. `group` is empty for the core API; `plural` is its name in addresses.
-
-    A cluster-scoped kind (`namespaced` false) uses keys with an empty namespace.
-    """
+@dataclass(frozen=True, slots=True)
+class ApiResource:
+    """Where a kind is found. `group` is empty for the core API; `plural` is its name in paths."""
 
     group: str
     version: str
     plural: str
-    kind: str
-    namespaced: bool = True
-
-    def __str__(self) -> str:
-        return self.kind
 
     @property
     def api_version(self) -> str:
@@ -43,6 +36,20 @@ class Kind:
         return f"{path}/{subresource}" if subresource else path
 
 
+RESOURCES: Mapping[ObjectKind, ApiResource] = {
+    ObjectKind.FRONTEND: ApiResource("vpplb.dev", "v1alpha1", "frontends"),
+    ObjectKind.BACKEND: ApiResource("vpplb.dev", "v1alpha1", "backends"),
+    ObjectKind.HEALTH_CHECK: ApiResource("vpplb.dev", "v1alpha1", "healthchecks"),
+    ObjectKind.DATAPLANE: ApiResource("vpplb.dev", "v1alpha1", "dataplanes"),
+    ObjectKind.NAMESPACE: ApiResource("", "v1", "namespaces"),
+    ObjectKind.NODE: ApiResource("", "v1", "nodes"),
+    ObjectKind.LEASE: ApiResource("coordination.k8s.io", "v1", "leases"),
+    ObjectKind.EVENT: ApiResource("events.k8s.io", "v1", "events"),
+    ObjectKind.SECRET: ApiResource("", "v1", "secrets"),
+    ObjectKind.POD: ApiResource("", "v1", "pods"),
+}
+
+
 def cluster_key(name: str) -> ObjectKey:
     """Key of a cluster-scoped object."""
     return ObjectKey("", name)
@@ -52,19 +59,3 @@ def key_of(raw: JsonObject) -> ObjectKey:
     """Return the key of an object of the API server."""
     metadata = raw["metadata"]
     return ObjectKey(metadata.get("namespace", ""), metadata["name"])
-
-
-_GROUP, _VERSION = "vpplb.dev", "v1alpha1"
-
-FRONTEND = Kind(group=_GROUP, version=_VERSION, plural="frontends", kind="Frontend")
-BACKEND = Kind(group=_GROUP, version=_VERSION, plural="backends", kind="Backend")
-HEALTH_CHECK = Kind(group=_GROUP, version=_VERSION, plural="healthchecks", kind="HealthCheck")
-DATAPLANE = Kind(
-    group=_GROUP, version=_VERSION, plural="dataplanes", kind="Dataplane", namespaced=False
-)
-NAMESPACE = Kind(group="", version="v1", plural="namespaces", kind="Namespace", namespaced=False)
-NODE = Kind(group="", version="v1", plural="nodes", kind="Node", namespaced=False)
-LEASE = Kind(group="coordination.k8s.io", version="v1", plural="leases", kind="Lease")
-EVENT = Kind(group="events.k8s.io", version="v1", plural="events", kind="Event")
-SECRET = Kind(group="", version="v1", plural="secrets", kind="Secret")
-POD = Kind(group="", version="v1", plural="pods", kind="Pod")

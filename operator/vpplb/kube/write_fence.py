@@ -11,10 +11,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
+from vpplb.kube.api_resources import JsonObject
 from vpplb.kube.client import Listing
 from vpplb.kube.errors import ApiUnreachable
-from vpplb.kube.kinds import JsonObject, Kind
-from vpplb.model.names import ObjectKey
+from vpplb.model.names import ObjectKey, ObjectKind
 
 T = TypeVar("T")
 
@@ -63,22 +63,22 @@ class Permit:
 class WriteClient(Protocol):
     """What `PermittedClient` needs of `KubeClient`."""
 
-    async def list(self, kind: Kind, namespace: str | None = None) -> Listing:
+    async def list(self, kind: ObjectKind, namespace: str | None = None) -> Listing:
         """Read all objects of a kind."""
         ...
 
-    async def get(self, kind: Kind, key: ObjectKey) -> JsonObject:
+    async def get(self, kind: ObjectKind, key: ObjectKey) -> JsonObject:
         """Read one object."""
         ...
 
     async def replace_status(
-        self, kind: Kind, key: ObjectKey, version: int, status: Mapping[str, object]
+        self, kind: ObjectKind, key: ObjectKey, version: int, status: Mapping[str, object]
     ) -> JsonObject:
         """Write a whole status."""
         ...
 
     async def patch_status(
-        self, kind: Kind, key: ObjectKey, body: Mapping[str, object]
+        self, kind: ObjectKind, key: ObjectKey, body: Mapping[str, object]
     ) -> JsonObject:
         """Merge into the status."""
         ...
@@ -95,22 +95,22 @@ class PermittedClient:
     client: WriteClient
     permit: Permit
 
-    async def list(self, kind: Kind, namespace: str | None = None) -> Listing:
+    async def list(self, kind: ObjectKind, namespace: str | None = None) -> Listing:
         """Read all objects of a kind."""
         return await self.client.list(kind, namespace)
 
-    async def get(self, kind: Kind, key: ObjectKey) -> JsonObject:
+    async def get(self, kind: ObjectKind, key: ObjectKey) -> JsonObject:
         """Read one object."""
         return await self.client.get(kind, key)
 
     async def replace_status(
-        self, kind: Kind, key: ObjectKey, version: int, status: Mapping[str, object]
+        self, kind: ObjectKind, key: ObjectKey, version: int, status: Mapping[str, object]
     ) -> JsonObject:
         """Write a whole status."""
         return await self.permit.use(lambda: self.client.replace_status(kind, key, version, status))
 
     async def patch_status(
-        self, kind: Kind, key: ObjectKey, body: Mapping[str, object]
+        self, kind: ObjectKind, key: ObjectKey, body: Mapping[str, object]
     ) -> JsonObject:
         """Merge into the status."""
         return await self.permit.use(lambda: self.client.patch_status(kind, key, body))

@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol
 
+from vpplb.kube.api_resources import RESOURCES
 from vpplb.kube.errors import ApiError, ApiUnreachable, KubeError
-from vpplb.kube.kinds import Kind
-from vpplb.model.names import ObjectKey
+from vpplb.model.names import ObjectKey, ObjectKind
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ class EventClient(Protocol):
 class Event:
     """Something that happened to an object. `at` is aware; `note` is for people."""
 
-    kind: Kind
+    kind: ObjectKind
     key: ObjectKey
     uid: str
     type: Literal["Normal", "Warning"]
@@ -160,8 +160,8 @@ class EventRecorder:
             "action": event.action,
             "note": _cut(event.note, NOTE_BYTES),
             "regarding": {
-                "apiVersion": event.kind.api_version,
-                "kind": event.kind.kind,
+                "apiVersion": RESOURCES[event.kind].api_version,
+                "kind": event.kind,
                 "namespace": event.key.namespace,
                 "name": event.key.name,
                 "uid": event.uid,

@@ -5,17 +5,16 @@ import pytest
 
 from fakes.api_server import FakeApiServer
 from vpplb.kube.errors import ApiUnreachable
-from vpplb.kube.kinds import BACKEND
-from vpplb.kube.permit import NotPermitted, Permit, PermittedClient, WriteClient
-from vpplb.model.names import ObjectKey
+from vpplb.kube.write_fence import NotPermitted, Permit, PermittedClient, WriteClient
+from vpplb.model.names import ObjectKey, ObjectKind
 
 KEY = ObjectKey("default", "nginx0")
 UP = {"state": "up"}
 
 Write = Callable[[WriteClient], Awaitable[object]]
 WRITES: Mapping[str, Write] = {
-    "replace_status": lambda client: client.replace_status(BACKEND, KEY, 101, UP),
-    "patch_status": lambda client: client.patch_status(BACKEND, KEY, {"status": UP}),
+    "replace_status": lambda client: client.replace_status(ObjectKind.BACKEND, KEY, 101, UP),
+    "patch_status": lambda client: client.patch_status(ObjectKind.BACKEND, KEY, {"status": UP}),
     "create_event": lambda client: client.create_event({}),
 }
 each_write = pytest.mark.parametrize("make", WRITES.values(), ids=WRITES)
@@ -23,7 +22,7 @@ each_write = pytest.mark.parametrize("make", WRITES.values(), ids=WRITES)
 
 def a_server() -> FakeApiServer:
     server = FakeApiServer(latency=5.0)
-    server.add(BACKEND, KEY, {})
+    server.add(ObjectKind.BACKEND, KEY, {})
     return server
 
 
@@ -34,7 +33,7 @@ def server() -> FakeApiServer:
 
 async def write(server: FakeApiServer, permit: Permit) -> Mapping[str, object]:
     client = PermittedClient(server, permit)
-    return await client.patch_status(BACKEND, KEY, {"status": {"state": "up"}})
+    return await client.patch_status(ObjectKind.BACKEND, KEY, {"status": {"state": "up"}})
 
 
 @each_write
@@ -59,7 +58,9 @@ async def test_with_a_permit_each_write_is_sent_as_it_is(
 @pytest.mark.looptime
 async def test_reading_needs_no_permit(server: FakeApiServer) -> None:
     client = PermittedClient(server, Permit())
-    assert (await client.list(BACKEND)).items == [await client.get(BACKEND, KEY)]
+    assert (await client.list(ObjectKind.BACKEND)).items == [
+        await client.get(ObjectKind.BACKEND, KEY)
+    ]
 
 
 @pytest.mark.looptime
@@ -67,7 +68,7 @@ async def test_a_write_is_made_while_the_permit_lasts(server: FakeApiServer) -> 
     permit = Permit()
     permit.extend(6.0)
     await write(server, permit)
-    assert server.status(BACKEND, KEY) == {"state": "up"}
+    assert server.status(ObjectKind.BACKEND, KEY) == {"state": "up"}
 
 
 @pytest.mark.looptime

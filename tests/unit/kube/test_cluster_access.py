@@ -7,8 +7,8 @@ import yaml
 from kubernetes.aio.config import incluster_config
 
 from cluster.certificates import write_serving_certificate
-from vpplb.kube import config as config_module
-from vpplb.kube.config import default_namespace, load_access
+from vpplb.kube import cluster_access as config_module
+from vpplb.kube.cluster_access import default_namespace, load_access
 from vpplb.kube.errors import ConfigError
 
 

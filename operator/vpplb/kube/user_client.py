@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import aiohttp
 
+from vpplb.kube.api_resources import RESOURCES, JsonObject
 from vpplb.kube.client import CONNECT_TIMEOUT, LIST_TIMEOUT, KubeClient
 from vpplb.kube.errors import ApiError, ApiUnreachable, api_error
-from vpplb.kube.kinds import POD, JsonObject, Kind
-from vpplb.model.names import ObjectKey
+from vpplb.model.names import ObjectKey, ObjectKind
 
 FIELD_MANAGER = "kubectl-vpplb"
 """Who changed a spec, as `metadata.managedFields` shows it."""
@@ -30,40 +30,46 @@ class Console(KubeClient):
     """A `KubeClient` for people: selections, edits of a spec, watches, and a pod's own HTTP."""
 
     async def select(
-        self, kind: Kind, namespace: str = "", *, labels: str = "", fields: str = ""
+        self, kind: ObjectKind, namespace: str = "", *, labels: str = "", fields: str = ""
     ) -> list[JsonObject]:
         """Read the objects that meet both selectors, of one namespace if given."""
         given = {"labelSelector": labels, "fieldSelector": fields}
         query = {name: value for name, value in given.items() if value}
-        path = kind.collection_path(namespace)
+        path = RESOURCES[kind].collection_path(namespace)
         answer = await self._request("GET", path, query=query, timeout=LIST_TIMEOUT)
         return list(answer.get("items") or ())
 
-    async def edit(self, kind: Kind, key: ObjectKey, body: Mapping[str, object]) -> JsonObject:
+    async def edit(
+        self, kind: ObjectKind, key: ObjectKey, body: Mapping[str, object]
+    ) -> JsonObject:
         """Merge `body` into an object (RFC 7386) as a person does, and return the result."""
         return await self._edit(kind, key, dict(body))
 
     async def edit_exactly(
-        self, kind: Kind, key: ObjectKey, operations: Sequence[Mapping[str, object]]
+        self, kind: ObjectKind, key: ObjectKey, operations: Sequence[Mapping[str, object]]
     ) -> JsonObject:
         """Apply a JSON patch (RFC 6902); ApiError 422 when a `test` in it fails."""
         return await self._edit(kind, key, list(operations))
 
     async def _edit(
-        self, kind: Kind, key: ObjectKey, body: dict[str, object] | list[Mapping[str, object]]
+        self, kind: ObjectKind, key: ObjectKey, body: dict[str, object] | list[Mapping[str, object]]
     ) -> JsonObject:
         query = {"fieldManager": FIELD_MANAGER}
-        return await self._request("PATCH", kind.object_path(key), query=query, body=body)
+        return await self._request(
+            "PATCH", RESOURCES[kind].object_path(key), query=query, body=body
+        )
 
     async def through_pod(self, pod: ObjectKey, port: int, path: str) -> JsonObject:
         """GET from a pod's HTTP port by way of the API server (right `get` on `pods/proxy`)."""
-        named = POD.object_path(ObjectKey(pod.namespace, f"{pod.name}:{port}"), "proxy")
+        named = RESOURCES[ObjectKind.POD].object_path(
+            ObjectKey(pod.namespace, f"{pod.name}:{port}"), "proxy"
+        )
         try:
             return await self._request("GET", named + path)
         except ApiError as error:
             raise api_error(error.status, error.reason, _said(error.message)) from error
 
-    async def follow(self, kind: Kind, namespace: str, version: str) -> AsyncIterator[Change]:
+    async def follow(self, kind: ObjectKind, namespace: str, version: str) -> AsyncIterator[Change]:
         """Yield what changes after a version, until the server ends it, about once a minute.
 
         Gone when the version is too old, ApiUnreachable when the stream breaks.
@@ -79,7 +85,7 @@ class Console(KubeClient):
         }
         try:
             async with self._session.get(
-                access.server + kind.collection_path(namespace),
+                access.server + RESOURCES[kind].collection_path(namespace),
                 params=query,
                 headers=dict(await access.auth_headers()),
                 timeout=aiohttp.ClientTimeout(connect=CONNECT_TIMEOUT, sock_read=_SILENCE),

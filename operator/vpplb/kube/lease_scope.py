@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from vpplb.kube.kinds import JsonObject
+from vpplb.kube.api_resources import JsonObject
 
 Spec = Mapping[str, Any]
 """Spec of a Lease, as JSON."""

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from vpplb.kube.ballot import Ballot, Role
-from vpplb.kube.kinds import JsonObject
-from vpplb.kube.scope import Scope
+from vpplb.kube.api_resources import JsonObject
+from vpplb.kube.lease_rules import Ballot, Role
+from vpplb.kube.lease_scope import Scope
 
 DURATION = 15.0
 

@@ -15,17 +15,18 @@ lease that is deleted, ends nobody's time; a holder that still is valid writes i
 Only the mark that `resign` leaves may be taken at once, and at first sight a lease that is not
 there, that nobody holds, or that an earlier run of this program has left.
 
-The lease has a record for each scope (`kube.scope`). A program of another scope that overlaps is
-a rival: it is waited for as long as it is there, and then twice as long as for one's own, so that
-whoever stands by for the same scope follows first; whoever takes over takes its record away.
+The lease has a record for each scope (`kube.lease_scope`). A program of another scope that
+overlaps is a rival: it is waited for as long as it is there, and then twice as long as for one's
+own, so that whoever stands by for the same scope follows first; whoever takes over takes its
+record away.
 """
 
 import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from vpplb.kube.kinds import JsonObject
-from vpplb.kube.scope import Scope, Spec
+from vpplb.kube.api_resources import JsonObject
+from vpplb.kube.lease_scope import Scope, Spec
 
 _RESIGNED = 1
 """Duration, in seconds, of a lease that nobody holds since its holder gave it up (as client-go)."""

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from vpplb.kube.ballot import Ballot, Role
+from vpplb.kube.api_resources import JsonObject
 from vpplb.kube.errors import ApiError, Conflict, KubeError, NotFound
-from vpplb.kube.kinds import LEASE, JsonObject, Kind
-from vpplb.kube.permit import Permit
-from vpplb.kube.scope import Scope
-from vpplb.model.names import ObjectKey
+from vpplb.kube.lease_rules import Ballot, Role
+from vpplb.kube.lease_scope import Scope
+from vpplb.kube.write_fence import Permit
+from vpplb.model.names import ObjectKey, ObjectKind
 
 log = logging.getLogger(__name__)
 
@@ -39,15 +39,19 @@ class LeadershipLost(Exception):
 class LeaseClient(Protocol):
     """What an elector needs of `KubeClient`."""
 
-    async def get(self, kind: Kind, key: ObjectKey) -> JsonObject:
+    async def get(self, kind: ObjectKind, key: ObjectKey) -> JsonObject:
         """Read an object; NotFound when there is none."""
         ...
 
-    async def replace(self, kind: Kind, key: ObjectKey, body: Mapping[str, object]) -> JsonObject:
+    async def replace(
+        self, kind: ObjectKind, key: ObjectKey, body: Mapping[str, object]
+    ) -> JsonObject:
         """Create an object; Conflict, or 422, when there is one and `body` names no version."""
         ...
 
-    async def patch(self, kind: Kind, key: ObjectKey, body: Mapping[str, object]) -> JsonObject:
+    async def patch(
+        self, kind: ObjectKind, key: ObjectKey, body: Mapping[str, object]
+    ) -> JsonObject:
         """Merge into an object; Conflict when it has another version than `body` names."""
         ...
 
@@ -170,7 +174,7 @@ class Elector:
 
     async def _read(self) -> JsonObject | None:
         try:
-            return await self.client.get(LEASE, self.key)
+            return await self.client.get(ObjectKind.LEASE, self.key)
         except NotFound:
             return None
 
@@ -178,11 +182,11 @@ class Elector:
         body = self._ballot.merge(spec)
         if self._ballot.version:
             body["metadata"]["resourceVersion"] = self._ballot.version
-            return await self.client.patch(LEASE, self.key, body)
+            return await self.client.patch(ObjectKind.LEASE, self.key, body)
         # A PUT, not a POST: only there does the API server ask for the right to this very name.
         body["metadata"] |= {"namespace": self.key.namespace, "name": self.key.name}
         try:
-            return await self.client.replace(LEASE, self.key, body)
+            return await self.client.replace(ObjectKind.LEASE, self.key, body)
         except ApiError as error:
             if error.status != 422:
                 raise

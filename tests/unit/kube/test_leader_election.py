@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from fakes.lease_api import FakeLeaseApi, LeaseLine
-from vpplb.kube.ballot import Role
-from vpplb.kube.election import Elector, LeadershipLost
-from vpplb.kube.permit import Permit
+from vpplb.kube.leader_election import Elector, LeadershipLost
+from vpplb.kube.lease_rules import Role
+from vpplb.kube.write_fence import Permit
 from vpplb.model.names import ObjectKey
 
 KEY = ObjectKey("vpplb-system", "vpplb-operator")

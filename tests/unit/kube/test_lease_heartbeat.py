@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from fakes.api_server import FakeApiServer
+from vpplb.kube.api_resources import JsonObject
 from vpplb.kube.errors import ApiUnreachable, api_error
-from vpplb.kube.kinds import LEASE, JsonObject
-from vpplb.kube.lease import Heartbeat, LeaseJudge, Replaced
-from vpplb.model.names import ObjectKey
+from vpplb.kube.lease_heartbeat import Heartbeat, LeaseJudge, Replaced
+from vpplb.model.names import ObjectKey, ObjectKind
 
 KEY = ObjectKey("vpplb-system", "node-1")
 OWNER = {"apiVersion": "v1", "kind": "Node", "name": "node-1", "uid": "u"}
@@ -40,7 +40,7 @@ def heartbeat(
 
 
 def holder(server: FakeApiServer) -> object:
-    return server.objects[LEASE, KEY]["spec"].get("holderIdentity")
+    return server.objects[ObjectKind.LEASE, KEY]["spec"].get("holderIdentity")
 
 
 @pytest.mark.looptime
@@ -48,7 +48,7 @@ async def test_a_missing_lease_is_created_and_goes_with_its_owner() -> None:
     server = FakeApiServer()
     async with beating(server):
         await asyncio.sleep(1)
-    lease = server.objects[LEASE, KEY]
+    lease = server.objects[ObjectKind.LEASE, KEY]
     assert lease["metadata"]["ownerReferences"] == [OWNER]
     assert lease["spec"]["holderIdentity"] == "agent-1"
     assert lease["spec"]["leaseDurationSeconds"] == 30
@@ -60,7 +60,9 @@ async def test_the_lease_is_renewed_thrice_a_duration() -> None:
     async with beating(server):
         await asyncio.sleep(61)
     assert [verb for verb, _, _ in server.requests] == ["create", *["patch"] * 6]
-    assert server.objects[LEASE, KEY]["spec"]["renewTime"] == "2026-01-01T00:01:00.000000Z"
+    assert (
+        server.objects[ObjectKind.LEASE, KEY]["spec"]["renewTime"] == "2026-01-01T00:01:00.000000Z"
+    )
 
 
 @pytest.mark.looptime
@@ -70,7 +72,9 @@ async def test_a_renewal_that_failed_is_tried_again_before_the_lease_runs_out() 
         await asyncio.sleep(1)
         server.faults.extend([ApiUnreachable("refused")] * 2)
         await asyncio.sleep(18)
-    assert server.objects[LEASE, KEY]["spec"]["renewTime"].startswith("2026-01-01T00:00:16.66")
+    assert server.objects[ObjectKind.LEASE, KEY]["spec"]["renewTime"].startswith(
+        "2026-01-01T00:00:16.66"
+    )
 
 
 # --- whose lease it is ----------------------------------------------------------------------
@@ -123,9 +127,9 @@ async def test_a_lease_that_was_given_up_or_deleted_or_labelled_is_simply_taken(
     assert holder(server) is None
     second = heartbeat(server, "agent-2")
     await second.claim()
-    await server.patch(LEASE, KEY, {"metadata": {"labels": {"team": "net"}}})
+    await server.patch(ObjectKind.LEASE, KEY, {"metadata": {"labels": {"team": "net"}}})
     await second.renew()
-    del server.objects[LEASE, KEY]
+    del server.objects[ObjectKind.LEASE, KEY]
     await second.renew()
     assert holder(server) == "agent-2"
 
@@ -206,7 +210,7 @@ async def test_a_lease_follows_a_node_that_was_made_anew() -> None:
         await asyncio.sleep(1)
         beats.owners = lambda: [anew]
         await asyncio.sleep(30)
-    assert server.objects[LEASE, KEY]["metadata"]["ownerReferences"] == [anew]
+    assert server.objects[ObjectKind.LEASE, KEY]["metadata"]["ownerReferences"] == [anew]
 
 
 @pytest.mark.looptime
