@@ -17,6 +17,8 @@ from vpplb.model.names import ObjectKey, ObjectKind
 
 pytestmark = pytest.mark.looptime
 
+FRONTEND, BACKEND, HEALTH_CHECK = ObjectKind.FRONTEND, ObjectKind.BACKEND, ObjectKind.HEALTH_CHECK
+
 FAULTS: list[KubeError] = [
     api_error(429, "TooManyRequests", "slow down"),
     api_error(503, "ServiceUnavailable", "starting"),
@@ -32,11 +34,11 @@ async def test_what_is_submitted_is_on_the_server_as_often_as_it_changes() -> No
     server = FakeApiServer()
     async with running(server) as writer:
         see(writer, server, ["b"])
-        writer.submit(ObjectKind.BACKEND, key("b"), lambda: {"state": "up", "code": "L7OK"})
+        writer.submit(BACKEND, key("b"), lambda: {"state": "up", "code": "L7OK"})
         assert await writer.drain(5) == 0
-        writer.submit(ObjectKind.BACKEND, key("b"), lambda: {"state": "up", "code": "L4OK"})
+        writer.submit(BACKEND, key("b"), lambda: {"state": "up", "code": "L4OK"})
         assert await writer.drain(5) == 0
-    assert server.status(ObjectKind.BACKEND, key("b")) == {"state": "up", "code": "L4OK"}
+    assert server.status(BACKEND, key("b")) == {"state": "up", "code": "L4OK"}
     assert [verb for verb, *_ in server.requests] == ["replace_status"] * 2
 
 
@@ -44,7 +46,7 @@ async def test_a_status_that_the_server_has_already_costs_no_request() -> None:
     server, told = FakeApiServer(), Told()
     async with running(server, told) as writer:
         see(writer, server, ["b"])
-        writer.submit(ObjectKind.BACKEND, key("b"), lambda: {"state": "unknown"})
+        writer.submit(BACKEND, key("b"), lambda: {"state": "unknown"})
         await writer.drain(5)
     assert server.requests == []
     assert told.results == [("Backend", "unchanged")]
@@ -53,12 +55,12 @@ async def test_a_status_that_the_server_has_already_costs_no_request() -> None:
 async def test_an_object_of_which_nothing_is_known_is_read_first() -> None:
     server = FakeApiServer()
     for name in "ab":
-        server.add(ObjectKind.BACKEND, key(name), {"state": "up", "legacy": name == "b"})
+        server.add(BACKEND, key(name), {"state": "up", "legacy": name == "b"})
     async with running(server) as writer:
         for name in "ab":
-            writer.submit(ObjectKind.BACKEND, key(name), lambda: {"state": "up", "legacy": False})
+            writer.submit(BACKEND, key(name), lambda: {"state": "up", "legacy": False})
         await writer.drain(5)
-    assert server.status(ObjectKind.BACKEND, key("b")) == {"state": "up", "legacy": False}
+    assert server.status(BACKEND, key("b")) == {"state": "up", "legacy": False}
     asked = sorted((asked.name, verb) for verb, asked, _ in server.requests)
     assert asked == [("a", "get"), ("b", "get"), ("b", "replace_status")]
 
@@ -67,11 +69,11 @@ async def test_what_changed_without_our_knowing_is_read_and_then_written_at_once
     server, told = FakeApiServer(), Told()
     async with running(server, told) as writer:
         see(writer, server, ["b"])
-        await server.patch(ObjectKind.BACKEND, key("b"), {"spec": {"paused": True}})
-        writer.submit(ObjectKind.BACKEND, key("b"), lambda: {"state": "paused"})
+        await server.patch(BACKEND, key("b"), {"spec": {"paused": True}})
+        writer.submit(BACKEND, key("b"), lambda: {"state": "paused"})
         await asyncio.sleep(0.01)
         assert writer.pending == 0
-    assert server.status(ObjectKind.BACKEND, key("b")) == {"state": "paused"}
+    assert server.status(BACKEND, key("b")) == {"state": "paused"}
     assert told.results == [("Backend", "conflict"), ("Backend", "written")]
     assert [raw["spec"] for _, raw in told.answers] == [{"paused": True}] * 2
 
@@ -81,12 +83,12 @@ async def test_an_object_that_changes_all_the_time_is_tried_less_and_less_often(
     server.refuse = lambda _: None if server.requests[-1][0] == "get" else FAULTS[3]
     async with running(server) as writer:
         see(writer, server, ["b"])
-        writer.submit(ObjectKind.BACKEND, key("b"), lambda: {"state": "up"})
+        writer.submit(BACKEND, key("b"), lambda: {"state": "up"})
         await asyncio.sleep(60)
         assert 8 < len(server.requests) < 40
         server.refuse = lambda _: None
         assert await writer.drain(15) == 0
-    assert server.status(ObjectKind.BACKEND, key("b")) == {"state": "up"}
+    assert server.status(BACKEND, key("b")) == {"state": "up"}
 
 
 async def test_an_object_is_rendered_when_its_turn_comes_not_when_it_is_submitted() -> None:
@@ -94,8 +96,8 @@ async def test_an_object_is_rendered_when_its_turn_comes_not_when_it_is_submitte
     state = {"state": "up"}
     async with running(server, parallel=1) as writer:
         see(writer, server, ["a", "b"])
-        writer.submit(ObjectKind.BACKEND, key("a"), lambda: {"state": "up"})
-        writer.submit(ObjectKind.BACKEND, key("b"), lambda: dict(state))
+        writer.submit(BACKEND, key("a"), lambda: {"state": "up"})
+        writer.submit(BACKEND, key("b"), lambda: dict(state))
         await asyncio.sleep(0.5)
         state["state"] = "down"
         await writer.drain(5)
@@ -108,12 +110,12 @@ async def test_any_number_of_submits_during_a_write_make_one_more_write_with_the
     async with running(server) as writer:
         see(writer, server, ["b"])
         for _ in range(10):
-            writer.submit(ObjectKind.BACKEND, key("b"), lambda: {"n": next(counter)})
+            writer.submit(BACKEND, key("b"), lambda: {"n": next(counter)})
             await asyncio.sleep(0.05)
-        writer.submit(ObjectKind.BACKEND, key("b"), lambda: {"n": "newest"})
+        writer.submit(BACKEND, key("b"), lambda: {"n": "newest"})
         await writer.drain(10)
     assert len(server.requests) == 2
-    assert server.status(ObjectKind.BACKEND, key("b")) == {"n": "newest"}
+    assert server.status(BACKEND, key("b")) == {"n": "newest"}
 
 
 async def test_two_writes_of_one_object_are_never_under_way_together() -> None:
@@ -121,7 +123,7 @@ async def test_two_writes_of_one_object_are_never_under_way_together() -> None:
     async with running(server) as writer:
         see(writer, server, ["b"])
         for n in range(30):
-            writer.submit(ObjectKind.BACKEND, key("b"), lambda n=n: {"n": n})  # type: ignore[misc]  # mypy and lambda defaults
+            writer.submit(BACKEND, key("b"), lambda n=n: {"n": n})  # type: ignore[misc]  # mypy and lambda defaults
             await asyncio.sleep(0.03)
         await writer.drain(5)
     assert server.most_under_way == 1
@@ -132,11 +134,11 @@ async def test_who_becomes_more_urgent_while_being_written_is_behind_those_who_w
 ):
     server = FakeApiServer(latency=1.0)
     async with running(server, parallel=1) as writer:
-        see(writer, server, "abc", ObjectKind.FRONTEND)
-        writer.submit(ObjectKind.FRONTEND, key("a"), lambda: {"n": 1}, Priority.FRONTEND)
+        see(writer, server, "abc", FRONTEND)
+        writer.submit(FRONTEND, key("a"), lambda: {"n": 1}, Priority.FRONTEND)
         await asyncio.sleep(0.5)
         for name, priority in zip("cabaa", (1, 1, 0, 0, 1), strict=True):
-            writer.submit(ObjectKind.FRONTEND, key(name), lambda: {"n": 2}, priority)
+            writer.submit(FRONTEND, key(name), lambda: {"n": 2}, priority)
         await writer.drain(10)
     assert "".join(asked.name for _, asked, _ in server.requests) == "abac"
 
@@ -144,13 +146,13 @@ async def test_who_becomes_more_urgent_while_being_written_is_behind_those_who_w
 async def test_a_turn_that_was_given_up_for_a_more_urgent_one_is_not_had_again() -> None:
     server = FakeApiServer(latency=1.0)
     async with running(server, parallel=1) as writer:
-        see(writer, server, "abc", ObjectKind.FRONTEND)
-        writer.submit(ObjectKind.FRONTEND, key("a"), lambda: {"n": 1}, Priority.FRONTEND)
+        see(writer, server, "abc", FRONTEND)
+        writer.submit(FRONTEND, key("a"), lambda: {"n": 1}, Priority.FRONTEND)
         await asyncio.sleep(0.5)
         for name, priority in zip("abc", (1, 0, 0), strict=True):
-            writer.submit(ObjectKind.FRONTEND, key(name), lambda: {"n": 2}, priority)
+            writer.submit(FRONTEND, key(name), lambda: {"n": 2}, priority)
         await asyncio.sleep(1.0)
-        writer.submit(ObjectKind.FRONTEND, key("a"), lambda: {"n": 3}, Priority.FRONTEND_DOWN)
+        writer.submit(FRONTEND, key("a"), lambda: {"n": 3}, Priority.FRONTEND_DOWN)
         await writer.drain(10)
     assert "".join(asked.name for _, asked, _ in server.requests) == "abca"
 
@@ -167,12 +169,12 @@ async def test_an_object_is_said_to_be_written_until_its_answer_was_told() -> No
     hooks = WriterHooks(on_answer=lambda kind, answer: log.append("answer"), writing=writing)
     writer = StatusWriter(server, hooks)
     see(writer, server, ["b"])
-    writer.submit(ObjectKind.BACKEND, key("b"), lambda: {"n": 1})
+    writer.submit(BACKEND, key("b"), lambda: {"n": 1})
     task = asyncio.create_task(writer.run())
     await writer.drain(5)
     task.cancel()
     assert log == [
-        f"writing {server.objects[ObjectKind.BACKEND, key('b')]['metadata']['uid']}",
+        f"writing {server.objects[BACKEND, key('b')]['metadata']['uid']}",
         "answer",
         "written",
     ]
@@ -184,7 +186,7 @@ async def test_thousands_that_are_unchanged_let_others_have_their_turn() -> None
         names = [f"b{n}" for n in range(100)]
         see(writer, server, names)
         for name in names:
-            writer.submit(ObjectKind.BACKEND, key(name), lambda: {"state": "unknown"})
+            writer.submit(BACKEND, key(name), lambda: {"state": "unknown"})
         seen: list[int] = []
         while writer.pending:
             await asyncio.sleep(0)
@@ -197,25 +199,25 @@ async def test_who_changes_while_being_written_is_before_those_that_change_later
     server = FakeApiServer(latency=1.0)
     async with running(server, parallel=1) as writer:
         see(writer, server, ["a", "b", "c"])
-        writer.submit(ObjectKind.BACKEND, key("a"), lambda: {"n": 1})
+        writer.submit(BACKEND, key("a"), lambda: {"n": 1})
         await asyncio.sleep(0.5)
         for name in "bac":
-            writer.submit(ObjectKind.BACKEND, key(name), lambda: {"n": 2})
+            writer.submit(BACKEND, key(name), lambda: {"n": 2})
         await writer.drain(10)
     assert [asked.name for _, asked, _ in server.requests] == ["a", "b", "a", "c"]
 
 
 async def test_the_most_urgent_go_first_and_equals_in_the_order_they_came() -> None:
     urgent = [
-        ("f-down", ObjectKind.FRONTEND, Priority.FRONTEND_DOWN),
-        ("f-up", ObjectKind.FRONTEND, Priority.FRONTEND),
+        ("f-down", FRONTEND, Priority.FRONTEND_DOWN),
+        ("f-up", FRONTEND, Priority.FRONTEND),
     ]
     ordinary = [
-        ("web", ObjectKind.FRONTEND, Priority.PROGRAMMED),
-        ("b-down", ObjectKind.BACKEND, Priority.BACKEND_DOWN),
-        ("b-up", ObjectKind.BACKEND, Priority.BACKEND),
-        ("check1", ObjectKind.HEALTH_CHECK, Priority.OTHER),
-        ("check2", ObjectKind.HEALTH_CHECK, Priority.OTHER),
+        ("web", FRONTEND, Priority.PROGRAMMED),
+        ("b-down", BACKEND, Priority.BACKEND_DOWN),
+        ("b-up", BACKEND, Priority.BACKEND),
+        ("check1", HEALTH_CHECK, Priority.OTHER),
+        ("check2", HEALTH_CHECK, Priority.OTHER),
     ]
     for wanted in (urgent, ordinary):
         server = FakeApiServer(latency=0.1)
@@ -233,15 +235,11 @@ async def test_while_frontends_are_due_backends_are_written_one_by_one_and_seldo
     async with running(server) as writer:
         see(writer, server, map(str, range(1000)))
         for n in range(1000):
-            writer.submit(
-                ObjectKind.BACKEND, key(str(n)), lambda: {"state": "down"}, Priority.BACKEND_DOWN
-            )
+            writer.submit(BACKEND, key(str(n)), lambda: {"state": "down"}, Priority.BACKEND_DOWN)
         webs = [f"web{n}" for n in range(64)]
-        see(writer, server, webs, ObjectKind.FRONTEND)
+        see(writer, server, webs, FRONTEND)
         for web in webs:
-            writer.submit(
-                ObjectKind.FRONTEND, key(web), lambda: {"state": "down"}, Priority.FRONTEND_DOWN
-            )
+            writer.submit(FRONTEND, key(web), lambda: {"state": "down"}, Priority.FRONTEND_DOWN)
         await asyncio.sleep(0.79)
         frontends = [asked.name for _, asked, _ in server.requests if asked.name[0] == "w"]
         assert (len(frontends), len(server.requests)) == (64, 64 + 2)
@@ -254,13 +252,13 @@ async def test_a_pending_write_becomes_as_urgent_as_its_most_urgent_submit() -> 
     server = FakeApiServer(latency=0.1)
     async with running(server, parallel=1) as writer:
         see(writer, server, "abc")
-        writer.submit(ObjectKind.BACKEND, key("a"), lambda: {"n": 1}, Priority.BACKEND)
-        writer.submit(ObjectKind.BACKEND, key("b"), lambda: {"n": 1}, Priority.BACKEND)
-        writer.submit(ObjectKind.BACKEND, key("b"), lambda: {"n": 2}, Priority.BACKEND_DOWN)
-        writer.submit(ObjectKind.BACKEND, key("b"), lambda: {"n": 3}, Priority.BACKEND)
+        writer.submit(BACKEND, key("a"), lambda: {"n": 1}, Priority.BACKEND)
+        writer.submit(BACKEND, key("b"), lambda: {"n": 1}, Priority.BACKEND)
+        writer.submit(BACKEND, key("b"), lambda: {"n": 2}, Priority.BACKEND_DOWN)
+        writer.submit(BACKEND, key("b"), lambda: {"n": 3}, Priority.BACKEND)
         await writer.drain(5)
     assert [asked.name for _, asked, _ in server.requests] == ["b", "a"]
-    assert server.status(ObjectKind.BACKEND, key("b"))["n"] == 3
+    assert server.status(BACKEND, key("b"))["n"] == 3
 
 
 async def test_no_more_than_the_given_number_of_requests_are_under_way() -> None:
@@ -268,7 +266,7 @@ async def test_no_more_than_the_given_number_of_requests_are_under_way() -> None
     async with running(server, parallel=4) as writer:
         see(writer, server, map(str, range(40)))
         for n in range(40):
-            writer.submit(ObjectKind.BACKEND, key(str(n)), lambda: {"state": "up"})
+            writer.submit(BACKEND, key(str(n)), lambda: {"state": "up"})
         started = asyncio.get_running_loop().time()
         await writer.drain(60)
         assert asyncio.get_running_loop().time() - started == pytest.approx(1.0)
@@ -282,11 +280,11 @@ async def test_a_write_that_failed_is_made_again_with_the_newest(fault: KubeErro
     state = {"state": "up"}
     async with running(server, told) as writer:
         see(writer, server, ["b"])
-        writer.submit(ObjectKind.BACKEND, key("b"), lambda: dict(state))
+        writer.submit(BACKEND, key("b"), lambda: dict(state))
         await asyncio.sleep(0.01)
         state["state"] = "down"
         assert await writer.drain(60) == 0
-    assert server.status(ObjectKind.BACKEND, key("b")) == {"state": "down"}
+    assert server.status(BACKEND, key("b")) == {"state": "down"}
     assert len(told.results) == 4
     assert told.results[-1] == ("Backend", "written")
 
@@ -304,10 +302,10 @@ async def test_nothing_is_lost_when_half_of_all_requests_fail() -> None:
         for round_ in range(1, 5):
             states.update(dict.fromkeys(states, round_))
             for name in states:
-                writer.submit(ObjectKind.BACKEND, key(name), partial(newest, name))
+                writer.submit(BACKEND, key(name), partial(newest, name))
             await asyncio.sleep(0.2)
         assert await writer.drain(600) == 0
-    assert {server.status(ObjectKind.BACKEND, key(name))["n"] for name in states} == {4}
+    assert {server.status(BACKEND, key(name))["n"] for name in states} == {4}
 
 
 async def test_the_server_is_given_the_time_that_it_asks_for() -> None:
@@ -315,7 +313,7 @@ async def test_the_server_is_given_the_time_that_it_asks_for() -> None:
     server.faults.append(ApiError(429, "TooManyRequests", "", retry_after=7.0))
     async with running(server) as writer:
         see(writer, server, ["b"])
-        writer.submit(ObjectKind.BACKEND, key("b"), lambda: {"state": "up"})
+        writer.submit(BACKEND, key("b"), lambda: {"state": "up"})
         await writer.drain(60)
     assert server.times[1] - server.times[0] == pytest.approx(7.0)
 
@@ -325,7 +323,7 @@ async def test_a_server_that_asks_for_an_hour_is_asked_again_soon() -> None:
     server.faults.append(ApiError(429, "TooManyRequests", "", retry_after=3600.0))
     async with running(server) as writer:
         see(writer, server, ["b"])
-        writer.submit(ObjectKind.BACKEND, key("b"), lambda: {"state": "up"})
+        writer.submit(BACKEND, key("b"), lambda: {"state": "up"})
         await writer.drain(60)
     assert server.times[1] - server.times[0] == pytest.approx(10.0)
 
@@ -340,13 +338,13 @@ async def test_a_server_that_fails_for_every_object_is_asked_seldom_and_soon_aft
         names = [str(n) for n in range(500)]
         see(writer, server, names)
         for name in names:
-            writer.submit(ObjectKind.BACKEND, key(name), lambda: {"state": "up"})
+            writer.submit(BACKEND, key(name), lambda: {"state": "up"})
         await asyncio.sleep(600)
         assert len(server.requests) < 8 * 600 / 2.5, "eight a pause"
         assert writer.pending == 500
         server.refuse = lambda _: None
         assert await writer.drain(15) == 0
-    assert {server.status(ObjectKind.BACKEND, key(name))["state"] for name in names} == {"up"}
+    assert {server.status(BACKEND, key(name))["state"] for name in names} == {"up"}
 
 
 async def test_some_objects_that_are_refused_hold_up_no_other() -> None:
@@ -357,12 +355,12 @@ async def test_some_objects_that_are_refused_hold_up_no_other() -> None:
         see(writer, server, ["good"])
         server.refuse = lambda asked: api_error(500, "", "") if asked in refused else None
         for name in refused:
-            writer.submit(ObjectKind.BACKEND, name, lambda: {"state": "up"}, Priority.FRONTEND_DOWN)
+            writer.submit(BACKEND, name, lambda: {"state": "up"}, Priority.FRONTEND_DOWN)
         await asyncio.sleep(30)
         since = asyncio.get_running_loop().time()
-        writer.submit(ObjectKind.BACKEND, key("good"), lambda: {"state": "up"}, Priority.OTHER)
+        writer.submit(BACKEND, key("good"), lambda: {"state": "up"}, Priority.OTHER)
         await asyncio.sleep(0.05)
-        assert server.status(ObjectKind.BACKEND, key("good"))["state"] == "up"
+        assert server.status(BACKEND, key("good"))["state"] == "up"
         requests = zip(server.times, server.requests, strict=True)
         assert [at for at, (_, asked, _) in requests if asked == key("good")] == [since]
 
@@ -374,11 +372,9 @@ async def test_while_the_server_is_away_it_is_asked_seldom_and_urgency_is_kept()
         names = [f"slow{n}" for n in range(20)]
         see(writer, server, [*names, "urgent"])
         for name in names:
-            writer.submit(ObjectKind.BACKEND, key(name), lambda: {"state": "up"}, Priority.BACKEND)
+            writer.submit(BACKEND, key(name), lambda: {"state": "up"}, Priority.BACKEND)
         await asyncio.sleep(0.01)
-        writer.submit(
-            ObjectKind.BACKEND, key("urgent"), lambda: {"state": "down"}, Priority.BACKEND_DOWN
-        )
+        writer.submit(BACKEND, key("urgent"), lambda: {"state": "down"}, Priority.BACKEND_DOWN)
         await writer.drain(120)
     outage = Counter(int(at) for at in server.times[:12])
     assert max(outage.values()) <= 10
@@ -392,8 +388,8 @@ async def test_an_object_that_the_server_refuses_holds_up_no_other() -> None:
     server.faults.append(api_error(422, "Invalid", "no"))
     async with running(server, parallel=1) as writer:
         see(writer, server, "ab")
-        writer.submit(ObjectKind.BACKEND, key("a"), lambda: {"state": "up"}, Priority.FRONTEND_DOWN)
-        writer.submit(ObjectKind.BACKEND, key("b"), lambda: {"state": "up"}, Priority.OTHER)
+        writer.submit(BACKEND, key("a"), lambda: {"state": "up"}, Priority.FRONTEND_DOWN)
+        writer.submit(BACKEND, key("b"), lambda: {"state": "up"}, Priority.OTHER)
         await writer.drain(60)
     assert [asked.name for _, asked, _ in server.requests] == ["a", "b", "a"]
     assert server.times[1] == server.times[0]
@@ -413,10 +409,10 @@ async def test_a_render_that_raises_holds_up_no_other_and_is_tried_again(
     broken.insert(0, False)
     async with running(server, told) as writer:
         see(writer, server, "ab")
-        writer.submit(ObjectKind.BACKEND, key("a"), render)
-        writer.submit(ObjectKind.BACKEND, key("b"), lambda: {"state": "up"})
+        writer.submit(BACKEND, key("a"), render)
+        writer.submit(BACKEND, key("b"), lambda: {"state": "up"})
         await writer.drain(60)
-    assert server.status(ObjectKind.BACKEND, key("a")) == {"state": "up"}
+    assert server.status(BACKEND, key("a")) == {"state": "up"}
     assert [result for _, result in told.results] == ["error", "written", "written"]
     assert "cannot be rendered" in caplog.text
 
@@ -424,7 +420,7 @@ async def test_a_render_that_raises_holds_up_no_other_and_is_tried_again(
 async def test_the_write_of_a_deleted_object_is_given_up() -> None:
     server, told = FakeApiServer(), Told()
     async with running(server, told) as writer:
-        writer.submit(ObjectKind.BACKEND, key("b"), lambda: {"state": "up"})
+        writer.submit(BACKEND, key("b"), lambda: {"state": "up"})
         assert await writer.drain(5) == 0
     assert told.results == [("Backend", "gone")]
 
@@ -433,19 +429,19 @@ async def test_an_object_made_anew_during_a_write_that_found_nothing_is_written(
     server = FakeApiServer(latency=0.1)
     server.faults.append(NotFound(404, "NotFound", ""))
     async with running(server) as writer:
-        writer.submit(ObjectKind.BACKEND, key("b"), lambda: {"state": "up"})
+        writer.submit(BACKEND, key("b"), lambda: {"state": "up"})
         await asyncio.sleep(0.05)
         see(writer, server, ["b"])
-        writer.submit(ObjectKind.BACKEND, key("b"), lambda: {"state": "up"})
+        writer.submit(BACKEND, key("b"), lambda: {"state": "up"})
         await writer.drain(5)
-    assert server.status(ObjectKind.BACKEND, key("b")) == {"state": "up"}
+    assert server.status(BACKEND, key("b")) == {"state": "up"}
 
 
 async def test_nothing_is_written_where_there_is_nothing_to_render() -> None:
     server, told = FakeApiServer(), Told()
     async with running(server, told) as writer:
         see(writer, server, ["b"])
-        writer.submit(ObjectKind.BACKEND, key("b"), lambda: None)
+        writer.submit(BACKEND, key("b"), lambda: None)
         await writer.drain(5)
     assert server.requests == []
     assert told.results == [("Backend", "gone")]
@@ -456,12 +452,12 @@ async def test_a_forgotten_object_is_not_written_whether_its_write_is_due_or_wai
     server.faults.append(api_error(422, "Invalid", "no"))
     async with running(server, parallel=1) as writer:
         see(writer, server, "ab")
-        writer.submit(ObjectKind.BACKEND, key("a"), lambda: {"state": "up"})
-        writer.submit(ObjectKind.BACKEND, key("b"), lambda: {"state": "up"})
+        writer.submit(BACKEND, key("a"), lambda: {"state": "up"})
+        writer.submit(BACKEND, key("b"), lambda: {"state": "up"})
         await asyncio.sleep(0.05)
-        writer.forget(ObjectKind.BACKEND, key("b"))
+        writer.forget(BACKEND, key("b"))
         await asyncio.sleep(0.1)
-        writer.forget(ObjectKind.BACKEND, key("a"))
+        writer.forget(BACKEND, key("a"))
         assert writer.pending == 0
         await asyncio.sleep(60)
     assert len(server.requests) == 1
@@ -471,25 +467,25 @@ async def test_an_object_deleted_during_its_write_leaves_nothing_behind() -> Non
     server = FakeApiServer(latency=0.1)
     async with running(server) as writer:
         see(writer, server, ["b"])
-        writer.submit(ObjectKind.BACKEND, key("b"), lambda: {"state": "up"})
+        writer.submit(BACKEND, key("b"), lambda: {"state": "up"})
         await asyncio.sleep(0.05)
-        writer.forget(ObjectKind.BACKEND, key("b"))
+        writer.forget(BACKEND, key("b"))
         await asyncio.sleep(1)
         assert writer.pending == 0
-        assert writer._known.get(ObjectKind.BACKEND, key("b")) is None
+        assert writer._known.get(BACKEND, key("b")) is None
 
 
 async def test_an_old_echo_of_the_watch_does_not_undo_our_own_write() -> None:
     server = FakeApiServer()
     async with running(server) as writer:
-        old = server.add(ObjectKind.BACKEND, key("b"), {"state": "unknown"})
-        writer.known(ObjectKind.BACKEND, key("b"), old)
-        writer.submit(ObjectKind.BACKEND, key("b"), lambda: {"state": "up"})
+        old = server.add(BACKEND, key("b"), {"state": "unknown"})
+        writer.known(BACKEND, key("b"), old)
+        writer.submit(BACKEND, key("b"), lambda: {"state": "up"})
         await writer.drain(5)
-        writer.known(ObjectKind.BACKEND, key("b"), old)
-        writer.submit(ObjectKind.BACKEND, key("b"), lambda: {"state": "up"})
+        writer.known(BACKEND, key("b"), old)
+        writer.submit(BACKEND, key("b"), lambda: {"state": "up"})
         await writer.drain(5)
-        writer.submit(ObjectKind.BACKEND, key("b"), lambda: {"state": "unknown"})
+        writer.submit(BACKEND, key("b"), lambda: {"state": "unknown"})
         await writer.drain(5)
     assert [body for _, _, body in server.requests] == [
         {"status": {"state": "up"}},
@@ -501,11 +497,11 @@ async def test_what_somebody_else_wrote_into_the_status_is_put_right() -> None:
     server = FakeApiServer()
     async with running(server) as writer:
         see(writer, server, ["b"])
-        changed = server.add(ObjectKind.BACKEND, key("b"), {"state": "nonsense", "x": 1})
-        writer.known(ObjectKind.BACKEND, key("b"), changed)
-        writer.submit(ObjectKind.BACKEND, key("b"), lambda: {"state": "unknown"})
+        changed = server.add(BACKEND, key("b"), {"state": "nonsense", "x": 1})
+        writer.known(BACKEND, key("b"), changed)
+        writer.submit(BACKEND, key("b"), lambda: {"state": "unknown"})
         await writer.drain(5)
-    assert server.status(ObjectKind.BACKEND, key("b")) == {"state": "unknown"}
+    assert server.status(BACKEND, key("b")) == {"state": "unknown"}
 
 
 async def test_the_delay_runs_from_the_first_change_that_the_write_shows_through_all_failures() -> (
@@ -516,9 +512,9 @@ async def test_the_delay_runs_from_the_first_change_that_the_write_shows_through
     async with running(server, told) as writer:
         see(writer, server, ["b"])
         start = asyncio.get_running_loop().time()
-        writer.submit(ObjectKind.BACKEND, key("b"), lambda: {"n": 1}, since=start)
+        writer.submit(BACKEND, key("b"), lambda: {"n": 1}, since=start)
         await asyncio.sleep(0.5)
-        writer.submit(ObjectKind.BACKEND, key("b"), lambda: {"n": 1}, since=start + 0.5)
+        writer.submit(BACKEND, key("b"), lambda: {"n": 1}, since=start + 0.5)
         await writer.drain(60)
     assert told.delays == [pytest.approx(7.0)]
 
@@ -527,7 +523,7 @@ async def test_a_write_for_no_change_tells_no_delay() -> None:
     server, told = FakeApiServer(), Told()
     async with running(server, told) as writer:
         see(writer, server, ["b"])
-        writer.submit(ObjectKind.BACKEND, key("b"), lambda: {"n": 1})
+        writer.submit(BACKEND, key("b"), lambda: {"n": 1})
         await writer.drain(5)
     assert told.delays == []
 
@@ -537,7 +533,7 @@ async def test_draining_gives_up_in_time_and_says_how_many_are_left() -> None:
     async with running(server) as writer:
         see(writer, server, "abc")
         for name in "abc":
-            writer.submit(ObjectKind.BACKEND, key(name), lambda: {"state": "up"})
+            writer.submit(BACKEND, key(name), lambda: {"state": "up"})
         started = asyncio.get_running_loop().time()
         assert await writer.drain(2.0) == 3
         assert asyncio.get_running_loop().time() - started == pytest.approx(2.0)
@@ -563,7 +559,7 @@ async def test_a_write_that_arrived_though_its_answer_was_lost_is_not_made_again
     async with running(server, told) as writer:
         see(writer, server, ["b"])
         since = asyncio.get_running_loop().time()
-        writer.submit(ObjectKind.BACKEND, key("b"), lambda: {"state": "up"}, since=since)
+        writer.submit(BACKEND, key("b"), lambda: {"state": "up"}, since=since)
         assert await writer.drain(60) == 0
         assert told.delays == [pytest.approx(server.times[-1] + 1.0 - since)]
     assert [verb for verb, *_ in server.requests] == ["replace_status", "replace_status", "get"]
@@ -579,7 +575,7 @@ async def test_an_object_that_is_refused_for_ever_after_a_conflict_is_warned_abo
     server.refuse = lambda _: FAULTS[4] if server.requests[-1][0] != "get" else None
     async with running(server) as writer:
         see(writer, server, ["b"])
-        writer.submit(ObjectKind.BACKEND, key("b"), lambda: {"state": "up"})
+        writer.submit(BACKEND, key("b"), lambda: {"state": "up"})
         await asyncio.sleep(60)
     warned = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
     assert len(server.requests) > 5
@@ -599,6 +595,6 @@ async def test_draining_includes_what_is_submitted_in_the_very_tick_of_the_last_
     async with running(server) as writer:
         see(writer, server, ["b"])
         writer.hooks = WriterHooks(on_answer=anew)
-        writer.submit(ObjectKind.BACKEND, key("b"), lambda: {"state": "up"})
+        writer.submit(BACKEND, key("b"), lambda: {"state": "up"})
         assert await writer.drain(60) == 0
-    assert server.status(ObjectKind.BACKEND, key("b")) == {"state": "unknown"}
+    assert server.status(BACKEND, key("b")) == {"state": "unknown"}
