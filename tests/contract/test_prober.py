@@ -14,9 +14,8 @@ from pathlib import Path
 import pytest
 
 from fakes.prober import FakeProber
-from lab.eventually import eventually
 from lab.servers import CountingHttpServer, black_hole
-from lab.waiting import wait_for
+from lab.waiting import eventually, wait_for
 from vpplb.model.check import Cadence, CheckSpec, HttpProbe, TcpProbe
 from vpplb.model.health import ProbeCode, Response
 from vpplb.model.names import ObjectKey

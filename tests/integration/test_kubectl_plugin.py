@@ -4,7 +4,7 @@ import json
 import os
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,57 @@ from cluster.control_plane import ControlPlane
 from cluster.kubectl import Kubectl
 from cluster.main_job import MainJob
 from cluster.stage import VPPLB, Stage
-from integration.packets import send
 from lab.http_get import http_get
 from lab.processes import Program
 from lab.servers import CountingHttpServer
 from lab.waiting import wait_for
 from vpplb.cli.kubectl.main import cli
 from vpplb.simulator.flows import TCP, FiveTuple
+
+
+def send(stage: Stage, flows: Sequence[FiveTuple], directory: Path) -> None:
+    """Send a packet of each flow through VPP."""
+    if os.environ.get("VPPLB_TEST_VPP"):
+        _generate(stage.vpp.socket, flows, directory)
+    else:
+        _forward(stage.vpp.socket.with_name("control"), flows)
+
+
+def _forward(control: Path, flows: Sequence[FiveTuple]) -> None:
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.connect(str(control))
+        with sock.makefile("rw") as file:
+            for flow in flows:
+                file.write(json.dumps(_command(flow)) + "\n")
+                file.flush()
+                answer = json.loads(file.readline())
+                assert answer["ok"], answer
+
+
+def _command(flow: FiveTuple) -> dict[str, object]:
+    assert flow.protocol == TCP
+    return {
+        "do": "forward",
+        "protocol": "tcp",
+        "source": str(flow.source),
+        "destination": str(flow.destination),
+        "source_port": flow.source_port,
+        "destination_port": flow.destination_port,
+    }
+
+
+def _generate(api_socket: Path, flows: Sequence[FiveTuple], directory: Path) -> None:
+    from vpp_papi import VPPApiClient
+
+    from lab.packet_generator import PacketGenerator
+
+    client: Any = VPPApiClient(use_socket=True, server_address=str(api_socket), bootstrapapi=True)
+    client.connect("packets")
+    try:
+        PacketGenerator(client, directory).send(flows)
+    finally:
+        client.disconnect()
+
 
 pytestmark = [
     pytest.mark.slow,

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from data.kept_memory import keep_state, kept_state
-from lab.eventually import eventually
 from lab.live_syncer import Ear, meddle, row, running, syncing, vip, without_buckets
 from lab.simulated_vpp import simulated_vpp
+from lab.waiting import eventually
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import Encap, IPAddress, LbConf, Vip, VipId, VipSettings
 from vpplb.plan.ops import AddServer, AddVip, DelServer, DelVip, Op, SetConf, SetWeight

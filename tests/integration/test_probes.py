@@ -18,7 +18,6 @@ from pathlib import Path
 import pytest
 
 from lab.authority import Authority, self_signed_server
-from lab.eventually import eventually
 from lab.probing import first_verdict, probed, spec
 from lab.servers import (
     CountingHttpServer,
@@ -27,6 +26,7 @@ from lab.servers import (
     dripping,
     silent,
 )
+from lab.waiting import eventually
 from vpplb.model.check import (
     Cadence,
     CheckSpec,

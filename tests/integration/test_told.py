@@ -2,6 +2,7 @@
 
 import re
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -16,9 +17,33 @@ from cluster.edits import Service
 from cluster.main_job import main_job
 from cluster.stage import Stage
 from cluster.stage import stage as run_stage
-from integration.ear import Ear, short
 from lab.servers import CountingHttpServer
 from lab.waiting import wait_for
+
+
+class Ear:
+    """Hears the events of a namespace, as `Type Reason object`, each once."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+        self._heard: Counter[str] = Counter()
+
+    def wait(self, *expected: str) -> None:
+        """Return when these events, in any order, are all that came since the last call."""
+
+        def as_expected() -> bool:
+            new = Counter(map(short, self._api.events())) - self._heard
+            assert new == Counter(expected), sorted(new.elements())
+            return True
+
+        wait_for(as_expected, f"the events {sorted(expected)}")
+        self._heard += Counter(expected)
+
+
+def short(event: dict[str, Any]) -> str:
+    """Write an event as `Type Reason object`."""
+    return f"{event['type']} {event['reason']} {event['regarding']['name']}"
+
 
 pytestmark = [pytest.mark.slow, pytest.mark.control_plane]
 

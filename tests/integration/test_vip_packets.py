@@ -11,7 +11,7 @@ import yaml
 
 from data.manifests import backend, frontend
 from fakes.prober import FakeProber
-from lab.eventually import eventually
+from lab.waiting import eventually
 from vpplb.simulator.flows import TCP, FiveTuple
 from vpplb.simulator.server import VppSimulator
 from vpplb.standalone.app import Standalone, StandaloneOptions

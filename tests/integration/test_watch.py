@@ -15,8 +15,7 @@ import pytest
 
 from cluster.api_proxy import GONE, HALF_A_LINE, ApiProxy, Fault, watches
 from cluster.control_plane import ControlPlane
-from lab.eventually import eventually
-from lab.waiting import PATIENCE
+from lab.waiting import PATIENCE, eventually
 from vpplb.kube.api_resources import JsonObject
 from vpplb.kube.client import KubeClient
 from vpplb.kube.cluster_access import load_access

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from lab.eventually import eventually
 from lab.servers import ScriptedServer, answering
+from lab.waiting import eventually
 from vpplb.model.check import Cadence, CheckSpec, HttpProbe
 from vpplb.model.names import ObjectKey
 from vpplb.probers.pool import WorkerPool

@@ -1,5 +1,6 @@
 """Wait for what another process does: the only place where tests look at a real clock."""
 
+import asyncio
 import os
 import time
 from collections.abc import Callable
@@ -43,3 +44,16 @@ def stays(look: Callable[[], T], what: str, *, seconds: float, every: float = 0.
         now = look()
         assert now == first, f"{what}: {first} became {now}"
     return first
+
+
+async def eventually(holds: Callable[[], object], what: str, *, within: float = 10.0) -> None:
+    """Return as soon as `holds` gives something true; AssertionError naming `what` if never.
+
+    For what threads or other tasks of this process are about to do.
+    """
+    try:
+        async with asyncio.timeout(within):
+            while not holds():  # noqa: ASYNC110 (what is waited for signals nothing)
+                await asyncio.sleep(0.005)
+    except TimeoutError:
+        raise AssertionError(f"not within {within:g} s: {what}") from None

@@ -4,9 +4,10 @@ The simulator's lb plugin is looked at after each call, with flows held open thr
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from ipaddress import ip_address, ip_network
 from itertools import count
+from typing import NamedTuple
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -14,13 +15,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
 from in_memory.syncer import Listener
-from property.configurations import SERVERS, Corner, Load, configurations, loads, refusals
-from property.watched_lb import WatchedLoadBalancer
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import (
     AppServer,
     Encap,
     IPAddress,
+    IPNetwork,
+    LbConf,
     Protocol,
     Vip,
     VipId,
@@ -28,12 +29,146 @@ from vpplb.model.vip import (
     VipTable,
 )
 from vpplb.plan.newflows import shares
-from vpplb.plan.ops import AddServer, AddVip, Op, SetConf, SetWeight, VipOp
+from vpplb.plan.ops import AddServer, AddVip, DelServer, DelVip, Op, SetConf, SetWeight, VipOp
+from vpplb.plan.settings import HeapSpace
 from vpplb.simulator.flows import FiveTuple
+from vpplb.simulator.lb import LoadBalancerState
+from vpplb.simulator.rows import IP4_BITS, IP6_BITS, Key, NewVip
 from vpplb.sync.apply import Programmer
+from vpplb.sync.ports import Observed, Outcome, VppInfo
 from vpplb.sync.program_report import Standing
 from vpplb.sync.vip_records import Wanted
 from vpplb.sync.vip_state import SyncerState, VipBook
+
+PREFIXES = [ip_network("192.0.2.1/32"), ip_network("2001:db8::/64")]
+PORTS = [(Protocol.TCP, 80), (Protocol.UDP, 53)]
+ENCAPS = {
+    4: [Encap.GRE4, Encap.GRE4, Encap.GRE6, Encap.L3DSR],
+    6: [Encap.GRE4, Encap.GRE6, Encap.GRE6],
+}
+"""By the family of the VIP. A NAT VIP that is made anew is the death of VPP, whatever is called."""
+SERVERS = {
+    encap: [ip_address(f"{network}{n}") for n in (1, 2, 10)]
+    for encap in Encap
+    for network in ["fd00::" if encap is Encap.GRE6 else "10.0.0."]
+}
+
+
+Load = tuple[tuple[int | None, bool], ...]
+"""By server: its weight (None: not there), and whether its flows are to be cut."""
+
+
+class Wish(NamedTuple):
+    """One VIP of a configuration."""
+
+    port: tuple[Protocol, int]
+    length: int
+    sticky: bool
+    load: Load
+
+
+class Corner(NamedTuple):
+    """All VIPs of one prefix: VPP wants one encapsulation, and all ports or single ones."""
+
+    prefix: IPNetwork
+    encap: Encap
+    all_ports: bool
+    wishes: tuple[Wish, ...]
+
+
+def _all_ports(encap: Encap) -> st.SearchStrategy[bool]:
+    """VPP does L3DSR for all ports only."""
+    return st.just(True) if encap is Encap.L3DSR else st.booleans()
+
+
+servers = st.tuples(st.sampled_from([None, 0, 0, 1, 50, 100]), st.booleans())
+loads = st.tuples(*[servers] * len(SERVERS[Encap.GRE4]))
+wishes = st.builds(
+    Wish, st.sampled_from(PORTS), st.sampled_from([128, 128, 64]), st.booleans(), loads
+)
+wishes_of_one = st.lists(wishes, unique_by=lambda wish: wish.port, min_size=1, max_size=2).map(
+    tuple
+)
+corners = st.one_of(
+    [
+        st.builds(Corner, st.just(prefix), st.just(encap), _all_ports(encap), wishes_of_one)
+        for prefix in PREFIXES
+        for encap in ENCAPS[prefix.version]
+    ]
+)
+configurations = st.lists(corners, unique_by=lambda corner: corner.prefix, min_size=1, max_size=2)
+refusals = st.one_of(st.just(frozenset[int]()), st.frozensets(st.integers(0, 9), max_size=3))
+"""Numbers of the calls that VPP refuses."""
+
+
+_PROTOCOLS = {Protocol.TCP: 6, Protocol.UDP: 17, Protocol.ANY: 255}
+
+
+class WatchedLoadBalancer:
+    """Implements `sync.ports.LoadBalancer`, and never waits.
+
+    `watch` is called after each op that VPP did; ops for which `refuses` is true are not done.
+    `now` is VPP's clock, in seconds.
+    """
+
+    def __init__(self, watch: Callable[[Op], None]) -> None:
+        self.now = 0.0
+        self.state = LoadBalancerState(lambda: self.now)
+        self.watch = watch
+        self.refuses: Callable[[Op], bool] = lambda _op: False
+
+    async def connect(self) -> VppInfo:
+        return VppInfo(version="watched", pid=1)
+
+    async def read(self) -> Observed:
+        return Observed(table=self.state.table(), conf=LbConf())
+
+    async def apply(self, ops: Sequence[Op]) -> Sequence[Outcome]:
+        outcomes = []
+        for op in ops:
+            retval = -1 if self.refuses(op) else self.do(op)
+            outcomes.append(Outcome(op=op, retval=retval, message=f"({retval})"))
+            if not retval:
+                self.watch(op)
+        return outcomes
+
+    async def heap(self) -> HeapSpace | None:
+        return None
+
+    async def ping(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    def do(self, op: Op) -> int:
+        """Do an op; return the retval."""
+        state = self.state
+        match op:
+            case AddVip(vip=vip, settings=settings):
+                new = NewVip(
+                    encap=settings.encap,
+                    dscp=settings.dscp,
+                    target_port=settings.target_port,
+                    table_length=settings.table_length,
+                    src_ip_sticky=settings.src_ip_sticky,
+                )
+                return state.add_vip(_key(vip), new)
+            case DelVip(vip=vip):
+                return state.delete_vip(_key(vip))
+            case AddServer(vip=vip, address=address, weight=weight):
+                return state.add_server(_key(vip), int(address), weight)
+            case DelServer(vip=vip, address=address, flush=flush):
+                return state.delete_server(_key(vip), int(address), flush=flush)
+            case SetWeight(vip=vip, address=address, weight=weight, flush=flush):
+                return state.set_weight(_key(vip), int(address), weight, flush=flush)
+            case SetConf():
+                raise AssertionError("no settings are wished for")
+
+
+def _key(vip: VipId) -> Key:
+    prefix = vip.prefix
+    length = prefix.prefixlen + (IP6_BITS - IP4_BITS if prefix.version == 4 else 0)
+    return Key(int(prefix.network_address), length, _PROTOCOLS[vip.protocol], vip.port)
+
 
 pytestmark = pytest.mark.slow
 

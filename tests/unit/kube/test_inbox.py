@@ -3,7 +3,7 @@ import threading
 
 import pytest
 
-from lab.eventually import eventually
+from lab.waiting import eventually
 from vpplb.kube.api_resources import JsonObject
 from vpplb.kube.inbox import Inbox
 from vpplb.model.names import ObjectKind

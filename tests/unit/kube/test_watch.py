@@ -10,7 +10,7 @@ from typing import Any
 import kopf
 import pytest
 
-from lab.eventually import eventually
+from lab.waiting import eventually
 from vpplb.kube import watch as module
 from vpplb.kube.api_resources import JsonObject
 from vpplb.kube.client import Listing

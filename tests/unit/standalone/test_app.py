@@ -18,7 +18,7 @@ from data.manifests import Raw, backend, frontend, health_check, manifest
 from data.objects import key, vip
 from fakes.load_balancer import FakeLoadBalancer
 from fakes.prober import FakeProber
-from lab.eventually import eventually
+from lab.waiting import eventually
 from vpplb.model.health import HealthState, Transition
 from vpplb.plan.ops import Op
 from vpplb.standalone.app import Standalone, StandaloneOptions

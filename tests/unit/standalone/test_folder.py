@@ -11,7 +11,7 @@ import yaml
 from data.manifests import Raw, backend, frontend, health_check
 from data.objects import key
 from in_memory.world import World
-from lab.eventually import eventually
+from lab.waiting import eventually
 from vpplb.files.manifests import Loaded, load
 from vpplb.files.state import StateFile
 from vpplb.model.check import HttpProbe

@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 from yarl import URL
 
-from lab.eventually import eventually
+from lab.waiting import eventually
 from vpplb.model.names import ObjectKey
 from vpplb.telemetry import http
 from vpplb.telemetry.connections import ConnectionGuard
