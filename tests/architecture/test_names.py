@@ -14,7 +14,6 @@ MEAN_TWO_THINGS = frozenset(
         "Condition",
         "Connection",
         "Intake",
-        "Kind",
         "Lack",
         "LeaseClient",
         "Listing",
