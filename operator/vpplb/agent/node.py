@@ -8,12 +8,13 @@ annotation tells which labels are the Node's: those of others are left alone.
 import asyncio
 import json
 import logging
+import random
 from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 from vpplb.kube.api_resources import JsonObject, cluster_key
-from vpplb.kube.backoff import backoff
 from vpplb.kube.errors import ApiError, Conflict, KubeError, NotFound
+from vpplb.model.backoff import backoff_seconds
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.resources.dataplane import NODE_LABELS
 
@@ -84,7 +85,7 @@ class Node:
                 log.log(
                     level, "dataplane %s cannot be made, will try again: %s", self.key.name, error
                 )
-                await asyncio.sleep(backoff(failures, *RETRY))
+                await asyncio.sleep(backoff_seconds(failures, *RETRY, jitter=random.random()))
 
     async def run(self) -> None:
         """Follow the labels, and make the Dataplane anew should someone delete it."""

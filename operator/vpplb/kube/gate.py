@@ -7,11 +7,12 @@ lasts, but never for more than ten seconds, so that all goes on that soon after 
 
 import asyncio
 import logging
+import random
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 
-from vpplb.kube.backoff import backoff
 from vpplb.kube.errors import ApiError, KubeError
+from vpplb.model.backoff import backoff_seconds
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +53,7 @@ class Gate:
             return
         self._open.clear()
         self._troubles += 1
-        delay = backoff(self._troubles, *BACKOFF)
+        delay = backoff_seconds(self._troubles, *BACKOFF, jitter=random.random())
         if isinstance(error, ApiError) and error.retry_after:
             delay = max(delay, min(error.retry_after, LONGEST_RETRY_AFTER))
         if self._troubles == 1:

@@ -8,16 +8,17 @@ does not show is gone (`ObjectCache`).
 
 import asyncio
 import logging
+import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Protocol
 
 from vpplb.kube.api_resources import RESOURCES, JsonObject, cluster_key
-from vpplb.kube.backoff import backoff
 from vpplb.kube.client import Listing
 from vpplb.kube.errors import ApiError, KubeError, NotFound
 from vpplb.kube.object_cache import HistoryChanged, ObjectCache
+from vpplb.model.backoff import backoff_seconds
 from vpplb.model.names import ObjectKey, ObjectKind
 
 log = logging.getLogger(__name__)
@@ -82,7 +83,7 @@ class Informer:
                 self.trouble = _explain(error)
                 level = logging.WARNING if failures == 1 else logging.DEBUG
                 log.log(level, "objects cannot be listed, will try again: %s", self.trouble)
-                await asyncio.sleep(backoff(failures, *RETRY))
+                await asyncio.sleep(backoff_seconds(failures, *RETRY, jitter=random.random()))
             else:
                 self.trouble = ""
                 return

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from vpplb.kube.api_resources import JsonObject
+from vpplb.model.backoff import backoff_seconds
 from vpplb.model.names import ObjectKey, ObjectKind
 
 log = logging.getLogger(__name__)
@@ -47,7 +48,7 @@ class Mender:
         _say(kind, key, times, writer_of(raw))
         if (kind, key) in self._due:
             return
-        wait = 0.0 if times == 1 else min(LONGEST, FIRST * 2.0 ** min(times - 2, 16))
+        wait = backoff_seconds(times - 1, FIRST, LONGEST)
         self._due[kind, key] = loop.call_later(wait, self._mend, kind, key)
 
     def forget(self, kind: ObjectKind, key: ObjectKey) -> None:

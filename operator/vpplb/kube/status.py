@@ -12,12 +12,12 @@ again in the same order; or one object, which then waits alone.
 
 import asyncio
 import logging
+import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 
 from vpplb.kube.api_resources import JsonObject
-from vpplb.kube.backoff import backoff
 from vpplb.kube.calm import Calm
 from vpplb.kube.errors import ApiError, ApiUnreachable, Conflict, KubeError, NotFound
 from vpplb.kube.gate import Gate
@@ -27,6 +27,7 @@ from vpplb.kube.lanes import Lanes
 from vpplb.kube.pending import Pending, Render, earlier
 from vpplb.kube.result import NoStatus, Unrenderable, WriteResult, result_of
 from vpplb.kube.troubles import Troubles
+from vpplb.model.backoff import backoff_seconds
 from vpplb.model.names import ObjectKey, ObjectKind
 
 log = logging.getLogger(__name__)
@@ -271,7 +272,7 @@ class StatusWriter:
 
     def _retry(self, entry: Pending, error: KubeError) -> None:
         entry.failures += 1
-        delay = backoff(entry.failures, *OBJECT_BACKOFF)
+        delay = backoff_seconds(entry.failures, *OBJECT_BACKOFF, jitter=random.random())
         level = logging.WARNING if entry.failures == 1 else logging.DEBUG
         log.log(level, "status of %s %s: %s (again in %.1f s)", entry.kind, entry.key, error, delay)
         loop = asyncio.get_running_loop()

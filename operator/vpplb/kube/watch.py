@@ -13,6 +13,7 @@ seconds, for as long as it takes. A kopf that no longer asks is left behind, and
 import asyncio
 import itertools
 import logging
+import random
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
@@ -23,12 +24,12 @@ from typing import Any
 import kopf
 
 from vpplb.kube.api_resources import RESOURCES, JsonObject
-from vpplb.kube.backoff import backoff
 from vpplb.kube.cluster_access import Access, load_access
 from vpplb.kube.echoes import Echoes
 from vpplb.kube.inbox import Inbox
 from vpplb.kube.informer import Informer
 from vpplb.kube.streams import Streams
+from vpplb.model.backoff import backoff_seconds
 from vpplb.model.names import ObjectKind
 
 log = logging.getLogger(__name__)
@@ -122,7 +123,7 @@ class Watch:
             failures = failures + 1 if self._ended else 1
             self._ended = f"the watch ended: {reason}"
             log.warning("%s, will begin anew", self._ended)
-            await asyncio.sleep(backoff(failures, *RESTART))
+            await asyncio.sleep(backoff_seconds(failures, *RESTART, jitter=random.random()))
 
     def _lasts(self) -> None:
         self._ended = ""
@@ -251,7 +252,10 @@ class _Patience:
     """The waits between attempts: without end, since a kopf that gives up has to begin anew."""
 
     def __iter__(self) -> Iterator[float]:
-        return (backoff(failures, *RETRY) for failures in itertools.count(1))
+        return (
+            backoff_seconds(failures, *RETRY, jitter=random.random())
+            for failures in itertools.count(1)
+        )
 
 
 class _NoDiffs(kopf.DiffBaseStorage):

@@ -8,6 +8,7 @@ only those that follow cost it more.
 
 from datetime import UTC, datetime
 
+from vpplb.model.backoff import backoff_seconds
 from vpplb.model.check import IcmpProbe
 from vpplb.model.health import ProbeCode, Response
 from vpplb.model.names import ObjectKey
@@ -49,7 +50,7 @@ class Aside:
         }
         record = self._records.setdefault(name, _Record())
         record.deaths += 1
-        seconds = min(SHORTEST * 2 ** (record.deaths - 2), LONGEST) if record.deaths > 1 else 0.0
+        seconds = backoff_seconds(record.deaths - 1, SHORTEST, LONGEST)
         record.until = now + seconds
         if seconds:
             self._held.add(name)

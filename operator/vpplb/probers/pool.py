@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
+from vpplb.model.backoff import backoff_seconds
 from vpplb.model.names import ObjectKey
 from vpplb.probers.aside import SHORTEST, Aside, given_up
 from vpplb.probers.errors import ADVICE, Lack
@@ -231,17 +232,17 @@ class _Worker:
     async def run(self) -> None:
         """Keep a process alive; ends by cancellation only."""
         clock = asyncio.get_running_loop().time
-        pause = _SHORTEST_PAUSE
+        deaths = 0
         while True:
             born = clock()
             try:
                 ending = await self._live()
             except OSError as error:
                 ending = f"could not be started: {error}"
-            pause = _SHORTEST_PAUSE if clock() - born > _LONGEST_PAUSE else pause
+            deaths = 1 if clock() - born > _LONGEST_PAUSE else deaths + 1
+            pause = backoff_seconds(deaths, _SHORTEST_PAUSE, _LONGEST_PAUSE)
             _log.warning("a probing process %s; replaced in %.1f s", ending, pause)
             await asyncio.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE)
 
     async def _live(self) -> str:
         """Run one process to its end; say how that was."""

@@ -6,6 +6,8 @@ Two that undo each other's work at each sync would recreate VIPs, and cut their 
 from collections.abc import Hashable
 from dataclasses import dataclass
 
+from vpplb.model.backoff import backoff_seconds
+
 FREE = 3
 """Repairs at once, before they come later."""
 LAST_DELAY = 600.0
@@ -46,6 +48,4 @@ class Quarrels:
         )
 
     def _delay(self, times: int) -> float:
-        if times < FREE:
-            return 0.0
-        return min(self._interval * 2.0 ** min(times - FREE + 1, 32), LAST_DELAY)
+        return backoff_seconds(times - FREE + 1, 2 * self._interval, LAST_DELAY)

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
+from vpplb.model.backoff import backoff_seconds
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import StrangeVip, Vip, VipId, VipTable
 from vpplb.plan.settings import DesiredSettings
@@ -28,7 +29,7 @@ from vpplb.sync.vip_state import SyncerState, VipBook
 
 PING_INTERVAL = 1.0
 """Seconds between signs of life when nothing else is said."""
-FIRST_BACKOFF, LAST_BACKOFF = 0.1, 5.0
+BACKOFF = (0.1, 5.0)
 """Seconds before connecting again, doubled from the first to the last."""
 FIRST_RETRY = 1.0
 """Seconds before a VIP that failed is tried again, doubled up to the sync interval."""
@@ -39,7 +40,7 @@ FRESH = 0.5
 @dataclass(frozen=True, slots=True)
 class _Retry:
     at: float
-    delay: float
+    failures: int
 
 
 class Syncer:
@@ -153,13 +154,13 @@ class Syncer:
 
     async def run(self) -> None:
         """Connect and keep VPP as wanted until cancelled; VPP then goes on as it is."""
-        backoff = FIRST_BACKOFF
+        losses = 0
         try:
             while True:
                 try:
                     info = await self._lb.connect()
                     await self._read()
-                    backoff = FIRST_BACKOFF
+                    losses = 0
                     self._standing.reset()
                     self._conf.reconnected()
                     self._listener.connected(info)
@@ -167,8 +168,8 @@ class Syncer:
                     await self._serve()
                 except LoadBalancerGone as gone:
                     self._listener.disconnected(str(gone))
-                await asyncio.sleep(backoff)
-                backoff = min(2 * backoff, LAST_BACKOFF)
+                losses += 1
+                await asyncio.sleep(backoff_seconds(losses, *BACKOFF))
         finally:
             await self._lb.close()
 
@@ -279,5 +280,6 @@ class Syncer:
         for shelf in shelves:
             last = self._retries.pop(shelf, None)
             if not failed.keys().isdisjoint(shelf.rows):
-                delay = min(2 * last.delay if last else FIRST_RETRY, self._sync_interval)
-                self._retries[shelf] = _Retry(now + delay, delay)
+                failures = last.failures + 1 if last else 1
+                delay = backoff_seconds(failures, FIRST_RETRY, self._sync_interval)
+                self._retries[shelf] = _Retry(now + delay, failures)

@@ -1,6 +1,7 @@
 """`kubectl vpplb watch`: transitions and failovers as they happen."""
 
 import asyncio
+import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,8 +13,8 @@ from vpplb.cli.kubectl.statuses import status_of
 from vpplb.cli.kubectl.text import coloured, paint, to_json
 from vpplb.cli.terminal import say, say_coloured
 from vpplb.kube.api_resources import RESOURCES, JsonObject, key_of
-from vpplb.kube.backoff import backoff
 from vpplb.kube.errors import ApiError, ApiUnreachable, Gone, KubeError
+from vpplb.model.backoff import backoff_seconds
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.printable import printable
 from vpplb.resources.backend import BackendStatus, BackendTransition
@@ -88,7 +89,7 @@ async def _follow(cluster: Cluster, kind: ObjectKind, follower: "Follower") -> N
             failures += 1
             if failures == 1:
                 say(f"{error}; will try again", err=True)
-            await asyncio.sleep(backoff(failures, *RETRY))
+            await asyncio.sleep(backoff_seconds(failures, *RETRY, jitter=random.random()))
 
 
 def _passes(error: KubeError) -> bool:
