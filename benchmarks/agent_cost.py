@@ -14,7 +14,7 @@ from vpplb.kube.api_resources import JsonObject
 from vpplb.kube.client import KubeClient
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.resources.dataplane_codec import dump_dataplane
-from vpplb.sync.vip_records import Wanted
+from vpplb.sync.vip_records import WantedVip
 
 NODE = "bench"
 IDLE = 62.0
@@ -32,7 +32,7 @@ class Cost:
     seconds: float
 
 
-def measure_agent(vpplb: Path, directory: Path, frontends: Mapping[ObjectKey, Wanted]) -> Cost:
+def measure_agent(vpplb: Path, directory: Path, frontends: Mapping[ObjectKey, WantedVip]) -> Cost:
     """Run an agent that programs these frontends, and watch it when it has nothing to do."""
     directory.mkdir()
     with (
@@ -52,7 +52,7 @@ def measure_agent(vpplb: Path, directory: Path, frontends: Mapping[ObjectKey, Wa
             return _watch(agent.pid)
 
 
-async def _store(kubeconfig: Path, frontends: Mapping[ObjectKey, Wanted]) -> None:
+async def _store(kubeconfig: Path, frontends: Mapping[ObjectKey, WantedVip]) -> None:
     """Store the frontends with their computed status, as an operator leaves them."""
     left = iter(frontends.items())
 
@@ -66,7 +66,7 @@ async def _store(kubeconfig: Path, frontends: Mapping[ObjectKey, Wanted]) -> Non
         await asyncio.gather(*(write(client) for _ in range(WRITERS)))
 
 
-def _manifest(key: ObjectKey, wanted: Wanted) -> JsonObject:
+def _manifest(key: ObjectKey, wanted: WantedVip) -> JsonObject:
     backends = [{"name": f"b{n}"} for n in range(len(wanted.desired.servers))]
     return {
         "metadata": {"namespace": key.namespace, "name": key.name},

@@ -42,7 +42,8 @@ from vpp_calls import (
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import VipTable
 from vpplb.sync.syncer import Syncer
-from vpplb.sync.vip_records import Wanted
+from vpplb.sync.vip_records import WantedVip
+from vpplb.sync.vip_state import VipState
 from vpplb.telemetry.metrics import AgentMetrics, Registry
 from vpplb.vpp.lb import PapiLoadBalancer
 
@@ -58,7 +59,7 @@ CALLS = 3000
 VPPLB = Path(sys.executable).parent / "vpplb"
 
 StartVpp = Callable[[Path], AbstractContextManager[Path]]
-Frontends = Mapping[ObjectKey, Wanted]
+Frontends = Mapping[ObjectKey, WantedVip]
 
 
 @asynccontextmanager
@@ -66,7 +67,7 @@ async def syncing(socket: Path, sync_interval: float = 3600.0) -> AsyncIterator[
     """Run a syncer that has connected and read, and wants nothing yet."""
     ear, metrics = Ear(), AgentMetrics(Registry())
     lb = PapiLoadBalancer(socket, on_call=metrics.record_call)
-    syncer = Syncer(lb, listener=ear, sync_interval=sync_interval)
+    syncer = Syncer(lb, VipState(), listener=ear, sync_interval=sync_interval)
     async with running(syncer):
         await ear.until(lambda: bool(ear.infos))
         yield syncer, ear

@@ -19,7 +19,7 @@ from vpplb.model.names import ObjectKey
 from vpplb.model.vip import AppServer, Encap, Protocol, Vip, VipId, VipSettings
 from vpplb.plan.ops import Op
 from vpplb.sync.ports import VipReport
-from vpplb.sync.vip_records import Wanted
+from vpplb.sync.vip_records import WantedVip
 from vpplb.vpp import codec, messages
 from vpplb.vpp.framing import FrameReader, frame
 
@@ -27,7 +27,7 @@ SETTINGS = VipSettings(encap=Encap.GRE4)
 CORES = os.sched_getaffinity(0)
 
 
-def workload(vips: int, servers: int) -> dict[ObjectKey, Wanted]:
+def workload(vips: int, servers: int) -> dict[ObjectKey, WantedVip]:
     """Frontends with a VIP each, of `servers` application servers at weight 100."""
     row = Vip(
         settings=SETTINGS,
@@ -35,21 +35,21 @@ def workload(vips: int, servers: int) -> dict[ObjectKey, Wanted]:
                  for n in range(servers)},
     )  # fmt: skip
     return {
-        ObjectKey("bench", f"web{n}"): Wanted(
+        ObjectKey("bench", f"web{n}"): WantedVip(
             VipId(IPv4Network((0xC0A80000 + n, 32)), Protocol.TCP, 80), row, "r1"
         )
         for n in range(vips)
     }
 
 
-def reweighted(wanted: Wanted, weight: int, revision: str, *, epoch: int) -> Wanted:
+def reweighted(wanted: WantedVip, weight: int, revision: str, *, epoch: int) -> WantedVip:
     """The same with another weight of the first server, and its flows cut at this epoch."""
     first = next(iter(wanted.desired.servers))
     servers = dict(wanted.desired.servers) | {first: AppServer(weight=weight, flush_epoch=epoch)}
-    return Wanted(wanted.vip, Vip(settings=SETTINGS, servers=servers), revision)
+    return WantedVip(wanted.vip, Vip(settings=SETTINGS, servers=servers), revision)
 
 
-def switched(wanted: Wanted, second: bool, revision: str, *, epoch: int) -> Wanted:
+def switched(wanted: WantedVip, second: bool, revision: str, *, epoch: int) -> WantedVip:
     """The same with its servers as two pools, of which the `second` half serves, or the first.
 
     The flows of the half that does not are cut at this epoch.
@@ -61,7 +61,7 @@ def switched(wanted: Wanted, second: bool, revision: str, *, epoch: int) -> Want
         else AppServer(weight=0, flush_epoch=epoch)
         for place, address in enumerate(wanted.desired.servers)
     }
-    return Wanted(wanted.vip, Vip(settings=SETTINGS, servers=servers), revision)
+    return WantedVip(wanted.vip, Vip(settings=SETTINGS, servers=servers), revision)
 
 
 @dataclass
@@ -81,11 +81,11 @@ class Ear(LiveEar):
             if not self.missing:
                 self.complete.set()
 
-    def synced(self, seconds: float) -> None:
+    def on_synced(self, seconds: float) -> None:
         self.cpu = time.process_time()
-        super().synced(seconds)
+        super().on_synced(seconds)
 
-    def expect(self, wanted: Mapping[ObjectKey, Wanted]) -> None:
+    def expect(self, wanted: Mapping[ObjectKey, WantedVip]) -> None:
         """Begin to wait for these revisions; `complete` says when all have been told."""
         self.missing = {key: one.revision for key, one in wanted.items()}
         self.complete.clear()

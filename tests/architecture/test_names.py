@@ -14,13 +14,11 @@ MEAN_TWO_THINGS = frozenset(
         "Condition",
         "Connection",
         "Intake",
-        "Lack",
         "LeaseClient",
         "Listing",
         "Message",
         "Pool",
         "Probed",
-        "Standing",
         "Tally",
         "VipCounters",
     }

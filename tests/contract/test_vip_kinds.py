@@ -14,7 +14,7 @@ from lab.live_syncer import Ear, read, row, syncing, vip, without_buckets
 from lab.simulated_vpp import simulated_vpp
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import AppServer, Encap, Protocol, Vip, VipId
-from vpplb.plan.newflows import shares
+from vpplb.plan.maglev_table import shares
 from vpplb.sync.ports import VipReport
 from vpplb.sync.syncer import Syncer
 
@@ -104,6 +104,6 @@ async def test_a_vip_of_this_kind_is_programmed_exactly(socket: Path, kind: str)
         await has(socket, on, anew)
     async with syncing(socket, {WEB: (on, anew)}) as (syncer, ear):
         assert ear.counts == {}, "a VIP of this kind is not recognised as what it is"
-        syncer.remove(WEB)
-        await ear.until(lambda: not syncer.state.owned)
+        syncer.remove_frontend(WEB)
+        await ear.until(lambda: not syncer.vips.owned_state.owned)
         assert (await read(socket)).table == {}

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from vpplb.files.memory import Memory, Router, load_memory, save_memory
-from vpplb.sync.vip_state import SyncerState
+from vpplb.sync.vip_state import OwnedState
 
 HERE = Router(node="n1", machine="m", vpp="/run/vpp/api.sock")
 
@@ -16,12 +16,12 @@ def kept(path: Path) -> Memory | None:
     return load_memory(path, Router(**json.loads(path.read_text())["router"]))
 
 
-def kept_state(path: Path) -> SyncerState | None:
+def kept_state(path: Path) -> OwnedState | None:
     """Read what of a memory is the syncer's."""
     memory = kept(path)
     return memory.state if memory else None
 
 
-def keep_state(path: Path, state: SyncerState, router: Router = HERE) -> None:
+def keep_state(path: Path, state: OwnedState, router: Router = HERE) -> None:
     """Write a memory."""
     save_memory(path, Memory(state=state), router)

@@ -15,7 +15,7 @@ from vpplb.model.vip import (
     VipId,
     VipSettings,
 )
-from vpplb.plan.newflows import shares
+from vpplb.plan.maglev_table import shares
 from vpplb.plan.ops import AddServer, AddVip, DelServer, DelVip, Op, SetConf, SetWeight
 from vpplb.plan.settings import HeapSpace
 from vpplb.sync.ports import LoadBalancerGone, Observed, Outcome, VppInfo

@@ -24,7 +24,7 @@ from vpplb.model.vip import AppServer, Encap, Vip, VipId, VipSettings
 from vpplb.plan.settings import DesiredSettings
 from vpplb.resources.dataplane_codec import dump_dataplane
 from vpplb.sync.syncer import Syncer
-from vpplb.sync.vip_state import SyncerState
+from vpplb.sync.vip_state import OwnedState, VipState
 from vpplb.telemetry.metrics import AgentMetrics, Registry
 
 NODE = cluster_key("n1")
@@ -64,7 +64,7 @@ class LocalAgent:
         self._tasks: list[asyncio.Task[None]] = []
         self.announced: list[tuple[ObjectKey, str]] = []
         dataplane = self.server.objects.get((ObjectKind.DATAPLANE, NODE)) or self.store_dataplane()
-        self.keeper = MemoryKeeper(memory, lambda: Memory(state=self.syncer.state), HERE)
+        self.keeper = MemoryKeeper(memory, lambda: Memory(state=self.syncer.vips.owned_state), HERE)
         self.keeper.begin()
         self.reporter = DataplaneReporter(
             self.writer,
@@ -72,14 +72,14 @@ class LocalAgent:
             NODE.name,
             self.clock,
             selected=lambda: self.intake.selected,
-            observed=lambda: self.syncer.observed,
-            state=lambda: self.syncer.state,
+            observed=lambda: self.syncer.vips.observed,
+            state=lambda: self.syncer.vips.owned_state,
             keeper=self.keeper,
             lapsed=lapsed,
             announce=lambda frontend, note: self.announced.append((frontend, note)),
         )
-        state = (memory and kept_state(memory)) or remembered_by(dataplane) or SyncerState()
-        self.syncer = Syncer(self.lb, listener=self.reporter, state=state)
+        state = (memory and kept_state(memory)) or remembered_by(dataplane) or OwnedState()
+        self.syncer = Syncer(self.lb, VipState(state), listener=self.reporter)
         self.reporter.resume(dataplane)
         self.intake = Intake(
             self.syncer,

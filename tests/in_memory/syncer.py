@@ -13,7 +13,7 @@ from vpplb.model.vip import AppServer, Encap, Protocol, StrangeVip, Vip, VipId, 
 from vpplb.plan.ops import AddServer, AddVip, ChangeKind, Op
 from vpplb.sync.ports import VipReport, VppInfo
 from vpplb.sync.syncer import Syncer
-from vpplb.sync.vip_state import SyncerState
+from vpplb.sync.vip_state import OwnedState, VipState
 
 WEB, DNS = ObjectKey("shop", "web"), ObjectKey("shop", "dns")
 VIP = VipId(ip_network("192.0.2.1/32"), Protocol.TCP, 80)
@@ -49,57 +49,58 @@ class Listener:
     forgotten: list[int] = field(default_factory=list)
     strange: list[list[str]] = field(default_factory=list)
 
-    def connected(self, info: VppInfo) -> None:
+    def on_connected(self, info: VppInfo) -> None:
         self.infos.append(info)
 
-    def disconnected(self, reason: str) -> None:
+    def on_disconnected(self, reason: str) -> None:
         self.reasons.append(reason)
 
-    def reported(self, report: VipReport) -> None:
+    def on_report(self, report: VipReport) -> None:
         self.reports.append(report)
 
-    def adopted(self) -> None:
+    def on_adopted(self) -> None:
         self.adoptions += 1
 
-    def remembered(self) -> None:
+    def on_state_changed(self) -> None:
         self.memories += 1
 
-    def changed(self, kind: ChangeKind, count: int) -> None:
+    def on_vpp_changed(self, kind: ChangeKind, count: int) -> None:
         self.counts[kind] += count
 
-    def recreated(self, key: ObjectKey, vip: VipId, settings: VipSettings) -> None:
+    def on_recreated(self, key: ObjectKey, vip: VipId, settings: VipSettings) -> None:
         self.remade.append((key, vip, settings))
 
-    def drifted(self, count: int) -> None:
+    def on_drift(self, count: int) -> None:
         self.drift += count
 
-    def met_strange(self, strange: Sequence[StrangeVip]) -> None:
+    def on_strange_vips(self, strange: Sequence[StrangeVip]) -> None:
         self.strange.append([one.text for one in strange])
 
-    def contested(self, count: int) -> None:
+    def on_contention(self, count: int) -> None:
         self.contests.append(count)
 
-    def flows_forgotten(self, buckets: int) -> None:
+    def on_flows_forgotten(self, buckets: int) -> None:
         self.forgotten.append(buckets)
 
-    def synced(self, seconds: float) -> None:
+    def on_synced(self, seconds: float) -> None:
         assert seconds >= 0
         self.syncs += 1
 
-    def conf_failed(self, error: str) -> None:
+    def on_settings_error(self, error: str) -> None:
         self.conf_errors.append(error)
 
 
 class Bench:
     """A syncer on a fake VPP; `settle` starts it and lets it do what it has to do now."""
 
-    def __init__(self, state: SyncerState | None = None, *, own_all: bool = False) -> None:
+    def __init__(self, state: OwnedState | None = None, *, own_all: bool = False) -> None:
         self.lb = FakeLoadBalancer()
         self.start(state, own_all=own_all)
 
-    def start(self, state: SyncerState | None = None, *, own_all: bool = False) -> None:
+    def start(self, state: OwnedState | None = None, *, own_all: bool = False) -> None:
         self.listener = Listener()
-        self.syncer = Syncer(self.lb, listener=self.listener, state=state, own_all=own_all)
+        vips = VipState(state, own_all=own_all)
+        self.syncer = Syncer(self.lb, vips, listener=self.listener)
         self.task: asyncio.Task[None] | None = None
 
     async def stop(self) -> None:
@@ -108,7 +109,7 @@ class Bench:
             with suppress(asyncio.CancelledError):
                 await self.task
 
-    async def restart(self, state: SyncerState | None) -> None:
+    async def restart(self, state: OwnedState | None) -> None:
         """Put a new syncer in the place of the old one, as a new process would."""
         await self.stop()
         self.lb.ops.clear()

@@ -27,6 +27,7 @@ from vpplb.simulator.flows import TCP, FiveTuple
 from vpplb.simulator.server import VppSimulator
 from vpplb.sync.ports import VipReport
 from vpplb.sync.syncer import Syncer
+from vpplb.sync.vip_state import VipState
 from vpplb.vpp.lb import PapiLoadBalancer
 
 pytestmark = pytest.mark.slow
@@ -70,7 +71,7 @@ async def vpp(tmp_path: Path) -> AsyncIterator[VppSimulator]:
 async def syncing(vpp: VppSimulator) -> AsyncIterator[tuple[Syncer, Ear]]:
     """A syncer whose VPP has what it wanted `BEFORE`."""
     ear = Ear()
-    syncer = Syncer(PapiLoadBalancer(vpp.api_socket, timeout=TIMEOUT), listener=ear)
+    syncer = Syncer(PapiLoadBalancer(vpp.api_socket, timeout=TIMEOUT), VipState(), listener=ear)
     syncer.set_synced()
     async with running(syncer):
         await want(syncer, ear, BEFORE, "r1")
@@ -157,7 +158,7 @@ async def test_a_dump_that_comes_out_empty_removes_and_remakes_nothing(
     await ear.until(lambda: not any(report.error for report in ear.reports[-2:]))
     assert has(vpp, BEFORE)
     assert list(flows(vpp)) == before
-    assert syncer.state.owned == {WEB_VIP: WEB, API_VIP: API}
+    assert syncer.vips.owned_state.owned == {WEB_VIP: WEB, API_VIP: API}
 
 
 async def test_the_connections_of_a_vpp_that_hangs_now_and_then_are_all_closed(

@@ -19,6 +19,7 @@ from vpplb.simulator.faults import Drop
 from vpplb.simulator.flows import TCP, FiveTuple
 from vpplb.simulator.server import VppSimulator
 from vpplb.sync.syncer import Syncer
+from vpplb.sync.vip_state import VipState
 from vpplb.vpp.lb import PapiLoadBalancer
 
 pytestmark = pytest.mark.slow
@@ -71,15 +72,15 @@ async def test_vips_of_others_survive_all_that_the_agent_does_and_are_seen(
 ) -> None:
     await program(vpp, *FOREIGN_OPS)
     async with syncing(vpp.api_socket, WANTED, sync_interval=0.2) as (syncer, ear):
-        assert set(syncer.observed) == {WEB_VIP, API_VIP, FOREIGN}
+        assert set(syncer.vips.observed) == {WEB_VIP, API_VIP, FOREIGN}
         syncer.set_desired(WEB, WEB_VIP, row({"10.0.0.1": 1}, length=4096), "r2")
-        syncer.remove(API)
-        await ear.until(lambda: syncer.state.owned == {WEB_VIP: WEB})
+        syncer.remove_frontend(API)
+        await ear.until(lambda: syncer.vips.owned_state.owned == {WEB_VIP: WEB})
         await ear.read_again()
-        syncer.remove(WEB)
-        await ear.until(lambda: not syncer.state.owned)
+        syncer.remove_frontend(WEB)
+        await ear.until(lambda: not syncer.vips.owned_state.owned)
         await ear.read_again()
-        assert list(syncer.observed) == [FOREIGN]
+        assert list(syncer.vips.observed) == [FOREIGN]
     assert ours(vpp) == {}
     assert foreign(vpp) == {ip_address("fd00::9"): 3}
     assert "203.0.113.1/32" not in {call.args["pfx"] for call in vpp.changing_calls}
@@ -96,7 +97,7 @@ async def test_a_vip_that_is_there_is_adopted_without_interruption(vpp: VppSimul
     before = flows(vpp)
     async with syncing(vpp.api_socket, {WEB: WANTED[WEB]}) as (syncer, _):
         assert vpp.changing_calls == []
-        assert syncer.state.owned == {WEB_VIP: WEB}
+        assert syncer.vips.owned_state.owned == {WEB_VIP: WEB}
         assert flows(vpp) == before
 
 
@@ -167,10 +168,10 @@ async def test_drift_is_repaired_within_a_sync_interval_and_counted(
 
 async def test_paused_the_same_drift_is_seen_and_left(vpp: VppSimulator) -> None:
     async with syncing(vpp.api_socket, WANTED, sync_interval=0.2) as (syncer, ear):
-        syncer.paused = True
+        syncer.set_paused(True)
         await meddle(vpp.api_socket, *DRIFTS["a weight is another"])
         calls = len(vpp.changing_calls)
-        await ear.until(lambda: syncer.observed[WEB_VIP].servers[A].weight == 1)
+        await ear.until(lambda: syncer.vips.observed[WEB_VIP].servers[A].weight == 1)
         await ear.read_again()
         assert len(vpp.changing_calls) == calls
 
@@ -182,7 +183,7 @@ async def test_ownership_survives_a_restart_of_the_agent(vpp: VppSimulator, tmp_
     memory = tmp_path / "memory.json"
     await program(vpp, *FOREIGN_OPS)
     async with syncing(vpp.api_socket, WANTED) as (syncer, _):
-        keep_state(memory, syncer.state)
+        keep_state(memory, syncer.vips.owned_state)
     vpp.calls.clear()
     held = flows(vpp)
     async with syncing(vpp.api_socket, WANTED, state=kept_state(memory)):
@@ -190,7 +191,7 @@ async def test_ownership_survives_a_restart_of_the_agent(vpp: VppSimulator, tmp_
         assert flows(vpp) == held
     # Both frontends were deleted while no agent ran: their VIPs go, the foreign one stays.
     async with syncing(vpp.api_socket, {}, state=kept_state(memory)) as (syncer, ear):
-        await ear.until(lambda: not syncer.state.owned)
+        await ear.until(lambda: not syncer.vips.owned_state.owned)
     assert ours(vpp) == {}
     assert foreign(vpp) == {ip_address("fd00::9"): 3}
 
@@ -203,8 +204,8 @@ async def test_without_its_memory_an_agent_removes_nothing_and_adopts_what_is_wa
     vpp.calls.clear()
     async with syncing(vpp.api_socket, {WEB: WANTED[WEB]}) as (syncer, _):
         assert vpp.changing_calls == []
-        assert syncer.state.owned == {WEB_VIP: WEB}
-        assert API_VIP in syncer.observed
+        assert syncer.vips.owned_state.owned == {WEB_VIP: WEB}
+        assert API_VIP in syncer.vips.observed
 
 
 @pytest.mark.parametrize("dialect", [Dialect(), Dialect(shift=7)], ids=["same ids", "other ids"])
@@ -247,12 +248,12 @@ async def test_ownership_survives_restarts_of_agent_and_vpp_at_once(
 ) -> None:
     memory = tmp_path / "memory.json"
     async with syncing(vpp.api_socket, WANTED) as (syncer, _):
-        keep_state(memory, syncer.state)
+        keep_state(memory, syncer.vips.owned_state)
     await vpp.restart(keep=True)
     await program(vpp, *FOREIGN_OPS)
     only_web = {WEB: WANTED[WEB]}
     async with syncing(vpp.api_socket, only_web, state=kept_state(memory)) as (syncer, ear):
-        await ear.until(lambda: syncer.state.owned == {WEB_VIP: WEB})
+        await ear.until(lambda: syncer.vips.owned_state.owned == {WEB_VIP: WEB})
         assert ours(vpp) == {WEB_VIP: WEB_ROW}
         assert {call.args["pfx"] for call in vpp.changing_calls} == {"192.0.2.2/32"}
     await vpp.restart()
@@ -265,8 +266,8 @@ async def test_an_agent_that_dies_while_it_makes_a_vip_leaves_none_that_nobody_o
 ) -> None:
     memory = tmp_path / "memory.json"
     ear = Ear()
-    syncer = Syncer(PapiLoadBalancer(vpp.api_socket), listener=ear)
-    ear.on_memory = lambda: keep_state(memory, syncer.state)
+    syncer = Syncer(PapiLoadBalancer(vpp.api_socket), VipState(), listener=ear)
+    ear.on_memory = lambda: keep_state(memory, syncer.vips.owned_state)
     syncer.set_desired(WEB, WEB_VIP, WEB_ROW, "r1")
     syncer.set_synced()
     vpp.faults.arm(Drop(), "lb_add_del_as_v2", times=None)
@@ -275,5 +276,5 @@ async def test_an_agent_that_dies_while_it_makes_a_vip_leaves_none_that_nobody_o
     vpp.faults.disarm()
     assert ear.reports == []
     async with syncing(vpp.api_socket, {}, state=kept_state(memory)) as (after, heard):
-        await heard.until(lambda: not after.state.owned)
+        await heard.until(lambda: not after.vips.owned_state.owned)
     assert ours(vpp) == {}

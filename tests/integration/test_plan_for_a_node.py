@@ -25,7 +25,7 @@ from vpplb.model.vip import AppServer, Vip
 from vpplb.plan.ops import AddServer, AddVip
 from vpplb.resources.dataplane_codec import dump_dataplane
 from vpplb.simulator.server import VppSimulator
-from vpplb.sync.vip_state import SyncerState
+from vpplb.sync.vip_state import OwnedState
 from vpplb.vpp.lb import PapiLoadBalancer
 
 pytestmark = [pytest.mark.slow, pytest.mark.control_plane]
@@ -111,7 +111,7 @@ def test_it_says_what_the_agent_would_do_and_changes_nothing(
         assert said["from"].endswith(f"at {simulator.api_socket}, for node {NODE}")
         memory = tmp_path / "memory.json"
         owner = ObjectKey(namespace.namespace, "web")
-        state = SyncerState(owned={WEB: owner}, flushed={WEB: {ip_address("10.0.0.1"): 7}})
+        state = OwnedState(owned={WEB: owner}, flushed={WEB: {ip_address("10.0.0.1"): 7}})
         keep_state(memory, state, Router.here(NODE, Path(simulator.api_socket)))
         _, said = plan(control_plane, socket, f"--state-file={memory}")
         does = [call["does"] for call in said["calls"]]

@@ -14,7 +14,7 @@ from vpplb.plan.ops import Op
 from vpplb.plan.settings import DesiredSettings
 from vpplb.sync.ports import Observed, VipReport, VppInfo
 from vpplb.sync.syncer import Syncer
-from vpplb.sync.vip_state import SyncerState
+from vpplb.sync.vip_state import OwnedState, VipState
 from vpplb.vpp.lb import PapiLoadBalancer
 
 PATIENCE = 60.0
@@ -73,32 +73,32 @@ class Ear(Listener):
     def _last(self) -> dict[ObjectKey, VipReport]:
         return {report.key: report for report in self.reports}
 
-    def adopted(self) -> None:
-        super().adopted()
+    def on_adopted(self) -> None:
+        super().on_adopted()
         self.on_memory()
 
-    def remembered(self) -> None:
-        super().remembered()
+    def on_state_changed(self) -> None:
+        super().on_state_changed()
         self.on_memory()
 
-    def connected(self, info: VppInfo) -> None:
-        super().connected(info)
+    def on_connected(self, info: VppInfo) -> None:
+        super().on_connected(info)
         self.news.set()
 
-    def disconnected(self, reason: str) -> None:
-        super().disconnected(reason)
+    def on_disconnected(self, reason: str) -> None:
+        super().on_disconnected(reason)
         self.news.set()
 
-    def reported(self, report: VipReport) -> None:
-        super().reported(report)
+    def on_report(self, report: VipReport) -> None:
+        super().on_report(report)
         self.news.set()
 
-    def drifted(self, count: int) -> None:
-        super().drifted(count)
+    def on_drift(self, count: int) -> None:
+        super().on_drift(count)
         self.news.set()
 
-    def synced(self, seconds: float) -> None:
-        super().synced(seconds)
+    def on_synced(self, seconds: float) -> None:
+        super().on_synced(seconds)
         self.news.set()
 
 
@@ -107,14 +107,14 @@ async def syncing(
     socket: Path,
     wanted: Mapping[ObjectKey, tuple[VipId, Vip]],
     *,
-    state: SyncerState | None = None,
+    state: OwnedState | None = None,
     sync_interval: float = 30.0,
     conf: DesiredSettings | None = None,
 ) -> AsyncIterator[tuple[Syncer, Ear]]:
     """Run a syncer that wants this, each at revision `r1`, until it has been programmed."""
     ear = Ear()
     syncer = Syncer(
-        PapiLoadBalancer(socket), listener=ear, sync_interval=sync_interval, state=state
+        PapiLoadBalancer(socket), VipState(state), listener=ear, sync_interval=sync_interval
     )
     if conf:
         syncer.set_settings(conf)

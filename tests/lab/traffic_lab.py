@@ -42,7 +42,7 @@ from lab.vpp_tap import CHANGING, VppTap
 from lab.vpp_witness import VppWitness
 from lab.waiting import stays, wait_for
 from vpplb.model.vip import Encap, IPAddress, LbConf, VipId
-from vpplb.plan import newflows
+from vpplb.plan import maglev_table
 from vpplb.simulator.flows import TCP, FiveTuple
 from vpplb.simulator.lb import LoadBalancerState
 from vpplb.simulator.rows import Key, NewVip, Retval
@@ -309,7 +309,7 @@ def assert_proportional(flows: Answers, weights: Weights) -> None:
     Hashes of 5-tuples are as good as random: within four standard deviations.
     """
     addressed = {ip_address(SERVERS[name]): weight for name, weight in weights.items()}
-    buckets = newflows.shares(addressed, TABLE_LENGTH)
+    buckets = maglev_table.shares(addressed, TABLE_LENGTH)
     for name in weights:
         share = buckets[ip_address(SERVERS[name])] / TABLE_LENGTH
         expected = len(flows) * share

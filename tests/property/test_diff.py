@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from fakes.load_balancer import FakeLoadBalancer
 from in_memory.planned import diff
 from vpplb.model.vip import AppServer, Encap, IPNetwork, Protocol, Vip, VipId, VipSettings, VipTable
-from vpplb.plan.diff import Step
+from vpplb.plan.diff import PlanStep
+from vpplb.plan.execution import apply_ops
 from vpplb.plan.ops import AddServer, AddVip
-from vpplb.plan.progress import after
 from vpplb.plan.render import call_text
 
 PREFIXES: tuple[IPNetwork, ...] = (IPv4Network("192.0.2.1/32"), IPv6Network("2001:db8::/64"))
@@ -146,8 +146,8 @@ def test_steps_are_in_order_and_what_they_do_to_a_vip_is_known_beforehand(
 ) -> None:
     for chain in diff(desired, before, owned=before, flushed={}).chains:
         steps = [step for step, _ in chain.steps]
-        assert steps == sorted(set(steps), key=list(Step).index)
-        result = after(plain(before).get(chain.vip), chain.ops)
+        assert steps == sorted(set(steps), key=list(PlanStep).index)
+        result = apply_ops(plain(before).get(chain.vip), chain.ops)
         want = plain(desired).get(chain.vip)
         assert result == want
 

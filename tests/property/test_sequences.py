@@ -28,17 +28,17 @@ from vpplb.model.vip import (
     VipSettings,
     VipTable,
 )
-from vpplb.plan.newflows import shares
+from vpplb.plan.maglev_table import shares
 from vpplb.plan.ops import AddServer, AddVip, DelServer, DelVip, Op, SetConf, SetWeight, VipOp
 from vpplb.plan.settings import HeapSpace
 from vpplb.simulator.flows import FiveTuple
 from vpplb.simulator.lb import LoadBalancerState
 from vpplb.simulator.rows import IP4_BITS, IP6_BITS, Key, NewVip
-from vpplb.sync.apply import Programmer
+from vpplb.sync.apply import PlanApplier
+from vpplb.sync.frontend_reports import FrontendReports
 from vpplb.sync.ports import Observed, Outcome, VppInfo
-from vpplb.sync.program_report import Standing
-from vpplb.sync.vip_records import Wanted
-from vpplb.sync.vip_state import SyncerState, VipBook
+from vpplb.sync.vip_records import WantedVip
+from vpplb.sync.vip_state import VipState
 
 PREFIXES = [ip_network("192.0.2.1/32"), ip_network("2001:db8::/64")]
 PORTS = [(Protocol.TCP, 80), (Protocol.UDP, 53)]
@@ -179,14 +179,14 @@ FLOWS = 12
 
 
 class Sequences(RuleBasedStateMachine):
-    """The agent's book and programmer, driven from one configuration to the next."""
+    """The agent's VIPs and what applies plans, driven from one configuration to the next."""
 
     def __init__(self) -> None:
         super().__init__()
         self.lb = WatchedLoadBalancer(lambda _op: None)
-        self.book = VipBook(SyncerState(), own_all=False)
-        standing = Standing(lambda _report: None)
-        self.programmer = Programmer(self.lb, Listener(), self.book, standing, lambda *_: None)
+        self.vips = VipState()
+        reports = FrontendReports(lambda _report: None)
+        self.applier = PlanApplier(self.lb, Listener(), self.vips, reports, lambda *_: None)
         self.epochs: dict[tuple[VipId, IPAddress], int] = {}
         self.applied: dict[tuple[VipId, IPAddress], int] = {}
         self.wanted: dict[VipId, Vip] = {}
@@ -248,8 +248,8 @@ class Sequences(RuleBasedStateMachine):
         numbers = count()
         self.lb.refuses = lambda _op: next(numbers) in refused
         self.lb.watch = self._look
-        self.book.observe(self.runner.run(self.lb.read()).table)
-        work = self.programmer.work_off(list(self.book.shelves), lambda: True)
+        self.vips.set_observed(self.runner.run(self.lb.read()).table)
+        work = self.applier.apply_groups(list(self.vips.groups), lambda: True)
         assert list(self.runner.run(work)) == []
         self.lb.watch = lambda _op: None
 
@@ -284,9 +284,9 @@ class Sequences(RuleBasedStateMachine):
     def _begin(self, table: Mapping[VipId, Vip]) -> None:
         """Want this table, and have flows open through what there is."""
         for key, (vip, row) in zip(KEYS, table.items(), strict=False):
-            self.book.want(key, Wanted(vip, row, repr(row)))
+            self.vips.set_desired(key, WantedVip(vip, row, repr(row)))
         for key in KEYS[len(table) :]:
-            self.book.drop(key)
+            self.vips.remove_frontend(key)
         self.wanted = dict(table)
         self.before = self.lb.state.table()
         self.renewed = set()

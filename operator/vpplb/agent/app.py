@@ -31,7 +31,7 @@ from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.plan.settings import DesiredSettings
 from vpplb.sync.packet_meter import PacketMeter
 from vpplb.sync.syncer import Syncer
-from vpplb.sync.vip_state import SyncerState
+from vpplb.sync.vip_state import OwnedState, VipState
 from vpplb.telemetry.http import HttpServer, Unavailable
 from vpplb.telemetry.metrics import AgentMetrics, PacketCount, Registry, packet_counts
 from vpplb.telemetry.vitals import Vitals
@@ -156,7 +156,7 @@ class Agent:
             del self._troubles["node"]
             group.create_task(heartbeat.run())
             state = recalled.memory.state if recalled.memory else remembered_by(dataplane)
-            await self._program(group, dataplane, state or SyncerState(), heartbeat)
+            await self._program(group, dataplane, state or OwnedState(), heartbeat)
 
     def _wait(self, why: str) -> None:
         log.warning("%s", why)
@@ -186,13 +186,14 @@ class Agent:
         self,
         group: asyncio.TaskGroup,
         dataplane: JsonObject,
-        state: SyncerState,
+        state: OwnedState,
         heartbeat: Heartbeat,
     ) -> None:
         options = self._options
+        vips = VipState(state, own_all=options.own_all)
         self._keeper = MemoryKeeper(
             options.state_file,
-            lambda: Memory(state=syncer.state, spec=self._node.spec),
+            lambda: Memory(state=vips.owned_state, spec=self._node.spec),
             self._router,
         )
         self._keeper.begin()
@@ -202,8 +203,8 @@ class Agent:
             options.node,
             self._clock,
             selected=lambda: intake.selected,
-            observed=lambda: syncer.observed,
-            state=lambda: syncer.state,
+            observed=lambda: vips.observed,
+            state=lambda: vips.owned_state,
             keeper=self._keeper,
             lapsed=heartbeat.lapsed,
             announce=Announcer(self._recorder, options.node, self._clock, self._uid).recreated,
@@ -215,20 +216,14 @@ class Agent:
             lock=self._lock,
             on_leftovers=leftovers.counted,
         )
-        syncer = Syncer(
-            lb,
-            listener=reporter,
-            sync_interval=options.sync_interval,
-            state=state,
-            own_all=options.own_all,
-        )
+        syncer = Syncer(lb, vips, listener=reporter, sync_interval=options.sync_interval)
         socket = options.vpp_stats_socket
         counters = PapiVipCounters(socket) if socket else None
         if counters is not None:
             self._syncer, self._meter = syncer, PacketMeter(counters, lb.vip_indexes)
             group.create_task(self._meter.run())
         self._vips_page = VipsPage(
-            options.node, lb.look, counters, lambda: syncer.state.owned, self._clock
+            options.node, lb.look, counters, lambda: vips.owned_state.owned, self._clock
         )
         reporter.resume(dataplane)
         self._intake = intake = Intake(
@@ -275,7 +270,7 @@ class Agent:
     def _packet_counts(self) -> Iterable[PacketCount]:
         if self._meter is None or self._syncer is None:
             return ()
-        return packet_counts(self._meter.packets, self._syncer.state.owned)
+        return packet_counts(self._meter.packets, self._syncer.vips.owned_state.owned)
 
     def _labels_changed(self, labels: Mapping[str, str]) -> None:
         if self._intake is not None:
@@ -326,10 +321,10 @@ class _Listener:
         self._reporter.rewound()
 
 
-def remembered_by(dataplane: JsonObject) -> SyncerState | None:
+def remembered_by(dataplane: JsonObject) -> OwnedState | None:
     """Read from a Dataplane's status whose VIPs this node's are."""
     owned = (dataplane.get("status") or {}).get("owned") or ""
     try:
-        return SyncerState(owned=owned_of(owned))
+        return OwnedState(owned=owned_of(owned))
     except ValueError:
         return None

@@ -1,4 +1,4 @@
-"""From what the API server tells to what the syncer (or its rehearsal) shall want of a VPP.
+"""From what the API server tells to what the syncer (or its dry_run) shall want of a VPP.
 
 A node carries a frontend if its labels match the selector that the operator has *decided*, which
 stands beside the VIP it was decided for. So nobody serves an old VIP for a new selector.
@@ -21,7 +21,7 @@ from vpplb.resources.conditions import find_condition
 from vpplb.resources.dataplane_codec import load_dataplane
 from vpplb.resources.renderer import load_conditions
 from vpplb.resources.stored import decided_selector, read_dataplane, read_frontend, read_selector
-from vpplb.sync.dry_run import Rehearsal
+from vpplb.sync.dry_run import DryRun
 from vpplb.sync.syncer import Syncer
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ class Intake:
 
     def __init__(
         self,
-        syncer: Syncer | Rehearsal,
+        syncer: Syncer | DryRun,
         node: str,
         default: DesiredSettings,
         owned: Mapping[VipId, ObjectKey],
@@ -107,7 +107,7 @@ class Intake:
             else:
                 self._keep(key, raw)
         elif (selector := decided_selector(raw)) is None:
-            self._syncer.keep(key)
+            self._syncer.keep_vip(key)
             self._cannot_read(key, "its nodeSelector is not understood")
         elif self._selects(selector):
             self._carry(key, *loaded)
@@ -133,22 +133,22 @@ class Intake:
         if self._carried[key] == vip:
             self._carry(key, vip, desired, revision)
         else:
-            self._syncer.keep(key)
+            self._syncer.keep_vip(key)
 
     def _keep(self, key: ObjectKey, raw: JsonObject) -> None:
         """Leave the VIP as it is: nothing is decided that could be read."""
         selector = read_selector(raw)
         if selector is None or not self._selects(selector):
-            self._syncer.keep(key)
+            self._syncer.keep_vip(key)
             return
         self.selected.add(key)
         understood = read_frontend(raw, EVERYTHING).value  # what it is, whoever may have it
-        self._syncer.keep(key, understood.vip if understood else None)
+        self._syncer.keep_vip(key, understood.vip if understood else None)
 
     def _release(self, key: ObjectKey) -> None:
         self._carried.pop(key, None)
         self.selected.discard(key)
-        self._syncer.remove(key)
+        self._syncer.remove_frontend(key)
 
     def _cannot_read(self, key: ObjectKey, why: str) -> None:
         log.error("frontend %s is left as it is: %s", key, why)
@@ -165,7 +165,7 @@ class Intake:
         for problem in read.problems:
             log.error("%s", problem)
         if read.value is not None:
-            self._syncer.paused = read.value.spec.paused
+            self._syncer.set_paused(read.value.spec.paused)
             self._syncer.set_settings(read.value.spec.merge_settings(self._default))
 
 

@@ -29,7 +29,7 @@ from vpplb.resources.renderer import load_conditions
 from vpplb.resources.statuses import accepted_condition
 from vpplb.resources.stored import read_dataplane, read_status
 from vpplb.sync.ports import VipReport, VppInfo
-from vpplb.sync.vip_state import SyncerState
+from vpplb.sync.vip_state import OwnedState
 from vpplb.telemetry.metrics import AgentMetrics
 from vpplb.telemetry.sync_log import SyncLog
 
@@ -61,7 +61,7 @@ class DataplaneReporter(SyncLog):
         clock: Clock,
         selected: Callable[[], Collection[ObjectKey]],
         observed: Callable[[], Collection[VipId]],
-        state: Callable[[], SyncerState],
+        state: Callable[[], OwnedState],
         keeper: MemoryKeeper,
         announce: Callable[[ObjectKey, str], None] = lambda _key, _note: None,
         lapsed: Callable[[], bool] = lambda: False,
@@ -151,7 +151,7 @@ class DataplaneReporter(SyncLog):
 
     # --- SyncListener ------------------------------------------------------------------------
 
-    def connected(self, info: VppInfo) -> None:
+    def on_connected(self, info: VppInfo) -> None:
         """VPP answers."""
         log.info("connected to VPP %s (pid %d)", info.version, info.pid)
         self._metrics.set_connected(True, info.version)
@@ -164,7 +164,7 @@ class DataplaneReporter(SyncLog):
             self._programmed.clear()
         self._submit()
 
-    def disconnected(self, reason: str) -> None:
+    def on_disconnected(self, reason: str) -> None:
         """VPP is lost: nothing counts as programmed until it was read again."""
         if self._vpp.connected or self._vpp.since is None:
             log.warning("VPP is not connected: %s", reason)
@@ -177,7 +177,7 @@ class DataplaneReporter(SyncLog):
         self._metrics.set_programmed(0)
         self._submit()
 
-    def reported(self, report: VipReport) -> None:
+    def on_report(self, report: VipReport) -> None:
         """A VIP is programmed, or failed, or is gone."""
         if report.error:
             if self._errors.get(report.key) != report.error:
@@ -193,41 +193,41 @@ class DataplaneReporter(SyncLog):
         self._metrics.set_programmed(len(self._programmed))
         self._submit()
 
-    def adopted(self) -> None:
+    def on_adopted(self) -> None:
         """Keep what must outlive the process, now."""
         self._owned = None
         self._keeper.keep()
         self._submit()
 
-    def remembered(self) -> None:
+    def on_state_changed(self) -> None:
         """Keep what must outlive the process, soon."""
         self._owned = None
         self._keeper.keep_soon()
         self._submit()
 
-    def changed(self, kind: ChangeKind, count: int) -> None:
+    def on_vpp_changed(self, kind: ChangeKind, count: int) -> None:
         """VPP was changed."""
         self._last_change = self._clock.now()
         self._metrics.record_change(kind, count)
         log.info("VPP: %d × %s", count, kind.value)
         self._submit()
 
-    def recreated(self, key: ObjectKey, vip: VipId, settings: VipSettings) -> None:
+    def on_recreated(self, key: ObjectKey, vip: VipId, settings: VipSettings) -> None:
         """A VIP was made anew: people should know why its flows were lost."""
         log.warning("frontend %s (%s): %s", key, vip, remade(settings))
         self._announce(key, remade(settings))
 
-    def met_strange(self, strange: Sequence[StrangeVip]) -> None:
+    def on_strange_vips(self, strange: Sequence[StrangeVip]) -> None:
         """There are VIPs that no frontend can have, or none any more."""
-        super().met_strange(strange)
+        super().on_strange_vips(strange)
         self._strange = tuple(one.text for one in strange)
 
-    def synced(self, seconds: float) -> None:
+    def on_synced(self, seconds: float) -> None:
         """VPP was compared; its number of foreign VIPs may be new."""
         self._metrics.observe_sync(seconds)
         self._submit()
 
-    def conf_failed(self, error: str) -> None:
+    def on_settings_error(self, error: str) -> None:
         """The plugin's settings were refused, or are as wished again."""
         if error and error != self._conf_error:
             log.error("the lb plugin's settings: %s", error)

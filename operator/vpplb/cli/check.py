@@ -65,15 +65,15 @@ def _across(loaded: "Loaded") -> tuple[list["Finding"], list["Finding"]]:
 
     Of the former nothing is said where some file could not be read, since much would be missing.
     """
-    from vpplb.plan.caveats import caveats
     from vpplb.plan.headers import missing_secrets
     from vpplb.plan.resolve import resolve
+    from vpplb.plan.warnings import find_warnings
 
     health_checks = {key for kind, key in loaded.objects if kind == "HealthCheck"}
     resolution = resolve(loaded.frontends, loaded.backends, health_checks)
     checks = loaded.health_checks.values()
     lost = [one for check in checks for one in missing_secrets(check, loaded.secrets)]
-    dubious = [one for resolved in resolution.frontends.values() for one in caveats(resolved)]
+    dubious = [one for resolved in resolution.frontends.values() for one in find_warnings(resolved)]
     wrong = list(resolution.problems)
     # Secrets are seldom kept with other manifests; where some are, the others are missing.
     (wrong if loaded.secrets else dubious).extend(lost)

@@ -145,7 +145,7 @@ def _views(standalone: "Standalone") -> list["FrontendView"]:
 
 def _rows(standalone: "Standalone", view: "FrontendView") -> list[tuple[object, ...]]:
     frontend = view.config.resolved.frontend
-    observed = standalone.syncer.observed.get(frontend.vip)
+    observed = standalone.syncer.vips.observed.get(frontend.vip)
     length = view.config.settings.table_length
     rows: list[tuple[object, ...]] = []
     for one in view.decision.members:

@@ -141,7 +141,7 @@ def command(
         say_block(to_json(view))
     else:
         show(view)
-    sys.exit(SOMETHING if view.rehearsed.ops else NOTHING)
+    sys.exit(SOMETHING if view.result.ops else NOTHING)
 
 
 def _misuse(

@@ -10,7 +10,7 @@ from vpplb.model.vip import VipSettings
 from vpplb.plan.forecast import Forecast, Share, forecast
 from vpplb.plan.ops import AddServer, AddVip, DelServer, DelVip, Op, SetConf, SetWeight
 from vpplb.plan.render import call_text, op_text, settings_text
-from vpplb.sync.dry_run import Rehearsed
+from vpplb.sync.dry_run import DryRunResult
 from vpplb.vpp.codec import NotSendable, request
 
 if TYPE_CHECKING:
@@ -24,13 +24,13 @@ WIDTH = 100
 class View:
     """A plan with its forecast. `about` says what it starts from; `notes` what else matters."""
 
-    rehearsed: Rehearsed
+    result: DryRunResult
     about: str
     notes: tuple[str, ...] = ()
 
     def forecasts(self) -> list[Forecast]:
         """Return the forecasts of all VIPs that are, or would be, a frontend's."""
-        before, after = self.rehearsed.before, self.rehearsed.after
+        before, after = self.result.before, self.result.after
         return [forecast(vip, before[vip], after[vip]) for vip in before]
 
 
@@ -41,19 +41,19 @@ def show(view: View) -> None:
     console = Console(soft_wrap=True)
     if not console.is_terminal:
         console = Console(width=WIDTH, soft_wrap=True)
-    rehearsed = view.rehearsed
+    result = view.result
     say(f"from {view.about}")
     for note in view.notes:
         say(f"note: {note}")
-    if rehearsed.withheld:
-        say(f"note: {rehearsed.withheld}")
-    for blocked, obstacle in rehearsed.blocked.items():
+    if result.withheld:
+        say(f"note: {result.withheld}")
+    for blocked, obstacle in result.blocked.items():
         say(f"note: {blocked} cannot be made: {obstacle}")
-    if rehearsed.others:
-        say(f"note: {_count(rehearsed.others, 'VIP')} of others left alone")
+    if result.others:
+        say(f"note: {_count(result.others, 'VIP')} of others left alone")
     say("")
-    say(f"{_count(len(rehearsed.ops), 'call')}, in order" + ":" * bool(rehearsed.ops))
-    for number, op in enumerate(rehearsed.ops, 1):
+    say(f"{_count(len(result.ops), 'call')}, in order" + ":" * bool(result.ops))
+    for number, op in enumerate(result.ops, 1):
         say(f"{number:5}  {call_text(op)}{_refusal(op)}")
     for one in view.forecasts():
         say("")
@@ -112,14 +112,14 @@ def _refusal(op: Op) -> str:
 
 def to_json(view: View) -> str:
     """Write for programs: shares are parts of 1."""
-    rehearsed = view.rehearsed
+    result = view.result
     content: dict[str, object] = {
         "from": view.about,
         "notes": list(view.notes),
-        "others": rehearsed.others,
-        "withheld": rehearsed.withheld,
-        "blocked": {str(vip): obstacle for vip, obstacle in rehearsed.blocked.items()},
-        "calls": [_call(op) for op in rehearsed.ops],
+        "others": result.others,
+        "withheld": result.withheld,
+        "blocked": {str(vip): obstacle for vip, obstacle in result.blocked.items()},
+        "calls": [_call(op) for op in result.ops],
         "vips": [_vip(one) for one in view.forecasts()],
     }
     return json.dumps(content, indent=2)

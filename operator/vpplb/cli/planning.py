@@ -16,13 +16,13 @@ from vpplb.kube.errors import NotFound
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.vip import LbConf, VipId, VipTable
 from vpplb.plan.assumption import Assumed, assume
-from vpplb.plan.obstacles import Flushed
+from vpplb.plan.obstacles import FlushEpochs
 from vpplb.plan.settings import DesiredSettings, diff_settings
 from vpplb.resources.allowances import Allowances
 from vpplb.resources.dataplane import node_labels
-from vpplb.sync.dry_run import Rehearsal
+from vpplb.sync.dry_run import DryRun
 from vpplb.sync.ports import Observed
-from vpplb.sync.vip_state import SyncerState
+from vpplb.sync.vip_state import OwnedState
 from vpplb.vpp.lb import PapiLoadBalancer
 
 
@@ -71,15 +71,15 @@ def of_manifests(
     elif socket is not None:
         observed, version = asyncio.run(_read(socket))
         about = f"VPP {version} at {socket}"
-    known: dict[VipId, Flushed] = {vip: {} for vip in observed.table}
-    rehearsal = Rehearsal(SyncerState(owned=owned, flushed=known), own_all=own_all)
-    rehearsal.set_settings(_merged_settings(loaded, settings))
+    known: dict[VipId, FlushEpochs] = {vip: {} for vip in observed.table}
+    dry_run = DryRun(OwnedState(owned=owned, flushed=known), own_all=own_all)
+    dry_run.set_settings(_merged_settings(loaded, settings))
     assumed = _assume(loaded, _named(down, loaded), observed.table)
     for key, (vip, desired) in assumed.vips.items():
-        rehearsal.set_desired(key, vip, desired, "")
+        dry_run.set_desired(key, vip, desired, "")
     notes = ["every backend counts as up but those paused, disabled or named by --down"]
     notes += [str(problem) for problem in assumed.problems]
-    return View(rehearsed=rehearsal.run(observed), about=about, notes=tuple(notes))
+    return View(result=dry_run.plan_calls(observed), about=about, notes=tuple(notes))
 
 
 def _load(paths: Iterable[Path], allowed: Allowances) -> Loaded:
@@ -130,8 +130,8 @@ async def of_cluster(live: Live, settings: DesiredSettings, *, own_all: bool) ->
             for namespace in live.namespaces or (None,)
         ]
     state = _kept(live) or _remembered(dataplane)
-    rehearsal = Rehearsal(state, own_all=own_all)
-    intake = Intake(rehearsal, live.node, settings, state.owned)
+    dry_run = DryRun(state, own_all=own_all)
+    intake = Intake(dry_run, live.node, settings, state.owned)
     if dataplane is not None:
         intake.labels_changed(node_labels(dataplane["metadata"]))
         intake.seen(ObjectKind.DATAPLANE, cluster_key(live.node), dataplane)
@@ -139,15 +139,15 @@ async def of_cluster(live: Live, settings: DesiredSettings, *, own_all: bool) ->
         metadata = raw["metadata"]
         intake.seen(ObjectKind.FRONTEND, ObjectKey(metadata["namespace"], metadata["name"]), raw)
     observed, version = await _read(live.socket)
-    rehearsed = rehearsal.run(observed)
+    result = dry_run.plan_calls(observed)
     return View(
-        rehearsed=rehearsed,
+        result=result,
         about=f"VPP {version} at {live.socket}, for node {live.node}",
-        notes=tuple(_notes(live, dataplane, rehearsal, rehearsed.lost)),
+        notes=tuple(_notes(live, dataplane, dry_run, result.lost)),
     )
 
 
-def _kept(live: Live) -> SyncerState | None:
+def _kept(live: Live) -> OwnedState | None:
     """Read what the agent's file says, as the agent would."""
     if live.state_file is None:
         return None
@@ -165,17 +165,17 @@ async def _dataplane(client: KubeClient, node: str) -> JsonObject | None:
         return None
 
 
-def _remembered(dataplane: JsonObject | None) -> SyncerState:
+def _remembered(dataplane: JsonObject | None) -> OwnedState:
     status = (dataplane or {}).get("status") or {}
-    return SyncerState(owned=owned_of(status.get("owned") or ""))
+    return OwnedState(owned=owned_of(status.get("owned") or ""))
 
 
 def _notes(
-    live: Live, dataplane: JsonObject | None, rehearsal: Rehearsal, lost: Iterable[ObjectKey]
+    live: Live, dataplane: JsonObject | None, dry_run: DryRun, lost: Iterable[ObjectKey]
 ) -> Iterable[str]:
     if dataplane is None:
         yield f"there is no Dataplane {live.node}: no agent has run there, its labels are unknown"
-    if rehearsal.paused:
+    if dry_run.paused:
         yield "the Dataplane is paused: nothing is sent until it is resumed"
     if live.state_file is None:
         yield "without --state-file flushes that are still due are not shown"

@@ -17,7 +17,7 @@ from pathlib import Path
 from vpplb.files.atomic import Unusable, read_json, set_aside, write_json
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import VipId
-from vpplb.sync.vip_state import SyncerState
+from vpplb.sync.vip_state import OwnedState
 
 VERSION = 3
 MACHINE_ID = Path("/etc/machine-id")
@@ -60,7 +60,7 @@ class Router:
 class Memory:
     """What is kept. `spec` is the Dataplane's, None when it was never seen."""
 
-    state: SyncerState = field(default_factory=SyncerState)
+    state: OwnedState = field(default_factory=OwnedState)
     spec: Mapping[str, object] | None = None
 
 
@@ -81,7 +81,7 @@ def load_memory(path: Path, router: Router) -> Memory | None:
         raise Unusable("it is of another version, or no memory of VIPs")
     try:
         of = Router(**{part: str(content["router"][part]) for part in ("node", "machine", "vpp")})
-        state = SyncerState(
+        state = OwnedState(
             owned=owned_of(content["owned"]),
             flushed={
                 VipId.parse(vip): {ip_address(a): int(epoch) for a, epoch in servers.items()}

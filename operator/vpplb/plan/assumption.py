@@ -12,10 +12,10 @@ from vpplb.model.objects import Backend, Frontend
 from vpplb.model.problem import Problem
 from vpplb.model.vip import Vip, VipId, VipTable
 from vpplb.plan.desired import Previous, configure, desired_vip
-from vpplb.plan.onset import Onset
 from vpplb.plan.pools import decide
 from vpplb.plan.resolve import missing_health_check, resolve
 from vpplb.plan.resolved import ResolvedFrontend
+from vpplb.plan.serving_start import ServingStart
 
 NOW = 1
 """Flush epoch of what is flushed now: all others are 0."""
@@ -58,8 +58,8 @@ def assume(
         vip = resolved.frontend.vip
         previous = _previous(resolved, before.get(vip))
         config = configure(resolved, previous)
-        onset = Onset(decision=decide(resolved.members, health))
-        desired = desired_vip(config, onset, previous, epoch=NOW)
+        start = ServingStart(decision=decide(resolved.members, health))
+        desired = desired_vip(config, start, previous, epoch=NOW)
         if desired is not None:
             vips[key] = (vip, desired)
     return Assumed(vips=vips, problems=resolution.problems)

@@ -16,9 +16,9 @@ from vpplb.model.names import ObjectKey
 from vpplb.model.problem import Problem
 from vpplb.model.vip import AppServer, IPAddress, Vip, VipSettings, address_order
 from vpplb.plan.flattening import capped, flattened, length_for, over_the_top, pool_weights
-from vpplb.plan.onset import Onset
 from vpplb.plan.pools import MemberWeight, PoolDecision, flushes
 from vpplb.plan.resolved import ResolvedFrontend
+from vpplb.plan.serving_start import ServingStart
 
 _Name = TypeVar("_Name", bound=Hashable)
 
@@ -111,16 +111,16 @@ def _places(names: Iterable[_Name]) -> dict[_Name, tuple[int, ...]]:
 
 
 def desired_vip(
-    config: FrontendConfig, onset: Onset, previous: Previous, *, epoch: int
+    config: FrontendConfig, start: ServingStart, previous: Previous, *, epoch: int
 ) -> Vip | None:
     """Return the VIP that every agent shall program; None when it must not exist.
 
-    The decision of `onset` is that of the config's members, in their order. `epoch` is the present
+    The decision of `start` is that of the config's members, in their order. `epoch` is the present
     in seconds: what a server's flush epoch becomes when a flush is due.
     """
     if config.resolved.withdrawn:
         return None
-    members = onset.decision.members
+    members = start.decision.members
     flush_on_down = config.resolved.frontend.flush_on_down
     before: Mapping[IPAddress, AppServer] = previous.vip.servers if previous.vip else {}
     servers = {
@@ -133,25 +133,25 @@ def desired_vip(
         )
         for address, places in config.servers
     }
-    for address, places in config.servers if onset.undecided else ():
-        if any(members[place].member.backend in onset.undecided for place in places):
+    for address, places in config.servers if start.undecided else ():
+        if any(members[place].member.backend in start.undecided for place in places):
             weight, was = servers[address].weight, before.get(address, NEW)
             servers[address] = AppServer(weight, was.flush_epoch, undecided=True)
     return Vip(
         settings=config.settings,
         servers=MappingProxyType(servers),
-        tentative=onset.tentative,
+        tentative=start.tentative,
         any_length=config.resolved.frontend.table_length is None,
     )
 
 
-def decided(onset: Onset, vip: Vip | None, previous: Previous) -> Previous:
+def decided(start: ServingStart, vip: Vip | None, previous: Previous) -> Previous:
     """Return what was decided, for the next time.
 
     The states of those that are undecided stay, so that a flush is due when they are decided.
     """
-    states = {one.member.backend: one.acting for one in onset.decision.members}
-    for backend in onset.undecided:
+    states = {one.member.backend: one.acting for one in start.decision.members}
+    for backend in start.undecided:
         states[backend] = previous.states.get(backend, HealthState.UNKNOWN)
     return Previous(vip=vip, states=states)
 

@@ -2,7 +2,7 @@
 
 The theory. VPP keeps a VIP's rows independent of other VIPs', but for two rules on one prefix:
 an all-port VIP and per-port VIPs exclude each other, and all VIPs have one encapsulation. So
-each VIP gets a `Chain` of its own, whose steps depend only on its own earlier steps, and the
+each VIP gets a `CallChain` of its own, whose steps depend only on its own earlier steps, and the
 removals that would block an addition on the same prefix are put into earlier steps than any
 addition. Where something that stays blocks an addition (`plan.obstacles`), nothing is removed for
 it: the VIP goes on as it was made. A step of all chains is one pipelined batch:
@@ -27,7 +27,7 @@ from vpplb.model.vip import (
     VipId,
     address_order,
 )
-from vpplb.plan.obstacles import Case, Flushed, exclude, obstacles, under
+from vpplb.plan.obstacles import FlushEpochs, VipCase, exclude, obstacles, under
 from vpplb.plan.ops import (
     AddServer,
     AddVip,
@@ -38,7 +38,7 @@ from vpplb.plan.ops import (
 )
 
 
-class Step(IntEnum):
+class PlanStep(IntEnum):
     """When ops are due: all of one step, over all chains, before any of the next."""
 
     CLEAR_SERVERS = 0
@@ -51,30 +51,30 @@ class Step(IntEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Chain:
+class CallChain:
     """The ops for one VIP by step, in step order; no step is empty.
 
     Ops of one step do not depend on each other; after a failed one see `goes_on`.
     """
 
     vip: VipId
-    steps: tuple[tuple[Step, tuple[VipOp, ...]], ...]
+    steps: tuple[tuple[PlanStep, tuple[VipOp, ...]], ...]
 
     @property
     def ops(self) -> tuple[VipOp, ...]:
         """All ops, in order."""
         return tuple(op for _, ops in self.steps for op in ops)
 
-    def at(self, step: Step) -> tuple[VipOp, ...]:
+    def at(self, step: PlanStep) -> tuple[VipOp, ...]:
         """Return the ops due at `step`, often none."""
         return next((ops for at, ops in self.steps if at is step), ())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class CallPlan:
     """Chains in order of their VIPs. Empty when there is nothing to do."""
 
-    chains: tuple[Chain, ...] = ()
+    chains: tuple[CallChain, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.chains)
@@ -82,33 +82,33 @@ class Plan:
     @property
     def ops(self) -> tuple[VipOp, ...]:
         """All ops in the order in which they are sent when none fails."""
-        return tuple(op for step in Step for chain in self.chains for op in chain.at(step))
+        return tuple(op for step in PlanStep for chain in self.chains for op in chain.at(step))
 
 
-class Planned(NamedTuple):
-    """What comes of a `Case`: the calls, None for none, and what the VIP is after them.
+class VipPlan(NamedTuple):
+    """What comes of a `VipCase`: the calls, None for none, and what the VIP is after them.
 
     `want` is None for one that is removed, or left alone. `obstacle` says why the VIP cannot be
     as it was wanted; then what there is of it stays, with the servers that are wanted.
     """
 
-    chain: Chain | None
+    chain: CallChain | None
     want: Vip | None
     obstacle: str = ""
 
 
-def diff_prefix(cases: Sequence[Case], strange: Sequence[StrangeVip] = ()) -> list[Planned]:
+def diff_prefix(cases: Sequence[VipCase], strange: Sequence[StrangeVip] = ()) -> list[VipPlan]:
     """Plan for all VIPs of one prefix, `strange` ones being there besides; one answer a case."""
     blocked = obstacles(cases, strange)
     if blocked:
         cases = [_as_it_can_be(case, blocked) for case in cases]
     return [
-        Planned(_chain(case, cases), case.want, blocked.get(case.vip, "") if blocked else "")
+        VipPlan(_chain(case, cases), case.want, blocked.get(case.vip, "") if blocked else "")
         for case in cases
     ]
 
 
-def _as_it_can_be(case: Case, blocked: Mapping[VipId, str]) -> Case:
+def _as_it_can_be(case: VipCase, blocked: Mapping[VipId, str]) -> VipCase:
     """Have a VIP left as it was made that cannot be made anew, or whose heir cannot be made."""
     if case.vip in blocked:
         wanted = case.want
@@ -120,7 +120,7 @@ def _as_it_can_be(case: Case, blocked: Mapping[VipId, str]) -> Case:
     return case._replace(want=want, foreign=want is None)
 
 
-def _chain(case: Case, neighbours: Sequence[Case]) -> Chain | None:
+def _chain(case: VipCase, neighbours: Sequence[VipCase]) -> CallChain | None:
     vip, have, want, flushed = case[:4]
     if want is None:
         if have is None or case.foreign:
@@ -131,29 +131,29 @@ def _chain(case: Case, neighbours: Sequence[Case]) -> Chain | None:
     else:
         steps = _update(vip, have, want, flushed)
     kept = tuple(step for step in steps if step[1])
-    return Chain(vip=vip, steps=kept) if kept else None
+    return CallChain(vip=vip, steps=kept) if kept else None
 
 
-def _blocks(old: VipId, have: Vip, other: Case) -> bool:
+def _blocks(old: VipId, have: Vip, other: VipCase) -> bool:
     """Whether another VIP is to be made that VPP refuses while `old` exists on the prefix."""
     return other.made and other.want is not None and exclude(old, have, other.vip, other.want)
 
 
-_Steps = Iterable[tuple[Step, tuple[VipOp, ...]]]
+_Steps = Iterable[tuple[PlanStep, tuple[VipOp, ...]]]
 
 
 def _removal(vip: VipId, have: Vip, *, first: bool) -> _Steps:
     servers = tuple(DelServer(vip=vip, address=address, flush=True) for address in have.servers)
     last: tuple[VipOp, ...] = (DelVip(vip=vip, settings=have.settings),)
     if first:
-        return ((Step.CLEAR_SERVERS, servers), (Step.CLEAR_VIP, last))
-    return ((Step.PRUNE, servers), (Step.REMOVE, last))
+        return ((PlanStep.CLEAR_SERVERS, servers), (PlanStep.CLEAR_VIP, last))
+    return ((PlanStep.PRUNE, servers), (PlanStep.REMOVE, last))
 
 
 def _creation(vip: VipId, have: Vip | None, want: Vip) -> _Steps:
     cleared = () if have is None else tuple(_removal(vip, have, first=True))
     add = AddVip(vip=vip, settings=want.settings, recreated=have is not None)
-    return (*cleared, (Step.CREATE, (add,)), (Step.FILL, _added(vip, want, ())))
+    return (*cleared, (PlanStep.CREATE, (add,)), (PlanStep.FILL, _added(vip, want, ())))
 
 
 def _added(vip: VipId, want: Vip, present: Collection[IPAddress]) -> tuple[VipOp, ...]:
@@ -164,7 +164,7 @@ def _added(vip: VipId, want: Vip, present: Collection[IPAddress]) -> tuple[VipOp
     )
 
 
-def _update(vip: VipId, have: Vip, want: Vip, flushed: Flushed | None) -> _Steps:
+def _update(vip: VipId, have: Vip, want: Vip, flushed: FlushEpochs | None) -> _Steps:
     raises: list[VipOp] = []
     drains: list[VipOp] = []
     # Mostly the servers are the same, in the same order: then none has to be looked up by its
@@ -189,9 +189,9 @@ def _update(vip: VipId, have: Vip, want: Vip, flushed: Flushed | None) -> _Steps
         for address in sorted(gone, key=address_order)
     )
     return (
-        (Step.FILL, (*added, *raises)),
-        (Step.DRAIN, tuple(drains)),
-        (Step.PRUNE, prunes),
+        (PlanStep.FILL, (*added, *raises)),
+        (PlanStep.DRAIN, tuple(drains)),
+        (PlanStep.PRUNE, prunes),
     )
 
 
@@ -208,7 +208,7 @@ def needs_flush(have: AppServer, want: AppServer, applied: int | None) -> bool:
     return want.flush_epoch > 0 and want.weight == 0 < have.weight
 
 
-def taken_as_applied(have: Vip | None, desired: Vip) -> Flushed:
+def taken_as_applied(have: Vip | None, desired: Vip) -> FlushEpochs:
     """Say which epochs count as applied where nothing is known: all that `needs_flush` lets be."""
     present = have.servers if have else {}
     return {

@@ -5,7 +5,7 @@ from dataclasses import replace
 from vpplb.model.vip import AppServer, Vip
 
 
-def fitted(want: Vip, have: Vip | None, *, adopting: bool) -> Vip:
+def fit_vip(want: Vip, have: Vip | None, *, adopting: bool) -> Vip:
     """Return what the VIP shall be, given what it is.
 
     `adopting`: the VIP was in service when the wish came, so while that is tentative its servers
@@ -26,6 +26,6 @@ def fitted(want: Vip, have: Vip | None, *, adopting: bool) -> Vip:
     return replace(want, servers=servers)
 
 
-def serves(vip: Vip | None) -> bool:
+def is_serving(vip: Vip | None) -> bool:
     """Whether a VIP has a server that gets flows."""
     return vip is not None and any(server.weight for server in vip.servers.values())

@@ -10,7 +10,7 @@ from heapq import nlargest
 from typing import NamedTuple
 
 from vpplb.model.vip import IPAddress
-from vpplb.plan.newflows import HONOURED, Distortion, choose_length, deal
+from vpplb.plan.maglev_table import HONOURED, Distortion, choose_length, deal
 from vpplb.plan.resolved import ResolvedMember
 
 MOST_WEIGHT = 100

@@ -1,14 +1,14 @@
 """What a change of a VIP does to new flows: each server's exact share, and what changes hands.
 
-New flows are spread by VPP's table alone (`newflows`), so both are counted in buckets. Flows that
-exist stay with their servers, but for those that are flushed.
+New flows are spread by VPP's table alone (`maglev_table`), so both are counted in buckets. Flows
+that exist stay with their servers, but for those that are flushed.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from vpplb.model.vip import IPAddress, Vip, VipId, address_order
-from vpplb.plan.newflows import EMPTY, fill, order
+from vpplb.plan.maglev_table import EMPTY, fill, order
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from vpplb.model.vip import Encap, IPAddress, IPNetwork, Protocol, StrangeVip, Vip, VipId
 
-Flushed = Mapping[IPAddress, int]
+FlushEpochs = Mapping[IPAddress, int]
 """The flush epochs last applied to a VIP's servers; one that is not in it has had none (0)."""
 
 
@@ -32,7 +32,7 @@ def by_prefix(strange: Iterable[StrangeVip]) -> dict[IPNetwork, list[StrangeVip]
     return found
 
 
-class Case(NamedTuple):
+class VipCase(NamedTuple):
     """A VIP to be planned for: what it is, and what it shall be.
 
     `want` None removes it, unless it is `foreign`, which stays. `flushed` None: nothing is known
@@ -43,7 +43,7 @@ class Case(NamedTuple):
     vip: VipId
     have: Vip | None
     want: Vip | None
-    flushed: Flushed | None
+    flushed: FlushEpochs | None
     foreign: bool = False
     heir: Vip | None = None
     heir_id: VipId | None = None
@@ -89,7 +89,7 @@ def exclude(vip: VipId, have: Vip, other: VipId, want: Vip) -> bool:
     return bool(kind(vip, have).excludes(kind(other, want)))
 
 
-def obstacles(cases: Sequence[Case], strange: Sequence[StrangeVip] = ()) -> Mapping[VipId, str]:
+def obstacles(cases: Sequence[VipCase], strange: Sequence[StrangeVip] = ()) -> Mapping[VipId, str]:
     """Say of those VIPs of a prefix that cannot be made what is in their way.
 
     Of several that exclude each other the first is made.
@@ -115,7 +115,7 @@ def obstacles(cases: Sequence[Case], strange: Sequence[StrangeVip] = ()) -> Mapp
 
 
 def _blocked(
-    made: Iterable[Case], staying: Mapping[_Kind, str], known: Mapping[VipId, str]
+    made: Iterable[VipCase], staying: Mapping[_Kind, str], known: Mapping[VipId, str]
 ) -> dict[VipId, str]:
     """Say which VIPs more cannot be made, beside what stays and what is made before them."""
     there = dict(staying)

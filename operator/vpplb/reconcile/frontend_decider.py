@@ -19,14 +19,14 @@ from vpplb.plan.desired import (
     decided,
     desired_vip,
 )
-from vpplb.plan.onset import Lack, Waits, begin
 from vpplb.plan.pools import decide
 from vpplb.plan.resolve import resolve_group
 from vpplb.plan.resolved import ResolvedFrontend
+from vpplb.plan.serving_start import MissingVerdicts, StartWaits, start_serving
 from vpplb.reconcile.deadline_queue import DeadlineQueue
 from vpplb.reconcile.object_store import DirtyKeys, ObjectStore
 
-_NO_WAIT = Waits()
+_NO_WAIT = StartWaits()
 
 
 class FrontendDecider:
@@ -53,7 +53,7 @@ class FrontendDecider:
         self._store, self._clock, self._time = store, clock, time
         self._health, self._patience, self._doubts = health, patience, doubts
         self._configs: dict[ObjectKey, FrontendConfig] = {}
-        self._waits: dict[ObjectKey, Waits] = {}
+        self._waits: dict[ObjectKey, StartWaits] = {}
         self._agenda = DeadlineQueue(wake)
 
     def close(self) -> None:
@@ -113,34 +113,34 @@ class FrontendDecider:
     def _decide(self, key: ObjectKey) -> FrontendView:
         config, previous = self._configs[key], self.before(key)
         members = config.resolved.members
-        onset = begin(
+        start = start_serving(
             decide(members, {one.backend: self._health(one.backend) for one in members}),
             before=previous.vip,
             lack=self._lack(config.resolved, previous),
             waits=self._waits.pop(key, _NO_WAIT),
             now=self._time(),
         )
-        if onset.waits != _NO_WAIT:
-            self._waits[key] = onset.waits
-        self._agenda.put(key, onset.again)
+        if start.waits != _NO_WAIT:
+            self._waits[key] = start.waits
+        self._agenda.put(key, start.again)
         epoch = int(self._clock.now().timestamp())
-        desired = desired_vip(config, onset, previous, epoch=epoch)
-        self.previous[key] = decided(onset, desired, previous)
+        desired = desired_vip(config, start, previous, epoch=epoch)
+        self.previous[key] = decided(start, desired, previous)
         return FrontendView(
             config=config,
-            decision=onset.decision,
+            decision=start.decision,
             desired=desired,
             invalid=self._store.invalid.get(("Frontend", key), ()),
             suspect=any(self._doubts(one.backend) for one in members),
         )
 
-    def _lack(self, resolved: ResolvedFrontend, previous: Previous) -> Lack:
+    def _lack(self, resolved: ResolvedFrontend, previous: Previous) -> MissingVerdicts:
         """Return what is not known of a frontend on which nothing was decided before."""
         if previous.vip is not None and not previous.vip.tentative:
-            return Lack()
+            return MissingVerdicts()
         backends = {one.backend for one in resolved.members}
         unheard = frozenset(key for key in backends if self._health(key).unheard)
-        return Lack(
+        return MissingVerdicts(
             unheard=unheard,
             missing=bool(resolved.unresolved),
             patience=self._patience(unheard),

@@ -10,8 +10,8 @@ from datetime import datetime
 
 from vpplb.model.health import BackendHealth, HealthState
 from vpplb.model.problem import Problem
-from vpplb.plan.caveats import caveats
 from vpplb.plan.desired import FrontendView
+from vpplb.plan.warnings import find_warnings
 from vpplb.resources.backend import BackendStatus
 from vpplb.resources.conditions import Condition, ConditionStatus, set_condition
 from vpplb.resources.dataplane_codec import dump_dataplane
@@ -87,7 +87,7 @@ def frontend_status(
             [
                 accepted_condition(
                     view.invalid or _single(view.config.resolved.rejected),
-                    (*caveats(view.config.resolved), *frontend.ignored),
+                    (*find_warnings(view.config.resolved), *frontend.ignored),
                 ),
                 _resolved(view.config.resolved.unresolved),
                 available(view),

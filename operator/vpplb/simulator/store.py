@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 
 from vpplb.model.vip import AppServer, Encap, IPAddress, LbConf, Vip, VipSettings, VipTable
-from vpplb.plan import newflows
+from vpplb.plan import maglev_table
 from vpplb.simulator.counters import VipCounters
 from vpplb.simulator.forwarding import NO_SERVER, Forwarding
 from vpplb.simulator.pool import Pool
@@ -54,7 +54,7 @@ class Rows:
         if row.shares is None:
             servers = (self.servers[index] for index in self.server_indexes(row))
             weights = {ip(server.address): server.weight for server in servers if server.used}
-            row.shares = newflows.shares(weights, row.table_length)
+            row.shares = maglev_table.shares(weights, row.table_length)
         return row.shares
 
     def table(self) -> VipTable:
@@ -70,9 +70,9 @@ class Rows:
             numbers = [n for n in self.server_indexes(row) if self.servers[n].used]
             numbers.sort(key=lambda number: self.servers[number].address)
             weights = {ip(self.servers[n].address): self.servers[n].weight for n in numbers}
-            owners = newflows.fill(weights, row.table_length)
+            owners = maglev_table.fill(weights, row.table_length)
             row.new_flows = [
-                NO_SERVER if owner == newflows.EMPTY else numbers[owner] for owner in owners
+                NO_SERVER if owner == maglev_table.EMPTY else numbers[owner] for owner in owners
             ]
         return row.new_flows
 

@@ -26,6 +26,7 @@ from vpplb.standalone.vpp import NODE, LocalVpp
 from vpplb.sync.packet_meter import Indexes, PacketMeter
 from vpplb.sync.ports import LoadBalancer
 from vpplb.sync.syncer import Syncer
+from vpplb.sync.vip_state import VipState
 from vpplb.telemetry.board import Board
 from vpplb.telemetry.http import HttpServer
 from vpplb.telemetry.metrics import (
@@ -95,8 +96,9 @@ class Standalone:
         self._state = StateFile(options.state_file)
         self._memory = options.state_file.with_suffix(".vpp.json")
         self._router = Router.here(NODE, options.vpp_api_socket)
+        vips = VipState(own_all=options.own_all)
         self._keeper = MemoryKeeper(
-            self._memory, lambda: Memory(state=self.syncer.state), self._router
+            self._memory, lambda: Memory(state=vips.owned_state), self._router
         )
         self._unusable = ""
         self._lock = VppLock(options.vpp_api_socket) if lb is None else None
@@ -116,10 +118,7 @@ class Standalone:
         if options.vpp_stats_socket is not None and indexes is not None:
             self._meter = PacketMeter(PapiVipCounters(options.vpp_stats_socket), indexes)
         self.syncer = Syncer(
-            lb or papi,
-            listener=self.vpp,
-            sync_interval=options.sync_interval,
-            own_all=options.own_all,
+            lb or papi, vips, listener=self.vpp, sync_interval=options.sync_interval
         )
         self.syncer.set_settings(options.conf)
         sink = LocalSink(
@@ -221,11 +220,11 @@ class Standalone:
     async def _sync(self) -> None:
         """Program VPP, when no other one does, from where the last one has left it."""
         if self._lock is not None:
-            await self._lock.wait(self.vpp.disconnected)
+            await self._lock.wait(self.vpp.on_disconnected)
         recalled = recall(self._memory, self._router)
         self._unusable = recalled.trouble
         if recalled.memory is not None:
-            self.syncer.recall(recalled.memory.state)
+            self.syncer.vips.restore(recalled.memory.state)
         self._keeper.begin()
         await self.syncer.run()
 
@@ -234,7 +233,7 @@ class Standalone:
         default = self._options.conf
         dataplane = loaded.dataplanes.get(NODE) or next(iter(loaded.dataplanes.values()), None)
         self.syncer.set_settings(dataplane.spec.merge_settings(default) if dataplane else default)
-        self.syncer.paused = dataplane.spec.paused if dataplane else False
+        self.syncer.set_paused(dataplane.spec.paused if dataplane else False)
 
     def _seen(self, kind: str, key: ObjectKey, raw: Mapping[str, object]) -> None:
         self._renderer.seen(kind, key, raw)
@@ -280,4 +279,4 @@ class Standalone:
     def _packet_counts(self) -> Iterable[PacketCount]:
         if self._meter is None:
             return ()
-        return packet_counts(self._meter.packets, self.syncer.state.owned)
+        return packet_counts(self._meter.packets, self.syncer.vips.owned_state.owned)

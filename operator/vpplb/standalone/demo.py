@@ -211,7 +211,7 @@ class Demo:
 
     def _weights_in_vpp(self, backend: ObjectKey) -> set[int]:
         address = self.standalone.reconciler.store.backends[backend].address
-        observed = self.standalone.syncer.observed.values()
+        observed = self.standalone.syncer.vips.observed.values()
         return {vip.servers[address].weight for vip in observed if address in vip.servers}
 
     async def _until(self, what: str, holds: Callable[[], bool]) -> None:

@@ -44,7 +44,7 @@ class LocalSink:
         view = self._reconciler.views.get(key)
         dataplane = frontend_dataplane(view) if view is not None else None
         if view is None or view.desired is None or dataplane is None:
-            self._syncer.remove(key)
+            self._syncer.remove_frontend(key)
         else:
             vip = view.config.resolved.frontend.vip
             self._syncer.set_desired(key, vip, view.desired, str(dataplane["revision"]))

@@ -49,13 +49,13 @@ class LocalVpp(SyncLog):
             failed=((NODE, error),) if error else (),
         )
 
-    def connected(self, info: VppInfo) -> None:
+    def on_connected(self, info: VppInfo) -> None:
         """VPP answers."""
         log.info("connected to VPP %s (pid %d)", info.version, info.pid)
         self._metrics.set_connected(True, info.version)
         self.trouble = ""
 
-    def disconnected(self, reason: str) -> None:
+    def on_disconnected(self, reason: str) -> None:
         """VPP is lost: nothing counts as programmed until it was read again."""
         if reason != self.trouble:
             log.warning("VPP is not connected: %s", reason)
@@ -66,7 +66,7 @@ class LocalVpp(SyncLog):
         for key in lost:
             self._on_report(key)
 
-    def reported(self, report: VipReport) -> None:
+    def on_report(self, report: VipReport) -> None:
         """A VIP is programmed, or failed, or is gone."""
         if report.error:
             log.error("frontend %s (%s): %s", report.key, report.vip, report.error)
@@ -80,20 +80,20 @@ class LocalVpp(SyncLog):
         self._metrics.set_programmed(len(self._programmed))
         self._on_report(report.key)
 
-    def adopted(self) -> None:
+    def on_adopted(self) -> None:
         """Keep what must outlive the process, now."""
         self._keeper.keep()
 
-    def remembered(self) -> None:
+    def on_state_changed(self) -> None:
         """Keep what must outlive the process, soon."""
         self._keeper.keep_soon()
 
-    def changed(self, kind: ChangeKind, count: int) -> None:
+    def on_vpp_changed(self, kind: ChangeKind, count: int) -> None:
         """VPP was changed."""
         self._metrics.record_change(kind, count)
         log.info("VPP: %s × %d", kind.value, count)
 
-    def recreated(self, key: ObjectKey, vip: VipId, settings: VipSettings) -> None:
+    def on_recreated(self, key: ObjectKey, vip: VipId, settings: VipSettings) -> None:
         """A VIP was made anew."""
         log.warning(
             "frontend %s (%s): removed and made anew as %s, its flows are lost",
@@ -102,11 +102,11 @@ class LocalVpp(SyncLog):
             settings_text(settings),
         )
 
-    def synced(self, seconds: float) -> None:
+    def on_synced(self, seconds: float) -> None:
         """VPP was compared."""
         self._metrics.observe_sync(seconds)
 
-    def conf_failed(self, error: str) -> None:
+    def on_settings_error(self, error: str) -> None:
         """The plugin's settings were refused, or are as wished again."""
         if error:
             log.error("the lb plugin's settings: %s", error)

@@ -1,9 +1,9 @@
-"""Makes the VIPs of some shelves as they are wanted: plan, call, take in the answers, report.
+"""Makes the VIPs of some groups as they are wanted: plan, call, take in the answers, report.
 
-A round takes a slice of the shelves, plans, and sends the plan's steps, each when the one before
+A round takes a slice of the groups, plans, and sends the plan's steps, each when the one before
 it has been answered. A few rounds go on at a time, so that VPP has calls to do while the next
 are planned; they have no VIP in common. VIPs that only change come before those that are to be
-made, made anew or removed, also where they change while others are worked off.
+made, made anew or removed, also where they change while others are being made.
 """
 
 import asyncio
@@ -12,28 +12,28 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import islice, takewhile
 
 from vpplb.model.vip import VipId
-from vpplb.plan.diff import Step
+from vpplb.plan.diff import PlanStep
+from vpplb.plan.execution import count_as, may_continue
 from vpplb.plan.ops import AddVip, ChangeKind, VipOp
-from vpplb.plan.progress import goes_on, kind_of
 from vpplb.plan.render import op_text
+from vpplb.sync.frontend_reports import FrontendReports
 from vpplb.sync.ports import LoadBalancer, Outcome, SyncListener
-from vpplb.sync.program_report import Standing
-from vpplb.sync.vip_records import Round, Shelf, Work
-from vpplb.sync.vip_state import VipBook
+from vpplb.sync.vip_records import PrefixGroup, RoundPlan, VipChange
+from vpplb.sync.vip_state import VipState
 
 SLICE = 16
-"""Shelves in one round: bounds how long a VIP that is recreated waits for the others."""
+"""Groups in one round: bounds how long a VIP that is recreated waits for the others."""
 ROUNDS = 8
 """Rounds at a time: many small ones keep VPP busier than few large ones (bench_vpp.py)."""
 EXPRESS_ROUNDS = 4
 """Rounds beside them, of VIPs that changed meanwhile: a failover does not wait for the others."""
 
-Failed = Mapping[VipId, str]
+FailedVips = Mapping[VipId, str]
 """What went wrong, in words."""
 
 
-class Programmer:
-    """Tells `settled` the shelves of each round that is over.
+class PlanApplier:
+    """Runs the rounds. `on_round_over` is told the groups of each round that is over.
 
     With them come the VIPs that failed there, and those that something in VPP stands in the way of:
     for these nothing was tried.
@@ -43,37 +43,39 @@ class Programmer:
         self,
         lb: LoadBalancer,
         listener: SyncListener,
-        book: VipBook,
-        standing: Standing,
-        settled: Callable[[Sequence[Shelf], Failed, Failed], None],
+        vips: VipState,
+        reports: FrontendReports,
+        on_round_over: Callable[[Sequence[PrefixGroup], FailedVips, FailedVips], None],
     ) -> None:
         self._lb, self._listener = lb, listener
-        self._book, self._standing = book, standing
-        self._settled = settled
-        self.busy: set[Shelf] = set()
-        """Shelves of the rounds that go on."""
+        self._vips, self._reports = vips, reports
+        self._on_round_over = on_round_over
+        self.busy: set[PrefixGroup] = set()
+        """Groups of the rounds that go on."""
 
-    async def work_off(
+    async def apply_groups(
         self,
-        shelves: Sequence[Shelf],
+        groups: Sequence[PrefixGroup],
         may_go_on: Callable[[], bool],
-        express: Callable[[], Sequence[Shelf]] = tuple,
+        express: Callable[[], Sequence[PrefixGroup]] = tuple,
         woken: asyncio.Event | None = None,
-    ) -> Sequence[Shelf]:
-        """Make the VIPs of these shelves as wanted; return the shelves that are left.
+    ) -> Sequence[PrefixGroup]:
+        """Make the VIPs of these groups as wanted; return the groups that are left.
 
         None are, unless it `may_go_on` no more. What `express` gives when `woken` is made at once,
-        beside the others. LoadBalancerGone when VPP is lost: then nothing is known of any shelf.
+        beside the others. LoadBalancerGone when VPP is lost: then nothing is known of any group.
         """
-        self._adopt()  # all at once: to remember costs a file
-        waiting = dict.fromkeys(sorted(shelves, key=lambda shelf: not shelf.only_changes))
+        self._adopt_wanted()  # all at once: to remember costs a file
+        waiting = dict.fromkeys(sorted(groups, key=lambda group: not group.only_changes))
         rounds: set[asyncio.Task[None]] = set()
         woken = woken or asyncio.Event()
         try:
             while True:
-                while may_go_on() and (chosen := self._choose(waiting, express, len(rounds))):
+                while may_go_on() and (
+                    chosen := self._choose_groups(waiting, express, len(rounds))
+                ):
                     self.busy.update(chosen)
-                    task = asyncio.create_task(self._round(chosen))
+                    task = asyncio.create_task(self._run_round(chosen))
                     task.add_done_callback(lambda _: woken.set())
                     rounds.add(task)
                 if not rounds:
@@ -89,95 +91,100 @@ class Programmer:
             await asyncio.gather(*rounds, return_exceptions=True)
             self.busy.clear()
 
-    def _choose(
-        self, waiting: dict[Shelf, None], express: Callable[[], Sequence[Shelf]], rounds: int
-    ) -> Sequence[Shelf]:
-        """Take the shelves of the next round; none if there are enough rounds."""
+    def _choose_groups(
+        self,
+        waiting: dict[PrefixGroup, None],
+        express: Callable[[], Sequence[PrefixGroup]],
+        rounds: int,
+    ) -> Sequence[PrefixGroup]:
+        """Take the groups of the next round; none if there are enough rounds."""
         chosen = express() if rounds < ROUNDS + EXPRESS_ROUNDS else ()
         if not chosen and waiting and rounds < ROUNDS:
             first = next(iter(waiting)).only_changes
-            alike = takewhile(lambda shelf: shelf.only_changes == first, waiting)
+            alike = takewhile(lambda group: group.only_changes == first, waiting)
             chosen = list(islice(alike, SLICE))
-        for shelf in chosen:
-            waiting.pop(shelf, None)
+        for group in chosen:
+            waiting.pop(group, None)
         return chosen
 
-    async def _round(self, shelves: Sequence[Shelf]) -> None:
-        self._adopt()  # there may be new wishes
-        planned = self._book.begin(shelves)
-        failed = await self._execute(planned)
-        released = self._book.settle(planned)
+    async def _run_round(self, groups: Sequence[PrefixGroup]) -> None:
+        self._adopt_wanted()  # more may be wanted by now
+        planned = self._vips.plan_round(groups)
+        failed = await self._send_steps(planned)
+        released = self._vips.conclude_round(planned)
         owners = [
-            (row.vip, released.get(row) or row.owner)
-            for row, desired, chain, obstacle in planned.works
-            if desired or chain or obstacle or row in released
+            (record.vip, released.get(record) or record.owner)
+            for record, desired, chain, obstacle in planned.changes
+            if desired or chain or obstacle or record in released
         ]
-        blocked = {work.row.vip: work.obstacle for work in planned.works if work.obstacle}
-        self.busy.difference_update(shelves)
-        self._standing.conclude(planned.claims, owners, {**failed, **blocked})
-        self._settled(shelves, failed, blocked)
+        blocked = {one.record.vip: one.obstacle for one in planned.changes if one.obstacle}
+        self.busy.difference_update(groups)
+        self._reports.report_round(planned.requests, owners, {**failed, **blocked})
+        self._on_round_over(groups, failed, blocked)
 
-    def leave(self, shelves: Mapping[Shelf, str]) -> None:
-        """Report of shelves why they are left as they are, though not as wanted."""
-        for shelf, why in shelves.items():
-            planned = self._book.begin((shelf,))
-            owners = [(work.row.vip, work.row.owner) for work in planned.works]
-            failed = {work.row.vip: why for work in planned.works if work.chain}
-            self._standing.conclude(planned.claims, owners, failed)
+    def report_left(self, groups: Mapping[PrefixGroup, str]) -> None:
+        """Report of groups why they are left as they are, though not as wanted."""
+        for group, why in groups.items():
+            planned = self._vips.plan_round((group,))
+            owners = [(change.record.vip, change.record.owner) for change in planned.changes]
+            failed = {change.record.vip: why for change in planned.changes if change.chain}
+            self._reports.report_round(planned.requests, owners, failed)
 
-    def _adopt(self) -> None:
-        if self._book.adopt() and self._book.news():
-            self._listener.adopted()
+    def _adopt_wanted(self) -> None:
+        if self._vips.adopt_wanted() and self._vips.take_changed():
+            self._listener.on_adopted()
 
-    async def _execute(self, planned: Round) -> Failed:
+    async def _send_steps(self, planned: RoundPlan) -> FailedVips:
         """Send the plan step by step."""
-        steps: dict[Step, list[tuple[Work, Sequence[VipOp]]]] = {}
-        for work in planned.works:
-            if work.chain:
-                for at, todo in work.chain.steps:
-                    steps.setdefault(at, []).append((work, todo))
+        steps: dict[PlanStep, list[tuple[VipChange, Sequence[VipOp]]]] = {}
+        for change in planned.changes:
+            if change.chain:
+                for at, todo in change.chain.steps:
+                    steps.setdefault(at, []).append((change, todo))
         failed: dict[VipId, str] = {}
         stopped: set[VipId] = set()
         for step in sorted(steps):
-            due = [one for one in steps[step] if not stopped or one[0].row.vip not in stopped]
+            due = [one for one in steps[step] if not stopped or one[0].record.vip not in stopped]
             outcomes = iter(await self._lb.apply([op for _, ops in due for op in ops]))
             kinds: list[ChangeKind | None] = []
-            for work, ops in due:
-                row = work.row
+            for change, ops in due:
+                record = change.record
                 answers = list(islice(outcomes, len(ops)))
                 refused = [outcome for outcome in answers if outcome.retval]
                 done = ops
                 if refused:
-                    failed.setdefault(row.vip, words(refused[0]))
+                    failed.setdefault(record.vip, explain_refusal(refused[0]))
                     done = [op for op, answer in zip(ops, answers, strict=True) if answer.ok]
-                kinds += self._done(work, step, done, whole=not (failed and row.vip in failed))
-                if refused and not goes_on(step, row.have, work.desired):
-                    stopped.add(row.vip)
+                kinds += self._note_step(
+                    change, step, done, whole=not (failed and record.vip in failed)
+                )
+                if refused and not may_continue(step, record.have, change.desired):
+                    stopped.add(record.vip)
             for kind, count in Counter(kinds).items():
                 if kind is not None:
-                    self._listener.changed(kind, count)
+                    self._listener.on_vpp_changed(kind, count)
         return failed
 
-    def _done(
-        self, work: Work, step: Step, ops: Sequence[VipOp], *, whole: bool
+    def _note_step(
+        self, change: VipChange, step: PlanStep, ops: Sequence[VipOp], *, whole: bool
     ) -> list[ChangeKind | None]:
         """Take in what VPP did of one step of a VIP; return as what it counts.
 
         `whole`: nothing of the VIP has failed so far.
         """
-        row, chain = work.row, work.chain
+        record, chain = change.record, change.chain
         assert chain is not None
         if whole and step is chain.steps[-1][0]:
-            self._book.finish(work)
+            self._vips.note_success(change)
         else:
-            self._book.done(work, ops)
-        if step is Step.CREATE and row.owner:
+            self._vips.note_calls(change, ops)
+        if step is PlanStep.CREATE and record.owner:
             for op in ops:
                 if isinstance(op, AddVip) and op.recreated:
-                    self._listener.recreated(row.owner, op.vip, op.settings)
-        return [kind_of(op, chain) for op in ops]
+                    self._listener.on_recreated(record.owner, op.vip, op.settings)
+        return [count_as(op, chain) for op in ops]
 
 
-def words(outcome: Outcome) -> str:
+def explain_refusal(outcome: Outcome) -> str:
     """Say what VPP refused, and why."""
     return f"{op_text(outcome.op)}: {outcome.message}"

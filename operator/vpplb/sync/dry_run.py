@@ -1,15 +1,15 @@
 """What a syncer would send to a VPP, without sending anything.
 
-It is told wishes as the syncer is, and uses the same book and the same difference.
+It is told what is wanted as the syncer is, and plans as the syncer does (`VipState.plan_round`).
 """
 
 from dataclasses import dataclass
 
 from vpplb.model.names import ObjectKey
-from vpplb.model.vip import Vip, VipId
-from vpplb.plan.diff import Plan
+from vpplb.model.vip import LbConf, Vip, VipId
+from vpplb.plan.diff import CallPlan
+from vpplb.plan.execution import apply_ops
 from vpplb.plan.ops import Op, SetConf
-from vpplb.plan.progress import after
 from vpplb.plan.settings import (
     DesiredSettings,
     diff_settings,
@@ -18,12 +18,12 @@ from vpplb.plan.settings import (
     without_resizing,
 )
 from vpplb.sync.ports import Observed
-from vpplb.sync.vip_records import Wanted
-from vpplb.sync.vip_state import SyncerState, VipBook
+from vpplb.sync.vip_records import WantedVip
+from vpplb.sync.vip_state import OwnedState, VipState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rehearsed:
+class DryRunResult:
     """What would be done.
 
     `before` is what VPP has of the VIPs that are wanted or would be touched, `after` what it
@@ -34,7 +34,7 @@ class Rehearsed:
 
     conf: SetConf | None
     withheld: str
-    plan: Plan
+    plan: CallPlan
     before: dict[VipId, Vip | None]
     after: dict[VipId, Vip | None]
     others: int
@@ -47,56 +47,64 @@ class Rehearsed:
         return ((self.conf,) if self.conf else ()) + self.plan.ops
 
 
-class Rehearsal:
-    """Takes wishes as `Syncer` does; `run` tells what would be done about them.
+class DryRun:
+    """Is told what is wanted as `Syncer` is; `plan_calls` says what would be done about it.
 
     `state` is what the last agent left. With `own_all` every VIP found is owned.
     """
 
-    def __init__(self, state: SyncerState | None = None, *, own_all: bool = False) -> None:
-        self._book = VipBook(state or SyncerState(), own_all=own_all)
-        self._wish = DesiredSettings()
+    def __init__(self, state: OwnedState | None = None, *, own_all: bool = False) -> None:
+        self._vips = VipState(state, own_all=own_all)
+        self._settings = DesiredSettings()
         self.paused = False
 
     def set_desired(self, key: ObjectKey, vip: VipId, desired: Vip, revision: str) -> None:
         """Want this VIP for the frontend."""
-        self._book.want(key, Wanted(vip, desired, revision))
+        self._vips.set_desired(key, WantedVip(vip, desired, revision))
 
-    def keep(self, key: ObjectKey, vip: VipId | None = None) -> None:
+    def keep_vip(self, key: ObjectKey, vip: VipId | None = None) -> None:
         """Leave the frontend's VIP as it is."""
-        self._book.keep(key, vip)
+        self._vips.keep_vip(key, vip)
 
-    def remove(self, key: ObjectKey) -> None:
+    def remove_frontend(self, key: ObjectKey) -> None:
         """Want no VIP for the frontend."""
-        self._book.drop(key)
+        self._vips.remove_frontend(key)
 
-    def set_settings(self, wish: DesiredSettings) -> None:
+    def set_settings(self, settings: DesiredSettings) -> None:
         """Want these settings of the plugin."""
-        self._wish = wish
+        self._settings = settings
 
-    def run(self, observed: Observed) -> Rehearsed:
+    def set_paused(self, paused: bool) -> None:
+        """Note whether the agent would do nothing at all; the plan is made all the same."""
+        self.paused = paused
+
+    def plan_calls(self, observed: Observed) -> DryRunResult:
         """Compare with a VPP."""
-        book = self._book
-        book.observe(observed.table, observed.strange)
-        shelves = sorted(book.shelves, key=lambda shelf: min(vip.sort_key for vip in shelf.rows))
-        book.adopt()
-        planned = book.begin(shelves)
-        works = sorted(planned.works, key=lambda work: work.row.vip.sort_key)
-        touched = [work for work in works if work.chain or work.desired]
-        chains = tuple(work.chain for work in works if work.chain)
-        wish = self._wish
-        held = resizes_buckets(wish, observed.conf) and book.in_service and not wish.allow_flow_loss
-        withheld = explain_flow_loss(wish) if held else ""
-        before = {work.row.vip: work.row.have for work in touched}
-        done = {chain.vip: after(before[chain.vip], chain.ops) for chain in chains}
-        return Rehearsed(
-            conf=diff_settings(without_resizing(wish) if withheld else wish, observed.conf),
+        vips = self._vips
+        vips.set_observed(observed.table, observed.strange)
+        groups = sorted(vips.groups, key=lambda group: min(vip.sort_key for vip in group.records))
+        vips.adopt_wanted()
+        planned = vips.plan_round(groups)
+        changes = sorted(planned.changes, key=lambda one: one.record.vip.sort_key)
+        chains = tuple(one.chain for one in changes if one.chain)
+        before = {one.record.vip: one.record.have for one in changes if one.chain or one.desired}
+        done = {chain.vip: apply_ops(before[chain.vip], chain.ops) for chain in chains}
+        foreign = [one for one in changes if not (one.record.owner or one.chain)]
+        withheld = self._explain_withheld(observed.conf)
+        settings = without_resizing(self._settings) if withheld else self._settings
+        return DryRunResult(
+            conf=diff_settings(settings, observed.conf),
             withheld=withheld,
-            plan=Plan(chains=chains),
+            plan=CallPlan(chains=chains),
             before=before,
             after=before | done,
-            others=len(observed.strange)
-            + sum(w.row.have is not None and not (w.row.owner or w.chain) for w in works),
-            blocked={work.row.vip: work.obstacle for work in works if work.obstacle},
-            lost=tuple(claim.key for claim in planned.claims if claim.rival),
+            others=len(observed.strange) + sum(one.record.have is not None for one in foreign),
+            blocked={one.record.vip: one.obstacle for one in changes if one.obstacle},
+            lost=tuple(request.key for request in planned.requests if request.rival),
         )
+
+    def _explain_withheld(self, observed: LbConf) -> str:
+        """Say why the buckets stay; VPP's memory is asked for by the syncer alone."""
+        settings = self._settings
+        at_stake = resizes_buckets(settings, observed) and self._vips.in_service
+        return explain_flow_loss(settings) if at_stake and not settings.allow_flow_loss else ""

@@ -126,15 +126,15 @@ class VipReport(NamedTuple):
 class SyncListener(Protocol):
     """Who wants to know. Called in the syncer's task; must neither block nor raise."""
 
-    def connected(self, info: VppInfo) -> None:
+    def on_connected(self, info: VppInfo) -> None:
         """VPP answers and has been read."""
         ...
 
-    def disconnected(self, reason: str) -> None:
+    def on_disconnected(self, reason: str) -> None:
         """VPP is lost, or still not there: called after each failed attempt."""
         ...
 
-    def reported(self, report: VipReport) -> None:
+    def on_report(self, report: VipReport) -> None:
         """How a frontend stands, instead of what was reported of it before.
 
         Programmed at a revision, or failed. An empty revision: it wants no VIP any more, and
@@ -142,42 +142,42 @@ class SyncListener(Protocol):
         """
         ...
 
-    def adopted(self) -> None:
+    def on_adopted(self) -> None:
         """More VIPs are ours: keep the syncer's `state` at once, VPP is changed after this."""
         ...
 
-    def remembered(self) -> None:
+    def on_state_changed(self) -> None:
         """The syncer's `state` has changed, and should be kept soon, for the next start."""
         ...
 
-    def changed(self, kind: ChangeKind, count: int) -> None:
+    def on_vpp_changed(self, kind: ChangeKind, count: int) -> None:
         """VPP made this many changes."""
         ...
 
-    def recreated(self, key: ObjectKey, vip: VipId, settings: VipSettings) -> None:
+    def on_recreated(self, key: ObjectKey, vip: VipId, settings: VipSettings) -> None:
         """The frontend's VIP was removed and made anew with these settings, its flows lost."""
         ...
 
-    def drifted(self, count: int) -> None:
+    def on_drift(self, count: int) -> None:
         """So many prefixes, the settings counting one, were changed behind our back: repaired."""
         ...
 
-    def met_strange(self, strange: Sequence[StrangeVip]) -> None:
+    def on_strange_vips(self, strange: Sequence[StrangeVip]) -> None:
         """These are now the VIPs found in VPP that no frontend can have: they are left alone."""
         ...
 
-    def contested(self, count: int) -> None:
+    def on_contention(self, count: int) -> None:
         """So many prefixes are not repaired for now, since something else keeps changing them."""
         ...
 
-    def flows_forgotten(self, buckets: int) -> None:
+    def on_flows_forgotten(self, buckets: int) -> None:
         """The memory of flows has so many buckets a core now; all flows known are forgotten."""
         ...
 
-    def synced(self, seconds: float) -> None:
+    def on_synced(self, seconds: float) -> None:
         """Changes were programmed, or all of VPP was read and compared, in so much time."""
         ...
 
-    def conf_failed(self, error: str) -> None:
+    def on_settings_error(self, error: str) -> None:
         """The plugin's settings could not be set; empty: they are as wished."""
         ...

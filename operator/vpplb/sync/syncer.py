@@ -1,9 +1,9 @@
 """Keeps one VPP equal to the VIPs that the frontends want, and says how that goes.
 
-The theory. The `VipBook` holds what VPP has, as last read and as changed by our own calls since;
-so a change costs a difference against memory and no reading. Shelves (prefixes) whose VIPs may
-differ are `_dirty`; the `Programmer` works them off. A shelf on which a VIP failed is tried again
-later, after a reading. A reading (each `sync_interval`, on a new connection, before a retry)
+The theory. The `VipState` holds what VPP has, as last read and as changed by our own calls since;
+so a change costs a difference against memory and no reading. Groups (prefixes) whose VIPs may
+differ are `_dirty`; the `PlanApplier` makes them as wanted. A group on which a VIP failed is tried
+again later, after a reading. A reading (each `sync_interval`, on a new connection, before a retry)
 replaces what is known, and makes dirty whatever differs.
 
 Nothing is sent before the list of frontends is complete (`set_synced`), nor while paused.
@@ -17,15 +17,15 @@ from itertools import islice
 
 from vpplb.model.backoff import backoff_seconds
 from vpplb.model.names import ObjectKey
-from vpplb.model.vip import StrangeVip, Vip, VipId, VipTable
+from vpplb.model.vip import Vip, VipId
 from vpplb.plan.settings import DesiredSettings
-from vpplb.sync.apply import SLICE, Failed, Programmer
-from vpplb.sync.contention import Quarrels
-from vpplb.sync.lb_settings import PluginConf
+from vpplb.sync.apply import SLICE, FailedVips, PlanApplier
+from vpplb.sync.contention import ContentionTracker
+from vpplb.sync.frontend_reports import FrontendReports
+from vpplb.sync.lb_settings import SettingsSyncer
 from vpplb.sync.ports import LoadBalancer, LoadBalancerGone, SyncListener
-from vpplb.sync.program_report import Standing
-from vpplb.sync.vip_records import Shelf, Wanted
-from vpplb.sync.vip_state import SyncerState, VipBook
+from vpplb.sync.vip_records import PrefixGroup, WantedVip
+from vpplb.sync.vip_state import VipState
 
 PING_INTERVAL = 1.0
 """Seconds between signs of life when nothing else is said."""
@@ -44,71 +44,60 @@ class _Retry:
 
 
 class Syncer:
-    """One VPP's programmer. `sync_interval` and `ping_interval` are in seconds.
-
-    `state` is what the last process left. With `own_all` every VIP found is owned: what no
-    frontend wants is removed, whoever made it.
-    """
+    """One VPP's programmer: writes `vips`, which others may read. Intervals are in seconds."""
 
     def __init__(
         self,
         lb: LoadBalancer,
+        vips: VipState,
         *,
         listener: SyncListener,
         sync_interval: float = 30.0,
         ping_interval: float = PING_INTERVAL,
-        state: SyncerState | None = None,
-        own_all: bool = False,
     ) -> None:
-        self._lb, self._listener = lb, listener
+        self._lb, self.vips, self._listener = lb, vips, listener
         self._sync_interval, self._ping_interval = sync_interval, ping_interval
-        self._book = VipBook(state or SyncerState(), own_all=own_all)
-        self._standing = Standing(listener.reported)
-        self._programmer = Programmer(lb, listener, self._book, self._standing, self._schedule)
-        self._dirty: dict[Shelf, None] = {}
-        self._retries: dict[Shelf, _Retry] = {}
-        self._blocked: dict[Shelf, None] = {}
+        self._reports = FrontendReports(listener.on_report)
+        self._applier = PlanApplier(lb, listener, vips, self._reports, self._schedule_retries)
+        self._dirty: dict[PrefixGroup, None] = {}
+        self._retries: dict[PrefixGroup, _Retry] = {}
+        self._blocked: dict[PrefixGroup, None] = {}
         """Where something that is not ours keeps VPP from what is wanted: looked at again after
         each reading, without a call."""
-        self._strange: Sequence[StrangeVip] = ()
         self._read_at = -FRESH
-        self._quarrels = Quarrels(sync_interval)
-        self._contested: Mapping[Shelf, str] = {}
-        self._conf = PluginConf(lb, listener, self._quarrels)
+        self._contention = ContentionTracker(sync_interval)
+        self._contested: Mapping[PrefixGroup, str] = {}
+        self._settings = SettingsSyncer(lb, listener, self._contention)
         self._complete = self._paused = False
         self._wake = asyncio.Event()
-
-    def recall(self, state: SyncerState) -> None:
-        """Take in what the last process left; before `run`."""
-        self._book.recall(state)
 
     # --- what is wanted -----------------------------------------------------------------------
 
     def set_desired(self, key: ObjectKey, vip: VipId, desired: Vip, revision: str) -> None:
         """Want this VIP for the frontend, instead of what it wanted before."""
-        if touched := self._book.want(key, Wanted(vip, desired, revision)):
-            self._renew(key, touched)
+        if touched := self.vips.set_desired(key, WantedVip(vip, desired, revision)):
+            self._touch_frontend(key, touched)
 
-    def keep(self, key: ObjectKey, vip: VipId | None = None) -> None:
+    def keep_vip(self, key: ObjectKey, vip: VipId | None = None) -> None:
         """Leave the frontend's VIP as it is: it exists, but what it wants is not known.
 
         `vip` protects its VIP also where no owner has been recorded.
         """
-        self._renew(key, self._book.keep(key, vip))
+        self._touch_frontend(key, self.vips.keep_vip(key, vip))
 
-    def remove(self, key: ObjectKey) -> None:
+    def remove_frontend(self, key: ObjectKey) -> None:
         """Remove the frontend's VIP: the frontend is gone, or not for this node."""
-        self._renew(key, self._book.drop(key))
+        self._touch_frontend(key, self.vips.remove_frontend(key))
 
     def set_synced(self) -> None:
         """Say that the frontends told so far are all there are: programming may begin."""
         if not self._complete:
             self._complete = True
-            self._touch(self._book.shelves)
+            self._touch_groups(self.vips.groups)
 
-    def set_settings(self, wish: DesiredSettings) -> None:
+    def set_settings(self, desired: DesiredSettings) -> None:
         """Want these settings of the plugin."""
-        if self._conf.want(wish):
+        if self._settings.set_desired(desired):
             self._wake.set()
 
     @property
@@ -116,39 +105,22 @@ class Syncer:
         """Whether VPP is only read, and not changed."""
         return self._paused
 
-    @paused.setter
-    def paused(self, paused: bool) -> None:
+    def set_paused(self, paused: bool) -> None:
+        """Have VPP only read, and not changed."""
         if self._paused and not paused:
-            self._touch(self._book.shelves)
+            self._touch_groups(self.vips.groups)
         self._paused = paused
 
-    def _renew(self, key: ObjectKey, shelves: Iterable[Shelf]) -> None:
-        self._standing.renew(key)
-        self._touch(shelves)
+    def _touch_frontend(self, key: ObjectKey, groups: Iterable[PrefixGroup]) -> None:
+        self._reports.forget_frontend(key)
+        self._touch_groups(groups)
 
-    def _touch(self, shelves: Iterable[Shelf]) -> None:
-        """Have a look at these shelves; what failed there gets a fresh chance."""
-        for shelf in shelves:
-            self._dirty[shelf] = None
-            self._retries.pop(shelf, None)
+    def _touch_groups(self, groups: Iterable[PrefixGroup]) -> None:
+        """Have a look at these groups; what failed there gets a fresh chance."""
+        for group in groups:
+            self._dirty[group] = None
+            self._retries.pop(group, None)
             self._wake.set()
-
-    # --- what is ------------------------------------------------------------------------------
-
-    @property
-    def observed(self) -> VipTable:
-        """What VPP has, whoever made it; when it is lost, what it had."""
-        return self._book.observed
-
-    @property
-    def strange(self) -> Sequence[StrangeVip]:
-        """VIPs that VPP was last found to have beside those of `observed`."""
-        return self._strange
-
-    @property
-    def state(self) -> SyncerState:
-        """What the next start should be given."""
-        return self._book.state
 
     # --- the task -----------------------------------------------------------------------------
 
@@ -159,40 +131,41 @@ class Syncer:
             while True:
                 try:
                     info = await self._lb.connect()
-                    await self._read()
+                    await self._read_vpp()
                     losses = 0
-                    self._standing.reset()
-                    self._conf.reconnected()
-                    self._listener.connected(info)
-                    self._touch(self._book.shelves)
-                    await self._serve()
+                    self._reports.forget_all()
+                    self._settings.on_reconnected()
+                    self._listener.on_connected(info)
+                    self._touch_groups(self.vips.groups)
+                    await self._serve_connection()
                 except LoadBalancerGone as gone:
-                    self._listener.disconnected(str(gone))
+                    self._listener.on_disconnected(str(gone))
                 losses += 1
                 await asyncio.sleep(backoff_seconds(losses, *BACKOFF))
         finally:
             await self._lb.close()
 
-    async def _serve(self) -> None:
+    async def _serve_connection(self) -> None:
         """Serve a connection until it is lost (LoadBalancerGone). It was read just now."""
         now = asyncio.get_running_loop().time
         next_sync = now() + self._sync_interval
         while True:
             self._wake.clear()
             start = now()
-            if await self._program():
-                self._listener.synced(now() - start)
-            due = [shelf for shelf, retry in self._retries.items() if retry.at <= now()]
+            if await self._program_dirty():
+                self._listener.on_synced(now() - start)
+            due = [group for group, retry in self._retries.items() if retry.at <= now()]
             if now() >= next_sync or (due and not self._paused):
-                await self._resync(due)
+                await self._resync_all(due)
                 next_sync = now() + self._sync_interval
                 continue
             retries = [] if self._paused else [retry.at for retry in self._retries.values()]
             next_ping = now() + self._ping_interval
-            if not await self._woken(min(next_sync, next_ping, *retries)) and now() >= next_ping:
+            woken = await self._wait_woken(min(next_sync, next_ping, *retries))
+            if not woken and now() >= next_ping:
                 await self._lb.ping()
 
-    async def _woken(self, until: float) -> bool:
+    async def _wait_woken(self, until: float) -> bool:
         try:
             async with asyncio.timeout_at(until):
                 await self._wake.wait()
@@ -200,86 +173,88 @@ class Syncer:
             return False
         return True
 
-    async def _read(self) -> None:
+    async def _read_vpp(self) -> None:
         observed = await self._lb.read()
         self._read_at = asyncio.get_running_loop().time()
-        self._book.observe(observed.table, observed.strange)
-        self._conf.observe(observed.conf, observed.table)
-        if observed.strange != self._strange:
-            self._strange = observed.strange
-            self._listener.met_strange(observed.strange)
+        strange_before = self.vips.strange
+        self.vips.set_observed(observed.table, observed.strange)
+        self._settings.set_observed(observed.conf, observed.table)
+        if observed.strange != strange_before:
+            self._listener.on_strange_vips(observed.strange)
 
     async def _read_afresh(self) -> None:
         """Read VPP unless it was just now: something new may stand in the way of a VIP."""
         if asyncio.get_running_loop().time() - self._read_at > FRESH:
-            await self._read()
+            await self._read_vpp()
 
-    async def _resync(self, due: Sequence[Shelf]) -> None:
+    async def _resync_all(self, due: Sequence[PrefixGroup]) -> None:
         """Read and compare; count as drift what differs though it had been left in order."""
         start = asyncio.get_running_loop().time()
-        settled = self._conf.op is None
-        await self._read()
+        settled = self._settings.due_call is None
+        await self._read_vpp()
         if self._complete and not self._paused:
             known = self._dirty.keys() | self._retries.keys() | self._blocked.keys()
-            strayed = [shelf for shelf in self._book.strayed() if shelf not in known]
-            repaired = self._contest(strayed, start)
-            if drift := len(repaired) + self._conf.contest(settled, start):
-                self._listener.drifted(drift)
+            strayed = [group for group in self.vips.find_strayed() if group not in known]
+            repaired = self._filter_contested(strayed, start)
+            if drift := len(repaired) + self._settings.note_contest(settled, start):
+                self._listener.on_drift(drift)
             self._dirty |= dict.fromkeys((*due, *repaired, *self._blocked))
-            await self._program()
-        self._listener.synced(asyncio.get_running_loop().time() - start)
+            await self._program_dirty()
+        self._listener.on_synced(asyncio.get_running_loop().time() - start)
 
-    def _contest(self, strayed: Iterable[Shelf], now: float) -> list[Shelf]:
-        """Return the shelves to repair now; those changed again and again come ever later."""
+    def _filter_contested(self, strayed: Iterable[PrefixGroup], now: float) -> list[PrefixGroup]:
+        """Return the groups to repair now; those changed again and again come ever later."""
         before = len(self._contested)
-        said = {shelf: self._quarrels.repair(shelf, now) for shelf in strayed}
-        self._contested = {shelf: why for shelf, why in said.items() if why}
-        self._programmer.leave(self._contested)
+        said = {group: self._contention.defer_repair(group, now) for group in strayed}
+        self._contested = {group: why for group, why in said.items() if why}
+        self._applier.report_left(self._contested)
         if len(self._contested) != before:
-            self._listener.contested(len(self._contested))
-        return [shelf for shelf in said if not said[shelf]]
+            self._listener.on_contention(len(self._contested))
+        return [group for group in said if not said[group]]
 
-    async def _program(self) -> bool:
+    async def _program_dirty(self) -> bool:
         """Send what there is to send; return whether anything was looked at."""
         worked = False
         while self._complete and not self._paused:
-            await self._conf.settle(in_service=self._book.in_service)
+            await self._settings.send_due(in_service=self.vips.in_service)
             if not self._dirty:
                 break
-            if self._book.replaces(self._dirty):
+            if self.vips.replaces_vips(self._dirty):
                 await self._read_afresh()
-            shelves, self._dirty = list(self._dirty), {}
-            left = await self._programmer.work_off(
-                shelves, lambda: not self._paused, self._express, self._wake
+            groups, self._dirty = list(self._dirty), {}
+            left = await self._applier.apply_groups(
+                groups, lambda: not self._paused, self._take_express, self._wake
             )
             self._dirty |= dict.fromkeys(left)
             worked = True
-        if self._book.news():
-            self._listener.remembered()
+        if self.vips.take_changed():
+            self._listener.on_state_changed()
         return worked
 
-    def _express(self) -> Sequence[Shelf]:
-        """Take what has changed of VIPs in service while others are worked off."""
-        busy = self._programmer.busy
-        ready = (shelf for shelf in self._dirty if shelf not in busy and shelf.only_changes)
+    def _take_express(self) -> Sequence[PrefixGroup]:
+        """Take what has changed of VIPs in service while others are being made."""
+        busy = self._applier.busy
+        ready = (group for group in self._dirty if group not in busy and group.only_changes)
         chosen = list(islice(ready, SLICE))
-        for shelf in chosen:
-            del self._dirty[shelf]
+        for group in chosen:
+            del self._dirty[group]
         return chosen
 
-    def _schedule(self, shelves: Iterable[Shelf], failed: Failed, blocked: Failed) -> None:
-        """Have the shelves of failed VIPs looked at again, each time later."""
+    def _schedule_retries(
+        self, groups: Iterable[PrefixGroup], failed: FailedVips, blocked: FailedVips
+    ) -> None:
+        """Have the groups of failed VIPs looked at again, each time later."""
         if blocked or self._blocked:
-            for shelf in shelves:
-                self._blocked.pop(shelf, None)
-                if not blocked.keys().isdisjoint(shelf.rows):
-                    self._blocked[shelf] = None
+            for group in groups:
+                self._blocked.pop(group, None)
+                if not blocked.keys().isdisjoint(group.records):
+                    self._blocked[group] = None
         if not failed and not self._retries:
             return
         now = asyncio.get_running_loop().time()
-        for shelf in shelves:
-            last = self._retries.pop(shelf, None)
-            if not failed.keys().isdisjoint(shelf.rows):
+        for group in groups:
+            last = self._retries.pop(group, None)
+            if not failed.keys().isdisjoint(group.records):
                 failures = last.failures + 1 if last else 1
                 delay = backoff_seconds(failures, FIRST_RETRY, self._sync_interval)
-                self._retries[shelf] = _Retry(now + delay, failures)
+                self._retries[group] = _Retry(now + delay, failures)

@@ -16,20 +16,20 @@ class SyncLog:
     def __init__(self, metrics: AgentMetrics) -> None:
         self._metrics = metrics
 
-    def drifted(self, count: int) -> None:
+    def on_drift(self, count: int) -> None:
         """Somebody else changed VPP."""
         self._metrics.record_drift(count)
         log.warning("VPP: %d VIPs or settings were changed by someone else and are repaired", count)
 
-    def contested(self, count: int) -> None:
+    def on_contention(self, count: int) -> None:
         """Something else changes as many prefixes again and again."""
         self._metrics.set_contested(count)
 
-    def met_strange(self, strange: Sequence[StrangeVip]) -> None:
+    def on_strange_vips(self, strange: Sequence[StrangeVip]) -> None:
         """There are VIPs that no frontend can have, or none any more."""
         self._metrics.set_strange(len(strange))
         log.warning("%s", strange_in_words(strange))
 
-    def flows_forgotten(self, buckets: int) -> None:
+    def on_flows_forgotten(self, buckets: int) -> None:
         """The memory of flows was made anew."""
         log.warning("VPP forgets all known flows: it has %d sticky buckets a core now", buckets)

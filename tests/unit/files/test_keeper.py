@@ -14,7 +14,7 @@ from vpplb.files.keeper import SPACING, MemoryKeeper
 from vpplb.files.memory import Memory, Router, load_memory, save_memory
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import VipId
-from vpplb.sync.vip_state import SyncerState
+from vpplb.sync.vip_state import OwnedState
 
 WEB, API = (VipId.parse(f"192.0.2.{n}/32 tcp/80") for n in (1, 2))
 
@@ -36,7 +36,7 @@ class Bench:
         monkeypatch.setattr(module, "save_memory", self._save)
 
     def _memory(self) -> Memory:
-        return Memory(state=SyncerState(owned=dict(self.owned)))
+        return Memory(state=OwnedState(owned=dict(self.owned)))
 
     def _save(self, path: Path, memory: Memory, router: Router) -> None:
         self.disk.wait(10)

@@ -16,11 +16,11 @@ from vpplb.files.memory import (
     recall,
     save_memory,
 )
-from vpplb.sync.vip_state import SyncerState
+from vpplb.sync.vip_state import OwnedState
 
 HERE = Router(node="n1", machine="m", vpp="/run/vpp/api.sock")
 V4, V6, ALL_PORTS = vip(), vip("2001:db8::/64", port=443), vip("192.0.2.0/24", port=0)
-STATE = SyncerState(
+STATE = OwnedState(
     owned={V4: key("web"), V6: key("api"), ALL_PORTS: key("all")},
     flushed={
         V4: {ip_address("10.0.0.1"): 1767225600, ip_address("10.0.0.2"): 0},
@@ -133,7 +133,7 @@ def test_the_file_is_the_same_whatever_order_things_came_in(tmp_path: Path) -> N
     one, other = tmp_path / "one.json", tmp_path / "other.json"
     save_memory(one, Memory(state=STATE), HERE)
     turned = dict(reversed(list(STATE.owned.items())))
-    save_memory(other, Memory(state=SyncerState(owned=turned, flushed=STATE.flushed)), HERE)
+    save_memory(other, Memory(state=OwnedState(owned=turned, flushed=STATE.flushed)), HERE)
     assert one.read_text() == other.read_text()
 
 

@@ -7,10 +7,10 @@ from vpplb.model.health import HealthState
 from vpplb.model.objects import Frontend
 from vpplb.model.vip import AppServer, Encap, Vip
 from vpplb.plan.desired import Previous, configure, decided, desired_vip
-from vpplb.plan.onset import Onset
 from vpplb.plan.pools import decide
 from vpplb.plan.resolve import resolve_group
 from vpplb.plan.resolved import ResolvedFrontend
+from vpplb.plan.serving_start import ServingStart
 
 UP, DOWN, UNKNOWN = HealthState.UP, HealthState.DOWN, HealthState.UNKNOWN
 PAUSED, DISABLED = HealthState.PAUSED, HealthState.DISABLED
@@ -35,11 +35,11 @@ class Life:
         self.time += 10
         health = {key(name): in_state(state) for name, state in states.items()}
         health |= {key(name): in_state(DOWN, held=True) for name in held}
-        onset = Onset(decision=decide(self.resolved.members, health))
+        start = ServingStart(decision=decide(self.resolved.members, health))
         config = configure(self.resolved, self.previous)
-        vip = desired_vip(config, onset, self.previous, epoch=self.time)
+        vip = desired_vip(config, start, self.previous, epoch=self.time)
         assert vip is not None
-        self.previous = decided(onset, vip, self.previous)
+        self.previous = decided(start, vip, self.previous)
         return vip
 
 
@@ -109,7 +109,7 @@ def test_the_epoch_grows_even_when_the_clock_goes_back() -> None:
 
 def test_a_withdrawn_frontend_has_no_vip() -> None:
     one, two = frontend("x", pool("p", a=1), age=2), frontend("y", pool("p", a=1), age=1)
-    nothing = Onset(decision=decide([], {}))
+    nothing = ServingStart(decision=decide([], {}))
     loser = resolve_group([one, two], BACKENDS.get, lambda _: None)[two.key]
     assert desired_vip(configure(loser, Previous()), nothing, Previous(), epoch=1) is None
 
@@ -149,8 +149,8 @@ def test_the_weights_of_backends_of_one_address_add_up_to_what_vpp_takes() -> No
         judged = resolve_group([frontend("f", pool("p", **of))], known.get, lambda _: None)
         config = configure(judged[key("f")], Previous())
         up = {key("a"): in_state(UP), key("b"): in_state(UP)}
-        onset = Onset(decision=decide(config.resolved.members, up))
-        vip = desired_vip(config, onset, Previous(), epoch=1)
+        start = ServingStart(decision=decide(config.resolved.members, up))
+        vip = desired_vip(config, start, Previous(), epoch=1)
         assert vip is not None
         return vip.servers[A].weight
 

@@ -5,7 +5,7 @@ import pytest
 
 from in_memory.planned import diff
 from vpplb.model.vip import AppServer, Encap, Protocol, Vip, VipId, VipSettings, VipTable
-from vpplb.plan.diff import Plan, needs_flush
+from vpplb.plan.diff import CallPlan, needs_flush
 from vpplb.plan.ops import AddVip, DelVip, SetWeight
 from vpplb.plan.render import call_text
 
@@ -158,5 +158,5 @@ def test_a_flush_is_one_call_with_the_weight() -> None:
 
 
 def test_a_plan_is_empty_or_has_something_to_send() -> None:
-    assert not Plan()
+    assert not CallPlan()
     assert diff({vip(): row()}, {}, owned=(), flushed={})

@@ -5,7 +5,7 @@ from ipaddress import ip_address, ip_network
 
 from vpplb.model.vip import AppServer, Encap, Protocol, Vip, VipId, VipSettings
 from vpplb.plan.forecast import Share, forecast
-from vpplb.plan.newflows import fill
+from vpplb.plan.maglev_table import fill
 
 VIP = VipId(ip_network("192.0.2.1"), Protocol.TCP, 80)
 A, B, C = (ip_address(f"10.0.0.{n}") for n in (1, 2, 3))

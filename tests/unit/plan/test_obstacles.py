@@ -8,7 +8,7 @@ import pytest
 from in_memory.planned import diff
 from vpplb.model.vip import AppServer, Encap, Protocol, StrangeVip, Vip, VipId, VipSettings
 from vpplb.plan.diff import diff_prefix
-from vpplb.plan.obstacles import Case, under
+from vpplb.plan.obstacles import VipCase, under
 from vpplb.plan.ops import AddServer, AddVip, DelVip, SetWeight, VipOp
 
 PREFIX = ip_network("192.0.2.1/32")
@@ -32,12 +32,12 @@ def ops(
     return diff(desired, observed, owned=owned, flushed={}).ops
 
 
-def why(*cases: Case, strange: tuple[StrangeVip, ...] = ()) -> list[str]:
+def why(*cases: VipCase, strange: tuple[StrangeVip, ...] = ()) -> list[str]:
     return [planned.obstacle for planned in diff_prefix(cases, strange)]
 
 
-def foreign(vip: VipId, have: Vip) -> Case:
-    return Case(vip, have, None, None, foreign=True)
+def foreign(vip: VipId, have: Vip) -> VipCase:
+    return VipCase(vip, have, None, None, foreign=True)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_a_vip_that_another_keeps_from_being_made_is_not_tried(
 ) -> None:
     (vip, encap), (there, theirs) = wanted, other
     assert ops({vip: row(encap)}, {there: row(theirs)}) == ()
-    (said, _) = why(Case(vip, None, row(encap), None), foreign(there, row(theirs)))
+    (said, _) = why(VipCase(vip, None, row(encap), None), foreign(there, row(theirs)))
     assert said.startswith(f"VPP has {there}, not ours: ")
     assert rule in said
 
@@ -65,7 +65,7 @@ def test_a_vip_that_cannot_be_made_anew_stays_and_its_weights_are_kept_right() -
         SetWeight(vip=WEB, address=A, weight=0),
     )
     assert ops({WEB: row(Encap.GRE6)}, before, WEB) == ()
-    (said, _) = why(Case(WEB, row(), row(Encap.NAT4), None), foreign(TLS, row()))
+    (said, _) = why(VipCase(WEB, row(), row(Encap.NAT4), None), foreign(TLS, row()))
     assert said.endswith("here GRE4; what VPP has stays as it was made")
 
 
@@ -77,8 +77,8 @@ def test_it_is_made_anew_where_what_it_changes_hurts_nobody() -> None:
 
 def test_what_stays_since_it_cannot_be_made_anew_is_in_the_way_of_others() -> None:
     cases = (
-        Case(WEB, row(), row(Encap.NAT4), None),
-        Case(DNS, None, row(Encap.NAT4), None),
+        VipCase(WEB, row(), row(Encap.NAT4), None),
+        VipCase(DNS, None, row(Encap.NAT4), None),
         foreign(TLS, row()),
     )
     assert [bool(said) for said in why(*cases)] == [True, True, False]
@@ -101,8 +101,8 @@ def test_of_two_that_exclude_each_other_the_first_is_made() -> None:
 
 
 def test_a_vip_stays_as_long_as_its_frontends_new_one_cannot_be_made() -> None:
-    old = Case(DNS, row(), None, None, heir=row(weight=7), heir_id=ALL)
-    new = Case(ALL, None, row(weight=7), None)
+    old = VipCase(DNS, row(), None, None, heir=row(weight=7), heir_id=ALL)
+    new = VipCase(ALL, None, row(weight=7), None)
     kept, blocked, _ = diff_prefix((old, new, foreign(TLS, row())))
     assert kept.chain is not None
     assert kept.chain.ops == (SetWeight(vip=DNS, address=A, weight=7),)
@@ -116,12 +116,12 @@ def test_a_vip_stays_as_long_as_its_frontends_new_one_cannot_be_made() -> None:
 def test_what_no_frontend_can_have_is_in_the_way_as_well() -> None:
     sctp = StrangeVip(text="192.0.2.1/32 protocol 132 port 9", prefix=PREFIX, encap=Encap.GRE4)
     unknown = StrangeVip(text="::/8 all ports", prefix=PREFIX, all_ports=True)
-    assert why(Case(WEB, None, row(), None), strange=(sctp,)) == [""]
-    assert why(Case(WEB, None, row(Encap.NAT4), None), strange=(sctp,)) == [
+    assert why(VipCase(WEB, None, row(), None), strange=(sctp,)) == [""]
+    assert why(VipCase(WEB, None, row(Encap.NAT4), None), strange=(sctp,)) == [
         "VPP has 192.0.2.1/32 protocol 132 port 9, not ours: "
         "all VIPs of a prefix have one encapsulation, here GRE4"
     ]
-    assert why(Case(WEB, None, row(), None), strange=(unknown,)) == [
+    assert why(VipCase(WEB, None, row(), None), strange=(unknown,)) == [
         "VPP has ::/8 all ports, not ours: VPP cannot tell it from what is wanted"
     ]
 
@@ -138,7 +138,7 @@ def test_a_vip_by_nat_is_not_made_anew_by_nat_but_its_weights_are_kept_right() -
     assert ops({DNS: row(Encap.NAT4, weight=0, length=2048)}, {DNS: nat}, DNS) == (
         SetWeight(vip=DNS, address=A, weight=0),
     )
-    (said,) = why(Case(DNS, nat, row(Encap.NAT4, length=2048), None))
+    (said,) = why(VipCase(DNS, nat, row(Encap.NAT4, length=2048), None))
     assert said.startswith("VPP cannot make a NAT VIP anew: what it has stays as it was made; ")
     assert "delete the Frontend" in said
 
@@ -146,9 +146,9 @@ def test_a_vip_by_nat_is_not_made_anew_by_nat_but_its_weights_are_kept_right() -
 @pytest.mark.parametrize(("old", "new"), [(Encap.NAT4, Encap.GRE4), (Encap.GRE4, Encap.NAT4)])
 def test_a_vip_that_comes_to_nat_or_leaves_it_is_made_anew(old: Encap, new: Encap) -> None:
     assert any(isinstance(op, AddVip) for op in ops({DNS: row(new)}, {DNS: row(old)}, DNS))
-    assert why(Case(DNS, row(old), row(new), None)) == [""]
+    assert why(VipCase(DNS, row(old), row(new), None)) == [""]
 
 
 def test_what_a_nat_vip_that_stays_excludes_is_not_tried_either() -> None:
-    stays = Case(DNS, row(Encap.NAT4), row(Encap.NAT4, length=2048), None)
-    assert all(why(stays, Case(WEB, None, row(Encap.GRE4), None)))
+    stays = VipCase(DNS, row(Encap.NAT4), row(Encap.NAT4, length=2048), None)
+    assert all(why(stays, VipCase(WEB, None, row(Encap.GRE4), None)))

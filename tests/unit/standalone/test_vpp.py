@@ -23,7 +23,7 @@ class Bench:
 
     def report(self, revision: str, error: str = "") -> NodeReport:
         """Have the syncer report; return what is said of revision r1."""
-        self.vpp.reported(VipReport(key=WEB, vip=vip(), revision=revision, error=error))
+        self.vpp.on_report(VipReport(key=WEB, vip=vip(), revision=revision, error=error))
         return self.vpp.node_report(WEB, (), "r1")
 
 
@@ -54,12 +54,12 @@ def test_a_frontend_that_wants_nothing_any_more_is_forgotten() -> None:
 def test_a_lost_vpp_carries_nothing_and_every_frontend_hears_of_it_once() -> None:
     bench = Bench()
     assert bench.vpp.trouble
-    bench.vpp.connected(VppInfo(version="26.10", pid=1))
+    bench.vpp.on_connected(VppInfo(version="26.10", pid=1))
     assert bench.vpp.trouble == ""
     bench.report("r1")
     bench.reported.clear()
-    bench.vpp.disconnected("refused")
-    bench.vpp.disconnected("refused")
+    bench.vpp.on_disconnected("refused")
+    bench.vpp.on_disconnected("refused")
     assert bench.vpp.trouble == "refused"
     assert bench.reported == [WEB]
     assert bench.vpp.node_report(WEB, (), "r1") == NodeReport(desired=("local",))
@@ -67,9 +67,9 @@ def test_a_lost_vpp_carries_nothing_and_every_frontend_hears_of_it_once() -> Non
 
 def test_everything_is_counted() -> None:
     bench = Bench()
-    bench.vpp.connected(VppInfo(version="26.10", pid=1))
-    bench.vpp.changed(ChangeKind.AS_WEIGHT, 3)
-    bench.vpp.drifted(2)
+    bench.vpp.on_connected(VppInfo(version="26.10", pid=1))
+    bench.vpp.on_vpp_changed(ChangeKind.AS_WEIGHT, 3)
+    bench.vpp.on_drift(2)
     bench.report("r1")
     text = bench.registry.render().decode()
     assert "vpplb_vpp_connected 1.0" in text

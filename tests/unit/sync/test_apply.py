@@ -74,7 +74,7 @@ async def test_changes_are_counted_a_step_at_a_time_not_a_vip(bench: Bench) -> N
         assert kind in (ChangeKind.VIP_ADDED, ChangeKind.AS_ADDED)
         calls.append(count)
 
-    bench.listener.changed = note  # type: ignore[method-assign]  # of this bench only
+    bench.listener.on_vpp_changed = note  # type: ignore[method-assign]  # of this bench only
     want_many(bench)
     await bench.settle()
     assert sorted(calls) == sorted([SLICE, 2 * SLICE] * (MANY // SLICE))
@@ -86,10 +86,10 @@ async def test_once_paused_no_further_round_begins_and_resumed_the_rest_is_made(
     bench.lb.delay = 0.1
     want_many(bench)
     await bench.settle(0.45)
-    bench.syncer.paused = True
+    bench.syncer.set_paused(True)
     await bench.settle(2)
     assert len(bench.lb.table()) == ROUNDS * SLICE
-    bench.syncer.paused = False
+    bench.syncer.set_paused(False)
     await bench.settle(2)
     assert len(bench.lb.table()) == MANY
     assert len(bench.listener.reports) == MANY

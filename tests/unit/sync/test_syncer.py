@@ -11,7 +11,7 @@ from vpplb.model.vip import Encap, LbConf, Protocol, StrangeVip, Vip, VipId, Vip
 from vpplb.plan.ops import ChangeKind, DelServer, DelVip, SetConf, SetWeight
 from vpplb.plan.settings import DesiredSettings, HeapSpace
 from vpplb.sync.ports import LoadBalancerGone, VipReport
-from vpplb.sync.vip_state import SyncerState
+from vpplb.sync.vip_state import OwnedState
 
 pytestmark = pytest.mark.looptime
 
@@ -40,7 +40,7 @@ async def test_a_wanted_vip_is_made_with_all_its_servers_and_reported(bench: Ben
     assert bench.weights() == {str(A): 100, str(B): 50, str(C): 0}
     assert bench.listener.reports == [VipReport(key=WEB, vip=VIP, revision="r1")]
     assert bench.listener.counts == {ChangeKind.VIP_ADDED: 1, ChangeKind.AS_ADDED: 3}
-    assert bench.syncer.state.owned == {VIP: WEB}
+    assert bench.syncer.vips.owned_state.owned == {VIP: WEB}
 
 
 async def test_a_vip_that_is_there_is_adopted_without_a_call(bench: Bench) -> None:
@@ -49,13 +49,13 @@ async def test_a_vip_that_is_there_is_adopted_without_a_call(bench: Bench) -> No
     bench.syncer.set_synced()
     assert await bench.ops() == []
     assert bench.listener.reports == [VipReport(key=WEB, vip=VIP, revision="r1")]
-    bench.syncer.remove(WEB)
+    bench.syncer.remove_frontend(WEB)
     assert DelVip(vip=VIP, settings=row().settings) in await bench.ops()
 
 
 async def test_a_restart_with_the_same_wishes_sends_nothing(bench: Bench) -> None:
     ready = await programmed(bench)
-    await ready.restart(ready.syncer.state)
+    await ready.restart(ready.syncer.vips.owned_state)
     ready.syncer.set_desired(WEB, VIP, row(100, 50, 0), "r1")
     ready.syncer.set_synced()
     assert await ready.ops() == []
@@ -64,7 +64,7 @@ async def test_a_restart_with_the_same_wishes_sends_nothing(bench: Bench) -> Non
 
 async def test_an_empty_list_of_frontends_is_complete_too(bench: Bench) -> None:
     ready = await programmed(bench)
-    await ready.restart(ready.syncer.state)
+    await ready.restart(ready.syncer.vips.owned_state)
     ready.syncer.set_synced()
     await ready.settle()
     assert ready.lb.table() == {}
@@ -127,13 +127,13 @@ async def test_an_immutable_change_recreates_that_vip_alone(bench: Bench) -> Non
 
 async def test_a_deleted_frontends_vip_is_removed_servers_first_with_flush(bench: Bench) -> None:
     ready = await programmed(bench)
-    ready.syncer.remove(WEB)
+    ready.syncer.remove_frontend(WEB)
     assert await ready.ops() == [
         *(DelServer(vip=VIP, address=a, flush=True) for a in (A, B, C)),
         DelVip(vip=VIP, settings=row().settings),
     ]
     assert ready.listener.reports == [VipReport(key=WEB, vip=VIP, revision="")]
-    assert ready.syncer.state == SyncerState()
+    assert ready.syncer.vips.owned_state == OwnedState()
 
 
 async def test_it_connects_again_with_backoff_from_a_tenth_of_a_second_to_five() -> None:
@@ -212,7 +212,7 @@ async def test_vpp_is_read_each_sync_interval_and_pinged_in_between(bench: Bench
 
 async def test_paused_it_only_reads_and_resumed_it_makes_good(bench: Bench) -> None:
     ready = await programmed(bench)
-    ready.syncer.paused = True
+    ready.syncer.set_paused(True)
     ready.syncer.set_desired(WEB, VIP, row(1, 50, 0), "r2")
     ready.syncer.set_settings(DesiredSettings(flow_timeout=99))
     ready.lb.do(SetWeight(vip=VIP, address=B, weight=2))
@@ -220,8 +220,8 @@ async def test_paused_it_only_reads_and_resumed_it_makes_good(bench: Bench) -> N
     await ready.settle(120)
     assert ready.lb.ops == []
     assert ready.lb.reads > reads
-    assert ready.syncer.observed[VIP].servers[B].weight == 2
-    ready.syncer.paused = False
+    assert ready.syncer.vips.observed[VIP].servers[B].weight == 2
+    ready.syncer.set_paused(False)
     await ready.settle()
     assert ready.weights() == {str(A): 1, str(B): 50, str(C): 0}
     assert ready.lb.conf.flow_timeout == 99

@@ -8,7 +8,7 @@ import pytest
 from in_memory.syncer import DNS, VIP, VIP2, WEB, A, B, Bench, C, programmed, row
 from vpplb.model.vip import Vip
 from vpplb.plan.ops import AddVip, DelServer, Op, SetWeight
-from vpplb.sync.vip_state import SyncerState
+from vpplb.sync.vip_state import OwnedState
 
 pytestmark = pytest.mark.looptime
 
@@ -25,16 +25,16 @@ async def test_a_frontend_that_moves_leaves_nothing_behind(bench: Bench) -> None
     ready.syncer.set_desired(WEB, VIP2, row(7), "r2")
     await ready.settle()
     assert list(ready.lb.table()) == [VIP2]
-    assert ready.syncer.state.owned == {VIP2: WEB}
+    assert ready.syncer.vips.owned_state.owned == {VIP2: WEB}
 
 
 async def test_vips_of_others_are_left_alone(bench: Bench) -> None:
     ready = await programmed(bench)
     ready.put(VIP2, row(1, 2))
-    ready.syncer.remove(WEB)
+    ready.syncer.remove_frontend(WEB)
     await ready.settle(120)
     assert list(ready.lb.table()) == [VIP2]
-    assert list(ready.syncer.observed) == [VIP2]
+    assert list(ready.syncer.vips.observed) == [VIP2]
 
 
 async def test_own_all_removes_what_no_frontend_wants() -> None:
@@ -49,7 +49,7 @@ async def test_own_all_removes_what_no_frontend_wants() -> None:
 
 async def test_a_frontend_that_wants_nothing_known_keeps_its_vip(bench: Bench) -> None:
     ready = await programmed(bench)
-    ready.syncer.keep(WEB)
+    ready.syncer.keep_vip(WEB)
     assert await ready.ops() == []
     ready.syncer.set_desired(WEB, VIP, row(100, 50, 1), "r2")
     assert await ready.ops() == [SetWeight(vip=VIP, address=C, weight=1)]
@@ -57,12 +57,12 @@ async def test_a_frontend_that_wants_nothing_known_keeps_its_vip(bench: Bench) -
 
 async def test_it_keeps_its_vip_over_a_restart_and_until_it_is_deleted(bench: Bench) -> None:
     ready = await programmed(bench)
-    await ready.restart(ready.syncer.state)
-    ready.syncer.keep(WEB)
+    await ready.restart(ready.syncer.vips.owned_state)
+    ready.syncer.keep_vip(WEB)
     ready.syncer.set_synced()
     await ready.settle(120)
     assert ready.lb.ops == []
-    ready.syncer.remove(WEB)
+    ready.syncer.remove_frontend(WEB)
     await ready.settle()
     assert ready.lb.table() == {}
 
@@ -70,14 +70,14 @@ async def test_it_keeps_its_vip_over_a_restart_and_until_it_is_deleted(bench: Be
 async def test_own_all_spares_the_vip_of_a_kept_frontend() -> None:
     bench = Bench(own_all=True)
     bench.put(VIP, row(1))
-    bench.syncer.keep(WEB, VIP)
+    bench.syncer.keep_vip(WEB, VIP)
     bench.syncer.set_synced()
     assert await bench.ops() == []
     await bench.stop()
 
 
 async def test_what_is_owned_by_a_frontend_that_wants_another_vip_is_removed(bench: Bench) -> None:
-    await bench.restart(SyncerState(owned={VIP: WEB}))
+    await bench.restart(OwnedState(owned={VIP: WEB}))
     bench.put(VIP, row(1))
     bench.syncer.set_desired(WEB, VIP2, row(1), "r1")
     bench.syncer.set_synced()
@@ -111,7 +111,7 @@ async def test_a_restart_repeats_no_flush_and_loses_none(bench: Bench) -> None:
     ready = await programmed(bench)
     ready.syncer.set_desired(WEB, VIP, row(0, 50, 0, epochs=(1, 0, 0)), "r2")
     await ready.settle()
-    await ready.restart(ready.syncer.state)
+    await ready.restart(ready.syncer.vips.owned_state)
     ready.syncer.set_desired(WEB, VIP, row(0, 50, 0, epochs=(1, 0, 2)), "r3")
     ready.syncer.set_synced()
     await ready.settle()
@@ -167,7 +167,9 @@ async def test_what_is_to_be_remembered_is_told_before_a_vip_is_made(bench: Benc
 
     def refuse(op: Op) -> int:
         if isinstance(op, AddVip):
-            owned_when_made.append(bench.listener.adoptions > 0 and VIP in bench.syncer.state.owned)
+            owned_when_made.append(
+                bench.listener.adoptions > 0 and VIP in bench.syncer.vips.owned_state.owned
+            )
         return 0
 
     bench.lb.refuse = refuse

@@ -30,9 +30,9 @@ from vpplb.resources.stored import (
     stand_in_for_backend,
     stand_in_for_frontend,
 )
-from vpplb.sync.dry_run import Rehearsal, Rehearsed
+from vpplb.sync.dry_run import DryRun, DryRunResult
 from vpplb.sync.ports import Observed
-from vpplb.sync.vip_state import SyncerState
+from vpplb.sync.vip_state import OwnedState
 
 _KINDS = (ObjectKind.FRONTEND, ObjectKind.BACKEND, ObjectKind.HEALTH_CHECK)
 
@@ -103,7 +103,7 @@ def plan(there: Objects, written: Objects, edit: Edit, namespace: str) -> View:
     )
     before = {key: programmed[key] for key in changed if key in programmed}
     return View(
-        rehearsed=_rehearse(before, {key: then.vips.get(key) for key in changed}),
+        result=_dry_run(before, {key: then.vips.get(key) for key in changed}),
         about="what the operator has decided, on each node that carries the VIP",
         notes=tuple(_notes(now, then, failing)),
     )
@@ -171,20 +171,20 @@ def _decided(
     return assume(frontends, backends, checks, down=down, before=table)
 
 
-def _rehearse(
+def _dry_run(
     before: Mapping[ObjectKey, tuple[VipId, Vip]],
     after: Mapping[ObjectKey, tuple[VipId, Vip] | None],
-) -> Rehearsed:
+) -> DryRunResult:
     owned = {vip: key for key, (vip, _) in before.items()}
     flushed = {
         vip: {address: server.flush_epoch for address, server in found.servers.items()}
         for vip, found in before.values()
     }
-    rehearsal = Rehearsal(SyncerState(owned=owned, flushed=flushed))
+    dry_run = DryRun(OwnedState(owned=owned, flushed=flushed))
     for key, wanted in after.items():
         if wanted is not None:
-            rehearsal.set_desired(key, *wanted, "")
-    return rehearsal.run(Observed(table=dict(before.values())))
+            dry_run.set_desired(key, *wanted, "")
+    return dry_run.plan_calls(Observed(table=dict(before.values())))
 
 
 def _notes(now: Assumed, then: Assumed, failing: Collection[ObjectKey]) -> Iterator[str]:

@@ -8,7 +8,7 @@ from vpplb.cli.kubectl.statuses import pools_of, status_of, wanted_of
 from vpplb.kube.api_resources import JsonObject, key_of
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import Vip
-from vpplb.plan.newflows import shares
+from vpplb.plan.maglev_table import shares
 from vpplb.resources.conditions import find_condition
 from vpplb.resources.frontend import FrontendStatus
 from vpplb.resources.statuses import VALID

@@ -86,4 +86,4 @@ def command(
         say_block(to_json(view))
     else:
         show(view)
-    sys.exit(SOMETHING if view.rehearsed.ops else NOTHING)
+    sys.exit(SOMETHING if view.result.ops else NOTHING)

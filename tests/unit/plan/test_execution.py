@@ -5,9 +5,9 @@ from ipaddress import ip_address, ip_network
 
 from in_memory.planned import diff
 from vpplb.model.vip import AppServer, Encap, Protocol, Vip, VipId, VipSettings
-from vpplb.plan.diff import Step
+from vpplb.plan.diff import PlanStep
+from vpplb.plan.execution import apply_ops, count_as, may_continue
 from vpplb.plan.ops import AddServer, AddVip, ChangeKind, DelServer, DelVip, SetWeight
-from vpplb.plan.progress import after, goes_on, kind_of
 
 
 def vip() -> VipId:
@@ -22,13 +22,13 @@ def row(weights: Mapping[str, int] | None = None, length: int = 1024) -> Vip:
 
 def test_a_chain_goes_on_after_a_failure_unless_the_vip_would_stand_without_a_server() -> None:
     want = row({"1": 0, "2": 50})
-    assert not goes_on(Step.CREATE, None, want)
-    assert not goes_on(Step.FILL, row({"1": 100, "2": 0}), want)
-    assert not goes_on(Step.FILL, row({"1": 100}), want)
-    assert not goes_on(Step.FILL, None, want)
-    assert goes_on(Step.FILL, row({"1": 100, "2": 1}), want)
-    assert goes_on(Step.PRUNE, row({"1": 100}), None)
-    assert goes_on(Step.CLEAR_VIP, None, want)
+    assert not may_continue(PlanStep.CREATE, None, want)
+    assert not may_continue(PlanStep.FILL, row({"1": 100, "2": 0}), want)
+    assert not may_continue(PlanStep.FILL, row({"1": 100}), want)
+    assert not may_continue(PlanStep.FILL, None, want)
+    assert may_continue(PlanStep.FILL, row({"1": 100, "2": 1}), want)
+    assert may_continue(PlanStep.PRUNE, row({"1": 100}), None)
+    assert may_continue(PlanStep.CLEAR_VIP, None, want)
 
 
 def test_after_ops_the_vip_is_what_vpp_makes_of_it() -> None:
@@ -40,20 +40,20 @@ def test_after_ops_the_vip_is_what_vpp_makes_of_it() -> None:
         SetWeight(vip=vip(), address=a, weight=9, flush=True),
         DelServer(vip=vip(), address=b),
     )
-    assert after(None, ops) == row({"1": 9})
-    assert after(row({"1": 9}), [DelVip(vip=vip(), settings=row().settings)]) is None
-    assert after(None, [SetWeight(vip=vip(), address=a, weight=1)]) is None
+    assert apply_ops(None, ops) == row({"1": 9})
+    assert apply_ops(row({"1": 9}), [DelVip(vip=vip(), settings=row().settings)]) is None
+    assert apply_ops(None, [SetWeight(vip=vip(), address=a, weight=1)]) is None
 
 
 def test_a_weight_of_a_server_that_is_not_there_makes_no_server() -> None:
     a, b = ip_address("10.0.0.1"), ip_address("10.0.0.2")
     ops = (SetWeight(vip=vip(), address=a, weight=9), SetWeight(vip=vip(), address=b, weight=9))
-    assert after(row({"1": 1}), ops) == row({"1": 9})
-    assert after(row({"1": 1}), (*ops, DelServer(vip=vip(), address=a))) == row()
+    assert apply_ops(row({"1": 1}), ops) == row({"1": 9})
+    assert apply_ops(row({"1": 1}), (*ops, DelServer(vip=vip(), address=a))) == row()
 
 
 def test_a_recreation_counts_once_and_a_removal_as_one() -> None:
     (again,) = diff({vip(): row(length=2048)}, {vip(): row()}, owned=(), flushed={}).chains
-    assert [kind_of(op, again) for op in again.ops] == [None, ChangeKind.VIP_RECREATED]
+    assert [count_as(op, again) for op in again.ops] == [None, ChangeKind.VIP_RECREATED]
     (gone,) = diff({}, {vip(): row()}, owned=(vip(),), flushed={}).chains
-    assert [kind_of(op, gone) for op in gone.ops] == [ChangeKind.VIP_REMOVED]
+    assert [count_as(op, gone) for op in gone.ops] == [ChangeKind.VIP_REMOVED]

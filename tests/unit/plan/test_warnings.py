@@ -9,8 +9,8 @@ from data.objects import key, vip
 from vpplb.model.objects import Frontend
 from vpplb.model.problem import Problem
 from vpplb.model.vip import AppServer, Encap, IPAddress, LbConf, Protocol, Vip, VipId, VipSettings
-from vpplb.plan.caveats import caveats, unset_sources
 from vpplb.plan.resolved import ResolvedFrontend
+from vpplb.plan.warnings import find_warnings, warn_of_unset_sources
 
 
 def frontend(encap: Encap | None, protocol: Protocol, port: int = 53) -> ResolvedFrontend:
@@ -21,9 +21,9 @@ def frontend(encap: Encap | None, protocol: Protocol, port: int = 53) -> Resolve
 
 @pytest.mark.parametrize("encap", [Encap.NAT4, Encap.NAT6])
 def test_tcp_on_a_nat_vip_is_warned_of(encap: Encap) -> None:
-    (caveat,) = caveats(frontend(encap, Protocol.TCP))
-    assert (caveat.field, caveat.reason) == ("spec.encap", "NatDropsTcp")
-    assert "drops TCP" in caveat.message
+    (warning,) = find_warnings(frontend(encap, Protocol.TCP))
+    assert (warning.field, warning.reason) == ("spec.encap", "NatDropsTcp")
+    assert "drops TCP" in warning.message
 
 
 @pytest.mark.parametrize(
@@ -31,23 +31,23 @@ def test_tcp_on_a_nat_vip_is_warned_of(encap: Encap) -> None:
     [(Encap.GRE4, Protocol.TCP), (Encap.GRE4, Protocol.UDP), (None, Protocol.TCP)],
 )
 def test_what_vpp_carries_is_not_warned_of(encap: Encap | None, protocol: Protocol) -> None:
-    assert caveats(frontend(encap, protocol)) == ()
+    assert find_warnings(frontend(encap, protocol)) == ()
 
 
 @pytest.mark.parametrize("encap", [Encap.NAT4, Encap.NAT6])
 def test_answers_from_the_swapped_port_are_warned_of(encap: Encap) -> None:
-    (caveat,) = caveats(frontend(encap, Protocol.UDP))
-    assert caveat.reason == "NatSwapsPort"
-    assert "from port 13568 instead of 53" in caveat.message
+    (warning,) = find_warnings(frontend(encap, Protocol.UDP))
+    assert warning.reason == "NatSwapsPort"
+    assert "from port 13568 instead of 53" in warning.message
 
 
 def test_a_port_that_is_the_same_when_it_is_swapped_is_not_warned_of() -> None:
-    assert caveats(frontend(Encap.NAT4, Protocol.UDP, 0x1212)) == ()
+    assert find_warnings(frontend(Encap.NAT4, Protocol.UDP, 0x1212)) == ()
 
 
 def test_what_the_objects_of_others_do_to_it_is_among_them() -> None:
     doubt = Problem(kind="Frontend", key=key("web"), reason="ServersInVip", message="beware")
-    assert caveats(replace(frontend(None, Protocol.TCP), doubts=(doubt,))) == (doubt,)
+    assert find_warnings(replace(frontend(None, Protocol.TCP), doubts=(doubt,))) == (doubt,)
 
 
 def serving(encap: Encap, *, servers: bool = True) -> dict[VipId, Vip]:
@@ -56,14 +56,17 @@ def serving(encap: Encap, *, servers: bool = True) -> dict[VipId, Vip]:
 
 
 def test_packets_that_come_from_nowhere_are_warned_of() -> None:
-    (said,) = unset_sources(LbConf(), serving(Encap.GRE4))
+    (said,) = warn_of_unset_sources(LbConf(), serving(Encap.GRE4))
     assert said.startswith("GRE4 packets leave from VPP's default of all ones")
     assert "--ipv4-source-address" in said
-    (said,) = unset_sources(LbConf(), serving(Encap.GRE6))
+    (said,) = warn_of_unset_sources(LbConf(), serving(Encap.GRE6))
     assert "spec.ipv6SourceAddress" in said
 
 
 def test_a_source_that_is_set_or_not_needed_is_not_warned_of() -> None:
-    assert unset_sources(LbConf(ipv4_source=IPv4Address("10.9.9.9")), serving(Encap.GRE4)) == ()
-    assert unset_sources(LbConf(), serving(Encap.L3DSR)) == ()
-    assert unset_sources(LbConf(), serving(Encap.GRE4, servers=False)) == ()
+    assert (
+        warn_of_unset_sources(LbConf(ipv4_source=IPv4Address("10.9.9.9")), serving(Encap.GRE4))
+        == ()
+    )
+    assert warn_of_unset_sources(LbConf(), serving(Encap.L3DSR)) == ()
+    assert warn_of_unset_sources(LbConf(), serving(Encap.GRE4, servers=False)) == ()

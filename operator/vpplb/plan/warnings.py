@@ -1,6 +1,6 @@
 """What people should know of a frontend that is right by all rules and may yet disappoint.
 
-A caveat refuses nothing: another VPP may do better. `vpplb check` warns of it, and the condition
+A warning refuses nothing: another VPP may do better. `vpplb check` warns of it, and the condition
 `Accepted` carries it as its message.
 """
 
@@ -13,31 +13,31 @@ from vpplb.plan.loops import NAT
 from vpplb.plan.resolved import ResolvedFrontend
 
 
-def caveats(resolved: ResolvedFrontend) -> tuple[Problem, ...]:
+def find_warnings(resolved: ResolvedFrontend) -> tuple[Problem, ...]:
     """Return what to know of a frontend, as problems whose reason is no condition's."""
-    return (*_of_nat(resolved.frontend), *resolved.doubts)
+    return (*_warn_of_nat(resolved.frontend), *resolved.doubts)
 
 
-def unset_sources(conf: LbConf, table: VipTable) -> tuple[str, ...]:
+def warn_of_unset_sources(conf: LbConf, table: VipTable) -> tuple[str, ...]:
     """Say for which VIPs that serve the outer source address is none: VPP's own default."""
     serving = {vip.settings.encap for vip in table.values() if vip.servers}
     unset = LbConf()
     found = []
     if Encap.GRE4 in serving and conf.ipv4_source == unset.ipv4_source:
-        found.append(_no_source(Encap.GRE4, "ipv4"))
+        found.append(_warn_of_source(Encap.GRE4, "ipv4"))
     if Encap.GRE6 in serving and conf.ipv6_source == unset.ipv6_source:
-        found.append(_no_source(Encap.GRE6, "ipv6"))
+        found.append(_warn_of_source(Encap.GRE6, "ipv6"))
     return tuple(found)
 
 
-def _no_source(encap: Encap, family: str) -> str:
+def _warn_of_source(encap: Encap, family: str) -> str:
     return (
         f"{encap.value} packets leave from VPP's default of all ones, which servers and firewalls"
         f" drop: give --{family}-source-address, or spec.{family}SourceAddress of the Dataplane"
     )
 
 
-def _of_nat(frontend: Frontend) -> Iterator[Problem]:
+def _warn_of_nat(frontend: Frontend) -> Iterator[Problem]:
     if frontend.encap not in NAT:
         return
     # VPP quirk: TCP through NAT. Every packet but UDP's is dropped (lb/node.c, lb_node_fn).
@@ -46,7 +46,7 @@ def _of_nat(frontend: Frontend) -> Iterator[Problem]:
             "VPP (seen up to 26.10) drops TCP that comes to a NAT VIP, only UDP gets through;"
             " GRE4, GRE6 and L3DSR carry both"
         )
-        yield _caveat(frontend, "NatDropsTcp", message)
+        yield _warn_of_encap(frontend, "NatDropsTcp", message)
         return
     # VPP quirk: port of NAT's answers. It is kept as the host has it and sent as it is (lb.c,
     # lb_vip_add_ass: src_port).
@@ -57,10 +57,10 @@ def _of_nat(frontend: Frontend) -> Iterator[Problem]:
             f"answers leave VPP (seen up to 26.10) from port {swapped} instead of {port}, its bytes"
             " being swapped: clients that look at it do not take them"
         )
-        yield _caveat(frontend, "NatSwapsPort", message)
+        yield _warn_of_encap(frontend, "NatSwapsPort", message)
 
 
-def _caveat(frontend: Frontend, reason: str, message: str) -> Problem:
+def _warn_of_encap(frontend: Frontend, reason: str, message: str) -> Problem:
     return Problem(
         kind="Frontend", key=frontend.key, reason=reason, field="spec.encap", message=message
     )

@@ -8,9 +8,15 @@ from vpplb.model.health import BackendHealth, HealthState
 from vpplb.model.objects import Frontend
 from vpplb.model.vip import AppServer, Vip
 from vpplb.plan.desired import Previous, configure, decided, desired_vip
-from vpplb.plan.onset import COMPANY, Lack, Onset, Waits, begin
 from vpplb.plan.pools import decide
 from vpplb.plan.resolve import resolve_group
+from vpplb.plan.serving_start import (
+    COMPANY,
+    MissingVerdicts,
+    ServingStart,
+    StartWaits,
+    start_serving,
+)
 
 UP, DOWN, UNKNOWN = HealthState.UP, HealthState.DOWN, HealthState.UNKNOWN
 PAUSED, DISABLED = HealthState.PAUSED, HealthState.DISABLED
@@ -28,26 +34,28 @@ class Life:
 
     one: Frontend
     previous: Previous = field(default_factory=Previous)
-    waits: Waits = field(default_factory=Waits)
+    waits: StartWaits = field(default_factory=StartWaits)
 
-    def at(self, now: float, **states: HealthState) -> Onset:
+    def at(self, now: float, **states: HealthState) -> ServingStart:
         """Go on to this time with these states; those that are not named are unheard of."""
         resolved = resolve_group([self.one], BACKENDS.get, lambda _: None)[self.one.key]
         healths: Mapping[str, BackendHealth] = {n: in_state(s) for n, s in states.items()}
         of = {key(name): health for name, health in healths.items()}
         unheard = frozenset({m.backend for m in resolved.members} - of.keys())
-        onset = begin(
+        start = start_serving(
             decide(resolved.members, of),
             before=self.previous.vip,
-            lack=Lack(unheard=unheard, missing=bool(resolved.unresolved), patience=PATIENCE)
+            lack=MissingVerdicts(
+                unheard=unheard, missing=bool(resolved.unresolved), patience=PATIENCE
+            )
             if self.previous.vip is None or self.previous.vip.tentative
-            else Lack(),
+            else MissingVerdicts(),
             waits=self.waits,
             now=now,
         )
-        vip = desired_vip(configure(resolved, self.previous), onset, self.previous, epoch=int(now))
-        self.previous, self.waits = decided(onset, vip, self.previous), onset.waits
-        return onset
+        vip = desired_vip(configure(resolved, self.previous), start, self.previous, epoch=int(now))
+        self.previous, self.waits = decided(start, vip, self.previous), start.waits
+        return start
 
     @property
     def vip(self) -> Vip:
@@ -192,13 +200,13 @@ def test_an_adopted_vip_stays_while_its_first_weight_waits() -> None:
     """Who was resumed just now is unknown, yet no reason to take the service down."""
     life = Life(frontend("f", pool("p", a=10, b=10)))
     life.at(0)
-    resumed = begin(
+    resumed = start_serving(
         decide(
             resolve_group([life.one], BACKENDS.get, lambda _: None)[life.one.key].members,
             {key("a"): in_state(UP)},
         ),
         before=life.vip,
-        lack=Lack(patience=PATIENCE),
+        lack=MissingVerdicts(patience=PATIENCE),
         waits=life.waits,
         now=1.0,
     )

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from data import transcripts
 from vpplb.model.vip import IPAddress
-from vpplb.plan.newflows import (
+from vpplb.plan.maglev_table import (
     EMPTY,
     HONOURED,
     LENGTHS,

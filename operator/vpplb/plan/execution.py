@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from typing import assert_never
 
 from vpplb.model.vip import AppServer, Vip
-from vpplb.plan.diff import Chain, Step
+from vpplb.plan.diff import CallChain, PlanStep
 from vpplb.plan.ops import AddServer, AddVip, ChangeKind, DelServer, DelVip, SetWeight, VipOp
 
 
-def goes_on(failed: Step, have: Vip | None, want: Vip | None) -> bool:
+def may_continue(failed: PlanStep, have: Vip | None, want: Vip | None) -> bool:
     """Whether a VIP's chain goes on after a failure in this step.
 
     `have` is the VIP with what was done until now. Not without the VIP; and weights are lowered
@@ -16,9 +16,9 @@ def goes_on(failed: Step, have: Vip | None, want: Vip | None) -> bool:
     takes no server from the VIP: the rest is worth doing.
     """
     match failed:
-        case Step.CREATE:
+        case PlanStep.CREATE:
             return False
-        case Step.FILL:
+        case PlanStep.FILL:
             servers = {} if have is None or want is None else want.servers
             serving = {} if have is None else have.servers
             return any(
@@ -29,7 +29,7 @@ def goes_on(failed: Step, have: Vip | None, want: Vip | None) -> bool:
             return True
 
 
-def after(vip: Vip | None, ops: Sequence[VipOp]) -> Vip | None:
+def apply_ops(vip: Vip | None, ops: Sequence[VipOp]) -> Vip | None:
     """Return what the VIP is once VPP has done `ops`, in order, all of them for this VIP.
 
     None: there is no such VIP. Ops on what is not there change nothing.
@@ -56,13 +56,13 @@ def after(vip: Vip | None, ops: Sequence[VipOp]) -> Vip | None:
     return None if settings is None else Vip(settings=settings, servers=servers)
 
 
-def kind_of(op: VipOp, chain: Chain) -> ChangeKind | None:
+def count_as(op: VipOp, chain: CallChain) -> ChangeKind | None:
     """Say how an op counts; None for the removal that a recreation begins with."""
     match op:
         case AddVip():
             return ChangeKind.VIP_RECREATED if op.recreated else ChangeKind.VIP_ADDED
         case DelVip():
-            return None if chain.at(Step.CREATE) else ChangeKind.VIP_REMOVED
+            return None if chain.at(PlanStep.CREATE) else ChangeKind.VIP_REMOVED
         case AddServer():
             return ChangeKind.AS_ADDED
         case DelServer():

@@ -38,7 +38,7 @@ async def test_a_failure_of_a_vip_that_was_never_made_ends_with_its_frontend(ben
     ready.lb.refuse = lambda _op: -1
     ready.syncer.set_desired(DNS, VIP2, row(7), "d1")
     await ready.settle()
-    ready.syncer.remove(DNS)
+    ready.syncer.remove_frontend(DNS)
     await ready.settle()
     assert ready.listener.reports[-1] == VipReport(key=DNS, vip=VIP2, revision="")
     count = len(ready.listener.reports)
@@ -54,7 +54,7 @@ async def test_of_two_frontends_with_one_vip_the_later_gets_it_and_the_other_is_
     await ready.settle()
     assert ready.weights() == {str(A): 1}
     assert {(r.key, bool(r.error)) for r in ready.listener.reports} == {(WEB, True), (DNS, False)}
-    ready.syncer.remove(DNS)
+    ready.syncer.remove_frontend(DNS)
     await ready.settle()
     assert ready.weights() == {str(A): 100, str(B): 50, str(C): 0}
     assert ready.listener.reports[-1] == VipReport(key=WEB, vip=VIP, revision="r1")
@@ -131,7 +131,7 @@ async def test_weights_are_lowered_in_spite_of_a_failed_addition_if_another_serv
 async def test_a_vip_that_cannot_be_removed_is_reported_and_tried_again(bench: Bench) -> None:
     ready = await programmed(bench)
     ready.lb.refuse = lambda op: -1 if isinstance(op, DelVip) else 0
-    ready.syncer.remove(WEB)
+    ready.syncer.remove_frontend(WEB)
     await ready.settle()
     assert ready.listener.reports == [VipReport(key=WEB, vip=VIP, revision="", error="- vip: (-1)")]
     ready.lb.refuse = lambda _op: 0

@@ -25,7 +25,7 @@ COMPANY = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lack:
+class MissingVerdicts:
     """What is not known of a frontend on which nothing was decided before.
 
     `unheard` are its backends without any verdict, `missing` says that some do not exist (yet);
@@ -41,7 +41,7 @@ class Lack:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Waits:
+class StartWaits:
     """Since when a frontend waits: for verdicts, and for company of who is up. None: not."""
 
     verdicts: float | None = None
@@ -49,7 +49,7 @@ class Waits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Onset:
+class ServingStart:
     """What is decided, with the rules applied.
 
     `undecided` are the backends whose servers VPP keeps as they are while it is `tentative`.
@@ -59,13 +59,18 @@ class Onset:
     decision: PoolDecision
     tentative: bool = False
     undecided: frozenset[ObjectKey] = frozenset()
-    waits: Waits = field(default_factory=Waits)
+    waits: StartWaits = field(default_factory=StartWaits)
     again: float | None = None
 
 
-def begin(
-    decision: PoolDecision, *, before: Vip | None, lack: Lack, waits: Waits, now: float
-) -> Onset:
+def start_serving(
+    decision: PoolDecision,
+    *,
+    before: Vip | None,
+    lack: MissingVerdicts,
+    waits: StartWaits,
+    now: float,
+) -> ServingStart:
     """Apply the rules to a decision.
 
     `before` is what was decided last. `now` and `waits` are seconds of a clock that never goes
@@ -84,11 +89,11 @@ def begin(
         ends.append(verdicts + lack.patience)
         over = now >= ends[-1]
         tentative = withheld or not over or not decision.active_pool
-    return Onset(
+    return ServingStart(
         decision=_not_yet(decision) if withheld else decision,
         tentative=tentative,
         undecided=_undecided(decision, before, lack, over=over) if tentative else frozenset(),
-        waits=Waits(verdicts=verdicts, company=company),
+        waits=StartWaits(verdicts=verdicts, company=company),
         again=min((end for end in ends if end > now), default=None),
     )
 
@@ -122,7 +127,7 @@ def _not_yet(decision: PoolDecision) -> PoolDecision:
 
 
 def _undecided(
-    decision: PoolDecision, before: Vip | None, lack: Lack, *, over: bool
+    decision: PoolDecision, before: Vip | None, lack: MissingVerdicts, *, over: bool
 ) -> frozenset[ObjectKey]:
     """Return whom VPP keeps: all but those that a person took out; in the end nobody that is down.
 
