@@ -80,7 +80,8 @@ class Check:
         if self._started is not None:
             raise RuntimeError(f"{self.assignment.backend}: a probe is running already")
         self._started = now
-        return max(0.0, now - self.next_start)
+        late = now - self.next_start
+        return late if late > 0.0 else 0.0
 
     def finish(self, result: ProbeResult, now: float) -> Verdict | Reason | None:
         """End the probe with its result; return the verdict, or why it stands, if that is news.

@@ -29,7 +29,7 @@ from vpplb.probers.inhand import map_note
 from vpplb.probers.poller import BATCH, Poller
 from vpplb.probers.running import Attempt, Running
 from vpplb.probers.searcher import Searcher
-from vpplb.probers.sockets import Sockets
+from vpplb.probers.socket_pool import SocketPools
 from vpplb.probers.stalls import SHORTEST, Stalls
 from vpplb.probers.stats import Statistics
 from vpplb.probers.stream import Means, StreamAttempt
@@ -79,7 +79,7 @@ class CheckLoop:
         self._echo = EchoSockets(self.poller, monotonic)
         self._in_hand = map_note() if in_hand is None else in_hand
         self._means = Means(
-            sockets=Sockets(self.poller),
+            sockets=SocketPools(self.poller),
             searcher=Searcher(self.poller, monotonic),
             in_hand=self._in_hand,
         )
@@ -154,9 +154,9 @@ class CheckLoop:
                 self._begin(running)
 
     def _begin(self, running: Running) -> None:
-        self._in_hand[0] = running.check.assignment.generation
+        self._in_hand[0] = running.generation
         running.started = started = self._clock()
-        self.statistics.started(running.check.start(started))
+        self.statistics.lateness.add(running.check.start(started))
         try:
             result = running.attempt.begin()
         except ProberShort as error:
@@ -262,7 +262,7 @@ class CheckLoop:
                     self._arm(running)
                 continue
             running.armed = False
-            self._in_hand[0] = running.check.assignment.generation
+            self._in_hand[0] = running.generation
             if self._stalls.longest_since(running.started) > running.timeout / 2:
                 self._expire_stalled(running, now)
             else:

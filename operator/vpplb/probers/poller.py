@@ -26,7 +26,7 @@ class Poller:
         self._handlers[descriptor] = handler
         self._epoll.register(descriptor, events)
 
-    def tell(self, descriptor: int, handler: Callable[[int], None]) -> None:
+    def set_handler(self, descriptor: int, handler: Callable[[int], None]) -> None:
         """Tell this handler instead, or again: the descriptor has been watched before."""
         self._handlers[descriptor] = handler
 

@@ -33,6 +33,7 @@ class Running:
         "cancelled",
         "check",
         "deadline",
+        "generation",
         "kind",
         "started",
         "timeout",
@@ -42,6 +43,7 @@ class Running:
     def __init__(self, check: Check, spec: CheckSpec) -> None:
         self.check = check
         self.attempt: Attempt
+        self.generation = check.assignment.generation
         self.kind = probe_type(spec.probe)
         self.timeout = spec.cadence.timeout.total_seconds()
         self.started = 0.0

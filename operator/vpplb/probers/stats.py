@@ -24,24 +24,20 @@ class Tally:
 
 
 class Statistics:
-    """Counters of a worker since its last report."""
+    """Counters of a worker since its last report. `lateness`: of the starts of probes."""
 
     def __init__(self) -> None:
-        self._of_type: dict[str, tuple[dict[ProbeCode, int], Tally]] = {}
-        self._lateness = Tally(LATENESS_BUCKETS)
+        self._of_type: dict[str, tuple[Counter[ProbeCode], Tally]] = {}
+        self.lateness = Tally(LATENESS_BUCKETS)
         self._discarded: Counter[str] = Counter()
-
-    def started(self, lateness: float) -> None:
-        """Count the start of a probe, this many seconds late."""
-        self._lateness.add(lateness)
 
     def finished(self, kind: str, code: ProbeCode, seconds: float) -> None:
         """Count a result of a probe of this type, and how long it took."""
         found = self._of_type.get(kind)
         if found is None:
-            found = self._of_type[kind] = ({}, Tally(DURATION_BUCKETS))
+            found = self._of_type[kind] = (Counter(), Tally(DURATION_BUCKETS))
         results, durations = found
-        results[code] = results.get(code, 0) + 1
+        results[code] += 1
         durations.add(seconds)
 
     def discarded(self, reason: str) -> None:
@@ -50,7 +46,7 @@ class Statistics:
 
     def take(self) -> ProbeStats | None:
         """Return what was counted and begin anew; None if that is nothing."""
-        if not self._of_type and not self._discarded and not any(self._lateness.counts):
+        if not self._of_type and not self._discarded and not any(self.lateness.counts):
             return None
         taken = ProbeStats(
             results={
@@ -61,10 +57,10 @@ class Statistics:
             durations={
                 kind: (each.counts, each.total) for kind, (_, each) in self._of_type.items()
             },
-            lateness=(self._lateness.counts, self._lateness.total),
+            lateness=(self.lateness.counts, self.lateness.total),
             discarded=self._discarded,
         )
         self._of_type = {}
         self._discarded = Counter()
-        self._lateness = Tally(LATENESS_BUCKETS)
+        self.lateness = Tally(LATENESS_BUCKETS)
         return taken

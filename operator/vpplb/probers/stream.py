@@ -25,7 +25,7 @@ from vpplb.probers.errors import (
 )
 from vpplb.probers.recipe import conversations
 from vpplb.probers.searcher import AT_ONCE, Job, Searcher, cost
-from vpplb.probers.sockets import Socket, Sockets, has_address_for
+from vpplb.probers.socket_pool import Socket, SocketPools, has_address_for
 from vpplb.probers.tcp import TcpConversation
 
 _IN_PROGRESS = (0, errno.EINPROGRESS)
@@ -49,7 +49,7 @@ _CRASHED = ProbeResult(code=ProbeCode.L7RSP, detail="the search for responseRege
 class Means:
     """What all attempts of a process share. `in_hand[0]`: as `probers.inhand` has it."""
 
-    sockets: Sockets
+    sockets: SocketPools
     searcher: Searcher
     in_hand: memoryview
 
@@ -68,12 +68,12 @@ class StreamAttempt:
         "_gentle",
         "_in_hand",
         "_job",
-        "_lent",
         "_make",
+        "_may_meet_itself",
         "_outbox",
+        "_pool",
         "_searcher",
         "_socket",
-        "_sockets",
         "_source",
         "_target",
         "_version",
@@ -94,12 +94,12 @@ class StreamAttempt:
         # count a failure.
         self._gentle = isinstance(probe, TcpProbe) and probe.tls is not None
         self._make = conversations(probe, spec.address)
-        self._sockets = means.sockets
+        self._pool = means.sockets.get_pool(self._version, spec.source)
         self._searcher = means.searcher
         self._in_hand = means.in_hand
         self._generation = generation
         self._job: Job | None = None
-        self._lent = means.sockets.lends(probe.port)
+        self._may_meet_itself = means.sockets.may_choose_port(probe.port)
         self._done = done
         self._socket: Socket | None = None
         self._conversation: Conversation = _NONE
@@ -112,13 +112,10 @@ class StreamAttempt:
         self._connected = False
         self._outbox = b""
         try:
-            sock = self._sockets.take(self._version, self._source, self._happened)
+            sock = self._pool.take_socket(self._happened)
         except OSError as error:
             return self._refused(error.errno or 0, {errno.EADDRNOTAVAIL: NO_SOURCE})
         self._socket = sock
-        # The request then carries the acknowledgement of the handshake; and where nothing is
-        # said, the server never accepts what is reset at once (as with HAProxy's checks).
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
         code = sock.connect_ex(self._target)
         if code in _IN_PROGRESS:
             return None
@@ -161,7 +158,7 @@ class StreamAttempt:
                     self._done(self._break(code))
                     return
             self._connected = True
-            if self._lent and sock.getsockname()[:2] == self._target:
+            if self._may_meet_itself and sock.getsockname()[:2] == self._target:
                 self._done(self._break(errno.ECONNREFUSED, NOBODY_LISTENS))
                 return
             if self._go(self._conversation.connected()):
@@ -188,17 +185,17 @@ class StreamAttempt:
                 return
             if not data or (len(data) < _CHUNK and not ended):
                 return
-        self._sockets.remind(sock)
+        self._pool.repeat_events(sock)
 
     def _go(self, step: Step) -> bool:
         """Do what the conversation says; return whether nothing is to be read for now."""
-        while isinstance(step, Search):
+        while not isinstance(step, bytes):
+            if isinstance(step, ProbeResult):
+                self._done(self._end(step))
+                return True
             if cost(step) > AT_ONCE:
                 return self._search(step)
             step = step.then(step.regexp.found_in(step.body, whole=step.whole))
-        if isinstance(step, ProbeResult):
-            self._done(self._end(step))
-            return True
         if not step:
             return False
         self._outbox += step
@@ -220,7 +217,7 @@ class StreamAttempt:
         if found is None:
             self._done(self._end(_CRASHED))
         elif not self._go(search.then(found)) and sock is not None:
-            self._sockets.remind(sock)
+            self._pool.repeat_events(sock)
 
     def _flush(self, sock: Socket) -> bool:
         """Send what can be sent; return whether the attempt has ended."""
@@ -262,6 +259,6 @@ class StreamAttempt:
         if sock is None:
             return
         if self._connected and not self._gentle:
-            self._sockets.give_back(sock, self._version, self._source)
+            self._pool.return_socket(sock)
         else:
-            self._sockets.drop(sock, gently=self._gentle)
+            self._pool.drop_socket(sock, gently=self._gentle)

@@ -9,11 +9,9 @@ CONNECTED = ProbeResult(code=ProbeCode.L4OK, detail="connected")
 class TcpConversation:
     """Ends as soon as it is connected: nothing is sent, nothing is read."""
 
+    layer = Layer.CONNECT
     parting = b""
-    __slots__ = ("layer",)
-
-    def __init__(self) -> None:
-        self.layer = Layer.CONNECT
+    __slots__ = ()
 
     def connected(self) -> Step:
         """Pass."""
@@ -27,11 +25,11 @@ class TcpConversation:
 class Foregone:
     """A probe whose result is known before it begins: its settings cannot be used."""
 
+    layer = Layer.CONNECT
     parting = b""
-    __slots__ = ("_result", "layer")
+    __slots__ = ("_result",)
 
     def __init__(self, result: ProbeResult) -> None:
-        self.layer = Layer.CONNECT
         self._result = result
 
     def connected(self) -> Step:

@@ -9,8 +9,8 @@ def test_nothing_counted_is_nothing_to_report() -> None:
 
 def test_what_was_counted_is_reported_once_by_type_code_and_bucket() -> None:
     statistics = Statistics()
-    statistics.started(0.0)
-    statistics.started(99.0)
+    statistics.lateness.add(0.0)
+    statistics.lateness.add(99.0)
     statistics.discarded("cpu")
     statistics.finished("TCP", ProbeCode.L4OK, DURATION_BUCKETS[0])
     statistics.finished("TCP", ProbeCode.L4OK, DURATION_BUCKETS[0] * 1.5)

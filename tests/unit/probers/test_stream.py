@@ -19,7 +19,7 @@ from vpplb.probers.http import HttpConversation, HttpRecipe
 from vpplb.probers.inhand import map_note
 from vpplb.probers.poller import Poller
 from vpplb.probers.searcher import Searcher
-from vpplb.probers.sockets import Socket, Sockets
+from vpplb.probers.socket_pool import Socket, SocketPool, SocketPools
 from vpplb.probers.stream import Means, StreamAttempt
 
 OK = b"HTTP/1.1 200 OK\r\n\r\n"
@@ -30,13 +30,13 @@ class Driver:
 
     def __init__(self) -> None:
         self.poller = Poller()
-        self.sockets = Sockets(self.poller)
+        self.sockets = SocketPools(self.poller)
         self.searcher = Searcher(self.poller, time.monotonic)
 
     def attempt(self, spec: CheckSpec, probe: HttpProbe, ended: list[ProbeResult]) -> StreamAttempt:
         return StreamAttempt(spec, probe, self.means(), ended.append, 1)
 
-    def means(self, sockets: Sockets | None = None) -> Means:
+    def means(self, sockets: SocketPools | None = None) -> Means:
         return Means(sockets=sockets or self.sockets, searcher=self.searcher, in_hand=map_note())
 
     def run(self, at_most: float) -> bool:
@@ -145,19 +145,23 @@ def test_a_connection_to_itself_is_no_success(driver: Driver) -> None:
         finder.bind(("127.0.0.1", 0))
         port = finder.getsockname()[1]
 
-    class Unlucky(Sockets):
+    class UnluckyPool(SocketPool):
         """The kernel happens to choose the very port that is probed."""
 
-        def take(
-            self, version: int, source: IPAddress | None, handler: Callable[[int], None]
-        ) -> Socket:
-            sock = super().take(version, source, handler)
+        def take_socket(self, handler: Callable[[int], None]) -> Socket:
+            sock = super().take_socket(handler)
             sock.bind(("127.0.0.1", port))
             return sock
 
+    pool = UnluckyPool(driver.poller, 4, None)
+
+    class UnluckyPools(SocketPools):
+        def get_pool(self, version: int, source: IPAddress | None) -> SocketPool:
+            return pool
+
     ended: list[ProbeResult] = []
     spec = CheckSpec(address=ip_address("127.0.0.1"), probe=TcpProbe(port=port), cadence=Cadence())
-    sockets = Unlucky(driver.poller)
+    sockets = UnluckyPools(driver.poller)
     attempt = StreamAttempt(spec, TcpProbe(port=port), driver.means(sockets), ended.append, 1)
     assert attempt.begin() is None
     while not ended:
@@ -166,7 +170,7 @@ def test_a_connection_to_itself_is_no_success(driver: Driver) -> None:
         "L4CON",
         "nobody listens there: the connection was to itself",
     )
-    sockets.close()
+    pool.close()
 
 
 def test_a_server_that_always_has_more_does_not_keep_the_others_waiting(driver: Driver) -> None:

@@ -93,10 +93,10 @@ def test_log_lines_come_with_the_report(stage: Stage) -> None:
 
 def test_a_slow_parent_gets_every_verdict_and_its_statistics_later_in_one(stage: Stage) -> None:
     found = stage.find(500)
-    stage.loop.statistics.started(0.0)
+    stage.loop.statistics.lateness.add(0.0)
     stage.channel.report(with_statistics=False)
     stage.channel.report(with_statistics=True)
-    stage.loop.statistics.started(0.0)
+    stage.loop.statistics.lateness.add(0.0)
     reports = stage.heard()
     assert [each for report in reports for each in report.verdicts] == found
     assert [report.stats for report in reports] == [None, None]

@@ -27,70 +27,67 @@ _NO_LINGER = struct.pack("ii", 0, 0)
 _SPARE = 256  # kept for each source address: more than are ever in use at once on a LAN
 
 _UNSPECIFIED = bytes(16)  # struct sockaddr, AF_UNSPEC
+_ADDRESS_SIZE = len(_UNSPECIFIED)
 # Python's own connect takes addresses of the socket's family only.
 _connect = ctypes.PyDLL(None).connect
 _connect.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
 
 
-class Sockets:
-    """The TCP sockets of a process: those in use are their users', the spare ones are here.
+class SocketPool:
+    """The TCP sockets of one IP version and source address: the spare ones are here.
 
     A socket is registered with the poller once, edge-triggered for all that can happen.
     """
 
-    def __init__(self, poller: Poller) -> None:
-        self._poller = poller
-        self._lent = _local_ports()
-        self._spare: dict[tuple[int, IPAddress | None], list[Socket]] = {}
+    __slots__ = ("_family", "_poller", "_source", "_spare")
 
-    def take(
-        self, version: int, source: IPAddress | None, handler: Callable[[int], None]
-    ) -> Socket:
-        """Return an unconnected socket of this IP version, bound to the source if one is given.
+    def __init__(self, poller: Poller, version: int, source: IPAddress | None) -> None:
+        self._poller = poller
+        self._family = socket.AF_INET if version == 4 else socket.AF_INET6
+        self._source = source
+        self._spare: list[Socket] = []
+
+    def take_socket(self, handler: Callable[[int], None]) -> Socket:
+        """Return an unconnected socket, bound to the source if there is one.
 
         `handler` is told of its events. OSError when there can be none; EADDRNOTAVAIL says that
         there is no such source.
         """
-        spare = self._spare.get((version, source))
-        if spare:
-            sock = spare.pop()
-            self._poller.tell(sock.fileno(), handler)
+        if self._spare:
+            sock = self._spare.pop()
+            self._poller.set_handler(sock.fileno(), handler)
             return sock
-        family = socket.AF_INET if version == 4 else socket.AF_INET6
-        sock = Socket(family, _STREAM, 0)
+        sock = Socket(self._family, _STREAM, 0)
         try:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-            if source is not None:
+            # On a socket that connects this holds back the acknowledgement that ends the
+            # handshake. So the request carries it; and where nothing is said, the server never
+            # accepts what is reset at once (as with HAProxy's checks, which set TCP_QUICKACK
+            # for each connection; this outlives a reset). See tcp_rcv_synsent_state_process.
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 1)
+            if self._source is not None:
                 sock.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
-                sock.bind((str(source), 0))
+                sock.bind((str(self._source), 0))
             self._poller.watch(sock.fileno(), _EVENTS, handler)
         except OSError:
             sock.close()
             raise
         return sock
 
-    def lends(self, port: int) -> bool:
-        """Say whether the kernel may choose this port for a socket of ours.
-
-        A connection from the very address and port it goes to is one to itself (RFC 9293, 3.5).
-        """
-        return port in self._lent
-
-    def remind(self, sock: Socket) -> None:
+    def repeat_events(self, sock: Socket) -> None:
         """Have its user told again, in the next turn, of what there is to read."""
         self._poller.modify(sock.fileno(), _EVENTS)
 
-    def give_back(self, sock: Socket, version: int, source: IPAddress | None) -> None:
+    def return_socket(self, sock: Socket) -> None:
         """Take back a connected socket; the connection is reset."""
         descriptor = sock.fileno()
-        spare = self._spare.setdefault((version, source), [])
-        if len(spare) < _SPARE and _connect(descriptor, _UNSPECIFIED, len(_UNSPECIFIED)) == 0:
+        if len(self._spare) < _SPARE and _connect(descriptor, _UNSPECIFIED, _ADDRESS_SIZE) == 0:
             self._poller.forget(descriptor)
-            spare.append(sock)
+            self._spare.append(sock)
         else:
-            self.drop(sock)
+            self.drop_socket(sock)
 
-    def drop(self, sock: Socket, *, gently: bool = False) -> None:
+    def drop_socket(self, sock: Socket, *, gently: bool = False) -> None:
         """Close a socket for good: by a reset or, gently, so that what was sent arrives."""
         if gently:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
@@ -99,13 +96,39 @@ class Sockets:
 
     def close(self) -> None:
         """Close the spare ones."""
-        for spare in self._spare.values():
-            for sock in spare:
-                self.drop(sock)
-        self._spare.clear()
+        while self._spare:
+            self.drop_socket(self._spare.pop())
 
 
-def _local_ports() -> range:
+class SocketPools:
+    """The pools of a process, one for each IP version and source address."""
+
+    def __init__(self, poller: Poller) -> None:
+        self._poller = poller
+        self._local_ports = _read_local_ports()
+        self._pools: dict[tuple[int, IPAddress | None], SocketPool] = {}
+
+    def get_pool(self, version: int, source: IPAddress | None) -> SocketPool:
+        """Return the pool of this IP version and source address, None: whichever fits."""
+        pool = self._pools.get((version, source))
+        if pool is None:
+            pool = self._pools[version, source] = SocketPool(self._poller, version, source)
+        return pool
+
+    def may_choose_port(self, port: int) -> bool:
+        """Say whether the kernel may choose this port for a socket of ours.
+
+        A connection from the very address and port it goes to is one to itself (RFC 9293, 3.5).
+        """
+        return port in self._local_ports
+
+    def close(self) -> None:
+        """Close the spare sockets of all."""
+        for pool in self._pools.values():
+            pool.close()
+
+
+def _read_local_ports() -> range:
     try:
         first, last = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
     except (OSError, ValueError):
