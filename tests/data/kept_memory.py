@@ -3,17 +3,22 @@
 import json
 from pathlib import Path
 
-from vpplb.files.memory import Memory, Router, load_memory, save_memory
+from vpplb.files.owned_state_store import (
+    StoredState,
+    VppIdentity,
+    read_stored_state,
+    write_stored_state,
+)
 from vpplb.sync.vip_state import OwnedState
 
-HERE = Router(node="n1", machine="m", vpp="/run/vpp/api.sock")
+HERE = VppIdentity(node="n1", machine="m", vpp="/run/vpp/api.sock")
 
 
-def kept(path: Path) -> Memory | None:
+def kept(path: Path) -> StoredState | None:
     """Read a memory, whichever router's it is."""
     if not path.exists():
         return None
-    return load_memory(path, Router(**json.loads(path.read_text())["router"]))
+    return read_stored_state(path, VppIdentity(**json.loads(path.read_text())["router"]))
 
 
 def kept_state(path: Path) -> OwnedState | None:
@@ -22,6 +27,6 @@ def kept_state(path: Path) -> OwnedState | None:
     return memory.state if memory else None
 
 
-def keep_state(path: Path, state: OwnedState, router: Router = HERE) -> None:
+def keep_state(path: Path, state: OwnedState, router: VppIdentity = HERE) -> None:
     """Write a memory."""
-    save_memory(path, Memory(state=state), router)
+    write_stored_state(path, StoredState(state=state), router)

@@ -12,11 +12,9 @@ from data.objects import key, vip
 from fakes.api_server import FakeApiServer
 from fakes.clock import FakeClock
 from fakes.load_balancer import FakeLoadBalancer
-from vpplb.agent.app import remembered_by
 from vpplb.agent.intake import Intake
 from vpplb.agent.reporter import SPACING, DataplaneReporter
-from vpplb.files.keeper import MemoryKeeper
-from vpplb.files.memory import Memory
+from vpplb.files.owned_state_store import OwnedStateStore, read_owned
 from vpplb.kube.api_resources import JsonObject, cluster_key
 from vpplb.kube.status import StatusWriter
 from vpplb.model.names import ObjectKey, ObjectKind
@@ -64,22 +62,22 @@ class LocalAgent:
         self._tasks: list[asyncio.Task[None]] = []
         self.announced: list[tuple[ObjectKey, str]] = []
         dataplane = self.server.objects.get((ObjectKind.DATAPLANE, NODE)) or self.store_dataplane()
-        self.keeper = MemoryKeeper(memory, lambda: Memory(state=self.syncer.vips.owned_state), HERE)
-        self.keeper.begin()
+        state = (memory and kept_state(memory)) or read_owned(dataplane) or OwnedState()
+        vips = VipState(state)
+        self.store = OwnedStateStore(memory, lambda: vips.owned_state, HERE)
+        self.store.load()
         self.reporter = DataplaneReporter(
             self.writer,
             AgentMetrics(self.registry),
             NODE.name,
             self.clock,
             selected=lambda: self.intake.selected,
-            observed=lambda: self.syncer.vips.observed,
-            state=lambda: self.syncer.vips.owned_state,
-            keeper=self.keeper,
+            vips=vips,
+            store=self.store,
             lapsed=lapsed,
             announce=lambda frontend, note: self.announced.append((frontend, note)),
         )
-        state = (memory and kept_state(memory)) or remembered_by(dataplane) or OwnedState()
-        self.syncer = Syncer(self.lb, VipState(state), listener=self.reporter)
+        self.syncer = Syncer(self.lb, vips, listener=self.reporter)
         self.reporter.resume(dataplane)
         self.intake = Intake(
             self.syncer,
@@ -124,7 +122,7 @@ class LocalAgent:
         self._tasks = [
             asyncio.create_task(self.writer.run()),
             asyncio.create_task(self.syncer.run()),
-            asyncio.create_task(self.keeper.run()),
+            asyncio.create_task(self.store.run()),
         ]
         self.see_dataplane()
         self.syncer.set_synced()

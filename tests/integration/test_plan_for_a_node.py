@@ -17,7 +17,7 @@ from data.manifests import frontend
 from lab.live_syncer import row, vip
 from lab.simulated_vpp import LoopThread, run_in_thread
 from vpplb.cli.main import cli
-from vpplb.files.memory import Router, owned_text
+from vpplb.files.owned_state_store import VppIdentity, format_owned
 from vpplb.kube.api_resources import cluster_key
 from vpplb.kube.client import KubeClient
 from vpplb.model.names import ObjectKey, ObjectKind
@@ -55,7 +55,7 @@ async def store(plane: ControlPlane, namespace: str, wanted: Vip, **dataplane: o
         await client.create(
             ObjectKind.DATAPLANE, {"metadata": {"name": NODE, "labels": labels}, "spec": dataplane}
         )
-        owned = owned_text({WEB: key, GONE: gone})
+        owned = format_owned({WEB: key, GONE: gone})
         await client.patch_status(
             ObjectKind.DATAPLANE, cluster_key(NODE), {"status": {"owned": owned}}
         )
@@ -112,7 +112,7 @@ def test_it_says_what_the_agent_would_do_and_changes_nothing(
         memory = tmp_path / "memory.json"
         owner = ObjectKey(namespace.namespace, "web")
         state = OwnedState(owned={WEB: owner}, flushed={WEB: {ip_address("10.0.0.1"): 7}})
-        keep_state(memory, state, Router.here(NODE, Path(simulator.api_socket)))
+        keep_state(memory, state, VppIdentity.of_socket(NODE, Path(simulator.api_socket)))
         _, said = plan(control_plane, socket, f"--state-file={memory}")
         does = [call["does"] for call in said["calls"]]
         assert "= 10.0.0.1 weight 0" in does

@@ -14,8 +14,11 @@ from vpplb.agent.intake import KINDS, Intake
 from vpplb.agent.node import Node
 from vpplb.agent.reporter import DataplaneReporter
 from vpplb.agent.vips import VipsPage
-from vpplb.files.keeper import MemoryKeeper
-from vpplb.files.memory import Memory, Router, owned_of, recall
+from vpplb.files.owned_state_store import (
+    OwnedStateStore,
+    VppIdentity,
+    read_owned,
+)
 from vpplb.kube.api_resources import JsonObject
 from vpplb.kube.client import KubeClient
 from vpplb.kube.errors import KubeError
@@ -105,11 +108,13 @@ class Agent:
         self._syncer: Syncer | None = None
         self._vips_page: VipsPage | None = None
         self._reporter: DataplaneReporter | None = None
-        self._keeper: MemoryKeeper | None = None
         self._heartbeat: Heartbeat | None = None
         self._metrics = AgentMetrics(registry, self._packet_counts)
-        self._node = Node(client, options.node, self._labels_changed, self._remember)
-        self._router = Router.here(options.node, options.vpp_api_socket)
+        vips = VipState(own_all=options.own_all)
+        identity = VppIdentity.of_socket(options.node, options.vpp_api_socket)
+        self._vips = vips
+        self._store = OwnedStateStore(options.state_file, lambda: vips.owned_state, identity)
+        self._node = Node(client, options.node, self._store, self._labels_changed)
         self._lock = VppLock(options.vpp_api_socket)
         self._unusable = ""
         self._intake: Intake | None = None
@@ -135,7 +140,7 @@ class Agent:
                 "api": self._vitals.api,
                 **{one: partial(self._trouble, one) for one in _CHECKS},
             },
-            pages={f"dataplanes/{options.node}/vips": self._vips},
+            pages={f"dataplanes/{options.node}/vips": self._show_vips},
         )
 
     async def run(self) -> None:
@@ -145,18 +150,17 @@ class Agent:
             group.create_task(self.writer.run())
             group.create_task(self._recorder.run())
             await self._lock.wait(self._wait)
-            recalled = recall(self._options.state_file, self._router)
-            self._unusable = recalled.trouble
-            if recalled.memory is not None:
-                self._node.spec = recalled.memory.spec
+            loaded = self._store.load()
+            self._unusable = loaded.trouble
             dataplane = await self._node.introduce()
             self._heartbeat = heartbeat = self._make_heartbeat()
             self._troubles["node"] = lambda: rivalry(heartbeat)
             await heartbeat.claim()
             del self._troubles["node"]
             group.create_task(heartbeat.run())
-            state = recalled.memory.state if recalled.memory else remembered_by(dataplane)
-            await self._program(group, dataplane, state or OwnedState(), heartbeat)
+            state = loaded.stored.state if loaded.stored else read_owned(dataplane)
+            self._vips.restore(state or OwnedState())
+            await self._program(group, dataplane, heartbeat)
 
     def _wait(self, why: str) -> None:
         log.warning("%s", why)
@@ -174,38 +178,25 @@ class Agent:
 
     def keep(self) -> None:
         """Keep what the next start has to know; for the end, when nothing changes any more."""
-        if self._keeper is not None:
-            self._keeper.close()
+        self._store.close()
         self._lock.release()
-
-    def _remember(self) -> None:
-        if self._keeper is not None:
-            self._keeper.keep_soon()
 
     async def _program(
         self,
         group: asyncio.TaskGroup,
         dataplane: JsonObject,
-        state: OwnedState,
         heartbeat: Heartbeat,
     ) -> None:
         options = self._options
-        vips = VipState(state, own_all=options.own_all)
-        self._keeper = MemoryKeeper(
-            options.state_file,
-            lambda: Memory(state=vips.owned_state, spec=self._node.spec),
-            self._router,
-        )
-        self._keeper.begin()
+        vips = self._vips
         self._reporter = reporter = DataplaneReporter(
             self.writer,
             self._metrics,
             options.node,
             self._clock,
             selected=lambda: intake.selected,
-            observed=lambda: vips.observed,
-            state=lambda: vips.owned_state,
-            keeper=self._keeper,
+            vips=vips,
+            store=self._store,
             lapsed=heartbeat.lapsed,
             announce=Announcer(self._recorder, options.node, self._clock, self._uid).recreated,
         )
@@ -227,7 +218,7 @@ class Agent:
         )
         reporter.resume(dataplane)
         self._intake = intake = Intake(
-            syncer, options.node, options.conf, state.owned, reporter.unreadable
+            syncer, options.node, options.conf, vips.owned_state.owned, reporter.unreadable
         )
         intake.labels_changed(self._node.labels)
         intake.seen(
@@ -245,7 +236,7 @@ class Agent:
             "watch": lambda: watch.trouble,
             "vpp": lambda: reporter.trouble or leftovers.trouble,
         }
-        group.create_task(self._keeper.run())
+        group.create_task(self._store.run())
         group.create_task(syncer.run())
         group.create_task(self._node.run())
         await informer.list_all()
@@ -262,7 +253,7 @@ class Agent:
         said = self._troubles.get(name) or self._troubles.get("node")
         return (said() or None) if said else None
 
-    async def _vips(self) -> Mapping[str, object]:
+    async def _show_vips(self) -> Mapping[str, object]:
         if self._vips_page is None:
             raise Unavailable(self._trouble("node") or "not started yet")
         return await self._vips_page()
@@ -319,12 +310,3 @@ class _Listener:
     def on_history_reset(self) -> None:
         """Implement `kube.object_cache.ObjectHandler`."""
         self._reporter.rewound()
-
-
-def remembered_by(dataplane: JsonObject) -> OwnedState | None:
-    """Read from a Dataplane's status whose VIPs this node's are."""
-    owned = (dataplane.get("status") or {}).get("owned") or ""
-    try:
-        return OwnedState(owned=owned_of(owned))
-    except ValueError:
-        return None

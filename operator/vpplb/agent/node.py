@@ -12,6 +12,7 @@ import random
 from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
+from vpplb.files.owned_state_store import OwnedStateStore
 from vpplb.kube.api_resources import JsonObject, cluster_key
 from vpplb.kube.errors import ApiError, Conflict, KubeError, NotFound
 from vpplb.model.backoff import backoff_seconds
@@ -51,21 +52,19 @@ class Node:
     """The node `name`. `labels` are those of its Node, none where there is no such Node.
 
     `boot_id` is what the Node's kubelet says of its machine, empty where none does.
-    `spec` is what its Dataplane last said, None when it was never seen: a Dataplane that is
-    deleted, or collected with its Node, comes back with it. So who has hands off this node's VPP
-    (`paused`) keeps them off. `on_spec` is called when it is another one.
+    `store` keeps what its Dataplane says: one that is deleted, or collected with its Node, comes
+    back as it was. So who has hands off this node's VPP (`paused`) keeps them off.
     """
 
     def __init__(
         self,
         client: NodeClient,
         name: str,
+        store: OwnedStateStore,
         on_labels: Callable[[Mapping[str, str]], None],
-        on_spec: Callable[[], None] = lambda: None,
     ) -> None:
         self.key = cluster_key(name)
-        self.spec: Mapping[str, object] | None = None
-        self._on_spec = on_spec
+        self._store = store
         self.labels: Mapping[str, str] = {}
         self.owners: tuple[Mapping[str, object], ...] = ()
         self.boot_id = ""
@@ -101,10 +100,7 @@ class Node:
 
     def seen(self, raw: JsonObject) -> None:
         """Remember the Dataplane's settings."""
-        spec = raw.get("spec") or {}
-        if spec != self.spec:
-            self.spec = spec
-            self._on_spec()
+        self._store.set_spec(raw.get("spec") or {})
 
     def deleted(self) -> None:
         """Say that the Dataplane was deleted."""
@@ -145,7 +141,7 @@ class Node:
             "annotations": {NODE_LABELS: _mirrored(labels)},
             "ownerReferences": list(self.owners),
         }
-        spec = dict(self.spec or {})
+        spec = dict(self._store.spec or {})
         if spec:
             log.warning("dataplane %s is made anew as it was: %s", self.key.name, json.dumps(spec))
         try:

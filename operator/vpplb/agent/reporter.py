@@ -6,8 +6,7 @@ from datetime import datetime
 
 from vpplb.agent.announcer import remade
 from vpplb.agent.conditions import all_errors, connected, synced
-from vpplb.files.keeper import MemoryKeeper
-from vpplb.files.memory import owned_text
+from vpplb.files.owned_state_store import OwnedStateStore, format_owned
 from vpplb.kube.api_resources import JsonObject, cluster_key
 from vpplb.kube.mender import Mender
 from vpplb.kube.status import Priority, StatusWriter
@@ -29,7 +28,7 @@ from vpplb.resources.renderer import load_conditions
 from vpplb.resources.statuses import accepted_condition
 from vpplb.resources.stored import read_dataplane, read_status
 from vpplb.sync.ports import VipReport, VppInfo
-from vpplb.sync.vip_state import OwnedState
+from vpplb.sync.vip_state import VipState
 from vpplb.telemetry.metrics import AgentMetrics
 from vpplb.telemetry.sync_log import SyncLog
 
@@ -45,9 +44,9 @@ SHOWN = 10
 class DataplaneReporter(SyncLog):
     """Implements `sync.ports.SyncListener`.
 
-    `selected` gives the frontends that this node shall carry, `observed` the VIPs that VPP has,
-    `state` what the syncer must know after a restart, and `keeper` keeps that. `announce` tells
-    people something about a frontend, `lapsed` whether the agent's lease has run out.
+    `selected` gives the frontends that this node shall carry, `vips` are those of its VPP, and
+    `store` keeps what of them must outlive the process. `announce` tells people something about a
+    frontend, `lapsed` whether the agent's lease has run out.
 
     What the last agent wrote stands until VPP has been heard of and all frontends are known
     (`resume`, `begin`): a restart that changes nothing writes nothing.
@@ -60,18 +59,17 @@ class DataplaneReporter(SyncLog):
         node: str,
         clock: Clock,
         selected: Callable[[], Collection[ObjectKey]],
-        observed: Callable[[], Collection[VipId]],
-        state: Callable[[], OwnedState],
-        keeper: MemoryKeeper,
+        vips: VipState,
+        store: OwnedStateStore,
         announce: Callable[[ObjectKey, str], None] = lambda _key, _note: None,
         lapsed: Callable[[], bool] = lambda: False,
     ) -> None:
         super().__init__(metrics)
         self._writer = writer
-        self._clock, self._keeper = clock, keeper
+        self._clock, self._vips, self._store = clock, vips, store
         self._key = cluster_key(node)
         self._announce, self._lapsed, self._shown_lapsed = announce, lapsed, False
-        self._selected, self._observed, self._state = selected, observed, state
+        self._selected = selected
         self._vpp = DataplaneVpp()
         self._reason = "not connected yet"
         self._programmed: dict[ObjectKey, str] = {}
@@ -196,13 +194,13 @@ class DataplaneReporter(SyncLog):
     def on_adopted(self) -> None:
         """Keep what must outlive the process, now."""
         self._owned = None
-        self._keeper.keep()
+        self._store.save_now()
         self._submit()
 
     def on_state_changed(self) -> None:
         """Keep what must outlive the process, soon."""
         self._owned = None
-        self._keeper.keep_soon()
+        self._store.save_soon()
         self._submit()
 
     def on_vpp_changed(self, kind: ChangeKind, count: int) -> None:
@@ -245,8 +243,8 @@ class DataplaneReporter(SyncLog):
         """Return the Dataplane's whole status."""
         selected = self._selected()
         if self._owned is None:
-            self._ours = self._state().owned
-            self._owned = owned_text(self._ours)
+            self._ours = self._vips.owned_state.owned
+            self._owned = format_owned(self._ours)
         carried = sorted((self._programmed.keys() & selected) - self._unreadable.keys())
         programmed = {str(key): self._programmed[key] for key in carried}
         errors = all_errors(self._conf_error, self._failures)
@@ -263,7 +261,7 @@ class DataplaneReporter(SyncLog):
             frontends=DataplaneFrontends.of(len(carried), len(selected)),
             programmed=programmed,
             owned=self._owned,
-            others=len(set(self._observed()) - self._ours.keys()) + len(self._strange),
+            others=len(self._vips.observed.keys() - self._ours.keys()) + len(self._strange),
             strange=self._strange[:SHOWN],
             errors=tuple(
                 DataplaneError(frontend=str(key), message=message)

@@ -9,7 +9,7 @@ from vpplb.agent.intake import Intake
 from vpplb.cli.plan_view import View
 from vpplb.files.atomic import Unusable
 from vpplb.files.manifests import Loaded, load
-from vpplb.files.memory import Router, load_memory, owned_of
+from vpplb.files.owned_state_store import VppIdentity, read_owned, read_stored_state
 from vpplb.kube.api_resources import JsonObject, cluster_key
 from vpplb.kube.client import KubeClient
 from vpplb.kube.errors import NotFound
@@ -129,7 +129,7 @@ async def of_cluster(live: Live, settings: DesiredSettings, *, own_all: bool) ->
             await client.list(ObjectKind.FRONTEND, namespace)
             for namespace in live.namespaces or (None,)
         ]
-    state = _kept(live) or _remembered(dataplane)
+    state = _read_state_file(live) or read_owned(dataplane or {}) or OwnedState()
     dry_run = DryRun(state, own_all=own_all)
     intake = Intake(dry_run, live.node, settings, state.owned)
     if dataplane is not None:
@@ -147,15 +147,15 @@ async def of_cluster(live: Live, settings: DesiredSettings, *, own_all: bool) ->
     )
 
 
-def _kept(live: Live) -> OwnedState | None:
+def _read_state_file(live: Live) -> OwnedState | None:
     """Read what the agent's file says, as the agent would."""
     if live.state_file is None:
         return None
     try:
-        memory = load_memory(live.state_file, Router.here(live.node, live.socket))
+        stored = read_stored_state(live.state_file, VppIdentity.of_socket(live.node, live.socket))
     except Unusable:
         return None
-    return memory.state if memory else None
+    return stored.state if stored else None
 
 
 async def _dataplane(client: KubeClient, node: str) -> JsonObject | None:
@@ -163,11 +163,6 @@ async def _dataplane(client: KubeClient, node: str) -> JsonObject | None:
         return await client.get(ObjectKind.DATAPLANE, cluster_key(node))
     except NotFound:
         return None
-
-
-def _remembered(dataplane: JsonObject | None) -> OwnedState:
-    status = (dataplane or {}).get("status") or {}
-    return OwnedState(owned=owned_of(status.get("owned") or ""))
 
 
 def _notes(

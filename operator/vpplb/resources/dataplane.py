@@ -2,9 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Annotated, Any
-
-from pydantic import BeforeValidator
+from typing import Any
 
 from vpplb.plan.settings import DesiredSettings
 from vpplb.resources.addresses import AddressV4, AddressV6
@@ -58,11 +56,6 @@ class DataplaneSpec(SpecModel):
             flow_timeout=timeout // timedelta(seconds=1) if timeout else default.flow_timeout,
             allow_flow_loss=bool(self.allow_flow_loss),
         )
-
-
-def _no_map(owned: object) -> object:
-    """Leave out the map that the owners once were: only an agent reads them (`files.memory`)."""
-    return None if isinstance(owned, Mapping) else owned
 
 
 MOST_ERRORS = 256
@@ -124,7 +117,7 @@ class DataplaneStatus(StatusModel):
     """How many frontends are programmed."""
     programmed: dict[str, str] | None = None
     """What is programmed: revision by frontend (namespace/name)."""
-    owned: Annotated[str | None, BeforeValidator(_no_map)] = None
+    owned: str | None = None
     """VIPs that were made for a frontend, a line each: VIP and frontend (namespace/name)."""
     others: Count | None = None
     """Number of VIPs in this VPP that are not ours."""

@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vpplb.files.keeper import MemoryKeeper
 from vpplb.files.manifests import Loaded
-from vpplb.files.memory import Memory, Router, recall
+from vpplb.files.owned_state_store import (
+    OwnedStateStore,
+    VppIdentity,
+)
 from vpplb.files.state import StateFile
 from vpplb.model.clock import SystemClock
 from vpplb.model.health import Transition
@@ -94,18 +96,18 @@ class Standalone:
         self._options = options
         clock = SystemClock()
         self._state = StateFile(options.state_file)
-        self._memory = options.state_file.with_suffix(".vpp.json")
-        self._router = Router.here(NODE, options.vpp_api_socket)
         vips = VipState(own_all=options.own_all)
-        self._keeper = MemoryKeeper(
-            self._memory, lambda: Memory(state=vips.owned_state), self._router
+        self._store = OwnedStateStore(
+            options.state_file.with_suffix(".vpp.json"),
+            lambda: vips.owned_state,
+            VppIdentity.of_socket(NODE, options.vpp_api_socket),
         )
         self._unusable = ""
         self._lock = VppLock(options.vpp_api_socket) if lb is None else None
         self._dirty = asyncio.Event()
         registry, stream = Registry(), EventStream()
         vpp_metrics = AgentMetrics(registry, self._packet_counts)
-        self.vpp = LocalVpp(self._reported, self._keeper, vpp_metrics)
+        self.vpp = LocalVpp(self._reported, self._store, vpp_metrics)
         leftovers = Leftovers(vpp_metrics.set_leftovers)
         papi = PapiLoadBalancer(
             options.vpp_api_socket,
@@ -196,7 +198,7 @@ class Standalone:
                 self._sync(),
                 self._folder.run(),
                 self._save(),
-                self._keeper.run(),
+                self._store.run(),
                 self._vitals.lag.run(),
                 stop.wait(),
             )
@@ -210,7 +212,7 @@ class Standalone:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._write()
-        self._keeper.close()
+        self._store.close()
         if self._lock is not None:
             self._lock.release()
         for task in tasks:
@@ -221,11 +223,10 @@ class Standalone:
         """Program VPP, when no other one does, from where the last one has left it."""
         if self._lock is not None:
             await self._lock.wait(self.vpp.on_disconnected)
-        recalled = recall(self._memory, self._router)
-        self._unusable = recalled.trouble
-        if recalled.memory is not None:
-            self.syncer.vips.restore(recalled.memory.state)
-        self._keeper.begin()
+        loaded = self._store.load()
+        self._unusable = loaded.trouble
+        if loaded.stored is not None:
+            self.syncer.vips.restore(loaded.stored.state)
         await self.syncer.run()
 
     def _loaded(self, loaded: Loaded) -> None:

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable
 
-from vpplb.files.keeper import MemoryKeeper
+from vpplb.files.owned_state_store import OwnedStateStore
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import VipId, VipSettings
 from vpplb.plan.ops import ChangeKind
@@ -23,18 +23,18 @@ NODE = "local"
 class LocalVpp(SyncLog):
     """Implements `sync.ports.SyncListener`.
 
-    `on_report` is called with each frontend that is programmed or fails; `keeper` keeps the
+    `on_report` is called with each frontend that is programmed or fails; `store` keeps the
     syncer's state.
     """
 
     def __init__(
         self,
         on_report: Callable[[ObjectKey], None],
-        keeper: MemoryKeeper,
+        store: OwnedStateStore,
         metrics: AgentMetrics,
     ) -> None:
         super().__init__(metrics)
-        self._on_report, self._keeper = on_report, keeper
+        self._on_report, self._store = on_report, store
         self._programmed: dict[ObjectKey, str] = {}
         self._errors: dict[ObjectKey, str] = {}
         self.trouble = "VPP is not connected yet"
@@ -82,11 +82,11 @@ class LocalVpp(SyncLog):
 
     def on_adopted(self) -> None:
         """Keep what must outlive the process, now."""
-        self._keeper.keep()
+        self._store.save_now()
 
     def on_state_changed(self) -> None:
         """Keep what must outlive the process, soon."""
-        self._keeper.keep_soon()
+        self._store.save_soon()
 
     def on_vpp_changed(self, kind: ChangeKind, count: int) -> None:
         """VPP was changed."""

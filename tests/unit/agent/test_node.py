@@ -5,11 +5,14 @@ from collections.abc import Mapping
 
 import pytest
 
+from data.kept_memory import HERE
 from fakes.api_server import apply_merge_patch
 from vpplb.agent.node import REFRESH, Node
+from vpplb.files.owned_state_store import OwnedStateStore
 from vpplb.kube.api_resources import JsonObject, cluster_key
 from vpplb.kube.errors import ApiError, ApiUnreachable, Conflict, KubeError, NotFound
 from vpplb.model.names import ObjectKey, ObjectKind
+from vpplb.sync.vip_state import OwnedState
 
 pytestmark = pytest.mark.looptime
 
@@ -65,9 +68,23 @@ class Server:
         self.asked.append(f"{verb} {kind}")
 
 
-def node(server: Server) -> tuple[Node, list[Mapping[str, str]]]:
+class Store(OwnedStateStore):
+    """Keeps nothing, but counts how often it was to."""
+
+    def __init__(self, spec: Mapping[str, object] | None = None) -> None:
+        super().__init__(None, OwnedState, HERE)
+        self.spec = spec
+        self.saves = 0
+
+    def save_soon(self) -> None:
+        self.saves += 1
+
+
+def node(
+    server: Server, spec: Mapping[str, object] | None = None
+) -> tuple[Node, list[Mapping[str, str]]]:
     told: list[Mapping[str, str]] = []
-    return Node(server, "n1", told.append), told
+    return Node(server, "n1", Store(spec), told.append), told
 
 
 async def test_the_dataplane_carries_the_labels_of_its_node_and_goes_with_it() -> None:
@@ -239,13 +256,13 @@ SPEC = {"paused": True, "flowTimeout": "77s"}
 
 
 async def test_a_dataplane_that_was_deleted_comes_back_as_it_was() -> None:
-    server, news = Server(), []
+    server, store = Server(), Store()
     server.node()
-    one = Node(server, "n1", lambda _: None, lambda: news.append(1))
+    one = Node(server, "n1", store, lambda _: None)
     await one.introduce()
     one.seen({"metadata": {}, "spec": SPEC})
     one.seen({"metadata": {}, "spec": dict(SPEC)})
-    assert len(news) == 1
+    assert store.saves == 1
     del server.objects[ObjectKind.DATAPLANE]
     assert (await one.introduce())["spec"] == SPEC
 
@@ -253,8 +270,7 @@ async def test_a_dataplane_that_was_deleted_comes_back_as_it_was() -> None:
 async def test_a_node_that_is_made_anew_is_paused_as_the_last_agent_left_it() -> None:
     server = Server()
     server.node()
-    one, _ = node(server)
-    one.spec = SPEC
+    one, _ = node(server, SPEC)
     assert (await one.introduce())["spec"] == SPEC
     server.objects[ObjectKind.DATAPLANE]["spec"] = {}
     assert (await one.introduce())["spec"] == {}, "what a person says counts"
@@ -266,8 +282,7 @@ async def test_settings_that_the_api_server_no_longer_takes_are_left_out_but_nev
 ) -> None:
     server = Server()
     server.node()
-    one, _ = node(server)
-    one.spec = spec
+    one, _ = node(server, spec)
     create = server.create
 
     async def refusing(kind: ObjectKind, body: Mapping[str, object]) -> JsonObject:

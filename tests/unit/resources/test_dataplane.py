@@ -36,12 +36,6 @@ def test_its_status_has_both_numbers_in_one_column() -> None:
     assert status.dump()["frontends"] == {"total": 3, "programmed": 2, "summary": "2/3"}
 
 
-def test_a_status_whose_owners_are_still_a_map_is_read_without_them() -> None:
-    stored = {"owned": {"192.0.2.1/32 tcp/80": "default/web"}, "programmed": {"default/web": "r"}}
-    status = DataplaneStatus.model_validate(stored)
-    assert (status.owned, status.programmed) == (None, {"default/web": "r"})
-
-
 def test_owners_are_one_text() -> None:
     told = "192.0.2.1/32 tcp/80 default/web\n"
     assert DataplaneStatus.model_validate({"owned": told}).dump()["owned"] == told

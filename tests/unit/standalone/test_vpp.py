@@ -2,13 +2,13 @@
 
 from data.kept_memory import HERE
 from data.objects import key, vip
-from vpplb.files.keeper import MemoryKeeper
-from vpplb.files.memory import Memory
+from vpplb.files.owned_state_store import OwnedStateStore
 from vpplb.model.names import ObjectKey
 from vpplb.plan.ops import ChangeKind
 from vpplb.resources.statuses import NodeReport
 from vpplb.standalone.vpp import LocalVpp
 from vpplb.sync.ports import VipReport, VppInfo
+from vpplb.sync.vip_state import OwnedState
 from vpplb.telemetry.metrics import AgentMetrics, Registry
 
 WEB = key("web")
@@ -18,7 +18,7 @@ class Bench:
     def __init__(self) -> None:
         self.reported: list[ObjectKey] = []
         self.registry = Registry()
-        keeper = MemoryKeeper(None, Memory, HERE)
+        keeper = OwnedStateStore(None, OwnedState, HERE)
         self.vpp = LocalVpp(self.reported.append, keeper, AgentMetrics(self.registry))
 
     def report(self, revision: str, error: str = "") -> NodeReport:
