@@ -83,6 +83,7 @@ class ObjectCache:
         self._objects: dict[ObjectKind, dict[ObjectKey, CachedObject]] = {}
         self._deleted: dict[_Place, int] = {}
         self._newest: dict[ObjectKind, int] = {}
+        self._complete: dict[tuple[ObjectKind, str | None], int] = {}
 
     def add_handler(self, handler: ObjectHandler) -> None:
         """Tell another handler from now on, as one that itself reads the cache."""
@@ -114,12 +115,13 @@ class ObjectCache:
 
     def apply_event(self, kind: ObjectKind, event_type: str | None, raw: JsonObject) -> None:
         """Take what a watch or an answer tells; `event_type` None is an object of a list."""
-        version = _version_of(raw)
+        version, key = _version_of(raw), key_of(raw)
         self.note_version(kind, version)
         if event_type == "DELETED":
-            self._delete(kind, key_of(raw), version)
-        else:
+            self._delete(kind, key, version)
+        elif version > self._complete_version(kind, key) or self.get(kind, key) is not None:
             self._upsert(kind, version, raw)
+        # Else a whole list, at least as new, did not have it: it was deleted, and this comes late.
 
     async def apply_listing(
         self, kind: ObjectKind, namespace: str | None, listing: Listing, *, asked_at: int = 0
@@ -144,7 +146,8 @@ class ObjectCache:
             if inside and key not in listed and known.version <= version:
                 log.info("%s %s was deleted while nobody watched", kind, key)
                 self._delete(kind, key, version)
-        # What was deleted before this list is in no later one, nor in a watch that continues it.
+        self._complete[kind, namespace] = version
+        # What was deleted before this list is in no later one, and an event of it comes too late.
         self._deleted = {at: v for at, v in self._deleted.items() if at[0] != kind or v > version}
 
     def reset_versions(self) -> None:
@@ -152,10 +155,15 @@ class ObjectCache:
         for objects in self._objects.values():
             for key, known in objects.items():
                 objects[key] = replace(known, version=0)
-        self._deleted.clear()
-        self._newest.clear()
+        for notes in (self._deleted, self._newest, self._complete):
+            notes.clear()
         for handler in self._handlers:
             handler.on_history_reset()
+
+    def _complete_version(self, kind: ObjectKind, key: ObjectKey) -> int:
+        """Return the version of the last whole list that an object would have been in; 0: none."""
+        found = (self._complete.get((kind, scope), 0) for scope in (None, key.namespace))
+        return max(found)
 
     def _check_history(
         self, kind: ObjectKind, listing: Listing, version: int, asked_at: int
