@@ -278,7 +278,7 @@ class Agent:
             holder=agent_identity(options.node, options.vpp_api_socket),
             now=self._clock.now,
             owners=lambda: self._node.owners,
-            outranks=outranking(options.node, lambda: self._node.boot_id),
+            outranks=outranking(lambda: self._node.boot_id),
         )
 
 

@@ -20,15 +20,13 @@ def agent_identity(node: str, socket: Path) -> str:
     return f"{node}_{boot_id()}_{digest}"
 
 
-def outranking(node: str, kubelet: Callable[[], str]) -> Callable[[str], bool]:
+def outranking(kubelet: Callable[[], str]) -> Callable[[str], bool]:
     """Return what says of a holder that this agent need not wait for it.
 
     `kubelet` gives the boot id that the Node tells, empty for none.
     """
 
     def outranks(holder: str) -> bool:
-        if holder == node:
-            return True  # as agents of an earlier version call themselves
         told = kubelet()
         return bool(told) and told == boot_id() and f"_{told}_" not in holder
 

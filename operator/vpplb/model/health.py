@@ -17,10 +17,6 @@ class HealthState(StrEnum):
     DISABLED = "disabled"
 
 
-REMOVED = "removed"
-"""What an event names instead of a state when a backend is no longer probed."""
-
-
 class ProbeCode(StrEnum):
     """Outcome of one probe in HAProxy's terms: layer, then what happened there."""
 

@@ -83,7 +83,7 @@ class Pool:
 class Frontend:
     """A Frontend. Fields that are None are chosen from the backends (encap, table_length).
 
-    `created` and `uid` decide who is older: the older of two conflicting frontends wins.
+    The older of two conflicting frontends wins: by `created`, then by `key`.
     """
 
     key: ObjectKey
@@ -97,7 +97,5 @@ class Frontend:
     table_length: int | None = None
     node_selector: tuple[tuple[str, str], ...] = ()
     created: datetime | None = None
-    uid: str = ""
     generation: int = 0
-    description: str = field(default="", compare=False)
     ignored: tuple[Problem, ...] = ()

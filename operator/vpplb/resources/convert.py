@@ -115,9 +115,7 @@ def frontend(meta: Meta, spec: FrontendSpec) -> objects.Frontend:
         table_length=spec.flow_table_length,
         node_selector=tuple(sorted((spec.node_selector or {}).items())),
         created=meta.created,
-        uid=meta.uid,
         generation=meta.generation,
-        description=spec.description or "",
     )
 
 

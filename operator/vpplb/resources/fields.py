@@ -61,9 +61,6 @@ ProtocolName = Annotated[Protocol, Strict(False)]
 
 # --- durations and times --------------------------------------------------------------------
 
-_IS_DURATION = (
-    "self != \"\" && self.matches(r'^([0-9]{1,5}h)?([0-9]{1,5}m)?([0-9]{1,5}s)?([0-9]{1,5}ms)?$')"
-)
 _DURATION_SAYS = "must be a duration such as 200ms, 1s or 1m30s"
 _DURATION = "^([0-9]{1,5}h)?([0-9]{1,5}m)?([0-9]{1,5}s)?([0-9]{1,5}ms)?$"
 _IS_DURATION = f"self != '' && self.matches(r'{_DURATION}')"

@@ -19,10 +19,8 @@ class Meta:
     """What is read of an object's metadata; absent things are empty, 0 or None."""
 
     key: ObjectKey
-    uid: str = ""
     generation: int = 0
     created: datetime | None = None
-    deleting: bool = False
 
 
 def read_meta(raw: Mapping[str, object], *, namespaced: bool = True) -> tuple[Meta, list[Finding]]:
@@ -36,10 +34,8 @@ def read_meta(raw: Mapping[str, object], *, namespaced: bool = True) -> tuple[Me
     name, namespace = metadata.get("name"), metadata.get("namespace") or "default"
     meta = Meta(
         key=ObjectKey(str(namespace) if namespaced else "", str(name or "")),
-        uid=_text(metadata.get("uid")),
         generation=_number(metadata.get("generation")),
         created=_time(metadata.get("creationTimestamp")),
-        deleting=metadata.get("deletionTimestamp") is not None,
     )
     findings = _wrong("name", name, _NAME, 253)
     if namespaced:

@@ -199,7 +199,6 @@ def stand_in_for_frontend(raw: Mapping[str, object]) -> Frontend | None:
         table_length=None if wanted.any_length else wanted.settings.table_length,
         node_selector=tuple(sorted(selector.items())),
         created=meta.created,
-        uid=meta.uid,
         generation=meta.generation,
     )
 

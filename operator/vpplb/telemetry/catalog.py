@@ -150,12 +150,6 @@ STRANGE_VIPS = MetricSpec(
     type="gauge",
     help="VIPs found in VPP that no frontend can have, or that cannot be read back: left alone.",
 )
-STATUS_TO_VPP = MetricSpec(
-    name="vpplb_status_to_vpp_seconds",
-    type="histogram",
-    help="Time from seeing a new wanted state in a frontend's status until VPP had it.",
-    buckets=DELAY_BUCKETS,
-)
 VIP_PACKETS = MetricSpec(
     name="vpplb_vip_packets_total",
     type="counter",
@@ -220,7 +214,6 @@ AGENT_METRICS = (
     CONTESTED_PREFIXES,
     PROGRAMMED_FRONTENDS,
     STRANGE_VIPS,
-    STATUS_TO_VPP,
     VIP_PACKETS,
 )
 

@@ -225,7 +225,6 @@ class AgentMetrics:
         self._programmed = catalog.PROGRAMMED_FRONTENDS.gauge(registry)
         self._contested = catalog.CONTESTED_PREFIXES.gauge(registry)
         self._strange = catalog.STRANGE_VIPS.gauge(registry)
-        self._status_to_vpp = catalog.STATUS_TO_VPP.histogram(registry)
         for kind in ChangeKind:
             self._changes.labels(kind)  # counted from 0, so that the first change is seen
 
@@ -267,7 +266,3 @@ class AgentMetrics:
     def set_strange(self, vips: int) -> None:
         """Say how many VIPs were found in VPP that no frontend can have."""
         self._strange.set(vips)
-
-    def observe_status_to_vpp(self, seconds: float) -> None:
-        """Take note of how long it took from a seen status until VPP had it."""
-        self._status_to_vpp.observe(seconds)

@@ -160,9 +160,9 @@ def test_what_is_deleted_is_not_wrong_any_more(kind: str) -> None:
     assert store.invalid == {}
 
 
-def test_a_newer_generation_is_a_change_and_a_description_alone_is_not() -> None:
+def test_a_newer_generation_is_a_change_and_the_same_once_more_is_not() -> None:
     store = full()
-    store.put_frontend(replace(WEB, description="for people", created=NOON))
+    store.put_frontend(replace(WEB, created=NOON))
     assert store.dirty == DirtyKeys()
     store.put_frontend(replace(WEB, generation=2))
     assert store.dirty.frontends == {WEB.key}

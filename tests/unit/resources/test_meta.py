@@ -37,8 +37,3 @@ def test_a_namespace_must_be_one_that_kubernetes_accepts(namespace: str) -> None
 def test_whatever_else_makes_no_sense_counts_as_absent() -> None:
     metadata = {"name": "a", "uid": 3, "generation": "x", "creationTimestamp": "then"}
     assert read_meta({"metadata": metadata}) == (Meta(key=ObjectKey("default", "a")), [])
-
-
-def test_a_deletion_under_way_is_seen() -> None:
-    metadata = {"name": "a", "deletionTimestamp": "2026-01-02T03:04:05Z"}
-    assert read_meta({"metadata": metadata})[0].deleting

@@ -141,12 +141,16 @@ def test_reads_what_it_needs_of_the_metadata_and_ignores_the_rest() -> None:
     parsed = parse(raw)
     assert isinstance(parsed, Frontend)
     assert parsed.key == ObjectKey("shop", "web")
-    assert (parsed.uid, parsed.generation) == ("u-1", 7)
+    assert parsed.generation == 7
     assert parsed.created == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
 def test_a_status_is_no_concern_of_it() -> None:
     assert parse(backend() | {"status": {"any": "thing"}}) == parse(backend())
+
+
+def test_a_description_alone_is_no_change() -> None:
+    assert parse(frontend(description="for people")) == parse(frontend())
 
 
 def test_references_are_to_the_own_namespace() -> None:

@@ -149,14 +149,12 @@ def test_the_agent_counts_calls_changes_and_repairs() -> None:
     metrics.record_drift(3)
     metrics.set_programmed(12)
     metrics.observe_sync(0.5)
-    metrics.observe_status_to_vpp(0.004)
     calls = "vpplb_vpp_api_calls_total"
     assert value(registry, calls, message="lb_as_set_weight", retval="-6") == 1
     assert value(registry, "vpplb_sync_changes_total", kind="as_weight") == 2
     assert value(registry, "vpplb_drift_repairs_total") == 3
     assert value(registry, "vpplb_programmed_frontends") == 12
     assert value(registry, "vpplb_sync_duration_seconds_count") == 1
-    assert value(registry, "vpplb_status_to_vpp_seconds_bucket", le="0.005") == 1
 
 
 def test_packets_of_vips_are_read_when_somebody_scrapes() -> None:
