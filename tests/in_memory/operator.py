@@ -11,24 +11,13 @@ from data.objects import NOON, key
 from fakes.api_server import FakeApiServer
 from fakes.clock import FakeClock
 from fakes.prober import FakeProber
-from vpplb.controller.intake import Intake
-from vpplb.controller.nodes import Nodes
-from vpplb.controller.reporter import Reporter
-from vpplb.controller.secrets import SecretReader
+from vpplb.controller.operator_core import OperatorCore
 from vpplb.kube.api_resources import JsonObject, cluster_key
-from vpplb.kube.hooks import WriterHooks
-from vpplb.kube.kubernetes_events import EventRecorder
 from vpplb.kube.object_cache import ObjectCache
-from vpplb.kube.status import StatusWriter
 from vpplb.model.health import ProbeCode
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.reconcile.ports import Verdict
-from vpplb.reconcile.reconciler import Reconciler
 from vpplb.resources.allowances import EVERYTHING
-from vpplb.resources.renderer import StatusRenderer
-from vpplb.telemetry.board import Board
-from vpplb.telemetry.metrics import OperatorMetrics, Registry
-from vpplb.telemetry.stream import EventStream
 
 KINDS: Mapping[str, ObjectKind] = {
     kind: kind
@@ -46,31 +35,26 @@ class LocalOperator:
 
     def __init__(self, server: FakeApiServer | None = None) -> None:
         self.server = server or FakeApiServer()
-        self.clock, self.prober, self.registry = FakeClock(), FakeProber(), Registry()
-        self.nodes, self.stream = Nodes(), EventStream()
-        self._writer = StatusWriter(self.server)
-        self._recorder = EventRecorder(self.server, "operator", "pod")
-        self.reporter = Reporter(self._writer, self._recorder, self.clock)
-        self.reconciler = Reconciler(self.prober, self.reporter, self.clock)
-        renderer = StatusRenderer(self.reconciler, self.nodes.report, self.clock.now)
-        board = self.board = Board(self.reconciler, renderer.render, self.stream)
-        metrics = OperatorMetrics(self.registry, board)
-        self.reporter.attach(self.reconciler, renderer, board, metrics)
-        self.secrets = SecretReader(self.server, self.reconciler)
-        self.intake = Intake(
-            self.reconciler,
-            self.reporter,
-            self.nodes,
-            EVERYTHING,
-            on_check=self.secrets.seen,
+        self.clock, self.prober = FakeClock(), FakeProber()
+        cache = self.cache = ObjectCache()
+        self.core = OperatorCore(
+            cache=cache,
+            reading=self.server,
+            writing_client=self.server,
+            prober=self.prober,
+            clock=self.clock,
+            allowed=EVERYTHING,
+            # As `Watch.wrote` does.
+            on_answer=lambda kind, answer: cache.apply_event(kind, "MODIFIED", answer),
         )
-        cache = self.cache = ObjectCache([self.intake])
-        self._writer.hooks = WriterHooks(  # as `Watch.wrote` does
-            on_answer=lambda kind, answer: cache.apply_event(kind, "MODIFIED", answer)
+        self.nodes, self.stream, self.registry = (
+            self.core.nodes,
+            self.core.stream,
+            self.core.registry,
         )
-        self._tasks = [
-            asyncio.create_task(work) for work in (self._writer.run(), self._recorder.run())
-        ]
+        self.reconciler, self.secrets = self.core.reconciler, self.core.secrets
+        self.view, self._writer = self.core.view, self.core.writer
+        self._tasks = [asyncio.create_task(self.core.run())]
 
     # --- what users and nodes do ------------------------------------------------------------
 
@@ -155,7 +139,7 @@ class LocalOperator:
 
     def shown(self, kind: str, name: str) -> object:
         """Return the status of an object as `/api/v1` shows it (`kind` as there, `frontends`)."""
-        found = self.board.shown(kind, key(name))
+        found = self.view.shown(kind, key(name))
         assert found is not None
         return found["status"]
 

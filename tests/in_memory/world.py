@@ -1,17 +1,20 @@
 """A reconciler and its surroundings; each step is followed by one run."""
 
+import asyncio
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from ipaddress import ip_address
 
 from data.objects import key
 from fakes.clock import FakeClock
 from fakes.prober import FakeProber
-from fakes.status_sink import FakeStatusSink
+from in_memory.told_decisions import ToldDecisions
 from vpplb.model.health import HealthState, ProbeCode, ProbeResult, Response
 from vpplb.model.names import ObjectKey
 from vpplb.model.objects import Backend, Frontend, HealthCheck
 from vpplb.model.vip import IPAddress, Vip
+from vpplb.plan.decisions import DecidedState, Decisions
 from vpplb.reconcile.ports import Reason, Turn, Verdict
 from vpplb.reconcile.reconciler import Reconciler
 from vpplb.resources.health_codec import load_health
@@ -32,18 +35,32 @@ class World:
         blind_guard: bool = True,
     ) -> None:
         self.prober = FakeProber()
-        self.sink = FakeStatusSink()
+        self.sink, self.decided = ToldDecisions(), DecidedState()
         self.clock = clock or FakeClock()
         self.time = 0.0
         self.reconciler = Reconciler(
             self.prober,
-            self.sink,
             self.clock,
             blind_guard=blind_guard,
             time=lambda: self.time,
         )
         self.store = self.reconciler.store
         self.reconciler.synced = synced
+        with suppress(RuntimeError):  # without a loop only what a test asks for is decided
+            self.start()
+
+    def start(self) -> None:
+        """Decide whenever something happens, too."""
+        loop = asyncio.get_running_loop()
+        self._running = loop.create_task(self.reconciler.run(self._note))
+
+    def reconcile(self) -> None:
+        """Decide on everything dirty, and take note of it."""
+        self._note(self.reconciler.reconcile())
+
+    def _note(self, decisions: Decisions) -> None:
+        self.decided.apply_decisions(decisions)
+        self.sink.note(decisions)
 
     # --- what happens -----------------------------------------------------------------------
 
@@ -56,7 +73,7 @@ class World:
                     self.store.put_backend(one)
                 case HealthCheck():
                     self.store.put_health_check(one)
-        self.reconciler.reconcile()
+        self.reconcile()
 
     def remove(self, *objects: Object) -> None:
         for one in objects:
@@ -67,7 +84,7 @@ class World:
                     self.store.remove_backend(one.key)
                 case HealthCheck():
                     self.store.remove_health_check(one.key)
-        self.reconciler.reconcile()
+        self.reconcile()
 
     def verdict(
         self,
@@ -94,7 +111,7 @@ class World:
                 alone=alone,
             )
         )
-        self.reconciler.reconcile()
+        self.reconcile()
 
     def reason(
         self, name: str, code: ProbeCode, detail: str, *, generation: int | None = None
@@ -102,13 +119,13 @@ class World:
         """Have a check say why its verdict stands."""
         current = self.prober.running[key(name)].generation if generation is None else generation
         self.reconciler.on_reason(Reason(key(name), current, code, detail))
-        self.reconciler.reconcile()
+        self.reconcile()
 
     def turn(self, name: str, response: Response) -> None:
         """Have the running check's results turn."""
         current = self.prober.running[key(name)].generation
         self.reconciler.on_turn(Turn(key(name), current, response))
-        self.reconciler.reconcile()
+        self.reconcile()
 
     def fall_silent(self, name: str, *, alone: bool = False) -> None:
         """Have the running check say that its backend is down by silence."""
@@ -118,7 +135,7 @@ class World:
         """Let time pass, and what is due at the end of it happen."""
         self.time += seconds
         self.clock.advance(int(seconds))
-        self.reconciler.reconcile()
+        self.reconcile()
 
     def restarted(self) -> "World":
         """Return the world of the next operator: the same objects, with the statuses they show."""
@@ -130,7 +147,7 @@ class World:
             new.reconciler.resume_frontend(name, load_previous(name, status))
         new.put(*self.objects())
         new.reconciler.synced = True
-        new.reconciler.reconcile()
+        new.reconcile()
         return new
 
     # --- what is ----------------------------------------------------------------------------
@@ -145,7 +162,7 @@ class World:
 
     def statuses(self, kind: str, keys: Iterable[ObjectKey]) -> dict[ObjectKey, object]:
         """Render the statuses of these objects, as the API server gives them back."""
-        renderer = StatusRenderer(self.reconciler, lambda *_: NodeReport(), self.clock.now)
+        renderer = StatusRenderer(self.decided, lambda *_: NodeReport(), self.clock.now)
         shown: dict[ObjectKey, object] = {}
         for name in keys:
             renderer.seen(kind, name, {})
@@ -173,7 +190,7 @@ class World:
         return self.desired(name).servers[ip_address(at)].flush_epoch
 
     def state(self, name: str) -> HealthState:
-        return self.reconciler.health(key(name)).state
+        return self.reconciler.get_health(key(name)).state
 
     def close(self) -> None:
         self.reconciler.close()

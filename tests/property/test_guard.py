@@ -51,7 +51,7 @@ class CadencedProber:
             moment = min(self._due(name), world.time + 0.25, until)
             world.time = max(world.time, moment)
             if moment < self._due(name):
-                world.reconciler.reconcile()
+                world.reconcile()
             elif self._ends.pop(name, None) is not None:
                 self._finish(self._checks[name], SILENCE)
             else:
@@ -143,7 +143,7 @@ class Simulation:
         muster = self.world.reconciler._sentry.muster
         assert muster.tally == tally(Tally(one.standing for one in muster))
         for name in NAMES:
-            health = self.world.reconciler.health(key(name))
+            health = self.world.reconciler.get_health(key(name))
             assert not health.held or health.state is HealthState.DOWN
             assert (self.weights()[name] > 0) == health.counts_as_up
             assert health.held == self.world.reconciler._sentry.holds(key(name))

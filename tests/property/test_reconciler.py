@@ -161,7 +161,7 @@ class Life(RuleBasedStateMachine):
         assert new.sink.transitions == []
         assert len(new.prober.started) == len(new.prober.running)
         for name in new.store.backends:
-            assert new.reconciler.health(name) == old.reconciler.health(name)
+            assert new.reconciler.get_health(name) == old.reconciler.get_health(name)
 
     # --- what always holds ------------------------------------------------------------------
 
@@ -187,7 +187,7 @@ class Life(RuleBasedStateMachine):
     @invariant()
     def states_are_those_of_the_table(self) -> None:
         for name, state in self.naive.state.items():
-            health = self.world.reconciler.health(name)
+            health = self.world.reconciler.get_health(name)
             assert (health.state.value, health.held) == (state, name in self.naive.held)
 
     @invariant()
@@ -301,7 +301,7 @@ async def test_the_order_in_which_objects_arrive_decides_nothing() -> None:
         at_once, one_by_one = World(synced=False), World()
         at_once.put(*arriving)
         at_once.reconciler.synced = True
-        at_once.reconciler.reconcile()
+        at_once.reconcile()
         for one in data.draw(st.permutations(arriving)):
             one_by_one.put(one)
         for world in (at_once, one_by_one):

@@ -87,7 +87,7 @@ class Stage:
                 del self.written[what]
                 kind, name = what.split()
                 getattr(self.world.store, REMOVERS[kind])(key(name))
-                self.world.reconciler.reconcile()
+                self.world.reconcile()
             case "passes" | "fails":
                 self.world.verdict(what, up=verb == "passes")
             case "late pass" | "late fail":  # of the task that ran when the case began
@@ -144,10 +144,12 @@ class Stage:
                 return {name: world.state(name).value for name in self._names("backend")}
             case "held":
                 names = self._names("backend")
-                return [name for name in names if world.reconciler.health(key(name)).held]
+                return [name for name in names if world.reconciler.get_health(key(name)).held]
             case "history":
                 return {
-                    name: [t.to_state.value for t in world.reconciler.health(key(name)).transitions]
+                    name: [
+                        t.to_state.value for t in world.reconciler.get_health(key(name)).transitions
+                    ]
                     for name in self._names("backend")
                 }
             case "weights":

@@ -37,7 +37,7 @@ from vpplb.sync.syncer import Syncer
 from vpplb.sync.vip_state import OwnedState, VipState
 from vpplb.telemetry.http import HttpServer, Unavailable
 from vpplb.telemetry.metrics import AgentMetrics, PacketCount, Registry, packet_counts
-from vpplb.telemetry.vitals import Vitals
+from vpplb.telemetry.process_health import ProcessHealth
 from vpplb.vpp.lb import PapiLoadBalancer
 from vpplb.vpp.leftovers import Leftovers
 from vpplb.vpp.lock import VppLock
@@ -122,22 +122,22 @@ class Agent:
         self.writer = StatusWriter(client)
         self._recorder = EventRecorder(client, "agent", options.node)
         self._watch: Watch | None = None
-        self._vitals = Vitals(
+        self._health = ProcessHealth(
             watch_ages=lambda: self._watch.ages() if self._watch is not None else {},
             api_age=client.pulse.age,
             api_trouble=lambda: client.pulse.trouble,
             writes_due=lambda: self.writer.pending,
         )
-        registry.register(self._vitals)
+        registry.register(self._health)
         self.http = HttpServer(
             address=options.http_address,
             metrics=registry.pieces,
             hosts=options.http_hosts,
             alive={"watch": self._watch_is_beyond_repair},
-            figures=self._vitals.figures,
+            figures=self._health.list_figures,
             facts={"memory": lambda: self._unusable or "in use"},
             checks={
-                "api": self._vitals.api,
+                "api": self._health.check_api,
                 **{one: partial(self._trouble, one) for one in _CHECKS},
             },
             pages={f"dataplanes/{options.node}/vips": self._show_vips},
@@ -146,7 +146,7 @@ class Agent:
     async def run(self) -> None:
         """Run until cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._vitals.lag.run())
+            group.create_task(self._health.lag.run())
             group.create_task(self.writer.run())
             group.create_task(self._recorder.run())
             await self._lock.wait(self._wait)

@@ -6,44 +6,29 @@ from, which is the newest of what the leader has written; they decide, probe and
 
 import asyncio
 import logging
-import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vpplb.controller.heartbeats import Heartbeats
 from vpplb.controller.identity import claim_identity
-from vpplb.controller.intake import KINDS, Intake
-from vpplb.controller.nodes import Nodes
-from vpplb.controller.reporter import Reporter
-from vpplb.controller.secrets import SecretReader
+from vpplb.controller.object_handler import KINDS
+from vpplb.controller.operator_core import OperatorCore
 from vpplb.kube.client import KubeClient
-from vpplb.kube.hooks import WriterHooks
 from vpplb.kube.informer import Informer
-from vpplb.kube.kubernetes_events import EventRecorder
 from vpplb.kube.leader_election import Elector
 from vpplb.kube.lease_rules import Role
 from vpplb.kube.lease_scope import Scope
 from vpplb.kube.object_cache import ObjectCache
-from vpplb.kube.status import StatusWriter
 from vpplb.kube.watch import Watch
 from vpplb.kube.write_fence import Permit, PermittedClient
 from vpplb.model.clock import SystemClock
 from vpplb.model.names import ObjectKey
 from vpplb.probers.pool import WorkerPool
-from vpplb.reconcile.reconciler import Reconciler
 from vpplb.resources.allowances import NOTHING, Allowances
-from vpplb.resources.renderer import StatusRenderer
-from vpplb.telemetry.board import Board
 from vpplb.telemetry.http import HttpServer
-from vpplb.telemetry.metrics import OperatorMetrics, Registry
-from vpplb.telemetry.stream import EventStream
-from vpplb.telemetry.vitals import Vitals, lasting
+from vpplb.telemetry.process_health import ProcessHealth, complain_late
 
 log = logging.getLogger(__name__)
-
-DRAIN_TIMEOUT = 5.0
-EVENTS_TIMEOUT = 1.0
-"""Seconds to write what is still due when the operator is told to stop, and to send events."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,40 +72,26 @@ class Operator:
     """The parts, and the order in which they start and stop."""
 
     def __init__(self, options: OperatorOptions, client: KubeClient) -> None:
-        clock, nodes, stream, registry = SystemClock(), Nodes(), EventStream(), Registry()
+        clock, cache, permit = SystemClock(), ObjectCache(), Permit()
+        writing_client = PermittedClient(client, permit)
         self._prober = WorkerPool(options.probe_workers, options.netns)
-        permit = Permit()
-        writing = PermittedClient(client, permit)
-        self._writer = StatusWriter(writing)
-        self._recorder = EventRecorder(
-            writing, "operator", socket.gethostname(), rest=self._writer.rest
-        )
-        reporter = Reporter(self._writer, self._recorder, clock)
-        self._reconciler = Reconciler(
-            self._prober,
-            reporter,
-            clock,
+        self._informer = Informer(client, KINDS, cache, options.namespaces)
+        self._watch = Watch(self._informer, options.namespaces)
+        self._core = OperatorCore(
+            cache=cache,
+            reading=client,
+            writing_client=writing_client,
+            prober=self._prober,
+            clock=clock,
+            allowed=options.allowed,
             transition_history=options.transition_history,
             blind_guard=options.blind_guard,
-        )
-        renderer = StatusRenderer(self._reconciler, nodes.report, clock.now)
-        board = Board(self._reconciler, renderer.render, stream)
-        self._metrics = OperatorMetrics(registry, board)
-        reporter.attach(self._reconciler, renderer, board, self._metrics)
-        self._recorder.on_drop = self._metrics.record_event_dropped
-        self._secrets = SecretReader(client, self._reconciler)
-        intake = Intake(
-            self._reconciler, reporter, nodes, options.allowed, on_check=self._secrets.seen
-        )
-        self._informer = Informer(client, KINDS, ObjectCache([intake]), options.namespaces)
-        self._watch = Watch(self._informer, options.namespaces)
-        self._writer.hooks = WriterHooks(
-            on_write=self._metrics.record_status_write,
-            on_delay=self._metrics.observe_transition_to_status,
             on_answer=self._watch.wrote,
             writing=self._watch.writing,
         )
-        self._heartbeats = Heartbeats(writing, options.lease_namespace, nodes.shown_gone, clock)
+        self._heartbeats = Heartbeats(
+            writing_client, options.lease_namespace, self._core.nodes.list_agents, clock
+        )
         self._identity = claim_identity(options.identity)
         self._elector = Elector(
             client=client,
@@ -130,38 +101,46 @@ class Operator:
             duration=options.lease_duration,
             permit=permit,
             now=clock.now,
-            on_role=lambda role: self._metrics.set_leader(role is Role.LEADING),
+            on_role=lambda role: self._core.metrics.set_leader(role is Role.LEADING),
         )
-        self._vitals = vitals = Vitals(
+        self._health = self._measure_health(client)
+        self.http = self._make_http(options)
+
+    def _measure_health(self, client: KubeClient) -> ProcessHealth:
+        health = ProcessHealth(
             watch_ages=self._watch.ages,
             api_age=client.pulse.age,
             api_trouble=lambda: client.pulse.trouble,
-            writes_due=lambda: self._writer.pending,
+            writes_due=lambda: self._core.writer.pending,
             processes=self._prober.processes,
             prober=self._prober.trouble,
         )
-        registry.register(vitals)
-        self.http = HttpServer(
+        self._core.registry.register(health)
+        return health
+
+    def _make_http(self, options: OperatorOptions) -> HttpServer:
+        core, health = self._core, self._health
+        return HttpServer(
             address=options.http_address,
-            metrics=registry.pieces,
+            metrics=core.registry.pieces,
             hosts=options.http_hosts,
             alive={
                 "watch": lambda: self._watch.beyond_repair or None,
-                "probers": lasting(vitals.no_prober),
+                "probers": complain_late(health.check_any_prober),
             },
-            figures=vitals.figures,
+            figures=health.list_figures,
             checks={
-                "api": vitals.api,
+                "api": health.check_api,
                 "objects": lambda: self._informer.trouble or None,
                 "watch": lambda: self._watch.trouble or None,
-                "probers": vitals.probers,
+                "probers": health.check_probers,
                 "lease": lambda: self._elector.not_ready or None,
-                "writes": lambda: self._writer.trouble or None,
+                "writes": lambda: core.writer.trouble or None,
                 "agents": lambda: self._heartbeats.trouble or None,
             },
             facts={"role": lambda: self._elector.role, "leader": lambda: self._elector.holder},
-            view=board,
-            stream=stream,
+            view=core.view,
+            stream=core.stream,
             dashboard=True,
         )
 
@@ -171,10 +150,10 @@ class Operator:
         electing = asyncio.create_task(self._elector.run())
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({working, electing, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        self._reconciler.close()
+        self._core.reconciler.close()
         await self._prober.stop()
         if stop.is_set() and self._elector.role is Role.LEADING:
-            await self._write_what_is_due()
+            await self._core.drain()
         for task in (stopping, electing):
             task.cancel()
         await asyncio.wait({electing})
@@ -186,17 +165,16 @@ class Operator:
 
     async def _work(self) -> None:
         """Do all but electing, until cancelled."""
-        reconciler = self._reconciler
+        core, reconciler = self._core, self._core.reconciler
         await self._prober.start(
             reconciler.on_verdict,
-            self._metrics.record_stats,
+            core.metrics.record_stats,
             reconciler.on_turn,
             reconciler.on_reason,
         )
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._vitals.lag.run())
-            group.create_task(self._writer.run())
-            group.create_task(self._recorder.run())
+            group.create_task(self._health.lag.run())
+            group.create_task(core.run())
             await self._elector.looked()
             stood_by = self._elector.role is Role.STANDBY
             await self._informer.list_all()
@@ -206,13 +184,8 @@ class Operator:
                 await self._elector.leads()
                 # The watch may lag behind what the last leader wrote in its last moments.
                 await self._informer.list_all()
-            await self._secrets.read_first()
+            await core.secrets.read_first()
             log.info("all objects are listed, reconciling begins")
-            self._reconciler.set_synced()
-            group.create_task(self._secrets.run())
+            reconciler.set_synced()
+            group.create_task(core.secrets.run())
             group.create_task(self._heartbeats.run())
-
-    async def _write_what_is_due(self) -> None:
-        await asyncio.gather(
-            self._writer.drain(DRAIN_TIMEOUT), self._recorder.drain(EVENTS_TIMEOUT)
-        )

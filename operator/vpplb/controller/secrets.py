@@ -48,7 +48,7 @@ class SecretReader:
         self._named = asyncio.Event()
         self._due: set[ObjectKey] = set()
 
-    def seen(self, check: HealthCheck) -> None:
+    def request_secrets(self, check: HealthCheck) -> None:
         """Read, soon, what a new or changed health check names."""
         if check.secret_headers:
             self._due.update(header.secret for header in check.secret_headers)
@@ -85,7 +85,7 @@ class SecretReader:
             wanted = store.wanted_secrets()
             known = {**store.secrets, **found}
             store.put_secrets({name: known[name] for name in known if name in wanted})
-            self._reconciler.objects_changed()
+            self._reconciler.request_run()
         return all(answers)
 
     async def _ask(self, name: ObjectKey, keys: set[str], found: dict[ObjectKey, Secret]) -> bool:

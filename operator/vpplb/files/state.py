@@ -17,7 +17,7 @@ class StateFile:
     """A state file at `path`. Its calls block on the disk: run them in a thread."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
 
     def load(self) -> dict[str, dict[ObjectKey, dict[str, object]]]:
         """Read what was saved; whatever is missing or makes no sense is left out.
@@ -25,13 +25,13 @@ class StateFile:
         A file that makes no sense at all is set aside, and that is logged.
         """
         try:
-            content = read_json(self._path)
+            content = read_json(self.path)
             if content is None:
                 return {}
             if not isinstance(content, dict):
                 raise Unusable("it holds no statuses")
         except Unusable as error:
-            set_aside(self._path, str(error))
+            set_aside(self.path, str(error))
             return {}
         return {kind: _statuses(of_kind) for kind, of_kind in content.items()}
 
@@ -44,7 +44,7 @@ class StateFile:
             kind: {f"{key.namespace}/{key.name}": status for key, status in sorted(of_kind.items())}
             for kind, of_kind in sorted(statuses.items())
         }
-        write_json(self._path, content, indent=1)
+        write_json(self.path, content, indent=1)
 
 
 def _statuses(of_kind: object) -> dict[ObjectKey, dict[str, object]]:

@@ -16,7 +16,7 @@ class DeadlineQueue:
         self._heap: list[tuple[float, ObjectKey]] = []
         self._timer: asyncio.TimerHandle | None = None
 
-    def put(self, key: ObjectKey, at: float | None) -> None:
+    def put_key(self, key: ObjectKey, at: float | None) -> None:
         """Look at it at that time, instead of when it was to be before; None: not."""
         if at is None:
             self._times.pop(key, None)
@@ -24,7 +24,7 @@ class DeadlineQueue:
             self._times[key] = at
             heappush(self._heap, (at, key))
 
-    def due(self, now: float) -> list[ObjectKey]:
+    def pop_due(self, now: float) -> list[ObjectKey]:
         """Take out what is due."""
         found = []
         while self._heap and (self._heap[0][0] <= now or self._is_old(*self._heap[0])):
@@ -34,14 +34,14 @@ class DeadlineQueue:
                 found.append(key)
         return found
 
-    def rest(self, now: float) -> None:
+    def await_next(self, now: float) -> None:
         """Await the next."""
-        self.close()
+        self.cancel_timer()
         if self._heap:
             wait = max(0.0, self._heap[0][0] - now)
             self._timer = asyncio.get_running_loop().call_later(wait, self._wake)
 
-    def close(self) -> None:
+    def cancel_timer(self) -> None:
         """Wake nobody any more."""
         if self._timer is not None:
             self._timer.cancel()

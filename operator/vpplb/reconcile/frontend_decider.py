@@ -1,16 +1,17 @@
 """The decisions on frontends: which are accepted, their weights, the VIPs that are wanted.
 
 What was decided before, and what a frontend waits for, is kept here; the health of backends comes
-from the reconciler.
+from `backend_decider`.
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Mapping
 
 from vpplb.model.clock import Clock
-from vpplb.model.health import BackendHealth, HealthState
+from vpplb.model.health import HealthState
 from vpplb.model.names import ObjectKey
 from vpplb.model.objects import Backend
 from vpplb.model.vip import Encap
+from vpplb.plan.decisions import UnreadFrontend
 from vpplb.plan.desired import (
     FrontendConfig,
     FrontendView,
@@ -23,8 +24,10 @@ from vpplb.plan.pools import decide
 from vpplb.plan.resolve import resolve_group
 from vpplb.plan.resolved import ResolvedFrontend
 from vpplb.plan.serving_start import MissingVerdicts, StartWaits, start_serving
+from vpplb.reconcile.backend_decider import BackendDecider
 from vpplb.reconcile.deadline_queue import DeadlineQueue
 from vpplb.reconcile.object_store import DirtyKeys, ObjectStore
+from vpplb.reconcile.sentry import Sentry
 
 _NO_WAIT = StartWaits()
 
@@ -32,66 +35,78 @@ _NO_WAIT = StartWaits()
 class FrontendDecider:
     """Holds the decision on every frontend in `views`.
 
-    `health` gives that of a backend, `patience` the seconds in which backends have their first
-    verdicts, `doubts` whether the prober is suspected for a backend's sake. `time` gives the
-    seconds of a clock that never goes back; `wake` is called when something is due by it.
+    `time` gives the seconds of a clock that never goes back; `wake` is called when something is
+    due by it.
     """
 
     def __init__(
         self,
         store: ObjectStore,
+        backends: BackendDecider,
+        sentry: Sentry,
         clock: Clock,
         *,
-        health: Callable[[ObjectKey], BackendHealth],
-        patience: Callable[[Iterable[ObjectKey]], float],
-        doubts: Callable[[ObjectKey], bool],
         time: Callable[[], float],
         wake: Callable[[], None],
     ) -> None:
         self.views: dict[ObjectKey, FrontendView] = {}
-        self.previous: dict[ObjectKey, Previous] = {}
-        self._store, self._clock, self._time = store, clock, time
-        self._health, self._patience, self._doubts = health, patience, doubts
+        self._store, self._backends, self._sentry = store, backends, sentry
+        self._clock, self._time = clock, time
+        self._previous: dict[ObjectKey, Previous] = {}
         self._configs: dict[ObjectKey, FrontendConfig] = {}
         self._waits: dict[ObjectKey, StartWaits] = {}
-        self._agenda = DeadlineQueue(wake)
+        self._deadlines = DeadlineQueue(wake)
 
     def close(self) -> None:
         """Wake nobody any more."""
-        self._agenda.close()
+        self._deadlines.cancel_timer()
 
-    def before(self, key: ObjectKey) -> Previous:
+    # --- what a restart goes on from --------------------------------------------------------
+
+    def is_known(self, key: ObjectKey) -> bool:
+        """Whether there is something to go on from for a frontend."""
+        return key in self._previous
+
+    def resume_previous(self, key: ObjectKey, previous: Previous) -> None:
+        """Take over what a frontend's status says."""
+        self._previous[key] = previous
+
+    def get_previous(self, key: ObjectKey) -> Previous:
         """Return what was decided last on a frontend."""
-        return self.previous.get(key) or Previous()
+        return self._previous.get(key) or Previous()
 
-    def served(self, backend: Backend, frontends: Collection[ObjectKey]) -> bool:
+    def was_serving(self, backend: Backend) -> bool:
         """Whether what was decided of a frontend says that the backend was up and had a weight."""
-        for key in frontends:
-            previous = self.before(key)
+        for key in self._store.frontends_of(backend.key):
+            previous = self.get_previous(key)
             server = previous.vip.servers.get(backend.address) if previous.vip else None
             was_up = previous.states.get(backend.key) is HealthState.UP
             if was_up and server is not None and server.weight and not server.undecided:
                 return True
         return False
 
-    def run(self, dirty: DirtyKeys) -> set[ObjectKey]:
-        """Decide on what is dirty and what is due; return the frontends that come out otherwise."""
-        dirty.frontends.update(self._agenda.due(self._time()))
-        self._judge(dirty)
-        changed = set()
-        while dirty.frontends:
-            key = dirty.frontends.pop()
+    # --- one run ----------------------------------------------------------------------------
+
+    def decide_dirty(
+        self, dirty: DirtyKeys
+    ) -> Mapping[ObjectKey, FrontendView | UnreadFrontend | None]:
+        """Decide on what is dirty and what is due; return what comes out otherwise, by name."""
+        dirty.frontends.update(self._deadlines.pop_due(self._time()))
+        self._judge_prefixes(dirty)
+        changed: dict[ObjectKey, FrontendView | UnreadFrontend | None] = {}
+        for key in sorted(dirty.frontends):
+            dirty.frontends.discard(key)  # first: one that fails must not hold up the others again
             if key not in self._store.frontends:
-                self._forget(key)
-            elif self.views.get(key) == (view := self._decide(key)):
+                changed[key] = self._forget_frontend(key)
                 continue
-            else:
-                self.views[key] = view
-            changed.add(key)
-        self._agenda.rest(self._time())
+            view = self._decide_frontend(key)
+            if self.views.get(key) != view:
+                changed[key] = self.views[key] = view
+        self._deadlines.await_next(self._time())
         return changed
 
-    def _judge(self, dirty: DirtyKeys) -> None:
+    def _judge_prefixes(self, dirty: DirtyKeys) -> None:
+        """Judge which frontends are accepted; those that come out otherwise are to be decided."""
         while dirty.prefixes:
             group = self._store.group_of(dirty.prefixes.pop())
             dirty.prefixes -= {frontend.vip.prefix for frontend in group}
@@ -99,53 +114,57 @@ class FrontendDecider:
             for key, resolved in judged.items():
                 config = self._configs.get(key)
                 if config is None or config.resolved != resolved:
-                    self._configs[key] = configure(resolved, self.before(key))
+                    self._configs[key] = configure(resolved, self.get_previous(key))
                     dirty.frontends.add(key)
 
-    def _forget(self, key: ObjectKey) -> None:
+    def _forget_frontend(self, key: ObjectKey) -> UnreadFrontend | None:
+        """Drop what was decided on a frontend that is gone, or was never understood."""
         self._configs.pop(key, None)
         self.views.pop(key, None)
         self._waits.pop(key, None)
-        self._agenda.put(key, None)
-        if ("Frontend", key) not in self._store.invalid:
-            self.previous.pop(key, None)
+        self._deadlines.put_key(key, None)
+        problems = self._store.problems("Frontend", key)
+        if problems:  # what was decided before is still what is to be kept once it is understood
+            return UnreadFrontend(problems=problems)
+        self._previous.pop(key, None)
+        return None
 
-    def _decide(self, key: ObjectKey) -> FrontendView:
-        config, previous = self._configs[key], self.before(key)
+    def _decide_frontend(self, key: ObjectKey) -> FrontendView:
+        config, previous = self._configs[key], self.get_previous(key)
         members = config.resolved.members
         start = start_serving(
-            decide(members, {one.backend: self._health(one.backend) for one in members}),
+            decide(members, {m.backend: self._backends.get_health(m.backend) for m in members}),
             before=previous.vip,
-            lack=self._lack(config.resolved, previous),
+            lack=self._find_missing(config.resolved, previous),
             waits=self._waits.pop(key, _NO_WAIT),
             now=self._time(),
         )
         if start.waits != _NO_WAIT:
             self._waits[key] = start.waits
-        self._agenda.put(key, start.again)
+        self._deadlines.put_key(key, start.again)
         epoch = int(self._clock.now().timestamp())
         desired = desired_vip(config, start, previous, epoch=epoch)
-        self.previous[key] = decided(start, desired, previous)
+        self._previous[key] = decided(start, desired, previous)
         return FrontendView(
             config=config,
             decision=start.decision,
             desired=desired,
-            invalid=self._store.invalid.get(("Frontend", key), ()),
-            suspect=any(self._doubts(one.backend) for one in members),
+            invalid=self._store.problems("Frontend", key),
+            suspect=any(self._sentry.doubts(one.backend) for one in members),
         )
 
-    def _lack(self, resolved: ResolvedFrontend, previous: Previous) -> MissingVerdicts:
+    def _find_missing(self, resolved: ResolvedFrontend, previous: Previous) -> MissingVerdicts:
         """Return what is not known of a frontend on which nothing was decided before."""
         if previous.vip is not None and not previous.vip.tentative:
             return MissingVerdicts()
         backends = {one.backend for one in resolved.members}
-        unheard = frozenset(key for key in backends if self._health(key).unheard)
+        unheard = frozenset(key for key in backends if self._backends.get_health(key).unheard)
         return MissingVerdicts(
             unheard=unheard,
             missing=bool(resolved.unresolved),
-            patience=self._patience(unheard),
+            patience=self._backends.get_patience(unheard),
         )
 
     def _present_encap(self, key: ObjectKey) -> Encap | None:
-        vip = self.before(key).vip
+        vip = self.get_previous(key).vip
         return vip.settings.encap if vip else None

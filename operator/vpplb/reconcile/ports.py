@@ -10,9 +10,8 @@ from datetime import datetime
 from typing import NamedTuple, Protocol
 
 from vpplb.model.check import CheckSpec
-from vpplb.model.health import ProbeCode, Response, Transition
+from vpplb.model.health import ProbeCode, Response
 from vpplb.model.names import ObjectKey
-from vpplb.plan.guard import Alarm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,35 +130,4 @@ class Prober(Protocol):
 
     async def stop(self) -> None:
         """End all checks and what runs them; never hangs."""
-        ...
-
-
-class StatusSink(Protocol):
-    """Where decisions are made known. Calls are cheap and never block: sinks write behind.
-
-    Told as often as something changes; a sink writes only the newest, and only what differs.
-    """
-
-    def backend_changed(self, key: ObjectKey) -> None:
-        """A backend's health, references or acceptance changed."""
-        ...
-
-    def frontend_changed(self, key: ObjectKey) -> None:
-        """A frontend's state, weights, dataplane or conditions changed."""
-        ...
-
-    def health_check_changed(self, key: ObjectKey) -> None:
-        """A health check's acceptance or number of users changed."""
-        ...
-
-    def transition(self, transition: Transition) -> None:
-        """A backend changed its state (after the statuses that show it have been announced)."""
-        ...
-
-    def removed(self, backend: ObjectKey, frontend: ObjectKey) -> None:
-        """A backend that this frontend referenced is no longer probed."""
-        ...
-
-    def prober_suspected(self, alarm: Alarm | None) -> None:
-        """The prober itself is suspected from now on, so weights stay; None: no longer."""
         ...

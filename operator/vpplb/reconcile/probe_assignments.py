@@ -1,4 +1,4 @@
-"""The checks that run: one task a backend at most, told apart by generation.
+"""Which backends are probed, and how; and the checks that run, told apart by generation.
 
 A task that is replaced or stopped is dead at once, whatever its prober still has under way:
 only what the current generation reports counts.
@@ -9,8 +9,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 
-from vpplb.health.lifecycle import Start
+from vpplb.health.lifecycle import Assumed, Disabled, Idle, Mode, Paused, Probed, Start
+from vpplb.model.check import CheckSpec, ProbeKind
 from vpplb.model.names import ObjectKey
+from vpplb.model.objects import Backend, HealthCheck
+from vpplb.plan.headers import Secrets, resolved_probe
 from vpplb.reconcile.ports import Assignment, Prober
 
 
@@ -65,3 +68,35 @@ def spread(assignments: Sequence[Assignment]) -> list[Assignment]:
         replace(each, position=next(positions[each.known]), of=of[each.known])
         for each in assignments
     ]
+
+
+def choose_mode(
+    backend: Backend,
+    health_checks: Mapping[ObjectKey, HealthCheck],
+    secrets: Secrets,
+    *,
+    referenced: bool,
+) -> Mode:
+    """Return a backend's situation; `referenced`: a frontend has it.
+
+    A health check that lacks the value of a header is as one that does not exist.
+    """
+    if not backend.enabled:
+        return Disabled()
+    if backend.paused:
+        return Paused()
+    if not referenced:
+        return Idle()
+    if backend.health_check is None:
+        return Assumed()
+    check = health_checks.get(backend.health_check)
+    probe = resolved_probe(check, secrets) if check is not None else None
+    if check is None or probe is None:
+        return Idle(lost_check=True)
+    return Probed(_make_spec(check, probe, backend))
+
+
+def _make_spec(check: HealthCheck, probe: ProbeKind, backend: Backend) -> CheckSpec:
+    """Apply a health check to a backend."""
+    source = check.source_ipv4 if backend.address.version == 4 else check.source_ipv6
+    return CheckSpec(address=backend.address, probe=probe, cadence=check.cadence, source=source)

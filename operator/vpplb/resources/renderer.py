@@ -5,21 +5,22 @@ newest. The renderer remembers the conditions that it showed last, since the tim
 condition moves only with its status.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from ipaddress import ip_address
-from typing import Protocol
 
-from vpplb.model.health import BackendHealth, HealthState
+from vpplb.model.health import HealthState
 from vpplb.model.names import ObjectKey
-from vpplb.model.objects import Backend, HealthCheck
-from vpplb.model.problem import Problem
 from vpplb.model.vip import IPAddress
+from vpplb.plan.decisions import BackendView, DecidedState, HealthCheckView, UnreadFrontend
 from vpplb.plan.desired import FrontendView, Previous
+from vpplb.resources.backend import BackendStatus
 from vpplb.resources.conditions import Condition
 from vpplb.resources.dataplane_codec import load_dataplane
+from vpplb.resources.frontend import FrontendStatus
+from vpplb.resources.healthcheck import HealthCheckStatus
 from vpplb.resources.statuses import (
     NodeReport,
     backend_status,
@@ -36,80 +37,39 @@ NodeReporter = Callable[[ObjectKey, Selector, str], NodeReport]
 """Says how far the given revision of a frontend has got on the nodes of a selector."""
 
 
-class Objects(Protocol):
-    """The objects and their references (`reconcile.object_store.Store`)."""
-
-    @property
-    def backends(self) -> Mapping[ObjectKey, Backend]:
-        """All backends that are understood."""
-        ...
-
-    @property
-    def health_checks(self) -> Mapping[ObjectKey, HealthCheck]:
-        """All health checks that are understood."""
-        ...
-
-    def frontends_of(self, backend: ObjectKey) -> Collection[ObjectKey]:
-        """Return the frontends that reference a backend."""
-        ...
-
-    def backends_of(self, health_check: ObjectKey) -> Collection[ObjectKey]:
-        """Return the backends that name a health check."""
-        ...
-
-
-class Facts(Protocol):
-    """What is decided and known (`reconcile.reconciler.Reconciler`)."""
-
-    @property
-    def store(self) -> Objects:
-        """The objects."""
-        ...
-
-    @property
-    def views(self) -> Mapping[ObjectKey, FrontendView]:
-        """What is decided for each frontend."""
-        ...
-
-    def health(self, backend: ObjectKey) -> BackendHealth:
-        """Return the health of a backend."""
-        ...
-
-    def problems(self, kind: str, key: ObjectKey) -> tuple[Problem, ...]:
-        """Return what is wrong with an object."""
-        ...
-
-
 @dataclass(slots=True)
 class _Seen:
-    """What was seen of an object.
-
-    `before`: what a Frontend showed first, until something is decided; of others it is not needed.
-    """
+    """What was seen of an object. `before`: the status it showed, until something is decided."""
 
     generation: int
     conditions: tuple[Condition, ...]
     before: Mapping[str, object]
 
+    def generation_of(self, view: BackendView | HealthCheckView) -> int:
+        """Return the generation of which a view is: of the newest version where that is wrong."""
+        return self.generation if view.problems else view.generation
+
 
 class StatusRenderer:
-    """Renders statuses, as JSON's types, of the objects that were `seen`."""
+    """Renders statuses, as JSON's types, of the objects that were `seen`, as they are decided."""
 
-    def __init__(self, facts: Facts, nodes: NodeReporter, now: Callable[[], datetime]) -> None:
-        self._facts = facts
+    def __init__(
+        self, decided: DecidedState, nodes: NodeReporter, now: Callable[[], datetime]
+    ) -> None:
+        self._decided = decided
         self._nodes = nodes
         self._now = now
         self._seen: dict[tuple[str, ObjectKey], _Seen] = {}
 
     def seen(self, kind: str, key: ObjectKey, raw: Mapping[str, object]) -> None:
-        """Take note of an object: its generation, and at first sight the conditions it shows."""
+        """Take note of an object: its generation, and at first sight the status it shows."""
         metadata = raw.get("metadata")
         found = metadata.get("generation") if isinstance(metadata, Mapping) else None
         generation = found if isinstance(found, int) else 0
         known = self._seen.get((kind, key))
         if known is None:
             status = raw.get("status")
-            before = status if kind == "Frontend" and isinstance(status, Mapping) else {}
+            before = status if isinstance(status, Mapping) else {}
             self._seen[kind, key] = _Seen(generation, load_conditions(status), before)
         else:
             known.generation = generation
@@ -119,66 +79,48 @@ class StatusRenderer:
         self._seen.pop((kind, key), None)
 
     def render(self, kind: str, key: ObjectKey) -> dict[str, object] | None:
-        """Return the whole status of an object; None when it is not there (any more)."""
+        """Return the whole status of an object; None when it is not there (any more).
+
+        One of which nothing is decided shows what it showed.
+        """
         seen = self._seen.get((kind, key))
         if seen is None:
             return None
+        decided = self._decided
+        status: FrontendStatus | BackendStatus | HealthCheckStatus
         match kind:
-            case "Frontend":
-                return self._frontend(key, seen)
-            case "Backend":
-                return self._backend(key, seen)
+            case "Frontend" if view := decided.frontends.get(key):
+                if isinstance(view, UnreadFrontend):
+                    return self._unread_frontend(view, seen)
+                status = self._frontend(key, view, seen)
+            case "Backend" if backend := decided.backends.get(key):
+                status = backend_status(
+                    backend, seen.generation_of(backend), seen.conditions, self._now()
+                )
+            case "HealthCheck" if check := decided.health_checks.get(key):
+                status = health_check_status(
+                    check, seen.generation_of(check), seen.conditions, self._now()
+                )
             case _:
-                return self._health_check(key, seen)
+                return dict(seen.before)
+        seen.conditions, seen.before = status.conditions, {}
+        return status.dump()
 
-    def _frontend(self, key: ObjectKey, seen: _Seen) -> dict[str, object]:
-        view = self._facts.views.get(key)
-        if view is None:
-            return self._undecided_frontend(key, seen)
+    def _frontend(self, key: ObjectKey, view: FrontendView, seen: _Seen) -> FrontendStatus:
         frontend = view.config.resolved.frontend
         # A newer version may have been seen of which nothing is decided yet.
         generation = seen.generation if view.invalid else frontend.generation
         report = partial(self._nodes, key, frontend.node_selector)
-        status = frontend_status(view, report, generation, seen.conditions, self._now())
-        seen.conditions, seen.before = status.conditions, {}
-        return status.dump()
+        return frontend_status(view, report, generation, seen.conditions, self._now())
 
-    def _undecided_frontend(self, key: ObjectKey, seen: _Seen) -> dict[str, object]:
+    def _unread_frontend(self, view: UnreadFrontend, seen: _Seen) -> dict[str, object]:
         """Leave in force what was decided before: not understanding it takes nothing away."""
-        problems = self._facts.problems("Frontend", key)
-        if not problems:
-            return dict(seen.before)
-        status = invalid_frontend_status(problems, seen.generation, seen.conditions, self._now())
+        status = invalid_frontend_status(
+            view.problems, seen.generation, seen.conditions, self._now()
+        )
         seen.conditions = status.conditions
         said = status.dump()
         return said | {name: value for name, value in seen.before.items() if name not in _SAID}
-
-    def _backend(self, key: ObjectKey, seen: _Seen) -> dict[str, object]:
-        understood = self._facts.store.backends.get(key)
-        status = backend_status(
-            self._facts.health(key),
-            problems=self._facts.problems("Backend", key),
-            ignored=understood.ignored if understood else (),
-            frontends=len(self._facts.store.frontends_of(key)),
-            generation=seen.generation,
-            shown=seen.conditions,
-            now=self._now(),
-        )
-        seen.conditions = status.conditions
-        return status.dump()
-
-    def _health_check(self, key: ObjectKey, seen: _Seen) -> dict[str, object]:
-        understood = self._facts.store.health_checks.get(key)
-        status = health_check_status(
-            problems=self._facts.problems("HealthCheck", key),
-            ignored=understood.ignored if understood else (),
-            backends=len(self._facts.store.backends_of(key)),
-            generation=seen.generation,
-            shown=seen.conditions,
-            now=self._now(),
-        )
-        seen.conditions = status.conditions
-        return status.dump()
 
 
 def load_conditions(status: object) -> tuple[Condition, ...]:

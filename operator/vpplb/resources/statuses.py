@@ -10,6 +10,7 @@ from datetime import datetime
 
 from vpplb.model.health import BackendHealth, HealthState
 from vpplb.model.problem import Problem
+from vpplb.plan.decisions import BackendView, HealthCheckView
 from vpplb.plan.desired import FrontendView
 from vpplb.plan.warnings import find_warnings
 from vpplb.resources.backend import BackendStatus
@@ -120,49 +121,31 @@ def invalid_frontend_status(
 
 
 def backend_status(
-    health: BackendHealth,
-    *,
-    problems: Sequence[Problem],
-    ignored: Sequence[Problem] = (),
-    frontends: int,
-    generation: int,
-    shown: Sequence[Condition],
-    now: datetime,
+    view: BackendView, generation: int, shown: Sequence[Condition], now: datetime
 ) -> BackendStatus:
-    """Render a Backend's status.
-
-    `frontends` is the number that reference it; `ignored` are fields that are not known.
-    """
-    accepted = accepted_condition(problems, ignored)
-    if not problems and not frontends:
+    """Render a Backend's status; `shown` are its conditions so far."""
+    accepted = accepted_condition(view.problems, view.ignored)
+    if not view.problems and not view.frontends:
         unused = "no Frontend references it, so it is not probed"
-        said = f"{unused}; {say(ignored)}" if ignored else unused
+        said = f"{unused}; {say(view.ignored)}" if view.ignored else unused
         accepted = Condition(type="Accepted", status="True", reason="Unreferenced", message=said)
-    return dump_health(health).model_copy(
+    return dump_health(view.health).model_copy(
         update={
-            "frontends": frontends,
+            "frontends": len(view.frontends),
             "observed_generation": generation,
-            "conditions": _timed(shown, [accepted, _healthy(health)], generation, now),
+            "conditions": _timed(shown, [accepted, _healthy(view.health)], generation, now),
         }
     )
 
 
 def health_check_status(
-    *,
-    problems: Sequence[Problem],
-    ignored: Sequence[Problem] = (),
-    backends: int,
-    generation: int,
-    shown: Sequence[Condition],
-    now: datetime,
+    view: HealthCheckView, generation: int, shown: Sequence[Condition], now: datetime
 ) -> HealthCheckStatus:
-    """Render a HealthCheck's status.
-
-    `backends` is the number that name it; `ignored` are fields that are not known.
-    """
+    """Render a HealthCheck's status; `shown` are its conditions so far."""
+    accepted = accepted_condition(view.problems, view.ignored)
     return HealthCheckStatus(
-        backends=backends,
-        conditions=_timed(shown, [accepted_condition(problems, ignored)], generation, now),
+        backends=view.backends,
+        conditions=_timed(shown, [accepted], generation, now),
         observed_generation=generation,
     )
 

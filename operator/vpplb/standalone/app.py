@@ -3,33 +3,31 @@
 import asyncio
 import logging
 import signal
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from vpplb.files.manifests import Loaded
-from vpplb.files.owned_state_store import (
-    OwnedStateStore,
-    VppIdentity,
-)
+from vpplb.files.owned_state_store import OwnedStateStore, VppIdentity
 from vpplb.files.state import StateFile
 from vpplb.model.clock import SystemClock
 from vpplb.model.health import Transition
-from vpplb.model.names import ObjectKey
+from vpplb.plan.decisions import DecidedState
 from vpplb.plan.settings import DesiredSettings
 from vpplb.probers.pool import WorkerPool
 from vpplb.reconcile.ports import Prober
 from vpplb.reconcile.reconciler import Reconciler
 from vpplb.resources.allowances import NOTHING, Allowances
 from vpplb.resources.renderer import StatusRenderer
+from vpplb.standalone.decision_handler import DecisionHandler
 from vpplb.standalone.folder import Folder
-from vpplb.standalone.sink import LocalSink
-from vpplb.standalone.vpp import NODE, LocalVpp
+from vpplb.standalone.local_statuses import LocalStatuses
+from vpplb.standalone.vpp import NODE, LocalVpp, ProgrammedFrontends
 from vpplb.sync.packet_meter import Indexes, PacketMeter
 from vpplb.sync.ports import LoadBalancer
 from vpplb.sync.syncer import Syncer
 from vpplb.sync.vip_state import VipState
-from vpplb.telemetry.board import Board
+from vpplb.telemetry.decision_log import DecisionLog
 from vpplb.telemetry.http import HttpServer
 from vpplb.telemetry.metrics import (
     AgentMetrics,
@@ -38,20 +36,15 @@ from vpplb.telemetry.metrics import (
     Registry,
     packet_counts,
 )
+from vpplb.telemetry.process_health import ProcessHealth, complain_late
+from vpplb.telemetry.state_view import DecidedStateView
 from vpplb.telemetry.stream import EventStream
-from vpplb.telemetry.vitals import Vitals, lasting
 from vpplb.vpp.lb import PapiLoadBalancer
 from vpplb.vpp.leftovers import Leftovers
 from vpplb.vpp.lock import VppLock
 from vpplb.vpp.stats import PapiVipCounters
 
 log = logging.getLogger(__name__)
-
-SAVE_PAUSE = 0.05
-"""Seconds between two writings of the state file; what changes meanwhile is gathered.
-
-A crash within that time resumes from the state before, so it must be short.
-"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,21 +86,24 @@ class Standalone:
         on_transition: Callable[[Transition], None] = lambda _: None,
         indexes: Indexes | None = None,
     ) -> None:
-        self._options = options
-        clock = SystemClock()
-        self._state = StateFile(options.state_file)
-        vips = VipState(own_all=options.own_all)
-        self._store = OwnedStateStore(
-            options.state_file.with_suffix(".vpp.json"),
-            lambda: vips.owned_state,
-            VppIdentity.of_socket(NODE, options.vpp_api_socket),
-        )
+        self._options, clock = options, SystemClock()
+        self._state_file = StateFile(options.state_file)
         self._unusable = ""
         self._lock = VppLock(options.vpp_api_socket) if lb is None else None
-        self._dirty = asyncio.Event()
+        self._prober = prober or WorkerPool(options.probe_workers, options.netns)
         registry, stream = Registry(), EventStream()
+        decided, programmed = DecidedState(), ProgrammedFrontends()
+        renderer = StatusRenderer(decided, programmed.report_frontend, clock.now)
+        view = DecidedStateView(decided, renderer.render, stream)
+        self._metrics = OperatorMetrics(registry, view)
+        self._statuses = LocalStatuses(renderer, view, self._state_file)
+        self.reconciler = Reconciler(
+            self._prober,
+            clock,
+            transition_history=options.transition_history,
+            blind_guard=options.blind_guard,
+        )
         vpp_metrics = AgentMetrics(registry, self._packet_counts)
-        self.vpp = LocalVpp(self._reported, self._store, vpp_metrics)
         leftovers = Leftovers(vpp_metrics.set_leftovers)
         papi = PapiLoadBalancer(
             options.vpp_api_socket,
@@ -115,57 +111,58 @@ class Standalone:
             lock=self._lock,
             on_leftovers=leftovers.counted,
         )
-        self._meter: PacketMeter | None = None
-        indexes = indexes or (papi.vip_indexes if lb is None else None)
-        if options.vpp_stats_socket is not None and indexes is not None:
-            self._meter = PacketMeter(PapiVipCounters(options.vpp_stats_socket), indexes)
+        self._meter = self._make_meter(indexes or (papi.vip_indexes if lb is None else None))
+        vips = VipState(own_all=options.own_all)
+        self._store = OwnedStateStore(
+            options.state_file.with_suffix(".vpp.json"),
+            lambda: vips.owned_state,
+            VppIdentity.of_socket(NODE, options.vpp_api_socket),
+        )
+        self.vpp = LocalVpp(programmed, self._statuses.refresh_frontend, self._store, vpp_metrics)
         self.syncer = Syncer(
             lb or papi, vips, listener=self.vpp, sync_interval=options.sync_interval
         )
         self.syncer.set_settings(options.conf)
-        sink = LocalSink(
-            self._changed,
-            self._transition,
-            self._suspected,
+        self._decisions = DecisionHandler(
+            decided=decided,
+            syncer=self.syncer,
+            statuses=self._statuses,
+            decision_log=DecisionLog(self._metrics, view),
+            on_transition=on_transition,
         )
-        self._prober = prober or WorkerPool(options.probe_workers, options.netns)
-        self.reconciler = Reconciler(
-            self._prober,
-            sink,
-            clock,
-            transition_history=options.transition_history,
-            blind_guard=options.blind_guard,
-        )
-        self._renderer = StatusRenderer(self.reconciler, self.vpp.node_report, clock.now)
-        self._board = Board(self.reconciler, self._renderer.render, stream)
-        sink.attach(self.reconciler, self.syncer, self._board)
-        self._metrics = OperatorMetrics(registry, self._board)
-        self._on_transition = on_transition
         self._folder = Folder(
             options.folder,
             self.reconciler,
-            self._seen,
-            self._gone,
-            self._loaded,
+            self._statuses.note_object,
+            self._statuses.forget_object,
+            self._set_settings,
             options.allowed,
         )
-        self._statuses: dict[str, dict[ObjectKey, dict[str, object]]] = {}
-        self._vitals = vitals = Vitals(
-            processes=self._prober.processes, prober=self._prober.trouble
-        )
-        registry.register(vitals)
-        self._http = HttpServer(
-            address=options.http_address,
+        self._health = ProcessHealth(processes=self._prober.processes, prober=self._prober.trouble)
+        registry.register(self._health)
+        self._http = self._make_http(registry, view, stream, leftovers)
+
+    def _make_meter(self, indexes: Indexes | None) -> PacketMeter | None:
+        socket = self._options.vpp_stats_socket
+        if socket is None or indexes is None:
+            return None
+        return PacketMeter(PapiVipCounters(socket), indexes)
+
+    def _make_http(
+        self, registry: Registry, view: DecidedStateView, stream: EventStream, leftovers: Leftovers
+    ) -> HttpServer:
+        return HttpServer(
+            address=self._options.http_address,
             metrics=registry.pieces,
-            hosts=options.http_hosts,
-            alive={"probers": lasting(vitals.no_prober)},
-            figures=vitals.figures,
+            hosts=self._options.http_hosts,
+            alive={"probers": complain_late(self._health.check_any_prober)},
+            figures=self._health.list_figures,
             facts={"memory": lambda: self._unusable or "in use"},
             checks={
                 "vpp": lambda: self.vpp.trouble or leftovers.trouble or None,
-                "probers": vitals.probers,
+                "probers": self._health.check_probers,
             },
-            view=self._board,
+            view=view,
             stream=stream,
             dashboard=True,
         )
@@ -180,7 +177,7 @@ class Standalone:
             await self._run(stop)
 
     async def _run(self, stop: asyncio.Event) -> None:
-        self._folder.start(self._state)
+        self._folder.start(self._state_file)
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._folder.reload.set)
         reconciler = self.reconciler
         await self._prober.start(
@@ -189,17 +186,19 @@ class Standalone:
             reconciler.on_turn,
             reconciler.on_reason,
         )
-        self.reconciler.synced = True
-        self.reconciler.reconcile()  # so that all VIPs are wanted before the syncer may remove any
+        reconciler.set_synced()
+        # All VIPs are wanted before the syncer may remove any.
+        self._decisions.handle_decisions(reconciler.reconcile())
         self.syncer.set_synced()
         tasks = [
             asyncio.create_task(work)
             for work in (
+                reconciler.run(self._decisions.handle_decisions),
                 self._sync(),
                 self._folder.run(),
-                self._save(),
+                self._statuses.run(),
                 self._store.run(),
-                self._vitals.lag.run(),
+                self._health.lag.run(),
                 stop.wait(),
             )
         ]
@@ -211,7 +210,7 @@ class Standalone:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self._write()
+        await self._statuses.save_statuses()
         self._store.close()
         if self._lock is not None:
             self._lock.release()
@@ -229,53 +228,12 @@ class Standalone:
             self.syncer.vips.restore(loaded.stored.state)
         await self.syncer.run()
 
-    def _loaded(self, loaded: Loaded) -> None:
+    def _set_settings(self, loaded: Loaded) -> None:
         """Take the settings of VPP from the Dataplane of the folder, if there is one."""
         default = self._options.conf
         dataplane = loaded.dataplanes.get(NODE) or next(iter(loaded.dataplanes.values()), None)
         self.syncer.set_settings(dataplane.spec.merge_settings(default) if dataplane else default)
         self.syncer.set_paused(dataplane.spec.paused if dataplane else False)
-
-    def _seen(self, kind: str, key: ObjectKey, raw: Mapping[str, object]) -> None:
-        self._renderer.seen(kind, key, raw)
-        self._board.seen(kind, key, raw)
-
-    def _gone(self, kind: str, key: ObjectKey) -> None:
-        self._renderer.gone(kind, key)
-        self._board.gone(kind, key)
-
-    def _transition(self, transition: Transition) -> None:
-        self._metrics.record_transition(transition)
-        self._on_transition(transition)
-
-    def _suspected(self, suspected: bool) -> None:
-        self._metrics.set_prober_suspect(suspected)
-
-    def _reported(self, frontend: ObjectKey) -> None:
-        self._changed("Frontend", frontend)
-
-    def _changed(self, kind: str, key: ObjectKey) -> None:
-        self._board.changed(kind, key)
-        status = self._renderer.render(kind, key)
-        if status is None:
-            self._statuses.get(kind, {}).pop(key, None)
-        else:
-            self._statuses.setdefault(kind, {})[key] = status
-        self._dirty.set()
-
-    async def _save(self) -> None:
-        while True:
-            await self._dirty.wait()
-            self._dirty.clear()
-            await self._write()
-            await asyncio.sleep(SAVE_PAUSE)
-
-    async def _write(self) -> None:
-        statuses = {kind: dict(of_kind) for kind, of_kind in self._statuses.items()}
-        try:
-            await asyncio.to_thread(self._state.save, statuses)
-        except OSError as error:
-            log.error("the state cannot be written to %s: %s", self._options.state_file, error)
 
     def _packet_counts(self) -> Iterable[PacketCount]:
         if self._meter is None:

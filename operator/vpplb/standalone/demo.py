@@ -204,7 +204,7 @@ class Demo:
         return len(self._servers)
 
     def _state(self, backend: ObjectKey) -> HealthState:
-        return self.standalone.reconciler.health(backend).state
+        return self.standalone.reconciler.get_health(backend).state
 
     def _count(self, state: HealthState) -> int:
         return sum(self._state(backend) is state for backend in self._servers)

@@ -125,7 +125,7 @@ class Folder:
             self._resume(kind, key, status)
             _put(store, source.parsed)
         self._on_loaded(loaded)
-        self._reconciler.objects_changed()
+        self._reconciler.request_run()
 
     def _resume(self, kind: str, key: ObjectKey, status: Mapping[str, object]) -> None:
         match kind:

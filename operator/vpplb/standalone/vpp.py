@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from vpplb.files.owned_state_store import OwnedStateStore
 from vpplb.model.names import ObjectKey
@@ -20,34 +21,41 @@ NODE = "local"
 """The one node there is, as the statuses of frontends name it."""
 
 
-class LocalVpp(SyncLog):
-    """Implements `sync.ports.SyncListener`.
+@dataclass(slots=True)
+class ProgrammedFrontends:
+    """Which frontends VPP has, at which revision, and what is wrong with the others."""
 
-    `on_report` is called with each frontend that is programmed or fails; `store` keeps the
-    syncer's state.
-    """
+    revisions: dict[ObjectKey, str] = field(default_factory=dict)
+    errors: dict[ObjectKey, str] = field(default_factory=dict)
 
-    def __init__(
-        self,
-        on_report: Callable[[ObjectKey], None],
-        store: OwnedStateStore,
-        metrics: AgentMetrics,
-    ) -> None:
-        super().__init__(metrics)
-        self._on_report, self._store = on_report, store
-        self._programmed: dict[ObjectKey, str] = {}
-        self._errors: dict[ObjectKey, str] = {}
-        self.trouble = "VPP is not connected yet"
-
-    def node_report(self, key: ObjectKey, selector: Selector, revision: str) -> NodeReport:
+    def report_frontend(self, key: ObjectKey, selector: Selector, revision: str) -> NodeReport:
         """Say how far a frontend's newest revision has got (`resources.renderer.NodeReporter`)."""
-        carried = self._programmed.get(key) == revision
-        error = self._errors.get(key)
+        carried = self.revisions.get(key) == revision
+        error = self.errors.get(key)
         return NodeReport(
             desired=(NODE,),
             programmed=(NODE,) if carried else (),
             failed=((NODE, error),) if error else (),
         )
+
+
+class LocalVpp(SyncLog):
+    """Implements `sync.ports.SyncListener`.
+
+    `on_report` is called with each frontend that is programmed or fails, once that is in
+    `programmed`; `store` keeps the syncer's state.
+    """
+
+    def __init__(
+        self,
+        programmed: ProgrammedFrontends,
+        on_report: Callable[[ObjectKey], None],
+        store: OwnedStateStore,
+        metrics: AgentMetrics,
+    ) -> None:
+        super().__init__(metrics)
+        self._programmed, self._on_report, self._store = programmed, on_report, store
+        self.trouble = "VPP is not connected yet"
 
     def on_connected(self, info: VppInfo) -> None:
         """VPP answers."""
@@ -62,7 +70,8 @@ class LocalVpp(SyncLog):
         self._metrics.set_connected(False)
         self._metrics.set_programmed(0)
         self.trouble = reason
-        lost, self._programmed = list(self._programmed), {}
+        lost = list(self._programmed.revisions)
+        self._programmed.revisions.clear()
         for key in lost:
             self._on_report(key)
 
@@ -70,14 +79,14 @@ class LocalVpp(SyncLog):
         """A VIP is programmed, or failed, or is gone."""
         if report.error:
             log.error("frontend %s (%s): %s", report.key, report.vip, report.error)
-            self._errors[report.key] = report.error
+            self._programmed.errors[report.key] = report.error
         else:
-            self._errors.pop(report.key, None)
+            self._programmed.errors.pop(report.key, None)
         if report.revision and not report.error:
-            self._programmed[report.key] = report.revision
+            self._programmed.revisions[report.key] = report.revision
         else:
-            self._programmed.pop(report.key, None)
-        self._metrics.set_programmed(len(self._programmed))
+            self._programmed.revisions.pop(report.key, None)
+        self._metrics.set_programmed(len(self._programmed.revisions))
         self._on_report(report.key)
 
     def on_adopted(self) -> None:

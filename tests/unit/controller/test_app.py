@@ -66,7 +66,7 @@ async def test_an_hour_in_which_nothing_happens_costs_no_write() -> None:
         await asyncio.sleep(600)
         leader.clock.advance(600)
         look(leader)  # everything is listed again
-        leader.reconciler.objects_changed()
+        leader.reconciler.request_run()
     await leader.settle()
     assert leader.server.requests == []
     assert leader.events() == []
@@ -146,7 +146,7 @@ async def test_the_echo_of_an_older_write_changes_nothing_once_something_is_deci
     leader.cache.apply_event(
         ObjectKind.BACKEND, "MODIFIED", old
     )  # while it writes what is still due
-    assert leader.reconciler.health(key("a")).state is HealthState.DOWN
+    assert leader.reconciler.get_health(key("a")).state is HealthState.DOWN
     await leader.stop()
 
 
@@ -178,6 +178,6 @@ async def test_what_the_watch_tells_of_an_object_waits_while_that_is_written(
     told = [b'{"type":"MODIFIED","object":{"metadata":{"resourceVersion":"7","uid":"u"}}}']
     loop = asyncio.get_running_loop()
     began = loop.time()
-    with operator._writer.hooks.writing("u"):
+    with operator._core.writer.hooks.writing("u"):
         assert await operator._watch._echoes.without(told) == told
     assert loop.time() - began >= PATIENCE

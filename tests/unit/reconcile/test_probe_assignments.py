@@ -1,9 +1,14 @@
+from datetime import timedelta
+from ipaddress import ip_address
+
 import pytest
 
-from data.objects import key, tcp_spec
+from data.objects import backend, health_check, key, tcp_spec
 from fakes.prober import FakeProber
-from vpplb.health.lifecycle import Start
-from vpplb.reconcile.probe_assignments import ProbeAssignments
+from vpplb.health.lifecycle import Assumed, Disabled, Idle, Mode, Paused, Probed, Start
+from vpplb.model.check import CheckSpec
+from vpplb.model.objects import HealthCheck
+from vpplb.reconcile.probe_assignments import ProbeAssignments, choose_mode
 
 A, B, C = key("a"), key("b"), key("c")
 START = Start(spec=tcp_spec())
@@ -64,3 +69,48 @@ def test_a_task_is_assigned_with_what_it_starts_from(resume: bool | None) -> Non
     tasks.apply({A: Start(spec=tcp_spec(port=81), resume_up=resume)}, ())
     [one] = prober.started
     assert (one.spec, one.resume_up) == (tcp_spec(port=81), resume)
+
+
+# --- the probe mode ---------------------------------------------------------------------------
+
+
+CHECK = HealthCheck(
+    key=key("check"),
+    probe=health_check().probe,
+    cadence=health_check(interval=timedelta(seconds=9)).cadence,
+    source_ipv4=ip_address("192.0.2.4"),
+    source_ipv6=ip_address("2001:db8::6"),
+)
+
+
+def mode(at: str = "10.0.0.1", check: str | None = "check", **fields: bool) -> Mode:
+    referenced = fields.pop("referenced", True)
+    one = backend("a", at, check, **fields)
+    return choose_mode(one, {CHECK.key: CHECK}, {}, referenced=referenced)
+
+
+@pytest.mark.parametrize(
+    ("at", "source"), [("10.0.0.1", "192.0.2.4"), ("2001:db8::1", "2001:db8::6")]
+)
+def test_it_is_probed_from_the_source_of_its_family(at: str, source: str) -> None:
+    spec = CheckSpec(
+        address=ip_address(at),
+        probe=CHECK.probe,
+        cadence=CHECK.cadence,
+        source=ip_address(source),
+    )
+    assert mode(at) == Probed(spec)
+
+
+def test_disabled_wins_over_paused_and_both_over_everything_else() -> None:
+    assert mode(enabled=False, paused=True, referenced=False) == Disabled()
+    assert mode(check=None, paused=True, referenced=False) == Paused()
+
+
+def test_without_a_reference_it_is_idle_and_without_a_check_taken_for_up() -> None:
+    assert mode(check=None, referenced=False) == Idle()
+    assert mode(check=None) == Assumed()
+
+
+def test_a_check_that_is_not_there_is_lost() -> None:
+    assert mode(check="nothing") == Idle(lost_check=True)

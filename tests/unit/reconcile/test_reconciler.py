@@ -55,10 +55,10 @@ async def test_why_a_backend_is_down_now_is_shown_and_nothing_else_follows() -> 
     world = await served()
     world.verdict("a", up=False)
     world.sink.take()
-    before = world.reconciler.health(A.key)
+    before = world.reconciler.get_health(A.key)
     world.reason("a", ProbeCode.L7STS, "503 Service Unavailable")
     assert world.sink.take() == [("backend", "a")]
-    after = world.reconciler.health(A.key)
+    after = world.reconciler.get_health(A.key)
     assert (after.code, after.detail) == ("L7STS", "503 Service Unavailable")
     assert (after.since, after.transitions) == (before.since, before.transitions)
     world.reason("a", ProbeCode.L7STS, "503 Service Unavailable")
@@ -133,7 +133,7 @@ async def test_disable_flushes_and_keeps_history() -> None:
     assert desired.servers[address("10.0.0.1")].flush_epoch > 0
     world.put(backend("a", "10.0.0.1", enabled=False, paused=True))
     assert world.state("a") is HealthState.DISABLED
-    history = world.reconciler.health(A.key).transitions
+    history = world.reconciler.get_health(A.key).transitions
     assert [t.to_state for t in history] == [HealthState.DISABLED, UP]
 
 
@@ -142,11 +142,11 @@ async def test_a_backend_of_two_frontends_is_probed_once_until_the_last_is_gone(
     world.put(frontend("other", pool("p", a=1), on=vip("192.0.2.11/32")))
     assert sum(one.backend == A.key for one in world.prober.started) == 1
     world.store.remove_frontend(key("web"))
-    world.reconciler.reconcile()
+    world.reconcile()
     assert A.key in world.prober.running
     world.sink.take()
     world.store.remove_frontend(key("other"))
-    world.reconciler.reconcile()
+    world.reconcile()
     assert A.key not in world.prober.running
     assert ("removed", "a from other") in world.sink.take()
 
@@ -154,7 +154,7 @@ async def test_a_backend_of_two_frontends_is_probed_once_until_the_last_is_gone(
 async def test_a_deleted_backend_is_removed_from_each_frontend() -> None:
     world = await served()
     world.store.remove_backend(A.key)
-    world.reconciler.reconcile()
+    world.reconcile()
     assert world.prober.running.keys() == {B.key}
     assert ("removed", "a from web") in world.sink.take()
     assert world.weights() == [10]
@@ -163,7 +163,7 @@ async def test_a_deleted_backend_is_removed_from_each_frontend() -> None:
 async def test_a_deleted_health_check_takes_no_serving_backend_out() -> None:
     world = await served()
     world.store.remove_health_check(key("check"))
-    world.reconciler.reconcile()
+    world.reconcile()
     assert not world.prober.running
     assert world.weights() == [10, 0]
 
@@ -191,14 +191,14 @@ async def test_a_restart_shows_nothing_when_the_first_results_confirm() -> None:
     before = await served()
     world = World(synced=False)
     for one in (A, B):
-        world.reconciler.resume_backend(one.key, before.reconciler.health(one.key))
+        world.reconciler.resume_backend(one.key, before.reconciler.get_health(one.key))
     view = before.reconciler.views[key("web")]
     world.reconciler.resume_frontend(
         key("web"), Previous(vip=view.desired, states={A.key: UP, B.key: UP})
     )
     world.put(health_check(), A, B, WEB)
     world.reconciler.synced = True
-    world.reconciler.reconcile()
+    world.reconcile()
     assert [one.resume_up for one in world.prober.started] == [True, True]
     assert world.reconciler.views[key("web")].desired == view.desired
     assert not world.sink.transitions
@@ -210,7 +210,7 @@ async def test_the_winner_goes_and_the_loser_takes_over() -> None:
     world.put(rival)
     assert world.reconciler.views[rival.key].desired is None
     world.store.remove_frontend(key("web"))
-    world.reconciler.reconcile()
+    world.reconcile()
     assert world.weights("rival") == [7]
 
 
@@ -224,7 +224,7 @@ async def test_an_invalid_version_leaves_the_last_good_one_in_force() -> None:
     world = await served()
     wrong = Problem(kind="Frontend", key=key("web"), reason="Invalid", message="nonsense")
     world.store.put_invalid("Frontend", key("web"), [wrong])
-    world.reconciler.reconcile()
+    world.reconcile()
     assert world.sink.take() == [("frontend", "web")]
     assert world.reconciler.views[key("web")].invalid == (wrong,)
     assert world.weights() == [10, 0]
@@ -271,7 +271,7 @@ async def test_a_deleted_backend_that_comes_back_knows_nothing_of_its_past() -> 
     world = await served()
     world.remove(A)
     world.put(A)
-    health = world.reconciler.health(A.key)
+    health = world.reconciler.get_health(A.key)
     assert (health.state, health.transitions) == (UNKNOWN, ())
     assert world.weights() == [0, 10]
 

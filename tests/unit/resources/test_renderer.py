@@ -37,7 +37,7 @@ class Bench:
     def __init__(self) -> None:
         self.world, self.now = World(), NOON
         self.asked: list[tuple[ObjectKey, Selector, str]] = []
-        self.renderer = StatusRenderer(self.world.reconciler, self._report, lambda: self.now)
+        self.renderer = StatusRenderer(self.world.decided, self._report, lambda: self.now)
 
     def _report(self, name: ObjectKey, selector: Selector, revision: str) -> NodeReport:
         self.asked.append((name, selector, revision))
@@ -142,7 +142,7 @@ async def test_a_status_is_of_the_generation_that_it_is_concluded_from() -> None
     one.seen("Frontend", "web", generation=2)
     assert one.render("Frontend", "web")["observedGeneration"] == 1
     one.world.store.put_invalid("Frontend", key("web"), [INVALID])
-    one.world.reconciler.reconcile()
+    one.world.reconcile()
     assert one.render("Frontend", "web")["observedGeneration"] == 2
 
 
@@ -155,6 +155,7 @@ async def test_a_frontend_of_which_nothing_is_decided_yet_shows_what_it_showed()
 async def test_not_understanding_a_frontend_takes_nothing_away() -> None:
     one = Bench()
     one.world.store.put_invalid("Frontend", key("web"), [INVALID])
+    one.world.reconcile()
     one.seen("Frontend", "web", generation=7, status=BEFORE)
     rendered = one.render("Frontend", "web")
     assert (rendered["state"], rendered["dataplane"]) == ("up", {"revision": "kept"})
@@ -168,6 +169,7 @@ async def test_not_understanding_a_frontend_takes_nothing_away() -> None:
 async def test_what_is_wrong_with_an_object_is_said_on_it(kind: str) -> None:
     one = Bench()
     one.world.store.put_invalid(kind, key("web"), [INVALID])
+    one.world.reconcile()
     one.seen(kind, "web", generation=7)
     accepted = one.condition(kind, "web", "Accepted")
     assert (accepted["status"], accepted["reason"], accepted["observedGeneration"]) == (

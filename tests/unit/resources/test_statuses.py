@@ -11,6 +11,7 @@ from in_memory.world import Object, World
 from vpplb.model.health import BackendHealth, HealthState
 from vpplb.model.problem import Problem
 from vpplb.model.vip import Encap
+from vpplb.plan.decisions import BackendView, HealthCheckView
 from vpplb.plan.desired import FrontendView
 from vpplb.resources.conditions import Condition, find_condition
 from vpplb.resources.frontend import FrontendStatus
@@ -121,7 +122,7 @@ async def test_mixed_families_are_refused_but_what_fits_is_served() -> None:
 async def test_a_newer_version_that_is_wrong_is_said_beside_what_is_in_force() -> None:
     world = serving()
     world.store.put_invalid("Frontend", key("web"), [INVALID])
-    world.reconciler.reconcile()
+    world.reconcile()
     shown = status(world)
     assert condition(shown.conditions, "Accepted") == ("False", "Invalid")
     assert message(shown.conditions, "Accepted") == "spec.port: is too long"
@@ -325,9 +326,9 @@ def missing_check() -> Problem:
 def test_accepted_says_what_is_wrong_with_a_backend(
     problems: tuple[Problem, ...], frontends: int, accepted: tuple[str, str]
 ) -> None:
-    shown = backend_status(
-        in_state(UP), problems=problems, frontends=frontends, generation=3, shown=(), now=NOON
-    )
+    names = frozenset(key(f"f{n}") for n in range(frontends))
+    view = BackendView(health=in_state(UP), problems=problems, frontends=names)
+    shown = backend_status(view, 3, (), NOON)
     assert condition(shown.conditions, "Accepted") == accepted
     assert (shown.frontends, shown.observed_generation) == (frontends, 3)
 
@@ -343,16 +344,14 @@ def test_accepted_says_what_is_wrong_with_a_backend(
     ],
 )
 def test_healthy_follows_the_state(state: HealthState, healthy: tuple[str, str]) -> None:
-    shown = backend_status(
-        in_state(state), problems=(), frontends=1, generation=3, shown=(), now=NOON
-    )
+    shown = backend_status(BackendView(health=in_state(state)), 3, (), NOON)
     assert condition(shown.conditions, "Healthy") == healthy
     assert shown.state is state
 
 
 def test_healthy_says_what_was_seen() -> None:
     health = BackendHealth(state=DOWN, code="L7STS", detail="503 Service Unavailable")
-    shown = backend_status(health, problems=(), frontends=1, generation=3, shown=(), now=NOON)
+    shown = backend_status(BackendView(health=health), 3, (), NOON)
     assert message(shown.conditions, "Healthy") == "L7STS: 503 Service Unavailable"
     assert (shown.code, shown.detail) == ("L7STS", "503 Service Unavailable")
 
@@ -366,7 +365,7 @@ def test_healthy_says_what_was_seen() -> None:
 def test_a_health_check_says_who_uses_it_and_whether_it_is_right(
     problems: tuple[Problem, ...], accepted: tuple[str, str]
 ) -> None:
-    shown = health_check_status(problems=problems, backends=2, generation=3, shown=(), now=NOON)
+    shown = health_check_status(HealthCheckView(problems=problems, backends=2), 3, (), NOON)
     assert condition(shown.conditions, "Accepted") == accepted
     assert (shown.backends, shown.observed_generation) == (2, 3)
 

@@ -160,7 +160,7 @@ async def test_a_lost_state_lowers_nothing_before_there_are_verdicts(
     async with machine.running() as again:
         await eventually(lambda: machine.programmed() == "Programmed", "it is programmed")
         machine.answer("b", up=True)  # the spare is first
-        await eventually(lambda: again.reconciler.health(key("b")).since, "b is up")
+        await eventually(lambda: again.reconciler.get_health(key("b")).since, "b is up")
         assert machine.weights() == [100, 0]
         machine.answer("a", up=True)
         await eventually(lambda: machine.status("Frontend", "web").get("state") == "up", "up")
@@ -246,7 +246,9 @@ async def test_a_dataplane_among_the_files_pauses_and_sets_vpp(machine: Machine)
     machine.write(*ALL, settings)
     async with machine.running("a") as one:
         await eventually(lambda: not one.vpp.trouble, "VPP is connected")
-        await eventually(lambda: one.reconciler.health(key("a")).state is HealthState.UP, "a is up")
+        await eventually(
+            lambda: one.reconciler.get_health(key("a")).state is HealthState.UP, "a is up"
+        )
         assert machine.lb.ops == []
         settings["spec"] = {"flowTimeout": "10s"}
         machine.write(*ALL, settings)

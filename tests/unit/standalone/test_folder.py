@@ -51,7 +51,8 @@ class Bench:
     @asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:
         self.folder.start(self.state)
-        self.world.reconciler.reconcile()
+        self.world.start()
+        self.world.reconcile()
         task = asyncio.create_task(self.folder.run())
         yield
         assert not task.done(), task
@@ -76,7 +77,7 @@ def bench(tmp_path: Path) -> Bench:
 async def test_all_objects_are_taken_in(bench: Bench) -> None:
     bench.folder.start(bench.state)
     assert sorted(bench.seen) == ["Backend a", "Frontend web", "HealthCheck check"]
-    bench.world.reconciler.reconcile()
+    bench.world.reconcile()
     assert set(bench.world.prober.running) == {key("a")}
 
 
@@ -208,7 +209,7 @@ async def test_checks_resume_from_the_state_file(bench: Bench) -> None:
     shown = {"state": "up", "since": "2026-01-01T00:00:00.000000Z", "code": "L7OK"}
     bench.state.save({"Backend": {key("a"): shown}})
     bench.folder.start(bench.state)
-    bench.world.reconciler.reconcile()
+    bench.world.reconcile()
     [started] = bench.world.prober.started
     assert started.resume_up is True
     assert bench.world.weights() == [100]

@@ -6,7 +6,7 @@ from vpplb.files.owned_state_store import OwnedStateStore
 from vpplb.model.names import ObjectKey
 from vpplb.plan.ops import ChangeKind
 from vpplb.resources.statuses import NodeReport
-from vpplb.standalone.vpp import LocalVpp
+from vpplb.standalone.vpp import LocalVpp, ProgrammedFrontends
 from vpplb.sync.ports import VipReport, VppInfo
 from vpplb.sync.vip_state import OwnedState
 from vpplb.telemetry.metrics import AgentMetrics, Registry
@@ -19,17 +19,19 @@ class Bench:
         self.reported: list[ObjectKey] = []
         self.registry = Registry()
         keeper = OwnedStateStore(None, OwnedState, HERE)
-        self.vpp = LocalVpp(self.reported.append, keeper, AgentMetrics(self.registry))
+        self.programmed = ProgrammedFrontends()
+        metrics = AgentMetrics(self.registry)
+        self.vpp = LocalVpp(self.programmed, self.reported.append, keeper, metrics)
 
     def report(self, revision: str, error: str = "") -> NodeReport:
         """Have the syncer report; return what is said of revision r1."""
         self.vpp.on_report(VipReport(key=WEB, vip=vip(), revision=revision, error=error))
-        return self.vpp.node_report(WEB, (), "r1")
+        return self.programmed.report_frontend(WEB, (), "r1")
 
 
 def test_the_newest_revision_counts_and_an_older_one_does_not() -> None:
     bench = Bench()
-    assert bench.vpp.node_report(WEB, (), "r1") == NodeReport(desired=("local",))
+    assert bench.programmed.report_frontend(WEB, (), "r1") == NodeReport(desired=("local",))
     assert bench.report("r1") == NodeReport(desired=("local",), programmed=("local",))
     assert bench.report("r0") == NodeReport(desired=("local",))
     assert bench.reported == [WEB, WEB]
@@ -48,7 +50,7 @@ def test_a_frontend_that_wants_nothing_any_more_is_forgotten() -> None:
     bench = Bench()
     bench.report("r1", "no memory")
     assert bench.report("") == NodeReport(desired=("local",))
-    assert bench.vpp.node_report(WEB, (), "") == NodeReport(desired=("local",))
+    assert bench.programmed.report_frontend(WEB, (), "") == NodeReport(desired=("local",))
 
 
 def test_a_lost_vpp_carries_nothing_and_every_frontend_hears_of_it_once() -> None:
@@ -62,7 +64,7 @@ def test_a_lost_vpp_carries_nothing_and_every_frontend_hears_of_it_once() -> Non
     bench.vpp.on_disconnected("refused")
     assert bench.vpp.trouble == "refused"
     assert bench.reported == [WEB]
-    assert bench.vpp.node_report(WEB, (), "r1") == NodeReport(desired=("local",))
+    assert bench.programmed.report_frontend(WEB, (), "r1") == NodeReport(desired=("local",))
 
 
 def test_everything_is_counted() -> None:

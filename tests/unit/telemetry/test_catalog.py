@@ -9,7 +9,7 @@ from vpplb.telemetry.catalog import (
     as_markdown,
 )
 from vpplb.telemetry.metrics import AgentMetrics, OperatorMetrics, Registry
-from vpplb.telemetry.vitals import Vitals
+from vpplb.telemetry.process_health import ProcessHealth
 
 ROOT = Path(__file__).parents[3]
 
@@ -30,8 +30,8 @@ def test_the_programs_serve_exactly_what_the_catalogue_lists() -> None:
     registry = Registry()
     OperatorMetrics(registry, NoObjects())
     AgentMetrics(registry)
-    vitals = Vitals(watch_ages=dict, api_age=float, writes_due=int, processes=lambda: (0, 0))
-    registry.register(vitals)
+    health = ProcessHealth(watch_ages=dict, api_age=float, writes_due=int, processes=lambda: (0, 0))
+    registry.register(health)
     served = {
         (family.name, family.type, family.documentation)
         for family in text_string_to_metric_families(registry.render().decode())

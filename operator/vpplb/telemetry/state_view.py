@@ -1,4 +1,4 @@
-"""The board of a program: what its API and dashboard show, and what its metrics read per object.
+"""What the API and the dashboard of a program show, and what its metrics read per object.
 
 It keeps what users wrote (names and spec), asks the renderer for the status when somebody looks,
 and tells the stream of events what changed.
@@ -9,7 +9,7 @@ from functools import partial
 
 from vpplb.model.health import HealthState, Transition
 from vpplb.model.names import ObjectKey
-from vpplb.reconcile.reconciler import Reconciler
+from vpplb.plan.decisions import DecidedState
 from vpplb.telemetry.objects import FrontendSample
 from vpplb.telemetry.stream import EventStream
 
@@ -28,16 +28,16 @@ _TOLD = {"Frontend": "frontend", "Backend": "backend"}
 """Kinds whose changes are told to the stream, and under which name."""
 
 
-class Board:
+class DecidedStateView:
     """Implements `http.StateView` and `objects.ObjectView`."""
 
-    def __init__(self, reconciler: Reconciler, render: Render, stream: EventStream) -> None:
-        self._reconciler, self._render, self._stream = reconciler, render, stream
+    def __init__(self, decided: DecidedState, render: Render, stream: EventStream) -> None:
+        self._decided, self._render, self._stream = decided, render, stream
         self._written: dict[str, dict[ObjectKey, Mapping[str, object]]] = {
             kind: {} for kind in _KINDS.values()
         }
 
-    def seen(self, kind: str, key: ObjectKey, raw: Mapping[str, object]) -> None:
+    def note_object(self, kind: str, key: ObjectKey, raw: Mapping[str, object]) -> None:
         """Take note of what a user wrote; of a Dataplane, of its status too."""
         metadata = {"name": key.name, "labels": _labels(raw)}
         if key.namespace:
@@ -47,21 +47,21 @@ class Board:
             written["status"] = raw.get("status") or {}
         self._written[kind][key] = written
 
-    def gone(self, kind: str, key: ObjectKey) -> None:
+    def forget_object(self, kind: str, key: ObjectKey) -> None:
         """Forget an object and tell it."""
         known = self._written[kind].pop(key, None)
         if known is not None and kind in _TOLD:
             told = {"deleted": True, "object": {"metadata": known["metadata"]}}
             self._stream.publish(_TOLD[kind], told, object=str(key))
 
-    def changed(self, kind: str, key: ObjectKey) -> None:
+    def publish_object(self, kind: str, key: ObjectKey) -> None:
         """Tell the new state of an object."""
         if kind in _TOLD and key in self._written[kind]:
             self._stream.publish(_TOLD[kind], partial(self._told, kind, key), object=str(key))
 
-    def transition(self, transition: Transition) -> None:
+    def publish_transition(self, transition: Transition) -> None:
         """Tell a transition, with each frontend that it concerns."""
-        frontends = self._reconciler.store.frontends_of(transition.backend)
+        frontends = self._decided.frontends_of(transition.backend)
         self._stream.publish(
             "transition",
             {
@@ -75,7 +75,7 @@ class Board:
             },
         )
 
-    def removed(self, backend: ObjectKey, frontend: ObjectKey) -> None:
+    def publish_removal(self, backend: ObjectKey, frontend: ObjectKey) -> None:
         """Tell that a backend is no longer probed for a frontend."""
         self._stream.publish("removed", {"backend": str(backend), "frontend": str(frontend)})
 
@@ -92,13 +92,13 @@ class Board:
 
     def backends(self) -> Iterator[tuple[ObjectKey, HealthState]]:
         """Give every backend with its state, if that is decided here (`objects.ObjectView`)."""
-        # A copy of the names: this is read in slices, between which objects come and go.
-        for key in tuple(self._reconciler.store.backends) if self._reconciler.synced else ():
-            yield key, self._reconciler.health(key).state
+        # A copy: this is read in slices, between which objects come and go.
+        for key, view in tuple(self._decided.backends.items()):
+            yield key, view.health.state
 
     def frontends(self) -> Iterator[FrontendSample]:
         """Give every frontend with its weights (`objects.ObjectView`)."""
-        for key, view in tuple(self._reconciler.views.items()):
+        for key, view in self._decided.views():
             weights = [
                 (one.member.pool, one.member.backend.name, one.effective)
                 for one in view.decision.members

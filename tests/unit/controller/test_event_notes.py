@@ -9,16 +9,17 @@ import pytest
 
 from data.objects import NOON, backend, frontend, health_check, key, pool, vip
 from in_memory.world import World
-from vpplb.controller import announcer
-from vpplb.controller.announcer import (
-    Announced,
-    announced_by,
-    announcing,
-    frontend_notes,
-    transition_notes,
+from vpplb.controller import event_notes
+from vpplb.controller.event_notes import (
+    Announcement,
+    announce_frontend,
+    note_frontend_changes,
+    note_transition,
+    read_announcement,
 )
 from vpplb.model.health import HealthState, Transition
 from vpplb.model.problem import Problem
+from vpplb.plan.decisions import UnreadFrontend
 from vpplb.plan.pools import MemberWeight
 
 UNKNOWN, UP, DOWN, PAUSED, DISABLED = (
@@ -28,7 +29,7 @@ UNKNOWN, UP, DOWN, PAUSED, DISABLED = (
     HealthState.PAUSED,
     HealthState.DISABLED,
 )
-SERVING = Announced(state="up", pool="first")
+SERVING = Announcement(state="up", pool="first")
 PROBLEM = Problem(
     kind="Frontend", key=key("web"), reason="Invalid", message="is too long", field="spec.port"
 )
@@ -56,19 +57,19 @@ def transition(before: HealthState, after: HealthState, **seen: str) -> Transiti
 def test_each_transition_has_its_event(
     before: HealthState, after: HealthState, event: tuple[str, str]
 ) -> None:
-    (note,) = transition_notes(transition(before, after), {key("web"): None})
+    (note,) = note_transition(transition(before, after), {key("web"): None})
     assert (note.type, note.reason) == event
     assert f"{before.value} → {after.value}" in note.text
 
 
 @pytest.mark.parametrize("before", [UP, DOWN])
 def test_a_check_that_was_edited_is_no_event(before: HealthState) -> None:
-    assert not list(transition_notes(transition(before, UNKNOWN), {key("web"): None}))
+    assert not list(note_transition(transition(before, UNKNOWN), {key("web"): None}))
 
 
 def test_a_transition_is_one_event_for_each_frontend_and_says_what_was_seen() -> None:
     seen = transition(UP, DOWN, code="L4CON", detail="connection refused")
-    notes = list(transition_notes(seen, {key("web"): None, key("api"): None}))
+    notes = list(note_transition(seen, {key("web"): None, key("api"): None}))
     assert [note.text for note in notes] == [
         "up → down (L4CON: connection refused) in frontend api",
         "up → down (L4CON: connection refused) in frontend web",
@@ -82,7 +83,7 @@ async def test_two_frontends_hear_of_one_backend_each_as_its_status_shows_it() -
     world.put(health_check(), backend("a", "10.0.0.1"), backend("b", "10.0.0.2"), one, two)
     world.verdict("b", up=True)
     world.verdict("a", up=True)
-    notes = transition_notes(world.sink.transitions[-1], world.reconciler.views)
+    notes = note_transition(world.sink.transitions[-1], world.reconciler.views)
     assert [note.text for note in notes] == [
         "unknown → up (L4OK) in frontend one: effective weight 10 of 10 in pool p",
         "unknown → up (L4OK) in frontend two: effective weight 0 of 30 in pool q",
@@ -103,54 +104,61 @@ async def test_a_transition_costs_the_same_however_many_members_its_frontend_has
     world.put(*(backend(name, f"10.0.1.{name[1:]}") for name in many))
     view = world.reconciler.views[key("web")]
     decision = replace(view.decision, members=_Members(view.decision.members))
-    (note,) = transition_notes(
+    (note,) = note_transition(
         transition(UNKNOWN, UP), {key("web"): replace(view, decision=decision)}
     )
     assert note.text.endswith("weight 0 of 10 in pool p, effective weight 0 of 3 in pool q")
 
 
 def test_a_transition_of_a_backend_without_frontends_is_no_event() -> None:
-    assert not list(transition_notes(transition(UP, PAUSED), {}))
+    assert not list(note_transition(transition(UP, PAUSED), {}))
 
 
 @pytest.mark.parametrize(
     ("before", "after", "events"),
     [
-        (Announced(), SERVING, [("Normal", "FrontendUp", "pool first serves")]),
-        (SERVING, Announced(state="down"), [("Warning", "FrontendDown", "no backend can serve")]),
-        (Announced(state="down"), SERVING, [("Normal", "FrontendUp", "pool first serves")]),
+        (Announcement(), SERVING, [("Normal", "FrontendUp", "pool first serves")]),
         (
             SERVING,
-            Announced(state="up", pool="second"),
+            Announcement(state="down"),
+            [("Warning", "FrontendDown", "no backend can serve")],
+        ),
+        (Announcement(state="down"), SERVING, [("Normal", "FrontendUp", "pool first serves")]),
+        (
+            SERVING,
+            Announcement(state="up", pool="second"),
             [("Normal", "PoolFailover", "from pool first to pool second")],
         ),
         (SERVING, replace(SERVING, refused="no"), [("Warning", "NotAccepted", "no")]),
         (replace(SERVING, refused="no"), SERVING, []),
         (SERVING, SERVING, []),
-        (Announced(), Announced(state="unknown"), []),
-        (Announced(refused="no"), Announced(refused="no"), []),
+        (Announcement(), Announcement(state="unknown"), []),
+        (Announcement(refused="no"), Announcement(refused="no"), []),
         (
-            Announced(refused="no"),
-            Announced(refused="not so"),
+            Announcement(refused="no"),
+            Announcement(refused="not so"),
             [("Warning", "NotAccepted", "not so")],
         ),
     ],
 )
 def test_a_frontend_tells_what_is_new(
-    before: Announced, after: Announced, events: list[tuple[str, str, str]]
+    before: Announcement, after: Announcement, events: list[tuple[str, str, str]]
 ) -> None:
-    assert [tuple(note) for note in frontend_notes(before, after)] == events
+    assert [tuple(note) for note in note_frontend_changes(before, after)] == events
 
 
 def test_going_up_in_another_pool_is_not_also_a_failover() -> None:
-    after = Announced(state="up", pool="second")
-    reasons = [note.reason for note in frontend_notes(Announced(state="down", pool="first"), after)]
+    after = Announcement(state="up", pool="second")
+    reasons = [
+        note.reason
+        for note in note_frontend_changes(Announcement(state="down", pool="first"), after)
+    ]
     assert reasons == ["FrontendUp"]
 
 
 def test_a_frontend_that_was_never_understood_announces_why() -> None:
-    after = announcing(Announced(), None, (PROBLEM,))
-    assert after == Announced(refused="spec.port: is too long")
+    after = announce_frontend(Announcement(), UnreadFrontend(problems=(PROBLEM,)))
+    assert after == Announcement(refused="spec.port: is too long")
 
 
 async def test_a_newer_version_that_is_not_understood_is_announced_beside_what_runs_on() -> None:
@@ -158,19 +166,19 @@ async def test_a_newer_version_that_is_not_understood_is_announced_beside_what_r
     world.put(health_check(), backend("a", "10.0.0.1"), frontend("web", pool("first", a=10)))
     world.verdict("a", up=True)
     view = world.reconciler.views[key("web")]
-    after = announcing(SERVING, view, (PROBLEM,))
+    after = announce_frontend(SERVING, replace(view, invalid=(PROBLEM,)))
     assert after == replace(SERVING, refused="spec.port: is too long")
 
 
 async def test_a_conflict_is_announced() -> None:
     world = World()
     world.put(frontend("web", pool("p", a=10)), frontend("old", pool("p", a=10), age=9))
-    after = announcing(Announced(), world.reconciler.views[key("web")], ())
+    after = announce_frontend(Announcement(), world.reconciler.views[key("web")])
     assert "is the VIP of Frontend default/old" in after.refused
 
 
 def test_what_is_not_understood_leaves_what_was_announced_in_force() -> None:
-    after = announcing(SERVING, None, (PROBLEM,))
+    after = announce_frontend(SERVING, UnreadFrontend(problems=(PROBLEM,)))
     assert after == replace(SERVING, refused="spec.port: is too long")
 
 
@@ -182,16 +190,16 @@ def test_what_was_announced_is_read_from_the_status() -> None:
             {"type": "Accepted", "status": "False", "reason": "Conflict", "message": "taken"},
         ],
     }
-    assert announced_by(status) == Announced(state="up", pool="first", refused="taken")
+    assert read_announcement(status) == Announcement(state="up", pool="first", refused="taken")
 
 
 @pytest.mark.parametrize("status", [None, {}, "nonsense", {"state": None, "conditions": "none"}])
 def test_a_status_that_says_nothing_has_announced_nothing(status: object) -> None:
-    assert announced_by(status) == Announced()
+    assert read_announcement(status) == Announcement()
 
 
 def test_every_event_of_the_operator_is_in_the_documentation() -> None:
-    source = Path(announcer.__file__).read_text()
+    source = Path(event_notes.__file__).read_text()
     reasons = set(re.findall(r'"(?:Normal|Warning)", "([A-Z]\w+[A-Z]\w+)"', source))
     assert len(reasons) >= 10
     documented = (Path(__file__).parents[3] / "docs" / "status.md").read_text()

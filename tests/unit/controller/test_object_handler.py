@@ -203,7 +203,7 @@ async def test_a_status_is_of_the_generation_that_was_decided_on(operator: Local
     edited = frontend(pools=TWO, flushOnDown=False)
     operator.store(edited)
     operator.see(ObjectKind.FRONTEND, key("web"))
-    render = operator.reporter._renderer.render
+    render = operator.core._statuses._renderer.render
     early = render("Frontend", key("web"))
     assert early is not None
     assert early["observedGeneration"] == 1
@@ -216,7 +216,7 @@ async def test_a_closed_operator_takes_no_verdict(operator: LocalOperator) -> No
     operator.reconciler.close()
     operator.verdict("a", up=False)
     await operator.settle()
-    assert operator.reconciler.health(key("a")).state.value == "up"
+    assert operator.reconciler.get_health(key("a")).state.value == "up"
     assert operator.events() == []
 
 
@@ -283,8 +283,12 @@ async def test_a_status_that_comes_back_is_not_parsed_as_if_a_user_had_edited_it
 ) -> None:
     await serving(operator)
     parsed: list[str] = []
-    monkeypatch.setattr("vpplb.controller.intake.read_frontend", lambda _: parsed.append("web"))
-    monkeypatch.setattr("vpplb.controller.intake.read_backend", lambda _: parsed.append("a"))
+    monkeypatch.setattr(
+        "vpplb.controller.object_handler.read_frontend", lambda _: parsed.append("web")
+    )
+    monkeypatch.setattr(
+        "vpplb.controller.object_handler.read_backend", lambda _: parsed.append("a")
+    )
     operator.verdict("a", up=False)
     await operator.settle()
     operator.see(ObjectKind.BACKEND, key("a"))

@@ -3,28 +3,28 @@ import asyncio
 import pytest
 
 from data.objects import key
-from vpplb.controller.announcer import Note
-from vpplb.controller.dangling import LASTING, Dangling
+from vpplb.controller.broken_references import LASTING, BrokenReferences
+from vpplb.controller.event_notes import EventNote
 from vpplb.model.names import ObjectKey, ObjectKind
 
 pytestmark = pytest.mark.looptime
 
 WEB = key("web")
-A = Note("Warning", "BackendNotFound", "there is no Backend default/a")
-B = Note("Warning", "BackendNotFound", "there is no Backend default/b")
+A = EventNote("Warning", "BackendNotFound", "there is no Backend default/a")
+B = EventNote("Warning", "BackendNotFound", "there is no Backend default/b")
 
 
-class Ear(Dangling):
+class Ear(BrokenReferences):
     def __init__(self) -> None:
         super().__init__(self.hear)
-        self.heard: list[Note] = []
+        self.heard: list[EventNote] = []
 
-    def hear(self, kind: ObjectKind, at: ObjectKey, note: Note) -> None:
+    def hear(self, kind: ObjectKind, at: ObjectKey, note: EventNote) -> None:
         assert (kind, at) == (ObjectKind.FRONTEND, WEB)
         self.heard.append(note)
 
-    def now_is(self, note: Note | None) -> None:
-        self.now(ObjectKind.FRONTEND, WEB, note)
+    def now_is(self, note: EventNote | None) -> None:
+        self.update_note(ObjectKind.FRONTEND, WEB, note)
 
 
 async def test_what_lasts_is_told_once_however_often_it_is_seen() -> None:
@@ -65,7 +65,7 @@ async def test_what_comes_again_is_told_again() -> None:
 
 async def test_what_the_status_has_said_before_is_not_told_again() -> None:
     ear = Ear()
-    ear.told(ObjectKind.FRONTEND, WEB, A.text)
+    ear.set_announced(ObjectKind.FRONTEND, WEB, A.text)
     ear.now_is(A)
     await asyncio.sleep(2 * LASTING)
     assert ear.heard == []
@@ -74,7 +74,7 @@ async def test_what_the_status_has_said_before_is_not_told_again() -> None:
 async def test_a_deleted_object_tells_nothing_and_made_anew_tells_anew() -> None:
     ear = Ear()
     ear.now_is(A)
-    ear.forget(ObjectKind.FRONTEND, WEB)
+    ear.forget_object(ObjectKind.FRONTEND, WEB)
     await asyncio.sleep(2 * LASTING)
     assert ear.heard == []
     ear.now_is(A)

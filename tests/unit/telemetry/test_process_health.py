@@ -4,7 +4,7 @@ import pytest
 
 from vpplb.telemetry.lag import LoopLag
 from vpplb.telemetry.metrics import Registry
-from vpplb.telemetry.vitals import Vitals, lasting
+from vpplb.telemetry.process_health import ProcessHealth, complain_late
 
 
 class Lag(LoopLag):
@@ -21,8 +21,8 @@ class Program:
         self.processes = (2, 2)
         self.trouble: str | None = None
 
-    def vitals(self) -> Vitals:
-        return Vitals(
+    def health(self) -> ProcessHealth:
+        return ProcessHealth(
             lag=Lag(),
             watch_ages=lambda: self.ages,
             api_age=lambda: self.api_age,
@@ -33,7 +33,7 @@ class Program:
 
 
 def test_figures_are_given_whether_anything_is_wrong_or_not() -> None:
-    assert Program().vitals().figures() == {
+    assert Program().health().list_figures() == {
         "loop_lag_seconds": 0.012,
         "watch_age_seconds": {"backends": 12.346, "frontends": 0.5},
         "api_last_success_seconds": 1.5,
@@ -43,17 +43,21 @@ def test_figures_are_given_whether_anything_is_wrong_or_not() -> None:
 
 
 def test_what_a_program_does_not_have_is_left_out() -> None:
-    vitals = Vitals(lag=Lag())
-    assert vitals.figures() == {"loop_lag_seconds": 0.012}
+    health = ProcessHealth(lag=Lag())
+    assert health.list_figures() == {"loop_lag_seconds": 0.012}
     registry = Registry()
-    registry.register(vitals)
+    registry.register(health)
     assert "vpplb_watch_age_seconds" not in registry.render().decode()
-    assert (vitals.api(), vitals.probers(), vitals.no_prober()) == (None, None, None)
+    assert (health.check_api(), health.check_probers(), health.check_any_prober()) == (
+        None,
+        None,
+        None,
+    )
 
 
 def test_the_metrics_say_the_same() -> None:
     registry = Registry()
-    registry.register(Program().vitals())
+    registry.register(Program().health())
     lines = registry.render().decode().splitlines()
     for line in (
         "vpplb_loop_lag_seconds 0.0123456",
@@ -68,10 +72,10 @@ def test_the_metrics_say_the_same() -> None:
 
 def test_an_api_server_that_does_not_answer_is_told() -> None:
     program = Program()
-    vitals = program.vitals()
-    assert vitals.api() is None
+    health = program.health()
+    assert health.check_api() is None
     program.api_age = 31.2
-    assert vitals.api() == "the API server has not answered for 31 s"
+    assert health.check_api() == "the API server has not answered for 31 s"
 
 
 @pytest.mark.parametrize(
@@ -88,14 +92,14 @@ def test_missing_processes_are_told(
 ) -> None:
     program = Program()
     program.processes = processes
-    vitals = program.vitals()
-    assert (vitals.probers(), vitals.no_prober()) == (missing, none)
+    health = program.health()
+    assert (health.check_probers(), health.check_any_prober()) == (missing, none)
 
 
 def test_what_passes_is_no_reason_to_begin_anew() -> None:
     now, wrong = 100.0, "gone"
     said: list[str | None] = [wrong]
-    check = lasting(lambda: said[0], 60, clock=lambda: now)
+    check = complain_late(lambda: said[0], 60, clock=lambda: now)
     assert check() is None
     now = 159.0
     assert check() is None
@@ -110,10 +114,10 @@ def test_what_passes_is_no_reason_to_begin_anew() -> None:
 
 def test_a_prober_that_cannot_probe_is_said_unless_processes_are_missing() -> None:
     program = Program()
-    vitals = program.vitals()
-    assert vitals.probers() is None
+    health = program.health()
+    assert health.check_probers() is None
     program.trouble = "2 checks have no results"
-    assert vitals.probers() == "2 checks have no results"
-    assert vitals.no_prober() is None
+    assert health.check_probers() == "2 checks have no results"
+    assert health.check_any_prober() is None
     program.processes = (1, 2)
-    assert vitals.probers() == "1 of 2 probing processes work"
+    assert health.check_probers() == "1 of 2 probing processes work"

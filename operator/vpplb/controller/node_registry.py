@@ -18,7 +18,7 @@ Selector = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class _Node:
+class _NodeState:
     """What a node says of frontends, by their names as text: there may be thousands."""
 
     labels: Mapping[str, str]
@@ -28,7 +28,7 @@ class _Node:
     gone: bool
 
 
-class Nodes:
+class NodeRegistry:
     """All Dataplanes as last seen.
 
     What cannot be read of a status counts as not reported; a name that no frontend can have is
@@ -36,30 +36,30 @@ class Nodes:
     """
 
     def __init__(self) -> None:
-        self._nodes: dict[str, _Node] = {}
+        self._nodes: dict[str, _NodeState] = {}
 
-    def seen(self, name: str, raw: JsonObject) -> set[ObjectKey] | None:
+    def put_node(self, name: str, raw: JsonObject) -> set[ObjectKey] | None:
         """Take a Dataplane in; return the frontends it says something new of, None for any."""
-        new, old = _read(raw), self._nodes.get(name)
+        new, old = _read_node(raw), self._nodes.get(name)
         self._nodes[name] = new
         if old is None or (old.labels, old.connected) != (new.labels, new.connected):
             return None
         changed = new.programmed.items() ^ old.programmed.items()
         failed = new.errors.items() ^ old.errors.items()
-        return set(_keys(name for name, _ in changed | failed))
+        return set(_parse_keys(name for name, _ in changed | failed))
 
-    def gone(self, name: str) -> None:
+    def remove_node(self, name: str) -> None:
         """Forget a node."""
         self._nodes.pop(name, None)
 
-    def shown_gone(self) -> Mapping[str, bool]:
+    def list_agents(self) -> Mapping[str, bool]:
         """Return all nodes that have an agent, and whether each is shown as gone."""
         return {name: node.gone for name, node in self._nodes.items()}
 
-    def report(self, key: ObjectKey, selector: Selector, revision: str) -> NodeReport:
+    def report_frontend(self, key: ObjectKey, selector: Selector, revision: str) -> NodeReport:
         """Say how far a frontend's newest revision has got."""
         frontend = str(key)
-        selected: dict[str, _Node] = {}
+        selected: dict[str, _NodeState] = {}
         leaving: list[str] = []
         for name, node in sorted(self._nodes.items()):
             if all(node.labels.get(label) == value for label, value in selector):
@@ -83,10 +83,10 @@ class Nodes:
         )
 
 
-def _read(raw: JsonObject) -> _Node:
+def _read_node(raw: JsonObject) -> _NodeState:
     status = read_status(raw, DataplaneStatus)
     connected = find_condition(status.conditions, "Connected")
-    return _Node(
+    return _NodeState(
         labels=node_labels(raw["metadata"]),
         programmed=status.programmed or {},
         errors={error.frontend: error.message for error in status.errors},
@@ -95,7 +95,7 @@ def _read(raw: JsonObject) -> _Node:
     )
 
 
-def _keys(names: Iterable[str]) -> Iterator[ObjectKey]:
+def _parse_keys(names: Iterable[str]) -> Iterator[ObjectKey]:
     for name in names:
         with suppress(ValueError):  # no frontend can have it
             yield ObjectKey.parse(name)

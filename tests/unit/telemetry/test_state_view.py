@@ -12,8 +12,8 @@ from in_memory.world import World
 from vpplb.kube.api_resources import cluster_key
 from vpplb.model.health import HealthState, Transition
 from vpplb.model.names import ObjectKey
-from vpplb.telemetry.board import Board
 from vpplb.telemetry.objects import FrontendSample
+from vpplb.telemetry.state_view import DecidedStateView
 from vpplb.telemetry.stream import EventStream, StreamEvent
 
 
@@ -22,7 +22,7 @@ class Bench:
         self.world, self.stream = World(), EventStream()
         self.statuses: dict[tuple[str, ObjectKey], Raw] = {}
         self.rendered: list[str] = []
-        self.board = Board(self.world.reconciler, self._render, self.stream)
+        self.view = DecidedStateView(self.world.decided, self._render, self.stream)
 
     def _render(self, kind: str, name: ObjectKey) -> Mapping[str, object] | None:
         self.rendered.append(f"{kind} {name.name}")
@@ -42,16 +42,16 @@ class Bench:
         return events
 
 
-def objects(board: Board, kind: str) -> list[object]:
-    return [board.shown(kind, name) for name in board.keys(kind) or ()]
+def objects(view: DecidedStateView, kind: str) -> list[object]:
+    return [view.shown(kind, name) for name in view.keys(kind) or ()]
 
 
 def test_objects_are_shown_by_name_with_spec_and_status() -> None:
     bench = Bench()
     bench.statuses["Frontend", key("web")] = {"state": "up"}
-    bench.board.seen("Frontend", key("web"), frontend(labels={"ignored": "field"}))
-    bench.board.seen("Frontend", key("api"), {"metadata": {"labels": {"team": "x"}}})
-    assert objects(bench.board, "frontends") == [
+    bench.view.note_object("Frontend", key("web"), frontend(labels={"ignored": "field"}))
+    bench.view.note_object("Frontend", key("api"), {"metadata": {"labels": {"team": "x"}}})
+    assert objects(bench.view, "frontends") == [
         {
             "metadata": {"name": "api", "namespace": "default", "labels": {"team": "x"}},
             "spec": {},
@@ -67,17 +67,17 @@ def test_objects_are_shown_by_name_with_spec_and_status() -> None:
 
 def test_every_kind_has_its_list() -> None:
     bench = Bench()
-    bench.board.seen("Backend", key("a"), backend())
-    bench.board.seen("HealthCheck", key("check"), health_check())
+    bench.view.note_object("Backend", key("a"), backend())
+    bench.view.note_object("HealthCheck", key("check"), health_check())
     for kind, count in (("frontends", 0), ("backends", 1), ("healthchecks", 1), ("dataplanes", 0)):
-        assert len(objects(bench.board, kind)) == count
+        assert len(objects(bench.view, kind)) == count
 
 
 def test_a_dataplane_is_shown_with_the_status_that_its_agent_wrote() -> None:
     bench = Bench()
     raw = manifest("Dataplane", "n1", {"paused": True}) | {"status": {"vpp": {"pid": 1}}}
-    bench.board.seen("Dataplane", cluster_key("n1"), raw)
-    assert objects(bench.board, "dataplanes") == [
+    bench.view.note_object("Dataplane", cluster_key("n1"), raw)
+    assert objects(bench.view, "dataplanes") == [
         {
             "metadata": {"name": "n1", "labels": {}},
             "spec": {"paused": True},
@@ -89,18 +89,18 @@ def test_a_dataplane_is_shown_with_the_status_that_its_agent_wrote() -> None:
 
 def test_what_is_gone_is_shown_no_more() -> None:
     bench = Bench()
-    bench.board.seen("Backend", key("a"), backend())
-    bench.board.gone("Backend", key("a"))
-    bench.board.gone("Backend", key("never seen"))
-    assert objects(bench.board, "backends") == []
+    bench.view.note_object("Backend", key("a"), backend())
+    bench.view.forget_object("Backend", key("a"))
+    bench.view.forget_object("Backend", key("never seen"))
+    assert objects(bench.view, "backends") == []
 
 
 async def test_a_change_tells_the_object_as_it_is_when_it_is_read() -> None:
     bench = Bench()
-    bench.board.seen("Backend", key("a"), backend())
-    bench.board.changed("Backend", key("a"))
+    bench.view.note_object("Backend", key("a"), backend())
+    bench.view.publish_object("Backend", key("a"))
     bench.statuses["Backend", key("a")] = {"state": "down"}
-    bench.board.changed("Backend", key("a"))
+    bench.view.publish_object("Backend", key("a"))
     bench.statuses["Backend", key("a")] = {"state": "up"}
     [event] = await bench.told()
     assert event.type == "backend"
@@ -111,9 +111,9 @@ async def test_a_change_tells_the_object_as_it_is_when_it_is_read() -> None:
 
 async def test_an_object_that_is_deleted_before_it_is_read_is_told_as_deleted() -> None:
     bench = Bench()
-    bench.board.seen("Frontend", key("web"), frontend())
-    bench.board.changed("Frontend", key("web"))
-    bench.board.gone("Frontend", key("web"))
+    bench.view.note_object("Frontend", key("web"), frontend())
+    bench.view.publish_object("Frontend", key("web"))
+    bench.view.forget_object("Frontend", key("web"))
     [event] = await bench.told()
     assert event.data["deleted"] is True
     metadata = event.data["object"]
@@ -123,10 +123,10 @@ async def test_an_object_that_is_deleted_before_it_is_read_is_told_as_deleted() 
 
 async def test_only_frontends_and_backends_that_are_there_are_told() -> None:
     bench = Bench()
-    bench.board.seen("HealthCheck", key("check"), health_check())
-    bench.board.changed("HealthCheck", key("check"))
-    bench.board.changed("Backend", key("never seen"))
-    bench.board.gone("HealthCheck", key("check"))
+    bench.view.note_object("HealthCheck", key("check"), health_check())
+    bench.view.publish_object("HealthCheck", key("check"))
+    bench.view.publish_object("Backend", key("never seen"))
+    bench.view.forget_object("HealthCheck", key("check"))
     assert await bench.told() == []
 
 
@@ -137,7 +137,7 @@ async def test_transitions_and_removals_are_told_with_the_frontends_they_concern
         parsed_backend("a", "10.0.0.1"),
         parsed_frontend("web", pool("p", a=10)),
     )
-    bench.board.transition(
+    bench.view.publish_transition(
         Transition(
             backend=key("a"),
             from_state=HealthState.UP,
@@ -147,7 +147,7 @@ async def test_transitions_and_removals_are_told_with_the_frontends_they_concern
             detail="connection refused",
         )
     )
-    bench.board.removed(key("a"), key("web"))
+    bench.view.publish_removal(key("a"), key("web"))
     first, second = await bench.told()
     assert (first.type, dict(first.data)) == (
         "transition",
@@ -176,19 +176,19 @@ async def test_metrics_see_every_backend_and_the_weights_of_every_frontend() -> 
         parsed_frontend("web", pool("p", a=10)),
     )
     bench.world.verdict("a", up=True)
-    assert sorted(bench.board.backends()) == [
+    assert sorted(bench.view.backends()) == [
         (key("a"), HealthState.UP),
         (key("idle"), HealthState.UNKNOWN),
     ]
-    assert list(bench.board.frontends()) == [FrontendSample(key("web"), "up", [("p", "a", 10)])]
+    assert list(bench.view.frontends()) == [FrontendSample(key("web"), "up", [("p", "a", 10)])]
 
 
 def test_values_of_headers_are_never_shown() -> None:
     bench = Bench()
     headers = [{"name": "Authorization", "value": "Bearer s3cret"}, {"name": "X-A"}, "odd"]
     raw = health_check(type="HTTP", http={"path": "/x", "headers": headers})
-    bench.board.seen("HealthCheck", key("check"), raw)
-    [shown] = objects(bench.board, "healthchecks")
+    bench.view.note_object("HealthCheck", key("check"), raw)
+    [shown] = objects(bench.view, "healthchecks")
     assert "s3cret" not in str(shown)
     assert isinstance(shown, dict)
     assert shown["spec"]["http"] == {

@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 from vpplb.model.health import HealthState, Transition
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.problem import Problem
+from vpplb.plan.decisions import UnreadFrontend
 from vpplb.plan.desired import FrontendView
 from vpplb.plan.guard import Alarm
 from vpplb.resources.conditions import find_condition
@@ -19,7 +20,7 @@ from vpplb.resources.renderer import load_conditions
 from vpplb.resources.statuses import say
 
 
-class Note(NamedTuple):
+class EventNote(NamedTuple):
     """An event without its object."""
 
     type: Literal["Normal", "Warning"]
@@ -32,7 +33,7 @@ _REFERENCES = {ObjectKind.FRONTEND: "ResolvedRefs", ObjectKind.BACKEND: "Accepte
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Announced:
+class Announcement:
     """What people were told of a frontend last."""
 
     state: str = HealthState.UNKNOWN.value
@@ -40,69 +41,66 @@ class Announced:
     refused: str = ""
 
 
-def announced_by(status: object) -> Announced:
+def read_announcement(status: object) -> Announcement:
     """Read what a Frontend's status has announced."""
     shown = status if isinstance(status, Mapping) else {}
     accepted = find_condition(load_conditions(status), "Accepted")
-    return Announced(
+    return Announcement(
         state=str(shown.get("state") or HealthState.UNKNOWN.value),
         pool=str(shown.get("activePool") or ""),
         refused=accepted.message if accepted and accepted.status == "False" else "",
     )
 
 
-def announcing(
-    before: Announced, view: FrontendView | None, problems: Sequence[Problem]
-) -> Announced:
-    """Say what is to be announced of a frontend: its view, or what is wrong with it."""
-    if view is None:  # not understood, so what was decided before stays in force
-        return replace(before, refused=say(problems))
-    resolved = view.config.resolved
-    refused = problems or ((resolved.rejected,) if resolved.rejected else ())
-    return Announced(
+def announce_frontend(before: Announcement, view: FrontendView | UnreadFrontend) -> Announcement:
+    """Return what is to be announced of a frontend: what is decided, or what is wrong with it."""
+    if isinstance(view, UnreadFrontend):  # what was decided before stays in force
+        return replace(before, refused=say(view.problems))
+    rejected = view.config.resolved.rejected
+    return Announcement(
         state=view.decision.state.value,
         pool=view.decision.active_pool,
-        refused=say(refused),
+        refused=say(view.invalid or ((rejected,) if rejected else ())),
     )
 
 
-def frontend_notes(before: Announced, after: Announced) -> Iterator[Note]:
+def note_frontend_changes(before: Announcement, after: Announcement) -> Iterator[EventNote]:
     """Yield the events between two announcements, the most important first."""
     if after.refused and after.refused != before.refused:
-        yield Note("Warning", "NotAccepted", after.refused)
+        yield EventNote("Warning", "NotAccepted", after.refused)
     if after.state != before.state:
         match after.state:
             case HealthState.UP.value:
-                yield Note("Normal", "FrontendUp", f"pool {after.pool} serves")
+                yield EventNote("Normal", "FrontendUp", f"pool {after.pool} serves")
             case HealthState.DOWN.value:
-                yield Note("Warning", "FrontendDown", "no backend can serve")
+                yield EventNote("Warning", "FrontendDown", "no backend can serve")
     elif before.pool and after.pool and before.pool != after.pool:
-        yield Note("Normal", "PoolFailover", f"from pool {before.pool} to pool {after.pool}")
+        yield EventNote("Normal", "PoolFailover", f"from pool {before.pool} to pool {after.pool}")
 
 
-def reference_note(problems: Sequence[Problem]) -> Note | None:
+def note_broken_references(problems: Sequence[Problem]) -> EventNote | None:
     """Return the event of references to nothing, None where there are none."""
-    return Note("Warning", problems[0].reason, say(problems)) if problems else None
+    return EventNote("Warning", problems[0].reason, say(problems)) if problems else None
 
 
-def dangling_by(kind: ObjectKind, status: object) -> str:
+def read_broken_references(kind: ObjectKind, status: object) -> str:
     """Read which references to nothing the status of a Frontend or Backend has announced."""
     condition = find_condition(load_conditions(status), _REFERENCES[kind])
     return condition.message if condition and condition.status == "False" else ""
 
 
-def suspicion_notes(alarm: Alarm, frontends: int) -> Iterator[Note]:
+def note_suspicion(alarm: Alarm, frontends: int) -> Iterator[EventNote]:
     """Yield the event of a suspicion against the prober, which is about so many frontends."""
     silent = f"{alarm.silent} of {alarm.were_up} backends that were up fell silent at once"
     kept = f"the weights of {frontends} frontends stay as they were"
-    yield Note("Warning", "ProberSuspect", f"{silent}: the prober itself is suspected, {kept}")
+    yield EventNote("Warning", "ProberSuspect", f"{silent}: the prober itself is suspected, {kept}")
 
 
-def transition_notes(
+def note_transition(
     transition: Transition, frontends: Mapping[ObjectKey, FrontendView | None]
-) -> Iterator[Note]:
+) -> Iterator[EventNote]:
     """Yield one event for each frontend that references the backend, as that frontend has it."""
-    named = _transition_reason(transition)
+    named = _name_transition(transition)
     if named is None:
         return
     event_type, reason = named
@@ -110,10 +108,10 @@ def transition_notes(
     change = f"{transition.from_state.value} → {transition.to_state.value}"
     for key, view in sorted(frontends.items()):
         text = f"{change}{seen if transition.code else ''} in frontend {key.name}"
-        yield Note(event_type, reason, text + _effective(transition.backend, view))
+        yield EventNote(event_type, reason, text + _describe_weights(transition.backend, view))
 
 
-def _transition_reason(
+def _name_transition(
     transition: Transition,
 ) -> tuple[Literal["Normal", "Warning"], str] | None:
     match transition.from_state, transition.to_state:
@@ -133,7 +131,7 @@ def _transition_reason(
             return None
 
 
-def _effective(backend: ObjectKey, view: FrontendView | None) -> str:
+def _describe_weights(backend: ObjectKey, view: FrontendView | None) -> str:
     weights = [
         f"effective weight {one.effective} of {one.member.weight} in pool {one.member.pool}"
         for one in (view.weights_of(backend) if view is not None else ())

@@ -23,7 +23,7 @@ GONE_LIMIT = 60.0
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
-class Vitals(Collector):
+class ProcessHealth(Collector):
     """The figures of one program; what it does not have is left out.
 
     `watch_ages` gives by kind, and `api_age`, the seconds since the API server last answered, and
@@ -41,7 +41,7 @@ class Vitals(Collector):
     processes: Callable[[], tuple[int, int]] | None = None
     prober: Callable[[], str | None] = lambda: None
 
-    def figures(self) -> dict[str, object]:
+    def list_figures(self) -> dict[str, object]:
         """Give all figures in JSON's types, seconds to the millisecond."""
         figures: dict[str, object] = {"loop_lag_seconds": round(self.lag.worst(), 3)}
         if self.watch_ages is not None:
@@ -58,39 +58,39 @@ class Vitals(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Give the same as series."""
-        yield _one(catalog.LOOP_LAG, self.lag.worst())
+        yield _make_gauge(catalog.LOOP_LAG, self.lag.worst())
         if self.watch_ages is not None:
             ages = catalog.WATCH_AGE.gauge_family()
             for kind, age in self.watch_ages().items():
                 ages.add_metric((kind,), age)
             yield ages
         if self.api_age is not None:
-            yield _one(catalog.API_AGE, self.api_age())
+            yield _make_gauge(catalog.API_AGE, self.api_age())
         if self.writes_due is not None:
-            yield _one(catalog.WRITES_DUE, self.writes_due())
+            yield _make_gauge(catalog.WRITES_DUE, self.writes_due())
         if self.processes is not None:
-            yield _one(catalog.PROBE_WORKERS, self.processes()[0])
+            yield _make_gauge(catalog.PROBE_WORKERS, self.processes()[0])
 
-    def api(self) -> str | None:
+    def check_api(self) -> str | None:
         """Say that the API server does not answer, or does not do what it is asked."""
         if trouble := self.api_trouble():
             return trouble
         age = self.api_age() if self.api_age is not None else 0.0
         return f"the API server has not answered for {age:.0f} s" if age > API_LIMIT else None
 
-    def probers(self) -> str | None:
+    def check_probers(self) -> str | None:
         """Say that probing processes are missing, or cannot probe."""
         working, wanted = self.processes() if self.processes is not None else (0, 0)
         missing = f"{working} of {wanted} probing processes work" if working < wanted else None
         return missing or self.prober()
 
-    def no_prober(self) -> str | None:
+    def check_any_prober(self) -> str | None:
         """Say that no probing process works at all."""
         working, wanted = self.processes() if self.processes is not None else (0, 0)
         return "no probing process works" if wanted and not working else None
 
 
-def lasting(
+def complain_late(
     check: Check, seconds: float = GONE_LIMIT, clock: Callable[[], float] = time.monotonic
 ) -> Check:
     """Make a check that complains only when `check` has done so for so many seconds on end."""
@@ -108,7 +108,7 @@ def lasting(
     return judge
 
 
-def _one(spec: MetricSpec, value: float) -> Metric:
+def _make_gauge(spec: MetricSpec, value: float) -> Metric:
     family = spec.gauge_family()
     family.add_metric((), value)
     return family

@@ -5,7 +5,7 @@ import pytest
 from data.objects import NOON, key
 from vpplb.model.health import HealthState, Transition
 from vpplb.plan.guard import Alarm
-from vpplb.telemetry.transitions import log_suspicion, log_transition
+from vpplb.telemetry.decision_log import log_suspicion, log_transition
 
 
 @pytest.mark.parametrize(

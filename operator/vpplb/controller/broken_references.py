@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from vpplb.controller.announcer import Note
+from vpplb.controller.event_notes import EventNote
 from vpplb.model.names import ObjectKey, ObjectKind
 
 LASTING = 3.0
@@ -16,46 +16,46 @@ LASTING = 3.0
 
 
 @dataclass(slots=True)
-class Dangling:
+class BrokenReferences:
     """What is wrong with the references of each object, and what of that was told.
 
     `emit` tells it. An object that refers to nothing else than what was told is not told again.
     """
 
-    emit: Callable[[ObjectKind, ObjectKey, Note], None]
-    _told: dict[tuple[ObjectKind, ObjectKey], str] = field(default_factory=dict)
-    _waiting: dict[tuple[ObjectKind, ObjectKey], tuple[Note, asyncio.TimerHandle]] = field(
+    emit: Callable[[ObjectKind, ObjectKey, EventNote], None]
+    _announced: dict[tuple[ObjectKind, ObjectKey], str] = field(default_factory=dict)
+    _waiting: dict[tuple[ObjectKind, ObjectKey], tuple[EventNote, asyncio.TimerHandle]] = field(
         default_factory=dict
     )
 
-    def told(self, kind: ObjectKind, key: ObjectKey, text: str) -> None:
+    def set_announced(self, kind: ObjectKind, key: ObjectKey, text: str) -> None:
         """Take over what the status of an object says; empty for nothing."""
-        self._told[kind, key] = text
+        self._announced[kind, key] = text
 
-    def now(self, kind: ObjectKind, key: ObjectKey, note: Note | None) -> None:
+    def update_note(self, kind: ObjectKind, key: ObjectKey, note: EventNote | None) -> None:
         """Take note of what is wrong at present; None: all references lead somewhere."""
         waiting = self._waiting.get((kind, key))
         if waiting is not None and waiting[0] == note:
             return
-        self._stop(kind, key)
+        self._stop_waiting(kind, key)
         if note is None:
-            self._told.pop((kind, key), None)
-        elif note.text != self._told.get((kind, key)):
+            self._announced.pop((kind, key), None)
+        elif note.text != self._announced.get((kind, key)):
             loop = asyncio.get_running_loop()
-            timer = loop.call_later(LASTING, self._tell, kind, key, note)
+            timer = loop.call_later(LASTING, self._emit, kind, key, note)
             self._waiting[kind, key] = note, timer
 
-    def forget(self, kind: ObjectKind, key: ObjectKey) -> None:
+    def forget_object(self, kind: ObjectKind, key: ObjectKey) -> None:
         """Forget a deleted object."""
-        self._stop(kind, key)
-        self._told.pop((kind, key), None)
+        self._stop_waiting(kind, key)
+        self._announced.pop((kind, key), None)
 
-    def _tell(self, kind: ObjectKind, key: ObjectKey, note: Note) -> None:
+    def _emit(self, kind: ObjectKind, key: ObjectKey, note: EventNote) -> None:
         del self._waiting[kind, key]
-        self._told[kind, key] = note.text
+        self._announced[kind, key] = note.text
         self.emit(kind, key, note)
 
-    def _stop(self, kind: ObjectKind, key: ObjectKey) -> None:
+    def _stop_waiting(self, kind: ObjectKind, key: ObjectKey) -> None:
         waiting = self._waiting.pop((kind, key), None)
         if waiting is not None:
             waiting[1].cancel()

@@ -1,10 +1,8 @@
-"""From what the API server tells to the store: parse, store, trigger, and nothing else."""
+"""From what the API server tells to the store: parse, store, ask for a run."""
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
 
-from vpplb.controller.nodes import Nodes
-from vpplb.controller.reporter import Reporter
 from vpplb.kube.api_resources import JsonObject
 from vpplb.kube.object_cache import CachedObject
 from vpplb.model.names import ObjectKey, ObjectKind
@@ -30,20 +28,16 @@ KINDS = (ObjectKind.FRONTEND, ObjectKind.BACKEND, ObjectKind.HEALTH_CHECK, Objec
 understood (`stand_in_for_backend`)."""
 
 
-class Intake:
+class StoreHandler:
     """Implements `ObjectHandler`; `on_check` is told each new version of a HealthCheck."""
 
     def __init__(
         self,
         reconciler: Reconciler,
-        reporter: Reporter,
-        nodes: Nodes,
         allowed: Allowances = NOTHING,
         on_check: Callable[[HealthCheck], None] = lambda _: None,
     ) -> None:
         self._reconciler = reconciler
-        self._reporter = reporter
-        self._nodes = nodes
         self._allowed = allowed
         self._on_check = on_check
         self._said: set[tuple[str, str]] = set()
@@ -57,80 +51,74 @@ class Intake:
     def on_upsert(self, kind: ObjectKind, old: CachedObject | None, new: CachedObject) -> None:
         """Take an object in."""
         key, raw = new.key, new.raw
-        if kind == ObjectKind.DATAPLANE:
-            self._reporter.node_seen(key, raw, self._nodes.seen(key.name, raw))
+        if kind not in self._removers:
             return
         if old is not None and old.uid != new.uid:
             self.on_delete(kind, key)  # deleted and made anew, and only the latter was told
             old = None
-        self._reporter.seen(kind, key, raw)
         same = old is not None and old.version > 0 and old.generation == new.generation
         if same and self._reconciler.synced:
             return  # the echo of a status that we wrote, most often
         if kind == ObjectKind.FRONTEND:
-            self._frontend(key, raw)
+            self._put_frontend(key, raw)
         elif kind == ObjectKind.BACKEND:
-            self._backend(key, raw)
+            self._put_backend(key, raw)
         else:
-            self._health_check(key, raw)
-        self._reconciler.objects_changed()
+            self._put_health_check(key, raw)
+        self._reconciler.request_run()
 
     def on_delete(self, kind: ObjectKind, key: ObjectKey) -> None:
         """Forget an object."""
-        if kind == ObjectKind.DATAPLANE:
-            self._nodes.gone(key.name)
-            self._reporter.node_gone(key)
-            return
-        self._removers[kind](key)
-        self._reporter.gone(kind, key)
-        self._reconciler.objects_changed()
+        remove = self._removers.get(kind)
+        if remove is not None:
+            remove(key)
+            self._reconciler.request_run()
 
     def on_history_reset(self) -> None:
-        """Take no status for known: an object may come back with another content."""
-        self._reporter.rewound()
+        """Do nothing: versions that count anew are told as `old.version` 0."""
 
-    def _frontend(self, key: ObjectKey, raw: JsonObject) -> None:
+    def _put_frontend(self, key: ObjectKey, raw: JsonObject) -> None:
         self._reconciler.resume_frontend(key, load_previous(key, raw.get("status")))
         read = read_frontend(raw, self._allowed)
         value = read.value or self._store.frontends.get(key) or stand_in_for_frontend(raw)
         if value is None:
             self._store.put_invalid("Frontend", key, read.problems)
             return
-        self._say_ignored(value.ignored)
+        self._log_ignored(value.ignored)
         self._store.put_frontend(value, read.problems)
 
-    def _backend(self, key: ObjectKey, raw: JsonObject) -> None:
+    def _put_backend(self, key: ObjectKey, raw: JsonObject) -> None:
         self._reconciler.resume_backend(key, load_health(key, raw.get("status")))
         read = read_backend(raw, self._allowed)
         value = read.value or stand_in_for_backend(
             raw,
             self._store.backends.get(key),
-            self._address_in_force(key),
+            self._find_address(key),
             self._allowed,
         )
         if value is None:
             self._store.put_invalid("Backend", key, read.problems)
             return
-        self._say_ignored(value.ignored)
+        self._log_ignored(value.ignored)
         self._store.put_backend(value, read.problems)
 
-    def _health_check(self, key: ObjectKey, raw: JsonObject) -> None:
+    def _put_health_check(self, key: ObjectKey, raw: JsonObject) -> None:
         read = read_health_check(raw, self._allowed)
         if read.value is None:
             self._store.put_invalid("HealthCheck", key, read.problems)
             return
-        self._say_ignored(read.value.ignored)
+        self._log_ignored(read.value.ignored)
         self._store.put_health_check(read.value)
         self._on_check(read.value)
 
-    def _address_in_force(self, backend: ObjectKey) -> IPAddress | None:
+    def _find_address(self, backend: ObjectKey) -> IPAddress | None:
         """Return the address that frontends were last decided with for a backend, if they tell."""
         for frontend in self._store.frontends_of(backend):
-            if address := self._reconciler.previous(frontend).addresses.get(backend):
+            if address := self._reconciler.get_previous(frontend).addresses.get(backend):
                 return address
         return None
 
-    def _say_ignored(self, ignored: Iterable[Problem]) -> None:
+    def _log_ignored(self, ignored: Iterable[Problem]) -> None:
         """Log the first object of each kind that has a field which is not known."""
         for problem in ignored:
             if (problem.kind, problem.field) not in self._said:

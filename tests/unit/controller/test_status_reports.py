@@ -10,7 +10,7 @@ from data.objects import key
 from fakes.api_server import FakeApiServer
 from in_memory.operator import LocalOperator
 from in_memory.status_writer import running, see
-from vpplb.controller.dangling import LASTING
+from vpplb.controller.broken_references import LASTING
 from vpplb.kube.errors import ApiUnreachable
 from vpplb.kube.status import Priority, StatusWriter
 from vpplb.model.health import Response
@@ -320,7 +320,8 @@ async def test_what_an_older_crd_drops_of_a_status_is_not_written_for_ever(
     await serving(operator)
     for _ in range(3):
         operator.see(ObjectKind.BACKEND, key("a"))
-        operator.reporter.backend_changed(key("a"))
+        operator.reconciler.store.dirty.backends.add(key("a"))
+        operator.reconciler.request_run()
         await operator.settle()
     assert operator.server.requests == []
 

@@ -1,0 +1,112 @@
+"""Which Kubernetes events are sent: what was announced of each object, and what is new of it."""
+
+from collections.abc import Iterable
+
+from vpplb.controller.broken_references import BrokenReferences
+from vpplb.controller.event_notes import (
+    Announcement,
+    EventNote,
+    announce_frontend,
+    note_broken_references,
+    note_frontend_changes,
+    note_suspicion,
+    note_transition,
+    read_announcement,
+    read_broken_references,
+)
+from vpplb.kube.kubernetes_events import Event, EventRecorder
+from vpplb.kube.object_cache import CachedObject, ObjectCache
+from vpplb.model.clock import Clock
+from vpplb.model.names import ObjectKey, ObjectKind
+from vpplb.plan.decisions import DecidedState, Decisions, UnreadFrontend
+from vpplb.plan.desired import FrontendView
+
+
+class EventReports:
+    """Tells people of what was decided. Implements `ObjectHandler`.
+
+    What an object's status says at first sight counts as announced, so a restart tells nothing
+    again; until something is decided here, that of the newest status does.
+    """
+
+    def __init__(
+        self, cache: ObjectCache, decided: DecidedState, recorder: EventRecorder, clock: Clock
+    ) -> None:
+        self._cache, self._decided, self._recorder, self._clock = cache, decided, recorder, clock
+        self._announced: dict[ObjectKey, Announcement] = {}
+        self._broken = BrokenReferences(self._emit_note)
+
+    # --- what the API server has -------------------------------------------------------------
+
+    def on_upsert(self, kind: ObjectKind, old: CachedObject | None, new: CachedObject) -> None:
+        """Take note of what the status of an object has announced."""
+        remade = old is not None and old.uid != new.uid
+        if remade:
+            self.on_delete(kind, new.key)
+        if self._decided.begun and old is not None and not remade:
+            return
+        if kind == ObjectKind.FRONTEND:
+            self._announced[new.key] = read_announcement(new.status)
+        if kind in (ObjectKind.FRONTEND, ObjectKind.BACKEND):
+            told = read_broken_references(kind, new.status)
+            self._broken.set_announced(kind, new.key, told)
+
+    def on_delete(self, kind: ObjectKind, key: ObjectKey) -> None:
+        """Forget a deleted object."""
+        self._broken.forget_object(kind, key)
+        if kind == ObjectKind.FRONTEND:
+            self._announced.pop(key, None)
+
+    def on_history_reset(self) -> None:
+        """Do nothing: what was announced stays so."""
+
+    # --- what is decided ---------------------------------------------------------------------
+
+    def announce_decisions(self, decisions: Decisions) -> None:
+        """Send an event for each thing that people should know; `decided` has them already."""
+        for key, view in decisions.frontends.items():
+            if view is not None:
+                self._announce_frontend(key, view)
+        for key, backend in decisions.backends.items():
+            if backend is not None:
+                note = note_broken_references(backend.problems)
+                self._broken.update_note(ObjectKind.BACKEND, key, note)
+        if decisions.alarm is not None and decisions.alarm_changed:
+            about = sorted(key for key, view in self._decided.views() if view.suspect)
+            if about:  # once, on the first of the frontends that it is about
+                notes = note_suspicion(decisions.alarm, len(about))
+                self._emit_notes(ObjectKind.FRONTEND, about[0], notes)
+        for transition in decisions.transitions:
+            frontends = self._decided.frontends_of(transition.backend)
+            views = {key: self._decided.frontend_view(key) for key in frontends}
+            notes = note_transition(transition, views)
+            self._emit_notes(ObjectKind.BACKEND, transition.backend, notes)
+
+    def _announce_frontend(self, key: ObjectKey, view: FrontendView | UnreadFrontend) -> None:
+        if key not in self._announced:
+            return  # deleted since
+        before = self._announced[key]
+        after = self._announced[key] = announce_frontend(before, view)
+        self._emit_notes(ObjectKind.FRONTEND, key, note_frontend_changes(before, after))
+        unresolved = view.config.resolved.unresolved if isinstance(view, FrontendView) else ()
+        self._broken.update_note(ObjectKind.FRONTEND, key, note_broken_references(unresolved))
+
+    def _emit_notes(self, kind: ObjectKind, key: ObjectKey, notes: Iterable[EventNote]) -> None:
+        for note in notes:
+            self._emit_note(kind, key, note)
+
+    def _emit_note(self, kind: ObjectKind, key: ObjectKey, note: EventNote) -> None:
+        known = self._cache.get(kind, key)
+        if known is None:
+            return  # deleted since
+        self._recorder.emit(
+            Event(
+                kind=kind,
+                key=key,
+                uid=known.uid,
+                type=note.type,
+                reason=note.reason,
+                note=note.text,
+                at=self._clock.now(),
+            )
+        )

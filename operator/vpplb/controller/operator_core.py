@@ -1,0 +1,120 @@
+"""What lies between the objects of the API server and the prober: decisions, and what follows.
+
+An object's change goes from the cache to the store; a run of the reconciler decides; and what was
+decided goes, as a value, to statuses, Kubernetes events, and the log.
+"""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Protocol
+
+from vpplb.controller.event_reports import EventReports
+from vpplb.controller.node_registry import NodeRegistry
+from vpplb.controller.object_handler import StoreHandler
+from vpplb.controller.secrets import Getter, SecretReader
+from vpplb.controller.status_reports import StatusReports
+from vpplb.kube.api_resources import JsonObject
+from vpplb.kube.hooks import StatusClient, WriterHooks
+from vpplb.kube.kubernetes_events import EventClient, EventRecorder
+from vpplb.kube.object_cache import ObjectCache
+from vpplb.kube.status import StatusWriter
+from vpplb.model.clock import Clock
+from vpplb.model.names import ObjectKind
+from vpplb.plan.decisions import DecidedState, Decisions
+from vpplb.reconcile.ports import Prober
+from vpplb.reconcile.reconciler import Reconciler
+from vpplb.resources.allowances import Allowances
+from vpplb.resources.renderer import StatusRenderer
+from vpplb.telemetry.decision_log import DecisionLog
+from vpplb.telemetry.metrics import OperatorMetrics, Registry
+from vpplb.telemetry.state_view import DecidedStateView
+from vpplb.telemetry.stream import EventStream
+
+DRAIN_TIMEOUT = 5.0
+EVENTS_TIMEOUT = 1.0
+"""Seconds to write what is still due when the operator is told to stop, and to send events."""
+
+
+class WritingClient(StatusClient, EventClient, Protocol):
+    """Who writes statuses and events."""
+
+
+class OperatorCore:
+    """The parts that decide and report. They read `cache`, and are told what changes in it.
+
+    `on_answer` is told what the API server answers to a write, and `writing` is entered for each
+    (see WriterHooks).
+    """
+
+    def __init__(
+        self,
+        *,
+        cache: ObjectCache,
+        reading: Getter,
+        writing_client: WritingClient,
+        prober: Prober,
+        clock: Clock,
+        allowed: Allowances,
+        transition_history: int = 5,
+        blind_guard: bool = True,
+        on_answer: Callable[[ObjectKind, JsonObject], None],
+        writing: Callable[[str], AbstractContextManager[None]] = lambda uid: nullcontext(),
+    ) -> None:
+        self.registry, self.stream, self.nodes = Registry(), EventStream(), NodeRegistry()
+        self._decided = decided = DecidedState()
+        renderer = StatusRenderer(decided, self.nodes.report_frontend, clock.now)
+        self.view = DecidedStateView(decided, renderer.render, self.stream)
+        self.metrics = metrics = OperatorMetrics(self.registry, self.view)
+        self.writer = StatusWriter(
+            writing_client,
+            WriterHooks(
+                on_write=metrics.record_status_write,
+                on_delay=metrics.observe_transition_to_status,
+                on_answer=on_answer,
+                writing=writing,
+            ),
+        )
+        self._recorder = EventRecorder(
+            writing_client,
+            "operator",
+            socket.gethostname(),
+            on_drop=metrics.record_event_dropped,
+            rest=self.writer.rest,
+        )
+        self.reconciler = Reconciler(
+            prober, clock, transition_history=transition_history, blind_guard=blind_guard
+        )
+        self.secrets = SecretReader(reading, self.reconciler)
+        self._statuses = StatusReports(
+            cache=cache,
+            decided=decided,
+            nodes=self.nodes,
+            renderer=renderer,
+            writer=self.writer,
+            view=self.view,
+            metrics=metrics,
+        )
+        self._events = EventReports(cache, decided, self._recorder, clock)
+        self._log = DecisionLog(metrics, self.view)
+        store = StoreHandler(self.reconciler, allowed, self.secrets.request_secrets)
+        for handler in (self._statuses, self._events, store):
+            cache.add_handler(handler)
+
+    async def run(self) -> None:
+        """Decide and report until cancelled; nothing is decided before the reconciler is synced."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.reconciler.run(self._publish_decisions))
+            group.create_task(self.writer.run())
+            group.create_task(self._recorder.run())
+
+    async def drain(self) -> None:
+        """Write and send what is due, for a few seconds at most."""
+        await asyncio.gather(self.writer.drain(DRAIN_TIMEOUT), self._recorder.drain(EVENTS_TIMEOUT))
+
+    def _publish_decisions(self, decisions: Decisions) -> None:
+        self._decided.apply_decisions(decisions)
+        self._statuses.write_statuses(decisions)
+        self._events.announce_decisions(decisions)
+        self._log.log_decisions(decisions)

@@ -1,0 +1,125 @@
+"""What of objects is written and shown: their statuses, as they are decided.
+
+Statuses that somebody else writes are put right. Nothing here waits for the API server.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from functools import partial
+
+from vpplb.controller.node_registry import NodeRegistry
+from vpplb.kube.mender import Mender
+from vpplb.kube.object_cache import CachedObject, ObjectCache
+from vpplb.kube.status import Priority, StatusWriter
+from vpplb.model.health import HealthState
+from vpplb.model.names import ObjectKey, ObjectKind
+from vpplb.plan.decisions import BackendView, DecidedState, Decisions, UnreadFrontend
+from vpplb.plan.desired import FrontendView
+from vpplb.resources.renderer import StatusRenderer
+from vpplb.telemetry.metrics import OperatorMetrics
+from vpplb.telemetry.state_view import DecidedStateView
+
+
+class StatusReports:
+    """Has the statuses of what was decided written. Implements `ObjectHandler`."""
+
+    def __init__(
+        self,
+        *,
+        cache: ObjectCache,
+        decided: DecidedState,
+        nodes: NodeRegistry,
+        renderer: StatusRenderer,
+        writer: StatusWriter,
+        view: DecidedStateView,
+        metrics: OperatorMetrics,
+    ) -> None:
+        self._cache, self._decided, self._nodes = cache, decided, nodes
+        self._renderer, self._writer, self._view = renderer, writer, view
+        self._mender = Mender(self._repair_status, metrics.record_status_mended)
+
+    # --- what the API server has -------------------------------------------------------------
+
+    def on_upsert(self, kind: ObjectKind, old: CachedObject | None, new: CachedObject) -> None:
+        """Take note of an object and of the status that it shows.
+
+        Until something is decided here, another operator may be at work: then the newest status
+        is what to go on from, and what is shown; later on it is the echo of our own, or what
+        somebody else has written, which is put right.
+        """
+        key, following = new.key, not self._decided.begun
+        if kind == ObjectKind.DATAPLANE:
+            self._view.note_object(kind, key, new.raw)
+            self._report_nodes(self._nodes.put_node(key.name, new.raw))
+            return
+        if old is not None and old.uid != new.uid:
+            self.on_delete(kind, key)  # deleted and made anew, and only the latter was told
+        if following:
+            self._renderer.gone(kind, key)
+        self._renderer.seen(kind, key, new.raw)
+        self._view.note_object(kind, key, new.raw)
+        if self._writer.known(kind, key, new.raw) and not following:
+            self._mender.overwritten(kind, key, new.raw)
+        if following:
+            self._view.publish_object(kind, key)
+
+    def on_delete(self, kind: ObjectKind, key: ObjectKey) -> None:
+        """Forget a deleted object."""
+        self._view.forget_object(kind, key)
+        if kind == ObjectKind.DATAPLANE:
+            self._nodes.remove_node(key.name)
+            self._report_nodes(None)
+            return
+        self._renderer.gone(kind, key)
+        self._writer.forget(kind, key)
+        self._mender.forget(kind, key)
+
+    def on_history_reset(self) -> None:
+        """Take no status for known that was seen; each that comes back another is put right."""
+        self._writer.rewound()
+
+    # --- what is decided ---------------------------------------------------------------------
+
+    def write_statuses(self, decisions: Decisions) -> None:
+        """Have written what was decided: frontends first, since they carry the traffic."""
+        for key, view in decisions.frontends.items():
+            self._submit_status(ObjectKind.FRONTEND, key, _frontend_priority(view))
+        for key, backend in decisions.backends.items():
+            self._submit_status(ObjectKind.BACKEND, key, _backend_priority(backend))
+        for key in decisions.health_checks:
+            self._submit_status(ObjectKind.HEALTH_CHECK, key, Priority.OTHER)
+
+    def _report_nodes(self, frontends: Iterable[ObjectKey] | None) -> None:
+        """Show what nodes say that is new of these frontends; None: of any."""
+        for key in self._decided.frontends if frontends is None else frontends:
+            if key in self._decided.frontends:
+                self._submit_status(ObjectKind.FRONTEND, key, Priority.PROGRAMMED)
+
+    def _repair_status(self, kind: ObjectKind, key: ObjectKey) -> None:
+        """Write a status again that is not ours: agents may be acting on a frontend's."""
+        view = self._decided.frontends.get(key)
+        urgency = _frontend_priority(view) if kind == ObjectKind.FRONTEND else Priority.BACKEND
+        self._submit_status(kind, key, urgency)
+
+    def _submit_status(self, kind: ObjectKind, key: ObjectKey, priority: Priority) -> None:
+        """Have a status written; how long that takes is measured where the prober decided it."""
+        if self._cache.get(kind, key) is None:
+            return  # deleted since
+        self._view.publish_object(kind, key)
+        render = partial(self._renderer.render, kind, key)
+        measured = priority not in (Priority.PROGRAMMED, Priority.OTHER)
+        now = asyncio.get_running_loop().time() if measured else None
+        self._writer.submit(kind, key, render, priority, since=now)
+
+
+def _frontend_priority(view: FrontendView | UnreadFrontend | None) -> Priority:
+    """Put first what has something down: of many that lose backends, the oldest goes first."""
+    if not isinstance(view, FrontendView) or view.decision.state is not HealthState.UP:
+        return Priority.FRONTEND_DOWN
+    down = any(one.acting is HealthState.DOWN for one in view.decision.members)
+    return Priority.FRONTEND_DOWN if down else Priority.FRONTEND
+
+
+def _backend_priority(view: BackendView | None) -> Priority:
+    down = view is not None and view.health.state is HealthState.DOWN
+    return Priority.BACKEND_DOWN if down else Priority.BACKEND

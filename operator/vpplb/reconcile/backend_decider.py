@@ -1,0 +1,220 @@
+"""The decisions on backends: which are probed and how, and how healthy each is.
+
+What the store says gives a backend its probe mode, and a change of that starts or stops its check;
+what checks find gives it its health. While the prober is in doubt, the guard says who counts as up
+though down.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from vpplb.health.cadence import first_verdict_time
+from vpplb.health.lifecycle import Mode, Probed, Start, changed, explained, move
+from vpplb.model.clock import Clock
+from vpplb.model.health import BackendHealth, HealthState, Transition
+from vpplb.model.names import ObjectKey
+from vpplb.plan.decisions import BackendView
+from vpplb.reconcile.object_store import DirtyKeys, ObjectStore
+from vpplb.reconcile.ports import Prober, Reason, Turn, Verdict
+from vpplb.reconcile.probe_assignments import ProbeAssignments, choose_mode
+from vpplb.reconcile.sentry import Sentry
+
+SLACK = 3.0
+"""Seconds, beyond the time of a probe, that first verdicts may take: a process has to start, and
+objects that name each other come in any order."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _BackendRecord:
+    health: BackendHealth = field(default_factory=BackendHealth)
+    mode: Mode | None = None
+    frontends: frozenset[ObjectKey] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackendChanges:
+    """What has become of backends since it was last asked for, in the order of `Decisions`."""
+
+    views: Mapping[ObjectKey, BackendView | None]
+    transitions: tuple[Transition, ...]
+    removals: tuple[tuple[ObjectKey, ObjectKey], ...]
+
+
+class BackendDecider:
+    """Holds the health of every backend, and has those probed that are to be."""
+
+    def __init__(
+        self, store: ObjectStore, prober: Prober, sentry: Sentry, clock: Clock, history: int
+    ) -> None:
+        self._store, self._sentry, self._clock, self._history = store, sentry, clock, history
+        self._assignments = ProbeAssignments(prober)
+        self._records: dict[ObjectKey, _BackendRecord] = {}
+        self._changed: set[ObjectKey] = set()
+        self._transitions: list[Transition] = []
+        self._removals: list[tuple[ObjectKey, ObjectKey]] = []
+
+    def get_health(self, key: ObjectKey) -> BackendHealth:
+        """Return the health of a backend; that of an unknown one is unknown."""
+        record = self._records.get(key)
+        return record.health if record is not None else BackendHealth()
+
+    def get_patience(self, keys: Iterable[ObjectKey]) -> float:
+        """Return within how many seconds these backends have their first verdicts."""
+        modes = [self._records[key].mode for key in keys if key in self._records]
+        times = [
+            first_verdict_time(mode.spec.cadence, len(self._assignments)).total_seconds()
+            for mode in modes
+            if isinstance(mode, Probed)
+        ]
+        return SLACK + max(times, default=0.0)
+
+    # --- what a restart goes on from --------------------------------------------------------
+
+    def is_known(self, key: ObjectKey) -> bool:
+        """Whether there is something to go on from for a backend."""
+        return key in self._records
+
+    def resume_health(self, key: ObjectKey, health: BackendHealth) -> None:
+        """Take over what a backend's status says."""
+        self._records[key] = _BackendRecord(health=health)
+
+    def hold_unheard(self, key: ObjectKey) -> None:
+        """Let a backend of which nothing is known count as up until its check has a verdict."""
+        record = self._records.setdefault(key, _BackendRecord())
+        if record.health.unheard:
+            record.health = replace(record.health, held=True)
+
+    # --- what checks find -------------------------------------------------------------------
+
+    def take_verdict(self, verdict: Verdict) -> bool:
+        """Take a verdict in; return whether it counts: that of a check that is gone does not."""
+        key = verdict.backend
+        if not self._assignments.is_current(key, verdict.generation):
+            return False
+        record = self._records[key]
+        health = changed(
+            record.health,
+            key,
+            HealthState.UP if verdict.up else HealthState.DOWN,
+            verdict.at,
+            self._history,
+            code=verdict.code.value,
+            detail=verdict.detail,
+        )
+        self._set_health(key, record, health)
+        self._sentry.decided(key, up=verdict.up, alone=verdict.alone)
+        return True
+
+    def take_reason(self, reason: Reason) -> bool:
+        """Take in why a check's verdict stands at present; return whether it counts."""
+        if not self._assignments.is_current(reason.backend, reason.generation):
+            return False
+        record = self._records[reason.backend]
+        self._set_health(
+            reason.backend, record, explained(record.health, reason.code, reason.detail)
+        )
+        return True
+
+    def take_turn(self, turn: Turn) -> None:
+        """Take in how the results of a check have turned."""
+        if self._assignments.is_current(turn.backend, turn.generation):
+            self._sentry.turned(turn.backend, turn.response)
+        else:  # whoever answers, the prober sees
+            self._sentry.heard(turn.response)
+
+    # --- one run ----------------------------------------------------------------------------
+
+    def decide_dirty(self, dirty: DirtyKeys) -> None:
+        """Bring modes and checks up to date, then hold who is down while the prober is in doubt."""
+        starts: dict[ObjectKey, Start] = {}
+        stops: set[ObjectKey] = set()
+        now = self._clock.now()
+        for key in sorted(dirty.backends):  # so that transitions are told in one order everywhere
+            dirty.backends.discard(key)  # first: one that fails must not hold up the others again
+            self._changed.add(key)
+            if key in self._store.backends:
+                self._change_mode(key, now, starts, stops)
+            else:
+                self._forget_backend(key, stops)
+        self._assignments.apply(starts, stops)
+        self._hold_doubted()
+
+    def take_changes(self) -> BackendChanges:
+        """Return what has changed since the last call."""
+        changes = BackendChanges(
+            views={key: self._make_view(key) for key in sorted(self._changed)},
+            transitions=tuple(self._transitions),
+            removals=tuple(self._removals),
+        )
+        for told in (self._changed, self._transitions, self._removals):
+            told.clear()
+        return changes
+
+    def _change_mode(
+        self,
+        key: ObjectKey,
+        now: datetime,
+        starts: dict[ObjectKey, Start],
+        stops: set[ObjectKey],
+    ) -> None:
+        store, record = self._store, self._records.setdefault(key, _BackendRecord())
+        frontends = store.frontends_of(key)
+        mode = choose_mode(
+            store.backends[key], store.health_checks, store.secrets, referenced=bool(frontends)
+        )
+        outcome = move(record.mode, mode, record.health, key, now, self._history)
+        if not frontends:
+            self._note_removal(key, record.frontends)
+        record.mode, record.frontends = mode, frontends
+        if outcome.stop:
+            stops.add(key)
+            self._sentry.unwatch(key)
+        if outcome.start is not None:
+            starts[key] = outcome.start
+            self._sentry.watch(key, outcome.start.spec.cadence, outcome.health)
+        self._set_health(key, record, outcome.health)
+
+    def _forget_backend(self, key: ObjectKey, stops: set[ObjectKey]) -> None:
+        if ("Backend", key) in self._store.invalid:
+            return  # it is there, and may be understood yet: what it resumed from is kept
+        record = self._records.pop(key, None)
+        if record is not None:
+            self._note_removal(key, record.frontends)
+            self._sentry.unwatch(key)
+            stops.add(key)
+
+    def _hold_doubted(self) -> None:
+        for key in self._sentry.review():
+            record = self._records.get(key)
+            if record is None:
+                continue
+            # They say whether the prober is suspected, also where nothing else changes.
+            self._store.dirty.frontends |= record.frontends
+            held = self._sentry.holds(key)
+            if record.health.state is HealthState.DOWN and record.health.held is not held:
+                self._set_health(key, record, replace(record.health, held=held))
+
+    def _set_health(self, key: ObjectKey, record: _BackendRecord, health: BackendHealth) -> None:
+        if health == record.health:
+            return
+        if health.state is not record.health.state:
+            self._transitions.append(health.transitions[0])
+        record.health = health
+        self._changed.add(key)
+        self._store.dirty.frontends |= record.frontends
+
+    def _note_removal(self, key: ObjectKey, frontends: Iterable[ObjectKey]) -> None:
+        self._removals += [(key, frontend) for frontend in sorted(frontends)]
+
+    def _make_view(self, key: ObjectKey) -> BackendView | None:
+        backend, problems = self._store.backends.get(key), self._store.problems("Backend", key)
+        if backend is None and not problems:
+            return None
+        return BackendView(
+            health=self.get_health(key),
+            problems=problems,
+            ignored=backend.ignored if backend is not None else (),
+            frontends=self._store.frontends_of(key),
+            generation=backend.generation if backend is not None else 0,
+        )

@@ -1,0 +1,141 @@
+import pytest
+
+from data.objects import key
+from vpplb.controller.node_registry import NodeRegistry
+from vpplb.kube.api_resources import JsonObject
+from vpplb.resources.statuses import NodeReport
+
+WEB, API = key("web"), key("api")
+
+
+def dataplane(
+    programmed: object = None,
+    errors: object = (),
+    connected: str = "True",
+    labels: dict[str, str] | None = None,
+) -> JsonObject:
+    return {
+        "metadata": {"labels": labels} if labels else {},
+        "status": {
+            "programmed": programmed or {},
+            "errors": list(errors) if isinstance(errors, list) else [],
+            "conditions": [{"type": "Connected", "status": connected, "reason": "x"}],
+        },
+    }
+
+
+def test_a_node_carries_a_frontend_once_it_has_programmed_the_newest_revision() -> None:
+    nodes = NodeRegistry()
+    nodes.put_node("n1", dataplane({"default/web": "r2"}))
+    nodes.put_node("n2", dataplane({"default/web": "r1"}))
+    assert nodes.report_frontend(WEB, (), "r2") == NodeReport(
+        desired=("n1", "n2"), programmed=("n1",)
+    )
+
+
+def test_only_nodes_with_the_labels_of_the_selector_are_asked_for() -> None:
+    nodes = NodeRegistry()
+    nodes.put_node("edge1", dataplane({"default/web": "r"}, labels={"role": "edge", "zone": "a"}))
+    nodes.put_node("edge2", dataplane({"default/web": "r"}, labels={"role": "edge", "zone": "b"}))
+    nodes.put_node("other", dataplane({"default/web": "r"}))
+    assert nodes.report_frontend(WEB, (("role", "edge"), ("zone", "a")), "r").desired == ("edge1",)
+    assert nodes.report_frontend(WEB, (("role", "none"),), "r").desired == ()
+
+
+def test_nodes_that_still_carry_what_they_are_not_asked_for_are_told() -> None:
+    nodes = NodeRegistry()
+    nodes.put_node("old", dataplane({"default/web": "r1"}, labels={"role": "none"}))
+    nodes.put_node("new", dataplane(labels={"role": "edge"}))
+    selector = (("role", "edge"),)
+    assert nodes.report_frontend(WEB, selector, "r2") == NodeReport(
+        desired=("new",), leaving=("old",)
+    )
+    nodes.put_node("new", dataplane({"default/web": "r2"}, labels={"role": "edge"}))
+    nodes.put_node("old", dataplane(labels={"role": "none"}))
+    assert nodes.report_frontend(WEB, selector, "r2") == NodeReport(
+        desired=("new",), programmed=("new",)
+    )
+
+
+def test_a_label_that_somebody_put_on_a_dataplane_alone_selects_nothing() -> None:
+    nodes, raw = NodeRegistry(), dataplane(labels={"role": "edge", "team": "net"})
+    raw["metadata"]["annotations"] = {"vpplb.dev/node-labels": "role"}
+    nodes.put_node("n1", raw)
+    assert nodes.report_frontend(WEB, (("role", "edge"),), "r").desired == ("n1",)
+    assert nodes.report_frontend(WEB, (("team", "net"),), "r").desired == ()
+
+
+@pytest.mark.parametrize("connected", ["False", "Unknown"])
+def test_a_node_without_its_vpp_carries_nothing(connected: str) -> None:
+    nodes = NodeRegistry()
+    nodes.put_node("n1", dataplane({"default/web": "r"}, connected=connected))
+    assert nodes.report_frontend(WEB, (), "r") == NodeReport(desired=("n1",), away=("n1",))
+
+
+def test_a_failure_is_reported_with_the_node_and_what_it_said() -> None:
+    nodes = NodeRegistry()
+    nodes.put_node("n1", dataplane(errors=[{"frontend": "default/web", "message": "no memory"}]))
+    assert nodes.report_frontend(WEB, (), "r").failed == (("n1", "no memory"),)
+    assert nodes.report_frontend(API, (), "r").failed == ()
+
+
+def test_a_withdrawn_frontend_without_revision_is_programmed_nowhere() -> None:
+    nodes = NodeRegistry()
+    nodes.put_node("n1", dataplane())
+    assert nodes.report_frontend(WEB, (), "").programmed == ()
+
+
+def test_only_the_frontends_that_a_node_says_something_new_of_are_looked_at() -> None:
+    nodes = NodeRegistry()
+    assert nodes.put_node("n1", dataplane({"default/web": "r1", "default/api": "r1"})) is None
+    assert nodes.put_node("n1", dataplane({"default/web": "r1", "default/api": "r1"})) == set()
+    assert nodes.put_node("n1", dataplane({"default/web": "r2", "default/api": "r1"})) == {WEB}
+    failed = dataplane({"default/web": "r2"}, [{"frontend": "default/api", "message": "no"}])
+    assert nodes.put_node("n1", failed) == {API}
+
+
+def test_new_labels_and_a_lost_vpp_concern_every_frontend() -> None:
+    nodes = NodeRegistry()
+    nodes.put_node("n1", dataplane())
+    assert nodes.put_node("n1", dataplane(labels={"role": "edge"})) is None
+    assert nodes.put_node("n1", dataplane(labels={"role": "edge"}, connected="False")) is None
+
+
+def test_a_node_that_is_gone_is_asked_for_nothing() -> None:
+    nodes = NodeRegistry()
+    nodes.put_node("n1", dataplane({"default/web": "r"}))
+    nodes.remove_node("n1")
+    nodes.remove_node("never seen")
+    assert nodes.report_frontend(WEB, (), "r") == NodeReport()
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        None,
+        {"programmed": "nonsense"},
+        {"errors": [{}]},
+    ],
+)
+def test_a_status_that_makes_no_sense_counts_as_nothing_reported(status: object) -> None:
+    nodes = NodeRegistry()
+    nodes.put_node("n1", {"metadata": {}, "status": status})
+    assert nodes.put_node("n1", dataplane({"default/web": "r"})) is None
+    nodes.put_node("n1", {"metadata": {}, "status": status})
+    assert nodes.report_frontend(WEB, (), "r") == NodeReport(desired=("n1",), away=("n1",))
+
+
+def test_a_name_that_no_frontend_can_have_is_passed_over() -> None:
+    nodes = NodeRegistry()
+    nodes.put_node("n1", dataplane({"nonsense": "r"}))
+    assert nodes.put_node("n1", dataplane({"nonsense": "s", "default/web": "r"})) == {WEB}
+    failed = [{"frontend": name, "message": "no"} for name in ("nonsense", "default/api")]
+    assert nodes.put_node("n1", dataplane({"default/web": "r"}, failed)) == {API}
+    assert nodes.report_frontend(WEB, (), "r").programmed == ("n1",)
+
+
+def test_a_node_whose_agent_still_writes_its_owners_as_a_map_counts() -> None:
+    nodes, raw = NodeRegistry(), dataplane({"default/web": "r"})
+    raw["status"]["owned"] = {"192.0.2.1/32 tcp/80": "default/web"}
+    nodes.put_node("n1", raw)
+    assert nodes.report_frontend(WEB, (), "r") == NodeReport(desired=("n1",), programmed=("n1",))
