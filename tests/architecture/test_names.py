@@ -13,7 +13,6 @@ MEAN_TWO_THINGS = frozenset(
         "Call",
         "Condition",
         "Connection",
-        "Intake",
         "LeaseClient",
         "Listing",
         "Message",
