@@ -1,7 +1,7 @@
 """Never may two write at one instant, whatever the network, the clocks and the people do."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -12,13 +12,13 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from fakes.lease_api import FakeLeaseApi, LeaseLine
+from fakes.lease_line import KEY, LeaseLine, LeaseStore
 from vpplb.kube.api_resources import JsonObject
 from vpplb.kube.leader_election import Elector, LeadershipLost
 from vpplb.kube.lease_rules import Role
 from vpplb.kube.lease_scope import Scope
 from vpplb.kube.write_fence import Permit
-from vpplb.model.names import ObjectKey
+from vpplb.model.names import ObjectKey, ObjectKind
 
 DURATION = 15.0
 MEMBERS = 3
@@ -112,19 +112,20 @@ class WatchedPermit(Permit):
 
 
 @dataclass(slots=True)
-class Registry(FakeLeaseApi):
+class Registry(LeaseStore):
     """The server; it makes sure that nobody takes a lease that is still in force."""
 
     in_force: bool = True
     _since: float = 0.0
 
-    def put(self, lease: Mapping[str, object]) -> JsonObject:
-        before, now = self.holder, asyncio.get_running_loop().time()
-        made = FakeLeaseApi.put(self, lease)
+    def record(self, event: str, kind: ObjectKind, key: ObjectKey, now: JsonObject) -> None:
+        before, at = self.holder, asyncio.get_running_loop().time()
+        LeaseStore.record(self, event, kind, key, now)
+        if event == "DELETED":
+            return
         if self.in_force and before not in ("", self.holder) and self.holder:
-            assert now - self._since > DURATION - 0.001, "a lease was taken that was in force"
-        self._since = now
-        return made
+            assert at - self._since > DURATION - 0.001, "a lease was taken that was in force"
+        self._since = at
 
 
 class Member:
@@ -140,7 +141,7 @@ class Member:
         self.permit = WatchedPermit(others=lambda: self._house.permits(self.scope))
         self.elector = Elector(
             client=self.line,
-            key=ObjectKey("vpplb-system", "vpplb-operator"),
+            key=KEY,
             identity=f"member-{self._number}",
             duration=DURATION,
             permit=self.permit,
@@ -198,10 +199,10 @@ class House:
             case Stop(member):
                 await self._restart(self._member(member), in_order=True)
             case Delete():
-                self.server.lease = None
+                self.server.delete_lease()
             case Edit(holder):
                 if self.server.lease is not None:
-                    self.server.edit(holderIdentity=holder)
+                    self.server.edit_lease(holderIdentity=holder)
             case _:
                 assert_never(action)
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import pytest
 
 from data.kept_memory import HERE
-from fakes.api_server import apply_merge_patch
+from fakes.patches import apply_merge_patch
 from vpplb.agent.node import REFRESH, Node
 from vpplb.files.owned_state_store import OwnedStateStore
 from vpplb.kube.api_resources import JsonObject, cluster_key

@@ -8,13 +8,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from fakes.lease_api import FakeLeaseApi, LeaseLine
+from fakes.lease_line import KEY, LeaseLine, LeaseStore
 from vpplb.kube.leader_election import Elector, LeadershipLost
 from vpplb.kube.lease_rules import Role
 from vpplb.kube.write_fence import Permit
-from vpplb.model.names import ObjectKey
-
-KEY = ObjectKey("vpplb-system", "vpplb-operator")
+from vpplb.model.names import ObjectKind
 
 pytestmark = pytest.mark.looptime
 
@@ -26,7 +24,7 @@ def time() -> float:
 class Member:
     """An elector at work. `when` gives the times at which it took each role."""
 
-    def __init__(self, server: FakeLeaseApi, identity: str, *, skew: float = 0.0) -> None:
+    def __init__(self, server: LeaseStore, identity: str, *, skew: float = 0.0) -> None:
         self.line, self.permit = LeaseLine(server), Permit()
         self.when: list[tuple[Role, float]] = []
         self.elector = Elector(
@@ -72,11 +70,11 @@ async def reaches(holds: Callable[[], bool], within: float) -> float:
 
 
 @pytest.fixture
-def server() -> FakeLeaseApi:
-    return FakeLeaseApi()
+def server() -> LeaseStore:
+    return LeaseStore()
 
 
-async def leader_and_standby(server: FakeLeaseApi) -> tuple[Member, Member]:
+async def leader_and_standby(server: LeaseStore) -> tuple[Member, Member]:
     first = Member(server, "first")
     await reaches(lambda: first.may_write, 1.0)
     second = Member(server, "second")
@@ -88,14 +86,14 @@ async def leader_and_standby(server: FakeLeaseApi) -> tuple[Member, Member]:
 # --- taking part ----------------------------------------------------------------------------
 
 
-async def test_the_first_leads_at_once_and_keeps_on_renewing(server: FakeLeaseApi) -> None:
+async def test_the_first_leads_at_once_and_keeps_on_renewing(server: LeaseStore) -> None:
     only = Member(server, "only")
     await asyncio.sleep(60.1)
     assert only.when == [(Role.LEADING, 0.0)]
     assert only.line.asked == ["get", "replace", *["patch"] * 30]  # one request each 2 s
 
 
-async def test_one_that_comes_later_stands_by_and_only_reads(server: FakeLeaseApi) -> None:
+async def test_one_that_comes_later_stands_by_and_only_reads(server: LeaseStore) -> None:
     _, second = await leader_and_standby(server)
     assert set(second.line.asked) == {"get"}
     assert not second.may_write
@@ -103,7 +101,7 @@ async def test_one_that_comes_later_stands_by_and_only_reads(server: FakeLeaseAp
     assert second.elector.holder == "first"
 
 
-async def test_it_is_known_who_leads_before_anything_else_begins(server: FakeLeaseApi) -> None:
+async def test_it_is_known_who_leads_before_anything_else_begins(server: LeaseStore) -> None:
     first = Member(server, "first")
     first.line.cut = True
     knowing = asyncio.create_task(first.elector.looked())
@@ -116,7 +114,7 @@ async def test_it_is_known_who_leads_before_anything_else_begins(server: FakeLea
     assert first.role is Role.LEADING
 
 
-async def test_a_leader_that_resigns_is_followed_within_a_second(server: FakeLeaseApi) -> None:
+async def test_a_leader_that_resigns_is_followed_within_a_second(server: LeaseStore) -> None:
     first, second = await leader_and_standby(server)
     await first.stop()
     assert not first.may_write
@@ -126,7 +124,7 @@ async def test_a_leader_that_resigns_is_followed_within_a_second(server: FakeLea
 
 
 async def test_a_leader_that_crashes_is_followed_when_its_lease_has_run_out(
-    server: FakeLeaseApi,
+    server: LeaseStore,
 ) -> None:
     first, second = await leader_and_standby(server)
     renewed = time()
@@ -136,7 +134,7 @@ async def test_a_leader_that_crashes_is_followed_when_its_lease_has_run_out(
 
 
 async def test_one_that_is_started_again_under_its_name_takes_its_own_lease_at_once(
-    server: FakeLeaseApi,
+    server: LeaseStore,
 ) -> None:
     first, second = await leader_and_standby(server)
     await first.crash()
@@ -146,7 +144,7 @@ async def test_one_that_is_started_again_under_its_name_takes_its_own_lease_at_o
 
 
 @pytest.mark.parametrize("skew", [-1e6, 1e6])
-async def test_wall_clocks_do_not_matter(server: FakeLeaseApi, skew: float) -> None:
+async def test_wall_clocks_do_not_matter(server: LeaseStore, skew: float) -> None:
     first = Member(server, "first")
     await asyncio.sleep(1)
     second = Member(server, "second", skew=skew)
@@ -160,7 +158,7 @@ async def test_wall_clocks_do_not_matter(server: FakeLeaseApi, skew: float) -> N
 
 
 async def test_a_leader_that_cannot_renew_stops_writing_before_its_lease_runs_out(
-    server: FakeLeaseApi,
+    server: LeaseStore,
 ) -> None:
     first, second = await leader_and_standby(server)
     first.line.cut = True
@@ -173,7 +171,7 @@ async def test_a_leader_that_cannot_renew_stops_writing_before_its_lease_runs_ou
 
 
 async def test_a_request_without_an_answer_is_not_waited_for_beyond_the_deadline(
-    server: FakeLeaseApi,
+    server: LeaseStore,
 ) -> None:
     first, _ = await leader_and_standby(server)
     first.line.back = 3600.0
@@ -183,7 +181,7 @@ async def test_a_request_without_an_answer_is_not_waited_for_beyond_the_deadline
 
 
 async def test_a_single_operator_rides_out_a_server_that_is_away_and_goes_on(
-    server: FakeLeaseApi, caplog: pytest.LogCaptureFixture
+    server: LeaseStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
     only = Member(server, "only")
@@ -198,7 +196,7 @@ async def test_a_single_operator_rides_out_a_server_that_is_away_and_goes_on(
 
 
 async def test_a_leader_that_was_cut_off_and_replaced_ends_when_it_sees_that(
-    server: FakeLeaseApi,
+    server: LeaseStore,
 ) -> None:
     first, second = await leader_and_standby(server)
     first.line.cut = True
@@ -214,7 +212,7 @@ async def test_a_leader_that_was_cut_off_and_replaced_ends_when_it_sees_that(
     assert second.may_write
 
 
-async def test_renewals_whose_answers_are_lost_are_recognised(server: FakeLeaseApi) -> None:
+async def test_renewals_whose_answers_are_lost_are_recognised(server: LeaseStore) -> None:
     first, second = await leader_and_standby(server)
     first.line.deaf = True
     await asyncio.sleep(7)
@@ -224,7 +222,7 @@ async def test_renewals_whose_answers_are_lost_are_recognised(server: FakeLeaseA
     assert second.role is Role.STANDBY
 
 
-async def test_a_bid_whose_answer_is_lost_still_leads(server: FakeLeaseApi) -> None:
+async def test_a_bid_whose_answer_is_lost_still_leads(server: LeaseStore) -> None:
     first = Member(server, "first")
     first.line.there = 0.001
     await asyncio.sleep(0.0015)  # it has looked, and its bid is on the way
@@ -235,7 +233,7 @@ async def test_a_bid_whose_answer_is_lost_still_leads(server: FakeLeaseApi) -> N
     assert await reaches(lambda: first.may_write, 15.0) <= 3.6
 
 
-async def test_slow_answers_do_not_lose_the_lease(server: FakeLeaseApi) -> None:
+async def test_slow_answers_do_not_lose_the_lease(server: LeaseStore) -> None:
     first, second = await leader_and_standby(server)
     first.line.there, first.line.back = 1.0, 1.0
     await asyncio.sleep(120)
@@ -246,7 +244,7 @@ async def test_slow_answers_do_not_lose_the_lease(server: FakeLeaseApi) -> None:
 # --- when others write into the lease -------------------------------------------------------
 
 
-async def test_of_two_that_want_a_lease_that_ran_out_one_gets_it(server: FakeLeaseApi) -> None:
+async def test_of_two_that_want_a_lease_that_ran_out_one_gets_it(server: LeaseStore) -> None:
     first, second = await leader_and_standby(server)
     third = Member(server, "third")
     await asyncio.sleep(5.0)
@@ -256,27 +254,27 @@ async def test_of_two_that_want_a_lease_that_ran_out_one_gets_it(server: FakeLea
     assert sorted((second.role, third.role)) == [Role.LEADING, Role.STANDBY]
 
 
-async def test_a_lease_that_is_deleted_is_made_anew_by_its_leader(server: FakeLeaseApi) -> None:
+async def test_a_lease_that_is_deleted_is_made_anew_by_its_leader(server: LeaseStore) -> None:
     first, second = await leader_and_standby(server)
-    server.lease = None
+    server.delete_lease()
     await asyncio.sleep(60)
     assert (first.role, second.role) == (Role.LEADING, Role.STANDBY)
     assert server.holder == "first"
     assert [role for role, _ in first.when] == [Role.LEADING]
 
 
-async def test_a_leader_whose_name_is_removed_writes_itself_in_again(server: FakeLeaseApi) -> None:
+async def test_a_leader_whose_name_is_removed_writes_itself_in_again(server: LeaseStore) -> None:
     first, second = await leader_and_standby(server)
-    server.edit(holderIdentity=None)
+    server.edit_lease(holderIdentity=None)
     await asyncio.sleep(60)
     assert (first.role, second.role) == (Role.LEADING, Role.STANDBY)
 
 
 async def test_a_leader_ends_when_another_is_written_in_and_that_one_waits(
-    server: FakeLeaseApi,
+    server: LeaseStore,
 ) -> None:
     first, second = await leader_and_standby(server)
-    server.edit(holderIdentity="second")
+    server.edit_lease(holderIdentity="second")
     with pytest.raises(LeadershipLost):
         await first.task
     assert second.role is Role.STANDBY
@@ -284,11 +282,12 @@ async def test_a_leader_ends_when_another_is_written_in_and_that_one_waits(
 
 
 async def test_labels_and_annotations_of_the_lease_cost_the_leader_nothing(
-    server: FakeLeaseApi,
+    server: LeaseStore,
 ) -> None:
     first, _ = await leader_and_standby(server)
-    for _ in range(5):
-        server.edit()
+    for number in range(5):
+        labels = {"number": str(number)}
+        server.merge(ObjectKind.LEASE, KEY, {"metadata": {"labels": labels}})
         await asyncio.sleep(1)
     await asyncio.sleep(30)
     assert [role for role, _ in first.when] == [Role.LEADING]
@@ -298,7 +297,7 @@ async def test_labels_and_annotations_of_the_lease_cost_the_leader_nothing(
 
 
 async def test_resigning_without_a_server_ends_in_a_few_seconds(
-    server: FakeLeaseApi, caplog: pytest.LogCaptureFixture
+    server: LeaseStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     first, _ = await leader_and_standby(server)
     first.line.there = 3600.0
@@ -308,7 +307,7 @@ async def test_resigning_without_a_server_ends_in_a_few_seconds(
     assert "is not given up, and runs out by itself" in caplog.text
 
 
-async def test_one_that_stands_by_gives_up_nothing(server: FakeLeaseApi) -> None:
+async def test_one_that_stands_by_gives_up_nothing(server: LeaseStore) -> None:
     first, second = await leader_and_standby(server)
     await second.stop()
     assert set(second.line.asked) == {"get"}
@@ -317,7 +316,7 @@ async def test_one_that_stands_by_gives_up_nothing(server: FakeLeaseApi) -> None
 
 
 async def test_resigning_overtakes_a_renewal_that_is_still_on_its_way(
-    server: FakeLeaseApi,
+    server: LeaseStore,
 ) -> None:
     first, second = await leader_and_standby(server)
     first.line.there = 0.3
@@ -328,9 +327,9 @@ async def test_resigning_overtakes_a_renewal_that_is_still_on_its_way(
     assert await reaches(lambda: second.may_write, 15.0) <= 0.6
 
 
-async def test_a_lease_that_somebody_else_has_is_not_given_up(server: FakeLeaseApi) -> None:
+async def test_a_lease_that_somebody_else_has_is_not_given_up(server: LeaseStore) -> None:
     first, _ = await leader_and_standby(server)
     await first.crash()
-    server.edit(holderIdentity="third")
+    server.edit_lease(holderIdentity="third")
     await first.elector.resign()
     assert server.holder == "third"

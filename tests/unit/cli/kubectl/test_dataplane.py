@@ -29,9 +29,11 @@ FOREIGN = {**OURS, "vip": "192.0.2.99/32 any", "frontend": None, "servers": []}
 
 def pod(node: str = "n1", port: int = 9191, name: str = "http") -> JsonObject:
     ports = [{"name": "metrics", "containerPort": 1}, {"name": name, "containerPort": port}]
+    labels = {"app.kubernetes.io/name": "vpplb", "app.kubernetes.io/component": "agent"}
     return {
-        "metadata": {"name": f"agent-{node}", "namespace": "vpplb-system"},
+        "metadata": {"name": f"agent-{node}", "namespace": "vpplb-system", "labels": labels},
         "spec": {"nodeName": node, "containers": [{}, {"ports": ports}]},
+        "status": {"phase": "Running"},
     }
 
 

@@ -144,6 +144,6 @@ def test_wrong_manifests_exit_with_2_and_say_where(tmp_path: Path) -> None:
 
 def test_a_cluster_that_does_not_answer_exits_with_3() -> None:
     console = cluster()
-    console.faults = [ApiUnreachable("connection refused")]
+    console.server.faults.append(ApiUnreachable("connection refused"))
     result = call(console, "plan", "--down", "a")
     assert (result.exit_code, result.stderr) == (3, "Error: connection refused\n")

@@ -31,7 +31,7 @@ def outside(*arguments: str, **environment: str) -> Result:
 )  # fmt: skip
 def test_what_goes_wrong_is_said_in_one_line_with_exit_1(error: ApiError, said: str) -> None:
     console = FakeConsole()
-    console.faults = [error]
+    console.server.faults.append(error)
     result = call(console, "status")
     assert (result.exit_code, result.stdout, result.stderr) == (1, "", f"Error: {said}\n")
 

@@ -188,6 +188,7 @@ def test_what_happened_last_comes_first_from_backends_and_events_alike() -> None
     console = detailed()
     event = {
         "metadata": {"name": "web.1", "namespace": "default"},
+        "regarding": {"kind": "Frontend", "name": "web"},
         "eventTime": at(7),
         "reason": "PoolFailover",
         "note": "from pool spare to pool main",

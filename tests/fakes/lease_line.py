@@ -4,59 +4,34 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from fakes.api_server import apply_merge_patch
+from fakes.api_store import ApiStore
 from vpplb.kube.api_resources import JsonObject
-from vpplb.kube.errors import ApiError, ApiUnreachable, Conflict, NotFound
+from vpplb.kube.errors import ApiUnreachable
 from vpplb.model.names import ObjectKey, ObjectKind
+
+KEY = ObjectKey("vpplb-system", "vpplb-operator")
 
 
 @dataclass(slots=True)
-class FakeLeaseApi:
-    """The server: `lease` as it is now, None when there is none; `writes` counts those done."""
+class LeaseStore(ApiStore):
+    """The server, as far as the one Lease is concerned."""
 
-    lease: JsonObject | None = None
-    writes: int = 0
-    _version: int = 0
+    @property
+    def lease(self) -> JsonObject | None:
+        return self.objects.get((ObjectKind.LEASE, KEY))
 
     @property
     def holder(self) -> str:
         return str(self.lease["spec"].get("holderIdentity") or "") if self.lease else ""
 
-    def put(self, lease: Mapping[str, object]) -> JsonObject:
-        """Write the lease, as a new version."""
-        self._version += 1
-        self.writes += 1
-        given = lease.get("metadata")
-        metadata = {**(given if isinstance(given, Mapping) else {})}
-        metadata["resourceVersion"] = str(self._version)
-        made = apply_merge_patch({}, {**lease, "metadata": metadata})  # drops what is None
-        assert isinstance(made, dict)
-        self.lease = made
-        return made
-
-    def edit(self, **spec: object) -> None:
+    def edit_lease(self, **spec: object) -> None:
         """Change the lease's spec as an administrator does."""
-        assert self.lease is not None
-        self.put({**self.lease, "spec": {**self.lease["spec"], **spec}})
+        self.merge(ObjectKind.LEASE, KEY, {"spec": spec})
 
-    def get(self) -> JsonObject:
-        if self.lease is None:
-            raise NotFound(404, "NotFound", "no lease")
-        return self.lease
-
-    def create(self, body: Mapping[str, object]) -> JsonObject:
+    def delete_lease(self) -> None:
+        """Delete the lease as an administrator does; nothing when there is none."""
         if self.lease is not None:
-            raise ApiError(422, "Invalid", "metadata.resourceVersion: must be specified")
-        return self.put(body)
-
-    def patch(self, body: Mapping[str, object]) -> JsonObject:
-        before, metadata = self.get(), body["metadata"]
-        assert isinstance(metadata, Mapping)
-        if metadata["resourceVersion"] != before["metadata"]["resourceVersion"]:
-            raise Conflict(409, "Conflict", "the object has been modified")
-        merged = apply_merge_patch(before, body)
-        assert isinstance(merged, dict)
-        return self.put(merged)
+            self.remove(ObjectKind.LEASE, KEY)
 
 
 @dataclass(slots=True)
@@ -68,7 +43,7 @@ class LeaseLine:
     at once; `deaf`: everything is done, and no answer comes.
     """
 
-    server: FakeLeaseApi
+    server: ApiStore
     there: float = 0.0
     back: float = 0.0
     cut: bool = False
@@ -76,17 +51,17 @@ class LeaseLine:
     asked: list[str] = field(default_factory=list)
 
     async def get(self, kind: ObjectKind, key: ObjectKey) -> JsonObject:
-        return await self._ask("get", self.server.get)
+        return await self._ask("get", lambda: self.server.read(kind, key))
 
     async def replace(
         self, kind: ObjectKind, key: ObjectKey, body: Mapping[str, object]
     ) -> JsonObject:
-        return await self._ask("replace", lambda: self.server.create(body))
+        return await self._ask("replace", lambda: self.server.put_whole(kind, key, body))
 
     async def patch(
         self, kind: ObjectKind, key: ObjectKey, body: Mapping[str, object]
     ) -> JsonObject:
-        return await self._ask("patch", lambda: self.server.patch(body))
+        return await self._ask("patch", lambda: self.server.merge(kind, key, body))
 
     async def _ask(self, verb: str, act: Callable[[], JsonObject]) -> JsonObject:
         self.asked.append(verb)
