@@ -16,7 +16,8 @@ from vpplb.agent.intake import Intake
 from vpplb.agent.reporter import SPACING, DataplaneReporter
 from vpplb.files.owned_state_store import OwnedStateStore, read_owned
 from vpplb.kube.api_resources import JsonObject, cluster_key
-from vpplb.kube.status import StatusWriter
+from vpplb.kube.object_cache import CachedObject, ObjectCache
+from vpplb.kube.status_writer import StatusWriter
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.vip import AppServer, Encap, Vip, VipId, VipSettings
 from vpplb.plan.settings import DesiredSettings
@@ -43,6 +44,22 @@ def decided(
     return {"dataplane": dump_dataplane(on, wanted, (selector or {}).items()), **extra}
 
 
+class _ReporterFeed:
+    """Tells the reporter of its Dataplane, as the agent's listener does."""
+
+    def __init__(self, reporter: DataplaneReporter) -> None:
+        self._reporter = reporter
+
+    def on_upsert(self, kind: ObjectKind, old: CachedObject | None, new: CachedObject) -> None:
+        self._reporter.seen(old, new)
+
+    def on_delete(self, kind: ObjectKind, key: ObjectKey) -> None:
+        self._reporter.gone()
+
+    def on_history_reset(self) -> None:
+        pass
+
+
 class LocalAgent:
     """The agent of node n1. `settle` lets it program and write what is due."""
 
@@ -58,7 +75,8 @@ class LocalAgent:
     ) -> None:
         self.server, self.lb = server or FakeApiServer(), lb or FakeLoadBalancer()
         self.clock, self.registry = FakeClock(), Registry()
-        self.writer = StatusWriter(self.server)
+        self.cache = ObjectCache()
+        self.writer = StatusWriter(self.server, self.cache)
         self._tasks: list[asyncio.Task[None]] = []
         self.announced: list[tuple[ObjectKey, str]] = []
         dataplane = self.server.objects.get((ObjectKind.DATAPLANE, NODE)) or self.store_dataplane()
@@ -87,6 +105,7 @@ class LocalAgent:
             self.reporter.unreadable,
         )
         self.intake.labels_changed(labels or {})
+        self.cache.add_handler(_ReporterFeed(self.reporter))
 
     # --- what happens -----------------------------------------------------------------------
 
@@ -102,7 +121,7 @@ class LocalAgent:
     def see_dataplane(self, raw: JsonObject | None = None) -> None:
         """Let the agent see its Dataplane as it is, or as given."""
         seen = raw or self.server.objects[ObjectKind.DATAPLANE, NODE]
-        self.reporter.seen(seen)
+        self.cache.apply_event(ObjectKind.DATAPLANE, None, seen)
         self.intake.seen(ObjectKind.DATAPLANE, NODE, {"kind": "Dataplane", **seen})
 
     def see(self, name: str, status: Raw | None = None, **spec: object) -> None:

@@ -44,8 +44,6 @@ class LocalOperator:
             prober=self.prober,
             clock=self.clock,
             allowed=EVERYTHING,
-            # As `Watch.wrote` does.
-            on_answer=lambda kind, answer: cache.apply_event(kind, "MODIFIED", answer),
         )
         self.nodes, self.stream, self.registry = (
             self.core.nodes,

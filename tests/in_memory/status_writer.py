@@ -9,30 +9,42 @@ import pytest
 from data.objects import key
 from fakes.api_server import FakeApiServer
 from vpplb.kube.api_resources import JsonObject
-from vpplb.kube.hooks import WriterHooks
-from vpplb.kube.status import StatusWriter
-from vpplb.model.names import ObjectKind
+from vpplb.kube.object_cache import CachedObject, ObjectCache
+from vpplb.kube.status_writer import StatusWriter
+from vpplb.model.names import ObjectKey, ObjectKind
 
 
 class Told:
-    """What the writer told its hooks."""
+    """What the writer told: an `ObjectHandler` to whom the answers are changes of what is there."""
 
     def __init__(self) -> None:
         self.results: list[tuple[str, str]] = []
         self.delays: list[float] = []
         self.answers: list[tuple[ObjectKind, JsonObject]] = []
-        self.hooks = WriterHooks(
-            on_write=lambda kind, result: self.results.append((kind, result)),
-            on_delay=self.delays.append,
-            on_answer=lambda kind, answer: self.answers.append((kind, answer)),
-        )
+
+    def on_upsert(self, kind: ObjectKind, old: CachedObject | None, new: CachedObject) -> None:
+        if old is not None:
+            self.answers.append((kind, new.raw))
+
+    def on_delete(self, kind: ObjectKind, key: ObjectKey) -> None:
+        raise AssertionError("nothing is deleted here")
+
+    def on_history_reset(self) -> None:
+        raise AssertionError("nothing is restored here")
 
 
 @asynccontextmanager
 async def running(
     server: FakeApiServer, told: Told | None = None, parallel: int = 8
 ) -> AsyncIterator[StatusWriter]:
-    writer = StatusWriter(server, (told or Told()).hooks, parallel)
+    told = told or Told()
+    writer = StatusWriter(
+        server,
+        ObjectCache([told]),
+        on_write=lambda kind, result: told.results.append((kind, result)),
+        on_delay=told.delays.append,
+        parallel=parallel,
+    )
     task = asyncio.create_task(writer.run())
     yield writer
     task.cancel()
@@ -49,4 +61,4 @@ def see(
     """Have objects on the server, and let the writer see them as a watch would show them."""
     for name in names:
         made = server.add(kind, key(name), {"state": "unknown"})
-        writer.known(kind, key(name), made)
+        writer.cache.apply_event(kind, None, made)

@@ -15,7 +15,8 @@ from vpplb.kube.client import KubeClient
 from vpplb.kube.errors import ApiError, Conflict, NotFound
 from vpplb.kube.kubernetes_events import Event, EventRecorder
 from vpplb.kube.lease_heartbeat import Heartbeat
-from vpplb.kube.status import StatusWriter
+from vpplb.kube.object_cache import ObjectCache
+from vpplb.kube.status_writer import StatusWriter
 from vpplb.model.names import ObjectKey, ObjectKind
 
 pytestmark = [pytest.mark.slow, pytest.mark.control_plane]
@@ -44,7 +45,7 @@ async def backend(client: KubeClient, key: ObjectKey) -> JsonObject:
 
 async def write(client: KubeClient, key: ObjectKey, status: JsonObject) -> JsonObject:
     """Write a status by a writer that knows nothing, and return the object."""
-    writer = StatusWriter(client)
+    writer = StatusWriter(client, ObjectCache())
     running = asyncio.create_task(writer.run())
     writer.submit(ObjectKind.BACKEND, key, lambda: status)
     assert await writer.drain(10) == 0

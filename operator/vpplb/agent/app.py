@@ -22,12 +22,11 @@ from vpplb.files.owned_state_store import (
 from vpplb.kube.api_resources import JsonObject
 from vpplb.kube.client import KubeClient
 from vpplb.kube.errors import KubeError
-from vpplb.kube.hooks import WriterHooks
 from vpplb.kube.informer import Informer
 from vpplb.kube.kubernetes_events import EventRecorder
 from vpplb.kube.lease_heartbeat import Heartbeat
 from vpplb.kube.object_cache import CachedObject, ObjectCache
-from vpplb.kube.status import StatusWriter
+from vpplb.kube.status_writer import StatusWriter
 from vpplb.kube.watch import Watch
 from vpplb.model.clock import SystemClock
 from vpplb.model.names import ObjectKey, ObjectKind
@@ -119,7 +118,8 @@ class Agent:
         self._unusable = ""
         self._intake: Intake | None = None
         self._troubles: dict[str, Callable[[], str]] = {"node": lambda: "not introduced yet"}
-        self.writer = StatusWriter(client)
+        self._cache = ObjectCache()
+        self.writer = StatusWriter(client, self._cache)
         self._recorder = EventRecorder(client, "agent", options.node)
         self._watch: Watch | None = None
         self._health = ProcessHealth(
@@ -224,10 +224,9 @@ class Agent:
         intake.seen(
             ObjectKind.DATAPLANE, self._node.key, dataplane
         )  # should it go before it is listed
-        listener = _Listener(intake, reporter, self._node)
-        informer = Informer(self._client, KINDS, ObjectCache([listener]), options.namespaces)
+        self._cache.add_handler(_Listener(intake, reporter, self._node))
+        informer = Informer(self._client, KINDS, self._cache, options.namespaces)
         self._watch = watch = Watch(informer, options.namespaces)
-        self.writer.hooks = WriterHooks(on_answer=watch.wrote, writing=watch.writing)
         heartbeat.on_beat = reporter.beat
         self._troubles |= {
             "lease": lambda: heartbeat.trouble,
@@ -296,7 +295,7 @@ class _Listener:
     def on_upsert(self, kind: ObjectKind, old: CachedObject | None, new: CachedObject) -> None:
         """Implement `kube.object_cache.ObjectHandler`."""
         if kind == ObjectKind.DATAPLANE and new.key == self._node.key:
-            self._reporter.seen(new.raw)
+            self._reporter.seen(old, new)
             self._node.seen(new.raw)
         self._intake.seen(kind, new.key, new.raw)
 
@@ -308,5 +307,4 @@ class _Listener:
         self._intake.gone(kind, key)
 
     def on_history_reset(self) -> None:
-        """Implement `kube.object_cache.ObjectHandler`."""
-        self._reporter.rewound()
+        """Each object comes back, and is compared with what the cache had of it."""

@@ -8,8 +8,9 @@ from vpplb.agent.announcer import remade
 from vpplb.agent.conditions import all_errors, connected, synced
 from vpplb.files.owned_state_store import OwnedStateStore, format_owned
 from vpplb.kube.api_resources import JsonObject, cluster_key
-from vpplb.kube.mender import Mender
-from vpplb.kube.status import Priority, StatusWriter
+from vpplb.kube.object_cache import CachedObject
+from vpplb.kube.status_repair import StatusRepair
+from vpplb.kube.status_writer import StatusWriter, WritePriority
 from vpplb.model.clock import Clock
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.vip import StrangeVip, VipId, VipSettings
@@ -85,7 +86,7 @@ class DataplaneReporter(SyncLog):
         self._uid, self._generation = "", 0
         self._heard = self._begun = False
         self._news = Debounce(self._write, SPACING)
-        self._mender = Mender(lambda _kind, _key: self._submit())
+        self._repair = StatusRepair(lambda _kind, _key: self._submit())
 
     def resume(self, raw: JsonObject) -> None:
         """Take over what the last agent said in the Dataplane, as far as it makes sense."""
@@ -104,26 +105,24 @@ class DataplaneReporter(SyncLog):
         self._begun = True
         self._submit()
 
-    def seen(self, raw: JsonObject) -> None:
+    def seen(self, old: CachedObject | None, new: CachedObject) -> None:
         """Take note of the Dataplane as the API server has it."""
-        status, metadata = raw.get("status") or {}, raw["metadata"]
-        if self._writer.known(ObjectKind.DATAPLANE, self._key, raw):
-            self._mender.overwritten(ObjectKind.DATAPLANE, self._key, raw)
-        read = read_dataplane(raw)
+        if self._writer.note_change(ObjectKind.DATAPLANE, old, new):
+            self._repair.note_overwrite(ObjectKind.DATAPLANE, new.raw)
+        read = read_dataplane(new.raw)
         ignored = read.value.ignored if read.value else ()
         self._accepted = accepted_condition(read.problems, ignored)
-        if not self._conditions or _declared_gone(status):
-            self._conditions = load_conditions(status)
+        if not self._conditions or _declared_gone(new.status):
+            self._conditions = load_conditions(new.status)
             self._submit()
-        version = metadata["uid"], metadata.get("generation", 0)
-        if version != (self._uid, self._generation):
-            self._uid, self._generation = version
+        if (new.uid, new.generation) != (self._uid, self._generation):
+            self._uid, self._generation = new.uid, new.generation
             self._submit()
 
     def gone(self) -> None:
         """The Dataplane was deleted; it will be made again, and wants its status then."""
         self._writer.forget(ObjectKind.DATAPLANE, self._key)
-        self._mender.forget(ObjectKind.DATAPLANE, self._key)
+        self._repair.forget(ObjectKind.DATAPLANE, self._key)
         self._uid = ""
 
     def unreadable(self, key: ObjectKey, why: str) -> None:
@@ -133,10 +132,6 @@ class DataplaneReporter(SyncLog):
         else:
             self._unreadable.pop(key, None)
         self._submit()
-
-    def rewound(self) -> None:
-        """Take no status for known that was seen: one that comes back another is put right."""
-        self._writer.rewound()
 
     def beat(self) -> None:
         """Take note that the agent's lease was renewed, or was not."""
@@ -282,10 +277,10 @@ class DataplaneReporter(SyncLog):
             self._news.pull()
 
     def _write(self) -> None:
-        self._writer.submit(ObjectKind.DATAPLANE, self._key, self.render, Priority.FRONTEND)
+        self._writer.submit(ObjectKind.DATAPLANE, self._key, self.render, WritePriority.FRONTEND)
 
 
-def _declared_gone(status: JsonObject) -> bool:
+def _declared_gone(status: Mapping[str, object]) -> bool:
     """Whether the operator has taken this agent for gone, which is now to be put right."""
     connected = find_condition(load_conditions(status), "Connected")
     return connected is not None and connected.reason == AGENT_GONE

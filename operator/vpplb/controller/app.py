@@ -86,8 +86,6 @@ class Operator:
             allowed=options.allowed,
             transition_history=options.transition_history,
             blind_guard=options.blind_guard,
-            on_answer=self._watch.wrote,
-            writing=self._watch.writing,
         )
         self._heartbeats = Heartbeats(
             writing_client, options.lease_namespace, self._core.nodes.list_agents, clock

@@ -6,8 +6,6 @@ decided goes, as a value, to statuses, Kubernetes events, and the log.
 
 import asyncio
 import socket
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
 from vpplb.controller.event_reports import EventReports
@@ -15,13 +13,10 @@ from vpplb.controller.node_registry import NodeRegistry
 from vpplb.controller.object_handler import StoreHandler
 from vpplb.controller.secrets import Getter, SecretReader
 from vpplb.controller.status_reports import StatusReports
-from vpplb.kube.api_resources import JsonObject
-from vpplb.kube.hooks import StatusClient, WriterHooks
 from vpplb.kube.kubernetes_events import EventClient, EventRecorder
 from vpplb.kube.object_cache import ObjectCache
-from vpplb.kube.status import StatusWriter
+from vpplb.kube.status_writer import StatusClient, StatusWriter
 from vpplb.model.clock import Clock
-from vpplb.model.names import ObjectKind
 from vpplb.plan.decisions import DecidedState, Decisions
 from vpplb.reconcile.ports import Prober
 from vpplb.reconcile.reconciler import Reconciler
@@ -42,11 +37,7 @@ class WritingClient(StatusClient, EventClient, Protocol):
 
 
 class OperatorCore:
-    """The parts that decide and report. They read `cache`, and are told what changes in it.
-
-    `on_answer` is told what the API server answers to a write, and `writing` is entered for each
-    (see WriterHooks).
-    """
+    """The parts that decide and report. They read `cache`, and are told what changes in it."""
 
     def __init__(
         self,
@@ -59,8 +50,6 @@ class OperatorCore:
         allowed: Allowances,
         transition_history: int = 5,
         blind_guard: bool = True,
-        on_answer: Callable[[ObjectKind, JsonObject], None],
-        writing: Callable[[str], AbstractContextManager[None]] = lambda uid: nullcontext(),
     ) -> None:
         self.registry, self.stream, self.nodes = Registry(), EventStream(), NodeRegistry()
         self._decided = decided = DecidedState()
@@ -69,19 +58,16 @@ class OperatorCore:
         self.metrics = metrics = OperatorMetrics(self.registry, self.view)
         self.writer = StatusWriter(
             writing_client,
-            WriterHooks(
-                on_write=metrics.record_status_write,
-                on_delay=metrics.observe_transition_to_status,
-                on_answer=on_answer,
-                writing=writing,
-            ),
+            cache,
+            on_write=metrics.record_status_write,
+            on_delay=metrics.observe_transition_to_status,
         )
         self._recorder = EventRecorder(
             writing_client,
             "operator",
             socket.gethostname(),
             on_drop=metrics.record_event_dropped,
-            rest=self.writer.rest,
+            rest=self.writer.wait_idle,
         )
         self.reconciler = Reconciler(
             prober, clock, transition_history=transition_history, blind_guard=blind_guard

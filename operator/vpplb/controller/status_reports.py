@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from functools import partial
 
 from vpplb.controller.node_registry import NodeRegistry
-from vpplb.kube.mender import Mender
 from vpplb.kube.object_cache import CachedObject, ObjectCache
-from vpplb.kube.status import Priority, StatusWriter
+from vpplb.kube.status_repair import StatusRepair
+from vpplb.kube.status_writer import StatusWriter, WritePriority
 from vpplb.model.health import HealthState
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.plan.decisions import BackendView, DecidedState, Decisions, UnreadFrontend
@@ -36,7 +36,7 @@ class StatusReports:
     ) -> None:
         self._cache, self._decided, self._nodes = cache, decided, nodes
         self._renderer, self._writer, self._view = renderer, writer, view
-        self._mender = Mender(self._repair_status, metrics.record_status_mended)
+        self._repair = StatusRepair(self._repair_status, metrics.record_status_mended)
 
     # --- what the API server has -------------------------------------------------------------
 
@@ -58,8 +58,8 @@ class StatusReports:
             self._renderer.gone(kind, key)
         self._renderer.seen(kind, key, new.raw)
         self._view.note_object(kind, key, new.raw)
-        if self._writer.known(kind, key, new.raw) and not following:
-            self._mender.overwritten(kind, key, new.raw)
+        if self._writer.note_change(kind, old, new) and not following:
+            self._repair.note_overwrite(kind, new.raw)
         if following:
             self._view.publish_object(kind, key)
 
@@ -72,11 +72,10 @@ class StatusReports:
             return
         self._renderer.gone(kind, key)
         self._writer.forget(kind, key)
-        self._mender.forget(kind, key)
+        self._repair.forget(kind, key)
 
     def on_history_reset(self) -> None:
-        """Take no status for known that was seen; each that comes back another is put right."""
-        self._writer.rewound()
+        """Do nothing: each object comes back, and is compared with what the cache had of it."""
 
     # --- what is decided ---------------------------------------------------------------------
 
@@ -87,39 +86,39 @@ class StatusReports:
         for key, backend in decisions.backends.items():
             self._submit_status(ObjectKind.BACKEND, key, _backend_priority(backend))
         for key in decisions.health_checks:
-            self._submit_status(ObjectKind.HEALTH_CHECK, key, Priority.OTHER)
+            self._submit_status(ObjectKind.HEALTH_CHECK, key, WritePriority.OTHER)
 
     def _report_nodes(self, frontends: Iterable[ObjectKey] | None) -> None:
         """Show what nodes say that is new of these frontends; None: of any."""
         for key in self._decided.frontends if frontends is None else frontends:
             if key in self._decided.frontends:
-                self._submit_status(ObjectKind.FRONTEND, key, Priority.PROGRAMMED)
+                self._submit_status(ObjectKind.FRONTEND, key, WritePriority.PROGRAMMED)
 
     def _repair_status(self, kind: ObjectKind, key: ObjectKey) -> None:
         """Write a status again that is not ours: agents may be acting on a frontend's."""
         view = self._decided.frontends.get(key)
-        urgency = _frontend_priority(view) if kind == ObjectKind.FRONTEND else Priority.BACKEND
+        urgency = _frontend_priority(view) if kind == ObjectKind.FRONTEND else WritePriority.BACKEND
         self._submit_status(kind, key, urgency)
 
-    def _submit_status(self, kind: ObjectKind, key: ObjectKey, priority: Priority) -> None:
+    def _submit_status(self, kind: ObjectKind, key: ObjectKey, priority: WritePriority) -> None:
         """Have a status written; how long that takes is measured where the prober decided it."""
         if self._cache.get(kind, key) is None:
             return  # deleted since
         self._view.publish_object(kind, key)
         render = partial(self._renderer.render, kind, key)
-        measured = priority not in (Priority.PROGRAMMED, Priority.OTHER)
+        measured = priority not in (WritePriority.PROGRAMMED, WritePriority.OTHER)
         now = asyncio.get_running_loop().time() if measured else None
         self._writer.submit(kind, key, render, priority, since=now)
 
 
-def _frontend_priority(view: FrontendView | UnreadFrontend | None) -> Priority:
+def _frontend_priority(view: FrontendView | UnreadFrontend | None) -> WritePriority:
     """Put first what has something down: of many that lose backends, the oldest goes first."""
     if not isinstance(view, FrontendView) or view.decision.state is not HealthState.UP:
-        return Priority.FRONTEND_DOWN
+        return WritePriority.FRONTEND_DOWN
     down = any(one.acting is HealthState.DOWN for one in view.decision.members)
-    return Priority.FRONTEND_DOWN if down else Priority.FRONTEND
+    return WritePriority.FRONTEND_DOWN if down else WritePriority.FRONTEND
 
 
-def _backend_priority(view: BackendView | None) -> Priority:
+def _backend_priority(view: BackendView | None) -> WritePriority:
     down = view is not None and view.health.state is HealthState.DOWN
-    return Priority.BACKEND_DOWN if down else Priority.BACKEND
+    return WritePriority.BACKEND_DOWN if down else WritePriority.BACKEND

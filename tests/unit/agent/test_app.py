@@ -1,8 +1,7 @@
 """The agent's parts together: how it stops."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -78,18 +77,10 @@ class World:
         self._informers[0].cache.apply_event(ObjectKind.FRONTEND, "DELETED", gone)
 
 
-async def test_what_is_flushed_is_on_disk_and_what_is_written_is_known_while_it_runs(
+async def test_what_is_flushed_is_on_disk_while_it_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world, memory, stop = World(monkeypatch), tmp_path / "memory.json", asyncio.Event()
-    written = set[str]()
-
-    @contextmanager
-    def writing(watch: Watch, uid: str) -> Iterator[None]:
-        written.add(uid)
-        yield
-
-    monkeypatch.setattr(Watch, "writing", writing)
     options = app.AgentOptions(
         node=NODE.name, vpp_api_socket=tmp_path / "api.sock", state_file=memory, http_address=""
     )
@@ -100,7 +91,6 @@ async def test_what_is_flushed_is_on_disk_and_what_is_written_is_known_while_it_
     state = kept_state(memory)
     assert state is not None
     assert state.owned.keys() == {WEB, API}
-    assert written == {"u"}
     stop.set()
     await agent
 

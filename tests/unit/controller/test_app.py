@@ -1,17 +1,12 @@
 """An operator that stands by while another works, and then goes on where that one ended."""
 
 import asyncio
-from typing import Any
 
 import pytest
 
 from data.manifests import backend, frontend, health_check, manifest
 from data.objects import key
-from fakes.api_server import FakeApiServer
 from in_memory.operator import KINDS, LocalOperator
-from vpplb.controller.app import Operator, OperatorOptions
-from vpplb.kube.echoes import PATIENCE
-from vpplb.kube.pulse import Pulse
 from vpplb.model.health import HealthState
 from vpplb.model.names import ObjectKind
 
@@ -167,17 +162,3 @@ async def test_a_standby_shows_what_the_leader_has_written_and_counts_nothing_as
 
 def metrics(bench: LocalOperator) -> list[bytes]:
     return bench.registry.render().splitlines()
-
-
-async def test_what_the_watch_tells_of_an_object_waits_while_that_is_written(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    client: Any = FakeApiServer()
-    monkeypatch.setattr(FakeApiServer, "pulse", Pulse(), raising=False)
-    operator = Operator(OperatorOptions(identity="me", http_address=""), client)
-    told = [b'{"type":"MODIFIED","object":{"metadata":{"resourceVersion":"7","uid":"u"}}}']
-    loop = asyncio.get_running_loop()
-    began = loop.time()
-    with operator._core.writer.hooks.writing("u"):
-        assert await operator._watch._echoes.without(told) == told
-    assert loop.time() - began >= PATIENCE

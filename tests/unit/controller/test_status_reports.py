@@ -12,7 +12,7 @@ from in_memory.operator import LocalOperator
 from in_memory.status_writer import running, see
 from vpplb.controller.broken_references import LASTING
 from vpplb.kube.errors import ApiUnreachable
-from vpplb.kube.status import Priority, StatusWriter
+from vpplb.kube.status_writer import StatusWriter, WritePriority
 from vpplb.model.health import Response
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.reconcile.ports import Turn
@@ -34,11 +34,11 @@ async def test_frontends_are_written_before_the_backends_that_made_them_change(
 @pytest.mark.parametrize(
     ("verdicts", "state", "urgency"),
     [
-        ({"a": True, "b": True}, "up", Priority.FRONTEND),
-        ({"a": True, "b": False}, "up", Priority.FRONTEND_DOWN),
-        ({"a": False, "b": True}, "up", Priority.FRONTEND_DOWN),
-        ({"a": False, "b": False}, "down", Priority.FRONTEND_DOWN),
-        ({}, "unknown", Priority.FRONTEND_DOWN),
+        ({"a": True, "b": True}, "up", WritePriority.FRONTEND),
+        ({"a": True, "b": False}, "up", WritePriority.FRONTEND_DOWN),
+        ({"a": False, "b": True}, "up", WritePriority.FRONTEND_DOWN),
+        ({"a": False, "b": False}, "down", WritePriority.FRONTEND_DOWN),
+        ({}, "unknown", WritePriority.FRONTEND_DOWN),
     ],
 )
 async def test_a_frontend_that_has_anything_down_goes_before_one_that_has_not(
@@ -46,7 +46,7 @@ async def test_a_frontend_that_has_anything_down_goes_before_one_that_has_not(
     monkeypatch: pytest.MonkeyPatch,
     verdicts: dict[str, bool],
     state: str,
-    urgency: Priority,
+    urgency: WritePriority,
 ) -> None:
     urgencies = urgencies_of_frontends(monkeypatch)
     check = {"healthCheckRef": {"name": "check"}}
@@ -68,7 +68,7 @@ async def test_a_frontend_of_which_nothing_is_decided_goes_first(
     operator.apply(frontend(port=99999))
     await operator.settle()
     assert operator.reconciler.views == {}
-    assert urgencies == [Priority.FRONTEND_DOWN]
+    assert urgencies == [WritePriority.FRONTEND_DOWN]
 
 
 async def test_what_nodes_have_programmed_is_shown_before_the_backends_that_are_due(
@@ -335,9 +335,12 @@ async def test_a_foreign_write_that_is_seen_while_ours_is_under_way_is_compared_
         await asyncio.sleep(0.1)
         made = server.objects[ObjectKind.BACKEND, key("b")]
         newer = {**made["metadata"], "resourceVersion": "999999"}
-        assert not writer.known(
-            ObjectKind.BACKEND, key("b"), {"metadata": newer, "status": {"state": "old"}}
-        )
+        old = writer.cache.get(ObjectKind.BACKEND, key("b"))
+        foreign = {"metadata": newer, "status": {"state": "old"}}
+        writer.cache.apply_event(ObjectKind.BACKEND, "MODIFIED", foreign)
+        new = writer.cache.get(ObjectKind.BACKEND, key("b"))
+        assert new is not None
+        assert not writer.note_change(ObjectKind.BACKEND, old, new)
         await writer.drain(10)
     assert [verb for verb, *_ in server.requests] == ["replace_status", "replace_status", "get"]
     assert server.status(ObjectKind.BACKEND, key("b")) == {"state": "up"}

@@ -66,7 +66,7 @@ def test_a_value_that_json_does_not_know_becomes_its_text() -> None:
 
 def test_the_console_is_a_short_line_without_colours_where_there_is_no_terminal() -> None:
     out = lines(format="console")
-    logging.getLogger("vpplb.kube.status").info("written", extra={"kind": "Backend"})
+    logging.getLogger("vpplb.kube.status_writer").info("written", extra={"kind": "Backend"})
     assert re.fullmatch(
         r"\d\d:\d\d:\d\d\.\d{3} INFO  kube\.status: written  kind=Backend\n", out.getvalue()
     )

@@ -1,4 +1,4 @@
-"""Statuses that somebody else has written are put right: at once, and later when it goes on.
+"""`StatusRepair`: statuses that somebody else has written are put right, at once or later.
 
 Restore tools write statuses of another time, people edit them, and a second operator may take
 them for its own. What is true is known here, so it is written again. But two that each know
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from vpplb.kube.api_resources import JsonObject
+from vpplb.kube.api_resources import JsonObject, key_of
 from vpplb.model.backoff import backoff_seconds
 from vpplb.model.names import ObjectKey, ObjectKind
 
@@ -25,42 +25,46 @@ FIGHT = 4
 """So many foreign writes in a while are a fight."""
 
 
-class _Record(NamedTuple):
+class _ForeignWrites(NamedTuple):
+    """How many there were in a while, and when the last was, by the loop's clock."""
+
     times: int
     last: float
 
 
 @dataclass(slots=True)
-class Mender:
-    """Has the status of an object written again (`submit`), some time after it was overwritten."""
+class StatusRepair:
+    """Has the status of an object written again (`submit`), some time after it was overwritten.
+
+    `on_repair` is told the kind of each.
+    """
 
     submit: Callable[[ObjectKind, ObjectKey], None]
-    on_mend: Callable[[str], None] = lambda kind: None
-    _records: dict[tuple[ObjectKind, ObjectKey], _Record] = field(default_factory=dict)
-    _due: dict[tuple[ObjectKind, ObjectKey], asyncio.TimerHandle] = field(default_factory=dict)
+    on_repair: Callable[[str], None] = lambda kind: None
+    _writes: dict[tuple[ObjectKind, ObjectKey], _ForeignWrites] = field(default_factory=dict)
+    _timers: dict[tuple[ObjectKind, ObjectKey], asyncio.TimerHandle] = field(default_factory=dict)
 
-    def overwritten(self, kind: ObjectKind, key: ObjectKey, raw: JsonObject) -> None:
+    def note_overwrite(self, kind: ObjectKind, raw: JsonObject) -> None:
         """Take note that the object, as it is now, has a status which is not ours."""
-        loop = asyncio.get_running_loop()
-        now, record = loop.time(), self._records.get((kind, key), _Record(0, 0.0))
-        times = record.times + 1 if now - record.last < QUIET else 1
-        self._records[kind, key] = _Record(times, now)
-        _say(kind, key, times, writer_of(raw))
-        if (kind, key) in self._due:
-            return
-        wait = backoff_seconds(times - 1, FIRST, LONGEST)
-        self._due[kind, key] = loop.call_later(wait, self._mend, kind, key)
+        loop, key = asyncio.get_running_loop(), key_of(raw)
+        now, before = loop.time(), self._writes.get((kind, key), _ForeignWrites(0, 0.0))
+        count = before.times + 1 if now - before.last < QUIET else 1
+        self._writes[kind, key] = _ForeignWrites(count, now)
+        _log_overwrite(kind, key, count, writer_of(raw))
+        if (kind, key) not in self._timers:
+            wait = backoff_seconds(count - 1, FIRST, LONGEST)
+            self._timers[kind, key] = loop.call_later(wait, self._repair, kind, key)
 
     def forget(self, kind: ObjectKind, key: ObjectKey) -> None:
         """Forget a deleted object."""
-        self._records.pop((kind, key), None)
-        due = self._due.pop((kind, key), None)
-        if due is not None:
-            due.cancel()
+        self._writes.pop((kind, key), None)
+        timer = self._timers.pop((kind, key), None)
+        if timer is not None:
+            timer.cancel()
 
-    def _mend(self, kind: ObjectKind, key: ObjectKey) -> None:
-        del self._due[kind, key]
-        self.on_mend(kind)
+    def _repair(self, kind: ObjectKind, key: ObjectKey) -> None:
+        del self._timers[kind, key]
+        self.on_repair(kind)
         self.submit(kind, key)
 
 
@@ -74,13 +78,13 @@ def writer_of(raw: JsonObject) -> str:
     return max(writes, default=("", ""))[1]
 
 
-def _say(kind: ObjectKind, key: ObjectKey, times: int, writer: str) -> None:
+def _log_overwrite(kind: ObjectKind, key: ObjectKey, count: int, writer: str) -> None:
     by = f" by {writer}" if writer else ""
-    if times == FIGHT:
+    if count == FIGHT:
         log.error(
             "the status of %s %s was written%s again and again; another program takes it for its"
             " own, and it is put right less and less often", kind, key, by,
         )  # fmt: skip
     else:
-        level = logging.WARNING if times == 1 else logging.DEBUG
+        level = logging.WARNING if count == 1 else logging.DEBUG
         log.log(level, "the status of %s %s was written%s and is put right", kind, key, by)

@@ -1,7 +1,6 @@
 import asyncio
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from functools import partial
 
 import pytest
@@ -11,8 +10,8 @@ from fakes.api_server import FakeApiServer
 from in_memory.status_writer import Told, running, see
 from vpplb.kube.api_resources import JsonObject
 from vpplb.kube.errors import ApiError, ApiUnreachable, KubeError, NotFound, api_error
-from vpplb.kube.hooks import WriterHooks
-from vpplb.kube.status import Priority, StatusWriter
+from vpplb.kube.object_cache import CachedObject
+from vpplb.kube.status_writer import NoStatusResource, WritePriority, result_of
 from vpplb.model.names import ObjectKey, ObjectKind
 
 pytestmark = pytest.mark.looptime
@@ -135,7 +134,7 @@ async def test_who_becomes_more_urgent_while_being_written_is_behind_those_who_w
     server = FakeApiServer(latency=1.0)
     async with running(server, parallel=1) as writer:
         see(writer, server, "abc", FRONTEND)
-        writer.submit(FRONTEND, key("a"), lambda: {"n": 1}, Priority.FRONTEND)
+        writer.submit(FRONTEND, key("a"), lambda: {"n": 1}, WritePriority.FRONTEND)
         await asyncio.sleep(0.5)
         for name, priority in zip("cabaa", (1, 1, 0, 0, 1), strict=True):
             writer.submit(FRONTEND, key(name), lambda: {"n": 2}, priority)
@@ -147,37 +146,14 @@ async def test_a_turn_that_was_given_up_for_a_more_urgent_one_is_not_had_again()
     server = FakeApiServer(latency=1.0)
     async with running(server, parallel=1) as writer:
         see(writer, server, "abc", FRONTEND)
-        writer.submit(FRONTEND, key("a"), lambda: {"n": 1}, Priority.FRONTEND)
+        writer.submit(FRONTEND, key("a"), lambda: {"n": 1}, WritePriority.FRONTEND)
         await asyncio.sleep(0.5)
         for name, priority in zip("abc", (1, 0, 0), strict=True):
             writer.submit(FRONTEND, key(name), lambda: {"n": 2}, priority)
         await asyncio.sleep(1.0)
-        writer.submit(FRONTEND, key("a"), lambda: {"n": 3}, Priority.FRONTEND_DOWN)
+        writer.submit(FRONTEND, key("a"), lambda: {"n": 3}, WritePriority.FRONTEND_DOWN)
         await writer.drain(10)
     assert "".join(asked.name for _, asked, _ in server.requests) == "abca"
-
-
-async def test_an_object_is_said_to_be_written_until_its_answer_was_told() -> None:
-    server, log = FakeApiServer(latency=1.0), list[str]()
-
-    @contextmanager
-    def writing(uid: str) -> Iterator[None]:
-        log.append(f"writing {uid}")
-        yield
-        log.append("written")
-
-    hooks = WriterHooks(on_answer=lambda kind, answer: log.append("answer"), writing=writing)
-    writer = StatusWriter(server, hooks)
-    see(writer, server, ["b"])
-    writer.submit(BACKEND, key("b"), lambda: {"n": 1})
-    task = asyncio.create_task(writer.run())
-    await writer.drain(5)
-    task.cancel()
-    assert log == [
-        f"writing {server.objects[BACKEND, key('b')]['metadata']['uid']}",
-        "answer",
-        "written",
-    ]
 
 
 async def test_thousands_that_are_unchanged_let_others_have_their_turn() -> None:
@@ -209,15 +185,15 @@ async def test_who_changes_while_being_written_is_before_those_that_change_later
 
 async def test_the_most_urgent_go_first_and_equals_in_the_order_they_came() -> None:
     urgent = [
-        ("f-down", FRONTEND, Priority.FRONTEND_DOWN),
-        ("f-up", FRONTEND, Priority.FRONTEND),
+        ("f-down", FRONTEND, WritePriority.FRONTEND_DOWN),
+        ("f-up", FRONTEND, WritePriority.FRONTEND),
     ]
     ordinary = [
-        ("web", FRONTEND, Priority.PROGRAMMED),
-        ("b-down", BACKEND, Priority.BACKEND_DOWN),
-        ("b-up", BACKEND, Priority.BACKEND),
-        ("check1", HEALTH_CHECK, Priority.OTHER),
-        ("check2", HEALTH_CHECK, Priority.OTHER),
+        ("web", FRONTEND, WritePriority.PROGRAMMED),
+        ("b-down", BACKEND, WritePriority.BACKEND_DOWN),
+        ("b-up", BACKEND, WritePriority.BACKEND),
+        ("check1", HEALTH_CHECK, WritePriority.OTHER),
+        ("check2", HEALTH_CHECK, WritePriority.OTHER),
     ]
     for wanted in (urgent, ordinary):
         server = FakeApiServer(latency=0.1)
@@ -235,11 +211,15 @@ async def test_while_frontends_are_due_backends_are_written_one_by_one_and_seldo
     async with running(server) as writer:
         see(writer, server, map(str, range(1000)))
         for n in range(1000):
-            writer.submit(BACKEND, key(str(n)), lambda: {"state": "down"}, Priority.BACKEND_DOWN)
+            writer.submit(
+                BACKEND, key(str(n)), lambda: {"state": "down"}, WritePriority.BACKEND_DOWN
+            )
         webs = [f"web{n}" for n in range(64)]
         see(writer, server, webs, FRONTEND)
         for web in webs:
-            writer.submit(FRONTEND, key(web), lambda: {"state": "down"}, Priority.FRONTEND_DOWN)
+            writer.submit(
+                FRONTEND, key(web), lambda: {"state": "down"}, WritePriority.FRONTEND_DOWN
+            )
         await asyncio.sleep(0.79)
         frontends = [asked.name for _, asked, _ in server.requests if asked.name[0] == "w"]
         assert (len(frontends), len(server.requests)) == (64, 64 + 2)
@@ -252,25 +232,13 @@ async def test_a_pending_write_becomes_as_urgent_as_its_most_urgent_submit() -> 
     server = FakeApiServer(latency=0.1)
     async with running(server, parallel=1) as writer:
         see(writer, server, "abc")
-        writer.submit(BACKEND, key("a"), lambda: {"n": 1}, Priority.BACKEND)
-        writer.submit(BACKEND, key("b"), lambda: {"n": 1}, Priority.BACKEND)
-        writer.submit(BACKEND, key("b"), lambda: {"n": 2}, Priority.BACKEND_DOWN)
-        writer.submit(BACKEND, key("b"), lambda: {"n": 3}, Priority.BACKEND)
+        writer.submit(BACKEND, key("a"), lambda: {"n": 1}, WritePriority.BACKEND)
+        writer.submit(BACKEND, key("b"), lambda: {"n": 1}, WritePriority.BACKEND)
+        writer.submit(BACKEND, key("b"), lambda: {"n": 2}, WritePriority.BACKEND_DOWN)
+        writer.submit(BACKEND, key("b"), lambda: {"n": 3}, WritePriority.BACKEND)
         await writer.drain(5)
     assert [asked.name for _, asked, _ in server.requests] == ["b", "a"]
     assert server.status(BACKEND, key("b"))["n"] == 3
-
-
-async def test_no_more_than_the_given_number_of_requests_are_under_way() -> None:
-    server = FakeApiServer(latency=0.1)
-    async with running(server, parallel=4) as writer:
-        see(writer, server, map(str, range(40)))
-        for n in range(40):
-            writer.submit(BACKEND, key(str(n)), lambda: {"state": "up"})
-        started = asyncio.get_running_loop().time()
-        await writer.drain(60)
-        assert asyncio.get_running_loop().time() - started == pytest.approx(1.0)
-    assert server.most_under_way == 4
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
@@ -355,10 +323,10 @@ async def test_some_objects_that_are_refused_hold_up_no_other() -> None:
         see(writer, server, ["good"])
         server.refuse = lambda asked: api_error(500, "", "") if asked in refused else None
         for name in refused:
-            writer.submit(BACKEND, name, lambda: {"state": "up"}, Priority.FRONTEND_DOWN)
+            writer.submit(BACKEND, name, lambda: {"state": "up"}, WritePriority.FRONTEND_DOWN)
         await asyncio.sleep(30)
         since = asyncio.get_running_loop().time()
-        writer.submit(BACKEND, key("good"), lambda: {"state": "up"}, Priority.OTHER)
+        writer.submit(BACKEND, key("good"), lambda: {"state": "up"}, WritePriority.OTHER)
         await asyncio.sleep(0.05)
         assert server.status(BACKEND, key("good"))["state"] == "up"
         requests = zip(server.times, server.requests, strict=True)
@@ -372,9 +340,9 @@ async def test_while_the_server_is_away_it_is_asked_seldom_and_urgency_is_kept()
         names = [f"slow{n}" for n in range(20)]
         see(writer, server, [*names, "urgent"])
         for name in names:
-            writer.submit(BACKEND, key(name), lambda: {"state": "up"}, Priority.BACKEND)
+            writer.submit(BACKEND, key(name), lambda: {"state": "up"}, WritePriority.BACKEND)
         await asyncio.sleep(0.01)
-        writer.submit(BACKEND, key("urgent"), lambda: {"state": "down"}, Priority.BACKEND_DOWN)
+        writer.submit(BACKEND, key("urgent"), lambda: {"state": "down"}, WritePriority.BACKEND_DOWN)
         await writer.drain(120)
     outage = Counter(int(at) for at in server.times[:12])
     assert max(outage.values()) <= 10
@@ -388,8 +356,8 @@ async def test_an_object_that_the_server_refuses_holds_up_no_other() -> None:
     server.faults.append(api_error(422, "Invalid", "no"))
     async with running(server, parallel=1) as writer:
         see(writer, server, "ab")
-        writer.submit(BACKEND, key("a"), lambda: {"state": "up"}, Priority.FRONTEND_DOWN)
-        writer.submit(BACKEND, key("b"), lambda: {"state": "up"}, Priority.OTHER)
+        writer.submit(BACKEND, key("a"), lambda: {"state": "up"}, WritePriority.FRONTEND_DOWN)
+        writer.submit(BACKEND, key("b"), lambda: {"state": "up"}, WritePriority.OTHER)
         await writer.drain(60)
     assert [asked.name for _, asked, _ in server.requests] == ["a", "b", "a"]
     assert server.times[1] == server.times[0]
@@ -472,36 +440,8 @@ async def test_an_object_deleted_during_its_write_leaves_nothing_behind() -> Non
         writer.forget(BACKEND, key("b"))
         await asyncio.sleep(1)
         assert writer.pending == 0
-        assert writer._known.get(BACKEND, key("b")) is None
-
-
-async def test_an_old_echo_of_the_watch_does_not_undo_our_own_write() -> None:
-    server = FakeApiServer()
-    async with running(server) as writer:
-        old = server.add(BACKEND, key("b"), {"state": "unknown"})
-        writer.known(BACKEND, key("b"), old)
-        writer.submit(BACKEND, key("b"), lambda: {"state": "up"})
-        await writer.drain(5)
-        writer.known(BACKEND, key("b"), old)
-        writer.submit(BACKEND, key("b"), lambda: {"state": "up"})
-        await writer.drain(5)
-        writer.submit(BACKEND, key("b"), lambda: {"state": "unknown"})
-        await writer.drain(5)
-    assert [body for _, _, body in server.requests] == [
-        {"status": {"state": "up"}},
-        {"status": {"state": "unknown"}},
-    ]
-
-
-async def test_what_somebody_else_wrote_into_the_status_is_put_right() -> None:
-    server = FakeApiServer()
-    async with running(server) as writer:
-        see(writer, server, ["b"])
-        changed = server.add(BACKEND, key("b"), {"state": "nonsense", "x": 1})
-        writer.known(BACKEND, key("b"), changed)
-        writer.submit(BACKEND, key("b"), lambda: {"state": "unknown"})
-        await writer.drain(5)
-    assert server.status(BACKEND, key("b")) == {"state": "unknown"}
+        assert not writer._writes
+        assert not writer._pruned
 
 
 async def test_the_delay_runs_from_the_first_change_that_the_write_shows_through_all_failures() -> (
@@ -587,14 +527,73 @@ async def test_draining_includes_what_is_submitted_in_the_very_tick_of_the_last_
     """As when the answer shows an object that was made anew: forgotten, then decided again."""
     server = FakeApiServer(latency=1.0)
 
-    def anew(kind: ObjectKind, answer: JsonObject) -> None:
-        writer.hooks = WriterHooks()
-        writer.forget(kind, key("b"))
-        writer.submit(kind, key("b"), lambda: {"state": "unknown"})
+    class Anew(Told):
+        def on_upsert(self, kind: ObjectKind, old: CachedObject | None, new: CachedObject) -> None:
+            if old is not None and not self.answers:
+                super().on_upsert(kind, old, new)
+                writer.forget(kind, key("b"))
+                writer.submit(kind, key("b"), lambda: {"state": "unknown"})
 
-    async with running(server) as writer:
+    async with running(server, Anew()) as writer:
         see(writer, server, ["b"])
-        writer.hooks = WriterHooks(on_answer=anew)
         writer.submit(BACKEND, key("b"), lambda: {"state": "up"})
         assert await writer.drain(60) == 0
     assert server.status(BACKEND, key("b")) == {"state": "unknown"}
+
+
+async def test_a_status_that_cannot_be_written_is_told_once_that_has_lasted() -> None:
+    server = FakeApiServer()
+    server.refuse = lambda _: api_error(403, "Forbidden", "no")
+    async with running(server) as writer:
+        see(writer, server, ["web"], FRONTEND)
+        see(writer, server, ["a"])
+        writer.submit(FRONTEND, key("web"), lambda: {"state": "up"})
+        await asyncio.sleep(2.5)
+        assert writer.trouble == ""
+        writer.submit(BACKEND, key("a"), lambda: {"state": "up"})
+        await asyncio.sleep(1.5)
+        assert writer.trouble == (
+            "the status of Frontend default/web cannot be written for 4 s (nor 1 others):"
+            " 403 Forbidden: no"
+        )
+        server.refuse = lambda asked: None if asked == key("web") else api_error(403, "", "no")
+        writer.forget(FRONTEND, key("web"))
+        assert writer.trouble == "", "the other has only just begun"
+        server.refuse = lambda _: NotFound(404)
+        await asyncio.sleep(60)
+        assert writer.trouble == ""
+
+
+@pytest.mark.parametrize(
+    ("error", "result"),
+    [
+        (ApiUnreachable("refused"), "unreachable"),
+        (api_error(404), "gone"),
+        (api_error(409), "conflict"),
+        (api_error(429), "throttled"),
+        (api_error(503), "throttled"),
+        (api_error(401), "forbidden"),
+        (api_error(403), "forbidden"),
+        (NoStatusResource(BACKEND), "no_status"),
+        (api_error(413, "RequestEntityTooLarge", "limit is 3145728"), "too_large"),
+        (api_error(500, "", "etcdserver: request is too large"), "too_large"),
+        (api_error(422), "refused"),
+        (api_error(500), "refused"),
+    ],
+    ids=str,
+)
+async def test_a_failed_write_is_counted_by_what_failed(error: KubeError, result: str) -> None:
+    assert result_of(error) == result
+
+
+async def test_a_crd_without_status_subresource_is_not_taken_for_a_deleted_object() -> None:
+    server, told = FakeApiServer(has_status=False), Told()
+    async with running(server, told) as writer:
+        see(writer, server, ["b"])
+        writer.submit(BACKEND, key("b"), lambda: {"state": "up"})
+        await asyncio.sleep(5)
+        assert writer.pending == 1
+        assert {result for _, result in told.results} == {"no_status"}
+        del server.objects[BACKEND, key("b")]
+        await writer.drain(20)
+        assert writer.pending == 0
