@@ -16,12 +16,10 @@ import pytest
 from cluster.api_proxy import GONE, HALF_A_LINE, ApiProxy, Fault, watches
 from cluster.control_plane import ControlPlane
 from lab.waiting import PATIENCE, eventually
-from vpplb.kube.api_resources import JsonObject
 from vpplb.kube.client import KubeClient
 from vpplb.kube.cluster_access import load_access
-from vpplb.kube.informer import Informer
 from vpplb.kube.object_cache import CachedObject, ObjectCache
-from vpplb.kube.watch import Watch
+from vpplb.kube.object_informer import ObjectInformer
 from vpplb.model.names import ObjectKey, ObjectKind
 
 pytestmark = [pytest.mark.slow, pytest.mark.control_plane]
@@ -30,25 +28,16 @@ PERIOD = 2.0
 """Seconds a watch lasts here: what takes up to 35 s by default takes up to 2.4."""
 
 
-class Counting(ObjectCache):
-    """Counts what it is told, by version."""
-
-    def apply_event(self, kind: ObjectKind, event_type: str | None, raw: JsonObject) -> None:
-        TOLD[raw["metadata"]["resourceVersion"]] += 1
-        super().apply_event(kind, event_type, raw)
-
-
-TOLD: Counter[str] = Counter()
-
-
 class World:
     """A watched namespace: what users do there, and what the informer has been told of it."""
 
     def __init__(self, server: KubeClient, namespace: str, proxy: ApiProxy) -> None:
         self.server, self.namespace, self.proxy = server, namespace, proxy
         self.known: set[str] = set()
+        self.told: Counter[int] = Counter()
 
     def on_upsert(self, kind: ObjectKind, old: CachedObject | None, new: CachedObject) -> None:
+        self.told[new.version] += 1
         self.known.add(new.key.name)
 
     def on_delete(self, kind: ObjectKind, key: ObjectKey) -> None:
@@ -76,25 +65,25 @@ class World:
         return clock() - began
 
     @asynccontextmanager
-    async def watched(self) -> AsyncIterator[Watch]:
+    async def watched(self) -> AsyncIterator[ObjectInformer]:
         """Watch as the operator does, from a complete list on; `old` and `watched` are there."""
         await self.create("old")
         kubeconfig = self.proxy.kubeconfig
         async with await KubeClient.from_config(kubeconfig) as client:
             kinds, namespaces = (ObjectKind.BACKEND, ObjectKind.FRONTEND), (self.namespace,)
-            informer = Informer(client, kinds, Counting([self]), namespaces)
             load = partial(load_access, kubeconfig)
-            watch = Watch(informer, namespaces, PERIOD, load)
+            informer = ObjectInformer(
+                client, kinds, ObjectCache([self]), namespaces, period=PERIOD, load=load
+            )
             await informer.list_all()
-            tasks = [asyncio.create_task(work) for work in (watch.run(), informer.run())]
+            running = asyncio.create_task(informer.run())
             try:
                 await self.create("watched")
                 await self.knows("old", "watched")
-                yield watch
+                yield informer
             finally:
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
+                running.cancel()
+                await asyncio.gather(running, return_exceptions=True)
 
 
 Case = Callable[[World], Awaitable[None]]
@@ -104,7 +93,7 @@ def interrupted(fault: Callable[[ApiProxy], AbstractContextManager[None]]) -> Ca
     """What is deleted and made while nothing comes through is known soon after."""
 
     async def case(world: World) -> None:
-        async with world.watched() as watch:
+        async with world.watched() as informer:
             with fault(world.proxy):
                 world.proxy.reset()
                 await world.delete("old")
@@ -112,7 +101,9 @@ def interrupted(fault: Callable[[ApiProxy], AbstractContextManager[None]]) -> Ca
                 await asyncio.sleep(1.2)
                 assert world.known == {"old", "watched"}
             assert await world.knows("watched", "new") < PERIOD * 4 / 3 + 2
-            await eventually(lambda: max(watch.ages().values()) < PERIOD, "all is answered")
+            await eventually(
+                lambda: max(informer.watch_ages().values()) < PERIOD, "all is answered"
+            )
 
     return case
 
@@ -132,20 +123,20 @@ def cut(last: bytes) -> Case:
 
 async def quiet(world: World) -> None:
     """A watch without any event proves that it lives."""
-    async with world.watched() as watch:
+    async with world.watched() as informer:
         ages = []
         for _ in range(35):
             await asyncio.sleep(0.1)
-            ages.append(max(watch.ages().values()))
+            ages.append(max(informer.watch_ages().values()))
         assert PERIOD - 1 < max(ages) < PERIOD + 1
         assert min(ages[10:]) < 1, "it was answered again"
-        assert not watch.trouble
+        assert not informer.watch.trouble
 
 
 async def own_writes(world: World) -> None:
-    """What the answers to our own writes have told comes no more by the watch, which goes on."""
-    async with world.watched() as watch:
-        key, versions = ObjectKey(world.namespace, "old"), list[str]()
+    """What the answers to our own writes have told is told no more by the watch, which goes on."""
+    async with world.watched() as informer:
+        key, versions = ObjectKey(world.namespace, "old"), list[int]()
         version = (await world.server.get(ObjectKind.BACKEND, key))["metadata"]["resourceVersion"]
         with world.proxy.failing(Fault(status=500), only=watches):  # no echo before its answer
             world.proxy.reset(only=watches)
@@ -154,13 +145,13 @@ async def own_writes(world: World) -> None:
                 answer = await world.server.replace_status(
                     ObjectKind.BACKEND, key, int(version), status
                 )
-                watch.wrote(ObjectKind.BACKEND, answer)
+                informer.cache.apply_event(ObjectKind.BACKEND, "MODIFIED", answer)
                 version = answer["metadata"]["resourceVersion"]
-                versions.append(version)
+                versions.append(int(version))
         await world.create("after")
         await world.knows("old", "watched", "after")
         await asyncio.sleep(PERIOD * 3 / 2)  # the next stream begins after them
-        assert [TOLD[version] for version in versions] == [1] * len(versions)
+        assert [world.told[version] for version in versions] == [1] * len(versions)
         await world.delete("old")
         await world.create("new")
         await world.knows("watched", "after", "new")

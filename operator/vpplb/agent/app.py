@@ -22,12 +22,11 @@ from vpplb.files.owned_state_store import (
 from vpplb.kube.api_resources import JsonObject
 from vpplb.kube.client import KubeClient
 from vpplb.kube.errors import KubeError
-from vpplb.kube.informer import Informer
 from vpplb.kube.kubernetes_events import EventRecorder
 from vpplb.kube.lease_heartbeat import Heartbeat
 from vpplb.kube.object_cache import CachedObject, ObjectCache
+from vpplb.kube.object_informer import ObjectInformer
 from vpplb.kube.status_writer import StatusWriter
-from vpplb.kube.watch import Watch
 from vpplb.model.clock import SystemClock
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.plan.settings import DesiredSettings
@@ -121,11 +120,11 @@ class Agent:
         self._cache = ObjectCache()
         self.writer = StatusWriter(client, self._cache)
         self._recorder = EventRecorder(client, "agent", options.node)
-        self._watch: Watch | None = None
+        self._informer = informer = ObjectInformer(client, KINDS, self._cache, options.namespaces)
         self._health = ProcessHealth(
-            watch_ages=lambda: self._watch.ages() if self._watch is not None else {},
-            api_age=client.pulse.age,
-            api_trouble=lambda: client.pulse.trouble,
+            watch_ages=informer.watch_ages,
+            api_age=client.health.age,
+            api_trouble=lambda: client.health.trouble,
             writes_due=lambda: self.writer.pending,
         )
         registry.register(self._health)
@@ -133,7 +132,7 @@ class Agent:
             address=options.http_address,
             metrics=registry.pieces,
             hosts=options.http_hosts,
-            alive={"watch": self._watch_is_beyond_repair},
+            alive={"watch": lambda: informer.watch.beyond_repair or None},
             figures=self._health.list_figures,
             facts={"memory": lambda: self._unusable or "in use"},
             checks={
@@ -225,14 +224,13 @@ class Agent:
             ObjectKind.DATAPLANE, self._node.key, dataplane
         )  # should it go before it is listed
         self._cache.add_handler(_Listener(intake, reporter, self._node))
-        informer = Informer(self._client, KINDS, self._cache, options.namespaces)
-        self._watch = watch = Watch(informer, options.namespaces)
+        informer = self._informer
         heartbeat.on_beat = reporter.beat
         self._troubles |= {
             "lease": lambda: heartbeat.trouble,
             "writes": lambda: self.writer.trouble,
             "objects": lambda: informer.trouble,
-            "watch": lambda: watch.trouble,
+            "watch": lambda: informer.watch.trouble,
             "vpp": lambda: reporter.trouble or leftovers.trouble,
         }
         group.create_task(self._store.run())
@@ -241,11 +239,7 @@ class Agent:
         await informer.list_all()
         syncer.set_synced()
         reporter.begin()
-        group.create_task(watch.run())
         group.create_task(informer.run())
-
-    def _watch_is_beyond_repair(self) -> str | None:
-        return (self._watch.beyond_repair or None) if self._watch is not None else None
 
     def _trouble(self, name: str) -> str | None:
         """Say why a part is not ready; parts that are still to come wait for the node."""

@@ -14,12 +14,11 @@ from vpplb.controller.identity import claim_identity
 from vpplb.controller.object_handler import KINDS
 from vpplb.controller.operator_core import OperatorCore
 from vpplb.kube.client import KubeClient
-from vpplb.kube.informer import Informer
 from vpplb.kube.leader_election import Elector
 from vpplb.kube.lease_rules import Role
 from vpplb.kube.lease_scope import Scope
 from vpplb.kube.object_cache import ObjectCache
-from vpplb.kube.watch import Watch
+from vpplb.kube.object_informer import ObjectInformer
 from vpplb.kube.write_fence import Permit, PermittedClient
 from vpplb.model.clock import SystemClock
 from vpplb.model.names import ObjectKey
@@ -75,8 +74,7 @@ class Operator:
         clock, cache, permit = SystemClock(), ObjectCache(), Permit()
         writing_client = PermittedClient(client, permit)
         self._prober = WorkerPool(options.probe_workers, options.netns)
-        self._informer = Informer(client, KINDS, cache, options.namespaces)
-        self._watch = Watch(self._informer, options.namespaces)
+        self._informer = ObjectInformer(client, KINDS, cache, options.namespaces)
         self._core = OperatorCore(
             cache=cache,
             reading=client,
@@ -106,9 +104,9 @@ class Operator:
 
     def _measure_health(self, client: KubeClient) -> ProcessHealth:
         health = ProcessHealth(
-            watch_ages=self._watch.ages,
-            api_age=client.pulse.age,
-            api_trouble=lambda: client.pulse.trouble,
+            watch_ages=self._informer.watch_ages,
+            api_age=client.health.age,
+            api_trouble=lambda: client.health.trouble,
             writes_due=lambda: self._core.writer.pending,
             processes=self._prober.processes,
             prober=self._prober.trouble,
@@ -123,14 +121,14 @@ class Operator:
             metrics=core.registry.pieces,
             hosts=options.http_hosts,
             alive={
-                "watch": lambda: self._watch.beyond_repair or None,
+                "watch": lambda: self._informer.watch.beyond_repair or None,
                 "probers": complain_late(health.check_any_prober),
             },
             figures=health.list_figures,
             checks={
                 "api": health.check_api,
                 "objects": lambda: self._informer.trouble or None,
-                "watch": lambda: self._watch.trouble or None,
+                "watch": lambda: self._informer.watch.trouble or None,
                 "probers": health.check_probers,
                 "lease": lambda: self._elector.not_ready or None,
                 "writes": lambda: core.writer.trouble or None,
@@ -176,7 +174,6 @@ class Operator:
             await self._elector.looked()
             stood_by = self._elector.role is Role.STANDBY
             await self._informer.list_all()
-            group.create_task(self._watch.run())
             group.create_task(self._informer.run())
             if stood_by:
                 await self._elector.leads()

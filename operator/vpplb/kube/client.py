@@ -14,10 +14,10 @@ from typing import NamedTuple, Self
 import aiohttp
 
 from vpplb import __version__
+from vpplb.kube.api_health import RequestHealth
 from vpplb.kube.api_resources import RESOURCES, JsonObject
 from vpplb.kube.cluster_access import Access, load_access
 from vpplb.kube.errors import ApiError, ApiUnreachable, Gone, Untrusted, api_error
-from vpplb.kube.pulse import Pulse
 from vpplb.model.names import ObjectKey, ObjectKind
 
 FIELD_MANAGER = "vpplb"
@@ -72,7 +72,7 @@ class KubeClient:
         self._reloading = asyncio.Lock()
         self._session: aiohttp.ClientSession | None = None
         self._reloaded = -math.inf
-        self.pulse = Pulse()
+        self.health = RequestHealth()
 
     @classmethod
     async def from_config(cls, kubeconfig: Path | None = None, context: str | None = None) -> Self:
@@ -84,7 +84,7 @@ class KubeClient:
         return cls(await load(), reload=load)
 
     async def __aenter__(self) -> Self:
-        self._session = _session(self._access)
+        self._session = open_session(self._access)
         return self
 
     async def __aexit__(
@@ -209,7 +209,7 @@ class KubeClient:
                 return False
             self._reloaded = time.monotonic()
             self._access = await self._reload()
-            old, self._session = self._session, _session(self._access)
+            old, self._session = self._session, open_session(self._access)
             if old is not None:
                 await old.close()
             return True
@@ -225,7 +225,7 @@ class KubeClient:
         if self._session is None:
             raise RuntimeError("KubeClient is used outside of its `async with`")
         params = dict(query or {})
-        headers = dict(await self._access.auth_headers())
+        headers = {}
         data = None
         if body is not None:
             data = json.dumps(body, separators=(",", ":")).encode()
@@ -240,8 +240,6 @@ class KubeClient:
                 data=data,
                 headers=headers,
                 timeout=aiohttp.ClientTimeout(total=timeout, connect=CONNECT_TIMEOUT),
-                server_hostname=self._access.server_hostname,
-                proxy=self._access.proxy,
             ) as response:
                 content = await response.read()
         except TimeoutError as error:
@@ -251,27 +249,42 @@ class KubeClient:
                 if connecting
                 else f"no answer in {timeout:g} s"
             )
-            self.pulse.failed(said)
+            self.health.note_failure(said)
             raise ApiUnreachable(f"{self._access.server}: {said}") from error
         except (aiohttp.ClientError, OSError) as error:
-            self.pulse.failed(str(error))
+            self.health.note_failure(str(error))
             distrust = isinstance(error, (aiohttp.ClientSSLError, SSLError))
             kind = Untrusted if distrust else ApiUnreachable
             raise kind(f"{self._access.server}: {error}") from error
         if response.status < 500 and response.status not in (401, 429):
-            self.pulse.answered()
+            self.health.note_answer()
         else:
-            self.pulse.failed(f"{response.status} {response.reason}")
+            self.health.note_failure(f"{response.status} {response.reason}")
         return _answer(response.status, response.headers.get("Retry-After"), content)
 
 
-def _session(access: Access) -> aiohttp.ClientSession:
+def open_session(
+    access: Access, *middlewares: aiohttp.ClientMiddlewareType, connections: int = 100
+) -> aiohttp.ClientSession:
+    """Open a session with an API server, on the loop that will use it; `connections` 0: any."""
+
+    async def authorise(
+        request: aiohttp.ClientRequest, handle: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        request.headers.update(await access.auth_headers())
+        request.server_hostname = access.server_hostname
+        return await handle(request)
+
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(
-            ssl=access.tls if access.tls else False, keepalive_timeout=KEPT_ALIVE
+            limit=connections,
+            ssl=access.tls if access.tls else False,
+            keepalive_timeout=KEPT_ALIVE,
         ),
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={"Accept": "application/json", "User-Agent": f"vpplb/{__version__}"},
+        proxy=access.proxy,
+        middlewares=(*middlewares, authorise),
     )
 
 

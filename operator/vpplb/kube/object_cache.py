@@ -12,7 +12,9 @@ history has changed: then nothing counts that was known of versions, until all i
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -110,18 +112,24 @@ class ObjectCache:
     # --- taking ------------------------------------------------------------------------------
 
     def note_version(self, kind: ObjectKind, version: int) -> None:
-        """Take note of a version that the server had reached; from any thread."""
+        """Take note of a version that the server had reached."""
         self._newest[kind] = max(version, self._newest.get(kind, 0))
 
     def apply_event(self, kind: ObjectKind, event_type: str | None, raw: JsonObject) -> None:
-        """Take what a watch or an answer tells; `event_type` None is an object of a list."""
+        """Take what a watch or an answer tells; `event_type` None is an object of a list.
+
+        What a handler raises is logged: it is a bug, and must not cost us the other objects.
+        """
         version, key = _version_of(raw), key_of(raw)
         self.note_version(kind, version)
-        if event_type == "DELETED":
-            self._delete(kind, key, version)
-        elif version > self._complete_version(kind, key) or self.get(kind, key) is not None:
-            self._upsert(kind, version, raw)
-        # Else a whole list, at least as new, did not have it: it was deleted, and this comes late.
+        try:
+            if event_type == "DELETED":
+                self._delete(kind, key, version)
+            elif version > self._complete_version(kind, key) or self.get(kind, key) is not None:
+                self._upsert(kind, version, raw)
+            # Else a whole list, at least as new, did not have it: it was deleted meanwhile.
+        except Exception:
+            log.exception("%s %s could not be taken in", kind, key)
 
     async def apply_listing(
         self, kind: ObjectKind, namespace: str | None, listing: Listing, *, asked_at: int = 0
@@ -209,6 +217,41 @@ class ObjectCache:
         self._deleted[kind, key] = version
         for handler in self._handlers:
             handler.on_delete(kind, key)
+
+
+class EventInbox:
+    """Hands events of another thread to `read`, on the loop that it was made on.
+
+    What is not read yet is replaced by what is newer of the same object: however fast objects
+    change, and however long the reader is busy, no more is kept than one event an object.
+    """
+
+    def __init__(self, read: Callable[[ObjectKind, str | None, JsonObject], None]) -> None:
+        self._read, self._loop = read, asyncio.get_running_loop()
+        self._lock, self._closed = threading.Lock(), False
+        self._waiting: dict[_Place, tuple[str | None, JsonObject]] = {}
+
+    def put_event(self, kind: ObjectKind, event_type: str | None, raw: JsonObject) -> None:
+        """Have an event read soon; from any thread. After the end of the loop: nothing."""
+        place = kind, key_of(raw)
+        with self._lock:
+            first = not self._waiting
+            self._waiting.pop(place, None)  # so that the newest is the last
+            self._waiting[place] = (event_type, raw)
+        if first:
+            with suppress(RuntimeError):  # the loop is closed
+                self._loop.call_soon_threadsafe(self._deliver)
+
+    def close(self) -> None:
+        """Read nothing more: a thread that was left behind may tell of another history."""
+        self._closed = True
+
+    def _deliver(self) -> None:
+        with self._lock:
+            waiting, self._waiting = self._waiting, {}
+        for (kind, _), (event_type, raw) in waiting.items():
+            if not self._closed:
+                self._read(kind, event_type, raw)
 
 
 def _version_of(raw: JsonObject) -> int:

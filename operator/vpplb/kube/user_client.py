@@ -87,10 +87,7 @@ class Console(KubeClient):
             async with self._session.get(
                 access.server + RESOURCES[kind].collection_path(namespace),
                 params=query,
-                headers=dict(await access.auth_headers()),
                 timeout=aiohttp.ClientTimeout(connect=CONNECT_TIMEOUT, sock_read=_SILENCE),
-                server_hostname=access.server_hostname,
-                proxy=access.proxy,
             ) as response:
                 if response.status != 200:
                     raise api_error(response.status, "", await response.text())

@@ -14,7 +14,15 @@ from vpplb.model.printable import printable
 
 LogFormat = Literal["console", "json"]
 
-_QUIET = ("kopf", "asyncio", "aiohttp", "kubernetes", "urllib3")
+_LEVELS = {
+    **dict.fromkeys(("kopf", "asyncio", "aiohttp", "kubernetes", "urllib3"), logging.WARNING),
+    # It warns that it leaves signals alone, as it shall, ...
+    "kopf._core.reactor.running": logging.ERROR,
+    # ... and tells each attempt of a request as an error. `ObjectWatch` says when that lasts.
+    "kopf._core.reactor.observation": logging.CRITICAL,
+    "kopf._cogs.clients.watching": logging.CRITICAL,
+}
+"""What is shown at least of the loggers of others, by their names."""
 _OWN = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 _COLOURS = {"DEBUG": "2", "INFO": "32", "WARNING": "33", "ERROR": "31", "CRITICAL": "1;31"}
 
@@ -35,11 +43,11 @@ def configure(
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    for name in _QUIET:
+    for name, least in _LEVELS.items():
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = True
-        logger.setLevel(max(root.level, logging.WARNING))
+        logger.setLevel(max(root.level, least))
     logging.captureWarnings(True)
 
 

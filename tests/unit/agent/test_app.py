@@ -14,11 +14,11 @@ from fakes.api_server import FakeApiServer
 from fakes.load_balancer import FakeLoadBalancer
 from in_memory.agent import API, NODE, WEB, decided
 from vpplb.agent import app
+from vpplb.kube.api_health import RequestHealth
 from vpplb.kube.client import KubeClient
 from vpplb.kube.errors import ApiUnreachable
-from vpplb.kube.informer import Informer
-from vpplb.kube.pulse import Pulse
-from vpplb.kube.watch import Watch
+from vpplb.kube.object_cache import ObjectCache
+from vpplb.kube.object_informer import ObjectInformer
 from vpplb.model.names import ObjectKind
 
 pytestmark = pytest.mark.looptime
@@ -35,7 +35,7 @@ class Server(FakeApiServer):
     async def __aexit__(self, *_: object) -> None:
         """Have nothing open."""
 
-    pulse = Pulse()
+    health = RequestHealth()
 
 
 class Vpp(FakeLoadBalancer):
@@ -55,26 +55,31 @@ class World:
             made = self.server.add(ObjectKind.FRONTEND, key(name), decided(one))
             made["metadata"] |= {"uid": name, "generation": 1}
             made |= {part: value for part, value in frontend(name).items() if part != "metadata"}
-        self._informers: list[Informer] = []
+        self._informers: list[ObjectInformer] = []
         informers = self._informers
 
         async def client() -> Server:
             return self.server
 
-        async def watches(watch: Watch) -> None:
-            informers.append(watch.informer)
+        async def watches(informer: ObjectInformer) -> None:
+            informers.append(informer)
             await asyncio.Event().wait()
 
         monkeypatch.setattr(KubeClient, "from_config", client)
         monkeypatch.setattr(app, "PapiLoadBalancer", lambda *_, **__: self.vpp)
-        monkeypatch.setattr(Watch, "run", watches)
+        monkeypatch.setattr(ObjectInformer, "run", watches)
+
+    @property
+    def cache(self) -> ObjectCache:
+        """What the agent knows of the API server."""
+        return self._informers[0].cache
 
     def delete(self, name: str) -> None:
         """Delete a frontend, and have the watch tell it."""
         gone: Any = self.server.objects.pop((ObjectKind.FRONTEND, key(name)))
         version = str(int(gone["metadata"]["resourceVersion"]) + 1000)
         gone["metadata"]["resourceVersion"] = version
-        self._informers[0].cache.apply_event(ObjectKind.FRONTEND, "DELETED", gone)
+        self.cache.apply_event(ObjectKind.FRONTEND, "DELETED", gone)
 
 
 async def test_what_is_flushed_is_on_disk_while_it_runs(

@@ -297,7 +297,7 @@ async def test_a_configuration_that_does_not_help_is_not_read_at_each_request() 
                 with pytest.raises(ApiError, match="Unauthorized"):
                     await client.get(ObjectKind.BACKEND, WEB)
             assert reads == 1
-            assert client.pulse.age() > 0, "a refusal of all that is asked is no answer"
+            assert client.health.age() > 0, "a refusal of all that is asked is no answer"
 
 
 async def test_a_certificate_that_is_not_trusted_has_the_configuration_read_anew() -> None:

@@ -1,8 +1,13 @@
+import asyncio
+import threading
 from collections.abc import Mapping
 
+import pytest
+
+from lab.waiting import eventually
 from vpplb.kube.api_resources import JsonObject
 from vpplb.kube.client import Listing
-from vpplb.kube.object_cache import CachedObject, ObjectCache
+from vpplb.kube.object_cache import CachedObject, EventInbox, ObjectCache
 from vpplb.model.names import ObjectKey, ObjectKind
 
 A = ObjectKey("default", "a")
@@ -97,6 +102,26 @@ def test_a_version_of_a_history_that_is_over_counts_as_older_than_any() -> None:
     assert cache.newest_version(ObjectKind.BACKEND) == 7
 
 
+def test_an_object_that_cannot_be_taken_in_is_logged_and_costs_no_other(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Failing(Told):
+        def on_upsert(self, kind: ObjectKind, old: CachedObject | None, new: CachedObject) -> None:
+            raise ValueError("a bug")
+
+    cache = ObjectCache([Failing()])
+    cache.apply_event(ObjectKind.BACKEND, "MODIFIED", obj(5))
+    assert "Backend default/a could not be taken in" in caplog.text
+
+
+async def test_the_answer_to_a_write_is_taken_and_its_echo_is_not() -> None:
+    told = Told()
+    cache = ObjectCache([told])
+    cache.apply_event(ObjectKind.BACKEND, "MODIFIED", obj(7, status={"state": "up"}))
+    cache.apply_event(ObjectKind.BACKEND, "MODIFIED", obj(7, status={"state": "up"}))
+    assert told.upserts == [(None, 7, True)]
+
+
 async def test_a_list_is_taken_whole() -> None:
     cache = ObjectCache()
     cache.apply_event(ObjectKind.BACKEND, "ADDED", obj(5))
@@ -127,3 +152,85 @@ async def test_a_list_of_a_history_that_is_over_says_nothing_of_what_comes() -> 
     cache.reset_versions()
     cache.apply_event(ObjectKind.BACKEND, "ADDED", obj(8))
     assert cache.get(ObjectKind.BACKEND, A) is not None
+
+
+# --- from one thread to another ------------------------------------------------------------
+
+
+class Reader:
+    def __init__(self) -> None:
+        self.read: list[tuple[str, str | None, str, int]] = []
+
+    def __call__(self, kind: ObjectKind, event_type: str | None, raw: JsonObject) -> None:
+        metadata = raw["metadata"]
+        self.read.append((kind, event_type, metadata["name"], int(metadata["resourceVersion"])))
+
+
+async def test_of_each_object_the_newest_is_read_in_the_order_of_the_news() -> None:
+    reader = Reader()
+    inbox = EventInbox(reader)
+    for kind, event_type, name, version in [
+        (ObjectKind.BACKEND, "ADDED", "a", 1),
+        (ObjectKind.FRONTEND, None, "a", 2),
+        (ObjectKind.BACKEND, "ADDED", "b", 3),
+        (ObjectKind.BACKEND, "DELETED", "a", 4),
+    ]:
+        inbox.put_event(kind, event_type, obj(version, name))
+    await asyncio.sleep(0)
+    assert reader.read == [
+        ("Frontend", None, "a", 2),
+        ("Backend", "ADDED", "b", 3),
+        ("Backend", "DELETED", "a", 4),
+    ]
+
+
+async def test_a_reader_that_is_busy_finds_no_more_than_there_are_objects() -> None:
+    """Whatever a hundred changes of ten objects leave behind: ten events."""
+    reader = Reader()
+    inbox = EventInbox(reader)
+
+    def change() -> None:
+        for version in range(1000):
+            inbox.put_event(ObjectKind.BACKEND, "MODIFIED", obj(version, f"b{version % 10}"))
+
+    thread = threading.Thread(target=change)
+    thread.start()
+    thread.join()  # the loop is busy all the time
+    await asyncio.sleep(0)
+    assert [version for *_, version in reader.read] == list(range(990, 1000))
+
+
+async def test_nothing_is_lost_between_two_readings() -> None:
+    reader = Reader()
+    inbox = EventInbox(reader)
+
+    def tell() -> None:
+        for version in range(2000):
+            inbox.put_event(ObjectKind.BACKEND, "ADDED", obj(version, f"b{version}"))
+
+    thread = threading.Thread(target=tell)
+    thread.start()
+    await eventually(lambda: len(reader.read) == 2000, "all is read")
+    assert [version for *_, version in reader.read] == list(range(2000))
+    thread.join()
+
+
+async def test_of_what_was_left_behind_nothing_is_read() -> None:
+    """A thread that hangs may go on later, and tell of a history that is over."""
+    reader = Reader()
+    inbox = EventInbox(reader)
+    inbox.close()
+    inbox.put_event(ObjectKind.BACKEND, "ADDED", obj(1, "late"))
+    await asyncio.sleep(0)
+    assert reader.read == []
+
+
+def test_after_the_end_of_the_loop_nothing_is_read_and_nothing_fails() -> None:
+    reader = Reader()
+
+    async def make() -> EventInbox:
+        return EventInbox(reader)
+
+    inbox = asyncio.run(make())
+    inbox.put_event(ObjectKind.BACKEND, "ADDED", obj(1, "late"))
+    assert reader.read == []

@@ -68,7 +68,7 @@ def test_the_console_is_a_short_line_without_colours_where_there_is_no_terminal(
     out = lines(format="console")
     logging.getLogger("vpplb.kube.status_writer").info("written", extra={"kind": "Backend"})
     assert re.fullmatch(
-        r"\d\d:\d\d:\d\d\.\d{3} INFO  kube\.status: written  kind=Backend\n", out.getvalue()
+        r"\d\d:\d\d:\d\d\.\d{3} INFO  kube\.status_writer: written  kind=Backend\n", out.getvalue()
     )
 
 

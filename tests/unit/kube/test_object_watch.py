@@ -11,13 +11,9 @@ import kopf
 import pytest
 
 from lab.waiting import eventually
-from vpplb.kube import watch as module
-from vpplb.kube.api_resources import JsonObject
-from vpplb.kube.client import Listing
-from vpplb.kube.informer import Informer
+from vpplb.kube import object_watch as module
 from vpplb.kube.object_cache import CachedObject, ObjectCache
-from vpplb.kube.streams import Streams
-from vpplb.kube.watch import Watch
+from vpplb.kube.object_watch import ObjectWatch
 from vpplb.model.names import ObjectKey, ObjectKind
 
 Run = Callable[..., None]
@@ -28,6 +24,10 @@ class Told:
 
     def __init__(self) -> None:
         self.events: list[tuple[str, str, int]] = []
+        self.doubts = 0
+
+    def note_doubt(self) -> None:
+        self.doubts += 1
 
     def on_upsert(self, kind: ObjectKind, old: CachedObject | None, new: CachedObject) -> None:
         self.events.append((f"{kind} seen", new.key.name, threading.get_ident()))
@@ -42,14 +42,6 @@ class Told:
         return [event[:2] for event in self.events]
 
 
-class NoServer:
-    async def list(self, kind: ObjectKind, namespace: str | None = None) -> Listing:
-        raise AssertionError("nobody asked for a list")
-
-    async def get(self, kind: ObjectKind, key: ObjectKey) -> JsonObject:
-        raise AssertionError("nobody asked for an object")
-
-
 @pytest.fixture(autouse=True)
 def _in_haste(monkeypatch: pytest.MonkeyPatch) -> None:
     """Threads know no loop time, so real time has to be short."""
@@ -57,12 +49,10 @@ def _in_haste(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "STOP_TIMEOUT", 0.05)
 
 
-def watch(*namespaces: str) -> tuple[Watch, Told]:
+def watch(*namespaces: str, period: float = 30.0) -> tuple[ObjectWatch, Told]:
     told = Told()
-    cache = ObjectCache([told])
-    return Watch(
-        Informer(NoServer(), (ObjectKind.FRONTEND, ObjectKind.BACKEND), cache), namespaces
-    ), told
+    kinds, cache = (ObjectKind.FRONTEND, ObjectKind.BACKEND), ObjectCache([told])
+    return ObjectWatch(kinds, cache, namespaces, told.note_doubt, period=period), told
 
 
 def instead_of_kopf(monkeypatch: pytest.MonkeyPatch, run: Run) -> list[dict[str, Any]]:
@@ -117,10 +107,11 @@ async def test_one_that_ends_is_begun_anew(
             raise ending
 
     calls = instead_of_kopf(monkeypatch, ends)
-    one = watch()[0]
+    one, told = watch()
     task = asyncio.create_task(one.run())
     await eventually(lambda: len(calls) >= 3, "it is begun anew, and again")
     assert one.trouble == f"the watch ended: {said}"
+    assert told.doubts >= 2, "what was missed is listed"
     await cancel(task)
     assert f"the watch ended: {said}, will begin anew" in caplog.text
 
@@ -193,8 +184,7 @@ async def test_a_kopf_that_asks_for_nothing_is_left_behind_and_another_begun(
     """However it hangs: what its thread does is nothing that anybody could interrupt."""
     release = threading.Event()
     calls = instead_of_kopf(monkeypatch, lambda **_: assert_true(release.wait(10)))
-    one = watch()[0]
-    one.period = 0.06
+    one = watch(period=0.06)[0]
     task = asyncio.create_task(one.run())
     await eventually(lambda: len(calls) >= 2, "another is begun")
     assert "kopf has asked for nothing" in one.trouble
@@ -209,21 +199,27 @@ async def test_a_watch_without_an_answer_is_trouble_until_there_is_one(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
-    instead_of_kopf(monkeypatch, until_stopped)
-    late = ["no answer to the watch of backends for 61 s"]
-    monkeypatch.setattr(Streams, "late", lambda self, limit: late[0])
-    one = watch()[0]
-    one.period = 0.5
-    assert one.ages() == {}
+    answered = threading.Event()
+
+    def asks(*, stop_flag: threading.Event, **_: Any) -> None:
+        while not stop_flag.wait(0.01):
+            for asked in one.health._watches.values():
+                asked.note_request({"watch": "true"})
+                if asked.plural == "frontends" or answered.is_set():
+                    asked.note_answer(200, "OK", {"watch": "true"})
+
+    instead_of_kopf(monkeypatch, asks)
+    one = watch(period=0.1)[0]
+    assert one.health.ages() == {}
     task = asyncio.create_task(one.run())
     await eventually(lambda: one.trouble, "it is noticed")
-    assert one.trouble == late[0]
-    assert set(one.ages()) == {"backends", "frontends"}
-    late[0] = ""
+    assert one.trouble == "no answer to the watch of backends for 0 s"
+    assert set(one.health.ages()) == {"backends", "frontends"}
+    answered.set()
     await eventually(lambda: not one.trouble, "it is answered")
     await cancel(task)
     assert [record.getMessage() for record in caplog.records] == [
-        "no answer to the watch of backends for 61 s, trying on",
+        "no answer to the watch of backends for 0 s, trying on",
         "all watches are answered again",
     ]
 
@@ -245,39 +241,12 @@ def test_kopf_is_told_to_end_what_is_dead() -> None:
     assert settings.process.ultimate_exiting_timeout is None
 
 
-ANSWER = {
-    "metadata": {"name": "a", "namespace": "x", "resourceVersion": "7", "uid": "u"},
-    "status": {"state": "up"},
-}
-ECHO = b'{"type":"MODIFIED","object":{"metadata":{"resourceVersion":"7","uid":"u"}}}'
-
-
-async def test_the_answer_to_a_write_is_taken_and_its_echo_is_not() -> None:
-    one, told = watch()
-    one.wrote(ObjectKind.BACKEND, ANSWER)
-    assert told.heard() == [("Backend seen", "a")]
-    assert b"BOOKMARK" in (await one._echoes.without([ECHO]))[0]
-
-
-async def test_an_answer_that_could_not_be_taken_is_logged_and_its_echo_comes(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    def fails(*_: object) -> None:
-        raise ValueError("a bug")
-
-    one, told = watch()
-    monkeypatch.setattr(told, "on_upsert", fails)
-    one.wrote(ObjectKind.BACKEND, ANSWER)
-    assert "Backend a could not be taken in" in caplog.text
-    assert await one._echoes.without([ECHO]) == [ECHO]
-
-
 async def test_a_changed_history_begins_the_watch_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = instead_of_kopf(monkeypatch, until_stopped)
     one = watch()[0]
     task = asyncio.create_task(one.run())
     await eventually(lambda: calls, "it runs")
-    one.informer.on_rewound()
+    one.begin_anew("the server's history has changed")
     await eventually(lambda: len(calls) == 2, "it is begun anew")
     assert one.trouble == "the watch ended: the server's history has changed"
     await cancel(task)

@@ -3,11 +3,13 @@ from collections.abc import Callable
 
 import pytest
 
+from vpplb.kube.api_health import WatchHealth
 from vpplb.kube.api_resources import JsonObject
 from vpplb.kube.client import PAGE, Listing
 from vpplb.kube.errors import ApiUnreachable, NotFound, api_error
-from vpplb.kube.informer import Informer
 from vpplb.kube.object_cache import CachedObject, ObjectCache
+from vpplb.kube.object_informer import ObjectInformer
+from vpplb.kube.object_watch import ObjectWatch
 from vpplb.model.names import ObjectKey, ObjectKind
 
 
@@ -60,13 +62,29 @@ class Told:
         return events
 
 
-def informer(*kinds: ObjectKind, namespaces: tuple[str, ...] = ()) -> tuple[Informer, Server, Told]:
+def informer(
+    *kinds: ObjectKind, namespaces: tuple[str, ...] = ()
+) -> tuple[ObjectInformer, Server, Told]:
     server, told = Server(), Told()
+    cache = ObjectCache([told])
     return (
-        Informer(server, kinds or (ObjectKind.BACKEND,), ObjectCache([told]), namespaces),
+        ObjectInformer(server, kinds or (ObjectKind.BACKEND,), cache, namespaces),
         server,
         told,
     )
+
+
+@pytest.fixture(autouse=True)
+def begun_anew(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Watch nothing; note why the watch was to begin anew."""
+    reasons: list[str] = []
+
+    async def run(self: ObjectWatch) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(ObjectWatch, "run", run)
+    monkeypatch.setattr(ObjectWatch, "begin_anew", lambda self, why: reasons.append(why))
+    return reasons
 
 
 async def test_an_empty_list_is_complete_too() -> None:
@@ -159,7 +177,6 @@ async def test_a_namespace_that_is_no_more_holds_up_no_other_and_takes_its_objec
     await one.list_all()
     assert one.trouble == ""
     assert told.take() == [("Backend gone", "a"), ("Backend seen at 7", "b")]
-    assert one.take_version("/apis/vpplb.dev/v1alpha1/namespaces/x/backends") == ""
 
 
 @pytest.mark.looptime
@@ -211,7 +228,7 @@ async def test_a_watch_that_begins_anew_makes_a_list() -> None:
     server.lists[ObjectKind.BACKEND] = ([obj("a", 7)], 9)
     await asyncio.sleep(5)
     assert ("Backend gone", "ghost") not in told.take()
-    one.suspect()
+    one.list_soon()
     await asyncio.sleep(2)
     assert told.take() == [("Backend seen at 7", "a"), ("Backend gone", "ghost")]
     running.cancel()
@@ -225,30 +242,37 @@ async def test_a_watch_that_begins_anew_and_finds_nothing_makes_a_list_too() -> 
     await one.list_all()
     running = asyncio.create_task(one.run())
     server.lists[ObjectKind.BACKEND] = ([], 12)
-    one.suspect()
+    one.list_soon()
     await asyncio.sleep(2)
     assert told.take()[-1] == ("Backend gone", "last")
     running.cancel()
 
 
-async def test_a_watch_may_continue_a_list_once() -> None:
-    one, server, _ = informer(ObjectKind.FRONTEND, ObjectKind.DATAPLANE, namespaces=("x",))
-    server.lists[ObjectKind.FRONTEND] = ([], 9)
-    await one.list_all()
-    assert one.take_version("/apis/vpplb.dev/v1alpha1/namespaces/x/frontends") == "9"
-    assert one.take_version("/apis/vpplb.dev/v1alpha1/namespaces/x/frontends") == ""
-    assert one.take_version("/apis/vpplb.dev/v1alpha1/dataplanes") == "1"
+@pytest.mark.looptime
+async def test_a_kind_that_was_not_there_when_the_watch_began_is_watched_once_it_is_listed(
+    begun_anew: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, server, _ = informer()
+    one.watch.health = WatchHealth((ObjectKind.FRONTEND, ObjectKind.BACKEND))
+    asked = one.watch.health._watches["/apis/vpplb.dev/v1alpha1/frontends"]
+    asked.note_request({})
+    running = asyncio.create_task(one.run())
+    server.failing = [NotFound(404, "NotFound", "no such page")]
+    one.list_soon()
+    await asyncio.sleep(1.05)
+    assert begun_anew == []
+    await asyncio.sleep(1)
+    assert begun_anew == ["kopf began without a kind that is there now"]
+    running.cancel()
 
 
 # --- a server that was restored from a backup -------------------------------------------------
 
 
 async def test_a_list_older_than_what_is_known_says_that_history_has_changed(
-    caplog: pytest.LogCaptureFixture,
+    begun_anew: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     one, server, told = informer(ObjectKind.FRONTEND, ObjectKind.BACKEND)
-    rewound: list[str] = []
-    one.on_rewound = lambda: rewound.append("told")
     server.lists = {
         ObjectKind.FRONTEND: ([obj("web", 90)], 100),
         ObjectKind.BACKEND: ([obj("a", 80), obj("b", 95)], 100),
@@ -267,7 +291,7 @@ async def test_a_list_older_than_what_is_known_says_that_history_has_changed(
         ("Backend seen at 50", "a"),
         ("Backend gone", "b"),
     ]
-    assert rewound == ["told"]
+    assert begun_anew == ["the server's history has changed"]
     assert one.trouble == ""
     assert "history has changed" in caplog.text
     one.cache.apply_event(ObjectKind.BACKEND, "MODIFIED", obj("a", 75))

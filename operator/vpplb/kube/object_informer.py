@@ -1,23 +1,25 @@
-"""Lists of some kinds that make sure of what a watch tells, and feed the cache.
+"""Keeps the cache as the API server is: a watch, and lists that make sure of what it tells.
 
 A watch alone is not enough: it says nothing when there is no object (an empty list is complete
 too), and one that was interrupted never tells of what was deleted meanwhile. So everything is
-listed before the watch begins, and again whenever the watch had to begin anew, and what a list
-does not show is gone (`ObjectCache`).
+listed before the watch begins, whenever it began anew, and now and then; what a list does not
+show is deleted (`ObjectCache`).
 """
 
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Protocol
 
-from vpplb.kube.api_resources import RESOURCES, JsonObject, cluster_key
+from vpplb.kube.api_resources import JsonObject, cluster_key
 from vpplb.kube.client import Listing
+from vpplb.kube.cluster_access import Access, load_access
 from vpplb.kube.errors import ApiError, KubeError, NotFound
 from vpplb.kube.object_cache import HistoryChanged, ObjectCache
+from vpplb.kube.object_watch import PERIOD, ObjectWatch
 from vpplb.model.backoff import backoff_seconds
 from vpplb.model.names import ObjectKey, ObjectKind
 
@@ -26,11 +28,11 @@ log = logging.getLogger(__name__)
 RELIST_DELAY = 1.0
 """Seconds from a sign that the watch began anew to the list that makes sure."""
 RELIST_INTERVAL = 600.0
-RETRY = (0.2, 5.0)
+RETRY = (0.2, 2.0)
 
 
 class ListClient(Protocol):
-    """What an informer needs of `KubeClient`."""
+    """What is needed of `KubeClient`."""
 
     async def list(self, kind: ObjectKind, namespace: str | None = None) -> Listing:
         """Read all objects of a kind."""
@@ -41,43 +43,56 @@ class ListClient(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class Informer:
+class ObjectInformer:
     """Follows `kinds` in `namespaces` (none: all; cluster-scoped kinds whole in any case).
 
-    `trouble` says in words why the lists are not complete; empty when they are. `on_rewound` is
-    told that the server's history has changed, before all is listed again.
+    `trouble` says in words why the lists are not complete; empty when they are. For `period` and
+    `load` see `ObjectWatch`.
     """
 
-    client: ListClient
-    kinds: Sequence[ObjectKind]
-    cache: ObjectCache
-    namespaces: Sequence[str] = ()
-    trouble: str = "objects have not been listed yet"
-    on_rewound: Callable[[], None] = lambda: None
-    _listed: dict[str, str] = field(default_factory=dict)
-    _suspect: asyncio.Event = field(default_factory=asyncio.Event)
+    def __init__(
+        self,
+        client: ListClient,
+        kinds: Sequence[ObjectKind],
+        cache: ObjectCache,
+        namespaces: Sequence[str] = (),
+        *,
+        period: float = PERIOD,
+        load: Callable[[], Awaitable[Access]] = load_access,
+    ) -> None:
+        self._client, self._kinds, self.cache = client, kinds, cache
+        self._namespaces, self._due = namespaces, asyncio.Event()
+        self.watch = ObjectWatch(kinds, cache, namespaces, self.list_soon, period=period, load=load)
+        self.trouble = "objects have not been listed yet"
 
-    def suspect(self) -> None:
-        """Take note that the watch began anew, and may have missed something."""
-        self._suspect.set()
+    def watch_ages(self) -> Mapping[str, float]:
+        """Return, by plural, for how many seconds the watch of each kind has had no answer."""
+        return self.watch.health.ages()
 
-    def take_version(self, path: str) -> str:
-        """Return the version of the last list of a collection, once; "" when it is taken.
+    def list_soon(self) -> None:
+        """Have all listed soon, since something may have been missed."""
+        self._due.set()
 
-        A watch that continues from there misses nothing. From any thread.
-        """
-        return self._listed.pop(path, "")
+    async def run(self) -> None:
+        """Watch, and list again whenever something may have been missed, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.watch.run())
+            group.create_task(self._list_again())
 
     async def list_all(self) -> None:
         """List until every kind is complete, trying again for as long as it takes."""
         failures = 0
         while True:
             try:
-                for kind in self.kinds:
-                    await self._list(kind)
+                for kind in self._kinds:
+                    await self._list_kind(kind)
             except HistoryChanged as change:
-                self._rewind(str(change))
+                log.warning(
+                    "the API server's history has changed (was it restored from a backup?): %s;"
+                    " everything is listed and compared anew", change,
+                )  # fmt: skip
+                self.cache.reset_versions()
+                self.watch.begin_anew("the server's history has changed")
             except KubeError as error:
                 failures += 1
                 self.trouble = _explain(error)
@@ -88,43 +103,29 @@ class Informer:
                 self.trouble = ""
                 return
 
-    async def run(self) -> None:
-        """List again whenever the watch began anew, and now and then, until cancelled."""
+    async def _list_again(self) -> None:
         while True:
-            try:
+            with suppress(TimeoutError):
                 async with asyncio.timeout(RELIST_INTERVAL):
-                    await self._suspect.wait()
-            except TimeoutError:
-                pass
+                    await self._due.wait()
+            # A watch that began anew has told most of it by then; and signs come in crowds.
             await asyncio.sleep(RELIST_DELAY)
-            self._suspect.clear()
+            self._due.clear()
             await self.list_all()
+            if self.watch.health.is_partial():
+                self.watch.begin_anew("kopf began without a kind that is there now")
 
-    async def _list(self, kind: ObjectKind) -> None:
-        scopes = self.namespaces if kind.namespaced and self.namespaces else [None]
+    async def _list_kind(self, kind: ObjectKind) -> None:
+        scopes = self._namespaces if kind.namespaced and self._namespaces else [None]
         for namespace in scopes:
             asked_at = self.cache.newest_version(kind)
             try:
-                listing = await self.client.list(kind, namespace)
+                listing = await self._client.list(kind, namespace)
             except ApiError as error:
                 if namespace is None or not await self._is_gone(namespace, error):
                     raise
-                nothing = Listing([], str(self.cache.newest_version(kind)))
-                await self.cache.apply_listing(kind, namespace, nothing)
-                continue
+                listing = Listing([], str(self.cache.newest_version(kind)))
             await self.cache.apply_listing(kind, namespace, listing, asked_at=asked_at)
-            self._listed[RESOURCES[kind].collection_path(namespace or "")] = (
-                listing.resource_version
-            )
-
-    def _rewind(self, why: str) -> None:
-        log.warning(
-            "the API server's history has changed (was it restored from a backup?): %s; everything"
-            " is listed and compared anew", why,
-        )  # fmt: skip
-        self._listed.clear()
-        self.cache.reset_versions()
-        self.on_rewound()
 
     async def _is_gone(self, namespace: str, refused: ApiError) -> bool:
         """Tell a namespace that is no more from one whose objects we may not see (KubeError).
@@ -135,7 +136,7 @@ class Informer:
         if refused.status != HTTPStatus.FORBIDDEN:
             return False
         try:
-            await self.client.get(ObjectKind.NAMESPACE, cluster_key(namespace))
+            await self._client.get(ObjectKind.NAMESPACE, cluster_key(namespace))
         except NotFound:
             return True
         except ApiError:  # we may not ask either

@@ -1,0 +1,254 @@
+"""What is noted of requests, and of watches on a server that answers as told."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from vpplb.kube import api_health as module
+from vpplb.kube.api_health import RequestHealth, WatchHealth
+from vpplb.kube.api_resources import RESOURCES
+from vpplb.kube.client import open_session
+from vpplb.kube.cluster_access import Access
+from vpplb.model.names import ObjectKind
+
+BACKENDS = RESOURCES[ObjectKind.BACKEND].collection_path()
+WATCH = {"watch": "true"}
+
+
+@dataclass
+class Bench:
+    """Streams whose clock is set by hand, and what reaches the server."""
+
+    server: str = ""
+    now: float = 100.0
+    statuses: list[int] = field(default_factory=list)
+    asked: list[tuple[str, Mapping[str, str]]] = field(default_factory=list)
+    tokens: list[str] = field(default_factory=list)
+    doubts: int = 0
+    distrusted: list[str] = field(default_factory=list)
+    versions: list[tuple[str, int]] = field(default_factory=list)
+
+    def health(self, *kinds: ObjectKind, namespaces: tuple[str, ...] = ()) -> WatchHealth:
+        def doubt() -> None:
+            self.doubts += 1
+
+        return WatchHealth(
+            kinds or (ObjectKind.BACKEND,),
+            namespaces,
+            doubt,
+            self.distrusted.append,
+            lambda kind, version: self.versions.append((RESOURCES[kind].plural, version)),
+            clock=lambda: self.now,
+        )
+
+    async def answer(self, request: web.BaseRequest) -> web.Response:
+        self.asked.append((request.path, dict(request.query)))
+        self.tokens.append(request.headers["Authorization"])
+        status = self.statuses.pop(0) if self.statuses else 200
+        if status == 0:
+            await asyncio.sleep(10)
+        return web.Response(body=b"{}", status=status, content_type="application/json")
+
+    @asynccontextmanager
+    async def session(self, health: WatchHealth) -> AsyncIterator[aiohttp.ClientSession]:
+        async def auth_headers() -> Mapping[str, str]:
+            return {"Authorization": f"Bearer {len(self.tokens)}"}
+
+        access = Access(server=self.server, auth_headers=auth_headers)
+        async with open_session(access, health.observe) as session:
+            yield session
+
+    async def get(
+        self, session: aiohttp.ClientSession, path: str = BACKENDS, query: Mapping[str, str] = WATCH
+    ) -> int:
+        async with session.get(self.server + path, params=query) as response:
+            return response.status
+
+
+@pytest.fixture
+async def bench() -> AsyncIterator[Bench]:
+    made = Bench()
+    server = web.Server(made.answer)
+    runner = web.ServerRunner(server, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    made.server = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    yield made
+    await runner.cleanup()
+
+
+async def test_an_answered_watch_is_alive(bench: Bench) -> None:
+    health = bench.health()
+    bench.now += 7
+    assert health.ages() == {"backends": 7}
+    async with bench.session(health) as session:
+        assert await bench.get(session) == 200
+    assert health.ages() == {"backends": 0}
+    bench.now += 3
+    assert health.ages() == {"backends": 3}
+
+
+async def test_the_age_of_a_kind_is_that_of_its_oldest_namespace(bench: Bench) -> None:
+    health = bench.health(ObjectKind.BACKEND, ObjectKind.DATAPLANE, namespaces=("x", "y"))
+    bench.now += 5
+    async with bench.session(health) as session:
+        await bench.get(session, RESOURCES[ObjectKind.BACKEND].collection_path("x"))
+        await bench.get(session, RESOURCES[ObjectKind.DATAPLANE].collection_path())
+        assert health.ages() == {"backends": 5, "dataplanes": 0}
+        await bench.get(session, RESOURCES[ObjectKind.BACKEND].collection_path("y"))
+    assert health.ages() == {"backends": 0, "dataplanes": 0}
+
+
+async def test_a_failure_is_no_answer_and_says_what_is_wrong(bench: Bench) -> None:
+    health = bench.health(ObjectKind.BACKEND, ObjectKind.FRONTEND)
+    bench.now += 61
+    async with bench.session(health) as session:
+        await bench.get(session, RESOURCES[ObjectKind.FRONTEND].collection_path())
+        bench.statuses = [429]
+        await bench.get(session)
+    assert health.ages() == {"backends": 61, "frontends": 0}
+    health.judge_ages(61)
+    assert health.trouble == ""
+    health.judge_ages(60)
+    told = "no answer to the watch of backends for 61 s (429 Too Many Requests)"
+    assert health.trouble == told
+
+
+async def test_a_server_that_takes_a_request_and_says_nothing_is_not_waited_for(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "ANSWER_TIMEOUT", 0.05)
+    health = bench.health()
+    bench.statuses = [0]
+    bench.now += 9
+    async with bench.session(health) as session:
+        with pytest.raises(TimeoutError):
+            await bench.get(session)
+    health.judge_ages(1)
+    assert health.trouble == "no answer to the watch of backends for 9 s (no answer)"
+    assert health.silence() == 0, "it was asked"
+
+
+async def test_silence_is_of_the_stream_that_was_forgotten(bench: Bench) -> None:
+    health = bench.health(ObjectKind.BACKEND, ObjectKind.FRONTEND)
+    bench.now += 4
+    async with bench.session(health) as session:
+        await bench.get(session)
+        assert health.silence() == 4
+        await bench.get(session, RESOURCES[ObjectKind.FRONTEND].collection_path())
+        assert health.silence() == 0
+
+
+async def test_a_watch_that_begins_by_a_list_is_told_once_it_goes_on_from_there(
+    bench: Bench,
+) -> None:
+    """What our own list shows after that is newer than kopf's list, so nothing falls between."""
+    health = bench.health()
+    async with bench.session(health) as session:
+        assert await bench.get(session, query={"limit": "500"}) == 200
+        assert bench.doubts == 0
+        await bench.get(session)
+        assert bench.doubts == 1
+        await bench.get(session)
+    assert bench.doubts == 1, "it continues what was told"
+
+
+async def test_a_list_that_failed_began_nothing(bench: Bench) -> None:
+    health = bench.health()
+    bench.statuses = [500]
+    async with bench.session(health) as session:
+        assert await bench.get(session, query={}) == 500
+    assert bench.doubts == 0
+
+
+async def test_what_else_kopf_asks_for_is_left_alone(bench: Bench) -> None:
+    health = bench.health()
+    async with bench.session(health) as session:
+        assert await bench.get(session, "/apis", {}) == 200
+    assert bench.asked == [("/apis", {})]
+
+
+async def test_each_request_carries_the_token_of_that_moment(bench: Bench) -> None:
+    health = bench.health()
+    async with bench.session(health) as session:
+        for _ in range(2):
+            await bench.get(session)
+    assert bench.tokens == ["Bearer 0", "Bearer 1"]
+
+
+async def test_a_kind_that_is_not_there_is_told_and_doubted_once_it_is_back(bench: Bench) -> None:
+    health = bench.health()
+    async with bench.session(health) as session:
+        bench.statuses = [404, 200]
+        assert await bench.get(session) == 404
+        bench.now += 4
+        assert health.trouble == "the watch of backends fails for 4 s (404 Not Found)"
+        assert bench.doubts == 0
+        assert await bench.get(session) == 200
+        assert health.trouble == ""
+        assert bench.doubts == 1, "it may have been made anew"
+
+
+async def test_a_kind_that_is_not_asked_for_while_others_are_was_not_there(bench: Bench) -> None:
+    health = bench.health(ObjectKind.BACKEND, ObjectKind.FRONTEND)
+    assert not health.is_partial()
+    async with bench.session(health) as session:
+        await bench.get(session)
+        assert health.is_partial()
+        await bench.get(session, RESOURCES[ObjectKind.FRONTEND].collection_path())
+    assert not health.is_partial()
+
+
+async def test_where_nothing_is_asked_for_in_a_while_nothing_was_there(bench: Bench) -> None:
+    health = bench.health()
+    bench.now += module.ANSWER_TIMEOUT
+    assert not health.is_partial()
+    bench.now += 1
+    assert health.is_partial()
+
+
+@pytest.mark.parametrize(("lasted", "doubted"), [(1, 1), (27, 1), (28, 0), (30, 0)])
+async def test_a_watch_that_ends_before_its_time_is_doubted(
+    bench: Bench, lasted: float, doubted: int
+) -> None:
+    health = bench.health()
+    async with bench.session(health) as session:
+        query = {**WATCH, "timeoutSeconds": "30"}
+        await bench.get(session, query=query)
+        bench.now += lasted
+        await bench.get(session, query=query)
+    assert bench.doubts == doubted
+
+
+async def test_the_version_that_a_watch_goes_on_from_is_told(bench: Bench) -> None:
+    async with bench.session(bench.health()) as session:
+        await bench.get(session, query={**WATCH, "resourceVersion": "2000"})
+    assert bench.versions == [("backends", 2000)]
+
+
+async def test_a_version_too_large_for_the_server_is_doubted(bench: Bench) -> None:
+    async with bench.session(bench.health()) as session:
+        bench.statuses = [504]
+        await bench.get(session, query={**WATCH, "resourceVersion": "2000"})
+    assert bench.doubts == 1
+
+
+def test_a_failure_is_told_once_it_has_lasted_and_until_an_answer() -> None:
+    now = [100.0]
+    health = RequestHealth(clock=lambda: now[0])
+    assert health.trouble == ""
+    health.note_failure("connection refused")
+    assert health.trouble == ""
+    now[0] += 2
+    health.note_failure("401 Unauthorized")
+    now[0] += 2
+    assert health.trouble == "requests fail for 4 s: 401 Unauthorized"
+    assert health.age() == 4
+    health.note_answer()
+    assert health.trouble == ""
+    assert health.age() == 0
