@@ -15,8 +15,8 @@ FRAMING_LIMIT = 8 * LIMIT
 _SIZE_LINE = re.compile(rb"0*([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\n]*)?\r?\n")
 _SIZE_LINE_LIMIT = 4096
 
-_FOLD = re.compile(rb"\r?\n[ \t]+")
-_FRAMING = re.compile(rb"^(content-length|transfer-encoding):([^\r\n]*)", re.MULTILINE | re.I)
+_FOLD = re.compile(rb"\n[ \t]+")
+_FRAMING = re.compile(rb"\n(content-length|transfer-encoding):([^\n]*)")
 
 
 class BadBody(Exception):
@@ -135,10 +135,11 @@ def framed(head: bytes, *, bodiless: bool) -> Body:
     """
     lengths: list[bytes] = []
     codings: list[bytes] = []
-    for name, value in _FRAMING.findall(_FOLD.sub(b" ", head)):
+    lines = _FOLD.sub(b" ", head.lower().replace(b"\r\n", b"\n"))
+    for name, value in _FRAMING.findall(lines):
         (lengths if len(name) == len(b"content-length") else codings).append(value.strip())
     length = _length(lengths) if lengths else None
-    coding = b",".join(codings).strip(b" \t,").lower()
+    coding = b",".join(codings).strip(b" \t,")
     if coding not in (b"", b"chunked"):
         raise BadBody("the answer has a Transfer-Encoding other than chunked")
     if bodiless:

@@ -25,7 +25,7 @@ EARLY_SEARCHES = 4 * LIMIT
 _STATUS_LINE = re.compile(rb"HTTP/\d\.\d[ \t]+(\d{3})(?:[ \t]+([^\r\n]*))?\r?\n")
 # A name, a value, and lines that continue it (RFC 9112, 5.2).
 _FIELDS = re.compile(
-    rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\r\n]*\r?\n(?:[ \t]+[^\r\n]*\r?\n)*)*\r?\n"
+    rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]++:[^\r\n]*+\r?\n(?:[ \t]++[^\r\n]*+\r?\n)*+)*+\r?\n"
 )
 _EMPTY_LINES = re.compile(rb"(?:\r?\n)+")
 _HEAD_END = re.compile(rb"\n\r?\n")
