@@ -49,7 +49,7 @@ from vpplb.model.check import (
     TlsSettings,
 )
 from vpplb.model.names import ObjectKey
-from vpplb.probers.pool import WorkerPool
+from vpplb.probers.worker_pool import WorkerPool
 from vpplb.reconcile.ports import LATENESS_BUCKETS, Assignment, ProbeStats, Verdict
 
 REALTIME = bool(os.environ.get("VPPLB_BENCH_REALTIME"))

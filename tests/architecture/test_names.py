@@ -11,14 +11,12 @@ MEAN_TWO_THINGS = frozenset(
         "Assumed",
         "BadManifests",
         "Call",
-        "Condition",
         "Connection",
         "LeaseClient",
         "Listing",
         "Message",
         "Pool",
         "Probed",
-        "Tally",
         "VipCounters",
     }
 )

@@ -19,7 +19,7 @@ from lab.waiting import eventually, wait_for
 from vpplb.model.check import Cadence, CheckSpec, HttpProbe, TcpProbe
 from vpplb.model.health import ProbeCode, Response
 from vpplb.model.names import ObjectKey
-from vpplb.probers.pool import WorkerPool
+from vpplb.probers.worker_pool import WorkerPool
 from vpplb.reconcile.ports import Assignment, Prober, ProbeStats, Reason, Turn, Verdict
 
 pytestmark = pytest.mark.slow

@@ -5,10 +5,10 @@ from ipaddress import ip_address
 
 from vpplb.model.check import HttpProbe, TcpProbe, TlsSettings
 from vpplb.model.health import ProbeCode, ProbeResult
-from vpplb.probers.body import LIMIT
-from vpplb.probers.conversation import Conversation, Search, Step
+from vpplb.probers.conversation import BodySearch, ProbeConversation, Step
 from vpplb.probers.http import DETAIL_LIMIT, HEAD_LIMIT, HttpConversation
-from vpplb.probers.recipe import conversations
+from vpplb.probers.http_body import LIMIT
+from vpplb.probers.probe_factory import conversation_factory
 
 ADDRESS = ip_address("192.0.2.7")
 HTTP_CODES = frozenset({ProbeCode.L7OK, ProbeCode.L7STS, ProbeCode.L7RSP})
@@ -22,17 +22,17 @@ PROBES = (
 LARGEST_PIECE = 16384
 
 
-def http(probe: HttpProbe) -> Callable[[], Conversation]:
+def http(probe: HttpProbe) -> Callable[[], ProbeConversation]:
     """Return what makes an exchange of this probe."""
-    return conversations(probe, ADDRESS)
+    return conversation_factory(probe, ADDRESS)
 
 
-def tls(*, inside: bool) -> Callable[[], Conversation]:
+def tls(*, inside: bool) -> Callable[[], ProbeConversation]:
     """Return what makes a handshake, with HTTP inside or alone."""
     settings = TlsSettings(insecure_skip_verify=True)
     if inside:
-        return conversations(HttpProbe(port=443, tls=settings), ADDRESS)
-    return conversations(TcpProbe(port=443, tls=settings), ADDRESS)
+        return conversation_factory(HttpProbe(port=443, tls=settings), ADDRESS)
+    return conversation_factory(TcpProbe(port=443, tls=settings), ADDRESS)
 
 
 def cut(data: bytes, sizes: Iterable[int]) -> list[bytes]:
@@ -48,19 +48,19 @@ def cut(data: bytes, sizes: Iterable[int]) -> list[bytes]:
 
 def settled(step: Step) -> bytes | ProbeResult:
     """Search what is to be searched, as the driver does, until something else is to be done."""
-    while isinstance(step, Search):
+    while isinstance(step, BodySearch):
         step = step.then(step.regexp.found_in(step.body, whole=step.whole))
     return step
 
 
-def ended(make: Callable[[], Conversation], pieces: Sequence[bytes]) -> ProbeResult:
+def ended(make: Callable[[], ProbeConversation], pieces: Sequence[bytes]) -> ProbeResult:
     """Feed the pieces, then the end; return the result. Asserts what must hold on the way."""
     conversation = make()
-    step = settled(conversation.connected())
+    step = settled(conversation.on_connected())
     for piece in [*pieces, b""]:
         if isinstance(step, ProbeResult):
             break
-        step = settled(conversation.received(piece))
+        step = settled(conversation.on_data(piece))
         assert held(conversation) <= HEAD_LIMIT + LIMIT + 2 * LARGEST_PIECE
     assert isinstance(step, ProbeResult), "it waits for more though the peer has closed"
     assert len(step.detail) <= DETAIL_LIMIT
@@ -68,7 +68,7 @@ def ended(make: Callable[[], Conversation], pieces: Sequence[bytes]) -> ProbeRes
     return step
 
 
-def held(conversation: Conversation) -> int:
+def held(conversation: ProbeConversation) -> int:
     """Return how many bytes of the peer's a conversation keeps."""
     if not isinstance(conversation, HttpConversation):
         return 0

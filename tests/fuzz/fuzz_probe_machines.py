@@ -13,7 +13,7 @@ import atheris
 with atheris.instrument_imports(include=["vpplb.probers"]):
     from fuzz.conversations import HTTP_CODES, PROBES, cut, ended, http, tls
     from vpplb.model.health import ProbeCode
-    from vpplb.probers.icmp import EchoCodec, ipv4_header_size
+    from vpplb.probers.icmp_packets import EchoCodec, ipv4_header_size
 
 MACHINES = [*(http(probe) for probe in PROBES), tls(inside=True), tls(inside=False)]
 CODECS = [EchoCodec(version=version, payload=b"x" * 56) for version in (4, 6)]
@@ -27,8 +27,8 @@ def one(data: bytes) -> None:
     sizes, sent = [1 + size for size in data[1:9]], data[9:]
     if chosen >= len(MACHINES):
         codec = CODECS[chosen - len(MACHINES)]
-        codec.replied(sent, ipv4_header_size(sent))
-        codec.quoted(sent)
+        codec.match_reply(sent, ipv4_header_size(sent))
+        codec.match_quoted(sent)
         return
     result = ended(MACHINES[chosen], cut(sent, sizes))
     expected = HTTP_CODES if chosen < len(PROBES) else {ProbeCode.L6RSP}

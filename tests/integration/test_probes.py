@@ -36,7 +36,7 @@ from vpplb.model.check import (
     TlsSettings,
 )
 from vpplb.model.names import ObjectKey
-from vpplb.probers.pool import WorkerPool
+from vpplb.probers.worker_pool import WorkerPool
 from vpplb.reconcile.ports import Assignment, ProbeStats, Turn, Verdict
 
 FAMILIES = pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
@@ -361,7 +361,7 @@ from ipaddress import ip_address
 from vpplb.reconcile.ports import Assignment
 from vpplb.model.check import Cadence, CheckSpec, IcmpProbe
 from vpplb.model.names import ObjectKey
-from vpplb.probers.loop import CheckLoop
+from vpplb.probers.check_loop import CheckLoop
 
 loop = CheckLoop()
 for address in ("198.51.100.2", "2001:db8:1::2", "203.0.113.33", "2001:db8:32::1"):
@@ -502,7 +502,7 @@ async def test_statistics_come_every_second() -> None:
 def test_a_worker_ends_when_its_parent_is_killed() -> None:
     script = """
 import asyncio, os
-from vpplb.probers.pool import WorkerPool
+from vpplb.probers.worker_pool import WorkerPool
 async def main():
     pool = WorkerPool(workers=2)
     await pool.start(print, print)

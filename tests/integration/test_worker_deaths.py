@@ -11,19 +11,19 @@ from lab.servers import ScriptedServer, answering
 from lab.waiting import eventually
 from vpplb.model.check import Cadence, CheckSpec, HttpProbe
 from vpplb.model.names import ObjectKey
-from vpplb.probers.pool import WorkerPool
+from vpplb.probers.worker_pool import WorkerPool
 from vpplb.reconcile.ports import Assignment
 
 POISON = """
 import os, sys
 if "vpplb.probers.worker" in sys.orig_argv:
     from vpplb.probers.http import HttpConversation
-    received = HttpConversation.received
+    received = HttpConversation.on_data
     def dies(self, data):
         if b"poison" in data:
             os.kill(os.getpid(), 9)
         return received(self, data)
-    HttpConversation.received = dies
+    HttpConversation.on_data = dies
 """
 
 

@@ -68,7 +68,9 @@ class Namespace:
 
     def inside(self, work: Callable[[], T]) -> T:
         """Return what `work` returns in a thread in here: sockets it opens belong to here."""
-        with ThreadPoolExecutor(1, initializer=netns.Namespace(str(self.path)).enter) as thread:
+        with ThreadPoolExecutor(
+            1, initializer=netns.NetworkNamespace(str(self.path)).enter_namespace
+        ) as thread:
             return thread.submit(work).result()
 
     def _is_own(self) -> bool:

@@ -6,7 +6,7 @@ from ipaddress import ip_address
 
 from vpplb.model.check import Cadence, CheckSpec, ProbeKind
 from vpplb.model.names import ObjectKey
-from vpplb.probers.loop import CheckLoop
+from vpplb.probers.check_loop import CheckLoop
 from vpplb.reconcile.ports import Assignment
 
 
@@ -26,10 +26,10 @@ def first_verdict(check: CheckSpec) -> tuple[str, str]:
     """Probe once; return the code and the detail."""
     loop = CheckLoop()
     try:
-        loop.assign([Assignment(backend=ObjectKey("ns", "b"), generation=1, spec=check)])
+        loop.assign_checks([Assignment(backend=ObjectKey("ns", "b"), generation=1, spec=check)])
         give_up = time.monotonic() + 10
         while not loop.verdicts and time.monotonic() < give_up:
-            loop.turn(1.0)
+            loop.run_once(1.0)
         return loop.verdicts[0].code.value, loop.verdicts[0].detail
     finally:
         loop.close()

@@ -19,7 +19,7 @@ from vpplb.health.machine import Counter, step
 from vpplb.model.health import HealthState, ProbeCode, ProbeResult, Response
 from vpplb.model.names import ObjectKey
 from vpplb.plan.guard import Suspicion, tally
-from vpplb.probers.checker import Check
+from vpplb.probers.scheduled_check import ScheduledCheck
 from vpplb.reconcile.ports import Verdict
 
 PASS = ProbeResult(code=ProbeCode.L4OK, detail="connected")
@@ -38,7 +38,7 @@ class CadencedProber:
         self._world, self._link = world, link
         self._answered, self._asking = -1.0, False
         self._checks = {
-            name: Check(one, now=world.time, clock=world.clock, random=random.random)
+            name: ScheduledCheck(one, now=world.time, clock=world.clock, random=random.random)
             for name, one in world.prober.running.items()
         }
         self._ends: dict[ObjectKey, float] = {}
@@ -61,17 +61,17 @@ class CadencedProber:
     def _due(self, name: ObjectKey) -> float:
         return self._ends.get(name, self._checks[name].next_start)
 
-    def _start(self, name: ObjectKey, check: Check) -> None:
+    def _start(self, name: ObjectKey, check: ScheduledCheck) -> None:
         now = self._world.time
-        check.start(now)
+        check.start_probe(now)
         if self._link(now) and self._link(now + ANSWER):
             self._finish(check, PASS)
         else:
             self._ends[name] = now + check.assignment.spec.cadence.timeout.total_seconds()
 
-    def _finish(self, check: Check, result: ProbeResult) -> None:
+    def _finish(self, check: ScheduledCheck, result: ProbeResult) -> None:
         world, before = self._world, check.response
-        news = check.finish(result, world.time)
+        news = check.finish_probe(result, world.time)
         name, response = check.assignment.backend.name, check.response
         passed = response is Response.PASSED
         self._answered = world.time if passed else self._answered

@@ -12,7 +12,7 @@ from vpplb.health.machine import Counter, step
 from vpplb.model.check import Cadence, CheckSpec, TcpProbe
 from vpplb.model.health import ProbeCode, ProbeResult
 from vpplb.model.names import ObjectKey
-from vpplb.probers.checker import Check
+from vpplb.probers.scheduled_check import ScheduledCheck
 from vpplb.reconcile.ports import Assignment
 
 limits = st.integers(1, 100)
@@ -64,16 +64,16 @@ def test_probes_of_one_backend_never_overlap_nor_come_faster_than_asked(
     spec = CheckSpec(address=ip_address("192.0.2.7"), probe=TcpProbe(port=80), cadence=cadence)
     assignment = Assignment(backend=ObjectKey("ns", "b"), generation=1, spec=spec)
     draws = iter([random for *_, random in probes])
-    check = Check(assignment, now=0.0, clock=_Clock(), random=lambda: next(draws))
+    check = ScheduledCheck(assignment, now=0.0, clock=_Clock(), random=lambda: next(draws))
     ended, started = 0.0, -interval
     for passed, late, length, _ in probes:
         begin = check.next_start + late
         assert begin >= ended
         assert begin >= started + 0.9 * interval - 1e-6
-        assert check.start(begin) >= late - 1e-6
+        assert check.start_probe(begin) >= late - 1e-6
         started, ended = begin, begin + length
         code = ProbeCode.L4OK if passed else ProbeCode.L4TOUT
-        check.finish(ProbeResult(code=code), ended)
+        check.finish_probe(ProbeResult(code=code), ended)
 
 
 @given(st.integers(1, 4), st.integers(1, 4), results)
@@ -83,13 +83,17 @@ def test_a_result_that_is_the_very_same_object_counts_like_one_that_is_equal(
     cadence = Cadence(down_interval=timedelta(seconds=9), rise=rise, fall=fall)
     spec = CheckSpec(address=ip_address("192.0.2.7"), probe=TcpProbe(port=80), cadence=cadence)
     assignment = Assignment(backend=ObjectKey("ns", "b"), generation=1, spec=spec)
-    same, equal = (Check(assignment, now=0.0, clock=_Clock(), random=lambda: 0.5) for _ in range(2))
+    same, equal = (
+        ScheduledCheck(assignment, now=0.0, clock=_Clock(), random=lambda: 0.5) for _ in range(2)
+    )
     known = {True: ProbeResult(code=ProbeCode.L4OK), False: ProbeResult(code=ProbeCode.L4TOUT)}
     for passed in passes:
         for check in (same, equal):
-            check.start(check.next_start)
+            check.start_probe(check.next_start)
         now = same.next_start
-        assert same.finish(known[passed], now) == equal.finish(replace(known[passed]), now)
+        assert same.finish_probe(known[passed], now) == equal.finish_probe(
+            replace(known[passed]), now
+        )
         assert same.next_start == equal.next_start
 
 

@@ -10,7 +10,7 @@ from fuzz.conversations import HTTP_CODES, LARGEST_PIECE, PROBES, cut, ended, ht
 from lab.authority import self_signed_server
 from vpplb.model.check import HttpProbe
 from vpplb.model.health import ProbeCode
-from vpplb.probers.icmp import EchoCodec, ipv4_header_size
+from vpplb.probers.icmp_packets import EchoCodec, ipv4_header_size
 
 FRAGMENTS = (
     b"HTTP/1.1 200 OK\r\n",
@@ -84,7 +84,7 @@ def test_a_damaged_handshake_ends_in_some_result(
     conversation = tls(inside=inside)()
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     far = server.wrap_bio(incoming, outgoing, server_side=True)
-    hello = conversation.connected()
+    hello = conversation.on_connected()
     assert isinstance(hello, bytes)
     incoming.write(hello)
     with pytest.raises(ssl.SSLWantReadError):
@@ -95,7 +95,7 @@ def test_a_damaged_handshake_ends_in_some_result(
     if short:
         del flight[at:]
     for piece in [*cut(bytes(flight), sizes), b""]:
-        step = settled(conversation.received(piece))
+        step = settled(conversation.on_data(piece))
         if not isinstance(step, bytes):
             assert step.code in (ProbeCode.L6RSP, ProbeCode.L7RSP if inside else ProbeCode.L6OK)
             break
@@ -106,13 +106,13 @@ def test_a_damaged_handshake_ends_in_some_result(
 @given(st.sampled_from([4, 6]), st.binary(max_size=200))
 def test_no_packet_that_is_not_ours_is_an_answer(version: int, packet: bytes) -> None:
     codec = EchoCodec(version=version, payload=b"secret" * 9)
-    assert codec.replied(packet, ipv4_header_size(packet)) is None
-    assert codec.replied(packet) is None
-    assert codec.quoted(packet) is None or packet[0] in (8, 128)
+    assert codec.match_reply(packet, ipv4_header_size(packet)) is None
+    assert codec.match_reply(packet) is None
+    assert codec.match_quoted(packet) is None or packet[0] in (8, 128)
 
 
 @given(st.integers(0, 0xFFFFFFFF), st.binary(max_size=60))
 def test_every_reply_to_a_request_is_known(tag: int, payload: bytes) -> None:
     codec = EchoCodec(version=4, payload=payload)
-    reply = b"\0" + codec.request(tag)[1:]
-    assert codec.replied(reply) == tag
+    reply = b"\0" + codec.build_request(tag)[1:]
+    assert codec.match_reply(reply) == tag

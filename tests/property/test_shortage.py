@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from vpplb.model.check import Cadence, CheckSpec, HttpProbe
 from vpplb.model.names import ObjectKey
-from vpplb.probers.discards import IN_A_ROW
-from vpplb.probers.loop import CheckLoop
-from vpplb.probers.poller import Poller
+from vpplb.probers.check_loop import CheckLoop
+from vpplb.probers.poller import EventPoller
+from vpplb.probers.prober_shortage import IN_A_ROW
 from vpplb.reconcile.ports import Assignment
 
 SECOND = timedelta(seconds=1)
@@ -26,16 +26,16 @@ CADENCE = Cadence(
 @given(st.lists(st.floats(0.0, 3.0), min_size=30, max_size=50))
 def test_no_more_than_some_results_in_a_row_are_discarded(gaps: list[float]) -> None:
     now = 1000.0
-    loop = CheckLoop(poller=Poller(), monotonic=lambda: now, uniform=lambda: 0.5)
+    loop = CheckLoop(poller=EventPoller(), monotonic=lambda: now, uniform=lambda: 0.5)
     in_a_row = results = 0
     with socket.create_server(("127.0.0.1", 0), backlog=256) as silent:
         probe = HttpProbe(port=silent.getsockname()[1])
         spec = CheckSpec(address=ip_address("127.0.0.1"), probe=probe, cadence=CADENCE)
-        loop.assign([Assignment(backend=ObjectKey("ns", "b"), generation=1, spec=spec)])
+        loop.assign_checks([Assignment(backend=ObjectKey("ns", "b"), generation=1, spec=spec)])
         for gap in gaps:
             now += gap
-            loop.turn(0)
-            if (stats := loop.statistics.take()) is None:
+            loop.run_once(0)
+            if (stats := loop.statistics.take_counts()) is None:
                 continue
             results += sum(stats.results.values())
             in_a_row = 0 if stats.results else in_a_row + sum(stats.discarded.values())

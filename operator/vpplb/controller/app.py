@@ -22,7 +22,7 @@ from vpplb.kube.object_informer import ObjectInformer
 from vpplb.kube.write_fence import Permit, PermittedClient
 from vpplb.model.clock import SystemClock
 from vpplb.model.names import ObjectKey
-from vpplb.probers.pool import WorkerPool
+from vpplb.probers.worker_pool import WorkerPool
 from vpplb.resources.allowances import NOTHING, Allowances
 from vpplb.telemetry.http import HttpServer
 from vpplb.telemetry.process_health import ProcessHealth, complain_late

@@ -1,6 +1,6 @@
 """What a probe over a connection is: bytes in, bytes out, and in the end a result.
 
-A conversation owns no socket and no clock. Its driver (`stream`) tells it what happened and
+A conversation owns no socket and no clock. Its driver (`stream_probe`) tells it what happened and
 sends what it answers; the tests feed it byte by byte.
 """
 
@@ -10,27 +10,27 @@ from enum import Enum
 from typing import Protocol
 
 from vpplb.model.health import ProbeCode, ProbeResult
-from vpplb.probers.regexp import Regexp
+from vpplb.probers.body_regexp import BodyRegexp
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Search:
+class BodySearch:
     """A wish: search `body` (`Regexp.found_in`), and go on by telling `then` what came of it.
 
     Meanwhile the conversation can be told of what is received.
     """
 
-    regexp: Regexp
+    regexp: BodyRegexp
     body: bytes
     whole: bool
     then: "Callable[[bool], Step]"
 
 
-Step = bytes | ProbeResult | Search
+Step = bytes | ProbeResult | BodySearch
 """What a conversation does next: send these bytes (none: wait), have a body searched, or end."""
 
 
-class Layer(Enum):
+class ProbeLayer(Enum):
     """How far a probe has come: what a timeout or a broken connection is called from here on."""
 
     CONNECT = (ProbeCode.L4TOUT, "no connection in time", ProbeCode.L4CON)
@@ -44,19 +44,19 @@ class Layer(Enum):
         self.broken = broken
 
 
-class Conversation(Protocol):
+class ProbeConversation(Protocol):
     """One probe over one connection. After a ProbeResult it is not called again.
 
     `parting` is what is still to be sent, at best, when it has ended.
     """
 
-    layer: Layer
+    layer: ProbeLayer
     parting: bytes
 
-    def connected(self) -> Step:
+    def on_connected(self) -> Step:
         """Go on: the connection is established. Called once, first."""
         ...
 
-    def received(self, data: bytes) -> Step:
+    def on_data(self, data: bytes) -> Step:
         """Go on with these bytes; none means that the peer has closed its side."""
         ...

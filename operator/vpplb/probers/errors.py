@@ -26,7 +26,7 @@ UNANSWERED = frozenset(
 """The own host says so, or a router on the way: no word of the backend."""
 
 
-class Lack(StrEnum):
+class ShortageKind(StrEnum):
     """What the prober itself was short of, so that a probe says nothing about the backend."""
 
     CPU = "cpu"
@@ -38,39 +38,39 @@ class Lack(StrEnum):
 
 
 ADVICE = {
-    Lack.CPU: "give it more CPU, or probe less often",
-    Lack.DESCRIPTORS: "raise its limit of open files",
-    Lack.BUFFERS: "give it more memory, or probe less often",
-    Lack.PORTS: "see net.ipv4.ip_local_port_range",
-    Lack.FAULT: "the log has the traceback: please report it",
-    Lack.DEATH: "the log names the checks: please report them",
+    ShortageKind.CPU: "give it more CPU, or probe less often",
+    ShortageKind.DESCRIPTORS: "raise its limit of open files",
+    ShortageKind.BUFFERS: "give it more memory, or probe less often",
+    ShortageKind.PORTS: "see net.ipv4.ip_local_port_range",
+    ShortageKind.FAULT: "the log has the traceback: please report it",
+    ShortageKind.DEATH: "the log names the checks: please report them",
 }
 
-_LACKS = {
-    errno.EMFILE: Lack.DESCRIPTORS,
-    errno.ENFILE: Lack.DESCRIPTORS,
-    errno.ENOBUFS: Lack.BUFFERS,
-    errno.ENOMEM: Lack.BUFFERS,
+_SHORTAGES = {
+    errno.EMFILE: ShortageKind.DESCRIPTORS,
+    errno.ENFILE: ShortageKind.DESCRIPTORS,
+    errno.ENOBUFS: ShortageKind.BUFFERS,
+    errno.ENOMEM: ShortageKind.BUFFERS,
 }
 
-SHORTAGE = frozenset(_LACKS)
+SHORTAGE = frozenset(_SHORTAGES)
 """The prober itself lacks something: this says nothing about the backend."""
 
 
-class ProberShort(Exception):
+class ProberShortage(Exception):
     """The prober could not probe, for a lack of its own; the text says of what."""
 
-    def __init__(self, lack: Lack, text: str) -> None:
+    def __init__(self, shortage: ShortageKind, text: str) -> None:
         super().__init__(text)
-        self.lack = lack
+        self.shortage = shortage
 
 
-def short_of(code: int) -> ProberShort:
+def shortage_error(code: int) -> ProberShortage:
     """Return what an errno in SHORTAGE, or EAGAIN on sending, says."""
-    return ProberShort(_LACKS.get(code, Lack.BUFFERS), words(code))
+    return ProberShortage(_SHORTAGES.get(code, ShortageKind.BUFFERS), describe_errno(code))
 
 
-def words(code: int) -> str:
+def describe_errno(code: int) -> str:
     """Say an errno as people read it: `connection refused`, `no route to host`."""
     text = os.strerror(code)
     return text[:1].lower() + text[1:]

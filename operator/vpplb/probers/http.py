@@ -11,9 +11,9 @@ from ipaddress import IPv6Address
 
 from vpplb.model.check import HttpProbe, IPAddress
 from vpplb.model.health import ProbeCode, ProbeResult
-from vpplb.probers.body import LIMIT, BadBody, Body, framed
-from vpplb.probers.conversation import Layer, Search, Step
-from vpplb.probers.regexp import Regexp
+from vpplb.probers.body_regexp import BodyRegexp
+from vpplb.probers.conversation import BodySearch, ProbeLayer, Step
+from vpplb.probers.http_body import LIMIT, BadBody, BodyReader, choose_reader
 
 HEAD_LIMIT = 65536
 DETAIL_LIMIT = 120
@@ -36,13 +36,13 @@ _START = b"HTTP/"
 _NO_BODY = frozenset({204, 304})
 
 
-def _failed(detail: str) -> ProbeResult:
+def _fail_answer(detail: str) -> ProbeResult:
     return ProbeResult(code=ProbeCode.L7RSP, detail=detail)
 
 
-_NOT_HTTP = _failed("the answer is not HTTP/1.1")
-_TOO_LONG = _failed(f"the answer's head exceeds {HEAD_LIMIT} bytes")
-_NOT_FOUND = _failed("regexp not found in the body")
+_NOT_HTTP = _fail_answer("the answer is not HTTP/1.1")
+_TOO_LONG = _fail_answer(f"the answer's head exceeds {HEAD_LIMIT} bytes")
+_NOT_FOUND = _fail_answer("regexp not found in the body")
 
 
 def build_request(probe: HttpProbe, address: IPAddress) -> bytes:
@@ -63,7 +63,7 @@ def build_request(probe: HttpProbe, address: IPAddress) -> bytes:
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
 
-class HttpRecipe:
+class HttpCheck:
     """What every exchange of one check has in common, made once.
 
     Mostly a server answers each time with the same head but for its `Date`. So the last head is
@@ -89,13 +89,13 @@ class HttpRecipe:
         self.status_min = probe.status_min
         self.status_max = probe.status_max
         self.bodiless = probe.method == "HEAD"
-        self.regexp = Regexp(probe.response_regexp) if probe.response_regexp else None
+        self.regexp = BodyRegexp(probe.response_regexp) if probe.response_regexp else None
         self.known_result = _NOT_HTTP
         self._known_begin: bytes | tuple[bytes, ...] = ()  # none yet: no answer begins so
         self._known_rest = b""
         self._date_begins = self._date_ends = 0  # 0: the head has no date
 
-    def knows(self, data: bytes) -> bool:
+    def knows_head(self, data: bytes) -> bool:
         """Whether the answer has the known head, whatever its date: it decides the same."""
         if not data.startswith(self._known_begin):
             return False
@@ -105,7 +105,7 @@ class HttpRecipe:
             and _DATE_VALUE.fullmatch(data, self._date_begins, end) is not None
         )
 
-    def remember(self, head: bytes, result: ProbeResult) -> ProbeResult:
+    def remember_head(self, head: bytes, result: ProbeResult) -> ProbeResult:
         """Keep what this head alone decided: the next answer is most likely the same.
 
         An equal result is given as the same object, by which whoever counts knows it at once.
@@ -128,28 +128,28 @@ class HttpConversation:
 
     __slots__ = ("_buffer", "_reading", "_recipe", "_skipped", "layer")
 
-    def __init__(self, recipe: HttpRecipe) -> None:
-        self.layer = Layer.CONNECT
+    def __init__(self, recipe: HttpCheck) -> None:
+        self.layer = ProbeLayer.CONNECT
         self._recipe = recipe
         self._buffer = bytearray()
         self._skipped = 0  # bytes of interim answers: they count towards the limit of the head
-        self._reading: _Reading | None = None
+        self._reading: _BodySearcher | None = None
 
-    def connected(self) -> Step:
+    def on_connected(self) -> Step:
         """Send the request."""
-        self.layer = Layer.ANSWER
+        self.layer = ProbeLayer.ANSWER
         return self._recipe.request
 
-    def received(self, data: bytes) -> Step:
+    def on_data(self, data: bytes) -> Step:
         """Read on: head first, then the body if a regular expression asks for it."""
         if self._reading is not None:
-            return self._reading.received(data)
+            return self._reading.on_data(data)
         recipe = self._recipe
-        if not self._buffer and recipe.knows(data):
+        if not self._buffer and recipe.knows_head(data):
             return recipe.known_result
         if not data:
             amid = "amid the head" if self._buffer else "without an answer"
-            return _failed(f"connection closed {amid}")
+            return _fail_answer(f"connection closed {amid}")
         seen = max(0, len(self._buffer) - 2)
         self._buffer += data
         while True:
@@ -163,18 +163,18 @@ class HttpConversation:
                 return _NOT_HTTP
             status = int(line[1])
             if not 100 <= status < 200 or status == 101:
-                return self._judge(status, line, end.end())
-            self._skip(end.end())
+                return self._judge_head(status, line, end.end())
+            self._skip_bytes(end.end())
             seen = 0
 
     def _skip_empty_lines(self) -> bool:
         """Skip empty lines before the status line, as RFC 9112, 2.2, asks of servers."""
         empty = _EMPTY_LINES.match(self._buffer)
         if empty is not None:
-            self._skip(empty.end())
+            self._skip_bytes(empty.end())
         return empty is not None
 
-    def _skip(self, size: int) -> None:
+    def _skip_bytes(self, size: int) -> None:
         self._skipped += size
         del self._buffer[:size]
 
@@ -187,25 +187,25 @@ class HttpConversation:
             return _NOT_HTTP
         return _TOO_LONG if self._skipped + len(self._buffer) > HEAD_LIMIT else b""
 
-    def _judge(self, status: int, line: re.Match[bytes], head_end: int) -> Step:
+    def _judge_head(self, status: int, line: re.Match[bytes], head_end: int) -> Step:
         recipe = self._recipe
         reason = _UNPRINTABLE.sub("?", (line[2] or b"").strip().decode("latin-1"))
         said = f"{status} {reason}"[:DETAIL_LIMIT] if reason else str(status)
         head = bytes(self._buffer[:head_end])
         try:
-            body = framed(head, bodiless=recipe.bodiless or status in _NO_BODY)
+            body = choose_reader(head, bodiless=recipe.bodiless or status in _NO_BODY)
         except BadBody as error:
-            return recipe.remember(head, _failed(str(error)))
+            return recipe.remember_head(head, _fail_answer(str(error)))
         fits = recipe.status_min <= status <= recipe.status_max
         if not fits or recipe.regexp is None:
             code = ProbeCode.L7OK if fits else ProbeCode.L7STS
-            return recipe.remember(head, ProbeResult(code=code, detail=said))
+            return recipe.remember_head(head, ProbeResult(code=code, detail=said))
         passed = ProbeResult(code=ProbeCode.L7OK, detail=said)
-        self._reading = _Reading(recipe.regexp, body, passed)
-        return self._reading.begin(bytes(self._buffer[head_end:]))
+        self._reading = _BodySearcher(recipe.regexp, body, passed)
+        return self._reading.on_data_with_head(bytes(self._buffer[head_end:]))
 
 
-class _Reading:
+class _BodySearcher:
     """A body that is read and searched.
 
     Text that is there decides at once, also in a body that goes on, breaks off or goes wrong
@@ -224,7 +224,7 @@ class _Reading:
         "_verdict",
     )
 
-    def __init__(self, regexp: Regexp, body: Body, passed: ProbeResult) -> None:
+    def __init__(self, regexp: BodyRegexp, body: BodyReader, passed: ProbeResult) -> None:
         self._regexp = regexp
         self._body = body
         self._passed = passed
@@ -234,56 +234,60 @@ class _Reading:
         self._searched = 0  # bytes of the body in the latest search
         self._sum = 0  # bytes of all searches
 
-    def begin(self, data: bytes) -> Step:
+    def on_data_with_head(self, data: bytes) -> Step:
         """Take what came with the head."""
-        return self._fed(data)
+        return self._feed_body(data)
 
-    def received(self, data: bytes) -> Step:
+    def on_data(self, data: bytes) -> Step:
         """Read on; none: the peer has closed."""
         if self._verdict is not None:
             return b""  # all is there, and is being searched
         if data:
-            return self._fed(data)
-        whole = self._body.close()
-        return self._end(_NOT_FOUND if whole else _failed("connection closed amid the body"))
+            return self._feed_body(data)
+        whole = self._body.is_complete_at_close()
+        return self._end_body(
+            _NOT_FOUND if whole else _fail_answer("connection closed amid the body")
+        )
 
-    def _fed(self, data: bytes) -> Step:
+    def _feed_body(self, data: bytes) -> Step:
         try:
-            return self._end(_NOT_FOUND) if self._body.feed(data) else self._look()
+            return (
+                self._end_body(_NOT_FOUND) if self._body.feed_body(data) else self._search_if_due()
+            )
         except BadBody as error:
-            return self._end(_failed(str(error)))
+            return self._end_body(_fail_answer(str(error)))
 
-    def _end(self, verdict: ProbeResult) -> Step:
+    def _end_body(self, verdict: ProbeResult) -> Step:
         if verdict is not _NOT_FOUND and not self._regexp.lasting:
             return verdict
         self._verdict = verdict
-        return b"" if self._searching else self._search()
+        return b"" if self._searching else self._start_search()
 
-    def _look(self) -> Step:
+    def _search_if_due(self) -> Step:
         """Search what has come so far, unless that has been done too often."""
         size = len(self._body.content)
         due = size > self._searched and self._sum + size <= EARLY_SEARCHES
         if self._searching or not self._regexp.lasting or not (due or size > 2 * self._searched):
             return b""
-        return self._search()
+        return self._start_search()
 
-    def _search(self) -> Step:
+    def _start_search(self) -> Step:
         self._searching = True
         self._last = self._verdict is not None
         self._searched = len(self._body.content)
         self._sum += self._searched
-        return Search(
+        return BodySearch(
             regexp=self._regexp,
             body=bytes(self._body.content),
             whole=self._verdict is _NOT_FOUND and self._searched < LIMIT,
-            then=self._found,
+            then=self._on_searched,
         )
 
-    def _found(self, found: bool) -> Step:
+    def _on_searched(self, found: bool) -> Step:
         self._searching = False
         if found:
             return self._passed
         if self._last:
             assert self._verdict is not None
             return self._verdict
-        return self._look() if self._verdict is None else self._search()
+        return self._search_if_due() if self._verdict is None else self._start_search()

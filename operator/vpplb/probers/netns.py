@@ -15,7 +15,7 @@ def namespace_path(name: str) -> Path:
     return Path(name) if "/" in name else NAMED / name
 
 
-class Namespace:
+class NetworkNamespace:
     """A network namespace by its name. One that is made anew under that name is another."""
 
     def __init__(self, name: str) -> None:
@@ -23,7 +23,7 @@ class Namespace:
         self._path = namespace_path(name)
         self._entered: tuple[int, int] | None = None  # its device and inode
 
-    def enter(self) -> None:
+    def enter_namespace(self) -> None:
         """Move this thread into the namespace; sockets opened from now on belong to it.
 
         OSError when it does not exist or that is not permitted (CAP_SYS_ADMIN).
@@ -35,17 +35,17 @@ class Namespace:
             if libc.setns(descriptor, _CLONE_NEWNET) != 0:
                 code = ctypes.get_errno()
                 raise OSError(code, os.strerror(code), str(self._path))
-            self._entered = _identity(os.fstat(descriptor))
+            self._entered = _identity_of(os.fstat(descriptor))
         finally:
             os.close(descriptor)
 
-    def lost(self) -> str | None:
+    def describe_loss(self) -> str | None:
         """Say that the name no longer stands for what was entered; None: it does.
 
         Costs a system call. What cannot be looked at is taken for unchanged.
         """
         try:
-            found = _identity(self._path.stat())
+            found = _identity_of(self._path.stat())
         except (FileNotFoundError, NotADirectoryError):
             return "is gone"
         except OSError:
@@ -53,5 +53,5 @@ class Namespace:
         return None if found == self._entered else "was made anew"
 
 
-def _identity(status: os.stat_result) -> tuple[int, int]:
+def _identity_of(status: os.stat_result) -> tuple[int, int]:
     return status.st_dev, status.st_ino

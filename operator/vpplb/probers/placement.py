@@ -33,7 +33,7 @@ def load_of(spec: CheckSpec) -> float:
     return cost / spec.cadence.interval.total_seconds()
 
 
-class Placement:
+class WorkerPlacement:
     """Backends on workers, which are numbered from 0. `workers` is how many there are.
 
     `most` is how many there may be: a further one is opened when all others are full.
@@ -45,7 +45,7 @@ class Placement:
         self._loads = [0.0] * workers
         self._homes: dict[ObjectKey, tuple[int, float]] = {}
 
-    def put(self, assignment: Assignment) -> int:
+    def place_check(self, assignment: Assignment) -> int:
         """Place a backend, or give one that has its place another load; return the worker."""
         load = load_of(assignment.spec)
         found = self._homes.get(assignment.backend)
@@ -62,7 +62,7 @@ class Placement:
         self._homes[assignment.backend] = home, load
         return home
 
-    def remove(self, backend: ObjectKey) -> int | None:
+    def remove_backend(self, backend: ObjectKey) -> int | None:
         """Forget a backend; return the worker it was with, None if with none."""
         found = self._homes.pop(backend, None)
         if found is None:

@@ -10,10 +10,10 @@ BATCH = 1024
 """Events taken in one call; a full batch means that there may be more."""
 
 
-class Poller:
+class EventPoller:
     """Descriptors and who is told of their events.
 
-    A closed descriptor leaves epoll by itself; `forget` it before, so that an event of the
+    A closed descriptor leaves epoll by itself; `clear_handler` before, so that an event of the
     same batch finds nobody. One that is forgotten but not closed can be told of again.
     """
 
@@ -21,7 +21,7 @@ class Poller:
         self._epoll = select.epoll()
         self._handlers: dict[int, Callable[[int], None]] = {}
 
-    def watch(self, descriptor: int, events: int, handler: Callable[[int], None]) -> None:
+    def add_descriptor(self, descriptor: int, events: int, handler: Callable[[int], None]) -> None:
         """Tell `handler` of these events (EPOLLIN, …) from now on."""
         self._handlers[descriptor] = handler
         self._epoll.register(descriptor, events)
@@ -30,19 +30,19 @@ class Poller:
         """Tell this handler instead, or again: the descriptor has been watched before."""
         self._handlers[descriptor] = handler
 
-    def modify(self, descriptor: int, events: int) -> None:
+    def set_events(self, descriptor: int, events: int) -> None:
         """Tell of these events instead."""
         self._epoll.modify(descriptor, events)
 
-    def forget(self, descriptor: int) -> None:
+    def clear_handler(self, descriptor: int) -> None:
         """Tell nobody any more; nothing if nobody was told."""
         self._handlers.pop(descriptor, None)
 
-    def wait(self, seconds: float) -> list[tuple[int, int]]:
+    def wait_for_events(self, seconds: float) -> list[tuple[int, int]]:
         """Return what happened, at the latest after that time (rounded up to milliseconds)."""
         return self._epoll.poll(seconds, BATCH)
 
-    def dispatch(self, happened: list[tuple[int, int]]) -> None:
+    def dispatch_events(self, happened: list[tuple[int, int]]) -> None:
         """Call the handlers. One that raises is logged, and hinders no other."""
         handlers = self._handlers
         for descriptor, events in happened:

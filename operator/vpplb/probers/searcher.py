@@ -24,9 +24,9 @@ from typing import BinaryIO
 
 import re2
 
-from vpplb.probers.conversation import Search
-from vpplb.probers.poller import Poller
-from vpplb.probers.regexp import LARGE, Regexp
+from vpplb.probers.body_regexp import LARGE, BodyRegexp
+from vpplb.probers.conversation import BodySearch
+from vpplb.probers.poller import EventPoller
 
 _log = logging.getLogger(__name__)
 
@@ -40,41 +40,43 @@ _KEPT = 16  # compiled expressions: each takes up to 16 MiB
 _KILLED_WITH_PARENT = 1  # PR_SET_PDEATHSIG, linux/prctl.h
 
 
-class Job:
+class SearchJob:
     """A search that was ordered. `runs`: it has begun."""
 
     __slots__ = ("cost", "number", "runs", "search", "told")
 
-    def __init__(self, search: Search, told: Callable[[bool | None], None], number: int) -> None:
-        self.search: Search | None = search  # None: nobody wants it any more
+    def __init__(
+        self, search: BodySearch, told: Callable[[bool | None], None], number: int
+    ) -> None:
+        self.search: BodySearch | None = search  # None: nobody wants it any more
         self.told = told
-        self.cost = cost(search)
+        self.cost = search_cost(search)
         self.number = number
         self.runs = False
 
-    def __lt__(self, other: "Job") -> bool:
+    def __lt__(self, other: "SearchJob") -> bool:
         return (self.cost, self.number) < (other.cost, other.number)
 
 
-def cost(search: Search) -> int:
+def search_cost(search: BodySearch) -> int:
     """Return how much work a search is at most, in bytes times instructions."""
     return search.regexp.size * len(search.body)
 
 
-class Searcher:
+class BodySearchProcess:
     """The process that searches, started when it is needed."""
 
-    def __init__(self, poller: Poller, clock: Callable[[], float]) -> None:
+    def __init__(self, poller: EventPoller, clock: Callable[[], float]) -> None:
         self._poller = poller
         self._clock = clock
-        self._waiting: list[Job] = []
+        self._waiting: list[SearchJob] = []
         self._ordered = 0
-        self._running: Job | None = None
+        self._running: SearchJob | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: socket.socket | None = None
         self._aside: dict[str, float] = {}
 
-    def is_aside(self, regexp: Regexp) -> bool:
+    def is_aside(self, regexp: BodyRegexp) -> bool:
         """Say whether this expression took too long a while ago."""
         until = self._aside.get(regexp.pattern)
         if until is None:
@@ -84,29 +86,29 @@ class Searcher:
         del self._aside[regexp.pattern]
         return False
 
-    def order(self, search: Search, told: Callable[[bool | None], None]) -> Job:
+    def order_search(self, search: BodySearch, told: Callable[[bool | None], None]) -> SearchJob:
         """Have a body searched; `told` hears whether it was found, None: the search crashed."""
         self._ordered += 1
-        job = Job(search, told, self._ordered)
+        job = SearchJob(search, told, self._ordered)
         heapq.heappush(self._waiting, job)
-        self._next()
+        self._send_next()
         return job
 
-    def cancel(self, job: Job, *, too_long: bool = False) -> None:
+    def cancel_search(self, job: SearchJob, *, too_long: bool = False) -> None:
         """Forget a search, `too_long`: and its expression for a while. Nobody is told."""
         search, job.search = job.search, None
         if too_long and search is not None:
             self._put_aside(search)
         if job is self._running:
-            self._end()
-            self._next()
+            self._end_process()
+            self._send_next()
 
     def close(self) -> None:
         """End the process."""
         self._waiting.clear()
-        self._end()
+        self._end_process()
 
-    def _put_aside(self, search: Search) -> None:
+    def _put_aside(self, search: BodySearch) -> None:
         self._aside[search.regexp.pattern] = self._clock() + ASIDE
         _log.warning(
             "the search for responseRegexp %.100r in %d bytes took longer than its probe may:"
@@ -116,30 +118,30 @@ class Searcher:
             ASIDE,
         )
 
-    def _next(self) -> None:
+    def _send_next(self) -> None:
         """Send the cheapest search, unless one is running."""
         while self._waiting and self._running is None:
             job = heapq.heappop(self._waiting)
             if job.search is None:
                 continue
             try:
-                self._send(job, job.search)
+                self._send_job(job, job.search)
             except OSError as error:
                 _log.warning("a body could not be searched: %s", error)
-                self._end()
+                self._end_process()
                 job.told(None)
 
-    def _send(self, job: Job, search: Search) -> None:
+    def _send_job(self, job: SearchJob, search: BodySearch) -> None:
         if self._channel is None:
-            self._channel = self._start()
-            self._poller.watch(self._channel.fileno(), select.EPOLLIN, self._happened)
+            self._channel = self._start_process()
+            self._poller.add_descriptor(self._channel.fileno(), select.EPOLLIN, self._on_answer)
         self._running, job.runs = job, True
         pattern = search.regexp.pattern.encode()
         head = _JOB.pack(len(pattern), len(search.body), search.whole)
         # It is idle, and its buffer has room for the largest body: this does not wait.
         self._channel.sendall(head + pattern + search.body)
 
-    def _start(self) -> socket.socket:
+    def _start_process(self) -> socket.socket:
         ours, theirs = socket.socketpair()
         command = [sys.executable, "-P", "-m", "vpplb.probers.searcher"]
         with theirs:
@@ -150,24 +152,24 @@ class Searcher:
             )
         return ours
 
-    def _happened(self, events: int) -> None:
+    def _on_answer(self, events: int) -> None:
         assert self._channel is not None
         said = self._channel.recv(1)
         job, self._running = self._running, None
         search = job.search if job is not None else None
         if not said:
-            self._end()
+            self._end_process()
             if search is not None:
                 self._put_aside(search)
         if job is not None and search is not None:
             job.search = None
             job.told(said == _FOUND if said else None)
-        self._next()
+        self._send_next()
 
-    def _end(self) -> None:
+    def _end_process(self) -> None:
         self._running = None
         if self._channel is not None:
-            self._poller.forget(self._channel.fileno())
+            self._poller.clear_handler(self._channel.fileno())
             self._channel.close()
             self._channel = None
         if self._process is not None:
@@ -176,9 +178,9 @@ class Searcher:
             self._process = None
 
 
-def _serve(orders: BinaryIO, answers: socket.socket) -> None:
+def _serve_searches(orders: BinaryIO, answers: socket.socket) -> None:
     """Search until the other end is closed."""
-    compiled: dict[str, Regexp] = {}
+    compiled: dict[str, BodyRegexp] = {}
     while len(head := orders.read(_JOB.size)) == _JOB.size:
         pattern_size, body_size, whole = _JOB.unpack(head)
         pattern, body = orders.read(pattern_size).decode(), orders.read(body_size)
@@ -186,7 +188,7 @@ def _serve(orders: BinaryIO, answers: socket.socket) -> None:
             if len(compiled) >= _KEPT:
                 compiled.clear()
                 re2.purge()
-            compiled[pattern] = Regexp(pattern, memory=LARGE)
+            compiled[pattern] = BodyRegexp(pattern, memory=LARGE)
         found = compiled[pattern].found_in(body, whole=whole)
         answers.send(_FOUND if found else _NOT_FOUND)
 
@@ -200,7 +202,7 @@ def main(arguments: list[str]) -> int:
     ctypes.CDLL(None).prctl(_KILLED_WITH_PARENT, signal.SIGKILL)
     os.nice(5)
     with socket.socket(fileno=options.channel) as sock, sock.makefile("rb") as orders:
-        _serve(orders, sock)
+        _serve_searches(orders, sock)
     return 0
 
 

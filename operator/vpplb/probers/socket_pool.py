@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from vpplb.model.check import IPAddress
-from vpplb.probers.poller import Poller
+from vpplb.probers.poller import EventPoller
 
 # The C class: the Python one around it costs 2 µs a socket, for a bookkeeping not needed here.
 Socket = socket.SocketType
@@ -41,7 +41,7 @@ class SocketPool:
 
     __slots__ = ("_family", "_poller", "_source", "_spare")
 
-    def __init__(self, poller: Poller, version: int, source: IPAddress | None) -> None:
+    def __init__(self, poller: EventPoller, version: int, source: IPAddress | None) -> None:
         self._poller = poller
         self._family = socket.AF_INET if version == 4 else socket.AF_INET6
         self._source = source
@@ -68,7 +68,7 @@ class SocketPool:
             if self._source is not None:
                 sock.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
                 sock.bind((str(self._source), 0))
-            self._poller.watch(sock.fileno(), _EVENTS, handler)
+            self._poller.add_descriptor(sock.fileno(), _EVENTS, handler)
         except OSError:
             sock.close()
             raise
@@ -76,13 +76,13 @@ class SocketPool:
 
     def repeat_events(self, sock: Socket) -> None:
         """Have its user told again, in the next turn, of what there is to read."""
-        self._poller.modify(sock.fileno(), _EVENTS)
+        self._poller.set_events(sock.fileno(), _EVENTS)
 
     def return_socket(self, sock: Socket) -> None:
         """Take back a connected socket; the connection is reset."""
         descriptor = sock.fileno()
         if len(self._spare) < _SPARE and _connect(descriptor, _UNSPECIFIED, _ADDRESS_SIZE) == 0:
-            self._poller.forget(descriptor)
+            self._poller.clear_handler(descriptor)
             self._spare.append(sock)
         else:
             self.drop_socket(sock)
@@ -91,7 +91,7 @@ class SocketPool:
         """Close a socket for good: by a reset or, gently, so that what was sent arrives."""
         if gently:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
-        self._poller.forget(sock.fileno())
+        self._poller.clear_handler(sock.fileno())
         sock.close()
 
     def close(self) -> None:
@@ -103,7 +103,7 @@ class SocketPool:
 class SocketPools:
     """The pools of a process, one for each IP version and source address."""
 
-    def __init__(self, poller: Poller) -> None:
+    def __init__(self, poller: EventPoller) -> None:
         self._poller = poller
         self._local_ports = _read_local_ports()
         self._pools: dict[tuple[int, IPAddress | None], SocketPool] = {}

@@ -7,7 +7,7 @@ from vpplb.model.health import ProbeCode
 from vpplb.reconcile.ports import DURATION_BUCKETS, LATENESS_BUCKETS, ProbeStats
 
 
-class Tally:
+class TimeHistogram:
     """A histogram: counts by bucket (the last one is the rest), and the sum in seconds."""
 
     __slots__ = ("_bounds", "counts", "total")
@@ -17,34 +17,34 @@ class Tally:
         self.counts = [0] * (len(bounds) + 1)
         self.total = 0.0
 
-    def add(self, seconds: float) -> None:
+    def add_value(self, seconds: float) -> None:
         """Count one value; one equal to a bound belongs below it."""
         self.counts[bisect_left(self._bounds, seconds)] += 1
         self.total += seconds
 
 
-class Statistics:
+class ProbeStatistics:
     """Counters of a worker since its last report. `lateness`: of the starts of probes."""
 
     def __init__(self) -> None:
-        self._of_type: dict[str, tuple[Counter[ProbeCode], Tally]] = {}
-        self.lateness = Tally(LATENESS_BUCKETS)
+        self._of_type: dict[str, tuple[Counter[ProbeCode], TimeHistogram]] = {}
+        self.lateness = TimeHistogram(LATENESS_BUCKETS)
         self._discarded: Counter[str] = Counter()
 
-    def finished(self, kind: str, code: ProbeCode, seconds: float) -> None:
+    def count_result(self, kind: str, code: ProbeCode, seconds: float) -> None:
         """Count a result of a probe of this type, and how long it took."""
         found = self._of_type.get(kind)
         if found is None:
-            found = self._of_type[kind] = (Counter(), Tally(DURATION_BUCKETS))
+            found = self._of_type[kind] = (Counter(), TimeHistogram(DURATION_BUCKETS))
         results, durations = found
         results[code] += 1
-        durations.add(seconds)
+        durations.add_value(seconds)
 
-    def discarded(self, reason: str) -> None:
+    def count_discard(self, reason: str) -> None:
         """Count a probe that has no result."""
         self._discarded[reason] += 1
 
-    def take(self) -> ProbeStats | None:
+    def take_counts(self) -> ProbeStats | None:
         """Return what was counted and begin anew; None if that is nothing."""
         if not self._of_type and not self._discarded and not any(self.lateness.counts):
             return None
@@ -62,5 +62,5 @@ class Statistics:
         )
         self._of_type = {}
         self._discarded = Counter()
-        self.lateness = Tally(LATENESS_BUCKETS)
+        self.lateness = TimeHistogram(LATENESS_BUCKETS)
         return taken

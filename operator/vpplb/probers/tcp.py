@@ -1,7 +1,7 @@
 """The TCP probe: a connection is established, and that is all."""
 
 from vpplb.model.health import ProbeCode, ProbeResult
-from vpplb.probers.conversation import Layer, Step
+from vpplb.probers.conversation import ProbeLayer, Step
 
 CONNECTED = ProbeResult(code=ProbeCode.L4OK, detail="connected")
 
@@ -9,33 +9,33 @@ CONNECTED = ProbeResult(code=ProbeCode.L4OK, detail="connected")
 class TcpConversation:
     """Ends as soon as it is connected: nothing is sent, nothing is read."""
 
-    layer = Layer.CONNECT
+    layer = ProbeLayer.CONNECT
     parting = b""
     __slots__ = ()
 
-    def connected(self) -> Step:
+    def on_connected(self) -> Step:
         """Pass."""
         return CONNECTED
 
-    def received(self, data: bytes) -> Step:
+    def on_data(self, data: bytes) -> Step:
         """Never needed; passes too, for who is sent something is connected."""
         return CONNECTED
 
 
-class Foregone:
+class RefusedConversation:
     """A probe whose result is known before it begins: its settings cannot be used."""
 
-    layer = Layer.CONNECT
+    layer = ProbeLayer.CONNECT
     parting = b""
     __slots__ = ("_result",)
 
     def __init__(self, result: ProbeResult) -> None:
         self._result = result
 
-    def connected(self) -> Step:
+    def on_connected(self) -> Step:
         """Fail as was foreseen."""
         return self._result
 
-    def received(self, data: bytes) -> Step:
+    def on_data(self, data: bytes) -> Step:
         """Fail as was foreseen."""
         return self._result

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Timers(Generic[T]):
+class TimerQueue(Generic[T]):
     """Things by the moment they are due, in seconds of some clock. `next` is the earliest."""
 
     __slots__ = ("_due", "_moments", "next")
@@ -21,7 +21,7 @@ class Timers(Generic[T]):
         self._moments: list[float] = []  # a heap, each moment once
         self._due: dict[float, list[T]] = {}
 
-    def add(self, moment: float, thing: T) -> None:
+    def add_timer(self, moment: float, thing: T) -> None:
         """Let this be due then."""
         due = self._due.get(moment)
         if due is not None:
@@ -31,7 +31,7 @@ class Timers(Generic[T]):
         heappush(self._moments, moment)
         self.next = self._moments[0]
 
-    def take(self, now: float, at_most: int) -> list[T]:
+    def take_due(self, now: float, at_most: int) -> list[T]:
         """Remove and return what is due, earlier moments first, but not more than so much."""
         taken: list[T] = []
         while self.next <= now and len(taken) < at_most:

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from vpplb.model.check import TlsSettings
 from vpplb.model.health import ProbeCode, ProbeResult
-from vpplb.probers.conversation import Conversation, Layer, Search, Step
+from vpplb.probers.conversation import BodySearch, ProbeConversation, ProbeLayer, Step
 from vpplb.resources.pem import read_certificates
 
 HANDSHAKE_DONE = "TLS handshake done"
@@ -25,7 +25,7 @@ _DONE = ProbeResult(code=ProbeCode.L6OK, detail=HANDSHAKE_DONE)
 _NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"})
 
 
-def _failed(detail: str) -> ProbeResult:
+def _fail_handshake(detail: str) -> ProbeResult:
     return ProbeResult(code=ProbeCode.L6RSP, detail=detail)
 
 
@@ -34,7 +34,7 @@ class UnusableTls(Exception):
 
 
 @lru_cache(maxsize=1024)
-def _context(insecure_skip_verify: bool, ca_bundle: str) -> ssl.SSLContext:
+def _make_context(insecure_skip_verify: bool, ca_bundle: str) -> ssl.SSLContext:
     # The server's name belongs to the connection, so checks that differ in it alone share a context
     # (the system's CA certificates take half a megabyte and 20 ms each time).
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -58,10 +58,10 @@ def _context(insecure_skip_verify: bool, ca_bundle: str) -> ssl.SSLContext:
 
 def client_context(settings: TlsSettings) -> ssl.SSLContext:
     """Return the context of these settings; built once. UnusableTls when they make none."""
-    return _context(settings.insecure_skip_verify, settings.ca_bundle)
+    return _make_context(settings.insecure_skip_verify, settings.ca_bundle)
 
 
-class Resumption:
+class SessionResumption:
     """The session that a check's next handshakes resume, if its server offers that.
 
     A resumed handshake shows no certificate. So only `RESUMED` of them follow a full one, and
@@ -74,14 +74,14 @@ class Resumption:
         self._session: ssl.SSLSession | None = None
         self._left = 0
 
-    def take(self) -> ssl.SSLSession | None:
+    def take_session(self) -> ssl.SSLSession | None:
         """Return what to resume in the next handshake; None: nothing."""
         if self._left == 0:
             return None
         self._left -= 1
         return self._session
 
-    def ended(self, tls: ssl.SSLObject, *, passed: bool) -> None:
+    def on_probe_end(self, tls: ssl.SSLObject, *, passed: bool) -> None:
         """Take note of how a probe over this connection ended."""
         if not passed:
             self._left = 0
@@ -115,10 +115,10 @@ class TlsConversation:
         self,
         context: ssl.SSLContext,
         name: str,
-        resumption: Resumption,
-        inner: Conversation | None,
+        resumption: SessionResumption,
+        inner: ProbeConversation | None,
     ) -> None:
-        self.layer = Layer.CONNECT
+        self.layer = ProbeLayer.CONNECT
         self.parting = b""
         self._inner = inner
         self._shaken = False
@@ -130,15 +130,15 @@ class TlsConversation:
             self._incoming,
             self._outgoing,
             server_hostname=name or None,
-            session=resumption.take(),
+            session=resumption.take_session(),
         )
 
-    def connected(self) -> Step:
+    def on_connected(self) -> Step:
         """Say hello."""
-        self.layer = Layer.TLS
-        return self._handshake()
+        self.layer = ProbeLayer.TLS
+        return self._continue_handshake()
 
-    def received(self, data: bytes) -> Step:
+    def on_data(self, data: bytes) -> Step:
         """Go on with the handshake, or with what is inside it."""
         self._received += len(data)
         if self._received > LIMIT:
@@ -148,27 +148,29 @@ class TlsConversation:
         else:
             self._incoming.write_eof()
         if not self._shaken:
-            return self._note(self._handshake())
-        return self._note(self._await_judgement() if self._inner is None else self._exchange())
+            return self._note_result(self._continue_handshake())
+        return self._note_result(
+            self._await_judgement() if self._inner is None else self._exchange_data()
+        )
 
-    def _note(self, step: Step) -> Step:
+    def _note_result(self, step: Step) -> Step:
         if isinstance(step, ProbeResult):
-            self._resumption.ended(self._tls, passed=step.code.ok)
+            self._resumption.on_probe_end(self._tls, passed=step.code.ok)
         return step
 
-    def _handshake(self) -> Step:
+    def _continue_handshake(self) -> Step:
         try:
             self._tls.do_handshake()
         except ssl.SSLWantReadError:
             return self._outgoing.read()
         except ssl.SSLError as error:
-            return _failed(describe(error))
+            return _fail_handshake(describe_tls_error(error))
         self._shaken = True
         if self._inner is not None:
-            return self._pass_on(self._inner, self._inner.connected())
+            return self._pass_on(self._inner, self._inner.on_connected())
         flight = self._outgoing.read()
         if self._tls.version() == "TLSv1.3" and not self._tls.session_reused and _has_two(flight):
-            self.layer = Layer.JUDGED
+            self.layer = ProbeLayer.JUDGED
             return flight
         self.parting = flight  # or the server would log a broken handshake
         return _DONE
@@ -181,12 +183,12 @@ class TlsConversation:
             session = self._tls.session
             return _DONE if session is not None and session.has_ticket else b""
         except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
-            return _failed("connection closed for want of a client certificate")
+            return _fail_handshake("connection closed for want of a client certificate")
         except ssl.SSLError as error:
-            return _failed(describe(error))
+            return _fail_handshake(describe_tls_error(error))
         return _DONE
 
-    def _exchange(self) -> Step:
+    def _exchange_data(self) -> Step:
         assert self._inner is not None
         while True:
             try:
@@ -196,26 +198,28 @@ class TlsConversation:
             except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
                 data = b""
             except ssl.SSLError as error:
-                return ProbeResult(code=self.layer.broken, detail=describe(error))
-            step = self._inner.received(data)
+                return ProbeResult(code=self.layer.broken, detail=describe_tls_error(error))
+            step = self._inner.on_data(data)
             if not isinstance(step, bytes):
-                return step if isinstance(step, ProbeResult) else self._inside(step)
+                return step if isinstance(step, ProbeResult) else self._wrap_search(step)
             if not data:
                 return self._outgoing.read()  # it was told, and says the rest itself
             self._pass_on(self._inner, step)
 
-    def _inside(self, search: Search) -> Search:
+    def _wrap_search(self, search: BodySearch) -> BodySearch:
         """Go on with what has come meanwhile when the search has ended."""
 
         def then(found: bool) -> Step:
             step = search.then(found)
-            if isinstance(step, Search):
-                return self._inside(step)
-            return self._note(step) if isinstance(step, ProbeResult) else self._exchange()
+            if isinstance(step, BodySearch):
+                return self._wrap_search(step)
+            return (
+                self._note_result(step) if isinstance(step, ProbeResult) else self._exchange_data()
+            )
 
         return replace(search, then=then)
 
-    def _pass_on(self, inner: Conversation, step: Step) -> Step:
+    def _pass_on(self, inner: ProbeConversation, step: Step) -> Step:
         self.layer = inner.layer
         if not isinstance(step, bytes):
             return step
@@ -238,7 +242,7 @@ def _has_two(flight: bytes) -> bool:
     return records > 1
 
 
-def describe(error: ssl.SSLError) -> str:
+def describe_tls_error(error: ssl.SSLError) -> str:
     """Say what went wrong as people would: `certificate has expired`, `not TLS`."""
     if isinstance(error, ssl.SSLCertVerificationError):
         message = error.verify_message.removesuffix(".").replace("self signed", "self-signed")

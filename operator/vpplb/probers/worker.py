@@ -16,10 +16,18 @@ import sys
 import time
 from contextlib import suppress
 
-from vpplb.probers.inhand import map_note
-from vpplb.probers.loop import CheckLoop
-from vpplb.probers.netns import Namespace
-from vpplb.probers.wire import Assign, Cancel, Condition, Message, Report, Unpacker, pack
+from vpplb.probers.check_loop import CheckLoop
+from vpplb.probers.netns import NetworkNamespace
+from vpplb.probers.worker_messages import (
+    AssignChecks,
+    CancelChecks,
+    MessageUnpacker,
+    WorkerCondition,
+    WorkerMessage,
+    WorkerReport,
+    map_note,
+    pack_message,
+)
 from vpplb.reconcile.ports import Reason
 
 _log = logging.getLogger(__name__)
@@ -30,7 +38,7 @@ _ENTER_EVERY = 0.5  # a namespace that is not there
 _SETTLING = 1.0  # whoever makes a namespace puts its links and addresses there next
 
 
-class Channel(logging.Handler):
+class ReportChannel(logging.Handler):
     """The worker's end: messages in, reports out, and the log with them."""
 
     def __init__(self, sock: socket.socket, loop: CheckLoop) -> None:
@@ -38,30 +46,32 @@ class Channel(logging.Handler):
         self.open = True
         self._socket = sock
         self._loop = loop
-        self._unpacker = Unpacker()
+        self._unpacker = MessageUnpacker()
         self._outbox = bytearray()
         self._blocked = False
         self._lines: list[tuple[int, str]] = []
         sock.setblocking(False)
-        loop.poller.watch(sock.fileno(), select.EPOLLIN, self._happened)
+        loop.poller.add_descriptor(sock.fileno(), select.EPOLLIN, self._on_events)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep a log record for the next report."""
         self._lines.append((record.levelno, self.format(record)))
 
-    def report(self, *, with_statistics: bool) -> None:
+    def send_report(self, *, with_statistics: bool) -> None:
         """Send what there is; a reader that is slow gets its statistics later, summed up."""
         verdicts, self._loop.verdicts = tuple(self._loop.verdicts), []
         turns, self._loop.turns = tuple(self._loop.turns), []
         lines, self._lines = tuple(self._lines), []
         stats, reasons = None, tuple[Reason, ...]()
         if with_statistics and not self._outbox:
-            stats = self._loop.statistics.take()
+            stats = self._loop.statistics.take_counts()
             reasons, self._loop.reasons = tuple(self._loop.reasons), []
         if verdicts or turns or lines or with_statistics:  # an empty report says: still alive
-            short = Condition(short=self._loop.short()) if with_statistics else None
-            self._outbox += pack(
-                Report(
+            short = (
+                WorkerCondition(short=self._loop.count_short_checks()) if with_statistics else None
+            )
+            self._outbox += pack_message(
+                WorkerReport(
                     verdicts=verdicts,
                     turns=turns,
                     reasons=reasons,
@@ -70,15 +80,15 @@ class Channel(logging.Handler):
                     log=lines,
                 )
             )
-            self._flush()
+            self._flush_outbox()
 
-    def _happened(self, events: int) -> None:
+    def _on_events(self, events: int) -> None:
         if events & select.EPOLLOUT:
-            self._flush()
+            self._flush_outbox()
         if events & ~select.EPOLLOUT:
-            self._receive()
+            self._receive_messages()
 
-    def _receive(self) -> None:
+    def _receive_messages(self) -> None:
         try:
             data = self._socket.recv(_CHUNK)
         except BlockingIOError:
@@ -88,21 +98,21 @@ class Channel(logging.Handler):
         if not data:
             self.open = False
             return
-        for message in self._unpacker.feed(data):
-            self._obey(message)
+        for message in self._unpacker.feed_bytes(data):
+            self._obey_message(message)
 
-    def _obey(self, message: Message) -> None:
+    def _obey_message(self, message: WorkerMessage) -> None:
         match message:
-            case Assign(assignments=assignments):
-                self._loop.assign(assignments)
-            case Cancel(backends=backends):
-                self._loop.cancel(backends)
+            case AssignChecks(assignments=assignments):
+                self._loop.assign_checks(assignments)
+            case CancelChecks(backends=backends):
+                self._loop.cancel_checks(backends)
                 gone = frozenset(backends)
                 self._loop.verdicts = [v for v in self._loop.verdicts if v.backend not in gone]
-            case Report():
+            case WorkerReport():
                 raise ValueError("a worker is not reported to")
 
-    def _flush(self) -> None:
+    def _flush_outbox(self) -> None:
         try:
             while self._outbox:
                 del self._outbox[: self._socket.send(self._outbox)]
@@ -115,18 +125,20 @@ class Channel(logging.Handler):
         if blocked is not self._blocked:
             self._blocked = blocked
             events = select.EPOLLIN | select.EPOLLOUT if blocked else select.EPOLLIN
-            self._loop.poller.modify(self._socket.fileno(), events)
+            self._loop.poller.set_events(self._socket.fileno(), events)
 
 
-def serve(
-    sock: socket.socket, namespace: Namespace | None = None, in_hand: memoryview | None = None
+def serve_checks(
+    sock: socket.socket,
+    namespace: NetworkNamespace | None = None,
+    in_hand: memoryview | None = None,
 ) -> None:
     """Probe until the other end is closed, or the namespace is no longer the one of its name.
 
     What was found since then, in the old one, is not told.
     """
     loop = CheckLoop(in_hand=in_hand)
-    channel = Channel(sock, loop)
+    channel = ReportChannel(sock, loop)
     root = logging.getLogger()
     root.addHandler(channel)
     root.setLevel(logging.INFO)
@@ -138,29 +150,31 @@ def serve(
             if due:
                 report_at = now + REPORT_EVERY
             if due or loop.verdicts or loop.turns:
-                if namespace is not None and (lost := namespace.lost()):
+                if namespace is not None and (lost := namespace.describe_loss()):
                     loop.verdicts, loop.turns, loop.reasons = [], [], []
                     _log.warning("network namespace %s %s", namespace.name, lost)
-                    channel.report(with_statistics=False)
+                    channel.send_report(with_statistics=False)
                     return
-                channel.report(with_statistics=due)
-            loop.turn(report_at - now)
+                channel.send_report(with_statistics=due)
+            loop.run_once(report_at - now)
     finally:
         root.removeHandler(channel)
         loop.close()
 
 
-def enter(namespace: Namespace, sock: socket.socket) -> bool:
+def enter_when_there(namespace: NetworkNamespace, sock: socket.socket) -> bool:
     """Enter a namespace, as soon as it is there; False when the other end is closed instead."""
     told = ""
     while True:
         try:
-            namespace.enter()
+            namespace.enter_namespace()
         except OSError as error:
             text = f"network namespace {namespace.name}: {error.strerror}"
             log = () if text == told else ((logging.ERROR, text),)
             told = text
-            sock.sendall(pack(Report(condition=Condition(obstacle=text), log=log)))
+            sock.sendall(
+                pack_message(WorkerReport(condition=WorkerCondition(obstacle=text), log=log))
+            )
             if ended_within(_ENTER_EVERY, sock):
                 return False
         else:
@@ -189,10 +203,10 @@ def main(arguments: list[str]) -> int:
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
     with socket.socket(fileno=options.channel) as sock:
-        namespace = Namespace(options.netns) if options.netns else None
+        namespace = NetworkNamespace(options.netns) if options.netns else None
         with suppress(ConnectionError):  # the other end is closed
-            if namespace is None or enter(namespace, sock):
-                serve(sock, namespace, map_note(options.in_hand))
+            if namespace is None or enter_when_there(namespace, sock):
+                serve_checks(sock, namespace, map_note(options.in_hand))
                 ended_within(_SETTLING, sock)  # a successor enters the new one
     return 0
 

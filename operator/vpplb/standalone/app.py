@@ -14,7 +14,7 @@ from vpplb.model.clock import SystemClock
 from vpplb.model.health import Transition
 from vpplb.plan.decisions import DecidedState
 from vpplb.plan.settings import DesiredSettings
-from vpplb.probers.pool import WorkerPool
+from vpplb.probers.worker_pool import WorkerPool
 from vpplb.reconcile.ports import Prober
 from vpplb.reconcile.reconciler import Reconciler
 from vpplb.resources.allowances import NOTHING, Allowances

@@ -5,38 +5,38 @@ import pytest
 from fuzz.conversations import settled
 from vpplb.model.check import HttpProbe, TlsSettings
 from vpplb.model.health import ProbeCode, ProbeResult
-from vpplb.probers.body import LIMIT
-from vpplb.probers.conversation import Layer, Search, Step
+from vpplb.probers.conversation import BodySearch, ProbeLayer, Step
 from vpplb.probers.http import (
     EARLY_SEARCHES,
     HEAD_LIMIT,
+    HttpCheck,
     HttpConversation,
-    HttpRecipe,
     build_request,
 )
+from vpplb.probers.http_body import LIMIT
 
 V4 = ip_address("192.0.2.7")
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
-def fed(recipe: HttpRecipe, answer: bytes, *, size: int, closed: bool) -> Step:
+def fed(recipe: HttpCheck, answer: bytes, *, size: int, closed: bool) -> Step:
     """Feed an answer in pieces of `size` to a new conversation, then close; return its end."""
     conversation = HttpConversation(recipe)
-    step = conversation.connected()
+    step = conversation.on_connected()
     assert step == recipe.request
     for at in range(0, len(answer), size):
-        step = settled(conversation.received(answer[at : at + size]))
+        step = settled(conversation.on_data(answer[at : at + size]))
         if isinstance(step, ProbeResult):
             return step
         assert step == b""
-    return settled(conversation.received(b"")) if closed else step
+    return settled(conversation.on_data(b"")) if closed else step
 
 
 def judged(answer: bytes, probe: HttpProbe | None = None, *, closed: bool = False) -> Step:
     """Return how an answer ends; the same whole, byte by byte, and after an equal one."""
     probe = probe or HttpProbe(port=80)
-    whole = fed(HttpRecipe(probe, V4), answer, size=len(answer) or 1, closed=closed)
-    bytewise = HttpRecipe(probe, V4)
+    whole = fed(HttpCheck(probe, V4), answer, size=len(answer) or 1, closed=closed)
+    bytewise = HttpCheck(probe, V4)
     assert fed(bytewise, answer, size=1, closed=closed) == whole
     assert fed(bytewise, answer, size=len(answer) or 1, closed=closed) == whole
     return whole
@@ -136,7 +136,7 @@ def test_an_early_hang_up_fails(answer: bytes, detail: str) -> None:
     ids=["one head", "interim answers without end"],
 )
 def test_a_head_is_bounded(answer: bytes) -> None:
-    step = fed(HttpRecipe(HttpProbe(port=80), V4), answer, size=1000, closed=False)
+    step = fed(HttpCheck(HttpProbe(port=80), V4), answer, size=1000, closed=False)
     assert step == ended(ProbeCode.L7RSP, "the answer's head exceeds 65536 bytes")
 
 
@@ -222,14 +222,14 @@ def test_text_that_is_there_decides_though_the_body_goes_on(answer: bytes) -> No
 
 
 def test_a_body_that_trickles_is_searched_only_so_often() -> None:
-    recipe = HttpRecipe(HttpProbe(port=80, response_regexp="never"), V4)
+    recipe = HttpCheck(HttpProbe(port=80, response_regexp="never"), V4)
     conversation = HttpConversation(recipe)
-    conversation.connected()
-    conversation.received(b"HTTP/1.1 200 OK\r\n\r\n")
+    conversation.on_connected()
+    conversation.on_data(b"HTTP/1.1 200 OK\r\n\r\n")
     searched = 0
     for _ in range(20000):
-        step = conversation.received(b"x")
-        while isinstance(step, Search):
+        step = conversation.on_data(b"x")
+        while isinstance(step, BodySearch):
             searched += len(step.body)
             step = step.then(False)
     assert searched <= EARLY_SEARCHES + 2 * LIMIT
@@ -275,7 +275,7 @@ def test_broken_framing_is_not_http(answer: bytes, detail: str) -> None:
 
 def test_what_lies_between_chunks_is_bounded() -> None:
     answer = CHUNKED + b"1;%s\r\na\r\n" % (b"e" * 4000) * 140
-    recipe = HttpRecipe(HttpProbe(port=80, response_regexp="x"), V4)
+    recipe = HttpCheck(HttpProbe(port=80, response_regexp="x"), V4)
     assert fed(recipe, answer, size=1000, closed=False) == ended(
         ProbeCode.L7RSP, "more than 524288 bytes lie between the chunks"
     )
@@ -291,7 +291,7 @@ def test_only_the_first_64_kib_of_a_body_are_searched() -> None:
     head = b"HTTP/1.1 200 OK\r\n\r\n"
     inside = head + b"." * (65536 - 6) + b"needle"
     beyond = head + b"." * (65536 - 5) + b"needle"
-    recipe = HttpRecipe(probe, V4)
+    recipe = HttpCheck(probe, V4)
     assert fed(recipe, inside, size=9000, closed=False) == ended(ProbeCode.L7OK, "200 OK")
     assert fed(recipe, beyond, size=9000, closed=False) == ended(
         ProbeCode.L7RSP, "regexp not found in the body"
@@ -317,7 +317,7 @@ def test_the_status_is_judged_before_the_body() -> None:
 
 
 def test_an_answer_unlike_the_last_one_is_judged_by_itself() -> None:
-    recipe = HttpRecipe(HttpProbe(port=80), V4)
+    recipe = HttpCheck(HttpProbe(port=80), V4)
     for answer, code in [
         (b"HTTP/1.1 200 OK\r\n\r\n", ProbeCode.L7OK),
         (b"HTTP/1.1 500 Oops\r\n\r\n", ProbeCode.L7STS),
@@ -384,11 +384,11 @@ def test_the_request(probe: HttpProbe, address: str, request_: bytes) -> None:
 
 
 def test_the_layer_moves_on_with_the_connection() -> None:
-    conversation = HttpConversation(HttpRecipe(HttpProbe(port=80), V4))
+    conversation = HttpConversation(HttpCheck(HttpProbe(port=80), V4))
     layers = [conversation.layer]
-    conversation.connected()
+    conversation.on_connected()
     layers.append(conversation.layer)
-    assert layers == [Layer.CONNECT, Layer.ANSWER]
+    assert layers == [ProbeLayer.CONNECT, ProbeLayer.ANSWER]
 
 
 def head_of(date: str, status: str = "200 OK", server: str = "nginx") -> bytes:
@@ -407,9 +407,9 @@ NOON = "Sat, 28 Nov 2026 12:00:00 GMT"
 
 
 def test_the_same_head_at_another_time_is_known_and_gives_the_same_object() -> None:
-    recipe = HttpRecipe(HttpProbe(port=80), V4)
+    recipe = HttpCheck(HttpProbe(port=80), V4)
     first = fed(recipe, head_of(NOON), size=1000, closed=False)
-    assert recipe.knows(head_of("Sat, 28 Nov 2026 12:00:01 GMT"))
+    assert recipe.knows_head(head_of("Sat, 28 Nov 2026 12:00:01 GMT"))
     assert fed(recipe, head_of("Sat, 28 Nov 2026 12:00:01 GMT"), size=1000, closed=False) is first
 
 
@@ -427,10 +427,10 @@ def test_the_same_head_at_another_time_is_known_and_gives_the_same_object() -> N
     ],
 )
 def test_a_head_that_differs_in_more_than_its_date_is_judged_anew(answer: bytes) -> None:
-    recipe = HttpRecipe(HttpProbe(port=80), V4)
+    recipe = HttpCheck(HttpProbe(port=80), V4)
     fed(recipe, head_of(NOON), size=1000, closed=False)
-    assert not recipe.knows(answer)
-    unaided = HttpRecipe(HttpProbe(port=80), V4)
+    assert not recipe.knows_head(answer)
+    unaided = HttpCheck(HttpProbe(port=80), V4)
     size = len(answer)
     assert fed(recipe, answer, size=size, closed=True) == fed(
         unaided, answer, size=size, closed=True
@@ -438,6 +438,6 @@ def test_a_head_that_differs_in_more_than_its_date_is_judged_anew(answer: bytes)
 
 
 def test_an_equal_result_of_another_head_is_the_same_object() -> None:
-    recipe = HttpRecipe(HttpProbe(port=80), V4)
+    recipe = HttpCheck(HttpProbe(port=80), V4)
     first = fed(recipe, head_of(NOON), size=1000, closed=False)
     assert fed(recipe, head_of(NOON, server="apache"), size=1000, closed=False) is first

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from vpplb.probers.netns import Namespace, namespace_path
+from vpplb.probers.netns import NetworkNamespace, namespace_path
 
 
 @pytest.mark.parametrize(
@@ -15,13 +15,13 @@ def test_a_namespace_is_named_or_a_path(name: str, path: str) -> None:
 
 def test_a_namespace_that_is_not_there_is_an_error() -> None:
     with pytest.raises(FileNotFoundError):
-        Namespace("no-such-namespace").enter()
+        NetworkNamespace("no-such-namespace").enter_namespace()
 
 
 def test_what_is_no_namespace_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match="file"):
-        Namespace(str(tmp_path / "file")).enter()
+        NetworkNamespace(str(tmp_path / "file")).enter_namespace()
 
 
 @pytest.mark.privileged
@@ -30,13 +30,13 @@ def test_a_name_that_comes_to_stand_for_another_namespace_or_none_is_noticed(
 ) -> None:
     name = tmp_path / "blue"
     name.symlink_to("/proc/self/ns/net")
-    namespace = Namespace(str(name))
-    namespace.enter()
-    assert namespace.lost() is None
+    namespace = NetworkNamespace(str(name))
+    namespace.enter_namespace()
+    assert namespace.describe_loss() is None
     name.unlink()
-    assert namespace.lost() == "is gone"
+    assert namespace.describe_loss() == "is gone"
     name.symlink_to("/proc/self/ns/mnt")  # any other
-    assert namespace.lost() == "was made anew"
+    assert namespace.describe_loss() == "was made anew"
     name.unlink()
     name.symlink_to("/proc/self/ns/net")
-    assert namespace.lost() is None
+    assert namespace.describe_loss() is None

@@ -5,7 +5,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from vpplb.probers.poller import Poller
+from vpplb.probers.poller import EventPoller
 from vpplb.probers.socket_pool import Socket, SocketPools
 
 
@@ -13,7 +13,7 @@ class Stage:
     """Pools, the events that were told by whom, and a port that accepts."""
 
     def __init__(self) -> None:
-        self.poller = Poller()
+        self.poller = EventPoller()
         self.pools = SocketPools(self.poller)
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.told: list[str] = []
@@ -29,7 +29,7 @@ class Stage:
 
     def dispatch(self) -> list[str]:
         """Let happen what has happened; return who was told."""
-        self.poller.dispatch(self.poller.wait(0))
+        self.poller.dispatch_events(self.poller.wait_for_events(0))
         told, self.told = self.told, []
         return told
 

@@ -8,8 +8,8 @@ from fuzz.conversations import settled
 from lab.authority import Authority, self_signed_server, server_context
 from vpplb.model.check import HttpProbe, TcpProbe, TlsSettings
 from vpplb.model.health import ProbeCode, ProbeResult
-from vpplb.probers.conversation import Conversation, Layer, Step
-from vpplb.probers.recipe import conversations
+from vpplb.probers.conversation import ProbeConversation, ProbeLayer, Step
+from vpplb.probers.probe_factory import conversation_factory
 from vpplb.probers.tls import LIMIT, RESUMED, UnusableTls, client_context
 
 ADDRESS = ip_address("192.0.2.7")
@@ -47,14 +47,14 @@ class Server:
         return self._out.read()
 
 
-def talk(conversation: Conversation, server: Server, *, size: int = 65536) -> Step:
+def talk(conversation: ProbeConversation, server: Server, *, size: int = 65536) -> Step:
     """Let them talk until the client ends or both wait; the client hears `size` bytes at a time."""
-    step = settled(conversation.connected())
+    step = settled(conversation.on_connected())
     while not isinstance(step, ProbeResult) and step:
         heard = server.feed(step)
         step = b""
         for at in range(0, len(heard), size):
-            said = settled(conversation.received(heard[at : at + size]))
+            said = settled(conversation.on_data(heard[at : at + size]))
             if isinstance(said, ProbeResult):
                 server.feed(conversation.parting)
                 return said
@@ -62,8 +62,8 @@ def talk(conversation: Conversation, server: Server, *, size: int = 65536) -> St
     return step
 
 
-def handshake(tls: TlsSettings) -> Callable[[], Conversation]:
-    return conversations(TcpProbe(port=443, tls=tls), ADDRESS)
+def handshake(tls: TlsSettings) -> Callable[[], ProbeConversation]:
+    return conversation_factory(TcpProbe(port=443, tls=tls), ADDRESS)
 
 
 def trusting(authority: Authority, name: str = "") -> TlsSettings:
@@ -86,12 +86,12 @@ def test_a_handshake_alone_passes_and_is_completed_for_the_server_too(
 def test_http_goes_on_inside(authority: Authority, size: int) -> None:
     probe = HttpProbe(port=443, tls=trusting(authority), response_regexp="^ok$")
     server = Server(authority.server("192.0.2.7"))
-    conversation = conversations(probe, ADDRESS)()
+    conversation = conversation_factory(probe, ADDRESS)()
     assert talk(conversation, server, size=size) == ProbeResult(
         code=ProbeCode.L7OK, detail="200 OK"
     )
     assert server.request.startswith(b"GET / HTTP/1.1\r\nHost: 192.0.2.7\r\n")
-    assert conversation.layer is Layer.ANSWER
+    assert conversation.layer is ProbeLayer.ANSWER
 
 
 def test_without_a_name_the_address_is_verified(authority: Authority) -> None:
@@ -154,9 +154,9 @@ def test_the_server_name_is_sent(authority: Authority) -> None:
 )
 def test_what_is_not_tls_fails(answer: bytes, detail: str) -> None:
     conversation = handshake(TlsSettings(insecure_skip_verify=True))()
-    conversation.connected()
-    assert conversation.layer is Layer.TLS
-    assert conversation.received(answer) == ProbeResult(code=ProbeCode.L6RSP, detail=detail)
+    conversation.on_connected()
+    assert conversation.layer is ProbeLayer.TLS
+    assert conversation.on_data(answer) == ProbeResult(code=ProbeCode.L6RSP, detail=detail)
 
 
 def test_a_full_name_is_asked_for_and_verified_without_its_dot(authority: Authority) -> None:
@@ -215,11 +215,11 @@ class TestClientCertificate:
 
 def test_a_server_without_end_is_cut_off(authority: Authority) -> None:
     conversation = handshake(trusting(authority))()
-    conversation.connected()
+    conversation.on_connected()
     data = bytes([22, 3, 3, 0, 0]) * 3000
     step: Step = b""
     for _ in range(LIMIT // len(data) + 1):
-        step = conversation.received(data)
+        step = conversation.on_data(data)
         if isinstance(step, ProbeResult):
             break
     assert isinstance(step, ProbeResult)
@@ -235,19 +235,19 @@ def test_a_bundle_without_certificates_is_said_by_every_probe(bundle: str) -> No
     tls = TlsSettings(ca_bundle=bundle)
     with pytest.raises(UnusableTls, match="caBundle holds no certificates in PEM"):
         client_context(tls)
-    assert handshake(tls)().connected() == ProbeResult(
+    assert handshake(tls)().on_connected() == ProbeResult(
         code=ProbeCode.L6RSP, detail="caBundle holds no certificates in PEM"
     )
 
 
 def test_a_name_that_is_none_is_said_by_every_probe(authority: Authority) -> None:
-    step = handshake(trusting(authority, ".example"))().connected()
+    step = handshake(trusting(authority, ".example"))().on_connected()
     assert step == ProbeResult(code=ProbeCode.L6RSP, detail="serverName '.example' cannot be used")
 
 
 class TestResumption:
     @staticmethod
-    def resumed(context: ssl.SSLContext, make: Callable[[], Conversation], number: int) -> str:
+    def resumed(context: ssl.SSLContext, make: Callable[[], ProbeConversation], number: int) -> str:
         """Probe so many times; return for each whether it resumed a session (r) or not (f)."""
         seen = ""
         for _ in range(number):
@@ -264,7 +264,7 @@ class TestResumption:
     ) -> None:
         context = authority.server("192.0.2.7")
         context.maximum_version = version
-        make = conversations(HttpProbe(port=443, tls=trusting(authority)), ADDRESS)
+        make = conversation_factory(HttpProbe(port=443, tls=trusting(authority)), ADDRESS)
         once = "f" + "r" * RESUMED
         assert self.resumed(context, make, 2 * len(once)) == 2 * once
 
@@ -273,12 +273,12 @@ class TestResumption:
     ) -> None:
         context = authority.server("192.0.2.7")
         context.num_tickets = 0
-        make = conversations(HttpProbe(port=443, tls=trusting(authority)), ADDRESS)
+        make = conversation_factory(HttpProbe(port=443, tls=trusting(authority)), ADDRESS)
         assert self.resumed(context, make, 3) == "fff"
 
     def test_after_a_failure_the_certificate_is_seen_again(self, authority: Authority) -> None:
         context = authority.server("192.0.2.7")
-        make = conversations(HttpProbe(port=443, tls=trusting(authority)), ADDRESS)
+        make = conversation_factory(HttpProbe(port=443, tls=trusting(authority)), ADDRESS)
         assert self.resumed(context, make, 2) == "fr"
         talk(make(), Server(self_signed_server("192.0.2.7")))
         assert self.resumed(context, make, 2) == "fr"

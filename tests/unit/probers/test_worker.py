@@ -7,9 +7,15 @@ import pytest
 
 from vpplb.model.health import ProbeCode, Response
 from vpplb.model.names import ObjectKey
-from vpplb.probers.loop import CheckLoop
-from vpplb.probers.wire import Cancel, Condition, Report, Unpacker, pack
-from vpplb.probers.worker import Channel
+from vpplb.probers.check_loop import CheckLoop
+from vpplb.probers.worker import ReportChannel
+from vpplb.probers.worker_messages import (
+    CancelChecks,
+    MessageUnpacker,
+    WorkerCondition,
+    WorkerReport,
+    pack_message,
+)
 from vpplb.reconcile.ports import Turn, Verdict
 
 
@@ -22,8 +28,8 @@ class Stage:
         worker.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         self.worker = worker
         self.loop = CheckLoop()
-        self.channel = Channel(worker, self.loop)
-        self._unpacker = Unpacker()
+        self.channel = ReportChannel(worker, self.loop)
+        self._unpacker = MessageUnpacker()
 
     def find(self, number: int) -> list[Verdict]:
         """Let the loop have found this many verdicts; return them."""
@@ -41,17 +47,19 @@ class Stage:
         self.loop.verdicts += found
         return found
 
-    def heard(self) -> list[Report]:
+    def heard(self) -> list[WorkerReport]:
         """Read at the parent's end until the worker has nothing more to send."""
-        reports: list[Report] = []
+        reports: list[WorkerReport] = []
         self.parent.setblocking(False)
         while True:
             try:
                 data = self.parent.recv(65536)
             except BlockingIOError:
                 return reports
-            reports += [each for each in self._unpacker.feed(data) if isinstance(each, Report)]
-            self.loop.turn(0)
+            reports += [
+                each for each in self._unpacker.feed_bytes(data) if isinstance(each, WorkerReport)
+            ]
+            self.loop.run_once(0)
 
 
 @pytest.fixture
@@ -64,43 +72,43 @@ def stage() -> Iterator[Stage]:
 
 def test_verdicts_are_reported_once(stage: Stage) -> None:
     found = stage.find(2)
-    stage.channel.report(with_statistics=False)
-    stage.channel.report(with_statistics=False)
-    assert stage.heard() == [Report(verdicts=tuple(found))]
+    stage.channel.send_report(with_statistics=False)
+    stage.channel.send_report(with_statistics=False)
+    assert stage.heard() == [WorkerReport(verdicts=tuple(found))]
 
 
 def test_turns_are_reported_once_and_before_their_time_is_due(stage: Stage) -> None:
     turn = Turn(ObjectKey("ns", "b"), 1, Response.SILENT)
     stage.loop.turns.append(turn)
-    stage.channel.report(with_statistics=False)
-    stage.channel.report(with_statistics=False)
-    assert stage.heard() == [Report(turns=(turn,))]
+    stage.channel.send_report(with_statistics=False)
+    stage.channel.send_report(with_statistics=False)
+    assert stage.heard() == [WorkerReport(turns=(turn,))]
 
 
 def test_a_report_comes_though_there_is_nothing_to_say_when_statistics_are_due(
     stage: Stage,
 ) -> None:
-    stage.channel.report(with_statistics=True)
-    assert stage.heard() == [Report(condition=Condition())]
+    stage.channel.send_report(with_statistics=True)
+    assert stage.heard() == [WorkerReport(condition=WorkerCondition())]
 
 
 def test_log_lines_come_with_the_report(stage: Stage) -> None:
     record = logging.LogRecord("x", logging.WARNING, __file__, 1, "hello %s", ("you",), None)
     stage.channel.emit(record)
-    stage.channel.report(with_statistics=False)
-    assert stage.heard() == [Report(log=((logging.WARNING, "hello you"),))]
+    stage.channel.send_report(with_statistics=False)
+    assert stage.heard() == [WorkerReport(log=((logging.WARNING, "hello you"),))]
 
 
 def test_a_slow_parent_gets_every_verdict_and_its_statistics_later_in_one(stage: Stage) -> None:
     found = stage.find(500)
-    stage.loop.statistics.lateness.add(0.0)
-    stage.channel.report(with_statistics=False)
-    stage.channel.report(with_statistics=True)
-    stage.loop.statistics.lateness.add(0.0)
+    stage.loop.statistics.lateness.add_value(0.0)
+    stage.channel.send_report(with_statistics=False)
+    stage.channel.send_report(with_statistics=True)
+    stage.loop.statistics.lateness.add_value(0.0)
     reports = stage.heard()
     assert [each for report in reports for each in report.verdicts] == found
     assert [report.stats for report in reports] == [None, None]
-    stage.channel.report(with_statistics=True)
+    stage.channel.send_report(with_statistics=True)
     (report,) = stage.heard()
     assert report.stats is not None
     assert sum(report.stats.lateness[0]) == 2
@@ -108,13 +116,13 @@ def test_a_slow_parent_gets_every_verdict_and_its_statistics_later_in_one(stage:
 
 def test_a_verdict_not_yet_reported_when_its_check_is_cancelled_is_dropped(stage: Stage) -> None:
     _, other = stage.find(2)
-    stage.parent.sendall(pack(Cancel(backends=(ObjectKey("ns", "b0"),))))
-    stage.loop.turn(1)
-    stage.channel.report(with_statistics=False)
-    assert stage.heard() == [Report(verdicts=(other,))]
+    stage.parent.sendall(pack_message(CancelChecks(backends=(ObjectKey("ns", "b0"),))))
+    stage.loop.run_once(1)
+    stage.channel.send_report(with_statistics=False)
+    assert stage.heard() == [WorkerReport(verdicts=(other,))]
 
 
 def test_the_channel_ends_with_its_parent(stage: Stage) -> None:
     stage.parent.close()
-    stage.loop.turn(1)
+    stage.loop.run_once(1)
     assert not stage.channel.open

@@ -16,9 +16,9 @@ from math import inf
 
 from vpplb.model.check import CheckSpec, IPAddress
 from vpplb.model.health import ProbeCode, ProbeResult
-from vpplb.probers.echo_socket import REPLY, EchoSocket
-from vpplb.probers.errors import NO_SOURCE, SHORTAGE, short_of, words
-from vpplb.probers.poller import Poller
+from vpplb.probers.errors import NO_SOURCE, SHORTAGE, describe_errno, shortage_error
+from vpplb.probers.icmp_socket import REPLY, IcmpSocket
+from vpplb.probers.poller import EventPoller
 
 _log = logging.getLogger(__name__)
 
@@ -30,43 +30,43 @@ RENEW_EVERY = 10.0
 """Seconds that an identifier is tried at least: each is an entry in tables of connections."""
 
 
-class EchoSockets:
+class IcmpSockets:
     """The ICMP sockets of a process. The log says once which kind they are.
 
     `clock` gives the seconds of a clock that never goes back.
     """
 
-    def __init__(self, poller: Poller, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, poller: EventPoller, clock: Callable[[], float] = time.monotonic) -> None:
         self.clock = clock
         self._poller = poller
         # The newest of each kind, and when it was opened; older ping sockets have users.
-        self._sockets: dict[tuple[int, IPAddress | None], tuple[EchoSocket, float]] = {}
-        self._older: set[EchoSocket] = set()
+        self._sockets: dict[tuple[int, IPAddress | None], tuple[IcmpSocket, float]] = {}
+        self._older: set[IcmpSocket] = set()
         self._told: set[str] = set()
 
-    def join(self, version: int, source: IPAddress | None) -> EchoSocket | ProbeResult:
+    def join_socket(self, version: int, source: IPAddress | None) -> IcmpSocket | ProbeResult:
         """Return the newest socket, opened if need be, or why there is none.
 
-        `leave` it in the end. ProberShort as it says.
+        `leave_socket` it in the end. ProberShortage as it says.
         """
         found = self._sockets.get((version, source))
-        joined = found[0] if found is not None else self._open(version, source)
-        if isinstance(joined, EchoSocket):
+        joined = found[0] if found is not None else self._add_socket(version, source)
+        if isinstance(joined, IcmpSocket):
             joined.users += 1
         return joined
 
-    def leave(self, left: EchoSocket) -> None:
+    def leave_socket(self, left: IcmpSocket) -> None:
         """Close a socket that nobody uses any more, unless it is the newest of its kind."""
         left.users -= 1
         if not left.users and left in self._older:
             self._older.discard(left)
             left.close()
 
-    def renew(self, version: int, source: IPAddress | None, old: EchoSocket) -> None:
+    def renew_socket(self, version: int, source: IPAddress | None, old: IcmpSocket) -> None:
         """See to it that the newest socket is another than this ping socket, if it is time."""
         newest, opened = self._sockets[version, source]
         due = newest is old and self.clock() - opened >= RENEW_EVERY
-        if due and isinstance(self._open(version, source), EchoSocket):
+        if due and isinstance(self._add_socket(version, source), IcmpSocket):
             self._older.add(old)
 
     def close(self) -> None:
@@ -76,36 +76,36 @@ class EchoSockets:
         self._older.clear()
         self._sockets.clear()
 
-    def _open(self, version: int, source: IPAddress | None) -> EchoSocket | ProbeResult:
+    def _add_socket(self, version: int, source: IPAddress | None) -> IcmpSocket | ProbeResult:
         try:
             opened = self._open_socket(version, source)
         except PermissionError:
-            self._tell("ICMP: neither raw sockets nor ping sockets are permitted")
+            self._log_once("ICMP: neither raw sockets nor ping sockets are permitted")
             return ProbeResult(
                 code=ProbeCode.L3UNR, detail="ICMP sockets are not permitted to the prober"
             )
         except OSError as error:
             code = error.errno or 0
             if code in SHORTAGE:
-                raise short_of(code) from error
-            detail = NO_SOURCE if code == errno.EADDRNOTAVAIL else words(code)
+                raise shortage_error(code) from error
+            detail = NO_SOURCE if code == errno.EADDRNOTAVAIL else describe_errno(code)
             return ProbeResult(code=ProbeCode.L3UNR, detail=detail)
         kind = "raw" if opened.raw else "unprivileged ping"
-        self._tell(f"ICMP over IPv{version}: {kind} sockets")
+        self._log_once(f"ICMP over IPv{version}: {kind} sockets")
         self._sockets[version, source] = opened, self.clock()
         return opened
 
-    def _open_socket(self, version: int, source: IPAddress | None) -> EchoSocket:
-        return EchoSocket(version, source, self._poller)
+    def _open_socket(self, version: int, source: IPAddress | None) -> IcmpSocket:
+        return IcmpSocket(version, source, self._poller)
 
-    def _tell(self, text: str) -> None:
+    def _log_once(self, text: str) -> None:
         if text not in self._told:
             self._told.add(text)
             _log.info(text)
 
 
-class EchoAttempt:
-    """ICMP probes of one check. `done` is told each result that `begin` did not return."""
+class IcmpAttempt:
+    """ICMP probes of one check. `done` is told each result that `begin_probe` did not return."""
 
     __slots__ = (
         "_done",
@@ -121,7 +121,7 @@ class EchoAttempt:
     )
 
     def __init__(
-        self, spec: CheckSpec, sockets: EchoSockets, done: Callable[[ProbeResult], None]
+        self, spec: CheckSpec, sockets: IcmpSockets, done: Callable[[ProbeResult], None]
     ) -> None:
         self._version = spec.address.version
         self._source = spec.source
@@ -130,56 +130,56 @@ class EchoAttempt:
         self._target = socket.inet_ntop(family, spec.address.packed)
         self._sockets = sockets
         self._done = done
-        self._socket: EchoSocket | None = None
+        self._socket: IcmpSocket | None = None
         self._identifier = self._tag = 0
         self._identified = -inf  # when it took its identifier
         self._failures = 0  # in a row, with this identifier
 
-    def begin(self) -> ProbeResult | None:
-        """Send a request; the result if that failed at once. ProberShort as it says."""
+    def begin_probe(self) -> ProbeResult | None:
+        """Send a request; the result if that failed at once. ProberShortage as it says."""
         if self._failures >= RENEW_AFTER:
-            self._renew()
+            self._renew_identifier()
         found = self._socket
         if found is None:
-            joined = self._sockets.join(self._version, self._source)
+            joined = self._sockets.join_socket(self._version, self._source)
             if isinstance(joined, ProbeResult):
                 return joined
             self._socket = found = joined
             self._identifier = found.new_identifier()
             self._identified = self._sockets.clock()
-        sent = found.send(self._identifier, self._target, self._heard)
+        sent = found.send_request(self._identifier, self._target, self._on_result)
         if isinstance(sent, ProbeResult):
             return sent
         self._tag = sent
         return None
 
-    def expire(self) -> ProbeResult:
+    def expire_probe(self) -> ProbeResult:
         """Give up for lack of time."""
         self._failures += 1
         if self._socket is not None:
-            self._socket.forget(self._tag)
+            self._socket.forget_request(self._tag)
         return _SILENCE
 
-    def abort(self) -> None:
+    def abort_probe(self) -> None:
         """Give up; nobody is told."""
         if self._socket is not None:
-            self._socket.forget(self._tag)
-            self._leave(self._socket)
+            self._socket.forget_request(self._tag)
+            self._leave_socket(self._socket)
 
-    def _heard(self, result: ProbeResult) -> None:
+    def _on_result(self, result: ProbeResult) -> None:
         self._failures = 0 if result is REPLY else self._failures + 1
         self._done(result)
 
-    def _renew(self) -> None:
+    def _renew_identifier(self) -> None:
         """Take another identifier from the next request on."""
         old = self._socket
         if old is None or self._sockets.clock() - self._identified < RENEW_EVERY:
             return
         self._failures = 0
         if not old.raw:
-            self._sockets.renew(self._version, self._source, old)
-        self._leave(old)
+            self._sockets.renew_socket(self._version, self._source, old)
+        self._leave_socket(old)
 
-    def _leave(self, left: EchoSocket) -> None:
+    def _leave_socket(self, left: IcmpSocket) -> None:
         self._socket = None
-        self._sockets.leave(left)
+        self._sockets.leave_socket(left)

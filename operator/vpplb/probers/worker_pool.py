@@ -9,20 +9,31 @@ import asyncio
 import logging
 import os
 import socket
+import sys
+from asyncio.subprocess import DEVNULL, Process
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TypeVar
 
 from vpplb.model.backoff import backoff_seconds
 from vpplb.model.names import ObjectKey
-from vpplb.probers.aside import SHORTEST, Aside, given_up
-from vpplb.probers.errors import ADVICE, Lack
-from vpplb.probers.inhand import map_note, open_note
-from vpplb.probers.placement import Placement
-from vpplb.probers.process import reap, spawn
-from vpplb.probers.stats import Statistics
-from vpplb.probers.wire import Assign, Cancel, Condition, Message, Report, Unpacker, pack
+from vpplb.probers.errors import ADVICE, ShortageKind
+from vpplb.probers.placement import WorkerPlacement
+from vpplb.probers.quarantine import SHORTEST, CheckQuarantine, report_given_up
+from vpplb.probers.stats import ProbeStatistics
+from vpplb.probers.worker_messages import (
+    AssignChecks,
+    CancelChecks,
+    MessageUnpacker,
+    WorkerCondition,
+    WorkerMessage,
+    WorkerReport,
+    map_note,
+    open_note,
+    pack_message,
+)
 from vpplb.reconcile.ports import Assignment, ProbeStats, Reason, Turn, Verdict
 from vpplb.reconcile.probe_assignments import spread
 
@@ -32,6 +43,8 @@ _CHUNK = 1 << 18
 _SHORTEST_PAUSE = 0.1  # seconds before a dead worker is replaced; doubled each time …
 _LONGEST_PAUSE = 5.0  # … up to here, and back after it has lived that long
 _SILENCE = 30.0  # a process reports every second; after so many without it is replaced
+
+_GRACE = 2.0  # seconds a process has to end once its channel is closed
 
 _T = TypeVar("_T")
 
@@ -50,21 +63,21 @@ class WorkerPool:
             raise ValueError("the number of workers is negative")
         most = workers or len(os.sched_getaffinity(0))
         self._assigned: dict[ObjectKey, Assignment] = {}
-        self._placement = Placement(workers=workers or 1, most=most)
+        self._placement = WorkerPlacement(workers=workers or 1, most=most)
         self._netns = netns
-        self._workers: list[_Worker] = []
+        self._workers: list[_WorkerSlot] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._started = False
-        self._aside = Aside()
+        self._aside = CheckQuarantine()
         self._on_verdict: Callable[[Verdict], None] = lambda _: None
         self._on_stats: Callable[[ProbeStats], None] = lambda _: None
         self._on_turn: Callable[[Turn], None] = lambda _: None
         self._on_reason: Callable[[Reason], None] = lambda _: None
-        self._engage()
+        self._add_workers()
 
     def processes(self) -> tuple[int, int]:
         """Return how many processes work, and how many should."""
-        return sum(worker.works for worker in self._workers), len(self._workers)
+        return sum(worker.is_running for worker in self._workers), len(self._workers)
 
     def trouble(self) -> str | None:
         """Say what keeps the processes from probing, None if nothing does."""
@@ -72,15 +85,16 @@ class WorkerPool:
         for worker in self._workers:
             short.update(worker.condition.short)
         said = sorted({worker.condition.obstacle for worker in self._workers} - {""})
-        aside = sum(map(self._aside.holds, self._assigned.values()))
+        aside = sum(map(self._aside.holds_check, self._assigned.values()))
         if aside:
             said.append(
                 f"{aside} checks are put aside, probing processes ended while busy with them"
-                f" ({ADVICE[Lack.DEATH]})"
+                f" ({ADVICE[ShortageKind.DEATH]})"
             )
         said += [
-            f"{count} checks have no results, the prober is short of {lack} ({ADVICE[Lack(lack)]})"
-            for lack, count in sorted(short.items())
+            f"{count} checks have no results, the prober is short of {kind}"
+            f" ({ADVICE[ShortageKind(kind)]})"
+            for kind, count in sorted(short.items())
         ]
         return "; ".join(said) or None
 
@@ -96,28 +110,28 @@ class WorkerPool:
         self._on_turn, self._on_reason = on_turn, on_reason
         self._started = True
         for worker in self._workers:
-            self._run(worker)
+            self._run_worker(worker)
 
     def assign(self, assignments: Sequence[Assignment]) -> None:
         """Start these checks, each in place of the backend's earlier one."""
         by_worker: defaultdict[int, list[Assignment]] = defaultdict(list)
         for each in assignments:
             self._assigned[each.backend] = each
-            by_worker[self._placement.put(each)].append(each)
-        self._engage()
+            by_worker[self._placement.place_check(each)].append(each)
+        self._add_workers()
         for number, share in by_worker.items():
-            self._workers[number].send(Assign(assignments=tuple(share)))
+            self._workers[number].send_message(AssignChecks(assignments=tuple(share)))
 
     def cancel(self, backends: Sequence[ObjectKey]) -> None:
         """Stop these checks; a verdict on its way is dropped."""
         by_worker: defaultdict[int, list[ObjectKey]] = defaultdict(list)
         for each in backends:
             self._assigned.pop(each, None)
-            home = self._placement.remove(each)
+            home = self._placement.remove_backend(each)
             if home is not None:
                 by_worker[home].append(each)
         for number, share in by_worker.items():
-            self._workers[number].send(Cancel(backends=tuple(share)))
+            self._workers[number].send_message(CancelChecks(backends=tuple(share)))
 
     async def stop(self) -> None:
         """End the workers; returns within seconds whatever they do."""
@@ -127,17 +141,17 @@ class WorkerPool:
         self._tasks = []
         self._started = False
 
-    def share_of(self, worker: "_Worker") -> list[Assignment]:
+    def share_of(self, worker: "_WorkerSlot") -> list[Assignment]:
         """Return what is assigned to this worker."""
         home = self._placement.home_of
         number = self._workers.index(worker)
         return [
             each
             for each in self._assigned.values()
-            if home(each.backend) == number and not self._aside.holds(each)
+            if home(each.backend) == number and not self._aside.holds_check(each)
         ]
 
-    def ended_with(self, generation: int) -> None:
+    def on_worker_death(self, generation: int) -> None:
         """Take note of what a process was busy with as it ended; 0: with nothing.
 
         A check that has ended two is put aside for a while: the others are probed on. Its verdict
@@ -153,20 +167,20 @@ class WorkerPool:
             found.backend,
             f": put aside for {seconds:.0f} s" if seconds else "",
         )
-        statistics = Statistics()
-        statistics.discarded(Lack.DEATH.value)
-        self.take(Report(stats=statistics.take()))
+        statistics = ProbeStatistics()
+        statistics.count_discard(ShortageKind.DEATH.value)
+        self.take_report(WorkerReport(stats=statistics.take_counts()))
         if seconds:
             loop.call_later(seconds, self._try_again, found)
-            self.take(given_up(found, down=seconds > SHORTEST))
+            self.take_report(report_given_up(found, down=seconds > SHORTEST))
 
     def _try_again(self, check: Assignment) -> None:
-        self._aside.release(check)
+        self._aside.release_check(check)
         present = self._assigned.get(check.backend)
         if present is not None and present.generation == check.generation:
             self.assign([present])
 
-    def take(self, report: Report) -> None:
+    def take_report(self, report: WorkerReport) -> None:
         """Pass on what a worker says: of verdicts and reasons, those of the present generation.
 
         Turns all are: that somebody answered is worth knowing whoever asked.
@@ -174,34 +188,34 @@ class WorkerPool:
         for level, text in report.log:
             _log.log(level, "%s", text)
         for turn in report.turns:
-            _call(self._on_turn, turn)
+            _call_safely(self._on_turn, turn)
         for verdict in report.verdicts:
             assigned = self._assigned.get(verdict.backend)
             if assigned is not None and assigned.generation == verdict.generation:
                 self._assigned[verdict.backend] = replace(
                     assigned, resume_up=verdict.up, held=False
                 )
-                _call(self._on_verdict, verdict)
+                _call_safely(self._on_verdict, verdict)
         for reason in report.reasons:
             assigned = self._assigned.get(reason.backend)
             if assigned is not None and assigned.generation == reason.generation:
-                _call(self._on_reason, reason)
+                _call_safely(self._on_reason, reason)
         if report.stats is not None:
-            _call(self._on_stats, report.stats)
+            _call_safely(self._on_stats, report.stats)
 
-    def _engage(self) -> None:
+    def _add_workers(self) -> None:
         """Have as many workers as there are places."""
         while len(self._workers) < self._placement.workers:
-            worker = _Worker(self, self._netns)
+            worker = _WorkerSlot(self, self._netns)
             self._workers.append(worker)
             if self._started:
-                self._run(worker)
+                self._run_worker(worker)
 
-    def _run(self, worker: "_Worker") -> None:
+    def _run_worker(self, worker: "_WorkerSlot") -> None:
         self._tasks.append(asyncio.create_task(worker.run(), name=f"prober-{len(self._tasks)}"))
 
 
-def _call(callback: Callable[[_T], None], value: _T) -> None:
+def _call_safely(callback: Callable[[_T], None], value: _T) -> None:
     """Call what is not ours: its failure must not end the probing."""
     try:
         callback(value)
@@ -209,25 +223,25 @@ def _call(callback: Callable[[_T], None], value: _T) -> None:
         _log.exception("a callback of the prober failed")
 
 
-class _Worker:
+class _WorkerSlot:
     """One process after the other, until cancelled."""
 
     def __init__(self, pool: WorkerPool, netns: str) -> None:
         self._pool = pool
         self._netns = netns
-        self.condition = Condition()
+        self.condition = WorkerCondition()
         self._writer: asyncio.StreamWriter | None = None
         self._successor = False
 
     @property
-    def works(self) -> bool:
+    def is_running(self) -> bool:
         """Whether there is a process."""
         return self._writer is not None
 
-    def send(self, message: Message) -> None:
+    def send_message(self, message: WorkerMessage) -> None:
         """Tell the process; without one nothing is lost, for its successor is told everything."""
         if self._writer is not None:
-            self._writer.write(pack(message))
+            self._writer.write(pack_message(message))
 
     async def run(self) -> None:
         """Keep a process alive; ends by cancellation only."""
@@ -236,7 +250,7 @@ class _Worker:
         while True:
             born = clock()
             try:
-                ending = await self._live()
+                ending = await self._run_process()
             except OSError as error:
                 ending = f"could not be started: {error}"
             deaths = 1 if clock() - born > _LONGEST_PAUSE else deaths + 1
@@ -244,7 +258,7 @@ class _Worker:
             _log.warning("a probing process %s; replaced in %.1f s", ending, pause)
             await asyncio.sleep(pause)
 
-    async def _live(self) -> str:
+    async def _run_process(self) -> str:
         """Run one process to its end; say how that was."""
         ours, theirs = socket.socketpair()
         descriptor = open_note()
@@ -252,44 +266,66 @@ class _Worker:
             note = map_note(descriptor)
             with ours:
                 with theirs:
-                    process = await spawn(theirs.fileno(), descriptor, self._netns)
+                    process = await _spawn_worker(theirs.fileno(), descriptor, self._netns)
                 try:
-                    await self._converse(ours)
+                    await self._exchange_messages(ours)
                 finally:
-                    await reap(process)
+                    await _reap_worker(process)
         finally:
             os.close(descriptor)
-        self._pool.ended_with(note[0])
+        self._pool.on_worker_death(note[0])
         return f"ended with {process.returncode}"
 
-    async def _converse(self, ours: socket.socket) -> None:
+    async def _exchange_messages(self, ours: socket.socket) -> None:
         """Tell the process what to probe and hear it, until it ends or falls silent."""
         reader, writer = await asyncio.open_connection(sock=ours, limit=_CHUNK)
         try:
-            self._begin(writer)
-            unpacker = Unpacker()
+            self._send_assignments(writer)
+            unpacker = MessageUnpacker()
             while True:
                 async with asyncio.timeout(_SILENCE):
                     data = await reader.read(_CHUNK)
                 if not data:
                     return
-                for message in unpacker.feed(data):
-                    if isinstance(message, Report):
+                for message in unpacker.feed_bytes(data):
+                    if isinstance(message, WorkerReport):
                         self.condition = message.condition or self.condition
-                        self._pool.take(message)
+                        self._pool.take_report(message)
         except TimeoutError:
             _log.warning("a probing process has been silent for %.0f s", _SILENCE)
         except ConnectionError:
             return
         finally:
-            self._writer, self.condition = None, Condition()
+            self._writer, self.condition = None, WorkerCondition()
             writer.close()
 
-    def _begin(self, writer: asyncio.StreamWriter) -> None:
+    def _send_assignments(self, writer: asyncio.StreamWriter) -> None:
         """Hand over everything; a successor does not start it all at one moment."""
         share = self._pool.share_of(self)
         if self._successor:
             share = spread(share)
         self._successor = True
         self._writer = writer
-        writer.write(pack(Assign(assignments=tuple(share))))
+        writer.write(pack_message(AssignChecks(assignments=tuple(share))))
+
+
+async def _spawn_worker(channel: int, note: int, netns: str) -> Process:
+    """Start a worker with these descriptors. OSError when it cannot be."""
+    # A new interpreter, not a fork: the parent has threads. -P: no module of the working
+    # directory takes the place of one of ours.
+    command = [sys.executable, "-P", "-m", "vpplb.probers.worker"]
+    arguments = ["--channel", str(channel), "--in-hand", str(note), "--netns", netns]
+    return await asyncio.create_subprocess_exec(
+        *command, *arguments, stdin=DEVNULL, pass_fds=[channel, note]
+    )
+
+
+async def _reap_worker(process: Process) -> None:
+    """Wait for a process whose channel is closed; not for long."""
+    try:
+        async with asyncio.timeout(_GRACE):
+            await process.wait()
+    except TimeoutError:
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()

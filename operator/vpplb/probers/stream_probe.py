@@ -10,7 +10,7 @@ from functools import partial
 
 from vpplb.model.check import CheckSpec, HttpProbe, TcpProbe
 from vpplb.model.health import ProbeCode, ProbeResult
-from vpplb.probers.conversation import Conversation, Search, Step
+from vpplb.probers.conversation import BodySearch, ProbeConversation, Step
 from vpplb.probers.errors import (
     NO_ADDRESS,
     NO_PORT,
@@ -18,13 +18,13 @@ from vpplb.probers.errors import (
     NOBODY_LISTENS,
     SHORTAGE,
     UNANSWERED,
-    Lack,
-    ProberShort,
-    short_of,
-    words,
+    ProberShortage,
+    ShortageKind,
+    describe_errno,
+    shortage_error,
 )
-from vpplb.probers.recipe import conversations
-from vpplb.probers.searcher import AT_ONCE, Job, Searcher, cost
+from vpplb.probers.probe_factory import conversation_factory
+from vpplb.probers.searcher import AT_ONCE, BodySearchProcess, SearchJob, search_cost
 from vpplb.probers.socket_pool import Socket, SocketPools, has_address_for
 from vpplb.probers.tcp import TcpConversation
 
@@ -46,18 +46,18 @@ _CRASHED = ProbeResult(code=ProbeCode.L7RSP, detail="the search for responseRege
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Means:
-    """What all attempts of a process share. `in_hand[0]`: as `probers.inhand` has it."""
+class ProbeResources:
+    """What all attempts of a process share. `in_hand`: as `worker_messages` has it."""
 
     sockets: SocketPools
-    searcher: Searcher
+    searcher: BodySearchProcess
     in_hand: memoryview
 
 
 class StreamAttempt:
     """TCP, TLS or HTTP probes of one check.
 
-    `done` is told each result that `begin` or `expire` did not return. `generation`: the check's.
+    `done` is told each result that `begin_probe` or `expire_probe` did not return. `generation`: the check's.
     """
 
     __slots__ = (
@@ -83,7 +83,7 @@ class StreamAttempt:
         self,
         spec: CheckSpec,
         probe: TcpProbe | HttpProbe,
-        means: Means,
+        means: ProbeResources,
         done: Callable[[ProbeResult], None],
         generation: int,
     ) -> None:
@@ -93,59 +93,63 @@ class StreamAttempt:
         # After a bare TLS handshake a reset could overtake the end of it, and the server would
         # count a failure.
         self._gentle = isinstance(probe, TcpProbe) and probe.tls is not None
-        self._make = conversations(probe, spec.address)
+        self._make = conversation_factory(probe, spec.address)
         self._pool = means.sockets.get_pool(self._version, spec.source)
         self._searcher = means.searcher
         self._in_hand = means.in_hand
         self._generation = generation
-        self._job: Job | None = None
+        self._job: SearchJob | None = None
         self._may_meet_itself = means.sockets.may_choose_port(probe.port)
         self._done = done
         self._socket: Socket | None = None
-        self._conversation: Conversation = _NONE
+        self._conversation: ProbeConversation = _NONE
         self._connected = False
         self._outbox = b""
 
-    def begin(self) -> ProbeResult | None:
-        """Start to connect; the result if that ended at once. ProberShort as it says."""
+    def begin_probe(self) -> ProbeResult | None:
+        """Start to connect; the result if that ended at once. ProberShortage as it says."""
         self._conversation = self._make()
         self._connected = False
         self._outbox = b""
         try:
-            sock = self._pool.take_socket(self._happened)
+            sock = self._pool.take_socket(self._on_events)
         except OSError as error:
-            return self._refused(error.errno or 0, {errno.EADDRNOTAVAIL: NO_SOURCE})
+            return self._refuse_connection(error.errno or 0, {errno.EADDRNOTAVAIL: NO_SOURCE})
         self._socket = sock
         code = sock.connect_ex(self._target)
         if code in _IN_PROGRESS:
             return None
         if code in _NO_PORT and (self._source or has_address_for(self._version, self._target)):
-            self._close()
-            raise ProberShort(Lack.PORTS, NO_PORT)
-        return self._refused(code, _AT_CONNECT if self._source is None else _AT_CONNECT_BOUND)
+            self._close_socket()
+            raise ProberShortage(ShortageKind.PORTS, NO_PORT)
+        return self._refuse_connection(
+            code, _AT_CONNECT if self._source is None else _AT_CONNECT_BOUND
+        )
 
-    def expire(self) -> ProbeResult:
-        """Give up for lack of time; the result says how far it came. ProberShort as it says."""
+    def expire_probe(self) -> ProbeResult:
+        """Give up for lack of time; the result says how far it came. ProberShortage as it says."""
         job, self._job = self._job, None
         if job is None:
-            return self._end(self._conversation.layer.timeout)
-        self._searcher.cancel(job, too_long=job.runs)
-        self._close()
+            return self._end_probe(self._conversation.layer.timeout)
+        self._searcher.cancel_search(job, too_long=job.runs)
+        self._close_socket()
         if not job.runs:
-            raise ProberShort(Lack.CPU, "searches for other expressions took all the time")
+            raise ProberShortage(
+                ShortageKind.CPU, "searches for other expressions took all the time"
+            )
         return _TOO_LONG
 
-    def abort(self) -> None:
+    def abort_probe(self) -> None:
         """Give up; nobody is told."""
-        self._close()
+        self._close_socket()
 
-    def _refused(self, code: int, meanings: Mapping[int, str]) -> ProbeResult:
+    def _refuse_connection(self, code: int, meanings: Mapping[int, str]) -> ProbeResult:
         if code in SHORTAGE:
-            self._close()
-            raise short_of(code)
-        return self._break(code, meanings.get(code))
+            self._close_socket()
+            raise shortage_error(code)
+        return self._break_probe(code, meanings.get(code))
 
-    def _happened(self, events: int) -> None:
+    def _on_events(self, events: int) -> None:
         sock = self._socket
         assert sock is not None
         if self._job is not None:
@@ -155,20 +159,20 @@ class StreamAttempt:
             if events & _FAILED:
                 code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
                 if code:
-                    self._done(self._break(code))
+                    self._done(self._break_probe(code))
                     return
             self._connected = True
             if self._may_meet_itself and sock.getsockname()[:2] == self._target:
-                self._done(self._break(errno.ECONNREFUSED, NOBODY_LISTENS))
+                self._done(self._break_probe(errno.ECONNREFUSED, NOBODY_LISTENS))
                 return
-            if self._go(self._conversation.connected()):
+            if self._take_step(self._conversation.on_connected()):
                 return
-        elif self._outbox and events & select.EPOLLOUT and self._flush(sock):
+        elif self._outbox and events & select.EPOLLOUT and self._flush_outbox(sock):
             return
         if events & (select.EPOLLIN | _ENDED):
-            self._receive(sock, ended=bool(events & _ENDED))
+            self._receive_data(sock, ended=bool(events & _ENDED))
 
-    def _receive(self, sock: Socket, *, ended: bool) -> None:
+    def _receive_data(self, sock: Socket, *, ended: bool) -> None:
         """Read until nothing is left, or a turn's share: the edge is told once, then asked for.
 
         Less than was asked for means nothing is left (epoll(7)), unless the peer has closed.
@@ -179,47 +183,47 @@ class StreamAttempt:
             except BlockingIOError:
                 return
             except OSError as error:
-                self._done(self._break(error.errno or 0))
+                self._done(self._break_probe(error.errno or 0))
                 return
-            if self._go(self._conversation.received(data)):
+            if self._take_step(self._conversation.on_data(data)):
                 return
             if not data or (len(data) < _CHUNK and not ended):
                 return
         self._pool.repeat_events(sock)
 
-    def _go(self, step: Step) -> bool:
+    def _take_step(self, step: Step) -> bool:
         """Do what the conversation says; return whether nothing is to be read for now."""
         while not isinstance(step, bytes):
             if isinstance(step, ProbeResult):
-                self._done(self._end(step))
+                self._done(self._end_probe(step))
                 return True
-            if cost(step) > AT_ONCE:
-                return self._search(step)
+            if search_cost(step) > AT_ONCE:
+                return self._order_search(step)
             step = step.then(step.regexp.found_in(step.body, whole=step.whole))
         if not step:
             return False
         self._outbox += step
         sock = self._socket
-        return sock is None or self._flush(sock)
+        return sock is None or self._flush_outbox(sock)
 
-    def _search(self, search: Search) -> bool:
+    def _order_search(self, search: BodySearch) -> bool:
         """Have another process search."""
         if self._searcher.is_aside(search.regexp):
-            self._done(self._end(_TOO_LONG))
+            self._done(self._end_probe(_TOO_LONG))
         else:
-            self._job = self._searcher.order(search, partial(self._searched, search))
+            self._job = self._searcher.order_search(search, partial(self._on_searched, search))
         return True
 
-    def _searched(self, search: Search, found: bool | None) -> None:
+    def _on_searched(self, search: BodySearch, found: bool | None) -> None:
         self._in_hand[0] = self._generation
         self._job = None
         sock = self._socket
         if found is None:
-            self._done(self._end(_CRASHED))
-        elif not self._go(search.then(found)) and sock is not None:
+            self._done(self._end_probe(_CRASHED))
+        elif not self._take_step(search.then(found)) and sock is not None:
             self._pool.repeat_events(sock)
 
-    def _flush(self, sock: Socket) -> bool:
+    def _flush_outbox(self, sock: Socket) -> bool:
         """Send what can be sent; return whether the attempt has ended."""
         try:
             self._outbox = self._outbox[sock.send(self._outbox) :]
@@ -228,32 +232,32 @@ class StreamAttempt:
         except OSError as error:
             # The answer may be there already: a server may answer and close without reading on.
             if error.errno not in (errno.EPIPE, errno.ECONNRESET):
-                self._done(self._break(error.errno or 0))
+                self._done(self._break_probe(error.errno or 0))
                 return True
             self._outbox = b""
-            self._receive(sock, ended=True)
+            self._receive_data(sock, ended=True)
             return self._socket is None
         return False
 
-    def _break(self, code: int, meaning: str | None = None) -> ProbeResult:
+    def _break_probe(self, code: int, meaning: str | None = None) -> ProbeResult:
         result = ProbeResult(
             code=self._conversation.layer.broken,
-            detail=meaning or words(code),
+            detail=meaning or describe_errno(code),
             unanswered=code in UNANSWERED,
         )
-        return self._end(result)
+        return self._end_probe(result)
 
-    def _end(self, result: ProbeResult) -> ProbeResult:
+    def _end_probe(self, result: ProbeResult) -> ProbeResult:
         if self._gentle and self._socket is not None and self._conversation.parting:
             with suppress(OSError):  # the probe has its result; this is courtesy
                 self._socket.send(self._conversation.parting)
-        self._close()
+        self._close_socket()
         return result
 
-    def _close(self) -> None:
+    def _close_socket(self) -> None:
         self._conversation = _NONE  # that of TLS is large
         if self._job is not None:
-            self._searcher.cancel(self._job)
+            self._searcher.cancel_search(self._job)
             self._job = None
         sock, self._socket = self._socket, None
         if sock is None:

@@ -23,54 +23,54 @@ class BadBody(Exception):
     """The framing is broken; the text says how, for people."""
 
 
-class Body(Protocol):
+class BodyReader(Protocol):
     """A body that is being received."""
 
     content: bytearray
 
-    def feed(self, data: bytes | bytearray) -> bool:
+    def feed_body(self, data: bytes | bytearray) -> bool:
         """Take these bytes; return whether all that is wanted is there. BadBody as it says."""
         ...
 
-    def close(self) -> bool:
+    def is_complete_at_close(self) -> bool:
         """Take note that the peer closed; return whether the body was meant to end so."""
         ...
 
 
-class LengthBody:
+class LengthReader:
     """`Content-Length`; 0 is complete from the start."""
 
     def __init__(self, length: int) -> None:
         self.content = bytearray()
         self._wanted = min(length, LIMIT)
 
-    def feed(self, data: bytes | bytearray) -> bool:
+    def feed_body(self, data: bytes | bytearray) -> bool:
         """Take these bytes."""
         self.content += data[: self._wanted - len(self.content)]
         return len(self.content) >= self._wanted
 
-    def close(self) -> bool:
+    def is_complete_at_close(self) -> bool:
         """Complain: a complete body would have ended before."""
         return False
 
 
-class OpenBody:
+class OpenReader:
     """Neither length nor chunks: it ends when the peer closes."""
 
     def __init__(self) -> None:
         self.content = bytearray()
 
-    def feed(self, data: bytes | bytearray) -> bool:
+    def feed_body(self, data: bytes | bytearray) -> bool:
         """Take these bytes."""
         self.content += data[: LIMIT - len(self.content)]
         return len(self.content) >= LIMIT
 
-    def close(self) -> bool:
+    def is_complete_at_close(self) -> bool:
         """Agree: that is the end."""
         return True
 
 
-class ChunkedBody:
+class ChunkReader:
     """`Transfer-Encoding: chunked`; the trailer is not waited for."""
 
     def __init__(self) -> None:
@@ -80,7 +80,7 @@ class ChunkedBody:
         self._first = True
         self._framing = 0
 
-    def feed(self, data: bytes | bytearray) -> bool:
+    def feed_body(self, data: bytes | bytearray) -> bool:
         """Take these bytes."""
         self._pending += data
         while self._pending:
@@ -97,7 +97,7 @@ class ChunkedBody:
                 return True
         return False
 
-    def close(self) -> bool:
+    def is_complete_at_close(self) -> bool:
         """Complain: the last chunk has not come."""
         return False
 
@@ -127,7 +127,7 @@ class ChunkedBody:
         return True
 
 
-def framed(head: bytes, *, bodiless: bool) -> Body:
+def choose_reader(head: bytes, *, bodiless: bool) -> BodyReader:
     """Choose by the header fields (RFC 9112, 6.3). BadBody as it says, also without a body.
 
     What HAProxy takes is taken: a length said more than once, if it is the same; no transfer
@@ -138,18 +138,18 @@ def framed(head: bytes, *, bodiless: bool) -> Body:
     lines = _FOLD.sub(b" ", head.lower().replace(b"\r\n", b"\n"))
     for name, value in _FRAMING.findall(lines):
         (lengths if len(name) == len(b"content-length") else codings).append(value.strip())
-    length = _length(lengths) if lengths else None
+    length = _read_length(lengths) if lengths else None
     coding = b",".join(codings).strip(b" \t,")
     if coding not in (b"", b"chunked"):
         raise BadBody("the answer has a Transfer-Encoding other than chunked")
     if bodiless:
-        return LengthBody(0)
+        return LengthReader(0)
     if coding:
-        return ChunkedBody()
-    return OpenBody() if length is None else LengthBody(length)
+        return ChunkReader()
+    return OpenReader() if length is None else LengthReader(length)
 
 
-def _length(lines: list[bytes]) -> int:
+def _read_length(lines: list[bytes]) -> int:
     """Read a length that is given once or more, in lines or in a list."""
     values = [value.strip(b" \t") for line in lines for value in line.split(b",")]
     if not all(value.isdigit() for value in values):

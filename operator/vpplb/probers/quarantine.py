@@ -12,7 +12,7 @@ from vpplb.model.backoff import backoff_seconds
 from vpplb.model.check import IcmpProbe
 from vpplb.model.health import ProbeCode, Response
 from vpplb.model.names import ObjectKey
-from vpplb.probers.wire import Report
+from vpplb.probers.worker_messages import WorkerReport
 from vpplb.reconcile.ports import Assignment, Reason, Turn, Verdict
 
 SHORTEST = 60.0
@@ -23,7 +23,7 @@ FORGOTTEN = 600.0
 """A check that ends no process for so many seconds while it is probed begins anew."""
 
 
-class _Record:
+class _DeathRecord:
     """Deaths of processes with one check in hand. `until`: when it was, or is, probed again."""
 
     __slots__ = ("deaths", "until")
@@ -33,11 +33,11 @@ class _Record:
         self.until = 0.0
 
 
-class Aside:
+class CheckQuarantine:
     """The checks that have ended processes. Times are of any steady clock."""
 
     def __init__(self) -> None:
-        self._records: dict[tuple[ObjectKey, int], _Record] = {}
+        self._records: dict[tuple[ObjectKey, int], _DeathRecord] = {}
         self._held: set[tuple[ObjectKey, int]] = set()
 
     def note_death(self, check: Assignment, now: float) -> float:
@@ -48,7 +48,7 @@ class Aside:
             for each, record in self._records.items()
             if now - record.until <= FORGOTTEN
         }
-        record = self._records.setdefault(name, _Record())
+        record = self._records.setdefault(name, _DeathRecord())
         record.deaths += 1
         seconds = backoff_seconds(record.deaths - 1, SHORTEST, LONGEST)
         record.until = now + seconds
@@ -56,16 +56,16 @@ class Aside:
             self._held.add(name)
         return seconds
 
-    def holds(self, check: Assignment) -> bool:
+    def holds_check(self, check: Assignment) -> bool:
         """Say whether this check, as it is now, is put aside."""
         return (check.backend, check.generation) in self._held
 
-    def release(self, check: Assignment) -> None:
+    def release_check(self, check: Assignment) -> None:
         """Have it tried again."""
         self._held.discard((check.backend, check.generation))
 
 
-def given_up(check: Assignment, *, down: bool) -> Report:
+def report_given_up(check: Assignment, *, down: bool) -> WorkerReport:
     """Say of a check that is put aside why it is not probed; `down`: this counts as silence.
 
     Else its verdict stays, and a backend that is down anyway says why.
@@ -74,7 +74,7 @@ def given_up(check: Assignment, *, down: bool) -> Report:
     detail = "the prober cannot probe: its processes ended while busy with this check"
     backend, generation = check.backend, check.generation
     if not down or check.resume_up is False:
-        return Report(reasons=(Reason(backend, generation, code, detail),))
+        return WorkerReport(reasons=(Reason(backend, generation, code, detail),))
     verdict = Verdict(
         backend=backend,
         generation=generation,
@@ -83,4 +83,4 @@ def given_up(check: Assignment, *, down: bool) -> Report:
         detail=detail,
         at=datetime.now(UTC),
     )
-    return Report(turns=(Turn(backend, generation, Response.SILENT),), verdicts=(verdict,))
+    return WorkerReport(turns=(Turn(backend, generation, Response.SILENT),), verdicts=(verdict,))

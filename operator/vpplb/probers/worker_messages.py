@@ -2,8 +2,13 @@
 
 Both ends are this program, started one by the other, over a socket pair nobody else has:
 pickle is the shortest way, and nothing from outside is ever unpickled.
+
+Besides, a worker notes which check it is busy with where its end cannot lose it: in memory that
+both share, as one number, the generation of the check in hand (0: none).
 """
 
+import mmap
+import os
 import pickle
 import struct
 from collections.abc import Mapping
@@ -16,21 +21,21 @@ _LENGTH = struct.Struct("!I")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Assign:
+class AssignChecks:
     """To a worker: start these checks."""
 
     assignments: tuple[Assignment, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cancel:
+class CancelChecks:
     """To a worker: stop these checks."""
 
     backends: tuple[ObjectKey, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Condition:
+class WorkerCondition:
     """How a worker is.
 
     `short`: how many checks have had no result lately, by what it is short of. `obstacle` is
@@ -42,7 +47,7 @@ class Condition:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
+class WorkerReport:
     """From a worker: verdicts and turns, now and then the rest, and log lines (level, text).
 
     `condition` None: as said before.
@@ -52,30 +57,30 @@ class Report:
     turns: tuple[Turn, ...] = ()
     reasons: tuple[Reason, ...] = ()
     stats: ProbeStats | None = None
-    condition: Condition | None = None
+    condition: WorkerCondition | None = None
     log: tuple[tuple[int, str], ...] = ()
 
 
-Message = Assign | Cancel | Report
+WorkerMessage = AssignChecks | CancelChecks | WorkerReport
 
 
-def pack(message: Message) -> bytes:
+def pack_message(message: WorkerMessage) -> bytes:
     """Write a message."""
     body = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
     return _LENGTH.pack(len(body)) + body
 
 
-class Unpacker:
+class MessageUnpacker:
     """Reads messages from a stream of bytes."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
 
-    def feed(self, data: bytes) -> list[Message]:
+    def feed_bytes(self, data: bytes) -> list[WorkerMessage]:
         """Take these bytes; return the messages that are complete now. ValueError: it is none."""
         buffer = self._buffer
         buffer += data
-        messages: list[Message] = []
+        messages: list[WorkerMessage] = []
         at = 0
         while len(buffer) - at >= _LENGTH.size:
             begin = at + _LENGTH.size
@@ -83,9 +88,24 @@ class Unpacker:
             if len(buffer) < end:
                 break
             message = pickle.loads(buffer[begin:end])
-            if not isinstance(message, Message):
+            if not isinstance(message, WorkerMessage):
                 raise ValueError(f"not a message: {type(message).__name__}")
             messages.append(message)
             at = end
         del buffer[:at]
         return messages
+
+
+_NOTE_SIZE = 8  # of a number that a view of memory can write at once, so it costs next to nothing
+
+
+def open_note() -> int:
+    """Return the descriptor of memory for a note, for both processes to map."""
+    descriptor = os.memfd_create("vpplb-in-hand")
+    os.ftruncate(descriptor, _NOTE_SIZE)
+    return descriptor
+
+
+def map_note(descriptor: int = -1) -> memoryview:
+    """Return the note in the memory of `open_note`; by default one that nobody else reads."""
+    return memoryview(mmap.mmap(descriptor, _NOTE_SIZE)).cast("Q")

@@ -1,7 +1,7 @@
 """One running check: when the backend is probed next, and what its results amount to.
 
-Sans-I/O: whoever drives it asks `next_start`, says `start` when a probe begins and `finish`
-(or `discard`) when it ends. Times are seconds of any clock that never goes back.
+Sans-I/O: whoever drives it asks `next_start`, says `start_probe` when one begins and `finish_probe`
+(or `discard_probe`) when it ends. Times are seconds of any clock that never goes back.
 
 The schedule is from start to start, each wait jittered, so it neither drifts with the length
 of the probes nor keeps checks together that began together. A probe that starts late is
@@ -25,7 +25,7 @@ _FIRST_GAP = 10.0  # seconds between one reason and the next; each time twice as
 _LONGEST_GAP = 640.0  # … up to here: for an API server, who says something else each time is noise
 
 
-class Check:
+class ScheduledCheck:
     """Schedule and counter of one backend.
 
     `clock` dates the verdicts; `random` returns uniform numbers in [0, 1). `next_start` is
@@ -61,7 +61,7 @@ class Check:
         self.assignment = assignment
         self.next_start = now + spread.total_seconds()
         self._unmoving: ProbeResult | None = None
-        self._count(_counter(assignment))
+        self._set_counter(_start_counter(assignment))
         self._clock = clock
         self._random = random
         self._reported = assignment.resume_up if assignment.known else None
@@ -72,7 +72,7 @@ class Check:
         self.response: Response | None = None
         self.silent_since = 0.0
 
-    def start(self, now: float) -> float:
+    def start_probe(self, now: float) -> float:
         """Begin a probe; return its lateness in seconds, 0 when it is on time.
 
         RuntimeError when one is running: that would be an overlap.
@@ -83,7 +83,7 @@ class Check:
         late = now - self.next_start
         return late if late > 0.0 else 0.0
 
-    def finish(self, result: ProbeResult, now: float) -> Verdict | Reason | None:
+    def finish_probe(self, result: ProbeResult, now: float) -> Verdict | Reason | None:
         """End the probe with its result; return the verdict, or why it stands, if that is news.
 
         News is a verdict other than the one last reported or, before any, than the one the
@@ -91,7 +91,7 @@ class Check:
         Another reason for the same verdict is news as well, but not often.
         """
         if result is self._unmoving:
-            self.discard(now)
+            self.discard_probe(now)
             return None
         response = result.response
         if response is not self.response:
@@ -102,13 +102,13 @@ class Check:
         if counter is self._counter:
             self._unmoving = result  # when it comes again, as most do, it changes nothing again
         else:
-            self._count(counter)
-        self.discard(now)
+            self._set_counter(counter)
+        self.discard_probe(now)
         up = counter.healthy
         if up is not passed:  # a failure confirms no verdict that is held
             return None
         if up is self._reported:
-            return None if result == self._told else self._reason(result, now)
+            return None if result == self._told else self._tell_reason(result, now)
         self._reported = up
         self._told, self._tell_from, self._gap = result, -inf, _FIRST_GAP
         return Verdict(
@@ -120,7 +120,7 @@ class Check:
             at=self._clock.now(),
         )
 
-    def _reason(self, result: ProbeResult, now: float) -> Reason | None:
+    def _tell_reason(self, result: ProbeResult, now: float) -> Reason | None:
         """Tell why the verdict stands, which is another reason than was told, if it is time."""
         if now < self._tell_from:
             self._unmoving = None  # it is to be looked at again when it comes again
@@ -133,7 +133,7 @@ class Check:
             self.assignment.backend, self.assignment.generation, result.code, result.detail
         )
 
-    def discard(self, now: float) -> None:
+    def discard_probe(self, now: float) -> None:
         """End the probe without a result: it says nothing about the backend."""
         if self._started is None:
             raise RuntimeError(f"{self.assignment.backend}: no probe is running")
@@ -141,14 +141,14 @@ class Check:
         self.next_start = due if due > now else now
         self._started = None
 
-    def _count(self, counter: Counter) -> None:
+    def _set_counter(self, counter: Counter) -> None:
         self._counter = counter
         self._unmoving = None
         self._wait = mean_wait(self.assignment.spec.cadence, counter).total_seconds()
         self._grid = grid_of(self._wait)
 
 
-def _counter(assignment: Assignment) -> Counter:
+def _start_counter(assignment: Assignment) -> Counter:
     rise, fall = assignment.spec.cadence.rise, assignment.spec.cadence.fall
     if assignment.resume_up is None:
         return Counter(rise=rise, fall=fall)

@@ -14,7 +14,7 @@ PAYLOAD_SIZE = 56
 _ECHO = struct.Struct("!BBHI")
 
 
-class Echo(IntEnum):
+class EchoType(IntEnum):
     """Types of echo messages."""
 
     V4_REQUEST = 8
@@ -23,7 +23,7 @@ class Echo(IntEnum):
     V6_REPLY = 129
 
 
-def checksum(data: bytes) -> int:
+def compute_checksum(data: bytes) -> int:
     """Return the Internet checksum (RFC 1071) of data whose own checksum field is 0."""
     return ~_ones_sum(data) & 0xFFFF
 
@@ -46,20 +46,20 @@ class EchoCodec:
     __slots__ = ("_payload", "_reply", "_request", "_size", "_sum")
 
     def __init__(self, *, version: int, payload: bytes) -> None:
-        self._request = Echo.V4_REQUEST if version == 4 else Echo.V6_REQUEST
-        self._reply = Echo.V4_REPLY if version == 4 else Echo.V6_REPLY
+        self._request = EchoType.V4_REQUEST if version == 4 else EchoType.V6_REQUEST
+        self._reply = EchoType.V4_REPLY if version == 4 else EchoType.V6_REPLY
         self._payload = payload
         self._size = _ECHO.size + len(payload)
         self._sum = _ones_sum(_ECHO.pack(self._request, 0, 0, 0) + payload)
 
-    def request(self, tag: int) -> bytes:
+    def build_request(self, tag: int) -> bytes:
         """Build the request with this tag: identifier << 16 | sequence number."""
         total = self._sum + (tag >> 16) + (tag & 0xFFFF)
         total = (total & 0xFFFF) + (total >> 16)
         total = (total & 0xFFFF) + (total >> 16)
         return _ECHO.pack(self._request, 0, ~total & 0xFFFF, tag) + self._payload
 
-    def replied(self, packet: bytes, start: int = 0) -> int | None:
+    def match_reply(self, packet: bytes, start: int = 0) -> int | None:
         """Return the tag that a packet replies to, None if to none of ours.
 
         `start` is where its ICMP header begins. A reply gives back what it was sent (RFC 792),
@@ -70,7 +70,7 @@ class EchoCodec:
         kind, _, _, tag = _ECHO.unpack_from(packet, start)
         return int(tag) if kind == self._reply else None
 
-    def quoted(self, packet: bytes) -> int | None:
+    def match_quoted(self, packet: bytes) -> int | None:
         """Return the tag of the request that an ICMP error quotes the beginning of, or None."""
         if len(packet) < _ECHO.size:
             return None
@@ -122,7 +122,7 @@ _V4_KINDS = {3: "destination unreachable", 12: "parameter problem"}
 _V6_KINDS = {1: "destination unreachable", 4: "parameter problem"}
 
 
-def error_words(version: int, kind: int, code: int) -> str:
+def describe_icmp_error(version: int, kind: int, code: int) -> str:
     """Say an ICMP error by its type and code (RFC 792, 1122, 1812; RFC 4443)."""
     errors, kinds = (_V4_ERRORS, _V4_KINDS) if version == 4 else (_V6_ERRORS, _V6_KINDS)
     known = errors.get(kind, {}).get(code)

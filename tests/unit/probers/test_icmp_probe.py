@@ -11,10 +11,10 @@ import pytest
 
 from vpplb.model.check import Cadence, CheckSpec, IcmpProbe
 from vpplb.model.health import ProbeCode, ProbeResult
-from vpplb.probers.echo import EchoAttempt, EchoSockets
-from vpplb.probers.echo_socket import REPLY, EchoSocket
-from vpplb.probers.icmp import Echo
-from vpplb.probers.poller import Poller
+from vpplb.probers.icmp_packets import EchoType
+from vpplb.probers.icmp_probe import IcmpAttempt, IcmpSockets
+from vpplb.probers.icmp_socket import REPLY, IcmpSocket
+from vpplb.probers.poller import EventPoller
 
 pytestmark = pytest.mark.privileged
 
@@ -23,26 +23,26 @@ class Stage:
     """An ICMP socket, and the results that came."""
 
     def __init__(self) -> None:
-        self.poller = Poller()
-        self.socket = EchoSocket(4, None, self.poller)
+        self.poller = EventPoller()
+        self.socket = IcmpSocket(4, None, self.poller)
         self.identifier = self.socket.new_identifier()
         self.results: list[ProbeResult] = []
 
     def send(self, target: str = "127.0.0.1") -> int:
-        sent = self.socket.send(self.identifier, target, self.results.append)
+        sent = self.socket.send_request(self.identifier, target, self.results.append)
         assert isinstance(sent, int)
         return sent
 
     def forged(self, tag: int, sender: str) -> None:
         """Let a reply come that only its sender tells from the right one."""
-        request = self.socket._codec.request(tag)
-        reply = struct.pack("!B", Echo.V4_REPLY) + request[1:]
+        request = self.socket._codec.build_request(tag)
+        reply = struct.pack("!B", EchoType.V4_REPLY) + request[1:]
         header = b"\x45" + b"\0" * 19 if self.socket.raw else b""
-        self.socket._answered(header + reply, sender)
+        self.socket._on_reply(header + reply, sender)
 
     def run(self) -> list[ProbeCode]:
         """Let the kernel's own replies come; take the results."""
-        self.poller.dispatch(self.poller.wait(0))
+        self.poller.dispatch_events(self.poller.wait_for_events(0))
         results, self.results = self.results, []
         return [result.code for result in results]
 
@@ -76,7 +76,7 @@ def test_a_reply_that_comes_twice_counts_once(stage: Stage) -> None:
 
 
 def test_a_reply_that_is_awaited_no_longer_is_none(stage: Stage) -> None:
-    stage.socket.forget(stage.send())
+    stage.socket.forget_request(stage.send())
     assert stage.run() == []
 
 
@@ -117,23 +117,23 @@ def test_errors_about_others_fail_no_request(
 ) -> None:
     monkeypatch.setattr(stage.socket, "_socket", Failing(stage.socket._socket, *failures))
     monkeypatch.setattr(stage.socket, "_drain_errors", lambda: waiting)
-    sent = stage.socket.send(stage.identifier, "127.0.0.1", stage.results.append)
+    sent = stage.socket.send_request(stage.identifier, "127.0.0.1", stage.results.append)
     assert (sent.detail if isinstance(sent, ProbeResult) else "sent") == result
 
 
 def test_which_kind_of_socket_it_is_is_said_once(
     stage: Stage, caplog: pytest.LogCaptureFixture
 ) -> None:
-    sockets = EchoSockets(stage.poller)
+    sockets = IcmpSockets(stage.poller)
     with caplog.at_level(logging.INFO):
         for source in ("127.0.0.1", "127.0.0.2", "127.0.0.1"):
-            assert isinstance(sockets.join(4, ip_address(source)), EchoSocket)
+            assert isinstance(sockets.join_socket(4, ip_address(source)), IcmpSocket)
     sockets.close()
     kind = "raw" if stage.socket.raw else "unprivileged ping"
     assert [record.message for record in caplog.records] == [f"ICMP over IPv4: {kind} sockets"]
 
 
-class StandIn(EchoSocket):
+class StandIn(IcmpSocket):
     """Nothing is sent, and whoever waits can be answered."""
 
     def __init__(self, number: int, *, raw: bool) -> None:
@@ -149,12 +149,14 @@ class StandIn(EchoSocket):
         self._identifiers += self.raw
         return 100 * self.number + self._identifiers
 
-    def send(self, identifier: int, target: str, done: Callable[[ProbeResult], None]) -> int:
+    def send_request(
+        self, identifier: int, target: str, done: Callable[[ProbeResult], None]
+    ) -> int:
         self.sent.append(identifier)
         self.done = done
         return 1
 
-    def forget(self, tag: int) -> None:
+    def forget_request(self, tag: int) -> None:
         """Nothing is remembered."""
 
     def close(self) -> None:
@@ -172,23 +174,23 @@ class Flows:
             self.sockets.append(StandIn(len(self.sockets) + 1, raw=raw))
             return self.sockets[-1]
 
-        monkeypatch.setattr(EchoSockets, "_open_socket", opened)
-        self._shared = EchoSockets(Poller(), lambda: self.time)
+        monkeypatch.setattr(IcmpSockets, "_open_socket", opened)
+        self._shared = IcmpSockets(EventPoller(), lambda: self.time)
 
-    def check(self) -> EchoAttempt:
+    def check(self) -> IcmpAttempt:
         spec = CheckSpec(address=ip_address("192.0.2.7"), probe=IcmpProbe(), cadence=Cadence())
-        return EchoAttempt(spec, self._shared, lambda _: None)
+        return IcmpAttempt(spec, self._shared, lambda _: None)
 
-    def probe(self, check: EchoAttempt, *, answered: bool) -> int:
+    def probe(self, check: IcmpAttempt, *, answered: bool) -> int:
         """Probe once; return the identifier used."""
         self.time += 1.0
-        check.begin()
+        check.begin_probe()
         used = check._socket
         assert isinstance(used, StandIn)
         if answered:
             used.done(REPLY)
         else:
-            check.expire()
+            check.expire_probe()
         return used.sent[-1]
 
 
@@ -199,7 +201,7 @@ def flows(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Fl
 
 def test_identifiers_and_numbers_are_of_nobody_elses_making(stage: Stage) -> None:
     """A process id, or a first number of 1, is the same in all containers."""
-    other = EchoSocket(4, None, stage.poller)
+    other = IcmpSocket(4, None, stage.poller)
     used = {(each.new_identifier(), each._sequence) for each in (stage.socket, other)}
     other.close()
     assert len(used) == 2
@@ -236,6 +238,6 @@ def test_ping_sockets_are_shared_by_whoever_needs_a_new_one_and_closed_when_unus
             flows.probe(each, answered=False)
     assert [each.closed for each in flows.sockets[1:-1]] == [True] * (len(flows.sockets) - 2)
     assert not flows.sockets[0].closed
-    good.abort()
+    good.abort_probe()
     assert [each.closed for each in flows.sockets[:-1]] == [True] * (len(flows.sockets) - 1)
     assert {each._socket for each in bad} == {flows.sockets[-1]}

@@ -16,25 +16,25 @@ from lab.servers import black_hole
 from vpplb.model.check import Cadence, CheckSpec, HttpProbe, ProbeKind, TcpProbe
 from vpplb.model.health import ProbeCode, Response
 from vpplb.model.names import ObjectKey
-from vpplb.probers.discards import IN_A_ROW, UNPROBED
-from vpplb.probers.errors import Lack, ProberShort
-from vpplb.probers.loop import STARTS_A_TURN, CheckLoop
-from vpplb.probers.poller import Poller
-from vpplb.probers.stream import StreamAttempt
+from vpplb.probers.check_loop import STARTS_A_TURN, CheckLoop
+from vpplb.probers.errors import ProberShortage, ShortageKind
+from vpplb.probers.poller import EventPoller
+from vpplb.probers.prober_shortage import IN_A_ROW, UNPROBED
+from vpplb.probers.stream_probe import StreamAttempt
 from vpplb.reconcile.ports import Assignment
 
 KEY = ObjectKey("ns", "b")
 
 
-class VirtualPoller(Poller):
+class VirtualPoller(EventPoller):
     """Waits by moving the clock."""
 
     def __init__(self) -> None:
         super().__init__()
         self.time = 1000.0
 
-    def wait(self, seconds: float) -> list[tuple[int, int]]:
-        happened = super().wait(0)
+    def wait_for_events(self, seconds: float) -> list[tuple[int, int]]:
+        happened = super().wait_for_events(0)
         if not happened:
             self.time += seconds
         return happened
@@ -57,18 +57,18 @@ class Stage:
             interval=second, fast_interval=second, down_interval=second, timeout=second / 2
         )
         spec = CheckSpec(address=ip_address("127.0.0.1"), probe=probe, cadence=cadence)
-        self.loop.assign([Assignment(backend=key, generation=generation, spec=spec)])
+        self.loop.assign_checks([Assignment(backend=key, generation=generation, spec=spec)])
 
     def run(self, seconds: float) -> None:
         """Let so much virtual time pass."""
         end = self.poller.time + seconds
         while self.poller.time < end:
-            self.loop.turn(end - self.poller.time)
+            self.loop.run_once(end - self.poller.time)
 
     def run_until_connected(self) -> socket.socket:
         """Run until the probe has sent its request; return the server's end."""
         for _ in range(3):
-            self.loop.turn(0)
+            self.loop.run_once(0)
         connection, _ = self.listener.accept()
         assert connection.recv(65536).startswith(b"GET ")
         return connection
@@ -85,18 +85,18 @@ class Stage:
 
     def discarded(self) -> dict[str, int]:
         """Take the discarded probes counted so far."""
-        stats = self.loop.statistics.take()
+        stats = self.loop.statistics.take_counts()
         return {} if stats is None else dict(stats.discarded)
 
     def sliced(self, seconds: int) -> None:
         """Let so many seconds pass, in each of which the loop has but one turn."""
         for _ in range(seconds):
             self.poller.time += 1.0
-            self.loop.turn(0)
+            self.loop.run_once(0)
 
     def results(self) -> dict[tuple[str, str], int]:
         """Take the results counted so far."""
-        stats = self.loop.statistics.take()
+        stats = self.loop.statistics.take_counts()
         return {} if stats is None else dict(stats.results)
 
 
@@ -111,7 +111,7 @@ def stage() -> Iterator[Stage]:
 @contextmanager
 def answering_late(stage: Stage) -> Iterator[None]:
     """Answer each request at once; but who does not run when it connects asks late."""
-    wait, connections = stage.poller.wait, list[socket.socket]()
+    wait, connections = stage.poller.wait_for_events, list[socket.socket]()
     stage.listener.setblocking(False)
 
     def waited(seconds: float) -> list[tuple[int, int]]:
@@ -124,7 +124,7 @@ def answering_late(stage: Stage) -> Iterator[None]:
                     each.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
         return wait(seconds)
 
-    with patch.object(stage.poller, "wait", waited):
+    with patch.object(stage.poller, "wait_for_events", waited):
         yield
     for each in connections:
         each.close()
@@ -164,7 +164,7 @@ def test_a_timeout_during_which_the_prober_did_not_run_counts_for_nothing(
     stage.assign(HttpProbe(port=stage.port))
     with stage.run_until_connected():
         stage.poller.time += 5.0
-        stage.loop.turn(0)
+        stage.loop.run_once(0)
     assert stage.told() == []
     assert stage.results() == {}
     assert "the prober itself did not run" in caplog.text
@@ -186,11 +186,11 @@ def test_a_prober_that_gets_its_core_in_slices_still_sees_that_a_backend_is_sile
     stage.sliced(4 * IN_A_ROW)
     assert stage.told() == [(1, False, ProbeCode.L7TOUT)]
     assert stage.turned() == [("b", Response.SILENT)]
-    assert stage.loop.short() == {"cpu": 1}
+    assert stage.loop.count_short_checks() == {"cpu": 1}
     assert stage.discarded() == {"cpu": IN_A_ROW}
     assert "give it more CPU" in caplog.text
     stage.run(2.0)
-    assert stage.loop.short() == {}
+    assert stage.loop.count_short_checks() == {}
 
 
 def test_before_it_counts_a_probe_has_its_time_once_more(stage: Stage) -> None:
@@ -204,29 +204,29 @@ def test_a_lack_that_goes_on_is_as_silence_after_a_minute_and_said_at_once(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def short(_: StreamAttempt) -> None:
-        raise ProberShort(Lack.PORTS, "no free local port")
+        raise ProberShortage(ShortageKind.PORTS, "no free local port")
 
-    monkeypatch.setattr(StreamAttempt, "begin", short)
+    monkeypatch.setattr(StreamAttempt, "begin_probe", short)
     stage.assign(TcpProbe(port=stage.port))
     stage.run(UNPROBED - 2)
-    assert (stage.told(), stage.loop.short()) == ([], {"ports": 1})
+    assert (stage.told(), stage.loop.count_short_checks()) == ([], {"ports": 1})
     stage.run(4.0)
     assert stage.turned() == [("b", Response.SILENT)]
     (verdict,) = stage.loop.verdicts
     assert (verdict.up, verdict.detail) == (False, "the prober cannot probe: no free local port")
-    assert stage.loop.short() == {"ports": 1}
+    assert stage.loop.count_short_checks() == {"ports": 1}
     monkeypatch.undo()
     stage.run(2.0)
-    assert (stage.loop.verdicts[-1].up, stage.loop.short()) == (True, {})
+    assert (stage.loop.verdicts[-1].up, stage.loop.count_short_checks()) == (True, {})
 
 
 def test_what_a_check_lacked_is_forgotten_with_it(stage: Stage) -> None:
     stage.assign(TcpProbe(port=stage.port))
     with no_descriptor_left():
         stage.run(5.0)
-    assert stage.loop.short() == {"descriptors": 1}
-    stage.loop.cancel([KEY])
-    assert stage.loop.short() == {}
+    assert stage.loop.count_short_checks() == {"descriptors": 1}
+    stage.loop.cancel_checks([KEY])
+    assert stage.loop.count_short_checks() == {}
 
 
 def test_a_stall_shorter_than_half_the_timeout_excuses_nothing(stage: Stage) -> None:
@@ -242,14 +242,14 @@ def test_an_answer_that_is_there_counts_however_late_it_is_read(stage: Stage) ->
     with stage.run_until_connected() as connection:
         connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
         stage.poller.time += 5.0
-        stage.loop.turn(0)
+        stage.loop.run_once(0)
     assert stage.told() == [(1, True, ProbeCode.L7OK)]
 
 
 def test_a_cancelled_check_closes_its_connection_and_tells_nothing_more(stage: Stage) -> None:
     stage.assign(HttpProbe(port=stage.port))
     with stage.run_until_connected() as connection:
-        stage.loop.cancel([KEY])
+        stage.loop.cancel_checks([KEY])
         with pytest.raises(ConnectionResetError):
             connection.recv(1)
     stage.run(5.0)
@@ -258,7 +258,7 @@ def test_a_cancelled_check_closes_its_connection_and_tells_nothing_more(stage: S
 
 
 def test_cancelling_what_does_not_run_is_nothing(stage: Stage) -> None:
-    stage.loop.cancel([KEY])
+    stage.loop.cancel_checks([KEY])
     stage.run(1.0)
     assert stage.told() == []
 
@@ -278,8 +278,8 @@ def test_a_backlog_is_started_in_portions_and_every_check_once(stage: Stage) -> 
     for n in range(number):
         stage.assign(TcpProbe(port=stage.port), key=ObjectKey("ns", f"b{n}"))
     stage.poller.time += 60.0
-    stage.loop.turn(0)
-    stats = stage.loop.statistics.take()
+    stage.loop.run_once(0)
+    stats = stage.loop.statistics.take_counts()
     assert stats is not None
     assert sum(stats.lateness[0]) == STARTS_A_TURN
     stage.run(0.5)
@@ -290,7 +290,7 @@ def test_lateness_is_measured(stage: Stage) -> None:
     stage.assign(TcpProbe(port=stage.port))
     stage.poller.time += 3.0
     stage.run(0.1)
-    stats = stage.loop.statistics.take()
+    stats = stage.loop.statistics.take_counts()
     assert stats is not None
     assert stats.lateness[1] == pytest.approx(3.0)
 
@@ -334,7 +334,7 @@ def assign(stage: Stage, name: str, port: int, *, every: float) -> None:
             fall=1,
         ),
     )
-    stage.loop.assign([Assignment(backend=ObjectKey("ns", name), generation=1, spec=spec)])
+    stage.loop.assign_checks([Assignment(backend=ObjectKey("ns", name), generation=1, spec=spec)])
 
 
 def down(stage: Stage) -> list[tuple[str, bool]]:
@@ -392,6 +392,6 @@ def test_the_check_in_hand_is_noted_until_the_turn_ends(stage: Stage) -> None:
     stage.assign(HttpProbe(port=stage.port), generation=7)
     with stage.run_until_connected() as connection:
         connection.send(b"HTTP/1.1 200 OK\r\n")
-        with patch.object(StreamAttempt, "_receive", lambda *_, **__: seen.append(note[0])):
-            stage.loop.turn(0)
+        with patch.object(StreamAttempt, "_receive_data", lambda *_, **__: seen.append(note[0])):
+            stage.loop.run_once(0)
     assert (seen, note[0]) == ([7], 0)

@@ -1,3 +1,4 @@
+import os
 import pickle
 import struct
 from datetime import UTC, datetime
@@ -8,12 +9,22 @@ import pytest
 from vpplb.model.check import Cadence, CheckSpec, HttpProbe, TlsSettings
 from vpplb.model.health import ProbeCode, Response
 from vpplb.model.names import ObjectKey
-from vpplb.probers.wire import Assign, Cancel, Condition, Message, Report, Unpacker, pack
+from vpplb.probers.worker_messages import (
+    AssignChecks,
+    CancelChecks,
+    MessageUnpacker,
+    WorkerCondition,
+    WorkerMessage,
+    WorkerReport,
+    map_note,
+    open_note,
+    pack_message,
+)
 from vpplb.reconcile.ports import Assignment, ProbeStats, Reason, Turn, Verdict
 
 KEY = ObjectKey("ns", "b")
-MESSAGES: list[Message] = [
-    Assign(
+MESSAGES: list[WorkerMessage] = [
+    AssignChecks(
         assignments=(
             Assignment(
                 backend=KEY,
@@ -26,8 +37,8 @@ MESSAGES: list[Message] = [
             ),
         )
     ),
-    Cancel(backends=(KEY,)),
-    Report(
+    CancelChecks(backends=(KEY,)),
+    WorkerReport(
         verdicts=(
             Verdict(
                 backend=KEY,
@@ -41,7 +52,7 @@ MESSAGES: list[Message] = [
         turns=(Turn(KEY, 3, Response.PASSED),),
         reasons=(Reason(KEY, 3, ProbeCode.L7OK, "204 No Content"),),
         stats=ProbeStats(results={("HTTP", "L7OK"): 1}, durations={}, lateness=([1], 0.0)),
-        condition=Condition(short={"cpu": 2}, obstacle="none"),
+        condition=WorkerCondition(short={"cpu": 2}, obstacle="none"),
         log=((20, "hello"),),
     ),
 ]
@@ -49,15 +60,23 @@ MESSAGES: list[Message] = [
 
 @pytest.mark.parametrize("size", [1, 7, 100_000])
 def test_messages_survive_however_the_stream_is_cut(size: int) -> None:
-    stream = b"".join(pack(message) for message in MESSAGES)
-    unpacker = Unpacker()
+    stream = b"".join(pack_message(message) for message in MESSAGES)
+    unpacker = MessageUnpacker()
     received = []
     for at in range(0, len(stream), size):
-        received += unpacker.feed(stream[at : at + size])
+        received += unpacker.feed_bytes(stream[at : at + size])
     assert received == MESSAGES
 
 
 def test_what_is_no_message_is_refused() -> None:
     body = pickle.dumps("hello")
     with pytest.raises(ValueError, match="not a message: str"):
-        Unpacker().feed(struct.pack("!I", len(body)) + body)
+        MessageUnpacker().feed_bytes(struct.pack("!I", len(body)) + body)
+
+
+def test_what_one_process_notes_the_other_reads() -> None:
+    descriptor = open_note()
+    written, read = map_note(descriptor), map_note(descriptor)
+    os.close(descriptor)
+    written[0] = 1 << 40
+    assert read[0] == 1 << 40

@@ -14,13 +14,13 @@ from lab.servers import Script, ScriptedServer
 from vpplb.model.check import Cadence, CheckSpec, HttpProbe, IPAddress, TcpProbe
 from vpplb.model.health import ProbeResult
 from vpplb.probers.conversation import Step
-from vpplb.probers.errors import ProberShort
-from vpplb.probers.http import HttpConversation, HttpRecipe
-from vpplb.probers.inhand import map_note
-from vpplb.probers.poller import Poller
-from vpplb.probers.searcher import Searcher
+from vpplb.probers.errors import ProberShortage
+from vpplb.probers.http import HttpCheck, HttpConversation
+from vpplb.probers.poller import EventPoller
+from vpplb.probers.searcher import BodySearchProcess
 from vpplb.probers.socket_pool import Socket, SocketPool, SocketPools
-from vpplb.probers.stream import Means, StreamAttempt
+from vpplb.probers.stream_probe import ProbeResources, StreamAttempt
+from vpplb.probers.worker_messages import map_note
 
 OK = b"HTTP/1.1 200 OK\r\n\r\n"
 
@@ -29,20 +29,22 @@ class Driver:
     """What StreamAttempt needs around it."""
 
     def __init__(self) -> None:
-        self.poller = Poller()
+        self.poller = EventPoller()
         self.sockets = SocketPools(self.poller)
-        self.searcher = Searcher(self.poller, time.monotonic)
+        self.searcher = BodySearchProcess(self.poller, time.monotonic)
 
     def attempt(self, spec: CheckSpec, probe: HttpProbe, ended: list[ProbeResult]) -> StreamAttempt:
         return StreamAttempt(spec, probe, self.means(), ended.append, 1)
 
-    def means(self, sockets: SocketPools | None = None) -> Means:
-        return Means(sockets=sockets or self.sockets, searcher=self.searcher, in_hand=map_note())
+    def means(self, sockets: SocketPools | None = None) -> ProbeResources:
+        return ProbeResources(
+            sockets=sockets or self.sockets, searcher=self.searcher, in_hand=map_note()
+        )
 
     def run(self, at_most: float) -> bool:
         """Let happen what happens next, at most so many seconds on; return whether it did."""
-        happened = self.poller.wait(at_most)
-        self.poller.dispatch(happened)
+        happened = self.poller.wait_for_events(at_most)
+        self.poller.dispatch_events(happened)
         return bool(happened)
 
 
@@ -65,7 +67,7 @@ def outcome(driver: Driver, script: Script, probe: Callable[[int], HttpProbe]) -
             cadence=Cadence(timeout=timedelta(seconds=5)),
         )
         attempt = driver.attempt(spec, probe(server.port), ended)
-        assert attempt.begin() is None
+        assert attempt.begin_probe() is None
         while not ended:
             assert driver.run(5.0), "nothing happens any more"
     return ended[0].code.value, ended[0].detail
@@ -132,10 +134,10 @@ def test_giving_up_closes_the_connection_and_tells_nobody(driver: Driver) -> Non
             address=ip_address("127.0.0.1"), probe=plain(server.port), cadence=Cadence()
         )
         attempt = driver.attempt(spec, plain(server.port), ended)
-        attempt.begin()
+        attempt.begin_probe()
         driver.run(5.0)
         assert left.wait(5.0)
-        attempt.abort()
+        attempt.abort_probe()
         driver.run(0)
     assert ended == []
 
@@ -163,7 +165,7 @@ def test_a_connection_to_itself_is_no_success(driver: Driver) -> None:
     spec = CheckSpec(address=ip_address("127.0.0.1"), probe=TcpProbe(port=port), cadence=Cadence())
     sockets = UnluckyPools(driver.poller)
     attempt = StreamAttempt(spec, TcpProbe(port=port), driver.means(sockets), ended.append, 1)
-    assert attempt.begin() is None
+    assert attempt.begin_probe() is None
     while not ended:
         assert driver.run(5.0), "nothing happens any more"
     assert (ended[0].code.value, ended[0].detail) == (
@@ -186,17 +188,17 @@ def test_a_server_that_always_has_more_does_not_keep_the_others_waiting(driver: 
     received: list[int] = []
 
     class Counting(HttpConversation):
-        def received(self, data: bytes) -> Step:
+        def on_data(self, data: bytes) -> Step:
             received[-1] += len(data)
-            return super().received(data)
+            return super().on_data(data)
 
     ended: list[ProbeResult] = []
     with ScriptedServer(script) as server:
         probe = HttpProbe(port=server.port, response_regexp="never")
         spec = CheckSpec(address=ip_address("127.0.0.1"), probe=probe, cadence=Cadence())
         attempt = driver.attempt(spec, probe, ended)
-        attempt._make = partial(Counting, HttpRecipe(probe, spec.address))
-        assert attempt.begin() is None
+        attempt._make = partial(Counting, HttpCheck(probe, spec.address))
+        assert attempt.begin_probe() is None
         while not ended:
             received.append(0)
             assert driver.run(5.0), "nothing happens any more"
@@ -233,7 +235,7 @@ class TestSearching:
         probe = HttpProbe(port=port, response_regexp=regexp)
         spec = CheckSpec(address=ip_address("127.0.0.1"), probe=probe, cadence=Cadence())
         attempt = driver.attempt(spec, probe, self.ended)
-        assert attempt.begin() is None
+        assert attempt.begin_probe() is None
         while attempt._job is None and not self.ended:
             assert driver.run(5.0)
         return attempt
@@ -244,9 +246,9 @@ class TestSearching:
         with ScriptedServer(self.page) as server:
             hog = self.begun(driver, server.port, "a.{990}c$")
             other = self.begun(driver, server.port, "a.{991}c$")
-            with pytest.raises(ProberShort, match="searches for other expressions"):
-                other.expire()
-            said = hog.expire()
+            with pytest.raises(ProberShortage, match="searches for other expressions"):
+                other.expire_probe()
+            said = hog.expire_probe()
             self.begun(driver, server.port, "a.{990}c$")
         assert (said.code.value, said.detail) == (
             "L7TOUT",

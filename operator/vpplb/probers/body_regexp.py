@@ -24,7 +24,7 @@ class UnusableRegexp(Exception):
     """RE2 does not take this expression; the text says why, for people."""
 
 
-class Regexp:
+class BodyRegexp:
     """An expression, compiled for text and for bytes.
 
     `size` is its number of instructions: a search takes up to 10 ns for each of them and each
@@ -39,13 +39,13 @@ class Regexp:
         self.lasting = _LOOKS_AT_THE_END.search(_ESCAPED.sub("", pattern)) is None
         self._in_text = self._in_bytes = None
         try:
-            self._in_text = re2.compile(pattern, _options(re2.Options.Encoding.UTF8, memory))
+            self._in_text = re2.compile(pattern, _re2_options(re2.Options.Encoding.UTF8, memory))
         except re2.error as error:
             said = error.args[0] if error.args else b""
             if memory == LARGE or not said.startswith(_TOO_LARGE):
                 raise UnusableRegexp(f"responseRegexp: {said.decode(errors='replace')}") from error
         with suppress(re2.error):  # it may name a character beyond 255, which no byte is
-            latin = _options(re2.Options.Encoding.LATIN1, memory)
+            latin = _re2_options(re2.Options.Encoding.LATIN1, memory)
             self._in_bytes = re2.compile(pattern.encode(), latin)
         self.size: int = UNBOUNDED
         if self._in_text is not None:
@@ -64,7 +64,7 @@ class Regexp:
         )
 
 
-def _options(encoding: re2.Options.Encoding, memory: int) -> re2.Options:
+def _re2_options(encoding: re2.Options.Encoding, memory: int) -> re2.Options:
     options = re2.Options()
     options.log_errors = False
     options.never_capture = True  # where the groups are is of no interest, and costs

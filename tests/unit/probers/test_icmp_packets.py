@@ -1,6 +1,11 @@
 import pytest
 
-from vpplb.probers.icmp import EchoCodec, checksum, error_words, ipv4_header_size
+from vpplb.probers.icmp_packets import (
+    EchoCodec,
+    compute_checksum,
+    describe_icmp_error,
+    ipv4_header_size,
+)
 
 PAYLOAD = b"\xff" * 56
 TAG = 0x1234_0007
@@ -14,25 +19,25 @@ def reply(kind: int, payload: bytes = PAYLOAD) -> bytes:
 
 def test_the_checksum_is_that_of_rfc_1071() -> None:
     # The example of RFC 1071, section 3: sum ddf2.
-    assert checksum(bytes.fromhex("0001f203f4f5f6f7")) == 0xFFFF ^ 0xDDF2
+    assert compute_checksum(bytes.fromhex("0001f203f4f5f6f7")) == 0xFFFF ^ 0xDDF2
 
 
 def test_an_odd_byte_is_padded() -> None:
-    assert checksum(b"\x01") == checksum(b"\x01\x00")
+    assert compute_checksum(b"\x01") == compute_checksum(b"\x01\x00")
 
 
 @pytest.mark.parametrize("sequence", [0, 1, 0x7FFF, 0xFFFE, 0xFFFF])
 @pytest.mark.parametrize("identifier", [0, 0xFFFF, 0x1234])
 def test_every_request_of_ipv4_sums_up_to_nothing(identifier: int, sequence: int) -> None:
-    packet = V4.request(identifier << 16 | sequence)
-    assert checksum(packet) == 0
-    assert V4.quoted(packet) == identifier << 16 | sequence
+    packet = V4.build_request(identifier << 16 | sequence)
+    assert compute_checksum(packet) == 0
+    assert V4.match_quoted(packet) == identifier << 16 | sequence
     assert packet[4:8] == identifier.to_bytes(2, "big") + sequence.to_bytes(2, "big")
 
 
 def test_the_types_are_those_of_the_family() -> None:
-    assert (V4.request(TAG)[0], V6.request(TAG)[0]) == (8, 128)
-    assert (V4.replied(reply(0)), V6.replied(reply(129))) == (TAG, TAG)
+    assert (V4.build_request(TAG)[0], V6.build_request(TAG)[0]) == (8, 128)
+    assert (V4.match_reply(reply(0)), V6.match_reply(reply(129))) == (TAG, TAG)
 
 
 @pytest.mark.parametrize(
@@ -49,23 +54,23 @@ def test_the_types_are_those_of_the_family() -> None:
     ids=["empty", "short", "request", "other family", "other payload", "no payload", "too long"],
 )
 def test_a_reply_to_somebody_else_is_none(packet: bytes) -> None:
-    assert V4.replied(packet) is None
+    assert V4.match_reply(packet) is None
 
 
 def test_an_error_may_quote_the_beginning_only() -> None:
-    request = V4.request(TAG)
-    assert [V4.quoted(request[:size]) for size in (7, 8, 20, 64)] == [None, TAG, TAG, TAG]
+    request = V4.build_request(TAG)
+    assert [V4.match_quoted(request[:size]) for size in (7, 8, 20, 64)] == [None, TAG, TAG, TAG]
 
 
 @pytest.mark.parametrize("packet", [reply(0), reply(8, payload=b"x" * 56)])
 def test_an_error_about_somebody_elses_request_is_none(packet: bytes) -> None:
-    assert V4.quoted(packet) is None
+    assert V4.match_quoted(packet) is None
 
 
 @pytest.mark.parametrize(("first", "size"), [(0x45, 20), (0x46, 24)])
 def test_the_ipv4_header_is_passed_over_with_its_options(first: int, size: int) -> None:
     packet = bytes([first]) + b"\0" * (size - 1) + reply(0)
-    assert V4.replied(packet, ipv4_header_size(packet)) == TAG
+    assert V4.match_reply(packet, ipv4_header_size(packet)) == TAG
 
 
 def test_an_empty_packet_has_no_header() -> None:
@@ -89,4 +94,4 @@ def test_an_empty_packet_has_no_header() -> None:
     ],
 )
 def test_icmp_errors_are_told_apart(version: int, kind: int, code: int, words: str) -> None:
-    assert error_words(version, kind, code) == words
+    assert describe_icmp_error(version, kind, code) == words

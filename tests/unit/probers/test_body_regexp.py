@@ -1,11 +1,11 @@
 import pytest
 
-from vpplb.probers.regexp import Regexp, UnusableRegexp
+from vpplb.probers.body_regexp import BodyRegexp, UnusableRegexp
 
 
 def test_an_expression_that_re2_does_not_take_says_why() -> None:
     with pytest.raises(UnusableRegexp, match=r"responseRegexp: .*missing \)"):
-        Regexp("(")
+        BodyRegexp("(")
 
 
 @pytest.mark.parametrize(
@@ -24,12 +24,12 @@ def test_an_expression_that_re2_does_not_take_says_why() -> None:
 def test_text_is_searched_by_letters_and_what_is_none_by_bytes(
     pattern: str, body: str, found: bool
 ) -> None:
-    assert Regexp(pattern).found_in(body.encode("latin-1"), whole=True) is found
+    assert BodyRegexp(pattern).found_in(body.encode("latin-1"), whole=True) is found
 
 
 def test_a_letter_cut_off_at_the_end_makes_bytes_of_a_text_only_when_nothing_follows() -> None:
-    assert not Regexp("caf.").found_in(b"caf\xc3", whole=False)
-    assert Regexp("caf.").found_in(b"caf\xc3", whole=True)
+    assert not BodyRegexp("caf.").found_in(b"caf\xc3", whole=False)
+    assert BodyRegexp("caf.").found_in(b"caf\xc3", whole=True)
 
 
 @pytest.mark.parametrize(
@@ -44,8 +44,8 @@ def test_a_letter_cut_off_at_the_end_makes_bytes_of_a_text_only_when_nothing_fol
     ],
 )
 def test_what_looks_at_the_end_of_the_text_does_not_last(pattern: str, lasting: bool) -> None:
-    assert Regexp(pattern).lasting is lasting
+    assert BodyRegexp(pattern).lasting is lasting
 
 
 def test_no_expression_takes_exponential_time() -> None:
-    assert not Regexp("(a*)*b").found_in(b"a" * 65536, whole=True)
+    assert not BodyRegexp("(a*)*b").found_in(b"a" * 65536, whole=True)

@@ -10,47 +10,51 @@ from typing import assert_never
 
 from vpplb.model.check import HttpProbe, IPAddress, TcpProbe, TlsSettings
 from vpplb.model.health import ProbeCode, ProbeResult
-from vpplb.probers.conversation import Conversation
-from vpplb.probers.http import HttpConversation, HttpRecipe
-from vpplb.probers.regexp import UnusableRegexp
-from vpplb.probers.tcp import Foregone, TcpConversation
-from vpplb.probers.tls import Resumption, TlsConversation, UnusableTls, client_context
+from vpplb.probers.body_regexp import UnusableRegexp
+from vpplb.probers.conversation import ProbeConversation
+from vpplb.probers.http import HttpCheck, HttpConversation
+from vpplb.probers.tcp import RefusedConversation, TcpConversation
+from vpplb.probers.tls import SessionResumption, TlsConversation, UnusableTls, client_context
 
 
-def conversations(probe: TcpProbe | HttpProbe, address: IPAddress) -> Callable[[], Conversation]:
+def conversation_factory(
+    probe: TcpProbe | HttpProbe, address: IPAddress
+) -> Callable[[], ProbeConversation]:
     """Return what makes a new conversation for each probe of one check."""
     try:
-        return _conversations(probe, address)
+        return _make_factory(probe, address)
     except UnusableRegexp as error:
         result = ProbeResult(code=ProbeCode.L7RSP, detail=str(error))
     except UnusableTls as error:
         result = ProbeResult(code=ProbeCode.L6RSP, detail=str(error))
-    return lambda: Foregone(result)
+    return lambda: RefusedConversation(result)
 
 
-def _conversations(probe: TcpProbe | HttpProbe, address: IPAddress) -> Callable[[], Conversation]:
+def _make_factory(
+    probe: TcpProbe | HttpProbe, address: IPAddress
+) -> Callable[[], ProbeConversation]:
     tls = probe.tls
     match probe:
         case TcpProbe():
             return TcpConversation if tls is None else _in_tls(tls, address, None)
         case HttpProbe():
-            exchange = partial(HttpConversation, HttpRecipe(probe, address))
+            exchange = partial(HttpConversation, HttpCheck(probe, address))
             return exchange if tls is None else _in_tls(tls, address, exchange)
         case _:
             assert_never(probe)
 
 
 def _in_tls(
-    tls: TlsSettings, address: IPAddress, inner: Callable[[], Conversation] | None
-) -> Callable[[], Conversation]:
+    tls: TlsSettings, address: IPAddress, inner: Callable[[], ProbeConversation] | None
+) -> Callable[[], ProbeConversation]:
     context = client_context(tls)
     # Without a name the address is verified; when nothing is verified none is needed.
     # The dot of a full name is none of SNI's (RFC 6066, 3), nor of a certificate's.
     name = tls.server_name.removesuffix(".")
     name = name or ("" if tls.insecure_skip_verify else str(address))
-    resumption = Resumption()
+    resumption = SessionResumption()
 
-    def make() -> Conversation:
+    def make() -> ProbeConversation:
         return TlsConversation(context, name, resumption, inner() if inner is not None else None)
 
     try:

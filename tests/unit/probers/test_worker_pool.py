@@ -9,9 +9,9 @@ import pytest
 from vpplb.model.check import Cadence, CheckSpec, IcmpProbe
 from vpplb.model.health import ProbeCode, Response
 from vpplb.model.names import ObjectKey
-from vpplb.probers.aside import SHORTEST
-from vpplb.probers.pool import WorkerPool
-from vpplb.probers.wire import Condition, Report
+from vpplb.probers.quarantine import SHORTEST
+from vpplb.probers.worker_messages import WorkerCondition, WorkerReport
+from vpplb.probers.worker_pool import WorkerPool
 from vpplb.reconcile.ports import Assignment, ProbeStats, Reason, Turn, Verdict
 
 SPEC = CheckSpec(address=ip_address("192.0.2.7"), probe=IcmpProbe(), cadence=Cadence())
@@ -50,7 +50,7 @@ def test_only_verdicts_of_the_present_generation_are_passed_on(
 ) -> None:
     pool.assign([assignment("a", generation=2), assignment("b", generation=1)])
     pool.cancel([ObjectKey("ns", "b")])
-    pool.take(Report(verdicts=(verdict("a", 1), verdict("b", 1), verdict("a", 2))))
+    pool.take_report(WorkerReport(verdicts=(verdict("a", 1), verdict("b", 1), verdict("a", 2))))
     assert told == [verdict("a", 2)]
 
 
@@ -64,7 +64,7 @@ def test_only_reasons_of_the_present_generation_are_passed_on(
         Reason(ObjectKey("ns", name), generation, ProbeCode.L7STS, "503")
         for name, generation in (("a", 1), ("a", 2), ("gone", 1))
     )
-    pool.take(Report(reasons=(old, now, gone)))
+    pool.take_report(WorkerReport(reasons=(old, now, gone)))
     assert told == [now]
 
 
@@ -78,21 +78,21 @@ def test_turns_are_passed_on_whoever_asked(
         Turn(ObjectKey("ns", name), 1, response)
         for name, response in (("a", Response.SILENT), ("gone", Response.PASSED))
     )
-    pool.take(Report(turns=turns))
+    pool.take_report(WorkerReport(turns=turns))
     assert turned == list(turns)
 
 
 def test_a_successor_resumes_from_the_last_verdict(pool: WorkerPool) -> None:
     held = replace(assignment("c"), resume_up=True, held=True)
     pool.assign([assignment("a"), assignment("b"), held])
-    pool.take(Report(verdicts=(verdict("a", 1),)))
+    pool.take_report(WorkerReport(verdicts=(verdict("a", 1),)))
     shares = [each for worker in pool._workers for each in pool.share_of(worker)]
     assert {each.backend.name: (each.resume_up, each.held) for each in shares} == {
         "a": (True, False),
         "b": (None, False),
         "c": (True, True),
     }
-    pool.take(Report(verdicts=(verdict("c", 1),)))
+    pool.take_report(WorkerReport(verdicts=(verdict("c", 1),)))
     [c] = [one for w in pool._workers for one in pool.share_of(w) if one.backend.name == "c"]
     assert (c.resume_up, c.held) == (True, False)
 
@@ -112,16 +112,16 @@ def test_a_callback_that_fails_does_not_end_the_probing(
         raise RuntimeError("boom")
 
     monkeypatch.setattr(pool, "_on_stats", fail)
-    pool.take(Report(stats=ProbeStats(results={}, durations={}, lateness=((), 0.0))))
+    pool.take_report(WorkerReport(stats=ProbeStats(results={}, durations={}, lateness=((), 0.0))))
     assert "boom" in caplog.text
 
 
 def test_what_keeps_workers_from_probing_is_summed_up_with_what_to_do(pool: WorkerPool) -> None:
     assert pool.trouble() is None
     pool.assign([assignment("a")])
-    pool._workers[0].condition = Condition(short={"cpu": 2})
-    pool._workers[1].condition = Condition(short={"cpu": 3, "ports": 1})
-    pool._workers[2].condition = Condition(obstacle="network namespace blue: …")
+    pool._workers[0].condition = WorkerCondition(short={"cpu": 2})
+    pool._workers[1].condition = WorkerCondition(short={"cpu": 3, "ports": 1})
+    pool._workers[2].condition = WorkerCondition(obstacle="network namespace blue: …")
     assert pool.trouble() == (
         "network namespace blue: …;"
         " 5 checks have no results, the prober is short of cpu"
@@ -162,9 +162,9 @@ async def test_a_check_that_ends_processes_is_put_aside_and_says_so(
         return sorted(each.backend.name for each in shares)
 
     for generation in (0, 99, 1):
-        pool.ended_with(generation)
+        pool.on_worker_death(generation)
     assert (probed(), pool.trouble()) == (["a", "b"], None)
-    pool.ended_with(1)
+    pool.on_worker_death(1)
     assert (probed(), told) == (["b"], [])
     assert pool.trouble() == (
         "1 checks are put aside, probing processes ended while busy with them"
@@ -172,7 +172,7 @@ async def test_a_check_that_ends_processes_is_put_aside_and_says_so(
     )
     await asyncio.sleep(SHORTEST + 1)
     assert (probed(), pool.trouble()) == (["a", "b"], None)
-    pool.ended_with(1)
+    pool.on_worker_death(1)
     assert probed() == ["b"]
     assert [(one.backend.name, one.up, one.detail) for one in told] == [
         ("a", False, "the prober cannot probe: its processes ended while busy with this check")

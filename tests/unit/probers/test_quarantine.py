@@ -4,7 +4,7 @@ from ipaddress import ip_address
 from vpplb.model.check import Cadence, CheckSpec, IcmpProbe, TcpProbe
 from vpplb.model.health import ProbeCode, Response
 from vpplb.model.names import ObjectKey
-from vpplb.probers.aside import FORGOTTEN, LONGEST, SHORTEST, Aside, given_up
+from vpplb.probers.quarantine import FORGOTTEN, LONGEST, SHORTEST, CheckQuarantine, report_given_up
 from vpplb.reconcile.ports import Assignment
 
 SPEC = CheckSpec(address=ip_address("192.0.2.7"), probe=TcpProbe(port=80), cadence=Cadence())
@@ -12,19 +12,19 @@ CHECK = Assignment(backend=ObjectKey("ns", "a"), generation=1, spec=SPEC, resume
 
 
 def test_a_check_is_put_aside_at_the_second_death_and_longer_at_each_that_follows() -> None:
-    aside, now, seconds = Aside(), 0.0, []
+    aside, now, seconds = CheckQuarantine(), 0.0, []
     for _ in range(10):
         seconds.append(aside.note_death(CHECK, now))
         now += seconds[-1] + 1
-        assert aside.holds(CHECK) is (seconds[-1] > 0)
-        aside.release(CHECK)
-        assert not aside.holds(CHECK)
+        assert aside.holds_check(CHECK) is (seconds[-1] > 0)
+        aside.release_check(CHECK)
+        assert not aside.holds_check(CHECK)
     assert seconds[:4] == [0, SHORTEST, 2 * SHORTEST, 4 * SHORTEST]
     assert seconds[-1] == LONGEST
 
 
 def test_a_check_that_was_probed_long_enough_since_begins_anew() -> None:
-    aside = Aside()
+    aside = CheckQuarantine()
     aside.note_death(CHECK, 0.0)
     assert aside.note_death(CHECK, FORGOTTEN + 1) == 0
     until = 2 * FORGOTTEN + aside.note_death(CHECK, 2 * FORGOTTEN)
@@ -33,23 +33,23 @@ def test_a_check_that_was_probed_long_enough_since_begins_anew() -> None:
 
 
 def test_neither_another_check_nor_a_changed_one_is_put_aside() -> None:
-    aside, changed = Aside(), replace(CHECK, generation=2)
+    aside, changed = CheckQuarantine(), replace(CHECK, generation=2)
     other = replace(CHECK, backend=ObjectKey("ns", "b"), generation=3)
     assert [aside.note_death(each, 0.0) for each in (CHECK, changed, other)] == [0, 0, 0]
     aside.note_death(CHECK, 1.0)
-    assert [aside.holds(each) for each in (CHECK, changed, other)] == [True, False, False]
+    assert [aside.holds_check(each) for each in (CHECK, changed, other)] == [True, False, False]
 
 
 def test_what_is_put_aside_again_counts_as_silence() -> None:
-    report = given_up(CHECK, down=True)
+    report = report_given_up(CHECK, down=True)
     assert [turn.response for turn in report.turns] == [Response.SILENT]
     (verdict,) = report.verdicts
     assert (verdict.up, verdict.code) == (False, ProbeCode.L4CON)
 
 
 def test_what_is_put_aside_once_or_is_down_anyway_only_says_why() -> None:
-    once = given_up(replace(CHECK, spec=replace(SPEC, probe=IcmpProbe())), down=False)
-    down = given_up(replace(CHECK, resume_up=False), down=True)
+    once = report_given_up(replace(CHECK, spec=replace(SPEC, probe=IcmpProbe())), down=False)
+    down = report_given_up(replace(CHECK, resume_up=False), down=True)
     assert [report.verdicts for report in (once, down)] == [(), ()]
     codes = [reason.code for report in (once, down) for reason in report.reasons]
     assert codes == [ProbeCode.L3UNR, ProbeCode.L4CON]

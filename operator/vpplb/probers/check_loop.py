@@ -17,23 +17,22 @@ from datetime import UTC, datetime
 from functools import partial
 from math import ceil, inf
 from random import random
+from typing import Protocol
 
-from vpplb.model.check import IcmpProbe
+from vpplb.model.check import CheckSpec, IcmpProbe, probe_type
 from vpplb.model.health import ProbeCode, ProbeResult, Response
 from vpplb.model.names import ObjectKey
-from vpplb.probers.checker import Check
-from vpplb.probers.discards import Complaints, Discards
-from vpplb.probers.echo import EchoAttempt, EchoSockets
-from vpplb.probers.errors import ADVICE, Lack, ProberShort
-from vpplb.probers.inhand import map_note
-from vpplb.probers.poller import BATCH, Poller
-from vpplb.probers.running import Attempt, Running
-from vpplb.probers.searcher import Searcher
+from vpplb.probers.errors import ADVICE, ProberShortage, ShortageKind
+from vpplb.probers.icmp_probe import IcmpAttempt, IcmpSockets
+from vpplb.probers.poller import BATCH, EventPoller
+from vpplb.probers.prober_shortage import SHORTEST_STALL, ShortageLog, ShortageStreaks, StallRecord
+from vpplb.probers.scheduled_check import ScheduledCheck
+from vpplb.probers.searcher import BodySearchProcess
 from vpplb.probers.socket_pool import SocketPools
-from vpplb.probers.stalls import SHORTEST, Stalls
-from vpplb.probers.stats import Statistics
-from vpplb.probers.stream import Means, StreamAttempt
-from vpplb.probers.timers import Timers
+from vpplb.probers.stats import ProbeStatistics
+from vpplb.probers.stream_probe import ProbeResources, StreamAttempt
+from vpplb.probers.timers import TimerQueue
+from vpplb.probers.worker_messages import map_note
 from vpplb.reconcile.ports import Assignment, Reason, Turn, Verdict
 
 _log = logging.getLogger(__name__)
@@ -42,6 +41,56 @@ STARTS_A_TURN = 16
 EXPIRIES_A_TURN = 256
 _ROUNDING = 0.001  # epoll waits whole milliseconds, rounded up
 _SILENT = Response.SILENT  # a look into an enumeration costs, at each result
+
+
+class ProbeAttempt(Protocol):
+    """How one check probes, one probe after the other."""
+
+    def begin_probe(self) -> ProbeResult | None:
+        """Begin a probe; None: it goes on. ProberShortage when it was not possible at all."""
+        ...
+
+    def expire_probe(self) -> ProbeResult:
+        """End the probe for lack of time."""
+        ...
+
+    def abort_probe(self) -> None:
+        """End the probe, if there is one; nobody is told."""
+        ...
+
+
+class RunningCheck:
+    """A check and the probe that runs for it. `deadline` is infinite while none does."""
+
+    __slots__ = (
+        "armed",
+        "attempt",
+        "cancelled",
+        "check",
+        "deadline",
+        "generation",
+        "kind",
+        "started",
+        "timeout",
+        "without_result",
+    )
+
+    def __init__(self, check: ScheduledCheck, spec: CheckSpec) -> None:
+        self.check = check
+        self.attempt: ProbeAttempt
+        self.generation = check.assignment.generation
+        self.kind = probe_type(spec.probe)
+        self.timeout = spec.cadence.timeout.total_seconds()
+        self.started = 0.0
+        self.deadline = inf
+        self.armed = False  # among the deadlines, perhaps with that of an earlier probe
+        self.cancelled = False
+        self.without_result = False  # the last probe had none: it was the prober's fault
+
+    @property
+    def is_prolonged(self) -> bool:
+        """Whether the probe that runs was given its timeout once more."""
+        return self.deadline > self.started + 1.5 * self.timeout
 
 
 class _WallClock:
@@ -62,13 +111,13 @@ class CheckLoop:
     def __init__(
         self,
         *,
-        poller: Poller | None = None,
+        poller: EventPoller | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         uniform: Callable[[], float] = random,
         in_hand: memoryview | None = None,
     ) -> None:
-        self.poller = poller or Poller()
-        self.statistics = Statistics()
+        self.poller = poller or EventPoller()
+        self.statistics = ProbeStatistics()
         self.verdicts: list[Verdict] = []
         self.turns: list[Turn] = []
         self.reasons: list[Reason] = []
@@ -76,216 +125,220 @@ class CheckLoop:
         self._asking = False  # that nobody does was told; that somebody does is to be
         self._clock = monotonic
         self._uniform = uniform
-        self._echo = EchoSockets(self.poller, monotonic)
+        self._echo = IcmpSockets(self.poller, monotonic)
         self._in_hand = map_note() if in_hand is None else in_hand
-        self._means = Means(
+        self._means = ProbeResources(
             sockets=SocketPools(self.poller),
-            searcher=Searcher(self.poller, monotonic),
+            searcher=BodySearchProcess(self.poller, monotonic),
             in_hand=self._in_hand,
         )
-        self._stalls = Stalls()
-        self._discards = Discards()
-        self._running: dict[ObjectKey, Running] = {}
-        self._starts: Timers[Running] = Timers()
-        self._deadlines: Timers[Running] = Timers()
+        self._stalls = StallRecord()
+        self._streaks = ShortageStreaks()
+        self._running: dict[ObjectKey, RunningCheck] = {}
+        self._starts: TimerQueue[RunningCheck] = TimerQueue()
+        self._deadlines: TimerQueue[RunningCheck] = TimerQueue()
         self._now = monotonic()
-        self._complaints = Complaints(monotonic)
+        self._shortage_log = ShortageLog(monotonic)
 
-    def assign(self, assignments: Sequence[Assignment]) -> None:
+    def assign_checks(self, assignments: Sequence[Assignment]) -> None:
         """Start these checks, each in place of the backend's earlier one."""
         now = self._clock()
         for each in assignments:
-            self.cancel([each.backend])
+            self.cancel_checks([each.backend])
             self._in_hand[0] = each.generation
-            running = Running(
-                Check(each, now=now, clock=_WallClock(), random=self._uniform), each.spec
+            running = RunningCheck(
+                ScheduledCheck(each, now=now, clock=_WallClock(), random=self._uniform), each.spec
             )
-            running.attempt = self._attempt(each, partial(self._finish, running))
+            running.attempt = self._make_attempt(each, partial(self._finish_probe, running))
             self._running[each.backend] = running
-            self._starts.add(running.check.next_start, running)
+            self._starts.add_timer(running.check.next_start, running)
 
-    def cancel(self, backends: Sequence[ObjectKey]) -> None:
+    def cancel_checks(self, backends: Sequence[ObjectKey]) -> None:
         """Stop these checks; a probe on its way is dropped."""
         for each in backends:
             running = self._running.pop(each, None)
             if running is not None:
                 running.cancelled = True
                 running.deadline = inf
-                running.attempt.abort()
-                self._discards.end(each)
+                running.attempt.abort_probe()
+                self._streaks.end_streak(each)
 
-    def short(self) -> Mapping[str, int]:
+    def count_short_checks(self) -> Mapping[str, int]:
         """Return how many checks have had no result lately, by what the prober is short of."""
-        return {lack.value: count for lack, count in self._discards.lasting().items()}
+        return {shortage.value: count for shortage, count in self._streaks.count_lasting().items()}
 
-    def turn(self, at_most: float) -> None:
+    def run_once(self, at_most: float) -> None:
         """Wait for what comes next, at most so many seconds, and do it."""
         listening = self._clock()
-        if listening - self._now > SHORTEST:
-            self._stalls.note(ended=listening, seconds=listening - self._now)
+        if listening - self._now > SHORTEST_STALL:
+            self._stalls.note_stall(ended=listening, seconds=listening - self._now)
         due = min(self._starts.next, self._deadlines.next)
         wait = max(0.0, min(at_most, due - listening))
-        happened = self.poller.wait(wait)
+        happened = self.poller.wait_for_events(wait)
         self._now = now = self._clock()
-        if now - listening - wait > _ROUNDING + SHORTEST:
-            self._stalls.note(ended=now, seconds=now - listening - wait - _ROUNDING)
-        self.poller.dispatch(happened)
+        if now - listening - wait > _ROUNDING + SHORTEST_STALL:
+            self._stalls.note_stall(ended=now, seconds=now - listening - wait - _ROUNDING)
+        self.poller.dispatch_events(happened)
         if len(happened) < BATCH:
-            self._expire(now)
-        self._start(now)
+            self._expire_due(now)
+        self._start_due(now)
         self._in_hand[0] = 0
 
     def close(self) -> None:
         """Stop all checks and close all sockets."""
-        self.cancel(list(self._running))
+        self.cancel_checks(list(self._running))
         self._echo.close()
         self._means.sockets.close()
         self._means.searcher.close()
         self.poller.close()
 
-    def _attempt(self, check: Assignment, done: Callable[[ProbeResult], None]) -> Attempt:
+    def _make_attempt(self, check: Assignment, done: Callable[[ProbeResult], None]) -> ProbeAttempt:
         if isinstance(check.spec.probe, IcmpProbe):
-            return EchoAttempt(check.spec, self._echo, done)
+            return IcmpAttempt(check.spec, self._echo, done)
         return StreamAttempt(check.spec, check.spec.probe, self._means, done, check.generation)
 
-    def _start(self, now: float) -> None:
-        for running in self._starts.take(now, STARTS_A_TURN):
+    def _start_due(self, now: float) -> None:
+        for running in self._starts.take_due(now, STARTS_A_TURN):
             if not running.cancelled:
-                self._begin(running)
+                self._begin_probe(running)
 
-    def _begin(self, running: Running) -> None:
+    def _begin_probe(self, running: RunningCheck) -> None:
         self._in_hand[0] = running.generation
         running.started = started = self._clock()
-        self.statistics.lateness.add(running.check.start(started))
+        self.statistics.lateness.add_value(running.check.start_probe(started))
         try:
-            result = running.attempt.begin()
-        except ProberShort as error:
-            self._not_begun(running, error.lack, str(error))
+            result = running.attempt.begin_probe()
+        except ProberShortage as error:
+            self._drop_probe(running, error.shortage, str(error))
             return
         except Exception:
             _log.exception("a probe of %s could not begin", running.check.assignment.backend)
-            running.attempt.abort()
-            self._not_begun(running, Lack.FAULT, "an error of the prober")
+            running.attempt.abort_probe()
+            self._drop_probe(running, ShortageKind.FAULT, "an error of the prober")
             return
         if result is not None:
-            self._finish(running, result)
+            self._finish_probe(running, result)
             return
         running.deadline = started + running.timeout
         if not running.armed:
-            self._arm(running)
+            self._arm_deadline(running)
 
-    def _not_begun(self, running: Running, lack: Lack, text: str) -> None:
+    def _drop_probe(self, running: RunningCheck, shortage: ShortageKind, text: str) -> None:
         """Discard a probe that could not begin, or end; when that goes on and on, it counts."""
-        if not self._discard(running, lack, text):
+        if not self._discard_probe(running, shortage, text):
             code = ProbeCode.L3UNR if running.kind == "ICMP" else ProbeCode.L4CON
             detail = f"the prober cannot probe: {text}"
             self._finish_anyway(running, ProbeResult(code=code, detail=detail))
 
-    def _finish_anyway(self, running: Running, result: ProbeResult) -> None:
+    def _finish_anyway(self, running: RunningCheck, result: ProbeResult) -> None:
         """Count a result though the prober is short: too many in a row were discarded.
 
         It is as silence: where almost all backends have it, the blind guard excuses them.
         """
         running.without_result = False  # so that the row goes on
-        self._finish(running, replace(result, unanswered=True))
+        self._finish_probe(running, replace(result, unanswered=True))
         running.without_result = True
 
-    def _finish(self, running: Running, result: ProbeResult) -> None:
+    def _finish_probe(self, running: RunningCheck, result: ProbeResult) -> None:
         if running.cancelled:
             return
         if running.without_result:
             running.without_result = False
-            self._discards.end(running.check.assignment.backend)
+            self._streaks.end_streak(running.check.assignment.backend)
         # An answer came no later than the wait ended; one without a wait comes now.
         now = self._now if self._now > running.started else self._clock()
         running.deadline = inf
-        self.statistics.finished(running.kind, result.code, now - running.started)
+        self.statistics.count_result(running.kind, result.code, now - running.started)
         check = running.check
         before = check.response
-        news = check.finish(result, now)
+        news = check.finish_probe(result, now)
         response = check.response
         if response is not _SILENT:
             self._answered = now
             if self._asking or response is not before:
                 self._asking = False
-                self._turn(check)
+                self._add_turn(check)
         elif response is not before:
-            self._turn(check)
+            self._add_turn(check)
         if news is not None:
             if isinstance(news, Reason):
                 self.reasons.append(news)
             else:
-                self._decided(news, check)
-        self._starts.add(check.next_start, running)
+                self._add_verdict(news, check)
+        self._starts.add_timer(check.next_start, running)
 
-    def _turn(self, check: Check) -> None:
+    def _add_turn(self, check: ScheduledCheck) -> None:
         assert check.response is not None
         assigned = check.assignment
         self.turns.append(
             Turn(backend=assigned.backend, generation=assigned.generation, response=check.response)
         )
 
-    def _decided(self, verdict: Verdict, check: Check) -> None:
+    def _add_verdict(self, verdict: Verdict, check: ScheduledCheck) -> None:
         """Note a verdict; one by silence says whether anybody else was heard since it began."""
         if check.response is _SILENT and self._answered < check.silent_since:
             verdict = replace(verdict, alone=True)
             self._asking = True
         self.verdicts.append(verdict)
 
-    def _discard(self, running: Running, lack: Lack, text: str) -> bool:
+    def _discard_probe(self, running: RunningCheck, shortage: ShortageKind, text: str) -> bool:
         """End a probe without a result, and return True; False: by now it has to count."""
         now = self._clock()
         running.without_result = True
-        if not self._discards.excuses(running.check.assignment.backend, lack, now):
+        if not self._streaks.may_discard(running.check.assignment.backend, shortage, now):
             return False
-        self._complaints.log(f"{text} ({ADVICE[lack]})")
-        self.statistics.discarded(lack.value)
+        self._shortage_log.log_shortage(f"{text} ({ADVICE[shortage]})")
+        self.statistics.count_discard(shortage.value)
         running.deadline = inf
-        running.check.discard(now)
-        self._starts.add(running.check.next_start, running)
+        running.check.discard_probe(now)
+        self._starts.add_timer(running.check.next_start, running)
         return True
 
-    def _arm(self, running: Running) -> None:
+    def _arm_deadline(self, running: RunningCheck) -> None:
         running.armed = True
-        self._deadlines.add(ceil(running.deadline / _ROUNDING) * _ROUNDING, running)
+        self._deadlines.add_timer(ceil(running.deadline / _ROUNDING) * _ROUNDING, running)
 
-    def _expire(self, now: float) -> None:
+    def _expire_due(self, now: float) -> None:
         """End the probes whose time is over.
 
         A check is armed once, however fast it probes: when its time comes, what counts is the
         deadline of the present probe.
         """
-        for running in self._deadlines.take(now, EXPIRIES_A_TURN):
+        for running in self._deadlines.take_due(now, EXPIRIES_A_TURN):
             if running.deadline > now:
                 running.armed = False
                 if running.deadline < inf:
-                    self._arm(running)
+                    self._arm_deadline(running)
                 continue
             running.armed = False
             self._in_hand[0] = running.generation
             if self._stalls.longest_since(running.started) > running.timeout / 2:
                 self._expire_stalled(running, now)
             else:
-                self._expire_one(running, self._finish)
+                self._expire_one(running, self._finish_probe)
 
-    def _expire_one(self, running: Running, finish: Callable[[Running, ProbeResult], None]) -> None:
+    def _expire_one(
+        self, running: RunningCheck, finish: Callable[[RunningCheck, ProbeResult], None]
+    ) -> None:
         try:
-            result = running.attempt.expire()
-        except ProberShort as error:
-            self._not_begun(running, error.lack, str(error))
+            result = running.attempt.expire_probe()
+        except ProberShortage as error:
+            self._drop_probe(running, error.shortage, str(error))
         else:
             finish(running, result)
 
-    def _expire_stalled(self, running: Running, now: float) -> None:
+    def _expire_stalled(self, running: RunningCheck, now: float) -> None:
         """End a probe during which the prober did not run for half of its timeout.
 
         Where that goes on and on the result counts. But it has its time once more before: in a
         prober that gets its core in slices, a request may have left with the last one only.
         """
-        if running.prolonged:
+        if running.is_prolonged:
             self._expire_one(running, self._finish_anyway)
-        elif self._discard(running, Lack.CPU, "the prober itself did not run for half a timeout"):
-            running.attempt.abort()
+        elif self._discard_probe(
+            running, ShortageKind.CPU, "the prober itself did not run for half a timeout"
+        ):
+            running.attempt.abort_probe()
         else:
             running.deadline = now + running.timeout
-            self._arm(running)
+            self._arm_deadline(running)

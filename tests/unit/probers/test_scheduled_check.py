@@ -7,7 +7,7 @@ import pytest
 from vpplb.model.check import Cadence, CheckSpec, TcpProbe
 from vpplb.model.health import ProbeCode, ProbeResult, Response
 from vpplb.model.names import ObjectKey
-from vpplb.probers.checker import Check
+from vpplb.probers.scheduled_check import ScheduledCheck
 from vpplb.reconcile.ports import Assignment, Reason, Verdict
 
 NOW = datetime(2025, 3, 1, 12, tzinfo=UTC)
@@ -39,7 +39,7 @@ def check(
     of: int = 1,
     now: float = 0.0,
     random: Callable[[], float] = middle,
-) -> Check:
+) -> ScheduledCheck:
     spec = CheckSpec(address=ip_address("192.0.2.7"), probe=TcpProbe(port=80), cadence=CADENCE)
     assignment = Assignment(
         backend=ObjectKey("ns", "b"),
@@ -50,16 +50,16 @@ def check(
         position=position,
         of=of,
     )
-    return Check(assignment, now=now, clock=FixedClock(), random=random)
+    return ScheduledCheck(assignment, now=now, clock=FixedClock(), random=random)
 
 
-def probe(subject: Check, results: str) -> list[Verdict | None]:
+def probe(subject: ScheduledCheck, results: str) -> list[Verdict | None]:
     """Run a probe for each result, `+` a pass and `-` a failure, each on time and at once over."""
     verdicts = []
     for result in results:
         moment = subject.next_start
-        subject.start(moment)
-        news = subject.finish(PASS if result == "+" else FAIL, moment)
+        subject.start_probe(moment)
+        news = subject.finish_probe(PASS if result == "+" else FAIL, moment)
         verdicts.append(news if isinstance(news, Verdict) else None)
     return verdicts
 
@@ -107,13 +107,13 @@ def test_only_news_is_told(resume_up: bool | None, held: bool, results: str, ver
     assert told(probe(check(resume_up=resume_up, held=held), results)) == verdicts
 
 
-def fail_with(subject: Check, details: list[str]) -> list[str]:
+def fail_with(subject: ScheduledCheck, details: list[str]) -> list[str]:
     """Fail once for each reason, as scheduled; return what is told of it, empty for nothing."""
     said = []
     for detail in details:
         moment = subject.next_start
-        subject.start(moment)
-        news = subject.finish(ProbeResult(code=ProbeCode.L7STS, detail=detail), moment)
+        subject.start_probe(moment)
+        news = subject.finish_probe(ProbeResult(code=ProbeCode.L7STS, detail=detail), moment)
         said.append("" if news is None else news.detail)
     return said
 
@@ -121,9 +121,9 @@ def fail_with(subject: Check, details: list[str]) -> list[str]:
 def test_why_it_is_down_now_is_told_when_it_is_another_reason_than_at_first() -> None:
     subject = check()
     assert told(probe(subject, "--")) == "-."
-    subject.start(subject.next_start)
+    subject.start_probe(subject.next_start)
     again = ProbeResult(code=ProbeCode.L7STS, detail="503")
-    reason = subject.finish(again, subject.next_start)
+    reason = subject.finish_probe(again, subject.next_start)
     assert reason == Reason(ObjectKey("ns", "b"), 7, ProbeCode.L7STS, "503")
     assert fail_with(subject, ["503", "503"]) == ["", ""]
 
@@ -153,8 +153,8 @@ def test_a_reason_that_came_too_soon_is_told_when_it_comes_again() -> None:
     said = []
     moment = subject.next_start
     for _ in range(12):  # once a second
-        subject.start(moment)
-        said.append(subject.finish(same, moment) is not None)
+        subject.start_probe(moment)
+        said.append(subject.finish_probe(same, moment) is not None)
         moment += 1.0
     assert said.count(True) == 1
 
@@ -201,41 +201,41 @@ def test_each_wait_is_jittered_by_a_tenth_at_most(random: float) -> None:
 
 def test_the_length_of_a_probe_does_not_delay_the_next_one() -> None:
     subject = check()
-    subject.start(0.0)
-    subject.finish(PASS, 6.0)
+    subject.start_probe(0.0)
+    subject.finish_probe(PASS, 6.0)
     assert subject.next_start == pytest.approx(10.0, abs=0.032)
 
 
 def test_a_probe_longer_than_the_wait_is_followed_at_once_and_never_overlapped() -> None:
     subject = check()
-    subject.start(0.0)
+    subject.start_probe(0.0)
     with pytest.raises(RuntimeError, match="running already"):
-        subject.start(10.0)
-    subject.finish(PASS, 30.0)
+        subject.start_probe(10.0)
+    subject.finish_probe(PASS, 30.0)
     assert subject.next_start == 30.0
 
 
 def test_a_late_start_is_measured_and_the_schedule_goes_on_from_it_without_a_burst() -> None:
     subject = check()
-    assert subject.start(100.0) == 100.0
-    subject.finish(PASS, 100.0)
+    assert subject.start_probe(100.0) == 100.0
+    subject.finish_probe(PASS, 100.0)
     assert subject.next_start == pytest.approx(110.0, abs=0.032)
-    assert subject.start(subject.next_start) == 0.0
+    assert subject.start_probe(subject.next_start) == 0.0
 
 
 def test_a_discarded_probe_counts_for_nothing_and_is_repeated() -> None:
     subject = check()
     probe(subject, "+--")
     started = subject.next_start
-    subject.start(started)
-    subject.discard(started + 1)
+    subject.start_probe(started)
+    subject.discard_probe(started + 1)
     assert subject.next_start == pytest.approx(started + 5, abs=0.032)
     assert told(probe(subject, "-")) == "-"
 
 
 def test_a_result_without_a_probe_is_an_error() -> None:
     with pytest.raises(RuntimeError, match="no probe is running"):
-        check().finish(PASS, 0.0)
+        check().finish_probe(PASS, 0.0)
 
 
 SILENT = ProbeResult(code=ProbeCode.L4TOUT, detail="no connection in time")
@@ -247,8 +247,8 @@ def test_the_response_is_that_of_the_last_result_and_silence_began_with_its_firs
     seen: list[tuple[Response | None, int | None]] = [(subject.response, None)]
     for result in (PASS, SILENT, SILENT, FAIL, SILENT, SILENT, SILENT, PASS):
         starts.append(subject.next_start)
-        subject.start(starts[-1])
-        subject.finish(result, starts[-1] + 1)
+        subject.start_probe(starts[-1])
+        subject.finish_probe(result, starts[-1] + 1)
         silent = subject.response is Response.SILENT
         seen.append((subject.response, starts.index(subject.silent_since) if silent else None))
     assert seen == [
