@@ -126,11 +126,11 @@ class HttpConversation:
 
     parting = b""
 
-    __slots__ = ("_buffer", "_reading", "_recipe", "_skipped", "layer")
+    __slots__ = ("_buffer", "_check", "_reading", "_skipped", "layer")
 
-    def __init__(self, recipe: HttpCheck) -> None:
+    def __init__(self, check: HttpCheck) -> None:
         self.layer = ProbeLayer.CONNECT
-        self._recipe = recipe
+        self._check = check
         self._buffer = bytearray()
         self._skipped = 0  # bytes of interim answers: they count towards the limit of the head
         self._reading: _BodySearcher | None = None
@@ -138,15 +138,15 @@ class HttpConversation:
     def on_connected(self) -> Step:
         """Send the request."""
         self.layer = ProbeLayer.ANSWER
-        return self._recipe.request
+        return self._check.request
 
     def on_data(self, data: bytes) -> Step:
         """Read on: head first, then the body if a regular expression asks for it."""
         if self._reading is not None:
             return self._reading.on_data(data)
-        recipe = self._recipe
-        if not self._buffer and recipe.knows_head(data):
-            return recipe.known_result
+        check = self._check
+        if not self._buffer and check.knows_head(data):
+            return check.known_result
         if not data:
             amid = "amid the head" if self._buffer else "without an answer"
             return _fail_answer(f"connection closed {amid}")
@@ -188,20 +188,20 @@ class HttpConversation:
         return _TOO_LONG if self._skipped + len(self._buffer) > HEAD_LIMIT else b""
 
     def _judge_head(self, status: int, line: re.Match[bytes], head_end: int) -> Step:
-        recipe = self._recipe
+        check = self._check
         reason = _UNPRINTABLE.sub("?", (line[2] or b"").strip().decode("latin-1"))
         said = f"{status} {reason}"[:DETAIL_LIMIT] if reason else str(status)
         head = bytes(self._buffer[:head_end])
         try:
-            body = choose_reader(head, bodiless=recipe.bodiless or status in _NO_BODY)
+            body = choose_reader(head, bodiless=check.bodiless or status in _NO_BODY)
         except BadBody as error:
-            return recipe.remember_head(head, _fail_answer(str(error)))
-        fits = recipe.status_min <= status <= recipe.status_max
-        if not fits or recipe.regexp is None:
+            return check.remember_head(head, _fail_answer(str(error)))
+        fits = check.status_min <= status <= check.status_max
+        if not fits or check.regexp is None:
             code = ProbeCode.L7OK if fits else ProbeCode.L7STS
-            return recipe.remember_head(head, ProbeResult(code=code, detail=said))
+            return check.remember_head(head, ProbeResult(code=code, detail=said))
         passed = ProbeResult(code=ProbeCode.L7OK, detail=said)
-        self._reading = _BodySearcher(recipe.regexp, body, passed)
+        self._reading = _BodySearcher(check.regexp, body, passed)
         return self._reading.on_data_with_head(bytes(self._buffer[head_end:]))
 
 

@@ -57,7 +57,8 @@ class ProbeResources:
 class StreamAttempt:
     """TCP, TLS or HTTP probes of one check.
 
-    `done` is told each result that `begin_probe` or `expire_probe` did not return. `generation`: the check's.
+    `done` is told each result that `begin_probe` or `expire_probe` did not return. `generation`
+    is the check's.
     """
 
     __slots__ = (
