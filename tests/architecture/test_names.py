@@ -12,7 +12,6 @@ MEAN_TWO_THINGS = frozenset(
         "BadManifests",
         "Call",
         "Connection",
-        "LeaseClient",
         "Listing",
         "Message",
         "Pool",

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 
 from fakes.api_store import ApiStore, Body, Selection
 from vpplb.kube.api_resources import JsonObject
-from vpplb.kube.client import Listing
+from vpplb.kube.client import KubeClient, Listing
 from vpplb.kube.errors import KubeError
 from vpplb.model.names import ObjectKey, ObjectKind
 
 
 @dataclass(slots=True)
-class FakeApiServer(ApiStore):
+class FakeApiServer(ApiStore, KubeClient):
     """The server, and what was asked of it.
 
     `faults` are raised by the next requests, in order; None in it lets one pass. `refuse` says

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from fakes.api_store import ApiStore
 from vpplb.kube.api_resources import JsonObject
+from vpplb.kube.client import KubeClient
 from vpplb.kube.errors import ApiUnreachable
 from vpplb.model.names import ObjectKey, ObjectKind
 
@@ -35,8 +36,8 @@ class LeaseStore(ApiStore):
 
 
 @dataclass(slots=True)
-class LeaseLine:
-    """A program's line to the server: implements `kube.leader_election.LeaseClient`.
+class LeaseLine(KubeClient):
+    """A program's line to the server: a `KubeClient` for leases.
 
     A request takes `there` seconds until it is done and `back` until it is answered; whoever asked
     may have gone by then, and it is done nevertheless. `cut`: nothing arrives, and that is known

@@ -17,7 +17,7 @@ from vpplb.kube.api_resources import JsonObject
 from vpplb.kube.leader_election import Elector, LeadershipLost
 from vpplb.kube.lease_rules import Role
 from vpplb.kube.lease_scope import Scope
-from vpplb.kube.write_fence import Permit
+from vpplb.kube.write_fence import WriteFence
 from vpplb.model.names import ObjectKey, ObjectKind
 
 DURATION = 15.0
@@ -98,17 +98,17 @@ def _deleted_once(course: list[tuple[float, Action]]) -> bool:
 
 
 @dataclass(slots=True)
-class WatchedPermit(Permit):
-    """A permit that makes sure, whenever it is given, that no other is valid."""
+class WatchedFence(WriteFence):
+    """A fence that makes sure, whenever it is opened, that no other is open."""
 
-    others: Callable[[], Sequence[Permit]] = field(kw_only=True)
+    others: Callable[[], Sequence[WriteFence]] = field(kw_only=True)
 
-    def extend(self, until: float) -> None:
+    def extend_until(self, until: float) -> None:
         now = asyncio.get_running_loop().time()
         if until > now:
-            valid = [one for one in self.others() if one is not self and one.until > now]
+            valid = [one for one in self.others() if one is not self and one.open_until > now]
             assert not valid, "two may write at one instant"
-        Permit.extend(self, until)
+        WriteFence.extend_until(self, until)
 
 
 @dataclass(slots=True)
@@ -138,13 +138,13 @@ class Member:
         self.start()
 
     def start(self) -> None:
-        self.permit = WatchedPermit(others=lambda: self._house.permits(self.scope))
+        self.fence = WatchedFence(others=lambda: self._house.fences(self.scope))
         self.elector = Elector(
             client=self.line,
             key=KEY,
             identity=f"member-{self._number}",
             duration=DURATION,
-            permit=self.permit,
+            fence=self.fence,
             now=self._now,
             scope=self.scope,
         )
@@ -156,7 +156,7 @@ class Member:
             await self.task
         if how is not None:
             await how()
-        self.permit.revoke()
+        self.fence.close()
 
     def _now(self) -> datetime:
         seconds = asyncio.get_running_loop().time() + self._skew
@@ -179,8 +179,8 @@ class House:
         for number, (skew, scope) in enumerate(zip(skews, scopes, strict=True)):
             self.members.append(Member(self, number, skew, scope))
 
-    def permits(self, scope: Scope) -> list[Permit]:
-        return [one.permit for one in self.members if one.scope.overlaps(scope)]
+    def fences(self, scope: Scope) -> list[WriteFence]:
+        return [one.fence for one in self.members if one.scope.overlaps(scope)]
 
     async def do(self, action: Action) -> None:
         match action:

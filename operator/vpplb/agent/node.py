@@ -10,13 +10,13 @@ import json
 import logging
 import random
 from collections.abc import Callable, Iterable, Mapping
-from typing import Protocol
 
 from vpplb.files.owned_state_store import OwnedStateStore
 from vpplb.kube.api_resources import JsonObject, cluster_key
+from vpplb.kube.client import KubeClient
 from vpplb.kube.errors import ApiError, Conflict, KubeError, NotFound
 from vpplb.model.backoff import backoff_seconds
-from vpplb.model.names import ObjectKey, ObjectKind
+from vpplb.model.names import ObjectKind
 from vpplb.resources.dataplane import NODE_LABELS
 
 log = logging.getLogger(__name__)
@@ -30,24 +30,6 @@ REMAKE_DELAY = 1.0
 """Seconds until a Dataplane that was deleted is made anew: if its Node goes, so does this agent."""
 
 
-class NodeClient(Protocol):
-    """What a node needs of `KubeClient`."""
-
-    async def get(self, kind: ObjectKind, key: ObjectKey) -> JsonObject:
-        """Read an object; NotFound when there is none."""
-        ...
-
-    async def create(self, kind: ObjectKind, body: Mapping[str, object]) -> JsonObject:
-        """Create an object; Conflict when it exists."""
-        ...
-
-    async def patch(
-        self, kind: ObjectKind, key: ObjectKey, body: Mapping[str, object]
-    ) -> JsonObject:
-        """Merge into an object."""
-        ...
-
-
 class Node:
     """The node `name`. `labels` are those of its Node, none where there is no such Node.
 
@@ -58,7 +40,7 @@ class Node:
 
     def __init__(
         self,
-        client: NodeClient,
+        client: KubeClient,
         name: str,
         store: OwnedStateStore,
         on_labels: Callable[[Mapping[str, str]], None],

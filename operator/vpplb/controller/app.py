@@ -19,7 +19,7 @@ from vpplb.kube.lease_rules import Role
 from vpplb.kube.lease_scope import Scope
 from vpplb.kube.object_cache import ObjectCache
 from vpplb.kube.object_informer import ObjectInformer
-from vpplb.kube.write_fence import Permit, PermittedClient
+from vpplb.kube.write_fence import FencedClient, WriteFence
 from vpplb.model.clock import SystemClock
 from vpplb.model.names import ObjectKey
 from vpplb.probers.worker_pool import WorkerPool
@@ -71,8 +71,8 @@ class Operator:
     """The parts, and the order in which they start and stop."""
 
     def __init__(self, options: OperatorOptions, client: KubeClient) -> None:
-        clock, cache, permit = SystemClock(), ObjectCache(), Permit()
-        writing_client = PermittedClient(client, permit)
+        clock, cache, fence = SystemClock(), ObjectCache(), WriteFence()
+        writing_client = FencedClient(client, fence)
         self._prober = WorkerPool(options.probe_workers, options.netns)
         self._informer = ObjectInformer(client, KINDS, cache, options.namespaces)
         self._core = OperatorCore(
@@ -95,7 +95,7 @@ class Operator:
             identity=self._identity.name,
             scope=Scope.of(options.namespaces),
             duration=options.lease_duration,
-            permit=permit,
+            fence=fence,
             now=clock.now,
             on_role=lambda role: self._core.metrics.set_leader(role is Role.LEADING),
         )

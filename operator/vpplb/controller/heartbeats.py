@@ -9,10 +9,9 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
 
-from vpplb.kube.api_resources import JsonObject, cluster_key
-from vpplb.kube.client import Listing
+from vpplb.kube.api_resources import cluster_key
+from vpplb.kube.client import KubeClient
 from vpplb.kube.errors import KubeError, NotFound
 from vpplb.kube.lease_heartbeat import DURATION, LeaseJudge
 from vpplb.model.clock import Clock
@@ -27,24 +26,6 @@ LOOK_EVERY = 3.0
 """Seconds between looks at the leases."""
 
 
-class HeartbeatClient(Protocol):
-    """What is needed of `KubeClient`."""
-
-    async def list(self, kind: ObjectKind, namespace: str | None = None) -> Listing:
-        """Read all objects of a kind."""
-        ...
-
-    async def get(self, kind: ObjectKind, key: ObjectKey) -> JsonObject:
-        """Read one object."""
-        ...
-
-    async def patch_status(
-        self, kind: ObjectKind, key: ObjectKey, body: Mapping[str, object]
-    ) -> JsonObject:
-        """Merge into the status."""
-        ...
-
-
 @dataclass(slots=True)
 class Heartbeats:
     """Looks at the leases in `namespace`; `nodes` gives the nodes that have an agent.
@@ -55,7 +36,7 @@ class Heartbeats:
     can be judged, or told; empty when all can.
     """
 
-    client: HeartbeatClient
+    client: KubeClient
     namespace: str
     nodes: Callable[[], Mapping[str, bool]]
     clock: Clock

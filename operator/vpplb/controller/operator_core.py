@@ -6,16 +6,16 @@ decided goes, as a value, to statuses, Kubernetes events, and the log.
 
 import asyncio
 import socket
-from typing import Protocol
 
 from vpplb.controller.event_reports import EventReports
 from vpplb.controller.node_registry import NodeRegistry
 from vpplb.controller.object_handler import StoreHandler
-from vpplb.controller.secrets import Getter, SecretReader
+from vpplb.controller.secrets import SecretReader
 from vpplb.controller.status_reports import StatusReports
-from vpplb.kube.kubernetes_events import EventClient, EventRecorder
+from vpplb.kube.client import KubeClient
+from vpplb.kube.kubernetes_events import EventRecorder
 from vpplb.kube.object_cache import ObjectCache
-from vpplb.kube.status_writer import StatusClient, StatusWriter
+from vpplb.kube.status_writer import StatusWriter
 from vpplb.model.clock import Clock
 from vpplb.plan.decisions import DecidedState, Decisions
 from vpplb.reconcile.ports import Prober
@@ -32,10 +32,6 @@ EVENTS_TIMEOUT = 1.0
 """Seconds to write what is still due when the operator is told to stop, and to send events."""
 
 
-class WritingClient(StatusClient, EventClient, Protocol):
-    """Who writes statuses and events."""
-
-
 class OperatorCore:
     """The parts that decide and report. They read `cache`, and are told what changes in it."""
 
@@ -43,8 +39,8 @@ class OperatorCore:
         self,
         *,
         cache: ObjectCache,
-        reading: Getter,
-        writing_client: WritingClient,
+        reading: KubeClient,
+        writing_client: KubeClient,
         prober: Prober,
         clock: Clock,
         allowed: Allowances,

@@ -8,9 +8,8 @@ import logging
 from collections.abc import Collection
 from contextlib import suppress
 from http import HTTPStatus
-from typing import Protocol
 
-from vpplb.kube.api_resources import JsonObject
+from vpplb.kube.client import KubeClient
 from vpplb.kube.errors import ApiError, KubeError
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.objects import HealthCheck, Secret
@@ -30,18 +29,10 @@ _MISSING = "does not exist"
 _FORBIDDEN = "may not be read by the operator (operator.headersFromSecrets of the chart allows it)"
 
 
-class Getter(Protocol):
-    """Who reads an object (`kube.client.KubeClient`)."""
-
-    async def get(self, kind: ObjectKind, key: ObjectKey) -> JsonObject:
-        """Return the object; KubeError where there is none, or no answer."""
-        ...
-
-
 class SecretReader:
     """Keeps the store's Secrets as they are on the API server; writes nothing."""
 
-    def __init__(self, client: Getter, reconciler: Reconciler) -> None:
+    def __init__(self, client: KubeClient, reconciler: Reconciler) -> None:
         self._client = client
         self._reconciler = reconciler
         self._gate = asyncio.Semaphore(_AT_ONCE)

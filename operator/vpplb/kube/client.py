@@ -175,10 +175,6 @@ class KubeClient:
         """Create an event of events.k8s.io/v1."""
         await self.create(ObjectKind.EVENT, body)
 
-    async def version(self) -> str:
-        """Read the server's version, such as `v1.36.3`."""
-        return str((await self._request("GET", "/version"))["gitVersion"])
-
     async def _request(
         self,
         method: str,

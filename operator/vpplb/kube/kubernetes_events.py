@@ -11,13 +11,14 @@ import hashlib
 import logging
 import math
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Literal
 
 from vpplb.kube.api_resources import RESOURCES
+from vpplb.kube.client import KubeClient
 from vpplb.kube.errors import ApiError, ApiUnreachable, KubeError
 from vpplb.model.names import ObjectKey, ObjectKind
 
@@ -35,14 +36,6 @@ STEM = 200
 PATIENCE = 0.5
 """Seconds that an event waits for statuses."""
 RETRY_DELAY = 5.0
-
-
-class EventClient(Protocol):
-    """What the recorder needs of `KubeClient`."""
-
-    async def create_event(self, body: Mapping[str, object]) -> None:
-        """Create an event of events.k8s.io/v1."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +60,7 @@ class EventRecorder:
     way that matters more, for so many seconds at most.
     """
 
-    client: EventClient
+    client: KubeClient
     reporter: str
     instance: str
     on_drop: Callable[[], None] = lambda: None

@@ -10,13 +10,13 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
 
 from vpplb.kube.api_resources import JsonObject
+from vpplb.kube.client import KubeClient
 from vpplb.kube.errors import ApiError, Conflict, KubeError, NotFound
 from vpplb.kube.lease_rules import Ballot, Role
 from vpplb.kube.lease_scope import Scope
-from vpplb.kube.write_fence import Permit
+from vpplb.kube.write_fence import WriteFence
 from vpplb.model.names import ObjectKey, ObjectKind
 
 log = logging.getLogger(__name__)
@@ -36,40 +36,20 @@ class LeadershipLost(Exception):
     """Somebody else leads now: this program must end, and may be started anew as a candidate."""
 
 
-class LeaseClient(Protocol):
-    """What an elector needs of `KubeClient`."""
-
-    async def get(self, kind: ObjectKind, key: ObjectKey) -> JsonObject:
-        """Read an object; NotFound when there is none."""
-        ...
-
-    async def replace(
-        self, kind: ObjectKind, key: ObjectKey, body: Mapping[str, object]
-    ) -> JsonObject:
-        """Create an object; Conflict, or 422, when there is one and `body` names no version."""
-        ...
-
-    async def patch(
-        self, kind: ObjectKind, key: ObjectKey, body: Mapping[str, object]
-    ) -> JsonObject:
-        """Merge into an object; Conflict when it has another version than `body` names."""
-        ...
-
-
 @dataclass(slots=True, kw_only=True)
 class Elector:
-    """Takes part in the election for `scope` by the lease `key`, and keeps `permit` true to it.
+    """Takes part in the election for `scope` by the lease `key`, and keeps `fence` true to it.
 
     `duration` is in seconds, at least 1; `now` gives the wall clock's time; `on_role` is told
     each change of role, and `on_refused` why this program must not lead beside another. `trouble`
     says why the lease cannot be read or renewed, empty when it can.
     """
 
-    client: LeaseClient
+    client: KubeClient
     key: ObjectKey
     identity: str
     duration: float
-    permit: Permit
+    fence: WriteFence
     now: Callable[[], datetime]
     scope: Scope = field(default_factory=Scope)
     on_role: Callable[[Role], None] = lambda role: None
@@ -128,7 +108,7 @@ class Elector:
 
         Not while `run` runs. Nothing may be written from here on.
         """
-        self.permit.revoke()
+        self.fence.close()
         if self.role is not Role.LEADING:
             return
         try:
@@ -205,8 +185,8 @@ class Elector:
             return
 
     def _tell(self) -> None:
-        """Bring permit and role up to date, and say what has changed."""
-        self.permit.extend(self._ballot.valid_until)
+        """Bring fence and role up to date, and say what has changed."""
+        self.fence.extend_until(self._ballot.valid_until)
         if self._ballot.looked:
             self._looked.set()
         self._tell_rival()
@@ -236,7 +216,7 @@ class Elector:
             self.on_refused(self.refusal)
 
     def _left(self) -> float:
-        """Seconds until the permit ends, if it has not."""
+        """Seconds until the fence closes, if it has not."""
         left = self._ballot.valid_until - _time()
         return left if left > 0 else self.duration
 

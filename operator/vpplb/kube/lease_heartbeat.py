@@ -5,9 +5,9 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Protocol
 
 from vpplb.kube.api_resources import JsonObject
+from vpplb.kube.client import KubeClient
 from vpplb.kube.errors import ApiError, Conflict, KubeError, NotFound
 from vpplb.model.names import ObjectKey, ObjectKind
 
@@ -55,24 +55,6 @@ class LeaseJudge:
         return expires is not None and at < expires
 
 
-class LeaseClient(Protocol):
-    """What a heartbeat needs of `KubeClient`."""
-
-    async def get(self, kind: ObjectKind, key: ObjectKey) -> JsonObject:
-        """Read an object; NotFound when there is none."""
-        ...
-
-    async def patch(
-        self, kind: ObjectKind, key: ObjectKey, body: Mapping[str, object]
-    ) -> JsonObject:
-        """Merge into an object; NotFound when there is none, Conflict when it has changed."""
-        ...
-
-    async def create(self, kind: ObjectKind, body: Mapping[str, object]) -> JsonObject:
-        """Create an object; Conflict when there is one."""
-        ...
-
-
 class Replaced(Exception):
     """Another holder has taken the lease: this program must end, and may be started anew."""
 
@@ -88,7 +70,7 @@ class Heartbeat:
     lease cannot be renewed, empty when it can; `on_beat` is told of each attempt.
     """
 
-    client: LeaseClient
+    client: KubeClient
     key: ObjectKey
     holder: str
     now: Callable[[], datetime]

@@ -12,16 +12,15 @@ import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from http import HTTPStatus
-from typing import Protocol
 
-from vpplb.kube.api_resources import JsonObject, cluster_key
-from vpplb.kube.client import Listing
+from vpplb.kube.api_resources import cluster_key
+from vpplb.kube.client import KubeClient, Listing
 from vpplb.kube.cluster_access import Access, load_access
 from vpplb.kube.errors import ApiError, KubeError, NotFound
 from vpplb.kube.object_cache import HistoryChanged, ObjectCache
 from vpplb.kube.object_watch import PERIOD, ObjectWatch
 from vpplb.model.backoff import backoff_seconds
-from vpplb.model.names import ObjectKey, ObjectKind
+from vpplb.model.names import ObjectKind
 
 log = logging.getLogger(__name__)
 
@@ -29,18 +28,6 @@ RELIST_DELAY = 1.0
 """Seconds from a sign that the watch began anew to the list that makes sure."""
 RELIST_INTERVAL = 600.0
 RETRY = (0.2, 2.0)
-
-
-class ListClient(Protocol):
-    """What is needed of `KubeClient`."""
-
-    async def list(self, kind: ObjectKind, namespace: str | None = None) -> Listing:
-        """Read all objects of a kind."""
-        ...
-
-    async def get(self, kind: ObjectKind, key: ObjectKey) -> JsonObject:
-        """Read one object; NotFound when there is none."""
-        ...
 
 
 class ObjectInformer:
@@ -52,7 +39,7 @@ class ObjectInformer:
 
     def __init__(
         self,
-        client: ListClient,
+        client: KubeClient,
         kinds: Sequence[ObjectKind],
         cache: ObjectCache,
         namespaces: Sequence[str] = (),

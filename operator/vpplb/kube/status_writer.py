@@ -15,9 +15,10 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from vpplb.kube.api_resources import RESOURCES, JsonObject
+from vpplb.kube.client import KubeClient
 from vpplb.kube.errors import ApiError, ApiUnreachable, Conflict, KubeError, NotFound
 from vpplb.kube.object_cache import CachedObject, ObjectCache
 from vpplb.kube.work_queue import WorkQueue
@@ -67,20 +68,6 @@ class WriteResult(StrEnum):
     TOO_LARGE = "too_large"
     REFUSED = "refused"
     ERROR = "error"
-
-
-class StatusClient(Protocol):
-    """What the writer needs of `KubeClient`."""
-
-    async def get(self, kind: ObjectKind, key: ObjectKey) -> JsonObject:
-        """Read an object; NotFound when there is none."""
-        ...
-
-    async def replace_status(
-        self, kind: ObjectKind, key: ObjectKey, version: int, status: Mapping[str, object]
-    ) -> JsonObject:
-        """Write the status of an object of this version; return the object as it is then."""
-        ...
 
 
 class RenderError(KubeError):
@@ -136,7 +123,7 @@ class StatusWriter:
 
     def __init__(
         self,
-        client: StatusClient,
+        client: KubeClient,
         cache: ObjectCache,
         *,
         on_write: Callable[[str, str], None] = lambda kind, result: None,

@@ -7,7 +7,7 @@ import pytest
 from fakes.clock import FakeClock
 from vpplb.controller.heartbeats import Heartbeats
 from vpplb.kube.api_resources import JsonObject
-from vpplb.kube.client import Listing
+from vpplb.kube.client import KubeClient, Listing
 from vpplb.kube.errors import ApiError, ApiUnreachable, NotFound, api_error
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.resources.dataplane import AGENT_GONE
@@ -15,7 +15,7 @@ from vpplb.resources.dataplane import AGENT_GONE
 CONNECTED = {"type": "Connected", "status": "True", "reason": "Connected", "message": ""}
 
 
-class Server:
+class Server(KubeClient):
     """Has the leases of `renewed` (node: stamp) and remembers the statuses that were patched."""
 
     def __init__(self) -> None:

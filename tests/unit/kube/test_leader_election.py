@@ -11,7 +11,7 @@ import pytest
 from fakes.lease_line import KEY, LeaseLine, LeaseStore
 from vpplb.kube.leader_election import Elector, LeadershipLost
 from vpplb.kube.lease_rules import Role
-from vpplb.kube.write_fence import Permit
+from vpplb.kube.write_fence import WriteFence
 from vpplb.model.names import ObjectKind
 
 pytestmark = pytest.mark.looptime
@@ -25,14 +25,14 @@ class Member:
     """An elector at work. `when` gives the times at which it took each role."""
 
     def __init__(self, server: LeaseStore, identity: str, *, skew: float = 0.0) -> None:
-        self.line, self.permit = LeaseLine(server), Permit()
+        self.line, self.fence = LeaseLine(server), WriteFence()
         self.when: list[tuple[Role, float]] = []
         self.elector = Elector(
             client=self.line,
             key=KEY,
             identity=identity,
             duration=15.0,
-            permit=self.permit,
+            fence=self.fence,
             now=lambda: datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=time() + skew),
             on_role=lambda role: self.when.append((role, time())),
         )
@@ -44,7 +44,7 @@ class Member:
 
     @property
     def may_write(self) -> bool:
-        return time() < self.permit.until
+        return time() < self.fence.open_until
 
     def since(self, role: Role) -> float:
         """Return when it last took the role."""

@@ -5,7 +5,7 @@ import pytest
 
 from vpplb.kube.api_health import WatchHealth
 from vpplb.kube.api_resources import JsonObject
-from vpplb.kube.client import PAGE, Listing
+from vpplb.kube.client import PAGE, KubeClient, Listing
 from vpplb.kube.errors import ApiUnreachable, NotFound, api_error
 from vpplb.kube.object_cache import CachedObject, ObjectCache
 from vpplb.kube.object_informer import ObjectInformer
@@ -17,7 +17,7 @@ def obj(name: str, version: int, namespace: str = "default") -> JsonObject:
     return {"metadata": {"name": name, "namespace": namespace, "resourceVersion": str(version)}}
 
 
-class Server:
+class Server(KubeClient):
     """Answers lists: by kind, the objects and the version; `failing` raises first.
 
     `meanwhile` happens between a question and its answer.
