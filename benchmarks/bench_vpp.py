@@ -41,7 +41,7 @@ from vpp_calls import (
 )
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import VipTable
-from vpplb.sync.syncer import Syncer
+from vpplb.sync.syncer import VppSyncer
 from vpplb.sync.vip_records import WantedVip
 from vpplb.sync.vip_state import VipState
 from vpplb.telemetry.metrics import AgentMetrics, Registry
@@ -63,17 +63,19 @@ Frontends = Mapping[ObjectKey, WantedVip]
 
 
 @asynccontextmanager
-async def syncing(socket: Path, sync_interval: float = 3600.0) -> AsyncIterator[tuple[Syncer, Ear]]:
+async def syncing(
+    socket: Path, sync_interval: float = 3600.0
+) -> AsyncIterator[tuple[VppSyncer, Ear]]:
     """Run a syncer that has connected and read, and wants nothing yet."""
     ear, metrics = Ear(), AgentMetrics(Registry())
     lb = PapiLoadBalancer(socket, on_call=metrics.record_call)
-    syncer = Syncer(lb, VipState(), listener=ear, sync_interval=sync_interval)
+    syncer = VppSyncer(lb, VipState(), listener=ear, sync_interval=sync_interval)
     async with running(syncer):
         await ear.until(lambda: bool(ear.infos))
         yield syncer, ear
 
 
-async def program(syncer: Syncer, ear: Ear, frontends: Frontends, pid: int = 0) -> Took:
+async def program(syncer: VppSyncer, ear: Ear, frontends: Frontends, pid: int = 0) -> Took:
     """Want these, and wait until they are programmed; return what it took."""
     ear.expect(frontends)
     clocks = Clocks(pid)
@@ -110,7 +112,7 @@ async def from_nothing(start: StartVpp, directory: Path, frontends: Frontends) -
 async def back_and_forth(
     what: str,
     socket: Path,
-    both: tuple[Syncer, Ear],
+    both: tuple[VppSyncer, Ear],
     sides: tuple[Callable[[int], Frontends], Callable[[int], Frontends]],
     rounds: int,
 ) -> None:
@@ -135,7 +137,7 @@ async def back_and_forth(
     compare(what, calls, bare, ours)
 
 
-async def one_change(both: tuple[Syncer, Ear], frontends: Frontends) -> None:
+async def one_change(both: tuple[VppSyncer, Ear], frontends: Frontends) -> None:
     """Change one weight at a time; from the decision to the report."""
     took = []
     keys = list(frontends)

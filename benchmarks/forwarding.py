@@ -96,7 +96,7 @@ async def forwarding(socket: Path, length: int, *, workers: int) -> Forwarding:
     for vip, servers, table in ((CARRIER, 1, 1024), (CHANGED, SERVERS, length)):
         ops.append(AddVip(vip=vip, settings=VipSettings(encap=Encap.GRE4, table_length=table)))
         ops += [AddServer(vip=vip, address=server(n), weight=100) for n in range(servers)]
-    assert all(outcome.ok for outcome in await lb.apply(ops))
+    assert all(outcome.ok for outcome in await lb.apply_ops(ops))
     return Forwarding(socket, lb, (await lb.vip_indexes())[CARRIER])
 
 
@@ -136,8 +136,8 @@ async def side_by_side(
             ways: dict[str, tuple[Apply, list[Op]]] = {
                 f"unpaced, {window} under way": (_bare(vpp, window), weights(calls)),
                 "unpaced, one at a time": (_bare(vpp, 1), weights(calls)),
-                "weights (a failover)": (vpp.lb.apply, weights(calls)),
-                "bulk": (vpp.lb.apply, comings_and_goings(calls)),
+                "weights (a failover)": (vpp.lb.apply_ops, weights(calls)),
+                "bulk": (vpp.lb.apply_ops, comings_and_goings(calls)),
             }
             for way, (apply, ops) in ways.items():
                 seen = await vpp.measure(apply, ops)

@@ -48,7 +48,7 @@ async def lb(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Lo
 
 
 async def retvals(lb: LoadBalancer, *ops: Op) -> list[int]:
-    outcomes = await lb.apply(ops)
+    outcomes = await lb.apply_ops(ops)
     assert [outcome.op for outcome in outcomes] == list(ops)
     assert all(outcome.message or outcome.ok for outcome in outcomes)
     return [outcome.retval for outcome in outcomes]
@@ -80,7 +80,7 @@ async def test_what_was_programmed_reads_back_in_full(lb: LoadBalancer) -> None:
         vip("192.0.2.14/32"): row({"10.1.0.7": 3}, length=65536),
     }
     plan = diff(wanted, {}, owned=(), flushed={})
-    assert [o for o in await lb.apply(plan.ops) if not o.ok] == []
+    assert [o for o in await lb.apply_ops(plan.ops) if not o.ok] == []
     observed = await lb.read()
     assert without_buckets(observed.table) == wanted
     assert not diff(wanted, observed.table, owned=wanted, flushed={})
@@ -103,7 +103,7 @@ async def test_a_low_ipv6_prefix_made_by_hand_is_passed_over_and_named(
 
 
 async def test_it_tells_its_free_memory_and_its_threads(lb: LoadBalancer) -> None:
-    heap = await lb.heap()
+    heap = await lb.read_heap()
     assert heap is not None
     assert heap.free > 1 << 26
     assert heap.threads >= 1
@@ -232,7 +232,7 @@ async def test_after_close_every_call_says_gone_until_it_connects_again(lb: Load
         with pytest.raises(LoadBalancerGone):
             await call()
     with pytest.raises(LoadBalancerGone):
-        await lb.apply([])
+        await lb.apply_ops([])
     info = await lb.connect()
     assert info.version
     assert info.pid > 0

@@ -44,7 +44,7 @@ async def _connected(socket: Path) -> AsyncIterator[PapiLoadBalancer]:
 
 
 async def retvals(lb: PapiLoadBalancer, *ops: Op) -> list[int]:
-    return [outcome.retval for outcome in await lb.apply(ops)]
+    return [outcome.retval for outcome in await lb.apply_ops(ops)]
 
 
 async def each_alone(lb: PapiLoadBalancer, *ops: Op) -> list[int]:

@@ -19,7 +19,7 @@ from vpplb.model.vip import Encap, Protocol, VipId, VipSettings
 from vpplb.plan.ops import AddServer, AddVip, DelVip, Op
 from vpplb.simulator.flows import TCP, UDP, FiveTuple
 from vpplb.simulator.server import VppSimulator
-from vpplb.sync.ports import LoadBalancerGone, Packets
+from vpplb.sync.ports import LoadBalancerGone, PacketTally
 from vpplb.vpp.lb import PapiLoadBalancer
 from vpplb.vpp.stats import PapiVipCounters
 
@@ -42,11 +42,11 @@ class Vpp:
         self.counters = PapiVipCounters(self.stats_socket)
         self.send = send
 
-    async def read(self) -> dict[VipId, Packets]:
+    async def read(self) -> dict[VipId, PacketTally]:
         return dict(await self.counters.read(await self.lb.vip_indexes()))
 
     async def apply(self, *ops: Op) -> None:
-        assert [outcome.retval for outcome in await self.lb.apply(ops)] == [0] * len(ops)
+        assert [outcome.retval for outcome in await self.lb.apply_ops(ops)] == [0] * len(ops)
 
 
 @pytest.fixture(params=["simulator", pytest.param("real", marks=pytest.mark.real_vpp)])
@@ -96,11 +96,14 @@ async def test_a_vpp_without_vips_counts_nothing(vpp: Vpp) -> None:
 async def test_packets_are_counted_by_vip_and_by_what_became_of_them(vpp: Vpp) -> None:
     await vpp.apply(AddVip(vip=ONE, settings=GRE4), AddVip(vip=TWO, settings=GRE4))
     await vpp.apply(AddServer(vip=ONE, address=SERVER, weight=100))
-    assert await vpp.read() == {ONE: Packets(), TWO: Packets()}
+    assert await vpp.read() == {ONE: PacketTally(), TWO: PacketTally()}
     vpp.send(flows("192.0.2.1", 5))
     vpp.send(flows("192.0.2.1", 8))
     vpp.send(flows("192.0.2.2", 2))
-    assert await vpp.read() == {ONE: Packets(first=8, existing=5), TWO: Packets(no_server=2)}
+    assert await vpp.read() == {
+        ONE: PacketTally(first=8, existing=5),
+        TWO: PacketTally(no_server=2),
+    }
 
 
 KINDS: dict[VipId, VipSettings] = {
@@ -133,7 +136,7 @@ async def test_a_vip_of_every_kind_has_its_own_packets(vpp: Vpp) -> None:
         protocol = UDP if each.protocol is Protocol.UDP else TCP
         flow = FiveTuple(client, target, protocol, 4000, 80)
         vpp.send([flow] * number)
-        expected[each] = Packets(first=1, existing=number - 1)
+        expected[each] = PacketTally(first=1, existing=number - 1)
     assert await vpp.read() == expected
 
 
@@ -143,7 +146,7 @@ async def test_a_vip_that_is_made_anew_counts_from_zero(vpp: Vpp) -> None:
     vpp.send(flows("192.0.2.1", 3))
     before = await vpp.lb.vip_indexes()
     await vpp.apply(DelVip(vip=ONE, settings=GRE4), AddVip(vip=ONE, settings=GRE4))
-    assert await vpp.read() == {ONE: Packets()}
+    assert await vpp.read() == {ONE: PacketTally()}
     assert await vpp.lb.vip_indexes() != before
 
 

@@ -16,7 +16,7 @@ from vpplb.model.names import ObjectKey
 from vpplb.model.vip import AppServer, Encap, Protocol, Vip, VipId
 from vpplb.plan.maglev_table import shares
 from vpplb.sync.ports import VipReport
-from vpplb.sync.syncer import Syncer
+from vpplb.sync.syncer import VppSyncer
 
 pytestmark = pytest.mark.slow
 
@@ -70,7 +70,7 @@ def reversed_weights(have: Vip) -> Vip:
     return Vip(settings=have.settings, servers=servers)
 
 
-async def becomes(syncer: Syncer, ear: Ear, on: VipId, want: Vip, revision: str) -> None:
+async def becomes(syncer: VppSyncer, ear: Ear, on: VipId, want: Vip, revision: str) -> None:
     syncer.set_desired(WEB, on, want, revision)
     await ear.settled(VipReport(key=WEB, vip=on, revision=revision))
 

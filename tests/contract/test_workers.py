@@ -15,7 +15,7 @@ async def test_each_worker_counts_among_the_threads_that_need_a_table(tmp_path: 
     with start_vpp(Path(os.environ["VPPLB_TEST_VPP"]), tmp_path / "v", workers=1) as socket:
         lb = PapiLoadBalancer(socket)
         await lb.connect()
-        heap = await lb.heap()
+        heap = await lb.read_heap()
         await lb.close()
     assert heap is not None
     assert heap.threads == 2

@@ -18,7 +18,7 @@ from vpplb.model.vip import (
 from vpplb.plan.maglev_table import shares
 from vpplb.plan.ops import AddServer, AddVip, DelServer, DelVip, Op, SetConf, SetWeight
 from vpplb.plan.settings import HeapSpace
-from vpplb.sync.ports import LoadBalancerGone, Observed, Outcome, VppInfo
+from vpplb.sync.ports import CallOutcome, LoadBalancerGone, ObservedVpp, VppInfo
 
 NO_SUCH_ENTRY, NOT_POWER_OF_TWO, INVALID, EXISTS, FAMILY = -6, -70, -73, -81, -97
 NOT_SENT = -10_000
@@ -77,7 +77,7 @@ class FakeLoadBalancer:
         await self._answer()
         return VppInfo(version="26.10-fake", pid=self.pid)
 
-    async def read(self) -> Observed:
+    async def read(self) -> ObservedVpp:
         await self._answer()
         self.reads += 1
         table = {
@@ -86,9 +86,9 @@ class FakeLoadBalancer:
             if not _misread(vip)
         }
         strange = (*self.strange, *(_strange(vip) for vip in self.rows if _misread(vip)))
-        return Observed(table=table, strange=strange, conf=self.conf)
+        return ObservedVpp(table=table, strange=strange, conf=self.conf)
 
-    async def apply(self, ops: Sequence[Op]) -> Sequence[Outcome]:
+    async def apply_ops(self, ops: Sequence[Op]) -> Sequence[CallOutcome]:
         await self._answer()
         outcomes = []
         for op in ops:
@@ -99,10 +99,12 @@ class FakeLoadBalancer:
                 self.die_after -= 1
             self.ops.append(op)
             retval = self.refuse(op) or self._do(op)
-            outcomes.append(Outcome(op=op, retval=retval, message=f"({retval})" if retval else ""))
+            outcomes.append(
+                CallOutcome(op=op, retval=retval, message=f"({retval})" if retval else "")
+            )
         return outcomes
 
-    async def heap(self) -> HeapSpace | None:
+    async def read_heap(self) -> HeapSpace | None:
         await self._answer()
         return self.free_memory
 

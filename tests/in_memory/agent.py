@@ -22,7 +22,7 @@ from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.vip import AppServer, Encap, Vip, VipId, VipSettings
 from vpplb.plan.settings import DesiredSettings
 from vpplb.resources.dataplane_codec import dump_dataplane
-from vpplb.sync.syncer import Syncer
+from vpplb.sync.syncer import VppSyncer
 from vpplb.sync.vip_state import OwnedState, VipState
 from vpplb.telemetry.metrics import AgentMetrics, Registry
 
@@ -95,7 +95,7 @@ class LocalAgent:
             lapsed=lapsed,
             announce=lambda frontend, note: self.announced.append((frontend, note)),
         )
-        self.syncer = Syncer(self.lb, vips, listener=self.reporter)
+        self.syncer = VppSyncer(self.lb, vips, listener=self.reporter)
         self.reporter.resume(dataplane)
         self.intake = Intake(
             self.syncer,

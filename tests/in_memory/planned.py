@@ -7,7 +7,7 @@ from vpplb.model.vip import VipId, VipTable
 from vpplb.plan.diff import CallPlan
 from vpplb.plan.obstacles import FlushEpochs
 from vpplb.sync.dry_run import DryRun
-from vpplb.sync.ports import Observed
+from vpplb.sync.ports import ObservedVpp
 from vpplb.sync.vip_state import OwnedState
 
 
@@ -29,4 +29,4 @@ def diff(
     dry_run = DryRun(known)
     for vip, wanted in desired.items():
         dry_run.set_desired(frontends[vip], vip, wanted, "r1")
-    return dry_run.plan_calls(Observed(table=observed)).plan
+    return dry_run.plan_calls(ObservedVpp(table=observed)).plan

@@ -12,7 +12,7 @@ from vpplb.model.names import ObjectKey
 from vpplb.model.vip import AppServer, Encap, Protocol, StrangeVip, Vip, VipId, VipSettings
 from vpplb.plan.ops import AddServer, AddVip, ChangeKind, Op
 from vpplb.sync.ports import VipReport, VppInfo
-from vpplb.sync.syncer import Syncer
+from vpplb.sync.syncer import VppSyncer
 from vpplb.sync.vip_state import OwnedState, VipState
 
 WEB, DNS = ObjectKey("shop", "web"), ObjectKey("shop", "dns")
@@ -100,7 +100,7 @@ class Bench:
     def start(self, state: OwnedState | None = None, *, own_all: bool = False) -> None:
         self.listener = Listener()
         vips = VipState(state, own_all=own_all)
-        self.syncer = Syncer(self.lb, vips, listener=self.listener)
+        self.syncer = VppSyncer(self.lb, vips, listener=self.listener)
         self.task: asyncio.Task[None] | None = None
 
     async def stop(self) -> None:

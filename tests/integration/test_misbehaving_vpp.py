@@ -26,7 +26,7 @@ from vpplb.simulator.faults import (
 from vpplb.simulator.flows import TCP, FiveTuple
 from vpplb.simulator.server import VppSimulator
 from vpplb.sync.ports import VipReport
-from vpplb.sync.syncer import Syncer
+from vpplb.sync.syncer import VppSyncer
 from vpplb.sync.vip_state import VipState
 from vpplb.vpp.lb import PapiLoadBalancer
 
@@ -68,17 +68,17 @@ async def vpp(tmp_path: Path) -> AsyncIterator[VppSimulator]:
 
 
 @pytest.fixture
-async def syncing(vpp: VppSimulator) -> AsyncIterator[tuple[Syncer, Ear]]:
+async def syncing(vpp: VppSimulator) -> AsyncIterator[tuple[VppSyncer, Ear]]:
     """A syncer whose VPP has what it wanted `BEFORE`."""
     ear = Ear()
-    syncer = Syncer(PapiLoadBalancer(vpp.api_socket, timeout=TIMEOUT), VipState(), listener=ear)
+    syncer = VppSyncer(PapiLoadBalancer(vpp.api_socket, timeout=TIMEOUT), VipState(), listener=ear)
     syncer.set_synced()
     async with running(syncer):
         await want(syncer, ear, BEFORE, "r1")
         yield syncer, ear
 
 
-async def want(syncer: Syncer, ear: Ear, wishes: Wishes, revision: str) -> None:
+async def want(syncer: VppSyncer, ear: Ear, wishes: Wishes, revision: str) -> None:
     """Want this until it is reported as programmed."""
     for key, (on, wanted) in wishes.items():
         syncer.set_desired(key, on, wanted, revision)
@@ -107,7 +107,7 @@ def has(simulator: VppSimulator, wishes: Wishes) -> bool:
 @pytest.mark.parametrize("message", ["lb_add_del_vip_v2", "lb_add_del_as_v2", "lb_as_set_weight"])
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: type(fault).__name__)
 async def test_whatever_goes_wrong_at_a_change_it_is_made_and_the_flush_is_not_lost(
-    vpp: VppSimulator, syncing: tuple[Syncer, Ear], fault: Fault, message: str
+    vpp: VppSimulator, syncing: tuple[VppSyncer, Ear], fault: Fault, message: str
 ) -> None:
     before = list(flows(vpp))
     assert set(before) == {A, B}
@@ -137,7 +137,7 @@ async def test_whatever_goes_wrong_at_a_change_it_is_made_and_the_flush_is_not_l
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
 async def test_a_new_vpp_that_fails_while_it_is_read_is_read_again(
-    vpp: VppSimulator, syncing: tuple[Syncer, Ear], fault: Fault, message: str
+    vpp: VppSimulator, syncing: tuple[VppSyncer, Ear], fault: Fault, message: str
 ) -> None:
     _, ear = syncing
     await vpp.restart(keep=True, dialect=Dialect(shift=3))
@@ -148,7 +148,7 @@ async def test_a_new_vpp_that_fails_while_it_is_read_is_read_again(
 
 
 async def test_a_dump_that_comes_out_empty_removes_and_remakes_nothing(
-    vpp: VppSimulator, syncing: tuple[Syncer, Ear]
+    vpp: VppSimulator, syncing: tuple[VppSyncer, Ear]
 ) -> None:
     syncer, ear = syncing
     before = list(flows(vpp))
@@ -162,7 +162,7 @@ async def test_a_dump_that_comes_out_empty_removes_and_remakes_nothing(
 
 
 async def test_the_connections_of_a_vpp_that_hangs_now_and_then_are_all_closed(
-    vpp: VppSimulator, syncing: tuple[Syncer, Ear]
+    vpp: VppSimulator, syncing: tuple[VppSyncer, Ear]
 ) -> None:
     for number in range(3):
         vpp.faults.arm(Drop(), "lb_as_set_weight")

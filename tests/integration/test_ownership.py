@@ -18,7 +18,7 @@ from vpplb.simulator.dialect import Dialect
 from vpplb.simulator.faults import Drop
 from vpplb.simulator.flows import TCP, FiveTuple
 from vpplb.simulator.server import VppSimulator
-from vpplb.sync.syncer import Syncer
+from vpplb.sync.syncer import VppSyncer
 from vpplb.sync.vip_state import VipState
 from vpplb.vpp.lb import PapiLoadBalancer
 
@@ -266,7 +266,7 @@ async def test_an_agent_that_dies_while_it_makes_a_vip_leaves_none_that_nobody_o
 ) -> None:
     memory = tmp_path / "memory.json"
     ear = Ear()
-    syncer = Syncer(PapiLoadBalancer(vpp.api_socket), VipState(), listener=ear)
+    syncer = VppSyncer(PapiLoadBalancer(vpp.api_socket), VipState(), listener=ear)
     ear.on_memory = lambda: keep_state(memory, syncer.vips.owned_state)
     syncer.set_desired(WEB, WEB_VIP, WEB_ROW, "r1")
     syncer.set_synced()

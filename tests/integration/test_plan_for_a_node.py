@@ -67,7 +67,7 @@ async def program(socket: Path) -> None:
     await lb.connect()
     for on in (WEB, GONE):
         ops = [AddVip(vip=on, settings=row({}).settings)]
-        await lb.apply([*ops, AddServer(vip=on, address=ip_address("10.0.0.1"), weight=100)])
+        await lb.apply_ops([*ops, AddServer(vip=on, address=ip_address("10.0.0.1"), weight=100)])
     await lb.close()
 
 

@@ -72,7 +72,7 @@ async def test_vpp_goes_from_any_table_to_any_other(vpp: Vpp) -> None:
         for name in (start, end):
             observed = (await lb.read()).table
             plan = diff(TABLES[name], observed, owned=observed, flushed={})
-            refused = [outcome for outcome in await lb.apply(plan.ops) if not outcome.ok]
+            refused = [outcome for outcome in await lb.apply_ops(plan.ops) if not outcome.ok]
             assert refused == [], f"from {start} to {end}"
             found = (await lb.read()).table
             assert without_buckets(found) == TABLES[name], f"from {start} to {end}"
@@ -87,7 +87,7 @@ async def test_a_large_table_is_programmed_and_read_in_one_go(vpp: Vpp) -> None:
     servers = {f"10.0.0.{n}": 10 for n in range(1, 11)}
     wanted = {vip(f"10.{n // 250}.{n % 250}.1/32"): row(servers) for n in range(300)}
     plan = diff(wanted, {}, owned=(), flushed={})
-    assert all(outcome.ok for outcome in await lb.apply(plan.ops))
+    assert all(outcome.ok for outcome in await lb.apply_ops(plan.ops))
     assert calls.count(0) >= 3300
     assert without_buckets((await lb.read()).table) == wanted
     await lb.close()

@@ -12,8 +12,8 @@ from vpplb.model.names import ObjectKey
 from vpplb.model.vip import AppServer, Encap, Protocol, Vip, VipId, VipSettings, VipTable
 from vpplb.plan.ops import Op
 from vpplb.plan.settings import DesiredSettings
-from vpplb.sync.ports import Observed, VipReport, VppInfo
-from vpplb.sync.syncer import Syncer
+from vpplb.sync.ports import ObservedVpp, VipReport, VppInfo
+from vpplb.sync.syncer import VppSyncer
 from vpplb.sync.vip_state import OwnedState, VipState
 from vpplb.vpp.lb import PapiLoadBalancer
 
@@ -110,10 +110,10 @@ async def syncing(
     state: OwnedState | None = None,
     sync_interval: float = 30.0,
     conf: DesiredSettings | None = None,
-) -> AsyncIterator[tuple[Syncer, Ear]]:
+) -> AsyncIterator[tuple[VppSyncer, Ear]]:
     """Run a syncer that wants this, each at revision `r1`, until it has been programmed."""
     ear = Ear()
-    syncer = Syncer(
+    syncer = VppSyncer(
         PapiLoadBalancer(socket), VipState(state), listener=ear, sync_interval=sync_interval
     )
     if conf:
@@ -129,7 +129,7 @@ async def syncing(
 
 
 @asynccontextmanager
-async def running(syncer: Syncer) -> AsyncIterator[None]:
+async def running(syncer: VppSyncer) -> AsyncIterator[None]:
     """Run a syncer."""
     task = asyncio.create_task(syncer.run())
     try:
@@ -140,7 +140,7 @@ async def running(syncer: Syncer) -> AsyncIterator[None]:
             await task
 
 
-async def read(socket: Path) -> Observed:
+async def read(socket: Path) -> ObservedVpp:
     """Read a VPP as another client."""
     lb = PapiLoadBalancer(socket)
     await lb.connect()
@@ -154,6 +154,6 @@ async def meddle(socket: Path, *ops: Op) -> None:
     """Change a VPP as another client; it must do all of it."""
     lb = PapiLoadBalancer(socket)
     await lb.connect()
-    outcomes = await lb.apply(ops)
+    outcomes = await lb.apply_ops(ops)
     assert [outcome for outcome in outcomes if not outcome.ok] == []
     await lb.close()

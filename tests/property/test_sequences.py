@@ -36,7 +36,7 @@ from vpplb.simulator.lb import LoadBalancerState
 from vpplb.simulator.rows import IP4_BITS, IP6_BITS, Key, NewVip
 from vpplb.sync.apply import PlanApplier
 from vpplb.sync.frontend_reports import FrontendReports
-from vpplb.sync.ports import Observed, Outcome, VppInfo
+from vpplb.sync.ports import CallOutcome, ObservedVpp, VppInfo
 from vpplb.sync.vip_records import WantedVip
 from vpplb.sync.vip_state import VipState
 
@@ -120,19 +120,19 @@ class WatchedLoadBalancer:
     async def connect(self) -> VppInfo:
         return VppInfo(version="watched", pid=1)
 
-    async def read(self) -> Observed:
-        return Observed(table=self.state.table(), conf=LbConf())
+    async def read(self) -> ObservedVpp:
+        return ObservedVpp(table=self.state.table(), conf=LbConf())
 
-    async def apply(self, ops: Sequence[Op]) -> Sequence[Outcome]:
+    async def apply_ops(self, ops: Sequence[Op]) -> Sequence[CallOutcome]:
         outcomes = []
         for op in ops:
             retval = -1 if self.refuses(op) else self.do(op)
-            outcomes.append(Outcome(op=op, retval=retval, message=f"({retval})"))
+            outcomes.append(CallOutcome(op=op, retval=retval, message=f"({retval})"))
             if not retval:
                 self.watch(op)
         return outcomes
 
-    async def heap(self) -> HeapSpace | None:
+    async def read_heap(self) -> HeapSpace | None:
         return None
 
     async def ping(self) -> None: ...

@@ -31,7 +31,7 @@ from vpplb.model.clock import SystemClock
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.plan.settings import DesiredSettings
 from vpplb.sync.packet_meter import PacketMeter
-from vpplb.sync.syncer import Syncer
+from vpplb.sync.syncer import VppSyncer
 from vpplb.sync.vip_state import OwnedState, VipState
 from vpplb.telemetry.http import HttpServer, Unavailable
 from vpplb.telemetry.metrics import AgentMetrics, PacketCount, Registry, packet_counts
@@ -103,7 +103,7 @@ class Agent:
         self._options, self._client = options, client
         self._clock, registry = SystemClock(), Registry()
         self._meter: PacketMeter | None = None
-        self._syncer: Syncer | None = None
+        self._syncer: VppSyncer | None = None
         self._vips_page: VipsPage | None = None
         self._reporter: DataplaneReporter | None = None
         self._heartbeat: Heartbeat | None = None
@@ -206,7 +206,7 @@ class Agent:
             lock=self._lock,
             on_leftovers=leftovers.counted,
         )
-        syncer = Syncer(lb, vips, listener=reporter, sync_interval=options.sync_interval)
+        syncer = VppSyncer(lb, vips, listener=reporter, sync_interval=options.sync_interval)
         socket = options.vpp_stats_socket
         counters = PapiVipCounters(socket) if socket else None
         if counters is not None:

@@ -22,7 +22,7 @@ from vpplb.resources.dataplane_codec import load_dataplane
 from vpplb.resources.renderer import load_conditions
 from vpplb.resources.stored import decided_selector, read_dataplane, read_frontend, read_selector
 from vpplb.sync.dry_run import DryRun
-from vpplb.sync.syncer import Syncer
+from vpplb.sync.syncer import VppSyncer
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ class Intake:
 
     def __init__(
         self,
-        syncer: Syncer | DryRun,
+        syncer: VppSyncer | DryRun,
         node: str,
         default: DesiredSettings,
         owned: Mapping[VipId, ObjectKey],

@@ -13,13 +13,13 @@ from datetime import datetime
 from vpplb.model.clock import Clock
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import Vip, VipId
-from vpplb.sync.ports import LoadBalancerGone, Observed, Packets, VipCounters
+from vpplb.sync.ports import LoadBalancerGone, ObservedVpp, PacketTally, VipCounters
 from vpplb.telemetry.http import Unavailable
 
 FRESH = 1.0
 """Seconds for which a reading serves all who ask, so that asking cannot keep VPP busy."""
 
-Look = Callable[[], Awaitable[tuple[Observed, Mapping[VipId, int]]]]
+Look = Callable[[], Awaitable[tuple[ObservedVpp, Mapping[VipId, int]]]]
 """Reads VPP, and where each VIP's counters are (LoadBalancerGone)."""
 
 
@@ -66,7 +66,9 @@ class VipsPage:
             ]
         }
 
-    async def _packets(self, indexes: Mapping[VipId, int]) -> tuple[Mapping[VipId, Packets], str]:
+    async def _packets(
+        self, indexes: Mapping[VipId, int]
+    ) -> tuple[Mapping[VipId, PacketTally], str]:
         if self._counters is None:
             return {}, "the agent was given no stats socket"
         if not indexes:
@@ -83,7 +85,7 @@ def _answer(node: str, at: datetime, trouble: str) -> dict[str, object]:
 
 
 def _vip(
-    vip: VipId, found: Vip, owner: ObjectKey | None, packets: Packets | None
+    vip: VipId, found: Vip, owner: ObjectKey | None, packets: PacketTally | None
 ) -> dict[str, object]:
     told: dict[str, object] = {
         "vip": str(vip),

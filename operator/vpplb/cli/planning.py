@@ -21,7 +21,7 @@ from vpplb.plan.settings import DesiredSettings, diff_settings
 from vpplb.resources.allowances import Allowances
 from vpplb.resources.dataplane import node_labels
 from vpplb.sync.dry_run import DryRun
-from vpplb.sync.ports import Observed
+from vpplb.sync.ports import ObservedVpp
 from vpplb.sync.vip_state import OwnedState
 from vpplb.vpp.lb import PapiLoadBalancer
 
@@ -61,13 +61,13 @@ def of_manifests(
     loaded = _load(manifests, allowed)
     owned: dict[VipId, ObjectKey] = {}
     about = "an empty VPP"
-    observed = Observed()
+    observed = ObservedVpp()
     if start:
         about = ", ".join(map(str, start))
         old = _load(start, allowed)
         assumed = _assume(old, (), {})
         owned = {vip: key for key, (vip, _) in assumed.vips.items()}
-        observed = Observed(table=assumed.table, conf=_conf(old, settings))
+        observed = ObservedVpp(table=assumed.table, conf=_conf(old, settings))
     elif socket is not None:
         observed, version = asyncio.run(_read(socket))
         about = f"VPP {version} at {socket}"
@@ -178,7 +178,7 @@ def _notes(
         yield f"Frontend {key} wants a VIP that another frontend has"
 
 
-async def _read(socket: Path) -> tuple[Observed, str]:
+async def _read(socket: Path) -> tuple[ObservedVpp, str]:
     """Read a VPP once; return what it has, and its version."""
     lb = PapiLoadBalancer(socket)
     try:

@@ -25,7 +25,7 @@ from vpplb.standalone.local_statuses import LocalStatuses
 from vpplb.standalone.vpp import NODE, LocalVpp, ProgrammedFrontends
 from vpplb.sync.packet_meter import Indexes, PacketMeter
 from vpplb.sync.ports import LoadBalancer
-from vpplb.sync.syncer import Syncer
+from vpplb.sync.syncer import VppSyncer
 from vpplb.sync.vip_state import VipState
 from vpplb.telemetry.decision_log import DecisionLog
 from vpplb.telemetry.http import HttpServer
@@ -119,7 +119,7 @@ class Standalone:
             VppIdentity.of_socket(NODE, options.vpp_api_socket),
         )
         self.vpp = LocalVpp(programmed, self._statuses.refresh_frontend, self._store, vpp_metrics)
-        self.syncer = Syncer(
+        self.syncer = VppSyncer(
             lb or papi, vips, listener=self.vpp, sync_interval=options.sync_interval
         )
         self.syncer.set_settings(options.conf)

@@ -10,7 +10,7 @@ from vpplb.plan.decisions import DecidedState, Decisions, UnreadFrontend
 from vpplb.plan.desired import FrontendView
 from vpplb.resources.statuses import frontend_dataplane
 from vpplb.standalone.local_statuses import LocalStatuses
-from vpplb.sync.syncer import Syncer
+from vpplb.sync.syncer import VppSyncer
 from vpplb.telemetry.decision_log import DecisionLog
 
 log = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ class DecisionHandler:
         self,
         *,
         decided: DecidedState,
-        syncer: Syncer,
+        syncer: VppSyncer,
         statuses: LocalStatuses,
         decision_log: DecisionLog,
         on_transition: Callable[[Transition], None],

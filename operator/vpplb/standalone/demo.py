@@ -23,7 +23,7 @@ from vpplb.resources.allowances import Allowances
 from vpplb.simulator.server import VppSimulator
 from vpplb.standalone.app import Standalone, StandaloneOptions
 from vpplb.standalone.folder import BadManifests
-from vpplb.sync.ports import LoadBalancer, Observed, Outcome, VppInfo
+from vpplb.sync.ports import CallOutcome, LoadBalancer, ObservedVpp, VppInfo
 from vpplb.vpp.lb import PapiLoadBalancer
 
 WATCH = 4.0
@@ -93,20 +93,20 @@ class Overheard:
         self.tell(f"connected to VPP {info.version}")
         return info
 
-    async def read(self) -> Observed:
+    async def read(self) -> ObservedVpp:
         """Read."""
         return await self.inner.read()
 
-    async def apply(self, ops: Sequence[Op]) -> Sequence[Outcome]:
+    async def apply_ops(self, ops: Sequence[Op]) -> Sequence[CallOutcome]:
         """Apply, and tell each op."""
         for op in ops:
             where = "" if isinstance(op, SetConf) else f"{op.vip}: "
             self.tell(f"VPP ← {where}{op_text(op)}")
-        return await self.inner.apply(ops)
+        return await self.inner.apply_ops(ops)
 
-    async def heap(self) -> HeapSpace | None:
+    async def read_heap(self) -> HeapSpace | None:
         """Read VPP's memory."""
-        return await self.inner.heap()
+        return await self.inner.read_heap()
 
     async def ping(self) -> None:
         """Ping."""

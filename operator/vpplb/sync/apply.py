@@ -17,7 +17,7 @@ from vpplb.plan.execution import count_as, may_continue
 from vpplb.plan.ops import AddVip, ChangeKind, VipOp
 from vpplb.plan.render import op_text
 from vpplb.sync.frontend_reports import FrontendReports
-from vpplb.sync.ports import LoadBalancer, Outcome, SyncListener
+from vpplb.sync.ports import CallOutcome, LoadBalancer, SyncListener
 from vpplb.sync.vip_records import PrefixGroup, RoundPlan, VipChange
 from vpplb.sync.vip_state import VipState
 
@@ -145,7 +145,7 @@ class PlanApplier:
         stopped: set[VipId] = set()
         for step in sorted(steps):
             due = [one for one in steps[step] if not stopped or one[0].record.vip not in stopped]
-            outcomes = iter(await self._lb.apply([op for _, ops in due for op in ops]))
+            outcomes = iter(await self._lb.apply_ops([op for _, ops in due for op in ops]))
             kinds: list[ChangeKind | None] = []
             for change, ops in due:
                 record = change.record
@@ -185,6 +185,6 @@ class PlanApplier:
         return [count_as(op, chain) for op in ops]
 
 
-def explain_refusal(outcome: Outcome) -> str:
+def explain_refusal(outcome: CallOutcome) -> str:
     """Say what VPP refused, and why."""
     return f"{op_text(outcome.op)}: {outcome.message}"

@@ -17,7 +17,7 @@ from vpplb.plan.settings import (
     resizes_buckets,
     without_resizing,
 )
-from vpplb.sync.ports import Observed
+from vpplb.sync.ports import ObservedVpp
 from vpplb.sync.vip_records import WantedVip
 from vpplb.sync.vip_state import OwnedState, VipState
 
@@ -78,7 +78,7 @@ class DryRun:
         """Note whether the agent would do nothing at all; the plan is made all the same."""
         self.paused = paused
 
-    def plan_calls(self, observed: Observed) -> DryRunResult:
+    def plan_calls(self, observed: ObservedVpp) -> DryRunResult:
         """Compare with a VPP."""
         vips = self._vips
         vips.set_observed(observed.table, observed.strange)

@@ -70,7 +70,7 @@ class SettingsSyncer:
             return
         self._refused, error = None, self._withheld
         if op is not None:
-            (outcome,) = await self._lb.apply([op])
+            (outcome,) = await self._lb.apply_ops([op])
             if outcome.ok:
                 self._note_sent(op.conf, in_service)
             else:
@@ -100,7 +100,7 @@ class SettingsSyncer:
         if in_service and not self._desired.allow_flow_loss:
             return explain_flow_loss(self._desired)
         if self._no_room is None:
-            self._no_room = explain_lack_of_memory(self._desired, await self._lb.heap())
+            self._no_room = explain_lack_of_memory(self._desired, await self._lb.read_heap())
         return self._no_room
 
     def _report_error(self, error: str) -> None:

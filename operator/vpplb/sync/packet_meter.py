@@ -8,7 +8,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 
 from vpplb.model.vip import VipId
-from vpplb.sync.ports import LoadBalancerGone, Packets, VipCounters
+from vpplb.sync.ports import LoadBalancerGone, PacketTally, VipCounters
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class PacketMeter:
     ) -> None:
         self._counters, self._indexes, self._interval = counters, indexes, interval
         self._trouble = ""
-        self.packets: Mapping[VipId, Packets] = {}
+        self.packets: Mapping[VipId, PacketTally] = {}
 
     async def run(self) -> None:
         """Read until cancelled."""

@@ -30,7 +30,7 @@ class VppInfo(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Observed:
+class ObservedVpp:
     """What a VPP has: live servers only (no lingering ones), all VIPs whoever made them.
 
     VIPs that `table` cannot hold are in `strange`, in VPP's order.
@@ -41,7 +41,7 @@ class Observed:
     conf: LbConf = field(default_factory=LbConf)
 
 
-class Outcome(NamedTuple):
+class CallOutcome(NamedTuple):
     """Answer of VPP to one op. `retval` 0 is success; else `message` names it for people."""
 
     op: Op
@@ -65,18 +65,18 @@ class LoadBalancer(Protocol):
         """Connect anew, whatever was before; LoadBalancerUnsuitable when a message is missing."""
         ...
 
-    async def read(self) -> Observed:
+    async def read(self) -> ObservedVpp:
         """Read all VIPs, servers and settings."""
         ...
 
-    async def apply(self, ops: Sequence[Op]) -> Sequence[Outcome]:
+    async def apply_ops(self, ops: Sequence[Op]) -> Sequence[CallOutcome]:
         """Send the ops in order, pipelined; return one outcome an op, in order.
 
         A refused op does not stop those after it.
         """
         ...
 
-    async def heap(self) -> HeapSpace | None:
+    async def read_heap(self) -> HeapSpace | None:
         """Read how much memory VPP has left; None where it does not tell."""
         ...
 
@@ -90,7 +90,7 @@ class LoadBalancer(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Packets:
+class PacketTally:
     """Packets to a VIP since it was added, as VPP counts them (lb.h, lb_foreach_vip_counter).
 
     `existing` are of flows that are remembered, `first` begin one, `untracked` found no room to
@@ -106,7 +106,7 @@ class Packets:
 class VipCounters(Protocol):
     """The counters of one VPP."""
 
-    async def read(self, indexes: Mapping[VipId, int]) -> Mapping[VipId, Packets]:
+    async def read(self, indexes: Mapping[VipId, int]) -> Mapping[VipId, PacketTally]:
         """Return the packets of each VIP, by its index; those that VPP does not count are left out.
 
         LoadBalancerGone when they cannot be read; never hangs.

@@ -38,12 +38,12 @@ FRESH = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class _Retry:
+class _RetryState:
     at: float
     failures: int
 
 
-class Syncer:
+class VppSyncer:
     """One VPP's programmer: writes `vips`, which others may read. Intervals are in seconds."""
 
     def __init__(
@@ -60,7 +60,7 @@ class Syncer:
         self._reports = FrontendReports(listener.on_report)
         self._applier = PlanApplier(lb, listener, vips, self._reports, self._schedule_retries)
         self._dirty: dict[PrefixGroup, None] = {}
-        self._retries: dict[PrefixGroup, _Retry] = {}
+        self._retries: dict[PrefixGroup, _RetryState] = {}
         self._blocked: dict[PrefixGroup, None] = {}
         """Where something that is not ours keeps VPP from what is wanted: looked at again after
         each reading, without a call."""
@@ -257,4 +257,4 @@ class Syncer:
             if not failed.keys().isdisjoint(group.records):
                 failures = last.failures + 1 if last else 1
                 delay = backoff_seconds(failures, FIRST_RETRY, self._sync_interval)
-                self._retries[group] = _Retry(now + delay, failures)
+                self._retries[group] = _RetryState(now + delay, failures)

@@ -21,7 +21,7 @@ from vpplb.model.names import ObjectKey
 from vpplb.model.vip import VipId
 from vpplb.plan.ops import ChangeKind
 from vpplb.reconcile.ports import ProbeStats
-from vpplb.sync.ports import Packets
+from vpplb.sync.ports import PacketTally
 from vpplb.telemetry import catalog
 from vpplb.telemetry.objects import ObjectView, object_series
 
@@ -37,7 +37,7 @@ class PacketCount(NamedTuple):
 
 
 def packet_counts(
-    packets: Mapping[VipId, Packets], owned: Mapping[VipId, ObjectKey]
+    packets: Mapping[VipId, PacketTally], owned: Mapping[VipId, ObjectKey]
 ) -> Iterator[PacketCount]:
     """Count the packets of each frontend's VIP; those of VIPs that are no frontend's are not."""
     for vip, counts in packets.items():

@@ -7,7 +7,7 @@ from pathlib import Path
 from vpplb.model.vip import IPAddress, VipId
 from vpplb.plan.ops import AddVip, DelVip, Op, SetWeight
 from vpplb.plan.settings import HeapSpace
-from vpplb.sync.ports import LoadBalancerGone, Observed, Outcome, VppInfo
+from vpplb.sync.ports import CallOutcome, LoadBalancerGone, ObservedVpp, VppInfo
 from vpplb.vpp import codec, listing
 from vpplb.vpp.client import NAME, TIMEOUT, CallHook, Connection, connect
 from vpplb.vpp.lock import VppLock
@@ -57,7 +57,7 @@ class PapiLoadBalancer:
         )
         return VppInfo(version=_text(version["version"]), pid=_number(ping["vpe_pid"]))
 
-    async def read(self) -> Observed:
+    async def read(self) -> ObservedVpp:
         """Read VIPs, servers and settings, in one go (LoadBalancerGone)."""
         observed, self._indexes, removed = await self._look()
         self._nat.read(observed.table, removed)
@@ -66,7 +66,7 @@ class PapiLoadBalancer:
         self._on_leftovers(max(ours - 1, 0))
         return observed
 
-    async def look(self) -> tuple[Observed, Mapping[VipId, int]]:
+    async def look(self) -> tuple[ObservedVpp, Mapping[VipId, int]]:
         """Read likewise for whoever wants to show it, with where each VIP's counters are.
 
         Nothing is remembered, so it may be called beside whoever programs.
@@ -76,7 +76,7 @@ class PapiLoadBalancer:
 
     async def _look(
         self,
-    ) -> tuple[Observed, Mapping[VipId, int], Iterable[tuple[VipId | None, IPAddress]]]:
+    ) -> tuple[ObservedVpp, Mapping[VipId, int], Iterable[tuple[VipId | None, IPAddress]]]:
         connection = self._connected()
         vips, servers, shown, conf = await asyncio.gather(
             connection.dump("lb_vip_dump", codec.EVERY_VIP),
@@ -86,16 +86,16 @@ class PapiLoadBalancer:
         )
         shown_vips = listing.read(shown)
         table, strange = codec.table(vips, servers, shown_vips)
-        observed = Observed(table=table, strange=strange, conf=codec.conf(conf))
+        observed = ObservedVpp(table=table, strange=strange, conf=codec.conf(conf))
         return observed, shown_vips.indexes, codec.lingering(servers)
 
-    async def apply(self, ops: Sequence[Op]) -> Sequence[Outcome]:
+    async def apply_ops(self, ops: Sequence[Op]) -> Sequence[CallOutcome]:
         """Send the ops; one outcome an op, in order (LoadBalancerGone).
 
         Weights go before whatever else waits to be sent: they are how a failover is made.
         """
         connection = self._connected()
-        unsent: dict[int, Outcome] = {}
+        unsent: dict[int, CallOutcome] = {}
         requests: list[tuple[str, Fields]] = []
         for index, op in enumerate(ops):
             try:
@@ -103,7 +103,7 @@ class PapiLoadBalancer:
                     raise codec.NotSendable(refusal)
                 requests.append(codec.request(op))
             except codec.NotSendable as error:
-                unsent[index] = Outcome(op, NOT_SENT, str(error))
+                unsent[index] = CallOutcome(op, NOT_SENT, str(error))
         failover = all(isinstance(op, SetWeight) for op in ops)
         answers = iter(await connection.call_many(requests, urgent=failover))
         if not _MOVING.isdisjoint(map(type, ops)):
@@ -126,7 +126,7 @@ class PapiLoadBalancer:
             self._indexes = listing.read(await _printed(connection, listing.SHOW_VIPS)).indexes
         return self._indexes
 
-    async def heap(self) -> HeapSpace | None:
+    async def read_heap(self) -> HeapSpace | None:
         """Read VPP's free memory and threads; None where it does not tell (LoadBalancerGone)."""
         connection = self._connected()
         memory, threads = await asyncio.gather(
@@ -160,9 +160,9 @@ async def _printed(connection: Connection, command: Fields) -> str:
     return text
 
 
-def _outcome(op: Op, answer: Fields) -> Outcome:
+def _outcome(op: Op, answer: Fields) -> CallOutcome:
     retval = _number(answer["retval"])
-    return Outcome(op, retval, in_words(retval))
+    return CallOutcome(op, retval, in_words(retval))
 
 
 def _number(value: int | bytes) -> int:

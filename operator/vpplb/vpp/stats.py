@@ -22,7 +22,7 @@ from typing import Any
 from vpp_papi import vpp_stats
 
 from vpplb.model.vip import VipId
-from vpplb.sync.ports import LoadBalancerGone, Packets
+from vpplb.sync.ports import LoadBalancerGone, PacketTally
 
 TIMEOUT = 1.0
 """Seconds for VPP to hand out its segment, and for as long again to let it be read."""
@@ -40,7 +40,7 @@ _NAMES = (
     "untracked packet",
     "no server configured",
 )
-"""Names of the counters, in the order of the fields of `Packets`."""
+"""Names of the counters, in the order of the fields of `PacketTally`."""
 
 
 class PapiVipCounters:
@@ -49,11 +49,11 @@ class PapiVipCounters:
     def __init__(self, stats_socket: Path, *, timeout: float = TIMEOUT) -> None:
         self._socket, self._timeout = stats_socket, timeout
 
-    async def read(self, indexes: Mapping[VipId, int]) -> Mapping[VipId, Packets]:
+    async def read(self, indexes: Mapping[VipId, int]) -> Mapping[VipId, PacketTally]:
         """Return the packets of each VIP, by its index among the counters (LoadBalancerGone)."""
         existing, first, untracked, no_server = await asyncio.to_thread(self._rows)
         return {
-            vip: Packets(
+            vip: PacketTally(
                 existing=existing[index],
                 first=first[index],
                 untracked=untracked[index],

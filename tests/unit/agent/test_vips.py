@@ -13,13 +13,13 @@ from fakes.load_balancer import FakeLoadBalancer
 from vpplb.agent.vips import FRESH, VipsPage
 from vpplb.model.vip import Encap, VipId, VipSettings
 from vpplb.plan.ops import AddServer, AddVip
-from vpplb.sync.ports import LoadBalancerGone, Observed, Packets
+from vpplb.sync.ports import LoadBalancerGone, ObservedVpp, PacketTally
 from vpplb.telemetry.http import Unavailable
 
 pytestmark = pytest.mark.looptime
 
 WEB, FOREIGN = vip("192.0.2.1/32"), vip("192.0.2.2/32")
-PACKETS = Packets(existing=5, first=2, untracked=1, no_server=0)
+PACKETS = PacketTally(existing=5, first=2, untracked=1, no_server=0)
 
 
 class Counters:
@@ -28,7 +28,7 @@ class Counters:
     def __init__(self) -> None:
         self.gone = ""
 
-    async def read(self, indexes: Mapping[VipId, int]) -> Mapping[VipId, Packets]:
+    async def read(self, indexes: Mapping[VipId, int]) -> Mapping[VipId, PacketTally]:
         if self.gone:
             raise LoadBalancerGone(self.gone)
         return {one: PACKETS for one in indexes if one == WEB}
@@ -43,14 +43,14 @@ class Vpp:
     async def start(self, counters: bool = True) -> VipsPage:
         await self.lb.connect()
         settings = VipSettings(encap=Encap.GRE4, table_length=1024)
-        await self.lb.apply([AddVip(vip=one, settings=settings) for one in (FOREIGN, WEB)])
+        await self.lb.apply_ops([AddVip(vip=one, settings=settings) for one in (FOREIGN, WEB)])
         for n, weight in ((1, 100), (2, 50)):
             address = ip_address(f"10.0.0.{n}")
-            await self.lb.apply([AddServer(vip=WEB, address=address, weight=weight)])
+            await self.lb.apply_ops([AddServer(vip=WEB, address=address, weight=weight)])
         given = self.counters if counters else None
         return VipsPage("n1", self.look, given, lambda: {WEB: key("web")}, self.clock)
 
-    async def look(self) -> tuple[Observed, Mapping[VipId, int]]:
+    async def look(self) -> tuple[ObservedVpp, Mapping[VipId, int]]:
         observed = await self.lb.read()
         return observed, dict(zip(observed.table, range(len(observed.table)), strict=True))
 

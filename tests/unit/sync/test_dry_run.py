@@ -7,14 +7,14 @@ from vpplb.model.vip import LbConf, Vip, VipId
 from vpplb.plan.ops import DelServer, DelVip, SetConf, SetWeight
 from vpplb.plan.settings import DesiredSettings
 from vpplb.sync.dry_run import DryRun
-from vpplb.sync.ports import Observed
+from vpplb.sync.ports import ObservedVpp
 from vpplb.sync.vip_state import OwnedState
 
 
-def having(**rows: Vip) -> Observed:
+def having(**rows: Vip) -> ObservedVpp:
     """Return a VPP that has these rows, by the name of the VIP."""
     names: dict[str, VipId] = {"vip": VIP, "vip2": VIP2}
-    return Observed(table={names[name]: have for name, have in rows.items()})
+    return ObservedVpp(table={names[name]: have for name, have in rows.items()})
 
 
 @pytest.mark.looptime
@@ -25,7 +25,7 @@ async def test_it_says_the_calls_that_the_syncer_makes_of_the_same_wishes() -> N
         wishes.set_desired(DNS, VIP2, row(7), "r1")
         wishes.set_settings(DesiredSettings(flow_timeout=60))
     bench.syncer.set_synced()
-    assert list(dry_run.plan_calls(Observed()).ops) == await bench.ops()
+    assert list(dry_run.plan_calls(ObservedVpp()).ops) == await bench.ops()
     await bench.stop()
 
 
@@ -77,7 +77,7 @@ def test_settings_come_first_and_a_frontend_without_its_vip_is_named() -> None:
     dry_run.set_settings(DesiredSettings(flow_timeout=60))
     dry_run.set_desired(WEB, VIP, row(1), "r1")
     dry_run.set_desired(DNS, VIP, row(2), "r1")
-    result = dry_run.plan_calls(Observed())
+    result = dry_run.plan_calls(ObservedVpp())
     assert isinstance(result.ops[0], SetConf)
     assert result.lost == (WEB,)
 

@@ -6,7 +6,7 @@ import pytest
 
 from vpplb.model.vip import Protocol, VipId
 from vpplb.sync.packet_meter import METER_INTERVAL, PacketMeter
-from vpplb.sync.ports import LoadBalancerGone, Packets
+from vpplb.sync.ports import LoadBalancerGone, PacketTally
 
 WEB = VipId(ip_network("192.0.2.1/32"), Protocol.TCP, 80)
 
@@ -21,11 +21,11 @@ class Counters:
         self.trouble = ""
         self.lost = False
 
-    async def read(self, indexes: Mapping[VipId, int]) -> Mapping[VipId, Packets]:
+    async def read(self, indexes: Mapping[VipId, int]) -> Mapping[VipId, PacketTally]:
         if self.trouble:
             raise LoadBalancerGone(self.trouble)
         self.packets += 1
-        return {vip: Packets(first=self.packets * index) for vip, index in indexes.items()}
+        return {vip: PacketTally(first=self.packets * index) for vip, index in indexes.items()}
 
     async def indexes(self) -> Mapping[VipId, int]:
         if self.lost:
@@ -45,8 +45,8 @@ async def running(counters: Counters, seconds: float) -> PacketMeter:
 
 async def test_packets_are_read_at_once_and_then_each_interval() -> None:
     counters = Counters()
-    assert (await running(counters, 0.1)).packets == {WEB: Packets(first=5)}
-    assert (await running(counters, 2.5 * METER_INTERVAL)).packets == {WEB: Packets(first=20)}
+    assert (await running(counters, 0.1)).packets == {WEB: PacketTally(first=5)}
+    assert (await running(counters, 2.5 * METER_INTERVAL)).packets == {WEB: PacketTally(first=20)}
 
 
 async def test_packets_of_a_vpp_that_is_lost_are_not_shown() -> None:
@@ -59,7 +59,7 @@ async def test_packets_of_a_vpp_that_is_lost_are_not_shown() -> None:
     assert meter.packets == {}
     counters.lost = False
     await asyncio.sleep(1)
-    assert meter.packets == {WEB: Packets(first=10)}
+    assert meter.packets == {WEB: PacketTally(first=10)}
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
 

@@ -8,7 +8,7 @@ from vpplb.model.names import ObjectKey
 from vpplb.model.vip import Protocol, VipId
 from vpplb.plan.ops import ChangeKind
 from vpplb.reconcile.ports import DURATION_BUCKETS, LATENESS_BUCKETS, ProbeStats
-from vpplb.sync.ports import Packets
+from vpplb.sync.ports import PacketTally
 from vpplb.telemetry.metrics import (
     AgentMetrics,
     OperatorMetrics,
@@ -169,8 +169,8 @@ def test_packets_of_vips_are_read_when_somebody_scrapes() -> None:
 
 def test_packets_are_counted_for_the_frontend_whose_vip_it_is() -> None:
     own, other = (VipId(ip_network(f"192.0.2.{n}/32"), Protocol.TCP, 80) for n in (1, 2))
-    packets = Packets(existing=4, first=3, untracked=2, no_server=1)
-    counted = list(packet_counts({own: packets, other: Packets(first=9)}, {own: WEB}))
+    packets = PacketTally(existing=4, first=3, untracked=2, no_server=1)
+    counted = list(packet_counts({own: packets, other: PacketTally(first=9)}, {own: WEB}))
     assert counted == [
         PacketCount(WEB, "existing", 4),
         PacketCount(WEB, "first", 3),

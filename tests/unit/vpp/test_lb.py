@@ -28,7 +28,7 @@ async def test_outcomes_are_in_order_also_around_an_op_that_is_not_sent(tmp_path
             AddServer(vip=WEB, address=ip_address("10.0.0.2"), weight=5),
             AddServer(vip=WEB, address=ip_address("fd00::1"), weight=5),
         ]
-        outcomes = await lb.apply(ops)
+        outcomes = await lb.apply_ops(ops)
         assert [outcome.op for outcome in outcomes] == ops
         assert [outcome.message for outcome in outcomes] == [
             "",
@@ -45,7 +45,7 @@ async def test_what_changes_nothing_sends_nothing(tmp_path: Path) -> None:
         lb = PapiLoadBalancer(vpp.api_socket)
         await lb.connect()
         seen = len(vpp.calls)
-        assert await lb.apply([]) == []
+        assert await lb.apply_ops([]) == []
         assert len(vpp.calls) == seen
         await lb.close()
 
@@ -95,7 +95,7 @@ async def test_a_look_shows_all_with_where_the_counters_are_and_remembers_nothin
     async with simulated_vpp(tmp_path) as vpp:
         lb = PapiLoadBalancer(vpp.api_socket)
         await lb.connect()
-        await lb.apply([AddVip(vip=WEB, settings=VipSettings(encap=Encap.GRE4))])
+        await lb.apply_ops([AddVip(vip=WEB, settings=VipSettings(encap=Encap.GRE4))])
         observed, indexes = await lb.look()
         assert (set(observed.table), set(indexes)) == ({WEB}, {WEB})
         shown = [call.message for call in vpp.calls].count("cli_inband")

@@ -82,10 +82,10 @@ async def test_a_nat_vip_made_anew_gets_its_servers_when_vpp_has_forgotten_them(
         await lb.connect()
         await lb.read()
         made: list[Op] = [AddVip(vip=DNS, settings=NAT), ADDED]
-        assert [one.message for one in await lb.apply(made)] == ["", ""]
+        assert [one.message for one in await lb.apply_ops(made)] == ["", ""]
         gone: list[Op] = [DelServer(vip=DNS, address=A, flush=True), DelVip(vip=DNS, settings=NAT)]
-        assert [one.message for one in await lb.apply(gone)] == ["", ""]
-        assert [one.message for one in await lb.apply(made)] == ["", LINGERS]
+        assert [one.message for one in await lb.apply_ops(gone)] == ["", ""]
+        assert [one.message for one in await lb.apply_ops(made)] == ["", LINGERS]
         await lb.read()
-        assert [one.message for one in await lb.apply([ADDED])] == [LINGERS]
+        assert [one.message for one in await lb.apply_ops([ADDED])] == [LINGERS]
         await lb.close()

@@ -18,7 +18,7 @@ from vpplb.model.vip import Protocol, VipId
 from vpplb.simulator.counters import Kind
 from vpplb.simulator.stats_socket import StatsSocket
 from vpplb.simulator.statseg import StatsSegment
-from vpplb.sync.ports import LoadBalancerGone, Packets
+from vpplb.sync.ports import LoadBalancerGone, PacketTally
 from vpplb.vpp.stats import PapiVipCounters
 
 WEB = VipId(ip_network("192.0.2.1/32"), Protocol.TCP, 80)
@@ -68,14 +68,14 @@ async def test_packets_of_all_threads_are_added_up(path: Path, segment: StatsSeg
     for kind in Kind:
         segment.put(kind, 0, 2, 10 * kind)
         segment.put(kind, 1, 2, 1)
-    packets = Packets(existing=1, first=11, untracked=21, no_server=31)
-    assert await counters(path).read({WEB: 2, DNS: 1}) == {WEB: packets, DNS: Packets()}
+    packets = PacketTally(existing=1, first=11, untracked=21, no_server=31)
+    assert await counters(path).read({WEB: 2, DNS: 1}) == {WEB: packets, DNS: PacketTally()}
 
 
 async def test_a_vip_that_is_not_counted_is_left_out(path: Path, segment: StatsSegment) -> None:
     assert await counters(path).read({WEB: 1}) == {}
     segment.resize(2)
-    assert await counters(path).read({WEB: 1, DNS: 2}) == {WEB: Packets()}
+    assert await counters(path).read({WEB: 1, DNS: 2}) == {WEB: PacketTally()}
 
 
 async def test_no_vpp_is_said_with_the_path(path: Path) -> None:
@@ -118,7 +118,7 @@ async def test_a_reading_waits_for_the_end_of_a_change(path: Path, segment: Stat
     await asyncio.sleep(0.02)
     assert not reading.done()
     os.pwrite(segment.fd, struct.pack("=Q", 0), IN_PROGRESS)
-    assert await reading == {WEB: Packets()}
+    assert await reading == {WEB: PacketTally()}
 
 
 @pytest.mark.parametrize(
@@ -220,7 +220,7 @@ async def test_a_vpp_that_was_restarted_is_read_anew(path: Path) -> None:
         segment.resize(2)
         segment.put(Kind.FIRST, 0, 1, packets)
         async with handed_out(path, segment.fd):
-            assert await reader.read({WEB: 1}) == {WEB: Packets(first=packets)}
+            assert await reader.read({WEB: 1}) == {WEB: PacketTally(first=packets)}
         segment.close()
 
 

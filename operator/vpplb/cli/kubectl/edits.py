@@ -31,7 +31,7 @@ from vpplb.resources.stored import (
     stand_in_for_frontend,
 )
 from vpplb.sync.dry_run import DryRun, DryRunResult
-from vpplb.sync.ports import Observed
+from vpplb.sync.ports import ObservedVpp
 from vpplb.sync.vip_state import OwnedState
 
 _KINDS = (ObjectKind.FRONTEND, ObjectKind.BACKEND, ObjectKind.HEALTH_CHECK)
@@ -184,7 +184,7 @@ def _dry_run(
     for key, wanted in after.items():
         if wanted is not None:
             dry_run.set_desired(key, *wanted, "")
-    return dry_run.plan_calls(Observed(table=dict(before.values())))
+    return dry_run.plan_calls(ObservedVpp(table=dict(before.values())))
 
 
 def _notes(now: Assumed, then: Assumed, failing: Collection[ObjectKey]) -> Iterator[str]:
