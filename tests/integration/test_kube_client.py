@@ -8,6 +8,7 @@ import pytest
 
 from cluster.control_plane import ControlPlane
 from cluster.kubectl import Kubectl
+from fakes.clock import FakeClock
 from lab.waiting import wait_for
 from vpplb.kube import client as client_module
 from vpplb.kube.api_resources import ApiResource, JsonObject
@@ -125,10 +126,11 @@ async def test_a_list_is_complete_over_its_pages(
 async def test_a_heartbeat_makes_its_lease_and_renews_it(
     client: KubeClient, key: ObjectKey
 ) -> None:
-    times = iter(datetime(2026, 1, 1, 0, minute, tzinfo=UTC) for minute in range(10))
-    heartbeat = Heartbeat(client=client, key=key, holder="agent", now=lambda: next(times))
+    clock = FakeClock()
+    heartbeat = Heartbeat(client=client, key=key, holder="agent", clock=clock)
     await heartbeat.renew()
     first = await client.get(ObjectKind.LEASE, key)
+    clock.advance(60)
     await heartbeat.renew()
     second = await client.get(ObjectKind.LEASE, key)
     assert first["spec"]["leaseDurationSeconds"] == 30

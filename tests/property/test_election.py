@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, assert_never
 
 import looptime
@@ -12,12 +11,11 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
+from fakes.clock import LoopClock
 from fakes.lease_line import KEY, LeaseLine, LeaseStore
 from vpplb.kube.api_resources import JsonObject
-from vpplb.kube.leader_election import Elector, LeadershipLost
-from vpplb.kube.lease_rules import Role
-from vpplb.kube.lease_scope import Scope
-from vpplb.kube.write_fence import WriteFence
+from vpplb.kube.leader_election import Elector, LeadershipLost, WriteFence
+from vpplb.kube.lease_rules import Role, Scope
 from vpplb.model.names import ObjectKey, ObjectKind
 
 DURATION = 15.0
@@ -145,7 +143,7 @@ class Member:
             identity=f"member-{self._number}",
             duration=DURATION,
             fence=self.fence,
-            now=self._now,
+            clock=LoopClock(self._skew),
             scope=self.scope,
         )
         self.task = asyncio.create_task(self.elector.run())
@@ -157,10 +155,6 @@ class Member:
         if how is not None:
             await how()
         self.fence.close()
-
-    def _now(self) -> datetime:
-        seconds = asyncio.get_running_loop().time() + self._skew
-        return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
 
 
 class House:

@@ -269,7 +269,7 @@ class Agent:
             client=self._client,
             key=ObjectKey(options.lease_namespace, options.node),
             holder=agent_identity(options.node, options.vpp_api_socket),
-            now=self._clock.now,
+            clock=self._clock,
             owners=lambda: self._node.owners,
             outranks=outranking(lambda: self._node.boot_id),
         )

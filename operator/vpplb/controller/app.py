@@ -14,12 +14,10 @@ from vpplb.controller.identity import claim_identity
 from vpplb.controller.object_handler import KINDS
 from vpplb.controller.operator_core import OperatorCore
 from vpplb.kube.client import KubeClient
-from vpplb.kube.leader_election import Elector
-from vpplb.kube.lease_rules import Role
-from vpplb.kube.lease_scope import Scope
+from vpplb.kube.leader_election import Elector, FencedClient, WriteFence
+from vpplb.kube.lease_rules import Role, Scope
 from vpplb.kube.object_cache import ObjectCache
 from vpplb.kube.object_informer import ObjectInformer
-from vpplb.kube.write_fence import FencedClient, WriteFence
 from vpplb.model.clock import SystemClock
 from vpplb.model.names import ObjectKey
 from vpplb.probers.worker_pool import WorkerPool
@@ -96,7 +94,7 @@ class Operator:
             scope=Scope.of(options.namespaces),
             duration=options.lease_duration,
             fence=fence,
-            now=clock.now,
+            clock=clock,
             on_role=lambda role: self._core.metrics.set_leader(role is Role.LEADING),
         )
         self._health = self._measure_health(client)

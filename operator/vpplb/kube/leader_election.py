@@ -3,20 +3,26 @@
 The leader renews every 2/15 of the lease's duration, by one request that names the version it
 replaces; a candidate looks every thirtieth, so that it takes over within half a second when the
 leader resigns. (Durations are fractions of one, as client-go's 15 s, 10 s and 2 s are.)
+
+Every write of a program that must hold the lease passes through a `WriteFence`, which is open until
+a moment that each renewal moves on. Nothing begins after that moment, and what is under way when it
+comes is cut off; whoever asked sees a server that does not answer, and tries again. So nobody above
+has to know about leases.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from functools import partial
+from typing import TypeVar
 
 from vpplb.kube.api_resources import JsonObject
-from vpplb.kube.client import KubeClient
-from vpplb.kube.errors import ApiError, Conflict, KubeError, NotFound
-from vpplb.kube.lease_rules import Ballot, Role
-from vpplb.kube.lease_scope import Scope
-from vpplb.kube.write_fence import WriteFence
+from vpplb.kube.client import Body, KubeClient
+from vpplb.kube.errors import ApiError, ApiUnreachable, Conflict, KubeError, NotFound
+from vpplb.kube.lease_rules import Ballot, Role, Scope
+from vpplb.model.clock import Clock
 from vpplb.model.names import ObjectKey, ObjectKind
 
 log = logging.getLogger(__name__)
@@ -32,17 +38,83 @@ RESIGNING = 3.0
 """Seconds that giving the lease up may take."""
 
 
+T = TypeVar("T")
+
+
 class LeadershipLost(Exception):
     """Somebody else leads now: this program must end, and may be started anew as a candidate."""
+
+
+class WriteFenced(ApiUnreachable):
+    """The lease is not ours (any longer): the write was not made, or cut off on its way."""
+
+
+@dataclass(slots=True)
+class WriteFence:
+    """Lets writes through until a time of the loop's clock; at first, and when closed, none."""
+
+    open_until: float = -math.inf
+    _under_way: set[asyncio.Timeout] = field(default_factory=set)
+
+    def extend_until(self, time: float) -> None:
+        """Let writes through until then, also those under way; an earlier time cuts them off."""
+        self.open_until = time
+        for scope in self._under_way:
+            if not scope.expired():
+                scope.reschedule(time)
+
+    def close(self) -> None:
+        """Let nothing through any more; what is under way is cut off when the loop runs next."""
+        self.extend_until(-math.inf)
+
+    async def run_write(self, write: Callable[[], Awaitable[T]]) -> T:
+        """Make a write if the fence is open, and for as long as it is; else WriteFenced.
+
+        The clock is read here, right before the request, and not trusted to a timer: a process
+        that was stopped for a minute goes on in the middle of whatever it was about to do.
+        """
+        if asyncio.get_running_loop().time() >= self.open_until:
+            raise WriteFenced("this operator does not hold the lease, and so writes nothing")
+        scope = asyncio.timeout_at(self.open_until)
+        try:
+            async with scope:
+                self._under_way.add(scope)
+                return await write()
+        except TimeoutError as error:
+            raise WriteFenced("the lease ran out before the API server answered") from error
+        finally:
+            self._under_way.discard(scope)
+
+
+class FencedClient(KubeClient):
+    """A client that reads at any time and writes while `fence` is open, by another's session."""
+
+    def __init__(self, client: KubeClient, fence: WriteFence) -> None:
+        self._client, self._fence = client, fence
+        self.health = client.health
+
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Body | None = None,
+        timeout: float | None = None,
+    ) -> JsonObject:
+        request = partial(
+            self._client._request, method, path, query=query, body=body, timeout=timeout
+        )
+        return await (request() if method == "GET" else self._fence.run_write(request))
 
 
 @dataclass(slots=True, kw_only=True)
 class Elector:
     """Takes part in the election for `scope` by the lease `key`, and keeps `fence` true to it.
 
-    `duration` is in seconds, at least 1; `now` gives the wall clock's time; `on_role` is told
-    each change of role, and `on_refused` why this program must not lead beside another. `trouble`
-    says why the lease cannot be read or renewed, empty when it can.
+    `duration` is in seconds, at least 1; `on_role` is told each change of role, and `on_refused`
+    why this program must not lead beside another. `trouble` says why the lease cannot be read or
+    renewed, empty when it can.
     """
 
     client: KubeClient
@@ -50,7 +122,7 @@ class Elector:
     identity: str
     duration: float
     fence: WriteFence
-    now: Callable[[], datetime]
+    clock: Clock
     scope: Scope = field(default_factory=Scope)
     on_role: Callable[[Role], None] = lambda role: None
     on_refused: Callable[[str], None] = lambda why: None
@@ -221,7 +293,7 @@ class Elector:
         return left if left > 0 else self.duration
 
     def _stamp(self) -> str:
-        return self.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        return self.clock.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def _time() -> float:

@@ -4,11 +4,12 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from vpplb.kube.api_resources import JsonObject
 from vpplb.kube.client import KubeClient
 from vpplb.kube.errors import ApiError, Conflict, KubeError, NotFound
+from vpplb.model.clock import Clock
 from vpplb.model.names import ObjectKey, ObjectKind
 
 log = logging.getLogger(__name__)
@@ -64,16 +65,16 @@ class Heartbeat:
     """Keeps a lease alive: claimed when nobody else lives by it, renewed thrice a duration.
 
     `holder` is this program's name, the same after a restart and nobody else's; `outranks` says of
-    another holder that its time is over, whatever the lease tells. `now` gives the wall-clock
-    time; `owners` gives ownerReferences, so that the lease goes with its node, also with one that
-    was made anew. `rival` is the holder that is waited for, empty for none; `trouble` says why the
-    lease cannot be renewed, empty when it can; `on_beat` is told of each attempt.
+    another holder that its time is over, whatever the lease tells. `owners` gives ownerReferences,
+    so that the lease goes with its node, also with one that was made anew. `rival` is the holder
+    that is waited for, empty for none; `trouble` says why the lease cannot be renewed, empty when
+    it can; `on_beat` is told of each attempt.
     """
 
     client: KubeClient
     key: ObjectKey
     holder: str
-    now: Callable[[], datetime]
+    clock: Clock
     duration: timedelta = DURATION
     owners: Callable[[], Sequence[Mapping[str, object]]] = tuple
     outranks: Callable[[str], bool] = lambda holder: False
@@ -194,7 +195,7 @@ class Heartbeat:
         return {
             "holderIdentity": self.holder,
             "leaseDurationSeconds": round(self.duration.total_seconds()),
-            "renewTime": self.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            "renewTime": self.clock.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
         }
 
     def _say(self, what: str, *, quiet: bool = False) -> None:

@@ -15,18 +15,129 @@ lease that is deleted, ends nobody's time; a holder that still is valid writes i
 Only the mark that `resign` leaves may be taken at once, and at first sight a lease that is not
 there, that nobody holds, or that an earlier run of this program has left.
 
-The lease has a record for each scope (`kube.lease_scope`). A program of another scope that
-overlaps is a rival: it is waited for as long as it is there, and then twice as long as for one's
-own, so that whoever stands by for the same scope follows first; whoever takes over takes its
+Operators that serve the same namespaces are candidates for the same thing, whatever release or
+namespace they are of; those whose namespaces overlap must not work at the same time either. So
+all of a cluster write into one Lease, which has a record for each scope (`Scope`). A write replaces
+a known version of the whole, so two that overlap cannot both get in. A program of another scope
+that overlaps is a rival: it is waited for as long as it is there, and then twice as long as for
+one's own, so that whoever stands by for the same scope follows first; whoever takes over takes its
 record away.
 """
 
+import hashlib
+import json
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any, Self
 
 from vpplb.kube.api_resources import JsonObject
-from vpplb.kube.lease_scope import Scope, Spec
+
+Spec = Mapping[str, Any]
+"""Spec of a Lease, as JSON."""
+
+PREFIX = "vpplb.dev/scope-"
+"""What the annotations' names begin with."""
+_NAMESPACES = "namespaces"
+_UNSET: Spec = dict.fromkeys(
+    ("holderIdentity", "leaseDurationSeconds", "acquireTime", "renewTime", "leaseTransitions")
+)
+_FEW = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Namespaces that are served; none: all."""
+
+    namespaces: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, namespaces: Iterable[str]) -> Self:
+        """Make one of a list, in whatever order."""
+        return cls(frozenset(namespaces))
+
+    def __str__(self) -> str:
+        if not self.namespaces:
+            return "all namespaces"
+        names = sorted(self.namespaces)
+        more = [f"{len(names) - _FEW} more"] if len(names) > _FEW else []
+        return f"namespace{'s' * (len(names) > 1)} {', '.join([*names[:_FEW], *more])}"
+
+    @property
+    def annotation(self) -> str:
+        """Name of the annotation with its record; empty for the scope that has the spec."""
+        if not self.namespaces:
+            return ""
+        digest = hashlib.sha256(",".join(sorted(self.namespaces)).encode()).hexdigest()
+        return f"{PREFIX}{digest[:16]}"
+
+    def overlaps(self, other: "Scope") -> bool:
+        """Whether there is a namespace that both serve."""
+        if not self.namespaces or not other.namespaces:
+            return True
+        return not self.namespaces.isdisjoint(other.namespaces)
+
+    def record(self, lease: JsonObject | None) -> Spec:
+        """Return the record of this scope, as a spec; empty when there is none."""
+        return _records(lease).get(self.annotation, (self, {}))[1]
+
+    def rivals(self, lease: JsonObject | None) -> dict[str, tuple["Scope", Spec]]:
+        """Return the records of other scopes that overlap, by annotation."""
+        return {
+            name: (scope, spec)
+            for name, (scope, spec) in _records(lease).items()
+            if name != self.annotation and self.overlaps(scope)
+        }
+
+    def body(self, spec: Spec, lease: JsonObject | None, without: Iterable[str]) -> JsonObject:
+        """Return what is to be merged into `lease` to have `spec` as record, and others `without`.
+
+        None in `spec` removes a field, as in a merge patch; what it leaves out stays.
+        """
+        body: JsonObject = {"metadata": {"annotations": {}}, "spec": {}}
+        for name in without:
+            _put(body, name, None)
+        if not self.annotation:
+            body["spec"] = dict(spec)
+        else:
+            whole = {**self.record(lease), **spec, _NAMESPACES: sorted(self.namespaces)}
+            _put(body, self.annotation, {k: v for k, v in whole.items() if v is not None})
+        return body
+
+
+def _put(body: JsonObject, name: str, record: Spec | None) -> None:
+    if not name:
+        body["spec"] = dict(_UNSET)
+    else:
+        text = None if record is None else json.dumps(record, separators=(",", ":"))
+        body["metadata"]["annotations"][name] = text
+
+
+def _records(lease: JsonObject | None) -> dict[str, tuple[Scope, Spec]]:
+    """Return all records by annotation, that of the spec by the empty name.
+
+    One that cannot be read may be anybody's, so it counts as overlapping all, and has no holder.
+    """
+    if lease is None:
+        return {}
+    records: dict[str, tuple[Scope, Spec]] = {}
+    if spec := {name: value for name, value in (lease.get("spec") or {}).items() if value}:
+        records[""] = (Scope(), spec)
+    for name, text in (lease["metadata"].get("annotations") or {}).items():
+        if name.startswith(PREFIX):
+            records[name] = _read(text)
+    return records
+
+
+def _read(text: object) -> tuple[Scope, Spec]:
+    try:
+        record = json.loads(str(text))
+        scope = Scope.of(str(one) for one in record[_NAMESPACES])
+    except (ValueError, TypeError, KeyError):
+        return Scope(), {"unreadable": text}
+    return scope, record
+
 
 _RESIGNED = 1
 """Duration, in seconds, of a lease that nobody holds since its holder gave it up (as client-go)."""

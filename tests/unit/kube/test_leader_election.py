@@ -2,17 +2,27 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
+from fakes.clock import LoopClock
 from fakes.lease_line import KEY, LeaseLine, LeaseStore
-from vpplb.kube.leader_election import Elector, LeadershipLost
+from vpplb.kube.api_health import RequestHealth
+from vpplb.kube.api_resources import JsonObject
+from vpplb.kube.client import KubeClient
+from vpplb.kube.errors import ApiUnreachable
+from vpplb.kube.leader_election import (
+    Elector,
+    FencedClient,
+    LeadershipLost,
+    WriteFence,
+    WriteFenced,
+)
 from vpplb.kube.lease_rules import Role
-from vpplb.kube.write_fence import WriteFence
-from vpplb.model.names import ObjectKind
+from vpplb.model.names import ObjectKey, ObjectKind
 
 pytestmark = pytest.mark.looptime
 
@@ -33,7 +43,7 @@ class Member:
             identity=identity,
             duration=15.0,
             fence=self.fence,
-            now=lambda: datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=time() + skew),
+            clock=LoopClock(skew),
             on_role=lambda role: self.when.append((role, time())),
         )
         self.task = asyncio.create_task(self.elector.run())
@@ -333,3 +343,130 @@ async def test_a_lease_that_somebody_else_has_is_not_given_up(server: LeaseStore
     server.edit_lease(holderIdentity="third")
     await first.elector.resign()
     assert server.holder == "third"
+
+
+# --- the fence ---------------------------------------------------------------------------
+
+
+NGINX = ObjectKey("default", "nginx0")
+UP = {"state": "up"}
+BODY = {"metadata": {"namespace": "default"}}
+
+Write = Callable[[KubeClient], Awaitable[object]]
+WRITES: Mapping[str, Write] = {
+    "replace_status": lambda client: client.replace_status(ObjectKind.BACKEND, NGINX, 101, UP),
+    "patch_status": lambda client: client.patch_status(ObjectKind.BACKEND, NGINX, {"status": UP}),
+    "create_event": lambda client: client.create_event({}),
+    "create": lambda client: client.create(ObjectKind.BACKEND, BODY),
+    "replace": lambda client: client.replace(ObjectKind.BACKEND, NGINX, BODY),
+    "patch": lambda client: client.patch(ObjectKind.BACKEND, NGINX, BODY),
+    "delete": lambda client: client.delete(ObjectKind.BACKEND, NGINX),
+}
+each_write = pytest.mark.parametrize("make", WRITES.values(), ids=WRITES)
+
+
+class Server(KubeClient):
+    """A client whose requests take 5 seconds, and are remembered."""
+
+    def __init__(self) -> None:
+        self.health, self.under_way = RequestHealth(), 0
+        self.requests: list[tuple[str, str, object]] = []
+        self.fault: ApiUnreachable | None = None
+
+    async def _request(self, method: str, path: str, **options: Any) -> JsonObject:
+        self.requests.append((method, path, options.get("body")))
+        self.under_way += 1
+        try:
+            await asyncio.sleep(5.0)
+        finally:
+            self.under_way -= 1
+        if self.fault is not None:
+            raise self.fault
+        return {"metadata": {"name": "nginx0", "resourceVersion": "1"}}
+
+
+@pytest.fixture
+def api() -> Server:
+    return Server()
+
+
+async def write(api: Server, fence: WriteFence) -> Mapping[str, object]:
+    client = FencedClient(api, fence)
+    return await client.patch_status(ObjectKind.BACKEND, NGINX, {"status": {"state": "up"}})
+
+
+@each_write
+async def test_without_a_permit_no_write_is_even_sent(api: Server, make: Write) -> None:
+    with pytest.raises(WriteFenced):
+        await make(FencedClient(api, WriteFence()))
+    assert api.requests == []
+
+
+@each_write
+async def test_with_a_permit_each_write_is_sent_as_it_is(api: Server, make: Write) -> None:
+    fence, other = WriteFence(), Server()
+    fence.extend_until(6.0)
+    await make(FencedClient(api, fence))
+    await make(other)
+    assert api.requests == other.requests
+
+
+async def test_reading_needs_no_permit(api: Server) -> None:
+    client = FencedClient(api, WriteFence())
+    assert (await client.list(ObjectKind.BACKEND)).resource_version == "1"
+    assert await client.get(ObjectKind.BACKEND, NGINX)
+
+
+async def test_a_write_is_made_while_the_permit_lasts(api: Server) -> None:
+    fence = WriteFence()
+    fence.extend_until(6.0)
+    assert await write(api, fence)
+    assert len(api.requests) == 1
+
+
+async def test_a_write_under_way_is_cut_off_when_the_permit_ends(api: Server) -> None:
+    fence = WriteFence()
+    fence.extend_until(4.0)
+    with pytest.raises(WriteFenced):
+        await write(api, fence)
+    assert asyncio.get_running_loop().time() == 4.0
+    assert api.under_way == 0
+
+
+async def test_a_permit_that_is_extended_covers_what_is_under_way(api: Server) -> None:
+    fence = WriteFence()
+    fence.extend_until(4.0)
+    asyncio.get_running_loop().call_later(2, fence.extend_until, 6.0)
+    await write(api, fence)
+    assert asyncio.get_running_loop().time() == 5.0
+
+
+async def test_revoking_cuts_off_at_once_and_for_good(api: Server) -> None:
+    fence = WriteFence()
+    fence.extend_until(100.0)
+    asyncio.get_running_loop().call_later(2, fence.close)
+    with pytest.raises(WriteFenced):
+        await write(api, fence)
+    assert asyncio.get_running_loop().time() == 2.0
+    with pytest.raises(WriteFenced):
+        await write(api, fence)
+    assert len(api.requests) == 1
+
+
+async def test_the_clock_is_read_before_a_write_and_no_timer_is_waited_for(
+    api: Server,
+) -> None:
+    fence = WriteFence()
+    fence.extend_until(3.0)
+    await asyncio.sleep(3.0)
+    with pytest.raises(WriteFenced):
+        await write(api, fence)
+    assert api.requests == []
+
+
+async def test_a_failure_of_the_server_stays_what_it_is(api: Server) -> None:
+    fence = WriteFence()
+    fence.extend_until(100.0)
+    api.fault = ApiUnreachable("refused")
+    with pytest.raises(ApiUnreachable, match="refused"):
+        await write(api, fence)

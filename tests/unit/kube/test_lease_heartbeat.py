@@ -1,11 +1,11 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from fakes.api_server import FakeApiServer
+from fakes.clock import LoopClock
 from vpplb.kube.api_resources import JsonObject
 from vpplb.kube.errors import ApiUnreachable, api_error
 from vpplb.kube.lease_heartbeat import Heartbeat, LeaseJudge, Replaced
@@ -13,10 +13,6 @@ from vpplb.model.names import ObjectKey, ObjectKind
 
 KEY = ObjectKey("vpplb-system", "node-1")
 OWNER = {"apiVersion": "v1", "kind": "Node", "name": "node-1", "uid": "u"}
-
-
-def now() -> datetime:
-    return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=asyncio.get_running_loop().time())
 
 
 @asynccontextmanager
@@ -35,7 +31,12 @@ def heartbeat(
     outranks: Callable[[str], bool] = lambda holder: False,
 ) -> Heartbeat:
     return Heartbeat(
-        client=server, key=KEY, holder=holder, now=now, owners=lambda: (OWNER,), outranks=outranks
+        client=server,
+        key=KEY,
+        holder=holder,
+        clock=LoopClock(),
+        owners=lambda: (OWNER,),
+        outranks=outranks,
     )
 
 

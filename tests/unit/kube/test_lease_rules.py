@@ -5,8 +5,7 @@ from typing import Any
 import pytest
 
 from vpplb.kube.api_resources import JsonObject
-from vpplb.kube.lease_rules import Ballot, Role
-from vpplb.kube.lease_scope import Scope
+from vpplb.kube.lease_rules import Ballot, Role, Scope
 
 DURATION = 15.0
 
