@@ -74,8 +74,9 @@ crds: $(RUN) ## Write the CRDs, also those of the chart, from the models.
 	@$(BIN)/vpplb crds --output charts/vpplb/crds
 
 .PHONY: docs
-docs: $(RUN) ## Write the list of metrics from the code.
+docs: $(RUN) ## Write the list of metrics, and draw the guard's machines, from the code.
 	@$(BIN)/python -m vpplb.telemetry.catalog > docs/metrics.md
+	@$(BIN)/python docs/draw_blind_guard.py > docs/blind-guard.md
 
 .PHONY: lock
 lock: $(DEV) ## Lock the newest versions that pyproject.toml allows (ARGS=--upgrade).

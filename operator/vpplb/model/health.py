@@ -96,6 +96,14 @@ class Transition:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Alarm:
+    """Why the prober is suspected: so many were up, and so many of them are silent."""
+
+    silent: int
+    were_up: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BackendHealth:
     """Everything known of a backend's health: what its status shows, and what counts.
 
