@@ -1,8 +1,7 @@
 """What the decisions of a reconciler have told, in order."""
 
-from vpplb.model.health import Transition
+from vpplb.model.health import Alarm, Transition
 from vpplb.plan.decisions import Decisions
-from vpplb.plan.guard import Alarm
 
 
 class ToldDecisions:

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from data.objects import backend, frontend, health_check, key, pool
 from in_memory.world import World
-from vpplb.health.machine import Counter, step
+from vpplb.health.machine import HealthCounter, count_result
 from vpplb.model.health import HealthState, ProbeCode, ProbeResult, Response
 from vpplb.model.names import ObjectKey
-from vpplb.plan.guard import Suspicion, tally
+from vpplb.plan.blind_guard import BlindGuard, ProberTrust
 from vpplb.probers.scheduled_check import ScheduledCheck
 from vpplb.reconcile.ports import Verdict
 
@@ -104,7 +104,7 @@ class Simulation:
         servers = zip(NAMES, checks, strict=True)
         self.world.put(*(backend(n, f"10.0.0.{ord(n)}", check) for n, check in servers))
         self.world.put(frontend("web", pool("main", **dict.fromkeys(NAMES, 10))))
-        self.counters = {name: Counter(rise=2, fall=fall) for name in NAMES}
+        self.counters = {name: HealthCounter(rise=2, fall=fall) for name in NAMES}
         self.responses: dict[str, Response] = {}
         self.results = 0
         self.answered, self.silent_since = -1, dict.fromkeys(NAMES, 0)
@@ -120,7 +120,7 @@ class Simulation:
         if response is not SILENT:
             self.answered = self.results
         before = self.counters[name]
-        after = self.counters[name] = step(before, passed=response is PASSED)
+        after = self.counters[name] = count_result(before, passed=response is PASSED)
         if before.fresh or after.healthy is not before.healthy:
             alone = response is SILENT and self.answered < self.silent_since[name]
             self.world.verdict(name, after.healthy, code=CODES[response], alone=alone)
@@ -128,26 +128,26 @@ class Simulation:
             self.world.turn(name, response)
 
     @property
-    def sentry(self) -> Suspicion:
-        return self.world.reconciler._sentry.suspicion
+    def guard(self) -> BlindGuard:
+        return self.world.reconciler._guard
 
     @property
     def unsure(self) -> bool:
-        return self.sentry is Suspicion.UNSURE
+        return self.guard.trust is ProberTrust.UNSURE
 
     def weights(self) -> dict[str, int]:
         return dict(zip(NAMES, self.world.weights(), strict=True))
 
     def check(self) -> None:
         """Assert what always holds."""
-        muster = self.world.reconciler._sentry.muster
-        assert muster.tally == tally(Tally(one.standing for one in muster))
+        backends = self.guard.backends
+        assert self.guard.counts == Tally(role for one in backends.values() for role in one.roles)
         for name in NAMES:
             health = self.world.reconciler.get_health(key(name))
             assert not health.held or health.state is HealthState.DOWN
             assert (self.weights()[name] > 0) == health.counts_as_up
-            assert health.held == self.world.reconciler._sentry.holds(key(name))
-        suspected = self.sentry is Suspicion.SUSPECTED
+            assert health.held == backends[key(name)].held
+        suspected = self.guard.trust is ProberTrust.SUSPECTED
         assert self.world.reconciler.views[key("web")].suspect == suspected
         alarms = self.world.sink.alarms
         assert bool(alarms and alarms[-1]) == suspected
@@ -170,22 +170,22 @@ async def test_the_sums_are_right_and_no_silence_takes_weight_while_suspected() 
         simulation = Simulation(fall)
         for event in happening:
             if isinstance(event, float):
-                suspected, before = simulation.sentry, simulation.weights()
+                suspected, before = simulation.guard.trust, simulation.weights()
                 simulation.world.wait(event)
                 simulation.check()
-                if suspected is not Suspicion.TRUSTED:
+                if suspected is not ProberTrust.TRUSTED:
                     assert simulation.weights() == before
                 continue
             for name, response in probes(event):
-                suspected, before = simulation.sentry, simulation.weights()
+                suspected, before = simulation.guard.trust, simulation.weights()
                 epochs = simulation.world.epochs()
                 simulation.probe(name, response)
                 simulation.check()
                 after = simulation.weights()
                 lost = {each for each in NAMES if after[each] < before[each]}
-                if suspected is Suspicion.SUSPECTED:
+                if suspected is ProberTrust.SUSPECTED:
                     assert lost <= ({name} if response is ANSWERED else set())
-                elif suspected is Suspicion.UNSURE and response is SILENT:
+                elif suspected is ProberTrust.UNSURE and response is SILENT:
                     assert not lost
                 if not lost:
                     assert simulation.world.epochs() == epochs
@@ -207,11 +207,11 @@ async def test_blindness_from_any_moment_on_takes_no_weight_and_ends_with_everyb
         for name in (*order, *NAMES * fall):
             simulation.probe(name, SILENT)
             assert set(simulation.weights().values()) == {10}
-        assert simulation.sentry.value == "suspected"
+        assert simulation.guard.trust.value == "suspected"
         for name in back * 2:
             simulation.probe(name, PASSED)
             assert set(simulation.weights().values()) == {10}
-        assert simulation.sentry.value == "trusted"
+        assert simulation.guard.trust.value == "trusted"
         simulation.world.wait(200)
         assert set(simulation.weights().values()) == {10}
         assert set(simulation.world.epochs().values()) == {0}

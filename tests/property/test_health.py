@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vpplb.health.cadence import grid_of, next_start
-from vpplb.health.machine import Counter, step
+from vpplb.health.machine import HealthCounter, count_result
 from vpplb.model.check import Cadence, CheckSpec, TcpProbe
 from vpplb.model.health import ProbeCode, ProbeResult
 from vpplb.model.names import ObjectKey
@@ -24,9 +24,9 @@ uniform = st.floats(0, 1, exclude_max=True)
 def test_the_counter_stays_within_its_bounds_and_rests_only_where_it_may(
     rise: int, fall: int, passes: list[bool]
 ) -> None:
-    counter = Counter(rise=rise, fall=fall)
+    counter = HealthCounter(rise=rise, fall=fall)
     for passed in passes:
-        counter = step(counter, passed=passed)
+        counter = count_result(counter, passed=passed)
         assert 0 <= counter.h <= rise + fall - 1
         assert not counter.fresh
 
@@ -36,10 +36,10 @@ def test_the_verdict_is_that_of_counting_consecutive_results(
     rise: int, fall: int, passes: list[bool]
 ) -> None:
     """An independent model: a run of `fall` failures or `rise` passes turns the verdict."""
-    counter = step(Counter(rise=rise, fall=fall), passed=passes[0])
+    counter = count_result(HealthCounter(rise=rise, fall=fall), passed=passes[0])
     verdict, against = passes[0], 0
     for passed in passes[1:]:
-        counter = step(counter, passed=passed)
+        counter = count_result(counter, passed=passed)
         against = against + 1 if passed is not verdict else 0
         if against == (fall if verdict else rise):
             verdict, against = passed, 0

@@ -9,12 +9,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
-from vpplb.model.health import HealthState, Transition
+from vpplb.model.health import Alarm, HealthState, Transition
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.problem import Problem
 from vpplb.plan.decisions import UnreadFrontend
 from vpplb.plan.desired import FrontendView
-from vpplb.plan.guard import Alarm
 from vpplb.resources.conditions import find_condition
 from vpplb.resources.renderer import load_conditions
 from vpplb.resources.statuses import say

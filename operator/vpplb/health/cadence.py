@@ -10,9 +10,11 @@ with a grid one awakening serves several checks, where jitter alone would scatte
 """
 
 import math
+from collections import Counter
 from datetime import timedelta
+from itertools import accumulate
 
-from vpplb.health.machine import Counter
+from vpplb.health.machine import HealthCounter
 from vpplb.model.check import Cadence
 
 JITTER = 0.1
@@ -24,7 +26,7 @@ FIRST_PROBES = 1000
 _GRIDS = (0.032, 0.016, 0.008, 0.004, 0.002, 0.001)
 
 
-def mean_wait(cadence: Cadence, counter: Counter) -> timedelta:
+def mean_wait(cadence: Cadence, counter: HealthCounter) -> timedelta:
     """Return the time from one probe's start to the next one's, before jitter."""
     if not counter.settled:
         return cadence.fast_interval
@@ -72,6 +74,32 @@ def detection_time(cadence: Cadence) -> timedelta:
     """Return how long a backend that falls silent may still be up: `fall` probes in time-outs."""
     again = max(cadence.fast_interval * (1 + JITTER), cadence.timeout)
     return cadence.interval * (1 + JITTER) + again * (cadence.fall - 1) + cadence.timeout
+
+
+class DetectionWindow:
+    """Within how many seconds nine in ten of the checks notice what happens to all at once."""
+
+    def __init__(self) -> None:
+        self._times: Counter[float] = Counter()
+        self._seconds: float | None = 0.0  # None: to be computed anew
+
+    def add_check(self, cadence: Cadence) -> None:
+        self._times[detection_time(cadence).total_seconds()] += 1
+        self._seconds = None
+
+    def remove_check(self, cadence: Cadence) -> None:
+        self._times[detection_time(cadence).total_seconds()] -= 1
+        self._seconds = None
+
+    @property
+    def seconds(self) -> float:
+        """The window; 0 without a check."""
+        if self._seconds is None:
+            ordered, needed = sorted(self._times), 0.9 * self._times.total()
+            seen = accumulate(self._times[one] for one in ordered)
+            noticed = (one for one, n in zip(ordered, seen, strict=True) if n >= needed)
+            self._seconds = next(noticed, 0.0)
+        return self._seconds
 
 
 def return_time(cadence: Cadence) -> timedelta:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Counter:
+class HealthCounter:
     """State of the counter. `fresh`: no result yet, `h` says nothing."""
 
     rise: int
@@ -21,7 +21,7 @@ class Counter:
     fresh: bool = True
 
     @classmethod
-    def resumed(cls, rise: int, fall: int, *, up: bool) -> "Counter":
+    def resumed(cls, rise: int, fall: int, *, up: bool) -> "HealthCounter":
         """Return a counter that stands firmly at a verdict, as if it had never been away."""
         return cls(rise=rise, fall=fall, h=rise + fall - 1 if up else 0, fresh=False)
 
@@ -41,7 +41,7 @@ class Counter:
         return not self.fresh and self.h in (0, self.top)
 
 
-def step(counter: Counter, *, passed: bool) -> Counter:
+def count_result(counter: HealthCounter, *, passed: bool) -> HealthCounter:
     """Count one result: h stays within [0, top], and the counter is fresh no more.
 
     A result that changes nothing, as almost all do, returns the counter itself.

@@ -109,7 +109,7 @@ class BackendHealth:
 
     `held` is true while the backend counts as up though its state does not say so: unknown,
     where the last verdict before the check was restarted was up, until a pass confirms it or
-    `fall` failures do not; down, where the prober itself is suspected (`plan.guard`).
+    `fall` failures do not; down, where the prober itself is suspected (`plan.blind_guard`).
     `transitions` is newest first and bounded by the recorder.
     """
 

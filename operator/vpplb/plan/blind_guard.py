@@ -14,11 +14,13 @@ that it lasts. Who passes at its end stays in grace until its verdict: recoverin
 """
 
 from collections import Counter, deque
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 from heapq import heappop, heappush
 
+from vpplb.health.cadence import DetectionWindow, return_time
+from vpplb.model.check import Cadence
 from vpplb.model.health import Alarm, BackendHealth, HealthState, Response
 from vpplb.model.names import ObjectKey
 
@@ -86,19 +88,15 @@ GRACE_TRANSITIONS: Mapping[GraceState, Mapping[_Event, GraceState]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbedBackend:
-    """What is known of a probed backend; two probes take `two_probes` when it is down.
+    """What is known of a probed backend."""
 
-    `up`: as measured. `counted`: among those that were up. `suspect`: the prober is suspected for
-    its silence. `fell_at`: when it went down, if it was counted then. `held`: it counts as up.
-    """
-
-    two_probes: float
-    up: bool
-    counted: bool
+    cadence: Cadence
+    up: bool  # as measured
+    counted: bool  # among those that were up
     response: Response | None = None
-    suspect: bool = False
-    fell_at: float | None = None
-    held: bool = False
+    suspect: bool = False  # the prober is suspected for its silence
+    fell_at: float | None = None  # when it went down, if it was counted then
+    held: bool = False  # it counts as up though it is down
     grace: GraceState = GraceState.NONE
     grace_end: float | None = None
 
@@ -114,8 +112,7 @@ class ProbedBackend:
 def judge_prober(trust: ProberTrust, news: set[GuardEvent], counts: Counter[str]) -> ProberTrust:
     """Return the trust after the news; `counts` has the number of backends by role.
 
-    NEARLY_ALL_SILENT is news if one that was up fell silent, so that what ends a suspicion does
-    not begin the next one. Of several events the first that the state knows decides.
+    NEARLY_ALL_SILENT is news if one that was up fell silent: what ends a suspicion begins no other.
     """
     events = set(news)
     if counts["probed"] < FEWEST_PROBED:
@@ -141,9 +138,10 @@ def change_grace(one: ProbedBackend, event: _Event, now: float, window: float) -
         return replace(one, held=False, counted=one.up or lately)
     if grace is GraceState.OPEN:
         return one
+    end = now + return_time(one.cadence).total_seconds()
     # Who is silent still when the prober is trusted would begin the next suspicion.
     counted = one.counted and not (grace is GraceState.ENDING and one.response is Response.SILENT)
-    return replace(one, grace_end=now + one.two_probes, counted=counted)
+    return replace(one, grace_end=end, counted=counted)
 
 
 class BlindGuard:
@@ -153,31 +151,33 @@ class BlindGuard:
         self.trust = ProberTrust.TRUSTED
         self.backends: dict[ObjectKey, ProbedBackend] = {}
         self.counts: Counter[str] = Counter()
-        self._enabled, self._window = enabled, 0.0
+        self.window = DetectionWindow()
+        self._enabled = enabled
         self._falls: deque[tuple[float, ObjectKey]] = deque()
         self._ends: list[tuple[float, ObjectKey]] = []  # of graces, a heap
-        # Since the last review:
-        self._news: set[GuardEvent] = set()
+        self._news: set[GuardEvent] = set()  # since the last review, as are the others
         self._fallen: list[ObjectKey] = []  # by silence, not in grace
         self._changed: set[ObjectKey] = set()
 
-    def watch_backend(self, key: ObjectKey, health: BackendHealth, two_probes: float) -> None:
+    def watch_backend(self, key: ObjectKey, cadence: Cadence, health: BackendHealth) -> None:
         """Take in a backend whose check begins, or begins anew."""
         counted = health.counts_as_up
         suspect = counted and self.is_suspect(key)
         held = counted and health.state is HealthState.DOWN  # by whoever probed before
         self.unwatch_backend(key)
-        one = ProbedBackend(two_probes=two_probes, up=counted and not held, counted=counted)
+        one = ProbedBackend(cadence=cadence, up=counted and not held, counted=counted)
         if suspect or held:
             one = replace(one, suspect=suspect, held=held, grace=GraceState.OPEN)
         if held:
             self._news.add(GuardEvent.NOBODY_HEARD)
         self.backends[key] = one
         self.counts.update(one.roles)
+        self.window.add_check(cadence)
 
     def unwatch_backend(self, key: ObjectKey) -> None:
         if (one := self.backends.pop(key, None)) is not None:
             self.counts.subtract(one.roles)
+            self.window.remove_check(one.cadence)
 
     def on_response(self, response: Response) -> None:
         """Take note of what a probe heard, whosever it was."""
@@ -221,20 +221,15 @@ class BlindGuard:
         held = one.held or (in_grace and one.response is not Response.ANSWERED)
         self._put(key, replace(one, up=False, held=held))
 
-    def review(self, now: float, window: float) -> Collection[ObjectKey]:
-        """Judge what has happened; return those that are held, or suspects, otherwise than before.
-
-        `window`: within how many seconds nine in ten of the checks notice what happened to all.
-        """
-        self._window = window
-        while self._falls and self._falls[0][0] < now - window:
+    def review(self, now: float) -> Mapping[ObjectKey, bool]:
+        """Judge what has happened; return whether those are held whose standing is another one."""
+        while self._falls and self._falls[0][0] < now - self.window.seconds:
             at, key = self._falls.popleft()
             fallen = self.backends.get(key)
             if fallen is not None and fallen.fell_at == at and not fallen.held:
                 self._put(key, replace(fallen, counted=False))
         before = self.trust
-        if self._enabled:
-            self.trust = judge_prober(before, self._news, self.counts)
+        self.trust = judge_prober(before, self._news, self.counts) if self._enabled else before
         if self.trust is ProberTrust.TRUSTED:
             self._end_doubt(now, was_suspected=before is ProberTrust.SUSPECTED)
         elif self.trust is ProberTrust.SUSPECTED and before is not self.trust:
@@ -243,7 +238,7 @@ class BlindGuard:
             if (one := self.backends.get(key)) is not None and one.counted:
                 self._change(key, replace(one, held=True), GuardEvent.BLAMED, now)
         changed, self._changed, self._news, self._fallen = self._changed, set(), set(), []
-        return changed
+        return {key: key in self.backends and self.backends[key].held for key in changed}
 
     @property
     def next_review(self) -> float | None:
@@ -252,9 +247,8 @@ class BlindGuard:
 
     @property
     def alarm(self) -> Alarm | None:
-        if self.trust is not ProberTrust.SUSPECTED:
-            return None
-        return Alarm(silent=self.counts["were_up_silent"], were_up=self.counts["were_up"])
+        alarm = Alarm(silent=self.counts["were_up_silent"], were_up=self.counts["were_up"])
+        return alarm if self.trust is ProberTrust.SUSPECTED else None
 
     def is_suspect(self, key: ObjectKey) -> bool:
         return key in self.backends and self.backends[key].suspect
@@ -293,7 +287,7 @@ class BlindGuard:
                 self._change(key, ended, GuardEvent.RELEASED, now)
 
     def _change(self, key: ObjectKey, one: ProbedBackend, event: _Event, now: float) -> None:
-        self._put(key, change_grace(one, event, now, self._window))
+        self._put(key, change_grace(one, event, now, self.window.seconds))
 
     def _put(self, key: ObjectKey, one: ProbedBackend) -> None:
         before, self.backends[key] = self.backends[key], one

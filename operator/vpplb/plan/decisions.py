@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from vpplb.model.health import BackendHealth, Transition
+from vpplb.model.health import Alarm, BackendHealth, Transition
 from vpplb.model.names import ObjectKey
 from vpplb.model.problem import Problem
 from vpplb.plan.desired import FrontendView
-from vpplb.plan.guard import Alarm
 
 _View = TypeVar("_View")
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from math import inf
 
 from vpplb.health.cadence import first_wait, grid_of, mean_wait, next_start
-from vpplb.health.machine import Counter, step
+from vpplb.health.machine import HealthCounter, count_result
 from vpplb.model.clock import Clock
 from vpplb.model.health import ProbeResult, Response
 from vpplb.reconcile.ports import Assignment, Reason, Verdict
@@ -98,7 +98,7 @@ class ScheduledCheck:
             self.response = response
             self.silent_since = now if self._started is None else self._started
         passed = response is _PASSED
-        counter = step(self._counter, passed=passed)
+        counter = count_result(self._counter, passed=passed)
         if counter is self._counter:
             self._unmoving = result  # when it comes again, as most do, it changes nothing again
         else:
@@ -141,15 +141,15 @@ class ScheduledCheck:
         self.next_start = due if due > now else now
         self._started = None
 
-    def _set_counter(self, counter: Counter) -> None:
+    def _set_counter(self, counter: HealthCounter) -> None:
         self._counter = counter
         self._unmoving = None
         self._wait = mean_wait(self.assignment.spec.cadence, counter).total_seconds()
         self._grid = grid_of(self._wait)
 
 
-def _start_counter(assignment: Assignment) -> Counter:
+def _start_counter(assignment: Assignment) -> HealthCounter:
     rise, fall = assignment.spec.cadence.rise, assignment.spec.cadence.fall
     if assignment.resume_up is None:
-        return Counter(rise=rise, fall=fall)
-    return Counter.resumed(rise, fall, up=assignment.resume_up)
+        return HealthCounter(rise=rise, fall=fall)
+    return HealthCounter.resumed(rise, fall, up=assignment.resume_up)

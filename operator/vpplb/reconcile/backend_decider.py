@@ -5,7 +5,8 @@ what checks find gives it its health. While the prober is in doubt, the guard sa
 though down.
 """
 
-from collections.abc import Iterable, Mapping
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -14,11 +15,11 @@ from vpplb.health.lifecycle import Mode, Probed, Start, changed, explained, move
 from vpplb.model.clock import Clock
 from vpplb.model.health import BackendHealth, HealthState, Transition
 from vpplb.model.names import ObjectKey
+from vpplb.plan.blind_guard import BlindGuard
 from vpplb.plan.decisions import BackendView
 from vpplb.reconcile.object_store import DirtyKeys, ObjectStore
 from vpplb.reconcile.ports import Prober, Reason, Turn, Verdict
 from vpplb.reconcile.probe_assignments import ProbeAssignments, choose_mode
-from vpplb.reconcile.sentry import Sentry
 
 SLACK = 3.0
 """Seconds, beyond the time of a probe, that first verdicts may take: a process has to start, and
@@ -45,14 +46,30 @@ class BackendDecider:
     """Holds the health of every backend, and has those probed that are to be."""
 
     def __init__(
-        self, store: ObjectStore, prober: Prober, sentry: Sentry, clock: Clock, history: int
+        self,
+        store: ObjectStore,
+        prober: Prober,
+        guard: BlindGuard,
+        clock: Clock,
+        history: int,
+        *,
+        time: Callable[[], float],
+        wake: Callable[[], None],
     ) -> None:
-        self._store, self._sentry, self._clock, self._history = store, sentry, clock, history
+        self._store, self._guard, self._clock, self._history = store, guard, clock, history
+        self._time, self._wake = time, wake
+        self._timer: asyncio.TimerHandle | None = None  # of the guard's next review
         self._assignments = ProbeAssignments(prober)
         self._records: dict[ObjectKey, _BackendRecord] = {}
         self._changed: set[ObjectKey] = set()
         self._transitions: list[Transition] = []
         self._removals: list[tuple[ObjectKey, ObjectKey]] = []
+
+    def cancel_timer(self) -> None:
+        """Wake nobody any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def get_health(self, key: ObjectKey) -> BackendHealth:
         """Return the health of a backend; that of an unknown one is unknown."""
@@ -103,7 +120,7 @@ class BackendDecider:
             detail=verdict.detail,
         )
         self._set_health(key, record, health)
-        self._sentry.decided(key, up=verdict.up, alone=verdict.alone)
+        self._guard.on_verdict(key, up=verdict.up, nobody_heard=verdict.alone, now=self._time())
         return True
 
     def take_reason(self, reason: Reason) -> bool:
@@ -119,9 +136,9 @@ class BackendDecider:
     def take_turn(self, turn: Turn) -> None:
         """Take in how the results of a check have turned."""
         if self._assignments.is_current(turn.backend, turn.generation):
-            self._sentry.turned(turn.backend, turn.response)
+            self._guard.on_turn(turn.backend, turn.response, self._time())
         else:  # whoever answers, the prober sees
-            self._sentry.heard(turn.response)
+            self._guard.on_response(turn.response)
 
     # --- one run ----------------------------------------------------------------------------
 
@@ -169,10 +186,10 @@ class BackendDecider:
         record.mode, record.frontends = mode, frontends
         if outcome.stop:
             stops.add(key)
-            self._sentry.unwatch(key)
+            self._guard.unwatch_backend(key)
         if outcome.start is not None:
             starts[key] = outcome.start
-            self._sentry.watch(key, outcome.start.spec.cadence, outcome.health)
+            self._guard.watch_backend(key, outcome.start.spec.cadence, outcome.health)
         self._set_health(key, record, outcome.health)
 
     def _forget_backend(self, key: ObjectKey, stops: set[ObjectKey]) -> None:
@@ -181,19 +198,22 @@ class BackendDecider:
         record = self._records.pop(key, None)
         if record is not None:
             self._note_removal(key, record.frontends)
-            self._sentry.unwatch(key)
+            self._guard.unwatch_backend(key)
             stops.add(key)
 
     def _hold_doubted(self) -> None:
-        for key in self._sentry.review():
+        now = self._time()
+        for key, held in self._guard.review(now).items():
             record = self._records.get(key)
             if record is None:
                 continue
             # They say whether the prober is suspected, also where nothing else changes.
             self._store.dirty.frontends |= record.frontends
-            held = self._sentry.holds(key)
             if record.health.state is HealthState.DOWN and record.health.held is not held:
                 self._set_health(key, record, replace(record.health, held=held))
+        self.cancel_timer()
+        if (due := self._guard.next_review) is not None:
+            self._timer = asyncio.get_running_loop().call_later(due - now, self._wake)
 
     def _set_health(self, key: ObjectKey, record: _BackendRecord, health: BackendHealth) -> None:
         if health == record.health:

@@ -11,6 +11,7 @@ from vpplb.model.health import HealthState
 from vpplb.model.names import ObjectKey
 from vpplb.model.objects import Backend
 from vpplb.model.vip import Encap
+from vpplb.plan.blind_guard import BlindGuard
 from vpplb.plan.decisions import UnreadFrontend
 from vpplb.plan.desired import (
     FrontendConfig,
@@ -27,7 +28,6 @@ from vpplb.plan.serving_start import MissingVerdicts, StartWaits, start_serving
 from vpplb.reconcile.backend_decider import BackendDecider
 from vpplb.reconcile.deadline_queue import DeadlineQueue
 from vpplb.reconcile.object_store import DirtyKeys, ObjectStore
-from vpplb.reconcile.sentry import Sentry
 
 _NO_WAIT = StartWaits()
 
@@ -43,14 +43,14 @@ class FrontendDecider:
         self,
         store: ObjectStore,
         backends: BackendDecider,
-        sentry: Sentry,
+        guard: BlindGuard,
         clock: Clock,
         *,
         time: Callable[[], float],
         wake: Callable[[], None],
     ) -> None:
         self.views: dict[ObjectKey, FrontendView] = {}
-        self._store, self._backends, self._sentry = store, backends, sentry
+        self._store, self._backends, self._guard = store, backends, guard
         self._clock, self._time = clock, time
         self._previous: dict[ObjectKey, Previous] = {}
         self._configs: dict[ObjectKey, FrontendConfig] = {}
@@ -150,7 +150,7 @@ class FrontendDecider:
             decision=start.decision,
             desired=desired,
             invalid=self._store.problems("Frontend", key),
-            suspect=any(self._sentry.doubts(one.backend) for one in members),
+            suspect=any(self._guard.is_suspect(one.backend) for one in members),
         )
 
     def _find_missing(self, resolved: ResolvedFrontend, previous: Previous) -> MissingVerdicts:

@@ -14,13 +14,13 @@ from collections.abc import Callable, Mapping
 from vpplb.model.clock import Clock
 from vpplb.model.health import BackendHealth
 from vpplb.model.names import ObjectKey
+from vpplb.plan.blind_guard import BlindGuard
 from vpplb.plan.decisions import Decisions, HealthCheckView
 from vpplb.plan.desired import FrontendView, Previous
 from vpplb.reconcile.backend_decider import BackendDecider
 from vpplb.reconcile.frontend_decider import FrontendDecider
 from vpplb.reconcile.object_store import ObjectStore
 from vpplb.reconcile.ports import Prober, Reason, Turn, Verdict
-from vpplb.reconcile.sentry import Sentry
 
 log = logging.getLogger(__name__)
 
@@ -47,10 +47,18 @@ class Reconciler:
         self._begun = False  # something has been decided
         self._suspected = False  # and the last decisions said so
         self._run_wanted = asyncio.Event()
-        self._sentry = Sentry(self.request_run, enabled=blind_guard, time=time)
-        self._backends = BackendDecider(self.store, prober, self._sentry, clock, transition_history)
+        self._guard = BlindGuard(enabled=blind_guard)
+        self._backends = BackendDecider(
+            self.store,
+            prober,
+            self._guard,
+            clock,
+            transition_history,
+            time=time,
+            wake=self.request_run,
+        )
         self._frontends = FrontendDecider(
-            self.store, self._backends, self._sentry, clock, time=time, wake=self.request_run
+            self.store, self._backends, self._guard, clock, time=time, wake=self.request_run
         )
 
     # --- what happens -----------------------------------------------------------------------
@@ -97,7 +105,7 @@ class Reconciler:
     def close(self) -> None:
         """Decide nothing any more; what was decided stands."""
         self._closed = True
-        self._sentry.close()
+        self._backends.cancel_timer()
         self._frontends.close()
 
     # --- what is known ----------------------------------------------------------------------
@@ -136,7 +144,7 @@ class Reconciler:
             self._begun = True
         self._backends.decide_dirty(self.store.dirty)
         frontends = self._frontends.decide_dirty(self.store.dirty)
-        backends, alarm = self._backends.take_changes(), self._sentry.alarm
+        backends, alarm = self._backends.take_changes(), self._guard.alarm
         alarm_changed = (alarm is not None) is not self._suspected
         self._suspected = alarm is not None
         return Decisions(

@@ -2,9 +2,8 @@
 
 import logging
 
-from vpplb.model.health import Transition
+from vpplb.model.health import Alarm, Transition
 from vpplb.plan.decisions import Decisions
-from vpplb.plan.guard import Alarm
 from vpplb.telemetry.metrics import OperatorMetrics
 from vpplb.telemetry.state_view import DecidedStateView
 

@@ -4,6 +4,7 @@ from datetime import timedelta
 import pytest
 
 from vpplb.health.cadence import (
+    DetectionWindow,
     detection_time,
     first_wait,
     grid_of,
@@ -11,7 +12,7 @@ from vpplb.health.cadence import (
     next_start,
     return_time,
 )
-from vpplb.health.machine import Counter
+from vpplb.health.machine import HealthCounter
 from vpplb.model.check import Cadence
 
 CADENCE = Cadence(
@@ -26,16 +27,16 @@ CADENCE = Cadence(
 @pytest.mark.parametrize(
     ("counter", "seconds"),
     [
-        (Counter(rise=2, fall=3), 1),
-        (Counter(rise=2, fall=3, h=4, fresh=False), 2),
-        (Counter(rise=2, fall=3, h=3, fresh=False), 1),
-        (Counter(rise=2, fall=3, h=2, fresh=False), 1),
-        (Counter(rise=2, fall=3, h=1, fresh=False), 1),
-        (Counter(rise=2, fall=3, h=0, fresh=False), 5),
+        (HealthCounter(rise=2, fall=3), 1),
+        (HealthCounter(rise=2, fall=3, h=4, fresh=False), 2),
+        (HealthCounter(rise=2, fall=3, h=3, fresh=False), 1),
+        (HealthCounter(rise=2, fall=3, h=2, fresh=False), 1),
+        (HealthCounter(rise=2, fall=3, h=1, fresh=False), 1),
+        (HealthCounter(rise=2, fall=3, h=0, fresh=False), 5),
     ],
 )
 def test_full_waits_interval_empty_down_interval_anything_else_fast_interval(
-    counter: Counter, seconds: int
+    counter: HealthCounter, seconds: int
 ) -> None:
     assert mean_wait(CADENCE, counter) == timedelta(seconds=seconds)
 
@@ -105,3 +106,41 @@ def test_the_longest_time_until_a_backend_that_is_down_has_been_probed_twice(
 ) -> None:
     cadence = replace(CADENCE, timeout=timedelta(seconds=timeout))
     assert return_time(cadence).total_seconds() == pytest.approx(seconds)
+
+
+def noticed_within(seconds: float) -> Cadence:
+    """Return a cadence whose check notices what happens within so many seconds."""
+    half = timedelta(seconds=seconds) / 2
+    return Cadence(interval=half / 1.1, timeout=half, fall=1)
+
+
+@pytest.mark.parametrize(
+    ("times", "window"),
+    [
+        ({}, 0.0),
+        ({5.0: 10}, 5.0),
+        ({5.0: 9, 60.0: 1}, 5.0),  # one slow check in ten is not waited for
+        ({5.0: 8, 60.0: 2}, 60.0),
+        ({1.0: 4, 5.0: 4, 60.0: 1}, 60.0),
+    ],
+)
+def test_the_window_lasts_until_nine_in_ten_checks_have_noticed(
+    times: dict[float, int], window: float
+) -> None:
+    found = DetectionWindow()
+    for seconds, checks in times.items():
+        for _ in range(checks):
+            found.add_check(noticed_within(seconds))
+    assert found.seconds == pytest.approx(window)
+
+
+def test_the_window_follows_the_checks() -> None:
+    window = DetectionWindow()
+    window.add_check(noticed_within(2.1))
+    assert window.seconds == pytest.approx(2.1)
+    window.add_check(noticed_within(12))
+    window.add_check(noticed_within(12))
+    assert window.seconds == pytest.approx(12)
+    window.remove_check(noticed_within(12))
+    window.remove_check(noticed_within(12))
+    assert window.seconds == pytest.approx(2.1)

@@ -1,13 +1,13 @@
 import pytest
 
-from vpplb.health.machine import Counter, step
+from vpplb.health.machine import HealthCounter, count_result
 
 
-def counted(rise: int, fall: int, results: str) -> Counter:
+def counted(rise: int, fall: int, results: str) -> HealthCounter:
     """Feed results, `+` a pass and `-` a failure, to a new counter."""
-    counter = Counter(rise=rise, fall=fall)
+    counter = HealthCounter(rise=rise, fall=fall)
     for result in results:
-        counter = step(counter, passed=result == "+")
+        counter = count_result(counter, passed=result == "+")
     return counter
 
 
@@ -46,7 +46,7 @@ def test_the_counter_follows_rise_and_fall(
 
 
 def test_a_new_counter_is_fresh_and_not_settled() -> None:
-    counter = Counter(rise=2, fall=3)
+    counter = HealthCounter(rise=2, fall=3)
     assert counter.fresh
     assert not counter.settled
 
@@ -58,13 +58,13 @@ def test_settled_means_that_no_change_is_under_way(results: str, settled: bool) 
 
 def test_a_result_that_changes_nothing_returns_the_counter_itself() -> None:
     up = counted(2, 3, "+")
-    assert step(up, passed=True) is up
+    assert count_result(up, passed=True) is up
 
 
 def resumed(up: bool, results: str) -> bool:
-    counter = Counter.resumed(2, 3, up=up)
+    counter = HealthCounter.resumed(2, 3, up=up)
     for result in results:
-        counter = step(counter, passed=result == "+")
+        counter = count_result(counter, passed=result == "+")
     return counter.healthy
 
 

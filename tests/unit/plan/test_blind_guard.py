@@ -3,11 +3,13 @@
 import subprocess
 import sys
 from collections import Counter
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from data.objects import in_state, key
+from vpplb.model.check import Cadence
 from vpplb.model.health import Alarm, HealthState, Response
 from vpplb.plan.blind_guard import (
     FEWEST_PROBED,
@@ -29,6 +31,10 @@ SILENCE, ANSWER = {GuardEvent.NEARLY_ALL_SILENT}, {GuardEvent.SOMEBODY_ANSWERED}
 ALONE: set[GuardEvent] = {GuardEvent.NOBODY_HEARD}
 NOTHING: set[GuardEvent] = set()
 NOT_SUSPECTED = [TRUSTED, UNSURE]
+SECOND = timedelta(seconds=1)
+CADENCE = Cadence(
+    interval=SECOND, fast_interval=SECOND, down_interval=SECOND, timeout=SECOND, fall=1
+)
 WINDOW, GRACE = 2.1, 3.2
 NAMES = "abcdefghijkl"
 UP, DOWN = in_state(HealthState.UP), in_state(HealthState.DOWN)
@@ -119,7 +125,7 @@ def test_each_state_has_a_row_and_each_machine_a_way_back() -> None:
 def test_an_event_that_a_state_does_not_know_changes_nothing(
     grace: GraceState, event: GuardEvent | Response
 ) -> None:
-    one = ProbedBackend(two_probes=GRACE, up=True, counted=True, grace=grace)
+    one = ProbedBackend(cadence=CADENCE, up=True, counted=True, grace=grace)
     after = change_grace(one, event, 100.0, WINDOW)
     assert (after is one) is (event not in GRACE_TRANSITIONS[grace])
     assert (after.grace_end is None) is (
@@ -148,7 +154,7 @@ class SmallGuard:
 
     def watch(self, *names: str) -> None:
         for name in names:
-            self.guard.watch_backend(key(name), UP, GRACE)
+            self.guard.watch_backend(key(name), CADENCE, UP)
 
     def turn(self, name: str, *responses: Response, now: float = 100.0) -> None:
         for response in responses:
@@ -158,7 +164,7 @@ class SmallGuard:
         self.guard.on_verdict(key(name), up=False, nobody_heard=False, now=now)
 
     def review(self, now: float) -> None:
-        self.guard.review(now, WINDOW)
+        self.guard.review(now)
 
     def counted(self, name: str) -> bool:
         return self.guard.backends[key(name)].counted
@@ -173,7 +179,7 @@ def small() -> SmallGuard:
 
 def test_those_that_were_up_are_counted_by_their_last_result(small: SmallGuard) -> None:
     small.watch("b", "c")
-    small.guard.watch_backend(key("d"), DOWN, GRACE)
+    small.guard.watch_backend(key("d"), CADENCE, DOWN)
     small.turn("a", SILENT)
     small.turn("b", ANSWERED)
     small.turn("d", SILENT)
@@ -183,7 +189,7 @@ def test_those_that_were_up_are_counted_by_their_last_result(small: SmallGuard) 
 
 
 def test_the_sums_follow_what_comes_and_goes(small: SmallGuard) -> None:
-    small.guard.watch_backend(key("b"), DOWN, GRACE)
+    small.guard.watch_backend(key("b"), CADENCE, DOWN)
     small.turn("a", SILENT)
     assert +small.guard.counts == Counter(probed=2, were_up=1, were_up_silent=1)
     small.guard.unwatch_backend(key("a"))
@@ -201,7 +207,7 @@ def test_one_that_went_down_is_counted_until_the_window_is_over(small: SmallGuar
 
 
 def test_one_that_was_down_already_is_not_counted_for_falling(small: SmallGuard) -> None:
-    small.guard.watch_backend(key("a"), DOWN, GRACE)
+    small.guard.watch_backend(key("a"), CADENCE, DOWN)
     small.fall("a", 100.0)
     assert not small.counted("a")
     assert small.guard.backends[key("a")].fell_at is None
@@ -256,7 +262,7 @@ def test_one_that_is_let_go_is_counted_for_what_is_left_of_the_window(
 
 
 def test_one_that_was_held_from_before_is_not_counted_when_it_is_let_go(small: SmallGuard) -> None:
-    small.guard.watch_backend(key("a"), HELD, GRACE)
+    small.guard.watch_backend(key("a"), CADENCE, HELD)
     small.turn("a", ANSWERED, now=0.0)
     assert not small.counted("a")
 
@@ -281,7 +287,7 @@ def test_silence_after_an_answer_without_a_fall_counts(small: SmallGuard) -> Non
 
 
 def test_one_that_is_up_is_counted_when_its_grace_ends() -> None:
-    one = ProbedBackend(two_probes=GRACE, up=True, counted=False, grace=GraceState.ENDING)
+    one = ProbedBackend(cadence=CADENCE, up=True, counted=False, grace=GraceState.ENDING)
     after = change_grace(one, GuardEvent.RELEASED, 101.0, WINDOW)
     assert (after.grace, after.counted) == (GraceState.NONE, True)
 
@@ -297,13 +303,13 @@ class FullGuard:
         self.now = 100.0
         self.reviews: list[float] = []
         for name in NAMES:
-            self.guard.watch_backend(key(name), UP, GRACE)
+            self.guard.watch_backend(key(name), CADENCE, UP)
             self.guard.on_turn(key(name), PASSED, self.now)
         self.review()
 
     def review(self) -> set[str]:
         """Return whose standing is another one."""
-        return {touched.name for touched in self.guard.review(self.now, WINDOW)}
+        return {touched.name for touched in self.guard.review(self.now)}
 
     def sleep(self, seconds: float) -> None:
         """Let time pass, with the reviews that are due meanwhile."""
@@ -376,7 +382,7 @@ def test_after_the_suspicion_a_review_is_due_when_a_hold_lapses(full: FullGuard)
     full.guard.on_verdict(key("c"), up=True, nobody_heard=False, now=full.now)
     full.review()
     full.sleep(60)
-    assert full.reviews == [began + GRACE]
+    assert full.reviews == [pytest.approx(began + GRACE)]
     assert full.held() == "ab"  # these pass, and wait for their verdict
 
 
@@ -399,7 +405,7 @@ def test_a_check_that_ended_is_neither_held_nor_doubted(full: FullGuard) -> None
 def test_disabled_it_holds_nobody_and_lets_go_whom_another_held() -> None:
     full = FullGuard(enabled=False)
     assert full.fall(NAMES, alone=True) == set()
-    full.guard.watch_backend(key("a"), HELD, GRACE)
+    full.guard.watch_backend(key("a"), CADENCE, HELD)
     assert full.held() == "a"
     assert full.review() == {"a"}
     assert full.held() == ""
@@ -408,7 +414,7 @@ def test_disabled_it_holds_nobody_and_lets_go_whom_another_held() -> None:
 
 def test_whom_another_held_is_held_until_somebody_answers(full: FullGuard) -> None:
     for name in "abc":
-        full.guard.watch_backend(key(name), HELD, GRACE)
+        full.guard.watch_backend(key(name), CADENCE, HELD)
     full.review()
     full.sleep(60)
     assert full.held() == "abc"

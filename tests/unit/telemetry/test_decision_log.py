@@ -3,8 +3,7 @@ import logging
 import pytest
 
 from data.objects import NOON, key
-from vpplb.model.health import HealthState, Transition
-from vpplb.plan.guard import Alarm
+from vpplb.model.health import Alarm, HealthState, Transition
 from vpplb.telemetry.decision_log import log_suspicion, log_transition
 
 
