@@ -5,19 +5,20 @@ on that would take the whole service down. So while nine in ten of the backends 
 silent at once, and none of the others that fail has answered, weights stay as they were.
 
 Those that *were up* are up, or went down within the detection window. Each counts by its last
-result: one that has not been probed since the silence began has not failed. That alone would come
-too late where one failure takes a backend down, or where some are probed seldom. So a prober that
-has heard nobody since a backend fell silent says so, and is UNSURE: falls by silence have no effect
-until somebody answers. A backend in grace is *held* when it goes down: it counts as up. Its grace
-is open while the prober is in doubt. Then it has the time of two probes: one to answer, one to show
-that it lasts. Who passes at its end stays in grace until its verdict: recovering takes no weight.
+result: one not probed since the silence began has not failed. That alone would be too late where
+one failure takes a backend down, or some are probed seldom. So a prober that has heard nobody since
+a backend fell silent is UNSURE: falls by silence have no effect until somebody answers. A backend
+in grace is *held* when it goes down: it counts as up. Its grace is open while the prober is in
+doubt. Then it has the time of two probes: one to answer, one to show that it lasts. Who passes at
+its end stays in grace until its verdict, so that recovering takes no weight away.
 """
 
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from enum import Enum
+from collections.abc import Mapping
+from enum import StrEnum
+from functools import cache
 from heapq import heappop, heappush
+from typing import NamedTuple
 
 from vpplb.health.cadence import DetectionWindow, return_time
 from vpplb.model.check import Cadence
@@ -27,7 +28,7 @@ from vpplb.model.names import ObjectKey
 FEWEST_PROBED = 10  # with fewer, that all fall silent says too little
 
 
-class ProberTrust(Enum):
+class ProberTrust(StrEnum):
     """What is thought of the prober. UNSURE is told to nobody: it lasts a probe or two."""
 
     TRUSTED = "trusted"
@@ -35,7 +36,7 @@ class ProberTrust(Enum):
     SUSPECTED = "suspected"
 
 
-class GraceState(Enum):
+class GraceState(StrEnum):
     """Whether a backend counts as up when it goes down, and until when."""
 
     NONE = "none"
@@ -44,7 +45,7 @@ class GraceState(Enum):
     EXTENDED = "extended"
 
 
-class GuardEvent(Enum):
+class GuardEvent(StrEnum):
     """What may change one of them, as may a backend's `Response`."""
 
     TOO_FEW_PROBED = "fewer than ten are probed"
@@ -67,13 +68,13 @@ _DOUBT = {
     GuardEvent.SOMEBODY_ANSWERED: _TRUSTED,
     GuardEvent.NOBODY_HEARD: _UNSURE,
 }
-# An event that a state does not know changes nothing.
+_RETURNED = [f"suspect_{one}" for one in Response if one is not Response.SILENT]
+# An event that a state does not know changes nothing. Of several the first decides.
 PROBER_TRANSITIONS: Mapping[ProberTrust, Mapping[GuardEvent, ProberTrust]] = {
     _TRUSTED: _DOUBT,
     _UNSURE: _DOUBT,
     _SUSPECTED: {GuardEvent.TOO_FEW_PROBED: _TRUSTED, GuardEvent.ENOUGH_RETURNED: _TRUSTED},
 }
-
 _BEGIN: dict[_Event, GraceState] = {GuardEvent.BLAMED: _OPEN, GuardEvent.CLEARED: _ENDING}
 _FAIL: dict[_Event, GraceState] = {Response.STALLED: _EXTENDED, Response.SILENT: _EXTENDED}
 _ENDS: tuple[_Event, ...] = (Response.ANSWERED, GuardEvent.WENT_UP, GuardEvent.RELEASED)
@@ -86,9 +87,8 @@ GRACE_TRANSITIONS: Mapping[GraceState, Mapping[_Event, GraceState]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProbedBackend:
-    """What is known of a probed backend."""
+class ProbedBackend(NamedTuple):
+    """What is known of a probed backend. A tuple, for several are made with each verdict."""
 
     cadence: Cadence
     up: bool  # as measured
@@ -101,30 +101,29 @@ class ProbedBackend:
     grace_end: float | None = None
 
     @property
-    def roles(self) -> Iterator[str]:
+    def roles(self) -> tuple[str, ...]:
         """As what it is counted, such as `were_up` and `were_up_silent`."""
-        yield "probed"
-        roles = {"open": self.grace is _OPEN, "were_up": self.counted, "suspect": self.suspect}
-        for role in (name for name, is_so in roles.items() if is_so):
-            yield from (role, f"{role}_{self.response}")
+        is_open = self.grace is GraceState.OPEN
+        return _name_roles(self.response, open=is_open, were_up=self.counted, suspect=self.suspect)
+
+
+@cache
+def _name_roles(response: Response | None, **roles: bool) -> tuple[str, ...]:
+    found = [role for role, is_so in roles.items() if is_so]
+    return ("probed", *found, *(f"{role}_{response}" for role in found))
 
 
 def judge_prober(trust: ProberTrust, news: set[GuardEvent], counts: Counter[str]) -> ProberTrust:
-    """Return the trust after the news; `counts` has the number of backends by role.
-
-    NEARLY_ALL_SILENT is news if one that was up fell silent: what ends a suspicion begins no other.
-    """
+    """Return the trust after the news; `counts` has the number of backends by role."""
     events = set(news)
     if counts["probed"] < FEWEST_PROBED:
         events.add(GuardEvent.TOO_FEW_PROBED)
-    returned = [counts[f"suspect_{one}"] for one in Response if one is not Response.SILENT]
-    if 10 * sum(returned) >= counts["suspect"]:
+    if 10 * sum(counts[role] for role in _RETURNED) >= counts["suspect"]:
         events.add(GuardEvent.ENOUGH_RETURNED)
     answered = counts["were_up_answered"] + counts["were_up_stalled"]
     if answered or 10 * counts["were_up_silent"] < 9 * counts["were_up"]:
-        events.discard(GuardEvent.NEARLY_ALL_SILENT)
-    table = PROBER_TRANSITIONS[trust]
-    return next((table[one] for one in GuardEvent if one in events and one in table), trust)
+        events.discard(GuardEvent.NEARLY_ALL_SILENT)  # which is news if another one fell silent
+    return next((to for event, to in PROBER_TRANSITIONS[trust].items() if event in events), trust)
 
 
 def change_grace(one: ProbedBackend, event: _Event, now: float, window: float) -> ProbedBackend:
@@ -132,16 +131,15 @@ def change_grace(one: ProbedBackend, event: _Event, now: float, window: float) -
     grace = GRACE_TRANSITIONS[one.grace].get(event)
     if grace is None:
         return one
-    one = replace(one, grace=grace, grace_end=None)
+    held, counted, end = one.held, one.counted, None
     if grace is GraceState.NONE:
         lately = one.fell_at is not None and one.fell_at >= now - window
-        return replace(one, held=False, counted=one.up or lately)
-    if grace is GraceState.OPEN:
-        return one
-    end = now + return_time(one.cadence).total_seconds()
-    # Who is silent still when the prober is trusted would begin the next suspicion.
-    counted = one.counted and not (grace is GraceState.ENDING and one.response is Response.SILENT)
-    return replace(one, grace_end=end, counted=counted)
+        held, counted = False, one.up or lately
+    elif grace is not GraceState.OPEN:
+        end = now + return_time(one.cadence).total_seconds()
+        # Who is silent still when the prober is trusted would begin the next suspicion.
+        counted = counted and not (grace is GraceState.ENDING and one.response is Response.SILENT)
+    return one._replace(grace=grace, grace_end=end, held=held, counted=counted)
 
 
 class BlindGuard:
@@ -167,7 +165,7 @@ class BlindGuard:
         self.unwatch_backend(key)
         one = ProbedBackend(cadence=cadence, up=counted and not held, counted=counted)
         if suspect or held:
-            one = replace(one, suspect=suspect, held=held, grace=GraceState.OPEN)
+            one = one._replace(suspect=suspect, held=held, grace=GraceState.OPEN)
         if held:
             self._news.add(GuardEvent.NOBODY_HEARD)
         self.backends[key] = one
@@ -185,21 +183,22 @@ class BlindGuard:
             self._news.add(GuardEvent.SOMEBODY_ANSWERED)
 
     def on_turn(self, key: ObjectKey, response: Response, now: float) -> None:
-        """Take note that the results of a running check have turned."""
         self.on_response(response)
         if (before := self.backends.get(key)) is None:
             return
         event: _Event = response
-        one = replace(before, response=response)
+        one = before._replace(response=response)
         if response is Response.PASSED and one.grace is not GraceState.NONE:
-            one = replace(one, counted=True)
+            one = one._replace(counted=True)
         elif response is Response.SILENT:
-            fell_aloud = before.response in (Response.ANSWERED, Response.STALLED) and not one.up
-            one = replace(one, counted=one.counted and (one.held or not fell_aloud))
+            if before.response in (Response.ANSWERED, Response.STALLED) and not (
+                one.up or one.held
+            ):
+                one = one._replace(counted=False)  # no silence took it down
             if one.counted:
                 self._news.add(GuardEvent.NEARLY_ALL_SILENT)
                 if self.trust is ProberTrust.SUSPECTED:
-                    one, event = replace(one, suspect=True), GuardEvent.BLAMED
+                    one, event = one._replace(suspect=True), GuardEvent.BLAMED
         self._change(key, one, event, now)
 
     def on_verdict(self, key: ObjectKey, *, up: bool, nobody_heard: bool, now: float) -> None:
@@ -207,7 +206,7 @@ class BlindGuard:
         if (one := self.backends.get(key)) is None:
             return
         if up:
-            one = replace(one, up=True, counted=True, fell_at=None)
+            one = one._replace(up=True, counted=True, fell_at=None)
             self._change(key, one, GuardEvent.WENT_UP, now)
             return
         in_grace = one.grace is not GraceState.NONE
@@ -217,9 +216,9 @@ class BlindGuard:
                 self._news.add(GuardEvent.NOBODY_HEARD)
         if one.counted:
             self._falls.append((now, key))
-            one = replace(one, fell_at=now)
+            one = one._replace(fell_at=now)
         held = one.held or (in_grace and one.response is not Response.ANSWERED)
-        self._put(key, replace(one, up=False, held=held))
+        self._put(key, one._replace(up=False, held=held))
 
     def review(self, now: float) -> Mapping[ObjectKey, bool]:
         """Judge what has happened; return whether those are held whose standing is another one."""
@@ -227,7 +226,7 @@ class BlindGuard:
             at, key = self._falls.popleft()
             fallen = self.backends.get(key)
             if fallen is not None and fallen.fell_at == at and not fallen.held:
-                self._put(key, replace(fallen, counted=False))
+                self._put(key, fallen._replace(counted=False))
         before = self.trust
         self.trust = judge_prober(before, self._news, self.counts) if self._enabled else before
         if self.trust is ProberTrust.TRUSTED:
@@ -236,7 +235,7 @@ class BlindGuard:
             self._suspect_prober(now)
         for key in self._fallen if self.trust is not ProberTrust.TRUSTED else ():
             if (one := self.backends.get(key)) is not None and one.counted:
-                self._change(key, replace(one, held=True), GuardEvent.BLAMED, now)
+                self._change(key, one._replace(held=True), GuardEvent.BLAMED, now)
         changed, self._changed, self._news, self._fallen = self._changed, set(), set(), []
         return {key: key in self.backends and self.backends[key].held for key in changed}
 
@@ -260,7 +259,7 @@ class BlindGuard:
             suspect = one.response is Response.SILENT and (one.counted or in_grace)
             if in_grace or suspect:
                 held = one.held or (suspect and not one.up)
-                blamed = replace(one, counted=True, suspect=suspect, held=held)
+                blamed = one._replace(counted=True, suspect=suspect, held=held)
                 self._change(key, blamed, GuardEvent.BLAMED, now)
 
     def _end_doubt(self, now: float, *, was_suspected: bool) -> None:
@@ -269,7 +268,7 @@ class BlindGuard:
         by_chance = silent == 1 and not was_suspected
         backends = list(self.backends.items()) if was_suspected or self.counts["open"] else []
         for key, before in backends:
-            one = replace(before, suspect=False) if before.suspect else before
+            one = before._replace(suspect=False) if before.suspect else before
             is_open = one.grace is GraceState.OPEN
             if is_open and (not self._enabled or (by_chance and one.response is Response.SILENT)):
                 self._change(key, one, GuardEvent.RELEASED, now)
@@ -291,8 +290,9 @@ class BlindGuard:
 
     def _put(self, key: ObjectKey, one: ProbedBackend) -> None:
         before, self.backends[key] = self.backends[key], one
-        self.counts.subtract(before.roles)
-        self.counts.update(one.roles)
+        if one.roles is not before.roles:
+            self.counts.update(one.roles)
+            self.counts.subtract(before.roles)
         if (one.held, one.suspect) != (before.held, before.suspect):
             self._changed.add(key)
         if one.grace_end is not None:
