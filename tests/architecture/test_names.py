@@ -15,7 +15,6 @@ MEAN_TWO_THINGS = frozenset(
         "Listing",
         "Message",
         "Pool",
-        "Probed",
         "VipCounters",
     }
 )
