@@ -22,7 +22,7 @@ from pathlib import Path
 from cluster.control_plane import SYSTEM_NAMESPACE, ControlPlane, control_plane
 from lab.processes import Program, free_port
 from lab.servers import CountingHttpServer
-from vpplb.simulator.server import Call, VppSimulator
+from vpplb.simulator.server import RecordedCall, VppSimulator
 
 KILLS = int(os.environ.get("VPPLB_BENCH_KILLS", "50"))
 NAMESPACE = "bench-failover"
@@ -39,7 +39,7 @@ class Vpp:
         self.changed = asyncio.Event()
         self.simulator = VppSimulator(socket, on_call=self._on_call)
 
-    def _on_call(self, call: Call) -> None:
+    def _on_call(self, call: RecordedCall) -> None:
         arguments = call.args
         if "as_address" in arguments:
             self.weights[str(arguments["as_address"])] = (time.time(), int(arguments["weight"]))

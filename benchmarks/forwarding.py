@@ -91,7 +91,7 @@ async def forwarding(socket: Path, length: int, *, workers: int) -> Forwarding:
     for command in _COMMANDS:
         worker = "worker 0" if workers else ""
         said = command.format(rate=RATE, worker=worker) if "{rate}" in command else command
-        await lb._connected().call("cli_inband", {"cmd": said.encode()})
+        await lb._live_connection().call("cli_inband", {"cmd": said.encode()})
     ops: list[Op] = []
     for vip, servers, table in ((CARRIER, 1, 1024), (CHANGED, SERVERS, length)):
         ops.append(AddVip(vip=vip, settings=VipSettings(encap=Encap.GRE4, table_length=table)))

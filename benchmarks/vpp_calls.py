@@ -21,7 +21,7 @@ from vpplb.plan.ops import Op
 from vpplb.sync.ports import VipReport
 from vpplb.sync.vip_records import WantedVip
 from vpplb.vpp import codec, messages
-from vpplb.vpp.framing import FrameReader, frame
+from vpplb.vpp.framing import FrameReader, frame_message
 
 SETTINGS = VipSettings(encap=Encap.GRE4)
 CORES = os.sched_getaffinity(0)
@@ -142,9 +142,11 @@ class BareSocket:
         self.pid: int = struct.unpack("3i", peer)[0]
         """VPP's process."""
         self._frames = FrameReader()
-        registration = messages.Registration()
-        self._client, table = registration.accept(self._ask(registration.request("bench")))
-        self._catalogue = messages.catalogue(table)
+        registration = messages.ClientRegistration()
+        self._client, table = registration.unpack_reply(
+            self._ask(registration.pack_request("bench"))
+        )
+        self._catalogue = messages.build_catalogue(table)
 
     def close(self) -> None:
         self._socket.close()
@@ -153,9 +155,9 @@ class BareSocket:
         """Pack the calls of ops, ready to be sent."""
         packed = []
         for number, op in enumerate(ops):
-            name, fields = codec.request(op)
+            name, fields = codec.encode_op(op)
             message = self._catalogue.by_name[name].pack(self._client, number + 1, fields)
-            packed.append(frame(message))
+            packed.append(frame_message(message))
         return packed
 
     def send(self, frames: Sequence[bytes], window: int) -> Took:
@@ -167,13 +169,13 @@ class BareSocket:
             if sent < min(room, len(frames)):
                 self._socket.sendall(b"".join(frames[sent:room]))
                 sent = min(room, len(frames))
-            answered += sum(1 for _ in self._frames.feed(self._socket.recv(1 << 18)))
+            answered += sum(1 for _ in self._frames.read_messages(self._socket.recv(1 << 18)))
         return clocks.took()
 
     def _ask(self, message: bytes) -> bytes:
-        self._socket.sendall(frame(message))
+        self._socket.sendall(frame_message(message))
         while True:
-            for answer in self._frames.feed(self._socket.recv(1 << 18)):
+            for answer in self._frames.read_messages(self._socket.recv(1 << 18)):
                 return answer
 
 

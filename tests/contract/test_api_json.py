@@ -11,7 +11,7 @@ import pytest
 
 from lab.raw_client import RawClient
 from lab.simulated_vpp import simulated_vpp
-from vpplb.simulator.dialect import Dialect
+from vpplb.simulator.api_version import ApiVersion
 from vpplb.simulator.messages import MESSAGES
 
 pytestmark = pytest.mark.slow
@@ -42,7 +42,7 @@ async def register(client: RawClient) -> tuple[int, dict[str, int]]:
 async def test_definitions_are_json_with_a_nul_behind_that_is_not_counted(
     api_socket: Path,
 ) -> None:
-    client = await RawClient.open(api_socket, Dialect())
+    client = await RawClient.open(api_socket, ApiVersion())
     index, ids = await register(client)
     number = ids[MESSAGES["get_api_json"].name_crc]
     client.send_raw(struct.pack(">HII", number, index, 7))

@@ -258,6 +258,6 @@ async def test_agents_that_are_killed_after_large_dumps_leave_vpp_well(lb: LoadB
         assert len((await lb.read()).table[WEB].servers) == 500
         if isinstance(lb, PapiLoadBalancer):
             await lb.ping()
-            lb._connected().lose("killed")
+            lb._live_connection().abort("killed")
     await lb.connect()
     assert len((await lb.read()).table[WEB].servers) == 500

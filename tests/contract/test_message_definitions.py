@@ -7,8 +7,8 @@ import pytest
 
 from data import transcripts
 from vpplb.simulator.api_json import all_api_json, api_json
-from vpplb.simulator.dialect import Dialect
-from vpplb.simulator.messages import MESSAGE_IDS, MESSAGES, MODULES, Module
+from vpplb.simulator.api_version import ApiVersion
+from vpplb.simulator.messages import MESSAGE_IDS, MESSAGES, MODULES, ApiModule
 
 MODULE_NAMES = [module.name for module in MODULES]
 
@@ -24,7 +24,7 @@ def without_texts(value: Any) -> Any:
 
 
 def served(module: str) -> dict[str, Any]:
-    (definition,) = (api_json(known, Dialect()) for known in MODULES if known.name == module)
+    (definition,) = (api_json(known, ApiVersion()) for known in MODULES if known.name == module)
     read: dict[str, Any] = json.loads(json.dumps(definition))
     return read
 
@@ -63,7 +63,7 @@ def test_every_message_of_the_lb_plugin_is_served() -> None:
 
 
 @pytest.mark.parametrize("module", MODULES, ids=MODULE_NAMES)
-def test_every_request_has_its_answer(module: Module) -> None:
+def test_every_request_has_its_answer(module: ApiModule) -> None:
     answers = {service["reply"] for service in served(module.name)["services"].values()}
     defined = {message.name for message in module.messages if message.kind != "listed"}
     replies = defined - served(module.name)["services"].keys()
@@ -75,7 +75,7 @@ def test_names_with_crcs_are_unique_in_the_table_of_messages() -> None:
 
 
 @pytest.mark.parametrize("module", MODULES, ids=MODULE_NAMES)
-def test_every_crc_in_the_table_of_messages_is_the_real_one(module: Module) -> None:
+def test_every_crc_in_the_table_of_messages_is_the_real_one(module: ApiModule) -> None:
     crcs = {m[0]: int(m[-1]["crc"], 16) for m in real(module.name)["messages"]}
     assert {m.name: m.crc for m in module.messages} == {
         m.name: crcs[m.name] for m in module.messages

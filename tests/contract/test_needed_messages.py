@@ -5,15 +5,15 @@ from typing import Any
 
 from data.transcripts import DEFINITIONS, require
 from vpplb.simulator.api_json import api_json
-from vpplb.simulator.dialect import Dialect
+from vpplb.simulator.api_version import ApiVersion
 from vpplb.simulator.messages import MODULES
 from vpplb.vpp import messages
-from vpplb.vpp.definitions import NEEDED
-from vpplb.vpp.messages import Catalogue
+from vpplb.vpp.message_definitions import NEEDED
+from vpplb.vpp.messages import MessageCatalogue
 
 
-def forms(catalogue: Catalogue) -> dict[str, tuple[str, tuple[str, ...], str]]:
-    return {name: message.form for name, message in catalogue.by_name.items()}
+def forms(catalogue: MessageCatalogue) -> dict[str, tuple[str, tuple[str, ...], str]]:
+    return {name: message.struct_form for name, message in catalogue.by_name.items()}
 
 
 def table(apis: list[dict[str, Any]]) -> dict[str, int]:
@@ -24,13 +24,13 @@ def table(apis: list[dict[str, Any]]) -> dict[str, int]:
 
 def test_a_real_vpp_has_every_needed_message_with_its_crc_and_its_fields() -> None:
     apis = [json.loads(path.read_text()) for path in require(DEFINITIONS).glob("*.api.json")]
-    assert messages.missing(table(apis)) == []
-    real = messages.catalogue_of(apis, table(apis))
-    assert forms(messages.catalogue(table(apis))) == forms(real)
+    assert messages.missing_messages(table(apis)) == []
+    real = messages.build_catalogue_from(apis, table(apis))
+    assert forms(messages.build_catalogue(table(apis))) == forms(real)
     assert forms(real).keys() == NEEDED.keys()
 
 
 def test_the_simulator_defines_every_needed_message_alike() -> None:
-    apis = [json.loads(json.dumps(api_json(module, Dialect()))) for module in MODULES]
-    simulated = messages.catalogue_of(apis, table(apis))
-    assert forms(messages.catalogue(table(apis))) == forms(simulated)
+    apis = [json.loads(json.dumps(api_json(module, ApiVersion()))) for module in MODULES]
+    simulated = messages.build_catalogue_from(apis, table(apis))
+    assert forms(messages.build_catalogue(table(apis))) == forms(simulated)

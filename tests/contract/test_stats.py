@@ -54,7 +54,7 @@ async def vpp(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[V
     if request.param == "simulator":
         simulator = VppSimulator(tmp_path / "api.sock", stats_socket=tmp_path / "stats.sock")
         await simulator.start()
-        vpp = Vpp(tmp_path, lambda flows: [simulator.lb.forward(flow) for flow in flows])
+        vpp = Vpp(tmp_path, lambda flows: [simulator.lb.forward_packet(flow) for flow in flows])
         await vpp.lb.connect()
         yield vpp
         await vpp.lb.close()

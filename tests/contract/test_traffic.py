@@ -88,7 +88,7 @@ class Pair:
     def send(self, flows: list[FiveTuple]) -> list[IPAddress | None]:
         """Give both the same packets; both have to choose the same servers, and say the same."""
         real = self._packets.send(flows)
-        ours = self._loop.call(lambda: [self.simulator.lb.forward(flow) for flow in flows])
+        ours = self._loop.call(lambda: [self.simulator.lb.forward_packet(flow) for flow in flows])
         assert ours == real
         for command in SHOWN:
             self.say("cli_inband", cmd=command)

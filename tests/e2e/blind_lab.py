@@ -145,7 +145,7 @@ class BlindLab:
 
         def forward(port: int) -> str | None:
             flow = FiveTuple(ip_address(CLIENT), ip_address(VIP), TCP, port, PORT)
-            return str(self._simulator.lb.forward(flow))
+            return str(self._simulator.lb.forward_packet(flow))
 
         return self._loop.call(lambda: {port: forward(port) for port in ports})
 

@@ -11,15 +11,15 @@ from lab.live_syncer import Ear, row, running, vip, without_buckets
 from lab.simulated_vpp import simulated_vpp
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import AppServer, IPAddress, Vip, VipId
-from vpplb.simulator.dialect import Dialect
+from vpplb.simulator.api_version import ApiVersion
 from vpplb.simulator.faults import (
-    Cut,
-    Delay,
-    Die,
-    Drop,
+    CutAnswer,
+    DelayAnswer,
+    DropAnswer,
     Fault,
-    Late,
-    Oversize,
+    KillVpp,
+    OversizeFrame,
+    ReorderAnswer,
     WrongContext,
     WrongId,
 )
@@ -50,14 +50,14 @@ BEFORE: Wishes = {WEB: (WEB_VIP, WEB_ROW), API: (API_VIP, row({"10.0.0.1": 1}))}
 AFTER: Wishes = {WEB: (WEB_VIP, FAILED), API: (API_VIP, row({"10.0.0.1": 1}, length=4096))}
 """A server fails and another comes; the other VIP has to be made anew."""
 FAULTS = (
-    Drop(),
-    Delay(seconds=2 * TIMEOUT),
-    Late(),
+    DropAnswer(),
+    DelayAnswer(seconds=2 * TIMEOUT),
+    ReorderAnswer(),
     WrongContext(),
     WrongId(),
-    Oversize(),
-    Cut(),
-    Die(),
+    OversizeFrame(),
+    CutAnswer(),
+    KillVpp(),
 )
 
 
@@ -89,7 +89,9 @@ async def want(syncer: VppSyncer, ear: Ear, wishes: Wishes, revision: str) -> No
 
 def flows(simulator: VppSimulator) -> Iterator[IPAddress | None]:
     client, target = ip_address("198.51.100.1"), WEB_VIP.prefix.network_address
-    return (simulator.lb.forward(FiveTuple(client, target, TCP, port, 80)) for port in range(50))
+    return (
+        simulator.lb.forward_packet(FiveTuple(client, target, TCP, port, 80)) for port in range(50)
+    )
 
 
 def has(simulator: VppSimulator, wishes: Wishes) -> bool:
@@ -113,25 +115,25 @@ async def test_whatever_goes_wrong_at_a_change_it_is_made_and_the_flush_is_not_l
     assert set(before) == {A, B}
     vpp.faults.arm(fault, message)
     task = asyncio.create_task(want(*syncing, AFTER, "r2"))
-    if isinstance(fault, Die):
+    if isinstance(fault, KillVpp):
         await syncing[1].until(lambda: bool(syncing[1].reasons))
         await vpp.restart(keep=True)
     await task
     assert has(vpp, AFTER)
     after = list(flows(vpp))
     assert A not in after
-    if not isinstance(fault, Die):  # which forgets all flows
+    if not isinstance(fault, KillVpp):  # which forgets all flows
         assert all(now == B for now, then in zip(after, before, strict=True) if then == B)
 
 
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        (Drop(), "sockclnt_create"),
-        (Drop(), "show_version"),
-        (Drop(), "cli_inband"),
-        (Drop(), "lb_conf_get"),
-        (Cut(), "lb_vip_dump"),
+        (DropAnswer(), "sockclnt_create"),
+        (DropAnswer(), "show_version"),
+        (DropAnswer(), "cli_inband"),
+        (DropAnswer(), "lb_conf_get"),
+        (CutAnswer(), "lb_vip_dump"),
         (WrongContext(), "lb_as_v2_dump"),
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
@@ -140,7 +142,7 @@ async def test_a_new_vpp_that_fails_while_it_is_read_is_read_again(
     vpp: VppSimulator, syncing: tuple[VppSyncer, Ear], fault: Fault, message: str
 ) -> None:
     _, ear = syncing
-    await vpp.restart(keep=True, dialect=Dialect(shift=3))
+    await vpp.restart(keep=True, api_version=ApiVersion(shift=3))
     vpp.faults.arm(fault, message)
     await want(*syncing, AFTER, "r2")
     assert len(ear.reasons) > 1
@@ -153,7 +155,7 @@ async def test_a_dump_that_comes_out_empty_removes_and_remakes_nothing(
     syncer, ear = syncing
     before = list(flows(vpp))
     vpp.hang_up()
-    vpp.faults.arm(Drop(), "lb_vip_dump")
+    vpp.faults.arm(DropAnswer(), "lb_vip_dump")
     await ear.until(lambda: any(report.error for report in ear.reports))
     await ear.until(lambda: not any(report.error for report in ear.reports[-2:]))
     assert has(vpp, BEFORE)
@@ -165,7 +167,7 @@ async def test_the_connections_of_a_vpp_that_hangs_now_and_then_are_all_closed(
     vpp: VppSimulator, syncing: tuple[VppSyncer, Ear]
 ) -> None:
     for number in range(3):
-        vpp.faults.arm(Drop(), "lb_as_set_weight")
+        vpp.faults.arm(DropAnswer(), "lb_as_set_weight")
         weights = row({"10.0.0.1": number, "10.0.0.2": 50})
         await want(*syncing, {WEB: (WEB_VIP, weights)}, f"r{number + 2}")
     assert len(syncing[1].infos) == 4

@@ -14,8 +14,8 @@ from vpplb.model.names import ObjectKey
 from vpplb.model.vip import Encap, IPAddress, LbConf, Vip, VipId, VipSettings
 from vpplb.plan.ops import AddServer, AddVip, DelServer, DelVip, Op, SetConf, SetWeight
 from vpplb.plan.settings import DesiredSettings
-from vpplb.simulator.dialect import Dialect
-from vpplb.simulator.faults import Drop
+from vpplb.simulator.api_version import ApiVersion
+from vpplb.simulator.faults import DropAnswer
 from vpplb.simulator.flows import TCP, FiveTuple
 from vpplb.simulator.server import VppSimulator
 from vpplb.sync.syncer import VppSyncer
@@ -58,7 +58,8 @@ def flows(simulator: VppSimulator) -> list[IPAddress | None]:
     """The servers of a hundred flows to WEB, which VPP remembers from the first packet on."""
     client, target = ip_address("198.51.100.1"), WEB_VIP.prefix.network_address
     return [
-        simulator.lb.forward(FiveTuple(client, target, TCP, port, 80)) for port in range(2000, 2100)
+        simulator.lb.forward_packet(FiveTuple(client, target, TCP, port, 80))
+        for port in range(2000, 2100)
     ]
 
 
@@ -208,13 +209,15 @@ async def test_without_its_memory_an_agent_removes_nothing_and_adopts_what_is_wa
         assert API_VIP in syncer.vips.observed
 
 
-@pytest.mark.parametrize("dialect", [Dialect(), Dialect(shift=7)], ids=["same ids", "other ids"])
+@pytest.mark.parametrize(
+    "api_version", [ApiVersion(), ApiVersion(shift=7)], ids=["same ids", "other ids"]
+)
 async def test_a_vpp_that_restarts_empty_is_programmed_in_full(
-    vpp: VppSimulator, dialect: Dialect
+    vpp: VppSimulator, api_version: ApiVersion
 ) -> None:
     conf = DesiredSettings(ipv4_source=SOURCE)
     async with syncing(vpp.api_socket, WANTED, conf=conf) as (_, ear):
-        await vpp.restart(dialect=dialect)
+        await vpp.restart(api_version=api_version)
         await ear.until(lambda: len(ear.infos) == 2)
         await ear.until(lambda: len(ear.reports) == 2 * len(WANTED))
         assert ours(vpp) == dict(WANTED.values())
@@ -235,7 +238,7 @@ async def test_a_vpp_with_other_definitions_is_not_touched_and_named_until_it_is
 ) -> None:
     async with syncing(vpp.api_socket, WANTED) as (_, ear):
         vpp.calls.clear()
-        await vpp.restart(dialect=Dialect(other_crcs=frozenset({"lb_as_set_weight"})))
+        await vpp.restart(api_version=ApiVersion(other_crcs=frozenset({"lb_as_set_weight"})))
         await ear.until(lambda: any("VPP lacks lb_as_set_weight" in r for r in ear.reasons))
         assert vpp.changing_calls == []
         await vpp.restart()
@@ -270,7 +273,7 @@ async def test_an_agent_that_dies_while_it_makes_a_vip_leaves_none_that_nobody_o
     ear.on_memory = lambda: keep_state(memory, syncer.vips.owned_state)
     syncer.set_desired(WEB, WEB_VIP, WEB_ROW, "r1")
     syncer.set_synced()
-    vpp.faults.arm(Drop(), "lb_add_del_as_v2", times=None)
+    vpp.faults.arm(DropAnswer(), "lb_add_del_as_v2", times=None)
     async with running(syncer):
         await eventually(lambda: WEB_VIP in vpp.lb.table(), "VPP has the VIP")
     vpp.faults.disarm()

@@ -56,7 +56,7 @@ async def test_packets_to_a_vip_are_counted_for_its_frontend(tmp_path: Path, giv
     client = ip_address("203.0.113.7")
     for port in (1, 2, 2):
         flow = FiveTuple(client, vip.prefix.network_address, TCP, port, vip.port)
-        assert simulator.lb.forward(flow) == ip_address("10.0.0.1")
+        assert simulator.lb.forward_packet(flow) == ip_address("10.0.0.1")
     counted = {"existing": 1, "first": 2, "untracked": 0, "no_server": 0}
     await eventually(lambda: packets(standalone._http.metrics()) == counted, "the packets")
     stop.set()

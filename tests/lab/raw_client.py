@@ -5,29 +5,29 @@ from pathlib import Path
 from typing import Any
 
 from vpplb.simulator import wire
-from vpplb.simulator.dialect import Dialect
+from vpplb.simulator.api_version import ApiVersion
 
 
 class RawClient:
     """A client that sends what it is told, and shows what comes."""
 
     def __init__(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, dialect: Dialect
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, api_version: ApiVersion
     ) -> None:
         self._reader = reader
         self._writer = writer
-        self._dialect = dialect
+        self._api_version = api_version
         self.index = 0
 
     @classmethod
-    async def open(cls, path: Path, dialect: Dialect | None = None) -> "RawClient":
+    async def open(cls, path: Path, api_version: ApiVersion | None = None) -> "RawClient":
         """Connect, and say nothing."""
-        return cls(*await asyncio.open_unix_connection(path), dialect or Dialect())
+        return cls(*await asyncio.open_unix_connection(path), api_version or ApiVersion())
 
     @classmethod
-    async def connect(cls, path: Path, dialect: Dialect | None = None) -> "RawClient":
+    async def connect(cls, path: Path, api_version: ApiVersion | None = None) -> "RawClient":
         """Connect and register."""
-        client = await cls.open(path, dialect)
+        client = await cls.open(path, api_version)
         try:
             client.send("sockclnt_create", name="test", context=7)
             reply = await client.receive()
@@ -41,15 +41,15 @@ class RawClient:
         """Send a message; the client's index and context 0 if not told otherwise."""
         fields = {"client_index": self.index, "context": 0, **fields}
         packed = wire.LAYOUTS[message].pack(fields)
-        self.send_raw(self._dialect.number(message).to_bytes(2, "big") + packed[2:])
+        self.send_raw(self._api_version.message_id(message).to_bytes(2, "big") + packed[2:])
 
     def send_blank(self, message: str) -> None:
         """Send a message that is all zeros but for who sends it."""
-        self.send(message, **{**wire.LAYOUTS[message].blank(), "client_index": self.index})
+        self.send(message, **{**wire.LAYOUTS[message].blank_fields(), "client_index": self.index})
 
     def send_raw(self, message: bytes) -> None:
         """Send a packed message."""
-        self._writer.write(wire.frame(message))
+        self._writer.write(wire.frame_message(message))
 
     async def receive(self) -> bytes:
         """Return the next message, packed."""
@@ -70,7 +70,7 @@ class RawClient:
     async def answer(self) -> tuple[str, dict[str, Any]]:
         """Return name and fields of the next message."""
         message = await self.receive()
-        name = self._dialect.name(int.from_bytes(message[:2], "big"))
+        name = self._api_version.message_name(int.from_bytes(message[:2], "big"))
         assert name is not None
         return name, wire.LAYOUTS[name].unpack(message)
 

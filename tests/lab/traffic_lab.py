@@ -45,7 +45,7 @@ from vpplb.model.vip import Encap, IPAddress, LbConf, VipId
 from vpplb.plan import maglev_table
 from vpplb.simulator.flows import TCP, FiveTuple
 from vpplb.simulator.lb import LoadBalancerState
-from vpplb.simulator.rows import Key, NewVip, Retval
+from vpplb.simulator.rows import NewVip, VipKey, VppRetval
 
 
 class ShadowVpp:
@@ -64,7 +64,7 @@ class ShadowVpp:
         conf: LbConf,
     ) -> None:
         self._tap, self._followed = tap, len(tap.calls)
-        self._key = Key(int(vip.prefix.network_address), 128, TCP, vip.port)
+        self._key = VipKey(int(vip.prefix.network_address), 128, TCP, vip.port)
         self._target = vip.prefix.network_address
         self._lb = LoadBalancerState(time.monotonic)
         self._lb.set_settings(
@@ -82,7 +82,7 @@ class ShadowVpp:
         self._follow()
         port = self._key.port
         return {
-            each: self._lb.forward(FiveTuple(source, self._target, TCP, each, port))
+            each: self._lb.forward_packet(FiveTuple(source, self._target, TCP, each, port))
             for each in ports
         }
 
@@ -98,8 +98,8 @@ class ShadowVpp:
             _accept(self._lb.set_weight(self._key, server, weight, flush=flush))
 
 
-def _accept(answer: Retval) -> None:
-    assert answer is Retval.OK, answer
+def _accept(answer: VppRetval) -> None:
+    assert answer is VppRetval.OK, answer
 
 
 VIP_ID = f"{VIP}/32 tcp/{PORT}"

@@ -33,7 +33,7 @@ from vpplb.plan.ops import AddServer, AddVip, DelServer, DelVip, Op, SetConf, Se
 from vpplb.plan.settings import HeapSpace
 from vpplb.simulator.flows import FiveTuple
 from vpplb.simulator.lb import LoadBalancerState
-from vpplb.simulator.rows import IP4_BITS, IP6_BITS, Key, NewVip
+from vpplb.simulator.rows import IP4_BITS, IP6_BITS, NewVip, VipKey
 from vpplb.sync.apply import PlanApplier
 from vpplb.sync.frontend_reports import FrontendReports
 from vpplb.sync.ports import CallOutcome, ObservedVpp, VppInfo
@@ -164,10 +164,10 @@ class WatchedLoadBalancer:
                 raise AssertionError("no settings are wished for")
 
 
-def _key(vip: VipId) -> Key:
+def _key(vip: VipId) -> VipKey:
     prefix = vip.prefix
     length = prefix.prefixlen + (IP6_BITS - IP4_BITS if prefix.version == 4 else 0)
-    return Key(int(prefix.network_address), length, _PROTOCOLS[vip.protocol], vip.port)
+    return VipKey(int(prefix.network_address), length, _PROTOCOLS[vip.protocol], vip.port)
 
 
 pytestmark = pytest.mark.slow
@@ -292,7 +292,7 @@ class Sequences(RuleBasedStateMachine):
         self.renewed = set()
         self.lb.now += 100  # which is longer than VPP remembers a flow
         self.flows = {
-            flow: (vip, self.lb.state.forward(flow))
+            flow: (vip, self.lb.state.forward_packet(flow))
             for vip, row in self.before.items()
             if _serves(row)  # else VPP's memory of flows fills with those that nobody serves
             for flow in (_flow(vip, number) for number in range(FLOWS))
@@ -349,7 +349,7 @@ class Sequences(RuleBasedStateMachine):
         """A flow stays where it is, unless its server was flushed or removed."""
         for flow, (on, server) in self.flows.items():
             if on == vip and server in want.servers:
-                assert self.lb.state.forward(flow) == server, f"a flow to {server} moved"
+                assert self.lb.state.forward_packet(flow) == server, f"a flow to {server} moved"
 
 
 def _flow(vip: VipId, number: int) -> FiveTuple:

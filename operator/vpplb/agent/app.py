@@ -37,8 +37,8 @@ from vpplb.telemetry.http import HttpServer, Unavailable
 from vpplb.telemetry.metrics import AgentMetrics, PacketCount, Registry, packet_counts
 from vpplb.telemetry.process_health import ProcessHealth
 from vpplb.vpp.lb import PapiLoadBalancer
-from vpplb.vpp.leftovers import Leftovers
 from vpplb.vpp.lock import VppLock
+from vpplb.vpp.stale_clients import StaleClients
 from vpplb.vpp.stats import PapiVipCounters
 
 log = logging.getLogger(__name__)
@@ -148,7 +148,7 @@ class Agent:
             group.create_task(self._health.lag.run())
             group.create_task(self.writer.run())
             group.create_task(self._recorder.run())
-            await self._lock.wait(self._wait)
+            await self._lock.wait_acquired(self._wait)
             loaded = self._store.load()
             self._unusable = loaded.trouble
             dataplane = await self._node.introduce()
@@ -199,12 +199,12 @@ class Agent:
             lapsed=heartbeat.lapsed,
             announce=Announcer(self._recorder, options.node, self._clock, self._uid).recreated,
         )
-        leftovers = Leftovers(self._metrics.set_leftovers)
+        leftovers = StaleClients(self._metrics.set_leftovers)
         lb = PapiLoadBalancer(
             options.vpp_api_socket,
             on_call=self._metrics.record_call,
             lock=self._lock,
-            on_leftovers=leftovers.counted,
+            on_leftovers=leftovers.on_count,
         )
         syncer = VppSyncer(lb, vips, listener=reporter, sync_interval=options.sync_interval)
         socket = options.vpp_stats_socket
@@ -213,7 +213,11 @@ class Agent:
             self._syncer, self._meter = syncer, PacketMeter(counters, lb.vip_indexes)
             group.create_task(self._meter.run())
         self._vips_page = VipsPage(
-            options.node, lb.look, counters, lambda: vips.owned_state.owned, self._clock
+            options.node,
+            lb.read_with_indexes,
+            counters,
+            lambda: vips.owned_state.owned,
+            self._clock,
         )
         reporter.resume(dataplane)
         self._intake = intake = Intake(
@@ -231,7 +235,7 @@ class Agent:
             "writes": lambda: self.writer.trouble,
             "objects": lambda: informer.trouble,
             "watch": lambda: informer.watch.trouble,
-            "vpp": lambda: reporter.trouble or leftovers.trouble,
+            "vpp": lambda: reporter.trouble or leftovers.alarm_text,
         }
         group.create_task(self._store.run())
         group.create_task(syncer.run())

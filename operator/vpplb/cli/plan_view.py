@@ -11,7 +11,7 @@ from vpplb.plan.forecast import Forecast, Share, forecast
 from vpplb.plan.ops import AddServer, AddVip, DelServer, DelVip, Op, SetConf, SetWeight
 from vpplb.plan.render import call_text, op_text, settings_text
 from vpplb.sync.dry_run import DryRunResult
-from vpplb.vpp.codec import NotSendable, request
+from vpplb.vpp.codec import NotSendable, encode_op
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -104,7 +104,7 @@ def _percent(part: float) -> str:
 
 def _refusal(op: Op) -> str:
     try:
-        request(op)
+        encode_op(op)
     except NotSendable as error:
         return f"  NOT SENT: {error}"
     return ""
@@ -127,7 +127,7 @@ def to_json(view: View) -> str:
 
 def _call(op: Op) -> dict[str, object]:
     try:
-        call: dict[str, object] = {"message": request(op)[0]}
+        call: dict[str, object] = {"message": encode_op(op)[0]}
     except NotSendable as error:
         call = {"message": None, "notSent": str(error)}
     if not isinstance(op, SetConf):

@@ -13,7 +13,7 @@ from vpplb.cli.options import option
 from vpplb.cli.terminal import Failure, say
 
 if TYPE_CHECKING:
-    from vpplb.simulator.server import Call, VppSimulator
+    from vpplb.simulator.server import RecordedCall, VppSimulator
 
 
 def _mode(text: str) -> int:
@@ -102,8 +102,8 @@ def command(
     So, with Debian's netcat-openbsd:
       echo '{"do": "die"}' | nc -NU /tmp/vpp/control.sock
     """
-    from vpplb.simulator.paths import SocketInUse
     from vpplb.simulator.server import VppSimulator
+    from vpplb.simulator.socket_paths import SocketInUse
 
     try:
         with _open(log_calls) as file:
@@ -139,10 +139,10 @@ def _open(log_calls: Path | None) -> TextIO:
     return (log_calls or Path("/dev/null")).open("a", encoding="utf-8", buffering=1)
 
 
-def _writer(file: TextIO) -> "Callable[[Call], None]":
+def _writer(file: TextIO) -> "Callable[[RecordedCall], None]":
     """Return what writes a call as one line; lines are flushed by the file's buffering."""
 
-    def write(call: "Call") -> None:
+    def write(call: "RecordedCall") -> None:
         line = {"message": call.message, "args": call.args, "retval": call.retval}
         file.write(json.dumps(line) + "\n")
 

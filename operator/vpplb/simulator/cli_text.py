@@ -6,9 +6,9 @@ Line ends, double blanks and the missing line end behind NAT's `target_port` are
 from ipaddress import IPv6Address
 
 from vpplb.model.vip import Encap
-from vpplb.simulator.counters import NAMES, Kind
+from vpplb.simulator.counters import NAMES, PacketKind
 from vpplb.simulator.lb import LoadBalancerState
-from vpplb.simulator.rows import Key, VipRow, ip
+from vpplb.simulator.rows import VipKey, VipRow, to_address
 
 VERSION = "26.10-simulator"
 BUILD_DATE = "1970-01-01T00:00:00"
@@ -20,11 +20,11 @@ _HEAP = (
 )
 
 
-def run(command: str, state: LoadBalancerState) -> str | None:
+def run_command(command: str, state: LoadBalancerState) -> str | None:
     """Return what a command prints; None when it is not known here."""
     match command.split():
         case ["show", "lb"]:
-            return _main(state)
+            return _show_main(state)
         case ["show", "lb", "vips"]:
             return "".join(_vip_line(row) for _, row in state.vip_rows())
         case ["show", "lb", "vips", "verbose"]:
@@ -41,7 +41,7 @@ def run(command: str, state: LoadBalancerState) -> str | None:
             return None
 
 
-def _main(state: LoadBalancerState) -> str:
+def _show_main(state: LoadBalancerState) -> str:
     cores = "".join(
         f"core {thread}\n  timeout: {state.conf.flow_timeout}s\n  usage: {used} / {size}\n"
         for thread, used, size in state.flow_tables()
@@ -57,8 +57,8 @@ def _main(state: LoadBalancerState) -> str:
 def _vip_line(row: VipRow) -> str:
     port = f"  protocol:{row.key.protocol} port:{row.key.port} " if row.key.port else ""
     return (
-        f"{row.type} {_prefix(row.key)} new_size:{row.table_length} #as:{len(row.servers)}"
-        f"{_removed(row.used)}{port}{_encap_arguments(row)}\n"
+        f"{row.type} {_prefix_text(row.key)} new_size:{row.table_length} #as:{len(row.servers)}"
+        f"{_removed_mark(row.used)}{port}{_encap_arguments(row)}\n"
     )
 
 
@@ -71,9 +71,11 @@ def _vip_block(state: LoadBalancerState, index: int, row: VipRow) -> str:
             encap = f"{encap}\n"
         case Encap.NAT4 | Encap.NAT6:
             encap = f" {encap}"
-    counters = "".join(f"    {NAMES[kind]}: {state.counters.total(kind, index)}\n" for kind in Kind)
+    counters = "".join(
+        f"    {NAMES[kind]}: {state.counters.total_packets(kind, index)}\n" for kind in PacketKind
+    )
     return (
-        f" {row.type} [{index}] {_prefix(row.key)}{sticky}{_removed(row.used)}\n"
+        f" {row.type} [{index}] {_prefix_text(row.key)}{sticky}{_removed_mark(row.used)}\n"
         f"  new_size:{row.table_length}\n"
         f"{port}{encap}  counters:\n{counters}"
         f"  #as:{len(row.servers)}\n"
@@ -83,10 +85,10 @@ def _vip_block(state: LoadBalancerState, index: int, row: VipRow) -> str:
 
 def _server_line(state: LoadBalancerState, row: VipRow, index: int) -> str:
     server = state.servers[index]
-    buckets = state.shares(row).get(ip(server.address), 0) if server.used else 0
+    buckets = state.vip_shares(row).get(to_address(server.address), 0) if server.used else 0
     return (
-        f"    {ip(server.address)} weight:{server.weight} buckets:{buckets}"
-        f" flows:{state.flows(index)} dpo:{index}"
+        f"    {to_address(server.address)} weight:{server.weight} buckets:{buckets}"
+        f" flows:{state.count_flows(index)} dpo:{index}"
         f" {'used' if server.used else ' removed'}\n"
     )
 
@@ -97,21 +99,21 @@ def _encap_arguments(row: VipRow) -> str:
             return f"  dscp:{row.encap_byte}"
         case Encap.NAT4 | Encap.NAT6:
             # VPP quirk: the port is printed with its bytes swapped.
-            return f" type:clusterip port:{swap16(row.key.port)} target_port:{row.target_port}"
+            return f" type:clusterip port:{swap_bytes(row.key.port)} target_port:{row.target_port}"
         case _:
             return ""
 
 
-def swap16(number: int) -> int:
+def swap_bytes(number: int) -> int:
     """Swap the bytes of a 16-bit number, as VPP does once too often with some ports."""
     return (number & 0xFF) << 8 | number >> 8
 
 
-def _removed(used: bool) -> str:
+def _removed_mark(used: bool) -> str:
     return "" if used else " removed"
 
 
-def _prefix(key: Key) -> str:
+def _prefix_text(key: VipKey) -> str:
     if key.is_ip4:
-        return f"{ip(key.address)}/{key.length - 96}"
+        return f"{to_address(key.address)}/{key.length - 96}"
     return f"{IPv6Address(key.address)}/{key.length}"

@@ -10,7 +10,7 @@ failure of a system call, such as of a file that cannot be opened, has them all 
 
 from collections.abc import Iterator, Sequence
 
-from vpplb.simulator.connection import Connection
+from vpplb.simulator.connection import ClientConnection
 
 FILLS_MESSAGES = 256
 """Replies that a socket takes unread, however small they are (measured: 278)."""
@@ -22,59 +22,59 @@ _FIRST_INDEX = 0x80000001  # the high bit marks a client of the socket
 _FIRST_DESCRIPTOR = 20
 
 
-class Clients:
+class ClientTable:
     """Clients by their index."""
 
     def __init__(self) -> None:
-        self._present: dict[int, Connection] = {}
+        self._present: dict[int, ClientConnection] = {}
         self._vanished: dict[int, str] = {}
         self._next_index = _FIRST_INDEX
         self._blind = False
 
-    def __iter__(self) -> Iterator[Connection]:
+    def __iter__(self) -> Iterator[ClientConnection]:
         return iter(list(self._present.values()))
 
     def __len__(self) -> int:
         return len(self._present)
 
     @property
-    def vanished(self) -> int:
+    def vanished_count(self) -> int:
         """How many are kept though they are gone."""
         return len(self._vanished)
 
-    def admit(self, connection: Connection) -> int:
+    def add_client(self, connection: ClientConnection) -> int:
         """Give a connection its index."""
         index = self._next_index
         self._next_index += 1
         self._present[index] = connection
         return index
 
-    def get(self, index: int) -> Connection | None:
+    def find_client(self, index: int) -> ClientConnection | None:
         """Return the connection of an index."""
         return self._present.get(index)
 
-    def forget(self, index: int) -> None:
+    def remove_client(self, index: int) -> None:
         """Free an index: VPP hung up."""
         self._present.pop(index, None)
 
-    def ended(self, index: int) -> bool:
+    def on_client_end(self, index: int) -> bool:
         """Take in that a client hung up; return whether VPP goes on."""
         client = self._present.pop(index, None)
         if client is not None and self._blind:
             self._vanished[index] = client.name
         return len(self._vanished) < FATAL
 
-    def replied(self, sizes: Sequence[int]) -> None:
+    def on_replies(self, sizes: Sequence[int]) -> None:
         """Take in that replies of these sizes, in bytes, were sent in one go."""
         if len(sizes) > FILLS_MESSAGES or sum(sizes) > FILLS_BYTES:
             self._blind = True
 
-    def failed(self) -> None:
+    def on_failed_call(self) -> None:
         """Take in that a system call failed: `errno` is another, and the vanished are noticed."""
         self._blind = False
         self._vanished.clear()
 
-    def text(self) -> str:
+    def show_clients(self) -> str:
         """Return what `show api clients` prints."""
         names = {index: client.name for index, client in self._present.items()} | self._vanished
         rows = [

@@ -4,36 +4,38 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vpplb.simulator import wire
-from vpplb.simulator.dialect import Dialect
+from vpplb.simulator.api_version import ApiVersion
 from vpplb.simulator.faults import (
-    Cut,
-    Delay,
-    Die,
-    Drop,
+    CutAnswer,
+    DelayAnswer,
+    DropAnswer,
     Fault,
-    Late,
-    Oversize,
-    Refuse,
+    KillVpp,
+    OversizeFrame,
+    RefuseRequest,
+    ReorderAnswer,
     WrongContext,
     WrongId,
 )
-from vpplb.simulator.host import Vpp
+from vpplb.simulator.message_handlers import Answer
 from vpplb.simulator.messages import REQUESTS
-from vpplb.simulator.rows import Aborted
-from vpplb.simulator.service import Answer
+from vpplb.simulator.rows import VppAborted
+
+if TYPE_CHECKING:
+    from vpplb.simulator.server import VppSimulator
 
 log = logging.getLogger(__name__)
 
 _OUTPUT_AT_ONCE = 65536  # bytes that are gathered before they are written
 
 
-class Connection(asyncio.Protocol):
+class ClientConnection(asyncio.Protocol):
     """One client's end of the socket."""
 
-    def __init__(self, vpp: Vpp) -> None:
+    def __init__(self, vpp: "VppSimulator") -> None:
         self.name = ""
         """The client's, as it registered."""
         self._vpp = vpp
@@ -51,21 +53,21 @@ class Connection(asyncio.Protocol):
         """Be admitted (asyncio.Protocol)."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        self._index = self._vpp.admit(self)
-        self.hang(self._vpp.hung)
+        self._index = self._vpp.clients.add_client(self)
+        self.set_hung(self._vpp.hung)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Be forgotten, unless VPP does not notice (asyncio.Protocol)."""
         if self._delay is not None:
             self._delay.cancel()
         if self._is_registered():
-            self._vpp.ended(self._index)
+            self._vpp.on_client_end(self._index)
 
     def data_received(self, data: bytes) -> None:
         """Take in messages (asyncio.Protocol)."""
         if self._is_registered():
             self._input += data
-            self._advance()
+            self._answer_input()
 
     def _is_registered(self) -> bool:
         """Say whether VPP still knows this client; if it ought to, that is its death.
@@ -73,7 +75,7 @@ class Connection(asyncio.Protocol):
         VPP quirk: another client's index. `sockclnt_delete` frees that one's registration and
         closes the socket of who asked; VPP aborts when the other's is read.
         """
-        if not self._ended and self._vpp.client(self._index) is not self:
+        if not self._ended and self._vpp.clients.find_client(self._index) is not self:
             log.critical("VPP aborts: a client has lost its registration")
             self._vpp.die()
             self.abort()
@@ -89,28 +91,28 @@ class Connection(asyncio.Protocol):
         self._full = False
         self._go_on()
 
-    def hang(self, hung: bool) -> None:
+    def set_hung(self, hung: bool) -> None:
         """Read no more from the client, or go on."""
         self._hung = hung
         self._go_on()
 
     @property
-    def _held(self) -> bool:
+    def _is_held(self) -> bool:
         return self._full or self._hung or self._delay is not None or self._transport.is_closing()
 
     def _go_on(self) -> None:
         if self._transport.is_closing():
             return
-        if self._held:
+        if self._is_held:
             self._transport.pause_reading()
         else:
             self._transport.resume_reading()
-            self._advance()
+            self._answer_input()
 
-    def _advance(self) -> None:
+    def _answer_input(self) -> None:
         """Answer what has come in, as long as the client takes the answers."""
-        while not self._held and (message := wire.take_frame(self._input)) is not None:
-            self._handle(message)
+        while not self._is_held and (message := wire.take_frame(self._input)) is not None:
+            self._handle_message(message)
             if len(self._output) > _OUTPUT_AT_ONCE:
                 self.flush()
         self.flush()
@@ -118,137 +120,139 @@ class Connection(asyncio.Protocol):
     def close(self) -> None:
         """Hang up, having sent what is still to be sent; what comes in from now on is dropped."""
         self._ended = True
-        self._vpp.forget(self._index)
+        self._vpp.clients.remove_client(self._index)
         self._transport.close()
 
     def abort(self) -> None:
         """Hang up at once, as the system does for a process that dies."""
         self._ended = True
-        self._vpp.forget(self._index)
+        self._vpp.clients.remove_client(self._index)
         self._output.clear()
         self._transport.abort()
 
     # --- messages ----------------------------------------------------------------------------
 
     @property
-    def _dialect(self) -> Dialect:
-        return self._vpp.service.dialect
+    def _api_version(self) -> ApiVersion:
+        return self._vpp.service.api_version
 
-    def _handle(self, message: bytes) -> None:
+    def _handle_message(self, message: bytes) -> None:
         """Answer one message, or drop it with a line in the log as VPP does."""
         number = int.from_bytes(message[:2], "big")
-        layout = wire.LAYOUTS.get(self._dialect.name(number) or "")
+        layout = wire.LAYOUTS.get(self._api_version.message_name(number) or "")
         if layout is None or layout.message.kind not in REQUESTS:
             log.warning("no handler for msg id %d", number)
             return
         name = layout.message.name
         try:
             fields = layout.unpack(message)
-        except wire.Malformed as error:
+        except wire.MalformedMessage as error:
             log.warning("truncated message dropped: %s", error)
             return
         if name == "sockclnt_create":
-            self._connect(name, fields)
-        elif (client := self._vpp.client(fields["client_index"])) is None:
+            self._register_client(name, fields)
+        elif (client := self._vpp.clients.find_client(fields["client_index"])) is None:
             log.warning("%s dropped: no client %#x", name, fields["client_index"])
         elif name == "sockclnt_delete":
-            self._disconnect(name, fields)
+            self._delete_client(name, fields)
         else:
-            client.answer(name, fields)
+            client.answer_message(name, fields)
             if client is not self:
                 client.flush()
 
-    def _connect(self, name: str, fields: dict[str, Any]) -> None:
-        table = self._dialect.table()
+    def _register_client(self, name: str, fields: dict[str, Any]) -> None:
+        table = self._api_version.message_table()
         self.name = fields["name"]
-        self._vpp.record(name, _args(fields), 0)
+        self._vpp.record_call(name, _plain_fields(fields), 0)
         reply = {"response": 0, "index": self._index, "count": len(table), "message_table": table}
         answer = ("sockclnt_create_reply", {"client_index": 0, **reply})
-        self._send(self._vpp.faults.strike(name), fields, [answer])
+        self._queue_answers(self._vpp.faults.take_fault(name), fields, [answer])
 
-    def _disconnect(self, name: str, fields: dict[str, Any]) -> None:
-        known = self._vpp.client(fields["index"]) is not None
+    def _delete_client(self, name: str, fields: dict[str, Any]) -> None:
+        known = self._vpp.clients.find_client(fields["index"]) is not None
         response = 1 if known else -1
-        self._vpp.record(name, _args(fields), response)
+        self._vpp.record_call(name, _plain_fields(fields), response)
         answer = ("sockclnt_delete_reply", {"response": response})
-        self._send(self._vpp.faults.strike(name), fields, [answer])
+        self._queue_answers(self._vpp.faults.take_fault(name), fields, [answer])
         if known:
-            self._vpp.forget(fields["index"])
+            self._vpp.clients.remove_client(fields["index"])
             self.flush()
             self.close()
 
-    def answer(self, name: str, fields: dict[str, Any]) -> None:
+    def answer_message(self, name: str, fields: dict[str, Any]) -> None:
         """Do what a message asks, and answer it as far as no fault is in the way."""
-        fault = self._vpp.faults.strike(name)
+        fault = self._vpp.faults.take_fault(name)
         match fault:
-            case Die():
+            case KillVpp():
                 self._vpp.die()
                 return
-            case Refuse(retval=refusal):
+            case RefuseRequest(retval=refusal):
                 reply = f"{name}_reply"
-                blank = wire.LAYOUTS[reply].blank()
+                blank = wire.LAYOUTS[reply].blank_fields()
                 answers: Sequence[Answer] = [(reply, {**blank, "retval": refusal})]
             case _:
                 try:
-                    answers = self._vpp.answer(name, fields)
-                except Aborted as why:
+                    answers = self._vpp.answer_message(name, fields)
+                except VppAborted as why:
                     log.critical("VPP aborts: %s", why)
-                    self._vpp.record(name, _args(fields), None)
+                    self._vpp.record_call(name, _plain_fields(fields), None)
                     self._vpp.die()
                     return
         retval = answers[0][1].get("retval") if answers else None
-        self._vpp.record(name, _args(fields), retval)
-        self._send(fault, fields, answers)
+        self._vpp.record_call(name, _plain_fields(fields), retval)
+        self._queue_answers(fault, fields, answers)
 
-    def _send(self, fault: Fault | None, fields: wire.Fields, answers: Sequence[Answer]) -> None:
+    def _queue_answers(
+        self, fault: Fault | None, fields: wire.Fields, answers: Sequence[Answer]
+    ) -> None:
         """Put the answers to a message behind what is to be sent, as the fault has it."""
         context = fields["context"] ^ (0xFFFFFFFF if isinstance(fault, WrongContext) else 0)
-        number = self._dialect.number
+        number = self._api_version.message_id
         frames = [
-            wire.frame(wire.LAYOUTS[name].pack({**own, "context": context}, number(name)))
+            wire.frame_message(wire.LAYOUTS[name].pack({**own, "context": context}, number(name)))
             for name, own in answers
         ]
-        self._vpp.replied([len(one) for one in frames])
+        self._vpp.clients.on_replies([len(one) for one in frames])
         data = b"".join(frames)
-        if fault is None or (data := self._spoilt(fault, data)):
+        if fault is None or (data := self._spoil_answer(fault, data)):
             self._output += data + self._late
             self._late = b""
 
-    def _spoilt(self, fault: Fault, data: bytes) -> bytes:
+    def _spoil_answer(self, fault: Fault, data: bytes) -> bytes:
         """Return what is to be sent at once of the frames in `data`."""
         match fault:
-            case Drop():
+            case DropAnswer():
                 return b""
-            case Late():
+            case ReorderAnswer():
                 self._late += data
                 return b""
-            case Delay(seconds=seconds):
-                self._wait(seconds, data)
+            case DelayAnswer(seconds=seconds):
+                self._delay_output(seconds, data)
                 return b""
-            case Cut():
+            case CutAnswer():
                 self._output += data[: len(data) // 2]
                 self.flush()
                 self.close()
                 return b""
-            case Oversize() if data:
+            case OversizeFrame() if data:
                 return data[:8] + b"\xff" * 4 + data[12:]
             case WrongId() if data:
                 return data[:16] + b"\xff\xff" + data[18:]
             case _:
                 return data
 
-    def _wait(self, seconds: float, data: bytes) -> None:
+    def _delay_output(self, seconds: float, data: bytes) -> None:
         """Send `data` later, and do nothing until then."""
         loop = asyncio.get_running_loop()
-        self._delay = loop.call_later(seconds, self._waited, data)
+        self._delay = loop.call_later(seconds, self._on_delay_over, data)
         self._go_on()
 
-    def _waited(self, data: bytes) -> None:
+    def _on_delay_over(self, data: bytes) -> None:
         self._delay = None
         self._output += data
         self._go_on()
 
-    def say(self, data: bytes) -> None:
+    def send_raw(self, data: bytes) -> None:
         """Send bytes that VPP would not."""
         self.flush()
         self._transport.write(data)
@@ -260,16 +264,16 @@ class Connection(asyncio.Protocol):
             self._output.clear()
 
 
-def _args(fields: wire.Fields) -> dict[str, Any]:
+def _plain_fields(fields: wire.Fields) -> dict[str, Any]:
     """Return a message's own fields as JSON can write them."""
-    return {k: _plain(v) for k, v in fields.items() if k not in ("client_index", "context")}
+    return {k: _plain_value(v) for k, v in fields.items() if k not in ("client_index", "context")}
 
 
-def _plain(value: Any) -> Any:
+def _plain_value(value: Any) -> Any:
     match value:
         case bool() | int() | str():
             return value
-        case wire.Address() | wire.Prefix() | IPv4Address() | IPv6Address():
+        case wire.WireAddress() | wire.WirePrefix() | IPv4Address() | IPv6Address():
             return str(value)
         case _:
             return list(value)

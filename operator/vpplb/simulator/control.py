@@ -23,11 +23,11 @@ from pathlib import Path
 from typing import Any
 
 from vpplb.simulator import faults
-from vpplb.simulator.dialect import Dialect
+from vpplb.simulator.api_version import ApiVersion
 from vpplb.simulator.flows import TCP, UDP, FiveTuple
 from vpplb.simulator.forwarding import NotModelled
-from vpplb.simulator.paths import SocketInUse, clear_path
 from vpplb.simulator.server import VppSimulator
+from vpplb.simulator.socket_paths import SocketInUse, clear_socket_path
 
 _REFUSALS = (ValueError, TypeError, KeyError, IndexError, OverflowError)
 _PROTOCOLS = {"tcp": TCP, "udp": UDP}
@@ -43,8 +43,8 @@ class ControlSocket:
 
     async def start(self) -> None:
         """Listen; SocketInUse or OSError if that cannot be."""
-        clear_path(self._path)
-        self._server = await asyncio.start_unix_server(self._serve, self._path)
+        clear_socket_path(self._path)
+        self._server = await asyncio.start_unix_server(self._serve_client, self._path)
         self._path.chmod(self._mode)
 
     async def stop(self) -> None:
@@ -58,11 +58,13 @@ class ControlSocket:
         self._server = None
         self._path.unlink(missing_ok=True)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve_client(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         self._writers.add(writer)
         try:
             while line := await reader.readline():
-                writer.write(json.dumps(await self.run(line)).encode() + b"\n")
+                writer.write(json.dumps(await self.run_command(line)).encode() + b"\n")
                 await writer.drain()
         except (ConnectionError, ValueError):
             return  # gone, or a line without end
@@ -70,23 +72,23 @@ class ControlSocket:
             self._writers.discard(writer)
             writer.close()
 
-    async def run(self, line: bytes | str) -> dict[str, Any]:
+    async def run_command(self, line: bytes | str) -> dict[str, Any]:
         """Do one command; return its answer. Never raises."""
         try:
             command = json.loads(line)
             if not isinstance(command, dict):
                 raise ValueError("a command is a JSON object")
-            return {"ok": True, **await self._do(command)}
+            return {"ok": True, **await self._do_command(command)}
         except (*_REFUSALS, NotModelled, SocketInUse, OSError) as error:
             missing = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else ""
             return {"ok": False, "error": missing or str(error)}
 
-    async def _do(self, command: dict[str, Any]) -> dict[str, Any]:
+    async def _do_command(self, command: dict[str, Any]) -> dict[str, Any]:
         simulator = self._simulator
         match command.pop("do"):
             case "fault":
                 message, times = command.pop("message", None), command.pop("times", 1)
-                simulator.faults.arm(_fault(command), message, times)
+                simulator.faults.arm(_parse_fault(command), message, times)
             case "heal":
                 simulator.faults.disarm()
                 simulator.hang(False)
@@ -96,18 +98,18 @@ class ControlSocket:
                 simulator.die()
             case "restart":
                 shift, crcs = command.pop("shift_ids", 0), command.pop("other_crcs", ())
-                dialect = Dialect(shift=shift, other_crcs=frozenset(crcs))
-                await simulator.restart(keep=command.pop("keep", False), dialect=dialect)
+                api_version = ApiVersion(shift=shift, other_crcs=frozenset(crcs))
+                await simulator.restart(keep=command.pop("keep", False), api_version=api_version)
             case "forward":
                 thread = command.pop("thread", 0)
-                server = simulator.lb.forward(_flow(command), thread)
+                server = simulator.lb.forward_packet(_parse_flow(command), thread)
                 return {"server": None if server is None else str(server)}
             case unknown:
                 raise ValueError(f"there is no command {unknown!r}")
         return {}
 
 
-def _fault(command: dict[str, Any]) -> faults.Fault:
+def _parse_fault(command: dict[str, Any]) -> faults.Fault:
     name = command.pop("fault")
     kind = faults.BY_NAME.get(name)
     if kind is None:
@@ -118,7 +120,7 @@ def _fault(command: dict[str, Any]) -> faults.Fault:
     return kind(**command)
 
 
-def _flow(command: Mapping[str, Any]) -> FiveTuple:
+def _parse_flow(command: Mapping[str, Any]) -> FiveTuple:
     protocol = command["protocol"]
     flow = FiveTuple(
         ip_address(command["source"]),

@@ -4,7 +4,7 @@ from enum import IntEnum
 from typing import Protocol
 
 
-class Kind(IntEnum):
+class PacketKind(IntEnum):
     """What became of a packet to a VIP (lb.h, lb_foreach_vip_counter)."""
 
     EXISTING = 0
@@ -22,59 +22,59 @@ NAMES = (
 """By kind: the names in the stats segment and in `show lb vips verbose`."""
 
 
-class Mirror(Protocol):
+class CounterMirror(Protocol):
     """Who shows the counters to others."""
 
-    def resize(self, length: int) -> None:
+    def resize_rows(self, length: int) -> None:
         """Have room for this many VIP indexes in each row."""
         ...
 
-    def put(self, kind: Kind, thread: int, index: int, packets: int) -> None:
+    def set_packets(self, kind: PacketKind, thread: int, index: int, packets: int) -> None:
         """Show the value of a counter."""
         ...
 
 
-class VipCounters:
+class PacketCounters:
     """The counters of `threads` threads. There are none until the first VIP is added."""
 
     def __init__(self, threads: int) -> None:
         self.threads = threads
         self._length = 0
-        self._rows = [[list[int]() for _ in range(threads)] for _ in Kind]
-        self._mirror: Mirror | None = None
+        self._rows = [[list[int]() for _ in range(threads)] for _ in PacketKind]
+        self._mirror: CounterMirror | None = None
 
-    def reset(self, index: int) -> None:
+    def reset_vip(self, index: int) -> None:
         """Count from 0 at an index: a VIP has been added there."""
         if index >= self._length:
             self._length = index + 1
             for row in (row for rows in self._rows for row in rows):
                 row.extend([0] * (self._length - len(row)))
             if self._mirror is not None:
-                self._mirror.resize(self._length)
-        for kind in Kind:
+                self._mirror.resize_rows(self._length)
+        for kind in PacketKind:
             for thread in range(self.threads):
-                self._put(kind, thread, index, 0)
+                self._set_packets(kind, thread, index, 0)
 
-    def count(self, kind: Kind, thread: int, index: int) -> None:
+    def count_packet(self, kind: PacketKind, thread: int, index: int) -> None:
         """Count a packet."""
-        self._put(kind, thread, index, self._rows[kind][thread][index] + 1)
+        self._set_packets(kind, thread, index, self._rows[kind][thread][index] + 1)
 
-    def total(self, kind: Kind, index: int) -> int:
+    def total_packets(self, kind: PacketKind, index: int) -> int:
         """Return the packets of all threads."""
         return sum(row[index] for row in self._rows[kind])
 
-    def attach(self, mirror: Mirror | None) -> None:
+    def set_mirror(self, mirror: CounterMirror | None) -> None:
         """Show all counters in `mirror` from now on, or nowhere."""
         self._mirror = mirror
         if mirror is None or not self._length:
             return
-        mirror.resize(self._length)
-        for kind in Kind:
+        mirror.resize_rows(self._length)
+        for kind in PacketKind:
             for thread, row in enumerate(self._rows[kind]):
                 for index, packets in enumerate(row):
-                    mirror.put(kind, thread, index, packets)
+                    mirror.set_packets(kind, thread, index, packets)
 
-    def _put(self, kind: Kind, thread: int, index: int, packets: int) -> None:
+    def _set_packets(self, kind: PacketKind, thread: int, index: int, packets: int) -> None:
         self._rows[kind][thread][index] = packets
         if self._mirror is not None:
-            self._mirror.put(kind, thread, index, packets)
+            self._mirror.set_packets(kind, thread, index, packets)

@@ -1,8 +1,8 @@
 """What can be made to go wrong with the answer to a message, and the list of what is to.
 
 A fault is armed for messages of one name or of any, and for so many of them. Of those armed for a
-message the one armed first strikes. All but `Refuse` and `Die` leave the message done in VPP:
-what goes wrong is the answer.
+message the one armed first strikes. All but `RefuseRequest` and `KillVpp` leave the message done in
+VPP: what goes wrong is the answer.
 """
 
 import math
@@ -13,7 +13,7 @@ from vpplb.simulator.messages import MESSAGES, REQUESTS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Delay:
+class DelayAnswer:
     """The answer comes later, and all that this client asks after it later still."""
 
     seconds: float
@@ -25,12 +25,12 @@ class Delay:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Drop:
+class DropAnswer:
     """No answer comes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Refuse:
+class RefuseRequest:
     """The message is not done, and answered with this retval. Dumps have none."""
 
     retval: int
@@ -42,7 +42,7 @@ class Refuse:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Late:
+class ReorderAnswer:
     """The answer comes after the next one: out of order."""
 
 
@@ -57,66 +57,78 @@ class WrongId:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Oversize:
+class OversizeFrame:
     """The answer's frame says that it is 4 GiB long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cut:
+class CutAnswer:
     """Half of the answer comes, then the connection is closed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Die:
+class KillVpp:
     """VPP dies instead of doing it."""
 
 
-Fault = Delay | Drop | Refuse | Late | WrongContext | WrongId | Oversize | Cut | Die
+Fault = (
+    DelayAnswer
+    | DropAnswer
+    | RefuseRequest
+    | ReorderAnswer
+    | WrongContext
+    | WrongId
+    | OversizeFrame
+    | CutAnswer
+    | KillVpp
+)
 
 BY_NAME: Mapping[str, type[Fault]] = {
-    "delay": Delay,
-    "drop": Drop,
-    "refuse": Refuse,
-    "late": Late,
+    "delay": DelayAnswer,
+    "drop": DropAnswer,
+    "refuse": RefuseRequest,
+    "late": ReorderAnswer,
     "wrong-context": WrongContext,
     "wrong-id": WrongId,
-    "oversize": Oversize,
-    "cut": Cut,
-    "die": Die,
+    "oversize": OversizeFrame,
+    "cut": CutAnswer,
+    "die": KillVpp,
 }
 
 
 @dataclass(slots=True)
-class _Armed:
+class _ArmedFault:
     fault: Fault
     message: str | None
     left: int | None
 
 
-class Faults:
+class FaultInjector:
     """The faults to come."""
 
     def __init__(self) -> None:
-        self._armed: list[_Armed] = []
+        self._armed: list[_ArmedFault] = []
 
     def arm(self, fault: Fault, message: str | None = None, times: int | None = 1) -> None:
         """Have a fault strike the next `times` messages of a name; None: any message, always.
 
         ValueError when no client can send the message, or when the fault cannot strike it.
         """
-        if message is not None and _kind(message) not in REQUESTS:
+        if message is not None and _message_kind(message) not in REQUESTS:
             raise ValueError(f"clients do not send {message}")
-        if isinstance(fault, Refuse) and (message is None or _kind(message) != "request"):
+        if isinstance(fault, RefuseRequest) and (
+            message is None or _message_kind(message) != "request"
+        ):
             raise ValueError(f"no retval answers {message or 'every message'}")
         if times is not None and times < 1:
             raise ValueError(f"cannot strike {times} times")
-        self._armed.append(_Armed(fault, message, times))
+        self._armed.append(_ArmedFault(fault, message, times))
 
     def disarm(self) -> None:
         """Let everything go right again."""
         self._armed.clear()
 
-    def strike(self, message: str) -> Fault | None:
+    def take_fault(self, message: str) -> Fault | None:
         """Return the fault that strikes a message that has come, if any."""
         for armed in self._armed:
             if armed.message in (None, message):
@@ -128,6 +140,6 @@ class Faults:
         return None
 
 
-def _kind(message: str) -> str:
+def _message_kind(message: str) -> str:
     known = MESSAGES.get(message)
     return known.kind if known else "unknown"

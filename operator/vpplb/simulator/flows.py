@@ -71,7 +71,7 @@ def flow_hash(flow: FiveTuple, *, sticky: bool) -> int:
 
 
 @dataclass(slots=True)
-class Entry:
+class FlowEntry:
     """What is remembered of a flow; `timeout` is in seconds of VPP's clock, `value` an AS index."""
 
     hash: int = 0
@@ -89,16 +89,18 @@ class StickyTable:
     def __init__(self, buckets: int, references: Counter[int]) -> None:
         self.buckets = buckets
         self._references = references
-        self._taken: dict[int, tuple[Entry, ...]] = {}
+        self._taken: dict[int, tuple[FlowEntry, ...]] = {}
         """By number; a bucket that is not here holds nothing yet."""
 
-    def find(self, hash_: int, vip: int, now: int, timeout: int) -> tuple[int, Entry | None]:
+    def find_flow(
+        self, hash_: int, vip: int, now: int, timeout: int
+    ) -> tuple[int, FlowEntry | None]:
         """Return the AS index of a flow, or 0; and the first entry that is free (lb_hash_get).
 
         The entry found lives for another `timeout` seconds.
         """
         bucket = self._taken.setdefault(
-            hash_ & self.buckets - 1, tuple(Entry() for _ in range(ENTRIES_PER_BUCKET))
+            hash_ & self.buckets - 1, tuple(FlowEntry() for _ in range(ENTRIES_PER_BUCKET))
         )
         free = next((entry for entry in bucket if entry.timeout <= now), None)
         for entry in bucket:
@@ -107,30 +109,30 @@ class StickyTable:
                 return entry.value, free
         return 0, free
 
-    def put(self, entry: Entry, hash_: int, vip: int, value: int, timeout: int) -> None:
+    def put_flow(self, entry: FlowEntry, hash_: int, vip: int, value: int, timeout: int) -> None:
         """Remember a flow in a free entry, until `timeout` (lb_hash_put)."""
-        self._refer(entry, value)
+        self._move_reference(entry, value)
         entry.hash, entry.timeout, entry.vip, entry.value = hash_, timeout, vip, value
 
-    def flush(self, vip: int, value: int | None) -> None:
+    def flush_flows(self, vip: int, value: int | None) -> None:
         """Forget the flows of a VIP, or only those to one AS (lb_flush_vip_as)."""
-        for entry in self._entries():
+        for entry in self._iter_entries():
             if entry.vip == vip and value in (None, entry.value):
-                self._refer(entry, 0)
+                self._move_reference(entry, 0)
                 entry.vip, entry.value = _NO_VIP, 0
 
-    def forget(self) -> None:
+    def drop_references(self) -> None:
         """Let go of every AS, because the table is given up."""
-        for entry in self._entries():
-            self._refer(entry, 0)
+        for entry in self._iter_entries():
+            self._move_reference(entry, 0)
 
-    def usage(self, now: int) -> int:
+    def count_used(self, now: int) -> int:
         """Return the number of entries that have not timed out (lb_hash_elts)."""
-        return sum(entry.timeout >= now for entry in self._entries())
+        return sum(entry.timeout >= now for entry in self._iter_entries())
 
-    def _entries(self) -> Iterator[Entry]:
+    def _iter_entries(self) -> Iterator[FlowEntry]:
         return (entry for bucket in self._taken.values() for entry in bucket)
 
-    def _refer(self, entry: Entry, value: int) -> None:
+    def _move_reference(self, entry: FlowEntry, value: int) -> None:
         self._references[entry.value] -= 1
         self._references[value] += 1

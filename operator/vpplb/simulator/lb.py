@@ -11,22 +11,22 @@ from ipaddress import IPv4Address, IPv6Address
 from vpplb.model.vip import Encap, IPAddress, LbConf
 from vpplb.simulator.flows import UDP, FiveTuple, flow_hash
 from vpplb.simulator.forwarding import NO_SERVER, NotModelled
-from vpplb.simulator.pool import Pool
+from vpplb.simulator.lb_tables import LbTables
+from vpplb.simulator.pool import VppPool
 from vpplb.simulator.rows import (
     IP4_BITS,
     IP6_BITS,
     NAT,
-    Aborted,
-    Key,
     NewVip,
-    Retval,
+    VipKey,
     VipRow,
     VipType,
-    ip,
+    VppAborted,
+    VppRetval,
     servers_are_ip4,
+    to_address,
     type_of,
 )
-from vpplb.simulator.store import Rows
 
 NO_VIP = 0
 """Index of the VIP that takes packets to ports of a prefix at which there is no VIP."""
@@ -35,33 +35,33 @@ _FLOW_CLOCK = 10000
 """Seconds by which the clock of flows is ahead of VPP's uptime (lb_hash_time_now)."""
 
 
-class LoadBalancerState(Rows):
+class LoadBalancerState(LbTables):
     """One lb plugin of a VPP with `threads` threads. `uptime`: seconds since VPP's start."""
 
     # --- what the binary API does ------------------------------------------------------------
 
     def set_settings(
         self, ip4: IPv4Address, ip6: IPv6Address, buckets: int | None, timeout: int | None
-    ) -> Retval:
+    ) -> VppRetval:
         """Set everything at once (`lb_conf`); None leaves a number as it is."""
         buckets = self.conf.sticky_buckets_per_core if buckets is None else buckets
         if not _is_power_of_two(buckets):
-            return Retval.INVALID_MEMORY_SIZE
+            return VppRetval.INVALID_MEMORY_SIZE
         self.conf = LbConf(
             ipv4_source=ip4,
             ipv6_source=ip6,
             sticky_buckets_per_core=buckets,
             flow_timeout=self.conf.flow_timeout if timeout is None else timeout,
         )
-        return Retval.OK
+        return VppRetval.OK
 
-    def add_vip(self, key: Key, new: NewVip) -> Retval:
+    def add_vip(self, key: VipKey, new: NewVip) -> VppRetval:
         """Add a VIP (`lb_vip_add`)."""
         type_ = type_of(key, new.encap)
-        key = key.normal
-        if (refusal := self._refusal(key, type_, new)) is not Retval.OK:
+        key = key.stored_key
+        if (refusal := self._check_vip(key, type_, new)) is not VppRetval.OK:
             return refusal
-        index = self.vips.take()
+        index = self.vips.take_index()
         self._by_prefix[key[:2]].append(index)
         row = self.vips[index]
         row.key, row.type, row.used = key, type_, True
@@ -70,87 +70,91 @@ class LoadBalancerState(Rows):
             row.encap_byte = new.dscp
         elif type_.encap in NAT:
             row.encap_byte, row.target_port = new.service_type, new.target_port
-        row.last_collection = self._now()
-        row.servers = Pool(lambda: [0])
-        row.changed()
-        self.counters.reset(index)
-        return Retval.OK
+        row.last_collection = self._uptime_seconds()
+        row.servers = VppPool(lambda: [0])
+        row.reset_tables()
+        self.counters.reset_vip(index)
+        return VppRetval.OK
 
-    def delete_vip(self, key: Key) -> Retval:
+    def delete_vip(self, key: VipKey) -> VppRetval:
         """Delete a VIP (`lb_vip_del`); it and its servers linger until collected."""
-        index = self._find(key)
+        index = self._find_vip(key)
         if index is None:
-            return Retval.NO_SUCH_ENTRY
+            return VppRetval.NO_SUCH_ENTRY
         row = self.vips[index]
         self._remove_servers(row, self.server_indexes(row))
         row.used = False
         self._by_prefix[row.key[:2]].remove(index)
-        return Retval.OK
+        return VppRetval.OK
 
-    def add_server(self, key: Key, address: int, weight: int, *, flush: bool = False) -> Retval:
+    def add_server(
+        self, key: VipKey, address: int, weight: int, *, flush: bool = False
+    ) -> VppRetval:
         """Add a server (`lb_vip_add_ass`); one that lingers is taken up again.
 
         Its flows are still its own then, but with `flush`.
         """
-        index = self._find(key)
+        index = self._find_vip(key)
         if index is None:
-            return Retval.NO_SUCH_ENTRY
+            return VppRetval.NO_SUCH_ENTRY
         row = self.vips[index]
         number = self._find_server(index, address)
         if number is not None and self.servers[number].used:
-            return Retval.VALUE_EXIST
+            return VppRetval.VALUE_EXIST
         if number is None:
             if (address < 1 << IP4_BITS) != servers_are_ip4(row.type):
-                return Retval.INVALID_ADDRESS_FAMILY
+                return VppRetval.INVALID_ADDRESS_FAMILY
             if row.type.encap in NAT and not row.key.port:
                 # VPP quirk: servers of all-port NAT VIPs. There is no node for such a VIP.
-                raise Aborted("a server of an all-port NAT VIP has no node (lb_as_stack)")
+                raise VppAborted("a server of an all-port NAT VIP has no node (lb_as_stack)")
             number = self._new_server(index, address)
             if row.has_mappings:
                 self._mappings.add((address, row.target_port))
         elif flush:
-            self._forwarding.flush(index, number)
+            self._forwarding.flush_flows(index, number)
         self.servers[number].used, self.servers[number].weight = True, weight
-        row.changed()
-        self._collect(row, self._now())
-        return Retval.OK
+        row.reset_tables()
+        self._collect_servers(row, self._uptime_seconds())
+        return VppRetval.OK
 
-    def delete_server(self, key: Key, address: int, *, flush: bool = False) -> Retval:
+    def delete_server(self, key: VipKey, address: int, *, flush: bool = False) -> VppRetval:
         """Delete a server (`lb_vip_del_ass`), again if it lingers already.
 
         It goes on serving the flows it has, but with `flush`.
         """
-        index = self._find(key)
+        index = self._find_vip(key)
         number = None if index is None else self._find_server(index, address)
         if index is None or number is None:
-            return Retval.NO_SUCH_ENTRY
+            return VppRetval.NO_SUCH_ENTRY
         self._remove_servers(self.vips[index], [number])
         if flush:
-            self._forwarding.flush(index, number)
-        return Retval.OK
+            self._forwarding.flush_flows(index, number)
+        return VppRetval.OK
 
-    def set_weight(self, key: Key, address: int, weight: int, *, flush: bool = False) -> Retval:
+    def set_weight(
+        self, key: VipKey, address: int, weight: int, *, flush: bool = False
+    ) -> VppRetval:
         """Set the weight of a live server (`lb_vip_set_as_weight`)."""
-        index = self._find(key)
+        index = self._find_vip(key)
         number = None if index is None else self._find_server(index, address)
         if index is None or number is None or not self.servers[number].used:
-            return Retval.NO_SUCH_ENTRY
+            return VppRetval.NO_SUCH_ENTRY
         self.servers[number].weight = weight
-        self.vips[index].changed()
+        self.vips[index].reset_tables()
         if flush:
-            self._forwarding.flush(index, number)
-        return Retval.OK
+            self._forwarding.flush_flows(index, number)
+        return VppRetval.OK
 
-    def flush_vip(self, key: Key) -> Retval:
+    def flush_vip(self, key: VipKey) -> VppRetval:
         """Cut all flows of a VIP (`lb_flush_vip`).
 
         VPP quirk: flush of a VIP. It answers 0 also where there is no such VIP, having flushed
         whatever an unset variable named; here, nothing.
         """
-        index = self._find(key)
+        index = self._find_vip(key)
         if index is not None:
-            self._forwarding.flush(index)
-        return Retval.OK
+            self._forwarding.flush_flows(index)
+        return VppRetval.OK
 
     def configure_as(self, other: "LoadBalancerState") -> None:
         """Add the settings, VIPs and servers that another one has."""
@@ -165,7 +169,7 @@ class LoadBalancerState(Rows):
 
     # --- packets -----------------------------------------------------------------------------
 
-    def forward(self, flow: FiveTuple, thread: int = 0) -> IPAddress | None:
+    def forward_packet(self, flow: FiveTuple, thread: int = 0) -> IPAddress | None:
         """Return the server that VPP sends a packet of a flow to; None when it drops it.
 
         The packet is counted, and the flow remembered by the thread that had it, as in VPP.
@@ -173,11 +177,11 @@ class LoadBalancerState(Rows):
         when there is no such thread.
         """
         self.collect_garbage()
-        index = self._route(flow)
+        index = self._find_route(flow)
         if index is None:
             return None
         row = self.vips[index]
-        choice = self._forwarding.choose(
+        choice = self._forwarding.choose_server(
             thread,
             flow_hash(flow, sticky=row.src_ip_sticky),
             index,
@@ -185,16 +189,16 @@ class LoadBalancerState(Rows):
             self.conf,
             self._flow_clock(),
         )
-        self.counters.count(choice.kind, thread, index)
+        self.counters.count_packet(choice.kind, thread, index)
         if choice.server == NO_SERVER or (row.type.encap in NAT and flow.protocol != UDP):
             return None  # VPP quirk: packets to NAT VIPs are dropped, though counted, unless UDP
-        return ip(self.servers[choice.server].address)
+        return to_address(self.servers[choice.server].address)
 
     def flow_tables(self) -> list[tuple[int, int, int]]:
         """Return thread, used entries and size of each table of flows."""
-        return self._forwarding.usage(self._flow_clock())
+        return self._forwarding.table_usage(self._flow_clock())
 
-    def _route(self, flow: FiveTuple) -> int | None:
+    def _find_route(self, flow: FiveTuple) -> int | None:
         """Return the index of the VIP that a packet is for: that of the longest prefix.
 
         NO_VIP when there are VIPs at that prefix, but none at the packet's port.
@@ -214,35 +218,35 @@ class LoadBalancerState(Rows):
 
     # --- details -----------------------------------------------------------------------------
 
-    def _refusal(self, key: Key, type_: VipType, new: NewVip) -> Retval:
+    def _check_vip(self, key: VipKey, type_: VipType, new: NewVip) -> VppRetval:
         """Return why VPP would not add this VIP, in the order in which it checks."""
         others = [self.vips[index] for index in sorted(self._by_prefix[key[:2]])]
         if any(row.key == key or not (row.key.port and key.port) for row in others):
-            return Retval.VALUE_EXIST
+            return VppRetval.VALUE_EXIST
         if others and others[0].type != type_:
-            return Retval.INVALID_ARGUMENT
+            return VppRetval.INVALID_ARGUMENT
         if not _is_power_of_two(new.table_length):
-            return Retval.INVALID_MEMORY_SIZE
+            return VppRetval.INVALID_MEMORY_SIZE
         if key.is_ip4 != (type_.family == 4):
-            return Retval.INVALID_ADDRESS_FAMILY
+            return VppRetval.INVALID_ADDRESS_FAMILY
         if new.table_length == 0 or (type_.encap in NAT and new.service_type):
-            return Retval.UNSPECIFIED  # 0: VPP allocates without bound; node ports: not modelled
-        return Retval.OK
+            return VppRetval.UNSPECIFIED  # 0: VPP allocates without bound; node ports: not modelled
+        return VppRetval.OK
 
     def _new_server(self, vip_index: int, address: int) -> int:
-        index = self.servers.take()
+        index = self.servers.take_index()
         row = self.vips[vip_index]
-        row.servers[row.servers.take()][0] = index
+        row.servers[row.servers.take_index()][0] = index
         server = self.servers[index]
         server.address, server.vip_index = address, vip_index
         return index
 
     def _remove_servers(self, row: VipRow, numbers: list[int]) -> None:
-        self._collect(row, self._now())
+        self._collect_servers(row, self._uptime_seconds())
         for number in numbers:
             self.servers[number].used = False
-            self.servers[number].last_used = self._now()
-        row.changed()
+            self.servers[number].last_used = self._uptime_seconds()
+        row.reset_tables()
 
 
 def _at_port(rows: list[tuple[int, VipRow]], flow: FiveTuple) -> int:

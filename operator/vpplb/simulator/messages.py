@@ -16,7 +16,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Kind = Literal["request", "dump", "reply", "details", "connect", "connected", "listed"]
+MessageKind = Literal["request", "dump", "reply", "details", "connect", "connected", "listed"]
 
 _HEADERS: dict[str, tuple[str, ...]] = {
     "request": ("client_index", "context"),
@@ -35,7 +35,7 @@ BASE_TYPES = frozenset({"u8", "u16", "u32", "u64", "i32", "bool", "string"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Field:
+class MessageField:
     """A field. `length`: None for a scalar, a number of elements, or the field that counts them.
 
     A string of variable length has length 0.
@@ -48,14 +48,14 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
+class MessageSpec:
     """A message: its header fields behind the message id, and its own fields."""
 
-    kind: Kind
+    kind: MessageKind
     name: str
     crc: int
     header: tuple[str, ...]
-    fields: tuple[Field, ...]
+    fields: tuple[MessageField, ...]
 
     @property
     def name_crc(self) -> str:
@@ -64,12 +64,12 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Module:
+class ApiModule:
     """An API file: messages, and the types they need in the form of VPP's .api.json."""
 
     name: str
     version: str
-    messages: tuple[Message, ...]
+    messages: tuple[MessageSpec, ...]
     types: tuple[Any, ...] = ()
     unions: tuple[Any, ...] = ()
     enums: tuple[Any, ...] = ()
@@ -80,28 +80,28 @@ _LINE = re.compile(r"(\w+) (\w+) ([0-9a-f]{8}):(.*)")
 _FIELD = re.compile(r"(\w+)(?:\[(\w*)\])? (\w+)(?:=(\d+))?")
 
 
-def _parse(text: str) -> tuple[Message, ...]:
-    return tuple(_message(line) for line in text.strip().splitlines())
+def _parse_messages(text: str) -> tuple[MessageSpec, ...]:
+    return tuple(_parse_message(line) for line in text.strip().splitlines())
 
 
-def _message(line: str) -> Message:
+def _parse_message(line: str) -> MessageSpec:
     match = _LINE.fullmatch(line.strip())
     assert match, line
     kind, name, crc, fields = match.groups()
-    return Message(
+    return MessageSpec(
         kind=kind,  # type: ignore[arg-type]  # a wrong one is a KeyError in the next line but one
         name=name,
         crc=int(crc, 16),
         header=_HEADERS[kind],
-        fields=tuple(_field(part) for part in fields.split(",") if part.strip()),
+        fields=tuple(_parse_field(part) for part in fields.split(",") if part.strip()),
     )
 
 
-def _field(text: str) -> Field:
+def _parse_field(text: str) -> MessageField:
     match = _FIELD.fullmatch(text.strip())
     assert match, text
     type_, length, name, default = match.groups()
-    return Field(
+    return MessageField(
         type=type_,
         name=name,
         length=int(length or 0) if length is not None and not length.isidentifier() else length,
@@ -153,12 +153,12 @@ _LB_ENCAP_TYPE = (
     {"enumtype": "u32"},
 )
 
-MEMCLNT = Module(
+MEMCLNT = ApiModule(
     name="memclnt",
     version="2.1.0",
     types=(("message_table_entry", ("u16", "index"), ("string", "name", 64)),),
     # Clients know sockclnt_create as number 15 before they are told any: all before it are listed.
-    messages=_parse("""
+    messages=_parse_messages("""
         listed memclnt_create 9c5e1c2f:
         listed memclnt_create_reply 42ec4560:
         listed memclnt_delete 7e1c04e3:
@@ -190,25 +190,25 @@ MEMCLNT = Module(
     """),  # noqa: E501 (a definition a line, as VPP has them)
 )
 
-_VLIB = Module(
+_VLIB = ApiModule(
     name="vlib",
     version="1.0.0",
-    messages=_parse("""
+    messages=_parse_messages("""
         request cli_inband f8377302: string[] cmd
         reply cli_inband_reply 05879051: i32 retval, string[] reply
     """),
 )
 
-_VPE = Module(
+_VPE = ApiModule(
     name="vpe",
     version="1.7.0",
-    messages=_parse("""
+    messages=_parse_messages("""
         request show_version 51077d14:
         reply show_version_reply c919bde1: i32 retval, string[32] program, string[32] version, string[32] build_date, string[256] build_directory
     """),  # noqa: E501 (a definition a line, as VPP has them)
 )
 
-_LB = Module(
+_LB = ApiModule(
     name="lb",
     version="1.2.0",
     types=(
@@ -240,7 +240,7 @@ _LB = Module(
         ("address_with_prefix", {"type": "vl_api_prefix_t"}),
         ("interface_index", {"type": "u32"}),
     ),
-    messages=_parse("""
+    messages=_parse_messages("""
         request lb_conf 56cd3261: ip4_address ip4_src_address, ip6_address ip6_src_address, u32 sticky_buckets_per_core=4294967295, u32 flow_timeout=4294967295
         reply lb_conf_reply e8d4e804: i32 retval
         request lb_conf_get 51077d14:

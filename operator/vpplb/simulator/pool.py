@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Pool(Generic[T]):
+class VppPool(Generic[T]):
     """Elements by index."""
 
     def __init__(self, new: Callable[[], T]) -> None:
@@ -18,14 +18,14 @@ class Pool(Generic[T]):
         self._slots: list[T] = []
         self._free: list[int] = []
 
-    def take(self) -> int:
+    def take_index(self) -> int:
         """Return the index of a free element, made by `new` if it was never taken before."""
         if self._free:
             return self._free.pop()
         self._slots.append(self._new())
         return len(self._slots) - 1
 
-    def put(self, index: int) -> None:
+    def free_index(self, index: int) -> None:
         """Free an element."""
         self._free.append(index)
 

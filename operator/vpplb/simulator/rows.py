@@ -9,7 +9,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_network
 from typing import NamedTuple
 
 from vpplb.model.vip import Encap, IPAddress, Protocol, VipId
-from vpplb.simulator.pool import Pool
+from vpplb.simulator.pool import VppPool
 
 ANY_PROTOCOL = 255
 
@@ -17,7 +17,7 @@ IP4_BITS = 32
 IP6_BITS = 128
 
 
-class Retval(IntEnum):
+class VppRetval(IntEnum):
     """Return values of VPP (vnet/error.h) that are used here."""
 
     OK = 0
@@ -31,7 +31,7 @@ class Retval(IntEnum):
     INVALID_ADDRESS_FAMILY = -97
 
 
-class Aborted(Exception):
+class VppAborted(Exception):
     """VPP dies of this; the text says why."""
 
 
@@ -54,7 +54,7 @@ _DEFAULT_TYPE = VipType(6, Encap.GRE6)  # number 0: what an impossible combinati
 NAT = (Encap.NAT4, Encap.NAT6)
 
 
-class Key(NamedTuple):
+class VipKey(NamedTuple):
     """What names a VIP. Host bits of `address` do not matter."""
 
     address: int
@@ -63,11 +63,11 @@ class Key(NamedTuple):
     port: int
 
     @property
-    def normal(self) -> "Key":
+    def stored_key(self) -> "VipKey":
         """The key as it is stored: host bits cleared; port 0 means all protocols."""
         shift = IP6_BITS - self.length
         protocol = self.protocol if self.port else ANY_PROTOCOL
-        return Key(self.address >> shift << shift, self.length, protocol, self.port)
+        return VipKey(self.address >> shift << shift, self.length, protocol, self.port)
 
     @property
     def is_ip4(self) -> bool:
@@ -75,7 +75,7 @@ class Key(NamedTuple):
         return self.length >= IP6_BITS - IP4_BITS and self.address < 1 << IP4_BITS
 
 
-_NO_KEY = Key(0, 0, 0, 0)
+_NO_KEY = VipKey(0, 0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +106,7 @@ class ServerRow:
 class VipRow:
     """A VIP, or (not `used`) what is left of one until its servers are collected."""
 
-    key: Key = _NO_KEY
+    key: VipKey = _NO_KEY
     type: VipType = _DEFAULT_TYPE
     used: bool = False
     table_length: int = 1
@@ -115,7 +115,7 @@ class VipRow:
     """DSCP of L3DSR or service type of NAT: one byte for both in VPP. Kept when taken again."""
     target_port: int = 0
     last_collection: int = 0
-    servers: Pool[list[int]] = field(default_factory=lambda: Pool(lambda: [0]))
+    servers: VppPool[list[int]] = field(default_factory=lambda: VppPool(lambda: [0]))
     shares: dict[IPAddress, int] | None = None
     """Buckets by server; None: to be computed when somebody asks."""
     new_flows: list[int] | None = None
@@ -138,17 +138,17 @@ class VipRow:
         """Whether its servers have SNAT mappings (lb_vip_is_nat4_port, lb_vip_is_nat6_port)."""
         return self.type.encap in NAT and self.key.port != 0
 
-    def changed(self) -> None:
+    def reset_tables(self) -> None:
         """Have the table of new flows made anew."""
         self.shares = self.new_flows = None
 
 
-def ip(number: int) -> IPAddress:
+def to_address(number: int) -> IPAddress:
     """Return a 128-bit number as the address it stands for."""
     return IPv4Address(number) if number < 1 << IP4_BITS else IPv6Address(number)
 
 
-def vip_id(key: Key) -> VipId:
+def vip_id(key: VipKey) -> VipId:
     """Return a key in the model's terms; KeyError for a protocol that it does not have."""
     length = key.length - (IP6_BITS - IP4_BITS) if key.is_ip4 else key.length
     protocol = {6: Protocol.TCP, 17: Protocol.UDP, ANY_PROTOCOL: Protocol.ANY}[key.protocol]
@@ -156,7 +156,7 @@ def vip_id(key: Key) -> VipId:
     return VipId(ip_network((address, length)), protocol, key.port)
 
 
-def type_of(key: Key, encap: Encap | None) -> VipType:
+def type_of(key: VipKey, encap: Encap | None) -> VipType:
     """Return the type of a VIP: VPP quirk, L3DSR and NAT4 on an IPv6 prefix come out as GRE6."""
     if encap is None:
         return _DEFAULT_TYPE

@@ -7,7 +7,7 @@ import logging
 import socket
 from pathlib import Path
 
-from vpplb.simulator.paths import clear_path
+from vpplb.simulator.socket_paths import clear_socket_path
 
 log = logging.getLogger(__name__)
 
@@ -25,16 +25,16 @@ class StatsSocket:
 
     def open(self, fd: int) -> None:
         """Listen, in place of a socket that nobody listens on; SocketInUse or OSError if not."""
-        clear_path(self._path, socket.SOCK_SEQPACKET)
+        clear_socket_path(self._path, socket.SOCK_SEQPACKET)
         self.fd = fd
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._listener.setblocking(False)
         self._listener.bind(str(self._path))
         self._path.chmod(self._mode)
         self._listener.listen()
-        self.mute(False)
+        self.set_muted(False)
 
-    def mute(self, muted: bool) -> None:
+    def set_muted(self, muted: bool) -> None:
         """Let clients wait, or serve them again."""
         if self._listener is None:
             return
@@ -42,16 +42,16 @@ class StatsSocket:
         if muted:
             loop.remove_reader(self._listener)
         else:
-            loop.add_reader(self._listener, self._serve)
+            loop.add_reader(self._listener, self._send_descriptor)
 
     def close(self) -> None:
         """Listen no more; the socket stays in its place, as that of a VPP that died."""
         if self._listener is not None:
-            self.mute(True)
+            self.set_muted(True)
             self._listener.close()
             self._listener = None
 
-    def _serve(self) -> None:
+    def _send_descriptor(self) -> None:
         assert self._listener is not None
         with contextlib.suppress(BlockingIOError, ConnectionError):
             client, _ = self._listener.accept()

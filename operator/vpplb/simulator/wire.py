@@ -9,8 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any, NamedTuple
 
-from vpplb.simulator.messages import MESSAGE_IDS, MESSAGES, Message
-from vpplb.simulator.messages import Field as FieldDefinition
+from vpplb.simulator.messages import MESSAGE_IDS, MESSAGES, MessageField, MessageSpec
 
 Fields = Mapping[str, Any]
 """A message's fields by name, header fields included, the message id not."""
@@ -20,18 +19,18 @@ FRAME = struct.Struct(">QII")
 _IP4, _IP6 = 0, 1  # ip_types.api, address_family
 
 
-class Malformed(ValueError):
+class MalformedMessage(ValueError):
     """A message is shorter than its definition; VPP drops such."""
 
 
-class Address(NamedTuple):
+class WireAddress(NamedTuple):
     """An address as it is on the wire: the family, and 16 bytes of which IPv4 uses the first 4."""
 
     family: int
     raw: bytes
 
     @classmethod
-    def of(cls, number: int) -> "Address":
+    def from_number(cls, number: int) -> "WireAddress":
         """Encode a 128-bit number as VPP does: as IPv4 whenever it fits in 32 bits."""
         if number < 1 << 32:
             return cls(_IP4, number.to_bytes(4, "big").ljust(16, b"\0"))
@@ -51,10 +50,10 @@ class Address(NamedTuple):
         return str(IPv4Address(self.raw[:4]) if self.is_ip4 else IPv6Address(self.raw))
 
 
-class Prefix(NamedTuple):
+class WirePrefix(NamedTuple):
     """An address and a length in bits of its family."""
 
-    address: Address
+    address: WireAddress
     length: int
 
     def __str__(self) -> str:
@@ -64,12 +63,12 @@ class Prefix(NamedTuple):
 class VipName(NamedTuple):
     """What names a VIP in details (`lb_vip`)."""
 
-    pfx: Prefix
+    pfx: WirePrefix
     protocol: int
     port: int
 
 
-class _Codec(NamedTuple):
+class _TypeCodec(NamedTuple):
     """How a type is packed: a struct format, and conversion from and to its values."""
 
     format: str
@@ -77,34 +76,36 @@ class _Codec(NamedTuple):
     write: Callable[[Any], Sequence[Any]]
 
 
-def _scalar(format_: str) -> _Codec:
-    return _Codec(format_, lambda values: values[0], lambda value: (value,))
+def _scalar_codec(format_: str) -> _TypeCodec:
+    return _TypeCodec(format_, lambda values: values[0], lambda value: (value,))
 
 
-def _read_prefix(values: Sequence[Any]) -> Prefix:
-    return Prefix(Address(values[0], values[1]), values[2])
+def _read_prefix(values: Sequence[Any]) -> WirePrefix:
+    return WirePrefix(WireAddress(values[0], values[1]), values[2])
 
 
-def _write_prefix(prefix: Prefix) -> Sequence[Any]:
+def _write_prefix(prefix: WirePrefix) -> Sequence[Any]:
     return (*prefix.address, prefix.length)
 
 
 _CODECS = {
-    "u8": _scalar("B"),
-    "u16": _scalar("H"),
-    "u32": _scalar("I"),
-    "i32": _scalar("i"),
-    "bool": _scalar("?"),
-    "ip_dscp": _scalar("B"),
-    "lb_encap_type": _scalar("I"),
-    "lb_srv_type": _scalar("I"),
-    "interface_index": _scalar("I"),
-    "ip4_address": _Codec("4s", lambda v: IPv4Address(v[0]), lambda address: (address.packed,)),
-    "ip6_address": _Codec("16s", lambda v: IPv6Address(v[0]), lambda address: (address.packed,)),
-    "address": _Codec("B16s", lambda values: Address(*values), lambda address: address),
-    "address_with_prefix": _Codec("B16sB", _read_prefix, _write_prefix),
-    "prefix_matcher": _Codec("BB", tuple, lambda matcher: matcher),
-    "lb_vip": _Codec(
+    "u8": _scalar_codec("B"),
+    "u16": _scalar_codec("H"),
+    "u32": _scalar_codec("I"),
+    "i32": _scalar_codec("i"),
+    "bool": _scalar_codec("?"),
+    "ip_dscp": _scalar_codec("B"),
+    "lb_encap_type": _scalar_codec("I"),
+    "lb_srv_type": _scalar_codec("I"),
+    "interface_index": _scalar_codec("I"),
+    "ip4_address": _TypeCodec("4s", lambda v: IPv4Address(v[0]), lambda address: (address.packed,)),
+    "ip6_address": _TypeCodec(
+        "16s", lambda v: IPv6Address(v[0]), lambda address: (address.packed,)
+    ),
+    "address": _TypeCodec("B16s", lambda values: WireAddress(*values), lambda address: address),
+    "address_with_prefix": _TypeCodec("B16sB", _read_prefix, _write_prefix),
+    "prefix_matcher": _TypeCodec("BB", tuple, lambda matcher: matcher),
+    "lb_vip": _TypeCodec(
         "B16sBBH",
         lambda values: VipName(_read_prefix(values), *values[3:]),
         lambda vip: (*_write_prefix(vip.pfx), vip.protocol, vip.port),
@@ -112,15 +113,15 @@ _CODECS = {
 }
 
 
-def _text_codec(length: int) -> _Codec:
-    return _Codec(
+def _text_codec(length: int) -> _TypeCodec:
+    return _TypeCodec(
         f"{length}s",
         lambda values: values[0].split(b"\0", 1)[0].decode("ascii", "replace"),
         lambda text: (text.encode()[: length - 1],),
     )
 
 
-class _Tail(NamedTuple):
+class _TailCodec(NamedTuple):
     """The last field of a message, where it is of variable length."""
 
     read: Callable[[bytes], Any]
@@ -129,10 +130,10 @@ class _Tail(NamedTuple):
 
 def _read_string(data: bytes) -> str:
     if len(data) < 4:
-        raise Malformed("a string without its length")
+        raise MalformedMessage("a string without its length")
     length = int.from_bytes(data[:4], "big")
     if len(data) < 4 + length:
-        raise Malformed(f"a string of {length} bytes is cut off")
+        raise MalformedMessage(f"a string of {length} bytes is cut off")
     return data[4 : 4 + length].decode("utf-8", "replace")
 
 
@@ -146,35 +147,35 @@ def _write_message_table(entries: Sequence[tuple[int, str]]) -> bytes:
 
 
 def _only_written(data: bytes) -> Any:
-    raise Malformed("only a server sends this")
+    raise MalformedMessage("only a server sends this")
 
 
 _TAILS = {
-    "string": _Tail(_read_string, _write_string),
+    "string": _TailCodec(_read_string, _write_string),
     # VPP quirk: NUL after a string. The JSON of get_api_json ends with one that is not counted.
-    "c_string": _Tail(_read_string, lambda text: _write_string(text) + b"\0"),
-    "message_table_entry": _Tail(_only_written, _write_message_table),
+    "c_string": _TailCodec(_read_string, lambda text: _write_string(text) + b"\0"),
+    "message_table_entry": _TailCodec(_only_written, _write_message_table),
 }
 
 
-class Layout:
+class MessageLayout:
     """A message's place on the wire."""
 
-    def __init__(self, message: Message) -> None:
+    def __init__(self, message: MessageSpec) -> None:
         self.message = message
         self._id = MESSAGE_IDS[message.name]
-        self._fields: list[tuple[str, _Codec, slice]] = []
-        self._tail: tuple[str, _Tail] | None = None
+        self._fields: list[tuple[str, _TypeCodec, slice]] = []
+        self._tail: tuple[str, _TailCodec] | None = None
         format_ = ">H"
         position = 1
         for field in (
-            *(FieldDefinition(type="u32", name=n) for n in message.header),
+            *(MessageField(type="u32", name=n) for n in message.header),
             *message.fields,
         ):
             if _is_variable(field):
                 self._tail = (field.name, _TAILS[field.type])
                 continue
-            codec = _codec(field)
+            codec = _field_codec(field)
             format_ += codec.format
             width = len(
                 struct.unpack(f">{codec.format}", bytes(struct.calcsize(f">{codec.format}")))
@@ -186,7 +187,7 @@ class Layout:
     def unpack(self, data: bytes) -> dict[str, Any]:
         """Return the fields of a message; Malformed when it is too short."""
         if len(data) < self._struct.size:
-            raise Malformed(f"{self.message.name}: {len(data)} bytes of {self._struct.size}")
+            raise MalformedMessage(f"{self.message.name}: {len(data)} bytes of {self._struct.size}")
         values = self._struct.unpack_from(data)
         fields = {name: codec.read(values[place]) for name, codec, place in self._fields}
         if self._tail is not None:
@@ -194,7 +195,7 @@ class Layout:
             fields[name] = tail.read(data[self._struct.size :])
         return fields
 
-    def blank(self) -> dict[str, Any]:
+    def blank_fields(self) -> dict[str, Any]:
         """Return the fields of a message that is all zeros."""
         return self.unpack(bytes(self._struct.size + 4))
 
@@ -211,21 +212,23 @@ class Layout:
         return packed + tail.write(fields[name])
 
 
-def _is_variable(field: FieldDefinition) -> bool:
+def _is_variable(field: MessageField) -> bool:
     return field.length == 0 or isinstance(field.length, str)
 
 
-def _codec(field: FieldDefinition) -> _Codec:
+def _field_codec(field: MessageField) -> _TypeCodec:
     if field.type == "string":
         assert isinstance(field.length, int)
         return _text_codec(field.length)
     return _CODECS[field.type]
 
 
-LAYOUTS = {name: Layout(message) for name, message in MESSAGES.items() if message.kind != "listed"}
+LAYOUTS = {
+    name: MessageLayout(message) for name, message in MESSAGES.items() if message.kind != "listed"
+}
 
 
-def frame(message: bytes) -> bytes:
+def frame_message(message: bytes) -> bytes:
     """Put a packed message into its frame."""
     return FRAME.pack(0, len(message), 0) + message
 

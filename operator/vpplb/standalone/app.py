@@ -40,8 +40,8 @@ from vpplb.telemetry.process_health import ProcessHealth, complain_late
 from vpplb.telemetry.state_view import DecidedStateView
 from vpplb.telemetry.stream import EventStream
 from vpplb.vpp.lb import PapiLoadBalancer
-from vpplb.vpp.leftovers import Leftovers
 from vpplb.vpp.lock import VppLock
+from vpplb.vpp.stale_clients import StaleClients
 from vpplb.vpp.stats import PapiVipCounters
 
 log = logging.getLogger(__name__)
@@ -104,12 +104,12 @@ class Standalone:
             blind_guard=options.blind_guard,
         )
         vpp_metrics = AgentMetrics(registry, self._packet_counts)
-        leftovers = Leftovers(vpp_metrics.set_leftovers)
+        leftovers = StaleClients(vpp_metrics.set_leftovers)
         papi = PapiLoadBalancer(
             options.vpp_api_socket,
             on_call=vpp_metrics.record_call,
             lock=self._lock,
-            on_leftovers=leftovers.counted,
+            on_leftovers=leftovers.on_count,
         )
         self._meter = self._make_meter(indexes or (papi.vip_indexes if lb is None else None))
         vips = VipState(own_all=options.own_all)
@@ -149,7 +149,11 @@ class Standalone:
         return PacketMeter(PapiVipCounters(socket), indexes)
 
     def _make_http(
-        self, registry: Registry, view: DecidedStateView, stream: EventStream, leftovers: Leftovers
+        self,
+        registry: Registry,
+        view: DecidedStateView,
+        stream: EventStream,
+        leftovers: StaleClients,
     ) -> HttpServer:
         return HttpServer(
             address=self._options.http_address,
@@ -159,7 +163,7 @@ class Standalone:
             figures=self._health.list_figures,
             facts={"memory": lambda: self._unusable or "in use"},
             checks={
-                "vpp": lambda: self.vpp.trouble or leftovers.trouble or None,
+                "vpp": lambda: self.vpp.trouble or leftovers.alarm_text or None,
                 "probers": self._health.check_probers,
             },
             view=view,
@@ -221,7 +225,7 @@ class Standalone:
     async def _sync(self) -> None:
         """Program VPP, when no other one does, from where the last one has left it."""
         if self._lock is not None:
-            await self._lock.wait(self.vpp.on_disconnected)
+            await self._lock.wait_acquired(self.vpp.on_disconnected)
         loaded = self._store.load()
         self._unusable = loaded.trouble
         if loaded.stored is not None:

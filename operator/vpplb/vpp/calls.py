@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vpplb.sync.ports import LoadBalancerGone
-from vpplb.vpp.messages import Fields, Message
+from vpplb.vpp.messages import ApiMessage, Fields
 
 
-class Batch:
+class CallBatch:
     """Calls whose answers are awaited together, in the order of the requests."""
 
     __slots__ = ("answers", "done", "left")
@@ -18,14 +18,14 @@ class Batch:
         self.left = size
         self.done: asyncio.Future[Sequence[Fields]] = asyncio.get_running_loop().create_future()
 
-    def answer(self, index: int, fields: Fields) -> None:
+    def set_answer(self, index: int, fields: Fields) -> None:
         """Take in the answer to one of them; the last ends the wait."""
         self.answers[index] = fields
         self.left -= 1
         if self.left == 0 and not self.done.done():
             self.done.set_result(self.answers)
 
-    def fail(self, reason: str) -> None:
+    def set_failure(self, reason: str) -> None:
         """End the wait with LoadBalancerGone."""
         if not self.done.done():
             self.done.set_exception(LoadBalancerGone(reason))
@@ -33,17 +33,17 @@ class Batch:
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
-class Call:
+class ApiCall:
     """A request, packed to be sent. `deadline`, by the loop's time, is set when it is.
 
     A dump has its `details`, and `latest`, beyond which they do not put off the deadline; the ping
     sent after it `ends` it (the dump's context). A `quiet` one is our own, and counted by nobody.
     """
 
-    message: Message
+    message: ApiMessage
     context: int
     packed: bytes
-    batch: Batch
+    batch: CallBatch
     index: int = 0
     deadline: float = 0.0
     latest: float = 0.0

@@ -1,6 +1,6 @@
 """A connection to VPP's binary API: pipelined calls over asyncio, no thread, no hang.
 
-VPP answers in order. Changes are sent in turns, so that VPP has time for its packets (`pacer`);
+VPP answers in order. Changes are sent in bursts, so that VPP has time for its packets (`pacing`);
 what only reads is sent at once. Each call has a deadline from then on. Whatever goes wrong (end of
 stream, a frame that cannot be, an answer to nothing, more than can be true, silence) ends the
 connection: every call then fails with LoadBalancerGone, and the only remedy is a new connection.
@@ -13,11 +13,11 @@ from pathlib import Path
 
 from vpplb.sync.ports import LoadBalancerGone, LoadBalancerUnsuitable
 from vpplb.vpp import messages
-from vpplb.vpp.calls import Batch, Call
-from vpplb.vpp.framing import BadFrame, FrameReader, frame
-from vpplb.vpp.messages import BadMessage, Catalogue, Fields, Registration
-from vpplb.vpp.pacer import MOST_CALLS
-from vpplb.vpp.turns import Turns
+from vpplb.vpp.calls import ApiCall, CallBatch
+from vpplb.vpp.framing import BadFrame, FrameReader, frame_message
+from vpplb.vpp.messages import BadMessage, ClientRegistration, Fields, MessageCatalogue
+from vpplb.vpp.pacing import MOST_CALLS
+from vpplb.vpp.send_queue import SendQueue
 
 Request = tuple[str, Fields]
 CallHook = Callable[[str, int], None]
@@ -41,13 +41,13 @@ _FAIL: Fields = {"cmd": b"exec /dev/null/vpplb-resets-errno"}
 """A CLI command that fails at a system call, as no such file can be."""
 
 
-async def connect(
+async def open_connection(
     path: Path,
     *,
     on_call: CallHook,
     timeout: float = TIMEOUT,
     most: int = MOST_CALLS,
-) -> "Connection":
+) -> "ApiConnection":
     """Connect to the API socket, register, and check that VPP has all that is needed.
 
     At most so many changes are under way at a time.
@@ -56,23 +56,23 @@ async def connect(
     lacks a message.
     """
     loop = asyncio.get_running_loop()
-    connection = Connection(timeout=timeout, most=most, on_call=on_call)
+    connection = ApiConnection(timeout=timeout, most=most, on_call=on_call)
     try:
         async with asyncio.timeout(timeout):
             await loop.create_unix_connection(lambda: connection, str(path))
-            await connection.registered()
+            await connection.wait_registered()
     except TimeoutError as error:
-        connection.lose("closed")
+        connection.abort("closed")
         raise LoadBalancerGone(f"{path}: VPP does not answer in {timeout:g} s") from error
     except OSError as error:
         raise LoadBalancerGone(f"{path}: {error.strerror or error}") from error
     except BaseException:
-        connection.lose("closed")
+        connection.abort("closed")
         raise
     return connection
 
 
-class Connection(asyncio.Protocol):
+class ApiConnection(asyncio.Protocol):
     """One registered client of one VPP; made by `connect`."""
 
     def __init__(self, *, timeout: float, most: int, on_call: CallHook) -> None:
@@ -81,31 +81,33 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._frames = FrameReader()
-        self._registration = Registration()
-        self._welcome = Batch(1)
+        self._registration = ClientRegistration()
+        self._welcome = CallBatch(1)
         self._table: dict[str, int] = {}
-        self._catalogue = Catalogue({})
+        self._catalogue = MessageCatalogue({})
         self._client = 0
-        self._context = self._burst = 0
-        self._pending: dict[int, Call] = {}
-        self._turns = Turns(self._send, lambda: self._make("control_ping", {}, quiet=True), most)
+        self._context = self._answer_size = 0
+        self._pending: dict[int, ApiCall] = {}
+        self._queue = SendQueue(
+            self._send_calls, lambda: self._make_call("control_ping", {}, quiet=True), most
+        )
         self._watch: asyncio.TimerHandle | None = None
 
-    async def registered(self) -> None:
+    async def wait_registered(self) -> None:
         """Wait to be registered and check VPP's messages (LoadBalancerUnsuitable, Gone)."""
         await self._welcome.done
-        if lacking := messages.missing(self._table):
+        if lacking := messages.missing_messages(self._table):
             raise LoadBalancerUnsuitable(
                 f"VPP lacks {', '.join(lacking)}: VPP 26.10 or newer (lb API 1.2) with the lb "
                 "plugin is needed"
             )
-        self._catalogue = messages.catalogue(self._table)
+        self._catalogue = messages.build_catalogue(self._table)
         await self._reset_errno().done
 
     async def call(self, name: str, fields: Fields) -> Fields:
         """Send one request at once; return its answer. LoadBalancerGone when there is none."""
-        call = self._make(name, fields)
-        self._send([call])
+        call = self._make_call(name, fields)
+        self._send_calls([call])
         return (await call.batch.done)[0]
 
     async def call_many(
@@ -118,22 +120,23 @@ class Connection(asyncio.Protocol):
         self._check_alive()
         if not requests:
             return []
-        batch = Batch(len(requests))
+        batch = CallBatch(len(requests))
         calls = [
-            self._make(name, fields, batch, index) for index, (name, fields) in enumerate(requests)
+            self._make_call(name, fields, batch, index)
+            for index, (name, fields) in enumerate(requests)
         ]
-        self._turns.add(calls, urgent=urgent)
+        self._queue.add_calls(calls, urgent=urgent)
         return await batch.done
 
     async def dump(self, name: str, fields: Fields) -> Sequence[Fields]:
         """Send a `…_dump` request at once; return all of its details, in VPP's order."""
         details = list[Fields]()
-        dump = self._make(name, fields)
+        dump = self._make_call(name, fields)
         dump.details = details
         dump.latest = self._loop.time() + DUMP_TIMEOUT * self._timeout
-        ping = self._make("control_ping", {}, dump.batch)
+        ping = self._make_call("control_ping", {}, dump.batch)
         ping.ends = dump.context
-        self._send([dump, ping])
+        self._send_calls([dump, ping])
         await dump.batch.done
         return details
 
@@ -141,29 +144,29 @@ class Connection(asyncio.Protocol):
         if self.lost is not None:
             raise LoadBalancerGone(self.lost)
 
-    def _make(
+    def _make_call(
         self,
         name: str,
         fields: Fields,
-        batch: Batch | None = None,
+        batch: CallBatch | None = None,
         index: int = 0,
         *,
         quiet: bool = False,
-    ) -> Call:
+    ) -> ApiCall:
         """Pack a request (ValueError and struct.error where its fields do not fit)."""
         message = self._catalogue.by_name[name]
         context = self._context = self._context % 0xFFFFFFFF + 1
-        packed = frame(message.pack(self._client, context, fields))
-        return Call(
+        packed = frame_message(message.pack(self._client, context, fields))
+        return ApiCall(
             message=message,
             context=context,
             packed=packed,
-            batch=batch or Batch(1),
+            batch=batch or CallBatch(1),
             index=index,
             quiet=quiet,
         )
 
-    def _send(self, calls: Sequence[Call]) -> None:
+    def _send_calls(self, calls: Sequence[ApiCall]) -> None:
         """Send these now (LoadBalancerGone)."""
         self._check_alive()
         assert self._transport is not None
@@ -185,7 +188,7 @@ class Connection(asyncio.Protocol):
             what, seconds = "answer to", self._timeout
             if oldest.details and oldest.deadline == oldest.latest:
                 what, seconds = "end of", DUMP_TIMEOUT * self._timeout
-            self.lose(f"no {what} {oldest.message.name} in {seconds:g} s")
+            self.abort(f"no {what} {oldest.message.name} in {seconds:g} s")
         else:
             self._watch = self._loop.call_at(oldest.deadline, self._check_deadline)
 
@@ -193,35 +196,35 @@ class Connection(asyncio.Protocol):
         """Register at once (asyncio.Protocol)."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        transport.write(frame(self._registration.request(NAME)))
+        transport.write(frame_message(self._registration.pack_request(NAME)))
 
     def data_received(self, data: bytes) -> None:
         """Take in answers (asyncio.Protocol)."""
         try:
-            for message in self._frames.feed(data):
+            for message in self._frames.read_messages(data):
                 if self.lost is None:
-                    self._receive(message)
+                    self._receive_message(message)
         except (BadFrame, BadMessage) as error:
-            self.lose(f"this is not VPP's binary API: {error}")
+            self.abort(f"this is not VPP's binary API: {error}")
         if not self._pending and self.lost is None:
-            if self._burst > _FILLS:
+            if self._answer_size > _FILLS:
                 self._reset_errno()
-            self._burst = 0
+            self._answer_size = 0
 
-    def _reset_errno(self) -> Batch:
+    def _reset_errno(self) -> CallBatch:
         """Have a system call of VPP's fail.
 
         VPP quirk: clients that hang up. Answers that filled the socket, to whomever, have left an
         errno with which VPP does not notice the end of a client that is killed.
         """
-        call = self._make("cli_inband", _FAIL, quiet=True)
-        self._send([call])
+        call = self._make_call("cli_inband", _FAIL, quiet=True)
+        self._send_calls([call])
         return call.batch
 
-    def _receive(self, message: bytes) -> None:
+    def _receive_message(self, message: bytes) -> None:
         if self._welcome.left:
-            self._client, self._table = self._registration.accept(message)
-            self._welcome.answer(0, {})
+            self._client, self._table = self._registration.unpack_reply(message)
+            self._welcome.set_answer(0, {})
             return
         number = int.from_bytes(message[:2], "big")
         definition = self._catalogue.by_number.get(number)
@@ -236,23 +239,23 @@ class Connection(asyncio.Protocol):
             if len(call.details) == MOST_DETAILS:
                 raise BadMessage(f"{call.message.name} with over {MOST_DETAILS} details")
             call.details.append(fields)
-            self._burst += 1
+            self._answer_size += 1
             call.deadline = min(self._loop.time() + self._timeout, call.latest)
             return
-        self._burst += len(message) // _BYTES
+        self._answer_size += len(message) // _BYTES
         del self._pending[call.context]
         answered = self._pending.pop(call.ends) if call.ends else call
         retval = fields.get("retval", 0)
         if not call.quiet:
             self._on_call(answered.message.name, retval if isinstance(retval, int) else 0)
-        call.batch.answer(call.index, fields)
-        self._turns.answered(call)
+        call.batch.set_answer(call.index, fields)
+        self._queue.on_answer(call)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Fail what is pending (asyncio.Protocol)."""
-        self.lose(f"VPP closed the connection{f': {exc}' if exc else ''}")
+        self.abort(f"VPP closed the connection{f': {exc}' if exc else ''}")
 
-    async def leave(self) -> None:
+    async def close(self) -> None:
         """Take leave of VPP and end the connection; waits LEAVE seconds at most, never raises.
 
         VPP quirk: clients that hang up. VPP should be told, or it may keep the socket for ever.
@@ -262,9 +265,9 @@ class Connection(asyncio.Protocol):
             with suppress(LoadBalancerGone, TimeoutError):
                 async with asyncio.timeout(LEAVE):
                     await self.call("sockclnt_delete", {"index": self._client})
-        self.lose("closed")
+        self.abort("closed")
 
-    def lose(self, reason: str) -> None:
+    def abort(self, reason: str) -> None:
         """End the connection for this reason; only the first one counts. Never waits."""
         if self.lost is not None:
             return
@@ -273,8 +276,8 @@ class Connection(asyncio.Protocol):
             self._watch.cancel()
         if self._transport is not None:
             self._transport.abort()
-        self._welcome.fail(reason)
+        self._welcome.set_failure(reason)
         for call in self._pending.values():
-            call.batch.fail(reason)
+            call.batch.set_failure(reason)
         self._pending.clear()
-        self._turns.fail(reason)
+        self._queue.fail_all(reason)

@@ -20,7 +20,7 @@ class BadFrame(Exception):
     """What came in is no frame: the stream cannot be read any further."""
 
 
-def frame(message: bytes) -> bytes:
+def frame_message(message: bytes) -> bytes:
     """Put the header before a message."""
     return _HEADER.pack(0, len(message), 0) + message
 
@@ -31,7 +31,7 @@ class FrameReader:
     def __init__(self) -> None:
         self._buffer = bytearray()
 
-    def feed(self, data: bytes) -> Iterator[bytes]:
+    def read_messages(self, data: bytes) -> Iterator[bytes]:
         """Take in bytes; yield each message that is complete, without its header.
 
         BadFrame when a length is impossible; the reader is of no use after that.

@@ -29,12 +29,12 @@ class VppLock:
         self._handle: int | None = None
         self._warned = False
 
-    async def wait(self, say: Callable[[str], None]) -> None:
+    async def wait_acquired(self, say: Callable[[str], None]) -> None:
         """Take it when whoever has it ends; until then `say` why it takes long, once."""
         said = False
         while True:
             try:
-                self.take()
+                self.acquire()
             except LoadBalancerGone as held:
                 if not said:
                     say(str(held))
@@ -43,7 +43,7 @@ class VppLock:
             else:
                 return
 
-    def take(self) -> None:
+    def acquire(self) -> None:
         """Hold it from now on; LoadBalancerGone while another has it.
 
         To be called for each connection: a VPP that restarts may get a new folder, and with it a
@@ -53,7 +53,7 @@ class VppLock:
             return
         self.release()
         try:
-            handle = self._open()
+            handle = self._open_file()
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
@@ -78,7 +78,7 @@ class VppLock:
             os.close(self._handle)
             self._handle = None
 
-    def _open(self) -> int:
+    def _open_file(self) -> int:
         flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
         try:  # without O_CREAT first: it is refused for files of others in some folders
             return os.open(self.path, flags)

@@ -1,8 +1,8 @@
 """The binary API's messages: definitions that we bring along, checked, as flat structs.
 
 VPP tells its message ids when a client registers (`sockclnt_create_reply`), each under the name
-and the CRC of its definition. vpp_papi reads the definitions of `definitions`; from what it makes
-of them, a message is flattened to one `struct.Struct` over its innermost fields, named by their
+and the CRC of its definition. vpp_papi reads `message_definitions`; from what it makes of them, a
+message is flattened to one `struct.Struct` over its innermost fields, named by their
 path (`pfx.address.un`, a union being its raw bytes). That packs in 2 µs where vpp_papi's own
 recursion takes 40, and is held equal to it by a test.
 
@@ -21,7 +21,7 @@ from typing import Any
 from vpp_papi import vpp_serializer
 from vpp_papi.vpp_papi import VPPApiJSONFiles
 
-from vpplb.vpp.definitions import NEEDED, api_json
+from vpplb.vpp.message_definitions import NEEDED, api_json
 
 Value = int | bytes
 Fields = Mapping[str, Value]
@@ -35,7 +35,7 @@ class BadMessage(Exception):
     """A message that is not as its definition says."""
 
 
-class Message:
+class ApiMessage:
     """One message of one VPP: packs requests, unpacks answers.
 
     `number` is its id on the wire, `answer` the name of what answers it. With `tail`, a string of
@@ -51,12 +51,12 @@ class Message:
         self.answer = f"{name}_reply" if stem == name else f"{stem}_details"
         self._names = tuple(path for path, _ in flat)
         self._head = 3 if self._names[1] == "client_index" else 2  # the rest is id and context
-        self._values = _getter(self._names[self._head :])
+        self._values = _field_getter(self._names[self._head :])
         self._form = struct.Struct(">" + "".join(code for _, code in flat) + "I" * bool(tail))
         self._tail = tail
 
     @property
-    def form(self) -> tuple[str, tuple[str, ...], str]:
+    def struct_form(self) -> tuple[str, tuple[str, ...], str]:
         """The struct's format, the fields it is made of, and the string after it, if any."""
         return self._form.format, self._names, self._tail
 
@@ -95,39 +95,41 @@ class Message:
         return fields
 
 
-def _getter(names: tuple[str, ...]) -> Callable[[Fields], tuple[Value, ...]]:
+def _field_getter(names: tuple[str, ...]) -> Callable[[Fields], tuple[Value, ...]]:
     """Return what takes the values of these fields, in order."""
     if len(names) > 1:
         return itemgetter(*names)
     return lambda fields: tuple(fields[name] for name in names)
 
 
-class Catalogue:
+class MessageCatalogue:
     """Messages of one VPP by name and by id."""
 
-    def __init__(self, messages: Mapping[str, Message]) -> None:
+    def __init__(self, messages: Mapping[str, ApiMessage]) -> None:
         self.by_name = dict(messages)
         self.by_number = {message.number: message for message in messages.values()}
 
 
-class Registration:
+class ClientRegistration:
     """The first exchange on a connection, by the definitions that vpp_papi brings along."""
 
     def __init__(self) -> None:
         with _own_types():
             text = resources.files("vpp_papi.data").joinpath("memclnt.api.json").read_text()
-            parsed = _parse([json.loads(text)], {"sockclnt_create", "sockclnt_create_reply"})
+            parsed = _parse_messages(
+                [json.loads(text)], {"sockclnt_create", "sockclnt_create_reply"}
+            )
         self._create = parsed["sockclnt_create"]
         self._reply = parsed["sockclnt_create_reply"]
 
-    def request(self, name: str) -> bytes:
+    def pack_request(self, name: str) -> bytes:
         """Pack `sockclnt_create` for a client of this name."""
         packed: bytes = self._create.pack(
             {"_vl_msg_id": SOCKCLNT_CREATE, "context": 0, "name": name}
         )
         return packed
 
-    def accept(self, message: bytes) -> tuple[int, dict[str, int]]:
+    def unpack_reply(self, message: bytes) -> tuple[int, dict[str, int]]:
         """Read the answer: our client index, and VPP's message ids by `name_crc`.
 
         BadMessage when it is another message or not to be read.
@@ -141,26 +143,26 @@ class Registration:
         return int(reply.index), {entry.name: int(entry.index) for entry in reply.message_table}
 
 
-def missing(table: Mapping[str, int]) -> list[str]:
+def missing_messages(table: Mapping[str, int]) -> list[str]:
     """Name the needed messages (`name_crc`) that a VPP with this table does not have."""
     return [f"{name}_{crc}" for name, crc in NEEDED.items() if f"{name}_{crc}" not in table]
 
 
-def catalogue(table: Mapping[str, int]) -> Catalogue:
+def build_catalogue(table: Mapping[str, int]) -> MessageCatalogue:
     """Make all needed messages of the VPP with this table; it has them all."""
-    return catalogue_of([api_json()], table)
+    return build_catalogue_from([api_json()], table)
 
 
-def catalogue_of(apis: list[Any], table: Mapping[str, int]) -> Catalogue:
+def build_catalogue_from(apis: list[Any], table: Mapping[str, int]) -> MessageCatalogue:
     """Make them of definitions in the form of VPP's .api.json files.
 
     ValueError when one is of another CRC or of no fixed form, KeyError when it is not there.
     """
     with _own_types():
-        parsed = _parse(apis, set(NEEDED))
-        return Catalogue(
+        parsed = _parse_messages(apis, set(NEEDED))
+        return MessageCatalogue(
             {
-                name: _message(parsed[name], crc, table[f"{name}_{crc}"])
+                name: _build_message(parsed[name], crc, table[f"{name}_{crc}"])
                 for name, crc in NEEDED.items()
             }
         )
@@ -183,7 +185,7 @@ def _own_types() -> Iterator[None]:
             cache.update(old)
 
 
-def _parse(apis: list[Any], names: set[str]) -> dict[str, Any]:
+def _parse_messages(apis: list[Any], names: set[str]) -> dict[str, Any]:
     """Let vpp_papi read the named messages, and the types of the files that define them."""
     parsed: dict[str, Any] = {}
     for api in apis:
@@ -195,7 +197,7 @@ def _parse(apis: list[Any], names: set[str]) -> dict[str, Any]:
     return parsed
 
 
-def _message(parsed: Any, crc: str, number: int) -> Message:
+def _build_message(parsed: Any, crc: str, number: int) -> ApiMessage:
     if parsed.crc != f"0x{crc}":
         raise ValueError(f"{parsed.name} is defined with CRC {parsed.crc}, not 0x{crc}")
     flat: list[tuple[str, str]] = []
@@ -206,26 +208,26 @@ def _message(parsed: Any, crc: str, number: int) -> Message:
         if isinstance(packer, vpp_serializer.String) and not packer.fixed:
             tail = name
         else:
-            flat.extend(_flat(name, packer))
-    return Message(parsed.name, number, flat, tail)
+            flat.extend(_flatten_field(name, packer))
+    return ApiMessage(parsed.name, number, flat, tail)
 
 
-def _flat(path: str, packer: Any) -> Iterator[tuple[str, str]]:
+def _flatten_field(path: str, packer: Any) -> Iterator[tuple[str, str]]:
     """Yield path and struct code of every innermost field."""
     serializer = vpp_serializer
     match packer:
         case serializer.BaseTypes():
             yield path, packer.packer.format.lstrip(">=")
         case serializer.VPPEnumType():
-            yield from _flat(path, serializer.types[packer.enumtype])
+            yield from _flatten_field(path, serializer.types[packer.enumtype])
         case serializer.VPPTypeAlias() | serializer.FixedList_u8():
-            yield from _flat(path, packer.packer)
+            yield from _flatten_field(path, packer.packer)
         case serializer.VPPUnionType():
             yield path, f"{packer.size}s"
         case serializer.String():
             yield path, f"{packer.limit}s"
         case serializer.VPPType():
             for name, inner in zip(packer.fields, packer.packers, strict=True):
-                yield from _flat(f"{path}.{name}", inner)
+                yield from _flatten_field(f"{path}.{name}", inner)
         case _:
             raise ValueError(f"{path} has no fixed length")

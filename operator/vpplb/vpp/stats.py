@@ -44,14 +44,14 @@ _NAMES = (
 
 
 class PapiVipCounters:
-    """Implements `sync.ports.VipCounters`, for the VPP whose stats socket is at a path."""
+    """Implements `sync.ports.PacketCounters`, for the VPP whose stats socket is at a path."""
 
     def __init__(self, stats_socket: Path, *, timeout: float = TIMEOUT) -> None:
         self._socket, self._timeout = stats_socket, timeout
 
     async def read(self, indexes: Mapping[VipId, int]) -> Mapping[VipId, PacketTally]:
         """Return the packets of each VIP, by its index among the counters (LoadBalancerGone)."""
-        existing, first, untracked, no_server = await asyncio.to_thread(self._rows)
+        existing, first, untracked, no_server = await asyncio.to_thread(self._read_rows)
         return {
             vip: PacketTally(
                 existing=existing[index],
@@ -63,14 +63,14 @@ class PapiVipCounters:
             if index < min(map(len, (existing, first, untracked, no_server)))
         }
 
-    def _rows(self) -> Sequence[Sequence[int]]:
+    def _read_rows(self) -> Sequence[Sequence[int]]:
         """Return each counter's values by index, those of all threads together.
 
         A VPP that never had a VIP has none.
         """
         try:
-            with _segment(self._socket, self._timeout) as segment:
-                return [_row(segment, name) for name in _NAMES]
+            with _open_segment(self._socket, self._timeout) as segment:
+                return [_sum_threads(segment, name) for name in _NAMES]
         except OSError as error:
             reason = error.strerror or str(error)
             raise LoadBalancerGone(f"{self._socket}: {reason}") from error
@@ -78,14 +78,14 @@ class PapiVipCounters:
             raise LoadBalancerGone(f"{self._socket}: no readable stats segment: {error}") from error
 
 
-def _row(segment: Any, name: str) -> Sequence[int]:
+def _sum_threads(segment: Any, name: str) -> Sequence[int]:
     if name not in segment.directory:
         return ()
-    _sound(segment, partial(_check_counter, segment, name))
+    _check_stable(segment, partial(_check_counter, segment, name))
     return [sum(values) for values in zip(*segment[name], strict=False)]
 
 
-def _sound(segment: Any, check: Callable[[], None]) -> None:
+def _check_stable(segment: Any, check: Callable[[], None]) -> None:
     """Check what is about to be copied (ValueError), anew where VPP changed it meanwhile."""
     while True:
         try:
@@ -97,21 +97,21 @@ def _sound(segment: Any, check: Callable[[], None]) -> None:
 
 
 def _check_directory(segment: Any) -> None:
-    _length(segment, segment.directory_vector, _MOST_NAMES, "its directory")
+    _vector_length(segment, segment.directory_vector, _MOST_NAMES, "its directory")
 
 
 def _check_counter(segment: Any, name: str) -> None:
     entry = segment.directory[name]
     if entry.type != _SIMPLE:
         raise ValueError(f"{name} is of type {entry.type}, not {_SIMPLE}")
-    threads = _length(segment, entry.value, _MOST_THREADS, name)
+    threads = _vector_length(segment, entry.value, _MOST_THREADS, name)
     if threads:
         first = entry.value - segment.base
         for (row,) in struct.iter_unpack("=Q", segment.statseg[first : first + 8 * threads]):
-            _length(segment, row, _MOST_VALUES // threads, name)
+            _vector_length(segment, row, _MOST_VALUES // threads, name)
 
 
-def _length(segment: Any, pointer: int, most: int, what: str) -> int:
+def _vector_length(segment: Any, pointer: int, most: int, what: str) -> int:
     """Return the length of a vector of VPP's."""
     length: int = vpp_stats.get_vec_len(segment, pointer - segment.base)
     if length > most:
@@ -120,7 +120,7 @@ def _length(segment: Any, pointer: int, most: int, what: str) -> int:
 
 
 @contextmanager
-def _segment(path: Path, timeout: float) -> Iterator[Any]:
+def _open_segment(path: Path, timeout: float) -> Iterator[Any]:
     """Get the segment from VPP, ready to be read by vpp_papi."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
         sock.settimeout(timeout)
@@ -135,8 +135,8 @@ def _segment(path: Path, timeout: float) -> Iterator[Any]:
     with segment.statseg:
         if segment.version != _VERSION:
             raise ValueError(f"its version is {segment.version}, not {_VERSION}")
-        segment.lock = _Lock(segment, time.monotonic() + timeout)
-        _sound(segment, partial(_check_directory, segment))
+        segment.lock = _SegmentLock(segment, time.monotonic() + timeout)
+        _check_stable(segment, partial(_check_directory, segment))
         segment.refresh()
         segment.connected = True
         yield segment
@@ -146,7 +146,7 @@ class _NotInTime(Exception):
     """VPP went on changing the segment, or stopped amid a change."""
 
 
-class _Lock:
+class _SegmentLock:
     """In place of vpp_papi's own optimistic lock, which waits without end and without sleep.
 
     OSError at the end, to vpp_papi, says that what was read in between is to be read again.

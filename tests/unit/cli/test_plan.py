@@ -13,7 +13,7 @@ from data.manifests import ROOT, Raw, backend, frontend, manifest
 from lab.simulated_vpp import LoopThread, run_in_thread
 from vpplb.cli.main import cli
 from vpplb.model.vip import Encap
-from vpplb.simulator.rows import Key, NewVip
+from vpplb.simulator.rows import NewVip, VipKey
 from vpplb.simulator.server import VppSimulator
 
 POOLS = [
@@ -158,8 +158,8 @@ def test_a_call_that_would_hurt_vpp_is_said_not_to_be_sent(tmp_path: Path) -> No
 @pytest.mark.slow
 def test_a_vpp_is_read_and_not_changed(web: Path, vpp: tuple[VppSimulator, LoopThread]) -> None:
     simulator, loop = vpp
-    key = Key(0xC000020A, 128, 6, 80)
-    foreign = Key(0xCB007101, 128, 6, 80)
+    key = VipKey(0xC000020A, 128, 6, 80)
+    foreign = VipKey(0xCB007101, 128, 6, 80)
 
     def prepare() -> None:
         for one in (key, foreign):

@@ -52,7 +52,7 @@ def say_hello(api_socket: Path) -> bytes:
         client.settimeout(10)
         client.connect(str(api_socket))
         client.sendall(
-            wire.frame(wire.LAYOUTS["sockclnt_create"].pack({"context": 0, "name": "test"}))
+            wire.frame_message(wire.LAYOUTS["sockclnt_create"].pack({"context": 0, "name": "test"}))
         )
         return client.recv(18)[wire.FRAME.size :]
 

@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 
 from lab.raw_client import RawClient
-from vpplb.simulator.dialect import Dialect
+from vpplb.simulator.api_version import ApiVersion
 from vpplb.simulator.faults import (
-    Cut,
-    Delay,
-    Die,
-    Drop,
+    CutAnswer,
+    DelayAnswer,
+    DropAnswer,
     Fault,
-    Late,
-    Oversize,
-    Refuse,
+    KillVpp,
+    OversizeFrame,
+    RefuseRequest,
+    ReorderAnswer,
     WrongContext,
     WrongId,
 )
@@ -53,7 +53,7 @@ def ping(client: RawClient, count: int) -> None:
 async def test_a_delayed_answer_comes_later_and_so_do_all_after_it(
     vpp: VppSimulator, client: RawClient
 ) -> None:
-    vpp.faults.arm(Delay(seconds=0.05))
+    vpp.faults.arm(DelayAnswer(seconds=0.05))
     loop = asyncio.get_running_loop()
     start = loop.time()
     ping(client, 3)
@@ -65,7 +65,7 @@ async def test_a_client_may_leave_while_its_answer_is_delayed(
     vpp: VppSimulator, client: RawClient
 ) -> None:
     other = await RawClient.connect(vpp.api_socket)
-    vpp.faults.arm(Delay(seconds=0.05), "control_ping")
+    vpp.faults.arm(DelayAnswer(seconds=0.05), "control_ping")
     ping(other, 1)
     await asyncio.sleep(0.02)
     await other.close()
@@ -75,14 +75,14 @@ async def test_a_client_may_leave_while_its_answer_is_delayed(
 
 
 async def test_a_dropped_answer_was_done_all_the_same(vpp: VppSimulator, client: RawClient) -> None:
-    vpp.faults.arm(Drop(), "control_ping")
+    vpp.faults.arm(DropAnswer(), "control_ping")
     ping(client, 3)
     assert await contexts(client, 2) == [1, 2]
     assert [call.message for call in vpp.calls].count("control_ping") == 3
 
 
 async def test_what_is_refused_is_not_done(vpp: VppSimulator, client: RawClient) -> None:
-    vpp.faults.arm(Refuse(retval=-30), "lb_conf", times=2)
+    vpp.faults.arm(RefuseRequest(retval=-30), "lb_conf", times=2)
     conf = {
         "ip4_src_address": IPv4Address("10.0.0.1"),
         "ip6_src_address": IPv6Address("fd00::1"),
@@ -100,12 +100,12 @@ async def test_what_is_refused_is_not_done(vpp: VppSimulator, client: RawClient)
 async def test_every_request_can_be_refused(
     name: str, vpp: VppSimulator, client: RawClient
 ) -> None:
-    vpp.faults.arm(Refuse(retval=-99), name)
+    vpp.faults.arm(RefuseRequest(retval=-99), name)
     assert (await client.call_blank(name))["retval"] == -99
 
 
 async def test_a_late_answer_comes_after_the_next(vpp: VppSimulator, client: RawClient) -> None:
-    vpp.faults.arm(Late(), "control_ping")
+    vpp.faults.arm(ReorderAnswer(), "control_ping")
     ping(client, 3)
     assert await contexts(client, 3) == [1, 0, 2]
 
@@ -127,7 +127,7 @@ async def test_a_wrong_id_is_that_of_no_message(vpp: VppSimulator, client: RawCl
 async def test_an_oversize_frame_says_that_it_is_4_gib_long(
     vpp: VppSimulator, client: RawClient
 ) -> None:
-    vpp.faults.arm(Oversize())
+    vpp.faults.arm(OversizeFrame())
     ping(client, 1)
     assert (await client.read(16))[8:12] == b"\xff\xff\xff\xff"
 
@@ -135,7 +135,7 @@ async def test_an_oversize_frame_says_that_it_is_4_gib_long(
 async def test_a_cut_answer_is_half_a_frame_and_the_end(
     vpp: VppSimulator, client: RawClient
 ) -> None:
-    vpp.faults.arm(Cut())
+    vpp.faults.arm(CutAnswer())
     ping(client, 2)
     rest = await client.rest()
     assert 0 < len(rest) < 34
@@ -146,7 +146,7 @@ async def test_a_cut_answer_is_half_a_frame_and_the_end(
 async def test_the_message_that_vpp_dies_of_is_not_done(
     vpp: VppSimulator, client: RawClient
 ) -> None:
-    vpp.faults.arm(Die(), "lb_conf")
+    vpp.faults.arm(KillVpp(), "lb_conf")
     client.send_blank("lb_conf")
     assert await client.rest() == b""
     assert vpp.changing_calls == []
@@ -155,7 +155,7 @@ async def test_the_message_that_vpp_dies_of_is_not_done(
 
 
 async def test_a_client_can_be_left_without_its_registration(vpp: VppSimulator) -> None:
-    vpp.faults.arm(Drop(), "sockclnt_create")
+    vpp.faults.arm(DropAnswer(), "sockclnt_create")
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.05):
             await RawClient.connect(vpp.api_socket)
@@ -186,18 +186,18 @@ async def test_hanging_up_leaves_vpp_to_be_connected_to(
 async def test_what_is_said_out_of_turn_reaches_every_client(
     vpp: VppSimulator, client: RawClient
 ) -> None:
-    vpp.say(b"hello")
+    vpp.send_raw(b"hello")
     assert await client.read(5) == b"hello"
 
 
 async def test_other_ids_are_those_that_the_client_is_told(vpp: VppSimulator) -> None:
-    await vpp.restart(dialect=Dialect(shift=300))
-    client = await RawClient.connect(vpp.api_socket, Dialect(shift=300))
+    await vpp.restart(api_version=ApiVersion(shift=300))
+    client = await RawClient.connect(vpp.api_socket, ApiVersion(shift=300))
     assert (await client.call("control_ping"))["retval"] == 0
     await client.close()
 
 
-@pytest.mark.parametrize("fault", [Oversize(), WrongId()])
+@pytest.mark.parametrize("fault", [OversizeFrame(), WrongId()])
 async def test_where_there_is_no_answer_there_is_none_to_spoil(
     fault: Fault, vpp: VppSimulator, client: RawClient
 ) -> None:

@@ -10,12 +10,12 @@ import pytest
 from lab.raw_client import RawClient
 from vpplb.model.vip import Encap
 from vpplb.simulator.control import ControlSocket
-from vpplb.simulator.faults import BY_NAME, Delay, Drop, Refuse
-from vpplb.simulator.paths import SocketInUse
-from vpplb.simulator.rows import Key, NewVip
+from vpplb.simulator.faults import BY_NAME, DelayAnswer, DropAnswer, RefuseRequest
+from vpplb.simulator.rows import NewVip, VipKey
 from vpplb.simulator.server import VppSimulator
+from vpplb.simulator.socket_paths import SocketInUse
 
-WEB = Key(int(ip_address("192.0.2.1")), 128, 6, 80)
+WEB = VipKey(int(ip_address("192.0.2.1")), 128, 6, 80)
 PACKET = {
     "do": "forward",
     "source": "198.51.100.1",
@@ -40,7 +40,7 @@ def control(vpp: VppSimulator, tmp_path: Path) -> ControlSocket:
 
 
 async def run(control: ControlSocket, **command: Any) -> Any:
-    return await control.run(json.dumps(command))
+    return await control.run_command(json.dumps(command))
 
 
 async def test_a_command_a_line_is_answered_by_a_line_a_command(
@@ -73,10 +73,15 @@ async def test_faults_are_armed_by_name_message_and_number(
     assert await run(control, do="fault", **refuse) == ok
     assert await run(control, do="fault", fault="delay", seconds=2) == ok
     assert await run(control, do="fault", fault="drop", times=None) == ok
-    struck = [vpp.faults.strike(m) for m in ("lb_conf", "lb_conf", "lb_conf", "lb_conf")]
-    assert struck == [Refuse(retval=-7), Refuse(retval=-7), Delay(seconds=2), Drop()]
+    struck = [vpp.faults.take_fault(m) for m in ("lb_conf", "lb_conf", "lb_conf", "lb_conf")]
+    assert struck == [
+        RefuseRequest(retval=-7),
+        RefuseRequest(retval=-7),
+        DelayAnswer(seconds=2),
+        DropAnswer(),
+    ]
     assert await run(control, do="heal") == ok
-    assert vpp.faults.strike("lb_conf") is None
+    assert vpp.faults.take_fault("lb_conf") is None
 
 
 @pytest.mark.parametrize("name", sorted(set(BY_NAME) - {"delay", "refuse"}))
@@ -84,7 +89,7 @@ async def test_every_other_fault_needs_nothing_but_its_name(
     name: str, control: ControlSocket, vpp: VppSimulator
 ) -> None:
     assert await run(control, do="fault", fault=name) == {"ok": True}
-    assert vpp.faults.strike("control_ping") == BY_NAME[name]()  # type: ignore[call-arg]  # these take none
+    assert vpp.faults.take_fault("control_ping") == BY_NAME[name]()  # type: ignore[call-arg]  # these take none
 
 
 async def test_hanging_lasts_until_healed(control: ControlSocket, vpp: VppSimulator) -> None:
@@ -101,20 +106,20 @@ async def test_after_death_it_comes_back_as_told(control: ControlSocket, vpp: Vp
         await RawClient.open(vpp.api_socket)
     command = {"keep": True, "shift_ids": 9, "other_crcs": ["lb_conf"]}
     assert await run(control, do="restart", **command) == {"ok": True}
-    dialect = vpp.service.dialect
-    assert (dialect.shift, dialect.other_crcs) == (9, frozenset({"lb_conf"}))
+    api_version = vpp.service.api_version
+    assert (api_version.shift, api_version.other_crcs) == (9, frozenset({"lb_conf"}))
     assert len(vpp.lb.table()) == 1
     await run(control, do="restart")
-    assert (vpp.service.dialect.shift, vpp.lb.table()) == (0, {})
+    assert (vpp.service.api_version.shift, vpp.lb.table()) == (0, {})
 
 
 async def test_a_packet_is_forwarded(control: ControlSocket, vpp: VppSimulator) -> None:
-    assert await control.run(json.dumps(PACKET)) == {"ok": True, "server": None}
+    assert await control.run_command(json.dumps(PACKET)) == {"ok": True, "server": None}
     vpp.lb.add_vip(WEB, NewVip(encap=Encap.GRE4))
     vpp.lb.add_server(WEB, int(ip_address("10.0.0.1")), 100)
-    assert await control.run(json.dumps(PACKET)) == {"ok": True, "server": "10.0.0.1"}
+    assert await control.run_command(json.dumps(PACKET)) == {"ok": True, "server": "10.0.0.1"}
     sctp = {**PACKET, "protocol": 132}
-    assert await control.run(json.dumps(sctp)) == {"ok": True, "server": None}
+    assert await control.run_command(json.dumps(sctp)) == {"ok": True, "server": None}
 
 
 @pytest.mark.parametrize(
@@ -141,7 +146,7 @@ async def test_what_cannot_be_done_is_said_and_not_done(
     command: object, error: str, control: ControlSocket, vpp: VppSimulator
 ) -> None:
     vpp.lb.add_vip(WEB, NewVip(encap=Encap.GRE4))
-    answer = await control.run(json.dumps(command))
+    answer = await control.run_command(json.dumps(command))
     assert not answer["ok"]
     assert error in answer["error"]
-    assert vpp.faults.strike("control_ping") is None
+    assert vpp.faults.take_fault("control_ping") is None

@@ -1,60 +1,68 @@
 import pytest
 
-from vpplb.simulator.faults import BY_NAME, Cut, Delay, Drop, Fault, Faults, Refuse
+from vpplb.simulator.faults import (
+    BY_NAME,
+    CutAnswer,
+    DelayAnswer,
+    DropAnswer,
+    Fault,
+    FaultInjector,
+    RefuseRequest,
+)
 
 WEIGHT, PING = "lb_as_set_weight", "control_ping"
 
 
 def test_a_fault_strikes_the_named_message_so_many_times() -> None:
-    faults = Faults()
-    faults.arm(Drop(), WEIGHT, times=2)
-    struck = [faults.strike(name) for name in (PING, WEIGHT, PING, WEIGHT, WEIGHT)]
-    assert struck == [None, Drop(), None, Drop(), None]
+    faults = FaultInjector()
+    faults.arm(DropAnswer(), WEIGHT, times=2)
+    struck = [faults.take_fault(name) for name in (PING, WEIGHT, PING, WEIGHT, WEIGHT)]
+    assert struck == [None, DropAnswer(), None, DropAnswer(), None]
 
 
 def test_a_fault_without_a_number_strikes_until_it_is_disarmed() -> None:
-    faults = Faults()
-    faults.arm(Drop(), times=None)
-    assert [faults.strike(PING), faults.strike(WEIGHT)] == [Drop(), Drop()]
+    faults = FaultInjector()
+    faults.arm(DropAnswer(), times=None)
+    assert [faults.take_fault(PING), faults.take_fault(WEIGHT)] == [DropAnswer(), DropAnswer()]
     faults.disarm()
-    assert faults.strike(PING) is None
+    assert faults.take_fault(PING) is None
 
 
 def test_the_fault_armed_first_strikes_first() -> None:
-    faults = Faults()
-    faults.arm(Cut(), PING)
-    faults.arm(Drop(), PING)
-    assert [faults.strike(PING) for _ in range(3)] == [Cut(), Drop(), None]
+    faults = FaultInjector()
+    faults.arm(CutAnswer(), PING)
+    faults.arm(DropAnswer(), PING)
+    assert [faults.take_fault(PING) for _ in range(3)] == [CutAnswer(), DropAnswer(), None]
 
 
 @pytest.mark.parametrize("message", ["lb_conf_reply", "lb_vip_details", "ip_route_add_del"])
 def test_what_clients_do_not_send_cannot_be_struck(message: str) -> None:
     with pytest.raises(ValueError, match=f"clients do not send {message}"):
-        Faults().arm(Drop(), message)
+        FaultInjector().arm(DropAnswer(), message)
 
 
 @pytest.mark.parametrize("message", [None, "lb_vip_dump", "sockclnt_create"])
 def test_what_has_no_retval_cannot_be_refused(message: str | None) -> None:
     with pytest.raises(ValueError, match="no retval"):
-        Faults().arm(Refuse(retval=-1), message)
+        FaultInjector().arm(RefuseRequest(retval=-1), message)
 
 
 @pytest.mark.parametrize("times", [0, -1])
 def test_no_fault_strikes_less_than_once(times: int) -> None:
     with pytest.raises(ValueError, match="cannot strike"):
-        Faults().arm(Drop(), times=times)
+        FaultInjector().arm(DropAnswer(), times=times)
 
 
 @pytest.mark.parametrize("retval", [0, 1, -(1 << 31) - 1])
 def test_a_refusal_is_no_success(retval: int) -> None:
     with pytest.raises(ValueError, match="below 0"):
-        Refuse(retval=retval)
+        RefuseRequest(retval=retval)
 
 
 @pytest.mark.parametrize("seconds", [-1.0, float("inf"), float("nan")])
 def test_a_delay_is_a_time(seconds: float) -> None:
     with pytest.raises(ValueError, match="cannot wait"):
-        Delay(seconds=seconds)
+        DelayAnswer(seconds=seconds)
 
 
 def test_every_fault_has_a_name() -> None:

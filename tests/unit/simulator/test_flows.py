@@ -59,11 +59,11 @@ class Table:
 
     def packet(self, hash_: int, now: int, *, server: int, vip: int = 1) -> int | None:
         """Return the remembered server; else remember this one, if there is room."""
-        found, free = self.table.find(hash_, vip, now, 40)
+        found, free = self.table.find_flow(hash_, vip, now, 40)
         if found:
             return found
         if free is not None:
-            self.table.put(free, hash_, vip, server, now + 40)
+            self.table.put_flow(free, hash_, vip, server, now + 40)
         return None if free is None else 0
 
 
@@ -97,7 +97,7 @@ def test_a_flushed_entry_lets_go_of_its_server_but_is_no_room_until_it_times_out
 ) -> None:
     for n in range(4):
         table.packet(n, 100, server=5)
-    table.table.flush(1, 5)
+    table.table.flush_flows(1, 5)
     assert table.references[5] == 0
     assert table.packet(0, 101, server=6) is None
     assert table.packet(0, 140, server=6) == 0
@@ -107,15 +107,15 @@ def test_a_flush_spares_other_servers_and_other_vips(table: Table) -> None:
     table.packet(1, 100, server=5, vip=1)
     table.packet(2, 100, server=6, vip=1)
     table.packet(3, 100, server=5, vip=2)
-    table.table.flush(1, 5)
+    table.table.flush_flows(1, 5)
     assert (table.references[5], table.references[6]) == (1, 1)
-    table.table.flush(1, None)
+    table.table.flush_flows(1, None)
     assert (table.references[5], table.references[6]) == (1, 0)
 
 
 def test_an_entry_that_timed_out_holds_on_to_its_server_until_it_is_needed(table: Table) -> None:
     table.packet(1, 100, server=5)
-    table.table.find(9, 1, 1000, 40)
+    table.table.find_flow(9, 1, 1000, 40)
     assert table.references[5] == 1
     table.packet(2, 1000, server=6)
     assert (table.references[5], table.references[6]) == (0, 1)

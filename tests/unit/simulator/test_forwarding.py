@@ -5,12 +5,12 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 import pytest
 
 from vpplb.model.vip import Encap, IPAddress
-from vpplb.simulator.counters import Kind
+from vpplb.simulator.counters import PacketKind
 from vpplb.simulator.flows import TCP, UDP, FiveTuple
 from vpplb.simulator.forwarding import NotModelled
 from vpplb.simulator.lb import NO_VIP, LoadBalancerState
-from vpplb.simulator.rows import Key, NewVip, Retval
-from vpplb.simulator.store import GARBAGE_RUN
+from vpplb.simulator.lb_tables import GARBAGE_RUN
+from vpplb.simulator.rows import NewVip, VipKey, VppRetval
 
 ICMP = 1
 GRE4 = NewVip(encap=Encap.GRE4)
@@ -20,9 +20,9 @@ def number(address: str) -> int:
     return int(ip_address(address))
 
 
-def key(prefix: str, port: int = 80, protocol: int = TCP) -> Key:
+def key(prefix: str, port: int = 80, protocol: int = TCP) -> VipKey:
     address, length = prefix.split("/")
-    return Key(number(address), int(length) + (96 if "." in address else 0), protocol, port)
+    return VipKey(number(address), int(length) + (96 if "." in address else 0), protocol, port)
 
 
 WEB = key("192.0.2.1/32")
@@ -35,17 +35,21 @@ class Vpp:
         self.now = 0.0
         self.lb = LoadBalancerState(lambda: self.now, threads=2)
 
-    def add(self, vip: Key, *weights: int, new: NewVip = GRE4, first: str = "10.0.0.1") -> None:
+    def add(self, vip: VipKey, *weights: int, new: NewVip = GRE4, first: str = "10.0.0.1") -> None:
         self.lb.add_vip(vip, new)
         for position, weight in enumerate(weights):
             self.lb.add_server(vip, number(first) + position, weight)
 
     def send(self, *ports: int, thread: int = 0, to: str = "192.0.2.1") -> list[IPAddress | None]:
         flows = [FiveTuple(ip_address("198.51.100.7"), ip_address(to), TCP, p, 80) for p in ports]
-        return [self.lb.forward(flow, thread) for flow in flows]
+        return [self.lb.forward_packet(flow, thread) for flow in flows]
 
     def counted(self, index: int = 1) -> dict[str, int]:
-        return {kind.name: n for kind in Kind if (n := self.lb.counters.total(kind, index))}
+        return {
+            kind.name: n
+            for kind in PacketKind
+            if (n := self.lb.counters.total_packets(kind, index))
+        }
 
 
 @pytest.fixture
@@ -78,7 +82,7 @@ def test_flows_go_where_a_real_vpp_was_seen_to_send_them(
     vpp.add(key(vip), 100, 50, 10, new=NewVip(encap=encap), first=servers)
     target = ip_address(vip.split("/", maxsplit=1)[0])
     seen = [
-        vpp.lb.forward(FiveTuple(ip_address(client), target, TCP, port, 80))
+        vpp.lb.forward_packet(FiveTuple(ip_address(client), target, TCP, port, 80))
         for port in range(1000, 1060)
     ]
     assert "".join(str(server)[-1] for server in seen) == chosen
@@ -106,12 +110,12 @@ def test_a_server_taken_up_again_has_its_flows_still_but_with_a_flush(vpp: Vpp) 
     vpp.add(WEB, 100, 100)
     vpp.send(*range(100))
     server = vpp.lb.server_indexes(vpp.lb.vips[1])[0]
-    had = vpp.lb.flows(server)
+    had = vpp.lb.count_flows(server)
     assert had > 30
     for flush, has in ((False, had), (True, 0)):
         vpp.lb.delete_server(WEB, number("10.0.0.1"))
         vpp.lb.add_server(WEB, number("10.0.0.1"), 100, flush=flush)
-        assert vpp.lb.flows(server) == has
+        assert vpp.lb.count_flows(server) == has
 
 
 def test_a_flush_of_a_server_spares_the_others(vpp: Vpp) -> None:
@@ -130,7 +134,7 @@ def test_a_flush_of_a_vip_cuts_the_flows_of_all_its_servers_on_all_threads(vpp: 
     for thread in (0, 1):
         vpp.send(*range(10), thread=thread)
     assert vpp.lb.flush_vip(WEB) == 0
-    assert [vpp.lb.flows(index) for index in vpp.lb.server_indexes(vpp.lb.vips[1])] == [0, 0]
+    assert [vpp.lb.count_flows(index) for index in vpp.lb.server_indexes(vpp.lb.vips[1])] == [0, 0]
     assert vpp.lb.flush_vip(key("192.0.2.9/32")) == 0
 
 
@@ -161,9 +165,9 @@ def test_a_table_of_another_size_is_a_new_one(vpp: Vpp) -> None:
     vpp.add(WEB, 100)
     vpp.send(*range(10))
     vpp.lb.set_settings(IPv4Address(0), IPv6Address(0), 64, None)
-    assert vpp.lb.flows(1) == 10
+    assert vpp.lb.count_flows(1) == 10
     vpp.send(99)
-    assert vpp.lb.flows(1) == 1
+    assert vpp.lb.count_flows(1) == 1
     assert vpp.lb.flow_tables() == [(0, 1, 67)]
 
 
@@ -197,7 +201,7 @@ def test_a_prefix_whose_vips_are_at_other_ports_drops_the_packet(vpp: Vpp) -> No
     assert vpp.send(1) == [None]
     assert vpp.counted(NO_VIP) == {"NO_SERVER": 1}
     flow = FiveTuple(ip_address("198.51.100.7"), ip_address("192.0.2.1"), ICMP)
-    assert vpp.lb.forward(flow) is None
+    assert vpp.lb.forward_packet(flow) is None
 
 
 def test_a_deleted_vip_gets_no_packets(vpp: Vpp) -> None:
@@ -228,11 +232,11 @@ def test_nat_drops_what_is_not_udp(vpp: Vpp) -> None:
     assert vpp.send(1) == [None]
     assert vpp.counted() == {"FIRST": 1}
     flow = FiveTuple(ip_address("198.51.100.7"), ip_address("192.0.2.1"), UDP, 1, 80)
-    assert vpp.lb.forward(flow) == IPv4Address("10.0.0.1")
+    assert vpp.lb.forward_packet(flow) == IPv4Address("10.0.0.1")
 
 
 def test_what_would_break_vpp_or_is_not_known_is_refused(vpp: Vpp) -> None:
-    assert vpp.lb.add_vip(key("192.0.2.1/32", 0), NewVip(encap=Encap.NAT4)) == Retval.OK
+    assert vpp.lb.add_vip(key("192.0.2.1/32", 0), NewVip(encap=Encap.NAT4)) == VppRetval.OK
     with pytest.raises(NotModelled, match="all-port VIP with NAT"):
         vpp.send(1)
     vpp.add(key("192.0.2.2/32"), 100)

@@ -6,16 +6,16 @@ import pytest
 
 from vpplb.model.vip import AppServer, Encap, LbConf, Protocol, Vip, VipId, VipSettings
 from vpplb.simulator.lb import LoadBalancerState
-from vpplb.simulator.rows import Aborted, Key, NewVip, Retval
-from vpplb.simulator.store import CONCURRENCY_TIMEOUT, GARBAGE_RUN
+from vpplb.simulator.lb_tables import CONCURRENCY_TIMEOUT, GARBAGE_RUN
+from vpplb.simulator.rows import NewVip, VipKey, VppAborted, VppRetval
 
 GRE4 = NewVip(encap=Encap.GRE4)
 
 
-def key(prefix: str, port: int = 80, protocol: int = 6) -> Key:
+def key(prefix: str, port: int = 80, protocol: int = 6) -> VipKey:
     address, length = prefix.split("/")
     added = 96 if "." in address else 0
-    return Key(number(address), int(length) + added, protocol, port)
+    return VipKey(number(address), int(length) + added, protocol, port)
 
 
 def number(address: str) -> int:
@@ -56,9 +56,9 @@ def servers(lb: LoadBalancerState, vip_index: int = 1) -> list[tuple[str, bool]]
 
 
 def with_servers(lb: LoadBalancerState, *addresses: int) -> None:
-    assert lb.add_vip(WEB, GRE4) is Retval.OK
+    assert lb.add_vip(WEB, GRE4) is VppRetval.OK
     for address in addresses:
-        assert lb.add_server(WEB, address, 100) is Retval.OK
+        assert lb.add_server(WEB, address, 100) is VppRetval.OK
 
 
 def test_a_removed_server_lingers_until_garbage_is_collected(
@@ -131,61 +131,61 @@ def test_a_removed_vip_goes_with_its_last_server(lb: LoadBalancerState, uptime: 
     uptime.seconds = 2 * GARBAGE_RUN
     lb.collect_garbage()
     assert rows(lb) == []
-    assert lb.add_vip(key("192.0.2.2/32"), GRE4) is Retval.OK
+    assert lb.add_vip(key("192.0.2.2/32"), GRE4) is VppRetval.OK
     assert rows(lb) == [(1, True)]
 
 
 def test_a_server_taken_up_again_gets_the_new_weight(lb: LoadBalancerState) -> None:
     with_servers(lb, ONE)
     lb.delete_server(WEB, ONE)
-    assert lb.set_weight(WEB, ONE, 5) is Retval.NO_SUCH_ENTRY
-    assert lb.add_server(WEB, ONE, 7) is Retval.OK
+    assert lb.set_weight(WEB, ONE, 5) is VppRetval.NO_SUCH_ENTRY
+    assert lb.add_server(WEB, ONE, 7) is VppRetval.OK
     assert lb.servers[lb.server_indexes(lb.vips[1])[0]].weight == 7
 
 
 def test_a_table_length_of_zero_is_refused_where_vpp_would_run_out_of_memory(
     lb: LoadBalancerState,
 ) -> None:
-    assert lb.add_vip(WEB, NewVip(encap=Encap.GRE4, table_length=0)) is Retval.UNSPECIFIED
+    assert lb.add_vip(WEB, NewVip(encap=Encap.GRE4, table_length=0)) is VppRetval.UNSPECIFIED
     assert rows(lb) == []
 
 
 def test_node_ports_are_refused(lb: LoadBalancerState) -> None:
-    assert lb.add_vip(WEB, NewVip(encap=Encap.NAT4, service_type=1)) is Retval.UNSPECIFIED
+    assert lb.add_vip(WEB, NewVip(encap=Encap.NAT4, service_type=1)) is VppRetval.UNSPECIFIED
 
 
 def test_an_unknown_encapsulation_is_that_of_another_family_to_an_ipv4_vip(
     lb: LoadBalancerState,
 ) -> None:
-    assert lb.add_vip(WEB, NewVip(encap=None)) is Retval.INVALID_ADDRESS_FAMILY
-    assert lb.add_vip(key("2001:db8::/32"), NewVip(encap=None)) is Retval.OK
+    assert lb.add_vip(WEB, NewVip(encap=None)) is VppRetval.INVALID_ADDRESS_FAMILY
+    assert lb.add_vip(key("2001:db8::/32"), NewVip(encap=None)) is VppRetval.OK
 
 
 @pytest.mark.parametrize(
     ("present", "added", "retval"),
     [
-        (key("192.0.2.1/32"), key("192.0.2.1/32"), Retval.VALUE_EXIST),
-        (key("192.0.2.0/24"), key("192.0.2.99/24"), Retval.VALUE_EXIST),
-        (key("192.0.2.1/32"), key("192.0.2.1/32", 0), Retval.VALUE_EXIST),
-        (key("192.0.2.1/32", 0), key("192.0.2.1/32"), Retval.VALUE_EXIST),
-        (key("192.0.2.1/32", 0), key("192.0.2.1/32", 0, 17), Retval.VALUE_EXIST),
-        (key("192.0.2.1/32"), key("192.0.2.1/32", 443), Retval.OK),
-        (key("192.0.2.1/32"), key("192.0.2.1/32", 80, 17), Retval.OK),
-        (key("192.0.2.1/32"), key("192.0.2.1/31"), Retval.OK),
+        (key("192.0.2.1/32"), key("192.0.2.1/32"), VppRetval.VALUE_EXIST),
+        (key("192.0.2.0/24"), key("192.0.2.99/24"), VppRetval.VALUE_EXIST),
+        (key("192.0.2.1/32"), key("192.0.2.1/32", 0), VppRetval.VALUE_EXIST),
+        (key("192.0.2.1/32", 0), key("192.0.2.1/32"), VppRetval.VALUE_EXIST),
+        (key("192.0.2.1/32", 0), key("192.0.2.1/32", 0, 17), VppRetval.VALUE_EXIST),
+        (key("192.0.2.1/32"), key("192.0.2.1/32", 443), VppRetval.OK),
+        (key("192.0.2.1/32"), key("192.0.2.1/32", 80, 17), VppRetval.OK),
+        (key("192.0.2.1/32"), key("192.0.2.1/31"), VppRetval.OK),
     ],
 )
 def test_which_vips_exclude_each_other(
-    lb: LoadBalancerState, present: Key, added: Key, retval: Retval
+    lb: LoadBalancerState, present: VipKey, added: VipKey, retval: VppRetval
 ) -> None:
-    assert lb.add_vip(present, GRE4) is Retval.OK
+    assert lb.add_vip(present, GRE4) is VppRetval.OK
     assert lb.add_vip(added, GRE4) is retval
 
 
 def test_conf_keeps_numbers_that_are_not_given(lb: LoadBalancerState) -> None:
     ip4, ip6 = IPv4Address("10.0.0.1"), IPv6Address("fd00::1")
-    assert lb.set_settings(ip4, ip6, None, None) is Retval.OK
+    assert lb.set_settings(ip4, ip6, None, None) is VppRetval.OK
     assert lb.conf == LbConf(ipv4_source=ip4, ipv6_source=ip6)
-    assert lb.set_settings(ip4, ip6, 3, None) is Retval.INVALID_MEMORY_SIZE
+    assert lb.set_settings(ip4, ip6, 3, None) is VppRetval.INVALID_MEMORY_SIZE
 
 
 def test_table_is_what_is_live_in_the_models_terms(lb: LoadBalancerState) -> None:
@@ -220,8 +220,8 @@ def test_a_server_of_an_all_port_nat_vip_is_the_death_of_vpp(
 ) -> None:
     vip, server = ("192.0.2.1/32", "10.0.0.1") if encap is Encap.NAT4 else ("fd00::/64", "fd01::1")
     everything = key(vip, 0, 255)
-    assert lb.add_vip(everything, NewVip(encap=encap)) is Retval.OK
-    with pytest.raises(Aborted):
+    assert lb.add_vip(everything, NewVip(encap=encap)) is VppRetval.OK
+    with pytest.raises(VppAborted):
         lb.add_server(everything, number(server), 100)
 
 
@@ -229,12 +229,12 @@ def test_nat_vips_with_one_server_and_target_port_are_the_death_of_vpp(
     lb: LoadBalancerState, uptime: Uptime
 ) -> None:
     for vip in (DNS, DNS2):
-        assert lb.add_vip(vip, NAT4) is Retval.OK
-        assert lb.add_server(vip, ONE, 100) is Retval.OK
+        assert lb.add_vip(vip, NAT4) is VppRetval.OK
+        assert lb.add_server(vip, ONE, 100) is VppRetval.OK
     for vip in (DNS, DNS2):
-        assert lb.delete_server(vip, ONE) is Retval.OK
+        assert lb.delete_server(vip, ONE) is VppRetval.OK
     uptime.seconds = 3 * GARBAGE_RUN
-    with pytest.raises(Aborted):
+    with pytest.raises(VppAborted):
         lb.collect_garbage()
 
 
@@ -243,11 +243,11 @@ def test_a_nat_vip_that_was_made_anew_is_the_death_of_vpp_when_it_is_removed(
 ) -> None:
     for _ in range(2):
         lb.delete_vip(DNS)
-        assert lb.add_vip(DNS, NAT4) is Retval.OK
-        assert lb.add_server(DNS, ONE, 100) is Retval.OK
+        assert lb.add_vip(DNS, NAT4) is VppRetval.OK
+        assert lb.add_server(DNS, ONE, 100) is VppRetval.OK
     lb.delete_vip(DNS)
     uptime.seconds = 600
-    with pytest.raises(Aborted):
+    with pytest.raises(VppAborted):
         lb.collect_garbage()
 
 
@@ -257,9 +257,9 @@ def test_a_nat_vip_that_shares_nothing_comes_and_goes(
     for at in range(3):
         uptime.seconds = 300 * at
         lb.collect_garbage()
-        assert lb.add_vip(DNS, NAT4) is Retval.OK
-        assert lb.add_server(DNS, ONE, 100) is Retval.OK
-        assert lb.delete_vip(DNS) is Retval.OK
+        assert lb.add_vip(DNS, NAT4) is VppRetval.OK
+        assert lb.add_server(DNS, ONE, 100) is VppRetval.OK
+        assert lb.delete_vip(DNS) is VppRetval.OK
     uptime.seconds = 1200
     lb.collect_garbage()
     assert rows(lb) == []

@@ -12,14 +12,14 @@ from lab.raw_client import RawClient
 from vpplb.model.vip import Encap
 from vpplb.simulator.flows import FiveTuple
 from vpplb.simulator.messages import MESSAGE_IDS, MESSAGES
-from vpplb.simulator.paths import SocketInUse
-from vpplb.simulator.rows import Key, NewVip
-from vpplb.simulator.server import Call, VppSimulator
-from vpplb.simulator.wire import Address, Prefix
+from vpplb.simulator.rows import NewVip, VipKey
+from vpplb.simulator.server import RecordedCall, VppSimulator
+from vpplb.simulator.socket_paths import SocketInUse
+from vpplb.simulator.wire import WireAddress, WirePrefix
 from vpplb.sync.ports import LoadBalancerGone
 from vpplb.vpp.stats import PapiVipCounters
 
-WEB = {"pfx": Prefix(Address.of(0xC0000201), 32), "protocol": 6, "port": 80}
+WEB = {"pfx": WirePrefix(WireAddress.from_number(0xC0000201), 32), "protocol": 6, "port": 80}
 ADD_WEB = {
     **WEB,
     "encap": 0,
@@ -71,7 +71,10 @@ async def test_pipelined_calls_are_answered_in_order(client: RawClient) -> None:
 async def test_a_dump_ends_with_the_answer_to_the_ping_sent_after_it(client: RawClient) -> None:
     await client.call("lb_add_del_vip_v2", **ADD_WEB)
     client.send(
-        "lb_vip_dump", **{**WEB, "pfx": Prefix(Address.of(0), 0)}, pfx_matcher=(255, 255), context=1
+        "lb_vip_dump",
+        **{**WEB, "pfx": WirePrefix(WireAddress.from_number(0), 0)},
+        pfx_matcher=(255, 255),
+        context=1,
     )
     client.send("control_ping", context=2)
     answers = [await client.answer(), await client.answer()]
@@ -153,7 +156,12 @@ async def test_a_server_of_an_all_port_nat_vip_is_its_death(
     everything = {"pfx": WEB["pfx"], "protocol": 255, "port": 0}
     added = await client.call("lb_add_del_vip_v2", **ADD_WEB | everything | {"encap": 3})
     assert added["retval"] == 0
-    server = {"as_address": Address.of(0x0A000001), "weight": 1, "is_del": False, "is_flush": False}
+    server = {
+        "as_address": WireAddress.from_number(0x0A000001),
+        "weight": 1,
+        "is_del": False,
+        "is_flush": False,
+    }
     client.send("lb_add_del_as_v2", **everything, **server)
     assert await client.rest() == b""
     with pytest.raises(ConnectionRefusedError):
@@ -170,7 +178,7 @@ async def test_who_vanishes_after_a_large_reply_is_kept_until_another_call_fails
     assert [line.split()[0] for line in shown.splitlines()] == ["Socket", "Name", *["test"] * 16]
     assert (await client.call("cli_inband", cmd="exec /nonexistent"))["retval"] == 2
     await (await RawClient.connect(simulator.api_socket)).close()
-    assert simulator.clients.vanished == 0
+    assert simulator.clients.vanished_count == 0
 
 
 async def test_sixteen_who_vanished_unnoticed_are_the_end_of_all_service(
@@ -191,13 +199,13 @@ async def test_calls_hold_what_was_received_with_its_retval(
     await client.call("lb_flush_vip", **WEB)
     await client.call("control_ping")
     assert simulator.calls == [
-        Call(message="sockclnt_create", args={"name": "test"}, retval=0),
-        Call(
+        RecordedCall(message="sockclnt_create", args={"name": "test"}, retval=0),
+        RecordedCall(
             message="lb_flush_vip",
             args={"pfx": "192.0.2.1/32", "protocol": 6, "port": 80},
             retval=0,
         ),
-        Call(message="control_ping", args={}, retval=0),
+        RecordedCall(message="control_ping", args={}, retval=0),
     ]
     assert [call.message for call in simulator.changing_calls] == ["lb_flush_vip"]
 
@@ -313,17 +321,22 @@ async def test_a_restarted_one_is_another_process_with_nothing(simulator: VppSim
 
 async def test_a_restarted_one_can_have_all_that_was_configured(simulator: VppSimulator) -> None:
     client = await RawClient.connect(simulator.api_socket)
-    server = {**WEB, "as_address": Address.of(0x0A000001), "is_del": False, "is_flush": False}
+    server = {
+        **WEB,
+        "as_address": WireAddress.from_number(0x0A000001),
+        "is_del": False,
+        "is_flush": False,
+    }
     await client.call("lb_add_del_vip_v2", **ADD_WEB)
     await client.call("lb_add_del_as_v2", **server, weight=7)
     await client.call("lb_add_del_vip_v2", **{**ADD_WEB, "port": 81, "encap": 3, "target_port": 8})
     await client.call("lb_add_del_vip_v2", **{**ADD_WEB, "port": 82, "is_del": True})
     flow = FiveTuple(ip_address("198.51.100.1"), ip_address("192.0.2.1"), 6, 1, 80)
-    assert simulator.lb.forward(flow) == ip_address("10.0.0.1")
+    assert simulator.lb.forward_packet(flow) == ip_address("10.0.0.1")
     table, conf = simulator.lb.table(), simulator.lb.conf
     await simulator.restart(keep=True)
     assert (simulator.lb.table(), simulator.lb.conf) == (table, conf)
-    assert simulator.lb.flows(1) == 0
+    assert simulator.lb.count_flows(1) == 0
     await client.close()
 
 
@@ -342,10 +355,10 @@ async def test_the_counters_of_a_fresh_vpp_are_in_a_fresh_segment(
     simulator = VppSimulator(tmp_path / "api.sock", stats_socket=stats_socket)
     await simulator.start()
     flow = FiveTuple(ip_address("198.51.100.1"), ip_address("192.0.2.1"), 6, 1, 80)
-    key = Key(0xC0000201, 128, 6, 80)
+    key = VipKey(0xC0000201, 128, 6, 80)
     for _ in range(2):
         simulator.lb.add_vip(key, NewVip(encap=Encap.GRE4))
-        simulator.lb.forward(flow)
+        simulator.lb.forward_packet(flow)
         client = VPPStats(str(stats_socket))
         await asyncio.to_thread(client.connect)
         assert client["no server configured"] == [[0, 1]]

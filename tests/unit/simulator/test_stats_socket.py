@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from vpplb.simulator.paths import SocketInUse
+from vpplb.simulator.socket_paths import SocketInUse
 from vpplb.simulator.stats_socket import StatsSocket
 
 
@@ -54,10 +54,10 @@ async def test_a_client_that_is_gone_already_disturbs_nobody(
 
 
 async def test_a_muted_one_lets_clients_wait(stats: StatsSocket, tmp_path: Path) -> None:
-    stats.mute(True)
+    stats.set_muted(True)
     with pytest.raises(TimeoutError):
         await asyncio.to_thread(ask, tmp_path / "stats.sock")
-    stats.mute(False)
+    stats.set_muted(False)
     assert await asyncio.to_thread(ask, tmp_path / "stats.sock") == b"counters"
 
 

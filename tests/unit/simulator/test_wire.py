@@ -6,15 +6,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vpplb.simulator import wire
-from vpplb.simulator.wire import Address, Malformed, Prefix, frame, take_frame
+from vpplb.simulator.wire import (
+    MalformedMessage,
+    WireAddress,
+    WirePrefix,
+    frame_message,
+    take_frame,
+)
 
 ADD_SERVER = {
     "client_index": 1,
     "context": 2,
-    "pfx": Prefix(Address.of(0xC0000201), 32),
+    "pfx": WirePrefix(WireAddress.from_number(0xC0000201), 32),
     "protocol": 6,
     "port": 80,
-    "as_address": Address.of(0x0A000001),
+    "as_address": WireAddress.from_number(0x0A000001),
     "weight": 100,
     "is_del": False,
     "is_flush": True,
@@ -27,13 +33,13 @@ def test_addresses_are_encoded_by_their_size_and_kept_as_numbers(
     address: IPv4Address | IPv6Address,
 ) -> None:
     number = int(address)
-    encoded = Address.of(number)
+    encoded = WireAddress.from_number(number)
     assert encoded.number == number
     assert encoded.is_ip4 == (number < 1 << 32)
 
 
 def test_an_ipv4_address_is_left_aligned_on_the_wire() -> None:
-    assert Address.of(0x0A000001).raw == bytes([10, 0, 0, 1]) + bytes(12)
+    assert WireAddress.from_number(0x0A000001).raw == bytes([10, 0, 0, 1]) + bytes(12)
 
 
 def test_packing_and_unpacking_are_inverse() -> None:
@@ -52,7 +58,7 @@ def test_packed_fields_are_big_endian_without_padding() -> None:
 def test_a_message_that_is_cut_off_is_malformed(name: str) -> None:
     packed = wire.LAYOUTS[name].pack({**ADD_SERVER, "cmd": "show lb"})
     for length in range(2, len(packed)):
-        with pytest.raises(Malformed):
+        with pytest.raises(MalformedMessage):
             wire.LAYOUTS[name].unpack(packed[:length])
 
 
@@ -64,7 +70,7 @@ def test_texts_of_fixed_size_are_cut_to_leave_room_for_their_end() -> None:
 @settings(deadline=None)
 @given(st.lists(st.binary(max_size=40), max_size=5), st.integers(1, 50))
 def test_frames_are_found_however_the_stream_is_cut(messages: list[bytes], size: int) -> None:
-    stream = b"".join(frame(message) for message in messages)
+    stream = b"".join(frame_message(message) for message in messages)
     buffer, found = bytearray(), []
     for start in range(0, len(stream), size):
         buffer += stream[start : start + size]

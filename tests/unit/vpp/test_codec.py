@@ -15,8 +15,8 @@ from vpplb.model.vip import (
     VipTable,
 )
 from vpplb.plan.ops import AddServer, AddVip, DelServer, DelVip, Op, SetConf, SetWeight
-from vpplb.vpp import codec, listing
-from vpplb.vpp.listing import Listing
+from vpplb.vpp import cli_output, codec
+from vpplb.vpp.cli_output import VipListing
 from vpplb.vpp.messages import Fields
 
 WEB = VipId(ip_network("192.0.2.1/32"), Protocol.TCP, 80)
@@ -61,11 +61,11 @@ def as_details(last: int, *, flags: int = 1, weight: int = 100) -> Fields:
 def table(
     vips: Sequence[Fields], servers: Sequence[Fields], sticky: Set[VipId] = frozenset()
 ) -> VipTable:
-    return codec.table(vips, servers, Listing({}, frozenset(sticky)))[0]
+    return codec.decode_table(vips, servers, VipListing({}, frozenset(sticky)))[0]
 
 
 def strange(*vips: Fields, text: str = "") -> list[StrangeVip]:
-    found, strange = codec.table(vips, [], listing.read(text))
+    found, strange = codec.decode_table(vips, [], cli_output.parse_vips(text))
     assert found == {}
     return list(strange)
 
@@ -77,7 +77,7 @@ def low(length: int, **changes: int) -> Fields:
 
 def test_a_vip_is_added_and_deleted_by_one_message_with_every_field_given() -> None:
     settings = VipSettings(encap=Encap.NAT4, target_port=8080, src_ip_sticky=True)
-    name, fields = codec.request(AddVip(vip=WEB, settings=settings))
+    name, fields = codec.encode_op(AddVip(vip=WEB, settings=settings))
     assert name == "lb_add_del_vip_v2"
     assert fields == {
         **WEB_FIELDS,
@@ -90,27 +90,27 @@ def test_a_vip_is_added_and_deleted_by_one_message_with_every_field_given() -> N
         "src_ip_sticky": True,
         "is_del": False,
     }
-    assert codec.request(DelVip(vip=WEB, settings=settings)) == (name, {**fields, "is_del": True})
+    assert codec.encode_op(DelVip(vip=WEB, settings=settings)) == (name, {**fields, "is_del": True})
 
 
 def test_all_ports_are_protocol_255_and_port_0() -> None:
     vip = VipId(ip_network("2001:db8::/64"), Protocol.ANY, 0)
-    _, fields = codec.request(AddVip(vip=vip, settings=VipSettings(encap=Encap.GRE6)))
+    _, fields = codec.encode_op(AddVip(vip=vip, settings=VipSettings(encap=Encap.GRE6)))
     assert (fields["protocol"], fields["port"]) == (255, 0)
     assert (fields["pfx.address.af"], fields["pfx.len"]) == (1, 64)
     assert fields["pfx.address.un"] == IPv6Address("2001:db8::").packed
 
 
 def test_servers_are_added_removed_and_weighed() -> None:
-    assert codec.request(AddServer(vip=WEB, address=A, weight=7)) == (
+    assert codec.encode_op(AddServer(vip=WEB, address=A, weight=7)) == (
         "lb_add_del_as_v2",
         {**WEB_FIELDS, **A_FIELDS, "weight": 7, "is_del": 0, "is_flush": 0},
     )
-    assert codec.request(DelServer(vip=WEB, address=A, flush=True)) == (
+    assert codec.encode_op(DelServer(vip=WEB, address=A, flush=True)) == (
         "lb_add_del_as_v2",
         {**WEB_FIELDS, **A_FIELDS, "weight": 0, "is_del": 1, "is_flush": True},
     )
-    assert codec.request(SetWeight(vip=WEB, address=A, weight=0, flush=True)) == (
+    assert codec.encode_op(SetWeight(vip=WEB, address=A, weight=0, flush=True)) == (
         "lb_as_set_weight",
         {**WEB_FIELDS, **A_FIELDS, "weight": 0, "is_flush": True},
     )
@@ -120,13 +120,13 @@ def test_servers_are_added_removed_and_weighed() -> None:
 def test_a_table_length_that_is_no_power_of_two_up_to_65536_is_not_sendable(length: int) -> None:
     settings = VipSettings(encap=Encap.GRE4, table_length=length)
     with pytest.raises(codec.NotSendable, match=str(length)):
-        codec.request(AddVip(vip=WEB, settings=settings))
+        codec.encode_op(AddVip(vip=WEB, settings=settings))
 
 
 @pytest.mark.parametrize("weight", [-1, 101, 255])
 def test_a_weight_outside_0_to_100_is_not_sendable(weight: int) -> None:
     with pytest.raises(codec.NotSendable, match=str(weight)):
-        codec.request(SetWeight(vip=WEB, address=A, weight=weight))
+        codec.encode_op(SetWeight(vip=WEB, address=A, weight=weight))
 
 
 @pytest.mark.parametrize(
@@ -142,14 +142,14 @@ def test_a_weight_outside_0_to_100_is_not_sendable(weight: int) -> None:
 )
 def test_what_does_not_fit_its_field_is_not_sendable(op: Op) -> None:
     with pytest.raises(codec.NotSendable, match="is not from 0 to"):
-        codec.request(op)
+        codec.encode_op(op)
 
 
 def test_settings_of_the_plugin_go_out_and_come_back() -> None:
     conf = LbConf(ipv4_source=IPv4Address("10.0.0.9"), flow_timeout=60)
-    name, fields = codec.request(SetConf(conf=conf))
+    name, fields = codec.encode_op(SetConf(conf=conf))
     assert name == "lb_conf"
-    assert codec.conf({**fields, "retval": 0}) == conf
+    assert codec.decode_conf({**fields, "retval": 0}) == conf
 
 
 def test_servers_that_only_linger_are_no_servers() -> None:
@@ -231,13 +231,13 @@ def test_an_ipv6_prefix_that_reads_back_as_an_ipv4_prefix_is_told_by_the_listing
             encap=None,
         )
     ]
-    assert listing.read(text).indexes == {}
+    assert cli_output.parse_vips(text).indexes == {}
 
 
 def test_an_ipv4_prefix_of_zeros_is_read_as_it_is() -> None:
     text = " ip4-gre4 [1] 0.0.0.0/8\n  new_size:64\n  protocol:6 port:80\n"
     details = vip_details(vip__pfx__address__un=bytes(16), vip__pfx__len=8)
-    found, strange = codec.table([details], [], listing.read(text))
+    found, strange = codec.decode_table([details], [], cli_output.parse_vips(text))
     assert (list(found), strange) == ([VipId(ip_network("0.0.0.0/8"), Protocol.TCP, 80)], ())
 
 
@@ -256,5 +256,5 @@ def test_clients_of_a_name_are_counted_where_vpp_lists_them() -> None:
         "       vpplb-witness       21\n"
         "               vpplb       22\n"
     )
-    assert codec.clients_named("vpplb", text) == 2
-    assert codec.clients_named("vpplb", "") == 0
+    assert codec.count_clients("vpplb", text) == 2
+    assert codec.count_clients("vpplb", "") == 0

@@ -8,7 +8,7 @@ from lab.raw_client import RawClient
 from lab.simulated_vpp import simulated_vpp
 from vpplb.model.vip import Encap, Protocol, VipId, VipSettings
 from vpplb.plan.ops import AddServer, AddVip, Op
-from vpplb.simulator.faults import Drop
+from vpplb.simulator.faults import DropAnswer
 from vpplb.sync.ports import LoadBalancerGone
 from vpplb.vpp.lb import PapiLoadBalancer
 
@@ -67,7 +67,7 @@ async def test_closing_a_vpp_that_hangs_does_not_hang(tmp_path: Path) -> None:
     async with simulated_vpp(tmp_path) as vpp:
         lb = PapiLoadBalancer(vpp.api_socket)
         await lb.connect()
-        vpp.faults.arm(Drop(), times=None)
+        vpp.faults.arm(DropAnswer(), times=None)
         vpp.hang()
         await lb.close()
         await lb.close()
@@ -77,7 +77,7 @@ async def test_the_flush_of_a_whole_vip_is_never_sent(tmp_path: Path) -> None:
     async with simulated_vpp(tmp_path) as vpp:
         lb = PapiLoadBalancer(vpp.api_socket)
         await lb.connect()
-        assert "lb_flush_vip" not in lb._connected()._catalogue.by_name
+        assert "lb_flush_vip" not in lb._live_connection()._catalogue.by_name
         await lb.close()
 
 
@@ -96,7 +96,7 @@ async def test_a_look_shows_all_with_where_the_counters_are_and_remembers_nothin
         lb = PapiLoadBalancer(vpp.api_socket)
         await lb.connect()
         await lb.apply_ops([AddVip(vip=WEB, settings=VipSettings(encap=Encap.GRE4))])
-        observed, indexes = await lb.look()
+        observed, indexes = await lb.read_with_indexes()
         assert (set(observed.table), set(indexes)) == ({WEB}, {WEB})
         shown = [call.message for call in vpp.calls].count("cli_inband")
         assert await lb.vip_indexes() == indexes
@@ -127,15 +127,15 @@ async def test_what_was_left_behind_before_is_noticed_when_the_next_one_connects
     tmp_path: Path,
 ) -> None:
     async with simulated_vpp(tmp_path) as vpp:
-        vpp.clients.replied([1 << 20])  # another program asked for much
+        vpp.clients.on_replies([1 << 20])  # another program asked for much
         lb = PapiLoadBalancer(vpp.api_socket)
         for _ in range(3):
             stranger = await RawClient.connect(vpp.api_socket)
             await stranger.close()
         await asyncio.sleep(0.01)
-        assert vpp.clients.vanished == 3
+        assert vpp.clients.vanished_count == 3
         await lb.connect()
-        assert vpp.clients.vanished == 0
+        assert vpp.clients.vanished_count == 0
         await lb.close()
 
 
@@ -144,7 +144,7 @@ async def test_a_cli_answer_of_more_lines_than_can_be_is_given_up(
 ) -> None:
     monkeypatch.setattr("vpplb.vpp.lb.MOST_LINES", 100)
     async with simulated_vpp(tmp_path) as vpp:
-        monkeypatch.setattr(vpp.clients, "text", lambda: "\n" * 101)
+        monkeypatch.setattr(vpp.clients, "show_clients", lambda: "\n" * 101)
         lb = PapiLoadBalancer(vpp.api_socket)
         await lb.connect()
         with pytest.raises(LoadBalancerGone, match="VPP's CLI prints 101 lines, over 100"):

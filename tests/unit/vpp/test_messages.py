@@ -14,18 +14,18 @@ from vpp_papi import vpp_serializer
 from vpp_papi.vpp_papi import VPPApiJSONFiles
 
 from vpplb.simulator.api_json import all_api_json
-from vpplb.vpp import definitions, messages
-from vpplb.vpp.definitions import NEEDED
-from vpplb.vpp.messages import BadMessage, Fields, Registration
+from vpplb.vpp import message_definitions, messages
+from vpplb.vpp.message_definitions import NEEDED
+from vpplb.vpp.messages import BadMessage, ClientRegistration, Fields
 
 TABLE = {f"{name}_{crc}": number for number, (name, crc) in enumerate(NEEDED.items(), 100)}
-CATALOGUE = messages.catalogue(TABLE)
+CATALOGUE = messages.build_catalogue(TABLE)
 
 
 def stock() -> dict[str, Any]:
     """Every message as vpp_papi itself makes it, by what the simulator tells of the plugin."""
     with messages._own_types():
-        return messages._parse(json.loads(all_api_json()), set(NEEDED))
+        return messages._parse_messages(json.loads(all_api_json()), set(NEEDED))
 
 
 STOCK = stock()
@@ -117,7 +117,7 @@ def test_strings_of_any_length_end_a_message() -> None:
 def test_a_definition_with_another_crc_is_refused() -> None:
     apis = json.loads(all_api_json().replace("0x2d89bdbd", "0x00000000"))
     with pytest.raises(ValueError, match="lb_as_set_weight is defined with CRC 0x00000000"):
-        messages.catalogue_of([definitions.api_json(), *apis], TABLE)
+        messages.build_catalogue_from([message_definitions.api_json(), *apis], TABLE)
 
 
 def test_fields_have_to_be_the_messages_own() -> None:
@@ -132,10 +132,10 @@ def test_an_answer_that_is_too_short_is_no_such_answer() -> None:
 
 
 def test_missing_messages_are_named_with_their_crc() -> None:
-    assert messages.missing(TABLE) == []
+    assert messages.missing_messages(TABLE) == []
     older = {key.replace("2d89bdbd", "00000000"): number for key, number in TABLE.items()}
     del older["lb_conf_get_51077d14"]
-    assert messages.missing(older) == ["lb_conf_get_51077d14", "lb_as_set_weight_2d89bdbd"]
+    assert messages.missing_messages(older) == ["lb_conf_get_51077d14", "lb_as_set_weight_2d89bdbd"]
 
 
 @contextmanager
@@ -155,13 +155,13 @@ def foreign_type(name: str) -> Iterator[None]:
 def test_types_of_another_vpp_in_this_process_do_not_matter_and_stay_as_they_were() -> None:
     with foreign_type("lb_vip"):
         before = dict(vpp_serializer.types)
-        ours = messages.catalogue(TABLE).by_name["lb_vip_details"]
+        ours = messages.build_catalogue(TABLE).by_name["lb_vip_details"]
         assert dict(vpp_serializer.types) == before
     assert ours.unpack(bytes(50)[: STOCK["lb_vip_details"].size])["vip.port"] == 0
 
 
 def test_registration_is_message_15_with_our_name() -> None:
-    request = Registration().request("vpplb")
+    request = ClientRegistration().pack_request("vpplb")
     assert request == struct.pack(">HI64s", 15, 0, b"vpplb")
 
 
@@ -169,10 +169,10 @@ def test_a_registration_that_is_refused_or_garbage_is_not_accepted() -> None:
     head = struct.pack(">HIIiIH", 16, 0, 0, -1, 7, 0)
     for message in (head, b"\0\x10", b"\0\x11" + bytes(40)):
         with pytest.raises(BadMessage):
-            Registration().accept(message)
+            ClientRegistration().unpack_reply(message)
 
 
 def test_a_registration_tells_our_index_and_the_ids() -> None:
     entries = struct.pack(">H64s", 42, b"control_ping_51077d14")
     message = struct.pack(">HIIiIH", 16, 0, 0, 0, 7, 1) + entries
-    assert Registration().accept(message) == (7, {"control_ping_51077d14": 42})
+    assert ClientRegistration().unpack_reply(message) == (7, {"control_ping_51077d14": 42})

@@ -15,9 +15,9 @@ import pytest
 from vpp_papi.vpp_stats import VPPStats
 
 from vpplb.model.vip import Protocol, VipId
-from vpplb.simulator.counters import Kind
+from vpplb.simulator.counters import PacketKind
+from vpplb.simulator.stats_segment import StatsSegment
 from vpplb.simulator.stats_socket import StatsSocket
-from vpplb.simulator.statseg import StatsSegment
 from vpplb.sync.ports import LoadBalancerGone, PacketTally
 from vpplb.vpp.stats import PapiVipCounters
 
@@ -64,17 +64,17 @@ async def gone(path: Path) -> str:
 
 
 async def test_packets_of_all_threads_are_added_up(path: Path, segment: StatsSegment) -> None:
-    segment.resize(3)
-    for kind in Kind:
-        segment.put(kind, 0, 2, 10 * kind)
-        segment.put(kind, 1, 2, 1)
+    segment.resize_rows(3)
+    for kind in PacketKind:
+        segment.set_packets(kind, 0, 2, 10 * kind)
+        segment.set_packets(kind, 1, 2, 1)
     packets = PacketTally(existing=1, first=11, untracked=21, no_server=31)
     assert await counters(path).read({WEB: 2, DNS: 1}) == {WEB: packets, DNS: PacketTally()}
 
 
 async def test_a_vip_that_is_not_counted_is_left_out(path: Path, segment: StatsSegment) -> None:
     assert await counters(path).read({WEB: 1}) == {}
-    segment.resize(2)
+    segment.resize_rows(2)
     assert await counters(path).read({WEB: 1, DNS: 2}) == {WEB: PacketTally()}
 
 
@@ -98,7 +98,7 @@ async def test_a_vpp_that_hangs_is_gone_after_the_timeout(path: Path) -> None:
 async def test_the_segment_of_a_vpp_that_died_amid_a_change_does_not_hang(
     path: Path, segment: StatsSegment
 ) -> None:
-    segment.resize(2)
+    segment.resize_rows(2)
     os.pwrite(segment.fd, struct.pack("=Q", 1), IN_PROGRESS)
     assert "VPP does not finish changing it" in await gone(path)
 
@@ -112,7 +112,7 @@ async def test_a_segment_that_changes_all_the_time_does_not_hang(
 
 
 async def test_a_reading_waits_for_the_end_of_a_change(path: Path, segment: StatsSegment) -> None:
-    segment.resize(2)
+    segment.resize_rows(2)
     os.pwrite(segment.fd, struct.pack("=Q", 1), IN_PROGRESS)
     reading = asyncio.create_task(counters(path).read({WEB: 1}))
     await asyncio.sleep(0.02)
@@ -159,7 +159,7 @@ def first_counter(segment: StatsSegment) -> int:
 
 
 async def test_a_directory_without_end_is_not_copied(path: Path, segment: StatsSegment) -> None:
-    segment.resize(2)
+    segment.resize_rows(2)
     os.ftruncate(segment.fd, 1 << 40)
     at = vector_at(segment, DIRECTORY)
     os.pwrite(segment.fd, struct.pack("=I", 0xFFFFFFFF), at - 8)
@@ -169,7 +169,7 @@ async def test_a_directory_without_end_is_not_copied(path: Path, segment: StatsS
 async def test_threads_and_rows_without_end_are_not_copied(
     path: Path, segment: StatsSegment
 ) -> None:
-    segment.resize(2)
+    segment.resize_rows(2)
     os.ftruncate(segment.fd, 1 << 40)
     threads = vector_at(segment, first_counter(segment) + 8)
     row = vector_at(segment, threads)
@@ -183,7 +183,7 @@ async def test_threads_and_rows_without_end_are_not_copied(
 async def test_a_counter_of_another_type_is_no_reading(
     path: Path, segment: StatsSegment, kind: int
 ) -> None:
-    segment.resize(2)
+    segment.resize_rows(2)
     os.pwrite(segment.fd, struct.pack("=I", kind), first_counter(segment))
     assert f"is of type {kind}, not 2" in await gone(path)
 
@@ -192,7 +192,7 @@ async def test_a_counter_of_another_type_is_no_reading(
 async def test_pointers_that_lead_nowhere_are_no_reading(
     path: Path, segment: StatsSegment, pointer: int
 ) -> None:
-    segment.resize(2)
+    segment.resize_rows(2)
     os.pwrite(segment.fd, struct.pack("=Q", pointer), first_counter(segment) + 8)
     assert "no readable stats segment" in await gone(path)
 
@@ -217,15 +217,15 @@ async def test_a_vpp_that_was_restarted_is_read_anew(path: Path) -> None:
     reader = counters(path)
     for packets in (1, 2):
         segment = StatsSegment(1)
-        segment.resize(2)
-        segment.put(Kind.FIRST, 0, 1, packets)
+        segment.resize_rows(2)
+        segment.set_packets(PacketKind.FIRST, 0, 1, packets)
         async with handed_out(path, segment.fd):
             assert await reader.read({WEB: 1}) == {WEB: PacketTally(first=packets)}
         segment.close()
 
 
 async def test_nothing_is_left_open(path: Path, segment: StatsSegment) -> None:
-    segment.resize(2)
+    segment.resize_rows(2)
     await counters(path).read({WEB: 1})
     before = open_files()
     for _ in range(3):

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from vpp_papi.vpp_stats import VPPStats
 
-from vpplb.simulator.counters import NAMES, Kind
-from vpplb.simulator.statseg import SegmentFull, StatsSegment
+from vpplb.simulator.counters import NAMES, PacketKind
+from vpplb.simulator.stats_segment import SegmentFull, StatsSegment
 
 
 @pytest.fixture
@@ -37,9 +37,9 @@ def test_there_are_no_counters_before_the_first_vip(reader: Any) -> None:
 def test_counters_have_vpps_names_a_row_a_thread_and_a_place_an_index(
     segment: StatsSegment, reader: Any
 ) -> None:
-    segment.resize(3)
-    segment.put(Kind.FIRST, 1, 2, 1 << 40)
-    segment.put(Kind.NO_SERVER, 0, 1, 7)
+    segment.resize_rows(3)
+    segment.set_packets(PacketKind.FIRST, 1, 2, 1 << 40)
+    segment.set_packets(PacketKind.NO_SERVER, 0, 1, 7)
     assert reader["first session packet"] == [[0, 0, 0], [0, 0, 1 << 40]]
     assert reader["no server configured"] == [[0, 7, 0], [0, 0, 0]]
     assert set(reader.directory) == set(NAMES)
@@ -50,21 +50,21 @@ def test_what_was_counted_stays_when_more_vips_need_more_room(
     segment: StatsSegment, reader: Any
 ) -> None:
     for length in range(1, 200):
-        segment.resize(length)
-        segment.put(Kind.EXISTING, 0, length - 1, length)
+        segment.resize_rows(length)
+        segment.set_packets(PacketKind.EXISTING, 0, length - 1, length)
     assert reader["packet from existing sessions"] == [list(range(1, 200)), [0] * 199]
 
 
 def test_a_client_is_told_that_things_have_moved(segment: StatsSegment, reader: Any) -> None:
     before = reader.epoch
-    segment.resize(1)
+    segment.resize_rows(1)
     assert reader.epoch == before + 1
     assert not reader.in_progress
 
 
 def test_more_counters_than_there_is_room_for_are_an_error() -> None:
     small = StatsSegment(1, size=8192)
-    small.resize(50)
+    small.resize_rows(50)
     with pytest.raises(SegmentFull):
-        small.resize(500)
+        small.resize_rows(500)
     small.close()

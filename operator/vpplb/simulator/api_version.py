@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass
 
-from vpplb.simulator.messages import MESSAGE_IDS, MESSAGES, Message
+from vpplb.simulator.messages import MESSAGE_IDS, MESSAGES, MessageSpec
 
 _LAST_FIXED = MESSAGE_IDS["sockclnt_create_reply"]
 """Clients know it and the one before by number, before they are told any."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Dialect:
+class ApiVersion:
     """Numbers and CRCs of one VPP.
 
     Ids are `shift` higher than here, but for those up to the ones that clients know beforehand;
@@ -26,25 +26,25 @@ class Dialect:
         if self.shift < 0 or len(MESSAGE_IDS) + self.shift > 0xFFFF:
             raise ValueError(f"message ids cannot be shifted by {self.shift}")
 
-    def number(self, name: str) -> int:
+    def message_id(self, name: str) -> int:
         """Return the id of a message."""
         number = MESSAGE_IDS[name]
         return number if number <= _LAST_FIXED else number + self.shift
 
-    def name(self, number: int) -> str | None:
+    def message_name(self, number: int) -> str | None:
         """Return the message of an id; None when it is none's."""
         if number > _LAST_FIXED:
             number -= self.shift
             return _NAMES.get(number) if number > _LAST_FIXED else None
         return _NAMES.get(number)
 
-    def crc(self, message: Message) -> int:
+    def message_crc(self, message: MessageSpec) -> int:
         """Return the CRC of a message."""
         return message.crc ^ (0xFFFFFFFF if message.name in self.other_crcs else 0)
 
-    def table(self) -> list[tuple[int, str]]:
+    def message_table(self) -> list[tuple[int, str]]:
         """Return id and `name_crc` of all messages, which a client gets when it connects."""
-        return [(self.number(n), f"{n}_{self.crc(m):08x}") for n, m in MESSAGES.items()]
+        return [(self.message_id(n), f"{n}_{self.message_crc(m):08x}") for n, m in MESSAGES.items()]
 
 
 _NAMES = {number: name for name, number in MESSAGE_IDS.items()}

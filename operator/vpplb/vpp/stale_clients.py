@@ -13,7 +13,7 @@ ALARMING = 8
 """As many that whoever runs the router has to act: half of what stops VPP."""
 
 
-class Leftovers:
+class StaleClients:
     """Says how many there are: in the log when there are more, in `trouble` from ALARMING on.
 
     `tell` is given each count. A second agent of this VPP counts among them, as does whoever
@@ -24,22 +24,24 @@ class Leftovers:
         self._tell = tell
         self.count = 0
 
-    def counted(self, count: int) -> None:
+    def on_count(self, count: int) -> None:
         """Take in how many connections named as ours VPP has beside this one."""
         if count > self.count:
             log.log(
-                logging.ERROR if count >= ALARMING else logging.WARNING, "VPP %s", _words(count)
+                logging.ERROR if count >= ALARMING else logging.WARNING,
+                "VPP %s",
+                _describe_count(count),
             )
         self.count = count
         self._tell(count)
 
     @property
-    def trouble(self) -> str:
+    def alarm_text(self) -> str:
         """What is wrong, in a sentence; empty when nothing is."""
-        return f"VPP {_words(self.count)}" if self.count >= ALARMING else ""
+        return f"VPP {_describe_count(self.count)}" if self.count >= ALARMING else ""
 
 
-def _words(count: int) -> str:
+def _describe_count(count: int) -> str:
     return (
         f"has {count} more connections of vpplb than this one: what agents left behind that were "
         "killed, or a second agent. At 16 that were left behind it stops forwarding; restart it "

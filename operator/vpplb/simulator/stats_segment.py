@@ -13,7 +13,7 @@ import mmap
 import os
 import struct
 
-from vpplb.simulator.counters import NAMES, Kind
+from vpplb.simulator.counters import NAMES, PacketKind
 
 SIZE = 32 << 20
 """Bytes of the segment (STAT_SEGMENT_DEFAULT_SIZE); only those written to take memory."""
@@ -45,10 +45,10 @@ class StatsSegment:
         self._threads = threads
         self._free = _FIRST
         self._capacity = 0
-        self._rows = [[0] * threads for _ in Kind]
+        self._rows = [[0] * threads for _ in PacketKind]
         """Where each row of counters begins."""
         self._epoch = 1
-        directory = self._vector(0, 0)
+        directory = self._allocate_vector(0, 0)
         _HEADER.pack_into(self._memory, 0, _VERSION, _BASE, self._epoch, 0, _BASE + directory)
 
     def close(self) -> None:
@@ -56,30 +56,31 @@ class StatsSegment:
         self._memory.close()
         os.close(self.fd)
 
-    def resize(self, length: int) -> None:
-        """Have this many counters in each row (`counters.Mirror`); SegmentFull if they do not fit.
+    def resize_rows(self, length: int) -> None:
+        """Have this many counters in each row (`counters.CounterMirror`).
 
-        Rows that have to move leave their old place unused: they double, so that is not much.
+        SegmentFull when they do not fit. Rows that have to move leave their old place unused: they
+        double, so that is not much.
         """
         _EPOCH.pack_into(self._memory, _EPOCH_AT, self._epoch, 1)
         if length > self._capacity:
-            self._grow(max(length, 2 * self._capacity))
+            self._grow_rows(max(length, 2 * self._capacity))
         for row in (row for rows in self._rows for row in rows):
             _LENGTH.pack_into(self._memory, row - 8, length)
         self._epoch += 1
         _EPOCH.pack_into(self._memory, _EPOCH_AT, self._epoch, 0)
 
-    def put(self, kind: Kind, thread: int, index: int, packets: int) -> None:
-        """Show the value of a counter (`counters.Mirror`)."""
+    def set_packets(self, kind: PacketKind, thread: int, index: int, packets: int) -> None:
+        """Show the value of a counter (`counters.CounterMirror`)."""
         row = self._rows[kind][thread]
         _U64.pack_into(self._memory, row + _U64.size * index, packets)
 
-    def _grow(self, capacity: int) -> None:
-        directory = self._vector(len(Kind), _ENTRY.size)
-        for kind in Kind:
-            pointers = self._vector(self._threads, _U64.size)
+    def _grow_rows(self, capacity: int) -> None:
+        directory = self._allocate_vector(len(PacketKind), _ENTRY.size)
+        for kind in PacketKind:
+            pointers = self._allocate_vector(self._threads, _U64.size)
             for thread in range(self._threads):
-                row, old = self._vector(capacity, _U64.size), self._rows[kind][thread]
+                row, old = self._allocate_vector(capacity, _U64.size), self._rows[kind][thread]
                 self._memory[row : row + 8 * self._capacity] = self._memory[
                     old : old + 8 * self._capacity
                 ]
@@ -90,7 +91,7 @@ class StatsSegment:
         _U64.pack_into(self._memory, _HEADER.size - _U64.size, _BASE + directory)
         self._capacity = capacity
 
-    def _vector(self, length: int, element: int) -> int:
+    def _allocate_vector(self, length: int, element: int) -> int:
         """Take memory for a vector; return where its first element is."""
         start = self._free + _LINE
         end = start + length * element

@@ -71,37 +71,37 @@ _LINE = re.compile(r"^ *(\w+)(?: ([0-9a-f]{8}))?:(.*)$", re.MULTILINE)
 _FIELD = re.compile(r"(\w+)(?:\[(\d+)\])? (\w+)")
 
 
-def _lines(text: str) -> list[tuple[str, str, str]]:
+def _split_definitions(text: str) -> list[tuple[str, str, str]]:
     """Return name, CRC and fields of each definition."""
     return [(m[1], m[2] or "", m[3]) for m in _LINE.finditer(text)]
 
 
-NEEDED: Mapping[str, str] = {name: crc for name, crc, _ in _lines(_MESSAGES)}
+NEEDED: Mapping[str, str] = {name: crc for name, crc, _ in _split_definitions(_MESSAGES)}
 """Every message used, with the CRC of its definition."""
 
 
 def api_json() -> dict[str, Any]:
     """Return the definitions in the form of VPP's .api.json files."""
     return {
-        "types": [[name, *_fields(text)] for name, _, text in _lines(_TYPES)],
+        "types": [[name, *_parse_fields(text)] for name, _, text in _split_definitions(_TYPES)],
         "unions": [
             ["address_union", ["vl_api_ip4_address_t", "ip4"], ["vl_api_ip6_address_t", "ip6"]]
         ],
         "aliases": _ALIASES,
         "messages": [
-            [name, *_head(name), *_fields(text), {"crc": f"0x{crc}"}]
-            for name, crc, text in _lines(_MESSAGES)
+            [name, *_header_fields(name), *_parse_fields(text), {"crc": f"0x{crc}"}]
+            for name, crc, text in _split_definitions(_MESSAGES)
         ],
     }
 
 
-def _head(name: str) -> list[list[str]]:
+def _header_fields(name: str) -> list[list[str]]:
     answer = name.endswith(("_reply", "_details"))
     names = ("context",) if answer else ("client_index", "context")
     return [["u16", "_vl_msg_id"], *(["u32", field] for field in names)]
 
 
-def _fields(text: str) -> list[list[Any]]:
+def _parse_fields(text: str) -> list[list[Any]]:
     return [
         [
             type_ if type_ in _BASE else f"vl_api_{type_}_t",

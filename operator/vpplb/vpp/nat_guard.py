@@ -23,7 +23,9 @@ class NatGuard:
         self._servers: dict[IPAddress, set[VipId]] = {}
         self._lingering: set[IPAddress] = set()
 
-    def read(self, table: VipTable, removed: Iterable[tuple[VipId | None, IPAddress]]) -> None:
+    def on_table_read(
+        self, table: VipTable, removed: Iterable[tuple[VipId | None, IPAddress]]
+    ) -> None:
         """Take what VPP has, and the servers that it has not forgotten, with their VIPs.
 
         Of a VIP that is gone it is not said whether it was by NAT: it may have been, unless it
@@ -36,7 +38,7 @@ class NatGuard:
                 self._servers.setdefault(address, set()).add(vip)
         self._lingering = {at for vip, at in removed if vip is None or self._may_be_nat(vip)}
 
-    def refusal(self, op: Op) -> str:
+    def refusal_of(self, op: Op) -> str:
         """Say why an op must not be sent now; empty where it may."""
         if not isinstance(op, AddServer) or not self._is_nat(op.vip):
             return ""
@@ -48,7 +50,7 @@ class NatGuard:
                 return f"{other} has {op.address} with the same port {port}"
         return ""
 
-    def applied(self, op: Op) -> None:
+    def on_applied(self, op: Op) -> None:
         """Take note of an op that VPP has done."""
         match op:
             case AddVip(vip=vip, settings=settings):

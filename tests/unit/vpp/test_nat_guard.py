@@ -9,7 +9,7 @@ from lab.simulated_vpp import simulated_vpp
 from vpplb.model.vip import AppServer, Encap, Vip, VipId, VipSettings
 from vpplb.plan.ops import AddServer, AddVip, DelServer, DelVip, Op
 from vpplb.vpp.lb import PapiLoadBalancer
-from vpplb.vpp.nat import NatGuard
+from vpplb.vpp.nat_guard import NatGuard
 
 A = ip_address("10.0.0.1")
 DNS, NTP, WEB = (
@@ -24,7 +24,7 @@ ADDED = AddServer(vip=DNS, address=A, weight=1)
 def guard(*made: tuple[VipId, VipSettings]) -> NatGuard:
     one = NatGuard()
     for vip, settings in made:
-        one.applied(AddVip(vip=vip, settings=settings))
+        one.on_applied(AddVip(vip=vip, settings=settings))
     return one
 
 
@@ -34,42 +34,42 @@ def row(settings: VipSettings) -> Vip:
 
 def test_a_server_that_was_removed_waits_until_vpp_has_forgotten_it() -> None:
     one = guard((DNS, NAT))
-    assert one.refusal(ADDED) == ""
-    one.applied(ADDED)
-    one.applied(DelServer(vip=DNS, address=A, flush=True))
-    assert one.refusal(ADDED) == LINGERS
-    one.read({DNS: Vip(settings=NAT, servers={})}, [(DNS, A)])
-    assert one.refusal(ADDED) == LINGERS
-    one.read({DNS: Vip(settings=NAT, servers={})}, [])
-    assert one.refusal(ADDED) == ""
+    assert one.refusal_of(ADDED) == ""
+    one.on_applied(ADDED)
+    one.on_applied(DelServer(vip=DNS, address=A, flush=True))
+    assert one.refusal_of(ADDED) == LINGERS
+    one.on_table_read({DNS: Vip(settings=NAT, servers={})}, [(DNS, A)])
+    assert one.refusal_of(ADDED) == LINGERS
+    one.on_table_read({DNS: Vip(settings=NAT, servers={})}, [])
+    assert one.refusal_of(ADDED) == ""
 
 
 def test_a_server_that_another_vip_has_by_nat_waits_for_the_same_port_alone() -> None:
     one = guard((DNS, NAT), (NTP, NAT), (WEB, VipSettings(encap=Encap.NAT4, target_port=80)))
-    one.applied(AddServer(vip=NTP, address=A, weight=1))
-    assert one.refusal(ADDED) == "192.0.2.2/32 udp/123 has 10.0.0.1 with the same port 5353"
-    assert one.refusal(AddServer(vip=WEB, address=A, weight=1)) == ""
-    one.read({DNS: Vip(settings=NAT, servers={}), NTP: row(NAT)}, [])
-    assert one.refusal(ADDED) == "192.0.2.2/32 udp/123 has 10.0.0.1 with the same port 5353"
+    one.on_applied(AddServer(vip=NTP, address=A, weight=1))
+    assert one.refusal_of(ADDED) == "192.0.2.2/32 udp/123 has 10.0.0.1 with the same port 5353"
+    assert one.refusal_of(AddServer(vip=WEB, address=A, weight=1)) == ""
+    one.on_table_read({DNS: Vip(settings=NAT, servers={}), NTP: row(NAT)}, [])
+    assert one.refusal_of(ADDED) == "192.0.2.2/32 udp/123 has 10.0.0.1 with the same port 5353"
 
 
 def test_what_lingers_of_a_vip_that_nobody_knows_may_be_of_nat() -> None:
     one = guard((DNS, NAT))
-    one.read({DNS: Vip(settings=NAT, servers={})}, [(NTP, A)])
-    assert one.refusal(ADDED) == LINGERS
-    one.read({DNS: Vip(settings=NAT, servers={})}, [(None, A)])
-    assert one.refusal(ADDED) == LINGERS
+    one.on_table_read({DNS: Vip(settings=NAT, servers={})}, [(NTP, A)])
+    assert one.refusal_of(ADDED) == LINGERS
+    one.on_table_read({DNS: Vip(settings=NAT, servers={})}, [(None, A)])
+    assert one.refusal_of(ADDED) == LINGERS
 
 
 def test_a_vip_by_gre_waits_for_nothing_and_nothing_waits_for_it() -> None:
     one = guard((DNS, NAT), (WEB, GRE))
-    one.applied(DelServer(vip=DNS, address=A, flush=True))
-    assert one.refusal(AddServer(vip=WEB, address=A, weight=1)) == ""
+    one.on_applied(DelServer(vip=DNS, address=A, flush=True))
+    assert one.refusal_of(AddServer(vip=WEB, address=A, weight=1)) == ""
     other = guard((DNS, NAT), (WEB, GRE))
-    other.applied(AddServer(vip=WEB, address=A, weight=1))
-    other.applied(DelServer(vip=WEB, address=A, flush=True))
-    other.read({DNS: Vip(settings=NAT, servers={})}, [(WEB, A)])
-    assert other.refusal(ADDED) == ""
+    other.on_applied(AddServer(vip=WEB, address=A, weight=1))
+    other.on_applied(DelServer(vip=WEB, address=A, flush=True))
+    other.on_table_read({DNS: Vip(settings=NAT, servers={})}, [(WEB, A)])
+    assert other.refusal_of(ADDED) == ""
 
 
 @pytest.mark.looptime

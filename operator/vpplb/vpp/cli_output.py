@@ -25,7 +25,7 @@ MOST_VIPS = 50_000
 """VIPs that are looked at: each takes some 20 µs, with nothing else done meanwhile."""
 
 
-class Listing(NamedTuple):
+class VipListing(NamedTuple):
     """What `show lb vips verbose` tells of live VIPs.
 
     `misread` are those that the binary API gives instead of VIPs whose true prefix is the value.
@@ -36,7 +36,7 @@ class Listing(NamedTuple):
     misread: Mapping[VipId, str] = {}
 
 
-def read(text: str) -> Listing:
+def parse_vips(text: str) -> VipListing:
     """Read `show lb vips verbose`; lines that make no sense are passed over.
 
     VPP quirk: src_ip_sticky. No binary message reads it back, nor the index in the counters.
@@ -44,7 +44,7 @@ def read(text: str) -> Listing:
     indexes: dict[VipId, int] = {}
     sticky: list[VipId] = []
     misread: dict[VipId, str] = {}
-    for heading, protocol, port in islice(_live(text.splitlines()), MOST_VIPS):
+    for heading, protocol, port in islice(_iter_live_vips(text.splitlines()), MOST_VIPS):
         try:
             prefix = ip_network(heading["prefix"], strict=False)
         except ValueError:
@@ -60,10 +60,10 @@ def read(text: str) -> Listing:
         indexes[vip] = int(heading["index"])
         if "src_ip_sticky" in heading["words"].split():
             sticky.append(vip)
-    return Listing(indexes, frozenset(sticky), misread)
+    return VipListing(indexes, frozenset(sticky), misread)
 
 
-def _live(lines: list[str]) -> Iterator[tuple[re.Match[str], Protocol, int]]:
+def _iter_live_vips(lines: list[str]) -> Iterator[tuple[re.Match[str], Protocol, int]]:
     """Yield heading, protocol and port of each VIP that is not removed."""
     for number, line in enumerate(lines):
         heading = _HEADING.match(line) if len(line) < _LONGEST else None
@@ -82,7 +82,7 @@ _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 """VPP quirk: colours in tables. They stand around each cell, whoever asks."""
 
 
-def heap(memory: str, threads: str) -> HeapSpace | None:
+def parse_heap(memory: str, threads: str) -> HeapSpace | None:
     """Read `show memory main-heap` and `show threads`; None where they do not tell."""
     found = _FREE.search(memory)
     if found is None:

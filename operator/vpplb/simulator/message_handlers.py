@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from vpplb.model.vip import Encap
 from vpplb.simulator import cli_text
 from vpplb.simulator.api_json import all_api_json
-from vpplb.simulator.cli_text import swap16
-from vpplb.simulator.dialect import Dialect
+from vpplb.simulator.api_version import ApiVersion
+from vpplb.simulator.cli_text import swap_bytes
 from vpplb.simulator.lb import LoadBalancerState
-from vpplb.simulator.rows import IP4_BITS, IP6_BITS, Key, NewVip, Retval, VipRow, ip
-from vpplb.simulator.wire import Address, Fields, Prefix, VipName
+from vpplb.simulator.rows import IP4_BITS, IP6_BITS, NewVip, VipKey, VipRow, VppRetval, to_address
+from vpplb.simulator.wire import Fields, VipName, WireAddress, WirePrefix
 
 Answer = tuple[str, Fields]
 """Name and own fields (without header fields) of a message to the client."""
@@ -23,26 +23,28 @@ _KEEP = 0xFFFFFFFF
 _SERVER_USED = 1  # lb_as_v2_details.flags
 
 
-class Service:
+class MessageHandlers:
     """Answers every message but those about the connection itself. `pid` is VPP's."""
 
-    def __init__(self, state: LoadBalancerState, pid: int, dialect: Dialect | None = None) -> None:
+    def __init__(
+        self, state: LoadBalancerState, pid: int, api_version: ApiVersion | None = None
+    ) -> None:
         self.state = state
         self.pid = pid
-        self.dialect = dialect or Dialect()
-        self._handlers: dict[str, Callable[[Fields], Retval]] = {
-            "lb_conf": self._conf,
+        self.api_version = api_version or ApiVersion()
+        self._handlers: dict[str, Callable[[Fields], VppRetval]] = {
+            "lb_conf": self._set_conf,
             "lb_add_del_vip": self._add_del_vip,
             "lb_add_del_vip_v2": self._add_del_vip,
             "lb_add_del_as": self._add_del_as,
             "lb_add_del_as_v2": self._add_del_as,
             "lb_as_set_weight": self._set_weight,
             "lb_flush_vip": self._flush_vip,
-            "lb_add_del_intf_nat4": self._interface,
-            "lb_add_del_intf_nat6": self._interface,
+            "lb_add_del_intf_nat4": self._set_interface,
+            "lb_add_del_intf_nat6": self._set_interface,
         }
 
-    def answer(self, name: str, fields: Fields) -> Sequence[Answer]:
+    def answer_message(self, name: str, fields: Fields) -> Sequence[Answer]:
         """Do what a message asks and return the answers in order."""
         self.state.collect_garbage()
         if handler := self._handlers.get(name):
@@ -55,18 +57,20 @@ class Service:
             case "lb_conf_get":
                 return [self._conf_get()]
             case "cli_inband":
-                return [self._cli(fields["cmd"])]
+                return [self._run_cli(fields["cmd"])]
             case "control_ping":
                 pong = {"retval": 0, "client_index": fields["client_index"], "vpe_pid": self.pid}
                 return [("control_ping_reply", pong)]
             case "show_version":
                 return [_show_version()]
             case "get_api_json":
-                return [("get_api_json_reply", {"retval": 0, "json": all_api_json(self.dialect)})]
+                return [
+                    ("get_api_json_reply", {"retval": 0, "json": all_api_json(self.api_version)})
+                ]
             case _:
                 raise KeyError(name)
 
-    def _conf(self, fields: Fields) -> Retval:
+    def _set_conf(self, fields: Fields) -> VppRetval:
         buckets, timeout = fields["sticky_buckets_per_core"], fields["flow_timeout"]
         return self.state.set_settings(
             fields["ip4_src_address"],
@@ -85,10 +89,10 @@ class Service:
             "flow_timeout": conf.flow_timeout,
         }
 
-    def _add_del_vip(self, fields: Fields) -> Retval:
-        key = _key(fields)
+    def _add_del_vip(self, fields: Fields) -> VppRetval:
+        key = _vip_key(fields)
         if key is None:
-            return Retval.UNSPECIFIED
+            return VppRetval.UNSPECIFIED
         if fields["is_del"]:
             return self.state.delete_vip(key)
         encap = fields["encap"]
@@ -103,10 +107,10 @@ class Service:
         )
         return self.state.add_vip(key, new)
 
-    def _add_del_as(self, fields: Fields) -> Retval:
-        key = _key(fields)
+    def _add_del_as(self, fields: Fields) -> VppRetval:
+        key = _vip_key(fields)
         if key is None:
-            return Retval.UNSPECIFIED
+            return VppRetval.UNSPECIFIED
         address = fields["as_address"].number
         flush = fields["is_flush"]
         if fields["is_del"]:
@@ -115,20 +119,20 @@ class Service:
             return self.state.add_server(key, address, 100)
         return self.state.add_server(key, address, fields["weight"], flush=flush)
 
-    def _set_weight(self, fields: Fields) -> Retval:
-        key = _key(fields)
+    def _set_weight(self, fields: Fields) -> VppRetval:
+        key = _vip_key(fields)
         if key is None:
-            return Retval.UNSPECIFIED
+            return VppRetval.UNSPECIFIED
         address, weight = fields["as_address"].number, fields["weight"]
         return self.state.set_weight(key, address, weight, flush=fields["is_flush"])
 
-    def _flush_vip(self, fields: Fields) -> Retval:
-        key = _key(fields)
-        return Retval.OK if key is None else self.state.flush_vip(key)
+    def _flush_vip(self, fields: Fields) -> VppRetval:
+        key = _vip_key(fields)
+        return VppRetval.OK if key is None else self.state.flush_vip(key)
 
-    def _interface(self, fields: Fields) -> Retval:
+    def _set_interface(self, fields: Fields) -> VppRetval:
         """Accept local0, the one interface that every VPP has."""
-        return Retval.OK if fields["sw_if_index"] == 0 else Retval.INVALID_SW_IF_INDEX
+        return VppRetval.OK if fields["sw_if_index"] == 0 else VppRetval.INVALID_SW_IF_INDEX
 
     def _server_details(self, details: str, fields: Fields) -> Sequence[Answer]:
         # VPP quirk: the prefix of the request is compared as 16 raw bytes, in which an IPv4
@@ -145,38 +149,40 @@ class Service:
 
     def _server_fields(self, row: VipRow, index: int) -> Fields:
         server = self.state.servers[index]
-        buckets = self.state.shares(row).get(ip(server.address), 0) if server.used else 0
+        buckets = (
+            self.state.vip_shares(row).get(to_address(server.address), 0) if server.used else 0
+        )
         return {
             "vip": _vip_name(row),
-            "app_srv": Address.of(server.address),
+            "app_srv": WireAddress.from_number(server.address),
             "flags": _SERVER_USED if server.used else 0,
             "in_use_since": server.last_used,
             "weight": server.weight,
             "num_buckets": buckets,
         }
 
-    def _cli(self, command: str) -> Answer:
-        text = cli_text.run(command, self.state)
+    def _run_cli(self, command: str) -> Answer:
+        text = cli_text.run_command(command, self.state)
         if text is None:
             unknown = f"unknown input `{command}'\n"
-            return "cli_inband_reply", {"retval": Retval.UNSPECIFIED, "reply": unknown}
+            return "cli_inband_reply", {"retval": VppRetval.UNSPECIFIED, "reply": unknown}
         return "cli_inband_reply", {"retval": 0, "reply": text}
 
 
-def _key(fields: Fields) -> Key | None:
+def _vip_key(fields: Fields) -> VipKey | None:
     """Return what names the VIP; None for a prefix that is none (VPP does not look)."""
-    prefix: Prefix = fields["pfx"]
+    prefix: WirePrefix = fields["pfx"]
     bits = IP4_BITS if prefix.address.is_ip4 else IP6_BITS
     if prefix.length > bits:
         return None
     length = prefix.length + IP6_BITS - bits
-    return Key(prefix.address.number, length, fields["protocol"], fields["port"])
+    return VipKey(prefix.address.number, length, fields["protocol"], fields["port"])
 
 
 def _vip_name(row: VipRow) -> VipName:
     key = row.key
     length = key.length - (IP6_BITS - IP4_BITS) if key.is_ip4 else key.length
-    return VipName(Prefix(Address.of(key.address), length), key.protocol, key.port)
+    return VipName(WirePrefix(WireAddress.from_number(key.address), length), key.protocol, key.port)
 
 
 def _vip_details(row: VipRow) -> Answer:
@@ -185,7 +191,7 @@ def _vip_details(row: VipRow) -> Answer:
         "encap": _ENCAPS.index(row.type.encap),
         "dscp": row.encap_byte,
         "srv_type": row.encap_byte << 24,  # VPP quirk: bytes not swapped
-        "target_port": swap16(row.target_port),  # VPP quirk: bytes swapped twice
+        "target_port": swap_bytes(row.target_port),  # VPP quirk: bytes swapped twice
         "flow_table_length": row.table_length & 0xFFFF,  # VPP quirk: 65536 does not fit
     }
 

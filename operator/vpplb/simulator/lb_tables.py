@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 
 from vpplb.model.vip import AppServer, Encap, IPAddress, LbConf, Vip, VipSettings, VipTable
 from vpplb.plan import maglev_table
-from vpplb.simulator.counters import VipCounters
-from vpplb.simulator.forwarding import NO_SERVER, Forwarding
-from vpplb.simulator.pool import Pool
-from vpplb.simulator.rows import NAT, Aborted, Key, ServerRow, VipRow, ip, vip_id
+from vpplb.simulator.counters import PacketCounters
+from vpplb.simulator.forwarding import NO_SERVER, FlowTables
+from vpplb.simulator.pool import VppPool
+from vpplb.simulator.rows import NAT, ServerRow, VipKey, VipRow, VppAborted, to_address, vip_id
 
 GARBAGE_RUN = 60
 """Seconds between two collections of removed servers and VIPs (LB_GARBAGE_RUN)."""
@@ -21,23 +21,23 @@ CONCURRENCY_TIMEOUT = 10
 """Seconds for which a removed server is kept at least (LB_CONCURRENCY_TIMEOUT)."""
 
 
-class Rows:
+class LbTables:
     """VIPs, servers, counters and flows. Arguments as those of `LoadBalancerState`."""
 
     def __init__(self, uptime: Callable[[], float], threads: int = 1) -> None:
         self._uptime = uptime
         self._next_collection = GARBAGE_RUN
-        self._forwarding = Forwarding(threads)
-        self.counters = VipCounters(threads)
+        self._forwarding = FlowTables(threads)
+        self.counters = PacketCounters(threads)
         self.conf = LbConf()
-        self.vips: Pool[VipRow] = Pool(VipRow)
-        self.servers: Pool[ServerRow] = Pool(ServerRow)
+        self.vips: VppPool[VipRow] = VppPool(VipRow)
+        self.servers: VppPool[ServerRow] = VppPool(ServerRow)
         self._by_prefix: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
         """Indexes of the VIPs in use, by address and prefix length."""
         self._mappings: set[tuple[int, int]] = set()
         """Static SNAT mappings: server's address and target port (lb.h, mapping_by_as4)."""
-        self.vips.take()  # VPP's own placeholders, number 0
-        self.servers.take()
+        self.vips.take_index()  # VPP's own placeholders, number 0
+        self.servers.take_index()
 
     # --- reading -----------------------------------------------------------------------------
 
@@ -49,19 +49,21 @@ class Rows:
         """Return the indexes of a VIP's servers, lingering ones too, in VPP's order."""
         return [row.servers[slot][0] for slot in row.servers]
 
-    def shares(self, row: VipRow) -> dict[IPAddress, int]:
+    def vip_shares(self, row: VipRow) -> dict[IPAddress, int]:
         """Return the buckets that each live server of a VIP has."""
         if row.shares is None:
             servers = (self.servers[index] for index in self.server_indexes(row))
-            weights = {ip(server.address): server.weight for server in servers if server.used}
+            weights = {
+                to_address(server.address): server.weight for server in servers if server.used
+            }
             row.shares = maglev_table.shares(weights, row.table_length)
         return row.shares
 
     def table(self) -> VipTable:
         """Return what is live in the model's terms; KeyError where it has none (protocols)."""
-        return {vip_id(row.key): self._vip(row) for _, row in self.vip_rows() if row.used}
+        return {vip_id(row.key): self._make_vip(row) for _, row in self.vip_rows() if row.used}
 
-    def flows(self, server: int) -> int:
+    def count_flows(self, server: int) -> int:
         """Return the entries of flows that a server, by index, has; timed-out ones too."""
         return self._forwarding.flows[server]
 
@@ -69,7 +71,7 @@ class Rows:
         if row.new_flows is None:
             numbers = [n for n in self.server_indexes(row) if self.servers[n].used]
             numbers.sort(key=lambda number: self.servers[number].address)
-            weights = {ip(self.servers[n].address): self.servers[n].weight for n in numbers}
+            weights = {to_address(self.servers[n].address): self.servers[n].weight for n in numbers}
             owners = maglev_table.fill(weights, row.table_length)
             row.new_flows = [
                 NO_SERVER if owner == maglev_table.EMPTY else numbers[owner] for owner in owners
@@ -83,14 +85,14 @@ class Rows:
 
         Each run goes by its own time, not by that of the request that wants to see what is left.
         """
-        while self._next_collection <= self._now():
+        while self._next_collection <= self._uptime_seconds():
             for index, row in self.vip_rows():
-                self._collect(row, self._next_collection)
+                self._collect_servers(row, self._next_collection)
                 if not row.used and not len(row.servers):
-                    self.vips.put(index)
+                    self.vips.free_index(index)
             self._next_collection += GARBAGE_RUN
 
-    def _collect(self, row: VipRow, now: int) -> None:
+    def _collect_servers(self, row: VipRow, now: int) -> None:
         """Collect a VIP's servers as `lb_vip_garbage_collection` does: once in *over* a minute.
 
         VPP quirk: NAT by server and port. Two VIPs with one server and target port, or two lives of
@@ -102,22 +104,22 @@ class Rows:
         for slot in row.servers:
             index = row.servers[slot][0]
             server = self.servers[index]
-            idle = now > server.last_used + CONCURRENCY_TIMEOUT and not self.flows(index)
+            idle = now > server.last_used + CONCURRENCY_TIMEOUT and not self.count_flows(index)
             if not server.used and idle:
                 mapping = (server.address, row.target_port)
                 if row.has_mappings and mapping not in self._mappings:
-                    raise Aborted("the mapping of a NAT server was collected before (lb.c)")
+                    raise VppAborted("the mapping of a NAT server was collected before (lb.c)")
                 self._mappings.discard(mapping)
-                row.servers.put(slot)
-                self.servers.put(index)
+                row.servers.free_index(slot)
+                self.servers.free_index(index)
 
     # --- details ---------------------------------------------------------------------------
 
-    def _now(self) -> int:
+    def _uptime_seconds(self) -> int:
         return int(self._uptime())
 
-    def _find(self, key: Key) -> int | None:
-        key = key.normal
+    def _find_vip(self, key: VipKey) -> int | None:
+        key = key.stored_key
         return next((i for i in self._by_prefix[key[:2]] if self.vips[i].key == key), None)
 
     def _find_server(self, vip_index: int, address: int) -> int | None:
@@ -127,8 +129,8 @@ class Rows:
                 return number
         return None
 
-    def _vip(self, row: VipRow) -> Vip:
-        shares = self.shares(row)
+    def _make_vip(self, row: VipRow) -> Vip:
+        shares = self.vip_shares(row)
         servers = (self.servers[index] for index in self.server_indexes(row))
         encap = row.type.encap
         return Vip(
@@ -140,7 +142,9 @@ class Rows:
                 table_length=row.table_length,
             ),
             servers={
-                ip(s.address): AppServer(weight=s.weight, buckets=shares[ip(s.address)])
+                to_address(s.address): AppServer(
+                    weight=s.weight, buckets=shares[to_address(s.address)]
+                )
                 for s in servers
                 if s.used
             },

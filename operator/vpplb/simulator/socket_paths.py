@@ -10,7 +10,7 @@ class SocketInUse(Exception):
     """Another process listens at the path; the text names it."""
 
 
-def clear_path(path: Path, kind: socket.SocketKind = socket.SOCK_STREAM) -> None:
+def clear_socket_path(path: Path, kind: socket.SocketKind = socket.SOCK_STREAM) -> None:
     """Make room for a socket: remove one that nobody listens on, and make the folder.
 
     SocketInUse when something else is there.

@@ -4,8 +4,8 @@ import pytest
 
 from vpplb.model.vip import Protocol, VipId
 from vpplb.plan.settings import HeapSpace
-from vpplb.vpp import listing
-from vpplb.vpp.listing import Listing
+from vpplb.vpp import cli_output
+from vpplb.vpp.cli_output import VipListing
 
 WEB = VipId(ip_network("192.0.2.1/32"), Protocol.TCP, 80)
 
@@ -23,19 +23,19 @@ def test_the_verbose_listing_tells_index_and_stickiness_of_live_vips() -> None:
         " ip4-gre4 [5] 192.0.2.6/32\n  new_size:1024\n  protocol:132 port:53\n  counters:\n"
     )
     everything = VipId(ip_network("2001:db8::/64"), Protocol.ANY, 0)
-    listed = listing.read(text)
+    listed = cli_output.parse_vips(text)
     assert listed.indexes == {
         WEB: 1,
         everything: 3,
         VipId(ip_network("192.0.2.5/32"), Protocol.UDP, 53): 4,
     }
     assert listed.sticky == {WEB, everything}
-    assert listing.read("") == Listing({})
+    assert cli_output.parse_vips("") == VipListing({})
 
 
 def test_lines_of_the_listing_that_make_no_sense_are_passed_over() -> None:
     text = " ip6-gre6 [1] 0.0.0.0/64\n ip4-gre4 [2] 192.0.2.1/32\n  new_size:64\n ip9 [x] what\n"
-    assert listing.read(text).indexes == {VipId(WEB.prefix, Protocol.ANY, 0): 2}
+    assert cli_output.parse_vips(text).indexes == {VipId(WEB.prefix, Protocol.ANY, 0): 2}
 
 
 @pytest.mark.parametrize(
@@ -52,10 +52,10 @@ def test_free_memory_and_threads_are_read(free: str, expected: int) -> None:
         "\x1b[33mID\x1b[0m \x1b[33m  Name  \x1b[0m \x1b[33mLWP\x1b[0m \x1b[33mCPU\x1b[0m\n"
         " 0\x1b[0m vpp_main\x1b[0m 915\x1b[0m   0\x1b[0m\n"
     )
-    assert listing.heap(memory, threads) == HeapSpace(expected, 1)
+    assert cli_output.parse_heap(memory, threads) == HeapSpace(expected, 1)
     more = threads + " 1\x1b[0m vpp_wk_0\x1b[0m 930\x1b[0m   1\x1b[0m\n"
-    assert listing.heap(memory, more) == HeapSpace(expected, 2)
+    assert cli_output.parse_heap(memory, more) == HeapSpace(expected, 2)
 
 
 def test_memory_that_vpp_does_not_tell_is_not_known() -> None:
-    assert listing.heap("show memory: unknown input", "") is None
+    assert cli_output.parse_heap("show memory: unknown input", "") is None
