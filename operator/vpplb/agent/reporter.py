@@ -6,6 +6,7 @@ from datetime import datetime
 
 from vpplb.agent.announcer import remade
 from vpplb.agent.conditions import all_errors, connected, synced
+from vpplb.agent.debounce import Debounce
 from vpplb.files.owned_state_store import OwnedStateStore, format_owned
 from vpplb.kube.api_resources import JsonObject, cluster_key
 from vpplb.kube.object_cache import CachedObject
@@ -15,7 +16,6 @@ from vpplb.model.clock import Clock
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.vip import StrangeVip, VipId, VipSettings
 from vpplb.plan.ops import ChangeKind
-from vpplb.reconcile.debounce import Debounce
 from vpplb.resources.conditions import Condition, find_condition, set_condition
 from vpplb.resources.dataplane import (
     AGENT_GONE,

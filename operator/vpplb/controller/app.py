@@ -9,10 +9,10 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vpplb.controller.heartbeats import Heartbeats
-from vpplb.controller.identity import claim_identity
+from vpplb.controller.agent_heartbeats import Heartbeats
 from vpplb.controller.object_handler import KINDS
 from vpplb.controller.operator_core import OperatorCore
+from vpplb.controller.process_identity import claim_identity
 from vpplb.kube.client import KubeClient
 from vpplb.kube.leader_election import Elector, FencedClient, WriteFence
 from vpplb.kube.lease_rules import Role, Scope

@@ -10,7 +10,7 @@ import socket
 from vpplb.controller.event_reports import EventReports
 from vpplb.controller.node_registry import NodeRegistry
 from vpplb.controller.object_handler import StoreHandler
-from vpplb.controller.secrets import SecretReader
+from vpplb.controller.secret_reader import SecretReader
 from vpplb.controller.status_reports import StatusReports
 from vpplb.kube.client import KubeClient
 from vpplb.kube.kubernetes_events import EventRecorder

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from fakes.clock import FakeClock
-from vpplb.controller.heartbeats import Heartbeats
+from vpplb.controller.agent_heartbeats import Heartbeats
 from vpplb.kube.api_resources import JsonObject
 from vpplb.kube.client import KubeClient, Listing
 from vpplb.kube.errors import ApiError, ApiUnreachable, NotFound, api_error

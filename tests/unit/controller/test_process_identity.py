@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from vpplb.controller.identity import Identity, claim_identity
+from vpplb.controller.process_identity import Identity, claim_identity
 from vpplb.files import machine
 
 

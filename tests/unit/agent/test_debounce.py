@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from vpplb.reconcile.debounce import Debounce
+from vpplb.agent.debounce import Debounce
 
 
 async def test_many_pulls_in_one_tick_are_one_run() -> None:

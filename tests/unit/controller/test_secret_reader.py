@@ -13,7 +13,7 @@ from data.manifests import Raw, backend, frontend, health_check
 from data.objects import key
 from in_memory.operator import LocalOperator
 from vpplb.cli.main import cli
-from vpplb.controller.secrets import FIRST, PAUSE
+from vpplb.controller.secret_reader import FIRST, PAUSE
 from vpplb.kube.api_resources import RESOURCES
 from vpplb.kube.errors import ApiError, ApiUnreachable, KubeError
 from vpplb.model.check import HttpProbe
