@@ -50,7 +50,7 @@ from vpplb.model.check import (
 )
 from vpplb.model.names import ObjectKey
 from vpplb.probers.worker_pool import WorkerPool
-from vpplb.reconcile.ports import LATENESS_BUCKETS, Assignment, ProbeStats, Verdict
+from vpplb.reconcile.ports import LATENESS_BUCKETS, CheckVerdict, ProbeAssignment, ProbeStats
 
 REALTIME = bool(os.environ.get("VPPLB_BENCH_REALTIME"))
 WINDOW = float(os.environ.get("VPPLB_BENCH_WINDOW", "8"))
@@ -83,9 +83,9 @@ class Ours:
         """Probe the targets; return once all are up."""
         every = timedelta(seconds=interval)
         cadence = Cadence(interval=every, fast_interval=every, down_interval=every)
-        self._pool.assign(
+        self._pool.assign_checks(
             [
-                Assignment(
+                ProbeAssignment(
                     backend=ObjectKey("bench", f"b{n}"),
                     generation=1,
                     spec=CheckSpec(address=ip_address(target), probe=probe, cadence=cadence),
@@ -100,7 +100,7 @@ class Ours:
                 self._changed.clear()
                 await self._changed.wait()
 
-    def _on_verdict(self, verdict: Verdict) -> None:
+    def _on_verdict(self, verdict: CheckVerdict) -> None:
         if verdict.up:
             self.up.add(verdict.backend)
         else:

@@ -20,7 +20,14 @@ from vpplb.model.check import Cadence, CheckSpec, HttpProbe, TcpProbe
 from vpplb.model.health import ProbeCode, Response
 from vpplb.model.names import ObjectKey
 from vpplb.probers.worker_pool import WorkerPool
-from vpplb.reconcile.ports import Assignment, Prober, ProbeStats, Reason, Turn, Verdict
+from vpplb.reconcile.ports import (
+    CheckVerdict,
+    ProbeAssignment,
+    Prober,
+    ProbeStats,
+    ResponseChange,
+    VerdictReason,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -43,9 +50,9 @@ class Stage:
         self._servers = servers
         self._backends: dict[str, CountingHttpServer] = {}
         self._markers = 0
-        self._verdicts: asyncio.Queue[Verdict] = asyncio.Queue()
-        self._turns: list[Turn] = []
-        self._reasons: list[Reason] = []
+        self._verdicts: asyncio.Queue[CheckVerdict] = asyncio.Queue()
+        self._turns: list[ResponseChange] = []
+        self._reasons: list[VerdictReason] = []
         self.stats: list[ProbeStats] = []
 
     async def start(self) -> None:
@@ -70,9 +77,9 @@ class Stage:
     ) -> None:
         probe = HttpProbe(port=self._server(name).port)
         spec = CheckSpec(address=ip_address("127.0.0.1"), probe=probe, cadence=cadence)
-        self.prober.assign(
+        self.prober.assign_checks(
             [
-                Assignment(
+                ProbeAssignment(
                     backend=ObjectKey("ns", name),
                     generation=generation,
                     spec=spec,
@@ -92,7 +99,7 @@ class Stage:
         key = ObjectKey("ns", name)
         if isinstance(self.prober, FakeProber):
             self.prober.answer(key, up=False, code=ProbeCode.L4TOUT)
-        self.prober.assign([Assignment(backend=key, generation=1, spec=spec)])
+        self.prober.assign_checks([ProbeAssignment(backend=key, generation=1, spec=spec)])
 
     @asynccontextmanager
     async def hanging(self, name: str) -> AsyncIterator[None]:
@@ -109,7 +116,7 @@ class Stage:
         return self._server(name).requests.total()
 
     def cancel(self, name: str) -> None:
-        self.prober.cancel([ObjectKey("ns", name)])
+        self.prober.cancel_checks([ObjectKey("ns", name)])
 
     async def told(self) -> tuple[str, int, bool]:
         """Wait for the next verdict; return the backend, the generation, and whether it is up."""
@@ -118,7 +125,7 @@ class Stage:
         assert verdict.code is expected
         return verdict.backend.name, verdict.generation, verdict.up
 
-    async def verdict(self) -> Verdict:
+    async def verdict(self) -> CheckVerdict:
         """Wait for the next verdict."""
         async with asyncio.timeout(20):
             return await self._verdicts.get()
@@ -279,7 +286,7 @@ async def test_a_resumed_check_tells_its_first_turn_though_no_verdict(running: S
 async def test_down_by_silence_is_alone_while_nobody_else_answers(running: Stage) -> None:
     running.assign_silent("b")
     verdict = await running.verdict()
-    assert (verdict.backend.name, verdict.up, verdict.alone) == ("b", False, True)
+    assert (verdict.backend.name, verdict.up, verdict.nobody_heard) == ("b", False, True)
     assert running.turned("b") == [Response.SILENT]
     # The next answer of anybody is told, be it of the first check that gives one.
     running.answer("c", up=True)
@@ -325,12 +332,12 @@ async def test_stopping_twice_or_before_the_start_is_nothing(stage: Stage) -> No
 async def test_all_processes_work_once_verdicts_come_and_none_before_the_start(
     stage: Stage,
 ) -> None:
-    working, wanted = stage.prober.processes()
+    working, wanted = stage.prober.count_processes()
     assert working == 0 < wanted
     await stage.start()
     await stage.nothing_more_is_told()
-    await eventually(lambda: len(set(stage.prober.processes())) == 1, "all work")
-    assert stage.prober.processes()[0] > 0
+    await eventually(lambda: len(set(stage.prober.count_processes())) == 1, "all work")
+    assert stage.prober.count_processes()[0] > 0
 
 
 class TestWorkers:
@@ -364,7 +371,7 @@ class TestWorkers:
         assert await pool.told() == ("c", 1, True)
         pool.assign_silent("b")
         verdict = await pool.verdict()
-        assert (verdict.backend.name, verdict.up, verdict.alone) == ("b", False, False)
+        assert (verdict.backend.name, verdict.up, verdict.nobody_heard) == ("b", False, False)
 
     async def test_a_worker_that_hangs_is_ended_too(self, pool: Stage) -> None:
         pool.answer("b", up=True)

@@ -6,7 +6,13 @@ from datetime import UTC, datetime
 
 from vpplb.model.health import ProbeCode, ProbeResult, Response
 from vpplb.model.names import ObjectKey
-from vpplb.reconcile.ports import Assignment, ProbeStats, Reason, Turn, Verdict
+from vpplb.reconcile.ports import (
+    CheckVerdict,
+    ProbeAssignment,
+    ProbeStats,
+    ResponseChange,
+    VerdictReason,
+)
 
 
 class FakeProber:
@@ -19,37 +25,41 @@ class FakeProber:
     """
 
     def __init__(self) -> None:
-        self.running: dict[ObjectKey, Assignment] = {}
-        self.started: list[Assignment] = []
+        self.running: dict[ObjectKey, ProbeAssignment] = {}
+        self.started: list[ProbeAssignment] = []
         self._reported: dict[ObjectKey, bool | None] = {}
         self._answers: dict[ObjectKey, tuple[bool, ProbeCode, str]] = {}
         self._responses: dict[ObjectKey, Response] = {}
-        self._on_verdict: Callable[[Verdict], None] | None = None
-        self._on_turn: Callable[[Turn], None] = lambda _: None
-        self._on_reason: Callable[[Reason], None] = lambda _: None
+        self._on_verdict: Callable[[CheckVerdict], None] | None = None
+        self._on_response_change: Callable[[ResponseChange], None] = lambda _: None
+        self._on_reason: Callable[[VerdictReason], None] = lambda _: None
         self._reasons: dict[ObjectKey, tuple[ProbeCode, str]] = {}
 
     async def start(
         self,
-        on_verdict: Callable[[Verdict], None],
+        on_verdict: Callable[[CheckVerdict], None],
         on_stats: Callable[[ProbeStats], None],
-        on_turn: Callable[[Turn], None] = lambda _: None,
-        on_reason: Callable[[Reason], None] = lambda _: None,
+        on_response_change: Callable[[ResponseChange], None] = lambda _: None,
+        on_reason: Callable[[VerdictReason], None] = lambda _: None,
     ) -> None:
         """Begin with what is assigned already; there are no statistics."""
-        self._on_verdict, self._on_turn, self._on_reason = on_verdict, on_turn, on_reason
+        self._on_verdict, self._on_response_change, self._on_reason = (
+            on_verdict,
+            on_response_change,
+            on_reason,
+        )
         for key in self.running:
             self._soon(key)
 
-    def processes(self) -> tuple[int, int]:
+    def count_processes(self) -> tuple[int, int]:
         """One works from the start to the stop."""
         return int(self._on_verdict is not None), 1
 
-    def trouble(self) -> str | None:
+    def find_trouble(self) -> str | None:
         """There is none."""
         return None
 
-    def assign(self, assignments: Sequence[Assignment]) -> None:
+    def assign_checks(self, assignments: Sequence[ProbeAssignment]) -> None:
         """Start these checks."""
         for one in assignments:
             self.running[one.backend] = one
@@ -59,7 +69,7 @@ class FakeProber:
             self._reasons.pop(one.backend, None)
             self._soon(one.backend)
 
-    def cancel(self, backends: Sequence[ObjectKey]) -> None:
+    def cancel_checks(self, backends: Sequence[ObjectKey]) -> None:
         """Stop these checks."""
         for one in backends:
             self.running.pop(one, None)
@@ -81,7 +91,7 @@ class FakeProber:
         if self._on_verdict is not None:
             asyncio.get_running_loop().call_soon(self._judge, key, self.running.get(key))
 
-    def _judge(self, key: ObjectKey, assigned: Assignment | None) -> None:
+    def _judge(self, key: ObjectKey, assigned: ProbeAssignment | None) -> None:
         """Report the answer if it is news and the check is still the same one."""
         if assigned is None or key not in self._answers or self.running.get(key) is not assigned:
             return
@@ -91,21 +101,21 @@ class FakeProber:
         response = ProbeResult(code=code).response
         if response is not self._responses.get(key):
             self._responses[key] = response
-            self._on_turn(Turn(key, assigned.generation, response))
+            self._on_response_change(ResponseChange(key, assigned.generation, response))
         told, self._reasons[key] = self._reasons.get(key), (code, detail)
         if up is self._reported[key]:
             if told != (code, detail):
-                self._on_reason(Reason(key, assigned.generation, code, detail))
+                self._on_reason(VerdictReason(key, assigned.generation, code, detail))
             return
         self._reported[key] = up
         self._on_verdict(
-            Verdict(
+            CheckVerdict(
                 backend=key,
                 generation=assigned.generation,
                 up=up,
                 code=code,
                 detail=detail,
                 at=datetime.now(UTC),
-                alone=set(self._responses.values()) == {Response.SILENT},
+                nobody_heard=set(self._responses.values()) == {Response.SILENT},
             )
         )

@@ -16,7 +16,7 @@ from vpplb.kube.api_resources import JsonObject, cluster_key
 from vpplb.kube.object_cache import ObjectCache
 from vpplb.model.health import ProbeCode
 from vpplb.model.names import ObjectKey, ObjectKind
-from vpplb.reconcile.ports import Verdict
+from vpplb.reconcile.ports import CheckVerdict
 from vpplb.resources.allowances import EVERYTHING
 
 KINDS: Mapping[str, ObjectKind] = {
@@ -93,7 +93,7 @@ class LocalOperator:
     def verdict(self, name: str, up: bool) -> None:
         self.clock.advance(1)
         self.reconciler.on_verdict(
-            Verdict(
+            CheckVerdict(
                 backend=key(name),
                 generation=self.prober.running[key(name)].generation,
                 up=up,

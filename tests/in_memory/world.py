@@ -15,7 +15,7 @@ from vpplb.model.names import ObjectKey
 from vpplb.model.objects import Backend, Frontend, HealthCheck
 from vpplb.model.vip import IPAddress, Vip
 from vpplb.plan.decisions import DecidedState, Decisions
-from vpplb.reconcile.ports import Reason, Turn, Verdict
+from vpplb.reconcile.ports import CheckVerdict, ResponseChange, VerdictReason
 from vpplb.reconcile.reconciler import Reconciler
 from vpplb.resources.health_codec import load_health
 from vpplb.resources.renderer import StatusRenderer, load_previous
@@ -99,16 +99,18 @@ class World:
         current = self.prober.running[key(name)].generation if generation is None else generation
         code = code or (ProbeCode.L4OK if up else ProbeCode.L4CON)
         self.clock.advance(1)
-        self.reconciler.on_turn(Turn(key(name), current, ProbeResult(code=code).response))
+        self.reconciler.on_response_change(
+            ResponseChange(key(name), current, ProbeResult(code=code).response)
+        )
         self.reconciler.on_verdict(
-            Verdict(
+            CheckVerdict(
                 backend=key(name),
                 generation=current,
                 up=up,
                 code=code,
                 detail="" if up else "connection refused",
                 at=self.clock.now(),
-                alone=alone,
+                nobody_heard=alone,
             )
         )
         self.reconcile()
@@ -118,13 +120,13 @@ class World:
     ) -> None:
         """Have a check say why its verdict stands."""
         current = self.prober.running[key(name)].generation if generation is None else generation
-        self.reconciler.on_reason(Reason(key(name), current, code, detail))
+        self.reconciler.on_reason(VerdictReason(key(name), current, code, detail))
         self.reconcile()
 
     def turn(self, name: str, response: Response) -> None:
         """Have the running check's results turn."""
         current = self.prober.running[key(name)].generation
-        self.reconciler.on_turn(Turn(key(name), current, response))
+        self.reconciler.on_response_change(ResponseChange(key(name), current, response))
         self.reconcile()
 
     def fall_silent(self, name: str, *, alone: bool = False) -> None:

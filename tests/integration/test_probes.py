@@ -37,7 +37,7 @@ from vpplb.model.check import (
 )
 from vpplb.model.names import ObjectKey
 from vpplb.probers.worker_pool import WorkerPool
-from vpplb.reconcile.ports import Assignment, ProbeStats, Turn, Verdict
+from vpplb.reconcile.ports import CheckVerdict, ProbeAssignment, ProbeStats, ResponseChange
 
 FAMILIES = pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
 NOWHERE = {"127.0.0.1": "203.0.113.9", "::1": "2001:db8::9"}
@@ -210,20 +210,20 @@ async def verdicts_from(
     responses: dict[str, str] = {}
     complete = asyncio.Event()
 
-    def on_turn(turn: Turn) -> None:
+    def on_response_change(turn: ResponseChange) -> None:
         responses[turn.backend.name] = turn.response.value
 
-    def on_verdict(verdict: Verdict) -> None:
+    def on_verdict(verdict: CheckVerdict) -> None:
         name = verdict.backend.name
         found[name] = (verdict.code.value, verdict.detail, responses[name])
         if len(found) == len(checks):
             complete.set()
 
     pool = WorkerPool(netns=netns)
-    await pool.start(on_verdict, lambda _: None, on_turn)
-    pool.assign(
+    await pool.start(on_verdict, lambda _: None, on_response_change)
+    pool.assign_checks(
         [
-            Assignment(backend=ObjectKey("ns", name), generation=1, spec=each)
+            ProbeAssignment(backend=ObjectKey("ns", name), generation=1, spec=each)
             for name, each in checks.items()
         ]
     )
@@ -311,7 +311,7 @@ async def test_a_lack_of_local_ports_blames_nobody_and_is_said(
     near, far = namespaces
     in_namespace(near, "sysctl", "-q", "-w", "net.ipv4.ip_local_port_range=50000 50000")
     server = [sys.executable, "-m", "http.server", "--bind", "198.51.100.2", "8080"]
-    found: list[Verdict] = []
+    found: list[CheckVerdict] = []
     discarded: list[int] = []
     pool = WorkerPool(netns=near)
     async with AsyncExitStack() as cleanup:
@@ -325,16 +325,18 @@ async def test_a_lack_of_local_ports_blames_nobody_and_is_said(
             found.append, lambda each: discarded.append(each.discarded.get("ports", 0))
         )
         check = spec(HttpProbe(port=8080), "198.51.100.2")
-        pool.assign([Assignment(backend=ObjectKey("ns", "b"), generation=1, spec=check)])
+        pool.assign_checks(
+            [ProbeAssignment(backend=ObjectKey("ns", "b"), generation=1, spec=check)]
+        )
         await eventually(
-            lambda: "short of ports" in (pool.trouble() or ""), "it is said", within=20
+            lambda: "short of ports" in (pool.find_trouble() or ""), "it is said", within=20
         )
         assert found == []
         assert sum(discarded) >= 1
         assert holder.stdin is not None
         holder.stdin.close()
         await eventually(lambda: [each.up for each in found] == [True], "it is up", within=20)
-        await eventually(lambda: pool.trouble() is None, "no trouble", within=20)
+        await eventually(lambda: pool.find_trouble() is None, "no trouble", within=20)
 
 
 async def child(
@@ -416,12 +418,12 @@ async def test_a_namespace_that_is_not_there_is_said_and_costs_no_new_processes(
     pool = WorkerPool(netns="no-such-namespace")
     await pool.start(lambda _: None, lambda _: None)
     try:
-        await eventually(lambda: pool.trouble() == text, "it is said", within=20)
+        await eventually(lambda: pool.find_trouble() == text, "it is said", within=20)
         (before,) = workers()
         await asyncio.sleep(1.5)
         assert workers() == [before]
         assert [record.getMessage() for record in caplog.records].count(text) == 1
-        assert pool.processes() == (1, 1)
+        assert pool.count_processes() == (1, 1)
         async with asyncio.timeout(1.5):  # so it has heard that the channel is closed
             await pool.stop()
     finally:
@@ -453,9 +455,9 @@ async def test_a_namespace_that_is_made_anew_is_entered_anew_and_no_verdict_come
         cleanup.push_async_callback(pool.stop)
         await eventually(lambda: "8080" in in_namespace(far, "ss", "-tln"), "the server listens")
         await pool.start(lambda each: found.append((each.up, each.detail)), lambda _: None)
-        pool.assign(
+        pool.assign_checks(
             [
-                Assignment(
+                ProbeAssignment(
                     backend=ObjectKey("ns", "b"),
                     generation=1,
                     spec=CheckSpec(
@@ -469,10 +471,10 @@ async def test_a_namespace_that_is_made_anew_is_entered_anew_and_no_verdict_come
         await eventually(lambda: found == [(True, "200 OK")], "it is up", within=20)
         ip("netns", "delete", near)
         ip("-n", far, "link", "delete", "eth0")
-        await eventually(lambda: f"{near}: No such" in (pool.trouble() or ""), "it is said")
+        await eventually(lambda: f"{near}: No such" in (pool.find_trouble() or ""), "it is said")
         ip("netns", "add", near)
         cable(near, far)
-        await eventually(lambda: pool.trouble() is None, "it is entered", within=20)
+        await eventually(lambda: pool.find_trouble() is None, "it is entered", within=20)
         await asyncio.sleep(2.0)
         serving.kill()
         await eventually(lambda: len(found) > 1, "it is down", within=20)
@@ -487,7 +489,9 @@ async def test_statistics_come_every_second() -> None:
     await pool.start(lambda _: None, stats.put_nowait)
     with ScriptedServer(silent) as server:
         check = spec(TcpProbe(port=server.port))
-        pool.assign([Assignment(backend=ObjectKey("ns", "b"), generation=1, spec=check)])
+        pool.assign_checks(
+            [ProbeAssignment(backend=ObjectKey("ns", "b"), generation=1, spec=check)]
+        )
         try:
             async with asyncio.timeout(20):
                 first = await stats.get()

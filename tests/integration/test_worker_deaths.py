@@ -12,7 +12,7 @@ from lab.waiting import eventually
 from vpplb.model.check import Cadence, CheckSpec, HttpProbe
 from vpplb.model.names import ObjectKey
 from vpplb.probers.worker_pool import WorkerPool
-from vpplb.reconcile.ports import Assignment
+from vpplb.reconcile.ports import ProbeAssignment
 
 POISON = """
 import os, sys
@@ -27,11 +27,11 @@ if "vpplb.probers.worker" in sys.orig_argv:
 """
 
 
-def check(name: str, port: int, generation: int) -> Assignment:
+def check(name: str, port: int, generation: int) -> ProbeAssignment:
     cadence = Cadence(interval=timedelta(seconds=0.1), rise=1)
     probe = HttpProbe(port=port)
     spec = CheckSpec(address=ip_address("127.0.0.1"), probe=probe, cadence=cadence)
-    return Assignment(backend=ObjectKey("ns", name), generation=generation, spec=spec)
+    return ProbeAssignment(backend=ObjectKey("ns", name), generation=generation, spec=spec)
 
 
 @pytest.mark.slow
@@ -48,8 +48,10 @@ async def test_a_check_that_two_workers_died_of_is_put_aside_and_the_others_are_
     ):
         await pool.start(lambda verdict: up.add(verdict.backend.name), lambda _: None)
         try:
-            pool.assign([check("bad", bad.port, 1), check("good", good.port, 2)])
-            await eventually(lambda: "1 checks" in (pool.trouble() or ""), "put aside", within=20)
+            pool.assign_checks([check("bad", bad.port, 1), check("good", good.port, 2)])
+            await eventually(
+                lambda: "1 checks" in (pool.find_trouble() or ""), "put aside", within=20
+            )
             before = len(good.peers)
             await eventually(lambda: len(good.peers) > before + 10, "others go on", within=20)
         finally:

@@ -7,7 +7,7 @@ from ipaddress import ip_address
 from vpplb.model.check import Cadence, CheckSpec, ProbeKind
 from vpplb.model.names import ObjectKey
 from vpplb.probers.check_loop import CheckLoop
-from vpplb.reconcile.ports import Assignment
+from vpplb.reconcile.ports import ProbeAssignment
 
 
 def spec(
@@ -26,7 +26,9 @@ def first_verdict(check: CheckSpec) -> tuple[str, str]:
     """Probe once; return the code and the detail."""
     loop = CheckLoop()
     try:
-        loop.assign_checks([Assignment(backend=ObjectKey("ns", "b"), generation=1, spec=check)])
+        loop.assign_checks(
+            [ProbeAssignment(backend=ObjectKey("ns", "b"), generation=1, spec=check)]
+        )
         give_up = time.monotonic() + 10
         while not loop.verdicts and time.monotonic() < give_up:
             loop.run_once(1.0)

@@ -20,7 +20,7 @@ from vpplb.model.health import HealthState, ProbeCode, ProbeResult, Response
 from vpplb.model.names import ObjectKey
 from vpplb.plan.blind_guard import BlindGuard, ProberTrust
 from vpplb.probers.scheduled_check import ScheduledCheck
-from vpplb.reconcile.ports import Verdict
+from vpplb.reconcile.ports import CheckVerdict
 
 PASS = ProbeResult(code=ProbeCode.L4OK, detail="connected")
 SILENCE = ProbeResult(code=ProbeCode.L4TOUT, detail="no connection in time")
@@ -75,7 +75,7 @@ class CadencedProber:
         name, response = check.assignment.backend.name, check.response
         passed = response is Response.PASSED
         self._answered = world.time if passed else self._answered
-        if isinstance(news, Verdict):
+        if isinstance(news, CheckVerdict):
             alone = not passed and self._answered < check.silent_since
             self._asking |= alone
             world.verdict(name, news.up, code=news.code, alone=alone)

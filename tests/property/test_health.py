@@ -13,7 +13,7 @@ from vpplb.model.check import Cadence, CheckSpec, TcpProbe
 from vpplb.model.health import ProbeCode, ProbeResult
 from vpplb.model.names import ObjectKey
 from vpplb.probers.scheduled_check import ScheduledCheck
-from vpplb.reconcile.ports import Assignment
+from vpplb.reconcile.ports import ProbeAssignment
 
 limits = st.integers(1, 100)
 results = st.lists(st.booleans(), min_size=1, max_size=300)
@@ -62,7 +62,7 @@ def test_probes_of_one_backend_never_overlap_nor_come_faster_than_asked(
     two = timedelta(seconds=interval)
     cadence = Cadence(interval=two, fast_interval=two, down_interval=two)
     spec = CheckSpec(address=ip_address("192.0.2.7"), probe=TcpProbe(port=80), cadence=cadence)
-    assignment = Assignment(backend=ObjectKey("ns", "b"), generation=1, spec=spec)
+    assignment = ProbeAssignment(backend=ObjectKey("ns", "b"), generation=1, spec=spec)
     draws = iter([random for *_, random in probes])
     check = ScheduledCheck(assignment, now=0.0, clock=_Clock(), random=lambda: next(draws))
     ended, started = 0.0, -interval
@@ -82,7 +82,7 @@ def test_a_result_that_is_the_very_same_object_counts_like_one_that_is_equal(
 ) -> None:
     cadence = Cadence(down_interval=timedelta(seconds=9), rise=rise, fall=fall)
     spec = CheckSpec(address=ip_address("192.0.2.7"), probe=TcpProbe(port=80), cadence=cadence)
-    assignment = Assignment(backend=ObjectKey("ns", "b"), generation=1, spec=spec)
+    assignment = ProbeAssignment(backend=ObjectKey("ns", "b"), generation=1, spec=spec)
     same, equal = (
         ScheduledCheck(assignment, now=0.0, clock=_Clock(), random=lambda: 0.5) for _ in range(2)
     )

@@ -13,7 +13,7 @@ from vpplb.model.names import ObjectKey
 from vpplb.probers.check_loop import CheckLoop
 from vpplb.probers.poller import EventPoller
 from vpplb.probers.prober_shortage import IN_A_ROW
-from vpplb.reconcile.ports import Assignment
+from vpplb.reconcile.ports import ProbeAssignment
 
 SECOND = timedelta(seconds=1)
 CADENCE = Cadence(
@@ -31,7 +31,7 @@ def test_no_more_than_some_results_in_a_row_are_discarded(gaps: list[float]) -> 
     with socket.create_server(("127.0.0.1", 0), backlog=256) as silent:
         probe = HttpProbe(port=silent.getsockname()[1])
         spec = CheckSpec(address=ip_address("127.0.0.1"), probe=probe, cadence=CADENCE)
-        loop.assign_checks([Assignment(backend=ObjectKey("ns", "b"), generation=1, spec=spec)])
+        loop.assign_checks([ProbeAssignment(backend=ObjectKey("ns", "b"), generation=1, spec=spec)])
         for gap in gaps:
             now += gap
             loop.run_once(0)

@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable
 
 
-class Debounce:
+class RunDebounce:
     """Runs `action` soon, once, however often it is pulled before then.
 
     `action` is synchronous: what it decides is decided before anything else runs. From one run
@@ -18,7 +18,7 @@ class Debounce:
         self._earliest = -math.inf
         self._pending: asyncio.Handle | None = None
 
-    def pull(self) -> None:
+    def request_run(self) -> None:
         """Ask for a run."""
         if self._pending is not None:
             return
@@ -28,13 +28,13 @@ class Debounce:
         else:
             self._pending = loop.call_soon(self._run)
 
-    def cancel(self) -> None:
+    def cancel_run(self) -> None:
         """Forget a run that was asked for."""
         if self._pending is not None:
             self._pending.cancel()
             self._pending = None
 
-    def flush(self) -> None:
+    def run_now(self) -> None:
         """Run now if a run was asked for."""
         if self._pending is not None:
             self._pending.cancel()

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from vpplb.agent.announcer import remade
 from vpplb.agent.conditions import all_errors, connected, synced
-from vpplb.agent.debounce import Debounce
+from vpplb.agent.debounce import RunDebounce
 from vpplb.files.owned_state_store import OwnedStateStore, format_owned
 from vpplb.kube.api_resources import JsonObject, cluster_key
 from vpplb.kube.object_cache import CachedObject
@@ -85,7 +85,7 @@ class DataplaneReporter(SyncLog):
         self._accepted = accepted_condition(())
         self._uid, self._generation = "", 0
         self._heard = self._begun = False
-        self._news = Debounce(self._write, SPACING)
+        self._news = RunDebounce(self._write, SPACING)
         self._repair = StatusRepair(lambda _kind, _key: self._submit())
 
     def resume(self, raw: JsonObject) -> None:
@@ -140,7 +140,7 @@ class DataplaneReporter(SyncLog):
 
     def flush(self) -> None:
         """Hand over to the writer what waits for its time."""
-        self._news.flush()
+        self._news.run_now()
 
     # --- SyncListener ------------------------------------------------------------------------
 
@@ -274,7 +274,7 @@ class DataplaneReporter(SyncLog):
 
     def _submit(self) -> None:
         if self._heard and self._begun:
-            self._news.pull()
+            self._news.request_run()
 
     def _write(self) -> None:
         self._writer.submit(ObjectKind.DATAPLANE, self._key, self.render, WritePriority.FRONTEND)

@@ -27,7 +27,7 @@ LOOK_EVERY = 3.0
 
 
 @dataclass(slots=True)
-class Heartbeats:
+class AgentHeartbeats:
     """Looks at the leases in `namespace`; `nodes` gives the nodes that have an agent.
 
     Of each, by its name, `nodes` says whether its Dataplane shows that the agent is gone: what is
@@ -50,7 +50,7 @@ class Heartbeats:
         """Look until cancelled."""
         while True:
             try:
-                await self.look(asyncio.get_running_loop().time())
+                await self.look_at_leases(asyncio.get_running_loop().time())
             except KubeError as error:
                 level = logging.DEBUG if self.trouble else logging.WARNING
                 self.trouble = f"agents' leases in {self.namespace} cannot be judged: {error}"
@@ -59,7 +59,7 @@ class Heartbeats:
                 self.trouble = ""
             await asyncio.sleep(LOOK_EVERY)
 
-    async def look(self, now: float) -> None:
+    async def look_at_leases(self, now: float) -> None:
         """Look once, at `now` of the loop's clock, and tell what changed (KubeError)."""
         try:
             leases = (await self.client.list(ObjectKind.LEASE, self.namespace)).items
@@ -67,16 +67,16 @@ class Heartbeats:
             self._missed = True
             raise
         if self._missed and self._looked is not None:
-            self._excuse(now - self._looked)
+            self._extend_waits(now - self._looked)
         self._looked, self._missed = now, False
         for lease in leases:
             self._judge.saw(lease, now)
         failure: KubeError | None = None
         for node, shown_gone in sorted(self.nodes().items()):
-            if self._alive(node, now) or shown_gone:
+            if self._is_alive(node, now) or shown_gone:
                 continue
             try:
-                await self._tell(node)
+                await self._show_gone(node)
             except NotFound:
                 continue  # its Dataplane is gone, too
             except KubeError as error:
@@ -84,19 +84,19 @@ class Heartbeats:
         if failure is not None:
             raise failure
 
-    def _excuse(self, seconds: float) -> None:
+    def _extend_waits(self, seconds: float) -> None:
         """When we could not look, agents could not renew, most likely."""
         self._judge.excuse(seconds)
         self._waiting = {node: until + seconds for node, until in self._waiting.items()}
 
-    def _alive(self, node: str, now: float) -> bool:
+    def _is_alive(self, node: str, now: float) -> bool:
         key = ObjectKey(self.namespace, node)
         if self._judge.expires(key) is not None:
             self._waiting.pop(node, None)
             return self._judge.alive(key, now)
         return now < self._waiting.setdefault(node, now) + DURATION.total_seconds()
 
-    async def _tell(self, node: str) -> None:
+    async def _show_gone(self, node: str) -> None:
         key = cluster_key(node)
         shown = load_conditions((await self.client.get(ObjectKind.DATAPLANE, key)).get("status"))
         connected = find_condition(shown, "Connected")

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vpplb.controller.agent_heartbeats import Heartbeats
+from vpplb.controller.agent_heartbeats import AgentHeartbeats
 from vpplb.controller.object_handler import KINDS
 from vpplb.controller.operator_core import OperatorCore
 from vpplb.controller.process_identity import claim_identity
@@ -83,7 +83,7 @@ class Operator:
             transition_history=options.transition_history,
             blind_guard=options.blind_guard,
         )
-        self._heartbeats = Heartbeats(
+        self._heartbeats = AgentHeartbeats(
             writing_client, options.lease_namespace, self._core.nodes.list_agents, clock
         )
         self._identity = claim_identity(options.identity)
@@ -106,8 +106,8 @@ class Operator:
             api_age=client.health.age,
             api_trouble=lambda: client.health.trouble,
             writes_due=lambda: self._core.writer.pending,
-            processes=self._prober.processes,
-            prober=self._prober.trouble,
+            processes=self._prober.count_processes,
+            prober=self._prober.find_trouble,
         )
         self._core.registry.register(health)
         return health
@@ -147,7 +147,7 @@ class Operator:
         self._core.reconciler.close()
         await self._prober.stop()
         if stop.is_set() and self._elector.role is Role.LEADING:
-            await self._core.drain()
+            await self._core.drain_reports()
         for task in (stopping, electing):
             task.cancel()
         await asyncio.wait({electing})
@@ -163,7 +163,7 @@ class Operator:
         await self._prober.start(
             reconciler.on_verdict,
             core.metrics.record_stats,
-            reconciler.on_turn,
+            reconciler.on_response_change,
             reconciler.on_reason,
         )
         async with asyncio.TaskGroup() as group:

@@ -42,7 +42,7 @@ class BrokenReferences:
             self._announced.pop((kind, key), None)
         elif note.text != self._announced.get((kind, key)):
             loop = asyncio.get_running_loop()
-            timer = loop.call_later(LASTING, self._emit, kind, key, note)
+            timer = loop.call_later(LASTING, self._emit_note, kind, key, note)
             self._waiting[kind, key] = note, timer
 
     def forget_object(self, kind: ObjectKind, key: ObjectKey) -> None:
@@ -50,7 +50,7 @@ class BrokenReferences:
         self._stop_waiting(kind, key)
         self._announced.pop((kind, key), None)
 
-    def _emit(self, kind: ObjectKind, key: ObjectKey, note: EventNote) -> None:
+    def _emit_note(self, kind: ObjectKind, key: ObjectKey, note: EventNote) -> None:
         del self._waiting[kind, key]
         self._announced[kind, key] = note.text
         self.emit(kind, key, note)

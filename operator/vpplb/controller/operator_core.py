@@ -91,7 +91,7 @@ class OperatorCore:
             group.create_task(self.writer.run())
             group.create_task(self._recorder.run())
 
-    async def drain(self) -> None:
+    async def drain_reports(self) -> None:
         """Write and send what is due, for a few seconds at most."""
         await asyncio.gather(self.writer.drain(DRAIN_TIMEOUT), self._recorder.drain(EVENTS_TIMEOUT))
 

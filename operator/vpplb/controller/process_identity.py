@@ -18,14 +18,14 @@ from vpplb.files.machine import boot_id
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class ProcessIdentity:
     """A name, and the lock that keeps it this process's for as long as it lives."""
 
     name: str
     lock: int | None = None
 
 
-def claim_identity(given: str, folder: Path | None = None) -> Identity:
+def claim_identity(given: str, folder: Path | None = None) -> ProcessIdentity:
     """Make a name of `given` that is this process's alone.
 
     The suffix is that of a file in `folder` (by default that for temporary files) which no other
@@ -36,12 +36,12 @@ def claim_identity(given: str, folder: Path | None = None) -> Identity:
     try:
         lock = os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError:
-        return Identity(f"{given}_{secrets.token_hex(4)}")
+        return ProcessIdentity(f"{given}_{secrets.token_hex(4)}")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         found = os.fstat(lock)
         of_this = f"{boot_id()}{found.st_dev}:{found.st_ino}:{found.st_ctime_ns}"
     except OSError:
         os.close(lock)
-        return Identity(f"{given}_{secrets.token_hex(4)}")
-    return Identity(f"{given}_{hashlib.sha256(of_this.encode()).hexdigest()[:8]}", lock)
+        return ProcessIdentity(f"{given}_{secrets.token_hex(4)}")
+    return ProcessIdentity(f"{given}_{hashlib.sha256(of_this.encode()).hexdigest()[:8]}", lock)

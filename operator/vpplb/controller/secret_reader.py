@@ -50,7 +50,7 @@ class SecretReader:
         with suppress(TimeoutError):
             async with asyncio.timeout(FIRST):
                 while True:
-                    if await self._read(self._reconciler.store.wanted_secrets()):
+                    if await self._read_secrets(self._reconciler.store.wanted_secrets()):
                         return
                     await asyncio.sleep(_AGAIN)
 
@@ -62,16 +62,16 @@ class SecretReader:
                     while await self._named.wait():
                         self._named.clear()
                         due, self._due = self._due, set()
-                        await self._read(due)
-            await self._read(self._reconciler.store.wanted_secrets())
+                        await self._read_secrets(due)
+            await self._read_secrets(self._reconciler.store.wanted_secrets())
 
-    async def _read(self, names: Collection[ObjectKey]) -> bool:
+    async def _read_secrets(self, names: Collection[ObjectKey]) -> bool:
         """Read those of `names` that are wanted; return whether there was an answer for each."""
         store, found = self._reconciler.store, dict[ObjectKey, Secret]()
         wanted = store.wanted_secrets()
         asked = [(name, wanted[name]) for name in names if name in wanted]
         try:
-            answers = await asyncio.gather(*(self._ask(*one, found) for one in asked))
+            answers = await asyncio.gather(*(self._ask_secret(*one, found) for one in asked))
         finally:
             wanted = store.wanted_secrets()
             known = {**store.secrets, **found}
@@ -79,7 +79,9 @@ class SecretReader:
             self._reconciler.request_run()
         return all(answers)
 
-    async def _ask(self, name: ObjectKey, keys: set[str], found: dict[ObjectKey, Secret]) -> bool:
+    async def _ask_secret(
+        self, name: ObjectKey, keys: set[str], found: dict[ObjectKey, Secret]
+    ) -> bool:
         """Find a Secret; return whether there was an answer, since without what was known stays."""
         before = self._reconciler.store.secrets.get(name)
         answered = True

@@ -1,8 +1,8 @@
 """What happens to a backend's check and state when its situation changes.
 
-A backend is in one `Mode`: probed by a spec, assumed up, idle, paused or disabled. `move`
-is the table of semantics: given the mode before and after, what becomes of the health and of
-the check. It is pure; `reconcile` carries the actions out.
+A backend is in one `ProbeMode`: probed by a spec, assumed up, idle, paused or disabled.
+`change_mode` is the table of semantics: given the mode before and after, what becomes of the
+health and of the check. It is pure; `reconcile` carries the actions out.
 """
 
 from dataclasses import dataclass, replace
@@ -15,39 +15,39 @@ from vpplb.model.names import ObjectKey
 
 
 @dataclass(frozen=True, slots=True)
-class Probed:
+class ProbedMode:
     """Probed by this spec."""
 
     spec: CheckSpec
 
 
 @dataclass(frozen=True, slots=True)
-class Assumed:
+class AssumedMode:
     """It names no health check: assumed healthy, no traffic is sent."""
 
 
 @dataclass(frozen=True, slots=True)
-class Idle:
+class IdleMode:
     """Not probed though active. `lost_check`: the health check it names does not exist."""
 
     lost_check: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Paused:
+class PausedMode:
     """Paused by a person."""
 
 
 @dataclass(frozen=True, slots=True)
-class Disabled:
+class DisabledMode:
     """Disabled by a person; wins over paused."""
 
 
-Mode = Probed | Assumed | Idle | Paused | Disabled
+ProbeMode = ProbedMode | AssumedMode | IdleMode | PausedMode | DisabledMode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Start:
+class CheckStart:
     """Start a check. `resume_up` is the verdict it resumes from; None: the first result decides.
 
     `held`: that verdict is up and counts, but the state is unknown until a pass confirms it.
@@ -59,54 +59,54 @@ class Start:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Move:
+class ModeChange:
     """Outcome of a change: the new health, and what to do with the check.
 
     `start` replaces a running check; `stop` ends it; neither leaves it alone.
     """
 
     health: BackendHealth
-    start: Start | None = None
+    start: CheckStart | None = None
     stop: bool = False
 
 
-def move(
-    before: Mode | None,
-    after: Mode,
+def change_mode(
+    before: ProbeMode | None,
+    after: ProbeMode,
     health: BackendHealth,
     key: ObjectKey,
     at: datetime,
     history: int,
-) -> Move:
+) -> ModeChange:
     """Apply a change of mode. `before` None: first sight, `health` comes from its status.
 
     `history` bounds the transitions kept. Nothing changes when the modes are equal.
     """
     if before == after:
-        return Move(health=health)
-    running = isinstance(before, Probed)
+        return ModeChange(health=health)
+    running = isinstance(before, ProbedMode)
     if health.since is None:
         health = replace(health, since=at)
 
     def to(
         state: HealthState, *, held: bool = False, code: str = "", detail: str = ""
     ) -> BackendHealth:
-        return changed(health, key, state, at, history, held=held, code=code, detail=detail)
+        return change_state(health, key, state, at, history, held=held, code=code, detail=detail)
 
     match after:
-        case Disabled():
-            return Move(health=to(HealthState.DISABLED), stop=running)
-        case Paused():
-            return Move(health=to(HealthState.PAUSED), stop=running)
-        case Assumed():
+        case DisabledMode():
+            return ModeChange(health=to(HealthState.DISABLED), stop=running)
+        case PausedMode():
+            return ModeChange(health=to(HealthState.PAUSED), stop=running)
+        case AssumedMode():
             up = to(HealthState.UP, code=ProbeCode.L7OK.value, detail="no health check")
-            return Move(health=up, stop=running)
-        case Idle(lost_check=lost):
+            return ModeChange(health=up, stop=running)
+        case IdleMode(lost_check=lost):
             # A deleted health check is an edit like any other: it takes no serving backend out.
             held = lost and health.counts_as_up
-            return Move(health=to(HealthState.UNKNOWN, held=held), stop=running)
-        case Probed(spec=spec):
-            return _start(
+            return ModeChange(health=to(HealthState.UNKNOWN, held=held), stop=running)
+        case ProbedMode(spec=spec):
+            return _start_check(
                 before,
                 spec,
                 health,
@@ -116,33 +116,35 @@ def move(
     assert_never(after)
 
 
-def _start(
-    before: Mode | None,
+def _start_check(
+    before: ProbeMode | None,
     spec: CheckSpec,
     health: BackendHealth,
     held: BackendHealth,
     fresh: BackendHealth,
-) -> Move:
+) -> ModeChange:
     match before:
         case None if health.state in (HealthState.UP, HealthState.DOWN):
             resumed = health.state is HealthState.UP
-            return Move(health=health, start=Start(spec=spec, resume_up=resumed))
+            return ModeChange(health=health, start=CheckStart(spec=spec, resume_up=resumed))
         case None if health.state is HealthState.UNKNOWN:
-            return _begin(spec, health)
-        case Probed() | Assumed() | Idle():
-            return _begin(spec, held)
-        case None | Paused() | Disabled():
-            return _begin(spec, fresh)
+            return _begin_check(spec, health)
+        case ProbedMode() | AssumedMode() | IdleMode():
+            return _begin_check(spec, held)
+        case None | PausedMode() | DisabledMode():
+            return _begin_check(spec, fresh)
     assert_never(before)
 
 
-def _begin(spec: CheckSpec, unknown: BackendHealth) -> Move:
+def _begin_check(spec: CheckSpec, unknown: BackendHealth) -> ModeChange:
     """Start a check in an unknown state, from the verdict that is held if there is one."""
     held = unknown.held
-    return Move(health=unknown, start=Start(spec=spec, resume_up=held or None, held=held))
+    return ModeChange(
+        health=unknown, start=CheckStart(spec=spec, resume_up=held or None, held=held)
+    )
 
 
-def changed(
+def change_state(
     health: BackendHealth,
     key: ObjectKey,
     state: HealthState,
@@ -169,7 +171,7 @@ def changed(
     )
 
 
-def explained(health: BackendHealth, code: ProbeCode, detail: str) -> BackendHealth:
+def explain_state(health: BackendHealth, code: ProbeCode, detail: str) -> BackendHealth:
     """Return the health with why it is so now; the reason of another verdict changes nothing."""
     if health.state is not (HealthState.UP if code.ok else HealthState.DOWN):
         return health

@@ -182,7 +182,7 @@ class BlindGuard:
         if response is not Response.SILENT:
             self._news.add(GuardEvent.SOMEBODY_ANSWERED)
 
-    def on_turn(self, key: ObjectKey, response: Response, now: float) -> None:
+    def on_response_change(self, key: ObjectKey, response: Response, now: float) -> None:
         self.on_response(response)
         if (before := self.backends.get(key)) is None:
             return

@@ -33,7 +33,7 @@ from vpplb.probers.stats import ProbeStatistics
 from vpplb.probers.stream_probe import ProbeResources, StreamAttempt
 from vpplb.probers.timers import TimerQueue
 from vpplb.probers.worker_messages import map_note
-from vpplb.reconcile.ports import Assignment, Reason, Turn, Verdict
+from vpplb.reconcile.ports import CheckVerdict, ProbeAssignment, ResponseChange, VerdictReason
 
 _log = logging.getLogger(__name__)
 
@@ -104,7 +104,7 @@ class _WallClock:
 class CheckLoop:
     """All checks of one process. Not for several threads.
 
-    `verdicts`, `turns` and `reasons` collect what was found, for the caller to take away after
+    `verdicts`, `changes` and `reasons` collect what was found, for the caller to take away after
     each turn.
     """
 
@@ -118,9 +118,9 @@ class CheckLoop:
     ) -> None:
         self.poller = poller or EventPoller()
         self.statistics = ProbeStatistics()
-        self.verdicts: list[Verdict] = []
-        self.turns: list[Turn] = []
-        self.reasons: list[Reason] = []
+        self.verdicts: list[CheckVerdict] = []
+        self.changes: list[ResponseChange] = []
+        self.reasons: list[VerdictReason] = []
         self._answered = -inf  # when somebody last answered
         self._asking = False  # that nobody does was told; that somebody does is to be
         self._clock = monotonic
@@ -140,7 +140,7 @@ class CheckLoop:
         self._now = monotonic()
         self._shortage_log = ShortageLog(monotonic)
 
-    def assign_checks(self, assignments: Sequence[Assignment]) -> None:
+    def assign_checks(self, assignments: Sequence[ProbeAssignment]) -> None:
         """Start these checks, each in place of the backend's earlier one."""
         now = self._clock()
         for each in assignments:
@@ -192,7 +192,9 @@ class CheckLoop:
         self._means.searcher.close()
         self.poller.close()
 
-    def _make_attempt(self, check: Assignment, done: Callable[[ProbeResult], None]) -> ProbeAttempt:
+    def _make_attempt(
+        self, check: ProbeAssignment, done: Callable[[ProbeResult], None]
+    ) -> ProbeAttempt:
         if isinstance(check.spec.probe, IcmpProbe):
             return IcmpAttempt(check.spec, self._echo, done)
         return StreamAttempt(check.spec, check.spec.probe, self._means, done, check.generation)
@@ -261,7 +263,7 @@ class CheckLoop:
         elif response is not before:
             self._add_turn(check)
         if news is not None:
-            if isinstance(news, Reason):
+            if isinstance(news, VerdictReason):
                 self.reasons.append(news)
             else:
                 self._add_verdict(news, check)
@@ -270,14 +272,16 @@ class CheckLoop:
     def _add_turn(self, check: ScheduledCheck) -> None:
         assert check.response is not None
         assigned = check.assignment
-        self.turns.append(
-            Turn(backend=assigned.backend, generation=assigned.generation, response=check.response)
+        self.changes.append(
+            ResponseChange(
+                backend=assigned.backend, generation=assigned.generation, response=check.response
+            )
         )
 
-    def _add_verdict(self, verdict: Verdict, check: ScheduledCheck) -> None:
+    def _add_verdict(self, verdict: CheckVerdict, check: ScheduledCheck) -> None:
         """Note a verdict; one by silence says whether anybody else was heard since it began."""
         if check.response is _SILENT and self._answered < check.silent_since:
-            verdict = replace(verdict, alone=True)
+            verdict = replace(verdict, nobody_heard=True)
             self._asking = True
         self.verdicts.append(verdict)
 

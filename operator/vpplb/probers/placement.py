@@ -9,7 +9,7 @@ from typing import assert_never
 
 from vpplb.model.check import CheckSpec, HttpProbe, IcmpProbe, TcpProbe
 from vpplb.model.names import ObjectKey
-from vpplb.reconcile.ports import Assignment
+from vpplb.reconcile.ports import ProbeAssignment
 
 FULL = 0.7
 """Share of a core that a worker is to be busy at most: above, probes would often be late."""
@@ -45,7 +45,7 @@ class WorkerPlacement:
         self._loads = [0.0] * workers
         self._homes: dict[ObjectKey, tuple[int, float]] = {}
 
-    def place_check(self, assignment: Assignment) -> int:
+    def place_check(self, assignment: ProbeAssignment) -> int:
         """Place a backend, or give one that has its place another load; return the worker."""
         load = load_of(assignment.spec)
         found = self._homes.get(assignment.backend)

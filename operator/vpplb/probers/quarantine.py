@@ -13,7 +13,7 @@ from vpplb.model.check import IcmpProbe
 from vpplb.model.health import ProbeCode, Response
 from vpplb.model.names import ObjectKey
 from vpplb.probers.worker_messages import WorkerReport
-from vpplb.reconcile.ports import Assignment, Reason, Turn, Verdict
+from vpplb.reconcile.ports import CheckVerdict, ProbeAssignment, ResponseChange, VerdictReason
 
 SHORTEST = 60.0
 """Seconds for which a check is put aside at the second death; doubled at each that follows …"""
@@ -40,7 +40,7 @@ class CheckQuarantine:
         self._records: dict[tuple[ObjectKey, int], _DeathRecord] = {}
         self._held: set[tuple[ObjectKey, int]] = set()
 
-    def note_death(self, check: Assignment, now: float) -> float:
+    def note_death(self, check: ProbeAssignment, now: float) -> float:
         """Take note of a death; return for how many seconds the check is put aside for it."""
         name = (check.backend, check.generation)
         self._records = {
@@ -56,16 +56,16 @@ class CheckQuarantine:
             self._held.add(name)
         return seconds
 
-    def holds_check(self, check: Assignment) -> bool:
+    def holds_check(self, check: ProbeAssignment) -> bool:
         """Say whether this check, as it is now, is put aside."""
         return (check.backend, check.generation) in self._held
 
-    def release_check(self, check: Assignment) -> None:
+    def release_check(self, check: ProbeAssignment) -> None:
         """Have it tried again."""
         self._held.discard((check.backend, check.generation))
 
 
-def report_given_up(check: Assignment, *, down: bool) -> WorkerReport:
+def report_given_up(check: ProbeAssignment, *, down: bool) -> WorkerReport:
     """Say of a check that is put aside why it is not probed; `down`: this counts as silence.
 
     Else its verdict stays, and a backend that is down anyway says why.
@@ -74,8 +74,8 @@ def report_given_up(check: Assignment, *, down: bool) -> WorkerReport:
     detail = "the prober cannot probe: its processes ended while busy with this check"
     backend, generation = check.backend, check.generation
     if not down or check.resume_up is False:
-        return WorkerReport(reasons=(Reason(backend, generation, code, detail),))
-    verdict = Verdict(
+        return WorkerReport(reasons=(VerdictReason(backend, generation, code, detail),))
+    verdict = CheckVerdict(
         backend=backend,
         generation=generation,
         up=False,
@@ -83,4 +83,6 @@ def report_given_up(check: Assignment, *, down: bool) -> WorkerReport:
         detail=detail,
         at=datetime.now(UTC),
     )
-    return WorkerReport(turns=(Turn(backend, generation, Response.SILENT),), verdicts=(verdict,))
+    return WorkerReport(
+        changes=(ResponseChange(backend, generation, Response.SILENT),), verdicts=(verdict,)
+    )

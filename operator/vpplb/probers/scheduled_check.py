@@ -17,7 +17,7 @@ from vpplb.health.cadence import first_wait, grid_of, mean_wait, next_start
 from vpplb.health.machine import HealthCounter, count_result
 from vpplb.model.clock import Clock
 from vpplb.model.health import ProbeResult, Response
-from vpplb.reconcile.ports import Assignment, Reason, Verdict
+from vpplb.reconcile.ports import CheckVerdict, ProbeAssignment, VerdictReason
 
 _PASSED = Response.PASSED  # a look into an enumeration costs, at each result
 
@@ -53,7 +53,7 @@ class ScheduledCheck:
     )
 
     def __init__(
-        self, assignment: Assignment, *, now: float, clock: Clock, random: Callable[[], float]
+        self, assignment: ProbeAssignment, *, now: float, clock: Clock, random: Callable[[], float]
     ) -> None:
         cadence = assignment.spec.cadence
         position, of = assignment.position, assignment.of
@@ -83,7 +83,7 @@ class ScheduledCheck:
         late = now - self.next_start
         return late if late > 0.0 else 0.0
 
-    def finish_probe(self, result: ProbeResult, now: float) -> Verdict | Reason | None:
+    def finish_probe(self, result: ProbeResult, now: float) -> CheckVerdict | VerdictReason | None:
         """End the probe with its result; return the verdict, or why it stands, if that is news.
 
         News is a verdict other than the one last reported or, before any, than the one the
@@ -111,7 +111,7 @@ class ScheduledCheck:
             return None if result == self._told else self._tell_reason(result, now)
         self._reported = up
         self._told, self._tell_from, self._gap = result, -inf, _FIRST_GAP
-        return Verdict(
+        return CheckVerdict(
             backend=self.assignment.backend,
             generation=self.assignment.generation,
             up=up,
@@ -120,7 +120,7 @@ class ScheduledCheck:
             at=self._clock.now(),
         )
 
-    def _tell_reason(self, result: ProbeResult, now: float) -> Reason | None:
+    def _tell_reason(self, result: ProbeResult, now: float) -> VerdictReason | None:
         """Tell why the verdict stands, which is another reason than was told, if it is time."""
         if now < self._tell_from:
             self._unmoving = None  # it is to be looked at again when it comes again
@@ -129,7 +129,7 @@ class ScheduledCheck:
             self._tell_from = now + self._gap
             self._gap = min(2 * self._gap, _LONGEST_GAP)
         self._told = result
-        return Reason(
+        return VerdictReason(
             self.assignment.backend, self.assignment.generation, result.code, result.detail
         )
 
@@ -148,7 +148,7 @@ class ScheduledCheck:
         self._grid = grid_of(self._wait)
 
 
-def _start_counter(assignment: Assignment) -> HealthCounter:
+def _start_counter(assignment: ProbeAssignment) -> HealthCounter:
     rise, fall = assignment.spec.cadence.rise, assignment.spec.cadence.fall
     if assignment.resume_up is None:
         return HealthCounter(rise=rise, fall=fall)

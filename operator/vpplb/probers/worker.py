@@ -28,7 +28,7 @@ from vpplb.probers.worker_messages import (
     map_note,
     pack_message,
 )
-from vpplb.reconcile.ports import Reason
+from vpplb.reconcile.ports import VerdictReason
 
 _log = logging.getLogger(__name__)
 
@@ -60,20 +60,20 @@ class ReportChannel(logging.Handler):
     def send_report(self, *, with_statistics: bool) -> None:
         """Send what there is; a reader that is slow gets its statistics later, summed up."""
         verdicts, self._loop.verdicts = tuple(self._loop.verdicts), []
-        turns, self._loop.turns = tuple(self._loop.turns), []
+        changes, self._loop.changes = tuple(self._loop.changes), []
         lines, self._lines = tuple(self._lines), []
-        stats, reasons = None, tuple[Reason, ...]()
+        stats, reasons = None, tuple[VerdictReason, ...]()
         if with_statistics and not self._outbox:
             stats = self._loop.statistics.take_counts()
             reasons, self._loop.reasons = tuple(self._loop.reasons), []
-        if verdicts or turns or lines or with_statistics:  # an empty report says: still alive
+        if verdicts or changes or lines or with_statistics:  # an empty report says: still alive
             short = (
                 WorkerCondition(short=self._loop.count_short_checks()) if with_statistics else None
             )
             self._outbox += pack_message(
                 WorkerReport(
                     verdicts=verdicts,
-                    turns=turns,
+                    changes=changes,
                     reasons=reasons,
                     stats=stats,
                     condition=short,
@@ -149,9 +149,9 @@ def serve_checks(
             due = now >= report_at
             if due:
                 report_at = now + REPORT_EVERY
-            if due or loop.verdicts or loop.turns:
+            if due or loop.verdicts or loop.changes:
                 if namespace is not None and (lost := namespace.describe_loss()):
-                    loop.verdicts, loop.turns, loop.reasons = [], [], []
+                    loop.verdicts, loop.changes, loop.reasons = [], [], []
                     _log.warning("network namespace %s %s", namespace.name, lost)
                     channel.send_report(with_statistics=False)
                     return

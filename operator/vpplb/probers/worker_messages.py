@@ -15,7 +15,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from vpplb.model.names import ObjectKey
-from vpplb.reconcile.ports import Assignment, ProbeStats, Reason, Turn, Verdict
+from vpplb.reconcile.ports import (
+    CheckVerdict,
+    ProbeAssignment,
+    ProbeStats,
+    ResponseChange,
+    VerdictReason,
+)
 
 _LENGTH = struct.Struct("!I")
 
@@ -24,7 +30,7 @@ _LENGTH = struct.Struct("!I")
 class AssignChecks:
     """To a worker: start these checks."""
 
-    assignments: tuple[Assignment, ...]
+    assignments: tuple[ProbeAssignment, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,14 +54,14 @@ class WorkerCondition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerReport:
-    """From a worker: verdicts and turns, now and then the rest, and log lines (level, text).
+    """From a worker: verdicts and changes, now and then the rest, and log lines (level, text).
 
     `condition` None: as said before.
     """
 
-    verdicts: tuple[Verdict, ...] = ()
-    turns: tuple[Turn, ...] = ()
-    reasons: tuple[Reason, ...] = ()
+    verdicts: tuple[CheckVerdict, ...] = ()
+    changes: tuple[ResponseChange, ...] = ()
+    reasons: tuple[VerdictReason, ...] = ()
     stats: ProbeStats | None = None
     condition: WorkerCondition | None = None
     log: tuple[tuple[int, str], ...] = ()

@@ -34,8 +34,14 @@ from vpplb.probers.worker_messages import (
     open_note,
     pack_message,
 )
-from vpplb.reconcile.ports import Assignment, ProbeStats, Reason, Turn, Verdict
-from vpplb.reconcile.probe_assignments import spread
+from vpplb.reconcile.ports import (
+    CheckVerdict,
+    ProbeAssignment,
+    ProbeStats,
+    ResponseChange,
+    VerdictReason,
+)
+from vpplb.reconcile.probe_assignments import spread_starts
 
 _log = logging.getLogger(__name__)
 
@@ -62,24 +68,24 @@ class WorkerPool:
         if workers < 0:
             raise ValueError("the number of workers is negative")
         most = workers or len(os.sched_getaffinity(0))
-        self._assigned: dict[ObjectKey, Assignment] = {}
+        self._assigned: dict[ObjectKey, ProbeAssignment] = {}
         self._placement = WorkerPlacement(workers=workers or 1, most=most)
         self._netns = netns
         self._workers: list[_WorkerSlot] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._started = False
         self._aside = CheckQuarantine()
-        self._on_verdict: Callable[[Verdict], None] = lambda _: None
+        self._on_verdict: Callable[[CheckVerdict], None] = lambda _: None
         self._on_stats: Callable[[ProbeStats], None] = lambda _: None
-        self._on_turn: Callable[[Turn], None] = lambda _: None
-        self._on_reason: Callable[[Reason], None] = lambda _: None
+        self._on_response_change: Callable[[ResponseChange], None] = lambda _: None
+        self._on_reason: Callable[[VerdictReason], None] = lambda _: None
         self._add_workers()
 
-    def processes(self) -> tuple[int, int]:
+    def count_processes(self) -> tuple[int, int]:
         """Return how many processes work, and how many should."""
         return sum(worker.is_running for worker in self._workers), len(self._workers)
 
-    def trouble(self) -> str | None:
+    def find_trouble(self) -> str | None:
         """Say what keeps the processes from probing, None if nothing does."""
         short: Counter[str] = Counter()
         for worker in self._workers:
@@ -100,21 +106,21 @@ class WorkerPool:
 
     async def start(
         self,
-        on_verdict: Callable[[Verdict], None],
+        on_verdict: Callable[[CheckVerdict], None],
         on_stats: Callable[[ProbeStats], None],
-        on_turn: Callable[[Turn], None] = lambda _: None,
-        on_reason: Callable[[Reason], None] = lambda _: None,
+        on_response_change: Callable[[ResponseChange], None] = lambda _: None,
+        on_reason: Callable[[VerdictReason], None] = lambda _: None,
     ) -> None:
         """Start the workers; what is assigned already they begin with."""
         self._on_verdict, self._on_stats = on_verdict, on_stats
-        self._on_turn, self._on_reason = on_turn, on_reason
+        self._on_response_change, self._on_reason = on_response_change, on_reason
         self._started = True
         for worker in self._workers:
             self._run_worker(worker)
 
-    def assign(self, assignments: Sequence[Assignment]) -> None:
+    def assign_checks(self, assignments: Sequence[ProbeAssignment]) -> None:
         """Start these checks, each in place of the backend's earlier one."""
-        by_worker: defaultdict[int, list[Assignment]] = defaultdict(list)
+        by_worker: defaultdict[int, list[ProbeAssignment]] = defaultdict(list)
         for each in assignments:
             self._assigned[each.backend] = each
             by_worker[self._placement.place_check(each)].append(each)
@@ -122,7 +128,7 @@ class WorkerPool:
         for number, share in by_worker.items():
             self._workers[number].send_message(AssignChecks(assignments=tuple(share)))
 
-    def cancel(self, backends: Sequence[ObjectKey]) -> None:
+    def cancel_checks(self, backends: Sequence[ObjectKey]) -> None:
         """Stop these checks; a verdict on its way is dropped."""
         by_worker: defaultdict[int, list[ObjectKey]] = defaultdict(list)
         for each in backends:
@@ -141,7 +147,7 @@ class WorkerPool:
         self._tasks = []
         self._started = False
 
-    def share_of(self, worker: "_WorkerSlot") -> list[Assignment]:
+    def share_of(self, worker: "_WorkerSlot") -> list[ProbeAssignment]:
         """Return what is assigned to this worker."""
         home = self._placement.home_of
         number = self._workers.index(worker)
@@ -174,21 +180,21 @@ class WorkerPool:
             loop.call_later(seconds, self._try_again, found)
             self.take_report(report_given_up(found, down=seconds > SHORTEST))
 
-    def _try_again(self, check: Assignment) -> None:
+    def _try_again(self, check: ProbeAssignment) -> None:
         self._aside.release_check(check)
         present = self._assigned.get(check.backend)
         if present is not None and present.generation == check.generation:
-            self.assign([present])
+            self.assign_checks([present])
 
     def take_report(self, report: WorkerReport) -> None:
         """Pass on what a worker says: of verdicts and reasons, those of the present generation.
 
-        Turns all are: that somebody answered is worth knowing whoever asked.
+        Changes of responses all are: that somebody answered is worth knowing whoever asked.
         """
         for level, text in report.log:
             _log.log(level, "%s", text)
-        for turn in report.turns:
-            _call_safely(self._on_turn, turn)
+        for change in report.changes:
+            _call_safely(self._on_response_change, change)
         for verdict in report.verdicts:
             assigned = self._assigned.get(verdict.backend)
             if assigned is not None and assigned.generation == verdict.generation:
@@ -303,7 +309,7 @@ class _WorkerSlot:
         """Hand over everything; a successor does not start it all at one moment."""
         share = self._pool.share_of(self)
         if self._successor:
-            share = spread(share)
+            share = spread_starts(share)
         self._successor = True
         self._writer = writer
         writer.write(pack_message(AssignChecks(assignments=tuple(share))))

@@ -11,14 +11,21 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from vpplb.health.cadence import first_verdict_time
-from vpplb.health.lifecycle import Mode, Probed, Start, changed, explained, move
+from vpplb.health.lifecycle import (
+    CheckStart,
+    ProbedMode,
+    ProbeMode,
+    change_mode,
+    change_state,
+    explain_state,
+)
 from vpplb.model.clock import Clock
 from vpplb.model.health import BackendHealth, HealthState, Transition
 from vpplb.model.names import ObjectKey
 from vpplb.plan.blind_guard import BlindGuard
 from vpplb.plan.decisions import BackendView
 from vpplb.reconcile.object_store import DirtyKeys, ObjectStore
-from vpplb.reconcile.ports import Prober, Reason, Turn, Verdict
+from vpplb.reconcile.ports import CheckVerdict, Prober, ResponseChange, VerdictReason
 from vpplb.reconcile.probe_assignments import ProbeAssignments, choose_mode
 
 SLACK = 3.0
@@ -29,7 +36,7 @@ objects that name each other come in any order."""
 @dataclass(slots=True, kw_only=True)
 class _BackendRecord:
     health: BackendHealth = field(default_factory=BackendHealth)
-    mode: Mode | None = None
+    mode: ProbeMode | None = None
     frontends: frozenset[ObjectKey] = frozenset()
 
 
@@ -82,7 +89,7 @@ class BackendDecider:
         times = [
             first_verdict_time(mode.spec.cadence, len(self._assignments)).total_seconds()
             for mode in modes
-            if isinstance(mode, Probed)
+            if isinstance(mode, ProbedMode)
         ]
         return SLACK + max(times, default=0.0)
 
@@ -104,13 +111,13 @@ class BackendDecider:
 
     # --- what checks find -------------------------------------------------------------------
 
-    def take_verdict(self, verdict: Verdict) -> bool:
+    def take_verdict(self, verdict: CheckVerdict) -> bool:
         """Take a verdict in; return whether it counts: that of a check that is gone does not."""
         key = verdict.backend
         if not self._assignments.is_current(key, verdict.generation):
             return False
         record = self._records[key]
-        health = changed(
+        health = change_state(
             record.health,
             key,
             HealthState.UP if verdict.up else HealthState.DOWN,
@@ -120,23 +127,25 @@ class BackendDecider:
             detail=verdict.detail,
         )
         self._set_health(key, record, health)
-        self._guard.on_verdict(key, up=verdict.up, nobody_heard=verdict.alone, now=self._time())
+        self._guard.on_verdict(
+            key, up=verdict.up, nobody_heard=verdict.nobody_heard, now=self._time()
+        )
         return True
 
-    def take_reason(self, reason: Reason) -> bool:
+    def take_reason(self, reason: VerdictReason) -> bool:
         """Take in why a check's verdict stands at present; return whether it counts."""
         if not self._assignments.is_current(reason.backend, reason.generation):
             return False
         record = self._records[reason.backend]
         self._set_health(
-            reason.backend, record, explained(record.health, reason.code, reason.detail)
+            reason.backend, record, explain_state(record.health, reason.code, reason.detail)
         )
         return True
 
-    def take_turn(self, turn: Turn) -> None:
+    def take_response_change(self, turn: ResponseChange) -> None:
         """Take in how the results of a check have turned."""
         if self._assignments.is_current(turn.backend, turn.generation):
-            self._guard.on_turn(turn.backend, turn.response, self._time())
+            self._guard.on_response_change(turn.backend, turn.response, self._time())
         else:  # whoever answers, the prober sees
             self._guard.on_response(turn.response)
 
@@ -144,7 +153,7 @@ class BackendDecider:
 
     def decide_dirty(self, dirty: DirtyKeys) -> None:
         """Bring modes and checks up to date, then hold who is down while the prober is in doubt."""
-        starts: dict[ObjectKey, Start] = {}
+        starts: dict[ObjectKey, CheckStart] = {}
         stops: set[ObjectKey] = set()
         now = self._clock.now()
         for key in sorted(dirty.backends):  # so that transitions are told in one order everywhere
@@ -154,7 +163,7 @@ class BackendDecider:
                 self._change_mode(key, now, starts, stops)
             else:
                 self._forget_backend(key, stops)
-        self._assignments.apply(starts, stops)
+        self._assignments.apply_changes(starts, stops)
         self._hold_doubted()
 
     def take_changes(self) -> BackendChanges:
@@ -172,7 +181,7 @@ class BackendDecider:
         self,
         key: ObjectKey,
         now: datetime,
-        starts: dict[ObjectKey, Start],
+        starts: dict[ObjectKey, CheckStart],
         stops: set[ObjectKey],
     ) -> None:
         store, record = self._store, self._records.setdefault(key, _BackendRecord())
@@ -180,7 +189,7 @@ class BackendDecider:
         mode = choose_mode(
             store.backends[key], store.health_checks, store.secrets, referenced=bool(frontends)
         )
-        outcome = move(record.mode, mode, record.health, key, now, self._history)
+        outcome = change_mode(record.mode, mode, record.health, key, now, self._history)
         if not frontends:
             self._note_removal(key, record.frontends)
         record.mode, record.frontends = mode, frontends
@@ -228,7 +237,7 @@ class BackendDecider:
         self._removals += [(key, frontend) for frontend in sorted(frontends)]
 
     def _make_view(self, key: ObjectKey) -> BackendView | None:
-        backend, problems = self._store.backends.get(key), self._store.problems("Backend", key)
+        backend, problems = self._store.backends.get(key), self._store.find_problems("Backend", key)
         if backend is None and not problems:
             return None
         return BackendView(

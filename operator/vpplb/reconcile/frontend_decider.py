@@ -57,7 +57,7 @@ class FrontendDecider:
         self._waits: dict[ObjectKey, StartWaits] = {}
         self._deadlines = DeadlineQueue(wake)
 
-    def close(self) -> None:
+    def cancel_timer(self) -> None:
         """Wake nobody any more."""
         self._deadlines.cancel_timer()
 
@@ -123,7 +123,7 @@ class FrontendDecider:
         self.views.pop(key, None)
         self._waits.pop(key, None)
         self._deadlines.put_key(key, None)
-        problems = self._store.problems("Frontend", key)
+        problems = self._store.find_problems("Frontend", key)
         if problems:  # what was decided before is still what is to be kept once it is understood
             return UnreadFrontend(problems=problems)
         self._previous.pop(key, None)
@@ -149,7 +149,7 @@ class FrontendDecider:
             config=config,
             decision=start.decision,
             desired=desired,
-            invalid=self._store.problems("Frontend", key),
+            invalid=self._store.find_problems("Frontend", key),
             suspect=any(self._guard.is_suspect(one.backend) for one in members),
         )
 

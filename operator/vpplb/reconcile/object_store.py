@@ -77,7 +77,7 @@ class ObjectStore:
                 todo += new
         return group
 
-    def problems(self, kind: str, key: ObjectKey) -> tuple[Problem, ...]:
+    def find_problems(self, kind: str, key: ObjectKey) -> tuple[Problem, ...]:
         """Return what is wrong with an object by itself, or with what a backend refers to."""
         invalid = self.invalid.get((kind, key), ())
         if invalid:
@@ -89,12 +89,12 @@ class ObjectStore:
             return ()
         missing = missing_health_check(backend, self.health_checks)
         if missing is not None:
-            return (self._explain(missing, backend),)
+            return (self._explain_missing(missing, backend),)
         check = self.health_checks[backend.health_check]
         unprobed = unprobed_for_secret(backend, check, self.secrets)
         return (unprobed,) if unprobed else ()
 
-    def _explain(self, missing: Problem, backend: Backend) -> Problem:
+    def _explain_missing(self, missing: Problem, backend: Backend) -> Problem:
         if ("HealthCheck", backend.health_check) not in self.invalid:
             return missing
         said = f"HealthCheck {backend.health_check} is not understood, so nothing is probed"
@@ -103,7 +103,7 @@ class ObjectStore:
     def put_frontend(self, new: Frontend, problems: Sequence[Problem] = ()) -> None:
         """Take a frontend in, its new version, or what stands in for one with `problems`."""
         old = self.frontends.get(new.key)
-        judged = self._judge("Frontend", new.key, problems)
+        judged = self._note_problems("Frontend", new.key, problems)
         if old == new and not judged:
             return
         self.frontends[new.key] = new
@@ -121,14 +121,14 @@ class ObjectStore:
     def put_backend(self, new: Backend, problems: Sequence[Problem] = ()) -> None:
         """Take a backend in, its new version, or what stands in for one with `problems`."""
         old = self.backends.get(new.key)
-        judged = self._judge("Backend", new.key, problems)
+        judged = self._note_problems("Backend", new.key, problems)
         if old == new and not judged:
             return
         self.dirty.backends.add(new.key)
         if old is None or old.health_check != new.health_check:
             self._link_check(new.key, old, new)
         if old is None or old.address != new.address:
-            self._move(new.key, old, new)
+            self._move_backend(new.key, old, new)
         self.backends[new.key] = new
 
     def remove_backend(self, key: ObjectKey) -> None:
@@ -138,11 +138,11 @@ class ObjectStore:
         old = self.backends.pop(key, None)
         if old is not None:
             self._link_check(key, old, None)
-            self._move(key, old, None)
+            self._move_backend(key, old, None)
 
     def put_health_check(self, new: HealthCheck) -> None:
         """Take a health check in, or its new version."""
-        judged = self._judge("HealthCheck", new.key, ())
+        judged = self._note_problems("HealthCheck", new.key, ())
         if self.health_checks.get(new.key) == new and not judged:
             return
         self.health_checks[new.key] = new
@@ -186,7 +186,7 @@ class ObjectStore:
                 self.dirty.health_checks.add(key)
                 self.dirty.backends |= self.backends_of(key)
 
-    def _judge(self, kind: str, key: ObjectKey, problems: Sequence[Problem]) -> bool:
+    def _note_problems(self, kind: str, key: ObjectKey, problems: Sequence[Problem]) -> bool:
         """Note what is wrong with the newest version; return whether that is news."""
         before = self.invalid.pop((kind, key), ())
         if problems:
@@ -199,21 +199,21 @@ class ObjectStore:
         if old is not None:
             self.dirty.prefixes.add(old.vip.prefix)
             self.dirty.prefixes.update(self._tied_to(old))
-            _discard(self._frontends_of_prefix, old.vip.prefix, key)
+            _discard_key(self._frontends_of_prefix, old.vip.prefix, key)
             if old.vip.prefix not in self._frontends_of_prefix:
                 self._prefixes.discard(old.vip.prefix)
         if new is not None:
             self._frontends_of_prefix[new.vip.prefix].add(key)
             self._prefixes.add(new.vip.prefix)
             self.dirty.prefixes.add(new.vip.prefix)
-        before, after = _members(old), _members(new)
+        before, after = _members_of(old), _members_of(new)
         for backend in before - after:
-            _discard(self._frontends_of_backend, backend, key)
+            _discard_key(self._frontends_of_backend, backend, key)
         for backend in after - before:
             self._frontends_of_backend[backend].add(key)
         self.dirty.backends |= before ^ after
 
-    def _move(self, key: ObjectKey, old: Backend | None, new: Backend | None) -> None:
+    def _move_backend(self, key: ObjectKey, old: Backend | None, new: Backend | None) -> None:
         """Find a backend at its new address; what it was tied to by the old one is judged again."""
         for name in self.frontends_of(key):
             frontend = self.frontends[name]
@@ -221,7 +221,7 @@ class ObjectStore:
             if old is not None:
                 self.dirty.prefixes.update(self._tied_by(old.address, frontend))
         if old is not None:
-            _discard(self._backends_at, old.address, key)
+            _discard_key(self._backends_at, old.address, key)
             if old.address not in self._backends_at:
                 self._addresses.discard(old.address)
         if new is not None:
@@ -231,8 +231,8 @@ class ObjectStore:
     def _tied_to(self, frontend: Frontend) -> Iterator[IPNetwork]:
         """Find the prefixes of frontends that are tied to one directly."""
         for address in self._addresses.within(frontend.vip.prefix):
-            yield from (other.vip.prefix for other in self._serving(address))
-        for name in _members(frontend):
+            yield from (other.vip.prefix for other in self._frontends_at(address))
+        for name in _members_of(frontend):
             backend = self.backends.get(name)
             if backend is not None:
                 yield from self._tied_by(backend.address, frontend)
@@ -241,11 +241,11 @@ class ObjectStore:
         """Find the prefixes of frontends that are tied to one by a server of it."""
         yield from self._prefixes.around(address)
         if frontend.encap in NAT:
-            for other in self._serving(address):
+            for other in self._frontends_at(address):
                 if (other.encap, other.target_port) == (frontend.encap, frontend.target_port):
                     yield other.vip.prefix
 
-    def _serving(self, address: IPAddress) -> Iterator[Frontend]:
+    def _frontends_at(self, address: IPAddress) -> Iterator[Frontend]:
         for backend in self._backends_at.get(address, ()):
             yield from (self.frontends[key] for key in self.frontends_of(backend))
 
@@ -253,19 +253,19 @@ class ObjectStore:
         before = old.health_check if old is not None else None
         after = new.health_check if new is not None else None
         if before is not None:
-            _discard(self._backends_of_check, before, key)
+            _discard_key(self._backends_of_check, before, key)
             self.dirty.health_checks.add(before)
         if after is not None:
             self._backends_of_check[after].add(key)
             self.dirty.health_checks.add(after)
 
 
-def _members(frontend: Frontend | None) -> set[ObjectKey]:
+def _members_of(frontend: Frontend | None) -> set[ObjectKey]:
     pools = frontend.pools if frontend is not None else ()
     return {member.backend for pool in pools for member in pool.members}
 
 
-def _discard(index: _Index[_K], at: _K, key: ObjectKey) -> None:
+def _discard_key(index: _Index[_K], at: _K, key: ObjectKey) -> None:
     keys = index.get(at)
     if keys is not None:
         keys.discard(key)

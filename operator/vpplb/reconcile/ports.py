@@ -15,7 +15,7 @@ from vpplb.model.names import ObjectKey
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Assignment:
+class ProbeAssignment:
     """One backend to probe from now on.
 
     `generation` grows with each assignment of a backend: what a worker reports of an older one
@@ -40,10 +40,10 @@ class Assignment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class CheckVerdict:
     """A check of `generation` has changed its mind (or made it up): `up` is the new verdict.
 
-    `alone`: it is down by silence, and nobody else has answered the prober since that began.
+    `nobody_heard`: it is down by silence, and nobody else has answered the prober since that began.
     """
 
     backend: ObjectKey
@@ -52,18 +52,18 @@ class Verdict:
     code: ProbeCode
     detail: str
     at: datetime
-    alone: bool = False
+    nobody_heard: bool = False
 
 
-class Turn(NamedTuple):
-    """A check's results turned, or began, or are the first answer after a verdict `alone`."""
+class ResponseChange(NamedTuple):
+    """A check's results turned, or began, or are the first answer after `nobody_heard`."""
 
     backend: ObjectKey
     generation: int
     response: Response
 
 
-class Reason(NamedTuple):
+class VerdictReason(NamedTuple):
     """Why a check's verdict stands at present, where that is not as told with it.
 
     A check tells it seldom, however often it changes; the newest is what counts.
@@ -104,27 +104,27 @@ class Prober(Protocol):
 
     async def start(
         self,
-        on_verdict: Callable[[Verdict], None],
+        on_verdict: Callable[[CheckVerdict], None],
         on_stats: Callable[[ProbeStats], None],
-        on_turn: Callable[[Turn], None] = lambda _: None,
-        on_reason: Callable[[Reason], None] = lambda _: None,
+        on_response_change: Callable[[ResponseChange], None] = lambda _: None,
+        on_reason: Callable[[VerdictReason], None] = lambda _: None,
     ) -> None:
         """Begin; the callbacks are called on the event loop that called this."""
         ...
 
-    def assign(self, assignments: Sequence[Assignment]) -> None:
+    def assign_checks(self, assignments: Sequence[ProbeAssignment]) -> None:
         """Start these checks, each in place of the backend's earlier one if there is one."""
         ...
 
-    def cancel(self, backends: Sequence[ObjectKey]) -> None:
+    def cancel_checks(self, backends: Sequence[ObjectKey]) -> None:
         """Stop these checks: no packet leaves for them any more."""
         ...
 
-    def processes(self) -> tuple[int, int]:
+    def count_processes(self) -> tuple[int, int]:
         """Return how many of the processes that run checks work, and how many should."""
         ...
 
-    def trouble(self) -> str | None:
+    def find_trouble(self) -> str | None:
         """Say what keeps the prober from probing as it should, None if nothing does."""
         ...
 

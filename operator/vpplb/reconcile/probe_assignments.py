@@ -9,12 +9,20 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 
-from vpplb.health.lifecycle import Assumed, Disabled, Idle, Mode, Paused, Probed, Start
+from vpplb.health.lifecycle import (
+    AssumedMode,
+    CheckStart,
+    DisabledMode,
+    IdleMode,
+    PausedMode,
+    ProbedMode,
+    ProbeMode,
+)
 from vpplb.model.check import CheckSpec, ProbeKind
 from vpplb.model.names import ObjectKey
 from vpplb.model.objects import Backend, HealthCheck
 from vpplb.plan.headers import Secrets, resolved_probe
-from vpplb.reconcile.ports import Assignment, Prober
+from vpplb.reconcile.ports import ProbeAssignment, Prober
 
 
 class ProbeAssignments:
@@ -28,27 +36,29 @@ class ProbeAssignments:
     def __len__(self) -> int:
         return len(self._current)
 
-    def apply(self, starts: Mapping[ObjectKey, Start], stops: Collection[ObjectKey]) -> None:
+    def apply_changes(
+        self, starts: Mapping[ObjectKey, CheckStart], stops: Collection[ObjectKey]
+    ) -> None:
         """Stop tasks, then start tasks, each in place of the backend's earlier one.
 
         Tasks started together are spread in the order of their names.
         """
         stopped = [key for key in sorted(stops) if self._current.pop(key, None) is not None]
         if stopped:
-            self._prober.cancel(stopped)
+            self._prober.cancel_checks(stopped)
         if starts:
-            self._prober.assign(
-                spread([self._assignment(key, starts[key]) for key in sorted(starts)])
+            self._prober.assign_checks(
+                spread_starts([self._make_assignment(key, starts[key]) for key in sorted(starts)])
             )
 
     def is_current(self, backend: ObjectKey, generation: int) -> bool:
         """Whether a report of this generation still counts."""
         return self._current.get(backend) == generation
 
-    def _assignment(self, key: ObjectKey, start: Start) -> Assignment:
+    def _make_assignment(self, key: ObjectKey, start: CheckStart) -> ProbeAssignment:
         self._generation += 1
         self._current[key] = self._generation
-        return Assignment(
+        return ProbeAssignment(
             backend=key,
             generation=self._generation,
             spec=start.spec,
@@ -57,7 +67,7 @@ class ProbeAssignments:
         )
 
 
-def spread(assignments: Sequence[Assignment]) -> list[Assignment]:
+def spread_starts(assignments: Sequence[ProbeAssignment]) -> list[ProbeAssignment]:
     """Let checks start one after the other, those that are known and the others each by themselves.
 
     What is unknown is not to wait for what is not.
@@ -76,24 +86,24 @@ def choose_mode(
     secrets: Secrets,
     *,
     referenced: bool,
-) -> Mode:
+) -> ProbeMode:
     """Return a backend's situation; `referenced`: a frontend has it.
 
     A health check that lacks the value of a header is as one that does not exist.
     """
     if not backend.enabled:
-        return Disabled()
+        return DisabledMode()
     if backend.paused:
-        return Paused()
+        return PausedMode()
     if not referenced:
-        return Idle()
+        return IdleMode()
     if backend.health_check is None:
-        return Assumed()
+        return AssumedMode()
     check = health_checks.get(backend.health_check)
     probe = resolved_probe(check, secrets) if check is not None else None
     if check is None or probe is None:
-        return Idle(lost_check=True)
-    return Probed(_make_spec(check, probe, backend))
+        return IdleMode(lost_check=True)
+    return ProbedMode(_make_spec(check, probe, backend))
 
 
 def _make_spec(check: HealthCheck, probe: ProbeKind, backend: Backend) -> CheckSpec:

@@ -20,7 +20,7 @@ from vpplb.plan.desired import FrontendView, Previous
 from vpplb.reconcile.backend_decider import BackendDecider
 from vpplb.reconcile.frontend_decider import FrontendDecider
 from vpplb.reconcile.object_store import ObjectStore
-from vpplb.reconcile.ports import Prober, Reason, Turn, Verdict
+from vpplb.reconcile.ports import CheckVerdict, Prober, ResponseChange, VerdictReason
 
 log = logging.getLogger(__name__)
 
@@ -86,27 +86,27 @@ class Reconciler:
         if self._is_deciding:
             self._run_wanted.set()
 
-    def on_verdict(self, verdict: Verdict) -> None:
+    def on_verdict(self, verdict: CheckVerdict) -> None:
         """Take a verdict of a running check; that of a check that is gone changes nothing."""
         if self._is_deciding and self._backends.take_verdict(verdict):
             self.request_run()
 
-    def on_reason(self, reason: Reason) -> None:
+    def on_reason(self, reason: VerdictReason) -> None:
         """Take why a running check's verdict stands at present."""
         if self._is_deciding and self._backends.take_reason(reason):
             self.request_run()
 
-    def on_turn(self, turn: Turn) -> None:
+    def on_response_change(self, turn: ResponseChange) -> None:
         """Take note how the results of a check have turned."""
         if self._is_deciding:
-            self._backends.take_turn(turn)
+            self._backends.take_response_change(turn)
             self.request_run()
 
     def close(self) -> None:
         """Decide nothing any more; what was decided stands."""
         self._closed = True
         self._backends.cancel_timer()
-        self._frontends.close()
+        self._frontends.cancel_timer()
 
     # --- what is known ----------------------------------------------------------------------
 
@@ -167,7 +167,7 @@ class Reconciler:
         views: dict[ObjectKey, HealthCheckView | None] = {}
         for key in sorted(self.store.dirty.health_checks):
             check = self.store.health_checks.get(key)
-            problems = self.store.problems("HealthCheck", key)
+            problems = self.store.find_problems("HealthCheck", key)
             views[key] = None
             if check is not None or problems:
                 views[key] = HealthCheckView(

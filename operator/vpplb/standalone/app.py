@@ -138,7 +138,9 @@ class Standalone:
             self._set_settings,
             options.allowed,
         )
-        self._health = ProcessHealth(processes=self._prober.processes, prober=self._prober.trouble)
+        self._health = ProcessHealth(
+            processes=self._prober.count_processes, prober=self._prober.find_trouble
+        )
         registry.register(self._health)
         self._http = self._make_http(registry, view, stream, leftovers)
 
@@ -187,7 +189,7 @@ class Standalone:
         await self._prober.start(
             reconciler.on_verdict,
             self._metrics.record_stats,
-            reconciler.on_turn,
+            reconciler.on_response_change,
             reconciler.on_reason,
         )
         reconciler.set_synced()

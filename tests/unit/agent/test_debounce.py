@@ -2,27 +2,27 @@ import asyncio
 
 import pytest
 
-from vpplb.agent.debounce import Debounce
+from vpplb.agent.debounce import RunDebounce
 
 
 async def test_many_pulls_in_one_tick_are_one_run() -> None:
     runs: list[int] = []
-    trigger = Debounce(lambda: runs.append(1))
-    trigger.pull()
-    trigger.pull()
+    trigger = RunDebounce(lambda: runs.append(1))
+    trigger.request_run()
+    trigger.request_run()
     assert runs == []
     await asyncio.sleep(0)
     assert runs == [1]
-    trigger.pull()
+    trigger.request_run()
     await asyncio.sleep(0)
     assert runs == [1, 1]
 
 
 async def test_a_cancelled_pull_does_not_run() -> None:
     runs: list[int] = []
-    trigger = Debounce(lambda: runs.append(1))
-    trigger.pull()
-    trigger.cancel()
+    trigger = RunDebounce(lambda: runs.append(1))
+    trigger.request_run()
+    trigger.cancel_run()
     await asyncio.sleep(0)
     assert runs == []
 
@@ -31,14 +31,14 @@ async def test_a_cancelled_pull_does_not_run() -> None:
 async def test_with_a_spacing_the_first_runs_at_once_and_the_last_is_never_lost() -> None:
     loop = asyncio.get_running_loop()
     runs: list[float] = []
-    trigger = Debounce(lambda: runs.append(loop.time()), spacing=1.0)
+    trigger = RunDebounce(lambda: runs.append(loop.time()), spacing=1.0)
     began = loop.time()
     for _ in range(25):
-        trigger.pull()
+        trigger.request_run()
         await asyncio.sleep(0.1)
     await asyncio.sleep(5)
     assert [round(at - began, 3) for at in runs] == [0, 1, 2, 3]
-    trigger.pull()
+    trigger.request_run()
     await asyncio.sleep(0)
     assert len(runs) == 5
 
@@ -46,13 +46,13 @@ async def test_with_a_spacing_the_first_runs_at_once_and_the_last_is_never_lost(
 @pytest.mark.looptime
 async def test_what_waits_for_its_time_can_be_run_at_once() -> None:
     runs: list[int] = []
-    trigger = Debounce(lambda: runs.append(1), spacing=60.0)
-    trigger.flush()
+    trigger = RunDebounce(lambda: runs.append(1), spacing=60.0)
+    trigger.run_now()
     assert runs == []
-    trigger.pull()
+    trigger.request_run()
     await asyncio.sleep(0)
-    trigger.pull()
-    trigger.flush()
+    trigger.request_run()
+    trigger.run_now()
     assert runs == [1, 1]
     await asyncio.sleep(120)
     assert runs == [1, 1]

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from fakes.clock import FakeClock
-from vpplb.controller.agent_heartbeats import Heartbeats
+from vpplb.controller.agent_heartbeats import AgentHeartbeats
 from vpplb.kube.api_resources import JsonObject
 from vpplb.kube.client import KubeClient, Listing
 from vpplb.kube.errors import ApiError, ApiUnreachable, NotFound, api_error
@@ -58,26 +58,28 @@ def server() -> Server:
 
 
 @pytest.fixture
-def heartbeats(server: Server) -> Heartbeats:
-    return Heartbeats(server, "system", server.nodes, FakeClock())
+def heartbeats(server: Server) -> AgentHeartbeats:
+    return AgentHeartbeats(server, "system", server.nodes, FakeClock())
 
 
-async def test_an_agent_that_renews_is_left_alone(server: Server, heartbeats: Heartbeats) -> None:
+async def test_an_agent_that_renews_is_left_alone(
+    server: Server, heartbeats: AgentHeartbeats
+) -> None:
     for second in range(0, 100, 10):
         server.renewed["n1"] = f"stamp {second}"
-        await heartbeats.look(float(second))
+        await heartbeats.look_at_leases(float(second))
     assert server.patched == []
 
 
 async def test_a_lease_that_has_run_out_makes_its_node_unknown_once(
-    server: Server, heartbeats: Heartbeats
+    server: Server, heartbeats: AgentHeartbeats
 ) -> None:
     server.renewed["n1"] = "stamp"
-    await heartbeats.look(0.0)
-    await heartbeats.look(29.0)
+    await heartbeats.look_at_leases(0.0)
+    await heartbeats.look_at_leases(29.0)
     assert server.patched == []
-    await heartbeats.look(31.0)
-    await heartbeats.look(34.0)
+    await heartbeats.look_at_leases(31.0)
+    await heartbeats.look_at_leases(34.0)
     assert server.patched == ["n1"]
     (condition,) = server.status["conditions"]
     assert (condition["status"], condition["reason"]) == ("Unknown", AGENT_GONE)
@@ -85,40 +87,40 @@ async def test_a_lease_that_has_run_out_makes_its_node_unknown_once(
 
 
 async def test_an_agent_that_comes_back_and_goes_again_is_told_again(
-    server: Server, heartbeats: Heartbeats
+    server: Server, heartbeats: AgentHeartbeats
 ) -> None:
     server.renewed["n1"] = "first"
-    await heartbeats.look(0.0)
-    await heartbeats.look(31.0)
+    await heartbeats.look_at_leases(0.0)
+    await heartbeats.look_at_leases(31.0)
     server.renewed["n1"] = "second"
     server.status = {"conditions": [CONNECTED]}
-    await heartbeats.look(40.0)
-    await heartbeats.look(71.0)
+    await heartbeats.look_at_leases(40.0)
+    await heartbeats.look_at_leases(71.0)
     assert server.patched == ["n1", "n1"]
 
 
 async def test_a_node_without_any_lease_is_given_time(
-    server: Server, heartbeats: Heartbeats
+    server: Server, heartbeats: AgentHeartbeats
 ) -> None:
-    await heartbeats.look(100.0)
-    await heartbeats.look(129.0)
+    await heartbeats.look_at_leases(100.0)
+    await heartbeats.look_at_leases(129.0)
     assert server.patched == []
-    await heartbeats.look(131.0)
+    await heartbeats.look_at_leases(131.0)
     assert server.patched == ["n1"]
 
 
 async def test_a_new_operator_does_not_tell_what_is_told(
-    server: Server, heartbeats: Heartbeats
+    server: Server, heartbeats: AgentHeartbeats
 ) -> None:
     server.status = {"conditions": [{**CONNECTED, "status": "Unknown", "reason": AGENT_GONE}]}
-    await heartbeats.look(0.0)
-    await heartbeats.look(31.0)
+    await heartbeats.look_at_leases(0.0)
+    await heartbeats.look_at_leases(31.0)
     assert server.patched == []
 
 
 @pytest.mark.looptime
 async def test_nobody_is_judged_while_leases_cannot_be_read(
-    server: Server, heartbeats: Heartbeats, caplog: pytest.LogCaptureFixture
+    server: Server, heartbeats: AgentHeartbeats, caplog: pytest.LogCaptureFixture
 ) -> None:
     import asyncio
 
@@ -131,36 +133,36 @@ async def test_nobody_is_judged_while_leases_cannot_be_read(
 
 
 async def test_time_in_which_leases_could_not_be_read_counts_for_none(
-    server: Server, heartbeats: Heartbeats
+    server: Server, heartbeats: AgentHeartbeats
 ) -> None:
     """After ten minutes without an API server the agents may renew a moment after we look."""
     server.renewed["n1"] = "before"
-    await heartbeats.look(0.0)
+    await heartbeats.look_at_leases(0.0)
     server.away = True
     for second in (10.0, 300.0, 600.0):
         with pytest.raises(ApiUnreachable):
-            await heartbeats.look(second)
+            await heartbeats.look_at_leases(second)
     server.away = False
-    await heartbeats.look(610.0)
+    await heartbeats.look_at_leases(610.0)
     assert server.patched == []
-    await heartbeats.look(641.0)
+    await heartbeats.look_at_leases(641.0)
     assert server.patched == ["n1"], "it did not renew after all"
 
 
 async def test_an_agent_that_is_gone_is_told_again_when_that_was_lost(
-    server: Server, heartbeats: Heartbeats
+    server: Server, heartbeats: AgentHeartbeats
 ) -> None:
     server.renewed["n1"] = "stamp"
-    await heartbeats.look(0.0)
-    await heartbeats.look(31.0)
+    await heartbeats.look_at_leases(0.0)
+    await heartbeats.look_at_leases(31.0)
     server.status = {"conditions": [CONNECTED]}  # as a restore tool writes it, or the agent
-    await heartbeats.look(34.0)
+    await heartbeats.look_at_leases(34.0)
     assert server.patched == ["n1", "n1"]
 
 
 async def test_one_that_cannot_be_told_does_not_hold_up_the_others(server: Server) -> None:
     nodes = {"n1": False, "n2": False, "n3": False}
-    heartbeats = Heartbeats(server, "system", lambda: nodes, FakeClock())
+    heartbeats = AgentHeartbeats(server, "system", lambda: nodes, FakeClock())
     refused = {"n1": NotFound(404), "n2": api_error(403, "Forbidden", "no")}
     patch = server.patch_status
 
@@ -170,7 +172,7 @@ async def test_one_that_cannot_be_told_does_not_hold_up_the_others(server: Serve
         return await patch(kind, key, body)
 
     server.patch_status = patch_status  # type: ignore[method-assign]  # it refuses two
-    await heartbeats.look(0.0)
+    await heartbeats.look_at_leases(0.0)
     with pytest.raises(ApiError, match="Forbidden"):
-        await heartbeats.look(31.0)
+        await heartbeats.look_at_leases(31.0)
     assert server.patched == ["n3"]

@@ -123,7 +123,11 @@ def test_a_transition_of_a_backend_without_frontends_is_no_event() -> None:
             Announcement(state="down"),
             [("Warning", "FrontendDown", "no backend can serve")],
         ),
-        (Announcement(state="down"), SERVING, [("Normal", "FrontendUp", "pool first serves")]),
+        (
+            Announcement(state="down"),
+            SERVING,
+            [("Normal", "FrontendUp", "pool first serves")],
+        ),
         (
             SERVING,
             Announcement(state="up", pool="second"),

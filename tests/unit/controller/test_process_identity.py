@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from vpplb.controller.process_identity import Identity, claim_identity
+from vpplb.controller.process_identity import ProcessIdentity, claim_identity
 from vpplb.files import machine
 
 
-def claim(folder: Path) -> Identity:
+def claim(folder: Path) -> ProcessIdentity:
     return claim_identity("pod-1", folder)
 
 
-def release(claimed: Identity) -> None:
+def release(claimed: ProcessIdentity) -> None:
     """End the process that has it, as far as the lock can tell."""
     assert claimed.lock is not None
     os.close(claimed.lock)

@@ -15,7 +15,7 @@ from vpplb.kube.errors import ApiUnreachable
 from vpplb.kube.status_writer import StatusWriter, WritePriority
 from vpplb.model.health import Response
 from vpplb.model.names import ObjectKey, ObjectKind
-from vpplb.reconcile.ports import Turn
+from vpplb.reconcile.ports import ResponseChange
 
 pytestmark = pytest.mark.looptime
 
@@ -207,7 +207,9 @@ async def test_a_suspicion_is_one_event_on_the_first_frontend_and_a_metric(
     await operator.settle()
     operator.events()
     for one in operator.prober.running.values():
-        operator.reconciler.on_turn(Turn(one.backend, one.generation, Response.SILENT))
+        operator.reconciler.on_response_change(
+            ResponseChange(one.backend, one.generation, Response.SILENT)
+        )
     await operator.settle()
     [(event_type, reason, note)] = operator.events()
     assert (event_type, reason) == ("Warning", "ProberSuspect")
@@ -220,7 +222,9 @@ async def test_a_suspicion_is_one_event_on_the_first_frontend_and_a_metric(
     assert set(degraded.values()) == {("True", "ProberSuspect")}
 
     for one in operator.prober.running.values():
-        operator.reconciler.on_turn(Turn(one.backend, one.generation, Response.PASSED))
+        operator.reconciler.on_response_change(
+            ResponseChange(one.backend, one.generation, Response.PASSED)
+        )
     await operator.settle()
     assert operator.events() == []
     assert "vpplb_prober_suspect 0.0" in operator.registry.render().decode()

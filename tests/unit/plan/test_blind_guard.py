@@ -158,7 +158,7 @@ class SmallGuard:
 
     def turn(self, name: str, *responses: Response, now: float = 100.0) -> None:
         for response in responses:
-            self.guard.on_turn(key(name), response, now)
+            self.guard.on_response_change(key(name), response, now)
 
     def fall(self, name: str, now: float) -> None:
         self.guard.on_verdict(key(name), up=False, nobody_heard=False, now=now)
@@ -304,7 +304,7 @@ class FullGuard:
         self.reviews: list[float] = []
         for name in NAMES:
             self.guard.watch_backend(key(name), CADENCE, UP)
-            self.guard.on_turn(key(name), PASSED, self.now)
+            self.guard.on_response_change(key(name), PASSED, self.now)
         self.review()
 
     def review(self) -> set[str]:
@@ -323,19 +323,19 @@ class FullGuard:
     def fall(self, names: str, *, alone: bool = False) -> set[str]:
         """Let these go down by silence; return whose standing is another one."""
         for name in names:
-            self.guard.on_turn(key(name), SILENT, self.now)
+            self.guard.on_response_change(key(name), SILENT, self.now)
             self.guard.on_verdict(key(name), up=False, nobody_heard=alone, now=self.now)
         return self.review()
 
     def silent(self, names: str) -> None:
         """Let the results of these turn to silence, without a verdict."""
         for name in names:
-            self.guard.on_turn(key(name), SILENT, self.now)
+            self.guard.on_response_change(key(name), SILENT, self.now)
         self.review()
 
     def answer(self, names: str) -> set[str]:
         for name in names:
-            self.guard.on_turn(key(name), PASSED, self.now)
+            self.guard.on_response_change(key(name), PASSED, self.now)
         return self.review()
 
     def held(self) -> str:
@@ -378,7 +378,7 @@ def test_after_the_suspicion_a_review_is_due_when_a_hold_lapses(full: FullGuard)
     assert full.answer("ab") == set("abcdefghijk")
     assert (full.held(), full.suspects()) == ("abcdefghijk", "")
     full.answer("c")
-    full.guard.on_turn(key("c"), SILENT, full.now)
+    full.guard.on_response_change(key("c"), SILENT, full.now)
     full.guard.on_verdict(key("c"), up=True, nobody_heard=False, now=full.now)
     full.review()
     full.sleep(60)
@@ -396,7 +396,7 @@ def test_a_verdict_ends_a_hold(full: FullGuard) -> None:
 def test_a_check_that_ended_is_neither_held_nor_doubted(full: FullGuard) -> None:
     full.fall("abcdefghijk")
     full.guard.unwatch_backend(key("a"))
-    full.guard.on_turn(key("a"), SILENT, full.now)
+    full.guard.on_response_change(key("a"), SILENT, full.now)
     full.guard.on_verdict(key("a"), up=False, nobody_heard=True, now=full.now)
     full.review()
     assert (full.held(), full.suspects()) == ("bcdefghijk", "bcdefghijk")

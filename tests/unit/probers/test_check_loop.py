@@ -21,7 +21,7 @@ from vpplb.probers.errors import ProberShortage, ShortageKind
 from vpplb.probers.poller import EventPoller
 from vpplb.probers.prober_shortage import IN_A_ROW, UNPROBED
 from vpplb.probers.stream_probe import StreamAttempt
-from vpplb.reconcile.ports import Assignment
+from vpplb.reconcile.ports import ProbeAssignment
 
 KEY = ObjectKey("ns", "b")
 
@@ -57,7 +57,7 @@ class Stage:
             interval=second, fast_interval=second, down_interval=second, timeout=second / 2
         )
         spec = CheckSpec(address=ip_address("127.0.0.1"), probe=probe, cadence=cadence)
-        self.loop.assign_checks([Assignment(backend=key, generation=generation, spec=spec)])
+        self.loop.assign_checks([ProbeAssignment(backend=key, generation=generation, spec=spec)])
 
     def run(self, seconds: float) -> None:
         """Let so much virtual time pass."""
@@ -80,7 +80,7 @@ class Stage:
 
     def turned(self) -> list[tuple[str, Response]]:
         """Take how results have turned, by backend."""
-        turns, self.loop.turns = self.loop.turns, []
+        turns, self.loop.changes = self.loop.changes, []
         return [(turn.backend.name, turn.response) for turn in turns]
 
     def discarded(self) -> dict[str, int]:
@@ -334,13 +334,15 @@ def assign(stage: Stage, name: str, port: int, *, every: float) -> None:
             fall=1,
         ),
     )
-    stage.loop.assign_checks([Assignment(backend=ObjectKey("ns", name), generation=1, spec=spec)])
+    stage.loop.assign_checks(
+        [ProbeAssignment(backend=ObjectKey("ns", name), generation=1, spec=spec)]
+    )
 
 
 def down(stage: Stage) -> list[tuple[str, bool]]:
     """Take the verdicts down, by backend and whether they are alone."""
     found, stage.loop.verdicts = stage.loop.verdicts, []
-    return [(each.backend.name, each.alone) for each in found if not each.up]
+    return [(each.backend.name, each.nobody_heard) for each in found if not each.up]
 
 
 def test_a_turn_is_told_with_the_first_result_and_then_only_when_it_is_another(

@@ -14,7 +14,7 @@ from vpplb.model.check import (
 )
 from vpplb.model.names import ObjectKey
 from vpplb.probers.placement import WorkerPlacement, load_of
-from vpplb.reconcile.ports import Assignment
+from vpplb.reconcile.ports import ProbeAssignment
 
 
 def spec(probe: ProbeKind, seconds: float) -> CheckSpec:
@@ -22,8 +22,10 @@ def spec(probe: ProbeKind, seconds: float) -> CheckSpec:
     return CheckSpec(address=ip_address("192.0.2.7"), probe=probe, cadence=cadence)
 
 
-def assignment(n: int, probe: ProbeKind, seconds: float) -> Assignment:
-    return Assignment(backend=ObjectKey("ns", f"b{n}"), generation=1, spec=spec(probe, seconds))
+def assignment(n: int, probe: ProbeKind, seconds: float) -> ProbeAssignment:
+    return ProbeAssignment(
+        backend=ObjectKey("ns", f"b{n}"), generation=1, spec=spec(probe, seconds)
+    )
 
 
 def placed(placement: WorkerPlacement, number: int, probe: ProbeKind, seconds: float) -> list[int]:

@@ -5,10 +5,10 @@ from vpplb.model.check import Cadence, CheckSpec, IcmpProbe, TcpProbe
 from vpplb.model.health import ProbeCode, Response
 from vpplb.model.names import ObjectKey
 from vpplb.probers.quarantine import FORGOTTEN, LONGEST, SHORTEST, CheckQuarantine, report_given_up
-from vpplb.reconcile.ports import Assignment
+from vpplb.reconcile.ports import ProbeAssignment
 
 SPEC = CheckSpec(address=ip_address("192.0.2.7"), probe=TcpProbe(port=80), cadence=Cadence())
-CHECK = Assignment(backend=ObjectKey("ns", "a"), generation=1, spec=SPEC, resume_up=True)
+CHECK = ProbeAssignment(backend=ObjectKey("ns", "a"), generation=1, spec=SPEC, resume_up=True)
 
 
 def test_a_check_is_put_aside_at_the_second_death_and_longer_at_each_that_follows() -> None:
@@ -42,7 +42,7 @@ def test_neither_another_check_nor_a_changed_one_is_put_aside() -> None:
 
 def test_what_is_put_aside_again_counts_as_silence() -> None:
     report = report_given_up(CHECK, down=True)
-    assert [turn.response for turn in report.turns] == [Response.SILENT]
+    assert [turn.response for turn in report.changes] == [Response.SILENT]
     (verdict,) = report.verdicts
     assert (verdict.up, verdict.code) == (False, ProbeCode.L4CON)
 

@@ -8,7 +8,7 @@ from vpplb.model.check import Cadence, CheckSpec, TcpProbe
 from vpplb.model.health import ProbeCode, ProbeResult, Response
 from vpplb.model.names import ObjectKey
 from vpplb.probers.scheduled_check import ScheduledCheck
-from vpplb.reconcile.ports import Assignment, Reason, Verdict
+from vpplb.reconcile.ports import CheckVerdict, ProbeAssignment, VerdictReason
 
 NOW = datetime(2025, 3, 1, 12, tzinfo=UTC)
 PASS = ProbeResult(code=ProbeCode.L4OK, detail="connected")
@@ -41,7 +41,7 @@ def check(
     random: Callable[[], float] = middle,
 ) -> ScheduledCheck:
     spec = CheckSpec(address=ip_address("192.0.2.7"), probe=TcpProbe(port=80), cadence=CADENCE)
-    assignment = Assignment(
+    assignment = ProbeAssignment(
         backend=ObjectKey("ns", "b"),
         generation=7,
         spec=spec,
@@ -53,25 +53,25 @@ def check(
     return ScheduledCheck(assignment, now=now, clock=FixedClock(), random=random)
 
 
-def probe(subject: ScheduledCheck, results: str) -> list[Verdict | None]:
+def probe(subject: ScheduledCheck, results: str) -> list[CheckVerdict | None]:
     """Run a probe for each result, `+` a pass and `-` a failure, each on time and at once over."""
     verdicts = []
     for result in results:
         moment = subject.next_start
         subject.start_probe(moment)
         news = subject.finish_probe(PASS if result == "+" else FAIL, moment)
-        verdicts.append(news if isinstance(news, Verdict) else None)
+        verdicts.append(news if isinstance(news, CheckVerdict) else None)
     return verdicts
 
 
-def told(verdicts: list[Verdict | None]) -> str:
+def told(verdicts: list[CheckVerdict | None]) -> str:
     """Write verdicts as `+` up, `-` down, `.` nothing new."""
     return "".join("." if v is None else "+" if v.up else "-" for v in verdicts)
 
 
 def test_a_verdict_says_who_what_and_when() -> None:
     assert probe(check(), "-") == [
-        Verdict(
+        CheckVerdict(
             backend=ObjectKey("ns", "b"),
             generation=7,
             up=False,
@@ -124,7 +124,7 @@ def test_why_it_is_down_now_is_told_when_it_is_another_reason_than_at_first() ->
     subject.start_probe(subject.next_start)
     again = ProbeResult(code=ProbeCode.L7STS, detail="503")
     reason = subject.finish_probe(again, subject.next_start)
-    assert reason == Reason(ObjectKey("ns", "b"), 7, ProbeCode.L7STS, "503")
+    assert reason == VerdictReason(ObjectKey("ns", "b"), 7, ProbeCode.L7STS, "503")
     assert fail_with(subject, ["503", "503"]) == ["", ""]
 
 

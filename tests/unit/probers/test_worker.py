@@ -16,7 +16,7 @@ from vpplb.probers.worker_messages import (
     WorkerReport,
     pack_message,
 )
-from vpplb.reconcile.ports import Turn, Verdict
+from vpplb.reconcile.ports import CheckVerdict, ResponseChange
 
 
 class Stage:
@@ -31,10 +31,10 @@ class Stage:
         self.channel = ReportChannel(worker, self.loop)
         self._unpacker = MessageUnpacker()
 
-    def find(self, number: int) -> list[Verdict]:
+    def find(self, number: int) -> list[CheckVerdict]:
         """Let the loop have found this many verdicts; return them."""
         found = [
-            Verdict(
+            CheckVerdict(
                 backend=ObjectKey("ns", f"b{n}"),
                 generation=1,
                 up=True,
@@ -78,11 +78,11 @@ def test_verdicts_are_reported_once(stage: Stage) -> None:
 
 
 def test_turns_are_reported_once_and_before_their_time_is_due(stage: Stage) -> None:
-    turn = Turn(ObjectKey("ns", "b"), 1, Response.SILENT)
-    stage.loop.turns.append(turn)
+    turn = ResponseChange(ObjectKey("ns", "b"), 1, Response.SILENT)
+    stage.loop.changes.append(turn)
     stage.channel.send_report(with_statistics=False)
     stage.channel.send_report(with_statistics=False)
-    assert stage.heard() == [WorkerReport(turns=(turn,))]
+    assert stage.heard() == [WorkerReport(changes=(turn,))]
 
 
 def test_a_report_comes_though_there_is_nothing_to_say_when_statistics_are_due(

@@ -20,13 +20,19 @@ from vpplb.probers.worker_messages import (
     open_note,
     pack_message,
 )
-from vpplb.reconcile.ports import Assignment, ProbeStats, Reason, Turn, Verdict
+from vpplb.reconcile.ports import (
+    CheckVerdict,
+    ProbeAssignment,
+    ProbeStats,
+    ResponseChange,
+    VerdictReason,
+)
 
 KEY = ObjectKey("ns", "b")
 MESSAGES: list[WorkerMessage] = [
     AssignChecks(
         assignments=(
-            Assignment(
+            ProbeAssignment(
                 backend=KEY,
                 generation=3,
                 spec=CheckSpec(
@@ -40,7 +46,7 @@ MESSAGES: list[WorkerMessage] = [
     CancelChecks(backends=(KEY,)),
     WorkerReport(
         verdicts=(
-            Verdict(
+            CheckVerdict(
                 backend=KEY,
                 generation=3,
                 up=True,
@@ -49,8 +55,8 @@ MESSAGES: list[WorkerMessage] = [
                 at=datetime(2025, 3, 1, tzinfo=UTC),
             ),
         ),
-        turns=(Turn(KEY, 3, Response.PASSED),),
-        reasons=(Reason(KEY, 3, ProbeCode.L7OK, "204 No Content"),),
+        changes=(ResponseChange(KEY, 3, Response.PASSED),),
+        reasons=(VerdictReason(KEY, 3, ProbeCode.L7OK, "204 No Content"),),
         stats=ProbeStats(results={("HTTP", "L7OK"): 1}, durations={}, lateness=([1], 0.0)),
         condition=WorkerCondition(short={"cpu": 2}, obstacle="none"),
         log=((20, "hello"),),

@@ -12,17 +12,23 @@ from vpplb.model.names import ObjectKey
 from vpplb.probers.quarantine import SHORTEST
 from vpplb.probers.worker_messages import WorkerCondition, WorkerReport
 from vpplb.probers.worker_pool import WorkerPool
-from vpplb.reconcile.ports import Assignment, ProbeStats, Reason, Turn, Verdict
+from vpplb.reconcile.ports import (
+    CheckVerdict,
+    ProbeAssignment,
+    ProbeStats,
+    ResponseChange,
+    VerdictReason,
+)
 
 SPEC = CheckSpec(address=ip_address("192.0.2.7"), probe=IcmpProbe(), cadence=Cadence())
 
 
-def assignment(name: str, generation: int = 1) -> Assignment:
-    return Assignment(backend=ObjectKey("ns", name), generation=generation, spec=SPEC)
+def assignment(name: str, generation: int = 1) -> ProbeAssignment:
+    return ProbeAssignment(backend=ObjectKey("ns", name), generation=generation, spec=SPEC)
 
 
-def verdict(name: str, generation: int) -> Verdict:
-    return Verdict(
+def verdict(name: str, generation: int) -> CheckVerdict:
+    return CheckVerdict(
         backend=ObjectKey("ns", name),
         generation=generation,
         up=True,
@@ -33,12 +39,12 @@ def verdict(name: str, generation: int) -> Verdict:
 
 
 @pytest.fixture
-def told() -> list[Verdict]:
+def told() -> list[CheckVerdict]:
     return []
 
 
 @pytest.fixture
-def pool(told: list[Verdict], monkeypatch: pytest.MonkeyPatch) -> WorkerPool:
+def pool(told: list[CheckVerdict], monkeypatch: pytest.MonkeyPatch) -> WorkerPool:
     """A pool whose processes were never started."""
     pool = WorkerPool(workers=3)
     monkeypatch.setattr(pool, "_on_verdict", told.append)
@@ -46,10 +52,10 @@ def pool(told: list[Verdict], monkeypatch: pytest.MonkeyPatch) -> WorkerPool:
 
 
 def test_only_verdicts_of_the_present_generation_are_passed_on(
-    pool: WorkerPool, told: list[Verdict]
+    pool: WorkerPool, told: list[CheckVerdict]
 ) -> None:
-    pool.assign([assignment("a", generation=2), assignment("b", generation=1)])
-    pool.cancel([ObjectKey("ns", "b")])
+    pool.assign_checks([assignment("a", generation=2), assignment("b", generation=1)])
+    pool.cancel_checks([ObjectKey("ns", "b")])
     pool.take_report(WorkerReport(verdicts=(verdict("a", 1), verdict("b", 1), verdict("a", 2))))
     assert told == [verdict("a", 2)]
 
@@ -57,11 +63,11 @@ def test_only_verdicts_of_the_present_generation_are_passed_on(
 def test_only_reasons_of_the_present_generation_are_passed_on(
     pool: WorkerPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told: list[Reason] = []
+    told: list[VerdictReason] = []
     monkeypatch.setattr(pool, "_on_reason", told.append)
-    pool.assign([assignment("a", generation=2)])
+    pool.assign_checks([assignment("a", generation=2)])
     old, now, gone = (
-        Reason(ObjectKey("ns", name), generation, ProbeCode.L7STS, "503")
+        VerdictReason(ObjectKey("ns", name), generation, ProbeCode.L7STS, "503")
         for name, generation in (("a", 1), ("a", 2), ("gone", 1))
     )
     pool.take_report(WorkerReport(reasons=(old, now, gone)))
@@ -71,20 +77,20 @@ def test_only_reasons_of_the_present_generation_are_passed_on(
 def test_turns_are_passed_on_whoever_asked(
     pool: WorkerPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    turned: list[Turn] = []
+    turned: list[ResponseChange] = []
     monkeypatch.setattr(pool, "_on_turn", turned.append)
-    pool.assign([assignment("a", generation=2)])
+    pool.assign_checks([assignment("a", generation=2)])
     turns = tuple(
-        Turn(ObjectKey("ns", name), 1, response)
+        ResponseChange(ObjectKey("ns", name), 1, response)
         for name, response in (("a", Response.SILENT), ("gone", Response.PASSED))
     )
-    pool.take_report(WorkerReport(turns=turns))
+    pool.take_report(WorkerReport(changes=turns))
     assert turned == list(turns)
 
 
 def test_a_successor_resumes_from_the_last_verdict(pool: WorkerPool) -> None:
     held = replace(assignment("c"), resume_up=True, held=True)
-    pool.assign([assignment("a"), assignment("b"), held])
+    pool.assign_checks([assignment("a"), assignment("b"), held])
     pool.take_report(WorkerReport(verdicts=(verdict("a", 1),)))
     shares = [each for worker in pool._workers for each in pool.share_of(worker)]
     assert {each.backend.name: (each.resume_up, each.held) for each in shares} == {
@@ -99,7 +105,7 @@ def test_a_successor_resumes_from_the_last_verdict(pool: WorkerPool) -> None:
 
 def test_each_backend_belongs_to_exactly_one_worker_and_all_have_work(pool: WorkerPool) -> None:
     names = [f"b{n}" for n in range(60)]
-    pool.assign([assignment(name) for name in names])
+    pool.assign_checks([assignment(name) for name in names])
     shares = [[each.backend.name for each in pool.share_of(worker)] for worker in pool._workers]
     assert sorted(name for share in shares for name in share) == sorted(names)
     assert all(shares)
@@ -117,12 +123,12 @@ def test_a_callback_that_fails_does_not_end_the_probing(
 
 
 def test_what_keeps_workers_from_probing_is_summed_up_with_what_to_do(pool: WorkerPool) -> None:
-    assert pool.trouble() is None
-    pool.assign([assignment("a")])
+    assert pool.find_trouble() is None
+    pool.assign_checks([assignment("a")])
     pool._workers[0].condition = WorkerCondition(short={"cpu": 2})
     pool._workers[1].condition = WorkerCondition(short={"cpu": 3, "ports": 1})
     pool._workers[2].condition = WorkerCondition(obstacle="network namespace blue: …")
-    assert pool.trouble() == (
+    assert pool.find_trouble() == (
         "network namespace blue: …;"
         " 5 checks have no results, the prober is short of cpu"
         " (give it more CPU, or probe less often);"
@@ -141,19 +147,19 @@ def test_by_default_there_are_as_many_workers_as_the_load_needs(
 ) -> None:
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 2})
     pool = WorkerPool()
-    pool.assign([assignment(f"b{n}") for n in range(1000)])
+    pool.assign_checks([assignment(f"b{n}") for n in range(1000)])
     assert len(pool._workers) == 1
     busy = replace(SPEC, cadence=Cadence(interval=timedelta(milliseconds=10)))
-    pool.assign([replace(assignment(f"busy{n}"), spec=busy) for n in range(5000)])
+    pool.assign_checks([replace(assignment(f"busy{n}"), spec=busy) for n in range(5000)])
     assert len(pool._workers) == 3
     assert all(pool.share_of(worker) for worker in pool._workers)
 
 
 @pytest.mark.looptime
 async def test_a_check_that_ends_processes_is_put_aside_and_says_so(
-    pool: WorkerPool, told: list[Verdict]
+    pool: WorkerPool, told: list[CheckVerdict]
 ) -> None:
-    pool.assign([assignment("a", generation=1), assignment("b", generation=2)])
+    pool.assign_checks([assignment("a", generation=1), assignment("b", generation=2)])
     discarded = Counter[str]()
     pool._on_stats = lambda stats: discarded.update(stats.discarded)
 
@@ -163,20 +169,20 @@ async def test_a_check_that_ends_processes_is_put_aside_and_says_so(
 
     for generation in (0, 99, 1):
         pool.on_worker_death(generation)
-    assert (probed(), pool.trouble()) == (["a", "b"], None)
+    assert (probed(), pool.find_trouble()) == (["a", "b"], None)
     pool.on_worker_death(1)
     assert (probed(), told) == (["b"], [])
-    assert pool.trouble() == (
+    assert pool.find_trouble() == (
         "1 checks are put aside, probing processes ended while busy with them"
         " (the log names the checks: please report them)"
     )
     await asyncio.sleep(SHORTEST + 1)
-    assert (probed(), pool.trouble()) == (["a", "b"], None)
+    assert (probed(), pool.find_trouble()) == (["a", "b"], None)
     pool.on_worker_death(1)
     assert probed() == ["b"]
     assert [(one.backend.name, one.up, one.detail) for one in told] == [
         ("a", False, "the prober cannot probe: its processes ended while busy with this check")
     ]
-    pool.assign([assignment("a", generation=3)])
+    pool.assign_checks([assignment("a", generation=3)])
     assert probed() == ["a", "b"]
     assert discarded == {"death": 3}

@@ -5,13 +5,21 @@ import pytest
 
 from data.objects import backend, health_check, key, tcp_spec
 from fakes.prober import FakeProber
-from vpplb.health.lifecycle import Assumed, Disabled, Idle, Mode, Paused, Probed, Start
+from vpplb.health.lifecycle import (
+    AssumedMode,
+    CheckStart,
+    DisabledMode,
+    IdleMode,
+    PausedMode,
+    ProbedMode,
+    ProbeMode,
+)
 from vpplb.model.check import CheckSpec
 from vpplb.model.objects import HealthCheck
 from vpplb.reconcile.probe_assignments import ProbeAssignments, choose_mode
 
 A, B, C = key("a"), key("b"), key("c")
-START = Start(spec=tcp_spec())
+START = CheckStart(spec=tcp_spec())
 
 
 def made() -> tuple[ProbeAssignments, FakeProber]:
@@ -21,9 +29,9 @@ def made() -> tuple[ProbeAssignments, FakeProber]:
 
 def test_only_the_newest_task_of_a_backend_is_current() -> None:
     tasks, prober = made()
-    tasks.apply({A: START}, ())
+    tasks.apply_changes({A: START}, ())
     first = prober.running[A].generation
-    tasks.apply({A: START}, ())
+    tasks.apply_changes({A: START}, ())
     second = prober.running[A].generation
     assert (tasks.is_current(A, first), tasks.is_current(A, second)) == (False, True)
     assert len(tasks) == 1
@@ -31,34 +39,34 @@ def test_only_the_newest_task_of_a_backend_is_current() -> None:
 
 def test_a_stopped_task_is_current_no_more_and_its_generation_never_comes_back() -> None:
     tasks, prober = made()
-    tasks.apply({A: START}, ())
+    tasks.apply_changes({A: START}, ())
     first = prober.running[A].generation
-    tasks.apply({}, [A])
+    tasks.apply_changes({}, [A])
     assert not tasks.is_current(A, first)
     assert prober.running == {}
-    tasks.apply({A: START}, ())
+    tasks.apply_changes({A: START}, ())
     assert prober.running[A].generation > first
 
 
 def test_stopping_what_does_not_run_is_not_told_to_the_prober() -> None:
     tasks, prober = made()
-    tasks.apply({}, [A, B])
+    tasks.apply_changes({}, [A, B])
     assert prober.started == []
     assert len(tasks) == 0
 
 
 def test_tasks_that_start_together_are_spread_in_the_order_of_their_names() -> None:
     tasks, prober = made()
-    tasks.apply({C: START, A: START, B: START}, ())
+    tasks.apply_changes({C: START, A: START, B: START}, ())
     spread = [(one.backend, one.position, one.of) for one in prober.started]
     assert spread == [(A, 0, 3), (B, 1, 3), (C, 2, 3)]
 
 
 def test_what_is_unknown_is_spread_without_what_is_known() -> None:
     tasks, prober = made()
-    known = Start(spec=tcp_spec(), resume_up=False)
-    held = Start(spec=tcp_spec(), resume_up=True, held=True)
-    tasks.apply({A: known, B: START, C: held}, ())
+    known = CheckStart(spec=tcp_spec(), resume_up=False)
+    held = CheckStart(spec=tcp_spec(), resume_up=True, held=True)
+    tasks.apply_changes({A: known, B: START, C: held}, ())
     spread = [(one.backend, one.position, one.of) for one in prober.started]
     assert spread == [(A, 0, 1), (B, 0, 2), (C, 1, 2)]
 
@@ -66,7 +74,7 @@ def test_what_is_unknown_is_spread_without_what_is_known() -> None:
 @pytest.mark.parametrize("resume", [None, True, False])
 def test_a_task_is_assigned_with_what_it_starts_from(resume: bool | None) -> None:
     tasks, prober = made()
-    tasks.apply({A: Start(spec=tcp_spec(port=81), resume_up=resume)}, ())
+    tasks.apply_changes({A: CheckStart(spec=tcp_spec(port=81), resume_up=resume)}, ())
     [one] = prober.started
     assert (one.spec, one.resume_up) == (tcp_spec(port=81), resume)
 
@@ -83,7 +91,7 @@ CHECK = HealthCheck(
 )
 
 
-def mode(at: str = "10.0.0.1", check: str | None = "check", **fields: bool) -> Mode:
+def mode(at: str = "10.0.0.1", check: str | None = "check", **fields: bool) -> ProbeMode:
     referenced = fields.pop("referenced", True)
     one = backend("a", at, check, **fields)
     return choose_mode(one, {CHECK.key: CHECK}, {}, referenced=referenced)
@@ -99,18 +107,18 @@ def test_it_is_probed_from_the_source_of_its_family(at: str, source: str) -> Non
         cadence=CHECK.cadence,
         source=ip_address(source),
     )
-    assert mode(at) == Probed(spec)
+    assert mode(at) == ProbedMode(spec)
 
 
 def test_disabled_wins_over_paused_and_both_over_everything_else() -> None:
-    assert mode(enabled=False, paused=True, referenced=False) == Disabled()
-    assert mode(check=None, paused=True, referenced=False) == Paused()
+    assert mode(enabled=False, paused=True, referenced=False) == DisabledMode()
+    assert mode(check=None, paused=True, referenced=False) == PausedMode()
 
 
 def test_without_a_reference_it_is_idle_and_without_a_check_taken_for_up() -> None:
-    assert mode(check=None, referenced=False) == Idle()
-    assert mode(check=None) == Assumed()
+    assert mode(check=None, referenced=False) == IdleMode()
+    assert mode(check=None) == AssumedMode()
 
 
 def test_a_check_that_is_not_there_is_lost() -> None:
-    assert mode(check="nothing") == Idle(lost_check=True)
+    assert mode(check="nothing") == IdleMode(lost_check=True)
