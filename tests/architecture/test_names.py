@@ -8,7 +8,6 @@ PACKAGE = Path(__file__).parents[2] / "operator" / "vpplb"
 
 MEAN_TWO_THINGS = frozenset(
     {
-        "Assumed",
         "BadManifests",
         "Pool",
     }
