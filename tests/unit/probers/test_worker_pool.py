@@ -78,7 +78,7 @@ def test_turns_are_passed_on_whoever_asked(
     pool: WorkerPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     turned: list[ResponseChange] = []
-    monkeypatch.setattr(pool, "_on_turn", turned.append)
+    monkeypatch.setattr(pool, "_on_response_change", turned.append)
     pool.assign_checks([assignment("a", generation=2)])
     turns = tuple(
         ResponseChange(ObjectKey("ns", name), 1, response)
