@@ -90,7 +90,7 @@ class Listener:
         self.conf_errors.append(error)
 
 
-class Bench:
+class LocalSyncer:
     """A syncer on a fake VPP; `settle` starts it and lets it do what it has to do now."""
 
     def __init__(self, state: OwnedState | None = None, *, own_all: bool = False) -> None:
@@ -138,11 +138,11 @@ class Bench:
         return {str(a): s.weight for a, s in self.lb.table()[vip].servers.items()}
 
 
-async def programmed(bench: Bench) -> Bench:
+async def programmed(local: LocalSyncer) -> LocalSyncer:
     """Have WEB programmed, A at 100, B at 50, C at 0, and forget the ops and reports of it."""
-    bench.syncer.set_desired(WEB, VIP, row(100, 50, 0), "r1")
-    bench.syncer.set_synced()
-    await bench.ops()
-    bench.listener.reports.clear()
-    bench.listener.counts.clear()
-    return bench
+    local.syncer.set_desired(WEB, VIP, row(100, 50, 0), "r1")
+    local.syncer.set_synced()
+    await local.ops()
+    local.listener.reports.clear()
+    local.listener.counts.clear()
+    return local

@@ -21,36 +21,36 @@ _OURS = str(Path(vpplb.__file__).parent)
 @asynccontextmanager
 async def loaded(frontends: int) -> AsyncIterator[LocalOperator]:
     """Give an operator that has a fleet, on an API server in memory; all backends are up."""
-    bench = LocalOperator()
+    operator = LocalOperator()
     fleet = Fleet(frontends=frontends, port=80, doomed_port=81, namespace="default")
     # As after a restart: so nothing is announced, which at ten events a second takes long.
     shown: dict[ObjectKind, Raw] = {
         ObjectKind.BACKEND: {"status": {"state": "up", "since": "2026-01-01T00:00:00.000000Z"}},
         ObjectKind.FRONTEND: {"status": {"state": "up", "activePool": "main"}},
     }
-    bench.apply(*(raw | shown.get(kind, {}) for kind, raw in fleet.objects()))
-    bench.reconciler.set_synced()
-    await bench.settle()
-    while bench.pending:
-        await bench.settle()
-    yield bench
-    await bench.stop()
+    operator.apply(*(raw | shown.get(kind, {}) for kind, raw in fleet.objects()))
+    operator.reconciler.set_synced()
+    await operator.settle()
+    while operator.pending:
+        await operator.settle()
+    yield operator
+    await operator.stop()
 
 
-async def cpu_of_transitions(bench: LocalOperator, count: int) -> float:
+async def cpu_of_transitions(operator: LocalOperator, count: int) -> float:
     """Let backends go down and up; return the CPU seconds of one transition, until written."""
     used = time.process_time()
     for number in range(count):
-        bench.verdict(f"web0000-{number // 2 % 10}", up=bool(number % 2))
+        operator.verdict(f"web0000-{number // 2 % 10}", up=bool(number % 2))
         await asyncio.sleep(0.002)
     return (time.process_time() - used) / count
 
 
-async def lines_of_transition(bench: LocalOperator) -> int:
+async def lines_of_transition(operator: LocalOperator) -> int:
     """Let a backend go down; return how many lines of the package ran until all was written."""
     with _counting() as count:
-        bench.verdict("web0000-0", up=False)
-        await bench.settle()
+        operator.verdict("web0000-0", up=False)
+        await operator.settle()
     return count()
 
 

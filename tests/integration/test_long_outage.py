@@ -16,8 +16,8 @@ MINUTES = 10
 
 
 async def world() -> LocalOperator:
-    bench = LocalOperator()
-    bench.apply(
+    operator = LocalOperator()
+    operator.apply(
         health_check("check"),
         *(
             backend(name, f"192.0.2.{n + 1}", healthCheckRef={"name": "check"})
@@ -25,17 +25,17 @@ async def world() -> LocalOperator:
         ),
         frontend("web", pools=[{"name": "main", "backends": [{"name": b} for b in BACKENDS]}]),
     )
-    bench.reconciler.set_synced()
-    await bench.settle()
+    operator.reconciler.set_synced()
+    await operator.settle()
     for name in BACKENDS:
-        bench.verdict(name, up=True)
-    await bench.settle()
-    bench.events()
-    return bench
+        operator.verdict(name, up=True)
+    await operator.settle()
+    operator.events()
+    return operator
 
 
-def writes(bench: LocalOperator) -> int:
-    return sum(verb == "replace_status" for verb, *_ in bench.server.requests)
+def writes(operator: LocalOperator) -> int:
+    return sum(verb == "replace_status" for verb, *_ in operator.server.requests)
 
 
 @pytest.mark.slow
@@ -43,25 +43,25 @@ def writes(bench: LocalOperator) -> int:
 async def test_what_flapped_for_ten_minutes_is_shown_as_it_is_ten_seconds_after(
     fault: KubeError,
 ) -> None:
-    bench = await world()
-    bench.server.refuse = lambda _: fault
-    asked = writes(bench)
+    operator = await world()
+    operator.server.refuse = lambda _: fault
+    asked = writes(operator)
     for turn in range(2 * MINUTES):
         for name in BACKENDS:
-            bench.verdict(name, up=turn % 2 == 1)
+            operator.verdict(name, up=turn % 2 == 1)
         await asyncio.sleep(30)
-    assert bench.writes_due == len(BACKENDS) + 1, "no more than there are objects"
-    assert writes(bench) - asked < 60 * MINUTES * 8 / 2.5, "eight in two and a half seconds"
+    assert operator.writes_due == len(BACKENDS) + 1, "no more than there are objects"
+    assert writes(operator) - asked < 60 * MINUTES * 8 / 2.5, "eight in two and a half seconds"
     for name in BACKENDS:
-        bench.verdict(name, up=name != "b7")
-    bench.server.refuse = lambda _: None
+        operator.verdict(name, up=name != "b7")
+    operator.server.refuse = lambda _: None
     await asyncio.sleep(10)
-    assert bench.writes_due == 0
-    states = {name: bench.status(ObjectKind.BACKEND, name)["state"] for name in BACKENDS}
+    assert operator.writes_due == 0
+    states = {name: operator.status(ObjectKind.BACKEND, name)["state"] for name in BACKENDS}
     assert states == {name: "down" if name == "b7" else "up" for name in BACKENDS}
-    assert bench.status(ObjectKind.FRONTEND)["ready"] == "11/12"
-    assert len(bench.server.events) <= 1000, "what is told afterwards is bounded too"
-    asked = writes(bench)
+    assert operator.status(ObjectKind.FRONTEND)["ready"] == "11/12"
+    assert len(operator.server.events) <= 1000, "what is told afterwards is bounded too"
+    asked = writes(operator)
     await asyncio.sleep(60)
-    assert writes(bench) == asked, "all is said"
-    await bench.stop()
+    assert writes(operator) == asked, "all is said"
+    await operator.stop()

@@ -22,9 +22,9 @@ INVALID = {"type": "Accepted", "status": "False", "reason": "Invalid", "message"
 
 def carrying() -> LocalAgent:
     """Return an agent that carries `web` once it is started."""
-    bench = LocalAgent()
-    bench.see("web", decided(WEB))
-    return bench
+    agent = LocalAgent()
+    agent.see("web", decided(WEB))
+    return agent
 
 
 async def test_what_the_status_wants_is_programmed() -> None:
@@ -83,60 +83,60 @@ async def test_a_frontend_of_which_nothing_readable_is_decided_keeps_its_vip(
 
 async def test_an_undecided_frontend_protects_the_vip_of_its_spec() -> None:
     """A new agent that remembers nothing finds the VIP of a frontend without a decision."""
-    bench = LocalAgent()
-    bench.lb.do(AddVip(vip=WEB, settings=VipSettings(encap=Encap.GRE4)))
-    bench.see("web", None, address="192.0.2.1")
-    async with bench:
-        assert set(bench.lb.rows) == {WEB}
-        assert bench.lb.ops == []
+    agent = LocalAgent()
+    agent.lb.do(AddVip(vip=WEB, settings=VipSettings(encap=Encap.GRE4)))
+    agent.see("web", None, address="192.0.2.1")
+    async with agent:
+        assert set(agent.lb.rows) == {WEB}
+        assert agent.lb.ops == []
 
 
 async def test_nodes_without_the_labels_of_the_selector_do_not_carry_it() -> None:
-    bench = LocalAgent(labels={"role": "edge", "zone": "a"})
-    bench.see("web", decided(WEB), nodeSelector={"role": "edge"})
-    bench.see("api", decided(API), nodeSelector={"role": "edge", "zone": "b"})
-    async with bench:
-        assert set(bench.lb.rows) == {WEB}
-        assert bench.intake.selected == {key("web")}
+    agent = LocalAgent(labels={"role": "edge", "zone": "a"})
+    agent.see("web", decided(WEB), nodeSelector={"role": "edge"})
+    agent.see("api", decided(API), nodeSelector={"role": "edge", "zone": "b"})
+    async with agent:
+        assert set(agent.lb.rows) == {WEB}
+        assert agent.intake.selected == {key("web")}
 
 
 WAITED_FOR = {"desired": 1, "programmed": 0, "holding": True}
 
 
 async def test_a_new_label_of_the_node_brings_a_vip_at_once_and_a_lost_one_takes_it_later() -> None:
-    bench = LocalAgent()
-    bench.see("web", decided(WEB, selector={"role": "edge"}), nodeSelector={"role": "edge"})
-    async with bench:
-        assert bench.lb.rows == {}
-        bench.intake.labels_changed({"role": "edge"})
-        await bench.settle()
-        assert set(bench.lb.rows) == {WEB}
-        assert bench.status["frontends"] == {"total": 1, "programmed": 1, "summary": "1/1"}
-        bench.intake.labels_changed({"role": "none"})
+    agent = LocalAgent()
+    agent.see("web", decided(WEB, selector={"role": "edge"}), nodeSelector={"role": "edge"})
+    async with agent:
+        assert agent.lb.rows == {}
+        agent.intake.labels_changed({"role": "edge"})
+        await agent.settle()
+        assert set(agent.lb.rows) == {WEB}
+        assert agent.status["frontends"] == {"total": 1, "programmed": 1, "summary": "1/1"}
+        agent.intake.labels_changed({"role": "none"})
         await asyncio.sleep(GRACE - 1)  # until others have noticed theirs, and the operator all
-        assert set(bench.lb.rows) == {WEB}
+        assert set(agent.lb.rows) == {WEB}
         await asyncio.sleep(1)
-        await bench.settle()
-        assert bench.lb.rows == {}
-        assert bench.status["frontends"] == {"total": 0, "programmed": 0, "summary": "0/0"}
+        await agent.settle()
+        assert agent.lb.rows == {}
+        assert agent.status["frontends"] == {"total": 0, "programmed": 0, "summary": "0/0"}
 
 
 async def test_a_selector_of_the_spec_waits_until_it_is_decided() -> None:
     """Else a node would serve the VIP of before, for which it never was meant."""
-    bench = LocalAgent(labels={"host": "n1"})
-    bench.see("web", decided(WEB, selector={"host": "n1"}), nodeSelector={"host": "n2"})
-    bench.see("api", decided(API, selector={"host": "n2"}), nodeSelector={"host": "n1"})
-    async with bench:
-        assert set(bench.lb.rows) == {WEB}
-        assert bench.intake.selected == {key("web")}
+    agent = LocalAgent(labels={"host": "n1"})
+    agent.see("web", decided(WEB, selector={"host": "n1"}), nodeSelector={"host": "n2"})
+    agent.see("api", decided(API, selector={"host": "n2"}), nodeSelector={"host": "n1"})
+    async with agent:
+        assert set(agent.lb.rows) == {WEB}
+        assert agent.intake.selected == {key("web")}
 
 
 async def test_an_older_operator_leaves_the_selector_to_the_spec() -> None:
-    bench = LocalAgent(labels={"host": "n1"})
-    bench.see("web", decided(WEB), nodeSelector={"host": "n1"})
-    bench.see("api", decided(API), nodeSelector={"host": "n2"})
-    async with bench:
-        assert set(bench.lb.rows) == {WEB}
+    agent = LocalAgent(labels={"host": "n1"})
+    agent.see("web", decided(WEB), nodeSelector={"host": "n1"})
+    agent.see("api", decided(API), nodeSelector={"host": "n2"})
+    async with agent:
+        assert set(agent.lb.rows) == {WEB}
 
 
 async def test_a_node_that_is_left_goes_on_with_new_weights_until_the_others_have_it() -> None:
@@ -164,11 +164,11 @@ async def test_a_node_that_is_left_does_not_begin_with_the_vip_of_the_others() -
 
 
 async def test_a_node_that_never_had_it_does_not_begin_while_others_wait() -> None:
-    bench = LocalAgent()
-    bench.see("web", decided(WEB, selector={"host": "n2"}, nodes=WAITED_FOR))
-    async with bench:
-        assert bench.lb.rows == {}
-        assert bench.intake.selected == set()
+    agent = LocalAgent()
+    agent.see("web", decided(WEB, selector={"host": "n2"}, nodes=WAITED_FOR))
+    async with agent:
+        assert agent.lb.rows == {}
+        assert agent.intake.selected == set()
 
 
 async def test_a_node_that_is_left_goes_on_also_when_its_agent_is_started_anew() -> None:
@@ -228,15 +228,15 @@ async def test_paused_means_hands_off_until_it_is_over() -> None:
 
 async def test_the_dataplane_says_what_the_flags_do_not() -> None:
     flags = DesiredSettings(ipv4_source=IPv4Address("192.0.2.250"), flow_timeout=30)
-    bench = LocalAgent(default=flags)
-    async with bench:
-        assert (str(bench.lb.conf.ipv4_source), bench.lb.conf.flow_timeout) == ("192.0.2.250", 30)
-        bench.see_dataplane(bench.store_dataplane(generation=2, ipv4SourceAddress="192.0.2.251"))
-        await bench.settle()
-        assert (str(bench.lb.conf.ipv4_source), bench.lb.conf.flow_timeout) == ("192.0.2.251", 30)
-        bench.see_dataplane(bench.store_dataplane(generation=3))
-        await bench.settle()
-        assert str(bench.lb.conf.ipv4_source) == "192.0.2.250"
+    agent = LocalAgent(default=flags)
+    async with agent:
+        assert (str(agent.lb.conf.ipv4_source), agent.lb.conf.flow_timeout) == ("192.0.2.250", 30)
+        agent.see_dataplane(agent.store_dataplane(generation=2, ipv4SourceAddress="192.0.2.251"))
+        await agent.settle()
+        assert (str(agent.lb.conf.ipv4_source), agent.lb.conf.flow_timeout) == ("192.0.2.251", 30)
+        agent.see_dataplane(agent.store_dataplane(generation=3))
+        await agent.settle()
+        assert str(agent.lb.conf.ipv4_source) == "192.0.2.250"
 
 
 async def test_a_dataplane_that_is_wrong_changes_nothing() -> None:

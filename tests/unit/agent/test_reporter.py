@@ -20,10 +20,10 @@ pytestmark = pytest.mark.looptime
 
 def carrying(*vips: VipId, **parts: object) -> LocalAgent:
     """Return an agent that carries a frontend for each VIP: web, then api."""
-    bench = LocalAgent(**parts)  # type: ignore[arg-type]  # the test names parameters of the bench
+    agent = LocalAgent(**parts)  # type: ignore[arg-type]  # the test names parameters of the agent
     for name, vip in zip(("web", "api"), vips, strict=False):
-        bench.see(name, decided(vip))
-    return bench
+        agent.see(name, decided(vip))
+    return agent
 
 
 def programmed(agent: LocalAgent) -> list[str]:
@@ -69,11 +69,11 @@ async def test_all_that_is_programmed_is_said() -> None:
 
 
 async def test_vips_of_others_are_counted_and_ours_are_named() -> None:
-    bench = carrying(WEB)
-    bench.lb.do(AddVip(vip=API, settings=VipSettings(encap=Encap.GRE4)))
-    async with bench:
-        assert bench.status["owned"] == "192.0.2.1/32 tcp/80 default/web\n"
-        assert bench.status["others"] == 1
+    agent = carrying(WEB)
+    agent.lb.do(AddVip(vip=API, settings=VipSettings(encap=Encap.GRE4)))
+    async with agent:
+        assert agent.status["owned"] == "192.0.2.1/32 tcp/80 default/web\n"
+        assert agent.status["others"] == 1
 
 
 async def test_a_vip_that_is_made_anew_is_announced_on_its_frontend() -> None:
@@ -89,38 +89,38 @@ async def test_a_vip_that_is_made_anew_is_announced_on_its_frontend() -> None:
 
 
 async def test_a_frontend_that_is_not_decided_is_pending() -> None:
-    bench = carrying(WEB)
-    bench.see("api", None)
-    async with bench:
+    agent = carrying(WEB)
+    agent.see("api", None)
+    async with agent:
         said = "1 of 2 frontends are programmed"
-        assert bench.condition("Synced") == ("False", "Pending", said)
+        assert agent.condition("Synced") == ("False", "Pending", said)
 
 
 async def test_a_refused_vip_is_an_error_of_its_frontend_until_it_is_taken() -> None:
-    bench = carrying(WEB, API)
-    bench.lb.refuse = Refusal(WEB)
-    async with bench:
-        [error] = errors(bench)
+    agent = carrying(WEB, API)
+    agent.lb.refuse = Refusal(WEB)
+    async with agent:
+        [error] = errors(agent)
         assert error["frontend"] == "default/web"
         assert "(-1)" in error["message"]
-        status, reason, message = bench.condition("Synced")
+        status, reason, message = agent.condition("Synced")
         assert (status, reason) == ("False", "Failed")
         assert message.startswith("1 of 2 frontends are programmed; default/web: ")
-        assert programmed(bench) == ["default/api"]
-        bench.lb.refuse = lambda _: 0
+        assert programmed(agent) == ["default/api"]
+        agent.lb.refuse = lambda _: 0
         await asyncio.sleep(5)
-        assert bench.status["errors"] == []
-        assert bench.condition("Synced")[:2] == ("True", "Synced")
+        assert agent.status["errors"] == []
+        assert agent.condition("Synced")[:2] == ("True", "Synced")
 
 
 async def test_the_error_of_a_frontend_goes_with_it() -> None:
-    bench = carrying(WEB, API)
-    bench.lb.refuse = Refusal(WEB)
-    async with bench:
-        bench.intake.gone(ObjectKind.FRONTEND, key("web"))
-        await bench.settle()
-        assert bench.status["errors"] == []
-        assert bench.condition("Synced")[:2] == ("True", "Synced")
+    agent = carrying(WEB, API)
+    agent.lb.refuse = Refusal(WEB)
+    async with agent:
+        agent.intake.gone(ObjectKind.FRONTEND, key("web"))
+        await agent.settle()
+        assert agent.status["errors"] == []
+        assert agent.condition("Synced")[:2] == ("True", "Synced")
 
 
 async def test_a_vip_that_cannot_be_removed_is_an_error_of_the_frontend_that_was() -> None:
@@ -135,19 +135,19 @@ async def test_a_vip_that_cannot_be_removed_is_an_error_of_the_frontend_that_was
 
 
 async def test_settings_that_are_refused_are_said_until_they_are_taken() -> None:
-    bench = carrying(WEB)
-    bench.lb.refuse = lambda op: -70 if isinstance(op, SetConf) else 0
-    async with bench:
-        bench.see_dataplane(bench.store_dataplane(generation=2, flowTimeout="10s"))
-        await bench.settle()
-        status, reason, message = bench.condition("Synced")
+    agent = carrying(WEB)
+    agent.lb.refuse = lambda op: -70 if isinstance(op, SetConf) else 0
+    async with agent:
+        agent.see_dataplane(agent.store_dataplane(generation=2, flowTimeout="10s"))
+        await agent.settle()
+        status, reason, message = agent.condition("Synced")
         assert (status, reason) == ("False", "Failed")
         assert "(-70)" in message
-        bench.lb.refuse = lambda _: 0
-        bench.see_dataplane(bench.store_dataplane(generation=3))
-        await bench.settle()
-        assert bench.condition("Synced")[:2] == ("True", "Synced")
-        assert bench.status["observedGeneration"] == 3
+        agent.lb.refuse = lambda _: 0
+        agent.see_dataplane(agent.store_dataplane(generation=3))
+        await agent.settle()
+        assert agent.condition("Synced")[:2] == ("True", "Synced")
+        assert agent.status["observedGeneration"] == 3
 
 
 async def test_a_lost_vpp_carries_nothing_until_it_is_back() -> None:
@@ -179,19 +179,19 @@ async def test_a_lost_vpp_carries_nothing_until_it_is_back() -> None:
 
 
 async def test_the_time_of_a_condition_moves_only_with_its_status() -> None:
-    bench = carrying(WEB)
-    bench.see("undecided", None)
-    async with bench:
-        bench.clock.advance(60)
-        bench.see("another", None)
-        await bench.settle()
-        assert bench.condition("Synced")[1:] == ("Pending", "1 of 3 frontends are programmed")
-        assert bench.since("Synced") == "2026-01-01T12:00:00.000000Z"
-        bench.intake.gone(ObjectKind.FRONTEND, key("undecided"))
-        bench.intake.gone(ObjectKind.FRONTEND, key("another"))
-        await bench.settle()
-        assert bench.condition("Synced")[:2] == ("True", "Synced")
-        assert bench.since("Synced") == "2026-01-01T12:01:00.000000Z"
+    agent = carrying(WEB)
+    agent.see("undecided", None)
+    async with agent:
+        agent.clock.advance(60)
+        agent.see("another", None)
+        await agent.settle()
+        assert agent.condition("Synced")[1:] == ("Pending", "1 of 3 frontends are programmed")
+        assert agent.since("Synced") == "2026-01-01T12:00:00.000000Z"
+        agent.intake.gone(ObjectKind.FRONTEND, key("undecided"))
+        agent.intake.gone(ObjectKind.FRONTEND, key("another"))
+        await agent.settle()
+        assert agent.condition("Synced")[:2] == ("True", "Synced")
+        assert agent.since("Synced") == "2026-01-01T12:01:00.000000Z"
 
 
 async def test_the_last_change_moves_only_when_something_was_programmed() -> None:
@@ -269,9 +269,9 @@ async def test_a_vip_stays_ours_over_restarts_without_a_memory() -> None:
     """What is ours is in the Dataplane alone, and a frontend goes while no agent runs."""
     server, lb = None, None
     for _ in range(3):
-        bench = carrying(WEB, server=server, lb=lb)
-        async with bench:
-            server, lb = bench.server, bench.lb
+        agent = carrying(WEB, server=server, lb=lb)
+        async with agent:
+            server, lb = agent.server, agent.lb
     last = LocalAgent(server, lb)
     async with last:
         assert last.lb.rows == {}
@@ -375,7 +375,7 @@ async def test_an_api_server_that_is_away_holds_up_no_programming() -> None:
 
 async def test_what_must_outlive_the_agent_is_kept_before_the_vip_is_made(tmp_path: Path) -> None:
     memory = tmp_path / "memory.json"
-    bench = carrying(WEB, memory=memory)
+    agent = carrying(WEB, memory=memory)
     known: list[object] = []
 
     def look(op: Op) -> int:
@@ -383,8 +383,8 @@ async def test_what_must_outlive_the_agent_is_kept_before_the_vip_is_made(tmp_pa
         known.append(state and dict(state.owned))
         return 0
 
-    bench.lb.refuse = look
-    async with bench:
+    agent.lb.refuse = look
+    async with agent:
         assert known[0] == {WEB: key("web")}
 
 

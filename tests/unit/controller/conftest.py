@@ -10,7 +10,7 @@ from in_memory.operator import LocalOperator
 @pytest.fixture
 async def operator() -> AsyncIterator[LocalOperator]:
     """Give an operator whose lists are complete, and empty."""
-    bench = LocalOperator()
-    bench.reconciler.set_synced()
-    yield bench
-    await bench.stop()
+    operator = LocalOperator()
+    operator.reconciler.set_synced()
+    yield operator
+    await operator.stop()

@@ -160,5 +160,5 @@ async def test_a_standby_shows_what_the_leader_has_written_and_counts_nothing_as
     await standby.stop()
 
 
-def metrics(bench: LocalOperator) -> list[bytes]:
-    return bench.registry.render().splitlines()
+def metrics(operator: LocalOperator) -> list[bytes]:
+    return operator.registry.render().splitlines()

@@ -175,7 +175,7 @@ def test_owners_that_make_no_sense_are_refused(text: object) -> None:
 WEB, API = (VipId.parse(f"192.0.2.{n}/32 tcp/80") for n in (1, 2))
 
 
-class StoreBench:
+class SlowDisk:
     """A store, the owners that it is to keep, and a disk that can stand still."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,84 +212,84 @@ class StoreBench:
 
 
 @pytest.fixture
-async def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StoreBench:
-    return StoreBench(tmp_path, monkeypatch)
+async def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SlowDisk:
+    return SlowDisk(tmp_path, monkeypatch)
 
 
-async def test_what_is_kept_is_on_disk_at_once_and_no_second_time(bench: StoreBench) -> None:
-    async with bench.running():
-        bench.store.save_soon()
-        bench.owned[API] = key("api")
-        bench.store.save_now()
-        assert bench.on_disk == bench.owned
+async def test_what_is_kept_is_on_disk_at_once_and_no_second_time(kept: SlowDisk) -> None:
+    async with kept.running():
+        kept.store.save_soon()
+        kept.owned[API] = key("api")
+        kept.store.save_now()
+        assert kept.on_disk == kept.owned
         await asyncio.sleep(2 * SPACING)
-    bench.store.close()
-    assert len(bench.saved) == 1
+    kept.store.close()
+    assert len(kept.saved) == 1
 
 
 async def test_however_often_something_is_to_be_kept_it_is_written_twice_a_second(
-    bench: StoreBench,
+    kept: SlowDisk,
 ) -> None:
-    async with bench.running():
+    async with kept.running():
         for _ in range(20):
-            bench.store.save_soon()
+            kept.store.save_soon()
             await asyncio.sleep(SPACING / 10)
         await asyncio.sleep(1.2 * SPACING)
-    gaps = [later - one for one, later in zip(bench.saved, bench.saved[1:], strict=False)]
-    assert len(bench.saved) >= 3
+    gaps = [later - one for one, later in zip(kept.saved, kept.saved[1:], strict=False)]
+    assert len(kept.saved) >= 3
     assert min(gaps) >= SPACING - 0.01
 
 
 async def test_a_disk_that_stands_still_holds_up_nobody_and_then_has_the_newest(
-    bench: StoreBench,
+    kept: SlowDisk,
 ) -> None:
-    bench.disk.clear()
-    async with bench.running():
-        bench.store.save_soon()
+    kept.disk.clear()
+    async with kept.running():
+        kept.store.save_soon()
         for _ in range(10):
             await asyncio.sleep(0.01)
-            bench.owned.clear()
-            bench.store.save_soon()
-        assert bench.saved == []
-        bench.disk.set()
+            kept.owned.clear()
+            kept.store.save_soon()
+        assert kept.saved == []
+        kept.disk.set()
         await asyncio.sleep(1.5 * SPACING)
-        assert bench.on_disk == {}
-        assert len(bench.saved) == 2
+        assert kept.on_disk == {}
+        assert len(kept.saved) == 2
 
 
-async def test_what_was_taken_before_never_replaces_the_newer(bench: StoreBench) -> None:
-    older = bench.store._take_snapshot()
-    bench.owned[API] = key("api")
-    bench.store.save_now()
-    bench.store._save(*older)
-    assert bench.on_disk == bench.owned
+async def test_what_was_taken_before_never_replaces_the_newer(kept: SlowDisk) -> None:
+    older = kept.store._take_snapshot()
+    kept.owned[API] = key("api")
+    kept.store.save_now()
+    kept.store._save(*older)
+    assert kept.on_disk == kept.owned
 
 
-async def test_what_is_due_at_the_end_is_kept(bench: StoreBench) -> None:
-    bench.store.save_soon()
-    bench.store.close()
-    assert bench.on_disk == bench.owned
+async def test_what_is_due_at_the_end_is_kept(kept: SlowDisk) -> None:
+    kept.store.save_soon()
+    kept.store.close()
+    assert kept.on_disk == kept.owned
 
 
-async def test_what_is_under_way_at_the_end_is_on_disk_before_the_end(bench: StoreBench) -> None:
-    bench.disk.clear()
-    async with bench.running():
-        bench.store.save_soon()
+async def test_what_is_under_way_at_the_end_is_on_disk_before_the_end(kept: SlowDisk) -> None:
+    kept.disk.clear()
+    async with kept.running():
+        kept.store.save_soon()
         await asyncio.sleep(0.05)
-    threading.Timer(0.1, bench.disk.set).start()
-    bench.store.close()
-    assert bench.on_disk == bench.owned
+    threading.Timer(0.1, kept.disk.set).start()
+    kept.store.close()
+    assert kept.on_disk == kept.owned
 
 
-async def test_where_nothing_was_to_be_kept_nothing_is_written(bench: StoreBench) -> None:
-    async with bench.running():
+async def test_where_nothing_was_to_be_kept_nothing_is_written(kept: SlowDisk) -> None:
+    async with kept.running():
         await asyncio.sleep(0.01)
-    bench.store.close()
-    assert bench.saved == []
+    kept.store.close()
+    assert kept.saved == []
 
 
 async def test_a_disk_that_refuses_is_told_and_no_error(
-    bench: StoreBench, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    kept: SlowDisk, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "file").touch()
     store = OwnedStateStore(tmp_path / "file" / "memory.json", OwnedState, HERE)
@@ -301,13 +301,13 @@ async def test_a_disk_that_refuses_is_told_and_no_error(
     assert read_stored_state(tmp_path / "file" / "memory.json", HERE) == StoredState()
 
 
-async def test_without_a_file_nothing_is_written(bench: StoreBench) -> None:
+async def test_without_a_file_nothing_is_written(kept: SlowDisk) -> None:
     store = OwnedStateStore(None, OwnedState, HERE)
     store.load()
     store.save_now()
     store.save_soon()
     store.close()
-    assert bench.saved == []
+    assert kept.saved == []
 
 
 async def test_nothing_is_written_over_what_has_not_been_read_yet(tmp_path: Path) -> None:

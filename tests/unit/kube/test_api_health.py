@@ -21,7 +21,7 @@ WATCH = {"watch": "true"}
 
 
 @dataclass
-class Bench:
+class WatchedHealth:
     """Streams whose clock is set by hand, and what reaches the server."""
 
     server: str = ""
@@ -71,8 +71,8 @@ class Bench:
 
 
 @pytest.fixture
-async def bench() -> AsyncIterator[Bench]:
-    made = Bench()
+async def watched() -> AsyncIterator[WatchedHealth]:
+    made = WatchedHealth()
     server = web.Server(made.answer)
     runner = web.ServerRunner(server, shutdown_timeout=0.1)
     await runner.setup()
@@ -82,35 +82,35 @@ async def bench() -> AsyncIterator[Bench]:
     await runner.cleanup()
 
 
-async def test_an_answered_watch_is_alive(bench: Bench) -> None:
-    health = bench.health()
-    bench.now += 7
+async def test_an_answered_watch_is_alive(watched: WatchedHealth) -> None:
+    health = watched.health()
+    watched.now += 7
     assert health.ages() == {"backends": 7}
-    async with bench.session(health) as session:
-        assert await bench.get(session) == 200
+    async with watched.session(health) as session:
+        assert await watched.get(session) == 200
     assert health.ages() == {"backends": 0}
-    bench.now += 3
+    watched.now += 3
     assert health.ages() == {"backends": 3}
 
 
-async def test_the_age_of_a_kind_is_that_of_its_oldest_namespace(bench: Bench) -> None:
-    health = bench.health(ObjectKind.BACKEND, ObjectKind.DATAPLANE, namespaces=("x", "y"))
-    bench.now += 5
-    async with bench.session(health) as session:
-        await bench.get(session, RESOURCES[ObjectKind.BACKEND].collection_path("x"))
-        await bench.get(session, RESOURCES[ObjectKind.DATAPLANE].collection_path())
+async def test_the_age_of_a_kind_is_that_of_its_oldest_namespace(watched: WatchedHealth) -> None:
+    health = watched.health(ObjectKind.BACKEND, ObjectKind.DATAPLANE, namespaces=("x", "y"))
+    watched.now += 5
+    async with watched.session(health) as session:
+        await watched.get(session, RESOURCES[ObjectKind.BACKEND].collection_path("x"))
+        await watched.get(session, RESOURCES[ObjectKind.DATAPLANE].collection_path())
         assert health.ages() == {"backends": 5, "dataplanes": 0}
-        await bench.get(session, RESOURCES[ObjectKind.BACKEND].collection_path("y"))
+        await watched.get(session, RESOURCES[ObjectKind.BACKEND].collection_path("y"))
     assert health.ages() == {"backends": 0, "dataplanes": 0}
 
 
-async def test_a_failure_is_no_answer_and_says_what_is_wrong(bench: Bench) -> None:
-    health = bench.health(ObjectKind.BACKEND, ObjectKind.FRONTEND)
-    bench.now += 61
-    async with bench.session(health) as session:
-        await bench.get(session, RESOURCES[ObjectKind.FRONTEND].collection_path())
-        bench.statuses = [429]
-        await bench.get(session)
+async def test_a_failure_is_no_answer_and_says_what_is_wrong(watched: WatchedHealth) -> None:
+    health = watched.health(ObjectKind.BACKEND, ObjectKind.FRONTEND)
+    watched.now += 61
+    async with watched.session(health) as session:
+        await watched.get(session, RESOURCES[ObjectKind.FRONTEND].collection_path())
+        watched.statuses = [429]
+        await watched.get(session)
     assert health.ages() == {"backends": 61, "frontends": 0}
     health.judge_ages(61)
     assert health.trouble == ""
@@ -120,122 +120,128 @@ async def test_a_failure_is_no_answer_and_says_what_is_wrong(bench: Bench) -> No
 
 
 async def test_a_server_that_takes_a_request_and_says_nothing_is_not_waited_for(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    watched: WatchedHealth, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "ANSWER_TIMEOUT", 0.05)
-    health = bench.health()
-    bench.statuses = [0]
-    bench.now += 9
-    async with bench.session(health) as session:
+    health = watched.health()
+    watched.statuses = [0]
+    watched.now += 9
+    async with watched.session(health) as session:
         with pytest.raises(TimeoutError):
-            await bench.get(session)
+            await watched.get(session)
     health.judge_ages(1)
     assert health.trouble == "no answer to the watch of backends for 9 s (no answer)"
     assert health.silence() == 0, "it was asked"
 
 
-async def test_silence_is_of_the_stream_that_was_forgotten(bench: Bench) -> None:
-    health = bench.health(ObjectKind.BACKEND, ObjectKind.FRONTEND)
-    bench.now += 4
-    async with bench.session(health) as session:
-        await bench.get(session)
+async def test_silence_is_of_the_stream_that_was_forgotten(watched: WatchedHealth) -> None:
+    health = watched.health(ObjectKind.BACKEND, ObjectKind.FRONTEND)
+    watched.now += 4
+    async with watched.session(health) as session:
+        await watched.get(session)
         assert health.silence() == 4
-        await bench.get(session, RESOURCES[ObjectKind.FRONTEND].collection_path())
+        await watched.get(session, RESOURCES[ObjectKind.FRONTEND].collection_path())
         assert health.silence() == 0
 
 
 async def test_a_watch_that_begins_by_a_list_is_told_once_it_goes_on_from_there(
-    bench: Bench,
+    watched: WatchedHealth,
 ) -> None:
     """What our own list shows after that is newer than kopf's list, so nothing falls between."""
-    health = bench.health()
-    async with bench.session(health) as session:
-        assert await bench.get(session, query={"limit": "500"}) == 200
-        assert bench.doubts == 0
-        await bench.get(session)
-        assert bench.doubts == 1
-        await bench.get(session)
-    assert bench.doubts == 1, "it continues what was told"
+    health = watched.health()
+    async with watched.session(health) as session:
+        assert await watched.get(session, query={"limit": "500"}) == 200
+        assert watched.doubts == 0
+        await watched.get(session)
+        assert watched.doubts == 1
+        await watched.get(session)
+    assert watched.doubts == 1, "it continues what was told"
 
 
-async def test_a_list_that_failed_began_nothing(bench: Bench) -> None:
-    health = bench.health()
-    bench.statuses = [500]
-    async with bench.session(health) as session:
-        assert await bench.get(session, query={}) == 500
-    assert bench.doubts == 0
+async def test_a_list_that_failed_began_nothing(watched: WatchedHealth) -> None:
+    health = watched.health()
+    watched.statuses = [500]
+    async with watched.session(health) as session:
+        assert await watched.get(session, query={}) == 500
+    assert watched.doubts == 0
 
 
-async def test_what_else_kopf_asks_for_is_left_alone(bench: Bench) -> None:
-    health = bench.health()
-    async with bench.session(health) as session:
-        assert await bench.get(session, "/apis", {}) == 200
-    assert bench.asked == [("/apis", {})]
+async def test_what_else_kopf_asks_for_is_left_alone(watched: WatchedHealth) -> None:
+    health = watched.health()
+    async with watched.session(health) as session:
+        assert await watched.get(session, "/apis", {}) == 200
+    assert watched.asked == [("/apis", {})]
 
 
-async def test_each_request_carries_the_token_of_that_moment(bench: Bench) -> None:
-    health = bench.health()
-    async with bench.session(health) as session:
+async def test_each_request_carries_the_token_of_that_moment(watched: WatchedHealth) -> None:
+    health = watched.health()
+    async with watched.session(health) as session:
         for _ in range(2):
-            await bench.get(session)
-    assert bench.tokens == ["Bearer 0", "Bearer 1"]
+            await watched.get(session)
+    assert watched.tokens == ["Bearer 0", "Bearer 1"]
 
 
-async def test_a_kind_that_is_not_there_is_told_and_doubted_once_it_is_back(bench: Bench) -> None:
-    health = bench.health()
-    async with bench.session(health) as session:
-        bench.statuses = [404, 200]
-        assert await bench.get(session) == 404
-        bench.now += 4
+async def test_a_kind_that_is_not_there_is_told_and_doubted_once_it_is_back(
+    watched: WatchedHealth,
+) -> None:
+    health = watched.health()
+    async with watched.session(health) as session:
+        watched.statuses = [404, 200]
+        assert await watched.get(session) == 404
+        watched.now += 4
         assert health.trouble == "the watch of backends fails for 4 s (404 Not Found)"
-        assert bench.doubts == 0
-        assert await bench.get(session) == 200
+        assert watched.doubts == 0
+        assert await watched.get(session) == 200
         assert health.trouble == ""
-        assert bench.doubts == 1, "it may have been made anew"
+        assert watched.doubts == 1, "it may have been made anew"
 
 
-async def test_a_kind_that_is_not_asked_for_while_others_are_was_not_there(bench: Bench) -> None:
-    health = bench.health(ObjectKind.BACKEND, ObjectKind.FRONTEND)
+async def test_a_kind_that_is_not_asked_for_while_others_are_was_not_there(
+    watched: WatchedHealth,
+) -> None:
+    health = watched.health(ObjectKind.BACKEND, ObjectKind.FRONTEND)
     assert not health.is_partial()
-    async with bench.session(health) as session:
-        await bench.get(session)
+    async with watched.session(health) as session:
+        await watched.get(session)
         assert health.is_partial()
-        await bench.get(session, RESOURCES[ObjectKind.FRONTEND].collection_path())
+        await watched.get(session, RESOURCES[ObjectKind.FRONTEND].collection_path())
     assert not health.is_partial()
 
 
-async def test_where_nothing_is_asked_for_in_a_while_nothing_was_there(bench: Bench) -> None:
-    health = bench.health()
-    bench.now += module.ANSWER_TIMEOUT
+async def test_where_nothing_is_asked_for_in_a_while_nothing_was_there(
+    watched: WatchedHealth,
+) -> None:
+    health = watched.health()
+    watched.now += module.ANSWER_TIMEOUT
     assert not health.is_partial()
-    bench.now += 1
+    watched.now += 1
     assert health.is_partial()
 
 
 @pytest.mark.parametrize(("lasted", "doubted"), [(1, 1), (27, 1), (28, 0), (30, 0)])
 async def test_a_watch_that_ends_before_its_time_is_doubted(
-    bench: Bench, lasted: float, doubted: int
+    watched: WatchedHealth, lasted: float, doubted: int
 ) -> None:
-    health = bench.health()
-    async with bench.session(health) as session:
+    health = watched.health()
+    async with watched.session(health) as session:
         query = {**WATCH, "timeoutSeconds": "30"}
-        await bench.get(session, query=query)
-        bench.now += lasted
-        await bench.get(session, query=query)
-    assert bench.doubts == doubted
+        await watched.get(session, query=query)
+        watched.now += lasted
+        await watched.get(session, query=query)
+    assert watched.doubts == doubted
 
 
-async def test_the_version_that_a_watch_goes_on_from_is_told(bench: Bench) -> None:
-    async with bench.session(bench.health()) as session:
-        await bench.get(session, query={**WATCH, "resourceVersion": "2000"})
-    assert bench.versions == [("backends", 2000)]
+async def test_the_version_that_a_watch_goes_on_from_is_told(watched: WatchedHealth) -> None:
+    async with watched.session(watched.health()) as session:
+        await watched.get(session, query={**WATCH, "resourceVersion": "2000"})
+    assert watched.versions == [("backends", 2000)]
 
 
-async def test_a_version_too_large_for_the_server_is_doubted(bench: Bench) -> None:
-    async with bench.session(bench.health()) as session:
-        bench.statuses = [504]
-        await bench.get(session, query={**WATCH, "resourceVersion": "2000"})
-    assert bench.doubts == 1
+async def test_a_version_too_large_for_the_server_is_doubted(watched: WatchedHealth) -> None:
+    async with watched.session(watched.health()) as session:
+        watched.statuses = [504]
+        await watched.get(session, query={**WATCH, "resourceVersion": "2000"})
+    assert watched.doubts == 1
 
 
 def test_a_failure_is_told_once_it_has_lasted_and_until_an_answer() -> None:

@@ -31,7 +31,7 @@ BEFORE: Raw = {
 }
 
 
-class Bench:
+class RenderedWorld:
     """A renderer on a world, with a clock of its own."""
 
     def __init__(self) -> None:
@@ -60,9 +60,9 @@ class Bench:
         return found
 
 
-def bench() -> Bench:
-    """Return a bench with all kinds of objects."""
-    made = Bench()
+def rendering() -> RenderedWorld:
+    """Return a rendered world with all kinds of objects."""
+    made = RenderedWorld()
     made.world.put(
         health_check(),
         backend("a", "10.0.0.1"),
@@ -75,7 +75,7 @@ def bench() -> Bench:
 
 
 async def test_every_kind_is_rendered_as_of_now() -> None:
-    one = bench()
+    one = rendering()
     assert one.render("Frontend", "web")["state"] == "unknown"
     one.world.verdict("a", up=True)
     assert one.render("Frontend", "web")["state"] == "up"
@@ -85,7 +85,7 @@ async def test_every_kind_is_rendered_as_of_now() -> None:
 
 
 async def test_nodes_are_asked_with_the_selector_and_the_revision() -> None:
-    one = bench()
+    one = rendering()
     dataplane = one.render("Frontend", "web")["dataplane"]
     assert isinstance(dataplane, dict)
     assert one.asked == [(key("web"), (("role", "edge"),), dataplane["revision"])]
@@ -93,7 +93,7 @@ async def test_nodes_are_asked_with_the_selector_and_the_revision() -> None:
 
 @pytest.mark.parametrize("kind", ["Frontend", "Backend", "HealthCheck"])
 async def test_what_was_never_seen_or_is_gone_has_no_status(kind: str) -> None:
-    one = bench()
+    one = rendering()
     assert one.renderer.render(kind, key("other")) is None
     for name in ("web", "a", "check"):
         one.renderer.gone(kind, key(name))
@@ -101,14 +101,14 @@ async def test_what_was_never_seen_or_is_gone_has_no_status(kind: str) -> None:
 
 
 async def test_rendering_twice_is_the_same_however_late() -> None:
-    one = bench()
+    one = rendering()
     before = one.render("Frontend", "web"), one.render("Backend", "a")
     one.now += timedelta(hours=1)
     assert (one.render("Frontend", "web"), one.render("Backend", "a")) == before
 
 
 async def test_the_time_of_a_condition_moves_with_its_status_alone() -> None:
-    one = bench()
+    one = rendering()
     one.render("Backend", "a")
     one.now += timedelta(hours=1)
     one.world.verdict("a", up=True)
@@ -122,7 +122,7 @@ async def test_the_time_of_a_condition_moves_with_its_status_alone() -> None:
 
 
 async def test_conditions_of_the_last_program_keep_their_time() -> None:
-    one = Bench()
+    one = RenderedWorld()
     one.world.put(frontend("web", pool("p")))
     one.seen("Frontend", "web", status=BEFORE)
     accepted = one.condition("Frontend", "web", "Accepted")
@@ -130,7 +130,7 @@ async def test_conditions_of_the_last_program_keep_their_time() -> None:
 
 
 async def test_the_echo_of_a_status_does_not_turn_back_what_was_rendered_since() -> None:
-    one = bench()
+    one = rendering()
     one.render("Frontend", "web")
     one.seen("Frontend", "web", status=BEFORE)
     accepted = one.condition("Frontend", "web", "Accepted")
@@ -138,7 +138,7 @@ async def test_the_echo_of_a_status_does_not_turn_back_what_was_rendered_since()
 
 
 async def test_a_status_is_of_the_generation_that_it_is_concluded_from() -> None:
-    one = bench()
+    one = rendering()
     one.seen("Frontend", "web", generation=2)
     assert one.render("Frontend", "web")["observedGeneration"] == 1
     one.world.store.put_invalid("Frontend", key("web"), [INVALID])
@@ -147,13 +147,13 @@ async def test_a_status_is_of_the_generation_that_it_is_concluded_from() -> None
 
 
 async def test_a_frontend_of_which_nothing_is_decided_yet_shows_what_it_showed() -> None:
-    one = Bench()
+    one = RenderedWorld()
     one.seen("Frontend", "web", generation=7, status=BEFORE)
     assert one.render("Frontend", "web") == BEFORE
 
 
 async def test_not_understanding_a_frontend_takes_nothing_away() -> None:
-    one = Bench()
+    one = RenderedWorld()
     one.world.store.put_invalid("Frontend", key("web"), [INVALID])
     one.world.reconcile()
     one.seen("Frontend", "web", generation=7, status=BEFORE)
@@ -167,7 +167,7 @@ async def test_not_understanding_a_frontend_takes_nothing_away() -> None:
 
 @pytest.mark.parametrize("kind", ["Backend", "HealthCheck"])
 async def test_what_is_wrong_with_an_object_is_said_on_it(kind: str) -> None:
-    one = Bench()
+    one = RenderedWorld()
     one.world.store.put_invalid(kind, key("web"), [INVALID])
     one.world.reconcile()
     one.seen(kind, "web", generation=7)
@@ -181,7 +181,7 @@ async def test_what_is_wrong_with_an_object_is_said_on_it(kind: str) -> None:
 
 @pytest.mark.parametrize("raw", [{}, {"metadata": None}, {"metadata": {"generation": "x"}}])
 async def test_an_object_without_metadata_can_be_seen(raw: Raw) -> None:
-    one = bench()
+    one = rendering()
     one.renderer.seen("Backend", key("a"), raw)
     assert one.render("Backend", "a")["observedGeneration"] == 0
 
@@ -198,7 +198,7 @@ def test_conditions_that_make_no_sense_are_left_out() -> None:
 
 
 async def test_what_was_decided_is_read_from_the_status() -> None:
-    one = bench()
+    one = rendering()
     one.world.verdict("a", up=True)
     previous = load_previous(key("web"), one.render("Frontend", "web"))
     assert previous == Previous(
@@ -217,7 +217,7 @@ def test_a_status_that_makes_no_sense_tells_nothing(status: object) -> None:
 
 
 async def test_a_dataplane_without_states_is_still_known() -> None:
-    one = bench()
+    one = rendering()
     status = {"dataplane": one.render("Frontend", "web")["dataplane"]}
     previous = load_previous(key("web"), status)
     assert previous.vip == one.world.desired("web")
@@ -225,7 +225,7 @@ async def test_a_dataplane_without_states_is_still_known() -> None:
 
 
 async def test_a_withdrawn_frontend_has_no_dataplane_to_read() -> None:
-    one = bench()
+    one = rendering()
     one.world.put(frontend("old", pool("p"), on=vip(), age=9))
     assert "dataplane" not in one.render("Frontend", "web")
     assert load_previous(key("web"), one.render("Frontend", "web")).vip is None

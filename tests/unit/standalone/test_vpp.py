@@ -14,7 +14,7 @@ from vpplb.telemetry.metrics import AgentMetrics, Registry
 WEB = key("web")
 
 
-class Bench:
+class ProgrammedVpp:
     def __init__(self) -> None:
         self.reported: list[ObjectKey] = []
         self.registry = Registry()
@@ -30,50 +30,50 @@ class Bench:
 
 
 def test_the_newest_revision_counts_and_an_older_one_does_not() -> None:
-    bench = Bench()
-    assert bench.programmed.report_frontend(WEB, (), "r1") == NodeReport(desired=("local",))
-    assert bench.report("r1") == NodeReport(desired=("local",), programmed=("local",))
-    assert bench.report("r0") == NodeReport(desired=("local",))
-    assert bench.reported == [WEB, WEB]
+    programmed = ProgrammedVpp()
+    assert programmed.programmed.report_frontend(WEB, (), "r1") == NodeReport(desired=("local",))
+    assert programmed.report("r1") == NodeReport(desired=("local",), programmed=("local",))
+    assert programmed.report("r0") == NodeReport(desired=("local",))
+    assert programmed.reported == [WEB, WEB]
 
 
 def test_a_failure_counts_until_it_is_over() -> None:
-    bench = Bench()
-    bench.report("r1")
-    assert bench.report("r1", "no memory") == NodeReport(
+    programmed = ProgrammedVpp()
+    programmed.report("r1")
+    assert programmed.report("r1", "no memory") == NodeReport(
         desired=("local",), failed=(("local", "no memory"),)
     )
-    assert bench.report("r1") == NodeReport(desired=("local",), programmed=("local",))
+    assert programmed.report("r1") == NodeReport(desired=("local",), programmed=("local",))
 
 
 def test_a_frontend_that_wants_nothing_any_more_is_forgotten() -> None:
-    bench = Bench()
-    bench.report("r1", "no memory")
-    assert bench.report("") == NodeReport(desired=("local",))
-    assert bench.programmed.report_frontend(WEB, (), "") == NodeReport(desired=("local",))
+    programmed = ProgrammedVpp()
+    programmed.report("r1", "no memory")
+    assert programmed.report("") == NodeReport(desired=("local",))
+    assert programmed.programmed.report_frontend(WEB, (), "") == NodeReport(desired=("local",))
 
 
 def test_a_lost_vpp_carries_nothing_and_every_frontend_hears_of_it_once() -> None:
-    bench = Bench()
-    assert bench.vpp.trouble
-    bench.vpp.on_connected(VppInfo(version="26.10", pid=1))
-    assert bench.vpp.trouble == ""
-    bench.report("r1")
-    bench.reported.clear()
-    bench.vpp.on_disconnected("refused")
-    bench.vpp.on_disconnected("refused")
-    assert bench.vpp.trouble == "refused"
-    assert bench.reported == [WEB]
-    assert bench.programmed.report_frontend(WEB, (), "r1") == NodeReport(desired=("local",))
+    programmed = ProgrammedVpp()
+    assert programmed.vpp.trouble
+    programmed.vpp.on_connected(VppInfo(version="26.10", pid=1))
+    assert programmed.vpp.trouble == ""
+    programmed.report("r1")
+    programmed.reported.clear()
+    programmed.vpp.on_disconnected("refused")
+    programmed.vpp.on_disconnected("refused")
+    assert programmed.vpp.trouble == "refused"
+    assert programmed.reported == [WEB]
+    assert programmed.programmed.report_frontend(WEB, (), "r1") == NodeReport(desired=("local",))
 
 
 def test_everything_is_counted() -> None:
-    bench = Bench()
-    bench.vpp.on_connected(VppInfo(version="26.10", pid=1))
-    bench.vpp.on_vpp_changed(ChangeKind.AS_WEIGHT, 3)
-    bench.vpp.on_drift(2)
-    bench.report("r1")
-    text = bench.registry.render().decode()
+    programmed = ProgrammedVpp()
+    programmed.vpp.on_connected(VppInfo(version="26.10", pid=1))
+    programmed.vpp.on_vpp_changed(ChangeKind.AS_WEIGHT, 3)
+    programmed.vpp.on_drift(2)
+    programmed.report("r1")
+    text = programmed.registry.render().decode()
     assert "vpplb_vpp_connected 1.0" in text
     assert 'vpplb_sync_changes_total{kind="as_weight"} 3.0' in text
     assert "vpplb_drift_repairs_total 2.0" in text

@@ -2,7 +2,7 @@
 
 import pytest
 
-from in_memory.syncer import DNS, VIP, VIP2, WEB, A, Bench, C, row
+from in_memory.syncer import DNS, VIP, VIP2, WEB, A, C, LocalSyncer, row
 from vpplb.model.vip import LbConf, Vip, VipId
 from vpplb.plan.ops import DelServer, DelVip, SetConf, SetWeight
 from vpplb.plan.settings import DesiredSettings
@@ -19,14 +19,14 @@ def having(**rows: Vip) -> ObservedVpp:
 
 @pytest.mark.looptime
 async def test_it_says_the_calls_that_the_syncer_makes_of_the_same_wishes() -> None:
-    dry_run, bench = DryRun(), Bench()
-    for wishes in (dry_run, bench.syncer):
+    dry_run, local = DryRun(), LocalSyncer()
+    for wishes in (dry_run, local.syncer):
         wishes.set_desired(WEB, VIP, row(100, 50, 0), "r1")
         wishes.set_desired(DNS, VIP2, row(7), "r1")
         wishes.set_settings(DesiredSettings(flow_timeout=60))
-    bench.syncer.set_synced()
-    assert list(dry_run.plan_calls(ObservedVpp()).ops) == await bench.ops()
-    await bench.stop()
+    local.syncer.set_synced()
+    assert list(dry_run.plan_calls(ObservedVpp()).ops) == await local.ops()
+    await local.stop()
 
 
 def test_what_is_as_wanted_already_needs_no_call() -> None:

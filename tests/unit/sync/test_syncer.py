@@ -5,7 +5,7 @@ from ipaddress import IPv4Address, ip_network
 
 import pytest
 
-from in_memory.syncer import DNS, VIP, VIP2, WEB, A, B, Bench, C, programmed, row
+from in_memory.syncer import DNS, VIP, VIP2, WEB, A, B, C, LocalSyncer, programmed, row
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import Encap, LbConf, Protocol, StrangeVip, Vip, VipId, VipSettings
 from vpplb.plan.ops import ChangeKind, DelServer, DelVip, SetConf, SetWeight
@@ -17,44 +17,44 @@ pytestmark = pytest.mark.looptime
 
 
 @pytest.fixture
-async def bench() -> AsyncIterator[Bench]:
-    bench = Bench()
-    yield bench
-    await bench.stop()
+async def local() -> AsyncIterator[LocalSyncer]:
+    local = LocalSyncer()
+    yield local
+    await local.stop()
 
 
-async def test_nothing_is_sent_before_the_list_of_frontends_is_complete(bench: Bench) -> None:
-    bench.put(VIP2, row(1))
-    bench.syncer.set_desired(WEB, VIP, row(100), "r1")
-    bench.syncer.set_settings(DesiredSettings(flow_timeout=60))
-    await bench.settle(120)
-    assert bench.lb.ops == []
-    bench.syncer.set_synced()
-    assert len(await bench.ops()) == 3
+async def test_nothing_is_sent_before_the_list_of_frontends_is_complete(local: LocalSyncer) -> None:
+    local.put(VIP2, row(1))
+    local.syncer.set_desired(WEB, VIP, row(100), "r1")
+    local.syncer.set_settings(DesiredSettings(flow_timeout=60))
+    await local.settle(120)
+    assert local.lb.ops == []
+    local.syncer.set_synced()
+    assert len(await local.ops()) == 3
 
 
-async def test_a_wanted_vip_is_made_with_all_its_servers_and_reported(bench: Bench) -> None:
-    bench.syncer.set_desired(WEB, VIP, row(100, 50, 0), "r1")
-    bench.syncer.set_synced()
-    await bench.settle()
-    assert bench.weights() == {str(A): 100, str(B): 50, str(C): 0}
-    assert bench.listener.reports == [VipReport(key=WEB, vip=VIP, revision="r1")]
-    assert bench.listener.counts == {ChangeKind.VIP_ADDED: 1, ChangeKind.AS_ADDED: 3}
-    assert bench.syncer.vips.owned_state.owned == {VIP: WEB}
+async def test_a_wanted_vip_is_made_with_all_its_servers_and_reported(local: LocalSyncer) -> None:
+    local.syncer.set_desired(WEB, VIP, row(100, 50, 0), "r1")
+    local.syncer.set_synced()
+    await local.settle()
+    assert local.weights() == {str(A): 100, str(B): 50, str(C): 0}
+    assert local.listener.reports == [VipReport(key=WEB, vip=VIP, revision="r1")]
+    assert local.listener.counts == {ChangeKind.VIP_ADDED: 1, ChangeKind.AS_ADDED: 3}
+    assert local.syncer.vips.owned_state.owned == {VIP: WEB}
 
 
-async def test_a_vip_that_is_there_is_adopted_without_a_call(bench: Bench) -> None:
-    bench.put(VIP, row(100, 50))
-    bench.syncer.set_desired(WEB, VIP, row(100, 50), "r1")
-    bench.syncer.set_synced()
-    assert await bench.ops() == []
-    assert bench.listener.reports == [VipReport(key=WEB, vip=VIP, revision="r1")]
-    bench.syncer.remove_frontend(WEB)
-    assert DelVip(vip=VIP, settings=row().settings) in await bench.ops()
+async def test_a_vip_that_is_there_is_adopted_without_a_call(local: LocalSyncer) -> None:
+    local.put(VIP, row(100, 50))
+    local.syncer.set_desired(WEB, VIP, row(100, 50), "r1")
+    local.syncer.set_synced()
+    assert await local.ops() == []
+    assert local.listener.reports == [VipReport(key=WEB, vip=VIP, revision="r1")]
+    local.syncer.remove_frontend(WEB)
+    assert DelVip(vip=VIP, settings=row().settings) in await local.ops()
 
 
-async def test_a_restart_with_the_same_wishes_sends_nothing(bench: Bench) -> None:
-    ready = await programmed(bench)
+async def test_a_restart_with_the_same_wishes_sends_nothing(local: LocalSyncer) -> None:
+    ready = await programmed(local)
     await ready.restart(ready.syncer.vips.owned_state)
     ready.syncer.set_desired(WEB, VIP, row(100, 50, 0), "r1")
     ready.syncer.set_synced()
@@ -62,8 +62,8 @@ async def test_a_restart_with_the_same_wishes_sends_nothing(bench: Bench) -> Non
     assert ready.listener.reports == [VipReport(key=WEB, vip=VIP, revision="r1")]
 
 
-async def test_an_empty_list_of_frontends_is_complete_too(bench: Bench) -> None:
-    ready = await programmed(bench)
+async def test_an_empty_list_of_frontends_is_complete_too(local: LocalSyncer) -> None:
+    ready = await programmed(local)
     await ready.restart(ready.syncer.vips.owned_state)
     ready.syncer.set_synced()
     await ready.settle()
@@ -71,8 +71,8 @@ async def test_an_empty_list_of_frontends_is_complete_too(bench: Bench) -> None:
     assert ready.listener.counts[ChangeKind.VIP_REMOVED] == 1
 
 
-async def test_a_change_of_weights_costs_its_calls_and_no_reading(bench: Bench) -> None:
-    ready = await programmed(bench)
+async def test_a_change_of_weights_costs_its_calls_and_no_reading(local: LocalSyncer) -> None:
+    ready = await programmed(local)
     reads = ready.lb.reads
     ready.syncer.set_desired(WEB, VIP, row(0, 50, 100), "r2")
     assert await ready.ops() == [
@@ -84,24 +84,24 @@ async def test_a_change_of_weights_costs_its_calls_and_no_reading(bench: Bench) 
     assert ready.listener.counts == {ChangeKind.AS_WEIGHT: 2}
 
 
-async def test_the_same_wish_again_is_no_work(bench: Bench) -> None:
-    ready = await programmed(bench)
+async def test_the_same_wish_again_is_no_work(local: LocalSyncer) -> None:
+    ready = await programmed(local)
     syncs = ready.listener.syncs
     ready.syncer.set_desired(WEB, VIP, row(100, 50, 0), "r1")
     assert await ready.ops() == []
     assert ready.listener.syncs == syncs
 
 
-async def test_many_wishes_at_once_are_one_round_with_the_last(bench: Bench) -> None:
-    ready = await programmed(bench)
+async def test_many_wishes_at_once_are_one_round_with_the_last(local: LocalSyncer) -> None:
+    ready = await programmed(local)
     for weight in range(1, 100):
         ready.syncer.set_desired(WEB, VIP, row(weight, 50, 0), f"w{weight}")
     assert await ready.ops() == [SetWeight(vip=VIP, address=A, weight=99)]
     assert [report.revision for report in ready.listener.reports] == ["w99"]
 
 
-async def test_a_wish_during_a_round_is_met_in_the_next(bench: Bench) -> None:
-    ready = await programmed(bench)
+async def test_a_wish_during_a_round_is_met_in_the_next(local: LocalSyncer) -> None:
+    ready = await programmed(local)
     ready.lb.delay = 0.5
     ready.syncer.set_desired(WEB, VIP, row(90, 50, 0), "r2")
     await ready.settle(0.1)
@@ -111,8 +111,8 @@ async def test_a_wish_during_a_round_is_met_in_the_next(bench: Bench) -> None:
     assert [report.revision for report in ready.listener.reports] == ["r2", "r3"]
 
 
-async def test_an_immutable_change_recreates_that_vip_alone(bench: Bench) -> None:
-    ready = await programmed(bench)
+async def test_an_immutable_change_recreates_that_vip_alone(local: LocalSyncer) -> None:
+    ready = await programmed(local)
     ready.syncer.set_desired(DNS, VIP2, row(1), "d1")
     await ready.ops()
     ready.listener.counts.clear()
@@ -125,8 +125,10 @@ async def test_an_immutable_change_recreates_that_vip_alone(bench: Bench) -> Non
     assert ready.listener.remade == [(WEB, VIP, changed.settings)]
 
 
-async def test_a_deleted_frontends_vip_is_removed_servers_first_with_flush(bench: Bench) -> None:
-    ready = await programmed(bench)
+async def test_a_deleted_frontends_vip_is_removed_servers_first_with_flush(
+    local: LocalSyncer,
+) -> None:
+    ready = await programmed(local)
     ready.syncer.remove_frontend(WEB)
     assert await ready.ops() == [
         *(DelServer(vip=VIP, address=a, flush=True) for a in (A, B, C)),
@@ -137,20 +139,20 @@ async def test_a_deleted_frontends_vip_is_removed_servers_first_with_flush(bench
 
 
 async def test_it_connects_again_with_backoff_from_a_tenth_of_a_second_to_five() -> None:
-    bench = Bench()
-    bench.lb.down = True
-    await bench.settle(60)
+    local = LocalSyncer()
+    local.lb.down = True
+    await local.settle(60)
     # 0, 0.1, 0.3, 0.7, 1.5, 3.1, 6.3, then each 5 s
-    assert bench.lb.connects == 7 + 10
-    assert set(bench.listener.reasons) == {"connection refused"}
-    bench.lb.down = False
-    await bench.settle(5)
-    assert [info.pid for info in bench.listener.infos] == [1]
-    await bench.stop()
+    assert local.lb.connects == 7 + 10
+    assert set(local.listener.reasons) == {"connection refused"}
+    local.lb.down = False
+    await local.settle(5)
+    assert [info.pid for info in local.listener.infos] == [1]
+    await local.stop()
 
 
-async def test_a_new_vpp_is_programmed_in_full_within_seconds(bench: Bench) -> None:
-    ready = await programmed(bench)
+async def test_a_new_vpp_is_programmed_in_full_within_seconds(local: LocalSyncer) -> None:
+    ready = await programmed(local)
     before = ready.lb.table()
     ready.lb.restart()
     await ready.settle(2)
@@ -160,8 +162,8 @@ async def test_a_new_vpp_is_programmed_in_full_within_seconds(bench: Bench) -> N
     assert ready.listener.drift == 0
 
 
-async def test_a_hung_vpp_is_gone_after_five_seconds(bench: Bench) -> None:
-    ready = await programmed(bench)
+async def test_a_hung_vpp_is_gone_after_five_seconds(local: LocalSyncer) -> None:
+    ready = await programmed(local)
     ready.lb.hung = True
     await ready.settle(6.2)
     assert ready.listener.reasons[0] == "no answer"
@@ -170,8 +172,10 @@ async def test_a_hung_vpp_is_gone_after_five_seconds(bench: Bench) -> None:
     assert len(ready.listener.infos) == 2
 
 
-async def test_a_connection_lost_in_the_middle_is_taken_up_where_vpp_stands(bench: Bench) -> None:
-    ready = await programmed(bench)
+async def test_a_connection_lost_in_the_middle_is_taken_up_where_vpp_stands(
+    local: LocalSyncer,
+) -> None:
+    ready = await programmed(local)
     ready.lb.die_after = 1
     ready.syncer.set_desired(WEB, VIP, row(1, 2, 3), "r2")
     await ready.settle(2)
@@ -180,8 +184,8 @@ async def test_a_connection_lost_in_the_middle_is_taken_up_where_vpp_stands(benc
     assert ready.listener.reports[-1] == VipReport(key=WEB, vip=VIP, revision="r2")
 
 
-async def test_when_it_is_stopped_vpp_goes_on_as_it_is(bench: Bench) -> None:
-    ready = await programmed(bench)
+async def test_when_it_is_stopped_vpp_goes_on_as_it_is(local: LocalSyncer) -> None:
+    ready = await programmed(local)
     before = ready.lb.table()
     await ready.stop()
     assert ready.lb.table() == before
@@ -189,8 +193,8 @@ async def test_when_it_is_stopped_vpp_goes_on_as_it_is(bench: Bench) -> None:
         await ready.lb.ping()
 
 
-async def test_what_was_changed_behind_its_back_is_repaired_and_counted(bench: Bench) -> None:
-    ready = await programmed(bench)
+async def test_what_was_changed_behind_its_back_is_repaired_and_counted(local: LocalSyncer) -> None:
+    ready = await programmed(local)
     before = ready.lb.table()
     ready.lb.do(SetWeight(vip=VIP, address=A, weight=1))
     ready.lb.do(DelServer(vip=VIP, address=B))
@@ -201,8 +205,8 @@ async def test_what_was_changed_behind_its_back_is_repaired_and_counted(bench: B
     assert ready.listener.drift == 1
 
 
-async def test_vpp_is_read_each_sync_interval_and_pinged_in_between(bench: Bench) -> None:
-    ready = await programmed(bench)
+async def test_vpp_is_read_each_sync_interval_and_pinged_in_between(local: LocalSyncer) -> None:
+    ready = await programmed(local)
     reads, pings = ready.lb.reads, ready.lb.pings
     await ready.settle(120)
     assert ready.lb.reads - reads in (3, 4)
@@ -210,8 +214,8 @@ async def test_vpp_is_read_each_sync_interval_and_pinged_in_between(bench: Bench
     assert ready.lb.ops == []
 
 
-async def test_paused_it_only_reads_and_resumed_it_makes_good(bench: Bench) -> None:
-    ready = await programmed(bench)
+async def test_paused_it_only_reads_and_resumed_it_makes_good(local: LocalSyncer) -> None:
+    ready = await programmed(local)
     ready.syncer.set_paused(True)
     ready.syncer.set_desired(WEB, VIP, row(1, 50, 0), "r2")
     ready.syncer.set_settings(DesiredSettings(flow_timeout=99))
@@ -228,8 +232,8 @@ async def test_paused_it_only_reads_and_resumed_it_makes_good(bench: Bench) -> N
     assert ready.listener.drift == 0
 
 
-async def test_settings_are_sent_only_where_they_differ_and_all_at_once(bench: Bench) -> None:
-    ready = await programmed(bench)
+async def test_settings_are_sent_only_where_they_differ_and_all_at_once(local: LocalSyncer) -> None:
+    ready = await programmed(local)
     source = IPv4Address("10.9.9.9")
     ready.syncer.set_settings(DesiredSettings(ipv4_source=source))
     (op,) = await ready.ops()
@@ -242,8 +246,8 @@ async def test_settings_are_sent_only_where_they_differ_and_all_at_once(bench: B
     assert ready.listener.counts == {ChangeKind.CONF: 1}
 
 
-async def test_refused_settings_are_reported_and_not_sent_without_end(bench: Bench) -> None:
-    ready = await programmed(bench)
+async def test_refused_settings_are_reported_and_not_sent_without_end(local: LocalSyncer) -> None:
+    ready = await programmed(local)
     ready.syncer.set_settings(DesiredSettings(sticky_buckets_per_core=1000, allow_flow_loss=True))
     await ready.settle()
     for weight in range(5):
@@ -257,21 +261,25 @@ async def test_refused_settings_are_reported_and_not_sent_without_end(bench: Ben
 
 
 @pytest.mark.slow
-async def test_a_thousand_vips_are_programmed_in_slices_and_all_reported(bench: Bench) -> None:
+async def test_a_thousand_vips_are_programmed_in_slices_and_all_reported(
+    local: LocalSyncer,
+) -> None:
     for number in range(1000):
         vip = VipId(ip_network(f"10.1.{number // 250}.{number % 250}/32"), Protocol.TCP, 80)
-        bench.syncer.set_desired(ObjectKey("many", f"f{number}"), vip, row(1, 1), "r")
-    bench.syncer.set_synced()
-    await bench.settle()
-    assert len(bench.lb.table()) == 1000
-    assert len(bench.listener.reports) == 1000
+        local.syncer.set_desired(ObjectKey("many", f"f{number}"), vip, row(1, 1), "r")
+    local.syncer.set_synced()
+    await local.settle()
+    assert len(local.lb.table()) == 1000
+    assert len(local.listener.reports) == 1000
 
 
 NEIGHBOUR = VipId(VIP.prefix, Protocol.TCP, 443)
 
 
-async def test_a_vip_is_not_taken_away_where_its_new_self_would_be_refused(bench: Bench) -> None:
-    ready = await programmed(bench)
+async def test_a_vip_is_not_taken_away_where_its_new_self_would_be_refused(
+    local: LocalSyncer,
+) -> None:
+    ready = await programmed(local)
     await ready.settle(1)
     ready.put(NEIGHBOUR, row(1))  # by somebody else, just now: not read yet
     ready.syncer.set_desired(WEB, VIP, row(100, 50, 0, encap=Encap.NAT4), "r2")
@@ -286,8 +294,8 @@ async def test_a_vip_is_not_taken_away_where_its_new_self_would_be_refused(bench
     assert ready.weights() == {str(A): 0, str(B): 50, str(C): 100}
 
 
-async def test_it_is_made_anew_when_what_was_in_its_way_has_gone(bench: Bench) -> None:
-    ready = await programmed(bench)
+async def test_it_is_made_anew_when_what_was_in_its_way_has_gone(local: LocalSyncer) -> None:
+    ready = await programmed(local)
     ready.put(NEIGHBOUR, row(1))
     ready.syncer.set_desired(WEB, VIP, row(100, encap=Encap.NAT4), "r2")
     reads = ready.lb.reads
@@ -300,8 +308,10 @@ async def test_it_is_made_anew_when_what_was_in_its_way_has_gone(bench: Bench) -
     assert ready.listener.drift == 0
 
 
-async def test_a_frontend_keeps_its_old_vip_until_its_new_one_can_be_made(bench: Bench) -> None:
-    ready = await programmed(bench)
+async def test_a_frontend_keeps_its_old_vip_until_its_new_one_can_be_made(
+    local: LocalSyncer,
+) -> None:
+    ready = await programmed(local)
     for prefix in ("192.0.2.1/32", "192.0.2.2/32"):
         new = VipId(ip_network(prefix), Protocol.ANY, 0)
         wall = VipId(new.prefix, Protocol.TCP, 443)
@@ -319,9 +329,9 @@ async def test_a_frontend_keeps_its_old_vip_until_its_new_one_can_be_made(bench:
         assert set(ready.lb.rows) == {VIP}
 
 
-async def test_vips_that_no_frontend_can_have_are_told_once(bench: Bench) -> None:
-    bench.lb.strange = (StrangeVip(text="::/64 all ports", all_ports=True),)
-    ready = await programmed(bench)
+async def test_vips_that_no_frontend_can_have_are_told_once(local: LocalSyncer) -> None:
+    local.lb.strange = (StrangeVip(text="::/64 all ports", all_ports=True),)
+    ready = await programmed(local)
     await ready.settle(120)
     assert ready.listener.strange == [["::/64 all ports"]]
     ready.lb.strange = ()
@@ -329,8 +339,8 @@ async def test_vips_that_no_frontend_can_have_are_told_once(bench: Bench) -> Non
     assert ready.listener.strange[-1] == []
 
 
-async def test_buckets_are_not_changed_in_service_without_a_word_for_it(bench: Bench) -> None:
-    ready = await programmed(bench)
+async def test_buckets_are_not_changed_in_service_without_a_word_for_it(local: LocalSyncer) -> None:
+    ready = await programmed(local)
     ready.syncer.set_settings(DesiredSettings(sticky_buckets_per_core=2048, flow_timeout=60))
     assert await ready.ops() == [SetConf(conf=LbConf(flow_timeout=60))]
     assert ready.listener.conf_errors == [
@@ -347,9 +357,11 @@ async def test_buckets_are_not_changed_in_service_without_a_word_for_it(bench: B
     assert ready.listener.forgotten == [2048]
 
 
-async def test_a_vpp_that_serves_nothing_yet_gets_its_buckets_without_a_word(bench: Bench) -> None:
-    bench.syncer.set_settings(DesiredSettings(sticky_buckets_per_core=2048))
-    ready = await programmed(bench)
+async def test_a_vpp_that_serves_nothing_yet_gets_its_buckets_without_a_word(
+    local: LocalSyncer,
+) -> None:
+    local.syncer.set_settings(DesiredSettings(sticky_buckets_per_core=2048))
+    ready = await programmed(local)
     assert ready.lb.conf.sticky_buckets_per_core == 2048
     assert ready.listener.forgotten == []
     ready.lb.restart()
@@ -359,11 +371,11 @@ async def test_a_vpp_that_serves_nothing_yet_gets_its_buckets_without_a_word(ben
 
 @pytest.mark.parametrize("free", [HeapSpace(1 << 30, 1), HeapSpace(1 << 33, 9), None])
 async def test_buckets_that_vpp_has_no_memory_for_are_never_set(free: HeapSpace | None) -> None:
-    bench = Bench()
-    bench.lb.free_memory = free
+    local = LocalSyncer()
+    local.lb.free_memory = free
     wish = DesiredSettings(sticky_buckets_per_core=1 << 24, allow_flow_loss=True)
-    bench.syncer.set_settings(wish)
-    ready = await programmed(bench)
+    local.syncer.set_settings(wish)
+    ready = await programmed(local)
     assert ready.lb.conf.sticky_buckets_per_core == 1024
     (error,) = ready.listener.conf_errors
     assert "stickyBucketsPerCore 16777216 is not set: " in error
@@ -374,8 +386,10 @@ async def test_buckets_that_vpp_has_no_memory_for_are_never_set(free: HeapSpace 
     await ready.stop()
 
 
-async def test_what_somebody_changes_again_and_again_is_repaired_ever_later(bench: Bench) -> None:
-    ready = await programmed(bench)
+async def test_what_somebody_changes_again_and_again_is_repaired_ever_later(
+    local: LocalSyncer,
+) -> None:
+    ready = await programmed(local)
     repairs = 0
     for _ in range(240):  # two hours
         ready.lb.rows[VIP] = (VipSettings(encap=Encap.GRE4, table_length=64), {A: 1})
@@ -392,8 +406,8 @@ async def test_what_somebody_changes_again_and_again_is_repaired_ever_later(benc
     assert ready.weights()[str(A)] == 7
 
 
-async def test_settings_that_somebody_changes_again_and_again_are_too(bench: Bench) -> None:
-    ready = await programmed(bench)
+async def test_settings_that_somebody_changes_again_and_again_are_too(local: LocalSyncer) -> None:
+    ready = await programmed(local)
     ready.syncer.set_settings(DesiredSettings(flow_timeout=60))
     await ready.settle()
     before = len(ready.lb.ops)
@@ -404,8 +418,8 @@ async def test_settings_that_somebody_changes_again_and_again_are_too(bench: Ben
     assert any("the settings: something else" in said for said in ready.listener.conf_errors)
 
 
-async def test_a_quarrel_is_over_after_half_an_hour_of_quiet(bench: Bench) -> None:
-    ready = await programmed(bench)
+async def test_a_quarrel_is_over_after_half_an_hour_of_quiet(local: LocalSyncer) -> None:
+    ready = await programmed(local)
     for _ in range(20):
         ready.lb.rows[VIP][1][A] = 1
         await ready.settle(30)
@@ -418,10 +432,10 @@ async def test_a_quarrel_is_over_after_half_an_hour_of_quiet(bench: Bench) -> No
 
 
 async def test_packets_that_come_from_nowhere_are_warned_of_once(
-    bench: Bench, caplog: pytest.LogCaptureFixture
+    local: LocalSyncer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    bench.put(VIP, row(100))
-    bench.syncer.set_desired(WEB, VIP, row(100), "r1")
-    bench.syncer.set_synced()
-    await bench.settle(120)  # several readings
+    local.put(VIP, row(100))
+    local.syncer.set_desired(WEB, VIP, row(100), "r1")
+    local.syncer.set_synced()
+    await local.settle(120)  # several readings
     assert caplog.text.count("GRE4 packets leave from VPP's default") == 1

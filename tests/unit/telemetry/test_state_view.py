@@ -17,7 +17,7 @@ from vpplb.telemetry.state_view import DecidedStateView
 from vpplb.telemetry.stream import EventStream, StreamEvent
 
 
-class Bench:
+class ViewedWorld:
     def __init__(self) -> None:
         self.world, self.stream = World(), EventStream()
         self.statuses: dict[tuple[str, ObjectKey], Raw] = {}
@@ -47,11 +47,11 @@ def objects(view: DecidedStateView, kind: str) -> list[object]:
 
 
 def test_objects_are_shown_by_name_with_spec_and_status() -> None:
-    bench = Bench()
-    bench.statuses["Frontend", key("web")] = {"state": "up"}
-    bench.view.note_object("Frontend", key("web"), frontend(labels={"ignored": "field"}))
-    bench.view.note_object("Frontend", key("api"), {"metadata": {"labels": {"team": "x"}}})
-    assert objects(bench.view, "frontends") == [
+    viewed = ViewedWorld()
+    viewed.statuses["Frontend", key("web")] = {"state": "up"}
+    viewed.view.note_object("Frontend", key("web"), frontend(labels={"ignored": "field"}))
+    viewed.view.note_object("Frontend", key("api"), {"metadata": {"labels": {"team": "x"}}})
+    assert objects(viewed.view, "frontends") == [
         {
             "metadata": {"name": "api", "namespace": "default", "labels": {"team": "x"}},
             "spec": {},
@@ -66,43 +66,43 @@ def test_objects_are_shown_by_name_with_spec_and_status() -> None:
 
 
 def test_every_kind_has_its_list() -> None:
-    bench = Bench()
-    bench.view.note_object("Backend", key("a"), backend())
-    bench.view.note_object("HealthCheck", key("check"), health_check())
+    viewed = ViewedWorld()
+    viewed.view.note_object("Backend", key("a"), backend())
+    viewed.view.note_object("HealthCheck", key("check"), health_check())
     for kind, count in (("frontends", 0), ("backends", 1), ("healthchecks", 1), ("dataplanes", 0)):
-        assert len(objects(bench.view, kind)) == count
+        assert len(objects(viewed.view, kind)) == count
 
 
 def test_a_dataplane_is_shown_with_the_status_that_its_agent_wrote() -> None:
-    bench = Bench()
+    viewed = ViewedWorld()
     raw = manifest("Dataplane", "n1", {"paused": True}) | {"status": {"vpp": {"pid": 1}}}
-    bench.view.note_object("Dataplane", cluster_key("n1"), raw)
-    assert objects(bench.view, "dataplanes") == [
+    viewed.view.note_object("Dataplane", cluster_key("n1"), raw)
+    assert objects(viewed.view, "dataplanes") == [
         {
             "metadata": {"name": "n1", "labels": {}},
             "spec": {"paused": True},
             "status": {"vpp": {"pid": 1}},
         }
     ]
-    assert bench.rendered == []
+    assert viewed.rendered == []
 
 
 def test_what_is_gone_is_shown_no_more() -> None:
-    bench = Bench()
-    bench.view.note_object("Backend", key("a"), backend())
-    bench.view.forget_object("Backend", key("a"))
-    bench.view.forget_object("Backend", key("never seen"))
-    assert objects(bench.view, "backends") == []
+    viewed = ViewedWorld()
+    viewed.view.note_object("Backend", key("a"), backend())
+    viewed.view.forget_object("Backend", key("a"))
+    viewed.view.forget_object("Backend", key("never seen"))
+    assert objects(viewed.view, "backends") == []
 
 
 async def test_a_change_tells_the_object_as_it_is_when_it_is_read() -> None:
-    bench = Bench()
-    bench.view.note_object("Backend", key("a"), backend())
-    bench.view.publish_object("Backend", key("a"))
-    bench.statuses["Backend", key("a")] = {"state": "down"}
-    bench.view.publish_object("Backend", key("a"))
-    bench.statuses["Backend", key("a")] = {"state": "up"}
-    [event] = await bench.told()
+    viewed = ViewedWorld()
+    viewed.view.note_object("Backend", key("a"), backend())
+    viewed.view.publish_object("Backend", key("a"))
+    viewed.statuses["Backend", key("a")] = {"state": "down"}
+    viewed.view.publish_object("Backend", key("a"))
+    viewed.statuses["Backend", key("a")] = {"state": "up"}
+    [event] = await viewed.told()
     assert event.type == "backend"
     told = event.data["object"]
     assert isinstance(told, Mapping)
@@ -110,11 +110,11 @@ async def test_a_change_tells_the_object_as_it_is_when_it_is_read() -> None:
 
 
 async def test_an_object_that_is_deleted_before_it_is_read_is_told_as_deleted() -> None:
-    bench = Bench()
-    bench.view.note_object("Frontend", key("web"), frontend())
-    bench.view.publish_object("Frontend", key("web"))
-    bench.view.forget_object("Frontend", key("web"))
-    [event] = await bench.told()
+    viewed = ViewedWorld()
+    viewed.view.note_object("Frontend", key("web"), frontend())
+    viewed.view.publish_object("Frontend", key("web"))
+    viewed.view.forget_object("Frontend", key("web"))
+    [event] = await viewed.told()
     assert event.data["deleted"] is True
     metadata = event.data["object"]
     assert isinstance(metadata, Mapping)
@@ -122,22 +122,22 @@ async def test_an_object_that_is_deleted_before_it_is_read_is_told_as_deleted() 
 
 
 async def test_only_frontends_and_backends_that_are_there_are_told() -> None:
-    bench = Bench()
-    bench.view.note_object("HealthCheck", key("check"), health_check())
-    bench.view.publish_object("HealthCheck", key("check"))
-    bench.view.publish_object("Backend", key("never seen"))
-    bench.view.forget_object("HealthCheck", key("check"))
-    assert await bench.told() == []
+    viewed = ViewedWorld()
+    viewed.view.note_object("HealthCheck", key("check"), health_check())
+    viewed.view.publish_object("HealthCheck", key("check"))
+    viewed.view.publish_object("Backend", key("never seen"))
+    viewed.view.forget_object("HealthCheck", key("check"))
+    assert await viewed.told() == []
 
 
 async def test_transitions_and_removals_are_told_with_the_frontends_they_concern() -> None:
-    bench = Bench()
-    bench.world.put(
+    viewed = ViewedWorld()
+    viewed.world.put(
         parsed_health_check(),
         parsed_backend("a", "10.0.0.1"),
         parsed_frontend("web", pool("p", a=10)),
     )
-    bench.view.publish_transition(
+    viewed.view.publish_transition(
         Transition(
             backend=key("a"),
             from_state=HealthState.UP,
@@ -147,8 +147,8 @@ async def test_transitions_and_removals_are_told_with_the_frontends_they_concern
             detail="connection refused",
         )
     )
-    bench.view.publish_removal(key("a"), key("web"))
-    first, second = await bench.told()
+    viewed.view.publish_removal(key("a"), key("web"))
+    first, second = await viewed.told()
     assert (first.type, dict(first.data)) == (
         "transition",
         {
@@ -168,27 +168,27 @@ async def test_transitions_and_removals_are_told_with_the_frontends_they_concern
 
 
 async def test_metrics_see_every_backend_and_the_weights_of_every_frontend() -> None:
-    bench = Bench()
-    bench.world.put(
+    viewed = ViewedWorld()
+    viewed.world.put(
         parsed_health_check(),
         parsed_backend("a", "10.0.0.1"),
         parsed_backend("idle", "10.0.0.9"),
         parsed_frontend("web", pool("p", a=10)),
     )
-    bench.world.verdict("a", up=True)
-    assert sorted(bench.view.backends()) == [
+    viewed.world.verdict("a", up=True)
+    assert sorted(viewed.view.backends()) == [
         (key("a"), HealthState.UP),
         (key("idle"), HealthState.UNKNOWN),
     ]
-    assert list(bench.view.frontends()) == [FrontendSample(key("web"), "up", [("p", "a", 10)])]
+    assert list(viewed.view.frontends()) == [FrontendSample(key("web"), "up", [("p", "a", 10)])]
 
 
 def test_values_of_headers_are_never_shown() -> None:
-    bench = Bench()
+    viewed = ViewedWorld()
     headers = [{"name": "Authorization", "value": "Bearer s3cret"}, {"name": "X-A"}, "odd"]
     raw = health_check(type="HTTP", http={"path": "/x", "headers": headers})
-    bench.view.note_object("HealthCheck", key("check"), raw)
-    [shown] = objects(bench.view, "healthchecks")
+    viewed.view.note_object("HealthCheck", key("check"), raw)
+    [shown] = objects(viewed.view, "healthchecks")
     assert "s3cret" not in str(shown)
     assert isinstance(shown, dict)
     assert shown["spec"]["http"] == {
