@@ -41,7 +41,7 @@ class Server(FakeApiServer):
 class Vpp(FakeLoadBalancer):
     """A VPP that nobody looks at."""
 
-    async def look(self) -> Mapping[str, object]:
+    async def read_with_indexes(self) -> Mapping[str, object]:
         raise AssertionError("nobody asked for the VIPs")
 
 
