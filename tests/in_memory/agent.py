@@ -1,6 +1,7 @@
 """An agent on an API server and a VPP in memory: all but the watch and the HTTP endpoints."""
 
 import asyncio
+import itertools
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from ipaddress import ip_address
@@ -8,17 +9,18 @@ from pathlib import Path
 
 from data.kept_memory import HERE, kept_state
 from data.manifests import Raw, frontend
-from data.objects import key, vip
+from data.objects import vip
 from fakes.api_server import FakeApiServer
 from fakes.clock import FakeClock
 from fakes.load_balancer import FakeLoadBalancer
-from vpplb.agent.intake import Intake
-from vpplb.agent.reporter import SPACING, DataplaneReporter
+from vpplb.agent.dataplane_reporter import SPACING, DataplaneReporter
+from vpplb.agent.frontend_selector import FrontendSelector, SelectedFrontends
 from vpplb.files.owned_state_store import OwnedStateStore, read_owned
 from vpplb.kube.api_resources import JsonObject, cluster_key
-from vpplb.kube.object_cache import CachedObject, ObjectCache
+from vpplb.kube.kubernetes_events import Event, EventRecorder
+from vpplb.kube.object_cache import ObjectCache
 from vpplb.kube.status_writer import StatusWriter
-from vpplb.model.names import ObjectKey, ObjectKind
+from vpplb.model.names import ObjectKind
 from vpplb.model.vip import AppServer, Encap, Vip, VipId, VipSettings
 from vpplb.plan.settings import DesiredSettings
 from vpplb.resources.dataplane_codec import dump_dataplane
@@ -44,20 +46,15 @@ def decided(
     return {"dataplane": dump_dataplane(on, wanted, (selector or {}).items()), **extra}
 
 
-class _ReporterFeed:
-    """Tells the reporter of its Dataplane, as the agent's listener does."""
+class NotedEvents(EventRecorder):
+    """Notes the events instead of sending them."""
 
-    def __init__(self, reporter: DataplaneReporter) -> None:
-        self._reporter = reporter
+    def __init__(self, server: FakeApiServer) -> None:
+        super().__init__(server, "agent", "n1")
+        self.events: list[Event] = []
 
-    def on_upsert(self, kind: ObjectKind, old: CachedObject | None, new: CachedObject) -> None:
-        self._reporter.seen(old, new)
-
-    def on_delete(self, kind: ObjectKind, key: ObjectKey) -> None:
-        self._reporter.gone()
-
-    def on_history_reset(self) -> None:
-        pass
+    def emit(self, event: Event) -> None:
+        self.events.append(event)
 
 
 class LocalAgent:
@@ -78,7 +75,9 @@ class LocalAgent:
         self.cache = ObjectCache()
         self.writer = StatusWriter(self.server, self.cache)
         self._tasks: list[asyncio.Task[None]] = []
-        self.announced: list[tuple[ObjectKey, str]] = []
+        self.recorder = NotedEvents(self.server)
+        self.selected = SelectedFrontends()
+        self._versions = itertools.count(1_000_000)
         dataplane = self.server.objects.get((ObjectKind.DATAPLANE, NODE)) or self.store_dataplane()
         state = (memory and kept_state(memory)) or read_owned(dataplane) or OwnedState()
         vips = VipState(state)
@@ -87,25 +86,28 @@ class LocalAgent:
         self.reporter = DataplaneReporter(
             self.writer,
             AgentMetrics(self.registry),
+            self.recorder,
             NODE.name,
             self.clock,
-            selected=lambda: self.intake.selected,
+            selected=self.selected,
             vips=vips,
             store=self.store,
             lapsed=lapsed,
-            announce=lambda frontend, note: self.announced.append((frontend, note)),
         )
         self.syncer = VppSyncer(self.lb, vips, listener=self.reporter)
         self.reporter.resume(dataplane)
-        self.intake = Intake(
+        self.selector = FrontendSelector(
             self.syncer,
+            self.cache,
             NODE.name,
             default or DesiredSettings(),
-            state.owned,
-            self.reporter.unreadable,
+            self.selected,
+            self.reporter.on_unreadable,
         )
-        self.intake.labels_changed(labels or {})
-        self.cache.add_handler(_ReporterFeed(self.reporter))
+        self.selector.resume(state.owned)
+        self.selector.set_labels(labels or {})
+        self.cache.add_handler(self.reporter)
+        self.cache.add_handler(self.selector)
 
     # --- what happens -----------------------------------------------------------------------
 
@@ -116,19 +118,30 @@ class LocalAgent:
         before = self.server.objects.get((ObjectKind.DATAPLANE, NODE)) or {}
         made = self.server.add(ObjectKind.DATAPLANE, NODE, before.get("status") or {})
         made["metadata"] |= {"uid": uid, "generation": generation}
-        return made | {"spec": spec}
+        made |= {"kind": "Dataplane", "spec": spec}
+        return made
 
     def see_dataplane(self, raw: JsonObject | None = None) -> None:
         """Let the agent see its Dataplane as it is, or as given."""
         seen = raw or self.server.objects[ObjectKind.DATAPLANE, NODE]
         self.cache.apply_event(ObjectKind.DATAPLANE, None, seen)
-        self.intake.seen(ObjectKind.DATAPLANE, NODE, {"kind": "Dataplane", **seen})
 
     def see(self, name: str, status: Raw | None = None, **spec: object) -> None:
         """Let the agent see a Frontend."""
-        self.intake.seen(
-            ObjectKind.FRONTEND, key(name), frontend(name, **spec) | {"status": status}
-        )
+        self.see_frontend(frontend(name, **spec) | {"status": status})
+
+    def see_frontend(self, raw: Raw) -> None:
+        """Let the agent see a Frontend as given, newer than all before."""
+        self.cache.apply_event(ObjectKind.FRONTEND, None, self._renew(raw))
+
+    def delete(self, name: str) -> None:
+        """Let the agent see that a Frontend is deleted."""
+        self.cache.apply_event(ObjectKind.FRONTEND, "DELETED", self._renew(frontend(name)))
+
+    def _renew(self, raw: Raw) -> JsonObject:
+        assert isinstance(raw["metadata"], dict)
+        version = {"resourceVersion": str(next(self._versions))}
+        return {**raw, "metadata": {"namespace": "default", **raw["metadata"], **version}}
 
     async def __aenter__(self) -> "LocalAgent":
         return await self.start()

@@ -20,7 +20,7 @@ def agent_identity(node: str, socket: Path) -> str:
     return f"{node}_{boot_id()}_{digest}"
 
 
-def outranking(kubelet: Callable[[], str]) -> Callable[[str], bool]:
+def make_outranking(kubelet: Callable[[], str]) -> Callable[[str], bool]:
     """Return what says of a holder that this agent need not wait for it.
 
     `kubelet` gives the boot id that the Node tells, empty for none.
@@ -33,7 +33,7 @@ def outranking(kubelet: Callable[[], str]) -> Callable[[str], bool]:
     return outranks
 
 
-def rivalry(heartbeat: Heartbeat) -> str:
+def explain_rivalry(heartbeat: Heartbeat) -> str:
     """Say that another agent has this node's name; until then the lease is being looked at."""
     if not heartbeat.rival:
         return f"the lease {heartbeat.key} is not claimed yet"

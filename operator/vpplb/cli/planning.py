@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vpplb.agent.intake import Intake
+from vpplb.agent.frontend_selector import FrontendSelector, SelectedFrontends
 from vpplb.cli.plan_view import View
 from vpplb.files.atomic import Unusable
 from vpplb.files.manifests import Loaded, load
@@ -13,6 +13,7 @@ from vpplb.files.owned_state_store import VppIdentity, read_owned, read_stored_s
 from vpplb.kube.api_resources import JsonObject, cluster_key
 from vpplb.kube.client import KubeClient
 from vpplb.kube.errors import NotFound
+from vpplb.kube.object_cache import ObjectCache
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.vip import LbConf, VipId, VipTable
 from vpplb.plan.assumption import Assumed, assume
@@ -125,19 +126,21 @@ async def of_cluster(live: Live, settings: DesiredSettings, *, own_all: bool) ->
     """Plan what the agent of a node would do now (LoadBalancerGone, KubeError, ConfigError)."""
     async with await KubeClient.from_config() as client:
         dataplane = await _dataplane(client, live.node)
-        listings = [
-            await client.list(ObjectKind.FRONTEND, namespace)
+        listings = {
+            namespace: await client.list(ObjectKind.FRONTEND, namespace)
             for namespace in live.namespaces or (None,)
-        ]
+        }
     state = _read_state_file(live) or read_owned(dataplane or {}) or OwnedState()
     dry_run = DryRun(state, own_all=own_all)
-    intake = Intake(dry_run, live.node, settings, state.owned)
+    cache = ObjectCache()
+    selector = FrontendSelector(dry_run, cache, live.node, settings, SelectedFrontends())
+    cache.add_handler(selector)
+    selector.resume(state.owned)
     if dataplane is not None:
-        intake.labels_changed(node_labels(dataplane["metadata"]))
-        intake.seen(ObjectKind.DATAPLANE, cluster_key(live.node), dataplane)
-    for raw in (item for listing in listings for item in listing.items):
-        metadata = raw["metadata"]
-        intake.seen(ObjectKind.FRONTEND, ObjectKey(metadata["namespace"], metadata["name"]), raw)
+        selector.set_labels(node_labels(dataplane["metadata"]))
+        selector.set_dataplane(dataplane)
+    for namespace, listing in listings.items():
+        await cache.apply_listing(ObjectKind.FRONTEND, namespace, listing)
     observed, version = await _read(live.socket)
     result = dry_run.plan_calls(observed)
     return View(

@@ -97,6 +97,8 @@ class OwnedStateStore:
     ) -> None:
         self._path, self._owned_state, self._identity = path, owned_state, identity
         self.spec: Mapping[str, object] | None = None
+        self.trouble = ""
+        """Why the file that there was is not used."""
         self._loaded = False
         self._wanted = asyncio.Event()
         self._writing = threading.Lock()
@@ -108,6 +110,7 @@ class OwnedStateStore:
         loaded = load_stored_state(self._path, self._identity)
         if loaded.stored is not None:
             self.spec = loaded.stored.spec
+        self.trouble = loaded.trouble
         return loaded
 
     def set_spec(self, spec: Mapping[str, object]) -> None:

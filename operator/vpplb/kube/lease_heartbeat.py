@@ -80,7 +80,6 @@ class Heartbeat:
     outranks: Callable[[str], bool] = lambda holder: False
     rival: str = ""
     trouble: str = ""
-    on_beat: Callable[[], None] = lambda: None
     _renewed: float | None = None
     _version: str = ""
     _held: bool = False
@@ -94,8 +93,8 @@ class Heartbeat:
         while not await self._claimed():  # noqa: ASYNC110 (the other's lease is on the server)
             await asyncio.sleep(self.duration.total_seconds() / 9)
 
-    async def run(self) -> None:
-        """Renew until cancelled; Replaced when another has the lease.
+    async def run(self, on_beat: Callable[[], None] = lambda: None) -> None:
+        """Renew until cancelled, and tell `on_beat` each time; Replaced when another has the lease.
 
         A failed renewal is logged, and tried again after a ninth.
         """
@@ -108,7 +107,7 @@ class Heartbeat:
                 self.trouble = f"lease {self.key} is not renewed: {error}"
             else:
                 self.trouble, self._renewed = "", asyncio.get_running_loop().time()
-            self.on_beat()
+            on_beat()
             share = 9 if self.trouble else 3
             await asyncio.sleep(self.duration.total_seconds() / share)
 

@@ -35,6 +35,7 @@ from vpplb.telemetry.metrics import (
     PacketCount,
     Registry,
     packet_counts,
+    register_packets,
 )
 from vpplb.telemetry.process_health import ProcessHealth, complain_late
 from vpplb.telemetry.state_view import DecidedStateView
@@ -88,7 +89,6 @@ class Standalone:
     ) -> None:
         self._options, clock = options, SystemClock()
         self._state_file = StateFile(options.state_file)
-        self._unusable = ""
         self._lock = VppLock(options.vpp_api_socket) if lb is None else None
         self._prober = prober or WorkerPool(options.probe_workers, options.netns)
         registry, stream = Registry(), EventStream()
@@ -103,7 +103,8 @@ class Standalone:
             transition_history=options.transition_history,
             blind_guard=options.blind_guard,
         )
-        vpp_metrics = AgentMetrics(registry, self._packet_counts)
+        vpp_metrics = AgentMetrics(registry)
+        register_packets(registry, self._packet_counts)
         leftovers = StaleClients(vpp_metrics.set_leftovers)
         papi = PapiLoadBalancer(
             options.vpp_api_socket,
@@ -163,7 +164,7 @@ class Standalone:
             hosts=self._options.http_hosts,
             alive={"probers": complain_late(self._health.check_any_prober)},
             figures=self._health.list_figures,
-            facts={"memory": lambda: self._unusable or "in use"},
+            facts={"memory": lambda: self._store.trouble or "in use"},
             checks={
                 "vpp": lambda: self.vpp.trouble or leftovers.alarm_text or None,
                 "probers": self._health.check_probers,
@@ -229,7 +230,6 @@ class Standalone:
         if self._lock is not None:
             await self._lock.wait_acquired(self.vpp.on_disconnected)
         loaded = self._store.load()
-        self._unusable = loaded.trouble
         if loaded.stored is not None:
             self.syncer.vips.restore(loaded.stored.state)
         await self.syncer.run()

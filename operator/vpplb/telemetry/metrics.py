@@ -202,18 +202,15 @@ class _PacketCollector(Collector):
         yield family
 
 
+def register_packets(registry: Registry, packets: Callable[[], Iterable[PacketCount]]) -> None:
+    """Show the packets of each VIP; `packets` is asked at scrape time."""
+    registry.register(_PacketCollector(packets))
+
+
 class AgentMetrics:
-    """The metrics of whoever programs VPP. All methods are cheap and never fail.
+    """The metrics of whoever programs VPP. All methods are cheap and never fail."""
 
-    `packets` is asked at scrape time for the packets of each VIP.
-    """
-
-    def __init__(
-        self,
-        registry: Registry,
-        packets: Callable[[], Iterable[PacketCount]] = tuple,
-    ) -> None:
-        registry.register(_PacketCollector(packets))
+    def __init__(self, registry: Registry) -> None:
         self._connected = catalog.VPP_CONNECTED.gauge(registry)
         self._info = catalog.VPP_INFO.gauge(registry)
         self._leftovers = catalog.VPP_LEFTOVERS.gauge(registry)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from vpplb.agent.identity import agent_identity, outranking
+from vpplb.agent.identity import agent_identity, make_outranking
 from vpplb.files import machine
 
 SOCKET = Path("/run/vpp/api.sock")
@@ -30,7 +30,7 @@ def test_one_where_the_kubelet_is_goes_before_one_of_another_machine_or_start(bo
     here = agent_identity("n1", SOCKET)
     boot.write_text("boot-2")
     elsewhere = agent_identity("n1", SOCKET)
-    assert outranking(lambda: "boot-2")(here)
-    assert not outranking(lambda: "boot-2")(elsewhere)
-    assert not outranking(lambda: "boot-1")(here)
-    assert not outranking(lambda: "")(here)
+    assert make_outranking(lambda: "boot-2")(here)
+    assert not make_outranking(lambda: "boot-2")(elsewhere)
+    assert not make_outranking(lambda: "boot-1")(here)
+    assert not make_outranking(lambda: "")(here)

@@ -8,7 +8,7 @@ from vpplb.telemetry.catalog import (
     VITAL_METRICS,
     as_markdown,
 )
-from vpplb.telemetry.metrics import AgentMetrics, OperatorMetrics, Registry
+from vpplb.telemetry.metrics import AgentMetrics, OperatorMetrics, Registry, register_packets
 from vpplb.telemetry.process_health import ProcessHealth
 
 ROOT = Path(__file__).parents[3]
@@ -30,6 +30,7 @@ def test_the_programs_serve_exactly_what_the_catalogue_lists() -> None:
     registry = Registry()
     OperatorMetrics(registry, NoObjects())
     AgentMetrics(registry)
+    register_packets(registry, tuple)
     health = ProcessHealth(watch_ages=dict, api_age=float, writes_due=int, processes=lambda: (0, 0))
     registry.register(health)
     served = {

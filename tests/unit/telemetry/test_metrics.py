@@ -15,6 +15,7 @@ from vpplb.telemetry.metrics import (
     PacketCount,
     Registry,
     packet_counts,
+    register_packets,
 )
 from vpplb.telemetry.objects import FrontendSample, ObjectView
 
@@ -160,7 +161,7 @@ def test_the_agent_counts_calls_changes_and_repairs() -> None:
 def test_packets_of_vips_are_read_when_somebody_scrapes() -> None:
     counts = [PacketCount(WEB, "first", 10)]
     registry = Registry()
-    AgentMetrics(registry, lambda: counts)
+    register_packets(registry, lambda: counts)
     labels = {"namespace": "shop", "frontend": "web", "kind": "first"}
     assert value(registry, "vpplb_vip_packets_total", **labels) == 10
     counts[:] = [PacketCount(WEB, "first", 12)]

@@ -1,14 +1,14 @@
 """What became of this node's VPP: the status of its Dataplane."""
 
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
-from vpplb.agent.announcer import remade
-from vpplb.agent.conditions import all_errors, connected, synced
 from vpplb.agent.debounce import RunDebounce
+from vpplb.agent.frontend_selector import SelectedFrontends
 from vpplb.files.owned_state_store import OwnedStateStore, format_owned
 from vpplb.kube.api_resources import JsonObject, cluster_key
+from vpplb.kube.kubernetes_events import Event, EventRecorder
 from vpplb.kube.object_cache import CachedObject
 from vpplb.kube.status_repair import StatusRepair
 from vpplb.kube.status_writer import StatusWriter, WritePriority
@@ -16,6 +16,7 @@ from vpplb.model.clock import Clock
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.vip import StrangeVip, VipId, VipSettings
 from vpplb.plan.ops import ChangeKind
+from vpplb.plan.render import settings_text
 from vpplb.resources.conditions import Condition, find_condition, set_condition
 from vpplb.resources.dataplane import (
     AGENT_GONE,
@@ -24,6 +25,7 @@ from vpplb.resources.dataplane import (
     DataplaneFrontends,
     DataplaneStatus,
     DataplaneVpp,
+    agent_gone,
 )
 from vpplb.resources.renderer import load_conditions
 from vpplb.resources.statuses import accepted_condition
@@ -38,6 +40,8 @@ log = logging.getLogger(__name__)
 SPACING = 0.5
 """Seconds from one write of the Dataplane to the next at least. With a thousand VIPs it costs the
 API server as much as ten backends, and while many frontends change nobody needs each step."""
+FEW = 5
+"""So many errors are said in a condition; `errors` of the status has more."""
 SHOWN = 10
 """VIPs of others that a Dataplane names; of the rest it gives the number."""
 
@@ -45,9 +49,11 @@ SHOWN = 10
 class DataplaneReporter(SyncLog):
     """Implements `sync.ports.SyncListener`.
 
-    `selected` gives the frontends that this node shall carry, `vips` are those of its VPP, and
-    `store` keeps what of them must outlive the process. `announce` tells people something about a
-    frontend, `lapsed` whether the agent's lease has run out.
+    Implements `kube.object_cache.ObjectHandler`, too, for the node's Dataplane.
+
+    `selected` are the frontends that this node shall carry, `vips` those of its VPP, and `store`
+    keeps what of them must outlive the process. `recorder` sends events about frontends; `lapsed`
+    tells whether the agent's lease has run out.
 
     What the last agent wrote stands until VPP has been heard of and all frontends are known
     (`resume`, `begin`): a restart that changes nothing writes nothing.
@@ -57,26 +63,25 @@ class DataplaneReporter(SyncLog):
         self,
         writer: StatusWriter,
         metrics: AgentMetrics,
+        recorder: EventRecorder,
         node: str,
         clock: Clock,
-        selected: Callable[[], Collection[ObjectKey]],
+        *,
+        selected: SelectedFrontends,
         vips: VipState,
         store: OwnedStateStore,
-        announce: Callable[[ObjectKey, str], None] = lambda _key, _note: None,
         lapsed: Callable[[], bool] = lambda: False,
     ) -> None:
         super().__init__(metrics)
-        self._writer = writer
-        self._clock, self._vips, self._store = clock, vips, store
+        self._writer, self._recorder, self._clock = writer, recorder, clock
+        self._selected, self._vips, self._store = selected, vips, store
         self._key = cluster_key(node)
-        self._announce, self._lapsed, self._shown_lapsed = announce, lapsed, False
-        self._selected = selected
+        self._lapsed, self._shown_lapsed = lapsed, False
         self._vpp = DataplaneVpp()
         self._reason = "not connected yet"
         self._programmed: dict[ObjectKey, str] = {}
         self._errors: dict[ObjectKey, str] = {}
-        self._unreadable: dict[ObjectKey, str] = {}
-        self._conf_error = ""
+        self._settings_error = ""
         self._strange: tuple[str, ...] = ()
         self._owned: str | None = None
         self._ours: Mapping[VipId, ObjectKey] = {}
@@ -85,8 +90,8 @@ class DataplaneReporter(SyncLog):
         self._accepted = accepted_condition(())
         self._uid, self._generation = "", 0
         self._heard = self._begun = False
-        self._news = RunDebounce(self._write, SPACING)
-        self._repair = StatusRepair(lambda _kind, _key: self._submit())
+        self._news = RunDebounce(self._submit_status, SPACING)
+        self._repair = StatusRepair(lambda _kind, _key: self._submit_soon())
 
     def resume(self, raw: JsonObject) -> None:
         """Take over what the last agent said in the Dataplane, as far as it makes sense."""
@@ -103,40 +108,43 @@ class DataplaneReporter(SyncLog):
     def begin(self) -> None:
         """All frontends are known: from now on the status is written."""
         self._begun = True
-        self._submit()
+        self._submit_soon()
 
-    def seen(self, old: CachedObject | None, new: CachedObject) -> None:
+    def on_upsert(self, kind: ObjectKind, old: CachedObject | None, new: CachedObject) -> None:
         """Take note of the Dataplane as the API server has it."""
+        if kind != ObjectKind.DATAPLANE or new.key != self._key:
+            return
         if self._writer.note_change(ObjectKind.DATAPLANE, old, new):
             self._repair.note_overwrite(ObjectKind.DATAPLANE, new.raw)
         read = read_dataplane(new.raw)
         ignored = read.value.ignored if read.value else ()
         self._accepted = accepted_condition(read.problems, ignored)
-        if not self._conditions or _declared_gone(new.status):
+        if not self._conditions or _is_declared_gone(new.status):
             self._conditions = load_conditions(new.status)
-            self._submit()
+            self._submit_soon()
         if (new.uid, new.generation) != (self._uid, self._generation):
             self._uid, self._generation = new.uid, new.generation
-            self._submit()
+            self._submit_soon()
 
-    def gone(self) -> None:
-        """The Dataplane was deleted; it will be made again, and wants its status then."""
+    def on_delete(self, kind: ObjectKind, key: ObjectKey) -> None:
+        """Forget the Dataplane; it will be made again, and wants its status then."""
+        if kind != ObjectKind.DATAPLANE or key != self._key:
+            return
         self._writer.forget(ObjectKind.DATAPLANE, self._key)
         self._repair.forget(ObjectKind.DATAPLANE, self._key)
         self._uid = ""
 
-    def unreadable(self, key: ObjectKey, why: str) -> None:
-        """What is decided for a frontend cannot be read; empty: it can (again)."""
-        if why:
-            self._unreadable[key] = why
-        else:
-            self._unreadable.pop(key, None)
-        self._submit()
+    def on_history_reset(self) -> None:
+        """The Dataplane will be upserted anew, and is compared with what the cache had of it."""
 
-    def beat(self) -> None:
+    def on_unreadable(self) -> None:
+        """Show of which frontends the decision cannot be read."""
+        self._submit_soon()
+
+    def on_beat(self) -> None:
         """Take note that the agent's lease was renewed, or was not."""
         if self._lapsed() is not self._shown_lapsed:
-            self._submit()
+            self._submit_soon()
 
     def flush(self) -> None:
         """Hand over to the writer what waits for its time."""
@@ -155,7 +163,7 @@ class DataplaneReporter(SyncLog):
         if now != self._vpp:  # not the one that the last agent was connected to
             self._vpp = now.model_copy(update={"since": self._clock.now()})
             self._programmed.clear()
-        self._submit()
+        self._submit_soon()
 
     def on_disconnected(self, reason: str) -> None:
         """VPP is lost: nothing counts as programmed until it was read again."""
@@ -168,7 +176,7 @@ class DataplaneReporter(SyncLog):
         self._programmed.clear()
         self._metrics.set_connected(False)
         self._metrics.set_programmed(0)
-        self._submit()
+        self._submit_soon()
 
     def on_report(self, report: VipReport) -> None:
         """A VIP is programmed, or failed, or is gone."""
@@ -184,31 +192,46 @@ class DataplaneReporter(SyncLog):
             else:
                 self._programmed.pop(report.key, None)
         self._metrics.set_programmed(len(self._programmed))
-        self._submit()
+        self._submit_soon()
 
     def on_adopted(self) -> None:
         """Keep what must outlive the process, now."""
         self._owned = None
         self._store.save_now()
-        self._submit()
+        self._submit_soon()
 
     def on_state_changed(self) -> None:
         """Keep what must outlive the process, soon."""
         self._owned = None
         self._store.save_soon()
-        self._submit()
+        self._submit_soon()
 
     def on_vpp_changed(self, kind: ChangeKind, count: int) -> None:
         """VPP was changed."""
         self._last_change = self._clock.now()
         self._metrics.record_change(kind, count)
         log.info("VPP: %d × %s", count, kind.value)
-        self._submit()
+        self._submit_soon()
 
     def on_recreated(self, key: ObjectKey, vip: VipId, settings: VipSettings) -> None:
         """A VIP was made anew: people should know why its flows were lost."""
-        log.warning("frontend %s (%s): %s", key, vip, remade(settings))
-        self._announce(key, remade(settings))
+        made = settings_text(settings)
+        note = f"the VIP was removed and made anew as {made}; its flows are lost"
+        log.warning("frontend %s (%s): %s", key, vip, note)
+        frontend = self._writer.cache.get(ObjectKind.FRONTEND, key)
+        if frontend is not None:
+            self._recorder.emit(
+                Event(
+                    kind=ObjectKind.FRONTEND,
+                    key=key,
+                    uid=frontend.uid,
+                    type="Warning",
+                    reason="VipRecreated",
+                    note=f"on node {self._key.name}: {note}",
+                    at=self._clock.now(),
+                    action="Program",
+                )
+            )
 
     def on_strange_vips(self, strange: Sequence[StrangeVip]) -> None:
         """There are VIPs that no frontend can have, or none any more."""
@@ -218,14 +241,14 @@ class DataplaneReporter(SyncLog):
     def on_synced(self, seconds: float) -> None:
         """VPP was compared; its number of foreign VIPs may be new."""
         self._metrics.observe_sync(seconds)
-        self._submit()
+        self._submit_soon()
 
     def on_settings_error(self, error: str) -> None:
         """The plugin's settings were refused, or are as wished again."""
-        if error and error != self._conf_error:
+        if error and error != self._settings_error:
             log.error("the lb plugin's settings: %s", error)
-        self._conf_error = error
-        self._submit()
+        self._settings_error = error
+        self._submit_soon()
 
     @property
     def trouble(self) -> str:
@@ -236,17 +259,17 @@ class DataplaneReporter(SyncLog):
 
     def render(self) -> dict[str, object]:
         """Return the Dataplane's whole status."""
-        selected = self._selected()
         if self._owned is None:
             self._ours = self._vips.owned_state.owned
             self._owned = format_owned(self._ours)
-        carried = sorted((self._programmed.keys() & selected) - self._unreadable.keys())
+        selected, unreadable = self._selected.keys, self._selected.unreadable
+        carried = sorted((self._programmed.keys() & selected) - unreadable.keys())
         programmed = {str(key): self._programmed[key] for key in carried}
-        errors = all_errors(self._conf_error, self._failures)
+        errors = list_errors(self._settings_error, self._failures)
         self._shown_lapsed = self._lapsed()
         for condition in (
-            connected(self._vpp, self._reason, self._shown_lapsed),
-            synced(self._vpp, self._reason, len(carried), len(selected), errors),
+            connected_condition(self._vpp, self._reason, self._shown_lapsed),
+            synced_condition(self._vpp, self._reason, len(carried), len(selected), errors),
             self._accepted,
         ):
             seen = condition.model_copy(update={"observed_generation": self._generation})
@@ -270,17 +293,53 @@ class DataplaneReporter(SyncLog):
     @property
     def _failures(self) -> Mapping[ObjectKey, str]:
         """What stands in a frontend's way: VPP, or that nobody here can read what it wants."""
-        return self._errors | self._unreadable
+        return self._errors | self._selected.unreadable
 
-    def _submit(self) -> None:
+    def _submit_soon(self) -> None:
         if self._heard and self._begun:
             self._news.request_run()
 
-    def _write(self) -> None:
+    def _submit_status(self) -> None:
         self._writer.submit(ObjectKind.DATAPLANE, self._key, self.render, WritePriority.FRONTEND)
 
 
-def _declared_gone(status: Mapping[str, object]) -> bool:
+def _is_declared_gone(status: Mapping[str, object]) -> bool:
     """Whether the operator has taken this agent for gone, which is now to be put right."""
     connected = find_condition(load_conditions(status), "Connected")
     return connected is not None and connected.reason == AGENT_GONE
+
+
+def connected_condition(vpp: DataplaneVpp, reason: str, lapsed: bool) -> Condition:
+    """Say whether VPP is connected, and for which `reason` not.
+
+    An agent whose lease has lapsed says the same as the operator, or they would undo each other.
+    """
+    if lapsed:
+        return agent_gone()
+    if vpp.connected:
+        said = f"VPP {vpp.version} answers"
+        return Condition(type="Connected", status="True", reason="Connected", message=said)
+    return Condition(type="Connected", status="False", reason="VppUnreachable", message=reason)
+
+
+def list_errors(conf_error: str, failures: Mapping[ObjectKey, str]) -> list[str]:
+    """Put into sentences what VPP refused: the plugin's settings, then frontends."""
+    return [
+        *([conf_error] if conf_error else []),
+        *(f"{key}: {error}" for key, error in sorted(failures.items())),
+    ]
+
+
+def synced_condition(
+    vpp: DataplaneVpp, reason: str, carried: int, total: int, errors: Sequence[str]
+) -> Condition:
+    """Say whether `carried` of `total` frontends are all, and why not."""
+    said = f"{carried} of {total} frontends are programmed"
+    if not vpp.connected:
+        return Condition(type="Synced", status="Unknown", reason="VppUnreachable", message=reason)
+    if errors:
+        message = f"{said}; {'; '.join(errors[:FEW])}"
+        return Condition(type="Synced", status="False", reason="Failed", message=message)
+    if carried < total:
+        return Condition(type="Synced", status="False", reason="Pending", message=said)
+    return Condition(type="Synced", status="True", reason="Synced", message=said)

@@ -7,7 +7,7 @@ import pytest
 
 from data.objects import key
 from in_memory.agent import API, NODE, WEB, LocalAgent, decided
-from vpplb.agent.intake import GRACE
+from vpplb.agent.frontend_selector import GRACE
 from vpplb.model.names import ObjectKind
 from vpplb.model.vip import AppServer, Encap, VipSettings
 from vpplb.plan.ops import AddVip
@@ -38,15 +38,15 @@ async def test_what_the_status_wants_is_programmed() -> None:
 
 async def test_the_vip_of_a_deleted_frontend_is_removed() -> None:
     async with carrying() as agent:
-        agent.intake.gone(ObjectKind.FRONTEND, key("web"))
+        agent.delete("web")
         await agent.settle()
         assert agent.lb.rows == {}
-        assert agent.intake.selected == set()
+        assert agent.selected.keys == set()
 
 
 async def test_a_frontend_that_was_never_seen_can_be_gone() -> None:
     async with carrying() as agent:
-        agent.intake.gone(ObjectKind.FRONTEND, key("other"))
+        agent.delete("other")
         await agent.settle()
         assert set(agent.lb.rows) == {WEB}
 
@@ -56,7 +56,7 @@ async def test_a_frontend_whose_vip_another_has_gives_it_up() -> None:
         agent.see("web", {"conditions": [CONFLICT]})
         await agent.settle()
         assert agent.lb.rows == {}
-        assert agent.intake.selected == set()
+        assert agent.selected.keys == set()
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ async def test_a_frontend_of_which_nothing_readable_is_decided_keeps_its_vip(
         agent.see("web", status)
         await agent.settle()
         assert agent.lb.ops == []
-        assert agent.intake.selected == {key("web")}
+        assert agent.selected.keys == {key("web")}
 
 
 async def test_an_undecided_frontend_protects_the_vip_of_its_spec() -> None:
@@ -97,7 +97,7 @@ async def test_nodes_without_the_labels_of_the_selector_do_not_carry_it() -> Non
     agent.see("api", decided(API), nodeSelector={"role": "edge", "zone": "b"})
     async with agent:
         assert set(agent.lb.rows) == {WEB}
-        assert agent.intake.selected == {key("web")}
+        assert agent.selected.keys == {key("web")}
 
 
 WAITED_FOR = {"desired": 1, "programmed": 0, "holding": True}
@@ -108,11 +108,11 @@ async def test_a_new_label_of_the_node_brings_a_vip_at_once_and_a_lost_one_takes
     agent.see("web", decided(WEB, selector={"role": "edge"}), nodeSelector={"role": "edge"})
     async with agent:
         assert agent.lb.rows == {}
-        agent.intake.labels_changed({"role": "edge"})
+        agent.selector.set_labels({"role": "edge"})
         await agent.settle()
         assert set(agent.lb.rows) == {WEB}
         assert agent.status["frontends"] == {"total": 1, "programmed": 1, "summary": "1/1"}
-        agent.intake.labels_changed({"role": "none"})
+        agent.selector.set_labels({"role": "none"})
         await asyncio.sleep(GRACE - 1)  # until others have noticed theirs, and the operator all
         assert set(agent.lb.rows) == {WEB}
         await asyncio.sleep(1)
@@ -128,7 +128,7 @@ async def test_a_selector_of_the_spec_waits_until_it_is_decided() -> None:
     agent.see("api", decided(API, selector={"host": "n2"}), nodeSelector={"host": "n1"})
     async with agent:
         assert set(agent.lb.rows) == {WEB}
-        assert agent.intake.selected == {key("web")}
+        assert agent.selected.keys == {key("web")}
 
 
 async def test_an_older_operator_leaves_the_selector_to_the_spec() -> None:
@@ -150,7 +150,7 @@ async def test_a_node_that_is_left_goes_on_with_new_weights_until_the_others_hav
         agent.see("web", decided(WEB, weight=3, selector={"host": "n2"}))
         await agent.settle()
         assert agent.lb.rows == {}
-        assert agent.intake.selected == set()
+        assert agent.selected.keys == set()
 
 
 async def test_a_node_that_is_left_does_not_begin_with_the_vip_of_the_others() -> None:
@@ -168,7 +168,7 @@ async def test_a_node_that_never_had_it_does_not_begin_while_others_wait() -> No
     agent.see("web", decided(WEB, selector={"host": "n2"}, nodes=WAITED_FOR))
     async with agent:
         assert agent.lb.rows == {}
-        assert agent.intake.selected == set()
+        assert agent.selected.keys == set()
 
 
 async def test_a_node_that_is_left_goes_on_also_when_its_agent_is_started_anew() -> None:
@@ -249,9 +249,8 @@ async def test_a_dataplane_that_is_wrong_changes_nothing() -> None:
 async def test_other_nodes_dataplanes_are_no_concern() -> None:
     async with carrying() as agent:
         other = agent.store_dataplane(paused=True)
-        agent.intake.seen(
-            ObjectKind.DATAPLANE, NODE._replace(name="n2"), {"kind": "Dataplane", **other}
-        )
+        metadata = {**other["metadata"], "name": "n2"}
+        agent.see_dataplane({**other, "metadata": metadata})
         assert not agent.syncer.paused
 
 
@@ -299,7 +298,7 @@ async def test_a_node_selector_that_is_not_understood_takes_no_vip_away() -> Non
 async def test_no_stored_object_holds_up_another(spec: object, status: object) -> None:
     async with carrying() as agent:
         odd = {"kind": "Frontend", "metadata": {"name": "odd"}, "spec": spec, "status": status}
-        agent.intake.seen(ObjectKind.FRONTEND, key("odd"), odd)
+        agent.see_frontend(odd)
         dataplane = agent.server.objects[ObjectKind.DATAPLANE, NODE]
         agent.see_dataplane({**dataplane, "spec": spec})
         await agent.settle()

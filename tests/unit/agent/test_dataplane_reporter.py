@@ -80,12 +80,17 @@ async def test_a_vip_that_is_made_anew_is_announced_on_its_frontend() -> None:
     async with carrying(WEB, API) as agent:
         agent.see("web", decided(WEB, table_length=4096))
         await agent.settle()
-        assert agent.announced == [
-            (
-                key("web"),
-                "the VIP was removed and made anew as GRE4 table 4096; its flows are lost",
-            )
-        ]
+        [event] = agent.recorder.events
+        assert (event.key, event.type, event.reason) == (key("web"), "Warning", "VipRecreated")
+        said = "the VIP was removed and made anew as GRE4 table 4096; its flows are lost"
+        assert event.note == f"on node n1: {said}"
+
+
+async def test_a_vip_that_is_made_anew_for_a_frontend_that_is_gone_is_announced_nowhere() -> None:
+    async with carrying(WEB) as agent:
+        settings = VipSettings(encap=Encap.L3DSR, dscp=7, table_length=4096)
+        agent.reporter.on_recreated(key("gone"), WEB, settings)
+        assert agent.recorder.events == []
 
 
 async def test_a_frontend_that_is_not_decided_is_pending() -> None:
@@ -117,7 +122,7 @@ async def test_the_error_of_a_frontend_goes_with_it() -> None:
     agent = carrying(WEB, API)
     agent.lb.refuse = Refusal(WEB)
     async with agent:
-        agent.intake.gone(ObjectKind.FRONTEND, key("web"))
+        agent.delete("web")
         await agent.settle()
         assert agent.status["errors"] == []
         assert agent.condition("Synced")[:2] == ("True", "Synced")
@@ -126,7 +131,7 @@ async def test_the_error_of_a_frontend_goes_with_it() -> None:
 async def test_a_vip_that_cannot_be_removed_is_an_error_of_the_frontend_that_was() -> None:
     async with carrying(WEB) as agent:
         agent.lb.refuse = lambda op: -1 if isinstance(op, DelVip) else 0
-        agent.intake.gone(ObjectKind.FRONTEND, key("web"))
+        agent.delete("web")
         await agent.settle()
         [error] = errors(agent)
         assert error["frontend"] == "default/web"
@@ -187,8 +192,8 @@ async def test_the_time_of_a_condition_moves_only_with_its_status() -> None:
         await agent.settle()
         assert agent.condition("Synced")[1:] == ("Pending", "1 of 3 frontends are programmed")
         assert agent.since("Synced") == "2026-01-01T12:00:00.000000Z"
-        agent.intake.gone(ObjectKind.FRONTEND, key("undecided"))
-        agent.intake.gone(ObjectKind.FRONTEND, key("another"))
+        agent.delete("undecided")
+        agent.delete("another")
         await agent.settle()
         assert agent.condition("Synced")[:2] == ("True", "Synced")
         assert agent.since("Synced") == "2026-01-01T12:01:00.000000Z"
@@ -345,7 +350,7 @@ async def test_a_dataplane_that_was_deleted_and_made_anew_gets_its_status() -> N
     async with carrying(WEB) as agent:
         before = agent.status
         del agent.server.objects[ObjectKind.DATAPLANE, NODE]
-        agent.reporter.gone()
+        agent.reporter.on_delete(ObjectKind.DATAPLANE, NODE)
         await agent.settle()
         agent.store_dataplane(uid="another")
         agent.see_dataplane()
@@ -451,6 +456,6 @@ async def test_an_agent_whose_lease_has_lapsed_says_so_itself_until_it_is_renewe
         await agent.settle()
         assert agent.server.requests == [], "the operator says the same"
         lapsed[0] = False
-        agent.reporter.beat()
+        agent.reporter.on_beat()
         await agent.settle()
         assert agent.condition("Connected")[0] == "True"

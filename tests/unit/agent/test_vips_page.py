@@ -10,10 +10,11 @@ import pytest
 from data.objects import key, vip
 from fakes.clock import FakeClock
 from fakes.load_balancer import FakeLoadBalancer
-from vpplb.agent.vips import FRESH, VipsPage
+from vpplb.agent.vips_page import FRESH, VipsPage
 from vpplb.model.vip import Encap, VipId, VipSettings
 from vpplb.plan.ops import AddServer, AddVip
 from vpplb.sync.ports import LoadBalancerGone, ObservedVpp, PacketTally
+from vpplb.sync.vip_state import OwnedState, VipState
 from vpplb.telemetry.http import Unavailable
 
 pytestmark = pytest.mark.looptime
@@ -48,7 +49,9 @@ class Vpp:
             address = ip_address(f"10.0.0.{n}")
             await self.lb.apply_ops([AddServer(vip=WEB, address=address, weight=weight)])
         given = self.counters if counters else None
-        return VipsPage("n1", self.look, given, lambda: {WEB: key("web")}, self.clock)
+        return VipsPage(
+            "n1", self.look, given, VipState(OwnedState(owned={WEB: key("web")})), self.clock
+        )
 
     async def look(self) -> tuple[ObservedVpp, Mapping[VipId, int]]:
         observed = await self.lb.read()

@@ -7,10 +7,11 @@ import pytest
 
 from data.kept_memory import HERE
 from fakes.api_server import FakeApiServer
-from vpplb.agent.node import REFRESH, Node
+from vpplb.agent.node_registration import REFRESH, NodeRegistration
 from vpplb.files.owned_state_store import OwnedStateStore
 from vpplb.kube.api_resources import JsonObject, cluster_key
 from vpplb.kube.errors import ApiError, ApiUnreachable
+from vpplb.kube.object_cache import CachedObject
 from vpplb.model.names import ObjectKind
 from vpplb.sync.vip_state import OwnedState
 
@@ -53,16 +54,16 @@ class Store(OwnedStateStore):
 
 def node(
     server: Server, spec: Mapping[str, object] | None = None
-) -> tuple[Node, list[Mapping[str, str]]]:
+) -> tuple[NodeRegistration, list[Mapping[str, str]]]:
     told: list[Mapping[str, str]] = []
-    return Node(server, "n1", Store(spec), told.append), told
+    return NodeRegistration(server, "n1", Store(spec)), told
 
 
 async def test_the_dataplane_carries_the_labels_of_its_node_and_goes_with_it() -> None:
     server = Server()
     server.node(role="edge")
     one, told = node(server)
-    made = await one.introduce()
+    made = await one.register_node(told.append)
     wanted = {
         "name": "n1",
         "labels": {"role": "edge"},
@@ -79,7 +80,7 @@ async def test_the_dataplane_carries_the_labels_of_its_node_and_goes_with_it() -
 async def test_where_there_is_no_node_the_dataplane_stands_alone() -> None:
     server = Server()
     one, told = node(server)
-    made = await one.introduce()
+    made = await one.register_node(told.append)
     assert (made["metadata"]["labels"], made["metadata"]["ownerReferences"]) == ({}, [])
     assert told == []
 
@@ -87,9 +88,9 @@ async def test_where_there_is_no_node_the_dataplane_stands_alone() -> None:
 async def test_a_dataplane_that_is_as_it_should_be_is_left_alone() -> None:
     server = Server()
     server.node(role="edge")
-    await node(server)[0].introduce()
+    await node(server)[0].register_node()
     server.requests.clear()
-    await node(server)[0].introduce()
+    await node(server)[0].register_node()
     assert server.verbs == ["get", "get"]
 
 
@@ -100,7 +101,7 @@ async def test_the_settings_and_status_of_a_dataplane_that_is_there_are_returned
         "spec": {"paused": True},
         "status": {"owned": {}},
     }
-    found = await node(server)[0].introduce()
+    found = await node(server)[0].register_node()
     assert (found["spec"], found["status"]) == ({"paused": True}, {"owned": {}})
 
 
@@ -108,8 +109,8 @@ async def test_new_labels_are_told_and_mirrored_and_old_ones_go() -> None:
     server = Server()
     server.node(role="edge", zone="a")
     one, told = node(server)
-    await one.introduce()
-    running = asyncio.create_task(one.run())
+    await one.register_node(told.append)
+    running = asyncio.create_task(one.run(told.append))
     server.node(zone="b")
     await asyncio.sleep(REFRESH + 1)
     assert told == [{"role": "edge", "zone": "a"}, {"zone": "b"}]
@@ -120,17 +121,17 @@ async def test_new_labels_are_told_and_mirrored_and_old_ones_go() -> None:
 async def test_the_labels_of_others_are_left_alone_also_when_the_agent_is_started_anew() -> None:
     server = Server()
     server.node(role="edge", zone="a")
-    await node(server)[0].introduce()
+    await node(server)[0].register_node()
     server.dataplane["labels"] |= {"team": "net", "app.kubernetes.io/managed-by": "argo"}
     server.node(zone="b")
-    await node(server)[0].introduce()
+    await node(server)[0].register_node()
     assert server.dataplane["labels"] == {
         "zone": "b",
         "team": "net",
         "app.kubernetes.io/managed-by": "argo",
     }
     server.requests.clear()
-    await node(server)[0].introduce()
+    await node(server)[0].register_node()
     assert server.verbs == ["get", "get"]
 
 
@@ -140,10 +141,10 @@ async def test_labels_that_an_agent_before_has_left_are_kept_where_nothing_says_
     server.objects[ObjectKind.DATAPLANE, KEY] = {
         "metadata": {"name": "n1", "labels": {"zone": "a", "old": "x"}}
     }
-    await node(server)[0].introduce()
+    await node(server)[0].register_node()
     assert server.dataplane["labels"] == {"zone": "a", "old": "x"}
     server.node()
-    await node(server)[0].introduce()
+    await node(server)[0].register_node()
     assert server.dataplane["labels"] == {"old": "x"}
 
 
@@ -151,9 +152,9 @@ async def test_a_node_made_anew_becomes_the_owner() -> None:
     server = Server()
     server.node()
     one, _ = node(server)
-    await one.introduce()
+    await one.register_node()
     server.objects[ObjectKind.NODE, KEY]["metadata"]["uid"] = "another"
-    await one.introduce()
+    await one.register_node()
     assert server.dataplane["ownerReferences"] == [OWNER | {"uid": "another"}]
 
 
@@ -162,9 +163,9 @@ async def test_a_node_that_is_being_removed_takes_its_dataplane_with_it() -> Non
     server = Server()
     server.node(role="edge")
     one, told = node(server)
-    await one.introduce()
+    await one.register_node(told.append)
     del server.objects[ObjectKind.NODE, KEY]
-    await one.introduce()
+    await one.register_node(told.append)
     assert server.dataplane["ownerReferences"] == [OWNER]
     assert server.dataplane["labels"] == {"role": "edge"}
     assert told == [{"role": "edge"}]
@@ -174,12 +175,12 @@ async def test_a_deleted_dataplane_is_made_anew_within_seconds() -> None:
     server = Server()
     server.node(role="edge")
     one, _ = node(server)
-    await one.introduce()
-    running = asyncio.create_task(one.run())
+    await one.register_node()
+    running = asyncio.create_task(one.run(lambda _: None))
     await asyncio.sleep(0)
     for _ in range(2):
         del server.objects[ObjectKind.DATAPLANE, KEY]
-        one.deleted()
+        one.on_delete(ObjectKind.DATAPLANE, KEY)
         await asyncio.sleep(2)
         assert server.dataplane["labels"] == {"role": "edge"}
     running.cancel()
@@ -188,8 +189,8 @@ async def test_a_deleted_dataplane_is_made_anew_within_seconds() -> None:
 async def test_a_deletion_that_nobody_told_is_noticed_all_the_same() -> None:
     server = Server()
     one, _ = node(server)
-    await one.introduce()
-    running = asyncio.create_task(one.run())
+    await one.register_node()
+    running = asyncio.create_task(one.run(lambda _: None))
     await asyncio.sleep(0)
     del server.objects[ObjectKind.DATAPLANE, KEY]
     await asyncio.sleep(REFRESH + 1)
@@ -203,7 +204,7 @@ async def test_a_dataplane_made_by_another_meanwhile_is_taken() -> None:
             self.objects[kind, KEY] = {"metadata": {"name": "n1"}, "spec": {"paused": True}}
             return await super().create(kind, body)
 
-    found = await node(Overtaken())[0].introduce()
+    found = await node(Overtaken())[0].register_node()
     assert found["spec"] == {"paused": True}
 
 
@@ -214,7 +215,7 @@ async def test_an_api_server_that_is_away_is_tried_until_it_is_back(
     server.node(role="edge")
     server.faults.extend(ApiUnreachable("refused") for _ in range(20))
     one, told = node(server)
-    await one.introduce()
+    await one.register_node(told.append)
     assert server.dataplane["labels"] == {"role": "edge"}
     assert told == [{"role": "edge"}]
     warnings = [record for record in caplog.records if record.levelname == "WARNING"]
@@ -223,28 +224,33 @@ async def test_an_api_server_that_is_away_is_tried_until_it_is_back(
     ]
 
 
+def dataplane_with(spec: Mapping[str, object]) -> CachedObject:
+    raw = {"metadata": {"name": "n1"}, "spec": spec}
+    return CachedObject(version=1, uid="", generation=1, raw=raw)
+
+
 SPEC = {"paused": True, "flowTimeout": "77s"}
 
 
 async def test_a_dataplane_that_was_deleted_comes_back_as_it_was() -> None:
     server, store = Server(), Store()
     server.node()
-    one = Node(server, "n1", store, lambda _: None)
-    await one.introduce()
-    one.seen({"metadata": {}, "spec": SPEC})
-    one.seen({"metadata": {}, "spec": dict(SPEC)})
+    one = NodeRegistration(server, "n1", store)
+    await one.register_node()
+    one.on_upsert(ObjectKind.DATAPLANE, None, dataplane_with(SPEC))
+    one.on_upsert(ObjectKind.DATAPLANE, None, dataplane_with(dict(SPEC)))
     assert store.saves == 1
     del server.objects[ObjectKind.DATAPLANE, KEY]
-    assert (await one.introduce())["spec"] == SPEC
+    assert (await one.register_node())["spec"] == SPEC
 
 
 async def test_a_node_that_is_made_anew_is_paused_as_the_last_agent_left_it() -> None:
     server = Server()
     server.node()
     one, _ = node(server, SPEC)
-    assert (await one.introduce())["spec"] == SPEC
+    assert (await one.register_node())["spec"] == SPEC
     server.objects[ObjectKind.DATAPLANE, KEY]["spec"] = {}
-    assert (await one.introduce())["spec"] == {}, "what a person says counts"
+    assert (await one.register_node())["spec"] == {}, "what a person says counts"
 
 
 @pytest.mark.parametrize(("spec", "left"), [(SPEC, {"paused": True}), ({"new": 1}, {})])
@@ -262,18 +268,18 @@ async def test_settings_that_the_api_server_no_longer_takes_are_left_out_but_nev
         return await create(kind, body)
 
     server.create = refusing  # type: ignore[method-assign]  # one method of a fake
-    assert (await one.introduce())["spec"] == left
+    assert (await one.register_node())["spec"] == left
 
 
 async def test_what_a_dataplane_of_an_earlier_node_of_that_name_says_is_not_ours() -> None:
     server = Server()
     server.node()
     one, _ = node(server)
-    await one.introduce()
+    await one.register_node()
     server.objects[ObjectKind.DATAPLANE, KEY]["status"] = {
         "owned": "192.0.2.1/32 tcp/80 default/web\n"
     }
-    assert "owned" in (await one.introduce())["status"]
+    assert "owned" in (await one.register_node())["status"]
     server.dataplane["ownerReferences"] = [{**OWNER, "uid": "earlier"}]
-    assert (await one.introduce())["status"] == {}
+    assert (await one.register_node())["status"] == {}
     assert server.dataplane["ownerReferences"] == [OWNER]

@@ -15,8 +15,9 @@ from vpplb.files.owned_state_store import OwnedStateStore
 from vpplb.kube.api_resources import JsonObject, cluster_key
 from vpplb.kube.client import KubeClient
 from vpplb.kube.errors import ApiError, Conflict, KubeError, NotFound
+from vpplb.kube.object_cache import CachedObject
 from vpplb.model.backoff import backoff_seconds
-from vpplb.model.names import ObjectKind
+from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.resources.dataplane import NODE_LABELS
 
 log = logging.getLogger(__name__)
@@ -30,36 +31,35 @@ REMAKE_DELAY = 1.0
 """Seconds until a Dataplane that was deleted is made anew: if its Node goes, so does this agent."""
 
 
-class Node:
-    """The node `name`. `labels` are those of its Node, none where there is no such Node.
+OnLabels = Callable[[Mapping[str, str]], None]
+
+
+class NodeRegistration:
+    """Keeps the Dataplane of the node `name`. `labels` are its Node's, none where there is none.
 
     `boot_id` is what the Node's kubelet says of its machine, empty where none does.
     `store` keeps what its Dataplane says: one that is deleted, or collected with its Node, comes
     back as it was. So who has hands off this node's VPP (`paused`) keeps them off.
     """
 
-    def __init__(
-        self,
-        client: KubeClient,
-        name: str,
-        store: OwnedStateStore,
-        on_labels: Callable[[Mapping[str, str]], None],
-    ) -> None:
+    def __init__(self, client: KubeClient, name: str, store: OwnedStateStore) -> None:
         self.key = cluster_key(name)
         self._store = store
         self.labels: Mapping[str, str] = {}
         self.owners: tuple[Mapping[str, object], ...] = ()
         self.boot_id = ""
         self._client = client
-        self._on_labels = on_labels
         self._deleted = asyncio.Event()
 
-    async def introduce(self) -> JsonObject:
-        """Read the Node and make its Dataplane, trying for as long as it takes; return that."""
+    async def register_node(self, on_labels: OnLabels = lambda _labels: None) -> JsonObject:
+        """Read the Node and make its Dataplane, trying for as long as it takes; return that.
+
+        `on_labels` is told the Node's labels when they are others than before.
+        """
         failures = 0
         while True:
             try:
-                return await self._refresh()
+                return await self._refresh_dataplane(on_labels)
             except KubeError as error:
                 failures += 1
                 level = logging.WARNING if failures == 1 else logging.DEBUG
@@ -68,7 +68,7 @@ class Node:
                 )
                 await asyncio.sleep(backoff_seconds(failures, *RETRY, jitter=random.random()))
 
-    async def run(self) -> None:
+    async def run(self, on_labels: OnLabels) -> None:
         """Follow the labels, and make the Dataplane anew should someone delete it."""
         while True:
             try:
@@ -78,23 +78,28 @@ class Node:
             except TimeoutError:
                 pass
             self._deleted.clear()
-            await self.introduce()
+            await self.register_node(on_labels)
 
-    def seen(self, raw: JsonObject) -> None:
+    def on_upsert(self, kind: ObjectKind, old: CachedObject | None, new: CachedObject) -> None:
         """Remember the Dataplane's settings."""
-        self._store.set_spec(raw.get("spec") or {})
+        if kind == ObjectKind.DATAPLANE and new.key == self.key:
+            self._store.set_spec(new.raw.get("spec") or {})
 
-    def deleted(self) -> None:
-        """Say that the Dataplane was deleted."""
-        self._deleted.set()
+    def on_delete(self, kind: ObjectKind, key: ObjectKey) -> None:
+        """Have the Dataplane made anew."""
+        if kind == ObjectKind.DATAPLANE and key == self.key:
+            self._deleted.set()
 
-    async def _refresh(self) -> JsonObject:
-        await self._read_node()
+    def on_history_reset(self) -> None:
+        """The Dataplane will be upserted anew."""
+
+    async def _refresh_dataplane(self, on_labels: OnLabels) -> JsonObject:
+        await self._read_node(on_labels)
         labels = dict(self.labels)
         try:
             found = await self._client.get(ObjectKind.DATAPLANE, self.key)
         except NotFound:
-            return await self._create(labels)
+            return await self._create_dataplane(labels)
         metadata = found["metadata"]
         shown = metadata.get("labels") or {}
         mirrored = (metadata.get("annotations") or {}).get(NODE_LABELS) or ""
@@ -102,13 +107,13 @@ class Node:
         if (
             not stale
             and labels.items() <= shown.items()
-            and mirrored == _mirrored(labels)
+            and mirrored == _mirror_labels(labels)
             and list(metadata.get("ownerReferences") or ()) == list(self.owners)
         ):
             return found
         patch = {
             "labels": labels | dict.fromkeys(stale),
-            "annotations": {NODE_LABELS: _mirrored(labels)},
+            "annotations": {NODE_LABELS: _mirror_labels(labels)},
             "ownerReferences": list(self.owners),
         }
         patched = await self._client.patch(ObjectKind.DATAPLANE, self.key, {"metadata": patch})
@@ -116,11 +121,11 @@ class Node:
             return {**patched, "status": {}}
         return patched
 
-    async def _create(self, labels: Mapping[str, str]) -> JsonObject:
+    async def _create_dataplane(self, labels: Mapping[str, str]) -> JsonObject:
         metadata = {
             "name": self.key.name,
             "labels": dict(labels),
-            "annotations": {NODE_LABELS: _mirrored(labels)},
+            "annotations": {NODE_LABELS: _mirror_labels(labels)},
             "ownerReferences": list(self.owners),
         }
         spec = dict(self._store.spec or {})
@@ -142,7 +147,7 @@ class Node:
         except Conflict:  # made by another meanwhile
             return await self._client.get(ObjectKind.DATAPLANE, self.key)
 
-    async def _read_node(self) -> None:
+    async def _read_node(self, on_labels: OnLabels) -> None:
         try:
             node = await self._client.get(ObjectKind.NODE, self.key)
         except NotFound:
@@ -151,11 +156,11 @@ class Node:
             node = {"metadata": {}}
         metadata, info = node["metadata"], (node.get("status") or {}).get("nodeInfo") or {}
         self.boot_id = str(info.get("bootID") or "")
-        self.owners = _owners(self.key.name, metadata.get("uid"))
+        self.owners = _make_owners(self.key.name, metadata.get("uid"))
         labels = metadata.get("labels") or {}
         if labels != self.labels:
             self.labels = labels
-            self._on_labels(labels)
+            on_labels(labels)
 
 
 def _of_another(metadata: JsonObject, owners: Iterable[Mapping[str, object]]) -> bool:
@@ -164,11 +169,11 @@ def _of_another(metadata: JsonObject, owners: Iterable[Mapping[str, object]]) ->
     return bool(uids) and uids.isdisjoint(owner["uid"] for owner in owners)
 
 
-def _mirrored(labels: Iterable[str]) -> str:
+def _mirror_labels(labels: Iterable[str]) -> str:
     return ",".join(sorted(labels))
 
 
-def _owners(name: str, uid: str | None) -> tuple[Mapping[str, object], ...]:
+def _make_owners(name: str, uid: str | None) -> tuple[Mapping[str, object], ...]:
     if uid is None:
         return ()
     return ({"apiVersion": "v1", "kind": "Node", "name": name, "uid": uid},)

@@ -14,6 +14,7 @@ from vpplb.model.clock import Clock
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import Vip, VipId
 from vpplb.sync.ports import LoadBalancerGone, ObservedVpp, PacketTally, VipCounters
+from vpplb.sync.vip_state import VipState
 from vpplb.telemetry.http import Unavailable
 
 FRESH = 1.0
@@ -24,7 +25,7 @@ Look = Callable[[], Awaitable[tuple[ObservedVpp, Mapping[VipId, int]]]]
 
 
 class VipsPage:
-    """Answers with all VIPs of this VPP. `owned` says which frontend each of ours is made for.
+    """Answers with all VIPs of this VPP. `vips` knows which frontend each of ours is made for.
 
     Without `counters`, and where they cannot be read, packets are not told, and the answer says
     why; zeros would be a lie.
@@ -35,11 +36,11 @@ class VipsPage:
         node: str,
         look: Look,
         counters: VipCounters | None,
-        owned: Callable[[], Mapping[VipId, ObjectKey]],
+        vips: VipState,
         clock: Clock,
     ) -> None:
         self._node, self._look, self._counters = node, look, counters
-        self._owned, self._clock = owned, clock
+        self._vips, self._clock = vips, clock
         self._reading = asyncio.Lock()
         self._last: Mapping[str, object] = {}
         self._stale_at = 0.0
@@ -49,24 +50,25 @@ class VipsPage:
         async with self._reading:
             now = asyncio.get_running_loop().time()
             if not self._last or now >= self._stale_at:
-                self._last = await self._read()
+                self._last = await self._read_vips()
                 self._stale_at = asyncio.get_running_loop().time() + FRESH
             return self._last
 
-    async def _read(self) -> Mapping[str, object]:
+    async def _read_vips(self) -> Mapping[str, object]:
         try:
             observed, indexes = await self._look()
         except LoadBalancerGone as gone:
             raise Unavailable(f"VPP cannot be read: {gone}") from gone
-        packets, trouble = await self._packets(indexes)
-        return _answer(self._node, self._clock.now(), trouble) | {
+        packets, trouble = await self._read_packets(indexes)
+        owned = self._vips.owned_state.owned
+        return _make_answer(self._node, self._clock.now(), trouble) | {
             "vips": [
-                _vip(vip, observed.table[vip], self._owned().get(vip), packets.get(vip))
+                _show_vip(vip, observed.table[vip], owned.get(vip), packets.get(vip))
                 for vip in sorted(observed.table, key=lambda vip: vip.sort_key)
             ]
         }
 
-    async def _packets(
+    async def _read_packets(
         self, indexes: Mapping[VipId, int]
     ) -> tuple[Mapping[VipId, PacketTally], str]:
         if self._counters is None:
@@ -79,12 +81,12 @@ class VipsPage:
             return {}, str(gone)
 
 
-def _answer(node: str, at: datetime, trouble: str) -> dict[str, object]:
+def _make_answer(node: str, at: datetime, trouble: str) -> dict[str, object]:
     answer: dict[str, object] = {"node": node, "at": at.isoformat()}
     return answer | ({"packetsUnknown": trouble} if trouble else {})
 
 
-def _vip(
+def _show_vip(
     vip: VipId, found: Vip, owner: ObjectKey | None, packets: PacketTally | None
 ) -> dict[str, object]:
     told: dict[str, object] = {

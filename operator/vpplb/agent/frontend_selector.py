@@ -1,0 +1,191 @@
+"""From what the API server has to what the syncer (or a dry run) shall want of a VPP.
+
+A node carries a frontend if its labels match the selector that the operator has *decided*, which
+stands beside the VIP it was decided for. So nobody serves an old VIP for a new selector.
+
+Make before break: a node that is selected no more goes on until the operator says that the others
+have it (`status.nodes.holding`), and, since that may not know yet of a label that is gone, for
+`GRACE` after its own labels have changed.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from vpplb.kube.api_resources import JsonObject
+from vpplb.kube.object_cache import CachedObject, ObjectCache
+from vpplb.model.names import ObjectKey, ObjectKind
+from vpplb.model.vip import Vip, VipId
+from vpplb.plan.settings import DesiredSettings
+from vpplb.resources.allowances import EVERYTHING
+from vpplb.resources.conditions import find_condition
+from vpplb.resources.dataplane_codec import load_dataplane
+from vpplb.resources.renderer import load_conditions
+from vpplb.resources.stored import decided_selector, read_dataplane, read_frontend, read_selector
+from vpplb.sync.dry_run import DryRun
+from vpplb.sync.syncer import VppSyncer
+
+log = logging.getLogger(__name__)
+
+KINDS = (ObjectKind.FRONTEND, ObjectKind.DATAPLANE)
+
+GRACE = 45.0
+"""Seconds for which a node goes on after its labels have changed: agents look at them each 30."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelectedFrontends:
+    """What a node shall carry, or still has to; and of what the decision cannot be read, and why.
+
+    The selector writes it, the reporter shows it.
+    """
+
+    keys: set[ObjectKey] = field(default_factory=set)
+    unreadable: dict[ObjectKey, str] = field(default_factory=dict)
+
+
+class FrontendSelector:
+    """Implements `kube.object_cache.ObjectHandler` for the frontends and the node's own Dataplane.
+
+    `default` are the plugin's settings where the Dataplane has none. `on_unreadable` is called
+    when what `selected` says of unreadable frontends has changed.
+    """
+
+    def __init__(
+        self,
+        syncer: VppSyncer | DryRun,
+        cache: ObjectCache,
+        node: str,
+        default: DesiredSettings,
+        selected: SelectedFrontends,
+        on_unreadable: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._syncer, self._cache = syncer, cache
+        self._node, self._default = node, default
+        self._selected, self._on_unreadable = selected, on_unreadable
+        self._labels: Mapping[str, str] | None = None
+        self._grace_until = 0.0
+        self._carried: dict[ObjectKey, VipId] = {}
+        syncer.set_settings(default)
+
+    def resume(self, owned: Mapping[VipId, ObjectKey]) -> None:
+        """Take over the VIPs that were made for frontends before this process."""
+        self._carried = {key: vip for vip, key in owned.items()}
+
+    def set_labels(self, labels: Mapping[str, str]) -> None:
+        """Take the Node's labels: they decide which frontends this node carries."""
+        if self._labels is not None:
+            loop = asyncio.get_running_loop()
+            self._grace_until = loop.time() + GRACE
+            loop.call_later(GRACE, self._select_all)
+        self._labels = labels
+        self._select_all()
+
+    def set_dataplane(self, raw: JsonObject) -> None:
+        """Take the settings of the node's Dataplane."""
+        read = read_dataplane(raw)
+        for problem in read.problems:
+            log.error("%s", problem)
+        if read.value is not None:
+            self._syncer.set_paused(read.value.spec.paused)
+            self._syncer.set_settings(read.value.spec.merge_settings(self._default))
+
+    def on_upsert(self, kind: ObjectKind, old: CachedObject | None, new: CachedObject) -> None:
+        """Take an object in."""
+        if kind == ObjectKind.FRONTEND:
+            self._select_frontend(new.key, new.raw)
+        elif new.key.name == self._node:
+            self.set_dataplane(new.raw)
+
+    def on_delete(self, kind: ObjectKind, key: ObjectKey) -> None:
+        """Forget an object: a frontend's VIP is removed."""
+        if kind == ObjectKind.FRONTEND:
+            self._note_readable(key)
+            self._release_vip(key)
+
+    def on_history_reset(self) -> None:
+        """Each object will be upserted anew; what it says then is compared by the syncer."""
+
+    def _select_all(self) -> None:
+        for frontend in self._cache.list_objects(ObjectKind.FRONTEND):
+            self._select_frontend(frontend.key, frontend.raw)
+
+    def _select_frontend(self, key: ObjectKey, raw: JsonObject) -> None:
+        status = raw.get("status")
+        try:
+            loaded = load_dataplane(status)
+        except ValueError as error:
+            self._keep_vip(key, raw)
+            self._note_unreadable(key, str(error))
+            return
+        self._note_readable(key)
+        if loaded is None:
+            if _is_withdrawn(status):
+                self._release_vip(key)
+            else:
+                self._keep_vip(key, raw)
+        elif (selector := decided_selector(raw)) is None:
+            self._syncer.keep_vip(key)
+            self._note_unreadable(key, "its nodeSelector is not understood")
+        elif self._is_selected(selector):
+            self._carry_vip(key, *loaded)
+        elif key in self._carried and (_is_holding(status) or self._in_grace):
+            self._carry_on(key, *loaded)
+        else:
+            self._release_vip(key)
+
+    def _is_selected(self, selector: Mapping[str, str]) -> bool:
+        return selector.items() <= (self._labels or {}).items()
+
+    @property
+    def _in_grace(self) -> bool:
+        return self._grace_until > 0 and asyncio.get_running_loop().time() < self._grace_until
+
+    def _carry_vip(self, key: ObjectKey, vip: VipId, desired: Vip, revision: str) -> None:
+        self._carried[key] = vip
+        self._selected.keys.add(key)
+        self._syncer.set_desired(key, vip, desired, revision)
+
+    def _carry_on(self, key: ObjectKey, vip: VipId, desired: Vip, revision: str) -> None:
+        """Serve as before, with the weights of now: but another VIP is not begun here."""
+        if self._carried[key] == vip:
+            self._carry_vip(key, vip, desired, revision)
+        else:
+            self._syncer.keep_vip(key)
+
+    def _keep_vip(self, key: ObjectKey, raw: JsonObject) -> None:
+        """Leave the VIP as it is: nothing is decided that could be read."""
+        selector = read_selector(raw)
+        if selector is None or not self._is_selected(selector):
+            self._syncer.keep_vip(key)
+            return
+        self._selected.keys.add(key)
+        understood = read_frontend(raw, EVERYTHING).value  # what it is, whoever may have it
+        self._syncer.keep_vip(key, understood.vip if understood else None)
+
+    def _release_vip(self, key: ObjectKey) -> None:
+        self._carried.pop(key, None)
+        self._selected.keys.discard(key)
+        self._syncer.remove_frontend(key)
+
+    def _note_unreadable(self, key: ObjectKey, why: str) -> None:
+        log.error("frontend %s is left as it is: %s", key, why)
+        self._selected.unreadable[key] = why
+        self._on_unreadable()
+
+    def _note_readable(self, key: ObjectKey) -> None:
+        if self._selected.unreadable.pop(key, None) is not None:
+            self._on_unreadable()
+
+
+def _is_holding(status: object) -> bool:
+    """Whether the operator says that the selected nodes do not have the VIP yet."""
+    nodes = status.get("nodes") if isinstance(status, Mapping) else None
+    return isinstance(nodes, Mapping) and nodes.get("holding") is True
+
+
+def _is_withdrawn(status: object) -> bool:
+    """Whether the operator said that another object has the VIP, so that it must go."""
+    accepted = find_condition(load_conditions(status), "Accepted")
+    return accepted is not None and accepted.status == "False" and accepted.reason == "Conflict"
