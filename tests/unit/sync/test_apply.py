@@ -1,6 +1,5 @@
 """Many VIPs at once: rounds side by side, what ends them, and what is remembered on the way."""
 
-from collections.abc import AsyncIterator
 from ipaddress import ip_network
 
 import pytest
@@ -14,13 +13,6 @@ from vpplb.sync.apply import ROUNDS, SLICE
 pytestmark = pytest.mark.looptime
 
 MANY = 2 * ROUNDS * SLICE
-
-
-@pytest.fixture
-async def local() -> AsyncIterator[LocalSyncer]:
-    local = LocalSyncer()
-    yield local
-    await local.stop()
 
 
 def want_many(local: LocalSyncer, weight: int = 1) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -12,13 +11,6 @@ from vpplb.plan.ops import DelVip, Op, SetConf, SetWeight
 from vpplb.sync.ports import VipReport
 
 pytestmark = pytest.mark.looptime
-
-
-@pytest.fixture
-async def local() -> AsyncIterator[LocalSyncer]:
-    local = LocalSyncer()
-    yield local
-    await local.stop()
 
 
 async def test_a_frontend_that_moves_is_reported_where_it_is_now(local: LocalSyncer) -> None:

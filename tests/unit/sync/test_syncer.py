@@ -1,6 +1,5 @@
 """When VPP is read, programmed, repaired and left alone."""
 
-from collections.abc import AsyncIterator
 from ipaddress import IPv4Address, ip_network
 
 import pytest
@@ -14,13 +13,6 @@ from vpplb.sync.ports import LoadBalancerGone, VipReport
 from vpplb.sync.vip_state import OwnedState
 
 pytestmark = pytest.mark.looptime
-
-
-@pytest.fixture
-async def local() -> AsyncIterator[LocalSyncer]:
-    local = LocalSyncer()
-    yield local
-    await local.stop()
 
 
 async def test_nothing_is_sent_before_the_list_of_frontends_is_complete(local: LocalSyncer) -> None:

@@ -1,6 +1,5 @@
 """Whose each VIP is, and which flushes are due, seen from the syncer."""
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
@@ -11,13 +10,6 @@ from vpplb.plan.ops import AddVip, DelServer, Op, SetWeight
 from vpplb.sync.vip_state import OwnedState
 
 pytestmark = pytest.mark.looptime
-
-
-@pytest.fixture
-async def local() -> AsyncIterator[LocalSyncer]:
-    local = LocalSyncer()
-    yield local
-    await local.stop()
 
 
 async def test_a_frontend_that_moves_leaves_nothing_behind(local: LocalSyncer) -> None:

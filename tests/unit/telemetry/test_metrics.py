@@ -3,6 +3,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from ipaddress import ip_network
 
+from fakes.object_view import NGINX0, WEB, FakeObjectView
 from vpplb.model.health import HealthState, Transition
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import Protocol, VipId
@@ -19,27 +20,10 @@ from vpplb.telemetry.metrics import (
 )
 from vpplb.telemetry.objects import FrontendSample, ObjectView
 
-NGINX0 = ObjectKey("shop", "nginx0")
-WEB = ObjectKey("shop", "web")
-
-
-class View:
-    """One backend and one frontend, which change as the tests say."""
-
-    def __init__(self) -> None:
-        self.states: dict[ObjectKey, HealthState] = {NGINX0: HealthState.UP}
-        self.samples: list[FrontendSample] = [FrontendSample(WEB, "up", [("main", "nginx0", 100)])]
-
-    def backends(self) -> Iterable[tuple[ObjectKey, HealthState]]:
-        return self.states.items()
-
-    def frontends(self) -> Iterable[FrontendSample]:
-        return self.samples
-
 
 def operator(view: ObjectView | None = None) -> tuple[OperatorMetrics, Registry]:
     registry = Registry()
-    return OperatorMetrics(registry, view or View()), registry
+    return OperatorMetrics(registry, view or FakeObjectView()), registry
 
 
 def value(registry: Registry, name: str, **labels: str) -> float | None:

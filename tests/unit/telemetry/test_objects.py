@@ -1,30 +1,11 @@
-from collections.abc import Iterable
-
 from prometheus_client.parser import text_string_to_metric_families
 
+from fakes.object_view import NGINX0, WEB, FakeObjectView
 from vpplb.model.health import HealthState
-from vpplb.model.names import ObjectKey
 from vpplb.telemetry.objects import FrontendSample, object_series
 
-NGINX0 = ObjectKey("shop", "nginx0")
-WEB = ObjectKey("shop", "web")
 
-
-class View:
-    """One backend and one frontend, which change as the tests say."""
-
-    def __init__(self) -> None:
-        self.states: dict[ObjectKey, HealthState] = {NGINX0: HealthState.UP}
-        self.samples: list[FrontendSample] = [FrontendSample(WEB, "up", [("main", "nginx0", 100)])]
-
-    def backends(self) -> Iterable[tuple[ObjectKey, HealthState]]:
-        return self.states.items()
-
-    def frontends(self) -> Iterable[FrontendSample]:
-        return self.samples
-
-
-def value(view: View, name: str, **labels: str) -> float | None:
+def value(view: FakeObjectView, name: str, **labels: str) -> float | None:
     families = text_string_to_metric_families("".join(object_series(view)))
     samples = [sample for family in families for sample in family.samples]
     found = [sample.value for sample in samples if (sample.name, sample.labels) == (name, labels)]
@@ -33,7 +14,7 @@ def value(view: View, name: str, **labels: str) -> float | None:
 
 
 def test_the_state_of_a_backend_is_that_of_now() -> None:
-    view = View()
+    view = FakeObjectView()
     labels = {"namespace": "shop", "backend": "nginx0"}
     assert value(view, "vpplb_backend_state", **labels, state="up") == 1
     view.states[NGINX0] = HealthState.PAUSED
@@ -44,7 +25,7 @@ def test_the_state_of_a_backend_is_that_of_now() -> None:
 
 
 def test_a_frontend_shows_its_state_and_its_effective_weights() -> None:
-    view = View()
+    view = FakeObjectView()
     state = {"namespace": "shop", "frontend": "web"}
     weight = {**state, "pool": "main", "backend": "nginx0"}
     assert value(view, "vpplb_frontend_state", **state, state="up") == 1
@@ -56,7 +37,7 @@ def test_a_frontend_shows_its_state_and_its_effective_weights() -> None:
 
 
 def test_the_name_of_a_pool_cannot_break_the_text() -> None:
-    view = View()
+    view = FakeObjectView()
     pool = 'a"b\\c\nd'
     view.samples = [FrontendSample(WEB, "up", [(pool, "nginx0", 7)])]
     labels = {"namespace": "shop", "frontend": "web", "pool": pool, "backend": "nginx0"}
