@@ -2,9 +2,10 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from itertools import count
+from ssl import SSLContext
 
 from aiohttp import web
 
@@ -14,6 +15,8 @@ from vpplb.kube.api_resources import RESOURCES
 from vpplb.kube.cluster_access import Access
 from vpplb.kube.errors import ApiError, Gone, KubeError, NotFound, api_error
 from vpplb.model.names import ObjectKey, ObjectKind
+
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 BOOKMARK_BEFORE_END = 2.0
 """Seconds before a watch ends at which it tells the version that it has come to."""
@@ -33,16 +36,23 @@ async def served(server: FakeApiServer) -> AsyncIterator[Access]:
             request.transport.abort()
             return web.Response()
 
-    runner = web.ServerRunner(web.Server(handle, handler_cancellation=True), shutdown_timeout=0.1)
+    async with answering(handle) as url:
+        yield Access(server=url, auth_headers=_no_headers)
+
+
+@asynccontextmanager
+async def answering(handle: Handler, tls: SSLContext | None = None) -> AsyncIterator[str]:
+    """Have every request on an address of loopback answered by `handle`; give the address."""
+    server = web.Server(handle, handler_cancellation=True)
+    runner = web.ServerRunner(server, shutdown_timeout=0.1)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-
-    async def auth_headers() -> Mapping[str, str]:
-        return {}
-
-    port = runner.addresses[0][1]
-    yield Access(server=f"http://127.0.0.1:{port}", auth_headers=auth_headers)
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
+    yield f"{'https' if tls else 'http'}://127.0.0.1:{runner.addresses[0][1]}"
     await runner.cleanup()
+
+
+async def _no_headers() -> Mapping[str, str]:
+    return {}
 
 
 async def _handle(server: FakeApiServer, request: web.BaseRequest) -> web.StreamResponse:

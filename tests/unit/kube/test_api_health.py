@@ -9,6 +9,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from fakes.api_http import answering
 from vpplb.kube import api_health as module
 from vpplb.kube.api_health import RequestHealth, WatchHealth
 from vpplb.kube.api_resources import RESOURCES
@@ -73,13 +74,8 @@ class WatchedHealth:
 @pytest.fixture
 async def watched() -> AsyncIterator[WatchedHealth]:
     made = WatchedHealth()
-    server = web.Server(made.answer)
-    runner = web.ServerRunner(server, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    made.server = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    yield made
-    await runner.cleanup()
+    async with answering(made.answer) as made.server:
+        yield made
 
 
 async def test_an_answered_watch_is_alive(watched: WatchedHealth) -> None:

@@ -2,15 +2,15 @@ import asyncio
 import json
 import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import NamedTuple
 
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestServer
 
+from fakes.api_http import Handler, answering
 from lab.authority import Authority
 from vpplb.kube.api_resources import JsonObject, cluster_key
 from vpplb.kube.client import KEPT_ALIVE, KubeClient
@@ -20,7 +20,6 @@ from vpplb.model.names import ObjectKey, ObjectKind
 
 WEB = ObjectKey("shop", "web")
 PATH = "/apis/vpplb.dev/v1alpha1/namespaces/shop/backends"
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Seen(NamedTuple):
@@ -45,26 +44,22 @@ async def api(
     """Serve everything by `handler`; give the address and what was asked."""
     seen: list[Seen] = []
 
-    async def note(request: web.Request) -> web.StreamResponse:
+    async def note(request: web.BaseRequest) -> web.StreamResponse:
         text = await request.text()
         body = json.loads(text) if text else None
         seen.append(Seen(request.method, request.path, dict(request.query), request.headers, body))
         return await handler(request)
 
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", note)
-    server = TestServer(app, host="127.0.0.1", scheme="https" if tls else "http")
-    await server.start_server(ssl=tls)
-    async with server:
-        yield str(server.make_url("")).rstrip("/"), seen
+    async with answering(note, tls) as url:
+        yield url, seen
 
 
-async def answer_object(request: web.Request) -> web.Response:
+async def answer_object(request: web.BaseRequest) -> web.Response:
     return web.json_response({"metadata": {"name": "web"}})
 
 
 def refusing(status: int, *, headers: Mapping[str, str] | None = None, **body: object) -> Handler:
-    async def handler(request: web.Request) -> web.Response:
+    async def handler(request: web.BaseRequest) -> web.Response:
         return web.json_response(body, status=status, headers=headers)
 
     return handler
@@ -122,7 +117,7 @@ async def test_what_is_created_says_its_kind_and_goes_to_its_namespace() -> None
     )
 
 
-def pages(request: web.Request) -> JsonObject:
+def pages(request: web.BaseRequest) -> JsonObject:
     at = int(request.query.get("continue", 0))
     size = int(request.query.get("limit", 1000))
     rest = at + size
@@ -133,7 +128,7 @@ def pages(request: web.Request) -> JsonObject:
 
 
 async def test_a_big_list_is_read_page_by_page() -> None:
-    async def handler(request: web.Request) -> web.Response:
+    async def handler(request: web.BaseRequest) -> web.Response:
         return web.json_response(pages(request))
 
     async with api(handler) as (url, seen), KubeClient(access(url)) as client:
@@ -144,7 +139,7 @@ async def test_a_big_list_is_read_page_by_page() -> None:
 
 
 async def test_a_list_that_expires_between_pages_is_begun_anew_in_one_piece() -> None:
-    async def handler(request: web.Request) -> web.Response:
+    async def handler(request: web.BaseRequest) -> web.Response:
         if "continue" in request.query:
             return web.json_response({"reason": "Expired"}, status=410)
         if "limit" not in request.query:
@@ -185,7 +180,7 @@ async def test_a_throttled_request_tells_how_long_to_wait() -> None:
 
 
 async def test_an_answer_that_is_no_object_is_an_api_error() -> None:
-    async def handler(request: web.Request) -> web.Response:
+    async def handler(request: web.BaseRequest) -> web.Response:
         return web.Response(text="<html>a proxy</html>")
 
     async with api(handler) as (url, _), KubeClient(access(url)) as client:
@@ -194,7 +189,7 @@ async def test_an_answer_that_is_no_object_is_an_api_error() -> None:
 
 
 async def test_a_failure_of_something_in_between_is_raised_with_its_text() -> None:
-    async def handler(request: web.Request) -> web.Response:
+    async def handler(request: web.BaseRequest) -> web.Response:
         return web.Response(status=502, text="bad gateway")
 
     async with api(handler) as (url, _), KubeClient(access(url)) as client:
@@ -211,7 +206,7 @@ async def test_a_refused_connection_is_unreachable() -> None:
 
 
 async def test_a_request_without_answer_in_time_is_unreachable() -> None:
-    async def handler(request: web.Request) -> web.Response:
+    async def handler(request: web.BaseRequest) -> web.Response:
         await asyncio.Event().wait()
         return web.Response()
 
@@ -221,7 +216,7 @@ async def test_a_request_without_answer_in_time_is_unreachable() -> None:
 
 
 async def test_a_connection_cut_during_the_answer_is_unreachable() -> None:
-    async def handler(request: web.Request) -> web.StreamResponse:
+    async def handler(request: web.BaseRequest) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Length": "100"})
         await response.prepare(request)
         await response.write(b"{")
@@ -240,7 +235,7 @@ async def test_a_connection_outlives_a_quiet_minute(
 ) -> None:
     peers = set[object]()
 
-    async def handler(request: web.Request) -> web.StreamResponse:
+    async def handler(request: web.BaseRequest) -> web.StreamResponse:
         assert request.transport is not None
         peers.add(request.transport.get_extra_info("peername"))
         return await answer_object(request)
@@ -252,7 +247,7 @@ async def test_a_connection_outlives_a_quiet_minute(
     assert len(peers) == connections
 
 
-async def only_new_token(request: web.Request) -> web.Response:
+async def only_new_token(request: web.BaseRequest) -> web.Response:
     status = 200 if request.headers["Authorization"] == "Bearer new" else 401
     return web.json_response({"reason": "Unauthorized"}, status=status)
 

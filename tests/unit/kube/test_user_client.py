@@ -1,35 +1,33 @@
 """What people's commands ask of the API server: selections, edits, watches, a pod's HTTP."""
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestServer
 
+from fakes.api_http import Handler, answering
 from vpplb.kube.cluster_access import Access
 from vpplb.kube.errors import ApiError, ApiUnreachable, Gone, NotFound
 from vpplb.kube.user_client import WATCH_PERIOD, Change, Console, read_url
 from vpplb.model.names import ObjectKey, ObjectKind
 
 WEB = ObjectKey("shop", "web")
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-async def no_headers() -> Mapping[str, str]:
+async def auth_headers() -> Mapping[str, str]:
     return {"Authorization": "Bearer sekrit"}
 
 
 @asynccontextmanager
 async def console(handler: Handler) -> AsyncIterator[Console]:
     """Give a console whose requests are all answered by `handler`."""
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", handler)
-    async with TestServer(app) as server:
-        url = str(server.make_url("")).rstrip("/")
-        async with Console(Access(server=url, auth_headers=no_headers)) as made:
-            yield made
+    async with (
+        answering(handler) as url,
+        Console(Access(server=url, auth_headers=auth_headers)) as made,
+    ):
+        yield made
 
 
 class Answering:
@@ -39,7 +37,7 @@ class Answering:
         self.answer = answer
         self.path, self.query, self.type, self.body = "", dict[str, str](), "", object()
 
-    async def handle(self, request: web.Request) -> web.Response:
+    async def handle(self, request: web.BaseRequest) -> web.Response:
         self.path, self.query = request.path, dict(request.query)
         self.type = request.content_type
         text = await request.text()
@@ -90,7 +88,7 @@ async def test_a_pod_is_asked_through_the_api_server() -> None:
     [('{"error": "VPP cannot be read"}', "VPP cannot be read"), ("no route", "no route")],
 )
 async def test_what_a_pod_answers_instead_is_told_in_its_words(body: str, said: str) -> None:
-    async def handler(_: web.Request) -> web.Response:
+    async def handler(_: web.BaseRequest) -> web.Response:
         return web.Response(status=503, text=body)
 
     async with console(handler) as asked:
@@ -100,7 +98,7 @@ async def test_what_a_pod_answers_instead_is_told_in_its_words(body: str, said: 
 
 
 def streaming(*chunks: bytes) -> Handler:
-    async def handler(request: web.Request) -> web.StreamResponse:
+    async def handler(request: web.BaseRequest) -> web.StreamResponse:
         assert request.query["resourceVersion"] == "7"
         assert request.query["timeoutSeconds"] == str(WATCH_PERIOD)
         response = web.StreamResponse()
@@ -134,10 +132,10 @@ async def test_a_watch_of_a_version_that_is_too_old_says_so() -> None:
 
 
 async def test_a_watch_that_is_refused_or_broken_says_so() -> None:
-    async def refuse(_: web.Request) -> web.Response:
+    async def refuse(_: web.BaseRequest) -> web.Response:
         return web.Response(status=403, text="no")
 
-    async def hang_up(request: web.Request) -> web.StreamResponse:
+    async def hang_up(request: web.BaseRequest) -> web.StreamResponse:
         response = web.StreamResponse()
         await response.prepare(request)
         assert request.transport is not None
@@ -151,21 +149,19 @@ async def test_a_watch_that_is_refused_or_broken_says_so() -> None:
 
 
 async def test_a_program_of_ours_is_read_by_its_url() -> None:
-    async def handler(request: web.Request) -> web.Response:
+    async def handler(request: web.BaseRequest) -> web.Response:
         if request.path == "/good":
             return web.json_response({"node": "n1"})
         if request.path == "/list":
             return web.json_response([])
         return web.json_response({"error": "no such thing"}, status=404)
 
-    app = web.Application()
-    app.router.add_get("/{path:.*}", handler)
-    async with TestServer(app) as server:
-        assert await read_url(str(server.make_url("/good"))) == {"node": "n1"}
+    async with answering(handler) as server:
+        assert await read_url(f"{server}/good") == {"node": "n1"}
         with pytest.raises(NotFound, match="no such thing"):
-            await read_url(str(server.make_url("/other")))
+            await read_url(f"{server}/other")
         with pytest.raises(ApiError):
-            await read_url(str(server.make_url("/list")))
+            await read_url(f"{server}/list")
     for url in ("http://127.0.0.1:1/good", "nonsense"):
         with pytest.raises(ApiUnreachable, match=url):
             await read_url(url)
