@@ -1,6 +1,7 @@
 """The tree is the architecture: what stands where, how large it is, and what says so."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -46,3 +47,22 @@ def test_a_module_can_be_read_in_one_sitting(folder: Path, limit: int) -> None:
 def test_a_unit_test_stands_where_its_module_does(test: Path) -> None:
     place = test.relative_to(TESTS / "unit").parent
     assert (PACKAGE / place / f"{test.stem.removeprefix('test_')}.py").exists()
+
+
+def test_the_architecture_page_names_what_is_there() -> None:
+    packages = [path.name for path in PACKAGE.iterdir() if path.is_dir()]
+    named = re.compile(rf"`((?:{'|'.join(packages)})(?:\.\w+)*)`")
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    places = sorted(set(named.findall(page)))
+    assert len(places) > 50
+    assert [place for place in places if not _is_there(place)] == []
+
+
+def _is_there(place: str) -> bool:
+    """Whether `package.module` or `package.module.Name` is in the tree."""
+    *within, last = place.split(".")
+    folder = PACKAGE.joinpath(*within)
+    if (folder / last).is_dir() or (folder / f"{last}.py").exists():
+        return True
+    module = folder.with_suffix(".py")
+    return module.exists() and re.search(rf"^class {last}\b", module.read_text(), re.M) is not None
