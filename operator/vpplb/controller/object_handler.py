@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from vpplb.kube.api_resources import JsonObject
 from vpplb.kube.object_cache import CachedObject
 from vpplb.model.names import ObjectKey, ObjectKind
-from vpplb.model.objects import HealthCheck
+from vpplb.model.objects import Backend, Frontend, HealthCheck
 from vpplb.model.problem import Problem
 from vpplb.model.vip import IPAddress
 from vpplb.reconcile.reconciler import Reconciler
@@ -59,12 +59,19 @@ class StoreHandler:
         same = old is not None and old.version > 0 and old.generation == new.generation
         if same and self._reconciler.synced:
             return  # the echo of a status that we wrote, most often
-        if kind == ObjectKind.FRONTEND:
-            self._put_frontend(key, raw)
-        elif kind == ObjectKind.BACKEND:
-            self._put_backend(key, raw)
-        else:
-            self._put_health_check(key, raw)
+        value, problems = self._read_object(kind, key, raw)
+        match value:
+            case Frontend():
+                self._store.put_frontend(value, problems)
+            case Backend():
+                self._store.put_backend(value, problems)
+            case HealthCheck():
+                self._store.put_health_check(value)
+                self._on_check(value)
+            case None:
+                self._store.put_invalid(kind, key, problems)
+        if value is not None:
+            self._log_ignored(value.ignored)
         self._reconciler.request_run()
 
     def on_delete(self, kind: ObjectKind, key: ObjectKey) -> None:
@@ -77,39 +84,30 @@ class StoreHandler:
     def on_history_reset(self) -> None:
         """Do nothing: versions that count anew are told as `old.version` 0."""
 
-    def _put_frontend(self, key: ObjectKey, raw: JsonObject) -> None:
-        self._reconciler.resume_frontend(key, load_previous(key, raw.get("status")))
-        read = read_frontend(raw, self._allowed)
-        value = read.value or self._store.frontends.get(key) or stand_in_for_frontend(raw)
-        if value is None:
-            self._store.put_invalid("Frontend", key, read.problems)
-            return
-        self._log_ignored(value.ignored)
-        self._store.put_frontend(value, read.problems)
+    def _read_object(
+        self, kind: ObjectKind, key: ObjectKey, raw: JsonObject
+    ) -> tuple[Frontend | Backend | HealthCheck | None, tuple[Problem, ...]]:
+        """Read an object, or what stands in for one that is not understood; and what is wrong.
 
-    def _put_backend(self, key: ObjectKey, raw: JsonObject) -> None:
-        self._reconciler.resume_backend(key, load_health(key, raw.get("status")))
-        read = read_backend(raw, self._allowed)
-        value = read.value or stand_in_for_backend(
-            raw,
-            self._store.backends.get(key),
-            self._find_address(key),
-            self._allowed,
-        )
-        if value is None:
-            self._store.put_invalid("Backend", key, read.problems)
-            return
-        self._log_ignored(value.ignored)
-        self._store.put_backend(value, read.problems)
-
-    def _put_health_check(self, key: ObjectKey, raw: JsonObject) -> None:
-        read = read_health_check(raw, self._allowed)
-        if read.value is None:
-            self._store.put_invalid("HealthCheck", key, read.problems)
-            return
-        self._log_ignored(read.value.ignored)
-        self._store.put_health_check(read.value)
-        self._on_check(read.value)
+        What its status says of the last decision is what to go on from after a restart.
+        """
+        store, status = self._store, raw.get("status")
+        match kind:
+            case ObjectKind.FRONTEND:
+                self._reconciler.resume_frontend(key, load_previous(key, status))
+                frontend = read_frontend(raw, self._allowed)
+                known = frontend.value or store.frontends.get(key)
+                return known or stand_in_for_frontend(raw), frontend.problems
+            case ObjectKind.BACKEND:
+                self._reconciler.resume_backend(key, load_health(key, status))
+                backend = read_backend(raw, self._allowed)
+                last, address = store.backends.get(key), self._find_address(key)
+                stand_in = stand_in_for_backend
+                value = backend.value or stand_in(raw, last, address, self._allowed)
+                return value, backend.problems
+            case _:
+                check = read_health_check(raw, self._allowed)
+                return check.value, check.problems
 
     def _find_address(self, backend: ObjectKey) -> IPAddress | None:
         """Return the address that frontends were last decided with for a backend, if they tell."""

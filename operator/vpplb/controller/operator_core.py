@@ -17,7 +17,7 @@ from vpplb.kube.kubernetes_events import EventRecorder
 from vpplb.kube.object_cache import ObjectCache
 from vpplb.kube.status_writer import StatusWriter
 from vpplb.model.clock import Clock
-from vpplb.plan.decisions import DecidedState, Decisions
+from vpplb.plan.decisions import DecidedState
 from vpplb.reconcile.ports import Prober
 from vpplb.reconcile.reconciler import Reconciler
 from vpplb.resources.allowances import Allowances
@@ -70,7 +70,6 @@ class OperatorCore:
         )
         self.secrets = SecretReader(reading, self.reconciler)
         self._statuses = StatusReports(
-            cache=cache,
             decided=decided,
             nodes=self.nodes,
             renderer=renderer,
@@ -87,16 +86,17 @@ class OperatorCore:
     async def run(self) -> None:
         """Decide and report until cancelled; nothing is decided before the reconciler is synced."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self.reconciler.run(self._publish_decisions))
+            group.create_task(
+                self.reconciler.run(
+                    self._decided.apply_decisions,  # first: the others read it
+                    self._statuses.write_statuses,
+                    self._events.announce_decisions,
+                    self._log.log_decisions,
+                )
+            )
             group.create_task(self.writer.run())
             group.create_task(self._recorder.run())
 
     async def drain_reports(self) -> None:
         """Write and send what is due, for a few seconds at most."""
         await asyncio.gather(self.writer.drain(DRAIN_TIMEOUT), self._recorder.drain(EVENTS_TIMEOUT))
-
-    def _publish_decisions(self, decisions: Decisions) -> None:
-        self._decided.apply_decisions(decisions)
-        self._statuses.write_statuses(decisions)
-        self._events.announce_decisions(decisions)
-        self._log.log_decisions(decisions)

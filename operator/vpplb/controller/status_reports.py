@@ -4,16 +4,16 @@ Statuses that somebody else writes are put right. Nothing here waits for the API
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import partial
 
 from vpplb.controller.node_registry import NodeRegistry
-from vpplb.kube.object_cache import CachedObject, ObjectCache
+from vpplb.kube.object_cache import CachedObject
 from vpplb.kube.status_repair import StatusRepair
 from vpplb.kube.status_writer import StatusWriter, WritePriority
 from vpplb.model.health import HealthState
 from vpplb.model.names import ObjectKey, ObjectKind
-from vpplb.plan.decisions import BackendView, DecidedState, Decisions, UnreadFrontend
+from vpplb.plan.decisions import DecidedState, Decisions, UnreadFrontend
 from vpplb.plan.desired import FrontendView
 from vpplb.resources.renderer import StatusRenderer
 from vpplb.telemetry.metrics import OperatorMetrics
@@ -26,7 +26,6 @@ class StatusReports:
     def __init__(
         self,
         *,
-        cache: ObjectCache,
         decided: DecidedState,
         nodes: NodeRegistry,
         renderer: StatusRenderer,
@@ -34,7 +33,7 @@ class StatusReports:
         view: DecidedStateView,
         metrics: OperatorMetrics,
     ) -> None:
-        self._cache, self._decided, self._nodes = cache, decided, nodes
+        self._decided, self._nodes = decided, nodes
         self._renderer, self._writer, self._view = renderer, writer, view
         self._repair = StatusRepair(self._repair_status, metrics.record_status_mended)
 
@@ -79,46 +78,54 @@ class StatusReports:
 
     # --- what is decided ---------------------------------------------------------------------
 
-    def write_statuses(self, decisions: Decisions) -> None:
-        """Have written what was decided: frontends first, since they carry the traffic."""
-        for key, view in decisions.frontends.items():
-            self._submit_status(ObjectKind.FRONTEND, key, _frontend_priority(view))
-        for key, backend in decisions.backends.items():
-            self._submit_status(ObjectKind.BACKEND, key, _backend_priority(backend))
-        for key in decisions.health_checks:
-            self._submit_status(ObjectKind.HEALTH_CHECK, key, WritePriority.OTHER)
+    def write_statuses(self, decisions: Decisions, priority: WritePriority | None = None) -> None:
+        """Have written what was decided: frontends first, since they carry the traffic.
+
+        None: what is down goes before what is not. How long a write takes is measured where the
+        prober decided it.
+        """
+        now = asyncio.get_running_loop().time()
+        for kind, key, usual in _list_due(decisions):
+            urgency = usual if priority is None else priority
+            measured = urgency not in (WritePriority.PROGRAMMED, WritePriority.OTHER)
+            render = partial(self._renderer.render, kind, key)
+            self._view.publish_object(kind, key)
+            self._writer.submit(kind, key, render, urgency, since=now if measured else None)
 
     def _report_nodes(self, frontends: Iterable[ObjectKey] | None) -> None:
         """Show what nodes say that is new of these frontends; None: of any."""
-        for key in self._decided.frontends if frontends is None else frontends:
-            if key in self._decided.frontends:
-                self._submit_status(ObjectKind.FRONTEND, key, WritePriority.PROGRAMMED)
+        decided = self._decided.frontends
+        named = decided if frontends is None else [key for key in frontends if key in decided]
+        again = Decisions(frontends={key: decided[key] for key in named})
+        self.write_statuses(again, WritePriority.PROGRAMMED)
 
     def _repair_status(self, kind: ObjectKind, key: ObjectKey) -> None:
         """Write a status again that is not ours: agents may be acting on a frontend's."""
-        view = self._decided.frontends.get(key)
-        urgency = _frontend_priority(view) if kind == ObjectKind.FRONTEND else WritePriority.BACKEND
-        self._submit_status(kind, key, urgency)
-
-    def _submit_status(self, kind: ObjectKind, key: ObjectKey, priority: WritePriority) -> None:
-        """Have a status written; how long that takes is measured where the prober decided it."""
-        if self._cache.get(kind, key) is None:
-            return  # deleted since
-        self._view.publish_object(kind, key)
-        render = partial(self._renderer.render, kind, key)
-        measured = priority not in (WritePriority.PROGRAMMED, WritePriority.OTHER)
-        now = asyncio.get_running_loop().time() if measured else None
-        self._writer.submit(kind, key, render, priority, since=now)
+        usual = None if kind == ObjectKind.FRONTEND else WritePriority.BACKEND
+        self.write_statuses(self._decided.repeat_decisions(kind, key), usual)
 
 
-def _frontend_priority(view: FrontendView | UnreadFrontend | None) -> WritePriority:
+def _list_due(decisions: Decisions) -> Iterator[tuple[ObjectKind, ObjectKey, WritePriority]]:
+    """Give the objects that are there, with the priority of each."""
+    for key, view in decisions.frontends.items():
+        if view is not None:
+            yield ObjectKind.FRONTEND, key, _frontend_priority(view)
+    for key, backend in decisions.backends.items():
+        if backend is not None:
+            down = backend.health.state is HealthState.DOWN
+            yield (
+                ObjectKind.BACKEND,
+                key,
+                WritePriority.BACKEND_DOWN if down else WritePriority.BACKEND,
+            )
+    for key, check in decisions.health_checks.items():
+        if check is not None:
+            yield ObjectKind.HEALTH_CHECK, key, WritePriority.OTHER
+
+
+def _frontend_priority(view: FrontendView | UnreadFrontend) -> WritePriority:
     """Put first what has something down: of many that lose backends, the oldest goes first."""
     if not isinstance(view, FrontendView) or view.decision.state is not HealthState.UP:
         return WritePriority.FRONTEND_DOWN
     down = any(one.acting is HealthState.DOWN for one in view.decision.members)
     return WritePriority.FRONTEND_DOWN if down else WritePriority.FRONTEND
-
-
-def _backend_priority(view: BackendView | None) -> WritePriority:
-    down = view is not None and view.health.state is HealthState.DOWN
-    return WritePriority.BACKEND_DOWN if down else WritePriority.BACKEND

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from vpplb.model.health import Alarm, BackendHealth, Transition
-from vpplb.model.names import ObjectKey
+from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.problem import Problem
 from vpplb.plan.desired import FrontendView
 
@@ -84,6 +84,18 @@ class DecidedState:
         _update(self.frontends, decisions.frontends)
         _update(self.backends, decisions.backends)
         _update(self.health_checks, decisions.health_checks)
+
+    def repeat_decisions(self, kind: ObjectKind, key: ObjectKey) -> Decisions:
+        """Return what is decided for an object, as if it were news; empty where nothing is."""
+        match kind:
+            case ObjectKind.FRONTEND if key in self.frontends:
+                return Decisions(frontends={key: self.frontends[key]})
+            case ObjectKind.BACKEND if key in self.backends:
+                return Decisions(backends={key: self.backends[key]})
+            case ObjectKind.HEALTH_CHECK if key in self.health_checks:
+                return Decisions(health_checks={key: self.health_checks[key]})
+            case _:
+                return Decisions()
 
     def views(self) -> list[tuple[ObjectKey, FrontendView]]:
         """Return the frontends on which something is decided."""

@@ -48,18 +48,18 @@ def resolve_group(
     `present_encap` gives the encapsulation a frontend is programmed with now, which it keeps
     while nothing else decides.
     """
-    accepted = Ground()
+    older = Ground()  # with those that are rejected in part: what fits of them is served
     judged: dict[ObjectKey, ResolvedFrontend] = {}
     by_age = sorted(frontends, key=older_first)
     for frontend in by_age:
         resolved = _resolve_one(frontend, backend, present_encap(frontend.key))
-        conflict = _first_conflict(resolved, accepted.on(frontend.vip.prefix))
+        conflict = _first_conflict(resolved, older.on(frontend.vip.prefix))
         if conflict is not None:
             resolved = replace(resolved, members=(), rejected=conflict)
         else:
-            resolved = without_loops(resolved, accepted)
+            resolved = without_loops(resolved, older)
             if not resolved.withdrawn and frontend is not by_age[-1]:
-                accepted.admit(resolved)
+                older.admit(resolved)
         judged[frontend.key] = resolved
     return judged
 
@@ -162,9 +162,9 @@ def _mixed(frontend: Frontend, encap: Encap, strangers: Collection[ResolvedMembe
 
 
 def _first_conflict(
-    candidate: ResolvedFrontend, accepted: Iterable[ResolvedFrontend]
+    candidate: ResolvedFrontend, others: Iterable[ResolvedFrontend]
 ) -> Problem | None:
-    for other in accepted:
+    for other in others:
         message = _conflict(candidate, other)
         if message:
             return Problem(

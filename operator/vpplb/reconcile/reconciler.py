@@ -125,13 +125,18 @@ class Reconciler:
 
     # --- runs -------------------------------------------------------------------------------
 
-    async def run(self, on_decisions: Callable[[Decisions], None]) -> None:
-        """Decide whenever something has happened, until cancelled."""
+    async def run(self, *consumers: Callable[[Decisions], None]) -> None:
+        """Decide whenever something has happened, and hand that to each of `consumers` in order.
+
+        Until cancelled.
+        """
         while True:
             await self._run_wanted.wait()
             self._run_wanted.clear()
             try:
-                on_decisions(self.reconcile())
+                decisions = self.reconcile()
+                for consume in consumers:
+                    consume(decisions)
             except Exception:  # a mistake about one object is no reason to leave all others alone
                 log.exception("a run of decisions has failed")
 
