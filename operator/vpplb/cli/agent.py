@@ -21,7 +21,7 @@ from vpplb.cli.options import (
     vpp_api_socket,
     vpp_stats_socket,
 )
-from vpplb.cli.running import run
+from vpplb.cli.service_runner import run
 from vpplb.telemetry.logs import LogFormat, configure
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from vpplb.cli.options import check_address, option
-from vpplb.cli.running import run
+from vpplb.cli.service_runner import run
 from vpplb.cli.terminal import Failure, say
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import gc
 import click
 
 from vpplb import __version__
-from vpplb.cli.lazy import Lazy, LazyGroup
+from vpplb.cli.lazy_group import Lazy, LazyGroup
 
 COLLECTOR = (5_000, 100, 10)
 """Thresholds of the garbage collector. With Python's own an operator of 10,000 backends spends a

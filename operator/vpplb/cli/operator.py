@@ -22,7 +22,7 @@ from vpplb.cli.options import (
     probe_workers,
     transition_history,
 )
-from vpplb.cli.running import run
+from vpplb.cli.service_runner import run
 from vpplb.telemetry.logs import LogFormat, configure
 
 if TYPE_CHECKING:

@@ -3,21 +3,16 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, assert_never
+from typing import assert_never
 
-from vpplb.cli.terminal import say
+from vpplb.cli.tables import columns
+from vpplb.cli.terminal import say, say_coloured
 from vpplb.model.vip import VipSettings
 from vpplb.plan.forecast import Forecast, Share, forecast
 from vpplb.plan.ops import AddServer, AddVip, DelServer, DelVip, Op, SetConf, SetWeight
 from vpplb.plan.render import call_text, op_text, settings_text
 from vpplb.sync.dry_run import DryRunResult
 from vpplb.vpp.codec import NotSendable, encode_op
-
-if TYPE_CHECKING:
-    from rich.table import Table
-
-WIDTH = 100
-"""Columns where there is no terminal."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,11 +31,6 @@ class View:
 
 def show(view: View) -> None:
     """Print for people."""
-    from rich.console import Console
-
-    console = Console(soft_wrap=True)
-    if not console.is_terminal:
-        console = Console(width=WIDTH, soft_wrap=True)
     result = view.result
     say(f"from {view.about}")
     for note in view.notes:
@@ -58,7 +48,7 @@ def show(view: View) -> None:
     for one in view.forecasts():
         say("")
         say(_headline(one))
-        console.print(_table(one))
+        say_coloured(_table(one))
 
 
 def _headline(one: Forecast) -> str:
@@ -75,22 +65,17 @@ def _headline(one: Forecast) -> str:
     return f"{one.vip}  {part} change hands  {settings_text(one.after.settings)}"
 
 
-def _table(one: Forecast) -> "Table":
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    table.add_column("  server")
-    for column in ("weight", "buckets", "share of new flows"):
-        table.add_column(column, justify="right")
-    for address, (before, after) in one.servers.items():
-        table.add_row(
-            f"  {address}",
+def _table(one: Forecast) -> str:
+    rows = [
+        (
+            str(address),
             _change(before, after, lambda share: str(share.weight)),
             _change(before, after, lambda share: str(share.buckets)),
             _change(before, after, lambda share: _percent(share.part)),
         )
-    return table
+        for address, (before, after) in one.servers.items()
+    ]
+    return columns(["server", "weight", "buckets", "share of new flows"], rows, indent="  ")
 
 
 def _change(before: Share | None, after: Share | None, text: Callable[[Share], str]) -> str:

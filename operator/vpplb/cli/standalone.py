@@ -26,7 +26,7 @@ from vpplb.cli.options import (
     vpp_api_socket,
     vpp_stats_socket,
 )
-from vpplb.cli.running import run
+from vpplb.cli.service_runner import run
 from vpplb.cli.terminal import say
 from vpplb.telemetry.logs import LogFormat, configure
 

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 import vpplb
 from vpplb.cli.main import cli
-from vpplb.cli.running import run
+from vpplb.cli.service_runner import run
 from vpplb.kube.errors import ConfigError
 from vpplb.telemetry.http import CannotListen
 

@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 import click
 
 from vpplb.cli.kubectl.frontends import users_by_backend
+from vpplb.cli.kubectl.output import Output, age, emit
 from vpplb.cli.kubectl.problems import Wrong, wrong_with
 from vpplb.cli.kubectl.session import Cluster, Flags, flags, output
 from vpplb.cli.kubectl.statuses import status_of
-from vpplb.cli.kubectl.text import Output, Row, age, coloured, columns, emit
+from vpplb.cli.tables import Row, coloured, columns
 from vpplb.kube.api_resources import JsonObject, key_of
 from vpplb.model.health import HealthState
 from vpplb.model.names import ObjectKind

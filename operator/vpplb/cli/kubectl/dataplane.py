@@ -8,8 +8,9 @@ import click
 
 from vpplb.cli.kubectl.agents import Agents, VipFound, VipPackets
 from vpplb.cli.kubectl.nodes import NodeStatus, heartbeats, node_status
+from vpplb.cli.kubectl.output import Output, age, emit, percent
 from vpplb.cli.kubectl.session import Cluster, Failed, Flags, flags, if_allowed, in_words, output
-from vpplb.cli.kubectl.text import Cell, Output, Row, age, coloured, columns, emit, paint, percent
+from vpplb.cli.tables import Cell, Row, coloured, columns, paint
 from vpplb.cli.terminal import Failure
 from vpplb.kube.errors import KubeError
 from vpplb.model.names import ObjectKind

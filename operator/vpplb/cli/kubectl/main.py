@@ -3,7 +3,7 @@
 import click
 
 from vpplb import __version__
-from vpplb.cli.lazy import Lazy, LazyGroup
+from vpplb.cli.lazy_group import Lazy, LazyGroup
 
 _HERE = "vpplb.cli.kubectl"
 _COMMANDS = {

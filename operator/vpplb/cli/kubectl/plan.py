@@ -66,7 +66,7 @@ def command(
                   kubectl vpplb plan -f manifests/ -o json
                   kubectl vpplb plan --down nginx0
     """
-    from vpplb.cli.kubectl.edits import Edit, plan_of
+    from vpplb.cli.kubectl.manifest_edit import Edit, plan_of
     from vpplb.cli.plan_view import show, to_json
     from vpplb.cli.planning import BadManifests
 

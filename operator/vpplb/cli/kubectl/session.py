@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from vpplb.cli.kubectl.text import Output
+from vpplb.cli.kubectl.output import Output
 from vpplb.cli.terminal import Failure, say
 from vpplb.kube.api_resources import JsonObject
 from vpplb.kube.cluster_access import default_namespace

@@ -5,10 +5,11 @@ from datetime import UTC, datetime
 
 import click
 
-from vpplb.cli.kubectl.explanation import FrontendDetail, MemberLine, frontend_detail
+from vpplb.cli.kubectl.frontend_detail import FrontendDetail, MemberLine, frontend_detail
 from vpplb.cli.kubectl.frontends import FrontendLine, by_name, frontend_line
+from vpplb.cli.kubectl.output import Output, age, emit, percent
 from vpplb.cli.kubectl.session import Cluster, Flags, flags, if_allowed, output
-from vpplb.cli.kubectl.text import Cell, Output, Row, age, coloured, columns, emit, paint, percent
+from vpplb.cli.tables import Cell, Row, coloured, columns, paint
 from vpplb.kube.api_resources import key_of
 from vpplb.model.names import ObjectKind
 from vpplb.model.printable import printable

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import click
 
-from vpplb.cli.kubectl.progress import backend_lacks, timeout_flag, wait_flag, wait_until
+from vpplb.cli.kubectl.rollout_wait import backend_lacks, timeout_flag, wait_flag, wait_until
 from vpplb.cli.kubectl.session import Cluster, Flags, flags
 from vpplb.cli.terminal import say
 from vpplb.kube.api_resources import JsonObject, key_of

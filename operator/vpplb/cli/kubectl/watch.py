@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 
 import click
 
+from vpplb.cli.kubectl.output import to_json
 from vpplb.cli.kubectl.session import Cluster, Flags, flags
 from vpplb.cli.kubectl.statuses import status_of
-from vpplb.cli.kubectl.text import coloured, paint, to_json
+from vpplb.cli.tables import coloured, paint
 from vpplb.cli.terminal import say, say_coloured
 from vpplb.kube.api_resources import RESOURCES, JsonObject, key_of
 from vpplb.kube.errors import ApiError, ApiUnreachable, Gone, KubeError

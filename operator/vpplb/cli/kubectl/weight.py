@@ -6,10 +6,10 @@ from datetime import timedelta
 import click
 
 from vpplb.cli.kubectl.frontends import share_by_server
-from vpplb.cli.kubectl.progress import frontend_lacks, timeout_flag, wait_flag, wait_until
+from vpplb.cli.kubectl.output import percent
+from vpplb.cli.kubectl.rollout_wait import frontend_lacks, timeout_flag, wait_flag, wait_until
 from vpplb.cli.kubectl.session import Cluster, Failed, Flags, flags, others
 from vpplb.cli.kubectl.statuses import pools_of, status_of, wanted_of
-from vpplb.cli.kubectl.text import percent
 from vpplb.cli.terminal import say
 from vpplb.kube.api_resources import JsonObject, key_of
 from vpplb.kube.errors import ApiError

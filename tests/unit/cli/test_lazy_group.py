@@ -5,7 +5,7 @@ import sys
 import click
 from click.testing import CliRunner
 
-from vpplb.cli.lazy import Lazy, LazyGroup
+from vpplb.cli.lazy_group import Lazy, LazyGroup
 
 
 def group() -> LazyGroup:

@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 import click
 import pytest
 
-from vpplb.cli.kubectl.text import Cell, Output, age, coloured, columns, emit, paint, percent, plain
+from vpplb.cli.kubectl.output import Output, age, emit, percent, plain
+from vpplb.cli.tables import Cell, coloured, columns, paint
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 

@@ -1,35 +1,15 @@
-"""How the plugin writes: aligned columns as kubectl's, ages, colours, and JSON or YAML."""
+"""How the plugin writes: ages as kubectl's, and tables, JSON or YAML as asked."""
 
 import dataclasses
 import json
-import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import NamedTuple
 
-import click
 from pydantic import BaseModel
 
 from vpplb.cli.terminal import say_block, say_coloured
 from vpplb.model.printable import printable
-
-GAP = "   "
-_COLOURS = {
-    "up": "green",
-    "programmed": "green",
-    "True": "green",
-    "down": "red",
-    "failed": "red",
-    "gone": "red",
-    "False": "red",
-    "unknown": "yellow",
-    "Unknown": "yellow",
-    "pending": "yellow",
-    "leaving": "yellow",
-    "paused": "blue",
-    "disabled": "blue",
-}
 
 
 class Output(StrEnum):
@@ -39,52 +19,6 @@ class Output(StrEnum):
     WIDE = "wide"
     JSON = "json"
     YAML = "yaml"
-
-
-class Cell(NamedTuple):
-    """A text with a colour, which is not there where there is no terminal."""
-
-    text: str
-    colour: str | None = None
-
-
-Row = Sequence[str | Cell]
-
-
-def coloured(state: str) -> Cell:
-    """Give a state its colour."""
-    return Cell(state, _COLOURS.get(state))
-
-
-def paint(cell: Cell, width: int = 0) -> str:
-    """Write a cell in a line; NO_COLOR is heeded (no-color.org), click drops colours in a pipe."""
-    text = printable(cell.text).ljust(width)
-    if cell.colour is None or os.environ.get("NO_COLOR"):
-        return text
-    return click.style(text, fg=cell.colour)
-
-
-def columns(header: Sequence[str], rows: Iterable[Row], indent: str = "") -> str:
-    """Write rows below a header, each column as wide as it must be; empty cells as `-`."""
-    cells = [[_cell(one) for one in row] for row in rows]
-    widths = [
-        max(len(title), *(len(row[n].text) for row in cells)) if cells else len(title)
-        for n, title in enumerate(header)
-    ]
-    lines = [[Cell(title) for title in header], *cells]
-    return "\n".join(
-        indent
-        + GAP.join(
-            paint(cell, width if n < len(line) - 1 else 0)
-            for n, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    )
-
-
-def _cell(given: str | Cell) -> Cell:
-    cell = given if isinstance(given, Cell) else Cell(given)
-    return cell._replace(text=printable(cell.text) or "-")
 
 
 def age(since: datetime | None, now: datetime) -> str:

@@ -6,7 +6,7 @@ import pytest
 
 from data.cluster_objects import TWO, condition, decided_backend, decided_frontend
 from fakes.console import FakeConsole
-from vpplb.cli.kubectl.progress import backend_lacks, frontend_lacks
+from vpplb.cli.kubectl.rollout_wait import backend_lacks, frontend_lacks
 from vpplb.cli.kubectl.session import Cluster
 from vpplb.kube.api_resources import JsonObject
 from vpplb.model.names import ObjectKind
