@@ -206,7 +206,7 @@ def test_pools_that_are_turned_round_meanwhile_get_the_weight_where_it_belongs(
 
     pools = plugin.job.frontend(pools=POOLS)["spec"]["pools"]
     turned = [pools[1], {**pools[0], "backends": pools[0]["backends"][::-1]}]
-    original = weight._operations
+    original = weight._weight_operations
 
     def meddling(*arguments: Any) -> Any:
         monkeypatch.setattr(weight, "_operations", original)

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from vpplb.cli.options import (
+    env_option,
     http_address,
     http_hosts,
     ipv4_source_address,
@@ -15,21 +16,20 @@ from vpplb.cli.options import (
     log_format,
     log_level,
     namespaces,
-    option,
     own_all,
     sync_interval,
     vpp_api_socket,
     vpp_stats_socket,
 )
-from vpplb.cli.service_runner import run
+from vpplb.cli.service_runner import run_service
 from vpplb.telemetry.logs import LogFormat, configure
 
 
 @click.command(short_help="Program this node's VPP as the Frontends' status says.")
-@option("--node", required=True, help="Name of this node; its Dataplane is named the same.")
+@env_option("--node", required=True, help="Name of this node; its Dataplane is named the same.")
 @vpp_api_socket
 @vpp_stats_socket
-@option(
+@env_option(
     "--state-file",
     default=None,
     type=click.Path(path_type=Path, dir_okay=False),
@@ -45,7 +45,7 @@ from vpplb.telemetry.logs import LogFormat, configure
 @http_hosts
 @log_level
 @log_format
-def command(
+def agent_command(
     node: str,
     vpp_api_socket: Path,
     vpp_stats_socket: Path,
@@ -84,4 +84,4 @@ def command(
         conf=DesiredSettings(ipv4_source=ipv4_source_address, ipv6_source=ipv6_source_address),
         lease_namespace=lease_namespace,
     )
-    run(lambda stop: run_agent(options, stop))
+    run_service(lambda stop: run_agent(options, stop))

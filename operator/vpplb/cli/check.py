@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vpplb.cli.options import allowances
-from vpplb.cli.terminal import say
+from vpplb.cli.options import allowance_flags
+from vpplb.cli.terminal import count_of, print_line
 
 if TYPE_CHECKING:
     from vpplb.files.manifests import Finding, Loaded
@@ -28,8 +28,8 @@ UNPARSEABLE, WRONG = 1, 2
     required=True,
     type=click.Path(path_type=Path, exists=True, allow_dash=True),
 )
-@allowances
-def command(paths: tuple[Path, ...], allowed: "Allowances") -> None:
+@allowance_flags
+def check_command(paths: tuple[Path, ...], allowed: "Allowances") -> None:
     """Validate manifests offline, by the rules of the API server and of the operator.
 
     PATH is a file, a folder (with all below it) or `-` for standard input. All files are taken
@@ -49,18 +49,18 @@ def command(paths: tuple[Path, ...], allowed: "Allowances") -> None:
     from vpplb.files.manifests import load
 
     loaded = load(paths, allowed)
-    across, warnings = _across(loaded)
+    across, warnings = _find_across(loaded)
     findings = [*loaded.findings, *across]
     for finding in (*findings, *warnings, *loaded.skipped):
-        say(finding)
-    say(_summary(loaded, findings))
+        print_line(finding)
+    print_line(_summarize_findings(loaded, findings))
     if loaded.unparseable:
         sys.exit(UNPARSEABLE)
     if findings:
         sys.exit(WRONG)
 
 
-def _across(loaded: "Loaded") -> tuple[list["Finding"], list["Finding"]]:
+def _find_across(loaded: "Loaded") -> tuple[list["Finding"], list["Finding"]]:
     """Find what spans objects, and what is valid and yet may not do what it says.
 
     Of the former nothing is said where some file could not be read, since much would be missing.
@@ -79,12 +79,12 @@ def _across(loaded: "Loaded") -> tuple[list["Finding"], list["Finding"]]:
     (wrong if loaded.secrets else dubious).extend(lost)
     wrong = [] if loaded.unparseable else wrong
     warnings = [replace(one, message=f"warning: {one.message}") for one in dubious]
-    return _placed((p for p in wrong if not _is_there(p, loaded)), loaded), _placed(
+    return _place_findings((p for p in wrong if not _is_there(p, loaded)), loaded), _place_findings(
         warnings, loaded
     )
 
 
-def _placed(problems: Iterable["Problem"], loaded: "Loaded") -> list["Finding"]:
+def _place_findings(problems: Iterable["Problem"], loaded: "Loaded") -> list["Finding"]:
     return [loaded.objects[one.kind, one.key].finding(one) for one in problems]
 
 
@@ -94,11 +94,11 @@ def _is_there(problem: "Problem", loaded: "Loaded") -> bool:
 
     if problem.reason != "BackendNotFound":
         return False
-    name = _value(loaded.objects[problem.kind, problem.key].raw, problem.field)
+    name = _value_at(loaded.objects[problem.kind, problem.key].raw, problem.field)
     return ("Backend", ObjectKey(problem.key.namespace, str(name))) in loaded.objects
 
 
-def _value(raw: object, path: str) -> object:
+def _value_at(raw: object, path: str) -> object:
     """Return the value of a field."""
     for part in re.findall(r"[^.\[\]]+", path):
         if isinstance(raw, Mapping):
@@ -108,13 +108,9 @@ def _value(raw: object, path: str) -> object:
     return raw
 
 
-def _summary(loaded: "Loaded", findings: Iterable["Finding"]) -> str:
+def _summarize_findings(loaded: "Loaded", findings: Iterable["Finding"]) -> str:
     skipped = f", {len(loaded.skipped)} skipped" if loaded.skipped else ""
     count = len(list(findings))
-    verdict = _count(count, "problem") if count else "valid"
-    files, objects = _count(len(loaded.files), "file"), _count(len(loaded.objects), "object")
+    verdict = count_of(count, "problem") if count else "valid"
+    files, objects = count_of(len(loaded.files), "file"), count_of(len(loaded.objects), "object")
     return f"{files}, {objects}{skipped}: {verdict}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")

@@ -4,17 +4,17 @@ from pathlib import Path
 
 import click
 
-from vpplb.cli.options import option
+from vpplb.cli.options import env_option
 
 
 @click.command(name="crds", short_help="Write the CustomResourceDefinitions.")
-@option(
+@env_option(
     "--output",
     type=click.Path(path_type=Path, file_okay=False),
     default=None,
     help="Folder to write one file a kind into.  [default: standard output, as one document each]",
 )
-def command(output: Path | None) -> None:
+def crds_command(output: Path | None) -> None:
     """Write the CustomResourceDefinitions of all kinds.
 
     \b

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vpplb.cli.options import check_address, option
-from vpplb.cli.service_runner import run
-from vpplb.cli.terminal import Failure, say
+from vpplb.cli.options import check_address, env_option
+from vpplb.cli.service_runner import run_service
+from vpplb.cli.terminal import CommandError, print_line
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -37,20 +37,20 @@ _COLOURS = {"up": "green", "down": "red", "unknown": "yellow", "paused": "blue"}
     default="examples/quickstart",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
 )
-@option(
+@env_option(
     "--vpp-api-socket",
     default=None,
     type=click.Path(path_type=Path),
     help="A running VPP to program.  [default: /run/vpp/api.sock if there, else a simulator]",
 )
-@option(
+@env_option(
     "--http-address",
     default="",
     callback=check_address,
     help="Where to serve metrics and the dashboard; empty: nowhere.",
 )
 @click.option("--once", is_flag=True, help="End after the failover, with exit 0 if all went well.")
-def command(folder: Path, vpp_api_socket: Path | None, http_address: str, once: bool) -> None:
+def demo_command(folder: Path, vpp_api_socket: Path | None, http_address: str, once: bool) -> None:
     """Run the manifests in DIR against small web servers started for them, and show it live.
 
     A server is taken down after a few seconds and brought back, so that you see a failover.
@@ -62,13 +62,13 @@ def command(folder: Path, vpp_api_socket: Path | None, http_address: str, once: 
     logging.basicConfig(level=logging.ERROR)
     present = Path("/run/vpp/api.sock")
     socket = vpp_api_socket or (present if present.exists() else None)
-    display = _Display()
+    display = _DemoDisplay()
 
-    async def play(stop: asyncio.Event, directory: Path) -> None:
-        demo = Demo(folder, directory, socket, http_address, display.tell)
+    async def play_demo(stop: asyncio.Event, directory: Path) -> None:
+        demo = Demo(folder, directory, socket, http_address, display.add_line)
         vpp = str(socket) if socket else "a simulator, since no VPP runs here"
-        display.tell(f"manifests from {folder}, VPP: {vpp}")
-        showing = asyncio.create_task(display.show(demo.standalone))
+        display.add_line(f"manifests from {folder}, VPP: {vpp}")
+        showing = asyncio.create_task(display.show_picture(demo.standalone))
         try:
             await demo.run(stop, once=once)
         finally:
@@ -78,16 +78,16 @@ def command(folder: Path, vpp_api_socket: Path | None, http_address: str, once: 
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vpplb-demo-")))
         try:
-            run(lambda stop: play(stop, directory))
+            run_service(lambda stop: play_demo(stop, directory))
         except BadManifests as error:
             for finding in error.findings:
-                say(finding, err=True)
+                print_line(finding, err=True)
             sys.exit(1)
         except (DemoFailed, OSError) as error:
-            raise Failure(str(error)) from error
+            raise CommandError(str(error)) from error
 
 
-class _Display:
+class _DemoDisplay:
     """A live picture on a terminal; plain lines, and a picture when it changed, elsewhere."""
 
     def __init__(self) -> None:
@@ -96,14 +96,14 @@ class _Display:
         self._console: Console = Console(width=None if sys.stdout.isatty() else 100)
         self._lines: deque[str] = deque(maxlen=LINES)
 
-    def tell(self, line: str) -> None:
+    def add_line(self, line: str) -> None:
         """Take a line about what happened."""
         stamped = f"{datetime.now().astimezone():%H:%M:%S.%f}"[:-3] + f"  {line}"
         self._lines.append(stamped)
         if not self._console.is_terminal:
             self._console.print(stamped, markup=False, highlight=False)
 
-    async def show(self, standalone: "Standalone") -> None:
+    async def show_picture(self, standalone: "Standalone") -> None:
         """Show the picture until cancelled."""
         from rich.live import Live
 
@@ -113,37 +113,39 @@ class _Display:
         with Live(console=self._console, auto_refresh=False) as live:
             try:
                 while True:
-                    live.update(self._picture(standalone), refresh=True)
+                    live.update(self._draw_picture(standalone), refresh=True)
                     await asyncio.sleep(0.2)
             finally:
-                live.update(self._picture(standalone), refresh=True)
+                live.update(self._draw_picture(standalone), refresh=True)
 
     async def _print_changes(self, standalone: "Standalone") -> None:
         shown: list[tuple[object, ...]] = []
         before: list[tuple[object, ...]] = []
         while True:
-            rows = [row for view in _views(standalone) for row in _rows(standalone, view)]
+            rows = [
+                row for view in _sorted_views(standalone) for row in _server_rows(standalone, view)
+            ]
             settled, before = rows == before, rows
             if settled and rows != shown:
                 shown = rows
-                for view in _views(standalone):
-                    self._console.print(_table(standalone, view))
+                for view in _sorted_views(standalone):
+                    self._console.print(_frontend_table(standalone, view))
             await asyncio.sleep(SHOW_EVERY)
 
-    def _picture(self, standalone: "Standalone") -> "RenderableType":
+    def _draw_picture(self, standalone: "Standalone") -> "RenderableType":
         from rich.console import Group
         from rich.text import Text
 
-        tables = [_table(standalone, view) for view in _views(standalone)]
+        tables = [_frontend_table(standalone, view) for view in _sorted_views(standalone)]
         return Group(*tables, Text("\n".join(self._lines)), Text("Ctrl-C ends it", style="dim"))
 
 
-def _views(standalone: "Standalone") -> list["FrontendView"]:
+def _sorted_views(standalone: "Standalone") -> list["FrontendView"]:
     views = standalone.reconciler.views
     return [views[key] for key in sorted(views)]
 
 
-def _rows(standalone: "Standalone", view: "FrontendView") -> list[tuple[object, ...]]:
+def _server_rows(standalone: "Standalone", view: "FrontendView") -> list[tuple[object, ...]]:
     frontend = view.config.resolved.frontend
     observed = standalone.syncer.vips.observed.get(frontend.vip)
     length = view.config.settings.table_length
@@ -159,7 +161,7 @@ def _rows(standalone: "Standalone", view: "FrontendView") -> list[tuple[object, 
     return rows
 
 
-def _table(standalone: "Standalone", view: "FrontendView") -> "Table":
+def _frontend_table(standalone: "Standalone", view: "FrontendView") -> "Table":
     from rich.table import Table
 
     frontend = view.config.resolved.frontend
@@ -169,7 +171,7 @@ def _table(standalone: "Standalone", view: "FrontendView") -> "Table":
     columns = ("pool", "backend", "address", "state", "weight", "effective", "share in VPP")
     for column in columns:
         table.add_column(column)
-    for pool_name, name, address, state, weight, effective, share in _rows(standalone, view):
+    for pool_name, name, address, state, weight, effective, share in _server_rows(standalone, view):
         assert isinstance(share, float)
         colour = _COLOURS.get(str(state), "white")
         bar = "█" * round(share * 20)

@@ -7,18 +7,17 @@ from typing import Any, NamedTuple
 import click
 
 
-class Lazy(NamedTuple):
-    """A command: its line in the list, and its module and name there (by default `command`)."""
+class LazyCommand(NamedTuple):
+    """A command: its line in the list, and its module, where `plan` is named `plan_command`."""
 
     line: str
     module: str
-    name: str = "command"
 
 
 class LazyGroup(click.Group):
     """A group of `lazy` commands, listed in their order."""
 
-    def __init__(self, *arguments: Any, lazy: Mapping[str, Lazy], **settings: Any) -> None:
+    def __init__(self, *arguments: Any, lazy: Mapping[str, LazyCommand], **settings: Any) -> None:
         super().__init__(*arguments, **settings)
         self._lazy = lazy
 
@@ -31,7 +30,8 @@ class LazyGroup(click.Group):
         found = self._lazy.get(cmd_name)
         if found is None:
             return None
-        command = getattr(importlib.import_module(found.module), found.name)
+        name = f"{cmd_name.replace('-', '_')}_command"
+        command = getattr(importlib.import_module(found.module), name)
         assert isinstance(command, click.Command)
         return command
 

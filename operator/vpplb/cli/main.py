@@ -9,7 +9,7 @@ import gc
 import click
 
 from vpplb import __version__
-from vpplb.cli.lazy_group import Lazy, LazyGroup
+from vpplb.cli.lazy_group import LazyCommand, LazyGroup
 
 COLLECTOR = (5_000, 100, 10)
 """Thresholds of the garbage collector. With Python's own an operator of 10,000 backends spends a
@@ -27,7 +27,7 @@ _LINES = {
     "crds": "Write the CustomResourceDefinitions.",
 }
 _COMMANDS = {
-    name: Lazy(line, f"vpplb.cli.{name.replace('-', '_')}") for name, line in _LINES.items()
+    name: LazyCommand(line, f"vpplb.cli.{name.replace('-', '_')}") for name, line in _LINES.items()
 }
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from vpplb.cli.options import (
-    allowances,
+    allowance_flags,
     election_namespace,
     http_address,
     http_hosts,
@@ -22,7 +22,7 @@ from vpplb.cli.options import (
     probe_workers,
     transition_history,
 )
-from vpplb.cli.service_runner import run
+from vpplb.cli.service_runner import run_service
 from vpplb.telemetry.logs import LogFormat, configure
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 @transition_history
 @probe_workers
 @no_blind_guard
-@allowances
+@allowance_flags
 @lease_namespace
 @election_namespace
 @lease_name
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 @http_hosts
 @log_level
 @log_format
-def command(
+def operator_command(
     namespace: tuple[str, ...],
     netns: str,
     transition_history: int,
@@ -88,4 +88,4 @@ def command(
         blind_guard=not no_blind_guard,
         allowed=allowed,
     )
-    run(lambda stop: run_operator(options, stop))
+    run_service(lambda stop: run_operator(options, stop))

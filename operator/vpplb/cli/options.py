@@ -16,7 +16,7 @@ from vpplb.telemetry.address import parse_address
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class _Parsed(click.ParamType[Any]):
+class _ParsedType(click.ParamType[Any]):
     """A parameter read by a function that raises ValueError."""
 
     def __init__(self, name: str, parse: Callable[[str], object]) -> None:
@@ -58,139 +58,139 @@ def check_address(ctx: click.Context, param: click.Parameter, value: str) -> str
     return value
 
 
-DURATION = _Parsed("duration", _positive_duration)
-IPV4 = _Parsed("ipv4 address", IPv4Address)
-IPV6 = _Parsed("ipv6 address", IPv6Address)
+DURATION = _ParsedType("duration", _positive_duration)
+IPV4 = _ParsedType("ipv4 address", IPv4Address)
+IPV6 = _ParsedType("ipv6 address", IPv6Address)
 
 
-def option(flag: str, *names: str, **settings: Any) -> Callable[[F], F]:
+def env_option(flag: str, *names: str, **settings: Any) -> Callable[[F], F]:
     """A click option that is also read from `VPPLB_<FLAG>`; the flag on the line wins."""
     name = flag.split("/", maxsplit=1)[0].removeprefix("--").replace("-", "_").upper()
     settings.setdefault("show_default", True)
     return click.option(flag, *names, envvar=f"VPPLB_{name}", show_envvar=True, **settings)
 
 
-_ALLOW_LOOPBACK = option(
+_ALLOW_LOOPBACK = env_option(
     "--allow-loopback",
     is_flag=True,
     help="Accept VIPs and servers on loopback addresses, for trials on one machine.",
 )
-_ALLOW_NAT = option(
+_ALLOW_NAT = env_option(
     "--allow-nat",
     is_flag=True,
     help="Accept VIPs by NAT4 and NAT6, in spite of what VPP gets wrong (docs/router.md).",
 )
 
 
-def allowances(function: F) -> Callable[..., Any]:
+def allowance_flags(function: F) -> Callable[..., Any]:
     """Add the flags by which a person asks for what is refused otherwise, given as `allowed`."""
 
     @wraps(function)
-    def command(allow_loopback: bool, allow_nat: bool, **rest: Any) -> Any:
+    def with_allowed(allow_loopback: bool, allow_nat: bool, **rest: Any) -> Any:
         from vpplb.resources.allowances import Allowances
 
         return function(allowed=Allowances(loopback=allow_loopback, nat=allow_nat), **rest)
 
-    return _ALLOW_LOOPBACK(_ALLOW_NAT(command))
+    return _ALLOW_LOOPBACK(_ALLOW_NAT(with_allowed))
 
 
-vpp_api_socket = option(
+vpp_api_socket = env_option(
     "--vpp-api-socket",
     default="/run/vpp/api.sock",
     type=click.Path(path_type=Path),
     help="Unix socket of VPP's binary API.",
 )
-vpp_stats_socket = option(
+vpp_stats_socket = env_option(
     "--vpp-stats-socket",
     default="/run/vpp/stats.sock",
     type=click.Path(path_type=Path),
     help="Unix socket of VPP's stats segment, which has the packets of each VIP.",
 )
-sync_interval = option(
+sync_interval = env_option(
     "--sync-interval",
     default="30s",
     type=DURATION,
     help="How often all of VPP is read and compared.",
 )
-ipv4_source_address = option(
+ipv4_source_address = env_option(
     "--ipv4-source-address", default=None, type=IPV4, help="Outer source of GRE over IPv4."
 )
-ipv6_source_address = option(
+ipv6_source_address = env_option(
     "--ipv6-source-address", default=None, type=IPV6, help="Outer source of GRE over IPv6."
 )
-own_all = option(
+own_all = env_option(
     "--own-all", is_flag=True, help="Remove VIPs that are no frontend's, whoever made them."
 )
-netns = option(
+netns = env_option(
     "--netns", default="", help="Network namespace that probes leave from (name or path)."
 )
-transition_history = option(
+transition_history = env_option(
     "--transition-history",
     default=5,
     type=click.IntRange(1, 100),
     help="Transitions kept in a Backend's status.",
 )
-probe_workers = option(
+probe_workers = env_option(
     "--probe-workers",
     default=0,
     type=click.IntRange(0, 64),
     help="Processes that probe; 0: as many as the load needs, at most one a core.",
 )
-no_blind_guard = option(
+no_blind_guard = env_option(
     "--no-blind-guard",
     is_flag=True,
     help="Believe the probes even where almost all backends fall silent at once.",
 )
-namespaces = option(
+namespaces = env_option(
     "--namespace",
     multiple=True,
     help="Namespace to serve; may be given several times.  [default: all]",
 )
-lease_namespace = option(
+lease_namespace = env_option(
     "--lease-namespace", default="default", help="Namespace of the agents' leases."
 )
-election_namespace = option(
+election_namespace = env_option(
     "--election-namespace",
     default="kube-system",
     help="Namespace of the lease of all operators: the same for each in a cluster.",
 )
-lease_name = option(
+lease_name = env_option(
     "--lease-name",
     default="vpplb-operator",
     help="Lease by which operators agree who serves what: the same for each in a cluster.",
 )
-lease_duration = option(
+lease_duration = env_option(
     "--lease-duration",
     default="15s",
-    type=_Parsed("duration", _lease_duration),
+    type=_ParsedType("duration", _lease_duration),
     help="How long after a leader's crash another takes over.",
 )
-identity = option(
+identity = env_option(
     "--identity",
     default=socket.gethostname,
     show_default="host name",
     help="Name of this operator in the election, best that of its pod; it gets a suffix.",
 )
-http_address = option(
+http_address = env_option(
     "--http-address",
     default=":9091",
     callback=check_address,
     help="Where to serve metrics and health; empty: nowhere.",
 )
-http_hosts = option(
+http_hosts = env_option(
     "--http-host",
     "http_hosts",
     multiple=True,
     help="Name in a URL by which this server may be read, besides addresses, this host's own name"
     " and services of the cluster; `*`: any.",
 )
-log_level = option(
+log_level = env_option(
     "--log-level",
     default="info",
     type=click.Choice(["debug", "info", "warning", "error"], case_sensitive=False),
     help="Least severe lines to log.",
 )
-log_format = option(
+log_format = env_option(
     "--log-format",
     default=None,
     type=click.Choice(["console", "json"]),

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 import click
 
 from vpplb.cli.options import (
-    allowances,
+    allowance_flags,
+    env_option,
     ipv4_source_address,
     ipv6_source_address,
     namespaces,
-    option,
     own_all,
 )
-from vpplb.cli.terminal import say, say_block
+from vpplb.cli.terminal import print_block, print_line
 
 if TYPE_CHECKING:
     from vpplb.resources.allowances import Allowances
@@ -29,7 +29,7 @@ _MANIFESTS = click.Path(path_type=Path, exists=True, allow_dash=True)
 
 @click.command(short_help="Show what an agent would do, and what that does to new flows.")
 @click.argument("manifests", metavar="[MANIFESTS...]", nargs=-1, type=_MANIFESTS)
-@option(
+@env_option(
     "--vpp-api-socket",
     default=None,
     show_default=False,
@@ -43,21 +43,21 @@ _MANIFESTS = click.Path(path_type=Path, exists=True, allow_dash=True)
     type=_MANIFESTS,
     help="Start from what these manifests come to; may be given several times.",
 )
-@option("--node", default=None, help="Plan for this node of the cluster, as its agent would.")
-@option(
+@env_option("--node", default=None, help="Plan for this node of the cluster, as its agent would.")
+@env_option(
     "--down",
     multiple=True,
     metavar="BACKEND",
     help="Backend (name, or namespace/name) that counts as down; may be given several times.",
 )
-@option(
+@env_option(
     "--state-file",
     default=None,
     type=click.Path(path_type=Path, dir_okay=False),
     help="The agent's memory, for --node: which VIPs are ours and which flows were cut.",
 )
 @namespaces
-@allowances
+@allowance_flags
 @ipv4_source_address
 @ipv6_source_address
 @own_all
@@ -70,7 +70,7 @@ _MANIFESTS = click.Path(path_type=Path, exists=True, allow_dash=True)
     help="How to print it.",
 )
 @click.pass_context
-def command(
+def plan_command(
     context: click.Context,
     manifests: tuple[Path, ...],
     vpp_api_socket: Path | None,
@@ -106,22 +106,22 @@ def command(
                   vpplb plan manifests/ --vpp-api-socket /run/vpp/api.sock
                   vpplb plan --node worker-1
     """
-    from vpplb.cli.plan_view import show, to_json
-    from vpplb.cli.planning import BadManifests, Live, of_cluster, of_manifests
+    from vpplb.cli.plan_view import print_plan, to_json
+    from vpplb.cli.planning import BadManifests, NodeSource, plan_manifests, plan_node
     from vpplb.kube.errors import ConfigError, KubeError
     from vpplb.plan.settings import DesiredSettings
     from vpplb.sync.ports import LoadBalancerGone
 
-    if problem := _misuse(manifests, vpp_api_socket, start, node, down, state_file):
+    if problem := _find_misuse(manifests, vpp_api_socket, start, node, down, state_file):
         raise click.UsageError(problem, context)
     settings = DesiredSettings(ipv4_source=ipv4_source_address, ipv6_source=ipv6_source_address)
     try:
         if node is not None:
             socket = vpp_api_socket or API_SOCKET
-            live = Live(node=node, socket=socket, namespaces=namespace, state_file=state_file)
-            view = asyncio.run(of_cluster(live, settings, own_all=own_all))
+            live = NodeSource(node=node, socket=socket, namespaces=namespace, state_file=state_file)
+            view = asyncio.run(plan_node(live, settings, own_all=own_all))
         else:
-            view = of_manifests(
+            view = plan_manifests(
                 manifests,
                 settings,
                 socket=vpp_api_socket,
@@ -132,19 +132,19 @@ def command(
             )
     except BadManifests as error:
         for finding in error.findings:
-            say(finding, err=True)
+            print_line(finding, err=True)
         sys.exit(WRONG)
     except (LoadBalancerGone, KubeError, ConfigError) as error:
-        say(f"Error: {error}", err=True)
+        print_line(f"Error: {error}", err=True)
         sys.exit(UNREACHABLE)
     if output == "json":
-        say_block(to_json(view))
+        print_block(to_json(view))
     else:
-        show(view)
+        print_plan(view)
     sys.exit(SOMETHING if view.result.ops else NOTHING)
 
 
-def _misuse(
+def _find_misuse(
     manifests: Sequence[Path],
     socket: Path | None,
     start: Sequence[Path],

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import assert_never
 
-from vpplb.cli.tables import columns
-from vpplb.cli.terminal import say, say_coloured
+from vpplb.cli.tables import write_table
+from vpplb.cli.terminal import count_of, print_coloured, print_line
 from vpplb.model.vip import VipSettings
 from vpplb.plan.forecast import Forecast, Share, forecast
 from vpplb.plan.ops import AddServer, AddVip, DelServer, DelVip, Op, SetConf, SetWeight
@@ -16,42 +16,42 @@ from vpplb.vpp.codec import NotSendable, encode_op
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class View:
+class PlanView:
     """A plan with its forecast. `about` says what it starts from; `notes` what else matters."""
 
     result: DryRunResult
     about: str
     notes: tuple[str, ...] = ()
 
-    def forecasts(self) -> list[Forecast]:
+    def list_forecasts(self) -> list[Forecast]:
         """Return the forecasts of all VIPs that are, or would be, a frontend's."""
         before, after = self.result.before, self.result.after
         return [forecast(vip, before[vip], after[vip]) for vip in before]
 
 
-def show(view: View) -> None:
+def print_plan(view: PlanView) -> None:
     """Print for people."""
     result = view.result
-    say(f"from {view.about}")
+    print_line(f"from {view.about}")
     for note in view.notes:
-        say(f"note: {note}")
+        print_line(f"note: {note}")
     if result.withheld:
-        say(f"note: {result.withheld}")
+        print_line(f"note: {result.withheld}")
     for blocked, obstacle in result.blocked.items():
-        say(f"note: {blocked} cannot be made: {obstacle}")
+        print_line(f"note: {blocked} cannot be made: {obstacle}")
     if result.others:
-        say(f"note: {_count(result.others, 'VIP')} of others left alone")
-    say("")
-    say(f"{_count(len(result.ops), 'call')}, in order" + ":" * bool(result.ops))
+        print_line(f"note: {count_of(result.others, 'VIP')} of others left alone")
+    print_line("")
+    print_line(f"{count_of(len(result.ops), 'call')}, in order" + ":" * bool(result.ops))
     for number, op in enumerate(result.ops, 1):
-        say(f"{number:5}  {call_text(op)}{_refusal(op)}")
-    for one in view.forecasts():
-        say("")
-        say(_headline(one))
-        say_coloured(_table(one))
+        print_line(f"{number:5}  {call_text(op)}{_refusal_text(op)}")
+    for one in view.list_forecasts():
+        print_line("")
+        print_line(_vip_headline(one))
+        print_coloured(_servers_table(one))
 
 
-def _headline(one: Forecast) -> str:
+def _vip_headline(one: Forecast) -> str:
     if one.before is None and one.after is not None:
         return f"{one.vip}  new  {settings_text(one.after.settings)}"
     if one.after is None:
@@ -61,33 +61,33 @@ def _headline(one: Forecast) -> str:
         return f"{one.vip}  recreated, its flows are lost  {was} → {now}"
     if one.changed == 0:
         return f"{one.vip}  no new flow goes elsewhere  {settings_text(one.after.settings)}"
-    part = f"{one.changed} of {one.buckets} buckets ({_percent(one.changed_part)})"
+    part = f"{one.changed} of {one.buckets} buckets ({_percent_text(one.changed_part)})"
     return f"{one.vip}  {part} change hands  {settings_text(one.after.settings)}"
 
 
-def _table(one: Forecast) -> str:
+def _servers_table(one: Forecast) -> str:
     rows = [
         (
             str(address),
-            _change(before, after, lambda share: str(share.weight)),
-            _change(before, after, lambda share: str(share.buckets)),
-            _change(before, after, lambda share: _percent(share.part)),
+            _change_text(before, after, lambda share: str(share.weight)),
+            _change_text(before, after, lambda share: str(share.buckets)),
+            _change_text(before, after, lambda share: _percent_text(share.part)),
         )
         for address, (before, after) in one.servers.items()
     ]
-    return columns(["server", "weight", "buckets", "share of new flows"], rows, indent="  ")
+    return write_table(["server", "weight", "buckets", "share of new flows"], rows, indent="  ")
 
 
-def _change(before: Share | None, after: Share | None, text: Callable[[Share], str]) -> str:
+def _change_text(before: Share | None, after: Share | None, text: Callable[[Share], str]) -> str:
     was, now = ("–" if share is None else text(share) for share in (before, after))
     return was if was == now else f"{was} → {now}"
 
 
-def _percent(part: float) -> str:
+def _percent_text(part: float) -> str:
     return f"{100 * part:.2f} %"
 
 
-def _refusal(op: Op) -> str:
+def _refusal_text(op: Op) -> str:
     try:
         encode_op(op)
     except NotSendable as error:
@@ -95,7 +95,7 @@ def _refusal(op: Op) -> str:
     return ""
 
 
-def to_json(view: View) -> str:
+def to_json(view: PlanView) -> str:
     """Write for programs: shares are parts of 1."""
     result = view.result
     content: dict[str, object] = {
@@ -104,23 +104,23 @@ def to_json(view: View) -> str:
         "others": result.others,
         "withheld": result.withheld,
         "blocked": {str(vip): obstacle for vip, obstacle in result.blocked.items()},
-        "calls": [_call(op) for op in result.ops],
-        "vips": [_vip(one) for one in view.forecasts()],
+        "calls": [_call_json(op) for op in result.ops],
+        "vips": [_vip_json(one) for one in view.list_forecasts()],
     }
     return json.dumps(content, indent=2)
 
 
-def _call(op: Op) -> dict[str, object]:
+def _call_json(op: Op) -> dict[str, object]:
     try:
         call: dict[str, object] = {"message": encode_op(op)[0]}
     except NotSendable as error:
         call = {"message": None, "notSent": str(error)}
     if not isinstance(op, SetConf):
         call["vip"] = str(op.vip)
-    return call | {"does": op_text(op), **_arguments(op)}
+    return call | {"does": op_text(op), **_arguments_json(op)}
 
 
-def _arguments(op: Op) -> dict[str, object]:
+def _arguments_json(op: Op) -> dict[str, object]:
     match op:
         case SetConf(conf=conf):
             return {
@@ -130,7 +130,7 @@ def _arguments(op: Op) -> dict[str, object]:
                 "flowTimeoutSeconds": conf.flow_timeout,
             }
         case AddVip():
-            return {"add": True, "recreated": op.recreated, **_settings(op.settings)}
+            return {"add": True, "recreated": op.recreated, **_settings_json(op.settings)}
         case DelVip():
             return {"add": False}
         case AddServer():
@@ -143,7 +143,7 @@ def _arguments(op: Op) -> dict[str, object]:
             assert_never(op)
 
 
-def _settings(settings: VipSettings) -> dict[str, object]:
+def _settings_json(settings: VipSettings) -> dict[str, object]:
     return {
         "encap": settings.encap.value,
         "dscp": settings.dscp,
@@ -153,24 +153,20 @@ def _settings(settings: VipSettings) -> dict[str, object]:
     }
 
 
-def _vip(one: Forecast) -> dict[str, object]:
+def _vip_json(one: Forecast) -> dict[str, object]:
     return {
         "vip": str(one.vip),
-        "before": _settings(one.before.settings) if one.before else None,
-        "after": _settings(one.after.settings) if one.after else None,
+        "before": _settings_json(one.before.settings) if one.before else None,
+        "after": _settings_json(one.after.settings) if one.after else None,
         "changed": {"buckets": one.changed, "of": one.buckets, "part": one.changed_part},
         "servers": [
-            {"address": str(address), "before": _share(before), "after": _share(after)}
+            {"address": str(address), "before": _share_json(before), "after": _share_json(after)}
             for address, (before, after) in one.servers.items()
         ],
     }
 
 
-def _share(share: Share | None) -> dict[str, object] | None:
+def _share_json(share: Share | None) -> dict[str, object] | None:
     if share is None:
         return None
     return {"weight": share.weight, "buckets": share.buckets, "part": share.part}
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")

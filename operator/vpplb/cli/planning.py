@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vpplb.agent.frontend_selector import FrontendSelector, SelectedFrontends
-from vpplb.cli.plan_view import View
+from vpplb.cli.plan_view import PlanView
 from vpplb.files.atomic import Unusable
 from vpplb.files.manifests import Loaded, load
 from vpplb.files.owned_state_store import VppIdentity, read_owned, read_stored_state
@@ -36,7 +36,7 @@ class BadManifests(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Live:
+class NodeSource:
     """A node of a cluster, and where its VPP and its agent's memory are."""
 
     node: str
@@ -48,7 +48,7 @@ class Live:
 # --- manifests ------------------------------------------------------------------------------------
 
 
-def of_manifests(
+def plan_manifests(
     manifests: Iterable[Path],
     settings: DesiredSettings,
     *,
@@ -57,46 +57,46 @@ def of_manifests(
     down: Sequence[str],
     own_all: bool,
     allowed: Allowances,
-) -> View:
+) -> PlanView:
     """Plan what manifests say (BadManifests, LoadBalancerGone)."""
-    loaded = _load(manifests, allowed)
+    loaded = _load_manifests(manifests, allowed)
     owned: dict[VipId, ObjectKey] = {}
     about = "an empty VPP"
     observed = ObservedVpp()
     if start:
         about = ", ".join(map(str, start))
-        old = _load(start, allowed)
-        assumed = _assume(old, (), {})
+        old = _load_manifests(start, allowed)
+        assumed = _assume_loaded(old, (), {})
         owned = {vip: key for key, (vip, _) in assumed.vips.items()}
-        observed = ObservedVpp(table=assumed.table, conf=_conf(old, settings))
+        observed = ObservedVpp(table=assumed.table, conf=_plugin_settings(old, settings))
     elif socket is not None:
-        observed, version = asyncio.run(_read(socket))
+        observed, version = asyncio.run(_read_vpp(socket))
         about = f"VPP {version} at {socket}"
     known: dict[VipId, FlushEpochs] = {vip: {} for vip in observed.table}
     dry_run = DryRun(OwnedState(owned=owned, flushed=known), own_all=own_all)
     dry_run.set_settings(_merged_settings(loaded, settings))
-    assumed = _assume(loaded, _named(down, loaded), observed.table)
+    assumed = _assume_loaded(loaded, _find_named(down, loaded), observed.table)
     for key, (vip, desired) in assumed.vips.items():
         dry_run.set_desired(key, vip, desired, "")
     notes = ["every backend counts as up but those paused, disabled or named by --down"]
     notes += [str(problem) for problem in assumed.problems]
-    return View(result=dry_run.plan_calls(observed), about=about, notes=tuple(notes))
+    return PlanView(result=dry_run.plan_calls(observed), about=about, notes=tuple(notes))
 
 
-def _load(paths: Iterable[Path], allowed: Allowances) -> Loaded:
+def _load_manifests(paths: Iterable[Path], allowed: Allowances) -> Loaded:
     loaded = load(paths, allowed)
     if loaded.findings:
         raise BadManifests(loaded.findings)
     return loaded
 
 
-def _assume(loaded: Loaded, down: Iterable[ObjectKey], before: VipTable) -> Assumed:
+def _assume_loaded(loaded: Loaded, down: Iterable[ObjectKey], before: VipTable) -> Assumed:
     return assume(
         loaded.frontends, loaded.backends, loaded.health_checks, down=set(down), before=before
     )
 
 
-def _named(down: Iterable[str], loaded: Loaded) -> set[ObjectKey]:
+def _find_named(down: Iterable[str], loaded: Loaded) -> set[ObjectKey]:
     """Find the backends; BadManifests for a name that is none's, or several's."""
     found = set()
     for name in down:
@@ -114,7 +114,7 @@ def _merged_settings(loaded: Loaded, settings: DesiredSettings) -> DesiredSettin
     return dataplane.spec.merge_settings(settings) if dataplane else settings
 
 
-def _conf(loaded: Loaded, settings: DesiredSettings) -> LbConf:
+def _plugin_settings(loaded: Loaded, settings: DesiredSettings) -> LbConf:
     change = diff_settings(_merged_settings(loaded, settings), LbConf())
     return change.conf if change else LbConf()
 
@@ -122,10 +122,10 @@ def _conf(loaded: Loaded, settings: DesiredSettings) -> LbConf:
 # --- a cluster ------------------------------------------------------------------------------------
 
 
-async def of_cluster(live: Live, settings: DesiredSettings, *, own_all: bool) -> View:
+async def plan_node(live: NodeSource, settings: DesiredSettings, *, own_all: bool) -> PlanView:
     """Plan what the agent of a node would do now (LoadBalancerGone, KubeError, ConfigError)."""
     async with await KubeClient.from_config() as client:
-        dataplane = await _dataplane(client, live.node)
+        dataplane = await _read_dataplane(client, live.node)
         listings = {
             namespace: await client.list(ObjectKind.FRONTEND, namespace)
             for namespace in live.namespaces or (None,)
@@ -141,16 +141,16 @@ async def of_cluster(live: Live, settings: DesiredSettings, *, own_all: bool) ->
         selector.set_dataplane(dataplane)
     for namespace, listing in listings.items():
         await cache.apply_listing(ObjectKind.FRONTEND, namespace, listing)
-    observed, version = await _read(live.socket)
+    observed, version = await _read_vpp(live.socket)
     result = dry_run.plan_calls(observed)
-    return View(
+    return PlanView(
         result=result,
         about=f"VPP {version} at {live.socket}, for node {live.node}",
-        notes=tuple(_notes(live, dataplane, dry_run, result.lost)),
+        notes=tuple(_plan_notes(live, dataplane, dry_run, result.lost)),
     )
 
 
-def _read_state_file(live: Live) -> OwnedState | None:
+def _read_state_file(live: NodeSource) -> OwnedState | None:
     """Read what the agent's file says, as the agent would."""
     if live.state_file is None:
         return None
@@ -161,15 +161,15 @@ def _read_state_file(live: Live) -> OwnedState | None:
     return stored.state if stored else None
 
 
-async def _dataplane(client: KubeClient, node: str) -> JsonObject | None:
+async def _read_dataplane(client: KubeClient, node: str) -> JsonObject | None:
     try:
         return await client.get(ObjectKind.DATAPLANE, cluster_key(node))
     except NotFound:
         return None
 
 
-def _notes(
-    live: Live, dataplane: JsonObject | None, dry_run: DryRun, lost: Iterable[ObjectKey]
+def _plan_notes(
+    live: NodeSource, dataplane: JsonObject | None, dry_run: DryRun, lost: Iterable[ObjectKey]
 ) -> Iterable[str]:
     if dataplane is None:
         yield f"there is no Dataplane {live.node}: no agent has run there, its labels are unknown"
@@ -181,7 +181,7 @@ def _notes(
         yield f"Frontend {key} wants a VIP that another frontend has"
 
 
-async def _read(socket: Path) -> tuple[ObservedVpp, str]:
+async def _read_vpp(socket: Path) -> tuple[ObservedVpp, str]:
     """Read a VPP once; return what it has, and its version."""
     lb = PapiLoadBalancer(socket)
     try:

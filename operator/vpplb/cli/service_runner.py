@@ -4,34 +4,34 @@ import asyncio
 import signal
 from collections.abc import Awaitable, Callable
 
-from vpplb.cli.terminal import Failure
+from vpplb.cli.terminal import CommandError
 from vpplb.kube.errors import ConfigError
 from vpplb.kube.leader_election import LeadershipLost
 from vpplb.kube.lease_heartbeat import Replaced
 from vpplb.telemetry.http import CannotListen
 
 
-def run(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+def run_service(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
     """Run a program until it ends or SIGINT or SIGTERM asks it to stop.
 
     A second signal ends it at once. What a user can mend, and what a new start mends, is said in
     one line, with exit 1.
     """
 
-    async def supervised() -> None:
+    async def run_until_asked() -> None:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, _asked, stop)
+            loop.add_signal_handler(number, _on_signal, stop)
         await main(stop)
 
     try:
-        asyncio.run(supervised())
+        asyncio.run(run_until_asked())
     except (ConfigError, CannotListen, LeadershipLost, Replaced) as error:
-        raise Failure(str(error)) from error
+        raise CommandError(str(error)) from error
 
 
-def _asked(stop: asyncio.Event) -> None:
+def _on_signal(stop: asyncio.Event) -> None:
     if stop.is_set():
         raise SystemExit(130)
     stop.set()

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from vpplb.cli.options import (
-    allowances,
+    allowance_flags,
+    env_option,
     http_address,
     http_hosts,
     ipv4_source_address,
@@ -18,7 +19,6 @@ from vpplb.cli.options import (
     log_level,
     netns,
     no_blind_guard,
-    option,
     own_all,
     probe_workers,
     sync_interval,
@@ -26,8 +26,8 @@ from vpplb.cli.options import (
     vpp_api_socket,
     vpp_stats_socket,
 )
-from vpplb.cli.service_runner import run
-from vpplb.cli.terminal import say
+from vpplb.cli.service_runner import run_service
+from vpplb.cli.terminal import print_line
 from vpplb.telemetry.logs import LogFormat, configure
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 )
 @vpp_api_socket
 @vpp_stats_socket
-@option(
+@env_option(
     "--state-file",
     default="/var/lib/vpplb/standalone.json",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -54,12 +54,12 @@ if TYPE_CHECKING:
 @transition_history
 @probe_workers
 @no_blind_guard
-@allowances
+@allowance_flags
 @http_address
 @http_hosts
 @log_level
 @log_format
-def command(
+def standalone_command(
     folder: Path,
     vpp_api_socket: Path,
     vpp_stats_socket: Path,
@@ -106,8 +106,8 @@ def command(
         conf=DesiredSettings(ipv4_source=ipv4_source_address, ipv6_source=ipv6_source_address),
     )
     try:
-        run(lambda stop: Standalone(options).run(stop))
+        run_service(lambda stop: Standalone(options).run(stop))
     except BadManifests as error:
         for finding in error.findings:
-            say(finding, err=True)
+            print_line(finding, err=True)
         sys.exit(2)

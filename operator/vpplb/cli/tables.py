@@ -30,22 +30,22 @@ _COLOURS = {
 }
 
 
-class Cell(NamedTuple):
+class TableCell(NamedTuple):
     """A text with a colour, which is not there where there is no terminal."""
 
     text: str
     colour: str | None = None
 
 
-Row = Sequence[str | Cell]
+Row = Sequence[str | TableCell]
 
 
-def coloured(state: str) -> Cell:
+def colour_state(state: str) -> TableCell:
     """Give a state its colour."""
-    return Cell(state, _COLOURS.get(state))
+    return TableCell(state, _COLOURS.get(state))
 
 
-def paint(cell: Cell, width: int = 0) -> str:
+def paint_cell(cell: TableCell, width: int = 0) -> str:
     """Write a cell in a line; NO_COLOR is heeded (no-color.org), click drops colours in a pipe."""
     text = printable(cell.text).ljust(width)
     if cell.colour is None or os.environ.get("NO_COLOR"):
@@ -53,24 +53,24 @@ def paint(cell: Cell, width: int = 0) -> str:
     return click.style(text, fg=cell.colour)
 
 
-def columns(header: Sequence[str], rows: Iterable[Row], indent: str = "") -> str:
+def write_table(header: Sequence[str], rows: Iterable[Row], indent: str = "") -> str:
     """Write rows below a header, each column as wide as it must be; empty cells as `-`."""
-    cells = [[_cell(one) for one in row] for row in rows]
+    cells = [[_printable_cell(one) for one in row] for row in rows]
     widths = [
         max(len(title), *(len(row[n].text) for row in cells)) if cells else len(title)
         for n, title in enumerate(header)
     ]
-    lines = [[Cell(title) for title in header], *cells]
+    lines = [[TableCell(title) for title in header], *cells]
     return "\n".join(
         indent
         + GAP.join(
-            paint(cell, width if n < len(line) - 1 else 0)
+            paint_cell(cell, width if n < len(line) - 1 else 0)
             for n, (cell, width) in enumerate(zip(line, widths, strict=True))
         ).rstrip()
         for line in lines
     )
 
 
-def _cell(given: str | Cell) -> Cell:
-    cell = given if isinstance(given, Cell) else Cell(given)
+def _printable_cell(given: str | TableCell) -> TableCell:
+    cell = given if isinstance(given, TableCell) else TableCell(given)
     return cell._replace(text=printable(cell.text) or "-")

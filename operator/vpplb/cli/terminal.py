@@ -10,24 +10,29 @@ import click
 from vpplb.model.printable import printable
 
 
-def say(line: object, *, err: bool = False) -> None:
+def print_line(line: object, *, err: bool = False) -> None:
     """Print one line; what cannot be printed is escaped, a line break too."""
     click.echo(printable(str(line)), err=err)
 
 
-def say_block(text: str) -> None:
+def print_block(text: str) -> None:
     """Print lines of our own making; what others have put into them is escaped but for breaks."""
     click.echo(printable(text, keep="\n"))
 
 
-def say_coloured(text: str) -> None:
+def print_coloured(text: str) -> None:
     """Print what `paint` has made: its cells are escaped, its colours are ours."""
     click.echo(text)
 
 
-class Failure(click.ClickException):
+class CommandError(click.ClickException):
     """A command ends with an error, told in one line."""
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Print the error, escaped (click.ClickException)."""
         click.echo(f"Error: {printable(self.format_message())}", file=file, err=file is None)
+
+
+def count_of(number: int, noun: str) -> str:
+    """Say how many there are: `1 file`, `2 files`."""
+    return f"{number} {noun}" + ("" if number == 1 else "s")

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from vpplb.cli.options import option
-from vpplb.cli.terminal import Failure, say
+from vpplb.cli.options import env_option
+from vpplb.cli.terminal import CommandError, print_line
 
 if TYPE_CHECKING:
     from vpplb.simulator.server import RecordedCall, VppSimulator
 
 
-def _mode(text: str) -> int:
+def _read_mode(text: str) -> int:
     """Read permissions as chmod takes them."""
     try:
         mode = int(text, 8)
@@ -28,35 +28,35 @@ def _mode(text: str) -> int:
 
 
 @click.command("vpp-simulator")
-@option(
+@env_option(
     "--api-socket",
     required=True,
     type=click.Path(path_type=Path, dir_okay=False),
     help="Unix socket to serve. A stale one is replaced; folders are made.",
 )
-@option(
+@env_option(
     "--stats-socket",
     type=click.Path(path_type=Path, dir_okay=False),
     help="Unix socket to hand out the stats segment with the VIPs' counters; none by default.",
 )
-@option(
+@env_option(
     "--control",
     type=click.Path(path_type=Path, dir_okay=False),
     help="Unix socket to take faults and packets from, as below; none by default.",
 )
-@option(
+@env_option(
     "--socket-mode",
     default="660",
-    type=_mode,
+    type=_read_mode,
     metavar="MODE",
     help="Permissions of the sockets, in octal.",
 )
-@option(
+@env_option(
     "--log-calls",
     type=click.Path(path_type=Path, dir_okay=False, writable=True),
     help='Append one JSON line for each message received: {"message", "args", "retval"}.',
 )
-def command(
+def vpp_simulator_command(
     api_socket: Path,
     stats_socket: Path | None,
     control: Path | None,
@@ -106,16 +106,16 @@ def command(
     from vpplb.simulator.socket_paths import SocketInUse
 
     try:
-        with _open(log_calls) as file:
+        with _open_log(log_calls) as file:
             simulator = VppSimulator(
-                api_socket, stats_socket=stats_socket, mode=socket_mode, on_call=_writer(file)
+                api_socket, stats_socket=stats_socket, mode=socket_mode, on_call=_call_writer(file)
             )
-            asyncio.run(_run(simulator, control, socket_mode))
+            asyncio.run(_run_simulator(simulator, control, socket_mode))
     except (SocketInUse, OSError) as error:
-        raise Failure(str(error)) from error
+        raise CommandError(str(error)) from error
 
 
-async def _run(simulator: "VppSimulator", control: Path | None, mode: int) -> None:
+async def _run_simulator(simulator: "VppSimulator", control: Path | None, mode: int) -> None:
     from vpplb.simulator.control import ControlSocket
 
     stop = asyncio.Event()
@@ -127,7 +127,7 @@ async def _run(simulator: "VppSimulator", control: Path | None, mode: int) -> No
         await simulator.start()
         if commands is not None:
             await commands.start()
-        say(f"A simulated VPP listens on {simulator.api_socket}.")
+        print_line(f"A simulated VPP listens on {simulator.api_socket}.")
         await stop.wait()
     finally:
         if commands is not None:
@@ -135,15 +135,15 @@ async def _run(simulator: "VppSimulator", control: Path | None, mode: int) -> No
         await simulator.stop()
 
 
-def _open(log_calls: Path | None) -> TextIO:
+def _open_log(log_calls: Path | None) -> TextIO:
     return (log_calls or Path("/dev/null")).open("a", encoding="utf-8", buffering=1)
 
 
-def _writer(file: TextIO) -> "Callable[[RecordedCall], None]":
+def _call_writer(file: TextIO) -> "Callable[[RecordedCall], None]":
     """Return what writes a call as one line; lines are flushed by the file's buffering."""
 
-    def write(call: "RecordedCall") -> None:
+    def write_call(call: "RecordedCall") -> None:
         line = {"message": call.message, "args": call.args, "retval": call.retval}
         file.write(json.dumps(line) + "\n")
 
-    return write
+    return write_call

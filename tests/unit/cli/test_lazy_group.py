@@ -5,12 +5,15 @@ import sys
 import click
 from click.testing import CliRunner
 
-from vpplb.cli.lazy_group import Lazy, LazyGroup
+from vpplb.cli.lazy_group import LazyCommand, LazyGroup
 
 
 def group() -> LazyGroup:
     module = "vpplb.cli.kubectl.switches"
-    lazy = {"pause": Lazy("Pause.", module, "pause"), "crds": Lazy("CRDs.", "vpplb.cli.crds")}
+    lazy = {
+        "pause": LazyCommand("Pause.", module),
+        "crds": LazyCommand("CRDs.", "vpplb.cli.crds"),
+    }
     return LazyGroup("g", lazy=lazy)
 
 

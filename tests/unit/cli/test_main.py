@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 import vpplb
 from vpplb.cli.main import cli
-from vpplb.cli.service_runner import run
+from vpplb.cli.service_runner import run_service
 from vpplb.kube.errors import ConfigError
 from vpplb.telemetry.http import CannotListen
 
@@ -185,7 +185,7 @@ def test_a_signal_asks_to_stop(number: signal.Signals) -> None:
         await stop.wait()
         stopped.append(True)
 
-    run(main)
+    run_service(main)
     assert stopped == [True]
 
 
@@ -197,7 +197,7 @@ def test_a_second_signal_ends_what_does_not_stop() -> None:
         await asyncio.Event().wait()
 
     with pytest.raises(SystemExit) as ended:
-        run(main)
+        run_service(main)
     assert ended.value.code == 130
 
 
@@ -207,7 +207,7 @@ def test_what_a_user_can_mend_is_said_in_words(error: Exception) -> None:
         raise error
 
     with pytest.raises(click.ClickException, match=str(error)):
-        run(main)
+        run_service(main)
 
 
 def test_a_fault_of_ours_is_not_hidden() -> None:
@@ -215,4 +215,4 @@ def test_a_fault_of_ours_is_not_hidden() -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        run(main)
+        run_service(main)

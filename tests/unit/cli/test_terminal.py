@@ -9,27 +9,27 @@ from click.testing import CliRunner
 
 from vpplb import cli
 from vpplb.cli.main import cli as vpplb
-from vpplb.cli.terminal import Failure, say, say_block
+from vpplb.cli.terminal import CommandError, print_block, print_line
 
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\r\n::error::forged \u202e"
 
 
 def test_a_line_stays_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    say(f"Frontend {HOSTILE}")
+    print_line(f"Frontend {HOSTILE}")
     assert capsys.readouterr().out == (
         "Frontend \\u001b]0;owned\\u0007\\u001b[2J\\r\\n::error::forged \\u202e\n"
     )
 
 
 def test_a_block_keeps_its_own_line_breaks(capsys: pytest.CaptureFixture[str]) -> None:
-    say_block("a\n\x1bb")
+    print_block("a\n\x1bb")
     assert capsys.readouterr().out == "a\n\\u001bb\n"
 
 
 def test_an_error_is_one_line() -> None:
     @click.command()
     def fail() -> None:
-        raise Failure(HOSTILE)
+        raise CommandError(HOSTILE)
 
     result = CliRunner().invoke(fail)
     assert result.exit_code == 1

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from vpplb.cli.kubectl.session import Cluster, Failed
+from vpplb.cli.kubectl.session import ClusterSession, PluginFailure
 from vpplb.kube.api_resources import JsonObject, key_of
 from vpplb.kube.user_client import read_url
 from vpplb.model.names import ObjectKind
@@ -56,46 +56,48 @@ class VipsFound(StatusModel):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Agents:
+class AgentReader:
     """The agents of a cluster; `url` names the one to ask, else pods are looked for.
 
     `namespace` is that of the agents' pods; empty: any.
     """
 
-    cluster: Cluster
+    cluster: ClusterSession
     namespace: str = ""
     url: str = ""
 
-    async def vips(self, node: str) -> VipsFound:
+    async def read_vips(self, node: str) -> VipsFound:
         """Ask the agent of a node (Failed, KubeError)."""
         path = f"/api/v1/dataplanes/{node}/vips"
         if self.url:
             answer = await read_url(self.url.rstrip("/") + path)
         else:
-            pod = await self._pod(node)
+            pod = await self._find_pod(node)
             console = self.cluster.console
-            answer = await console.through_pod(key_of(pod), _port(pod), path)
+            answer = await console.through_pod(key_of(pod), _http_port(pod), path)
         try:
             found = VipsFound.model_validate(answer)
         except ValidationError as error:
-            raise Failed(f"the agent of {node} gives an answer of another version") from error
+            raise PluginFailure(
+                f"the agent of {node} gives an answer of another version"
+            ) from error
         return found
 
-    async def _pod(self, node: str) -> JsonObject:
+    async def _find_pod(self, node: str) -> JsonObject:
         fields = f"spec.nodeName={node},status.phase=Running"
         pods = await self.cluster.console.select(
             ObjectKind.POD, self.namespace, labels=_PODS, fields=fields
         )
         if not pods:
             where = f" in namespace {self.namespace}" if self.namespace else ""
-            raise Failed(
+            raise PluginFailure(
                 f"no agent runs as a pod on node {node}{where}; if it is a service of the node,"
                 " give its address: --agent-url http://HOST:9091"
             )
         return pods[0]
 
 
-def _port(pod: JsonObject) -> int:
+def _http_port(pod: JsonObject) -> int:
     ports = [
         port["containerPort"]
         for container in pod["spec"]["containers"]

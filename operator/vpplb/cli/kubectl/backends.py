@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 
 import click
 
-from vpplb.cli.kubectl.frontends import users_by_backend
-from vpplb.cli.kubectl.output import Output, age, emit
-from vpplb.cli.kubectl.problems import Wrong, wrong_with
-from vpplb.cli.kubectl.session import Cluster, Flags, flags, output
-from vpplb.cli.kubectl.statuses import status_of
-from vpplb.cli.tables import Row, coloured, columns
+from vpplb.cli.kubectl.frontends import frontends_by_backend
+from vpplb.cli.kubectl.output import OutputFormat, format_age, print_output
+from vpplb.cli.kubectl.problems import ObjectProblem, find_problems
+from vpplb.cli.kubectl.session import ClusterSession, UsualFlags, output, usual_flags
+from vpplb.cli.kubectl.statuses import read_status_as
+from vpplb.cli.tables import Row, colour_state, write_table
 from vpplb.kube.api_resources import JsonObject, key_of
 from vpplb.model.health import HealthState
 from vpplb.model.names import ObjectKind
@@ -33,7 +33,7 @@ class BackendLine:
     since: datetime | None
     held: bool
     frontends: tuple[str, ...]
-    problems: tuple[Wrong, ...]
+    problems: tuple[ObjectProblem, ...]
 
 
 @click.command(name="backends", short_help="Show the health of backends, and why it is so.")
@@ -44,9 +44,9 @@ class BackendLine:
     type=click.Choice([one.value for one in HealthState]),
     help="Show only backends in this state; may be given several times.",
 )
-@flags(all_namespaces=True)
+@usual_flags(all_namespaces=True)
 @output
-def command(flags: Flags, states: tuple[str, ...], output: Output) -> None:
+def backends_command(flags: UsualFlags, states: tuple[str, ...], output: OutputFormat) -> None:
     """Show each backend's state, since when, what its deciding probe saw, and who uses it.
 
     \b
@@ -54,21 +54,23 @@ def command(flags: Flags, states: tuple[str, ...], output: Output) -> None:
                 kubectl vpplb backends -A --state down --state unknown
                 kubectl vpplb backends -o wide
     """
-    lines = [line for line in flags.run(_all) if not states or line.state in states]
-    emit(output, lines, lambda: _table(lines, flags, wide=output is Output.WIDE))
+    lines = [line for line in flags.run_work(_read_backends) if not states or line.state in states]
+    print_output(
+        output, lines, lambda: _backends_table(lines, flags, wide=output is OutputFormat.WIDE)
+    )
 
 
-async def _all(cluster: Cluster) -> list[BackendLine]:
-    users = users_by_backend(await cluster.list(ObjectKind.FRONTEND))
-    found = sorted(await cluster.list(ObjectKind.BACKEND), key=key_of)
-    return [backend_line(raw, users.get(key_of(raw), ())) for raw in found]
+async def _read_backends(cluster: ClusterSession) -> list[BackendLine]:
+    users = frontends_by_backend(await cluster.list_objects(ObjectKind.FRONTEND))
+    found = sorted(await cluster.list_objects(ObjectKind.BACKEND), key=key_of)
+    return [read_backend_line(raw, users.get(key_of(raw), ())) for raw in found]
 
 
-def backend_line(raw: JsonObject, frontends: Sequence[JsonObject]) -> BackendLine:
+def read_backend_line(raw: JsonObject, frontends: Sequence[JsonObject]) -> BackendLine:
     """Read a Backend; `frontends` are those that use it."""
     spec, key = spec_of(raw), key_of(raw)
-    status = status_of(raw, BackendStatus)
-    problems = [one for one in wrong_with(raw, BackendStatus) if one.condition != "Healthy"]
+    status = read_status_as(raw, BackendStatus)
+    problems = [one for one in find_problems(raw, BackendStatus) if one.condition != "Healthy"]
     return BackendLine(
         namespace=key.namespace,
         name=key.name,
@@ -76,7 +78,7 @@ def backend_line(raw: JsonObject, frontends: Sequence[JsonObject]) -> BackendLin
         health_check=_name_of(spec.get("healthCheckRef")),
         state=status.state.value,
         code=status.code or "",
-        detail=_detail(status, problems),
+        detail=_describe_state(status, problems),
         since=status.since,
         held=bool(status.held),
         frontends=tuple(key_of(one).name for one in frontends),
@@ -88,7 +90,7 @@ def _name_of(reference: object) -> str:
     return str(reference.get("name", "")) if isinstance(reference, Mapping) else ""
 
 
-def _detail(status: BackendStatus, problems: Sequence[Wrong]) -> str:
+def _describe_state(status: BackendStatus, problems: Sequence[ObjectProblem]) -> str:
     if problems:
         return str(problems[0])
     if status.held and status.state is HealthState.UNKNOWN:
@@ -100,23 +102,23 @@ def _detail(status: BackendStatus, problems: Sequence[Wrong]) -> str:
     return status.detail or ""
 
 
-def _table(lines: Sequence[BackendLine], flags: Flags, *, wide: bool) -> str:
+def _backends_table(lines: Sequence[BackendLine], flags: UsualFlags, *, wide: bool) -> str:
     if not lines:
         return "there are no such backends"
     header = [*(["NAMESPACE"] if flags.all_namespaces else []), "NAME", "ADDRESS", "STATE", "SINCE"]
     header += [*(["CHECK"] if wide else []), "FRONTENDS", "CODE", "DETAIL"]
     now = datetime.now(UTC)
-    return columns(header, [_row(line, now, flags, wide=wide) for line in lines])
+    return write_table(header, [_backend_row(line, now, flags, wide=wide) for line in lines])
 
 
-def _row(line: BackendLine, now: datetime, flags: Flags, *, wide: bool) -> Row:
+def _backend_row(line: BackendLine, now: datetime, flags: UsualFlags, *, wide: bool) -> Row:
     shown = ", ".join(line.frontends[:3]) + ("" if len(line.frontends) < 4 else ", …")
     return [
         *([line.namespace] if flags.all_namespaces else []),
         line.name,
         line.address,
-        coloured(line.state),
-        age(line.since, now),
+        colour_state(line.state),
+        format_age(line.since, now),
         *([line.health_check] if wide else []),
         ", ".join(line.frontends) if wide else shown,
         line.code,

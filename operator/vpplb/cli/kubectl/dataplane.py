@@ -6,12 +6,20 @@ from datetime import UTC, datetime
 
 import click
 
-from vpplb.cli.kubectl.agents import Agents, VipFound, VipPackets
-from vpplb.cli.kubectl.nodes import NodeStatus, heartbeats, node_status
-from vpplb.cli.kubectl.output import Output, age, emit, percent
-from vpplb.cli.kubectl.session import Cluster, Failed, Flags, flags, if_allowed, in_words, output
-from vpplb.cli.tables import Cell, Row, coloured, columns, paint
-from vpplb.cli.terminal import Failure
+from vpplb.cli.kubectl.agents import AgentReader, VipFound, VipPackets
+from vpplb.cli.kubectl.nodes import NodeStatus, read_heartbeats, read_node_status
+from vpplb.cli.kubectl.output import OutputFormat, format_age, format_percent, print_output
+from vpplb.cli.kubectl.session import (
+    ClusterSession,
+    PluginFailure,
+    UsualFlags,
+    describe_error,
+    output,
+    read_if_allowed,
+    usual_flags,
+)
+from vpplb.cli.tables import Row, TableCell, colour_state, paint_cell, write_table
+from vpplb.cli.terminal import CommandError
 from vpplb.kube.errors import KubeError
 from vpplb.model.names import ObjectKind
 from vpplb.model.printable import printable
@@ -65,10 +73,10 @@ class DataplaneDetail:
     "--agent-namespace", default="", help="Namespace of the agents' pods.  [default: any]"
 )
 @click.option("--agent-url", default="", help="Ask the agent there, such as http://10.0.0.5:9091.")
-@flags()
+@usual_flags()
 @output
-def command(
-    flags: Flags, node: str | None, agent_namespace: str, agent_url: str, output: Output
+def dataplane_command(
+    flags: UsualFlags, node: str | None, agent_namespace: str, agent_url: str, output: OutputFormat
 ) -> None:
     """Show the VPP of each node as its Dataplane tells, or with NODE what that VPP does.
 
@@ -90,36 +98,38 @@ def command(
     if node is None:
         if agent_url or agent_namespace:
             raise click.UsageError("--agent-url and --agent-namespace are for one NODE")
-        nodes = flags.run(_all)
-        emit(output, nodes, lambda: _nodes(nodes, datetime.now(UTC)))
+        nodes = flags.run_work(_read_nodes)
+        print_output(output, nodes, lambda: _nodes_table(nodes, datetime.now(UTC)))
         return
     name = node
-    detail = flags.run(lambda cluster: _one(cluster, name, agent_namespace, agent_url))
-    emit(output, detail, lambda: _detail(detail, datetime.now(UTC)))
+    detail = flags.run_work(lambda cluster: _read_detail(cluster, name, agent_namespace, agent_url))
+    print_output(output, detail, lambda: _detail_text(detail, datetime.now(UTC)))
     if detail.trouble:
-        raise Failure(detail.trouble)
+        raise CommandError(detail.trouble)
 
 
-async def _all(cluster: Cluster) -> list[NodeStatus]:
-    beats = await if_allowed(heartbeats(cluster), {}, "heartbeats are")
-    found = await cluster.list(ObjectKind.DATAPLANE)
-    nodes = [node_status(raw, beats.get(raw["metadata"]["name"])) for raw in found]
+async def _read_nodes(cluster: ClusterSession) -> list[NodeStatus]:
+    beats = await read_if_allowed(read_heartbeats(cluster), {}, "heartbeats are")
+    found = await cluster.list_objects(ObjectKind.DATAPLANE)
+    nodes = [read_node_status(raw, beats.get(raw["metadata"]["name"])) for raw in found]
     return sorted(nodes, key=lambda one: one.node)
 
 
-async def _one(cluster: Cluster, node: str, namespace: str, url: str) -> DataplaneDetail:
-    raw = await cluster.get(ObjectKind.DATAPLANE, node)
-    dataplane = node_status(raw, None)
+async def _read_detail(
+    cluster: ClusterSession, node: str, namespace: str, url: str
+) -> DataplaneDetail:
+    raw = await cluster.get_object(ObjectKind.DATAPLANE, node)
+    dataplane = read_node_status(raw, None)
     try:
-        found = await Agents(cluster=cluster, namespace=namespace, url=url).vips(node)
-    except (KubeError, Failed) as error:
+        found = await AgentReader(cluster=cluster, namespace=namespace, url=url).read_vips(node)
+    except (KubeError, PluginFailure) as error:
         return DataplaneDetail(
-            dataplane=dataplane, trouble=in_words(error), packets_unknown="", vips=()
+            dataplane=dataplane, trouble=describe_error(error), packets_unknown="", vips=()
         )
     names: dict[tuple[str, str], str] = {}
-    everywhere = Cluster(console=cluster.console, namespace="")
-    for backend in await if_allowed(
-        everywhere.list(ObjectKind.BACKEND), [], "names of servers are"
+    everywhere = ClusterSession(console=cluster.console, namespace="")
+    for backend in await read_if_allowed(
+        everywhere.list_objects(ObjectKind.BACKEND), [], "names of servers are"
     ):
         read = read_backend(backend).value
         if read is not None:
@@ -128,11 +138,11 @@ async def _one(cluster: Cluster, node: str, namespace: str, url: str) -> Datapla
         dataplane=dataplane,
         trouble="",
         packets_unknown=found.packets_unknown,
-        vips=tuple(_line(vip, names) for vip in found.vips),
+        vips=tuple(_vip_line(vip, names) for vip in found.vips),
     )
 
 
-def _line(found: VipFound, names: Mapping[tuple[str, str], str]) -> VipLine:
+def _vip_line(found: VipFound, names: Mapping[tuple[str, str], str]) -> VipLine:
     namespace = (found.frontend or "").partition("/")[0]
     total = sum(server.weight for server in found.servers)
     return VipLine(
@@ -155,71 +165,73 @@ def _line(found: VipFound, names: Mapping[tuple[str, str], str]) -> VipLine:
     )
 
 
-def _nodes(nodes: Sequence[NodeStatus], now: datetime) -> str:
+def _nodes_table(nodes: Sequence[NodeStatus], now: datetime) -> str:
     if not nodes:
         return "there are no dataplanes: no agent has run yet"
-    rows: list[Row] = [_node(one, now) for one in nodes]
-    return columns([*NODES, "PROBLEM"], rows)
+    rows: list[Row] = [_node_row(one, now) for one in nodes]
+    return write_table([*NODES, "PROBLEM"], rows)
 
 
-def _node(one: NodeStatus, now: datetime) -> Row:
+def _node_row(one: NodeStatus, now: datetime) -> Row:
     return [
         one.node,
         one.version,
-        coloured(one.connected),
-        coloured(one.synced),
+        colour_state(one.connected),
+        colour_state(one.synced),
         f"{one.programmed}/{one.total}",
         str(one.others),
-        age(one.last_change, now),
-        age(one.heartbeat, now),
-        Cell(str(one.problems[0]), "yellow") if one.problems else Cell(""),
+        format_age(one.last_change, now),
+        format_age(one.heartbeat, now),
+        TableCell(str(one.problems[0]), "yellow") if one.problems else TableCell(""),
     ]
 
 
-def _detail(detail: DataplaneDetail, now: datetime) -> str:
+def _detail_text(detail: DataplaneDetail, now: datetime) -> str:
     one = detail.dataplane
-    state = "connected" if one.connected == "True" else paint(Cell("not connected", "red"))
-    since = f" for {age(one.vpp_since, now)}" if one.vpp_since else ""
+    state = (
+        "connected" if one.connected == "True" else paint_cell(TableCell("not connected", "red"))
+    )
+    since = f" for {format_age(one.vpp_since, now)}" if one.vpp_since else ""
     head = (
         f"{printable(one.node)}  VPP {printable(one.version or '?')} (pid {one.pid}) {state}{since}"
     )
     count = f"{one.programmed}/{one.total} frontends programmed, {one.others} VIPs of others"
     parts = [f"{head}\n{count}"]
     if one.problems:
-        rows: list[Row] = [[Cell(p.reason, "yellow"), p.message] for p in one.problems]
-        parts.append(columns(["PROBLEM", "MESSAGE"], rows))
+        rows: list[Row] = [[TableCell(p.reason, "yellow"), p.message] for p in one.problems]
+        parts.append(write_table(["PROBLEM", "MESSAGE"], rows))
     if detail.packets_unknown:
         parts.append(printable(f"packets are not known: {detail.packets_unknown}"))
     if not detail.trouble:
-        parts += [_vip(line) for line in detail.vips] or ["VPP has no VIPs"]
+        parts += [_vip_text(line) for line in detail.vips] or ["VPP has no VIPs"]
     return "\n\n".join(parts)
 
 
-def _vip(line: VipLine) -> str:
-    whose = printable(line.frontend) or paint(Cell("not ours", "yellow"))
+def _vip_text(line: VipLine) -> str:
+    whose = printable(line.frontend) or paint_cell(TableCell("not ours", "yellow"))
     settings = printable(f"{line.encap} table {line.flow_table_length}")
     parts = [f"{printable(line.vip)}  {whose}  {settings}"]
     if line.packets is not None:
-        parts.append(_packets(line.packets))
+        parts.append(_packets_text(line.packets))
     rows: list[Row] = [
         [
             one.address,
             one.backend,
             str(one.weight),
             "?" if one.buckets is None else str(one.buckets),
-            percent(one.share),
-            percent(one.due),
+            format_percent(one.share),
+            format_percent(one.due),
         ]
         for one in line.servers
     ]
     header = ["SERVER", "BACKEND", "WEIGHT", "BUCKETS", "SHARE", "DUE"]
-    parts.append(columns(header, rows, indent="  ") if rows else "  no servers")
+    parts.append(write_table(header, rows, indent="  ") if rows else "  no servers")
     return "\n".join(parts)
 
 
-def _packets(packets: VipPackets) -> str:
-    lost = Cell(f"{packets.no_server} no server", "red" if packets.no_server else None)
+def _packets_text(packets: VipPackets) -> str:
+    lost = TableCell(f"{packets.no_server} no server", "red" if packets.no_server else None)
     return (
         f"  packets: {packets.existing} existing, {packets.first} first,"
-        f" {packets.untracked} untracked, {paint(lost)}"
+        f" {packets.untracked} untracked, {paint_cell(lost)}"
     )

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from vpplb.cli.kubectl.frontends import FrontendLine, frontend_line, share_by_server
-from vpplb.cli.kubectl.statuses import pools_of, status_of, wanted_of
+from vpplb.cli.kubectl.frontends import FrontendLine, read_frontend_line, share_by_server
+from vpplb.cli.kubectl.statuses import read_pools, read_status_as, read_wanted
 from vpplb.kube.api_resources import JsonObject, key_of
 from vpplb.model.health import HealthState
 from vpplb.resources.backend import BackendStatus
@@ -48,7 +48,7 @@ class NodeLine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Happened:
+class HistoryLine:
     """A transition of a backend, or an event of the frontend."""
 
     at: datetime
@@ -63,23 +63,26 @@ class FrontendDetail:
     frontend: FrontendLine
     members: tuple[MemberLine, ...]
     nodes: tuple[NodeLine, ...] | None
-    history: tuple[Happened, ...]
+    history: tuple[HistoryLine, ...]
 
 
-def frontend_detail(
+def read_frontend_detail(
     raw: JsonObject,
     backends: Mapping[str, JsonObject],
     dataplanes: Iterable[JsonObject] | None,
     events: Iterable[JsonObject],
 ) -> FrontendDetail:
     """Read a Frontend with its namespace's Backends by name, all nodes if known, and its events."""
-    line = frontend_line(raw)
-    names = {one["name"] for pool in pools_of(raw) for one in pool["backends"]}
-    history = [*_events(events), *_transitions(backends[n] for n in names if n in backends)]
+    line = read_frontend_line(raw)
+    names = {one["name"] for pool in read_pools(raw) for one in pool["backends"]}
+    history = [
+        *_event_lines(events),
+        *_transition_lines(backends[n] for n in names if n in backends),
+    ]
     return FrontendDetail(
         frontend=line,
-        members=tuple(_members(raw, line, backends)),
-        nodes=None if dataplanes is None else tuple(_nodes(raw, line, dataplanes)),
+        members=tuple(_member_lines(raw, line, backends)),
+        nodes=None if dataplanes is None else tuple(_node_lines(raw, line, dataplanes)),
         history=tuple(sorted(history, key=lambda one: one.at, reverse=True)[:HISTORY]),
     )
 
@@ -87,28 +90,28 @@ def frontend_detail(
 # --- members ----------------------------------------------------------------------------------
 
 
-def _members(
+def _member_lines(
     raw: JsonObject, line: FrontendLine, backends: Mapping[str, JsonObject]
 ) -> Iterator[MemberLine]:
-    status = status_of(raw, FrontendStatus)
+    status = read_status_as(raw, FrontendStatus)
     decided = {(one.pool, one.name): one for one in status.backends}
-    loaded = wanted_of(raw)
+    loaded = read_wanted(raw)
     parts = share_by_server(loaded[1]) if loaded else {}
-    for pool in pools_of(raw):
+    for pool in read_pools(raw):
         for member in pool["backends"]:
             name = member["name"]
             one = decided.get((pool["name"], name))
-            health = _health(backends.get(name))
+            health = _read_health(backends.get(name))
             serves = one is not None and one.effective_weight > 0
             share, due = parts.get(str(one.address), (None, None)) if one else (None, None)
             yield MemberLine(
                 pool=pool["name"],
                 active=pool["name"] == line.active_pool,
                 backend=name,
-                address=(one.address if one else None) or _address(backends.get(name)),
-                state=_state(one.state if one else None, health, backends.get(name)),
+                address=(one.address if one else None) or _read_address(backends.get(name)),
+                state=_choose_state(one.state if one else None, health, backends.get(name)),
                 code=(health.code or "") if health else "",
-                detail=_detail(health, backends.get(name)),
+                detail=_describe_health(health, backends.get(name)),
                 since=health.since if health else None,
                 weight=member.get("weight", 100),
                 effective_weight=one.effective_weight if one else 0,
@@ -117,15 +120,15 @@ def _members(
             )
 
 
-def _health(raw: JsonObject | None) -> BackendStatus | None:
-    return None if raw is None else status_of(raw, BackendStatus)
+def _read_health(raw: JsonObject | None) -> BackendStatus | None:
+    return None if raw is None else read_status_as(raw, BackendStatus)
 
 
-def _address(raw: JsonObject | None) -> str:
+def _read_address(raw: JsonObject | None) -> str:
     return "" if raw is None else str(spec_of(raw).get("address") or "")
 
 
-def _state(
+def _choose_state(
     decided: HealthState | None, health: BackendStatus | None, raw: JsonObject | None
 ) -> str:
     """Take the state that the frontend was decided by, since weights follow from that one."""
@@ -134,7 +137,7 @@ def _state(
     return (decided or (health.state if health else HealthState.UNKNOWN)).value
 
 
-def _detail(health: BackendStatus | None, raw: JsonObject | None) -> str:
+def _describe_health(health: BackendStatus | None, raw: JsonObject | None) -> str:
     if raw is None or health is None:
         return "there is no such Backend"
     accepted = find_condition(health.conditions, "Accepted")
@@ -147,21 +150,21 @@ def _detail(health: BackendStatus | None, raw: JsonObject | None) -> str:
 # --- nodes ------------------------------------------------------------------------------------
 
 
-def _nodes(
+def _node_lines(
     raw: JsonObject, line: FrontendLine, dataplanes: Iterable[JsonObject]
 ) -> Iterator[NodeLine]:
     selector = read_selector(raw) or {}
     frontend = str(key_of(raw))
     for dataplane in sorted(dataplanes, key=lambda one: str(one["metadata"]["name"])):
         if selector.items() <= node_labels(dataplane["metadata"]).items():
-            yield _node(dataplane, frontend, line.revision)
-        elif has := (status_of(dataplane, DataplaneStatus).programmed or {}).get(frontend):
+            yield _node_line(dataplane, frontend, line.revision)
+        elif has := (read_status_as(dataplane, DataplaneStatus).programmed or {}).get(frontend):
             name = dataplane["metadata"]["name"]
             yield NodeLine(node=name, state="leaving", message="selected no more", revision=has)
 
 
-def _node(dataplane: JsonObject, frontend: str, wanted: str) -> NodeLine:
-    status = status_of(dataplane, DataplaneStatus)
+def _node_line(dataplane: JsonObject, frontend: str, wanted: str) -> NodeLine:
+    status = read_status_as(dataplane, DataplaneStatus)
     has = (status.programmed or {}).get(frontend, "")
     failed = next((one.message for one in status.errors if one.frontend == frontend), "")
     connected = find_condition(status.conditions, "Connected")
@@ -182,16 +185,16 @@ def _node(dataplane: JsonObject, frontend: str, wanted: str) -> NodeLine:
 # --- history ----------------------------------------------------------------------------------
 
 
-def _transitions(backends: Iterable[JsonObject]) -> Iterator[Happened]:
+def _transition_lines(backends: Iterable[JsonObject]) -> Iterator[HistoryLine]:
     for raw in backends:
-        for one in status_of(raw, BackendStatus).transitions:
+        for one in read_status_as(raw, BackendStatus).transitions:
             why = " ".join(part for part in (one.code, one.detail) if part)
             text = f"{one.from_.value} → {one.to.value}" + (f"  {why}" if why else "")
-            yield Happened(at=one.at, what=raw["metadata"]["name"], text=text)
+            yield HistoryLine(at=one.at, what=raw["metadata"]["name"], text=text)
 
 
-def _events(events: Iterable[JsonObject]) -> Iterator[Happened]:
+def _event_lines(events: Iterable[JsonObject]) -> Iterator[HistoryLine]:
     for event in events:
         at = parse_time(event.get("eventTime"))
         if at is not None:
-            yield Happened(at=at, what=event.get("reason") or "", text=event.get("note") or "")
+            yield HistoryLine(at=at, what=event.get("reason") or "", text=event.get("note") or "")

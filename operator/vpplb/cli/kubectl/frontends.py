@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from vpplb.cli.kubectl.problems import Wrong, wrong_with
-from vpplb.cli.kubectl.statuses import pools_of, status_of, wanted_of
+from vpplb.cli.kubectl.problems import ObjectProblem, find_problems
+from vpplb.cli.kubectl.statuses import read_pools, read_status_as, read_wanted
 from vpplb.kube.api_resources import JsonObject, key_of
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import Vip
@@ -30,14 +30,14 @@ class FrontendLine:
     table_length: int | None
     revision: str
     note: str
-    problems: tuple[Wrong, ...]
+    problems: tuple[ObjectProblem, ...]
 
 
-def frontend_line(raw: JsonObject) -> FrontendLine:
+def read_frontend_line(raw: JsonObject) -> FrontendLine:
     """Read a Frontend."""
     spec, (namespace, name) = spec_of(raw), key_of(raw)
-    status = status_of(raw, FrontendStatus)
-    loaded = wanted_of(raw)
+    status = read_status_as(raw, FrontendStatus)
+    loaded = read_wanted(raw)
     settings = loaded[1].settings if loaded else None
     return FrontendLine(
         namespace=namespace,
@@ -50,12 +50,12 @@ def frontend_line(raw: JsonObject) -> FrontendLine:
         encap=settings.encap.value if settings else "",
         table_length=settings.table_length if settings else None,
         revision=loaded[2] if loaded else "",
-        note=_note(status),
-        problems=wrong_with(raw, FrontendStatus),
+        note=_operator_note(status),
+        problems=find_problems(raw, FrontendStatus),
     )
 
 
-def _note(status: FrontendStatus) -> str:
+def _operator_note(status: FrontendStatus) -> str:
     """Return what the operator warns of, though it accepts the frontend."""
     accepted = find_condition(status.conditions, "Accepted")
     warned = accepted is not None and accepted.status == "True" and accepted.message != VALID
@@ -78,17 +78,17 @@ def share_by_server(vip: Vip) -> dict[str, tuple[float, float]]:
     }
 
 
-def by_name(items: Sequence[JsonObject]) -> dict[str, JsonObject]:
+def key_by_name(items: Sequence[JsonObject]) -> dict[str, JsonObject]:
     """Key objects of one namespace by their names."""
     return {str(one["metadata"]["name"]): one for one in items}
 
 
-def users_by_backend(frontends: Iterable[JsonObject]) -> dict[ObjectKey, list[JsonObject]]:
+def frontends_by_backend(frontends: Iterable[JsonObject]) -> dict[ObjectKey, list[JsonObject]]:
     """Return, by backend, the frontends that have it in one of their pools, in order of name."""
     users: dict[ObjectKey, list[JsonObject]] = {}
     for raw in sorted(frontends, key=key_of):
         namespace = key_of(raw).namespace
-        names = {one["name"] for pool in pools_of(raw) for one in pool["backends"]}
+        names = {one["name"] for pool in read_pools(raw) for one in pool["backends"]}
         for name in names:
             users.setdefault(ObjectKey(namespace, name), []).append(raw)
     return users

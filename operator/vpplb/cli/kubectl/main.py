@@ -3,24 +3,26 @@
 import click
 
 from vpplb import __version__
-from vpplb.cli.lazy_group import Lazy, LazyGroup
+from vpplb.cli.lazy_group import LazyCommand, LazyGroup
 
 _HERE = "vpplb.cli.kubectl"
+_LINES = {
+    "status": "Show what serves, and what is wrong where it does not.",
+    "backends": "Show the health of backends, and why it is so.",
+    "watch": "Print transitions and failovers as they happen.",
+    "pause": "Give backends no new flows; they keep those that they have.",
+    "resume": "Probe paused backends again.",
+    "disable": "Take backends out at once: their flows are cut.",
+    "enable": "Let disabled backends serve again.",
+    "weight": "Set the weight of a backend in a pool of a frontend.",
+    "plan": "Show what manifests would change, before they are applied.",
+    "dataplane": "Show the VPP of each node, or all of one: packets, true shares.",
+}
+_SWITCHES = ("pause", "resume", "disable", "enable")
 _COMMANDS = {
-    "status": Lazy("Show what serves, and what is wrong where it does not.", f"{_HERE}.status"),
-    "backends": Lazy("Show the health of backends, and why it is so.", f"{_HERE}.backends"),
-    "watch": Lazy("Print transitions and failovers as they happen.", f"{_HERE}.watch"),
-    "pause": Lazy("Give backends no new flows; they keep those that they have.",
-                  f"{_HERE}.switches", "pause"),
-    "resume": Lazy("Probe paused backends again.", f"{_HERE}.switches", "resume"),
-    "disable": Lazy("Take backends out at once: their flows are cut.",
-                    f"{_HERE}.switches", "disable"),
-    "enable": Lazy("Let disabled backends serve again.", f"{_HERE}.switches", "enable"),
-    "weight": Lazy("Set the weight of a backend in a pool of a frontend.", f"{_HERE}.weight"),
-    "plan": Lazy("Show what manifests would change, before they are applied.", f"{_HERE}.plan"),
-    "dataplane": Lazy("Show the VPP of each node, or all of one: packets, true shares.",
-                      f"{_HERE}.dataplane"),
-}  # fmt: skip
+    name: LazyCommand(line, f"{_HERE}.{'switches' if name in _SWITCHES else name}")
+    for name, line in _LINES.items()
+}
 
 
 @click.group(

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from vpplb.cli.kubectl.session import Cluster, if_allowed
-from vpplb.cli.kubectl.statuses import status_of, wanted_of
-from vpplb.cli.plan_view import View
+from vpplb.cli.kubectl.session import ClusterSession, read_if_allowed
+from vpplb.cli.kubectl.statuses import read_status_as, read_wanted
+from vpplb.cli.plan_view import PlanView
 from vpplb.cli.planning import BadManifests
 from vpplb.files.manifests import load
 from vpplb.kube.api_resources import RESOURCES, JsonObject, key_of
@@ -41,7 +41,7 @@ Objects = Mapping[tuple[str, ObjectKey], JsonObject]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Edit:
+class ManifestEdit:
     """Manifests that would be applied, and backends that would go down."""
 
     manifests: tuple[Path, ...] = ()
@@ -49,34 +49,36 @@ class Edit:
     allowed: Allowances = NOTHING
 
 
-async def plan_of(cluster: Cluster, edit: Edit) -> View:
+async def plan_in_cluster(cluster: ClusterSession, edit: ManifestEdit) -> PlanView:
     """Plan an edit (BadManifests, KubeError)."""
-    written = _written(edit, cluster.namespace)
+    written = _load_written(edit, cluster.namespace)
     # All namespaces, since frontends of different ones may want one VIP.
-    everywhere = Cluster(console=cluster.console, namespace="")
-    there = await if_allowed(_objects(everywhere), None, "frontends of other namespaces are")
+    everywhere = ClusterSession(console=cluster.console, namespace="")
+    there = await read_if_allowed(
+        _read_objects(everywhere), None, "frontends of other namespaces are"
+    )
     if there is None:
-        there = await _objects(cluster)
-    return plan(there, written, edit, cluster.namespace)
+        there = await _read_objects(cluster)
+    return plan_edit(there, written, edit, cluster.namespace)
 
 
-async def _objects(cluster: Cluster) -> Objects:
+async def _read_objects(cluster: ClusterSession) -> Objects:
     objects: dict[tuple[str, ObjectKey], JsonObject] = {}
     for kind in _KINDS:
         named: JsonObject = {"apiVersion": RESOURCES[kind].api_version, "kind": kind}
-        for raw in await cluster.list(kind):
+        for raw in await cluster.list_objects(kind):
             objects[kind, key_of(raw)] = named | raw
     return objects
 
 
-def _written(edit: Edit, namespace: str) -> Objects:
+def _load_written(edit: ManifestEdit, namespace: str) -> Objects:
     """Read the manifests; what names no namespace is of `namespace`."""
     loaded = load(edit.manifests, edit.allowed)
     if loaded.findings:
         raise BadManifests(loaded.findings)
     objects: dict[tuple[str, ObjectKey], JsonObject] = {}
     for (kind, key), source in loaded.objects.items():
-        metadata = dict(_mapping(source.raw["metadata"]))
+        metadata = dict(_as_mapping(source.raw["metadata"]))
         metadata.setdefault("namespace", namespace)
         placed = ObjectKey(str(metadata["namespace"]), key.name)
         if kind in _KINDS:
@@ -84,32 +86,32 @@ def _written(edit: Edit, namespace: str) -> Objects:
     return objects
 
 
-def _mapping(value: object) -> Mapping[str, object]:
+def _as_mapping(value: object) -> Mapping[str, object]:
     assert isinstance(value, Mapping)
     return value
 
 
-def plan(there: Objects, written: Objects, edit: Edit, namespace: str) -> View:
+def plan_edit(there: Objects, written: Objects, edit: ManifestEdit, namespace: str) -> PlanView:
     """Compare what there is with what it would be."""
-    edited = {**there, **{name: _over(there.get(name), raw) for name, raw in written.items()}}
-    programmed = _programmed(there)
+    edited = {**there, **{name: _lay_over(there.get(name), raw) for name, raw in written.items()}}
+    programmed = _read_programmed(there)
     table = dict(programmed.values())
-    failing = _failing(there)
-    gone = _named(edit.down, edited, namespace)
-    now = _decided(there, failing, table, edit.allowed)
-    then = _decided(edited, failing | gone, table, edit.allowed)
+    failing = _find_failing(there)
+    gone = _find_named(edit.down, edited, namespace)
+    now = _decide_objects(there, failing, table, edit.allowed)
+    then = _decide_objects(edited, failing | gone, table, edit.allowed)
     changed = sorted(
         key for key in {*now.vips, *then.vips} if now.vips.get(key) != then.vips.get(key)
     )
     before = {key: programmed[key] for key in changed if key in programmed}
-    return View(
+    return PlanView(
         result=_dry_run(before, {key: then.vips.get(key) for key in changed}),
         about="what the operator has decided, on each node that carries the VIP",
-        notes=tuple(_notes(now, then, failing)),
+        notes=tuple(_plan_notes(now, then, failing)),
     )
 
 
-def _over(there: JsonObject | None, written: JsonObject) -> JsonObject:
+def _lay_over(there: JsonObject | None, written: JsonObject) -> JsonObject:
     """Lay a manifest over the object that is there; a new one is younger than all."""
     metadata = dict(written["metadata"])
     old = there["metadata"] if there else {}
@@ -117,29 +119,29 @@ def _over(there: JsonObject | None, written: JsonObject) -> JsonObject:
     return {**written, "metadata": {**metadata, "creationTimestamp": created}}
 
 
-def _programmed(there: Objects) -> dict[ObjectKey, tuple[VipId, Vip]]:
+def _read_programmed(there: Objects) -> dict[ObjectKey, tuple[VipId, Vip]]:
     found: dict[ObjectKey, tuple[VipId, Vip]] = {}
     for (kind, key), raw in there.items():
-        loaded = wanted_of(raw) if kind == ObjectKind.FRONTEND else None
+        loaded = read_wanted(raw) if kind == ObjectKind.FRONTEND else None
         if loaded is not None:
             found[key] = loaded[:2]
     return found
 
 
-def _failing(there: Objects) -> frozenset[ObjectKey]:
+def _find_failing(there: Objects) -> frozenset[ObjectKey]:
     """Return the backends that are probed and do not count as up."""
     failing = set()
     for (kind, key), raw in there.items():
         if kind != ObjectKind.BACKEND:
             continue
-        status = status_of(raw, BackendStatus)
+        status = read_status_as(raw, BackendStatus)
         unproved = status.state is HealthState.UNKNOWN and bool(status.frontends)
         if (status.state is HealthState.DOWN or unproved) and not status.held:
             failing.add(key)
     return frozenset(failing)
 
 
-def _named(names: Iterable[str], objects: Objects, namespace: str) -> frozenset[ObjectKey]:
+def _find_named(names: Iterable[str], objects: Objects, namespace: str) -> frozenset[ObjectKey]:
     found = set()
     for name in names:
         key = ObjectKey.parse(name) if "/" in name else ObjectKey(namespace, name)
@@ -149,7 +151,7 @@ def _named(names: Iterable[str], objects: Objects, namespace: str) -> frozenset[
     return frozenset(found)
 
 
-def _decided(
+def _decide_objects(
     objects: Objects,
     down: Collection[ObjectKey],
     table: Mapping[VipId, Vip],
@@ -187,7 +189,7 @@ def _dry_run(
     return dry_run.plan_calls(ObservedVpp(table=dict(before.values())))
 
 
-def _notes(now: Assumed, then: Assumed, failing: Collection[ObjectKey]) -> Iterator[str]:
+def _plan_notes(now: Assumed, then: Assumed, failing: Collection[ObjectKey]) -> Iterator[str]:
     down = ", ".join(map(str, sorted(failing)[:10])) or "none"
     yield f"backends count as they are now (not up: {down}); new and enabled ones as up"
     for problem in then.problems:

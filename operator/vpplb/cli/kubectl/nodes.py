@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from vpplb.cli.kubectl.problems import Wrong, wrong_with
-from vpplb.cli.kubectl.session import Cluster
-from vpplb.cli.kubectl.statuses import status_of
+from vpplb.cli.kubectl.problems import ObjectProblem, find_problems
+from vpplb.cli.kubectl.session import ClusterSession
+from vpplb.cli.kubectl.statuses import read_status_as
 from vpplb.kube.api_resources import JsonObject
 from vpplb.model.names import ObjectKind
 from vpplb.resources.conditions import Condition, find_condition
@@ -33,25 +33,27 @@ class NodeStatus:
     others: int
     last_change: datetime | None
     heartbeat: datetime | None
-    problems: tuple[Wrong, ...]
+    problems: tuple[ObjectProblem, ...]
 
 
-def node_status(raw: JsonObject, heartbeat: datetime | None) -> NodeStatus:
+def read_node_status(raw: JsonObject, heartbeat: datetime | None) -> NodeStatus:
     """Read a Dataplane."""
-    status = status_of(raw, DataplaneStatus)
+    status = read_status_as(raw, DataplaneStatus)
     vpp, frontends = status.vpp, status.frontends
     paused = bool(spec_of(raw).get("paused"))
-    problems = wrong_with(raw, DataplaneStatus)
+    problems = find_problems(raw, DataplaneStatus)
     if paused:
-        hands_off = Wrong(condition="", reason="Paused", message="hands off this node's VPP")
+        hands_off = ObjectProblem(
+            condition="", reason="Paused", message="hands off this node's VPP"
+        )
         problems = (hands_off, *problems)
     return NodeStatus(
         node=raw["metadata"]["name"],
         version=(vpp.version if vpp else None) or "",
         pid=vpp.pid if vpp else None,
         vpp_since=vpp.since if vpp else None,
-        connected=_status(find_condition(status.conditions, "Connected")),
-        synced=_status(find_condition(status.conditions, "Synced")),
+        connected=_condition_status(find_condition(status.conditions, "Connected")),
+        synced=_condition_status(find_condition(status.conditions, "Synced")),
         paused=paused,
         programmed=frontends.programmed if frontends else 0,
         total=frontends.total if frontends else 0,
@@ -62,11 +64,11 @@ def node_status(raw: JsonObject, heartbeat: datetime | None) -> NodeStatus:
     )
 
 
-def _status(condition: Condition | None) -> str:
+def _condition_status(condition: Condition | None) -> str:
     return condition.status if condition else "Unknown"
 
 
-async def heartbeats(cluster: Cluster) -> dict[str, datetime]:
+async def read_heartbeats(cluster: ClusterSession) -> dict[str, datetime]:
     """Return when each agent renewed its lease last, by node, wherever the leases are."""
     beats: dict[str, datetime] = {}
     for lease in await cluster.console.select(ObjectKind.LEASE, fields=_NOT_OURS):

@@ -8,11 +8,11 @@ from enum import StrEnum
 
 from pydantic import BaseModel
 
-from vpplb.cli.terminal import say_block, say_coloured
+from vpplb.cli.terminal import print_block, print_coloured
 from vpplb.model.printable import printable
 
 
-class Output(StrEnum):
+class OutputFormat(StrEnum):
     """How to print."""
 
     TABLE = "table"
@@ -21,7 +21,7 @@ class Output(StrEnum):
     YAML = "yaml"
 
 
-def age(since: datetime | None, now: datetime) -> str:
+def format_age(since: datetime | None, now: datetime) -> str:
     """Write how long ago something was, as kubectl does: `45s`, `3m12s`, `5h`, `12d`."""
     if since is None:
         return ""
@@ -42,40 +42,40 @@ def age(since: datetime | None, now: datetime) -> str:
     return f"{days}d"
 
 
-def percent(part: float | None) -> str:
+def format_percent(part: float | None) -> str:
     """Write a part of 1, `?` where it is not known."""
     return "?" if part is None else f"{100 * part:.1f} %"
 
 
-def emit(output: Output, content: object, table: Callable[[], str]) -> None:
+def print_output(output: OutputFormat, content: object, table: Callable[[], str]) -> None:
     """Print as asked: the content for programs, or the table for people."""
     match output:
-        case Output.JSON:
-            say_block(to_json(content, indent=2))
-        case Output.YAML:
+        case OutputFormat.JSON:
+            print_block(to_json(content, indent=2))
+        case OutputFormat.YAML:
             import yaml
 
-            text = yaml.safe_dump(plain(content), sort_keys=False, allow_unicode=True)
+            text = yaml.safe_dump(to_plain(content), sort_keys=False, allow_unicode=True)
             if not text.replace(
                 "\n", ""
             ).isprintable():  # YAML itself lets marks of direction through
-                text = yaml.safe_dump(plain(content), sort_keys=False)
-            say_block(text.rstrip("\n"))
+                text = yaml.safe_dump(to_plain(content), sort_keys=False)
+            print_block(text.rstrip("\n"))
         case _:
-            say_coloured(table())
+            print_coloured(table())
 
 
 def to_json(content: object, indent: int | None = None) -> str:
     """Write for programs, readable by people; what cannot be printed is escaped as JSON does."""
-    text = json.dumps(plain(content), indent=indent, ensure_ascii=False)
+    text = json.dumps(to_plain(content), indent=indent, ensure_ascii=False)
     return printable(text, keep="\n")
 
 
-def plain(value: object) -> object:
+def to_plain(value: object) -> object:
     """Turn what is to be shown into JSON's types: fields in camelCase, None left out."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = [(one.name, getattr(value, one.name)) for one in dataclasses.fields(value)]
-        return {_camel(name): plain(given) for name, given in fields if given is not None}
+        return {_to_camel(name): to_plain(given) for name, given in fields if given is not None}
     match value:
         case BaseModel():
             return value.model_dump(mode="json", by_alias=True)
@@ -84,13 +84,13 @@ def plain(value: object) -> object:
         case datetime():
             return value.isoformat()
         case Mapping():
-            return {str(key): plain(given) for key, given in value.items()}
+            return {str(key): to_plain(given) for key, given in value.items()}
         case list() | tuple() if not hasattr(value, "_fields"):
-            return [plain(one) for one in value]
+            return [to_plain(one) for one in value]
         case _:
             return str(value)
 
 
-def _camel(name: str) -> str:
+def _to_camel(name: str) -> str:
     first, *rest = name.split("_")
     return first + "".join(word.capitalize() for word in rest)

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vpplb.cli.kubectl.session import Flags, flags
-from vpplb.cli.options import allowances
+from vpplb.cli.kubectl.session import UsualFlags, usual_flags
+from vpplb.cli.options import allowance_flags
 from vpplb.cli.plan import NOTHING, SOMETHING, UNREACHABLE, WRONG
-from vpplb.cli.terminal import say, say_block
+from vpplb.cli.terminal import print_block, print_line
 
 if TYPE_CHECKING:
     from vpplb.resources.allowances import Allowances
@@ -40,10 +40,10 @@ _MANIFESTS = click.Path(path_type=Path, exists=True, allow_dash=True)
     type=click.Choice(["table", "json"]),
     help="How to print it.",
 )
-@allowances
-@flags()
-def command(
-    flags: Flags,
+@allowance_flags
+@usual_flags()
+def plan_command(
+    flags: UsualFlags,
     manifests: tuple[Path, ...],
     down: tuple[str, ...],
     allowed: "Allowances",
@@ -66,24 +66,24 @@ def command(
                   kubectl vpplb plan -f manifests/ -o json
                   kubectl vpplb plan --down nginx0
     """
-    from vpplb.cli.kubectl.manifest_edit import Edit, plan_of
-    from vpplb.cli.plan_view import show, to_json
+    from vpplb.cli.kubectl.manifest_edit import ManifestEdit, plan_in_cluster
+    from vpplb.cli.plan_view import print_plan, to_json
     from vpplb.cli.planning import BadManifests
 
     if not manifests and not down:
         raise click.UsageError("give manifests with -f, or --down BACKEND")
-    edit = Edit(manifests=manifests, down=down, allowed=allowed)
+    edit = ManifestEdit(manifests=manifests, down=down, allowed=allowed)
     try:
-        view = flags.run(lambda cluster: plan_of(cluster, edit))
+        view = flags.run_work(lambda cluster: plan_in_cluster(cluster, edit))
     except BadManifests as error:
         for finding in error.findings:
-            say(finding, err=True)
+            print_line(finding, err=True)
         sys.exit(WRONG)
     except click.ClickException as error:
         error.show()
         sys.exit(UNREACHABLE)
     if output == "json":
-        say_block(to_json(view))
+        print_block(to_json(view))
     else:
-        show(view)
+        print_plan(view)
     sys.exit(SOMETHING if view.result.ops else NOTHING)

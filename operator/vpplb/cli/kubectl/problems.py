@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from vpplb.cli.kubectl.statuses import unreadable
+from vpplb.cli.kubectl.statuses import describe_unreadable
 from vpplb.kube.api_resources import JsonObject
 from vpplb.resources.base import StatusModel
 from vpplb.resources.conditions import Condition
@@ -14,7 +14,7 @@ _BAD_WHEN_TRUE = frozenset({"Degraded"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wrong:
+class ObjectProblem:
     """A condition that should be otherwise, or what else is wrong; `since` when it began."""
 
     condition: str
@@ -26,18 +26,18 @@ class Wrong:
         return f"{self.reason}: {self.message}" if self.message else self.reason
 
 
-def wrong_with(raw: JsonObject, model: type[StatusModel]) -> tuple[Wrong, ...]:
+def find_problems(raw: JsonObject, model: type[StatusModel]) -> tuple[ObjectProblem, ...]:
     """Return what is wrong with an object, whose status is of `model`, as its conditions say."""
     conditions = load_conditions(raw.get("status"))
-    said = unreadable(raw, model)
-    odd = (Wrong(condition="", reason="StatusUnreadable", message=said),) if said else ()
-    return (*odd, *_unseen(raw, conditions), *_conditions(conditions))
+    said = describe_unreadable(raw, model)
+    odd = (ObjectProblem(condition="", reason="StatusUnreadable", message=said),) if said else ()
+    return (*odd, *_not_seen(raw, conditions), *_bad_conditions(conditions))
 
 
-def _conditions(conditions: Sequence[Condition]) -> Iterator[Wrong]:
+def _bad_conditions(conditions: Sequence[Condition]) -> Iterator[ObjectProblem]:
     for one in conditions:
         if one.status != ("False" if one.type in _BAD_WHEN_TRUE else "True"):
-            yield Wrong(
+            yield ObjectProblem(
                 condition=one.type,
                 reason=one.reason,
                 message=one.message,
@@ -45,13 +45,15 @@ def _conditions(conditions: Sequence[Condition]) -> Iterator[Wrong]:
             )
 
 
-def _unseen(raw: JsonObject, conditions: Sequence[Condition]) -> Iterator[Wrong]:
+def _not_seen(raw: JsonObject, conditions: Sequence[Condition]) -> Iterator[ObjectProblem]:
     """Say that nobody has looked at the object, or not at its newest version."""
     if not conditions:
-        yield Wrong(condition="", reason="NoStatus", message="nobody has written its status yet")
+        yield ObjectProblem(
+            condition="", reason="NoStatus", message="nobody has written its status yet"
+        )
         return
     wanted = raw["metadata"].get("generation") or 0
     seen = (raw.get("status") or {}).get("observedGeneration") or 0
     if seen < wanted:
         message = f"its status is that of generation {seen}, it is at {wanted}"
-        yield Wrong(condition="", reason="NotSeenYet", message=message)
+        yield ObjectProblem(condition="", reason="NotSeenYet", message=message)

@@ -7,9 +7,9 @@ from datetime import timedelta
 
 import click
 
-from vpplb.cli.kubectl.frontends import users_by_backend
-from vpplb.cli.kubectl.session import Cluster, Failed
-from vpplb.cli.kubectl.statuses import status_of
+from vpplb.cli.kubectl.frontends import frontends_by_backend
+from vpplb.cli.kubectl.session import ClusterSession, PluginFailure
+from vpplb.cli.kubectl.statuses import read_status_as
 from vpplb.cli.options import DURATION
 from vpplb.kube.api_resources import JsonObject, key_of
 from vpplb.model.health import HealthState
@@ -39,32 +39,34 @@ async def wait_until(missing: Callable[[], Awaitable[str]], timeout: timedelta) 
     start = time.monotonic()
     while lacks := await missing():
         if time.monotonic() - start > timeout.total_seconds():
-            raise Failed(f"not within {timeout.total_seconds():g} s: {lacks}")
+            raise PluginFailure(f"not within {timeout.total_seconds():g} s: {lacks}")
         await asyncio.sleep(LOOK_EVERY)
     return f"{time.monotonic() - start:.1f} s"
 
 
-async def backend_lacks(cluster: Cluster, name: str, generation: int) -> str:
+async def find_backend_lack(cluster: ClusterSession, name: str, generation: int) -> str:
     """Say what is missing until a backend's newest spec is in force on all nodes; empty: nothing.
 
     Its own status has to show it, and each frontend that uses it has to have decided with that
     state and to be programmed so. One status of a frontend tells both, so they belong together.
     """
-    raw = await cluster.get(ObjectKind.BACKEND, name)
+    raw = await cluster.get_object(ObjectKind.BACKEND, name)
     status = raw.get("status") or {}
     state = str(status.get("state") or HealthState.UNKNOWN.value)
     if int(status.get("observedGeneration") or 0) < generation:
         return f"the operator has not seen backend {name} at generation {generation}"
-    using = users_by_backend(await cluster.list(ObjectKind.FRONTEND)).get(key_of(raw), [])
-    if using and state not in _final(spec_of(raw)):
+    using = frontends_by_backend(await cluster.list_objects(ObjectKind.FRONTEND)).get(
+        key_of(raw), []
+    )
+    if using and state not in _final_states(spec_of(raw)):
         return f"backend {name} is {state}"
     for frontend in using:
-        if lacks := _frontend_lacks(frontend, key_of(raw), state):
+        if lacks := _find_decision_lack(frontend, key_of(raw), state):
             return lacks
     return ""
 
 
-def _final(spec: JsonObject) -> frozenset[str]:
+def _final_states(spec: JsonObject) -> frozenset[str]:
     """Return the states in which a backend with this spec may end."""
     if not spec.get("enabled", True):
         return frozenset({HealthState.DISABLED.value})
@@ -73,24 +75,26 @@ def _final(spec: JsonObject) -> frozenset[str]:
     return frozenset({HealthState.UP.value, HealthState.DOWN.value})
 
 
-def _frontend_lacks(raw: JsonObject, backend: ObjectKey, state: str) -> str:
+def _find_decision_lack(raw: JsonObject, backend: ObjectKey, state: str) -> str:
     name = raw["metadata"]["name"]
-    shown = [one for one in status_of(raw, FrontendStatus).backends if one.name == backend.name]
+    shown = [
+        one for one in read_status_as(raw, FrontendStatus).backends if one.name == backend.name
+    ]
     if any(one.state.value != state for one in shown):
         return f"frontend {name} has not decided on {backend.name} {state} yet"
-    return _not_programmed(raw)
+    return _find_programming_lack(raw)
 
 
-async def frontend_lacks(cluster: Cluster, name: str, generation: int) -> str:
+async def find_frontend_lack(cluster: ClusterSession, name: str, generation: int) -> str:
     """Say what is missing until a frontend's newest spec is programmed; empty: nothing."""
-    raw = await cluster.get(ObjectKind.FRONTEND, name)
+    raw = await cluster.get_object(ObjectKind.FRONTEND, name)
     seen = int((raw.get("status") or {}).get("observedGeneration") or 0)
     if seen < generation:
         return f"the operator has not seen frontend {name} at generation {generation}"
-    return _not_programmed(raw)
+    return _find_programming_lack(raw)
 
 
-def _not_programmed(raw: JsonObject) -> str:
+def _find_programming_lack(raw: JsonObject) -> str:
     """Say why a frontend is not programmed; one that no node carries has nothing to wait for."""
     programmed = find_condition(load_conditions(raw.get("status") or {}), "Programmed")
     name = raw["metadata"]["name"]

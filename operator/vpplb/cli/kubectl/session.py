@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 
 import click
 
-from vpplb.cli.kubectl.output import Output
-from vpplb.cli.terminal import Failure, say
+from vpplb.cli.kubectl.output import OutputFormat
+from vpplb.cli.terminal import CommandError, print_line
 from vpplb.kube.api_resources import JsonObject
 from vpplb.kube.cluster_access import default_namespace
 from vpplb.kube.errors import ApiError, KubeError, NotFound
@@ -22,50 +22,50 @@ F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
 
-class Failed(Exception):
+class PluginFailure(Exception):
     """Something that the user should know, in one line; the command ends with 1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cluster:
+class ClusterSession:
     """The cluster that the flags name. `namespace` is empty for all namespaces."""
 
     console: Console
     namespace: str
 
-    async def get(self, kind: ObjectKind, name: str) -> JsonObject:
+    async def get_object(self, kind: ObjectKind, name: str) -> JsonObject:
         """Read an object of the namespace; Failed says which there are if it is not there."""
         try:
             namespace = self.namespace if kind.namespaced else ""
             return await self.console.get(kind, ObjectKey(namespace, name))
         except NotFound:
-            there = [one["metadata"]["name"] for one in await self.list(kind)]
+            there = [one["metadata"]["name"] for one in await self.list_objects(kind)]
         where = f" in namespace {self.namespace}" if kind.namespaced else ""
-        raise Failed(f"there is no {kind} {name}{where}; {others(name, there)}")
+        raise PluginFailure(f"there is no {kind} {name}{where}; {describe_others(name, there)}")
 
-    async def list(self, kind: ObjectKind) -> list[JsonObject]:
+    async def list_objects(self, kind: ObjectKind) -> list[JsonObject]:
         """Read all objects of the namespace, or of all namespaces."""
         try:
             namespace = self.namespace if kind.namespaced else ""
             return (await self.console.list(kind, namespace or None)).items
         except NotFound as error:
-            raise Failed(
+            raise PluginFailure(
                 f"{error.message} (are the CustomResourceDefinitions installed?)"
             ) from error
 
 
-async def if_allowed(reading: Awaitable[T], otherwise: T, what: str) -> T:
+async def read_if_allowed(reading: Awaitable[T], otherwise: T, what: str) -> T:
     """Read what would be good to have; say on stderr that it is not known for want of a right."""
     try:
         return await reading
     except ApiError as error:
         if error.status != 403:
             raise
-        say(f"note: {what} not known: {in_words(error)}", err=True)
+        print_line(f"note: {what} not known: {describe_error(error)}", err=True)
         return otherwise
 
 
-def others(name: str, there: Iterable[str]) -> str:
+def describe_others(name: str, there: Iterable[str]) -> str:
     """Say what there is instead of something that is not there."""
     names = sorted(there)
     if not names:
@@ -77,7 +77,7 @@ def others(name: str, there: Iterable[str]) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Flags:
+class UsualFlags:
     """The usual flags as given."""
 
     kubeconfig: Path | None
@@ -85,22 +85,24 @@ class Flags:
     namespace: str | None
     all_namespaces: bool = False
 
-    def run(self, work: Callable[[Cluster], Awaitable[T]]) -> T:
+    def run_work(self, work: Callable[[ClusterSession], Awaitable[T]]) -> T:
         """Do the work of a command; what goes wrong is said in one line, and ends with 1."""
         try:
-            return asyncio.run(self._connected(work))
-        except (KubeError, Failed) as error:
-            raise Failure(in_words(error)) from error
+            return asyncio.run(self._run_connected(work))
+        except (KubeError, PluginFailure) as error:
+            raise CommandError(describe_error(error)) from error
         except KeyboardInterrupt:
             raise SystemExit(130) from None
 
-    async def _connected(self, work: Callable[[Cluster], Awaitable[T]]) -> T:
+    async def _run_connected(self, work: Callable[[ClusterSession], Awaitable[T]]) -> T:
         given = click.get_current_context().obj
         console = given or await Console.from_config(self.kubeconfig, self.context)
         async with console:
-            return await work(Cluster(console=console, namespace=self._namespace(bool(given))))
+            return await work(
+                ClusterSession(console=console, namespace=self._choose_namespace(bool(given)))
+            )
 
-    def _namespace(self, given: bool) -> str:
+    def _choose_namespace(self, given: bool) -> str:
         """Say which namespace; a console that was given has no kubeconfig to look into."""
         if self.all_namespaces:
             return ""
@@ -109,7 +111,7 @@ class Flags:
         return default_namespace(self.kubeconfig, self.context)
 
 
-def in_words(error: Exception) -> str:
+def describe_error(error: Exception) -> str:
     """Say an error in one line, the API server's in its own words."""
     text = error.message if isinstance(error, ApiError) and error.message else str(error)
     return " ".join(text.split())
@@ -127,20 +129,20 @@ _NAMESPACE = click.option(
 _ALL = click.option("-A", "--all-namespaces", is_flag=True, help="Look at all namespaces.")
 
 
-def flags(*, all_namespaces: bool = False) -> Callable[[F], Callable[..., Any]]:
+def usual_flags(*, all_namespaces: bool = False) -> Callable[[F], Callable[..., Any]]:
     """Add the usual flags to a command, which gets them as `flags`."""
     options = [_NAMESPACE, *([_ALL] if all_namespaces else []), _CONTEXT, _KUBECONFIG]
 
-    def decorate(function: F) -> Callable[..., Any]:
+    def add_flags(function: F) -> Callable[..., Any]:
         @wraps(function)
-        def command(
+        def with_flags(
             kubeconfig: Path | None,
             context: str | None,
             namespace: str | None,
             all_namespaces: bool = False,
             **rest: Any,
         ) -> Any:
-            given = Flags(
+            given = UsualFlags(
                 kubeconfig=kubeconfig,
                 context=context,
                 namespace=namespace,
@@ -148,20 +150,20 @@ def flags(*, all_namespaces: bool = False) -> Callable[[F], Callable[..., Any]]:
             )
             return function(flags=given, **rest)
 
-        wrapped: Callable[..., Any] = command
+        wrapped: Callable[..., Any] = with_flags
         for option in reversed(options):
             wrapped = option(wrapped)
         return wrapped
 
-    return decorate
+    return add_flags
 
 
 output = click.option(
     "-o",
     "--output",
-    default=Output.TABLE.value,
+    default=OutputFormat.TABLE.value,
     show_default=True,
-    type=click.Choice([one.value for one in Output]),
-    callback=lambda _ctx, _param, value: Output(value),
+    type=click.Choice([one.value for one in OutputFormat]),
+    callback=lambda _ctx, _param, value: OutputFormat(value),
     help="How to print it.",
 )

@@ -5,11 +5,17 @@ from datetime import UTC, datetime
 
 import click
 
-from vpplb.cli.kubectl.frontend_detail import FrontendDetail, MemberLine, frontend_detail
-from vpplb.cli.kubectl.frontends import FrontendLine, by_name, frontend_line
-from vpplb.cli.kubectl.output import Output, age, emit, percent
-from vpplb.cli.kubectl.session import Cluster, Flags, flags, if_allowed, output
-from vpplb.cli.tables import Cell, Row, coloured, columns, paint
+from vpplb.cli.kubectl.frontend_detail import FrontendDetail, MemberLine, read_frontend_detail
+from vpplb.cli.kubectl.frontends import FrontendLine, key_by_name, read_frontend_line
+from vpplb.cli.kubectl.output import OutputFormat, format_age, format_percent, print_output
+from vpplb.cli.kubectl.session import (
+    ClusterSession,
+    UsualFlags,
+    output,
+    read_if_allowed,
+    usual_flags,
+)
+from vpplb.cli.tables import Row, TableCell, colour_state, paint_cell, write_table
 from vpplb.kube.api_resources import key_of
 from vpplb.model.names import ObjectKind
 from vpplb.model.printable import printable
@@ -17,9 +23,9 @@ from vpplb.model.printable import printable
 
 @click.command(name="status", short_help="Show what serves, and what is wrong where it does not.")
 @click.argument("frontend", required=False)
-@flags(all_namespaces=True)
+@usual_flags(all_namespaces=True)
 @output
-def command(flags: Flags, frontend: str | None, output: Output) -> None:
+def status_command(flags: UsualFlags, frontend: str | None, output: OutputFormat) -> None:
     """Show all frontends, or all that explains one.
 
     Each has its VIP, state, the pool that serves, how many backends are up, how many nodes have
@@ -35,28 +41,32 @@ def command(flags: Flags, frontend: str | None, output: Output) -> None:
         raise click.UsageError("a FRONTEND is of one namespace: give -n instead of -A")
     now = datetime.now(UTC)
     if frontend is None:
-        lines = flags.run(_all)
-        emit(output, lines, lambda: _lines(lines, flags, wide=output is Output.WIDE))
+        lines = flags.run_work(_read_lines)
+        print_output(
+            output, lines, lambda: _lines_table(lines, flags, wide=output is OutputFormat.WIDE)
+        )
     else:
-        detail = flags.run(lambda cluster: _one(cluster, frontend))
-        emit(output, detail, lambda: _detail(detail, now))
+        detail = flags.run_work(lambda cluster: _read_detail(cluster, frontend))
+        print_output(output, detail, lambda: _detail_text(detail, now))
 
 
-async def _all(cluster: Cluster) -> list[FrontendLine]:
-    found = await cluster.list(ObjectKind.FRONTEND)
-    return [frontend_line(raw) for raw in sorted(found, key=key_of)]
+async def _read_lines(cluster: ClusterSession) -> list[FrontendLine]:
+    found = await cluster.list_objects(ObjectKind.FRONTEND)
+    return [read_frontend_line(raw) for raw in sorted(found, key=key_of)]
 
 
-async def _one(cluster: Cluster, name: str) -> FrontendDetail:
-    raw = await cluster.get(ObjectKind.FRONTEND, name)
+async def _read_detail(cluster: ClusterSession, name: str) -> FrontendDetail:
+    raw = await cluster.get_object(ObjectKind.FRONTEND, name)
     about = f"regarding.kind=Frontend,regarding.name={name}"
     reading = cluster.console.select(ObjectKind.EVENT, cluster.namespace, fields=about)
-    events = await if_allowed(reading, [], "events are")
-    nodes = await if_allowed(cluster.list(ObjectKind.DATAPLANE), None, "nodes are")
-    return frontend_detail(raw, by_name(await cluster.list(ObjectKind.BACKEND)), nodes, events)
+    events = await read_if_allowed(reading, [], "events are")
+    nodes = await read_if_allowed(cluster.list_objects(ObjectKind.DATAPLANE), None, "nodes are")
+    return read_frontend_detail(
+        raw, key_by_name(await cluster.list_objects(ObjectKind.BACKEND)), nodes, events
+    )
 
 
-def _lines(lines: Sequence[FrontendLine], flags: Flags, *, wide: bool) -> str:
+def _lines_table(lines: Sequence[FrontendLine], flags: UsualFlags, *, wide: bool) -> str:
     if not lines:
         return "there are no frontends" + (
             "" if flags.all_namespaces else " in this namespace (-A: in all)"
@@ -64,34 +74,38 @@ def _lines(lines: Sequence[FrontendLine], flags: Flags, *, wide: bool) -> str:
     header = ["NAME", "VIP", "STATE", "POOL", "READY", "NODES"]
     rows: list[Row] = []
     for line in lines:
-        row: list[str | Cell] = [line.name, line.vip, coloured(line.state)]
+        row: list[str | TableCell] = [line.name, line.vip, colour_state(line.state)]
         row += [line.active_pool, line.ready, line.nodes]
         row += [line.encap, str(line.table_length or ""), line.revision] if wide else []
-        rows.append([*_namespace(line, flags), *row, _problem(line)])
+        rows.append([*_namespace_cells(line, flags), *row, _problem_cell(line)])
     header += ["ENCAP", "TABLE", "REVISION"] if wide else []
     header = [*(["NAMESPACE"] if flags.all_namespaces else []), *header, "PROBLEM"]
-    return columns(header, rows)
+    return write_table(header, rows)
 
 
-def _namespace(line: FrontendLine, flags: Flags) -> list[str | Cell]:
+def _namespace_cells(line: FrontendLine, flags: UsualFlags) -> list[str | TableCell]:
     return [line.namespace] if flags.all_namespaces else []
 
 
-def _problem(line: FrontendLine) -> Cell:
+def _problem_cell(line: FrontendLine) -> TableCell:
     """Show the first problem, which is the deepest cause, and how many there are besides."""
     if not line.problems:
-        return Cell("")
+        return TableCell("")
     more = f" (and {len(line.problems) - 1} more)" if len(line.problems) > 1 else ""
-    return Cell(f"{line.problems[0]}{more}", "yellow")
+    return TableCell(f"{line.problems[0]}{more}", "yellow")
 
 
-def _detail(detail: FrontendDetail, now: datetime) -> str:
-    parts = [_head(detail.frontend), _wrong(detail.frontend, now), _pools(detail, now)]
-    parts += [_nodes(detail), _history(detail, now)]
+def _detail_text(detail: FrontendDetail, now: datetime) -> str:
+    parts = [
+        _head_text(detail.frontend),
+        _problems_table(detail.frontend, now),
+        _pools_table(detail, now),
+    ]
+    parts += [_nodes_table(detail), _history_table(detail, now)]
     return "\n\n".join(part for part in parts if part)
 
 
-def _head(line: FrontendLine) -> str:
+def _head_text(line: FrontendLine) -> str:
     pool = f", pool {line.active_pool} serves" if line.active_pool else ""
     ready = f", {line.ready} backends are up" if line.ready else ""
     nodes = f", {line.nodes} nodes have it" if line.nodes else ""
@@ -99,55 +113,58 @@ def _head(line: FrontendLine) -> str:
     settings += [f"revision {line.revision}" if line.revision else ""]
     return (
         printable(f"{line.namespace}/{line.name}  {line.vip}  {' '.join(filter(None, settings))}")
-        + f"\n{paint(coloured(line.state))}"
+        + f"\n{paint_cell(colour_state(line.state))}"
         + printable(f"{pool}{ready}{nodes}")
         + (f"\nnote: {printable(line.note)}" if line.note else "")
     )
 
 
-def _wrong(line: FrontendLine, now: datetime) -> str:
+def _problems_table(line: FrontendLine, now: datetime) -> str:
     if not line.problems:
         return ""
     rows: list[Row] = [
-        [Cell(one.reason, "yellow"), age(one.since, now), one.message] for one in line.problems
+        [TableCell(one.reason, "yellow"), format_age(one.since, now), one.message]
+        for one in line.problems
     ]
-    return columns(["PROBLEM", "SINCE", "MESSAGE"], rows)
+    return write_table(["PROBLEM", "SINCE", "MESSAGE"], rows)
 
 
-def _pools(detail: FrontendDetail, now: datetime) -> str:
+def _pools_table(detail: FrontendDetail, now: datetime) -> str:
     header = ["POOL", "BACKEND", "ADDRESS", "STATE", "SINCE", "WEIGHT", "SHARE", "DUE"]
-    return columns([*header, "CODE", "DETAIL"], [_member(one, now) for one in detail.members])
+    return write_table(
+        [*header, "CODE", "DETAIL"], [_member_row(one, now) for one in detail.members]
+    )
 
 
-def _member(one: MemberLine, now: datetime) -> Row:
+def _member_row(one: MemberLine, now: datetime) -> Row:
     pool = f"{one.pool} *" if one.active else one.pool
     return [
         pool,
         one.backend,
         one.address,
-        coloured(one.state),
-        age(one.since, now),
+        colour_state(one.state),
+        format_age(one.since, now),
         f"{one.effective_weight}/{one.weight}",
-        percent(one.share),
-        percent(one.due),
+        format_percent(one.share),
+        format_percent(one.due),
         one.code,
         one.detail,
     ]
 
 
-def _nodes(detail: FrontendDetail) -> str:
+def _nodes_table(detail: FrontendDetail) -> str:
     if detail.nodes is None:
         return ""
     if not detail.nodes:
         return "no node with an agent is selected"
     rows: list[Row] = [
-        [one.node, coloured(one.state), one.revision, one.message] for one in detail.nodes
+        [one.node, colour_state(one.state), one.revision, one.message] for one in detail.nodes
     ]
-    return columns(["NODE", "STATE", "REVISION", "MESSAGE"], rows)
+    return write_table(["NODE", "STATE", "REVISION", "MESSAGE"], rows)
 
 
-def _history(detail: FrontendDetail, now: datetime) -> str:
+def _history_table(detail: FrontendDetail, now: datetime) -> str:
     if not detail.history:
         return ""
-    rows: list[Row] = [[age(one.at, now), one.what, one.text] for one in detail.history]
-    return columns(["AGO", "WHAT", "HAPPENED"], rows)
+    rows: list[Row] = [[format_age(one.at, now), one.what, one.text] for one in detail.history]
+    return write_table(["AGO", "WHAT", "HAPPENED"], rows)

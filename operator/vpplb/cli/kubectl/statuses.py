@@ -13,23 +13,23 @@ from vpplb.resources.stored import read_status, spec_of
 M = TypeVar("M", bound=StatusModel)
 
 
-def status_of(raw: JsonObject, model: type[M]) -> M:
+def read_status_as(raw: JsonObject, model: type[M]) -> M:
     """Read an object's status; what of it is not there, or makes no sense, is as if absent."""
     return read_status(raw, model)
 
 
-def pools_of(raw: JsonObject) -> list[JsonObject]:
+def read_pools(raw: JsonObject) -> list[JsonObject]:
     """Return the pools of a Frontend that have a name, each with its `backends` that have one."""
-    pools = _named(spec_of(raw).get("pools"))
-    return [pool | {"backends": _named(pool.get("backends"))} for pool in pools]
+    pools = _named_entries(spec_of(raw).get("pools"))
+    return [pool | {"backends": _named_entries(pool.get("backends"))} for pool in pools]
 
 
-def _named(entries: object) -> list[JsonObject]:
+def _named_entries(entries: object) -> list[JsonObject]:
     found = entries if isinstance(entries, list) else []
     return [one for one in found if isinstance(one, dict) and isinstance(one.get("name"), str)]
 
 
-def wanted_of(raw: JsonObject) -> tuple[VipId, Vip, str] | None:
+def read_wanted(raw: JsonObject) -> tuple[VipId, Vip, str] | None:
     """Read what a Frontend's nodes shall have: VIP, servers and revision.
 
     None where nothing is decided, or where it cannot be read (`unreadable`).
@@ -40,7 +40,7 @@ def wanted_of(raw: JsonObject) -> tuple[VipId, Vip, str] | None:
         return None
 
 
-def unreadable(raw: JsonObject, model: type[StatusModel]) -> str:
+def describe_unreadable(raw: JsonObject, model: type[StatusModel]) -> str:
     """Say which part of a status makes no sense; empty when all does."""
     try:
         model.model_validate(raw.get("status") or {})

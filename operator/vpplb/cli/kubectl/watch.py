@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 import click
 
 from vpplb.cli.kubectl.output import to_json
-from vpplb.cli.kubectl.session import Cluster, Flags, flags
-from vpplb.cli.kubectl.statuses import status_of
-from vpplb.cli.tables import coloured, paint
-from vpplb.cli.terminal import say, say_coloured
+from vpplb.cli.kubectl.session import ClusterSession, UsualFlags, usual_flags
+from vpplb.cli.kubectl.statuses import read_status_as
+from vpplb.cli.tables import colour_state, paint_cell
+from vpplb.cli.terminal import print_coloured, print_line
 from vpplb.kube.api_resources import RESOURCES, JsonObject, key_of
 from vpplb.kube.errors import ApiError, ApiUnreachable, Gone, KubeError
 from vpplb.model.backoff import backoff_seconds
@@ -24,7 +24,7 @@ RETRY = (0.2, 5.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Happening:
+class WatchedChange:
     """Something that happened: `before` and `after` are states, or pools that serve."""
 
     at: datetime
@@ -47,8 +47,8 @@ class Happening:
     type=click.Choice(["lines", "json"]),
     help="How to print each; json: an object a line.",
 )
-@flags(all_namespaces=True)
-def command(flags: Flags, history: bool, output: str) -> None:
+@usual_flags(all_namespaces=True)
+def watch_command(flags: UsualFlags, history: bool, output: str) -> None:
     """Print a line for each transition of a backend, failover of a pool and change of a frontend.
 
     It ends with Ctrl-C, and goes on when the API server was away: what happened meanwhile comes
@@ -59,95 +59,106 @@ def command(flags: Flags, history: bool, output: str) -> None:
                 kubectl vpplb watch -A -o json | jq -r 'select(.after == "down") | .object'
     """
     show = _as_json if output == "json" else _as_line
-    follower = Follower(lambda one: say_coloured(show(one)), history=history)
-    flags.run(lambda cluster: _follow_all(cluster, follower))
+    follower = ChangeFollower(lambda one: print_coloured(show(one)), history=history)
+    flags.run_work(lambda cluster: _follow_all(cluster, follower))
 
 
-async def _follow_all(cluster: Cluster, follower: "Follower") -> None:
+async def _follow_all(cluster: ClusterSession, follower: "ChangeFollower") -> None:
     await asyncio.gather(
-        *(_follow(cluster, kind, follower) for kind in (ObjectKind.BACKEND, ObjectKind.FRONTEND))
+        *(
+            _follow_kind(cluster, kind, follower)
+            for kind in (ObjectKind.BACKEND, ObjectKind.FRONTEND)
+        )
     )
 
 
-async def _follow(cluster: Cluster, kind: ObjectKind, follower: "Follower") -> None:
+async def _follow_kind(
+    cluster: ClusterSession, kind: ObjectKind, follower: "ChangeFollower"
+) -> None:
     """List, then watch from there; both again whenever that ends, for as long as it takes."""
     failures = 0
     while True:
         try:
             listing = await cluster.console.list(kind, cluster.namespace or None)
             for raw in sorted(listing.items, key=key_of):
-                follower.seen(kind, raw)
+                follower.on_upsert(kind, raw)
             follower.begun.add(kind)
             if failures:
-                say(f"the API server is back: {RESOURCES[kind].plural}", err=True)
+                print_line(f"the API server is back: {RESOURCES[kind].plural}", err=True)
             failures = 0
-            await _watch(cluster, kind, listing.resource_version, follower)
+            await _watch_kind(cluster, kind, listing.resource_version, follower)
         except Gone:
             continue
         except (ApiUnreachable, ApiError) as error:
-            if not _passes(error):
+            if not _is_transient(error):
                 raise
             failures += 1
             if failures == 1:
-                say(f"{error}; will try again", err=True)
+                print_line(f"{error}; will try again", err=True)
             await asyncio.sleep(backoff_seconds(failures, *RETRY, jitter=random.random()))
 
 
-def _passes(error: KubeError) -> bool:
+def _is_transient(error: KubeError) -> bool:
     """Tell whether a failure is one of the moment: no answer, too busy, starting or stopping."""
     return not isinstance(error, ApiError) or error.status == 429 or error.status >= 500
 
 
-async def _watch(cluster: Cluster, kind: ObjectKind, version: str, follower: "Follower") -> None:
+async def _watch_kind(
+    cluster: ClusterSession, kind: ObjectKind, version: str, follower: "ChangeFollower"
+) -> None:
     while True:
         async for change in cluster.console.follow(kind, cluster.namespace, version):
             version = change.object["metadata"]["resourceVersion"]
             if change.type in ("ADDED", "MODIFIED"):
-                follower.seen(kind, change.object)
+                follower.on_upsert(kind, change.object)
             elif change.type == "DELETED":
-                follower.gone(kind, change.object)
+                follower.on_delete(kind, change.object)
 
 
 @dataclass(slots=True)
-class Follower:
+class ChangeFollower:
     """Tells what is new between two versions of an object. `begun`: kinds that were listed.
 
     Backends remember their last transitions, so those that nobody watched are told as well.
     """
 
-    tell: Callable[[Happening], None]
+    tell: Callable[[WatchedChange], None]
     history: bool = False
     begun: set[ObjectKind] = field(default_factory=set)
     _latest: dict[ObjectKey, datetime | None] = field(default_factory=dict)
     _frontends: dict[ObjectKey, tuple[str, str]] = field(default_factory=dict)
 
-    def seen(self, kind: ObjectKind, raw: JsonObject) -> None:
+    def on_upsert(self, kind: ObjectKind, raw: JsonObject) -> None:
         """Take an object as it is now."""
-        for one in self._backend(raw) if kind == ObjectKind.BACKEND else self._frontend(raw):
+        for one in (
+            self._backend_changes(raw)
+            if kind == ObjectKind.BACKEND
+            else self._frontend_changes(raw)
+        ):
             self.tell(one)
 
-    def gone(self, kind: ObjectKind, raw: JsonObject) -> None:
+    def on_delete(self, kind: ObjectKind, raw: JsonObject) -> None:
         """Take note that an object is deleted."""
         key = key_of(raw)
         self._latest.pop(key, None) if kind == ObjectKind.BACKEND else self._frontends.pop(
             key, None
         )
         self.tell(
-            Happening(at=_now(), kind=kind, object=str(key), what="deleted",
+            WatchedChange(at=_now(), kind=kind, object=str(key), what="deleted",
                       before="", after="")
         )  # fmt: skip
 
-    def _backend(self, raw: JsonObject) -> Iterator[Happening]:
+    def _backend_changes(self, raw: JsonObject) -> Iterator[WatchedChange]:
         key = key_of(raw)
-        transitions = status_of(raw, BackendStatus).transitions
+        transitions = read_status_as(raw, BackendStatus).transitions
         known = key in self._latest or ObjectKind.BACKEND in self.begun
         latest = self._latest.get(key)
         self._latest[key] = transitions[0].at if transitions else latest
         for one in reversed(transitions) if known or self.history else ():
             if latest is None or one.at > latest:
-                yield _transition(key, one)
+                yield _transition_change(key, one)
 
-    def _frontend(self, raw: JsonObject) -> Iterator[Happening]:
+    def _frontend_changes(self, raw: JsonObject) -> Iterator[WatchedChange]:
         key, status = key_of(raw), raw.get("status") or {}
         now = (str(status.get("state") or "unknown"), str(status.get("activePool") or ""))
         before = self._frontends.get(
@@ -155,13 +166,15 @@ class Follower:
         )
         self._frontends[key] = now
         if before[0] != now[0]:
-            yield _change(key, "state", before[0], now[0], f"{status.get('ready')} backends are up")
+            yield _frontend_change(
+                key, "state", before[0], now[0], f"{status.get('ready')} backends are up"
+            )
         if before[1] != now[1] and before[1] and now[1]:
-            yield _change(key, "pool", before[1], now[1], "failover")
+            yield _frontend_change(key, "pool", before[1], now[1], "failover")
 
 
-def _transition(key: ObjectKey, one: BackendTransition) -> Happening:
-    return Happening(
+def _transition_change(key: ObjectKey, one: BackendTransition) -> WatchedChange:
+    return WatchedChange(
         at=one.at,
         kind="Backend",
         object=str(key),
@@ -173,8 +186,10 @@ def _transition(key: ObjectKey, one: BackendTransition) -> Happening:
     )
 
 
-def _change(key: ObjectKey, what: str, before: str, after: str, detail: str) -> Happening:
-    return Happening(
+def _frontend_change(
+    key: ObjectKey, what: str, before: str, after: str, detail: str
+) -> WatchedChange:
+    return WatchedChange(
         at=_now(),
         kind="Frontend",
         object=str(key),
@@ -189,16 +204,16 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def _as_line(one: Happening) -> str:
+def _as_line(one: WatchedChange) -> str:
     at = f"{one.at.astimezone():%H:%M:%S.%f}"[:-3]
     if one.what == "deleted":
         return f"{at}  {one.kind.lower():8}  {printable(one.object)}  deleted"
     what = "" if one.what == "state" else f"{one.what} "
-    change = f"{what}{printable(one.before)} → {paint(coloured(one.after))}"
+    change = f"{what}{printable(one.before)} → {paint_cell(colour_state(one.after))}"
     why = printable("  ".join(part for part in (one.code, one.detail) if part))
     line = f"{at}  {one.kind.lower():8}  {printable(one.object)}  {change}"
     return f"{line}  {why}" if why else line
 
 
-def _as_json(one: Happening) -> str:
+def _as_json(one: WatchedChange) -> str:
     return to_json(one)

@@ -6,11 +6,17 @@ from datetime import timedelta
 import click
 
 from vpplb.cli.kubectl.frontends import share_by_server
-from vpplb.cli.kubectl.output import percent
-from vpplb.cli.kubectl.rollout_wait import frontend_lacks, timeout_flag, wait_flag, wait_until
-from vpplb.cli.kubectl.session import Cluster, Failed, Flags, flags, others
-from vpplb.cli.kubectl.statuses import pools_of, status_of, wanted_of
-from vpplb.cli.terminal import say
+from vpplb.cli.kubectl.output import format_percent
+from vpplb.cli.kubectl.rollout_wait import find_frontend_lack, timeout_flag, wait_flag, wait_until
+from vpplb.cli.kubectl.session import (
+    ClusterSession,
+    PluginFailure,
+    UsualFlags,
+    describe_others,
+    usual_flags,
+)
+from vpplb.cli.kubectl.statuses import read_pools, read_status_as, read_wanted
+from vpplb.cli.terminal import print_line
 from vpplb.kube.api_resources import JsonObject, key_of
 from vpplb.kube.errors import ApiError
 from vpplb.model.names import ObjectKind
@@ -29,9 +35,9 @@ _DEFAULT = 100
 @click.argument("weight", metavar="N", type=click.IntRange(0, 100))
 @wait_flag
 @timeout_flag
-@flags()
-def command(
-    flags: Flags,
+@usual_flags()
+def weight_command(
+    flags: UsualFlags,
     frontend: str,
     pool: str,
     backend: str,
@@ -49,61 +55,71 @@ def command(
                 kubectl vpplb weight web main nginx2 0 --wait
     """
 
-    async def work(cluster: Cluster) -> None:
-        newest = await _set(cluster, frontend, pool, backend, weight)
+    async def set_and_wait(cluster: ClusterSession) -> None:
+        newest = await _set_weight(cluster, frontend, pool, backend, weight)
         if wait:
             generation = int(newest["metadata"]["generation"])
-            took = await wait_until(lambda: frontend_lacks(cluster, frontend, generation), timeout)
-            raw = await cluster.get(ObjectKind.FRONTEND, frontend)
-            say(f"frontend {frontend} programmed after {took}{_share(raw, backend)}")
+            took = await wait_until(
+                lambda: find_frontend_lack(cluster, frontend, generation), timeout
+            )
+            raw = await cluster.get_object(ObjectKind.FRONTEND, frontend)
+            print_line(
+                f"frontend {frontend} programmed after {took}{_describe_share(raw, backend)}"
+            )
 
-    flags.run(work)
+    flags.run_work(set_and_wait)
 
 
-async def _set(cluster: Cluster, frontend: str, pool: str, backend: str, weight: int) -> JsonObject:
+async def _set_weight(
+    cluster: ClusterSession, frontend: str, pool: str, backend: str, weight: int
+) -> JsonObject:
     label = f"frontend {frontend}, pool {pool}: {backend}"
     for _ in range(ATTEMPTS):
-        raw = await cluster.get(ObjectKind.FRONTEND, frontend)
-        path, before = _find(raw, pool, backend)
+        raw = await cluster.get_object(ObjectKind.FRONTEND, frontend)
+        path, before = _find_member(raw, pool, backend)
         if before == weight:
-            say(f"{label} already has weight {weight}")
+            print_line(f"{label} already has weight {weight}")
             return raw
         try:
             newest = await cluster.console.edit_exactly(
-                ObjectKind.FRONTEND, key_of(raw), _operations(path, pool, backend, weight)
+                ObjectKind.FRONTEND, key_of(raw), _weight_operations(path, pool, backend, weight)
             )
         except ApiError as error:
-            if error.status != 422 or _pools(raw) == _pools(
-                await cluster.get(ObjectKind.FRONTEND, frontend)
+            if error.status != 422 or _written_pools(raw) == _written_pools(
+                await cluster.get_object(ObjectKind.FRONTEND, frontend)
             ):
                 raise
             continue  # a test failed: the pools have changed since they were read
-        say(f"{label} weight {before} → {weight}")
+        print_line(f"{label} weight {before} → {weight}")
         return newest
-    raise Failed(f"frontend {frontend} is being edited by somebody else; nothing was changed")
+    raise PluginFailure(
+        f"frontend {frontend} is being edited by somebody else; nothing was changed"
+    )
 
 
-def _pools(raw: JsonObject) -> object:
+def _written_pools(raw: JsonObject) -> object:
     return spec_of(raw).get("pools")
 
 
-def _find(raw: JsonObject, pool: str, backend: str) -> tuple[tuple[int, int], int]:
+def _find_member(raw: JsonObject, pool: str, backend: str) -> tuple[tuple[int, int], int]:
     """Return where the backend stands, and its weight (Failed, with what there is instead)."""
     name = raw["metadata"]["name"]
-    pools = pools_of(raw)
+    pools = read_pools(raw)
     names = [one["name"] for one in pools]
     if pool not in names:
-        raise Failed(f"frontend {name} has no pool {pool}; {others(pool, names)}")
+        raise PluginFailure(f"frontend {name} has no pool {pool}; {describe_others(pool, names)}")
     at = names.index(pool)
     members = pools[at]["backends"]
     inside = [one["name"] for one in members]
     if backend not in inside:
-        raise Failed(f"pool {pool} of frontend {name} has no {backend}; {others(backend, inside)}")
+        raise PluginFailure(
+            f"pool {pool} of frontend {name} has no {backend}; {describe_others(backend, inside)}"
+        )
     index = inside.index(backend)
     return (at, index), members[index].get("weight", _DEFAULT)
 
 
-def _operations(
+def _weight_operations(
     at: tuple[int, int], pool: str, backend: str, weight: int
 ) -> list[Mapping[str, object]]:
     here = f"/spec/pools/{at[0]}"
@@ -115,12 +131,12 @@ def _operations(
     ]
 
 
-def _share(raw: JsonObject, backend: str) -> str:
+def _describe_share(raw: JsonObject, backend: str) -> str:
     """Say what part of new flows the backend gets now, where that is decided."""
-    loaded = wanted_of(raw)
-    shown = status_of(raw, FrontendStatus).backends
+    loaded = read_wanted(raw)
+    shown = read_status_as(raw, FrontendStatus).backends
     address = next((one.address for one in shown if one.name == backend), None)
     parts = share_by_server(loaded[1]) if loaded else {}
     if address not in parts:
         return ""
-    return f": {backend} gets {percent(parts[address][0])} of new flows"
+    return f": {backend} gets {format_percent(parts[address][0])} of new flows"

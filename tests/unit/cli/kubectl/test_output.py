@@ -7,16 +7,22 @@ from datetime import UTC, datetime, timedelta
 import click
 import pytest
 
-from vpplb.cli.kubectl.output import Output, age, emit, percent, plain
-from vpplb.cli.tables import Cell, coloured, columns, paint
+from vpplb.cli.kubectl.output import (
+    OutputFormat,
+    format_age,
+    format_percent,
+    print_output,
+    to_plain,
+)
+from vpplb.cli.tables import TableCell, colour_state, paint_cell, write_table
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
 def test_columns_are_as_wide_as_they_must_be_and_empty_cells_are_marked() -> None:
-    text = columns(["NAME", "STATE"], [["a-long-name", Cell("up")], ["b", ""]])
+    text = write_table(["NAME", "STATE"], [["a-long-name", TableCell("up")], ["b", ""]])
     assert text == "NAME          STATE\na-long-name   up\nb             -"
-    assert columns(["NAME"], [], indent="  ") == "  NAME"
+    assert write_table(["NAME"], [], indent="  ") == "  NAME"
 
 
 @pytest.mark.parametrize(
@@ -28,37 +34,37 @@ def test_columns_are_as_wide_as_they_must_be_and_empty_cells_are_marked() -> Non
     ],
 )  # fmt: skip
 def test_ages_are_written_as_kubectl_writes_them(seconds: int, said: str) -> None:
-    assert age(NOON, NOON + timedelta(seconds=seconds)) == said
+    assert format_age(NOON, NOON + timedelta(seconds=seconds)) == said
 
 
 def test_an_age_that_is_not_known_is_empty_and_a_part_that_is_not_known_a_question() -> None:
-    assert age(None, NOON) == ""
-    assert (percent(None), percent(0.3331)) == ("?", "33.3 %")
+    assert format_age(None, NOON) == ""
+    assert (format_percent(None), format_percent(0.3331)) == ("?", "33.3 %")
 
 
 def test_states_are_coloured_unless_no_color_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_COLOR", raising=False)
-    assert paint(coloured("down"), 6) == click.style("down  ", fg="red")
-    assert paint(coloured("odd")) == "odd"
+    assert paint_cell(colour_state("down"), 6) == click.style("down  ", fg="red")
+    assert paint_cell(colour_state("odd")) == "odd"
     monkeypatch.setenv("NO_COLOR", "1")
-    assert paint(coloured("down"), 6) == "down  "
+    assert paint_cell(colour_state("down"), 6) == "down  "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
     active_pool: str
     since: datetime | None = None
-    state: Output = Output.TABLE
+    state: OutputFormat = OutputFormat.TABLE
     parts: tuple[float, ...] = ()
 
 
 def test_programs_get_camel_case_and_json_types_and_nothing_that_is_none() -> None:
-    assert plain(Shown(active_pool="main", parts=(0.5,))) == {
+    assert to_plain(Shown(active_pool="main", parts=(0.5,))) == {
         "activePool": "main",
         "state": "table",
         "parts": [0.5],
     }
-    assert plain([Shown(active_pool="", since=NOON)]) == [
+    assert to_plain([Shown(active_pool="", since=NOON)]) == [
         {"activePool": "", "since": "2026-01-01T12:00:00+00:00", "state": "table", "parts": []}
     ]
 
@@ -66,14 +72,14 @@ def test_programs_get_camel_case_and_json_types_and_nothing_that_is_none() -> No
 @pytest.mark.parametrize(
     ("output", "text"),
     [
-        (Output.JSON, json.dumps({"a": [1, True]}, indent=2) + "\n"),
-        (Output.YAML, "a:\n- 1\n- true\n"),
-        (Output.TABLE, "A TABLE\n"),
-        (Output.WIDE, "A TABLE\n"),
+        (OutputFormat.JSON, json.dumps({"a": [1, True]}, indent=2) + "\n"),
+        (OutputFormat.YAML, "a:\n- 1\n- true\n"),
+        (OutputFormat.TABLE, "A TABLE\n"),
+        (OutputFormat.WIDE, "A TABLE\n"),
     ],
 )
 def test_the_output_is_as_asked(
-    output: Output, text: str, capsys: pytest.CaptureFixture[str]
+    output: OutputFormat, text: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    emit(output, {"a": (1, True)}, lambda: "A TABLE")
+    print_output(output, {"a": (1, True)}, lambda: "A TABLE")
     assert capsys.readouterr().out == text

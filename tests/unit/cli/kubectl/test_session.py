@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 from fakes.console import FakeConsole
 from in_memory.plugin import call
 from vpplb.cli.kubectl.main import cli
-from vpplb.cli.kubectl.session import if_allowed, others
+from vpplb.cli.kubectl.session import describe_others, read_if_allowed
 from vpplb.kube.errors import ApiError, ApiUnreachable, NotFound
 
 
@@ -65,7 +65,7 @@ def test_a_context_that_is_not_there_is_named(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_instead_of_what_is_not_there_it_says_what_is(there: list[str], said: str) -> None:
-    assert others("nginx", there) == said or others("nginx0", there) == said
+    assert describe_others("nginx", there) == said or describe_others("nginx0", there) == said
 
 
 async def test_what_one_may_not_read_is_said_and_done_without(
@@ -76,8 +76,8 @@ async def test_what_one_may_not_read_is_said_and_done_without(
             return ["it"]
         raise ApiError(status, "", "nodes are\nforbidden")
 
-    assert await if_allowed(read(200), [], "nodes are") == ["it"]
-    assert await if_allowed(read(403), [], "nodes are") == []
+    assert await read_if_allowed(read(200), [], "nodes are") == ["it"]
+    assert await read_if_allowed(read(403), [], "nodes are") == []
     assert capsys.readouterr().err == "note: nodes are not known: nodes are forbidden\n"
     with pytest.raises(ApiError):
-        await if_allowed(read(500), [], "nodes are")
+        await read_if_allowed(read(500), [], "nodes are")

@@ -9,7 +9,7 @@ import pytest
 from data.cluster_objects import TWO, InPool, at, decided_backend, decided_frontend
 from fakes.console import FakeConsole
 from in_memory.plugin import call
-from vpplb.cli.kubectl.watch import Follower, Happening
+from vpplb.cli.kubectl.watch import ChangeFollower, WatchedChange
 from vpplb.kube.api_resources import JsonObject
 from vpplb.kube.errors import ApiError, ApiUnreachable, Gone
 from vpplb.kube.user_client import Change
@@ -107,15 +107,15 @@ def test_json_is_an_object_a_line() -> None:
 
 
 def test_what_is_made_while_it_watches_is_told_from_its_beginning() -> None:
-    told: list[Happening] = []
-    follower = Follower(told.append)
-    follower.seen(ObjectKind.BACKEND, backend(UP))
+    told: list[WatchedChange] = []
+    follower = ChangeFollower(told.append)
+    follower.on_upsert(ObjectKind.BACKEND, backend(UP))
     assert told == []
     follower.begun |= {ObjectKind.BACKEND, ObjectKind.FRONTEND}
     new = decided_backend("new", "10.0.0.9", transitions=[("unknown", "up", 3)])
-    follower.seen(ObjectKind.BACKEND, new)
-    follower.seen(ObjectKind.FRONTEND, decided_frontend())
-    follower.seen(ObjectKind.FRONTEND, decided_frontend())
+    follower.on_upsert(ObjectKind.BACKEND, new)
+    follower.on_upsert(ObjectKind.FRONTEND, decided_frontend())
+    follower.on_upsert(ObjectKind.FRONTEND, decided_frontend())
     assert [(one.object, one.before, one.after) for one in told] == [
         ("default/new", "unknown", "up"),
         ("default/web", "unknown", "up"),
