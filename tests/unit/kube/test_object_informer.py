@@ -1,12 +1,13 @@
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import pytest
 
+from fakes.api_server import FakeApiServer
 from vpplb.kube.api_health import WatchHealth
-from vpplb.kube.api_resources import JsonObject
-from vpplb.kube.client import PAGE, KubeClient, Listing
-from vpplb.kube.errors import ApiUnreachable, NotFound, api_error
+from vpplb.kube.api_resources import JsonObject, key_of
+from vpplb.kube.client import PAGE, Listing
+from vpplb.kube.errors import ApiUnreachable, KubeError, NotFound, api_error
 from vpplb.kube.object_cache import CachedObject, ObjectCache
 from vpplb.kube.object_informer import ObjectInformer
 from vpplb.kube.object_watch import ObjectWatch
@@ -17,31 +18,32 @@ def obj(name: str, version: int, namespace: str = "default") -> JsonObject:
     return {"metadata": {"name": name, "namespace": namespace, "resourceVersion": str(version)}}
 
 
-class Server(KubeClient):
-    """Answers lists: by kind, the objects and the version; `failing` raises first.
-
-    `meanwhile` happens between a question and its answer.
-    """
+class Server(FakeApiServer):
+    """A server that has just what a test says; `meanwhile` happens while it answers."""
 
     def __init__(self) -> None:
-        self.lists: dict[ObjectKind, tuple[list[JsonObject], int]] = {}
-        self.failing: list[Exception] = []
-        self.asked: list[tuple[str, str | None]] = []
+        super().__init__()
+        self._version = 1
+        self.objects[ObjectKind.NAMESPACE, ObjectKey("", "x")] = {"metadata": {"name": "x"}}
         self.meanwhile: Callable[[], None] = lambda: None
+        self.listed: list[tuple[str, str | None]] = []
+
+    def have(
+        self, *objects: JsonObject, version: int, kind: ObjectKind = ObjectKind.BACKEND
+    ) -> None:
+        """Have these objects of a kind, and no other, as of this version."""
+        for one, key in [at for at in self.objects if at[0] == kind]:
+            del self.objects[one, key]
+        self.objects |= {(kind, key_of(raw)): raw for raw in objects}
+        self._version = version
+
+    async def ask(self, verb: str, key: ObjectKey, body: Mapping[str, object]) -> None:
+        await super().ask(verb, key, body)
+        self.meanwhile()
 
     async def list(self, kind: ObjectKind, namespace: str | None = None) -> Listing:
-        self.asked.append((kind, namespace))
-        if self.failing:
-            raise self.failing.pop(0)
-        self.meanwhile()
-        items, version = self.lists.get(kind, ([], 1))
-        return Listing(items, str(version))
-
-    async def get(self, kind: ObjectKind, key: ObjectKey) -> JsonObject:
-        self.asked.append((kind, key.name))
-        if self.failing:
-            raise self.failing.pop(0)
-        return obj(key.name, 1)
+        self.listed.append((kind, namespace))
+        return await super().list(kind, namespace)
 
 
 class Told:
@@ -97,7 +99,7 @@ async def test_an_empty_list_is_complete_too() -> None:
 
 async def test_a_long_list_lets_others_have_their_turn_while_it_is_taken_in() -> None:
     one, server, told = informer()
-    server.lists[ObjectKind.BACKEND] = ([obj(f"b{n}", 5) for n in range(2 * PAGE)], 9)
+    server.have(*(obj(f"b{n}", 5) for n in range(2 * PAGE)), version=9)
     listing = asyncio.create_task(one.list_all())
     taken: list[int] = []
     while not listing.done():
@@ -109,7 +111,7 @@ async def test_a_long_list_lets_others_have_their_turn_while_it_is_taken_in() ->
 
 async def test_events_older_than_what_is_known_are_dropped() -> None:
     one, server, told = informer()
-    server.lists[ObjectKind.BACKEND] = ([obj("a", 5)], 9)
+    server.have(obj("a", 5), version=9)
     await one.list_all()
     one.cache.apply_event(ObjectKind.BACKEND, "MODIFIED", obj("a", 4))
     one.cache.apply_event(ObjectKind.BACKEND, None, obj("a", 5))
@@ -119,10 +121,10 @@ async def test_events_older_than_what_is_known_are_dropped() -> None:
 
 async def test_what_a_later_list_does_not_show_is_gone() -> None:
     one, server, told = informer()
-    server.lists[ObjectKind.BACKEND] = ([obj("a", 5), obj("b", 6)], 9)
+    server.have(obj("a", 5), obj("b", 6), version=9)
     await one.list_all()
     told.take()
-    server.lists[ObjectKind.BACKEND] = ([obj("b", 6)], 20)
+    server.have(obj("b", 6), version=20)
     await one.list_all()
     assert told.take() == [("Backend gone", "a")]
 
@@ -131,7 +133,7 @@ async def test_a_list_older_than_a_new_object_does_not_remove_it() -> None:
     one, server, told = informer()
     await one.list_all()
     server.meanwhile = lambda: one.cache.apply_event(ObjectKind.BACKEND, "ADDED", obj("new", 30))
-    server.lists[ObjectKind.BACKEND] = ([], 20)
+    server.have(version=20)
     await one.list_all()
     assert told.take() == [("Backend seen at 30", "new")]
 
@@ -140,7 +142,7 @@ async def test_a_list_older_than_a_deletion_does_not_bring_the_object_back() -> 
     one, server, told = informer()
     one.cache.apply_event(ObjectKind.BACKEND, "ADDED", obj("a", 5))
     server.meanwhile = lambda: one.cache.apply_event(ObjectKind.BACKEND, "DELETED", obj("a", 12))
-    server.lists[ObjectKind.BACKEND] = ([obj("a", 5)], 10)
+    server.have(obj("a", 5), version=10)
     await one.list_all()
     assert told.take() == [("Backend seen at 5", "a"), ("Backend gone", "a")]
     one.cache.apply_event(ObjectKind.BACKEND, "ADDED", obj("a", 15))
@@ -150,14 +152,14 @@ async def test_a_list_older_than_a_deletion_does_not_bring_the_object_back() -> 
 async def test_namespaced_kinds_are_listed_by_namespace_and_others_whole() -> None:
     one, server, _ = informer(ObjectKind.FRONTEND, ObjectKind.DATAPLANE, namespaces=("x", "y"))
     await one.list_all()
-    assert server.asked == [("Frontend", "x"), ("Frontend", "y"), ("Dataplane", None)]
+    assert server.listed == [("Frontend", "x"), ("Frontend", "y"), ("Dataplane", None)]
 
 
 async def test_a_list_of_one_namespace_removes_nothing_of_another() -> None:
     one, server, told = informer(namespaces=("x", "y"))
     one.cache.apply_event(ObjectKind.BACKEND, "ADDED", obj("a", 5, "y"))
     told.take()
-    server.lists[ObjectKind.BACKEND] = ([obj("a", 5, "y")], 9)
+    server.have(obj("a", 5, "y"), version=9)
     await one.list_all()
     assert told.take() == []
 
@@ -172,8 +174,8 @@ async def test_a_namespace_that_is_no_more_holds_up_no_other_and_takes_its_objec
     one, server, told = informer(namespaces=("x", "y"))
     one.cache.apply_event(ObjectKind.BACKEND, "ADDED", obj("a", 5, "x"))
     told.take()
-    server.failing = [FORBIDDEN, NO_NAMESPACE]
-    server.lists[ObjectKind.BACKEND] = ([obj("b", 7, "y")], 9)
+    server.faults.extend([FORBIDDEN, NO_NAMESPACE])
+    server.have(obj("b", 7, "y"), version=9)
     await one.list_all()
     assert one.trouble == ""
     assert told.take() == [("Backend gone", "a"), ("Backend seen at 7", "b")]
@@ -190,17 +192,17 @@ async def test_a_namespace_that_is_no_more_holds_up_no_other_and_takes_its_objec
     ],
 )
 async def test_a_namespace_whose_objects_are_not_shown_is_waited_for(
-    answers: list[Exception],
+    answers: list[KubeError],
 ) -> None:
     one, server, told = informer(namespaces=("x",))
     one.cache.apply_event(ObjectKind.BACKEND, "ADDED", obj("a", 5, "x"))
     told.take()
-    server.failing = answers[:]
+    server.faults.extend(answers)
     listing = asyncio.create_task(one.list_all())
     await asyncio.sleep(0.1)
     assert one.trouble
     assert told.take() == []
-    server.lists[ObjectKind.BACKEND] = ([obj("a", 5, "x")], 9)
+    server.have(obj("a", 5, "x"), version=9)
     await listing
     assert one.trouble == ""
 
@@ -208,7 +210,7 @@ async def test_a_namespace_whose_objects_are_not_shown_is_waited_for(
 @pytest.mark.looptime
 async def test_lists_are_tried_until_they_succeed_and_trouble_says_why_not() -> None:
     one, server, _ = informer()
-    server.failing = [ApiUnreachable("no answer"), NotFound(404, "NotFound", "no such page")]
+    server.faults.extend([ApiUnreachable("no answer"), NotFound(404, "NotFound", "no such page")])
     listing = asyncio.create_task(one.list_all())
     await asyncio.sleep(0)
     await asyncio.sleep(0)
@@ -225,7 +227,7 @@ async def test_a_watch_that_begins_anew_makes_a_list() -> None:
     await one.list_all()
     running = asyncio.create_task(one.run())
     one.cache.apply_event(ObjectKind.BACKEND, "ADDED", obj("ghost", 5))
-    server.lists[ObjectKind.BACKEND] = ([obj("a", 7)], 9)
+    server.have(obj("a", 7), version=9)
     await asyncio.sleep(5)
     assert ("Backend gone", "ghost") not in told.take()
     one.list_soon()
@@ -238,10 +240,10 @@ async def test_a_watch_that_begins_anew_makes_a_list() -> None:
 async def test_a_watch_that_begins_anew_and_finds_nothing_makes_a_list_too() -> None:
     """Nothing is told by kopf then: the last object was deleted meanwhile."""
     one, server, told = informer()
-    server.lists[ObjectKind.BACKEND] = ([obj("last", 5)], 9)
+    server.have(obj("last", 5), version=9)
     await one.list_all()
     running = asyncio.create_task(one.run())
-    server.lists[ObjectKind.BACKEND] = ([], 12)
+    server.have(version=12)
     one.list_soon()
     await asyncio.sleep(2)
     assert told.take()[-1] == ("Backend gone", "last")
@@ -257,7 +259,7 @@ async def test_a_kind_that_was_not_there_when_the_watch_began_is_watched_once_it
     asked = one.watch.health._watches["/apis/vpplb.dev/v1alpha1/frontends"]
     asked.note_request({})
     running = asyncio.create_task(one.run())
-    server.failing = [NotFound(404, "NotFound", "no such page")]
+    server.faults.extend([NotFound(404, "NotFound", "no such page")])
     one.list_soon()
     await asyncio.sleep(1.05)
     assert begun_anew == []
@@ -273,17 +275,13 @@ async def test_a_list_older_than_what_is_known_says_that_history_has_changed(
     begun_anew: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     one, server, told = informer(ObjectKind.FRONTEND, ObjectKind.BACKEND)
-    server.lists = {
-        ObjectKind.FRONTEND: ([obj("web", 90)], 100),
-        ObjectKind.BACKEND: ([obj("a", 80), obj("b", 95)], 100),
-    }
+    server.have(obj("web", 90), version=100, kind=ObjectKind.FRONTEND)
+    server.have(obj("a", 80), obj("b", 95), version=100)
     await one.list_all()
     one.cache.apply_event(ObjectKind.BACKEND, "MODIFIED", obj("a", 150))
     told.take()
-    server.lists = {
-        ObjectKind.FRONTEND: ([obj("web", 60)], 70),
-        ObjectKind.BACKEND: ([obj("a", 50)], 70),
-    }
+    server.have(obj("web", 60), version=70, kind=ObjectKind.FRONTEND)
+    server.have(obj("a", 50), version=70)
     await one.list_all()
     assert told.take() == [
         ("rewound", ""),
@@ -300,29 +298,29 @@ async def test_a_list_older_than_what_is_known_says_that_history_has_changed(
 
 async def test_history_has_changed_also_where_the_server_has_counted_past_what_was_known() -> None:
     one, server, told = informer()
-    server.lists[ObjectKind.BACKEND] = ([obj("a", 80)], 100)
+    server.have(obj("a", 80), version=100)
     await one.list_all()
     one.cache.apply_event(ObjectKind.BACKEND, "MODIFIED", obj("a", 105))
     told.take()
-    server.lists[ObjectKind.BACKEND] = ([obj("a", 80)], 130)
+    server.have(obj("a", 80), version=130)
     await one.list_all()
     assert told.take() == [("rewound", ""), ("Backend seen at 80", "a")]
 
 
 async def test_a_watch_that_went_on_from_a_later_version_than_there_is_now_is_a_sign() -> None:
     one, server, told = informer()
-    server.lists[ObjectKind.BACKEND] = ([obj("a", 80)], 100)
+    server.have(obj("a", 80), version=100)
     await one.list_all()
     one.cache.note_version(ObjectKind.BACKEND, 2000)
     told.take()
-    server.lists[ObjectKind.BACKEND] = ([obj("a", 80)], 1500)
+    server.have(obj("a", 80), version=1500)
     await one.list_all()
     assert told.take()[0] == ("rewound", "")
 
 
 async def test_a_change_that_comes_while_a_list_is_under_way_is_no_sign() -> None:
     one, server, told = informer()
-    server.lists[ObjectKind.BACKEND] = ([obj("a", 80)], 100)
+    server.have(obj("a", 80), version=100)
     await one.list_all()
     server.meanwhile = lambda: one.cache.apply_event(ObjectKind.BACKEND, "MODIFIED", obj("a", 110))
     await one.list_all()
