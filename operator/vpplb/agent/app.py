@@ -37,10 +37,7 @@ from vpplb.telemetry.metrics import (
     register_packets,
 )
 from vpplb.telemetry.process_health import ProcessHealth
-from vpplb.vpp.lb import PapiLoadBalancer
-from vpplb.vpp.lock import VppLock
-from vpplb.vpp.stale_clients import StaleClients
-from vpplb.vpp.stats import PapiVipCounters
+from vpplb.vpp.access import VppAccess
 
 log = logging.getLogger(__name__)
 
@@ -93,23 +90,6 @@ async def run(options: AgentOptions, stop: asyncio.Event) -> None:
                 raise _first_error(error)
 
 
-class VppParts:
-    """What reaches this node's VPP: its calls, its counters, the lock that lets one agent in."""
-
-    def __init__(self, options: AgentOptions, metrics: AgentMetrics) -> None:
-        self.stale_clients = StaleClients(metrics.set_leftovers)
-        self.lock = VppLock(options.vpp_api_socket)
-        self.lb = PapiLoadBalancer(
-            options.vpp_api_socket,
-            on_call=metrics.record_call,
-            lock=self.lock,
-            on_leftovers=self.stale_clients.on_count,
-        )
-        stats = options.vpp_stats_socket
-        self.counters = PapiVipCounters(stats) if stats else None
-        self.meter = PacketMeter(self.counters, self.lb.vip_indexes) if self.counters else None
-
-
 class KubeParts:
     """What is known of the API server's objects, and what is written there."""
 
@@ -136,7 +116,13 @@ class Agent:
     def __init__(self, options: AgentOptions, client: KubeClient) -> None:
         self._options, clock, registry = options, SystemClock(), Registry()
         metrics = AgentMetrics(registry)
-        self._vpp, self._kube = VppParts(options, metrics), KubeParts(options, client)
+        self._vpp = VppAccess(
+            options.vpp_api_socket,
+            options.vpp_stats_socket,
+            on_call=metrics.record_call,
+            on_stale_clients=metrics.set_leftovers,
+        )
+        self._kube = KubeParts(options, client)
         self._vips = VipState(own_all=options.own_all)
         self._store = _make_store(options, self._vips)
         self._node = NodeRegistration(client, options.node, self._store)

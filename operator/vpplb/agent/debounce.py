@@ -1,4 +1,4 @@
-"""A trigger: many requests in one tick of the loop, or in a while, one run."""
+"""Many requests in one tick of the loop, or in a while, make one run."""
 
 import asyncio
 import math
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 
 class RunDebounce:
-    """Runs `action` soon, once, however often it is pulled before then.
+    """Runs `action` soon, once, however often it is asked for before then.
 
     `action` is synchronous: what it decides is decided before anything else runs. From one run
     to the next there are at least `spacing` seconds.
@@ -27,12 +27,6 @@ class RunDebounce:
             self._pending = loop.call_at(self._earliest, self._run)
         else:
             self._pending = loop.call_soon(self._run)
-
-    def cancel_run(self) -> None:
-        """Forget a run that was asked for."""
-        if self._pending is not None:
-            self._pending.cancel()
-            self._pending = None
 
     def run_now(self) -> None:
         """Run now if a run was asked for."""

@@ -5,6 +5,7 @@ import logging
 import signal
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from vpplb.files.manifests import Loaded
@@ -24,7 +25,7 @@ from vpplb.standalone.folder import Folder
 from vpplb.standalone.local_statuses import LocalStatuses
 from vpplb.standalone.vpp import NODE, LocalVpp, ProgrammedFrontends
 from vpplb.sync.packet_meter import Indexes, PacketMeter
-from vpplb.sync.ports import LoadBalancer
+from vpplb.sync.ports import LoadBalancer, VipCounters
 from vpplb.sync.syncer import VppSyncer
 from vpplb.sync.vip_state import VipState
 from vpplb.telemetry.decision_log import DecisionLog
@@ -40,10 +41,8 @@ from vpplb.telemetry.metrics import (
 from vpplb.telemetry.process_health import ProcessHealth, complain_late
 from vpplb.telemetry.state_view import DecidedStateView
 from vpplb.telemetry.stream import EventStream
-from vpplb.vpp.lb import PapiLoadBalancer
-from vpplb.vpp.lock import VppLock
+from vpplb.vpp.access import VppAccess
 from vpplb.vpp.stale_clients import StaleClients
-from vpplb.vpp.stats import PapiVipCounters
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +88,6 @@ class Standalone:
     ) -> None:
         self._options, clock = options, SystemClock()
         self._state_file = StateFile(options.state_file)
-        self._lock = VppLock(options.vpp_api_socket) if lb is None else None
         self._prober = prober or WorkerPool(options.probe_workers, options.netns)
         registry, stream = Registry(), EventStream()
         decided, programmed = DecidedState(), ProgrammedFrontends()
@@ -104,16 +102,17 @@ class Standalone:
             blind_guard=options.blind_guard,
         )
         vpp_metrics = AgentMetrics(registry)
-        register_packets(registry, self._packet_counts)
-        leftovers = StaleClients(vpp_metrics.set_leftovers)
-        papi = PapiLoadBalancer(
+        access = VppAccess(
             options.vpp_api_socket,
+            options.vpp_stats_socket,
             on_call=vpp_metrics.record_call,
-            lock=self._lock,
-            on_leftovers=leftovers.on_count,
+            on_stale_clients=vpp_metrics.set_leftovers,
         )
-        self._meter = self._make_meter(indexes or (papi.vip_indexes if lb is None else None))
+        self._lock = access.lock if lb is None else None
+        indexes = indexes or (access.lb.vip_indexes if lb is None else None)
+        self._meter = _make_meter(access.counters, indexes)
         vips = VipState(own_all=options.own_all)
+        register_packets(registry, partial(_count_packets, self._meter, vips))
         self._store = OwnedStateStore(
             options.state_file.with_suffix(".vpp.json"),
             lambda: vips.owned_state,
@@ -121,7 +120,7 @@ class Standalone:
         )
         self.vpp = LocalVpp(programmed, self._statuses.refresh_frontend, self._store, vpp_metrics)
         self.syncer = VppSyncer(
-            lb or papi, vips, listener=self.vpp, sync_interval=options.sync_interval
+            lb or access.lb, vips, listener=self.vpp, sync_interval=options.sync_interval
         )
         self.syncer.set_settings(options.conf)
         self._decisions = DecisionHandler(
@@ -143,20 +142,14 @@ class Standalone:
             processes=self._prober.count_processes, prober=self._prober.find_trouble
         )
         registry.register(self._health)
-        self._http = self._make_http(registry, view, stream, leftovers)
-
-    def _make_meter(self, indexes: Indexes | None) -> PacketMeter | None:
-        socket = self._options.vpp_stats_socket
-        if socket is None or indexes is None:
-            return None
-        return PacketMeter(PapiVipCounters(socket), indexes)
+        self._http = self._make_http(registry, view, stream, access.stale_clients)
 
     def _make_http(
         self,
         registry: Registry,
         view: DecidedStateView,
         stream: EventStream,
-        leftovers: StaleClients,
+        stale_clients: StaleClients,
     ) -> HttpServer:
         return HttpServer(
             address=self._options.http_address,
@@ -166,7 +159,7 @@ class Standalone:
             figures=self._health.list_figures,
             facts={"memory": lambda: self._store.trouble or "in use"},
             checks={
-                "vpp": lambda: self.vpp.trouble or leftovers.alarm_text or None,
+                "vpp": lambda: self.vpp.trouble or stale_clients.alarm_text or None,
                 "probers": self._health.check_probers,
             },
             view=view,
@@ -241,7 +234,10 @@ class Standalone:
         self.syncer.set_settings(dataplane.spec.merge_settings(default) if dataplane else default)
         self.syncer.set_paused(dataplane.spec.paused if dataplane else False)
 
-    def _packet_counts(self) -> Iterable[PacketCount]:
-        if self._meter is None:
-            return ()
-        return packet_counts(self._meter.packets, self.syncer.vips.owned_state.owned)
+
+def _make_meter(counters: VipCounters | None, indexes: Indexes | None) -> PacketMeter | None:
+    return PacketMeter(counters, indexes) if counters and indexes else None
+
+
+def _count_packets(meter: PacketMeter | None, vips: VipState) -> Iterable[PacketCount]:
+    return packet_counts(meter.packets, vips.owned_state.owned) if meter is not None else ()

@@ -20,6 +20,7 @@ from vpplb.kube.errors import ApiUnreachable
 from vpplb.kube.object_cache import ObjectCache
 from vpplb.kube.object_informer import ObjectInformer
 from vpplb.model.names import ObjectKind
+from vpplb.vpp import access
 
 pytestmark = pytest.mark.looptime
 
@@ -66,7 +67,7 @@ class World:
             await asyncio.Event().wait()
 
         monkeypatch.setattr(KubeClient, "from_config", client)
-        monkeypatch.setattr(app, "PapiLoadBalancer", lambda *_, **__: self.vpp)
+        monkeypatch.setattr(access, "PapiLoadBalancer", lambda *_, **__: self.vpp)
         monkeypatch.setattr(ObjectInformer, "run", watches)
 
     @property

@@ -18,15 +18,6 @@ async def test_many_pulls_in_one_tick_are_one_run() -> None:
     assert runs == [1, 1]
 
 
-async def test_a_cancelled_pull_does_not_run() -> None:
-    runs: list[int] = []
-    trigger = RunDebounce(lambda: runs.append(1))
-    trigger.request_run()
-    trigger.cancel_run()
-    await asyncio.sleep(0)
-    assert runs == []
-
-
 @pytest.mark.looptime
 async def test_with_a_spacing_the_first_runs_at_once_and_the_last_is_never_lost() -> None:
     loop = asyncio.get_running_loop()
