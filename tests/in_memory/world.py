@@ -66,24 +66,12 @@ class World:
 
     def put(self, *objects: Object) -> None:
         for one in objects:
-            match one:
-                case Frontend():
-                    self.store.put_frontend(one)
-                case Backend():
-                    self.store.put_backend(one)
-                case HealthCheck():
-                    self.store.put_health_check(one)
+            self.store.put_object(one)
         self.reconcile()
 
     def remove(self, *objects: Object) -> None:
         for one in objects:
-            match one:
-                case Frontend():
-                    self.store.remove_frontend(one.key)
-                case Backend():
-                    self.store.remove_backend(one.key)
-                case HealthCheck():
-                    self.store.remove_health_check(one.key)
+            self.store.remove_object(type(one).__name__, one.key)
         self.reconcile()
 
     def verdict(

@@ -47,7 +47,6 @@ class AgentHeartbeats:
     _missed: bool = False
 
     async def run(self) -> None:
-        """Look until cancelled."""
         while True:
             try:
                 await self.look_at_leases(asyncio.get_running_loop().time())

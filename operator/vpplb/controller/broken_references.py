@@ -46,7 +46,6 @@ class BrokenReferences:
             self._waiting[kind, key] = note, timer
 
     def forget_object(self, kind: ObjectKind, key: ObjectKey) -> None:
-        """Forget a deleted object."""
         self._stop_waiting(kind, key)
         self._announced.pop((kind, key), None)
 

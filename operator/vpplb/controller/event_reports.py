@@ -52,7 +52,6 @@ class EventReports:
             self._broken.set_announced(kind, new.key, told)
 
     def on_delete(self, kind: ObjectKind, key: ObjectKey) -> None:
-        """Forget a deleted object."""
         self._broken.forget_object(kind, key)
         if kind == ObjectKind.FRONTEND:
             self._announced.pop(key, None)

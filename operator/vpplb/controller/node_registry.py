@@ -49,7 +49,6 @@ class NodeRegistry:
         return set(_parse_keys(name for name, _ in changed | failed))
 
     def remove_node(self, name: str) -> None:
-        """Forget a node."""
         self._nodes.pop(name, None)
 
     def list_agents(self) -> Mapping[str, bool]:

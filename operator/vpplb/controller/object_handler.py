@@ -1,7 +1,7 @@
 """From what the API server tells to the store: parse, store, ask for a run."""
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 
 from vpplb.kube.api_resources import JsonObject
 from vpplb.kube.object_cache import CachedObject
@@ -41,17 +41,11 @@ class StoreHandler:
         self._allowed = allowed
         self._on_check = on_check
         self._said: set[tuple[str, str]] = set()
-        self._store = store = reconciler.store
-        self._removers: Mapping[ObjectKind, Callable[[ObjectKey], None]] = {
-            ObjectKind.FRONTEND: store.remove_frontend,
-            ObjectKind.BACKEND: store.remove_backend,
-            ObjectKind.HEALTH_CHECK: store.remove_health_check,
-        }
+        self._store = reconciler.store
 
     def on_upsert(self, kind: ObjectKind, old: CachedObject | None, new: CachedObject) -> None:
-        """Take an object in."""
         key, raw = new.key, new.raw
-        if kind not in self._removers:
+        if kind == ObjectKind.DATAPLANE:
             return
         if old is not None and old.uid != new.uid:
             self.on_delete(kind, key)  # deleted and made anew, and only the latter was told
@@ -75,11 +69,8 @@ class StoreHandler:
         self._reconciler.request_run()
 
     def on_delete(self, kind: ObjectKind, key: ObjectKey) -> None:
-        """Forget an object."""
-        remove = self._removers.get(kind)
-        if remove is not None:
-            remove(key)
-            self._reconciler.request_run()
+        self._store.remove_object(kind, key)
+        self._reconciler.request_run()
 
     def on_history_reset(self) -> None:
         """Do nothing: versions that count anew are told as `old.version` 0."""

@@ -63,7 +63,6 @@ class StatusReports:
             self._view.publish_object(kind, key)
 
     def on_delete(self, kind: ObjectKind, key: ObjectKey) -> None:
-        """Forget a deleted object."""
         self._view.forget_object(kind, key)
         if kind == ObjectKind.DATAPLANE:
             self._nodes.remove_node(key.name)

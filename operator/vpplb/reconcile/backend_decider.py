@@ -73,7 +73,6 @@ class BackendDecider:
         self._removals: list[tuple[ObjectKey, ObjectKey]] = []
 
     def cancel_timer(self) -> None:
-        """Wake nobody any more."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -95,13 +94,10 @@ class BackendDecider:
 
     # --- what a restart goes on from --------------------------------------------------------
 
-    def is_known(self, key: ObjectKey) -> bool:
-        """Whether there is something to go on from for a backend."""
-        return key in self._records
-
-    def resume_health(self, key: ObjectKey, health: BackendHealth) -> None:
-        """Take over what a backend's status says."""
-        self._records[key] = _BackendRecord(health=health)
+    def resume_health(self, key: ObjectKey, health: BackendHealth, *, newest: bool) -> None:
+        """Take over what a backend's status says; not `newest`: unless something is known."""
+        if newest or key not in self._records:
+            self._records[key] = _BackendRecord(health=health)
 
     def hold_unheard(self, key: ObjectKey) -> None:
         """Let a backend of which nothing is known count as up until its check has a verdict."""

@@ -25,7 +25,6 @@ class DeadlineQueue:
             heappush(self._heap, (at, key))
 
     def pop_due(self, now: float) -> list[ObjectKey]:
-        """Take out what is due."""
         found = []
         while self._heap and (self._heap[0][0] <= now or self._is_old(*self._heap[0])):
             at, key = heappop(self._heap)
@@ -35,14 +34,12 @@ class DeadlineQueue:
         return found
 
     def await_next(self, now: float) -> None:
-        """Await the next."""
         self.cancel_timer()
         if self._heap:
             wait = max(0.0, self._heap[0][0] - now)
             self._timer = asyncio.get_running_loop().call_later(wait, self._wake)
 
     def cancel_timer(self) -> None:
-        """Wake nobody any more."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -58,21 +58,16 @@ class FrontendDecider:
         self._deadlines = DeadlineQueue(wake)
 
     def cancel_timer(self) -> None:
-        """Wake nobody any more."""
         self._deadlines.cancel_timer()
 
     # --- what a restart goes on from --------------------------------------------------------
 
-    def is_known(self, key: ObjectKey) -> bool:
-        """Whether there is something to go on from for a frontend."""
-        return key in self._previous
-
-    def resume_previous(self, key: ObjectKey, previous: Previous) -> None:
-        """Take over what a frontend's status says."""
-        self._previous[key] = previous
+    def resume_previous(self, key: ObjectKey, previous: Previous, *, newest: bool) -> None:
+        """Take over what a frontend's status says; not `newest`: unless something is known."""
+        if newest or key not in self._previous:
+            self._previous[key] = previous
 
     def get_previous(self, key: ObjectKey) -> Previous:
-        """Return what was decided last on a frontend."""
         return self._previous.get(key) or Previous()
 
     def was_serving(self, backend: Backend) -> bool:

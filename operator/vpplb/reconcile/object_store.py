@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from vpplb.model.lookup import AddressSet, PrefixSet
-from vpplb.model.names import ObjectKey
+from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.objects import Backend, Frontend, HealthCheck
 from vpplb.model.problem import Problem
 from vpplb.model.vip import IPAddress, IPNetwork
@@ -109,8 +109,27 @@ class ObjectStore:
         self.frontends[new.key] = new
         self._link_frontend(new.key, old, new)
 
+    def put_object(self, new: Frontend | Backend | HealthCheck) -> None:
+        """Take an object in, or its new version."""
+        match new:
+            case Frontend():
+                self.put_frontend(new)
+            case Backend():
+                self.put_backend(new)
+            case HealthCheck():
+                self.put_health_check(new)
+
+    def remove_object(self, kind: str, key: ObjectKey) -> None:
+        """Forget an object of any kind; nothing happens when it is not known."""
+        match kind:
+            case ObjectKind.FRONTEND:
+                self.remove_frontend(key)
+            case ObjectKind.BACKEND:
+                self.remove_backend(key)
+            case ObjectKind.HEALTH_CHECK:
+                self.remove_health_check(key)
+
     def remove_frontend(self, key: ObjectKey) -> None:
-        """Forget a frontend; nothing happens when it is not known."""
         self.invalid.pop(("Frontend", key), None)
         self.dirty.frontends.add(key)
         old = self.frontends.get(key)
@@ -132,7 +151,6 @@ class ObjectStore:
         self.backends[new.key] = new
 
     def remove_backend(self, key: ObjectKey) -> None:
-        """Forget a backend; nothing happens when it is not known."""
         self.invalid.pop(("Backend", key), None)
         self.dirty.backends.add(key)
         old = self.backends.pop(key, None)
@@ -141,7 +159,6 @@ class ObjectStore:
             self._move_backend(key, old, None)
 
     def put_health_check(self, new: HealthCheck) -> None:
-        """Take a health check in, or its new version."""
         judged = self._note_problems("HealthCheck", new.key, ())
         if self.health_checks.get(new.key) == new and not judged:
             return
@@ -150,7 +167,6 @@ class ObjectStore:
         self.dirty.backends |= self.backends_of(new.key)
 
     def remove_health_check(self, key: ObjectKey) -> None:
-        """Forget a health check; nothing happens when it is not known."""
         self.invalid.pop(("HealthCheck", key), None)
         self.dirty.health_checks.add(key)
         if self.health_checks.pop(key, None) is not None:

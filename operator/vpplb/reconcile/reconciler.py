@@ -65,13 +65,11 @@ class Reconciler:
 
     def resume_backend(self, key: ObjectKey, health: BackendHealth) -> None:
         """Take over what a backend's status says; ignored once it is decided on here."""
-        if not self.synced or not self._backends.is_known(key):
-            self._backends.resume_health(key, health)
+        self._backends.resume_health(key, health, newest=not self.synced)
 
     def resume_frontend(self, key: ObjectKey, previous: Previous) -> None:
         """Take over what a frontend's status says; ignored once it is decided on here."""
-        if not self.synced or not self._frontends.is_known(key):
-            self._frontends.resume_previous(key, previous)
+        self._frontends.resume_previous(key, previous, newest=not self.synced)
 
     def set_synced(self) -> None:
         """Begin to decide: all lists are complete."""
@@ -112,7 +110,6 @@ class Reconciler:
 
     @property
     def views(self) -> Mapping[ObjectKey, FrontendView]:
-        """What is decided for each frontend."""
         return self._frontends.views
 
     def get_health(self, backend: ObjectKey) -> BackendHealth:
@@ -120,7 +117,6 @@ class Reconciler:
         return self._backends.get_health(backend)
 
     def get_previous(self, frontend: ObjectKey) -> Previous:
-        """Return what was decided last for a frontend."""
         return self._frontends.get_previous(frontend)
 
     # --- runs -------------------------------------------------------------------------------

@@ -10,7 +10,6 @@ from vpplb.files.manifests import Finding, Loaded, load
 from vpplb.files.state import StateFile
 from vpplb.model.names import ObjectKey
 from vpplb.model.objects import Backend, Frontend, HealthCheck
-from vpplb.reconcile.object_store import ObjectStore
 from vpplb.reconcile.reconciler import Reconciler
 from vpplb.resources.allowances import NOTHING, Allowances
 from vpplb.resources.health_codec import load_health
@@ -115,7 +114,7 @@ class Folder:
     ) -> None:
         store = self._reconciler.store
         for kind, key in self._present.keys() - loaded.objects.keys():
-            _remove(store, kind, key)
+            store.remove_object(kind, key)
             self._on_gone(kind, key)
         self._present = dict(loaded.objects)
         store.put_secrets(loaded.secrets)
@@ -123,7 +122,8 @@ class Folder:
             status = statuses.get(kind, {}).get(key, {})
             self._on_seen(kind, key, {**source.raw, "status": status})
             self._resume(kind, key, status)
-            _put(store, source.parsed)
+            if isinstance(source.parsed, Frontend | Backend | HealthCheck):
+                store.put_object(source.parsed)
         self._on_loaded(loaded)
         self._reconciler.request_run()
 
@@ -135,30 +135,6 @@ class Folder:
                 self._reconciler.resume_backend(key, load_health(key, status))
             case _:
                 pass
-
-
-def _put(store: ObjectStore, parsed: object) -> None:
-    match parsed:
-        case Frontend():
-            store.put_frontend(parsed)
-        case Backend():
-            store.put_backend(parsed)
-        case HealthCheck():
-            store.put_health_check(parsed)
-        case _:
-            pass
-
-
-def _remove(store: ObjectStore, kind: str, key: ObjectKey) -> None:
-    match kind:
-        case "Frontend":
-            store.remove_frontend(key)
-        case "Backend":
-            store.remove_backend(key)
-        case "HealthCheck":
-            store.remove_health_check(key)
-        case _:
-            pass
 
 
 def _stamp(path: Path) -> Stamp:
