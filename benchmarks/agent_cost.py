@@ -58,7 +58,7 @@ async def _store(kubeconfig: Path, frontends: Mapping[ObjectKey, WantedVip]) -> 
 
     async def write(client: KubeClient) -> None:
         for key, wanted in left:
-            await client.create(ObjectKind.FRONTEND, _manifest(key, wanted))
+            await client.create_object(ObjectKind.FRONTEND, _manifest(key, wanted))
             status = {"dataplane": dump_dataplane(wanted.vip, wanted.desired)}
             await client.patch_status(ObjectKind.FRONTEND, key, {"status": status})
 
@@ -84,7 +84,7 @@ async def _programmed(kubeconfig: Path, agent: Program, count: int) -> None:
     deadline = time.monotonic() + 120
     async with await KubeClient.from_config(kubeconfig) as client:
         while agent.alive and time.monotonic() < deadline:
-            listing = await client.list(ObjectKind.DATAPLANE)
+            listing = await client.list_objects(ObjectKind.DATAPLANE)
             shown = [(item.get("status") or {}).get("frontends") or {} for item in listing.items]
             if [one.get("programmed") for one in shown] == [count]:
                 return

@@ -71,7 +71,7 @@ async def yardstick(plane: ControlPlane, client: KubeClient) -> None:
     versions: dict[str, str] = {}
     for name in names:
         raw = manifest("Backend", name, specs, namespace="yard")
-        versions[name] = (await client.create(ObjectKind.BACKEND, raw))["metadata"][
+        versions[name] = (await client.create_object(ObjectKind.BACKEND, raw))["metadata"][
             "resourceVersion"
         ]
     left, began = iter(names), time.monotonic()
@@ -85,7 +85,7 @@ async def yardstick(plane: ControlPlane, client: KubeClient) -> None:
     rate = BARE / (time.monotonic() - began)
     note(f"bare: {rate:.0f} statuses of backends a second, {FRONTENDS * 10 / rate:.0f} s for all")
     await asyncio.gather(
-        *(client.delete(ObjectKind.BACKEND, ObjectKey("yard", name)) for name in names)
+        *(client.delete_object(ObjectKind.BACKEND, ObjectKey("yard", name)) for name in names)
     )
 
 

@@ -91,7 +91,7 @@ async def create(client: KubeClient, fleet: Fleet, say: Callable[[str], None]) -
     async def work() -> None:
         nonlocal made
         for kind, raw in left:
-            await client.create(kind, raw)
+            await client.create_object(kind, raw)
             made += 1
             if made % 2000 == 0:
                 say(f"{made} objects are created")

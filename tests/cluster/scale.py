@@ -92,7 +92,7 @@ class Scale:
         return bool(json.loads(said)["figures"]["writes_due"] == 0)
 
     async def _list(self, kind: ObjectKind) -> Sequence[JsonObject]:
-        return (await self.client.list(kind, self.fleet.namespace)).items
+        return (await self.client.list_objects(kind, self.fleet.namespace)).items
 
     async def known(self) -> float:
         """Wait until every backend's and frontend's status shows that it is up."""
@@ -102,7 +102,9 @@ class Scale:
         """Wait until the agent says that VPP has everything."""
         deadline = time.monotonic() + 300
         while time.monotonic() < deadline:
-            found = await self.client.get(ObjectKind.DATAPLANE, ObjectKey("", self.stage.node))
+            found = await self.client.get_object(
+                ObjectKind.DATAPLANE, ObjectKey("", self.stage.node)
+            )
             shown = (found.get("status") or {}).get("frontends") or {}
             if shown.get("programmed") == self.fleet.frontends:
                 return time.time()
@@ -200,7 +202,9 @@ class Scale:
         since = len(self.stage.tap.calls)
         spec = {"pools": self.fleet.pools(frontend, weight)}
         began = time.time()
-        await self.client.patch(ObjectKind.FRONTEND, self.fleet.key(frontend), {"spec": spec})
+        await self.client.patch_object(
+            ObjectKind.FRONTEND, self.fleet.key(frontend), {"spec": spec}
+        )
         return (await self.reweighted([address], weight, since))[address] - began
 
 

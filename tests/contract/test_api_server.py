@@ -16,7 +16,7 @@ from vpplb.kube import user_client as user_client_module
 from vpplb.kube.api_resources import JsonObject
 from vpplb.kube.client import KubeClient
 from vpplb.kube.errors import ApiError, Conflict, Gone, NotFound
-from vpplb.kube.user_client import Change, Console
+from vpplb.kube.user_client import UserClient, WatchEvent
 from vpplb.model.names import ObjectKey, ObjectKind
 
 pytestmark = pytest.mark.slow
@@ -30,14 +30,14 @@ Api = KubeClient | FakeApiServer
 
 
 @asynccontextmanager
-async def reached(server: str, request: pytest.FixtureRequest) -> AsyncIterator[Console]:
+async def reached(server: str, request: pytest.FixtureRequest) -> AsyncIterator[UserClient]:
     if server == "real":
         plane: ControlPlane = request.getfixturevalue("control_plane")
-        async with await Console.from_config(plane.kubeconfig) as console:
+        async with await UserClient.from_config(plane.kubeconfig) as console:
             yield console
     else:
         fake = FakeApiServer(schemas=ApiSchemas())
-        async with served(fake) as access, Console(access) as console:
+        async with served(fake) as access, UserClient(access) as console:
             yield console
 
 
@@ -51,7 +51,7 @@ async def api(request: pytest.FixtureRequest) -> AsyncIterator[Api]:
 
 
 @pytest.fixture(params=["http", REAL])
-async def console(request: pytest.FixtureRequest) -> AsyncIterator[Console]:
+async def console(request: pytest.FixtureRequest) -> AsyncIterator[UserClient]:
     async with reached(request.param, request) as console:
         yield console
 
@@ -63,7 +63,7 @@ def version_of(raw: JsonObject) -> int:
 async def new_key(api: Api) -> ObjectKey:
     """Return a key in a namespace of its own."""
     namespace = f"contract-{secrets.token_hex(4)}"
-    await api.create(ObjectKind.NAMESPACE, {"metadata": {"name": namespace}})
+    await api.create_object(ObjectKind.NAMESPACE, {"metadata": {"name": namespace}})
     return ObjectKey(namespace, "a")
 
 
@@ -73,7 +73,7 @@ def named(key: ObjectKey, **metadata: object) -> Mapping[str, object]:
 
 async def backend(api: Api, key: ObjectKey, **extra: object) -> JsonObject:
     spec = {"address": "192.0.2.1", "enabled": True}
-    return await api.create(BACKEND, {"metadata": named(key), "spec": spec, **extra})
+    return await api.create_object(BACKEND, {"metadata": named(key), "spec": spec, **extra})
 
 
 # --- one object -----------------------------------------------------------------------------
@@ -82,7 +82,7 @@ async def backend(api: Api, key: ObjectKey, **extra: object) -> JsonObject:
 async def test_what_is_created_is_read_with_its_system_fields(api: Api) -> None:
     key = await new_key(api)
     made = await backend(api, key)
-    read = await api.get(BACKEND, key)
+    read = await api.get_object(BACKEND, key)
     assert read["metadata"] == made["metadata"]
     assert read["spec"]["address"] == "192.0.2.1"
     assert made["metadata"]["uid"]
@@ -105,27 +105,27 @@ async def test_what_exists_is_not_created_again(api: Api) -> None:
 async def test_what_is_not_there_is_not_found(api: Api) -> None:
     key = await new_key(api)
     with pytest.raises(NotFound, match="404 NotFound"):
-        await api.get(BACKEND, key)
+        await api.get_object(BACKEND, key)
     with pytest.raises(NotFound):
-        await api.delete(BACKEND, key)
+        await api.delete_object(BACKEND, key)
     with pytest.raises(NotFound):
-        await api.patch(BACKEND, key, {"spec": {"paused": True}})
+        await api.patch_object(BACKEND, key, {"spec": {"paused": True}})
     with pytest.raises(NotFound):
         await api.patch_status(BACKEND, key, {"status": STATUS})
     with pytest.raises(NotFound):
         await api.replace_status(BACKEND, key, 7, STATUS)
     with pytest.raises(NotFound):
-        await api.replace(BACKEND, key, {"metadata": named(key), "spec": {}})
+        await api.replace_object(BACKEND, key, {"metadata": named(key), "spec": {}})
 
 
 async def test_what_a_schema_does_not_allow_is_refused_and_changes_nothing(api: Api) -> None:
     key = await new_key(api)
     with pytest.raises(ApiError, match="422 Invalid"):
-        await api.create(BACKEND, {"metadata": named(key), "spec": {"enabled": True}})
+        await api.create_object(BACKEND, {"metadata": named(key), "spec": {"enabled": True}})
     made = await backend(api, key)
     with pytest.raises(ApiError, match="422 Invalid"):
-        await api.patch(BACKEND, key, {"spec": {"address": 7}})
-    assert await api.get(BACKEND, key) == made
+        await api.patch_object(BACKEND, key, {"spec": {"address": 7}})
+    assert await api.get_object(BACKEND, key) == made
 
 
 async def test_fields_that_a_schema_does_not_know_are_pruned(api: Api) -> None:
@@ -140,9 +140,9 @@ async def test_a_change_of_the_spec_is_a_new_generation_and_one_of_the_status_is
 ) -> None:
     key = await new_key(api)
     made = await backend(api, key)
-    labelled = await api.patch(BACKEND, key, {"metadata": {"labels": {"x": "y"}}})
+    labelled = await api.patch_object(BACKEND, key, {"metadata": {"labels": {"x": "y"}}})
     told = await api.patch_status(BACKEND, key, {"status": STATUS})
-    edited = await api.patch(BACKEND, key, {"spec": {"paused": True}})
+    edited = await api.patch_object(BACKEND, key, {"spec": {"paused": True}})
     versions = [version_of(one) for one in (made, labelled, told, edited)]
     assert versions == sorted(set(versions))
     generations = [one["metadata"]["generation"] for one in (made, labelled, told, edited)]
@@ -156,19 +156,19 @@ async def test_a_write_that_changes_nothing_is_no_new_version(api: Api) -> None:
     first = await api.patch_status(BACKEND, key, {"status": STATUS})
     again = await api.patch_status(BACKEND, key, {"status": STATUS})
     replaced = await api.replace_status(BACKEND, key, version_of(first), STATUS)
-    patched = await api.patch(BACKEND, key, {"spec": {"enabled": True}})
+    patched = await api.patch_object(BACKEND, key, {"spec": {"enabled": True}})
     assert {version_of(one) for one in (again, replaced, patched)} == {version_of(first)}
 
 
 async def test_the_status_and_the_rest_are_written_apart(api: Api) -> None:
     key = await new_key(api)
     made = await backend(api, key)
-    patched = await api.patch(BACKEND, key, {"status": STATUS, "spec": {"paused": True}})
+    patched = await api.patch_object(BACKEND, key, {"status": STATUS, "spec": {"paused": True}})
     assert "status" not in patched
     told = await api.patch_status(BACKEND, key, {"status": STATUS, "spec": {"paused": False}})
     assert (told["spec"]["paused"], told["status"]) == (True, STATUS)
     whole = {"metadata": told["metadata"], "spec": made["spec"], "status": {"state": "up"}}
-    replaced = await api.replace(BACKEND, key, whole)
+    replaced = await api.replace_object(BACKEND, key, whole)
     assert replaced["status"] == STATUS
 
 
@@ -185,14 +185,14 @@ async def test_a_replaced_status_holds_nothing_of_the_old(api: Api) -> None:
 async def test_a_write_on_an_old_version_is_a_conflict(api: Api) -> None:
     key = await new_key(api)
     made = await backend(api, key)
-    await api.patch(BACKEND, key, {"spec": {"paused": True}})
+    await api.patch_object(BACKEND, key, {"spec": {"paused": True}})
     old = {"resourceVersion": made["metadata"]["resourceVersion"]}
     with pytest.raises(Conflict, match="409 Conflict"):
-        await api.replace(BACKEND, key, made)
+        await api.replace_object(BACKEND, key, made)
     with pytest.raises(Conflict):
         await api.replace_status(BACKEND, key, version_of(made), STATUS)
     with pytest.raises(Conflict):
-        await api.patch(BACKEND, key, {"metadata": old, "spec": {"paused": False}})
+        await api.patch_object(BACKEND, key, {"metadata": old, "spec": {"paused": False}})
     with pytest.raises(Conflict):
         await api.patch_status(BACKEND, key, {"metadata": old, "status": STATUS})
 
@@ -202,25 +202,27 @@ async def test_a_write_for_another_object_of_the_name_is_refused(api: Api) -> No
     made = await backend(api, key)
     other = {**made, "metadata": {**made["metadata"], "uid": "another"}}
     with pytest.raises(Conflict):
-        await api.replace(BACKEND, key, {**other, "spec": {**made["spec"], "paused": True}})
+        await api.replace_object(BACKEND, key, {**other, "spec": {**made["spec"], "paused": True}})
     with pytest.raises(ApiError, match="422 Invalid"):
-        await api.patch(BACKEND, key, {"metadata": {"uid": "another"}, "spec": {"paused": True}})
-    assert await api.get(BACKEND, key) == made
+        await api.patch_object(
+            BACKEND, key, {"metadata": {"uid": "another"}, "spec": {"paused": True}}
+        )
+    assert await api.get_object(BACKEND, key) == made
 
 
 async def test_a_whole_object_is_written_on_a_version_only(api: Api) -> None:
     key = await new_key(api)
     made = await backend(api, key)
     with pytest.raises(ApiError, match="422 Invalid"):
-        await api.replace(BACKEND, key, {"metadata": named(key), "spec": made["spec"]})
+        await api.replace_object(BACKEND, key, {"metadata": named(key), "spec": made["spec"]})
 
 
 async def test_what_is_deleted_is_gone_and_what_comes_then_is_another(api: Api) -> None:
     key = await new_key(api)
     first = await backend(api, key)
-    await api.delete(BACKEND, key)
+    await api.delete_object(BACKEND, key)
     with pytest.raises(NotFound):
-        await api.get(BACKEND, key)
+        await api.get_object(BACKEND, key)
     second = await backend(api, key)
     assert second["metadata"]["uid"] != first["metadata"]["uid"]
     assert version_of(second) > version_of(first)
@@ -232,21 +234,23 @@ async def test_what_is_deleted_is_gone_and_what_comes_then_is_another(api: Api) 
 async def test_a_lease_is_created_by_a_replacement_and_by_no_second_one(api: Api) -> None:
     key = await new_key(api)
     body = {"metadata": named(key), "spec": {"holderIdentity": "me", "leaseDurationSeconds": 15}}
-    made = await api.replace(LEASE, key, body)
+    made = await api.replace_object(LEASE, key, body)
     assert made["spec"]["holderIdentity"] == "me"
     with pytest.raises(ApiError, match="422 Invalid"):
-        await api.replace(LEASE, key, body)
+        await api.replace_object(LEASE, key, body)
 
 
 async def test_a_lease_is_taken_on_the_version_that_was_read(api: Api) -> None:
     key = await new_key(api)
-    made = await api.create(LEASE, {"metadata": named(key), "spec": {"holderIdentity": "me"}})
+    made = await api.create_object(
+        LEASE, {"metadata": named(key), "spec": {"holderIdentity": "me"}}
+    )
     on = {"metadata": {"resourceVersion": made["metadata"]["resourceVersion"]}}
-    taken = await api.patch(LEASE, key, {**on, "spec": {"holderIdentity": "you"}})
+    taken = await api.patch_object(LEASE, key, {**on, "spec": {"holderIdentity": "you"}})
     assert taken["spec"]["holderIdentity"] == "you"
     with pytest.raises(Conflict):
-        await api.patch(LEASE, key, {**on, "spec": {"holderIdentity": "me"}})
-    freed = await api.patch(LEASE, key, {"spec": {"holderIdentity": None}})
+        await api.patch_object(LEASE, key, {**on, "spec": {"holderIdentity": "me"}})
+    freed = await api.patch_object(LEASE, key, {"spec": {"holderIdentity": None}})
     assert "holderIdentity" not in freed["spec"]
 
 
@@ -260,48 +264,52 @@ async def test_a_list_has_all_of_a_namespace_in_order_and_the_version_to_watch_f
     elsewhere = await new_key(api)
     made = [await backend(api, key._replace(name=name)) for name in "bac"]
     await backend(api, elsewhere)
-    listing = await api.list(BACKEND, key.namespace)
+    listing = await api.list_objects(BACKEND, key.namespace)
     assert [item["metadata"]["name"] for item in listing.items] == ["a", "b", "c"]
     assert int(listing.resource_version) >= version_of(made[-1])
-    everywhere = await api.list(BACKEND)
+    everywhere = await api.list_objects(BACKEND)
     found = {item["metadata"]["namespace"] for item in everywhere.items}
     assert found >= {key.namespace, elsewhere.namespace}
 
 
 async def test_an_empty_list_has_a_version_too(api: Api) -> None:
     key = await new_key(api)
-    listing = await api.list(BACKEND, key.namespace)
+    listing = await api.list_objects(BACKEND, key.namespace)
     assert listing.items == []
     assert int(listing.resource_version) > 0
 
 
-async def test_pages_are_of_one_moment(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_pages_are_of_one_moment(
+    console: UserClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     key = await new_key(console)
     for number in range(8):
         await backend(console, key._replace(name=f"b{number}"))
     monkeypatch.setattr(client_module, "PAGE", 3)
-    asked = Console._request
+    asked = UserClient._send_request
 
-    async def meanwhile(client: Console, method: str, path: str, **how: object) -> JsonObject:
+    async def meanwhile(client: UserClient, method: str, path: str, **how: object) -> JsonObject:
         answer = await asked(client, method, path, **how)  # type: ignore[arg-type]  # as they came
         if method == "GET" and not (how["query"] or {}).get("continue"):  # type: ignore[attr-defined]
-            await console.delete(BACKEND, key._replace(name="b7"))
+            await console.delete_object(BACKEND, key._replace(name="b7"))
         return answer
 
-    monkeypatch.setattr(Console, "_request", meanwhile)
-    listing = await console.list(BACKEND, key.namespace)
+    monkeypatch.setattr(UserClient, "_send_request", meanwhile)
+    listing = await console.list_objects(BACKEND, key.namespace)
     assert [item["metadata"]["name"] for item in listing.items] == [f"b{n}" for n in range(8)]
 
 
-async def test_objects_are_selected_by_labels_and_fields(console: Console) -> None:
+async def test_objects_are_selected_by_labels_and_fields(console: UserClient) -> None:
     key = await new_key(console)
     for name in "abc":
         await backend(console, key._replace(name=name))
         labels = {"tier": "web" if name != "c" else "db", "of": name}
-        await console.patch(BACKEND, key._replace(name=name), {"metadata": {"labels": labels}})
+        await console.patch_object(
+            BACKEND, key._replace(name=name), {"metadata": {"labels": labels}}
+        )
 
     async def names(labels: str = "", fields: str = "") -> str:
-        found = await console.select(BACKEND, key.namespace, labels=labels, fields=fields)
+        found = await console.select_objects(BACKEND, key.namespace, labels=labels, fields=fields)
         return "".join(one["metadata"]["name"] for one in found)
 
     assert await names() == "abc"
@@ -314,46 +322,46 @@ async def test_objects_are_selected_by_labels_and_fields(console: Console) -> No
 
 
 async def test_an_exact_edit_is_done_when_its_tests_hold_and_refused_otherwise(
-    console: Console,
+    console: UserClient,
 ) -> None:
     key = await new_key(console)
     await backend(console, key)
     held = {"op": "test", "path": "/spec/address", "value": "192.0.2.1"}
     edit = {"op": "add", "path": "/spec/paused", "value": True}
-    edited = await console.edit_exactly(BACKEND, key, [held, edit])
+    edited = await console.apply_json_patch(BACKEND, key, [held, edit])
     assert edited["spec"]["paused"] is True
     assert edited["metadata"]["generation"] == 2
     for wrong in ({**held, "value": "192.0.2.2"}, {**edit, "path": "/spec/nowhere/x"}):
         with pytest.raises(ApiError, match="422 Invalid"):
-            await console.edit_exactly(BACKEND, key, [wrong, {**edit, "value": False}])
-    assert (await console.get(BACKEND, key))["spec"]["paused"] is True
+            await console.apply_json_patch(BACKEND, key, [wrong, {**edit, "value": False}])
+    assert (await console.get_object(BACKEND, key))["spec"]["paused"] is True
 
 
 # --- watches --------------------------------------------------------------------------------
 
 
-async def told(console: Console, key: ObjectKey, version: str, count: int) -> list[Change]:
+async def told(console: UserClient, key: ObjectKey, version: str, count: int) -> list[WatchEvent]:
     """Return the first changes of the namespace that a watch from a version tells."""
-    changes: list[Change] = []
+    changes: list[WatchEvent] = []
     async with asyncio.timeout(20):
-        async for change in console.follow(BACKEND, key.namespace, version):
+        async for change in console.watch_objects(BACKEND, key.namespace, version):
             changes.append(change)
             if len(changes) == count:
                 break
     return changes
 
 
-def short(changes: Sequence[Change]) -> list[tuple[str, str, int]]:
+def short(changes: Sequence[WatchEvent]) -> list[tuple[str, str, int]]:
     return [(one.type, one.object["metadata"]["name"], version_of(one.object)) for one in changes]
 
 
 async def test_a_watch_tells_what_has_changed_since_a_version_and_what_changes_then(
-    console: Console,
+    console: UserClient,
 ) -> None:
     key = await new_key(console)
     elsewhere = await new_key(console)
     await backend(console, key._replace(name="before"))
-    version = (await console.list(BACKEND, key.namespace)).resource_version
+    version = (await console.list_objects(BACKEND, key.namespace)).resource_version
     made = await backend(console, key)
     await backend(console, elsewhere)
     telling = asyncio.create_task(told(console, key, version, 4))
@@ -361,8 +369,8 @@ async def test_a_watch_tells_what_has_changed_since_a_version_and_what_changes_t
     status = await console.patch_status(BACKEND, key, {"status": STATUS})
     same = await console.patch_status(BACKEND, key, {"status": STATUS})
     assert version_of(same) == version_of(status)
-    edited = await console.patch(BACKEND, key, {"spec": {"paused": True}})
-    await console.delete(BACKEND, key)
+    edited = await console.patch_object(BACKEND, key, {"spec": {"paused": True}})
+    await console.delete_object(BACKEND, key)
     changes = await telling
     assert short(changes[:3]) == [
         ("ADDED", "a", version_of(made)),
@@ -373,9 +381,9 @@ async def test_a_watch_tells_what_has_changed_since_a_version_and_what_changes_t
     assert version_of(changes[3].object) > version_of(edited)
 
 
-async def test_a_watch_that_is_begun_again_misses_and_repeats_nothing(console: Console) -> None:
+async def test_a_watch_that_is_begun_again_misses_and_repeats_nothing(console: UserClient) -> None:
     key = await new_key(console)
-    version = (await console.list(BACKEND, key.namespace)).resource_version
+    version = (await console.list_objects(BACKEND, key.namespace)).resource_version
     made = [await backend(console, key._replace(name=name)) for name in "abc"]
     first = await told(console, key, version, 2)
     resumed = await told(console, key, first[-1].object["metadata"]["resourceVersion"], 1)
@@ -385,14 +393,14 @@ async def test_a_watch_that_is_begun_again_misses_and_repeats_nothing(console: C
 
 
 async def test_a_watch_ends_in_time_with_a_bookmark_of_what_it_has_come_to(
-    console: Console, monkeypatch: pytest.MonkeyPatch
+    console: UserClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(user_client_module, "WATCH_PERIOD", 4)
     key, elsewhere = await new_key(console), await new_key(console)
-    version = (await console.list(BACKEND, key.namespace)).resource_version
+    version = (await console.list_objects(BACKEND, key.namespace)).resource_version
 
-    async def follow() -> list[Change]:
-        return [change async for change in console.follow(BACKEND, key.namespace, version)]
+    async def follow() -> list[WatchEvent]:
+        return [change async for change in console.watch_objects(BACKEND, key.namespace, version)]
 
     following = asyncio.create_task(follow())
     await asyncio.sleep(0.2)
@@ -402,7 +410,7 @@ async def test_a_watch_ends_in_time_with_a_bookmark_of_what_it_has_come_to(
     assert version_of(changes[-1].object) >= version_of(made)
 
 
-async def test_a_watch_of_a_version_that_is_forgotten_says_so(console: Console) -> None:
+async def test_a_watch_of_a_version_that_is_forgotten_says_so(console: UserClient) -> None:
     key = await new_key(console)
     await backend(console, key)
     with pytest.raises(Gone, match="too old resource version"):

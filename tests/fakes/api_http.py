@@ -12,7 +12,7 @@ from aiohttp import web
 from fakes.api_server import FakeApiServer
 from fakes.api_store import Selection
 from vpplb.kube.api_resources import RESOURCES
-from vpplb.kube.cluster_access import Access
+from vpplb.kube.cluster_access import ClusterAccess
 from vpplb.kube.errors import ApiError, Gone, KubeError, NotFound, api_error
 from vpplb.model.names import ObjectKey, ObjectKind
 
@@ -23,7 +23,7 @@ BOOKMARK_BEFORE_END = 2.0
 
 
 @asynccontextmanager
-async def served(server: FakeApiServer) -> AsyncIterator[Access]:
+async def served(server: FakeApiServer) -> AsyncIterator[ClusterAccess]:
     """Serve on loopback; give the way to it. A KubeError that is no answer breaks the line."""
 
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
@@ -37,7 +37,7 @@ async def served(server: FakeApiServer) -> AsyncIterator[Access]:
             return web.Response()
 
     async with answering(handle) as url:
-        yield Access(server=url, auth_headers=_no_headers)
+        yield ClusterAccess(server=url, auth_headers=_no_headers)
 
 
 @asynccontextmanager
@@ -65,13 +65,13 @@ async def _handle(server: FakeApiServer, request: web.BaseRequest) -> web.Stream
         case "GET", "" if not key.name:
             return await _list(server, request, _selection(kind, key, request))
         case "GET", "":
-            answer = await server.get(kind, key)
+            answer = await server.get_object(kind, key)
         case "POST", "":
             metadata = {**body["metadata"], **({"namespace": key.namespace} if key[0] else {})}
-            answer = await server.create(kind, {**body, "metadata": metadata})
+            answer = await server.create_object(kind, {**body, "metadata": metadata})
             return web.json_response(answer, status=201)
         case "PUT", "":
-            answer = await server.replace(kind, key, body)
+            answer = await server.replace_object(kind, key, body)
         case "PUT", "status":
             version = int(body["metadata"].get("resourceVersion") or 0)
             answer = await server.replace_status(kind, key, version, body["status"])
@@ -79,11 +79,11 @@ async def _handle(server: FakeApiServer, request: web.BaseRequest) -> web.Stream
             await server.ask("edit", key, {"operations": body})
             answer = server.edit(kind, key, body)
         case "PATCH", "":
-            answer = await server.patch(kind, key, body)
+            answer = await server.patch_object(kind, key, body)
         case "PATCH", "status":
             answer = await server.patch_status(kind, key, body)
         case "DELETE", "":
-            await server.delete(kind, key)
+            await server.delete_object(kind, key)
             answer = {"kind": "Status", "status": "Success"}
         case _:
             raise api_error(405, "MethodNotAllowed", "the server does not allow this method")

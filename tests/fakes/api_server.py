@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from fakes.api_store import ApiStore, Body, Selection
 from vpplb.kube.api_resources import JsonObject
-from vpplb.kube.client import KubeClient, Listing
+from vpplb.kube.client import KubeClient, ObjectListing
 from vpplb.kube.errors import KubeError
 from vpplb.model.names import ObjectKey, ObjectKind
 
@@ -59,16 +59,16 @@ class FakeApiServer(ApiStore, KubeClient):
 
     # --- what clients ask -----------------------------------------------------------------------
 
-    async def get(self, kind: ObjectKind, key: ObjectKey) -> JsonObject:
+    async def get_object(self, kind: ObjectKind, key: ObjectKey) -> JsonObject:
         await self.ask("get", key, {})
         return self.read(kind, key)
 
-    async def list(self, kind: ObjectKind, namespace: str | None = None) -> Listing:
+    async def list_objects(self, kind: ObjectKind, namespace: str | None = None) -> ObjectListing:
         await self.ask("list", ObjectKey(namespace or "", ""), {})
         found = self.list_all(Selection(kind=kind, namespace=namespace or ""))
-        return Listing(found, self.version)
+        return ObjectListing(found, self.version)
 
-    async def create(self, kind: ObjectKind, body: Body) -> JsonObject:
+    async def create_object(self, kind: ObjectKind, body: Body) -> JsonObject:
         metadata = body["metadata"]
         assert isinstance(metadata, Mapping)
         await self.ask("create", ObjectKey(metadata.get("namespace", ""), metadata["name"]), body)
@@ -78,11 +78,11 @@ class FakeApiServer(ApiStore, KubeClient):
         await self.ask("create_event", ObjectKey("", ""), body)
         self.events.append(body)
 
-    async def replace(self, kind: ObjectKind, key: ObjectKey, body: Body) -> JsonObject:
+    async def replace_object(self, kind: ObjectKind, key: ObjectKey, body: Body) -> JsonObject:
         await self.ask("replace", key, body)
         return self.put_whole(kind, key, body)
 
-    async def patch(self, kind: ObjectKind, key: ObjectKey, body: Body) -> JsonObject:
+    async def patch_object(self, kind: ObjectKind, key: ObjectKey, body: Body) -> JsonObject:
         await self.ask("patch", key, body)
         return self.merge(kind, key, body)
 
@@ -98,7 +98,7 @@ class FakeApiServer(ApiStore, KubeClient):
         await self.ask("patch_status", key, body)
         return self.merge_status(kind, key, body)
 
-    async def delete(self, kind: ObjectKind, key: ObjectKey) -> None:
+    async def delete_object(self, kind: ObjectKind, key: ObjectKey) -> None:
         await self.ask("delete", key, {})
         self.remove(kind, key)
 

@@ -8,15 +8,15 @@ from typing import Self
 from fakes.api_server import FakeApiServer
 from fakes.api_store import Selection
 from vpplb.kube.api_resources import RESOURCES, JsonObject, key_of
-from vpplb.kube.client import Listing
+from vpplb.kube.client import ObjectListing
 from vpplb.kube.errors import ApiError, KubeError
-from vpplb.kube.user_client import Change, Console
+from vpplb.kube.user_client import UserClient, WatchEvent
 from vpplb.model.names import ObjectKey, ObjectKind
 
 Objects = list[JsonObject]
 
 
-class FakeConsole(Console):
+class FakeConsole(UserClient):
     """Objects by kind and key. `edits` are what was asked for.
 
     `before_edit` is called before each edit, `after_edit` after it: what others do meanwhile.
@@ -32,7 +32,7 @@ class FakeConsole(Console):
         self.asked: list[tuple[str, ...]] = []
         self.before_edit: Callable[[], None] = lambda: None
         self.after_edit: Callable[[], None] = lambda: None
-        self.changes: dict[ObjectKind, list[Change | KubeError]] = {}
+        self.changes: dict[ObjectKind, list[WatchEvent | KubeError]] = {}
         self.forbidden: set[tuple[ObjectKind, str]] = set()
         self.pods: dict[tuple[ObjectKey, int, str], JsonObject] = {}
 
@@ -45,14 +45,14 @@ class FakeConsole(Console):
     def of(self, kind: ObjectKind, name: str, namespace: str = "default") -> JsonObject:
         return self.objects[kind, ObjectKey(namespace if kind.namespaced else "", name)]
 
-    async def list(self, kind: ObjectKind, namespace: str | None = None) -> Listing:
+    async def list_objects(self, kind: ObjectKind, namespace: str | None = None) -> ObjectListing:
         self._permit(kind, namespace)
-        return deepcopy(await self.server.list(kind, namespace))
+        return deepcopy(await self.server.list_objects(kind, namespace))
 
-    async def get(self, kind: ObjectKind, key: ObjectKey) -> JsonObject:
-        return deepcopy(await self.server.get(kind, key))
+    async def get_object(self, kind: ObjectKind, key: ObjectKey) -> JsonObject:
+        return deepcopy(await self.server.get_object(kind, key))
 
-    async def select(
+    async def select_objects(
         self, kind: ObjectKind, namespace: str = "", *, labels: str = "", fields: str = ""
     ) -> Objects:
         self.asked.append((RESOURCES[kind].plural, namespace, labels, fields))
@@ -60,20 +60,22 @@ class FakeConsole(Console):
         selection = Selection(kind=kind, namespace=namespace, labels=labels, fields=fields)
         return deepcopy(self.server.list_all(selection))
 
-    async def edit(
+    async def edit_object(
         self, kind: ObjectKind, key: ObjectKey, body: Mapping[str, object]
     ) -> JsonObject:
         return await self._edit_as(key, body, lambda: self.server.merge(kind, key, body))
 
-    async def edit_exactly(
+    async def apply_json_patch(
         self, kind: ObjectKind, key: ObjectKey, operations: Sequence[Mapping[str, object]]
     ) -> JsonObject:
         return await self._edit_as(key, operations, lambda: self.server.edit(kind, key, operations))
 
-    async def through_pod(self, pod: ObjectKey, port: int, path: str) -> JsonObject:
+    async def get_through_pod(self, pod: ObjectKey, port: int, path: str) -> JsonObject:
         return self.pods[pod, port, path]
 
-    async def follow(self, kind: ObjectKind, namespace: str, version: str) -> AsyncIterator[Change]:
+    async def watch_objects(
+        self, kind: ObjectKind, namespace: str, version: str
+    ) -> AsyncIterator[WatchEvent]:
         told = self.changes.get(kind, [])
         while told:
             await asyncio.sleep(0)

@@ -51,15 +51,15 @@ class LeaseLine(KubeClient):
     deaf: bool = False
     asked: list[str] = field(default_factory=list)
 
-    async def get(self, kind: ObjectKind, key: ObjectKey) -> JsonObject:
+    async def get_object(self, kind: ObjectKind, key: ObjectKey) -> JsonObject:
         return await self._ask("get", lambda: self.server.read(kind, key))
 
-    async def replace(
+    async def replace_object(
         self, kind: ObjectKind, key: ObjectKey, body: Mapping[str, object]
     ) -> JsonObject:
         return await self._ask("replace", lambda: self.server.put_whole(kind, key, body))
 
-    async def patch(
+    async def patch_object(
         self, kind: ObjectKind, key: ObjectKey, body: Mapping[str, object]
     ) -> JsonObject:
         return await self._ask("patch", lambda: self.server.merge(kind, key, body))

@@ -17,7 +17,7 @@ from vpplb.agent.dataplane_reporter import SPACING, DataplaneReporter
 from vpplb.agent.frontend_selector import FrontendSelector, SelectedFrontends
 from vpplb.files.owned_state_store import OwnedStateStore, read_owned
 from vpplb.kube.api_resources import JsonObject, cluster_key
-from vpplb.kube.kubernetes_events import Event, EventRecorder
+from vpplb.kube.kubernetes_events import EventRecorder, ObjectEvent
 from vpplb.kube.object_cache import ObjectCache
 from vpplb.kube.status_writer import StatusWriter
 from vpplb.model.names import ObjectKind
@@ -51,9 +51,9 @@ class NotedEvents(EventRecorder):
 
     def __init__(self, server: FakeApiServer) -> None:
         super().__init__(server, "agent", "n1")
-        self.events: list[Event] = []
+        self.events: list[ObjectEvent] = []
 
-    def emit(self, event: Event) -> None:
+    def emit_event(self, event: ObjectEvent) -> None:
         self.events.append(event)
 
 

@@ -14,8 +14,8 @@ from vpplb.kube import client as client_module
 from vpplb.kube.api_resources import ApiResource, JsonObject
 from vpplb.kube.client import KubeClient
 from vpplb.kube.errors import ApiError, Conflict, NotFound
-from vpplb.kube.kubernetes_events import Event, EventRecorder
-from vpplb.kube.lease_heartbeat import Heartbeat
+from vpplb.kube.kubernetes_events import EventRecorder, ObjectEvent
+from vpplb.kube.lease_heartbeat import LeaseHeartbeat
 from vpplb.kube.object_cache import ObjectCache
 from vpplb.kube.status_writer import StatusWriter
 from vpplb.model.names import ObjectKey, ObjectKind
@@ -38,7 +38,7 @@ def key(namespace: Kubectl) -> ObjectKey:
 
 async def backend(client: KubeClient, key: ObjectKey) -> JsonObject:
     metadata = {"namespace": key.namespace, "name": key.name}
-    return await client.create(
+    return await client.create_object(
         ObjectKind.BACKEND,
         {"metadata": metadata, "spec": {"address": "192.0.2.1", "enabled": True}},
     )
@@ -48,11 +48,11 @@ async def write(client: KubeClient, key: ObjectKey, status: JsonObject) -> JsonO
     """Write a status by a writer that knows nothing, and return the object."""
     writer = StatusWriter(client, ObjectCache())
     running = asyncio.create_task(writer.run())
-    writer.submit(ObjectKind.BACKEND, key, lambda: status)
+    writer.submit_status(ObjectKind.BACKEND, key, lambda: status)
     assert await writer.drain(10) == 0
     running.cancel()
     await asyncio.wait((running,))
-    return await client.get(ObjectKind.BACKEND, key)
+    return await client.get_object(ObjectKind.BACKEND, key)
 
 
 async def test_a_status_is_written_and_leaves_what_the_user_wrote_alone(
@@ -93,23 +93,23 @@ async def test_failures_are_told_apart(
     made = await backend(client, key)
     with pytest.raises(Conflict):
         await backend(client, key)
-    await client.patch(ObjectKind.BACKEND, key, {"spec": {"paused": True}})
+    await client.patch_object(ObjectKind.BACKEND, key, {"spec": {"paused": True}})
     with pytest.raises(Conflict):
-        await client.replace(ObjectKind.BACKEND, key, made)
+        await client.replace_object(ObjectKind.BACKEND, key, made)
     with pytest.raises(Conflict):
         await client.replace_status(
             ObjectKind.BACKEND, key, int(made["metadata"]["resourceVersion"]), STATUS
         )
     with pytest.raises(ApiError, match="422 Invalid"):
-        await client.patch(ObjectKind.BACKEND, key, {"spec": {"address": 7}})
+        await client.patch_object(ObjectKind.BACKEND, key, {"spec": {"address": 7}})
     with monkeypatch.context() as patched:
         nowhere = {ObjectKind.BACKEND: ApiResource("vpplb.dev", "v1", "none")}
         patched.setattr("vpplb.kube.client.RESOURCES", nowhere)
         with pytest.raises(NotFound):
-            await client.list(ObjectKind.BACKEND)
-    await client.delete(ObjectKind.BACKEND, key)
+            await client.list_objects(ObjectKind.BACKEND)
+    await client.delete_object(ObjectKind.BACKEND, key)
     with pytest.raises(NotFound):
-        await client.get(ObjectKind.BACKEND, key)
+        await client.get_object(ObjectKind.BACKEND, key)
 
 
 async def test_a_list_is_complete_over_its_pages(
@@ -118,7 +118,7 @@ async def test_a_list_is_complete_over_its_pages(
     monkeypatch.setattr(client_module, "PAGE", 3)
     names = [f"b{n}" for n in range(8)]
     made = [await backend(client, key._replace(name=name)) for name in names]
-    items, version = await client.list(ObjectKind.BACKEND, key.namespace)
+    items, version = await client.list_objects(ObjectKind.BACKEND, key.namespace)
     assert [item["metadata"]["name"] for item in items] == names
     assert int(version) >= int(made[-1]["metadata"]["resourceVersion"])
 
@@ -127,12 +127,12 @@ async def test_a_heartbeat_makes_its_lease_and_renews_it(
     client: KubeClient, key: ObjectKey
 ) -> None:
     clock = FakeClock()
-    heartbeat = Heartbeat(client=client, key=key, holder="agent", clock=clock)
-    await heartbeat.renew()
-    first = await client.get(ObjectKind.LEASE, key)
+    heartbeat = LeaseHeartbeat(client=client, key=key, holder="agent", clock=clock)
+    await heartbeat.renew_lease()
+    first = await client.get_object(ObjectKind.LEASE, key)
     clock.advance(60)
-    await heartbeat.renew()
-    second = await client.get(ObjectKind.LEASE, key)
+    await heartbeat.renew_lease()
+    second = await client.get_object(ObjectKind.LEASE, key)
     assert first["spec"]["leaseDurationSeconds"] == 30
     assert first["spec"]["renewTime"] < second["spec"]["renewTime"]
 
@@ -143,8 +143,8 @@ async def test_kubectl_shows_our_events(
     made = await backend(client, key)
     recorder = EventRecorder(client, "operator", "pod-1")
     running = asyncio.create_task(recorder.run())
-    recorder.emit(
-        Event(
+    recorder.emit_event(
+        ObjectEvent(
             kind=ObjectKind.BACKEND,
             key=key,
             uid=made["metadata"]["uid"],

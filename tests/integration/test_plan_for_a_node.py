@@ -47,12 +47,14 @@ async def store(plane: ControlPlane, namespace: str, wanted: Vip, **dataplane: o
     async with await KubeClient.from_config(plane.kubeconfig) as client:
         made = frontend(address="192.0.2.201", nodeSelector={"vpplb.test/plan": namespace})
         metadata = {"namespace": namespace, "name": "web"}
-        await client.create(ObjectKind.FRONTEND, {"metadata": metadata, "spec": made["spec"]})
+        await client.create_object(
+            ObjectKind.FRONTEND, {"metadata": metadata, "spec": made["spec"]}
+        )
         await client.patch_status(
             ObjectKind.FRONTEND, key, {"status": {"dataplane": dump_dataplane(WEB, wanted)}}
         )
         labels = {"vpplb.test/plan": namespace}
-        await client.create(
+        await client.create_object(
             ObjectKind.DATAPLANE, {"metadata": {"name": NODE, "labels": labels}, "spec": dataplane}
         )
         owned = format_owned({WEB: key, GONE: gone})

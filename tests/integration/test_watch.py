@@ -48,12 +48,12 @@ class World:
 
     async def create(self, name: str) -> None:
         metadata = {"namespace": self.namespace, "name": name}
-        await self.server.create(
+        await self.server.create_object(
             ObjectKind.BACKEND, {"metadata": metadata, "spec": {"address": "192.0.2.1"}}
         )
 
     async def delete(self, name: str) -> None:
-        await self.server.delete(ObjectKind.BACKEND, ObjectKey(self.namespace, name))
+        await self.server.delete_object(ObjectKind.BACKEND, ObjectKey(self.namespace, name))
 
     async def knows(self, *names: str) -> float:
         """Return, when exactly these are known, how many seconds that took."""
@@ -137,7 +137,9 @@ async def own_writes(world: World) -> None:
     """What the answers to our own writes have told is told no more by the watch, which goes on."""
     async with world.watched() as informer:
         key, versions = ObjectKey(world.namespace, "old"), list[int]()
-        version = (await world.server.get(ObjectKind.BACKEND, key))["metadata"]["resourceVersion"]
+        version = (await world.server.get_object(ObjectKind.BACKEND, key))["metadata"][
+            "resourceVersion"
+        ]
         with world.proxy.failing(Fault(status=500), only=watches):  # no echo before its answer
             world.proxy.reset(only=watches)
             for n in range(20):
@@ -184,10 +186,10 @@ async def _run_all(plane: ControlPlane, directory: Path) -> Mapping[str, BaseExc
 
         async def run(number: int, case: Case) -> None:
             name = f"watch-{number}"
-            await server.create(ObjectKind.NAMESPACE, {"metadata": {"name": name}})
+            await server.create_object(ObjectKind.NAMESPACE, {"metadata": {"name": name}})
             with ApiProxy(plane.operator_kubeconfig, directory) as proxy:
                 await case(World(server, name, proxy))
-            await server.delete(ObjectKind.NAMESPACE, ObjectKey("", name))
+            await server.delete_object(ObjectKind.NAMESPACE, ObjectKey("", name))
 
         ended = await asyncio.gather(
             *(run(number, case) for number, case in enumerate(CASES.values())),

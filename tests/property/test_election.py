@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from fakes.clock import LoopClock
 from fakes.lease_line import KEY, LeaseLine, LeaseStore
 from vpplb.kube.api_resources import JsonObject
-from vpplb.kube.leader_election import Elector, LeadershipLost, WriteFence
-from vpplb.kube.lease_rules import Role, Scope
+from vpplb.kube.leader_election import LeaderElector, LeadershipLost, WriteFence
+from vpplb.kube.lease_rules import LeaderRole, ServedScope
 from vpplb.model.names import ObjectKey, ObjectKind
 
 DURATION = 15.0
@@ -116,7 +116,7 @@ class Registry(LeaseStore):
     in_force: bool = True
     _since: float = 0.0
 
-    def record(self, event: str, kind: ObjectKind, key: ObjectKey, now: JsonObject) -> None:
+    def find_record(self, event: str, kind: ObjectKind, key: ObjectKey, now: JsonObject) -> None:
         before, at = self.holder, asyncio.get_running_loop().time()
         LeaseStore.record(self, event, kind, key, now)
         if event == "DELETED":
@@ -129,7 +129,7 @@ class Registry(LeaseStore):
 class Member:
     """A program that takes part, for as many lives as it has."""
 
-    def __init__(self, house: "House", number: int, skew: float, scope: Scope) -> None:
+    def __init__(self, house: "House", number: int, skew: float, scope: ServedScope) -> None:
         self._house, self._number, self.scope = house, number, scope
         self._skew = skew + number / 1000  # no two stamps are equal to the microsecond
         self.line = LeaseLine(house.server)
@@ -137,7 +137,7 @@ class Member:
 
     def start(self) -> None:
         self.fence = WatchedFence(others=lambda: self._house.fences(self.scope))
-        self.elector = Elector(
+        self.elector = LeaderElector(
             client=self.line,
             key=KEY,
             identity=f"member-{self._number}",
@@ -154,7 +154,7 @@ class Member:
             await self.task
         if how is not None:
             await how()
-        self.fence.close()
+        self.fence.close_now()
 
 
 class House:
@@ -165,7 +165,7 @@ class House:
     """
 
     def __init__(
-        self, skews: Sequence[float], scopes: Sequence[Scope], *, restarting: bool
+        self, skews: Sequence[float], scopes: Sequence[ServedScope], *, restarting: bool
     ) -> None:
         self.server = Registry(in_force=restarting and not any(one.namespaces for one in scopes))
         self._restarting = restarting
@@ -173,8 +173,8 @@ class House:
         for number, (skew, scope) in enumerate(zip(skews, scopes, strict=True)):
             self.members.append(Member(self, number, skew, scope))
 
-    def fences(self, scope: Scope) -> list[WriteFence]:
-        return [one.fence for one in self.members if one.scope.overlaps(scope)]
+    def fences(self, scope: ServedScope) -> list[WriteFence]:
+        return [one.fence for one in self.members if one.scope.is_overlapping(scope)]
 
     async def do(self, action: Action) -> None:
         match action:
@@ -217,7 +217,7 @@ class House:
             await member.end()
 
     def leaders(self) -> list[Member]:
-        return [one for one in self.members if one.elector.role is Role.LEADING]
+        return [one for one in self.members if one.elector.role is LeaderRole.LEADING]
 
     def mend_all(self) -> None:
         for member in self.members:
@@ -225,7 +225,7 @@ class House:
             _join(member.line)
 
     async def _restart(self, member: Member, *, in_order: bool = False) -> None:
-        await member.end(member.elector.resign if in_order else None)
+        await member.end(member.elector.resign_lease if in_order else None)
         member.start()
 
     def _member(self, number: int) -> Member:
@@ -246,7 +246,7 @@ async def play(
     course: Sequence[tuple[float, Action]],
     *,
     restarting: bool,
-    scopes: Sequence[Scope] = (Scope(),) * MEMBERS,
+    scopes: Sequence[ServedScope] = (ServedScope(),) * MEMBERS,
 ) -> None:
     house = House(skews, scopes, restarting=restarting)
     if not restarting:
@@ -259,7 +259,7 @@ async def play(
         await house.pass_time(DURATION / 2)
     leaders = house.leaders()
     for member in (one for one in house.members if not one.task.done()):
-        serving = [one for one in leaders if one.scope.overlaps(member.scope)]
+        serving = [one for one in leaders if one.scope.is_overlapping(member.scope)]
         assert serving, "nobody serves"
         assert member not in serving or serving == [member]
     await house.end()
@@ -298,7 +298,14 @@ def test_never_two_with_bad_lines_and_people_who_edit_or_delete_the_lease(
 
 scopes = st.lists(
     st.sampled_from(
-        [Scope(), Scope.of("a"), Scope.of("b"), Scope.of("ab"), Scope.of("bc"), Scope.of("cd")]
+        [
+            ServedScope(),
+            ServedScope.of_list("a"),
+            ServedScope.of_list("b"),
+            ServedScope.of_list("ab"),
+            ServedScope.of_list("bc"),
+            ServedScope.of_list("cd"),
+        ]
     ),
     min_size=MEMBERS,
     max_size=MEMBERS,
@@ -309,7 +316,7 @@ scopes = st.lists(
 @settings(max_examples=15, deadline=None)
 @given(skews, scopes, courses(st.one_of(lines, restarts)))
 def test_never_two_that_serve_one_namespace_and_nobody_waits_for_nothing(
-    skews: list[float], scopes: list[Scope], course: list[tuple[float, Action]]
+    skews: list[float], scopes: list[ServedScope], course: list[tuple[float, Action]]
 ) -> None:
     on_loop_time(play(skews, course, restarting=True, scopes=scopes))
 
@@ -318,6 +325,6 @@ def test_never_two_that_serve_one_namespace_and_nobody_waits_for_nothing(
 @settings(max_examples=15, deadline=None)
 @given(skews, scopes, courses(st.one_of(lines, people)))
 def test_never_two_that_serve_one_namespace_whatever_people_do_to_the_lease(
-    skews: list[float], scopes: list[Scope], course: list[tuple[float, Action]]
+    skews: list[float], scopes: list[ServedScope], course: list[tuple[float, Action]]
 ) -> None:
     on_loop_time(play(skews, course, restarting=False, scopes=scopes))

@@ -18,7 +18,7 @@ from vpplb.kube.api_resources import JsonObject
 from vpplb.kube.client import KubeClient
 from vpplb.kube.errors import KubeError
 from vpplb.kube.kubernetes_events import EventRecorder
-from vpplb.kube.lease_heartbeat import Heartbeat
+from vpplb.kube.lease_heartbeat import LeaseHeartbeat
 from vpplb.kube.object_cache import ObjectCache
 from vpplb.kube.object_informer import ObjectInformer
 from vpplb.kube.status_writer import StatusWriter
@@ -110,7 +110,8 @@ class Agent:
     """The parts, and the order in which they start.
 
     All are made at once, but nothing is asked of VPP and nothing written before this agent has the
-    VPP (`VppLock`) and the node (`Heartbeat`) for itself; `_waits_for` says what for until then.
+    VPP (`VppLock`) and the node (`LeaseHeartbeat`) for itself; until then `_waits_for` says what
+    it waits for.
     """
 
     def __init__(self, options: AgentOptions, client: KubeClient) -> None:
@@ -171,7 +172,7 @@ class Agent:
         await self._kube.writer.drain(DRAIN_TIMEOUT)
         with suppress(KubeError, TimeoutError):
             async with asyncio.timeout(RESIGN_TIMEOUT):
-                await self._heartbeat.resign()
+                await self._heartbeat.resign_lease()
 
     def close(self) -> None:
         """Keep what the next start has to know; for the end, when nothing changes any more."""
@@ -192,7 +193,7 @@ class Agent:
         loaded = self._store.load()
         dataplane = await self._node.register_node()
         self._waits_for = partial(explain_rivalry, self._heartbeat)
-        await self._heartbeat.claim()
+        await self._heartbeat.claim_lease()
         self._waits_for = str
         state = loaded.stored.state if loaded.stored else read_owned(dataplane)
         self._vips.restore(state or OwnedState())
@@ -218,7 +219,7 @@ class Agent:
             selected=self._selected,
             vips=self._vips,
             store=self._store,
-            lapsed=self._heartbeat.lapsed,
+            lapsed=self._heartbeat.has_lapsed,
         )
 
     def _make_selector(self) -> FrontendSelector:
@@ -270,8 +271,8 @@ def _make_store(options: AgentOptions, vips: VipState) -> OwnedStateStore:
 
 def _make_heartbeat(
     options: AgentOptions, client: KubeClient, node: NodeRegistration, clock: Clock
-) -> Heartbeat:
-    return Heartbeat(
+) -> LeaseHeartbeat:
+    return LeaseHeartbeat(
         client=client,
         key=ObjectKey(options.lease_namespace, options.node),
         holder=agent_identity(options.node, options.vpp_api_socket),

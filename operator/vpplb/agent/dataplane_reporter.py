@@ -8,7 +8,7 @@ from vpplb.agent.debounce import RunDebounce
 from vpplb.agent.frontend_selector import SelectedFrontends
 from vpplb.files.owned_state_store import OwnedStateStore, format_owned
 from vpplb.kube.api_resources import JsonObject, cluster_key
-from vpplb.kube.kubernetes_events import Event, EventRecorder
+from vpplb.kube.kubernetes_events import EventRecorder, ObjectEvent
 from vpplb.kube.object_cache import CachedObject
 from vpplb.kube.status_repair import StatusRepair
 from vpplb.kube.status_writer import StatusWriter, WritePriority
@@ -130,8 +130,8 @@ class DataplaneReporter(SyncLog):
         """Forget the Dataplane; it will be made again, and wants its status then."""
         if kind != ObjectKind.DATAPLANE or key != self._key:
             return
-        self._writer.forget(ObjectKind.DATAPLANE, self._key)
-        self._repair.forget(ObjectKind.DATAPLANE, self._key)
+        self._writer.forget_object(ObjectKind.DATAPLANE, self._key)
+        self._repair.forget_object(ObjectKind.DATAPLANE, self._key)
         self._uid = ""
 
     def on_history_reset(self) -> None:
@@ -220,8 +220,8 @@ class DataplaneReporter(SyncLog):
         log.warning("frontend %s (%s): %s", key, vip, note)
         frontend = self._writer.cache.get(ObjectKind.FRONTEND, key)
         if frontend is not None:
-            self._recorder.emit(
-                Event(
+            self._recorder.emit_event(
+                ObjectEvent(
                     kind=ObjectKind.FRONTEND,
                     key=key,
                     uid=frontend.uid,
@@ -300,7 +300,9 @@ class DataplaneReporter(SyncLog):
             self._news.request_run()
 
     def _submit_status(self) -> None:
-        self._writer.submit(ObjectKind.DATAPLANE, self._key, self.render, WritePriority.FRONTEND)
+        self._writer.submit_status(
+            ObjectKind.DATAPLANE, self._key, self.render, WritePriority.FRONTEND
+        )
 
 
 def _is_declared_gone(status: Mapping[str, object]) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from vpplb.files.machine import boot_id
-from vpplb.kube.lease_heartbeat import Heartbeat
+from vpplb.kube.lease_heartbeat import LeaseHeartbeat
 
 
 def agent_identity(node: str, socket: Path) -> str:
@@ -33,7 +33,7 @@ def make_outranking(kubelet: Callable[[], str]) -> Callable[[str], bool]:
     return outranks
 
 
-def explain_rivalry(heartbeat: Heartbeat) -> str:
+def explain_rivalry(heartbeat: LeaseHeartbeat) -> str:
     """Say that another agent has this node's name; until then the lease is being looked at."""
     if not heartbeat.rival:
         return f"the lease {heartbeat.key} is not claimed yet"

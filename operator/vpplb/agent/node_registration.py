@@ -97,7 +97,7 @@ class NodeRegistration:
         await self._read_node(on_labels)
         labels = dict(self.labels)
         try:
-            found = await self._client.get(ObjectKind.DATAPLANE, self.key)
+            found = await self._client.get_object(ObjectKind.DATAPLANE, self.key)
         except NotFound:
             return await self._create_dataplane(labels)
         metadata = found["metadata"]
@@ -116,7 +116,9 @@ class NodeRegistration:
             "annotations": {NODE_LABELS: _mirror_labels(labels)},
             "ownerReferences": list(self.owners),
         }
-        patched = await self._client.patch(ObjectKind.DATAPLANE, self.key, {"metadata": patch})
+        patched = await self._client.patch_object(
+            ObjectKind.DATAPLANE, self.key, {"metadata": patch}
+        )
         if _of_another(metadata, self.owners):  # of that name: what it owned is not here
             return {**patched, "status": {}}
         return patched
@@ -133,7 +135,7 @@ class NodeRegistration:
             log.warning("dataplane %s is made anew as it was: %s", self.key.name, json.dumps(spec))
         try:
             try:
-                return await self._client.create(
+                return await self._client.create_object(
                     ObjectKind.DATAPLANE, {"metadata": metadata, "spec": spec}
                 )
             except ApiError as error:
@@ -141,15 +143,15 @@ class NodeRegistration:
                     raise
                 log.error("dataplane %s keeps of that only `paused`: %s", self.key.name, error)
                 spec = {"paused": True} if spec.get("paused") is True else {}
-                return await self._client.create(
+                return await self._client.create_object(
                     ObjectKind.DATAPLANE, {"metadata": metadata, "spec": spec}
                 )
         except Conflict:  # made by another meanwhile
-            return await self._client.get(ObjectKind.DATAPLANE, self.key)
+            return await self._client.get_object(ObjectKind.DATAPLANE, self.key)
 
     async def _read_node(self, on_labels: OnLabels) -> None:
         try:
-            node = await self._client.get(ObjectKind.NODE, self.key)
+            node = await self._client.get_object(ObjectKind.NODE, self.key)
         except NotFound:
             if self.owners:  # it is being removed, and takes the Dataplane with it
                 return

@@ -127,7 +127,7 @@ async def plan_node(live: NodeSource, settings: DesiredSettings, *, own_all: boo
     async with await KubeClient.from_config() as client:
         dataplane = await _read_dataplane(client, live.node)
         listings = {
-            namespace: await client.list(ObjectKind.FRONTEND, namespace)
+            namespace: await client.list_objects(ObjectKind.FRONTEND, namespace)
             for namespace in live.namespaces or (None,)
         }
     state = _read_state_file(live) or read_owned(dataplane or {}) or OwnedState()
@@ -163,7 +163,7 @@ def _read_state_file(live: NodeSource) -> OwnedState | None:
 
 async def _read_dataplane(client: KubeClient, node: str) -> JsonObject | None:
     try:
-        return await client.get(ObjectKind.DATAPLANE, cluster_key(node))
+        return await client.get_object(ObjectKind.DATAPLANE, cluster_key(node))
     except NotFound:
         return None
 

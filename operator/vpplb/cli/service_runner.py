@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from vpplb.cli.terminal import CommandError
 from vpplb.kube.errors import ConfigError
 from vpplb.kube.leader_election import LeadershipLost
-from vpplb.kube.lease_heartbeat import Replaced
+from vpplb.kube.lease_heartbeat import HolderReplaced
 from vpplb.telemetry.http import CannotListen
 
 
@@ -27,7 +27,7 @@ def run_service(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
 
     try:
         asyncio.run(run_until_asked())
-    except (ConfigError, CannotListen, LeadershipLost, Replaced) as error:
+    except (ConfigError, CannotListen, LeadershipLost, HolderReplaced) as error:
         raise CommandError(str(error)) from error
 
 

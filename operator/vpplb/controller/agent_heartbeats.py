@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from vpplb.kube.api_resources import cluster_key
 from vpplb.kube.client import KubeClient
 from vpplb.kube.errors import KubeError, NotFound
-from vpplb.kube.lease_heartbeat import DURATION, LeaseJudge
+from vpplb.kube.lease_heartbeat import DURATION, LeaseObserver
 from vpplb.model.clock import Clock
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.resources.conditions import find_condition, set_condition
@@ -40,7 +40,7 @@ class AgentHeartbeats:
     namespace: str
     nodes: Callable[[], Mapping[str, bool]]
     clock: Clock
-    _judge: LeaseJudge = field(default_factory=LeaseJudge)
+    _observer: LeaseObserver = field(default_factory=LeaseObserver)
     _waiting: dict[str, float] = field(default_factory=dict)
     trouble: str = ""
     _looked: float | None = None
@@ -61,7 +61,7 @@ class AgentHeartbeats:
     async def look_at_leases(self, now: float) -> None:
         """Look once, at `now` of the loop's clock, and tell what changed (KubeError)."""
         try:
-            leases = (await self.client.list(ObjectKind.LEASE, self.namespace)).items
+            leases = (await self.client.list_objects(ObjectKind.LEASE, self.namespace)).items
         except KubeError:
             self._missed = True
             raise
@@ -69,7 +69,7 @@ class AgentHeartbeats:
             self._extend_waits(now - self._looked)
         self._looked, self._missed = now, False
         for lease in leases:
-            self._judge.saw(lease, now)
+            self._observer.observe_lease(lease, now)
         failure: KubeError | None = None
         for node, shown_gone in sorted(self.nodes().items()):
             if self._is_alive(node, now) or shown_gone:
@@ -85,19 +85,21 @@ class AgentHeartbeats:
 
     def _extend_waits(self, seconds: float) -> None:
         """When we could not look, agents could not renew, most likely."""
-        self._judge.excuse(seconds)
+        self._observer.add_grace(seconds)
         self._waiting = {node: until + seconds for node, until in self._waiting.items()}
 
     def _is_alive(self, node: str, now: float) -> bool:
         key = ObjectKey(self.namespace, node)
-        if self._judge.expires(key) is not None:
+        if self._observer.expires_at(key) is not None:
             self._waiting.pop(node, None)
-            return self._judge.alive(key, now)
+            return self._observer.is_alive(key, now)
         return now < self._waiting.setdefault(node, now) + DURATION.total_seconds()
 
     async def _show_gone(self, node: str) -> None:
         key = cluster_key(node)
-        shown = load_conditions((await self.client.get(ObjectKind.DATAPLANE, key)).get("status"))
+        shown = load_conditions(
+            (await self.client.get_object(ObjectKind.DATAPLANE, key)).get("status")
+        )
         connected = find_condition(shown, "Connected")
         if connected is not None and connected.reason == AGENT_GONE:
             return

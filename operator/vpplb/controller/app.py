@@ -14,8 +14,8 @@ from vpplb.controller.object_handler import KINDS
 from vpplb.controller.operator_core import OperatorCore
 from vpplb.controller.process_identity import claim_identity
 from vpplb.kube.client import KubeClient
-from vpplb.kube.leader_election import Elector, FencedClient, WriteFence
-from vpplb.kube.lease_rules import Role, Scope
+from vpplb.kube.leader_election import FencedClient, LeaderElector, WriteFence
+from vpplb.kube.lease_rules import LeaderRole, ServedScope
 from vpplb.kube.object_cache import ObjectCache
 from vpplb.kube.object_informer import ObjectInformer
 from vpplb.model.clock import SystemClock
@@ -87,15 +87,15 @@ class Operator:
             writing_client, options.lease_namespace, self._core.nodes.list_agents, clock
         )
         self._identity = claim_identity(options.identity)
-        self._elector = Elector(
+        self._elector = LeaderElector(
             client=client,
             key=ObjectKey(options.election_namespace, options.lease_name),
             identity=self._identity.name,
-            scope=Scope.of(options.namespaces),
+            scope=ServedScope.of_list(options.namespaces),
             duration=options.lease_duration,
             fence=fence,
             clock=clock,
-            on_role=lambda role: self._core.metrics.set_leader(role is Role.LEADING),
+            on_role=lambda role: self._core.metrics.set_leader(role is LeaderRole.LEADING),
         )
         self._health = self._measure_health(client)
         self.http = self._make_http(options)
@@ -146,12 +146,12 @@ class Operator:
         await asyncio.wait({working, electing, stopping}, return_when=asyncio.FIRST_COMPLETED)
         self._core.reconciler.close()
         await self._prober.stop()
-        if stop.is_set() and self._elector.role is Role.LEADING:
+        if stop.is_set() and self._elector.role is LeaderRole.LEADING:
             await self._core.drain_reports()
         for task in (stopping, electing):
             task.cancel()
         await asyncio.wait({electing})
-        await self._elector.resign()
+        await self._elector.resign_lease()
         working.cancel()
         for outcome in await asyncio.gather(electing, working, return_exceptions=True):
             if isinstance(outcome, Exception):
@@ -169,12 +169,12 @@ class Operator:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._health.lag.run())
             group.create_task(core.run())
-            await self._elector.looked()
-            stood_by = self._elector.role is Role.STANDBY
+            await self._elector.wait_until_looked()
+            stood_by = self._elector.role is LeaderRole.STANDBY
             await self._informer.list_all()
             group.create_task(self._informer.run())
             if stood_by:
-                await self._elector.leads()
+                await self._elector.wait_until_leading()
                 # The watch may lag behind what the last leader wrote in its last moments.
                 await self._informer.list_all()
             await core.secrets.read_first()

@@ -14,7 +14,7 @@ from vpplb.controller.event_notes import (
     read_announcement,
     read_broken_references,
 )
-from vpplb.kube.kubernetes_events import Event, EventRecorder
+from vpplb.kube.kubernetes_events import EventRecorder, ObjectEvent
 from vpplb.kube.object_cache import CachedObject, ObjectCache
 from vpplb.model.clock import Clock
 from vpplb.model.names import ObjectKey, ObjectKind
@@ -98,8 +98,8 @@ class EventReports:
         known = self._cache.get(kind, key)
         if known is None:
             return  # deleted since
-        self._recorder.emit(
-            Event(
+        self._recorder.emit_event(
+            ObjectEvent(
                 kind=kind,
                 key=key,
                 uid=known.uid,

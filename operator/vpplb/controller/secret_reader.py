@@ -87,7 +87,9 @@ class SecretReader:
         answered = True
         async with self._gate:
             try:
-                found[name] = read_secret(await self._client.get(ObjectKind.SECRET, name), keys)
+                found[name] = read_secret(
+                    await self._client.get_object(ObjectKind.SECRET, name), keys
+                )
             except KubeError as error:
                 status = error.status if isinstance(error, ApiError) else None
                 answered = status in (HTTPStatus.NOT_FOUND, HTTPStatus.FORBIDDEN)

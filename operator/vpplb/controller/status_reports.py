@@ -69,8 +69,8 @@ class StatusReports:
             self._report_nodes(None)
             return
         self._renderer.gone(kind, key)
-        self._writer.forget(kind, key)
-        self._repair.forget(kind, key)
+        self._writer.forget_object(kind, key)
+        self._repair.forget_object(kind, key)
 
     def on_history_reset(self) -> None:
         """Do nothing: each object comes back, and is compared with what the cache had of it."""
@@ -89,7 +89,7 @@ class StatusReports:
             measured = urgency not in (WritePriority.PROGRAMMED, WritePriority.OTHER)
             render = partial(self._renderer.render, kind, key)
             self._view.publish_object(kind, key)
-            self._writer.submit(kind, key, render, urgency, since=now if measured else None)
+            self._writer.submit_status(kind, key, render, urgency, since=now if measured else None)
 
     def _report_nodes(self, frontends: Iterable[ObjectKey] | None) -> None:
         """Show what nodes say that is new of these frontends; None: of any."""

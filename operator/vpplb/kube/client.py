@@ -16,8 +16,8 @@ import aiohttp
 from vpplb import __version__
 from vpplb.kube.api_health import RequestHealth
 from vpplb.kube.api_resources import RESOURCES, JsonObject
-from vpplb.kube.cluster_access import Access, load_access
-from vpplb.kube.errors import ApiError, ApiUnreachable, Gone, Untrusted, api_error
+from vpplb.kube.cluster_access import ClusterAccess, load_access
+from vpplb.kube.errors import ApiError, ApiUnreachable, Gone, UntrustedServer, api_error
 from vpplb.model.names import ObjectKey, ObjectKind
 
 FIELD_MANAGER = "vpplb"
@@ -43,7 +43,7 @@ PAGE = 500
 """Objects asked for at once by `list`, as kubectl does."""
 
 
-class Listing(NamedTuple):
+class ObjectListing(NamedTuple):
     """All objects of a list, and the version from which a watch continues it."""
 
     items: list[JsonObject]
@@ -55,15 +55,15 @@ class KubeClient:
 
     Every method raises ApiUnreachable when there is no answer in time, NotFound, Conflict or
     another ApiError when the answer is a failure. Nothing is retried here but one thing: where
-    the server does not know us (401), or we do not trust it (Untrusted), the configuration is
+    the server does not know us (401), or we do not trust it (UntrustedServer), the configuration is
     read anew: tokens, certificates and CAs are replaced while programs run.
     """
 
     def __init__(
         self,
-        access: Access,
+        access: ClusterAccess,
         *,
-        reload: Callable[[], Awaitable[Access]] | None = None,
+        reload: Callable[[], Awaitable[ClusterAccess]] | None = None,
         timeout: float = REQUEST_TIMEOUT,
     ) -> None:
         self._access = access
@@ -78,7 +78,7 @@ class KubeClient:
     async def from_config(cls, kubeconfig: Path | None = None, context: str | None = None) -> Self:
         """Make a client from what `load_access` finds; ConfigError when it finds nothing."""
 
-        async def load() -> Access:
+        async def load() -> ClusterAccess:
             return await load_access(kubeconfig, context)
 
         return cls(await load(), reload=load)
@@ -97,52 +97,54 @@ class KubeClient:
             await self._session.close()
             self._session = None
 
-    async def list(self, kind: ObjectKind, namespace: str | None = None) -> Listing:
+    async def list_objects(self, kind: ObjectKind, namespace: str | None = None) -> ObjectListing:
         """Read all objects of a kind, of one namespace if given, page by page.
 
         A list that expires between two pages is begun anew in one piece.
         """
         try:
-            return await self._list(kind, namespace or "", PAGE)
+            return await self._list_pages(kind, namespace or "", PAGE)
         except Gone:
-            return await self._list(kind, namespace or "", 0)
+            return await self._list_pages(kind, namespace or "", 0)
 
-    async def _list(self, kind: ObjectKind, namespace: str, limit: int) -> Listing:
+    async def _list_pages(self, kind: ObjectKind, namespace: str, limit: int) -> ObjectListing:
         items: list[JsonObject] = []
         query = {"limit": str(limit)} if limit else {}
         while True:
-            page = await self._request(
+            page = await self._send_request(
                 "GET", RESOURCES[kind].collection_path(namespace), query=query, timeout=LIST_TIMEOUT
             )
             items += page.get("items") or ()
             metadata = page["metadata"]
             if not metadata.get("continue"):
-                return Listing(items, metadata["resourceVersion"])
+                return ObjectListing(items, metadata["resourceVersion"])
             query["continue"] = metadata["continue"]
 
-    async def get(self, kind: ObjectKind, key: ObjectKey) -> JsonObject:
+    async def get_object(self, kind: ObjectKind, key: ObjectKey) -> JsonObject:
         """Read one object."""
-        return await self._request("GET", RESOURCES[kind].object_path(key))
+        return await self._send_request("GET", RESOURCES[kind].object_path(key))
 
-    async def create(self, kind: ObjectKind, body: Mapping[str, object]) -> JsonObject:
+    async def create_object(self, kind: ObjectKind, body: Mapping[str, object]) -> JsonObject:
         """Create an object in the namespace that its metadata names; Conflict when it exists."""
         metadata = body.get("metadata")
         namespace = metadata.get("namespace", "") if isinstance(metadata, Mapping) else ""
         full = {"apiVersion": RESOURCES[kind].api_version, "kind": kind, **body}
-        return await self._request("POST", RESOURCES[kind].collection_path(namespace), body=full)
+        return await self._send_request(
+            "POST", RESOURCES[kind].collection_path(namespace), body=full
+        )
 
-    async def replace(
+    async def replace_object(
         self, kind: ObjectKind, key: ObjectKey, body: Mapping[str, object]
     ) -> JsonObject:
         """Write a whole object; Conflict when its `resourceVersion` is no longer the newest."""
         full = {"apiVersion": RESOURCES[kind].api_version, "kind": kind, **body}
-        return await self._request("PUT", RESOURCES[kind].object_path(key), body=full)
+        return await self._send_request("PUT", RESOURCES[kind].object_path(key), body=full)
 
-    async def patch(
+    async def patch_object(
         self, kind: ObjectKind, key: ObjectKey, body: Mapping[str, object]
     ) -> JsonObject:
         """Merge `body` into an object (RFC 7386) and return the result."""
-        return await self._request("PATCH", RESOURCES[kind].object_path(key), body=body)
+        return await self._send_request("PATCH", RESOURCES[kind].object_path(key), body=body)
 
     async def replace_status(
         self, kind: ObjectKind, key: ObjectKey, version: int, status: Mapping[str, object]
@@ -159,23 +161,27 @@ class KubeClient:
             "metadata": {name: value for name, value in metadata.items() if value},
             "status": status,
         }
-        return await self._request("PUT", RESOURCES[kind].object_path(key, "status"), body=body)
+        return await self._send_request(
+            "PUT", RESOURCES[kind].object_path(key, "status"), body=body
+        )
 
     async def patch_status(
         self, kind: ObjectKind, key: ObjectKey, body: Mapping[str, object]
     ) -> JsonObject:
         """Merge `body`, as `{"status": …}`, into the status and return the object."""
-        return await self._request("PATCH", RESOURCES[kind].object_path(key, "status"), body=body)
+        return await self._send_request(
+            "PATCH", RESOURCES[kind].object_path(key, "status"), body=body
+        )
 
-    async def delete(self, kind: ObjectKind, key: ObjectKey) -> None:
+    async def delete_object(self, kind: ObjectKind, key: ObjectKey) -> None:
         """Delete an object in the background."""
-        await self._request("DELETE", RESOURCES[kind].object_path(key))
+        await self._send_request("DELETE", RESOURCES[kind].object_path(key))
 
     async def create_event(self, body: Mapping[str, object]) -> None:
         """Create an event of events.k8s.io/v1."""
-        await self.create(ObjectKind.EVENT, body)
+        await self.create_object(ObjectKind.EVENT, body)
 
-    async def _request(
+    async def _send_request(
         self,
         method: str,
         path: str,
@@ -186,14 +192,14 @@ class KubeClient:
     ) -> JsonObject:
         access, timeout = self._access, timeout or self._timeout
         try:
-            return await self._send(method, path, query, body, timeout)
-        except (ApiError, Untrusted) as error:
-            refused = isinstance(error, Untrusted) or error.status == HTTPStatus.UNAUTHORIZED
-            if not refused or not await self._renew(access):
+            return await self._send_once(method, path, query, body, timeout)
+        except (ApiError, UntrustedServer) as error:
+            refused = isinstance(error, UntrustedServer) or error.status == HTTPStatus.UNAUTHORIZED
+            if not refused or not await self._renew_access(access):
                 raise
-        return await self._send(method, path, query, body, timeout)
+        return await self._send_once(method, path, query, body, timeout)
 
-    async def _renew(self, stale: Access) -> bool:
+    async def _renew_access(self, stale: ClusterAccess) -> bool:
         """Read the configuration anew, once for all requests that were refused together.
 
         Return whether there is another one to try.
@@ -210,7 +216,7 @@ class KubeClient:
                 await old.close()
             return True
 
-    async def _send(
+    async def _send_once(
         self,
         method: str,
         path: str,
@@ -250,17 +256,17 @@ class KubeClient:
         except (aiohttp.ClientError, OSError) as error:
             self.health.note_failure(str(error))
             distrust = isinstance(error, (aiohttp.ClientSSLError, SSLError))
-            kind = Untrusted if distrust else ApiUnreachable
+            kind = UntrustedServer if distrust else ApiUnreachable
             raise kind(f"{self._access.server}: {error}") from error
         if response.status < 500 and response.status not in (401, 429):
             self.health.note_answer()
         else:
             self.health.note_failure(f"{response.status} {response.reason}")
-        return _answer(response.status, response.headers.get("Retry-After"), content)
+        return _read_answer(response.status, response.headers.get("Retry-After"), content)
 
 
 def open_session(
-    access: Access, *middlewares: aiohttp.ClientMiddlewareType, connections: int = 100
+    access: ClusterAccess, *middlewares: aiohttp.ClientMiddlewareType, connections: int = 100
 ) -> aiohttp.ClientSession:
     """Open a session with an API server, on the loop that will use it; `connections` 0: any."""
 
@@ -284,7 +290,7 @@ def open_session(
     )
 
 
-def _answer(status: int, retry_after: str | None, content: bytes) -> JsonObject:
+def _read_answer(status: int, retry_after: str | None, content: bytes) -> JsonObject:
     """Turn an answer into its object, or raise the error it stands for."""
     try:
         parsed = json.loads(content)

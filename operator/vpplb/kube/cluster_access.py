@@ -1,7 +1,7 @@
 """How to reach the API server: in-cluster configuration or a kubeconfig.
 
 Reading either is left to the `kubernetes` package, which knows certificates, tokens, exec
-plugins and contexts; requests are ours (decision 0004). What is found is given as `Access`.
+plugins and contexts; requests are ours (decision 0004). What is found is given as `ClusterAccess`.
 """
 
 import os
@@ -19,7 +19,7 @@ from vpplb.kube.errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Access:
+class ClusterAccess:
     """A way to an API server. `server` has no trailing slash.
 
     `auth_headers` gives the headers that say who we are; it is asked before each request, so
@@ -36,7 +36,7 @@ class Access:
 _POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
-def default_namespace(kubeconfig: Path | None = None, context: str | None = None) -> str:
+def find_namespace(kubeconfig: Path | None = None, context: str | None = None) -> str:
     """Return the namespace of the context that `load_access` uses; `default` if it has none.
 
     ConfigError when the configuration is unusable.
@@ -55,7 +55,7 @@ def default_namespace(kubeconfig: Path | None = None, context: str | None = None
         raise ConfigError(f"no usable cluster configuration: {error}") from error
 
 
-async def load_access(kubeconfig: Path | None = None, context: str | None = None) -> Access:
+async def load_access(kubeconfig: Path | None = None, context: str | None = None) -> ClusterAccess:
     """Find the configuration: the file given, $KUBECONFIG, the pod's, or ~/.kube/config.
 
     ConfigError when none is there or the one found is unusable.
@@ -68,7 +68,7 @@ async def load_access(kubeconfig: Path | None = None, context: str | None = None
             kubernetes_config.load_incluster_config(configuration)  # type: ignore[no-untyped-call]
         else:
             await _load_files(configuration, named or "~/.kube/config", context)
-        return _access(configuration)
+        return _build_access(configuration)
     except Exception as error:
         # The loader answers a malformed file with whatever fails first: TypeError, AttributeError…
         raise ConfigError(f"no usable cluster configuration: {error}") from error
@@ -94,7 +94,7 @@ async def _load_files(
     )
 
 
-def _access(configuration: kubernetes_client.Configuration) -> Access:
+def _build_access(configuration: kubernetes_client.Configuration) -> ClusterAccess:
     async def auth_headers() -> Mapping[str, str]:
         try:
             settings = await configuration.auth_settings()
@@ -104,10 +104,10 @@ def _access(configuration: kubernetes_client.Configuration) -> Access:
         return {"Authorization": token} if token else {}
 
     server = configuration.host.rstrip("/")
-    return Access(
+    return ClusterAccess(
         server=server,
         auth_headers=auth_headers,
-        tls=_tls(configuration) if server.startswith("https") else None,
+        tls=_build_tls(configuration) if server.startswith("https") else None,
         server_hostname=configuration.tls_server_name or None,
         proxy=configuration.proxy or _proxy_from_environment(server),
     )
@@ -121,7 +121,7 @@ def _proxy_from_environment(server: str) -> str | None:
     return getproxies_environment().get(url.scheme)
 
 
-def _tls(configuration: kubernetes_client.Configuration) -> ssl.SSLContext:
+def _build_tls(configuration: kubernetes_client.Configuration) -> ssl.SSLContext:
     context = ssl.create_default_context(
         cafile=configuration.ssl_ca_cert, cadata=configuration.ca_cert_data
     )

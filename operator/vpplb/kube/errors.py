@@ -17,7 +17,7 @@ class ApiUnreachable(KubeError):
     """No answer: refused, reset, name not found, TLS refused, or out of time. Try again later."""
 
 
-class Untrusted(ApiUnreachable):
+class UntrustedServer(ApiUnreachable):
     """TLS failed: the server's certificate is not of a CA that we trust, or ours was refused."""
 
 

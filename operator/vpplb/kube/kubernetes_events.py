@@ -39,7 +39,7 @@ RETRY_DELAY = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
+class ObjectEvent:
     """Something that happened to an object. `at` is aware; `note` is for people."""
 
     kind: ObjectKind
@@ -67,7 +67,7 @@ class EventRecorder:
     rest: Callable[[float], Awaitable[None]] = lambda patience: asyncio.sleep(0)
     burst: int = BURST
     per_second: float = PER_SECOND
-    _queue: deque[Event] = field(default_factory=deque)
+    _queue: deque[ObjectEvent] = field(default_factory=deque)
     _more: asyncio.Event = field(default_factory=asyncio.Event)
     _idle: asyncio.Event = field(default_factory=asyncio.Event)
     _sent: int = 0
@@ -77,7 +77,7 @@ class EventRecorder:
     def __post_init__(self) -> None:
         self._idle.set()
 
-    def emit(self, event: Event) -> None:
+    def emit_event(self, event: ObjectEvent) -> None:
         """Queue an event; returns at once. When the queue is full its oldest is dropped."""
         if len(self._queue) >= QUEUE:
             self._queue.popleft()
@@ -105,19 +105,19 @@ class EventRecorder:
                 await asyncio.sleep(turn - loop.time())
             turn += interval
             await self.rest(self._patience)
-            await self._send(self._queue.popleft())
+            await self._send_event(self._queue.popleft())
             if not self._queue:
                 self._more.clear()
                 self._idle.set()
 
-    async def _send(self, event: Event) -> None:
+    async def _send_event(self, event: ObjectEvent) -> None:
         self._sent += 1
         try:
-            await self.client.create_event(self._body(event))
+            await self.client.create_event(self._build_event(event))
             self._said_refused = False
         except (ApiUnreachable, ApiError) as error:
             if isinstance(error, ApiError) and error.status not in (429, 503):
-                self._refused(event, error)
+                self._note_refusal(event, error)
                 return
             # It goes back to the front: newer ones push it out should the queue fill up.
             if len(self._queue) < QUEUE:
@@ -126,9 +126,9 @@ class EventRecorder:
                 self.on_drop()
             await asyncio.sleep(RETRY_DELAY)
         except KubeError as error:
-            self._refused(event, error)
+            self._note_refusal(event, error)
 
-    def _refused(self, event: Event, error: KubeError) -> None:
+    def _note_refusal(self, event: ObjectEvent, error: KubeError) -> None:
         self.on_drop()
         level = logging.DEBUG if self._said_refused else logging.WARNING
         self._said_refused = True
@@ -137,21 +137,21 @@ class EventRecorder:
             event.reason, event.kind, event.key, error,
         )  # fmt: skip
 
-    def _body(self, event: Event) -> dict[str, object]:
+    def _build_event(self, event: ObjectEvent) -> dict[str, object]:
         stamp = f"{int(event.at.timestamp() * 1_000_000):x}.{self._sent:x}"
         return {
             "metadata": {
-                "name": f"{_stem(event.key.name)}.{stamp}",
+                "name": f"{_shorten_name(event.key.name)}.{stamp}",
                 # Events of cluster-scoped objects live in `default`, as all of Kubernetes does.
                 "namespace": event.key.namespace or "default",
             },
             "eventTime": event.at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
             "reportingController": f"vpplb.dev/{self.reporter}",
-            "reportingInstance": _cut(self.instance, INSTANCE_BYTES),
+            "reportingInstance": _cut_text(self.instance, INSTANCE_BYTES),
             "type": event.type,
             "reason": event.reason,
             "action": event.action,
-            "note": _cut(event.note, NOTE_BYTES),
+            "note": _cut_text(event.note, NOTE_BYTES),
             "regarding": {
                 "apiVersion": RESOURCES[event.kind].api_version,
                 "kind": event.kind,
@@ -162,7 +162,7 @@ class EventRecorder:
         }
 
 
-def _stem(name: str) -> str:
+def _shorten_name(name: str) -> str:
     """Shorten an object's name so that it still is a name, and no other's."""
     if len(name) <= STEM:
         return name
@@ -170,5 +170,5 @@ def _stem(name: str) -> str:
     return f"{name[: STEM - 9].rstrip('-.')}.{digest}"  # each part ends in a letter or a digit
 
 
-def _cut(text: str, most: int) -> str:
+def _cut_text(text: str, most: int) -> str:
     return text.encode()[:most].decode(errors="ignore")

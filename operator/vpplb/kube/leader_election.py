@@ -1,4 +1,4 @@
-"""Taking part in an election: the requests and the timing around a `Ballot`.
+"""Taking part in an election: the requests and the timing around a `LeaseCandidate`.
 
 The leader renews every 2/15 of the lease's duration, by one request that names the version it
 replaces; a candidate looks every thirtieth, so that it takes over within half a second when the
@@ -21,7 +21,7 @@ from typing import TypeVar
 from vpplb.kube.api_resources import JsonObject
 from vpplb.kube.client import Body, KubeClient
 from vpplb.kube.errors import ApiError, ApiUnreachable, Conflict, KubeError, NotFound
-from vpplb.kube.lease_rules import Ballot, Role, Scope
+from vpplb.kube.lease_rules import LeaderRole, LeaseCandidate, ServedScope
 from vpplb.model.clock import Clock
 from vpplb.model.names import ObjectKey, ObjectKind
 
@@ -63,7 +63,7 @@ class WriteFence:
             if not scope.expired():
                 scope.reschedule(time)
 
-    def close(self) -> None:
+    def close_now(self) -> None:
         """Let nothing through any more; what is under way is cut off when the loop runs next."""
         self.extend_until(-math.inf)
 
@@ -93,7 +93,7 @@ class FencedClient(KubeClient):
         self._client, self._fence = client, fence
         self.health = client.health
 
-    async def _request(
+    async def _send_request(
         self,
         method: str,
         path: str,
@@ -103,13 +103,13 @@ class FencedClient(KubeClient):
         timeout: float | None = None,
     ) -> JsonObject:
         request = partial(
-            self._client._request, method, path, query=query, body=body, timeout=timeout
+            self._client._send_request, method, path, query=query, body=body, timeout=timeout
         )
         return await (request() if method == "GET" else self._fence.run_write(request))
 
 
 @dataclass(slots=True, kw_only=True)
-class Elector:
+class LeaderElector:
     """Takes part in the election for `scope` by the lease `key`, and keeps `fence` true to it.
 
     `duration` is in seconds, at least 1; `on_role` is told each change of role, and `on_refused`
@@ -123,32 +123,34 @@ class Elector:
     duration: float
     fence: WriteFence
     clock: Clock
-    scope: Scope = field(default_factory=Scope)
-    on_role: Callable[[Role], None] = lambda role: None
+    scope: ServedScope = field(default_factory=ServedScope)
+    on_role: Callable[[LeaderRole], None] = lambda role: None
     on_refused: Callable[[str], None] = lambda why: None
     trouble: str = "the lease has not been read yet"
-    role: Role = Role.STANDBY
-    _ballot: Ballot = field(init=False)
+    role: LeaderRole = LeaderRole.STANDBY
+    _candidate: LeaseCandidate = field(init=False)
     _sure: bool = False
     _rival: str = ""
     _looked: asyncio.Event = field(default_factory=asyncio.Event)
     _leads: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
-        self._ballot = Ballot(identity=self.identity, duration=self.duration, scope=self.scope)
+        self._candidate = LeaseCandidate(
+            identity=self.identity, duration=self.duration, scope=self.scope
+        )
 
     @property
     def holder(self) -> str:
         """Who holds the lease as it was seen last; empty for nobody."""
-        return self._ballot.holder
+        return self._candidate.holder
 
     @property
     def not_ready(self) -> str:
         """Why this program can neither lead nor take over at present; empty when it can."""
-        return "" if self.role is Role.LEADING else self.trouble or self.refusal
+        return "" if self.role is LeaderRole.LEADING else self.trouble or self.rival_refusal
 
     @property
-    def refusal(self) -> str:
+    def rival_refusal(self) -> str:
         """Who serves some of what this program should serve, so that it must not; else empty."""
         if not self._rival:
             return ""
@@ -160,141 +162,144 @@ class Elector:
     async def run(self) -> None:
         """Take part until cancelled; LeadershipLost once it was had and is somebody else's."""
         while True:
-            pause = await self._attempt()
-            self._tell()
-            if self.role is Role.LOST:
-                raise LeadershipLost(self._ballot.why_lost)
-            await asyncio.sleep(min(pause, self._left()))
-            self._tell()
+            pause = await self._try_once()
+            self._publish_role()
+            if self.role is LeaderRole.LOST:
+                raise LeadershipLost(self._candidate.why_lost)
+            await asyncio.sleep(min(pause, self._seconds_left()))
+            self._publish_role()
 
-    async def looked(self) -> None:
+    async def wait_until_looked(self) -> None:
         """Wait until it is known who leads."""
         await self._looked.wait()
 
-    async def leads(self) -> None:
+    async def wait_until_leading(self) -> None:
         """Wait until this program has become the leader."""
         await self._leads.wait()
 
-    async def resign(self) -> None:
+    async def resign_lease(self) -> None:
         """Give the lease up if it is held, so that another takes it at once; never raises.
 
         Not while `run` runs. Nothing may be written from here on.
         """
-        self.fence.close()
-        if self.role is not Role.LEADING:
+        self.fence.close_now()
+        if self.role is not LeaderRole.LEADING:
             return
         try:
             async with asyncio.timeout(RESIGNING):
-                await self._resign()
+                await self._write_resignation()
         except (KubeError, TimeoutError) as error:
             log.warning("lease %s is not given up, and runs out by itself: %s", self.key, error)
 
     # --- pieces ------------------------------------------------------------------------------
 
-    async def _attempt(self) -> float:
+    async def _try_once(self) -> float:
         """Look or write once; return how long to wait until the next time."""
-        patience = min(PATIENCE * self.duration, self._left())
+        patience = min(PATIENCE * self.duration, self._seconds_left())
         try:
             async with asyncio.timeout(patience):
                 await self._look_or_write()
         except Conflict:  # somebody was faster, or our own last request was
             self._sure = False
-            self._ballot.refused(_time())
+            self._candidate.note_conflict(_loop_time())
             return LOOK * self.duration
         except (KubeError, TimeoutError) as error:
             self._sure = False
             self.trouble = str(error) or f"no answer in {patience:.1f} s"
             return RETRY * self.duration
         self.trouble = ""
-        leading = self._ballot.role(_time()) is Role.LEADING
+        leading = self._candidate.role_at(_loop_time()) is LeaderRole.LEADING
         return (RENEW if leading else LOOK) * self.duration
 
     async def _look_or_write(self) -> None:
         """Read unless what is there is known; write if there is something to be written."""
         if not self._sure:
-            before = self._ballot.holder
-            self._ballot.saw(await self._read(), _time())
-            if self.role is Role.STANDBY and self.holder not in ("", before, self.identity):
+            before = self._candidate.holder
+            self._candidate.observe_lease(await self._read_lease(), _loop_time())
+            if self.role is LeaderRole.STANDBY and self.holder not in ("", before, self.identity):
                 log.info(
                     "%s stands by: %s leads, by lease %s", self.identity, self.holder, self.key
                 )
-        spec = self._ballot.bid(_time(), self._stamp())
+        spec = self._candidate.propose_record(_loop_time(), self._format_now())
         if spec is not None:
             self._sure = False
-            self._ballot.wrote(await self._write(spec))
+            self._candidate.note_written(await self._write_record(spec))
             self._sure = True
 
-    async def _read(self) -> JsonObject | None:
+    async def _read_lease(self) -> JsonObject | None:
         try:
-            return await self.client.get(ObjectKind.LEASE, self.key)
+            return await self.client.get_object(ObjectKind.LEASE, self.key)
         except NotFound:
             return None
 
-    async def _write(self, spec: Mapping[str, object]) -> JsonObject:
-        body = self._ballot.merge(spec)
-        if self._ballot.version:
-            body["metadata"]["resourceVersion"] = self._ballot.version
-            return await self.client.patch(ObjectKind.LEASE, self.key, body)
+    async def _write_record(self, spec: Mapping[str, object]) -> JsonObject:
+        body = self._candidate.build_patch(spec)
+        if self._candidate.lease_version:
+            body["metadata"]["resourceVersion"] = self._candidate.lease_version
+            return await self.client.patch_object(ObjectKind.LEASE, self.key, body)
         # A PUT, not a POST: only there does the API server ask for the right to this very name.
         body["metadata"] |= {"namespace": self.key.namespace, "name": self.key.name}
         try:
-            return await self.client.replace(ObjectKind.LEASE, self.key, body)
+            return await self.client.replace_object(ObjectKind.LEASE, self.key, body)
         except ApiError as error:
             if error.status != 422:
                 raise
             raise Conflict(409, "AlreadyExists", error.message) from error
 
-    async def _resign(self) -> None:
+    async def _write_resignation(self) -> None:
         while True:
-            self._ballot.saw(await self._read(), _time())
-            if self._ballot.role(_time()) is Role.LOST or self._ballot.holder != self.identity:
+            self._candidate.observe_lease(await self._read_lease(), _loop_time())
+            if (
+                self._candidate.role_at(_loop_time()) is LeaderRole.LOST
+                or self._candidate.holder != self.identity
+            ):
                 return
             try:
-                await self._write(self._ballot.resign(self._stamp()))
+                await self._write_record(self._candidate.propose_resignation(self._format_now()))
             except Conflict:  # our last renewal, whose answer was not waited for
                 continue
             log.info("lease %s is given up", self.key)
             return
 
-    def _tell(self) -> None:
+    def _publish_role(self) -> None:
         """Bring fence and role up to date, and say what has changed."""
-        self.fence.extend_until(self._ballot.valid_until)
-        if self._ballot.looked:
+        self.fence.extend_until(self._candidate.valid_until)
+        if self._candidate.has_looked:
             self._looked.set()
-        self._tell_rival()
-        before, self.role = self.role, self._ballot.role(_time())
+        self._publish_rival()
+        before, self.role = self.role, self._candidate.role_at(_loop_time())
         if self.role is before:
             return
         match self.role:
-            case Role.LEADING if before is Role.STANDBY:
+            case LeaderRole.LEADING if before is LeaderRole.STANDBY:
                 log.info("%s leads, by lease %s", self.identity, self.key)
                 self._leads.set()
-            case Role.LEADING:
+            case LeaderRole.LEADING:
                 log.info("lease %s is renewed again: writes go on", self.key)
-            case Role.SUSPENDED:
+            case LeaderRole.SUSPENDED:
                 log.error(
                     "lease %s cannot be renewed: writes are held back (%s)", self.key, self.trouble
                 )
-            case Role.LOST:
-                log.error("%s leads no longer: %s", self.identity, self._ballot.why_lost)
-            case Role.STANDBY:
+            case LeaderRole.LOST:
+                log.error("%s leads no longer: %s", self.identity, self._candidate.why_lost)
+            case LeaderRole.STANDBY:
                 raise AssertionError("nobody becomes a candidate again")
         self.on_role(self.role)
 
-    def _tell_rival(self) -> None:
-        before, self._rival = self._rival, self._ballot.rival(_time())
+    def _publish_rival(self) -> None:
+        before, self._rival = self._rival, self._candidate.name_rival(_loop_time())
         if self._rival and self._rival != before:
-            log.error("%s", self.refusal)
-            self.on_refused(self.refusal)
+            log.error("%s", self.rival_refusal)
+            self.on_refused(self.rival_refusal)
 
-    def _left(self) -> float:
+    def _seconds_left(self) -> float:
         """Seconds until the fence closes, if it has not."""
-        left = self._ballot.valid_until - _time()
+        left = self._candidate.valid_until - _loop_time()
         return left if left > 0 else self.duration
 
-    def _stamp(self) -> str:
+    def _format_now(self) -> str:
         return self.clock.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def _time() -> float:
+def _loop_time() -> float:
     return asyncio.get_running_loop().time()

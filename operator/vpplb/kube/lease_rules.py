@@ -12,16 +12,16 @@ keep two programs from leading at once:
 So what an administrator does to the lease never makes two lead: a holder that is edited, or a
 lease that is deleted, ends nobody's time; a holder that still is valid writes itself in again.
 (One that is deleted, taken anew and deleted again at once looks as if it had just been deleted.)
-Only the mark that `resign` leaves may be taken at once, and at first sight a lease that is not
+Only the mark of whoever has resigned may be taken at once, and at first sight a lease that is not
 there, that nobody holds, or that an earlier run of this program has left.
 
 Operators that serve the same namespaces are candidates for the same thing, whatever release or
 namespace they are of; those whose namespaces overlap must not work at the same time either. So
-all of a cluster write into one Lease, which has a record for each scope (`Scope`). A write replaces
-a known version of the whole, so two that overlap cannot both get in. A program of another scope
-that overlaps is a rival: it is waited for as long as it is there, and then twice as long as for
-one's own, so that whoever stands by for the same scope follows first; whoever takes over takes its
-record away.
+all of a cluster write into one Lease, which has a record for each scope (`ServedScope`). A write
+replaces a known version of the whole, so two that overlap cannot both get in. A program of another
+scope that overlaps is a rival: it is waited for as long as it is there, and then twice as long as
+for one's own, so that whoever stands by for the same scope follows first; whoever takes over takes
+its record away.
 """
 
 import hashlib
@@ -47,13 +47,13 @@ _FEW = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
+class ServedScope:
     """Namespaces that are served; none: all."""
 
     namespaces: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, namespaces: Iterable[str]) -> Self:
+    def of_list(cls, namespaces: Iterable[str]) -> Self:
         """Make one of a list, in whatever order."""
         return cls(frozenset(namespaces))
 
@@ -65,48 +65,52 @@ class Scope:
         return f"namespace{'s' * (len(names) > 1)} {', '.join([*names[:_FEW], *more])}"
 
     @property
-    def annotation(self) -> str:
+    def annotation_name(self) -> str:
         """Name of the annotation with its record; empty for the scope that has the spec."""
         if not self.namespaces:
             return ""
         digest = hashlib.sha256(",".join(sorted(self.namespaces)).encode()).hexdigest()
         return f"{PREFIX}{digest[:16]}"
 
-    def overlaps(self, other: "Scope") -> bool:
+    def is_overlapping(self, other: "ServedScope") -> bool:
         """Whether there is a namespace that both serve."""
         if not self.namespaces or not other.namespaces:
             return True
         return not self.namespaces.isdisjoint(other.namespaces)
 
-    def record(self, lease: JsonObject | None) -> Spec:
+    def find_record(self, lease: JsonObject | None) -> Spec:
         """Return the record of this scope, as a spec; empty when there is none."""
-        return _records(lease).get(self.annotation, (self, {}))[1]
+        return _read_records(lease).get(self.annotation_name, (self, {}))[1]
 
-    def rivals(self, lease: JsonObject | None) -> dict[str, tuple["Scope", Spec]]:
+    def find_rivals(self, lease: JsonObject | None) -> dict[str, tuple["ServedScope", Spec]]:
         """Return the records of other scopes that overlap, by annotation."""
         return {
             name: (scope, spec)
-            for name, (scope, spec) in _records(lease).items()
-            if name != self.annotation and self.overlaps(scope)
+            for name, (scope, spec) in _read_records(lease).items()
+            if name != self.annotation_name and self.is_overlapping(scope)
         }
 
-    def body(self, spec: Spec, lease: JsonObject | None, without: Iterable[str]) -> JsonObject:
+    def build_patch(
+        self, spec: Spec, lease: JsonObject | None, without: Iterable[str]
+    ) -> JsonObject:
         """Return what is to be merged into `lease` to have `spec` as record, and others `without`.
 
         None in `spec` removes a field, as in a merge patch; what it leaves out stays.
         """
         body: JsonObject = {"metadata": {"annotations": {}}, "spec": {}}
         for name in without:
-            _put(body, name, None)
-        if not self.annotation:
+            _put_record(body, name, None)
+        if not self.annotation_name:
             body["spec"] = dict(spec)
         else:
-            whole = {**self.record(lease), **spec, _NAMESPACES: sorted(self.namespaces)}
-            _put(body, self.annotation, {k: v for k, v in whole.items() if v is not None})
+            whole = {**self.find_record(lease), **spec, _NAMESPACES: sorted(self.namespaces)}
+            _put_record(
+                body, self.annotation_name, {k: v for k, v in whole.items() if v is not None}
+            )
         return body
 
 
-def _put(body: JsonObject, name: str, record: Spec | None) -> None:
+def _put_record(body: JsonObject, name: str, record: Spec | None) -> None:
     if not name:
         body["spec"] = dict(_UNSET)
     else:
@@ -114,28 +118,28 @@ def _put(body: JsonObject, name: str, record: Spec | None) -> None:
         body["metadata"]["annotations"][name] = text
 
 
-def _records(lease: JsonObject | None) -> dict[str, tuple[Scope, Spec]]:
+def _read_records(lease: JsonObject | None) -> dict[str, tuple[ServedScope, Spec]]:
     """Return all records by annotation, that of the spec by the empty name.
 
     One that cannot be read may be anybody's, so it counts as overlapping all, and has no holder.
     """
     if lease is None:
         return {}
-    records: dict[str, tuple[Scope, Spec]] = {}
+    records: dict[str, tuple[ServedScope, Spec]] = {}
     if spec := {name: value for name, value in (lease.get("spec") or {}).items() if value}:
-        records[""] = (Scope(), spec)
+        records[""] = (ServedScope(), spec)
     for name, text in (lease["metadata"].get("annotations") or {}).items():
         if name.startswith(PREFIX):
-            records[name] = _read(text)
+            records[name] = _read_annotation(text)
     return records
 
 
-def _read(text: object) -> tuple[Scope, Spec]:
+def _read_annotation(text: object) -> tuple[ServedScope, Spec]:
     try:
         record = json.loads(str(text))
-        scope = Scope.of(str(one) for one in record[_NAMESPACES])
+        scope = ServedScope.of_list(str(one) for one in record[_NAMESPACES])
     except (ValueError, TypeError, KeyError):
-        return Scope(), {"unreadable": text}
+        return ServedScope(), {"unreadable": text}
     return scope, record
 
 
@@ -143,7 +147,7 @@ _RESIGNED = 1
 """Duration, in seconds, of a lease that nobody holds since its holder gave it up (as client-go)."""
 
 
-class Role(StrEnum):
+class LeaderRole(StrEnum):
     """What a program is at a moment.
 
     SUSPENDED: it led, cannot renew, and must not write; nobody is known to have taken over.
@@ -157,7 +161,7 @@ class Role(StrEnum):
 
 
 @dataclass(slots=True)
-class Ballot:
+class LeaseCandidate:
     """One program's view of the lease. `duration` in seconds; all times of one monotonic clock.
 
     `identity` must be this program's alone: whoever finds it in the lease at first sight takes
@@ -166,11 +170,11 @@ class Ballot:
 
     identity: str
     duration: float
-    scope: Scope = field(default_factory=Scope)
+    scope: ServedScope = field(default_factory=ServedScope)
     why_lost: str = ""
     _lease: JsonObject | None = None
     _free_at: float | None = None
-    _rivals: dict[str, "_Rival"] = field(default_factory=dict)
+    _rivals: dict[str, "_RivalRecord"] = field(default_factory=dict)
     _refused: bool = False
     _term: str = ""
     _bid_sent: float = -math.inf
@@ -186,16 +190,16 @@ class Ballot:
         return self._renewed + self.duration * 2 / 3
 
     @property
-    def looked(self) -> bool:
+    def has_looked(self) -> bool:
         """Whether the lease, or its absence, was ever seen."""
         return self._free_at is not None or self._renewed is not None
 
     @property
     def holder(self) -> str:
         """Who holds the lease as it was seen last; empty for nobody."""
-        return str(self.scope.record(self._lease).get("holderIdentity") or "")
+        return str(self.scope.find_record(self._lease).get("holderIdentity") or "")
 
-    def rival(self, at: float) -> str:
+    def name_rival(self, at: float) -> str:
         """Say who serves what this program would serve, and as what else; empty for nobody."""
         for one in self._rivals.values():
             if one.holder and self._renewed is None and at < one.free_at:
@@ -203,40 +207,40 @@ class Ballot:
         return ""
 
     @property
-    def version(self) -> str:
+    def lease_version(self) -> str:
         """Version of the lease as it was seen last; empty when there is none."""
-        return _version(self._lease)
+        return _version_of(self._lease)
 
-    def role(self, at: float) -> Role:
+    def role_at(self, at: float) -> LeaderRole:
         """Say what this program is at that time."""
         if self.why_lost:
-            return Role.LOST
+            return LeaderRole.LOST
         if self._renewed is None:
-            return Role.STANDBY
-        return Role.LEADING if at < self.valid_until else Role.SUSPENDED
+            return LeaderRole.STANDBY
+        return LeaderRole.LEADING if at < self.valid_until else LeaderRole.SUSPENDED
 
     # --- what happens -------------------------------------------------------------------------
 
-    def saw(self, lease: JsonObject | None, at: float) -> None:
+    def observe_lease(self, lease: JsonObject | None, at: float) -> None:
         """Take the lease as it was read, None when there is none; `at`: when the answer came."""
         if self._renewed is not None:
-            self._check(lease, at)
-        elif self._is_ours(self.scope.record(lease)):
+            self._check_held(lease, at)
+        elif self._is_ours(self.scope.find_record(lease)):
             self._renewed = self._bid_sent  # our bid was accepted, and only the answer was lost
         else:
             first = self._free_at is None
-            self._judge(lease, at, first=first)
+            self._judge_lease(lease, at, first=first)
             self._judge_rivals(lease, at, first=first)
         self._lease, self._refused = lease, False
 
-    def bid(self, at: float, stamp: str) -> Spec | None:
+    def propose_record(self, at: float, stamp: str) -> Spec | None:
         """Return what is to be written at `at`, None when there is nothing to be had.
 
         It replaces the lease of `version`, or creates one. `stamp`: the wall clock's time.
         """
         if self.why_lost:
             return None
-        spec = self.scope.record(self._lease)
+        spec = self.scope.find_record(self._lease)
         transitions = int(spec.get("leaseTransitions") or 0)
         acquired = self._term
         if self._renewed is None:
@@ -254,23 +258,23 @@ class Ballot:
             "leaseTransitions": transitions,
         }
 
-    def merge(self, spec: Spec) -> JsonObject:
+    def build_patch(self, spec: Spec) -> JsonObject:
         """Return what is to be merged into the lease, so that `spec` is this program's record.
 
         What rivals have left is taken away with it: they see then that their time is over.
         """
-        return self.scope.body(spec, self._lease, self.scope.rivals(self._lease))
+        return self.scope.build_patch(spec, self._lease, self.scope.find_rivals(self._lease))
 
-    def wrote(self, lease: JsonObject) -> None:
+    def note_written(self, lease: JsonObject) -> None:
         """Take note that the last bid was accepted, and of the lease as it is now."""
         self._lease, self._renewed = lease, self._bid_sent
 
-    def refused(self, at: float) -> None:
+    def note_conflict(self, at: float) -> None:
         """Take note that somebody was faster, with this record or another: the next look tells."""
         if self._renewed is None:
             self._refused, self._term = True, ""
 
-    def resign(self, stamp: str) -> Spec:
+    def propose_resignation(self, stamp: str) -> Spec:
         """Return what gives the lease up, to be merged into it; this program must not write now."""
         return {
             "holderIdentity": None,
@@ -280,14 +284,14 @@ class Ballot:
 
     # --- pieces -------------------------------------------------------------------------------
 
-    def _check(self, lease: JsonObject | None, at: float) -> None:
+    def _check_held(self, lease: JsonObject | None, at: float) -> None:
         """Compare with what we hold: somebody else may have written into it."""
         assert self._renewed is not None
-        for scope, rival in self.scope.rivals(lease).values():
+        for scope, rival in self.scope.find_rivals(lease).values():
             if rival.get("holderIdentity"):
                 self.why_lost = f"{rival['holderIdentity']} serves {scope}"
                 return
-        spec = self.scope.record(lease)
+        spec = self.scope.find_record(lease)
         if self._is_ours(spec):
             return
         if spec.get("holderIdentity"):
@@ -304,40 +308,46 @@ class Ballot:
             and spec.get("acquireTime") == self._term
         )
 
-    def _judge(self, lease: JsonObject | None, at: float, *, first: bool) -> None:
+    def _judge_lease(self, lease: JsonObject | None, at: float, *, first: bool) -> None:
         """Note when a lease that is not ours may be taken."""
-        spec = self.scope.record(lease)
+        spec = self.scope.find_record(lease)
         # Refused where nothing is to be seen: whoever was faster may have gone again, unseen.
-        if not first and spec == self.scope.record(self._lease) and (spec or not self._refused):
+        if (
+            not first
+            and spec == self.scope.find_record(self._lease)
+            and (spec or not self._refused)
+        ):
             return
         holder = spec.get("holderIdentity") or ""
-        if _resigned(spec) or (first and holder in ("", self.identity)):
+        if _is_resigned(spec) or (first and holder in ("", self.identity)):
             self._free_at = at
         else:
-            self._free_at = at + max(_seconds(spec), self.duration)
+            self._free_at = at + max(_duration_of(spec), self.duration)
 
     def _judge_rivals(self, lease: JsonObject | None, at: float, *, first: bool) -> None:
         """Note when those that overlap count as gone: also one whose record is there no more."""
-        now = self.scope.rivals(lease)
+        now = self.scope.find_rivals(lease)
         for name, known in list(self._rivals.items()):
             if name not in now and known.spec:
-                self._rivals[name] = _Rival(known.scope, {}, self._outlived(known.spec, at))
+                self._rivals[name] = _RivalRecord(
+                    known.scope, {}, self._rival_free_at(known.spec, at)
+                )
             elif name not in now and at >= known.free_at:
                 del self._rivals[name]
         for name, (scope, spec) in now.items():
             if name not in self._rivals or self._rivals[name].spec != spec:
-                free_at = at if first and _resigned(spec) else self._outlived(spec, at)
-                self._rivals[name] = _Rival(scope, spec, free_at)
+                free_at = at if first and _is_resigned(spec) else self._rival_free_at(spec, at)
+                self._rivals[name] = _RivalRecord(scope, spec, free_at)
 
-    def _outlived(self, spec: Spec, at: float) -> float:
-        return at + 2 * max(_seconds(spec), self.duration)
+    def _rival_free_at(self, spec: Spec, at: float) -> float:
+        return at + 2 * max(_duration_of(spec), self.duration)
 
 
 @dataclass(frozen=True, slots=True)
-class _Rival:
+class _RivalRecord:
     """A record of another scope as seen last; empty once it is gone."""
 
-    scope: Scope
+    scope: ServedScope
     spec: Spec
     free_at: float
 
@@ -346,13 +356,13 @@ class _Rival:
         return str(self.spec.get("holderIdentity") or "")
 
 
-def _version(lease: JsonObject | None) -> str:
+def _version_of(lease: JsonObject | None) -> str:
     return str(lease["metadata"]["resourceVersion"]) if lease is not None else ""
 
 
-def _seconds(spec: Spec) -> float:
+def _duration_of(spec: Spec) -> float:
     return float(spec.get("leaseDurationSeconds") or 0)
 
 
-def _resigned(spec: Spec) -> bool:
-    return bool(spec) and not spec.get("holderIdentity") and _seconds(spec) == _RESIGNED
+def _is_resigned(spec: Spec) -> bool:
+    return bool(spec) and not spec.get("holderIdentity") and _duration_of(spec) == _RESIGNED

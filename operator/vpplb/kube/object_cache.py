@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from vpplb.kube.api_resources import RESOURCES, JsonObject, key_of
-from vpplb.kube.client import PAGE, Listing
+from vpplb.kube.client import PAGE, ObjectListing
 from vpplb.model.names import ObjectKey, ObjectKind
 
 log = logging.getLogger(__name__)
@@ -132,7 +132,7 @@ class ObjectCache:
             log.exception("%s %s could not be taken in", kind, key)
 
     async def apply_listing(
-        self, kind: ObjectKind, namespace: str | None, listing: Listing, *, asked_at: int = 0
+        self, kind: ObjectKind, namespace: str | None, listing: ObjectListing, *, asked_at: int = 0
     ) -> None:
         """Take the whole of a namespace (None: of all): what it does not show is deleted.
 
@@ -174,7 +174,7 @@ class ObjectCache:
         return max(found)
 
     def _check_history(
-        self, kind: ObjectKind, listing: Listing, version: int, asked_at: int
+        self, kind: ObjectKind, listing: ObjectListing, version: int, asked_at: int
     ) -> None:
         if version < asked_at:
             raise HistoryChanged(

@@ -14,8 +14,8 @@ from contextlib import suppress
 from http import HTTPStatus
 
 from vpplb.kube.api_resources import cluster_key
-from vpplb.kube.client import KubeClient, Listing
-from vpplb.kube.cluster_access import Access, load_access
+from vpplb.kube.client import KubeClient, ObjectListing
+from vpplb.kube.cluster_access import ClusterAccess, load_access
 from vpplb.kube.errors import ApiError, KubeError, NotFound
 from vpplb.kube.object_cache import HistoryChanged, ObjectCache
 from vpplb.kube.object_watch import PERIOD, ObjectWatch
@@ -45,7 +45,7 @@ class ObjectInformer:
         namespaces: Sequence[str] = (),
         *,
         period: float = PERIOD,
-        load: Callable[[], Awaitable[Access]] = load_access,
+        load: Callable[[], Awaitable[ClusterAccess]] = load_access,
     ) -> None:
         self._client, self._kinds, self.cache = client, kinds, cache
         self._namespaces, self._due = namespaces, asyncio.Event()
@@ -107,11 +107,11 @@ class ObjectInformer:
         for namespace in scopes:
             asked_at = self.cache.newest_version(kind)
             try:
-                listing = await self._client.list(kind, namespace)
+                listing = await self._client.list_objects(kind, namespace)
             except ApiError as error:
                 if namespace is None or not await self._is_gone(namespace, error):
                     raise
-                listing = Listing([], str(self.cache.newest_version(kind)))
+                listing = ObjectListing([], str(self.cache.newest_version(kind)))
             await self.cache.apply_listing(kind, namespace, listing, asked_at=asked_at)
 
     async def _is_gone(self, namespace: str, refused: ApiError) -> bool:
@@ -123,7 +123,7 @@ class ObjectInformer:
         if refused.status != HTTPStatus.FORBIDDEN:
             return False
         try:
-            await self._client.get(ObjectKind.NAMESPACE, cluster_key(namespace))
+            await self._client.get_object(ObjectKind.NAMESPACE, cluster_key(namespace))
         except NotFound:
             return True
         except ApiError:  # we may not ask either

@@ -25,7 +25,7 @@ import kopf
 from vpplb.kube.api_health import WatchHealth
 from vpplb.kube.api_resources import RESOURCES
 from vpplb.kube.client import CONNECT_TIMEOUT, PAGE, open_session
-from vpplb.kube.cluster_access import Access, load_access
+from vpplb.kube.cluster_access import ClusterAccess, load_access
 from vpplb.kube.object_cache import EventInbox, ObjectCache
 from vpplb.model.backoff import backoff_seconds
 from vpplb.model.names import ObjectKind
@@ -61,7 +61,7 @@ class ObjectWatch:
         on_doubt: Callable[[], None],
         *,
         period: float = PERIOD,
-        load: Callable[[], Awaitable[Access]] = load_access,
+        load: Callable[[], Awaitable[ClusterAccess]] = load_access,
     ) -> None:
         self._kinds, self._cache, self._namespaces = kinds, cache, namespaces
         self._on_doubt, self._period, self._load = on_doubt, period, load

@@ -53,16 +53,16 @@ class StatusRepair:
         _log_overwrite(kind, key, count, writer_of(raw))
         if (kind, key) not in self._timers:
             wait = backoff_seconds(count - 1, FIRST, LONGEST)
-            self._timers[kind, key] = loop.call_later(wait, self._repair, kind, key)
+            self._timers[kind, key] = loop.call_later(wait, self._repair_status, kind, key)
 
-    def forget(self, kind: ObjectKind, key: ObjectKey) -> None:
+    def forget_object(self, kind: ObjectKind, key: ObjectKey) -> None:
         """Forget a deleted object."""
         self._writes.pop((kind, key), None)
         timer = self._timers.pop((kind, key), None)
         if timer is not None:
             timer.cancel()
 
-    def _repair(self, kind: ObjectKind, key: ObjectKey) -> None:
+    def _repair_status(self, kind: ObjectKind, key: ObjectKey) -> None:
         del self._timers[kind, key]
         self.on_repair(kind)
         self.submit(kind, key)

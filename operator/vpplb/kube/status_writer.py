@@ -1,7 +1,7 @@
 """`StatusWriter`: writes statuses behind: the newest of each object, the most urgent first.
 
-Whoever decides calls `submit` as often as it likes; nothing waits for the API server. What is to
-be written is asked for (`render`) when its turn has come, so a write always carries the newest,
+Who decides calls `submit_status` as often as it likes; nothing waits for the API server. What is
+to be written is asked for (`render`) when its turn has come, so a write always carries the newest,
 and ten changes while one write is under way make one more write. What the server has already is
 not written; what it has otherwise is replaced, so a change that we have not heard of makes a
 conflict, and then the object is read first.
@@ -88,7 +88,7 @@ class NoStatusResource(KubeError):
 _Place = tuple[ObjectKind, ObjectKey]
 
 
-class _Base(NamedTuple):
+class _WriteBase(NamedTuple):
     """What a write replaces."""
 
     version: int
@@ -96,7 +96,7 @@ class _Base(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Write:
+class _PendingWrite:
     """A status that is to be written. Times are of the loop's clock.
 
     `changed_at` is when the first change was that it shows. Of a write that has failed, `failure`
@@ -132,7 +132,7 @@ class StatusWriter:
     ) -> None:
         self.cache, self._client = cache, client
         self._on_write, self._on_delay = on_write, on_delay
-        self._writes: dict[_Place, _Write] = {}
+        self._writes: dict[_Place, _PendingWrite] = {}
         self._queue: WorkQueue[_Place] = WorkQueue(parallel=parallel, urgent=WritePriority.FRONTEND)
         # By object, what the server made of a status (an older CRD, for example, drops the fields
         # that it does not know), and what it was made of.
@@ -140,7 +140,7 @@ class StatusWriter:
 
     # --- noting ------------------------------------------------------------------------------
 
-    def submit(
+    def submit_status(
         self,
         kind: ObjectKind,
         key: ObjectKey,
@@ -156,10 +156,10 @@ class StatusWriter:
         """
         write = self._writes.get((kind, key))
         if write is None:
-            self._writes[kind, key] = _Write(render, since)
+            self._writes[kind, key] = _PendingWrite(render, since)
         else:
             write.render = render
-            write.changed_at = _earlier(write.changed_at, since)
+            write.changed_at = _earlier_of(write.changed_at, since)
         self._queue.add((kind, key), priority)
 
     def note_change(self, kind: ObjectKind, old: CachedObject | None, new: CachedObject) -> bool:
@@ -175,7 +175,7 @@ class StatusWriter:
             self._queue.repeat((kind, new.key))
         return write is None
 
-    def forget(self, kind: ObjectKind, key: ObjectKey) -> None:
+    def forget_object(self, kind: ObjectKind, key: ObjectKey) -> None:
         """Drop everything of a deleted object, also a write that is still due."""
         self._pruned.pop((kind, key), None)
         self._writes.pop((kind, key), None)
@@ -206,7 +206,7 @@ class StatusWriter:
 
     async def run(self) -> None:
         """Write until cancelled."""
-        await self._queue.run(self._process)
+        await self._queue.run(self._process_object)
 
     async def wait_idle(self, patience: float) -> None:
         """Wait until no write is due or under way, `patience` seconds at most."""
@@ -219,56 +219,58 @@ class StatusWriter:
             log.warning("%d status writes were not made in %g s", left, timeout)
         return left
 
-    async def _process(self, at: _Place) -> None:
+    async def _process_object(self, at: _Place) -> None:
         write = self._writes[at]
-        result, error = await self._write(at, write)
+        result, error = await self._write_status(at, write)
         self._on_write(at[0], result)
         if self._is_wanted(at, write):
-            self._settle(at, write, error)
+            self._settle_write(at, write, error)
 
-    async def _write(self, at: _Place, write: _Write) -> tuple[WriteResult, KubeError | None]:
+    async def _write_status(
+        self, at: _Place, write: _PendingWrite
+    ) -> tuple[WriteResult, KubeError | None]:
         changed_at, write.changed_at = write.changed_at, None
         try:
             known = self._get_known(at, write)
-            base = known or await self._read(at, write)
+            base = known or await self._read_base(at, write)
             # Rendered last: what was read may be another object of that name.
-            status = _render(at, write) if self._is_wanted(at, write) else None
+            status = _render_status(at, write) if self._is_wanted(at, write) else None
             if status is None:
                 return WriteResult.GONE, None
-            if known is not None and self._shows(at, known, status):
+            if known is not None and self._is_shown(at, known, status):
                 return WriteResult.UNCHANGED, None
             if base.status != status:  # else an earlier write arrived, whose answer was lost
-                await self._replace(at, write, base, status)
+                await self._replace_status(at, write, base, status)
         except KubeError as error:
-            write.changed_at = _earlier(changed_at, write.changed_at)
+            write.changed_at = _earlier_of(changed_at, write.changed_at)
             return result_of(error), error
         self._queue.note_success()
         if changed_at is not None:
             self._on_delay(asyncio.get_running_loop().time() - changed_at)
         return WriteResult.WRITTEN, None
 
-    def _get_known(self, at: _Place, write: _Write) -> _Base | None:
+    def _get_known(self, at: _Place, write: _PendingWrite) -> _WriteBase | None:
         """Return what the server is known to have; None when that is not known (any more)."""
         cached = self.cache.get(*at)
         if cached is None or cached.version <= write.stale:
             return None
-        return _Base(cached.version, cached.status)
+        return _WriteBase(cached.version, cached.status)
 
-    def _shows(self, at: _Place, known: _Base, status: Mapping[str, object]) -> bool:
+    def _is_shown(self, at: _Place, known: _WriteBase, status: Mapping[str, object]) -> bool:
         """Whether the server has this status, as far as it can have it."""
         return known.status == status or self._pruned.get(at) == (known.status, status)
 
-    async def _read(self, at: _Place, write: _Write) -> _Base:
+    async def _read_base(self, at: _Place, write: _PendingWrite) -> _WriteBase:
         """Read what the server has where nothing is known, or no longer true."""
-        return self._take_answer(at, write, await self._client.get(*at))
+        return self._take_answer(at, write, await self._client.get_object(*at))
 
-    async def _replace(
-        self, at: _Place, write: _Write, base: _Base, status: Mapping[str, object]
+    async def _replace_status(
+        self, at: _Place, write: _PendingWrite, base: _WriteBase, status: Mapping[str, object]
     ) -> None:
         try:
             answer = await self._client.replace_status(*at, base.version, status)
         except NotFound:
-            await self._read(at, write)  # or it is gone
+            await self._read_base(at, write)  # or it is gone
             raise NoStatusResource(at[0]) from None
         except Conflict:
             write.stale = base.version
@@ -277,8 +279,8 @@ class StatusWriter:
         if made != status and self._is_wanted(at, write):
             self._pruned[at] = made, status
 
-    def _take_answer(self, at: _Place, write: _Write, answer: JsonObject) -> _Base:
-        base = _Base(int(answer["metadata"]["resourceVersion"]), answer.get("status") or {})
+    def _take_answer(self, at: _Place, write: _PendingWrite, answer: JsonObject) -> _WriteBase:
+        base = _WriteBase(int(answer["metadata"]["resourceVersion"]), answer.get("status") or {})
         write.answered = base.version
         if self._is_wanted(at, write):
             try:
@@ -287,11 +289,11 @@ class StatusWriter:
                 log.exception("%s %s could not be taken in", *at)
         return base
 
-    def _is_wanted(self, at: _Place, write: _Write) -> bool:
+    def _is_wanted(self, at: _Place, write: _PendingWrite) -> bool:
         """Whether the object has not been deleted since."""
         return self._writes.get(at) is write
 
-    def _settle(self, at: _Place, write: _Write, error: KubeError | None) -> None:
+    def _settle_write(self, at: _Place, write: _PendingWrite, error: KubeError | None) -> None:
         """Decide what becomes of an object whose write has ended."""
         if error is None or isinstance(error, NotFound):
             write.failure, write.conflicted = "", False
@@ -305,7 +307,7 @@ class StatusWriter:
         match error:
             case ApiUnreachable() | ApiError(status=429 | 503):
                 asked = error.retry_after if isinstance(error, ApiError) else None
-                self._queue.pause(write.failure, asked)
+                self._queue.pause_all(write.failure, asked)
                 self._queue.requeue(at)
             case Conflict() if not write.conflicted:
                 write.conflicted = True
@@ -339,7 +341,7 @@ def result_of(error: KubeError) -> WriteResult:
             return WriteResult.REFUSED
 
 
-def _render(at: _Place, write: _Write) -> Mapping[str, object] | None:
+def _render_status(at: _Place, write: _PendingWrite) -> Mapping[str, object] | None:
     try:
         return write.render()
     except Exception as error:  # a bug: it must not stop the writes of all others
@@ -347,7 +349,7 @@ def _render(at: _Place, write: _Write) -> Mapping[str, object] | None:
         raise RenderError(f"cannot be rendered: {error}") from error
 
 
-def _earlier(one: float | None, other: float | None) -> float | None:
+def _earlier_of(one: float | None, other: float | None) -> float | None:
     """Return the earlier of two times, of which either may not be."""
     times = [time for time in (one, other) if time is not None]
     return min(times) if times else None

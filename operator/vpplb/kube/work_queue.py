@@ -41,7 +41,7 @@ GAP = 0.25
 K = TypeVar("K", bound=Hashable)
 
 
-class _Turn(NamedTuple, Generic[K]):
+class _QueueTurn(NamedTuple, Generic[K]):
     """A place in a queue: the lowest priority goes first, then the lowest number."""
 
     priority: int
@@ -50,7 +50,7 @@ class _Turn(NamedTuple, Generic[K]):
 
 
 @dataclass(slots=True, kw_only=True)
-class _Entry:
+class _QueueEntry:
     """A key that is due (`turn`), waits to be tried again (`timer`), or is worked on (neither).
 
     `again` is the priority with which it is due once more after that, and `reserved` the turn
@@ -77,9 +77,9 @@ class WorkQueue(Generic[K]):
 
     def __init__(self, *, parallel: int, urgent: int) -> None:
         self._parallel, self._urgent_up_to = parallel, urgent
-        self._entries: dict[K, _Entry] = {}
-        self._urgent: asyncio.PriorityQueue[_Turn[K]] = asyncio.PriorityQueue()
-        self._ordinary: asyncio.PriorityQueue[_Turn[K]] = asyncio.PriorityQueue()
+        self._entries: dict[K, _QueueEntry] = {}
+        self._urgent: asyncio.PriorityQueue[_QueueTurn[K]] = asyncio.PriorityQueue()
+        self._ordinary: asyncio.PriorityQueue[_QueueTurn[K]] = asyncio.PriorityQueue()
         self._turns = 0
         self._busy_until = 0.0
         self._running = _set_event()
@@ -102,16 +102,16 @@ class WorkQueue(Generic[K]):
         """
         entry = self._entries.get(key)
         if entry is None:
-            self._entries[key] = entry = _Entry(priority=priority)
+            self._entries[key] = entry = _QueueEntry(priority=priority)
             self._empty.clear()
-            self._enqueue(key, entry)
+            self._enqueue_key(key, entry)
         elif entry.under_way:
             if entry.again is None or priority < entry.again:
                 entry.again, entry.reserved = priority, self._next_turn()
         elif priority < entry.priority:
             entry.priority = priority
             if entry.turn is not None:
-                self._enqueue(key, entry)
+                self._enqueue_key(key, entry)
 
     def repeat(self, key: K) -> None:
         """Have a key worked on once more if it is worked on now: what it read may be old."""
@@ -137,14 +137,14 @@ class WorkQueue(Generic[K]):
             self.remove(key)
             return
         entry.priority = entry.again
-        self._enqueue(key, entry)
+        self._enqueue_key(key, entry)
 
     def requeue(self, key: K) -> None:
         """Have a key worked on once more, as soon as its turn comes."""
         entry = self._entries[key]
         if entry.again is not None:
             entry.priority = min(entry.priority, entry.again)
-        self._enqueue(key, entry)
+        self._enqueue_key(key, entry)
 
     def retry(self, key: K, why: str) -> float:
         """Have a key that failed worked on later; return in how many seconds."""
@@ -154,7 +154,7 @@ class WorkQueue(Generic[K]):
         entry.timer = asyncio.get_running_loop().call_later(delay, self.requeue, key)
         self._failing.add(key)
         if len(self._failing) >= FAILING_KEYS:
-            self.pause(why)
+            self.pause_all(why)
         return delay
 
     def count_failures(self, key: K) -> int:
@@ -168,7 +168,7 @@ class WorkQueue(Generic[K]):
         """Whether nothing may begin at present."""
         return not self._running.is_set()
 
-    def pause(self, why: str, at_least: float | None = None) -> None:
+    def pause_all(self, why: str, at_least: float | None = None) -> None:
         """Let nothing begin for a moment: the server fails, or asks for some seconds of rest.
 
         Failures of what was under way when the pause began do not prolong it.
@@ -197,9 +197,9 @@ class WorkQueue(Generic[K]):
         """Work until cancelled. `work` ends by `finish`, `requeue` or `retry`, or by `remove`."""
         async with asyncio.TaskGroup() as group:
             for number in range(self._parallel):
-                group.create_task(self._work(self._urgent, _wait_for_nothing, work))
+                group.create_task(self._run_worker(self._urgent, _wait_for_nothing, work))
                 wait = self._wait_for_quiet if number else self._wait_for_gap
-                group.create_task(self._work(self._ordinary, wait, work))
+                group.create_task(self._run_worker(self._ordinary, wait, work))
 
     async def wait_idle(self, patience: float) -> None:
         """Wait until nothing is due or under way, `patience` seconds at most."""
@@ -216,9 +216,9 @@ class WorkQueue(Generic[K]):
                     await self._empty.wait()
         return len(self._entries)
 
-    async def _work(
+    async def _run_worker(
         self,
-        queue: asyncio.PriorityQueue[_Turn[K]],
+        queue: asyncio.PriorityQueue[_QueueTurn[K]],
         wait: Callable[[], Awaitable[None]],
         work: Callable[[K], Awaitable[None]],
     ) -> None:
@@ -228,7 +228,7 @@ class WorkQueue(Generic[K]):
             turn = await queue.get()
             if self.paused:  # it began while there was nothing to get
                 queue.put_nowait(turn)
-            elif self._begin(turn):
+            elif self._begin_turn(turn):
                 await work(turn.key)
                 if queue is self._urgent:
                     self._note_urgent()
@@ -236,7 +236,7 @@ class WorkQueue(Generic[K]):
                 await asyncio.sleep(0)
             queue.task_done()
 
-    def _begin(self, turn: _Turn[K]) -> bool:
+    def _begin_turn(self, turn: _QueueTurn[K]) -> bool:
         """Begin with a key, unless it has had another turn meanwhile or was removed."""
         entry = self._entries.get(turn.key)
         if entry is None or entry.turn != turn.number:
@@ -244,7 +244,7 @@ class WorkQueue(Generic[K]):
         entry.turn = None
         return True
 
-    def _enqueue(self, key: K, entry: _Entry) -> None:
+    def _enqueue_key(self, key: K, entry: _QueueEntry) -> None:
         """Give a key its turn: behind its equals, or as reserved while it was worked on."""
         entry.turn = entry.reserved or self._next_turn()
         entry.again = entry.reserved = entry.timer = None
@@ -252,7 +252,7 @@ class WorkQueue(Generic[K]):
         if urgent:
             self._note_urgent()
         queue = self._urgent if urgent else self._ordinary
-        queue.put_nowait(_Turn(entry.priority, entry.turn, key))
+        queue.put_nowait(_QueueTurn(entry.priority, entry.turn, key))
 
     def _next_turn(self) -> int:
         self._turns += 1

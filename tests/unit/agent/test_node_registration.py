@@ -200,9 +200,9 @@ async def test_a_deletion_that_nobody_told_is_noticed_all_the_same() -> None:
 
 async def test_a_dataplane_made_by_another_meanwhile_is_taken() -> None:
     class Overtaken(Server):
-        async def create(self, kind: ObjectKind, body: Mapping[str, object]) -> JsonObject:
+        async def create_object(self, kind: ObjectKind, body: Mapping[str, object]) -> JsonObject:
             self.objects[kind, KEY] = {"metadata": {"name": "n1"}, "spec": {"paused": True}}
-            return await super().create(kind, body)
+            return await super().create_object(kind, body)
 
     found = await node(Overtaken())[0].register_node()
     assert found["spec"] == {"paused": True}
@@ -260,14 +260,14 @@ async def test_settings_that_the_api_server_no_longer_takes_are_left_out_but_nev
     server = Server()
     server.node()
     one, _ = node(server, spec)
-    create = server.create
+    create = server.create_object
 
     async def refusing(kind: ObjectKind, body: Mapping[str, object]) -> JsonObject:
         if body["spec"] == spec:
             raise ApiError(422, "Invalid", "spec.flowTimeout")
         return await create(kind, body)
 
-    server.create = refusing  # type: ignore[method-assign]  # one method of a fake
+    server.create_object = refusing  # type: ignore[method-assign]  # one method of a fake
     assert (await one.register_node())["spec"] == left
 
 

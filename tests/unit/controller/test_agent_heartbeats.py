@@ -7,7 +7,7 @@ import pytest
 from fakes.clock import FakeClock
 from vpplb.controller.agent_heartbeats import AgentHeartbeats
 from vpplb.kube.api_resources import JsonObject
-from vpplb.kube.client import KubeClient, Listing
+from vpplb.kube.client import KubeClient, ObjectListing
 from vpplb.kube.errors import ApiError, ApiUnreachable, NotFound, api_error
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.resources.dataplane import AGENT_GONE
@@ -28,7 +28,7 @@ class Server(KubeClient):
         """Return what a watch of the Dataplanes tells."""
         return {"n1": self.status["conditions"][0]["reason"] == AGENT_GONE}
 
-    async def list(self, kind: ObjectKind, namespace: str | None = None) -> Listing:
+    async def list_objects(self, kind: ObjectKind, namespace: str | None = None) -> ObjectListing:
         assert (kind, namespace) == (ObjectKind.LEASE, "system")
         if self.away:
             raise ApiUnreachable("away")
@@ -39,9 +39,9 @@ class Server(KubeClient):
             }
             for node, stamp in self.renewed.items()
         ]
-        return Listing(items, "1")
+        return ObjectListing(items, "1")
 
-    async def get(self, kind: ObjectKind, key: ObjectKey) -> JsonObject:
+    async def get_object(self, kind: ObjectKind, key: ObjectKey) -> JsonObject:
         return {"status": self.status}
 
     async def patch_status(

@@ -15,7 +15,11 @@ from vpplb.reconcile.object_store import ObjectStore
 pytestmark = pytest.mark.looptime
 
 TO_DECISION = (ObjectStore.put_frontend.__code__, desired_vip.__code__)
-TO_STATUS = (*TO_DECISION, StatusWriter.submit.__code__, FakeApiServer.replace_status.__code__)
+TO_STATUS = (
+    *TO_DECISION,
+    StatusWriter.submit_status.__code__,
+    FakeApiServer.replace_status.__code__,
+)
 
 
 class Walk:

@@ -103,7 +103,7 @@ def of_all(names: list[str]) -> list[dict[str, object]]:
 def urgencies_of_frontends(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Return the priorities by which frontends are submitted, of which there will be more."""
     urgencies: list[int] = []
-    submit = StatusWriter.submit
+    submit = StatusWriter.submit_status
 
     def noted(
         self: StatusWriter,
@@ -117,7 +117,7 @@ def urgencies_of_frontends(monkeypatch: pytest.MonkeyPatch) -> list[int]:
             urgencies.append(priority)
         submit(self, kind, key, render, priority, **since)
 
-    monkeypatch.setattr(StatusWriter, "submit", noted)
+    monkeypatch.setattr(StatusWriter, "submit_status", noted)
     return urgencies
 
 
@@ -335,7 +335,7 @@ async def test_a_foreign_write_that_is_seen_while_ours_is_under_way_is_compared_
     async with running(server) as writer:
         see(writer, server, ["b"])
         server.latency = 0.5
-        writer.submit(ObjectKind.BACKEND, key("b"), lambda: {"state": "up"})
+        writer.submit_status(ObjectKind.BACKEND, key("b"), lambda: {"state": "up"})
         await asyncio.sleep(0.1)
         made = server.objects[ObjectKind.BACKEND, key("b")]
         newer = {**made["metadata"], "resourceVersion": "999999"}

@@ -14,7 +14,7 @@ from vpplb.kube import api_health as module
 from vpplb.kube.api_health import RequestHealth, WatchHealth
 from vpplb.kube.api_resources import RESOURCES
 from vpplb.kube.client import open_session
-from vpplb.kube.cluster_access import Access
+from vpplb.kube.cluster_access import ClusterAccess
 from vpplb.model.names import ObjectKind
 
 BACKENDS = RESOURCES[ObjectKind.BACKEND].collection_path()
@@ -60,7 +60,7 @@ class WatchedHealth:
         async def auth_headers() -> Mapping[str, str]:
             return {"Authorization": f"Bearer {len(self.tokens)}"}
 
-        access = Access(server=self.server, auth_headers=auth_headers)
+        access = ClusterAccess(server=self.server, auth_headers=auth_headers)
         async with open_session(access, health.observe) as session:
             yield session
 

@@ -14,8 +14,8 @@ from fakes.api_http import Handler, answering
 from lab.authority import Authority
 from vpplb.kube.api_resources import JsonObject, cluster_key
 from vpplb.kube.client import KEPT_ALIVE, KubeClient
-from vpplb.kube.cluster_access import Access
-from vpplb.kube.errors import ApiError, ApiUnreachable, Conflict, NotFound, Untrusted
+from vpplb.kube.cluster_access import ClusterAccess
+from vpplb.kube.errors import ApiError, ApiUnreachable, Conflict, NotFound, UntrustedServer
 from vpplb.model.names import ObjectKey, ObjectKind
 
 WEB = ObjectKey("shop", "web")
@@ -30,11 +30,11 @@ class Seen(NamedTuple):
     body: object
 
 
-def access(server: str, token: str = "Bearer sekrit") -> Access:
+def access(server: str, token: str = "Bearer sekrit") -> ClusterAccess:
     async def auth_headers() -> Mapping[str, str]:
         return {"Authorization": token}
 
-    return Access(server=server, auth_headers=auth_headers)
+    return ClusterAccess(server=server, auth_headers=auth_headers)
 
 
 @asynccontextmanager
@@ -96,11 +96,13 @@ async def test_a_status_is_replaced_in_the_version_that_is_known() -> None:
 
 async def test_what_is_created_says_its_kind_and_goes_to_its_namespace() -> None:
     async with api(answer_object) as (url, seen), KubeClient(access(url)) as client:
-        await client.create(ObjectKind.BACKEND, {"metadata": {"namespace": "shop", "name": "web"}})
-        await client.replace(
+        await client.create_object(
+            ObjectKind.BACKEND, {"metadata": {"namespace": "shop", "name": "web"}}
+        )
+        await client.replace_object(
             ObjectKind.BACKEND, WEB, {"metadata": {"namespace": "shop", "name": "web"}}
         )
-        await client.delete(ObjectKind.BACKEND, WEB)
+        await client.delete_object(ObjectKind.BACKEND, WEB)
     assert [(asked.method, asked.path) for asked in seen] == [
         ("POST", PATH),
         ("PUT", f"{PATH}/web"),
@@ -132,7 +134,7 @@ async def test_a_big_list_is_read_page_by_page() -> None:
         return web.json_response(pages(request))
 
     async with api(handler) as (url, seen), KubeClient(access(url)) as client:
-        items, version = await client.list(ObjectKind.BACKEND, "shop")
+        items, version = await client.list_objects(ObjectKind.BACKEND, "shop")
     assert [item["n"] for item in items] == list(range(1200))
     assert version == "7"
     assert [asked.query.get("continue") for asked in seen] == [None, "500", "1000"]
@@ -148,7 +150,7 @@ async def test_a_list_that_expires_between_pages_is_begun_anew_in_one_piece() ->
         return web.json_response(pages(request))
 
     async with api(handler) as (url, _), KubeClient(access(url)) as client:
-        items, version = await client.list(ObjectKind.BACKEND)
+        items, version = await client.list_objects(ObjectKind.BACKEND)
     assert [item["n"] for item in items] == list(range(1200))
     assert version == "9"
 
@@ -156,7 +158,7 @@ async def test_a_list_that_expires_between_pages_is_begun_anew_in_one_piece() ->
 async def test_a_list_without_items_is_empty() -> None:
     handler = refusing(200, items=None, metadata={"resourceVersion": "1"})
     async with api(handler) as (url, _), KubeClient(access(url)) as client:
-        assert await client.list(ObjectKind.BACKEND) == ([], "1")
+        assert await client.list_objects(ObjectKind.BACKEND) == ([], "1")
 
 
 @pytest.mark.parametrize(("status", "error"), [(404, NotFound), (409, Conflict), (500, ApiError)])
@@ -166,7 +168,7 @@ async def test_a_failure_is_raised_with_what_the_server_says(
     handler = refusing(status, kind="Status", reason="SomeReason", message="some message")
     async with api(handler) as (url, _), KubeClient(access(url)) as client:
         with pytest.raises(error) as caught:
-            await client.get(ObjectKind.BACKEND, WEB)
+            await client.get_object(ObjectKind.BACKEND, WEB)
     assert str(caught.value) == f"{status} SomeReason: some message"
     assert caught.value.retry_after is None
 
@@ -175,7 +177,7 @@ async def test_a_throttled_request_tells_how_long_to_wait() -> None:
     handler = refusing(429, headers={"Retry-After": "3"})
     async with api(handler) as (url, _), KubeClient(access(url)) as client:
         with pytest.raises(ApiError) as caught:
-            await client.get(ObjectKind.BACKEND, WEB)
+            await client.get_object(ObjectKind.BACKEND, WEB)
     assert (caught.value.status, caught.value.retry_after) == (429, 3.0)
 
 
@@ -185,7 +187,7 @@ async def test_an_answer_that_is_no_object_is_an_api_error() -> None:
 
     async with api(handler) as (url, _), KubeClient(access(url)) as client:
         with pytest.raises(ApiError, match="not a JSON object"):
-            await client.get(ObjectKind.BACKEND, WEB)
+            await client.get_object(ObjectKind.BACKEND, WEB)
 
 
 async def test_a_failure_of_something_in_between_is_raised_with_its_text() -> None:
@@ -194,7 +196,7 @@ async def test_a_failure_of_something_in_between_is_raised_with_its_text() -> No
 
     async with api(handler) as (url, _), KubeClient(access(url)) as client:
         with pytest.raises(ApiError, match=r"^502: bad gateway$"):
-            await client.get(ObjectKind.BACKEND, WEB)
+            await client.get_object(ObjectKind.BACKEND, WEB)
 
 
 async def test_a_refused_connection_is_unreachable() -> None:
@@ -202,7 +204,7 @@ async def test_a_refused_connection_is_unreachable() -> None:
         pass
     async with KubeClient(access(url)) as client:
         with pytest.raises(ApiUnreachable, match=url):
-            await client.get(ObjectKind.BACKEND, WEB)
+            await client.get_object(ObjectKind.BACKEND, WEB)
 
 
 async def test_a_request_without_answer_in_time_is_unreachable() -> None:
@@ -212,7 +214,7 @@ async def test_a_request_without_answer_in_time_is_unreachable() -> None:
 
     async with api(handler) as (url, _), KubeClient(access(url), timeout=0.05) as client:
         with pytest.raises(ApiUnreachable, match=r"no answer in 0\.05 s"):
-            await client.get(ObjectKind.BACKEND, WEB)
+            await client.get_object(ObjectKind.BACKEND, WEB)
 
 
 async def test_a_connection_cut_during_the_answer_is_unreachable() -> None:
@@ -226,7 +228,7 @@ async def test_a_connection_cut_during_the_answer_is_unreachable() -> None:
 
     async with api(handler) as (url, _), KubeClient(access(url)) as client:
         with pytest.raises(ApiUnreachable):
-            await client.get(ObjectKind.BACKEND, WEB)
+            await client.get_object(ObjectKind.BACKEND, WEB)
 
 
 @pytest.mark.parametrize(("idle", "connections"), [(0.9 * KEPT_ALIVE, 1), (1.1 * KEPT_ALIVE, 2)])
@@ -241,9 +243,9 @@ async def test_a_connection_outlives_a_quiet_minute(
         return await answer_object(request)
 
     async with api(handler) as (url, _), KubeClient(access(url)) as client:
-        await client.get(ObjectKind.BACKEND, WEB)
+        await client.get_object(ObjectKind.BACKEND, WEB)
         monkeypatch.setattr("aiohttp.connector.monotonic", lambda: time.monotonic() + idle)
-        await client.get(ObjectKind.BACKEND, WEB)
+        await client.get_object(ObjectKind.BACKEND, WEB)
     assert len(peers) == connections
 
 
@@ -256,25 +258,25 @@ async def test_on_401_the_configuration_is_read_anew_once_for_all_that_were_refu
     async with api(only_new_token) as (url, _):
         reads = 0
 
-        async def reload() -> Access:
+        async def reload() -> ClusterAccess:
             nonlocal reads
             reads += 1
             return access(url, "Bearer new")
 
         async with KubeClient(access(url, "Bearer old"), reload=reload) as client:
-            await asyncio.gather(*(client.get(ObjectKind.BACKEND, WEB) for _ in range(5)))
+            await asyncio.gather(*(client.get_object(ObjectKind.BACKEND, WEB) for _ in range(5)))
     assert reads == 1
 
 
 async def test_a_401_that_stays_is_raised() -> None:
     async with api(only_new_token) as (url, seen):
 
-        async def reload() -> Access:
+        async def reload() -> ClusterAccess:
             return access(url, "Bearer wrong")
 
         async with KubeClient(access(url, "Bearer old"), reload=reload) as client:
             with pytest.raises(ApiError, match="Unauthorized"):
-                await client.get(ObjectKind.BACKEND, WEB)
+                await client.get_object(ObjectKind.BACKEND, WEB)
     assert len(seen) == 2
 
 
@@ -282,7 +284,7 @@ async def test_a_configuration_that_does_not_help_is_not_read_at_each_request() 
     async with api(only_new_token) as (url, _):
         reads = 0
 
-        async def reload() -> Access:
+        async def reload() -> ClusterAccess:
             nonlocal reads
             reads += 1
             return access(url, "Bearer wrong")
@@ -290,7 +292,7 @@ async def test_a_configuration_that_does_not_help_is_not_read_at_each_request() 
         async with KubeClient(access(url, "Bearer old"), reload=reload) as client:
             for _ in range(5):
                 with pytest.raises(ApiError, match="Unauthorized"):
-                    await client.get(ObjectKind.BACKEND, WEB)
+                    await client.get_object(ObjectKind.BACKEND, WEB)
             assert reads == 1
             assert client.health.age() > 0, "a refusal of all that is asked is no answer"
 
@@ -299,17 +301,17 @@ async def test_a_certificate_that_is_not_trusted_has_the_configuration_read_anew
     old, new = Authority(), Authority()
     async with api(answer_object, new.server("127.0.0.1")) as (url, _):
 
-        async def reload() -> Access:
+        async def reload() -> ClusterAccess:
             return replace(access(url), tls=ssl.create_default_context(cadata=new.pem))
 
         trusting_old = replace(access(url), tls=ssl.create_default_context(cadata=old.pem))
         async with KubeClient(trusting_old, reload=reload) as client:
-            assert await client.get(ObjectKind.BACKEND, WEB) == {"metadata": {"name": "web"}}
+            assert await client.get_object(ObjectKind.BACKEND, WEB) == {"metadata": {"name": "web"}}
         async with KubeClient(trusting_old) as client:
-            with pytest.raises(Untrusted, match="certificate verify failed"):
-                await client.get(ObjectKind.BACKEND, WEB)
+            with pytest.raises(UntrustedServer, match="certificate verify failed"):
+                await client.get_object(ObjectKind.BACKEND, WEB)
 
 
 async def test_a_client_used_outside_of_its_with_is_a_mistake() -> None:
     with pytest.raises(RuntimeError, match="async with"):
-        await KubeClient(access("http://127.0.0.1:1")).get(ObjectKind.BACKEND, WEB)
+        await KubeClient(access("http://127.0.0.1:1")).get_object(ObjectKind.BACKEND, WEB)

@@ -8,7 +8,7 @@ from kubernetes.aio.config import incluster_config
 
 from cluster.certificates import write_serving_certificate
 from vpplb.kube import cluster_access as config_module
-from vpplb.kube.cluster_access import default_namespace, load_access
+from vpplb.kube.cluster_access import find_namespace, load_access
 from vpplb.kube.errors import ConfigError
 
 
@@ -133,12 +133,12 @@ async def test_a_pod_notices_that_its_token_was_replaced(
 
 def test_the_default_namespace_is_that_of_the_context(tmp_path: Path) -> None:
     path = write(tmp_path / "config", {})
-    assert default_namespace(path) == "default"
+    assert find_namespace(path) == "default"
     config = yaml.safe_load(path.read_text())
     config["contexts"][0]["context"]["namespace"] = "shop"
     config["contexts"].append({"name": "y", "context": {"cluster": "c", "namespace": "other"}})
     path.write_text(yaml.safe_dump(config))
-    assert [default_namespace(path, context) for context in (None, "x", "y")] == [
+    assert [find_namespace(path, context) for context in (None, "x", "y")] == [
         "shop", "shop", "other",
     ]  # fmt: skip
 
@@ -150,9 +150,9 @@ def test_the_default_namespace_of_a_pod_is_its_own(
     own.write_text("vpplb-system\n")
     monkeypatch.setattr(config_module, "_POD_NAMESPACE", own)
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.96.0.1")
-    assert default_namespace() == "vpplb-system"
+    assert find_namespace() == "vpplb-system"
 
 
 def test_no_configuration_has_no_default_namespace() -> None:
     with pytest.raises(ConfigError, match="no usable cluster configuration"):
-        default_namespace()
+        find_namespace()

@@ -11,7 +11,7 @@ from fakes.api_server import FakeApiServer
 from vpplb.kube import kubernetes_events
 from vpplb.kube.api_resources import cluster_key
 from vpplb.kube.errors import ApiUnreachable, KubeError, api_error
-from vpplb.kube.kubernetes_events import Event, EventRecorder
+from vpplb.kube.kubernetes_events import EventRecorder, ObjectEvent
 from vpplb.model.names import ObjectKey, ObjectKind
 
 pytestmark = pytest.mark.looptime
@@ -19,8 +19,8 @@ pytestmark = pytest.mark.looptime
 AT = datetime(2026, 1, 1, 12, 0, 0, 123456, tzinfo=UTC)
 
 
-def event(note: str = "L4CON: connection refused") -> Event:
-    return Event(
+def event(note: str = "L4CON: connection refused") -> ObjectEvent:
+    return ObjectEvent(
         kind=ObjectKind.BACKEND,
         key=ObjectKey("shop", "nginx0"),
         uid="u-1",
@@ -52,7 +52,7 @@ def notes(server: FakeApiServer) -> list[object]:
 async def test_an_event_says_what_happened_to_which_object_and_when() -> None:
     server = FakeApiServer()
     async with running(server) as recorder:
-        recorder.emit(event())
+        recorder.emit_event(event())
         await asyncio.sleep(0.1)
     [sent] = server.events
     assert sent["regarding"] == {
@@ -70,8 +70,8 @@ async def test_an_event_says_what_happened_to_which_object_and_when() -> None:
 async def test_events_of_one_moment_have_names_of_their_own() -> None:
     server = FakeApiServer()
     async with running(server) as recorder:
-        recorder.emit(event())
-        recorder.emit(event())
+        recorder.emit_event(event())
+        recorder.emit_event(event())
         await asyncio.sleep(0.1)
     assert server.events[0]["metadata"] != server.events[1]["metadata"]
 
@@ -86,7 +86,7 @@ async def test_events_of_an_object_with_a_long_name_have_names_that_are_accepted
         recorder.instance = "n" * 253
         for end in ("", "2"):
             key = ObjectKey("shop", name + end)
-            recorder.emit(replace(event(), key=key))
+            recorder.emit_event(replace(event(), key=key))
         await asyncio.sleep(0.1)
     names = [sent["metadata"]["name"] for sent in server.events]  # type: ignore[index]
     label = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
@@ -98,8 +98,8 @@ async def test_events_of_an_object_with_a_long_name_have_names_that_are_accepted
 async def test_an_event_of_a_cluster_scoped_object_lives_in_default() -> None:
     server = FakeApiServer()
     async with running(server) as recorder:
-        recorder.emit(
-            Event(
+        recorder.emit_event(
+            ObjectEvent(
                 kind=ObjectKind.DATAPLANE,
                 key=cluster_key("node-1"),
                 uid="u",
@@ -116,7 +116,7 @@ async def test_an_event_of_a_cluster_scoped_object_lives_in_default() -> None:
 async def test_a_note_is_cut_to_what_the_server_takes_without_breaking_a_character() -> None:
     server = FakeApiServer()
     async with running(server) as recorder:
-        recorder.emit(event("x" + "ü" * 600))
+        recorder.emit_event(event("x" + "ü" * 600))
         await asyncio.sleep(0.1)
     note = notes(server)[0]
     assert note == "x" + "ü" * 511
@@ -126,7 +126,7 @@ async def test_after_the_burst_events_leave_at_the_rate() -> None:
     server = FakeApiServer()
     async with running(server) as recorder:
         for n in range(150):
-            recorder.emit(event(str(n)))
+            recorder.emit_event(event(str(n)))
         await asyncio.sleep(0.05)
         assert len(server.events) == 100
         await asyncio.sleep(3.0)
@@ -140,11 +140,11 @@ async def test_the_burst_comes_back_with_time_and_no_further_than_its_size() -> 
     async with running(server) as recorder:
         for _ in range(2):
             for n in range(200):
-                recorder.emit(event(str(n)))
+                recorder.emit_event(event(str(n)))
             await asyncio.sleep(1000)
         start = len(server.events)
         for n in range(200):
-            recorder.emit(event(str(n)))
+            recorder.emit_event(event(str(n)))
         await asyncio.sleep(0.05)
         assert len(server.events) - start == 100
 
@@ -156,7 +156,7 @@ async def test_a_full_queue_drops_its_oldest_and_counts_them(
     server, dropped = FakeApiServer(), []
     async with running(server, lambda: dropped.append(1)) as recorder:
         for n in range(8):
-            recorder.emit(event(str(n)))
+            recorder.emit_event(event(str(n)))
         await asyncio.sleep(10)
     assert notes(server) == ["3", "4", "5", "6", "7"]
     assert len(dropped) == 3
@@ -169,8 +169,8 @@ async def test_an_event_that_found_no_server_is_sent_later(fault: KubeError) -> 
     server, dropped = FakeApiServer(), []
     server.faults.append(fault)
     async with running(server, lambda: dropped.append(1)) as recorder:
-        recorder.emit(event("one"))
-        recorder.emit(event("two"))
+        recorder.emit_event(event("one"))
+        recorder.emit_event(event("two"))
         await asyncio.sleep(60)
     assert notes(server) == ["one", "two"]
     assert dropped == []
@@ -180,8 +180,8 @@ async def test_an_event_that_is_refused_is_dropped_and_the_next_one_sent() -> No
     server, dropped = FakeApiServer(), []
     server.faults.append(api_error(403, "Forbidden", "the namespace is being terminated"))
     async with running(server, lambda: dropped.append(1)) as recorder:
-        recorder.emit(event("one"))
-        recorder.emit(event("two"))
+        recorder.emit_event(event("one"))
+        recorder.emit_event(event("two"))
         await asyncio.sleep(60)
     assert notes(server) == ["two"]
     assert dropped == [1]
@@ -192,8 +192,8 @@ async def test_draining_ends_when_the_last_event_is_sent() -> None:
     async with running(server) as recorder:
         await recorder.drain(5.0)
         assert asyncio.get_running_loop().time() == 0.0
-        recorder.emit(event("a"))
-        recorder.emit(event("b"))
+        recorder.emit_event(event("a"))
+        recorder.emit_event(event("b"))
         await recorder.drain(5.0)
         assert notes(server) == ["a", "b"]
         assert asyncio.get_running_loop().time() == pytest.approx(0.4)
@@ -202,7 +202,7 @@ async def test_draining_ends_when_the_last_event_is_sent() -> None:
 async def test_draining_gives_up_in_time() -> None:
     server = FakeApiServer(latency=60.0)
     async with running(server) as recorder:
-        recorder.emit(event())
+        recorder.emit_event(event())
         await recorder.drain(1.0)
         assert asyncio.get_running_loop().time() == 1.0
 
@@ -217,7 +217,7 @@ async def test_events_wait_for_statuses_but_not_for_ever() -> None:
 
     async with running(server, rest=rest) as recorder:
         for n in range(10):
-            recorder.emit(event(str(n)))
+            recorder.emit_event(event(str(n)))
         await asyncio.sleep(1.05)
         assert notes(server) == ["0", "1"]
         written.set()
@@ -229,6 +229,6 @@ async def test_draining_has_no_patience_though_writes_go_on() -> None:
     server = FakeApiServer()
     async with running(server, rest=asyncio.sleep) as recorder:
         for n in range(10):
-            recorder.emit(event(str(n)))
+            recorder.emit_event(event(str(n)))
         await recorder.drain(1.0)
         assert len(server.events) == 10

@@ -15,13 +15,13 @@ from vpplb.kube.api_resources import JsonObject
 from vpplb.kube.client import KubeClient
 from vpplb.kube.errors import ApiUnreachable
 from vpplb.kube.leader_election import (
-    Elector,
     FencedClient,
+    LeaderElector,
     LeadershipLost,
     WriteFence,
     WriteFenced,
 )
-from vpplb.kube.lease_rules import Role
+from vpplb.kube.lease_rules import LeaderRole
 from vpplb.model.names import ObjectKey, ObjectKind
 
 pytestmark = pytest.mark.looptime
@@ -36,8 +36,8 @@ class Member:
 
     def __init__(self, server: LeaseStore, identity: str, *, skew: float = 0.0) -> None:
         self.line, self.fence = LeaseLine(server), WriteFence()
-        self.when: list[tuple[Role, float]] = []
-        self.elector = Elector(
+        self.when: list[tuple[LeaderRole, float]] = []
+        self.elector = LeaderElector(
             client=self.line,
             key=KEY,
             identity=identity,
@@ -49,14 +49,14 @@ class Member:
         self.task = asyncio.create_task(self.elector.run())
 
     @property
-    def role(self) -> Role:
+    def role(self) -> LeaderRole:
         return self.elector.role
 
     @property
     def may_write(self) -> bool:
         return time() < self.fence.open_until
 
-    def since(self, role: Role) -> float:
+    def since(self, role: LeaderRole) -> float:
         """Return when it last took the role."""
         return next(at for taken, at in reversed(self.when) if taken is role)
 
@@ -67,7 +67,7 @@ class Member:
 
     async def stop(self) -> None:
         await self.crash()
-        await self.elector.resign()
+        await self.elector.resign_lease()
 
 
 async def reaches(holds: Callable[[], bool], within: float) -> float:
@@ -89,7 +89,7 @@ async def leader_and_standby(server: LeaseStore) -> tuple[Member, Member]:
     await reaches(lambda: first.may_write, 1.0)
     second = Member(server, "second")
     await asyncio.sleep(5.0)
-    assert (first.role, second.role) == (Role.LEADING, Role.STANDBY)
+    assert (first.role, second.role) == (LeaderRole.LEADING, LeaderRole.STANDBY)
     return first, second
 
 
@@ -99,7 +99,7 @@ async def leader_and_standby(server: LeaseStore) -> tuple[Member, Member]:
 async def test_the_first_leads_at_once_and_keeps_on_renewing(server: LeaseStore) -> None:
     only = Member(server, "only")
     await asyncio.sleep(60.1)
-    assert only.when == [(Role.LEADING, 0.0)]
+    assert only.when == [(LeaderRole.LEADING, 0.0)]
     assert only.line.asked == ["get", "replace", *["patch"] * 30]  # one request each 2 s
 
 
@@ -114,14 +114,14 @@ async def test_one_that_comes_later_stands_by_and_only_reads(server: LeaseStore)
 async def test_it_is_known_who_leads_before_anything_else_begins(server: LeaseStore) -> None:
     first = Member(server, "first")
     first.line.cut = True
-    knowing = asyncio.create_task(first.elector.looked())
+    knowing = asyncio.create_task(first.elector.wait_until_looked())
     await asyncio.sleep(10)
     assert not knowing.done()
     assert first.elector.not_ready == "connection refused"
     first.line.cut = False
     await asyncio.sleep(2)
     assert knowing.done()
-    assert first.role is Role.LEADING
+    assert first.role is LeaderRole.LEADING
 
 
 async def test_a_leader_that_resigns_is_followed_within_a_second(server: LeaseStore) -> None:
@@ -140,7 +140,7 @@ async def test_a_leader_that_crashes_is_followed_when_its_lease_has_run_out(
     renewed = time()
     await first.crash()
     await reaches(lambda: second.may_write, 30.0)
-    assert 12.0 <= second.since(Role.LEADING) - renewed <= 15.6
+    assert 12.0 <= second.since(LeaderRole.LEADING) - renewed <= 15.6
 
 
 async def test_one_that_is_started_again_under_its_name_takes_its_own_lease_at_once(
@@ -150,7 +150,7 @@ async def test_one_that_is_started_again_under_its_name_takes_its_own_lease_at_o
     await first.crash()
     again = Member(server, "first")
     await asyncio.sleep(0.1)
-    assert (again.role, second.role) == (Role.LEADING, Role.STANDBY)
+    assert (again.role, second.role) == (LeaderRole.LEADING, LeaderRole.STANDBY)
 
 
 @pytest.mark.parametrize("skew", [-1e6, 1e6])
@@ -159,7 +159,7 @@ async def test_wall_clocks_do_not_matter(server: LeaseStore, skew: float) -> Non
     await asyncio.sleep(1)
     second = Member(server, "second", skew=skew)
     await asyncio.sleep(60)
-    assert (first.role, second.role) == (Role.LEADING, Role.STANDBY)
+    assert (first.role, second.role) == (LeaderRole.LEADING, LeaderRole.STANDBY)
     await first.crash()
     assert 12.0 <= await reaches(lambda: second.may_write, 30.0) <= 15.6
 
@@ -172,7 +172,7 @@ async def test_a_leader_that_cannot_renew_stops_writing_before_its_lease_runs_ou
 ) -> None:
     first, second = await leader_and_standby(server)
     first.line.cut = True
-    await reaches(lambda: first.role is Role.SUSPENDED, 30.0)
+    await reaches(lambda: first.role is LeaderRole.SUSPENDED, 30.0)
     stopped = time()
     assert not first.may_write
     assert first.elector.not_ready == "connection refused"
@@ -186,7 +186,7 @@ async def test_a_request_without_an_answer_is_not_waited_for_beyond_the_deadline
     first, _ = await leader_and_standby(server)
     first.line.back = 3600.0
     silent_since = time()
-    await reaches(lambda: first.role is Role.SUSPENDED, 30.0)
+    await reaches(lambda: first.role is LeaderRole.SUSPENDED, 30.0)
     assert 8.0 <= time() - silent_since <= 10.0
 
 
@@ -198,10 +198,14 @@ async def test_a_single_operator_rides_out_a_server_that_is_away_and_goes_on(
     await asyncio.sleep(1)
     only.line.cut = True
     await asyncio.sleep(600)
-    assert (only.role, only.may_write) == (Role.SUSPENDED, False)
+    assert (only.role, only.may_write) == (LeaderRole.SUSPENDED, False)
     only.line.cut = False
     assert await reaches(lambda: only.may_write, 5.0) <= 1.1
-    assert [role for role, _ in only.when] == [Role.LEADING, Role.SUSPENDED, Role.LEADING]
+    assert [role for role, _ in only.when] == [
+        LeaderRole.LEADING,
+        LeaderRole.SUSPENDED,
+        LeaderRole.LEADING,
+    ]
     assert "lease vpplb-system/vpplb-operator is renewed again: writes go on" in caplog.messages
 
 
@@ -210,13 +214,13 @@ async def test_a_leader_that_was_cut_off_and_replaced_ends_when_it_sees_that(
 ) -> None:
     first, second = await leader_and_standby(server)
     first.line.cut = True
-    await reaches(lambda: second.role is Role.LEADING, 30.0)
+    await reaches(lambda: second.role is LeaderRole.LEADING, 30.0)
     first.line.cut = False
     with pytest.raises(LeadershipLost, match="the lease is held by second"):
         await first.task
-    assert first.role is Role.LOST
+    assert first.role is LeaderRole.LOST
     assert not first.may_write
-    await first.elector.resign()
+    await first.elector.resign_lease()
     await asyncio.sleep(60)
     assert server.holder == "second"
     assert second.may_write
@@ -228,8 +232,8 @@ async def test_renewals_whose_answers_are_lost_are_recognised(server: LeaseStore
     await asyncio.sleep(7)
     first.line.deaf = False
     await asyncio.sleep(60)
-    assert [role for role, _ in first.when] == [Role.LEADING]
-    assert second.role is Role.STANDBY
+    assert [role for role, _ in first.when] == [LeaderRole.LEADING]
+    assert second.role is LeaderRole.STANDBY
 
 
 async def test_a_bid_whose_answer_is_lost_still_leads(server: LeaseStore) -> None:
@@ -247,8 +251,8 @@ async def test_slow_answers_do_not_lose_the_lease(server: LeaseStore) -> None:
     first, second = await leader_and_standby(server)
     first.line.there, first.line.back = 1.0, 1.0
     await asyncio.sleep(120)
-    assert [role for role, _ in first.when] == [Role.LEADING]
-    assert second.role is Role.STANDBY
+    assert [role for role, _ in first.when] == [LeaderRole.LEADING]
+    assert second.role is LeaderRole.STANDBY
 
 
 # --- when others write into the lease -------------------------------------------------------
@@ -261,23 +265,23 @@ async def test_of_two_that_want_a_lease_that_ran_out_one_gets_it(server: LeaseSt
     second.line.there = third.line.there = 0.1  # both have looked before either has written
     await first.crash()
     await asyncio.sleep(60)
-    assert sorted((second.role, third.role)) == [Role.LEADING, Role.STANDBY]
+    assert sorted((second.role, third.role)) == [LeaderRole.LEADING, LeaderRole.STANDBY]
 
 
 async def test_a_lease_that_is_deleted_is_made_anew_by_its_leader(server: LeaseStore) -> None:
     first, second = await leader_and_standby(server)
     server.delete_lease()
     await asyncio.sleep(60)
-    assert (first.role, second.role) == (Role.LEADING, Role.STANDBY)
+    assert (first.role, second.role) == (LeaderRole.LEADING, LeaderRole.STANDBY)
     assert server.holder == "first"
-    assert [role for role, _ in first.when] == [Role.LEADING]
+    assert [role for role, _ in first.when] == [LeaderRole.LEADING]
 
 
 async def test_a_leader_whose_name_is_removed_writes_itself_in_again(server: LeaseStore) -> None:
     first, second = await leader_and_standby(server)
     server.edit_lease(holderIdentity=None)
     await asyncio.sleep(60)
-    assert (first.role, second.role) == (Role.LEADING, Role.STANDBY)
+    assert (first.role, second.role) == (LeaderRole.LEADING, LeaderRole.STANDBY)
 
 
 async def test_a_leader_ends_when_another_is_written_in_and_that_one_waits(
@@ -287,7 +291,7 @@ async def test_a_leader_ends_when_another_is_written_in_and_that_one_waits(
     server.edit_lease(holderIdentity="second")
     with pytest.raises(LeadershipLost):
         await first.task
-    assert second.role is Role.STANDBY
+    assert second.role is LeaderRole.STANDBY
     assert 12.0 <= await reaches(lambda: second.may_write, 30.0) <= 15.6
 
 
@@ -300,7 +304,7 @@ async def test_labels_and_annotations_of_the_lease_cost_the_leader_nothing(
         server.merge(ObjectKind.LEASE, KEY, {"metadata": {"labels": labels}})
         await asyncio.sleep(1)
     await asyncio.sleep(30)
-    assert [role for role, _ in first.when] == [Role.LEADING]
+    assert [role for role, _ in first.when] == [LeaderRole.LEADING]
 
 
 # --- giving up ------------------------------------------------------------------------------
@@ -321,7 +325,7 @@ async def test_one_that_stands_by_gives_up_nothing(server: LeaseStore) -> None:
     first, second = await leader_and_standby(server)
     await second.stop()
     assert set(second.line.asked) == {"get"}
-    assert first.role is Role.LEADING
+    assert first.role is LeaderRole.LEADING
     assert server.holder == "first"
 
 
@@ -341,7 +345,7 @@ async def test_a_lease_that_somebody_else_has_is_not_given_up(server: LeaseStore
     first, _ = await leader_and_standby(server)
     await first.crash()
     server.edit_lease(holderIdentity="third")
-    await first.elector.resign()
+    await first.elector.resign_lease()
     assert server.holder == "third"
 
 
@@ -357,10 +361,10 @@ WRITES: Mapping[str, Write] = {
     "replace_status": lambda client: client.replace_status(ObjectKind.BACKEND, NGINX, 101, UP),
     "patch_status": lambda client: client.patch_status(ObjectKind.BACKEND, NGINX, {"status": UP}),
     "create_event": lambda client: client.create_event({}),
-    "create": lambda client: client.create(ObjectKind.BACKEND, BODY),
-    "replace": lambda client: client.replace(ObjectKind.BACKEND, NGINX, BODY),
-    "patch": lambda client: client.patch(ObjectKind.BACKEND, NGINX, BODY),
-    "delete": lambda client: client.delete(ObjectKind.BACKEND, NGINX),
+    "create": lambda client: client.create_object(ObjectKind.BACKEND, BODY),
+    "replace": lambda client: client.replace_object(ObjectKind.BACKEND, NGINX, BODY),
+    "patch": lambda client: client.patch_object(ObjectKind.BACKEND, NGINX, BODY),
+    "delete": lambda client: client.delete_object(ObjectKind.BACKEND, NGINX),
 }
 each_write = pytest.mark.parametrize("make", WRITES.values(), ids=WRITES)
 
@@ -373,7 +377,7 @@ class Server(KubeClient):
         self.requests: list[tuple[str, str, object]] = []
         self.fault: ApiUnreachable | None = None
 
-    async def _request(self, method: str, path: str, **options: Any) -> JsonObject:
+    async def _send_request(self, method: str, path: str, **options: Any) -> JsonObject:
         self.requests.append((method, path, options.get("body")))
         self.under_way += 1
         try:
@@ -413,8 +417,8 @@ async def test_with_a_permit_each_write_is_sent_as_it_is(api: Server, make: Writ
 
 async def test_reading_needs_no_permit(api: Server) -> None:
     client = FencedClient(api, WriteFence())
-    assert (await client.list(ObjectKind.BACKEND)).resource_version == "1"
-    assert await client.get(ObjectKind.BACKEND, NGINX)
+    assert (await client.list_objects(ObjectKind.BACKEND)).resource_version == "1"
+    assert await client.get_object(ObjectKind.BACKEND, NGINX)
 
 
 async def test_a_write_is_made_while_the_permit_lasts(api: Server) -> None:
@@ -444,7 +448,7 @@ async def test_a_permit_that_is_extended_covers_what_is_under_way(api: Server) -
 async def test_revoking_cuts_off_at_once_and_for_good(api: Server) -> None:
     fence = WriteFence()
     fence.extend_until(100.0)
-    asyncio.get_running_loop().call_later(2, fence.close)
+    asyncio.get_running_loop().call_later(2, fence.close_now)
     with pytest.raises(WriteFenced):
         await write(api, fence)
     assert asyncio.get_running_loop().time() == 2.0

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from vpplb.kube.api_resources import JsonObject
-from vpplb.kube.lease_rules import Ballot, Role, Scope
+from vpplb.kube.lease_rules import LeaderRole, LeaseCandidate, ServedScope
 
 DURATION = 15.0
 
@@ -25,21 +25,21 @@ def held(by: str, version: int = 1, *, seconds: int = 15, renewed: str = "r1") -
     )
 
 
-def candidate(identity: str = "me") -> Ballot:
-    return Ballot(identity=identity, duration=DURATION)
+def candidate(identity: str = "me") -> LeaseCandidate:
+    return LeaseCandidate(identity=identity, duration=DURATION)
 
 
-def leader(*, since: float = 100.0) -> Ballot:
-    """Return a ballot that has just won a lease, of version 1, at that time."""
-    ballot = candidate()
-    ballot.saw(None, since)
-    spec = ballot.bid(since, "a1")
+def leader(*, since: float = 100.0) -> LeaseCandidate:
+    """Return a candidate that has just won a lease, of version 1, at that time."""
+    ours = candidate()
+    ours.observe_lease(None, since)
+    spec = ours.propose_record(since, "a1")
     assert spec is not None
-    ballot.wrote({"metadata": {"resourceVersion": "1"}, "spec": dict(spec)})
-    return ballot
+    ours.note_written({"metadata": {"resourceVersion": "1"}, "spec": dict(spec)})
+    return ours
 
 
-def ours(version: int = 1, **changed: Any) -> JsonObject:
+def our_lease(version: int = 1, **changed: Any) -> JsonObject:
     """Return the lease of `leader`."""
     one = held("me", version)
     one["spec"] |= {"acquireTime": "a1", "leaseTransitions": 0, **changed}
@@ -50,17 +50,17 @@ def ours(version: int = 1, **changed: Any) -> JsonObject:
 
 
 def test_nothing_is_wanted_before_the_lease_was_looked_at() -> None:
-    ballot = candidate()
-    assert not ballot.looked
-    assert ballot.bid(1e9, "s") is None
-    assert ballot.role(1e9) is Role.STANDBY
+    ours = candidate()
+    assert not ours.has_looked
+    assert ours.propose_record(1e9, "s") is None
+    assert ours.role_at(1e9) is LeaderRole.STANDBY
 
 
 def test_a_lease_that_does_not_exist_is_created_at_once() -> None:
-    ballot = candidate()
-    ballot.saw(None, 100.0)
-    assert ballot.version == ""
-    assert ballot.bid(100.0, "s") == {
+    ours = candidate()
+    ours.observe_lease(None, 100.0)
+    assert ours.lease_version == ""
+    assert ours.propose_record(100.0, "s") == {
         "holderIdentity": "me",
         "leaseDurationSeconds": 15,
         "acquireTime": "s",
@@ -81,10 +81,10 @@ def test_a_lease_that_does_not_exist_is_created_at_once() -> None:
     ],
 )
 def test_a_lease_seen_first_is_free(found: JsonObject, free_at: float) -> None:
-    ballot = candidate()
-    ballot.saw(found, 100.0)
-    assert free_at == 100.0 or ballot.bid(free_at - 0.1, "s") is None
-    assert ballot.bid(free_at, "s") is not None
+    ours = candidate()
+    ours.observe_lease(found, 100.0)
+    assert free_at == 100.0 or ours.propose_record(free_at - 0.1, "s") is None
+    assert ours.propose_record(free_at, "s") is not None
 
 
 @pytest.mark.parametrize(
@@ -103,68 +103,70 @@ def test_a_lease_seen_first_is_free(found: JsonObject, free_at: float) -> None:
 def test_a_lease_of_another_that_is_seen_again_after_5_seconds_is_free(
     then: JsonObject | None, free_at: float
 ) -> None:
-    ballot = candidate()
-    ballot.saw(held("other"), 100.0)
-    ballot.saw(then, 105.0)
-    assert free_at == 105.0 or ballot.bid(free_at - 0.1, "s") is None
-    assert ballot.bid(free_at, "s") is not None
+    ours = candidate()
+    ours.observe_lease(held("other"), 100.0)
+    ours.observe_lease(then, 105.0)
+    assert free_at == 105.0 or ours.propose_record(free_at - 0.1, "s") is None
+    assert ours.propose_record(free_at, "s") is not None
 
 
 def test_a_lease_taken_over_counts_one_more_transition_and_names_the_version_it_replaces() -> None:
-    ballot = candidate()
-    ballot.saw(held("other", version=7), 100.0)
-    spec = ballot.bid(115.0, "s")
+    ours = candidate()
+    ours.observe_lease(held("other", version=7), 100.0)
+    spec = ours.propose_record(115.0, "s")
     assert spec is not None
     assert spec["leaseTransitions"] == 4
-    assert ballot.version == "7"
+    assert ours.lease_version == "7"
 
 
 def test_a_bid_that_was_accepted_though_its_answer_was_lost_counts_from_when_it_was_sent() -> None:
-    ballot = candidate()
-    ballot.saw(None, 100.0)
-    spec = ballot.bid(101.0, "s")
+    ours = candidate()
+    ours.observe_lease(None, 100.0)
+    spec = ours.propose_record(101.0, "s")
     assert spec is not None
-    ballot.saw({"metadata": {"resourceVersion": "9"}, "spec": dict(spec)}, 104.0)
-    assert ballot.role(104.0) is Role.LEADING
-    assert ballot.valid_until == 111.0
+    ours.observe_lease({"metadata": {"resourceVersion": "9"}, "spec": dict(spec)}, 104.0)
+    assert ours.role_at(104.0) is LeaderRole.LEADING
+    assert ours.valid_until == 111.0
 
 
 def test_one_whose_bid_was_refused_waits_a_duration_whatever_it_sees_or_does_not_see_then() -> None:
-    ballot = candidate()
-    ballot.saw(None, 100.0)
-    assert ballot.bid(100.0, "s") is not None
-    ballot.refused(100.5)
-    ballot.saw(None, 101.0)  # whoever was faster has it, though the lease was deleted meanwhile
-    assert ballot.bid(115.9, "s") is None
-    assert ballot.bid(116.0, "s") is not None
+    ours = candidate()
+    ours.observe_lease(None, 100.0)
+    assert ours.propose_record(100.0, "s") is not None
+    ours.note_conflict(100.5)
+    ours.observe_lease(
+        None, 101.0
+    )  # whoever was faster has it, though the lease was deleted meanwhile
+    assert ours.propose_record(115.9, "s") is None
+    assert ours.propose_record(116.0, "s") is not None
 
 
 def test_another_program_of_the_same_name_is_not_taken_for_ourselves() -> None:
-    ballot = candidate()
-    ballot.saw(None, 100.0)
-    assert ballot.bid(100.0, "s") is not None
-    ballot.saw(held("me"), 101.0)
-    assert ballot.role(101.0) is Role.STANDBY
-    assert ballot.bid(101.0, "s") is None
+    ours = candidate()
+    ours.observe_lease(None, 100.0)
+    assert ours.propose_record(100.0, "s") is not None
+    ours.observe_lease(held("me"), 101.0)
+    assert ours.role_at(101.0) is LeaderRole.STANDBY
+    assert ours.propose_record(101.0, "s") is None
 
 
 # --- leaders --------------------------------------------------------------------------------
 
 
 def test_a_leader_may_write_for_two_thirds_of_the_duration_after_it_sent_its_renewal() -> None:
-    ballot = leader(since=100.0)
-    assert ballot.valid_until == 110.0
-    assert ballot.role(109.9) is Role.LEADING
-    assert ballot.role(110.0) is Role.SUSPENDED
-    spec = ballot.bid(112.0, "s")
+    ours = leader(since=100.0)
+    assert ours.valid_until == 110.0
+    assert ours.role_at(109.9) is LeaderRole.LEADING
+    assert ours.role_at(110.0) is LeaderRole.SUSPENDED
+    spec = ours.propose_record(112.0, "s")
     assert spec is not None
-    ballot.wrote(ours(2))
-    assert ballot.role(112.1) is Role.LEADING
-    assert ballot.valid_until == 122.0
+    ours.note_written(our_lease(2))
+    assert ours.role_at(112.1) is LeaderRole.LEADING
+    assert ours.valid_until == 122.0
 
 
 def test_a_renewal_keeps_term_and_transitions() -> None:
-    spec = leader().bid(102.0, "s2")
+    spec = leader().propose_record(102.0, "s2")
     assert spec is not None
     assert (spec["acquireTime"], spec["renewTime"], spec["leaseTransitions"]) == ("a1", "s2", 0)
 
@@ -172,128 +174,136 @@ def test_a_renewal_keeps_term_and_transitions() -> None:
 @pytest.mark.parametrize(
     ("found", "at", "role"),
     [
-        pytest.param(ours(2, renewTime="x"), 105.0, Role.LEADING, id="renewed, answer lost"),
-        pytest.param(ours(2), 999.0, Role.SUSPENDED, id="still ours after an age"),
-        pytest.param(held("other", 2), 105.0, Role.LOST, id="held by another"),
-        pytest.param(held("me", 2), 105.0, Role.LOST, id="held by another of our name"),
-        pytest.param(held("", 2), 105.0, Role.LEADING, id="emptied while it is valid"),
-        pytest.param(held("", 2), 115.0, Role.LOST, id="emptied after it had run out"),
-        pytest.param(None, 105.0, Role.LEADING, id="deleted while it is valid"),
-        pytest.param(None, 115.0, Role.LOST, id="deleted after it had run out"),
+        pytest.param(
+            our_lease(2, renewTime="x"), 105.0, LeaderRole.LEADING, id="renewed, answer lost"
+        ),
+        pytest.param(our_lease(2), 999.0, LeaderRole.SUSPENDED, id="still ours after an age"),
+        pytest.param(held("other", 2), 105.0, LeaderRole.LOST, id="held by another"),
+        pytest.param(held("me", 2), 105.0, LeaderRole.LOST, id="held by another of our name"),
+        pytest.param(held("", 2), 105.0, LeaderRole.LEADING, id="emptied while it is valid"),
+        pytest.param(held("", 2), 115.0, LeaderRole.LOST, id="emptied after it had run out"),
+        pytest.param(None, 105.0, LeaderRole.LEADING, id="deleted while it is valid"),
+        pytest.param(None, 115.0, LeaderRole.LOST, id="deleted after it had run out"),
     ],
 )
-def test_a_leader_that_finds_its_lease(found: JsonObject | None, at: float, role: Role) -> None:
-    ballot = leader(since=100.0)
-    ballot.saw(found, at)
-    assert ballot.role(at) is role
-    assert (ballot.valid_until > at) == (role is Role.LEADING)
+def test_a_leader_that_finds_its_lease(
+    found: JsonObject | None, at: float, role: LeaderRole
+) -> None:
+    ours = leader(since=100.0)
+    ours.observe_lease(found, at)
+    assert ours.role_at(at) is role
+    assert (ours.valid_until > at) == (role is LeaderRole.LEADING)
 
 
 def test_a_lease_deleted_under_its_leader_is_made_anew_by_it() -> None:
-    ballot = leader(since=100.0)
-    ballot.saw(None, 105.0)
-    spec = ballot.bid(105.0, "s")
+    ours = leader(since=100.0)
+    ours.observe_lease(None, 105.0)
+    spec = ours.propose_record(105.0, "s")
     assert spec is not None
-    assert (ballot.version, spec["holderIdentity"], spec["acquireTime"]) == ("", "me", "a1")
+    assert (ours.lease_version, spec["holderIdentity"], spec["acquireTime"]) == ("", "me", "a1")
 
 
 def test_who_has_lost_stays_lost_and_says_to_whom() -> None:
-    ballot = leader()
-    ballot.saw(held("other", 2), 105.0)
-    ballot.saw(ours(3), 106.0)
-    assert ballot.role(106.0) is Role.LOST
-    assert ballot.why_lost == "the lease is held by other"
-    assert ballot.bid(106.0, "s") is None
+    ours = leader()
+    ours.observe_lease(held("other", 2), 105.0)
+    ours.observe_lease(our_lease(3), 106.0)
+    assert ours.role_at(106.0) is LeaderRole.LOST
+    assert ours.why_lost == "the lease is held by other"
+    assert ours.propose_record(106.0, "s") is None
 
 
 def test_what_a_leader_leaves_when_it_resigns_is_free_at_once_for_one_that_watched() -> None:
     resigning, watching = leader(), candidate("next")
-    watching.saw(ours(), 100.0)
-    spec = {**ours()["spec"], **resigning.resign("s")}
+    watching.observe_lease(our_lease(), 100.0)
+    spec = {**our_lease()["spec"], **resigning.propose_resignation("s")}
     del spec["holderIdentity"]  # a merge patch removes what is None
-    watching.saw(lease(2, **spec), 104.0)
-    assert watching.bid(104.0, "s") is not None
+    watching.observe_lease(lease(2, **spec), 104.0)
+    assert watching.propose_record(104.0, "s") is not None
 
 
 # --- other scopes ---------------------------------------------------------------------------
 
-SHOP, BOTH, BANK = Scope.of(["shop"]), Scope.of(["shop", "bank"]), Scope.of(["bank"])
+SHOP, BOTH, BANK = (
+    ServedScope.of_list(["shop"]),
+    ServedScope.of_list(["shop", "bank"]),
+    ServedScope.of_list(["bank"]),
+)
 
 
-def listed(scope: Scope, by: str, *, renewed: str = "r1", seconds: int = 15) -> JsonObject:
+def listed(scope: ServedScope, by: str, *, renewed: str = "r1", seconds: int = 15) -> JsonObject:
     """Return a lease in which somebody serves some namespaces."""
     spec = {"holderIdentity": by, "leaseDurationSeconds": seconds, "renewTime": renewed}
-    made = scope.body({k: v for k, v in spec.items() if v}, None, ())
+    made = scope.build_patch({k: v for k, v in spec.items() if v}, None, ())
     made["metadata"]["resourceVersion"] = "1"
     return made
 
 
-@pytest.mark.parametrize("mine", [Scope(), SHOP, BOTH])
-def test_what_another_scope_serves_is_not_taken_while_that_one_is_there(mine: Scope) -> None:
+@pytest.mark.parametrize("mine", [ServedScope(), SHOP, BOTH])
+def test_what_another_scope_serves_is_not_taken_while_that_one_is_there(mine: ServedScope) -> None:
     found = held("other") if mine.namespaces else listed(BOTH, "other")
-    ballot = Ballot(identity="me", duration=DURATION, scope=mine)
+    ours = LeaseCandidate(identity="me", duration=DURATION, scope=mine)
     for at in range(100, 200, 5):
         found["spec"] = {**found["spec"], "renewTime": str(at)} if mine.namespaces else {}
         if not mine.namespaces:
             found |= listed(BOTH, "other", renewed=str(at))
-        ballot.saw(found, at)
-        assert ballot.bid(at, "s") is None
-        assert ballot.rival(at).startswith("other serves ")
+        ours.observe_lease(found, at)
+        assert ours.propose_record(at, "s") is None
+        assert ours.name_rival(at).startswith("other serves ")
 
 
 def test_scopes_that_share_no_namespace_do_not_wait_for_each_other() -> None:
-    ballot = Ballot(identity="me", duration=DURATION, scope=SHOP)
-    ballot.saw(listed(BANK, "other"), 100.0)
-    assert ballot.rival(100.0) == ""
-    assert ballot.bid(100.0, "s") is not None
+    ours = LeaseCandidate(identity="me", duration=DURATION, scope=SHOP)
+    ours.observe_lease(listed(BANK, "other"), 100.0)
+    assert ours.name_rival(100.0) == ""
+    assert ours.propose_record(100.0, "s") is not None
 
 
 def test_a_rival_that_is_silent_for_two_durations_is_outlived_and_its_record_taken_away() -> None:
-    ballot = Ballot(identity="me", duration=DURATION, scope=SHOP)
-    ballot.saw(held("other"), 100.0)
-    assert ballot.rival(129.9) == "other serves all namespaces"
-    assert ballot.bid(129.9, "s") is None
-    spec = ballot.bid(130.0, "s")
+    ours = LeaseCandidate(identity="me", duration=DURATION, scope=SHOP)
+    ours.observe_lease(held("other"), 100.0)
+    assert ours.name_rival(129.9) == "other serves all namespaces"
+    assert ours.propose_record(129.9, "s") is None
+    spec = ours.propose_record(130.0, "s")
     assert spec is not None
-    body = ballot.merge(spec)
+    body = ours.build_patch(spec)
     assert set(body["spec"].values()) == {None}
-    assert "shop" in body["metadata"]["annotations"][SHOP.annotation]
+    assert "shop" in body["metadata"]["annotations"][SHOP.annotation_name]
 
 
 @pytest.mark.parametrize(("first", "free_at"), [(True, 100.0), (False, 135.0)])
 def test_whoever_stands_by_for_a_rival_that_resigned_goes_first(
     first: bool, free_at: float
 ) -> None:
-    ballot = Ballot(identity="me", duration=DURATION)
+    ours = LeaseCandidate(identity="me", duration=DURATION)
     if not first:
-        ballot.saw(listed(SHOP, "other"), 100.0)
-    ballot.saw(listed(SHOP, "", seconds=1), 100.0 if first else 105.0)
-    assert ballot.rival(free_at) == ""
-    assert free_at == 100.0 or ballot.bid(free_at - 0.1, "s") is None
-    assert ballot.bid(free_at, "s") is not None
+        ours.observe_lease(listed(SHOP, "other"), 100.0)
+    ours.observe_lease(listed(SHOP, "", seconds=1), 100.0 if first else 105.0)
+    assert ours.name_rival(free_at) == ""
+    assert free_at == 100.0 or ours.propose_record(free_at - 0.1, "s") is None
+    assert ours.propose_record(free_at, "s") is not None
 
 
 def test_a_lease_that_is_deleted_does_not_end_a_rivals_time() -> None:
-    ballot = Ballot(identity="me", duration=DURATION, scope=SHOP)
-    ballot.saw(held("other"), 100.0)
-    ballot.saw(None, 105.0)
-    assert ballot.bid(134.9, "s") is None
-    assert ballot.bid(135.0, "s") is not None
+    ours = LeaseCandidate(identity="me", duration=DURATION, scope=SHOP)
+    ours.observe_lease(held("other"), 100.0)
+    ours.observe_lease(None, 105.0)
+    assert ours.propose_record(134.9, "s") is None
+    assert ours.propose_record(135.0, "s") is not None
 
 
 def test_a_leader_ends_when_a_rival_has_taken_its_record_away() -> None:
-    ballot = leader()
-    ballot.saw(listed(SHOP, "other"), 140.0)
-    assert ballot.role(140.0) is Role.LOST
-    assert ballot.why_lost == "other serves namespace shop"
+    ours = leader()
+    ours.observe_lease(listed(SHOP, "other"), 140.0)
+    assert ours.role_at(140.0) is LeaderRole.LOST
+    assert ours.why_lost == "other serves namespace shop"
 
 
 def test_a_record_that_cannot_be_read_may_be_anybodys_and_is_outlived() -> None:
     broken = lease()
-    broken["metadata"]["annotations"] = {f"{BANK.annotation}": "nonsense"}
-    ballot = Ballot(identity="me", duration=DURATION, scope=SHOP)
-    ballot.saw(broken, 100.0)
-    assert ballot.bid(129.0, "s") is None
-    spec = ballot.bid(130.0, "s")
+    broken["metadata"]["annotations"] = {f"{BANK.annotation_name}": "nonsense"}
+    ours = LeaseCandidate(identity="me", duration=DURATION, scope=SHOP)
+    ours.observe_lease(broken, 100.0)
+    assert ours.propose_record(129.0, "s") is None
+    spec = ours.propose_record(130.0, "s")
     assert spec is not None
-    assert ballot.merge(spec)["metadata"]["annotations"][BANK.annotation] is None
+    assert ours.build_patch(spec)["metadata"]["annotations"][BANK.annotation_name] is None

@@ -6,7 +6,7 @@ import pytest
 
 from lab.waiting import eventually
 from vpplb.kube.api_resources import JsonObject
-from vpplb.kube.client import Listing
+from vpplb.kube.client import ObjectListing
 from vpplb.kube.object_cache import CachedObject, EventInbox, ObjectCache
 from vpplb.model.names import ObjectKey, ObjectKind
 
@@ -125,14 +125,14 @@ async def test_the_answer_to_a_write_is_taken_and_its_echo_is_not() -> None:
 async def test_a_list_is_taken_whole() -> None:
     cache = ObjectCache()
     cache.apply_event(ObjectKind.BACKEND, "ADDED", obj(5))
-    await cache.apply_listing(ObjectKind.BACKEND, None, Listing([obj(8, "b")], "9"))
+    await cache.apply_listing(ObjectKind.BACKEND, None, ObjectListing([obj(8, "b")], "9"))
     assert [key.name for key in cache.list_keys(ObjectKind.BACKEND)] == ["b"]
     assert cache.newest_version(ObjectKind.BACKEND) == 9
 
 
 async def test_an_event_that_comes_after_the_list_without_its_object_comes_too_late() -> None:
     cache = ObjectCache()
-    await cache.apply_listing(ObjectKind.BACKEND, None, Listing([obj(4, "b")], "9"))
+    await cache.apply_listing(ObjectKind.BACKEND, None, ObjectListing([obj(4, "b")], "9"))
     cache.apply_event(ObjectKind.BACKEND, "ADDED", obj(8))
     assert cache.get(ObjectKind.BACKEND, A) is None
     cache.apply_event(ObjectKind.BACKEND, "ADDED", obj(10))
@@ -141,14 +141,14 @@ async def test_an_event_that_comes_after_the_list_without_its_object_comes_too_l
 
 async def test_a_list_of_one_namespace_says_nothing_of_another() -> None:
     cache = ObjectCache()
-    await cache.apply_listing(ObjectKind.BACKEND, "other", Listing([], "9"))
+    await cache.apply_listing(ObjectKind.BACKEND, "other", ObjectListing([], "9"))
     cache.apply_event(ObjectKind.BACKEND, "ADDED", obj(8))
     assert cache.get(ObjectKind.BACKEND, A) is not None
 
 
 async def test_a_list_of_a_history_that_is_over_says_nothing_of_what_comes() -> None:
     cache = ObjectCache()
-    await cache.apply_listing(ObjectKind.BACKEND, None, Listing([], "9"))
+    await cache.apply_listing(ObjectKind.BACKEND, None, ObjectListing([], "9"))
     cache.reset_versions()
     cache.apply_event(ObjectKind.BACKEND, "ADDED", obj(8))
     assert cache.get(ObjectKind.BACKEND, A) is not None

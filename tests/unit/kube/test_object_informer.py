@@ -6,7 +6,7 @@ import pytest
 from fakes.api_server import FakeApiServer
 from vpplb.kube.api_health import WatchHealth
 from vpplb.kube.api_resources import JsonObject, key_of
-from vpplb.kube.client import PAGE, Listing
+from vpplb.kube.client import PAGE, ObjectListing
 from vpplb.kube.errors import ApiUnreachable, KubeError, NotFound, api_error
 from vpplb.kube.object_cache import CachedObject, ObjectCache
 from vpplb.kube.object_informer import ObjectInformer
@@ -41,9 +41,9 @@ class Server(FakeApiServer):
         await super().ask(verb, key, body)
         self.meanwhile()
 
-    async def list(self, kind: ObjectKind, namespace: str | None = None) -> Listing:
+    async def list_objects(self, kind: ObjectKind, namespace: str | None = None) -> ObjectListing:
         self.listed.append((kind, namespace))
-        return await super().list(kind, namespace)
+        return await super().list_objects(kind, namespace)
 
 
 class Told:

@@ -70,7 +70,7 @@ async def test_after_a_quiet_while_the_next_is_put_right_at_once_again() -> None
 async def test_what_is_deleted_is_not_put_right() -> None:
     mended = Mended()
     mended.repair.note_overwrite(ObjectKind.FRONTEND, WEB)
-    mended.repair.forget(ObjectKind.FRONTEND, key("web"))
+    mended.repair.forget_object(ObjectKind.FRONTEND, key("web"))
     await asyncio.sleep(LONGEST)
     assert mended.times == []
 
@@ -100,12 +100,12 @@ async def test_an_old_echo_of_the_watch_does_not_undo_our_own_write() -> None:
     async with running(server) as writer:
         old = server.add(ObjectKind.BACKEND, key("b"), {"state": "unknown"})
         writer.cache.apply_event(ObjectKind.BACKEND, "MODIFIED", old)
-        writer.submit(ObjectKind.BACKEND, key("b"), lambda: {"state": "up"})
+        writer.submit_status(ObjectKind.BACKEND, key("b"), lambda: {"state": "up"})
         await writer.drain(5)
         writer.cache.apply_event(ObjectKind.BACKEND, "MODIFIED", old)
-        writer.submit(ObjectKind.BACKEND, key("b"), lambda: {"state": "up"})
+        writer.submit_status(ObjectKind.BACKEND, key("b"), lambda: {"state": "up"})
         await writer.drain(5)
-        writer.submit(ObjectKind.BACKEND, key("b"), lambda: {"state": "unknown"})
+        writer.submit_status(ObjectKind.BACKEND, key("b"), lambda: {"state": "unknown"})
         await writer.drain(5)
     assert [body for _, _, body in server.requests] == [
         {"status": {"state": "up"}},
@@ -119,7 +119,7 @@ async def test_what_somebody_else_wrote_into_the_status_is_put_right() -> None:
         see(writer, server, ["b"])
         changed = server.add(ObjectKind.BACKEND, key("b"), {"state": "nonsense", "x": 1})
         writer.cache.apply_event(ObjectKind.BACKEND, "MODIFIED", changed)
-        writer.submit(ObjectKind.BACKEND, key("b"), lambda: {"state": "unknown"})
+        writer.submit_status(ObjectKind.BACKEND, key("b"), lambda: {"state": "unknown"})
         await writer.drain(5)
     assert server.status(ObjectKind.BACKEND, key("b")) == {"state": "unknown"}
 
@@ -157,6 +157,6 @@ async def test_what_the_server_made_of_a_write_stands_for_it() -> None:
         see(writer, server, ["b"])
         for state in ("up", "up", "down", "up"):
             wanted = {"state": state, "held": True}
-            writer.submit(ObjectKind.BACKEND, key("b"), partial(dict[str, object], wanted))
+            writer.submit_status(ObjectKind.BACKEND, key("b"), partial(dict[str, object], wanted))
             await writer.drain(5)
     assert [result for _, result in told.results] == ["written", "unchanged", "written", "written"]

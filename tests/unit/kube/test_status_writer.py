@@ -16,6 +16,7 @@ from vpplb.model.names import ObjectKey, ObjectKind
 
 pytestmark = pytest.mark.looptime
 
+DOWN = WritePriority.FRONTEND_DOWN
 FRONTEND, BACKEND, HEALTH_CHECK = ObjectKind.FRONTEND, ObjectKind.BACKEND, ObjectKind.HEALTH_CHECK
 
 FAULTS: list[KubeError] = [
@@ -33,9 +34,9 @@ async def test_what_is_submitted_is_on_the_server_as_often_as_it_changes() -> No
     server = FakeApiServer()
     async with running(server) as writer:
         see(writer, server, ["b"])
-        writer.submit(BACKEND, key("b"), lambda: {"state": "up", "code": "L7OK"})
+        writer.submit_status(BACKEND, key("b"), lambda: {"state": "up", "code": "L7OK"})
         assert await writer.drain(5) == 0
-        writer.submit(BACKEND, key("b"), lambda: {"state": "up", "code": "L4OK"})
+        writer.submit_status(BACKEND, key("b"), lambda: {"state": "up", "code": "L4OK"})
         assert await writer.drain(5) == 0
     assert server.status(BACKEND, key("b")) == {"state": "up", "code": "L4OK"}
     assert [verb for verb, *_ in server.requests] == ["replace_status"] * 2
@@ -45,7 +46,7 @@ async def test_a_status_that_the_server_has_already_costs_no_request() -> None:
     server, told = FakeApiServer(), Told()
     async with running(server, told) as writer:
         see(writer, server, ["b"])
-        writer.submit(BACKEND, key("b"), lambda: {"state": "unknown"})
+        writer.submit_status(BACKEND, key("b"), lambda: {"state": "unknown"})
         await writer.drain(5)
     assert server.requests == []
     assert told.results == [("Backend", "unchanged")]
@@ -57,7 +58,7 @@ async def test_an_object_of_which_nothing_is_known_is_read_first() -> None:
         server.add(BACKEND, key(name), {"state": "up", "legacy": name == "b"})
     async with running(server) as writer:
         for name in "ab":
-            writer.submit(BACKEND, key(name), lambda: {"state": "up", "legacy": False})
+            writer.submit_status(BACKEND, key(name), lambda: {"state": "up", "legacy": False})
         await writer.drain(5)
     assert server.status(BACKEND, key("b")) == {"state": "up", "legacy": False}
     asked = sorted((asked.name, verb) for verb, asked, _ in server.requests)
@@ -68,8 +69,8 @@ async def test_what_changed_without_our_knowing_is_read_and_then_written_at_once
     server, told = FakeApiServer(), Told()
     async with running(server, told) as writer:
         see(writer, server, ["b"])
-        await server.patch(BACKEND, key("b"), {"spec": {"paused": True}})
-        writer.submit(BACKEND, key("b"), lambda: {"state": "paused"})
+        await server.patch_object(BACKEND, key("b"), {"spec": {"paused": True}})
+        writer.submit_status(BACKEND, key("b"), lambda: {"state": "paused"})
         await asyncio.sleep(0.01)
         assert writer.pending == 0
     assert server.status(BACKEND, key("b")) == {"state": "paused"}
@@ -82,7 +83,7 @@ async def test_an_object_that_changes_all_the_time_is_tried_less_and_less_often(
     server.refuse = lambda _: None if server.requests[-1][0] == "get" else FAULTS[3]
     async with running(server) as writer:
         see(writer, server, ["b"])
-        writer.submit(BACKEND, key("b"), lambda: {"state": "up"})
+        writer.submit_status(BACKEND, key("b"), lambda: {"state": "up"})
         await asyncio.sleep(60)
         assert 8 < len(server.requests) < 40
         server.refuse = lambda _: None
@@ -95,8 +96,8 @@ async def test_an_object_is_rendered_when_its_turn_comes_not_when_it_is_submitte
     state = {"state": "up"}
     async with running(server, parallel=1) as writer:
         see(writer, server, ["a", "b"])
-        writer.submit(BACKEND, key("a"), lambda: {"state": "up"})
-        writer.submit(BACKEND, key("b"), lambda: dict(state))
+        writer.submit_status(BACKEND, key("a"), lambda: {"state": "up"})
+        writer.submit_status(BACKEND, key("b"), lambda: dict(state))
         await asyncio.sleep(0.5)
         state["state"] = "down"
         await writer.drain(5)
@@ -109,9 +110,9 @@ async def test_any_number_of_submits_during_a_write_make_one_more_write_with_the
     async with running(server) as writer:
         see(writer, server, ["b"])
         for _ in range(10):
-            writer.submit(BACKEND, key("b"), lambda: {"n": next(counter)})
+            writer.submit_status(BACKEND, key("b"), lambda: {"n": next(counter)})
             await asyncio.sleep(0.05)
-        writer.submit(BACKEND, key("b"), lambda: {"n": "newest"})
+        writer.submit_status(BACKEND, key("b"), lambda: {"n": "newest"})
         await writer.drain(10)
     assert len(server.requests) == 2
     assert server.status(BACKEND, key("b")) == {"n": "newest"}
@@ -122,7 +123,7 @@ async def test_two_writes_of_one_object_are_never_under_way_together() -> None:
     async with running(server) as writer:
         see(writer, server, ["b"])
         for n in range(30):
-            writer.submit(BACKEND, key("b"), lambda n=n: {"n": n})  # type: ignore[misc]  # mypy and lambda defaults
+            writer.submit_status(BACKEND, key("b"), lambda n=n: {"n": n})  # type: ignore[misc]  # mypy and lambda defaults
             await asyncio.sleep(0.03)
         await writer.drain(5)
     assert server.most_under_way == 1
@@ -134,10 +135,10 @@ async def test_who_becomes_more_urgent_while_being_written_is_behind_those_who_w
     server = FakeApiServer(latency=1.0)
     async with running(server, parallel=1) as writer:
         see(writer, server, "abc", FRONTEND)
-        writer.submit(FRONTEND, key("a"), lambda: {"n": 1}, WritePriority.FRONTEND)
+        writer.submit_status(FRONTEND, key("a"), lambda: {"n": 1}, WritePriority.FRONTEND)
         await asyncio.sleep(0.5)
         for name, priority in zip("cabaa", (1, 1, 0, 0, 1), strict=True):
-            writer.submit(FRONTEND, key(name), lambda: {"n": 2}, priority)
+            writer.submit_status(FRONTEND, key(name), lambda: {"n": 2}, priority)
         await writer.drain(10)
     assert "".join(asked.name for _, asked, _ in server.requests) == "abac"
 
@@ -146,12 +147,12 @@ async def test_a_turn_that_was_given_up_for_a_more_urgent_one_is_not_had_again()
     server = FakeApiServer(latency=1.0)
     async with running(server, parallel=1) as writer:
         see(writer, server, "abc", FRONTEND)
-        writer.submit(FRONTEND, key("a"), lambda: {"n": 1}, WritePriority.FRONTEND)
+        writer.submit_status(FRONTEND, key("a"), lambda: {"n": 1}, WritePriority.FRONTEND)
         await asyncio.sleep(0.5)
         for name, priority in zip("abc", (1, 0, 0), strict=True):
-            writer.submit(FRONTEND, key(name), lambda: {"n": 2}, priority)
+            writer.submit_status(FRONTEND, key(name), lambda: {"n": 2}, priority)
         await asyncio.sleep(1.0)
-        writer.submit(FRONTEND, key("a"), lambda: {"n": 3}, WritePriority.FRONTEND_DOWN)
+        writer.submit_status(FRONTEND, key("a"), lambda: {"n": 3}, DOWN)
         await writer.drain(10)
     assert "".join(asked.name for _, asked, _ in server.requests) == "abca"
 
@@ -162,7 +163,7 @@ async def test_thousands_that_are_unchanged_let_others_have_their_turn() -> None
         names = [f"b{n}" for n in range(100)]
         see(writer, server, names)
         for name in names:
-            writer.submit(BACKEND, key(name), lambda: {"state": "unknown"})
+            writer.submit_status(BACKEND, key(name), lambda: {"state": "unknown"})
         seen: list[int] = []
         while writer.pending:
             await asyncio.sleep(0)
@@ -175,17 +176,17 @@ async def test_who_changes_while_being_written_is_before_those_that_change_later
     server = FakeApiServer(latency=1.0)
     async with running(server, parallel=1) as writer:
         see(writer, server, ["a", "b", "c"])
-        writer.submit(BACKEND, key("a"), lambda: {"n": 1})
+        writer.submit_status(BACKEND, key("a"), lambda: {"n": 1})
         await asyncio.sleep(0.5)
         for name in "bac":
-            writer.submit(BACKEND, key(name), lambda: {"n": 2})
+            writer.submit_status(BACKEND, key(name), lambda: {"n": 2})
         await writer.drain(10)
     assert [asked.name for _, asked, _ in server.requests] == ["a", "b", "a", "c"]
 
 
 async def test_the_most_urgent_go_first_and_equals_in_the_order_they_came() -> None:
     urgent = [
-        ("f-down", FRONTEND, WritePriority.FRONTEND_DOWN),
+        ("f-down", FRONTEND, DOWN),
         ("f-up", FRONTEND, WritePriority.FRONTEND),
     ]
     ordinary = [
@@ -201,7 +202,7 @@ async def test_the_most_urgent_go_first_and_equals_in_the_order_they_came() -> N
             for name, kind, _ in wanted:
                 see(writer, server, [name], kind)
             for name, kind, priority in [*wanted[1::-1], *wanted[2:]]:
-                writer.submit(kind, key(name), lambda: {"done": True}, priority)
+                writer.submit_status(kind, key(name), lambda: {"done": True}, priority)
             await writer.drain(5)
         assert [asked.name for _, asked, _ in server.requests] == [name for name, _, _ in wanted]
 
@@ -211,15 +212,13 @@ async def test_while_frontends_are_due_backends_are_written_one_by_one_and_seldo
     async with running(server) as writer:
         see(writer, server, map(str, range(1000)))
         for n in range(1000):
-            writer.submit(
+            writer.submit_status(
                 BACKEND, key(str(n)), lambda: {"state": "down"}, WritePriority.BACKEND_DOWN
             )
         webs = [f"web{n}" for n in range(64)]
         see(writer, server, webs, FRONTEND)
         for web in webs:
-            writer.submit(
-                FRONTEND, key(web), lambda: {"state": "down"}, WritePriority.FRONTEND_DOWN
-            )
+            writer.submit_status(FRONTEND, key(web), lambda: {"state": "down"}, DOWN)
         await asyncio.sleep(0.79)
         frontends = [asked.name for _, asked, _ in server.requests if asked.name[0] == "w"]
         assert (len(frontends), len(server.requests)) == (64, 64 + 2)
@@ -232,10 +231,10 @@ async def test_a_pending_write_becomes_as_urgent_as_its_most_urgent_submit() -> 
     server = FakeApiServer(latency=0.1)
     async with running(server, parallel=1) as writer:
         see(writer, server, "abc")
-        writer.submit(BACKEND, key("a"), lambda: {"n": 1}, WritePriority.BACKEND)
-        writer.submit(BACKEND, key("b"), lambda: {"n": 1}, WritePriority.BACKEND)
-        writer.submit(BACKEND, key("b"), lambda: {"n": 2}, WritePriority.BACKEND_DOWN)
-        writer.submit(BACKEND, key("b"), lambda: {"n": 3}, WritePriority.BACKEND)
+        writer.submit_status(BACKEND, key("a"), lambda: {"n": 1}, WritePriority.BACKEND)
+        writer.submit_status(BACKEND, key("b"), lambda: {"n": 1}, WritePriority.BACKEND)
+        writer.submit_status(BACKEND, key("b"), lambda: {"n": 2}, WritePriority.BACKEND_DOWN)
+        writer.submit_status(BACKEND, key("b"), lambda: {"n": 3}, WritePriority.BACKEND)
         await writer.drain(5)
     assert [asked.name for _, asked, _ in server.requests] == ["b", "a"]
     assert server.status(BACKEND, key("b"))["n"] == 3
@@ -248,7 +247,7 @@ async def test_a_write_that_failed_is_made_again_with_the_newest(fault: KubeErro
     state = {"state": "up"}
     async with running(server, told) as writer:
         see(writer, server, ["b"])
-        writer.submit(BACKEND, key("b"), lambda: dict(state))
+        writer.submit_status(BACKEND, key("b"), lambda: dict(state))
         await asyncio.sleep(0.01)
         state["state"] = "down"
         assert await writer.drain(60) == 0
@@ -270,7 +269,7 @@ async def test_nothing_is_lost_when_half_of_all_requests_fail() -> None:
         for round_ in range(1, 5):
             states.update(dict.fromkeys(states, round_))
             for name in states:
-                writer.submit(BACKEND, key(name), partial(newest, name))
+                writer.submit_status(BACKEND, key(name), partial(newest, name))
             await asyncio.sleep(0.2)
         assert await writer.drain(600) == 0
     assert {server.status(BACKEND, key(name))["n"] for name in states} == {4}
@@ -281,7 +280,7 @@ async def test_the_server_is_given_the_time_that_it_asks_for() -> None:
     server.faults.append(ApiError(429, "TooManyRequests", "", retry_after=7.0))
     async with running(server) as writer:
         see(writer, server, ["b"])
-        writer.submit(BACKEND, key("b"), lambda: {"state": "up"})
+        writer.submit_status(BACKEND, key("b"), lambda: {"state": "up"})
         await writer.drain(60)
     assert server.times[1] - server.times[0] == pytest.approx(7.0)
 
@@ -291,7 +290,7 @@ async def test_a_server_that_asks_for_an_hour_is_asked_again_soon() -> None:
     server.faults.append(ApiError(429, "TooManyRequests", "", retry_after=3600.0))
     async with running(server) as writer:
         see(writer, server, ["b"])
-        writer.submit(BACKEND, key("b"), lambda: {"state": "up"})
+        writer.submit_status(BACKEND, key("b"), lambda: {"state": "up"})
         await writer.drain(60)
     assert server.times[1] - server.times[0] == pytest.approx(10.0)
 
@@ -306,7 +305,7 @@ async def test_a_server_that_fails_for_every_object_is_asked_seldom_and_soon_aft
         names = [str(n) for n in range(500)]
         see(writer, server, names)
         for name in names:
-            writer.submit(BACKEND, key(name), lambda: {"state": "up"})
+            writer.submit_status(BACKEND, key(name), lambda: {"state": "up"})
         await asyncio.sleep(600)
         assert len(server.requests) < 8 * 600 / 2.5, "eight a pause"
         assert writer.pending == 500
@@ -323,10 +322,10 @@ async def test_some_objects_that_are_refused_hold_up_no_other() -> None:
         see(writer, server, ["good"])
         server.refuse = lambda asked: api_error(500, "", "") if asked in refused else None
         for name in refused:
-            writer.submit(BACKEND, name, lambda: {"state": "up"}, WritePriority.FRONTEND_DOWN)
+            writer.submit_status(BACKEND, name, lambda: {"state": "up"}, DOWN)
         await asyncio.sleep(30)
         since = asyncio.get_running_loop().time()
-        writer.submit(BACKEND, key("good"), lambda: {"state": "up"}, WritePriority.OTHER)
+        writer.submit_status(BACKEND, key("good"), lambda: {"state": "up"}, WritePriority.OTHER)
         await asyncio.sleep(0.05)
         assert server.status(BACKEND, key("good"))["state"] == "up"
         requests = zip(server.times, server.requests, strict=True)
@@ -340,9 +339,11 @@ async def test_while_the_server_is_away_it_is_asked_seldom_and_urgency_is_kept()
         names = [f"slow{n}" for n in range(20)]
         see(writer, server, [*names, "urgent"])
         for name in names:
-            writer.submit(BACKEND, key(name), lambda: {"state": "up"}, WritePriority.BACKEND)
+            writer.submit_status(BACKEND, key(name), lambda: {"state": "up"}, WritePriority.BACKEND)
         await asyncio.sleep(0.01)
-        writer.submit(BACKEND, key("urgent"), lambda: {"state": "down"}, WritePriority.BACKEND_DOWN)
+        writer.submit_status(
+            BACKEND, key("urgent"), lambda: {"state": "down"}, WritePriority.BACKEND_DOWN
+        )
         await writer.drain(120)
     outage = Counter(int(at) for at in server.times[:12])
     assert max(outage.values()) <= 10
@@ -356,8 +357,8 @@ async def test_an_object_that_the_server_refuses_holds_up_no_other() -> None:
     server.faults.append(api_error(422, "Invalid", "no"))
     async with running(server, parallel=1) as writer:
         see(writer, server, "ab")
-        writer.submit(BACKEND, key("a"), lambda: {"state": "up"}, WritePriority.FRONTEND_DOWN)
-        writer.submit(BACKEND, key("b"), lambda: {"state": "up"}, WritePriority.OTHER)
+        writer.submit_status(BACKEND, key("a"), lambda: {"state": "up"}, DOWN)
+        writer.submit_status(BACKEND, key("b"), lambda: {"state": "up"}, WritePriority.OTHER)
         await writer.drain(60)
     assert [asked.name for _, asked, _ in server.requests] == ["a", "b", "a"]
     assert server.times[1] == server.times[0]
@@ -377,8 +378,8 @@ async def test_a_render_that_raises_holds_up_no_other_and_is_tried_again(
     broken.insert(0, False)
     async with running(server, told) as writer:
         see(writer, server, "ab")
-        writer.submit(BACKEND, key("a"), render)
-        writer.submit(BACKEND, key("b"), lambda: {"state": "up"})
+        writer.submit_status(BACKEND, key("a"), render)
+        writer.submit_status(BACKEND, key("b"), lambda: {"state": "up"})
         await writer.drain(60)
     assert server.status(BACKEND, key("a")) == {"state": "up"}
     assert [result for _, result in told.results] == ["error", "written", "written"]
@@ -388,7 +389,7 @@ async def test_a_render_that_raises_holds_up_no_other_and_is_tried_again(
 async def test_the_write_of_a_deleted_object_is_given_up() -> None:
     server, told = FakeApiServer(), Told()
     async with running(server, told) as writer:
-        writer.submit(BACKEND, key("b"), lambda: {"state": "up"})
+        writer.submit_status(BACKEND, key("b"), lambda: {"state": "up"})
         assert await writer.drain(5) == 0
     assert told.results == [("Backend", "gone")]
 
@@ -397,10 +398,10 @@ async def test_an_object_made_anew_during_a_write_that_found_nothing_is_written(
     server = FakeApiServer(latency=0.1)
     server.faults.append(NotFound(404, "NotFound", ""))
     async with running(server) as writer:
-        writer.submit(BACKEND, key("b"), lambda: {"state": "up"})
+        writer.submit_status(BACKEND, key("b"), lambda: {"state": "up"})
         await asyncio.sleep(0.05)
         see(writer, server, ["b"])
-        writer.submit(BACKEND, key("b"), lambda: {"state": "up"})
+        writer.submit_status(BACKEND, key("b"), lambda: {"state": "up"})
         await writer.drain(5)
     assert server.status(BACKEND, key("b")) == {"state": "up"}
 
@@ -409,7 +410,7 @@ async def test_nothing_is_written_where_there_is_nothing_to_render() -> None:
     server, told = FakeApiServer(), Told()
     async with running(server, told) as writer:
         see(writer, server, ["b"])
-        writer.submit(BACKEND, key("b"), lambda: None)
+        writer.submit_status(BACKEND, key("b"), lambda: None)
         await writer.drain(5)
     assert server.requests == []
     assert told.results == [("Backend", "gone")]
@@ -420,12 +421,12 @@ async def test_a_forgotten_object_is_not_written_whether_its_write_is_due_or_wai
     server.faults.append(api_error(422, "Invalid", "no"))
     async with running(server, parallel=1) as writer:
         see(writer, server, "ab")
-        writer.submit(BACKEND, key("a"), lambda: {"state": "up"})
-        writer.submit(BACKEND, key("b"), lambda: {"state": "up"})
+        writer.submit_status(BACKEND, key("a"), lambda: {"state": "up"})
+        writer.submit_status(BACKEND, key("b"), lambda: {"state": "up"})
         await asyncio.sleep(0.05)
-        writer.forget(BACKEND, key("b"))
+        writer.forget_object(BACKEND, key("b"))
         await asyncio.sleep(0.1)
-        writer.forget(BACKEND, key("a"))
+        writer.forget_object(BACKEND, key("a"))
         assert writer.pending == 0
         await asyncio.sleep(60)
     assert len(server.requests) == 1
@@ -435,9 +436,9 @@ async def test_an_object_deleted_during_its_write_leaves_nothing_behind() -> Non
     server = FakeApiServer(latency=0.1)
     async with running(server) as writer:
         see(writer, server, ["b"])
-        writer.submit(BACKEND, key("b"), lambda: {"state": "up"})
+        writer.submit_status(BACKEND, key("b"), lambda: {"state": "up"})
         await asyncio.sleep(0.05)
-        writer.forget(BACKEND, key("b"))
+        writer.forget_object(BACKEND, key("b"))
         await asyncio.sleep(1)
         assert writer.pending == 0
         assert not writer._writes
@@ -452,9 +453,9 @@ async def test_the_delay_runs_from_the_first_change_that_the_write_shows_through
     async with running(server, told) as writer:
         see(writer, server, ["b"])
         start = asyncio.get_running_loop().time()
-        writer.submit(BACKEND, key("b"), lambda: {"n": 1}, since=start)
+        writer.submit_status(BACKEND, key("b"), lambda: {"n": 1}, since=start)
         await asyncio.sleep(0.5)
-        writer.submit(BACKEND, key("b"), lambda: {"n": 1}, since=start + 0.5)
+        writer.submit_status(BACKEND, key("b"), lambda: {"n": 1}, since=start + 0.5)
         await writer.drain(60)
     assert told.delays == [pytest.approx(7.0)]
 
@@ -463,7 +464,7 @@ async def test_a_write_for_no_change_tells_no_delay() -> None:
     server, told = FakeApiServer(), Told()
     async with running(server, told) as writer:
         see(writer, server, ["b"])
-        writer.submit(BACKEND, key("b"), lambda: {"n": 1})
+        writer.submit_status(BACKEND, key("b"), lambda: {"n": 1})
         await writer.drain(5)
     assert told.delays == []
 
@@ -473,7 +474,7 @@ async def test_draining_gives_up_in_time_and_says_how_many_are_left() -> None:
     async with running(server) as writer:
         see(writer, server, "abc")
         for name in "abc":
-            writer.submit(BACKEND, key(name), lambda: {"state": "up"})
+            writer.submit_status(BACKEND, key(name), lambda: {"state": "up"})
         started = asyncio.get_running_loop().time()
         assert await writer.drain(2.0) == 3
         assert asyncio.get_running_loop().time() - started == pytest.approx(2.0)
@@ -499,7 +500,7 @@ async def test_a_write_that_arrived_though_its_answer_was_lost_is_not_made_again
     async with running(server, told) as writer:
         see(writer, server, ["b"])
         since = asyncio.get_running_loop().time()
-        writer.submit(BACKEND, key("b"), lambda: {"state": "up"}, since=since)
+        writer.submit_status(BACKEND, key("b"), lambda: {"state": "up"}, since=since)
         assert await writer.drain(60) == 0
         assert told.delays == [pytest.approx(server.times[-1] + 1.0 - since)]
     assert [verb for verb, *_ in server.requests] == ["replace_status", "replace_status", "get"]
@@ -515,7 +516,7 @@ async def test_an_object_that_is_refused_for_ever_after_a_conflict_is_warned_abo
     server.refuse = lambda _: FAULTS[4] if server.requests[-1][0] != "get" else None
     async with running(server) as writer:
         see(writer, server, ["b"])
-        writer.submit(BACKEND, key("b"), lambda: {"state": "up"})
+        writer.submit_status(BACKEND, key("b"), lambda: {"state": "up"})
         await asyncio.sleep(60)
     warned = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
     assert len(server.requests) > 5
@@ -531,12 +532,12 @@ async def test_draining_includes_what_is_submitted_in_the_very_tick_of_the_last_
         def on_upsert(self, kind: ObjectKind, old: CachedObject | None, new: CachedObject) -> None:
             if old is not None and not self.answers:
                 super().on_upsert(kind, old, new)
-                writer.forget(kind, key("b"))
-                writer.submit(kind, key("b"), lambda: {"state": "unknown"})
+                writer.forget_object(kind, key("b"))
+                writer.submit_status(kind, key("b"), lambda: {"state": "unknown"})
 
     async with running(server, Anew()) as writer:
         see(writer, server, ["b"])
-        writer.submit(BACKEND, key("b"), lambda: {"state": "up"})
+        writer.submit_status(BACKEND, key("b"), lambda: {"state": "up"})
         assert await writer.drain(60) == 0
     assert server.status(BACKEND, key("b")) == {"state": "unknown"}
 
@@ -547,17 +548,17 @@ async def test_a_status_that_cannot_be_written_is_told_once_that_has_lasted() ->
     async with running(server) as writer:
         see(writer, server, ["web"], FRONTEND)
         see(writer, server, ["a"])
-        writer.submit(FRONTEND, key("web"), lambda: {"state": "up"})
+        writer.submit_status(FRONTEND, key("web"), lambda: {"state": "up"})
         await asyncio.sleep(2.5)
         assert writer.trouble == ""
-        writer.submit(BACKEND, key("a"), lambda: {"state": "up"})
+        writer.submit_status(BACKEND, key("a"), lambda: {"state": "up"})
         await asyncio.sleep(1.5)
         assert writer.trouble == (
             "the status of Frontend default/web cannot be written for 4 s (nor 1 others):"
             " 403 Forbidden: no"
         )
         server.refuse = lambda asked: None if asked == key("web") else api_error(403, "", "no")
-        writer.forget(FRONTEND, key("web"))
+        writer.forget_object(FRONTEND, key("web"))
         assert writer.trouble == "", "the other has only just begun"
         server.refuse = lambda _: NotFound(404)
         await asyncio.sleep(60)
@@ -570,15 +571,12 @@ async def test_a_status_that_cannot_be_written_is_told_once_that_has_lasted() ->
         (ApiUnreachable("refused"), "unreachable"),
         (api_error(404), "gone"),
         (api_error(409), "conflict"),
-        (api_error(429), "throttled"),
-        (api_error(503), "throttled"),
-        (api_error(401), "forbidden"),
-        (api_error(403), "forbidden"),
+        *((api_error(status), "throttled") for status in (429, 503)),
+        *((api_error(status), "forbidden") for status in (401, 403)),
         (NoStatusResource(BACKEND), "no_status"),
         (api_error(413, "RequestEntityTooLarge", "limit is 3145728"), "too_large"),
         (api_error(500, "", "etcdserver: request is too large"), "too_large"),
-        (api_error(422), "refused"),
-        (api_error(500), "refused"),
+        *((api_error(status), "refused") for status in (422, 500)),
     ],
     ids=str,
 )
@@ -590,7 +588,7 @@ async def test_a_crd_without_status_subresource_is_not_taken_for_a_deleted_objec
     server, told = FakeApiServer(has_status=False), Told()
     async with running(server, told) as writer:
         see(writer, server, ["b"])
-        writer.submit(BACKEND, key("b"), lambda: {"state": "up"})
+        writer.submit_status(BACKEND, key("b"), lambda: {"state": "up"})
         await asyncio.sleep(5)
         assert writer.pending == 1
         assert {result for _, result in told.results} == {"no_status"}

@@ -8,9 +8,9 @@ import pytest
 from aiohttp import web
 
 from fakes.api_http import Handler, answering
-from vpplb.kube.cluster_access import Access
+from vpplb.kube.cluster_access import ClusterAccess
 from vpplb.kube.errors import ApiError, ApiUnreachable, Gone, NotFound
-from vpplb.kube.user_client import WATCH_PERIOD, Change, Console, read_url
+from vpplb.kube.user_client import WATCH_PERIOD, UserClient, WatchEvent, read_url
 from vpplb.model.names import ObjectKey, ObjectKind
 
 WEB = ObjectKey("shop", "web")
@@ -21,11 +21,11 @@ async def auth_headers() -> Mapping[str, str]:
 
 
 @asynccontextmanager
-async def console(handler: Handler) -> AsyncIterator[Console]:
+async def console(handler: Handler) -> AsyncIterator[UserClient]:
     """Give a console whose requests are all answered by `handler`."""
     async with (
         answering(handler) as url,
-        Console(Access(server=url, auth_headers=auth_headers)) as made,
+        UserClient(ClusterAccess(server=url, auth_headers=auth_headers)) as made,
     ):
         yield made
 
@@ -48,7 +48,7 @@ class Answering:
 async def test_objects_are_selected_by_labels_and_fields() -> None:
     server = Answering({"items": [{"metadata": {"name": "a"}}]})
     async with console(server.handle) as asked:
-        found = await asked.select(
+        found = await asked.select_objects(
             ObjectKind.POD, "sys", labels="a=b,c=d", fields="spec.nodeName=n1"
         )
     assert [one["metadata"]["name"] for one in found] == ["a"]
@@ -59,7 +59,7 @@ async def test_objects_are_selected_by_labels_and_fields() -> None:
 async def test_an_edit_is_a_merge_patch_under_the_commands_own_field_manager() -> None:
     server = Answering({"metadata": {}})
     async with console(server.handle) as asked:
-        await asked.edit(ObjectKind.BACKEND, WEB, {"spec": {"paused": True}})
+        await asked.edit_object(ObjectKind.BACKEND, WEB, {"spec": {"paused": True}})
     assert server.path.endswith("/namespaces/shop/backends/web")
     assert server.query == {"fieldManager": "kubectl-vpplb"}
     assert server.type == "application/merge-patch+json"
@@ -70,7 +70,7 @@ async def test_an_exact_edit_is_a_json_patch() -> None:
     server = Answering({"metadata": {}})
     operations = [{"op": "test", "path": "/spec/pools/0/name", "value": "main"}]
     async with console(server.handle) as asked:
-        await asked.edit_exactly(ObjectKind.FRONTEND, WEB, operations)
+        await asked.apply_json_patch(ObjectKind.FRONTEND, WEB, operations)
     assert (server.type, server.body) == ("application/json-patch+json", operations)
     assert server.query == {"fieldManager": "kubectl-vpplb"}
 
@@ -78,7 +78,7 @@ async def test_an_exact_edit_is_a_json_patch() -> None:
 async def test_a_pod_is_asked_through_the_api_server() -> None:
     server = Answering({"vips": []})
     async with console(server.handle) as asked:
-        told = await asked.through_pod(ObjectKey("sys", "agent-x"), 9091, "/api/v1/x")
+        told = await asked.get_through_pod(ObjectKey("sys", "agent-x"), 9091, "/api/v1/x")
     assert told == {"vips": []}
     assert server.path == "/api/v1/namespaces/sys/pods/agent-x:9091/proxy/api/v1/x"
 
@@ -93,7 +93,7 @@ async def test_what_a_pod_answers_instead_is_told_in_its_words(body: str, said: 
 
     async with console(handler) as asked:
         with pytest.raises(ApiError) as caught:
-            await asked.through_pod(ObjectKey("sys", "agent-x"), 9091, "/api/v1/x")
+            await asked.get_through_pod(ObjectKey("sys", "agent-x"), 9091, "/api/v1/x")
     assert (caught.value.status, caught.value.message) == (503, said)
 
 
@@ -118,9 +118,9 @@ async def test_a_watch_yields_changes_however_they_are_cut_and_however_long_they
     long = line("MODIFIED", text="x" * 300_000)
     text = line("ADDED", a=1) + long + line("BOOKMARK")
     async with console(streaming(text[:5], text[5:40], text[40:])) as asked:
-        changes = [change async for change in asked.follow(ObjectKind.BACKEND, "shop", "7")]
+        changes = [change async for change in asked.watch_objects(ObjectKind.BACKEND, "shop", "7")]
     assert [change.type for change in changes] == ["ADDED", "MODIFIED", "BOOKMARK"]
-    assert changes[0] == Change("ADDED", {"a": 1})
+    assert changes[0] == WatchEvent("ADDED", {"a": 1})
     assert len(changes[1].object["text"]) == 300_000
 
 
@@ -128,7 +128,7 @@ async def test_a_watch_of_a_version_that_is_too_old_says_so() -> None:
     expired = line("ERROR", code=410, reason="Expired", message="too old resource version")
     async with console(streaming(expired)) as asked:
         with pytest.raises(Gone, match="too old"):
-            [change async for change in asked.follow(ObjectKind.BACKEND, "", "7")]
+            [change async for change in asked.watch_objects(ObjectKind.BACKEND, "", "7")]
 
 
 async def test_a_watch_that_is_refused_or_broken_says_so() -> None:
@@ -145,7 +145,7 @@ async def test_a_watch_that_is_refused_or_broken_says_so() -> None:
     for handler, error in ((refuse, ApiError), (hang_up, ApiUnreachable)):
         async with console(handler) as asked:
             with pytest.raises(error):
-                [change async for change in asked.follow(ObjectKind.BACKEND, "", "7")]
+                [change async for change in asked.watch_objects(ObjectKind.BACKEND, "", "7")]
 
 
 async def test_a_program_of_ours_is_read_by_its_url() -> None:

@@ -178,19 +178,19 @@ async def test_it_pauses_longer_with_each_failure_and_never_for_long() -> None:
     assert await paused_for(queue) == 0
     waits = []
     for _ in range(12):
-        queue.pause(AWAY)
+        queue.pause_all(AWAY)
         waits.append(await paused_for(queue))
     assert waits[0] <= 0.1
     assert 2.5 <= waits[-1] <= 5
     queue.note_success()
-    queue.pause(AWAY)
+    queue.pause_all(AWAY)
     assert await paused_for(queue) <= 0.1
 
 
 async def test_failures_during_a_pause_do_not_prolong_it() -> None:
     queue: WorkQueue[str] = WorkQueue(parallel=1, urgent=0)
     for _ in range(50):
-        queue.pause(AWAY)
+        queue.pause_all(AWAY)
     assert await paused_for(queue) <= 0.1
 
 
@@ -199,7 +199,7 @@ async def test_a_server_that_asks_for_time_is_given_it_within_limits(
     asked: float, given: float
 ) -> None:
     queue: WorkQueue[str] = WorkQueue(parallel=1, urgent=0)
-    queue.pause(AWAY, asked)
+    queue.pause_all(AWAY, asked)
     assert await paused_for(queue) == pytest.approx(given)
 
 
@@ -229,7 +229,7 @@ async def test_it_is_told_once_that_the_server_is_away_and_once_that_it_is_back(
     queue: WorkQueue[str] = WorkQueue(parallel=1, urgent=0)
     queue.note_success()
     for _ in range(3):
-        queue.pause(AWAY)
+        queue.pause_all(AWAY)
         await paused_for(queue)
     queue.note_success()
     queue.note_success()

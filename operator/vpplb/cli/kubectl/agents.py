@@ -74,7 +74,7 @@ class AgentReader:
         else:
             pod = await self._find_pod(node)
             console = self.cluster.console
-            answer = await console.through_pod(key_of(pod), _http_port(pod), path)
+            answer = await console.get_through_pod(key_of(pod), _http_port(pod), path)
         try:
             found = VipsFound.model_validate(answer)
         except ValidationError as error:
@@ -85,7 +85,7 @@ class AgentReader:
 
     async def _find_pod(self, node: str) -> JsonObject:
         fields = f"spec.nodeName={node},status.phase=Running"
-        pods = await self.cluster.console.select(
+        pods = await self.cluster.console.select_objects(
             ObjectKind.POD, self.namespace, labels=_PODS, fields=fields
         )
         if not pods:

@@ -71,7 +71,7 @@ def _condition_status(condition: Condition | None) -> str:
 async def read_heartbeats(cluster: ClusterSession) -> dict[str, datetime]:
     """Return when each agent renewed its lease last, by node, wherever the leases are."""
     beats: dict[str, datetime] = {}
-    for lease in await cluster.console.select(ObjectKind.LEASE, fields=_NOT_OURS):
+    for lease in await cluster.console.select_objects(ObjectKind.LEASE, fields=_NOT_OURS):
         spec, name = lease.get("spec") or {}, lease["metadata"]["name"]
         holder = str(spec.get("holderIdentity") or "")
         if (holder == name or holder.startswith(f"{name}_")) and spec.get("renewTime"):

@@ -13,9 +13,9 @@ import click
 from vpplb.cli.kubectl.output import OutputFormat
 from vpplb.cli.terminal import CommandError, print_line
 from vpplb.kube.api_resources import JsonObject
-from vpplb.kube.cluster_access import default_namespace
+from vpplb.kube.cluster_access import find_namespace
 from vpplb.kube.errors import ApiError, KubeError, NotFound
-from vpplb.kube.user_client import Console
+from vpplb.kube.user_client import UserClient
 from vpplb.model.names import ObjectKey, ObjectKind
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -30,14 +30,14 @@ class PluginFailure(Exception):
 class ClusterSession:
     """The cluster that the flags name. `namespace` is empty for all namespaces."""
 
-    console: Console
+    console: UserClient
     namespace: str
 
     async def get_object(self, kind: ObjectKind, name: str) -> JsonObject:
         """Read an object of the namespace; Failed says which there are if it is not there."""
         try:
             namespace = self.namespace if kind.namespaced else ""
-            return await self.console.get(kind, ObjectKey(namespace, name))
+            return await self.console.get_object(kind, ObjectKey(namespace, name))
         except NotFound:
             there = [one["metadata"]["name"] for one in await self.list_objects(kind)]
         where = f" in namespace {self.namespace}" if kind.namespaced else ""
@@ -47,7 +47,7 @@ class ClusterSession:
         """Read all objects of the namespace, or of all namespaces."""
         try:
             namespace = self.namespace if kind.namespaced else ""
-            return (await self.console.list(kind, namespace or None)).items
+            return (await self.console.list_objects(kind, namespace or None)).items
         except NotFound as error:
             raise PluginFailure(
                 f"{error.message} (are the CustomResourceDefinitions installed?)"
@@ -96,7 +96,7 @@ class UsualFlags:
 
     async def _run_connected(self, work: Callable[[ClusterSession], Awaitable[T]]) -> T:
         given = click.get_current_context().obj
-        console = given or await Console.from_config(self.kubeconfig, self.context)
+        console = given or await UserClient.from_config(self.kubeconfig, self.context)
         async with console:
             return await work(
                 ClusterSession(console=console, namespace=self._choose_namespace(bool(given)))
@@ -108,7 +108,7 @@ class UsualFlags:
             return ""
         if self.namespace or given:
             return self.namespace or "default"
-        return default_namespace(self.kubeconfig, self.context)
+        return find_namespace(self.kubeconfig, self.context)
 
 
 def describe_error(error: Exception) -> str:

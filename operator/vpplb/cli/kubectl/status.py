@@ -58,7 +58,7 @@ async def _read_lines(cluster: ClusterSession) -> list[FrontendLine]:
 async def _read_detail(cluster: ClusterSession, name: str) -> FrontendDetail:
     raw = await cluster.get_object(ObjectKind.FRONTEND, name)
     about = f"regarding.kind=Frontend,regarding.name={name}"
-    reading = cluster.console.select(ObjectKind.EVENT, cluster.namespace, fields=about)
+    reading = cluster.console.select_objects(ObjectKind.EVENT, cluster.namespace, fields=about)
     events = await read_if_allowed(reading, [], "events are")
     nodes = await read_if_allowed(cluster.list_objects(ObjectKind.DATAPLANE), None, "nodes are")
     return read_frontend_detail(

@@ -58,7 +58,7 @@ async def _turn_switch(
         print_line(f"backend {name} already {switch.done}")
         return raw
     patch = {"spec": {switch.field: switch.value}}
-    newest = await cluster.console.edit(ObjectKind.BACKEND, key_of(raw), patch)
+    newest = await cluster.console.edit_object(ObjectKind.BACKEND, key_of(raw), patch)
     disabled = switch.field == "paused" and not spec_of(newest).get("enabled", True)
     note = " (it is disabled, so that has no effect until it is enabled)" if disabled else ""
     print_line(f"backend {name} {switch.done}{note}")

@@ -79,7 +79,7 @@ async def _follow_kind(
     failures = 0
     while True:
         try:
-            listing = await cluster.console.list(kind, cluster.namespace or None)
+            listing = await cluster.console.list_objects(kind, cluster.namespace or None)
             for raw in sorted(listing.items, key=key_of):
                 follower.on_upsert(kind, raw)
             follower.begun.add(kind)
@@ -107,7 +107,7 @@ async def _watch_kind(
     cluster: ClusterSession, kind: ObjectKind, version: str, follower: "ChangeFollower"
 ) -> None:
     while True:
-        async for change in cluster.console.follow(kind, cluster.namespace, version):
+        async for change in cluster.console.watch_objects(kind, cluster.namespace, version):
             version = change.object["metadata"]["resourceVersion"]
             if change.type in ("ADDED", "MODIFIED"):
                 follower.on_upsert(kind, change.object)

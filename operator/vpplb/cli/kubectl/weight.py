@@ -81,7 +81,7 @@ async def _set_weight(
             print_line(f"{label} already has weight {weight}")
             return raw
         try:
-            newest = await cluster.console.edit_exactly(
+            newest = await cluster.console.apply_json_patch(
                 ObjectKind.FRONTEND, key_of(raw), _weight_operations(path, pool, backend, weight)
             )
         except ApiError as error:

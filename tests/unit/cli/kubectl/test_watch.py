@@ -12,7 +12,7 @@ from in_memory.plugin import call
 from vpplb.cli.kubectl.watch import ChangeFollower, WatchedChange
 from vpplb.kube.api_resources import JsonObject
 from vpplb.kube.errors import ApiError, ApiUnreachable, Gone
-from vpplb.kube.user_client import Change
+from vpplb.kube.user_client import WatchEvent
 from vpplb.model.names import ObjectKind
 
 UP = ("down", "up", 5.0)
@@ -32,13 +32,13 @@ def watch(console: FakeConsole, *arguments: str) -> list[str]:
 
 def test_a_transition_is_told_when_it_happens_and_those_before_are_not() -> None:
     console = FakeConsole((ObjectKind.BACKEND, backend(UP)))
-    console.changes = {ObjectKind.BACKEND: [Change("MODIFIED", backend(DOWN, UP))]}
+    console.changes = {ObjectKind.BACKEND: [WatchEvent("MODIFIED", backend(DOWN, UP))]}
     assert watch(console) == ["backend   default/a  up → down  L4CON  connection refused"]
 
 
 def test_with_history_those_that_are_remembered_come_first() -> None:
     console = FakeConsole((ObjectKind.BACKEND, backend(UP)))
-    console.changes = {ObjectKind.BACKEND: [Change("MODIFIED", backend(DOWN, UP))]}
+    console.changes = {ObjectKind.BACKEND: [WatchEvent("MODIFIED", backend(DOWN, UP))]}
     assert [line.split("  ")[2] for line in watch(console, "--history")] == [
         "down → up", "up → down",
     ]  # fmt: skip
@@ -60,7 +60,7 @@ def test_what_happened_while_the_watch_was_broken_comes_late_but_comes(fault: An
                 )
             return told
 
-    console.changes = {ObjectKind.BACKEND: Meanwhile([fault, Change("BOOKMARK", backend())])}
+    console.changes = {ObjectKind.BACKEND: Meanwhile([fault, WatchEvent("BOOKMARK", backend())])}
     assert [line.split("  ")[2] for line in watch(console)] == ["up → down", "down → up"]
 
 
@@ -77,9 +77,9 @@ def test_a_failover_and_an_outage_of_a_frontend_are_told() -> None:
     console = FakeConsole((ObjectKind.FRONTEND, decided_frontend(members=[*TWO, spare])))
     console.changes = {
         ObjectKind.FRONTEND: [
-            Change("MODIFIED", decided_frontend(members=[*down, spare])),
-            Change("MODIFIED", decided_frontend(members=down)),
-            Change("DELETED", decided_frontend(members=down)),
+            WatchEvent("MODIFIED", decided_frontend(members=[*down, spare])),
+            WatchEvent("MODIFIED", decided_frontend(members=down)),
+            WatchEvent("DELETED", decided_frontend(members=down)),
         ]
     }
     assert watch(console) == [
@@ -91,7 +91,7 @@ def test_a_failover_and_an_outage_of_a_frontend_are_told() -> None:
 
 def test_json_is_an_object_a_line() -> None:
     console = FakeConsole((ObjectKind.BACKEND, backend(UP)))
-    console.changes = {ObjectKind.BACKEND: [Change("MODIFIED", backend(DOWN, UP))]}
+    console.changes = {ObjectKind.BACKEND: [WatchEvent("MODIFIED", backend(DOWN, UP))]}
     (line,) = call(console, "watch", "-o", "json").stdout.splitlines()
     told = json.loads(line)
     assert datetime.fromisoformat(told.pop("at")) == datetime.fromisoformat(at(9))
