@@ -31,7 +31,7 @@ test: $(DEV) ## Run every test that this machine can run (ARGS are pytest's).
 
 .PHONY: quick
 quick: $(DEV) ## Run the unit, property and scenario tests: half a minute.
-	@$(BIN)/pytest -n auto tests/unit tests/property tests/scenarios tests/architecture $(ARGS)
+	@$(BIN)/pytest -n auto --dist worksteal tests/unit tests/property tests/scenarios tests/architecture $(ARGS)
 
 .PHONY: check
 check: format lint types imports ## All four checks below.

@@ -12,6 +12,8 @@ TESTS = ROOT / "tests"
 
 MODULE_LIMIT = 500
 TEST_LIMIT = 600
+MODULES = {"kube": 16, "reconcile": 10, "sync": 10}
+"""How many modules a package may have; where more are wanted, it is two things."""
 
 
 def _sources(folder: Path) -> list[Path]:
@@ -41,6 +43,11 @@ def test_a_module_can_be_read_in_one_sitting(folder: Path, limit: int) -> None:
         str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in _sources(folder)
     }
     assert [path for path, count in lines.items() if count > limit] == []
+
+
+@pytest.mark.parametrize(("package", "limit"), MODULES.items())
+def test_a_package_is_one_thing(package: str, limit: int) -> None:
+    assert len(list((PACKAGE / package).glob("[!_]*.py"))) <= limit
 
 
 @pytest.mark.parametrize("test", UNIT_TESTS, ids=_ids(UNIT_TESTS))
