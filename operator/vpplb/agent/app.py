@@ -146,7 +146,6 @@ class Agent:
         self.http = self._make_http(registry)
 
     async def run(self) -> None:
-        """Run until cancelled."""
         kube = self._kube
         async with asyncio.TaskGroup() as group:
             for early in (kube.health.lag.run(), kube.writer.run(), kube.recorder.run()):

@@ -153,7 +153,6 @@ class DataplaneReporter(SyncLog):
     # --- SyncListener ------------------------------------------------------------------------
 
     def on_connected(self, info: VppInfo) -> None:
-        """VPP answers."""
         log.info("connected to VPP %s (pid %d)", info.version, info.pid)
         self._metrics.set_connected(True, info.version)
         self._heard, self._reason = True, ""
@@ -195,19 +194,16 @@ class DataplaneReporter(SyncLog):
         self._submit_soon()
 
     def on_adopted(self) -> None:
-        """Keep what must outlive the process, now."""
         self._owned = None
         self._store.save_now()
         self._submit_soon()
 
     def on_state_changed(self) -> None:
-        """Keep what must outlive the process, soon."""
         self._owned = None
         self._store.save_soon()
         self._submit_soon()
 
     def on_vpp_changed(self, kind: ChangeKind, count: int) -> None:
-        """VPP was changed."""
         self._last_change = self._clock.now()
         self._metrics.record_change(kind, count)
         log.info("VPP: %d × %s", count, kind.value)
@@ -258,7 +254,6 @@ class DataplaneReporter(SyncLog):
     # --- status ------------------------------------------------------------------------------
 
     def render(self) -> dict[str, object]:
-        """Return the Dataplane's whole status."""
         if self._owned is None:
             self._ours = self._vips.owned_state.owned
             self._owned = format_owned(self._ours)

@@ -19,7 +19,6 @@ class RunDebounce:
         self._pending: asyncio.Handle | None = None
 
     def request_run(self) -> None:
-        """Ask for a run."""
         if self._pending is not None:
             return
         loop = asyncio.get_running_loop()
@@ -29,7 +28,6 @@ class RunDebounce:
             self._pending = loop.call_soon(self._run)
 
     def run_now(self) -> None:
-        """Run now if a run was asked for."""
         if self._pending is not None:
             self._pending.cancel()
             self._run()

@@ -83,7 +83,6 @@ class FrontendSelector:
         self._select_all()
 
     def set_dataplane(self, raw: JsonObject) -> None:
-        """Take the settings of the node's Dataplane."""
         read = read_dataplane(raw)
         for problem in read.problems:
             log.error("%s", problem)
@@ -92,14 +91,12 @@ class FrontendSelector:
             self._syncer.set_settings(read.value.spec.merge_settings(self._default))
 
     def on_upsert(self, kind: ObjectKind, old: CachedObject | None, new: CachedObject) -> None:
-        """Take an object in."""
         if kind == ObjectKind.FRONTEND:
             self._select_frontend(new.key, new.raw)
         elif new.key.name == self._node:
             self.set_dataplane(new.raw)
 
     def on_delete(self, kind: ObjectKind, key: ObjectKey) -> None:
-        """Forget an object: a frontend's VIP is removed."""
         if kind == ObjectKind.FRONTEND:
             self._note_readable(key)
             self._release_vip(key)

@@ -81,12 +81,10 @@ class NodeRegistration:
             await self.register_node(on_labels)
 
     def on_upsert(self, kind: ObjectKind, old: CachedObject | None, new: CachedObject) -> None:
-        """Remember the Dataplane's settings."""
         if kind == ObjectKind.DATAPLANE and new.key == self.key:
             self._store.set_spec(new.raw.get("spec") or {})
 
     def on_delete(self, kind: ObjectKind, key: ObjectKey) -> None:
-        """Have the Dataplane made anew."""
         if kind == ObjectKind.DATAPLANE and key == self.key:
             self._deleted.set()
 

@@ -99,7 +99,6 @@ def _is_there(problem: "Problem", loaded: "Loaded") -> bool:
 
 
 def _value_at(raw: object, path: str) -> object:
-    """Return the value of a field."""
     for part in re.findall(r"[^.\[\]]+", path):
         if isinstance(raw, Mapping):
             raw = raw.get(part)

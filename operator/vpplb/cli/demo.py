@@ -97,14 +97,12 @@ class _DemoDisplay:
         self._lines: deque[str] = deque(maxlen=LINES)
 
     def add_line(self, line: str) -> None:
-        """Take a line about what happened."""
         stamped = f"{datetime.now().astimezone():%H:%M:%S.%f}"[:-3] + f"  {line}"
         self._lines.append(stamped)
         if not self._console.is_terminal:
             self._console.print(stamped, markup=False, highlight=False)
 
     async def show_picture(self, standalone: "Standalone") -> None:
-        """Show the picture until cancelled."""
         from rich.live import Live
 
         if not self._console.is_terminal:

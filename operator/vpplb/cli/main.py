@@ -40,6 +40,5 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Entry point of `vpplb`."""
     gc.set_threshold(*COLLECTOR)
     cli(prog_name="vpplb")

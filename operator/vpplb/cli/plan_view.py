@@ -30,7 +30,6 @@ class PlanView:
 
 
 def print_plan(view: PlanView) -> None:
-    """Print for people."""
     result = view.result
     print_line(f"from {view.about}")
     for note in view.notes:

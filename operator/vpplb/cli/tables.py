@@ -41,7 +41,6 @@ Row = Sequence[str | TableCell]
 
 
 def colour_state(state: str) -> TableCell:
-    """Give a state its colour."""
     return TableCell(state, _COLOURS.get(state))
 
 

@@ -29,7 +29,6 @@ class CommandError(click.ClickException):
     """A command ends with an error, told in one line."""
 
     def show(self, file: IO[Any] | None = None) -> None:
-        """Print the error, escaped (click.ClickException)."""
         click.echo(f"Error: {printable(self.format_message())}", file=file, err=file is None)
 
 

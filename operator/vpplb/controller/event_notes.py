@@ -41,7 +41,6 @@ class Announcement:
 
 
 def read_announcement(status: object) -> Announcement:
-    """Read what a Frontend's status has announced."""
     shown = status if isinstance(status, Mapping) else {}
     accepted = find_condition(load_conditions(status), "Accepted")
     return Announcement(

@@ -100,7 +100,6 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
             raise yaml.MarkedYAMLError(problem=_NESTED, problem_mark=current_node.start_mark)
 
     def ascend_resolver(self) -> None:
-        """Leave a level."""
         self._depth -= 1
 
 

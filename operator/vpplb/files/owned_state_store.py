@@ -114,7 +114,6 @@ class OwnedStateStore:
         return loaded
 
     def set_spec(self, spec: Mapping[str, object]) -> None:
-        """Take note of what the Dataplane says."""
         if spec != self.spec:
             self.spec = spec
             self.save_soon()

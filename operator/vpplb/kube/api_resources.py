@@ -51,7 +51,6 @@ RESOURCES: Mapping[ObjectKind, ApiResource] = {
 
 
 def cluster_key(name: str) -> ObjectKey:
-    """Key of a cluster-scoped object."""
     return ObjectKey("", name)
 
 

@@ -121,7 +121,6 @@ class KubeClient:
             query["continue"] = metadata["continue"]
 
     async def get_object(self, kind: ObjectKind, key: ObjectKey) -> JsonObject:
-        """Read one object."""
         return await self._send_request("GET", RESOURCES[kind].object_path(key))
 
     async def create_object(self, kind: ObjectKind, body: Mapping[str, object]) -> JsonObject:
@@ -178,7 +177,6 @@ class KubeClient:
         await self._send_request("DELETE", RESOURCES[kind].object_path(key))
 
     async def create_event(self, body: Mapping[str, object]) -> None:
-        """Create an event of events.k8s.io/v1."""
         await self.create_object(ObjectKind.EVENT, body)
 
     async def _send_request(

@@ -42,7 +42,6 @@ class CachedObject:
 
     @property
     def key(self) -> ObjectKey:
-        """Return namespace and name."""
         return key_of(self.raw)
 
     @property
@@ -59,18 +58,15 @@ class ObjectHandler(Protocol):
 
         `old` may be another object of that name (`uid`), whose deletion nobody told.
         """
-        ...
 
     def on_delete(self, kind: ObjectKind, key: ObjectKey) -> None:
         """Take note that an object that was known is deleted."""
-        ...
 
     def on_history_reset(self) -> None:
         """Take nothing for known of what the server has: it counts its versions anew.
 
         All objects that there are will be upserted; what is not there any more will be deleted.
         """
-        ...
 
 
 class HistoryChanged(Exception):
@@ -94,15 +90,12 @@ class ObjectCache:
     # --- reading -----------------------------------------------------------------------------
 
     def get(self, kind: ObjectKind, key: ObjectKey) -> CachedObject | None:
-        """Return an object, None where there is none."""
         return self._objects.get(kind, {}).get(key)
 
     def list_keys(self, kind: ObjectKind) -> list[ObjectKey]:
-        """Return the keys of all objects of a kind."""
         return list(self._objects.get(kind, ()))
 
     def list_objects(self, kind: ObjectKind) -> list[CachedObject]:
-        """Return all objects of a kind."""
         return list(self._objects.get(kind, {}).values())
 
     def newest_version(self, kind: ObjectKind) -> int:

@@ -56,7 +56,6 @@ class StatusRepair:
             self._timers[kind, key] = loop.call_later(wait, self._repair_status, kind, key)
 
     def forget_object(self, kind: ObjectKind, key: ObjectKey) -> None:
-        """Forget a deleted object."""
         self._writes.pop((kind, key), None)
         timer = self._timers.pop((kind, key), None)
         if timer is not None:

@@ -205,7 +205,6 @@ class StatusWriter:
     # --- working -----------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Write until cancelled."""
         await self._queue.run(self._process_object)
 
     async def wait_idle(self, patience: float) -> None:

@@ -48,15 +48,12 @@ class ProbeAttempt(Protocol):
 
     def begin_probe(self) -> ProbeResult | None:
         """Begin a probe; None: it goes on. ProberShortage when it was not possible at all."""
-        ...
 
     def expire_probe(self) -> ProbeResult:
         """End the probe for lack of time."""
-        ...
 
     def abort_probe(self) -> None:
         """End the probe, if there is one; nobody is told."""
-        ...
 
 
 class RunningCheck:
@@ -97,7 +94,6 @@ class _WallClock:
     """The time that people read."""
 
     def now(self) -> datetime:
-        """Return the present."""
         return datetime.now(UTC)
 
 
@@ -185,7 +181,6 @@ class CheckLoop:
         self._in_hand[0] = 0
 
     def close(self) -> None:
-        """Stop all checks and close all sockets."""
         self.cancel_checks(list(self._running))
         self._echo.close()
         self._means.sockets.close()

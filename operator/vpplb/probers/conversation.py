@@ -55,8 +55,6 @@ class ProbeConversation(Protocol):
 
     def on_connected(self) -> Step:
         """Go on: the connection is established. Called once, first."""
-        ...
 
     def on_data(self, data: bytes) -> Step:
         """Go on with these bytes; none means that the peer has closed its side."""
-        ...

@@ -136,7 +136,6 @@ class HttpConversation:
         self._reading: _BodySearcher | None = None
 
     def on_connected(self) -> Step:
-        """Send the request."""
         self.layer = ProbeLayer.ANSWER
         return self._check.request
 

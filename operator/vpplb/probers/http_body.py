@@ -30,11 +30,9 @@ class BodyReader(Protocol):
 
     def feed_body(self, data: bytes | bytearray) -> bool:
         """Take these bytes; return whether all that is wanted is there. BadBody as it says."""
-        ...
 
     def is_complete_at_close(self) -> bool:
         """Take note that the peer closed; return whether the body was meant to end so."""
-        ...
 
 
 class LengthReader:
@@ -45,7 +43,6 @@ class LengthReader:
         self._wanted = min(length, LIMIT)
 
     def feed_body(self, data: bytes | bytearray) -> bool:
-        """Take these bytes."""
         self.content += data[: self._wanted - len(self.content)]
         return len(self.content) >= self._wanted
 
@@ -61,7 +58,6 @@ class OpenReader:
         self.content = bytearray()
 
     def feed_body(self, data: bytes | bytearray) -> bool:
-        """Take these bytes."""
         self.content += data[: LIMIT - len(self.content)]
         return len(self.content) >= LIMIT
 
@@ -81,7 +77,6 @@ class ChunkReader:
         self._framing = 0
 
     def feed_body(self, data: bytes | bytearray) -> bool:
-        """Take these bytes."""
         self._pending += data
         while self._pending:
             if self._left:

@@ -70,7 +70,6 @@ class IcmpSockets:
             self._older.add(old)
 
     def close(self) -> None:
-        """Close them all."""
         for each in (*self._older, *(newest for newest, _ in self._sockets.values())):
             each.close()
         self._older.clear()
@@ -154,7 +153,6 @@ class IcmpAttempt:
         return None
 
     def expire_probe(self) -> ProbeResult:
-        """Give up for lack of time."""
         self._failures += 1
         if self._socket is not None:
             self._socket.forget_request(self._tag)

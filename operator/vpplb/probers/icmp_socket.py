@@ -96,7 +96,6 @@ class IcmpSocket:
         return tag
 
     def forget_request(self, tag: int) -> None:
-        """Await this answer no longer."""
         self._pending.pop(tag, None)
 
     def close(self) -> None:

@@ -31,7 +31,6 @@ class EventPoller:
         self._handlers[descriptor] = handler
 
     def set_events(self, descriptor: int, events: int) -> None:
-        """Tell of these events instead."""
         self._epoll.modify(descriptor, events)
 
     def clear_handler(self, descriptor: int) -> None:

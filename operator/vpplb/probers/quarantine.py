@@ -61,7 +61,6 @@ class CheckQuarantine:
         return (check.backend, check.generation) in self._held
 
     def release_check(self, check: ProbeAssignment) -> None:
-        """Have it tried again."""
         self._held.discard((check.backend, check.generation))
 
 

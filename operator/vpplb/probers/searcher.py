@@ -104,7 +104,6 @@ class BodySearchProcess:
             self._send_next()
 
     def close(self) -> None:
-        """End the process."""
         self._waiting.clear()
         self._end_process()
 
@@ -194,7 +193,6 @@ def _serve_searches(orders: BinaryIO, answers: socket.socket) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Run the process."""
     parser = argparse.ArgumentParser(prog="vpplb.probers.searcher")
     parser.add_argument("--channel", type=int, required=True)
     options = parser.parse_args(arguments)

@@ -95,7 +95,6 @@ class SocketPool:
         sock.close()
 
     def close(self) -> None:
-        """Close the spare ones."""
         while self._spare:
             self.drop_socket(self._spare.pop())
 

@@ -41,7 +41,6 @@ class ProbeStatistics:
         durations.add_value(seconds)
 
     def count_discard(self, reason: str) -> None:
-        """Count a probe that has no result."""
         self._discarded[reason] += 1
 
     def take_counts(self) -> ProbeStats | None:

@@ -22,7 +22,6 @@ class TimerQueue(Generic[T]):
         self._due: dict[float, list[T]] = {}
 
     def add_timer(self, moment: float, thing: T) -> None:
-        """Let this be due then."""
         due = self._due.get(moment)
         if due is not None:
             due.append(thing)

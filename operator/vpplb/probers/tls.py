@@ -134,7 +134,6 @@ class TlsConversation:
         )
 
     def on_connected(self) -> Step:
-        """Say hello."""
         self.layer = ProbeLayer.TLS
         return self._continue_handshake()
 

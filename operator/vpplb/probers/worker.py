@@ -189,7 +189,6 @@ def ended_within(seconds: float, sock: socket.socket) -> bool:
 
 
 def main(arguments: list[str]) -> int:
-    """Run a worker."""
     parser = argparse.ArgumentParser(prog="vpplb.probers.worker")
     parser.add_argument("--channel", type=int, required=True)
     parser.add_argument("--in-hand", type=int, required=True)

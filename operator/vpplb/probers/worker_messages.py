@@ -71,7 +71,6 @@ WorkerMessage = AssignChecks | CancelChecks | WorkerReport
 
 
 def pack_message(message: WorkerMessage) -> bytes:
-    """Write a message."""
     body = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
     return _LENGTH.pack(len(body)) + body
 

@@ -241,7 +241,6 @@ class _WorkerSlot:
 
     @property
     def is_running(self) -> bool:
-        """Whether there is a process."""
         return self._writer is not None
 
     def send_message(self, message: WorkerMessage) -> None:

@@ -58,7 +58,6 @@ class ObjectStore:
         return frozenset(self._frontends_of_backend.get(backend, ()))
 
     def backends_of(self, health_check: ObjectKey) -> frozenset[ObjectKey]:
-        """Return the backends that name the health check."""
         return frozenset(self._backends_of_check.get(health_check, ()))
 
     def group_of(self, prefix: IPNetwork) -> list[Frontend]:

@@ -110,24 +110,18 @@ class Prober(Protocol):
         on_reason: Callable[[VerdictReason], None] = lambda _: None,
     ) -> None:
         """Begin; the callbacks are called on the event loop that called this."""
-        ...
 
     def assign_checks(self, assignments: Sequence[ProbeAssignment]) -> None:
         """Start these checks, each in place of the backend's earlier one if there is one."""
-        ...
 
     def cancel_checks(self, backends: Sequence[ObjectKey]) -> None:
         """Stop these checks: no packet leaves for them any more."""
-        ...
 
     def count_processes(self) -> tuple[int, int]:
         """Return how many of the processes that run checks work, and how many should."""
-        ...
 
     def find_trouble(self) -> str | None:
         """Say what keeps the prober from probing as it should, None if nothing does."""
-        ...
 
     async def stop(self) -> None:
         """End all checks and what runs them; never hangs."""
-        ...

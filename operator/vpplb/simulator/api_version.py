@@ -27,7 +27,6 @@ class ApiVersion:
             raise ValueError(f"message ids cannot be shifted by {self.shift}")
 
     def message_id(self, name: str) -> int:
-        """Return the id of a message."""
         number = MESSAGE_IDS[name]
         return number if number <= _LAST_FIXED else number + self.shift
 
@@ -39,7 +38,6 @@ class ApiVersion:
         return _NAMES.get(number)
 
     def message_crc(self, message: MessageSpec) -> int:
-        """Return the CRC of a message."""
         return message.crc ^ (0xFFFFFFFF if message.name in self.other_crcs else 0)
 
     def message_table(self) -> list[tuple[int, str]]:

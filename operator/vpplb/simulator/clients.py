@@ -39,18 +39,15 @@ class ClientTable:
 
     @property
     def vanished_count(self) -> int:
-        """How many are kept though they are gone."""
         return len(self._vanished)
 
     def add_client(self, connection: ClientConnection) -> int:
-        """Give a connection its index."""
         index = self._next_index
         self._next_index += 1
         self._present[index] = connection
         return index
 
     def find_client(self, index: int) -> ClientConnection | None:
-        """Return the connection of an index."""
         return self._present.get(index)
 
     def remove_client(self, index: int) -> None:

@@ -50,7 +50,6 @@ class ClientConnection(asyncio.Protocol):
     # --- the transport -----------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Be admitted (asyncio.Protocol)."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         self._index = self._vpp.clients.add_client(self)
@@ -64,7 +63,6 @@ class ClientConnection(asyncio.Protocol):
             self._vpp.on_client_end(self._index)
 
     def data_received(self, data: bytes) -> None:
-        """Take in messages (asyncio.Protocol)."""
         if self._is_registered():
             self._input += data
             self._answer_input()
@@ -87,7 +85,6 @@ class ClientConnection(asyncio.Protocol):
         self._go_on()
 
     def resume_writing(self) -> None:
-        """Go on (asyncio.Protocol)."""
         self._full = False
         self._go_on()
 
@@ -258,7 +255,6 @@ class ClientConnection(asyncio.Protocol):
         self._transport.write(data)
 
     def flush(self) -> None:
-        """Send what is to be sent."""
         if self._output:
             self._transport.write(bytes(self._output))
             self._output.clear()

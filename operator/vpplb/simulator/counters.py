@@ -27,11 +27,9 @@ class CounterMirror(Protocol):
 
     def resize_rows(self, length: int) -> None:
         """Have room for this many VIP indexes in each row."""
-        ...
 
     def set_packets(self, kind: PacketKind, thread: int, index: int, packets: int) -> None:
         """Show the value of a counter."""
-        ...
 
 
 class PacketCounters:
@@ -56,11 +54,9 @@ class PacketCounters:
                 self._set_packets(kind, thread, index, 0)
 
     def count_packet(self, kind: PacketKind, thread: int, index: int) -> None:
-        """Count a packet."""
         self._set_packets(kind, thread, index, self._rows[kind][thread][index] + 1)
 
     def total_packets(self, kind: PacketKind, index: int) -> int:
-        """Return the packets of all threads."""
         return sum(row[index] for row in self._rows[kind])
 
     def set_mirror(self, mirror: CounterMirror | None) -> None:

@@ -125,7 +125,6 @@ class FaultInjector:
         self._armed.append(_ArmedFault(fault, message, times))
 
     def disarm(self) -> None:
-        """Let everything go right again."""
         self._armed.clear()
 
     def take_fault(self, message: str) -> Fault | None:

@@ -34,7 +34,6 @@ class FiveTuple(NamedTuple):
 
     @property
     def has_ports(self) -> bool:
-        """Whether VPP looks at the ports."""
         return self.protocol in (TCP, UDP)
 
 

@@ -26,7 +26,6 @@ class VppPool(Generic[T]):
         return len(self._slots) - 1
 
     def free_index(self, index: int) -> None:
-        """Free an element."""
         self._free.append(index)
 
     def __getitem__(self, index: int) -> T:

@@ -139,7 +139,6 @@ class VipRow:
         return self.type.encap in NAT and self.key.port != 0
 
     def reset_tables(self) -> None:
-        """Have the table of new flows made anew."""
         self.shares = self.new_flows = None
 
 

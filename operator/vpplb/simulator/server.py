@@ -33,7 +33,6 @@ class RecordedCall:
 
     @property
     def is_changing(self) -> bool:
-        """Whether the message may change a VPP."""
         return self.message in CHANGING
 
 
@@ -70,7 +69,6 @@ class VppSimulator:
 
     @property
     def lb(self) -> LoadBalancerState:
-        """The state of the lb plugin."""
         return self.service.state
 
     @property
@@ -180,7 +178,6 @@ class VppSimulator:
             self._segment = None
 
     def record_call(self, name: str, args: dict[str, Any], retval: int | None) -> None:
-        """Note a received message."""
         self._on_call(RecordedCall(message=name, args=args, retval=retval))
 
     def on_client_end(self, index: int) -> None:

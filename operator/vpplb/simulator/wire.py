@@ -38,7 +38,6 @@ class WireAddress(NamedTuple):
 
     @property
     def is_ip4(self) -> bool:
-        """Whether the family says IPv4."""
         return self.family == _IP4
 
     @property
@@ -229,7 +228,6 @@ LAYOUTS = {
 
 
 def frame_message(message: bytes) -> bytes:
-    """Put a packed message into its frame."""
     return FRAME.pack(0, len(message), 0) + message
 
 

@@ -73,7 +73,6 @@ class WebServer:
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
     def stop(self) -> None:
-        """Refuse connections."""
         if self._server is not None:
             self._server.shutdown()
             self._server.server_close()
@@ -88,32 +87,26 @@ class Overheard:
     tell: Callable[[str], None]
 
     async def connect(self) -> VppInfo:
-        """Connect."""
         info = await self.inner.connect()
         self.tell(f"connected to VPP {info.version}")
         return info
 
     async def read(self) -> ObservedVpp:
-        """Read."""
         return await self.inner.read()
 
     async def apply_ops(self, ops: Sequence[Op]) -> Sequence[CallOutcome]:
-        """Apply, and tell each op."""
         for op in ops:
             where = "" if isinstance(op, SetConf) else f"{op.vip}: "
             self.tell(f"VPP ← {where}{op_text(op)}")
         return await self.inner.apply_ops(ops)
 
     async def read_heap(self) -> HeapSpace | None:
-        """Read VPP's memory."""
         return await self.inner.read_heap()
 
     async def ping(self) -> None:
-        """Ping."""
         await self.inner.ping()
 
     async def close(self) -> None:
-        """Close."""
         await self.inner.close()
 
 

@@ -34,7 +34,6 @@ class LocalStatuses:
         self._view.note_object(kind, key, raw)
 
     def forget_object(self, kind: str, key: ObjectKey) -> None:
-        """Forget an object that is gone."""
         self._renderer.gone(kind, key)
         self._view.forget_object(kind, key)
 
@@ -53,7 +52,6 @@ class LocalStatuses:
         self._changed.set()
 
     async def run(self) -> None:
-        """Save what changes until cancelled."""
         while True:
             await self._changed.wait()
             self._changed.clear()

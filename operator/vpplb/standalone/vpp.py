@@ -58,7 +58,6 @@ class LocalVpp(SyncLog):
         self.trouble = "VPP is not connected yet"
 
     def on_connected(self, info: VppInfo) -> None:
-        """VPP answers."""
         log.info("connected to VPP %s (pid %d)", info.version, info.pid)
         self._metrics.set_connected(True, info.version)
         self.trouble = ""
@@ -90,20 +89,16 @@ class LocalVpp(SyncLog):
         self._on_report(report.key)
 
     def on_adopted(self) -> None:
-        """Keep what must outlive the process, now."""
         self._store.save_now()
 
     def on_state_changed(self) -> None:
-        """Keep what must outlive the process, soon."""
         self._store.save_soon()
 
     def on_vpp_changed(self, kind: ChangeKind, count: int) -> None:
-        """VPP was changed."""
         self._metrics.record_change(kind, count)
         log.info("VPP: %s × %d", kind.value, count)
 
     def on_recreated(self, key: ObjectKey, vip: VipId, settings: VipSettings) -> None:
-        """A VIP was made anew."""
         log.warning(
             "frontend %s (%s): removed and made anew as %s, its flows are lost",
             key,
@@ -112,7 +107,6 @@ class LocalVpp(SyncLog):
         )
 
     def on_synced(self, seconds: float) -> None:
-        """VPP was compared."""
         self._metrics.observe_sync(seconds)
 
     def on_settings_error(self, error: str) -> None:

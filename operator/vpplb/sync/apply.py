@@ -135,7 +135,6 @@ class PlanApplier:
             self._listener.on_adopted()
 
     async def _send_steps(self, planned: RoundPlan) -> FailedVips:
-        """Send the plan step by step."""
         steps: dict[PlanStep, list[tuple[VipChange, Sequence[VipOp]]]] = {}
         for change in planned.changes:
             if change.chain:
@@ -186,5 +185,4 @@ class PlanApplier:
 
 
 def explain_refusal(outcome: CallOutcome) -> str:
-    """Say what VPP refused, and why."""
     return f"{op_text(outcome.op)}: {outcome.message}"

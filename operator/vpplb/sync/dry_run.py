@@ -59,19 +59,15 @@ class DryRun:
         self.paused = False
 
     def set_desired(self, key: ObjectKey, vip: VipId, desired: Vip, revision: str) -> None:
-        """Want this VIP for the frontend."""
         self._vips.set_desired(key, WantedVip(vip, desired, revision))
 
     def keep_vip(self, key: ObjectKey, vip: VipId | None = None) -> None:
-        """Leave the frontend's VIP as it is."""
         self._vips.keep_vip(key, vip)
 
     def remove_frontend(self, key: ObjectKey) -> None:
-        """Want no VIP for the frontend."""
         self._vips.remove_frontend(key)
 
     def set_settings(self, settings: DesiredSettings) -> None:
-        """Want these settings of the plugin."""
         self._settings = settings
 
     def set_paused(self, paused: bool) -> None:

@@ -58,7 +58,6 @@ class SettingsSyncer:
 
     @property
     def due_call(self) -> SetConf | None:
-        """The call that is due."""
         desired = without_resizing(self._desired) if self._withheld else self._desired
         return diff_settings(desired, self._found)
 

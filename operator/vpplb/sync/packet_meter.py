@@ -42,7 +42,6 @@ class PacketMeter:
         self.packets: Mapping[VipId, PacketTally] = {}
 
     async def run(self) -> None:
-        """Read until cancelled."""
         while True:
             indexes = await self._known()
             await self._read(indexes)

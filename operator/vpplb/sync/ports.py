@@ -50,7 +50,6 @@ class CallOutcome(NamedTuple):
 
     @property
     def ok(self) -> bool:
-        """Whether VPP did it."""
         return self.retval == 0
 
 
@@ -63,30 +62,24 @@ class LoadBalancer(Protocol):
 
     async def connect(self) -> VppInfo:
         """Connect anew, whatever was before; LoadBalancerUnsuitable when a message is missing."""
-        ...
 
     async def read(self) -> ObservedVpp:
         """Read all VIPs, servers and settings."""
-        ...
 
     async def apply_ops(self, ops: Sequence[Op]) -> Sequence[CallOutcome]:
         """Send the ops in order, pipelined; return one outcome an op, in order.
 
         A refused op does not stop those after it.
         """
-        ...
 
     async def read_heap(self) -> HeapSpace | None:
         """Read how much memory VPP has left; None where it does not tell."""
-        ...
 
     async def ping(self) -> None:
         """Return when VPP has answered."""
-        ...
 
     async def close(self) -> None:
         """Disconnect; never hangs, never raises."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +104,6 @@ class VipCounters(Protocol):
 
         LoadBalancerGone when they cannot be read; never hangs.
         """
-        ...
 
 
 class VipReport(NamedTuple):
@@ -128,11 +120,9 @@ class SyncListener(Protocol):
 
     def on_connected(self, info: VppInfo) -> None:
         """VPP answers and has been read."""
-        ...
 
     def on_disconnected(self, reason: str) -> None:
         """VPP is lost, or still not there: called after each failed attempt."""
-        ...
 
     def on_report(self, report: VipReport) -> None:
         """How a frontend stands, instead of what was reported of it before.
@@ -140,44 +130,33 @@ class SyncListener(Protocol):
         Programmed at a revision, or failed. An empty revision: it wants no VIP any more, and
         its last one is gone, or could not be removed.
         """
-        ...
 
     def on_adopted(self) -> None:
         """More VIPs are ours: keep the syncer's `state` at once, VPP is changed after this."""
-        ...
 
     def on_state_changed(self) -> None:
         """The syncer's `state` has changed, and should be kept soon, for the next start."""
-        ...
 
     def on_vpp_changed(self, kind: ChangeKind, count: int) -> None:
         """VPP made this many changes."""
-        ...
 
     def on_recreated(self, key: ObjectKey, vip: VipId, settings: VipSettings) -> None:
         """The frontend's VIP was removed and made anew with these settings, its flows lost."""
-        ...
 
     def on_drift(self, count: int) -> None:
         """So many prefixes, the settings counting one, were changed behind our back: repaired."""
-        ...
 
     def on_strange_vips(self, strange: Sequence[StrangeVip]) -> None:
         """These are now the VIPs found in VPP that no frontend can have: they are left alone."""
-        ...
 
     def on_contention(self, count: int) -> None:
         """So many prefixes are not repaired for now, since something else keeps changing them."""
-        ...
 
     def on_flows_forgotten(self, buckets: int) -> None:
         """The memory of flows has so many buckets a core now; all flows known are forgotten."""
-        ...
 
     def on_synced(self, seconds: float) -> None:
         """Changes were programmed, or all of VPP was read and compared, in so much time."""
-        ...
 
     def on_settings_error(self, error: str) -> None:
         """The plugin's settings could not be set; empty: they are as wished."""
-        ...

@@ -96,7 +96,6 @@ class VppSyncer:
             self._touch_groups(self.vips.groups)
 
     def set_settings(self, desired: DesiredSettings) -> None:
-        """Want these settings of the plugin."""
         if self._settings.set_desired(desired):
             self._wake.set()
 

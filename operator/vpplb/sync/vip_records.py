@@ -76,7 +76,6 @@ class VipRecord:
 
     @property
     def is_blank(self) -> bool:
-        """Whether there is nothing to know."""
         return self.have is None and self.owner is None and not self.wanted
 
 

@@ -219,7 +219,6 @@ AGENT_METRICS = (
 
 
 def as_markdown() -> str:
-    """Render the catalogue as docs/metrics.md."""
     return "\n".join(
         [
             "# Metrics",

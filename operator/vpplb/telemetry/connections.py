@@ -28,7 +28,6 @@ class ConnectionGuard:
 
     @property
     def count(self) -> int:
-        """How many connections there are."""
         return len(self._idle) + len(self._busy)
 
     def guarded(self, make: Callable[[], asyncio.Protocol]) -> Callable[[], asyncio.Protocol]:
@@ -62,7 +61,6 @@ class ConnectionGuard:
         return True
 
     def closed(self, transport: asyncio.BaseTransport) -> None:
-        """Forget a connection."""
         self._busy.discard(transport)
         if waiting := self._idle.pop(transport, None):
             waiting.cancel()

@@ -74,7 +74,6 @@ class StateView(Protocol):
 
     def keys(self, kind: str) -> Sequence[ObjectKey] | None:
         """Give the names of a kind (`frontends`, …), sorted; None when this program has none."""
-        ...
 
     def shown(self, kind: str, key: ObjectKey) -> Mapping[str, object] | None:
         """Give an object; None when it is not there (any more).
@@ -83,7 +82,6 @@ class StateView(Protocol):
         `status`, in JSON's types. A frontend's `status.backends[]` may carry `share`, the true
         share of new flows from 0 to 1.
         """
-        ...
 
 
 @dataclass(slots=True, kw_only=True)

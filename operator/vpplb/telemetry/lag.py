@@ -22,7 +22,6 @@ class LoopLag:
     _due: float | None = None
 
     async def run(self) -> None:
-        """Sample until cancelled."""
         clock = asyncio.get_running_loop().time
         while True:
             self._due = clock() + EVERY

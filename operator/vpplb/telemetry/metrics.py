@@ -64,7 +64,6 @@ class Registry(CollectorRegistry):
                 yield line.encode()
 
     def render(self) -> bytes:
-        """Write everything at once."""
         return b"".join(self.pieces())
 
 
@@ -158,12 +157,10 @@ class OperatorMetrics:
         self._probes.add(stats)
 
     def record_transition(self, transition: Transition) -> None:
-        """Count a change of a backend's state."""
         tally = self._transitions.tallies.setdefault(transition.backend, Tally())
         tally[transition.from_state, transition.to_state] += 1
 
     def forget_backend(self, key: ObjectKey) -> None:
-        """Drop the series of a deleted backend."""
         self._transitions.tallies.pop(key, None)
 
     def record_status_write(self, kind: str, result: str) -> None:
@@ -179,11 +176,9 @@ class OperatorMetrics:
         self._transition_to_status.observe(seconds)
 
     def record_event_dropped(self) -> None:
-        """Count a Kubernetes event that is not sent."""
         self._events_dropped.inc()
 
     def set_prober_suspect(self, suspect: bool) -> None:
-        """Say whether the prober itself is suspected."""
         self._suspect.set(suspect)
 
     def set_leader(self, leader: bool) -> None:
@@ -241,7 +236,6 @@ class AgentMetrics:
         self._leftovers.set(clients)
 
     def record_change(self, kind: ChangeKind, count: int) -> None:
-        """Count changes made in VPP."""
         self._changes.labels(kind).inc(count)
 
     def observe_sync(self, seconds: float) -> None:
@@ -257,7 +251,6 @@ class AgentMetrics:
         self._programmed.set(frontends)
 
     def set_contested(self, prefixes: int) -> None:
-        """Say how many prefixes something else keeps changing."""
         self._contested.set(prefixes)
 
     def set_strange(self, vips: int) -> None:

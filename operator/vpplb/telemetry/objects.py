@@ -29,11 +29,9 @@ class ObjectView(Protocol):
 
     def backends(self) -> Iterable[tuple[ObjectKey, HealthState]]:
         """Give every backend with its state."""
-        ...
 
     def frontends(self) -> Iterable[FrontendSample]:
         """Give every frontend."""
-        ...
 
 
 def object_series(view: ObjectView) -> Iterator[str]:

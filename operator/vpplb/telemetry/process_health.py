@@ -57,7 +57,6 @@ class ProcessHealth(Collector):
         return figures
 
     def collect(self) -> Iterator[Metric]:
-        """Give the same as series."""
         yield _make_gauge(catalog.LOOP_LAG, self.lag.worst())
         if self.watch_ages is not None:
             ages = catalog.WATCH_AGE.gauge_family()

@@ -55,7 +55,6 @@ class DecidedStateView:
             self._stream.publish(_TOLD[kind], told, object=str(key))
 
     def publish_object(self, kind: str, key: ObjectKey) -> None:
-        """Tell the new state of an object."""
         if kind in _TOLD and key in self._written[kind]:
             self._stream.publish(_TOLD[kind], partial(self._told, kind, key), object=str(key))
 

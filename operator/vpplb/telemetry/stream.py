@@ -74,7 +74,6 @@ class EventStream:
         self._wake()
 
     def close(self) -> None:
-        """End all subscriptions."""
         self._closed = True
         self._wake()
 

@@ -17,7 +17,6 @@ class SyncLog:
         self._metrics = metrics
 
     def on_drift(self, count: int) -> None:
-        """Somebody else changed VPP."""
         self._metrics.record_drift(count)
         log.warning("VPP: %d VIPs or settings were changed by someone else and are repaired", count)
 
@@ -31,5 +30,4 @@ class SyncLog:
         log.warning("%s", strange_in_words(strange))
 
     def on_flows_forgotten(self, buckets: int) -> None:
-        """The memory of flows was made anew."""
         log.warning("VPP forgets all known flows: it has %d sticky buckets a core now", buckets)

@@ -193,13 +193,11 @@ class ApiConnection(asyncio.Protocol):
             self._watch = self._loop.call_at(oldest.deadline, self._check_deadline)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Register at once (asyncio.Protocol)."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         transport.write(frame_message(self._registration.pack_request(NAME)))
 
     def data_received(self, data: bytes) -> None:
-        """Take in answers (asyncio.Protocol)."""
         try:
             for message in self._frames.read_messages(data):
                 if self.lost is None:
@@ -252,7 +250,6 @@ class ApiConnection(asyncio.Protocol):
         self._queue.on_answer(call)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Fail what is pending (asyncio.Protocol)."""
         self.abort(f"VPP closed the connection{f': {exc}' if exc else ''}")
 
     async def close(self) -> None:

@@ -21,7 +21,6 @@ class BadFrame(Exception):
 
 
 def frame_message(message: bytes) -> bytes:
-    """Put the header before a message."""
     return _HEADER.pack(0, len(message), 0) + message
 
 

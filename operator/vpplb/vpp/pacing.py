@@ -51,7 +51,6 @@ class TimeBudget:
         return self._left
 
     def spend_seconds(self, now: float, seconds: float) -> None:
-        """Take this from it."""
         self._left = max(self.seconds_left(now) - seconds, _DEEPEST_DEBT)
 
     def seconds_to_wait(self, now: float) -> float:

@@ -28,7 +28,6 @@ class SendQueue:
         self._timer: asyncio.TimerHandle | None = None
 
     def add_calls(self, calls: Sequence[ApiCall], *, urgent: bool) -> None:
-        """Have these sent."""
         (self._urgent if urgent else self._bulk).extend(calls)
         self._start_burst()
 

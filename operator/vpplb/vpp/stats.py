@@ -112,7 +112,6 @@ def _check_counter(segment: Any, name: str) -> None:
 
 
 def _vector_length(segment: Any, pointer: int, most: int, what: str) -> int:
-    """Return the length of a vector of VPP's."""
     length: int = vpp_stats.get_vec_len(segment, pointer - segment.base)
     if length > most:
         raise ValueError(f"{what} has {length} entries")

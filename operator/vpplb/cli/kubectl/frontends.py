@@ -34,7 +34,6 @@ class FrontendLine:
 
 
 def read_frontend_line(raw: JsonObject) -> FrontendLine:
-    """Read a Frontend."""
     spec, (namespace, name) = spec_of(raw), key_of(raw)
     status = read_status_as(raw, FrontendStatus)
     loaded = read_wanted(raw)
@@ -79,7 +78,6 @@ def share_by_server(vip: Vip) -> dict[str, tuple[float, float]]:
 
 
 def key_by_name(items: Sequence[JsonObject]) -> dict[str, JsonObject]:
-    """Key objects of one namespace by their names."""
     return {str(one["metadata"]["name"]): one for one in items}
 
 

@@ -48,5 +48,4 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Entry point of `kubectl-vpplb`."""
     cli(prog_name="kubectl vpplb")

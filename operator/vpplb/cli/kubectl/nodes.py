@@ -37,7 +37,6 @@ class NodeStatus:
 
 
 def read_node_status(raw: JsonObject, heartbeat: datetime | None) -> NodeStatus:
-    """Read a Dataplane."""
     status = read_status_as(raw, DataplaneStatus)
     vpp, frontends = status.vpp, status.frontends
     paused = bool(spec_of(raw).get("paused"))

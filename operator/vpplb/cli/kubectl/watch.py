@@ -129,7 +129,6 @@ class ChangeFollower:
     _frontends: dict[ObjectKey, tuple[str, str]] = field(default_factory=dict)
 
     def on_upsert(self, kind: ObjectKind, raw: JsonObject) -> None:
-        """Take an object as it is now."""
         for one in (
             self._backend_changes(raw)
             if kind == ObjectKind.BACKEND
@@ -138,7 +137,6 @@ class ChangeFollower:
             self.tell(one)
 
     def on_delete(self, kind: ObjectKind, raw: JsonObject) -> None:
-        """Take note that an object is deleted."""
         key = key_of(raw)
         self._latest.pop(key, None) if kind == ObjectKind.BACKEND else self._frontends.pop(
             key, None
