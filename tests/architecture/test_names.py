@@ -10,15 +10,6 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "operator" / "vpplb"
 
-MEAN_TWO_THINGS = frozenset(
-    {
-        "BadManifests",
-        "Pool",
-    }
-)
-"""Names that are still to go: whoever renames one of such classes takes its name out of here."""
-
-
 FUNCTIONS, CLASSES = (ast.FunctionDef, ast.AsyncFunctionDef), (ast.ClassDef,)
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
@@ -47,5 +38,4 @@ def test_a_class_name_means_one_thing() -> None:
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
             places[node.name].append(module)  # what begins with _ is its module's own affair
     shared = {name: modules for name, modules in places.items() if len(modules) > 1}
-    assert {name: shared[name] for name in shared if name not in MEAN_TWO_THINGS} == {}
-    assert {name for name in MEAN_TWO_THINGS if name not in shared} == set(), "take these out"
+    assert shared == {}

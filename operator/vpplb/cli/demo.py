@@ -56,8 +56,8 @@ def demo_command(folder: Path, vpp_api_socket: Path | None, http_address: str, o
     A server is taken down after a few seconds and brought back, so that you see a failover.
     VPP is a simulator unless one runs on this machine. Ctrl-C ends it.
     """
+    from vpplb.files.manifests import BadManifests
     from vpplb.standalone.demo import Demo, DemoFailed
-    from vpplb.standalone.folder import BadManifests
 
     logging.basicConfig(level=logging.ERROR)
     present = Path("/run/vpp/api.sock")

@@ -107,7 +107,8 @@ def plan_command(
                   vpplb plan --node worker-1
     """
     from vpplb.cli.plan_view import print_plan, to_json
-    from vpplb.cli.planning import BadManifests, NodeSource, plan_manifests, plan_node
+    from vpplb.cli.planning import NodeSource, plan_manifests, plan_node
+    from vpplb.files.manifests import BadManifests
     from vpplb.kube.errors import ConfigError, KubeError
     from vpplb.plan.settings import DesiredSettings
     from vpplb.sync.ports import LoadBalancerGone

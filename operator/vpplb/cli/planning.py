@@ -8,7 +8,7 @@ from pathlib import Path
 from vpplb.agent.frontend_selector import FrontendSelector, SelectedFrontends
 from vpplb.cli.plan_view import PlanView
 from vpplb.files.atomic import Unusable
-from vpplb.files.manifests import Loaded, load
+from vpplb.files.manifests import BadManifests, Loaded, load
 from vpplb.files.owned_state_store import VppIdentity, read_owned, read_stored_state
 from vpplb.kube.api_resources import JsonObject, cluster_key
 from vpplb.kube.client import KubeClient
@@ -25,14 +25,6 @@ from vpplb.sync.dry_run import DryRun
 from vpplb.sync.ports import ObservedVpp
 from vpplb.sync.vip_state import OwnedState
 from vpplb.vpp.lb import PapiLoadBalancer
-
-
-class BadManifests(Exception):
-    """The manifests are wrong; `findings` are told a line each."""
-
-    def __init__(self, findings: Iterable[object]) -> None:
-        self.findings = [str(one) for one in findings]
-        super().__init__("\n".join(self.findings))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

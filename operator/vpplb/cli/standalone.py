@@ -84,9 +84,9 @@ def standalone_command(
     when a file changes and on SIGHUP; a set of files with a mistake is refused with file and
     line, and what runs goes on. Validate beforehand with `vpplb check DIR`.
     """
+    from vpplb.files.manifests import BadManifests
     from vpplb.plan.settings import DesiredSettings
     from vpplb.standalone.app import Standalone, StandaloneOptions
-    from vpplb.standalone.folder import BadManifests
 
     configure(log_level, log_format)
     options = StandaloneOptions(

@@ -29,6 +29,14 @@ ObjectId = tuple[str, ObjectKey]
 """Kind and key: what names an object in a set of files."""
 
 
+class BadManifests(Exception):
+    """The manifests are wrong; `findings` are told a line each."""
+
+    def __init__(self, findings: Iterable[object]) -> None:
+        self.findings = [str(one) for one in findings]
+        super().__init__("\n".join(self.findings))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """Something to tell about a line of a file; `subject` is the object (`Kind namespace/name`)."""

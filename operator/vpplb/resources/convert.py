@@ -7,7 +7,7 @@ from vpplb.model.check import Cadence, HttpProbe, IcmpProbe, ProbeKind, TcpProbe
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import Encap, VipId
 from vpplb.resources.backend import BackendSpec
-from vpplb.resources.frontend import FrontendSpec, Pool
+from vpplb.resources.frontend import FrontendSpec, PoolSpec
 from vpplb.resources.healthcheck import HealthCheckSpec, Http, ResponseCodes, Tls
 from vpplb.resources.meta import Meta
 
@@ -119,7 +119,7 @@ def frontend(meta: Meta, spec: FrontendSpec) -> objects.Frontend:
     )
 
 
-def _pool(meta: Meta, pool: Pool) -> objects.Pool:
+def _pool(meta: Meta, pool: PoolSpec) -> objects.Pool:
     return objects.Pool(
         name=pool.name,
         members=tuple(

@@ -51,7 +51,7 @@ class PoolBackend(SpecModel):
     """Its share of new flows, relative to the other backends of the pool; 0 drains it."""
 
 
-class Pool(SpecModel):
+class PoolSpec(SpecModel):
     """Backends that serve together."""
 
     name: DnsLabel
@@ -96,7 +96,9 @@ class FrontendSpec(SpecModel):
         Field(max_length=32, json_schema_extra={"x-kubernetes-validations": _KEY_RULES}),
     ] = None
     """Labels of the nodes that carry this VIP; by default all nodes do."""
-    pools: Annotated[list[Pool], Field(min_length=1, max_length=16, json_schema_extra=MAP_BY_NAME)]
+    pools: Annotated[
+        list[PoolSpec], Field(min_length=1, max_length=16, json_schema_extra=MAP_BY_NAME)
+    ]
     """Pools in order of preference: the first that has a healthy backend serves."""
 
 

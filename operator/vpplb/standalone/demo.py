@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from vpplb.files.manifests import load
+from vpplb.files.manifests import BadManifests, load
 from vpplb.model.check import HttpProbe
 from vpplb.model.health import HealthState, Transition
 from vpplb.model.names import ObjectKey
@@ -22,7 +22,6 @@ from vpplb.plan.settings import HeapSpace
 from vpplb.resources.allowances import Allowances
 from vpplb.simulator.server import VppSimulator
 from vpplb.standalone.app import Standalone, StandaloneOptions
-from vpplb.standalone.folder import BadManifests
 from vpplb.sync.ports import CallOutcome, LoadBalancer, ObservedVpp, VppInfo
 from vpplb.vpp.lb import PapiLoadBalancer
 

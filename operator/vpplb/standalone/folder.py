@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from vpplb.files.manifests import Finding, Loaded, load
+from vpplb.files.manifests import BadManifests, Loaded, load
 from vpplb.files.state import StateFile
 from vpplb.model.names import ObjectKey
 from vpplb.model.objects import Backend, Frontend, HealthCheck
@@ -23,14 +23,6 @@ SETTLE = 0.1
 """Seconds that files must stay as they are before they are read: half a copy is not the set."""
 
 Stamp = tuple[tuple[str, int, int], ...]
-
-
-class BadManifests(Exception):
-    """The manifests at start are wrong; `findings` say where."""
-
-    def __init__(self, findings: list[Finding]) -> None:
-        super().__init__("\n".join(map(str, findings)))
-        self.findings = findings
 
 
 class Folder:

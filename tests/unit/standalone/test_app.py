@@ -19,10 +19,10 @@ from data.objects import key, vip
 from fakes.load_balancer import FakeLoadBalancer
 from fakes.prober import FakeProber
 from lab.waiting import eventually
+from vpplb.files.manifests import BadManifests
 from vpplb.model.health import HealthState, Transition
 from vpplb.plan.ops import Op
 from vpplb.standalone.app import Standalone, StandaloneOptions
-from vpplb.standalone.folder import BadManifests
 
 WEB = vip("198.51.100.1/32")
 TWO = [{"name": "main", "backends": [{"name": "a"}]}, {"name": "next", "backends": [{"name": "b"}]}]

@@ -12,14 +12,14 @@ from data.manifests import Raw, backend, frontend, health_check
 from data.objects import key
 from in_memory.world import World
 from lab.waiting import eventually
-from vpplb.files.manifests import Loaded, load
+from vpplb.files.manifests import BadManifests, Loaded, load
 from vpplb.files.state import StateFile
 from vpplb.model.check import HttpProbe
 from vpplb.model.health import HealthState
 from vpplb.model.names import ObjectKey
 from vpplb.resources.allowances import Allowances
 from vpplb.standalone import folder as module
-from vpplb.standalone.folder import BadManifests, Folder
+from vpplb.standalone.folder import Folder
 
 
 def checked(**spec: object) -> Raw:

@@ -13,8 +13,7 @@ from pathlib import Path
 from vpplb.cli.kubectl.session import ClusterSession, read_if_allowed
 from vpplb.cli.kubectl.statuses import read_status_as, read_wanted
 from vpplb.cli.plan_view import PlanView
-from vpplb.cli.planning import BadManifests
-from vpplb.files.manifests import load
+from vpplb.files.manifests import BadManifests, load
 from vpplb.kube.api_resources import RESOURCES, JsonObject, key_of
 from vpplb.model.health import HealthState
 from vpplb.model.names import ObjectKey, ObjectKind

@@ -68,7 +68,7 @@ def plan_command(
     """
     from vpplb.cli.kubectl.manifest_edit import ManifestEdit, plan_in_cluster
     from vpplb.cli.plan_view import print_plan, to_json
-    from vpplb.cli.planning import BadManifests
+    from vpplb.files.manifests import BadManifests
 
     if not manifests and not down:
         raise click.UsageError("give manifests with -f, or --down BACKEND")
