@@ -192,6 +192,7 @@ def _settings(period: float) -> kopf.OperatorSettings:
     settings = kopf.OperatorSettings()
     settings.posting.enabled = False
     settings.persistence.diffbase_storage = _NoDiffs([])
+    settings.persistence.progress_storage = kopf.StatusProgressStorage()  # the cheapest to leave
     settings.process.ultimate_exiting_timeout = None  # or it kills the process when it is stuck
     settings.scanning.disabled = True
     settings.networking.connect_timeout = CONNECT_TIMEOUT
@@ -205,5 +206,5 @@ def _settings(period: float) -> kopf.OperatorSettings:
     settings.watching.inactivity_timeout = period * 4 / 3
     settings.queueing.error_delays = (1, 2, 5)
     settings.queueing.exit_timeout = 0.5
-    settings.queueing.idle_timeout = 1.0
+    settings.queueing.idle_timeout = 0.2  # each object that changed keeps a task for so long
     return settings
