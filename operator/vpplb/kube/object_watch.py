@@ -1,9 +1,8 @@
 """kopf, which watches: handlers that hand over what they are told, and the thread it lives in.
 
-kopf has a thread and an event loop of its own, because it takes every task of its loop for one
-of its own and cancels them all when it stops; there it may also stall or restart without
-anybody noticing. Its handlers are `on.event` alone: no finalizers, no annotations, so deleting
-an object never blocks. They await nothing and never raise; the cache drops what is not newer.
+kopf has a thread and an event loop of its own, because it cancels every task of its loop when it
+stops. Its handlers are `on.event` alone: no finalizers, no annotations, so deleting an object never
+blocks. They await nothing and never raise; the cache drops what is not newer.
 
 A watch that is dead heals (decision 0014): the server is asked to end each after `period` seconds,
 kopf ends it itself a little later. Where kopf gives up, or no longer asks, another is begun.
@@ -33,24 +32,21 @@ from vpplb.model.names import ObjectKind
 log = logging.getLogger(__name__)
 
 _NOBODY: Any = "vpplb"  # else kopf asks who runs the process: a container need not know
-PERIOD = 30.0
+PERIOD, STOP_TIMEOUT = 30.0, 5.0
 RESTART = (0.5, 10.0)
 RETRY = (0.1, 2.0)
 _BACKOFFS = [backoff_seconds(n, *RETRY, jitter=random.random()) for n in range(1, 1000)]
 """Seconds from one attempt of a request to the next; after half an hour kopf gives up."""
-STOP_TIMEOUT = 5.0
-LASTING = 10.0
-"""Seconds after which a watch that was begun anew counts as well."""
-MOST_LEFT_BEHIND = 3
-"""Threads that could not be stopped, after which only a new process helps."""
+LASTING = 10.0  # seconds after which a watch that was begun anew counts as well
+MOST_LEFT_BEHIND = 3  # threads that could not be stopped, after which only a new process helps
 
 
 class ObjectWatch:
     """Tells `cache` what changes of `kinds` in `namespaces` (none: all).
 
-    A watch lasts `period` seconds before it is asked for again; one that is dead is noticed a
-    sixth of that later, and after twice that time without an answer there is `trouble`. `on_doubt`
-    is called when it may have missed something, `load`, on kopf's thread, to find the API server.
+    A watch lasts `period` seconds before it is asked for again; after twice that time without an
+    answer there is `trouble`. `on_doubt` is called when it may have missed something, `load`, on
+    kopf's thread, to find the API server.
     """
 
     def __init__(
@@ -103,10 +99,8 @@ class ObjectWatch:
         """Run kopf in a thread until it ends or hangs; return why. Cancelling this stops it."""
         call = partial(_call, asyncio.get_running_loop())
         doubt, distrust = partial(call, self._on_doubt), partial(call, self.begin_anew)
-        note_version = partial(call, self._cache.note_version)
-        self.health = health = WatchHealth(
-            self._kinds, self._namespaces, doubt, distrust, note_version
-        )
+        note = partial(call, self._cache.note_version)
+        self.health = health = WatchHealth(self._kinds, self._namespaces, doubt, distrust, note)
         # New, since a thread that was left behind may still give a reason or tell an event.
         self._reasons = reasons = asyncio.Queue[str]()
         inbox, stop = EventInbox(self._cache.apply_event), threading.Event()
@@ -152,15 +146,23 @@ class ObjectWatch:
             sessions.append(open_session(access, health.observe, connections=0))
             return kopf.AiohttpSession(server=access.server, aiohttp_session=sessions[-1])
 
+        # A coroutine, since kopf runs plain functions in a pool of threads, out of order.
+        async def on_event(event: kopf.RawEvent, param: Any = None, **_: Any) -> None:
+            inbox.put_event(param, event["type"], dict(event["object"]))
+
         for kind in self._kinds:
-            _register_kind(registry, kind, inbox)
+            at = RESOURCES[kind]
+            kopf.on.event(
+                at.group, at.version, at.plural, id=at.plural, registry=registry, param=kind
+            )(on_event)
         try:
             await kopf.operator(
                 registry=registry, settings=_settings(self._period), standalone=True,
-                clusterwide=not self._namespaces, namespaces=self._namespaces, stop_flag=stop,
-                identity=_NOBODY,
+                identity=_NOBODY, clusterwide=not self._namespaces, namespaces=self._namespaces,
+                stop_flag=stop,
             )  # fmt: skip
         finally:
+            stop.set()  # a thread of kopf's waits for it, and the loop for that thread
             for session in sessions:  # kopf leaves some open
                 await session.close()
             await asyncio.sleep(0)  # transports close a moment later
@@ -170,15 +172,6 @@ def _call(loop: asyncio.AbstractEventLoop, callback: Callable[..., None], *args:
     """Call on a loop of another thread, unless that is over."""
     with suppress(RuntimeError):
         loop.call_soon_threadsafe(callback, *args)
-
-
-def _register_kind(registry: kopf.OperatorRegistry, kind: ObjectKind, inbox: EventInbox) -> None:
-    at = RESOURCES[kind]
-
-    # A coroutine, since kopf runs plain functions in a pool of threads, out of order.
-    @kopf.on.event(at.group, at.version, at.plural, registry=registry, id=at.plural)
-    async def on_event(event: kopf.RawEvent, **_: Any) -> None:
-        inbox.put_event(kind, event["type"], dict(event["object"]))
 
 
 class _NoDiffs(kopf.MultiDiffBaseStorage):
@@ -204,7 +197,6 @@ def _settings(period: float) -> kopf.OperatorSettings:
     # Also cuts the waits between attempts short, so a server that says "Retry-After: an hour"
     # is asked again before that.
     settings.watching.inactivity_timeout = period * 4 / 3
-    settings.queueing.error_delays = (1, 2, 5)
     settings.queueing.exit_timeout = 0.5
     settings.queueing.idle_timeout = 0.2  # each object that changed keeps a task for so long
     return settings

@@ -16,11 +16,17 @@ LogFormat = Literal["console", "json"]
 
 _LEVELS = {
     **dict.fromkeys(("kopf", "asyncio", "aiohttp", "kubernetes", "urllib3"), logging.WARNING),
-    # It warns that it leaves signals alone, as it shall, ...
-    "kopf._core.reactor.running": logging.ERROR,
-    # ... and tells each attempt of a request as an error. `ObjectWatch` says when that lasts.
-    "kopf._core.reactor.observation": logging.CRITICAL,
-    "kopf._cogs.clients.watching": logging.CRITICAL,
+    # These tell each attempt of a request as an error, and what ends a watch with long tracebacks.
+    # `ObjectWatch` says when that lasts, and what ended it.
+    **dict.fromkeys(
+        (
+            "kopf._core.reactor.running",
+            "kopf._core.reactor.orchestration",
+            "kopf._core.reactor.observation",
+            "kopf._cogs.clients.watching",
+        ),
+        logging.CRITICAL,
+    ),
 }
 """What is shown at least of the loggers of others, by their names."""
 _OWN = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}

@@ -159,13 +159,14 @@ async def test_events_reach_the_informer_in_order_on_the_loop_of_the_program(
         # kopf has no other way to ask a registry what it has.
         for group in ("_changing", "_spawning", "_indexing"):
             assert not getattr(registry, group)._handlers
-        handlers = {one.id: one.fn for one in registry._watching._handlers}
+        handlers = {one.id: one for one in registry._watching._handlers}
         assert set(handlers) == {"frontends", "backends"}
+        tell = handlers["backends"].fn
         for event_type, name, version in events:
             metadata = {"name": name, "namespace": "x", "resourceVersion": str(version)}
             event = {"type": event_type, "object": {"metadata": metadata}}
             with pytest.raises(StopIteration):  # it awaits nothing
-                handlers["backends"](event=event, body={}, logger=None).send(None)
+                tell(event=event, param=handlers["backends"].param).send(None)
         until_stopped(stop_flag=stop_flag)
 
     instead_of_kopf(monkeypatch, tells)
