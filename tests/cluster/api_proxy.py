@@ -38,6 +38,7 @@ GONE = (
     b'{"type":"ERROR","object":{"kind":"Status","apiVersion":"v1","status":"Failure",'
     b'"message":"too old resource version","reason":"Expired","code":410}}\n'
 )
+FAILED = GONE.replace(b'"Expired","code":410', b'"InternalError","code":500')
 HALF_A_LINE = b'{"type":"MODIFIED","object":{"metad'
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.api_proxy import GONE, HALF_A_LINE, ApiProxy, Fault, watches
+from cluster.api_proxy import FAILED, GONE, HALF_A_LINE, ApiProxy, Fault, Which, watches
 from cluster.control_plane import ControlPlane
 from lab.waiting import PATIENCE, eventually
 from vpplb.kube.client import KubeClient
@@ -108,12 +108,12 @@ def interrupted(fault: Callable[[ApiProxy], AbstractContextManager[None]]) -> Ca
     return case
 
 
-def cut(last: bytes) -> Case:
+def cut(last: bytes, only: Which = watches) -> Case:
     """A watch that ends in a bad way is begun anew."""
 
     async def case(world: World) -> None:
         async with world.watched():
-            world.proxy.cut(last=last)
+            world.proxy.cut(only, last=last)
             await world.delete("old")
             await world.create("new")
             await world.knows("watched", "new")
@@ -168,6 +168,9 @@ CASES: Mapping[str, Case] = {
     "the version is too old": cut(GONE),
     "it ends": cut(b""),
     "it ends within a line": cut(HALF_A_LINE),
+    "one of several ends with an error": cut(
+        FAILED, lambda seen: seen.watch and "/backends" in seen.path
+    ),
     "nothing happens": quiet,
     "our own writes are answered": own_writes,
 }

@@ -22,8 +22,12 @@ log = logging.getLogger(__name__)
 
 ANSWER_TIMEOUT = 10.0
 """Seconds until a request of a watch without the beginning of an answer has failed."""
+GIVEN_UP = 2.0
+"""Seconds after its end until a watch that was not asked for again is given up."""
 FAILING = 3.0
 """Seconds that requests fail before that is told: most failures pass within a moment."""
+_RETRIED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS)
+"""What kopf asks again after, as after server errors; after other refusals it gives up."""
 _EARLY = 2.0
 """Seconds before its time that a watch may end without a reason."""
 
@@ -66,7 +70,8 @@ class RequestHealth:
 class WatchRequests:
     """The requests of one watch, of a kind in a namespace or in all. Times are the clock's.
 
-    `doubtful`: what is told may not continue what was told before.
+    `doubtful`: what is told may not continue what was told before. `response` is the last one while
+    nothing else was asked for, `idle` how often it was looked at since it ended.
     """
 
     kind: ObjectKind
@@ -77,6 +82,8 @@ class WatchRequests:
     failing_since: float = 0.0
     requests: int = 0
     doubtful: bool = False
+    idle: int = 0
+    response: ClientResponse | None = None
     _ends: float = 0.0
 
     @property
@@ -90,7 +97,7 @@ class WatchRequests:
         # A list is no continuation; and a watch that ended early met something, such as a server
         # that was restored from a backup.
         self.doubtful |= "watch" not in query or self.asked < self._ends
-        self._ends = 0.0
+        self._ends, self.response, self.idle = 0.0, None, 0
 
     def note_failure(self, why: str) -> None:
         """Take note that there was no answer, or that it was refused."""
@@ -131,6 +138,7 @@ class WatchHealth:
     ) -> None:
         self._on_doubt, self._on_distrust, self._on_version = on_doubt, on_distrust, on_version
         self._clock, self._late, now = clock, "", clock()
+        self.ending = ""
         self._watches = {
             RESOURCES[kind].collection_path(namespace): WatchRequests(
                 kind, clock, asked=now, answered=now
@@ -142,6 +150,8 @@ class WatchHealth:
     async def observe(self, request: ClientRequest, handle: ClientHandlerType) -> ClientResponse:
         """Note a request; one without the beginning of an answer in time fails."""
         watch, query = self._watches.get(request.url.path), request.url.query
+        if self.ending:
+            raise RuntimeError(self.ending)
         if watch is None:  # kopf looks around when it starts
             return await handle(request)
         watch.note_request(query)
@@ -157,7 +167,31 @@ class WatchHealth:
             raise
         if watch.note_answer(response.status, response.reason or "", query):
             self._on_doubt()
+        if response.status == HTTPStatus.OK:
+            watch.response = response
+        elif response.status < 500 and response.status not in _RETRIED:
+            self._end_watches(f"the watch of {watch.plural} is refused ({watch.failure})")
         return response
+
+    async def wait_given_up(self) -> None:
+        """Return when kopf has given a watch up, and all others are ended.
+
+        kopf would end by itself then, but for watches that may swallow that they are cancelled,
+        and go on for ever.
+        """
+        while not self.ending:
+            await asyncio.sleep(GIVEN_UP / 2)
+            for watch in self._watches.values():
+                closed = watch.response is not None and watch.response.closed
+                watch.idle = watch.idle + 1 if closed else 0
+                if watch.idle > 2:
+                    self._end_watches(f"kopf has given the watch of {watch.plural} up")
+
+    def _end_watches(self, why: str) -> None:
+        self.ending = why
+        for watch in self._watches.values():
+            if watch.response is not None:
+                watch.response.close()
 
     def ages(self) -> Mapping[str, float]:
         """Return, by the plural of each kind, for how many seconds its watch has had no answer."""

@@ -106,12 +106,12 @@ class ObjectWatch:
         inbox, stop = EventInbox(self._cache.apply_event), threading.Event()
 
         def work() -> None:
-            reason = ""
+            reason = "no reason given"
             try:
                 asyncio.run(self._operate(health, inbox, stop))
             except Exception as error:
                 reason = str(error)
-            call(reasons.put_nowait, reason or "no reason given")
+            call(reasons.put_nowait, health.ending or reason)
 
         thread = threading.Thread(target=work, name="kopf", daemon=True)
         thread.start()
@@ -155,6 +155,9 @@ class ObjectWatch:
             kopf.on.event(
                 at.group, at.version, at.plural, id=at.plural, registry=registry, param=kind
             )(on_event)
+        # Begun before kopf, which cancels all tasks that come after it.
+        guarding = asyncio.create_task(health.wait_given_up())
+        guarding.add_done_callback(lambda _: stop.set())
         try:
             await kopf.operator(
                 registry=registry, settings=_settings(self._period), standalone=True,
@@ -162,7 +165,7 @@ class ObjectWatch:
                 stop_flag=stop,
             )  # fmt: skip
         finally:
-            stop.set()  # a thread of kopf's waits for it, and the loop for that thread
+            guarding.cancel()  # and `stop` is set: a thread of kopf's waits for it
             for session in sessions:  # kopf leaves some open
                 await session.close()
             await asyncio.sleep(0)  # transports close a moment later

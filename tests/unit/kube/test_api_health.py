@@ -184,12 +184,48 @@ async def test_a_kind_that_is_not_there_is_told_and_doubted_once_it_is_back(
     async with watched.session(health) as session:
         watched.statuses = [404, 200]
         assert await watched.get(session) == 404
+        health.ending = ""  # of the next kopf it is another
         watched.now += 4
         assert health.trouble == "the watch of backends fails for 4 s (404 Not Found)"
         assert watched.doubts == 0
         assert await watched.get(session) == 200
         assert health.trouble == ""
         assert watched.doubts == 1, "it may have been made anew"
+
+
+async def test_a_watch_that_is_refused_ends_all(watched: WatchedHealth) -> None:
+    """There kopf gives up, but might leave the others behind."""
+    health = watched.health(ObjectKind.BACKEND, ObjectKind.FRONTEND)
+    frontends = RESOURCES[ObjectKind.FRONTEND].collection_path()
+    async with (
+        watched.session(health) as session,
+        session.get(watched.server + frontends, params=WATCH) as watch,
+    ):
+        for asked_again in (403, 429, 401, 500):
+            watched.statuses = [asked_again]
+            await watched.get(session)
+        assert not health.ending
+        watched.statuses = [404]
+        await watched.get(session)
+        assert health.ending == "the watch of backends is refused (404 Not Found)"
+        assert watch.closed
+        with pytest.raises(RuntimeError, match="is refused"):
+            await watched.get(session, frontends)
+
+
+async def test_a_watch_that_ended_and_is_not_asked_for_again_ends_all(
+    watched: WatchedHealth, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "GIVEN_UP", 0.1)
+    health = watched.health(ObjectKind.BACKEND, ObjectKind.FRONTEND)
+    waiting = asyncio.create_task(health.wait_given_up())
+    async with watched.session(health) as session:
+        for _ in range(8):
+            await watched.get(session)
+            await asyncio.sleep(0.04)
+        assert not waiting.done()
+        await waiting
+    assert health.ending == "kopf has given the watch of backends up"
 
 
 async def test_a_kind_that_is_not_asked_for_while_others_are_was_not_there(
