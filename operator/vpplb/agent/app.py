@@ -117,13 +117,7 @@ class Agent:
     def __init__(self, options: AgentOptions, client: KubeClient) -> None:
         self._options, clock, registry = options, SystemClock(), Registry()
         metrics = AgentMetrics(registry)
-        self._vpp = VppAccess(
-            options.vpp_api_socket,
-            options.vpp_stats_socket,
-            on_call=metrics.record_call,
-            on_stale_clients=metrics.set_leftovers,
-        )
-        self._kube = KubeParts(options, client)
+        self._vpp, self._kube = _open_vpp(options, metrics), KubeParts(options, client)
         self._vips = VipState(own_all=options.own_all)
         self._store = _make_store(options, self._vips)
         self._node = NodeRegistration(client, options.node, self._store)
@@ -261,6 +255,15 @@ class Agent:
         if why := self._waits_for():
             raise Unavailable(why)
         return await self._page()
+
+
+def _open_vpp(options: AgentOptions, metrics: AgentMetrics) -> VppAccess:
+    return VppAccess(
+        options.vpp_api_socket,
+        options.vpp_stats_socket,
+        on_call=metrics.record_call,
+        on_stale_clients=metrics.set_leftovers,
+    )
 
 
 def _make_store(options: AgentOptions, vips: VipState) -> OwnedStateStore:

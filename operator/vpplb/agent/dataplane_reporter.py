@@ -254,6 +254,7 @@ class DataplaneReporter(SyncLog):
     # --- status ------------------------------------------------------------------------------
 
     def render(self) -> dict[str, object]:
+        # A text of all owners is dear, and seldom another one.
         if self._owned is None:
             self._ours = self._vips.owned_state.owned
             self._owned = format_owned(self._ours)

@@ -118,6 +118,7 @@ class PlanApplier:
             if desired or chain or obstacle or record in released
         ]
         blocked = {one.record.vip: one.obstacle for one in planned.changes if one.obstacle}
+        # Before the report: what hears of it may want the same VIPs changed once more.
         self.busy.difference_update(groups)
         self._reports.report_round(planned.requests, owners, {**failed, **blocked})
         self._on_round_over(groups, failed, blocked)
@@ -142,6 +143,8 @@ class PlanApplier:
                     steps.setdefault(at, []).append((change, todo))
         failed: dict[VipId, str] = {}
         stopped: set[VipId] = set()
+        # All of one step before any of the next, over all VIPs: so one call that is waited for
+        # carries many, and a prefix is cleared before anything is made on it.
         for step in sorted(steps):
             due = [one for one in steps[step] if not stopped or one[0].record.vip not in stopped]
             outcomes = iter(await self._lb.apply_ops([op for _, ops in due for op in ops]))

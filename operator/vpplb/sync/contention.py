@@ -37,6 +37,7 @@ class ContentionTracker:
             self._repairs[what] = _RepairHistory(1, now, now)
             return ""
         delay = self._repair_delay(history.times)
+        # VPP is looked at once an interval: half of one too early is nearer than half too late.
         if now - history.last >= delay - self._interval / 2:
             history.times += 1
             history.last = now

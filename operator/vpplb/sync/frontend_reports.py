@@ -60,6 +60,7 @@ class FrontendReports:
         if self._told.get(key) != report:
             self._told[key] = report
             self._on_report(report)
+        # It wants nothing, and nothing of it is left: remembered, it would stay for ever.
         if not report.revision and not report.error:
             del self._told[key]
 

@@ -66,7 +66,7 @@ class SettingsSyncer:
         self._withheld = await self._explain_withheld(in_service)
         op = self.due_call
         if op is not None and op == self._refused:
-            return
+            return  # VPP would refuse it again, and what it said stands
         self._refused, error = None, self._withheld
         if op is not None:
             (outcome,) = await self._lb.apply_ops([op])

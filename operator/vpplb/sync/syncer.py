@@ -149,6 +149,7 @@ class VppSyncer:
         now = asyncio.get_running_loop().time
         next_sync = now() + self._sync_interval
         while True:
+            # Before the work, not after it: what is wanted meanwhile must wake it once more.
             self._wake.clear()
             start = now()
             if await self._program_dirty():
@@ -189,6 +190,7 @@ class VppSyncer:
     async def _resync_all(self, due: Sequence[PrefixGroup]) -> None:
         """Read and compare; count as drift what differs though it had been left in order."""
         start = asyncio.get_running_loop().time()
+        # Asked before the reading: a call that is due after it was made so by somebody else.
         settled = self._settings.due_call is None
         await self._read_vpp()
         if self._complete and not self._paused:
@@ -197,6 +199,7 @@ class VppSyncer:
             repaired = self._filter_contested(strayed, start)
             if drift := len(repaired) + self._settings.note_contest(settled, start):
                 self._listener.on_drift(drift)
+            # Blocked ones cost no call as long as what blocks them is there.
             self._dirty |= dict.fromkeys((*due, *repaired, *self._blocked))
             await self._program_dirty()
         self._listener.on_synced(asyncio.get_running_loop().time() - start)
@@ -218,6 +221,7 @@ class VppSyncer:
             await self._settings.send_due(in_service=self.vips.in_service)
             if not self._dirty:
                 break
+            # What a VIP gives way to may have been made impossible by somebody else since.
             if self.vips.replaces_vips(self._dirty):
                 await self._read_afresh()
             groups, self._dirty = list(self._dirty), {}

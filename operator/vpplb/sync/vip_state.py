@@ -90,7 +90,7 @@ class VipState:
         else:
             self._forget_wanted(key)
             record = self._wanted[key] = self._get_record(wanted.vip)
-        record.wanted[key] = wanted  # the last
+        record.wanted[key] = wanted  # the last to want it gets it (`winner`)
         if record.owner != key:
             self._unowned[record] = None
         return self._note_place(key, record.group)
@@ -173,7 +173,7 @@ class VipState:
             requests.append(VipRequest(key, wanted, None if key == winner else winner))
         record.note_tentative(record.wanted[winner].desired)
         desired = record.fit_desired(record.wanted[winner].desired)
-        if record.flushed is None:
+        if record.flushed is None:  # nobody remembers it: what was to be flushed has been
             record.flushed = taken_as_applied(record.have, desired)
             self._changed = True
         return VipCase(record.vip, record.have, desired, record.flushed)
