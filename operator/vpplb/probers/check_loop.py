@@ -49,8 +49,7 @@ class ProbeAttempt(Protocol):
     def begin_probe(self) -> ProbeResult | None:
         """Begin a probe; None: it goes on. ProberShortage when it was not possible at all."""
 
-    def expire_probe(self) -> ProbeResult:
-        """End the probe for lack of time."""
+    def expire_probe(self) -> ProbeResult: ...
 
     def abort_probe(self) -> None:
         """End the probe, if there is one; nobody is told."""

@@ -122,7 +122,7 @@ class HttpCheck:
 
 
 class HttpConversation:
-    """One request and its answer. The head is read here, the body by a `_Reading`."""
+    """One request and its answer. The head is read here, the body by a `_BodySearcher`."""
 
     parting = b""
 
@@ -169,9 +169,10 @@ class HttpConversation:
     def _skip_empty_lines(self) -> bool:
         """Skip empty lines before the status line, as RFC 9112, 2.2, asks of servers."""
         empty = _EMPTY_LINES.match(self._buffer)
-        if empty is not None:
-            self._skip_bytes(empty.end())
-        return empty is not None
+        if empty is None:
+            return False
+        self._skip_bytes(empty.end())
+        return True
 
     def _skip_bytes(self, size: int) -> None:
         self._skipped += size
@@ -201,7 +202,7 @@ class HttpConversation:
             return check.remember_head(head, ProbeResult(code=code, detail=said))
         passed = ProbeResult(code=ProbeCode.L7OK, detail=said)
         self._reading = _BodySearcher(check.regexp, body, passed)
-        return self._reading.on_data_with_head(bytes(self._buffer[head_end:]))
+        return self._reading.feed_body(bytes(self._buffer[head_end:]))
 
 
 class _BodySearcher:
@@ -233,22 +234,19 @@ class _BodySearcher:
         self._searched = 0  # bytes of the body in the latest search
         self._sum = 0  # bytes of all searches
 
-    def on_data_with_head(self, data: bytes) -> Step:
-        """Take what came with the head."""
-        return self._feed_body(data)
-
     def on_data(self, data: bytes) -> Step:
         """Read on; none: the peer has closed."""
         if self._verdict is not None:
             return b""  # all is there, and is being searched
         if data:
-            return self._feed_body(data)
-        whole = self._body.is_complete_at_close()
+            return self.feed_body(data)
+        whole = self._body.ends_at_close
         return self._end_body(
             _NOT_FOUND if whole else _fail_answer("connection closed amid the body")
         )
 
-    def _feed_body(self, data: bytes) -> Step:
+    def feed_body(self, data: bytes) -> Step:
+        """Take bytes of the body, none too: that alone does not end it."""
         try:
             return (
                 self._end_body(_NOT_FOUND) if self._body.feed_body(data) else self._search_if_due()

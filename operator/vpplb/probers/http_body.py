@@ -24,50 +24,32 @@ class BadBody(Exception):
 
 
 class BodyReader(Protocol):
-    """A body that is being received."""
+    """A body that is being received. `ends_at_close`: it is whole when the peer closes."""
 
     content: bytearray
+    ends_at_close: bool
 
     def feed_body(self, data: bytes | bytearray) -> bool:
         """Take these bytes; return whether all that is wanted is there. BadBody as it says."""
 
-    def is_complete_at_close(self) -> bool:
-        """Take note that the peer closed; return whether the body was meant to end so."""
 
+class PlainReader:
+    """A body of `length` bytes (0: complete from the start), None: until the peer closes."""
 
-class LengthReader:
-    """`Content-Length`; 0 is complete from the start."""
-
-    def __init__(self, length: int) -> None:
+    def __init__(self, length: int | None) -> None:
         self.content = bytearray()
-        self._wanted = min(length, LIMIT)
+        self.ends_at_close = length is None
+        self._wanted = LIMIT if length is None else min(length, LIMIT)
 
     def feed_body(self, data: bytes | bytearray) -> bool:
         self.content += data[: self._wanted - len(self.content)]
         return len(self.content) >= self._wanted
 
-    def is_complete_at_close(self) -> bool:
-        """Complain: a complete body would have ended before."""
-        return False
-
-
-class OpenReader:
-    """Neither length nor chunks: it ends when the peer closes."""
-
-    def __init__(self) -> None:
-        self.content = bytearray()
-
-    def feed_body(self, data: bytes | bytearray) -> bool:
-        self.content += data[: LIMIT - len(self.content)]
-        return len(self.content) >= LIMIT
-
-    def is_complete_at_close(self) -> bool:
-        """Agree: that is the end."""
-        return True
-
 
 class ChunkReader:
     """`Transfer-Encoding: chunked`; the trailer is not waited for."""
+
+    ends_at_close = False
 
     def __init__(self) -> None:
         self.content = bytearray()
@@ -90,10 +72,6 @@ class ChunkReader:
                 return False
             elif not self._left:
                 return True
-        return False
-
-    def is_complete_at_close(self) -> bool:
-        """Complain: the last chunk has not come."""
         return False
 
     def _next_chunk(self) -> bool:
@@ -138,10 +116,8 @@ def choose_reader(head: bytes, *, bodiless: bool) -> BodyReader:
     if coding not in (b"", b"chunked"):
         raise BadBody("the answer has a Transfer-Encoding other than chunked")
     if bodiless:
-        return LengthReader(0)
-    if coding:
-        return ChunkReader()
-    return OpenReader() if length is None else LengthReader(length)
+        return PlainReader(0)
+    return ChunkReader() if coding else PlainReader(length)
 
 
 def _read_length(lines: list[bytes]) -> int:

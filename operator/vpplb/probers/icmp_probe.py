@@ -159,7 +159,6 @@ class IcmpAttempt:
         return _SILENCE
 
     def abort_probe(self) -> None:
-        """Give up; nobody is told."""
         if self._socket is not None:
             self._socket.forget_request(self._tag)
             self._leave_socket(self._socket)

@@ -81,7 +81,6 @@ class ShortageStreaks:
         return streak.count <= IN_A_ROW or now - streak.since < patience
 
     def end_streak(self, check: ObjectKey) -> None:
-        """Take note of a result."""
         self._streaks.pop(check, None)
 
     def count_lasting(self) -> Mapping[ShortageKind, int]:

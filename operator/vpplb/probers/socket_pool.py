@@ -122,7 +122,6 @@ class SocketPools:
         return port in self._local_ports
 
     def close(self) -> None:
-        """Close the spare sockets of all."""
         for pool in self._pools.values():
             pool.close()
 

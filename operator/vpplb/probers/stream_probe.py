@@ -141,7 +141,6 @@ class StreamAttempt:
         return _TOO_LONG
 
     def abort_probe(self) -> None:
-        """Give up; nobody is told."""
         self._close_socket()
 
     def _refuse_connection(self, code: int, meanings: Mapping[int, str]) -> ProbeResult:

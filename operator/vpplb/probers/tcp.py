@@ -14,7 +14,6 @@ class TcpConversation:
     __slots__ = ()
 
     def on_connected(self) -> Step:
-        """Pass."""
         return CONNECTED
 
     def on_data(self, data: bytes) -> Step:
@@ -33,9 +32,7 @@ class RefusedConversation:
         self._result = result
 
     def on_connected(self) -> Step:
-        """Fail as was foreseen."""
         return self._result
 
     def on_data(self, data: bytes) -> Step:
-        """Fail as was foreseen."""
         return self._result

@@ -54,7 +54,6 @@ class ReportChannel(logging.Handler):
         loop.poller.add_descriptor(sock.fileno(), select.EPOLLIN, self._on_events)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep a log record for the next report."""
         self._lines.append((record.levelno, self.format(record)))
 
     def send_report(self, *, with_statistics: bool) -> None:

@@ -148,7 +148,6 @@ class WorkerPool:
         self._started = False
 
     def share_of(self, worker: "_WorkerSlot") -> list[ProbeAssignment]:
-        """Return what is assigned to this worker."""
         home = self._placement.home_of
         number = self._workers.index(worker)
         return [
