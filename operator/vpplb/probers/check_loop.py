@@ -13,13 +13,13 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import partial
 from math import ceil, inf
 from random import random
 from typing import Protocol
 
-from vpplb.model.check import CheckSpec, IcmpProbe, probe_type
+from vpplb.model.check import IcmpProbe, probe_type
+from vpplb.model.clock import SystemClock
 from vpplb.model.health import ProbeCode, ProbeResult, Response
 from vpplb.model.names import ObjectKey
 from vpplb.probers.errors import ADVICE, ProberShortage, ShortageKind
@@ -71,9 +71,15 @@ class RunningCheck:
         "without_result",
     )
 
-    def __init__(self, check: ScheduledCheck, spec: CheckSpec) -> None:
+    def __init__(
+        self,
+        check: ScheduledCheck,
+        make_attempt: Callable[[ProbeAssignment, Callable[[ProbeResult], None]], ProbeAttempt],
+        on_result: Callable[["RunningCheck", ProbeResult], None],
+    ) -> None:
+        spec = check.assignment.spec
         self.check = check
-        self.attempt: ProbeAttempt
+        self.attempt = make_attempt(check.assignment, partial(on_result, self))
         self.generation = check.assignment.generation
         self.kind = probe_type(spec.probe)
         self.timeout = spec.cadence.timeout.total_seconds()
@@ -87,13 +93,6 @@ class RunningCheck:
     def is_prolonged(self) -> bool:
         """Whether the probe that runs was given its timeout once more."""
         return self.deadline > self.started + 1.5 * self.timeout
-
-
-class _WallClock:
-    """The time that people read."""
-
-    def now(self) -> datetime:
-        return datetime.now(UTC)
 
 
 class CheckLoop:
@@ -117,12 +116,12 @@ class CheckLoop:
         self.changes: list[ResponseChange] = []
         self.reasons: list[VerdictReason] = []
         self._answered = -inf  # when somebody last answered
-        self._asking = False  # that nobody does was told; that somebody does is to be
+        self._told_alone = False  # that nobody answers; the next who does is told then
         self._clock = monotonic
         self._uniform = uniform
-        self._echo = IcmpSockets(self.poller, monotonic)
+        self._icmp_sockets = IcmpSockets(self.poller, monotonic)
         self._in_hand = map_note() if in_hand is None else in_hand
-        self._means = ProbeResources(
+        self._resources = ProbeResources(
             sockets=SocketPools(self.poller),
             searcher=BodySearchProcess(self.poller, monotonic),
             in_hand=self._in_hand,
@@ -141,10 +140,8 @@ class CheckLoop:
         for each in assignments:
             self.cancel_checks([each.backend])
             self._in_hand[0] = each.generation
-            running = RunningCheck(
-                ScheduledCheck(each, now=now, clock=_WallClock(), random=self._uniform), each.spec
-            )
-            running.attempt = self._make_attempt(each, partial(self._finish_probe, running))
+            check = ScheduledCheck(each, now=now, clock=SystemClock(), random=self._uniform)
+            running = RunningCheck(check, self._make_attempt, self._finish_probe)
             self._running[each.backend] = running
             self._starts.add_timer(running.check.next_start, running)
 
@@ -181,17 +178,17 @@ class CheckLoop:
 
     def close(self) -> None:
         self.cancel_checks(list(self._running))
-        self._echo.close()
-        self._means.sockets.close()
-        self._means.searcher.close()
+        self._icmp_sockets.close()
+        self._resources.sockets.close()
+        self._resources.searcher.close()
         self.poller.close()
 
     def _make_attempt(
         self, check: ProbeAssignment, done: Callable[[ProbeResult], None]
     ) -> ProbeAttempt:
         if isinstance(check.spec.probe, IcmpProbe):
-            return IcmpAttempt(check.spec, self._echo, done)
-        return StreamAttempt(check.spec, check.spec.probe, self._means, done, check.generation)
+            return IcmpAttempt(check.spec, self._icmp_sockets, done)
+        return StreamAttempt(check.spec, check.spec.probe, self._resources, done, check.generation)
 
     def _start_due(self, now: float) -> None:
         for running in self._starts.take_due(now, STARTS_A_TURN):
@@ -251,8 +248,8 @@ class CheckLoop:
         response = check.response
         if response is not _SILENT:
             self._answered = now
-            if self._asking or response is not before:
-                self._asking = False
+            if self._told_alone or response is not before:
+                self._told_alone = False
                 self._add_turn(check)
         elif response is not before:
             self._add_turn(check)
@@ -276,7 +273,7 @@ class CheckLoop:
         """Note a verdict; one by silence says whether anybody else was heard since it began."""
         if check.response is _SILENT and self._answered < check.silent_since:
             verdict = replace(verdict, nobody_heard=True)
-            self._asking = True
+            self._told_alone = True
         self.verdicts.append(verdict)
 
     def _discard_probe(self, running: RunningCheck, shortage: ShortageKind, text: str) -> bool:

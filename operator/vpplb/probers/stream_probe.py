@@ -69,7 +69,7 @@ class StreamAttempt:
         "_gentle",
         "_in_hand",
         "_job",
-        "_make",
+        "_make_conversation",
         "_may_meet_itself",
         "_outbox",
         "_pool",
@@ -84,7 +84,7 @@ class StreamAttempt:
         self,
         spec: CheckSpec,
         probe: TcpProbe | HttpProbe,
-        means: ProbeResources,
+        resources: ProbeResources,
         done: Callable[[ProbeResult], None],
         generation: int,
     ) -> None:
@@ -94,13 +94,13 @@ class StreamAttempt:
         # After a bare TLS handshake a reset could overtake the end of it, and the server would
         # count a failure.
         self._gentle = isinstance(probe, TcpProbe) and probe.tls is not None
-        self._make = conversation_factory(probe, spec.address)
-        self._pool = means.sockets.get_pool(self._version, spec.source)
-        self._searcher = means.searcher
-        self._in_hand = means.in_hand
+        self._make_conversation = conversation_factory(probe, spec.address)
+        self._pool = resources.sockets.get_pool(self._version, spec.source)
+        self._searcher = resources.searcher
+        self._in_hand = resources.in_hand
         self._generation = generation
         self._job: SearchJob | None = None
-        self._may_meet_itself = means.sockets.may_choose_port(probe.port)
+        self._may_meet_itself = resources.sockets.may_choose_port(probe.port)
         self._done = done
         self._socket: Socket | None = None
         self._conversation: ProbeConversation = _NONE
@@ -109,7 +109,7 @@ class StreamAttempt:
 
     def begin_probe(self) -> ProbeResult | None:
         """Start to connect; the result if that ended at once. ProberShortage as it says."""
-        self._conversation = self._make()
+        self._conversation = self._make_conversation()
         self._connected = False
         self._outbox = b""
         try:

@@ -197,7 +197,7 @@ def test_a_server_that_always_has_more_does_not_keep_the_others_waiting(driver: 
         probe = HttpProbe(port=server.port, response_regexp="never")
         spec = CheckSpec(address=ip_address("127.0.0.1"), probe=probe, cadence=Cadence())
         attempt = driver.attempt(spec, probe, ended)
-        attempt._make = partial(Counting, HttpCheck(probe, spec.address))
+        attempt._make_conversation = partial(Counting, HttpCheck(probe, spec.address))
         assert attempt.begin_probe() is None
         while not ended:
             received.append(0)
