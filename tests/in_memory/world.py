@@ -11,7 +11,7 @@ from fakes.clock import FakeClock
 from fakes.prober import FakeProber
 from in_memory.told_decisions import ToldDecisions
 from vpplb.model.health import HealthState, ProbeCode, ProbeResult, Response
-from vpplb.model.names import ObjectKey
+from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.objects import Backend, Frontend, HealthCheck
 from vpplb.model.vip import IPAddress, Vip
 from vpplb.plan.decisions import DecidedState, Decisions
@@ -20,6 +20,7 @@ from vpplb.reconcile.reconciler import Reconciler
 from vpplb.resources.health_codec import load_health
 from vpplb.resources.renderer import StatusRenderer, load_previous
 from vpplb.resources.statuses import NodeReport
+from vpplb.standalone.local_statuses import LocalObjects
 
 Object = Frontend | Backend | HealthCheck
 
@@ -152,11 +153,12 @@ class World:
 
     def statuses(self, kind: str, keys: Iterable[ObjectKey]) -> dict[ObjectKey, object]:
         """Render the statuses of these objects, as the API server gives them back."""
-        renderer = StatusRenderer(self.decided, lambda *_: NodeReport(), self.clock.now)
+        objects = LocalObjects()
+        renderer = StatusRenderer(objects, self.decided, lambda *_: NodeReport(), self.clock.now)
         shown: dict[ObjectKey, object] = {}
         for name in keys:
-            renderer.seen(kind, name, {})
-            shown[name] = json.loads(json.dumps(renderer.render(kind, name)))
+            objects.put_object(ObjectKind(kind), name, {})
+            shown[name] = json.loads(json.dumps(renderer.render(ObjectKind(kind), name)))
         return shown
 
     def desired(self, name: str = "web") -> Vip:

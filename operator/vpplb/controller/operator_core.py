@@ -49,8 +49,8 @@ class OperatorCore:
     ) -> None:
         self.registry, self.stream, self.nodes = Registry(), EventStream(), NodeRegistry()
         self._decided = decided = DecidedState()
-        renderer = StatusRenderer(decided, self.nodes.report_frontend, clock.now)
-        self.view = DecidedStateView(decided, renderer.render, self.stream)
+        renderer = StatusRenderer(cache, decided, self.nodes.report_frontend, clock.now)
+        self.view = DecidedStateView(cache, decided, renderer.render, self.stream)
         self.metrics = metrics = OperatorMetrics(self.registry, self.view)
         self.writer = StatusWriter(
             writing_client,

@@ -48,27 +48,22 @@ class StatusReports:
         """
         key, following = new.key, not self._decided.begun
         if kind == ObjectKind.DATAPLANE:
-            self._view.note_object(kind, key, new.raw)
             self._report_nodes(self._nodes.put_node(key.name, new.raw))
             return
         if old is not None and old.uid != new.uid:
             self.on_delete(kind, key)  # deleted and made anew, and only the latter was told
-        if following:
-            self._renderer.gone(kind, key)
-        self._renderer.seen(kind, key, new.raw)
-        self._view.note_object(kind, key, new.raw)
         if self._writer.note_change(kind, old, new) and not following:
             self._repair.note_overwrite(kind, new.raw)
         if following:
             self._view.publish_object(kind, key)
 
     def on_delete(self, kind: ObjectKind, key: ObjectKey) -> None:
-        self._view.forget_object(kind, key)
+        self._view.publish_deletion(kind, key)
         if kind == ObjectKind.DATAPLANE:
             self._nodes.remove_node(key.name)
             self._report_nodes(None)
             return
-        self._renderer.gone(kind, key)
+        self._renderer.forget_object(kind, key)
         self._writer.forget_object(kind, key)
         self._repair.forget_object(kind, key)
 

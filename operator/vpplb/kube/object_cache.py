@@ -60,7 +60,7 @@ class ObjectHandler(Protocol):
         """
 
     def on_delete(self, kind: ObjectKind, key: ObjectKey) -> None:
-        """Take note that an object that was known is deleted."""
+        """Take note that an object that was known is deleted; the cache has it until all know."""
 
     def on_history_reset(self) -> None:
         """Take nothing for known of what the server has: it counts its versions anew.
@@ -206,10 +206,10 @@ class ObjectCache:
             # An object made and deleted while a list is under way must not come with that list.
             self._deleted[kind, key] = max(version, self._deleted.get((kind, key), 0))
             return
-        del self._objects[kind][key]
         self._deleted[kind, key] = version
         for handler in self._handlers:
             handler.on_delete(kind, key)
+        del self._objects[kind][key]
 
 
 class EventInbox:

@@ -6,13 +6,13 @@ condition moves only with its status.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from ipaddress import ip_address
+from typing import Any, Protocol
 
 from vpplb.model.health import HealthState
-from vpplb.model.names import ObjectKey
+from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.vip import IPAddress
 from vpplb.plan.decisions import BackendView, DecidedState, HealthCheckView, UnreadFrontend
 from vpplb.plan.desired import FrontendView, Previous
@@ -37,90 +37,88 @@ NodeReporter = Callable[[ObjectKey, Selector, str], NodeReport]
 """Says how far the given revision of a frontend has got on the nodes of a selector."""
 
 
-@dataclass(slots=True)
-class _Seen:
-    """What was seen of an object. `before`: the status it showed, until something is decided."""
+class StoredObject(Protocol):
+    """An object as it is kept: as somebody wrote it, with the status that was written last."""
 
-    generation: int
-    conditions: tuple[Condition, ...]
-    before: Mapping[str, object]
+    @property
+    def generation(self) -> int: ...
 
-    def generation_of(self, view: BackendView | HealthCheckView) -> int:
-        """Return the generation of which a view is: of the newest version where that is wrong."""
-        return self.generation if view.problems else view.generation
+    @property
+    def raw(self) -> Mapping[str, Any]: ...
+
+    @property
+    def status(self) -> Mapping[str, object]: ...
+
+
+class StoredObjects(Protocol):
+    """The newest of each object."""
+
+    def get(self, kind: ObjectKind, key: ObjectKey) -> StoredObject | None: ...
+
+    def list_keys(self, kind: ObjectKind) -> list[ObjectKey]: ...
 
 
 class StatusRenderer:
-    """Renders statuses, as JSON's types, of the objects that were `seen`, as they are decided."""
+    """Renders statuses, as JSON's types, of the `objects` that there are, as they are decided."""
 
     def __init__(
-        self, decided: DecidedState, nodes: NodeReporter, now: Callable[[], datetime]
+        self,
+        objects: StoredObjects,
+        decided: DecidedState,
+        nodes: NodeReporter,
+        now: Callable[[], datetime],
     ) -> None:
-        self._decided = decided
-        self._nodes = nodes
-        self._now = now
-        self._seen: dict[tuple[str, ObjectKey], _Seen] = {}
+        self._objects, self._decided, self._nodes, self._now = objects, decided, nodes, now
+        self._shown: dict[tuple[ObjectKind, ObjectKey], tuple[Condition, ...]] = {}
 
-    def seen(self, kind: str, key: ObjectKey, raw: Mapping[str, object]) -> None:
-        """Take note of an object: its generation, and at first sight the status it shows."""
-        metadata = raw.get("metadata")
-        found = metadata.get("generation") if isinstance(metadata, Mapping) else None
-        generation = found if isinstance(found, int) else 0
-        known = self._seen.get((kind, key))
-        if known is None:
-            status = raw.get("status")
-            before = status if isinstance(status, Mapping) else {}
-            self._seen[kind, key] = _Seen(generation, load_conditions(status), before)
-        else:
-            known.generation = generation
+    def forget_object(self, kind: ObjectKind, key: ObjectKey) -> None:
+        """Forget what was shown of an object."""
+        self._shown.pop((kind, key), None)
 
-    def gone(self, kind: str, key: ObjectKey) -> None:
-        """Forget an object."""
-        self._seen.pop((kind, key), None)
-
-    def render(self, kind: str, key: ObjectKey) -> dict[str, object] | None:
+    def render(self, kind: ObjectKind, key: ObjectKey) -> dict[str, object] | None:
         """Return the whole status of an object; None when it is not there (any more).
 
         One of which nothing is decided shows what it showed.
         """
-        seen = self._seen.get((kind, key))
-        if seen is None:
+        stored, decided, now = self._objects.get(kind, key), self._decided, self._now()
+        if stored is None:
             return None
-        decided = self._decided
+        shown = self._shown.get((kind, key))
+        if shown is None:
+            shown = load_conditions(stored.status)
         status: FrontendStatus | BackendStatus | HealthCheckStatus
+        kept: dict[str, object] = {}
         match kind:
-            case "Frontend" if view := decided.frontends.get(key):
+            case ObjectKind.FRONTEND if view := decided.frontends.get(key):
                 if isinstance(view, UnreadFrontend):
-                    return self._unread_frontend(view, seen)
-                status = self._frontend(key, view, seen)
-            case "Backend" if backend := decided.backends.get(key):
-                status = backend_status(
-                    backend, seen.generation_of(backend), seen.conditions, self._now()
-                )
-            case "HealthCheck" if check := decided.health_checks.get(key):
-                status = health_check_status(
-                    check, seen.generation_of(check), seen.conditions, self._now()
-                )
+                    status = invalid_frontend_status(view.problems, stored.generation, shown, now)
+                    # What was decided before stays in force: not understanding it takes nothing.
+                    kept = {k: v for k, v in stored.status.items() if k not in _SAID}
+                else:
+                    status = self._render_frontend(key, view, stored.generation, shown)
+            case ObjectKind.BACKEND if backend := decided.backends.get(key):
+                status = backend_status(backend, _generation(backend, stored), shown, now)
+            case ObjectKind.HEALTH_CHECK if check := decided.health_checks.get(key):
+                status = health_check_status(check, _generation(check, stored), shown, now)
             case _:
-                return dict(seen.before)
-        seen.conditions, seen.before = status.conditions, {}
-        return status.dump()
+                return dict(stored.status)
+        self._shown[kind, key] = status.conditions
+        rendered: dict[str, object] = status.dump()
+        return rendered | kept
 
-    def _frontend(self, key: ObjectKey, view: FrontendView, seen: _Seen) -> FrontendStatus:
+    def _render_frontend(
+        self, key: ObjectKey, view: FrontendView, newest: int, shown: tuple[Condition, ...]
+    ) -> FrontendStatus:
         frontend = view.config.resolved.frontend
         # A newer version may have been seen of which nothing is decided yet.
-        generation = seen.generation if view.invalid else frontend.generation
+        generation = newest if view.invalid else frontend.generation
         report = partial(self._nodes, key, frontend.node_selector)
-        return frontend_status(view, report, generation, seen.conditions, self._now())
+        return frontend_status(view, report, generation, shown, self._now())
 
-    def _unread_frontend(self, view: UnreadFrontend, seen: _Seen) -> dict[str, object]:
-        """Leave in force what was decided before: not understanding it takes nothing away."""
-        status = invalid_frontend_status(
-            view.problems, seen.generation, seen.conditions, self._now()
-        )
-        seen.conditions = status.conditions
-        said = status.dump()
-        return said | {name: value for name, value in seen.before.items() if name not in _SAID}
+
+def _generation(view: BackendView | HealthCheckView, stored: StoredObject) -> int:
+    """Return the generation of which a view is: of the newest version where that is wrong."""
+    return stored.generation if view.problems else view.generation
 
 
 def load_conditions(status: object) -> tuple[Condition, ...]:

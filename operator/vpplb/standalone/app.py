@@ -22,7 +22,7 @@ from vpplb.resources.allowances import NOTHING, Allowances
 from vpplb.resources.renderer import StatusRenderer
 from vpplb.standalone.decision_handler import DecisionHandler
 from vpplb.standalone.folder import Folder
-from vpplb.standalone.local_statuses import LocalStatuses
+from vpplb.standalone.local_statuses import LocalObjects, LocalStatuses
 from vpplb.standalone.vpp import NODE, LocalVpp, ProgrammedFrontends
 from vpplb.sync.packet_meter import Indexes, PacketMeter
 from vpplb.sync.ports import LoadBalancer, VipCounters
@@ -90,11 +90,11 @@ class Standalone:
         self._state_file = StateFile(options.state_file)
         self._prober = prober or WorkerPool(options.probe_workers, options.netns)
         registry, stream = Registry(), EventStream()
-        decided, programmed = DecidedState(), ProgrammedFrontends()
-        renderer = StatusRenderer(decided, programmed.report_frontend, clock.now)
-        view = DecidedStateView(decided, renderer.render, stream)
+        objects, decided, programmed = LocalObjects(), DecidedState(), ProgrammedFrontends()
+        renderer = StatusRenderer(objects, decided, programmed.report_frontend, clock.now)
+        view = DecidedStateView(objects, decided, renderer.render, stream)
         self._metrics = OperatorMetrics(registry, view)
-        self._statuses = LocalStatuses(renderer, view, self._state_file)
+        self._statuses = LocalStatuses(objects, renderer, view, self._state_file)
         self.reconciler = Reconciler(
             self._prober,
             clock,

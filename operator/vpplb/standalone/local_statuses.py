@@ -2,7 +2,10 @@
 
 import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from vpplb.files.state import StateFile
 from vpplb.model.names import ObjectKey, ObjectKind
@@ -18,30 +21,72 @@ A crash within that time resumes from the state before, so it must be short.
 """
 
 
+@dataclass(frozen=True, slots=True)
+class LocalObject:
+    """Implements `resources.renderer.StoredObject`."""
+
+    raw: Mapping[str, Any]
+
+    @property
+    def generation(self) -> int:
+        metadata = self.raw.get("metadata")
+        found = metadata.get("generation") if isinstance(metadata, Mapping) else None
+        return found if isinstance(found, int) else 0
+
+    @property
+    def status(self) -> Mapping[str, object]:
+        return self.raw.get("status") or {}
+
+
+class LocalObjects:
+    """Implements `resources.renderer.StoredObjects`."""
+
+    def __init__(self) -> None:
+        self._objects: dict[ObjectKind, dict[ObjectKey, LocalObject]] = defaultdict(dict)
+
+    def get(self, kind: ObjectKind, key: ObjectKey) -> LocalObject | None:
+        return self._objects[kind].get(key)
+
+    def list_keys(self, kind: ObjectKind) -> list[ObjectKey]:
+        return list(self._objects[kind])
+
+    def put_object(self, kind: ObjectKind, key: ObjectKey, raw: Mapping[str, Any]) -> None:
+        self._objects[kind][key] = LocalObject(raw)
+
+    def remove_object(self, kind: ObjectKind, key: ObjectKey) -> None:
+        self._objects[kind].pop(key, None)
+
+
 class LocalStatuses:
     """Keeps statuses as rendered last, and saves them behind."""
 
     def __init__(
-        self, renderer: StatusRenderer, view: DecidedStateView, state_file: StateFile
+        self,
+        objects: LocalObjects,
+        renderer: StatusRenderer,
+        view: DecidedStateView,
+        state_file: StateFile,
     ) -> None:
-        self._renderer, self._view, self._state_file = renderer, view, state_file
+        self._objects, self._renderer, self._view = objects, renderer, view
+        self._state_file = state_file
         self._statuses: dict[str, dict[ObjectKey, dict[str, object]]] = {}
         self._changed = asyncio.Event()
 
     def note_object(self, kind: str, key: ObjectKey, raw: Mapping[str, object]) -> None:
         """Take note of an object, as a user wrote it and with the status that is resumed from."""
-        self._renderer.seen(kind, key, raw)
-        self._view.note_object(kind, key, raw)
+        self._objects.put_object(ObjectKind(kind), key, raw)
 
     def forget_object(self, kind: str, key: ObjectKey) -> None:
-        self._renderer.gone(kind, key)
-        self._view.forget_object(kind, key)
+        gone = ObjectKind(kind)
+        self._renderer.forget_object(gone, key)
+        self._view.publish_deletion(gone, key)
+        self._objects.remove_object(gone, key)
 
     def refresh_frontend(self, key: ObjectKey) -> None:
         """Show and keep a frontend's status as it is now."""
         self.refresh_status(ObjectKind.FRONTEND, key)
 
-    def refresh_status(self, kind: str, key: ObjectKey) -> None:
+    def refresh_status(self, kind: ObjectKind, key: ObjectKey) -> None:
         """Show and keep the status of an object as it is now."""
         self._view.publish_object(kind, key)
         status = self._renderer.render(kind, key)

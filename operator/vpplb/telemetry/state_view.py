@@ -1,62 +1,58 @@
 """What the API and the dashboard of a program show, and what its metrics read per object.
 
-It keeps what users wrote (names and spec), asks the renderer for the status when somebody looks,
-and tells the stream of events what changed.
+What users wrote is read where objects are kept, and the renderer is asked for the status when
+somebody looks; the stream of events is told what changed.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 from vpplb.model.health import HealthState, Transition
-from vpplb.model.names import ObjectKey
+from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.plan.decisions import DecidedState
+from vpplb.resources.renderer import StoredObjects
 from vpplb.telemetry.objects import FrontendSample
 from vpplb.telemetry.stream import EventStream
 
-Render = Callable[[str, ObjectKey], Mapping[str, object] | None]
-"""Gives the status of an object, by kind and key, as of now."""
+RenderStatus = Callable[[ObjectKind, ObjectKey], Mapping[str, object] | None]
+"""Gives the status of an object as of now."""
 
 _KINDS = {
-    "frontends": "Frontend",
-    "backends": "Backend",
-    "healthchecks": "HealthCheck",
-    "dataplanes": "Dataplane",
+    "frontends": ObjectKind.FRONTEND,
+    "backends": ObjectKind.BACKEND,
+    "healthchecks": ObjectKind.HEALTH_CHECK,
+    "dataplanes": ObjectKind.DATAPLANE,
 }
 HIDDEN = "(hidden)"
 """What is shown in place of a secret."""
-_TOLD = {"Frontend": "frontend", "Backend": "backend"}
+_TOLD = {ObjectKind.FRONTEND: "frontend", ObjectKind.BACKEND: "backend"}
 """Kinds whose changes are told to the stream, and under which name."""
 
 
 class DecidedStateView:
     """Implements `http.StateView` and `objects.ObjectView`."""
 
-    def __init__(self, decided: DecidedState, render: Render, stream: EventStream) -> None:
-        self._decided, self._render, self._stream = decided, render, stream
-        self._written: dict[str, dict[ObjectKey, Mapping[str, object]]] = {
-            kind: {} for kind in _KINDS.values()
-        }
+    def __init__(
+        self,
+        objects: StoredObjects,
+        decided: DecidedState,
+        render: RenderStatus,
+        stream: EventStream,
+    ) -> None:
+        self._objects, self._decided = objects, decided
+        self._render, self._stream = render, stream
 
-    def note_object(self, kind: str, key: ObjectKey, raw: Mapping[str, object]) -> None:
-        """Take note of what a user wrote; of a Dataplane, of its status too."""
-        metadata = {"name": key.name, "labels": _labels(raw)}
-        if key.namespace:
-            metadata["namespace"] = key.namespace
-        written: dict[str, object] = {"metadata": metadata, "spec": without_secrets(kind, raw)}
-        if kind == "Dataplane":
-            written["status"] = raw.get("status") or {}
-        self._written[kind][key] = written
-
-    def forget_object(self, kind: str, key: ObjectKey) -> None:
-        """Forget an object and tell it."""
-        known = self._written[kind].pop(key, None)
-        if known is not None and kind in _TOLD:
-            told = {"deleted": True, "object": {"metadata": known["metadata"]}}
-            self._stream.publish(_TOLD[kind], told, object=str(key))
-
-    def publish_object(self, kind: str, key: ObjectKey) -> None:
-        if kind in _TOLD and key in self._written[kind]:
+    def publish_object(self, kind: ObjectKind, key: ObjectKey) -> None:
+        if kind in _TOLD and self._objects.get(kind, key) is not None:
             self._stream.publish(_TOLD[kind], partial(self._told, kind, key), object=str(key))
+
+    def publish_deletion(self, kind: ObjectKind, key: ObjectKey) -> None:
+        """Tell that an object, which is kept still, is deleted."""
+        stored = self._objects.get(kind, key)
+        if kind in _TOLD and stored is not None:
+            told = {"deleted": True, "object": {"metadata": _metadata(key, stored.raw)}}
+            self._stream.publish(_TOLD[kind], told, object=str(key))
 
     def publish_transition(self, transition: Transition) -> None:
         """Tell a transition, with each frontend that it concerns."""
@@ -82,12 +78,12 @@ class DecidedStateView:
 
     def keys(self, kind: str) -> Sequence[ObjectKey] | None:
         """Give the names of a kind's objects (`http.StateView`)."""
-        return sorted(self._written[_KINDS[kind]])
+        return sorted(self._objects.list_keys(_KINDS[kind]))
 
     def shown(self, kind: str, key: ObjectKey) -> Mapping[str, object] | None:
         """Give an object with its status, if it is there (`http.StateView`)."""
-        name = _KINDS[kind]
-        return self._shown(name, key) if key in self._written[name] else None
+        stored = self._objects.get(_KINDS[kind], key)
+        return self._shown(_KINDS[kind], key, stored.raw) if stored is not None else None
 
     def backends(self) -> Iterator[tuple[ObjectKey, HealthState]]:
         """Give every backend with its state, if that is decided here (`objects.ObjectView`)."""
@@ -104,17 +100,24 @@ class DecidedStateView:
             ]
             yield FrontendSample(key, view.decision.state.value, weights)
 
-    def _told(self, kind: str, key: ObjectKey) -> Mapping[str, object]:
+    def _told(self, kind: ObjectKind, key: ObjectKey) -> Mapping[str, object]:
         """Say what an object is when somebody reads it; it may have been deleted since."""
-        if key in self._written[kind]:
-            return {"object": self._shown(kind, key)}
+        stored = self._objects.get(kind, key)
+        if stored is not None:
+            return {"object": self._shown(kind, key, stored.raw)}
         return {"deleted": True, "object": {"metadata": key._asdict()}}
 
-    def _shown(self, kind: str, key: ObjectKey) -> Mapping[str, object]:
-        written = self._written[kind][key]
-        if kind == "Dataplane":
-            return written
-        return {**written, "status": self._render(kind, key) or {}}
+    def _shown(
+        self, kind: ObjectKind, key: ObjectKey, raw: Mapping[str, Any]
+    ) -> Mapping[str, object]:
+        """Show names, spec and status; of a Dataplane that which its agent wrote."""
+        agents = kind == ObjectKind.DATAPLANE
+        status = raw.get("status") if agents else self._render(kind, key)
+        return {
+            "metadata": _metadata(key, raw),
+            "spec": without_secrets(kind, raw),
+            "status": status or {},
+        }
 
 
 def without_secrets(kind: str, raw: Mapping[str, object]) -> object:
@@ -140,6 +143,8 @@ def _hidden(header: object) -> object:
     }
 
 
-def _labels(raw: Mapping[str, object]) -> object:
-    metadata = raw.get("metadata")
-    return (metadata.get("labels") or {}) if isinstance(metadata, Mapping) else {}
+def _metadata(key: ObjectKey, raw: Mapping[str, Any]) -> Mapping[str, object]:
+    found = raw.get("metadata")
+    labels = found.get("labels") if isinstance(found, Mapping) else None
+    metadata = {"name": key.name, "labels": labels or {}}
+    return metadata | ({"namespace": key.namespace} if key.namespace else {})

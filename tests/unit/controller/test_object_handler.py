@@ -204,7 +204,7 @@ async def test_a_status_is_of_the_generation_that_was_decided_on(operator: Local
     operator.store(edited)
     operator.see(ObjectKind.FRONTEND, key("web"))
     render = operator.core._statuses._renderer.render
-    early = render("Frontend", key("web"))
+    early = render(ObjectKind.FRONTEND, key("web"))
     assert early is not None
     assert early["observedGeneration"] == 1
     await operator.settle()

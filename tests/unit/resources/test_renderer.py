@@ -9,11 +9,12 @@ from data.manifests import Raw
 from data.objects import NOON, backend, frontend, health_check, key, pool, vip
 from in_memory.world import World
 from vpplb.model.health import HealthState
-from vpplb.model.names import ObjectKey
+from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.problem import Problem
 from vpplb.plan.desired import Previous
 from vpplb.resources.renderer import Selector, StatusRenderer, load_conditions, load_previous
 from vpplb.resources.statuses import NodeReport
+from vpplb.standalone.local_statuses import LocalObjects
 
 INVALID = Problem(kind="", key=key("web"), reason="Invalid", message="is too long", field="spec.x")
 BEFORE: Raw = {
@@ -35,9 +36,11 @@ class RenderedWorld:
     """A renderer on a world, with a clock of its own."""
 
     def __init__(self) -> None:
-        self.world, self.now = World(), NOON
+        self.world, self.now, self.objects = World(), NOON, LocalObjects()
         self.asked: list[tuple[ObjectKey, Selector, str]] = []
-        self.renderer = StatusRenderer(self.world.decided, self._report, lambda: self.now)
+        self.renderer = StatusRenderer(
+            self.objects, self.world.decided, self._report, lambda: self.now
+        )
 
     def _report(self, name: ObjectKey, selector: Selector, revision: str) -> NodeReport:
         self.asked.append((name, selector, revision))
@@ -45,10 +48,10 @@ class RenderedWorld:
 
     def seen(self, kind: str, name: str, generation: int = 1, status: object = None) -> None:
         raw = {"metadata": {"name": name, "generation": generation}, "status": status}
-        self.renderer.seen(kind, key(name), raw)
+        self.objects.put_object(ObjectKind(kind), key(name), raw)
 
     def render(self, kind: str, name: str) -> dict[str, object]:
-        rendered = self.renderer.render(kind, key(name))
+        rendered = self.renderer.render(ObjectKind(kind), key(name))
         assert rendered is not None
         return rendered
 
@@ -94,10 +97,10 @@ async def test_nodes_are_asked_with_the_selector_and_the_revision() -> None:
 @pytest.mark.parametrize("kind", ["Frontend", "Backend", "HealthCheck"])
 async def test_what_was_never_seen_or_is_gone_has_no_status(kind: str) -> None:
     one = rendering()
-    assert one.renderer.render(kind, key("other")) is None
+    assert one.renderer.render(ObjectKind(kind), key("other")) is None
     for name in ("web", "a", "check"):
-        one.renderer.gone(kind, key(name))
-        assert one.renderer.render(kind, key(name)) is None
+        one.objects.remove_object(ObjectKind(kind), key(name))
+        assert one.renderer.render(ObjectKind(kind), key(name)) is None
 
 
 async def test_rendering_twice_is_the_same_however_late() -> None:
@@ -182,7 +185,7 @@ async def test_what_is_wrong_with_an_object_is_said_on_it(kind: str) -> None:
 @pytest.mark.parametrize("raw", [{}, {"metadata": None}, {"metadata": {"generation": "x"}}])
 async def test_an_object_without_metadata_can_be_seen(raw: Raw) -> None:
     one = rendering()
-    one.renderer.seen("Backend", key("a"), raw)
+    one.objects.put_object(ObjectKind.BACKEND, key("a"), raw)
     assert one.render("Backend", "a")["observedGeneration"] == 0
 
 

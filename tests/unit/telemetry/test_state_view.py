@@ -11,7 +11,8 @@ from data.objects import health_check as parsed_health_check
 from in_memory.world import World
 from vpplb.kube.api_resources import cluster_key
 from vpplb.model.health import HealthState, Transition
-from vpplb.model.names import ObjectKey
+from vpplb.model.names import ObjectKey, ObjectKind
+from vpplb.standalone.local_statuses import LocalObjects
 from vpplb.telemetry.objects import FrontendSample
 from vpplb.telemetry.state_view import DecidedStateView
 from vpplb.telemetry.stream import EventStream, StreamEvent
@@ -19,14 +20,18 @@ from vpplb.telemetry.stream import EventStream, StreamEvent
 
 class ViewedWorld:
     def __init__(self) -> None:
-        self.world, self.stream = World(), EventStream()
+        self.world, self.stream, self.objects = World(), EventStream(), LocalObjects()
         self.statuses: dict[tuple[str, ObjectKey], Raw] = {}
         self.rendered: list[str] = []
-        self.view = DecidedStateView(self.world.decided, self._render, self.stream)
+        self.view = DecidedStateView(self.objects, self.world.decided, self._render, self.stream)
 
     def _render(self, kind: str, name: ObjectKey) -> Mapping[str, object] | None:
         self.rendered.append(f"{kind} {name.name}")
         return self.statuses.get((kind, name))
+
+    def forget(self, kind: ObjectKind, name: ObjectKey) -> None:
+        self.view.publish_deletion(kind, name)
+        self.objects.remove_object(kind, name)
 
     async def told(self) -> list[StreamEvent]:
         """Return what a subscriber that reads now from the beginning is told."""
@@ -49,8 +54,12 @@ def objects(view: DecidedStateView, kind: str) -> list[object]:
 def test_objects_are_shown_by_name_with_spec_and_status() -> None:
     viewed = ViewedWorld()
     viewed.statuses["Frontend", key("web")] = {"state": "up"}
-    viewed.view.note_object("Frontend", key("web"), frontend(labels={"ignored": "field"}))
-    viewed.view.note_object("Frontend", key("api"), {"metadata": {"labels": {"team": "x"}}})
+    viewed.objects.put_object(
+        ObjectKind.FRONTEND, key("web"), frontend(labels={"ignored": "field"})
+    )
+    viewed.objects.put_object(
+        ObjectKind.FRONTEND, key("api"), {"metadata": {"labels": {"team": "x"}}}
+    )
     assert objects(viewed.view, "frontends") == [
         {
             "metadata": {"name": "api", "namespace": "default", "labels": {"team": "x"}},
@@ -67,8 +76,8 @@ def test_objects_are_shown_by_name_with_spec_and_status() -> None:
 
 def test_every_kind_has_its_list() -> None:
     viewed = ViewedWorld()
-    viewed.view.note_object("Backend", key("a"), backend())
-    viewed.view.note_object("HealthCheck", key("check"), health_check())
+    viewed.objects.put_object(ObjectKind.BACKEND, key("a"), backend())
+    viewed.objects.put_object(ObjectKind.HEALTH_CHECK, key("check"), health_check())
     for kind, count in (("frontends", 0), ("backends", 1), ("healthchecks", 1), ("dataplanes", 0)):
         assert len(objects(viewed.view, kind)) == count
 
@@ -76,7 +85,7 @@ def test_every_kind_has_its_list() -> None:
 def test_a_dataplane_is_shown_with_the_status_that_its_agent_wrote() -> None:
     viewed = ViewedWorld()
     raw = manifest("Dataplane", "n1", {"paused": True}) | {"status": {"vpp": {"pid": 1}}}
-    viewed.view.note_object("Dataplane", cluster_key("n1"), raw)
+    viewed.objects.put_object(ObjectKind.DATAPLANE, cluster_key("n1"), raw)
     assert objects(viewed.view, "dataplanes") == [
         {
             "metadata": {"name": "n1", "labels": {}},
@@ -89,18 +98,18 @@ def test_a_dataplane_is_shown_with_the_status_that_its_agent_wrote() -> None:
 
 def test_what_is_gone_is_shown_no_more() -> None:
     viewed = ViewedWorld()
-    viewed.view.note_object("Backend", key("a"), backend())
-    viewed.view.forget_object("Backend", key("a"))
-    viewed.view.forget_object("Backend", key("never seen"))
+    viewed.objects.put_object(ObjectKind.BACKEND, key("a"), backend())
+    viewed.forget(ObjectKind.BACKEND, key("a"))
+    viewed.forget(ObjectKind.BACKEND, key("never seen"))
     assert objects(viewed.view, "backends") == []
 
 
 async def test_a_change_tells_the_object_as_it_is_when_it_is_read() -> None:
     viewed = ViewedWorld()
-    viewed.view.note_object("Backend", key("a"), backend())
-    viewed.view.publish_object("Backend", key("a"))
+    viewed.objects.put_object(ObjectKind.BACKEND, key("a"), backend())
+    viewed.view.publish_object(ObjectKind.BACKEND, key("a"))
     viewed.statuses["Backend", key("a")] = {"state": "down"}
-    viewed.view.publish_object("Backend", key("a"))
+    viewed.view.publish_object(ObjectKind.BACKEND, key("a"))
     viewed.statuses["Backend", key("a")] = {"state": "up"}
     [event] = await viewed.told()
     assert event.type == "backend"
@@ -111,9 +120,9 @@ async def test_a_change_tells_the_object_as_it_is_when_it_is_read() -> None:
 
 async def test_an_object_that_is_deleted_before_it_is_read_is_told_as_deleted() -> None:
     viewed = ViewedWorld()
-    viewed.view.note_object("Frontend", key("web"), frontend())
-    viewed.view.publish_object("Frontend", key("web"))
-    viewed.view.forget_object("Frontend", key("web"))
+    viewed.objects.put_object(ObjectKind.FRONTEND, key("web"), frontend())
+    viewed.view.publish_object(ObjectKind.FRONTEND, key("web"))
+    viewed.forget(ObjectKind.FRONTEND, key("web"))
     [event] = await viewed.told()
     assert event.data["deleted"] is True
     metadata = event.data["object"]
@@ -123,10 +132,10 @@ async def test_an_object_that_is_deleted_before_it_is_read_is_told_as_deleted() 
 
 async def test_only_frontends_and_backends_that_are_there_are_told() -> None:
     viewed = ViewedWorld()
-    viewed.view.note_object("HealthCheck", key("check"), health_check())
-    viewed.view.publish_object("HealthCheck", key("check"))
-    viewed.view.publish_object("Backend", key("never seen"))
-    viewed.view.forget_object("HealthCheck", key("check"))
+    viewed.objects.put_object(ObjectKind.HEALTH_CHECK, key("check"), health_check())
+    viewed.view.publish_object(ObjectKind.HEALTH_CHECK, key("check"))
+    viewed.view.publish_object(ObjectKind.BACKEND, key("never seen"))
+    viewed.forget(ObjectKind.HEALTH_CHECK, key("check"))
     assert await viewed.told() == []
 
 
@@ -187,7 +196,7 @@ def test_values_of_headers_are_never_shown() -> None:
     viewed = ViewedWorld()
     headers = [{"name": "Authorization", "value": "Bearer s3cret"}, {"name": "X-A"}, "odd"]
     raw = health_check(type="HTTP", http={"path": "/x", "headers": headers})
-    viewed.view.note_object("HealthCheck", key("check"), raw)
+    viewed.objects.put_object(ObjectKind.HEALTH_CHECK, key("check"), raw)
     [shown] = objects(viewed.view, "healthchecks")
     assert "s3cret" not in str(shown)
     assert isinstance(shown, dict)
