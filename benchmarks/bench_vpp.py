@@ -44,7 +44,7 @@ from vpplb.model.vip import VipTable
 from vpplb.sync.syncer import VppSyncer
 from vpplb.sync.vip_records import WantedVip
 from vpplb.sync.vip_state import VipState
-from vpplb.telemetry.metrics import AgentMetrics, Registry
+from vpplb.telemetry.metrics import AgentMetrics, MetricsRegistry
 from vpplb.vpp.lb import PapiLoadBalancer
 
 WINDOW = 256
@@ -67,7 +67,7 @@ async def syncing(
     socket: Path, sync_interval: float = 3600.0
 ) -> AsyncIterator[tuple[VppSyncer, Ear]]:
     """Run a syncer that has connected and read, and wants nothing yet."""
-    ear, metrics = Ear(), AgentMetrics(Registry())
+    ear, metrics = Ear(), AgentMetrics(MetricsRegistry())
     lb = PapiLoadBalancer(socket, on_call=metrics.record_call)
     syncer = VppSyncer(lb, VipState(), listener=ear, sync_interval=sync_interval)
     async with running(syncer):

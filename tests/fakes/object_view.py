@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from vpplb.model.health import HealthState
 from vpplb.model.names import ObjectKey
-from vpplb.telemetry.objects import FrontendSample
+from vpplb.telemetry.object_metrics import FrontendSample
 
 NGINX0 = ObjectKey("shop", "nginx0")
 WEB = ObjectKey("shop", "web")
@@ -17,8 +17,8 @@ class FakeObjectView:
         self.states: dict[ObjectKey, HealthState] = {NGINX0: HealthState.UP}
         self.samples: list[FrontendSample] = [FrontendSample(WEB, "up", [("main", "nginx0", 100)])]
 
-    def backends(self) -> Iterable[tuple[ObjectKey, HealthState]]:
+    def iter_backends(self) -> Iterable[tuple[ObjectKey, HealthState]]:
         return self.states.items()
 
-    def frontends(self) -> Iterable[FrontendSample]:
+    def iter_frontends(self) -> Iterable[FrontendSample]:
         return self.samples

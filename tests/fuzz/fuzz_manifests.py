@@ -12,7 +12,7 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["vpplb.files", "vpplb.resources"]):
-    from vpplb.files.manifests import load
+    from vpplb.files.manifests import load_manifests
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 FOLDER = Path(tempfile.mkdtemp())
@@ -27,7 +27,7 @@ def one(data: bytes) -> None:
         return
     kind = data[0] % (len(KINDS) + 1)
     FILE.write_bytes((START + KINDS[kind] + b"\n" if kind < len(KINDS) else b"") + data[1:])
-    loaded = load([FILE])
+    loaded = load_manifests([FILE])
     lines = FILE.read_bytes().count(b"\n") + FILE.read_bytes().count(b"\r") + 2
     assert all(1 <= finding.line <= lines for finding in loaded.findings), loaded.findings
     for finding in loaded.findings:

@@ -26,7 +26,7 @@ from vpplb.plan.settings import DesiredSettings
 from vpplb.resources.dataplane_codec import dump_dataplane
 from vpplb.sync.syncer import VppSyncer
 from vpplb.sync.vip_state import OwnedState, VipState
-from vpplb.telemetry.metrics import AgentMetrics, Registry
+from vpplb.telemetry.metrics import AgentMetrics, MetricsRegistry
 
 NODE = cluster_key("n1")
 WEB, API = vip("192.0.2.1/32"), vip("192.0.2.2/32")
@@ -71,7 +71,7 @@ class LocalAgent:
         lapsed: Callable[[], bool] = lambda: False,
     ) -> None:
         self.server, self.lb = server or FakeApiServer(), lb or FakeLoadBalancer()
-        self.clock, self.registry = FakeClock(), Registry()
+        self.clock, self.registry = FakeClock(), MetricsRegistry()
         self.cache = ObjectCache()
         self.writer = StatusWriter(self.server, self.cache)
         self._tasks: list[asyncio.Task[None]] = []

@@ -137,7 +137,7 @@ class LocalOperator:
 
     def shown(self, kind: str, name: str) -> object:
         """Return the status of an object as `/api/v1` shows it (`kind` as there, `frontends`)."""
-        found = self.view.shown(kind, key(name))
+        found = self.view.show_object(kind, key(name))
         assert found is not None
         return found["status"]
 

@@ -14,7 +14,7 @@ from fakes.prober import FakeProber
 from lab.waiting import eventually
 from vpplb.simulator.flows import TCP, FiveTuple
 from vpplb.simulator.server import VppSimulator
-from vpplb.standalone.app import Standalone, StandaloneOptions
+from vpplb.standalone.app import StandaloneApp, StandaloneOptions
 from vpplb.vpp.lb import PapiLoadBalancer
 
 pytestmark = pytest.mark.slow
@@ -48,7 +48,7 @@ async def test_packets_to_a_vip_are_counted_for_its_frontend(tmp_path: Path, giv
     stop = asyncio.Event()
     lb = PapiLoadBalancer(simulator.api_socket) if given else None
     indexes = lb.vip_indexes if lb else None
-    standalone = Standalone(options, lb, FakeProber(), indexes=indexes)
+    standalone = StandaloneApp(options, lb, FakeProber(), indexes=indexes)
     task = asyncio.create_task(standalone.run(stop))
     await eventually(lambda: bool(simulator.lb.table()), "the VIP")
     (vip,) = simulator.lb.table()

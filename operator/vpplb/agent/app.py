@@ -28,11 +28,11 @@ from vpplb.plan.settings import DesiredSettings
 from vpplb.sync.packet_meter import PacketMeter
 from vpplb.sync.syncer import VppSyncer
 from vpplb.sync.vip_state import OwnedState, VipState
-from vpplb.telemetry.http import HttpServer, Unavailable
+from vpplb.telemetry.http import HttpServer, PageUnavailable
 from vpplb.telemetry.metrics import (
     AgentMetrics,
+    MetricsRegistry,
     PacketCount,
-    Registry,
     packet_counts,
     register_packets,
 )
@@ -115,7 +115,7 @@ class Agent:
     """
 
     def __init__(self, options: AgentOptions, client: KubeClient) -> None:
-        self._options, clock, registry = options, SystemClock(), Registry()
+        self._options, clock, registry = options, SystemClock(), MetricsRegistry()
         metrics = AgentMetrics(registry)
         self._vpp, self._kube = _open_vpp(options, metrics), KubeParts(options, client)
         self._vips = VipState(own_all=options.own_all)
@@ -225,7 +225,7 @@ class Agent:
             self._reporter.on_unreadable,
         )
 
-    def _make_http(self, registry: Registry) -> HttpServer:
+    def _make_http(self, registry: MetricsRegistry) -> HttpServer:
         kube, options = self._kube, self._options
         parts: Mapping[str, Callable[[], str]] = {
             "node": str,
@@ -238,7 +238,7 @@ class Agent:
         checks = {name: partial(self._check_part, trouble) for name, trouble in parts.items()}
         return HttpServer(
             address=options.http_address,
-            metrics=registry.pieces,
+            metrics=registry.render_pieces,
             hosts=options.http_hosts,
             alive={"watch": lambda: kube.informer.watch.beyond_repair or None},
             figures=kube.health.list_figures,
@@ -253,7 +253,7 @@ class Agent:
 
     async def _show_vips(self) -> Mapping[str, object]:
         if why := self._waits_for():
-            raise Unavailable(why)
+            raise PageUnavailable(why)
         return await self._page()
 
 

@@ -15,7 +15,7 @@ from vpplb.model.names import ObjectKey
 from vpplb.model.vip import Vip, VipId
 from vpplb.sync.ports import LoadBalancerGone, ObservedVpp, PacketTally, VipCounters
 from vpplb.sync.vip_state import VipState
-from vpplb.telemetry.http import Unavailable
+from vpplb.telemetry.http import PageUnavailable
 
 FRESH = 1.0
 """Seconds for which a reading serves all who ask, so that asking cannot keep VPP busy."""
@@ -46,7 +46,7 @@ class VipsPage:
         self._stale_at = 0.0
 
     async def __call__(self) -> Mapping[str, object]:
-        """Return the VIPs in JSON's types; Unavailable without VPP (`telemetry.http.Page`)."""
+        """Return the VIPs in JSON's types; PageUnavailable without VPP (`telemetry.http.Page`)."""
         async with self._reading:
             now = asyncio.get_running_loop().time()
             if not self._last or now >= self._stale_at:
@@ -58,7 +58,7 @@ class VipsPage:
         try:
             observed, indexes = await self._look()
         except LoadBalancerGone as gone:
-            raise Unavailable(f"VPP cannot be read: {gone}") from gone
+            raise PageUnavailable(f"VPP cannot be read: {gone}") from gone
         packets, trouble = await self._read_packets(indexes)
         owned = self._vips.owned_state.owned
         return _make_answer(self._node, self._clock.now(), trouble) | {

@@ -22,7 +22,7 @@ from vpplb.cli.options import (
     vpp_stats_socket,
 )
 from vpplb.cli.service_runner import run_service
-from vpplb.telemetry.logs import LogFormat, configure
+from vpplb.telemetry.logs import LogFormat, configure_logs
 
 
 @click.command(short_help="Program this node's VPP as the Frontends' status says.")
@@ -70,7 +70,7 @@ def agent_command(
     from vpplb.agent.app import run as run_agent
     from vpplb.plan.settings import DesiredSettings
 
-    configure(log_level, log_format)
+    configure_logs(log_level, log_format)
     options = AgentOptions(
         node=node,
         vpp_api_socket=vpp_api_socket,

@@ -13,7 +13,7 @@ from vpplb.cli.options import allowance_flags
 from vpplb.cli.terminal import count_of, print_line
 
 if TYPE_CHECKING:
-    from vpplb.files.manifests import Finding, Loaded
+    from vpplb.files.manifests import LoadedManifests, ManifestFinding
     from vpplb.model.problem import Problem
     from vpplb.resources.allowances import Allowances
 
@@ -46,9 +46,9 @@ def check_command(paths: tuple[Path, ...], allowed: "Allowances") -> None:
     Examples:     vpplb check manifests/
                   kubectl get vpplb -A -o yaml | vpplb check -
     """
-    from vpplb.files.manifests import load
+    from vpplb.files.manifests import load_manifests
 
-    loaded = load(paths, allowed)
+    loaded = load_manifests(paths, allowed)
     across, warnings = _find_across(loaded)
     findings = [*loaded.findings, *across]
     for finding in (*findings, *warnings, *loaded.skipped):
@@ -60,7 +60,9 @@ def check_command(paths: tuple[Path, ...], allowed: "Allowances") -> None:
         sys.exit(WRONG)
 
 
-def _find_across(loaded: "Loaded") -> tuple[list["Finding"], list["Finding"]]:
+def _find_across(
+    loaded: "LoadedManifests",
+) -> tuple[list["ManifestFinding"], list["ManifestFinding"]]:
     """Find what spans objects, and what is valid and yet may not do what it says.
 
     Of the former nothing is said where some file could not be read, since much would be missing.
@@ -84,11 +86,13 @@ def _find_across(loaded: "Loaded") -> tuple[list["Finding"], list["Finding"]]:
     )
 
 
-def _place_findings(problems: Iterable["Problem"], loaded: "Loaded") -> list["Finding"]:
-    return [loaded.objects[one.kind, one.key].finding(one) for one in problems]
+def _place_findings(
+    problems: Iterable["Problem"], loaded: "LoadedManifests"
+) -> list["ManifestFinding"]:
+    return [loaded.objects[one.kind, one.key].place_problem(one) for one in problems]
 
 
-def _is_there(problem: "Problem", loaded: "Loaded") -> bool:
+def _is_there(problem: "Problem", loaded: "LoadedManifests") -> bool:
     """Tell whether a Backend "not found" is in the files, though wrong: that is said already."""
     from vpplb.model.names import ObjectKey
 
@@ -107,7 +111,7 @@ def _value_at(raw: object, path: str) -> object:
     return raw
 
 
-def _summarize_findings(loaded: "Loaded", findings: Iterable["Finding"]) -> str:
+def _summarize_findings(loaded: "LoadedManifests", findings: Iterable["ManifestFinding"]) -> str:
     skipped = f", {len(loaded.skipped)} skipped" if loaded.skipped else ""
     count = len(list(findings))
     verdict = count_of(count, "problem") if count else "valid"

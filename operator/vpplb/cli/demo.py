@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from vpplb.plan.desired import FrontendView
-    from vpplb.standalone.app import Standalone
+    from vpplb.standalone.app import StandaloneApp
 
 SHOW_EVERY = 0.7
 """Seconds between looks at what to print where there is no terminal."""
@@ -57,7 +57,7 @@ def demo_command(folder: Path, vpp_api_socket: Path | None, http_address: str, o
     VPP is a simulator unless one runs on this machine. Ctrl-C ends it.
     """
     from vpplb.files.manifests import BadManifests
-    from vpplb.standalone.demo import Demo, DemoFailed
+    from vpplb.standalone.demo import DemoFailed, FailoverDemo
 
     logging.basicConfig(level=logging.ERROR)
     present = Path("/run/vpp/api.sock")
@@ -65,7 +65,7 @@ def demo_command(folder: Path, vpp_api_socket: Path | None, http_address: str, o
     display = _DemoDisplay()
 
     async def play_demo(stop: asyncio.Event, directory: Path) -> None:
-        demo = Demo(folder, directory, socket, http_address, display.add_line)
+        demo = FailoverDemo(folder, directory, socket, http_address, display.add_line)
         vpp = str(socket) if socket else "a simulator, since no VPP runs here"
         display.add_line(f"manifests from {folder}, VPP: {vpp}")
         showing = asyncio.create_task(display.show_picture(demo.standalone))
@@ -102,7 +102,7 @@ class _DemoDisplay:
         if not self._console.is_terminal:
             self._console.print(stamped, markup=False, highlight=False)
 
-    async def show_picture(self, standalone: "Standalone") -> None:
+    async def show_picture(self, standalone: "StandaloneApp") -> None:
         from rich.live import Live
 
         if not self._console.is_terminal:
@@ -116,7 +116,7 @@ class _DemoDisplay:
             finally:
                 live.update(self._draw_picture(standalone), refresh=True)
 
-    async def _print_changes(self, standalone: "Standalone") -> None:
+    async def _print_changes(self, standalone: "StandaloneApp") -> None:
         shown: list[tuple[object, ...]] = []
         before: list[tuple[object, ...]] = []
         while True:
@@ -130,7 +130,7 @@ class _DemoDisplay:
                     self._console.print(_frontend_table(standalone, view))
             await asyncio.sleep(SHOW_EVERY)
 
-    def _draw_picture(self, standalone: "Standalone") -> "RenderableType":
+    def _draw_picture(self, standalone: "StandaloneApp") -> "RenderableType":
         from rich.console import Group
         from rich.text import Text
 
@@ -138,12 +138,12 @@ class _DemoDisplay:
         return Group(*tables, Text("\n".join(self._lines)), Text("Ctrl-C ends it", style="dim"))
 
 
-def _sorted_views(standalone: "Standalone") -> list["FrontendView"]:
+def _sorted_views(standalone: "StandaloneApp") -> list["FrontendView"]:
     views = standalone.reconciler.views
     return [views[key] for key in sorted(views)]
 
 
-def _server_rows(standalone: "Standalone", view: "FrontendView") -> list[tuple[object, ...]]:
+def _server_rows(standalone: "StandaloneApp", view: "FrontendView") -> list[tuple[object, ...]]:
     frontend = view.config.resolved.frontend
     observed = standalone.syncer.vips.observed.get(frontend.vip)
     length = view.config.settings.table_length
@@ -159,7 +159,7 @@ def _server_rows(standalone: "Standalone", view: "FrontendView") -> list[tuple[o
     return rows
 
 
-def _frontend_table(standalone: "Standalone", view: "FrontendView") -> "Table":
+def _frontend_table(standalone: "StandaloneApp", view: "FrontendView") -> "Table":
     from rich.table import Table
 
     frontend = view.config.resolved.frontend

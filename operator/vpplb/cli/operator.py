@@ -23,7 +23,7 @@ from vpplb.cli.options import (
     transition_history,
 )
 from vpplb.cli.service_runner import run_service
-from vpplb.telemetry.logs import LogFormat, configure
+from vpplb.telemetry.logs import LogFormat, configure_logs
 
 if TYPE_CHECKING:
     from vpplb.resources.allowances import Allowances
@@ -72,7 +72,7 @@ def operator_command(
     from vpplb.controller.app import OperatorOptions
     from vpplb.controller.app import run as run_operator
 
-    configure(log_level, log_format)
+    configure_logs(log_level, log_format)
     options = OperatorOptions(
         namespaces=namespace,
         lease_namespace=lease_namespace,

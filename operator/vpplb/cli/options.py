@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from vpplb.model.check import parse_duration
-from vpplb.telemetry.address import parse_address
+from vpplb.telemetry.listen_address import parse_address
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from vpplb.agent.frontend_selector import FrontendSelector, SelectedFrontends
 from vpplb.cli.plan_view import PlanView
-from vpplb.files.atomic import Unusable
-from vpplb.files.manifests import BadManifests, Loaded, load
+from vpplb.files.json_files import UnusableFile
+from vpplb.files.manifests import BadManifests, LoadedManifests, load_manifests
 from vpplb.files.owned_state_store import VppIdentity, read_owned, read_stored_state
 from vpplb.kube.api_resources import JsonObject, cluster_key
 from vpplb.kube.client import KubeClient
@@ -75,20 +75,20 @@ def plan_manifests(
     return PlanView(result=dry_run.plan_calls(observed), about=about, notes=tuple(notes))
 
 
-def _load_manifests(paths: Iterable[Path], allowed: Allowances) -> Loaded:
-    loaded = load(paths, allowed)
+def _load_manifests(paths: Iterable[Path], allowed: Allowances) -> LoadedManifests:
+    loaded = load_manifests(paths, allowed)
     if loaded.findings:
         raise BadManifests(loaded.findings)
     return loaded
 
 
-def _assume_loaded(loaded: Loaded, down: Iterable[ObjectKey], before: VipTable) -> Assumed:
+def _assume_loaded(loaded: LoadedManifests, down: Iterable[ObjectKey], before: VipTable) -> Assumed:
     return assume(
         loaded.frontends, loaded.backends, loaded.health_checks, down=set(down), before=before
     )
 
 
-def _find_named(down: Iterable[str], loaded: Loaded) -> set[ObjectKey]:
+def _find_named(down: Iterable[str], loaded: LoadedManifests) -> set[ObjectKey]:
     """Find the backends; BadManifests for a name that is none's, or several's."""
     found = set()
     for name in down:
@@ -100,13 +100,13 @@ def _find_named(down: Iterable[str], loaded: Loaded) -> set[ObjectKey]:
     return found
 
 
-def _merged_settings(loaded: Loaded, settings: DesiredSettings) -> DesiredSettings:
+def _merged_settings(loaded: LoadedManifests, settings: DesiredSettings) -> DesiredSettings:
     """Take the settings of the plugin from the first Dataplane, as `vpplb standalone` does."""
     dataplane = next(iter(loaded.dataplanes.values()), None)
     return dataplane.spec.merge_settings(settings) if dataplane else settings
 
 
-def _plugin_settings(loaded: Loaded, settings: DesiredSettings) -> LbConf:
+def _plugin_settings(loaded: LoadedManifests, settings: DesiredSettings) -> LbConf:
     change = diff_settings(_merged_settings(loaded, settings), LbConf())
     return change.conf if change else LbConf()
 
@@ -148,7 +148,7 @@ def _read_state_file(live: NodeSource) -> OwnedState | None:
         return None
     try:
         stored = read_stored_state(live.state_file, VppIdentity.of_socket(live.node, live.socket))
-    except Unusable:
+    except UnusableFile:
         return None
     return stored.state if stored else None
 

@@ -28,7 +28,7 @@ from vpplb.cli.options import (
 )
 from vpplb.cli.service_runner import run_service
 from vpplb.cli.terminal import print_line
-from vpplb.telemetry.logs import LogFormat, configure
+from vpplb.telemetry.logs import LogFormat, configure_logs
 
 if TYPE_CHECKING:
     from vpplb.resources.allowances import Allowances
@@ -86,9 +86,9 @@ def standalone_command(
     """
     from vpplb.files.manifests import BadManifests
     from vpplb.plan.settings import DesiredSettings
-    from vpplb.standalone.app import Standalone, StandaloneOptions
+    from vpplb.standalone.app import StandaloneApp, StandaloneOptions
 
-    configure(log_level, log_format)
+    configure_logs(log_level, log_format)
     options = StandaloneOptions(
         folder=folder,
         vpp_api_socket=vpp_api_socket,
@@ -106,7 +106,7 @@ def standalone_command(
         conf=DesiredSettings(ipv4_source=ipv4_source_address, ipv6_source=ipv6_source_address),
     )
     try:
-        run_service(lambda stop: Standalone(options).run(stop))
+        run_service(lambda stop: StandaloneApp(options).run(stop))
     except BadManifests as error:
         for finding in error.findings:
             print_line(finding, err=True)

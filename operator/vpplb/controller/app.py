@@ -116,7 +116,7 @@ class Operator:
         core, health = self._core, self._health
         return HttpServer(
             address=options.http_address,
-            metrics=core.registry.pieces,
+            metrics=core.registry.render_pieces,
             hosts=options.http_hosts,
             alive={
                 "watch": lambda: self._informer.watch.beyond_repair or None,

@@ -23,9 +23,9 @@ from vpplb.reconcile.reconciler import Reconciler
 from vpplb.resources.allowances import Allowances
 from vpplb.resources.renderer import StatusRenderer
 from vpplb.telemetry.decision_log import DecisionLog
-from vpplb.telemetry.metrics import OperatorMetrics, Registry
+from vpplb.telemetry.event_stream import EventStream
+from vpplb.telemetry.metrics import MetricsRegistry, OperatorMetrics
 from vpplb.telemetry.state_view import DecidedStateView
-from vpplb.telemetry.stream import EventStream
 
 DRAIN_TIMEOUT = 5.0
 EVENTS_TIMEOUT = 1.0
@@ -47,7 +47,7 @@ class OperatorCore:
         transition_history: int = 5,
         blind_guard: bool = True,
     ) -> None:
-        self.registry, self.stream, self.nodes = Registry(), EventStream(), NodeRegistry()
+        self.registry, self.stream, self.nodes = MetricsRegistry(), EventStream(), NodeRegistry()
         self._decided = decided = DecidedState()
         renderer = StatusRenderer(cache, decided, self.nodes.report_frontend, clock.now)
         self.view = DecidedStateView(cache, decided, renderer.render, self.stream)

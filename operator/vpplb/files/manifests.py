@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vpplb.files.content import MOST_BYTES, STDIN, Unreadable, read_content
-from vpplb.files.located import Document, Unparseable, documents
+from vpplb.files.file_content import MOST_BYTES, STDIN, UnreadableFile, read_content
+from vpplb.files.yaml_documents import UnparseableYaml, YamlDocument, parse_documents
 from vpplb.model.names import ObjectKey
 from vpplb.model.objects import Backend, Frontend, HealthCheck, Secret
 from vpplb.model.problem import Problem
@@ -30,7 +30,7 @@ ObjectId = tuple[str, ObjectKey]
 
 
 class BadManifests(Exception):
-    """The manifests are wrong; `findings` are told a line each."""
+    """The manifests are wrong; `findings` say what and where, a line each."""
 
     def __init__(self, findings: Iterable[object]) -> None:
         self.findings = [str(one) for one in findings]
@@ -38,7 +38,7 @@ class BadManifests(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class ManifestFinding:
     """Something to tell about a line of a file; `subject` is the object (`Kind namespace/name`)."""
 
     file: str
@@ -53,35 +53,35 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class SourceObject:
     """An object and where it stands; `parsed` is None when it is wrong."""
 
     file: str
-    document: Document
+    document: YamlDocument
     raw: Mapping[str, object] = field(repr=False)
     parsed: Parsed | None
 
-    def finding(self, problem: Problem) -> Finding:
+    def place_problem(self, problem: Problem) -> ManifestFinding:
         """Place a problem of this object."""
-        return Finding(
+        return ManifestFinding(
             file=self.file,
             line=self.document.line_of(problem.field),
-            subject=_subject(problem.kind, problem.key),
+            subject=_format_subject(problem.kind, problem.key),
             field=problem.field,
             message=problem.message,
         )
 
 
 @dataclass(slots=True, kw_only=True)
-class Loaded:
+class LoadedManifests:
     """What was found. `unparseable`: some file is not YAML, so objects may be missing.
 
     `skipped` are objects that are not ours, but for Secrets; `files` those read, in their order.
     """
 
-    objects: dict[ObjectId, Source] = field(default_factory=dict)
-    findings: list[Finding] = field(default_factory=list)
-    skipped: list[Finding] = field(default_factory=list)
+    objects: dict[ObjectId, SourceObject] = field(default_factory=dict)
+    findings: list[ManifestFinding] = field(default_factory=list)
+    skipped: list[ManifestFinding] = field(default_factory=list)
     secrets: dict[ObjectKey, Secret] = field(default_factory=dict)
     files: list[str] = field(default_factory=list)
     allowed: Allowances = NOTHING
@@ -91,41 +91,41 @@ class Loaded:
     @property
     def frontends(self) -> dict[ObjectKey, Frontend]:
         """Frontends without a fault, by key."""
-        return {p.key: p for p in self._parsed() if isinstance(p, Frontend)}
+        return {p.key: p for p in self._iter_parsed() if isinstance(p, Frontend)}
 
     @property
     def backends(self) -> dict[ObjectKey, Backend]:
         """Backends without a fault, by key."""
-        return {p.key: p for p in self._parsed() if isinstance(p, Backend)}
+        return {p.key: p for p in self._iter_parsed() if isinstance(p, Backend)}
 
     @property
     def health_checks(self) -> dict[ObjectKey, HealthCheck]:
         """HealthChecks without a fault, by key."""
-        return {p.key: p for p in self._parsed() if isinstance(p, HealthCheck)}
+        return {p.key: p for p in self._iter_parsed() if isinstance(p, HealthCheck)}
 
     @property
     def dataplanes(self) -> dict[str, Dataplane]:
         """Dataplanes without a fault, by node."""
-        return {p.node: p for p in self._parsed() if isinstance(p, Dataplane)}
+        return {p.node: p for p in self._iter_parsed() if isinstance(p, Dataplane)}
 
-    def _parsed(self) -> Iterator[Parsed]:
+    def _iter_parsed(self) -> Iterator[Parsed]:
         return (source.parsed for source in self.objects.values() if source.parsed is not None)
 
 
-def load(paths: Iterable[Path], allowed: Allowances = NOTHING) -> Loaded:
+def load_manifests(paths: Iterable[Path], allowed: Allowances = NOTHING) -> LoadedManifests:
     """Read files, folders (all that is below them but what is hidden) and `-`, standard input.
 
     Never raises for what stands in a file, nor for a file that cannot be read.
     """
-    loaded = Loaded(allowed=allowed)
+    loaded = LoadedManifests(allowed=allowed)
     for path in paths:
-        for file in _files(path):
+        for file in _list_files(path):
             _load_file(loaded, file, found=file != path)
     loaded.findings.sort(key=lambda finding: (loaded.files.index(finding.file), finding.line))
     return loaded
 
 
-def _files(path: Path) -> list[Path]:
+def _list_files(path: Path) -> list[Path]:
     """List what to read below a folder; what starts with a dot is left out.
 
     So is the folder of versions in a mounted ConfigMap. A folder that goes meanwhile is no error.
@@ -139,7 +139,7 @@ def _files(path: Path) -> list[Path]:
     return sorted(file for file in found if file.suffix in _SUFFIXES)
 
 
-def _load_file(loaded: Loaded, path: Path, *, found: bool) -> None:
+def _load_file(loaded: LoadedManifests, path: Path, *, found: bool) -> None:
     name = "<stdin>" if path == STDIN else str(path)
     if name in loaded.files:
         return
@@ -148,26 +148,26 @@ def _load_file(loaded: Loaded, path: Path, *, found: bool) -> None:
         most = min(MOST_BYTES, MOST_IN_ALL - loaded._bytes)
         content = read_content(path, regular=found, most=most)
         loaded._bytes += len(content)
-        for document in documents(content.decode()):
+        for document in parse_documents(content.decode()):
             _load_document(loaded, name, document)
-    except Unreadable as error:
-        loaded.findings.append(Finding(file=name, line=1, message=str(error)))
+    except UnreadableFile as error:
+        loaded.findings.append(ManifestFinding(file=name, line=1, message=str(error)))
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
-        loaded.findings.append(Finding(file=name, line=line, message="not YAML: not UTF-8"))
+        loaded.findings.append(ManifestFinding(file=name, line=line, message="not YAML: not UTF-8"))
         loaded.unparseable = True
-    except Unparseable as error:
+    except UnparseableYaml as error:
         message = f"not YAML: {error.message}"
-        loaded.findings.append(Finding(file=name, line=error.line, message=message))
+        loaded.findings.append(ManifestFinding(file=name, line=error.line, message=message))
         loaded.unparseable = True
 
 
-def _load_document(loaded: Loaded, file: str, document: Document) -> None:
+def _load_document(loaded: LoadedManifests, file: str, document: YamlDocument) -> None:
     for fault in () if _of_others(document.value) else document.faults:
-        finding = Finding(
+        finding = ManifestFinding(
             file=file,
             line=fault.line,
-            subject=_name(document.value) if isinstance(document.value, Mapping) else "",
+            subject=_object_name(document.value) if isinstance(document.value, Mapping) else "",
             field=fault.field,
             message=fault.message,
         )
@@ -184,68 +184,70 @@ def _of_others(raw: object) -> bool:
     return bool(version) and version.partition("/")[0] != GROUP
 
 
-def _load_value(loaded: Loaded, file: str, document: Document) -> None:
+def _load_value(loaded: LoadedManifests, file: str, document: YamlDocument) -> None:
     """Load an object, or those of a List."""
     raw = document.value
     if raw is None:
         return
     if not isinstance(raw, Mapping):
         message = "must be an object with apiVersion, kind and metadata"
-        loaded.findings.append(Finding(file=file, line=document.line, message=message))
+        loaded.findings.append(ManifestFinding(file=file, line=document.line, message=message))
     elif raw.get("kind") == "List" and isinstance(raw.get("items"), list):
-        for item in document.items():
+        for item in document.list_items():
             _load_value(loaded, file, item)
     else:
         _load_object(loaded, file, document, raw)
 
 
-def _load_object(loaded: Loaded, file: str, document: Document, raw: Mapping[str, object]) -> None:
+def _load_object(
+    loaded: LoadedManifests, file: str, document: YamlDocument, raw: Mapping[str, object]
+) -> None:
     version, kind = str(raw.get("apiVersion") or ""), str(raw.get("kind") or "")
     if (version, kind) == ("v1", "Secret"):
-        loaded.secrets[_key(raw)] = read_secret(raw)
+        loaded.secrets[_object_key(raw)] = read_secret(raw)
         return
     if _of_others(raw):
         message = f"skipped, since it is not of {API_VERSION}"
-        skipped = Finding(
+        skipped = ManifestFinding(
             file=file, line=document.line, subject=f"{version} {kind}", message=message
         )
         loaded.skipped.append(skipped)
         return
     parsed = parse(raw, loaded.allowed)
-    source = Source(
+    source = SourceObject(
         file=file, document=document, raw=raw, parsed=None if isinstance(parsed, list) else parsed
     )
     if isinstance(parsed, list):
         broken = {fault.field for fault in document.faults if fault.broken}
-        loaded.findings += [source.finding(one) for one in parsed if one.field not in broken]
-    key = _key(raw)
+        loaded.findings += [source.place_problem(one) for one in parsed if one.field not in broken]
+    key = _object_key(raw)
     if key.name:
-        _add(loaded, (kind, key), source)
+        _add_object(loaded, (kind, key), source)
 
 
-def _add(loaded: Loaded, name: ObjectId, source: Source) -> None:
+def _add_object(loaded: LoadedManifests, name: ObjectId, source: SourceObject) -> None:
     first = loaded.objects.setdefault(name, source)
     if first is not source:
         there = f"{first.file}:{first.document.line}"
         loaded.findings.append(
-            Finding(
+            ManifestFinding(
                 file=source.file,
                 line=source.document.line_of("metadata.name"),
-                subject=_subject(*name),
+                subject=_format_subject(*name),
                 field="metadata.name",
                 message=f"is there twice, first in {there}",
             )
         )
 
 
-def _key(raw: Mapping[str, object]) -> ObjectKey:
+def _object_key(raw: Mapping[str, object]) -> ObjectKey:
     return read_meta(raw, namespaced=raw.get("kind") != DATAPLANE.kind)[0].key
 
 
-def _name(raw: Mapping[str, object]) -> str:
-    return _subject(str(raw.get("kind") or ""), _key(raw))
+def _object_name(raw: Mapping[str, object]) -> str:
+    return _format_subject(str(raw.get("kind") or ""), _object_key(raw))
 
 
-def _subject(kind: str, key: ObjectKey) -> str:
+def _format_subject(kind: str, key: ObjectKey) -> str:
     name = key.name or "(no name)"
     return f"{kind or '(no kind)'} {key.namespace}/{name}" if key.namespace else f"{kind} {name}"

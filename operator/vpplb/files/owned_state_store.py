@@ -21,7 +21,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-from vpplb.files.atomic import Unusable, read_json, set_aside, write_json
+from vpplb.files.json_files import UnusableFile, read_json, set_aside, write_json
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import VipId
 from vpplb.sync.vip_state import OwnedState
@@ -165,7 +165,7 @@ def read_stored_state(path: Path, identity: VppIdentity) -> StoredState | None:
     if content is None:
         return None
     if not isinstance(content, Mapping) or content.get("version") != VERSION:
-        raise Unusable("it is of another version, or no memory of VIPs")
+        raise UnusableFile("it is of another version, or no memory of VIPs")
     try:
         of = VppIdentity(
             **{part: str(content["router"][part]) for part in ("node", "machine", "vpp")}
@@ -181,9 +181,9 @@ def read_stored_state(path: Path, identity: VppIdentity) -> StoredState | None:
         if not isinstance(spec, Mapping | None):
             raise ValueError("spec is no object")
     except (KeyError, ValueError, AttributeError, TypeError) as error:
-        raise Unusable(f"it is damaged: {error}") from error
+        raise UnusableFile(f"it is damaged: {error}") from error
     if other := identity.explain_difference(of):
-        raise Unusable(other)
+        raise UnusableFile(other)
     return StoredState(state=state, spec=spec)
 
 
@@ -193,7 +193,7 @@ def load_stored_state(path: Path | None, identity: VppIdentity) -> LoadedState:
         return LoadedState()
     try:
         return LoadedState(stored=read_stored_state(path, identity))
-    except Unusable as error:
+    except UnusableFile as error:
         return LoadedState(trouble=set_aside(path, str(error)))
 
 

@@ -20,7 +20,7 @@ class ApiVersion:
     other_crcs: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
-        """Refuse what no VPP can be (ValueError)."""
+        """ValueError for what no VPP can be."""
         if unknown := self.other_crcs - MESSAGES.keys():
             raise ValueError(f"no such message: {', '.join(sorted(unknown))}")
         if self.shift < 0 or len(MESSAGE_IDS) + self.shift > 0xFFFF:
@@ -31,7 +31,7 @@ class ApiVersion:
         return number if number <= _LAST_FIXED else number + self.shift
 
     def message_name(self, number: int) -> str | None:
-        """Return the message of an id; None when it is none's."""
+        """Return the message of an id; None when there is none."""
         if number > _LAST_FIXED:
             number -= self.shift
             return _NAMES.get(number) if number > _LAST_FIXED else None

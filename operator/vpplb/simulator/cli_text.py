@@ -21,7 +21,7 @@ _HEAP = (
 
 
 def run_command(command: str, state: LoadBalancerState) -> str | None:
-    """Return what a command prints; None when it is not known here."""
+    """Return what a command prints; None for an unknown command."""
     match command.split():
         case ["show", "lb"]:
             return _show_main(state)

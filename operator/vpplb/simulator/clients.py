@@ -23,7 +23,7 @@ _FIRST_DESCRIPTOR = 20
 
 
 class ClientTable:
-    """Clients by their index."""
+    """The clients of one VPP, by index."""
 
     def __init__(self) -> None:
         self._present: dict[int, ClientConnection] = {}
@@ -51,23 +51,23 @@ class ClientTable:
         return self._present.get(index)
 
     def remove_client(self, index: int) -> None:
-        """Free an index: VPP hung up."""
+        """Free the index of a client on which VPP hung up."""
         self._present.pop(index, None)
 
     def on_client_end(self, index: int) -> bool:
-        """Take in that a client hung up; return whether VPP goes on."""
+        """Note that a client hung up; return whether VPP goes on."""
         client = self._present.pop(index, None)
         if client is not None and self._blind:
             self._vanished[index] = client.name
         return len(self._vanished) < FATAL
 
     def on_replies(self, sizes: Sequence[int]) -> None:
-        """Take in that replies of these sizes, in bytes, were sent in one go."""
+        """Note that replies of these sizes, in bytes, were sent at once."""
         if len(sizes) > FILLS_MESSAGES or sum(sizes) > FILLS_BYTES:
             self._blind = True
 
     def on_failed_call(self) -> None:
-        """Take in that a system call failed: `errno` is another, and the vanished are noticed."""
+        """Note that a system call failed: it sets `errno`, so VPP notices the vanished clients."""
         self._blind = False
         self._vanished.clear()
 

@@ -33,11 +33,11 @@ _OUTPUT_AT_ONCE = 65536  # bytes that are gathered before they are written
 
 
 class ClientConnection(asyncio.Protocol):
-    """One client's end of the socket."""
+    """Answers one client, in the order of its messages."""
 
     def __init__(self, vpp: "VppSimulator") -> None:
         self.name = ""
-        """The client's, as it registered."""
+        """The client's name, as it registered."""
         self._vpp = vpp
         self._index: int
         self._full = self._hung = self._ended = False
@@ -56,7 +56,6 @@ class ClientConnection(asyncio.Protocol):
         self.set_hung(self._vpp.hung)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Be forgotten, unless VPP does not notice (asyncio.Protocol)."""
         if self._delay is not None:
             self._delay.cancel()
         if self._is_registered():
@@ -80,7 +79,6 @@ class ClientConnection(asyncio.Protocol):
         return not self._ended
 
     def pause_writing(self) -> None:
-        """Wait: the client does not take its answers (asyncio.Protocol)."""
         self._full = True
         self._go_on()
 
@@ -89,7 +87,7 @@ class ClientConnection(asyncio.Protocol):
         self._go_on()
 
     def set_hung(self, hung: bool) -> None:
-        """Read no more from the client, or go on."""
+        """Stop to read from the client, or go on."""
         self._hung = hung
         self._go_on()
 
@@ -107,7 +105,7 @@ class ClientConnection(asyncio.Protocol):
             self._answer_input()
 
     def _answer_input(self) -> None:
-        """Answer what has come in, as long as the client takes the answers."""
+        """Answer the messages that have come, as long as the client takes the answers."""
         while not self._is_held and (message := wire.take_frame(self._input)) is not None:
             self._handle_message(message)
             if len(self._output) > _OUTPUT_AT_ONCE:
@@ -115,7 +113,7 @@ class ClientConnection(asyncio.Protocol):
         self.flush()
 
     def close(self) -> None:
-        """Hang up, having sent what is still to be sent; what comes in from now on is dropped."""
+        """Hang up after all output is sent; drop what still comes in."""
         self._ended = True
         self._vpp.clients.remove_client(self._index)
         self._transport.close()
@@ -177,7 +175,7 @@ class ClientConnection(asyncio.Protocol):
             self.close()
 
     def answer_message(self, name: str, fields: dict[str, Any]) -> None:
-        """Do what a message asks, and answer it as far as no fault is in the way."""
+        """Do what a message asks, and answer it as the armed faults allow."""
         fault = self._vpp.faults.take_fault(name)
         match fault:
             case KillVpp():
@@ -202,7 +200,7 @@ class ClientConnection(asyncio.Protocol):
     def _queue_answers(
         self, fault: Fault | None, fields: wire.Fields, answers: Sequence[Answer]
     ) -> None:
-        """Put the answers to a message behind what is to be sent, as the fault has it."""
+        """Append the answers to the output, as the fault changes them."""
         context = fields["context"] ^ (0xFFFFFFFF if isinstance(fault, WrongContext) else 0)
         number = self._api_version.message_id
         frames = [
@@ -216,7 +214,7 @@ class ClientConnection(asyncio.Protocol):
             self._late = b""
 
     def _spoil_answer(self, fault: Fault, data: bytes) -> bytes:
-        """Return what is to be sent at once of the frames in `data`."""
+        """Return the bytes of `data` that the fault lets out at once."""
         match fault:
             case DropAnswer():
                 return b""
@@ -239,7 +237,7 @@ class ClientConnection(asyncio.Protocol):
                 return data
 
     def _delay_output(self, seconds: float, data: bytes) -> None:
-        """Send `data` later, and do nothing until then."""
+        """Send `data` after a delay, and answer nothing until then."""
         loop = asyncio.get_running_loop()
         self._delay = loop.call_later(seconds, self._on_delay_over, data)
         self._go_on()
@@ -261,7 +259,7 @@ class ClientConnection(asyncio.Protocol):
 
 
 def _plain_fields(fields: wire.Fields) -> dict[str, Any]:
-    """Return a message's own fields as JSON can write them."""
+    """Return a message's own fields in JSON's types."""
     return {k: _plain_value(v) for k, v in fields.items() if k not in ("client_index", "context")}
 
 

@@ -42,13 +42,13 @@ class ControlSocket:
         self._writers: set[asyncio.StreamWriter] = set()
 
     async def start(self) -> None:
-        """Listen; SocketInUse or OSError if that cannot be."""
+        """Listen (SocketInUse, OSError)."""
         clear_socket_path(self._path)
         self._server = await asyncio.start_unix_server(self._serve_client, self._path)
         self._path.chmod(self._mode)
 
     async def stop(self) -> None:
-        """Listen no more, and remove the socket."""
+        """Stop to listen, and remove the socket."""
         if self._server is None:
             return
         self._server.close()

@@ -23,7 +23,7 @@ NAMES = (
 
 
 class CounterMirror(Protocol):
-    """Who shows the counters to others."""
+    """Shows the counters to other processes."""
 
     def resize_rows(self, length: int) -> None:
         """Have room for this many VIP indexes in each row."""
@@ -42,7 +42,7 @@ class PacketCounters:
         self._mirror: CounterMirror | None = None
 
     def reset_vip(self, index: int) -> None:
-        """Count from 0 at an index: a VIP has been added there."""
+        """Set the counters of an index to 0, for a new VIP."""
         if index >= self._length:
             self._length = index + 1
             for row in (row for rows in self._rows for row in rows):
@@ -60,7 +60,7 @@ class PacketCounters:
         return sum(row[index] for row in self._rows[kind])
 
     def set_mirror(self, mirror: CounterMirror | None) -> None:
-        """Show all counters in `mirror` from now on, or nowhere."""
+        """Show all counters in `mirror` from now on; None: nowhere."""
         self._mirror = mirror
         if mirror is None or not self._length:
             return

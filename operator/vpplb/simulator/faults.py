@@ -19,7 +19,7 @@ class DelayAnswer:
     seconds: float
 
     def __post_init__(self) -> None:
-        """Refuse what is no time (TypeError, ValueError)."""
+        """TypeError or ValueError for what is no time."""
         if not 0 <= self.seconds < math.inf:
             raise ValueError(f"cannot wait {self.seconds} seconds")
 
@@ -36,7 +36,7 @@ class RefuseRequest:
     retval: int
 
     def __post_init__(self) -> None:
-        """Refuse what would be a success, or is none (TypeError, ValueError)."""
+        """TypeError or ValueError for what is no refusal."""
         if not -(1 << 31) <= self.retval < 0:
             raise ValueError(f"a refusal has a retval below 0, not {self.retval}")
 
@@ -104,7 +104,7 @@ class _ArmedFault:
 
 
 class FaultInjector:
-    """The faults to come."""
+    """The faults that are armed, in order."""
 
     def __init__(self) -> None:
         self._armed: list[_ArmedFault] = []

@@ -121,7 +121,7 @@ class StickyTable:
                 entry.vip, entry.value = _NO_VIP, 0
 
     def drop_references(self) -> None:
-        """Let go of every AS, because the table is given up."""
+        """Drop the references to all servers, before the table is given up."""
         for entry in self._iter_entries():
             self._move_reference(entry, 0)
 

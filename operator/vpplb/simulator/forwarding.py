@@ -21,7 +21,7 @@ class NotModelled(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerChoice:
-    """What the plugin made of a packet: the index of the server it chose, and how it counts it."""
+    """The server, by index, that the plugin chose for a packet, and how it counts the packet."""
 
     server: int
     kind: PacketKind

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from vpplb.files.manifests import Loaded
+from vpplb.files.manifests import LoadedManifests
 from vpplb.files.owned_state_store import OwnedStateStore, VppIdentity
-from vpplb.files.state import StateFile
+from vpplb.files.state_file import StateFile
 from vpplb.model.clock import SystemClock
 from vpplb.model.health import Transition
 from vpplb.plan.decisions import DecidedState
@@ -21,26 +21,26 @@ from vpplb.reconcile.reconciler import Reconciler
 from vpplb.resources.allowances import NOTHING, Allowances
 from vpplb.resources.renderer import StatusRenderer
 from vpplb.standalone.decision_handler import DecisionHandler
-from vpplb.standalone.folder import Folder
 from vpplb.standalone.local_statuses import LocalObjects, LocalStatuses
-from vpplb.standalone.vpp import NODE, LocalVpp, ProgrammedFrontends
+from vpplb.standalone.local_vpp import NODE, LocalVpp, ProgrammedFrontends
+from vpplb.standalone.manifest_folder import ManifestFolder
 from vpplb.sync.packet_meter import Indexes, PacketMeter
 from vpplb.sync.ports import LoadBalancer, VipCounters
 from vpplb.sync.syncer import VppSyncer
 from vpplb.sync.vip_state import VipState
 from vpplb.telemetry.decision_log import DecisionLog
+from vpplb.telemetry.event_stream import EventStream
 from vpplb.telemetry.http import HttpServer
 from vpplb.telemetry.metrics import (
     AgentMetrics,
+    MetricsRegistry,
     OperatorMetrics,
     PacketCount,
-    Registry,
     packet_counts,
     register_packets,
 )
 from vpplb.telemetry.process_health import ProcessHealth, complain_late
 from vpplb.telemetry.state_view import DecidedStateView
-from vpplb.telemetry.stream import EventStream
 from vpplb.vpp.access import VppAccess
 from vpplb.vpp.stale_clients import StaleClients
 
@@ -70,7 +70,7 @@ class StandaloneOptions:
     conf: DesiredSettings = field(default_factory=DesiredSettings)
 
 
-class Standalone:
+class StandaloneApp:
     """The parts, and the order in which they start and stop.
 
     `lb` takes the place of the VPP behind the socket, `prober` of the processes that probe;
@@ -89,7 +89,7 @@ class Standalone:
         self._options, clock = options, SystemClock()
         self._state_file = StateFile(options.state_file)
         self._prober = prober or WorkerPool(options.probe_workers, options.netns)
-        registry, stream = Registry(), EventStream()
+        registry, stream = MetricsRegistry(), EventStream()
         objects, decided, programmed = LocalObjects(), DecidedState(), ProgrammedFrontends()
         renderer = StatusRenderer(objects, decided, programmed.report_frontend, clock.now)
         view = DecidedStateView(objects, decided, renderer.render, stream)
@@ -130,7 +130,7 @@ class Standalone:
             decision_log=DecisionLog(self._metrics, view),
             on_transition=on_transition,
         )
-        self._folder = Folder(
+        self._folder = ManifestFolder(
             options.folder,
             self.reconciler,
             self._statuses.note_object,
@@ -146,14 +146,14 @@ class Standalone:
 
     def _make_http(
         self,
-        registry: Registry,
+        registry: MetricsRegistry,
         view: DecidedStateView,
         stream: EventStream,
         stale_clients: StaleClients,
     ) -> HttpServer:
         return HttpServer(
             address=self._options.http_address,
-            metrics=registry.pieces,
+            metrics=registry.render_pieces,
             hosts=self._options.http_hosts,
             alive={"probers": complain_late(self._health.check_any_prober)},
             figures=self._health.list_figures,
@@ -174,9 +174,9 @@ class Standalone:
         address is taken.
         """
         async with self._http:
-            await self._run(stop)
+            await self._run_parts(stop)
 
-    async def _run(self, stop: asyncio.Event) -> None:
+    async def _run_parts(self, stop: asyncio.Event) -> None:
         self._folder.start(self._state_file)
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._folder.reload.set)
         reconciler = self.reconciler
@@ -194,7 +194,7 @@ class Standalone:
             asyncio.create_task(work)
             for work in (
                 reconciler.run(self._decisions.handle_decisions),
-                self._sync(),
+                self._run_syncer(),
                 self._folder.run(),
                 self._statuses.run(),
                 self._store.run(),
@@ -218,7 +218,7 @@ class Standalone:
             if not task.cancelled():
                 task.result()
 
-    async def _sync(self) -> None:
+    async def _run_syncer(self) -> None:
         """Program VPP, when no other one does, from where the last one has left it."""
         if self._lock is not None:
             await self._lock.wait_acquired(self.vpp.on_disconnected)
@@ -227,7 +227,7 @@ class Standalone:
             self.syncer.vips.restore(loaded.stored.state)
         await self.syncer.run()
 
-    def _set_settings(self, loaded: Loaded) -> None:
+    def _set_settings(self, loaded: LoadedManifests) -> None:
         """Take the settings of VPP from the Dataplane of the folder, if there is one."""
         default = self._options.conf
         dataplane = loaded.dataplanes.get(NODE) or next(iter(loaded.dataplanes.values()), None)

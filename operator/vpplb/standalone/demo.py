@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from vpplb.files.manifests import BadManifests, load
+from vpplb.files.manifests import BadManifests, load_manifests
 from vpplb.model.check import HttpProbe
 from vpplb.model.health import HealthState, Transition
 from vpplb.model.names import ObjectKey
@@ -21,7 +21,7 @@ from vpplb.plan.render import op_text
 from vpplb.plan.settings import HeapSpace
 from vpplb.resources.allowances import Allowances
 from vpplb.simulator.server import VppSimulator
-from vpplb.standalone.app import Standalone, StandaloneOptions
+from vpplb.standalone.app import StandaloneApp, StandaloneOptions
 from vpplb.sync.ports import CallOutcome, LoadBalancer, ObservedVpp, VppInfo
 from vpplb.vpp.lb import PapiLoadBalancer
 
@@ -41,7 +41,7 @@ class DemoFailed(Exception):
     """A step of the demonstration did not happen; the text says which."""
 
 
-class _Healthy(BaseHTTPRequestHandler):
+class _HealthyHandler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
@@ -52,7 +52,7 @@ class _Healthy(BaseHTTPRequestHandler):
         """Say nothing: the display is the operator's."""
 
 
-class _Server(ThreadingHTTPServer):
+class _QuietServer(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: object, client_address: object) -> None:
@@ -64,11 +64,11 @@ class WebServer:
 
     def __init__(self, address: str, port: int) -> None:
         self._where = (address, port)
-        self._server: _Server | None = None
+        self._server: _QuietServer | None = None
 
     def start(self) -> None:
         """Listen; OSError when the port is taken."""
-        self._server = _Server(self._where, _Healthy)
+        self._server = _QuietServer(self._where, _HealthyHandler)
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
     def stop(self) -> None:
@@ -79,7 +79,7 @@ class WebServer:
 
 
 @dataclass(slots=True)
-class Overheard:
+class OverheardLoadBalancer:
     """A LoadBalancer that tells what VPP is told."""
 
     inner: LoadBalancer
@@ -109,7 +109,7 @@ class Overheard:
         await self.inner.close()
 
 
-class Demo:
+class FailoverDemo:
     """Runs the folder's manifests against servers of its own; BadManifests when they are wrong.
 
     `vpp_api_socket` None: a simulator is started on sockets in `directory`; else VPP's stats
@@ -128,7 +128,7 @@ class Demo:
         self._simulated = vpp_api_socket is None
         self._socket = vpp_api_socket or directory / "api.sock"
         self._stats_socket = self._socket.with_name("stats.sock")
-        self._servers = _servers(folder)
+        self._servers = _make_servers(folder)
         options = StandaloneOptions(
             folder=folder,
             vpp_api_socket=self._socket,
@@ -139,9 +139,9 @@ class Demo:
             allowed=_ALLOWED,
         )
         papi = PapiLoadBalancer(self._socket)
-        vpp = Overheard(papi, tell)
-        self.standalone = Standalone(
-            options, vpp, on_transition=self._transition, indexes=papi.vip_indexes
+        vpp = OverheardLoadBalancer(papi, tell)
+        self.standalone = StandaloneApp(
+            options, vpp, on_transition=self._tell_transition, indexes=papi.vip_indexes
         )
 
     async def run(self, stop: asyncio.Event, *, once: bool) -> None:
@@ -161,7 +161,7 @@ class Demo:
                 server.start()
                 stack.callback(server.stop)
             running = asyncio.create_task(self.standalone.run(stop))
-            playing = asyncio.create_task(self._play(stop))
+            playing = asyncio.create_task(self._play_failover(stop))
             await asyncio.wait({running, playing}, return_when=asyncio.FIRST_COMPLETED)
             if once or (playing.done() and playing.exception()):
                 stop.set()
@@ -171,42 +171,51 @@ class Demo:
             if playing.done() and not playing.cancelled():
                 playing.result()
 
-    async def _play(self, stop: asyncio.Event) -> None:
+    async def _play_failover(self, stop: asyncio.Event) -> None:
         victim, server = next(iter(self._servers.items()))
-        await self._until("all backends are up", lambda: self._count(HealthState.UP) == self._all)
+        await self._wait_until(
+            "all backends are up",
+            lambda: self._count_in_state(HealthState.UP) == self._server_count,
+        )
         await asyncio.sleep(WATCH)
         self._tell(f"*** the server of {victim.name} is taken down")
         server.stop()
-        await self._until(
+        await self._wait_until(
             f"{victim.name} has weight 0 in VPP",
-            lambda: self._state(victim) is HealthState.DOWN and self._weights_in_vpp(victim) == {0},
+            lambda: (
+                self._backend_state(victim) is HealthState.DOWN
+                and self._weights_in_vpp(victim) == {0}
+            ),
         )
         await asyncio.sleep(WATCH)
         self._tell(f"*** the server of {victim.name} is back")
         server.start()
-        await self._until(
+        await self._wait_until(
             f"{victim.name} has its weight again in VPP",
-            lambda: self._state(victim) is HealthState.UP and self._weights_in_vpp(victim) != {0},
+            lambda: (
+                self._backend_state(victim) is HealthState.UP
+                and self._weights_in_vpp(victim) != {0}
+            ),
         )
         await asyncio.sleep(SHARES_EVERY)
         self._tell("*** that was the failover")
 
     @property
-    def _all(self) -> int:
+    def _server_count(self) -> int:
         return len(self._servers)
 
-    def _state(self, backend: ObjectKey) -> HealthState:
+    def _backend_state(self, backend: ObjectKey) -> HealthState:
         return self.standalone.reconciler.get_health(backend).state
 
-    def _count(self, state: HealthState) -> int:
-        return sum(self._state(backend) is state for backend in self._servers)
+    def _count_in_state(self, state: HealthState) -> int:
+        return sum(self._backend_state(backend) is state for backend in self._servers)
 
     def _weights_in_vpp(self, backend: ObjectKey) -> set[int]:
         address = self.standalone.reconciler.store.backends[backend].address
         observed = self.standalone.syncer.vips.observed.values()
         return {vip.servers[address].weight for vip in observed if address in vip.servers}
 
-    async def _until(self, what: str, holds: Callable[[], bool]) -> None:
+    async def _wait_until(self, what: str, holds: Callable[[], bool]) -> None:
         try:
             async with asyncio.timeout(PATIENCE):
                 while not holds():  # noqa: ASYNC110 (three parts would have to signal it)
@@ -214,14 +223,14 @@ class Demo:
         except TimeoutError:
             raise DemoFailed(f"not within {PATIENCE:g} s: {what}") from None
 
-    def _transition(self, transition: Transition) -> None:
+    def _tell_transition(self, transition: Transition) -> None:
         change = f"{transition.from_state.value} → {transition.to_state.value}"
         self._tell(f"{transition.backend.name} {change} ({transition.code} {transition.detail})")
 
 
-def _servers(folder: Path) -> dict[ObjectKey, WebServer]:
+def _make_servers(folder: Path) -> dict[ObjectKey, WebServer]:
     """Make a server for each backend of the folder that is checked by HTTP."""
-    loaded = load([folder], _ALLOWED)
+    loaded = load_manifests([folder], _ALLOWED)
     if loaded.findings:
         raise BadManifests(loaded.findings)
     servers = {}

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from vpplb.files.state import StateFile
+from vpplb.files.state_file import StateFile
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.resources.renderer import StatusRenderer
 from vpplb.telemetry.state_view import DecidedStateView
@@ -107,6 +107,6 @@ class LocalStatuses:
         """Write the state file; it is logged where that is not possible."""
         statuses = {kind: dict(of_kind) for kind, of_kind in self._statuses.items()}
         try:
-            await asyncio.to_thread(self._state_file.save, statuses)
+            await asyncio.to_thread(self._state_file.save_statuses, statuses)
         except OSError as error:
             log.error("the state cannot be written to %s: %s", self._state_file.path, error)

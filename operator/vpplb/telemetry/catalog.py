@@ -230,19 +230,19 @@ def as_markdown() -> str:
             "",
             "## Every program, as far as it applies",
             "",
-            *_table(VITAL_METRICS),
+            *_render_table(VITAL_METRICS),
             "",
             "## Operator",
             "",
-            *_table(OPERATOR_METRICS),
+            *_render_table(OPERATOR_METRICS),
             "\n## Agent\n",
-            *_table(AGENT_METRICS),
+            *_render_table(AGENT_METRICS),
             "",
         ]
     )
 
 
-def _table(specs: tuple[MetricSpec, ...]) -> list[str]:
+def _render_table(specs: tuple[MetricSpec, ...]) -> list[str]:
     rows = [
         f"| `{spec.name}` | {spec.type} | {', '.join(f'`{label}`' for label in spec.labels)}"
         f" | {spec.help} |"

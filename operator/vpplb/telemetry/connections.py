@@ -27,15 +27,15 @@ class ConnectionGuard:
     _busy: set[asyncio.BaseTransport] = field(default_factory=set)
 
     @property
-    def count(self) -> int:
+    def connection_count(self) -> int:
         return len(self._idle) + len(self._busy)
 
-    def guarded(self, make: Callable[[], asyncio.Protocol]) -> Callable[[], asyncio.Protocol]:
+    def wrap_factory(self, make: Callable[[], asyncio.Protocol]) -> Callable[[], asyncio.Protocol]:
         """Return what makes the same protocols, under this guard."""
-        return lambda: _Guarded(self, make())
+        return lambda: _GuardedProtocol(self, make())
 
     @contextmanager
-    def answering(self, transport: asyncio.BaseTransport | None) -> Iterator[None]:
+    def mark_busy(self, transport: asyncio.BaseTransport | None) -> Iterator[None]:
         """Leave a connection alone while its request is answered."""
         if transport is None or transport not in self._idle:
             yield
@@ -47,39 +47,39 @@ class ConnectionGuard:
         finally:
             if transport in self._busy:
                 self._busy.discard(transport)
-                self._wait(transport)
+                self._start_timeout(transport)
 
-    def opened(self, transport: asyncio.BaseTransport) -> bool:
+    def on_opened(self, transport: asyncio.BaseTransport) -> bool:
         """Take a connection in; False when it has no place and is ended at once."""
-        if self.count >= self.most:
+        if self.connection_count >= self.most:
             longest = next(iter(self._idle), None)
             if longest is None:
-                _abort(transport)
+                _abort_transport(transport)
                 return False
-            self._end(longest)
-        self._wait(transport)
+            self._end_connection(longest)
+        self._start_timeout(transport)
         return True
 
-    def closed(self, transport: asyncio.BaseTransport) -> None:
+    def on_closed(self, transport: asyncio.BaseTransport) -> None:
         self._busy.discard(transport)
         if waiting := self._idle.pop(transport, None):
             waiting.cancel()
 
-    def _wait(self, transport: asyncio.BaseTransport) -> None:
+    def _start_timeout(self, transport: asyncio.BaseTransport) -> None:
         loop = asyncio.get_running_loop()
-        self._idle[transport] = loop.call_later(self.patience, self._end, transport)
+        self._idle[transport] = loop.call_later(self.patience, self._end_connection, transport)
 
-    def _end(self, transport: asyncio.BaseTransport) -> None:
-        self.closed(transport)
-        _abort(transport)
+    def _end_connection(self, transport: asyncio.BaseTransport) -> None:
+        self.on_closed(transport)
+        _abort_transport(transport)
 
 
-def _abort(transport: asyncio.BaseTransport) -> None:
+def _abort_transport(transport: asyncio.BaseTransport) -> None:
     if isinstance(transport, asyncio.Transport):
         transport.abort()
 
 
-class _Guarded(asyncio.Protocol):
+class _GuardedProtocol(asyncio.Protocol):
     """Hands everything on to the protocol inside, and tells the guard of the beginning and end."""
 
     def __init__(self, guard: ConnectionGuard, inside: asyncio.Protocol) -> None:
@@ -88,12 +88,12 @@ class _Guarded(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
-        self._taken = self._guard.opened(transport)
+        self._taken = self._guard.on_opened(transport)
         if self._taken:
             self._inside.connection_made(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._guard.closed(self._transport)
+        self._guard.on_closed(self._transport)
         if self._taken:
             self._inside.connection_lost(exc)
 

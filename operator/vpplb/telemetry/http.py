@@ -1,7 +1,7 @@
 """The HTTP server of every program: metrics, health, and read-only state. Nothing changes by it.
 
 Reading must not stop deciding: connections are bounded (`connections`), large answers are made in
-slices and shared (`answers`), and handed on no faster than they are taken.
+slices and shared (`shared_answers`), and handed on no faster than they are taken.
 """
 
 import asyncio
@@ -21,11 +21,11 @@ from aiohttp import web
 from vpplb.model.names import ObjectKey
 from vpplb.model.printable import printable
 from vpplb.telemetry import metrics
-from vpplb.telemetry.address import ListenAddress, parse_address
-from vpplb.telemetry.answers import Answer, SharedAnswers
+from vpplb.telemetry.allowed_hosts import is_own_host
 from vpplb.telemetry.connections import ConnectionGuard
-from vpplb.telemetry.hosts import is_own_host
-from vpplb.telemetry.stream import EventStream, StreamEvent
+from vpplb.telemetry.event_stream import EventStream, StreamEvent
+from vpplb.telemetry.listen_address import ListenAddress, parse_address
+from vpplb.telemetry.shared_answers import Answer, SharedAnswers
 
 KINDS = ("frontends", "backends", "healthchecks", "dataplanes")
 
@@ -57,7 +57,7 @@ Page = Callable[[], Awaitable[Mapping[str, object]]]
 """Answers in JSON's types; raises Unavailable."""
 
 
-class Unavailable(Exception):
+class PageUnavailable(Exception):
     """What was asked for cannot be known now; the text says why. Answered by 503."""
 
 
@@ -65,17 +65,17 @@ class _NotThere(Exception):
     """There is no such thing; the text says what. Answered by 404."""
 
 
-class _NotForUs(Exception):
+class _WrongHost(Exception):
     """The request names a host that is not this one. Answered by 421 (RFC 9110, 15.5.20)."""
 
 
 class StateView(Protocol):
     """What `/api/v1` shows."""
 
-    def keys(self, kind: str) -> Sequence[ObjectKey] | None:
+    def list_keys(self, kind: str) -> Sequence[ObjectKey] | None:
         """Give the names of a kind (`frontends`, …), sorted; None when this program has none."""
 
-    def shown(self, kind: str, key: ObjectKey) -> Mapping[str, object] | None:
+    def show_object(self, kind: str, key: ObjectKey) -> Mapping[str, object] | None:
         """Give an object; None when it is not there (any more).
 
         It is shaped as the resource is: `metadata` (with `namespace` and `name`), `spec`,
@@ -93,7 +93,7 @@ class HttpServer:
     Without a `view` there is nothing below `/api/v1` but `pages`, by their paths there; without
     `stream` there is no `/api/v1/events`, and without `dashboard` nothing at `/`.
     `metrics` gives the text in small pieces. `hosts` are names that requests may be for besides
-    those of `hosts.is_own_host`. Entering raises CannotListen, or ValueError for the address.
+    those of `is_own_host`. Entering raises CannotListen, or ValueError for the address.
     """
 
     address: str
@@ -118,14 +118,14 @@ class HttpServer:
         if where is None:
             return self
         self._runner = web.AppRunner(
-            self._app(), access_log=None, handle_signals=False, shutdown_timeout=1.0
+            self._make_app(), access_log=None, handle_signals=False, shutdown_timeout=1.0
         )
         await self._runner.setup()
         make = self._runner.server
         assert make is not None
         try:
             self._server = await asyncio.get_running_loop().create_server(
-                self.guard.guarded(make), where.host, where.port, backlog=128
+                self.guard.wrap_factory(make), where.host, where.port, backlog=128
             )
         except OSError as error:
             await self._runner.cleanup()
@@ -148,94 +148,94 @@ class HttpServer:
             self._runner = None
 
     @property
-    def listening(self) -> ListenAddress | None:
+    def listen_address(self) -> ListenAddress | None:
         """Where it listens, with the real port; None when it does not."""
         if self._server is None or not self._server.sockets:
             return None
         host, port, *_ = self._server.sockets[0].getsockname()
         return ListenAddress(host, port)
 
-    def _app(self) -> web.Application:
-        app = web.Application(middlewares=[self._guarded, _errors_as_json, self._for_us])
+    def _make_app(self) -> web.Application:
+        app = web.Application(middlewares=[self._guard_request, _errors_as_json, self._check_host])
         app.on_response_prepare.append(_add_headers)
-        app.router.add_get("/metrics", self._metrics)
-        app.router.add_get("/healthz", self._healthz)
-        app.router.add_get("/readyz", self._readyz)
+        app.router.add_get("/metrics", self._get_metrics)
+        app.router.add_get("/healthz", self._get_healthz)
+        app.router.add_get("/readyz", self._get_readyz)
         if self.stream is not None:
-            app.router.add_get("/api/v1/events", self._events)
+            app.router.add_get("/api/v1/events", self._get_events)
         for path, page in self.pages.items():
-            app.router.add_get(f"/api/v1/{path}", _page(page))
+            app.router.add_get(f"/api/v1/{path}", _page_route(page))
         if self.view is not None:
             kind = f"{{kind:{'|'.join(KINDS)}}}"
-            app.router.add_get(f"/api/v1/{kind}", self._list)
-            app.router.add_get(f"/api/v1/{kind}/{{name}}", self._object)
-            app.router.add_get(f"/api/v1/{kind}/{{namespace}}/{{name}}", self._object)
+            app.router.add_get(f"/api/v1/{kind}", self._get_list)
+            app.router.add_get(f"/api/v1/{kind}/{{name}}", self._get_object)
+            app.router.add_get(f"/api/v1/{kind}/{{namespace}}/{{name}}", self._get_object)
         if self.dashboard:
-            app.router.add_get("/", _page_handler())
+            app.router.add_get("/", _dashboard_route())
         return app
 
     @web.middleware
-    async def _guarded(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
-        with self.guard.answering(request.transport):
+    async def _guard_request(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+        with self.guard.mark_busy(request.transport):
             return await handler(request)
 
     @web.middleware
-    async def _for_us(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+    async def _check_host(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
         host = request.headers.get("Host")
         if not is_own_host(host, self.hosts):
-            raise _NotForUs(f"{host} is not this server: ask by its address, or allow --http-host")
+            raise _WrongHost(f"{host} is not this server: ask by its address, or allow --http-host")
         return await handler(request)
 
-    async def _metrics(self, request: web.Request) -> web.StreamResponse:
-        answer = await self._answers.get("metrics", self.metrics)
-        return await _hand_out(request, answer, metrics.CONTENT_TYPE)
+    async def _get_metrics(self, request: web.Request) -> web.StreamResponse:
+        answer = await self._answers.get_answer("metrics", self.metrics)
+        return await _write_answer(request, answer, metrics.CONTENT_TYPE)
 
-    async def _healthz(self, request: web.Request) -> web.Response:
+    async def _get_healthz(self, request: web.Request) -> web.Response:
         """Tell whether a new process would help. A loop that hangs tells it by not answering."""
-        return _judged("alive", self.alive, {"figures": self.figures()})
+        return _run_checks("alive", self.alive, {"figures": self.figures()})
 
-    async def _readyz(self, request: web.Request) -> web.Response:
+    async def _get_readyz(self, request: web.Request) -> web.Response:
         facts = {name: say() for name, say in self.facts.items()}
-        return _judged("ready", self.checks, {**facts, "figures": self.figures()})
+        return _run_checks("ready", self.checks, {**facts, "figures": self.figures()})
 
-    async def _list(self, request: web.Request) -> web.StreamResponse:
+    async def _get_list(self, request: web.Request) -> web.StreamResponse:
         kind = request.match_info["kind"]
-        self._keys(kind)
-        answer = await self._answers.get(kind, partial(self._written, kind))
-        return await _hand_out(request, answer, "application/json; charset=utf-8")
+        self._list_keys(kind)
+        answer = await self._answers.get_answer(kind, partial(self._write_objects, kind))
+        return await _write_answer(request, answer, "application/json; charset=utf-8")
 
-    async def _object(self, request: web.Request) -> web.Response:
+    async def _get_object(self, request: web.Request) -> web.Response:
         kind = request.match_info["kind"]
-        self._keys(kind)
+        self._list_keys(kind)
         key = ObjectKey(request.match_info.get("namespace", ""), request.match_info["name"])
         assert self.view is not None
-        found = self.view.shown(kind, key)
+        found = self.view.show_object(kind, key)
         if found is None:
             raise _NotThere(f"no such object: {'/'.join(filter(None, key))}")
-        return _json(found)
+        return _json_response(found)
 
-    def _keys(self, kind: str) -> Sequence[ObjectKey]:
+    def _list_keys(self, kind: str) -> Sequence[ObjectKey]:
         assert self.view is not None
-        keys = self.view.keys(kind)
+        keys = self.view.list_keys(kind)
         if keys is None:
             raise _NotThere(f"no {kind} here")
         return keys
 
-    def _written(self, kind: str) -> Iterator[bytes]:
+    def _write_objects(self, kind: str) -> Iterator[bytes]:
         """Write all objects of a kind, one by one; those that go meanwhile are left out."""
         assert self.view is not None
         before = b'{"items":['
-        for key in self._keys(kind):
-            shown = self.view.shown(kind, key)
+        for key in self._list_keys(kind):
+            shown = self.view.show_object(kind, key)
             if shown is not None:
-                yield before + _text(shown)
+                yield before + _json_text(shown)
                 before = b","
         yield b"]}\n" if before == b"," else b'{"items":[]}\n'
 
-    async def _events(self, request: web.Request) -> web.StreamResponse:
+    async def _get_events(self, request: web.Request) -> web.StreamResponse:
         assert self.stream is not None
         if self._streams >= MOST_STREAMS:
-            raise Unavailable(f"{MOST_STREAMS} readers follow the events already")
+            raise PageUnavailable(f"{MOST_STREAMS} readers follow the events already")
         response = web.StreamResponse(
             headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"}
         )
@@ -244,22 +244,22 @@ class HttpServer:
             return response
         self._streams += 1
         try:
-            return await self._follow(request, response)
+            return await self._follow_stream(request, response)
         finally:
             self._streams -= 1
 
-    async def _follow(
+    async def _follow_stream(
         self, request: web.Request, response: web.StreamResponse
     ) -> web.StreamResponse:
         assert self.stream is not None
         last_id = request.headers.get("Last-Event-ID") or None
         hello = "retry: 2000\n\n" if last_id else f"retry: 2000\nid: {self.stream.last_id}\n\n"
-        await _write(response, hello.encode())
-        await _send_all(response, self.stream, last_id)
+        await _write_piece(response, hello.encode())
+        await _write_events(response, self.stream, last_id)
         return response
 
 
-def _judged(what: str, checks: Mapping[str, Check], more: Mapping[str, object]) -> web.Response:
+def _run_checks(what: str, checks: Mapping[str, Check], more: Mapping[str, object]) -> web.Response:
     """Answer 200 when no check finds anything wrong, else 503; and what was found."""
     found = {name: check() for name, check in checks.items()}
     wrong = {name: text for name, text in found.items() if text is not None}
@@ -269,17 +269,19 @@ def _judged(what: str, checks: Mapping[str, Check], more: Mapping[str, object]) 
         f"not{what.capitalize()}": wrong,
         **more,
     }
-    return _json(body, status=503 if wrong else 200)
+    return _json_response(body, status=503 if wrong else 200)
 
 
-def _page(page: Page) -> Callable[[web.Request], Awaitable[web.Response]]:
+def _page_route(page: Page) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def serve(request: web.Request) -> web.Response:
-        return _json(await page())
+        return _json_response(await page())
 
     return serve
 
 
-async def _hand_out(request: web.Request, answer: Answer, content_type: str) -> web.StreamResponse:
+async def _write_answer(
+    request: web.Request, answer: Answer, content_type: str
+) -> web.StreamResponse:
     """Write an answer piece by piece: what a slow reader has not taken yet is kept once for all."""
     response = web.StreamResponse(headers={"Content-Type": content_type})
     response.content_length = sum(map(len, answer))
@@ -287,20 +289,22 @@ async def _hand_out(request: web.Request, answer: Answer, content_type: str) -> 
     if request.method != "HEAD":
         try:
             for piece in answer:
-                await _write(response, piece)
+                await _write_piece(response, piece)
         except TimeoutError:
             if request.transport is not None:
                 request.transport.abort()
     return response
 
 
-async def _write(response: web.StreamResponse, piece: bytes) -> None:
+async def _write_piece(response: web.StreamResponse, piece: bytes) -> None:
     """Write once there is room; TimeoutError for a reader that takes nothing."""
     async with asyncio.timeout(TAKEN_WITHIN):
         await response.write(piece)
 
 
-async def _send_all(response: web.StreamResponse, stream: EventStream, last_id: str | None) -> None:
+async def _write_events(
+    response: web.StreamResponse, stream: EventStream, last_id: str | None
+) -> None:
     """Write events until the stream ends or the client goes; a comment when there are none."""
     events = stream.subscribe(last_id)
     following: asyncio.Future[StreamEvent] | None = None
@@ -309,10 +313,10 @@ async def _send_all(response: web.StreamResponse, stream: EventStream, last_id: 
             following = following or asyncio.ensure_future(anext(events))
             done, _ = await asyncio.wait((following,), timeout=KEEPALIVE)
             if not done:
-                await _write(response, b": still here\n\n")
+                await _write_piece(response, b": still here\n\n")
                 continue
             event, following = following.result(), None
-            await _write(response, _sse(event))
+            await _write_piece(response, _format_event(event))
     except (StopAsyncIteration, ConnectionError, TimeoutError):
         return
     finally:
@@ -322,18 +326,21 @@ async def _send_all(response: web.StreamResponse, stream: EventStream, last_id: 
         await events.aclose()
 
 
-def _sse(event: StreamEvent) -> bytes:
+def _format_event(event: StreamEvent) -> bytes:
     data = json.dumps(event.data, separators=(",", ":"))
     return f"id: {event.id}\nevent: {event.type}\ndata: {data}\n\n".encode()
 
 
-def _json(body: object, *, status: int = 200) -> web.Response:
+def _json_response(body: object, *, status: int = 200) -> web.Response:
     return web.Response(
-        body=_text(body) + b"\n", status=status, content_type="application/json", charset="utf-8"
+        body=_json_text(body) + b"\n",
+        status=status,
+        content_type="application/json",
+        charset="utf-8",
     )
 
 
-def _text(body: object) -> bytes:
+def _json_text(body: object) -> bytes:
     return printable(json.dumps(body, separators=(",", ":"), ensure_ascii=False)).encode()
 
 
@@ -342,16 +349,16 @@ async def _errors_as_json(request: web.Request, handler: _Handler) -> web.Stream
     try:
         return await handler(request)
     except web.HTTPError as error:
-        response = _json({"error": error.reason}, status=error.status)
+        response = _json_response({"error": error.reason}, status=error.status)
         if allow := error.headers.get("Allow"):
             response.headers["Allow"] = allow
         return response
     except _NotThere as error:
-        return _json({"error": str(error)}, status=404)
-    except _NotForUs as error:
-        return _json({"error": str(error)}, status=421)
-    except Unavailable as error:
-        return _json({"error": " ".join(str(error).split())}, status=503)
+        return _json_response({"error": str(error)}, status=404)
+    except _WrongHost as error:
+        return _json_response({"error": str(error)}, status=421)
+    except PageUnavailable as error:
+        return _json_response({"error": " ".join(str(error).split())}, status=503)
 
 
 async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:
@@ -359,14 +366,14 @@ async def _add_headers(request: web.Request, response: web.StreamResponse) -> No
         response.headers.setdefault(name, value)
 
 
-def _page_handler() -> Callable[[web.Request], Awaitable[web.Response]]:
+def _dashboard_route() -> Callable[[web.Request], Awaitable[web.Response]]:
     """Read the page once; its policy allows its own script and style, and nothing else."""
     page = files("vpplb.telemetry").joinpath("dashboard.html").read_text(encoding="utf-8")
     policy = "; ".join(
         [
             "default-src 'none'",
-            f"script-src {_hash(page, 'script')}",
-            f"style-src {_hash(page, 'style')}",
+            f"script-src {_hash_element(page, 'script')}",
+            f"style-src {_hash_element(page, 'style')}",
             "connect-src 'self'",
             "img-src data:",
             "base-uri 'none'",
@@ -382,7 +389,7 @@ def _page_handler() -> Callable[[web.Request], Awaitable[web.Response]]:
     return serve
 
 
-def _hash(page: str, tag: str) -> str:
+def _hash_element(page: str, tag: str) -> str:
     """Name the content of the page's only element of that tag, as a policy does."""
     found = re.search(f"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
     assert found is not None

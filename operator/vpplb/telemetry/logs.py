@@ -33,7 +33,7 @@ _OWN = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "t
 _COLOURS = {"DEBUG": "2", "INFO": "32", "WARNING": "33", "ERROR": "31", "CRITICAL": "1;31"}
 
 
-def configure(
+def configure_logs(
     level: str = "info", format: LogFormat | None = None, stream: TextIO | None = None
 ) -> None:
     """Send all logs of the process to `stream` (default: standard error), replacing what was.
@@ -66,11 +66,11 @@ class JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Render a record; values that JSON has no type for become their text."""
         line: dict[str, object] = {
-            "time": _time(record).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "time": _record_time(record).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
-            **_fields(record),
+            **_extra_fields(record),
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
@@ -89,8 +89,10 @@ class ConsoleFormatter(logging.Formatter):
         level = f"{record.levelname[:5]:5}"
         if self._colour and record.levelname in _COLOURS:
             level = f"\x1b[{_COLOURS[record.levelname]}m{level}\x1b[0m"
-        time = _time(record).astimezone().strftime("%H:%M:%S.%f")[:-3]
-        fields = printable("".join(f"  {name}={value}" for name, value in _fields(record).items()))
+        time = _record_time(record).astimezone().strftime("%H:%M:%S.%f")[:-3]
+        fields = printable(
+            "".join(f"  {name}={value}" for name, value in _extra_fields(record).items())
+        )
         name = record.name.removeprefix("vpplb.")
         line = f"{time} {level} {name}: {printable(record.getMessage())}{fields}"
         if record.exc_info:
@@ -98,11 +100,11 @@ class ConsoleFormatter(logging.Formatter):
         return line
 
 
-def _time(record: logging.LogRecord) -> datetime:
+def _record_time(record: logging.LogRecord) -> datetime:
     return datetime.fromtimestamp(record.created, UTC)
 
 
-def _fields(record: logging.LogRecord) -> dict[str, object]:
+def _extra_fields(record: logging.LogRecord) -> dict[str, object]:
     """What was logged with `extra`; of kopf's, only the object that it is about."""
     fields = {
         name: value

@@ -26,15 +26,15 @@ class MetricSpec:
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = ()
 
-    def counter(self, registry: CollectorRegistry) -> Counter:
+    def make_counter(self, registry: CollectorRegistry) -> Counter:
         """Make the counter of this name in a registry."""
         return Counter(self.name, self.help, self.labels, registry=registry)
 
-    def gauge(self, registry: CollectorRegistry) -> Gauge:
+    def make_gauge(self, registry: CollectorRegistry) -> Gauge:
         """Make the gauge of this name in a registry."""
         return Gauge(self.name, self.help, self.labels, registry=registry)
 
-    def histogram(self, registry: CollectorRegistry) -> Histogram:
+    def make_histogram(self, registry: CollectorRegistry) -> Histogram:
         """Make the histogram of this name in a registry."""
         return Histogram(self.name, self.help, self.labels, buckets=self.buckets, registry=registry)
 

@@ -23,7 +23,7 @@ from vpplb.plan.ops import ChangeKind
 from vpplb.reconcile.ports import ProbeStats
 from vpplb.sync.ports import PacketTally
 from vpplb.telemetry import catalog
-from vpplb.telemetry.objects import ObjectView, object_series
+from vpplb.telemetry.object_metrics import ObjectView, object_series
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
@@ -48,7 +48,7 @@ def packet_counts(
             yield PacketCount(key, "no_server", counts.no_server)
 
 
-class Registry(CollectorRegistry):
+class MetricsRegistry(CollectorRegistry):
     """The metrics of one process. `sections` write series as text when somebody scrapes."""
 
     def __init__(self) -> None:
@@ -56,25 +56,25 @@ class Registry(CollectorRegistry):
         self.sections: list[Callable[[], Iterable[str]]] = []
         ProcessCollector(registry=self)
 
-    def pieces(self) -> Iterator[bytes]:
+    def render_pieces(self) -> Iterator[bytes]:
         """Write everything in Prometheus's text format (`CONTENT_TYPE`), in small pieces."""
         yield generate_latest(self)
         for section in self.sections:
             for line in section():
                 yield line.encode()
 
-    def render(self) -> bytes:
-        return b"".join(self.pieces())
+    def render_all(self) -> bytes:
+        return b"".join(self.render_pieces())
 
 
 @dataclass(slots=True)
-class _Sums:
+class _HistogramSums:
     """A histogram's counts, not accumulated, the last for what exceeds all bounds; and its sum."""
 
     counts: list[int] = field(default_factory=list)
     seconds: float = 0.0
 
-    def add(self, counts: Sequence[int], seconds: float) -> None:
+    def add_counts(self, counts: Sequence[int], seconds: float) -> None:
         own = self.counts or [0] * len(counts)
         self.counts = [mine + more for mine, more in zip(own, counts, strict=True)]
         self.seconds += seconds
@@ -94,15 +94,15 @@ class _ProbeCollector(Collector):
 
     results: Tally[tuple[str, str]] = field(default_factory=Tally)
     discarded: Tally[str] = field(default_factory=Tally)
-    durations: dict[str, _Sums] = field(default_factory=dict)
-    lateness: _Sums = field(default_factory=_Sums)
+    durations: dict[str, _HistogramSums] = field(default_factory=dict)
+    lateness: _HistogramSums = field(default_factory=_HistogramSums)
 
-    def add(self, stats: ProbeStats) -> None:
+    def add_stats(self, stats: ProbeStats) -> None:
         self.results.update(stats.results)
         self.discarded.update(stats.discarded)
         for type_, (counts, seconds) in stats.durations.items():
-            self.durations.setdefault(type_, _Sums()).add(counts, seconds)
-        self.lateness.add(*stats.lateness)
+            self.durations.setdefault(type_, _HistogramSums()).add_counts(counts, seconds)
+        self.lateness.add_counts(*stats.lateness)
 
     def collect(self) -> Iterator[Metric]:
         probes = catalog.PROBES.counter_family()
@@ -139,22 +139,22 @@ class _TransitionCollector(Collector):
 class OperatorMetrics:
     """The metrics of whoever probes and decides. All methods are cheap and never fail."""
 
-    def __init__(self, registry: Registry, view: ObjectView) -> None:
+    def __init__(self, registry: MetricsRegistry, view: ObjectView) -> None:
         self._probes = _ProbeCollector()
         self._transitions = _TransitionCollector()
         registry.register(self._probes)
         registry.register(self._transitions)
         registry.sections.append(partial(object_series, view))
-        self._status_writes = catalog.STATUS_WRITES.counter(registry)
-        self._status_mended = catalog.STATUS_MENDED.counter(registry)
-        self._transition_to_status = catalog.TRANSITION_TO_STATUS.histogram(registry)
-        self._events_dropped = catalog.EVENTS_DROPPED.counter(registry)
-        self._suspect = catalog.PROBER_SUSPECT.gauge(registry)
-        self._leader = catalog.LEADER.gauge(registry)
+        self._status_writes = catalog.STATUS_WRITES.make_counter(registry)
+        self._status_mended = catalog.STATUS_MENDED.make_counter(registry)
+        self._transition_to_status = catalog.TRANSITION_TO_STATUS.make_histogram(registry)
+        self._events_dropped = catalog.EVENTS_DROPPED.make_counter(registry)
+        self._suspect = catalog.PROBER_SUSPECT.make_gauge(registry)
+        self._leader = catalog.LEADER.make_gauge(registry)
 
     def record_stats(self, stats: ProbeStats) -> None:
         """Add what a worker has counted since its last report."""
-        self._probes.add(stats)
+        self._probes.add_stats(stats)
 
     def record_transition(self, transition: Transition) -> None:
         tally = self._transitions.tallies.setdefault(transition.backend, Tally())
@@ -197,7 +197,9 @@ class _PacketCollector(Collector):
         yield family
 
 
-def register_packets(registry: Registry, packets: Callable[[], Iterable[PacketCount]]) -> None:
+def register_packets(
+    registry: MetricsRegistry, packets: Callable[[], Iterable[PacketCount]]
+) -> None:
     """Show the packets of each VIP; `packets` is asked at scrape time."""
     registry.register(_PacketCollector(packets))
 
@@ -205,18 +207,18 @@ def register_packets(registry: Registry, packets: Callable[[], Iterable[PacketCo
 class AgentMetrics:
     """The metrics of whoever programs VPP. All methods are cheap and never fail."""
 
-    def __init__(self, registry: Registry) -> None:
-        self._connected = catalog.VPP_CONNECTED.gauge(registry)
-        self._info = catalog.VPP_INFO.gauge(registry)
-        self._leftovers = catalog.VPP_LEFTOVERS.gauge(registry)
-        calls = catalog.VPP_API_CALLS.counter(registry)
+    def __init__(self, registry: MetricsRegistry) -> None:
+        self._connected = catalog.VPP_CONNECTED.make_gauge(registry)
+        self._info = catalog.VPP_INFO.make_gauge(registry)
+        self._leftovers = catalog.VPP_LEFTOVERS.make_gauge(registry)
+        calls = catalog.VPP_API_CALLS.make_counter(registry)
         self._calls = cache(lambda message, retval: calls.labels(message, str(retval)))
-        self._changes = catalog.SYNC_CHANGES.counter(registry)
-        self._sync = catalog.SYNC_DURATION.histogram(registry)
-        self._drift = catalog.DRIFT_REPAIRS.counter(registry)
-        self._programmed = catalog.PROGRAMMED_FRONTENDS.gauge(registry)
-        self._contested = catalog.CONTESTED_PREFIXES.gauge(registry)
-        self._strange = catalog.STRANGE_VIPS.gauge(registry)
+        self._changes = catalog.SYNC_CHANGES.make_counter(registry)
+        self._sync = catalog.SYNC_DURATION.make_histogram(registry)
+        self._drift = catalog.DRIFT_REPAIRS.make_counter(registry)
+        self._programmed = catalog.PROGRAMMED_FRONTENDS.make_gauge(registry)
+        self._contested = catalog.CONTESTED_PREFIXES.make_gauge(registry)
+        self._strange = catalog.STRANGE_VIPS.make_gauge(registry)
         for kind in ChangeKind:
             self._changes.labels(kind)  # counted from 0, so that the first change is seen
 

@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 
 from vpplb.telemetry import catalog
 from vpplb.telemetry.http import Check
-from vpplb.telemetry.lag import LoopLag
+from vpplb.telemetry.loop_lag import LoopLag
 from vpplb.telemetry.metric_spec import MetricSpec
 
 API_LIMIT = 30.0
@@ -43,7 +43,7 @@ class ProcessHealth(Collector):
 
     def list_figures(self) -> dict[str, object]:
         """Give all figures in JSON's types, seconds to the millisecond."""
-        figures: dict[str, object] = {"loop_lag_seconds": round(self.lag.worst(), 3)}
+        figures: dict[str, object] = {"loop_lag_seconds": round(self.lag.worst_seconds(), 3)}
         if self.watch_ages is not None:
             ages = self.watch_ages()
             figures["watch_age_seconds"] = {kind: round(age, 3) for kind, age in ages.items()}
@@ -57,7 +57,7 @@ class ProcessHealth(Collector):
         return figures
 
     def collect(self) -> Iterator[Metric]:
-        yield _make_gauge(catalog.LOOP_LAG, self.lag.worst())
+        yield _make_gauge(catalog.LOOP_LAG, self.lag.worst_seconds())
         if self.watch_ages is not None:
             ages = catalog.WATCH_AGE.gauge_family()
             for kind, age in self.watch_ages().items():

@@ -12,8 +12,8 @@ from vpplb.model.health import HealthState, Transition
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.plan.decisions import DecidedState
 from vpplb.resources.renderer import StoredObjects
-from vpplb.telemetry.objects import FrontendSample
-from vpplb.telemetry.stream import EventStream
+from vpplb.telemetry.event_stream import EventStream
+from vpplb.telemetry.object_metrics import FrontendSample
 
 RenderStatus = Callable[[ObjectKind, ObjectKey], Mapping[str, object] | None]
 """Gives the status of an object as of now."""
@@ -31,7 +31,7 @@ _TOLD = {ObjectKind.FRONTEND: "frontend", ObjectKind.BACKEND: "backend"}
 
 
 class DecidedStateView:
-    """Implements `http.StateView` and `objects.ObjectView`."""
+    """Implements `http.StateView` and `object_metrics.ObjectView`."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class DecidedStateView:
 
     def publish_object(self, kind: ObjectKind, key: ObjectKey) -> None:
         if kind in _TOLD and self._objects.get(kind, key) is not None:
-            self._stream.publish(_TOLD[kind], partial(self._told, kind, key), object=str(key))
+            self._stream.publish(_TOLD[kind], partial(self._event_data, kind, key), object=str(key))
 
     def publish_deletion(self, kind: ObjectKind, key: ObjectKey) -> None:
         """Tell that an object, which is kept still, is deleted."""
@@ -76,23 +76,23 @@ class DecidedStateView:
 
     # --- what is shown -----------------------------------------------------------------------
 
-    def keys(self, kind: str) -> Sequence[ObjectKey] | None:
+    def list_keys(self, kind: str) -> Sequence[ObjectKey] | None:
         """Give the names of a kind's objects (`http.StateView`)."""
         return sorted(self._objects.list_keys(_KINDS[kind]))
 
-    def shown(self, kind: str, key: ObjectKey) -> Mapping[str, object] | None:
+    def show_object(self, kind: str, key: ObjectKey) -> Mapping[str, object] | None:
         """Give an object with its status, if it is there (`http.StateView`)."""
         stored = self._objects.get(_KINDS[kind], key)
-        return self._shown(_KINDS[kind], key, stored.raw) if stored is not None else None
+        return self._show_object(_KINDS[kind], key, stored.raw) if stored is not None else None
 
-    def backends(self) -> Iterator[tuple[ObjectKey, HealthState]]:
-        """Give every backend with its state, if that is decided here (`objects.ObjectView`)."""
+    def iter_backends(self) -> Iterator[tuple[ObjectKey, HealthState]]:
+        """Give every backend with its state, where it is decided (`object_metrics.ObjectView`)."""
         # A copy: this is read in slices, between which objects come and go.
         for key, view in tuple(self._decided.backends.items()):
             yield key, view.health.state
 
-    def frontends(self) -> Iterator[FrontendSample]:
-        """Give every frontend with its weights (`objects.ObjectView`)."""
+    def iter_frontends(self) -> Iterator[FrontendSample]:
+        """Give every frontend with its weights (`object_metrics.ObjectView`)."""
         for key, view in self._decided.views():
             weights = [
                 (one.member.pool, one.member.backend.name, one.effective)
@@ -100,14 +100,14 @@ class DecidedStateView:
             ]
             yield FrontendSample(key, view.decision.state.value, weights)
 
-    def _told(self, kind: ObjectKind, key: ObjectKey) -> Mapping[str, object]:
+    def _event_data(self, kind: ObjectKind, key: ObjectKey) -> Mapping[str, object]:
         """Say what an object is when somebody reads it; it may have been deleted since."""
         stored = self._objects.get(kind, key)
         if stored is not None:
-            return {"object": self._shown(kind, key, stored.raw)}
+            return {"object": self._show_object(kind, key, stored.raw)}
         return {"deleted": True, "object": {"metadata": key._asdict()}}
 
-    def _shown(
+    def _show_object(
         self, kind: ObjectKind, key: ObjectKey, raw: Mapping[str, Any]
     ) -> Mapping[str, object]:
         """Show names, spec and status; of a Dataplane that which its agent wrote."""
@@ -127,11 +127,11 @@ def without_secrets(kind: str, raw: Mapping[str, object]) -> object:
     headers = http.get("headers") if isinstance(http, Mapping) else None
     if not isinstance(spec, Mapping) or not isinstance(http, Mapping) or not headers:
         return spec
-    hidden = [_hidden(one) for one in (headers if isinstance(headers, list | tuple) else ())]
+    hidden = [_hide_header(one) for one in (headers if isinstance(headers, list | tuple) else ())]
     return {**spec, "http": {**http, "headers": hidden}}
 
 
-def _hidden(header: object) -> object:
+def _hide_header(header: object) -> object:
     """Show of a header its name, and which Secret its value is in."""
     if not isinstance(header, Mapping):
         return HIDDEN

@@ -19,14 +19,14 @@ class CallBatch:
         self.done: asyncio.Future[Sequence[Fields]] = asyncio.get_running_loop().create_future()
 
     def set_answer(self, index: int, fields: Fields) -> None:
-        """Take in the answer to one of them; the last ends the wait."""
+        """Set the answer of one call; the last one ends the wait."""
         self.answers[index] = fields
         self.left -= 1
         if self.left == 0 and not self.done.done():
             self.done.set_result(self.answers)
 
     def set_failure(self, reason: str) -> None:
-        """End the wait with LoadBalancerGone."""
+        """Have the wait raise LoadBalancerGone, unless all is answered."""
         if not self.done.done():
             self.done.set_exception(LoadBalancerGone(reason))
             self.done.exception()  # seen: if nobody waits any more, that is no mistake

@@ -73,7 +73,7 @@ async def open_connection(
 
 
 class ApiConnection(asyncio.Protocol):
-    """One registered client of one VPP; made by `connect`."""
+    """One registered client of one VPP; made by `open_connection`."""
 
     def __init__(self, *, timeout: float, most: int, on_call: CallHook) -> None:
         self.lost: str | None = None
@@ -94,7 +94,10 @@ class ApiConnection(asyncio.Protocol):
         self._watch: asyncio.TimerHandle | None = None
 
     async def wait_registered(self) -> None:
-        """Wait to be registered and check VPP's messages (LoadBalancerUnsuitable, Gone)."""
+        """Wait for the registration, and check that VPP has our messages.
+
+        LoadBalancerGone, LoadBalancerUnsuitable.
+        """
         await self._welcome.done
         if lacking := messages.missing_messages(self._table):
             raise LoadBalancerUnsuitable(
@@ -167,7 +170,7 @@ class ApiConnection(asyncio.Protocol):
         )
 
     def _send_calls(self, calls: Sequence[ApiCall]) -> None:
-        """Send these now (LoadBalancerGone)."""
+        """Send calls at once, and start their deadline (LoadBalancerGone)."""
         self._check_alive()
         assert self._transport is not None
         deadline = self._loop.time() + self._timeout
@@ -179,7 +182,7 @@ class ApiConnection(asyncio.Protocol):
         self._transport.write(b"".join(call.packed for call in calls))
 
     def _check_deadline(self) -> None:
-        """Look at the oldest call: answers come in order, so none is overdue before it."""
+        """End the connection when the oldest call is overdue; answers come in order."""
         self._watch = None
         oldest = next(iter(self._pending.values()), None)
         if oldest is None:
@@ -265,7 +268,7 @@ class ApiConnection(asyncio.Protocol):
         self.abort("closed")
 
     def abort(self, reason: str) -> None:
-        """End the connection for this reason; only the first one counts. Never waits."""
+        """End the connection at once; only the first `reason` counts."""
         if self.lost is not None:
             return
         self.lost = reason

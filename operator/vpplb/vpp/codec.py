@@ -165,14 +165,14 @@ def decode_table(
 
 
 def lingering_servers(servers: Iterable[Fields]) -> Iterator[tuple[VipId | None, IPAddress]]:
-    """Find in `lb_as_v2_details` the servers that were removed, and of which VIP."""
+    """Yield the removed servers of `lb_as_v2_details`, with their VIPs."""
     for fields in servers:
         if not _read_int(fields, "flags") & _LIVE:
             yield _vip_id(fields), _read_address(fields, "app_srv")
 
 
 def _decode_strange_vip(fields: Fields, shown: str | None) -> StrangeVip:
-    """Say what is known of a VIP that has no place in a table; `shown`: its true prefix."""
+    """Describe a VIP that a table cannot hold; `shown` is its true prefix."""
     address, length = _read_address(fields, "vip.pfx.address"), _read_int(fields, "vip.pfx.len")
     protocol, port = _read_int(fields, "vip.protocol"), _read_int(fields, "vip.port")
     prefix = _make_prefix(address, length)
@@ -247,7 +247,7 @@ def _read_int(fields: Fields, name: str) -> int:
 
 
 def decode_conf(fields: Fields) -> LbConf:
-    """Read `lb_conf_get_reply`."""
+    """Decode `lb_conf_get_reply`."""
     ipv4, ipv6 = fields["ip4_src_address"], fields["ip6_src_address"]
     assert isinstance(ipv4, bytes)
     assert isinstance(ipv6, bytes)

@@ -17,7 +17,7 @@ servers, is some 8 MiB."""
 
 
 class BadFrame(Exception):
-    """What came in is no frame: the stream cannot be read any further."""
+    """The stream holds something that is no frame; it cannot be read any further."""
 
 
 def frame_message(message: bytes) -> bytes:

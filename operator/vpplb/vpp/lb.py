@@ -140,11 +140,11 @@ class PapiLoadBalancer:
         return cli_output.parse_heap(_as_text(memory["reply"]), _as_text(threads["reply"]))
 
     async def ping(self) -> None:
-        """Return when VPP has answered (LoadBalancerGone)."""
+        """Wait for an answer of VPP (LoadBalancerGone)."""
         await self._live_connection().call("control_ping", {})
 
     async def close(self) -> None:
-        """Take leave of VPP and disconnect; never hangs, never raises."""
+        """Deregister and disconnect; never hangs, never raises."""
         if self._connection is not None:
             connection, self._connection, self._indexes = self._connection, None, None
             await connection.close()

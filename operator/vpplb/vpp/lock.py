@@ -30,7 +30,7 @@ class VppLock:
         self._warned = False
 
     async def wait_acquired(self, say: Callable[[str], None]) -> None:
-        """Take it when whoever has it ends; until then `say` why it takes long, once."""
+        """Wait until the lock is ours; `say` once who has it meanwhile."""
         said = False
         while True:
             try:
@@ -44,7 +44,7 @@ class VppLock:
                 return
 
     def acquire(self) -> None:
-        """Hold it from now on; LoadBalancerGone while another has it.
+        """Take the lock; LoadBalancerGone while another process has it.
 
         To be called for each connection: a VPP that restarts may get a new folder, and with it a
         new lock.

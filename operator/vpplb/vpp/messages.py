@@ -32,7 +32,7 @@ SOCKCLNT_CREATE, SOCKCLNT_CREATE_REPLY = 15, 16
 
 
 class BadMessage(Exception):
-    """A message that is not as its definition says."""
+    """A message does not agree with its definition."""
 
 
 class ApiMessage:
@@ -96,7 +96,7 @@ class ApiMessage:
 
 
 def _field_getter(names: tuple[str, ...]) -> Callable[[Fields], tuple[Value, ...]]:
-    """Return what takes the values of these fields, in order."""
+    """Return a function that gives the values of these fields in order."""
     if len(names) > 1:
         return itemgetter(*names)
     return lambda fields: tuple(fields[name] for name in names)
@@ -144,12 +144,12 @@ class ClientRegistration:
 
 
 def missing_messages(table: Mapping[str, int]) -> list[str]:
-    """Name the needed messages (`name_crc`) that a VPP with this table does not have."""
+    """List the needed messages (`name_crc`) that a VPP with this table lacks."""
     return [f"{name}_{crc}" for name, crc in NEEDED.items() if f"{name}_{crc}" not in table]
 
 
 def build_catalogue(table: Mapping[str, int]) -> MessageCatalogue:
-    """Make all needed messages of the VPP with this table; it has them all."""
+    """Build the messages of a VPP whose table has all that are needed."""
     return build_catalogue_from([api_json()], table)
 
 
@@ -170,7 +170,7 @@ def build_catalogue_from(apis: list[Any], table: Mapping[str, int]) -> MessageCa
 
 @contextmanager
 def _own_types() -> Iterator[None]:
-    """Give vpp_papi a memory with nothing but its base types, and its old one back at the end."""
+    """Empty vpp_papi's caches of types for a while, but for its base types."""
     caches = [vpp_serializer.types, vpp_serializer.class_types, vpp_serializer.message_cache]
     saved = [dict(cache) for cache in caches]
     base = vpp_serializer.BaseTypes

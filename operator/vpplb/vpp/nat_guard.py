@@ -16,7 +16,7 @@ NAT = (Encap.NAT4, Encap.NAT6)
 
 
 class NatGuard:
-    """What VPP has by NAT, and what lingers: as last read, and as ops have changed it since."""
+    """Knows VPP's NAT servers and lingering ones: as last read, and as ops have changed them."""
 
     def __init__(self) -> None:
         self._settings: dict[VipId, VipSettings] = {}
@@ -39,7 +39,7 @@ class NatGuard:
         self._lingering = {at for vip, at in removed if vip is None or self._may_be_nat(vip)}
 
     def refusal_of(self, op: Op) -> str:
-        """Say why an op must not be sent now; empty where it may."""
+        """Say why an op must not be sent now; empty when it may."""
         if not isinstance(op, AddServer) or not self._is_nat(op.vip):
             return ""
         if op.address in self._lingering:
@@ -51,7 +51,6 @@ class NatGuard:
         return ""
 
     def on_applied(self, op: Op) -> None:
-        """Take note of an op that VPP has done."""
         match op:
             case AddVip(vip=vip, settings=settings):
                 self._settings[vip] = settings

@@ -38,14 +38,14 @@ _DEEPEST_DEBT = -0.02
 
 
 class TimeBudget:
-    """Seconds that grow with time by a share of it, up to a limit."""
+    """A token bucket of seconds: it fills by a share of the time that passes, up to a limit."""
 
     def __init__(self, share: float, limit: float, now: float) -> None:
         self._share, self._limit = share, limit
         self._left, self._at = limit, now
 
     def seconds_left(self, now: float) -> float:
-        """Return what there is; below 0 it is owed."""
+        """Return the seconds in the bucket; a debt is below 0."""
         self._left = min(self._limit, self._left + self._share * (now - self._at))
         self._at = now
         return self._left
@@ -59,7 +59,7 @@ class TimeBudget:
 
 
 class CallPacer:
-    """Says when a burst may begin and of how many calls; is told what it cost. Times in seconds."""
+    """Says when a burst may begin, and how many calls it may have. Times are in seconds."""
 
     def __init__(self, now: float) -> None:
         self._bulk = TimeBudget(BULK_SHARE, SLICE, now)
@@ -76,7 +76,7 @@ class CallPacer:
         return max(1, min(MOST_CALLS, int(slice_ / self._cost)))
 
     def on_calls_done(self, now: float, seconds: float, calls: int, waited: float = 0.0) -> None:
-        """Take in that calls kept VPP busy for so long, after they had `waited` to be looked at."""
+        """Learn from a burst: it kept VPP busy for `seconds`, after a wait for VPP to look."""
         self._cost = _smooth_estimate(self._cost, seconds / calls, _COST_STEP, _CHEAPEST, _DEAREST)
         self._look = _smooth_estimate(self._look, waited, _LOOK_STEP, _SOONEST, _LATEST)
         for budget in (self._bulk, self._urgent):
@@ -89,5 +89,5 @@ class CallPacer:
 def _smooth_estimate(
     thought: float, measured: float, step: float, least: float, most: float
 ) -> float:
-    """Return what is thought after another measurement: one says little on a busy machine."""
+    """Return the next estimate: one measurement says little on a busy machine."""
     return min(max(measured, thought / step, least), step * thought, most)

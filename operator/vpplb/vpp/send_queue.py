@@ -32,7 +32,7 @@ class SendQueue:
         self._start_burst()
 
     def on_answer(self, call: ApiCall) -> None:
-        """Take in that a call has been answered, whether of a burst or not."""
+        """Note that a call was answered, of the current burst or not."""
         if call is self._ping:
             self._begun = self._loop.time()
         elif self._burst and call is self._burst[-1]:
@@ -43,7 +43,7 @@ class SendQueue:
             self._start_burst()
 
     def fail_all(self, reason: str) -> None:
-        """Send no more; fail what waits."""
+        """Fail all calls that wait, and send no more."""
         if self._timer is not None:
             self._timer.cancel()
         for lane in (self._urgent, self._bulk):
@@ -52,7 +52,7 @@ class SendQueue:
             lane.clear()
 
     def _start_burst(self) -> None:
-        """Begin a burst, unless one is under way, nothing waits, or VPP is to be left alone."""
+        """Send a burst, unless one is under way, nothing waits, or VPP needs a pause."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -25,7 +25,7 @@ class StaleClients:
         self.count = 0
 
     def on_count(self, count: int) -> None:
-        """Take in how many connections named as ours VPP has beside this one."""
+        """Note how many connections of vpplb VPP has beside this one."""
         if count > self.count:
             log.log(
                 logging.ERROR if count >= ALARMING else logging.WARNING,
@@ -37,7 +37,7 @@ class StaleClients:
 
     @property
     def alarm_text(self) -> str:
-        """What is wrong, in a sentence; empty when nothing is."""
+        """The sentence for `/readyz`; empty while the count is below ALARMING."""
         return f"VPP {_describe_count(self.count)}" if self.count >= ALARMING else ""
 
 

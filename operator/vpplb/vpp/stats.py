@@ -44,7 +44,7 @@ _NAMES = (
 
 
 class PapiVipCounters:
-    """Implements `sync.ports.PacketCounters`, for the VPP whose stats socket is at a path."""
+    """Implements `sync.ports.VipCounters` for the VPP behind a stats socket."""
 
     def __init__(self, stats_socket: Path, *, timeout: float = TIMEOUT) -> None:
         self._socket, self._timeout = stats_socket, timeout
@@ -86,7 +86,7 @@ def _sum_threads(segment: Any, name: str) -> Sequence[int]:
 
 
 def _check_stable(segment: Any, check: Callable[[], None]) -> None:
-    """Check what is about to be copied (ValueError), anew where VPP changed it meanwhile."""
+    """Run a check of VPP's memory (ValueError) until VPP changed nothing meanwhile."""
     while True:
         try:
             with segment.lock:
@@ -120,7 +120,7 @@ def _vector_length(segment: Any, pointer: int, most: int, what: str) -> int:
 
 @contextmanager
 def _open_segment(path: Path, timeout: float) -> Iterator[Any]:
-    """Get the segment from VPP, ready to be read by vpp_papi."""
+    """Open the segment that VPP hands out, for vpp_papi to read."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
         sock.settimeout(timeout)
         sock.connect(str(path))

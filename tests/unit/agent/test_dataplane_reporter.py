@@ -408,7 +408,7 @@ async def test_drift_is_repaired_counted_and_told(caplog: pytest.LogCaptureFixtu
         agent.lb.rows.clear()
         await asyncio.sleep(31)
         assert set(agent.lb.rows) == {WEB}
-        assert b"vpplb_drift_repairs_total 1.0" in agent.registry.render()
+        assert b"vpplb_drift_repairs_total 1.0" in agent.registry.render_all()
     assert "1 VIPs or settings were changed by someone else" in caplog.text
 
 

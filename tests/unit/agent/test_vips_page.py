@@ -15,7 +15,7 @@ from vpplb.model.vip import Encap, VipId, VipSettings
 from vpplb.plan.ops import AddServer, AddVip
 from vpplb.sync.ports import LoadBalancerGone, ObservedVpp, PacketTally
 from vpplb.sync.vip_state import OwnedState, VipState
-from vpplb.telemetry.http import Unavailable
+from vpplb.telemetry.http import PageUnavailable
 
 pytestmark = pytest.mark.looptime
 
@@ -101,7 +101,7 @@ async def test_without_vpp_there_is_no_answer_but_a_reason() -> None:
     vpp = Vpp()
     page = await vpp.start()
     vpp.lb.down = True
-    with pytest.raises(Unavailable, match="VPP cannot be read: VPP closed the connection"):
+    with pytest.raises(PageUnavailable, match="VPP cannot be read: VPP closed the connection"):
         await page()
 
 

@@ -161,4 +161,4 @@ async def test_a_standby_shows_what_the_leader_has_written_and_counts_nothing_as
 
 
 def metrics(operator: LocalOperator) -> list[bytes]:
-    return operator.registry.render().splitlines()
+    return operator.registry.render_all().splitlines()

@@ -85,7 +85,7 @@ async def test_no_text_shows_a_value_out_of_a_secret(operator: LocalOperator) ->
     put(operator, "s3cret")
     await asyncio.sleep(PAUSE + 1)
     assert sent(operator)[0] == ("Authorization", "s3cret")
-    shown = operator.view.shown("healthchecks", key("check"))
+    shown = operator.view.show_object("healthchecks", key("check"))
     kept = (operator.reconciler.store.secrets, operator.prober.started)
     assert "s3cret" not in repr((shown, kept, operator.server.requests, operator.events()))
     assert "secretKeyRef" in repr(shown)
@@ -207,8 +207,8 @@ def texts_of(operator: LocalOperator) -> str:
         (ObjectKind.FRONTEND, "web"),
     )
     told: list[object] = [operator.status(kind, name) for kind, name in kinds]
-    told += [operator.view.shown(RESOURCES[kind].plural, key(name)) for kind, name in kinds]
-    told += [operator.events(), operator.server.requests, list(operator.registry.pieces())]
+    told += [operator.view.show_object(RESOURCES[kind].plural, key(name)) for kind, name in kinds]
+    told += [operator.events(), operator.server.requests, list(operator.registry.render_pieces())]
     told += [operator.prober.started, operator.reconciler.store.health_checks]
     return repr(told)
 

@@ -217,7 +217,7 @@ async def test_a_suspicion_is_one_event_on_the_first_frontend_and_a_metric(
         "12 of 12 backends that were up fell silent at once: the prober itself is suspected,"
         " the weights of 2 frontends stay as they were"
     )
-    assert "vpplb_prober_suspect 1.0" in operator.registry.render().decode()
+    assert "vpplb_prober_suspect 1.0" in operator.registry.render_all().decode()
     degraded = {n: operator.condition(ObjectKind.FRONTEND, n, "Degraded") for n in ("api", "web")}
     assert set(degraded.values()) == {("True", "ProberSuspect")}
 
@@ -227,7 +227,7 @@ async def test_a_suspicion_is_one_event_on_the_first_frontend_and_a_metric(
         )
     await operator.settle()
     assert operator.events() == []
-    assert "vpplb_prober_suspect 0.0" in operator.registry.render().decode()
+    assert "vpplb_prober_suspect 0.0" in operator.registry.render_all().decode()
     assert operator.condition(ObjectKind.FRONTEND, "web", "Degraded") == ("False", "NotDegraded")
 
 

@@ -22,7 +22,7 @@ from lab.waiting import eventually
 from vpplb.files.manifests import BadManifests
 from vpplb.model.health import HealthState, Transition
 from vpplb.plan.ops import Op
-from vpplb.standalone.app import Standalone, StandaloneOptions
+from vpplb.standalone.app import StandaloneApp, StandaloneOptions
 
 WEB = vip("198.51.100.1/32")
 TWO = [{"name": "main", "backends": [{"name": "a"}]}, {"name": "next", "backends": [{"name": "b"}]}]
@@ -50,7 +50,7 @@ class Machine:
         (self.folder / "all.yaml").write_text(yaml.safe_dump_all(manifests))
 
     @asynccontextmanager
-    async def running(self, *up: str) -> AsyncIterator[Standalone]:
+    async def running(self, *up: str) -> AsyncIterator[StandaloneApp]:
         """Run with these backends up."""
         self.prober = FakeProber()
         for name in up:
@@ -61,7 +61,7 @@ class Machine:
             state_file=self.state_file,
             http_address="",
         )
-        one = Standalone(options, self.lb, self.prober, self.transitions.append)
+        one = StandaloneApp(options, self.lb, self.prober, self.transitions.append)
         stop = asyncio.Event()
         task = asyncio.create_task(one.run(stop))
         try:

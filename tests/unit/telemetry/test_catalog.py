@@ -8,17 +8,17 @@ from vpplb.telemetry.catalog import (
     VITAL_METRICS,
     as_markdown,
 )
-from vpplb.telemetry.metrics import AgentMetrics, OperatorMetrics, Registry, register_packets
+from vpplb.telemetry.metrics import AgentMetrics, MetricsRegistry, OperatorMetrics, register_packets
 from vpplb.telemetry.process_health import ProcessHealth
 
 ROOT = Path(__file__).parents[3]
 
 
 class NoObjects:
-    def backends(self) -> tuple[()]:
+    def iter_backends(self) -> tuple[()]:
         return ()
 
-    def frontends(self) -> tuple[()]:
+    def iter_frontends(self) -> tuple[()]:
         return ()
 
 
@@ -27,7 +27,7 @@ def test_the_document_of_metrics_is_generated_from_the_catalogue() -> None:
 
 
 def test_the_programs_serve_exactly_what_the_catalogue_lists() -> None:
-    registry = Registry()
+    registry = MetricsRegistry()
     OperatorMetrics(registry, NoObjects())
     AgentMetrics(registry)
     register_packets(registry, tuple)
@@ -35,7 +35,7 @@ def test_the_programs_serve_exactly_what_the_catalogue_lists() -> None:
     registry.register(health)
     served = {
         (family.name, family.type, family.documentation)
-        for family in text_string_to_metric_families(registry.render().decode())
+        for family in text_string_to_metric_families(registry.render_all().decode())
         if family.name.startswith("vpplb_")
     }
     listed = {

@@ -15,10 +15,10 @@ from yarl import URL
 from lab.waiting import eventually
 from vpplb.model.names import ObjectKey
 from vpplb.telemetry import http
+from vpplb.telemetry.allowed_hosts import is_own_host
 from vpplb.telemetry.connections import ConnectionGuard
-from vpplb.telemetry.hosts import is_own_host
-from vpplb.telemetry.http import CannotListen, Check, HttpServer, Unavailable
-from vpplb.telemetry.stream import EventStream
+from vpplb.telemetry.event_stream import EventStream
+from vpplb.telemetry.http import CannotListen, Check, HttpServer, PageUnavailable
 
 WEB: Mapping[str, object] = {
     "metadata": {"namespace": "shop", "name": "web"},
@@ -37,10 +37,10 @@ class View:
             "dataplanes": {ObjectKey("", "node-1"): {"metadata": {"name": "node-1"}}},
         }
 
-    def keys(self, kind: str) -> Sequence[ObjectKey] | None:
+    def list_keys(self, kind: str) -> Sequence[ObjectKey] | None:
         return sorted(self.all[kind]) if kind in self.all else None
 
-    def shown(self, kind: str, key: ObjectKey) -> Mapping[str, object] | None:
+    def show_object(self, kind: str, key: ObjectKey) -> Mapping[str, object] | None:
         self.written += 1
         return self.all[kind].get(key)
 
@@ -70,7 +70,7 @@ async def serving(
         stream=stream,
         dashboard=dashboard,
     )
-    async with server, aiohttp.ClientSession(f"http://{server.listening}") as session:
+    async with server, aiohttp.ClientSession(f"http://{server.listen_address}") as session:
         yield session
 
 
@@ -265,7 +265,7 @@ async def test_stopping_ends_open_streams_at_once() -> None:
     server = HttpServer(address="127.0.0.1:0", metrics=list[bytes], stream=stream)
     async with aiohttp.ClientSession() as session:
         async with server:
-            response = await session.get(f"http://{server.listening}/api/v1/events")
+            response = await session.get(f"http://{server.listen_address}/api/v1/events")
             await sse(response)
             began = asyncio.get_running_loop().time()
         assert asyncio.get_running_loop().time() - began < 0.9
@@ -278,12 +278,12 @@ async def test_a_busy_port_is_told_clearly() -> None:
         server = HttpServer(address=f"127.0.0.1:{port}", metrics=list[bytes])
         with pytest.raises(CannotListen, match=rf"cannot listen on 127\.0\.0\.1:{port}: .*in use"):
             await server.__aenter__()
-        assert server.listening is None
+        assert server.listen_address is None
 
 
 async def test_an_empty_address_serves_nothing() -> None:
     async with HttpServer(address="", metrics=list[bytes]) as server:
-        assert server.listening is None
+        assert server.listen_address is None
 
 
 async def test_pages_answer_below_the_api_or_say_why_they_cannot() -> None:
@@ -291,14 +291,14 @@ async def test_pages_answer_below_the_api_or_say_why_they_cannot() -> None:
         return {"vips": []}
 
     async def away() -> Mapping[str, object]:
-        raise Unavailable("VPP is not connected:\nno answer")
+        raise PageUnavailable("VPP is not connected:\nno answer")
 
     server = HttpServer(
         address="127.0.0.1:0",
         metrics=list[bytes],
         pages={"dataplanes/n1/vips": vips, "dataplanes/n2/vips": away},
     )
-    async with server, aiohttp.ClientSession(f"http://{server.listening}") as session:
+    async with server, aiohttp.ClientSession(f"http://{server.listen_address}") as session:
         assert await fetch(session, "/api/v1/dataplanes/n1/vips") == (200, {"vips": []})
         assert await fetch(session, "/api/v1/dataplanes/n2/vips") == (
             503,
@@ -328,9 +328,9 @@ async def test_a_hundred_readers_at_once_cost_what_two_cost() -> None:
 
 async def test_while_a_long_answer_is_made_the_loop_goes_on() -> None:
     class Slow(View):
-        def shown(self, kind: str, key: ObjectKey) -> Mapping[str, object] | None:
+        def show_object(self, kind: str, key: ObjectKey) -> Mapping[str, object] | None:
             time.sleep(0.001)  # what writing an object costs
-            return super().shown(kind, key)
+            return super().show_object(kind, key)
 
     view = Slow()
     view.all["backends"] = dict(many(200).all["backends"])
@@ -352,8 +352,8 @@ async def test_while_a_long_answer_is_made_the_loop_goes_on() -> None:
 
 async def test_what_goes_while_a_list_is_made_is_left_out() -> None:
     class Going(View):
-        def shown(self, kind: str, key: ObjectKey) -> Mapping[str, object] | None:
-            return None if key.name == "b1" else super().shown(kind, key)
+        def show_object(self, kind: str, key: ObjectKey) -> Mapping[str, object] | None:
+            return None if key.name == "b1" else super().show_object(kind, key)
 
     view = Going()
     view.all["backends"] = dict(many(3).all["backends"])
@@ -367,13 +367,13 @@ async def test_a_reader_that_takes_nothing_is_let_go(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(http, "TAKEN_WITHIN", 0.05)
     server = HttpServer(address="127.0.0.1:0", metrics=list[bytes], view=many(20_000))
     async with server:
-        where = server.listening
+        where = server.listen_address
         assert where is not None
         reader, writer = await asyncio.open_connection(where.host, where.port, limit=1024)
         writer.write(b"GET /api/v1/backends HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
         reader._transport.pause_reading()  # type: ignore[attr-defined]  # as a reader that hangs
-        await eventually(lambda: not server.guard.count, "the connection is ended")
+        await eventually(lambda: not server.guard.connection_count, "the connection is ended")
         writer.close()
 
 
@@ -396,7 +396,7 @@ async def test_of_too_many_connections_the_one_that_is_idle_longest_makes_room()
         second, other = await asyncio.open_connection("127.0.0.1", port)
         assert (await fetch(session, "/healthz"))[0] == 200
         assert await ended(first)
-        assert guard.count <= 2
+        assert guard.connection_count <= 2
         assert not second.at_eof()
         writer.close()
         other.close()

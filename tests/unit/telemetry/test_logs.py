@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from kopf import OperatorSettings
 
-from vpplb.telemetry.logs import LogFormat, configure
+from vpplb.telemetry.logs import LogFormat, configure_logs
 
 
 class Terminal(io.StringIO):
@@ -30,7 +30,7 @@ def restored() -> Iterator[None]:
 
 def lines(level: str = "info", format: LogFormat | None = "json") -> io.StringIO:
     out = io.StringIO()
-    configure(level, format, out)
+    configure_logs(level, format, out)
     return out
 
 
@@ -76,7 +76,7 @@ def test_the_console_is_a_short_line_without_colours_where_there_is_no_terminal(
 def test_without_a_format_a_terminal_gets_the_console_and_all_else_json(
     out: io.StringIO, console: bool
 ) -> None:
-    configure(stream=out)
+    configure_logs(stream=out)
     logging.getLogger("vpplb").error("hello")
     assert out.getvalue().startswith("{") is not console
     assert ("\x1b[31m" in out.getvalue()) is console

@@ -12,21 +12,21 @@ from vpplb.reconcile.ports import DURATION_BUCKETS, LATENESS_BUCKETS, ProbeStats
 from vpplb.sync.ports import PacketTally
 from vpplb.telemetry.metrics import (
     AgentMetrics,
+    MetricsRegistry,
     OperatorMetrics,
     PacketCount,
-    Registry,
     packet_counts,
     register_packets,
 )
-from vpplb.telemetry.objects import FrontendSample, ObjectView
+from vpplb.telemetry.object_metrics import FrontendSample, ObjectView
 
 
-def operator(view: ObjectView | None = None) -> tuple[OperatorMetrics, Registry]:
-    registry = Registry()
+def operator(view: ObjectView | None = None) -> tuple[OperatorMetrics, MetricsRegistry]:
+    registry = MetricsRegistry()
     return OperatorMetrics(registry, view or FakeObjectView()), registry
 
 
-def value(registry: Registry, name: str, **labels: str) -> float | None:
+def value(registry: MetricsRegistry, name: str, **labels: str) -> float | None:
     return registry.get_sample_value(name, labels)
 
 
@@ -112,7 +112,7 @@ def test_status_writes_delays_and_flags_of_the_operator_are_shown() -> None:
 
 
 def test_the_agent_shows_one_version_of_vpp_at_a_time() -> None:
-    registry = Registry()
+    registry = MetricsRegistry()
     metrics = AgentMetrics(registry)
     metrics.set_connected(True, "26.06")
     metrics.set_connected(True, "26.10")
@@ -125,7 +125,7 @@ def test_the_agent_shows_one_version_of_vpp_at_a_time() -> None:
 
 
 def test_the_agent_counts_calls_changes_and_repairs() -> None:
-    registry = Registry()
+    registry = MetricsRegistry()
     metrics = AgentMetrics(registry)
     assert value(registry, "vpplb_sync_changes_total", kind="as_weight") == 0
     metrics.record_call("lb_as_set_weight", 0)
@@ -144,7 +144,7 @@ def test_the_agent_counts_calls_changes_and_repairs() -> None:
 
 def test_packets_of_vips_are_read_when_somebody_scrapes() -> None:
     counts = [PacketCount(WEB, "first", 10)]
-    registry = Registry()
+    registry = MetricsRegistry()
     register_packets(registry, lambda: counts)
     labels = {"namespace": "shop", "frontend": "web", "kind": "first"}
     assert value(registry, "vpplb_vip_packets_total", **labels) == 10
@@ -174,10 +174,10 @@ def test_two_programs_in_one_process_do_not_share_their_counts() -> None:
 
 def test_making_a_registry_does_not_read_the_objects() -> None:
     class Untouchable:
-        def backends(self) -> Iterable[tuple[ObjectKey, HealthState]]:
+        def iter_backends(self) -> Iterable[tuple[ObjectKey, HealthState]]:
             raise AssertionError("read before anybody scraped")
 
-        def frontends(self) -> Iterable[FrontendSample]:
+        def iter_frontends(self) -> Iterable[FrontendSample]:
             raise AssertionError("read before anybody scraped")
 
     operator(Untouchable())
@@ -185,6 +185,6 @@ def test_making_a_registry_does_not_read_the_objects() -> None:
 
 def test_the_text_has_the_process_s_own_metrics_too() -> None:
     _, registry = operator()
-    text = registry.render().decode()
+    text = registry.render_all().decode()
     assert "\nprocess_resident_memory_bytes " in text
     assert '\nvpplb_backend_state{namespace="shop",backend="nginx0",state="up"} 1\n' in text

@@ -2,13 +2,13 @@ from collections.abc import Mapping
 
 import pytest
 
-from vpplb.telemetry.lag import LoopLag
-from vpplb.telemetry.metrics import Registry
+from vpplb.telemetry.loop_lag import LoopLag
+from vpplb.telemetry.metrics import MetricsRegistry
 from vpplb.telemetry.process_health import ProcessHealth, complain_late
 
 
 class Lag(LoopLag):
-    def worst(self) -> float:
+    def worst_seconds(self) -> float:
         return 0.0123456
 
 
@@ -45,9 +45,9 @@ def test_figures_are_given_whether_anything_is_wrong_or_not() -> None:
 def test_what_a_program_does_not_have_is_left_out() -> None:
     health = ProcessHealth(lag=Lag())
     assert health.list_figures() == {"loop_lag_seconds": 0.012}
-    registry = Registry()
+    registry = MetricsRegistry()
     registry.register(health)
-    assert "vpplb_watch_age_seconds" not in registry.render().decode()
+    assert "vpplb_watch_age_seconds" not in registry.render_all().decode()
     assert (health.check_api(), health.check_probers(), health.check_any_prober()) == (
         None,
         None,
@@ -56,9 +56,9 @@ def test_what_a_program_does_not_have_is_left_out() -> None:
 
 
 def test_the_metrics_say_the_same() -> None:
-    registry = Registry()
+    registry = MetricsRegistry()
     registry.register(Program().health())
-    lines = registry.render().decode().splitlines()
+    lines = registry.render_all().decode().splitlines()
     for line in (
         "vpplb_loop_lag_seconds 0.0123456",
         'vpplb_watch_age_seconds{kind="backends"} 12.3456',

@@ -13,9 +13,9 @@ from vpplb.kube.api_resources import cluster_key
 from vpplb.model.health import HealthState, Transition
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.standalone.local_statuses import LocalObjects
-from vpplb.telemetry.objects import FrontendSample
+from vpplb.telemetry.event_stream import EventStream, StreamEvent
+from vpplb.telemetry.object_metrics import FrontendSample
 from vpplb.telemetry.state_view import DecidedStateView
-from vpplb.telemetry.stream import EventStream, StreamEvent
 
 
 class ViewedWorld:
@@ -48,7 +48,7 @@ class ViewedWorld:
 
 
 def objects(view: DecidedStateView, kind: str) -> list[object]:
-    return [view.shown(kind, name) for name in view.keys(kind) or ()]
+    return [view.show_object(kind, name) for name in view.list_keys(kind) or ()]
 
 
 def test_objects_are_shown_by_name_with_spec_and_status() -> None:
@@ -185,11 +185,13 @@ async def test_metrics_see_every_backend_and_the_weights_of_every_frontend() -> 
         parsed_frontend("web", pool("p", a=10)),
     )
     viewed.world.verdict("a", up=True)
-    assert sorted(viewed.view.backends()) == [
+    assert sorted(viewed.view.iter_backends()) == [
         (key("a"), HealthState.UP),
         (key("idle"), HealthState.UNKNOWN),
     ]
-    assert list(viewed.view.frontends()) == [FrontendSample(key("web"), "up", [("p", "a", 10)])]
+    assert list(viewed.view.iter_frontends()) == [
+        FrontendSample(key("web"), "up", [("p", "a", 10)])
+    ]
 
 
 def test_values_of_headers_are_never_shown() -> None:

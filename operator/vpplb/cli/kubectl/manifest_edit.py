@@ -13,7 +13,7 @@ from pathlib import Path
 from vpplb.cli.kubectl.session import ClusterSession, read_if_allowed
 from vpplb.cli.kubectl.statuses import read_status_as, read_wanted
 from vpplb.cli.plan_view import PlanView
-from vpplb.files.manifests import BadManifests, load
+from vpplb.files.manifests import BadManifests, load_manifests
 from vpplb.kube.api_resources import RESOURCES, JsonObject, key_of
 from vpplb.model.health import HealthState
 from vpplb.model.names import ObjectKey, ObjectKind
@@ -72,7 +72,7 @@ async def _read_objects(cluster: ClusterSession) -> Objects:
 
 def _load_written(edit: ManifestEdit, namespace: str) -> Objects:
     """Read the manifests; what names no namespace is of `namespace`."""
-    loaded = load(edit.manifests, edit.allowed)
+    loaded = load_manifests(edit.manifests, edit.allowed)
     if loaded.findings:
         raise BadManifests(loaded.findings)
     objects: dict[tuple[str, ObjectKey], JsonObject] = {}

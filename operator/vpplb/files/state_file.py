@@ -6,7 +6,7 @@ One JSON object, `{kind: {namespace/name: status}}`, replaced as a whole.
 from collections.abc import Mapping
 from pathlib import Path
 
-from vpplb.files.atomic import Unusable, read_json, set_aside, write_json
+from vpplb.files.json_files import UnusableFile, read_json, set_aside, write_json
 from vpplb.model.names import ObjectKey
 
 Statuses = Mapping[str, Mapping[ObjectKey, Mapping[str, object]]]
@@ -19,7 +19,7 @@ class StateFile:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def load(self) -> dict[str, dict[ObjectKey, dict[str, object]]]:
+    def load_statuses(self) -> dict[str, dict[ObjectKey, dict[str, object]]]:
         """Read what was saved; whatever is missing or makes no sense is left out.
 
         A file that makes no sense at all is set aside, and that is logged.
@@ -29,13 +29,13 @@ class StateFile:
             if content is None:
                 return {}
             if not isinstance(content, dict):
-                raise Unusable("it holds no statuses")
-        except Unusable as error:
+                raise UnusableFile("it holds no statuses")
+        except UnusableFile as error:
             set_aside(self.path, str(error))
             return {}
-        return {kind: _statuses(of_kind) for kind, of_kind in content.items()}
+        return {kind: _parse_statuses(of_kind) for kind, of_kind in content.items()}
 
-    def save(self, statuses: Statuses) -> None:
+    def save_statuses(self, statuses: Statuses) -> None:
         """Replace the file; OSError when that fails, and then the file is as it was.
 
         Nothing is written where that would change nothing.
@@ -47,7 +47,7 @@ class StateFile:
         write_json(self.path, content, indent=1)
 
 
-def _statuses(of_kind: object) -> dict[ObjectKey, dict[str, object]]:
+def _parse_statuses(of_kind: object) -> dict[ObjectKey, dict[str, object]]:
     if not isinstance(of_kind, dict):
         return {}
     return {

@@ -4,11 +4,17 @@ from itertools import pairwise
 
 import pytest
 
-from vpplb.files.located import DEEPEST, Document, Fault, Unparseable, documents
+from vpplb.files.yaml_documents import (
+    DEEPEST,
+    UnparseableYaml,
+    YamlDocument,
+    YamlFault,
+    parse_documents,
+)
 
 
-def only(text: str) -> Document:
-    [document] = documents(text)
+def only(text: str) -> YamlDocument:
+    [document] = parse_documents(text)
     return document
 
 
@@ -19,7 +25,7 @@ def test_each_field_knows_its_line() -> None:
 
 
 def test_lines_go_on_through_the_documents_of_a_file() -> None:
-    first, second = documents("a: 1\n---\n# comment\nb: 2\n")
+    first, second = parse_documents("a: 1\n---\n# comment\nb: 2\n")
     assert (first.line, second.line) == (1, 4)
     assert second.lines == {"b": 4}
 
@@ -82,7 +88,7 @@ def test_anchors_and_merges_are_understood() -> None:
 
 def test_repeated_fields_are_found_with_their_line() -> None:
     assert only("a:\n  b: 1\n  c: 2\n  b: 3\n").faults == (
-        Fault("a.b", 4, "is there twice in the same mapping"),
+        YamlFault("a.b", 4, "is there twice in the same mapping"),
     )
 
 
@@ -91,7 +97,7 @@ def test_json_is_yaml() -> None:
 
 
 def test_an_entry_of_a_list_is_a_document_with_the_same_lines() -> None:
-    item = only("items:\n  - a: 1\n  - b:\n      c: 2\n").items()[1]
+    item = only("items:\n  - a: 1\n  - b:\n      c: 2\n").list_items()[1]
     assert (item.value, item.line) == ({"b": {"c": 2}}, 3)
     assert item.lines == {"b": 3, "b.c": 4}
 
@@ -108,23 +114,23 @@ def test_an_entry_of_a_list_is_a_document_with_the_same_lines() -> None:
     ],
 )
 def test_what_is_no_yaml_is_refused_with_the_line(text: str, line: int) -> None:
-    with pytest.raises(Unparseable) as caught:
-        list(documents(text))
+    with pytest.raises(UnparseableYaml) as caught:
+        list(parse_documents(text))
     assert caught.value.line == line
     assert caught.value.message
 
 
 def test_documents_before_the_bad_one_are_read() -> None:
-    reading = documents("a: 1\n---\nb: [\n")
+    reading = parse_documents("a: 1\n---\nb: [\n")
     assert next(reading).value == {"a": 1}
-    with pytest.raises(Unparseable):
+    with pytest.raises(UnparseableYaml):
         next(reading)
 
 
 @pytest.mark.parametrize("text", ["a: &x\n  b: *x\n", "a: " + "[" * 100 + "]" * 100])
 def test_what_never_ends_or_is_too_deep_is_refused(text: str) -> None:
-    with pytest.raises(Unparseable, match="nested"):
-        list(documents(text))
+    with pytest.raises(UnparseableYaml, match="nested"):
+        list(parse_documents(text))
 
 
 BROKEN = {
@@ -151,7 +157,7 @@ def test_a_value_that_is_not_what_its_tag_says_is_a_fault_with_its_line(
     text: str, message: str
 ) -> None:
     document = only(f"a: 1\n{text}\nb: 2\n")
-    assert document.faults == (Fault("w", 2, message, broken=True),)
+    assert document.faults == (YamlFault("w", 2, message, broken=True),)
     assert isinstance(document.value, dict)
     assert document.value["b"] == 2, "the rest is read on"
 
@@ -169,8 +175,8 @@ def test_merged_mappings_are_read_as_kubectl_reads_them() -> None:
 
 @pytest.mark.parametrize("text", ["a: {<<: 1}", "a: {<<: [1]}", "a: &a {<<: *a, b: 1}"])
 def test_what_cannot_be_merged_is_refused(text: str) -> None:
-    with pytest.raises(Unparseable):
-        list(documents(text))
+    with pytest.raises(UnparseableYaml):
+        list(parse_documents(text))
 
 
 def test_merging_over_and_over_costs_what_is_written() -> None:
@@ -184,6 +190,6 @@ def test_merging_over_and_over_costs_what_is_written() -> None:
 
 @pytest.mark.parametrize("opening", ["[", "{a: ", "- "])
 def test_deep_nesting_is_refused_before_it_costs_anything(opening: str) -> None:
-    with pytest.raises(Unparseable, match="nested"):
-        list(documents(opening * 100_000))
+    with pytest.raises(UnparseableYaml, match="nested"):
+        list(parse_documents(opening * 100_000))
     only("[" * (DEEPEST - 1) + "]" * (DEEPEST - 1))

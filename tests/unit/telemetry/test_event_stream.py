@@ -3,7 +3,7 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
-from vpplb.telemetry.stream import EventStream, StreamEvent
+from vpplb.telemetry.event_stream import EventStream, StreamEvent
 
 pytestmark = pytest.mark.looptime
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from vpplb.files.atomic import Unusable, read_json, set_aside, write_json
+from vpplb.files.json_files import UnusableFile, read_json, set_aside, write_json
 
 
 def test_what_is_written_is_read_back_and_folders_are_made(tmp_path: Path) -> None:
@@ -18,7 +18,7 @@ def test_what_is_written_is_read_back_and_folders_are_made(tmp_path: Path) -> No
 def test_what_cannot_be_understood_is_said(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "state.json"
     file.write_bytes(content)
-    with pytest.raises(Unusable, match="it is damaged: "):
+    with pytest.raises(UnusableFile, match="it is damaged: "):
         read_json(file)
     write_json(file, 1)
     assert read_json(file) == 1
@@ -26,7 +26,7 @@ def test_what_cannot_be_understood_is_said(tmp_path: Path, content: bytes) -> No
 
 def test_what_is_not_there_reads_as_nothing_and_what_is_no_file_is_said(tmp_path: Path) -> None:
     assert read_json(tmp_path / "state.json") is None
-    with pytest.raises(Unusable, match="it cannot be read: Is a directory"):
+    with pytest.raises(UnusableFile, match="it cannot be read: Is a directory"):
         read_json(tmp_path)
 
 
@@ -57,7 +57,7 @@ def test_a_write_that_fails_leaves_the_old_content_and_nothing_beside_it(
 
     file = tmp_path / "state.json"
     write_json(file, "old")
-    monkeypatch.setattr("vpplb.files.atomic.os.fsync", full)
+    monkeypatch.setattr("vpplb.files.json_files.os.fsync", full)
     with pytest.raises(OSError, match="No space left"):
         write_json(file, "new")
     assert read_json(file) == "old"

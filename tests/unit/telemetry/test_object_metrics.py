@@ -2,7 +2,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from fakes.object_view import NGINX0, WEB, FakeObjectView
 from vpplb.model.health import HealthState
-from vpplb.telemetry.objects import FrontendSample, object_series
+from vpplb.telemetry.object_metrics import FrontendSample, object_series
 
 
 def value(view: FakeObjectView, name: str, **labels: str) -> float | None:

@@ -13,7 +13,7 @@ from pathlib import Path
 log = logging.getLogger(__name__)
 
 
-class Unusable(Exception):
+class UnusableFile(Exception):
     """A file is there, but cannot be read, or makes no sense; the text says why."""
 
 
@@ -24,11 +24,11 @@ def read_json(path: Path) -> object:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise Unusable(f"it cannot be read: {error.strerror}") from error
+        raise UnusableFile(f"it cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
-        raise Unusable(f"it is damaged: {error}") from error
+        raise UnusableFile(f"it is damaged: {error}") from error
     if content is None:
-        raise Unusable("it is damaged: it says nothing")
+        raise UnusableFile("it is damaged: it says nothing")
     return content
 
 
@@ -56,7 +56,7 @@ def write_json(path: Path, content: object, *, indent: int | None = None) -> Non
     but it takes ten times as long.
     """
     text = json.dumps(content, indent=indent) + "\n"
-    if _holds(path, text):
+    if _has_content(path, text):
         return
     folder = path.parent
     folder.mkdir(parents=True, exist_ok=True)
@@ -73,7 +73,7 @@ def write_json(path: Path, content: object, *, indent: int | None = None) -> Non
     _sync_folder(folder)
 
 
-def _holds(path: Path, text: str) -> bool:
+def _has_content(path: Path, text: str) -> bool:
     try:
         return path.read_text() == text
     except (OSError, ValueError):

@@ -28,7 +28,7 @@ class LoopLag:
             await asyncio.sleep(EVERY)
             self._samples.append(clock() - self._due)
 
-    def worst(self) -> float:
+    def worst_seconds(self) -> float:
         """Return by how many seconds the loop was late at worst of late, being late now included.
 
         To be called on that loop.

@@ -27,10 +27,10 @@ class FrontendSample(NamedTuple):
 class ObjectView(Protocol):
     """What is per object. Called on the event loop when somebody scrapes; must be quick."""
 
-    def backends(self) -> Iterable[tuple[ObjectKey, HealthState]]:
+    def iter_backends(self) -> Iterable[tuple[ObjectKey, HealthState]]:
         """Give every backend with its state."""
 
-    def frontends(self) -> Iterable[FrontendSample]:
+    def iter_frontends(self) -> Iterable[FrontendSample]:
         """Give every frontend."""
 
 
@@ -40,30 +40,30 @@ def object_series(view: ObjectView) -> Iterator[str]:
     Namespaces and names are as Kubernetes allows them, so nothing needs escaping; names of
     pools are the users' own and are escaped.
     """
-    yield _head(BACKEND_STATE)
-    for key, state in view.backends():
-        yield _states(BACKEND_STATE, "backend", key, state, _BACKEND_STATES)
-    frontends = list(view.frontends())
-    yield _head(FRONTEND_STATE)
+    yield _format_head(BACKEND_STATE)
+    for key, state in view.iter_backends():
+        yield _format_states(BACKEND_STATE, "backend", key, state, _BACKEND_STATES)
+    frontends = list(view.iter_frontends())
+    yield _format_head(FRONTEND_STATE)
     for key, frontend_state, _ in frontends:
-        yield _states(FRONTEND_STATE, "frontend", key, frontend_state, _FRONTEND_STATES)
-    yield _head(EFFECTIVE_WEIGHT)
+        yield _format_states(FRONTEND_STATE, "frontend", key, frontend_state, _FRONTEND_STATES)
+    yield _format_head(EFFECTIVE_WEIGHT)
     for (namespace, name), _, weights in frontends:
         labels = f'{EFFECTIVE_WEIGHT.name}{{namespace="{namespace}",frontend="{name}",pool="'
         for pool, backend, weight in weights:
-            yield f'{labels}{_escaped(pool)}",backend="{backend}"}} {weight}\n'
+            yield f'{labels}{_escape_label(pool)}",backend="{backend}"}} {weight}\n'
 
 
-def _head(spec: MetricSpec) -> str:
+def _format_head(spec: MetricSpec) -> str:
     return f"# HELP {spec.name} {spec.help}\n# TYPE {spec.name} {spec.type}\n"
 
 
-def _states(
+def _format_states(
     spec: MetricSpec, label: str, key: ObjectKey, now: str, states: Sequence[HealthState]
 ) -> str:
     head = f'{spec.name}{{namespace="{key.namespace}",{label}="{key.name}",state="'
     return "".join([f'{head}{state.value}"}} {1 if state == now else 0}\n' for state in states])
 
 
-def _escaped(text: str) -> str:
+def _escape_label(text: str) -> str:
     return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

@@ -6,10 +6,10 @@ from vpplb.files.owned_state_store import OwnedStateStore
 from vpplb.model.names import ObjectKey
 from vpplb.plan.ops import ChangeKind
 from vpplb.resources.statuses import NodeReport
-from vpplb.standalone.vpp import LocalVpp, ProgrammedFrontends
+from vpplb.standalone.local_vpp import LocalVpp, ProgrammedFrontends
 from vpplb.sync.ports import VipReport, VppInfo
 from vpplb.sync.vip_state import OwnedState
-from vpplb.telemetry.metrics import AgentMetrics, Registry
+from vpplb.telemetry.metrics import AgentMetrics, MetricsRegistry
 
 WEB = key("web")
 
@@ -17,7 +17,7 @@ WEB = key("web")
 class ProgrammedVpp:
     def __init__(self) -> None:
         self.reported: list[ObjectKey] = []
-        self.registry = Registry()
+        self.registry = MetricsRegistry()
         keeper = OwnedStateStore(None, OwnedState, HERE)
         self.programmed = ProgrammedFrontends()
         metrics = AgentMetrics(self.registry)
@@ -73,7 +73,7 @@ def test_everything_is_counted() -> None:
     programmed.vpp.on_vpp_changed(ChangeKind.AS_WEIGHT, 3)
     programmed.vpp.on_drift(2)
     programmed.report("r1")
-    text = programmed.registry.render().decode()
+    text = programmed.registry.render_all().decode()
     assert "vpplb_vpp_connected 1.0" in text
     assert 'vpplb_sync_changes_total{kind="as_weight"} 3.0' in text
     assert "vpplb_drift_repairs_total 2.0" in text

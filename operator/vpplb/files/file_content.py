@@ -19,7 +19,7 @@ PATIENCE = 10.0
 _CHUNK = 1 << 20
 
 
-class Unreadable(Exception):
+class UnreadableFile(Exception):
     """The content cannot be had; the text says why, as the end of a sentence about the file."""
 
 
@@ -31,35 +31,35 @@ def read_content(
     `regular`: only of a file, not of a pipe or a device; for what is found, not named.
     """
     if path == STDIN:
-        return _limited(lambda: sys.stdin.buffer.read(_CHUNK), most)
+        return _read_limited(lambda: sys.stdin.buffer.read(_CHUNK), most)
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
         try:
             kind = os.fstat(descriptor).st_mode
             if regular and not stat.S_ISREG(kind):
-                raise Unreadable("is no regular file")
-            return _limited(lambda: _piece(descriptor, patience), most)
+                raise UnreadableFile("is no regular file")
+            return _read_limited(lambda: _read_piece(descriptor, patience), most)
         finally:
             os.close(descriptor)
     except OSError as error:
-        raise Unreadable(f"cannot be read: {error.strerror}") from error
+        raise UnreadableFile(f"cannot be read: {error.strerror}") from error
 
 
-def _piece(descriptor: int, patience: float) -> bytes:
+def _read_piece(descriptor: int, patience: float) -> bytes:
     """Read what is there; of a pipe that nobody has written to yet, wait for the first of it."""
     while True:
         if not select.select([descriptor], [], [], patience)[0]:
-            raise Unreadable(f"cannot be read: nothing came for {patience:g} s")
+            raise UnreadableFile(f"cannot be read: nothing came for {patience:g} s")
         try:
             return os.read(descriptor, _CHUNK)
         except BlockingIOError:
             continue
 
 
-def _limited(read: Callable[[], bytes], most: int) -> bytes:
+def _read_limited(read: Callable[[], bytes], most: int) -> bytes:
     content = bytearray()
     while piece := read():
         content += piece
         if len(content) > most:
-            raise Unreadable(f"has more than {most:,} bytes")
+            raise UnreadableFile(f"has more than {most:,} bytes")
     return bytes(content)

@@ -28,16 +28,16 @@ class SharedAnswers:
     _making: dict[str, asyncio.Task[Answer]] = field(default_factory=dict)
     _next: dict[str, asyncio.Task[Answer]] = field(default_factory=dict)
 
-    async def get(self, name: str, write: Callable[[], Iterable[bytes]]) -> Answer:
+    async def get_answer(self, name: str, write: Callable[[], Iterable[bytes]]) -> Answer:
         """Return an answer that was begun after this call; `write` gives it in small pieces."""
         task = self._next.get(name)
         if task is None:
             before = self._making.get(name)
-            task = asyncio.create_task(self._make(name, write, before))
+            task = asyncio.create_task(self._make_answer(name, write, before))
             self._next[name] = task
         return await asyncio.shield(task)
 
-    async def _make(
+    async def _make_answer(
         self,
         name: str,
         write: Callable[[], Iterable[bytes]],
@@ -47,12 +47,12 @@ class SharedAnswers:
             await asyncio.wait((before,))
         self._making[name] = self._next.pop(name)
         try:
-            return await _in_slices(write())
+            return await _write_in_slices(write())
         finally:
             del self._making[name]
 
 
-async def _in_slices(pieces: Iterable[bytes]) -> Answer:
+async def _write_in_slices(pieces: Iterable[bytes]) -> Answer:
     now = asyncio.get_running_loop().time
     answer: list[bytes] = []
     gathered = bytearray()

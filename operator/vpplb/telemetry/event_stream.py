@@ -70,21 +70,21 @@ class EventStream:
         if object is not None:
             self._newest[type, object] = self._last
         if len(self._ring) > self.size:
-            self._drop(self._ring.popleft())
-        self._wake()
+            self._forget_newest(self._ring.popleft())
+        self._wake_subscribers()
 
     def close(self) -> None:
         self._closed = True
-        self._wake()
+        self._wake_subscribers()
 
     async def subscribe(self, last_id: str | None = None) -> AsyncGenerator[StreamEvent, None]:
         """Give events as they come, after `last_id` or, without it, from now on."""
-        place = self._last if last_id is None else self._place(last_id)
+        place = self._last if last_id is None else self._find_place(last_id)
         while not self._closed:
             oldest = self._ring[0].number if self._ring else self._last + 1
             if place is None or place < oldest - 1:
                 place = oldest - 1
-                yield self._reset(place)
+                yield self._make_reset(place)
             elif place == self._last:
                 await self._news.wait()
             else:
@@ -93,14 +93,14 @@ class EventStream:
                 if self._is_newest(event):
                     yield event
 
-    def _place(self, id: str) -> int | None:
+    def _find_place(self, id: str) -> int | None:
         """Find the place that an id names; None when it is none of this ring."""
         run, _, number = id.rpartition("-")
         if run != self.run or not number.isdecimal() or int(number) > self._last:
             return None
         return int(number)
 
-    def _reset(self, place: int) -> StreamEvent:
+    def _make_reset(self, place: int) -> StreamEvent:
         return StreamEvent(number=place, id=f"{self.run}-{place}", type=RESET, source={})
 
     def _is_newest(self, event: StreamEvent) -> bool:
@@ -108,11 +108,11 @@ class EventStream:
             return True
         return self._newest[event.type, event.about] == event.number
 
-    def _drop(self, event: StreamEvent) -> None:
+    def _forget_newest(self, event: StreamEvent) -> None:
         if event.about is not None and self._is_newest(event):
             del self._newest[event.type, event.about]
 
-    def _wake(self) -> None:
+    def _wake_subscribers(self) -> None:
         """Wake whoever waits now; whoever comes later waits for the next."""
         self._news.set()
         self._news = asyncio.Event()

@@ -12,14 +12,14 @@ from data.manifests import Raw, backend, frontend, health_check
 from data.objects import key
 from in_memory.world import World
 from lab.waiting import eventually
-from vpplb.files.manifests import BadManifests, Loaded, load
-from vpplb.files.state import StateFile
+from vpplb.files.manifests import BadManifests, LoadedManifests, load_manifests
+from vpplb.files.state_file import StateFile
 from vpplb.model.check import HttpProbe
 from vpplb.model.health import HealthState
 from vpplb.model.names import ObjectKey
 from vpplb.resources.allowances import Allowances
-from vpplb.standalone import folder as module
-from vpplb.standalone.folder import Folder
+from vpplb.standalone import manifest_folder as module
+from vpplb.standalone.manifest_folder import ManifestFolder
 
 
 def checked(**spec: object) -> Raw:
@@ -40,8 +40,8 @@ class WatchedFolder:
         self.state = StateFile(path / "state.json")
         self.seen: list[str] = []
         self.gone: list[str] = []
-        self.loaded: list[Loaded] = []
-        self.folder = Folder(
+        self.loaded: list[LoadedManifests] = []
+        self.folder = ManifestFolder(
             self.path, self.world.reconciler, self._seen, self._gone, self.loaded.append
         )
 
@@ -100,11 +100,11 @@ async def test_a_mistake_at_the_start_is_told_with_file_and_line(
 async def test_what_nobody_thought_of_in_a_file_leaves_the_old_ones_in_force(
     watched: WatchedFolder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def fail(paths: object) -> Loaded:
+    def fail(paths: object) -> LoadedManifests:
         raise AssertionError("nobody thought of this")
 
     async with watched.watching():
-        monkeypatch.setattr(module, "load", fail)
+        monkeypatch.setattr(module, "load_manifests", fail)
         watched.write(health_check(), checked(paused=True), frontend())
         await eventually(lambda: "the old ones stay in force" in caplog.text, "it is told")
         monkeypatch.undo()
@@ -170,18 +170,18 @@ async def test_files_that_are_being_written_are_left_until_they_are_done(
 ) -> None:
     looks: list[int] = []
     reads: list[int] = []
-    real = load
+    real = load_manifests
 
     def look(_: Path) -> tuple[tuple[str, int, int], ...]:
         looks.append(min(len(looks), 5))  # the sixth look is the first that shows no change
         return (("all.yaml", looks[-1], 0),)
 
-    def read(paths: list[Path], allowed: Allowances) -> Loaded:
+    def read(paths: list[Path], allowed: Allowances) -> LoadedManifests:
         reads.append(len(looks))
         return real(paths, allowed)
 
-    monkeypatch.setattr(module, "_stamp", look)
-    monkeypatch.setattr(module, "load", read)
+    monkeypatch.setattr(module, "_make_stamp", look)
+    monkeypatch.setattr(module, "load_manifests", read)
     async with watched.watching():
         await eventually(lambda: len(watched.loaded) == 2, "it is read again")
     assert reads == [1, 7]
@@ -192,14 +192,14 @@ async def test_a_folder_that_vanishes_while_it_is_read_ends_nothing(
 ) -> None:
     raised: list[FileNotFoundError] = []
 
-    def vanishing(paths: list[Path], allowed: Allowances) -> Loaded:
+    def vanishing(paths: list[Path], allowed: Allowances) -> LoadedManifests:
         if not raised:
             raised.append(FileNotFoundError("more"))
             raise raised[0]
-        return load(paths, allowed)
+        return load_manifests(paths, allowed)
 
     async with watched.watching():
-        monkeypatch.setattr(module, "load", vanishing)
+        monkeypatch.setattr(module, "load_manifests", vanishing)
         watched.folder.reload.set()
         await eventually(lambda: len(watched.loaded) == 2, "it is read again")
     assert raised
@@ -207,7 +207,7 @@ async def test_a_folder_that_vanishes_while_it_is_read_ends_nothing(
 
 async def test_checks_resume_from_the_state_file(watched: WatchedFolder) -> None:
     shown = {"state": "up", "since": "2026-01-01T00:00:00.000000Z", "code": "L7OK"}
-    watched.state.save({"Backend": {key("a"): shown}})
+    watched.state.save_statuses({"Backend": {key("a"): shown}})
     watched.folder.start(watched.state)
     watched.world.reconcile()
     [started] = watched.world.prober.started
@@ -220,7 +220,7 @@ async def test_an_object_that_comes_back_does_not_resume_from_long_ago(
     watched: WatchedFolder,
 ) -> None:
     shown = {"state": "up", "since": "2026-01-01T00:00:00.000000Z", "code": "L7OK"}
-    watched.state.save({"Backend": {key("a"): shown}})
+    watched.state.save_statuses({"Backend": {key("a"): shown}})
     async with watched.watching():
         watched.write(health_check(), frontend())
         await eventually(lambda: "Backend a" in watched.gone, "a is gone")

@@ -6,8 +6,8 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from vpplb.files.manifests import BadManifests, Loaded, load
-from vpplb.files.state import StateFile
+from vpplb.files.manifests import BadManifests, LoadedManifests, load_manifests
+from vpplb.files.state_file import StateFile
 from vpplb.model.names import ObjectKey
 from vpplb.model.objects import Backend, Frontend, HealthCheck
 from vpplb.reconcile.reconciler import Reconciler
@@ -25,7 +25,7 @@ SETTLE = 0.1
 Stamp = tuple[tuple[str, int, int], ...]
 
 
-class Folder:
+class ManifestFolder:
     """Manifests in `path`, taken into the store of `reconciler` whenever they change.
 
     A set with a mistake is refused as a whole, each finding logged with file and line; what
@@ -38,7 +38,7 @@ class Folder:
         reconciler: Reconciler,
         on_seen: Callable[[str, ObjectKey, Mapping[str, object]], None],
         on_gone: Callable[[str, ObjectKey], None],
-        on_loaded: Callable[[Loaded], None],
+        on_loaded: Callable[[LoadedManifests], None],
         allowed: Allowances = NOTHING,
     ) -> None:
         self._path = path
@@ -51,11 +51,11 @@ class Folder:
 
     def start(self, state: StateFile) -> None:
         """Read for the first time, resuming from the state file; BadManifests when wrong."""
-        self._stamp = _stamp(self._path)
-        loaded = load([self._path], self._allowed)
+        self._stamp = _make_stamp(self._path)
+        loaded = load_manifests([self._path], self._allowed)
         if loaded.findings:
             raise BadManifests(loaded.findings)
-        self._take(loaded, state.load())
+        self._apply_manifests(loaded, state.load_statuses())
 
     async def run(self) -> None:
         """Read again when a file changes or `reload` is set, until cancelled."""
@@ -65,44 +65,46 @@ class Folder:
                     await self.reload.wait()
             except TimeoutError:
                 pass
-            if self.reload.is_set() or await self._look() != self._stamp:
+            if self.reload.is_set() or await self._read_stamp() != self._stamp:
                 self.reload.clear()
-                self._stamp = await self._settled()
-                await self._reload()
+                self._stamp = await self._wait_settled()
+                await self._reload_manifests()
 
-    async def _reload(self) -> None:
+    async def _reload_manifests(self) -> None:
         try:
-            loaded = await asyncio.to_thread(load, [self._path], self._allowed)
+            loaded = await asyncio.to_thread(load_manifests, [self._path], self._allowed)
         except FileNotFoundError:  # a folder vanished while it was read: look again
             self._stamp = ()
         except Exception:  # whatever a file can hold that nobody thought of: what runs goes on
             log.exception("the manifests cannot be read, the old ones stay in force")
         else:
-            self._read(loaded)
+            self._on_reloaded(loaded)
 
-    async def _look(self) -> Stamp:
-        return await asyncio.to_thread(_stamp, self._path)
+    async def _read_stamp(self) -> Stamp:
+        return await asyncio.to_thread(_make_stamp, self._path)
 
-    async def _settled(self) -> Stamp:
+    async def _wait_settled(self) -> Stamp:
         """Return the stamp once nobody writes the files any more."""
-        stamp = await self._look()
+        stamp = await self._read_stamp()
         while True:
             await asyncio.sleep(SETTLE)
-            before, stamp = stamp, await self._look()
+            before, stamp = stamp, await self._read_stamp()
             if stamp == before:
                 return stamp
 
-    def _read(self, loaded: Loaded) -> None:
+    def _on_reloaded(self, loaded: LoadedManifests) -> None:
         if loaded.findings:
             for finding in loaded.findings:
                 log.error("%s", finding)
             log.error("the new manifests are refused, the old ones stay in force")
             return
         log.info("manifests are read again: %d objects", len(loaded.objects))
-        self._take(loaded, {})
+        self._apply_manifests(loaded, {})
 
-    def _take(
-        self, loaded: Loaded, statuses: Mapping[str, Mapping[ObjectKey, Mapping[str, object]]]
+    def _apply_manifests(
+        self,
+        loaded: LoadedManifests,
+        statuses: Mapping[str, Mapping[ObjectKey, Mapping[str, object]]],
     ) -> None:
         store = self._reconciler.store
         for kind, key in self._present.keys() - loaded.objects.keys():
@@ -113,13 +115,13 @@ class Folder:
         for (kind, key), source in loaded.objects.items():
             status = statuses.get(kind, {}).get(key, {})
             self._on_seen(kind, key, {**source.raw, "status": status})
-            self._resume(kind, key, status)
+            self._resume_object(kind, key, status)
             if isinstance(source.parsed, Frontend | Backend | HealthCheck):
                 store.put_object(source.parsed)
         self._on_loaded(loaded)
         self._reconciler.request_run()
 
-    def _resume(self, kind: str, key: ObjectKey, status: Mapping[str, object]) -> None:
+    def _resume_object(self, kind: str, key: ObjectKey, status: Mapping[str, object]) -> None:
         match kind:
             case "Frontend":
                 self._reconciler.resume_frontend(key, load_previous(key, status))
@@ -129,7 +131,7 @@ class Folder:
                 pass
 
 
-def _stamp(path: Path) -> Stamp:
+def _make_stamp(path: Path) -> Stamp:
     """Return what changes when a file does; symlinks are followed, as ConfigMaps need."""
     found = []
     for folder, _, names in os.walk(path):  # which, unlike rglob, lets folders vanish meanwhile

@@ -1,6 +1,6 @@
 import pytest
 
-from vpplb.telemetry.address import parse_address
+from vpplb.telemetry.listen_address import parse_address
 
 
 @pytest.mark.parametrize(
