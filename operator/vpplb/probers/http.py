@@ -1,7 +1,7 @@
 """The HTTP/1.1 probe: one request, the answer's status and, if asked for, its body.
 
-Written for this use rather than taken from a library: it reads a status line and looks for a
-pattern, so a full parser would cost more than all the rest of the probe. What it accepts is
+Written for this use rather than taken from a library: the one that is faster (httptools) refuses
+answers that HAProxy takes, and takes some that it refuses (decision 26). What it accepts is
 bounded (head and body 64 KiB each), redirects are not followed, interim answers are skipped.
 It judges heads as HAProxy's checks do; docs/probing.md says where not.
 """
@@ -105,13 +105,14 @@ class HttpCheck:
             and _DATE_VALUE.fullmatch(data, self._date_begins, end) is not None
         )
 
-    def remember_head(self, head: bytes, result: ProbeResult) -> ProbeResult:
+    def remember_head(self, head: bytes, code: ProbeCode, detail: str) -> ProbeResult:
         """Keep what this head alone decided: the next answer is most likely the same.
 
         An equal result is given as the same object, by which whoever counts knows it at once.
         """
-        if result == self.known_result:
-            result = self.known_result
+        result = self.known_result
+        if code is not result.code or detail != result.detail:
+            result = ProbeResult(code=code, detail=detail)
         if len(head) <= KNOWN_LIMIT:
             self.known_result = result
             date = _DATE.search(head)
@@ -195,11 +196,11 @@ class HttpConversation:
         try:
             body = choose_reader(head, bodiless=check.bodiless or status in _NO_BODY)
         except BadBody as error:
-            return check.remember_head(head, _fail_answer(str(error)))
+            return check.remember_head(head, ProbeCode.L7RSP, str(error))
         fits = check.status_min <= status <= check.status_max
         if not fits or check.regexp is None:
             code = ProbeCode.L7OK if fits else ProbeCode.L7STS
-            return check.remember_head(head, ProbeResult(code=code, detail=said))
+            return check.remember_head(head, code, said)
         passed = ProbeResult(code=ProbeCode.L7OK, detail=said)
         self._reading = _BodySearcher(check.regexp, body, passed)
         return self._reading.feed_body(bytes(self._buffer[head_end:]))
