@@ -1,9 +1,7 @@
 """How each fault shows to a client, on the wire."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from ipaddress import IPv4Address, IPv6Address
-from pathlib import Path
 
 import pytest
 
@@ -23,21 +21,6 @@ from vpplb.simulator.faults import (
 )
 from vpplb.simulator.messages import MESSAGES
 from vpplb.simulator.server import VppSimulator
-
-
-@pytest.fixture
-async def vpp(tmp_path: Path) -> AsyncIterator[VppSimulator]:
-    running = VppSimulator(tmp_path / "api.sock")
-    await running.start()
-    yield running
-    await running.stop()
-
-
-@pytest.fixture
-async def client(vpp: VppSimulator) -> AsyncIterator[RawClient]:
-    connected = await RawClient.connect(vpp.api_socket)
-    yield connected
-    await connected.close()
 
 
 async def contexts(client: RawClient, count: int) -> list[int]:

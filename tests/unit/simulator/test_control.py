@@ -1,6 +1,5 @@
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -24,14 +23,6 @@ PACKET = {
     "source_port": 40000,
     "destination_port": 80,
 }
-
-
-@pytest.fixture
-async def vpp(tmp_path: Path) -> AsyncIterator[VppSimulator]:
-    running = VppSimulator(tmp_path / "api.sock")
-    await running.start()
-    yield running
-    await running.stop()
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncIterator
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -33,23 +32,8 @@ ADD_WEB = {
 }
 
 
-@pytest.fixture
-async def simulator(tmp_path: Path) -> AsyncIterator[VppSimulator]:
-    running = VppSimulator(tmp_path / "run" / "api.sock")
-    await running.start()
-    yield running
-    await running.stop()
-
-
-@pytest.fixture
-async def client(simulator: VppSimulator) -> AsyncIterator[RawClient]:
-    connected = await RawClient.connect(simulator.api_socket)
-    yield connected
-    await connected.close()
-
-
-async def test_the_reply_to_a_new_client_lists_every_message(simulator: VppSimulator) -> None:
-    client = await RawClient.open(simulator.api_socket)
+async def test_the_reply_to_a_new_client_lists_every_message(vpp: VppSimulator) -> None:
+    client = await RawClient.open(vpp.api_socket)
     client.send("sockclnt_create", name="test", context=7)
     reply = await client.receive()
     assert reply[:2] == (16).to_bytes(2, "big")
@@ -85,9 +69,9 @@ async def test_a_dump_ends_with_the_answer_to_the_ping_sent_after_it(client: Raw
 
 
 async def test_clients_share_the_state_and_have_an_index_each(
-    simulator: VppSimulator, client: RawClient
+    vpp: VppSimulator, client: RawClient
 ) -> None:
-    other = await RawClient.connect(simulator.api_socket)
+    other = await RawClient.connect(vpp.api_socket)
     assert other.index != client.index
     assert (await client.call("lb_add_del_vip_v2", **ADD_WEB))["retval"] == 0
     assert (await other.call("lb_add_del_vip_v2", **ADD_WEB))["retval"] == -81
@@ -104,54 +88,54 @@ async def test_an_unknown_message_is_dropped_with_a_line_in_the_log(
 
 
 async def test_a_truncated_message_is_dropped_with_a_line_in_the_log(
-    client: RawClient, simulator: VppSimulator, caplog: pytest.LogCaptureFixture
+    client: RawClient, vpp: VppSimulator, caplog: pytest.LogCaptureFixture
 ) -> None:
     client.send_raw(MESSAGE_IDS["lb_conf"].to_bytes(2, "big") + bytes(8))
     await client.call("control_ping")
     assert "truncated message dropped: lb_conf: 10 bytes of 38" in caplog.messages
-    assert simulator.changing_calls == []
+    assert vpp.changing_calls == []
 
 
 async def test_a_message_of_no_client_is_dropped(
-    client: RawClient, simulator: VppSimulator, caplog: pytest.LogCaptureFixture
+    client: RawClient, vpp: VppSimulator, caplog: pytest.LogCaptureFixture
 ) -> None:
     client.send("lb_add_del_vip_v2", **ADD_WEB, client_index=5)
     await client.call("control_ping")
-    assert simulator.lb.table() == {}
+    assert vpp.lb.table() == {}
     assert caplog.messages == ["lb_add_del_vip_v2 dropped: no client 0x5"]
 
 
 async def test_a_client_that_says_goodbye_is_answered_and_hung_up_on(
-    simulator: VppSimulator,
+    vpp: VppSimulator,
 ) -> None:
-    client = await RawClient.connect(simulator.api_socket)
+    client = await RawClient.connect(vpp.api_socket)
     assert (await client.call("sockclnt_delete", index=client.index))["response"] == 1
     assert await client.rest() == b""
     await client.close()
 
 
 async def test_an_index_that_is_nobodys_cannot_be_deleted(
-    simulator: VppSimulator, client: RawClient
+    vpp: VppSimulator, client: RawClient
 ) -> None:
     assert (await client.call("sockclnt_delete", index=client.index + 9))["response"] == -1
     assert (await client.call("control_ping"))["retval"] == 0
 
 
 async def test_a_client_that_is_hung_up_on_by_another_is_the_death_of_vpp(
-    simulator: VppSimulator, client: RawClient
+    vpp: VppSimulator, client: RawClient
 ) -> None:
-    other = await RawClient.connect(simulator.api_socket)
+    other = await RawClient.connect(vpp.api_socket)
     assert (await other.call("sockclnt_delete", index=client.index))["response"] == 1
     assert await other.rest() == b""
     client.send("control_ping")
     assert await client.rest() == b""
     with pytest.raises(ConnectionRefusedError):
-        await RawClient.connect(simulator.api_socket)
+        await RawClient.connect(vpp.api_socket)
     await other.close()
 
 
 async def test_a_server_of_an_all_port_nat_vip_is_its_death(
-    simulator: VppSimulator, client: RawClient
+    vpp: VppSimulator, client: RawClient
 ) -> None:
     everything = {"pfx": WEB["pfx"], "protocol": 255, "port": 0}
     added = await client.call("lb_add_del_vip_v2", **ADD_WEB | everything | {"encap": 3})
@@ -165,28 +149,28 @@ async def test_a_server_of_an_all_port_nat_vip_is_its_death(
     client.send("lb_add_del_as_v2", **everything, **server)
     assert await client.rest() == b""
     with pytest.raises(ConnectionRefusedError):
-        await RawClient.connect(simulator.api_socket)
+        await RawClient.connect(vpp.api_socket)
 
 
 async def test_who_vanishes_after_a_large_reply_is_kept_until_another_call_fails(
-    simulator: VppSimulator, client: RawClient
+    vpp: VppSimulator, client: RawClient
 ) -> None:
     await client.call("get_api_json")
     for _ in range(15):
-        await (await RawClient.connect(simulator.api_socket)).close()
+        await (await RawClient.connect(vpp.api_socket)).close()
     shown = (await client.call("cli_inband", cmd="show api clients"))["reply"]
     assert [line.split()[0] for line in shown.splitlines()] == ["Socket", "Name", *["test"] * 16]
     assert (await client.call("cli_inband", cmd="exec /nonexistent"))["retval"] == 2
-    await (await RawClient.connect(simulator.api_socket)).close()
-    assert simulator.clients.vanished_count == 0
+    await (await RawClient.connect(vpp.api_socket)).close()
+    assert vpp.clients.vanished_count == 0
 
 
 async def test_sixteen_who_vanished_unnoticed_are_the_end_of_all_service(
-    simulator: VppSimulator, client: RawClient
+    vpp: VppSimulator, client: RawClient
 ) -> None:
     await client.call("get_api_json")
     for _ in range(16):
-        await (await RawClient.connect(simulator.api_socket)).close()
+        await (await RawClient.connect(vpp.api_socket)).close()
     client.send("control_ping")
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.1):
@@ -194,11 +178,11 @@ async def test_sixteen_who_vanished_unnoticed_are_the_end_of_all_service(
 
 
 async def test_calls_hold_what_was_received_with_its_retval(
-    simulator: VppSimulator, client: RawClient
+    vpp: VppSimulator, client: RawClient
 ) -> None:
     await client.call("lb_flush_vip", **WEB)
     await client.call("control_ping")
-    assert simulator.calls == [
+    assert vpp.calls == [
         RecordedCall(message="sockclnt_create", args={"name": "test"}, retval=0),
         RecordedCall(
             message="lb_flush_vip",
@@ -207,66 +191,66 @@ async def test_calls_hold_what_was_received_with_its_retval(
         ),
         RecordedCall(message="control_ping", args={}, retval=0),
     ]
-    assert [call.message for call in simulator.changing_calls] == ["lb_flush_vip"]
+    assert [call.message for call in vpp.changing_calls] == ["lb_flush_vip"]
 
 
 async def test_clearing_leaves_clients_connected_to_a_fresh_vpp(
-    simulator: VppSimulator, client: RawClient
+    vpp: VppSimulator, client: RawClient
 ) -> None:
     await client.call("lb_add_del_vip_v2", **ADD_WEB)
     pid = (await client.call("control_ping"))["vpe_pid"]
-    simulator.clear()
-    assert simulator.calls == []
+    vpp.clear()
+    assert vpp.calls == []
     assert (await client.call("control_ping"))["vpe_pid"] != pid
     assert (await client.call("lb_add_del_vip_v2", **ADD_WEB))["retval"] == 0
 
 
 async def test_a_client_that_does_not_read_is_no_longer_read_from(
-    simulator: VppSimulator, client: RawClient
+    vpp: VppSimulator, client: RawClient
 ) -> None:
     for _ in range(200):
         client.send("get_api_json")
-    waiting = await RawClient.connect(simulator.api_socket)
+    waiting = await RawClient.connect(vpp.api_socket)
     await waiting.call("control_ping")
-    assert sum(call.message == "get_api_json" for call in simulator.calls) < 200
+    assert sum(call.message == "get_api_json" for call in vpp.calls) < 200
     for _ in range(200):
         await client.receive()
     await waiting.close()
 
 
 async def test_stopping_hangs_up_on_clients_and_removes_the_socket(tmp_path: Path) -> None:
-    simulator = VppSimulator(tmp_path / "api.sock")
-    await simulator.start()
-    client = await RawClient.connect(simulator.api_socket)
-    await simulator.stop()
+    vpp = VppSimulator(tmp_path / "api.sock")
+    await vpp.start()
+    client = await RawClient.connect(vpp.api_socket)
+    await vpp.stop()
     assert await client.rest() == b""
-    assert not simulator.api_socket.exists()
+    assert not vpp.api_socket.exists()
     await client.close()
 
 
 async def test_stopping_hangs_up_on_those_who_never_said_who_they_are(tmp_path: Path) -> None:
-    simulator = VppSimulator(tmp_path / "api.sock")
-    await simulator.start()
-    named = await RawClient.connect(simulator.api_socket)
-    silent = await RawClient.open(simulator.api_socket)
+    vpp = VppSimulator(tmp_path / "api.sock")
+    await vpp.start()
+    named = await RawClient.connect(vpp.api_socket)
+    silent = await RawClient.open(vpp.api_socket)
     await named.call("control_ping")
-    await simulator.stop()
+    await vpp.stop()
     assert await silent.rest() == b""
     await silent.close()
     await named.close()
 
 
 async def test_stopping_twice_or_before_the_start_is_nothing(tmp_path: Path) -> None:
-    simulator = VppSimulator(tmp_path / "api.sock")
-    await simulator.stop()
-    await simulator.start()
-    await simulator.stop()
-    await simulator.stop()
+    vpp = VppSimulator(tmp_path / "api.sock")
+    await vpp.stop()
+    await vpp.start()
+    await vpp.stop()
+    await vpp.stop()
 
 
-async def test_a_socket_in_use_is_left_alone(simulator: VppSimulator, client: RawClient) -> None:
-    with pytest.raises(SocketInUse, match=f"another process listens on {simulator.api_socket}"):
-        await VppSimulator(simulator.api_socket).start()
+async def test_a_socket_in_use_is_left_alone(vpp: VppSimulator, client: RawClient) -> None:
+    with pytest.raises(SocketInUse, match=f"another process listens on {vpp.api_socket}"):
+        await VppSimulator(vpp.api_socket).start()
     assert (await client.call("control_ping"))["retval"] == 0
 
 
@@ -282,12 +266,12 @@ async def test_a_stale_socket_is_replaced(tmp_path: Path) -> None:
     path = tmp_path / "api.sock"
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(path))
-    simulator = VppSimulator(path, mode=0o600)
-    await simulator.start()
+    vpp = VppSimulator(path, mode=0o600)
+    await vpp.start()
     client = await RawClient.connect(path)
     assert path.stat().st_mode & 0o777 == 0o600
     await client.close()
-    await simulator.stop()
+    await vpp.stop()
 
 
 @pytest.fixture(autouse=True)
@@ -295,32 +279,32 @@ def _log_level(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING, logger="vpplb.simulator")
 
 
-async def test_dying_leaves_a_socket_that_refuses(simulator: VppSimulator) -> None:
-    client = await RawClient.connect(simulator.api_socket)
-    simulator.die()
-    simulator.die()
+async def test_dying_leaves_a_socket_that_refuses(vpp: VppSimulator) -> None:
+    client = await RawClient.connect(vpp.api_socket)
+    vpp.die()
+    vpp.die()
     assert await client.rest() == b""
-    assert simulator.api_socket.exists()
+    assert vpp.api_socket.exists()
     with pytest.raises(ConnectionRefusedError):
-        await RawClient.open(simulator.api_socket)
+        await RawClient.open(vpp.api_socket)
     await client.close()
 
 
-async def test_a_restarted_one_is_another_process_with_nothing(simulator: VppSimulator) -> None:
-    client = await RawClient.connect(simulator.api_socket)
+async def test_a_restarted_one_is_another_process_with_nothing(vpp: VppSimulator) -> None:
+    client = await RawClient.connect(vpp.api_socket)
     await client.call("lb_add_del_vip_v2", **ADD_WEB)
     pid = (await client.call("control_ping"))["vpe_pid"]
-    await simulator.restart()
+    await vpp.restart()
     assert await client.rest() == b""
     await client.close()
-    other = await RawClient.connect(simulator.api_socket)
+    other = await RawClient.connect(vpp.api_socket)
     assert (await other.call("control_ping"))["vpe_pid"] == pid + 1
-    assert simulator.lb.table() == {}
+    assert vpp.lb.table() == {}
     await other.close()
 
 
-async def test_a_restarted_one_can_have_all_that_was_configured(simulator: VppSimulator) -> None:
-    client = await RawClient.connect(simulator.api_socket)
+async def test_a_restarted_one_can_have_all_that_was_configured(vpp: VppSimulator) -> None:
+    client = await RawClient.connect(vpp.api_socket)
     server = {
         **WEB,
         "as_address": WireAddress.from_number(0x0A000001),
@@ -332,18 +316,18 @@ async def test_a_restarted_one_can_have_all_that_was_configured(simulator: VppSi
     await client.call("lb_add_del_vip_v2", **{**ADD_WEB, "port": 81, "encap": 3, "target_port": 8})
     await client.call("lb_add_del_vip_v2", **{**ADD_WEB, "port": 82, "is_del": True})
     flow = FiveTuple(ip_address("198.51.100.1"), ip_address("192.0.2.1"), 6, 1, 80)
-    assert simulator.lb.forward_packet(flow) == ip_address("10.0.0.1")
-    table, conf = simulator.lb.table(), simulator.lb.conf
-    await simulator.restart(keep=True)
-    assert (simulator.lb.table(), simulator.lb.conf) == (table, conf)
-    assert simulator.lb.count_flows(1) == 0
+    assert vpp.lb.forward_packet(flow) == ip_address("10.0.0.1")
+    table, conf = vpp.lb.table(), vpp.lb.conf
+    await vpp.restart(keep=True)
+    assert (vpp.lb.table(), vpp.lb.conf) == (table, conf)
+    assert vpp.lb.count_flows(1) == 0
     await client.close()
 
 
-async def test_a_hung_one_comes_back_well(simulator: VppSimulator) -> None:
-    simulator.hang()
-    await simulator.restart()
-    client = await RawClient.connect(simulator.api_socket)
+async def test_a_hung_one_comes_back_well(vpp: VppSimulator) -> None:
+    vpp.hang()
+    await vpp.restart()
+    client = await RawClient.connect(vpp.api_socket)
     await client.close()
 
 
@@ -352,38 +336,38 @@ async def test_the_counters_of_a_fresh_vpp_are_in_a_fresh_segment(
     again: str, tmp_path: Path
 ) -> None:
     stats_socket = tmp_path / "stats.sock"
-    simulator = VppSimulator(tmp_path / "api.sock", stats_socket=stats_socket)
-    await simulator.start()
+    vpp = VppSimulator(tmp_path / "api.sock", stats_socket=stats_socket)
+    await vpp.start()
     flow = FiveTuple(ip_address("198.51.100.1"), ip_address("192.0.2.1"), 6, 1, 80)
     key = VipKey(0xC0000201, 128, 6, 80)
     for _ in range(2):
-        simulator.lb.add_vip(key, NewVip(encap=Encap.GRE4))
-        simulator.lb.forward_packet(flow)
+        vpp.lb.add_vip(key, NewVip(encap=Encap.GRE4))
+        vpp.lb.forward_packet(flow)
         client = VPPStats(str(stats_socket))
         await asyncio.to_thread(client.connect)
         assert client["no server configured"] == [[0, 1]]
         if again == "clear":
-            simulator.clear()
+            vpp.clear()
         else:
-            await simulator.restart()
+            await vpp.restart()
         fresh = VPPStats(str(stats_socket))
         await asyncio.to_thread(fresh.connect)
         assert fresh.directory == {}
         assert client["no server configured"] == [[0, 1]]
         fresh.disconnect()
         client.disconnect()
-    await simulator.stop()
+    await vpp.stop()
     assert not stats_socket.exists()
 
 
 async def test_a_hung_vpp_does_not_hand_out_its_counters(tmp_path: Path) -> None:
     stats_socket = tmp_path / "stats.sock"
-    simulator = VppSimulator(tmp_path / "api.sock", stats_socket=stats_socket)
-    await simulator.start()
-    simulator.hang()
+    vpp = VppSimulator(tmp_path / "api.sock", stats_socket=stats_socket)
+    await vpp.start()
+    vpp.hang()
     counters = PapiVipCounters(stats_socket, timeout=0.1)
     with pytest.raises(LoadBalancerGone, match="timed out"):
         await counters.read({})
-    simulator.hang(False)
+    vpp.hang(False)
     assert await counters.read({}) == {}
-    await simulator.stop()
+    await vpp.stop()
