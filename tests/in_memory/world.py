@@ -9,8 +9,7 @@ from ipaddress import ip_address
 from data.objects import key
 from fakes.clock import FakeClock
 from fakes.prober import FakeProber
-from in_memory.told_decisions import ToldDecisions
-from vpplb.model.health import HealthState, ProbeCode, ProbeResult, Response
+from vpplb.model.health import Alarm, HealthState, ProbeCode, ProbeResult, Response, Transition
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.objects import Backend, Frontend, HealthCheck
 from vpplb.model.vip import IPAddress, Vip
@@ -21,6 +20,30 @@ from vpplb.resources.health_codec import load_health
 from vpplb.resources.renderer import StatusRenderer, load_previous
 from vpplb.resources.statuses import NodeReport
 from vpplb.standalone.local_statuses import LocalObjects
+
+
+class ToldDecisions:
+    """Remembers decisions: `told` holds (what, name) in the order in which a program acts."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, str]] = []
+        self.transitions: list[Transition] = []
+        self.alarms: list[Alarm | None] = []
+
+    def note(self, decisions: Decisions) -> None:
+        self.told += [("removed", f"{a.name} from {of.name}") for a, of in decisions.removals]
+        self.told += [("frontend", key.name) for key in decisions.frontends]
+        self.told += [("backend", key.name) for key in decisions.backends]
+        self.told += [("healthcheck", key.name) for key in decisions.health_checks]
+        self.told += [("transition", one.backend.name) for one in decisions.transitions]
+        self.transitions += decisions.transitions
+        self.alarms += [decisions.alarm] if decisions.alarm_changed else []
+
+    def take(self) -> list[tuple[str, str]]:
+        """Return what was told since the last call."""
+        told, self.told = self.told, []
+        return told
+
 
 Object = Frontend | Backend | HealthCheck
 
