@@ -11,7 +11,7 @@ from pathlib import Path
 from vpplb.files.manifests import LoadedManifests
 from vpplb.files.owned_state_store import OwnedStateStore, VppIdentity
 from vpplb.files.state_file import StateFile
-from vpplb.model.clock import SystemClock
+from vpplb.model.clock import Clock, SystemClock
 from vpplb.model.health import Transition
 from vpplb.plan.decisions import DecidedState
 from vpplb.plan.settings import DesiredSettings
@@ -95,29 +95,15 @@ class StandaloneApp:
         view = DecidedStateView(objects, decided, renderer.render, stream)
         self._metrics = OperatorMetrics(registry, view)
         self._statuses = LocalStatuses(objects, renderer, view, self._state_file)
-        self.reconciler = Reconciler(
-            self._prober,
-            clock,
-            transition_history=options.transition_history,
-            blind_guard=options.blind_guard,
-        )
+        self.reconciler = _make_reconciler(options, self._prober, clock)
         vpp_metrics = AgentMetrics(registry)
-        access = VppAccess(
-            options.vpp_api_socket,
-            options.vpp_stats_socket,
-            on_call=vpp_metrics.record_call,
-            on_stale_clients=vpp_metrics.set_leftovers,
-        )
+        access = _make_access(options, vpp_metrics)
         self._lock = access.lock if lb is None else None
         indexes = indexes or (access.lb.vip_indexes if lb is None else None)
         self._meter = _make_meter(access.counters, indexes)
         vips = VipState(own_all=options.own_all)
         register_packets(registry, partial(_count_packets, self._meter, vips))
-        self._store = OwnedStateStore(
-            options.state_file.with_suffix(".vpp.json"),
-            lambda: vips.owned_state,
-            VppIdentity.of_socket(NODE, options.vpp_api_socket),
-        )
+        self._store = _make_store(options, vips)
         self.vpp = LocalVpp(programmed, self._statuses.refresh_frontend, self._store, vpp_metrics)
         self.syncer = VppSyncer(
             lb or access.lb, vips, listener=self.vpp, sync_interval=options.sync_interval
@@ -233,6 +219,32 @@ class StandaloneApp:
         dataplane = loaded.dataplanes.get(NODE) or next(iter(loaded.dataplanes.values()), None)
         self.syncer.set_settings(dataplane.spec.merge_settings(default) if dataplane else default)
         self.syncer.set_paused(dataplane.spec.paused if dataplane else False)
+
+
+def _make_reconciler(options: StandaloneOptions, prober: Prober, clock: Clock) -> Reconciler:
+    return Reconciler(
+        prober,
+        clock,
+        transition_history=options.transition_history,
+        blind_guard=options.blind_guard,
+    )
+
+
+def _make_access(options: StandaloneOptions, metrics: AgentMetrics) -> VppAccess:
+    return VppAccess(
+        options.vpp_api_socket,
+        options.vpp_stats_socket,
+        on_call=metrics.record_call,
+        on_stale_clients=metrics.set_leftovers,
+    )
+
+
+def _make_store(options: StandaloneOptions, vips: VipState) -> OwnedStateStore:
+    return OwnedStateStore(
+        options.state_file.with_suffix(".vpp.json"),
+        lambda: vips.owned_state,
+        VppIdentity.of_socket(NODE, options.vpp_api_socket),
+    )
 
 
 def _make_meter(counters: VipCounters | None, indexes: Indexes | None) -> PacketMeter | None:
