@@ -40,10 +40,10 @@ from lab.probe_peers import (
 )
 from lab.waiting import wait_for
 from vpplb.model.check import (
-    Cadence,
     CheckSpec,
     HttpProbe,
     IcmpProbe,
+    ProbeCadence,
     ProbeKind,
     TcpProbe,
     TlsSettings,
@@ -82,7 +82,7 @@ class Ours:
     async def assign(self, probe: ProbeKind, targets: Sequence[str], interval: float) -> None:
         """Probe the targets; return once all are up."""
         every = timedelta(seconds=interval)
-        cadence = Cadence(interval=every, fast_interval=every, down_interval=every)
+        cadence = ProbeCadence(interval=every, fast_interval=every, down_interval=every)
         self._pool.assign_checks(
             [
                 ProbeAssignment(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vpp_calls import BareSocket
-from vpplb.model.vip import Encap, Protocol, VipId, VipSettings
+from vpplb.model.vip import Encap, VipId, VipProtocol, VipSettings
 from vpplb.plan.ops import AddServer, AddVip, DelServer, Op, SetWeight
 from vpplb.vpp.lb import PapiLoadBalancer
 from vpplb.vpp.stats import PapiVipCounters
@@ -22,9 +22,9 @@ sent at all."""
 SERVERS = 10
 SECONDS = 1.0
 """For which the rate of an undisturbed VPP is measured, before and after."""
-CARRIER = VipId(IPv4Network("192.0.2.1/32"), Protocol.UDP, 53)
+CARRIER = VipId(IPv4Network("192.0.2.1/32"), VipProtocol.UDP, 53)
 """The VIP that the packets are to."""
-CHANGED = VipId(IPv4Network("192.0.2.2/32"), Protocol.UDP, 53)
+CHANGED = VipId(IPv4Network("192.0.2.2/32"), VipProtocol.UDP, 53)
 """The VIP that is changed meanwhile."""
 
 _COMMANDS = (

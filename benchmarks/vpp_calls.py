@@ -16,7 +16,7 @@ from lab.live_syncer import Ear as LiveEar
 from lab.processes import Program
 from lab.waiting import wait_for
 from vpplb.model.names import ObjectKey
-from vpplb.model.vip import AppServer, Encap, Protocol, Vip, VipId, VipSettings
+from vpplb.model.vip import AppServer, Encap, Vip, VipId, VipProtocol, VipSettings
 from vpplb.plan.ops import Op
 from vpplb.sync.ports import VipReport
 from vpplb.sync.vip_records import WantedVip
@@ -36,7 +36,7 @@ def workload(vips: int, servers: int) -> dict[ObjectKey, WantedVip]:
     )  # fmt: skip
     return {
         ObjectKey("bench", f"web{n}"): WantedVip(
-            VipId(IPv4Network((0xC0A80000 + n, 32)), Protocol.TCP, 80), row, "r1"
+            VipId(IPv4Network((0xC0A80000 + n, 32)), VipProtocol.TCP, 80), row, "r1"
         )
         for n in range(vips)
     }

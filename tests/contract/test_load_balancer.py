@@ -10,7 +10,7 @@ import pytest
 from fakes.load_balancer import FakeLoadBalancer
 from in_memory.planned import diff
 from lab.live_syncer import row, vip, without_buckets
-from vpplb.model.vip import Encap, LbConf, Protocol, VipSettings, VipTable
+from vpplb.model.vip import Encap, LbConf, VipProtocol, VipSettings, VipTable
 from vpplb.plan.ops import AddServer, AddVip, DelServer, DelVip, Op, SetConf, SetWeight
 from vpplb.simulator.server import VppSimulator
 from vpplb.sync.ports import LoadBalancer, LoadBalancerGone
@@ -69,7 +69,7 @@ async def test_an_empty_one_reads_as_nothing_with_vpps_own_settings(lb: LoadBala
 async def test_what_was_programmed_reads_back_in_full(lb: LoadBalancer) -> None:
     wanted: VipTable = {
         WEB: row({"10.1.0.1": 100, "10.1.0.2": 50, "10.1.0.3": 0}, src_ip_sticky=True),
-        vip("192.0.2.10/32", 53, Protocol.UDP): row({"10.1.0.1": 1}),
+        vip("192.0.2.10/32", 53, VipProtocol.UDP): row({"10.1.0.1": 1}),
         vip("192.0.2.0/24", 8080): row({"fd00::1": 10}, Encap.GRE6),
         vip("192.0.2.11/32", 0): row({"10.1.0.4": 100}, Encap.L3DSR, dscp=7),
         vip("192.0.2.12/32", 443): row({"10.1.0.5": 100}, Encap.NAT4, target_port=8080),

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from lab.simulated_vpp import simulated_vpp
-from vpplb.model.vip import Encap, Protocol, VipId, VipSettings
+from vpplb.model.vip import Encap, VipId, VipProtocol, VipSettings
 from vpplb.plan.ops import AddServer, AddVip, DelServer, DelVip, Op
 from vpplb.vpp.lb import PapiLoadBalancer
 from vpplb.vpp.retvals import NOT_SENT
 
 pytestmark = pytest.mark.slow
 
-DNS, OTHER = (VipId(ip_network(f"192.0.2.{host}/32"), Protocol.UDP, 53) for host in (1, 2))
+DNS, OTHER = (VipId(ip_network(f"192.0.2.{host}/32"), VipProtocol.UDP, 53) for host in (1, 2))
 A, B = ip_address("10.1.0.1"), ip_address("10.1.0.2")
 NAT = VipSettings(encap=Encap.NAT4, target_port=5353)
 

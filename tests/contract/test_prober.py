@@ -16,8 +16,8 @@ import pytest
 from fakes.prober import FakeProber
 from lab.servers import CountingHttpServer, black_hole
 from lab.waiting import eventually, wait_for
-from vpplb.model.check import Cadence, CheckSpec, HttpProbe, TcpProbe
-from vpplb.model.health import ProbeCode, Response
+from vpplb.model.check import CheckSpec, HttpProbe, ProbeCadence, TcpProbe
+from vpplb.model.health import ProbeCode, ProbeResponse
 from vpplb.model.names import ObjectKey
 from vpplb.probers.worker_pool import WorkerPool
 from vpplb.reconcile.ports import (
@@ -32,7 +32,7 @@ from vpplb.reconcile.ports import (
 pytestmark = pytest.mark.slow
 
 SHORT = timedelta(milliseconds=20)
-CADENCE = Cadence(
+CADENCE = ProbeCadence(
     interval=SHORT,
     fast_interval=SHORT,
     down_interval=SHORT,
@@ -73,7 +73,7 @@ class Stage:
         generation: int = 1,
         resume_up: bool | None = None,
         held: bool = False,
-        cadence: Cadence = CADENCE,
+        cadence: ProbeCadence = CADENCE,
     ) -> None:
         probe = HttpProbe(port=self._server(name).port)
         spec = CheckSpec(address=ip_address("127.0.0.1"), probe=probe, cadence=cadence)
@@ -134,7 +134,7 @@ class Stage:
         """Return whether results have turned since the last call of `turned`."""
         return bool(self._turns)
 
-    def turned(self, name: str) -> list[Response]:
+    def turned(self, name: str) -> list[ProbeResponse]:
         """Return how the results of a backend have turned since the last call."""
         found = [turn.response for turn in self._turns if turn.backend.name == name]
         self._turns[:] = [turn for turn in self._turns if turn.backend.name != name]
@@ -264,22 +264,22 @@ async def test_a_turn_is_told_no_later_than_the_verdict_and_nothing_in_between(
     running.answer("b", up=True)
     running.assign("b")
     assert await running.told() == ("b", 1, True)
-    assert running.turned("b") == [Response.PASSED]
+    assert running.turned("b") == [ProbeResponse.PASSED]
     await running.nothing_more_is_told()
     assert running.turned("b") == []
     running.answer("b", up=False)
     assert await running.told() == ("b", 1, False)
-    assert running.turned("b") == [Response.ANSWERED]
+    assert running.turned("b") == [ProbeResponse.ANSWERED]
     running.answer("b", up=True)
     assert await running.told() == ("b", 1, True)
-    assert running.turned("b") == [Response.PASSED]
+    assert running.turned("b") == [ProbeResponse.PASSED]
 
 
 async def test_a_resumed_check_tells_its_first_turn_though_no_verdict(running: Stage) -> None:
     running.answer("b", up=True)
     running.assign("b", resume_up=True)
     await eventually(running.has_turned, "the first turn", within=20)
-    assert running.turned("b") == [Response.PASSED]
+    assert running.turned("b") == [ProbeResponse.PASSED]
     await running.nothing_more_is_told()
 
 
@@ -287,12 +287,12 @@ async def test_down_by_silence_is_alone_while_nobody_else_answers(running: Stage
     running.assign_silent("b")
     verdict = await running.verdict()
     assert (verdict.backend.name, verdict.up, verdict.nobody_heard) == ("b", False, True)
-    assert running.turned("b") == [Response.SILENT]
+    assert running.turned("b") == [ProbeResponse.SILENT]
     # The next answer of anybody is told, be it of the first check that gives one.
     running.answer("c", up=True)
     running.assign("c")
     assert await running.told() == ("c", 1, True)
-    assert running.turned("c") == [Response.PASSED]
+    assert running.turned("c") == [ProbeResponse.PASSED]
 
 
 @pytest.mark.parametrize(("up", "first", "now"), [(False, 503, 500), (True, 200, 204)])

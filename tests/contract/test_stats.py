@@ -15,7 +15,7 @@ import pytest
 from vpp_papi import VPPApiClient
 from vpp_papi.vpp_stats import VPPStats
 
-from vpplb.model.vip import Encap, Protocol, VipId, VipSettings
+from vpplb.model.vip import Encap, VipId, VipProtocol, VipSettings
 from vpplb.plan.ops import AddServer, AddVip, DelVip, Op
 from vpplb.simulator.flows import TCP, UDP, FiveTuple
 from vpplb.simulator.server import VppSimulator
@@ -76,7 +76,7 @@ async def vpp(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[V
 
 
 def vip(address: str) -> VipId:
-    return VipId(ip_network(address), Protocol.TCP, 80)
+    return VipId(ip_network(address), VipProtocol.TCP, 80)
 
 
 def flows(address: str, count: int) -> list[FiveTuple]:
@@ -109,15 +109,15 @@ async def test_packets_are_counted_by_vip_and_by_what_became_of_them(vpp: Vpp) -
 KINDS: dict[VipId, VipSettings] = {
     VipId(ip_network(prefix), protocol, port): VipSettings(encap=encap, **more)
     for prefix, protocol, port, encap, more in (
-        ("192.0.2.1/32", Protocol.TCP, 80, Encap.GRE4, {}),
-        ("192.0.2.1/32", Protocol.UDP, 80, Encap.GRE4, {"src_ip_sticky": True}),
-        ("192.0.2.2/32", Protocol.ANY, 0, Encap.GRE6, {}),
-        ("192.0.2.3/32", Protocol.ANY, 0, Encap.L3DSR, {"dscp": 7}),
-        ("192.0.2.4/32", Protocol.UDP, 80, Encap.NAT4, {"target_port": 8080}),
-        ("192.0.2.4/32", Protocol.TCP, 80, Encap.NAT4, {"target_port": 8081}),
-        ("2001:db8::1/128", Protocol.TCP, 80, Encap.GRE6, {}),
-        ("2001:db8::2/128", Protocol.ANY, 0, Encap.GRE4, {}),
-        ("2001:db8::3/128", Protocol.UDP, 80, Encap.NAT6, {"target_port": 80}),
+        ("192.0.2.1/32", VipProtocol.TCP, 80, Encap.GRE4, {}),
+        ("192.0.2.1/32", VipProtocol.UDP, 80, Encap.GRE4, {"src_ip_sticky": True}),
+        ("192.0.2.2/32", VipProtocol.ANY, 0, Encap.GRE6, {}),
+        ("192.0.2.3/32", VipProtocol.ANY, 0, Encap.L3DSR, {"dscp": 7}),
+        ("192.0.2.4/32", VipProtocol.UDP, 80, Encap.NAT4, {"target_port": 8080}),
+        ("192.0.2.4/32", VipProtocol.TCP, 80, Encap.NAT4, {"target_port": 8081}),
+        ("2001:db8::1/128", VipProtocol.TCP, 80, Encap.GRE6, {}),
+        ("2001:db8::2/128", VipProtocol.ANY, 0, Encap.GRE4, {}),
+        ("2001:db8::3/128", VipProtocol.UDP, 80, Encap.NAT6, {"target_port": 80}),
     )
 }
 """A VIP of each kind: what carries its packets, of both families, with a port and without."""
@@ -133,7 +133,7 @@ async def test_a_vip_of_every_kind_has_its_own_packets(vpp: Vpp) -> None:
     for number, each in enumerate(KINDS, 1):  # as many packets as its number, so none is mistaken
         target = each.prefix.network_address
         client = ip_address("198.51.100.7" if target.version == 4 else "2001:db8:9::7")
-        protocol = UDP if each.protocol is Protocol.UDP else TCP
+        protocol = UDP if each.protocol is VipProtocol.UDP else TCP
         flow = FiveTuple(client, target, protocol, 4000, 80)
         vpp.send([flow] * number)
         expected[each] = PacketTally(first=1, existing=number - 1)

@@ -13,8 +13,8 @@ import pytest
 from lab.live_syncer import Ear, read, row, syncing, vip, without_buckets
 from lab.simulated_vpp import simulated_vpp
 from vpplb.model.names import ObjectKey
-from vpplb.model.vip import AppServer, Encap, Protocol, Vip, VipId
-from vpplb.plan.maglev_table import shares
+from vpplb.model.vip import AppServer, Encap, Vip, VipId, VipProtocol
+from vpplb.plan.maglev_table import count_buckets
 from vpplb.sync.ports import VipReport
 from vpplb.sync.syncer import VppSyncer
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 WEB = ObjectKey("shop", "web")
 V4 = {"10.0.0.1": 100, "10.0.0.2": 50, "10.0.0.10": 0}
 V6 = {"fd00::1": 100, "fd00::2": 50, "fd00::10": 0}
-UDP = Protocol.UDP
+UDP = VipProtocol.UDP
 ADDRESS, ADDRESS6 = "192.0.2.1/32", "2001:db8::1/128"
 
 KINDS: Mapping[str, tuple[VipId, Vip]] = {
@@ -81,7 +81,7 @@ async def has(socket: Path, on: VipId, want: Vip) -> None:
     assert without_buckets(table) == {on: want}
     weights = {address: server.weight for address, server in want.servers.items()}
     buckets = {address: server.buckets for address, server in table[on].servers.items()}
-    assert buckets == shares(weights, want.settings.table_length)
+    assert buckets == count_buckets(weights, want.settings.table_length)
 
 
 @pytest.mark.parametrize("kind", KINDS)

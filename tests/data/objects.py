@@ -3,11 +3,11 @@
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address, ip_network
 
-from vpplb.model.check import Cadence, CheckSpec, TcpProbe
+from vpplb.model.check import CheckSpec, ProbeCadence, TcpProbe
 from vpplb.model.health import BackendHealth, HealthState
 from vpplb.model.names import ObjectKey
-from vpplb.model.objects import Backend, Frontend, HealthCheck, Member, Pool
-from vpplb.model.vip import Encap, IPAddress, Protocol, VipId
+from vpplb.model.objects import Backend, Frontend, HealthCheck, Pool, PoolMember
+from vpplb.model.vip import Encap, IPAddress, VipId, VipProtocol
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -22,7 +22,7 @@ def address(text: str) -> IPAddress:
 
 def vip(prefix: str = "192.0.2.10/32", port: int = 80) -> VipId:
     """A TCP VIP; port 0: all protocols and ports."""
-    return VipId(ip_network(prefix), Protocol.TCP if port else Protocol.ANY, port)
+    return VipId(ip_network(prefix), VipProtocol.TCP if port else VipProtocol.ANY, port)
 
 
 def backend(name: str, at: str, check: str | None = "check", **fields: object) -> Backend:
@@ -38,7 +38,7 @@ def health_check(name: str = "check", port: int = 80, **cadence: timedelta | int
     return HealthCheck(
         key=key(name),
         probe=TcpProbe(port=port),
-        cadence=Cadence(**cadence),  # type: ignore[arg-type]  # the test names fields of Cadence
+        cadence=ProbeCadence(**cadence),  # type: ignore[arg-type]  # the test names fields of Cadence
     )
 
 
@@ -46,12 +46,12 @@ def tcp_spec(at: str = "127.0.0.1", port: int = 80, **cadence: timedelta | int) 
     return CheckSpec(
         address=ip_address(at),
         probe=TcpProbe(port=port),
-        cadence=Cadence(**cadence),  # type: ignore[arg-type]  # the test names fields of Cadence
+        cadence=ProbeCadence(**cadence),  # type: ignore[arg-type]  # the test names fields of Cadence
     )
 
 
 def pool(name: str, **weights: int) -> Pool:
-    return Pool(name=name, members=tuple(Member(key(n), w) for n, w in weights.items()))
+    return Pool(name=name, members=tuple(PoolMember(key(n), w) for n, w in weights.items()))
 
 
 def frontend(

@@ -11,7 +11,7 @@ import jsonschema
 from vpplb.kube.api_resources import JsonObject
 from vpplb.kube.errors import api_error
 from vpplb.model.names import ObjectKind
-from vpplb.resources.crd import crds
+from vpplb.resources.crd import make_crds
 
 
 class ApiSchemas:
@@ -19,7 +19,7 @@ class ApiSchemas:
 
     def __init__(self) -> None:
         self._schemas: dict[ObjectKind, dict[str, Any]] = {}
-        for crd in crds().values():
+        for crd in make_crds().values():
             [version] = crd["spec"]["versions"]
             kind = ObjectKind(crd["spec"]["names"]["kind"])
             self._schemas[kind] = version["schema"]["openAPIV3Schema"]

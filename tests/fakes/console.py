@@ -43,7 +43,7 @@ class FakeConsole(UserClient):
         return
 
     def of(self, kind: ObjectKind, name: str, namespace: str = "default") -> JsonObject:
-        return self.objects[kind, ObjectKey(namespace if kind.namespaced else "", name)]
+        return self.objects[kind, ObjectKey(namespace if kind.is_namespaced else "", name)]
 
     async def list_objects(self, kind: ObjectKind, namespace: str | None = None) -> ObjectListing:
         self._permit(kind, namespace)

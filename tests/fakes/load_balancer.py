@@ -9,13 +9,13 @@ from vpplb.model.vip import (
     Encap,
     IPAddress,
     LbConf,
-    Protocol,
     StrangeVip,
     Vip,
     VipId,
+    VipProtocol,
     VipSettings,
 )
-from vpplb.plan.maglev_table import shares
+from vpplb.plan.maglev_table import count_buckets
 from vpplb.plan.ops import AddServer, AddVip, DelServer, DelVip, Op, SetConf, SetWeight
 from vpplb.plan.settings import HeapSpace
 from vpplb.sync.ports import CallOutcome, LoadBalancerGone, ObservedVpp, VppInfo
@@ -81,7 +81,7 @@ class FakeLoadBalancer:
         await self._answer()
         self.reads += 1
         table = {
-            vip: self._vip(vip, shares(weights, settings.table_length))
+            vip: self._vip(vip, count_buckets(weights, settings.table_length))
             for vip, (settings, weights) in self.rows.items()
             if not _misread(vip)
         }
@@ -157,8 +157,8 @@ class FakeLoadBalancer:
         if settings.encap in (Encap.NAT4, Encap.L3DSR) and vip.prefix.version == 6:
             return NOT_SENT
         same = [other for other in self.rows if other.prefix == vip.prefix]
-        everything = vip.protocol is Protocol.ANY
-        if any(o == vip or (o.protocol is Protocol.ANY) != everything for o in same):
+        everything = vip.protocol is VipProtocol.ANY
+        if any(o == vip or (o.protocol is VipProtocol.ANY) != everything for o in same):
             return EXISTS
         if any(self.rows[other][0].encap is not settings.encap for other in same):
             return INVALID
@@ -203,7 +203,7 @@ def _misread(vip: VipId) -> bool:
 
 def _strange(vip: VipId) -> StrangeVip:
     like = IPv4Network((0, vip.prefix.prefixlen)) if vip.prefix.prefixlen <= 32 else None
-    everything = vip.protocol is Protocol.ANY
+    everything = vip.protocol is VipProtocol.ANY
     ports = "all ports" if everything else f"protocol 6 port {vip.port}"
     return StrangeVip(text=f"{vip.prefix} {ports}", prefix=like, all_ports=everything)
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
-from vpplb.model.health import ProbeCode, ProbeResult, Response
+from vpplb.model.health import ProbeCode, ProbeResponse, ProbeResult
 from vpplb.model.names import ObjectKey
 from vpplb.reconcile.ports import (
     CheckVerdict,
@@ -29,7 +29,7 @@ class FakeProber:
         self.started: list[ProbeAssignment] = []
         self._reported: dict[ObjectKey, bool | None] = {}
         self._answers: dict[ObjectKey, tuple[bool, ProbeCode, str]] = {}
-        self._responses: dict[ObjectKey, Response] = {}
+        self._responses: dict[ObjectKey, ProbeResponse] = {}
         self._on_verdict: Callable[[CheckVerdict], None] | None = None
         self._on_response_change: Callable[[ResponseChange], None] = lambda _: None
         self._on_reason: Callable[[VerdictReason], None] = lambda _: None
@@ -116,6 +116,6 @@ class FakeProber:
                 code=code,
                 detail=detail,
                 at=datetime.now(UTC),
-                nobody_heard=set(self._responses.values()) == {Response.SILENT},
+                nobody_heard=set(self._responses.values()) == {ProbeResponse.SILENT},
             )
         )

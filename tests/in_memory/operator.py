@@ -86,7 +86,7 @@ class LocalOperator:
         self.cache.apply_event(kind, None, deepcopy(self.server.objects[kind, name]))
 
     def delete(self, kind: ObjectKind, name: str) -> None:
-        at = key(name) if kind.namespaced else cluster_key(name)
+        at = key(name) if kind.is_namespaced else cluster_key(name)
         gone = self.server.objects.pop((kind, at))
         self.cache.apply_event(kind, "DELETED", gone)
 
@@ -179,4 +179,4 @@ def identity(raw: Raw) -> tuple[ObjectKind, ObjectKey]:
     kind, metadata = KINDS[str(raw["kind"])], raw["metadata"]
     assert isinstance(metadata, dict)
     name = metadata["name"]
-    return kind, key(name) if kind.namespaced else cluster_key(name)
+    return kind, key(name) if kind.is_namespaced else cluster_key(name)

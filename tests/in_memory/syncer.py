@@ -9,15 +9,15 @@ from ipaddress import ip_address, ip_network
 
 from fakes.load_balancer import FakeLoadBalancer
 from vpplb.model.names import ObjectKey
-from vpplb.model.vip import AppServer, Encap, Protocol, StrangeVip, Vip, VipId, VipSettings
+from vpplb.model.vip import AppServer, Encap, StrangeVip, Vip, VipId, VipProtocol, VipSettings
 from vpplb.plan.ops import AddServer, AddVip, ChangeKind, Op
 from vpplb.sync.ports import VipReport, VppInfo
 from vpplb.sync.syncer import VppSyncer
 from vpplb.sync.vip_state import OwnedState, VipState
 
 WEB, DNS = ObjectKey("shop", "web"), ObjectKey("shop", "dns")
-VIP = VipId(ip_network("192.0.2.1/32"), Protocol.TCP, 80)
-VIP2 = VipId(ip_network("192.0.2.2/32"), Protocol.UDP, 53)
+VIP = VipId(ip_network("192.0.2.1/32"), VipProtocol.TCP, 80)
+VIP2 = VipId(ip_network("192.0.2.2/32"), VipProtocol.UDP, 53)
 A, B, C = (ip_address(f"10.0.0.{n}") for n in (1, 2, 3))
 V6 = ip_address("fd00::1")
 

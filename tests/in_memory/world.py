@@ -9,7 +9,14 @@ from ipaddress import ip_address
 from data.objects import key
 from fakes.clock import FakeClock
 from fakes.prober import FakeProber
-from vpplb.model.health import Alarm, HealthState, ProbeCode, ProbeResult, Response, Transition
+from vpplb.model.health import (
+    HealthState,
+    HealthTransition,
+    ProbeCode,
+    ProberAlarm,
+    ProbeResponse,
+    ProbeResult,
+)
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.objects import Backend, Frontend, HealthCheck
 from vpplb.model.vip import IPAddress, Vip
@@ -27,8 +34,8 @@ class ToldDecisions:
 
     def __init__(self) -> None:
         self.told: list[tuple[str, str]] = []
-        self.transitions: list[Transition] = []
-        self.alarms: list[Alarm | None] = []
+        self.transitions: list[HealthTransition] = []
+        self.alarms: list[ProberAlarm | None] = []
 
     def note(self, decisions: Decisions) -> None:
         self.told += [("removed", f"{a.name} from {of.name}") for a, of in decisions.removals]
@@ -135,7 +142,7 @@ class World:
         self.reconciler.on_reason(VerdictReason(key(name), current, code, detail))
         self.reconcile()
 
-    def turn(self, name: str, response: Response) -> None:
+    def turn(self, name: str, response: ProbeResponse) -> None:
         """Have the running check's results turn."""
         current = self.prober.running[key(name)].generation
         self.reconciler.on_response_change(ResponseChange(key(name), current, response))

@@ -28,10 +28,10 @@ from lab.servers import (
 )
 from lab.waiting import eventually
 from vpplb.model.check import (
-    Cadence,
     CheckSpec,
     HttpProbe,
     IcmpProbe,
+    ProbeCadence,
     TcpProbe,
     TlsSettings,
 )
@@ -463,7 +463,7 @@ async def test_a_namespace_that_is_made_anew_is_entered_anew_and_no_verdict_come
                     spec=CheckSpec(
                         address=ip_address("198.51.100.2"),
                         probe=HttpProbe(port=8080),
-                        cadence=Cadence(interval=timedelta(seconds=0.2), fall=1),
+                        cadence=ProbeCadence(interval=timedelta(seconds=0.2), fall=1),
                     ),
                 )
             ]

@@ -9,7 +9,7 @@ import pytest
 
 from lab.servers import ScriptedServer, answering
 from lab.waiting import eventually
-from vpplb.model.check import Cadence, CheckSpec, HttpProbe
+from vpplb.model.check import CheckSpec, HttpProbe, ProbeCadence
 from vpplb.model.names import ObjectKey
 from vpplb.probers.worker_pool import WorkerPool
 from vpplb.reconcile.ports import ProbeAssignment
@@ -28,7 +28,7 @@ if "vpplb.probers.worker" in sys.orig_argv:
 
 
 def check(name: str, port: int, generation: int) -> ProbeAssignment:
-    cadence = Cadence(interval=timedelta(seconds=0.1), rise=1)
+    cadence = ProbeCadence(interval=timedelta(seconds=0.1), rise=1)
     probe = HttpProbe(port=port)
     spec = CheckSpec(address=ip_address("127.0.0.1"), probe=probe, cadence=cadence)
     return ProbeAssignment(backend=ObjectKey("ns", name), generation=generation, spec=spec)

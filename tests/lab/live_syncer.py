@@ -9,7 +9,7 @@ from pathlib import Path
 
 from in_memory.syncer import Listener
 from vpplb.model.names import ObjectKey
-from vpplb.model.vip import AppServer, Encap, Protocol, Vip, VipId, VipSettings, VipTable
+from vpplb.model.vip import AppServer, Encap, Vip, VipId, VipProtocol, VipSettings, VipTable
 from vpplb.plan.ops import Op
 from vpplb.plan.settings import DesiredSettings
 from vpplb.sync.ports import ObservedVpp, VipReport, VppInfo
@@ -21,9 +21,9 @@ PATIENCE = 60.0
 """Seconds for which a test waits for what should happen at once."""
 
 
-def vip(prefix: str, port: int = 80, protocol: Protocol = Protocol.TCP) -> VipId:
+def vip(prefix: str, port: int = 80, protocol: VipProtocol = VipProtocol.TCP) -> VipId:
     """A VIP; port 0: all ports."""
-    return VipId(ip_network(prefix), protocol if port else Protocol.ANY, port)
+    return VipId(ip_network(prefix), protocol if port else VipProtocol.ANY, port)
 
 
 def row(

@@ -4,7 +4,7 @@ import time
 from datetime import timedelta
 from ipaddress import ip_address
 
-from vpplb.model.check import Cadence, CheckSpec, ProbeKind
+from vpplb.model.check import CheckSpec, ProbeCadence, ProbeKind
 from vpplb.model.names import ObjectKey
 from vpplb.probers.check_loop import CheckLoop
 from vpplb.reconcile.ports import ProbeAssignment
@@ -17,7 +17,7 @@ def spec(
     return CheckSpec(
         address=ip_address(address),
         probe=probe,
-        cadence=Cadence(timeout=timedelta(seconds=timeout)),
+        cadence=ProbeCadence(timeout=timedelta(seconds=timeout)),
         source=ip_address(source) if source else None,
     )
 

@@ -286,7 +286,7 @@ class Shadow:
         self._names = {ip_address(address): name for name, address in SERVERS.items()}
         self._vpp = ShadowVpp(
             tap,
-            VipId.parse(VIP_ID),
+            VipId.parse_text(VIP_ID),
             {address: weights[name] for address, name in self._names.items()},
             table_length=TABLE_LENGTH,
             conf=LbConf(sticky_buckets_per_core=STICKY_BUCKETS),
@@ -309,7 +309,7 @@ def assert_proportional(flows: Answers, weights: Weights) -> None:
     Hashes of 5-tuples are as good as random: within four standard deviations.
     """
     addressed = {ip_address(SERVERS[name]): weight for name, weight in weights.items()}
-    buckets = maglev_table.shares(addressed, TABLE_LENGTH)
+    buckets = maglev_table.count_buckets(addressed, TABLE_LENGTH)
     for name in weights:
         share = buckets[ip_address(SERVERS[name])] / TABLE_LENGTH
         expected = len(flows) * share

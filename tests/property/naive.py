@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from data.objects import key
 from in_memory.world import Object
-from vpplb.model.check import Cadence, ProbeKind
+from vpplb.model.check import ProbeCadence, ProbeKind
 from vpplb.model.names import ObjectKey
 from vpplb.model.objects import Backend, Frontend, HealthCheck, Pool
 from vpplb.model.vip import IPAddress, VipId
@@ -35,7 +35,7 @@ class Naive:
     def frontends(self) -> list[Frontend]:
         return [one for one in self.objects.values() if isinstance(one, Frontend)]
 
-    def probed(self) -> dict[ObjectKey, tuple[IPAddress, ProbeKind, Cadence]]:
+    def probed(self) -> dict[ObjectKey, tuple[IPAddress, ProbeKind, ProbeCadence]]:
         """Return what is probed, and how: two checks that say the same are the same."""
         found = {}
         for one in self.objects.values():

@@ -9,14 +9,23 @@ from hypothesis import strategies as st
 
 from fakes.load_balancer import FakeLoadBalancer
 from in_memory.planned import diff
-from vpplb.model.vip import AppServer, Encap, IPNetwork, Protocol, Vip, VipId, VipSettings, VipTable
+from vpplb.model.vip import (
+    AppServer,
+    Encap,
+    IPNetwork,
+    Vip,
+    VipId,
+    VipProtocol,
+    VipSettings,
+    VipTable,
+)
 from vpplb.plan.diff import PlanStep
 from vpplb.plan.execution import apply_ops
 from vpplb.plan.ops import AddServer, AddVip
 from vpplb.plan.render import call_text
 
 PREFIXES: tuple[IPNetwork, ...] = (IPv4Network("192.0.2.1/32"), IPv6Network("2001:db8::/64"))
-PORTS = ((Protocol.TCP, 80), (Protocol.UDP, 80), (Protocol.TCP, 443))
+PORTS = ((VipProtocol.TCP, 80), (VipProtocol.UDP, 80), (VipProtocol.TCP, 443))
 pytestmark = pytest.mark.slow
 FEW = settings(max_examples=50, deadline=None)
 """The machine may be slow; each run has other examples."""
@@ -43,7 +52,7 @@ rows = {
 prefixes = st.lists(st.sampled_from(PREFIXES), unique=True)
 encaps = st.sampled_from(list(SERVERS))
 ports_of_one = st.one_of(
-    st.lists(st.sampled_from(PORTS), unique=True, min_size=1), st.just([(Protocol.ANY, 0)])
+    st.lists(st.sampled_from(PORTS), unique=True, min_size=1), st.just([(VipProtocol.ANY, 0)])
 )
 
 
@@ -156,7 +165,7 @@ def test_steps_are_in_order_and_what_they_do_to_a_vip_is_known_beforehand(
 @given(st.lists(st.tuples(st.integers(0, 100), st.booleans()), max_size=8))
 def test_each_flush_wished_for_is_made_once(wishes: list[tuple[int, bool]]) -> None:
     """A server's weights over time, each with or without a flush: none is lost, none repeated."""
-    vip, address = VipId(ip_network("192.0.2.1/32"), Protocol.TCP, 80), ip_address("10.0.0.1")
+    vip, address = VipId(ip_network("192.0.2.1/32"), VipProtocol.TCP, 80), ip_address("10.0.0.1")
     fixed = VipSettings(encap=Encap.GRE4)
     lb = vpp_with({vip: Vip(settings=fixed, servers={address: AppServer(weight=50)})})
     epoch, applied = 0, {vip: {address: 0}}

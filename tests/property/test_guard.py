@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from data.objects import backend, frontend, health_check, key, pool
 from in_memory.world import World
 from vpplb.health.machine import HealthCounter, count_result
-from vpplb.model.health import HealthState, ProbeCode, ProbeResult, Response
+from vpplb.model.health import HealthState, ProbeCode, ProbeResponse, ProbeResult
 from vpplb.model.names import ObjectKey
 from vpplb.plan.blind_guard import BlindGuard, ProberTrust
 from vpplb.probers.scheduled_check import ScheduledCheck
@@ -73,22 +73,22 @@ class CadencedProber:
         world, before = self._world, check.response
         news = check.finish_probe(result, world.time)
         name, response = check.assignment.backend.name, check.response
-        passed = response is Response.PASSED
+        passed = response is ProbeResponse.PASSED
         self._answered = world.time if passed else self._answered
         if isinstance(news, CheckVerdict):
             alone = not passed and self._answered < check.silent_since
             self._asking |= alone
             world.verdict(name, news.up, code=news.code, alone=alone)
         elif response is not before or (passed and self._asking):
-            world.turn(name, Response.PASSED if passed else Response.SILENT)
+            world.turn(name, ProbeResponse.PASSED if passed else ProbeResponse.SILENT)
         self._asking &= not passed
 
 
 NAMES = "abcdefghijkl"
 CODES = {
-    Response.PASSED: ProbeCode.L4OK,
-    Response.ANSWERED: ProbeCode.L4CON,
-    Response.SILENT: ProbeCode.L4TOUT,
+    ProbeResponse.PASSED: ProbeCode.L4OK,
+    ProbeResponse.ANSWERED: ProbeCode.L4CON,
+    ProbeResponse.SILENT: ProbeCode.L4TOUT,
 }
 PASSED, ANSWERED, SILENT = CODES
 
@@ -105,13 +105,13 @@ class Simulation:
         self.world.put(*(backend(n, f"10.0.0.{ord(n)}", check) for n, check in servers))
         self.world.put(frontend("web", pool("main", **dict.fromkeys(NAMES, 10))))
         self.counters = {name: HealthCounter(rise=2, fall=fall) for name in NAMES}
-        self.responses: dict[str, Response] = {}
+        self.responses: dict[str, ProbeResponse] = {}
         self.results = 0
         self.answered, self.silent_since = -1, dict.fromkeys(NAMES, 0)
         for name in NAMES:
             self.probe(name, PASSED)
 
-    def probe(self, name: str, response: Response) -> None:
+    def probe(self, name: str, response: ProbeResponse) -> None:
         """Let a probe end so."""
         self.results += 1
         turned = self.responses.get(name) is not response
@@ -121,9 +121,9 @@ class Simulation:
             self.answered = self.results
         before = self.counters[name]
         after = self.counters[name] = count_result(before, passed=response is PASSED)
-        if before.fresh or after.healthy is not before.healthy:
+        if before.fresh or after.is_healthy is not before.is_healthy:
             alone = response is SILENT and self.answered < self.silent_since[name]
-            self.world.verdict(name, after.healthy, code=CODES[response], alone=alone)
+            self.world.verdict(name, after.is_healthy, code=CODES[response], alone=alone)
         elif turned or self.unsure:
             self.world.turn(name, response)
 
@@ -158,7 +158,7 @@ bursts = st.tuples(st.sets(st.sampled_from(NAMES), min_size=9), st.sampled_from(
 events = st.one_of(results, bursts, st.sampled_from((1.0, 5.0, 90.0)))
 
 
-def probes(event: tuple[Iterable[str], Response]) -> list[tuple[str, Response]]:
+def probes(event: tuple[Iterable[str], ProbeResponse]) -> list[tuple[str, ProbeResponse]]:
     return [(name, event[1]) for name in sorted(event[0])]
 
 
@@ -166,7 +166,7 @@ def probes(event: tuple[Iterable[str], Response]) -> list[tuple[str, Response]]:
 async def test_the_sums_are_right_and_no_silence_takes_weight_while_suspected() -> None:
     @settings(deadline=None, max_examples=60)
     @given(happening=st.lists(events, max_size=25), fall=st.sampled_from((1, 2, 3)))
-    def holds(happening: list[tuple[Iterable[str], Response] | float], fall: int) -> None:
+    def holds(happening: list[tuple[Iterable[str], ProbeResponse] | float], fall: int) -> None:
         simulation = Simulation(fall)
         for event in happening:
             if isinstance(event, float):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from vpplb.health.cadence import grid_of, next_start
 from vpplb.health.machine import HealthCounter, count_result
-from vpplb.model.check import Cadence, CheckSpec, TcpProbe
+from vpplb.model.check import CheckSpec, ProbeCadence, TcpProbe
 from vpplb.model.health import ProbeCode, ProbeResult
 from vpplb.model.names import ObjectKey
 from vpplb.probers.scheduled_check import ScheduledCheck
@@ -43,7 +43,7 @@ def test_the_verdict_is_that_of_counting_consecutive_results(
         against = against + 1 if passed is not verdict else 0
         if against == (fall if verdict else rise):
             verdict, against = passed, 0
-        assert counter.healthy is verdict
+        assert counter.is_healthy is verdict
 
 
 @given(st.floats(0, 1e7), st.floats(0.01, 3600), uniform)
@@ -60,7 +60,7 @@ def test_probes_of_one_backend_never_overlap_nor_come_faster_than_asked(
 ) -> None:
     interval = 2.0
     two = timedelta(seconds=interval)
-    cadence = Cadence(interval=two, fast_interval=two, down_interval=two)
+    cadence = ProbeCadence(interval=two, fast_interval=two, down_interval=two)
     spec = CheckSpec(address=ip_address("192.0.2.7"), probe=TcpProbe(port=80), cadence=cadence)
     assignment = ProbeAssignment(backend=ObjectKey("ns", "b"), generation=1, spec=spec)
     draws = iter([random for *_, random in probes])
@@ -80,7 +80,7 @@ def test_probes_of_one_backend_never_overlap_nor_come_faster_than_asked(
 def test_a_result_that_is_the_very_same_object_counts_like_one_that_is_equal(
     rise: int, fall: int, passes: list[bool]
 ) -> None:
-    cadence = Cadence(down_interval=timedelta(seconds=9), rise=rise, fall=fall)
+    cadence = ProbeCadence(down_interval=timedelta(seconds=9), rise=rise, fall=fall)
     spec = CheckSpec(address=ip_address("192.0.2.7"), probe=TcpProbe(port=80), cadence=cadence)
     assignment = ProbeAssignment(backend=ObjectKey("ns", "b"), generation=1, spec=spec)
     same, equal = (

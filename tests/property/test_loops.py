@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from data.objects import backend, frontend, key, vip
 from in_memory.world import Object, World
 from vpplb.model.names import ObjectKey
-from vpplb.model.objects import Frontend, Member, Pool
-from vpplb.model.vip import Encap, IPAddress, Protocol, VipId
-from vpplb.plan.resolve import resolve
+from vpplb.model.objects import Frontend, Pool, PoolMember
+from vpplb.model.vip import Encap, IPAddress, VipId, VipProtocol
+from vpplb.plan.resolve import resolve_objects
 from vpplb.plan.resolved import ResolvedFrontend
 
 BACKENDS, FRONTENDS = "abcd", "uvwxyz"
@@ -39,8 +39,8 @@ def _frontend(
     encap, port, target = kind
     return frontend(
         name,
-        Pool(name="p", members=tuple(Member(key(one), 1) for one in sorted(of))),
-        on=VipId(vip(prefix).prefix, Protocol.UDP if port else Protocol.ANY, port),
+        Pool(name="p", members=tuple(PoolMember(key(one), 1) for one in sorted(of))),
+        on=VipId(vip(prefix).prefix, VipProtocol.UDP if port else VipProtocol.ANY, port),
         age=-(FRONTENDS.index(name) // 2),  # some are as old as others
         encap=encap,
         target_port=target,
@@ -117,9 +117,9 @@ def _holds(steps: list[tuple[Object, bool]]) -> None:
     world.close()
     views = world.reconciler.views
     found = {name: view.config.resolved for name, view in views.items()}
-    assert found == resolve(world.store.frontends, world.store.backends, ()).frontends
+    assert found == resolve_objects(world.store.frontends, world.store.backends, ()).frontends
 
-    vips = {one.frontend.vip: one for one in found.values() if not one.withdrawn}
+    vips = {one.frontend.vip: one for one in found.values() if not one.is_withdrawn}
     for at in {member.address for one in vips.values() for member in one.members}:
         assert not any(_comes_back(Packet(at, port), vips) for port in (GRE, 53, 54)), at
         assert not any(on.prefix.prefixlen == 32 and at in on.prefix for on in vips), at

@@ -23,7 +23,7 @@ from data.objects import backend, frontend, health_check, key, vip
 from in_memory.world import Object, World
 from property.naive import Naive
 from vpplb.model.names import ObjectKey
-from vpplb.model.objects import Backend, Frontend, HealthCheck, Member, Pool
+from vpplb.model.objects import Backend, Frontend, HealthCheck, Pool, PoolMember
 from vpplb.model.vip import IPAddress
 
 CHECKS, BACKENDS, FRONTENDS = ("c1", "c2"), ("a", "b", "c", "d"), ("f", "g", "h")
@@ -54,7 +54,9 @@ frontends = st.builds(
     lambda name, on, pools: frontend(
         name,
         *(
-            Pool(name=f"p{n}", members=tuple(Member(key(b), w) for b, w in sorted(pool.items())))
+            Pool(
+                name=f"p{n}", members=tuple(PoolMember(key(b), w) for b, w in sorted(pool.items()))
+            )
             for n, pool in enumerate(pools)
         ),
         on=on,

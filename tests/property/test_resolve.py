@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 
 from data.objects import backend, frontend, key, vip
 from vpplb.model.names import ObjectKey
-from vpplb.model.objects import Frontend, Member, Pool
-from vpplb.model.vip import Encap, Protocol
+from vpplb.model.objects import Frontend, Pool, PoolMember
+from vpplb.model.vip import Encap, VipProtocol
 from vpplb.plan.resolve import resolve_group
 
 SERVERS = [
@@ -20,7 +20,7 @@ gre = st.sampled_from([None, Encap.GRE4, Encap.GRE6])
 frontends = st.builds(
     lambda name, port, servers, encap: frontend(
         name,
-        Pool(name="p", members=tuple(Member(key(server), 1) for server in sorted(servers))),
+        Pool(name="p", members=tuple(PoolMember(key(server), 1) for server in sorted(servers))),
         on=vip(port=port),
         age=-ord(name),
         encap=encap,
@@ -41,11 +41,11 @@ def test_what_is_programmed_on_one_prefix_is_what_vpp_allows(
     on_one_prefix: list[Frontend], present: dict[ObjectKey, Encap | None], data: st.DataObject
 ) -> None:
     judged = resolve_group(on_one_prefix, BACKENDS.get, present.get)
-    made = [one for one in judged.values() if not one.withdrawn]
+    made = [one for one in judged.values() if not one.is_withdrawn]
     vips = [one.frontend.vip for one in made]
     assert len({one.encap for one in made}) <= 1
     assert len(set(vips)) == len(vips)
-    assert len(made) <= 1 or all(one.protocol is not Protocol.ANY for one in vips)
+    assert len(made) <= 1 or all(one.protocol is not VipProtocol.ANY for one in vips)
     for one in made:
         assert {member.address.version for member in one.members} <= {FAMILY[one.encap]}
     shuffled = data.draw(st.permutations(on_one_prefix))

@@ -22,13 +22,13 @@ from vpplb.model.vip import (
     IPAddress,
     IPNetwork,
     LbConf,
-    Protocol,
     Vip,
     VipId,
+    VipProtocol,
     VipSettings,
     VipTable,
 )
-from vpplb.plan.maglev_table import shares
+from vpplb.plan.maglev_table import count_buckets
 from vpplb.plan.ops import AddServer, AddVip, DelServer, DelVip, Op, SetConf, SetWeight, VipOp
 from vpplb.plan.settings import HeapSpace
 from vpplb.simulator.flows import FiveTuple
@@ -41,7 +41,7 @@ from vpplb.sync.vip_records import WantedVip
 from vpplb.sync.vip_state import VipState
 
 PREFIXES = [ip_network("192.0.2.1/32"), ip_network("2001:db8::/64")]
-PORTS = [(Protocol.TCP, 80), (Protocol.UDP, 53)]
+PORTS = [(VipProtocol.TCP, 80), (VipProtocol.UDP, 53)]
 ENCAPS = {
     4: [Encap.GRE4, Encap.GRE4, Encap.GRE6, Encap.L3DSR],
     6: [Encap.GRE4, Encap.GRE6, Encap.GRE6],
@@ -61,7 +61,7 @@ Load = tuple[tuple[int | None, bool], ...]
 class Wish(NamedTuple):
     """One VIP of a configuration."""
 
-    port: tuple[Protocol, int]
+    port: tuple[VipProtocol, int]
     length: int
     sticky: bool
     load: Load
@@ -101,7 +101,7 @@ refusals = st.one_of(st.just(frozenset[int]()), st.frozensets(st.integers(0, 9),
 """Numbers of the calls that VPP refuses."""
 
 
-_PROTOCOLS = {Protocol.TCP: 6, Protocol.UDP: 17, Protocol.ANY: 255}
+_PROTOCOLS = {VipProtocol.TCP: 6, VipProtocol.UDP: 17, VipProtocol.ANY: 255}
 
 
 class WatchedLoadBalancer:
@@ -173,7 +173,7 @@ def _key(vip: VipId) -> VipKey:
 pytestmark = pytest.mark.slow
 
 KEYS = [ObjectKey("shop", name) for name in ("web", "api", "dns", "tls")]
-FOREIGN = VipId(ip_network("203.0.113.1/32"), Protocol.TCP, 80)
+FOREIGN = VipId(ip_network("203.0.113.1/32"), VipProtocol.TCP, 80)
 FLOWS = 12
 """Flows held open through each VIP."""
 
@@ -257,7 +257,7 @@ class Sequences(RuleBasedStateMachine):
         table: dict[VipId, Vip] = {}
         for corner in configuration:
             for wish in corner.wishes[: 1 if corner.all_ports else None]:
-                port = (Protocol.ANY, 0) if corner.all_ports else wish.port
+                port = (VipProtocol.ANY, 0) if corner.all_ports else wish.port
                 vip = VipId(corner.prefix, *port)
                 settings = VipSettings(
                     encap=corner.encap,
@@ -327,7 +327,7 @@ class Sequences(RuleBasedStateMachine):
         for address in _untouched(before, want):
             assert now.servers[address].weight == before.servers[address].weight
         weights = {address: server.weight for address, server in now.servers.items()}
-        assert {a: s.buckets for a, s in now.servers.items()} == shares(
+        assert {a: s.buckets for a, s in now.servers.items()} == count_buckets(
             weights, now.settings.table_length
         )
 
@@ -355,7 +355,7 @@ class Sequences(RuleBasedStateMachine):
 def _flow(vip: VipId, number: int) -> FiveTuple:
     target = vip.prefix.network_address
     source = ip_address("198.51.100.1" if target.version == 4 else "2001:db8:ffff::1")
-    protocol = 17 if vip.protocol is Protocol.UDP else 6
+    protocol = 17 if vip.protocol is VipProtocol.UDP else 6
     return FiveTuple(source, target, protocol, 1000 + number, vip.port or 80)
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vpplb.model.check import Cadence, CheckSpec, HttpProbe
+from vpplb.model.check import CheckSpec, HttpProbe, ProbeCadence
 from vpplb.model.names import ObjectKey
 from vpplb.probers.check_loop import CheckLoop
 from vpplb.probers.poller import EventPoller
@@ -16,7 +16,7 @@ from vpplb.probers.prober_shortage import IN_A_ROW
 from vpplb.reconcile.ports import ProbeAssignment
 
 SECOND = timedelta(seconds=1)
-CADENCE = Cadence(
+CADENCE = ProbeCadence(
     interval=SECOND, fast_interval=SECOND, down_interval=SECOND, timeout=SECOND / 2, fall=1
 )
 

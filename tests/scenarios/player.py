@@ -19,11 +19,11 @@ import yaml
 from data.manifests import SCENARIOS, Raw, manifest
 from data.objects import NOON, key
 from in_memory.world import World
-from vpplb.model.health import Response
+from vpplb.model.health import ProbeResponse
 from vpplb.model.names import ObjectKey
 from vpplb.model.objects import Backend, Frontend, HealthCheck
 from vpplb.resources.allowances import EVERYTHING
-from vpplb.resources.parse import parse
+from vpplb.resources.parse import parse_object
 
 FILES = ("health", "weights", "blind_prober", "loops")
 KINDS = {"frontend": "Frontend", "backend": "Backend", "check": "HealthCheck"}
@@ -130,7 +130,7 @@ class Stage:
 
     @staticmethod
     def _parsed(raw: Raw) -> Frontend | Backend | HealthCheck:
-        parsed = parse(raw, EVERYTHING)
+        parsed = parse_object(raw, EVERYTHING)
         assert isinstance(parsed, Frontend | Backend | HealthCheck), parsed
         return parsed
 
@@ -224,10 +224,10 @@ class Stage:
 
 
 RESPONSES = {
-    "is silent": Response.SILENT,
-    "is refused": Response.ANSWERED,
-    "is stalled": Response.STALLED,
-    "is answered": Response.PASSED,
+    "is silent": ProbeResponse.SILENT,
+    "is refused": ProbeResponse.ANSWERED,
+    "is stalled": ProbeResponse.STALLED,
+    "is answered": ProbeResponse.PASSED,
 }
 REMOVERS = {
     "frontend": "remove_frontend",

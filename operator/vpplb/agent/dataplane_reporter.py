@@ -17,7 +17,7 @@ from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.vip import StrangeVip, VipId, VipSettings
 from vpplb.plan.ops import ChangeKind
 from vpplb.plan.render import settings_text
-from vpplb.resources.conditions import Condition, find_condition, set_condition
+from vpplb.resources.conditions import StatusCondition, find_condition, set_condition
 from vpplb.resources.dataplane import (
     AGENT_GONE,
     MOST_ERRORS,
@@ -86,7 +86,7 @@ class DataplaneReporter(SyncLog):
         self._owned: str | None = None
         self._ours: Mapping[VipId, ObjectKey] = {}
         self._last_change: datetime | None = None
-        self._conditions: tuple[Condition, ...] = ()
+        self._conditions: tuple[StatusCondition, ...] = ()
         self._accepted = accepted_condition(())
         self._uid, self._generation = "", 0
         self._heard = self._begun = False
@@ -98,7 +98,8 @@ class DataplaneReporter(SyncLog):
         shown = read_status(raw, DataplaneStatus)
         try:
             programmed = {
-                ObjectKey.parse(key): revision for key, revision in (shown.programmed or {}).items()
+                ObjectKey.parse_text(key): revision
+                for key, revision in (shown.programmed or {}).items()
             }
         except ValueError:
             return
@@ -272,7 +273,7 @@ class DataplaneReporter(SyncLog):
             self._conditions = set_condition(self._conditions, seen, self._clock.now())
         return DataplaneStatus(
             vpp=self._vpp,
-            frontends=DataplaneFrontends.of(len(carried), len(selected)),
+            frontends=DataplaneFrontends.summarize_frontends(len(carried), len(selected)),
             programmed=programmed,
             owned=self._owned,
             others=len(self._vips.observed.keys() - self._ours.keys()) + len(self._strange),
@@ -284,7 +285,7 @@ class DataplaneReporter(SyncLog):
             last_change=self._last_change,
             conditions=self._conditions,
             observed_generation=self._generation,
-        ).dump()
+        ).dump_json()
 
     @property
     def _failures(self) -> Mapping[ObjectKey, str]:
@@ -307,7 +308,7 @@ def _is_declared_gone(status: Mapping[str, object]) -> bool:
     return connected is not None and connected.reason == AGENT_GONE
 
 
-def connected_condition(vpp: DataplaneVpp, reason: str, lapsed: bool) -> Condition:
+def connected_condition(vpp: DataplaneVpp, reason: str, lapsed: bool) -> StatusCondition:
     """Say whether VPP is connected, and for which `reason` not.
 
     An agent whose lease has lapsed says the same as the operator, or they would undo each other.
@@ -316,8 +317,10 @@ def connected_condition(vpp: DataplaneVpp, reason: str, lapsed: bool) -> Conditi
         return agent_gone()
     if vpp.connected:
         said = f"VPP {vpp.version} answers"
-        return Condition(type="Connected", status="True", reason="Connected", message=said)
-    return Condition(type="Connected", status="False", reason="VppUnreachable", message=reason)
+        return StatusCondition(type="Connected", status="True", reason="Connected", message=said)
+    return StatusCondition(
+        type="Connected", status="False", reason="VppUnreachable", message=reason
+    )
 
 
 def list_errors(conf_error: str, failures: Mapping[ObjectKey, str]) -> list[str]:
@@ -330,14 +333,16 @@ def list_errors(conf_error: str, failures: Mapping[ObjectKey, str]) -> list[str]
 
 def synced_condition(
     vpp: DataplaneVpp, reason: str, carried: int, total: int, errors: Sequence[str]
-) -> Condition:
+) -> StatusCondition:
     """Say whether `carried` of `total` frontends are all, and why not."""
     said = f"{carried} of {total} frontends are programmed"
     if not vpp.connected:
-        return Condition(type="Synced", status="Unknown", reason="VppUnreachable", message=reason)
+        return StatusCondition(
+            type="Synced", status="Unknown", reason="VppUnreachable", message=reason
+        )
     if errors:
         message = f"{said}; {'; '.join(errors[:FEW])}"
-        return Condition(type="Synced", status="False", reason="Failed", message=message)
+        return StatusCondition(type="Synced", status="False", reason="Failed", message=message)
     if carried < total:
-        return Condition(type="Synced", status="False", reason="Pending", message=said)
-    return Condition(type="Synced", status="True", reason="Synced", message=said)
+        return StatusCondition(type="Synced", status="False", reason="Pending", message=said)
+    return StatusCondition(type="Synced", status="True", reason="Synced", message=said)

@@ -15,7 +15,7 @@ from vpplb.cli.terminal import count_of, print_line
 if TYPE_CHECKING:
     from vpplb.files.manifests import LoadedManifests, ManifestFinding
     from vpplb.model.problem import Problem
-    from vpplb.resources.allowances import Allowances
+    from vpplb.resources.allowances import AddressAllowances
 
 UNPARSEABLE, WRONG = 1, 2
 
@@ -29,7 +29,7 @@ UNPARSEABLE, WRONG = 1, 2
     type=click.Path(path_type=Path, exists=True, allow_dash=True),
 )
 @allowance_flags
-def check_command(paths: tuple[Path, ...], allowed: "Allowances") -> None:
+def check_command(paths: tuple[Path, ...], allowed: "AddressAllowances") -> None:
     """Validate manifests offline, by the rules of the API server and of the operator.
 
     PATH is a file, a folder (with all below it) or `-` for standard input. All files are taken
@@ -68,11 +68,11 @@ def _find_across(
     Of the former nothing is said where some file could not be read, since much would be missing.
     """
     from vpplb.plan.headers import missing_secrets
-    from vpplb.plan.resolve import resolve
+    from vpplb.plan.resolve import resolve_objects
     from vpplb.plan.warnings import find_warnings
 
     health_checks = {key for kind, key in loaded.objects if kind == "HealthCheck"}
-    resolution = resolve(loaded.frontends, loaded.backends, health_checks)
+    resolution = resolve_objects(loaded.frontends, loaded.backends, health_checks)
     checks = loaded.health_checks.values()
     lost = [one for check in checks for one in missing_secrets(check, loaded.secrets)]
     dubious = [one for resolved in resolution.frontends.values() for one in find_warnings(resolved)]

@@ -21,9 +21,9 @@ def crds_command(output: Path | None) -> None:
     Install them:   vpplb crds | kubectl apply --server-side -f -
     Into a folder:  vpplb crds --output crds
     """
-    from vpplb.resources.crd import crds, to_yaml
+    from vpplb.resources.crd import make_crds, to_yaml
 
-    texts = {name: to_yaml(crd) for name, crd in crds().items()}
+    texts = {name: to_yaml(crd) for name, crd in make_crds().items()}
     if output is None:
         click.echo("---\n".join(texts.values()), nl=False)
         return

@@ -26,7 +26,7 @@ from vpplb.cli.service_runner import run_service
 from vpplb.telemetry.logs import LogFormat, configure_logs
 
 if TYPE_CHECKING:
-    from vpplb.resources.allowances import Allowances
+    from vpplb.resources.allowances import AddressAllowances
 
 
 @click.command(short_help="Reconcile Frontends, Backends and HealthChecks; probe; write status.")
@@ -51,7 +51,7 @@ def operator_command(
     transition_history: int,
     probe_workers: int,
     no_blind_guard: bool,
-    allowed: "Allowances",
+    allowed: "AddressAllowances",
     lease_namespace: str,
     election_namespace: str,
     lease_name: str,

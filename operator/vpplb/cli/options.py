@@ -87,9 +87,9 @@ def allowance_flags(function: F) -> Callable[..., Any]:
 
     @wraps(function)
     def with_allowed(allow_loopback: bool, allow_nat: bool, **rest: Any) -> Any:
-        from vpplb.resources.allowances import Allowances
+        from vpplb.resources.allowances import AddressAllowances
 
-        return function(allowed=Allowances(loopback=allow_loopback, nat=allow_nat), **rest)
+        return function(allowed=AddressAllowances(loopback=allow_loopback, nat=allow_nat), **rest)
 
     return _ALLOW_LOOPBACK(_ALLOW_NAT(with_allowed))
 

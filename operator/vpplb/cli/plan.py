@@ -20,7 +20,7 @@ from vpplb.cli.options import (
 from vpplb.cli.terminal import print_block, print_line
 
 if TYPE_CHECKING:
-    from vpplb.resources.allowances import Allowances
+    from vpplb.resources.allowances import AddressAllowances
 
 NOTHING, SOMETHING, WRONG, UNREACHABLE = 0, 1, 2, 3
 API_SOCKET = Path("/run/vpp/api.sock")
@@ -79,7 +79,7 @@ def plan_command(
     down: tuple[str, ...],
     state_file: Path | None,
     namespace: tuple[str, ...],
-    allowed: "Allowances",
+    allowed: "AddressAllowances",
     ipv4_source_address: IPv4Address | None,
     ipv6_source_address: IPv6Address | None,
     own_all: bool,

@@ -8,7 +8,7 @@ from typing import assert_never
 from vpplb.cli.tables import write_table
 from vpplb.cli.terminal import count_of, print_coloured, print_line
 from vpplb.model.vip import VipSettings
-from vpplb.plan.forecast import Forecast, Share, forecast
+from vpplb.plan.forecast import ServerShare, VipForecast, forecast_vip
 from vpplb.plan.ops import AddServer, AddVip, DelServer, DelVip, Op, SetConf, SetWeight
 from vpplb.plan.render import call_text, op_text, settings_text
 from vpplb.sync.dry_run import DryRunResult
@@ -23,10 +23,10 @@ class PlanView:
     about: str
     notes: tuple[str, ...] = ()
 
-    def list_forecasts(self) -> list[Forecast]:
+    def list_forecasts(self) -> list[VipForecast]:
         """Return the forecasts of all VIPs that are, or would be, a frontend's."""
         before, after = self.result.before, self.result.after
-        return [forecast(vip, before[vip], after[vip]) for vip in before]
+        return [forecast_vip(vip, before[vip], after[vip]) for vip in before]
 
 
 def print_plan(view: PlanView) -> None:
@@ -50,7 +50,7 @@ def print_plan(view: PlanView) -> None:
         print_coloured(_servers_table(one))
 
 
-def _vip_headline(one: Forecast) -> str:
+def _vip_headline(one: VipForecast) -> str:
     if one.before is None and one.after is not None:
         return f"{one.vip}  new  {settings_text(one.after.settings)}"
     if one.after is None:
@@ -64,7 +64,7 @@ def _vip_headline(one: Forecast) -> str:
     return f"{one.vip}  {part} change hands  {settings_text(one.after.settings)}"
 
 
-def _servers_table(one: Forecast) -> str:
+def _servers_table(one: VipForecast) -> str:
     rows = [
         (
             str(address),
@@ -77,7 +77,9 @@ def _servers_table(one: Forecast) -> str:
     return write_table(["server", "weight", "buckets", "share of new flows"], rows, indent="  ")
 
 
-def _change_text(before: Share | None, after: Share | None, text: Callable[[Share], str]) -> str:
+def _change_text(
+    before: ServerShare | None, after: ServerShare | None, text: Callable[[ServerShare], str]
+) -> str:
     was, now = ("–" if share is None else text(share) for share in (before, after))
     return was if was == now else f"{was} → {now}"
 
@@ -152,7 +154,7 @@ def _settings_json(settings: VipSettings) -> dict[str, object]:
     }
 
 
-def _vip_json(one: Forecast) -> dict[str, object]:
+def _vip_json(one: VipForecast) -> dict[str, object]:
     return {
         "vip": str(one.vip),
         "before": _settings_json(one.before.settings) if one.before else None,
@@ -165,7 +167,7 @@ def _vip_json(one: Forecast) -> dict[str, object]:
     }
 
 
-def _share_json(share: Share | None) -> dict[str, object] | None:
+def _share_json(share: ServerShare | None) -> dict[str, object] | None:
     if share is None:
         return None
     return {"weight": share.weight, "buckets": share.buckets, "part": share.part}

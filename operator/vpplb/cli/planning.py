@@ -16,10 +16,10 @@ from vpplb.kube.errors import NotFound
 from vpplb.kube.object_cache import ObjectCache
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.vip import LbConf, VipId, VipTable
-from vpplb.plan.assumption import Assumed, assume
+from vpplb.plan.assumption import AssumedVips, assume_vips
 from vpplb.plan.obstacles import FlushEpochs
 from vpplb.plan.settings import DesiredSettings, diff_settings
-from vpplb.resources.allowances import Allowances
+from vpplb.resources.allowances import AddressAllowances
 from vpplb.resources.dataplane import node_labels
 from vpplb.sync.dry_run import DryRun
 from vpplb.sync.ports import ObservedVpp
@@ -48,7 +48,7 @@ def plan_manifests(
     start: Sequence[Path],
     down: Sequence[str],
     own_all: bool,
-    allowed: Allowances,
+    allowed: AddressAllowances,
 ) -> PlanView:
     """Plan what manifests say (BadManifests, LoadBalancerGone)."""
     loaded = _load_manifests(manifests, allowed)
@@ -75,15 +75,17 @@ def plan_manifests(
     return PlanView(result=dry_run.plan_calls(observed), about=about, notes=tuple(notes))
 
 
-def _load_manifests(paths: Iterable[Path], allowed: Allowances) -> LoadedManifests:
+def _load_manifests(paths: Iterable[Path], allowed: AddressAllowances) -> LoadedManifests:
     loaded = load_manifests(paths, allowed)
     if loaded.findings:
         raise BadManifests(loaded.findings)
     return loaded
 
 
-def _assume_loaded(loaded: LoadedManifests, down: Iterable[ObjectKey], before: VipTable) -> Assumed:
-    return assume(
+def _assume_loaded(
+    loaded: LoadedManifests, down: Iterable[ObjectKey], before: VipTable
+) -> AssumedVips:
+    return assume_vips(
         loaded.frontends, loaded.backends, loaded.health_checks, down=set(down), before=before
     )
 

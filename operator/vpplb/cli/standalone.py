@@ -31,7 +31,7 @@ from vpplb.cli.terminal import print_line
 from vpplb.telemetry.logs import LogFormat, configure_logs
 
 if TYPE_CHECKING:
-    from vpplb.resources.allowances import Allowances
+    from vpplb.resources.allowances import AddressAllowances
 
 
 @click.command(short_help="Operator and agent in one process, from a folder of manifests.")
@@ -72,7 +72,7 @@ def standalone_command(
     transition_history: int,
     probe_workers: int,
     no_blind_guard: bool,
-    allowed: "Allowances",
+    allowed: "AddressAllowances",
     http_address: str,
     http_hosts: tuple[str, ...],
     log_level: str,

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import click
 
-from vpplb.model.printable import printable
+from vpplb.model.printable import make_printable
 
 GAP = "   "
 _COLOURS = {
@@ -46,7 +46,7 @@ def colour_state(state: str) -> TableCell:
 
 def paint_cell(cell: TableCell, width: int = 0) -> str:
     """Write a cell in a line; NO_COLOR is heeded (no-color.org), click drops colours in a pipe."""
-    text = printable(cell.text).ljust(width)
+    text = make_printable(cell.text).ljust(width)
     if cell.colour is None or os.environ.get("NO_COLOR"):
         return text
     return click.style(text, fg=cell.colour)
@@ -72,4 +72,4 @@ def write_table(header: Sequence[str], rows: Iterable[Row], indent: str = "") ->
 
 def _printable_cell(given: str | TableCell) -> TableCell:
     cell = given if isinstance(given, TableCell) else TableCell(given)
-    return cell._replace(text=printable(cell.text) or "-")
+    return cell._replace(text=make_printable(cell.text) or "-")

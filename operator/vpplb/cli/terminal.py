@@ -7,17 +7,17 @@ from typing import IO, Any
 
 import click
 
-from vpplb.model.printable import printable
+from vpplb.model.printable import make_printable
 
 
 def print_line(line: object, *, err: bool = False) -> None:
     """Print one line; what cannot be printed is escaped, a line break too."""
-    click.echo(printable(str(line)), err=err)
+    click.echo(make_printable(str(line)), err=err)
 
 
 def print_block(text: str) -> None:
     """Print lines of our own making; what others have put into them is escaped but for breaks."""
-    click.echo(printable(text, keep="\n"))
+    click.echo(make_printable(text, keep="\n"))
 
 
 def print_coloured(text: str) -> None:
@@ -29,7 +29,7 @@ class CommandError(click.ClickException):
     """A command ends with an error, told in one line."""
 
     def show(self, file: IO[Any] | None = None) -> None:
-        click.echo(f"Error: {printable(self.format_message())}", file=file, err=file is None)
+        click.echo(f"Error: {make_printable(self.format_message())}", file=file, err=file is None)
 
 
 def count_of(number: int, noun: str) -> str:

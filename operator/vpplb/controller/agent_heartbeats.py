@@ -106,5 +106,5 @@ class AgentHeartbeats:
         log.warning("the agent of node %s is gone: its lease has run out", node)
         gone = agent_gone()
         conditions = set_condition(shown, gone, self.clock.now())
-        body = {"status": {"conditions": [condition.dump() for condition in conditions]}}
+        body = {"status": {"conditions": [condition.dump_json() for condition in conditions]}}
         await self.client.patch_status(ObjectKind.DATAPLANE, key, body)

@@ -21,7 +21,7 @@ from vpplb.kube.object_informer import ObjectInformer
 from vpplb.model.clock import SystemClock
 from vpplb.model.names import ObjectKey
 from vpplb.probers.worker_pool import WorkerPool
-from vpplb.resources.allowances import NOTHING, Allowances
+from vpplb.resources.allowances import NOTHING, AddressAllowances
 from vpplb.telemetry.http import HttpServer
 from vpplb.telemetry.process_health import ProcessHealth, complain_late
 
@@ -44,7 +44,7 @@ class OperatorOptions:
     transition_history: int = 5
     probe_workers: int = 0
     blind_guard: bool = True
-    allowed: Allowances = NOTHING
+    allowed: AddressAllowances = NOTHING
     lease_namespace: str = "default"
     election_namespace: str = "kube-system"
     lease_name: str = "vpplb-operator"

@@ -9,14 +9,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
-from vpplb.model.health import Alarm, HealthState, Transition
+from vpplb.model.health import HealthState, HealthTransition, ProberAlarm
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.problem import Problem
 from vpplb.plan.decisions import UnreadFrontend
 from vpplb.plan.desired import FrontendView
 from vpplb.resources.conditions import find_condition
 from vpplb.resources.renderer import load_conditions
-from vpplb.resources.statuses import say
+from vpplb.resources.statuses import join_problems
 
 
 class EventNote(NamedTuple):
@@ -53,12 +53,12 @@ def read_announcement(status: object) -> Announcement:
 def announce_frontend(before: Announcement, view: FrontendView | UnreadFrontend) -> Announcement:
     """Return what is to be announced of a frontend: what is decided, or what is wrong with it."""
     if isinstance(view, UnreadFrontend):  # what was decided before stays in force
-        return replace(before, refused=say(view.problems))
+        return replace(before, refused=join_problems(view.problems))
     rejected = view.config.resolved.rejected
     return Announcement(
         state=view.decision.state.value,
         pool=view.decision.active_pool,
-        refused=say(view.invalid or ((rejected,) if rejected else ())),
+        refused=join_problems(view.invalid or ((rejected,) if rejected else ())),
     )
 
 
@@ -78,7 +78,7 @@ def note_frontend_changes(before: Announcement, after: Announcement) -> Iterator
 
 def note_broken_references(problems: Sequence[Problem]) -> EventNote | None:
     """Return the event of references to nothing, None where there are none."""
-    return EventNote("Warning", problems[0].reason, say(problems)) if problems else None
+    return EventNote("Warning", problems[0].reason, join_problems(problems)) if problems else None
 
 
 def read_broken_references(kind: ObjectKind, status: object) -> str:
@@ -87,7 +87,7 @@ def read_broken_references(kind: ObjectKind, status: object) -> str:
     return condition.message if condition and condition.status == "False" else ""
 
 
-def note_suspicion(alarm: Alarm, frontends: int) -> Iterator[EventNote]:
+def note_suspicion(alarm: ProberAlarm, frontends: int) -> Iterator[EventNote]:
     """Yield the event of a suspicion against the prober, which is about so many frontends."""
     silent = f"{alarm.silent} of {alarm.were_up} backends that were up fell silent at once"
     kept = f"the weights of {frontends} frontends stay as they were"
@@ -95,7 +95,7 @@ def note_suspicion(alarm: Alarm, frontends: int) -> Iterator[EventNote]:
 
 
 def note_transition(
-    transition: Transition, frontends: Mapping[ObjectKey, FrontendView | None]
+    transition: HealthTransition, frontends: Mapping[ObjectKey, FrontendView | None]
 ) -> Iterator[EventNote]:
     """Yield one event for each frontend that references the backend, as that frontend has it."""
     named = _name_transition(transition)
@@ -110,7 +110,7 @@ def note_transition(
 
 
 def _name_transition(
-    transition: Transition,
+    transition: HealthTransition,
 ) -> tuple[Literal["Normal", "Warning"], str] | None:
     match transition.from_state, transition.to_state:
         case _, HealthState.UP:

@@ -97,4 +97,4 @@ def _read_node(raw: JsonObject) -> _NodeState:
 def _parse_keys(names: Iterable[str]) -> Iterator[ObjectKey]:
     for name in names:
         with suppress(ValueError):  # no frontend can have it
-            yield ObjectKey.parse(name)
+            yield ObjectKey.parse_text(name)

@@ -10,7 +10,7 @@ from vpplb.model.objects import Backend, Frontend, HealthCheck
 from vpplb.model.problem import Problem
 from vpplb.model.vip import IPAddress
 from vpplb.reconcile.reconciler import Reconciler
-from vpplb.resources.allowances import NOTHING, Allowances
+from vpplb.resources.allowances import NOTHING, AddressAllowances
 from vpplb.resources.health_codec import load_health
 from vpplb.resources.renderer import load_previous
 from vpplb.resources.stored import (
@@ -34,7 +34,7 @@ class StoreHandler:
     def __init__(
         self,
         reconciler: Reconciler,
-        allowed: Allowances = NOTHING,
+        allowed: AddressAllowances = NOTHING,
         on_check: Callable[[HealthCheck], None] = lambda _: None,
     ) -> None:
         self._reconciler = reconciler

@@ -20,7 +20,7 @@ from vpplb.model.clock import Clock
 from vpplb.plan.decisions import DecidedState
 from vpplb.reconcile.ports import Prober
 from vpplb.reconcile.reconciler import Reconciler
-from vpplb.resources.allowances import Allowances
+from vpplb.resources.allowances import AddressAllowances
 from vpplb.resources.renderer import StatusRenderer
 from vpplb.telemetry.decision_log import DecisionLog
 from vpplb.telemetry.event_stream import EventStream
@@ -43,7 +43,7 @@ class OperatorCore:
         writing_client: KubeClient,
         prober: Prober,
         clock: Clock,
-        allowed: Allowances,
+        allowed: AddressAllowances,
         transition_history: int = 5,
         blind_guard: bool = True,
     ) -> None:

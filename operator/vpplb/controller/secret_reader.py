@@ -12,7 +12,7 @@ from http import HTTPStatus
 from vpplb.kube.client import KubeClient
 from vpplb.kube.errors import ApiError, KubeError
 from vpplb.model.names import ObjectKey, ObjectKind
-from vpplb.model.objects import HealthCheck, Secret
+from vpplb.model.objects import HealthCheck, SecretValues
 from vpplb.reconcile.reconciler import Reconciler
 from vpplb.resources.secret import read_secret
 
@@ -67,7 +67,7 @@ class SecretReader:
 
     async def _read_secrets(self, names: Collection[ObjectKey]) -> bool:
         """Read those of `names` that are wanted; return whether there was an answer for each."""
-        store, found = self._reconciler.store, dict[ObjectKey, Secret]()
+        store, found = self._reconciler.store, dict[ObjectKey, SecretValues]()
         wanted = store.wanted_secrets()
         asked = [(name, wanted[name]) for name in names if name in wanted]
         try:
@@ -80,7 +80,7 @@ class SecretReader:
         return all(answers)
 
     async def _ask_secret(
-        self, name: ObjectKey, keys: set[str], found: dict[ObjectKey, Secret]
+        self, name: ObjectKey, keys: set[str], found: dict[ObjectKey, SecretValues]
     ) -> bool:
         """Find a Secret; return whether there was an answer, since without what was known stays."""
         before = self._reconciler.store.secrets.get(name)
@@ -95,9 +95,9 @@ class SecretReader:
                 answered = status in (HTTPStatus.NOT_FOUND, HTTPStatus.FORBIDDEN)
                 if answered:
                     trouble = _MISSING if status == HTTPStatus.NOT_FOUND else _FORBIDDEN
-                    found[name] = Secret(trouble=trouble)
+                    found[name] = SecretValues(trouble=trouble)
                 elif before is None or before.trouble:
-                    found[name] = Secret(trouble=f"cannot be read: {error}")
+                    found[name] = SecretValues(trouble=f"cannot be read: {error}")
         said = found[name].trouble if name in found else ""
         if said and (before is None or before.trouble != said):
             log.warning("Secret %s %s", name, said)

@@ -12,13 +12,13 @@ from pathlib import Path
 from vpplb.files.file_content import MOST_BYTES, STDIN, UnreadableFile, read_content
 from vpplb.files.yaml_documents import UnparseableYaml, YamlDocument, parse_documents
 from vpplb.model.names import ObjectKey
-from vpplb.model.objects import Backend, Frontend, HealthCheck, Secret
+from vpplb.model.objects import Backend, Frontend, HealthCheck, SecretValues
 from vpplb.model.problem import Problem
-from vpplb.resources.allowances import NOTHING, Allowances
+from vpplb.resources.allowances import NOTHING, AddressAllowances
 from vpplb.resources.base import API_VERSION, GROUP
 from vpplb.resources.dataplane import DATAPLANE
 from vpplb.resources.meta import read_meta
-from vpplb.resources.parse import Dataplane, Parsed, parse
+from vpplb.resources.parse import Parsed, ParsedDataplane, parse_object
 from vpplb.resources.secret import read_secret
 
 MOST_IN_ALL = 256 << 20
@@ -82,9 +82,9 @@ class LoadedManifests:
     objects: dict[ObjectId, SourceObject] = field(default_factory=dict)
     findings: list[ManifestFinding] = field(default_factory=list)
     skipped: list[ManifestFinding] = field(default_factory=list)
-    secrets: dict[ObjectKey, Secret] = field(default_factory=dict)
+    secrets: dict[ObjectKey, SecretValues] = field(default_factory=dict)
     files: list[str] = field(default_factory=list)
-    allowed: Allowances = NOTHING
+    allowed: AddressAllowances = NOTHING
     unparseable: bool = False
     _bytes: int = 0
 
@@ -104,15 +104,15 @@ class LoadedManifests:
         return {p.key: p for p in self._iter_parsed() if isinstance(p, HealthCheck)}
 
     @property
-    def dataplanes(self) -> dict[str, Dataplane]:
+    def dataplanes(self) -> dict[str, ParsedDataplane]:
         """Dataplanes without a fault, by node."""
-        return {p.node: p for p in self._iter_parsed() if isinstance(p, Dataplane)}
+        return {p.node: p for p in self._iter_parsed() if isinstance(p, ParsedDataplane)}
 
     def _iter_parsed(self) -> Iterator[Parsed]:
         return (source.parsed for source in self.objects.values() if source.parsed is not None)
 
 
-def load_manifests(paths: Iterable[Path], allowed: Allowances = NOTHING) -> LoadedManifests:
+def load_manifests(paths: Iterable[Path], allowed: AddressAllowances = NOTHING) -> LoadedManifests:
     """Read files, folders (all that is below them but what is hidden) and `-`, standard input.
 
     Never raises for what stands in a file, nor for a file that cannot be read.
@@ -213,7 +213,7 @@ def _load_object(
         )
         loaded.skipped.append(skipped)
         return
-    parsed = parse(raw, loaded.allowed)
+    parsed = parse_object(raw, loaded.allowed)
     source = SourceObject(
         file=file, document=document, raw=raw, parsed=None if isinstance(parsed, list) else parsed
     )

@@ -173,7 +173,7 @@ def read_stored_state(path: Path, identity: VppIdentity) -> StoredState | None:
         state = OwnedState(
             owned=parse_owned(content["owned"]),
             flushed={
-                VipId.parse(vip): {ip_address(a): int(epoch) for a, epoch in servers.items()}
+                VipId.parse_text(vip): {ip_address(a): int(epoch) for a, epoch in servers.items()}
                 for vip, servers in content["flushed"].items()
             },
         )
@@ -239,7 +239,7 @@ def read_owned(dataplane: Mapping[str, Any]) -> OwnedState | None:
 
 def _parse_owner(line: str) -> tuple[VipId, ObjectKey]:
     vip, _, owner = line.rpartition(" ")
-    return VipId.parse(vip), ObjectKey.parse(owner)
+    return VipId.parse_text(vip), ObjectKey.parse_text(owner)
 
 
 _text = lru_cache(maxsize=1 << 16)(VipId.__str__)

@@ -14,7 +14,7 @@ from typing import ClassVar, NamedTuple
 import yaml
 
 from vpplb.resources.base import Loc
-from vpplb.resources.messages import SECRET_FIELD, spell
+from vpplb.resources.messages import SECRET_FIELD, spell_path
 
 DEEPEST = 64
 """Levels that may be nested. Kubernetes has no object of so many, and composing is recursive."""
@@ -229,17 +229,17 @@ class _DocumentReader:
 
     def _add_fault(self, node: yaml.Node, loc: Loc, message: str, seen: str) -> None:
         said = message if SECRET_FIELD in loc else f"{message}: {seen}"
-        self.faults.append(YamlFault(spell(loc), _line_of(node), said, broken=True))
+        self.faults.append(YamlFault(spell_path(loc), _line_of(node), said, broken=True))
 
     def _read_entry(self, node: yaml.Node, loc: Loc) -> object:
-        self.lines[spell(loc)] = _line_of(node)
+        self.lines[spell_path(loc)] = _line_of(node)
         return self._read_value(node, loc)
 
     def _read_mapping(self, node: yaml.MappingNode, loc: Loc) -> dict[str, object]:
         self._find_repeated(node, loc)
         mapping: dict[str, object] = {}
         for key, (key_node, value_node) in self._merge_pairs(node).items():
-            self.lines[spell((*loc, key))] = _line_of(key_node)
+            self.lines[spell_path((*loc, key))] = _line_of(key_node)
             mapping[key] = self._read_value(value_node, (*loc, key))
         return mapping
 
@@ -268,7 +268,7 @@ class _DocumentReader:
             key = _key_text(key_node)
             if key in seen and key_node.tag != _MERGE:
                 fault = "is there twice in the same mapping"
-                self.faults.append(YamlFault(spell((*loc, key)), _line_of(key_node), fault))
+                self.faults.append(YamlFault(spell_path((*loc, key)), _line_of(key_node), fault))
             seen.add(key)
 
 

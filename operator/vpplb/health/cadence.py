@@ -15,7 +15,7 @@ from datetime import timedelta
 from itertools import accumulate
 
 from vpplb.health.machine import HealthCounter
-from vpplb.model.check import Cadence
+from vpplb.model.check import ProbeCadence
 
 JITTER = 0.1
 """Each wait varies by this share of itself, up or down."""
@@ -26,11 +26,11 @@ FIRST_PROBES = 1000
 _GRIDS = (0.032, 0.016, 0.008, 0.004, 0.002, 0.001)
 
 
-def mean_wait(cadence: Cadence, counter: HealthCounter) -> timedelta:
+def mean_wait(cadence: ProbeCadence, counter: HealthCounter) -> timedelta:
     """Return the time from one probe's start to the next one's, before jitter."""
-    if not counter.settled:
+    if not counter.is_settled:
         return cadence.fast_interval
-    return cadence.interval if counter.healthy else cadence.down_interval
+    return cadence.interval if counter.is_healthy else cadence.down_interval
 
 
 def grid_of(wait: float) -> float:
@@ -53,7 +53,7 @@ def next_start(started: float, wait: float, grid: float, random: float) -> float
     return math.ceil(jittered / grid) * grid
 
 
-def first_wait(cadence: Cadence, position: int, of: int, *, known: bool) -> timedelta:
+def first_wait(cadence: ProbeCadence, position: int, of: int, *, known: bool) -> timedelta:
     """Spread `of` checks that start together; a single one starts at once.
 
     Those whose verdict is `known` have the whole interval. What is unknown is probed soon: within
@@ -65,12 +65,12 @@ def first_wait(cadence: Cadence, position: int, of: int, *, known: bool) -> time
     return min(cadence.interval, soon) * position / of
 
 
-def first_verdict_time(cadence: Cadence, checks: int) -> timedelta:
+def first_verdict_time(cadence: ProbeCadence, checks: int) -> timedelta:
     """Return within which time one of so many new checks has its verdict."""
     return timedelta(seconds=max(1.0, checks / FIRST_PROBES)) + cadence.timeout
 
 
-def detection_time(cadence: Cadence) -> timedelta:
+def detection_time(cadence: ProbeCadence) -> timedelta:
     """Return how long a backend that falls silent may still be up: `fall` probes in time-outs."""
     again = max(cadence.fast_interval * (1 + JITTER), cadence.timeout)
     return cadence.interval * (1 + JITTER) + again * (cadence.fall - 1) + cadence.timeout
@@ -83,11 +83,11 @@ class DetectionWindow:
         self._times: Counter[float] = Counter()
         self._seconds: float | None = 0.0  # None: to be computed anew
 
-    def add_check(self, cadence: Cadence) -> None:
+    def add_check(self, cadence: ProbeCadence) -> None:
         self._times[detection_time(cadence).total_seconds()] += 1
         self._seconds = None
 
-    def remove_check(self, cadence: Cadence) -> None:
+    def remove_check(self, cadence: ProbeCadence) -> None:
         self._times[detection_time(cadence).total_seconds()] -= 1
         self._seconds = None
 
@@ -102,7 +102,7 @@ class DetectionWindow:
         return self._seconds
 
 
-def return_time(cadence: Cadence) -> timedelta:
+def return_time(cadence: ProbeCadence) -> timedelta:
     """Return within which time a backend that is down has been probed twice, with the results."""
     first = max(cadence.down_interval * (1 + JITTER), cadence.timeout)
     longest = max(cadence.interval, cadence.fast_interval, cadence.down_interval)

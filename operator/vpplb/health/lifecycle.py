@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import assert_never
 
 from vpplb.model.check import CheckSpec
-from vpplb.model.health import BackendHealth, HealthState, ProbeCode, Transition
+from vpplb.model.health import BackendHealth, HealthState, HealthTransition, ProbeCode
 from vpplb.model.names import ObjectKey
 
 
@@ -158,7 +158,7 @@ def change_state(
     """Return the health in a new state, the transition recorded; the same state records none."""
     if state is health.state:
         return replace(health, held=held)
-    transition = Transition(
+    transition = HealthTransition(
         backend=key, from_state=health.state, to_state=state, at=at, code=code, detail=detail
     )
     return BackendHealth(
@@ -173,6 +173,6 @@ def change_state(
 
 def explain_state(health: BackendHealth, code: ProbeCode, detail: str) -> BackendHealth:
     """Return the health with why it is so now; the reason of another verdict changes nothing."""
-    if health.state is not (HealthState.UP if code.ok else HealthState.DOWN):
+    if health.state is not (HealthState.UP if code.is_pass else HealthState.DOWN):
         return health
     return replace(health, code=code.value, detail=detail)

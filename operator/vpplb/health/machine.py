@@ -21,7 +21,7 @@ class HealthCounter:
     fresh: bool = True
 
     @classmethod
-    def resumed(cls, rise: int, fall: int, *, up: bool) -> "HealthCounter":
+    def resume_verdict(cls, rise: int, fall: int, *, up: bool) -> "HealthCounter":
         """Return a counter that stands firmly at a verdict, as if it had never been away."""
         return cls(rise=rise, fall=fall, h=rise + fall - 1 if up else 0, fresh=False)
 
@@ -31,12 +31,12 @@ class HealthCounter:
         return self.rise + self.fall - 1
 
     @property
-    def healthy(self) -> bool:
+    def is_healthy(self) -> bool:
         """The verdict; meaningless while fresh."""
         return self.h >= self.rise
 
     @property
-    def settled(self) -> bool:
+    def is_settled(self) -> bool:
         """Whether h is at one of its ends, so that no change is under way."""
         return not self.fresh and self.h in (0, self.top)
 

@@ -144,7 +144,7 @@ class WatchHealth:
                 kind, clock, asked=now, answered=now
             )
             for kind in kinds
-            for namespace in (namespaces if kind.namespaced and namespaces else ("",))
+            for namespace in (namespaces if kind.is_namespaced and namespaces else ("",))
         }
 
     async def observe(self, request: ClientRequest, handle: ClientHandlerType) -> ClientResponse:

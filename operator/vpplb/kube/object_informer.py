@@ -103,7 +103,7 @@ class ObjectInformer:
                 self.watch.begin_anew("kopf began without a kind that is there now")
 
     async def _list_kind(self, kind: ObjectKind) -> None:
-        scopes = self._namespaces if kind.namespaced and self._namespaces else [None]
+        scopes = self._namespaces if kind.is_namespaced and self._namespaces else [None]
         for namespace in scopes:
             asked_at = self.cache.newest_version(kind)
             try:

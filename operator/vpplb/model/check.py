@@ -67,7 +67,7 @@ def probe_type(kind: ProbeKind) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cadence:
+class ProbeCadence:
     """When to probe and how many results decide, in HAProxy's terms."""
 
     interval: timedelta = timedelta(seconds=2)
@@ -87,7 +87,7 @@ class CheckSpec:
 
     address: IPAddress
     probe: ProbeKind
-    cadence: Cadence
+    cadence: ProbeCadence
     source: IPAddress | None = None
 
 

@@ -35,7 +35,7 @@ class ProbeCode(StrEnum):
     L7STS = "L7STS"
 
     @property
-    def ok(self) -> bool:
+    def is_pass(self) -> bool:
         """Whether the probe passed."""
         return self in _PASSED
 
@@ -47,7 +47,7 @@ _SILENT = frozenset({ProbeCode.L3TOUT, ProbeCode.L3UNR, ProbeCode.L4TOUT})
 _STALLED = frozenset({ProbeCode.L6TOUT, ProbeCode.L7TOUT})
 
 
-class Response(StrEnum):
+class ProbeResponse(StrEnum):
     """Whether anybody answered a probe.
 
     SILENT is what a prober sees that has lost its own network: nothing, or an error of its own
@@ -74,17 +74,17 @@ class ProbeResult:
     unanswered: bool = False
 
     @property
-    def response(self) -> Response:
+    def response(self) -> ProbeResponse:
         """Whether anybody answered."""
         if self.code in _PASSED:
-            return Response.PASSED
+            return ProbeResponse.PASSED
         if self.unanswered or self.code in _SILENT:
-            return Response.SILENT
-        return Response.STALLED if self.code in _STALLED else Response.ANSWERED
+            return ProbeResponse.SILENT
+        return ProbeResponse.STALLED if self.code in _STALLED else ProbeResponse.ANSWERED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Transition:
+class HealthTransition:
     """A change of a backend's state. `at` is aware, UTC; `code` is empty when a person did it."""
 
     backend: ObjectKey
@@ -96,7 +96,7 @@ class Transition:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Alarm:
+class ProberAlarm:
     """Why the prober is suspected: so many were up, and so many of them are silent."""
 
     silent: int
@@ -118,10 +118,10 @@ class BackendHealth:
     code: str = ""
     detail: str = ""
     held: bool = False
-    transitions: tuple[Transition, ...] = ()
+    transitions: tuple[HealthTransition, ...] = ()
 
     @property
-    def unheard(self) -> bool:
+    def is_unheard(self) -> bool:
         """Whether nothing is known: no verdict yet, and no person took it out.
 
         What is unknown since it was enabled or resumed, or was down before, is not to serve.

@@ -12,23 +12,23 @@ class PrefixSet:
     def __init__(self) -> None:
         self._by_start: dict[int, dict[int, dict[int, IPNetwork]]] = {4: {}, 6: {}}
 
-    def add(self, prefix: IPNetwork) -> None:
+    def add_prefix(self, prefix: IPNetwork) -> None:
         """Take a prefix in; once is enough."""
         lengths = self._by_start[prefix.version]
         if prefix.prefixlen not in lengths:
             lengths[prefix.prefixlen] = {}
             self._by_start[prefix.version] = dict(sorted(lengths.items(), reverse=True))
-        self._by_start[prefix.version][prefix.prefixlen][_start(prefix)] = prefix
+        self._by_start[prefix.version][prefix.prefixlen][_first_number(prefix)] = prefix
 
-    def discard(self, prefix: IPNetwork) -> None:
+    def discard_prefix(self, prefix: IPNetwork) -> None:
         """Take a prefix out, if it is there."""
         lengths = self._by_start[prefix.version]
         starts = lengths.get(prefix.prefixlen, {})
-        starts.pop(_start(prefix), None)
+        starts.pop(_first_number(prefix), None)
         if not starts:
             lengths.pop(prefix.prefixlen, None)
 
-    def around(self, address: IPAddress) -> Iterator[IPNetwork]:
+    def find_around(self, address: IPAddress) -> Iterator[IPNetwork]:
         """Find the prefixes that an address is in, the longest first."""
         number, bits = int(address), address.max_prefixlen
         for length, starts in self._by_start[address.version].items():
@@ -44,20 +44,20 @@ class AddressSet:
         self._numbers: dict[int, list[int]] = {4: [], 6: []}
         self._addresses: dict[tuple[int, int], IPAddress] = {}
 
-    def add(self, address: IPAddress) -> None:
+    def add_address(self, address: IPAddress) -> None:
         """Take an address in; once is enough."""
         at = (address.version, int(address))
         if at not in self._addresses:
             self._addresses[at] = address
             insort(self._numbers[address.version], int(address))
 
-    def discard(self, address: IPAddress) -> None:
+    def discard_address(self, address: IPAddress) -> None:
         """Take an address out, if it is there."""
         if self._addresses.pop((address.version, int(address)), None) is not None:
             numbers = self._numbers[address.version]
             del numbers[bisect_left(numbers, int(address))]
 
-    def within(self, prefix: IPNetwork) -> Iterator[IPAddress]:
+    def find_within(self, prefix: IPNetwork) -> Iterator[IPAddress]:
         """Find the addresses in a prefix, in their order."""
         numbers = self._numbers[prefix.version]
         begin = bisect_left(numbers, int(prefix.network_address))
@@ -65,5 +65,5 @@ class AddressSet:
         return (self._addresses[prefix.version, number] for number in numbers[begin:end])
 
 
-def _start(prefix: IPNetwork) -> int:
+def _first_number(prefix: IPNetwork) -> int:
     return int(prefix.network_address) >> (prefix.max_prefixlen - prefix.prefixlen)

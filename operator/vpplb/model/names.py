@@ -19,7 +19,7 @@ class ObjectKind(StrEnum):
     POD = "Pod"
 
     @property
-    def namespaced(self) -> bool:
+    def is_namespaced(self) -> bool:
         """Whether its objects are in namespaces; else their keys have an empty namespace."""
         return self not in (ObjectKind.DATAPLANE, ObjectKind.NAMESPACE, ObjectKind.NODE)
 
@@ -34,7 +34,7 @@ class ObjectKey(NamedTuple):
         return f"{self.namespace}/{self.name}"
 
     @classmethod
-    def parse(cls, text: str) -> "ObjectKey":
+    def parse_text(cls, text: str) -> "ObjectKey":
         """Read `namespace/name`; ValueError when there is not exactly one slash."""
         namespace, slash, name = text.partition("/")
         if not (namespace and slash and name) or "/" in name:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
-from vpplb.model.check import Cadence, IPAddress, ProbeKind
+from vpplb.model.check import IPAddress, ProbeCadence, ProbeKind
 from vpplb.model.names import ObjectKey
 from vpplb.model.problem import Problem
 from vpplb.model.vip import Encap, VipId
@@ -24,7 +24,7 @@ class SecretHeader(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Secret:
+class SecretValues:
     """What is known of a Secret: its values by key, None for one that no header can have.
 
     `trouble` says why nothing is known, as the end of a sentence. No `repr` shows the values.
@@ -43,7 +43,7 @@ class HealthCheck:
 
     key: ObjectKey
     probe: ProbeKind
-    cadence: Cadence
+    cadence: ProbeCadence
     secret_headers: tuple[SecretHeader, ...] = ()
     source_ipv4: IPAddress | None = None
     source_ipv6: IPAddress | None = None
@@ -64,7 +64,7 @@ class Backend:
     ignored: tuple[Problem, ...] = ()
 
 
-class Member(NamedTuple):
+class PoolMember(NamedTuple):
     """A backend in a pool, with its configured weight (0 to 100)."""
 
     backend: ObjectKey
@@ -76,7 +76,7 @@ class Pool:
     """A named set of members; the order of pools is the order of preference."""
 
     name: str
-    members: tuple[Member, ...]
+    members: tuple[PoolMember, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

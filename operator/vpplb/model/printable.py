@@ -9,7 +9,7 @@ written as JSON writes it, so that a JSON text means the same before and after.
 import json
 
 
-def printable(text: str, *, keep: str = "") -> str:
+def make_printable(text: str, *, keep: str = "") -> str:
     r"""Return `text` on one line, with `\u001b` in place of ESC, `\n` in place of a line break.
 
     What is escaped is what `str.isprintable` says: C0, DEL, C1, marks of direction, separators of

@@ -11,7 +11,7 @@ IPAddress = IPv4Address | IPv6Address
 IPNetwork = IPv4Network | IPv6Network
 
 
-class Protocol(StrEnum):
+class VipProtocol(StrEnum):
     """Protocol of a VIP; ANY stands for all protocols and all ports (VPP's 255/0)."""
 
     TCP = "TCP"
@@ -33,23 +33,23 @@ class VipId(NamedTuple):
     """What names a VIP in VPP. `port` is 0 exactly when the protocol is ANY."""
 
     prefix: IPNetwork
-    protocol: Protocol
+    protocol: VipProtocol
     port: int
 
     def __str__(self) -> str:
-        if self.protocol is Protocol.ANY:
+        if self.protocol is VipProtocol.ANY:
             return f"{self.prefix} any"
         return f"{self.prefix} {self.protocol.value.lower()}/{self.port}"
 
     @classmethod
-    def parse(cls, text: str) -> "VipId":
+    def parse_text(cls, text: str) -> "VipId":
         """Read what `str` gives, such as `192.0.2.10/32 tcp/80`; ValueError for anything else."""
         prefix, _, rest = text.partition(" ")
         protocol, _, port = rest.partition("/")
         any_port = rest == "any"
         read = cls(
             ip_network(prefix),
-            Protocol.ANY if any_port else Protocol(protocol.upper()),
+            VipProtocol.ANY if any_port else VipProtocol(protocol.upper()),
             0 if any_port else int(port),
         )
         if str(read) != text or not 0 <= read.port <= 65535:
@@ -131,7 +131,7 @@ class Vip:
     def __hash__(self) -> int:
         return hash((self.settings, tuple(self.servers.items())))
 
-    def reweighted(self, weights: Mapping[IPAddress, int]) -> "Vip":
+    def replace_weights(self, weights: Mapping[IPAddress, int]) -> "Vip":
         """Return the VIP as it is with these weights; servers that it does not have stay away.
 
         Cheaper than a new VIP: a failover does this to every VIP there is.

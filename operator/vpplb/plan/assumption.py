@@ -11,9 +11,9 @@ from vpplb.model.names import ObjectKey
 from vpplb.model.objects import Backend, Frontend
 from vpplb.model.problem import Problem
 from vpplb.model.vip import Vip, VipId, VipTable
-from vpplb.plan.desired import Previous, configure, desired_vip
-from vpplb.plan.pools import decide
-from vpplb.plan.resolve import missing_health_check, resolve
+from vpplb.plan.desired import PreviousDecision, choose_settings, desired_vip
+from vpplb.plan.pools import decide_weights
+from vpplb.plan.resolve import missing_health_check, resolve_objects
 from vpplb.plan.resolved import ResolvedFrontend
 from vpplb.plan.serving_start import ServingStart
 
@@ -22,7 +22,7 @@ NOW = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Assumed:
+class AssumedVips:
     """The VIP that each accepted frontend comes to, and what is wrong with the set."""
 
     vips: Mapping[ObjectKey, tuple[VipId, Vip]]
@@ -34,14 +34,14 @@ class Assumed:
         return dict(self.vips.values())
 
 
-def assume(
+def assume_vips(
     frontends: Mapping[ObjectKey, Frontend],
     backends: Mapping[ObjectKey, Backend],
     health_checks: Collection[ObjectKey],
     *,
     down: Collection[ObjectKey] = (),
     before: VipTable,
-) -> Assumed:
+) -> AssumedVips:
     """Decide on a whole set.
 
     Backends are up but those of `down`, those paused or disabled, and those whose health check
@@ -49,23 +49,25 @@ def assume(
     is kept, and a server that had a weight and goes down is flushed as its frontend says.
     """
     health = {
-        key: BackendHealth(state=_state(backend, health_checks, down=key in down))
+        key: BackendHealth(state=_assume_state(backend, health_checks, down=key in down))
         for key, backend in backends.items()
     }
-    resolution = resolve(frontends, backends, health_checks)
+    resolution = resolve_objects(frontends, backends, health_checks)
     vips: dict[ObjectKey, tuple[VipId, Vip]] = {}
     for key, resolved in resolution.frontends.items():
         vip = resolved.frontend.vip
-        previous = _previous(resolved, before.get(vip))
-        config = configure(resolved, previous)
-        start = ServingStart(decision=decide(resolved.members, health))
+        previous = _assume_previous(resolved, before.get(vip))
+        config = choose_settings(resolved, previous)
+        start = ServingStart(decision=decide_weights(resolved.members, health))
         desired = desired_vip(config, start, previous, epoch=NOW)
         if desired is not None:
             vips[key] = (vip, desired)
-    return Assumed(vips=vips, problems=resolution.problems)
+    return AssumedVips(vips=vips, problems=resolution.problems)
 
 
-def _state(backend: Backend, health_checks: Collection[ObjectKey], *, down: bool) -> HealthState:
+def _assume_state(
+    backend: Backend, health_checks: Collection[ObjectKey], *, down: bool
+) -> HealthState:
     if not backend.enabled:
         return HealthState.DISABLED
     if backend.paused:
@@ -75,9 +77,9 @@ def _state(backend: Backend, health_checks: Collection[ObjectKey], *, down: bool
     return HealthState.DOWN if down else HealthState.UP
 
 
-def _previous(resolved: ResolvedFrontend, vip: Vip | None) -> Previous:
+def _assume_previous(resolved: ResolvedFrontend, vip: Vip | None) -> PreviousDecision:
     """Take a server that has a weight for one that was up."""
     servers = vip.servers if vip else {}
     serving = {address for address, server in servers.items() if server.weight}
     up = {m.backend: HealthState.UP for m in resolved.members if m.address in serving}
-    return Previous(vip=vip, states=up)
+    return PreviousDecision(vip=vip, states=up)

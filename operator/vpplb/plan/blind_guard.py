@@ -21,8 +21,8 @@ from heapq import heappop, heappush
 from typing import NamedTuple
 
 from vpplb.health.cadence import DetectionWindow, return_time
-from vpplb.model.check import Cadence
-from vpplb.model.health import Alarm, BackendHealth, HealthState, Response
+from vpplb.model.check import ProbeCadence
+from vpplb.model.health import BackendHealth, HealthState, ProberAlarm, ProbeResponse
 from vpplb.model.names import ObjectKey
 
 FEWEST_PROBED = 10  # with fewer, that all fall silent says too little
@@ -46,7 +46,7 @@ class GraceState(StrEnum):
 
 
 class GuardEvent(StrEnum):
-    """What may change one of them, as may a backend's `Response`."""
+    """What may change one of them, as may a backend's `ProbeResponse`."""
 
     TOO_FEW_PROBED = "fewer than ten are probed"
     ENOUGH_RETURNED = "a tenth of the suspects answer again"
@@ -59,7 +59,7 @@ class GuardEvent(StrEnum):
     RELEASED = "its time is over"
 
 
-_Event = GuardEvent | Response
+_Event = GuardEvent | ProbeResponse
 _TRUSTED, _UNSURE, _SUSPECTED = ProberTrust
 _NONE, _OPEN, _ENDING, _EXTENDED = GraceState
 _DOUBT = {
@@ -68,7 +68,7 @@ _DOUBT = {
     GuardEvent.SOMEBODY_ANSWERED: _TRUSTED,
     GuardEvent.NOBODY_HEARD: _UNSURE,
 }
-_RETURNED = [f"suspect_{one}" for one in Response if one is not Response.SILENT]
+_RETURNED = [f"suspect_{one}" for one in ProbeResponse if one is not ProbeResponse.SILENT]
 # An event that a state does not know changes nothing. Of several the first decides.
 PROBER_TRANSITIONS: Mapping[ProberTrust, Mapping[GuardEvent, ProberTrust]] = {
     _TRUSTED: _DOUBT,
@@ -76,8 +76,11 @@ PROBER_TRANSITIONS: Mapping[ProberTrust, Mapping[GuardEvent, ProberTrust]] = {
     _SUSPECTED: {GuardEvent.TOO_FEW_PROBED: _TRUSTED, GuardEvent.ENOUGH_RETURNED: _TRUSTED},
 }
 _BEGIN: dict[_Event, GraceState] = {GuardEvent.BLAMED: _OPEN, GuardEvent.CLEARED: _ENDING}
-_FAIL: dict[_Event, GraceState] = {Response.STALLED: _EXTENDED, Response.SILENT: _EXTENDED}
-_ENDS: tuple[_Event, ...] = (Response.ANSWERED, GuardEvent.WENT_UP, GuardEvent.RELEASED)
+_FAIL: dict[_Event, GraceState] = {
+    ProbeResponse.STALLED: _EXTENDED,
+    ProbeResponse.SILENT: _EXTENDED,
+}
+_ENDS: tuple[_Event, ...] = (ProbeResponse.ANSWERED, GuardEvent.WENT_UP, GuardEvent.RELEASED)
 _END = dict.fromkeys(_ENDS, _NONE)
 GRACE_TRANSITIONS: Mapping[GraceState, Mapping[_Event, GraceState]] = {
     _NONE: _BEGIN,
@@ -90,10 +93,10 @@ GRACE_TRANSITIONS: Mapping[GraceState, Mapping[_Event, GraceState]] = {
 class ProbedBackend(NamedTuple):
     """What is known of a probed backend. A tuple, for several are made with each verdict."""
 
-    cadence: Cadence
+    cadence: ProbeCadence
     up: bool  # as measured
     counted: bool  # among those that were up
-    response: Response | None = None
+    response: ProbeResponse | None = None
     suspect: bool = False  # the prober is suspected for its silence
     fell_at: float | None = None  # when it went down, if it was counted then
     held: bool = False  # it counts as up though it is down
@@ -108,7 +111,7 @@ class ProbedBackend(NamedTuple):
 
 
 @cache
-def _name_roles(response: Response | None, **roles: bool) -> tuple[str, ...]:
+def _name_roles(response: ProbeResponse | None, **roles: bool) -> tuple[str, ...]:
     found = [role for role, is_so in roles.items() if is_so]
     return ("probed", *found, *(f"{role}_{response}" for role in found))
 
@@ -138,7 +141,9 @@ def change_grace(one: ProbedBackend, event: _Event, now: float, window: float) -
     elif grace is not GraceState.OPEN:
         end = now + return_time(one.cadence).total_seconds()
         # Who is silent still when the prober is trusted would begin the next suspicion.
-        counted = counted and not (grace is GraceState.ENDING and one.response is Response.SILENT)
+        counted = counted and not (
+            grace is GraceState.ENDING and one.response is ProbeResponse.SILENT
+        )
     return one._replace(grace=grace, grace_end=end, held=held, counted=counted)
 
 
@@ -157,7 +162,7 @@ class BlindGuard:
         self._fallen: list[ObjectKey] = []  # by silence, not in grace
         self._changed: set[ObjectKey] = set()
 
-    def watch_backend(self, key: ObjectKey, cadence: Cadence, health: BackendHealth) -> None:
+    def watch_backend(self, key: ObjectKey, cadence: ProbeCadence, health: BackendHealth) -> None:
         """Take in a backend whose check begins, or begins anew."""
         counted = health.counts_as_up
         suspect = counted and self.is_suspect(key)
@@ -177,21 +182,21 @@ class BlindGuard:
             self.counts.subtract(one.roles)
             self.window.remove_check(one.cadence)
 
-    def on_response(self, response: Response) -> None:
+    def on_response(self, response: ProbeResponse) -> None:
         """Take note of what a probe heard, whosever it was."""
-        if response is not Response.SILENT:
+        if response is not ProbeResponse.SILENT:
             self._news.add(GuardEvent.SOMEBODY_ANSWERED)
 
-    def on_response_change(self, key: ObjectKey, response: Response, now: float) -> None:
+    def on_response_change(self, key: ObjectKey, response: ProbeResponse, now: float) -> None:
         self.on_response(response)
         if (before := self.backends.get(key)) is None:
             return
         event: _Event = response
         one = before._replace(response=response)
-        if response is Response.PASSED and one.grace is not GraceState.NONE:
+        if response is ProbeResponse.PASSED and one.grace is not GraceState.NONE:
             one = one._replace(counted=True)
-        elif response is Response.SILENT:
-            if before.response in (Response.ANSWERED, Response.STALLED) and not (
+        elif response is ProbeResponse.SILENT:
+            if before.response in (ProbeResponse.ANSWERED, ProbeResponse.STALLED) and not (
                 one.up or one.held
             ):
                 one = one._replace(counted=False)  # no silence took it down
@@ -199,7 +204,7 @@ class BlindGuard:
                 self._news.add(GuardEvent.NEARLY_ALL_SILENT)
                 if self.trust is ProberTrust.SUSPECTED:
                     one, event = one._replace(suspect=True), GuardEvent.BLAMED
-        self._change(key, one, event, now)
+        self._change_grace(key, one, event, now)
 
     def on_verdict(self, key: ObjectKey, *, up: bool, nobody_heard: bool, now: float) -> None:
         """Take note of a verdict. `nobody_heard`: since the backend fell silent."""
@@ -207,18 +212,18 @@ class BlindGuard:
             return
         if up:
             one = one._replace(up=True, counted=True, fell_at=None)
-            self._change(key, one, GuardEvent.WENT_UP, now)
+            self._change_grace(key, one, GuardEvent.WENT_UP, now)
             return
         in_grace = one.grace is not GraceState.NONE
-        if one.counted and one.response is Response.SILENT and not in_grace:
+        if one.counted and one.response is ProbeResponse.SILENT and not in_grace:
             self._fallen.append(key)
             if nobody_heard:
                 self._news.add(GuardEvent.NOBODY_HEARD)
         if one.counted:
             self._falls.append((now, key))
             one = one._replace(fell_at=now)
-        held = one.held or (in_grace and one.response is not Response.ANSWERED)
-        self._put(key, one._replace(up=False, held=held))
+        held = one.held or (in_grace and one.response is not ProbeResponse.ANSWERED)
+        self._put_backend(key, one._replace(up=False, held=held))
 
     def review(self, now: float) -> Mapping[ObjectKey, bool]:
         """Judge what has happened; return whether those are held whose standing is another one."""
@@ -226,7 +231,7 @@ class BlindGuard:
             at, key = self._falls.popleft()
             fallen = self.backends.get(key)
             if fallen is not None and fallen.fell_at == at and not fallen.held:
-                self._put(key, fallen._replace(counted=False))
+                self._put_backend(key, fallen._replace(counted=False))
         before = self.trust
         self.trust = judge_prober(before, self._news, self.counts) if self._enabled else before
         if self.trust is ProberTrust.TRUSTED:
@@ -235,7 +240,7 @@ class BlindGuard:
             self._suspect_prober(now)
         for key in self._fallen if self.trust is not ProberTrust.TRUSTED else ():
             if (one := self.backends.get(key)) is not None and one.counted:
-                self._change(key, one._replace(held=True), GuardEvent.BLAMED, now)
+                self._change_grace(key, one._replace(held=True), GuardEvent.BLAMED, now)
         changed, self._changed, self._news, self._fallen = self._changed, set(), set(), []
         return {key: key in self.backends and self.backends[key].held for key in changed}
 
@@ -245,8 +250,8 @@ class BlindGuard:
         return self._ends[0][0] if self._ends and self.trust is ProberTrust.TRUSTED else None
 
     @property
-    def alarm(self) -> Alarm | None:
-        alarm = Alarm(silent=self.counts["were_up_silent"], were_up=self.counts["were_up"])
+    def alarm(self) -> ProberAlarm | None:
+        alarm = ProberAlarm(silent=self.counts["were_up_silent"], were_up=self.counts["were_up"])
         return alarm if self.trust is ProberTrust.SUSPECTED else None
 
     def is_suspect(self, key: ObjectKey) -> bool:
@@ -256,11 +261,11 @@ class BlindGuard:
         """Blame it for all that is silent; hold whom that has taken down lately."""
         for key, one in list(self.backends.items()):
             in_grace = one.grace is not GraceState.NONE  # since an earlier suspicion
-            suspect = one.response is Response.SILENT and (one.counted or in_grace)
+            suspect = one.response is ProbeResponse.SILENT and (one.counted or in_grace)
             if in_grace or suspect:
                 held = one.held or (suspect and not one.up)
                 blamed = one._replace(counted=True, suspect=suspect, held=held)
-                self._change(key, blamed, GuardEvent.BLAMED, now)
+                self._change_grace(key, blamed, GuardEvent.BLAMED, now)
 
     def _end_doubt(self, now: float, *, was_suspected: bool) -> None:
         """Suspect nobody; set an end to each grace that is open, and end those that are over."""
@@ -270,25 +275,27 @@ class BlindGuard:
         for key, before in backends:
             one = before._replace(suspect=False) if before.suspect else before
             is_open = one.grace is GraceState.OPEN
-            if is_open and (not self._enabled or (by_chance and one.response is Response.SILENT)):
-                self._change(key, one, GuardEvent.RELEASED, now)
+            if is_open and (
+                not self._enabled or (by_chance and one.response is ProbeResponse.SILENT)
+            ):
+                self._change_grace(key, one, GuardEvent.RELEASED, now)
             # Probes of those that are up may be on their way still.
             elif is_open or (self._enabled and one.up and silent and not by_chance):
-                self._change(key, one, GuardEvent.CLEARED, now)
+                self._change_grace(key, one, GuardEvent.CLEARED, now)
             elif before.suspect:
-                self._put(key, one)
+                self._put_backend(key, one)
         while self._ends and self._ends[0][0] <= now:
             end, key = heappop(self._ends)
             ended = self.backends.get(key)
             if ended is None or ended.grace_end != end:
                 continue
-            if not ended.held or ended.response is not Response.PASSED:
-                self._change(key, ended, GuardEvent.RELEASED, now)
+            if not ended.held or ended.response is not ProbeResponse.PASSED:
+                self._change_grace(key, ended, GuardEvent.RELEASED, now)
 
-    def _change(self, key: ObjectKey, one: ProbedBackend, event: _Event, now: float) -> None:
-        self._put(key, change_grace(one, event, now, self.window.seconds))
+    def _change_grace(self, key: ObjectKey, one: ProbedBackend, event: _Event, now: float) -> None:
+        self._put_backend(key, change_grace(one, event, now, self.window.seconds))
 
-    def _put(self, key: ObjectKey, one: ProbedBackend) -> None:
+    def _put_backend(self, key: ObjectKey, one: ProbedBackend) -> None:
         before, self.backends[key] = self.backends[key], one
         if one.roles is not before.roles:
             self.counts.update(one.roles)

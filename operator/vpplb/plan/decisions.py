@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from vpplb.model.health import Alarm, BackendHealth, Transition
+from vpplb.model.health import BackendHealth, HealthTransition, ProberAlarm
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.problem import Problem
 from vpplb.plan.desired import FrontendView
@@ -60,9 +60,9 @@ class Decisions:
     )
     backends: Mapping[ObjectKey, BackendView | None] = field(default_factory=dict)
     health_checks: Mapping[ObjectKey, HealthCheckView | None] = field(default_factory=dict)
-    transitions: tuple[Transition, ...] = ()
+    transitions: tuple[HealthTransition, ...] = ()
     removals: tuple[tuple[ObjectKey, ObjectKey], ...] = ()
-    alarm: Alarm | None = None
+    alarm: ProberAlarm | None = None
     alarm_changed: bool = False
 
 
@@ -81,9 +81,9 @@ class DecidedState:
     def apply_decisions(self, decisions: Decisions) -> None:
         """Take over what has changed."""
         self.begun = True
-        _update(self.frontends, decisions.frontends)
-        _update(self.backends, decisions.backends)
-        _update(self.health_checks, decisions.health_checks)
+        _update_views(self.frontends, decisions.frontends)
+        _update_views(self.backends, decisions.backends)
+        _update_views(self.health_checks, decisions.health_checks)
 
     def repeat_decisions(self, kind: ObjectKind, key: ObjectKey) -> Decisions:
         """Return what is decided for an object, as if it were news; empty where nothing is."""
@@ -113,7 +113,7 @@ class DecidedState:
         return view if isinstance(view, FrontendView) else None
 
 
-def _update(state: dict[ObjectKey, _View], news: Mapping[ObjectKey, _View | None]) -> None:
+def _update_views(state: dict[ObjectKey, _View], news: Mapping[ObjectKey, _View | None]) -> None:
     for key, view in news.items():
         if view is None:
             state.pop(key, None)

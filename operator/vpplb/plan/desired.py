@@ -15,8 +15,8 @@ from vpplb.model.health import HealthState
 from vpplb.model.names import ObjectKey
 from vpplb.model.problem import Problem
 from vpplb.model.vip import AppServer, IPAddress, Vip, VipSettings, address_order
-from vpplb.plan.flattening import capped, flattened, length_for, over_the_top, pool_weights
-from vpplb.plan.pools import MemberWeight, PoolDecision, flushes
+from vpplb.plan.flattening import cap_weight, find_flattened, length_for, over_the_top, pool_weights
+from vpplb.plan.pools import MemberWeight, PoolDecision, does_flush
 from vpplb.plan.resolved import ResolvedFrontend
 from vpplb.plan.serving_start import ServingStart
 
@@ -27,7 +27,7 @@ NEW = AppServer(weight=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Previous:
+class PreviousDecision:
     """What was decided before, from memory or from the frontend's status after a restart.
 
     `states` are those that decided (`MemberWeight.acting`); `addresses` those of the backends, as
@@ -76,13 +76,13 @@ class FrontendView:
         return tuple(self.decision.members[place] for place in self.config.places.get(backend, ()))
 
 
-def configure(resolved: ResolvedFrontend, previous: Previous) -> FrontendConfig:
+def choose_settings(resolved: ResolvedFrontend, previous: PreviousDecision) -> FrontendConfig:
     """Choose the settings of the VIP.
 
     A table length is chosen only for a VIP that is not there: another one would make it anew.
     """
     frontend = resolved.frontend
-    by_address = _places(member.address for member in resolved.members)
+    by_address = _join_places(member.address for member in resolved.members)
     servers = tuple((one, by_address[one]) for one in sorted(by_address, key=address_order))
     pools = pool_weights(resolved.members, servers)
     present = previous.vip.settings.table_length if previous.vip is not None else None
@@ -97,13 +97,13 @@ def configure(resolved: ResolvedFrontend, previous: Previous) -> FrontendConfig:
             table_length=length,
         ),
         servers=servers,
-        places=_places(member.backend for member in resolved.members),
-        flattened=flattened(pools, length),
+        places=_join_places(member.backend for member in resolved.members),
+        flattened=find_flattened(pools, length),
         over_the_top=over_the_top(pools),
     )
 
 
-def _places(names: Iterable[_Name]) -> dict[_Name, tuple[int, ...]]:
+def _join_places(names: Iterable[_Name]) -> dict[_Name, tuple[int, ...]]:
     places: dict[_Name, list[int]] = {}
     for place, name in enumerate(names):
         places.setdefault(name, []).append(place)
@@ -111,20 +111,20 @@ def _places(names: Iterable[_Name]) -> dict[_Name, tuple[int, ...]]:
 
 
 def desired_vip(
-    config: FrontendConfig, start: ServingStart, previous: Previous, *, epoch: int
+    config: FrontendConfig, start: ServingStart, previous: PreviousDecision, *, epoch: int
 ) -> Vip | None:
     """Return the VIP that every agent shall program; None when it must not exist.
 
     The decision of `start` is that of the config's members, in their order. `epoch` is the present
     in seconds: what a server's flush epoch becomes when a flush is due.
     """
-    if config.resolved.withdrawn:
+    if config.resolved.is_withdrawn:
         return None
     members = start.decision.members
     flush_on_down = config.resolved.frontend.flush_on_down
     before: Mapping[IPAddress, AppServer] = previous.vip.servers if previous.vip else {}
     servers = {
-        address: _server(
+        address: _merge_members(
             before.get(address),
             [members[place] for place in places],
             previous.states,
@@ -145,7 +145,9 @@ def desired_vip(
     )
 
 
-def decided(start: ServingStart, vip: Vip | None, previous: Previous) -> Previous:
+def remember_decision(
+    start: ServingStart, vip: Vip | None, previous: PreviousDecision
+) -> PreviousDecision:
     """Return what was decided, for the next time.
 
     The states of those that are undecided stay, so that a flush is due when they are decided.
@@ -153,10 +155,10 @@ def decided(start: ServingStart, vip: Vip | None, previous: Previous) -> Previou
     states = {one.member.backend: one.acting for one in start.decision.members}
     for backend in start.undecided:
         states[backend] = previous.states.get(backend, HealthState.UNKNOWN)
-    return Previous(vip=vip, states=states)
+    return PreviousDecision(vip=vip, states=states)
 
 
-def _server(
+def _merge_members(
     before: AppServer | None,
     weights: list[MemberWeight],
     states: Mapping[ObjectKey, HealthState],
@@ -165,13 +167,13 @@ def _server(
     epoch: int,
 ) -> AppServer:
     """Make one application server of all members that have its address."""
-    weight = capped(sum(one.effective for one in weights))
+    weight = cap_weight(sum(one.effective for one in weights))
     if before is None:  # new to VPP: it has no flows to cut
         return AppServer(weight=weight)
     # What the state before has cut is not asked for: flush_on_down may have been another then, and
     # cutting flows that are cut already costs nothing.
     due = weight == 0 and any(
-        flushes(one.acting, flush_on_down=flush_on_down)
+        does_flush(one.acting, flush_on_down=flush_on_down)
         and states.get(one.member.backend, one.acting) is not one.acting
         for one in weights
     )

@@ -27,7 +27,7 @@ from vpplb.model.vip import (
     VipId,
     address_order,
 )
-from vpplb.plan.obstacles import FlushEpochs, VipCase, exclude, obstacles, under
+from vpplb.plan.obstacles import FlushEpochs, VipCase, are_exclusive, find_obstacles, keep_settings
 from vpplb.plan.ops import (
     AddServer,
     AddVip,
@@ -99,7 +99,7 @@ class VipPlan(NamedTuple):
 
 def diff_prefix(cases: Sequence[VipCase], strange: Sequence[StrangeVip] = ()) -> list[VipPlan]:
     """Plan for all VIPs of one prefix, `strange` ones being there besides; one answer a case."""
-    blocked = obstacles(cases, strange)
+    blocked = find_obstacles(cases, strange)
     if blocked:
         cases = [_as_it_can_be(case, blocked) for case in cases]
     return [
@@ -116,7 +116,7 @@ def _as_it_can_be(case: VipCase, blocked: Mapping[VipId, str]) -> VipCase:
         wanted = case.heir
     else:
         return case
-    want = under(case.vip, case.have, wanted) if case.have and wanted else None
+    want = keep_settings(case.vip, case.have, wanted) if case.have and wanted else None
     return case._replace(want=want, foreign=want is None)
 
 
@@ -136,7 +136,9 @@ def _chain(case: VipCase, neighbours: Sequence[VipCase]) -> CallChain | None:
 
 def _blocks(old: VipId, have: Vip, other: VipCase) -> bool:
     """Whether another VIP is to be made that VPP refuses while `old` exists on the prefix."""
-    return other.made and other.want is not None and exclude(old, have, other.vip, other.want)
+    return (
+        other.is_made and other.want is not None and are_exclusive(old, have, other.vip, other.want)
+    )
 
 
 _Steps = Iterable[tuple[PlanStep, tuple[VipOp, ...]]]

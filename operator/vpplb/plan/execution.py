@@ -35,7 +35,9 @@ def apply_ops(vip: Vip | None, ops: Sequence[VipOp]) -> Vip | None:
     None: there is no such VIP. Ops on what is not there change nothing.
     """
     if vip is not None and all(isinstance(op, SetWeight) for op in ops):
-        return vip.reweighted({op.address: op.weight for op in ops if isinstance(op, SetWeight)})
+        return vip.replace_weights(
+            {op.address: op.weight for op in ops if isinstance(op, SetWeight)}
+        )
     settings = None if vip is None else vip.settings
     servers = {} if vip is None else dict(vip.servers)
     for op in ops:

@@ -10,7 +10,7 @@ from heapq import nlargest
 from typing import NamedTuple
 
 from vpplb.model.vip import IPAddress
-from vpplb.plan.maglev_table import HONOURED, Distortion, choose_length, deal
+from vpplb.plan.maglev_table import HONOURED, ShareDistortion, choose_length, deal_buckets
 from vpplb.plan.resolved import ResolvedMember
 
 MOST_WEIGHT = 100
@@ -33,10 +33,10 @@ class PoolWeights:
     @property
     def weights(self) -> tuple[int, ...]:
         """The weights that are programmed while all serve."""
-        return tuple(map(capped, self.asked))
+        return tuple(map(cap_weight, self.asked))
 
 
-class _Off(NamedTuple):
+class _DistortedServer(NamedTuple):
     """A server whose share of new flows is not its due: shares are 0 to 1."""
 
     moved: float
@@ -47,7 +47,7 @@ class _Off(NamedTuple):
     due: float
 
 
-def capped(weight: int) -> int:
+def cap_weight(weight: int) -> int:
     """Return what VPP is given of a sum of weights."""
     return min(weight, MOST_WEIGHT)
 
@@ -77,21 +77,21 @@ def length_for(pools: Sequence[PoolWeights]) -> int:
     return choose_length([pool.weights for pool in pools])
 
 
-def flattened(pools: Sequence[PoolWeights], length: int) -> str:
+def find_flattened(pools: Sequence[PoolWeights], length: int) -> str:
     """Say which servers do not get their due share of new flows, and how to mend it.
 
     Empty where all weights are honoured by a table of this length.
     """
-    off = [one for pool in pools for one in _off(pool, length)]
+    off = [one for pool in pools for one in _find_distorted(pool, length)]
     if not off:
         return ""
     several = len({one.pool for one in off}) > 1
-    said = [_words(one, several) for one in nlargest(_FEW, off)]
+    said = [_describe_share(one, several) for one in nlargest(_FEW, off)]
     if len(off) > _FEW:
         said.append(f"and {len(off) - _FEW} more")
     return (
         f"with a table of {length} buckets the weights are not honoured:"
-        f" {'; '.join(said)}; {_remedy(pools, length)}"
+        f" {'; '.join(said)}; {_suggest_remedy(pools, length)}"
     )
 
 
@@ -110,23 +110,25 @@ def over_the_top(pools: Sequence[PoolWeights]) -> str:
     return f"a server has a weight of {MOST_WEIGHT} at most, but {said}"
 
 
-def _off(pool: PoolWeights, length: int) -> list[_Off]:
+def _find_distorted(pool: PoolWeights, length: int) -> list[_DistortedServer]:
     """Return the servers that are off their due share, none if all that are so are honoured."""
     weights = pool.weights
-    if weights == pool.asked and Distortion(weights).at(length) <= HONOURED:
+    if weights == pool.asked and ShareDistortion(weights).measure_at(length) <= HONOURED:
         return []
     total = sum(pool.asked)
     average = 1 / (len(weights) - weights.count(0))
     found = []
-    for server, asked, buckets in zip(pool.servers, pool.asked, deal(weights, length), strict=True):
+    for server, asked, buckets in zip(
+        pool.servers, pool.asked, deal_buckets(weights, length), strict=True
+    ):
         share, due = buckets / length, asked / total
         moved = abs(share - due)
         if moved > HONOURED * max(due, average):
-            found.append(_Off(moved, server, pool.pool, buckets, share, due))
+            found.append(_DistortedServer(moved, server, pool.pool, buckets, share, due))
     return found
 
 
-def _words(one: _Off, several: bool) -> str:
+def _describe_share(one: _DistortedServer, several: bool) -> str:
     where = f"{one.server} of pool {one.pool}" if several else str(one.server)
     return (
         f"{where} has {one.buckets} of them and gets {one.share:.2%} of new flows"
@@ -134,7 +136,7 @@ def _words(one: _Off, several: bool) -> str:
     )
 
 
-def _remedy(pools: Sequence[PoolWeights], length: int) -> str:
+def _suggest_remedy(pools: Sequence[PoolWeights], length: int) -> str:
     better = length_for(pools)
     if better <= length:
         return "no longer table would serve them better"

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from vpplb.model.vip import IPAddress, Vip, VipId, address_order
-from vpplb.plan.maglev_table import EMPTY, fill, order
+from vpplb.plan.maglev_table import EMPTY, fill_table, order_servers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Share:
+class ServerShare:
     """What a server gets: `weight` 0 to 100, and `buckets` of the `length` of its VIP's table."""
 
     weight: int
@@ -26,7 +26,7 @@ class Share:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Forecast:
+class VipForecast:
     """A VIP before and after; None where it is not there.
 
     `servers` has each server of either side, in `address_order`, with its share then and now.
@@ -36,7 +36,7 @@ class Forecast:
     vip: VipId
     before: Vip | None
     after: Vip | None
-    servers: Mapping[IPAddress, tuple[Share | None, Share | None]]
+    servers: Mapping[IPAddress, tuple[ServerShare | None, ServerShare | None]]
     changed: int
     buckets: int
 
@@ -46,15 +46,15 @@ class Forecast:
         return self.changed / self.buckets
 
 
-def forecast(vip: VipId, before: Vip | None, after: Vip | None) -> Forecast:
+def forecast_vip(vip: VipId, before: Vip | None, after: Vip | None) -> VipForecast:
     """Compare a VIP before and after a change; one of the two is there."""
-    old, new = _owners(before), _owners(after)
-    shares = _shares(before, old), _shares(after, new)
+    old, new = _list_owners(before), _list_owners(after)
+    shares = _count_shares(before, old), _count_shares(after, new)
     addresses = sorted({*shares[0], *shares[1]}, key=address_order)
     buckets = max(len(old), len(new))
     # A flow's bucket is its hash modulo the length, so a longer table repeats a shorter one.
     changed = sum(old[n % len(old)] != new[n % len(new)] for n in range(buckets))
-    return Forecast(
+    return VipForecast(
         vip=vip,
         before=before,
         after=after,
@@ -64,20 +64,22 @@ def forecast(vip: VipId, before: Vip | None, after: Vip | None) -> Forecast:
     )
 
 
-def _owners(vip: Vip | None) -> list[IPAddress | None]:
+def _list_owners(vip: Vip | None) -> list[IPAddress | None]:
     """Return the server of each bucket."""
     if vip is None:
         return [None]
     weights = {address: server.weight for address, server in vip.servers.items()}
-    servers = order(weights)
-    owners = fill(weights, vip.settings.table_length)
+    servers = order_servers(weights)
+    owners = fill_table(weights, vip.settings.table_length)
     return [None if owner == EMPTY else servers[owner] for owner in owners]
 
 
-def _shares(vip: Vip | None, owners: list[IPAddress | None]) -> dict[IPAddress, Share]:
+def _count_shares(vip: Vip | None, owners: list[IPAddress | None]) -> dict[IPAddress, ServerShare]:
     if vip is None:
         return {}
     return {
-        address: Share(weight=server.weight, buckets=owners.count(address), length=len(owners))
+        address: ServerShare(
+            weight=server.weight, buckets=owners.count(address), length=len(owners)
+        )
         for address, server in vip.servers.items()
     }

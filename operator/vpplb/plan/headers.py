@@ -5,20 +5,20 @@ from dataclasses import replace
 
 from vpplb.model.check import HttpProbe, ProbeKind
 from vpplb.model.names import ObjectKey
-from vpplb.model.objects import Backend, HealthCheck, Secret, SecretHeader
+from vpplb.model.objects import Backend, HealthCheck, SecretHeader, SecretValues
 from vpplb.model.problem import Problem
 
-Secrets = Mapping[ObjectKey, Secret]
+Secrets = Mapping[ObjectKey, SecretValues]
 
 
 def missing_secrets(check: HealthCheck, secrets: Secrets) -> tuple[Problem, ...]:
     """Return a problem for each header of a health check whose value is not known."""
-    return tuple(_missing(check, secrets))
+    return tuple(_find_missing(check, secrets))
 
 
 def unprobed_for_secret(backend: Backend, check: HealthCheck, secrets: Secrets) -> Problem | None:
     """Return the problem of a backend whose health check lacks the value of a header."""
-    for missing in _missing(check, secrets):
+    for missing in _find_missing(check, secrets):
         return replace(
             missing,
             kind="Backend",
@@ -43,10 +43,10 @@ def resolved_probe(check: HealthCheck, secrets: Secrets) -> ProbeKind | None:
     return replace(check.probe, headers=tuple(headers))
 
 
-def _missing(check: HealthCheck, secrets: Secrets) -> Iterator[Problem]:
+def _find_missing(check: HealthCheck, secrets: Secrets) -> Iterator[Problem]:
     for header in check.secret_headers:
         secret = secrets.get(header.secret)
-        message = _lack(header, secret)
+        message = _describe_lack(header, secret)
         if message:
             blamed = "key" if secret and not secret.trouble else "name"
             yield Problem(
@@ -58,7 +58,7 @@ def _missing(check: HealthCheck, secrets: Secrets) -> Iterator[Problem]:
             )
 
 
-def _lack(header: SecretHeader, secret: Secret | None) -> str:
+def _describe_lack(header: SecretHeader, secret: SecretValues | None) -> str:
     if secret is None:
         return f"there is no Secret {header.secret}"
     if secret.trouble:

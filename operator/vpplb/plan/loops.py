@@ -19,14 +19,14 @@ from dataclasses import replace
 from vpplb.model.lookup import AddressSet, PrefixSet
 from vpplb.model.names import ObjectKey
 from vpplb.model.problem import Problem
-from vpplb.model.vip import Encap, IPAddress, IPNetwork, Protocol
+from vpplb.model.vip import Encap, IPAddress, IPNetwork, VipProtocol
 from vpplb.plan.resolved import ResolvedFrontend, ResolvedMember
 
 NAT = frozenset({Encap.NAT4, Encap.NAT6})
 _FEW = 5
 
 
-class Ground:
+class AcceptedFrontends:
     """The frontends accepted so far, found by where their VIPs and servers are."""
 
     def __init__(self) -> None:
@@ -35,93 +35,97 @@ class Ground:
         self._serving: dict[IPAddress, list[ResolvedFrontend]] = {}
 
     @property
-    def any(self) -> bool:
+    def has_any(self) -> bool:
         """Whether there are any."""
         return bool(self._on)
 
-    def admit(self, one: ResolvedFrontend) -> None:
+    def add_frontend(self, one: ResolvedFrontend) -> None:
         """Count a frontend among the accepted."""
         prefix = one.frontend.vip.prefix
-        self._prefixes.add(prefix)
+        self._prefixes.add_prefix(prefix)
         self._on.setdefault(prefix, []).append(one)
-        for address in _servers(one):
-            self._addresses.add(address)
+        for address in _list_servers(one):
+            self._addresses.add_address(address)
             self._serving.setdefault(address, []).append(one)
 
-    def on(self, prefix: IPNetwork) -> Sequence[ResolvedFrontend]:
+    def find_on(self, prefix: IPNetwork) -> Sequence[ResolvedFrontend]:
         """Return the frontends whose VIP has this prefix, in the order in which they came."""
         return self._on.get(prefix, ())
 
-    def around(self, address: IPAddress) -> Iterator[IPNetwork]:
+    def find_around(self, address: IPAddress) -> Iterator[IPNetwork]:
         """Find the prefixes that an address is in, the longest first: VPP looks no further."""
-        return self._prefixes.around(address)
+        return self._prefixes.find_around(address)
 
-    def serving(self, address: IPAddress) -> Sequence[ResolvedFrontend]:
+    def find_serving(self, address: IPAddress) -> Sequence[ResolvedFrontend]:
         """Return the frontends that have this server, in the order in which they came."""
         return self._serving.get(address, ())
 
     def servers_in(self, prefix: IPNetwork) -> Iterator[IPAddress]:
         """Find the servers in a prefix."""
-        return self._addresses.within(prefix)
+        return self._addresses.find_within(prefix)
 
 
-def without_loops(one: ResolvedFrontend, older: Ground) -> ResolvedFrontend:
+def without_loops(one: ResolvedFrontend, older: AcceptedFrontends) -> ResolvedFrontend:
     """Leave out the servers of a frontend that VPP would not reach, or all of it."""
     vip = one.frontend.vip.prefix
-    if not older.any and not any(member.address in vip for member in one.members):
+    if not older.has_any and not any(member.address in vip for member in one.members):
         return one  # as most are: alone
-    address = _host(vip)
-    if address is not None and (taken := older.serving(address)):
-        message = f"{address} is a server of Frontend {_name(taken[0])}"
-        return replace(one, members=(), rejected=_conflict(one, "spec.address", message))
-    unfit = dict(_unfit(one, older))
+    address = _read_host(vip)
+    if address is not None and (taken := older.find_serving(address)):
+        message = f"{address} is a server of Frontend {_name_frontend(taken[0])}"
+        return replace(one, members=(), rejected=_make_conflict(one, "spec.address", message))
+    unfit = dict(_find_unfit(one, older))
     if unfit:
         one = _left_out(one, unfit)
-    return replace(one, doubts=tuple(_doubts(one, older)))
+    return replace(one, doubts=tuple(_find_doubts(one, older)))
 
 
 # --- what is left out -------------------------------------------------------------------------
 
 
-def _unfit(one: ResolvedFrontend, older: Ground) -> Iterator[tuple[IPAddress, str]]:
+def _find_unfit(one: ResolvedFrontend, older: AcceptedFrontends) -> Iterator[tuple[IPAddress, str]]:
     """Find the servers that may not be, and say of each what it is."""
     harmless: set[ObjectKey] = set()
-    for address in _servers(one):
-        says = _in_the_way(one, address, older, harmless) or _translated(one, address, older)
+    for address in _list_servers(one):
+        says = _in_the_way(one, address, older, harmless) or _find_translation(one, address, older)
         if says:
             yield address, says
 
 
 def _in_the_way(
-    one: ResolvedFrontend, address: IPAddress, older: Ground, harmless: set[ObjectKey]
+    one: ResolvedFrontend, address: IPAddress, older: AcceptedFrontends, harmless: set[ObjectKey]
 ) -> str:
-    if address == _host(one.frontend.vip.prefix):
+    if address == _read_host(one.frontend.vip.prefix):
         return "is the VIP itself"
-    best = next(older.around(address), None)
-    if best is not None and _host(best):
-        return f"is the VIP of Frontend {_name(older.on(best)[0])}"
+    best = next(older.find_around(address), None)
+    if best is not None and _read_host(best):
+        return f"is the VIP of Frontend {_name_frontend(older.find_on(best)[0])}"
     way = _way_back(one, address, older, harmless)
     if way is one:
         return "lies inside the VIP, which would take its packets again"
     if way is not None:
-        return f"is behind VIPs of which Frontend {_name(way)}, sends its packets back here"
+        return (
+            f"is behind VIPs of which Frontend {_name_frontend(way)}, sends its packets back here"
+        )
     return ""
 
 
-def _translated(one: ResolvedFrontend, address: IPAddress, older: Ground) -> str:
+def _find_translation(one: ResolvedFrontend, address: IPAddress, older: AcceptedFrontends) -> str:
     # VPP quirk: NAT by server and port. What comes back is told apart by nothing else (lb.c,
     # mapping_by_as4), and the mapping that two VIPs share is freed twice, and VPP aborts.
     if one.encap not in NAT:
         return ""
     port = one.frontend.target_port
-    for other in older.serving(address):
+    for other in older.find_serving(address):
         if other.encap in NAT and other.frontend.target_port == port:
-            return f"is behind the NAT of Frontend {_name(other)}, with the same port {port}"
+            return (
+                f"is behind the NAT of Frontend {_name_frontend(other)}, with the same port {port}"
+            )
     return ""
 
 
 def _way_back(
-    one: ResolvedFrontend, address: IPAddress, older: Ground, harmless: set[ObjectKey]
+    one: ResolvedFrontend, address: IPAddress, older: AcceptedFrontends, harmless: set[ObjectKey]
 ) -> ResolvedFrontend | None:
     """Find who would send back to a frontend what it sends to a server.
 
@@ -133,41 +137,42 @@ def _way_back(
     sent = [(one, address)]
     while sent:
         sender, to = sent.pop()
-        for taker in _takers(sender, to, one, older):
+        for taker in _find_takers(sender, to, one, older):
             if taker is one:
                 return sender
             if taker.frontend.key not in harmless | asked:
                 asked.add(taker.frontend.key)
-                sent += [(taker, server) for server in _servers(taker)]
+                sent += [(taker, server) for server in _list_servers(taker)]
     harmless |= asked
     return None
 
 
-def _takers(
-    sender: ResolvedFrontend, to: IPAddress, one: ResolvedFrontend, older: Ground
+def _find_takers(
+    sender: ResolvedFrontend, to: IPAddress, one: ResolvedFrontend, older: AcceptedFrontends
 ) -> Iterator[ResolvedFrontend]:
     """Find the VIPs in which VPP goes on with what is sent to a server: those of its best route."""
-    best, own = next(older.around(to), None), one.frontend.vip.prefix
-    takers = older.on(best) if best is not None else ()
+    best, own = next(older.find_around(to), None), one.frontend.vip.prefix
+    takers = older.find_on(best) if best is not None else ()
     if to in own and (best is None or own.prefixlen >= best.prefixlen):
-        takers = (*older.on(own), one)
-    return (taker for taker in takers if _takes(taker, sender))
+        takers = (*older.find_on(own), one)
+    return (taker for taker in takers if _does_take(taker, sender))
 
 
-def _takes(taker: ResolvedFrontend, sender: ResolvedFrontend) -> bool:
+def _does_take(taker: ResolvedFrontend, sender: ResolvedFrontend) -> bool:
     vip = taker.frontend.vip
-    if vip.protocol is Protocol.ANY or sender.encap is Encap.L3DSR:
+    if vip.protocol is VipProtocol.ANY or sender.encap is Encap.L3DSR:
         return True
-    translated = (Protocol.UDP, sender.frontend.target_port)  # of NAT, TCP is dropped
+    translated = (VipProtocol.UDP, sender.frontend.target_port)  # of NAT, TCP is dropped
     return sender.encap in NAT and (vip.protocol, vip.port) == translated
 
 
 def _left_out(one: ResolvedFrontend, unfit: Mapping[IPAddress, str]) -> ResolvedFrontend:
     out = [member for member in one.members if member.address in unfit]
-    message = "not served, since VPP would lose or repeat their packets, or die of them: " + _few(
-        [f"{_named(member)} {unfit[member.address]}" for member in out]
+    message = (
+        "not served, since VPP would lose or repeat their packets, or die of them: "
+        + _join_few([f"{_name_member(member)} {unfit[member.address]}" for member in out])
     )
-    problem = _conflict(one, _place(one, out), message)
+    problem = _make_conflict(one, _locate_members(one, out), message)
     if one.rejected is not None:
         problem = replace(one.rejected, message=f"{one.rejected.message}; {message}")
     kept = tuple(member for member in one.members if member.address not in unfit)
@@ -177,25 +182,29 @@ def _left_out(one: ResolvedFrontend, unfit: Mapping[IPAddress, str]) -> Resolved
 # --- what is warned of ------------------------------------------------------------------------
 
 
-def _doubts(one: ResolvedFrontend, older: Ground) -> Iterator[Problem]:
+def _find_doubts(one: ResolvedFrontend, older: AcceptedFrontends) -> Iterator[Problem]:
     """Find servers that a VIP for many addresses is around, with or without a better route."""
     vip = one.frontend.vip.prefix
-    own = [member for member in one.members if not _host(vip) and member.address in vip]
+    own = [member for member in one.members if not _read_host(vip) and member.address in vip]
     if own:
-        yield _doubt(one, _place(one, own), "lie inside the VIP", _few(map(_named, own)))
-    behind = {m: best for m in one.members if (best := next(older.around(m.address), vip)) != vip}
+        yield _describe_doubt(
+            one, _locate_members(one, own), "lie inside the VIP", _join_few(map(_name_member, own))
+        )
+    behind = {
+        m: best for m in one.members if (best := next(older.find_around(m.address), vip)) != vip
+    }
     if behind:
-        names = [f"{_named(member)} in {best}" for member, best in behind.items()]
-        place = _place(one, tuple(behind))
-        yield _doubt(one, place, "lie inside VIPs of other Frontends", _few(names))
-    covered = [] if _host(vip) else list(older.servers_in(vip))
+        names = [f"{_name_member(member)} in {best}" for member, best in behind.items()]
+        place = _locate_members(one, tuple(behind))
+        yield _describe_doubt(one, place, "lie inside VIPs of other Frontends", _join_few(names))
+    covered = [] if _read_host(vip) else list(older.servers_in(vip))
     if covered:
-        shown = [f"{at} of {older.serving(at)[0].frontend.key}" for at in covered[:_FEW]]
-        said = _few(shown, len(covered) - len(shown))
-        yield _doubt(one, "spec.address", "of other Frontends lie inside the VIP", said)
+        shown = [f"{at} of {older.find_serving(at)[0].frontend.key}" for at in covered[:_FEW]]
+        said = _join_few(shown, len(covered) - len(shown))
+        yield _describe_doubt(one, "spec.address", "of other Frontends lie inside the VIP", said)
 
 
-def _doubt(one: ResolvedFrontend, field: str, where: str, names: str) -> Problem:
+def _describe_doubt(one: ResolvedFrontend, field: str, where: str, names: str) -> Problem:
     return Problem(
         kind="Frontend",
         key=one.frontend.key,
@@ -208,13 +217,13 @@ def _doubt(one: ResolvedFrontend, field: str, where: str, names: str) -> Problem
 # --- words ------------------------------------------------------------------------------------
 
 
-def _conflict(one: ResolvedFrontend, field: str, message: str) -> Problem:
+def _make_conflict(one: ResolvedFrontend, field: str, message: str) -> Problem:
     return Problem(
         kind="Frontend", key=one.frontend.key, reason="Conflict", message=message, field=field
     )
 
 
-def _place(one: ResolvedFrontend, members: Sequence[ResolvedMember]) -> str:
+def _locate_members(one: ResolvedFrontend, members: Sequence[ResolvedMember]) -> str:
     """Return the field of a single member, that of all pools for several."""
     (first, *more) = members
     for i, pool in enumerate(one.frontend.pools if not more else ()):
@@ -224,24 +233,24 @@ def _place(one: ResolvedFrontend, members: Sequence[ResolvedMember]) -> str:
     return "spec.pools"
 
 
-def _name(older: ResolvedFrontend) -> str:
+def _name_frontend(older: ResolvedFrontend) -> str:
     return f"{older.frontend.key}, which is older"
 
 
-def _named(member: ResolvedMember) -> str:
+def _name_member(member: ResolvedMember) -> str:
     return f"{member.backend.name} ({member.address})"
 
 
-def _few(texts: Iterable[str], more: int = 0) -> str:
+def _join_few(texts: Iterable[str], more: int = 0) -> str:
     said = list(texts)
     more += max(0, len(said) - _FEW)
     return "; ".join([*said[:_FEW], *([f"and {more} more"] if more else [])])
 
 
-def _servers(one: ResolvedFrontend) -> Iterable[IPAddress]:
+def _list_servers(one: ResolvedFrontend) -> Iterable[IPAddress]:
     return dict.fromkeys(member.address for member in one.members)
 
 
-def _host(prefix: IPNetwork) -> IPAddress | None:
+def _read_host(prefix: IPNetwork) -> IPAddress | None:
     """Return the address of a prefix for one address."""
     return prefix.network_address if prefix.prefixlen == prefix.max_prefixlen else None

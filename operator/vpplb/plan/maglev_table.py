@@ -50,20 +50,24 @@ def xxh64(value: int) -> int:
     return h ^ h >> 32
 
 
-def order(weights: Mapping[IPAddress, int]) -> list[IPAddress]:
+def order_servers(weights: Mapping[IPAddress, int]) -> list[IPAddress]:
     """Return the addresses in the order in which they take turns: as 16-byte numbers."""
     return sorted(weights, key=int)
 
 
-def fill(weights: Mapping[IPAddress, int], length: int) -> Sequence[int]:
+def fill_table(weights: Mapping[IPAddress, int], length: int) -> Sequence[int]:
     """Return the owner of each of the `length` buckets, as an index into `order(weights)`.
 
     `length` is a power of two; weights are 0 to 255 (what VPP takes, more than users may write).
     Every owner is EMPTY when no weight is above 0.
     """
-    _check(weights, length)
+    _check_arguments(weights, length)
     mask = length - 1
-    servers = [(i, weights[a], _hashes(a)) for i, a in enumerate(order(weights)) if weights[a]]
+    servers = [
+        (i, weights[a], _hash_replicas(a))
+        for i, a in enumerate(order_servers(weights))
+        if weights[a]
+    ]
     entries = [
         (owner, hashes[replica] >> 32 & mask, (hashes[replica] | 1) & mask)
         for replica in range(max(weights.values(), default=0))
@@ -91,19 +95,19 @@ def _take_turns(entries: list[_Entry], table: list[int]) -> list[_Entry]:
     return after
 
 
-def shares(weights: Mapping[IPAddress, int], length: int) -> dict[IPAddress, int]:
+def count_buckets(weights: Mapping[IPAddress, int], length: int) -> dict[IPAddress, int]:
     """Return the number of buckets of each server: VPP's `num_buckets`. Arguments as in `fill`."""
-    _check(weights, length)
-    addresses = order(weights)
-    return dict(zip(addresses, deal([weights[a] for a in addresses], length), strict=True))
+    _check_arguments(weights, length)
+    addresses = order_servers(weights)
+    return dict(zip(addresses, deal_buckets([weights[a] for a in addresses], length), strict=True))
 
 
-def deal(weights: Sequence[int], length: int) -> list[int]:
+def deal_buckets(weights: Sequence[int], length: int) -> list[int]:
     """Return the number of buckets of each server, given the weights in the order of turns.
 
     Linear in the servers, whatever their weights.
     """
-    by_weight, replicas, left = _rounds(Counter(weights), length)
+    by_weight, replicas, left = _deal_rounds(Counter(weights), length)
     buckets = [by_weight[weight] for weight in weights]
     last = (place for place, weight in enumerate(weights) if weight > replicas)
     for place in islice(last, left):
@@ -111,7 +115,7 @@ def deal(weights: Sequence[int], length: int) -> list[int]:
     return buckets
 
 
-def _rounds(having: Counter[int], length: int) -> tuple[dict[int, int], int, int]:
+def _deal_rounds(having: Counter[int], length: int) -> tuple[dict[int, int], int, int]:
     """Return the buckets by weight after the last whole round of replicas, and what is left.
 
     Every entry finds a free bucket each time its turn comes (its step is odd, so its walk visits
@@ -130,7 +134,7 @@ def _rounds(having: Counter[int], length: int) -> tuple[dict[int, int], int, int
     return by_weight, replicas, left
 
 
-class Distortion:
+class ShareDistortion:
     """How far the worst share of some servers is from its due share, weight / sum, by length.
 
     It is relative to the due share, but for a server below the average to the average share:
@@ -143,11 +147,11 @@ class Distortion:
         self._total = sum(weights)
         self._average = self._total / max(1, len(weights) - self._having[0])
 
-    def at(self, length: int) -> float:
+    def measure_at(self, length: int) -> float:
         """Return it for a table of this length; 0.0 is exact, or no weight at all."""
         if not self._total:
             return 0.0
-        by_weight, replicas, left = _rounds(self._having, length)
+        by_weight, replicas, left = _deal_rounds(self._having, length)
         beyond = [weight for weight in self._weights if weight > replicas]
         one_more, others = set(beyond[:left]), set(beyond[left:])
         found = [(w, n) for w, n in by_weight.items() if w <= replicas or w in others]
@@ -166,24 +170,24 @@ def choose_length(pools: Sequence[Sequence[int]]) -> int:
     Each pool is one set of weights that can be programmed at once, in the order of turns. It is
     the smallest of LENGTHS at which all are HONOURED, or the best of them.
     """
-    distortions = [Distortion(pool) for pool in pools]
+    distortions = [ShareDistortion(pool) for pool in pools]
     worst = dict.fromkeys(LENGTHS, 0.0)
     for length in LENGTHS:
-        worst[length] = max((one.at(length) for one in distortions), default=0.0)
+        worst[length] = max((one.measure_at(length) for one in distortions), default=0.0)
         if worst[length] <= HONOURED:
             return length
     return min(LENGTHS, key=worst.__getitem__)
 
 
 @lru_cache(maxsize=1024)
-def _hashes(address: IPAddress) -> tuple[int, ...]:
+def _hash_replicas(address: IPAddress) -> tuple[int, ...]:
     """Return the hash of each replica an address may have."""
     packed = address.packed.rjust(16, b"\0")
     folded = int.from_bytes(packed[:8], "little") ^ int.from_bytes(packed[8:], "little")
     return tuple(xxh64(folded ^ replica) for replica in range(_MAX_WEIGHT))
 
 
-def _check(weights: Mapping[IPAddress, int], length: int) -> None:
+def _check_arguments(weights: Mapping[IPAddress, int], length: int) -> None:
     """Refuse what no VPP has: it would never end, or not be the table."""
     if length < 1 or length & length - 1:
         raise ValueError(f"table length must be a power of two: {length}")

@@ -9,7 +9,7 @@ that would be. So the judgement is made anew until it changes no more.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from vpplb.model.vip import Encap, IPAddress, IPNetwork, Protocol, StrangeVip, Vip, VipId
+from vpplb.model.vip import Encap, IPAddress, IPNetwork, StrangeVip, Vip, VipId, VipProtocol
 
 FlushEpochs = Mapping[IPAddress, int]
 """The flush epochs last applied to a VIP's servers; one that is not in it has had none (0)."""
@@ -49,7 +49,7 @@ class VipCase(NamedTuple):
     heir_id: VipId | None = None
 
     @property
-    def made(self) -> bool:
+    def is_made(self) -> bool:
         """Whether the VIP is to be made, also in place of another."""
         want, have = self.want, self.have
         return want is not None and (have is None or have.settings != want.settings)
@@ -59,16 +59,16 @@ class VipCase(NamedTuple):
         """Whether a VIP by NAT is to be made anew, by NAT again."""
         want, have = self.want, self.have
         by_nat = want is not None and have is not None and want.settings.encap in _NAT
-        return by_nat and self.made and have is not None and have.settings.encap in _NAT
+        return by_nat and self.is_made and have is not None and have.settings.encap in _NAT
 
 
-class _Kind(NamedTuple):
+class _VipKind(NamedTuple):
     """What VPP's rules look at. `encap` None stands for one that no other equals."""
 
     all_ports: bool
     encap: Encap | None
 
-    def excludes(self, other: "_Kind") -> str:
+    def find_exclusion(self, other: "_VipKind") -> str:
         """Say which rule forbids both on one prefix; empty when none does."""
         if self.encap is None:
             return "VPP cannot tell it from what is wanted"
@@ -79,43 +79,45 @@ class _Kind(NamedTuple):
         return ""
 
 
-def kind(vip: VipId, have: Vip) -> _Kind:
+def find_kind(vip: VipId, have: Vip) -> _VipKind:
     """Return what VPP's rules look at in a VIP."""
-    return _Kind(vip.protocol is Protocol.ANY, have.settings.encap)
+    return _VipKind(vip.protocol is VipProtocol.ANY, have.settings.encap)
 
 
-def exclude(vip: VipId, have: Vip, other: VipId, want: Vip) -> bool:
+def are_exclusive(vip: VipId, have: Vip, other: VipId, want: Vip) -> bool:
     """Say whether VPP takes only one of two VIPs of a prefix."""
-    return bool(kind(vip, have).excludes(kind(other, want)))
+    return bool(find_kind(vip, have).find_exclusion(find_kind(other, want)))
 
 
-def obstacles(cases: Sequence[VipCase], strange: Sequence[StrangeVip] = ()) -> Mapping[VipId, str]:
+def find_obstacles(
+    cases: Sequence[VipCase], strange: Sequence[StrangeVip] = ()
+) -> Mapping[VipId, str]:
     """Say of those VIPs of a prefix that cannot be made what is in their way.
 
     Of several that exclude each other the first is made.
     """
-    made = [case for case in cases if case.made]
+    made = [case for case in cases if case.is_made]
     blocked = {case.vip: _NAT_STAYS for case in made if case.nat_anew}
     if not made or (len(cases) == 1 and not strange):
         return blocked
-    staying = {_Kind(one.all_ports, one.encap): f"{one.text}, not ours" for one in strange}
+    staying = {_VipKind(one.all_ports, one.encap): f"{one.text}, not ours" for one in strange}
     for case in cases:
-        if case.have is not None and not case.made and (case.foreign or case.want is not None):
+        if case.have is not None and not case.is_made and (case.foreign or case.want is not None):
             whose = ", not ours" if case.foreign else ""
-            staying.setdefault(kind(case.vip, case.have), f"{case.vip}{whose}")
+            staying.setdefault(find_kind(case.vip, case.have), f"{case.vip}{whose}")
     news = dict(blocked)
     while True:
         for case in cases:
             if case.have is not None and (case.vip in news or case.heir_id in news):
-                staying.setdefault(kind(case.vip, case.have), str(case.vip))
-        news = _blocked(made, staying, blocked)
+                staying.setdefault(find_kind(case.vip, case.have), str(case.vip))
+        news = _find_blocked(made, staying, blocked)
         if not news:
             return blocked
         blocked |= news
 
 
-def _blocked(
-    made: Iterable[VipCase], staying: Mapping[_Kind, str], known: Mapping[VipId, str]
+def _find_blocked(
+    made: Iterable[VipCase], staying: Mapping[_VipKind, str], known: Mapping[VipId, str]
 ) -> dict[VipId, str]:
     """Say which VIPs more cannot be made, beside what stays and what is made before them."""
     there = dict(staying)
@@ -123,8 +125,8 @@ def _blocked(
     for case in made:
         if case.vip in known or case.want is None:
             continue
-        mine = kind(case.vip, case.want)
-        reasons = ((text, one.excludes(mine)) for one, text in there.items())
+        mine = find_kind(case.vip, case.want)
+        reasons = ((text, one.find_exclusion(mine)) for one, text in there.items())
         text, rule = next(((text, rule) for text, rule in reasons if rule), ("", ""))
         if rule:
             kept = "; what VPP has stays as it was made" if case.have else ""
@@ -134,14 +136,14 @@ def _blocked(
     return found
 
 
-def under(vip: VipId, have: Vip, want: Vip) -> Vip | None:
+def keep_settings(vip: VipId, have: Vip, want: Vip) -> Vip | None:
     """Return a VIP that has to stay as it was made, with the servers that are wanted now.
 
     None where it must be left alone: its encapsulation is for servers of the other family, or it
     could not have a server at all. VPP quirk: servers of all-port NAT VIPs. VPP dies of the first.
     """
     encap = have.settings.encap
-    if vip.protocol is Protocol.ANY and encap in _NAT:
+    if vip.protocol is VipProtocol.ANY and encap in _NAT:
         return None
     version = 6 if encap in (Encap.GRE6, Encap.NAT6) else 4
     if any(address.version != version for address in want.servers):

@@ -49,7 +49,7 @@ class PoolDecision:
         return len(up), len(backends)
 
 
-def decide(
+def decide_weights(
     members: Sequence[ResolvedMember], health: Mapping[ObjectKey, BackendHealth]
 ) -> PoolDecision:
     """Decide for one frontend; `members` in the order of pools, unheard-of ones are unknown."""
@@ -72,10 +72,10 @@ def decide(
         )
         for member, one in zip(members, healths, strict=True)
     )
-    return PoolDecision(active_pool=active, members=weights, state=_state(weights))
+    return PoolDecision(active_pool=active, members=weights, state=_join_states(weights))
 
 
-def _state(weights: Sequence[MemberWeight]) -> HealthState:
+def _join_states(weights: Sequence[MemberWeight]) -> HealthState:
     if any(weight.effective for weight in weights):
         return HealthState.UP
     if all(weight.state is HealthState.UNKNOWN for weight in weights):
@@ -83,7 +83,7 @@ def _state(weights: Sequence[MemberWeight]) -> HealthState:
     return HealthState.DOWN
 
 
-def flushes(state: HealthState, *, flush_on_down: bool) -> bool:
+def does_flush(state: HealthState, *, flush_on_down: bool) -> bool:
     """Whether the flows of a backend in this state are cut."""
     match state:
         case HealthState.DISABLED:

@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 from vpplb.model.names import ObjectKey
 from vpplb.model.objects import Backend, Frontend
 from vpplb.model.problem import Problem
-from vpplb.model.vip import Encap, Protocol
-from vpplb.plan.loops import Ground, without_loops
+from vpplb.model.vip import Encap, VipProtocol
+from vpplb.plan.loops import AcceptedFrontends, without_loops
 from vpplb.plan.resolved import ResolvedFrontend, ResolvedMember
 
 BackendLookup = Callable[[ObjectKey], Backend | None]
@@ -28,7 +28,7 @@ _BEGINNING = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Resolution:
+class ResolvedObjects:
     """The judgement over a whole set of objects."""
 
     frontends: Mapping[ObjectKey, ResolvedFrontend]
@@ -48,27 +48,27 @@ def resolve_group(
     `present_encap` gives the encapsulation a frontend is programmed with now, which it keeps
     while nothing else decides.
     """
-    older = Ground()  # with those that are rejected in part: what fits of them is served
+    older = AcceptedFrontends()  # with those that are rejected in part: what fits of them is served
     judged: dict[ObjectKey, ResolvedFrontend] = {}
     by_age = sorted(frontends, key=older_first)
     for frontend in by_age:
         resolved = _resolve_one(frontend, backend, present_encap(frontend.key))
-        conflict = _first_conflict(resolved, older.on(frontend.vip.prefix))
+        conflict = _first_conflict(resolved, older.find_on(frontend.vip.prefix))
         if conflict is not None:
             resolved = replace(resolved, members=(), rejected=conflict)
         else:
             resolved = without_loops(resolved, older)
-            if not resolved.withdrawn and frontend is not by_age[-1]:
-                older.admit(resolved)
+            if not resolved.is_withdrawn and frontend is not by_age[-1]:
+                older.add_frontend(resolved)
         judged[frontend.key] = resolved
     return judged
 
 
-def resolve(
+def resolve_objects(
     frontends: Mapping[ObjectKey, Frontend],
     backends: Mapping[ObjectKey, Backend],
     health_checks: Collection[ObjectKey],
-) -> Resolution:
+) -> ResolvedObjects:
     """Judge a whole set, such as the files of `vpplb check`; problems come sorted by object."""
     judged = resolve_group(frontends.values(), backends.get, lambda _: None)
     problems = [problem for one in judged.values() for problem in one.problems]
@@ -77,7 +77,7 @@ def resolve(
         if missing is not None:
             problems.append(missing)
     problems.sort(key=lambda p: (p.kind, p.key, p.field))
-    return Resolution(frontends=judged, problems=tuple(problems))
+    return ResolvedObjects(frontends=judged, problems=tuple(problems))
 
 
 def missing_health_check(backend: Backend, known: Collection[ObjectKey]) -> Problem | None:
@@ -120,7 +120,7 @@ def _resolve_one(
                         weight=member.weight,
                     )
                 )
-    encap = _encap(frontend, members, present)
+    encap = _choose_encap(frontend, members, present)
     family = _SERVER_FAMILY[encap]
     strangers = [m for m in members if m.address.version != family]
     return ResolvedFrontend(
@@ -128,28 +128,34 @@ def _resolve_one(
         encap=encap,
         # One bad edit must not black-hole a VIP: the members that fit are served on.
         members=tuple(m for m in members if m.address.version == family),
-        rejected=_mixed(frontend, encap, strangers) if strangers else None,
+        rejected=_describe_mix(frontend, encap, strangers) if strangers else None,
         unresolved=tuple(unresolved),
     )
 
 
-def _encap(frontend: Frontend, members: Collection[ResolvedMember], present: Encap | None) -> Encap:
+def _choose_encap(
+    frontend: Frontend, members: Collection[ResolvedMember], present: Encap | None
+) -> Encap:
     """Choose GRE of the servers' family, whatever the VIP's family, unless the user chose."""
     if frontend.encap is not None:
         return frontend.encap
     families = {member.address.version for member in members}
     if present is not None and (not families or _SERVER_FAMILY[present] in families):
-        return present if present in (Encap.GRE4, Encap.GRE6) else _gre(_SERVER_FAMILY[present])
+        return (
+            present if present in (Encap.GRE4, Encap.GRE6) else _choose_gre(_SERVER_FAMILY[present])
+        )
     if families:
-        return _gre(next(m.address.version for m in members))
-    return _gre(frontend.vip.prefix.version)
+        return _choose_gre(next(m.address.version for m in members))
+    return _choose_gre(frontend.vip.prefix.version)
 
 
-def _gre(family: int) -> Encap:
+def _choose_gre(family: int) -> Encap:
     return Encap.GRE4 if family == 4 else Encap.GRE6
 
 
-def _mixed(frontend: Frontend, encap: Encap, strangers: Collection[ResolvedMember]) -> Problem:
+def _describe_mix(
+    frontend: Frontend, encap: Encap, strangers: Collection[ResolvedMember]
+) -> Problem:
     names = ", ".join(sorted({f"{m.backend.name} ({m.address})" for m in strangers}))
     family = _SERVER_FAMILY[encap]
     return Problem(
@@ -165,7 +171,7 @@ def _first_conflict(
     candidate: ResolvedFrontend, others: Iterable[ResolvedFrontend]
 ) -> Problem | None:
     for other in others:
-        message = _conflict(candidate, other)
+        message = _find_conflict(candidate, other)
         if message:
             return Problem(
                 kind="Frontend",
@@ -177,11 +183,11 @@ def _first_conflict(
     return None
 
 
-def _conflict(candidate: ResolvedFrontend, other: ResolvedFrontend) -> str:
+def _find_conflict(candidate: ResolvedFrontend, other: ResolvedFrontend) -> str:
     mine, theirs = candidate.frontend.vip, other.frontend.vip
     if mine == theirs:
         return f"{mine} is the VIP"
-    if Protocol.ANY in (mine.protocol, theirs.protocol):
+    if VipProtocol.ANY in (mine.protocol, theirs.protocol):
         return (
             f"all ports and single ports of {mine.prefix} exclude each other: {theirs} is the VIP"
         )

@@ -35,7 +35,7 @@ class ResolvedFrontend:
     doubts: tuple[Problem, ...] = ()
 
     @property
-    def withdrawn(self) -> bool:
+    def is_withdrawn(self) -> bool:
         """Whether the VIP must not be programmed: another object has it, or no server fits it."""
         return self.rejected is not None and not self.members
 

@@ -92,7 +92,7 @@ def start_serving(
     return ServingStart(
         decision=_not_yet(decision) if withheld else decision,
         tentative=tentative,
-        undecided=_undecided(decision, before, lack, over=over) if tentative else frozenset(),
+        undecided=_keep_undecided(decision, before, lack, over=over) if tentative else frozenset(),
         waits=StartWaits(verdicts=verdicts, company=company),
         again=min((end for end in ends if end > now), default=None),
     )
@@ -126,7 +126,7 @@ def _not_yet(decision: PoolDecision) -> PoolDecision:
     return replace(decision, active_pool="", members=members, state=HealthState.UNKNOWN)
 
 
-def _undecided(
+def _keep_undecided(
     decision: PoolDecision, before: Vip | None, lack: MissingVerdicts, *, over: bool
 ) -> frozenset[ObjectKey]:
     """Return whom VPP keeps: all but those that a person took out; in the end nobody that is down.

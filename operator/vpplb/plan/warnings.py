@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from vpplb.model.objects import Frontend
 from vpplb.model.problem import Problem
-from vpplb.model.vip import Encap, LbConf, Protocol, VipTable
+from vpplb.model.vip import Encap, LbConf, VipProtocol, VipTable
 from vpplb.plan.loops import NAT
 from vpplb.plan.resolved import ResolvedFrontend
 
@@ -41,7 +41,7 @@ def _warn_of_nat(frontend: Frontend) -> Iterator[Problem]:
     if frontend.encap not in NAT:
         return
     # VPP quirk: TCP through NAT. Every packet but UDP's is dropped (lb/node.c, lb_node_fn).
-    if frontend.vip.protocol is Protocol.TCP:
+    if frontend.vip.protocol is VipProtocol.TCP:
         message = (
             "VPP (seen up to 26.10) drops TCP that comes to a NAT VIP, only UDP gets through;"
             " GRE4, GRE6 and L3DSR carry both"

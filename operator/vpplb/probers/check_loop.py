@@ -20,7 +20,7 @@ from typing import Protocol
 
 from vpplb.model.check import IcmpProbe, probe_type
 from vpplb.model.clock import SystemClock
-from vpplb.model.health import ProbeCode, ProbeResult, Response
+from vpplb.model.health import ProbeCode, ProbeResponse, ProbeResult
 from vpplb.model.names import ObjectKey
 from vpplb.probers.errors import ADVICE, ProberShortage, ShortageKind
 from vpplb.probers.icmp_probe import IcmpAttempt, IcmpSockets
@@ -40,7 +40,7 @@ _log = logging.getLogger(__name__)
 STARTS_A_TURN = 16
 EXPIRIES_A_TURN = 256
 _ROUNDING = 0.001  # epoll waits whole milliseconds, rounded up
-_SILENT = Response.SILENT  # a look into an enumeration costs, at each result
+_SILENT = ProbeResponse.SILENT  # a look into an enumeration costs, at each result
 
 
 class ProbeAttempt(Protocol):

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from vpplb.model.backoff import backoff_seconds
 from vpplb.model.check import IcmpProbe
-from vpplb.model.health import ProbeCode, Response
+from vpplb.model.health import ProbeCode, ProbeResponse
 from vpplb.model.names import ObjectKey
 from vpplb.probers.worker_messages import WorkerReport
 from vpplb.reconcile.ports import CheckVerdict, ProbeAssignment, ResponseChange, VerdictReason
@@ -83,5 +83,5 @@ def report_given_up(check: ProbeAssignment, *, down: bool) -> WorkerReport:
         at=datetime.now(UTC),
     )
     return WorkerReport(
-        changes=(ResponseChange(backend, generation, Response.SILENT),), verdicts=(verdict,)
+        changes=(ResponseChange(backend, generation, ProbeResponse.SILENT),), verdicts=(verdict,)
     )

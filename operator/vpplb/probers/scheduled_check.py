@@ -16,10 +16,10 @@ from math import inf
 from vpplb.health.cadence import first_wait, grid_of, mean_wait, next_start
 from vpplb.health.machine import HealthCounter, count_result
 from vpplb.model.clock import Clock
-from vpplb.model.health import ProbeResult, Response
+from vpplb.model.health import ProbeResponse, ProbeResult
 from vpplb.reconcile.ports import CheckVerdict, ProbeAssignment, VerdictReason
 
-_PASSED = Response.PASSED  # a look into an enumeration costs, at each result
+_PASSED = ProbeResponse.PASSED  # a look into an enumeration costs, at each result
 
 _FIRST_GAP = 10.0  # seconds between one reason and the next; each time twice as long …
 _LONGEST_GAP = 640.0  # … up to here: for an API server, who says something else each time is noise
@@ -69,7 +69,7 @@ class ScheduledCheck:
         self._told: ProbeResult | None = None  # the reason of the verdict, as last told
         self._tell_from = -inf  # when another may be told
         self._gap = _FIRST_GAP
-        self.response: Response | None = None
+        self.response: ProbeResponse | None = None
         self.silent_since = 0.0
 
     def start_probe(self, now: float) -> float:
@@ -104,7 +104,7 @@ class ScheduledCheck:
         else:
             self._set_counter(counter)
         self.discard_probe(now)
-        up = counter.healthy
+        up = counter.is_healthy
         if up is not passed:  # a failure confirms no verdict that is held
             return None
         if up is self._reported:
@@ -152,4 +152,4 @@ def _start_counter(assignment: ProbeAssignment) -> HealthCounter:
     rise, fall = assignment.spec.cadence.rise, assignment.spec.cadence.fall
     if assignment.resume_up is None:
         return HealthCounter(rise=rise, fall=fall)
-    return HealthCounter.resumed(rise, fall, up=assignment.resume_up)
+    return HealthCounter.resume_verdict(rise, fall, up=assignment.resume_up)

@@ -154,7 +154,7 @@ class TlsConversation:
 
     def _note_result(self, step: Step) -> Step:
         if isinstance(step, ProbeResult):
-            self._resumption.on_probe_end(self._tls, passed=step.code.ok)
+            self._resumption.on_probe_end(self._tls, passed=step.code.is_pass)
         return step
 
     def _continue_handshake(self) -> Step:

@@ -20,7 +20,7 @@ from vpplb.health.lifecycle import (
     explain_state,
 )
 from vpplb.model.clock import Clock
-from vpplb.model.health import BackendHealth, HealthState, Transition
+from vpplb.model.health import BackendHealth, HealthState, HealthTransition
 from vpplb.model.names import ObjectKey
 from vpplb.plan.blind_guard import BlindGuard
 from vpplb.plan.decisions import BackendView
@@ -45,7 +45,7 @@ class BackendChanges:
     """What has become of backends since it was last asked for, in the order of `Decisions`."""
 
     views: Mapping[ObjectKey, BackendView | None]
-    transitions: tuple[Transition, ...]
+    transitions: tuple[HealthTransition, ...]
     removals: tuple[tuple[ObjectKey, ObjectKey], ...]
 
 
@@ -69,7 +69,7 @@ class BackendDecider:
         self._assignments = ProbeAssignments(prober)
         self._records: dict[ObjectKey, _BackendRecord] = {}
         self._changed: set[ObjectKey] = set()
-        self._transitions: list[Transition] = []
+        self._transitions: list[HealthTransition] = []
         self._removals: list[tuple[ObjectKey, ObjectKey]] = []
 
     def cancel_timer(self) -> None:
@@ -102,7 +102,7 @@ class BackendDecider:
     def hold_unheard(self, key: ObjectKey) -> None:
         """Let a backend of which nothing is known count as up until its check has a verdict."""
         record = self._records.setdefault(key, _BackendRecord())
-        if record.health.unheard:
+        if record.health.is_unheard:
             record.health = replace(record.health, held=True)
 
     # --- what checks find -------------------------------------------------------------------

@@ -16,12 +16,12 @@ from vpplb.plan.decisions import UnreadFrontend
 from vpplb.plan.desired import (
     FrontendConfig,
     FrontendView,
-    Previous,
-    configure,
-    decided,
+    PreviousDecision,
+    choose_settings,
     desired_vip,
+    remember_decision,
 )
-from vpplb.plan.pools import decide
+from vpplb.plan.pools import decide_weights
 from vpplb.plan.resolve import resolve_group
 from vpplb.plan.resolved import ResolvedFrontend
 from vpplb.plan.serving_start import MissingVerdicts, StartWaits, start_serving
@@ -52,7 +52,7 @@ class FrontendDecider:
         self.views: dict[ObjectKey, FrontendView] = {}
         self._store, self._backends, self._guard = store, backends, guard
         self._clock, self._time = clock, time
-        self._previous: dict[ObjectKey, Previous] = {}
+        self._previous: dict[ObjectKey, PreviousDecision] = {}
         self._configs: dict[ObjectKey, FrontendConfig] = {}
         self._waits: dict[ObjectKey, StartWaits] = {}
         self._deadlines = DeadlineQueue(wake)
@@ -62,13 +62,13 @@ class FrontendDecider:
 
     # --- what a restart goes on from --------------------------------------------------------
 
-    def resume_previous(self, key: ObjectKey, previous: Previous, *, newest: bool) -> None:
+    def resume_previous(self, key: ObjectKey, previous: PreviousDecision, *, newest: bool) -> None:
         """Take over what a frontend's status says; not `newest`: unless something is known."""
         if newest or key not in self._previous:
             self._previous[key] = previous
 
-    def get_previous(self, key: ObjectKey) -> Previous:
-        return self._previous.get(key) or Previous()
+    def get_previous(self, key: ObjectKey) -> PreviousDecision:
+        return self._previous.get(key) or PreviousDecision()
 
     def was_serving(self, backend: Backend) -> bool:
         """Whether what was decided of a frontend says that the backend was up and had a weight."""
@@ -109,7 +109,7 @@ class FrontendDecider:
             for key, resolved in judged.items():
                 config = self._configs.get(key)
                 if config is None or config.resolved != resolved:
-                    self._configs[key] = configure(resolved, self.get_previous(key))
+                    self._configs[key] = choose_settings(resolved, self.get_previous(key))
                     dirty.frontends.add(key)
 
     def _forget_frontend(self, key: ObjectKey) -> UnreadFrontend | None:
@@ -128,7 +128,9 @@ class FrontendDecider:
         config, previous = self._configs[key], self.get_previous(key)
         members = config.resolved.members
         start = start_serving(
-            decide(members, {m.backend: self._backends.get_health(m.backend) for m in members}),
+            decide_weights(
+                members, {m.backend: self._backends.get_health(m.backend) for m in members}
+            ),
             before=previous.vip,
             lack=self._find_missing(config.resolved, previous),
             waits=self._waits.pop(key, _NO_WAIT),
@@ -139,7 +141,7 @@ class FrontendDecider:
         self._deadlines.put_key(key, start.again)
         epoch = int(self._clock.now().timestamp())
         desired = desired_vip(config, start, previous, epoch=epoch)
-        self._previous[key] = decided(start, desired, previous)
+        self._previous[key] = remember_decision(start, desired, previous)
         return FrontendView(
             config=config,
             decision=start.decision,
@@ -148,12 +150,14 @@ class FrontendDecider:
             suspect=any(self._guard.is_suspect(one.backend) for one in members),
         )
 
-    def _find_missing(self, resolved: ResolvedFrontend, previous: Previous) -> MissingVerdicts:
+    def _find_missing(
+        self, resolved: ResolvedFrontend, previous: PreviousDecision
+    ) -> MissingVerdicts:
         """Return what is not known of a frontend on which nothing was decided before."""
         if previous.vip is not None and not previous.vip.tentative:
             return MissingVerdicts()
         backends = {one.backend for one in resolved.members}
-        unheard = frozenset(key for key in backends if self._backends.get_health(key).unheard)
+        unheard = frozenset(key for key in backends if self._backends.get_health(key).is_unheard)
         return MissingVerdicts(
             unheard=unheard,
             missing=bool(resolved.unresolved),

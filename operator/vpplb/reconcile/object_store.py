@@ -216,10 +216,10 @@ class ObjectStore:
             self.dirty.prefixes.update(self._tied_to(old))
             _discard_key(self._frontends_of_prefix, old.vip.prefix, key)
             if old.vip.prefix not in self._frontends_of_prefix:
-                self._prefixes.discard(old.vip.prefix)
+                self._prefixes.discard_prefix(old.vip.prefix)
         if new is not None:
             self._frontends_of_prefix[new.vip.prefix].add(key)
-            self._prefixes.add(new.vip.prefix)
+            self._prefixes.add_prefix(new.vip.prefix)
             self.dirty.prefixes.add(new.vip.prefix)
         before, after = _members_of(old), _members_of(new)
         for backend in before - after:
@@ -238,14 +238,14 @@ class ObjectStore:
         if old is not None:
             _discard_key(self._backends_at, old.address, key)
             if old.address not in self._backends_at:
-                self._addresses.discard(old.address)
+                self._addresses.discard_address(old.address)
         if new is not None:
             self._backends_at[new.address].add(key)
-            self._addresses.add(new.address)
+            self._addresses.add_address(new.address)
 
     def _tied_to(self, frontend: Frontend) -> Iterator[IPNetwork]:
         """Find the prefixes of frontends that are tied to one directly."""
-        for address in self._addresses.within(frontend.vip.prefix):
+        for address in self._addresses.find_within(frontend.vip.prefix):
             yield from (other.vip.prefix for other in self._frontends_at(address))
         for name in _members_of(frontend):
             backend = self.backends.get(name)
@@ -254,7 +254,7 @@ class ObjectStore:
 
     def _tied_by(self, address: IPAddress, frontend: Frontend) -> Iterator[IPNetwork]:
         """Find the prefixes of frontends that are tied to one by a server of it."""
-        yield from self._prefixes.around(address)
+        yield from self._prefixes.find_around(address)
         if frontend.encap in NAT:
             for other in self._frontends_at(address):
                 if (other.encap, other.target_port) == (frontend.encap, frontend.target_port):

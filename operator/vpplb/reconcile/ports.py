@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import NamedTuple, Protocol
 
 from vpplb.model.check import CheckSpec
-from vpplb.model.health import ProbeCode, Response
+from vpplb.model.health import ProbeCode, ProbeResponse
 from vpplb.model.names import ObjectKey
 
 
@@ -60,7 +60,7 @@ class ResponseChange(NamedTuple):
 
     backend: ObjectKey
     generation: int
-    response: Response
+    response: ProbeResponse
 
 
 class VerdictReason(NamedTuple):

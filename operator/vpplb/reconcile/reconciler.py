@@ -16,7 +16,7 @@ from vpplb.model.health import BackendHealth
 from vpplb.model.names import ObjectKey
 from vpplb.plan.blind_guard import BlindGuard
 from vpplb.plan.decisions import Decisions, HealthCheckView
-from vpplb.plan.desired import FrontendView, Previous
+from vpplb.plan.desired import FrontendView, PreviousDecision
 from vpplb.reconcile.backend_decider import BackendDecider
 from vpplb.reconcile.frontend_decider import FrontendDecider
 from vpplb.reconcile.object_store import ObjectStore
@@ -67,7 +67,7 @@ class Reconciler:
         """Take over what a backend's status says; ignored once it is decided on here."""
         self._backends.resume_health(key, health, newest=not self.synced)
 
-    def resume_frontend(self, key: ObjectKey, previous: Previous) -> None:
+    def resume_frontend(self, key: ObjectKey, previous: PreviousDecision) -> None:
         """Take over what a frontend's status says; ignored once it is decided on here."""
         self._frontends.resume_previous(key, previous, newest=not self.synced)
 
@@ -116,7 +116,7 @@ class Reconciler:
         """Return the health of a backend; that of an unknown one is unknown."""
         return self._backends.get_health(backend)
 
-    def get_previous(self, frontend: ObjectKey) -> Previous:
+    def get_previous(self, frontend: ObjectKey) -> PreviousDecision:
         return self._frontends.get_previous(frontend)
 
     # --- runs -------------------------------------------------------------------------------

@@ -8,8 +8,8 @@ from typing import Annotated
 from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
 
 from vpplb.model.vip import IPAddress, IPNetwork
-from vpplb.resources.reading import as_text, reworded
-from vpplb.resources.schema import cel, string
+from vpplb.resources.reading import as_text, read_reworded
+from vpplb.resources.schema import make_cel_rule, make_string_schema
 from vpplb.resources.unicast import require_unicast, unicast_cel
 
 
@@ -32,9 +32,9 @@ def _read_prefix(text: str) -> IPNetwork:
     return network.supernet(new_prefix=int(length))
 
 
-def _address(says: str, kind: type[IPAddress] | None = None) -> PlainValidator:
+def _validate_address(says: str, kind: type[IPAddress] | None = None) -> PlainValidator:
     def read(value: object) -> IPAddress:
-        address = reworded(read_address, as_text(value, says), says)
+        address = read_reworded(read_address, as_text(value, says), says)
         if kind is not None and not isinstance(address, kind):
             raise ValueError(says)
         if address.is_unspecified or address.is_multicast or address == _BROADCAST:
@@ -48,58 +48,62 @@ def _address(says: str, kind: type[IPAddress] | None = None) -> PlainValidator:
 
 _BROADCAST = IPv4Address("255.255.255.255")
 _HOST_SAYS = "must be the address of one host"
-_HOST = cel(
+_HOST = make_cel_rule(
     "!isIP(self) || ip(self).isGlobalUnicast() || ip(self).isLoopback()"
     " || ip(self).isLinkLocalUnicast()",
     _HOST_SAYS,
 )
 _ZONE_SAYS = "must not be link-local: which link it is on cannot be said"
-_NO_ZONE = cel("!isIP(self) || !ip(self).isLinkLocalUnicast()", _ZONE_SAYS)
+_NO_ZONE = make_cel_rule("!isIP(self) || !ip(self).isLinkLocalUnicast()", _ZONE_SAYS)
 _ANY_SAYS = "must be an IPv4 or IPv6 address"
 _V4_SAYS = "must be an IPv4 address"
 _V6_SAYS = "must be an IPv6 address"
 _as_str = PlainSerializer(str, return_type=str)
 
 
-def _server(value: object) -> IPAddress:
-    address = reworded(read_address, as_text(value, _ANY_SAYS), _ANY_SAYS)
+def _read_server(value: object) -> IPAddress:
+    address = read_reworded(read_address, as_text(value, _ANY_SAYS), _ANY_SAYS)
     require_unicast(ip_network(address))
     return address
 
 
 ServerAddress = Annotated[
     IPv4Address | IPv6Address,
-    PlainValidator(_server),
+    PlainValidator(_read_server),
     _as_str,
-    string(39, cel("isIP(self)", _ANY_SAYS), *unicast_cel()),
+    make_string_schema(39, make_cel_rule("isIP(self)", _ANY_SAYS), *unicast_cel()),
 ]
 AddressV4 = Annotated[
     IPv4Address,
-    _address(_V4_SAYS, IPv4Address),
+    _validate_address(_V4_SAYS, IPv4Address),
     _as_str,
-    string(15, cel("isIP(self) && ip(self).family() == 4", _V4_SAYS), _HOST),
+    make_string_schema(15, make_cel_rule("isIP(self) && ip(self).family() == 4", _V4_SAYS), _HOST),
 ]
 AddressV6 = Annotated[
     IPv6Address,
-    _address(_V6_SAYS, IPv6Address),
+    _validate_address(_V6_SAYS, IPv6Address),
     _as_str,
-    string(39, cel("isIP(self) && ip(self).family() == 6", _V6_SAYS), _HOST, _NO_ZONE),
+    make_string_schema(
+        39, make_cel_rule("isIP(self) && ip(self).family() == 6", _V6_SAYS), _HOST, _NO_ZONE
+    ),
 ]
 
 _PREFIX_SAYS = "must be an address or a prefix, such as 192.0.2.10 or 2001:db8::/64"
 
 
-def _vip(value: object) -> IPNetwork:
-    prefix = reworded(_read_prefix, as_text(value, _PREFIX_SAYS), _PREFIX_SAYS)
+def _read_vip(value: object) -> IPNetwork:
+    prefix = read_reworded(_read_prefix, as_text(value, _PREFIX_SAYS), _PREFIX_SAYS)
     require_unicast(prefix)
     return prefix
 
 
 VipPrefix = Annotated[
     IPNetwork,
-    PlainValidator(_vip),
+    PlainValidator(_read_vip),
     _as_str,
-    string(43, cel("isIP(self) || isCIDR(self)", _PREFIX_SAYS), *unicast_cel()),
+    make_string_schema(
+        43, make_cel_rule("isIP(self) || isCIDR(self)", _PREFIX_SAYS), *unicast_cel()
+    ),
 ]
 
 # What we wrote ourselves is read as it is, and is no user's to be checked. The same few servers
@@ -108,13 +112,17 @@ _stored_address = lru_cache(maxsize=1 << 14)(ip_address)
 
 StoredAddress = Annotated[
     IPv4Address | IPv6Address,
-    PlainValidator(lambda value: reworded(_stored_address, as_text(value, _ANY_SAYS), _ANY_SAYS)),
+    PlainValidator(
+        lambda value: read_reworded(_stored_address, as_text(value, _ANY_SAYS), _ANY_SAYS)
+    ),
     _as_str,
     WithJsonSchema({"type": "string"}),
 ]
 StoredPrefix = Annotated[
     IPNetwork,
-    PlainValidator(lambda value: reworded(ip_network, as_text(value, _PREFIX_SAYS), _PREFIX_SAYS)),
+    PlainValidator(
+        lambda value: read_reworded(ip_network, as_text(value, _PREFIX_SAYS), _PREFIX_SAYS)
+    ),
     _as_str,
     WithJsonSchema({"type": "string"}),
 ]

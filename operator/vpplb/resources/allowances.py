@@ -17,7 +17,7 @@ _NAT_SAYS = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Allowances:
+class AddressAllowances:
     """What was asked for: loopback addresses of VIPs and servers, VIPs by NAT."""
 
     loopback: bool = False
@@ -25,7 +25,7 @@ class Allowances:
 
     def refuses_address(self, prefix: IPNetwork) -> Iterator[str]:
         """Say why the address of a VIP or of a server is not allowed."""
-        if LOOPBACK.holds(prefix) and not self.loopback:
+        if LOOPBACK.holds_prefix(prefix) and not self.loopback:
             yield LOOPBACK.says
 
     def refuses_encap(self, encap: Encap | None) -> Iterator[str]:
@@ -34,5 +34,5 @@ class Allowances:
             yield _NAT_SAYS
 
 
-NOTHING = Allowances()
-EVERYTHING = Allowances(loopback=True, nat=True)
+NOTHING = AddressAllowances()
+EVERYTHING = AddressAllowances(loopback=True, nat=True)

@@ -8,12 +8,12 @@ from pydantic import Field
 
 from vpplb.model.health import HealthState
 from vpplb.resources.addresses import ServerAddress
-from vpplb.resources.allowances import Allowances
+from vpplb.resources.allowances import AddressAllowances
 from vpplb.resources.base import (
     AGE,
-    Column,
-    Definition,
     Finding,
+    KindDefinition,
+    PrintColumn,
     SpecModel,
     StatusModel,
     reason_column,
@@ -82,12 +82,12 @@ class BackendStatus(StatusModel):
     """The generation of the spec that this status is about."""
 
 
-def _not_allowed(spec: BackendSpec, allowed: Allowances) -> Iterator[Finding]:
+def _not_allowed(spec: BackendSpec, allowed: AddressAllowances) -> Iterator[Finding]:
     for says in allowed.refuses_address(ip_network(spec.address)):
         yield ("address",), says
 
 
-BACKEND = Definition(
+BACKEND = KindDefinition(
     kind="Backend",
     plural="backends",
     short_name="vbe",
@@ -96,13 +96,13 @@ BACKEND = Definition(
     status=BackendStatus,
     checks=_not_allowed,
     columns=(
-        Column("Address", ".spec.address"),
-        Column("Check", ".spec.healthCheckRef.name"),
-        Column("State", ".status.state"),
-        Column("Code", ".status.code"),
-        Column("Since", ".status.since", "date"),
-        Column("Detail", ".status.detail", wide=True),
-        Column("Frontends", ".status.frontends", "integer", wide=True),
+        PrintColumn("Address", ".spec.address"),
+        PrintColumn("Check", ".spec.healthCheckRef.name"),
+        PrintColumn("State", ".status.state"),
+        PrintColumn("Code", ".status.code"),
+        PrintColumn("Since", ".status.since", "date"),
+        PrintColumn("Detail", ".status.detail", wide=True),
+        PrintColumn("Frontends", ".status.frontends", "integer", wide=True),
         reason_column("Accepted"),
         AGE,
     ),

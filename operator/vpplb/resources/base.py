@@ -11,7 +11,7 @@ from typing import Generic, NamedTuple, TypeVar
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
-from vpplb.resources.allowances import Allowances
+from vpplb.resources.allowances import AddressAllowances
 
 GROUP = "vpplb.dev"
 VERSION = "v1alpha1"
@@ -48,7 +48,7 @@ class StatusModel(BaseModel):
         use_attribute_docstrings=True,
     )
 
-    def dump(self) -> dict[str, object]:
+    def dump_json(self) -> dict[str, object]:
         """Return the JSON object of the API: camelCase, fields in order of declaration."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
@@ -57,7 +57,7 @@ SpecT = TypeVar("SpecT", bound=SpecModel)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rule(Generic[SpecT]):
+class CelRule(Generic[SpecT]):
     """A rule that spans fields.
 
     `field` is the one to blame and `reads` the others that `holds` looks at, as paths below
@@ -72,12 +72,12 @@ class Rule(Generic[SpecT]):
     reads: tuple[str, ...] = ()
 
 
-def no_checks(_: SpecModel, __: Allowances) -> Iterable[Finding]:
+def no_checks(_: SpecModel, __: AddressAllowances) -> Iterable[Finding]:
     """Find nothing: for kinds without further checks."""
     return ()
 
 
-class Column(NamedTuple):
+class PrintColumn(NamedTuple):
     """A column of `kubectl get`; `wide` ones show with `-o wide` only."""
 
     name: str
@@ -86,22 +86,22 @@ class Column(NamedTuple):
     wide: bool = False
 
 
-def condition_column(condition: str) -> Column:
+def condition_column(condition: str) -> PrintColumn:
     """Show the status (True, False, Unknown) of a condition."""
-    return Column(condition, f'.status.conditions[?(@.type=="{condition}")].status')
+    return PrintColumn(condition, f'.status.conditions[?(@.type=="{condition}")].status')
 
 
-def reason_column(condition: str) -> Column:
+def reason_column(condition: str) -> PrintColumn:
     """Show the reason of a condition, in wide listings."""
     path = f'.status.conditions[?(@.type=="{condition}")].reason'
-    return Column(condition, path, wide=True)
+    return PrintColumn(condition, path, wide=True)
 
 
-AGE = Column("Age", ".metadata.creationTimestamp", "date")
+AGE = PrintColumn("Age", ".metadata.creationTimestamp", "date")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Definition(Generic[SpecT]):
+class KindDefinition(Generic[SpecT]):
     """A kind. `checks` yields what the API server refuses by other means than CEL, or cannot."""
 
     kind: str
@@ -110,8 +110,8 @@ class Definition(Generic[SpecT]):
     description: str
     spec: type[SpecT]
     status: type[StatusModel]
-    columns: tuple[Column, ...]
-    rules: tuple[Rule[SpecT], ...] = ()
-    checks: Callable[[SpecT, Allowances], Iterable[Finding]] = no_checks
+    columns: tuple[PrintColumn, ...]
+    rules: tuple[CelRule[SpecT], ...] = ()
+    checks: Callable[[SpecT, AddressAllowances], Iterable[Finding]] = no_checks
     namespaced: bool = True
     spec_required: bool = True

@@ -10,7 +10,7 @@ from vpplb.resources.fields import Count, Timestamp
 ConditionStatus = Literal["True", "False", "Unknown"]
 
 
-class Condition(StatusModel):
+class StatusCondition(StatusModel):
     """What holds or does not, since when, and why."""
 
     type: str
@@ -27,11 +27,13 @@ class Condition(StatusModel):
     """The generation of the spec that this was concluded from."""
 
 
-Conditions = tuple[Condition, ...]
+Conditions = tuple[StatusCondition, ...]
 """Conditions by type, in the order in which they were first set."""
 
 
-def set_condition(old: Sequence[Condition], new: Condition, now: datetime) -> tuple[Condition, ...]:
+def set_condition(
+    old: Sequence[StatusCondition], new: StatusCondition, now: datetime
+) -> tuple[StatusCondition, ...]:
     """Return the conditions with `new` in place of the one of its type, or at the end.
 
     The time of the last transition stays as it was unless the status changes; `now` is aware.
@@ -45,6 +47,8 @@ def set_condition(old: Sequence[Condition], new: Condition, now: datetime) -> tu
     return tuple(timed if one is present else one for one in old)
 
 
-def find_condition(conditions: Sequence[Condition], condition_type: str) -> Condition | None:
+def find_condition(
+    conditions: Sequence[StatusCondition], condition_type: str
+) -> StatusCondition | None:
     """Return the condition of a type."""
     return next((one for one in conditions if one.type == condition_type), None)

@@ -3,53 +3,55 @@
 from datetime import timedelta
 
 from vpplb.model import objects
-from vpplb.model.check import Cadence, HttpProbe, IcmpProbe, ProbeKind, TcpProbe, TlsSettings
+from vpplb.model.check import HttpProbe, IcmpProbe, ProbeCadence, ProbeKind, TcpProbe, TlsSettings
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import Encap, VipId
 from vpplb.resources.backend import BackendSpec
 from vpplb.resources.frontend import FrontendSpec, PoolSpec
-from vpplb.resources.healthcheck import HealthCheckSpec, Http, ResponseCodes, Tls
-from vpplb.resources.meta import Meta
+from vpplb.resources.healthcheck import HealthCheckSpec, HttpSpec, ResponseCodes, TlsSpec
+from vpplb.resources.meta import ObjectMeta
 
 
-def health_check(meta: Meta, spec: HealthCheckSpec) -> objects.HealthCheck:
+def convert_health_check(meta: ObjectMeta, spec: HealthCheckSpec) -> objects.HealthCheck:
     """Convert a HealthCheck, resolving the defaults that depend on other fields."""
     source = spec.probe_source
     return objects.HealthCheck(
         key=meta.key,
-        probe=_probe(spec),
-        cadence=Cadence(
+        probe=_convert_probe(spec),
+        cadence=ProbeCadence(
             interval=spec.interval,
-            fast_interval=_or(spec.fast_interval, spec.interval),
-            down_interval=_or(spec.down_interval, spec.interval),
+            fast_interval=_use_default(spec.fast_interval, spec.interval),
+            down_interval=_use_default(spec.down_interval, spec.interval),
             timeout=spec.timeout,
             rise=spec.rise,
             fall=spec.fall,
         ),
-        secret_headers=_secret_headers(meta.key.namespace, spec.http or Http()),
+        secret_headers=_secret_headers(meta.key.namespace, spec.http or HttpSpec()),
         source_ipv4=source.ipv4 if source else None,
         source_ipv6=source.ipv6 if source else None,
         generation=meta.generation,
     )
 
 
-def _or(value: timedelta | None, default: timedelta) -> timedelta:
+def _use_default(value: timedelta | None, default: timedelta) -> timedelta:
     return default if value is None else value
 
 
-def _probe(spec: HealthCheckSpec) -> ProbeKind:
+def _convert_probe(spec: HealthCheckSpec) -> ProbeKind:
     match spec.type:
         case "ICMP":
             return IcmpProbe()
         case "TCP":
-            return TcpProbe(port=spec.port or 0, tls=_tls(spec.tls) if spec.tls else None)
+            return TcpProbe(port=spec.port or 0, tls=_convert_tls(spec.tls) if spec.tls else None)
         case "HTTP":
-            return _http(spec.port or 80, spec.http or Http(), None)
+            return _convert_http(spec.port or 80, spec.http or HttpSpec(), None)
         case "HTTPS":
-            return _http(spec.port or 443, spec.http or Http(), _tls(spec.tls or Tls()))
+            return _convert_http(
+                spec.port or 443, spec.http or HttpSpec(), _convert_tls(spec.tls or TlsSpec())
+            )
 
 
-def _tls(tls: Tls) -> TlsSettings:
+def _convert_tls(tls: TlsSpec) -> TlsSettings:
     return TlsSettings(
         server_name=tls.server_name or "",
         insecure_skip_verify=tls.insecure_skip_verify,
@@ -57,7 +59,7 @@ def _tls(tls: Tls) -> TlsSettings:
     )
 
 
-def _http(port: int, http: Http, tls: TlsSettings | None) -> HttpProbe:
+def _convert_http(port: int, http: HttpSpec, tls: TlsSettings | None) -> HttpProbe:
     codes = http.response_codes or ResponseCodes()
     return HttpProbe(
         port=port,
@@ -72,7 +74,7 @@ def _http(port: int, http: Http, tls: TlsSettings | None) -> HttpProbe:
     )
 
 
-def _secret_headers(namespace: str, http: Http) -> tuple[objects.SecretHeader, ...]:
+def _secret_headers(namespace: str, http: HttpSpec) -> tuple[objects.SecretHeader, ...]:
     """Return the headers whose values are in Secrets, which are of the check's own namespace."""
     return tuple(
         objects.SecretHeader(
@@ -86,7 +88,7 @@ def _secret_headers(namespace: str, http: Http) -> tuple[objects.SecretHeader, .
     )
 
 
-def backend(meta: Meta, spec: BackendSpec) -> objects.Backend:
+def convert_backend(meta: ObjectMeta, spec: BackendSpec) -> objects.Backend:
     """Convert a Backend; its health check is one of its own namespace."""
     ref = spec.health_check_ref
     return objects.Backend(
@@ -99,14 +101,14 @@ def backend(meta: Meta, spec: BackendSpec) -> objects.Backend:
     )
 
 
-def frontend(meta: Meta, spec: FrontendSpec) -> objects.Frontend:
+def convert_frontend(meta: ObjectMeta, spec: FrontendSpec) -> objects.Frontend:
     """Convert a Frontend; with NAT the target port is by default the VIP's."""
     port = spec.port or 0
     nat = spec.encap in (Encap.NAT4, Encap.NAT6)
     return objects.Frontend(
         key=meta.key,
         vip=VipId(spec.address, spec.protocol, port),
-        pools=tuple(_pool(meta, pool) for pool in spec.pools),
+        pools=tuple(_convert_pool(meta, pool) for pool in spec.pools),
         encap=spec.encap,
         dscp=spec.dscp or 0,
         target_port=(spec.target_port or port) if nat else 0,
@@ -119,11 +121,11 @@ def frontend(meta: Meta, spec: FrontendSpec) -> objects.Frontend:
     )
 
 
-def _pool(meta: Meta, pool: PoolSpec) -> objects.Pool:
+def _convert_pool(meta: ObjectMeta, pool: PoolSpec) -> objects.Pool:
     return objects.Pool(
         name=pool.name,
         members=tuple(
-            objects.Member(ObjectKey(meta.key.namespace, backend.name), backend.weight)
+            objects.PoolMember(ObjectKey(meta.key.namespace, backend.name), backend.weight)
             for backend in pool.backends
         ),
     )

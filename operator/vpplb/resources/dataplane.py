@@ -8,13 +8,13 @@ from vpplb.plan.settings import DesiredSettings
 from vpplb.resources.addresses import AddressV4, AddressV6
 from vpplb.resources.base import (
     AGE,
-    Column,
-    Definition,
+    KindDefinition,
+    PrintColumn,
     SpecModel,
     StatusModel,
     condition_column,
 )
-from vpplb.resources.conditions import Condition, Conditions
+from vpplb.resources.conditions import Conditions, StatusCondition
 from vpplb.resources.fields import Count, Seconds, StickyBuckets, Timestamp
 
 NODE_LABELS = "vpplb.dev/node-labels"
@@ -64,10 +64,10 @@ AGENT_GONE = "AgentGone"
 """Reason of `Connected` where the agent's lease has run out."""
 
 
-def agent_gone() -> Condition:
+def agent_gone() -> StatusCondition:
     """Return the condition of a Dataplane whose agent's lease has run out."""
     said = "the agent's lease has run out"
-    return Condition(type="Connected", status="Unknown", reason=AGENT_GONE, message=said)
+    return StatusCondition(type="Connected", status="Unknown", reason=AGENT_GONE, message=said)
 
 
 class DataplaneVpp(StatusModel):
@@ -94,7 +94,7 @@ class DataplaneFrontends(StatusModel):
     """Both, as `programmed/total`."""
 
     @classmethod
-    def of(cls, programmed: int, total: int) -> "DataplaneFrontends":
+    def summarize_frontends(cls, programmed: int, total: int) -> "DataplaneFrontends":
         """Build with the summary."""
         return cls(total=total, programmed=programmed, summary=f"{programmed}/{total}")
 
@@ -133,7 +133,7 @@ class DataplaneStatus(StatusModel):
     """The generation of the spec that this status is about."""
 
 
-DATAPLANE = Definition(
+DATAPLANE = KindDefinition(
     kind="Dataplane",
     plural="dataplanes",
     short_name="vdp",
@@ -143,12 +143,12 @@ DATAPLANE = Definition(
     namespaced=False,
     spec_required=False,
     columns=(
-        Column("Version", ".status.vpp.version"),
+        PrintColumn("Version", ".status.vpp.version"),
         condition_column("Connected"),
-        Column("Frontends", ".status.frontends.summary"),
+        PrintColumn("Frontends", ".status.frontends.summary"),
         condition_column("Synced"),
-        Column("Changed", ".status.lastChange", "date", wide=True),
-        Column("Reason", '.status.conditions[?(@.type=="Connected")].reason', wide=True),
+        PrintColumn("Changed", ".status.lastChange", "date", wide=True),
+        PrintColumn("Reason", '.status.conditions[?(@.type=="Connected")].reason', wide=True),
         AGE,
     ),
 )

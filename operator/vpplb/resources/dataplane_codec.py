@@ -10,11 +10,11 @@ from typing import Annotated
 
 from pydantic import Field, ValidationError
 
-from vpplb.model.vip import AppServer, Encap, Protocol, Vip, VipId, VipSettings
+from vpplb.model.vip import AppServer, Encap, Vip, VipId, VipProtocol, VipSettings
 from vpplb.resources.addresses import StoredAddress, StoredPrefix
 from vpplb.resources.base import StatusModel
 from vpplb.resources.fields import Count, PortOrAll, Weight
-from vpplb.resources.messages import findings_of, spell
+from vpplb.resources.messages import list_findings, spell_path
 
 
 class DataplaneServer(StatusModel):
@@ -35,7 +35,7 @@ class FrontendDataplane(StatusModel):
 
     prefix: StoredPrefix
     """Prefix of the VIP."""
-    protocol: Protocol
+    protocol: VipProtocol
     """Protocol of the VIP."""
     port: PortOrAll
     """Port of the VIP; 0 with protocol Any."""
@@ -89,10 +89,10 @@ def dump_dataplane(
         content["tentative"] = True
     if selector := dict(node_selector):
         content["nodeSelector"] = selector
-    return content | {"revision": _revision(content)}
+    return content | {"revision": _hash_content(content)}
 
 
-def _revision(content: Mapping[str, object]) -> str:
+def _hash_content(content: Mapping[str, object]) -> str:
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
@@ -107,13 +107,13 @@ def load_dataplane(status: object) -> tuple[VipId, Vip, str] | None:
     if found is None:
         return None
     try:
-        return _load(FrontendDataplane.model_validate(found))
+        return _load_vip(FrontendDataplane.model_validate(found))
     except ValidationError as error:
-        field, message = findings_of(error, FrontendDataplane)[0]
-        raise ValueError(f"status.dataplane: {spell(field)} {message}") from error
+        field, message = list_findings(error, FrontendDataplane)[0]
+        raise ValueError(f"status.dataplane: {spell_path(field)} {message}") from error
 
 
-def _load(read: FrontendDataplane) -> tuple[VipId, Vip, str]:
+def _load_vip(read: FrontendDataplane) -> tuple[VipId, Vip, str]:
     settings = VipSettings(
         encap=read.encap,
         dscp=read.dscp,

@@ -17,9 +17,9 @@ from pydantic import (
 )
 
 from vpplb.model.check import parse_duration
-from vpplb.model.vip import Encap, Protocol
-from vpplb.resources.reading import as_text, reworded
-from vpplb.resources.schema import Schema, cel, string
+from vpplb.model.vip import Encap, VipProtocol
+from vpplb.resources.reading import as_text, read_reworded
+from vpplb.resources.schema import Schema, make_cel_rule, make_string_schema
 
 # --- numbers --------------------------------------------------------------------------------
 
@@ -29,9 +29,9 @@ Weight = Annotated[int, Field(ge=0, le=100)]
 Count = Annotated[int, Field(ge=0)]
 
 
-def _power_of_two(most: int) -> AfterValidator:
+def _validate_power(most: int) -> AfterValidator:
     def check(value: int) -> int:
-        if value not in _powers(most):
+        if value not in _list_powers(most):
             raise ValueError(_power_says(most))
         return value
 
@@ -39,11 +39,11 @@ def _power_of_two(most: int) -> AfterValidator:
 
 
 def _power_schema(most: int) -> WithJsonSchema:
-    rule = cel(f"self in {_powers(most)}", _power_says(most))
+    rule = make_cel_rule(f"self in {_list_powers(most)}", _power_says(most))
     return WithJsonSchema({"type": "integer", "x-kubernetes-validations": [rule]})
 
 
-def _powers(most: int) -> list[int]:
+def _list_powers(most: int) -> list[int]:
     return [1 << n for n in range(most.bit_length())]
 
 
@@ -51,13 +51,13 @@ def _power_says(most: int) -> str:
     return f"must be a power of two from 1 to {most}"
 
 
-TableLength = Annotated[int, _power_of_two(65536), _power_schema(65536)]
-StickyBuckets = Annotated[int, _power_of_two(1 << 24), _power_schema(1 << 24)]
+TableLength = Annotated[int, _validate_power(65536), _power_schema(65536)]
+StickyBuckets = Annotated[int, _validate_power(1 << 24), _power_schema(1 << 24)]
 
 # --- enumerations: strict would ask for members of the enumeration, which JSON has not ------
 
 EncapName = Annotated[Encap, Strict(False)]
-ProtocolName = Annotated[Protocol, Strict(False)]
+ProtocolName = Annotated[VipProtocol, Strict(False)]
 
 # --- durations and times --------------------------------------------------------------------
 
@@ -77,10 +77,10 @@ def format_duration(value: timedelta) -> str:
     return "".join(f"{number}{unit}" for number, unit in parts if number) or "0s"
 
 
-def _duration_from(least: timedelta) -> PlainValidator:
+def _validate_duration(least: timedelta) -> PlainValidator:
     def read(value: object) -> timedelta:
         text = as_text(value, _DURATION_SAYS)
-        duration = reworded(parse_duration, text, _DURATION_SAYS)
+        duration = read_reworded(parse_duration, text, _DURATION_SAYS)
         if duration < least:
             raise ValueError(_least_says(least))
         return duration
@@ -88,7 +88,7 @@ def _duration_from(least: timedelta) -> PlainValidator:
     return PlainValidator(read)
 
 
-def _whole_seconds(value: timedelta) -> timedelta:
+def _check_whole_seconds(value: timedelta) -> timedelta:
     if value.microseconds:
         raise ValueError(_WHOLE_SAYS)
     return value
@@ -96,9 +96,9 @@ def _whole_seconds(value: timedelta) -> timedelta:
 
 def _duration_schema(least: timedelta, *rules: Schema) -> WithJsonSchema:
     shortest = f"duration(self) >= duration('{format_duration(least)}')"
-    return string(
+    return make_string_schema(
         24,
-        cel(_IS_DURATION, _DURATION_SAYS),
+        make_cel_rule(_IS_DURATION, _DURATION_SAYS),
         _of_duration(shortest, _least_says(least)),
         *rules,
     )
@@ -106,7 +106,7 @@ def _duration_schema(least: timedelta, *rules: Schema) -> WithJsonSchema:
 
 def _of_duration(rule: str, says: str) -> Schema:
     """State a rule about a duration, silent where the text is none."""
-    return cel(f"!({_IS_DURATION}) || {rule}", says)
+    return make_cel_rule(f"!({_IS_DURATION}) || {rule}", says)
 
 
 def _least_says(least: timedelta) -> str:
@@ -116,12 +116,12 @@ def _least_says(least: timedelta) -> str:
 _written = PlainSerializer(format_duration, return_type=str)
 _MS, _10MS, _1S = (timedelta(milliseconds=n) for n in (1, 10, 1000))
 
-Timeout = Annotated[timedelta, _duration_from(_MS), _written, _duration_schema(_MS)]
-Interval = Annotated[timedelta, _duration_from(_10MS), _written, _duration_schema(_10MS)]
+Timeout = Annotated[timedelta, _validate_duration(_MS), _written, _duration_schema(_MS)]
+Interval = Annotated[timedelta, _validate_duration(_10MS), _written, _duration_schema(_10MS)]
 Seconds = Annotated[
     timedelta,
-    _duration_from(_1S),
-    AfterValidator(_whole_seconds),
+    _validate_duration(_1S),
+    AfterValidator(_check_whole_seconds),
     _written,
     _duration_schema(
         _1S, _of_duration("duration(self).getMilliseconds() % 1000 == 0", _WHOLE_SAYS)

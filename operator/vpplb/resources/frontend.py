@@ -6,16 +6,16 @@ from typing import Annotated
 from pydantic import Field
 
 from vpplb.model.health import HealthState
-from vpplb.model.vip import Encap, Protocol
+from vpplb.model.vip import Encap, VipProtocol
 from vpplb.resources.addresses import VipPrefix
-from vpplb.resources.allowances import Allowances
+from vpplb.resources.allowances import AddressAllowances
 from vpplb.resources.base import (
     AGE,
-    Column,
-    Definition,
+    CelRule,
     Finding,
+    KindDefinition,
     Loc,
-    Rule,
+    PrintColumn,
     SpecModel,
     StatusModel,
     reason_column,
@@ -31,7 +31,7 @@ from vpplb.resources.fields import (
     TableLength,
     Weight,
 )
-from vpplb.resources.schema import MAP_BY_NAME, SchemaOf, cel
+from vpplb.resources.schema import MAP_BY_NAME, SchemaOf, make_cel_rule
 from vpplb.resources.text import (
     LABEL_KEY,
     LABEL_KEY_SAYS,
@@ -62,7 +62,7 @@ class PoolSpec(SpecModel):
     """The backends of the pool."""
 
 
-_KEY_RULES = [cel(f'self.all(key, key.matches(r"^{LABEL_KEY}$"))', LABEL_KEY_SAYS)]
+_KEY_RULES = [make_cel_rule(f'self.all(key, key.matches(r"^{LABEL_KEY}$"))', LABEL_KEY_SAYS)]
 
 
 class FrontendSpec(SpecModel):
@@ -72,7 +72,7 @@ class FrontendSpec(SpecModel):
     """Free text."""
     address: VipPrefix
     """The VIP: an IPv4 or IPv6 address, or a prefix."""
-    protocol: ProtocolName = Protocol.TCP
+    protocol: ProtocolName = VipProtocol.TCP
     """TCP, UDP, or Any for all protocols and all ports."""
     port: PortOrAll | None = None
     """Port of the VIP; absent or 0 with protocol Any, required otherwise."""
@@ -132,7 +132,9 @@ class FrontendNodes(StatusModel):
     """True while nodes that are not selected any more have to go on carrying the VIP."""
 
     @classmethod
-    def of(cls, programmed: int, desired: int, *, holding: bool = False) -> "FrontendNodes":
+    def summarize_nodes(
+        cls, programmed: int, desired: int, *, holding: bool = False
+    ) -> "FrontendNodes":
         """Build with the summary."""
         return cls(
             desired=desired,
@@ -168,7 +170,7 @@ class FrontendStatus(StatusModel):
 _NAT = (Encap.NAT4, Encap.NAT6)
 
 
-def _v4(spec: FrontendSpec) -> bool:
+def _is_ipv4(spec: FrontendSpec) -> bool:
     return spec.address.version == 4
 
 
@@ -177,79 +179,79 @@ MOST_BACKENDS = 2048
 MiB an object), and each decision is about all of them."""
 
 
-def _backends(spec: FrontendSpec) -> int:
+def _list_backends(spec: FrontendSpec) -> int:
     return sum(len(pool.backends) for pool in spec.pools)
 
 
-_RULES: tuple[Rule[FrontendSpec], ...] = (
-    Rule(
+_RULES: tuple[CelRule[FrontendSpec], ...] = (
+    CelRule(
         field="pools",
         message=f"must have at most {MOST_BACKENDS} backends in all",
-        holds=lambda spec: _backends(spec) <= MOST_BACKENDS,
+        holds=lambda spec: _list_backends(spec) <= MOST_BACKENDS,
         cel=f"self.pools.map(pool, size(pool.backends)).sum() <= {MOST_BACKENDS}",
     ),
-    Rule(
+    CelRule(
         field="port",
         reads=("protocol",),
         message="is required with protocol TCP or UDP",
-        holds=lambda spec: spec.protocol is Protocol.ANY or bool(spec.port),
+        holds=lambda spec: spec.protocol is VipProtocol.ANY or bool(spec.port),
         cel="self.protocol == 'Any' || (has(self.port) && self.port != 0)",
     ),
-    Rule(
+    CelRule(
         field="port",
         reads=("protocol",),
         message="must be absent with protocol Any, which carries all ports",
-        holds=lambda spec: spec.protocol is not Protocol.ANY or not spec.port,
+        holds=lambda spec: spec.protocol is not VipProtocol.ANY or not spec.port,
         cel="self.protocol != 'Any' || !has(self.port) || self.port == 0",
     ),
-    Rule(
+    CelRule(
         field="dscp",
         reads=("encap",),
         message="must be absent unless encap is L3DSR",
         holds=lambda spec: spec.dscp is None or spec.encap is Encap.L3DSR,
         cel="!has(self.dscp) || (has(self.encap) && self.encap == 'L3DSR')",
     ),
-    Rule(
+    CelRule(
         field="targetPort",
         reads=("encap",),
         message="must be absent unless encap is NAT4 or NAT6",
         holds=lambda spec: spec.target_port is None or spec.encap in _NAT,
         cel="!has(self.targetPort) || (has(self.encap) && self.encap in ['NAT4', 'NAT6'])",
     ),
-    Rule(
+    CelRule(
         field="encap",
         reads=("address",),
         message="L3DSR and NAT4 need an IPv4 VIP",
-        holds=lambda spec: spec.encap not in (Encap.L3DSR, Encap.NAT4) or _v4(spec),
+        holds=lambda spec: spec.encap not in (Encap.L3DSR, Encap.NAT4) or _is_ipv4(spec),
         cel="!has(self.encap) || !(self.encap in ['L3DSR', 'NAT4']) || !self.address.contains(':')",
     ),
-    Rule(
+    CelRule(
         field="encap",
         reads=("address",),
         message="NAT6 needs an IPv6 VIP",
-        holds=lambda spec: spec.encap is not Encap.NAT6 or not _v4(spec),
+        holds=lambda spec: spec.encap is not Encap.NAT6 or not _is_ipv4(spec),
         cel="!has(self.encap) || self.encap != 'NAT6' || self.address.contains(':')",
     ),
-    Rule(
+    CelRule(
         field="encap",
         reads=("protocol",),
         message="L3DSR needs protocol Any: it carries all ports",
-        holds=lambda spec: spec.encap is not Encap.L3DSR or spec.protocol is Protocol.ANY,
+        holds=lambda spec: spec.encap is not Encap.L3DSR or spec.protocol is VipProtocol.ANY,
         cel="!has(self.encap) || self.encap != 'L3DSR' || self.protocol == 'Any'",
     ),
     # VPP has no NAT of all-port VIPs, yet accepts one and leaves its route without a node
     # (lb.c, lb_vip_add_adjacency: only lb_vip_is_nat4_port and lb_vip_is_nat6_port).
-    Rule(
+    CelRule(
         field="encap",
         reads=("protocol",),
         message="NAT4 and NAT6 need protocol TCP or UDP with a port",
-        holds=lambda spec: spec.encap not in _NAT or spec.protocol is not Protocol.ANY,
+        holds=lambda spec: spec.encap not in _NAT or spec.protocol is not VipProtocol.ANY,
         cel="!has(self.encap) || !(self.encap in ['NAT4', 'NAT6']) || self.protocol != 'Any'",
     ),
 )
 
 
-def _checks(spec: FrontendSpec, allowed: Allowances) -> Iterator[Finding]:
+def _find_mistakes(spec: FrontendSpec, allowed: AddressAllowances) -> Iterator[Finding]:
     yield from _repeated_names(spec)
     for says in allowed.refuses_address(spec.address):
         yield ("address",), says
@@ -259,14 +261,14 @@ def _checks(spec: FrontendSpec, allowed: Allowances) -> Iterator[Finding]:
 
 def _repeated_names(spec: FrontendSpec) -> Iterator[Finding]:
     """Find what the API server refuses since the lists are maps keyed by name."""
-    yield from _repeats(("pools",), [pool.name for pool in spec.pools])
+    yield from _find_repeats(("pools",), [pool.name for pool in spec.pools])
     for position, pool in enumerate(spec.pools):
-        yield from _repeats(
+        yield from _find_repeats(
             ("pools", position, "backends"), [backend.name for backend in pool.backends]
         )
 
 
-def _repeats(loc: Loc, names: Sequence[str]) -> Iterator[Finding]:
+def _find_repeats(loc: Loc, names: Sequence[str]) -> Iterator[Finding]:
     seen: set[str] = set()
     for position, name in enumerate(names):
         if name in seen:
@@ -274,7 +276,7 @@ def _repeats(loc: Loc, names: Sequence[str]) -> Iterator[Finding]:
         seen.add(name)
 
 
-FRONTEND = Definition(
+FRONTEND = KindDefinition(
     kind="Frontend",
     plural="frontends",
     short_name="vfe",
@@ -282,16 +284,16 @@ FRONTEND = Definition(
     spec=FrontendSpec,
     status=FrontendStatus,
     rules=_RULES,
-    checks=_checks,
+    checks=_find_mistakes,
     columns=(
-        Column("VIP", ".spec.address"),
-        Column("Protocol", ".spec.protocol"),
-        Column("Port", ".spec.port", "integer"),
-        Column("State", ".status.state"),
-        Column("Pool", ".status.activePool"),
-        Column("Ready", ".status.ready"),
-        Column("Nodes", ".status.nodes.summary"),
-        Column("Encap", ".status.dataplane.encap", wide=True),
+        PrintColumn("VIP", ".spec.address"),
+        PrintColumn("Protocol", ".spec.protocol"),
+        PrintColumn("Port", ".spec.port", "integer"),
+        PrintColumn("State", ".status.state"),
+        PrintColumn("Pool", ".status.activePool"),
+        PrintColumn("Ready", ".status.ready"),
+        PrintColumn("Nodes", ".status.nodes.summary"),
+        PrintColumn("Encap", ".status.dataplane.encap", wide=True),
         reason_column("Accepted"),
         reason_column("Programmed"),
         AGE,

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 
 from pydantic import ValidationError
 
-from vpplb.model.health import BackendHealth, Transition
+from vpplb.model.health import BackendHealth, HealthTransition
 from vpplb.model.names import ObjectKey
 from vpplb.resources.backend import BackendStatus, BackendTransition
 
@@ -21,11 +21,11 @@ def dump_health(health: BackendHealth) -> BackendStatus:
         code=health.code or None,
         detail=health.detail or None,
         held=health.held or None,
-        transitions=tuple(_dump(transition) for transition in health.transitions),
+        transitions=tuple(_dump_transition(transition) for transition in health.transitions),
     )
 
 
-def _dump(transition: Transition) -> BackendTransition:
+def _dump_transition(transition: HealthTransition) -> BackendTransition:
     return BackendTransition(
         from_=transition.from_state,
         to=transition.to_state,
@@ -50,18 +50,18 @@ def load_health(key: ObjectKey, status: object) -> BackendHealth:
         code=read.code or "",
         detail=read.detail or "",
         held=bool(read.held),
-        transitions=tuple(_transitions(key, status.get("transitions"))),
+        transitions=tuple(_load_transitions(key, status.get("transitions"))),
     )
 
 
-def _transitions(key: ObjectKey, shown: object) -> Iterator[Transition]:
+def _load_transitions(key: ObjectKey, shown: object) -> Iterator[HealthTransition]:
     """Read those entries of the history that can be read."""
     for entry in shown if isinstance(shown, list | tuple) else ():
         try:
             read = BackendTransition.model_validate(entry)
         except ValidationError:
             continue
-        yield Transition(
+        yield HealthTransition(
             backend=key,
             from_state=read.from_,
             to_state=read.to,

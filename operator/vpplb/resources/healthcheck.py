@@ -8,16 +8,16 @@ from pydantic import ConfigDict, Field, model_validator
 from vpplb.resources.addresses import AddressV4, AddressV6
 from vpplb.resources.base import (
     AGE,
-    Column,
-    Definition,
-    Rule,
+    CelRule,
+    KindDefinition,
+    PrintColumn,
     SpecModel,
     StatusModel,
     reason_column,
 )
 from vpplb.resources.conditions import Conditions
 from vpplb.resources.fields import Count, Interval, Port, Timeout
-from vpplb.resources.schema import cel
+from vpplb.resources.schema import make_cel_rule
 from vpplb.resources.text import (
     CaBundle,
     HeaderName,
@@ -62,12 +62,14 @@ class HeaderSource(SpecModel):
 _EITHER = "must have either value or valueFrom"
 
 
-class Header(SpecModel):
+class HeaderSpec(SpecModel):
     """A header of the request."""
 
     model_config = ConfigDict(
         json_schema_extra={
-            "x-kubernetes-validations": [cel("has(self.value) != has(self.valueFrom)", _EITHER)]
+            "x-kubernetes-validations": [
+                make_cel_rule("has(self.value) != has(self.valueFrom)", _EITHER)
+            ]
         }
     )
 
@@ -94,7 +96,7 @@ class ResponseCodes(SpecModel):
     """Highest status code that passes."""
 
 
-class Http(SpecModel):
+class HttpSpec(SpecModel):
     """The request of an HTTP or HTTPS probe and what is expected of the answer."""
 
     path: HttpPath = "/"
@@ -104,7 +106,8 @@ class Http(SpecModel):
     method: Literal["GET", "HEAD"] = "GET"
     """Method of the request."""
     headers: Annotated[
-        list[Header], Field(max_length=32, json_schema_extra={"x-kubernetes-list-type": "atomic"})
+        list[HeaderSpec],
+        Field(max_length=32, json_schema_extra={"x-kubernetes-list-type": "atomic"}),
     ] = Field(default=[])
     """More headers of the request."""
     response_codes: ResponseCodes | None = None
@@ -113,7 +116,7 @@ class Http(SpecModel):
     """Regular expression (RE2) to be found in the first 64 KiB of the body."""
 
 
-class Tls(SpecModel):
+class TlsSpec(SpecModel):
     """TLS of the probe."""
 
     server_name: ServerName | None = None
@@ -145,9 +148,9 @@ class HealthCheckSpec(SpecModel):
     """Failures in a row that take a backend down."""
     probe_source: ProbeSource | None = None
     """Where probes come from; by default the kernel chooses."""
-    http: Http | None = None
+    http: HttpSpec | None = None
     """The request; only with type HTTP or HTTPS."""
-    tls: Tls | None = None
+    tls: TlsSpec | None = None
     """TLS; only with type HTTPS, or TCP, which makes it a check of the handshake."""
 
 
@@ -171,36 +174,36 @@ def _body_if_searched(spec: HealthCheckSpec) -> bool:
     return spec.http is None or spec.http.method == "GET" or spec.http.response_regexp is None
 
 
-_RULES: tuple[Rule[HealthCheckSpec], ...] = (
-    Rule(
+_RULES: tuple[CelRule[HealthCheckSpec], ...] = (
+    CelRule(
         field="port",
         reads=("type",),
         message="is required with type TCP",
         holds=lambda spec: spec.type != "TCP" or spec.port is not None,
         cel="self.type != 'TCP' || has(self.port)",
     ),
-    Rule(
+    CelRule(
         field="port",
         reads=("type",),
         message="must be absent with type ICMP, which has no ports",
         holds=lambda spec: spec.type != "ICMP" or spec.port is None,
         cel="self.type != 'ICMP' || !has(self.port)",
     ),
-    Rule(
+    CelRule(
         field="http",
         reads=("type",),
         message="must be absent unless type is HTTP or HTTPS",
         holds=lambda spec: spec.type in ("HTTP", "HTTPS") or spec.http is None,
         cel="self.type in ['HTTP', 'HTTPS'] || !has(self.http)",
     ),
-    Rule(
+    CelRule(
         field="tls",
         reads=("type",),
         message="must be absent unless type is HTTPS or TCP",
         holds=lambda spec: spec.type in ("HTTPS", "TCP") or spec.tls is None,
         cel="self.type in ['HTTPS', 'TCP'] || !has(self.tls)",
     ),
-    Rule(
+    CelRule(
         field="http.responseCodes.min",
         reads=("http.responseCodes.max",),
         message="must not be greater than max",
@@ -208,7 +211,7 @@ _RULES: tuple[Rule[HealthCheckSpec], ...] = (
         cel="!has(self.http) || !has(self.http.responseCodes)"
         " || self.http.responseCodes.min <= self.http.responseCodes.max",
     ),
-    Rule(
+    CelRule(
         field="http.responseRegexp",
         reads=("http.method",),
         message="must be absent with method HEAD, whose answers have no body",
@@ -218,7 +221,7 @@ _RULES: tuple[Rule[HealthCheckSpec], ...] = (
 )
 
 
-HEALTH_CHECK = Definition(
+HEALTH_CHECK = KindDefinition(
     kind="HealthCheck",
     plural="healthchecks",
     short_name="vhc",
@@ -227,12 +230,12 @@ HEALTH_CHECK = Definition(
     status=HealthCheckStatus,
     rules=_RULES,
     columns=(
-        Column("Type", ".spec.type"),
-        Column("Port", ".spec.port", "integer"),
-        Column("Interval", ".spec.interval"),
-        Column("Rise", ".spec.rise", "integer"),
-        Column("Fall", ".spec.fall", "integer"),
-        Column("Backends", ".status.backends", "integer"),
+        PrintColumn("Type", ".spec.type"),
+        PrintColumn("Port", ".spec.port", "integer"),
+        PrintColumn("Interval", ".spec.interval"),
+        PrintColumn("Rise", ".spec.rise", "integer"),
+        PrintColumn("Fall", ".spec.fall", "integer"),
+        PrintColumn("Backends", ".status.backends", "integer"),
         reason_column("Accepted"),
         AGE,
     ),

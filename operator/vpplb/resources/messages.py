@@ -14,27 +14,28 @@ SECRET_FIELD = "headers"
 """What stands below a field of this name is never quoted: tokens and passwords are there."""
 
 
-def spell(loc: Loc) -> str:
+def spell_path(loc: Loc) -> str:
     """Spell a path as users write it: `spec.pools[0].backends[1].weight`."""
     text = ""
     for part in loc:
         if isinstance(part, int):
             text += f"[{part}]"
-        elif not _plain(part):
+        elif not _is_plain(part):
             text += f"[{json.dumps(part)}]"
         else:
             text += f".{part}" if text else part
     return text
 
 
-def _plain(key: str) -> bool:
+def _is_plain(key: str) -> bool:
     return key.isascii() and key.replace("_", "a").replace("-", "a").isalnum()
 
 
-def findings_of(error: ValidationError, model: type[BaseModel]) -> list[Finding]:
+def list_findings(error: ValidationError, model: type[BaseModel]) -> list[Finding]:
     """Return one finding for each of the errors that `model` raised, in their order."""
     return [
-        (_loc(details), _sentence(details, model)) for details in error.errors(include_url=False)
+        (_locate_error(details), _explain_error(details, model))
+        for details in error.errors(include_url=False)
     ]
 
 
@@ -47,27 +48,27 @@ def unknown_fields(error: ValidationError) -> list[Loc]:
     ]
 
 
-def _loc(details: ErrorDetails) -> Loc:
+def _locate_error(details: ErrorDetails) -> Loc:
     """Blame the mapping where one of its keys is wrong, which pydantic marks with `[key]`."""
     loc = details["loc"]
     return loc[:-2] if loc and loc[-1] == "[key]" else loc
 
 
-def _sentence(details: ErrorDetails, model: type[BaseModel]) -> str:
+def _explain_error(details: ErrorDetails, model: type[BaseModel]) -> str:
     kind, context = details["type"], details.get("ctx", {})
     if kind == "extra_forbidden":
-        return "is not a known field" + _hint(details["loc"], model)
+        return "is not a known field" + _guess_field(details["loc"], model)
     write = _SENTENCES.get(kind)
     sentence = write(context) if write else details["msg"]
     hidden = SECRET_FIELD in details["loc"]
-    return sentence if hidden else sentence + _seen(kind, sentence, details["input"])
+    return sentence if hidden else sentence + _show_value(kind, sentence, details["input"])
 
 
 _SENTENCES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "missing": lambda _: "is required",
     "value_error": lambda c: str(c["error"]),
-    "enum": lambda c: f"must be {_choice(c)}",
-    "literal_error": lambda c: f"must be {_choice(c)}",
+    "enum": lambda c: f"must be {_join_choices(c)}",
+    "literal_error": lambda c: f"must be {_join_choices(c)}",
     "int_type": lambda _: "must be a whole number",
     "string_type": lambda _: "must be a string",
     "bool_type": lambda _: "must be true or false",
@@ -82,12 +83,12 @@ _SENTENCES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
 }
 
 
-def _choice(context: Mapping[str, Any]) -> str:
+def _join_choices(context: Mapping[str, Any]) -> str:
     """Write `A, B or C` from pydantic's `'A', 'B' or 'C'`."""
     return str(context["expected"]).replace("'", "")
 
 
-def _seen(kind: str, sentence: str, value: object) -> str:
+def _show_value(kind: str, sentence: str, value: object) -> str:
     """Tell the value where that helps: short, and not contained in the sentence's field.
 
     A list or a mapping is not told: what is in it may be secret.
@@ -99,7 +100,7 @@ def _seen(kind: str, sentence: str, value: object) -> str:
     return f", not {shown}" if len(shown) <= 60 else ""
 
 
-def _hint(loc: Loc, model: type[BaseModel]) -> str:
+def _guess_field(loc: Loc, model: type[BaseModel]) -> str:
     """Guess which field was meant."""
     known = _fields_at(loc[:-1], model)
     close = get_close_matches(str(loc[-1]), known, n=1)

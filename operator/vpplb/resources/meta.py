@@ -15,7 +15,7 @@ _NAMESPACE = re.compile(_PART)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Meta:
+class ObjectMeta:
     """What is read of an object's metadata; absent things are empty, 0 or None."""
 
     key: ObjectKey
@@ -23,7 +23,9 @@ class Meta:
     created: datetime | None = None
 
 
-def read_meta(raw: Mapping[str, object], *, namespaced: bool = True) -> tuple[Meta, list[Finding]]:
+def read_meta(
+    raw: Mapping[str, object], *, namespaced: bool = True
+) -> tuple[ObjectMeta, list[Finding]]:
     """Read the metadata of an object; the namespace is `default` where none is given.
 
     Only the name and the namespace can be wrong: whatever else is there, and is not what it
@@ -32,18 +34,18 @@ def read_meta(raw: Mapping[str, object], *, namespaced: bool = True) -> tuple[Me
     found = raw.get("metadata")
     metadata: Mapping[str, object] = found if isinstance(found, Mapping) else {}
     name, namespace = metadata.get("name"), metadata.get("namespace") or "default"
-    meta = Meta(
+    meta = ObjectMeta(
         key=ObjectKey(str(namespace) if namespaced else "", str(name or "")),
-        generation=_number(metadata.get("generation")),
-        created=_time(metadata.get("creationTimestamp")),
+        generation=_read_number(metadata.get("generation")),
+        created=_read_time(metadata.get("creationTimestamp")),
     )
-    findings = _wrong("name", name, _NAME, 253)
+    findings = _check_name("name", name, _NAME, 253)
     if namespaced:
-        findings += _wrong("namespace", namespace, _NAMESPACE, 63)
+        findings += _check_name("namespace", namespace, _NAMESPACE, 63)
     return meta, findings
 
 
-def _wrong(field: str, value: object, pattern: re.Pattern[str], most: int) -> list[Finding]:
+def _check_name(field: str, value: object, pattern: re.Pattern[str], most: int) -> list[Finding]:
     if value is None or value == "":
         return [(("metadata", field), "is required")]
     if isinstance(value, str) and len(value) <= most and pattern.fullmatch(value):
@@ -51,15 +53,15 @@ def _wrong(field: str, value: object, pattern: re.Pattern[str], most: int) -> li
     return [(("metadata", field), "must be a name of lower-case letters, digits and - (RFC 1123)")]
 
 
-def _text(value: object) -> str:
+def _read_text(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _number(value: object) -> int:
+def _read_number(value: object) -> int:
     return value if isinstance(value, int) else 0
 
 
-def _time(value: object) -> datetime | None:
+def _read_time(value: object) -> datetime | None:
     try:
         return parse_time(value)
     except ValueError:

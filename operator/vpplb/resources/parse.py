@@ -13,14 +13,14 @@ from pydantic import ValidationError
 from vpplb.model.objects import Backend, Frontend, HealthCheck
 from vpplb.model.problem import Problem
 from vpplb.resources import convert
-from vpplb.resources.allowances import NOTHING, Allowances
+from vpplb.resources.allowances import NOTHING, AddressAllowances
 from vpplb.resources.backend import BACKEND
-from vpplb.resources.base import API_VERSION, Definition, Finding, Loc, SpecT
+from vpplb.resources.base import API_VERSION, Finding, KindDefinition, Loc, SpecT
 from vpplb.resources.dataplane import DATAPLANE, DataplaneSpec
 from vpplb.resources.frontend import FRONTEND
 from vpplb.resources.healthcheck import HEALTH_CHECK
-from vpplb.resources.messages import findings_of, spell
-from vpplb.resources.meta import Meta, read_meta
+from vpplb.resources.messages import list_findings, spell_path
+from vpplb.resources.meta import ObjectMeta, read_meta
 
 T = TypeVar("T")
 
@@ -28,7 +28,7 @@ _TOP = frozenset({"apiVersion", "kind", "metadata", "spec", "status"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Dataplane:
+class ParsedDataplane:
     """A Dataplane: the node's name, and the settings of its VPP (`ignored` as of a Frontend)."""
 
     node: str
@@ -37,43 +37,45 @@ class Dataplane:
     ignored: tuple[Problem, ...] = ()
 
 
-Parsed = HealthCheck | Backend | Frontend | Dataplane
+Parsed = HealthCheck | Backend | Frontend | ParsedDataplane
 
 
 def parse_health_check(
-    raw: Mapping[str, object], allowed: Allowances = NOTHING
+    raw: Mapping[str, object], allowed: AddressAllowances = NOTHING
 ) -> HealthCheck | list[Problem]:
     """Read a HealthCheck, or return all that is wrong with it (reason `Invalid`)."""
-    return _parse(raw, HEALTH_CHECK, convert.health_check, allowed)
+    return _parse_kind(raw, HEALTH_CHECK, convert.convert_health_check, allowed)
 
 
 def parse_backend(
-    raw: Mapping[str, object], allowed: Allowances = NOTHING
+    raw: Mapping[str, object], allowed: AddressAllowances = NOTHING
 ) -> Backend | list[Problem]:
     """Read a Backend, or return all that is wrong with it (reason `Invalid`)."""
-    return _parse(raw, BACKEND, convert.backend, allowed)
+    return _parse_kind(raw, BACKEND, convert.convert_backend, allowed)
 
 
 def parse_frontend(
-    raw: Mapping[str, object], allowed: Allowances = NOTHING
+    raw: Mapping[str, object], allowed: AddressAllowances = NOTHING
 ) -> Frontend | list[Problem]:
     """Read a Frontend, or return all that is wrong with it (reason `Invalid`)."""
-    return _parse(raw, FRONTEND, convert.frontend, allowed)
+    return _parse_kind(raw, FRONTEND, convert.convert_frontend, allowed)
 
 
 def parse_dataplane(
-    raw: Mapping[str, object], allowed: Allowances = NOTHING
-) -> Dataplane | list[Problem]:
+    raw: Mapping[str, object], allowed: AddressAllowances = NOTHING
+) -> ParsedDataplane | list[Problem]:
     """Read a Dataplane, or return all that is wrong with it (reason `Invalid`)."""
-    return _parse(raw, DATAPLANE, dataplane, allowed)
+    return _parse_kind(raw, DATAPLANE, convert_dataplane, allowed)
 
 
-def dataplane(meta: Meta, spec: DataplaneSpec) -> Dataplane:
+def convert_dataplane(meta: ObjectMeta, spec: DataplaneSpec) -> ParsedDataplane:
     """Convert a Dataplane."""
-    return Dataplane(node=meta.key.name, spec=spec, generation=meta.generation)
+    return ParsedDataplane(node=meta.key.name, spec=spec, generation=meta.generation)
 
 
-PARSERS: Mapping[str, Callable[[Mapping[str, object], Allowances], Parsed | list[Problem]]] = {
+PARSERS: Mapping[
+    str, Callable[[Mapping[str, object], AddressAllowances], Parsed | list[Problem]]
+] = {
     HEALTH_CHECK.kind: parse_health_check,
     BACKEND.kind: parse_backend,
     FRONTEND.kind: parse_frontend,
@@ -81,7 +83,9 @@ PARSERS: Mapping[str, Callable[[Mapping[str, object], Allowances], Parsed | list
 }
 
 
-def parse(raw: Mapping[str, object], allowed: Allowances = NOTHING) -> Parsed | list[Problem]:
+def parse_object(
+    raw: Mapping[str, object], allowed: AddressAllowances = NOTHING
+) -> Parsed | list[Problem]:
     """Read an object of any of our kinds; `apiVersion` and `kind` must say which."""
     kind = str(raw.get("kind") or "")
     wrong: list[Finding] = []
@@ -94,76 +98,78 @@ def parse(raw: Mapping[str, object], allowed: Allowances = NOTHING) -> Parsed | 
     return PARSERS[kind](raw, allowed)
 
 
-def _parse(
+def _parse_kind(
     raw: Mapping[str, object],
-    definition: Definition[SpecT],
-    converter: Callable[[Meta, SpecT], T],
-    allowed: Allowances,
+    definition: KindDefinition[SpecT],
+    converter: Callable[[ObjectMeta, SpecT], T],
+    allowed: AddressAllowances,
 ) -> T | list[Problem]:
     meta, wrong = read_meta(raw, namespaced=definition.namespaced)
     unknown = [key for key in raw if key not in _TOP]
     wrong += [((str(key),), "is not a known field") for key in unknown]
-    spec, found = read_spec(plain(raw.get("spec")), definition, allowed)
+    spec, found = read_spec(drop_nulls(raw.get("spec")), definition, allowed)
     wrong += [(("spec", *loc), message) for loc, message in found]
     if spec is None or wrong:
         return problems_of(definition.kind, meta, wrong)
     return converter(meta, spec)
 
 
-def problems_of(kind: str, meta: Meta, wrong: Iterable[Finding]) -> list[Problem]:
+def problems_of(kind: str, meta: ObjectMeta, wrong: Iterable[Finding]) -> list[Problem]:
     """Turn what is wrong with fields into problems of an object."""
     return [
-        Problem(kind=kind, key=meta.key, reason="Invalid", field=spell(loc), message=message)
+        Problem(kind=kind, key=meta.key, reason="Invalid", field=spell_path(loc), message=message)
         for loc, message in wrong
     ]
 
 
-def plain(value: object) -> object:
+def drop_nulls(value: object) -> object:
     """Copy to dicts and lists, leaving out fields that are null, as the API server does."""
     if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items() if item is not None}
+        return {str(key): drop_nulls(item) for key, item in value.items() if item is not None}
     if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
+        return [drop_nulls(item) for item in value]
     return value
 
 
 def read_spec(
-    raw: object, definition: Definition[SpecT], allowed: Allowances
+    raw: object, definition: KindDefinition[SpecT], allowed: AddressAllowances
 ) -> tuple[SpecT | None, list[Finding]]:
     """Read a spec; of one with bad fields the rest is judged by the rules all the same."""
     if raw is None:
         if definition.spec_required:
             return None, [((), "is required")]
         raw = {}
-    spec, wrong = _validate(raw, definition)
+    spec, wrong = _validate_spec(raw, definition)
     if spec is None:
-        spec, _ = _validate(without(raw, [loc for loc, _ in wrong]), definition)
+        spec, _ = _validate_spec(drop_fields(raw, [loc for loc, _ in wrong]), definition)
         if spec is None:
             return None, wrong
     bad = [loc for loc, _ in wrong]
     return spec, [*wrong, *_broken_rules(spec, definition, bad), *definition.checks(spec, allowed)]
 
 
-def _validate(raw: object, definition: Definition[SpecT]) -> tuple[SpecT | None, list[Finding]]:
+def _validate_spec(
+    raw: object, definition: KindDefinition[SpecT]
+) -> tuple[SpecT | None, list[Finding]]:
     try:
         return definition.spec.model_validate(raw), []
     except ValidationError as error:
-        return None, findings_of(error, definition.spec)
+        return None, list_findings(error, definition.spec)
 
 
-def without(raw: object, bad: Iterable[Loc], at: Loc = ()) -> object:
+def drop_fields(raw: object, bad: Iterable[Loc], at: Loc = ()) -> object:
     """Copy without the fields at these paths; positions of lists stay as they are."""
     bad = set(bad)
     if isinstance(raw, dict):
         kept = {key: item for key, item in raw.items() if (*at, key) not in bad}
-        return {key: without(item, bad, (*at, key)) for key, item in kept.items()}
+        return {key: drop_fields(item, bad, (*at, key)) for key, item in kept.items()}
     if isinstance(raw, list):
-        return [without(item, bad, (*at, position)) for position, item in enumerate(raw)]
+        return [drop_fields(item, bad, (*at, position)) for position, item in enumerate(raw)]
     return raw
 
 
 def _broken_rules(
-    spec: SpecT, definition: Definition[SpecT], bad: Iterable[Loc]
+    spec: SpecT, definition: KindDefinition[SpecT], bad: Iterable[Loc]
 ) -> Iterable[Finding]:
     bad = list(bad)
     for rule in definition.rules:

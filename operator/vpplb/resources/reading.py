@@ -13,7 +13,7 @@ def as_text(value: object, says: str) -> str:
     return value
 
 
-def reworded(read: Callable[[str], T], text: str, says: str) -> T:
+def read_reworded(read: Callable[[str], T], text: str, says: str) -> T:
     """Read a text; where that fails the sentence `says` takes the place of the reader's own."""
     try:
         return read(text)

@@ -15,9 +15,9 @@ from vpplb.model.health import HealthState
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.vip import IPAddress
 from vpplb.plan.decisions import BackendView, DecidedState, HealthCheckView, UnreadFrontend
-from vpplb.plan.desired import FrontendView, Previous
+from vpplb.plan.desired import FrontendView, PreviousDecision
 from vpplb.resources.backend import BackendStatus
-from vpplb.resources.conditions import Condition
+from vpplb.resources.conditions import StatusCondition
 from vpplb.resources.dataplane_codec import load_dataplane
 from vpplb.resources.frontend import FrontendStatus
 from vpplb.resources.healthcheck import HealthCheckStatus
@@ -69,7 +69,7 @@ class StatusRenderer:
         now: Callable[[], datetime],
     ) -> None:
         self._objects, self._decided, self._nodes, self._now = objects, decided, nodes, now
-        self._shown: dict[tuple[ObjectKind, ObjectKey], tuple[Condition, ...]] = {}
+        self._shown: dict[tuple[ObjectKind, ObjectKey], tuple[StatusCondition, ...]] = {}
 
     def forget_object(self, kind: ObjectKind, key: ObjectKey) -> None:
         """Forget what was shown of an object."""
@@ -103,11 +103,11 @@ class StatusRenderer:
             case _:
                 return dict(stored.status)
         self._shown[kind, key] = status.conditions
-        rendered: dict[str, object] = status.dump()
+        rendered: dict[str, object] = status.dump_json()
         return rendered | kept
 
     def _render_frontend(
-        self, key: ObjectKey, view: FrontendView, newest: int, shown: tuple[Condition, ...]
+        self, key: ObjectKey, view: FrontendView, newest: int, shown: tuple[StatusCondition, ...]
     ) -> FrontendStatus:
         frontend = view.config.resolved.frontend
         # A newer version may have been seen of which nothing is decided yet.
@@ -121,30 +121,30 @@ def _generation(view: BackendView | HealthCheckView, stored: StoredObject) -> in
     return stored.generation if view.problems else view.generation
 
 
-def load_conditions(status: object) -> tuple[Condition, ...]:
+def load_conditions(status: object) -> tuple[StatusCondition, ...]:
     """Read the conditions that a status shows, the first of each type.
 
     Those that make no sense are left out.
     """
     shown = status.get("conditions") if isinstance(status, Mapping) else None
-    read: dict[str, Condition] = {}
+    read: dict[str, StatusCondition] = {}
     for entry in shown if isinstance(shown, list | tuple) else ():
         try:
-            condition = Condition.model_validate(entry)
+            condition = StatusCondition.model_validate(entry)
         except ValueError:
             continue
         read.setdefault(condition.type, condition)
     return tuple(read.values())
 
 
-def load_previous(key: ObjectKey, status: object) -> Previous:
+def load_previous(key: ObjectKey, status: object) -> PreviousDecision:
     """Read what was decided last from a Frontend's status; nothing where it makes no sense."""
     if not isinstance(status, Mapping):
-        return Previous()
+        return PreviousDecision()
     try:
         loaded = load_dataplane(status)
     except ValueError:
-        return Previous()
+        return PreviousDecision()
     states: dict[ObjectKey, HealthState] = {}
     addresses: dict[ObjectKey, IPAddress] = {}
     for entry in status.get("backends") or ():
@@ -154,4 +154,4 @@ def load_previous(key: ObjectKey, status: object) -> Previous:
             addresses[member] = ip_address(entry["address"])
         except (ValueError, KeyError, TypeError):
             continue
-    return Previous(vip=loaded[1] if loaded else None, states=states, addresses=addresses)
+    return PreviousDecision(vip=loaded[1] if loaded else None, states=states, addresses=addresses)

@@ -9,12 +9,12 @@ from pydantic_core import CoreSchema
 Schema = dict[str, Any]
 
 
-def cel(rule: str, message: str) -> Schema:
+def make_cel_rule(rule: str, message: str) -> Schema:
     """Return one entry of `x-kubernetes-validations`."""
     return {"rule": rule, "message": message}
 
 
-def string(max_length: int, *rules: Schema, **more: object) -> WithJsonSchema:
+def make_string_schema(max_length: int, *rules: Schema, **more: object) -> WithJsonSchema:
     """Give a field the schema of a string; a bound on its length keeps CEL within its budget."""
     schema: Schema = {"type": "string", "maxLength": max_length, **more}
     if rules:

@@ -6,28 +6,28 @@ from collections.abc import Collection, Mapping
 
 from pydantic import TypeAdapter, ValidationError
 
-from vpplb.model.objects import Secret
+from vpplb.model.objects import SecretValues
 from vpplb.resources.text import HeaderValue
 
 _HEADER_VALUE = TypeAdapter(HeaderValue)
 
 
-def read_secret(raw: Mapping[str, object], keys: Collection[str] | None = None) -> Secret:
+def read_secret(raw: Mapping[str, object], keys: Collection[str] | None = None) -> SecretValues:
     """Read a Secret, of which only these `keys` are kept where they are given.
 
     `stringData`, which only files have, wins over `data`. White space around a value is dropped:
     most files that Secrets are made of end in a newline.
     """
     values: dict[str, str | None] = {}
-    for name, decode in (("data", _decode), ("stringData", str)):
+    for name, decode in (("data", _decode_value), ("stringData", str)):
         found = raw.get(name)
         for key, value in found.items() if isinstance(found, Mapping) else ():
             if keys is None or key in keys:
                 values[str(key)] = _header_value(decode(value))
-    return Secret(values=values)
+    return SecretValues(values=values)
 
 
-def _decode(value: object) -> str:
+def _decode_value(value: object) -> str:
     """Decode base64 as Go does, over several lines too; what is not is no header's value."""
     try:
         plain = str(value).replace("\n", "").replace("\r", "")

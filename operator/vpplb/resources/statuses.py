@@ -14,10 +14,10 @@ from vpplb.plan.decisions import BackendView, HealthCheckView
 from vpplb.plan.desired import FrontendView
 from vpplb.plan.warnings import find_warnings
 from vpplb.resources.backend import BackendStatus
-from vpplb.resources.conditions import Condition, ConditionStatus, set_condition
+from vpplb.resources.conditions import ConditionStatus, StatusCondition, set_condition
 from vpplb.resources.dataplane_codec import dump_dataplane
 from vpplb.resources.frontend import FrontendBackend, FrontendNodes, FrontendStatus
-from vpplb.resources.frontend_conditions import available, degraded
+from vpplb.resources.frontend_conditions import judge_available, judge_degraded
 from vpplb.resources.health_codec import dump_health
 from vpplb.resources.healthcheck import HealthCheckStatus
 
@@ -39,7 +39,7 @@ class NodeReport:
     leaving: tuple[str, ...] = ()
 
     @property
-    def holding(self) -> bool:
+    def is_holding(self) -> bool:
         """Whether nodes that are not selected any more have to go on: make before break.
 
         They may let go once a selected node carries it, and so does each other that can. Where no
@@ -55,7 +55,7 @@ def frontend_status(
     view: FrontendView,
     report: Callable[[str], NodeReport],
     generation: int,
-    shown: Sequence[Condition],
+    shown: Sequence[StatusCondition],
     now: datetime,
 ) -> FrontendStatus:
     """Render a Frontend's status; `shown` are its conditions so far.
@@ -82,18 +82,20 @@ def frontend_status(
             for one in decision.members
         ),
         dataplane=dataplane,
-        nodes=FrontendNodes.of(len(nodes.programmed), len(nodes.desired), holding=nodes.holding),
-        conditions=_timed(
+        nodes=FrontendNodes.summarize_nodes(
+            len(nodes.programmed), len(nodes.desired), holding=nodes.is_holding
+        ),
+        conditions=_date_conditions(
             shown,
             [
                 accepted_condition(
-                    view.invalid or _single(view.config.resolved.rejected),
+                    view.invalid or _list_problem(view.config.resolved.rejected),
                     (*find_warnings(view.config.resolved), *frontend.ignored),
                 ),
-                _resolved(view.config.resolved.unresolved),
-                available(view),
-                _programmed(view, nodes),
-                degraded(view),
+                _judge_resolved(view.config.resolved.unresolved),
+                judge_available(view),
+                _judge_programmed(view, nodes),
+                judge_degraded(view),
             ],
             generation,
             now,
@@ -111,48 +113,55 @@ def frontend_dataplane(view: FrontendView) -> dict[str, object] | None:
 
 
 def invalid_frontend_status(
-    problems: Sequence[Problem], generation: int, shown: Sequence[Condition], now: datetime
+    problems: Sequence[Problem], generation: int, shown: Sequence[StatusCondition], now: datetime
 ) -> FrontendStatus:
     """Render what is to be said of a Frontend that was never understood: why, and no decision."""
     return FrontendStatus(
-        conditions=_timed(shown, [accepted_condition(problems)], generation, now),
+        conditions=_date_conditions(shown, [accepted_condition(problems)], generation, now),
         observed_generation=generation,
     )
 
 
 def backend_status(
-    view: BackendView, generation: int, shown: Sequence[Condition], now: datetime
+    view: BackendView, generation: int, shown: Sequence[StatusCondition], now: datetime
 ) -> BackendStatus:
     """Render a Backend's status; `shown` are its conditions so far."""
     accepted = accepted_condition(view.problems, view.ignored)
     if not view.problems and not view.frontends:
         unused = "no Frontend references it, so it is not probed"
-        said = f"{unused}; {say(view.ignored)}" if view.ignored else unused
-        accepted = Condition(type="Accepted", status="True", reason="Unreferenced", message=said)
+        said = f"{unused}; {join_problems(view.ignored)}" if view.ignored else unused
+        accepted = StatusCondition(
+            type="Accepted", status="True", reason="Unreferenced", message=said
+        )
     return dump_health(view.health).model_copy(
         update={
             "frontends": len(view.frontends),
             "observed_generation": generation,
-            "conditions": _timed(shown, [accepted, _healthy(view.health)], generation, now),
+            "conditions": _date_conditions(
+                shown, [accepted, _judge_healthy(view.health)], generation, now
+            ),
         }
     )
 
 
 def health_check_status(
-    view: HealthCheckView, generation: int, shown: Sequence[Condition], now: datetime
+    view: HealthCheckView, generation: int, shown: Sequence[StatusCondition], now: datetime
 ) -> HealthCheckStatus:
     """Render a HealthCheck's status; `shown` are its conditions so far."""
     accepted = accepted_condition(view.problems, view.ignored)
     return HealthCheckStatus(
         backends=view.backends,
-        conditions=_timed(shown, [accepted], generation, now),
+        conditions=_date_conditions(shown, [accepted], generation, now),
         observed_generation=generation,
     )
 
 
-def _timed(
-    shown: Sequence[Condition], wanted: Iterable[Condition], generation: int, now: datetime
-) -> tuple[Condition, ...]:
+def _date_conditions(
+    shown: Sequence[StatusCondition],
+    wanted: Iterable[StatusCondition],
+    generation: int,
+    now: datetime,
+) -> tuple[StatusCondition, ...]:
     conditions = tuple(shown)
     for one in wanted:
         seen = one.model_copy(update={"observed_generation": generation})
@@ -160,21 +169,23 @@ def _timed(
     return conditions
 
 
-def _single(problem: Problem | None) -> tuple[Problem, ...]:
+def _list_problem(problem: Problem | None) -> tuple[Problem, ...]:
     return () if problem is None else (problem,)
 
 
-def accepted_condition(problems: Sequence[Problem], beware: Sequence[Problem] = ()) -> Condition:
+def accepted_condition(
+    problems: Sequence[Problem], beware: Sequence[Problem] = ()
+) -> StatusCondition:
     """Return `Accepted`: what is wrong with a spec, or what to beware of in one that is not."""
     if not problems:
-        said = say(beware) or VALID
-        return Condition(type="Accepted", status="True", reason="Accepted", message=said)
-    return Condition(
-        type="Accepted", status="False", reason=problems[0].reason, message=say(problems)
+        said = join_problems(beware) or VALID
+        return StatusCondition(type="Accepted", status="True", reason="Accepted", message=said)
+    return StatusCondition(
+        type="Accepted", status="False", reason=problems[0].reason, message=join_problems(problems)
     )
 
 
-def say(problems: Sequence[Problem]) -> str:
+def join_problems(problems: Sequence[Problem]) -> str:
     """Put problems into one line, each behind its field."""
     return "; ".join(
         f"{problem.field}: {problem.message}" if problem.field else problem.message
@@ -182,38 +193,40 @@ def say(problems: Sequence[Problem]) -> str:
     )
 
 
-def _resolved(unresolved: Sequence[Problem]) -> Condition:
+def _judge_resolved(unresolved: Sequence[Problem]) -> StatusCondition:
     if not unresolved:
         said = "every Backend that is named exists"
-        return Condition(type="ResolvedRefs", status="True", reason="ResolvedRefs", message=said)
-    return Condition(
+        return StatusCondition(
+            type="ResolvedRefs", status="True", reason="ResolvedRefs", message=said
+        )
+    return StatusCondition(
         type="ResolvedRefs",
         status="False",
         reason=unresolved[0].reason,
-        message=say(unresolved),
+        message=join_problems(unresolved),
     )
 
 
-def _programmed(view: FrontendView, nodes: NodeReport) -> Condition:
+def _judge_programmed(view: FrontendView, nodes: NodeReport) -> StatusCondition:
     count = f"{len(nodes.programmed)} of {len(nodes.desired)} nodes have the newest state"
-    if nodes.leaving and nodes.holding:
-        count += f" ({_few(nodes.leaving, ', ')} carries it until then)"
+    if nodes.leaving and nodes.is_holding:
+        count += f" ({_join_few(nodes.leaving, ', ')} carries it until then)"
     status: ConditionStatus = "False"
     if view.desired is None:
         reason, message = "Pending", "not accepted, so no node carries it"
     elif not nodes.desired:
         reason, message = "NoNodes", "no node with an agent is selected, so nobody carries it"
     elif nodes.failed:
-        said = _few([f"{node}: {error}" for node, error in nodes.failed], "; ")
+        said = _join_few([f"{node}: {error}" for node, error in nodes.failed], "; ")
         reason, message = "NodeFailed", f"{count}; {said}"
     elif missing := sorted(set(nodes.desired) - set(nodes.programmed)):
-        reason, message = "Pending", f"{count}, not {_few(missing, ', ')}"
+        reason, message = "Pending", f"{count}, not {_join_few(missing, ', ')}"
     else:
         status, reason, message = "True", "Programmed", count
-    return Condition(type="Programmed", status=status, reason=reason, message=message)
+    return StatusCondition(type="Programmed", status=status, reason=reason, message=message)
 
 
-def _few(texts: Sequence[str], separator: str) -> str:
+def _join_few(texts: Sequence[str], separator: str) -> str:
     """Join the first few, so that a cluster of hundreds of nodes makes no endless message."""
     more = [f"and {len(texts) - _FEW} more"] if len(texts) > _FEW else []
     return separator.join([*texts[:_FEW], *more])
@@ -222,7 +235,7 @@ def _few(texts: Sequence[str], separator: str) -> str:
 _FEW = 5
 
 
-def _healthy(health: BackendHealth) -> Condition:
+def _judge_healthy(health: BackendHealth) -> StatusCondition:
     status: ConditionStatus
     match health.state:
         case HealthState.UP:
@@ -231,12 +244,16 @@ def _healthy(health: BackendHealth) -> Condition:
             status = "False"
         case _:
             status = "Unknown"
-    said = f"{health.code}: {health.detail}" if health.detail else health.code or _unprobed(health)
+    said = (
+        f"{health.code}: {health.detail}"
+        if health.detail
+        else health.code or _explain_unprobed(health)
+    )
     reason = health.state.value.capitalize()
-    return Condition(type="Healthy", status=status, reason=reason, message=said)
+    return StatusCondition(type="Healthy", status=status, reason=reason, message=said)
 
 
-def _unprobed(health: BackendHealth) -> str:
+def _explain_unprobed(health: BackendHealth) -> str:
     """Say why there is no result that could be told."""
     match health.state:
         case HealthState.PAUSED:

@@ -16,26 +16,26 @@ from pydantic import ValidationError
 
 from vpplb.model.health import HealthState
 from vpplb.model.names import ObjectKey
-from vpplb.model.objects import Backend, Frontend, HealthCheck, Member, Pool
+from vpplb.model.objects import Backend, Frontend, HealthCheck, Pool, PoolMember
 from vpplb.model.problem import Problem
 from vpplb.model.vip import IPAddress
 from vpplb.resources import convert, parse
-from vpplb.resources.allowances import NOTHING, Allowances
+from vpplb.resources.allowances import NOTHING, AddressAllowances
 from vpplb.resources.backend import BACKEND, BackendSpec
-from vpplb.resources.base import Definition, Finding, Loc, SpecT, StatusModel
+from vpplb.resources.base import Finding, KindDefinition, Loc, SpecT, StatusModel
 from vpplb.resources.dataplane import DATAPLANE
 from vpplb.resources.dataplane_codec import load_dataplane
 from vpplb.resources.frontend import FRONTEND, FrontendBackend, FrontendStatus
 from vpplb.resources.healthcheck import HEALTH_CHECK
 from vpplb.resources.messages import unknown_fields
-from vpplb.resources.meta import Meta, read_meta
+from vpplb.resources.meta import ObjectMeta, read_meta
 
-T = TypeVar("T", HealthCheck, Backend, Frontend, parse.Dataplane)
+T = TypeVar("T", HealthCheck, Backend, Frontend, parse.ParsedDataplane)
 M = TypeVar("M", bound=StatusModel)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stored(Generic[T]):
+class StoredReading(Generic[T]):
     """What was read of an object. `value` None: it is not understood, for these `problems`."""
 
     value: T | None
@@ -43,50 +43,54 @@ class Stored(Generic[T]):
 
 
 def read_health_check(
-    raw: Mapping[str, object], allowed: Allowances = NOTHING
-) -> Stored[HealthCheck]:
+    raw: Mapping[str, object], allowed: AddressAllowances = NOTHING
+) -> StoredReading[HealthCheck]:
     """Read a HealthCheck of the API server."""
-    return _read(raw, HEALTH_CHECK, convert.health_check, allowed)
+    return _read_object(raw, HEALTH_CHECK, convert.convert_health_check, allowed)
 
 
-def read_backend(raw: Mapping[str, object], allowed: Allowances = NOTHING) -> Stored[Backend]:
+def read_backend(
+    raw: Mapping[str, object], allowed: AddressAllowances = NOTHING
+) -> StoredReading[Backend]:
     """Read a Backend of the API server."""
-    return _read(raw, BACKEND, convert.backend, allowed)
+    return _read_object(raw, BACKEND, convert.convert_backend, allowed)
 
 
-def read_frontend(raw: Mapping[str, object], allowed: Allowances = NOTHING) -> Stored[Frontend]:
+def read_frontend(
+    raw: Mapping[str, object], allowed: AddressAllowances = NOTHING
+) -> StoredReading[Frontend]:
     """Read a Frontend of the API server."""
-    return _read(raw, FRONTEND, convert.frontend, allowed)
+    return _read_object(raw, FRONTEND, convert.convert_frontend, allowed)
 
 
-def read_dataplane(raw: Mapping[str, object]) -> Stored[parse.Dataplane]:
+def read_dataplane(raw: Mapping[str, object]) -> StoredReading[parse.ParsedDataplane]:
     """Read a Dataplane of the API server.
 
     Its fields do not depend on each other, so those that are understood are served in any case. A
     `paused` that is not understood counts as true: hands off changes nothing.
     """
-    read = _read(raw, DATAPLANE, parse.dataplane, NOTHING)
+    read = _read_object(raw, DATAPLANE, parse.convert_dataplane, NOTHING)
     if read.value is not None:
         return read
-    good = _understood_fields(raw, DATAPLANE, _blamed(read.problems))
+    good = _understood_fields(raw, DATAPLANE, _list_blamed(read.problems))
     paused = spec_of(raw).get("paused", False) is not False
     spec = DATAPLANE.spec.model_validate(good | {"paused": paused})
     meta, _ = read_meta(raw, namespaced=False)
-    return replace(read, value=parse.dataplane(meta, spec))
+    return replace(read, value=parse.convert_dataplane(meta, spec))
 
 
 def spec_of(raw: Mapping[str, object]) -> dict[str, Any]:
     """Return the spec of an object as JSON, nulls left out; empty where there is none."""
-    fields = parse.plain(raw.get("spec"))
+    fields = parse.drop_nulls(raw.get("spec"))
     return fields if isinstance(fields, dict) else {}
 
 
 def read_selector(raw: Mapping[str, object]) -> Mapping[str, str] | None:
     """Read the labels of the nodes that carry a Frontend; None: they are not understood."""
-    return _selector(spec_of(raw).get("nodeSelector"))
+    return _check_selector(spec_of(raw).get("nodeSelector"))
 
 
-def _selector(found: object) -> Mapping[str, str] | None:
+def _check_selector(found: object) -> Mapping[str, str] | None:
     selector = {} if found is None else found
     if not isinstance(selector, Mapping):
         return None
@@ -99,18 +103,18 @@ def decided_selector(raw: Mapping[str, object]) -> Mapping[str, str] | None:
 
     An older operator left the selector to the spec. None: they are not understood.
     """
-    dataplane = _mapping(_mapping(raw.get("status")).get("dataplane"))
-    return _selector(dataplane.get("nodeSelector") or spec_of(raw).get("nodeSelector"))
+    dataplane = _read_mapping(_read_mapping(raw.get("status")).get("dataplane"))
+    return _check_selector(dataplane.get("nodeSelector") or spec_of(raw).get("nodeSelector"))
 
 
 def read_status(raw: Mapping[str, object], model: type[M]) -> M:
     """Read an object's status; what of it makes no sense to this version is as if absent."""
-    status = _mapping(raw.get("status"))
+    status = _read_mapping(raw.get("status"))
     try:
         return model.model_validate(status)
     except ValidationError as error:
         bad = {details["loc"][:1] for details in error.errors(include_url=False)}
-        return model.model_validate(parse.without(status, bad))
+        return model.model_validate(parse.drop_fields(status, bad))
 
 
 # --- in the place of what is not understood -----------------------------------------------------
@@ -120,7 +124,7 @@ def stand_in_for_backend(
     raw: Mapping[str, object],
     last: Backend | None = None,
     address: IPAddress | None = None,
-    allowed: Allowances = NOTHING,
+    allowed: AddressAllowances = NOTHING,
 ) -> Backend | None:
     """Return what stands in for a Backend that is not understood; None where nothing can.
 
@@ -133,22 +137,22 @@ def stand_in_for_backend(
         return None
     return replace(
         last,
-        enabled=_switch(raw, "enabled", default=True, before=last.enabled),
-        paused=_switch(raw, "paused", default=False, before=last.paused),
+        enabled=_read_switch(raw, "enabled", default=True, before=last.enabled),
+        paused=_read_switch(raw, "paused", default=False, before=last.paused),
     )
 
 
 def _understood_of(
-    raw: Mapping[str, object], address: IPAddress | None, allowed: Allowances
+    raw: Mapping[str, object], address: IPAddress | None, allowed: AddressAllowances
 ) -> Backend | None:
     meta, _ = read_meta(raw)
-    bad = _blamed(read_backend(raw, allowed).problems)
+    bad = _list_blamed(read_backend(raw, allowed).problems)
     good = _understood_fields(raw, BACKEND, bad)
     if "address" not in good and address is None:
         return None  # one that nobody decided for is not to be served
     spec = BackendSpec.model_validate({"address": _ANY_ADDRESS} | good)
-    backend = convert.backend(meta, spec)
-    state = _mapping(raw.get("status")).get("state")
+    backend = convert.convert_backend(meta, spec)
+    state = _read_mapping(raw.get("status")).get("state")
     return replace(
         backend,
         address=backend.address if "address" in good else address or backend.address,
@@ -163,7 +167,7 @@ _ANY_ADDRESS = "192.0.2.1"
 _UNKNOWN_CHECK = ObjectKey("", "")
 
 
-def _switch(raw: Mapping[str, object], name: str, *, default: bool, before: bool) -> bool:
+def _read_switch(raw: Mapping[str, object], name: str, *, default: bool, before: bool) -> bool:
     if not isinstance(raw.get("spec"), Mapping):
         return before
     value = spec_of(raw).get(name, default)
@@ -205,61 +209,63 @@ def stand_in_for_frontend(raw: Mapping[str, object]) -> Frontend | None:
 
 def _pools_of(namespace: str, shown: Iterable[FrontendBackend]) -> tuple[Pool, ...]:
     """Return the pools that a status shows, in their order."""
-    pools: dict[str, list[Member]] = {}
+    pools: dict[str, list[PoolMember]] = {}
     for one in shown:
-        pools.setdefault(one.pool, []).append(Member(ObjectKey(namespace, one.name), one.weight))
+        pools.setdefault(one.pool, []).append(
+            PoolMember(ObjectKey(namespace, one.name), one.weight)
+        )
     return tuple(Pool(name=name, members=tuple(members)) for name, members in pools.items())
 
 
 # --- pieces ------------------------------------------------------------------------------------
 
 
-def _read(
+def _read_object(
     raw: Mapping[str, object],
-    definition: Definition[SpecT],
-    converter: Callable[[Meta, SpecT], T],
-    allowed: Allowances,
-) -> Stored[T]:
+    definition: KindDefinition[SpecT],
+    converter: Callable[[ObjectMeta, SpecT], T],
+    allowed: AddressAllowances,
+) -> StoredReading[T]:
     meta, wrong = read_meta(raw, namespaced=definition.namespaced)
-    fields, unknown = _without_unknown(parse.plain(raw.get("spec")), definition)
+    fields, unknown = _without_unknown(parse.drop_nulls(raw.get("spec")), definition)
     spec, found = parse.read_spec(fields, definition, allowed)
     wrong += _in_spec(found)
     if spec is None or wrong:
         problems = parse.problems_of(definition.kind, meta, wrong)
-        return Stored(value=None, problems=tuple(problems))
+        return StoredReading(value=None, problems=tuple(problems))
     # The first of each: a default that a CRD gives to each of a thousand entries is said once.
     first = {tuple(part for part in loc if isinstance(part, str)): loc for loc in unknown[::-1]}
     said = _in_spec((loc, "is not known to this version and is ignored") for loc in first.values())
     ignored = parse.problems_of(definition.kind, meta, said[::-1])
-    return Stored(value=replace(converter(meta, spec), ignored=tuple(ignored)))
+    return StoredReading(value=replace(converter(meta, spec), ignored=tuple(ignored)))
 
 
 def _in_spec(findings: Iterable[Finding]) -> list[Finding]:
     return [(("spec", *loc), message) for loc, message in findings]
 
 
-def _without_unknown(raw: object, definition: Definition[SpecT]) -> tuple[object, list[Loc]]:
+def _without_unknown(raw: object, definition: KindDefinition[SpecT]) -> tuple[object, list[Loc]]:
     unknown: list[Loc] = []
     try:
         definition.spec.model_validate(raw)
     except ValidationError as error:
         unknown = unknown_fields(error)
-    return parse.without(raw, unknown) if unknown else raw, unknown
+    return parse.drop_fields(raw, unknown) if unknown else raw, unknown
 
 
 def _understood_fields(
-    raw: Mapping[str, object], definition: Definition[SpecT], bad: Collection[str]
+    raw: Mapping[str, object], definition: KindDefinition[SpecT], bad: Collection[str]
 ) -> dict[str, object]:
     fields, _ = _without_unknown(spec_of(raw), definition)
     known = fields if isinstance(fields, dict) else {}
     return {name: value for name, value in known.items() if name not in bad}
 
 
-def _blamed(problems: Iterable[Problem]) -> set[str]:
+def _list_blamed(problems: Iterable[Problem]) -> set[str]:
     """Return the fields of a spec that problems are about."""
     fields = (problem.field.removeprefix("spec.") for problem in problems)
     return {field.partition(".")[0].partition("[")[0] for field in fields}
 
 
-def _mapping(value: object) -> Mapping[str, object]:
+def _read_mapping(value: object) -> Mapping[str, object]:
     return value if isinstance(value, Mapping) else {}

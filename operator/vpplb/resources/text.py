@@ -12,13 +12,13 @@ from pydantic import AfterValidator, WithJsonSchema
 
 from vpplb.resources.addresses import read_address
 from vpplb.resources.pem import read_certificates
-from vpplb.resources.schema import cel, string
+from vpplb.resources.schema import make_cel_rule, make_string_schema
 
 _PART = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _SUBDOMAIN = rf"{_PART}(\.{_PART})*"
 
 
-def _matching(pattern: str, most: int, says: str) -> AfterValidator:
+def _validate_pattern(pattern: str, most: int, says: str) -> AfterValidator:
     """Check as the API server does: the whole text matches and is not too long."""
     compiled = re.compile(pattern)
 
@@ -33,34 +33,42 @@ def _matching(pattern: str, most: int, says: str) -> AfterValidator:
 
 
 def _by_cel(pattern: str, most: int, says: str, least: int = 1) -> WithJsonSchema:
-    return string(most, cel(f'self.matches(r"^{pattern}$")', says), minLength=least)
+    return make_string_schema(
+        most, make_cel_rule(f'self.matches(r"^{pattern}$")', says), minLength=least
+    )
 
 
 def _by_pattern(pattern: str, most: int, least: int = 1) -> WithJsonSchema:
     """State a pattern, not CEL: for text in lists of thousands, beyond CEL's budget."""
-    return string(most, minLength=least, pattern=f"^{pattern}$")
+    return make_string_schema(most, minLength=least, pattern=f"^{pattern}$")
 
 
 _NAME_SAYS = "must be a name of lower-case letters, digits, - and . (RFC 1123)"
-ObjectName = Annotated[str, _matching(_SUBDOMAIN, 253, _NAME_SAYS), _by_pattern(_SUBDOMAIN, 253)]
+ObjectName = Annotated[
+    str, _validate_pattern(_SUBDOMAIN, 253, _NAME_SAYS), _by_pattern(_SUBDOMAIN, 253)
+]
 
 _LABEL_SAYS = "must be a name of lower-case letters, digits and - (RFC 1123)"
-DnsLabel = Annotated[str, _matching(_PART, 63, _LABEL_SAYS), _by_pattern(_PART, 63)]
+DnsLabel = Annotated[str, _validate_pattern(_PART, 63, _LABEL_SAYS), _by_pattern(_PART, 63)]
 
 _PATH = "/[!-~]*"
 _PATH_SAYS = "must begin with / and be ASCII without spaces"
-HttpPath = Annotated[str, _matching(_PATH, 2048, _PATH_SAYS), _by_cel(_PATH, 2048, _PATH_SAYS)]
+HttpPath = Annotated[
+    str, _validate_pattern(_PATH, 2048, _PATH_SAYS), _by_cel(_PATH, 2048, _PATH_SAYS)
+]
 
 _HOST = r"[A-Za-z0-9._:\[\]-]+"
 _HOST_SAYS = "must be a host name or an address, with or without a port"
-HostName = Annotated[str, _matching(_HOST, 262, _HOST_SAYS), _by_cel(_HOST, 262, _HOST_SAYS)]
+HostName = Annotated[
+    str, _validate_pattern(_HOST, 262, _HOST_SAYS), _by_cel(_HOST, 262, _HOST_SAYS)
+]
 
 _SERVER = r"[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?"
 _NUMBER = r"(^|\.)[0-9]+\.?$"  # the last label of an address, never of a name (RFC 3696, 2)
 _SERVER_SAYS = "must be a host name or an address"
 
 
-def _server(text: str) -> str:
+def _check_server(text: str) -> str:
     try:
         read_address(text)
     except ValueError:
@@ -72,10 +80,10 @@ def _server(text: str) -> str:
 
 ServerName = Annotated[
     str,
-    AfterValidator(_server),
-    string(
+    AfterValidator(_check_server),
+    make_string_schema(
         253,
-        cel(
+        make_cel_rule(
             f'isIP(self) || self.matches(r"^{_SERVER}$") && !self.matches(r"{_NUMBER}")',
             _SERVER_SAYS,
         ),
@@ -97,12 +105,12 @@ def _not_own(name: str) -> str:
 
 HeaderName = Annotated[
     str,
-    _matching(_HEADER, 128, _HEADER_SAYS),
+    _validate_pattern(_HEADER, 128, _HEADER_SAYS),
     AfterValidator(_not_own),
-    string(
+    make_string_schema(
         128,
-        cel(f'self.matches(r"^{_HEADER}$")', _HEADER_SAYS),
-        cel(f"!(self.lowerAscii() in {_OWN_HEADERS})", _OWN_SAYS),
+        make_cel_rule(f'self.matches(r"^{_HEADER}$")', _HEADER_SAYS),
+        make_cel_rule(f"!(self.lowerAscii() in {_OWN_HEADERS})", _OWN_SAYS),
         minLength=1,
     ),
 ]
@@ -110,28 +118,28 @@ HeaderName = Annotated[
 _VALUE = r"[\t -~]*"
 _VALUE_SAYS = "must be one line of printable ASCII"
 HeaderValue = Annotated[
-    str, _matching(_VALUE, 2048, _VALUE_SAYS), _by_cel(_VALUE, 2048, _VALUE_SAYS, 0)
+    str, _validate_pattern(_VALUE, 2048, _VALUE_SAYS), _by_cel(_VALUE, 2048, _VALUE_SAYS, 0)
 ]
 
 _KEY = "[-._a-zA-Z0-9]+"
 _KEY_SAYS = "must be a key of a Secret: letters, digits, -, _ and ."
-SecretKey = Annotated[str, _matching(_KEY, 253, _KEY_SAYS), _by_cel(_KEY, 253, _KEY_SAYS)]
+SecretKey = Annotated[str, _validate_pattern(_KEY, 253, _KEY_SAYS), _by_cel(_KEY, 253, _KEY_SAYS)]
 
 LABEL_KEY = rf"({_SUBDOMAIN}/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?"
 LABEL_KEY_SAYS = "must have names of labels as keys, such as topology.kubernetes.io/zone"
-LabelKey = Annotated[str, _matching(LABEL_KEY, 317, LABEL_KEY_SAYS)]
+LabelKey = Annotated[str, _validate_pattern(LABEL_KEY, 317, LABEL_KEY_SAYS)]
 
 _LABEL_VALUE = "([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?"
 LabelValue = Annotated[
     str,
-    _matching(_LABEL_VALUE, 63, "must be the value of a label"),
+    _validate_pattern(_LABEL_VALUE, 63, "must be the value of a label"),
     _by_pattern(_LABEL_VALUE, 63, 0),
 ]
 
 _REGEXP_SAYS = "must be a regular expression (RE2)"
 
 
-def _compiles(pattern: str) -> str:
+def _check_regexp(pattern: str) -> str:
     quiet = re2.Options()
     quiet.log_errors = False
     try:
@@ -143,16 +151,18 @@ def _compiles(pattern: str) -> str:
 
 Regexp = Annotated[
     str,
-    _matching("(?s:.+)", 1024, "must not be empty"),
-    AfterValidator(_compiles),
+    _validate_pattern("(?s:.+)", 1024, "must not be empty"),
+    AfterValidator(_check_regexp),
     # The condition cannot be evaluated where the pattern does not compile: that refuses it.
-    string(1024, cel("''.matches(self) ? true : true", _REGEXP_SAYS), minLength=1),
+    make_string_schema(
+        1024, make_cel_rule("''.matches(self) ? true : true", _REGEXP_SAYS), minLength=1
+    ),
 ]
 
 _PEM_SAYS = "must be certificates in PEM"
 
 
-def _certificates(pem: str) -> str:
+def _check_certificates(pem: str) -> str:
     try:
         read_certificates(pem)
     except ValueError as error:
@@ -162,11 +172,11 @@ def _certificates(pem: str) -> str:
 
 CaBundle = Annotated[
     str,
-    _matching("(?s:.*)", 262144, _PEM_SAYS),
-    AfterValidator(_certificates),
-    string(
+    _validate_pattern("(?s:.*)", 262144, _PEM_SAYS),
+    AfterValidator(_check_certificates),
+    make_string_schema(
         262144,
-        cel(
+        make_cel_rule(
             "self.contains('-----BEGIN CERTIFICATE-----')"
             " && self.contains('-----END CERTIFICATE-----')",
             _PEM_SAYS,

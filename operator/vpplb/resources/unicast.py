@@ -10,42 +10,48 @@ from dataclasses import dataclass
 from ipaddress import ip_network
 
 from vpplb.model.vip import IPNetwork
-from vpplb.resources.schema import Schema, cel
+from vpplb.resources.schema import Schema, make_cel_rule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Range:
+class AddressRange:
     """Networks, and what to say of an address in them."""
 
     networks: tuple[str, ...]
     says: str
 
-    def holds(self, prefix: IPNetwork) -> bool:
+    def holds_prefix(self, prefix: IPNetwork) -> bool:
         """Whether all of the prefix lies in the range."""
-        return any(_within(prefix, ip_network(network)) for network in self.networks)
+        return any(_is_within(prefix, ip_network(network)) for network in self.networks)
 
     @property
-    def cel(self) -> Schema:
+    def make_cel_rule(self) -> Schema:
         """Return the rule that refuses an address or a prefix in the range."""
         networks = ", ".join(f"'{network}'" for network in self.networks)
-        return cel(
+        return make_cel_rule(
             f"[{networks}].all(r, !(isIP(self) && cidr(r).containsIP(self))"
             " && !(isCIDR(self) && cidr(r).containsCIDR(self)))",
             self.says,
         )
 
 
-LOOPBACK = Range(
+LOOPBACK = AddressRange(
     networks=("127.0.0.0/8",),
     says="must not be loopback: it never leaves a host (--allow-loopback allows it for trials)",
 )
 """IPv6 has its loopback among those that VPP takes for IPv4: nothing allows it."""
 
 _RANGES = (
-    Range(networks=("0.0.0.0/8", "::/128"), says="must not be unspecified: it names no host"),
-    Range(networks=("224.0.0.0/4", "ff00::/8"), says="must not be multicast: it names no one host"),
-    Range(networks=("255.255.255.255/32",), says="must not be broadcast: it names no one host"),
-    Range(
+    AddressRange(
+        networks=("0.0.0.0/8", "::/128"), says="must not be unspecified: it names no host"
+    ),
+    AddressRange(
+        networks=("224.0.0.0/4", "ff00::/8"), says="must not be multicast: it names no one host"
+    ),
+    AddressRange(
+        networks=("255.255.255.255/32",), says="must not be broadcast: it names no one host"
+    ),
+    AddressRange(
         networks=("169.254.0.0/16", "fe80::/10"),
         says="must not be link-local: nothing says on which of VPP's links",
     ),
@@ -66,7 +72,7 @@ def is_low(prefix: IPNetwork) -> bool:
 def require_unicast(prefix: IPNetwork) -> None:
     """Raise ValueError, with a sentence for people, when a prefix is no host's or no hosts'."""
     for one in _RANGES:
-        if one.holds(prefix):
+        if one.holds_prefix(prefix):
             raise ValueError(one.says)
     if is_low(prefix):
         raise ValueError(LOW_SAYS)
@@ -74,14 +80,14 @@ def require_unicast(prefix: IPNetwork) -> None:
 
 def unicast_cel() -> Iterable[Schema]:
     """Return the rules that say the same as `require_unicast` to the API server."""
-    yield from (one.cel for one in _RANGES)
-    yield cel(
+    yield from (one.make_cel_rule for one in _RANGES)
+    yield make_cel_rule(
         f"!(isIP(self) && cidr('{_LOW}').containsIP(self))"
         f" && !(isCIDR(self) && cidr('{_LOW}').containsIP(cidr(self).masked().ip()))",
         LOW_SAYS,
     )
 
 
-def _within(inner: IPNetwork, outer: IPNetwork) -> bool:
+def _is_within(inner: IPNetwork, outer: IPNetwork) -> bool:
     same = inner.version == outer.version and inner.prefixlen >= outer.prefixlen
     return same and inner.network_address in outer

@@ -56,7 +56,7 @@ class LbTables:
             weights = {
                 to_address(server.address): server.weight for server in servers if server.used
             }
-            row.shares = maglev_table.shares(weights, row.table_length)
+            row.shares = maglev_table.count_buckets(weights, row.table_length)
         return row.shares
 
     def table(self) -> VipTable:
@@ -72,7 +72,7 @@ class LbTables:
             numbers = [n for n in self.server_indexes(row) if self.servers[n].used]
             numbers.sort(key=lambda number: self.servers[number].address)
             weights = {to_address(self.servers[n].address): self.servers[n].weight for n in numbers}
-            owners = maglev_table.fill(weights, row.table_length)
+            owners = maglev_table.fill_table(weights, row.table_length)
             row.new_flows = [
                 NO_SERVER if owner == maglev_table.EMPTY else numbers[owner] for owner in owners
             ]

@@ -8,7 +8,7 @@ from enum import IntEnum
 from ipaddress import IPv4Address, IPv6Address, ip_network
 from typing import NamedTuple
 
-from vpplb.model.vip import Encap, IPAddress, Protocol, VipId
+from vpplb.model.vip import Encap, IPAddress, VipId, VipProtocol
 from vpplb.simulator.pool import VppPool
 
 ANY_PROTOCOL = 255
@@ -150,7 +150,9 @@ def to_address(number: int) -> IPAddress:
 def vip_id(key: VipKey) -> VipId:
     """Return a key in the model's terms; KeyError for a protocol that it does not have."""
     length = key.length - (IP6_BITS - IP4_BITS) if key.is_ip4 else key.length
-    protocol = {6: Protocol.TCP, 17: Protocol.UDP, ANY_PROTOCOL: Protocol.ANY}[key.protocol]
+    protocol = {6: VipProtocol.TCP, 17: VipProtocol.UDP, ANY_PROTOCOL: VipProtocol.ANY}[
+        key.protocol
+    ]
     address = IPv4Address(key.address) if key.is_ip4 else IPv6Address(key.address)
     return VipId(ip_network((address, length)), protocol, key.port)
 

@@ -12,13 +12,13 @@ from vpplb.files.manifests import LoadedManifests
 from vpplb.files.owned_state_store import OwnedStateStore, VppIdentity
 from vpplb.files.state_file import StateFile
 from vpplb.model.clock import Clock, SystemClock
-from vpplb.model.health import Transition
+from vpplb.model.health import HealthTransition
 from vpplb.plan.decisions import DecidedState
 from vpplb.plan.settings import DesiredSettings
 from vpplb.probers.worker_pool import WorkerPool
 from vpplb.reconcile.ports import Prober
 from vpplb.reconcile.reconciler import Reconciler
-from vpplb.resources.allowances import NOTHING, Allowances
+from vpplb.resources.allowances import NOTHING, AddressAllowances
 from vpplb.resources.renderer import StatusRenderer
 from vpplb.standalone.decision_handler import DecisionHandler
 from vpplb.standalone.local_statuses import LocalObjects, LocalStatuses
@@ -64,7 +64,7 @@ class StandaloneOptions:
     transition_history: int = 5
     probe_workers: int = 0
     blind_guard: bool = True
-    allowed: Allowances = NOTHING
+    allowed: AddressAllowances = NOTHING
     sync_interval: float = 30.0
     own_all: bool = False
     conf: DesiredSettings = field(default_factory=DesiredSettings)
@@ -83,7 +83,7 @@ class StandaloneApp:
         options: StandaloneOptions,
         lb: LoadBalancer | None = None,
         prober: Prober | None = None,
-        on_transition: Callable[[Transition], None] = lambda _: None,
+        on_transition: Callable[[HealthTransition], None] = lambda _: None,
         indexes: Indexes | None = None,
     ) -> None:
         self._options, clock = options, SystemClock()

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable
 
-from vpplb.model.health import Transition
+from vpplb.model.health import HealthTransition
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.problem import Problem
 from vpplb.plan.decisions import DecidedState, Decisions, UnreadFrontend
@@ -26,7 +26,7 @@ class DecisionHandler:
         syncer: VppSyncer,
         statuses: LocalStatuses,
         decision_log: DecisionLog,
-        on_transition: Callable[[Transition], None],
+        on_transition: Callable[[HealthTransition], None],
     ) -> None:
         self._decided, self._syncer, self._statuses = decided, syncer, statuses
         self._log, self._on_transition = decision_log, on_transition

@@ -14,12 +14,12 @@ from pathlib import Path
 
 from vpplb.files.manifests import BadManifests, load_manifests
 from vpplb.model.check import HttpProbe
-from vpplb.model.health import HealthState, Transition
+from vpplb.model.health import HealthState, HealthTransition
 from vpplb.model.names import ObjectKey
 from vpplb.plan.ops import Op, SetConf
 from vpplb.plan.render import op_text
 from vpplb.plan.settings import HeapSpace
-from vpplb.resources.allowances import Allowances
+from vpplb.resources.allowances import AddressAllowances
 from vpplb.simulator.server import VppSimulator
 from vpplb.standalone.app import StandaloneApp, StandaloneOptions
 from vpplb.sync.ports import CallOutcome, LoadBalancer, ObservedVpp, VppInfo
@@ -33,7 +33,7 @@ SHARES_EVERY = 1.0
 """Seconds between readings of VPP, which show the true shares."""
 
 
-_ALLOWED = Allowances(loopback=True)
+_ALLOWED = AddressAllowances(loopback=True)
 """Its servers are on this machine."""
 
 
@@ -223,7 +223,7 @@ class FailoverDemo:
         except TimeoutError:
             raise DemoFailed(f"not within {PATIENCE:g} s: {what}") from None
 
-    def _tell_transition(self, transition: Transition) -> None:
+    def _tell_transition(self, transition: HealthTransition) -> None:
         change = f"{transition.from_state.value} → {transition.to_state.value}"
         self._tell(f"{transition.backend.name} {change} ({transition.code} {transition.detail})")
 

@@ -11,7 +11,7 @@ from vpplb.files.state_file import StateFile
 from vpplb.model.names import ObjectKey
 from vpplb.model.objects import Backend, Frontend, HealthCheck
 from vpplb.reconcile.reconciler import Reconciler
-from vpplb.resources.allowances import NOTHING, Allowances
+from vpplb.resources.allowances import NOTHING, AddressAllowances
 from vpplb.resources.health_codec import load_health
 from vpplb.resources.renderer import load_previous
 
@@ -39,7 +39,7 @@ class ManifestFolder:
         on_seen: Callable[[str, ObjectKey, Mapping[str, object]], None],
         on_gone: Callable[[str, ObjectKey], None],
         on_loaded: Callable[[LoadedManifests], None],
-        allowed: Allowances = NOTHING,
+        allowed: AddressAllowances = NOTHING,
     ) -> None:
         self._path = path
         self._allowed = allowed

@@ -16,7 +16,7 @@ from vpplb.model.names import ObjectKey
 from vpplb.model.vip import IPNetwork, StrangeVip, Vip, VipId, VipTable
 from vpplb.plan.diff import diff_prefix, taken_as_applied
 from vpplb.plan.execution import apply_ops
-from vpplb.plan.obstacles import FlushEpochs, VipCase, by_prefix, obstacles, under
+from vpplb.plan.obstacles import FlushEpochs, VipCase, by_prefix, find_obstacles, keep_settings
 from vpplb.plan.ops import AddServer, SetWeight, VipOp
 from vpplb.sync.vip_records import (
     PrefixGroup,
@@ -193,7 +193,7 @@ class VipState:
             return case._replace(heir=wanted, heir_id=heir.vip)
         if not self._is_blocked(heir):
             return case
-        want = under(record.vip, have, wanted)
+        want = keep_settings(record.vip, have, wanted)
         return case._replace(want=want, foreign=want is None)
 
     def _is_blocked(self, record: VipRecord) -> bool:
@@ -204,7 +204,7 @@ class VipState:
             for one in record.group.records.values()
             if (want := one.wanted_vip) is not None or not self._is_removable(one, held)
         ]
-        return record.vip in obstacles(cases, self._strange_on(record.group))
+        return record.vip in find_obstacles(cases, self._strange_on(record.group))
 
     def replaces_vips(self, groups: Iterable[PrefixGroup]) -> bool:
         """Whether something there may be taken away for something else."""

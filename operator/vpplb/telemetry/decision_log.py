@@ -2,7 +2,7 @@
 
 import logging
 
-from vpplb.model.health import Alarm, Transition
+from vpplb.model.health import HealthTransition, ProberAlarm
 from vpplb.plan.decisions import Decisions
 from vpplb.telemetry.metrics import OperatorMetrics
 from vpplb.telemetry.state_view import DecidedStateView
@@ -10,7 +10,7 @@ from vpplb.telemetry.state_view import DecidedStateView
 log = logging.getLogger("vpplb.transitions")
 
 
-def log_transition(transition: Transition) -> None:
+def log_transition(transition: HealthTransition) -> None:
     """Log a change of a backend's state, its parts as fields too."""
     seen = ": ".join(part for part in (transition.code, transition.detail) if part)
     log.info(
@@ -29,7 +29,7 @@ def log_transition(transition: Transition) -> None:
     )
 
 
-def log_suspicion(alarm: Alarm | None) -> None:
+def log_suspicion(alarm: ProberAlarm | None) -> None:
     """Log that the prober is suspected, and why; None: that it no longer is."""
     if alarm is None:
         log.warning("the prober is trusted again: backends are as it measures them")

@@ -19,7 +19,7 @@ from typing import Protocol, Self
 from aiohttp import web
 
 from vpplb.model.names import ObjectKey
-from vpplb.model.printable import printable
+from vpplb.model.printable import make_printable
 from vpplb.telemetry import metrics
 from vpplb.telemetry.allowed_hosts import is_own_host
 from vpplb.telemetry.connections import ConnectionGuard
@@ -341,7 +341,7 @@ def _json_response(body: object, *, status: int = 200) -> web.Response:
 
 
 def _json_text(body: object) -> bytes:
-    return printable(json.dumps(body, separators=(",", ":"), ensure_ascii=False)).encode()
+    return make_printable(json.dumps(body, separators=(",", ":"), ensure_ascii=False)).encode()
 
 
 @web.middleware

@@ -10,7 +10,7 @@ import sys
 from datetime import UTC, datetime
 from typing import Literal, TextIO
 
-from vpplb.model.printable import printable
+from vpplb.model.printable import make_printable
 
 LogFormat = Literal["console", "json"]
 
@@ -74,7 +74,7 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return printable(json.dumps(line, default=str, ensure_ascii=False))
+        return make_printable(json.dumps(line, default=str, ensure_ascii=False))
 
 
 class ConsoleFormatter(logging.Formatter):
@@ -90,13 +90,13 @@ class ConsoleFormatter(logging.Formatter):
         if self._colour and record.levelname in _COLOURS:
             level = f"\x1b[{_COLOURS[record.levelname]}m{level}\x1b[0m"
         time = _record_time(record).astimezone().strftime("%H:%M:%S.%f")[:-3]
-        fields = printable(
+        fields = make_printable(
             "".join(f"  {name}={value}" for name, value in _extra_fields(record).items())
         )
         name = record.name.removeprefix("vpplb.")
-        line = f"{time} {level} {name}: {printable(record.getMessage())}{fields}"
+        line = f"{time} {level} {name}: {make_printable(record.getMessage())}{fields}"
         if record.exc_info:
-            line += "\n" + printable(self.formatException(record.exc_info), keep="\n")
+            line += "\n" + make_printable(self.formatException(record.exc_info), keep="\n")
         return line
 
 

@@ -16,7 +16,7 @@ from prometheus_client.core import HistogramMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
-from vpplb.model.health import ProbeCode, Transition
+from vpplb.model.health import HealthTransition, ProbeCode
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import VipId
 from vpplb.plan.ops import ChangeKind
@@ -107,7 +107,7 @@ class _ProbeCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         probes = catalog.PROBES.counter_family()
         for (type_, code), count in self.results.items():
-            probes.add_metric((type_, code, "pass" if ProbeCode(code).ok else "fail"), count)
+            probes.add_metric((type_, code, "pass" if ProbeCode(code).is_pass else "fail"), count)
         yield probes
         discarded = catalog.PROBES_DISCARDED.counter_family()
         for reason, count in self.discarded.items():
@@ -156,7 +156,7 @@ class OperatorMetrics:
         """Add what a worker has counted since its last report."""
         self._probes.add_stats(stats)
 
-    def record_transition(self, transition: Transition) -> None:
+    def record_transition(self, transition: HealthTransition) -> None:
         tally = self._transitions.tallies.setdefault(transition.backend, Tally())
         tally[transition.from_state, transition.to_state] += 1
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from vpplb.model.health import HealthState, Transition
+from vpplb.model.health import HealthState, HealthTransition
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.plan.decisions import DecidedState
 from vpplb.resources.renderer import StoredObjects
@@ -54,7 +54,7 @@ class DecidedStateView:
             told = {"deleted": True, "object": {"metadata": _metadata(key, stored.raw)}}
             self._stream.publish(_TOLD[kind], told, object=str(key))
 
-    def publish_transition(self, transition: Transition) -> None:
+    def publish_transition(self, transition: HealthTransition) -> None:
         """Tell a transition, with each frontend that it concerns."""
         frontends = self._decided.frontends_of(transition.backend)
         self._stream.publish(

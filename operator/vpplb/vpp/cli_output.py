@@ -6,14 +6,14 @@ from ipaddress import IPv4Address, IPv6Network, ip_network
 from itertools import islice
 from typing import NamedTuple
 
-from vpplb.model.vip import Protocol, VipId
+from vpplb.model.vip import VipId, VipProtocol
 from vpplb.plan.settings import HeapSpace
 from vpplb.vpp.messages import Fields
 
 SHOW_HEAP: Fields = {"cmd": b"show memory main-heap"}
 SHOW_THREADS: Fields = {"cmd": b"show threads"}
 SHOW_VIPS: Fields = {"cmd": b"show lb vips verbose"}
-PROTOCOL_OF = {6: Protocol.TCP, 17: Protocol.UDP, 255: Protocol.ANY}
+PROTOCOL_OF = {6: VipProtocol.TCP, 17: VipProtocol.UDP, 255: VipProtocol.ANY}
 
 _HEADING = re.compile(r"^ ?ip[46]-\S+ \[(?P<index>\d+)\] (?P<prefix>\S+)(?P<words>( \S+)*) *$")
 _PORT = re.compile(r"^ *protocol:(?P<protocol>\d+) port:(?P<port>\d+) *$")
@@ -63,14 +63,14 @@ def parse_vips(text: str) -> VipListing:
     return VipListing(indexes, frozenset(sticky), misread)
 
 
-def _iter_live_vips(lines: list[str]) -> Iterator[tuple[re.Match[str], Protocol, int]]:
+def _iter_live_vips(lines: list[str]) -> Iterator[tuple[re.Match[str], VipProtocol, int]]:
     """Yield heading, protocol and port of each VIP that is not removed."""
     for number, line in enumerate(lines):
         heading = _HEADING.match(line) if len(line) < _LONGEST else None
         if heading is None or "removed" in heading["words"].split():
             continue
         port = next((m for m in map(_PORT.match, lines[number + 1 : number + 3]) if m), None)
-        protocol = PROTOCOL_OF.get(int(port["protocol"])) if port else Protocol.ANY
+        protocol = PROTOCOL_OF.get(int(port["protocol"])) if port else VipProtocol.ANY
         if protocol is not None:
             yield heading, protocol, int(port["port"]) if port else 0
 

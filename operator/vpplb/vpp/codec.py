@@ -15,10 +15,10 @@ from vpplb.model.vip import (
     IPAddress,
     IPNetwork,
     LbConf,
-    Protocol,
     StrangeVip,
     Vip,
     VipId,
+    VipProtocol,
     VipSettings,
     VipTable,
 )
@@ -209,7 +209,7 @@ def _decode_settings(fields: Fields, sticky: bool) -> VipSettings:
 def _vip_id(fields: Fields) -> VipId | None:
     protocol = PROTOCOL_OF.get(_read_int(fields, "vip.protocol"))
     port = _read_int(fields, "vip.port")
-    if protocol is None or (protocol is Protocol.ANY) != (port == 0):
+    if protocol is None or (protocol is VipProtocol.ANY) != (port == 0):
         return None
     return _vip_of(
         _read_address(fields, "vip.pfx.address"), _read_int(fields, "vip.pfx.len"), protocol, port
@@ -219,7 +219,7 @@ def _vip_id(fields: Fields) -> VipId | None:
 # A dump names each VIP once for each of its servers, and most servers in many VIPs: making the
 # same values over and over would be most of the work, and of the memory.
 @lru_cache(maxsize=1 << 14)
-def _vip_of(address: IPAddress, length: int, protocol: Protocol, port: int) -> VipId | None:
+def _vip_of(address: IPAddress, length: int, protocol: VipProtocol, port: int) -> VipId | None:
     prefix = _make_prefix(address, length)
     return None if prefix is None else VipId(prefix, protocol, port)
 

@@ -17,7 +17,7 @@ from vpplb.controller.event_notes import (
     note_transition,
     read_announcement,
 )
-from vpplb.model.health import HealthState, Transition
+from vpplb.model.health import HealthState, HealthTransition
 from vpplb.model.problem import Problem
 from vpplb.plan.decisions import UnreadFrontend
 from vpplb.plan.pools import MemberWeight
@@ -35,8 +35,8 @@ PROBLEM = Problem(
 )
 
 
-def transition(before: HealthState, after: HealthState, **seen: str) -> Transition:
-    return Transition(backend=key("a"), from_state=before, to_state=after, at=NOON, **seen)
+def transition(before: HealthState, after: HealthState, **seen: str) -> HealthTransition:
+    return HealthTransition(backend=key("a"), from_state=before, to_state=after, at=NOON, **seen)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from in_memory.status_writer import running, see
 from vpplb.controller.broken_references import LASTING
 from vpplb.kube.errors import ApiUnreachable
 from vpplb.kube.status_writer import StatusWriter, WritePriority
-from vpplb.model.health import Response
+from vpplb.model.health import ProbeResponse
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.reconcile.ports import ResponseChange
 
@@ -208,7 +208,7 @@ async def test_a_suspicion_is_one_event_on_the_first_frontend_and_a_metric(
     operator.events()
     for one in operator.prober.running.values():
         operator.reconciler.on_response_change(
-            ResponseChange(one.backend, one.generation, Response.SILENT)
+            ResponseChange(one.backend, one.generation, ProbeResponse.SILENT)
         )
     await operator.settle()
     [(event_type, reason, note)] = operator.events()
@@ -223,7 +223,7 @@ async def test_a_suspicion_is_one_event_on_the_first_frontend_and_a_metric(
 
     for one in operator.prober.running.values():
         operator.reconciler.on_response_change(
-            ResponseChange(one.backend, one.generation, Response.PASSED)
+            ResponseChange(one.backend, one.generation, ProbeResponse.PASSED)
         )
     await operator.settle()
     assert operator.events() == []

@@ -172,7 +172,7 @@ def test_owners_that_make_no_sense_are_refused(text: object) -> None:
 
 # --- when it is written ---------------------------------------------------------------------------
 
-WEB, API = (VipId.parse(f"192.0.2.{n}/32 tcp/80") for n in (1, 2))
+WEB, API = (VipId.parse_text(f"192.0.2.{n}/32 tcp/80") for n in (1, 2))
 
 
 class SlowDisk:

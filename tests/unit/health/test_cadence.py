@@ -13,9 +13,9 @@ from vpplb.health.cadence import (
     return_time,
 )
 from vpplb.health.machine import HealthCounter
-from vpplb.model.check import Cadence
+from vpplb.model.check import ProbeCadence
 
-CADENCE = Cadence(
+CADENCE = ProbeCadence(
     interval=timedelta(seconds=2),
     fast_interval=timedelta(seconds=1),
     down_interval=timedelta(seconds=5),
@@ -108,10 +108,10 @@ def test_the_longest_time_until_a_backend_that_is_down_has_been_probed_twice(
     assert return_time(cadence).total_seconds() == pytest.approx(seconds)
 
 
-def noticed_within(seconds: float) -> Cadence:
+def noticed_within(seconds: float) -> ProbeCadence:
     """Return a cadence whose check notices what happens within so many seconds."""
     half = timedelta(seconds=seconds) / 2
-    return Cadence(interval=half / 1.1, timeout=half, fall=1)
+    return ProbeCadence(interval=half / 1.1, timeout=half, fall=1)
 
 
 @pytest.mark.parametrize(

@@ -42,18 +42,18 @@ def test_the_counter_follows_rise_and_fall(
     rise: int, fall: int, results: str, h: int, healthy: bool
 ) -> None:
     counter = counted(rise, fall, results)
-    assert (counter.h, counter.healthy, counter.fresh) == (h, healthy, False)
+    assert (counter.h, counter.is_healthy, counter.fresh) == (h, healthy, False)
 
 
 def test_a_new_counter_is_fresh_and_not_settled() -> None:
     counter = HealthCounter(rise=2, fall=3)
     assert counter.fresh
-    assert not counter.settled
+    assert not counter.is_settled
 
 
 @pytest.mark.parametrize(("results", "settled"), [("+", True), ("-", True), ("+-", False)])
 def test_settled_means_that_no_change_is_under_way(results: str, settled: bool) -> None:
-    assert counted(2, 3, results).settled is settled
+    assert counted(2, 3, results).is_settled is settled
 
 
 def test_a_result_that_changes_nothing_returns_the_counter_itself() -> None:
@@ -62,10 +62,10 @@ def test_a_result_that_changes_nothing_returns_the_counter_itself() -> None:
 
 
 def resumed(up: bool, results: str) -> bool:
-    counter = HealthCounter.resumed(2, 3, up=up)
+    counter = HealthCounter.resume_verdict(2, 3, up=up)
     for result in results:
         counter = count_result(counter, passed=result == "+")
-    return counter.healthy
+    return counter.is_healthy
 
 
 @pytest.mark.parametrize(

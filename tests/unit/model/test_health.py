@@ -1,13 +1,13 @@
 import pytest
 
-from vpplb.model.health import BackendHealth, HealthState, ProbeCode, ProbeResult, Response
+from vpplb.model.health import BackendHealth, HealthState, ProbeCode, ProbeResponse, ProbeResult
 
 PASSED = {"L3OK", "L4OK", "L6OK", "L7OK"}
 
 
 @pytest.mark.parametrize("code", list(ProbeCode))
 def test_a_probe_passed_when_its_code_says_ok(code: ProbeCode) -> None:
-    assert code.ok == (code.value in PASSED)
+    assert code.is_pass == (code.value in PASSED)
 
 
 @pytest.mark.parametrize(
@@ -35,13 +35,13 @@ STALLED = {"L6TOUT", "L7TOUT"}
 @pytest.mark.parametrize("code", list(ProbeCode))
 def test_only_passes_and_what_nobody_answered_are_no_failing_answers(code: ProbeCode) -> None:
     expected = (
-        Response.PASSED
+        ProbeResponse.PASSED
         if code.value in PASSED
-        else Response.SILENT
+        else ProbeResponse.SILENT
         if code.value in SILENT
-        else Response.STALLED
+        else ProbeResponse.STALLED
         if code.value in STALLED
-        else Response.ANSWERED
+        else ProbeResponse.ANSWERED
     )
     assert ProbeResult(code=code).response is expected
 
@@ -49,4 +49,4 @@ def test_only_passes_and_what_nobody_answered_are_no_failing_answers(code: Probe
 def test_a_connection_that_failed_by_no_word_of_the_peer_is_silence() -> None:
     refused = ProbeResult(code=ProbeCode.L4CON, detail="connection refused")
     no_route = ProbeResult(code=ProbeCode.L4CON, detail="no route to host", unanswered=True)
-    assert (refused.response, no_route.response) == (Response.ANSWERED, Response.SILENT)
+    assert (refused.response, no_route.response) == (ProbeResponse.ANSWERED, ProbeResponse.SILENT)

@@ -35,10 +35,10 @@ def test_prefixes_around_an_address_come_the_longest_first(
 ) -> None:
     found, plain = PrefixSet(), set[IPNetwork]()
     for there, prefix in edits:
-        (found.add if there else found.discard)(prefix)
+        (found.add_prefix if there else found.discard_prefix)(prefix)
         (plain.add if there else plain.discard)(prefix)
     around = [prefix for prefix in plain if address in prefix]
-    assert list(found.around(address)) == sorted(around, key=lambda p: -p.prefixlen)
+    assert list(found.find_around(address)) == sorted(around, key=lambda p: -p.prefixlen)
 
 
 @given(moves=moves, prefix=prefixes)
@@ -47,6 +47,6 @@ def test_addresses_within_a_prefix_come_in_their_order(
 ) -> None:
     found, plain = AddressSet(), set[IPAddress]()
     for there, address in moves:
-        (found.add if there else found.discard)(address)
+        (found.add_address if there else found.discard_address)(address)
         (plain.add if there else plain.discard)(address)
-    assert list(found.within(prefix)) == sorted(a for a in plain if a in prefix)
+    assert list(found.find_within(prefix)) == sorted(a for a in plain if a in prefix)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vpplb.model.printable import printable
+from vpplb.model.printable import make_printable
 
 HOSTILE = {
     "an escape code": ("\x1b[2J", r"\u001b[2J"),
@@ -26,25 +26,25 @@ HOSTILE = {
 
 @pytest.mark.parametrize(("text", "shown"), HOSTILE.values(), ids=HOSTILE.keys())
 def test_what_cannot_be_printed_is_shown_as_json_writes_it(text: str, shown: str) -> None:
-    assert printable(text) == shown
+    assert make_printable(text) == shown
 
 
 @pytest.mark.parametrize("text", ["", "plain", "Grüße, 世界 – 3 × ½", "back\\slash \\u001b"])
 def test_what_can_be_printed_stays_as_it_is(text: str) -> None:
-    assert printable(text) == text
+    assert make_printable(text) == text
 
 
 def test_line_breaks_stay_where_they_are_our_own() -> None:
-    assert printable("a\nb\x1b", keep="\n") == "a\nb\\u001b"
+    assert make_printable("a\nb\x1b", keep="\n") == "a\nb\\u001b"
 
 
 @given(st.text(st.characters(codec=None)))
 def test_nothing_that_acts_on_a_terminal_is_left(text: str) -> None:
-    shown = printable(text)
+    shown = make_printable(text)
     assert not any(unicodedata.category(one) in ("Cc", "Cf", "Cs", "Zl", "Zp") for one in shown)
 
 
 @given(st.dictionaries(st.text(), st.text(st.characters(codec=None))))
 def test_a_json_text_means_the_same_afterwards(content: dict[str, str]) -> None:
     text = json.dumps(content, ensure_ascii=False)
-    assert json.loads(printable(text)) == content
+    assert json.loads(make_printable(text)) == content

@@ -5,7 +5,7 @@ from ipaddress import ip_address
 from data.objects import backend, frontend, key, pool, vip
 from vpplb.model.objects import Backend, Frontend
 from vpplb.model.vip import AppServer, Encap, Vip, VipSettings, VipTable
-from vpplb.plan.assumption import NOW, Assumed, assume
+from vpplb.plan.assumption import NOW, AssumedVips, assume_vips
 
 WEB = vip()
 
@@ -15,8 +15,8 @@ def assumed(
     down: tuple[str, ...] = (),
     before: VipTable | None = None,
     checks: tuple[str, ...] = (),
-) -> Assumed:
-    return assume(
+) -> AssumedVips:
+    return assume_vips(
         {one.key: one for one in objects if isinstance(one, Frontend)},
         {one.key: one for one in objects if isinstance(one, Backend)},
         {key(name) for name in checks},
@@ -25,7 +25,7 @@ def assumed(
     )
 
 
-def weights(result: Assumed) -> dict[str, tuple[int, int]]:
+def weights(result: AssumedVips) -> dict[str, tuple[int, int]]:
     """Weight and flush epoch by address of the VIP of `web`."""
     _, row = result.vips[key("web")]
     return {str(a): (s.weight, s.flush_epoch) for a, s in row.servers.items()}

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from data.objects import in_state, key
-from vpplb.model.check import Cadence
-from vpplb.model.health import Alarm, HealthState, Response
+from vpplb.model.check import ProbeCadence
+from vpplb.model.health import HealthState, ProberAlarm, ProbeResponse
 from vpplb.plan.blind_guard import (
     FEWEST_PROBED,
     GRACE_TRANSITIONS,
@@ -26,13 +26,13 @@ from vpplb.plan.blind_guard import (
 
 ROOT = Path(__file__).parents[3]
 TRUSTED, UNSURE, SUSPECTED = ProberTrust
-PASSED, ANSWERED, SILENT = Response.PASSED, Response.ANSWERED, Response.SILENT
+PASSED, ANSWERED, SILENT = ProbeResponse.PASSED, ProbeResponse.ANSWERED, ProbeResponse.SILENT
 SILENCE, ANSWER = {GuardEvent.NEARLY_ALL_SILENT}, {GuardEvent.SOMEBODY_ANSWERED}
 ALONE: set[GuardEvent] = {GuardEvent.NOBODY_HEARD}
 NOTHING: set[GuardEvent] = set()
 NOT_SUSPECTED = [TRUSTED, UNSURE]
 SECOND = timedelta(seconds=1)
-CADENCE = Cadence(
+CADENCE = ProbeCadence(
     interval=SECOND, fast_interval=SECOND, down_interval=SECOND, timeout=SECOND, fall=1
 )
 WINDOW, GRACE = 2.1, 3.2
@@ -121,9 +121,9 @@ def test_each_state_has_a_row_and_each_machine_a_way_back() -> None:
 
 
 @pytest.mark.parametrize("grace", list(GraceState))
-@pytest.mark.parametrize("event", [*GuardEvent, *Response])
+@pytest.mark.parametrize("event", [*GuardEvent, *ProbeResponse])
 def test_an_event_that_a_state_does_not_know_changes_nothing(
-    grace: GraceState, event: GuardEvent | Response
+    grace: GraceState, event: GuardEvent | ProbeResponse
 ) -> None:
     one = ProbedBackend(cadence=CADENCE, up=True, counted=True, grace=grace)
     after = change_grace(one, event, 100.0, WINDOW)
@@ -156,7 +156,7 @@ class SmallGuard:
         for name in names:
             self.guard.watch_backend(key(name), CADENCE, UP)
 
-    def turn(self, name: str, *responses: Response, now: float = 100.0) -> None:
+    def turn(self, name: str, *responses: ProbeResponse, now: float = 100.0) -> None:
         for response in responses:
             self.guard.on_response_change(key(name), response, now)
 
@@ -273,7 +273,7 @@ def test_silence_after_a_fall_by_an_answer_has_taken_nobody_down(
 ) -> None:
     if held:
         hold(small, "a", 100.0)
-        small.turn("a", Response.STALLED)
+        small.turn("a", ProbeResponse.STALLED)
     else:
         small.turn("a", ANSWERED)
         small.fall("a", 100.0)
@@ -353,7 +353,7 @@ def full() -> FullGuard:
 def test_who_is_silent_is_doubted_and_held_once_the_prober_is_suspected(full: FullGuard) -> None:
     assert full.fall("abcdefghijk") == set("abcdefghijk")
     assert (full.held(), full.suspects()) == ("abcdefghijk", "abcdefghijk")
-    assert full.guard.alarm == Alarm(silent=11, were_up=12)
+    assert full.guard.alarm == ProberAlarm(silent=11, were_up=12)
 
 
 def test_less_than_that_touches_nobody(full: FullGuard) -> None:

@@ -6,8 +6,8 @@ from data.objects import address, backend, frontend, in_state, key, pool
 from vpplb.model.health import HealthState
 from vpplb.model.objects import Frontend
 from vpplb.model.vip import AppServer, Encap, Vip
-from vpplb.plan.desired import Previous, configure, decided, desired_vip
-from vpplb.plan.pools import decide
+from vpplb.plan.desired import PreviousDecision, choose_settings, desired_vip, remember_decision
+from vpplb.plan.pools import decide_weights
 from vpplb.plan.resolve import resolve_group
 from vpplb.plan.resolved import ResolvedFrontend
 from vpplb.plan.serving_start import ServingStart
@@ -27,7 +27,7 @@ class Life:
 
     def __init__(self, one: Frontend) -> None:
         self.resolved = resolved(one)
-        self.previous = Previous()
+        self.previous = PreviousDecision()
         self.time = 1000
 
     def to(self, *, held: str = "", **states: HealthState) -> Vip:
@@ -35,11 +35,11 @@ class Life:
         self.time += 10
         health = {key(name): in_state(state) for name, state in states.items()}
         health |= {key(name): in_state(DOWN, held=True) for name in held}
-        start = ServingStart(decision=decide(self.resolved.members, health))
-        config = configure(self.resolved, self.previous)
+        start = ServingStart(decision=decide_weights(self.resolved.members, health))
+        config = choose_settings(self.resolved, self.previous)
         vip = desired_vip(config, start, self.previous, epoch=self.time)
         assert vip is not None
-        self.previous = decided(start, vip, self.previous)
+        self.previous = remember_decision(start, vip, self.previous)
         return vip
 
 
@@ -109,9 +109,14 @@ def test_the_epoch_grows_even_when_the_clock_goes_back() -> None:
 
 def test_a_withdrawn_frontend_has_no_vip() -> None:
     one, two = frontend("x", pool("p", a=1), age=2), frontend("y", pool("p", a=1), age=1)
-    nothing = ServingStart(decision=decide([], {}))
+    nothing = ServingStart(decision=decide_weights([], {}))
     loser = resolve_group([one, two], BACKENDS.get, lambda _: None)[two.key]
-    assert desired_vip(configure(loser, Previous()), nothing, Previous(), epoch=1) is None
+    assert (
+        desired_vip(
+            choose_settings(loser, PreviousDecision()), nothing, PreviousDecision(), epoch=1
+        )
+        is None
+    )
 
 
 def test_a_backend_in_two_pools_is_one_server_and_the_first_effective_weight_counts() -> None:
@@ -132,7 +137,7 @@ def test_the_present_table_length_is_kept_whatever_becomes_of_the_weights() -> N
     life.previous = replace(life.previous, vip=short)
     life.resolved = resolved(frontend("f", pool("p", a=100, b=37)))
     assert life.to(a=UP, b=UP).settings.table_length == 64
-    assert "with a table of 64 buckets" in configure(life.resolved, life.previous).flattened
+    assert "with a table of 64 buckets" in choose_settings(life.resolved, life.previous).flattened
 
 
 def test_a_length_that_a_person_takes_back_stays() -> None:
@@ -147,10 +152,10 @@ def test_the_weights_of_backends_of_one_address_add_up_to_what_vpp_takes() -> No
 
     def weight(**of: int) -> int:
         judged = resolve_group([frontend("f", pool("p", **of))], known.get, lambda _: None)
-        config = configure(judged[key("f")], Previous())
+        config = choose_settings(judged[key("f")], PreviousDecision())
         up = {key("a"): in_state(UP), key("b"): in_state(UP)}
-        start = ServingStart(decision=decide(config.resolved.members, up))
-        vip = desired_vip(config, start, Previous(), epoch=1)
+        start = ServingStart(decision=decide_weights(config.resolved.members, up))
+        vip = desired_vip(config, start, PreviousDecision(), epoch=1)
         assert vip is not None
         return vip.servers[A].weight
 

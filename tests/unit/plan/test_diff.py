@@ -4,14 +4,14 @@ from ipaddress import ip_address, ip_network
 import pytest
 
 from in_memory.planned import diff
-from vpplb.model.vip import AppServer, Encap, Protocol, Vip, VipId, VipSettings, VipTable
+from vpplb.model.vip import AppServer, Encap, Vip, VipId, VipProtocol, VipSettings, VipTable
 from vpplb.plan.diff import CallPlan, needs_flush
 from vpplb.plan.ops import AddVip, DelVip, SetWeight
 from vpplb.plan.render import call_text
 
 
 def vip(port: int = 80, address: str = "192.0.2.1") -> VipId:
-    return VipId(ip_network(address), Protocol.TCP if port else Protocol.ANY, port)
+    return VipId(ip_network(address), VipProtocol.TCP if port else VipProtocol.ANY, port)
 
 
 def row(

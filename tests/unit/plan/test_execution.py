@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from ipaddress import ip_address, ip_network
 
 from in_memory.planned import diff
-from vpplb.model.vip import AppServer, Encap, Protocol, Vip, VipId, VipSettings
+from vpplb.model.vip import AppServer, Encap, Vip, VipId, VipProtocol, VipSettings
 from vpplb.plan.diff import PlanStep
 from vpplb.plan.execution import apply_ops, count_as, may_continue
 from vpplb.plan.ops import AddServer, AddVip, ChangeKind, DelServer, DelVip, SetWeight
 
 
 def vip() -> VipId:
-    return VipId(ip_network("192.0.2.1"), Protocol.TCP, 80)
+    return VipId(ip_network("192.0.2.1"), VipProtocol.TCP, 80)
 
 
 def row(weights: Mapping[str, int] | None = None, length: int = 1024) -> Vip:

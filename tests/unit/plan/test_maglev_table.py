@@ -15,12 +15,12 @@ from vpplb.plan.maglev_table import (
     HONOURED,
     LENGTHS,
     SEED,
-    Distortion,
+    ShareDistortion,
     choose_length,
-    deal,
-    fill,
-    order,
-    shares,
+    count_buckets,
+    deal_buckets,
+    fill_table,
+    order_servers,
     xxh64,
 )
 
@@ -71,7 +71,7 @@ def test_shares_are_those_of_every_recorded_dump() -> None:
     tables = list(recorded_tables())
     assert len(tables) > 30
     for where, weights, length, buckets in tables:
-        assert shares(weights, length) == buckets, where
+        assert count_buckets(weights, length) == buckets, where
 
 
 @settings(deadline=None)
@@ -83,44 +83,44 @@ def test_hash_is_xxh64_of_the_eight_little_endian_bytes_with_vpps_seed(value: in
 def test_order_of_servers_is_numeric_whatever_their_order_of_arrival() -> None:
     weights = servers(1, 2, 3)
     backwards = dict(reversed(weights.items()))
-    assert order(backwards) == list(weights)
-    assert fill(backwards, 64) == fill(weights, 64)
+    assert order_servers(backwards) == list(weights)
+    assert fill_table(backwards, 64) == fill_table(weights, 64)
 
 
 def test_every_bucket_is_owned_once_a_weight_is_above_zero() -> None:
-    assert Counter(fill(servers(0, 1, 0), 16)) == {1: 16}
+    assert Counter(fill_table(servers(0, 1, 0), 16)) == {1: 16}
 
 
 @pytest.mark.parametrize("weights", [{}, servers(0, 0)])
 def test_no_bucket_is_owned_without_weight(weights: Mapping[IPAddress, int]) -> None:
-    assert list(fill(weights, 4)) == [EMPTY] * 4
-    assert set(shares(weights, 4).values()) <= {0}
-    assert Distortion(weights_of(weights)).at(4) == 0.0
+    assert list(fill_table(weights, 4)) == [EMPTY] * 4
+    assert set(count_buckets(weights, 4).values()) <= {0}
+    assert ShareDistortion(weights_of(weights)).measure_at(4) == 0.0
 
 
 def weights_of(weights: Mapping[IPAddress, int]) -> list[int]:
-    return [weights[address] for address in order(weights)]
+    return [weights[address] for address in order_servers(weights)]
 
 
 def test_a_table_of_one_bucket_goes_to_the_first_address() -> None:
-    assert shares(servers(1, 100), 1) == servers(1, 0)
+    assert count_buckets(servers(1, 100), 1) == servers(1, 0)
 
 
 def test_weights_that_sum_to_more_than_the_table_are_flattened() -> None:
-    assert list(shares(FLATTENED, 1024).values()) == [53] * 4 + [52] * 6 + [50] * 10
-    assert Distortion(weights_of(FLATTENED)).at(1024) > 0.2
+    assert list(count_buckets(FLATTENED, 1024).values()) == [53] * 4 + [52] * 6 + [50] * 10
+    assert ShareDistortion(weights_of(FLATTENED)).measure_at(1024) > 0.2
 
 
 @pytest.mark.parametrize("length", [0, -1, 3, 1000])
 def test_a_length_that_is_no_power_of_two_is_refused(length: int) -> None:
     with pytest.raises(ValueError, match="power of two"):
-        fill(servers(1), length)
+        fill_table(servers(1), length)
 
 
 @pytest.mark.parametrize("weight", [-1, 256])
 def test_a_weight_that_no_vpp_takes_is_refused(weight: int) -> None:
     with pytest.raises(ValueError, match="0 to 255"):
-        fill(servers(weight), 16)
+        fill_table(servers(weight), 16)
 
 
 @settings(max_examples=25, deadline=None)
@@ -129,7 +129,7 @@ def test_a_weight_that_no_vpp_takes_is_refused(weight: int) -> None:
     st.sampled_from([1, 2, 64, 1024]),
 )
 def test_shares_add_up_to_the_table(weights: dict[IPAddress, int], length: int) -> None:
-    assert sum(shares(weights, length).values()) == (length if any(weights.values()) else 0)
+    assert sum(count_buckets(weights, length).values()) == (length if any(weights.values()) else 0)
 
 
 @settings(max_examples=50, deadline=None)
@@ -140,8 +140,10 @@ def test_shares_add_up_to_the_table(weights: dict[IPAddress, int], length: int) 
 def test_shares_are_the_buckets_that_the_table_has(
     weights: dict[IPAddress, int], length: int
 ) -> None:
-    owners = Counter(fill(weights, length))
-    assert shares(weights, length) == {a: owners[i] for i, a in enumerate(order(weights))}
+    owners = Counter(fill_table(weights, length))
+    assert count_buckets(weights, length) == {
+        a: owners[i] for i, a in enumerate(order_servers(weights))
+    }
 
 
 def naive_distortion(weights: Mapping[IPAddress, int], length: int) -> float:
@@ -151,7 +153,7 @@ def naive_distortion(weights: Mapping[IPAddress, int], length: int) -> float:
     return max(
         (
             abs(buckets / length - weights[a] / total) / (max(weights[a], average) / total)
-            for a, buckets in shares(weights, length).items()
+            for a, buckets in count_buckets(weights, length).items()
             if total
         ),
         default=0.0,
@@ -164,24 +166,24 @@ def naive_distortion(weights: Mapping[IPAddress, int], length: int) -> float:
     st.sampled_from([1, 2, 64, 256, 1024]),
 )
 def test_distortion_is_that_of_the_worst_share(weights: dict[IPAddress, int], length: int) -> None:
-    found = Distortion([weights[a] for a in order(weights)]).at(length)
+    found = ShareDistortion([weights[a] for a in order_servers(weights)]).measure_at(length)
     assert found == pytest.approx(naive_distortion(weights, length))
 
 
 def test_the_error_of_a_small_server_counts_by_the_flows_that_it_moves() -> None:
     canary = weights_of(servers(100, 100, 1))
-    assert deal(canary, 1024)[2] == 6  # of 5.1
-    assert Distortion(canary).at(1024) < 0.01
+    assert deal_buckets(canary, 1024)[2] == 6  # of 5.1
+    assert ShareDistortion(canary).measure_at(1024) < 0.01
     assert choose_length([canary]) == 1024
 
 
 def test_the_smallest_length_that_honours_the_weights_is_chosen() -> None:
     weights = weights_of(FLATTENED)
     chosen = choose_length([weights])
-    distortion = Distortion(weights)
+    distortion = ShareDistortion(weights)
     assert chosen > LENGTHS[0]
-    assert distortion.at(chosen) <= HONOURED
-    assert all(distortion.at(n) > HONOURED for n in LENGTHS if n < chosen)
+    assert distortion.measure_at(chosen) <= HONOURED
+    assert all(distortion.measure_at(n) > HONOURED for n in LENGTHS if n < chosen)
 
 
 def test_a_few_equal_servers_need_no_more_than_the_shortest_length() -> None:
@@ -199,8 +201,8 @@ def test_without_pools_the_shortest_length_is_chosen() -> None:
 
 def test_the_best_length_is_chosen_where_none_honours_the_weights() -> None:
     crowd = [100, 50] * 400
-    distortion = Distortion(crowd)
-    worst = {length: distortion.at(length) for length in LENGTHS}
+    distortion = ShareDistortion(crowd)
+    worst = {length: distortion.measure_at(length) for length in LENGTHS}
     assert min(worst.values()) > HONOURED
     assert worst[choose_length([crowd])] == min(worst.values())
 

@@ -6,17 +6,17 @@ from ipaddress import ip_address, ip_network
 import pytest
 
 from in_memory.planned import diff
-from vpplb.model.vip import AppServer, Encap, Protocol, StrangeVip, Vip, VipId, VipSettings
+from vpplb.model.vip import AppServer, Encap, StrangeVip, Vip, VipId, VipProtocol, VipSettings
 from vpplb.plan.diff import diff_prefix
-from vpplb.plan.obstacles import VipCase, under
+from vpplb.plan.obstacles import VipCase, keep_settings
 from vpplb.plan.ops import AddServer, AddVip, DelVip, SetWeight, VipOp
 
 PREFIX = ip_network("192.0.2.1/32")
 WEB, TLS, DNS = (
     VipId(PREFIX, protocol, port)
-    for protocol, port in ((Protocol.TCP, 80), (Protocol.TCP, 443), (Protocol.UDP, 53))
+    for protocol, port in ((VipProtocol.TCP, 80), (VipProtocol.TCP, 443), (VipProtocol.UDP, 53))
 )
-ALL = VipId(PREFIX, Protocol.ANY, 0)
+ALL = VipId(PREFIX, VipProtocol.ANY, 0)
 A, V6 = ip_address("10.0.0.1"), ip_address("fd00::1")
 
 
@@ -127,9 +127,9 @@ def test_what_no_frontend_can_have_is_in_the_way_as_well() -> None:
 
 
 def test_no_server_is_added_to_an_all_port_nat_vip_that_stays() -> None:
-    assert under(ALL, row(Encap.NAT4), row()) is None
-    assert under(WEB, row(Encap.NAT4), row()) == row(Encap.NAT4)
-    assert under(WEB, row(), row(Encap.GRE6)) is None
+    assert keep_settings(ALL, row(Encap.NAT4), row()) is None
+    assert keep_settings(WEB, row(Encap.NAT4), row()) == row(Encap.NAT4)
+    assert keep_settings(WEB, row(), row(Encap.GRE6)) is None
 
 
 def test_a_vip_by_nat_is_not_made_anew_by_nat_but_its_weights_are_kept_right() -> None:

@@ -1,6 +1,6 @@
 from ipaddress import ip_network
 
-from vpplb.model.vip import Encap, LbConf, Protocol, VipId, VipSettings
+from vpplb.model.vip import Encap, LbConf, VipId, VipProtocol, VipSettings
 from vpplb.plan.ops import DelVip, SetConf
 from vpplb.plan.render import call_text, op_text, settings_text
 
@@ -13,7 +13,7 @@ def test_the_settings_of_a_vip_have_a_text_without_what_is_off() -> None:
 
 
 def test_a_call_begins_with_its_vip() -> None:
-    web = VipId(ip_network("192.0.2.1/32"), Protocol.TCP, 80)
+    web = VipId(ip_network("192.0.2.1/32"), VipProtocol.TCP, 80)
     assert call_text(DelVip(vip=web, settings=VipSettings(encap=Encap.GRE4))) == (
         "192.0.2.1/32 tcp/80  - vip"
     )

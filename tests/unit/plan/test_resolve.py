@@ -1,15 +1,15 @@
 from data.objects import backend, frontend, key, pool, vip
 from vpplb.model.objects import Backend, Frontend
 from vpplb.model.vip import Encap
-from vpplb.plan.resolve import Resolution, resolve, resolve_group
+from vpplb.plan.resolve import ResolvedObjects, resolve_group, resolve_objects
 
 A = backend("a", "10.0.0.1")
 B = backend("b", "10.0.0.2")
 SIX = backend("six", "fd00::1")
 
 
-def judge(*objects: Frontend | Backend) -> Resolution:
-    return resolve(
+def judge(*objects: Frontend | Backend) -> ResolvedObjects:
+    return resolve_objects(
         {o.key: o for o in objects if isinstance(o, Frontend)},
         {o.key: o for o in objects if isinstance(o, Backend)},
         [key("check")],
@@ -52,7 +52,7 @@ def test_same_vip_twice_goes_to_the_older() -> None:
     assert found.frontends[key("old")].rejected is None
     loser = found.frontends[key("new")]
     assert loser.rejected is not None
-    assert loser.withdrawn
+    assert loser.is_withdrawn
     assert not loser.members
     assert loser.rejected.message == (
         "192.0.2.10/32 tcp/80 is the VIP of Frontend default/old, which is older"
@@ -74,7 +74,7 @@ def test_all_ports_and_single_ports_exclude_each_other_on_one_prefix() -> None:
         A,
     ).frontends
     assert found[key("one")].rejected is None
-    assert found[key("all")].withdrawn
+    assert found[key("all")].is_withdrawn
 
 
 def test_two_encapsulations_on_one_address_are_refused_to_the_newer() -> None:
@@ -85,7 +85,7 @@ def test_two_encapsulations_on_one_address_are_refused_to_the_newer() -> None:
         SIX,
     ).frontends
     assert found[key("old")].rejected is None
-    assert found[key("new")].withdrawn
+    assert found[key("new")].is_withdrawn
 
 
 def test_a_loser_takes_over_when_the_older_is_gone() -> None:
@@ -101,7 +101,7 @@ def test_mixed_families_are_refused_but_what_fits_the_present_is_served_on() -> 
     backends = {A.key: A, SIX.key: SIX}
     programmed = resolve_group([mixed], backends.get, lambda _: Encap.GRE4)[key("f")]
     assert [m.backend.name for m in programmed.members] == ["a"]
-    assert not programmed.withdrawn
+    assert not programmed.is_withdrawn
 
 
 def test_a_chosen_encapsulation_refuses_servers_it_cannot_reach() -> None:

@@ -7,8 +7,8 @@ from data.objects import address, backend, frontend, in_state, key, pool
 from vpplb.model.health import BackendHealth, HealthState
 from vpplb.model.objects import Frontend
 from vpplb.model.vip import AppServer, Vip
-from vpplb.plan.desired import Previous, configure, decided, desired_vip
-from vpplb.plan.pools import decide
+from vpplb.plan.desired import PreviousDecision, choose_settings, desired_vip, remember_decision
+from vpplb.plan.pools import decide_weights
 from vpplb.plan.resolve import resolve_group
 from vpplb.plan.serving_start import (
     COMPANY,
@@ -33,7 +33,7 @@ class Life:
     """A frontend through time; nothing was decided on it before."""
 
     one: Frontend
-    previous: Previous = field(default_factory=Previous)
+    previous: PreviousDecision = field(default_factory=PreviousDecision)
     waits: StartWaits = field(default_factory=StartWaits)
 
     def at(self, now: float, **states: HealthState) -> ServingStart:
@@ -43,7 +43,7 @@ class Life:
         of = {key(name): health for name, health in healths.items()}
         unheard = frozenset({m.backend for m in resolved.members} - of.keys())
         start = start_serving(
-            decide(resolved.members, of),
+            decide_weights(resolved.members, of),
             before=self.previous.vip,
             lack=MissingVerdicts(
                 unheard=unheard, missing=bool(resolved.unresolved), patience=PATIENCE
@@ -53,8 +53,10 @@ class Life:
             waits=self.waits,
             now=now,
         )
-        vip = desired_vip(configure(resolved, self.previous), start, self.previous, epoch=int(now))
-        self.previous, self.waits = decided(start, vip, self.previous), start.waits
+        vip = desired_vip(
+            choose_settings(resolved, self.previous), start, self.previous, epoch=int(now)
+        )
+        self.previous, self.waits = remember_decision(start, vip, self.previous), start.waits
         return start
 
     @property
@@ -201,7 +203,7 @@ def test_an_adopted_vip_stays_while_its_first_weight_waits() -> None:
     life = Life(frontend("f", pool("p", a=10, b=10)))
     life.at(0)
     resumed = start_serving(
-        decide(
+        decide_weights(
             resolve_group([life.one], BACKENDS.get, lambda _: None)[life.one.key].members,
             {key("a"): in_state(UP)},
         ),

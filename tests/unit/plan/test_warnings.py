@@ -8,12 +8,21 @@ import pytest
 from data.objects import key, vip
 from vpplb.model.objects import Frontend
 from vpplb.model.problem import Problem
-from vpplb.model.vip import AppServer, Encap, IPAddress, LbConf, Protocol, Vip, VipId, VipSettings
+from vpplb.model.vip import (
+    AppServer,
+    Encap,
+    IPAddress,
+    LbConf,
+    Vip,
+    VipId,
+    VipProtocol,
+    VipSettings,
+)
 from vpplb.plan.resolved import ResolvedFrontend
 from vpplb.plan.warnings import find_warnings, warn_of_unset_sources
 
 
-def frontend(encap: Encap | None, protocol: Protocol, port: int = 53) -> ResolvedFrontend:
+def frontend(encap: Encap | None, protocol: VipProtocol, port: int = 53) -> ResolvedFrontend:
     vip_id = VipId(vip().prefix, protocol, port)
     one = Frontend(key=key("web"), vip=vip_id, pools=(), encap=encap)
     return ResolvedFrontend(frontend=one, encap=encap or Encap.GRE4, members=())
@@ -21,33 +30,33 @@ def frontend(encap: Encap | None, protocol: Protocol, port: int = 53) -> Resolve
 
 @pytest.mark.parametrize("encap", [Encap.NAT4, Encap.NAT6])
 def test_tcp_on_a_nat_vip_is_warned_of(encap: Encap) -> None:
-    (warning,) = find_warnings(frontend(encap, Protocol.TCP))
+    (warning,) = find_warnings(frontend(encap, VipProtocol.TCP))
     assert (warning.field, warning.reason) == ("spec.encap", "NatDropsTcp")
     assert "drops TCP" in warning.message
 
 
 @pytest.mark.parametrize(
     ("encap", "protocol"),
-    [(Encap.GRE4, Protocol.TCP), (Encap.GRE4, Protocol.UDP), (None, Protocol.TCP)],
+    [(Encap.GRE4, VipProtocol.TCP), (Encap.GRE4, VipProtocol.UDP), (None, VipProtocol.TCP)],
 )
-def test_what_vpp_carries_is_not_warned_of(encap: Encap | None, protocol: Protocol) -> None:
+def test_what_vpp_carries_is_not_warned_of(encap: Encap | None, protocol: VipProtocol) -> None:
     assert find_warnings(frontend(encap, protocol)) == ()
 
 
 @pytest.mark.parametrize("encap", [Encap.NAT4, Encap.NAT6])
 def test_answers_from_the_swapped_port_are_warned_of(encap: Encap) -> None:
-    (warning,) = find_warnings(frontend(encap, Protocol.UDP))
+    (warning,) = find_warnings(frontend(encap, VipProtocol.UDP))
     assert warning.reason == "NatSwapsPort"
     assert "from port 13568 instead of 53" in warning.message
 
 
 def test_a_port_that_is_the_same_when_it_is_swapped_is_not_warned_of() -> None:
-    assert find_warnings(frontend(Encap.NAT4, Protocol.UDP, 0x1212)) == ()
+    assert find_warnings(frontend(Encap.NAT4, VipProtocol.UDP, 0x1212)) == ()
 
 
 def test_what_the_objects_of_others_do_to_it_is_among_them() -> None:
     doubt = Problem(kind="Frontend", key=key("web"), reason="ServersInVip", message="beware")
-    assert find_warnings(replace(frontend(None, Protocol.TCP), doubts=(doubt,))) == (doubt,)
+    assert find_warnings(replace(frontend(None, VipProtocol.TCP), doubts=(doubt,))) == (doubt,)
 
 
 def serving(encap: Encap, *, servers: bool = True) -> dict[VipId, Vip]:

@@ -13,8 +13,8 @@ from unittest.mock import patch
 import pytest
 
 from lab.servers import black_hole
-from vpplb.model.check import Cadence, CheckSpec, HttpProbe, ProbeKind, TcpProbe
-from vpplb.model.health import ProbeCode, Response
+from vpplb.model.check import CheckSpec, HttpProbe, ProbeCadence, ProbeKind, TcpProbe
+from vpplb.model.health import ProbeCode, ProbeResponse
 from vpplb.model.names import ObjectKey
 from vpplb.probers.check_loop import STARTS_A_TURN, CheckLoop
 from vpplb.probers.errors import ProberShortage, ShortageKind
@@ -53,7 +53,7 @@ class Stage:
 
     def assign(self, probe: ProbeKind, *, generation: int = 1, key: ObjectKey = KEY) -> None:
         second = timedelta(seconds=1)
-        cadence = Cadence(
+        cadence = ProbeCadence(
             interval=second, fast_interval=second, down_interval=second, timeout=second / 2
         )
         spec = CheckSpec(address=ip_address("127.0.0.1"), probe=probe, cadence=cadence)
@@ -78,7 +78,7 @@ class Stage:
         verdicts, self.loop.verdicts = self.loop.verdicts, []
         return [(verdict.generation, verdict.up, verdict.code) for verdict in verdicts]
 
-    def turned(self) -> list[tuple[str, Response]]:
+    def turned(self) -> list[tuple[str, ProbeResponse]]:
         """Take how results have turned, by backend."""
         turns, self.loop.changes = self.loop.changes, []
         return [(turn.backend.name, turn.response) for turn in turns]
@@ -185,7 +185,7 @@ def test_a_prober_that_gets_its_core_in_slices_still_sees_that_a_backend_is_sile
     stage.assign(HttpProbe(port=stage.port))
     stage.sliced(4 * IN_A_ROW)
     assert stage.told() == [(1, False, ProbeCode.L7TOUT)]
-    assert stage.turned() == [("b", Response.SILENT)]
+    assert stage.turned() == [("b", ProbeResponse.SILENT)]
     assert stage.loop.count_short_checks() == {"cpu": 1}
     assert stage.discarded() == {"cpu": IN_A_ROW}
     assert "give it more CPU" in caplog.text
@@ -211,7 +211,7 @@ def test_a_lack_that_goes_on_is_as_silence_after_a_minute_and_said_at_once(
     stage.run(UNPROBED - 2)
     assert (stage.told(), stage.loop.count_short_checks()) == ([], {"ports": 1})
     stage.run(4.0)
-    assert stage.turned() == [("b", Response.SILENT)]
+    assert stage.turned() == [("b", ProbeResponse.SILENT)]
     (verdict,) = stage.loop.verdicts
     assert (verdict.up, verdict.detail) == (False, "the prober cannot probe: no free local port")
     assert stage.loop.count_short_checks() == {"ports": 1}
@@ -326,7 +326,7 @@ def assign(stage: Stage, name: str, port: int, *, every: float) -> None:
     spec = CheckSpec(
         address=ip_address("127.0.0.1"),
         probe=TcpProbe(port=port),
-        cadence=Cadence(
+        cadence=ProbeCadence(
             interval=seconds,
             fast_interval=seconds,
             down_interval=seconds,
@@ -350,10 +350,10 @@ def test_a_turn_is_told_with_the_first_result_and_then_only_when_it_is_another(
 ) -> None:
     assign(stage, "b", stage.port, every=1.0)
     stage.run(5.5)
-    assert stage.turned() == [("b", Response.PASSED)]
+    assert stage.turned() == [("b", ProbeResponse.PASSED)]
     stage.listener.close()
     stage.run(5.0)
-    assert stage.turned() == [("b", Response.ANSWERED)]
+    assert stage.turned() == [("b", ProbeResponse.ANSWERED)]
 
 
 def test_down_by_silence_while_somebody_else_answers_is_not_alone(stage: Stage) -> None:
@@ -362,7 +362,7 @@ def test_down_by_silence_while_somebody_else_answers_is_not_alone(stage: Stage) 
         assign(stage, "b", silent, every=1.0)
         stage.run(0.7)
         assert down(stage) == [("b", False)]
-        assert stage.turned() == [("other", Response.PASSED), ("b", Response.SILENT)]
+        assert stage.turned() == [("other", ProbeResponse.PASSED), ("b", ProbeResponse.SILENT)]
         stage.run(3.0)
         assert stage.turned() == []
 
@@ -380,13 +380,13 @@ def test_after_a_verdict_that_is_alone_the_next_answer_of_anybody_is_told_once(
     with black_hole() as silent:
         assign(stage, "other", stage.port, every=10.0)
         stage.run(2.0)
-        assert stage.turned() == [("other", Response.PASSED)]
+        assert stage.turned() == [("other", ProbeResponse.PASSED)]
         assign(stage, "b", silent, every=1.0)
         stage.run(4.0)
         assert down(stage) == [("b", True)]
-        assert stage.turned() == [("b", Response.SILENT)]
+        assert stage.turned() == [("b", ProbeResponse.SILENT)]
         stage.run(25.0)
-        assert stage.turned() == [("other", Response.PASSED)]
+        assert stage.turned() == [("other", ProbeResponse.PASSED)]
 
 
 def test_the_check_in_hand_is_noted_until_the_turn_ends(stage: Stage) -> None:

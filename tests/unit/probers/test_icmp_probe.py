@@ -9,7 +9,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from vpplb.model.check import Cadence, CheckSpec, IcmpProbe
+from vpplb.model.check import CheckSpec, IcmpProbe, ProbeCadence
 from vpplb.model.health import ProbeCode, ProbeResult
 from vpplb.probers.icmp_packets import EchoType
 from vpplb.probers.icmp_probe import IcmpAttempt, IcmpSockets
@@ -178,7 +178,7 @@ class Flows:
         self._shared = IcmpSockets(EventPoller(), lambda: self.time)
 
     def check(self) -> IcmpAttempt:
-        spec = CheckSpec(address=ip_address("192.0.2.7"), probe=IcmpProbe(), cadence=Cadence())
+        spec = CheckSpec(address=ip_address("192.0.2.7"), probe=IcmpProbe(), cadence=ProbeCadence())
         return IcmpAttempt(spec, self._shared, lambda _: None)
 
     def probe(self, check: IcmpAttempt, *, answered: bool) -> int:

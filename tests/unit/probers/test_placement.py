@@ -4,10 +4,10 @@ from ipaddress import ip_address
 import pytest
 
 from vpplb.model.check import (
-    Cadence,
     CheckSpec,
     HttpProbe,
     IcmpProbe,
+    ProbeCadence,
     ProbeKind,
     TcpProbe,
     TlsSettings,
@@ -18,7 +18,7 @@ from vpplb.reconcile.ports import ProbeAssignment
 
 
 def spec(probe: ProbeKind, seconds: float) -> CheckSpec:
-    cadence = Cadence(interval=timedelta(seconds=seconds))
+    cadence = ProbeCadence(interval=timedelta(seconds=seconds))
     return CheckSpec(address=ip_address("192.0.2.7"), probe=probe, cadence=cadence)
 
 

@@ -1,13 +1,13 @@
 from dataclasses import replace
 from ipaddress import ip_address
 
-from vpplb.model.check import Cadence, CheckSpec, IcmpProbe, TcpProbe
-from vpplb.model.health import ProbeCode, Response
+from vpplb.model.check import CheckSpec, IcmpProbe, ProbeCadence, TcpProbe
+from vpplb.model.health import ProbeCode, ProbeResponse
 from vpplb.model.names import ObjectKey
 from vpplb.probers.quarantine import FORGOTTEN, LONGEST, SHORTEST, CheckQuarantine, report_given_up
 from vpplb.reconcile.ports import ProbeAssignment
 
-SPEC = CheckSpec(address=ip_address("192.0.2.7"), probe=TcpProbe(port=80), cadence=Cadence())
+SPEC = CheckSpec(address=ip_address("192.0.2.7"), probe=TcpProbe(port=80), cadence=ProbeCadence())
 CHECK = ProbeAssignment(backend=ObjectKey("ns", "a"), generation=1, spec=SPEC, resume_up=True)
 
 
@@ -42,7 +42,7 @@ def test_neither_another_check_nor_a_changed_one_is_put_aside() -> None:
 
 def test_what_is_put_aside_again_counts_as_silence() -> None:
     report = report_given_up(CHECK, down=True)
-    assert [turn.response for turn in report.changes] == [Response.SILENT]
+    assert [turn.response for turn in report.changes] == [ProbeResponse.SILENT]
     (verdict,) = report.verdicts
     assert (verdict.up, verdict.code) == (False, ProbeCode.L4CON)
 

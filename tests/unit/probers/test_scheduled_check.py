@@ -4,8 +4,8 @@ from ipaddress import ip_address
 
 import pytest
 
-from vpplb.model.check import Cadence, CheckSpec, TcpProbe
-from vpplb.model.health import ProbeCode, ProbeResult, Response
+from vpplb.model.check import CheckSpec, ProbeCadence, TcpProbe
+from vpplb.model.health import ProbeCode, ProbeResponse, ProbeResult
 from vpplb.model.names import ObjectKey
 from vpplb.probers.scheduled_check import ScheduledCheck
 from vpplb.reconcile.ports import CheckVerdict, ProbeAssignment, VerdictReason
@@ -13,7 +13,7 @@ from vpplb.reconcile.ports import CheckVerdict, ProbeAssignment, VerdictReason
 NOW = datetime(2025, 3, 1, 12, tzinfo=UTC)
 PASS = ProbeResult(code=ProbeCode.L4OK, detail="connected")
 FAIL = ProbeResult(code=ProbeCode.L4CON, detail="connection refused")
-CADENCE = Cadence(
+CADENCE = ProbeCadence(
     interval=timedelta(seconds=10),
     fast_interval=timedelta(seconds=5),
     down_interval=timedelta(seconds=20),
@@ -244,21 +244,21 @@ SILENT = ProbeResult(code=ProbeCode.L4TOUT, detail="no connection in time")
 def test_the_response_is_that_of_the_last_result_and_silence_began_with_its_first_probe() -> None:
     subject = check()
     starts: list[float] = []
-    seen: list[tuple[Response | None, int | None]] = [(subject.response, None)]
+    seen: list[tuple[ProbeResponse | None, int | None]] = [(subject.response, None)]
     for result in (PASS, SILENT, SILENT, FAIL, SILENT, SILENT, SILENT, PASS):
         starts.append(subject.next_start)
         subject.start_probe(starts[-1])
         subject.finish_probe(result, starts[-1] + 1)
-        silent = subject.response is Response.SILENT
+        silent = subject.response is ProbeResponse.SILENT
         seen.append((subject.response, starts.index(subject.silent_since) if silent else None))
     assert seen == [
         (None, None),
-        (Response.PASSED, None),
-        (Response.SILENT, 1),
-        (Response.SILENT, 1),
-        (Response.ANSWERED, None),
-        (Response.SILENT, 4),
-        (Response.SILENT, 4),
-        (Response.SILENT, 4),
-        (Response.PASSED, None),
+        (ProbeResponse.PASSED, None),
+        (ProbeResponse.SILENT, 1),
+        (ProbeResponse.SILENT, 1),
+        (ProbeResponse.ANSWERED, None),
+        (ProbeResponse.SILENT, 4),
+        (ProbeResponse.SILENT, 4),
+        (ProbeResponse.SILENT, 4),
+        (ProbeResponse.PASSED, None),
     ]

@@ -11,7 +11,7 @@ from ipaddress import ip_address
 import pytest
 
 from lab.servers import Script, ScriptedServer
-from vpplb.model.check import Cadence, CheckSpec, HttpProbe, IPAddress, TcpProbe
+from vpplb.model.check import CheckSpec, HttpProbe, IPAddress, ProbeCadence, TcpProbe
 from vpplb.model.health import ProbeResult
 from vpplb.probers.conversation import Step
 from vpplb.probers.errors import ProberShortage
@@ -64,7 +64,7 @@ def outcome(driver: Driver, script: Script, probe: Callable[[int], HttpProbe]) -
         spec = CheckSpec(
             address=ip_address("127.0.0.1"),
             probe=probe(server.port),
-            cadence=Cadence(timeout=timedelta(seconds=5)),
+            cadence=ProbeCadence(timeout=timedelta(seconds=5)),
         )
         attempt = driver.attempt(spec, probe(server.port), ended)
         assert attempt.begin_probe() is None
@@ -131,7 +131,7 @@ def test_giving_up_closes_the_connection_and_tells_nobody(driver: Driver) -> Non
     ended: list[ProbeResult] = []
     with ScriptedServer(script) as server:
         spec = CheckSpec(
-            address=ip_address("127.0.0.1"), probe=plain(server.port), cadence=Cadence()
+            address=ip_address("127.0.0.1"), probe=plain(server.port), cadence=ProbeCadence()
         )
         attempt = driver.attempt(spec, plain(server.port), ended)
         attempt.begin_probe()
@@ -162,7 +162,9 @@ def test_a_connection_to_itself_is_no_success(driver: Driver) -> None:
             return pool
 
     ended: list[ProbeResult] = []
-    spec = CheckSpec(address=ip_address("127.0.0.1"), probe=TcpProbe(port=port), cadence=Cadence())
+    spec = CheckSpec(
+        address=ip_address("127.0.0.1"), probe=TcpProbe(port=port), cadence=ProbeCadence()
+    )
     sockets = UnluckyPools(driver.poller)
     attempt = StreamAttempt(spec, TcpProbe(port=port), driver.means(sockets), ended.append, 1)
     assert attempt.begin_probe() is None
@@ -195,7 +197,7 @@ def test_a_server_that_always_has_more_does_not_keep_the_others_waiting(driver: 
     ended: list[ProbeResult] = []
     with ScriptedServer(script) as server:
         probe = HttpProbe(port=server.port, response_regexp="never")
-        spec = CheckSpec(address=ip_address("127.0.0.1"), probe=probe, cadence=Cadence())
+        spec = CheckSpec(address=ip_address("127.0.0.1"), probe=probe, cadence=ProbeCadence())
         attempt = driver.attempt(spec, probe, ended)
         attempt._make_conversation = partial(Counting, HttpCheck(probe, spec.address))
         assert attempt.begin_probe() is None
@@ -233,7 +235,7 @@ class TestSearching:
 
     def begun(self, driver: Driver, port: int, regexp: str) -> StreamAttempt:
         probe = HttpProbe(port=port, response_regexp=regexp)
-        spec = CheckSpec(address=ip_address("127.0.0.1"), probe=probe, cadence=Cadence())
+        spec = CheckSpec(address=ip_address("127.0.0.1"), probe=probe, cadence=ProbeCadence())
         attempt = driver.attempt(spec, probe, self.ended)
         assert attempt.begin_probe() is None
         while attempt._job is None and not self.ended:

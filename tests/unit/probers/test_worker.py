@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from vpplb.model.health import ProbeCode, Response
+from vpplb.model.health import ProbeCode, ProbeResponse
 from vpplb.model.names import ObjectKey
 from vpplb.probers.check_loop import CheckLoop
 from vpplb.probers.worker import ReportChannel
@@ -78,7 +78,7 @@ def test_verdicts_are_reported_once(stage: Stage) -> None:
 
 
 def test_turns_are_reported_once_and_before_their_time_is_due(stage: Stage) -> None:
-    turn = ResponseChange(ObjectKey("ns", "b"), 1, Response.SILENT)
+    turn = ResponseChange(ObjectKey("ns", "b"), 1, ProbeResponse.SILENT)
     stage.loop.changes.append(turn)
     stage.channel.send_report(with_statistics=False)
     stage.channel.send_report(with_statistics=False)

@@ -6,8 +6,8 @@ from ipaddress import ip_address
 
 import pytest
 
-from vpplb.model.check import Cadence, CheckSpec, HttpProbe, TlsSettings
-from vpplb.model.health import ProbeCode, Response
+from vpplb.model.check import CheckSpec, HttpProbe, ProbeCadence, TlsSettings
+from vpplb.model.health import ProbeCode, ProbeResponse
 from vpplb.model.names import ObjectKey
 from vpplb.probers.worker_messages import (
     AssignChecks,
@@ -38,7 +38,7 @@ MESSAGES: list[WorkerMessage] = [
                 spec=CheckSpec(
                     address=ip_address("2001:db8::1"),
                     probe=HttpProbe(port=443, tls=TlsSettings(server_name="a.example")),
-                    cadence=Cadence(),
+                    cadence=ProbeCadence(),
                 ),
             ),
         )
@@ -55,7 +55,7 @@ MESSAGES: list[WorkerMessage] = [
                 at=datetime(2025, 3, 1, tzinfo=UTC),
             ),
         ),
-        changes=(ResponseChange(KEY, 3, Response.PASSED),),
+        changes=(ResponseChange(KEY, 3, ProbeResponse.PASSED),),
         reasons=(VerdictReason(KEY, 3, ProbeCode.L7OK, "204 No Content"),),
         stats=ProbeStats(results={("HTTP", "L7OK"): 1}, durations={}, lateness=([1], 0.0)),
         condition=WorkerCondition(short={"cpu": 2}, obstacle="none"),

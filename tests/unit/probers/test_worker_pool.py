@@ -6,8 +6,8 @@ from ipaddress import ip_address
 
 import pytest
 
-from vpplb.model.check import Cadence, CheckSpec, IcmpProbe
-from vpplb.model.health import ProbeCode, Response
+from vpplb.model.check import CheckSpec, IcmpProbe, ProbeCadence
+from vpplb.model.health import ProbeCode, ProbeResponse
 from vpplb.model.names import ObjectKey
 from vpplb.probers.quarantine import SHORTEST
 from vpplb.probers.worker_messages import WorkerCondition, WorkerReport
@@ -20,7 +20,7 @@ from vpplb.reconcile.ports import (
     VerdictReason,
 )
 
-SPEC = CheckSpec(address=ip_address("192.0.2.7"), probe=IcmpProbe(), cadence=Cadence())
+SPEC = CheckSpec(address=ip_address("192.0.2.7"), probe=IcmpProbe(), cadence=ProbeCadence())
 
 
 def assignment(name: str, generation: int = 1) -> ProbeAssignment:
@@ -82,7 +82,7 @@ def test_turns_are_passed_on_whoever_asked(
     pool.assign_checks([assignment("a", generation=2)])
     turns = tuple(
         ResponseChange(ObjectKey("ns", name), 1, response)
-        for name, response in (("a", Response.SILENT), ("gone", Response.PASSED))
+        for name, response in (("a", ProbeResponse.SILENT), ("gone", ProbeResponse.PASSED))
     )
     pool.take_report(WorkerReport(changes=turns))
     assert turned == list(turns)
@@ -149,7 +149,7 @@ def test_by_default_there_are_as_many_workers_as_the_load_needs(
     pool = WorkerPool()
     pool.assign_checks([assignment(f"b{n}") for n in range(1000)])
     assert len(pool._workers) == 1
-    busy = replace(SPEC, cadence=Cadence(interval=timedelta(milliseconds=10)))
+    busy = replace(SPEC, cadence=ProbeCadence(interval=timedelta(milliseconds=10)))
     pool.assign_checks([replace(assignment(f"busy{n}"), spec=busy) for n in range(5000)])
     assert len(pool._workers) == 3
     assert all(pool.share_of(worker) for worker in pool._workers)

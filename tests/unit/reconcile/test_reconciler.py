@@ -7,7 +7,7 @@ from data.objects import address, backend, frontend, health_check, in_state, key
 from in_memory.world import World
 from vpplb.model.health import HealthState, ProbeCode
 from vpplb.model.problem import Problem
-from vpplb.plan.desired import Previous
+from vpplb.plan.desired import PreviousDecision
 
 UP, DOWN, UNKNOWN = HealthState.UP, HealthState.DOWN, HealthState.UNKNOWN
 
@@ -194,7 +194,7 @@ async def test_a_restart_shows_nothing_when_the_first_results_confirm() -> None:
         world.reconciler.resume_backend(one.key, before.reconciler.get_health(one.key))
     view = before.reconciler.views[key("web")]
     world.reconciler.resume_frontend(
-        key("web"), Previous(vip=view.desired, states={A.key: UP, B.key: UP})
+        key("web"), PreviousDecision(vip=view.desired, states={A.key: UP, B.key: UP})
     )
     world.put(health_check(), A, B, WEB)
     world.reconciler.synced = True

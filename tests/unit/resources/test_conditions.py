@@ -2,13 +2,13 @@
 
 from datetime import UTC, datetime, timedelta
 
-from vpplb.resources.conditions import Condition, find_condition, set_condition
+from vpplb.resources.conditions import StatusCondition, find_condition, set_condition
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 LATER = NOON + timedelta(minutes=5)
-ACCEPTED = Condition(type="Accepted", status="True", reason="Accepted")
-CONFLICT = Condition(type="Accepted", status="False", reason="Conflict")
-HEALTHY = Condition(type="Healthy", status="True", reason="Up")
+ACCEPTED = StatusCondition(type="Accepted", status="True", reason="Accepted")
+CONFLICT = StatusCondition(type="Accepted", status="False", reason="Conflict")
+HEALTHY = StatusCondition(type="Healthy", status="True", reason="Up")
 
 
 def test_a_new_condition_is_appended_with_the_time() -> None:
@@ -41,11 +41,11 @@ def test_what_is_not_there_is_not_found() -> None:
 
 def test_is_dumped_as_kubernetes_writes_conditions_without_what_is_none() -> None:
     [condition] = set_condition((), ACCEPTED, NOON)
-    assert condition.dump() == {
+    assert condition.dump_json() == {
         "type": "Accepted",
         "status": "True",
         "reason": "Accepted",
         "message": "",
         "lastTransitionTime": "2026-01-01T12:00:00.000000Z",
     }
-    assert Condition.model_validate(condition.dump()) == condition
+    assert StatusCondition.model_validate(condition.dump_json()) == condition

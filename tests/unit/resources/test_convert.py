@@ -6,22 +6,22 @@ from typing import Any
 import pytest
 
 from data.manifests import backend, frontend, manifest
-from vpplb.model.check import Cadence, HttpProbe, IcmpProbe, ProbeKind, TcpProbe, TlsSettings
+from vpplb.model.check import HttpProbe, IcmpProbe, ProbeCadence, ProbeKind, TcpProbe, TlsSettings
 from vpplb.model.names import ObjectKey
-from vpplb.model.objects import Backend, Frontend, HealthCheck, Member, Pool
+from vpplb.model.objects import Backend, Frontend, HealthCheck, Pool, PoolMember
 from vpplb.model.vip import Encap
 from vpplb.resources.allowances import EVERYTHING
-from vpplb.resources.parse import parse
+from vpplb.resources.parse import parse_object
 
 
 def checked(**spec: object) -> HealthCheck:
-    parsed = parse(manifest("HealthCheck", "check", spec))
+    parsed = parse_object(manifest("HealthCheck", "check", spec))
     assert isinstance(parsed, HealthCheck), parsed
     return parsed
 
 
 def fronted(**spec: Any) -> Frontend:
-    parsed = parse(frontend(**spec), EVERYTHING)
+    parsed = parse_object(frontend(**spec), EVERYTHING)
     assert isinstance(parsed, Frontend), parsed
     return parsed
 
@@ -71,8 +71,8 @@ def test_probe_of_a_health_check(spec: dict[str, object], probe: ProbeKind) -> N
 
 def test_fast_and_down_interval_are_by_default_the_interval() -> None:
     five = timedelta(seconds=5)
-    assert checked(type="ICMP").cadence == Cadence()
-    assert checked(type="ICMP", interval="5s").cadence == Cadence(
+    assert checked(type="ICMP").cadence == ProbeCadence()
+    assert checked(type="ICMP", interval="5s").cadence == ProbeCadence(
         interval=five, fast_interval=five, down_interval=five
     )
     own = checked(type="ICMP", interval="5s", fastInterval="1s", downInterval="7s").cadence
@@ -85,7 +85,7 @@ def test_probe_sources_go_by_family() -> None:
 
 
 def test_backend_is_enabled_and_unpaused_by_default() -> None:
-    parsed = parse(backend())
+    parsed = parse_object(backend())
     assert isinstance(parsed, Backend)
     assert (parsed.enabled, parsed.paused, parsed.health_check) == (True, False, None)
 
@@ -124,7 +124,10 @@ def test_pools_keep_their_order_and_weights_are_100_by_default() -> None:
     assert fronted(pools=pools).pools == (
         Pool(
             name="z",
-            members=(Member(ObjectKey("default", "b"), 100), Member(ObjectKey("default", "a"), 0)),
+            members=(
+                PoolMember(ObjectKey("default", "b"), 100),
+                PoolMember(ObjectKey("default", "a"), 0),
+            ),
         ),
         Pool(name="a", members=()),
     )

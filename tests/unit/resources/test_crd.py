@@ -9,13 +9,13 @@ import jsonschema
 import pytest
 
 from data.manifests import ROOT
-from vpplb.model.health import BackendHealth, HealthState, Transition
+from vpplb.model.health import BackendHealth, HealthState, HealthTransition
 from vpplb.model.names import ObjectKey
-from vpplb.model.vip import AppServer, Encap, Protocol, Vip, VipId, VipSettings
+from vpplb.model.vip import AppServer, Encap, Vip, VipId, VipProtocol, VipSettings
 from vpplb.resources.backend import BACKEND
-from vpplb.resources.base import Definition
-from vpplb.resources.conditions import Condition, set_condition
-from vpplb.resources.crd import crds, structural, to_yaml
+from vpplb.resources.base import KindDefinition
+from vpplb.resources.conditions import StatusCondition, set_condition
+from vpplb.resources.crd import make_crds, make_structural, to_yaml
 from vpplb.resources.dataplane import (
     DATAPLANE,
     DataplaneError,
@@ -33,8 +33,8 @@ from vpplb.resources.frontend import (
 from vpplb.resources.health_codec import dump_health
 from vpplb.resources.healthcheck import HEALTH_CHECK, HealthCheckStatus
 
-CRDS = crds()
-DEFINITIONS: list[Definition[Any]] = [FRONTEND, BACKEND, HEALTH_CHECK, DATAPLANE]
+CRDS = make_crds()
+DEFINITIONS: list[KindDefinition[Any]] = [FRONTEND, BACKEND, HEALTH_CHECK, DATAPLANE]
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 Schema = dict[str, Any]
 
@@ -128,10 +128,10 @@ def test_schemas_are_structural_and_every_field_is_explained(file: str) -> None:
 
 @pytest.mark.parametrize("definition", DEFINITIONS, ids=lambda one: one.kind)
 def test_what_is_composed_in_a_status_is_not_typed(
-    definition: Definition[Any],
+    definition: KindDefinition[Any],
 ) -> None:
     told = _version(f"{definition.plural}.yaml")["schema"]["openAPIV3Schema"]
-    fields = structural(definition.status, defaults=False)["properties"]
+    fields = make_structural(definition.status, defaults=False)["properties"]
     shown = told["properties"]["status"]["properties"]
     assert shown.keys() == fields.keys()
     for name, field in fields.items():
@@ -217,9 +217,11 @@ def test_defaults_are_in_the_schema() -> None:
 
 
 CONDITIONS = set_condition(
-    (), Condition(type="A", status="True", reason="B", message="c", observed_generation=1), NOON
+    (),
+    StatusCondition(type="A", status="True", reason="B", message="c", observed_generation=1),
+    NOON,
 )
-TRANSITION = Transition(
+TRANSITION = HealthTransition(
     backend=ObjectKey("default", "a"),
     from_state=HealthState.UNKNOWN,
     to_state=HealthState.UP,
@@ -228,7 +230,7 @@ TRANSITION = Transition(
     detail="200 OK",
 )
 PROGRAM = dump_dataplane(
-    VipId(ip_network("192.0.2.1/32"), Protocol.TCP, 80),
+    VipId(ip_network("192.0.2.1/32"), VipProtocol.TCP, 80),
     Vip(
         settings=VipSettings(encap=Encap.GRE4),
         servers={ip_address("10.0.0.1"): AppServer(weight=100, flush_epoch=1)},
@@ -263,13 +265,13 @@ STATUSES = {
             ),
         ),
         dataplane=PROGRAM,
-        nodes=FrontendNodes.of(1, 1),
+        nodes=FrontendNodes.summarize_nodes(1, 1),
         conditions=CONDITIONS,
         observed_generation=1,
     ),
     "dataplanes.yaml": DataplaneStatus(
         vpp=DataplaneVpp(version="26.10", pid=1, connected=True, since=NOON),
-        frontends=DataplaneFrontends.of(1, 1),
+        frontends=DataplaneFrontends.summarize_frontends(1, 1),
         programmed={"default/web": "094347abc818"},
         errors=(DataplaneError(frontend="default/b", message="no"),),
         last_change=NOON,
@@ -280,12 +282,14 @@ STATUSES = {
 
 
 @pytest.mark.parametrize("definition", DEFINITIONS, ids=lambda one: one.kind)
-def test_a_status_has_what_its_schema_tells_and_nothing_else(definition: Definition[Any]) -> None:
+def test_a_status_has_what_its_schema_tells_and_nothing_else(
+    definition: KindDefinition[Any],
+) -> None:
     file = f"{definition.plural}.yaml"
-    dumped = STATUSES[file].dump()
+    dumped = STATUSES[file].dump_json()
     shown = _version(file)["schema"]["openAPIV3Schema"]["properties"]["status"]
     jsonschema.validate(dumped, shown)
-    whole = structural(definition.status, defaults=False)
+    whole = make_structural(definition.status, defaults=False)
     jsonschema.validate(dumped, whole)
     assert paths_of(dumped, whole) <= {path for path, _ in walk(whole)}
 

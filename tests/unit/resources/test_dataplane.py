@@ -5,14 +5,14 @@ from ipaddress import IPv4Address
 from data.manifests import manifest
 from vpplb.plan.settings import DesiredSettings
 from vpplb.resources.dataplane import DataplaneFrontends, DataplaneStatus
-from vpplb.resources.parse import Dataplane, parse
+from vpplb.resources.parse import ParsedDataplane, parse_object
 
 FLAGS = DesiredSettings(ipv4_source=IPv4Address("192.0.2.1"), flow_timeout=60)
 
 
 def wish(**spec: object) -> DesiredSettings:
-    parsed = parse(manifest("Dataplane", "n1", spec))
-    assert isinstance(parsed, Dataplane), parsed
+    parsed = parse_object(manifest("Dataplane", "n1", spec))
+    assert isinstance(parsed, ParsedDataplane), parsed
     return parsed.spec.merge_settings(FLAGS)
 
 
@@ -32,10 +32,10 @@ def test_what_is_said_holds() -> None:
 
 
 def test_its_status_has_both_numbers_in_one_column() -> None:
-    status = DataplaneStatus(frontends=DataplaneFrontends.of(2, 3))
-    assert status.dump()["frontends"] == {"total": 3, "programmed": 2, "summary": "2/3"}
+    status = DataplaneStatus(frontends=DataplaneFrontends.summarize_frontends(2, 3))
+    assert status.dump_json()["frontends"] == {"total": 3, "programmed": 2, "summary": "2/3"}
 
 
 def test_owners_are_one_text() -> None:
     told = "192.0.2.1/32 tcp/80 default/web\n"
-    assert DataplaneStatus.model_validate({"owned": told}).dump()["owned"] == told
+    assert DataplaneStatus.model_validate({"owned": told}).dump_json()["owned"] == told

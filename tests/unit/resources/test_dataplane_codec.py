@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vpplb.model.vip import AppServer, Encap, IPAddress, Protocol, Vip, VipId, VipSettings
+from vpplb.model.vip import AppServer, Encap, IPAddress, Vip, VipId, VipProtocol, VipSettings
 from vpplb.resources.dataplane_codec import dump_dataplane, load_dataplane
 
-VIP = VipId(ip_network("192.0.2.1/32"), Protocol.TCP, 80)
+VIP = VipId(ip_network("192.0.2.1/32"), VipProtocol.TCP, 80)
 WANTED = Vip(
     settings=VipSettings(encap=Encap.GRE4),
     servers={
@@ -26,7 +26,7 @@ addresses: st.SearchStrategy[IPAddress] = st.integers(0, 2**32 - 1).map(IPv4Addr
 vip_ids = st.builds(
     VipId,
     st.tuples(addresses, st.integers(0, 32)).map(lambda p: ip_network(p, strict=False)),
-    st.sampled_from(Protocol),
+    st.sampled_from(VipProtocol),
     st.integers(0, 65535),
 )
 vips = st.builds(
@@ -92,7 +92,7 @@ def test_revisions_are_equal_exactly_where_all_else_is(
     ("vip_id", "vip"),
     [
         (VIP._replace(port=81), WANTED),
-        (VIP._replace(protocol=Protocol.UDP), WANTED),
+        (VIP._replace(protocol=VipProtocol.UDP), WANTED),
         (VIP, replace(WANTED, settings=VipSettings(encap=Encap.GRE4, src_ip_sticky=True))),
         (VIP, replace(WANTED, settings=VipSettings(encap=Encap.GRE4, table_length=2048))),
         (VIP, replace(WANTED, servers={**WANTED.servers, ip_address("::1"): AppServer(weight=0)})),

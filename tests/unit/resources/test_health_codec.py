@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vpplb.model.health import BackendHealth, HealthState, Transition
+from vpplb.model.health import BackendHealth, HealthState, HealthTransition
 from vpplb.model.names import ObjectKey
 from vpplb.resources.health_codec import dump_health, load_health
 
 KEY = ObjectKey("shop", "a")
 AT = datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC)
-UP = Transition(
+UP = HealthTransition(
     backend=KEY,
     from_state=HealthState.UNKNOWN,
     to_state=HealthState.UP,
@@ -21,7 +21,7 @@ UP = Transition(
     code="L7OK",
     detail="200 OK",
 )
-PAUSED = Transition(
+PAUSED = HealthTransition(
     backend=KEY,
     from_state=HealthState.UP,
     to_state=HealthState.PAUSED,
@@ -31,7 +31,7 @@ PAUSED = Transition(
 states = st.sampled_from(HealthState)
 times = st.integers(0, 10**15).map(lambda n: AT + timedelta(microseconds=n))
 transitions = st.builds(
-    Transition,
+    HealthTransition,
     backend=st.just(KEY),
     from_state=states,
     to_state=states,
@@ -52,7 +52,7 @@ healths = st.builds(
 
 def test_is_written_as_the_contract_says_without_what_is_not_known() -> None:
     health = BackendHealth(state=HealthState.PAUSED, since=AT, transitions=(PAUSED, UP))
-    assert dump_health(health).dump() == {
+    assert dump_health(health).dump_json() == {
         "state": "paused",
         "since": "2026-01-02T03:04:05.000006Z",
         "transitions": [
@@ -73,7 +73,7 @@ def test_is_written_as_the_contract_says_without_what_is_not_known() -> None:
 @settings(max_examples=40, deadline=None)
 @given(health=healths)
 def test_what_is_read_is_what_was_written(health: BackendHealth) -> None:
-    written = json.loads(json.dumps(dump_health(health).dump()))
+    written = json.loads(json.dumps(dump_health(health).dump_json()))
     assert load_health(KEY, written) == health
 
 
@@ -112,4 +112,6 @@ def test_what_a_newer_version_adds_is_ignored() -> None:
 
 def test_times_are_written_in_utc_whatever_their_zone() -> None:
     at = AT.astimezone(timezone(timedelta(hours=2)))
-    assert dump_health(BackendHealth(since=at)).dump()["since"] == "2026-01-02T03:04:05.000006Z"
+    assert (
+        dump_health(BackendHealth(since=at)).dump_json()["since"] == "2026-01-02T03:04:05.000006Z"
+    )

@@ -4,8 +4,8 @@ import pytest
 
 from data.manifests import backend, frontend, health_check
 from vpplb.resources.base import Loc
-from vpplb.resources.messages import spell
-from vpplb.resources.parse import parse
+from vpplb.resources.messages import spell_path
+from vpplb.resources.parse import parse_object
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,7 @@ from vpplb.resources.parse import parse
     ],
 )
 def test_paths_are_spelled_as_users_write_them(loc: Loc, text: str) -> None:
-    assert spell(loc) == text
+    assert spell_path(loc) == text
 
 
 @pytest.mark.parametrize(
@@ -42,6 +42,6 @@ def test_paths_are_spelled_as_users_write_them(loc: Loc, text: str) -> None:
 def test_a_misspelt_field_comes_with_the_one_that_was_meant(
     raw: dict[str, object], says: str
 ) -> None:
-    problems = parse(raw)
+    problems = parse_object(raw)
     assert isinstance(problems, list)
     assert says in [problem.message for problem in problems]

@@ -3,7 +3,7 @@
 import pytest
 
 from vpplb.model.names import ObjectKey
-from vpplb.resources.meta import Meta, read_meta
+from vpplb.resources.meta import ObjectMeta, read_meta
 
 
 def test_the_namespace_is_default_where_none_is_given() -> None:
@@ -36,4 +36,4 @@ def test_a_namespace_must_be_one_that_kubernetes_accepts(namespace: str) -> None
 
 def test_whatever_else_makes_no_sense_counts_as_absent() -> None:
     metadata = {"name": "a", "uid": 3, "generation": "x", "creationTimestamp": "then"}
-    assert read_meta({"metadata": metadata}) == (Meta(key=ObjectKey("default", "a")), [])
+    assert read_meta({"metadata": metadata}) == (ObjectMeta(key=ObjectKey("default", "a")), [])

@@ -19,20 +19,20 @@ from data.manifests import (
 from vpplb.model.names import ObjectKey
 from vpplb.model.objects import Backend, Frontend
 from vpplb.model.problem import Problem
-from vpplb.resources.allowances import EVERYTHING, NOTHING, Allowances
+from vpplb.resources.allowances import EVERYTHING, NOTHING, AddressAllowances
 from vpplb.resources.dataplane import DataplaneSpec
-from vpplb.resources.parse import PARSERS, Dataplane, parse
+from vpplb.resources.parse import PARSERS, ParsedDataplane, parse_object
 
 
 def problems(raw: dict[str, object]) -> list[str]:
-    parsed = parse(raw)
+    parsed = parse_object(raw)
     assert isinstance(parsed, list), "accepted"
     return [f"{problem.field}: {problem.message}" for problem in parsed]
 
 
 @pytest.mark.parametrize("case", refused(), ids=str)
 def test_refuses_with_one_problem_that_names_the_field_and_says_why(case: Case) -> None:
-    parsed = parse(case.object, EVERYTHING)
+    parsed = parse_object(case.object, EVERYTHING)
     assert isinstance(parsed, list), "accepted"
     assert [problem.field for problem in parsed] == [case.field]
     assert case.says in parsed[0].message
@@ -41,7 +41,7 @@ def test_refuses_with_one_problem_that_names_the_field_and_says_why(case: Case) 
 
 @pytest.mark.parametrize("case", accepted(), ids=str)
 def test_accepts_what_is_at_the_edge(case: Case) -> None:
-    assert not isinstance(parse(case.object, EVERYTHING), list)
+    assert not isinstance(parse_object(case.object, EVERYTHING), list)
 
 
 LOOPBACK = "must not be loopback: it never leaves a host (--allow-loopback allows it for trials)"
@@ -51,14 +51,14 @@ LOOPBACK = "must not be loopback: it never leaves a host (--allow-loopback allow
 def test_a_server_on_loopback_is_refused_unless_it_is_asked_for(address: str) -> None:
     raw = backend(address=address)
     assert problems(raw) == [f"spec.address: {LOOPBACK}"]
-    assert isinstance(parse(raw, Allowances(loopback=True)), Backend)
+    assert isinstance(parse_object(raw, AddressAllowances(loopback=True)), Backend)
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.0.0.0/8", "127.9.0.0/16"])
 def test_a_vip_on_loopback_is_refused_unless_it_is_asked_for(address: str) -> None:
     raw = frontend(address=address)
     assert problems(raw) == [f"spec.address: {LOOPBACK}"]
-    assert isinstance(parse(raw, Allowances(loopback=True)), Frontend)
+    assert isinstance(parse_object(raw, AddressAllowances(loopback=True)), Frontend)
 
 
 @pytest.mark.parametrize(("encap", "address"), [("NAT4", "192.0.2.1"), ("NAT6", "2001:db8::1")])
@@ -67,7 +67,7 @@ def test_a_vip_by_nat_is_refused_unless_it_is_asked_for(encap: str, address: str
     [problem] = problems(raw)
     assert problem.startswith("spec.encap: must not be NAT4 or NAT6: VPP (seen up to 26.10) ")
     assert "--allow-nat" in problem
-    assert isinstance(parse(raw, Allowances(nat=True)), Frontend)
+    assert isinstance(parse_object(raw, AddressAllowances(nat=True)), Frontend)
 
 
 def test_names_of_cases_are_unique() -> None:
@@ -95,7 +95,7 @@ def test_draws_no_conclusions_from_a_field_that_is_wrong_itself() -> None:
 
 def test_null_is_the_same_as_absent_as_for_the_api_server() -> None:
     raw = manifest("Backend", "a", {"address": "192.0.2.1", "paused": None, "typo": None})
-    assert parse(raw) == parse(backend())
+    assert parse_object(raw) == parse_object(backend())
 
 
 def test_long_values_are_not_repeated() -> None:
@@ -111,7 +111,9 @@ def test_refuses_a_spec_that_is_no_mapping(spec: object) -> None:
 
 def test_requires_a_spec_but_of_a_dataplane() -> None:
     assert problems(manifest("Backend", "a", None)) == ["spec: is required"]
-    assert parse(manifest("Dataplane", "n1", None)) == Dataplane(node="n1", spec=DataplaneSpec())
+    assert parse_object(manifest("Dataplane", "n1", None)) == ParsedDataplane(
+        node="n1", spec=DataplaneSpec()
+    )
 
 
 def test_refuses_unknown_fields_beside_the_spec() -> None:
@@ -138,7 +140,7 @@ def test_reads_what_it_needs_of_the_metadata_and_ignores_the_rest() -> None:
         "managedFields": [{"manager": "kubectl"}],
         "something": {"new": True},
     }
-    parsed = parse(raw)
+    parsed = parse_object(raw)
     assert isinstance(parsed, Frontend)
     assert parsed.key == ObjectKey("shop", "web")
     assert parsed.generation == 7
@@ -146,17 +148,17 @@ def test_reads_what_it_needs_of_the_metadata_and_ignores_the_rest() -> None:
 
 
 def test_a_status_is_no_concern_of_it() -> None:
-    assert parse(backend() | {"status": {"any": "thing"}}) == parse(backend())
+    assert parse_object(backend() | {"status": {"any": "thing"}}) == parse_object(backend())
 
 
 def test_a_description_alone_is_no_change() -> None:
-    assert parse(frontend(description="for people")) == parse(frontend())
+    assert parse_object(frontend(description="for people")) == parse_object(frontend())
 
 
 def test_references_are_to_the_own_namespace() -> None:
     raw = backend(healthCheckRef={"name": "c"})
     raw["metadata"] = {"name": "a", "namespace": "shop"}
-    assert parse(raw) == Backend(
+    assert parse_object(raw) == Backend(
         key=ObjectKey("shop", "a"),
         address=ip_address("192.0.2.1"),
         health_check=ObjectKey("shop", "c"),
@@ -174,7 +176,7 @@ bases = st.sampled_from([frontend(), backend(), health_check(), manifest("Datapl
 @pytest.mark.slow
 @given(raw=st.dictionaries(st.sampled_from(["apiVersion", "kind", "metadata", "spec"]), json))
 def test_never_raises_whatever_the_object(raw: dict[str, object]) -> None:
-    assert all(isinstance(problem, Problem) for problem in _list(parse(raw)))
+    assert all(isinstance(problem, Problem) for problem in _list(parse_object(raw)))
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from in_memory.world import World
 from vpplb.model.health import HealthState
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.problem import Problem
-from vpplb.plan.desired import Previous
+from vpplb.plan.desired import PreviousDecision
 from vpplb.resources.renderer import Selector, StatusRenderer, load_conditions, load_previous
 from vpplb.resources.statuses import NodeReport
 from vpplb.standalone.local_statuses import LocalObjects
@@ -204,7 +204,7 @@ async def test_what_was_decided_is_read_from_the_status() -> None:
     one = rendering()
     one.world.verdict("a", up=True)
     previous = load_previous(key("web"), one.render("Frontend", "web"))
-    assert previous == Previous(
+    assert previous == PreviousDecision(
         vip=one.world.desired("web"),
         states={key("a"): HealthState.UP},
         addresses={key("a"): ip_address("10.0.0.1")},
@@ -216,7 +216,7 @@ async def test_what_was_decided_is_read_from_the_status() -> None:
     [None, "nonsense", {}, {"dataplane": "nonsense", "backends": "x"}, {"backends": [{}, 1]}],
 )
 def test_a_status_that_makes_no_sense_tells_nothing(status: object) -> None:
-    assert load_previous(key("web"), status) == Previous()
+    assert load_previous(key("web"), status) == PreviousDecision()
 
 
 async def test_a_dataplane_without_states_is_still_known() -> None:

@@ -13,7 +13,7 @@ from vpplb.model.problem import Problem
 from vpplb.model.vip import Encap
 from vpplb.plan.decisions import BackendView, HealthCheckView
 from vpplb.plan.desired import FrontendView
-from vpplb.resources.conditions import Condition, find_condition
+from vpplb.resources.conditions import StatusCondition, find_condition
 from vpplb.resources.frontend import FrontendStatus
 from vpplb.resources.statuses import (
     NodeReport,
@@ -22,7 +22,7 @@ from vpplb.resources.statuses import (
     frontend_status,
     health_check_status,
     invalid_frontend_status,
-    say,
+    join_problems,
 )
 
 UP, DOWN = HealthState.UP, HealthState.DOWN
@@ -56,7 +56,7 @@ def status(world: World, name: str = "web", report: Report = nobody) -> Frontend
     return frontend_status(view(world, name), report, 3, (), NOON)
 
 
-def condition(shown: tuple[Condition, ...], of_type: str) -> tuple[str, str]:
+def condition(shown: tuple[StatusCondition, ...], of_type: str) -> tuple[str, str]:
     found = find_condition(shown, of_type)
     assert found is not None
     assert found.observed_generation == 3
@@ -64,7 +64,7 @@ def condition(shown: tuple[Condition, ...], of_type: str) -> tuple[str, str]:
     return found.status, found.reason
 
 
-def message(shown: tuple[Condition, ...], of_type: str) -> str:
+def message(shown: tuple[StatusCondition, ...], of_type: str) -> str:
     found = find_condition(shown, of_type)
     assert found is not None
     return found.message
@@ -282,7 +282,7 @@ async def test_each_condition_keeps_its_time_until_its_status_changes() -> None:
 
 
 async def test_conditions_of_others_are_left_alone() -> None:
-    theirs = Condition(type="Theirs", status="True", reason="X", last_transition_time=NOON)
+    theirs = StatusCondition(type="Theirs", status="True", reason="X", last_transition_time=NOON)
     shown = frontend_status(view(serving()), nobody, 3, (theirs,), NOON)
     assert shown.conditions[0] == theirs
 
@@ -372,5 +372,5 @@ def test_a_health_check_says_who_uses_it_and_whether_it_is_right(
 
 def test_problems_are_one_line() -> None:
     anywhere = Problem(kind="Frontend", key=key("web"), reason="X", message="is missing")
-    assert say([INVALID, anywhere]) == "spec.port: is too long; is missing"
-    assert say([]) == ""
+    assert join_problems([INVALID, anywhere]) == "spec.port: is too long; is missing"
+    assert join_problems([]) == ""

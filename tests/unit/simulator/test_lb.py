@@ -4,7 +4,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 import pytest
 
-from vpplb.model.vip import AppServer, Encap, LbConf, Protocol, Vip, VipId, VipSettings
+from vpplb.model.vip import AppServer, Encap, LbConf, Vip, VipId, VipProtocol, VipSettings
 from vpplb.simulator.lb import LoadBalancerState
 from vpplb.simulator.lb_tables import CONCURRENCY_TIMEOUT, GARBAGE_RUN
 from vpplb.simulator.rows import NewVip, VipKey, VppAborted, VppRetval
@@ -196,15 +196,15 @@ def test_table_is_what_is_live_in_the_models_terms(lb: LoadBalancerState) -> Non
     lb.add_vip(key("2001:db8::1/128", 53, 17), NewVip(encap=Encap.NAT6, target_port=8080))
     lb.delete_vip(key("203.0.113.1/32"))
     assert lb.table() == {
-        VipId(ip_network("192.0.2.1/32"), Protocol.TCP, 80): Vip(
+        VipId(ip_network("192.0.2.1/32"), VipProtocol.TCP, 80): Vip(
             settings=VipSettings(encap=Encap.GRE4),
             servers={IPv4Address("10.0.0.1"): AppServer(weight=100, buckets=1024)},
         ),
-        VipId(ip_network("198.51.100.0/24"), Protocol.ANY, 0): Vip(
+        VipId(ip_network("198.51.100.0/24"), VipProtocol.ANY, 0): Vip(
             settings=VipSettings(encap=Encap.L3DSR, dscp=7, src_ip_sticky=True, table_length=64),
             servers={},
         ),
-        VipId(ip_network("2001:db8::1/128"), Protocol.UDP, 53): Vip(
+        VipId(ip_network("2001:db8::1/128"), VipProtocol.UDP, 53): Vip(
             settings=VipSettings(encap=Encap.NAT6, target_port=8080), servers={}
         ),
     }

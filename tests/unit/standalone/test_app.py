@@ -20,7 +20,7 @@ from fakes.load_balancer import FakeLoadBalancer
 from fakes.prober import FakeProber
 from lab.waiting import eventually
 from vpplb.files.manifests import BadManifests
-from vpplb.model.health import HealthState, Transition
+from vpplb.model.health import HealthState, HealthTransition
 from vpplb.plan.ops import Op
 from vpplb.standalone.app import StandaloneApp, StandaloneOptions
 
@@ -42,7 +42,7 @@ class Machine:
     def __init__(self, path: Path) -> None:
         self.folder, self.state_file = path / "manifests", path / "state" / "state.json"
         self.lb = FakeLoadBalancer()
-        self.transitions: list[Transition] = []
+        self.transitions: list[HealthTransition] = []
         self.write(*ALL)
 
     def write(self, *manifests: Raw) -> None:

@@ -17,7 +17,7 @@ from vpplb.files.state_file import StateFile
 from vpplb.model.check import HttpProbe
 from vpplb.model.health import HealthState
 from vpplb.model.names import ObjectKey
-from vpplb.resources.allowances import Allowances
+from vpplb.resources.allowances import AddressAllowances
 from vpplb.standalone import manifest_folder as module
 from vpplb.standalone.manifest_folder import ManifestFolder
 
@@ -176,7 +176,7 @@ async def test_files_that_are_being_written_are_left_until_they_are_done(
         looks.append(min(len(looks), 5))  # the sixth look is the first that shows no change
         return (("all.yaml", looks[-1], 0),)
 
-    def read(paths: list[Path], allowed: Allowances) -> LoadedManifests:
+    def read(paths: list[Path], allowed: AddressAllowances) -> LoadedManifests:
         reads.append(len(looks))
         return real(paths, allowed)
 
@@ -192,7 +192,7 @@ async def test_a_folder_that_vanishes_while_it_is_read_ends_nothing(
 ) -> None:
     raised: list[FileNotFoundError] = []
 
-    def vanishing(paths: list[Path], allowed: Allowances) -> LoadedManifests:
+    def vanishing(paths: list[Path], allowed: AddressAllowances) -> LoadedManifests:
         if not raised:
             raised.append(FileNotFoundError("more"))
             raise raised[0]

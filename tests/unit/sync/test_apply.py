@@ -6,7 +6,7 @@ import pytest
 
 from in_memory.syncer import VIP, WEB, A, B, LocalSyncer, row
 from vpplb.model.names import ObjectKey
-from vpplb.model.vip import Protocol, VipId
+from vpplb.model.vip import VipId, VipProtocol
 from vpplb.plan.ops import AddServer, AddVip, ChangeKind, Op, SetConf, SetWeight
 from vpplb.sync.apply import ROUNDS, SLICE
 
@@ -17,7 +17,7 @@ MANY = 2 * ROUNDS * SLICE
 
 def want_many(local: LocalSyncer, weight: int = 1) -> None:
     for number in range(MANY):
-        vip = VipId(ip_network((0x0A010000 + number, 32)), Protocol.TCP, 80)
+        vip = VipId(ip_network((0x0A010000 + number, 32)), VipProtocol.TCP, 80)
         key = ObjectKey("many", f"f{number}")
         local.syncer.set_desired(key, vip, row(weight, 1), f"r{weight}")
     local.syncer.set_synced()

@@ -4,11 +4,11 @@ from ipaddress import ip_network
 
 import pytest
 
-from vpplb.model.vip import Protocol, VipId
+from vpplb.model.vip import VipId, VipProtocol
 from vpplb.sync.packet_meter import METER_INTERVAL, PacketMeter
 from vpplb.sync.ports import LoadBalancerGone, PacketTally
 
-WEB = VipId(ip_network("192.0.2.1/32"), Protocol.TCP, 80)
+WEB = VipId(ip_network("192.0.2.1/32"), VipProtocol.TCP, 80)
 
 pytestmark = pytest.mark.looptime
 

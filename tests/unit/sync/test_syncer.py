@@ -6,7 +6,7 @@ import pytest
 
 from in_memory.syncer import DNS, VIP, VIP2, WEB, A, B, C, LocalSyncer, programmed, row
 from vpplb.model.names import ObjectKey
-from vpplb.model.vip import Encap, LbConf, Protocol, StrangeVip, Vip, VipId, VipSettings
+from vpplb.model.vip import Encap, LbConf, StrangeVip, Vip, VipId, VipProtocol, VipSettings
 from vpplb.plan.ops import ChangeKind, DelServer, DelVip, SetConf, SetWeight
 from vpplb.plan.settings import DesiredSettings, HeapSpace
 from vpplb.sync.ports import LoadBalancerGone, VipReport
@@ -257,7 +257,7 @@ async def test_a_thousand_vips_are_programmed_in_slices_and_all_reported(
     local: LocalSyncer,
 ) -> None:
     for number in range(1000):
-        vip = VipId(ip_network(f"10.1.{number // 250}.{number % 250}/32"), Protocol.TCP, 80)
+        vip = VipId(ip_network(f"10.1.{number // 250}.{number % 250}/32"), VipProtocol.TCP, 80)
         local.syncer.set_desired(ObjectKey("many", f"f{number}"), vip, row(1, 1), "r")
     local.syncer.set_synced()
     await local.settle()
@@ -265,7 +265,7 @@ async def test_a_thousand_vips_are_programmed_in_slices_and_all_reported(
     assert len(local.listener.reports) == 1000
 
 
-NEIGHBOUR = VipId(VIP.prefix, Protocol.TCP, 443)
+NEIGHBOUR = VipId(VIP.prefix, VipProtocol.TCP, 443)
 
 
 async def test_a_vip_is_not_taken_away_where_its_new_self_would_be_refused(
@@ -305,8 +305,8 @@ async def test_a_frontend_keeps_its_old_vip_until_its_new_one_can_be_made(
 ) -> None:
     ready = await programmed(local)
     for prefix in ("192.0.2.1/32", "192.0.2.2/32"):
-        new = VipId(ip_network(prefix), Protocol.ANY, 0)
-        wall = VipId(new.prefix, Protocol.TCP, 443)
+        new = VipId(ip_network(prefix), VipProtocol.ANY, 0)
+        wall = VipId(new.prefix, VipProtocol.TCP, 443)
         await ready.settle(1)
         ready.put(wall, row(1))
         ready.syncer.set_desired(WEB, new, row(100, 50, 7), f"all of {prefix}")

@@ -3,7 +3,7 @@ import logging
 import pytest
 
 from data.objects import NOON, key
-from vpplb.model.health import Alarm, HealthState, Transition
+from vpplb.model.health import HealthState, HealthTransition, ProberAlarm
 from vpplb.telemetry.decision_log import log_suspicion, log_transition
 
 
@@ -20,7 +20,7 @@ def test_a_transition_is_one_line_with_its_parts_as_fields(
 ) -> None:
     caplog.set_level(logging.INFO, "vpplb.transitions")
     log_transition(
-        Transition(
+        HealthTransition(
             backend=key("a"),
             from_state=HealthState.UP,
             to_state=HealthState.DOWN,
@@ -44,7 +44,7 @@ def test_a_transition_is_one_line_with_its_parts_as_fields(
 def test_a_suspicion_is_a_warning_with_the_numbers_and_so_is_its_end(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    log_suspicion(Alarm(silent=11, were_up=12))
+    log_suspicion(ProberAlarm(silent=11, were_up=12))
     log_suspicion(None)
     began, ended = caplog.records
     assert "the prober itself is suspected" in began.getMessage()

@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 from ipaddress import ip_network
 
 from fakes.object_view import NGINX0, WEB, FakeObjectView
-from vpplb.model.health import HealthState, Transition
+from vpplb.model.health import HealthState, HealthTransition
 from vpplb.model.names import ObjectKey
-from vpplb.model.vip import Protocol, VipId
+from vpplb.model.vip import VipId, VipProtocol
 from vpplb.plan.ops import ChangeKind
 from vpplb.reconcile.ports import DURATION_BUCKETS, LATENESS_BUCKETS, ProbeStats
 from vpplb.sync.ports import PacketTally
@@ -82,7 +82,7 @@ def test_discarded_probes_are_counted_by_what_the_prober_lacked() -> None:
 def test_transitions_are_counted_until_their_backend_is_forgotten() -> None:
     metrics, registry = operator()
     labels = {"namespace": "shop", "backend": "nginx0", "from": "up", "to": "down"}
-    transition = Transition(
+    transition = HealthTransition(
         backend=NGINX0,
         from_state=HealthState.UP,
         to_state=HealthState.DOWN,
@@ -153,7 +153,7 @@ def test_packets_of_vips_are_read_when_somebody_scrapes() -> None:
 
 
 def test_packets_are_counted_for_the_frontend_whose_vip_it_is() -> None:
-    own, other = (VipId(ip_network(f"192.0.2.{n}/32"), Protocol.TCP, 80) for n in (1, 2))
+    own, other = (VipId(ip_network(f"192.0.2.{n}/32"), VipProtocol.TCP, 80) for n in (1, 2))
     packets = PacketTally(existing=4, first=3, untracked=2, no_server=1)
     counted = list(packet_counts({own: packets, other: PacketTally(first=9)}, {own: WEB}))
     assert counted == [

@@ -10,7 +10,7 @@ from data.objects import frontend as parsed_frontend
 from data.objects import health_check as parsed_health_check
 from in_memory.world import World
 from vpplb.kube.api_resources import cluster_key
-from vpplb.model.health import HealthState, Transition
+from vpplb.model.health import HealthState, HealthTransition
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.standalone.local_statuses import LocalObjects
 from vpplb.telemetry.event_stream import EventStream, StreamEvent
@@ -147,7 +147,7 @@ async def test_transitions_and_removals_are_told_with_the_frontends_they_concern
         parsed_frontend("web", pool("p", a=10)),
     )
     viewed.view.publish_transition(
-        Transition(
+        HealthTransition(
             backend=key("a"),
             from_state=HealthState.UP,
             to_state=HealthState.DOWN,

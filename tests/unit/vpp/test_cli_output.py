@@ -2,12 +2,12 @@ from ipaddress import ip_network
 
 import pytest
 
-from vpplb.model.vip import Protocol, VipId
+from vpplb.model.vip import VipId, VipProtocol
 from vpplb.plan.settings import HeapSpace
 from vpplb.vpp import cli_output
 from vpplb.vpp.cli_output import VipListing
 
-WEB = VipId(ip_network("192.0.2.1/32"), Protocol.TCP, 80)
+WEB = VipId(ip_network("192.0.2.1/32"), VipProtocol.TCP, 80)
 
 
 def test_the_verbose_listing_tells_index_and_stickiness_of_live_vips() -> None:
@@ -22,12 +22,12 @@ def test_the_verbose_listing_tells_index_and_stickiness_of_live_vips() -> None:
         "  type:clusterip port:20480 target_port:8080  counters:\n  #as:0\n\n"
         " ip4-gre4 [5] 192.0.2.6/32\n  new_size:1024\n  protocol:132 port:53\n  counters:\n"
     )
-    everything = VipId(ip_network("2001:db8::/64"), Protocol.ANY, 0)
+    everything = VipId(ip_network("2001:db8::/64"), VipProtocol.ANY, 0)
     listed = cli_output.parse_vips(text)
     assert listed.indexes == {
         WEB: 1,
         everything: 3,
-        VipId(ip_network("192.0.2.5/32"), Protocol.UDP, 53): 4,
+        VipId(ip_network("192.0.2.5/32"), VipProtocol.UDP, 53): 4,
     }
     assert listed.sticky == {WEB, everything}
     assert cli_output.parse_vips("") == VipListing({})
@@ -35,7 +35,7 @@ def test_the_verbose_listing_tells_index_and_stickiness_of_live_vips() -> None:
 
 def test_lines_of_the_listing_that_make_no_sense_are_passed_over() -> None:
     text = " ip6-gre6 [1] 0.0.0.0/64\n ip4-gre4 [2] 192.0.2.1/32\n  new_size:64\n ip9 [x] what\n"
-    assert cli_output.parse_vips(text).indexes == {VipId(WEB.prefix, Protocol.ANY, 0): 2}
+    assert cli_output.parse_vips(text).indexes == {VipId(WEB.prefix, VipProtocol.ANY, 0): 2}
 
 
 @pytest.mark.parametrize(

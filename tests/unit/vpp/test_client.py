@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lab.simulated_vpp import simulated_vpp
-from vpplb.model.vip import Encap, LbConf, Protocol, VipId, VipSettings
+from vpplb.model.vip import Encap, LbConf, VipId, VipProtocol, VipSettings
 from vpplb.plan.ops import AddVip, SetConf
 from vpplb.simulator.api_version import ApiVersion
 from vpplb.simulator.faults import (
@@ -34,7 +34,7 @@ from vpplb.vpp.pacing import MOST_CALLS
 pytestmark = [pytest.mark.looptime, pytest.mark.slow]
 
 PING: Request = ("control_ping", {})
-WEB = VipId(ip_network("192.0.2.1/32"), Protocol.TCP, 80)
+WEB = VipId(ip_network("192.0.2.1/32"), VipProtocol.TCP, 80)
 
 
 async def connect(

@@ -7,10 +7,10 @@ from vpplb.model.vip import (
     AppServer,
     Encap,
     LbConf,
-    Protocol,
     StrangeVip,
     Vip,
     VipId,
+    VipProtocol,
     VipSettings,
     VipTable,
 )
@@ -19,7 +19,7 @@ from vpplb.vpp import cli_output, codec
 from vpplb.vpp.cli_output import VipListing
 from vpplb.vpp.messages import Fields
 
-WEB = VipId(ip_network("192.0.2.1/32"), Protocol.TCP, 80)
+WEB = VipId(ip_network("192.0.2.1/32"), VipProtocol.TCP, 80)
 A = ip_address("10.0.0.1")
 WEB_FIELDS = {
     "pfx.address.af": 0,
@@ -94,7 +94,7 @@ def test_a_vip_is_added_and_deleted_by_one_message_with_every_field_given() -> N
 
 
 def test_all_ports_are_protocol_255_and_port_0() -> None:
-    vip = VipId(ip_network("2001:db8::/64"), Protocol.ANY, 0)
+    vip = VipId(ip_network("2001:db8::/64"), VipProtocol.ANY, 0)
     _, fields = codec.encode_op(AddVip(vip=vip, settings=VipSettings(encap=Encap.GRE6)))
     assert (fields["protocol"], fields["port"]) == (255, 0)
     assert (fields["pfx.address.af"], fields["pfx.len"]) == (1, 64)
@@ -238,7 +238,7 @@ def test_an_ipv4_prefix_of_zeros_is_read_as_it_is() -> None:
     text = " ip4-gre4 [1] 0.0.0.0/8\n  new_size:64\n  protocol:6 port:80\n"
     details = vip_details(vip__pfx__address__un=bytes(16), vip__pfx__len=8)
     found, strange = codec.decode_table([details], [], cli_output.parse_vips(text))
-    assert (list(found), strange) == ([VipId(ip_network("0.0.0.0/8"), Protocol.TCP, 80)], ())
+    assert (list(found), strange) == ([VipId(ip_network("0.0.0.0/8"), VipProtocol.TCP, 80)], ())
 
 
 def test_servers_of_what_cannot_be_read_are_passed_over() -> None:

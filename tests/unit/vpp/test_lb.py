@@ -6,7 +6,7 @@ import pytest
 
 from lab.raw_client import RawClient
 from lab.simulated_vpp import simulated_vpp
-from vpplb.model.vip import Encap, Protocol, VipId, VipSettings
+from vpplb.model.vip import Encap, VipId, VipProtocol, VipSettings
 from vpplb.plan.ops import AddServer, AddVip, Op
 from vpplb.simulator.faults import DropAnswer
 from vpplb.sync.ports import LoadBalancerGone
@@ -15,7 +15,7 @@ from vpplb.vpp.lb import PapiLoadBalancer
 pytestmark = [pytest.mark.looptime, pytest.mark.slow]
 
 
-WEB = VipId(ip_network("192.0.2.1/32"), Protocol.TCP, 80)
+WEB = VipId(ip_network("192.0.2.1/32"), VipProtocol.TCP, 80)
 
 
 async def test_outcomes_are_in_order_also_around_an_op_that_is_not_sent(tmp_path: Path) -> None:

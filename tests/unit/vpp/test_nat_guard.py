@@ -13,7 +13,7 @@ from vpplb.vpp.nat_guard import NatGuard
 
 A = ip_address("10.0.0.1")
 DNS, NTP, WEB = (
-    VipId.parse(f"192.0.2.{at}") for at in ("1/32 udp/53", "2/32 udp/123", "3/32 udp/80")
+    VipId.parse_text(f"192.0.2.{at}") for at in ("1/32 udp/53", "2/32 udp/123", "3/32 udp/80")
 )
 NAT = VipSettings(encap=Encap.NAT4, target_port=5353)
 GRE = VipSettings(encap=Encap.GRE4)

@@ -14,15 +14,15 @@ from pathlib import Path
 import pytest
 from vpp_papi.vpp_stats import VPPStats
 
-from vpplb.model.vip import Protocol, VipId
+from vpplb.model.vip import VipId, VipProtocol
 from vpplb.simulator.counters import PacketKind
 from vpplb.simulator.stats_segment import StatsSegment
 from vpplb.simulator.stats_socket import StatsSocket
 from vpplb.sync.ports import LoadBalancerGone, PacketTally
 from vpplb.vpp.stats import PapiVipCounters
 
-WEB = VipId(ip_network("192.0.2.1/32"), Protocol.TCP, 80)
-DNS = VipId(ip_network("192.0.2.1/32"), Protocol.UDP, 53)
+WEB = VipId(ip_network("192.0.2.1/32"), VipProtocol.TCP, 80)
+DNS = VipId(ip_network("192.0.2.1/32"), VipProtocol.UDP, 53)
 IN_PROGRESS = 24
 """Where it is in the segment."""
 

@@ -22,7 +22,7 @@ from vpplb.cli.tables import Row, TableCell, colour_state, paint_cell, write_tab
 from vpplb.cli.terminal import CommandError
 from vpplb.kube.errors import KubeError
 from vpplb.model.names import ObjectKind
-from vpplb.model.printable import printable
+from vpplb.model.printable import make_printable
 from vpplb.resources.stored import read_backend
 
 NODES = ["NODE", "VERSION", "CONNECTED", "SYNCED", "FRONTENDS", "OTHERS", "CHANGED", "HEARTBEAT"]
@@ -192,25 +192,24 @@ def _detail_text(detail: DataplaneDetail, now: datetime) -> str:
         "connected" if one.connected == "True" else paint_cell(TableCell("not connected", "red"))
     )
     since = f" for {format_age(one.vpp_since, now)}" if one.vpp_since else ""
-    head = (
-        f"{printable(one.node)}  VPP {printable(one.version or '?')} (pid {one.pid}) {state}{since}"
-    )
+    version = make_printable(one.version or "?")
+    head = f"{make_printable(one.node)}  VPP {version} (pid {one.pid}) {state}{since}"
     count = f"{one.programmed}/{one.total} frontends programmed, {one.others} VIPs of others"
     parts = [f"{head}\n{count}"]
     if one.problems:
         rows: list[Row] = [[TableCell(p.reason, "yellow"), p.message] for p in one.problems]
         parts.append(write_table(["PROBLEM", "MESSAGE"], rows))
     if detail.packets_unknown:
-        parts.append(printable(f"packets are not known: {detail.packets_unknown}"))
+        parts.append(make_printable(f"packets are not known: {detail.packets_unknown}"))
     if not detail.trouble:
         parts += [_vip_text(line) for line in detail.vips] or ["VPP has no VIPs"]
     return "\n\n".join(parts)
 
 
 def _vip_text(line: VipLine) -> str:
-    whose = printable(line.frontend) or paint_cell(TableCell("not ours", "yellow"))
-    settings = printable(f"{line.encap} table {line.flow_table_length}")
-    parts = [f"{printable(line.vip)}  {whose}  {settings}"]
+    whose = make_printable(line.frontend) or paint_cell(TableCell("not ours", "yellow"))
+    settings = make_printable(f"{line.encap} table {line.flow_table_length}")
+    parts = [f"{make_printable(line.vip)}  {whose}  {settings}"]
     if line.packets is not None:
         parts.append(_packets_text(line.packets))
     rows: list[Row] = [

@@ -8,7 +8,7 @@ from vpplb.cli.kubectl.statuses import read_pools, read_status_as, read_wanted
 from vpplb.kube.api_resources import JsonObject, key_of
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import Vip
-from vpplb.plan.maglev_table import shares
+from vpplb.plan.maglev_table import count_buckets
 from vpplb.resources.conditions import find_condition
 from vpplb.resources.frontend import FrontendStatus
 from vpplb.resources.statuses import VALID
@@ -73,7 +73,7 @@ def share_by_server(vip: Vip) -> dict[str, tuple[float, float]]:
     length, total = vip.settings.table_length, sum(weights.values())
     return {
         str(address): (buckets / length, weights[address] / total if total else 0.0)
-        for address, buckets in shares(weights, length).items()
+        for address, buckets in count_buckets(weights, length).items()
     }
 
 

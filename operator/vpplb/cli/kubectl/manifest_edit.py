@@ -19,8 +19,8 @@ from vpplb.model.health import HealthState
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.objects import Backend, Frontend
 from vpplb.model.vip import Vip, VipId
-from vpplb.plan.assumption import Assumed, assume
-from vpplb.resources.allowances import NOTHING, Allowances
+from vpplb.plan.assumption import AssumedVips, assume_vips
+from vpplb.resources.allowances import NOTHING, AddressAllowances
 from vpplb.resources.backend import BackendStatus
 from vpplb.resources.stored import (
     read_backend,
@@ -45,7 +45,7 @@ class ManifestEdit:
 
     manifests: tuple[Path, ...] = ()
     down: tuple[str, ...] = ()
-    allowed: Allowances = NOTHING
+    allowed: AddressAllowances = NOTHING
 
 
 async def plan_in_cluster(cluster: ClusterSession, edit: ManifestEdit) -> PlanView:
@@ -143,7 +143,7 @@ def _find_failing(there: Objects) -> frozenset[ObjectKey]:
 def _find_named(names: Iterable[str], objects: Objects, namespace: str) -> frozenset[ObjectKey]:
     found = set()
     for name in names:
-        key = ObjectKey.parse(name) if "/" in name else ObjectKey(namespace, name)
+        key = ObjectKey.parse_text(name) if "/" in name else ObjectKey(namespace, name)
         if (ObjectKind.BACKEND, key) not in objects:
             raise BadManifests([f"--down {name}: there is no Backend {key}"])
         found.add(key)
@@ -154,8 +154,8 @@ def _decide_objects(
     objects: Objects,
     down: Collection[ObjectKey],
     table: Mapping[VipId, Vip],
-    allowed: Allowances,
-) -> Assumed:
+    allowed: AddressAllowances,
+) -> AssumedVips:
     """Decide on a set, with what stands in for objects that are not understood, as the operator."""
     frontends: dict[ObjectKey, Frontend] = {}
     backends: dict[ObjectKey, Backend] = {}
@@ -169,7 +169,7 @@ def _decide_objects(
             backends |= {key: backend} if backend else {}
         elif read_health_check(raw, allowed).value is not None:
             checks.add(key)
-    return assume(frontends, backends, checks, down=down, before=table)
+    return assume_vips(frontends, backends, checks, down=down, before=table)
 
 
 def _dry_run(
@@ -188,7 +188,9 @@ def _dry_run(
     return dry_run.plan_calls(ObservedVpp(table=dict(before.values())))
 
 
-def _plan_notes(now: Assumed, then: Assumed, failing: Collection[ObjectKey]) -> Iterator[str]:
+def _plan_notes(
+    now: AssumedVips, then: AssumedVips, failing: Collection[ObjectKey]
+) -> Iterator[str]:
     down = ", ".join(map(str, sorted(failing)[:10])) or "none"
     yield f"backends count as they are now (not up: {down}); new and enabled ones as up"
     for problem in then.problems:

@@ -8,7 +8,7 @@ from vpplb.cli.kubectl.session import ClusterSession
 from vpplb.cli.kubectl.statuses import read_status_as
 from vpplb.kube.api_resources import JsonObject
 from vpplb.model.names import ObjectKind
-from vpplb.resources.conditions import Condition, find_condition
+from vpplb.resources.conditions import StatusCondition, find_condition
 from vpplb.resources.dataplane import DataplaneStatus
 from vpplb.resources.fields import parse_time
 from vpplb.resources.stored import spec_of
@@ -63,7 +63,7 @@ def read_node_status(raw: JsonObject, heartbeat: datetime | None) -> NodeStatus:
     )
 
 
-def _condition_status(condition: Condition | None) -> str:
+def _condition_status(condition: StatusCondition | None) -> str:
     return condition.status if condition else "Unknown"
 
 

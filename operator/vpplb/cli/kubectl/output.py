@@ -9,7 +9,7 @@ from enum import StrEnum
 from pydantic import BaseModel
 
 from vpplb.cli.terminal import print_block, print_coloured
-from vpplb.model.printable import printable
+from vpplb.model.printable import make_printable
 
 
 class OutputFormat(StrEnum):
@@ -68,7 +68,7 @@ def print_output(output: OutputFormat, content: object, table: Callable[[], str]
 def to_json(content: object, indent: int | None = None) -> str:
     """Write for programs, readable by people; what cannot be printed is escaped as JSON does."""
     text = json.dumps(to_plain(content), indent=indent, ensure_ascii=False)
-    return printable(text, keep="\n")
+    return make_printable(text, keep="\n")
 
 
 def to_plain(value: object) -> object:

@@ -12,7 +12,7 @@ from vpplb.cli.plan import NOTHING, SOMETHING, UNREACHABLE, WRONG
 from vpplb.cli.terminal import print_block, print_line
 
 if TYPE_CHECKING:
-    from vpplb.resources.allowances import Allowances
+    from vpplb.resources.allowances import AddressAllowances
 
 _MANIFESTS = click.Path(path_type=Path, exists=True, allow_dash=True)
 
@@ -46,7 +46,7 @@ def plan_command(
     flags: UsualFlags,
     manifests: tuple[Path, ...],
     down: tuple[str, ...],
-    allowed: "Allowances",
+    allowed: "AddressAllowances",
     output: str,
 ) -> None:
     """Show what applying manifests (or losing a backend) would change in the VPP of each node.

@@ -7,7 +7,7 @@ from datetime import datetime
 from vpplb.cli.kubectl.statuses import describe_unreadable
 from vpplb.kube.api_resources import JsonObject
 from vpplb.resources.base import StatusModel
-from vpplb.resources.conditions import Condition
+from vpplb.resources.conditions import StatusCondition
 from vpplb.resources.renderer import load_conditions
 
 _BAD_WHEN_TRUE = frozenset({"Degraded"})
@@ -34,7 +34,7 @@ def find_problems(raw: JsonObject, model: type[StatusModel]) -> tuple[ObjectProb
     return (*odd, *_not_seen(raw, conditions), *_bad_conditions(conditions))
 
 
-def _bad_conditions(conditions: Sequence[Condition]) -> Iterator[ObjectProblem]:
+def _bad_conditions(conditions: Sequence[StatusCondition]) -> Iterator[ObjectProblem]:
     for one in conditions:
         if one.status != ("False" if one.type in _BAD_WHEN_TRUE else "True"):
             yield ObjectProblem(
@@ -45,7 +45,7 @@ def _bad_conditions(conditions: Sequence[Condition]) -> Iterator[ObjectProblem]:
             )
 
 
-def _not_seen(raw: JsonObject, conditions: Sequence[Condition]) -> Iterator[ObjectProblem]:
+def _not_seen(raw: JsonObject, conditions: Sequence[StatusCondition]) -> Iterator[ObjectProblem]:
     """Say that nobody has looked at the object, or not at its newest version."""
     if not conditions:
         yield ObjectProblem(

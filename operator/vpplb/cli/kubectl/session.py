@@ -36,17 +36,17 @@ class ClusterSession:
     async def get_object(self, kind: ObjectKind, name: str) -> JsonObject:
         """Read an object of the namespace; Failed says which there are if it is not there."""
         try:
-            namespace = self.namespace if kind.namespaced else ""
+            namespace = self.namespace if kind.is_namespaced else ""
             return await self.console.get_object(kind, ObjectKey(namespace, name))
         except NotFound:
             there = [one["metadata"]["name"] for one in await self.list_objects(kind)]
-        where = f" in namespace {self.namespace}" if kind.namespaced else ""
+        where = f" in namespace {self.namespace}" if kind.is_namespaced else ""
         raise PluginFailure(f"there is no {kind} {name}{where}; {describe_others(name, there)}")
 
     async def list_objects(self, kind: ObjectKind) -> list[JsonObject]:
         """Read all objects of the namespace, or of all namespaces."""
         try:
-            namespace = self.namespace if kind.namespaced else ""
+            namespace = self.namespace if kind.is_namespaced else ""
             return (await self.console.list_objects(kind, namespace or None)).items
         except NotFound as error:
             raise PluginFailure(

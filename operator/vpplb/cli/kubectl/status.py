@@ -18,7 +18,7 @@ from vpplb.cli.kubectl.session import (
 from vpplb.cli.tables import Row, TableCell, colour_state, paint_cell, write_table
 from vpplb.kube.api_resources import key_of
 from vpplb.model.names import ObjectKind
-from vpplb.model.printable import printable
+from vpplb.model.printable import make_printable
 
 
 @click.command(name="status", short_help="Show what serves, and what is wrong where it does not.")
@@ -112,10 +112,12 @@ def _head_text(line: FrontendLine) -> str:
     settings = [line.encap, f"table {line.table_length}" if line.table_length else ""]
     settings += [f"revision {line.revision}" if line.revision else ""]
     return (
-        printable(f"{line.namespace}/{line.name}  {line.vip}  {' '.join(filter(None, settings))}")
+        make_printable(
+            f"{line.namespace}/{line.name}  {line.vip}  {' '.join(filter(None, settings))}"
+        )
         + f"\n{paint_cell(colour_state(line.state))}"
-        + printable(f"{pool}{ready}{nodes}")
-        + (f"\nnote: {printable(line.note)}" if line.note else "")
+        + make_printable(f"{pool}{ready}{nodes}")
+        + (f"\nnote: {make_printable(line.note)}" if line.note else "")
     )
 
 

@@ -17,7 +17,7 @@ from vpplb.kube.api_resources import RESOURCES, JsonObject, key_of
 from vpplb.kube.errors import ApiError, ApiUnreachable, Gone, KubeError
 from vpplb.model.backoff import backoff_seconds
 from vpplb.model.names import ObjectKey, ObjectKind
-from vpplb.model.printable import printable
+from vpplb.model.printable import make_printable
 from vpplb.resources.backend import BackendStatus, BackendTransition
 
 RETRY = (0.2, 5.0)
@@ -205,11 +205,11 @@ def _now() -> datetime:
 def _as_line(one: WatchedChange) -> str:
     at = f"{one.at.astimezone():%H:%M:%S.%f}"[:-3]
     if one.what == "deleted":
-        return f"{at}  {one.kind.lower():8}  {printable(one.object)}  deleted"
+        return f"{at}  {one.kind.lower():8}  {make_printable(one.object)}  deleted"
     what = "" if one.what == "state" else f"{one.what} "
-    change = f"{what}{printable(one.before)} → {paint_cell(colour_state(one.after))}"
-    why = printable("  ".join(part for part in (one.code, one.detail) if part))
-    line = f"{at}  {one.kind.lower():8}  {printable(one.object)}  {change}"
+    change = f"{what}{make_printable(one.before)} → {paint_cell(colour_state(one.after))}"
+    why = make_printable("  ".join(part for part in (one.code, one.detail) if part))
+    line = f"{at}  {one.kind.lower():8}  {make_printable(one.object)}  {change}"
     return f"{line}  {why}" if why else line
 
 
