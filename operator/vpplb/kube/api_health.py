@@ -22,8 +22,9 @@ log = logging.getLogger(__name__)
 
 ANSWER_TIMEOUT = 10.0
 """Seconds until a request of a watch without the beginning of an answer has failed."""
-GIVEN_UP = 2.0
-"""Seconds after its end until a watch that was not asked for again is given up."""
+GIVEN_UP = 10.0
+"""Seconds after its end until a watch is given up that kopf has not asked for again; it is busy at
+times."""
 FAILING = 3.0
 """Seconds that requests fail before that is told: most failures pass within a moment."""
 _RETRIED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS)
@@ -168,7 +169,8 @@ class WatchHealth:
         if watch.note_answer(response.status, response.reason or "", query):
             self._on_doubt()
         if response.status == HTTPStatus.OK:
-            watch.response = response
+            # After a list kopf may be busy for long before it asks for the watch.
+            watch.response = response if "watch" in query else None
         elif response.status < 500 and response.status not in _RETRIED:
             self._end_watches(f"the watch of {watch.plural} is refused ({watch.failure})")
         return response
@@ -180,11 +182,11 @@ class WatchHealth:
         and go on for ever.
         """
         while not self.ending:
-            await asyncio.sleep(GIVEN_UP / 2)
+            await asyncio.sleep(GIVEN_UP / 4)
             for watch in self._watches.values():
                 closed = watch.response is not None and watch.response.closed
                 watch.idle = watch.idle + 1 if closed else 0
-                if watch.idle > 2:
+                if watch.idle > 4:
                     self._end_watches(f"kopf has given the watch of {watch.plural} up")
 
     def _end_watches(self, why: str) -> None:
