@@ -75,7 +75,6 @@ class ProbeResult:
 
     @property
     def response(self) -> ProbeResponse:
-        """Whether anybody answered."""
         if self.code in _PASSED:
             return ProbeResponse.PASSED
         if self.unanswered or self.code in _SILENT:

@@ -30,7 +30,6 @@ class AssumedVips:
 
     @property
     def table(self) -> VipTable:
-        """The VIPs alone."""
         return dict(self.vips.values())
 
 

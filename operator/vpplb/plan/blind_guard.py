@@ -62,13 +62,14 @@ class GuardEvent(StrEnum):
 _Event = GuardEvent | ProbeResponse
 _TRUSTED, _UNSURE, _SUSPECTED = ProberTrust
 _NONE, _OPEN, _ENDING, _EXTENDED = GraceState
+_SILENT = ProbeResponse.SILENT
 _DOUBT = {
     GuardEvent.TOO_FEW_PROBED: _TRUSTED,
     GuardEvent.NEARLY_ALL_SILENT: _SUSPECTED,
     GuardEvent.SOMEBODY_ANSWERED: _TRUSTED,
     GuardEvent.NOBODY_HEARD: _UNSURE,
 }
-_RETURNED = [f"suspect_{one}" for one in ProbeResponse if one is not ProbeResponse.SILENT]
+_RETURNED = [f"suspect_{one}" for one in ProbeResponse if one is not _SILENT]
 # An event that a state does not know changes nothing. Of several the first decides.
 PROBER_TRANSITIONS: Mapping[ProberTrust, Mapping[GuardEvent, ProberTrust]] = {
     _TRUSTED: _DOUBT,
@@ -76,10 +77,7 @@ PROBER_TRANSITIONS: Mapping[ProberTrust, Mapping[GuardEvent, ProberTrust]] = {
     _SUSPECTED: {GuardEvent.TOO_FEW_PROBED: _TRUSTED, GuardEvent.ENOUGH_RETURNED: _TRUSTED},
 }
 _BEGIN: dict[_Event, GraceState] = {GuardEvent.BLAMED: _OPEN, GuardEvent.CLEARED: _ENDING}
-_FAIL: dict[_Event, GraceState] = {
-    ProbeResponse.STALLED: _EXTENDED,
-    ProbeResponse.SILENT: _EXTENDED,
-}
+_FAIL: dict[_Event, GraceState] = dict.fromkeys((ProbeResponse.STALLED, _SILENT), _EXTENDED)
 _ENDS: tuple[_Event, ...] = (ProbeResponse.ANSWERED, GuardEvent.WENT_UP, GuardEvent.RELEASED)
 _END = dict.fromkeys(_ENDS, _NONE)
 GRACE_TRANSITIONS: Mapping[GraceState, Mapping[_Event, GraceState]] = {
@@ -141,9 +139,7 @@ def change_grace(one: ProbedBackend, event: _Event, now: float, window: float) -
     elif grace is not GraceState.OPEN:
         end = now + return_time(one.cadence).total_seconds()
         # Who is silent still when the prober is trusted would begin the next suspicion.
-        counted = counted and not (
-            grace is GraceState.ENDING and one.response is ProbeResponse.SILENT
-        )
+        counted = counted and not (grace is GraceState.ENDING and one.response is _SILENT)
     return one._replace(grace=grace, grace_end=end, held=held, counted=counted)
 
 
@@ -183,8 +179,7 @@ class BlindGuard:
             self.window.remove_check(one.cadence)
 
     def on_response(self, response: ProbeResponse) -> None:
-        """Take note of what a probe heard, whosever it was."""
-        if response is not ProbeResponse.SILENT:
+        if response is not _SILENT:
             self._news.add(GuardEvent.SOMEBODY_ANSWERED)
 
     def on_response_change(self, key: ObjectKey, response: ProbeResponse, now: float) -> None:
@@ -195,7 +190,7 @@ class BlindGuard:
         one = before._replace(response=response)
         if response is ProbeResponse.PASSED and one.grace is not GraceState.NONE:
             one = one._replace(counted=True)
-        elif response is ProbeResponse.SILENT:
+        elif response is _SILENT:
             if before.response in (ProbeResponse.ANSWERED, ProbeResponse.STALLED) and not (
                 one.up or one.held
             ):
@@ -215,7 +210,7 @@ class BlindGuard:
             self._change_grace(key, one, GuardEvent.WENT_UP, now)
             return
         in_grace = one.grace is not GraceState.NONE
-        if one.counted and one.response is ProbeResponse.SILENT and not in_grace:
+        if one.counted and one.response is _SILENT and not in_grace:
             self._fallen.append(key)
             if nobody_heard:
                 self._news.add(GuardEvent.NOBODY_HEARD)
@@ -261,7 +256,7 @@ class BlindGuard:
         """Blame it for all that is silent; hold whom that has taken down lately."""
         for key, one in list(self.backends.items()):
             in_grace = one.grace is not GraceState.NONE  # since an earlier suspicion
-            suspect = one.response is ProbeResponse.SILENT and (one.counted or in_grace)
+            suspect = one.response is _SILENT and (one.counted or in_grace)
             if in_grace or suspect:
                 held = one.held or (suspect and not one.up)
                 blamed = one._replace(counted=True, suspect=suspect, held=held)
@@ -275,9 +270,7 @@ class BlindGuard:
         for key, before in backends:
             one = before._replace(suspect=False) if before.suspect else before
             is_open = one.grace is GraceState.OPEN
-            if is_open and (
-                not self._enabled or (by_chance and one.response is ProbeResponse.SILENT)
-            ):
+            if is_open and (not self._enabled or (by_chance and one.response is _SILENT)):
                 self._change_grace(key, one, GuardEvent.RELEASED, now)
             # Probes of those that are up may be on their way still.
             elif is_open or (self._enabled and one.up and silent and not by_chance):

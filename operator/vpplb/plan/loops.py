@@ -36,7 +36,6 @@ class AcceptedFrontends:
 
     @property
     def has_any(self) -> bool:
-        """Whether there are any."""
         return bool(self._on)
 
     def add_frontend(self, one: ResolvedFrontend) -> None:

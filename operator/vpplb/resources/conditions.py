@@ -50,5 +50,4 @@ def set_condition(
 def find_condition(
     conditions: Sequence[StatusCondition], condition_type: str
 ) -> StatusCondition | None:
-    """Return the condition of a type."""
     return next((one for one in conditions if one.type == condition_type), None)

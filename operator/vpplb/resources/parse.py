@@ -69,7 +69,6 @@ def parse_dataplane(
 
 
 def convert_dataplane(meta: ObjectMeta, spec: DataplaneSpec) -> ParsedDataplane:
-    """Convert a Dataplane."""
     return ParsedDataplane(node=meta.key.name, spec=spec, generation=meta.generation)
 
 
