@@ -209,12 +209,12 @@ def test_pools_that_are_turned_round_meanwhile_get_the_weight_where_it_belongs(
     original = weight._weight_operations
 
     def meddling(*arguments: Any) -> Any:
-        monkeypatch.setattr(weight, "_operations", original)
+        monkeypatch.setattr(weight, "_weight_operations", original)
         change = [{"op": "replace", "path": "/spec/pools", "value": turned}]
         plugin.job.kubectl.patch("vfe", "web", change)
         return original(*arguments)
 
-    monkeypatch.setattr(weight, "_operations", meddling)
+    monkeypatch.setattr(weight, "_weight_operations", meddling)
     plugin.say("weight", "web", "main", "nginx1", "7")
     spec = plugin.job.kubectl.get("vfe", "web")["spec"]
     assert [
