@@ -102,7 +102,7 @@ class World:
 
     def remove(self, *objects: Object) -> None:
         for one in objects:
-            self.store.remove_object(type(one).__name__, one.key)
+            self.store.remove_object(ObjectKind(type(one).__name__), one.key)
         self.reconcile()
 
     def verdict(
@@ -162,9 +162,9 @@ class World:
         """Return the world of the next operator: the same objects, with the statuses they show."""
         new = World(synced=False, clock=self.clock)
         new.time = self.time
-        for name, status in self.statuses("Backend", self.store.backends).items():
+        for name, status in self.statuses(ObjectKind.BACKEND, self.store.backends).items():
             new.reconciler.resume_backend(name, load_health(name, status))
-        for name, status in self.statuses("Frontend", self.store.frontends).items():
+        for name, status in self.statuses(ObjectKind.FRONTEND, self.store.frontends).items():
             new.reconciler.resume_frontend(name, load_previous(name, status))
         new.put(*self.objects())
         new.reconciler.synced = True
@@ -181,7 +181,7 @@ class World:
             *store.frontends.values(),
         ]
 
-    def statuses(self, kind: str, keys: Iterable[ObjectKey]) -> dict[ObjectKey, object]:
+    def statuses(self, kind: ObjectKind, keys: Iterable[ObjectKey]) -> dict[ObjectKey, object]:
         """Render the statuses of these objects, as the API server gives them back."""
         objects = LocalObjects()
         renderer = StatusRenderer(objects, self.decided, lambda *_: NodeReport(), self.clock.now)

@@ -11,6 +11,7 @@ import click
 
 from vpplb.cli.options import allowance_flags
 from vpplb.cli.terminal import count_of, print_line
+from vpplb.model.names import ObjectKind
 
 if TYPE_CHECKING:
     from vpplb.files.manifests import LoadedManifests, ManifestFinding
@@ -71,7 +72,7 @@ def _find_across(
     from vpplb.plan.resolve import resolve_objects
     from vpplb.plan.warnings import find_warnings
 
-    health_checks = {key for kind, key in loaded.objects if kind == "HealthCheck"}
+    health_checks = {key for kind, key in loaded.objects if kind == ObjectKind.HEALTH_CHECK}
     resolution = resolve_objects(loaded.frontends, loaded.backends, health_checks)
     checks = loaded.health_checks.values()
     lost = [one for check in checks for one in missing_secrets(check, loaded.secrets)]
@@ -99,7 +100,7 @@ def _is_there(problem: "Problem", loaded: "LoadedManifests") -> bool:
     if problem.reason != "BackendNotFound":
         return False
     name = _value_at(loaded.objects[problem.kind, problem.key].raw, problem.field)
-    return ("Backend", ObjectKey(problem.key.namespace, str(name))) in loaded.objects
+    return (ObjectKind.BACKEND, ObjectKey(problem.key.namespace, str(name))) in loaded.objects
 
 
 def _value_at(raw: object, path: str) -> object:

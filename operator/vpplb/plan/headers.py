@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from vpplb.model.check import HttpProbe, ProbeKind
-from vpplb.model.names import ObjectKey
+from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.objects import Backend, HealthCheck, SecretHeader, SecretValues
 from vpplb.model.problem import Problem
 
@@ -21,7 +21,7 @@ def unprobed_for_secret(backend: Backend, check: HealthCheck, secrets: Secrets) 
     for missing in _find_missing(check, secrets):
         return replace(
             missing,
-            kind="Backend",
+            kind=ObjectKind.BACKEND,
             key=backend.key,
             message=f"HealthCheck {check.key}: {missing.message}, so nothing is probed",
             field="spec.healthCheckRef.name",
@@ -50,7 +50,7 @@ def _find_missing(check: HealthCheck, secrets: Secrets) -> Iterator[Problem]:
         if message:
             blamed = "key" if secret and not secret.trouble else "name"
             yield Problem(
-                kind="HealthCheck",
+                kind=ObjectKind.HEALTH_CHECK,
                 key=check.key,
                 reason="SecretNotFound",
                 message=message,

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from vpplb.model.lookup import AddressSet, PrefixSet
-from vpplb.model.names import ObjectKey
+from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.problem import Problem
 from vpplb.model.vip import Encap, IPAddress, IPNetwork, VipProtocol
 from vpplb.plan.resolved import ResolvedFrontend, ResolvedMember
@@ -205,7 +205,7 @@ def _find_doubts(one: ResolvedFrontend, older: AcceptedFrontends) -> Iterator[Pr
 
 def _describe_doubt(one: ResolvedFrontend, field: str, where: str, names: str) -> Problem:
     return Problem(
-        kind="Frontend",
+        kind=ObjectKind.FRONTEND,
         key=one.frontend.key,
         reason="ServersInVip",
         message=f"servers {where} and get nothing unless VPP has a better route to them: {names}",
@@ -218,7 +218,11 @@ def _describe_doubt(one: ResolvedFrontend, field: str, where: str, names: str) -
 
 def _make_conflict(one: ResolvedFrontend, field: str, message: str) -> Problem:
     return Problem(
-        kind="Frontend", key=one.frontend.key, reason="Conflict", message=message, field=field
+        kind=ObjectKind.FRONTEND,
+        key=one.frontend.key,
+        reason="Conflict",
+        message=message,
+        field=field,
     )
 
 

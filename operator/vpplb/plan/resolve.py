@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from vpplb.model.names import ObjectKey
+from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.objects import Backend, Frontend
 from vpplb.model.problem import Problem
 from vpplb.model.vip import Encap, VipProtocol
@@ -85,7 +85,7 @@ def missing_health_check(backend: Backend, known: Collection[ObjectKey]) -> Prob
     if backend.health_check is None or backend.health_check in known:
         return None
     return Problem(
-        kind="Backend",
+        kind=ObjectKind.BACKEND,
         key=backend.key,
         reason="HealthCheckNotFound",
         message=f"there is no HealthCheck {backend.health_check}",
@@ -104,7 +104,7 @@ def _resolve_one(
             if found is None:
                 unresolved.append(
                     Problem(
-                        kind="Frontend",
+                        kind=ObjectKind.FRONTEND,
                         key=frontend.key,
                         reason="BackendNotFound",
                         message=f"there is no Backend {member.backend}",
@@ -159,7 +159,7 @@ def _describe_mix(
     names = ", ".join(sorted({f"{m.backend.name} ({m.address})" for m in strangers}))
     family = _SERVER_FAMILY[encap]
     return Problem(
-        kind="Frontend",
+        kind=ObjectKind.FRONTEND,
         key=frontend.key,
         reason="MixedFamilies",
         message=f"{encap.value} reaches IPv{family} servers only; these are not: {names}",
@@ -174,7 +174,7 @@ def _first_conflict(
         message = _find_conflict(candidate, other)
         if message:
             return Problem(
-                kind="Frontend",
+                kind=ObjectKind.FRONTEND,
                 key=candidate.frontend.key,
                 reason="Conflict",
                 message=f"{message} of Frontend {other.frontend.key}, which is older",

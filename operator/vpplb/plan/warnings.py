@@ -6,6 +6,7 @@ A warning refuses nothing: another VPP may do better. `vpplb check` warns of it,
 
 from collections.abc import Iterator
 
+from vpplb.model.names import ObjectKind
 from vpplb.model.objects import Frontend
 from vpplb.model.problem import Problem
 from vpplb.model.vip import Encap, LbConf, VipProtocol, VipTable
@@ -62,5 +63,9 @@ def _warn_of_nat(frontend: Frontend) -> Iterator[Problem]:
 
 def _warn_of_encap(frontend: Frontend, reason: str, message: str) -> Problem:
     return Problem(
-        kind="Frontend", key=frontend.key, reason=reason, field="spec.encap", message=message
+        kind=ObjectKind.FRONTEND,
+        key=frontend.key,
+        reason=reason,
+        field="spec.encap",
+        message=message,
     )

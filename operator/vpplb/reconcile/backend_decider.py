@@ -21,7 +21,7 @@ from vpplb.health.lifecycle import (
 )
 from vpplb.model.clock import Clock
 from vpplb.model.health import BackendHealth, HealthState, HealthTransition
-from vpplb.model.names import ObjectKey
+from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.plan.blind_guard import BlindGuard
 from vpplb.plan.decisions import BackendView
 from vpplb.reconcile.object_store import DirtyKeys, ObjectStore
@@ -198,7 +198,7 @@ class BackendDecider:
         self._set_health(key, record, outcome.health)
 
     def _forget_backend(self, key: ObjectKey, stops: set[ObjectKey]) -> None:
-        if ("Backend", key) in self._store.invalid:
+        if (ObjectKind.BACKEND, key) in self._store.invalid:
             return  # it is there, and may be understood yet: what it resumed from is kept
         record = self._records.pop(key, None)
         if record is not None:
@@ -233,7 +233,10 @@ class BackendDecider:
         self._removals += [(key, frontend) for frontend in sorted(frontends)]
 
     def _make_view(self, key: ObjectKey) -> BackendView | None:
-        backend, problems = self._store.backends.get(key), self._store.find_problems("Backend", key)
+        backend, problems = (
+            self._store.backends.get(key),
+            self._store.find_problems(ObjectKind.BACKEND, key),
+        )
         if backend is None and not problems:
             return None
         return BackendView(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 
 from vpplb.model.clock import Clock
 from vpplb.model.health import HealthState
-from vpplb.model.names import ObjectKey
+from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.objects import Backend
 from vpplb.model.vip import Encap
 from vpplb.plan.blind_guard import BlindGuard
@@ -118,7 +118,7 @@ class FrontendDecider:
         self.views.pop(key, None)
         self._waits.pop(key, None)
         self._deadlines.put_key(key, None)
-        problems = self._store.find_problems("Frontend", key)
+        problems = self._store.find_problems(ObjectKind.FRONTEND, key)
         if problems:  # what was decided before is still what is to be kept once it is understood
             return UnreadFrontend(problems=problems)
         self._previous.pop(key, None)
@@ -146,7 +146,7 @@ class FrontendDecider:
             config=config,
             decision=start.decision,
             desired=desired,
-            invalid=self._store.find_problems("Frontend", key),
+            invalid=self._store.find_problems(ObjectKind.FRONTEND, key),
             suspect=any(self._guard.is_suspect(one.backend) for one in members),
         )
 

@@ -76,14 +76,14 @@ class ObjectStore:
                 todo += new
         return group
 
-    def find_problems(self, kind: str, key: ObjectKey) -> tuple[Problem, ...]:
+    def find_problems(self, kind: ObjectKind, key: ObjectKey) -> tuple[Problem, ...]:
         """Return what is wrong with an object by itself, or with what a backend refers to."""
         invalid = self.invalid.get((kind, key), ())
         if invalid:
             return invalid
-        if kind == "HealthCheck" and key in self.health_checks:
+        if kind == ObjectKind.HEALTH_CHECK and key in self.health_checks:
             return missing_secrets(self.health_checks[key], self.secrets)
-        backend = self.backends.get(key) if kind == "Backend" else None
+        backend = self.backends.get(key) if kind == ObjectKind.BACKEND else None
         if backend is None or backend.health_check is None:
             return ()
         missing = missing_health_check(backend, self.health_checks)
@@ -94,7 +94,7 @@ class ObjectStore:
         return (unprobed,) if unprobed else ()
 
     def _explain_missing(self, missing: Problem, backend: Backend) -> Problem:
-        if ("HealthCheck", backend.health_check) not in self.invalid:
+        if (ObjectKind.HEALTH_CHECK, backend.health_check) not in self.invalid:
             return missing
         said = f"HealthCheck {backend.health_check} is not understood, so nothing is probed"
         return replace(missing, reason="Invalid", message=said)
@@ -102,7 +102,7 @@ class ObjectStore:
     def put_frontend(self, new: Frontend, problems: Sequence[Problem] = ()) -> None:
         """Take a frontend in, its new version, or what stands in for one with `problems`."""
         old = self.frontends.get(new.key)
-        judged = self._note_problems("Frontend", new.key, problems)
+        judged = self._note_problems(ObjectKind.FRONTEND, new.key, problems)
         if old == new and not judged:
             return
         self.frontends[new.key] = new
@@ -118,7 +118,7 @@ class ObjectStore:
             case HealthCheck():
                 self.put_health_check(new)
 
-    def remove_object(self, kind: str, key: ObjectKey) -> None:
+    def remove_object(self, kind: ObjectKind, key: ObjectKey) -> None:
         """Forget an object of any kind; nothing happens when it is not known."""
         match kind:
             case ObjectKind.FRONTEND:
@@ -129,7 +129,7 @@ class ObjectStore:
                 self.remove_health_check(key)
 
     def remove_frontend(self, key: ObjectKey) -> None:
-        self.invalid.pop(("Frontend", key), None)
+        self.invalid.pop((ObjectKind.FRONTEND, key), None)
         self.dirty.frontends.add(key)
         old = self.frontends.get(key)
         if old is not None:
@@ -139,7 +139,7 @@ class ObjectStore:
     def put_backend(self, new: Backend, problems: Sequence[Problem] = ()) -> None:
         """Take a backend in, its new version, or what stands in for one with `problems`."""
         old = self.backends.get(new.key)
-        judged = self._note_problems("Backend", new.key, problems)
+        judged = self._note_problems(ObjectKind.BACKEND, new.key, problems)
         if old == new and not judged:
             return
         self.dirty.backends.add(new.key)
@@ -150,7 +150,7 @@ class ObjectStore:
         self.backends[new.key] = new
 
     def remove_backend(self, key: ObjectKey) -> None:
-        self.invalid.pop(("Backend", key), None)
+        self.invalid.pop((ObjectKind.BACKEND, key), None)
         self.dirty.backends.add(key)
         old = self.backends.pop(key, None)
         if old is not None:
@@ -158,7 +158,7 @@ class ObjectStore:
             self._move_backend(key, old, None)
 
     def put_health_check(self, new: HealthCheck) -> None:
-        judged = self._note_problems("HealthCheck", new.key, ())
+        judged = self._note_problems(ObjectKind.HEALTH_CHECK, new.key, ())
         if self.health_checks.get(new.key) == new and not judged:
             return
         self.health_checks[new.key] = new
@@ -166,7 +166,7 @@ class ObjectStore:
         self.dirty.backends |= self.backends_of(new.key)
 
     def remove_health_check(self, key: ObjectKey) -> None:
-        self.invalid.pop(("HealthCheck", key), None)
+        self.invalid.pop((ObjectKind.HEALTH_CHECK, key), None)
         self.dirty.health_checks.add(key)
         if self.health_checks.pop(key, None) is not None:
             self.dirty.backends |= self.backends_of(key)
@@ -189,19 +189,19 @@ class ObjectStore:
                 self.dirty.health_checks.add(check.key)
                 self.dirty.backends |= self.backends_of(check.key)
 
-    def put_invalid(self, kind: str, key: ObjectKey, problems: Sequence[Problem]) -> None:
+    def put_invalid(self, kind: ObjectKind, key: ObjectKey, problems: Sequence[Problem]) -> None:
         """Note that the newest version of an object cannot be understood."""
         self.invalid[kind, key] = tuple(problems)
         match kind:
-            case "Frontend":
+            case ObjectKind.FRONTEND:
                 self.dirty.frontends.add(key)
-            case "Backend":
+            case ObjectKind.BACKEND:
                 self.dirty.backends.add(key)
-            case "HealthCheck":
+            case ObjectKind.HEALTH_CHECK:
                 self.dirty.health_checks.add(key)
                 self.dirty.backends |= self.backends_of(key)
 
-    def _note_problems(self, kind: str, key: ObjectKey, problems: Sequence[Problem]) -> bool:
+    def _note_problems(self, kind: ObjectKind, key: ObjectKey, problems: Sequence[Problem]) -> bool:
         """Note what is wrong with the newest version; return whether that is news."""
         before = self.invalid.pop((kind, key), ())
         if problems:

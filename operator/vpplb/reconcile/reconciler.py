@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 
 from vpplb.model.clock import Clock
 from vpplb.model.health import BackendHealth
-from vpplb.model.names import ObjectKey
+from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.plan.blind_guard import BlindGuard
 from vpplb.plan.decisions import Decisions, HealthCheckView
 from vpplb.plan.desired import FrontendView, PreviousDecision
@@ -168,7 +168,7 @@ class Reconciler:
         views: dict[ObjectKey, HealthCheckView | None] = {}
         for key in sorted(self.store.dirty.health_checks):
             check = self.store.health_checks.get(key)
-            problems = self.store.find_problems("HealthCheck", key)
+            problems = self.store.find_problems(ObjectKind.HEALTH_CHECK, key)
             views[key] = None
             if check is not None or problems:
                 views[key] = HealthCheckView(

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from vpplb.model.health import HealthState
+from vpplb.model.names import ObjectKind
 from vpplb.resources.addresses import ServerAddress
 from vpplb.resources.allowances import AddressAllowances
 from vpplb.resources.base import (
@@ -88,7 +89,7 @@ def _not_allowed(spec: BackendSpec, allowed: AddressAllowances) -> Iterator[Find
 
 
 BACKEND = KindDefinition(
-    kind="Backend",
+    kind=ObjectKind.BACKEND,
     plural="backends",
     short_name="vbe",
     description="A server that frontends may send traffic to.",

@@ -11,6 +11,7 @@ from typing import Generic, NamedTuple, TypeVar
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
+from vpplb.model.names import ObjectKind
 from vpplb.resources.allowances import AddressAllowances
 
 GROUP = "vpplb.dev"
@@ -104,7 +105,7 @@ AGE = PrintColumn("Age", ".metadata.creationTimestamp", "date")
 class KindDefinition(Generic[SpecT]):
     """A kind. `checks` yields what the API server refuses by other means than CEL, or cannot."""
 
-    kind: str
+    kind: ObjectKind
     plural: str
     short_name: str
     description: str

@@ -61,10 +61,10 @@ def _make_crd(definition: KindDefinition[SpecT]) -> Schema:
             "group": GROUP,
             "scope": "Namespaced" if definition.namespaced else "Cluster",
             "names": {
-                "kind": definition.kind,
-                "listKind": f"{definition.kind}List",
+                "kind": str(definition.kind),
+                "listKind": f"{definition.kind!s}List",
                 "plural": definition.plural,
-                "singular": definition.kind.lower(),
+                "singular": str(definition.kind).lower(),
                 "shortNames": [definition.short_name],
                 "categories": ["vpplb"],
             },

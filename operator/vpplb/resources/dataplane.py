@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
+from vpplb.model.names import ObjectKind
 from vpplb.plan.settings import DesiredSettings
 from vpplb.resources.addresses import AddressV4, AddressV6
 from vpplb.resources.base import (
@@ -134,7 +135,7 @@ class DataplaneStatus(StatusModel):
 
 
 DATAPLANE = KindDefinition(
-    kind="Dataplane",
+    kind=ObjectKind.DATAPLANE,
     plural="dataplanes",
     short_name="vdp",
     description="The VPP of one node; named as the node and made by its agent.",

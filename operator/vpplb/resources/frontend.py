@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import Field
 
 from vpplb.model.health import HealthState
+from vpplb.model.names import ObjectKind
 from vpplb.model.vip import Encap, VipProtocol
 from vpplb.resources.addresses import VipPrefix
 from vpplb.resources.allowances import AddressAllowances
@@ -277,7 +278,7 @@ def _find_repeats(loc: Loc, names: Sequence[str]) -> Iterator[Finding]:
 
 
 FRONTEND = KindDefinition(
-    kind="Frontend",
+    kind=ObjectKind.FRONTEND,
     plural="frontends",
     short_name="vfe",
     description="A virtual IP address that VPP balances over pools of backends.",

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
+from vpplb.model.names import ObjectKind
 from vpplb.resources.addresses import AddressV4, AddressV6
 from vpplb.resources.base import (
     AGE,
@@ -222,7 +223,7 @@ _RULES: tuple[CelRule[HealthCheckSpec], ...] = (
 
 
 HEALTH_CHECK = KindDefinition(
-    kind="HealthCheck",
+    kind=ObjectKind.HEALTH_CHECK,
     plural="healthchecks",
     short_name="vhc",
     description="How backends are probed, and how many results decide.",

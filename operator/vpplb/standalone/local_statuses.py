@@ -72,11 +72,11 @@ class LocalStatuses:
         self._statuses: dict[str, dict[ObjectKey, dict[str, object]]] = {}
         self._changed = asyncio.Event()
 
-    def note_object(self, kind: str, key: ObjectKey, raw: Mapping[str, object]) -> None:
+    def note_object(self, kind: ObjectKind, key: ObjectKey, raw: Mapping[str, object]) -> None:
         """Take note of an object, as a user wrote it and with the status that is resumed from."""
         self._objects.put_object(ObjectKind(kind), key, raw)
 
-    def forget_object(self, kind: str, key: ObjectKey) -> None:
+    def forget_object(self, kind: ObjectKind, key: ObjectKey) -> None:
         gone = ObjectKind(kind)
         self._renderer.forget_object(gone, key)
         self._view.publish_deletion(gone, key)

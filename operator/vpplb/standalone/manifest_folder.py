@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vpplb.files.manifests import BadManifests, LoadedManifests, load_manifests
 from vpplb.files.state_file import StateFile
-from vpplb.model.names import ObjectKey
+from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.objects import Backend, Frontend, HealthCheck
 from vpplb.reconcile.reconciler import Reconciler
 from vpplb.resources.allowances import NOTHING, AddressAllowances
@@ -36,8 +36,8 @@ class ManifestFolder:
         self,
         path: Path,
         reconciler: Reconciler,
-        on_seen: Callable[[str, ObjectKey, Mapping[str, object]], None],
-        on_gone: Callable[[str, ObjectKey], None],
+        on_seen: Callable[[ObjectKind, ObjectKey, Mapping[str, object]], None],
+        on_gone: Callable[[ObjectKind, ObjectKey], None],
         on_loaded: Callable[[LoadedManifests], None],
         allowed: AddressAllowances = NOTHING,
     ) -> None:
@@ -107,12 +107,14 @@ class ManifestFolder:
         statuses: Mapping[str, Mapping[ObjectKey, Mapping[str, object]]],
     ) -> None:
         store = self._reconciler.store
-        for kind, key in self._present.keys() - loaded.objects.keys():
+        for name, key in self._present.keys() - loaded.objects.keys():
+            kind = ObjectKind(name)
             store.remove_object(kind, key)
             self._on_gone(kind, key)
         self._present = dict(loaded.objects)
         store.put_secrets(loaded.secrets)
-        for (kind, key), source in loaded.objects.items():
+        for (name, key), source in loaded.objects.items():
+            kind = ObjectKind(name)
             status = statuses.get(kind, {}).get(key, {})
             self._on_seen(kind, key, {**source.raw, "status": status})
             self._resume_object(kind, key, status)
@@ -121,11 +123,13 @@ class ManifestFolder:
         self._on_loaded(loaded)
         self._reconciler.request_run()
 
-    def _resume_object(self, kind: str, key: ObjectKey, status: Mapping[str, object]) -> None:
+    def _resume_object(
+        self, kind: ObjectKind, key: ObjectKey, status: Mapping[str, object]
+    ) -> None:
         match kind:
-            case "Frontend":
+            case ObjectKind.FRONTEND:
                 self._reconciler.resume_frontend(key, load_previous(key, status))
-            case "Backend":
+            case ObjectKind.BACKEND:
                 self._reconciler.resume_backend(key, load_health(key, status))
             case _:
                 pass

@@ -120,10 +120,12 @@ class DecidedStateView:
         }
 
 
-def without_secrets(kind: str, raw: Mapping[str, object]) -> object:
+def without_secrets(kind: ObjectKind, raw: Mapping[str, object]) -> object:
     """Return the spec without the values of `http.headers`: tokens and passwords are among them."""
     spec = raw.get("spec") or {}
-    http = spec.get("http") if kind == "HealthCheck" and isinstance(spec, Mapping) else None
+    http = (
+        spec.get("http") if kind == ObjectKind.HEALTH_CHECK and isinstance(spec, Mapping) else None
+    )
     headers = http.get("headers") if isinstance(http, Mapping) else None
     if not isinstance(spec, Mapping) or not isinstance(http, Mapping) or not headers:
         return spec

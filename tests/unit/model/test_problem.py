@@ -1,6 +1,7 @@
 import pytest
 
 from data.objects import key
+from vpplb.model.names import ObjectKind
 from vpplb.model.problem import Problem
 
 
@@ -12,5 +13,7 @@ from vpplb.model.problem import Problem
     ],
 )
 def test_a_problem_names_the_object_and_the_field_where_there_is_one(field: str, text: str) -> None:
-    problem = Problem(kind="Backend", key=key("a"), reason="Invalid", message="is odd", field=field)
+    problem = Problem(
+        kind=ObjectKind.BACKEND, key=key("a"), reason="Invalid", message="is odd", field=field
+    )
     assert str(problem) == text

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from data.objects import NOON, backend, frontend, health_check, key, pool, vip
+from vpplb.model.names import ObjectKind
 from vpplb.model.problem import Problem
 from vpplb.reconcile.object_store import DirtyKeys, ObjectStore
 
@@ -138,21 +139,21 @@ def test_asking_for_what_is_not_there_leaves_no_trace() -> None:
 
 def test_the_last_good_version_stays_in_force_until_a_good_one_mends_it() -> None:
     store = full()
-    store.put_invalid("Backend", key("a"), WRONG)
+    store.put_invalid(ObjectKind.BACKEND, key("a"), WRONG)
     assert store.backends[key("a")] == A
-    assert store.invalid["Backend", key("a")] == tuple(WRONG)
+    assert store.invalid[ObjectKind.BACKEND, key("a")] == tuple(WRONG)
     store.dirty = DirtyKeys()
     store.put_backend(A)
     assert store.invalid == {}
     assert store.dirty == dirty(backends={"a"})
 
 
-@pytest.mark.parametrize("kind", ["Frontend", "Backend", "HealthCheck"])
-def test_what_is_deleted_is_not_wrong_any_more(kind: str) -> None:
+@pytest.mark.parametrize("kind", [ObjectKind.FRONTEND, ObjectKind.BACKEND, ObjectKind.HEALTH_CHECK])
+def test_what_is_deleted_is_not_wrong_any_more(kind: ObjectKind) -> None:
     store = ObjectStore()
     store.put_invalid(kind, key("x"), WRONG)
     remove = {
-        "Frontend": store.remove_frontend,
+        ObjectKind.FRONTEND: store.remove_frontend,
         "Backend": store.remove_backend,
         "HealthCheck": store.remove_health_check,
     }[kind]

@@ -6,6 +6,7 @@ from datetime import timedelta
 from data.objects import address, backend, frontend, health_check, in_state, key, pool, vip
 from in_memory.world import World
 from vpplb.model.health import HealthState, ProbeCode
+from vpplb.model.names import ObjectKind
 from vpplb.model.problem import Problem
 from vpplb.plan.desired import PreviousDecision
 
@@ -222,8 +223,8 @@ async def test_an_unchanged_object_costs_no_decision() -> None:
 
 async def test_an_invalid_version_leaves_the_last_good_one_in_force() -> None:
     world = await served()
-    wrong = Problem(kind="Frontend", key=key("web"), reason="Invalid", message="nonsense")
-    world.store.put_invalid("Frontend", key("web"), [wrong])
+    wrong = Problem(kind=ObjectKind.FRONTEND, key=key("web"), reason="Invalid", message="nonsense")
+    world.store.put_invalid(ObjectKind.FRONTEND, key("web"), [wrong])
     world.reconcile()
     assert world.sink.take() == [("frontend", "web")]
     assert world.reconciler.views[key("web")].invalid == (wrong,)
@@ -257,9 +258,9 @@ async def test_a_closed_reconciler_decides_and_records_nothing() -> None:
 
 async def test_what_a_backend_resumed_from_waits_until_the_backend_is_understood() -> None:
     world = World()
-    wrong = Problem(kind="Backend", key=A.key, reason="Invalid", message="nonsense")
+    wrong = Problem(kind=ObjectKind.BACKEND, key=A.key, reason="Invalid", message="nonsense")
     world.reconciler.resume_backend(A.key, in_state(UP))
-    world.store.put_invalid("Backend", A.key, [wrong])
+    world.store.put_invalid(ObjectKind.BACKEND, A.key, [wrong])
     world.put(health_check(), WEB)
     assert world.state("a") is UP
     world.put(A)

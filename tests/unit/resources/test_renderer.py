@@ -46,16 +46,16 @@ class RenderedWorld:
         self.asked.append((name, selector, revision))
         return NodeReport()
 
-    def seen(self, kind: str, name: str, generation: int = 1, status: object = None) -> None:
+    def seen(self, kind: ObjectKind, name: str, generation: int = 1, status: object = None) -> None:
         raw = {"metadata": {"name": name, "generation": generation}, "status": status}
         self.objects.put_object(ObjectKind(kind), key(name), raw)
 
-    def render(self, kind: str, name: str) -> dict[str, object]:
+    def render(self, kind: ObjectKind, name: str) -> dict[str, object]:
         rendered = self.renderer.render(ObjectKind(kind), key(name))
         assert rendered is not None
         return rendered
 
-    def condition(self, kind: str, name: str, of_type: str) -> dict[str, object]:
+    def condition(self, kind: ObjectKind, name: str, of_type: str) -> dict[str, object]:
         conditions = self.render(kind, name)["conditions"]
         assert isinstance(conditions, list)
         [found] = [one for one in conditions if one["type"] == of_type]
@@ -71,31 +71,31 @@ def rendering() -> RenderedWorld:
         backend("a", "10.0.0.1"),
         frontend("web", pool("p", a=10), generation=1, node_selector=(("role", "edge"),)),
     )
-    made.seen("Frontend", "web")
-    made.seen("Backend", "a")
-    made.seen("HealthCheck", "check")
+    made.seen(ObjectKind.FRONTEND, "web")
+    made.seen(ObjectKind.BACKEND, "a")
+    made.seen(ObjectKind.HEALTH_CHECK, "check")
     return made
 
 
 async def test_every_kind_is_rendered_as_of_now() -> None:
     one = rendering()
-    assert one.render("Frontend", "web")["state"] == "unknown"
+    assert one.render(ObjectKind.FRONTEND, "web")["state"] == "unknown"
     one.world.verdict("a", up=True)
-    assert one.render("Frontend", "web")["state"] == "up"
-    assert one.render("Backend", "a")["state"] == "up"
-    assert one.render("Backend", "a")["frontends"] == 1
-    assert one.render("HealthCheck", "check")["backends"] == 1
+    assert one.render(ObjectKind.FRONTEND, "web")["state"] == "up"
+    assert one.render(ObjectKind.BACKEND, "a")["state"] == "up"
+    assert one.render(ObjectKind.BACKEND, "a")["frontends"] == 1
+    assert one.render(ObjectKind.HEALTH_CHECK, "check")["backends"] == 1
 
 
 async def test_nodes_are_asked_with_the_selector_and_the_revision() -> None:
     one = rendering()
-    dataplane = one.render("Frontend", "web")["dataplane"]
+    dataplane = one.render(ObjectKind.FRONTEND, "web")["dataplane"]
     assert isinstance(dataplane, dict)
     assert one.asked == [(key("web"), (("role", "edge"),), dataplane["revision"])]
 
 
-@pytest.mark.parametrize("kind", ["Frontend", "Backend", "HealthCheck"])
-async def test_what_was_never_seen_or_is_gone_has_no_status(kind: str) -> None:
+@pytest.mark.parametrize("kind", [ObjectKind.FRONTEND, ObjectKind.BACKEND, ObjectKind.HEALTH_CHECK])
+async def test_what_was_never_seen_or_is_gone_has_no_status(kind: ObjectKind) -> None:
     one = rendering()
     assert one.renderer.render(ObjectKind(kind), key("other")) is None
     for name in ("web", "a", "check"):
@@ -105,71 +105,71 @@ async def test_what_was_never_seen_or_is_gone_has_no_status(kind: str) -> None:
 
 async def test_rendering_twice_is_the_same_however_late() -> None:
     one = rendering()
-    before = one.render("Frontend", "web"), one.render("Backend", "a")
+    before = one.render(ObjectKind.FRONTEND, "web"), one.render(ObjectKind.BACKEND, "a")
     one.now += timedelta(hours=1)
-    assert (one.render("Frontend", "web"), one.render("Backend", "a")) == before
+    assert (one.render(ObjectKind.FRONTEND, "web"), one.render(ObjectKind.BACKEND, "a")) == before
 
 
 async def test_the_time_of_a_condition_moves_with_its_status_alone() -> None:
     one = rendering()
-    one.render("Backend", "a")
+    one.render(ObjectKind.BACKEND, "a")
     one.now += timedelta(hours=1)
     one.world.verdict("a", up=True)
-    healthy = one.condition("Backend", "a", "Healthy")
+    healthy = one.condition(ObjectKind.BACKEND, "a", "Healthy")
     assert (healthy["status"], healthy["lastTransitionTime"]) == (
         "True",
         "2026-01-01T13:00:00.000000Z",
     )
-    accepted = one.condition("Backend", "a", "Accepted")
+    accepted = one.condition(ObjectKind.BACKEND, "a", "Accepted")
     assert accepted["lastTransitionTime"] == "2026-01-01T12:00:00.000000Z"
 
 
 async def test_conditions_of_the_last_program_keep_their_time() -> None:
     one = RenderedWorld()
     one.world.put(frontend("web", pool("p")))
-    one.seen("Frontend", "web", status=BEFORE)
-    accepted = one.condition("Frontend", "web", "Accepted")
+    one.seen(ObjectKind.FRONTEND, "web", status=BEFORE)
+    accepted = one.condition(ObjectKind.FRONTEND, "web", "Accepted")
     assert accepted["lastTransitionTime"] == "2025-01-01T00:00:00.000000Z"
 
 
 async def test_the_echo_of_a_status_does_not_turn_back_what_was_rendered_since() -> None:
     one = rendering()
-    one.render("Frontend", "web")
-    one.seen("Frontend", "web", status=BEFORE)
-    accepted = one.condition("Frontend", "web", "Accepted")
+    one.render(ObjectKind.FRONTEND, "web")
+    one.seen(ObjectKind.FRONTEND, "web", status=BEFORE)
+    accepted = one.condition(ObjectKind.FRONTEND, "web", "Accepted")
     assert accepted["lastTransitionTime"] == "2026-01-01T12:00:00.000000Z"
 
 
 async def test_a_status_is_of_the_generation_that_it_is_concluded_from() -> None:
     one = rendering()
-    one.seen("Frontend", "web", generation=2)
-    assert one.render("Frontend", "web")["observedGeneration"] == 1
-    one.world.store.put_invalid("Frontend", key("web"), [INVALID])
+    one.seen(ObjectKind.FRONTEND, "web", generation=2)
+    assert one.render(ObjectKind.FRONTEND, "web")["observedGeneration"] == 1
+    one.world.store.put_invalid(ObjectKind.FRONTEND, key("web"), [INVALID])
     one.world.reconcile()
-    assert one.render("Frontend", "web")["observedGeneration"] == 2
+    assert one.render(ObjectKind.FRONTEND, "web")["observedGeneration"] == 2
 
 
 async def test_a_frontend_of_which_nothing_is_decided_yet_shows_what_it_showed() -> None:
     one = RenderedWorld()
-    one.seen("Frontend", "web", generation=7, status=BEFORE)
-    assert one.render("Frontend", "web") == BEFORE
+    one.seen(ObjectKind.FRONTEND, "web", generation=7, status=BEFORE)
+    assert one.render(ObjectKind.FRONTEND, "web") == BEFORE
 
 
 async def test_not_understanding_a_frontend_takes_nothing_away() -> None:
     one = RenderedWorld()
-    one.world.store.put_invalid("Frontend", key("web"), [INVALID])
+    one.world.store.put_invalid(ObjectKind.FRONTEND, key("web"), [INVALID])
     one.world.reconcile()
-    one.seen("Frontend", "web", generation=7, status=BEFORE)
-    rendered = one.render("Frontend", "web")
+    one.seen(ObjectKind.FRONTEND, "web", generation=7, status=BEFORE)
+    rendered = one.render(ObjectKind.FRONTEND, "web")
     assert (rendered["state"], rendered["dataplane"]) == ("up", {"revision": "kept"})
     assert rendered["observedGeneration"] == 7
-    accepted = one.condition("Frontend", "web", "Accepted")
+    accepted = one.condition(ObjectKind.FRONTEND, "web", "Accepted")
     assert (accepted["status"], accepted["reason"]) == ("False", "Invalid")
     assert accepted["message"] == "spec.x: is too long"
 
 
-@pytest.mark.parametrize("kind", ["Backend", "HealthCheck"])
-async def test_what_is_wrong_with_an_object_is_said_on_it(kind: str) -> None:
+@pytest.mark.parametrize("kind", [ObjectKind.BACKEND, ObjectKind.HEALTH_CHECK])
+async def test_what_is_wrong_with_an_object_is_said_on_it(kind: ObjectKind) -> None:
     one = RenderedWorld()
     one.world.store.put_invalid(kind, key("web"), [INVALID])
     one.world.reconcile()
@@ -186,7 +186,7 @@ async def test_what_is_wrong_with_an_object_is_said_on_it(kind: str) -> None:
 async def test_an_object_without_metadata_can_be_seen(raw: Raw) -> None:
     one = rendering()
     one.objects.put_object(ObjectKind.BACKEND, key("a"), raw)
-    assert one.render("Backend", "a")["observedGeneration"] == 0
+    assert one.render(ObjectKind.BACKEND, "a")["observedGeneration"] == 0
 
 
 # --- what a status tells ----------------------------------------------------------------------
@@ -203,7 +203,7 @@ def test_conditions_that_make_no_sense_are_left_out() -> None:
 async def test_what_was_decided_is_read_from_the_status() -> None:
     one = rendering()
     one.world.verdict("a", up=True)
-    previous = load_previous(key("web"), one.render("Frontend", "web"))
+    previous = load_previous(key("web"), one.render(ObjectKind.FRONTEND, "web"))
     assert previous == PreviousDecision(
         vip=one.world.desired("web"),
         states={key("a"): HealthState.UP},
@@ -221,7 +221,7 @@ def test_a_status_that_makes_no_sense_tells_nothing(status: object) -> None:
 
 async def test_a_dataplane_without_states_is_still_known() -> None:
     one = rendering()
-    status = {"dataplane": one.render("Frontend", "web")["dataplane"]}
+    status = {"dataplane": one.render(ObjectKind.FRONTEND, "web")["dataplane"]}
     previous = load_previous(key("web"), status)
     assert previous.vip == one.world.desired("web")
     assert previous.states == {}
@@ -230,8 +230,8 @@ async def test_a_dataplane_without_states_is_still_known() -> None:
 async def test_a_withdrawn_frontend_has_no_dataplane_to_read() -> None:
     one = rendering()
     one.world.put(frontend("old", pool("p"), on=vip(), age=9))
-    assert "dataplane" not in one.render("Frontend", "web")
-    assert load_previous(key("web"), one.render("Frontend", "web")).vip is None
+    assert "dataplane" not in one.render(ObjectKind.FRONTEND, "web")
+    assert load_previous(key("web"), one.render(ObjectKind.FRONTEND, "web")).vip is None
 
 
 def test_of_two_conditions_of_one_type_the_first_is_read() -> None:

@@ -9,6 +9,7 @@ import pytest
 from data.objects import NOON, backend, frontend, health_check, in_state, key, pool, vip
 from in_memory.world import Object, World
 from vpplb.model.health import BackendHealth, HealthState
+from vpplb.model.names import ObjectKind
 from vpplb.model.problem import Problem
 from vpplb.model.vip import Encap
 from vpplb.plan.decisions import BackendView, HealthCheckView
@@ -121,7 +122,7 @@ async def test_mixed_families_are_refused_but_what_fits_is_served() -> None:
 
 async def test_a_newer_version_that_is_wrong_is_said_beside_what_is_in_force() -> None:
     world = serving()
-    world.store.put_invalid("Frontend", key("web"), [INVALID])
+    world.store.put_invalid(ObjectKind.FRONTEND, key("web"), [INVALID])
     world.reconcile()
     shown = status(world)
     assert condition(shown.conditions, "Accepted") == ("False", "Invalid")

@@ -174,7 +174,7 @@ class ChangeFollower:
 def _transition_change(key: ObjectKey, one: BackendTransition) -> WatchedChange:
     return WatchedChange(
         at=one.at,
-        kind="Backend",
+        kind=ObjectKind.BACKEND,
         object=str(key),
         what="state",
         before=one.from_.value,
@@ -189,7 +189,7 @@ def _frontend_change(
 ) -> WatchedChange:
     return WatchedChange(
         at=_now(),
-        kind="Frontend",
+        kind=ObjectKind.FRONTEND,
         object=str(key),
         what=what,
         before=before,
