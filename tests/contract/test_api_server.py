@@ -2,8 +2,8 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
 
 import pytest
 
@@ -343,8 +343,10 @@ async def test_an_exact_edit_is_done_when_its_tests_hold_and_refused_otherwise(
 async def told(console: UserClient, key: ObjectKey, version: str, count: int) -> list[WatchEvent]:
     """Return the first changes of the namespace that a watch from a version tells."""
     changes: list[WatchEvent] = []
-    async with asyncio.timeout(20):
-        async for change in console.watch_objects(BACKEND, key.namespace, version):
+    following = console.watch_objects(BACKEND, key.namespace, version)
+    assert isinstance(following, AsyncGenerator)
+    async with asyncio.timeout(20), aclosing(following):
+        async for change in following:
             changes.append(change)
             if len(changes) == count:
                 break
