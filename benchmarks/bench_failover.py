@@ -31,7 +31,7 @@ SERVERS = 3
 VPPLB = Path(sys.executable).parent / "vpplb"
 
 
-class Vpp:
+class RecordedVpp:
     """The simulator, and when which server was last given which weight."""
 
     def __init__(self, socket: Path) -> None:
@@ -113,7 +113,9 @@ def programs(plane: ControlPlane, directory: Path, socket: Path) -> Iterator[Non
         yield
 
 
-async def kills(plane: ControlPlane, vpp: Vpp, servers: list[CountingHttpServer]) -> list[float]:
+async def kills(
+    plane: ControlPlane, vpp: RecordedVpp, servers: list[CountingHttpServer]
+) -> list[float]:
     """Kill servers in turn; return the seconds from detection to weight 0 of each kill."""
     took: list[float] = []
     for number in range(KILLS):
@@ -143,7 +145,7 @@ async def main() -> None:
     """Run and print."""
     with tempfile.TemporaryDirectory(prefix="vpplb-bench-") as name:
         directory = Path(name)
-        vpp = Vpp(directory / "vpp.sock")
+        vpp = RecordedVpp(directory / "vpp.sock")
         await vpp.simulator.start()
         port = free_port()
         servers = [CountingHttpServer(address=f"127.78.0.{i + 1}", port=port) for i in range(3)]

@@ -31,7 +31,7 @@ from vpp_calls import (
     CORES,
     BareSocket,
     Clocks,
-    Ear,
+    FrontendEar,
     Took,
     reweighted,
     set_apart,
@@ -65,9 +65,9 @@ Frontends = Mapping[ObjectKey, WantedVip]
 @asynccontextmanager
 async def syncing(
     socket: Path, sync_interval: float = 3600.0
-) -> AsyncIterator[tuple[VppSyncer, Ear]]:
+) -> AsyncIterator[tuple[VppSyncer, FrontendEar]]:
     """Run a syncer that has connected and read, and wants nothing yet."""
-    ear, metrics = Ear(), AgentMetrics(MetricsRegistry())
+    ear, metrics = FrontendEar(), AgentMetrics(MetricsRegistry())
     lb = PapiLoadBalancer(socket, on_call=metrics.record_call)
     syncer = VppSyncer(lb, VipState(), listener=ear, sync_interval=sync_interval)
     async with running(syncer):
@@ -75,7 +75,7 @@ async def syncing(
         yield syncer, ear
 
 
-async def program(syncer: VppSyncer, ear: Ear, frontends: Frontends, pid: int = 0) -> Took:
+async def program(syncer: VppSyncer, ear: FrontendEar, frontends: Frontends, pid: int = 0) -> Took:
     """Want these, and wait until they are programmed; return what it took."""
     ear.expect(frontends)
     clocks = Clocks(pid)
@@ -112,7 +112,7 @@ async def from_nothing(start: StartVpp, directory: Path, frontends: Frontends) -
 async def back_and_forth(
     what: str,
     socket: Path,
-    both: tuple[VppSyncer, Ear],
+    both: tuple[VppSyncer, FrontendEar],
     sides: tuple[Callable[[int], Frontends], Callable[[int], Frontends]],
     rounds: int,
 ) -> None:
@@ -137,7 +137,7 @@ async def back_and_forth(
     compare(what, calls, bare, ours)
 
 
-async def one_change(both: tuple[VppSyncer, Ear], frontends: Frontends) -> None:
+async def one_change(both: tuple[VppSyncer, FrontendEar], frontends: Frontends) -> None:
     """Change one weight at a time; from the decision to the report."""
     took = []
     keys = list(frontends)

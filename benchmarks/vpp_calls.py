@@ -12,7 +12,7 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import NamedTuple
 
-from lab.live_syncer import Ear as LiveEar
+from lab.live_syncer import SyncerEar as LiveEar
 from lab.processes import Program
 from lab.waiting import wait_for
 from vpplb.model.names import ObjectKey
@@ -65,7 +65,7 @@ def switched(wanted: WantedVip, second: bool, revision: str, *, epoch: int) -> W
 
 
 @dataclass
-class Ear(LiveEar):
+class FrontendEar(LiveEar):
     """Hears how each frontend stands, and when VPP has been read."""
 
     missing: dict[ObjectKey, str] = field(default_factory=dict)

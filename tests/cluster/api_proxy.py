@@ -43,7 +43,7 @@ HALF_A_LINE = b'{"type":"MODIFIED","object":{"metad'
 
 
 @dataclass(slots=True, kw_only=True)
-class Seen:
+class ProxiedRequest:
     """A request: its path without the query, when it came (`time.monotonic`), what it got.
 
     `status` is None as long as there is no answer, and 0 when there never will be one.
@@ -56,25 +56,25 @@ class Seen:
     status: int | None = None
 
 
-Which = Callable[[Seen], bool]
+Which = Callable[[ProxiedRequest], bool]
 
 
-def everything(_: Seen) -> bool:
+def everything(_: ProxiedRequest) -> bool:
     """Any request."""
     return True
 
 
-def writes(seen: Seen) -> bool:
+def writes(seen: ProxiedRequest) -> bool:
     """Any request that changes something, leases and events too."""
     return seen.method not in ("GET", "HEAD")
 
 
-def object_writes(seen: Seen) -> bool:
+def object_writes(seen: ProxiedRequest) -> bool:
     """Writes of the project's own kinds."""
     return writes(seen) and seen.path.startswith("/apis/vpplb.dev/")
 
 
-def watches(seen: Seen) -> bool:
+def watches(seen: ProxiedRequest) -> bool:
     """Watches of any kind."""
     return seen.watch
 
@@ -99,7 +99,7 @@ class Fault:
 
 @dataclass(slots=True, eq=False)
 class _Exchange:
-    seen: Seen
+    seen: ProxiedRequest
     request: web.BaseRequest
     dead: bool = False
     order: asyncio.Future[bytes | None] = field(
@@ -123,7 +123,7 @@ class ApiProxy:
         self._faults: list[tuple[Fault, Which, Iterator[int]]] = []
         self._running: set[_Exchange] = set()
         self._frozen = False
-        self._log: list[Seen] = []
+        self._log: list[ProxiedRequest] = []
         self._site: web.TCPSite | None = None
         self.port = 0
 
@@ -141,7 +141,7 @@ class ApiProxy:
 
     # --- what tests see and command ---------------------------------------------------------
 
-    def requests(self, which: Which = everything, since: float = 0.0) -> list[Seen]:
+    def requests(self, which: Which = everything, since: float = 0.0) -> list[ProxiedRequest]:
         """Return what was asked, by the order of its coming."""
         return [seen for seen in list(self._log) if seen.at >= since and which(seen)]
 
@@ -229,7 +229,7 @@ class ApiProxy:
                 exchange.order.set_result(order)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        seen = Seen(
+        seen = ProxiedRequest(
             method=request.method,
             path=request.path,
             watch=request.query.get("watch") in ("true", "1"),
@@ -273,7 +273,7 @@ class ApiProxy:
         exchange.seen.status = answer.status
         return web.Response(status=answer.status, body=body, headers=_kept(answer.headers))
 
-    def _fault(self, seen: Seen) -> Fault:
+    def _fault(self, seen: ProxiedRequest) -> Fault:
         for fault, only, hits in self._faults:
             if only(seen) and next(hits) % fault.every == 0:
                 return fault

@@ -18,7 +18,7 @@ QUICK = 0.02
 """Seconds between looks."""
 
 
-class Service:
+class EditedService:
     """Frontend `web` with the job's three backends on HealthCheck `web`."""
 
     def __init__(self, job: MainJob, api: Api) -> None:

@@ -7,7 +7,7 @@ from itertools import count
 from typing import Any
 
 from cluster.kubectl import Kubectl
-from cluster.stage import Stage
+from cluster.stage import NodeStage
 from lab.processes import free_port
 from lab.servers import CountingHttpServer
 from lab.vpp_witness import SeenVip, VppWitness
@@ -25,7 +25,9 @@ class MainJob:
     serves all, as it does in real life.
     """
 
-    def __init__(self, stage: Stage, kubectl: Kubectl, servers: list[CountingHttpServer]) -> None:
+    def __init__(
+        self, stage: NodeStage, kubectl: Kubectl, servers: list[CountingHttpServer]
+    ) -> None:
         self.stage = stage
         self.kubectl = kubectl
         self.servers = {f"nginx{number}": server for number, server in enumerate(servers)}
@@ -141,7 +143,7 @@ class MainJob:
 
 
 @contextmanager
-def main_job(stage: Stage) -> Iterator[MainJob]:
+def main_job(stage: NodeStage) -> Iterator[MainJob]:
     """Give a main job in a new namespace; afterwards nothing of it is left in VPP."""
     subnet = next(_numbers)
     port = free_port()

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from cluster.control_plane import SYSTEM_NAMESPACE, ControlPlane, fresh_namespace
 from cluster.kubectl import Kubectl
-from cluster.stage import Service, electing
+from cluster.stage import ServiceProcess, electing
 
 
 class Operation(Protocol):
@@ -19,7 +19,7 @@ class Operation(Protocol):
     """
 
     node: str
-    services: dict[str, Service]
+    services: dict[str, ServiceProcess]
 
     def apply(self, manifests: Sequence[Mapping[str, Any]]) -> None:
         """Want this; returns at once."""
@@ -38,7 +38,9 @@ class StandaloneOperation:
         folder = str(self._file.parent)
         no_cluster = Path(os.devnull)
         self.services = {
-            "standalone": Service("standalone", no_cluster, directory, folder, state, *probe, *vpp)
+            "standalone": ServiceProcess(
+                "standalone", no_cluster, directory, folder, state, *probe, *vpp
+            )
         }
 
     def apply(self, manifests: Sequence[Mapping[str, Any]]) -> None:
@@ -70,10 +72,10 @@ class ClusterOperation:
             }
         )
         self.services = {
-            "operator": Service(
+            "operator": ServiceProcess(
                 "operator", plane.operator_kubeconfig, directory, *electing("operator"), *probe
             ),
-            "agent": Service(
+            "agent": ServiceProcess(
                 *("agent", plane.agent_kubeconfig, directory, f"--node={self.node}"),
                 f"--state-file={directory / 'agent.json'}",
                 f"--lease-namespace={SYSTEM_NAMESPACE}",

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from cluster.control_plane import ControlPlane
 from cluster.fleet import Fleet
-from cluster.stage import Stage, stage
+from cluster.stage import NodeStage, stage
 from cluster.usage import writes
 from lab.http_get import http_get
 from lab.waiting import wait_for
@@ -54,7 +54,7 @@ class Scale:
     """One fleet in one system, looked at as an administrator."""
 
     def __init__(
-        self, fleet: Fleet, plane: ControlPlane, running: Stage, client: KubeClient
+        self, fleet: Fleet, plane: ControlPlane, running: NodeStage, client: KubeClient
     ) -> None:
         self.fleet, self.plane, self.stage, self.client = fleet, plane, running, client
 

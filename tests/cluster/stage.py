@@ -23,7 +23,7 @@ from lab.waiting import wait_for
 VPPLB = Path(sys.executable).parent / "vpplb"
 
 
-class Vpp(Protocol):
+class CrashingVpp(Protocol):
     """A VPP that can crash."""
 
     @property
@@ -92,7 +92,7 @@ class RealVpp:
         return self._running.__enter__()
 
 
-class Service:
+class ServiceProcess:
     """`vpplb operator` or `vpplb agent`, with its health on a port of loopback."""
 
     def __init__(self, name: str, kubeconfig: Path, directory: Path, *args: str | Path) -> None:
@@ -136,13 +136,13 @@ def electing(identity: str, lease: str = "", duration: str = "15s") -> list[str]
     ]
 
 
-class Stage:
+class NodeStage:
     """One node's worth of the system, with an operator."""
 
     def __init__(
         self,
         plane: ControlPlane,
-        vpp: Vpp,
+        vpp: CrashingVpp,
         tap: VppTap,
         directory: Path,
         *args: str,
@@ -153,14 +153,14 @@ class Stage:
         self.vpp = vpp
         self.tap = tap
         self.kubectl.apply(_node(self.node))
-        self.operator = Service(
+        self.operator = ServiceProcess(
             "operator",
             plane.operator_kubeconfig,
             directory,
             *(election or electing("operator")),
             *args,
         )
-        self.agent = Service(
+        self.agent = ServiceProcess(
             "agent",
             plane.agent_kubeconfig,
             directory,
@@ -185,7 +185,7 @@ class Stage:
 @contextmanager
 def stage(
     plane: ControlPlane, directory: Path, *args: str, election: Sequence[str] = ()
-) -> Iterator[Stage]:
+) -> Iterator[NodeStage]:
     """Run everything in `directory`: with the VPP of VPPLB_TEST_VPP, else the simulator.
 
     `args` are further options of both programs, `election` those of the operator alone that say
@@ -196,7 +196,7 @@ def stage(
         vpp = RealVpp(Path(binary), directory) if binary else SimulatedVpp(directory)
         stack.callback(vpp.stop)
         tap = stack.enter_context(VppTap(directory / "tap.sock", vpp.socket))
-        running = Stage(plane, vpp, tap, directory, *args, election=election)
+        running = NodeStage(plane, vpp, tap, directory, *args, election=election)
         stack.callback(running.stop)
         running.operator.wait_ready()
         running.agent.wait_ready()

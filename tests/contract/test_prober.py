@@ -42,7 +42,7 @@ CADENCE = ProbeCadence(
 )
 
 
-class Stage:
+class ProberStage:
     """A prober, backends that answer as they are told, and what was reported of them."""
 
     def __init__(self, prober: Prober, servers: ExitStack) -> None:
@@ -169,28 +169,28 @@ class Stage:
     params=[FakeProber, WorkerPool, lambda: WorkerPool(workers=2)],
     ids=["fake", "one worker", "two workers"],
 )
-async def stage(request: pytest.FixtureRequest) -> AsyncIterator[Stage]:
+async def stage(request: pytest.FixtureRequest) -> AsyncIterator[ProberStage]:
     make: Callable[[], Prober] = request.param
     prober = make()
     with ExitStack() as servers:
-        yield Stage(prober, servers)
+        yield ProberStage(prober, servers)
         await prober.stop()
 
 
 @pytest.fixture
-async def running(stage: Stage) -> Stage:
+async def running(stage: ProberStage) -> ProberStage:
     await stage.start()
     return stage
 
 
 @pytest.mark.parametrize("up", [True, False])
-async def test_the_first_verdict_of_a_fresh_check_is_told(running: Stage, up: bool) -> None:
+async def test_the_first_verdict_of_a_fresh_check_is_told(running: ProberStage, up: bool) -> None:
     running.answer("b", up=up)
     running.assign("b")
     assert await running.told() == ("b", 1, up)
 
 
-async def test_only_changes_are_told_thereafter(running: Stage) -> None:
+async def test_only_changes_are_told_thereafter(running: ProberStage) -> None:
     running.answer("b", up=True)
     running.assign("b")
     assert await running.told() == ("b", 1, True)
@@ -203,7 +203,7 @@ async def test_only_changes_are_told_thereafter(running: Stage) -> None:
 
 
 @pytest.mark.parametrize("up", [True, False])
-async def test_a_resumed_check_tells_only_what_contradicts(running: Stage, up: bool) -> None:
+async def test_a_resumed_check_tells_only_what_contradicts(running: ProberStage, up: bool) -> None:
     running.answer("b", up=up)
     running.assign("b", resume_up=up)
     await running.nothing_more_is_told()
@@ -212,21 +212,23 @@ async def test_a_resumed_check_tells_only_what_contradicts(running: Stage, up: b
 
 
 @pytest.mark.parametrize("up", [True, False])
-async def test_a_held_check_tells_what_confirms_its_verdict_too(running: Stage, up: bool) -> None:
+async def test_a_held_check_tells_what_confirms_its_verdict_too(
+    running: ProberStage, up: bool
+) -> None:
     running.answer("b", up=up)
     running.assign("b", resume_up=True, held=True)
     assert await running.told() == ("b", 1, up)
     await running.nothing_more_is_told()
 
 
-async def test_what_is_assigned_before_the_start_begins_with_it(stage: Stage) -> None:
+async def test_what_is_assigned_before_the_start_begins_with_it(stage: ProberStage) -> None:
     stage.answer("b", up=True)
     stage.assign("b")
     await stage.start()
     assert await stage.told() == ("b", 1, True)
 
 
-async def test_a_cancelled_check_tells_nothing_more(running: Stage) -> None:
+async def test_a_cancelled_check_tells_nothing_more(running: ProberStage) -> None:
     running.answer("b", up=True)
     running.assign("b")
     assert await running.told() == ("b", 1, True)
@@ -235,14 +237,14 @@ async def test_a_cancelled_check_tells_nothing_more(running: Stage) -> None:
     await running.nothing_more_is_told()
 
 
-async def test_a_check_cancelled_at_once_tells_nothing(running: Stage) -> None:
+async def test_a_check_cancelled_at_once_tells_nothing(running: ProberStage) -> None:
     running.answer("b", up=True)
     running.assign("b")
     running.cancel("b")
     await running.nothing_more_is_told()
 
 
-async def test_of_two_assignments_only_the_later_one_is_told(running: Stage) -> None:
+async def test_of_two_assignments_only_the_later_one_is_told(running: ProberStage) -> None:
     running.answer("b", up=True)
     running.assign("b", generation=1)
     running.assign("b", generation=2)
@@ -250,7 +252,7 @@ async def test_of_two_assignments_only_the_later_one_is_told(running: Stage) -> 
     await running.nothing_more_is_told()
 
 
-async def test_an_assignment_begins_anew_whatever_was_told_before(running: Stage) -> None:
+async def test_an_assignment_begins_anew_whatever_was_told_before(running: ProberStage) -> None:
     running.answer("b", up=True)
     running.assign("b", generation=1)
     assert await running.told() == ("b", 1, True)
@@ -259,7 +261,7 @@ async def test_an_assignment_begins_anew_whatever_was_told_before(running: Stage
 
 
 async def test_a_turn_is_told_no_later_than_the_verdict_and_nothing_in_between(
-    running: Stage,
+    running: ProberStage,
 ) -> None:
     running.answer("b", up=True)
     running.assign("b")
@@ -275,7 +277,7 @@ async def test_a_turn_is_told_no_later_than_the_verdict_and_nothing_in_between(
     assert running.turned("b") == [ProbeResponse.PASSED]
 
 
-async def test_a_resumed_check_tells_its_first_turn_though_no_verdict(running: Stage) -> None:
+async def test_a_resumed_check_tells_its_first_turn_though_no_verdict(running: ProberStage) -> None:
     running.answer("b", up=True)
     running.assign("b", resume_up=True)
     await eventually(running.has_turned, "the first turn", within=20)
@@ -283,7 +285,7 @@ async def test_a_resumed_check_tells_its_first_turn_though_no_verdict(running: S
     await running.nothing_more_is_told()
 
 
-async def test_down_by_silence_is_alone_while_nobody_else_answers(running: Stage) -> None:
+async def test_down_by_silence_is_alone_while_nobody_else_answers(running: ProberStage) -> None:
     running.assign_silent("b")
     verdict = await running.verdict()
     assert (verdict.backend.name, verdict.up, verdict.nobody_heard) == ("b", False, True)
@@ -297,7 +299,7 @@ async def test_down_by_silence_is_alone_while_nobody_else_answers(running: Stage
 
 @pytest.mark.parametrize(("up", "first", "now"), [(False, 503, 500), (True, 200, 204)])
 async def test_another_reason_for_the_same_verdict_is_told(
-    running: Stage, up: bool, first: int, now: int
+    running: ProberStage, up: bool, first: int, now: int
 ) -> None:
     running.answer("b", up=up, status=first)
     running.assign("b", generation=4)
@@ -309,7 +311,7 @@ async def test_another_reason_for_the_same_verdict_is_told(
     assert running.reasons("b") == []
 
 
-async def test_a_resumed_check_tells_why_its_verdict_stands(running: Stage) -> None:
+async def test_a_resumed_check_tells_why_its_verdict_stands(running: ProberStage) -> None:
     """For what is shown may be of yesterday."""
     running.answer("b", up=False)
     running.assign("b", resume_up=False)
@@ -317,12 +319,12 @@ async def test_a_resumed_check_tells_why_its_verdict_stands(running: Stage) -> N
     assert running.reasons("b") == [(1, "503")]
 
 
-async def test_cancelling_what_is_not_assigned_is_nothing(running: Stage) -> None:
+async def test_cancelling_what_is_not_assigned_is_nothing(running: ProberStage) -> None:
     running.cancel("b")
     await running.nothing_more_is_told()
 
 
-async def test_stopping_twice_or_before_the_start_is_nothing(stage: Stage) -> None:
+async def test_stopping_twice_or_before_the_start_is_nothing(stage: ProberStage) -> None:
     await stage.prober.stop()
     await stage.start()
     await stage.prober.stop()
@@ -330,7 +332,7 @@ async def test_stopping_twice_or_before_the_start_is_nothing(stage: Stage) -> No
 
 
 async def test_all_processes_work_once_verdicts_come_and_none_before_the_start(
-    stage: Stage,
+    stage: ProberStage,
 ) -> None:
     working, wanted = stage.prober.count_processes()
     assert working == 0 < wanted
@@ -344,15 +346,15 @@ class TestWorkers:
     """What only processes do: they die, and are slow to end."""
 
     @pytest.fixture
-    async def pool(self) -> AsyncIterator[Stage]:
+    async def pool(self) -> AsyncIterator[ProberStage]:
         with ExitStack() as servers:
-            stage = Stage(WorkerPool(), servers)
+            stage = ProberStage(WorkerPool(), servers)
             await stage.start()
             yield stage
             await stage.prober.stop()
 
     async def test_a_worker_that_dies_is_replaced_and_nothing_is_told_twice(
-        self, pool: Stage
+        self, pool: ProberStage
     ) -> None:
         for name, up in (("good", True), ("bad", False)):
             pool.answer(name, up=up)
@@ -364,7 +366,7 @@ class TestWorkers:
         assert await pool.told() == ("good", 1, False)
 
     async def test_down_by_silence_is_not_alone_while_another_answers_the_same_worker(
-        self, pool: Stage
+        self, pool: ProberStage
     ) -> None:
         pool.answer("c", up=True)
         pool.assign("c")
@@ -373,7 +375,7 @@ class TestWorkers:
         verdict = await pool.verdict()
         assert (verdict.backend.name, verdict.up, verdict.nobody_heard) == ("b", False, False)
 
-    async def test_a_worker_that_hangs_is_ended_too(self, pool: Stage) -> None:
+    async def test_a_worker_that_hangs_is_ended_too(self, pool: ProberStage) -> None:
         pool.answer("b", up=True)
         pool.assign("b")
         await pool.told()
@@ -381,7 +383,9 @@ class TestWorkers:
         async with asyncio.timeout(10):
             await pool.prober.stop()
 
-    async def test_a_worker_that_was_suspended_blames_no_backend_for_it(self, pool: Stage) -> None:
+    async def test_a_worker_that_was_suspended_blames_no_backend_for_it(
+        self, pool: ProberStage
+    ) -> None:
         timeout = timedelta(milliseconds=500)
         pool.answer("b", up=True)
         pool.assign("b", cadence=replace(CADENCE, timeout=timeout))
@@ -392,7 +396,7 @@ class TestWorkers:
             os.kill(worker(), signal.SIGCONT)
         await pool.nothing_more_is_told()
 
-    async def test_a_parent_that_is_busy_delays_no_probe(self, pool: Stage) -> None:
+    async def test_a_parent_that_is_busy_delays_no_probe(self, pool: ProberStage) -> None:
         pool.answer("b", up=True)
         pool.assign("b")
         await pool.told()
@@ -400,7 +404,7 @@ class TestWorkers:
         time.sleep(25 * SHORT.total_seconds())  # noqa: ASYNC251 - that it blocks is the point
         assert pool.requests("b") - before >= 15
 
-    async def test_ctrl_c_is_the_parents_affair(self, pool: Stage) -> None:
+    async def test_ctrl_c_is_the_parents_affair(self, pool: ProberStage) -> None:
         pool.answer("b", up=True)
         pool.assign("b")
         await pool.told()

@@ -33,7 +33,7 @@ Send = Callable[[Sequence[FiveTuple]], object]
 GRE4 = VipSettings(encap=Encap.GRE4)
 
 
-class Vpp:
+class CountingVpp:
     """A VPP as the agent sees it, and a way to send packets through it."""
 
     def __init__(self, directory: Path, send: Send) -> None:
@@ -50,11 +50,13 @@ class Vpp:
 
 
 @pytest.fixture(params=["simulator", pytest.param("real", marks=pytest.mark.real_vpp)])
-async def vpp(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Vpp]:
+async def vpp(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[CountingVpp]:
     if request.param == "simulator":
         simulator = VppSimulator(tmp_path / "api.sock", stats_socket=tmp_path / "stats.sock")
         await simulator.start()
-        vpp = Vpp(tmp_path, lambda flows: [simulator.lb.forward_packet(flow) for flow in flows])
+        vpp = CountingVpp(
+            tmp_path, lambda flows: [simulator.lb.forward_packet(flow) for flow in flows]
+        )
         await vpp.lb.connect()
         yield vpp
         await vpp.lb.close()
@@ -68,7 +70,7 @@ async def vpp(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[V
                 use_socket=True, server_address=str(api_socket), bootstrapapi=True
             )
             client.connect("test")
-            vpp = Vpp(tmp_path, PacketGenerator(client, tmp_path).send)
+            vpp = CountingVpp(tmp_path, PacketGenerator(client, tmp_path).send)
             await vpp.lb.connect()
             yield vpp
             await vpp.lb.close()
@@ -88,12 +90,12 @@ ONE, TWO = vip("192.0.2.1/32"), vip("192.0.2.2/32")
 SERVER = ip_address("10.0.0.1")
 
 
-async def test_a_vpp_without_vips_counts_nothing(vpp: Vpp) -> None:
+async def test_a_vpp_without_vips_counts_nothing(vpp: CountingVpp) -> None:
     assert await vpp.read() == {}
     assert await vpp.counters.read({ONE: 1}) == {}
 
 
-async def test_packets_are_counted_by_vip_and_by_what_became_of_them(vpp: Vpp) -> None:
+async def test_packets_are_counted_by_vip_and_by_what_became_of_them(vpp: CountingVpp) -> None:
     await vpp.apply(AddVip(vip=ONE, settings=GRE4), AddVip(vip=TWO, settings=GRE4))
     await vpp.apply(AddServer(vip=ONE, address=SERVER, weight=100))
     assert await vpp.read() == {ONE: PacketTally(), TWO: PacketTally()}
@@ -123,7 +125,7 @@ KINDS: dict[VipId, VipSettings] = {
 """A VIP of each kind: what carries its packets, of both families, with a port and without."""
 
 
-async def test_a_vip_of_every_kind_has_its_own_packets(vpp: Vpp) -> None:
+async def test_a_vip_of_every_kind_has_its_own_packets(vpp: CountingVpp) -> None:
     await vpp.apply(*(AddVip(vip=each, settings=KINDS[each]) for each in KINDS))
     for each, settings in KINDS.items():
         six = settings.encap in (Encap.GRE6, Encap.NAT6)
@@ -140,7 +142,7 @@ async def test_a_vip_of_every_kind_has_its_own_packets(vpp: Vpp) -> None:
     assert await vpp.read() == expected
 
 
-async def test_a_vip_that_is_made_anew_counts_from_zero(vpp: Vpp) -> None:
+async def test_a_vip_that_is_made_anew_counts_from_zero(vpp: CountingVpp) -> None:
     await vpp.apply(AddVip(vip=ONE, settings=GRE4))
     await vpp.apply(AddServer(vip=ONE, address=SERVER, weight=100))
     vpp.send(flows("192.0.2.1", 3))
@@ -150,7 +152,7 @@ async def test_a_vip_that_is_made_anew_counts_from_zero(vpp: Vpp) -> None:
     assert await vpp.lb.vip_indexes() != before
 
 
-async def test_an_unmodified_client_finds_the_names_and_a_row_a_thread(vpp: Vpp) -> None:
+async def test_an_unmodified_client_finds_the_names_and_a_row_a_thread(vpp: CountingVpp) -> None:
     await vpp.apply(AddVip(vip=ONE, settings=GRE4))
     await vpp.apply(AddServer(vip=ONE, address=SERVER, weight=100))
     vpp.send(flows("192.0.2.1", 3))
@@ -167,7 +169,7 @@ async def test_an_unmodified_client_finds_the_names_and_a_row_a_thread(vpp: Vpp)
     client.disconnect()
 
 
-async def test_a_reading_is_soon_done(vpp: Vpp) -> None:
+async def test_a_reading_is_soon_done(vpp: CountingVpp) -> None:
     vips = [vip(f"10.{n // 250}.{n % 250}.1/32") for n in range(1000)]
     await vpp.apply(*(AddVip(vip=each, settings=VipSettings(encap=Encap.GRE4, table_length=1))
                       for each in vips))  # fmt: skip
@@ -178,7 +180,7 @@ async def test_a_reading_is_soon_done(vpp: Vpp) -> None:
     assert set(packets) == set(vips)
 
 
-async def test_a_vpp_that_is_gone_is_not_read(vpp: Vpp) -> None:
+async def test_a_vpp_that_is_gone_is_not_read(vpp: CountingVpp) -> None:
     await vpp.lb.close()
     with pytest.raises(LoadBalancerGone):
         await vpp.lb.vip_indexes()

@@ -55,7 +55,7 @@ TARGETS = {
 SHOWN = ("show lb", "show lb vips verbose")
 
 
-class Pair:
+class VppPair:
     """A real VPP and a simulated one, whose clock moves as the test says."""
 
     def __init__(self, directory: Path, api_socket: Path) -> None:
@@ -64,7 +64,7 @@ class Pair:
         self._directory, self._api_socket = directory, api_socket
 
     @contextmanager
-    def connected(self) -> Iterator["Pair"]:
+    def connected(self) -> Iterator["VppPair"]:
         with run_in_thread(self.simulator) as loop:
             self._loop: LoopThread = loop
             self._real = connect(self._api_socket)
@@ -107,10 +107,10 @@ def connect(api_socket: Path) -> Any:
 
 
 @pytest.fixture
-def pair(tmp_path: Path) -> Iterator[Pair]:
+def pair(tmp_path: Path) -> Iterator[VppPair]:
     with (
         start_vpp(Path(os.environ["VPPLB_TEST_VPP"]), tmp_path / "v") as api_socket,
-        Pair(tmp_path, api_socket).connected() as pair,
+        VppPair(tmp_path, api_socket).connected() as pair,
     ):
         yield pair
 
@@ -123,7 +123,7 @@ def name_of(vip: dict[str, Any]) -> dict[str, Any]:
     return {key: vip[key] for key in ("pfx", "protocol", "port")}
 
 
-def add_vips(pair: Pair, length: int = 256) -> None:
+def add_vips(pair: VppPair, length: int = 256) -> None:
     for vip in VIPS:
         pair.say("lb_add_del_vip_v2", **vip, new_flows_table_length=length)
         for number, server in enumerate(servers_of(vip), start=1):
@@ -151,7 +151,7 @@ def flows(choose: random.Random, count: int) -> list[FiveTuple]:
     ]
 
 
-def change(choose: random.Random, pair: Pair) -> None:
+def change(choose: random.Random, pair: VppPair) -> None:
     """Change something of a VIP or of the plugin, or try to."""
     vip = choose.choice(VIPS)
     name = name_of(vip)
@@ -174,7 +174,7 @@ def change(choose: random.Random, pair: Pair) -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_packets_go_where_a_real_vpp_sends_them_whatever_changes(pair: Pair, seed: int) -> None:
+def test_packets_go_where_a_real_vpp_sends_them_whatever_changes(pair: VppPair, seed: int) -> None:
     choose = random.Random(seed)
     add_vips(pair)
     chosen: list[IPAddress | None] = []
@@ -185,7 +185,7 @@ def test_packets_go_where_a_real_vpp_sends_them_whatever_changes(pair: Pair, see
     assert None in chosen
 
 
-def test_flows_that_had_nothing_to_say_are_forgotten_after_the_timeout(pair: Pair) -> None:
+def test_flows_that_had_nothing_to_say_are_forgotten_after_the_timeout(pair: VppPair) -> None:
     web = VIPS[0]
     add_vips(pair)
     pair.say("lb_conf", sticky_buckets_per_core=1024, flow_timeout=2)
@@ -199,7 +199,7 @@ def test_flows_that_had_nothing_to_say_are_forgotten_after_the_timeout(pair: Pai
     assert {str(server) for server in pair.send(clients)} == {servers_of(web)[0]}
 
 
-def test_where_there_is_no_room_packets_go_by_the_table_alone(pair: Pair) -> None:
+def test_where_there_is_no_room_packets_go_by_the_table_alone(pair: VppPair) -> None:
     add_vips(pair)
     pair.say("lb_conf", sticky_buckets_per_core=1, flow_timeout=40)
     clients = [FiveTuple(ip_address(f"198.51.100.{n}"), ip_address("192.0.2.1"), TCP, 4000, 80)

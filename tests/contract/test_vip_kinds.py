@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.live_syncer import Ear, read, row, syncing, vip, without_buckets
+from lab.live_syncer import SyncerEar, read, row, syncing, vip, without_buckets
 from lab.simulated_vpp import simulated_vpp
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import AppServer, Encap, Vip, VipId, VipProtocol
@@ -70,7 +70,7 @@ def reversed_weights(have: Vip) -> Vip:
     return Vip(settings=have.settings, servers=servers)
 
 
-async def becomes(syncer: VppSyncer, ear: Ear, on: VipId, want: Vip, revision: str) -> None:
+async def becomes(syncer: VppSyncer, ear: SyncerEar, on: VipId, want: Vip, revision: str) -> None:
     syncer.set_desired(WEB, on, want, revision)
     await ear.settled(VipReport(key=WEB, vip=on, revision=revision))
 

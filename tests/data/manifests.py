@@ -15,7 +15,7 @@ Raw = dict[str, object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
+class RefusedCase:
     """An object, and which field is named with which words where it is refused."""
 
     name: str
@@ -27,20 +27,20 @@ class Case:
         return self.name.replace(" ", "-")
 
 
-def refused() -> list[Case]:
+def refused() -> list[RefusedCase]:
     """Return the objects that nobody may store."""
     return _cases("refused")
 
 
-def accepted() -> list[Case]:
+def accepted() -> list[RefusedCase]:
     """Return objects at the edge of what is allowed."""
     return _cases("accepted")
 
 
 @cache
-def _cases(name: str) -> list[Case]:
+def _cases(name: str) -> list[RefusedCase]:
     text = (SCENARIOS / f"{name}.yaml").read_text()
-    return [Case(**case) for case in yaml.load(text, Loader=yaml.CSafeLoader)]
+    return [RefusedCase(**case) for case in yaml.load(text, Loader=yaml.CSafeLoader)]
 
 
 def manifest(kind: str, name: str, spec: object, **metadata: object) -> Raw:

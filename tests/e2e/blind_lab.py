@@ -36,7 +36,7 @@ Flows = dict[int, str | None]
 """The server of each flow, by the client's port."""
 
 
-class Shown:
+class ShownDecisions:
     """What a program that decides shows of it."""
 
     def __init__(self, http: str) -> None:
@@ -150,9 +150,9 @@ class BlindLab:
         return self._loop.call(lambda: {port: forward(port) for port in ports})
 
 
-def shown(operation: Operation) -> Shown:
+def shown(operation: Operation) -> ShownDecisions:
     """Return what the program shows."""
-    return Shown(operation.services["standalone"].http)
+    return ShownDecisions(operation.services["standalone"].http)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import pytest
 
 from cluster.control_plane import ControlPlane
 from cluster.main_job import MainJob, main_job
-from cluster.stage import Stage
+from cluster.stage import NodeStage
 from cluster.stage import stage as run_stage
 
 # The same tests on a real VPP have an id of their own, so that a report says which it was.
@@ -38,14 +38,16 @@ def in_order(request: pytest.FixtureRequest) -> None:
 
 
 @pytest.fixture(scope="module", params=[_VPP])
-def stage(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+def stage(
+    control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[NodeStage]:
     """Run operator, agent and VPP, once for a module."""
     with run_stage(control_plane, tmp_path_factory.mktemp("stage")) as running:
         yield running
 
 
 @pytest.fixture
-def job(stage: Stage) -> Iterator[MainJob]:
+def job(stage: NodeStage) -> Iterator[MainJob]:
     """Give a frontend's worth of resources and servers, nothing applied yet."""
     with main_job(stage) as made:
         yield made

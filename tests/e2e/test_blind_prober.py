@@ -17,7 +17,7 @@ from e2e.blind_lab import (
     SERVERS,
     WAYS,
     BlindLab,
-    Shown,
+    ShownDecisions,
     blind_lab,
     blinded,
     shown,
@@ -130,7 +130,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrafficLab]:
 
 
 @contextmanager
-def operated(network: TrafficLab, directory: Path, *options: str) -> Iterator[Shown]:
+def operated(network: TrafficLab, directory: Path, *options: str) -> Iterator[ShownDecisions]:
     """Run `vpplb standalone` with these options; give what it shows, once all is well."""
     probe = [f"--netns={network.prober.path}", *options]
     vpp = [f"--vpp-api-socket={network.tap.path}", f"--ipv4-source-address={ROUTER}"]

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from cluster.main_job import INTERVAL, MainJob
-from cluster.stage import Stage
+from cluster.stage import NodeStage
 from lab.waiting import PATIENCE, stays, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.control_plane]
@@ -260,7 +260,7 @@ def test_a_restarted_vpp_gets_everything_again(job: MainJob) -> None:
     job.kubectl.wait("vfe/web", "condition=Programmed")
 
 
-def test_nothing_was_forbidden_and_no_stack_trace_was_logged(stage: Stage) -> None:
+def test_nothing_was_forbidden_and_no_stack_trace_was_logged(stage: NodeStage) -> None:
     for service in (stage.operator, stage.agent):
         log = service.program.log.read_text()
         assert "forbidden" not in log.lower(), "a permission is missing in the chart's roles"

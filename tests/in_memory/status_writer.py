@@ -14,7 +14,7 @@ from vpplb.kube.status_writer import StatusWriter
 from vpplb.model.names import ObjectKey, ObjectKind
 
 
-class Told:
+class ToldAnswers:
     """What the writer told: an `ObjectHandler` to whom the answers are changes of what is there."""
 
     def __init__(self) -> None:
@@ -35,9 +35,9 @@ class Told:
 
 @asynccontextmanager
 async def running(
-    server: FakeApiServer, told: Told | None = None, parallel: int = 8
+    server: FakeApiServer, told: ToldAnswers | None = None, parallel: int = 8
 ) -> AsyncIterator[StatusWriter]:
-    told = told or Told()
+    told = told or ToldAnswers()
     writer = StatusWriter(
         server,
         ObjectCache([told]),

@@ -7,7 +7,7 @@ import pytest
 from cluster.api import Api, proxied
 from cluster.control_plane import ControlPlane
 from cluster.main_job import MainJob, main_job
-from cluster.stage import Stage
+from cluster.stage import NodeStage
 from cluster.stage import stage as run_stage
 
 
@@ -19,14 +19,16 @@ def proxy(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory)
 
 
 @pytest.fixture(scope="module")
-def stage(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+def stage(
+    control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[NodeStage]:
     """Run operator, agent and VPP, once for a module."""
     with run_stage(control_plane, tmp_path_factory.mktemp("stage")) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def job(stage: Stage) -> Iterator[MainJob]:
+def job(stage: NodeStage) -> Iterator[MainJob]:
     """Give a namespace with servers, once for a module, nothing applied yet."""
     with main_job(stage) as made:
         yield made

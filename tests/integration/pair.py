@@ -11,7 +11,7 @@ from pathlib import Path
 from cluster.api_proxy import ApiProxy, object_writes
 from cluster.control_plane import ControlPlane
 from cluster.main_job import MainJob
-from cluster.stage import Service, Stage, electing, stage
+from cluster.stage import NodeStage, ServiceProcess, electing, stage
 from lab.http_get import http_get
 from lab.waiting import wait_for
 
@@ -20,11 +20,11 @@ LEASE = 3.0
 
 
 @dataclass(slots=True)
-class Operator:
+class RunningOperator:
     """An operator and its line."""
 
     name: str
-    service: Service
+    service: ServiceProcess
     line: ApiProxy
 
     @property
@@ -44,14 +44,14 @@ class Operator:
 
 
 @dataclass(slots=True)
-class Pair:
+class OperatorPair:
     """Both operators."""
 
-    stage: Stage
+    stage: NodeStage
     lease: str
-    both: tuple[Operator, Operator]
+    both: tuple[RunningOperator, RunningOperator]
 
-    def roles(self) -> tuple[Operator, Operator]:
+    def roles(self) -> tuple[RunningOperator, RunningOperator]:
         """Return who leads and who stands by, once that is so; who had ended is started first."""
         for one in self.both:
             if not one.service.program.alive:
@@ -63,7 +63,7 @@ class Pair:
 
 
 @contextmanager
-def pair(plane: ControlPlane, directory: Path) -> Iterator[Pair]:
+def pair(plane: ControlPlane, directory: Path) -> Iterator[OperatorPair]:
     """Run both operators, an agent and a VPP."""
     with ExitStack() as stack:
         lines = [stack.enter_context(ApiProxy(plane.operator_kubeconfig, directory)) for _ in "12"]
@@ -72,14 +72,14 @@ def pair(plane: ControlPlane, directory: Path) -> Iterator[Pair]:
         options = [electing(name, lease, f"{LEASE:g}s") for name in ("first", "second")]
         running = stack.enter_context(stage(planes[0], directory, election=options[0]))
         (directory / "second").mkdir()
-        second = Service("operator", lines[1].kubeconfig, directory / "second", *options[1])
+        second = ServiceProcess("operator", lines[1].kubeconfig, directory / "second", *options[1])
         stack.callback(second.program.stop)
-        yield Pair(
+        yield OperatorPair(
             running,
             lease,
             (
-                Operator("first", running.operator, lines[0]),
-                Operator("second", second, lines[1]),
+                RunningOperator("first", running.operator, lines[0]),
+                RunningOperator("second", second, lines[1]),
             ),
         )
 

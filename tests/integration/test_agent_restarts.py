@@ -14,7 +14,7 @@ import pytest
 from cluster.api_proxy import ApiProxy
 from cluster.control_plane import SYSTEM_NAMESPACE, ControlPlane, fresh_namespace
 from cluster.kubectl import Kubectl
-from cluster.stage import Service, SimulatedVpp
+from cluster.stage import ServiceProcess, SimulatedVpp
 from data.manifests import frontend
 from in_memory.agent import decided
 from lab.live_syncer import meddle, vip
@@ -40,7 +40,7 @@ class Restarts:
     ) -> None:
         self.proxy, self.vpp, self.tap = proxy, vpp, tap
         self._kubectl = kubectl
-        self.agent = Service(
+        self.agent = ServiceProcess(
             "agent",
             proxy.kubeconfig,
             directory,

@@ -16,7 +16,7 @@ import pytest
 from cluster.api import Api
 from cluster.api_proxy import ApiProxy, Fault, object_writes, writes
 from cluster.control_plane import ControlPlane, fresh_namespace
-from cluster.stage import Service, electing
+from cluster.stage import ServiceProcess, electing
 from data.manifests import manifest
 from lab.http_get import http_get
 from lab.processes import free_port
@@ -31,10 +31,12 @@ BACK_AT_WORK = 10.0
 """Seconds in which everything is to be true once the API server is well again."""
 
 
-class World:
+class OutageWorld:
     """An operator behind a faulty proxy, with servers, a frontend and their backends."""
 
-    def __init__(self, api: Api, proxy: ApiProxy, operator: Service, stack: ExitStack) -> None:
+    def __init__(
+        self, api: Api, proxy: ApiProxy, operator: ServiceProcess, stack: ExitStack
+    ) -> None:
         self.api, self.proxy, self.operator = api, proxy, operator
         port = free_port()
         self.servers = [
@@ -119,12 +121,12 @@ class World:
 @pytest.fixture(scope="module")
 def world(
     control_plane: ControlPlane, proxy: Api, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[World]:
+) -> Iterator[OutageWorld]:
     directory = tmp_path_factory.mktemp("outage")
     with ExitStack() as stack:
         namespace = stack.enter_context(fresh_namespace(control_plane)).namespace
         faulty = stack.enter_context(ApiProxy(control_plane.operator_kubeconfig, directory))
-        operator = Service(
+        operator = ServiceProcess(
             "operator",
             faulty.kubeconfig,
             directory,
@@ -133,7 +135,7 @@ def world(
         )
         stack.callback(operator.program.stop)
         api = stack.enter_context(proxy.within(namespace))
-        made = World(api, faulty, operator, stack)
+        made = OutageWorld(api, faulty, operator, stack)
         operator.wait_ready()
         made.wait_true(100, *[True] * SERVERS)
         yield made
@@ -155,7 +157,7 @@ FAULTS: dict[str, tuple[float, Callable[[ApiProxy], AbstractContextManager[None]
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_statuses_come_true_after_the_api_server_was(fault: str, world: World) -> None:
+def test_statuses_come_true_after_the_api_server_was(fault: str, world: OutageWorld) -> None:
     seconds, begin = FAULTS[fault]
     up, down, end = [True] * SERVERS, [False] * SERVERS, [True, False] * (SERVERS // 2)
     world.wait_true(100, *up)
@@ -173,7 +175,7 @@ def test_statuses_come_true_after_the_api_server_was(fault: str, world: World) -
 
 
 def test_what_users_did_while_the_api_server_was_away_is_seen_soon_after(
-    world: World,
+    world: OutageWorld,
 ) -> None:
     up = [True] * SERVERS
     world.wait_true(100, *up)
@@ -195,7 +197,7 @@ def test_what_users_did_while_the_api_server_was_away_is_seen_soon_after(
     world.wait_true(100, *up)
 
 
-def test_figures_say_how_it_is(world: World) -> None:
+def test_figures_say_how_it_is(world: OutageWorld) -> None:
     _, said = world.says("readyz")
     figures = said["figures"]
     assert figures["loop_lag_seconds"] < 1
@@ -212,7 +214,7 @@ def test_figures_say_how_it_is(world: World) -> None:
     assert workers["working"] == workers["wanted"] > 0
 
 
-def test_an_operator_that_is_well_writes_nothing(world: World) -> None:
+def test_an_operator_that_is_well_writes_nothing(world: OutageWorld) -> None:
     """Also after all the above: nothing is written again and again."""
     world.wait_true(100, *[True] * SERVERS)
     quiet = time.monotonic()

@@ -44,7 +44,7 @@ def status(line: str) -> Script:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
+class ServerCase:
     """A server and what is said of it. `regexp` is searched in the body, if given."""
 
     script: Script
@@ -54,106 +54,108 @@ class Case:
 
 
 HTTP = {
-    "answers": Case(script=answering(OK), said=("L7OK", "200 OK")),
-    "accepts and says nothing": Case(script=silent, said=TOO_SLOW, timeout=0.1),
-    "hangs up": Case(script=hanging_up, said=("L7RSP", "connection closed without an answer")),
-    "resets": Case(script=resetting, said=("L7RSP", "connection reset by peer")),
-    "closes its side only, before the answer": Case(
+    "answers": ServerCase(script=answering(OK), said=("L7OK", "200 OK")),
+    "accepts and says nothing": ServerCase(script=silent, said=TOO_SLOW, timeout=0.1),
+    "hangs up": ServerCase(
+        script=hanging_up, said=("L7RSP", "connection closed without an answer")
+    ),
+    "resets": ServerCase(script=resetting, said=("L7RSP", "connection reset by peer")),
+    "closes its side only, before the answer": ServerCase(
         script=half_closing(b""), said=("L7RSP", "connection closed without an answer")
     ),
-    "closes its side only, amid the answer": Case(
+    "closes its side only, amid the answer": ServerCase(
         script=half_closing(OK[:20]), said=("L7RSP", "connection closed amid the head")
     ),
-    "closes its side only, after the answer": Case(
+    "closes its side only, after the answer": ServerCase(
         script=half_closing(OK), said=("L7OK", "200 OK"), regexp="fine"
     ),
-    "talks garbage": Case(script=answering(b"\x00\xff" * 1000), said=NOT_HTTP),
-    "talks SSH": Case(script=answering(b"SSH-2.0-OpenSSH_9.2\r\n"), said=NOT_HTTP),
-    "answers byte by byte, past the timeout": Case(
+    "talks garbage": ServerCase(script=answering(b"\x00\xff" * 1000), said=NOT_HTTP),
+    "talks SSH": ServerCase(script=answering(b"SSH-2.0-OpenSSH_9.2\r\n"), said=NOT_HTTP),
+    "answers byte by byte, past the timeout": ServerCase(
         script=trickling(b"HTTP/1.1 200 OK\r\nX: ", b"x", 0.01), said=TOO_SLOW, timeout=0.1
     ),
-    "sends its body byte by byte, past the timeout": Case(
+    "sends its body byte by byte, past the timeout": ServerCase(
         script=trickling(b"HTTP/1.1 200 OK\r\n\r\n", b"x", 0.01),
         said=TOO_SLOW,
         regexp="fine",
         timeout=0.1,
     ),
-    "sends headers without end": Case(
+    "sends headers without end": ServerCase(
         script=endless(b"HTTP/1.1 200 OK\r\n", b"X-Filler: x\r\n" * 100),
         said=("L7RSP", "the answer's head exceeds 65536 bytes"),
     ),
-    "sends a header line without end": Case(
+    "sends a header line without end": ServerCase(
         script=endless(b"HTTP/1.1 200 OK\r\nX: ", b"x" * 1000),
         said=("L7RSP", "the answer's head exceeds 65536 bytes"),
     ),
-    "sends a status line without end": Case(
+    "sends a status line without end": ServerCase(
         script=endless(b"HTTP/1.1 200 ", b"x" * 1000),
         said=("L7RSP", "the answer's head exceeds 65536 bytes"),
     ),
-    "sends interim answers without end": Case(
+    "sends interim answers without end": ServerCase(
         script=endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 50),
         said=("L7RSP", "the answer's head exceeds 65536 bytes"),
     ),
-    "sends a body without end that nobody asked for": Case(
+    "sends a body without end that nobody asked for": ServerCase(
         script=endless(b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 1000), said=("L7OK", "200 OK")
     ),
-    "sends a body without end": Case(
+    "sends a body without end": ServerCase(
         script=endless(b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 1000), said=NOT_FOUND, regexp="fine"
     ),
-    "sends chunks without end": Case(
+    "sends chunks without end": ServerCase(
         script=endless(CHUNKED[:47], b"3\r\nall\r\n" * 100), said=NOT_FOUND, regexp="fine"
     ),
-    "sends chunks": Case(script=answering(CHUNKED), said=("L7OK", "200 OK"), regexp="l f"),
-    "sends no length": Case(
+    "sends chunks": ServerCase(script=answering(CHUNKED), said=("L7OK", "200 OK"), regexp="l f"),
+    "sends no length": ServerCase(
         script=answering(b"HTTP/1.0 200 OK\r\n\r\nall fine"), said=("L7OK", "200 OK"), regexp="fine"
     ),
-    "folds a header": Case(
+    "folds a header": ServerCase(
         script=answering(OK.replace(b": 8", b":\r\n\t8")), said=("L7OK", "200 OK"), regexp="fine$"
     ),
-    "says its length twice": Case(
+    "says its length twice": ServerCase(
         script=answering(OK.replace(b": 8", b": 8, 8")), said=("L7OK", "200 OK"), regexp="fine$"
     ),
-    "says two lengths": Case(
+    "says two lengths": ServerCase(
         script=answering(OK.replace(b": 8", b": 8, 3")),
         said=("L7RSP", "Content-Length is given twice, and differs"),
     ),
-    "speaks of HTTP/2.0 in text": Case(
+    "speaks of HTTP/2.0 in text": ServerCase(
         script=answering(OK.replace(b"1.1 ", b"2.0  ")), said=("L7OK", "200 OK")
     ),
-    "has said what is looked for, and goes on": Case(
+    "has said what is looked for, and goes on": ServerCase(
         script=trickling(b"HTTP/1.1 200 OK\r\n\r\nall fine\n", b"\n", 0.05),
         said=("L7OK", "200 OK"),
         regexp="fine",
     ),
-    "writes in ISO-8859-1": Case(
+    "writes in ISO-8859-1": ServerCase(
         script=answering(b"HTTP/1.1 200 OK\r\n\r\n\xe9tat: bon"),
         said=("L7OK", "200 OK"),
         regexp="^.tat: bon$",
     ),
-    "zips unasked": Case(script=answering(GZIP + ZIPPED), said=("L7OK", "200 OK")),
-    "zips unasked what is to be searched": Case(
+    "zips unasked": ServerCase(script=answering(GZIP + ZIPPED), said=("L7OK", "200 OK")),
+    "zips unasked what is to be searched": ServerCase(
         script=answering(GZIP + ZIPPED), said=NOT_FOUND, regexp="fine"
     ),
-    "continues first": Case(
+    "continues first": ServerCase(
         script=answering(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\n\r\n" + OK),
         said=("L7OK", "200 OK"),
     ),
-    "204": Case(script=status("204 No Content"), said=("L7OK", "204 No Content")),
-    "301, which is not followed": Case(
+    "204": ServerCase(script=status("204 No Content"), said=("L7OK", "204 No Content")),
+    "301, which is not followed": ServerCase(
         script=status("301 Moved Permanently"), said=("L7OK", "301 Moved Permanently")
     ),
-    "404": Case(script=status("404 Not Found"), said=("L7STS", "404 Not Found")),
-    "500": Case(
+    "404": ServerCase(script=status("404 Not Found"), said=("L7STS", "404 Not Found")),
+    "500": ServerCase(
         script=status("500 Internal Server Error"), said=("L7STS", "500 Internal Server Error")
     ),
-    "an expression that would explode elsewhere": Case(
+    "an expression that would explode elsewhere": ServerCase(
         script=endless(b"HTTP/1.1 200 OK\r\n\r\n", b"a" * 1000), said=NOT_FOUND, regexp="(a+)+$^b"
     ),
 }
 
 
 @pytest.mark.parametrize("case", HTTP.values(), ids=HTTP.keys())
-def test_http(case: Case) -> None:
+def test_http(case: ServerCase) -> None:
     with ScriptedServer(case.script) as server:
         probe = HttpProbe(port=server.port, response_regexp=case.regexp)
         assert probed(probe, timeout=case.timeout) == case.said

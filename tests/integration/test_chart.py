@@ -22,7 +22,7 @@ from cluster.control_plane import (
     render_chart,
 )
 from cluster.kubectl import Kubectl, KubectlError
-from cluster.stage import Stage, electing, stage
+from cluster.stage import NodeStage, electing, stage
 from data.manifests import backend, frontend
 from lab.waiting import wait_for
 
@@ -299,7 +299,7 @@ def test_several_replicas_are_spread_and_never_evicted_at_once_and_elect_by_thei
 class Scoped:
     """Operator and agent with the chart's access to two namespaces; a third is not theirs."""
 
-    def __init__(self, running: Stage, namespaces: list[Kubectl], other: Kubectl) -> None:
+    def __init__(self, running: NodeStage, namespaces: list[Kubectl], other: Kubectl) -> None:
         self.stage, self.namespaces, self.other = running, namespaces, other
 
 

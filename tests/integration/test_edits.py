@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from cluster.api import Api
-from cluster.edits import Service, wait_probed
+from cluster.edits import EditedService, wait_probed
 from cluster.main_job import MainJob
 from lab.servers import CountingHttpServer
 from lab.waiting import stays, wait_for
@@ -24,9 +24,9 @@ QUIET = 0.3
 
 
 @pytest.fixture
-def service(job: MainJob, api: Api) -> Service:
+def service(job: MainJob, api: Api) -> EditedService:
     """Give the service made anew, all backends up."""
-    made = Service(job, api)
+    made = EditedService(job, api)
     made.renew()
     return made
 
@@ -53,7 +53,7 @@ FRONTEND_EDITS: dict[str, tuple[dict[str, Any], set[str]]] = {
 
 
 @pytest.mark.parametrize("edit", FRONTEND_EDITS)
-def test_an_edit_of_a_frontend_leaves_probing_alone(service: Service, edit: str) -> None:
+def test_an_edit_of_a_frontend_leaves_probing_alone(service: EditedService, edit: str) -> None:
     change, calls = FRONTEND_EDITS[edit]
     with service.hanging():
         connections = service.connections()
@@ -66,7 +66,7 @@ def test_an_edit_of_a_frontend_leaves_probing_alone(service: Service, edit: str)
     assert service.history() == ["unknown → up"]
 
 
-def test_a_weight_is_set_in_vpp_and_leaves_probing_alone(service: Service) -> None:
+def test_a_weight_is_set_in_vpp_and_leaves_probing_alone(service: EditedService) -> None:
     with service.hanging():
         connections = service.connections()
         weights = [{"name": "nginx0", "weight": 7}, {"name": "nginx1"}, {"name": "nginx2"}]
@@ -79,7 +79,7 @@ def test_a_weight_is_set_in_vpp_and_leaves_probing_alone(service: Service) -> No
 
 
 def test_frontends_that_come_and_go_leave_probing_alone_and_one_probe_serves_all(
-    service: Service,
+    service: EditedService,
 ) -> None:
     with service.hanging():
         connections = service.connections()
@@ -111,7 +111,7 @@ PROBE_RELEVANT: dict[str, dict[str, Any]] = {
 
 
 def test_each_field_of_a_health_check_restarts_the_check_and_holds_the_verdict(
-    service: Service,
+    service: EditedService,
 ) -> None:
     server = service.server("nginx0")
     for field, change in PROBE_RELEVANT.items():
@@ -129,7 +129,9 @@ def test_each_field_of_a_health_check_restarts_the_check_and_holds_the_verdict(
     assert service.job.weights() == dict.fromkeys(service.job.servers, 100)
 
 
-def test_another_port_or_type_restarts_the_check_and_holds_the_verdict(service: Service) -> None:
+def test_another_port_or_type_restarts_the_check_and_holds_the_verdict(
+    service: EditedService,
+) -> None:
     at = [server.address for server in service.job.servers.values()]
     with ExitStack() as stack:
         other = stack.enter_context(CountingHttpServer(address=at[0]))
@@ -147,7 +149,9 @@ def test_another_port_or_type_restarts_the_check_and_holds_the_verdict(service: 
 
 
 @pytest.mark.parametrize("edit", [{"fall": 50}, {"rise": 50}])
-def test_after_an_edit_the_first_result_decides(service: Service, edit: dict[str, int]) -> None:
+def test_after_an_edit_the_first_result_decides(
+    service: EditedService, edit: dict[str, int]
+) -> None:
     with service.hanging():
         service.edit("vhc", "web", edit)
         service.wait_state("unknown")
@@ -158,7 +162,7 @@ def test_after_an_edit_the_first_result_decides(service: Service, edit: dict[str
     assert service.weights_set() == [("nginx0", 0, True)]
 
 
-def test_an_edit_holds_no_backend_up_that_was_down(service: Service) -> None:
+def test_an_edit_holds_no_backend_up_that_was_down(service: EditedService) -> None:
     service.server("nginx0").status = 503
     service.wait_state("down")
     with service.hanging("nginx0"):
@@ -170,7 +174,7 @@ def test_an_edit_holds_no_backend_up_that_was_down(service: Service) -> None:
     service.wait_serving()
 
 
-def test_another_address_restarts_the_check_and_holds_the_verdict(service: Service) -> None:
+def test_another_address_restarts_the_check_and_holds_the_verdict(service: EditedService) -> None:
     old = service.server("nginx0")
     new = CountingHttpServer(address=old.address.rsplit(".", 1)[0] + ".9", port=old.port)
     new.hang = True
@@ -193,7 +197,7 @@ def test_another_address_restarts_the_check_and_holds_the_verdict(service: Servi
 
 
 def test_a_reference_to_another_check_restarts_this_check_alone_and_holds_the_verdict(
-    service: Service,
+    service: EditedService,
 ) -> None:
     service.api.create(service.check("other", http={"path": "/other"}))
     with service.hanging():
@@ -208,7 +212,7 @@ def test_a_reference_to_another_check_restarts_this_check_alone_and_holds_the_ve
 
 
 def test_a_reference_to_nothing_and_a_deleted_check_end_probing_and_hold_the_verdict(
-    service: Service,
+    service: EditedService,
 ) -> None:
     service.edit("vbe", "nginx0", {"healthCheckRef": {"name": "later"}})
     service.api.wait_condition("vbe", "nginx0", "Accepted", "False", "HealthCheckNotFound")
@@ -222,7 +226,9 @@ def test_a_reference_to_nothing_and_a_deleted_check_end_probing_and_hold_the_ver
     assert service.calls() == []
 
 
-def test_without_a_check_a_backend_is_up_at_once_and_gets_no_traffic(service: Service) -> None:
+def test_without_a_check_a_backend_is_up_at_once_and_gets_no_traffic(
+    service: EditedService,
+) -> None:
     service.server("nginx0").status = 503
     service.wait_state("down")
     service.edit("vbe", "nginx0", {"healthCheckRef": None})
@@ -250,7 +256,7 @@ WITHOUT_EFFECT: list[tuple[str, str, dict[str, Any]]] = [
 ]
 
 
-def test_edits_without_effect_change_nothing(service: Service) -> None:
+def test_edits_without_effect_change_nothing(service: EditedService) -> None:
     since = stays(lambda: service.conditions("lastTransitionTime"), "conditions", seconds=QUIET)
     with service.hanging():
         connections = service.connections()
@@ -269,7 +275,7 @@ def test_edits_without_effect_change_nothing(service: Service) -> None:
 # --- pause and disable ----------------------------------------------------------------------------
 
 
-def test_pause_stops_probing_at_once_and_keeps_flows_and_history(service: Service) -> None:
+def test_pause_stops_probing_at_once_and_keeps_flows_and_history(service: EditedService) -> None:
     server = service.server("nginx0")
     server.hang = True
     wait_probed(server)
@@ -292,7 +298,7 @@ def test_pause_stops_probing_at_once_and_keeps_flows_and_history(service: Servic
     ],
 )
 def test_a_backend_that_is_put_back_starts_afresh_and_must_prove_itself(
-    service: Service, take_out: dict[str, bool], put_back: dict[str, bool], state: str
+    service: EditedService, take_out: dict[str, bool], put_back: dict[str, bool], state: str
 ) -> None:
     server = service.server("nginx0")
     service.edit("vbe", "nginx0", take_out)
@@ -312,7 +318,7 @@ def test_a_backend_that_is_put_back_starts_afresh_and_must_prove_itself(
 
 
 def test_disable_cuts_the_flows_and_pause_and_resume_have_no_effect_until_enabled(
-    service: Service,
+    service: EditedService,
 ) -> None:
     server = service.server("nginx0")
     service.edit("vbe", "nginx0", {"enabled": False})
@@ -330,7 +336,7 @@ def test_disable_cuts_the_flows_and_pause_and_resume_have_no_effect_until_enable
     stays(lambda: server.connections, "connections to a paused backend", seconds=QUIET)
 
 
-def test_pausing_and_resuming_again_and_again_leaves_one_check(service: Service) -> None:
+def test_pausing_and_resuming_again_and_again_leaves_one_check(service: EditedService) -> None:
     server = service.server("nginx0")
     for paused in (True, False) * 5:
         service.edit("vbe", "nginx0", {"paused": paused})
@@ -350,7 +356,7 @@ def pool(*names: str) -> dict[str, Any]:
 
 
 def test_a_backend_is_probed_until_the_last_reference_is_gone_which_is_told_of_it(
-    service: Service,
+    service: EditedService,
 ) -> None:
     service.add_frontend()
     mark = service.log_mark()
@@ -373,7 +379,9 @@ def test_a_backend_is_probed_until_the_last_reference_is_gone_which_is_told_of_i
     assert service.history() == ["unknown → up", "up → unknown", "unknown → up"]
 
 
-def test_a_deleted_backend_is_probed_no_more_and_each_frontend_is_told(service: Service) -> None:
+def test_a_deleted_backend_is_probed_no_more_and_each_frontend_is_told(
+    service: EditedService,
+) -> None:
     service.add_frontend()
     mark = service.log_mark()
     server = service.server("nginx0")

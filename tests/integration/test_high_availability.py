@@ -17,7 +17,7 @@ import pytest
 from cluster.api_proxy import writes
 from cluster.control_plane import ControlPlane
 from cluster.main_job import INTERVAL, MainJob, main_job
-from integration.pair import LEASE, Operator, Pair, measured_gap
+from integration.pair import LEASE, OperatorPair, RunningOperator, measured_gap
 from integration.pair import pair as run_pair
 from lab.http_get import http_get
 from lab.waiting import stays, wait_for
@@ -29,13 +29,15 @@ SLACK = 1.5
 
 
 @pytest.fixture(scope="module")
-def pair(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+def pair(
+    control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[OperatorPair]:
     with run_pair(control_plane, tmp_path_factory.mktemp("pair")) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def job(pair: Pair) -> Iterator[MainJob]:
+def job(pair: OperatorPair) -> Iterator[MainJob]:
     """Give a main job of which nginx2 is down, so that there is something to be held."""
     with main_job(pair.stage) as made:
         made.deploy()
@@ -57,7 +59,7 @@ def statuses(job: MainJob) -> dict[str, Any]:
 
 
 @contextmanager
-def neutral(job: MainJob, successor: Operator) -> Iterator[None]:
+def neutral(job: MainJob, successor: RunningOperator) -> Iterator[None]:
     """Make sure that the hand-over within changes nothing, and that the successor is at work."""
     before, mark, since = statuses(job), len(job.stage.tap.calls), time.monotonic()
     yield
@@ -68,14 +70,14 @@ def neutral(job: MainJob, successor: Operator) -> Iterator[None]:
     assert successor.written(since) == []
 
 
-def wait_leads(operator: Operator) -> float:
+def wait_leads(operator: RunningOperator) -> float:
     """Return how many seconds passed until it led."""
     start = time.monotonic()
     wait_for(lambda: operator.role == "leading", f"{operator.name} leads", every=0.02)
     return time.monotonic() - start
 
 
-def wait_exit(operator: Operator) -> int:
+def wait_exit(operator: RunningOperator) -> int:
     """Return the exit code."""
     program = operator.service.program
     wait_for(lambda: not program.alive, f"{operator.name} has ended")
@@ -83,7 +85,7 @@ def wait_exit(operator: Operator) -> int:
 
 
 def test_one_leads_and_the_other_is_ready_and_shows_what_is_and_does_nothing(
-    pair: Pair, job: MainJob
+    pair: OperatorPair, job: MainJob
 ) -> None:
     leader, standby = pair.roles()
     assert (leader.says_it_leads, standby.says_it_leads) == (True, False)
@@ -102,7 +104,9 @@ def test_one_leads_and_the_other_is_ready_and_shows_what_is_and_does_nothing(
     assert len(renewals) <= 10 * INTERVAL / (LEASE * 2 / 15) + 1
 
 
-def test_sigterm_hands_over_within_a_second_and_changes_nothing(pair: Pair, job: MainJob) -> None:
+def test_sigterm_hands_over_within_a_second_and_changes_nothing(
+    pair: OperatorPair, job: MainJob
+) -> None:
     leader, standby = pair.roles()
     with measured_gap(job, SERVING) as gap, neutral(job, standby):
         os.kill(leader.service.program.pid, signal.SIGTERM)
@@ -113,7 +117,9 @@ def test_sigterm_hands_over_within_a_second_and_changes_nothing(pair: Pair, job:
     print(f"SIGTERM: led after {took:.2f} s, longest gap in probing {gap.longest:.2f} s")  # noqa: T201 (measured)
 
 
-def test_a_crash_hands_over_within_the_lease_and_changes_nothing(pair: Pair, job: MainJob) -> None:
+def test_a_crash_hands_over_within_the_lease_and_changes_nothing(
+    pair: OperatorPair, job: MainJob
+) -> None:
     leader, standby = pair.roles()
     with measured_gap(job, SERVING) as gap, neutral(job, standby):
         leader.service.program.kill()
@@ -124,7 +130,7 @@ def test_a_crash_hands_over_within_the_lease_and_changes_nothing(pair: Pair, job
 
 
 def test_a_leader_that_was_stopped_and_goes_on_later_writes_nothing_and_ends(
-    pair: Pair, job: MainJob
+    pair: OperatorPair, job: MainJob
 ) -> None:
     leader, standby = pair.roles()
     with neutral(job, standby):
@@ -146,7 +152,7 @@ def test_a_leader_that_was_stopped_and_goes_on_later_writes_nothing_and_ends(
 
 
 def test_a_leader_that_is_cut_off_stops_writing_before_the_other_begins_and_ends_on_return(
-    pair: Pair, job: MainJob
+    pair: OperatorPair, job: MainJob
 ) -> None:
     leader, standby = pair.roles()
     with leader.line.frozen():
@@ -167,7 +173,9 @@ def test_a_leader_that_is_cut_off_stops_writing_before_the_other_begins_and_ends
     job.wait_state("nginx1", "up")
 
 
-def test_a_deleted_lease_is_made_anew_and_nobody_else_leads(pair: Pair, job: MainJob) -> None:
+def test_a_deleted_lease_is_made_anew_and_nobody_else_leads(
+    pair: OperatorPair, job: MainJob
+) -> None:
     leader, standby = pair.roles()
     leases = job.kubectl.within("kube-system")
 
@@ -182,7 +190,7 @@ def test_a_deleted_lease_is_made_anew_and_nobody_else_leads(pair: Pair, job: Mai
 
 
 def test_a_single_operator_rides_out_a_server_that_is_away_for_long(
-    pair: Pair, job: MainJob
+    pair: OperatorPair, job: MainJob
 ) -> None:
     leader, standby = pair.roles()
     standby.service.program.stop()

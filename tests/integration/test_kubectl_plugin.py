@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 from cluster.control_plane import ControlPlane
 from cluster.kubectl import Kubectl
 from cluster.main_job import MainJob
-from cluster.stage import VPPLB, Stage
+from cluster.stage import VPPLB, NodeStage
 from lab.http_get import http_get
 from lab.processes import Program
 from lab.servers import CountingHttpServer
@@ -25,7 +25,7 @@ from vpplb.cli.kubectl.main import cli
 from vpplb.simulator.flows import TCP, FiveTuple
 
 
-def send(stage: Stage, flows: Sequence[FiveTuple], directory: Path) -> None:
+def send(stage: NodeStage, flows: Sequence[FiveTuple], directory: Path) -> None:
     """Send a packet of each flow through VPP."""
     if os.environ.get("VPPLB_TEST_VPP"):
         _generate(stage.vpp.socket, flows, directory)
@@ -143,7 +143,7 @@ def test_kubectl_runs_it_as_its_own_command(plugin: Plugin) -> None:
     assert wrong.stderr.startswith("Error: there is no Frontend wbe")
 
 
-def test_status_shows_members_nodes_and_what_happened(plugin: Plugin, stage: Stage) -> None:
+def test_status_shows_members_nodes_and_what_happened(plugin: Plugin, stage: NodeStage) -> None:
     detail = plugin.read("status", "web")
     assert [(one["backend"], one["state"], one["due"]) for one in detail["members"]] == [
         ("nginx0", "up", 0.5),
@@ -266,7 +266,7 @@ def test_plan_tells_what_a_manifest_would_change_and_changes_nothing(
     assert plugin.call("plan", "-f", str(path)).exit_code == 0
 
 
-def test_dataplane_lists_nodes_with_their_heartbeats(plugin: Plugin, stage: Stage) -> None:
+def test_dataplane_lists_nodes_with_their_heartbeats(plugin: Plugin, stage: NodeStage) -> None:
     (node,) = [one for one in plugin.read("dataplane") if one["node"] == stage.node]
     assert (node["connected"], node["synced"], node["programmed"]) == ("True", "True", 1)
     assert node["heartbeat"]
@@ -274,7 +274,7 @@ def test_dataplane_lists_nodes_with_their_heartbeats(plugin: Plugin, stage: Stag
 
 
 def test_dataplane_of_a_node_counts_packets_and_shows_true_shares(
-    plugin: Plugin, stage: Stage, tmp_path: Path
+    plugin: Plugin, stage: NodeStage, tmp_path: Path
 ) -> None:
     client, vip = ip_address("198.51.100.7"), ip_address(plugin.job.vip)
     flows = [FiveTuple(client, vip, TCP, 4000 + n, 80) for n in range(5)]
@@ -302,13 +302,15 @@ def test_dataplane_of_a_node_counts_packets_and_shows_true_shares(
     assert "50.0 %" in shown
 
 
-def test_an_agent_that_is_no_pod_has_to_be_named(plugin: Plugin, stage: Stage) -> None:
+def test_an_agent_that_is_no_pod_has_to_be_named(plugin: Plugin, stage: NodeStage) -> None:
     result = plugin.call("dataplane", stage.node)
     assert result.exit_code == 1
     assert "--agent-url http://HOST:9091" in result.output
 
 
-def test_an_agent_in_a_pod_is_reached_through_the_api_server(plugin: Plugin, stage: Stage) -> None:
+def test_an_agent_in_a_pod_is_reached_through_the_api_server(
+    plugin: Plugin, stage: NodeStage
+) -> None:
     """There is no kubelet here, so the pod is its entry in the API, with our address as its own."""
     path = f"/api/v1/dataplanes/{stage.node}/vips"
     status, told = http_get(stage.agent.http + path)

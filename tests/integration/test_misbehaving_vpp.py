@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.live_syncer import Ear, row, running, vip, without_buckets
+from lab.live_syncer import SyncerEar, row, running, vip, without_buckets
 from lab.simulated_vpp import simulated_vpp
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import AppServer, IPAddress, Vip, VipId
@@ -68,9 +68,9 @@ async def vpp(tmp_path: Path) -> AsyncIterator[VppSimulator]:
 
 
 @pytest.fixture
-async def syncing(vpp: VppSimulator) -> AsyncIterator[tuple[VppSyncer, Ear]]:
+async def syncing(vpp: VppSimulator) -> AsyncIterator[tuple[VppSyncer, SyncerEar]]:
     """A syncer whose VPP has what it wanted `BEFORE`."""
-    ear = Ear()
+    ear = SyncerEar()
     syncer = VppSyncer(PapiLoadBalancer(vpp.api_socket, timeout=TIMEOUT), VipState(), listener=ear)
     syncer.set_synced()
     async with running(syncer):
@@ -78,7 +78,7 @@ async def syncing(vpp: VppSimulator) -> AsyncIterator[tuple[VppSyncer, Ear]]:
         yield syncer, ear
 
 
-async def want(syncer: VppSyncer, ear: Ear, wishes: Wishes, revision: str) -> None:
+async def want(syncer: VppSyncer, ear: SyncerEar, wishes: Wishes, revision: str) -> None:
     """Want this until it is reported as programmed."""
     for key, (on, wanted) in wishes.items():
         syncer.set_desired(key, on, wanted, revision)
@@ -109,7 +109,7 @@ def has(simulator: VppSimulator, wishes: Wishes) -> bool:
 @pytest.mark.parametrize("message", ["lb_add_del_vip_v2", "lb_add_del_as_v2", "lb_as_set_weight"])
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: type(fault).__name__)
 async def test_whatever_goes_wrong_at_a_change_it_is_made_and_the_flush_is_not_lost(
-    vpp: VppSimulator, syncing: tuple[VppSyncer, Ear], fault: Fault, message: str
+    vpp: VppSimulator, syncing: tuple[VppSyncer, SyncerEar], fault: Fault, message: str
 ) -> None:
     before = list(flows(vpp))
     assert set(before) == {A, B}
@@ -139,7 +139,7 @@ async def test_whatever_goes_wrong_at_a_change_it_is_made_and_the_flush_is_not_l
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
 async def test_a_new_vpp_that_fails_while_it_is_read_is_read_again(
-    vpp: VppSimulator, syncing: tuple[VppSyncer, Ear], fault: Fault, message: str
+    vpp: VppSimulator, syncing: tuple[VppSyncer, SyncerEar], fault: Fault, message: str
 ) -> None:
     _, ear = syncing
     await vpp.restart(keep=True, api_version=ApiVersion(shift=3))
@@ -150,7 +150,7 @@ async def test_a_new_vpp_that_fails_while_it_is_read_is_read_again(
 
 
 async def test_a_dump_that_comes_out_empty_removes_and_remakes_nothing(
-    vpp: VppSimulator, syncing: tuple[VppSyncer, Ear]
+    vpp: VppSimulator, syncing: tuple[VppSyncer, SyncerEar]
 ) -> None:
     syncer, ear = syncing
     before = list(flows(vpp))
@@ -164,7 +164,7 @@ async def test_a_dump_that_comes_out_empty_removes_and_remakes_nothing(
 
 
 async def test_the_connections_of_a_vpp_that_hangs_now_and_then_are_all_closed(
-    vpp: VppSimulator, syncing: tuple[VppSyncer, Ear]
+    vpp: VppSimulator, syncing: tuple[VppSyncer, SyncerEar]
 ) -> None:
     for number in range(3):
         vpp.faults.arm(DropAnswer(), "lb_as_set_weight")

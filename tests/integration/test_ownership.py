@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from data.kept_memory import keep_state, kept_state
-from lab.live_syncer import Ear, meddle, row, running, syncing, vip, without_buckets
+from lab.live_syncer import SyncerEar, meddle, row, running, syncing, vip, without_buckets
 from lab.simulated_vpp import simulated_vpp
 from lab.waiting import eventually
 from vpplb.model.names import ObjectKey
@@ -268,7 +268,7 @@ async def test_an_agent_that_dies_while_it_makes_a_vip_leaves_none_that_nobody_o
     vpp: VppSimulator, tmp_path: Path
 ) -> None:
     memory = tmp_path / "memory.json"
-    ear = Ear()
+    ear = SyncerEar()
     syncer = VppSyncer(PapiLoadBalancer(vpp.api_socket), VipState(), listener=ear)
     ear.on_memory = lambda: keep_state(memory, syncer.vips.owned_state)
     syncer.set_desired(WEB, WEB_VIP, WEB_ROW, "r1")

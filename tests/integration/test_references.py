@@ -21,7 +21,7 @@ _WAITING = "; a VIP in service stays as it is until each of them has a verdict"
 Manifest = dict[str, Any]
 
 
-class World:
+class ReferenceWorld:
     """Makes objects on the servers of a job, and sees what is said of all and what VPP has."""
 
     def __init__(self, job: MainJob, api: Api) -> None:
@@ -100,8 +100,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.control_plane]
 
 
 @pytest.fixture
-def world(job: MainJob, api: Api) -> Iterator[World]:
-    made = World(job, api)
+def world(job: MainJob, api: Api) -> Iterator[ReferenceWorld]:
+    made = ReferenceWorld(job, api)
     yield made
     api.clear()
     made.wait_vips()
@@ -132,7 +132,9 @@ RIVALS: dict[str, tuple[Manifest, Manifest, str]] = {
 }
 
 
-def test_the_older_wins_the_newer_says_so_and_takes_over_when_the_older_goes(world: World) -> None:
+def test_the_older_wins_the_newer_says_so_and_takes_over_when_the_older_goes(
+    world: ReferenceWorld,
+) -> None:
     world.api.create(world.backend("nginx0"), world.backend("six", "2001:db8::1"))
     older, newer = [], []
     for address, (first, second, _) in RIVALS.items():  # by names, the newer would win
@@ -162,7 +164,7 @@ def test_the_older_wins_the_newer_says_so_and_takes_over_when_the_older_goes(wor
     world.wait_vips(*map(_vip, newer))
 
 
-def test_who_was_refused_is_accepted_once_either_moves_away(world: World) -> None:
+def test_who_was_refused_is_accepted_once_either_moves_away(world: ReferenceWorld) -> None:
     world.api.create(world.backend("nginx0"))
     _in_one_second(
         world,
@@ -190,7 +192,7 @@ def _vip(frontend: Manifest) -> str:
 # --- references -----------------------------------------------------------------------------------
 
 
-def test_what_resolves_is_served_and_the_rest_when_it_comes(world: World) -> None:
+def test_what_resolves_is_served_and_the_rest_when_it_comes(world: ReferenceWorld) -> None:
     world.api.create(
         world.frontend("web", "192.0.2.50", "nginx0", "nginx1"),
         world.backend("nginx0"),
@@ -212,7 +214,9 @@ def test_what_resolves_is_served_and_the_rest_when_it_comes(world: World) -> Non
     world.api.wait("vhc", "later", backends=1)
 
 
-def test_a_backend_shared_by_many_frontends_is_probed_once_and_serves_all(world: World) -> None:
+def test_a_backend_shared_by_many_frontends_is_probed_once_and_serves_all(
+    world: ReferenceWorld,
+) -> None:
     server, many = world.job.servers["nginx0"], [f"web{number}" for number in range(10)]
     world.api.create(
         *(
@@ -239,19 +243,19 @@ def test_a_backend_shared_by_many_frontends_is_probed_once_and_serves_all(world:
     world.api.wait("vfe", many[0], state="up")
 
 
-def _weights(world: World, vip: str) -> Mapping[str, int]:
+def _weights(world: ReferenceWorld, vip: str) -> Mapping[str, int]:
     seen = world.job.witness.see().get(vip)
     return seen.weights if seen is not None else {}
 
 
-def _all_weights(world: World) -> set[int]:
+def _all_weights(world: ReferenceWorld) -> set[int]:
     return {weight for vip in world.job.witness.see().values() for weight in vip.weights.values()}
 
 
 # --- any order ------------------------------------------------------------------------------------
 
 
-def _objects(world: World) -> list[Manifest]:
+def _objects(world: ReferenceWorld) -> list[Manifest]:
     """Objects with every kind of conflict and of missing reference among them."""
     return [
         world.check("web"),
@@ -276,7 +280,7 @@ _LEAVING = {"a", "c", "f", "h", "nginx1", "idle"}
 
 
 def test_what_comes_of_a_set_of_objects_does_not_depend_on_the_order_they_came_and_went_in(
-    world: World,
+    world: ReferenceWorld,
 ) -> None:
     everything = _objects(world)
     full = _settled(world, everything)
@@ -295,7 +299,7 @@ def test_what_comes_of_a_set_of_objects_does_not_depend_on_the_order_they_came_a
     assert dataplane["errors"] == []
 
 
-def _settled(world: World, manifests: list[Manifest]) -> Mapping[str, Any]:
+def _settled(world: ReferenceWorld, manifests: list[Manifest]) -> Mapping[str, Any]:
     """Create objects in the order given; return what is said of them in the end."""
     _anew(world, manifests)
     frontends = [_name(one) for one in manifests if one["kind"] == "Frontend"]
@@ -308,19 +312,19 @@ def _settled(world: World, manifests: list[Manifest]) -> Mapping[str, Any]:
     return stays(world.said, "what is said", seconds=0.5)
 
 
-def _decided(world: World, frontend: str) -> bool:
+def _decided(world: ReferenceWorld, frontend: str) -> bool:
     """Whether a frontend waits for no verdict any more: with nobody up it has nothing to decide."""
     status = world.api.get("vfe", frontend)["status"]
     return not (status.get("activePool") and status["dataplane"].get("tentative"))
 
 
-def _anew(world: World, manifests: list[Manifest]) -> None:
+def _anew(world: ReferenceWorld, manifests: list[Manifest]) -> None:
     world.api.clear()
     world.wait_vips()
     _in_one_second(world, manifests)
 
 
-def _wait_said(world: World, expected: Mapping[str, Any], what: str) -> None:
+def _wait_said(world: ReferenceWorld, expected: Mapping[str, Any], what: str) -> None:
     def as_expected() -> bool:
         said = world.said()
         assert said.keys() == expected.keys()
@@ -347,7 +351,7 @@ def _name(manifest: Manifest) -> str:
     return name
 
 
-def _in_one_second(world: World, manifests: list[Manifest]) -> None:
+def _in_one_second(world: ReferenceWorld, manifests: list[Manifest]) -> None:
     """Create everything within one second of the API server's clock, so that names decide."""
     while True:
         time.sleep(1 - time.time() % 1)

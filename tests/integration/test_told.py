@@ -13,15 +13,15 @@ import pytest
 from cluster.api import Api
 from cluster.api_proxy import ApiProxy, writes
 from cluster.control_plane import ControlPlane
-from cluster.edits import Service
+from cluster.edits import EditedService
 from cluster.main_job import main_job
-from cluster.stage import Stage
+from cluster.stage import NodeStage
 from cluster.stage import stage as run_stage
 from lab.servers import CountingHttpServer
 from lab.waiting import wait_for
 
 
-class Ear:
+class EventEar:
     """Hears the events of a namespace, as `Type Reason object`, each once."""
 
     def __init__(self, api: Api) -> None:
@@ -69,7 +69,7 @@ def stage(
     control_plane: ControlPlane,
     proxies: dict[str, ApiProxy],
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Stage]:
+) -> Iterator[NodeStage]:
     noted = replace(
         control_plane,
         operator_kubeconfig=proxies["operator"].kubeconfig,
@@ -80,15 +80,15 @@ def stage(
 
 
 @pytest.fixture
-def service(proxy: Api, stage: Stage) -> Iterator[Service]:
+def service(proxy: Api, stage: NodeStage) -> Iterator[EditedService]:
     """Give the service in a namespace of its own, so that its events are all there are."""
     with main_job(stage) as job, proxy.within(job.kubectl.namespace) as api:
-        yield Service(job, api)
+        yield EditedService(job, api)
 
 
-def test_each_transition_is_one_event_a_frontend_and_one_log_line(service: Service) -> None:
+def test_each_transition_is_one_event_a_frontend_and_one_log_line(service: EditedService) -> None:
     job, api, mark = service.job, service.api, service.log_mark()
-    ear, server = Ear(api), service.server("nginx0")
+    ear, server = EventEar(api), service.server("nginx0")
     service.server("nginx1").hang = True  # so that the first pool is the first to serve
     api.create(
         job.frontend("also", vip="198.51.100.9", pools={"only": ["nginx0"]}),
@@ -135,7 +135,7 @@ def test_each_transition_is_one_event_a_frontend_and_one_log_line(service: Servi
     _expect_log(service, mark)
 
 
-def _expect_log(service: Service, mark: int) -> None:
+def _expect_log(service: EditedService, mark: int) -> None:
     """Expect a line for each transition of nginx0, with its parts as fields, and no other lines."""
     lines = service.log_since(mark)
     seen = [
@@ -176,7 +176,7 @@ SHOWN = {
         ["DETAIL", "FRONTENDS", "ACCEPTED"],
         {
             "nginx0": "ADDRESS web up L7OK SINCE 200 OK 2 Accepted",
-            "nginx1": "ADDRESS web down L7STS SINCE 503 Service Unavailable 2 Accepted",
+            "nginx1": "ADDRESS web down L7STS SINCE 503 EditedService Unavailable 2 Accepted",
             "nginx2": "ADDRESS web paused SINCE 1 Accepted",
         },
     ),
@@ -189,7 +189,7 @@ SHOWN = {
 """By kind: the columns, further ones of `-o wide`, and what they show of each object."""
 
 
-def test_kubectl_shows_what_matters_in_a_line(service: Service) -> None:
+def test_kubectl_shows_what_matters_in_a_line(service: EditedService) -> None:
     job, api = service.job, service.api
     api.create(service.check(), *job.backends, job.frontend(pools={"main": ["nginx0", "nginx1"]}))
     service.wait_serving("nginx0")
@@ -227,7 +227,7 @@ def test_kubectl_shows_what_matters_in_a_line(service: Service) -> None:
 
 
 def test_while_nothing_changes_nothing_is_written_and_nothing_logged(
-    service: Service, proxies: dict[str, ApiProxy], stage: Stage
+    service: EditedService, proxies: dict[str, ApiProxy], stage: NodeStage
 ) -> None:
     service.renew()
     service.edit("vhc", "web", {"fall": 3})
@@ -256,7 +256,7 @@ def test_while_nothing_changes_nothing_is_written_and_nothing_logged(
 
 
 def test_programs_that_come_back_to_what_they_left_write_nothing(
-    service: Service, proxies: dict[str, ApiProxy], stage: Stage
+    service: EditedService, proxies: dict[str, ApiProxy], stage: NodeStage
 ) -> None:
     service.renew()
     time.sleep(1)  # what was due is written
@@ -278,7 +278,7 @@ MANY = 200
 
 
 def test_a_mass_failure_floods_nobody_with_events_and_delays_no_status(
-    service: Service, proxies: dict[str, ApiProxy]
+    service: EditedService, proxies: dict[str, ApiProxy]
 ) -> None:
     job, api, begin = service.job, service.api, time.monotonic()
     names = [f"many{number:03}" for number in range(MANY)]

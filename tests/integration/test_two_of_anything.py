@@ -15,7 +15,7 @@ import pytest
 
 from cluster.control_plane import SYSTEM_NAMESPACE, ControlPlane, fresh_namespace
 from cluster.kubectl import Kubectl
-from cluster.stage import Service, SimulatedVpp, stage
+from cluster.stage import ServiceProcess, SimulatedVpp, stage
 from data.manifests import backend, frontend
 from lab.http_get import http_get
 from lab.waiting import stays, wait_for
@@ -25,11 +25,11 @@ pytestmark = [pytest.mark.slow, pytest.mark.control_plane]
 LEASE = 2.0
 """Duration of the operators' lease, in seconds."""
 
-Start = Callable[..., Service]
+Start = Callable[..., ServiceProcess]
 """Starts an operator of a release: its name and further options; waits until it answers."""
 
 
-def said(service: Service) -> dict[str, Any]:
+def said(service: ServiceProcess) -> dict[str, Any]:
     """Return what `/readyz` says; empty while nothing answers."""
     status, text = http_get(f"{service.http}/readyz")
     return json.loads(text) if status else {}
@@ -41,7 +41,7 @@ def start(control_plane: ControlPlane, tmp_path: Path) -> Iterator[Start]:
     lease = f"two-{secrets.token_hex(3)}"
     with ExitStack() as stack:
 
-        def begin(name: str, *args: str, identity: str = "") -> Service:
+        def begin(name: str, *args: str, identity: str = "") -> ServiceProcess:
             directory = tmp_path / name
             directory.mkdir()
             options = [
@@ -50,7 +50,7 @@ def start(control_plane: ControlPlane, tmp_path: Path) -> Iterator[Start]:
                 f"--lease-duration={LEASE:g}s",
                 f"--identity={identity or name}",
             ]
-            service = Service(
+            service = ServiceProcess(
                 "operator", control_plane.operator_kubeconfig, directory, *options, *args
             )
             stack.callback(service.program.stop)
@@ -115,7 +115,7 @@ def test_a_second_agent_of_one_name_keeps_its_hands_off_and_says_so(
         other.mkdir()
         vpp = SimulatedVpp(other)
         stack.callback(vpp.stop)
-        clone = Service(
+        clone = ServiceProcess(
             "agent",
             control_plane.agent_kubeconfig,
             other,

@@ -18,7 +18,7 @@ from vpplb.vpp.lb import PapiLoadBalancer
 pytestmark = pytest.mark.slow
 
 
-class Vpp:
+class RestartableVpp:
     """A VPP that can be started and stopped under one path."""
 
     def __init__(self, directory: Path, binary: str | None) -> None:
@@ -42,9 +42,9 @@ class Vpp:
 
 
 @pytest.fixture(params=["simulator", pytest.param("real", marks=pytest.mark.real_vpp)])
-async def vpp(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Vpp]:
+async def vpp(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[RestartableVpp]:
     binary = os.environ["VPPLB_TEST_VPP"] if request.param == "real" else None
-    vpp = Vpp(tmp_path, binary)
+    vpp = RestartableVpp(tmp_path, binary)
     await vpp.start()
     yield vpp
     await vpp.stop()
@@ -65,7 +65,7 @@ TABLES: Mapping[str, VipTable] = {
 }
 
 
-async def test_vpp_goes_from_any_table_to_any_other(vpp: Vpp) -> None:
+async def test_vpp_goes_from_any_table_to_any_other(vpp: RestartableVpp) -> None:
     lb = PapiLoadBalancer(vpp.socket)
     await lb.connect()
     for start, end in permutations(TABLES, 2):
@@ -80,7 +80,7 @@ async def test_vpp_goes_from_any_table_to_any_other(vpp: Vpp) -> None:
     await lb.close()
 
 
-async def test_a_large_table_is_programmed_and_read_in_one_go(vpp: Vpp) -> None:
+async def test_a_large_table_is_programmed_and_read_in_one_go(vpp: RestartableVpp) -> None:
     calls: list[int] = []
     lb = PapiLoadBalancer(vpp.socket, on_call=lambda _name, retval: calls.append(retval))
     await lb.connect()
@@ -93,7 +93,9 @@ async def test_a_large_table_is_programmed_and_read_in_one_go(vpp: Vpp) -> None:
     await lb.close()
 
 
-async def test_a_vpp_that_dies_and_comes_back_empty_is_programmed_in_full(vpp: Vpp) -> None:
+async def test_a_vpp_that_dies_and_comes_back_empty_is_programmed_in_full(
+    vpp: RestartableVpp,
+) -> None:
     wanted = TABLES["two ports"]
     named = {ObjectKey("shop", f"web{n}"): item for n, item in enumerate(wanted.items())}
     async with syncing(vpp.socket, named) as (_, ear):
@@ -105,7 +107,7 @@ async def test_a_vpp_that_dies_and_comes_back_empty_is_programmed_in_full(vpp: V
         assert without_buckets((await read(vpp.socket)).table) == wanted
 
 
-async def test_what_another_client_changes_is_repaired(vpp: Vpp) -> None:
+async def test_what_another_client_changes_is_repaired(vpp: RestartableVpp) -> None:
     wanted = TABLES["one VIP"]
     named = {ObjectKey("shop", "web"): (vip(WEB), wanted[vip(WEB)])}
     async with syncing(vpp.socket, named, sync_interval=0.3) as (_, ear):

@@ -28,7 +28,7 @@ PERIOD = 2.0
 """Seconds a watch lasts here: what takes up to 35 s by default takes up to 2.4."""
 
 
-class World:
+class WatchedWorld:
     """A watched namespace: what users do there, and what the informer has been told of it."""
 
     def __init__(self, server: KubeClient, namespace: str, proxy: ApiProxy) -> None:
@@ -86,13 +86,13 @@ class World:
                 await asyncio.gather(running, return_exceptions=True)
 
 
-Case = Callable[[World], Awaitable[None]]
+Case = Callable[[WatchedWorld], Awaitable[None]]
 
 
 def interrupted(fault: Callable[[ApiProxy], AbstractContextManager[None]]) -> Case:
     """What is deleted and made while nothing comes through is known soon after."""
 
-    async def case(world: World) -> None:
+    async def case(world: WatchedWorld) -> None:
         async with world.watched() as informer:
             with fault(world.proxy):
                 world.proxy.reset()
@@ -111,7 +111,7 @@ def interrupted(fault: Callable[[ApiProxy], AbstractContextManager[None]]) -> Ca
 def cut(last: bytes, only: Which = watches) -> Case:
     """A watch that ends in a bad way is begun anew."""
 
-    async def case(world: World) -> None:
+    async def case(world: WatchedWorld) -> None:
         async with world.watched():
             world.proxy.cut(only, last=last)
             await world.delete("old")
@@ -121,7 +121,7 @@ def cut(last: bytes, only: Which = watches) -> Case:
     return case
 
 
-async def quiet(world: World) -> None:
+async def quiet(world: WatchedWorld) -> None:
     """A watch without any event proves that it lives."""
     async with world.watched() as informer:
         ages = []
@@ -133,7 +133,7 @@ async def quiet(world: World) -> None:
         assert not informer.watch.trouble
 
 
-async def own_writes(world: World) -> None:
+async def own_writes(world: WatchedWorld) -> None:
     """What the answers to our own writes have told is told no more by the watch, which goes on."""
     async with world.watched() as informer:
         key, versions = ObjectKey(world.namespace, "old"), list[int]()
@@ -191,7 +191,7 @@ async def _run_all(plane: ControlPlane, directory: Path) -> Mapping[str, BaseExc
             name = f"watch-{number}"
             await server.create_object(ObjectKind.NAMESPACE, {"metadata": {"name": name}})
             with ApiProxy(plane.operator_kubeconfig, directory) as proxy:
-                await case(World(server, name, proxy))
+                await case(WatchedWorld(server, name, proxy))
             await server.delete_object(ObjectKind.NAMESPACE, ObjectKey("", name))
 
         ended = await asyncio.gather(

@@ -48,7 +48,7 @@ def without_buckets(table: VipTable) -> VipTable:
 
 
 @dataclass
-class Ear(Listener):
+class SyncerEar(Listener):
     """Hears a syncer, and lets a test wait for what it says."""
 
     news: asyncio.Event = field(default_factory=asyncio.Event)
@@ -110,9 +110,9 @@ async def syncing(
     state: OwnedState | None = None,
     sync_interval: float = 30.0,
     conf: DesiredSettings | None = None,
-) -> AsyncIterator[tuple[VppSyncer, Ear]]:
+) -> AsyncIterator[tuple[VppSyncer, SyncerEar]]:
     """Run a syncer that wants this, each at revision `r1`, until it has been programmed."""
-    ear = Ear()
+    ear = SyncerEar()
     syncer = VppSyncer(
         PapiLoadBalancer(socket), VipState(state), listener=ear, sync_interval=sync_interval
     )

@@ -28,7 +28,7 @@ _VPP_COMMANDS = {
 }
 
 
-class Server:
+class TrafficServer:
     """A server behind the VIP, in a namespace of its own."""
 
     def __init__(self, name: str, network: Lan, directory: Path, stack: ExitStack) -> None:

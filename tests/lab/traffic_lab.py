@@ -36,7 +36,7 @@ from lab.traffic_hosts import (
     VIP,
     VIP6,
     Router,
-    Server,
+    TrafficServer,
 )
 from lab.vpp_tap import CHANGING, VppTap
 from lab.vpp_witness import VppWitness
@@ -126,7 +126,7 @@ class TrafficLab:
         client.run("ip", "route", "add", VIP, "via", ROUTER)
         client.run("ip", "route", "add", VIP6, "via", ROUTER6)
         self.prober = network.attach("prober", [PROBER])
-        self.servers = {name: Server(name, network, directory, stack) for name in SERVERS}
+        self.servers = {name: TrafficServer(name, network, directory, stack) for name in SERVERS}
         self.router = Router(binary, directory / "v", network.attach("router"))
         stack.callback(self.router.stop)
         self.tap = stack.enter_context(VppTap(directory / "tap.sock", self.router.socket))

@@ -24,7 +24,7 @@ LEADER = -1
 """In an action: the member that leads, or the first when none does."""
 
 
-class Slow(NamedTuple):
+class SlowRequests(NamedTuple):
     """A member's requests take this long from now on, there and back."""
 
     member: int
@@ -68,13 +68,13 @@ class Edit(NamedTuple):
     holder: str | None
 
 
-Line = Slow | Cut | Mend
+Line = SlowRequests | Cut | Mend
 Action = Line | Crash | Stop | Delete | Edit
 
 members = st.sampled_from([LEADER, LEADER, *range(MEMBERS)])
 delays = st.sampled_from([0.0, 0.01, 0.3, 1.0, 2.4, 3.0, 6.0, 14.0, 40.0])
 lines = st.one_of(
-    st.builds(Slow, members, delays, delays),
+    st.builds(SlowRequests, members, delays, delays),
     st.builds(Cut, members, st.booleans(), st.sampled_from([1.0, 9.0, 17.0, 33.0])),
     st.builds(Mend, members),
 )
@@ -126,7 +126,7 @@ class Registry(LeaseStore):
         self._since = at
 
 
-class Member:
+class ElectionMember:
     """A program that takes part, for as many lives as it has."""
 
     def __init__(self, house: "House", number: int, skew: float, scope: ServedScope) -> None:
@@ -169,16 +169,16 @@ class House:
     ) -> None:
         self.server = Registry(in_force=restarting and not any(one.namespaces for one in scopes))
         self._restarting = restarting
-        self.members: list[Member] = []
+        self.members: list[ElectionMember] = []
         for number, (skew, scope) in enumerate(zip(skews, scopes, strict=True)):
-            self.members.append(Member(self, number, skew, scope))
+            self.members.append(ElectionMember(self, number, skew, scope))
 
     def fences(self, scope: ServedScope) -> list[WriteFence]:
         return [one.fence for one in self.members if one.scope.is_overlapping(scope)]
 
     async def do(self, action: Action) -> None:
         match action:
-            case Slow(member, there, back):
+            case SlowRequests(member, there, back):
                 line = self._member(member).line
                 line.there, line.back = there, back
             case Cut(member, deaf, seconds):
@@ -216,7 +216,7 @@ class House:
         for member in self.members:
             await member.end()
 
-    def leaders(self) -> list[Member]:
+    def leaders(self) -> list[ElectionMember]:
         return [one for one in self.members if one.elector.role is LeaderRole.LEADING]
 
     def mend_all(self) -> None:
@@ -224,11 +224,11 @@ class House:
             member.line.there = member.line.back = 0.0
             _join(member.line)
 
-    async def _restart(self, member: Member, *, in_order: bool = False) -> None:
+    async def _restart(self, member: ElectionMember, *, in_order: bool = False) -> None:
         await member.end(member.elector.resign_lease if in_order else None)
         member.start()
 
-    def _member(self, number: int) -> Member:
+    def _member(self, number: int) -> ElectionMember:
         return (
             next(iter(self.leaders()), self.members[0])
             if number == LEADER

@@ -70,7 +70,7 @@ frontends = st.builds(
 objects = st.one_of(health_checks, backends, backends, frontends)
 
 
-class Server(NamedTuple):
+class FlushedServer(NamedTuple):
     """What a flush of a server depends on."""
 
     epoch: int
@@ -81,7 +81,7 @@ LONG = 60.0
 """Seconds after which nobody waits for a verdict any more."""
 
 
-class Life(RuleBasedStateMachine):
+class OperatorLife(RuleBasedStateMachine):
     """An operator through edits, verdicts and restarts."""
 
     def __init__(self) -> None:
@@ -89,7 +89,7 @@ class Life(RuleBasedStateMachine):
         self.world = World()
         self.naive = Naive()
         self.outdated: list[tuple[str, int]] = []
-        self.servers: dict[tuple[ObjectKey, IPAddress], Server] = {}
+        self.servers: dict[tuple[ObjectKey, IPAddress], FlushedServer] = {}
         self.generation = 0
 
     # --- what happens -----------------------------------------------------------------------
@@ -235,9 +235,9 @@ class Life(RuleBasedStateMachine):
             if any(weights.values())
         }
 
-    def _servers(self) -> dict[tuple[ObjectKey, IPAddress], Server]:
+    def _servers(self) -> dict[tuple[ObjectKey, IPAddress], FlushedServer]:
         return {
-            (one.key, at): Server(
+            (one.key, at): FlushedServer(
                 self.world.desired(one.key.name).servers[at].flush_epoch,
                 frozenset(
                     (name, self.naive.state[name])
@@ -271,7 +271,7 @@ QUICK = settings(
 
 @pytest.mark.slow
 async def test_a_life_of_edits_verdicts_and_restarts() -> None:
-    run_state_machine_as_test(Life, settings=QUICK)
+    run_state_machine_as_test(OperatorLife, settings=QUICK)
 
 
 def _decided(world: World) -> dict[ObjectKey, object]:

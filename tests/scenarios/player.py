@@ -54,7 +54,7 @@ def scenarios() -> list[Scenario]:
     return [Scenario(**case) for text in texts for case in yaml.safe_load(text)]
 
 
-class Stage:
+class ScenarioStage:
     """A world with the objects as users wrote them."""
 
     def __init__(self, given: Mapping[str, Any]) -> None:

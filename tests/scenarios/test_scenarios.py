@@ -2,7 +2,7 @@
 
 import pytest
 
-from scenarios.player import Scenario, Stage, scenarios
+from scenarios.player import Scenario, ScenarioStage, scenarios
 
 NOTHING: dict[str, object] = {
     "flushed": [],
@@ -15,7 +15,7 @@ NOTHING: dict[str, object] = {
 
 @pytest.mark.parametrize("case", scenarios(), ids=str)
 async def test_scenario(case: Scenario) -> None:
-    stage = Stage(case.given)
+    stage = ScenarioStage(case.given)
     for event in case.when:
         stage.happens(event)
     expected = NOTHING | dict(case.then)

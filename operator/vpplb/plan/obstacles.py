@@ -16,7 +16,7 @@ FlushEpochs = Mapping[IPAddress, int]
 
 
 _NAT = (Encap.NAT4, Encap.NAT6)
-# VPP quirk: NAT made anew. VPP aborts when such a VIP is removed one day (vpp/nat.py).
+# VPP quirk: NAT made anew. VPP aborts when such a VIP is removed one day (vpp/nat_guard.py).
 _NAT_STAYS = (
     "VPP cannot make a NAT VIP anew: what it has stays as it was made; to change it, delete the"
     " Frontend, and create it again two minutes later"

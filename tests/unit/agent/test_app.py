@@ -27,7 +27,7 @@ pytestmark = pytest.mark.looptime
 VIPS = {"web": WEB, "api": API, "dns": vip("192.0.2.3/32")}
 
 
-class Server(FakeApiServer):
+class OwnClientServer(FakeApiServer):
     """A client of itself."""
 
     async def __aenter__(self) -> Self:
@@ -39,18 +39,18 @@ class Server(FakeApiServer):
     health = RequestHealth()
 
 
-class Vpp(FakeLoadBalancer):
+class UnwatchedVpp(FakeLoadBalancer):
     """A VPP that nobody looks at."""
 
     async def read_with_indexes(self) -> Mapping[str, object]:
         raise AssertionError("nobody asked for the VIPs")
 
 
-class World:
+class AgentWorld:
     """What the agent finds: an API server with frontends, whose watch we are, and a VPP."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.server, self.vpp = Server(), Vpp()
+        self.server, self.vpp = OwnClientServer(), UnwatchedVpp()
         self.server.add(ObjectKind.DATAPLANE, NODE, {})["metadata"] |= {"uid": "u", "generation": 1}
         for name, one in VIPS.items():
             made = self.server.add(ObjectKind.FRONTEND, key(name), decided(one))
@@ -59,7 +59,7 @@ class World:
         self._informers: list[ObjectInformer] = []
         informers = self._informers
 
-        async def client() -> Server:
+        async def client() -> OwnClientServer:
             return self.server
 
         async def watches(informer: ObjectInformer) -> None:
@@ -86,7 +86,7 @@ class World:
 async def test_what_is_flushed_is_on_disk_while_it_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world, memory, stop = World(monkeypatch), tmp_path / "memory.json", asyncio.Event()
+    world, memory, stop = AgentWorld(monkeypatch), tmp_path / "memory.json", asyncio.Event()
     options = app.AgentOptions(
         node=NODE.name, vpp_api_socket=tmp_path / "api.sock", state_file=memory, http_address=""
     )
@@ -104,7 +104,7 @@ async def test_what_is_flushed_is_on_disk_while_it_runs(
 async def test_what_the_syncer_does_while_the_last_writes_are_drained_is_remembered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world, memory, stop = World(monkeypatch), tmp_path / "memory.json", asyncio.Event()
+    world, memory, stop = AgentWorld(monkeypatch), tmp_path / "memory.json", asyncio.Event()
     options = app.AgentOptions(
         node=NODE.name, vpp_api_socket=tmp_path / "api.sock", state_file=memory, http_address=""
     )

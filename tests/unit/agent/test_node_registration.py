@@ -21,7 +21,7 @@ KEY = cluster_key("n1")
 OWNER = {"apiVersion": "v1", "kind": "Node", "name": "n1", "uid": "node-uid"}
 
 
-class Server(FakeApiServer):
+class NodeServer(FakeApiServer):
     """A server with one Node, and its Dataplane."""
 
     def node(self, **labels: str) -> None:
@@ -53,14 +53,14 @@ class Store(OwnedStateStore):
 
 
 def node(
-    server: Server, spec: Mapping[str, object] | None = None
+    server: NodeServer, spec: Mapping[str, object] | None = None
 ) -> tuple[NodeRegistration, list[Mapping[str, str]]]:
     told: list[Mapping[str, str]] = []
     return NodeRegistration(server, "n1", Store(spec)), told
 
 
 async def test_the_dataplane_carries_the_labels_of_its_node_and_goes_with_it() -> None:
-    server = Server()
+    server = NodeServer()
     server.node(role="edge")
     one, told = node(server)
     made = await one.register_node(told.append)
@@ -78,7 +78,7 @@ async def test_the_dataplane_carries_the_labels_of_its_node_and_goes_with_it() -
 
 
 async def test_where_there_is_no_node_the_dataplane_stands_alone() -> None:
-    server = Server()
+    server = NodeServer()
     one, told = node(server)
     made = await one.register_node(told.append)
     assert (made["metadata"]["labels"], made["metadata"]["ownerReferences"]) == ({}, [])
@@ -86,7 +86,7 @@ async def test_where_there_is_no_node_the_dataplane_stands_alone() -> None:
 
 
 async def test_a_dataplane_that_is_as_it_should_be_is_left_alone() -> None:
-    server = Server()
+    server = NodeServer()
     server.node(role="edge")
     await node(server)[0].register_node()
     server.requests.clear()
@@ -95,7 +95,7 @@ async def test_a_dataplane_that_is_as_it_should_be_is_left_alone() -> None:
 
 
 async def test_the_settings_and_status_of_a_dataplane_that_is_there_are_returned() -> None:
-    server = Server()
+    server = NodeServer()
     server.objects[ObjectKind.DATAPLANE, KEY] = {
         "metadata": {"name": "n1"},
         "spec": {"paused": True},
@@ -106,7 +106,7 @@ async def test_the_settings_and_status_of_a_dataplane_that_is_there_are_returned
 
 
 async def test_new_labels_are_told_and_mirrored_and_old_ones_go() -> None:
-    server = Server()
+    server = NodeServer()
     server.node(role="edge", zone="a")
     one, told = node(server)
     await one.register_node(told.append)
@@ -119,7 +119,7 @@ async def test_new_labels_are_told_and_mirrored_and_old_ones_go() -> None:
 
 
 async def test_the_labels_of_others_are_left_alone_also_when_the_agent_is_started_anew() -> None:
-    server = Server()
+    server = NodeServer()
     server.node(role="edge", zone="a")
     await node(server)[0].register_node()
     server.dataplane["labels"] |= {"team": "net", "app.kubernetes.io/managed-by": "argo"}
@@ -136,7 +136,7 @@ async def test_the_labels_of_others_are_left_alone_also_when_the_agent_is_starte
 
 
 async def test_labels_that_an_agent_before_has_left_are_kept_where_nothing_says_whose() -> None:
-    server = Server()
+    server = NodeServer()
     server.node(zone="a")
     server.objects[ObjectKind.DATAPLANE, KEY] = {
         "metadata": {"name": "n1", "labels": {"zone": "a", "old": "x"}}
@@ -149,7 +149,7 @@ async def test_labels_that_an_agent_before_has_left_are_kept_where_nothing_says_
 
 
 async def test_a_node_made_anew_becomes_the_owner() -> None:
-    server = Server()
+    server = NodeServer()
     server.node()
     one, _ = node(server)
     await one.register_node()
@@ -160,7 +160,7 @@ async def test_a_node_made_anew_becomes_the_owner() -> None:
 
 async def test_a_node_that_is_being_removed_takes_its_dataplane_with_it() -> None:
     """Taking the owner off would leave a Dataplane of no node behind, for ever."""
-    server = Server()
+    server = NodeServer()
     server.node(role="edge")
     one, told = node(server)
     await one.register_node(told.append)
@@ -172,7 +172,7 @@ async def test_a_node_that_is_being_removed_takes_its_dataplane_with_it() -> Non
 
 
 async def test_a_deleted_dataplane_is_made_anew_within_seconds() -> None:
-    server = Server()
+    server = NodeServer()
     server.node(role="edge")
     one, _ = node(server)
     await one.register_node()
@@ -187,7 +187,7 @@ async def test_a_deleted_dataplane_is_made_anew_within_seconds() -> None:
 
 
 async def test_a_deletion_that_nobody_told_is_noticed_all_the_same() -> None:
-    server = Server()
+    server = NodeServer()
     one, _ = node(server)
     await one.register_node()
     running = asyncio.create_task(one.run(lambda _: None))
@@ -199,7 +199,7 @@ async def test_a_deletion_that_nobody_told_is_noticed_all_the_same() -> None:
 
 
 async def test_a_dataplane_made_by_another_meanwhile_is_taken() -> None:
-    class Overtaken(Server):
+    class Overtaken(NodeServer):
         async def create_object(self, kind: ObjectKind, body: Mapping[str, object]) -> JsonObject:
             self.objects[kind, KEY] = {"metadata": {"name": "n1"}, "spec": {"paused": True}}
             return await super().create_object(kind, body)
@@ -211,7 +211,7 @@ async def test_a_dataplane_made_by_another_meanwhile_is_taken() -> None:
 async def test_an_api_server_that_is_away_is_tried_until_it_is_back(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    server = Server()
+    server = NodeServer()
     server.node(role="edge")
     server.faults.extend(ApiUnreachable("refused") for _ in range(20))
     one, told = node(server)
@@ -233,7 +233,7 @@ SPEC = {"paused": True, "flowTimeout": "77s"}
 
 
 async def test_a_dataplane_that_was_deleted_comes_back_as_it_was() -> None:
-    server, store = Server(), Store()
+    server, store = NodeServer(), Store()
     server.node()
     one = NodeRegistration(server, "n1", store)
     await one.register_node()
@@ -245,7 +245,7 @@ async def test_a_dataplane_that_was_deleted_comes_back_as_it_was() -> None:
 
 
 async def test_a_node_that_is_made_anew_is_paused_as_the_last_agent_left_it() -> None:
-    server = Server()
+    server = NodeServer()
     server.node()
     one, _ = node(server, SPEC)
     assert (await one.register_node())["spec"] == SPEC
@@ -257,7 +257,7 @@ async def test_a_node_that_is_made_anew_is_paused_as_the_last_agent_left_it() ->
 async def test_settings_that_the_api_server_no_longer_takes_are_left_out_but_never_paused(
     spec: Mapping[str, object], left: Mapping[str, object]
 ) -> None:
-    server = Server()
+    server = NodeServer()
     server.node()
     one, _ = node(server, spec)
     create = server.create_object
@@ -272,7 +272,7 @@ async def test_settings_that_the_api_server_no_longer_takes_are_left_out_but_nev
 
 
 async def test_what_a_dataplane_of_an_earlier_node_of_that_name_says_is_not_ours() -> None:
-    server = Server()
+    server = NodeServer()
     server.node()
     one, _ = node(server)
     await one.register_node()

@@ -23,7 +23,7 @@ WEB, FOREIGN = vip("192.0.2.1/32"), vip("192.0.2.2/32")
 PACKETS = PacketTally(existing=5, first=2, untracked=1, no_server=0)
 
 
-class Counters:
+class AbsentCounters:
     """Counters that can be away."""
 
     def __init__(self) -> None:
@@ -35,11 +35,11 @@ class Counters:
         return {one: PACKETS for one in indexes if one == WEB}
 
 
-class Vpp:
+class SharedVpp:
     """A VPP with a VIP of ours and one of others."""
 
     def __init__(self) -> None:
-        self.lb, self.counters, self.clock = FakeLoadBalancer(), Counters(), FakeClock()
+        self.lb, self.counters, self.clock = FakeLoadBalancer(), AbsentCounters(), FakeClock()
 
     async def start(self, counters: bool = True) -> VipsPage:
         await self.lb.connect()
@@ -59,7 +59,7 @@ class Vpp:
 
 
 async def test_it_tells_all_vips_with_packets_and_true_shares() -> None:
-    vpp = Vpp()
+    vpp = SharedVpp()
     answer: Mapping[str, Any] = await (await vpp.start())()
     assert (answer["node"], answer["at"]) == ("n1", vpp.clock.now().isoformat())
     web, foreign = answer["vips"]
@@ -80,25 +80,25 @@ async def test_it_tells_all_vips_with_packets_and_true_shares() -> None:
 
 
 async def test_packets_that_cannot_be_read_are_said_to_be_unknown() -> None:
-    vpp = Vpp()
+    vpp = SharedVpp()
     page = await vpp.start()
     vpp.counters.gone = "/run/vpp/stats.sock: No such file or directory"
     answer: Mapping[str, Any] = await page()
     assert answer["packetsUnknown"] == "/run/vpp/stats.sock: No such file or directory"
     assert [one for one in answer["vips"] if "packets" in one] == []
-    blind: Mapping[str, Any] = await (await Vpp().start(counters=False))()
+    blind: Mapping[str, Any] = await (await SharedVpp().start(counters=False))()
     assert blind["packetsUnknown"] == "the agent was given no stats socket"
 
 
 async def test_a_vpp_without_vips_is_no_trouble() -> None:
-    vpp = Vpp()
+    vpp = SharedVpp()
     page = await vpp.start()
     vpp.lb.rows.clear()
     assert await page() == {"node": "n1", "at": vpp.clock.now().isoformat(), "vips": []}
 
 
 async def test_without_vpp_there_is_no_answer_but_a_reason() -> None:
-    vpp = Vpp()
+    vpp = SharedVpp()
     page = await vpp.start()
     vpp.lb.down = True
     with pytest.raises(PageUnavailable, match="VPP cannot be read: VPP closed the connection"):
@@ -106,7 +106,7 @@ async def test_without_vpp_there_is_no_answer_but_a_reason() -> None:
 
 
 async def test_however_many_ask_vpp_is_read_once_a_second() -> None:
-    vpp = Vpp()
+    vpp = SharedVpp()
     page = await vpp.start()
     vpp.lb.delay = 0.1
     answers = await asyncio.gather(*(page() for _ in range(20)))

@@ -15,7 +15,7 @@ from vpplb.resources.dataplane import AGENT_GONE
 CONNECTED = {"type": "Connected", "status": "True", "reason": "Connected", "message": ""}
 
 
-class Server(KubeClient):
+class HeartbeatClient(KubeClient):
     """Has the leases of `renewed` (node: stamp) and remembers the statuses that were patched."""
 
     def __init__(self) -> None:
@@ -53,17 +53,17 @@ class Server(KubeClient):
 
 
 @pytest.fixture
-def server() -> Server:
-    return Server()
+def server() -> HeartbeatClient:
+    return HeartbeatClient()
 
 
 @pytest.fixture
-def heartbeats(server: Server) -> AgentHeartbeats:
+def heartbeats(server: HeartbeatClient) -> AgentHeartbeats:
     return AgentHeartbeats(server, "system", server.nodes, FakeClock())
 
 
 async def test_an_agent_that_renews_is_left_alone(
-    server: Server, heartbeats: AgentHeartbeats
+    server: HeartbeatClient, heartbeats: AgentHeartbeats
 ) -> None:
     for second in range(0, 100, 10):
         server.renewed["n1"] = f"stamp {second}"
@@ -72,7 +72,7 @@ async def test_an_agent_that_renews_is_left_alone(
 
 
 async def test_a_lease_that_has_run_out_makes_its_node_unknown_once(
-    server: Server, heartbeats: AgentHeartbeats
+    server: HeartbeatClient, heartbeats: AgentHeartbeats
 ) -> None:
     server.renewed["n1"] = "stamp"
     await heartbeats.look_at_leases(0.0)
@@ -87,7 +87,7 @@ async def test_a_lease_that_has_run_out_makes_its_node_unknown_once(
 
 
 async def test_an_agent_that_comes_back_and_goes_again_is_told_again(
-    server: Server, heartbeats: AgentHeartbeats
+    server: HeartbeatClient, heartbeats: AgentHeartbeats
 ) -> None:
     server.renewed["n1"] = "first"
     await heartbeats.look_at_leases(0.0)
@@ -100,7 +100,7 @@ async def test_an_agent_that_comes_back_and_goes_again_is_told_again(
 
 
 async def test_a_node_without_any_lease_is_given_time(
-    server: Server, heartbeats: AgentHeartbeats
+    server: HeartbeatClient, heartbeats: AgentHeartbeats
 ) -> None:
     await heartbeats.look_at_leases(100.0)
     await heartbeats.look_at_leases(129.0)
@@ -110,7 +110,7 @@ async def test_a_node_without_any_lease_is_given_time(
 
 
 async def test_a_new_operator_does_not_tell_what_is_told(
-    server: Server, heartbeats: AgentHeartbeats
+    server: HeartbeatClient, heartbeats: AgentHeartbeats
 ) -> None:
     server.status = {"conditions": [{**CONNECTED, "status": "Unknown", "reason": AGENT_GONE}]}
     await heartbeats.look_at_leases(0.0)
@@ -120,7 +120,7 @@ async def test_a_new_operator_does_not_tell_what_is_told(
 
 @pytest.mark.looptime
 async def test_nobody_is_judged_while_leases_cannot_be_read(
-    server: Server, heartbeats: AgentHeartbeats, caplog: pytest.LogCaptureFixture
+    server: HeartbeatClient, heartbeats: AgentHeartbeats, caplog: pytest.LogCaptureFixture
 ) -> None:
     import asyncio
 
@@ -133,7 +133,7 @@ async def test_nobody_is_judged_while_leases_cannot_be_read(
 
 
 async def test_time_in_which_leases_could_not_be_read_counts_for_none(
-    server: Server, heartbeats: AgentHeartbeats
+    server: HeartbeatClient, heartbeats: AgentHeartbeats
 ) -> None:
     """After ten minutes without an API server the agents may renew a moment after we look."""
     server.renewed["n1"] = "before"
@@ -150,7 +150,7 @@ async def test_time_in_which_leases_could_not_be_read_counts_for_none(
 
 
 async def test_an_agent_that_is_gone_is_told_again_when_that_was_lost(
-    server: Server, heartbeats: AgentHeartbeats
+    server: HeartbeatClient, heartbeats: AgentHeartbeats
 ) -> None:
     server.renewed["n1"] = "stamp"
     await heartbeats.look_at_leases(0.0)
@@ -160,7 +160,7 @@ async def test_an_agent_that_is_gone_is_told_again_when_that_was_lost(
     assert server.patched == ["n1", "n1"]
 
 
-async def test_one_that_cannot_be_told_does_not_hold_up_the_others(server: Server) -> None:
+async def test_one_that_cannot_be_told_does_not_hold_up_the_others(server: HeartbeatClient) -> None:
     nodes = {"n1": False, "n2": False, "n3": False}
     heartbeats = AgentHeartbeats(server, "system", lambda: nodes, FakeClock())
     refused = {"n1": NotFound(404), "n2": api_error(403, "Forbidden", "no")}

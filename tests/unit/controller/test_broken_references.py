@@ -14,7 +14,7 @@ A = EventNote("Warning", "BackendNotFound", "there is no Backend default/a")
 B = EventNote("Warning", "BackendNotFound", "there is no Backend default/b")
 
 
-class Ear(BrokenReferences):
+class ReferenceEar(BrokenReferences):
     def __init__(self) -> None:
         super().__init__(self.hear)
         self.heard: list[EventNote] = []
@@ -28,7 +28,7 @@ class Ear(BrokenReferences):
 
 
 async def test_what_lasts_is_told_once_however_often_it_is_seen() -> None:
-    ear = Ear()
+    ear = ReferenceEar()
     for _ in range(10):
         ear.now_is(A)
         await asyncio.sleep(LASTING / 3)
@@ -36,7 +36,7 @@ async def test_what_lasts_is_told_once_however_often_it_is_seen() -> None:
 
 
 async def test_what_passes_is_not_told() -> None:
-    ear = Ear()
+    ear = ReferenceEar()
     ear.now_is(A)
     await asyncio.sleep(LASTING / 2)
     ear.now_is(None)
@@ -45,7 +45,7 @@ async def test_what_passes_is_not_told() -> None:
 
 
 async def test_what_turns_into_something_else_is_told_as_it_is_when_it_has_lasted() -> None:
-    ear = Ear()
+    ear = ReferenceEar()
     ear.now_is(A)
     await asyncio.sleep(LASTING / 2)
     ear.now_is(B)
@@ -56,7 +56,7 @@ async def test_what_turns_into_something_else_is_told_as_it_is_when_it_has_laste
 
 
 async def test_what_comes_again_is_told_again() -> None:
-    ear = Ear()
+    ear = ReferenceEar()
     for note in (A, None, A):
         ear.now_is(note)
         await asyncio.sleep(2 * LASTING)
@@ -64,7 +64,7 @@ async def test_what_comes_again_is_told_again() -> None:
 
 
 async def test_what_the_status_has_said_before_is_not_told_again() -> None:
-    ear = Ear()
+    ear = ReferenceEar()
     ear.set_announced(ObjectKind.FRONTEND, WEB, A.text)
     ear.now_is(A)
     await asyncio.sleep(2 * LASTING)
@@ -72,7 +72,7 @@ async def test_what_the_status_has_said_before_is_not_told_again() -> None:
 
 
 async def test_a_deleted_object_tells_nothing_and_made_anew_tells_anew() -> None:
-    ear = Ear()
+    ear = ReferenceEar()
     ear.now_is(A)
     ear.forget_object(ObjectKind.FRONTEND, WEB)
     await asyncio.sleep(2 * LASTING)

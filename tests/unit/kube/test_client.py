@@ -22,7 +22,7 @@ WEB = ObjectKey("shop", "web")
 PATH = "/apis/vpplb.dev/v1alpha1/namespaces/shop/backends"
 
 
-class Seen(NamedTuple):
+class SeenRequest(NamedTuple):
     method: str
     path: str
     query: Mapping[str, str]
@@ -40,14 +40,16 @@ def access(server: str, token: str = "Bearer sekrit") -> ClusterAccess:
 @asynccontextmanager
 async def api(
     handler: Handler, tls: ssl.SSLContext | None = None
-) -> AsyncIterator[tuple[str, list[Seen]]]:
+) -> AsyncIterator[tuple[str, list[SeenRequest]]]:
     """Serve everything by `handler`; give the address and what was asked."""
-    seen: list[Seen] = []
+    seen: list[SeenRequest] = []
 
     async def note(request: web.BaseRequest) -> web.StreamResponse:
         text = await request.text()
         body = json.loads(text) if text else None
-        seen.append(Seen(request.method, request.path, dict(request.query), request.headers, body))
+        seen.append(
+            SeenRequest(request.method, request.path, dict(request.query), request.headers, body)
+        )
         return await handler(request)
 
     async with answering(note, tls) as url:

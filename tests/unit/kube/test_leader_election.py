@@ -31,7 +31,7 @@ def time() -> float:
     return asyncio.get_running_loop().time()
 
 
-class Member:
+class RunningElector:
     """An elector at work. `when` gives the times at which it took each role."""
 
     def __init__(self, server: LeaseStore, identity: str, *, skew: float = 0.0) -> None:
@@ -84,10 +84,10 @@ def server() -> LeaseStore:
     return LeaseStore()
 
 
-async def leader_and_standby(server: LeaseStore) -> tuple[Member, Member]:
-    first = Member(server, "first")
+async def leader_and_standby(server: LeaseStore) -> tuple[RunningElector, RunningElector]:
+    first = RunningElector(server, "first")
     await reaches(lambda: first.may_write, 1.0)
-    second = Member(server, "second")
+    second = RunningElector(server, "second")
     await asyncio.sleep(5.0)
     assert (first.role, second.role) == (LeaderRole.LEADING, LeaderRole.STANDBY)
     return first, second
@@ -97,7 +97,7 @@ async def leader_and_standby(server: LeaseStore) -> tuple[Member, Member]:
 
 
 async def test_the_first_leads_at_once_and_keeps_on_renewing(server: LeaseStore) -> None:
-    only = Member(server, "only")
+    only = RunningElector(server, "only")
     await asyncio.sleep(60.1)
     assert only.when == [(LeaderRole.LEADING, 0.0)]
     assert only.line.asked == ["get", "replace", *["patch"] * 30]  # one request each 2 s
@@ -112,7 +112,7 @@ async def test_one_that_comes_later_stands_by_and_only_reads(server: LeaseStore)
 
 
 async def test_it_is_known_who_leads_before_anything_else_begins(server: LeaseStore) -> None:
-    first = Member(server, "first")
+    first = RunningElector(server, "first")
     first.line.cut = True
     knowing = asyncio.create_task(first.elector.wait_until_looked())
     await asyncio.sleep(10)
@@ -148,16 +148,16 @@ async def test_one_that_is_started_again_under_its_name_takes_its_own_lease_at_o
 ) -> None:
     first, second = await leader_and_standby(server)
     await first.crash()
-    again = Member(server, "first")
+    again = RunningElector(server, "first")
     await asyncio.sleep(0.1)
     assert (again.role, second.role) == (LeaderRole.LEADING, LeaderRole.STANDBY)
 
 
 @pytest.mark.parametrize("skew", [-1e6, 1e6])
 async def test_wall_clocks_do_not_matter(server: LeaseStore, skew: float) -> None:
-    first = Member(server, "first")
+    first = RunningElector(server, "first")
     await asyncio.sleep(1)
-    second = Member(server, "second", skew=skew)
+    second = RunningElector(server, "second", skew=skew)
     await asyncio.sleep(60)
     assert (first.role, second.role) == (LeaderRole.LEADING, LeaderRole.STANDBY)
     await first.crash()
@@ -194,7 +194,7 @@ async def test_a_single_operator_rides_out_a_server_that_is_away_and_goes_on(
     server: LeaseStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    only = Member(server, "only")
+    only = RunningElector(server, "only")
     await asyncio.sleep(1)
     only.line.cut = True
     await asyncio.sleep(600)
@@ -237,7 +237,7 @@ async def test_renewals_whose_answers_are_lost_are_recognised(server: LeaseStore
 
 
 async def test_a_bid_whose_answer_is_lost_still_leads(server: LeaseStore) -> None:
-    first = Member(server, "first")
+    first = RunningElector(server, "first")
     first.line.there = 0.001
     await asyncio.sleep(0.0015)  # it has looked, and its bid is on the way
     first.line.deaf = True
@@ -260,7 +260,7 @@ async def test_slow_answers_do_not_lose_the_lease(server: LeaseStore) -> None:
 
 async def test_of_two_that_want_a_lease_that_ran_out_one_gets_it(server: LeaseStore) -> None:
     first, second = await leader_and_standby(server)
-    third = Member(server, "third")
+    third = RunningElector(server, "third")
     await asyncio.sleep(5.0)
     second.line.there = third.line.there = 0.1  # both have looked before either has written
     await first.crash()
@@ -369,7 +369,7 @@ WRITES: Mapping[str, Write] = {
 each_write = pytest.mark.parametrize("make", WRITES.values(), ids=WRITES)
 
 
-class Server(KubeClient):
+class SlowClient(KubeClient):
     """A client whose requests take 5 seconds, and are remembered."""
 
     def __init__(self) -> None:
@@ -390,45 +390,45 @@ class Server(KubeClient):
 
 
 @pytest.fixture
-def api() -> Server:
-    return Server()
+def api() -> SlowClient:
+    return SlowClient()
 
 
-async def write(api: Server, fence: WriteFence) -> Mapping[str, object]:
+async def write(api: SlowClient, fence: WriteFence) -> Mapping[str, object]:
     client = FencedClient(api, fence)
     return await client.patch_status(ObjectKind.BACKEND, NGINX, {"status": {"state": "up"}})
 
 
 @each_write
-async def test_without_a_permit_no_write_is_even_sent(api: Server, make: Write) -> None:
+async def test_without_a_permit_no_write_is_even_sent(api: SlowClient, make: Write) -> None:
     with pytest.raises(WriteFenced):
         await make(FencedClient(api, WriteFence()))
     assert api.requests == []
 
 
 @each_write
-async def test_with_a_permit_each_write_is_sent_as_it_is(api: Server, make: Write) -> None:
-    fence, other = WriteFence(), Server()
+async def test_with_a_permit_each_write_is_sent_as_it_is(api: SlowClient, make: Write) -> None:
+    fence, other = WriteFence(), SlowClient()
     fence.extend_until(6.0)
     await make(FencedClient(api, fence))
     await make(other)
     assert api.requests == other.requests
 
 
-async def test_reading_needs_no_permit(api: Server) -> None:
+async def test_reading_needs_no_permit(api: SlowClient) -> None:
     client = FencedClient(api, WriteFence())
     assert (await client.list_objects(ObjectKind.BACKEND)).resource_version == "1"
     assert await client.get_object(ObjectKind.BACKEND, NGINX)
 
 
-async def test_a_write_is_made_while_the_permit_lasts(api: Server) -> None:
+async def test_a_write_is_made_while_the_permit_lasts(api: SlowClient) -> None:
     fence = WriteFence()
     fence.extend_until(6.0)
     assert await write(api, fence)
     assert len(api.requests) == 1
 
 
-async def test_a_write_under_way_is_cut_off_when_the_permit_ends(api: Server) -> None:
+async def test_a_write_under_way_is_cut_off_when_the_permit_ends(api: SlowClient) -> None:
     fence = WriteFence()
     fence.extend_until(4.0)
     with pytest.raises(WriteFenced):
@@ -437,7 +437,7 @@ async def test_a_write_under_way_is_cut_off_when_the_permit_ends(api: Server) ->
     assert api.under_way == 0
 
 
-async def test_a_permit_that_is_extended_covers_what_is_under_way(api: Server) -> None:
+async def test_a_permit_that_is_extended_covers_what_is_under_way(api: SlowClient) -> None:
     fence = WriteFence()
     fence.extend_until(4.0)
     asyncio.get_running_loop().call_later(2, fence.extend_until, 6.0)
@@ -445,7 +445,7 @@ async def test_a_permit_that_is_extended_covers_what_is_under_way(api: Server) -
     assert asyncio.get_running_loop().time() == 5.0
 
 
-async def test_revoking_cuts_off_at_once_and_for_good(api: Server) -> None:
+async def test_revoking_cuts_off_at_once_and_for_good(api: SlowClient) -> None:
     fence = WriteFence()
     fence.extend_until(100.0)
     asyncio.get_running_loop().call_later(2, fence.close_now)
@@ -458,7 +458,7 @@ async def test_revoking_cuts_off_at_once_and_for_good(api: Server) -> None:
 
 
 async def test_the_clock_is_read_before_a_write_and_no_timer_is_waited_for(
-    api: Server,
+    api: SlowClient,
 ) -> None:
     fence = WriteFence()
     fence.extend_until(3.0)
@@ -468,7 +468,7 @@ async def test_the_clock_is_read_before_a_write_and_no_timer_is_waited_for(
     assert api.requests == []
 
 
-async def test_a_failure_of_the_server_stays_what_it_is(api: Server) -> None:
+async def test_a_failure_of_the_server_stays_what_it_is(api: SlowClient) -> None:
     fence = WriteFence()
     fence.extend_until(100.0)
     api.fault = ApiUnreachable("refused")

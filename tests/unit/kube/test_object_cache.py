@@ -25,7 +25,7 @@ def obj(version: int, name: str = "a", *, status: Mapping[str, object] | None = 
     return {"metadata": metadata, "spec": {}} | ({"status": status} if status else {})
 
 
-class Told:
+class ToldVersions:
     """Notes of each upsert the versions before and after, and who is said to manage its fields."""
 
     def __init__(self) -> None:
@@ -65,7 +65,7 @@ def test_a_deleted_object_is_read_no_more() -> None:
 
 
 def test_who_managed_its_fields_is_told_but_not_kept() -> None:
-    told = Told()
+    told = ToldVersions()
     cache, raw = ObjectCache([told]), obj(5)
     cache.apply_event(ObjectKind.BACKEND, "ADDED", raw)
     assert told.upserts == [(None, 5, True)]
@@ -76,7 +76,7 @@ def test_who_managed_its_fields_is_told_but_not_kept() -> None:
 def test_a_handler_that_was_added_is_told_after_those_before_it() -> None:
     order: list[str] = []
 
-    class Noting(Told):
+    class Noting(ToldVersions):
         def __init__(self, name: str) -> None:
             self.name = name
 
@@ -90,7 +90,7 @@ def test_a_handler_that_was_added_is_told_after_those_before_it() -> None:
 
 
 def test_a_version_of_a_history_that_is_over_counts_as_older_than_any() -> None:
-    told = Told()
+    told = ToldVersions()
     cache = ObjectCache([told])
     cache.apply_event(ObjectKind.BACKEND, "ADDED", obj(50))
     cache.reset_versions()
@@ -105,17 +105,17 @@ def test_a_version_of_a_history_that_is_over_counts_as_older_than_any() -> None:
 def test_an_object_that_cannot_be_taken_in_is_logged_and_costs_no_other(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    class Failing(Told):
+    class FailingHandler(ToldVersions):
         def on_upsert(self, kind: ObjectKind, old: CachedObject | None, new: CachedObject) -> None:
             raise ValueError("a bug")
 
-    cache = ObjectCache([Failing()])
+    cache = ObjectCache([FailingHandler()])
     cache.apply_event(ObjectKind.BACKEND, "MODIFIED", obj(5))
     assert "Backend default/a could not be taken in" in caplog.text
 
 
 async def test_the_answer_to_a_write_is_taken_and_its_echo_is_not() -> None:
-    told = Told()
+    told = ToldVersions()
     cache = ObjectCache([told])
     cache.apply_event(ObjectKind.BACKEND, "MODIFIED", obj(7, status={"state": "up"}))
     cache.apply_event(ObjectKind.BACKEND, "MODIFIED", obj(7, status={"state": "up"}))

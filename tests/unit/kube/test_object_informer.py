@@ -18,7 +18,7 @@ def obj(name: str, version: int, namespace: str = "default") -> JsonObject:
     return {"metadata": {"name": name, "namespace": namespace, "resourceVersion": str(version)}}
 
 
-class Server(FakeApiServer):
+class ListingClient(FakeApiServer):
     """A server that has just what a test says; `meanwhile` happens while it answers."""
 
     def __init__(self) -> None:
@@ -46,7 +46,7 @@ class Server(FakeApiServer):
         return await super().list_objects(kind, namespace)
 
 
-class Told:
+class ToldEvents:
     def __init__(self) -> None:
         self.events: list[tuple[str, str]] = []
 
@@ -66,8 +66,8 @@ class Told:
 
 def informer(
     *kinds: ObjectKind, namespaces: tuple[str, ...] = ()
-) -> tuple[ObjectInformer, Server, Told]:
-    server, told = Server(), Told()
+) -> tuple[ObjectInformer, ListingClient, ToldEvents]:
+    server, told = ListingClient(), ToldEvents()
     cache = ObjectCache([told])
     return (
         ObjectInformer(server, kinds or (ObjectKind.BACKEND,), cache, namespaces),

@@ -19,7 +19,7 @@ from vpplb.model.names import ObjectKey, ObjectKind
 Run = Callable[..., None]
 
 
-class Told:
+class ToldObjects:
     """Hears of objects, and on which thread."""
 
     def __init__(self) -> None:
@@ -49,8 +49,8 @@ def _in_haste(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "STOP_TIMEOUT", 0.05)
 
 
-def watch(*namespaces: str, period: float = 30.0) -> tuple[ObjectWatch, Told]:
-    told = Told()
+def watch(*namespaces: str, period: float = 30.0) -> tuple[ObjectWatch, ToldObjects]:
+    told = ToldObjects()
     kinds, cache = (ObjectKind.FRONTEND, ObjectKind.BACKEND), ObjectCache([told])
     return ObjectWatch(kinds, cache, namespaces, told.note_doubt, period=period), told
 

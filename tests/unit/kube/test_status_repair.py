@@ -6,7 +6,7 @@ import pytest
 
 from data.objects import key
 from fakes.api_server import FakeApiServer
-from in_memory.status_writer import Told, running, see
+from in_memory.status_writer import ToldAnswers, running, see
 from vpplb.kube.api_resources import JsonObject
 from vpplb.kube.object_cache import ObjectCache
 from vpplb.kube.status_repair import FIGHT, LONGEST, QUIET, StatusRepair, writer_of
@@ -152,7 +152,7 @@ async def test_a_status_that_changes_without_a_write_of_ours_is_told() -> None:
 
 
 async def test_what_the_server_made_of_a_write_stands_for_it() -> None:
-    server, told = FakeApiServer(prunes=frozenset({"held"})), Told()
+    server, told = FakeApiServer(prunes=frozenset({"held"})), ToldAnswers()
     async with running(server, told) as writer:
         see(writer, server, ["b"])
         for state in ("up", "up", "down", "up"):

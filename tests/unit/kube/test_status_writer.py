@@ -7,7 +7,7 @@ import pytest
 
 from data.objects import key
 from fakes.api_server import FakeApiServer
-from in_memory.status_writer import Told, running, see
+from in_memory.status_writer import ToldAnswers, running, see
 from vpplb.kube.api_resources import JsonObject
 from vpplb.kube.errors import ApiError, ApiUnreachable, KubeError, NotFound, api_error
 from vpplb.kube.object_cache import CachedObject
@@ -43,7 +43,7 @@ async def test_what_is_submitted_is_on_the_server_as_often_as_it_changes() -> No
 
 
 async def test_a_status_that_the_server_has_already_costs_no_request() -> None:
-    server, told = FakeApiServer(), Told()
+    server, told = FakeApiServer(), ToldAnswers()
     async with running(server, told) as writer:
         see(writer, server, ["b"])
         writer.submit_status(BACKEND, key("b"), lambda: {"state": "unknown"})
@@ -66,7 +66,7 @@ async def test_an_object_of_which_nothing_is_known_is_read_first() -> None:
 
 
 async def test_what_changed_without_our_knowing_is_read_and_then_written_at_once() -> None:
-    server, told = FakeApiServer(), Told()
+    server, told = FakeApiServer(), ToldAnswers()
     async with running(server, told) as writer:
         see(writer, server, ["b"])
         await server.patch_object(BACKEND, key("b"), {"spec": {"paused": True}})
@@ -158,7 +158,7 @@ async def test_a_turn_that_was_given_up_for_a_more_urgent_one_is_not_had_again()
 
 
 async def test_thousands_that_are_unchanged_let_others_have_their_turn() -> None:
-    server, told = FakeApiServer(), Told()
+    server, told = FakeApiServer(), ToldAnswers()
     async with running(server, told, parallel=1) as writer:
         names = [f"b{n}" for n in range(100)]
         see(writer, server, names)
@@ -242,7 +242,7 @@ async def test_a_pending_write_becomes_as_urgent_as_its_most_urgent_submit() -> 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
 async def test_a_write_that_failed_is_made_again_with_the_newest(fault: KubeError) -> None:
-    server, told = FakeApiServer(), Told()
+    server, told = FakeApiServer(), ToldAnswers()
     server.faults.extend([fault, fault, fault])
     state = {"state": "up"}
     async with running(server, told) as writer:
@@ -367,7 +367,7 @@ async def test_an_object_that_the_server_refuses_holds_up_no_other() -> None:
 async def test_a_render_that_raises_holds_up_no_other_and_is_tried_again(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    server, told = FakeApiServer(), Told()
+    server, told = FakeApiServer(), ToldAnswers()
     broken = [True]
 
     def render() -> Mapping[str, object]:
@@ -387,7 +387,7 @@ async def test_a_render_that_raises_holds_up_no_other_and_is_tried_again(
 
 
 async def test_the_write_of_a_deleted_object_is_given_up() -> None:
-    server, told = FakeApiServer(), Told()
+    server, told = FakeApiServer(), ToldAnswers()
     async with running(server, told) as writer:
         writer.submit_status(BACKEND, key("b"), lambda: {"state": "up"})
         assert await writer.drain(5) == 0
@@ -407,7 +407,7 @@ async def test_an_object_made_anew_during_a_write_that_found_nothing_is_written(
 
 
 async def test_nothing_is_written_where_there_is_nothing_to_render() -> None:
-    server, told = FakeApiServer(), Told()
+    server, told = FakeApiServer(), ToldAnswers()
     async with running(server, told) as writer:
         see(writer, server, ["b"])
         writer.submit_status(BACKEND, key("b"), lambda: None)
@@ -448,7 +448,7 @@ async def test_an_object_deleted_during_its_write_leaves_nothing_behind() -> Non
 async def test_the_delay_runs_from_the_first_change_that_the_write_shows_through_all_failures() -> (
     None
 ):
-    server, told = FakeApiServer(latency=1.0), Told()
+    server, told = FakeApiServer(latency=1.0), ToldAnswers()
     server.faults.append(ApiError(429, retry_after=5.0))
     async with running(server, told) as writer:
         see(writer, server, ["b"])
@@ -461,7 +461,7 @@ async def test_the_delay_runs_from_the_first_change_that_the_write_shows_through
 
 
 async def test_a_write_for_no_change_tells_no_delay() -> None:
-    server, told = FakeApiServer(), Told()
+    server, told = FakeApiServer(), ToldAnswers()
     async with running(server, told) as writer:
         see(writer, server, ["b"])
         writer.submit_status(BACKEND, key("b"), lambda: {"n": 1})
@@ -496,7 +496,7 @@ async def test_a_write_that_arrived_though_its_answer_was_lost_is_not_made_again
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level("INFO")
-    server, told = Losing(latency=1.0), Told()
+    server, told = Losing(latency=1.0), ToldAnswers()
     async with running(server, told) as writer:
         see(writer, server, ["b"])
         since = asyncio.get_running_loop().time()
@@ -528,7 +528,7 @@ async def test_draining_includes_what_is_submitted_in_the_very_tick_of_the_last_
     """As when the answer shows an object that was made anew: forgotten, then decided again."""
     server = FakeApiServer(latency=1.0)
 
-    class Anew(Told):
+    class Anew(ToldAnswers):
         def on_upsert(self, kind: ObjectKind, old: CachedObject | None, new: CachedObject) -> None:
             if old is not None and not self.answers:
                 super().on_upsert(kind, old, new)
@@ -585,7 +585,7 @@ async def test_a_failed_write_is_counted_by_what_failed(error: KubeError, result
 
 
 async def test_a_crd_without_status_subresource_is_not_taken_for_a_deleted_object() -> None:
-    server, told = FakeApiServer(has_status=False), Told()
+    server, told = FakeApiServer(has_status=False), ToldAnswers()
     async with running(server, told) as writer:
         see(writer, server, ["b"])
         writer.submit_status(BACKEND, key("b"), lambda: {"state": "up"})

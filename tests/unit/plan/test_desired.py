@@ -22,7 +22,7 @@ def resolved(one: Frontend) -> ResolvedFrontend:
     return resolve_group([one], BACKENDS.get, lambda _: None)[one.key]
 
 
-class Life:
+class FrontendLife:
     """A frontend through successive states of its backends."""
 
     def __init__(self, one: Frontend) -> None:
@@ -44,13 +44,13 @@ class Life:
 
 
 def test_all_servers_of_all_pools_are_programmed_in_address_order() -> None:
-    vip = Life(frontend("f", pool("p", b=10), pool("s", a=20))).to(a=UP, b=UP)
+    vip = FrontendLife(frontend("f", pool("p", b=10), pool("s", a=20))).to(a=UP, b=UP)
     assert dict(vip.servers) == {A: AppServer(weight=0), address("10.0.0.2"): AppServer(weight=10)}
     assert list(vip.servers) == [A, address("10.0.0.2")]
 
 
 def test_a_server_that_goes_down_is_flushed_once() -> None:
-    life = Life(frontend("f", pool("p", a=10, b=10)))
+    life = FrontendLife(frontend("f", pool("p", a=10, b=10)))
     assert life.to(a=UP, b=UP).servers[A].flush_epoch == 0
     assert life.to(a=DOWN, b=UP).servers[A] == AppServer(weight=0, flush_epoch=1020)
     assert life.to(a=DOWN, b=DOWN).servers[A].flush_epoch == 1020
@@ -59,7 +59,7 @@ def test_a_server_that_goes_down_is_flushed_once() -> None:
 
 
 def test_a_server_that_is_held_is_flushed_when_it_is_let_go_and_not_before() -> None:
-    life = Life(frontend("f", pool("p", a=10), pool("s", b=10)))
+    life = FrontendLife(frontend("f", pool("p", a=10), pool("s", b=10)))
     life.to(a=UP, b=UP)
     vip = life.to(held="ab")
     assert [(one.weight, one.flush_epoch) for one in vip.servers.values()] == [(10, 0), (0, 0)]
@@ -70,28 +70,28 @@ def test_a_server_that_is_held_is_flushed_when_it_is_let_go_and_not_before() -> 
 
 
 def test_a_standby_that_is_held_is_flushed_when_it_is_let_go_too() -> None:
-    life = Life(frontend("f", pool("p", a=10), pool("s", b=10)))
+    life = FrontendLife(frontend("f", pool("p", a=10), pool("s", b=10)))
     life.to(a=UP, b=UP)
     assert life.to(a=UP, held="b").servers[address("10.0.0.2")].flush_epoch == 0
     assert life.to(a=UP, b=DOWN).servers[address("10.0.0.2")].flush_epoch == 1030
 
 
 def test_flush_on_down_false_drains_but_disable_still_flushes() -> None:
-    life = Life(frontend("f", pool("p", a=10), flush_on_down=False))
+    life = FrontendLife(frontend("f", pool("p", a=10), flush_on_down=False))
     life.to(a=UP)
     assert life.to(a=DOWN).servers[A] == AppServer(weight=0)
     assert life.to(a=DISABLED).servers[A].flush_epoch == 1030
 
 
 def test_disabling_flushes_also_when_the_weight_is_already_zero() -> None:
-    life = Life(frontend("f", pool("p", a=10)))
+    life = FrontendLife(frontend("f", pool("p", a=10)))
     life.to(a=UP)
     assert life.to(a=PAUSED).servers[A] == AppServer(weight=0, flush_epoch=0)
     assert life.to(a=DISABLED).servers[A] == AppServer(weight=0, flush_epoch=1030)
 
 
 def test_a_pool_switch_drains_without_flush() -> None:
-    life = Life(frontend("f", pool("p", a=10), pool("s", b=10)))
+    life = FrontendLife(frontend("f", pool("p", a=10), pool("s", b=10)))
     life.to(a=PAUSED, b=UP)
     vip = life.to(a=UP, b=UP)
     assert [one.flush_epoch for one in vip.servers.values()] == [0, 0]
@@ -99,7 +99,7 @@ def test_a_pool_switch_drains_without_flush() -> None:
 
 
 def test_the_epoch_grows_even_when_the_clock_goes_back() -> None:
-    life = Life(frontend("f", pool("p", a=10)))
+    life = FrontendLife(frontend("f", pool("p", a=10)))
     life.to(a=UP)
     life.to(a=DOWN)
     life.to(a=UP)
@@ -120,18 +120,18 @@ def test_a_withdrawn_frontend_has_no_vip() -> None:
 
 
 def test_a_backend_in_two_pools_is_one_server_and_the_first_effective_weight_counts() -> None:
-    vip = Life(frontend("f", pool("p", a=10), pool("s", a=90))).to(a=UP)
+    vip = FrontendLife(frontend("f", pool("p", a=10), pool("s", a=90))).to(a=UP)
     assert dict(vip.servers) == {A: AppServer(weight=10)}
 
 
 @pytest.mark.parametrize(("given", "length"), [(None, 1024), (256, 256)])
 def test_table_length_is_chosen_where_it_is_not_given(given: int | None, length: int) -> None:
-    vip = Life(frontend("f", pool("p", a=100, b=100), table_length=given)).to(a=UP, b=UP)
+    vip = FrontendLife(frontend("f", pool("p", a=100, b=100), table_length=given)).to(a=UP, b=UP)
     assert vip.settings.table_length == length
 
 
 def test_the_present_table_length_is_kept_whatever_becomes_of_the_weights() -> None:
-    life = Life(frontend("f", pool("p", a=100, b=100)))
+    life = FrontendLife(frontend("f", pool("p", a=100, b=100)))
     now = life.to(a=UP, b=UP)
     short = replace(now, settings=replace(now.settings, table_length=64))
     life.previous = replace(life.previous, vip=short)
@@ -141,7 +141,7 @@ def test_the_present_table_length_is_kept_whatever_becomes_of_the_weights() -> N
 
 
 def test_a_length_that_a_person_takes_back_stays() -> None:
-    life = Life(frontend("f", pool("p", a=100, b=100), table_length=4096))
+    life = FrontendLife(frontend("f", pool("p", a=100, b=100), table_length=4096))
     life.to(a=UP, b=UP)
     life.resolved = resolved(frontend("f", pool("p", a=100, b=100)))
     assert life.to(a=UP, b=UP).settings.table_length == 4096
@@ -165,7 +165,7 @@ def test_the_weights_of_backends_of_one_address_add_up_to_what_vpp_takes() -> No
 
 def test_immutable_settings_come_from_the_frontend() -> None:
     one = frontend("f", pool("p", a=1), encap=Encap.NAT4, target_port=8080, src_ip_sticky=True)
-    settings = Life(one).to(a=UP).settings
+    settings = FrontendLife(one).to(a=UP).settings
     assert (settings.encap, settings.target_port, settings.src_ip_sticky) == (
         Encap.NAT4,
         8080,

@@ -29,7 +29,7 @@ SPARE = frontend("f", pool("p", a=10, b=10), pool("s", c=10, d=10))
 
 
 @dataclass
-class Life:
+class ServingLife:
     """A frontend through time; nothing was decided on it before."""
 
     one: Frontend
@@ -73,7 +73,7 @@ class Life:
 
 
 def test_what_vpp_has_stays_until_each_server_has_a_verdict() -> None:
-    life = Life(ONE_POOL)
+    life = ServingLife(ONE_POOL)
     life.at(0)
     assert (life.vip.tentative, life.weights) == (True, "0? 0? 0?")
     life.at(2, a=UP, b=DOWN)
@@ -83,7 +83,7 @@ def test_what_vpp_has_stays_until_each_server_has_a_verdict() -> None:
 
 
 def test_who_is_down_when_it_is_decided_is_flushed_then_and_not_before() -> None:
-    life = Life(ONE_POOL)
+    life = ServingLife(ONE_POOL)
     b = address("10.0.0.2")
     life.at(10)
     life.at(11, b=DOWN)
@@ -95,13 +95,13 @@ def test_who_is_down_when_it_is_decided_is_flushed_then_and_not_before() -> None
 
 
 def test_whom_a_person_took_out_is_out_at_once() -> None:
-    life = Life(ONE_POOL)
+    life = ServingLife(ONE_POOL)
     life.at(0, a=PAUSED, b=DISABLED)
     assert (life.vip.tentative, life.weights) == (True, "0 0 0?")
 
 
 def test_the_wait_for_verdicts_ends_and_then_those_decide_that_have_one() -> None:
-    life = Life(ONE_POOL)
+    life = ServingLife(ONE_POOL)
     assert life.at(100).again == 100 + PATIENCE
     life.at(100 + PATIENCE - 0.1, a=DOWN, b=UP)
     assert life.vip.tentative
@@ -110,7 +110,7 @@ def test_the_wait_for_verdicts_ends_and_then_those_decide_that_have_one() -> Non
 
 
 def test_while_nobody_is_up_those_of_whom_nothing_is_known_go_on() -> None:
-    life = Life(ONE_POOL)
+    life = ServingLife(ONE_POOL)
     life.at(0)
     life.at(PATIENCE, a=DOWN)
     assert (life.vip.tentative, life.weights) == (True, "0 0? 0?")
@@ -123,16 +123,16 @@ def test_while_nobody_is_up_those_of_whom_nothing_is_known_go_on() -> None:
 
 
 def test_the_next_operator_goes_on_with_what_is_tentative_and_asks_nobody_back_in() -> None:
-    life = Life(ONE_POOL)
+    life = ServingLife(ONE_POOL)
     life.at(0)
     life.at(PATIENCE, a=DOWN)
-    after = Life(ONE_POOL, previous=life.previous)
+    after = ServingLife(ONE_POOL, previous=life.previous)
     after.at(50, a=DOWN)
     assert after.vip == life.vip
 
 
 def test_a_vip_whose_backends_do_not_exist_yet_is_tentative() -> None:
-    life = Life(frontend("f", pool("p", nobody=10)))
+    life = ServingLife(frontend("f", pool("p", nobody=10)))
     life.at(0)
     assert life.vip.tentative
     life.one = frontend("f", pool("p", a=10, b=10))
@@ -141,7 +141,7 @@ def test_a_vip_whose_backends_do_not_exist_yet_is_tentative() -> None:
 
 
 def test_once_decided_a_vip_is_never_tentative_again() -> None:
-    life = Life(frontend("f", pool("p", a=10)))
+    life = ServingLife(frontend("f", pool("p", a=10)))
     life.at(0, a=UP)
     life.one = frontend("f", pool("p", a=10, b=10))
     life.at(1, a=DOWN)
@@ -149,7 +149,7 @@ def test_once_decided_a_vip_is_never_tentative_again() -> None:
 
 
 def test_the_first_weight_waits_until_more_are_up_than_unknown() -> None:
-    life = Life(ONE_POOL)
+    life = ServingLife(ONE_POOL)
     shown = life.at(0, a=UP)
     assert (life.weights, shown.again) == ("0? 0? 0?", COMPANY)
     assert (shown.decision.state, shown.decision.active_pool) == (UNKNOWN, "")
@@ -158,7 +158,7 @@ def test_the_first_weight_waits_until_more_are_up_than_unknown() -> None:
 
 
 def test_the_first_weight_waits_no_longer_than_a_second_since_somebody_was_up() -> None:
-    life = Life(ONE_POOL)
+    life = ServingLife(ONE_POOL)
     life.at(0)
     life.at(3, a=UP)
     life.at(3 + COMPANY - 0.01, a=UP)
@@ -169,20 +169,20 @@ def test_the_first_weight_waits_no_longer_than_a_second_since_somebody_was_up() 
 
 @pytest.mark.parametrize("others", [DOWN, PAUSED, DISABLED])
 def test_the_first_weight_does_not_wait_for_those_that_are_known(others: HealthState) -> None:
-    life = Life(ONE_POOL)
+    life = ServingLife(ONE_POOL)
     life.at(0, a=UP, b=others, c=others)
     assert (life.vip.tentative, life.weights) == (False, "10 0 0")
 
 
 def test_a_vip_with_one_backend_waits_for_nobody() -> None:
-    life = Life(frontend("f", pool("p", a=10)))
+    life = ServingLife(frontend("f", pool("p", a=10)))
     life.at(0)
     life.at(0.1, a=UP)
     assert (life.vip.tentative, life.weights) == (False, "10")
 
 
 def test_a_spare_pool_waits_for_a_preferred_one_that_is_unknown_but_not_for_long() -> None:
-    life = Life(SPARE)
+    life = ServingLife(SPARE)
     life.at(0, c=UP, d=UP)
     assert life.weights == "0? 0? 0? 0?"
     life.at(COMPANY, c=UP, d=UP)
@@ -192,7 +192,7 @@ def test_a_spare_pool_waits_for_a_preferred_one_that_is_unknown_but_not_for_long
 
 
 def test_a_failover_of_a_vip_in_service_waits_for_nobody() -> None:
-    life = Life(SPARE)
+    life = ServingLife(SPARE)
     life.at(0, a=UP, b=DOWN, c=UP, d=UP)
     life.at(10, a=DOWN, b=DOWN, c=UP)
     assert life.weights == "0 0 10 0"
@@ -200,7 +200,7 @@ def test_a_failover_of_a_vip_in_service_waits_for_nobody() -> None:
 
 def test_an_adopted_vip_stays_while_its_first_weight_waits() -> None:
     """Who was resumed just now is unknown, yet no reason to take the service down."""
-    life = Life(frontend("f", pool("p", a=10, b=10)))
+    life = ServingLife(frontend("f", pool("p", a=10, b=10)))
     life.at(0)
     resumed = start_serving(
         decide_weights(

@@ -40,7 +40,7 @@ class VirtualPoller(EventPoller):
         return happened
 
 
-class Stage:
+class LoopStage:
     """A loop in virtual time, and a port that accepts connections by the kernel alone."""
 
     def __init__(self) -> None:
@@ -101,15 +101,15 @@ class Stage:
 
 
 @pytest.fixture
-def stage() -> Iterator[Stage]:
-    stage = Stage()
+def stage() -> Iterator[LoopStage]:
+    stage = LoopStage()
     with stage.listener:
         yield stage
         stage.loop.close()
 
 
 @contextmanager
-def answering_late(stage: Stage) -> Iterator[None]:
+def answering_late(stage: LoopStage) -> Iterator[None]:
     """Answer each request at once; but who does not run when it connects asks late."""
     wait, connections = stage.poller.wait_for_events, list[socket.socket]()
     stage.listener.setblocking(False)
@@ -143,14 +143,14 @@ def no_descriptor_left() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def test_a_check_probes_once_an_interval_and_tells_its_verdict_once(stage: Stage) -> None:
+def test_a_check_probes_once_an_interval_and_tells_its_verdict_once(stage: LoopStage) -> None:
     stage.assign(TcpProbe(port=stage.port))
     stage.run(9.5)
     assert stage.told() == [(1, True, ProbeCode.L4OK)]
     assert stage.results() == {("TCP", "L4OK"): 10}
 
 
-def test_silence_fails_by_the_layer_it_came_to_when_the_timeout_is_over(stage: Stage) -> None:
+def test_silence_fails_by_the_layer_it_came_to_when_the_timeout_is_over(stage: LoopStage) -> None:
     stage.assign(HttpProbe(port=stage.port))
     stage.run(0.45)
     assert stage.told() == []
@@ -159,7 +159,7 @@ def test_silence_fails_by_the_layer_it_came_to_when_the_timeout_is_over(stage: S
 
 
 def test_a_timeout_during_which_the_prober_did_not_run_counts_for_nothing(
-    stage: Stage, caplog: pytest.LogCaptureFixture
+    stage: LoopStage, caplog: pytest.LogCaptureFixture
 ) -> None:
     stage.assign(HttpProbe(port=stage.port))
     with stage.run_until_connected():
@@ -170,7 +170,9 @@ def test_a_timeout_during_which_the_prober_did_not_run_counts_for_nothing(
     assert "the prober itself did not run" in caplog.text
 
 
-def test_after_a_stall_each_check_probes_once_and_its_timeout_counts_again(stage: Stage) -> None:
+def test_after_a_stall_each_check_probes_once_and_its_timeout_counts_again(
+    stage: LoopStage,
+) -> None:
     stage.assign(HttpProbe(port=stage.port))
     with stage.run_until_connected():
         stage.poller.time += 5.0
@@ -180,7 +182,7 @@ def test_after_a_stall_each_check_probes_once_and_its_timeout_counts_again(stage
 
 
 def test_a_prober_that_gets_its_core_in_slices_still_sees_that_a_backend_is_silent(
-    stage: Stage, caplog: pytest.LogCaptureFixture
+    stage: LoopStage, caplog: pytest.LogCaptureFixture
 ) -> None:
     stage.assign(HttpProbe(port=stage.port))
     stage.sliced(4 * IN_A_ROW)
@@ -193,7 +195,7 @@ def test_a_prober_that_gets_its_core_in_slices_still_sees_that_a_backend_is_sile
     assert stage.loop.count_short_checks() == {}
 
 
-def test_before_it_counts_a_probe_has_its_time_once_more(stage: Stage) -> None:
+def test_before_it_counts_a_probe_has_its_time_once_more(stage: LoopStage) -> None:
     stage.assign(HttpProbe(port=stage.port))
     with answering_late(stage):
         stage.sliced(10 * IN_A_ROW)
@@ -201,7 +203,7 @@ def test_before_it_counts_a_probe_has_its_time_once_more(stage: Stage) -> None:
 
 
 def test_a_lack_that_goes_on_is_as_silence_after_a_minute_and_said_at_once(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
+    stage: LoopStage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def short(_: StreamAttempt) -> None:
         raise ProberShortage(ShortageKind.PORTS, "no free local port")
@@ -220,7 +222,7 @@ def test_a_lack_that_goes_on_is_as_silence_after_a_minute_and_said_at_once(
     assert (stage.loop.verdicts[-1].up, stage.loop.count_short_checks()) == (True, {})
 
 
-def test_what_a_check_lacked_is_forgotten_with_it(stage: Stage) -> None:
+def test_what_a_check_lacked_is_forgotten_with_it(stage: LoopStage) -> None:
     stage.assign(TcpProbe(port=stage.port))
     with no_descriptor_left():
         stage.run(5.0)
@@ -229,7 +231,7 @@ def test_what_a_check_lacked_is_forgotten_with_it(stage: Stage) -> None:
     assert stage.loop.count_short_checks() == {}
 
 
-def test_a_stall_shorter_than_half_the_timeout_excuses_nothing(stage: Stage) -> None:
+def test_a_stall_shorter_than_half_the_timeout_excuses_nothing(stage: LoopStage) -> None:
     stage.assign(HttpProbe(port=stage.port))
     with stage.run_until_connected():
         stage.poller.time += 0.2
@@ -237,7 +239,7 @@ def test_a_stall_shorter_than_half_the_timeout_excuses_nothing(stage: Stage) -> 
     assert stage.told() == [(1, False, ProbeCode.L7TOUT)]
 
 
-def test_an_answer_that_is_there_counts_however_late_it_is_read(stage: Stage) -> None:
+def test_an_answer_that_is_there_counts_however_late_it_is_read(stage: LoopStage) -> None:
     stage.assign(HttpProbe(port=stage.port))
     with stage.run_until_connected() as connection:
         connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
@@ -246,7 +248,7 @@ def test_an_answer_that_is_there_counts_however_late_it_is_read(stage: Stage) ->
     assert stage.told() == [(1, True, ProbeCode.L7OK)]
 
 
-def test_a_cancelled_check_closes_its_connection_and_tells_nothing_more(stage: Stage) -> None:
+def test_a_cancelled_check_closes_its_connection_and_tells_nothing_more(stage: LoopStage) -> None:
     stage.assign(HttpProbe(port=stage.port))
     with stage.run_until_connected() as connection:
         stage.loop.cancel_checks([KEY])
@@ -257,13 +259,15 @@ def test_a_cancelled_check_closes_its_connection_and_tells_nothing_more(stage: S
     assert stage.results() == {}
 
 
-def test_cancelling_what_does_not_run_is_nothing(stage: Stage) -> None:
+def test_cancelling_what_does_not_run_is_nothing(stage: LoopStage) -> None:
     stage.loop.cancel_checks([KEY])
     stage.run(1.0)
     assert stage.told() == []
 
 
-def test_assigning_again_drops_the_probe_on_its_way_and_runs_one_check_only(stage: Stage) -> None:
+def test_assigning_again_drops_the_probe_on_its_way_and_runs_one_check_only(
+    stage: LoopStage,
+) -> None:
     stage.assign(HttpProbe(port=stage.port), generation=1)
     with stage.run_until_connected() as connection:
         connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
@@ -273,7 +277,7 @@ def test_assigning_again_drops_the_probe_on_its_way_and_runs_one_check_only(stag
     assert stage.results() == {("TCP", "L4OK"): 5}
 
 
-def test_a_backlog_is_started_in_portions_and_every_check_once(stage: Stage) -> None:
+def test_a_backlog_is_started_in_portions_and_every_check_once(stage: LoopStage) -> None:
     number = 3 * STARTS_A_TURN
     for n in range(number):
         stage.assign(TcpProbe(port=stage.port), key=ObjectKey("ns", f"b{n}"))
@@ -286,7 +290,7 @@ def test_a_backlog_is_started_in_portions_and_every_check_once(stage: Stage) -> 
     assert stage.results() == {("TCP", "L4OK"): number}
 
 
-def test_lateness_is_measured(stage: Stage) -> None:
+def test_lateness_is_measured(stage: LoopStage) -> None:
     stage.assign(TcpProbe(port=stage.port))
     stage.poller.time += 3.0
     stage.run(0.1)
@@ -296,7 +300,7 @@ def test_lateness_is_measured(stage: Stage) -> None:
 
 
 def test_a_prober_without_descriptors_blames_nobody_and_says_so_once(
-    stage: Stage, caplog: pytest.LogCaptureFixture
+    stage: LoopStage, caplog: pytest.LogCaptureFixture
 ) -> None:
     stage.assign(TcpProbe(port=stage.port))
     with caplog.at_level(logging.WARNING), no_descriptor_left():
@@ -311,7 +315,7 @@ def test_a_prober_without_descriptors_blames_nobody_and_says_so_once(
 
 
 def test_a_check_whose_probe_cannot_even_begin_hinders_no_other(
-    stage: Stage, caplog: pytest.LogCaptureFixture
+    stage: LoopStage, caplog: pytest.LogCaptureFixture
 ) -> None:
     stage.assign(TcpProbe(port=-1), key=ObjectKey("ns", "bad"))
     stage.assign(TcpProbe(port=stage.port))
@@ -320,7 +324,7 @@ def test_a_check_whose_probe_cannot_even_begin_hinders_no_other(
     assert "a probe of ns/bad could not begin" in caplog.text
 
 
-def assign(stage: Stage, name: str, port: int, *, every: float) -> None:
+def assign(stage: LoopStage, name: str, port: int, *, every: float) -> None:
     """Have a port probed that often, with half a second to answer and no second chance."""
     seconds = timedelta(seconds=every)
     spec = CheckSpec(
@@ -339,14 +343,14 @@ def assign(stage: Stage, name: str, port: int, *, every: float) -> None:
     )
 
 
-def down(stage: Stage) -> list[tuple[str, bool]]:
+def down(stage: LoopStage) -> list[tuple[str, bool]]:
     """Take the verdicts down, by backend and whether they are alone."""
     found, stage.loop.verdicts = stage.loop.verdicts, []
     return [(each.backend.name, each.nobody_heard) for each in found if not each.up]
 
 
 def test_a_turn_is_told_with_the_first_result_and_then_only_when_it_is_another(
-    stage: Stage,
+    stage: LoopStage,
 ) -> None:
     assign(stage, "b", stage.port, every=1.0)
     stage.run(5.5)
@@ -356,7 +360,7 @@ def test_a_turn_is_told_with_the_first_result_and_then_only_when_it_is_another(
     assert stage.turned() == [("b", ProbeResponse.ANSWERED)]
 
 
-def test_down_by_silence_while_somebody_else_answers_is_not_alone(stage: Stage) -> None:
+def test_down_by_silence_while_somebody_else_answers_is_not_alone(stage: LoopStage) -> None:
     with black_hole() as silent:
         assign(stage, "other", stage.port, every=0.3)
         assign(stage, "b", silent, every=1.0)
@@ -367,7 +371,7 @@ def test_down_by_silence_while_somebody_else_answers_is_not_alone(stage: Stage) 
         assert stage.turned() == []
 
 
-def test_down_by_an_answer_is_never_alone(stage: Stage) -> None:
+def test_down_by_an_answer_is_never_alone(stage: LoopStage) -> None:
     stage.listener.close()
     assign(stage, "b", stage.port, every=1.0)
     stage.run(0.1)
@@ -375,7 +379,7 @@ def test_down_by_an_answer_is_never_alone(stage: Stage) -> None:
 
 
 def test_after_a_verdict_that_is_alone_the_next_answer_of_anybody_is_told_once(
-    stage: Stage,
+    stage: LoopStage,
 ) -> None:
     with black_hole() as silent:
         assign(stage, "other", stage.port, every=10.0)
@@ -389,7 +393,7 @@ def test_after_a_verdict_that_is_alone_the_next_answer_of_anybody_is_told_once(
         assert stage.turned() == [("other", ProbeResponse.PASSED)]
 
 
-def test_the_check_in_hand_is_noted_until_the_turn_ends(stage: Stage) -> None:
+def test_the_check_in_hand_is_noted_until_the_turn_ends(stage: LoopStage) -> None:
     note, seen = stage.loop._in_hand, list[int]()
     stage.assign(HttpProbe(port=stage.port), generation=7)
     with stage.run_until_connected() as connection:

@@ -19,7 +19,7 @@ from vpplb.probers.poller import EventPoller
 pytestmark = pytest.mark.privileged
 
 
-class Stage:
+class IcmpStage:
     """An ICMP socket, and the results that came."""
 
     def __init__(self) -> None:
@@ -48,46 +48,46 @@ class Stage:
 
 
 @pytest.fixture
-def stage() -> Iterator[Stage]:
-    stage = Stage()
+def stage() -> Iterator[IcmpStage]:
+    stage = IcmpStage()
     yield stage
     stage.socket.close()
     stage.poller.close()
 
 
-def test_each_request_gets_its_reply(stage: Stage) -> None:
+def test_each_request_gets_its_reply(stage: IcmpStage) -> None:
     for n in range(1, 6):
         stage.send(f"127.0.0.{n}")
     assert stage.run() == [ProbeCode.L3OK] * 5
 
 
-def test_a_reply_from_another_address_is_none(stage: Stage) -> None:
+def test_a_reply_from_another_address_is_none(stage: IcmpStage) -> None:
     tag = stage.send()
     stage.forged(tag, "127.0.0.2")
     assert stage.results == []
     assert stage.run() == [ProbeCode.L3OK]
 
 
-def test_a_reply_that_comes_twice_counts_once(stage: Stage) -> None:
+def test_a_reply_that_comes_twice_counts_once(stage: IcmpStage) -> None:
     tag = stage.send()
     assert stage.run() == [ProbeCode.L3OK]
     stage.forged(tag, "127.0.0.1")
     assert stage.results == []
 
 
-def test_a_reply_that_is_awaited_no_longer_is_none(stage: Stage) -> None:
+def test_a_reply_that_is_awaited_no_longer_is_none(stage: IcmpStage) -> None:
     stage.socket.forget_request(stage.send())
     assert stage.run() == []
 
 
-def test_numbers_that_are_still_awaited_are_not_given_again(stage: Stage) -> None:
+def test_numbers_that_are_still_awaited_are_not_given_again(stage: IcmpStage) -> None:
     stage.socket._sequence = 6
     first = stage.send()
     stage.socket._sequence = 6
     assert stage.send() == first + 1
 
 
-class Failing:
+class FailingSocket:
     """A socket whose next attempts to send fail."""
 
     def __init__(self, sock: socket.SocketType, *failures: int) -> None:
@@ -113,16 +113,20 @@ class Failing:
     ],
 )
 def test_errors_about_others_fail_no_request(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch, failures: list[int], waiting: int, result: str
+    stage: IcmpStage,
+    monkeypatch: pytest.MonkeyPatch,
+    failures: list[int],
+    waiting: int,
+    result: str,
 ) -> None:
-    monkeypatch.setattr(stage.socket, "_socket", Failing(stage.socket._socket, *failures))
+    monkeypatch.setattr(stage.socket, "_socket", FailingSocket(stage.socket._socket, *failures))
     monkeypatch.setattr(stage.socket, "_drain_errors", lambda: waiting)
     sent = stage.socket.send_request(stage.identifier, "127.0.0.1", stage.results.append)
     assert (sent.detail if isinstance(sent, ProbeResult) else "sent") == result
 
 
 def test_which_kind_of_socket_it_is_is_said_once(
-    stage: Stage, caplog: pytest.LogCaptureFixture
+    stage: IcmpStage, caplog: pytest.LogCaptureFixture
 ) -> None:
     sockets = IcmpSockets(stage.poller)
     with caplog.at_level(logging.INFO):
@@ -163,7 +167,7 @@ class StandIn(IcmpSocket):
         self.closed = True
 
 
-class Flows:
+class EchoFlows:
     """Checks that probe each second of virtual time, over sockets that are none."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, raw: bool) -> None:
@@ -195,11 +199,11 @@ class Flows:
 
 
 @pytest.fixture(params=[True, False], ids=["raw", "ping"])
-def flows(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Flows:
-    return Flows(monkeypatch, raw=request.param)
+def flows(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> EchoFlows:
+    return EchoFlows(monkeypatch, raw=request.param)
 
 
-def test_identifiers_and_numbers_are_of_nobody_elses_making(stage: Stage) -> None:
+def test_identifiers_and_numbers_are_of_nobody_elses_making(stage: IcmpStage) -> None:
     """A process id, or a first number of 1, is the same in all containers."""
     other = IcmpSocket(4, None, stage.poller)
     used = {(each.new_identifier(), each._sequence) for each in (stage.socket, other)}
@@ -207,19 +211,21 @@ def test_identifiers_and_numbers_are_of_nobody_elses_making(stage: Stage) -> Non
     assert len(used) == 2
 
 
-def test_a_check_that_fails_and_fails_becomes_a_new_flow_every_ten_seconds(flows: Flows) -> None:
+def test_a_check_that_fails_and_fails_becomes_a_new_flow_every_ten_seconds(
+    flows: EchoFlows,
+) -> None:
     check = flows.check()
     used = [flows.probe(check, answered=False) for _ in range(30)]
     assert used == sorted(used)
     assert [used.count(each) for each in sorted(set(used))] == [10, 10, 10]
 
 
-def test_a_check_that_is_answered_stays_the_flow_that_it_is(flows: Flows) -> None:
+def test_a_check_that_is_answered_stays_the_flow_that_it_is(flows: EchoFlows) -> None:
     check = flows.check()
     assert len({flows.probe(check, answered=n % 3 == 0) for n in range(60)}) == 1
 
 
-def test_a_check_that_has_failed_long_is_answered_by_its_new_flow(flows: Flows) -> None:
+def test_a_check_that_has_failed_long_is_answered_by_its_new_flow(flows: EchoFlows) -> None:
     check = flows.check()
     first = flows.probe(check, answered=False)
     while (now := flows.probe(check, answered=False)) == first:
@@ -230,7 +236,7 @@ def test_a_check_that_has_failed_long_is_answered_by_its_new_flow(flows: Flows) 
 def test_ping_sockets_are_shared_by_whoever_needs_a_new_one_and_closed_when_unused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    flows = Flows(monkeypatch, raw=False)
+    flows = EchoFlows(monkeypatch, raw=False)
     good, *bad = [flows.check() for _ in range(4)]
     for _ in range(50):
         flows.probe(good, answered=True)

@@ -9,7 +9,7 @@ from vpplb.probers.poller import EventPoller
 from vpplb.probers.socket_pool import Socket, SocketPools
 
 
-class Stage:
+class PoolStage:
     """Pools, the events that were told by whom, and a port that accepts."""
 
     def __init__(self) -> None:
@@ -35,15 +35,15 @@ class Stage:
 
 
 @pytest.fixture
-def stage() -> Iterator[Stage]:
-    stage = Stage()
+def stage() -> Iterator[PoolStage]:
+    stage = PoolStage()
     with stage.listener:
         yield stage
     stage.pools.close()
     stage.poller.close()
 
 
-def test_a_socket_given_back_resets_its_connection(stage: Stage) -> None:
+def test_a_socket_given_back_resets_its_connection(stage: PoolStage) -> None:
     sock, far = stage.connected("a")
     with far:
         stage.pools.get_pool(4, None).return_socket(sock)
@@ -51,7 +51,7 @@ def test_a_socket_given_back_resets_its_connection(stage: Stage) -> None:
             far.recv(1)
 
 
-def test_a_server_accepts_no_connection_on_which_nothing_is_said(stage: Stage) -> None:
+def test_a_server_accepts_no_connection_on_which_nothing_is_said(stage: PoolStage) -> None:
     stage.listener.settimeout(0)
     pool = stage.pools.get_pool(4, None)
     for _ in range(3):
@@ -62,7 +62,7 @@ def test_a_server_accepts_no_connection_on_which_nothing_is_said(stage: Stage) -
             stage.listener.accept()
 
 
-def test_a_socket_given_back_serves_the_next_from_another_port(stage: Stage) -> None:
+def test_a_socket_given_back_serves_the_next_from_another_port(stage: PoolStage) -> None:
     first, far = stage.connected("a")
     far.sendall(b"for the first one")
     stage.pools.get_pool(4, None).return_socket(first)
@@ -75,7 +75,7 @@ def test_a_socket_given_back_serves_the_next_from_another_port(stage: Stage) -> 
         stage.pools.get_pool(4, None).drop_socket(second)
 
 
-def test_events_are_told_to_the_present_user_only(stage: Stage) -> None:
+def test_events_are_told_to_the_present_user_only(stage: PoolStage) -> None:
     sock, far = stage.connected("a")
     with far:
         assert stage.dispatch() == ["a"]
@@ -89,7 +89,7 @@ def test_events_are_told_to_the_present_user_only(stage: Stage) -> None:
         stage.pools.get_pool(4, None).drop_socket(sock)
 
 
-def test_a_source_address_stays_with_its_sockets(stage: Stage) -> None:
+def test_a_source_address_stays_with_its_sockets(stage: PoolStage) -> None:
     for _ in range(2):
         sock, far = stage.connected("a", "127.0.0.9")
         with far:
@@ -101,7 +101,7 @@ def test_a_source_address_stays_with_its_sockets(stage: Stage) -> None:
         stage.pools.get_pool(4, None).drop_socket(sock)
 
 
-def test_a_socket_dropped_gently_lets_what_was_sent_arrive(stage: Stage) -> None:
+def test_a_socket_dropped_gently_lets_what_was_sent_arrive(stage: PoolStage) -> None:
     sock, far = stage.connected("a")
     with far:
         sock.send(b"goodbye")
@@ -110,6 +110,6 @@ def test_a_socket_dropped_gently_lets_what_was_sent_arrive(stage: Stage) -> None
         assert far.recv(100) == b""
 
 
-def test_an_address_that_is_not_ours_is_an_error(stage: Stage) -> None:
+def test_an_address_that_is_not_ours_is_an_error(stage: PoolStage) -> None:
     with pytest.raises(OSError, match="Cannot assign requested address"):
         stage.pools.get_pool(4, ip_address("203.0.113.9")).take_socket(lambda _: None)

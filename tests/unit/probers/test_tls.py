@@ -21,7 +21,7 @@ def authority() -> Authority:
     return Authority()
 
 
-class Server:
+class SocketlessServer:
     """A TLS server without a socket; answers the first request with ANSWER, then says goodbye."""
 
     def __init__(self, context: ssl.SSLContext) -> None:
@@ -47,7 +47,7 @@ class Server:
         return self._out.read()
 
 
-def talk(conversation: ProbeConversation, server: Server, *, size: int = 65536) -> Step:
+def talk(conversation: ProbeConversation, server: SocketlessServer, *, size: int = 65536) -> Step:
     """Let them talk until the client ends or both wait; the client hears `size` bytes at a time."""
     step = settled(conversation.on_connected())
     while not isinstance(step, ProbeResult) and step:
@@ -74,7 +74,7 @@ def trusting(authority: Authority, name: str = "") -> TlsSettings:
 def test_a_handshake_alone_passes_and_is_completed_for_the_server_too(
     authority: Authority, size: int
 ) -> None:
-    server = Server(authority.server("a.example"))
+    server = SocketlessServer(authority.server("a.example"))
     conversation = handshake(trusting(authority, "a.example"))()
     assert talk(conversation, server, size=size) == ProbeResult(
         code=ProbeCode.L6OK, detail="TLS handshake done"
@@ -85,7 +85,7 @@ def test_a_handshake_alone_passes_and_is_completed_for_the_server_too(
 @pytest.mark.parametrize("size", [1, 65536])
 def test_http_goes_on_inside(authority: Authority, size: int) -> None:
     probe = HttpProbe(port=443, tls=trusting(authority), response_regexp="^ok$")
-    server = Server(authority.server("192.0.2.7"))
+    server = SocketlessServer(authority.server("192.0.2.7"))
     conversation = conversation_factory(probe, ADDRESS)()
     assert talk(conversation, server, size=size) == ProbeResult(
         code=ProbeCode.L7OK, detail="200 OK"
@@ -96,35 +96,35 @@ def test_http_goes_on_inside(authority: Authority, size: int) -> None:
 
 def test_without_a_name_the_address_is_verified(authority: Authority) -> None:
     conversation = handshake(trusting(authority))()
-    assert talk(conversation, Server(authority.server("192.0.2.8"))) == ProbeResult(
+    assert talk(conversation, SocketlessServer(authority.server("192.0.2.8"))) == ProbeResult(
         code=ProbeCode.L6RSP, detail="certificate is not valid for '192.0.2.7'"
     )
 
 
 def test_a_certificate_of_another_name_fails(authority: Authority) -> None:
     conversation = handshake(trusting(authority, "a.example"))()
-    assert talk(conversation, Server(authority.server("b.example"))) == ProbeResult(
+    assert talk(conversation, SocketlessServer(authority.server("b.example"))) == ProbeResult(
         code=ProbeCode.L6RSP, detail="certificate is not valid for 'a.example'"
     )
 
 
 def test_an_expired_certificate_fails(authority: Authority) -> None:
     conversation = handshake(trusting(authority, "a.example"))()
-    assert talk(conversation, Server(authority.server("a.example", days=-1))) == ProbeResult(
-        code=ProbeCode.L6RSP, detail="certificate has expired"
-    )
+    assert talk(
+        conversation, SocketlessServer(authority.server("a.example", days=-1))
+    ) == ProbeResult(code=ProbeCode.L6RSP, detail="certificate has expired")
 
 
 def test_a_self_signed_certificate_fails(authority: Authority) -> None:
     conversation = handshake(trusting(authority, "a.example"))()
-    assert talk(conversation, Server(self_signed_server("a.example"))) == ProbeResult(
+    assert talk(conversation, SocketlessServer(self_signed_server("a.example"))) == ProbeResult(
         code=ProbeCode.L6RSP, detail="self-signed certificate"
     )
 
 
 def test_an_unknown_authority_fails(authority: Authority) -> None:
     conversation = handshake(TlsSettings(server_name="a.example"))()
-    assert talk(conversation, Server(authority.server("a.example"))) == ProbeResult(
+    assert talk(conversation, SocketlessServer(authority.server("a.example"))) == ProbeResult(
         code=ProbeCode.L6RSP, detail="unable to get local issuer certificate"
     )
 
@@ -132,7 +132,7 @@ def test_an_unknown_authority_fails(authority: Authority) -> None:
 @pytest.mark.parametrize("name", ["", "a.example"])
 def test_insecure_skip_verify_takes_any_certificate(name: str) -> None:
     conversation = handshake(TlsSettings(server_name=name, insecure_skip_verify=True))()
-    step = talk(conversation, Server(self_signed_server("other.example")))
+    step = talk(conversation, SocketlessServer(self_signed_server("other.example")))
     assert isinstance(step, ProbeResult)
     assert step.code is ProbeCode.L6OK
 
@@ -141,7 +141,7 @@ def test_the_server_name_is_sent(authority: Authority) -> None:
     names: list[str | None] = []
     context = authority.server("a.example")
     context.sni_callback = lambda _tls, name, _context: names.append(name)
-    talk(handshake(trusting(authority, "a.example"))(), Server(context))
+    talk(handshake(trusting(authority, "a.example"))(), SocketlessServer(context))
     assert names == ["a.example"]
 
 
@@ -163,7 +163,7 @@ def test_a_full_name_is_asked_for_and_verified_without_its_dot(authority: Author
     names: list[str | None] = []
     context = authority.server("a.example")
     context.sni_callback = lambda _tls, name, _context: names.append(name)
-    step = talk(handshake(trusting(authority, "a.example."))(), Server(context))
+    step = talk(handshake(trusting(authority, "a.example."))(), SocketlessServer(context))
     assert step == ProbeResult(code=ProbeCode.L6OK, detail="TLS handshake done")
     assert names == ["a.example"]
 
@@ -173,14 +173,14 @@ def test_servers_of_some_years_ago_are_reached(ciphers: str) -> None:
     context = self_signed_server("a.example", rsa=True)
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(ciphers)
-    step = talk(handshake(TlsSettings(insecure_skip_verify=True))(), Server(context))
+    step = talk(handshake(TlsSettings(insecure_skip_verify=True))(), SocketlessServer(context))
     assert step == ProbeResult(code=ProbeCode.L6OK, detail="TLS handshake done")
 
 
 def test_the_certificate_of_the_server_can_be_what_is_trusted(authority: Authority) -> None:
     pem = authority.server_pem("a.example")
     tls = TlsSettings(server_name="a.example", ca_bundle=pem.decode().partition("-----BEGIN P")[0])
-    step = talk(handshake(tls)(), Server(server_context(pem)))
+    step = talk(handshake(tls)(), SocketlessServer(server_context(pem)))
     assert step == ProbeResult(code=ProbeCode.L6OK, detail="TLS handshake done")
 
 
@@ -188,11 +188,11 @@ class TestClientCertificate:
     """The server asks for one, and there is none."""
 
     @staticmethod
-    def asking(authority: Authority, *, required: bool, tickets: int = 2) -> Server:
+    def asking(authority: Authority, *, required: bool, tickets: int = 2) -> SocketlessServer:
         context = authority.server("192.0.2.7")
         context.num_tickets = tickets
         context.verify_mode = ssl.CERT_REQUIRED if required else ssl.CERT_OPTIONAL
-        return Server(context)
+        return SocketlessServer(context)
 
     @pytest.mark.parametrize("size", [1, 65536])
     def test_a_server_that_insists_fails(self, authority: Authority, size: int) -> None:
@@ -251,7 +251,7 @@ class TestResumption:
         """Probe so many times; return for each whether it resumed a session (r) or not (f)."""
         seen = ""
         for _ in range(number):
-            server = Server(context)
+            server = SocketlessServer(context)
             step = talk(make(), server)
             assert isinstance(step, ProbeResult)
             assert step.code.is_pass
@@ -280,5 +280,5 @@ class TestResumption:
         context = authority.server("192.0.2.7")
         make = conversation_factory(HttpProbe(port=443, tls=trusting(authority)), ADDRESS)
         assert self.resumed(context, make, 2) == "fr"
-        talk(make(), Server(self_signed_server("192.0.2.7")))
+        talk(make(), SocketlessServer(self_signed_server("192.0.2.7")))
         assert self.resumed(context, make, 2) == "fr"

@@ -19,7 +19,7 @@ from vpplb.probers.worker_messages import (
 from vpplb.reconcile.ports import CheckVerdict, ResponseChange
 
 
-class Stage:
+class WorkerStage:
     """A worker's channel in this process, and the parent's end of it."""
 
     def __init__(self) -> None:
@@ -63,21 +63,21 @@ class Stage:
 
 
 @pytest.fixture
-def stage() -> Iterator[Stage]:
-    stage = Stage()
+def stage() -> Iterator[WorkerStage]:
+    stage = WorkerStage()
     with stage.parent, stage.worker:
         yield stage
         stage.loop.close()
 
 
-def test_verdicts_are_reported_once(stage: Stage) -> None:
+def test_verdicts_are_reported_once(stage: WorkerStage) -> None:
     found = stage.find(2)
     stage.channel.send_report(with_statistics=False)
     stage.channel.send_report(with_statistics=False)
     assert stage.heard() == [WorkerReport(verdicts=tuple(found))]
 
 
-def test_turns_are_reported_once_and_before_their_time_is_due(stage: Stage) -> None:
+def test_turns_are_reported_once_and_before_their_time_is_due(stage: WorkerStage) -> None:
     turn = ResponseChange(ObjectKey("ns", "b"), 1, ProbeResponse.SILENT)
     stage.loop.changes.append(turn)
     stage.channel.send_report(with_statistics=False)
@@ -86,20 +86,22 @@ def test_turns_are_reported_once_and_before_their_time_is_due(stage: Stage) -> N
 
 
 def test_a_report_comes_though_there_is_nothing_to_say_when_statistics_are_due(
-    stage: Stage,
+    stage: WorkerStage,
 ) -> None:
     stage.channel.send_report(with_statistics=True)
     assert stage.heard() == [WorkerReport(condition=WorkerCondition())]
 
 
-def test_log_lines_come_with_the_report(stage: Stage) -> None:
+def test_log_lines_come_with_the_report(stage: WorkerStage) -> None:
     record = logging.LogRecord("x", logging.WARNING, __file__, 1, "hello %s", ("you",), None)
     stage.channel.emit(record)
     stage.channel.send_report(with_statistics=False)
     assert stage.heard() == [WorkerReport(log=((logging.WARNING, "hello you"),))]
 
 
-def test_a_slow_parent_gets_every_verdict_and_its_statistics_later_in_one(stage: Stage) -> None:
+def test_a_slow_parent_gets_every_verdict_and_its_statistics_later_in_one(
+    stage: WorkerStage,
+) -> None:
     found = stage.find(500)
     stage.loop.statistics.lateness.add_value(0.0)
     stage.channel.send_report(with_statistics=False)
@@ -114,7 +116,9 @@ def test_a_slow_parent_gets_every_verdict_and_its_statistics_later_in_one(stage:
     assert sum(report.stats.lateness[0]) == 2
 
 
-def test_a_verdict_not_yet_reported_when_its_check_is_cancelled_is_dropped(stage: Stage) -> None:
+def test_a_verdict_not_yet_reported_when_its_check_is_cancelled_is_dropped(
+    stage: WorkerStage,
+) -> None:
     _, other = stage.find(2)
     stage.parent.sendall(pack_message(CancelChecks(backends=(ObjectKey("ns", "b0"),))))
     stage.loop.run_once(1)
@@ -122,7 +126,7 @@ def test_a_verdict_not_yet_reported_when_its_check_is_cancelled_is_dropped(stage
     assert stage.heard() == [WorkerReport(verdicts=(other,))]
 
 
-def test_the_channel_ends_with_its_parent(stage: Stage) -> None:
+def test_the_channel_ends_with_its_parent(stage: WorkerStage) -> None:
     stage.parent.close()
     stage.loop.run_once(1)
     assert not stage.channel.open

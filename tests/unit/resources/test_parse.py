@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.manifests import (
-    Case,
+    RefusedCase,
     accepted,
     backend,
     frontend,
@@ -31,7 +31,7 @@ def problems(raw: dict[str, object]) -> list[str]:
 
 
 @pytest.mark.parametrize("case", refused(), ids=str)
-def test_refuses_with_one_problem_that_names_the_field_and_says_why(case: Case) -> None:
+def test_refuses_with_one_problem_that_names_the_field_and_says_why(case: RefusedCase) -> None:
     parsed = parse_object(case.object, EVERYTHING)
     assert isinstance(parsed, list), "accepted"
     assert [problem.field for problem in parsed] == [case.field]
@@ -40,7 +40,7 @@ def test_refuses_with_one_problem_that_names_the_field_and_says_why(case: Case) 
 
 
 @pytest.mark.parametrize("case", accepted(), ids=str)
-def test_accepts_what_is_at_the_edge(case: Case) -> None:
+def test_accepts_what_is_at_the_edge(case: RefusedCase) -> None:
     assert not isinstance(parse_object(case.object, EVERYTHING), list)
 
 

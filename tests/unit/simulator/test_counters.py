@@ -1,7 +1,7 @@
 from vpplb.simulator.counters import PacketCounters, PacketKind
 
 
-class Shown:
+class ShownCounters:
     """What a mirror was told."""
 
     def __init__(self) -> None:
@@ -27,7 +27,7 @@ def test_packets_are_counted_by_kind_thread_and_index() -> None:
 
 
 def test_a_mirror_is_shown_what_was_counted_before_and_after() -> None:
-    counters, shown = PacketCounters(1), Shown()
+    counters, shown = PacketCounters(1), ShownCounters()
     counters.reset_vip(1)
     counters.count_packet(PacketKind.FIRST, 0, 1)
     counters.set_mirror(shown)
@@ -38,7 +38,7 @@ def test_a_mirror_is_shown_what_was_counted_before_and_after() -> None:
 
 
 def test_a_mirror_that_is_let_go_is_shown_no_more() -> None:
-    counters, shown = PacketCounters(1), Shown()
+    counters, shown = PacketCounters(1), ShownCounters()
     counters.set_mirror(shown)
     assert shown.length == 0
     counters.reset_vip(1)

@@ -28,7 +28,7 @@ def key(prefix: str, port: int = 80, protocol: int = TCP) -> VipKey:
 WEB = key("192.0.2.1/32")
 
 
-class Vpp:
+class ClockedPlugin:
     """A plugin whose clock the test moves."""
 
     def __init__(self) -> None:
@@ -53,8 +53,8 @@ class Vpp:
 
 
 @pytest.fixture
-def vpp() -> Vpp:
-    return Vpp()
+def vpp() -> ClockedPlugin:
+    return ClockedPlugin()
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def vpp() -> Vpp:
     ],
 )
 def test_flows_go_where_a_real_vpp_was_seen_to_send_them(
-    vpp: Vpp, vip: str, encap: Encap, servers: str, client: str, chosen: str
+    vpp: ClockedPlugin, vip: str, encap: Encap, servers: str, client: str, chosen: str
 ) -> None:
     vpp.add(key(vip), 100, 50, 10, new=NewVip(encap=encap), first=servers)
     target = ip_address(vip.split("/", maxsplit=1)[0])
@@ -88,7 +88,7 @@ def test_flows_go_where_a_real_vpp_was_seen_to_send_them(
     assert "".join(str(server)[-1] for server in seen) == chosen
 
 
-def test_a_weight_change_moves_new_flows_only(vpp: Vpp) -> None:
+def test_a_weight_change_moves_new_flows_only(vpp: ClockedPlugin) -> None:
     vpp.add(WEB, 100, 100)
     before = vpp.send(*range(100))
     vpp.lb.set_weight(WEB, number("10.0.0.1"), 0)
@@ -97,7 +97,7 @@ def test_a_weight_change_moves_new_flows_only(vpp: Vpp) -> None:
     assert vpp.counted() == {"FIRST": 200, "EXISTING": 100}
 
 
-def test_a_removed_server_keeps_its_flows_until_they_are_flushed(vpp: Vpp) -> None:
+def test_a_removed_server_keeps_its_flows_until_they_are_flushed(vpp: ClockedPlugin) -> None:
     vpp.add(WEB, 100, 100)
     before = vpp.send(*range(100))
     vpp.lb.delete_server(WEB, number("10.0.0.1"))
@@ -106,7 +106,7 @@ def test_a_removed_server_keeps_its_flows_until_they_are_flushed(vpp: Vpp) -> No
     assert set(vpp.send(*range(100))) == {IPv4Address("10.0.0.2")}
 
 
-def test_a_server_taken_up_again_has_its_flows_still_but_with_a_flush(vpp: Vpp) -> None:
+def test_a_server_taken_up_again_has_its_flows_still_but_with_a_flush(vpp: ClockedPlugin) -> None:
     vpp.add(WEB, 100, 100)
     vpp.send(*range(100))
     server = vpp.lb.server_indexes(vpp.lb.vips[1])[0]
@@ -118,7 +118,7 @@ def test_a_server_taken_up_again_has_its_flows_still_but_with_a_flush(vpp: Vpp) 
         assert vpp.lb.count_flows(server) == has
 
 
-def test_a_flush_of_a_server_spares_the_others(vpp: Vpp) -> None:
+def test_a_flush_of_a_server_spares_the_others(vpp: ClockedPlugin) -> None:
     vpp.add(WEB, 100, 100, 100)
     before = vpp.send(*range(100))
     one = number("10.0.0.1")
@@ -129,7 +129,9 @@ def test_a_flush_of_a_server_spares_the_others(vpp: Vpp) -> None:
     assert moved == [p for p, server in enumerate(before) if server == IPv4Address(one)]
 
 
-def test_a_flush_of_a_vip_cuts_the_flows_of_all_its_servers_on_all_threads(vpp: Vpp) -> None:
+def test_a_flush_of_a_vip_cuts_the_flows_of_all_its_servers_on_all_threads(
+    vpp: ClockedPlugin,
+) -> None:
     vpp.add(WEB, 100, 100)
     for thread in (0, 1):
         vpp.send(*range(10), thread=thread)
@@ -138,7 +140,7 @@ def test_a_flush_of_a_vip_cuts_the_flows_of_all_its_servers_on_all_threads(vpp: 
     assert vpp.lb.flush_vip(key("192.0.2.9/32")) == 0
 
 
-def test_threads_do_not_know_each_others_flows(vpp: Vpp) -> None:
+def test_threads_do_not_know_each_others_flows(vpp: ClockedPlugin) -> None:
     vpp.add(WEB, 100)
     vpp.send(1, thread=0)
     vpp.send(1, thread=1)
@@ -147,7 +149,7 @@ def test_threads_do_not_know_each_others_flows(vpp: Vpp) -> None:
         vpp.send(1, thread=2)
 
 
-def test_a_server_with_flows_outlives_the_collection_of_garbage(vpp: Vpp) -> None:
+def test_a_server_with_flows_outlives_the_collection_of_garbage(vpp: ClockedPlugin) -> None:
     vpp.add(WEB, 100, 100)
     vpp.send(*range(10))
     vpp.lb.delete_server(WEB, number("10.0.0.1"))
@@ -161,7 +163,7 @@ def test_a_server_with_flows_outlives_the_collection_of_garbage(vpp: Vpp) -> Non
     assert len(vpp.lb.server_indexes(vpp.lb.vips[1])) == 1
 
 
-def test_a_table_of_another_size_is_a_new_one(vpp: Vpp) -> None:
+def test_a_table_of_another_size_is_a_new_one(vpp: ClockedPlugin) -> None:
     vpp.add(WEB, 100)
     vpp.send(*range(10))
     vpp.lb.set_settings(IPv4Address(0), IPv6Address(0), 64, None)
@@ -171,13 +173,13 @@ def test_a_table_of_another_size_is_a_new_one(vpp: Vpp) -> None:
     assert vpp.lb.flow_tables() == [(0, 1, 67)]
 
 
-def test_without_a_server_packets_are_dropped_and_counted_as_such(vpp: Vpp) -> None:
+def test_without_a_server_packets_are_dropped_and_counted_as_such(vpp: ClockedPlugin) -> None:
     vpp.add(WEB, 0)
     assert vpp.send(1) == [None]
     assert vpp.counted() == {"NO_SERVER": 1}
 
 
-def test_a_flow_that_had_no_server_takes_an_entry_with_each_packet(vpp: Vpp) -> None:
+def test_a_flow_that_had_no_server_takes_an_entry_with_each_packet(vpp: ClockedPlugin) -> None:
     vpp.add(WEB, 0)
     vpp.send(*[1] * 6)
     assert vpp.counted() == {"NO_SERVER": 4, "UNTRACKED": 2}
@@ -186,7 +188,7 @@ def test_a_flow_that_had_no_server_takes_an_entry_with_each_packet(vpp: Vpp) -> 
     assert vpp.counted() == {"NO_SERVER": 4, "UNTRACKED": 3}
 
 
-def test_the_longest_prefix_has_the_packet(vpp: Vpp) -> None:
+def test_the_longest_prefix_has_the_packet(vpp: ClockedPlugin) -> None:
     vpp.add(key("192.0.2.0/24", 0), 100, first="10.0.1.1")
     vpp.add(WEB, 100)
     vpp.add(key("::/0"), 100, first="10.0.2.1")
@@ -195,7 +197,7 @@ def test_the_longest_prefix_has_the_packet(vpp: Vpp) -> None:
     assert vpp.send(1, to="198.51.100.1") == [None]
 
 
-def test_a_prefix_whose_vips_are_at_other_ports_drops_the_packet(vpp: Vpp) -> None:
+def test_a_prefix_whose_vips_are_at_other_ports_drops_the_packet(vpp: ClockedPlugin) -> None:
     vpp.add(key("192.0.2.0/24", 0), 100)
     vpp.add(key("192.0.2.1/32", 443), 100)
     assert vpp.send(1) == [None]
@@ -204,7 +206,7 @@ def test_a_prefix_whose_vips_are_at_other_ports_drops_the_packet(vpp: Vpp) -> No
     assert vpp.lb.forward_packet(flow) is None
 
 
-def test_a_deleted_vip_gets_no_packets(vpp: Vpp) -> None:
+def test_a_deleted_vip_gets_no_packets(vpp: ClockedPlugin) -> None:
     vpp.add(WEB, 100)
     vpp.send(1)
     vpp.lb.delete_vip(WEB)
@@ -212,7 +214,9 @@ def test_a_deleted_vip_gets_no_packets(vpp: Vpp) -> None:
     assert vpp.counted() == {"FIRST": 1}
 
 
-def test_counters_begin_anew_with_a_vip_though_it_has_an_index_that_was_used(vpp: Vpp) -> None:
+def test_counters_begin_anew_with_a_vip_though_it_has_an_index_that_was_used(
+    vpp: ClockedPlugin,
+) -> None:
     vpp.add(WEB, 100)
     vpp.send(1)
     vpp.lb.flush_vip(WEB)
@@ -225,7 +229,7 @@ def test_counters_begin_anew_with_a_vip_though_it_has_an_index_that_was_used(vpp
     assert vpp.counted() == {}
 
 
-def test_nat_drops_what_is_not_udp(vpp: Vpp) -> None:
+def test_nat_drops_what_is_not_udp(vpp: ClockedPlugin) -> None:
     nat = NewVip(encap=Encap.NAT4, target_port=8080)
     vpp.add(WEB, 100, new=nat)
     vpp.add(key("192.0.2.1/32", 80, UDP), 100, new=nat)
@@ -235,7 +239,7 @@ def test_nat_drops_what_is_not_udp(vpp: Vpp) -> None:
     assert vpp.lb.forward_packet(flow) == IPv4Address("10.0.0.1")
 
 
-def test_what_would_break_vpp_or_is_not_known_is_refused(vpp: Vpp) -> None:
+def test_what_would_break_vpp_or_is_not_known_is_refused(vpp: ClockedPlugin) -> None:
     assert vpp.lb.add_vip(key("192.0.2.1/32", 0), NewVip(encap=Encap.NAT4)) == VppRetval.OK
     with pytest.raises(NotModelled, match="all-port VIP with NAT"):
         vpp.send(1)

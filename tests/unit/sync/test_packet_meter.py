@@ -13,7 +13,7 @@ WEB = VipId(ip_network("192.0.2.1/32"), VipProtocol.TCP, 80)
 pytestmark = pytest.mark.looptime
 
 
-class Counters:
+class OneVipCounters:
     """One VIP, with one packet more each time; or none, for a reason."""
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class Counters:
         return {WEB: 5}
 
 
-async def running(counters: Counters, seconds: float) -> PacketMeter:
+async def running(counters: OneVipCounters, seconds: float) -> PacketMeter:
     """Let a meter run for some time."""
     meter = PacketMeter(counters, counters.indexes)
     task = asyncio.create_task(meter.run())
@@ -44,13 +44,13 @@ async def running(counters: Counters, seconds: float) -> PacketMeter:
 
 
 async def test_packets_are_read_at_once_and_then_each_interval() -> None:
-    counters = Counters()
+    counters = OneVipCounters()
     assert (await running(counters, 0.1)).packets == {WEB: PacketTally(first=5)}
     assert (await running(counters, 2.5 * METER_INTERVAL)).packets == {WEB: PacketTally(first=20)}
 
 
 async def test_packets_of_a_vpp_that_is_lost_are_not_shown() -> None:
-    counters = Counters()
+    counters = OneVipCounters()
     meter = PacketMeter(counters, counters.indexes)
     task = asyncio.create_task(meter.run())
     await asyncio.sleep(0.1)
@@ -67,7 +67,7 @@ async def test_packets_of_a_vpp_that_is_lost_are_not_shown() -> None:
 async def test_a_segment_that_cannot_be_read_is_said_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    counters = Counters()
+    counters = OneVipCounters()
     counters.trouble = "stats.sock: No such file"
     meter = await running(counters, 5.5 * METER_INTERVAL)
     assert meter.packets == {}
@@ -75,7 +75,7 @@ async def test_a_segment_that_cannot_be_read_is_said_once(
 
 
 async def test_it_is_said_again_after_it_was_well(caplog: pytest.LogCaptureFixture) -> None:
-    counters = Counters()
+    counters = OneVipCounters()
     meter = PacketMeter(counters, counters.indexes)
     task = asyncio.create_task(meter.run())
     await asyncio.sleep(0.1)

@@ -327,12 +327,12 @@ async def test_a_hundred_readers_at_once_cost_what_two_cost() -> None:
 
 
 async def test_while_a_long_answer_is_made_the_loop_goes_on() -> None:
-    class Slow(View):
+    class SlowView(View):
         def show_object(self, kind: str, key: ObjectKey) -> Mapping[str, object] | None:
             time.sleep(0.001)  # what writing an object costs
             return super().show_object(kind, key)
 
-    view = Slow()
+    view = SlowView()
     view.all["backends"] = dict(many(200).all["backends"])
     pauses: list[float] = []
 

@@ -12,7 +12,7 @@ class Lag(LoopLag):
         return 0.0123456
 
 
-class Program:
+class MeasuredProgram:
     """What a program would tell."""
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class Program:
 
 
 def test_figures_are_given_whether_anything_is_wrong_or_not() -> None:
-    assert Program().health().list_figures() == {
+    assert MeasuredProgram().health().list_figures() == {
         "loop_lag_seconds": 0.012,
         "watch_age_seconds": {"backends": 12.346, "frontends": 0.5},
         "api_last_success_seconds": 1.5,
@@ -57,7 +57,7 @@ def test_what_a_program_does_not_have_is_left_out() -> None:
 
 def test_the_metrics_say_the_same() -> None:
     registry = MetricsRegistry()
-    registry.register(Program().health())
+    registry.register(MeasuredProgram().health())
     lines = registry.render_all().decode().splitlines()
     for line in (
         "vpplb_loop_lag_seconds 0.0123456",
@@ -71,7 +71,7 @@ def test_the_metrics_say_the_same() -> None:
 
 
 def test_an_api_server_that_does_not_answer_is_told() -> None:
-    program = Program()
+    program = MeasuredProgram()
     health = program.health()
     assert health.check_api() is None
     program.api_age = 31.2
@@ -90,7 +90,7 @@ def test_an_api_server_that_does_not_answer_is_told() -> None:
 def test_missing_processes_are_told(
     processes: tuple[int, int], missing: str | None, none: str | None
 ) -> None:
-    program = Program()
+    program = MeasuredProgram()
     program.processes = processes
     health = program.health()
     assert (health.check_probers(), health.check_any_prober()) == (missing, none)
@@ -113,7 +113,7 @@ def test_what_passes_is_no_reason_to_begin_anew() -> None:
 
 
 def test_a_prober_that_cannot_probe_is_said_unless_processes_are_missing() -> None:
-    program = Program()
+    program = MeasuredProgram()
     health = program.health()
     assert health.check_probers() is None
     program.trouble = "2 checks have no results"

@@ -51,7 +51,7 @@ def test_states_are_coloured_unless_no_color_is_set(monkeypatch: pytest.MonkeyPa
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shown:
+class ShownStatus:
     active_pool: str
     since: datetime | None = None
     state: OutputFormat = OutputFormat.TABLE
@@ -59,12 +59,12 @@ class Shown:
 
 
 def test_programs_get_camel_case_and_json_types_and_nothing_that_is_none() -> None:
-    assert to_plain(Shown(active_pool="main", parts=(0.5,))) == {
+    assert to_plain(ShownStatus(active_pool="main", parts=(0.5,))) == {
         "activePool": "main",
         "state": "table",
         "parts": [0.5],
     }
-    assert to_plain([Shown(active_pool="", since=NOON)]) == [
+    assert to_plain([ShownStatus(active_pool="", since=NOON)]) == [
         {"activePool": "", "since": "2026-01-01T12:00:00+00:00", "state": "table", "parts": []}
     ]
 
