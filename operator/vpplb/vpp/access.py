@@ -28,7 +28,10 @@ class VppAccess:
         self.stale_clients = StaleClients(on_stale_clients)
         self.lock = VppLock(api_socket)
         self.lb = PapiLoadBalancer(
-            api_socket, on_call=on_call, lock=self.lock, on_leftovers=self.stale_clients.on_count
+            api_socket,
+            on_call=on_call,
+            lock=self.lock,
+            on_stale_clients=self.stale_clients.on_count,
         )
         self.counters = PapiVipCounters(stats_socket) if stats_socket is not None else None
         self.meter = PacketMeter(self.counters, self.lb.vip_indexes) if self.counters else None

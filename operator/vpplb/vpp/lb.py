@@ -25,7 +25,7 @@ class PapiLoadBalancer:
     """Implements `sync.ports.LoadBalancer`.
 
     `timeout` is in seconds, for each call and for connecting. `on_call` is told each answered
-    message with its retval, `on_leftovers` at each reading how many clients named as we are VPP
+    message with its retval, `on_stale_clients` at each reading how many clients named as we are VPP
     has beside this one. Who programs VPP gives the `lock` that keeps others from it.
     """
 
@@ -36,10 +36,10 @@ class PapiLoadBalancer:
         timeout: float = TIMEOUT,
         on_call: CallHook = lambda _message, _retval: None,
         lock: VppLock | None = None,
-        on_leftovers: Callable[[int], None] = lambda _count: None,
+        on_stale_clients: Callable[[int], None] = lambda _count: None,
     ) -> None:
         self._socket, self._timeout, self._on_call = socket, timeout, on_call
-        self._on_leftovers, self._lock = on_leftovers, lock
+        self._on_stale_clients, self._lock = on_stale_clients, lock
         self._connection: ApiConnection | None = None
         self._indexes: Mapping[VipId, int] | None = None
         self._nat = NatGuard()
@@ -65,7 +65,7 @@ class PapiLoadBalancer:
         self._nat.on_table_read(observed.table, removed)
         shown = await _run_cli(self._live_connection(), codec.SHOW_CLIENTS)
         ours = codec.count_clients(NAME, shown)
-        self._on_leftovers(max(ours - 1, 0))
+        self._on_stale_clients(max(ours - 1, 0))
         return observed
 
     async def read_with_indexes(self) -> tuple[ObservedVpp, Mapping[VipId, int]]:

@@ -109,7 +109,7 @@ async def test_connections_of_ours_that_vpp_has_besides_are_counted_at_each_read
 ) -> None:
     counts: list[int] = []
     async with simulated_vpp(tmp_path) as vpp:
-        lb = PapiLoadBalancer(vpp.api_socket, on_leftovers=counts.append)
+        lb = PapiLoadBalancer(vpp.api_socket, on_stale_clients=counts.append)
         await lb.connect()
         await lb.read()
         others = [PapiLoadBalancer(vpp.api_socket) for _ in range(3)]
