@@ -12,6 +12,7 @@ import click
 
 from vpplb.model.check import parse_duration
 from vpplb.telemetry.listen_address import parse_address
+from vpplb.telemetry.logs import LogFormat, configure_logs
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -94,6 +95,52 @@ def allowance_flags(function: F) -> Callable[..., Any]:
     return _ALLOW_LOOPBACK(_ALLOW_NAT(with_allowed))
 
 
+_IPV4_SOURCE = env_option(
+    "--ipv4-source-address", default=None, type=IPV4, help="Outer source of GRE over IPv4."
+)
+_IPV6_SOURCE = env_option(
+    "--ipv6-source-address", default=None, type=IPV6, help="Outer source of GRE over IPv6."
+)
+
+
+def source_flags(function: F) -> Callable[..., Any]:
+    """Add the flags for the outer sources of GRE, given as `conf`."""
+
+    @wraps(function)
+    def with_conf(ipv4_source_address: Any, ipv6_source_address: Any, **rest: Any) -> Any:
+        from vpplb.plan.settings import DesiredSettings
+
+        conf = DesiredSettings(ipv4_source=ipv4_source_address, ipv6_source=ipv6_source_address)
+        return function(conf=conf, **rest)
+
+    return _IPV4_SOURCE(_IPV6_SOURCE(with_conf))
+
+
+_LOG_LEVEL = env_option(
+    "--log-level",
+    default="info",
+    type=click.Choice(["debug", "info", "warning", "error"], case_sensitive=False),
+    help="Least severe lines to log.",
+)
+_LOG_FORMAT = env_option(
+    "--log-format",
+    default=None,
+    type=click.Choice(["console", "json"]),
+    help="How to write logs.  [default: console on a terminal, else json]",
+)
+
+
+def log_flags(function: F) -> Callable[..., Any]:
+    """Add the flags for logs, which are set up before the command runs."""
+
+    @wraps(function)
+    def with_logs(log_level: str, log_format: LogFormat | None, **rest: Any) -> Any:
+        configure_logs(log_level, log_format)
+        return function(**rest)
+
+    return _LOG_LEVEL(_LOG_FORMAT(with_logs))
+
+
 vpp_api_socket = env_option(
     "--vpp-api-socket",
     default="/run/vpp/api.sock",
@@ -111,12 +158,6 @@ sync_interval = env_option(
     default="30s",
     type=DURATION,
     help="How often all of VPP is read and compared.",
-)
-ipv4_source_address = env_option(
-    "--ipv4-source-address", default=None, type=IPV4, help="Outer source of GRE over IPv4."
-)
-ipv6_source_address = env_option(
-    "--ipv6-source-address", default=None, type=IPV6, help="Outer source of GRE over IPv6."
 )
 own_all = env_option(
     "--own-all", is_flag=True, help="Remove VIPs that are no frontend's, whoever made them."
@@ -183,16 +224,4 @@ http_hosts = env_option(
     multiple=True,
     help="Name in a URL by which this server may be read, besides addresses, this host's own name"
     " and services of the cluster; `*`: any.",
-)
-log_level = env_option(
-    "--log-level",
-    default="info",
-    type=click.Choice(["debug", "info", "warning", "error"], case_sensitive=False),
-    help="Least severe lines to log.",
-)
-log_format = env_option(
-    "--log-format",
-    default=None,
-    type=click.Choice(["console", "json"]),
-    help="How to write logs.  [default: console on a terminal, else json]",
 )

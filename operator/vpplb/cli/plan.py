@@ -3,7 +3,6 @@
 import asyncio
 import sys
 from collections.abc import Sequence
-from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,14 +11,14 @@ import click
 from vpplb.cli.options import (
     allowance_flags,
     env_option,
-    ipv4_source_address,
-    ipv6_source_address,
     namespaces,
     own_all,
+    source_flags,
 )
 from vpplb.cli.terminal import print_block, print_line
 
 if TYPE_CHECKING:
+    from vpplb.plan.settings import DesiredSettings
     from vpplb.resources.allowances import AddressAllowances
 
 NOTHING, SOMETHING, WRONG, UNREACHABLE = 0, 1, 2, 3
@@ -58,8 +57,7 @@ _MANIFESTS = click.Path(path_type=Path, exists=True, allow_dash=True)
 )
 @namespaces
 @allowance_flags
-@ipv4_source_address
-@ipv6_source_address
+@source_flags
 @own_all
 @click.option(
     "-o",
@@ -80,8 +78,7 @@ def plan_command(
     state_file: Path | None,
     namespace: tuple[str, ...],
     allowed: "AddressAllowances",
-    ipv4_source_address: IPv4Address | None,
-    ipv6_source_address: IPv6Address | None,
+    conf: "DesiredSettings",
     own_all: bool,
     output: str,
 ) -> None:
@@ -110,21 +107,19 @@ def plan_command(
     from vpplb.cli.planning import NodeSource, plan_manifests, plan_node
     from vpplb.files.manifests import BadManifests
     from vpplb.kube.errors import ConfigError, KubeError
-    from vpplb.plan.settings import DesiredSettings
     from vpplb.sync.ports import LoadBalancerGone
 
     if problem := _find_misuse(manifests, vpp_api_socket, start, node, down, state_file):
         raise click.UsageError(problem, context)
-    settings = DesiredSettings(ipv4_source=ipv4_source_address, ipv6_source=ipv6_source_address)
     try:
         if node is not None:
             socket = vpp_api_socket or API_SOCKET
             live = NodeSource(node=node, socket=socket, namespaces=namespace, state_file=state_file)
-            view = asyncio.run(plan_node(live, settings, own_all=own_all))
+            view = asyncio.run(plan_node(live, conf, own_all=own_all))
         else:
             view = plan_manifests(
                 manifests,
-                settings,
+                conf,
                 socket=vpp_api_socket,
                 start=start,
                 down=down,

@@ -1,0 +1,38 @@
+"""`vpplb standalone`: what its flags come to."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from vpplb.cli.main import cli
+from vpplb.resources.allowances import EVERYTHING
+from vpplb.standalone.app import StandaloneOptions
+
+
+def test_each_flag_reaches_the_program(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    seen: list[StandaloneOptions] = []
+
+    class Program:
+        def __init__(self, options: StandaloneOptions) -> None:
+            seen.append(options)
+
+        async def run(self, stop: asyncio.Event) -> None:
+            pass
+
+    monkeypatch.setattr("vpplb.standalone.app.StandaloneApp", Program)
+    flags = "--sync-interval 5s --no-blind-guard --allow-nat --allow-loopback --http-host a"
+    assert CliRunner().invoke(cli, ["standalone", str(tmp_path), *flags.split()]).exit_code == 0
+    assert seen == [
+        StandaloneOptions(
+            folder=tmp_path,
+            vpp_api_socket=Path("/run/vpp/api.sock"),
+            vpp_stats_socket=Path("/run/vpp/stats.sock"),
+            state_file=Path("/var/lib/vpplb/standalone.json"),
+            http_hosts=("a",),
+            blind_guard=False,
+            allowed=EVERYTHING,
+            sync_interval=5.0,
+        )
+    ]
