@@ -105,19 +105,19 @@ class _ProbeCollector(Collector):
         self.lateness.add_counts(*stats.lateness)
 
     def collect(self) -> Iterator[Metric]:
-        probes = catalog.PROBES.counter_family()
+        probes = catalog.PROBES.make_family()
         for (type_, code), count in self.results.items():
             probes.add_metric((type_, code, "pass" if ProbeCode(code).is_pass else "fail"), count)
         yield probes
-        discarded = catalog.PROBES_DISCARDED.counter_family()
+        discarded = catalog.PROBES_DISCARDED.make_family()
         for reason, count in self.discarded.items():
             discarded.add_metric((reason,), count)
         yield discarded
-        durations = catalog.PROBE_DURATION.histogram_family()
+        durations = catalog.PROBE_DURATION.make_family()
         for type_, sums in self.durations.items():
             sums.put_into(durations, (type_,), catalog.PROBE_DURATION.buckets)
         yield durations
-        lateness = catalog.PROBE_LATENESS.histogram_family()
+        lateness = catalog.PROBE_LATENESS.make_family()
         self.lateness.put_into(lateness, (), catalog.PROBE_LATENESS.buckets)
         yield lateness
 
@@ -129,7 +129,7 @@ class _TransitionCollector(Collector):
     tallies: dict[ObjectKey, Tally[tuple[str, str]]] = field(default_factory=dict)
 
     def collect(self) -> Iterator[Metric]:
-        family = catalog.BACKEND_TRANSITIONS.counter_family()
+        family = catalog.BACKEND_TRANSITIONS.make_family()
         for (namespace, name), tally in self.tallies.items():
             for (from_state, to_state), count in tally.items():
                 family.add_metric((namespace, name, from_state, to_state), count)
@@ -145,12 +145,12 @@ class OperatorMetrics:
         registry.register(self._probes)
         registry.register(self._transitions)
         registry.sections.append(partial(object_series, view))
-        self._status_writes = catalog.STATUS_WRITES.make_counter(registry)
-        self._status_mended = catalog.STATUS_MENDED.make_counter(registry)
-        self._transition_to_status = catalog.TRANSITION_TO_STATUS.make_histogram(registry)
-        self._events_dropped = catalog.EVENTS_DROPPED.make_counter(registry)
-        self._suspect = catalog.PROBER_SUSPECT.make_gauge(registry)
-        self._leader = catalog.LEADER.make_gauge(registry)
+        self._status_writes = catalog.STATUS_WRITES.make_metric(registry)
+        self._status_mended = catalog.STATUS_MENDED.make_metric(registry)
+        self._transition_to_status = catalog.TRANSITION_TO_STATUS.make_metric(registry)
+        self._events_dropped = catalog.EVENTS_DROPPED.make_metric(registry)
+        self._suspect = catalog.PROBER_SUSPECT.make_metric(registry)
+        self._leader = catalog.LEADER.make_metric(registry)
 
     def record_stats(self, stats: ProbeStats) -> None:
         """Add what a worker has counted since its last report."""
@@ -191,7 +191,7 @@ class _PacketCollector(Collector):
     packets: Callable[[], Iterable[PacketCount]]
 
     def collect(self) -> Iterator[Metric]:
-        family = catalog.VIP_PACKETS.counter_family()
+        family = catalog.VIP_PACKETS.make_family()
         for (namespace, name), kind, count in self.packets():
             family.add_metric((namespace, name, kind), count)
         yield family
@@ -208,17 +208,17 @@ class AgentMetrics:
     """The metrics of whoever programs VPP. All methods are cheap and never fail."""
 
     def __init__(self, registry: MetricsRegistry) -> None:
-        self._connected = catalog.VPP_CONNECTED.make_gauge(registry)
-        self._info = catalog.VPP_INFO.make_gauge(registry)
-        self._leftovers = catalog.VPP_LEFTOVERS.make_gauge(registry)
-        calls = catalog.VPP_API_CALLS.make_counter(registry)
+        self._connected = catalog.VPP_CONNECTED.make_metric(registry)
+        self._info = catalog.VPP_INFO.make_metric(registry)
+        self._leftovers = catalog.VPP_LEFTOVERS.make_metric(registry)
+        calls = catalog.VPP_API_CALLS.make_metric(registry)
         self._calls = cache(lambda message, retval: calls.labels(message, str(retval)))
-        self._changes = catalog.SYNC_CHANGES.make_counter(registry)
-        self._sync = catalog.SYNC_DURATION.make_histogram(registry)
-        self._drift = catalog.DRIFT_REPAIRS.make_counter(registry)
-        self._programmed = catalog.PROGRAMMED_FRONTENDS.make_gauge(registry)
-        self._contested = catalog.CONTESTED_PREFIXES.make_gauge(registry)
-        self._strange = catalog.STRANGE_VIPS.make_gauge(registry)
+        self._changes = catalog.SYNC_CHANGES.make_metric(registry)
+        self._sync = catalog.SYNC_DURATION.make_metric(registry)
+        self._drift = catalog.DRIFT_REPAIRS.make_metric(registry)
+        self._programmed = catalog.PROGRAMMED_FRONTENDS.make_metric(registry)
+        self._contested = catalog.CONTESTED_PREFIXES.make_metric(registry)
+        self._strange = catalog.STRANGE_VIPS.make_metric(registry)
         for kind in ChangeKind:
             self._changes.labels(kind)  # counted from 0, so that the first change is seen
 

@@ -9,8 +9,7 @@ from typing import NamedTuple, Protocol
 
 from vpplb.model.health import HealthState
 from vpplb.model.names import ObjectKey
-from vpplb.telemetry.catalog import BACKEND_STATE, EFFECTIVE_WEIGHT, FRONTEND_STATE
-from vpplb.telemetry.metric_spec import MetricSpec
+from vpplb.telemetry.catalog import BACKEND_STATE, EFFECTIVE_WEIGHT, FRONTEND_STATE, MetricSpec
 
 _BACKEND_STATES = tuple(HealthState)
 _FRONTEND_STATES = (HealthState.UP, HealthState.DOWN, HealthState.UNKNOWN)

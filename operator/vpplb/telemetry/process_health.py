@@ -13,7 +13,6 @@ from prometheus_client.registry import Collector
 from vpplb.telemetry import catalog
 from vpplb.telemetry.http import Check
 from vpplb.telemetry.loop_lag import LoopLag
-from vpplb.telemetry.metric_spec import MetricSpec
 
 API_LIMIT = 30.0
 """Seconds without an answer after which the API server counts as unreachable. It is asked every
@@ -59,7 +58,7 @@ class ProcessHealth(Collector):
     def collect(self) -> Iterator[Metric]:
         yield _make_gauge(catalog.LOOP_LAG, self.lag.worst_seconds())
         if self.watch_ages is not None:
-            ages = catalog.WATCH_AGE.gauge_family()
+            ages = catalog.WATCH_AGE.make_family()
             for kind, age in self.watch_ages().items():
                 ages.add_metric((kind,), age)
             yield ages
@@ -107,7 +106,7 @@ def complain_late(
     return judge
 
 
-def _make_gauge(spec: MetricSpec, value: float) -> Metric:
-    family = spec.gauge_family()
+def _make_gauge(spec: catalog.GaugeSpec, value: float) -> Metric:
+    family = spec.make_family()
     family.add_metric((), value)
     return family
