@@ -11,8 +11,7 @@ import pytest
 
 from lab.raw_client import RawClient
 from lab.simulated_vpp import simulated_vpp
-from vpplb.simulator.api_version import ApiVersion
-from vpplb.simulator.messages import MESSAGES
+from vpplb.simulator.messages import MESSAGES, ApiVersion
 
 pytestmark = pytest.mark.slow
 

@@ -7,8 +7,7 @@ import pytest
 
 from data import transcripts
 from vpplb.simulator.api_json import all_api_json, api_json
-from vpplb.simulator.api_version import ApiVersion
-from vpplb.simulator.messages import MESSAGE_IDS, MESSAGES, MODULES, ApiModule
+from vpplb.simulator.messages import MESSAGE_IDS, MESSAGES, MODULES, ApiModule, ApiVersion
 
 MODULE_NAMES = [module.name for module in MODULES]
 

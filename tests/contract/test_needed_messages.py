@@ -5,8 +5,7 @@ from typing import Any
 
 from data.transcripts import DEFINITIONS, require
 from vpplb.simulator.api_json import api_json
-from vpplb.simulator.api_version import ApiVersion
-from vpplb.simulator.messages import MODULES
+from vpplb.simulator.messages import MODULES, ApiVersion
 from vpplb.vpp import messages
 from vpplb.vpp.message_definitions import NEEDED
 from vpplb.vpp.messages import MessageCatalogue

@@ -8,7 +8,7 @@ from vpplb.model.health import ProbeCode, ProbeResult
 from vpplb.probers.conversation import BodySearch, ProbeConversation, Step
 from vpplb.probers.http import DETAIL_LIMIT, HEAD_LIMIT, HttpConversation
 from vpplb.probers.http_body import LIMIT
-from vpplb.probers.probe_factory import conversation_factory
+from vpplb.probers.stream_probe import conversation_factory
 
 ADDRESS = ip_address("192.0.2.7")
 HTTP_CODES = frozenset({ProbeCode.L7OK, ProbeCode.L7STS, ProbeCode.L7RSP})

@@ -11,7 +11,6 @@ from lab.live_syncer import SyncerEar, row, running, vip, without_buckets
 from lab.simulated_vpp import simulated_vpp
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import AppServer, IPAddress, Vip, VipId
-from vpplb.simulator.api_version import ApiVersion
 from vpplb.simulator.faults import (
     CutAnswer,
     DelayAnswer,
@@ -24,6 +23,7 @@ from vpplb.simulator.faults import (
     WrongId,
 )
 from vpplb.simulator.flows import TCP, FiveTuple
+from vpplb.simulator.messages import ApiVersion
 from vpplb.simulator.server import VppSimulator
 from vpplb.sync.ports import VipReport
 from vpplb.sync.syncer import VppSyncer

@@ -14,9 +14,9 @@ from vpplb.model.names import ObjectKey
 from vpplb.model.vip import Encap, IPAddress, LbConf, Vip, VipId, VipSettings
 from vpplb.plan.ops import AddServer, AddVip, DelServer, DelVip, Op, SetConf, SetWeight
 from vpplb.plan.settings import DesiredSettings
-from vpplb.simulator.api_version import ApiVersion
 from vpplb.simulator.faults import DropAnswer
 from vpplb.simulator.flows import TCP, FiveTuple
+from vpplb.simulator.messages import ApiVersion
 from vpplb.simulator.server import VppSimulator
 from vpplb.sync.syncer import VppSyncer
 from vpplb.sync.vip_state import VipState

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from vpplb.simulator import wire
-from vpplb.simulator.api_version import ApiVersion
+from vpplb.simulator.messages import ApiVersion
 
 
 class RawClient:

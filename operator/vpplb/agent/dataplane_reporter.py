@@ -1,10 +1,11 @@
 """What became of this node's VPP: the status of its Dataplane."""
 
+import asyncio
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
-from vpplb.agent.debounce import RunDebounce
 from vpplb.agent.frontend_selector import SelectedFrontends
 from vpplb.files.owned_state_store import OwnedStateStore, format_owned
 from vpplb.kube.api_resources import JsonObject, cluster_key
@@ -346,3 +347,35 @@ def synced_condition(
     if carried < total:
         return StatusCondition(type="Synced", status="False", reason="Pending", message=said)
     return StatusCondition(type="Synced", status="True", reason="Synced", message=said)
+
+
+class RunDebounce:
+    """Runs `action` soon, once, however often it is asked for before then.
+
+    `action` is synchronous: what it decides is decided before anything else runs. From one run
+    to the next there are at least `spacing` seconds.
+    """
+
+    def __init__(self, action: Callable[[], None], spacing: float) -> None:
+        self._action, self._spacing = action, spacing
+        self._earliest = -math.inf
+        self._pending: asyncio.Handle | None = None
+
+    def request_run(self) -> None:
+        if self._pending is not None:
+            return
+        loop = asyncio.get_running_loop()
+        if loop.time() < self._earliest:
+            self._pending = loop.call_at(self._earliest, self._run)
+        else:
+            self._pending = loop.call_soon(self._run)
+
+    def run_now(self) -> None:
+        if self._pending is not None:
+            self._pending.cancel()
+            self._run()
+
+    def _run(self) -> None:
+        self._pending = None
+        self._earliest = asyncio.get_running_loop().time() + self._spacing
+        self._action()

@@ -1,8 +1,9 @@
 """Which Kubernetes events are sent: what was announced of each object, and what is new of it."""
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 
-from vpplb.controller.broken_references import BrokenReferences
 from vpplb.controller.event_notes import (
     Announcement,
     EventNote,
@@ -20,6 +21,54 @@ from vpplb.model.clock import Clock
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.plan.decisions import DecidedState, Decisions, UnreadFrontend
 from vpplb.plan.desired import FrontendView
+
+LASTING = 3.0
+"""Seconds that a reference leads nowhere before that is told."""
+
+
+@dataclass(slots=True)
+class BrokenReferences:
+    """References to nothing: told once they have lasted, since objects are applied in any order.
+
+    `emit` tells it. An object that refers to nothing else than what was told is not told again.
+    """
+
+    emit: Callable[[ObjectKind, ObjectKey, EventNote], None]
+    _announced: dict[tuple[ObjectKind, ObjectKey], str] = field(default_factory=dict)
+    _waiting: dict[tuple[ObjectKind, ObjectKey], tuple[EventNote, asyncio.TimerHandle]] = field(
+        default_factory=dict
+    )
+
+    def set_announced(self, kind: ObjectKind, key: ObjectKey, text: str) -> None:
+        """Take over what the status of an object says; empty for nothing."""
+        self._announced[kind, key] = text
+
+    def update_note(self, kind: ObjectKind, key: ObjectKey, note: EventNote | None) -> None:
+        """Take note of what is wrong at present; None: all references lead somewhere."""
+        waiting = self._waiting.get((kind, key))
+        if waiting is not None and waiting[0] == note:
+            return
+        self._stop_waiting(kind, key)
+        if note is None:
+            self._announced.pop((kind, key), None)
+        elif note.text != self._announced.get((kind, key)):
+            loop = asyncio.get_running_loop()
+            timer = loop.call_later(LASTING, self._emit_note, kind, key, note)
+            self._waiting[kind, key] = note, timer
+
+    def forget_object(self, kind: ObjectKind, key: ObjectKey) -> None:
+        self._stop_waiting(kind, key)
+        self._announced.pop((kind, key), None)
+
+    def _emit_note(self, kind: ObjectKind, key: ObjectKey, note: EventNote) -> None:
+        del self._waiting[kind, key]
+        self._announced[kind, key] = note.text
+        self.emit(kind, key, note)
+
+    def _stop_waiting(self, kind: ObjectKind, key: ObjectKey) -> None:
+        waiting = self._waiting.pop((kind, key), None)
+        if waiting is not None:
+            waiting[1].cancel()
 
 
 class EventReports:

@@ -14,9 +14,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from heapq import heappop, heappush
 from math import ceil, inf
 from random import random
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from vpplb.model.check import IcmpProbe, probe_type
 from vpplb.model.clock import SystemClock
@@ -31,7 +32,6 @@ from vpplb.probers.searcher import BodySearchProcess
 from vpplb.probers.socket_pool import SocketPools
 from vpplb.probers.stats import ProbeStatistics
 from vpplb.probers.stream_probe import ProbeResources, StreamAttempt
-from vpplb.probers.timers import TimerQueue
 from vpplb.probers.worker_messages import map_note
 from vpplb.reconcile.ports import CheckVerdict, ProbeAssignment, ResponseChange, VerdictReason
 
@@ -337,3 +337,43 @@ class CheckLoop:
         else:
             running.deadline = now + running.timeout
             self._arm_deadline(running)
+
+
+T = TypeVar("T")
+
+
+class TimerQueue(Generic[T]):
+    """Things by the moment they are due, in seconds of some clock. `next` is the earliest.
+
+    Starts lie on a grid, so most moments have several things, which share an entry of the heap.
+    """
+
+    __slots__ = ("_due", "_moments", "next")
+
+    def __init__(self) -> None:
+        self.next = inf
+        self._moments: list[float] = []  # a heap, each moment once
+        self._due: dict[float, list[T]] = {}
+
+    def add_timer(self, moment: float, thing: T) -> None:
+        due = self._due.get(moment)
+        if due is not None:
+            due.append(thing)
+            return
+        self._due[moment] = [thing]
+        heappush(self._moments, moment)
+        self.next = self._moments[0]
+
+    def take_due(self, now: float, at_most: int) -> list[T]:
+        """Remove and return what is due, earlier moments first, but not more than so much."""
+        taken: list[T] = []
+        while self.next <= now and len(taken) < at_most:
+            due = self._due[self.next]
+            room = at_most - len(taken)
+            taken += due[:room]
+            if len(due) > room:
+                del due[:room]
+                break
+            del self._due[heappop(self._moments)]
+            self.next = self._moments[0] if self._moments else inf
+        return taken

@@ -7,9 +7,11 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from typing import assert_never
 
-from vpplb.model.check import CheckSpec, HttpProbe, TcpProbe
+from vpplb.model.check import CheckSpec, HttpProbe, IPAddress, TcpProbe, TlsSettings
 from vpplb.model.health import ProbeCode, ProbeResult
+from vpplb.probers.body_regexp import UnusableRegexp
 from vpplb.probers.conversation import BodySearch, ProbeConversation, Step
 from vpplb.probers.errors import (
     NO_ADDRESS,
@@ -23,10 +25,11 @@ from vpplb.probers.errors import (
     describe_errno,
     shortage_error,
 )
-from vpplb.probers.probe_factory import conversation_factory
+from vpplb.probers.http import HttpCheck, HttpConversation
 from vpplb.probers.searcher import AT_ONCE, BodySearchProcess, SearchJob, search_cost
 from vpplb.probers.socket_pool import Socket, SocketPools, has_address_for
-from vpplb.probers.tcp import TcpConversation
+from vpplb.probers.tcp import RefusedConversation, TcpConversation
+from vpplb.probers.tls import SessionResumption, TlsConversation, UnusableTls, client_context
 
 _IN_PROGRESS = (0, errno.EINPROGRESS)
 _NO_PORT = (errno.EADDRNOTAVAIL, errno.EAGAIN)  # connect(2)
@@ -266,3 +269,54 @@ class StreamAttempt:
             self._pool.return_socket(sock)
         else:
             self._pool.drop_socket(sock, gently=self._gentle)
+
+
+def conversation_factory(
+    probe: TcpProbe | HttpProbe, address: IPAddress
+) -> Callable[[], ProbeConversation]:
+    """Return what makes a new conversation for each probe of one check.
+
+    Settings that cannot be used (which validation should have refused) give conversations that
+    say so, rather than errors: one check never holds up another.
+    """
+    try:
+        return _make_factory(probe, address)
+    except UnusableRegexp as error:
+        result = ProbeResult(code=ProbeCode.L7RSP, detail=str(error))
+    except UnusableTls as error:
+        result = ProbeResult(code=ProbeCode.L6RSP, detail=str(error))
+    return lambda: RefusedConversation(result)
+
+
+def _make_factory(
+    probe: TcpProbe | HttpProbe, address: IPAddress
+) -> Callable[[], ProbeConversation]:
+    tls = probe.tls
+    match probe:
+        case TcpProbe():
+            return TcpConversation if tls is None else _in_tls(tls, address, None)
+        case HttpProbe():
+            exchange = partial(HttpConversation, HttpCheck(probe, address))
+            return exchange if tls is None else _in_tls(tls, address, exchange)
+        case _:
+            assert_never(probe)
+
+
+def _in_tls(
+    tls: TlsSettings, address: IPAddress, inner: Callable[[], ProbeConversation] | None
+) -> Callable[[], ProbeConversation]:
+    context = client_context(tls)
+    # Without a name the address is verified; when nothing is verified none is needed.
+    # The dot of a full name is none of SNI's (RFC 6066, 3), nor of a certificate's.
+    name = tls.server_name.removesuffix(".")
+    name = name or ("" if tls.insecure_skip_verify else str(address))
+    resumption = SessionResumption()
+
+    def make() -> ProbeConversation:
+        return TlsConversation(context, name, resumption, inner() if inner is not None else None)
+
+    try:
+        make()
+    except ValueError as error:
+        raise UnusableTls(f"serverName {name!r} cannot be used") from error
+    return make

@@ -6,13 +6,13 @@ VPP quirk: memclnt's definitions. They are not told: clients have to bring them 
 import json
 from typing import Any
 
-from vpplb.simulator.api_version import ApiVersion
 from vpplb.simulator.messages import (
     BASE_TYPES,
     MEMCLNT,
     MODULES,
     REQUESTS,
     ApiModule,
+    ApiVersion,
     MessageField,
     MessageSpec,
 )

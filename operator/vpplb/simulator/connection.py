@@ -7,7 +7,6 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING, Any
 
 from vpplb.simulator import wire
-from vpplb.simulator.api_version import ApiVersion
 from vpplb.simulator.faults import (
     CutAnswer,
     DelayAnswer,
@@ -21,7 +20,7 @@ from vpplb.simulator.faults import (
     WrongId,
 )
 from vpplb.simulator.message_handlers import Answer
-from vpplb.simulator.messages import REQUESTS
+from vpplb.simulator.messages import REQUESTS, ApiVersion
 from vpplb.simulator.rows import VppAborted
 
 if TYPE_CHECKING:

@@ -12,7 +12,6 @@ from vpplb.model.vip import Encap, IPAddress, LbConf
 from vpplb.simulator.flows import UDP, FiveTuple, flow_hash
 from vpplb.simulator.forwarding import NO_SERVER, NotModelled
 from vpplb.simulator.lb_tables import LbTables
-from vpplb.simulator.pool import VppPool
 from vpplb.simulator.rows import (
     IP4_BITS,
     IP6_BITS,
@@ -22,6 +21,7 @@ from vpplb.simulator.rows import (
     VipRow,
     VipType,
     VppAborted,
+    VppPool,
     VppRetval,
     servers_are_ip4,
     to_address,

@@ -11,8 +11,16 @@ from vpplb.model.vip import AppServer, Encap, IPAddress, LbConf, Vip, VipSetting
 from vpplb.plan import maglev_table
 from vpplb.simulator.counters import PacketCounters
 from vpplb.simulator.forwarding import NO_SERVER, FlowTables
-from vpplb.simulator.pool import VppPool
-from vpplb.simulator.rows import NAT, ServerRow, VipKey, VipRow, VppAborted, to_address, vip_id
+from vpplb.simulator.rows import (
+    NAT,
+    ServerRow,
+    VipKey,
+    VipRow,
+    VppAborted,
+    VppPool,
+    to_address,
+    vip_id,
+)
 
 GARBAGE_RUN = 60
 """Seconds between two collections of removed servers and VIPs (LB_GARBAGE_RUN)."""

@@ -3,13 +3,50 @@
 Addresses are 128-bit numbers, IPv4 right-aligned in zeros; prefix lengths are of 128 bits.
 """
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
 from ipaddress import IPv4Address, IPv6Address, ip_network
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 from vpplb.model.vip import Encap, IPAddress, VipId, VipProtocol
-from vpplb.simulator.pool import VppPool
+
+T = TypeVar("T")
+
+
+class VppPool(Generic[T]):
+    """Elements by index; freed ones are taken again, the last freed first.
+
+    What an element held when it was freed is still in it when it is taken again (pool.h): VPP's
+    constructors set only some fields, and its answers depend on the others.
+    """
+
+    def __init__(self, new: Callable[[], T]) -> None:
+        self._new = new
+        self._slots: list[T] = []
+        self._free: list[int] = []
+
+    def take_index(self) -> int:
+        """Return the index of a free element, made by `new` if it was never taken before."""
+        if self._free:
+            return self._free.pop()
+        self._slots.append(self._new())
+        return len(self._slots) - 1
+
+    def free_index(self, index: int) -> None:
+        self._free.append(index)
+
+    def __getitem__(self, index: int) -> T:
+        return self._slots[index]
+
+    def __len__(self) -> int:
+        return len(self._slots) - len(self._free)
+
+    def __iter__(self) -> Iterator[int]:
+        """Iterate over the indexes in use, ascending; elements may be put meanwhile."""
+        free = set(self._free)
+        return iter([index for index in range(len(self._slots)) if index not in free])
+
 
 ANY_PROTOCOL = 255
 

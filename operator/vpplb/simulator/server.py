@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vpplb.simulator.api_version import ApiVersion
 from vpplb.simulator.clients import FILLS_BYTES, ClientTable
 from vpplb.simulator.connection import ClientConnection
 from vpplb.simulator.faults import FaultInjector
 from vpplb.simulator.lb import LoadBalancerState
 from vpplb.simulator.message_handlers import Answer, MessageHandlers
-from vpplb.simulator.messages import CHANGING
+from vpplb.simulator.messages import CHANGING, ApiVersion
 from vpplb.simulator.socket_paths import clear_socket_path
 from vpplb.simulator.stats_segment import StatsSegment
 from vpplb.simulator.stats_socket import StatsSocket

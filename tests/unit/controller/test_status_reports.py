@@ -10,7 +10,7 @@ from data.objects import key
 from fakes.api_server import FakeApiServer
 from in_memory.operator import LocalOperator
 from in_memory.status_writer import running, see
-from vpplb.controller.broken_references import LASTING
+from vpplb.controller.event_reports import LASTING
 from vpplb.kube.errors import ApiUnreachable
 from vpplb.kube.status_writer import StatusWriter, WritePriority
 from vpplb.model.health import ProbeResponse

@@ -9,7 +9,7 @@ from lab.authority import Authority, self_signed_server, server_context
 from vpplb.model.check import HttpProbe, TcpProbe, TlsSettings
 from vpplb.model.health import ProbeCode, ProbeResult
 from vpplb.probers.conversation import ProbeConversation, ProbeLayer, Step
-from vpplb.probers.probe_factory import conversation_factory
+from vpplb.probers.stream_probe import conversation_factory
 from vpplb.probers.tls import LIMIT, RESUMED, UnusableTls, client_context
 
 ADDRESS = ip_address("192.0.2.7")

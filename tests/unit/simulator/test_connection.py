@@ -6,7 +6,6 @@ from ipaddress import IPv4Address, IPv6Address
 import pytest
 
 from lab.raw_client import RawClient
-from vpplb.simulator.api_version import ApiVersion
 from vpplb.simulator.faults import (
     CutAnswer,
     DelayAnswer,
@@ -19,7 +18,7 @@ from vpplb.simulator.faults import (
     WrongContext,
     WrongId,
 )
-from vpplb.simulator.messages import MESSAGES
+from vpplb.simulator.messages import MESSAGES, ApiVersion
 from vpplb.simulator.server import VppSimulator
 
 

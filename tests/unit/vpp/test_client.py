@@ -12,7 +12,6 @@ import pytest
 from lab.simulated_vpp import simulated_vpp
 from vpplb.model.vip import Encap, LbConf, VipId, VipProtocol, VipSettings
 from vpplb.plan.ops import AddVip, SetConf
-from vpplb.simulator.api_version import ApiVersion
 from vpplb.simulator.faults import (
     CutAnswer,
     DelayAnswer,
@@ -24,6 +23,7 @@ from vpplb.simulator.faults import (
     WrongContext,
     WrongId,
 )
+from vpplb.simulator.messages import ApiVersion
 from vpplb.simulator.server import VppSimulator
 from vpplb.sync.ports import LoadBalancerGone, LoadBalancerUnsuitable
 from vpplb.vpp import client, codec

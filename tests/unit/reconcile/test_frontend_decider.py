@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from data.objects import key
-from vpplb.reconcile.deadline_queue import DeadlineQueue
+from vpplb.reconcile.frontend_decider import DeadlineQueue
 
 A, B = key("a"), key("b")
 

@@ -3,8 +3,7 @@ import json
 import pytest
 
 from vpplb.simulator.api_json import all_api_json
-from vpplb.simulator.api_version import ApiVersion
-from vpplb.simulator.messages import MESSAGE_IDS, MESSAGES
+from vpplb.simulator.messages import MESSAGE_IDS, MESSAGES, ApiVersion
 
 
 @pytest.mark.parametrize("shift", [0, 1, 1000])

@@ -1,4 +1,4 @@
-from vpplb.simulator.pool import VppPool
+from vpplb.simulator.rows import VppPool
 
 
 def pool(size: int) -> VppPool[list[int]]:

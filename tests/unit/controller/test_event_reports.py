@@ -3,8 +3,8 @@ import asyncio
 import pytest
 
 from data.objects import key
-from vpplb.controller.broken_references import LASTING, BrokenReferences
 from vpplb.controller.event_notes import EventNote
+from vpplb.controller.event_reports import LASTING, BrokenReferences
 from vpplb.model.names import ObjectKey, ObjectKind
 
 pytestmark = pytest.mark.looptime
