@@ -6,8 +6,15 @@ from typing import Any
 import pytest
 
 from data import transcripts
-from vpplb.simulator.api_json import all_api_json, api_json
-from vpplb.simulator.messages import MESSAGE_IDS, MESSAGES, MODULES, ApiModule, ApiVersion
+from vpplb.simulator.messages import (
+    MESSAGE_IDS,
+    MESSAGES,
+    MODULES,
+    ApiModule,
+    ApiVersion,
+    all_api_json,
+    api_json,
+)
 
 MODULE_NAMES = [module.name for module in MODULES]
 

@@ -10,8 +10,7 @@ import pytest
 from lab.simulated_vpp import simulated_vpp
 from vpplb.model.vip import Encap, VipId, VipProtocol, VipSettings
 from vpplb.plan.ops import AddServer, AddVip, DelServer, DelVip, Op
-from vpplb.vpp.lb import PapiLoadBalancer
-from vpplb.vpp.retvals import NOT_SENT
+from vpplb.vpp.lb import NOT_SENT, PapiLoadBalancer
 
 pytestmark = pytest.mark.slow
 

@@ -4,8 +4,7 @@ import json
 from typing import Any
 
 from data.transcripts import DEFINITIONS, require
-from vpplb.simulator.api_json import api_json
-from vpplb.simulator.messages import MODULES, ApiVersion
+from vpplb.simulator.messages import MODULES, ApiVersion, api_json
 from vpplb.vpp import messages
 from vpplb.vpp.message_definitions import NEEDED
 from vpplb.vpp.messages import MessageCatalogue

@@ -13,7 +13,7 @@ from typing import Self, TypeVar
 
 from lab.processes import Program
 from lab.waiting import wait_for
-from vpplb.probers import netns
+from vpplb.probers.worker import NetworkNamespace
 
 T = TypeVar("T")
 
@@ -63,7 +63,7 @@ class Namespace:
     def inside(self, work: Callable[[], T]) -> T:
         """Return what `work` returns in a thread in here: sockets it opens belong to here."""
         with ThreadPoolExecutor(
-            1, initializer=netns.NetworkNamespace(str(self.path)).enter_namespace
+            1, initializer=NetworkNamespace(str(self.path)).enter_namespace
         ) as thread:
             return thread.submit(work).result()
 

@@ -102,8 +102,7 @@ def vpp_simulator_command(
     So, with Debian's netcat-openbsd:
       echo '{"do": "die"}' | nc -NU /tmp/vpp/control.sock
     """
-    from vpplb.simulator.server import VppSimulator
-    from vpplb.simulator.socket_paths import SocketInUse
+    from vpplb.simulator.server import SocketInUse, VppSimulator
 
     try:
         with _open_log(log_calls) as file:

@@ -3,9 +3,8 @@
 import re
 from dataclasses import dataclass, field
 from datetime import timedelta
-from ipaddress import IPv4Address, IPv6Address
 
-IPAddress = IPv4Address | IPv6Address
+from vpplb.model.vip import IPAddress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

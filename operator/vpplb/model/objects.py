@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
-from vpplb.model.check import IPAddress, ProbeCadence, ProbeKind
+from vpplb.model.check import ProbeCadence, ProbeKind
 from vpplb.model.names import ObjectKey
 from vpplb.model.problem import Problem
-from vpplb.model.vip import Encap, VipId
+from vpplb.model.vip import Encap, IPAddress, VipId
 
 
 class SecretHeader(NamedTuple):

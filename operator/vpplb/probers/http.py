@@ -9,8 +9,9 @@ It judges heads as HAProxy's checks do; docs/probing.md says where not.
 import re
 from ipaddress import IPv6Address
 
-from vpplb.model.check import HttpProbe, IPAddress
+from vpplb.model.check import HttpProbe
 from vpplb.model.health import ProbeCode, ProbeResult
+from vpplb.model.vip import IPAddress
 from vpplb.probers.body_regexp import BodyRegexp
 from vpplb.probers.conversation import BodySearch, ProbeLayer, Step
 from vpplb.probers.http_body import LIMIT, BadBody, BodyReader, choose_reader

@@ -23,14 +23,9 @@ class EchoType(IntEnum):
     V6_REPLY = 129
 
 
-def compute_checksum(data: bytes) -> int:
-    """Return the Internet checksum (RFC 1071) of data whose own checksum field is 0."""
-    return ~_ones_sum(data) & 0xFFFF
-
-
-def _ones_sum(data: bytes) -> int:
-    padded = data + b"\0" * (len(data) % 2)
-    total: int = sum(struct.unpack(f"!{len(padded) // 2}H", padded))
+def add_words(data: bytes) -> int:
+    """Return the sum whose complement is the Internet checksum (RFC 1071)."""
+    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
     while total > 0xFFFF:
         total = (total & 0xFFFF) + (total >> 16)
     return total
@@ -50,7 +45,7 @@ class EchoCodec:
         self._reply = EchoType.V4_REPLY if version == 4 else EchoType.V6_REPLY
         self._payload = payload
         self._size = _ECHO.size + len(payload)
-        self._sum = _ones_sum(_ECHO.pack(self._request, 0, 0, 0) + payload)
+        self._sum = add_words(_ECHO.pack(self._request, 0, 0, 0) + payload)
 
     def build_request(self, tag: int) -> bytes:
         """Build the request with this tag: identifier << 16 | sequence number."""

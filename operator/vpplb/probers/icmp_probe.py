@@ -14,8 +14,9 @@ import time
 from collections.abc import Callable
 from math import inf
 
-from vpplb.model.check import CheckSpec, IPAddress
+from vpplb.model.check import CheckSpec
 from vpplb.model.health import ProbeCode, ProbeResult
+from vpplb.model.vip import IPAddress
 from vpplb.probers.errors import NO_SOURCE, SHORTAGE, describe_errno, shortage_error
 from vpplb.probers.icmp_socket import REPLY, IcmpSocket
 from vpplb.probers.poller import EventPoller

@@ -13,8 +13,8 @@ import struct
 from collections.abc import Callable
 from ipaddress import ip_address
 
-from vpplb.model.check import IPAddress
 from vpplb.model.health import ProbeCode, ProbeResult
+from vpplb.model.vip import IPAddress
 from vpplb.probers.errors import (
     NO_SOURCE,
     SHORTAGE,

@@ -13,7 +13,7 @@ import struct
 from collections.abc import Callable
 from pathlib import Path
 
-from vpplb.model.check import IPAddress
+from vpplb.model.vip import IPAddress
 from vpplb.probers.poller import EventPoller
 
 # The C class: the Python one around it costs 2 µs a socket, for a bookkeeping not needed here.

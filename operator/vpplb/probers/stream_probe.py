@@ -9,10 +9,17 @@ from dataclasses import dataclass
 from functools import partial
 from typing import assert_never
 
-from vpplb.model.check import CheckSpec, HttpProbe, IPAddress, TcpProbe, TlsSettings
+from vpplb.model.check import CheckSpec, HttpProbe, TcpProbe, TlsSettings
 from vpplb.model.health import ProbeCode, ProbeResult
+from vpplb.model.vip import IPAddress
 from vpplb.probers.body_regexp import UnusableRegexp
-from vpplb.probers.conversation import BodySearch, ProbeConversation, Step
+from vpplb.probers.conversation import (
+    BodySearch,
+    ProbeConversation,
+    RefusedConversation,
+    Step,
+    TcpConversation,
+)
 from vpplb.probers.errors import (
     NO_ADDRESS,
     NO_PORT,
@@ -28,7 +35,6 @@ from vpplb.probers.errors import (
 from vpplb.probers.http import HttpCheck, HttpConversation
 from vpplb.probers.searcher import AT_ONCE, BodySearchProcess, SearchJob, search_cost
 from vpplb.probers.socket_pool import Socket, SocketPools, has_address_for
-from vpplb.probers.tcp import RefusedConversation, TcpConversation
 from vpplb.probers.tls import SessionResumption, TlsConversation, UnusableTls, client_context
 
 _IN_PROGRESS = (0, errno.EINPROGRESS)

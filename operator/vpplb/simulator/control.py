@@ -23,11 +23,9 @@ from pathlib import Path
 from typing import Any
 
 from vpplb.simulator import faults
-from vpplb.simulator.flows import TCP, UDP, FiveTuple
-from vpplb.simulator.forwarding import NotModelled
+from vpplb.simulator.flows import TCP, UDP, FiveTuple, NotModelled
 from vpplb.simulator.messages import ApiVersion
-from vpplb.simulator.server import VppSimulator
-from vpplb.simulator.socket_paths import SocketInUse, clear_socket_path
+from vpplb.simulator.server import SocketInUse, VppSimulator, clear_socket_path
 
 _REFUSALS = (ValueError, TypeError, KeyError, IndexError, OverflowError)
 _PROTOCOLS = {"tcp": TCP, "udp": UDP}

@@ -1,17 +1,18 @@
-"""Flows as VPP's lb plugin sees them: their hash, and the table that remembers their server.
+"""Flows as VPP's lb plugin sees them: their hash, and which server they go to.
 
-Source: src/plugins/lb/node.c and lbhash.h of VPP 26.10, as compiled for x86-64 with SSE 4.2 (the
-least that VPP runs on there), where the hash is CRC-32C. Everything that looks odd is VPP's: a
+Source: src/plugins/lb/node.c (lb_node_fn) and lbhash.h of VPP 26.10, as compiled for x86-64 with
+SSE 4.2 (the least that VPP runs on there), where the hash is CRC-32C. What looks odd is VPP's: a
 flushed entry stays taken until it times out, a flow without a server takes a new entry with each
 packet, and an entry that has timed out still holds on to its server until another flow needs it.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from vpplb.model.vip import IPAddress
+from vpplb.model.vip import IPAddress, LbConf
+from vpplb.simulator.counters import PacketKind
 
 TCP, UDP = 6, 17
 
@@ -135,3 +136,78 @@ class StickyTable:
     def _move_reference(self, entry: FlowEntry, value: int) -> None:
         self._references[entry.value] -= 1
         self._references[value] += 1
+
+
+NO_SERVER = 0
+"""Index of the application server that stands for none: its packets are dropped."""
+
+
+class NotModelled(Exception):
+    """Real VPP would do it, or break; the simulator does not know what it would do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerChoice:
+    """The server, by index, that the plugin chose for a packet, and how it counts the packet."""
+
+    server: int
+    kind: PacketKind
+
+
+class FlowTables:
+    """The flow tables of all threads. Times are in whole seconds of VPP's clock."""
+
+    def __init__(self, threads: int) -> None:
+        self.flows: Counter[int] = Counter()
+        """Entries by AS index; one that has any is not collected."""
+        self._tables: list[StickyTable | None] = [None] * threads
+
+    def choose_server(
+        self,
+        thread: int,
+        hash_: int,
+        vip: int,
+        new_flows: Sequence[int],
+        conf: LbConf,
+        now: int,
+    ) -> ServerChoice:
+        """Choose the server of a packet, and remember it where there is room.
+
+        `new_flows` holds the AS index of each bucket. IndexError when there is no such thread.
+        """
+        table = self._get_table(thread, conf.sticky_buckets_per_core)
+        server, free = table.find_flow(hash_, vip, now, conf.flow_timeout)
+        if server != NO_SERVER:
+            return ServerChoice(server=server, kind=PacketKind.EXISTING)
+        server = new_flows[hash_ & len(new_flows) - 1]
+        if free is None:
+            return ServerChoice(server=server, kind=PacketKind.UNTRACKED)
+        table.put_flow(free, hash_, vip, server, now + conf.flow_timeout)
+        kind = PacketKind.FIRST if server != NO_SERVER else PacketKind.NO_SERVER
+        return ServerChoice(server=server, kind=kind)
+
+    def flush_flows(self, vip: int, server: int | None = None) -> None:
+        """Forget the flows of a VIP, or only those to one server."""
+        for table in self._tables:
+            if table is not None:
+                table.flush_flows(vip, server)
+
+    def table_usage(self, now: int) -> list[tuple[int, int, int]]:
+        """Return thread, used entries and size of each table there is, as VPP reckons the size."""
+        return [
+            (thread, table.count_used(now), table.buckets - 1 + ENTRIES_PER_BUCKET)
+            for thread, table in enumerate(self._tables)
+            if table is not None
+        ]
+
+    def _get_table(self, thread: int, buckets: int) -> StickyTable:
+        """Return a thread's table; a new and empty one when its size is to be another."""
+        if not buckets:
+            raise NotModelled("VPP breaks at the first packet with sticky buckets 0")
+        table = self._tables[thread]
+        if table is not None and table.buckets != buckets:
+            table.drop_references()
+            table = None
+        if table is None:
+            table = self._tables[thread] = StickyTable(buckets, self.flows)
+        return table

@@ -9,8 +9,7 @@ of a server.
 from ipaddress import IPv4Address, IPv6Address
 
 from vpplb.model.vip import Encap, IPAddress, LbConf
-from vpplb.simulator.flows import UDP, FiveTuple, flow_hash
-from vpplb.simulator.forwarding import NO_SERVER, NotModelled
+from vpplb.simulator.flows import NO_SERVER, UDP, FiveTuple, NotModelled, flow_hash
 from vpplb.simulator.lb_tables import LbTables
 from vpplb.simulator.rows import (
     IP4_BITS,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from vpplb.model.vip import AppServer, Encap, IPAddress, LbConf, Vip, VipSettings, VipTable
 from vpplb.plan import maglev_table
 from vpplb.simulator.counters import PacketCounters
-from vpplb.simulator.forwarding import NO_SERVER, FlowTables
+from vpplb.simulator.flows import NO_SERVER, FlowTables
 from vpplb.simulator.rows import (
     NAT,
     ServerRow,

@@ -8,10 +8,9 @@ from collections.abc import Callable, Sequence
 
 from vpplb.model.vip import Encap
 from vpplb.simulator import cli_text
-from vpplb.simulator.api_json import all_api_json
 from vpplb.simulator.cli_text import swap_bytes
 from vpplb.simulator.lb import LoadBalancerState
-from vpplb.simulator.messages import ApiVersion
+from vpplb.simulator.messages import ApiVersion, all_api_json
 from vpplb.simulator.rows import IP4_BITS, IP6_BITS, NewVip, VipKey, VipRow, VppRetval, to_address
 from vpplb.simulator.wire import Fields, VipName, WireAddress, WirePrefix
 

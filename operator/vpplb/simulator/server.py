@@ -1,7 +1,11 @@
 """A simulated VPP as a whole: its sockets, its clients, its death and its return."""
 
+import array
 import asyncio
+import contextlib
 import os
+import socket
+import stat
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,13 +14,79 @@ from typing import Any
 
 from vpplb.simulator.clients import FILLS_BYTES, ClientTable
 from vpplb.simulator.connection import ClientConnection
+from vpplb.simulator.counters import StatsSegment
 from vpplb.simulator.faults import FaultInjector
 from vpplb.simulator.lb import LoadBalancerState
 from vpplb.simulator.message_handlers import Answer, MessageHandlers
 from vpplb.simulator.messages import CHANGING, ApiVersion
-from vpplb.simulator.socket_paths import clear_socket_path
-from vpplb.simulator.stats_segment import StatsSegment
-from vpplb.simulator.stats_socket import StatsSocket
+
+
+class StatsSocket:
+    """Hands out `fd`, VPP's stats segment, at a Unix socket while it is open and not muted.
+
+    The descriptor goes along with an empty message, after which VPP hangs up.
+    """
+
+    def __init__(self, path: Path, mode: int) -> None:
+        self._path, self._mode = path, mode
+        self._listener: socket.socket | None = None
+        self.fd = -1
+
+    def open(self, fd: int) -> None:
+        """Listen, in place of a socket that nobody listens on; SocketInUse or OSError if not."""
+        clear_socket_path(self._path, socket.SOCK_SEQPACKET)
+        self.fd = fd
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._listener.setblocking(False)
+        self._listener.bind(str(self._path))
+        self._path.chmod(self._mode)
+        self._listener.listen()
+        self.set_muted(False)
+
+    def set_muted(self, muted: bool) -> None:
+        """Let clients wait, or serve them again."""
+        if self._listener is None:
+            return
+        loop = asyncio.get_running_loop()
+        if muted:
+            loop.remove_reader(self._listener)
+        else:
+            loop.add_reader(self._listener, self._send_descriptor)
+
+    def close(self) -> None:
+        """Listen no more; the socket stays in its place, as that of a VPP that died."""
+        if self._listener is not None:
+            self.set_muted(True)
+            self._listener.close()
+            self._listener = None
+
+    def _send_descriptor(self) -> None:
+        assert self._listener is not None
+        with contextlib.suppress(BlockingIOError, ConnectionError):
+            client, _ = self._listener.accept()
+            with client:
+                rights = array.array("i", [self.fd])
+                client.sendmsg([], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+
+
+class SocketInUse(Exception):
+    """Another process listens at the path; the text names it."""
+
+
+def clear_socket_path(path: Path, kind: socket.SocketKind = socket.SOCK_STREAM) -> None:
+    """Make room for a socket: remove one that nobody listens on, and make the folder.
+
+    SocketInUse when something else is there.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        return
+    if not stat.S_ISSOCK(path.stat().st_mode):
+        raise SocketInUse(f"{path} exists and is not a socket")
+    with socket.socket(socket.AF_UNIX, kind) as probe, contextlib.suppress(ConnectionRefusedError):
+        probe.connect(str(path))
+        raise SocketInUse(f"another process listens on {path}")
+    path.unlink()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -41,8 +41,7 @@ from vpplb.telemetry.metrics import (
 )
 from vpplb.telemetry.process_health import ProcessHealth, complain_late
 from vpplb.telemetry.state_view import DecidedStateView
-from vpplb.vpp.access import VppAccess
-from vpplb.vpp.stale_clients import StaleClients
+from vpplb.vpp.access import StaleClients, VppAccess
 
 log = logging.getLogger(__name__)
 

@@ -13,11 +13,10 @@ from pathlib import Path
 
 from vpplb.sync.ports import LoadBalancerGone, LoadBalancerUnsuitable
 from vpplb.vpp import messages
-from vpplb.vpp.calls import ApiCall, CallBatch
 from vpplb.vpp.framing import BadFrame, FrameReader, frame_message
 from vpplb.vpp.messages import BadMessage, ClientRegistration, Fields, MessageCatalogue
 from vpplb.vpp.pacing import MOST_CALLS
-from vpplb.vpp.send_queue import SendQueue
+from vpplb.vpp.send_queue import ApiCall, CallBatch, SendQueue
 
 Request = tuple[str, Fields]
 CallHook = Callable[[str, int], None]

@@ -13,12 +13,24 @@ from vpplb.vpp.client import NAME, TIMEOUT, ApiConnection, CallHook, open_connec
 from vpplb.vpp.lock import VppLock
 from vpplb.vpp.messages import Fields
 from vpplb.vpp.nat_guard import NatGuard
-from vpplb.vpp.retvals import NOT_SENT, in_words
 
 MOST_LINES = 500_000
 """Lines of a CLI answer: each takes a microsecond to read, with nothing else done meanwhile."""
 _MOVING = {AddVip, DelVip}
 """Ops after which the VIPs' indexes are others."""
+NOT_SENT = -10_000
+"""Not VPP's: the call was refused here, since VPP would not have refused it."""
+_WORDS = {
+    -1: "unspecified error",
+    -6: "no such entry",
+    -7: "invalid value",
+    -9: "not implemented",
+    -70: "not a power of two",
+    -73: "invalid argument: VIPs of one prefix must have the same encapsulation",
+    -81: "exists already, or an all-port and a per-port VIP exclude each other on one prefix",
+    -97: "wrong address family for this encapsulation",
+}
+"""VPP's return values (vnet/error.h, as lb.c uses them)."""
 
 
 class PapiLoadBalancer:
@@ -177,3 +189,8 @@ def _as_int(value: int | bytes) -> int:
 def _as_text(value: int | bytes) -> str:
     assert isinstance(value, bytes)
     return value.split(b"\0", 1)[0].decode(errors="replace")
+
+
+def in_words(retval: int) -> str:
+    """Say what a return value means, number included; empty for 0."""
+    return f"{_WORDS.get(retval, 'refused by VPP')} ({retval})" if retval else ""

@@ -2,7 +2,7 @@ import pytest
 
 from vpplb.probers.icmp_packets import (
     EchoCodec,
-    compute_checksum,
+    add_words,
     describe_icmp_error,
     ipv4_header_size,
 )
@@ -19,18 +19,14 @@ def reply(kind: int, payload: bytes = PAYLOAD) -> bytes:
 
 def test_the_checksum_is_that_of_rfc_1071() -> None:
     # The example of RFC 1071, section 3: sum ddf2.
-    assert compute_checksum(bytes.fromhex("0001f203f4f5f6f7")) == 0xFFFF ^ 0xDDF2
-
-
-def test_an_odd_byte_is_padded() -> None:
-    assert compute_checksum(b"\x01") == compute_checksum(b"\x01\x00")
+    assert add_words(bytes.fromhex("0001f203f4f5f6f7")) == 0xDDF2
 
 
 @pytest.mark.parametrize("sequence", [0, 1, 0x7FFF, 0xFFFE, 0xFFFF])
 @pytest.mark.parametrize("identifier", [0, 0xFFFF, 0x1234])
 def test_every_request_of_ipv4_sums_up_to_nothing(identifier: int, sequence: int) -> None:
     packet = V4.build_request(identifier << 16 | sequence)
-    assert compute_checksum(packet) == 0
+    assert add_words(packet) == 0xFFFF
     assert V4.match_quoted(packet) == identifier << 16 | sequence
     assert packet[4:8] == identifier.to_bytes(2, "big") + sequence.to_bytes(2, "big")
 

@@ -11,8 +11,9 @@ from ipaddress import ip_address
 import pytest
 
 from lab.servers import Script, ScriptedServer
-from vpplb.model.check import CheckSpec, HttpProbe, IPAddress, ProbeCadence, TcpProbe
+from vpplb.model.check import CheckSpec, HttpProbe, ProbeCadence, TcpProbe
 from vpplb.model.health import ProbeResult
+from vpplb.model.vip import IPAddress
 from vpplb.probers.conversation import Step
 from vpplb.probers.errors import ProberShortage
 from vpplb.probers.http import HttpCheck, HttpConversation

@@ -11,8 +11,7 @@ from vpplb.model.vip import Encap
 from vpplb.simulator.control import ControlSocket
 from vpplb.simulator.faults import BY_NAME, DelayAnswer, DropAnswer, RefuseRequest
 from vpplb.simulator.rows import NewVip, VipKey
-from vpplb.simulator.server import VppSimulator
-from vpplb.simulator.socket_paths import SocketInUse
+from vpplb.simulator.server import SocketInUse, VppSimulator
 
 WEB = VipKey(int(ip_address("192.0.2.1")), 128, 6, 80)
 PACKET = {

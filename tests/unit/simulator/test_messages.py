@@ -2,8 +2,7 @@ import json
 
 import pytest
 
-from vpplb.simulator.api_json import all_api_json
-from vpplb.simulator.messages import MESSAGE_IDS, MESSAGES, ApiVersion
+from vpplb.simulator.messages import MESSAGE_IDS, MESSAGES, ApiVersion, all_api_json
 
 
 @pytest.mark.parametrize("shift", [0, 1, 1000])

@@ -10,7 +10,7 @@ from vpplb.model.vip import Encap, VipId, VipProtocol, VipSettings
 from vpplb.plan.ops import AddServer, AddVip, Op
 from vpplb.simulator.faults import DropAnswer
 from vpplb.sync.ports import LoadBalancerGone
-from vpplb.vpp.lb import PapiLoadBalancer
+from vpplb.vpp.lb import PapiLoadBalancer, in_words
 
 pytestmark = [pytest.mark.looptime, pytest.mark.slow]
 
@@ -152,3 +152,16 @@ async def test_a_cli_answer_of_more_lines_than_can_be_is_given_up(
         with pytest.raises(LoadBalancerGone):
             await lb.ping()
         await lb.close()
+
+
+def test_success_needs_no_words() -> None:
+    assert in_words(0) == ""
+
+
+def test_a_known_number_is_said_in_words_and_kept() -> None:
+    assert in_words(-6) == "no such entry (-6)"
+    assert in_words(-70) == "not a power of two (-70)"
+
+
+def test_an_unknown_number_is_at_least_named() -> None:
+    assert in_words(-4711) == "refused by VPP (-4711)"

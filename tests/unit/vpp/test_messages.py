@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from vpp_papi import vpp_serializer
 from vpp_papi.vpp_papi import VPPApiJSONFiles
 
-from vpplb.simulator.api_json import all_api_json
+from vpplb.simulator.messages import all_api_json
 from vpplb.vpp import message_definitions, messages
 from vpplb.vpp.message_definitions import NEEDED
 from vpplb.vpp.messages import BadMessage, ClientRegistration, Fields

@@ -15,9 +15,8 @@ import pytest
 from vpp_papi.vpp_stats import VPPStats
 
 from vpplb.model.vip import VipId, VipProtocol
-from vpplb.simulator.counters import PacketKind
-from vpplb.simulator.stats_segment import StatsSegment
-from vpplb.simulator.stats_socket import StatsSocket
+from vpplb.simulator.counters import PacketKind, StatsSegment
+from vpplb.simulator.server import StatsSocket
 from vpplb.sync.ports import LoadBalancerGone, PacketTally
 from vpplb.vpp.stats import PapiVipCounters
 

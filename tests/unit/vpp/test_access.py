@@ -2,7 +2,7 @@ import logging
 
 import pytest
 
-from vpplb.vpp.stale_clients import ALARMING, StaleClients
+from vpplb.vpp.access import ALARMING, StaleClients
 
 
 def test_more_of_them_are_said_once_and_many_are_a_trouble(

@@ -1,6 +1,5 @@
 from vpplb.model.health import ProbeCode, ProbeResult
-from vpplb.probers.conversation import ProbeLayer
-from vpplb.probers.tcp import RefusedConversation, TcpConversation
+from vpplb.probers.conversation import ProbeLayer, RefusedConversation, TcpConversation
 
 
 def test_being_connected_is_all_that_is_asked() -> None:
