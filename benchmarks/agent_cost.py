@@ -10,7 +10,7 @@ from pathlib import Path
 from cluster.control_plane import control_plane
 from lab.processes import Program
 from vpp_calls import simulated_vpp
-from vpplb.kube.api_resources import JsonObject
+from vpplb.kube.api_types import JsonObject
 from vpplb.kube.client import KubeClient
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.resources.dataplane_codec import dump_dataplane

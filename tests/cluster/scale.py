@@ -21,7 +21,7 @@ from cluster.stage import NodeStage, stage
 from cluster.usage import writes
 from lab.http_get import http_get
 from lab.waiting import wait_for
-from vpplb.kube.api_resources import JsonObject
+from vpplb.kube.api_types import JsonObject
 from vpplb.kube.client import KubeClient
 from vpplb.model.names import ObjectKey, ObjectKind
 

@@ -12,11 +12,8 @@ from fakes.api_http import served
 from fakes.api_schemas import ApiSchemas
 from fakes.api_server import FakeApiServer
 from vpplb.kube import client as client_module
-from vpplb.kube import user_client as user_client_module
-from vpplb.kube.api_resources import JsonObject
-from vpplb.kube.client import KubeClient
-from vpplb.kube.errors import ApiError, Conflict, Gone, NotFound
-from vpplb.kube.user_client import UserClient, WatchEvent
+from vpplb.kube.api_types import ApiError, Conflict, Gone, JsonObject, NotFound
+from vpplb.kube.client import KubeClient, UserClient, WatchEvent
 from vpplb.model.names import ObjectKey, ObjectKind
 
 pytestmark = pytest.mark.slow
@@ -397,7 +394,7 @@ async def test_a_watch_that_is_begun_again_misses_and_repeats_nothing(console: U
 async def test_a_watch_ends_in_time_with_a_bookmark_of_what_it_has_come_to(
     console: UserClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(user_client_module, "WATCH_PERIOD", 4)
+    monkeypatch.setattr(client_module, "WATCH_PERIOD", 4)
     key, elsewhere = await new_key(console), await new_key(console)
     version = (await console.list_objects(BACKEND, key.namespace)).resource_version
 

@@ -6,7 +6,7 @@ from ipaddress import ip_address
 from typing import Any, NamedTuple
 
 from data.objects import NOON, vip
-from vpplb.kube.api_resources import JsonObject
+from vpplb.kube.api_types import JsonObject
 from vpplb.model.vip import AppServer, Encap, Vip, VipId, VipSettings
 from vpplb.resources.dataplane_codec import dump_dataplane
 

@@ -11,9 +11,8 @@ from aiohttp import web
 
 from fakes.api_server import FakeApiServer
 from fakes.api_store import Selection
-from vpplb.kube.api_resources import RESOURCES
+from vpplb.kube.api_types import RESOURCES, ApiError, Gone, KubeError, NotFound, api_error
 from vpplb.kube.cluster_access import ClusterAccess
-from vpplb.kube.errors import ApiError, Gone, KubeError, NotFound, api_error
 from vpplb.model.names import ObjectKey, ObjectKind
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]

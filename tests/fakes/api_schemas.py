@@ -8,8 +8,7 @@ from typing import Any
 
 import jsonschema
 
-from vpplb.kube.api_resources import JsonObject
-from vpplb.kube.errors import api_error
+from vpplb.kube.api_types import JsonObject, api_error
 from vpplb.model.names import ObjectKind
 from vpplb.resources.crd import make_crds
 

@@ -12,8 +12,7 @@ from typing import Any
 
 from fakes.api_schemas import ApiSchemas
 from fakes.patches import apply_json_patch, apply_merge_patch
-from vpplb.kube.api_resources import JsonObject
-from vpplb.kube.errors import Conflict, Gone, NotFound, api_error
+from vpplb.kube.api_types import Conflict, Gone, JsonObject, NotFound, api_error
 from vpplb.model.names import ObjectKey, ObjectKind
 
 CUSTOM = frozenset(

@@ -7,10 +7,8 @@ from typing import Self
 
 from fakes.api_server import FakeApiServer
 from fakes.api_store import Selection
-from vpplb.kube.api_resources import RESOURCES, JsonObject, key_of
-from vpplb.kube.client import ObjectListing
-from vpplb.kube.errors import ApiError, KubeError
-from vpplb.kube.user_client import UserClient, WatchEvent
+from vpplb.kube.api_types import RESOURCES, ApiError, JsonObject, KubeError, key_of
+from vpplb.kube.client import ObjectListing, UserClient, WatchEvent
 from vpplb.model.names import ObjectKey, ObjectKind
 
 Objects = list[JsonObject]

@@ -5,9 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from fakes.api_store import ApiStore
-from vpplb.kube.api_resources import JsonObject
+from vpplb.kube.api_types import ApiUnreachable, JsonObject
 from vpplb.kube.client import KubeClient
-from vpplb.kube.errors import ApiUnreachable
 from vpplb.model.names import ObjectKey, ObjectKind
 
 KEY = ObjectKey("vpplb-system", "vpplb-operator")

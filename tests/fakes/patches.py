@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
-from vpplb.kube.api_resources import JsonObject
-from vpplb.kube.errors import api_error
+from vpplb.kube.api_types import JsonObject, api_error
 
 
 def apply_merge_patch(target: object, patch: object) -> object:

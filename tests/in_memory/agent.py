@@ -16,7 +16,7 @@ from fakes.load_balancer import FakeLoadBalancer
 from vpplb.agent.dataplane_reporter import SPACING, DataplaneReporter
 from vpplb.agent.frontend_selector import FrontendSelector, SelectedFrontends
 from vpplb.files.owned_state_store import OwnedStateStore, read_owned
-from vpplb.kube.api_resources import JsonObject, cluster_key
+from vpplb.kube.api_types import JsonObject, cluster_key
 from vpplb.kube.kubernetes_events import EventRecorder, ObjectEvent
 from vpplb.kube.object_cache import ObjectCache
 from vpplb.kube.status_writer import StatusWriter

@@ -12,7 +12,7 @@ from fakes.api_server import FakeApiServer
 from fakes.clock import FakeClock
 from fakes.prober import FakeProber
 from vpplb.controller.operator_core import OperatorCore
-from vpplb.kube.api_resources import JsonObject, cluster_key
+from vpplb.kube.api_types import JsonObject, cluster_key
 from vpplb.kube.object_cache import ObjectCache
 from vpplb.model.health import ProbeCode
 from vpplb.model.names import ObjectKey, ObjectKind

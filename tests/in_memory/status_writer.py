@@ -8,7 +8,7 @@ import pytest
 
 from data.objects import key
 from fakes.api_server import FakeApiServer
-from vpplb.kube.api_resources import JsonObject
+from vpplb.kube.api_types import JsonObject
 from vpplb.kube.object_cache import CachedObject, ObjectCache
 from vpplb.kube.status_writer import StatusWriter
 from vpplb.model.names import ObjectKey, ObjectKind

@@ -6,7 +6,7 @@ import pytest
 
 from data.manifests import backend, frontend, health_check
 from in_memory.operator import LocalOperator
-from vpplb.kube.errors import ApiUnreachable, KubeError, api_error
+from vpplb.kube.api_types import ApiUnreachable, KubeError, api_error
 from vpplb.model.names import ObjectKind
 
 pytestmark = pytest.mark.looptime

@@ -18,7 +18,7 @@ from lab.live_syncer import row, vip
 from lab.simulated_vpp import LoopThread, run_in_thread
 from vpplb.cli.main import cli
 from vpplb.files.owned_state_store import VppIdentity, format_owned
-from vpplb.kube.api_resources import cluster_key
+from vpplb.kube.api_types import cluster_key
 from vpplb.kube.client import KubeClient
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.vip import AppServer, Vip

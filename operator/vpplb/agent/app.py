@@ -14,9 +14,8 @@ from vpplb.agent.identity import agent_identity, explain_rivalry, make_outrankin
 from vpplb.agent.node_registration import NodeRegistration
 from vpplb.agent.vips_page import VipsPage
 from vpplb.files.owned_state_store import OwnedStateStore, VppIdentity, read_owned
-from vpplb.kube.api_resources import JsonObject
+from vpplb.kube.api_types import JsonObject, KubeError
 from vpplb.kube.client import KubeClient
-from vpplb.kube.errors import KubeError
 from vpplb.kube.kubernetes_events import EventRecorder
 from vpplb.kube.lease_heartbeat import LeaseHeartbeat
 from vpplb.kube.object_cache import ObjectCache

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from vpplb.agent.frontend_selector import SelectedFrontends
 from vpplb.files.owned_state_store import OwnedStateStore, format_owned
-from vpplb.kube.api_resources import JsonObject, cluster_key
+from vpplb.kube.api_types import JsonObject, cluster_key
 from vpplb.kube.kubernetes_events import EventRecorder, ObjectEvent
 from vpplb.kube.object_cache import CachedObject
 from vpplb.kube.status_repair import StatusRepair

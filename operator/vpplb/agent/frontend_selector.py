@@ -13,7 +13,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from vpplb.kube.api_resources import JsonObject
+from vpplb.kube.api_types import JsonObject
 from vpplb.kube.object_cache import CachedObject, ObjectCache
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.vip import Vip, VipId

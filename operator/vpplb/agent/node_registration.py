@@ -12,9 +12,8 @@ import random
 from collections.abc import Callable, Iterable, Mapping
 
 from vpplb.files.owned_state_store import OwnedStateStore
-from vpplb.kube.api_resources import JsonObject, cluster_key
+from vpplb.kube.api_types import ApiError, Conflict, JsonObject, KubeError, NotFound, cluster_key
 from vpplb.kube.client import KubeClient
-from vpplb.kube.errors import ApiError, Conflict, KubeError, NotFound
 from vpplb.kube.object_cache import CachedObject
 from vpplb.model.backoff import backoff_seconds
 from vpplb.model.names import ObjectKey, ObjectKind

@@ -106,7 +106,7 @@ def plan_command(
     from vpplb.cli.plan_view import print_plan, to_json
     from vpplb.cli.planning import NodeSource, plan_manifests, plan_node
     from vpplb.files.manifests import BadManifests
-    from vpplb.kube.errors import ConfigError, KubeError
+    from vpplb.kube.api_types import ConfigError, KubeError
     from vpplb.sync.ports import LoadBalancerGone
 
     if problem := _find_misuse(manifests, vpp_api_socket, start, node, down, state_file):

@@ -10,9 +10,8 @@ from vpplb.cli.plan_view import PlanView
 from vpplb.files.json_files import UnusableFile
 from vpplb.files.manifests import BadManifests, LoadedManifests, load_manifests
 from vpplb.files.owned_state_store import VppIdentity, read_owned, read_stored_state
-from vpplb.kube.api_resources import JsonObject, cluster_key
+from vpplb.kube.api_types import JsonObject, NotFound, cluster_key
 from vpplb.kube.client import KubeClient
-from vpplb.kube.errors import NotFound
 from vpplb.kube.object_cache import ObjectCache
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.vip import LbConf, VipId, VipTable

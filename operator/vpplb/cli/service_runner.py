@@ -5,7 +5,7 @@ import signal
 from collections.abc import Awaitable, Callable
 
 from vpplb.cli.terminal import CommandError
-from vpplb.kube.errors import ConfigError
+from vpplb.kube.api_types import ConfigError
 from vpplb.kube.leader_election import LeadershipLost
 from vpplb.kube.lease_heartbeat import HolderReplaced
 from vpplb.telemetry.http import CannotListen

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
-from vpplb.kube.api_resources import JsonObject
+from vpplb.kube.api_types import JsonObject
 from vpplb.model.names import ObjectKey
 from vpplb.resources.conditions import find_condition
 from vpplb.resources.dataplane import AGENT_GONE, DataplaneStatus, node_labels

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Iterable
 
-from vpplb.kube.api_resources import JsonObject
+from vpplb.kube.api_types import JsonObject
 from vpplb.kube.object_cache import CachedObject
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.objects import Backend, Frontend, HealthCheck

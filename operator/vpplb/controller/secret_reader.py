@@ -9,8 +9,8 @@ from collections.abc import Collection
 from contextlib import suppress
 from http import HTTPStatus
 
+from vpplb.kube.api_types import ApiError, KubeError
 from vpplb.kube.client import KubeClient
-from vpplb.kube.errors import ApiError, KubeError
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.objects import HealthCheck, SecretValues
 from vpplb.reconcile.reconciler import Reconciler

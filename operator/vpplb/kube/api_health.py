@@ -15,7 +15,7 @@ from http import HTTPStatus
 import aiohttp
 from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
 
-from vpplb.kube.api_resources import RESOURCES
+from vpplb.kube.api_types import RESOURCES
 from vpplb.model.names import ObjectKind
 
 log = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from urllib.request import getproxies_environment, proxy_bypass
 from kubernetes.aio import client as kubernetes_client
 from kubernetes.aio import config as kubernetes_config
 
-from vpplb.kube.errors import ConfigError
+from vpplb.kube.api_types import ConfigError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,9 +17,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from vpplb.kube.api_resources import RESOURCES
+from vpplb.kube.api_types import RESOURCES, ApiError, ApiUnreachable, KubeError
 from vpplb.kube.client import KubeClient
-from vpplb.kube.errors import ApiError, ApiUnreachable, KubeError
 from vpplb.model.names import ObjectKey, ObjectKind
 
 log = logging.getLogger(__name__)

@@ -18,9 +18,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
-from vpplb.kube.api_resources import JsonObject
+from vpplb.kube.api_types import ApiError, ApiUnreachable, Conflict, JsonObject, KubeError, NotFound
 from vpplb.kube.client import Body, KubeClient
-from vpplb.kube.errors import ApiError, ApiUnreachable, Conflict, KubeError, NotFound
 from vpplb.kube.lease_rules import LeaderRole, LeaseCandidate, ServedScope
 from vpplb.model.clock import Clock
 from vpplb.model.names import ObjectKey, ObjectKind

@@ -6,9 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from vpplb.kube.api_resources import JsonObject
+from vpplb.kube.api_types import ApiError, Conflict, JsonObject, KubeError, NotFound
 from vpplb.kube.client import KubeClient
-from vpplb.kube.errors import ApiError, Conflict, KubeError, NotFound
 from vpplb.model.clock import Clock
 from vpplb.model.names import ObjectKey, ObjectKind
 

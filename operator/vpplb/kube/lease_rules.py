@@ -32,7 +32,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Self
 
-from vpplb.kube.api_resources import JsonObject
+from vpplb.kube.api_types import JsonObject
 
 Spec = Mapping[str, Any]
 """Spec of a Lease, as JSON."""

@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from vpplb.kube.api_resources import RESOURCES, JsonObject, key_of
+from vpplb.kube.api_types import RESOURCES, JsonObject, key_of
 from vpplb.kube.client import PAGE, ObjectListing
 from vpplb.model.names import ObjectKey, ObjectKind
 

@@ -22,7 +22,7 @@ import aiohttp
 import kopf
 
 from vpplb.kube.api_health import WatchHealth
-from vpplb.kube.api_resources import RESOURCES
+from vpplb.kube.api_types import RESOURCES
 from vpplb.kube.client import CONNECT_TIMEOUT, PAGE, open_session
 from vpplb.kube.cluster_access import ClusterAccess, load_access
 from vpplb.kube.object_cache import EventInbox, ObjectCache

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from vpplb.kube.api_resources import JsonObject, key_of
+from vpplb.kube.api_types import JsonObject, key_of
 from vpplb.model.backoff import backoff_seconds
 from vpplb.model.names import ObjectKey, ObjectKind
 

@@ -17,9 +17,16 @@ from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import NamedTuple
 
-from vpplb.kube.api_resources import RESOURCES, JsonObject
+from vpplb.kube.api_types import (
+    RESOURCES,
+    ApiError,
+    ApiUnreachable,
+    Conflict,
+    JsonObject,
+    KubeError,
+    NotFound,
+)
 from vpplb.kube.client import KubeClient
-from vpplb.kube.errors import ApiError, ApiUnreachable, Conflict, KubeError, NotFound
 from vpplb.kube.object_cache import CachedObject, ObjectCache
 from vpplb.kube.work_queue import WorkQueue
 from vpplb.model.names import ObjectKey, ObjectKind

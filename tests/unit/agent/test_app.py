@@ -15,8 +15,8 @@ from fakes.load_balancer import FakeLoadBalancer
 from in_memory.agent import API, NODE, WEB, decided
 from vpplb.agent import app
 from vpplb.kube.api_health import RequestHealth
+from vpplb.kube.api_types import ApiUnreachable
 from vpplb.kube.client import KubeClient
-from vpplb.kube.errors import ApiUnreachable
 from vpplb.kube.object_cache import ObjectCache
 from vpplb.kube.object_informer import ObjectInformer
 from vpplb.model.names import ObjectKind

@@ -10,7 +10,7 @@ from data.objects import key
 from fakes.api_server import FakeApiServer
 from in_memory.agent import API, NODE, WEB, LocalAgent, decided
 from vpplb.agent.dataplane_reporter import RunDebounce
-from vpplb.kube.errors import ApiUnreachable
+from vpplb.kube.api_types import ApiUnreachable
 from vpplb.model.names import ObjectKind
 from vpplb.model.vip import Encap, VipId, VipSettings
 from vpplb.plan.ops import AddVip, DelVip, Op, SetConf

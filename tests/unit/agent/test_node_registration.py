@@ -9,8 +9,7 @@ from data.kept_memory import HERE
 from fakes.api_server import FakeApiServer
 from vpplb.agent.node_registration import REFRESH, NodeRegistration
 from vpplb.files.owned_state_store import OwnedStateStore
-from vpplb.kube.api_resources import JsonObject, cluster_key
-from vpplb.kube.errors import ApiError, ApiUnreachable
+from vpplb.kube.api_types import ApiError, ApiUnreachable, JsonObject, cluster_key
 from vpplb.kube.object_cache import CachedObject
 from vpplb.model.names import ObjectKind
 from vpplb.sync.vip_state import OwnedState

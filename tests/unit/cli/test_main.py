@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 import vpplb
 from vpplb.cli.main import cli
 from vpplb.cli.service_runner import run_service
-from vpplb.kube.errors import ConfigError
+from vpplb.kube.api_types import ConfigError
 from vpplb.telemetry.http import CannotListen
 
 COMMANDS = cli.list_commands(click.Context(cli))

@@ -6,9 +6,8 @@ import pytest
 
 from fakes.clock import FakeClock
 from vpplb.controller.agent_heartbeats import AgentHeartbeats
-from vpplb.kube.api_resources import JsonObject
+from vpplb.kube.api_types import ApiError, ApiUnreachable, JsonObject, NotFound, api_error
 from vpplb.kube.client import KubeClient, ObjectListing
-from vpplb.kube.errors import ApiError, ApiUnreachable, NotFound, api_error
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.resources.dataplane import AGENT_GONE
 

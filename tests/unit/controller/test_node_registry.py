@@ -2,7 +2,7 @@ import pytest
 
 from data.objects import key
 from vpplb.controller.node_registry import NodeRegistry
-from vpplb.kube.api_resources import JsonObject
+from vpplb.kube.api_types import JsonObject
 from vpplb.resources.statuses import NodeReport
 
 WEB, API = key("web"), key("api")

@@ -9,7 +9,7 @@ from data.manifests import Raw, backend, frontend, health_check, manifest
 from data.objects import key
 from fakes.api_server import FakeApiServer
 from in_memory.operator import KINDS, LocalOperator, identity
-from vpplb.kube.api_resources import JsonObject
+from vpplb.kube.api_types import JsonObject
 from vpplb.model.names import ObjectKey, ObjectKind
 
 pytestmark = pytest.mark.looptime

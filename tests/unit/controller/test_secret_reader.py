@@ -14,8 +14,7 @@ from data.objects import key
 from in_memory.operator import LocalOperator
 from vpplb.cli.main import cli
 from vpplb.controller.secret_reader import FIRST, PAUSE
-from vpplb.kube.api_resources import RESOURCES
-from vpplb.kube.errors import ApiError, ApiUnreachable, KubeError
+from vpplb.kube.api_types import RESOURCES, ApiError, ApiUnreachable, KubeError
 from vpplb.model.check import HttpProbe
 from vpplb.model.names import ObjectKind
 from vpplb.resources.healthcheck import HealthCheckSpec

@@ -11,7 +11,7 @@ from fakes.api_server import FakeApiServer
 from in_memory.operator import LocalOperator
 from in_memory.status_writer import running, see
 from vpplb.controller.event_reports import LASTING
-from vpplb.kube.errors import ApiUnreachable
+from vpplb.kube.api_types import ApiUnreachable
 from vpplb.kube.status_writer import StatusWriter, WritePriority
 from vpplb.model.health import ProbeResponse
 from vpplb.model.names import ObjectKey, ObjectKind

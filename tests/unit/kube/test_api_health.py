@@ -12,7 +12,7 @@ from aiohttp import web
 from fakes.api_http import answering
 from vpplb.kube import api_health as module
 from vpplb.kube.api_health import RequestHealth, WatchHealth
-from vpplb.kube.api_resources import RESOURCES
+from vpplb.kube.api_types import RESOURCES
 from vpplb.kube.client import open_session
 from vpplb.kube.cluster_access import ClusterAccess
 from vpplb.model.names import ObjectKind

@@ -8,8 +8,8 @@ from kubernetes.aio.config import incluster_config
 
 from cluster.certificates import write_serving_certificate
 from vpplb.kube import cluster_access as config_module
+from vpplb.kube.api_types import ConfigError
 from vpplb.kube.cluster_access import find_namespace, load_access
-from vpplb.kube.errors import ConfigError
 
 
 @pytest.fixture(autouse=True)

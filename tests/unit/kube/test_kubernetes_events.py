@@ -9,8 +9,7 @@ import pytest
 
 from fakes.api_server import FakeApiServer
 from vpplb.kube import kubernetes_events
-from vpplb.kube.api_resources import cluster_key
-from vpplb.kube.errors import ApiUnreachable, KubeError, api_error
+from vpplb.kube.api_types import ApiUnreachable, KubeError, api_error, cluster_key
 from vpplb.kube.kubernetes_events import EventRecorder, ObjectEvent
 from vpplb.model.names import ObjectKey, ObjectKind
 

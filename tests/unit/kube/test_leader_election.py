@@ -11,9 +11,8 @@ import pytest
 from fakes.clock import LoopClock
 from fakes.lease_line import KEY, LeaseLine, LeaseStore
 from vpplb.kube.api_health import RequestHealth
-from vpplb.kube.api_resources import JsonObject
+from vpplb.kube.api_types import ApiUnreachable, JsonObject
 from vpplb.kube.client import KubeClient
-from vpplb.kube.errors import ApiUnreachable
 from vpplb.kube.leader_election import (
     FencedClient,
     LeaderElector,

@@ -6,8 +6,7 @@ import pytest
 
 from fakes.api_server import FakeApiServer
 from fakes.clock import LoopClock
-from vpplb.kube.api_resources import JsonObject
-from vpplb.kube.errors import ApiUnreachable, api_error
+from vpplb.kube.api_types import ApiUnreachable, JsonObject, api_error
 from vpplb.kube.lease_heartbeat import HolderReplaced, LeaseHeartbeat, LeaseObserver
 from vpplb.model.names import ObjectKey, ObjectKind
 

@@ -5,9 +5,8 @@ import pytest
 
 from fakes.api_server import FakeApiServer
 from vpplb.kube.api_health import WatchHealth
-from vpplb.kube.api_resources import JsonObject, key_of
+from vpplb.kube.api_types import ApiUnreachable, JsonObject, KubeError, NotFound, api_error, key_of
 from vpplb.kube.client import PAGE, ObjectListing
-from vpplb.kube.errors import ApiUnreachable, KubeError, NotFound, api_error
 from vpplb.kube.object_cache import CachedObject, ObjectCache
 from vpplb.kube.object_informer import ObjectInformer
 from vpplb.kube.object_watch import ObjectWatch

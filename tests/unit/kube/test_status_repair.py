@@ -7,7 +7,7 @@ import pytest
 from data.objects import key
 from fakes.api_server import FakeApiServer
 from in_memory.status_writer import ToldAnswers, running, see
-from vpplb.kube.api_resources import JsonObject
+from vpplb.kube.api_types import JsonObject
 from vpplb.kube.object_cache import ObjectCache
 from vpplb.kube.status_repair import FIGHT, LONGEST, QUIET, StatusRepair, writer_of
 from vpplb.kube.status_writer import StatusWriter

@@ -8,8 +8,14 @@ import pytest
 from data.objects import key
 from fakes.api_server import FakeApiServer
 from in_memory.status_writer import ToldAnswers, running, see
-from vpplb.kube.api_resources import JsonObject
-from vpplb.kube.errors import ApiError, ApiUnreachable, KubeError, NotFound, api_error
+from vpplb.kube.api_types import (
+    ApiError,
+    ApiUnreachable,
+    JsonObject,
+    KubeError,
+    NotFound,
+    api_error,
+)
 from vpplb.kube.object_cache import CachedObject
 from vpplb.kube.status_writer import NoStatusResource, WritePriority, result_of
 from vpplb.model.names import ObjectKey, ObjectKind
@@ -20,11 +26,8 @@ DOWN = WritePriority.FRONTEND_DOWN
 FRONTEND, BACKEND, HEALTH_CHECK = ObjectKind.FRONTEND, ObjectKind.BACKEND, ObjectKind.HEALTH_CHECK
 
 FAULTS: list[KubeError] = [
-    api_error(429, "TooManyRequests", "slow down"),
-    api_error(503, "ServiceUnavailable", "starting"),
-    api_error(500, "InternalError", "boom"),
-    api_error(409, "Conflict", "changed"),
-    api_error(422, "Invalid", "no"),
+    *(api_error(status) for status in (429, 503, 500, 409)),
+    api_error(422, "Invalid"),
     ApiUnreachable("connection refused"),
     ApiUnreachable("no answer in 10 s"),
 ]

@@ -9,7 +9,7 @@ from data.objects import backend as parsed_backend
 from data.objects import frontend as parsed_frontend
 from data.objects import health_check as parsed_health_check
 from in_memory.world import World
-from vpplb.kube.api_resources import cluster_key
+from vpplb.kube.api_types import cluster_key
 from vpplb.model.health import HealthState, HealthTransition
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.standalone.local_statuses import LocalObjects

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from vpplb.cli.kubectl.session import ClusterSession, PluginFailure
-from vpplb.kube.api_resources import JsonObject, key_of
-from vpplb.kube.user_client import read_url
+from vpplb.kube.api_types import JsonObject, key_of
+from vpplb.kube.client import read_url
 from vpplb.model.names import ObjectKind
 from vpplb.resources.base import StatusModel
 

@@ -12,7 +12,7 @@ from vpplb.cli.kubectl.problems import ObjectProblem, find_problems
 from vpplb.cli.kubectl.session import ClusterSession, UsualFlags, output, usual_flags
 from vpplb.cli.kubectl.statuses import read_status_as
 from vpplb.cli.tables import Row, colour_state, write_table
-from vpplb.kube.api_resources import JsonObject, key_of
+from vpplb.kube.api_types import JsonObject, key_of
 from vpplb.model.health import HealthState
 from vpplb.model.names import ObjectKind
 from vpplb.resources.backend import BackendStatus

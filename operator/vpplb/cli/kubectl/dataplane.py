@@ -20,7 +20,7 @@ from vpplb.cli.kubectl.session import (
 )
 from vpplb.cli.tables import Row, TableCell, colour_state, paint_cell, write_table
 from vpplb.cli.terminal import CommandError
-from vpplb.kube.errors import KubeError
+from vpplb.kube.api_types import KubeError
 from vpplb.model.names import ObjectKind
 from vpplb.model.printable import make_printable
 from vpplb.resources.stored import read_backend

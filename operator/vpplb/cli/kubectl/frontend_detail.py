@@ -6,7 +6,7 @@ from datetime import datetime
 
 from vpplb.cli.kubectl.frontends import FrontendLine, read_frontend_line, share_by_server
 from vpplb.cli.kubectl.statuses import read_pools, read_status_as, read_wanted
-from vpplb.kube.api_resources import JsonObject, key_of
+from vpplb.kube.api_types import JsonObject, key_of
 from vpplb.model.health import HealthState
 from vpplb.resources.backend import BackendStatus
 from vpplb.resources.conditions import find_condition

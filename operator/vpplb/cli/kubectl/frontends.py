@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from vpplb.cli.kubectl.problems import ObjectProblem, find_problems
 from vpplb.cli.kubectl.statuses import read_pools, read_status_as, read_wanted
-from vpplb.kube.api_resources import JsonObject, key_of
+from vpplb.kube.api_types import JsonObject, key_of
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import Vip
 from vpplb.plan.maglev_table import count_buckets

@@ -14,7 +14,7 @@ from vpplb.cli.kubectl.session import ClusterSession, read_if_allowed
 from vpplb.cli.kubectl.statuses import read_status_as, read_wanted
 from vpplb.cli.plan_view import PlanView
 from vpplb.files.manifests import BadManifests, load_manifests
-from vpplb.kube.api_resources import RESOURCES, JsonObject, key_of
+from vpplb.kube.api_types import RESOURCES, JsonObject, key_of
 from vpplb.model.health import HealthState
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.objects import Backend, Frontend

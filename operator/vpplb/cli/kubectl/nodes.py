@@ -6,7 +6,7 @@ from datetime import datetime
 from vpplb.cli.kubectl.problems import ObjectProblem, find_problems
 from vpplb.cli.kubectl.session import ClusterSession
 from vpplb.cli.kubectl.statuses import read_status_as
-from vpplb.kube.api_resources import JsonObject
+from vpplb.kube.api_types import JsonObject
 from vpplb.model.names import ObjectKind
 from vpplb.resources.conditions import StatusCondition, find_condition
 from vpplb.resources.dataplane import DataplaneStatus

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from vpplb.cli.kubectl.statuses import describe_unreadable
-from vpplb.kube.api_resources import JsonObject
+from vpplb.kube.api_types import JsonObject
 from vpplb.resources.base import StatusModel
 from vpplb.resources.conditions import StatusCondition
 from vpplb.resources.renderer import load_conditions

@@ -11,7 +11,7 @@ from vpplb.cli.kubectl.frontends import frontends_by_backend
 from vpplb.cli.kubectl.session import ClusterSession, PluginFailure
 from vpplb.cli.kubectl.statuses import read_status_as
 from vpplb.cli.options import DURATION
-from vpplb.kube.api_resources import JsonObject, key_of
+from vpplb.kube.api_types import JsonObject, key_of
 from vpplb.model.health import HealthState
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.resources.conditions import find_condition

@@ -12,10 +12,9 @@ import click
 
 from vpplb.cli.kubectl.output import OutputFormat
 from vpplb.cli.terminal import CommandError, print_line
-from vpplb.kube.api_resources import JsonObject
+from vpplb.kube.api_types import ApiError, JsonObject, KubeError, NotFound
+from vpplb.kube.client import UserClient
 from vpplb.kube.cluster_access import find_namespace
-from vpplb.kube.errors import ApiError, KubeError, NotFound
-from vpplb.kube.user_client import UserClient
 from vpplb.model.names import ObjectKey, ObjectKind
 
 F = TypeVar("F", bound=Callable[..., Any])

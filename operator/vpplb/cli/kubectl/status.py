@@ -16,7 +16,7 @@ from vpplb.cli.kubectl.session import (
     usual_flags,
 )
 from vpplb.cli.tables import Row, TableCell, colour_state, paint_cell, write_table
-from vpplb.kube.api_resources import key_of
+from vpplb.kube.api_types import key_of
 from vpplb.model.names import ObjectKind
 from vpplb.model.printable import make_printable
 

@@ -4,7 +4,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from vpplb.kube.api_resources import JsonObject
+from vpplb.kube.api_types import JsonObject
 from vpplb.model.vip import Vip, VipId
 from vpplb.resources.base import StatusModel
 from vpplb.resources.dataplane_codec import load_dataplane

@@ -8,7 +8,7 @@ import click
 from vpplb.cli.kubectl.rollout_wait import find_backend_lack, timeout_flag, wait_flag, wait_until
 from vpplb.cli.kubectl.session import ClusterSession, UsualFlags, usual_flags
 from vpplb.cli.terminal import print_line
-from vpplb.kube.api_resources import JsonObject, key_of
+from vpplb.kube.api_types import JsonObject, key_of
 from vpplb.model.names import ObjectKind
 from vpplb.resources.stored import spec_of
 

@@ -13,8 +13,15 @@ from vpplb.cli.kubectl.session import ClusterSession, UsualFlags, usual_flags
 from vpplb.cli.kubectl.statuses import read_status_as
 from vpplb.cli.tables import colour_state, paint_cell
 from vpplb.cli.terminal import print_coloured, print_line
-from vpplb.kube.api_resources import RESOURCES, JsonObject, key_of
-from vpplb.kube.errors import ApiError, ApiUnreachable, Gone, KubeError
+from vpplb.kube.api_types import (
+    RESOURCES,
+    ApiError,
+    ApiUnreachable,
+    Gone,
+    JsonObject,
+    KubeError,
+    key_of,
+)
 from vpplb.model.backoff import backoff_seconds
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.printable import make_printable

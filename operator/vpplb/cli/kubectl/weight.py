@@ -17,8 +17,7 @@ from vpplb.cli.kubectl.session import (
 )
 from vpplb.cli.kubectl.statuses import read_pools, read_status_as, read_wanted
 from vpplb.cli.terminal import print_line
-from vpplb.kube.api_resources import JsonObject, key_of
-from vpplb.kube.errors import ApiError
+from vpplb.kube.api_types import ApiError, JsonObject, key_of
 from vpplb.model.names import ObjectKind
 from vpplb.resources.frontend import FrontendStatus
 from vpplb.resources.stored import spec_of

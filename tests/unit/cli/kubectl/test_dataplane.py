@@ -7,7 +7,7 @@ import pytest
 from data.cluster_objects import at, condition, decided_backend, node_dataplane
 from fakes.console import FakeConsole
 from in_memory.plugin import call, parsed, told
-from vpplb.kube.api_resources import JsonObject
+from vpplb.kube.api_types import JsonObject
 from vpplb.model.names import ObjectKey, ObjectKind
 
 PATH = "/api/v1/dataplanes/n1/vips"

@@ -13,8 +13,7 @@ from data.manifests import frontend as written_frontend
 from data.objects import vip
 from fakes.console import FakeConsole
 from in_memory.plugin import call
-from vpplb.kube.api_resources import JsonObject
-from vpplb.kube.errors import ApiUnreachable
+from vpplb.kube.api_types import ApiUnreachable, JsonObject
 from vpplb.model.names import ObjectKind
 
 POOL = {"name": "main", "backends": [{"name": "a"}, {"name": "b", "weight": 50}]}

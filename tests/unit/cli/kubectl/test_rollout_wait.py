@@ -8,7 +8,7 @@ from data.cluster_objects import TWO, condition, decided_backend, decided_fronte
 from fakes.console import FakeConsole
 from vpplb.cli.kubectl.rollout_wait import find_backend_lack, find_frontend_lack
 from vpplb.cli.kubectl.session import ClusterSession
-from vpplb.kube.api_resources import JsonObject
+from vpplb.kube.api_types import JsonObject
 from vpplb.model.names import ObjectKind
 
 PENDING = condition("Programmed", "False", "Pending", "0 of 1 nodes have the newest state")

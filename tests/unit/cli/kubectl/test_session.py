@@ -10,7 +10,7 @@ from fakes.console import FakeConsole
 from in_memory.plugin import call
 from vpplb.cli.kubectl.main import cli
 from vpplb.cli.kubectl.session import describe_others, read_if_allowed
-from vpplb.kube.errors import ApiError, ApiUnreachable, NotFound
+from vpplb.kube.api_types import ApiError, ApiUnreachable, NotFound
 
 
 def outside(*arguments: str, **environment: str) -> Result:

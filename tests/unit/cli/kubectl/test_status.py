@@ -15,7 +15,7 @@ from data.cluster_objects import (
 from data.objects import vip
 from fakes.console import FakeConsole
 from in_memory.plugin import call, parsed, told
-from vpplb.kube.api_resources import JsonObject, cluster_key
+from vpplb.kube.api_types import JsonObject, cluster_key
 from vpplb.model.names import ObjectKind
 from vpplb.resources.dataplane_codec import load_dataplane
 

@@ -10,9 +10,8 @@ from data.cluster_objects import TWO, InPool, at, decided_backend, decided_front
 from fakes.console import FakeConsole
 from in_memory.plugin import call
 from vpplb.cli.kubectl.watch import ChangeFollower, WatchedChange
-from vpplb.kube.api_resources import JsonObject
-from vpplb.kube.errors import ApiError, ApiUnreachable, Gone
-from vpplb.kube.user_client import WatchEvent
+from vpplb.kube.api_types import ApiError, ApiUnreachable, Gone, JsonObject
+from vpplb.kube.client import WatchEvent
 from vpplb.model.names import ObjectKind
 
 UP = ("down", "up", 5.0)

@@ -5,7 +5,7 @@ import pytest
 from data.cluster_objects import TWO, InPool, decided_frontend
 from fakes.console import FakeConsole
 from in_memory.plugin import call
-from vpplb.kube.errors import ApiError
+from vpplb.kube.api_types import ApiError
 from vpplb.model.names import ObjectKind
 
 SPARE = InPool("spare", "c", "10.0.0.3", effective=0)

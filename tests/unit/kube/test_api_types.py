@@ -1,4 +1,4 @@
-from vpplb.kube.api_resources import RESOURCES, cluster_key
+from vpplb.kube.api_types import RESOURCES, cluster_key
 from vpplb.model.names import ObjectKey, ObjectKind
 
 WEB = ObjectKey("shop", "web")
