@@ -23,7 +23,7 @@ from vpplb.model.vip import IPAddress, Vip
 from vpplb.plan.decisions import DecidedState, Decisions
 from vpplb.reconcile.ports import CheckVerdict, ResponseChange, VerdictReason
 from vpplb.reconcile.reconciler import Reconciler
-from vpplb.resources.health_codec import load_health
+from vpplb.resources.backend import load_health
 from vpplb.resources.renderer import StatusRenderer, load_previous
 from vpplb.resources.statuses import NodeReport
 from vpplb.standalone.local_statuses import LocalObjects

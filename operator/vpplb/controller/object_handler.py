@@ -11,7 +11,7 @@ from vpplb.model.problem import Problem
 from vpplb.model.vip import IPAddress
 from vpplb.reconcile.reconciler import Reconciler
 from vpplb.resources.allowances import NOTHING, AddressAllowances
-from vpplb.resources.health_codec import load_health
+from vpplb.resources.backend import load_health
 from vpplb.resources.renderer import load_previous
 from vpplb.resources.stored import (
     read_backend,

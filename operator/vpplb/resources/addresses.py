@@ -1,6 +1,8 @@
 """Types of fields that are addresses, read as Kubernetes' CEL functions `ip()` and `cidr()` do."""
 
 import re
+from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Annotated
@@ -8,9 +10,96 @@ from typing import Annotated
 from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
 
 from vpplb.model.vip import IPAddress, IPNetwork
-from vpplb.resources.reading import as_text, read_reworded
-from vpplb.resources.schema import make_cel_rule, make_string_schema
-from vpplb.resources.unicast import require_unicast, unicast_cel
+from vpplb.resources.schema import Schema, make_cel_rule, make_string_schema, read_text
+
+# --- addresses that are no host's, which neither a VIP nor a server may have ----------------------
+#
+# Each range is stated once, in Python for files and in CEL for the API server. A prefix is refused
+# when all of it lies in a range. Loopback is judged apart (`allowances`): a flag may allow it,
+# which the API server cannot know.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddressRange:
+    """Networks, and what to say of an address in them."""
+
+    networks: tuple[str, ...]
+    says: str
+
+    def holds_prefix(self, prefix: IPNetwork) -> bool:
+        """Whether all of the prefix lies in the range."""
+        return any(_is_within(prefix, ip_network(network)) for network in self.networks)
+
+    @property
+    def make_cel_rule(self) -> Schema:
+        """Return the rule that refuses an address or a prefix in the range."""
+        networks = ", ".join(f"'{network}'" for network in self.networks)
+        return make_cel_rule(
+            f"[{networks}].all(r, !(isIP(self) && cidr(r).containsIP(self))"
+            " && !(isCIDR(self) && cidr(r).containsCIDR(self)))",
+            self.says,
+        )
+
+
+LOOPBACK = AddressRange(
+    networks=("127.0.0.0/8",),
+    says="must not be loopback: it never leaves a host (--allow-loopback allows it for trials)",
+)
+"""IPv6 has its loopback among those that VPP takes for IPv4: nothing allows it."""
+
+_RANGES = (
+    AddressRange(
+        networks=("0.0.0.0/8", "::/128"), says="must not be unspecified: it names no host"
+    ),
+    AddressRange(
+        networks=("224.0.0.0/4", "ff00::/8"), says="must not be multicast: it names no one host"
+    ),
+    AddressRange(
+        networks=("255.255.255.255/32",), says="must not be broadcast: it names no one host"
+    ),
+    AddressRange(
+        networks=("169.254.0.0/16", "fe80::/10"),
+        says="must not be link-local: nothing says on which of VPP's links",
+    ),
+)
+
+# VPP quirk: low IPv6 prefixes. An address whose first 96 bits are 0 is one of IPv4 to VPP
+# (ip46_address_is_ip4), whatever the length of the prefix: ::/64 reads back as 0.0.0.0/64, ::1
+# as 0.0.0.1, and neither can be removed under its own name.
+_LOW = ip_network("::/96")
+LOW_SAYS = "must not begin with 96 zero bits: VPP takes it for IPv4"
+
+
+def is_low(prefix: IPNetwork) -> bool:
+    """Whether VPP takes a prefix of IPv6 for one of IPv4."""
+    return prefix.version == 6 and prefix.network_address in _LOW
+
+
+def require_unicast(prefix: IPNetwork) -> None:
+    """Raise ValueError, with a sentence for people, when a prefix is no host's or no hosts'."""
+    for one in _RANGES:
+        if one.holds_prefix(prefix):
+            raise ValueError(one.says)
+    if is_low(prefix):
+        raise ValueError(LOW_SAYS)
+
+
+def unicast_cel() -> Iterable[Schema]:
+    """Return the rules that say the same as `require_unicast` to the API server."""
+    yield from (one.make_cel_rule for one in _RANGES)
+    yield make_cel_rule(
+        f"!(isIP(self) && cidr('{_LOW}').containsIP(self))"
+        f" && !(isCIDR(self) && cidr('{_LOW}').containsIP(cidr(self).masked().ip()))",
+        LOW_SAYS,
+    )
+
+
+def _is_within(inner: IPNetwork, outer: IPNetwork) -> bool:
+    same = inner.version == outer.version and inner.prefixlen >= outer.prefixlen
+    return same and inner.network_address in outer
+
+
+# --- types of fields -----------------------------------------------------------------------------
 
 
 def read_address(text: str) -> IPAddress:
@@ -34,7 +123,7 @@ def _read_prefix(text: str) -> IPNetwork:
 
 def _validate_address(says: str, kind: type[IPAddress] | None = None) -> PlainValidator:
     def read(value: object) -> IPAddress:
-        address = read_reworded(read_address, as_text(value, says), says)
+        address = read_text(read_address, value, says)
         if kind is not None and not isinstance(address, kind):
             raise ValueError(says)
         if address.is_unspecified or address.is_multicast or address == _BROADCAST:
@@ -62,7 +151,7 @@ _as_str = PlainSerializer(str, return_type=str)
 
 
 def _read_server(value: object) -> IPAddress:
-    address = read_reworded(read_address, as_text(value, _ANY_SAYS), _ANY_SAYS)
+    address = read_text(read_address, value, _ANY_SAYS)
     require_unicast(ip_network(address))
     return address
 
@@ -92,7 +181,7 @@ _PREFIX_SAYS = "must be an address or a prefix, such as 192.0.2.10 or 2001:db8::
 
 
 def _read_vip(value: object) -> IPNetwork:
-    prefix = read_reworded(_read_prefix, as_text(value, _PREFIX_SAYS), _PREFIX_SAYS)
+    prefix = read_text(_read_prefix, value, _PREFIX_SAYS)
     require_unicast(prefix)
     return prefix
 
@@ -112,17 +201,13 @@ _stored_address = lru_cache(maxsize=1 << 14)(ip_address)
 
 StoredAddress = Annotated[
     IPv4Address | IPv6Address,
-    PlainValidator(
-        lambda value: read_reworded(_stored_address, as_text(value, _ANY_SAYS), _ANY_SAYS)
-    ),
+    PlainValidator(lambda value: read_text(_stored_address, value, _ANY_SAYS)),
     _as_str,
     WithJsonSchema({"type": "string"}),
 ]
 StoredPrefix = Annotated[
     IPNetwork,
-    PlainValidator(
-        lambda value: read_reworded(ip_network, as_text(value, _PREFIX_SAYS), _PREFIX_SAYS)
-    ),
+    PlainValidator(lambda value: read_text(ip_network, value, _PREFIX_SAYS)),
     _as_str,
     WithJsonSchema({"type": "string"}),
 ]

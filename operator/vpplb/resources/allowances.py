@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from vpplb.model.vip import Encap, IPNetwork
-from vpplb.resources.unicast import LOOPBACK
+from vpplb.resources.addresses import LOOPBACK
 
 _NAT = (Encap.NAT4, Encap.NAT6)
 _NAT_SAYS = (

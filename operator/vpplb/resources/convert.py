@@ -1,7 +1,5 @@
 """From what users write (resources) to what the core works with (`model.objects`)."""
 
-from datetime import timedelta
-
 from vpplb.model import objects
 from vpplb.model.check import HttpProbe, IcmpProbe, ProbeCadence, ProbeKind, TcpProbe, TlsSettings
 from vpplb.model.names import ObjectKey
@@ -20,8 +18,8 @@ def convert_health_check(meta: ObjectMeta, spec: HealthCheckSpec) -> objects.Hea
         probe=_convert_probe(spec),
         cadence=ProbeCadence(
             interval=spec.interval,
-            fast_interval=_use_default(spec.fast_interval, spec.interval),
-            down_interval=_use_default(spec.down_interval, spec.interval),
+            fast_interval=spec.fast_interval or spec.interval,
+            down_interval=spec.down_interval or spec.interval,
             timeout=spec.timeout,
             rise=spec.rise,
             fall=spec.fall,
@@ -31,10 +29,6 @@ def convert_health_check(meta: ObjectMeta, spec: HealthCheckSpec) -> objects.Hea
         source_ipv6=source.ipv6 if source else None,
         generation=meta.generation,
     )
-
-
-def _use_default(value: timedelta | None, default: timedelta) -> timedelta:
-    return default if value is None else value
 
 
 def _convert_probe(spec: HealthCheckSpec) -> ProbeKind:

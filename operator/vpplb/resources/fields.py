@@ -18,8 +18,7 @@ from pydantic import (
 
 from vpplb.model.check import parse_duration
 from vpplb.model.vip import Encap, VipProtocol
-from vpplb.resources.reading import as_text, read_reworded
-from vpplb.resources.schema import Schema, make_cel_rule, make_string_schema
+from vpplb.resources.schema import Schema, make_cel_rule, make_string_schema, read_text
 
 # --- numbers --------------------------------------------------------------------------------
 
@@ -79,8 +78,7 @@ def format_duration(value: timedelta) -> str:
 
 def _validate_duration(least: timedelta) -> PlainValidator:
     def read(value: object) -> timedelta:
-        text = as_text(value, _DURATION_SAYS)
-        duration = read_reworded(parse_duration, text, _DURATION_SAYS)
+        duration = read_text(parse_duration, value, _DURATION_SAYS)
         if duration < least:
             raise ValueError(_least_says(least))
         return duration
@@ -136,8 +134,9 @@ def format_time(value: datetime) -> str:
 
 def parse_time(value: object) -> datetime:
     """Read an RFC 3339 time; ValueError when it is none, or has no zone."""
-    text = as_text(value, "must be a time (RFC 3339)")
-    time = datetime.fromisoformat(text)
+    if not isinstance(value, str):
+        raise ValueError("must be a time (RFC 3339)")
+    time = datetime.fromisoformat(value)
     if time.tzinfo is None:
         raise ValueError("must be a time with a zone (RFC 3339)")
     return time.astimezone(UTC)

@@ -53,10 +53,6 @@ def _check_name(field: str, value: object, pattern: re.Pattern[str], most: int) 
     return [(("metadata", field), "must be a name of lower-case letters, digits and - (RFC 1123)")]
 
 
-def _read_text(value: object) -> str:
-    return value if isinstance(value, str) else ""
-
-
 def _read_number(value: object) -> int:
     return value if isinstance(value, int) else 0
 

@@ -6,6 +6,7 @@ same words where the words are ours. Objects of the API server are read by `reso
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 from pydantic import ValidationError
@@ -40,46 +41,35 @@ class ParsedDataplane:
 Parsed = HealthCheck | Backend | Frontend | ParsedDataplane
 
 
-def parse_health_check(
-    raw: Mapping[str, object], allowed: AddressAllowances = NOTHING
-) -> HealthCheck | list[Problem]:
-    """Read a HealthCheck, or return all that is wrong with it (reason `Invalid`)."""
-    return _parse_kind(raw, HEALTH_CHECK, convert.convert_health_check, allowed)
-
-
-def parse_backend(
-    raw: Mapping[str, object], allowed: AddressAllowances = NOTHING
-) -> Backend | list[Problem]:
-    """Read a Backend, or return all that is wrong with it (reason `Invalid`)."""
-    return _parse_kind(raw, BACKEND, convert.convert_backend, allowed)
-
-
-def parse_frontend(
-    raw: Mapping[str, object], allowed: AddressAllowances = NOTHING
-) -> Frontend | list[Problem]:
-    """Read a Frontend, or return all that is wrong with it (reason `Invalid`)."""
-    return _parse_kind(raw, FRONTEND, convert.convert_frontend, allowed)
-
-
-def parse_dataplane(
-    raw: Mapping[str, object], allowed: AddressAllowances = NOTHING
-) -> ParsedDataplane | list[Problem]:
-    """Read a Dataplane, or return all that is wrong with it (reason `Invalid`)."""
-    return _parse_kind(raw, DATAPLANE, convert_dataplane, allowed)
-
-
 def convert_dataplane(meta: ObjectMeta, spec: DataplaneSpec) -> ParsedDataplane:
     return ParsedDataplane(node=meta.key.name, spec=spec, generation=meta.generation)
+
+
+def _parse_kind(
+    definition: KindDefinition[SpecT],
+    converter: Callable[[ObjectMeta, SpecT], T],
+    raw: Mapping[str, object],
+    allowed: AddressAllowances,
+) -> T | list[Problem]:
+    meta, wrong = read_meta(raw, namespaced=definition.namespaced)
+    unknown = [key for key in raw if key not in _TOP]
+    wrong += [((str(key),), "is not a known field") for key in unknown]
+    spec, found = read_spec(drop_nulls(raw.get("spec")), definition, allowed)
+    wrong += [(("spec", *loc), message) for loc, message in found]
+    if spec is None or wrong:
+        return problems_of(definition.kind, meta, wrong)
+    return converter(meta, spec)
 
 
 PARSERS: Mapping[
     str, Callable[[Mapping[str, object], AddressAllowances], Parsed | list[Problem]]
 ] = {
-    HEALTH_CHECK.kind: parse_health_check,
-    BACKEND.kind: parse_backend,
-    FRONTEND.kind: parse_frontend,
-    DATAPLANE.kind: parse_dataplane,
+    HEALTH_CHECK.kind: partial(_parse_kind, HEALTH_CHECK, convert.convert_health_check),
+    BACKEND.kind: partial(_parse_kind, BACKEND, convert.convert_backend),
+    FRONTEND.kind: partial(_parse_kind, FRONTEND, convert.convert_frontend),
+    DATAPLANE.kind: partial(_parse_kind, DATAPLANE, convert_dataplane),
 }
+"""Read an object of a kind, or return all that is wrong with it (reason `Invalid`)."""
 
 
 def parse_object(
@@ -95,22 +85,6 @@ def parse_object(
     if wrong:
         return problems_of(kind, read_meta(raw)[0], wrong)
     return PARSERS[kind](raw, allowed)
-
-
-def _parse_kind(
-    raw: Mapping[str, object],
-    definition: KindDefinition[SpecT],
-    converter: Callable[[ObjectMeta, SpecT], T],
-    allowed: AddressAllowances,
-) -> T | list[Problem]:
-    meta, wrong = read_meta(raw, namespaced=definition.namespaced)
-    unknown = [key for key in raw if key not in _TOP]
-    wrong += [((str(key),), "is not a known field") for key in unknown]
-    spec, found = read_spec(drop_nulls(raw.get("spec")), definition, allowed)
-    wrong += [(("spec", *loc), message) for loc, message in found]
-    if spec is None or wrong:
-        return problems_of(definition.kind, meta, wrong)
-    return converter(meta, spec)
 
 
 def problems_of(kind: str, meta: ObjectMeta, wrong: Iterable[Finding]) -> list[Problem]:

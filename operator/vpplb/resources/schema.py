@@ -1,12 +1,24 @@
-"""Pieces of the CRDs' schemas that go with a field's type."""
+"""What types of fields are made of: how they are read, and their part of the CRDs' schemas."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, GetJsonSchemaHandler, WithJsonSchema
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 Schema = dict[str, Any]
+T = TypeVar("T")
+
+
+def read_text(read: Callable[[str], T], value: object, says: str) -> T:
+    """Read a text; ValueError with the sentence `says` for any other, and for what is no text."""
+    if not isinstance(value, str):
+        raise ValueError(says)
+    try:
+        return read(value)
+    except ValueError as error:
+        raise ValueError(says) from error
 
 
 def make_cel_rule(rule: str, message: str) -> Schema:

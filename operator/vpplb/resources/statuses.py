@@ -13,16 +13,19 @@ from vpplb.model.problem import Problem
 from vpplb.plan.decisions import BackendView, HealthCheckView
 from vpplb.plan.desired import FrontendView
 from vpplb.plan.warnings import find_warnings
-from vpplb.resources.backend import BackendStatus
+from vpplb.resources.backend import BackendStatus, dump_health
 from vpplb.resources.conditions import ConditionStatus, StatusCondition, set_condition
 from vpplb.resources.dataplane_codec import dump_dataplane
 from vpplb.resources.frontend import FrontendBackend, FrontendNodes, FrontendStatus
-from vpplb.resources.frontend_conditions import judge_available, judge_degraded
-from vpplb.resources.health_codec import dump_health
 from vpplb.resources.healthcheck import HealthCheckStatus
 
 VALID = "the spec is valid"
 """What an accepted frontend says that there is nothing to beware of."""
+_SUSPECT = (
+    "so many backends, some of these among them, fell silent at once that the prober itself is"
+    " suspected; weights stay as they were"
+)
+_NOT_DEGRADED = "the weights are honoured, and the prober is trusted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,9 +96,9 @@ def frontend_status(
                     (*find_warnings(view.config.resolved), *frontend.ignored),
                 ),
                 _judge_resolved(view.config.resolved.unresolved),
-                judge_available(view),
+                _judge_available(view),
                 _judge_programmed(view, nodes),
-                judge_degraded(view),
+                _judge_degraded(view),
             ],
             generation,
             now,
@@ -177,11 +180,11 @@ def accepted_condition(
     problems: Sequence[Problem], beware: Sequence[Problem] = ()
 ) -> StatusCondition:
     """Return `Accepted`: what is wrong with a spec, or what to beware of in one that is not."""
-    if not problems:
-        said = join_problems(beware) or VALID
-        return StatusCondition(type="Accepted", status="True", reason="Accepted", message=said)
     return StatusCondition(
-        type="Accepted", status="False", reason=problems[0].reason, message=join_problems(problems)
+        type="Accepted",
+        status="False" if problems else "True",
+        reason=problems[0].reason if problems else "Accepted",
+        message=join_problems(problems or beware) or VALID,
     )
 
 
@@ -194,16 +197,53 @@ def join_problems(problems: Sequence[Problem]) -> str:
 
 
 def _judge_resolved(unresolved: Sequence[Problem]) -> StatusCondition:
-    if not unresolved:
-        said = "every Backend that is named exists"
-        return StatusCondition(
-            type="ResolvedRefs", status="True", reason="ResolvedRefs", message=said
-        )
     return StatusCondition(
         type="ResolvedRefs",
-        status="False",
-        reason=unresolved[0].reason,
-        message=join_problems(unresolved),
+        status="False" if unresolved else "True",
+        reason=unresolved[0].reason if unresolved else "ResolvedRefs",
+        message=join_problems(unresolved) or "every Backend that is named exists",
+    )
+
+
+def _judge_available(view: FrontendView) -> StatusCondition:
+    """Say whether a pool serves."""
+    up, of = view.decision.ready
+    status: ConditionStatus
+    match view.decision.state:
+        case HealthState.UP:
+            status, reason = "True", "BackendsUp"
+            message = f"pool {view.decision.active_pool} serves, {up} of {of} backends are up"
+        case HealthState.UNKNOWN:
+            status, reason, message = "Unknown", "NoVerdict", _name_awaited(view)
+            if view.config.resolved.is_withdrawn:
+                message = "not accepted, so nothing is served"
+        case _:
+            status, reason, message = "False", "NoBackendUp", f"none of {of} backends can serve"
+    if view.desired is not None and view.desired.tentative:
+        message += "; a VIP in service stays as it is until each of them has a verdict"
+    return StatusCondition(type="Available", status=status, reason=reason, message=message)
+
+
+def _name_awaited(view: FrontendView) -> str:
+    members = view.decision.members
+    heard = sum(one.state in (HealthState.UP, HealthState.DOWN) for one in members)
+    if not heard:
+        return "no backend has a verdict yet"
+    return f"{heard} of {len(members)} backends have a verdict, the others are awaited for a moment"
+
+
+def _judge_degraded(view: FrontendView) -> StatusCondition:
+    """Say what keeps it from serving as it should, the worst first."""
+    config = view.config
+    suspected = _SUSPECT if view.suspect else ""
+    said = [text for text in (suspected, config.flattened) if text] or [_NOT_DEGRADED]
+    status: ConditionStatus = "True" if suspected or config.flattened else "False"
+    degraded = "WeightsFlattened" if config.flattened else "NotDegraded"
+    return StatusCondition(
+        type="Degraded",
+        status=status,
+        reason="ProberSuspect" if suspected else degraded,
+        message="; ".join([*said, config.over_the_top] if config.over_the_top else said),
     )
 
 

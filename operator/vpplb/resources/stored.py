@@ -45,21 +45,18 @@ class StoredReading(Generic[T]):
 def read_health_check(
     raw: Mapping[str, object], allowed: AddressAllowances = NOTHING
 ) -> StoredReading[HealthCheck]:
-    """Read a HealthCheck of the API server."""
     return _read_object(raw, HEALTH_CHECK, convert.convert_health_check, allowed)
 
 
 def read_backend(
     raw: Mapping[str, object], allowed: AddressAllowances = NOTHING
 ) -> StoredReading[Backend]:
-    """Read a Backend of the API server."""
     return _read_object(raw, BACKEND, convert.convert_backend, allowed)
 
 
 def read_frontend(
     raw: Mapping[str, object], allowed: AddressAllowances = NOTHING
 ) -> StoredReading[Frontend]:
-    """Read a Frontend of the API server."""
     return _read_object(raw, FRONTEND, convert.convert_frontend, allowed)
 
 

@@ -12,7 +12,7 @@ from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.objects import Backend, Frontend, HealthCheck
 from vpplb.reconcile.reconciler import Reconciler
 from vpplb.resources.allowances import NOTHING, AddressAllowances
-from vpplb.resources.health_codec import load_health
+from vpplb.resources.backend import load_health
 from vpplb.resources.renderer import load_previous
 
 log = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from data.manifests import ROOT
 from vpplb.model.health import BackendHealth, HealthState, HealthTransition
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import AppServer, Encap, Vip, VipId, VipProtocol, VipSettings
-from vpplb.resources.backend import BACKEND
+from vpplb.resources.backend import BACKEND, dump_health
 from vpplb.resources.base import KindDefinition
 from vpplb.resources.conditions import StatusCondition, set_condition
 from vpplb.resources.crd import make_crds, make_structural, to_yaml
@@ -30,7 +30,6 @@ from vpplb.resources.frontend import (
     FrontendNodes,
     FrontendStatus,
 )
-from vpplb.resources.health_codec import dump_health
 from vpplb.resources.healthcheck import HEALTH_CHECK, HealthCheckStatus
 
 CRDS = make_crds()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from vpplb.model.health import BackendHealth, HealthState, HealthTransition
 from vpplb.model.names import ObjectKey
-from vpplb.resources.health_codec import dump_health, load_health
+from vpplb.resources.backend import dump_health, load_health
 
 KEY = ObjectKey("shop", "a")
 AT = datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC)
