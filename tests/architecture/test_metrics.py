@@ -24,8 +24,15 @@ def _methods_of_metrics() -> Iterator[str]:
     for one in ast.parse(METRICS.read_text()).body:
         if isinstance(one, ast.ClassDef) and one.name.endswith("Metrics"):
             for method in one.body:
-                if isinstance(method, ast.FunctionDef) and not method.name.startswith("_"):
-                    yield method.name
+                if isinstance(method, ast.FunctionDef):
+                    names = [method.name, *_attributes_set(method)]
+                    yield from (name for name in names if not name.startswith("_"))
+
+
+def _attributes_set(method: ast.FunctionDef) -> Iterator[str]:
+    for node in ast.walk(method):
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            yield node.attr
 
 
 def _specs_of_catalog() -> Iterator[str]:

@@ -13,6 +13,7 @@ from vpplb.files.owned_state_store import OwnedStateStore, VppIdentity
 from vpplb.files.state_file import StateFile
 from vpplb.model.clock import Clock, SystemClock
 from vpplb.model.health import HealthTransition
+from vpplb.model.names import ObjectKind
 from vpplb.plan.decisions import DecidedState
 from vpplb.plan.settings import DesiredSettings
 from vpplb.probers.worker_pool import WorkerPool
@@ -103,7 +104,8 @@ class StandaloneApp:
         vips = VipState(own_all=options.own_all)
         register_packets(registry, partial(_count_packets, self._meter, vips))
         self._store = _make_store(options, vips)
-        self.vpp = LocalVpp(programmed, self._statuses.refresh_frontend, self._store, vpp_metrics)
+        refresh = partial(self._statuses.refresh_status, ObjectKind.FRONTEND)
+        self.vpp = LocalVpp(programmed, refresh, self._store, vpp_metrics)
         self.syncer = VppSyncer(
             lb or access.lb, vips, listener=self.vpp, sync_interval=options.sync_interval
         )

@@ -8,7 +8,6 @@ import asyncio
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -18,11 +17,10 @@ from vpplb.model.health import HealthState, HealthTransition
 from vpplb.model.names import ObjectKey
 from vpplb.plan.ops import Op, SetConf
 from vpplb.plan.render import op_text
-from vpplb.plan.settings import HeapSpace
 from vpplb.resources.allowances import AddressAllowances
 from vpplb.simulator.server import VppSimulator
 from vpplb.standalone.app import StandaloneApp, StandaloneOptions
-from vpplb.sync.ports import CallOutcome, LoadBalancer, ObservedVpp, VppInfo
+from vpplb.sync.ports import CallOutcome, VppInfo
 from vpplb.vpp.lb import PapiLoadBalancer
 
 WATCH = 4.0
@@ -78,35 +76,23 @@ class WebServer:
             self._server = None
 
 
-@dataclass(slots=True)
-class OverheardLoadBalancer:
-    """A LoadBalancer that tells what VPP is told."""
+class OverheardLoadBalancer(PapiLoadBalancer):
+    """Tells what VPP is told."""
 
-    inner: LoadBalancer
-    tell: Callable[[str], None]
+    def __init__(self, socket: Path, tell: Callable[[str], None]) -> None:
+        super().__init__(socket)
+        self._tell = tell
 
     async def connect(self) -> VppInfo:
-        info = await self.inner.connect()
-        self.tell(f"connected to VPP {info.version}")
+        info = await super().connect()
+        self._tell(f"connected to VPP {info.version}")
         return info
-
-    async def read(self) -> ObservedVpp:
-        return await self.inner.read()
 
     async def apply_ops(self, ops: Sequence[Op]) -> Sequence[CallOutcome]:
         for op in ops:
             where = "" if isinstance(op, SetConf) else f"{op.vip}: "
-            self.tell(f"VPP ← {where}{op_text(op)}")
-        return await self.inner.apply_ops(ops)
-
-    async def read_heap(self) -> HeapSpace | None:
-        return await self.inner.read_heap()
-
-    async def ping(self) -> None:
-        await self.inner.ping()
-
-    async def close(self) -> None:
-        await self.inner.close()
+            self._tell(f"VPP ← {where}{op_text(op)}")
+        return await super().apply_ops(ops)
 
 
 class FailoverDemo:
@@ -138,10 +124,9 @@ class FailoverDemo:
             sync_interval=SHARES_EVERY,
             allowed=_ALLOWED,
         )
-        papi = PapiLoadBalancer(self._socket)
-        vpp = OverheardLoadBalancer(papi, tell)
+        vpp = OverheardLoadBalancer(self._socket, tell)
         self.standalone = StandaloneApp(
-            options, vpp, on_transition=self._tell_transition, indexes=papi.vip_indexes
+            options, vpp, on_transition=self._tell_transition, indexes=vpp.vip_indexes
         )
 
     async def run(self, stop: asyncio.Event, *, once: bool) -> None:
@@ -175,7 +160,7 @@ class FailoverDemo:
         victim, server = next(iter(self._servers.items()))
         await self._wait_until(
             "all backends are up",
-            lambda: self._count_in_state(HealthState.UP) == self._server_count,
+            lambda: all(self._backend_state(one) is HealthState.UP for one in self._servers),
         )
         await asyncio.sleep(WATCH)
         self._tell(f"*** the server of {victim.name} is taken down")
@@ -200,15 +185,8 @@ class FailoverDemo:
         await asyncio.sleep(SHARES_EVERY)
         self._tell("*** that was the failover")
 
-    @property
-    def _server_count(self) -> int:
-        return len(self._servers)
-
     def _backend_state(self, backend: ObjectKey) -> HealthState:
         return self.standalone.reconciler.get_health(backend).state
-
-    def _count_in_state(self, state: HealthState) -> int:
-        return sum(self._backend_state(backend) is state for backend in self._servers)
 
     def _weights_in_vpp(self, backend: ObjectKey) -> set[int]:
         address = self.standalone.reconciler.store.backends[backend].address

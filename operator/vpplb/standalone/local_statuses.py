@@ -82,10 +82,6 @@ class LocalStatuses:
         self._view.publish_deletion(gone, key)
         self._objects.remove_object(gone, key)
 
-    def refresh_frontend(self, key: ObjectKey) -> None:
-        """Show and keep a frontend's status as it is now."""
-        self.refresh_status(ObjectKind.FRONTEND, key)
-
     def refresh_status(self, kind: ObjectKind, key: ObjectKey) -> None:
         """Show and keep the status of an object as it is now."""
         self._view.publish_object(kind, key)

@@ -61,19 +61,19 @@ class PageUnavailable(Exception):
     """What was asked for cannot be known now; the text says why. Answered by 503."""
 
 
-class _NotThere(Exception):
-    """There is no such thing; the text says what. Answered by 404."""
+class _RequestRefused(Exception):
+    """A request is answered by `status`, and by what the text says."""
 
-
-class _WrongHost(Exception):
-    """The request names a host that is not this one. Answered by 421 (RFC 9110, 15.5.20)."""
+    def __init__(self, status: int, said: str) -> None:
+        super().__init__(said)
+        self.status = status
 
 
 class StateView(Protocol):
     """What `/api/v1` shows."""
 
-    def list_keys(self, kind: str) -> Sequence[ObjectKey] | None:
-        """Give the names of a kind (`frontends`, …), sorted; None when this program has none."""
+    def list_keys(self, kind: str) -> Sequence[ObjectKey]:
+        """Give the names of a kind (`frontends`, …), sorted."""
 
     def show_object(self, kind: str, key: ObjectKey) -> Mapping[str, object] | None:
         """Give an object; None when it is not there (any more).
@@ -183,7 +183,8 @@ class HttpServer:
     async def _check_host(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
         host = request.headers.get("Host")
         if not is_own_host(host, self.hosts):
-            raise _WrongHost(f"{host} is not this server: ask by its address, or allow --http-host")
+            said = f"{host} is not this server: ask by its address, or allow --http-host"
+            raise _RequestRefused(421, said)  # RFC 9110, 15.5.20
         return await handler(request)
 
     async def _get_metrics(self, request: web.Request) -> web.StreamResponse:
@@ -200,32 +201,23 @@ class HttpServer:
 
     async def _get_list(self, request: web.Request) -> web.StreamResponse:
         kind = request.match_info["kind"]
-        self._list_keys(kind)
         answer = await self._answers.get_answer(kind, partial(self._write_objects, kind))
         return await _write_answer(request, answer, "application/json; charset=utf-8")
 
     async def _get_object(self, request: web.Request) -> web.Response:
         kind = request.match_info["kind"]
-        self._list_keys(kind)
         key = ObjectKey(request.match_info.get("namespace", ""), request.match_info["name"])
         assert self.view is not None
         found = self.view.show_object(kind, key)
         if found is None:
-            raise _NotThere(f"no such object: {'/'.join(filter(None, key))}")
+            raise _RequestRefused(404, f"no such object: {'/'.join(filter(None, key))}")
         return _json_response(found)
-
-    def _list_keys(self, kind: str) -> Sequence[ObjectKey]:
-        assert self.view is not None
-        keys = self.view.list_keys(kind)
-        if keys is None:
-            raise _NotThere(f"no {kind} here")
-        return keys
 
     def _write_objects(self, kind: str) -> Iterator[bytes]:
         """Write all objects of a kind, one by one; those that go meanwhile are left out."""
         assert self.view is not None
         before = b'{"items":['
-        for key in self._list_keys(kind):
+        for key in self.view.list_keys(kind):
             shown = self.view.show_object(kind, key)
             if shown is not None:
                 yield before + _json_text(shown)
@@ -353,10 +345,8 @@ async def _errors_as_json(request: web.Request, handler: _Handler) -> web.Stream
         if allow := error.headers.get("Allow"):
             response.headers["Allow"] = allow
         return response
-    except _NotThere as error:
-        return _json_response({"error": str(error)}, status=404)
-    except _WrongHost as error:
-        return _json_response({"error": str(error)}, status=421)
+    except _RequestRefused as error:
+        return _json_response({"error": str(error)}, status=error.status)
     except PageUnavailable as error:
         return _json_response({"error": " ".join(str(error).split())}, status=503)
 

@@ -6,7 +6,7 @@ Nothing here is looked up by label while probing: workers count by themselves an
 
 from collections import Counter as Tally
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cache, partial
 from itertools import accumulate
 from typing import NamedTuple
@@ -42,10 +42,7 @@ def packet_counts(
     """Count the packets of each frontend's VIP; those of VIPs that are no frontend's are not."""
     for vip, counts in packets.items():
         if (key := owned.get(vip)) is not None:
-            yield PacketCount(key, "existing", counts.existing)
-            yield PacketCount(key, "first", counts.first)
-            yield PacketCount(key, "untracked", counts.untracked)
-            yield PacketCount(key, "no_server", counts.no_server)
+            yield from (PacketCount(key, kind, number) for kind, number in asdict(counts).items())
 
 
 class MetricsRegistry(CollectorRegistry):
@@ -147,10 +144,11 @@ class OperatorMetrics:
         registry.sections.append(partial(object_series, view))
         self._status_writes = catalog.STATUS_WRITES.make_metric(registry)
         self._status_mended = catalog.STATUS_MENDED.make_metric(registry)
-        self._transition_to_status = catalog.TRANSITION_TO_STATUS.make_metric(registry)
-        self._events_dropped = catalog.EVENTS_DROPPED.make_metric(registry)
-        self._suspect = catalog.PROBER_SUSPECT.make_metric(registry)
-        self._leader = catalog.LEADER.make_metric(registry)
+        delays = catalog.TRANSITION_TO_STATUS.make_metric(registry)
+        self.observe_transition_to_status = delays.observe
+        self.record_event_dropped = catalog.EVENTS_DROPPED.make_metric(registry).inc
+        self.set_prober_suspect = catalog.PROBER_SUSPECT.make_metric(registry).set
+        self.set_leader = catalog.LEADER.make_metric(registry).set
 
     def record_stats(self, stats: ProbeStats) -> None:
         """Add what a worker has counted since its last report."""
@@ -164,26 +162,10 @@ class OperatorMetrics:
         self._transitions.tallies.pop(key, None)
 
     def record_status_write(self, kind: str, result: str) -> None:
-        """Count a status write by kind of object and how it ended."""
         self._status_writes.labels(kind, result).inc()
 
     def record_status_mended(self, kind: str) -> None:
-        """Count a status that somebody else wrote and that is put right."""
         self._status_mended.labels(kind).inc()
-
-    def observe_transition_to_status(self, seconds: float) -> None:
-        """Take note of how long it took until the API server had the status of a change."""
-        self._transition_to_status.observe(seconds)
-
-    def record_event_dropped(self) -> None:
-        self._events_dropped.inc()
-
-    def set_prober_suspect(self, suspect: bool) -> None:
-        self._suspect.set(suspect)
-
-    def set_leader(self, leader: bool) -> None:
-        """Say whether this operator is the one that works."""
-        self._leader.set(leader)
 
 
 @dataclass(slots=True, eq=False)
@@ -210,15 +192,15 @@ class AgentMetrics:
     def __init__(self, registry: MetricsRegistry) -> None:
         self._connected = catalog.VPP_CONNECTED.make_metric(registry)
         self._info = catalog.VPP_INFO.make_metric(registry)
-        self._leftovers = catalog.VPP_LEFTOVERS.make_metric(registry)
+        self.set_leftovers = catalog.VPP_LEFTOVERS.make_metric(registry).set
         calls = catalog.VPP_API_CALLS.make_metric(registry)
         self._calls = cache(lambda message, retval: calls.labels(message, str(retval)))
         self._changes = catalog.SYNC_CHANGES.make_metric(registry)
-        self._sync = catalog.SYNC_DURATION.make_metric(registry)
-        self._drift = catalog.DRIFT_REPAIRS.make_metric(registry)
-        self._programmed = catalog.PROGRAMMED_FRONTENDS.make_metric(registry)
-        self._contested = catalog.CONTESTED_PREFIXES.make_metric(registry)
-        self._strange = catalog.STRANGE_VIPS.make_metric(registry)
+        self.observe_sync = catalog.SYNC_DURATION.make_metric(registry).observe
+        self.record_drift = catalog.DRIFT_REPAIRS.make_metric(registry).inc
+        self.set_programmed = catalog.PROGRAMMED_FRONTENDS.make_metric(registry).set
+        self.set_contested = catalog.CONTESTED_PREFIXES.make_metric(registry).set
+        self.set_strange = catalog.STRANGE_VIPS.make_metric(registry).set
         for kind in ChangeKind:
             self._changes.labels(kind)  # counted from 0, so that the first change is seen
 
@@ -230,31 +212,7 @@ class AgentMetrics:
             self._info.labels(version).set(1)
 
     def record_call(self, message: str, retval: int) -> None:
-        """Count a message sent to VPP by what it returned."""
         self._calls(message, retval).inc()
-
-    def set_leftovers(self, clients: int) -> None:
-        """Say how many connections of vpplb VPP has beside this one."""
-        self._leftovers.set(clients)
 
     def record_change(self, kind: ChangeKind, count: int) -> None:
         self._changes.labels(kind).inc(count)
-
-    def observe_sync(self, seconds: float) -> None:
-        """Take note of how long a sync took that had something to do."""
-        self._sync.observe(seconds)
-
-    def record_drift(self, repairs: int) -> None:
-        """Count what was changed behind our back and is repaired."""
-        self._drift.inc(repairs)
-
-    def set_programmed(self, frontends: int) -> None:
-        """Say how many frontends VPP has as they are wanted."""
-        self._programmed.set(frontends)
-
-    def set_contested(self, prefixes: int) -> None:
-        self._contested.set(prefixes)
-
-    def set_strange(self, vips: int) -> None:
-        """Say how many VIPs were found in VPP that no frontend can have."""
-        self._strange.set(vips)

@@ -3,7 +3,9 @@
 And the checks that follow from them, each in a few words when something is wrong.
 """
 
+import asyncio
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -12,13 +14,44 @@ from prometheus_client.registry import Collector
 
 from vpplb.telemetry import catalog
 from vpplb.telemetry.http import Check
-from vpplb.telemetry.loop_lag import LoopLag
 
+LAG_EVERY = 0.5
+"""Seconds between two samples."""
+LAG_WINDOW = 30.0
+"""Seconds for which the worst sample counts."""
+_SAMPLES = int(LAG_WINDOW / LAG_EVERY)
 API_LIMIT = 30.0
 """Seconds without an answer after which the API server counts as unreachable. It is asked every
 few seconds in any case: leases are renewed or looked at."""
 GONE_LIMIT = 60.0
 """Seconds after which processes that do not come back are a reason to begin anew."""
+
+
+@dataclass(slots=True)
+class LoopLag:
+    """How late the event loop that runs `run` comes to its work.
+
+    Nobody has to judge a loop that hangs: its HTTP server does not answer, and whoever asked sees
+    that. What is measured here is the slowness before that.
+    """
+
+    _samples: deque[float] = field(default_factory=lambda: deque(maxlen=_SAMPLES))
+    _due: float | None = None
+
+    async def run(self) -> None:
+        clock = asyncio.get_running_loop().time
+        while True:
+            self._due = clock() + LAG_EVERY
+            await asyncio.sleep(LAG_EVERY)
+            self._samples.append(clock() - self._due)
+
+    def worst_seconds(self) -> float:
+        """Return by how many seconds the loop was late at worst of late, being late now included.
+
+        To be called on that loop.
+        """
+        late = 0.0 if self._due is None else asyncio.get_running_loop().time() - self._due
+        return max(0.0, late, *self._samples)
 
 
 @dataclass(slots=True, eq=False, kw_only=True)

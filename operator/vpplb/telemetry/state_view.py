@@ -76,7 +76,7 @@ class DecidedStateView:
 
     # --- what is shown -----------------------------------------------------------------------
 
-    def list_keys(self, kind: str) -> Sequence[ObjectKey] | None:
+    def list_keys(self, kind: str) -> Sequence[ObjectKey]:
         """Give the names of a kind's objects (`http.StateView`)."""
         return sorted(self._objects.list_keys(_KINDS[kind]))
 

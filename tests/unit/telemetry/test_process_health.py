@@ -1,10 +1,17 @@
+import asyncio
+import time
 from collections.abc import Mapping
 
 import pytest
 
-from vpplb.telemetry.loop_lag import LoopLag
 from vpplb.telemetry.metrics import MetricsRegistry
-from vpplb.telemetry.process_health import ProcessHealth, complain_late
+from vpplb.telemetry.process_health import (
+    LAG_EVERY,
+    LAG_WINDOW,
+    LoopLag,
+    ProcessHealth,
+    complain_late,
+)
 
 
 class Lag(LoopLag):
@@ -121,3 +128,40 @@ def test_a_prober_that_cannot_probe_is_said_unless_processes_are_missing() -> No
     assert health.check_any_prober() is None
     program.processes = (1, 2)
     assert health.check_probers() == "1 of 2 probing processes work"
+
+
+@pytest.mark.looptime
+async def test_a_loop_that_is_on_time_has_no_lag() -> None:
+    lag = LoopLag()
+    assert lag.worst_seconds() == 0
+    running = asyncio.create_task(lag.run())
+    await asyncio.sleep(3.1)
+    assert lag.worst_seconds() < 0.01
+    running.cancel()
+
+
+@pytest.mark.slow
+async def test_work_that_holds_up_the_loop_shows_at_once_and_afterwards(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("vpplb.telemetry.process_health.LAG_EVERY", 0.05)
+    lag = LoopLag()
+    running = asyncio.create_task(lag.run())
+    await asyncio.sleep(0)
+    time.sleep(0.05 + 0.2)  # noqa: ASYNC251 (that is what is to be noticed)
+    assert 0.15 < lag.worst_seconds() < 1
+    await asyncio.sleep(0.01)
+    assert 0.15 < lag.worst_seconds() < 1, "the sample is taken"
+    running.cancel()
+
+
+@pytest.mark.looptime
+async def test_a_lag_is_forgotten_after_a_while() -> None:
+    lag = LoopLag()
+    lag._samples.append(3.0)
+    running = asyncio.create_task(lag.run())
+    await asyncio.sleep(LAG_WINDOW - 2 * LAG_EVERY)
+    assert lag.worst_seconds() == 3
+    await asyncio.sleep(3 * LAG_EVERY)
+    assert lag.worst_seconds() < 1
+    running.cancel()
