@@ -43,7 +43,8 @@ async def test_definitions_are_json_with_a_nul_behind_that_is_not_counted(
 ) -> None:
     client = await RawClient.open(api_socket, ApiVersion())
     index, ids = await register(client)
-    number = ids[MESSAGES["get_api_json"].name_crc]
+    message = MESSAGES["get_api_json"]
+    number = ids[f"{message.name}_{message.crc:08x}"]
     client.send_raw(struct.pack(">HII", number, index, 7))
     async with asyncio.timeout(10):
         reply = await client.receive()

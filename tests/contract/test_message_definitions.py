@@ -77,7 +77,7 @@ def test_every_request_has_its_answer(module: ApiModule) -> None:
 
 
 def test_names_with_crcs_are_unique_in_the_table_of_messages() -> None:
-    assert len({message.name_crc for message in MESSAGES.values()}) == len(MESSAGES)
+    assert len({(message.name, message.crc) for message in MESSAGES.values()}) == len(MESSAGES)
 
 
 @pytest.mark.parametrize("module", MODULES, ids=MODULE_NAMES)

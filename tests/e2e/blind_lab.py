@@ -21,7 +21,7 @@ from cluster.operation import Operation, standalone_operation
 from data.manifests import Raw, backend, frontend, health_check
 from lab.http_get import http_get
 from lab.namespaces import Lan, Namespace, lan
-from lab.simulated_vpp import LoopThread, run_in_thread
+from lab.simulated_vpp import LoopThread, changing_calls, run_in_thread
 from lab.waiting import wait_for
 from vpplb.simulator.flows import TCP, FiveTuple
 from vpplb.simulator.server import VppSimulator
@@ -138,7 +138,7 @@ class BlindLab:
 
     def changes(self) -> int:
         """Return how often VPP was told to change something."""
-        return self._loop.call(lambda: len(self._simulator.changing_calls))
+        return self._loop.call(lambda: len(changing_calls(self._simulator)))
 
     def flows(self, ports: range) -> Flows:
         """Send a packet of each flow; return the servers they went to."""

@@ -8,19 +8,13 @@ from pathlib import Path
 import pytest
 
 from lab.live_syncer import SyncerEar, row, running, vip, without_buckets
-from lab.simulated_vpp import simulated_vpp
+from lab.simulated_vpp import hang_up, simulated_vpp
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import AppServer, IPAddress, Vip, VipId
 from vpplb.simulator.faults import (
-    CutAnswer,
     DelayAnswer,
-    DropAnswer,
     Fault,
-    KillVpp,
-    OversizeFrame,
-    ReorderAnswer,
-    WrongContext,
-    WrongId,
+    PlainFault,
 )
 from vpplb.simulator.flows import TCP, FiveTuple
 from vpplb.simulator.messages import ApiVersion
@@ -50,14 +44,14 @@ BEFORE: Wishes = {WEB: (WEB_VIP, WEB_ROW), API: (API_VIP, row({"10.0.0.1": 1}))}
 AFTER: Wishes = {WEB: (WEB_VIP, FAILED), API: (API_VIP, row({"10.0.0.1": 1}, length=4096))}
 """A server fails and another comes; the other VIP has to be made anew."""
 FAULTS = (
-    DropAnswer(),
+    PlainFault.DROP,
     DelayAnswer(seconds=2 * TIMEOUT),
-    ReorderAnswer(),
-    WrongContext(),
-    WrongId(),
-    OversizeFrame(),
-    CutAnswer(),
-    KillVpp(),
+    PlainFault.LATE,
+    PlainFault.WRONG_CONTEXT,
+    PlainFault.WRONG_ID,
+    PlainFault.OVERSIZE,
+    PlainFault.CUT,
+    PlainFault.DIE,
 )
 
 
@@ -107,7 +101,7 @@ def has(simulator: VppSimulator, wishes: Wishes) -> bool:
 
 
 @pytest.mark.parametrize("message", ["lb_add_del_vip_v2", "lb_add_del_as_v2", "lb_as_set_weight"])
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: type(fault).__name__)
+@pytest.mark.parametrize("fault", FAULTS, ids=str)
 async def test_whatever_goes_wrong_at_a_change_it_is_made_and_the_flush_is_not_lost(
     vpp: VppSimulator, syncing: tuple[VppSyncer, SyncerEar], fault: Fault, message: str
 ) -> None:
@@ -115,26 +109,26 @@ async def test_whatever_goes_wrong_at_a_change_it_is_made_and_the_flush_is_not_l
     assert set(before) == {A, B}
     vpp.faults.arm(fault, message)
     task = asyncio.create_task(want(*syncing, AFTER, "r2"))
-    if isinstance(fault, KillVpp):
+    if fault is PlainFault.DIE:
         await syncing[1].until(lambda: bool(syncing[1].reasons))
         await vpp.restart(keep=True)
     await task
     assert has(vpp, AFTER)
     after = list(flows(vpp))
     assert A not in after
-    if not isinstance(fault, KillVpp):  # which forgets all flows
+    if fault is not PlainFault.DIE:  # which forgets all flows
         assert all(now == B for now, then in zip(after, before, strict=True) if then == B)
 
 
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        (DropAnswer(), "sockclnt_create"),
-        (DropAnswer(), "show_version"),
-        (DropAnswer(), "cli_inband"),
-        (DropAnswer(), "lb_conf_get"),
-        (CutAnswer(), "lb_vip_dump"),
-        (WrongContext(), "lb_as_v2_dump"),
+        (PlainFault.DROP, "sockclnt_create"),
+        (PlainFault.DROP, "show_version"),
+        (PlainFault.DROP, "cli_inband"),
+        (PlainFault.DROP, "lb_conf_get"),
+        (PlainFault.CUT, "lb_vip_dump"),
+        (PlainFault.WRONG_CONTEXT, "lb_as_v2_dump"),
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
@@ -154,8 +148,8 @@ async def test_a_dump_that_comes_out_empty_removes_and_remakes_nothing(
 ) -> None:
     syncer, ear = syncing
     before = list(flows(vpp))
-    vpp.hang_up()
-    vpp.faults.arm(DropAnswer(), "lb_vip_dump")
+    hang_up(vpp)
+    vpp.faults.arm(PlainFault.DROP, "lb_vip_dump")
     await ear.until(lambda: any(report.error for report in ear.reports))
     await ear.until(lambda: not any(report.error for report in ear.reports[-2:]))
     assert has(vpp, BEFORE)
@@ -167,7 +161,7 @@ async def test_the_connections_of_a_vpp_that_hangs_now_and_then_are_all_closed(
     vpp: VppSimulator, syncing: tuple[VppSyncer, SyncerEar]
 ) -> None:
     for number in range(3):
-        vpp.faults.arm(DropAnswer(), "lb_as_set_weight")
+        vpp.faults.arm(PlainFault.DROP, "lb_as_set_weight")
         weights = row({"10.0.0.1": number, "10.0.0.2": 50})
         await want(*syncing, {WEB: (WEB_VIP, weights)}, f"r{number + 2}")
     assert len(syncing[1].infos) == 4

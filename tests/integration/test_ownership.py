@@ -8,13 +8,13 @@ import pytest
 
 from data.kept_memory import keep_state, kept_state
 from lab.live_syncer import SyncerEar, meddle, row, running, syncing, vip, without_buckets
-from lab.simulated_vpp import simulated_vpp
+from lab.simulated_vpp import changing_calls, simulated_vpp
 from lab.waiting import eventually
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import Encap, IPAddress, LbConf, Vip, VipId, VipSettings
 from vpplb.plan.ops import AddServer, AddVip, DelServer, DelVip, Op, SetConf, SetWeight
 from vpplb.plan.settings import DesiredSettings
-from vpplb.simulator.faults import DropAnswer
+from vpplb.simulator.faults import PlainFault
 from vpplb.simulator.flows import TCP, FiveTuple
 from vpplb.simulator.messages import ApiVersion
 from vpplb.simulator.server import VppSimulator
@@ -84,7 +84,7 @@ async def test_vips_of_others_survive_all_that_the_agent_does_and_are_seen(
         assert list(syncer.vips.observed) == [FOREIGN]
     assert ours(vpp) == {}
     assert foreign(vpp) == {ip_address("fd00::9"): 3}
-    assert "203.0.113.1/32" not in {call.args["pfx"] for call in vpp.changing_calls}
+    assert "203.0.113.1/32" not in {call.args["pfx"] for call in changing_calls(vpp)}
 
 
 async def test_a_vip_that_is_there_is_adopted_without_interruption(vpp: VppSimulator) -> None:
@@ -97,7 +97,7 @@ async def test_a_vip_that_is_there_is_adopted_without_interruption(vpp: VppSimul
     )
     before = flows(vpp)
     async with syncing(vpp.api_socket, {WEB: WANTED[WEB]}) as (syncer, _):
-        assert vpp.changing_calls == []
+        assert changing_calls(vpp) == []
         assert syncer.vips.owned_state.owned == {WEB_VIP: WEB}
         assert flows(vpp) == before
 
@@ -113,7 +113,7 @@ async def test_a_vip_that_is_there_with_other_servers_is_adopted_and_its_flows_s
     )
     before = flows(vpp)
     async with syncing(vpp.api_socket, {WEB: WANTED[WEB]}):
-        assert {call.message for call in vpp.changing_calls} == {
+        assert {call.message for call in changing_calls(vpp)} == {
             "lb_add_del_as_v2",
             "lb_as_set_weight",
         }
@@ -162,19 +162,19 @@ async def test_drift_is_repaired_within_a_sync_interval_and_counted(
         assert ear.drift == 1
         assert ours(vpp) == dict(WANTED.values())
         assert vpp.lb.conf.ipv4_source == SOURCE
-        calls = len(vpp.changing_calls)
+        calls = len(changing_calls(vpp))
         await ear.read_again()
-        assert len(vpp.changing_calls) == calls
+        assert len(changing_calls(vpp)) == calls
 
 
 async def test_paused_the_same_drift_is_seen_and_left(vpp: VppSimulator) -> None:
     async with syncing(vpp.api_socket, WANTED, sync_interval=0.2) as (syncer, ear):
         syncer.set_paused(True)
         await meddle(vpp.api_socket, *DRIFTS["a weight is another"])
-        calls = len(vpp.changing_calls)
+        calls = len(changing_calls(vpp))
         await ear.until(lambda: syncer.vips.observed[WEB_VIP].servers[A].weight == 1)
         await ear.read_again()
-        assert len(vpp.changing_calls) == calls
+        assert len(changing_calls(vpp)) == calls
 
 
 # --- restarts -------------------------------------------------------------------------------------
@@ -188,7 +188,7 @@ async def test_ownership_survives_a_restart_of_the_agent(vpp: VppSimulator, tmp_
     vpp.calls.clear()
     held = flows(vpp)
     async with syncing(vpp.api_socket, WANTED, state=kept_state(memory)):
-        assert vpp.changing_calls == []
+        assert changing_calls(vpp) == []
         assert flows(vpp) == held
     # Both frontends were deleted while no agent ran: their VIPs go, the foreign one stays.
     async with syncing(vpp.api_socket, {}, state=kept_state(memory)) as (syncer, ear):
@@ -204,7 +204,7 @@ async def test_without_its_memory_an_agent_removes_nothing_and_adopts_what_is_wa
         pass
     vpp.calls.clear()
     async with syncing(vpp.api_socket, {WEB: WANTED[WEB]}) as (syncer, _):
-        assert vpp.changing_calls == []
+        assert changing_calls(vpp) == []
         assert syncer.vips.owned_state.owned == {WEB_VIP: WEB}
         assert API_VIP in syncer.vips.observed
 
@@ -230,7 +230,7 @@ async def test_a_vpp_that_restarts_with_its_state_is_left_as_it_is(vpp: VppSimul
         vpp.calls.clear()
         await vpp.restart(keep=True)
         await ear.until(lambda: len(ear.reports) == 2 * len(WANTED))
-        assert vpp.changing_calls == []
+        assert changing_calls(vpp) == []
 
 
 async def test_a_vpp_with_other_definitions_is_not_touched_and_named_until_it_is_replaced(
@@ -240,7 +240,7 @@ async def test_a_vpp_with_other_definitions_is_not_touched_and_named_until_it_is
         vpp.calls.clear()
         await vpp.restart(api_version=ApiVersion(other_crcs=frozenset({"lb_as_set_weight"})))
         await ear.until(lambda: any("VPP lacks lb_as_set_weight" in r for r in ear.reasons))
-        assert vpp.changing_calls == []
+        assert changing_calls(vpp) == []
         await vpp.restart()
         await ear.until(lambda: len(ear.reports) == 2 * len(WANTED))
         assert ours(vpp) == dict(WANTED.values())
@@ -258,7 +258,7 @@ async def test_ownership_survives_restarts_of_agent_and_vpp_at_once(
     async with syncing(vpp.api_socket, only_web, state=kept_state(memory)) as (syncer, ear):
         await ear.until(lambda: syncer.vips.owned_state.owned == {WEB_VIP: WEB})
         assert ours(vpp) == {WEB_VIP: WEB_ROW}
-        assert {call.args["pfx"] for call in vpp.changing_calls} == {"192.0.2.2/32"}
+        assert {call.args["pfx"] for call in changing_calls(vpp)} == {"192.0.2.2/32"}
     await vpp.restart()
     async with syncing(vpp.api_socket, only_web, state=kept_state(memory)):
         assert ours(vpp) == {WEB_VIP: WEB_ROW}
@@ -273,7 +273,7 @@ async def test_an_agent_that_dies_while_it_makes_a_vip_leaves_none_that_nobody_o
     ear.on_memory = lambda: keep_state(memory, syncer.vips.owned_state)
     syncer.set_desired(WEB, WEB_VIP, WEB_ROW, "r1")
     syncer.set_synced()
-    vpp.faults.arm(DropAnswer(), "lb_add_del_as_v2", times=None)
+    vpp.faults.arm(PlainFault.DROP, "lb_add_del_as_v2", times=None)
     async with running(syncer):
         await eventually(lambda: WEB_VIP in vpp.lb.table(), "VPP has the VIP")
     vpp.faults.disarm()

@@ -15,7 +15,7 @@ from cluster.kubectl import Kubectl
 from data.kept_memory import keep_state
 from data.manifests import frontend
 from lab.live_syncer import row, vip
-from lab.simulated_vpp import LoopThread, run_in_thread
+from lab.simulated_vpp import LoopThread, changing_calls, run_in_thread
 from vpplb.cli.main import cli
 from vpplb.files.owned_state_store import VppIdentity, format_owned
 from vpplb.kube.api_types import cluster_key
@@ -119,7 +119,7 @@ def test_it_says_what_the_agent_would_do_and_changes_nothing(
         does = [call["does"] for call in said["calls"]]
         assert "= 10.0.0.1 weight 0" in does
         assert "- vip" not in does, "what the memory does not own is not ours"
-        assert simulator.changing_calls == []
+        assert changing_calls(simulator) == []
         assert run(control_plane, "--vpp-api-socket=/none").exit_code == 3
     finally:
         control_plane.kubectl("delete", "vdp", NODE)

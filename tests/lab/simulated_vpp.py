@@ -7,9 +7,41 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from vpplb.simulator.server import VppSimulator
+from vpplb.simulator.server import RecordedCall, VppSimulator
 
 T = TypeVar("T")
+
+CHANGING = frozenset(
+    {
+        "lb_conf",
+        "lb_add_del_vip",
+        "lb_add_del_vip_v2",
+        "lb_add_del_as",
+        "lb_add_del_as_v2",
+        "lb_as_set_weight",
+        "lb_flush_vip",
+        "lb_add_del_intf_nat4",
+        "lb_add_del_intf_nat6",
+    }
+)
+"""Messages that change a VPP; all others only read."""
+
+
+def changing_calls(vpp: VppSimulator) -> list[RecordedCall]:
+    """Return those calls that may have changed a VPP."""
+    return [call for call in vpp.calls if call.message in CHANGING]
+
+
+def hang_up(vpp: VppSimulator) -> None:
+    """Close every connection at once; new ones are taken."""
+    for client in vpp.clients:
+        client.abort()
+
+
+def send_raw(vpp: VppSimulator, data: bytes) -> None:
+    """Send bytes to every client that VPP would not."""
+    for client in vpp.clients:
+        client.send_raw(data)
 
 
 class LoopThread:

@@ -37,10 +37,6 @@ class ClientTable:
     def __len__(self) -> int:
         return len(self._present)
 
-    @property
-    def vanished_count(self) -> int:
-        return len(self._vanished)
-
     def add_client(self, connection: ClientConnection) -> int:
         index = self._next_index
         self._next_index += 1

@@ -8,16 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from vpplb.simulator import wire
 from vpplb.simulator.faults import (
-    CutAnswer,
     DelayAnswer,
-    DropAnswer,
     Fault,
-    KillVpp,
-    OversizeFrame,
+    PlainFault,
     RefuseRequest,
-    ReorderAnswer,
-    WrongContext,
-    WrongId,
 )
 from vpplb.simulator.message_handlers import Answer
 from vpplb.simulator.messages import REQUESTS, ApiVersion
@@ -177,7 +171,7 @@ class ClientConnection(asyncio.Protocol):
         """Do what a message asks, and answer it as the armed faults allow."""
         fault = self._vpp.faults.take_fault(name)
         match fault:
-            case KillVpp():
+            case PlainFault.DIE:
                 self._vpp.die()
                 return
             case RefuseRequest(retval=refusal):
@@ -200,7 +194,7 @@ class ClientConnection(asyncio.Protocol):
         self, fault: Fault | None, fields: wire.Fields, answers: Sequence[Answer]
     ) -> None:
         """Append the answers to the output, as the fault changes them."""
-        context = fields["context"] ^ (0xFFFFFFFF if isinstance(fault, WrongContext) else 0)
+        context = fields["context"] ^ (0xFFFFFFFF if fault is PlainFault.WRONG_CONTEXT else 0)
         number = self._api_version.message_id
         frames = [
             wire.frame_message(wire.LAYOUTS[name].pack({**own, "context": context}, number(name)))
@@ -215,22 +209,22 @@ class ClientConnection(asyncio.Protocol):
     def _spoil_answer(self, fault: Fault, data: bytes) -> bytes:
         """Return the bytes of `data` that the fault lets out at once."""
         match fault:
-            case DropAnswer():
+            case PlainFault.DROP:
                 return b""
-            case ReorderAnswer():
+            case PlainFault.LATE:
                 self._late += data
                 return b""
             case DelayAnswer(seconds=seconds):
                 self._delay_output(seconds, data)
                 return b""
-            case CutAnswer():
+            case PlainFault.CUT:
                 self._output += data[: len(data) // 2]
                 self.flush()
                 self.close()
                 return b""
-            case OversizeFrame() if data:
+            case PlainFault.OVERSIZE if data:
                 return data[:8] + b"\xff" * 4 + data[12:]
-            case WrongId() if data:
+            case PlainFault.WRONG_ID if data:
                 return data[:16] + b"\xff\xff" + data[18:]
             case _:
                 return data

@@ -1,13 +1,13 @@
 """What can be made to go wrong with the answer to a message, and the list of what is to.
 
 A fault is armed for messages of one name or of any, and for so many of them. Of those armed for a
-message the one armed first strikes. All but `RefuseRequest` and `KillVpp` leave the message done in
+message the one armed first strikes. All but `RefuseRequest` and `DIE` leave the message done in
 VPP: what goes wrong is the answer.
 """
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
 from vpplb.simulator.messages import MESSAGES, REQUESTS
 
@@ -25,11 +25,6 @@ class DelayAnswer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DropAnswer:
-    """No answer comes."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class RefuseRequest:
     """The message is not done, and answered with this retval. Dumps have none."""
 
@@ -41,58 +36,25 @@ class RefuseRequest:
             raise ValueError(f"a refusal has a retval below 0, not {self.retval}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReorderAnswer:
-    """The answer comes after the next one: out of order."""
+class PlainFault(StrEnum):
+    """A fault that takes nothing more to say."""
+
+    DROP = "drop"  # no answer comes
+    LATE = "late"  # the answer comes after the next one: out of order
+    WRONG_CONTEXT = "wrong-context"  # the answer has a context that the client never used
+    WRONG_ID = "wrong-id"  # the answer has a message id that there is not
+    OVERSIZE = "oversize"  # the answer's frame says that it is 4 GiB long
+    CUT = "cut"  # half of the answer comes, then the connection is closed
+    DIE = "die"  # VPP dies instead of doing it
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WrongContext:
-    """The answer has a context that the client never used."""
+Fault = DelayAnswer | RefuseRequest | PlainFault
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WrongId:
-    """The answer has a message id that there is not."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OversizeFrame:
-    """The answer's frame says that it is 4 GiB long."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CutAnswer:
-    """Half of the answer comes, then the connection is closed."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KillVpp:
-    """VPP dies instead of doing it."""
-
-
-Fault = (
-    DelayAnswer
-    | DropAnswer
-    | RefuseRequest
-    | ReorderAnswer
-    | WrongContext
-    | WrongId
-    | OversizeFrame
-    | CutAnswer
-    | KillVpp
-)
-
-BY_NAME: Mapping[str, type[Fault]] = {
+BY_NAME: dict[str, type[DelayAnswer | RefuseRequest] | PlainFault] = {
     "delay": DelayAnswer,
-    "drop": DropAnswer,
+    "drop": PlainFault.DROP,
     "refuse": RefuseRequest,
-    "late": ReorderAnswer,
-    "wrong-context": WrongContext,
-    "wrong-id": WrongId,
-    "oversize": OversizeFrame,
-    "cut": CutAnswer,
-    "die": KillVpp,
+    **{one.value: one for one in PlainFault},
 }
 
 

@@ -58,11 +58,6 @@ class MessageSpec:
     header: tuple[str, ...]
     fields: tuple[MessageField, ...]
 
-    @property
-    def name_crc(self) -> str:
-        """The name under which the table of messages lists it."""
-        return f"{self.name}_{self.crc:08x}"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiModule:
@@ -277,21 +272,6 @@ MESSAGES = {message.name: message for module in MODULES for message in module.me
 
 MESSAGE_IDS = {name: number for number, name in enumerate(MESSAGES, start=1)}
 
-CHANGING = frozenset(
-    {
-        "lb_conf",
-        "lb_add_del_vip",
-        "lb_add_del_vip_v2",
-        "lb_add_del_as",
-        "lb_add_del_as_v2",
-        "lb_as_set_weight",
-        "lb_flush_vip",
-        "lb_add_del_intf_nat4",
-        "lb_add_del_intf_nat6",
-    }
-)
-"""Messages that change a VPP; all others only read."""
-
 _NAMES = {number: name for name, number in MESSAGE_IDS.items()}
 _LAST_FIXED = MESSAGE_IDS["sockclnt_create_reply"]
 """Clients know it and the one before by number, before they are told any."""
@@ -330,7 +310,7 @@ class ApiVersion:
         return message.crc ^ (0xFFFFFFFF if message.name in self.other_crcs else 0)
 
     def message_table(self) -> list[tuple[int, str]]:
-        """Return id and `name_crc` of all messages, which a client gets when it connects."""
+        """Return id and name_crc of all messages, which a client gets when it connects."""
         return [(self.message_id(n), f"{n}_{self.message_crc(m):08x}") for n, m in MESSAGES.items()]
 
 

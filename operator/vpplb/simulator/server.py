@@ -18,19 +18,18 @@ from vpplb.simulator.counters import StatsSegment
 from vpplb.simulator.faults import FaultInjector
 from vpplb.simulator.lb import LoadBalancerState
 from vpplb.simulator.message_handlers import Answer, MessageHandlers
-from vpplb.simulator.messages import CHANGING, ApiVersion
+from vpplb.simulator.messages import ApiVersion
 
 
 class StatsSocket:
     """Hands out `fd`, VPP's stats segment, at a Unix socket while it is open and not muted.
 
-    The descriptor goes along with an empty message, after which VPP hangs up.
+    It goes along with an empty message, after which VPP hangs up.
     """
 
     def __init__(self, path: Path, mode: int) -> None:
-        self._path, self._mode = path, mode
+        self._path, self._mode, self.fd = path, mode, -1
         self._listener: socket.socket | None = None
-        self.fd = -1
 
     def open(self, fd: int) -> None:
         """Listen, in place of a socket that nobody listens on; SocketInUse or OSError if not."""
@@ -100,10 +99,6 @@ class RecordedCall:
     args: dict[str, Any]
     retval: int | None
 
-    @property
-    def is_changing(self) -> bool:
-        return self.message in CHANGING
-
 
 class VppSimulator:
     """A VPP with the lb plugin behind Unix sockets, in this process's event loop.
@@ -139,11 +134,6 @@ class VppSimulator:
     @property
     def lb(self) -> LoadBalancerState:
         return self.service.state
-
-    @property
-    def changing_calls(self) -> list[RecordedCall]:
-        """Those of `calls` that may change a VPP."""
-        return [call for call in self.calls if call.is_changing]
 
     # --- life and death ----------------------------------------------------------------------
 
@@ -217,16 +207,6 @@ class VppSimulator:
             client.set_hung(hung)
         if self._stats is not None:
             self._stats.set_muted(hung)
-
-    def hang_up(self) -> None:
-        """Close every connection at once; new ones are taken."""
-        for client in self.clients:
-            client.abort()
-
-    def send_raw(self, data: bytes) -> None:
-        """Send bytes to every client that VPP would not."""
-        for client in self.clients:
-            client.send_raw(data)
 
     # --- what connections need ---------------------------------------------------------------
 

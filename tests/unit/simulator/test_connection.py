@@ -6,17 +6,12 @@ from ipaddress import IPv4Address, IPv6Address
 import pytest
 
 from lab.raw_client import RawClient
+from lab.simulated_vpp import changing_calls, hang_up, send_raw
 from vpplb.simulator.faults import (
-    CutAnswer,
     DelayAnswer,
-    DropAnswer,
     Fault,
-    KillVpp,
-    OversizeFrame,
+    PlainFault,
     RefuseRequest,
-    ReorderAnswer,
-    WrongContext,
-    WrongId,
 )
 from vpplb.simulator.messages import MESSAGES, ApiVersion
 from vpplb.simulator.server import VppSimulator
@@ -57,7 +52,7 @@ async def test_a_client_may_leave_while_its_answer_is_delayed(
 
 
 async def test_a_dropped_answer_was_done_all_the_same(vpp: VppSimulator, client: RawClient) -> None:
-    vpp.faults.arm(DropAnswer(), "control_ping")
+    vpp.faults.arm(PlainFault.DROP, "control_ping")
     ping(client, 3)
     assert await contexts(client, 2) == [1, 2]
     assert [call.message for call in vpp.calls].count("control_ping") == 3
@@ -73,7 +68,7 @@ async def test_what_is_refused_is_not_done(vpp: VppSimulator, client: RawClient)
     }
     answers = [(await client.call("lb_conf", **conf))["retval"] for _ in range(3)]
     assert answers == [-30, -30, 0]
-    assert [call.retval for call in vpp.changing_calls] == answers
+    assert [call.retval for call in changing_calls(vpp)] == answers
 
 
 @pytest.mark.parametrize(
@@ -87,7 +82,7 @@ async def test_every_request_can_be_refused(
 
 
 async def test_a_late_answer_comes_after_the_next(vpp: VppSimulator, client: RawClient) -> None:
-    vpp.faults.arm(ReorderAnswer(), "control_ping")
+    vpp.faults.arm(PlainFault.LATE, "control_ping")
     ping(client, 3)
     assert await contexts(client, 3) == [1, 0, 2]
 
@@ -95,13 +90,13 @@ async def test_a_late_answer_comes_after_the_next(vpp: VppSimulator, client: Raw
 async def test_a_wrong_context_is_one_that_the_client_did_not_use(
     vpp: VppSimulator, client: RawClient
 ) -> None:
-    vpp.faults.arm(WrongContext())
+    vpp.faults.arm(PlainFault.WRONG_CONTEXT)
     ping(client, 1)
     assert await contexts(client, 1) == [0xFFFFFFFF]
 
 
 async def test_a_wrong_id_is_that_of_no_message(vpp: VppSimulator, client: RawClient) -> None:
-    vpp.faults.arm(WrongId())
+    vpp.faults.arm(PlainFault.WRONG_ID)
     ping(client, 1)
     assert (await client.receive())[:2] == b"\xff\xff"
 
@@ -109,7 +104,7 @@ async def test_a_wrong_id_is_that_of_no_message(vpp: VppSimulator, client: RawCl
 async def test_an_oversize_frame_says_that_it_is_4_gib_long(
     vpp: VppSimulator, client: RawClient
 ) -> None:
-    vpp.faults.arm(OversizeFrame())
+    vpp.faults.arm(PlainFault.OVERSIZE)
     ping(client, 1)
     assert (await client.read(16))[8:12] == b"\xff\xff\xff\xff"
 
@@ -117,7 +112,7 @@ async def test_an_oversize_frame_says_that_it_is_4_gib_long(
 async def test_a_cut_answer_is_half_a_frame_and_the_end(
     vpp: VppSimulator, client: RawClient
 ) -> None:
-    vpp.faults.arm(CutAnswer())
+    vpp.faults.arm(PlainFault.CUT)
     ping(client, 2)
     rest = await client.rest()
     assert 0 < len(rest) < 34
@@ -128,16 +123,16 @@ async def test_a_cut_answer_is_half_a_frame_and_the_end(
 async def test_the_message_that_vpp_dies_of_is_not_done(
     vpp: VppSimulator, client: RawClient
 ) -> None:
-    vpp.faults.arm(KillVpp(), "lb_conf")
+    vpp.faults.arm(PlainFault.DIE, "lb_conf")
     client.send_blank("lb_conf")
     assert await client.rest() == b""
-    assert vpp.changing_calls == []
+    assert changing_calls(vpp) == []
     with pytest.raises(ConnectionRefusedError):
         await RawClient.connect(vpp.api_socket)
 
 
 async def test_a_client_can_be_left_without_its_registration(vpp: VppSimulator) -> None:
-    vpp.faults.arm(DropAnswer(), "sockclnt_create")
+    vpp.faults.arm(PlainFault.DROP, "sockclnt_create")
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.05):
             await RawClient.connect(vpp.api_socket)
@@ -159,7 +154,7 @@ async def test_a_hung_vpp_takes_clients_but_nothing_from_them(
 async def test_hanging_up_leaves_vpp_to_be_connected_to(
     vpp: VppSimulator, client: RawClient
 ) -> None:
-    vpp.hang_up()
+    hang_up(vpp)
     assert await client.rest() == b""
     other = await RawClient.connect(vpp.api_socket)
     await other.close()
@@ -168,7 +163,7 @@ async def test_hanging_up_leaves_vpp_to_be_connected_to(
 async def test_what_is_said_out_of_turn_reaches_every_client(
     vpp: VppSimulator, client: RawClient
 ) -> None:
-    vpp.send_raw(b"hello")
+    send_raw(vpp, b"hello")
     assert await client.read(5) == b"hello"
 
 
@@ -179,7 +174,7 @@ async def test_other_ids_are_those_that_the_client_is_told(vpp: VppSimulator) ->
     await client.close()
 
 
-@pytest.mark.parametrize("fault", [OversizeFrame(), WrongId()])
+@pytest.mark.parametrize("fault", [PlainFault.OVERSIZE, PlainFault.WRONG_ID])
 async def test_where_there_is_no_answer_there_is_none_to_spoil(
     fault: Fault, vpp: VppSimulator, client: RawClient
 ) -> None:

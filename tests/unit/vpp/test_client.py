@@ -9,19 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from lab.simulated_vpp import simulated_vpp
+from lab.simulated_vpp import hang_up, send_raw, simulated_vpp
 from vpplb.model.vip import Encap, LbConf, VipId, VipProtocol, VipSettings
 from vpplb.plan.ops import AddVip, SetConf
 from vpplb.simulator.faults import (
-    CutAnswer,
     DelayAnswer,
-    DropAnswer,
     Fault,
-    KillVpp,
-    OversizeFrame,
-    ReorderAnswer,
-    WrongContext,
-    WrongId,
+    PlainFault,
 )
 from vpplb.simulator.messages import ApiVersion
 from vpplb.simulator.server import VppSimulator
@@ -75,7 +69,7 @@ async def test_answers_come_in_the_order_of_the_requests(tmp_path: Path) -> None
 async def test_no_more_than_a_burst_and_its_ping_is_under_way(tmp_path: Path) -> None:
     async with simulated_vpp(tmp_path) as vpp:
         connection = await connect(vpp, most=4)
-        vpp.faults.arm(DropAnswer(), times=None)
+        vpp.faults.arm(PlainFault.DROP, times=None)
         seen = len(vpp.calls)
         task = asyncio.create_task(connection.call_many([PING] * 50))
         await asyncio.sleep(0.1)
@@ -125,14 +119,14 @@ async def test_a_dump_that_does_not_end_is_given_up_though_details_keep_coming(
 ) -> None:
     async with simulated_vpp(tmp_path) as vpp:
         connection = await connect(vpp, timeout=0.2)
-        vpp.faults.arm(DropAnswer(), times=None)
+        vpp.faults.arm(PlainFault.DROP, times=None)
         task = asyncio.create_task(connection.dump("lb_as_v2_dump", codec.EVERYTHING))
         await asyncio.sleep(0.1)
         detail = a_detail(connection)
         loop = asyncio.get_running_loop()
         begin = loop.time()
         while not task.done() and loop.time() < begin + 3:
-            vpp.send_raw(detail)
+            send_raw(vpp, detail)
             await asyncio.sleep(0.1)
         assert await all_gone(task) == "no end of lb_as_v2_dump in 1.2 s"
         assert loop.time() - begin < 1.3
@@ -144,10 +138,10 @@ async def test_a_dump_with_more_details_than_can_be_is_given_up(
     monkeypatch.setattr(client, "MOST_DETAILS", 1000)
     async with simulated_vpp(tmp_path) as vpp:
         connection = await connect(vpp)
-        vpp.faults.arm(DropAnswer(), times=None)
+        vpp.faults.arm(PlainFault.DROP, times=None)
         task = asyncio.create_task(connection.dump("lb_as_v2_dump", codec.EVERYTHING))
         await asyncio.sleep(0.1)
-        vpp.send_raw(a_detail(connection) * 1001)
+        send_raw(vpp, a_detail(connection) * 1001)
         assert await all_gone(task) == (
             "this is not VPP's binary API: lb_as_v2_dump with over 1000 details"
         )
@@ -165,10 +159,10 @@ def a_detail(connection: ApiConnection) -> bytes:
 async def test_end_of_stream_fails_every_pending_call(tmp_path: Path) -> None:
     async with simulated_vpp(tmp_path) as vpp:
         connection = await connect(vpp)
-        vpp.faults.arm(DropAnswer(), times=None)
+        vpp.faults.arm(PlainFault.DROP, times=None)
         tasks = start(connection)
         await asyncio.sleep(0.05)
-        vpp.hang_up()
+        hang_up(vpp)
         assert await all_gone(*tasks) == "VPP closed the connection"
         with pytest.raises(LoadBalancerGone, match="VPP closed the connection"):
             await connection.call(*PING)
@@ -177,7 +171,7 @@ async def test_end_of_stream_fails_every_pending_call(tmp_path: Path) -> None:
 async def test_silence_fails_every_pending_call_after_the_timeout(tmp_path: Path) -> None:
     async with simulated_vpp(tmp_path) as vpp:
         connection = await connect(vpp, timeout=0.3)
-        vpp.faults.arm(DropAnswer(), times=None)
+        vpp.faults.arm(PlainFault.DROP, times=None)
         tasks = start(connection)
         assert await all_gone(*tasks) == "no answer to control_ping in 0.3 s"
 
@@ -205,10 +199,10 @@ async def test_garbage_fails_every_pending_call(
 ) -> None:
     async with simulated_vpp(tmp_path) as vpp:
         connection = await connect(vpp)
-        vpp.faults.arm(DropAnswer(), times=None)
+        vpp.faults.arm(PlainFault.DROP, times=None)
         tasks = start(connection)
         await asyncio.sleep(0.05)
-        vpp.send_raw(garbage)
+        send_raw(vpp, garbage)
         assert reason in await all_gone(*tasks)
 
 
@@ -216,10 +210,10 @@ async def test_an_answer_to_nothing_ends_the_connection(tmp_path: Path) -> None:
     async with simulated_vpp(tmp_path) as vpp:
         connection = await connect(vpp)
         number = connection._catalogue.by_name["control_ping_reply"].number
-        vpp.faults.arm(DropAnswer(), times=None)
+        vpp.faults.arm(PlainFault.DROP, times=None)
         tasks = start(connection)
         await asyncio.sleep(0.05)
-        vpp.send_raw(frame_message(struct.pack(">HIiII", number, 99999, 0, 0, 1)))
+        send_raw(vpp, frame_message(struct.pack(">HIiII", number, 99999, 0, 0, 1)))
         assert "control_ping_reply with context 99999 answers no call" in await all_gone(*tasks)
 
 
@@ -227,17 +221,17 @@ async def test_an_answer_of_the_wrong_kind_ends_the_connection(tmp_path: Path) -
     async with simulated_vpp(tmp_path) as vpp:
         connection = await connect(vpp)
         number = connection._catalogue.by_name["lb_conf_reply"].number
-        vpp.faults.arm(DropAnswer(), times=None)
+        vpp.faults.arm(PlainFault.DROP, times=None)
         task = asyncio.create_task(connection.call(*PING))
         await asyncio.sleep(0.05)
-        vpp.send_raw(frame_message(struct.pack(">HIi", number, connection._context, 0)))
+        send_raw(vpp, frame_message(struct.pack(">HIi", number, connection._context, 0)))
         assert "lb_conf_reply with context" in await all_gone(task)
 
 
 async def test_a_cut_in_the_middle_of_a_frame_is_no_answer(tmp_path: Path) -> None:
     async with simulated_vpp(tmp_path) as vpp:
         connection = await connect(vpp)
-        vpp.faults.arm(CutAnswer())
+        vpp.faults.arm(PlainFault.CUT)
         task = asyncio.create_task(connection.call(*PING))
         assert await all_gone(task) == "VPP closed the connection"
 
@@ -260,7 +254,7 @@ async def test_calls_that_fail_unwatched_make_no_noise(
 ) -> None:
     async with simulated_vpp(tmp_path) as vpp:
         connection = await connect(vpp)
-        vpp.faults.arm(DropAnswer(), times=None)
+        vpp.faults.arm(PlainFault.DROP, times=None)
         tasks = start(connection)
         await asyncio.sleep(0.05)
         for task in tasks:
@@ -279,7 +273,7 @@ async def test_no_vpp_is_said_with_the_path(tmp_path: Path) -> None:
 
 async def test_a_vpp_that_does_not_answer_is_gone_after_the_timeout(tmp_path: Path) -> None:
     async with simulated_vpp(tmp_path) as vpp:
-        vpp.faults.arm(DropAnswer(), times=None)
+        vpp.faults.arm(PlainFault.DROP, times=None)
         with pytest.raises(LoadBalancerGone, match=r"does not answer in 0\.2 s"):
             await connect(vpp, timeout=0.2)
 
@@ -299,7 +293,7 @@ async def test_another_program_on_the_socket_is_not_vpp(tmp_path: Path) -> None:
 
 async def test_a_vpp_that_closes_at_once_is_gone(tmp_path: Path) -> None:
     async with simulated_vpp(tmp_path) as vpp:
-        vpp.faults.arm(CutAnswer(), "sockclnt_create")
+        vpp.faults.arm(PlainFault.CUT, "sockclnt_create")
         with pytest.raises(LoadBalancerGone, match="closed the connection"):
             await connect(vpp)
 
@@ -320,11 +314,11 @@ async def test_an_older_vpp_is_unsuitable_and_told_which_message_and_version_it_
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [
-        (WrongContext(), r"control_ping_reply with context \d+ answers no call"),
-        (WrongId(), "message 65535 was not asked for"),
-        (OversizeFrame(), "a frame of 4294967295 bytes"),
-        (CutAnswer(), "VPP closed the connection"),
-        (KillVpp(), "VPP closed the connection"),
+        (PlainFault.WRONG_CONTEXT, r"control_ping_reply with context \d+ answers no call"),
+        (PlainFault.WRONG_ID, "message 65535 was not asked for"),
+        (PlainFault.OVERSIZE, "a frame of 4294967295 bytes"),
+        (PlainFault.CUT, "VPP closed the connection"),
+        (PlainFault.DIE, "VPP closed the connection"),
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
@@ -340,7 +334,7 @@ async def test_every_misbehaviour_of_vpp_fails_every_pending_call(
 async def test_answers_out_of_order_go_to_their_own_calls(tmp_path: Path) -> None:
     async with simulated_vpp(tmp_path) as vpp:
         connection = await connect(vpp)
-        vpp.faults.arm(ReorderAnswer(), "lb_conf_get")
+        vpp.faults.arm(PlainFault.LATE, "lb_conf_get")
         conf, pong = await connection.call_many([("lb_conf_get", {}), PING])
         assert ("flow_timeout" in conf, "vpe_pid" in pong) == (True, True)
         connection.abort("end")
@@ -353,7 +347,7 @@ async def test_details_that_come_after_the_end_of_their_dump_end_the_connection(
         connection = await connect(vpp)
         _, add = codec.encode_op(AddVip(vip=WEB, settings=VipSettings(encap=Encap.GRE4)))
         await connection.call("lb_add_del_vip_v2", add)
-        vpp.faults.arm(ReorderAnswer(), "lb_vip_dump")
+        vpp.faults.arm(PlainFault.LATE, "lb_vip_dump")
         dump = await connection.dump("lb_vip_dump", codec.EVERY_VIP)
         assert dump == []
         assert "lb_vip_details with context" in await all_gone(
