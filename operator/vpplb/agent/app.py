@@ -182,12 +182,12 @@ class Agent:
 
         What is ours is what the state file says, else what the Dataplane's status does.
         """
-        loaded = self._store.load()
+        stored = self._store.load()
         dataplane = await self._node.register_node()
         self._waits_for = partial(explain_rivalry, self._heartbeat)
         await self._heartbeat.claim_lease()
         self._waits_for = str
-        state = loaded.stored.state if loaded.stored else read_owned(dataplane)
+        state = stored.state if stored else read_owned(dataplane)
         self._vips.restore(state or OwnedState())
         return dataplane
 

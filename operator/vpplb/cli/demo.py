@@ -117,8 +117,8 @@ class _DemoDisplay:
                 live.update(self._draw_picture(standalone), refresh=True)
 
     async def _print_changes(self, standalone: "StandaloneApp") -> None:
-        shown: list[tuple[object, ...]] = []
-        before: list[tuple[object, ...]] = []
+        shown: list[tuple[str, ...]] = []
+        before: list[tuple[str, ...]] = []
         while True:
             rows = [
                 row for view in _sorted_views(standalone) for row in _server_rows(standalone, view)
@@ -143,18 +143,25 @@ def _sorted_views(standalone: "StandaloneApp") -> list["FrontendView"]:
     return [views[key] for key in sorted(views)]
 
 
-def _server_rows(standalone: "StandaloneApp", view: "FrontendView") -> list[tuple[object, ...]]:
+def _server_rows(standalone: "StandaloneApp", view: "FrontendView") -> list[tuple[str, ...]]:
     frontend = view.config.resolved.frontend
     observed = standalone.syncer.vips.observed.get(frontend.vip)
     length = view.config.settings.table_length
-    rows: list[tuple[object, ...]] = []
+    rows: list[tuple[str, ...]] = []
     for one in view.decision.members:
         server = observed.servers.get(one.member.address) if observed else None
         share = (server.buckets or 0) / length if server else 0.0
-        member = one.member
-        name, address = member.backend.name, str(member.address)
+        member, colour = one.member, _COLOURS.get(one.state.value, "white")
         rows.append(
-            (member.pool, name, address, one.state.value, member.weight, one.effective, share)
+            (
+                member.pool,
+                member.backend.name,
+                str(member.address),
+                f"[{colour}]{one.state.value}[/]",
+                str(member.weight),
+                str(one.effective),
+                f"{share:6.1%} {'█' * round(share * 20)}",
+            )
         )
     return rows
 
@@ -169,17 +176,6 @@ def _frontend_table(standalone: "StandaloneApp", view: "FrontendView") -> "Table
     columns = ("pool", "backend", "address", "state", "weight", "effective", "share in VPP")
     for column in columns:
         table.add_column(column)
-    for pool_name, name, address, state, weight, effective, share in _server_rows(standalone, view):
-        assert isinstance(share, float)
-        colour = _COLOURS.get(str(state), "white")
-        bar = "█" * round(share * 20)
-        table.add_row(
-            str(pool_name),
-            str(name),
-            str(address),
-            f"[{colour}]{state}[/]",
-            str(weight),
-            str(effective),
-            f"{share:6.1%} {bar}",
-        )
+    for row in _server_rows(standalone, view):
+        table.add_row(*row)
     return table

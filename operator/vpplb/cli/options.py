@@ -27,7 +27,6 @@ class _ParsedType(click.ParamType[Any]):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> object:
-        """Parse a text; anything else is parsed already."""
         if not isinstance(value, str):
             return value
         try:
@@ -51,7 +50,6 @@ def _lease_duration(text: str) -> timedelta:
 
 
 def check_address(ctx: click.Context, param: click.Parameter, value: str) -> str:
-    """Check an address to listen on, and leave it as it is."""
     try:
         parse_address(value)
     except ValueError as error:

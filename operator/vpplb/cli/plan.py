@@ -148,7 +148,6 @@ def _find_misuse(
     down: Sequence[str],
     state_file: Path | None,
 ) -> str:
-    """Say what does not go together."""
     if node is None and not manifests:
         return "give MANIFESTS, or --node for a cluster"
     if node is not None and (manifests or start or down):

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 
 def _read_mode(text: str) -> int:
-    """Read permissions as chmod takes them."""
     try:
         mode = int(text, 8)
     except ValueError:

@@ -62,7 +62,6 @@ class SourceObject:
     parsed: Parsed | None
 
     def place_problem(self, problem: Problem) -> ManifestFinding:
-        """Place a problem of this object."""
         return ManifestFinding(
             file=self.file,
             line=self.document.line_of(problem.field),
@@ -76,7 +75,8 @@ class SourceObject:
 class LoadedManifests:
     """What was found. `unparseable`: some file is not YAML, so objects may be missing.
 
-    `skipped` are objects that are not ours, but for Secrets; `files` those read, in their order.
+    Of `frontends` and the like only those without a fault. `skipped` are objects that are not
+    ours, but for Secrets; `files` those read, in their order.
     """
 
     objects: dict[ObjectId, SourceObject] = field(default_factory=dict)
@@ -90,23 +90,26 @@ class LoadedManifests:
 
     @property
     def frontends(self) -> dict[ObjectKey, Frontend]:
-        """Frontends without a fault, by key."""
         return {p.key: p for p in self._iter_parsed() if isinstance(p, Frontend)}
 
     @property
     def backends(self) -> dict[ObjectKey, Backend]:
-        """Backends without a fault, by key."""
         return {p.key: p for p in self._iter_parsed() if isinstance(p, Backend)}
 
     @property
     def health_checks(self) -> dict[ObjectKey, HealthCheck]:
-        """HealthChecks without a fault, by key."""
         return {p.key: p for p in self._iter_parsed() if isinstance(p, HealthCheck)}
 
     @property
     def dataplanes(self) -> dict[str, ParsedDataplane]:
-        """Dataplanes without a fault, by node."""
         return {p.node: p for p in self._iter_parsed() if isinstance(p, ParsedDataplane)}
+
+    def add_finding(
+        self, file: str, line: int, message: str, subject: str = "", field: str = ""
+    ) -> None:
+        self.findings.append(
+            ManifestFinding(file=file, line=line, message=message, subject=subject, field=field)
+        )
 
     def _iter_parsed(self) -> Iterator[Parsed]:
         return (source.parsed for source in self.objects.values() if source.parsed is not None)
@@ -151,27 +154,20 @@ def _load_file(loaded: LoadedManifests, path: Path, *, found: bool) -> None:
         for document in parse_documents(content.decode()):
             _load_document(loaded, name, document)
     except UnreadableFile as error:
-        loaded.findings.append(ManifestFinding(file=name, line=1, message=str(error)))
+        loaded.add_finding(name, 1, str(error))
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
-        loaded.findings.append(ManifestFinding(file=name, line=line, message="not YAML: not UTF-8"))
+        loaded.add_finding(name, line, "not YAML: not UTF-8")
         loaded.unparseable = True
     except UnparseableYaml as error:
-        message = f"not YAML: {error.message}"
-        loaded.findings.append(ManifestFinding(file=name, line=error.line, message=message))
+        loaded.add_finding(name, error.line, f"not YAML: {error.message}")
         loaded.unparseable = True
 
 
 def _load_document(loaded: LoadedManifests, file: str, document: YamlDocument) -> None:
     for fault in () if _of_others(document.value) else document.faults:
-        finding = ManifestFinding(
-            file=file,
-            line=fault.line,
-            subject=_object_name(document.value) if isinstance(document.value, Mapping) else "",
-            field=fault.field,
-            message=fault.message,
-        )
-        loaded.findings.append(finding)
+        subject = _object_name(document.value) if isinstance(document.value, Mapping) else ""
+        loaded.add_finding(file, fault.line, fault.message, subject, fault.field)
         loaded.unparseable |= fault.broken
     _load_value(loaded, file, document)
 
@@ -191,7 +187,7 @@ def _load_value(loaded: LoadedManifests, file: str, document: YamlDocument) -> N
         return
     if not isinstance(raw, Mapping):
         message = "must be an object with apiVersion, kind and metadata"
-        loaded.findings.append(ManifestFinding(file=file, line=document.line, message=message))
+        loaded.add_finding(file, document.line, message)
     elif raw.get("kind") == "List" and isinstance(raw.get("items"), list):
         for item in document.list_items():
             _load_value(loaded, file, item)
@@ -228,16 +224,10 @@ def _load_object(
 def _add_object(loaded: LoadedManifests, name: ObjectId, source: SourceObject) -> None:
     first = loaded.objects.setdefault(name, source)
     if first is not source:
-        there = f"{first.file}:{first.document.line}"
-        loaded.findings.append(
-            ManifestFinding(
-                file=source.file,
-                line=source.document.line_of("metadata.name"),
-                subject=_format_subject(*name),
-                field="metadata.name",
-                message=f"is there twice, first in {there}",
-            )
-        )
+        field = "metadata.name"
+        line = source.document.line_of(field)
+        message = f"is there twice, first in {first.file}:{first.document.line}"
+        loaded.add_finding(source.file, line, message, _format_subject(*name), field)
 
 
 def _object_key(raw: Mapping[str, object]) -> ObjectKey:

@@ -49,7 +49,6 @@ class VppIdentity:
 
     @classmethod
     def of_socket(cls, node: str, api_socket: Path) -> "VppIdentity":
-        """Return the VPP behind a socket of this machine."""
         try:
             text = MACHINE_ID.read_text().strip()
         except (OSError, ValueError):
@@ -76,14 +75,6 @@ class StoredState:
     spec: Mapping[str, object] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoadedState:
-    """What a file says: nothing where there is none; `trouble` says why one is not used."""
-
-    stored: StoredState | None = None
-    trouble: str = ""
-
-
 class OwnedStateStore:
     """Writes what `owned_state` returns to the file `path`, if there is one, now or soon.
 
@@ -104,14 +95,19 @@ class OwnedStateStore:
         self._writing = threading.Lock()
         self._taken = self._written = 0
 
-    def load(self) -> LoadedState:
-        """Read the file, which is ours from now on (`load_stored_state`)."""
+    def load(self) -> StoredState | None:
+        """Read the file, which is ours from now on; one of no use is set aside, logged and told."""
         self._loaded = True
-        loaded = load_stored_state(self._path, self._identity)
-        if loaded.stored is not None:
-            self.spec = loaded.stored.spec
-        self.trouble = loaded.trouble
-        return loaded
+        if self._path is None:
+            return None
+        try:
+            stored = read_stored_state(self._path, self._identity)
+        except UnusableFile as error:
+            self.trouble = set_aside(self._path, str(error))
+            return None
+        if stored is not None:
+            self.spec = stored.spec
+        return stored
 
     def set_spec(self, spec: Mapping[str, object]) -> None:
         if spec != self.spec:
@@ -126,7 +122,6 @@ class OwnedStateStore:
         self._save(*self._take_snapshot())
 
     def save_soon(self) -> None:
-        """Have `run` write."""
         if self._path is not None and self._loaded:
             self._wanted.set()
 
@@ -185,16 +180,6 @@ def read_stored_state(path: Path, identity: VppIdentity) -> StoredState | None:
     if other := identity.explain_difference(of):
         raise UnusableFile(other)
     return StoredState(state=state, spec=spec)
-
-
-def load_stored_state(path: Path | None, identity: VppIdentity) -> LoadedState:
-    """Read the file; one that is of no use is set aside, which is logged and told."""
-    if path is None:
-        return LoadedState()
-    try:
-        return LoadedState(stored=read_stored_state(path, identity))
-    except UnusableFile as error:
-        return LoadedState(trouble=set_aside(path, str(error)))
 
 
 def write_stored_state(path: Path, stored: StoredState, identity: VppIdentity) -> None:

@@ -27,12 +27,10 @@ class AddressRange:
     says: str
 
     def holds_prefix(self, prefix: IPNetwork) -> bool:
-        """Whether all of the prefix lies in the range."""
         return any(_is_within(prefix, ip_network(network)) for network in self.networks)
 
     @property
     def make_cel_rule(self) -> Schema:
-        """Return the rule that refuses an address or a prefix in the range."""
         networks = ", ".join(f"'{network}'" for network in self.networks)
         return make_cel_rule(
             f"[{networks}].all(r, !(isIP(self) && cidr(r).containsIP(self))"

@@ -158,7 +158,6 @@ def load_health(key: ObjectKey, status: object) -> BackendHealth:
 
 
 def _load_transitions(key: ObjectKey, shown: object) -> Iterator[HealthTransition]:
-    """Read those entries of the history that can be read."""
     for entry in shown if isinstance(shown, list | tuple) else ():
         try:
             read = BackendTransition.model_validate(entry)

@@ -73,11 +73,6 @@ class CelRule(Generic[SpecT]):
     reads: tuple[str, ...] = ()
 
 
-def no_checks(_: SpecModel, __: AddressAllowances) -> Iterable[Finding]:
-    """Find nothing: for kinds without further checks."""
-    return ()
-
-
 class PrintColumn(NamedTuple):
     """A column of `kubectl get`; `wide` ones show with `-o wide` only."""
 
@@ -113,6 +108,6 @@ class KindDefinition(Generic[SpecT]):
     status: type[StatusModel]
     columns: tuple[PrintColumn, ...]
     rules: tuple[CelRule[SpecT], ...] = ()
-    checks: Callable[[SpecT, AddressAllowances], Iterable[Finding]] = no_checks
+    checks: Callable[[SpecT, AddressAllowances], Iterable[Finding]] = lambda *_: ()
     namespaced: bool = True
     spec_required: bool = True

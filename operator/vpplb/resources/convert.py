@@ -11,7 +11,6 @@ from vpplb.resources.meta import ObjectMeta
 
 
 def convert_health_check(meta: ObjectMeta, spec: HealthCheckSpec) -> objects.HealthCheck:
-    """Convert a HealthCheck, resolving the defaults that depend on other fields."""
     source = spec.probe_source
     return objects.HealthCheck(
         key=meta.key,
@@ -83,7 +82,6 @@ def _secret_headers(namespace: str, http: HttpSpec) -> tuple[objects.SecretHeade
 
 
 def convert_backend(meta: ObjectMeta, spec: BackendSpec) -> objects.Backend:
-    """Convert a Backend; its health check is one of its own namespace."""
     ref = spec.health_check_ref
     return objects.Backend(
         key=meta.key,

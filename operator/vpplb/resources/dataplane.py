@@ -66,7 +66,6 @@ AGENT_GONE = "AgentGone"
 
 
 def agent_gone() -> StatusCondition:
-    """Return the condition of a Dataplane whose agent's lease has run out."""
     said = "the agent's lease has run out"
     return StatusCondition(type="Connected", status="Unknown", reason=AGENT_GONE, message=said)
 
@@ -96,7 +95,6 @@ class DataplaneFrontends(StatusModel):
 
     @classmethod
     def summarize_frontends(cls, programmed: int, total: int) -> "DataplaneFrontends":
-        """Build with the summary."""
         return cls(total=total, programmed=programmed, summary=f"{programmed}/{total}")
 
 

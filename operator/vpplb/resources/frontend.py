@@ -136,7 +136,6 @@ class FrontendNodes(StatusModel):
     def summarize_nodes(
         cls, programmed: int, desired: int, *, holding: bool = False
     ) -> "FrontendNodes":
-        """Build with the summary."""
         return cls(
             desired=desired,
             programmed=programmed,

@@ -101,14 +101,12 @@ def _show_value(kind: str, sentence: str, value: object) -> str:
 
 
 def _guess_field(loc: Loc, model: type[BaseModel]) -> str:
-    """Guess which field was meant."""
     known = _fields_at(loc[:-1], model)
     close = get_close_matches(str(loc[-1]), known, n=1)
     return f"; did you mean {close[0]}?" if close else ""
 
 
 def _fields_at(loc: Loc, model: type[BaseModel]) -> list[str]:
-    """Return the names of the fields of the object at `loc`."""
     schema = model.model_json_schema()
     definitions = schema.get("$defs", {})
     for part in ("", *loc):

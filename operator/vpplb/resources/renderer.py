@@ -72,7 +72,6 @@ class StatusRenderer:
         self._shown: dict[tuple[ObjectKind, ObjectKey], tuple[StatusCondition, ...]] = {}
 
     def forget_object(self, kind: ObjectKind, key: ObjectKey) -> None:
-        """Forget what was shown of an object."""
         self._shown.pop((kind, key), None)
 
     def render(self, kind: ObjectKind, key: ObjectKey) -> dict[str, object] | None:

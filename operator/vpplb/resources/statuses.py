@@ -128,7 +128,6 @@ def invalid_frontend_status(
 def backend_status(
     view: BackendView, generation: int, shown: Sequence[StatusCondition], now: datetime
 ) -> BackendStatus:
-    """Render a Backend's status; `shown` are its conditions so far."""
     accepted = accepted_condition(view.problems, view.ignored)
     if not view.problems and not view.frontends:
         unused = "no Frontend references it, so it is not probed"
@@ -150,7 +149,6 @@ def backend_status(
 def health_check_status(
     view: HealthCheckView, generation: int, shown: Sequence[StatusCondition], now: datetime
 ) -> HealthCheckStatus:
-    """Render a HealthCheck's status; `shown` are its conditions so far."""
     accepted = accepted_condition(view.problems, view.ignored)
     return HealthCheckStatus(
         backends=view.backends,
@@ -206,7 +204,6 @@ def _judge_resolved(unresolved: Sequence[Problem]) -> StatusCondition:
 
 
 def _judge_available(view: FrontendView) -> StatusCondition:
-    """Say whether a pool serves."""
     up, of = view.decision.ready
     status: ConditionStatus
     match view.decision.state:
@@ -294,7 +291,6 @@ def _judge_healthy(health: BackendHealth) -> StatusCondition:
 
 
 def _explain_unprobed(health: BackendHealth) -> str:
-    """Say why there is no result that could be told."""
     match health.state:
         case HealthState.PAUSED:
             return "not probed, since spec.paused is true"

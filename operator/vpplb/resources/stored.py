@@ -205,7 +205,6 @@ def stand_in_for_frontend(raw: Mapping[str, object]) -> Frontend | None:
 
 
 def _pools_of(namespace: str, shown: Iterable[FrontendBackend]) -> tuple[Pool, ...]:
-    """Return the pools that a status shows, in their order."""
     pools: dict[str, list[PoolMember]] = {}
     for one in shown:
         pools.setdefault(one.pool, []).append(
@@ -259,7 +258,6 @@ def _understood_fields(
 
 
 def _list_blamed(problems: Iterable[Problem]) -> set[str]:
-    """Return the fields of a spec that problems are about."""
     fields = (problem.field.removeprefix("spec.") for problem in problems)
     return {field.partition(".")[0].partition("[")[0] for field in fields}
 

@@ -209,9 +209,8 @@ class StandaloneApp:
         """Program VPP, when no other one does, from where the last one has left it."""
         if self._lock is not None:
             await self._lock.wait_acquired(self.vpp.on_disconnected)
-        loaded = self._store.load()
-        if loaded.stored is not None:
-            self.syncer.vips.restore(loaded.stored.state)
+        if stored := self._store.load():
+            self.syncer.vips.restore(stored.state)
         await self.syncer.run()
 
     def _set_settings(self, loaded: LoadedManifests) -> None:

@@ -56,7 +56,6 @@ class DecisionHandler:
             self._syncer.set_desired(key, vip, view.desired, str(dataplane["revision"]))
 
     def _log_problems(self, key: ObjectKey, view: FrontendView | UnreadFrontend | None) -> None:
-        """Log what is wrong with a frontend, once."""
         problems = view.config.resolved.problems if isinstance(view, FrontendView) else ()
         for problem in problems:
             if problem not in self._problems.get(key, ()):

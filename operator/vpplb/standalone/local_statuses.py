@@ -74,16 +74,14 @@ class LocalStatuses:
 
     def note_object(self, kind: ObjectKind, key: ObjectKey, raw: Mapping[str, object]) -> None:
         """Take note of an object, as a user wrote it and with the status that is resumed from."""
-        self._objects.put_object(ObjectKind(kind), key, raw)
+        self._objects.put_object(kind, key, raw)
 
     def forget_object(self, kind: ObjectKind, key: ObjectKey) -> None:
-        gone = ObjectKind(kind)
-        self._renderer.forget_object(gone, key)
-        self._view.publish_deletion(gone, key)
-        self._objects.remove_object(gone, key)
+        self._renderer.forget_object(kind, key)
+        self._view.publish_deletion(kind, key)
+        self._objects.remove_object(kind, key)
 
     def refresh_status(self, kind: ObjectKind, key: ObjectKey) -> None:
-        """Show and keep the status of an object as it is now."""
         self._view.publish_object(kind, key)
         status = self._renderer.render(kind, key)
         if status is None:

@@ -75,7 +75,6 @@ class LocalVpp(SyncLog):
             self._on_report(key)
 
     def on_report(self, report: VipReport) -> None:
-        """A VIP is programmed, or failed, or is gone."""
         if report.error:
             log.error("frontend %s (%s): %s", report.key, report.vip, report.error)
             self._programmed.errors[report.key] = report.error
@@ -110,6 +109,5 @@ class LocalVpp(SyncLog):
         self._metrics.observe_sync(seconds)
 
     def on_settings_error(self, error: str) -> None:
-        """The plugin's settings were refused, or are as wished again."""
         if error:
             log.error("the lb plugin's settings: %s", error)

@@ -11,7 +11,6 @@ log = logging.getLogger("vpplb.transitions")
 
 
 def log_transition(transition: HealthTransition) -> None:
-    """Log a change of a backend's state, its parts as fields too."""
     seen = ": ".join(part for part in (transition.code, transition.detail) if part)
     log.info(
         "backend %s %s → %s%s",

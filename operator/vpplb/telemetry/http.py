@@ -13,7 +13,6 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator,
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.resources import files
-from types import TracebackType
 from typing import Protocol, Self
 
 from aiohttp import web
@@ -132,12 +131,7 @@ class HttpServer:
             raise CannotListen(f"cannot listen on {where}: {error.strerror or error}") from error
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         if self.stream is not None:
             self.stream.close()
         if self._server is not None:

@@ -205,7 +205,6 @@ class AgentMetrics:
             self._changes.labels(kind)  # counted from 0, so that the first change is seen
 
     def set_connected(self, connected: bool, version: str = "") -> None:
-        """Say whether VPP answers, and which version it is."""
         self._connected.set(connected)
         self._info.clear()
         if version:

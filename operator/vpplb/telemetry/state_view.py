@@ -55,7 +55,6 @@ class DecidedStateView:
             self._stream.publish(_TOLD[kind], told, object=str(key))
 
     def publish_transition(self, transition: HealthTransition) -> None:
-        """Tell a transition, with each frontend that it concerns."""
         frontends = self._decided.frontends_of(transition.backend)
         self._stream.publish(
             "transition",
@@ -71,17 +70,14 @@ class DecidedStateView:
         )
 
     def publish_removal(self, backend: ObjectKey, frontend: ObjectKey) -> None:
-        """Tell that a backend is no longer probed for a frontend."""
         self._stream.publish("removed", {"backend": str(backend), "frontend": str(frontend)})
 
     # --- what is shown -----------------------------------------------------------------------
 
     def list_keys(self, kind: str) -> Sequence[ObjectKey]:
-        """Give the names of a kind's objects (`http.StateView`)."""
         return sorted(self._objects.list_keys(_KINDS[kind]))
 
     def show_object(self, kind: str, key: ObjectKey) -> Mapping[str, object] | None:
-        """Give an object with its status, if it is there (`http.StateView`)."""
         stored = self._objects.get(_KINDS[kind], key)
         return self._show_object(_KINDS[kind], key, stored.raw) if stored is not None else None
 

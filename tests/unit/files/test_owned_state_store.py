@@ -15,12 +15,10 @@ from data.objects import key, vip
 from vpplb.files import owned_state_store as module
 from vpplb.files.owned_state_store import (
     SPACING,
-    LoadedState,
     OwnedStateStore,
     StoredState,
     VppIdentity,
     format_owned,
-    load_stored_state,
     parse_owned,
     read_stored_state,
     write_stored_state,
@@ -41,21 +39,23 @@ STATE = OwnedState(
 )
 
 
+def load_memory(path: Path | None) -> tuple[StoredState | None, str]:
+    """Return what a process that starts is told, and why not."""
+    store = OwnedStateStore(path, OwnedState, HERE)
+    return store.load(), store.trouble
+
+
 @pytest.mark.parametrize(
     "memory", [StoredState(state=STATE, spec={"paused": True, "flowTimeout": "77s"}), StoredState()]
 )
 def test_what_is_kept_is_read_back(tmp_path: Path, memory: StoredState) -> None:
     file = tmp_path / "agent" / "memory.json"
     write_stored_state(file, memory, HERE)
-    assert load_stored_state(file, HERE) == LoadedState(stored=memory)
+    assert load_memory(file) == (memory, "")
 
 
 def test_a_file_that_was_never_written_is_no_memory_and_no_trouble(tmp_path: Path) -> None:
-    assert (
-        load_stored_state(tmp_path / "memory.json", HERE)
-        == load_stored_state(None, HERE)
-        == LoadedState()
-    )
+    assert load_memory(tmp_path / "memory.json") == load_memory(None) == (None, "")
 
 
 GOOD: dict[str, object] = {
@@ -96,16 +96,16 @@ def test_a_file_that_makes_no_sense_is_set_aside_and_said(
 ) -> None:
     file = tmp_path / "memory.json"
     file.write_text(content)
-    loaded = load_stored_state(file, HERE)
-    assert loaded.stored is None
-    assert f"{file} is not used: it is " in loaded.trouble
-    assert loaded.trouble in caplog.text
+    stored, trouble = load_memory(file)
+    assert stored is None
+    assert f"{file} is not used: it is " in trouble
+    assert trouble in caplog.text
     assert (tmp_path / "memory.json.unusable").read_text() == content
     assert not file.exists()
 
 
 def test_what_cannot_be_read_at_all_is_said_and_left_where_it_is(tmp_path: Path) -> None:
-    assert "cannot be read: Is a directory" in load_stored_state(tmp_path, HERE).trouble
+    assert "cannot be read: Is a directory" in load_memory(tmp_path)[1]
     assert tmp_path.is_dir()
 
 
@@ -122,15 +122,15 @@ def test_the_file_of_another_router_owns_nothing_here(
 ) -> None:
     file = tmp_path / "memory.json"
     write_stored_state(file, StoredState(state=STATE), replace(HERE, **other))
-    loaded = load_stored_state(file, HERE)
-    assert loaded.stored is None
-    assert said in loaded.trouble
+    stored, trouble = load_memory(file)
+    assert stored is None
+    assert said in trouble
 
 
 def test_a_machine_without_an_id_is_told_by_node_and_socket(tmp_path: Path) -> None:
     file = tmp_path / "memory.json"
     write_stored_state(file, StoredState(state=STATE), replace(HERE, machine=""))
-    assert load_stored_state(file, HERE) == LoadedState(stored=StoredState(state=STATE))
+    assert load_memory(file) == (StoredState(state=STATE), "")
 
 
 def test_a_socket_is_the_same_by_whatever_path(
