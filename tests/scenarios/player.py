@@ -20,13 +20,17 @@ from data.manifests import SCENARIOS, Raw, manifest
 from data.objects import NOON, key
 from in_memory.world import World
 from vpplb.model.health import ProbeResponse
-from vpplb.model.names import ObjectKey
+from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.objects import Backend, Frontend, HealthCheck
 from vpplb.resources.allowances import EVERYTHING
 from vpplb.resources.parse import parse_object
 
 FILES = ("health", "weights", "blind_prober", "loops")
-KINDS = {"frontend": "Frontend", "backend": "Backend", "check": "HealthCheck"}
+KINDS = {
+    "frontend": ObjectKind.FRONTEND,
+    "backend": ObjectKind.BACKEND,
+    "check": ObjectKind.HEALTH_CHECK,
+}
 DEFAULTS: Mapping[str, Raw] = {
     "Frontend": {"address": "192.0.2.10", "port": 80},
     "Backend": {"healthCheckRef": {"name": "check"}},
@@ -86,7 +90,7 @@ class ScenarioStage:
             case "delete":
                 del self.written[what]
                 kind, name = what.split()
-                getattr(self.world.store, REMOVERS[kind])(key(name))
+                self.world.store.remove_object(KINDS[kind], key(name))
                 self.world.reconcile()
             case "passes" | "fails":
                 self.world.verdict(what, up=verb == "passes")
@@ -228,11 +232,6 @@ RESPONSES = {
     "is refused": ProbeResponse.ANSWERED,
     "is stalled": ProbeResponse.STALLED,
     "is answered": ProbeResponse.PASSED,
-}
-REMOVERS = {
-    "frontend": "remove_frontend",
-    "backend": "remove_backend",
-    "check": "remove_health_check",
 }
 
 

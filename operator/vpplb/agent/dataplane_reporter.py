@@ -113,7 +113,6 @@ class DataplaneReporter(SyncLog):
         self._submit_soon()
 
     def on_upsert(self, kind: ObjectKind, old: CachedObject | None, new: CachedObject) -> None:
-        """Take note of the Dataplane as the API server has it."""
         if kind != ObjectKind.DATAPLANE or new.key != self._key:
             return
         if self._writer.note_change(ObjectKind.DATAPLANE, old, new):
@@ -140,7 +139,6 @@ class DataplaneReporter(SyncLog):
         """The Dataplane will be upserted anew, and is compared with what the cache had of it."""
 
     def on_unreadable(self) -> None:
-        """Show of which frontends the decision cannot be read."""
         self._submit_soon()
 
     def on_beat(self) -> None:
@@ -180,7 +178,6 @@ class DataplaneReporter(SyncLog):
         self._submit_soon()
 
     def on_report(self, report: VipReport) -> None:
-        """A VIP is programmed, or failed, or is gone."""
         if report.error:
             if self._errors.get(report.key) != report.error:
                 log.error("frontend %s (%s): %s", report.key, report.vip, report.error)
@@ -232,17 +229,14 @@ class DataplaneReporter(SyncLog):
             )
 
     def on_strange_vips(self, strange: Sequence[StrangeVip]) -> None:
-        """There are VIPs that no frontend can have, or none any more."""
         super().on_strange_vips(strange)
         self._strange = tuple(one.text for one in strange)
 
     def on_synced(self, seconds: float) -> None:
-        """VPP was compared; its number of foreign VIPs may be new."""
         self._metrics.observe_sync(seconds)
         self._submit_soon()
 
     def on_settings_error(self, error: str) -> None:
-        """The plugin's settings were refused, or are as wished again."""
         if error and error != self._settings_error:
             log.error("the lb plugin's settings: %s", error)
         self._settings_error = error

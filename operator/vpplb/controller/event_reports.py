@@ -88,7 +88,6 @@ class EventReports:
     # --- what the API server has -------------------------------------------------------------
 
     def on_upsert(self, kind: ObjectKind, old: CachedObject | None, new: CachedObject) -> None:
-        """Take note of what the status of an object has announced."""
         remade = old is not None and old.uid != new.uid
         if remade:
             self.on_delete(kind, new.key)

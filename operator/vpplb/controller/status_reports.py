@@ -100,7 +100,6 @@ class StatusReports:
 
 
 def _list_due(decisions: Decisions) -> Iterator[tuple[ObjectKind, ObjectKey, WritePriority]]:
-    """Give the objects that are there, with the priority of each."""
     for key, view in decisions.frontends.items():
         if view is not None:
             yield ObjectKind.FRONTEND, key, _frontend_priority(view)

@@ -15,5 +15,4 @@ class SystemClock:
     """Implements `Clock` by the machine's clock."""
 
     def now(self) -> datetime:
-        """Return the present in UTC."""
         return datetime.now(UTC)

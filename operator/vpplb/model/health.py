@@ -36,7 +36,6 @@ class ProbeCode(StrEnum):
 
     @property
     def is_pass(self) -> bool:
-        """Whether the probe passed."""
         return self in _PASSED
 
 

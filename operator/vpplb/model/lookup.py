@@ -13,7 +13,6 @@ class PrefixSet:
         self._by_start: dict[int, dict[int, dict[int, IPNetwork]]] = {4: {}, 6: {}}
 
     def add_prefix(self, prefix: IPNetwork) -> None:
-        """Take a prefix in; once is enough."""
         lengths = self._by_start[prefix.version]
         if prefix.prefixlen not in lengths:
             lengths[prefix.prefixlen] = {}
@@ -21,7 +20,6 @@ class PrefixSet:
         self._by_start[prefix.version][prefix.prefixlen][_first_number(prefix)] = prefix
 
     def discard_prefix(self, prefix: IPNetwork) -> None:
-        """Take a prefix out, if it is there."""
         lengths = self._by_start[prefix.version]
         starts = lengths.get(prefix.prefixlen, {})
         starts.pop(_first_number(prefix), None)
@@ -45,14 +43,12 @@ class AddressSet:
         self._addresses: dict[tuple[int, int], IPAddress] = {}
 
     def add_address(self, address: IPAddress) -> None:
-        """Take an address in; once is enough."""
         at = (address.version, int(address))
         if at not in self._addresses:
             self._addresses[at] = address
             insort(self._numbers[address.version], int(address))
 
     def discard_address(self, address: IPAddress) -> None:
-        """Take an address out, if it is there."""
         if self._addresses.pop((address.version, int(address)), None) is not None:
             numbers = self._numbers[address.version]
             del numbers[bisect_left(numbers, int(address))]

@@ -79,7 +79,6 @@ class DecidedState:
         self.health_checks: dict[ObjectKey, HealthCheckView] = {}
 
     def apply_decisions(self, decisions: Decisions) -> None:
-        """Take over what has changed."""
         self.begun = True
         _update_views(self.frontends, decisions.frontends)
         _update_views(self.backends, decisions.backends)

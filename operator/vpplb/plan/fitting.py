@@ -27,5 +27,4 @@ def fit_vip(want: Vip, have: Vip | None, *, adopting: bool) -> Vip:
 
 
 def is_serving(vip: Vip | None) -> bool:
-    """Whether a VIP has a server that gets flows."""
     return vip is not None and any(server.weight for server in vip.servers.values())

@@ -65,7 +65,6 @@ def forecast_vip(vip: VipId, before: Vip | None, after: Vip | None) -> VipForeca
 
 
 def _list_owners(vip: Vip | None) -> list[IPAddress | None]:
-    """Return the server of each bucket."""
     if vip is None:
         return [None]
     weights = {address: server.weight for address, server in vip.servers.items()}

@@ -39,7 +39,6 @@ class AcceptedFrontends:
         return bool(self._on)
 
     def add_frontend(self, one: ResolvedFrontend) -> None:
-        """Count a frontend among the accepted."""
         prefix = one.frontend.vip.prefix
         self._prefixes.add_prefix(prefix)
         self._on.setdefault(prefix, []).append(one)
@@ -60,7 +59,6 @@ class AcceptedFrontends:
         return self._serving.get(address, ())
 
     def servers_in(self, prefix: IPNetwork) -> Iterator[IPAddress]:
-        """Find the servers in a prefix."""
         return self._addresses.find_within(prefix)
 
 

@@ -181,7 +181,6 @@ def choose_length(pools: Sequence[Sequence[int]]) -> int:
 
 @lru_cache(maxsize=1024)
 def _hash_replicas(address: IPAddress) -> tuple[int, ...]:
-    """Return the hash of each replica an address may have."""
     packed = address.packed.rjust(16, b"\0")
     folded = int.from_bytes(packed[:8], "little") ^ int.from_bytes(packed[8:], "little")
     return tuple(xxh64(folded ^ replica) for replica in range(_MAX_WEIGHT))

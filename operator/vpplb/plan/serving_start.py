@@ -121,7 +121,6 @@ def _takes_all(decision: PoolDecision, before: Vip | None) -> bool:
 
 
 def _not_yet(decision: PoolDecision) -> PoolDecision:
-    """Return the decision that there is none yet."""
     members = tuple(one._replace(effective=0) for one in decision.members)
     return replace(decision, active_pool="", members=members, state=HealthState.UNKNOWN)
 

@@ -55,12 +55,10 @@ def diff_settings(desired: DesiredSettings, observed: LbConf) -> SetConf | None:
 
 
 def resizes_buckets(desired: DesiredSettings, observed: LbConf) -> bool:
-    """Whether another number of buckets is desired than VPP has."""
     return desired.sticky_buckets_per_core not in (None, observed.sticky_buckets_per_core)
 
 
 def without_resizing(desired: DesiredSettings) -> DesiredSettings:
-    """Return what is desired but for the buckets."""
     return replace(desired, sticky_buckets_per_core=None)
 
 

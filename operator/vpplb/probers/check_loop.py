@@ -58,19 +58,6 @@ class ProbeAttempt(Protocol):
 class RunningCheck:
     """A check and the probe that runs for it. `deadline` is infinite while none does."""
 
-    __slots__ = (
-        "armed",
-        "attempt",
-        "cancelled",
-        "check",
-        "deadline",
-        "generation",
-        "kind",
-        "started",
-        "timeout",
-        "without_result",
-    )
-
     def __init__(
         self,
         check: ScheduledCheck,

@@ -71,19 +71,6 @@ class HttpCheck:
     kept in two parts, before and after that, and what it decided.
     """
 
-    __slots__ = (
-        "_date_begins",
-        "_date_ends",
-        "_known_begin",
-        "_known_rest",
-        "bodiless",
-        "known_result",
-        "regexp",
-        "request",
-        "status_max",
-        "status_min",
-    )
-
     def __init__(self, probe: HttpProbe, address: IPAddress) -> None:
         """UnusableRegexp when the regular expression is none."""
         self.request = build_request(probe, address)
@@ -214,17 +201,6 @@ class _BodySearcher:
     later: what is said never depends on how the answer was cut into packets. An expression that
     looks at the end (`$`) waits for it.
     """
-
-    __slots__ = (
-        "_body",
-        "_last",
-        "_passed",
-        "_regexp",
-        "_searched",
-        "_searching",
-        "_sum",
-        "_verdict",
-    )
 
     def __init__(self, regexp: BodyRegexp, body: BodyReader, passed: ProbeResult) -> None:
         self._regexp = regexp

@@ -107,19 +107,6 @@ class IcmpSockets:
 class IcmpAttempt:
     """ICMP probes of one check. `done` is told each result that `begin_probe` did not return."""
 
-    __slots__ = (
-        "_done",
-        "_failures",
-        "_identified",
-        "_identifier",
-        "_socket",
-        "_sockets",
-        "_source",
-        "_tag",
-        "_target",
-        "_version",
-    )
-
     def __init__(
         self, spec: CheckSpec, sockets: IcmpSockets, done: Callable[[ProbeResult], None]
     ) -> None:

@@ -8,6 +8,7 @@ short of something. So there is a bound: after some in a row they count again.
 import logging
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from math import inf
 
 from vpplb.model.names import ObjectKey
@@ -53,15 +54,13 @@ class StallRecord:
         )
 
 
+@dataclass(slots=True)
 class _ShortageStreak:
     """Probes of one check without a result, one after the other."""
 
-    __slots__ = ("count", "shortage", "since")
-
-    def __init__(self, since: float) -> None:
-        self.count = 0
-        self.since = since
-        self.shortage = ShortageKind.CPU
+    since: float
+    count: int = 0
+    shortage: ShortageKind = ShortageKind.CPU
 
 
 class ShortageStreaks:

@@ -6,6 +6,7 @@ hand), whatever it has in hand. So one death says nothing, the second costs a ch
 only those that follow cost it more.
 """
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from vpplb.model.backoff import backoff_seconds
@@ -23,14 +24,12 @@ FORGOTTEN = 600.0
 """A check that ends no process for so many seconds while it is probed begins anew."""
 
 
+@dataclass(slots=True)
 class _DeathRecord:
     """Deaths of processes with one check in hand. `until`: when it was, or is, probed again."""
 
-    __slots__ = ("deaths", "until")
-
-    def __init__(self) -> None:
-        self.deaths = 0
-        self.until = 0.0
+    deaths: int = 0
+    until: float = 0.0
 
 
 class CheckQuarantine:

@@ -34,24 +34,6 @@ class ScheduledCheck:
     of that began.
     """
 
-    __slots__ = (
-        "_clock",
-        "_counter",
-        "_gap",
-        "_grid",
-        "_random",
-        "_reported",
-        "_started",
-        "_tell_from",
-        "_told",
-        "_unmoving",
-        "_wait",
-        "assignment",
-        "next_start",
-        "response",
-        "silent_since",
-    )
-
     def __init__(
         self, assignment: ProbeAssignment, *, now: float, clock: Clock, random: Callable[[], float]
     ) -> None:

@@ -70,25 +70,6 @@ class StreamAttempt:
     is the check's.
     """
 
-    __slots__ = (
-        "_connected",
-        "_conversation",
-        "_done",
-        "_generation",
-        "_gentle",
-        "_in_hand",
-        "_job",
-        "_make_conversation",
-        "_may_meet_itself",
-        "_outbox",
-        "_pool",
-        "_searcher",
-        "_socket",
-        "_source",
-        "_target",
-        "_version",
-    )
-
     def __init__(
         self,
         spec: CheckSpec,

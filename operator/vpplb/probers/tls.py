@@ -99,18 +99,6 @@ class TlsConversation:
     neither, which the context must allow.
     """
 
-    __slots__ = (
-        "_incoming",
-        "_inner",
-        "_outgoing",
-        "_received",
-        "_resumption",
-        "_shaken",
-        "_tls",
-        "layer",
-        "parting",
-    )
-
     def __init__(
         self,
         context: ssl.SSLContext,

@@ -6,7 +6,7 @@ though down.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -23,7 +23,7 @@ from vpplb.model.clock import Clock
 from vpplb.model.health import BackendHealth, HealthState, HealthTransition
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.plan.blind_guard import BlindGuard
-from vpplb.plan.decisions import BackendView
+from vpplb.plan.decisions import BackendView, Decisions
 from vpplb.reconcile.object_store import DirtyKeys, ObjectStore
 from vpplb.reconcile.ports import CheckVerdict, Prober, ResponseChange, VerdictReason
 from vpplb.reconcile.probe_assignments import ProbeAssignments, choose_mode
@@ -38,15 +38,6 @@ class _BackendRecord:
     health: BackendHealth = field(default_factory=BackendHealth)
     mode: ProbeMode | None = None
     frontends: frozenset[ObjectKey] = frozenset()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BackendChanges:
-    """What has become of backends since it was last asked for, in the order of `Decisions`."""
-
-    views: Mapping[ObjectKey, BackendView | None]
-    transitions: tuple[HealthTransition, ...]
-    removals: tuple[tuple[ObjectKey, ObjectKey], ...]
 
 
 class BackendDecider:
@@ -139,7 +130,6 @@ class BackendDecider:
         return True
 
     def take_response_change(self, turn: ResponseChange) -> None:
-        """Take in how the results of a check have turned."""
         if self._assignments.is_current(turn.backend, turn.generation):
             self._guard.on_response_change(turn.backend, turn.response, self._time())
         else:  # whoever answers, the prober sees
@@ -162,10 +152,10 @@ class BackendDecider:
         self._assignments.apply_changes(starts, stops)
         self._hold_doubted()
 
-    def take_changes(self) -> BackendChanges:
-        """Return what has changed since the last call."""
-        changes = BackendChanges(
-            views={key: self._make_view(key) for key in sorted(self._changed)},
+    def take_changes(self) -> Decisions:
+        """Return what of the decisions is about backends, since the last call."""
+        changes = Decisions(
+            backends={key: self._make_view(key) for key in sorted(self._changed)},
             transitions=tuple(self._transitions),
             removals=tuple(self._removals),
         )

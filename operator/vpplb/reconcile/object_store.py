@@ -109,7 +109,6 @@ class ObjectStore:
         self._link_frontend(new.key, old, new)
 
     def put_object(self, new: Frontend | Backend | HealthCheck) -> None:
-        """Take an object in, or its new version."""
         match new:
             case Frontend():
                 self.put_frontend(new)
@@ -120,21 +119,22 @@ class ObjectStore:
 
     def remove_object(self, kind: ObjectKind, key: ObjectKey) -> None:
         """Forget an object of any kind; nothing happens when it is not known."""
+        self.invalid.pop((kind, key), None)
         match kind:
             case ObjectKind.FRONTEND:
-                self.remove_frontend(key)
+                self.dirty.frontends.add(key)
+                if (frontend := self.frontends.get(key)) is not None:
+                    self._link_frontend(key, frontend, None)
+                    del self.frontends[key]
             case ObjectKind.BACKEND:
-                self.remove_backend(key)
+                self.dirty.backends.add(key)
+                if (backend := self.backends.pop(key, None)) is not None:
+                    self._link_check(key, backend, None)
+                    self._move_backend(key, backend, None)
             case ObjectKind.HEALTH_CHECK:
-                self.remove_health_check(key)
-
-    def remove_frontend(self, key: ObjectKey) -> None:
-        self.invalid.pop((ObjectKind.FRONTEND, key), None)
-        self.dirty.frontends.add(key)
-        old = self.frontends.get(key)
-        if old is not None:
-            self._link_frontend(key, old, None)
-            del self.frontends[key]
+                self.dirty.health_checks.add(key)
+                if self.health_checks.pop(key, None) is not None:
+                    self.dirty.backends |= self.backends_of(key)
 
     def put_backend(self, new: Backend, problems: Sequence[Problem] = ()) -> None:
         """Take a backend in, its new version, or what stands in for one with `problems`."""
@@ -149,14 +149,6 @@ class ObjectStore:
             self._move_backend(new.key, old, new)
         self.backends[new.key] = new
 
-    def remove_backend(self, key: ObjectKey) -> None:
-        self.invalid.pop((ObjectKind.BACKEND, key), None)
-        self.dirty.backends.add(key)
-        old = self.backends.pop(key, None)
-        if old is not None:
-            self._link_check(key, old, None)
-            self._move_backend(key, old, None)
-
     def put_health_check(self, new: HealthCheck) -> None:
         judged = self._note_problems(ObjectKind.HEALTH_CHECK, new.key, ())
         if self.health_checks.get(new.key) == new and not judged:
@@ -164,12 +156,6 @@ class ObjectStore:
         self.health_checks[new.key] = new
         self.dirty.health_checks.add(new.key)
         self.dirty.backends |= self.backends_of(new.key)
-
-    def remove_health_check(self, key: ObjectKey) -> None:
-        self.invalid.pop((ObjectKind.HEALTH_CHECK, key), None)
-        self.dirty.health_checks.add(key)
-        if self.health_checks.pop(key, None) is not None:
-            self.dirty.backends |= self.backends_of(key)
 
     def wanted_secrets(self) -> dict[ObjectKey, set[str]]:
         """Return the Secrets that health checks name, each with the keys that are needed of it."""
@@ -190,7 +176,6 @@ class ObjectStore:
                 self.dirty.backends |= self.backends_of(check.key)
 
     def put_invalid(self, kind: ObjectKind, key: ObjectKey, problems: Sequence[Problem]) -> None:
-        """Note that the newest version of an object cannot be understood."""
         self.invalid[kind, key] = tuple(problems)
         match kind:
             case ObjectKind.FRONTEND:

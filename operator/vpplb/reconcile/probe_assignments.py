@@ -107,6 +107,5 @@ def choose_mode(
 
 
 def _make_spec(check: HealthCheck, probe: ProbeKind, backend: Backend) -> CheckSpec:
-    """Apply a health check to a backend."""
     source = check.source_ipv4 if backend.address.version == 4 else check.source_ipv6
     return CheckSpec(address=backend.address, probe=probe, cadence=check.cadence, source=source)

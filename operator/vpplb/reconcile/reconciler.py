@@ -10,6 +10,7 @@ there is.
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from vpplb.model.clock import Clock
 from vpplb.model.health import BackendHealth
@@ -90,12 +91,10 @@ class Reconciler:
             self.request_run()
 
     def on_reason(self, reason: VerdictReason) -> None:
-        """Take why a running check's verdict stands at present."""
         if self._is_deciding and self._backends.take_reason(reason):
             self.request_run()
 
     def on_response_change(self, turn: ResponseChange) -> None:
-        """Take note how the results of a check have turned."""
         if self._is_deciding:
             self._backends.take_response_change(turn)
             self.request_run()
@@ -145,17 +144,14 @@ class Reconciler:
             self._begun = True
         self._backends.decide_dirty(self.store.dirty)
         frontends = self._frontends.decide_dirty(self.store.dirty)
-        backends, alarm = self._backends.take_changes(), self._guard.alarm
-        alarm_changed = (alarm is not None) is not self._suspected
+        alarm, was_suspected = self._guard.alarm, self._suspected
         self._suspected = alarm is not None
-        return Decisions(
+        return replace(
+            self._backends.take_changes(),
             frontends=frontends,
-            backends=backends.views,
             health_checks=self._view_health_checks(),
-            transitions=backends.transitions,
-            removals=backends.removals,
             alarm=alarm,
-            alarm_changed=alarm_changed,
+            alarm_changed=self._suspected is not was_suspected,
         )
 
     def _hold_what_served(self) -> None:

@@ -46,7 +46,6 @@ class ControlSocket:
         self._path.chmod(self._mode)
 
     async def stop(self) -> None:
-        """Stop to listen, and remove the socket."""
         if self._server is None:
             return
         self._server.close()

@@ -129,7 +129,6 @@ class PacketCounters:
         self._mirror: StatsSegment | None = None
 
     def reset_vip(self, index: int) -> None:
-        """Set the counters of an index to 0, for a new VIP."""
         if index >= self._length:
             self._length = index + 1
             for row in (row for rows in self._rows for row in rows):

@@ -68,13 +68,12 @@ class VppSyncer:
         self._contention = ContentionTracker(sync_interval)
         self._contested: Mapping[PrefixGroup, str] = {}
         self._settings = SettingsSyncer(lb, listener, self._contention)
-        self._complete = self._paused = False
+        self._complete = self.paused = False
         self._wake = asyncio.Event()
 
     # --- what is wanted -----------------------------------------------------------------------
 
     def set_desired(self, key: ObjectKey, vip: VipId, desired: Vip, revision: str) -> None:
-        """Want this VIP for the frontend, instead of what it wanted before."""
         if touched := self.vips.set_desired(key, WantedVip(vip, desired, revision)):
             self._touch_frontend(key, touched)
 
@@ -99,16 +98,10 @@ class VppSyncer:
         if self._settings.set_desired(desired):
             self._wake.set()
 
-    @property
-    def paused(self) -> bool:
-        """Whether VPP is only read, and not changed."""
-        return self._paused
-
     def set_paused(self, paused: bool) -> None:
-        """Have VPP only read, and not changed."""
-        if self._paused and not paused:
+        if self.paused and not paused:
             self._touch_groups(self.vips.groups)
-        self._paused = paused
+        self.paused = paused
 
     def _touch_frontend(self, key: ObjectKey, groups: Iterable[PrefixGroup]) -> None:
         self._reports.forget_frontend(key)
@@ -155,11 +148,11 @@ class VppSyncer:
             if await self._program_dirty():
                 self._listener.on_synced(now() - start)
             due = [group for group, retry in self._retries.items() if retry.at <= now()]
-            if now() >= next_sync or (due and not self._paused):
+            if now() >= next_sync or (due and not self.paused):
                 await self._resync_all(due)
                 next_sync = now() + self._sync_interval
                 continue
-            retries = [] if self._paused else [retry.at for retry in self._retries.values()]
+            retries = [] if self.paused else [retry.at for retry in self._retries.values()]
             next_ping = now() + self._ping_interval
             woken = await self._wait_woken(min(next_sync, next_ping, *retries))
             if not woken and now() >= next_ping:
@@ -193,7 +186,7 @@ class VppSyncer:
         # Asked before the reading: a call that is due after it was made so by somebody else.
         settled = self._settings.due_call is None
         await self._read_vpp()
-        if self._complete and not self._paused:
+        if self._complete and not self.paused:
             known = self._dirty.keys() | self._retries.keys() | self._blocked.keys()
             strayed = [group for group in self.vips.find_strayed() if group not in known]
             repaired = self._filter_contested(strayed, start)
@@ -217,7 +210,7 @@ class VppSyncer:
     async def _program_dirty(self) -> bool:
         """Send what there is to send; return whether anything was looked at."""
         worked = False
-        while self._complete and not self._paused:
+        while self._complete and not self.paused:
             await self._settings.send_due(in_service=self.vips.in_service)
             if not self._dirty:
                 break
@@ -226,7 +219,7 @@ class VppSyncer:
                 await self._read_afresh()
             groups, self._dirty = list(self._dirty), {}
             left = await self._applier.apply_groups(
-                groups, lambda: not self._paused, self._take_express, self._wake
+                groups, lambda: not self.paused, self._take_express, self._wake
             )
             self._dirty |= dict.fromkeys(left)
             worked = True

@@ -52,7 +52,6 @@ class VipRecord:
         return None if winner is None else self.fit_desired(self.wanted[winner].desired)
 
     def fit_desired(self, desired: Vip) -> Vip:
-        """Return what is wanted, given what the VIP is."""
         return fit_vip(desired, self.have, adopting=self.adopting)
 
     def note_tentative(self, desired: Vip) -> None:

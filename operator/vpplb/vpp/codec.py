@@ -247,7 +247,6 @@ def _read_int(fields: Fields, name: str) -> int:
 
 
 def decode_conf(fields: Fields) -> LbConf:
-    """Decode `lb_conf_get_reply`."""
     ipv4, ipv6 = fields["ip4_src_address"], fields["ip6_src_address"]
     assert isinstance(ipv4, bytes)
     assert isinstance(ipv6, bytes)
@@ -260,7 +259,6 @@ def decode_conf(fields: Fields) -> LbConf:
 
 
 def count_clients(name: str, text: str) -> int:
-    """Count the clients of a name in `show api clients`."""
     return sum(
         line.rsplit(maxsplit=1)[0].strip() == name for line in text.splitlines() if line.strip()
     )

@@ -53,7 +53,7 @@ def dirty(**names: set[str]) -> DirtyKeys:
             {"prefix": {"x"}, "frontends": {"web"}},
         ),
         (
-            lambda s: s.remove_frontend(key("web")),
+            lambda s: s.remove_object(ObjectKind.FRONTEND, key("web")),
             {"prefix": {"x"}, "frontends": {"web"}, "backends": {"a", "b"}},
         ),
         # A backend: its address concerns the prefixes it is served on, its check who is counted.
@@ -67,7 +67,7 @@ def dirty(**names: set[str]) -> DirtyKeys:
             {"backends": {"a"}, "health_checks": {"check", "other"}},
         ),
         (
-            lambda s: s.remove_backend(key("a")),
+            lambda s: s.remove_object(ObjectKind.BACKEND, key("a")),
             {"prefix": {"x"}, "backends": {"a"}, "health_checks": {"check"}},
         ),
         (lambda s: s.put_backend(backend("lone", "10.0.0.9", None)), {"backends": {"lone"}}),
@@ -77,7 +77,7 @@ def dirty(**names: set[str]) -> DirtyKeys:
             {"backends": {"a", "b"}, "health_checks": {"check"}},
         ),
         (
-            lambda s: s.remove_health_check(key("check")),
+            lambda s: s.remove_object(ObjectKind.HEALTH_CHECK, key("check")),
             {"backends": {"a", "b"}, "health_checks": {"check"}},
         ),
         (lambda s: s.put_health_check(health_check("lone")), {"health_checks": {"lone"}}),
@@ -115,7 +115,7 @@ def test_a_backend_knows_all_its_frontends_whichever_came_first() -> None:
     store.put_backend(A)
     store.put_frontend(frontend("web", pool("main", b=1)))
     assert store.frontends_of(key("a")) == {key("api")}
-    store.remove_frontend(key("api"))
+    store.remove_object(ObjectKind.FRONTEND, key("api"))
     assert store.frontends_of(key("a")) == frozenset()
 
 
@@ -131,9 +131,9 @@ def test_asking_for_what_is_not_there_leaves_no_trace() -> None:
     store = ObjectStore()
     assert (store.frontends_of(key("x")), store.backends_of(key("x"))) == (frozenset(), frozenset())
     assert store.group_of(PREFIX) == []
-    store.remove_backend(key("x"))
-    store.remove_frontend(key("x"))
-    store.remove_health_check(key("x"))
+    store.remove_object(ObjectKind.BACKEND, key("x"))
+    store.remove_object(ObjectKind.FRONTEND, key("x"))
+    store.remove_object(ObjectKind.HEALTH_CHECK, key("x"))
     assert (store.frontends, store.backends, store.health_checks) == ({}, {}, {})
 
 
@@ -152,12 +152,7 @@ def test_the_last_good_version_stays_in_force_until_a_good_one_mends_it() -> Non
 def test_what_is_deleted_is_not_wrong_any_more(kind: ObjectKind) -> None:
     store = ObjectStore()
     store.put_invalid(kind, key("x"), WRONG)
-    remove = {
-        ObjectKind.FRONTEND: store.remove_frontend,
-        "Backend": store.remove_backend,
-        "HealthCheck": store.remove_health_check,
-    }[kind]
-    remove(key("x"))
+    store.remove_object(kind, key("x"))
     assert store.invalid == {}
 
 

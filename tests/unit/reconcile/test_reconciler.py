@@ -142,11 +142,11 @@ async def test_a_backend_of_two_frontends_is_probed_once_until_the_last_is_gone(
     world = await served()
     world.put(frontend("other", pool("p", a=1), on=vip("192.0.2.11/32")))
     assert sum(one.backend == A.key for one in world.prober.started) == 1
-    world.store.remove_frontend(key("web"))
+    world.store.remove_object(ObjectKind.FRONTEND, key("web"))
     world.reconcile()
     assert A.key in world.prober.running
     world.sink.take()
-    world.store.remove_frontend(key("other"))
+    world.store.remove_object(ObjectKind.FRONTEND, key("other"))
     world.reconcile()
     assert A.key not in world.prober.running
     assert ("removed", "a from other") in world.sink.take()
@@ -154,7 +154,7 @@ async def test_a_backend_of_two_frontends_is_probed_once_until_the_last_is_gone(
 
 async def test_a_deleted_backend_is_removed_from_each_frontend() -> None:
     world = await served()
-    world.store.remove_backend(A.key)
+    world.store.remove_object(ObjectKind.BACKEND, A.key)
     world.reconcile()
     assert world.prober.running.keys() == {B.key}
     assert ("removed", "a from web") in world.sink.take()
@@ -163,7 +163,7 @@ async def test_a_deleted_backend_is_removed_from_each_frontend() -> None:
 
 async def test_a_deleted_health_check_takes_no_serving_backend_out() -> None:
     world = await served()
-    world.store.remove_health_check(key("check"))
+    world.store.remove_object(ObjectKind.HEALTH_CHECK, key("check"))
     world.reconcile()
     assert not world.prober.running
     assert world.weights() == [10, 0]
@@ -210,7 +210,7 @@ async def test_the_winner_goes_and_the_loser_takes_over() -> None:
     rival = frontend("rival", pool("p", b=7), age=-5)
     world.put(rival)
     assert world.reconciler.views[rival.key].desired is None
-    world.store.remove_frontend(key("web"))
+    world.store.remove_object(ObjectKind.FRONTEND, key("web"))
     world.reconcile()
     assert world.weights("rival") == [7]
 
