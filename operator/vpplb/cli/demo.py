@@ -14,7 +14,7 @@ import click
 
 from vpplb.cli.options import check_address, env_option
 from vpplb.cli.service_runner import run_service
-from vpplb.cli.terminal import CommandError, print_line
+from vpplb.cli.terminal import CommandError, exit_on_findings
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -56,7 +56,6 @@ def demo_command(folder: Path, vpp_api_socket: Path | None, http_address: str, o
     A server is taken down after a few seconds and brought back, so that you see a failover.
     VPP is a simulator unless one runs on this machine. Ctrl-C ends it.
     """
-    from vpplb.files.manifests import BadManifests
     from vpplb.standalone.demo import DemoFailed, FailoverDemo
 
     logging.basicConfig(level=logging.ERROR)
@@ -75,14 +74,10 @@ def demo_command(folder: Path, vpp_api_socket: Path | None, http_address: str, o
             showing.cancel()
             await asyncio.gather(showing, return_exceptions=True)
 
-    with ExitStack() as stack:
+    with ExitStack() as stack, exit_on_findings(1):
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vpplb-demo-")))
         try:
             run_service(lambda stop: play_demo(stop, directory))
-        except BadManifests as error:
-            for finding in error.findings:
-                print_line(finding, err=True)
-            sys.exit(1)
         except (DemoFailed, OSError) as error:
             raise CommandError(str(error)) from error
 

@@ -4,7 +4,7 @@ import asyncio
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -15,19 +15,28 @@ from vpplb.cli.options import (
     own_all,
     source_flags,
 )
-from vpplb.cli.terminal import print_block, print_line
+from vpplb.cli.terminal import exit_on_findings, print_block, print_line
 
 if TYPE_CHECKING:
+    from vpplb.cli.plan_view import PlanView
     from vpplb.plan.settings import DesiredSettings
     from vpplb.resources.allowances import AddressAllowances
 
 NOTHING, SOMETHING, WRONG, UNREACHABLE = 0, 1, 2, 3
 API_SOCKET = Path("/run/vpp/api.sock")
-_MANIFESTS = click.Path(path_type=Path, exists=True, allow_dash=True)
+MANIFESTS = click.Path(path_type=Path, exists=True, allow_dash=True)
+output_flag = click.option(
+    "-o",
+    "--output",
+    default="table",
+    show_default=True,
+    type=click.Choice(["table", "json"]),
+    help="How to print it.",
+)
 
 
 @click.command(short_help="Show what an agent would do, and what that does to new flows.")
-@click.argument("manifests", metavar="[MANIFESTS...]", nargs=-1, type=_MANIFESTS)
+@click.argument("manifests", metavar="[MANIFESTS...]", nargs=-1, type=MANIFESTS)
 @env_option(
     "--vpp-api-socket",
     default=None,
@@ -39,7 +48,7 @@ _MANIFESTS = click.Path(path_type=Path, exists=True, allow_dash=True)
     "--from",
     "start",
     multiple=True,
-    type=_MANIFESTS,
+    type=MANIFESTS,
     help="Start from what these manifests come to; may be given several times.",
 )
 @env_option("--node", default=None, help="Plan for this node of the cluster, as its agent would.")
@@ -59,15 +68,9 @@ _MANIFESTS = click.Path(path_type=Path, exists=True, allow_dash=True)
 @allowance_flags
 @source_flags
 @own_all
-@click.option(
-    "-o",
-    "--output",
-    default="table",
-    show_default=True,
-    type=click.Choice(["table", "json"]),
-    help="How to print it.",
-)
+@output_flag
 @click.pass_context
+@exit_on_findings(WRONG)
 def plan_command(
     context: click.Context,
     manifests: tuple[Path, ...],
@@ -103,9 +106,7 @@ def plan_command(
                   vpplb plan manifests/ --vpp-api-socket /run/vpp/api.sock
                   vpplb plan --node worker-1
     """
-    from vpplb.cli.plan_view import print_plan, to_json
     from vpplb.cli.planning import NodeSource, plan_manifests, plan_node
-    from vpplb.files.manifests import BadManifests
     from vpplb.kube.api_types import ConfigError, KubeError
     from vpplb.sync.ports import LoadBalancerGone
 
@@ -126,13 +127,16 @@ def plan_command(
                 own_all=own_all,
                 allowed=allowed,
             )
-    except BadManifests as error:
-        for finding in error.findings:
-            print_line(finding, err=True)
-        sys.exit(WRONG)
     except (LoadBalancerGone, KubeError, ConfigError) as error:
         print_line(f"Error: {error}", err=True)
         sys.exit(UNREACHABLE)
+    finish_plan(view, output)
+
+
+def finish_plan(view: "PlanView", output: str) -> NoReturn:
+    """Print a plan, and exit with what it comes to."""
+    from vpplb.cli.plan_view import print_plan, to_json
+
     if output == "json":
         print_block(to_json(view))
     else:

@@ -1,6 +1,5 @@
 """`vpplb standalone`: operator and agent in one process, no cluster."""
 
-import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ import click
 
 from vpplb.cli import options
 from vpplb.cli.service_runner import run_service
-from vpplb.cli.terminal import print_line
+from vpplb.cli.terminal import exit_on_findings
 
 
 @click.command(short_help="Operator and agent in one process, from a folder of manifests.")
@@ -35,6 +34,7 @@ from vpplb.cli.terminal import print_line
 @options.http_address
 @options.http_hosts
 @options.log_flags
+@exit_on_findings(2)
 def standalone_command(sync_interval: timedelta, no_blind_guard: bool, **given: Any) -> None:
     """Probe backends and program one VPP, from the manifests in DIR; no cluster is needed.
 
@@ -42,15 +42,9 @@ def standalone_command(sync_interval: timedelta, no_blind_guard: bool, **given: 
     when a file changes and on SIGHUP; a set of files with a mistake is refused with file and
     line, and what runs goes on. Validate beforehand with `vpplb check DIR`.
     """
-    from vpplb.files.manifests import BadManifests
     from vpplb.standalone.app import StandaloneApp, StandaloneOptions
 
     asked = StandaloneOptions(
         sync_interval=sync_interval.total_seconds(), blind_guard=not no_blind_guard, **given
     )
-    try:
-        run_service(lambda stop: StandaloneApp(asked).run(stop))
-    except BadManifests as error:
-        for finding in error.findings:
-            print_line(finding, err=True)
-        sys.exit(2)
+    run_service(lambda stop: StandaloneApp(asked).run(stop))

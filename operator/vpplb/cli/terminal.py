@@ -3,6 +3,9 @@
 No command calls `click.echo` itself but for bytes of its own making; a test sees to it.
 """
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import IO, Any
 
 import click
@@ -30,6 +33,19 @@ class CommandError(click.ClickException):
 
     def show(self, file: IO[Any] | None = None) -> None:
         click.echo(f"Error: {make_printable(self.format_message())}", file=file, err=file is None)
+
+
+@contextmanager
+def exit_on_findings(status: int) -> Iterator[None]:
+    """End with this status where manifests are wrong, each finding in a line."""
+    from vpplb.files.manifests import BadManifests
+
+    try:
+        yield
+    except BadManifests as error:
+        for finding in error.findings:
+            print_line(finding, err=True)
+        sys.exit(status)
 
 
 def count_of(number: int, noun: str) -> str:

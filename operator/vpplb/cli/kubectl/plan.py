@@ -8,13 +8,11 @@ import click
 
 from vpplb.cli.kubectl.session import UsualFlags, usual_flags
 from vpplb.cli.options import allowance_flags
-from vpplb.cli.plan import NOTHING, SOMETHING, UNREACHABLE, WRONG
-from vpplb.cli.terminal import print_block, print_line
+from vpplb.cli.plan import MANIFESTS, UNREACHABLE, WRONG, finish_plan, output_flag
+from vpplb.cli.terminal import exit_on_findings
 
 if TYPE_CHECKING:
     from vpplb.resources.allowances import AddressAllowances
-
-_MANIFESTS = click.Path(path_type=Path, exists=True, allow_dash=True)
 
 
 @click.command(name="plan", short_help="Show what manifests would change, before they are applied.")
@@ -23,7 +21,7 @@ _MANIFESTS = click.Path(path_type=Path, exists=True, allow_dash=True)
     "--filename",
     "manifests",
     multiple=True,
-    type=_MANIFESTS,
+    type=MANIFESTS,
     help="File or folder of manifests, or - for standard input; may be given several times.",
 )
 @click.option(
@@ -32,16 +30,10 @@ _MANIFESTS = click.Path(path_type=Path, exists=True, allow_dash=True)
     metavar="BACKEND",
     help="Backend (name, or namespace/name) that counts as down; may be given several times.",
 )
-@click.option(
-    "-o",
-    "--output",
-    default="table",
-    show_default=True,
-    type=click.Choice(["table", "json"]),
-    help="How to print it.",
-)
+@output_flag
 @allowance_flags
 @usual_flags()
+@exit_on_findings(WRONG)
 def plan_command(
     flags: UsualFlags,
     manifests: tuple[Path, ...],
@@ -67,23 +59,13 @@ def plan_command(
                   kubectl vpplb plan --down nginx0
     """
     from vpplb.cli.kubectl.manifest_edit import ManifestEdit, plan_in_cluster
-    from vpplb.cli.plan_view import print_plan, to_json
-    from vpplb.files.manifests import BadManifests
 
     if not manifests and not down:
         raise click.UsageError("give manifests with -f, or --down BACKEND")
     edit = ManifestEdit(manifests=manifests, down=down, allowed=allowed)
     try:
         view = flags.run_work(lambda cluster: plan_in_cluster(cluster, edit))
-    except BadManifests as error:
-        for finding in error.findings:
-            print_line(finding, err=True)
-        sys.exit(WRONG)
     except click.ClickException as error:
         error.show()
         sys.exit(UNREACHABLE)
-    if output == "json":
-        print_block(to_json(view))
-    else:
-        print_plan(view)
-    sys.exit(SOMETHING if view.result.ops else NOTHING)
+    finish_plan(view, output)

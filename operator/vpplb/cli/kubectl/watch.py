@@ -65,7 +65,7 @@ def watch_command(flags: UsualFlags, history: bool, output: str) -> None:
     Examples:   kubectl vpplb watch
                 kubectl vpplb watch -A -o json | jq -r 'select(.after == "down") | .object'
     """
-    show = _as_json if output == "json" else _as_line
+    show = to_json if output == "json" else _as_line
     follower = ChangeFollower(lambda one: print_coloured(show(one)), history=history)
     flags.run_work(lambda cluster: _follow_all(cluster, follower))
 
@@ -218,7 +218,3 @@ def _as_line(one: WatchedChange) -> str:
     why = make_printable("  ".join(part for part in (one.code, one.detail) if part))
     line = f"{at}  {one.kind.lower():8}  {make_printable(one.object)}  {change}"
     return f"{line}  {why}" if why else line
-
-
-def _as_json(one: WatchedChange) -> str:
-    return to_json(one)
