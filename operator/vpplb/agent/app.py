@@ -10,8 +10,7 @@ from pathlib import Path
 
 from vpplb.agent.dataplane_reporter import DataplaneReporter
 from vpplb.agent.frontend_selector import KINDS, FrontendSelector, SelectedFrontends
-from vpplb.agent.identity import agent_identity, explain_rivalry, make_outranking
-from vpplb.agent.node_registration import NodeRegistration
+from vpplb.agent.node_registration import NodeRegistration, agent_identity, outranks_holder
 from vpplb.agent.vips_page import VipsPage
 from vpplb.files.owned_state_store import OwnedStateStore, VppIdentity, read_owned
 from vpplb.kube.api_types import JsonObject, KubeError
@@ -184,7 +183,7 @@ class Agent:
         """
         stored = self._store.load()
         dataplane = await self._node.register_node()
-        self._waits_for = partial(explain_rivalry, self._heartbeat)
+        self._waits_for = partial(_explain_rivalry, self._heartbeat)
         await self._heartbeat.claim_lease()
         self._waits_for = str
         state = stored.state if stored else read_owned(dataplane)
@@ -279,7 +278,17 @@ def _make_heartbeat(
         holder=agent_identity(options.node, options.vpp_api_socket),
         clock=clock,
         owners=lambda: node.owners,
-        outranks=make_outranking(lambda: node.boot_id),
+        outranks=lambda holder: outranks_holder(node.boot_id, holder),
+    )
+
+
+def _explain_rivalry(heartbeat: LeaseHeartbeat) -> str:
+    """Say that another agent has this node's name; until then the lease is being looked at."""
+    if not heartbeat.rival:
+        return f"the lease {heartbeat.key} is not claimed yet"
+    return (
+        f"another agent of this node's name is at work ({heartbeat.rival}; this one is"
+        f" {heartbeat.holder}): hands off until its lease {heartbeat.key} has run out"
     )
 
 

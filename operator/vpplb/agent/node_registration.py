@@ -3,14 +3,22 @@
 The Dataplane is named as the node, carries its labels (so that the operator knows which
 frontends a node shall carry without reading Nodes) and is owned by it, so it goes with it. An
 annotation tells which labels are the Node's: those of others are left alone.
+
+Two machines may have agents of one node's name: an image that was cloned, a name typed twice. The
+one that came first goes on; the second keeps its hands off its VPP and the Dataplane. An agent that
+is started again, beside the same VPP, is the same one and need not wait. Where a kubelet says on
+which machine the node is, an agent there has the first claim, also after a crash of the machine.
 """
 
 import asyncio
+import hashlib
 import json
 import logging
 import random
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 
+from vpplb.files.machine import boot_id
 from vpplb.files.owned_state_store import OwnedStateStore
 from vpplb.kube.api_types import ApiError, Conflict, JsonObject, KubeError, NotFound, cluster_key
 from vpplb.kube.client import KubeClient
@@ -31,6 +39,17 @@ REMAKE_DELAY = 1.0
 
 
 OnLabels = Callable[[Mapping[str, str]], None]
+
+
+def agent_identity(node: str, socket: Path) -> str:
+    """Return a name of the agent beside the VPP of this socket, until the machine starts anew."""
+    digest = hashlib.sha256(str(socket.resolve()).encode()).hexdigest()[:8]
+    return f"{node}_{boot_id()}_{digest}"
+
+
+def outranks_holder(kubelet: str, holder: str) -> bool:
+    """Whether an agent need not wait for a holder; `kubelet`: the boot id that the Node tells."""
+    return bool(kubelet) and kubelet == boot_id() and f"_{kubelet}_" not in holder
 
 
 class NodeRegistration:

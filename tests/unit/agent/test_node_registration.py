@@ -2,12 +2,19 @@
 
 import asyncio
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
 from data.kept_memory import HERE
 from fakes.api_server import FakeApiServer
-from vpplb.agent.node_registration import REFRESH, NodeRegistration
+from vpplb.agent.node_registration import (
+    REFRESH,
+    NodeRegistration,
+    agent_identity,
+    outranks_holder,
+)
+from vpplb.files import machine
 from vpplb.files.owned_state_store import OwnedStateStore
 from vpplb.kube.api_types import ApiError, ApiUnreachable, JsonObject, cluster_key
 from vpplb.kube.object_cache import CachedObject
@@ -282,3 +289,32 @@ async def test_what_a_dataplane_of_an_earlier_node_of_that_name_says_is_not_ours
     server.dataplane["ownerReferences"] = [{**OWNER, "uid": "earlier"}]
     assert (await one.register_node())["status"] == {}
     assert server.dataplane["ownerReferences"] == [OWNER]
+
+
+SOCKET = Path("/run/vpp/api.sock")
+
+
+@pytest.fixture
+def boot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    file = tmp_path / "boot_id"
+    file.write_text("boot-1\n")
+    monkeypatch.setattr(machine, "BOOT_ID", file)
+    return file
+
+
+def test_one_beside_the_same_vpp_is_the_same_until_the_machine_starts_anew(boot: Path) -> None:
+    before = agent_identity("n1", SOCKET)
+    assert agent_identity("n1", SOCKET) == before
+    assert agent_identity("n1", SOCKET.with_name("other.sock")) != before
+    boot.write_text("boot-2")
+    assert agent_identity("n1", SOCKET) != before
+
+
+def test_one_where_the_kubelet_is_goes_before_one_of_another_machine_or_start(boot: Path) -> None:
+    here = agent_identity("n1", SOCKET)
+    boot.write_text("boot-2")
+    elsewhere = agent_identity("n1", SOCKET)
+    assert outranks_holder("boot-2", here)
+    assert not outranks_holder("boot-2", elsewhere)
+    assert not outranks_holder("boot-1", here)
+    assert not outranks_holder("", here)

@@ -6,8 +6,7 @@ import pytest
 from vpplb.model.vip import Encap, IPAddress
 from vpplb.simulator.counters import PacketKind
 from vpplb.simulator.flows import TCP, UDP, FiveTuple, NotModelled, StickyTable, crc32c, flow_hash
-from vpplb.simulator.lb import NO_VIP, LoadBalancerState
-from vpplb.simulator.lb_tables import GARBAGE_RUN
+from vpplb.simulator.lb import GARBAGE_RUN, NO_VIP, LoadBalancerState
 from vpplb.simulator.rows import NewVip, VipKey, VppRetval
 
 HTTP, DNS, SCTP = 80, 53, 132

@@ -5,8 +5,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 import pytest
 
 from vpplb.model.vip import AppServer, Encap, LbConf, Vip, VipId, VipProtocol, VipSettings
-from vpplb.simulator.lb import LoadBalancerState
-from vpplb.simulator.lb_tables import CONCURRENCY_TIMEOUT, GARBAGE_RUN
+from vpplb.simulator.lb import CONCURRENCY_TIMEOUT, GARBAGE_RUN, LoadBalancerState
 from vpplb.simulator.rows import NewVip, VipKey, VppAborted, VppRetval
 
 GRE4 = NewVip(encap=Encap.GRE4)
