@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,17 +23,10 @@ from vpplb.kube.status_writer import StatusWriter
 from vpplb.model.clock import Clock, SystemClock
 from vpplb.model.names import ObjectKey
 from vpplb.plan.settings import DesiredSettings
-from vpplb.sync.packet_meter import PacketMeter
 from vpplb.sync.syncer import VppSyncer
 from vpplb.sync.vip_state import OwnedState, VipState
 from vpplb.telemetry.http import HttpServer, PageUnavailable
-from vpplb.telemetry.metrics import (
-    AgentMetrics,
-    MetricsRegistry,
-    PacketCount,
-    packet_counts,
-    register_packets,
-)
+from vpplb.telemetry.metrics import AgentMetrics, MetricsRegistry, register_packets
 from vpplb.telemetry.process_health import ProcessHealth
 from vpplb.vpp.access import VppAccess
 
@@ -133,7 +126,10 @@ class Agent:
             options.node, self._vpp.lb.read_with_indexes, self._vpp.counters, self._vips, clock
         )
         self._waits_for: Callable[[], str] = lambda: "not introduced yet"
-        register_packets(registry, partial(_count_packets, self._vpp.meter, self._vips))
+        meter, vips = self._vpp.meter, self._vips
+        register_packets(
+            registry, lambda: meter.packets if meter else {}, lambda: vips.owned_state.owned
+        )
         registry.register(self._kube.health)
         self.http = self._make_http(registry)
 
@@ -290,10 +286,6 @@ def _explain_rivalry(heartbeat: LeaseHeartbeat) -> str:
         f"another agent of this node's name is at work ({heartbeat.rival}; this one is"
         f" {heartbeat.holder}): hands off until its lease {heartbeat.key} has run out"
     )
-
-
-def _count_packets(meter: PacketMeter | None, vips: VipState) -> Iterable[PacketCount]:
-    return packet_counts(meter.packets, vips.owned_state.owned) if meter is not None else ()
 
 
 def _first_error(error: BaseException) -> BaseException:

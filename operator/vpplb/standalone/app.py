@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -32,14 +32,7 @@ from vpplb.sync.vip_state import VipState
 from vpplb.telemetry.decision_log import DecisionLog
 from vpplb.telemetry.event_stream import EventStream
 from vpplb.telemetry.http import HttpServer
-from vpplb.telemetry.metrics import (
-    AgentMetrics,
-    MetricsRegistry,
-    OperatorMetrics,
-    PacketCount,
-    packet_counts,
-    register_packets,
-)
+from vpplb.telemetry.metrics import AgentMetrics, MetricsRegistry, OperatorMetrics, register_packets
 from vpplb.telemetry.process_health import ProcessHealth, complain_late
 from vpplb.telemetry.state_view import DecidedStateView
 from vpplb.vpp.access import StaleClients, VppAccess
@@ -100,9 +93,11 @@ class StandaloneApp:
         access = _make_access(options, vpp_metrics)
         self._lock = access.lock if lb is None else None
         indexes = indexes or (access.lb.vip_indexes if lb is None else None)
-        self._meter = _make_meter(access.counters, indexes)
+        self._meter = meter = _make_meter(access.counters, indexes)
         vips = VipState(own_all=options.own_all)
-        register_packets(registry, partial(_count_packets, self._meter, vips))
+        register_packets(
+            registry, lambda: meter.packets if meter else {}, lambda: vips.owned_state.owned
+        )
         self._store = _make_store(options, vips)
         refresh = partial(self._statuses.refresh_status, ObjectKind.FRONTEND)
         self.vpp = LocalVpp(programmed, refresh, self._store, vpp_metrics)
@@ -249,7 +244,3 @@ def _make_store(options: StandaloneOptions, vips: VipState) -> OwnedStateStore:
 
 def _make_meter(counters: VipCounters | None, indexes: Indexes | None) -> PacketMeter | None:
     return PacketMeter(counters, indexes) if counters and indexes else None
-
-
-def _count_packets(meter: PacketMeter | None, vips: VipState) -> Iterable[PacketCount]:
-    return packet_counts(meter.packets, vips.owned_state.owned) if meter is not None else ()

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache, partial
 from itertools import accumulate
-from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import HistogramMetricFamily, Metric
@@ -26,23 +25,6 @@ from vpplb.telemetry import catalog
 from vpplb.telemetry.object_metrics import ObjectView, object_series
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
-
-
-class PacketCount(NamedTuple):
-    """Packets to a frontend's VIP; `kind` is existing, first, untracked or no_server."""
-
-    key: ObjectKey
-    kind: str
-    packets: int
-
-
-def packet_counts(
-    packets: Mapping[VipId, PacketTally], owned: Mapping[VipId, ObjectKey]
-) -> Iterator[PacketCount]:
-    """Count the packets of each frontend's VIP; those of VIPs that are no frontend's are not."""
-    for vip, counts in packets.items():
-        if (key := owned.get(vip)) is not None:
-            yield from (PacketCount(key, kind, number) for kind, number in asdict(counts).items())
 
 
 class MetricsRegistry(CollectorRegistry):
@@ -170,20 +152,25 @@ class OperatorMetrics:
 
 @dataclass(slots=True, eq=False)
 class _PacketCollector(Collector):
-    packets: Callable[[], Iterable[PacketCount]]
+    packets: Callable[[], Mapping[VipId, PacketTally]]
+    owned: Callable[[], Mapping[VipId, ObjectKey]]
 
     def collect(self) -> Iterator[Metric]:
-        family = catalog.VIP_PACKETS.make_family()
-        for (namespace, name), kind, count in self.packets():
-            family.add_metric((namespace, name, kind), count)
+        family, owned = catalog.VIP_PACKETS.make_family(), self.owned()
+        for vip, counts in self.packets().items():
+            if key := owned.get(vip):
+                for kind, number in asdict(counts).items():
+                    family.add_metric((*key, kind), number)
         yield family
 
 
 def register_packets(
-    registry: MetricsRegistry, packets: Callable[[], Iterable[PacketCount]]
+    registry: MetricsRegistry,
+    packets: Callable[[], Mapping[VipId, PacketTally]],
+    owned: Callable[[], Mapping[VipId, ObjectKey]],
 ) -> None:
-    """Show the packets of each VIP; `packets` is asked at scrape time."""
-    registry.register(_PacketCollector(packets))
+    """Show the packets of each frontend's VIP (`owned`); both are asked at scrape time."""
+    registry.register(_PacketCollector(packets, owned))
 
 
 class AgentMetrics:

@@ -30,7 +30,7 @@ def test_the_programs_serve_exactly_what_the_catalogue_lists() -> None:
     registry = MetricsRegistry()
     OperatorMetrics(registry, NoObjects())
     AgentMetrics(registry)
-    register_packets(registry, tuple)
+    register_packets(registry, dict, dict)
     health = ProcessHealth(watch_ages=dict, api_age=float, writes_due=int, processes=lambda: (0, 0))
     registry.register(health)
     served = {

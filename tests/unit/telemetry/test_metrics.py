@@ -14,8 +14,6 @@ from vpplb.telemetry.metrics import (
     AgentMetrics,
     MetricsRegistry,
     OperatorMetrics,
-    PacketCount,
-    packet_counts,
     register_packets,
 )
 from vpplb.telemetry.object_metrics import FrontendSample, ObjectView
@@ -142,25 +140,35 @@ def test_the_agent_counts_calls_changes_and_repairs() -> None:
     assert value(registry, "vpplb_sync_duration_seconds_count") == 1
 
 
+OWN, OTHER = (VipId(ip_network(f"192.0.2.{n}/32"), VipProtocol.TCP, 80) for n in (1, 2))
+
+
 def test_packets_of_vips_are_read_when_somebody_scrapes() -> None:
-    counts = [PacketCount(WEB, "first", 10)]
+    packets = {OWN: PacketTally(first=10)}
     registry = MetricsRegistry()
-    register_packets(registry, lambda: counts)
+    register_packets(registry, lambda: packets, lambda: {OWN: WEB})
     labels = {"namespace": "shop", "frontend": "web", "kind": "first"}
     assert value(registry, "vpplb_vip_packets_total", **labels) == 10
-    counts[:] = [PacketCount(WEB, "first", 12)]
+    packets[OWN] = PacketTally(first=12)
     assert value(registry, "vpplb_vip_packets_total", **labels) == 12
 
 
 def test_packets_are_counted_for_the_frontend_whose_vip_it_is() -> None:
-    own, other = (VipId(ip_network(f"192.0.2.{n}/32"), VipProtocol.TCP, 80) for n in (1, 2))
-    packets = PacketTally(existing=4, first=3, untracked=2, no_server=1)
-    counted = list(packet_counts({own: packets, other: PacketTally(first=9)}, {own: WEB}))
+    packets = {
+        OWN: PacketTally(existing=4, first=3, untracked=2, no_server=1),
+        OTHER: PacketTally(first=9),
+    }
+    registry = MetricsRegistry()
+    register_packets(registry, lambda: packets, lambda: {OWN: WEB})
+    counted = [
+        (sample.labels, sample.value)
+        for family in registry.collect()
+        for sample in family.samples
+        if sample.name == "vpplb_vip_packets_total"
+    ]
     assert counted == [
-        PacketCount(WEB, "existing", 4),
-        PacketCount(WEB, "first", 3),
-        PacketCount(WEB, "untracked", 2),
-        PacketCount(WEB, "no_server", 1),
+        ({"namespace": "shop", "frontend": "web", "kind": kind}, number)
+        for kind, number in (("existing", 4), ("first", 3), ("untracked", 2), ("no_server", 1))
     ]
 
 
