@@ -17,10 +17,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from vpplb.model.lookup import AddressSet, PrefixSet
-from vpplb.model.names import ObjectKey, ObjectKind
+from vpplb.model.names import ObjectKey
 from vpplb.model.problem import Problem
 from vpplb.model.vip import Encap, IPAddress, IPNetwork, VipProtocol
-from vpplb.plan.resolved import ResolvedFrontend, ResolvedMember
+from vpplb.plan.resolved import ResolvedFrontend, ResolvedMember, frontend_problem
 
 NAT = frozenset({Encap.NAT4, Encap.NAT6})
 _FEW = 5
@@ -70,7 +70,8 @@ def without_loops(one: ResolvedFrontend, older: AcceptedFrontends) -> ResolvedFr
     address = _read_host(vip)
     if address is not None and (taken := older.find_serving(address)):
         message = f"{address} is a server of Frontend {_name_frontend(taken[0])}"
-        return replace(one, members=(), rejected=_make_conflict(one, "spec.address", message))
+        rejected = frontend_problem(one.frontend, "Conflict", "spec.address", message)
+        return replace(one, members=(), rejected=rejected)
     unfit = dict(_find_unfit(one, older))
     if unfit:
         one = _left_out(one, unfit)
@@ -169,7 +170,7 @@ def _left_out(one: ResolvedFrontend, unfit: Mapping[IPAddress, str]) -> Resolved
         "not served, since VPP would lose or repeat their packets, or die of them: "
         + _join_few([f"{_name_member(member)} {unfit[member.address]}" for member in out])
     )
-    problem = _make_conflict(one, _locate_members(one, out), message)
+    problem = frontend_problem(one.frontend, "Conflict", _locate_members(one, out), message)
     if one.rejected is not None:
         problem = replace(one.rejected, message=f"{one.rejected.message}; {message}")
     kept = tuple(member for member in one.members if member.address not in unfit)
@@ -202,26 +203,11 @@ def _find_doubts(one: ResolvedFrontend, older: AcceptedFrontends) -> Iterator[Pr
 
 
 def _describe_doubt(one: ResolvedFrontend, field: str, where: str, names: str) -> Problem:
-    return Problem(
-        kind=ObjectKind.FRONTEND,
-        key=one.frontend.key,
-        reason="ServersInVip",
-        message=f"servers {where} and get nothing unless VPP has a better route to them: {names}",
-        field=field,
-    )
+    message = f"servers {where} and get nothing unless VPP has a better route to them: {names}"
+    return frontend_problem(one.frontend, "ServersInVip", field, message)
 
 
 # --- words ------------------------------------------------------------------------------------
-
-
-def _make_conflict(one: ResolvedFrontend, field: str, message: str) -> Problem:
-    return Problem(
-        kind=ObjectKind.FRONTEND,
-        key=one.frontend.key,
-        reason="Conflict",
-        message=message,
-        field=field,
-    )
 
 
 def _locate_members(one: ResolvedFrontend, members: Sequence[ResolvedMember]) -> str:

@@ -16,7 +16,7 @@ from vpplb.model.objects import Backend, Frontend
 from vpplb.model.problem import Problem
 from vpplb.model.vip import Encap, VipProtocol
 from vpplb.plan.loops import AcceptedFrontends, without_loops
-from vpplb.plan.resolved import ResolvedFrontend, ResolvedMember
+from vpplb.plan.resolved import ResolvedFrontend, ResolvedMember, frontend_problem
 
 BackendLookup = Callable[[ObjectKey], Backend | None]
 EncapLookup = Callable[[ObjectKey], Encap | None]
@@ -102,15 +102,9 @@ def _resolve_one(
         for j, member in enumerate(pool.members):
             found = backend(member.backend)
             if found is None:
-                unresolved.append(
-                    Problem(
-                        kind=ObjectKind.FRONTEND,
-                        key=frontend.key,
-                        reason="BackendNotFound",
-                        message=f"there is no Backend {member.backend}",
-                        field=f"spec.pools[{i}].backends[{j}].name",
-                    )
-                )
+                field = f"spec.pools[{i}].backends[{j}].name"
+                message = f"there is no Backend {member.backend}"
+                unresolved.append(frontend_problem(frontend, "BackendNotFound", field, message))
             else:
                 members.append(
                     ResolvedMember(
@@ -158,13 +152,8 @@ def _describe_mix(
 ) -> Problem:
     names = ", ".join(sorted({f"{m.backend.name} ({m.address})" for m in strangers}))
     family = _SERVER_FAMILY[encap]
-    return Problem(
-        kind=ObjectKind.FRONTEND,
-        key=frontend.key,
-        reason="MixedFamilies",
-        message=f"{encap.value} reaches IPv{family} servers only; these are not: {names}",
-        field="spec.pools",
-    )
+    message = f"{encap.value} reaches IPv{family} servers only; these are not: {names}"
+    return frontend_problem(frontend, "MixedFamilies", "spec.pools", message)
 
 
 def _first_conflict(
@@ -173,13 +162,8 @@ def _first_conflict(
     for other in others:
         message = _find_conflict(candidate, other)
         if message:
-            return Problem(
-                kind=ObjectKind.FRONTEND,
-                key=candidate.frontend.key,
-                reason="Conflict",
-                message=f"{message} of Frontend {other.frontend.key}, which is older",
-                field="spec.address",
-            )
+            message += f" of Frontend {other.frontend.key}, which is older"
+            return frontend_problem(candidate.frontend, "Conflict", "spec.address", message)
     return None
 
 

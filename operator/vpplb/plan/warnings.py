@@ -6,12 +6,11 @@ A warning refuses nothing: another VPP may do better. `vpplb check` warns of it,
 
 from collections.abc import Iterator
 
-from vpplb.model.names import ObjectKind
 from vpplb.model.objects import Frontend
 from vpplb.model.problem import Problem
 from vpplb.model.vip import Encap, LbConf, VipProtocol, VipTable
 from vpplb.plan.loops import NAT
-from vpplb.plan.resolved import ResolvedFrontend
+from vpplb.plan.resolved import ResolvedFrontend, frontend_problem
 
 
 def find_warnings(resolved: ResolvedFrontend) -> tuple[Problem, ...]:
@@ -47,7 +46,7 @@ def _warn_of_nat(frontend: Frontend) -> Iterator[Problem]:
             "VPP (seen up to 26.10) drops TCP that comes to a NAT VIP, only UDP gets through;"
             " GRE4, GRE6 and L3DSR carry both"
         )
-        yield _warn_of_encap(frontend, "NatDropsTcp", message)
+        yield frontend_problem(frontend, "NatDropsTcp", "spec.encap", message)
         return
     # VPP quirk: port of NAT's answers. It is kept as the host has it and sent as it is (lb.c,
     # lb_vip_add_ass: src_port).
@@ -58,14 +57,4 @@ def _warn_of_nat(frontend: Frontend) -> Iterator[Problem]:
             f"answers leave VPP (seen up to 26.10) from port {swapped} instead of {port}, its bytes"
             " being swapped: clients that look at it do not take them"
         )
-        yield _warn_of_encap(frontend, "NatSwapsPort", message)
-
-
-def _warn_of_encap(frontend: Frontend, reason: str, message: str) -> Problem:
-    return Problem(
-        kind=ObjectKind.FRONTEND,
-        key=frontend.key,
-        reason=reason,
-        field="spec.encap",
-        message=message,
-    )
+        yield frontend_problem(frontend, "NatSwapsPort", "spec.encap", message)
