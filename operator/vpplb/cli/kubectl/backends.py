@@ -8,15 +8,14 @@ import click
 
 from vpplb.cli.kubectl.frontends import frontends_by_backend
 from vpplb.cli.kubectl.output import OutputFormat, format_age, print_output
-from vpplb.cli.kubectl.problems import ObjectProblem, find_problems
 from vpplb.cli.kubectl.session import ClusterSession, UsualFlags, output, usual_flags
-from vpplb.cli.kubectl.statuses import read_status_as
+from vpplb.cli.kubectl.statuses import ObjectProblem, find_problems
 from vpplb.cli.tables import Row, colour_state, write_table
 from vpplb.kube.api_types import JsonObject, key_of
 from vpplb.model.health import HealthState
 from vpplb.model.names import ObjectKind
 from vpplb.resources.backend import BackendStatus
-from vpplb.resources.stored import spec_of
+from vpplb.resources.stored import read_status, spec_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +68,7 @@ async def _read_backends(cluster: ClusterSession) -> list[BackendLine]:
 def read_backend_line(raw: JsonObject, frontends: Sequence[JsonObject]) -> BackendLine:
     """Read a Backend; `frontends` are those that use it."""
     spec, key = spec_of(raw), key_of(raw)
-    status = read_status_as(raw, BackendStatus)
+    status = read_status(raw, BackendStatus)
     problems = [one for one in find_problems(raw, BackendStatus) if one.condition != "Healthy"]
     return BackendLine(
         namespace=key.namespace,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from vpplb.cli.kubectl.frontends import FrontendLine, read_frontend_line, share_by_server
-from vpplb.cli.kubectl.statuses import read_pools, read_status_as, read_wanted
+from vpplb.cli.kubectl.statuses import read_pools, read_wanted
 from vpplb.kube.api_types import JsonObject, key_of
 from vpplb.model.health import HealthState
 from vpplb.resources.backend import BackendStatus
@@ -13,7 +13,7 @@ from vpplb.resources.conditions import find_condition
 from vpplb.resources.dataplane import DataplaneStatus, node_labels
 from vpplb.resources.fields import parse_time
 from vpplb.resources.frontend import FrontendStatus
-from vpplb.resources.stored import read_selector, spec_of
+from vpplb.resources.stored import read_selector, read_status, spec_of
 
 HISTORY = 10
 """Lines of what happened last."""
@@ -93,7 +93,7 @@ def read_frontend_detail(
 def _member_lines(
     raw: JsonObject, line: FrontendLine, backends: Mapping[str, JsonObject]
 ) -> Iterator[MemberLine]:
-    status = read_status_as(raw, FrontendStatus)
+    status = read_status(raw, FrontendStatus)
     decided = {(one.pool, one.name): one for one in status.backends}
     loaded = read_wanted(raw)
     parts = share_by_server(loaded[1]) if loaded else {}
@@ -121,7 +121,7 @@ def _member_lines(
 
 
 def _read_health(raw: JsonObject | None) -> BackendStatus | None:
-    return None if raw is None else read_status_as(raw, BackendStatus)
+    return None if raw is None else read_status(raw, BackendStatus)
 
 
 def _read_address(raw: JsonObject | None) -> str:
@@ -158,13 +158,13 @@ def _node_lines(
     for dataplane in sorted(dataplanes, key=lambda one: str(one["metadata"]["name"])):
         if selector.items() <= node_labels(dataplane["metadata"]).items():
             yield _node_line(dataplane, frontend, line.revision)
-        elif has := (read_status_as(dataplane, DataplaneStatus).programmed or {}).get(frontend):
+        elif has := (read_status(dataplane, DataplaneStatus).programmed or {}).get(frontend):
             name = dataplane["metadata"]["name"]
             yield NodeLine(node=name, state="leaving", message="selected no more", revision=has)
 
 
 def _node_line(dataplane: JsonObject, frontend: str, wanted: str) -> NodeLine:
-    status = read_status_as(dataplane, DataplaneStatus)
+    status = read_status(dataplane, DataplaneStatus)
     has = (status.programmed or {}).get(frontend, "")
     failed = next((one.message for one in status.errors if one.frontend == frontend), "")
     connected = find_condition(status.conditions, "Connected")
@@ -187,7 +187,7 @@ def _node_line(dataplane: JsonObject, frontend: str, wanted: str) -> NodeLine:
 
 def _transition_lines(backends: Iterable[JsonObject]) -> Iterator[HistoryLine]:
     for raw in backends:
-        for one in read_status_as(raw, BackendStatus).transitions:
+        for one in read_status(raw, BackendStatus).transitions:
             why = " ".join(part for part in (one.code, one.detail) if part)
             text = f"{one.from_.value} → {one.to.value}" + (f"  {why}" if why else "")
             yield HistoryLine(at=one.at, what=raw["metadata"]["name"], text=text)

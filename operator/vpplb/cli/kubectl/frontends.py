@@ -3,8 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from vpplb.cli.kubectl.problems import ObjectProblem, find_problems
-from vpplb.cli.kubectl.statuses import read_pools, read_status_as, read_wanted
+from vpplb.cli.kubectl.statuses import ObjectProblem, find_problems, read_pools, read_wanted
 from vpplb.kube.api_types import JsonObject, key_of
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import Vip
@@ -12,7 +11,7 @@ from vpplb.plan.maglev_table import count_buckets
 from vpplb.resources.conditions import find_condition
 from vpplb.resources.frontend import FrontendStatus
 from vpplb.resources.statuses import VALID
-from vpplb.resources.stored import spec_of
+from vpplb.resources.stored import read_status, spec_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +34,7 @@ class FrontendLine:
 
 def read_frontend_line(raw: JsonObject) -> FrontendLine:
     spec, (namespace, name) = spec_of(raw), key_of(raw)
-    status = read_status_as(raw, FrontendStatus)
+    status = read_status(raw, FrontendStatus)
     loaded = read_wanted(raw)
     settings = loaded[1].settings if loaded else None
     return FrontendLine(

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from vpplb.cli.kubectl.session import ClusterSession, read_if_allowed
-from vpplb.cli.kubectl.statuses import read_status_as, read_wanted
+from vpplb.cli.kubectl.statuses import read_wanted
 from vpplb.cli.plan_view import PlanView
 from vpplb.files.manifests import BadManifests, load_manifests
 from vpplb.kube.api_types import RESOURCES, JsonObject, key_of
@@ -26,6 +26,7 @@ from vpplb.resources.stored import (
     read_backend,
     read_frontend,
     read_health_check,
+    read_status,
     stand_in_for_backend,
     stand_in_for_frontend,
 )
@@ -133,7 +134,7 @@ def _find_failing(there: Objects) -> frozenset[ObjectKey]:
     for (kind, key), raw in there.items():
         if kind != ObjectKind.BACKEND:
             continue
-        status = read_status_as(raw, BackendStatus)
+        status = read_status(raw, BackendStatus)
         unproved = status.state is HealthState.UNKNOWN and bool(status.frontends)
         if (status.state is HealthState.DOWN or unproved) and not status.held:
             failing.add(key)

@@ -3,15 +3,14 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from vpplb.cli.kubectl.problems import ObjectProblem, find_problems
 from vpplb.cli.kubectl.session import ClusterSession
-from vpplb.cli.kubectl.statuses import read_status_as
+from vpplb.cli.kubectl.statuses import ObjectProblem, find_problems
 from vpplb.kube.api_types import JsonObject
 from vpplb.model.names import ObjectKind
 from vpplb.resources.conditions import StatusCondition, find_condition
 from vpplb.resources.dataplane import DataplaneStatus
 from vpplb.resources.fields import parse_time
-from vpplb.resources.stored import spec_of
+from vpplb.resources.stored import read_status, spec_of
 
 _NOT_OURS = "metadata.namespace!=kube-node-lease"
 """The kubelets' leases are named as their nodes too."""
@@ -37,7 +36,7 @@ class NodeStatus:
 
 
 def read_node_status(raw: JsonObject, heartbeat: datetime | None) -> NodeStatus:
-    status = read_status_as(raw, DataplaneStatus)
+    status = read_status(raw, DataplaneStatus)
     vpp, frontends = status.vpp, status.frontends
     paused = bool(spec_of(raw).get("paused"))
     problems = find_problems(raw, DataplaneStatus)

@@ -9,7 +9,6 @@ import click
 
 from vpplb.cli.kubectl.frontends import frontends_by_backend
 from vpplb.cli.kubectl.session import ClusterSession, PluginFailure
-from vpplb.cli.kubectl.statuses import read_status_as
 from vpplb.cli.options import DURATION
 from vpplb.kube.api_types import JsonObject, key_of
 from vpplb.model.health import HealthState
@@ -17,7 +16,7 @@ from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.resources.conditions import find_condition
 from vpplb.resources.frontend import FrontendStatus
 from vpplb.resources.renderer import load_conditions
-from vpplb.resources.stored import spec_of
+from vpplb.resources.stored import read_status, spec_of
 
 LOOK_EVERY = 0.1
 """Seconds between two looks at the statuses."""
@@ -77,9 +76,7 @@ def _final_states(spec: JsonObject) -> frozenset[str]:
 
 def _find_decision_lack(raw: JsonObject, backend: ObjectKey, state: str) -> str:
     name = raw["metadata"]["name"]
-    shown = [
-        one for one in read_status_as(raw, FrontendStatus).backends if one.name == backend.name
-    ]
+    shown = [one for one in read_status(raw, FrontendStatus).backends if one.name == backend.name]
     if any(one.state.value != state for one in shown):
         return f"frontend {name} has not decided on {backend.name} {state} yet"
     return _find_programming_lack(raw)

@@ -1,21 +1,20 @@
-"""Specs and statuses of objects that may be of another version of vpplb."""
+"""Specs and statuses of objects, maybe of another version of vpplb, and what is wrong with them."""
 
-from typing import TypeVar
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 
 from pydantic import ValidationError
 
 from vpplb.kube.api_types import JsonObject
 from vpplb.model.vip import Vip, VipId
 from vpplb.resources.base import StatusModel
+from vpplb.resources.conditions import StatusCondition
 from vpplb.resources.dataplane_codec import load_dataplane
-from vpplb.resources.stored import read_status, spec_of
+from vpplb.resources.renderer import load_conditions
+from vpplb.resources.stored import spec_of
 
-M = TypeVar("M", bound=StatusModel)
-
-
-def read_status_as(raw: JsonObject, model: type[M]) -> M:
-    """Read an object's status; what of it is not there, or makes no sense, is as if absent."""
-    return read_status(raw, model)
+_BAD_WHEN_TRUE = frozenset({"Degraded"})
 
 
 def read_pools(raw: JsonObject) -> list[JsonObject]:
@@ -40,7 +39,7 @@ def read_wanted(raw: JsonObject) -> tuple[VipId, Vip, str] | None:
         return None
 
 
-def describe_unreadable(raw: JsonObject, model: type[StatusModel]) -> str:
+def _describe_unreadable(raw: JsonObject, model: type[StatusModel]) -> str:
     """Say which part of a status makes no sense; empty when all does."""
     try:
         model.model_validate(raw.get("status") or {})
@@ -51,3 +50,49 @@ def describe_unreadable(raw: JsonObject, model: type[StatusModel]) -> str:
     except ValueError:
         return "of another version of vpplb, it seems: dataplane"
     return ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectProblem:
+    """A condition that should be otherwise, or what else is wrong; `since` when it began."""
+
+    condition: str
+    reason: str
+    message: str
+    since: datetime | None = None
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.message}" if self.message else self.reason
+
+
+def find_problems(raw: JsonObject, model: type[StatusModel]) -> tuple[ObjectProblem, ...]:
+    """Return what is wrong with an object, whose status is of `model`, as its conditions say."""
+    conditions = load_conditions(raw.get("status"))
+    said = _describe_unreadable(raw, model)
+    odd = (ObjectProblem(condition="", reason="StatusUnreadable", message=said),) if said else ()
+    return (*odd, *_not_seen(raw, conditions), *_bad_conditions(conditions))
+
+
+def _bad_conditions(conditions: Sequence[StatusCondition]) -> Iterator[ObjectProblem]:
+    for one in conditions:
+        if one.status != ("False" if one.type in _BAD_WHEN_TRUE else "True"):
+            yield ObjectProblem(
+                condition=one.type,
+                reason=one.reason,
+                message=one.message,
+                since=one.last_transition_time,
+            )
+
+
+def _not_seen(raw: JsonObject, conditions: Sequence[StatusCondition]) -> Iterator[ObjectProblem]:
+    """Say that nobody has looked at the object, or not at its newest version."""
+    if not conditions:
+        yield ObjectProblem(
+            condition="", reason="NoStatus", message="nobody has written its status yet"
+        )
+        return
+    wanted = raw["metadata"].get("generation") or 0
+    seen = (raw.get("status") or {}).get("observedGeneration") or 0
+    if seen < wanted:
+        message = f"its status is that of generation {seen}, it is at {wanted}"
+        yield ObjectProblem(condition="", reason="NotSeenYet", message=message)

@@ -10,7 +10,6 @@ import click
 
 from vpplb.cli.kubectl.output import to_json
 from vpplb.cli.kubectl.session import ClusterSession, UsualFlags, usual_flags
-from vpplb.cli.kubectl.statuses import read_status_as
 from vpplb.cli.tables import colour_state, paint_cell
 from vpplb.cli.terminal import print_coloured, print_line
 from vpplb.kube.api_types import (
@@ -26,6 +25,7 @@ from vpplb.model.backoff import backoff_seconds
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.printable import make_printable
 from vpplb.resources.backend import BackendStatus, BackendTransition
+from vpplb.resources.stored import read_status
 
 RETRY = (0.2, 5.0)
 
@@ -155,7 +155,7 @@ class ChangeFollower:
 
     def _backend_changes(self, raw: JsonObject) -> Iterator[WatchedChange]:
         key = key_of(raw)
-        transitions = read_status_as(raw, BackendStatus).transitions
+        transitions = read_status(raw, BackendStatus).transitions
         known = key in self._latest or ObjectKind.BACKEND in self.begun
         latest = self._latest.get(key)
         self._latest[key] = transitions[0].at if transitions else latest

@@ -15,12 +15,12 @@ from vpplb.cli.kubectl.session import (
     describe_others,
     usual_flags,
 )
-from vpplb.cli.kubectl.statuses import read_pools, read_status_as, read_wanted
+from vpplb.cli.kubectl.statuses import read_pools, read_wanted
 from vpplb.cli.terminal import print_line
 from vpplb.kube.api_types import ApiError, JsonObject, key_of
 from vpplb.model.names import ObjectKind
 from vpplb.resources.frontend import FrontendStatus
-from vpplb.resources.stored import spec_of
+from vpplb.resources.stored import read_status, spec_of
 
 ATTEMPTS = 5
 """How often the frontend is read anew when somebody else edits its pools at the same time."""
@@ -133,7 +133,7 @@ def _weight_operations(
 def _describe_share(raw: JsonObject, backend: str) -> str:
     """Say what part of new flows the backend gets now, where that is decided."""
     loaded = read_wanted(raw)
-    shown = read_status_as(raw, FrontendStatus).backends
+    shown = read_status(raw, FrontendStatus).backends
     address = next((one.address for one in shown if one.name == backend), None)
     parts = share_by_server(loaded[1]) if loaded else {}
     if address not in parts:
