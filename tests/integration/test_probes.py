@@ -360,18 +360,18 @@ def _end(process: asyncio.subprocess.Process) -> None:
 UNPRIVILEGED = """
 from datetime import timedelta
 from ipaddress import ip_address
-from vpplb.reconcile.ports import Assignment
-from vpplb.model.check import Cadence, CheckSpec, IcmpProbe
+from vpplb.reconcile.ports import ProbeAssignment
+from vpplb.model.check import CheckSpec, IcmpProbe, ProbeCadence
 from vpplb.model.names import ObjectKey
 from vpplb.probers.check_loop import CheckLoop
 
 loop = CheckLoop()
 for address in ("198.51.100.2", "2001:db8:1::2", "203.0.113.33", "2001:db8:32::1"):
-    cadence = Cadence(timeout=timedelta(seconds=5))  # a new link takes its time with IPv6
+    cadence = ProbeCadence(timeout=timedelta(seconds=5))  # a new link takes its time with IPv6
     spec = CheckSpec(address=ip_address(address), probe=IcmpProbe(), cadence=cadence)
-    loop.assign([Assignment(backend=ObjectKey("ns", address), generation=1, spec=spec)])
+    loop.assign_checks([ProbeAssignment(backend=ObjectKey("ns", address), generation=1, spec=spec)])
 while len(loop.verdicts) < 4:
-    loop.turn(1.0)
+    loop.run_once(1.0)
 for verdict in sorted(loop.verdicts, key=lambda each: each.backend):
     print(verdict.backend.name, verdict.code.value, verdict.detail)
 """

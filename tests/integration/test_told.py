@@ -176,7 +176,7 @@ SHOWN = {
         ["DETAIL", "FRONTENDS", "ACCEPTED"],
         {
             "nginx0": "ADDRESS web up L7OK SINCE 200 OK 2 Accepted",
-            "nginx1": "ADDRESS web down L7STS SINCE 503 EditedService Unavailable 2 Accepted",
+            "nginx1": "ADDRESS web down L7STS SINCE 503 Service Unavailable 2 Accepted",
             "nginx2": "ADDRESS web paused SINCE 1 Accepted",
         },
     ),

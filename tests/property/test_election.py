@@ -15,7 +15,7 @@ from fakes.clock import LoopClock
 from fakes.lease_line import KEY, LeaseLine, LeaseStore
 from vpplb.kube.api_types import JsonObject
 from vpplb.kube.leader_election import LeaderElector, LeadershipLost, WriteFence
-from vpplb.kube.lease_rules import LeaderRole, ServedScope
+from vpplb.kube.leader_rules import LeaderRole, ServedScope
 from vpplb.model.names import ObjectKey, ObjectKind
 
 DURATION = 15.0

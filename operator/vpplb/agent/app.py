@@ -13,10 +13,10 @@ from vpplb.agent.frontend_selector import KINDS, FrontendSelector, SelectedFront
 from vpplb.agent.node_registration import NodeRegistration, agent_identity, outranks_holder
 from vpplb.agent.vips_page import VipsPage
 from vpplb.files.owned_state_store import OwnedStateStore, VppIdentity, read_owned
+from vpplb.kube.agent_lease import LeaseHeartbeat
 from vpplb.kube.api_types import JsonObject, KubeError
 from vpplb.kube.client import KubeClient
 from vpplb.kube.kubernetes_events import EventRecorder
-from vpplb.kube.lease_heartbeat import LeaseHeartbeat
 from vpplb.kube.object_cache import ObjectCache
 from vpplb.kube.object_informer import ObjectInformer
 from vpplb.kube.status_writer import StatusWriter

@@ -5,9 +5,9 @@ import signal
 from collections.abc import Awaitable, Callable
 
 from vpplb.cli.terminal import CommandError
+from vpplb.kube.agent_lease import HolderReplaced
 from vpplb.kube.api_types import ConfigError
 from vpplb.kube.leader_election import LeadershipLost
-from vpplb.kube.lease_heartbeat import HolderReplaced
 from vpplb.telemetry.http import CannotListen
 
 

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vpplb.controller.agent_heartbeats import AgentHeartbeats
-from vpplb.controller.object_handler import KINDS
 from vpplb.controller.operator_core import OperatorCore
 from vpplb.controller.process_identity import claim_identity
+from vpplb.controller.store_handler import KINDS
 from vpplb.kube.client import KubeClient
 from vpplb.kube.leader_election import FencedClient, LeaderElector, WriteFence
-from vpplb.kube.lease_rules import LeaderRole, ServedScope
+from vpplb.kube.leader_rules import LeaderRole, ServedScope
 from vpplb.kube.object_cache import ObjectCache
 from vpplb.kube.object_informer import ObjectInformer
 from vpplb.model.clock import SystemClock

@@ -9,9 +9,9 @@ import socket
 
 from vpplb.controller.event_reports import EventReports
 from vpplb.controller.node_registry import NodeRegistry
-from vpplb.controller.object_handler import StoreHandler
 from vpplb.controller.secret_reader import SecretReader
 from vpplb.controller.status_reports import StatusReports
+from vpplb.controller.store_handler import StoreHandler
 from vpplb.kube.client import KubeClient
 from vpplb.kube.kubernetes_events import EventRecorder
 from vpplb.kube.object_cache import ObjectCache

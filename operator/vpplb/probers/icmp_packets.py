@@ -25,6 +25,8 @@ class EchoType(IntEnum):
 
 def add_words(data: bytes) -> int:
     """Return the sum whose complement is the Internet checksum (RFC 1071)."""
+    if len(data) % 2:  # the last byte counts as the upper half of a word
+        data += b"\0"
     total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
     while total > 0xFFFF:
         total = (total & 0xFFFF) + (total >> 16)

@@ -20,7 +20,7 @@ from vpplb.kube.leader_election import (
     WriteFence,
     WriteFenced,
 )
-from vpplb.kube.lease_rules import LeaderRole
+from vpplb.kube.leader_rules import LeaderRole
 from vpplb.model.names import ObjectKey, ObjectKind
 
 pytestmark = pytest.mark.looptime

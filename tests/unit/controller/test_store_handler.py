@@ -284,11 +284,9 @@ async def test_a_status_that_comes_back_is_not_parsed_as_if_a_user_had_edited_it
     await serving(operator)
     parsed: list[str] = []
     monkeypatch.setattr(
-        "vpplb.controller.object_handler.read_frontend", lambda _: parsed.append("web")
+        "vpplb.controller.store_handler.read_frontend", lambda _: parsed.append("web")
     )
-    monkeypatch.setattr(
-        "vpplb.controller.object_handler.read_backend", lambda _: parsed.append("a")
-    )
+    monkeypatch.setattr("vpplb.controller.store_handler.read_backend", lambda _: parsed.append("a"))
     operator.verdict("a", up=False)
     await operator.settle()
     operator.see(ObjectKind.BACKEND, key("a"))

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from vpplb.kube.api_types import JsonObject
-from vpplb.kube.lease_rules import LeaderRole, LeaseCandidate, ServedScope
+from vpplb.kube.leader_rules import LeaderRole, LeaseCandidate, ServedScope
 
 DURATION = 15.0
 
