@@ -12,7 +12,7 @@ from fakes.api_http import served
 from fakes.api_schemas import ApiSchemas
 from fakes.api_server import FakeApiServer
 from vpplb.kube import client as client_module
-from vpplb.kube.api_types import ApiError, Conflict, Gone, JsonObject, NotFound
+from vpplb.kube.api_types import ApiError, Conflict, Gone, JsonObject, NotFound, key_of
 from vpplb.kube.client import KubeClient, UserClient, WatchEvent
 from vpplb.model.names import ObjectKey, ObjectKind
 
@@ -20,6 +20,7 @@ pytestmark = pytest.mark.slow
 
 BACKEND, LEASE = ObjectKind.BACKEND, ObjectKind.LEASE
 STATUS = {"state": "down", "code": "L4CON", "detail": "connection refused"}
+PREFIX = "contract-"
 REAL = pytest.param("real", marks=pytest.mark.control_plane)
 
 Api = KubeClient | FakeApiServer
@@ -32,6 +33,10 @@ async def reached(server: str, request: pytest.FixtureRequest) -> AsyncIterator[
         plane: ControlPlane = request.getfixturevalue("control_plane")
         async with await UserClient.from_config(plane.kubeconfig) as console:
             yield console
+            # The server is shared: whoever comes next counts the objects that there are.
+            for raw in (await console.list_objects(BACKEND)).items:
+                if raw["metadata"]["namespace"].startswith(PREFIX):
+                    await console.delete_object(BACKEND, key_of(raw))
     else:
         fake = FakeApiServer(schemas=ApiSchemas())
         async with served(fake) as access, UserClient(access) as console:
@@ -59,7 +64,7 @@ def version_of(raw: JsonObject) -> int:
 
 async def new_key(api: Api) -> ObjectKey:
     """Return a key in a namespace of its own."""
-    namespace = f"contract-{secrets.token_hex(4)}"
+    namespace = f"{PREFIX}{secrets.token_hex(4)}"
     await api.create_object(ObjectKind.NAMESPACE, {"metadata": {"name": namespace}})
     return ObjectKey(namespace, "a")
 
