@@ -292,6 +292,7 @@ async def test_pages_are_of_one_moment(
 
     async def meanwhile(client: UserClient, method: str, path: str, **how: object) -> JsonObject:
         answer = await asked(client, method, path, **how)  # type: ignore[arg-type]  # as they came
+        # As they came, too: the first page of the list is asked for without "continue".
         if method == "GET" and not (how["query"] or {}).get("continue"):  # type: ignore[attr-defined]
             await console.delete_object(BACKEND, key._replace(name="b7"))
         return answer

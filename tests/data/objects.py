@@ -38,7 +38,7 @@ def health_check(name: str = "check", port: int = 80, **cadence: timedelta | int
     return HealthCheck(
         key=key(name),
         probe=TcpProbe(port=port),
-        cadence=ProbeCadence(**cadence),  # type: ignore[arg-type]  # the test names fields of Cadence
+        cadence=ProbeCadence(**cadence),  # type: ignore[arg-type]  # the test names its fields
     )
 
 
@@ -46,7 +46,7 @@ def tcp_spec(at: str = "127.0.0.1", port: int = 80, **cadence: timedelta | int) 
     return CheckSpec(
         address=ip_address(at),
         probe=TcpProbe(port=port),
-        cadence=ProbeCadence(**cadence),  # type: ignore[arg-type]  # the test names fields of Cadence
+        cadence=ProbeCadence(**cadence),  # type: ignore[arg-type]  # the test names its fields
     )
 
 

@@ -40,10 +40,6 @@ class LeaseObserver:
         """Let time in which nobody could look, nor perhaps renew, count for no lease."""
         self._seen = {key: (it, at + seconds, lasts) for key, (it, at, lasts) in self._seen.items()}
 
-    def forget_lease(self, key: ObjectKey) -> None:
-        """Drop a deleted lease: it counts as run out."""
-        self._seen.pop(key, None)
-
     def expires_at(self, key: ObjectKey) -> float | None:
         """When the lease runs out unless it is seen to change; None when there is none."""
         known = self._seen.get(key)
