@@ -1,1 +1,1 @@
-"""The operator: kopf handlers that parse, store and trigger, the reporter, the wiring."""
+"""The operator: objects are read into the store, decisions reported; and how its parts fit."""
