@@ -91,3 +91,9 @@ def test_an_empty_packet_has_no_header() -> None:
 )
 def test_icmp_errors_are_told_apart(version: int, kind: int, code: int, words: str) -> None:
     assert describe_icmp_error(version, kind, code) == words
+
+
+@pytest.mark.parametrize("payload", [b"", b"a", b"even", b"seven b"])
+def test_the_checksum_of_a_request_is_right_for_a_payload_of_any_length(payload: bytes) -> None:
+    request = EchoCodec(version=4, payload=payload).build_request(0x1234ABCD)
+    assert add_words(request) == 0xFFFF
