@@ -24,3 +24,12 @@ class DecisionOrder:
 
 
 UNORDERED = DecisionOrder()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecisionMark:
+    """What a node remembers of a decision over a restart: on which object, and which it was."""
+
+    uid: str
+    order: DecisionOrder
+    revision: str = ""
