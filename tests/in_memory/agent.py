@@ -15,6 +15,7 @@ from fakes.clock import FakeClock
 from fakes.load_balancer import FakeLoadBalancer
 from vpplb.agent.dataplane_reporter import SPACING, DataplaneReporter
 from vpplb.agent.frontend_selector import FrontendSelector, SelectedFrontends
+from vpplb.agent.newest_decisions import NewestDecisions
 from vpplb.files.owned_state_store import OwnedStateStore, read_owned
 from vpplb.kube.api_types import JsonObject, cluster_key
 from vpplb.kube.kubernetes_events import EventRecorder, ObjectEvent
@@ -96,9 +97,11 @@ class LocalAgent:
         )
         self.syncer = VppSyncer(self.lb, vips, listener=self.reporter)
         self.reporter.resume(dataplane)
+        self.decisions = NewestDecisions()
         self.selector = FrontendSelector(
             self.syncer,
             self.cache,
+            self.decisions,
             NODE.name,
             default or DesiredSettings(),
             self.selected,
@@ -157,6 +160,7 @@ class LocalAgent:
             asyncio.create_task(self.store.run()),
         ]
         self.see_dataplane()
+        self.selector.note_listed({})
         self.syncer.set_synced()
         self.reporter.begin()
         await self.settle()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from vpplb.agent.dataplane_reporter import DataplaneReporter
 from vpplb.agent.frontend_selector import KINDS, FrontendSelector, SelectedFrontends
+from vpplb.agent.newest_decisions import NewestDecisions
 from vpplb.agent.node_registration import NodeRegistration, agent_identity, outranks_holder
 from vpplb.agent.vips_page import VipsPage
 from vpplb.files.owned_state_store import OwnedStateStore, VppIdentity, read_owned
@@ -113,7 +114,7 @@ class Agent:
         self._store = _make_store(options, self._vips)
         self._node = NodeRegistration(client, options.node, self._store)
         self._heartbeat = _make_heartbeat(options, client, self._node, clock)
-        self._selected = SelectedFrontends()
+        self._selected, self._decisions = SelectedFrontends(), NewestDecisions()
         self._reporter = self._make_reporter(metrics, clock)
         interval = options.sync_interval
         self._syncer = VppSyncer(
@@ -149,6 +150,7 @@ class Agent:
             group.create_task(self._node.run(self._selector.set_labels))
             # Nothing is removed from VPP before all frontends are known.
             await kube.informer.list_all()
+            self._selector.note_listed({})
             self._syncer.set_synced()
             self._reporter.begin()
             group.create_task(kube.informer.run())
@@ -213,6 +215,7 @@ class Agent:
         return FrontendSelector(
             self._syncer,
             self._kube.cache,
+            self._decisions,
             self._options.node,
             self._options.conf,
             self._selected,

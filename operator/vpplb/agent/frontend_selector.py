@@ -1,4 +1,7 @@
-"""From what the API server has to what the syncer (or a dry run) shall want of a VPP.
+"""From what is decided to what the syncer (or a dry run) shall want of a VPP.
+
+Decisions come by two roads, as statuses of the API server and as entries of a leader; which of them
+applies is up to `NewestDecisions`, and from there on there is one way.
 
 A node carries a frontend if its labels match the selector that the operator has *decided*, which
 stands beside the VIP it was decided for. So nobody serves an old VIP for a new selector.
@@ -13,8 +16,11 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from vpplb.agent.newest_decisions import FrontendDecision, NewestDecisions, read_labels
+from vpplb.direct.messages import DecisionEntry
 from vpplb.kube.api_types import JsonObject
 from vpplb.kube.object_cache import CachedObject, ObjectCache
+from vpplb.model.decision_order import UNORDERED, DecisionOrder
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.vip import Vip, VipId
 from vpplb.plan.settings import DesiredSettings
@@ -56,12 +62,13 @@ class FrontendSelector:
         self,
         syncer: VppSyncer | DryRun,
         cache: ObjectCache,
+        decisions: NewestDecisions,
         node: str,
         default: DesiredSettings,
         selected: SelectedFrontends,
         on_unreadable: Callable[[], None] = lambda: None,
     ) -> None:
-        self._syncer, self._cache = syncer, cache
+        self._syncer, self._cache, self._decisions = syncer, cache, decisions
         self._node, self._default = node, default
         self._selected, self._on_unreadable = selected, on_unreadable
         self._labels: Mapping[str, str] | None = None
@@ -70,8 +77,13 @@ class FrontendSelector:
         syncer.set_settings(default)
 
     def resume(self, owned: Mapping[VipId, ObjectKey]) -> None:
-        """Take over the VIPs that were made for frontends before this process."""
+        """Take over the VIPs that were made for frontends before this process.
+
+        They stay as they are until something is decided, or no list shows their frontend.
+        """
         self._carried = {key: vip for vip, key in owned.items()}
+        for key in self._carried:
+            self._syncer.keep_vip(key)
 
     def set_labels(self, labels: Mapping[str, str]) -> None:
         """Take the Node's labels: they decide which frontends this node carries."""
@@ -90,44 +102,89 @@ class FrontendSelector:
             self._syncer.set_paused(read.value.spec.paused)
             self._syncer.set_settings(read.value.spec.merge_settings(self._default))
 
+    # --- the status road ---------------------------------------------------------------------
+
     def on_upsert(self, kind: ObjectKind, old: CachedObject | None, new: CachedObject) -> None:
         if kind == ObjectKind.FRONTEND:
-            self._select_frontend(new.key, new.raw)
+            self._take_status(new)
         elif new.key.name == self._node:
             self.set_dataplane(new.raw)
 
     def on_delete(self, kind: ObjectKind, key: ObjectKey) -> None:
-        if kind == ObjectKind.FRONTEND:
-            self._note_readable(key)
-            self._release_vip(key)
+        known = self._cache.get(kind, key)
+        if kind == ObjectKind.FRONTEND and known and self._decisions.note_deleted(key, known.uid):
+            self._drop_frontend(key)
 
     def on_history_reset(self) -> None:
         """Each object will be upserted anew; what it says then is compared by the syncer."""
 
-    def _select_all(self) -> None:
-        for frontend in self._cache.list_objects(ObjectKind.FRONTEND):
-            self._select_frontend(frontend.key, frontend.raw)
+    def note_listed(self, unlisted: Mapping[ObjectKey, str]) -> None:
+        """Take note that all frontends were listed, and are in the cache.
 
-    def _select_frontend(self, key: ObjectKey, raw: JsonObject) -> None:
-        status = raw.get("status")
+        `unlisted` is what only leaders had told of before (`NewestDecisions.unlisted`).
+        """
+        for key in self._decisions.drop_unlisted(unlisted):
+            self._drop_frontend(key)
+        decided = self._decisions.decided
+        for key in [key for key in self._carried if key not in decided]:
+            if self._cache.get(ObjectKind.FRONTEND, key) is None:
+                self._drop_frontend(key)
+
+    # --- the direct road ---------------------------------------------------------------------
+
+    def put_entry(self, term: int, entry: DecisionEntry) -> None:
+        """Take what a leader of this term has sent."""
+        if self._decisions.put_entry(term, entry):
+            self._select_frontend(entry.frontend)
+
+    def set_leader(self, term: int | None) -> None:
+        """Take note that a leader of this term is connected; None: no leader is.
+
+        Then statuses without an order count, also those that came while the leader spoke.
+        """
+        self._decisions.set_leader(term)
+        if term is None:
+            for frontend in self._cache.list_objects(ObjectKind.FRONTEND):
+                if not read_order(frontend.raw.get("status")).is_known:
+                    self._take_status(frontend)
+
+    # --- from there on -----------------------------------------------------------------------
+
+    def _take_status(self, frontend: CachedObject) -> None:
+        told = read_decision(frontend)
+        if self._decisions.put_status(frontend.key, frontend.uid, told):
+            self._select_frontend(frontend.key)
+
+    def _select_all(self) -> None:
+        listed = self._cache.list_keys(ObjectKind.FRONTEND)
+        for key in {*listed, *self._decisions.decided}:
+            self._select_frontend(key)
+
+    def _select_frontend(self, key: ObjectKey) -> None:
+        decision = self._decisions.get_decision(key)
+        if decision is None:
+            self._note_readable(key)
+            self._keep_vip(key)
+        elif decision.dataplane is None:
+            self._drop_frontend(key)
+        else:
+            self._select_decided(key, decision)
+
+    def _select_decided(self, key: ObjectKey, decision: FrontendDecision) -> None:
         try:
-            loaded = load_dataplane(status)
+            loaded = load_dataplane({"dataplane": decision.dataplane})
         except ValueError as error:
-            self._keep_vip(key, raw)
+            self._keep_vip(key)
             self._note_unreadable(key, str(error))
             return
+        assert loaded is not None
         self._note_readable(key)
-        if loaded is None:
-            if _is_withdrawn(status):
-                self._release_vip(key)
-            else:
-                self._keep_vip(key, raw)
-        elif (selector := decided_selector(raw)) is None:
+        if decision.selector is None:
             self._syncer.keep_vip(key)
             self._note_unreadable(key, "its nodeSelector is not understood")
-        elif self._is_selected(selector):
+        elif self._is_selected(decision.selector):
             self._carry_vip(key, *loaded)
-        elif key in self._carried and (_is_holding(status) or self._in_grace):
+        elif key in self._carried and (decision.holding or self._in_grace):
             self._carry_on(key, *loaded)
         else:
             self._release_vip(key)
@@ -151,15 +208,20 @@ class FrontendSelector:
         else:
             self._syncer.keep_vip(key)
 
-    def _keep_vip(self, key: ObjectKey, raw: JsonObject) -> None:
+    def _keep_vip(self, key: ObjectKey) -> None:
         """Leave the VIP as it is: nothing is decided that could be read."""
-        selector = read_selector(raw)
-        if selector is None or not self._is_selected(selector):
+        known = self._cache.get(ObjectKind.FRONTEND, key)
+        selector = read_selector(known.raw) if known else None
+        if known is None or selector is None or not self._is_selected(selector):
             self._syncer.keep_vip(key)
             return
         self._selected.keys.add(key)
-        understood = read_frontend(raw, EVERYTHING).value  # what it is, whoever may have it
+        understood = read_frontend(known.raw, EVERYTHING).value  # what it is, whoever may have it
         self._syncer.keep_vip(key, understood.vip if understood else None)
+
+    def _drop_frontend(self, key: ObjectKey) -> None:
+        self._note_readable(key)
+        self._release_vip(key)
 
     def _release_vip(self, key: ObjectKey) -> None:
         self._carried.pop(key, None)
@@ -174,6 +236,38 @@ class FrontendSelector:
     def _note_readable(self, key: ObjectKey) -> None:
         if self._selected.unreadable.pop(key, None) is not None:
             self._on_unreadable()
+
+
+def read_decision(frontend: CachedObject) -> FrontendDecision | None:
+    """Read what a status decides; None where it decides nothing."""
+    status: object = frontend.raw.get("status")
+    dataplane = status.get("dataplane") if isinstance(status, Mapping) else None
+    if dataplane is None and not _is_withdrawn(status):
+        return None
+    order = read_order(status)
+    told = dataplane if isinstance(dataplane, Mapping) else {}
+    return FrontendDecision(
+        uid=frontend.uid,
+        order=order,
+        dataplane=dataplane,
+        # Whoever gives orders says it in any case; an older operator left it to the spec.
+        selector=read_labels(told.get("nodeSelector") or {})
+        if order.is_known
+        else decided_selector(frontend.raw),
+        holding=_is_holding(status),
+    )
+
+
+def read_order(status: object) -> DecisionOrder:
+    """Read which decision a status shows; UNORDERED where it does not say so, or no sense."""
+    found = status if isinstance(status, Mapping) else {}
+    told = found.get("dataplane") or found.get("withdrawn")
+    if not isinstance(told, Mapping):
+        return UNORDERED
+    term, sequence = told.get("term"), told.get("sequence")
+    if not (isinstance(term, int) and isinstance(sequence, int) and min(term, sequence) >= 0):
+        return UNORDERED
+    return DecisionOrder(term, sequence)
 
 
 def _is_holding(status: object) -> bool:

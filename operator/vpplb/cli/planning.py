@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vpplb.agent.frontend_selector import FrontendSelector, SelectedFrontends
+from vpplb.agent.newest_decisions import NewestDecisions
 from vpplb.cli.plan_view import PlanView
 from vpplb.files.json_files import UnusableFile
 from vpplb.files.manifests import BadManifests, LoadedManifests, load_manifests
@@ -126,7 +127,9 @@ async def plan_node(live: NodeSource, settings: DesiredSettings, *, own_all: boo
     state = _read_state_file(live) or read_owned(dataplane or {}) or OwnedState()
     dry_run = DryRun(state, own_all=own_all)
     cache = ObjectCache()
-    selector = FrontendSelector(dry_run, cache, live.node, settings, SelectedFrontends())
+    selector = FrontendSelector(
+        dry_run, cache, NewestDecisions(), live.node, settings, SelectedFrontends()
+    )
     cache.add_handler(selector)
     selector.resume(state.owned)
     if dataplane is not None:
@@ -134,6 +137,7 @@ async def plan_node(live: NodeSource, settings: DesiredSettings, *, own_all: boo
         selector.set_dataplane(dataplane)
     for namespace, listing in listings.items():
         await cache.apply_listing(ObjectKind.FRONTEND, namespace, listing)
+    selector.note_listed({})
     observed, version = await _read_vpp(live.socket)
     result = dry_run.plan_calls(observed)
     return PlanView(
