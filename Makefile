@@ -80,6 +80,7 @@ docs: $(RUN) ## Write the list of metrics, and draw the guard's machines, from t
 
 .PHONY: lock
 lock: $(DEV) ## Lock the newest versions that pyproject.toml allows (ARGS=--upgrade).
+	@$(PIP) install uv
 	@$(LOCK) $(ARGS) -o requirements/run.txt
 	@$(LOCK) $(ARGS) --group dev -o requirements/dev.txt
 
