@@ -35,7 +35,10 @@ class ToldAnswers:
 
 @asynccontextmanager
 async def running(
-    server: FakeApiServer, told: ToldAnswers | None = None, parallel: int = 8
+    server: FakeApiServer,
+    told: ToldAnswers | None = None,
+    parallel: int = 8,
+    per_second: float = 0.0,
 ) -> AsyncIterator[StatusWriter]:
     told = told or ToldAnswers()
     writer = StatusWriter(
@@ -44,6 +47,7 @@ async def running(
         on_write=lambda kind, result: told.results.append((kind, result)),
         on_delay=told.delays.append,
         parallel=parallel,
+        per_second=per_second,
     )
     task = asyncio.create_task(writer.run())
     yield writer

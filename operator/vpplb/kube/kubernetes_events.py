@@ -9,7 +9,6 @@ than a late complete list, and status is never delayed for one.
 import asyncio
 import hashlib
 import logging
-import math
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -20,6 +19,7 @@ from typing import Literal
 from vpplb.kube.api_types import RESOURCES, ApiError, ApiUnreachable, KubeError
 from vpplb.kube.client import KubeClient
 from vpplb.model.names import ObjectKey, ObjectKind
+from vpplb.model.token_bucket import TokenBucket
 
 log = logging.getLogger(__name__)
 
@@ -94,15 +94,12 @@ class EventRecorder:
 
     async def run(self) -> None:
         """Send until cancelled, one at a time, within the rate."""
-        loop = asyncio.get_running_loop()
-        interval = 1 / self.per_second
-        turn = -math.inf  # when the next event may leave; a burst is a turn that lies behind us
+        clock, bucket = asyncio.get_running_loop().time, TokenBucket(self.per_second, self.burst)
         while True:
             await self._more.wait()
-            turn = max(turn, loop.time() - (self.burst - 1) * interval)
-            if turn > loop.time():
-                await asyncio.sleep(turn - loop.time())
-            turn += interval
+            if wait := bucket.seconds_until(clock()):
+                await asyncio.sleep(wait)
+            bucket.take_tokens(clock())
             await self.rest(self._patience)
             await self._send_event(self._queue.popleft())
             if not self._queue:

@@ -6,6 +6,11 @@ and ten changes while one write is under way make one more write. What the serve
 not written; what it has otherwise is replaced, so a change that we have not heard of makes a
 conflict, and then the object is read first.
 
+What nobody waits for may be given some time in which more of it gathers. Then an object that
+changes again and again is written a few times on end, and once a second from then on. And all
+writes together are bounded, so that the server is left to others: see `work_queue`, in which those
+that agents wait for may go in advance of that bound.
+
 Two things can fail: the server, which makes all writes wait, or one object, which then waits alone
 (see `work_queue`).
 """
@@ -30,6 +35,7 @@ from vpplb.kube.client import KubeClient
 from vpplb.kube.object_cache import CachedObject, ObjectCache
 from vpplb.kube.work_queue import WorkQueue
 from vpplb.model.names import ObjectKey, ObjectKind
+from vpplb.model.token_bucket import TokenBucket
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +43,9 @@ PARALLEL = 8
 """Requests at once for what carries traffic (the two first priorities); as many for the rest."""
 FAILING = 3.0
 """Seconds that a write fails before that is told: most failures pass within a moment."""
+PACE, ON_END = 1.0, 3
+"""Writes a second of one object that may wait, and how many may follow one another at once: a
+decision, and what the first and the last node say of it."""
 
 RenderStatus = Callable[[], Mapping[str, object] | None]
 """Gives an object's whole status as of now, in JSON's types; None when there is none to write."""
@@ -124,8 +133,9 @@ class StatusWriter:
     """Writes the statuses of one program. `run` does the work; all else only notes.
 
     `cache` is what the server is known to have; answers to writes go into it. `on_write` is told
-    each result by kind, `on_delay` the seconds from a change until it was written. All methods
-    are for the event loop that runs `run`.
+    each result by kind, `on_delay` the seconds from a change until it was written. There are
+    `per_second` writes a second at most, but for what `WorkQueue` saves and lends; 0: no bound.
+    All methods are for the event loop that runs `run`.
     """
 
     def __init__(
@@ -136,11 +146,15 @@ class StatusWriter:
         on_write: Callable[[str, str], None] = lambda kind, result: None,
         on_delay: Callable[[float], None] = lambda seconds: None,
         parallel: int = PARALLEL,
+        per_second: float = 0.0,
     ) -> None:
         self.cache, self._client = cache, client
         self._on_write, self._on_delay = on_write, on_delay
         self._writes: dict[_Place, _PendingWrite] = {}
-        self._queue: WorkQueue[_Place] = WorkQueue(parallel=parallel, urgent=WritePriority.FRONTEND)
+        self._queue: WorkQueue[_Place] = WorkQueue(
+            parallel=parallel, urgent=WritePriority.FRONTEND, per_second=per_second
+        )
+        self._paces: dict[_Place, TokenBucket] = {}
         # By object, what the server made of a status (an older CRD, for example, drops the fields
         # that it does not know), and what it was made of.
         self._pruned: dict[_Place, tuple[Mapping[str, object], Mapping[str, object]]] = {}
@@ -155,19 +169,24 @@ class StatusWriter:
         priority: int = WritePriority.OTHER,
         *,
         since: float | None = None,
+        delay: float = 0.0,
     ) -> None:
         """Have the object's status written soon; the newest `render` is the one that counts.
 
         `since` is the loop's time of the change that this write shows: its delay is told once it
-        is written. The most urgent priority of the pending submits counts.
+        is written. `delay` are the seconds that it may wait for more to gather, and longer where
+        the object was written often of late; 0: at once. The most urgent priority of the pending
+        submits counts, and the earliest time.
         """
+        if delay and (pace := self._paces.get((kind, key))):
+            delay = max(delay, pace.seconds_until(asyncio.get_running_loop().time()))
         write = self._writes.get((kind, key))
         if write is None:
             self._writes[kind, key] = _PendingWrite(render, since)
         else:
             write.render = render
             write.changed_at = _earlier_of(write.changed_at, since)
-        self._queue.add((kind, key), priority)
+        self._queue.add((kind, key), priority, delay)
 
     def note_change(self, kind: ObjectKind, old: CachedObject | None, new: CachedObject) -> bool:
         """Take note that the cache has an object anew.
@@ -185,6 +204,7 @@ class StatusWriter:
     def forget_object(self, kind: ObjectKind, key: ObjectKey) -> None:
         """Drop everything of a deleted object, also a write that is still due."""
         self._pruned.pop((kind, key), None)
+        self._paces.pop((kind, key), None)
         self._writes.pop((kind, key), None)
         self._queue.remove((kind, key))
 
@@ -192,6 +212,11 @@ class StatusWriter:
     def pending(self) -> int:
         """How many objects have a write due, waiting or under way."""
         return len(self._queue)
+
+    @property
+    def tokens(self) -> float:
+        """How many writes may be made at once; below 0 where they were made in advance."""
+        return self._queue.tokens
 
     @property
     def trouble(self) -> str:
@@ -273,6 +298,9 @@ class StatusWriter:
     async def _replace_status(
         self, at: _Place, write: _PendingWrite, base: _WriteBase, status: Mapping[str, object]
     ) -> None:
+        self._queue.take_token()
+        pace = self._paces.setdefault(at, TokenBucket(PACE, ON_END))
+        pace.take_tokens(asyncio.get_running_loop().time())
         try:
             answer = await self._client.replace_status(*at, base.version, status)
         except NotFound:

@@ -4,10 +4,14 @@ Each key is in the queue at most once, however often it is added. A key that is 
 worked on gets a turn behind those that are there then, and is worked on once more: two never work
 on one key at the same time.
 
+A key may be given some time in which more of it gathers: then its turn comes later, once. Added
+again it keeps the earlier of both times, so that nothing postpones it for ever.
+
 Keys are urgent or ordinary, and both have workers of their own, so that neither waits for the
 other's requests. But they share the server's time, and a thousand ordinary keys must not take it
 from the urgent ones: while urgent work goes on a single ordinary worker goes on beside it, in its
-gaps.
+gaps. What the work costs is bounded by a token bucket (`take_token`): nobody begins while there is
+none. But the urgent may take some in advance, which the ordinary then wait for.
 
 Two things can fail. A key that fails (`retry`) waits alone, the longer the more often it has
 failed. A server that fails (`pause`) makes everybody wait for a moment, and then go on in the same
@@ -16,6 +20,7 @@ order; so do many keys that fail with no success in between.
 
 import asyncio
 import logging
+import math
 import random
 from collections.abc import Awaitable, Callable, Hashable
 from contextlib import suppress
@@ -23,6 +28,7 @@ from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 
 from vpplb.model.backoff import backoff_seconds
+from vpplb.model.token_bucket import TokenBucket
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +43,9 @@ QUIET = 0.2
 """Seconds without urgent work until there is more than one ordinary worker."""
 GAP = 0.25
 """Seconds after which something ordinary is done though something urgent is due."""
+IN_ADVANCE = 5.0
+"""Seconds whose tokens the urgent may take in advance. For so long the ordinary may wait for some;
+then a single one is done all the same."""
 
 K = TypeVar("K", bound=Hashable)
 
@@ -51,16 +60,18 @@ class _QueueTurn(NamedTuple, Generic[K]):
 
 @dataclass(slots=True, kw_only=True)
 class _QueueEntry:
-    """A key that is due (`turn`), waits to be tried again (`timer`), or is worked on (neither).
+    """A key that is due (`turn`), waits for its time (`timer`), or is worked on (neither).
 
-    `again` is the priority with which it is due once more after that, and `reserved` the turn
-    that it has then, so that it is not behind those that were added later.
+    It waits for more to gather, or to be tried again. `again` is the priority with which it is due
+    once more when it was worked on, from `again_at` on, by the loop's clock. `reserved` is the
+    turn that it has then, so that it is not behind those that were added later.
     """
 
     priority: int
     turn: int | None = None
     timer: asyncio.TimerHandle | None = None
     again: int | None = None
+    again_at: float = math.inf
     reserved: int | None = None
     failures: int = 0
 
@@ -68,18 +79,30 @@ class _QueueEntry:
     def under_way(self) -> bool:
         return self.turn is None and self.timer is None
 
+    @property
+    def gathers_until(self) -> float:
+        """When its turn comes, in the past unless more of it gathers."""
+        return -math.inf if self.timer is None or self.failures else self.timer.when()
+
 
 class WorkQueue(Generic[K]):
     """Keys with a priority, of which those up to `urgent` are urgent.
 
-    Each kind has `parallel` workers. All methods are for the event loop that runs `run`.
+    Each kind has `parallel` workers. There are `per_second` tokens a second, and as many may be
+    saved (0: no bound). All methods are for the event loop that runs `run`.
     """
 
-    def __init__(self, *, parallel: int, urgent: int) -> None:
+    def __init__(self, *, parallel: int, urgent: int, per_second: float = 0.0) -> None:
         self._parallel, self._urgent_up_to = parallel, urgent
         self._entries: dict[K, _QueueEntry] = {}
         self._urgent: asyncio.PriorityQueue[_QueueTurn[K]] = asyncio.PriorityQueue()
         self._ordinary: asyncio.PriorityQueue[_QueueTurn[K]] = asyncio.PriorityQueue()
+        self._tokens = (
+            TokenBucket(per_second, max(1.0, per_second), most_debt=IN_ADVANCE * per_second)
+            if per_second
+            else TokenBucket(1.0, math.inf)
+        )
+        self._in_advance = IN_ADVANCE * per_second
         self._turns = 0
         self._busy_until = 0.0
         self._running = _set_event()
@@ -95,29 +118,34 @@ class WorkQueue(Generic[K]):
 
     # --- adding and removing -----------------------------------------------------------------
 
-    def add(self, key: K, priority: int) -> None:
-        """Have a key worked on; one that is there already becomes more urgent, or stays as it is.
+    def add(self, key: K, priority: int, delay: float = 0.0) -> None:
+        """Have a key worked on in `delay` seconds, or sooner if it was added with less.
 
-        One that is worked on has another turn after that.
+        One that is there already becomes more urgent, or stays as it is. One that is worked on has
+        another turn after that; one that has failed waits for its time all the same.
         """
-        entry = self._entries.get(key)
+        entry, due = self._entries.get(key), asyncio.get_running_loop().time() + delay
         if entry is None:
             self._entries[key] = entry = _QueueEntry(priority=priority)
             self._empty.clear()
-            self._enqueue_key(key, entry)
+            self._schedule_key(key, entry, due)
         elif entry.under_way:
+            entry.again_at = min(entry.again_at, due)
             if entry.again is None or priority < entry.again:
                 entry.again, entry.reserved = priority, self._next_turn()
-        elif priority < entry.priority:
-            entry.priority = priority
-            if entry.turn is not None:
+        else:
+            more_urgent = priority < entry.priority
+            entry.priority = min(priority, entry.priority)
+            if entry.turn is not None and more_urgent:
                 self._enqueue_key(key, entry)
+            elif due < entry.gathers_until:
+                self._schedule_key(key, entry, due)
 
     def repeat(self, key: K) -> None:
         """Have a key worked on once more if it is worked on now: what it read may be old."""
         entry = self._entries[key]
         if entry.under_way and entry.again is None:
-            entry.again = entry.priority
+            entry.again, entry.again_at = entry.priority, 0.0
 
     def remove(self, key: K) -> None:
         """Take a key out, whether it is due, waits, or is worked on."""
@@ -130,14 +158,14 @@ class WorkQueue(Generic[K]):
     # --- what became of a key that was worked on ---------------------------------------------
 
     def finish(self, key: K) -> None:
-        """Take a key out that was worked on, unless it was added meanwhile: then it is due."""
+        """Take a key out that was worked on, unless it was added meanwhile."""
         entry = self._entries[key]
         entry.failures = 0
         if entry.again is None:
             self.remove(key)
             return
         entry.priority = entry.again
-        self._enqueue_key(key, entry)
+        self._schedule_key(key, entry, entry.again_at)
 
     def requeue(self, key: K) -> None:
         """Have a key worked on once more, as soon as its turn comes."""
@@ -160,6 +188,17 @@ class WorkQueue(Generic[K]):
     def count_failures(self, key: K) -> int:
         """Return how often a key has failed in a row."""
         return self._entries[key].failures
+
+    # --- what the work costs -----------------------------------------------------------------
+
+    @property
+    def tokens(self) -> float:
+        """How much may be done at once; below 0 where it was done in advance."""
+        return self._tokens.count_tokens(asyncio.get_running_loop().time())
+
+    def take_token(self) -> None:
+        """Take note that work is done which costs the server something."""
+        self._tokens.take_tokens(asyncio.get_running_loop().time())
 
     # --- what became of the server -----------------------------------------------------------
 
@@ -197,7 +236,7 @@ class WorkQueue(Generic[K]):
         """Work until cancelled. `work` ends by `finish`, `requeue` or `retry`, or by `remove`."""
         async with asyncio.TaskGroup() as group:
             for number in range(self._parallel):
-                group.create_task(self._run_worker(self._urgent, _wait_for_nothing, work))
+                group.create_task(self._run_worker(self._urgent, self._wait_for_advance, work))
                 wait = self._wait_for_quiet if number else self._wait_for_gap
                 group.create_task(self._run_worker(self._ordinary, wait, work))
 
@@ -209,7 +248,13 @@ class WorkQueue(Generic[K]):
                 await self._ordinary.join()
 
     async def drain(self, timeout: float) -> int:
-        """Wait until the queue is empty, `timeout` seconds at most; return how many are left."""
+        """Wait until the queue is empty, `timeout` seconds at most; return how many are left.
+
+        What gathers is due now.
+        """
+        for key, entry in self._entries.items():
+            if entry.gathers_until > 0:
+                self._schedule_key(key, entry, 0.0)
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout):
                 while self._entries:  # the last to finish may be followed by another at once
@@ -244,10 +289,21 @@ class WorkQueue(Generic[K]):
         entry.turn = None
         return True
 
+    def _schedule_key(self, key: K, entry: _QueueEntry, due: float) -> None:
+        """Give a key its turn when its time has come."""
+        if entry.timer is not None:
+            entry.timer.cancel()
+        loop = asyncio.get_running_loop()
+        if due > loop.time():
+            entry.timer = loop.call_at(due, self._enqueue_key, key, entry)
+        else:
+            self._enqueue_key(key, entry)
+
     def _enqueue_key(self, key: K, entry: _QueueEntry) -> None:
         """Give a key its turn: behind its equals, or as reserved while it was worked on."""
         entry.turn = entry.reserved or self._next_turn()
         entry.again = entry.reserved = entry.timer = None
+        entry.again_at = math.inf
         urgent = entry.priority <= self._urgent_up_to
         if urgent:
             self._note_urgent()
@@ -261,7 +317,11 @@ class WorkQueue(Generic[K]):
     def _note_urgent(self) -> None:
         self._busy_until = asyncio.get_running_loop().time() + QUIET
 
+    async def _wait_for_advance(self) -> None:
+        await self._wait_for_tokens(1 - self._in_advance)
+
     async def _wait_for_quiet(self) -> None:
+        await self._wait_for_tokens(1)
         clock = asyncio.get_running_loop().time
         while clock() < self._busy_until:  # noqa: ASYNC110 (it is known when to look again)
             # A wait of less than the clock tells apart would end before it began, for ever.
@@ -269,12 +329,16 @@ class WorkQueue(Generic[K]):
 
     async def _wait_for_gap(self) -> None:
         with suppress(TimeoutError):
+            async with asyncio.timeout(IN_ADVANCE):  # then the urgent take all that there is
+                await self._wait_for_tokens(1)
+        with suppress(TimeoutError):
             async with asyncio.timeout(GAP):
                 await self._urgent.join()
 
-
-async def _wait_for_nothing() -> None:
-    pass
+    async def _wait_for_tokens(self, count: float) -> None:
+        clock = asyncio.get_running_loop().time
+        while wait := self._tokens.seconds_until(clock(), count):  # noqa: ASYNC110 (it is known when)
+            await asyncio.sleep(max(0.001, wait))
 
 
 def _set_event() -> asyncio.Event:

@@ -16,6 +16,8 @@ may be a quarter of a second. From the sending to the answer to the ping is how 
 burst then takes a small part of it, or a failover would take seconds.
 """
 
+from vpplb.model.token_bucket import TokenBucket
+
 SLICE = 0.0008
 """Seconds of VPP's time that calls take on end, at most: 160 packets of 200,000 a second, which a
 queue of 256 takes. A single call may cost more, and is then a burst of its own."""
@@ -34,45 +36,27 @@ _SOONEST, _LATEST = 0.001, 0.25
 _COST_STEP, _LOOK_STEP = 1.25, 2.0
 """By which factor either is thought to change from one burst to the next, at most. Where we or VPP
 are short of CPU, a cost is measured much too high or as nothing: small steps find the middle."""
-_DEEPEST_DEBT = -0.02
-
-
-class TimeBudget:
-    """A token bucket of seconds: it fills by a share of the time that passes, up to a limit."""
-
-    def __init__(self, share: float, limit: float, now: float) -> None:
-        self._share, self._limit = share, limit
-        self._left, self._at = limit, now
-
-    def seconds_left(self, now: float) -> float:
-        """Return the seconds in the bucket; a debt is below 0."""
-        self._left = min(self._limit, self._left + self._share * (now - self._at))
-        self._at = now
-        return self._left
-
-    def spend_seconds(self, now: float, seconds: float) -> None:
-        self._left = max(self.seconds_left(now) - seconds, _DEEPEST_DEBT)
-
-    def seconds_to_wait(self, now: float) -> float:
-        """Return the seconds until there is enough to begin a burst."""
-        return max(0.0, (SLICE / 2 - self.seconds_left(now)) / self._share)
+_MOST_DEBT = 0.02
 
 
 class CallPacer:
-    """Says when a burst may begin, and how many calls it may have. Times are in seconds."""
+    """Says when a burst may begin, and how many calls it may have. Times are in seconds.
 
-    def __init__(self, now: float) -> None:
-        self._bulk = TimeBudget(BULK_SHARE, SLICE, now)
-        self._urgent = TimeBudget(URGENT_SHARE, SAVINGS, now)
+    So are the tokens of both budgets, which fill by a share of the time that passes.
+    """
+
+    def __init__(self) -> None:
+        self._bulk = TokenBucket(BULK_SHARE, SLICE, most_debt=_MOST_DEBT)
+        self._urgent = TokenBucket(URGENT_SHARE, SAVINGS, most_debt=_MOST_DEBT)
         self._cost, self._look = _FIRST_GUESS, _SOONEST
 
     def seconds_to_wait(self, now: float, *, urgent: bool) -> float:
         """Return the seconds until the next burst may begin."""
-        return self._choose_budget(urgent).seconds_to_wait(now)
+        return self._choose_budget(urgent).seconds_until(now, SLICE / 2)
 
     def max_calls(self, now: float, *, urgent: bool) -> int:
         """Return how many calls a burst that begins now may have, 1 at least."""
-        slice_ = max(min(SLICE, self._choose_budget(urgent).seconds_left(now)), LOSS * self._look)
+        slice_ = max(min(SLICE, self._choose_budget(urgent).count_tokens(now)), LOSS * self._look)
         return max(1, min(MOST_CALLS, int(slice_ / self._cost)))
 
     def on_calls_done(self, now: float, seconds: float, calls: int, waited: float = 0.0) -> None:
@@ -80,9 +64,9 @@ class CallPacer:
         self._cost = _smooth_estimate(self._cost, seconds / calls, _COST_STEP, _CHEAPEST, _DEAREST)
         self._look = _smooth_estimate(self._look, waited, _LOOK_STEP, _SOONEST, _LATEST)
         for budget in (self._bulk, self._urgent):
-            budget.spend_seconds(now, self._cost * calls)
+            budget.take_tokens(now, self._cost * calls)
 
-    def _choose_budget(self, urgent: bool) -> TimeBudget:
+    def _choose_budget(self, urgent: bool) -> TokenBucket:
         return self._urgent if urgent else self._bulk
 
 

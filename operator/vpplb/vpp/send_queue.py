@@ -66,7 +66,7 @@ class SendQueue:
     ) -> None:
         self._send, self._make_ping, self._most = send, make_ping, most
         self._loop = asyncio.get_running_loop()
-        self._pacer = CallPacer(self._loop.time())
+        self._pacer = CallPacer()
         self._urgent, self._bulk = deque[ApiCall](), deque[ApiCall]()
         self._burst: Sequence[ApiCall] = ()
         self._ping: ApiCall | None = None

@@ -445,7 +445,7 @@ async def test_an_object_deleted_during_its_write_leaves_nothing_behind() -> Non
         await asyncio.sleep(1)
         assert writer.pending == 0
         assert not writer._writes
-        assert not writer._pruned
+        assert (writer._pruned, writer._paces) == ({}, {})
 
 
 async def test_the_delay_runs_from_the_first_change_that_the_write_shows_through_all_failures() -> (

@@ -4,7 +4,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from vpplb.kube.work_queue import FAILING_KEYS, GAP, WorkQueue
+from vpplb.kube.work_queue import FAILING_KEYS, GAP, IN_ADVANCE, WorkQueue
 
 pytestmark = pytest.mark.looptime
 
@@ -152,6 +152,163 @@ async def test_a_key_that_fails_waits_longer_each_time_until_it_is_finished() ->
     assert queue.count_failures("key") == 20
     queue.finish("key")
     assert "key" not in queue
+
+
+# --- keys that gather -----------------------------------------------------------------------------
+
+
+async def gathering(*added: tuple[float, float], failing: int = 0) -> list[float]:
+    """Add a key at these times with these delays; return when it was worked on, for 10 ms each.
+
+    It fails `failing` times at first.
+    """
+    clock, begun = asyncio.get_running_loop().time, list[float]()
+    queue: WorkQueue[str] = WorkQueue(parallel=2, urgent=0)
+
+    async def work(key: str) -> None:
+        begun.append(clock())
+        await asyncio.sleep(0.01)
+        if len(begun) <= failing:
+            queue.retry(key, "no")
+        else:
+            queue.finish(key)
+
+    task = asyncio.create_task(queue.run(work))
+    for at, delay in added:
+        if at > clock():
+            await asyncio.sleep(at - clock())
+        queue.add("key", 1, delay)
+        assert "key" in queue
+    await asyncio.sleep(10)
+    assert len(queue) == 0
+    task.cancel()
+    return [round(at, 3) for at in begun]
+
+
+@pytest.mark.parametrize(
+    ("added", "begun"),
+    [
+        ([(0, 1)], [1]),
+        ([(0, 1), (0.5, 1), (0.9, 1)], [1]),
+        ([(0, 1), (0.5, 0.2)], [0.7]),
+        ([(0, 1), (0.5, 0)], [0.5]),
+        ([(0, 0.2), (0.1, 1)], [0.2]),
+        ([(0, 0), (0, 1)], [0]),
+        ([(0, 0), (0.005, 1)], [0, 1.005]),
+        ([(0, 0), (0.005, 1), (0.006, 0.5), (0.3, 1)], [0, 0.506]),
+        ([(0, 0), (0.004, 1), (0.005, 0)], [0, 0.01]),
+    ],
+    ids=lambda at: "-".join(map(str, at)),
+)
+async def test_a_key_is_due_at_the_earliest_of_the_times_that_it_was_added_for(
+    added: list[tuple[float, float]], begun: list[float]
+) -> None:
+    assert await gathering(*added) == begun
+
+
+async def test_a_key_that_is_added_for_ever_is_not_postponed_for_ever() -> None:
+    begun = await gathering(*((n / 10, 1.0) for n in range(100)))
+    assert len(begun) == 10
+
+
+async def test_a_key_that_failed_waits_for_its_time_though_it_is_added_again() -> None:
+    begun = await gathering((0, 0), (0.02, 0), (0.03, 0.001), failing=1)
+    assert len(begun) == 2
+    assert begun[1] != 0.02
+
+
+async def test_a_key_that_gathers_becomes_more_urgent_and_can_be_removed() -> None:
+    done: list[str] = []
+    async with running(done, parallel=1) as queue:
+        add(queue, "key", 3, 2)
+        queue.add("urgent", 2, 0.01)
+        queue.add("urgent", 1, 5)
+        queue.add("removed", 1, 0.01)
+        queue.remove("removed")
+        await asyncio.sleep(1)
+    assert done == ["key0", "urgent", "key1", "key2"]
+
+
+async def test_what_gathers_is_due_when_the_queue_is_drained() -> None:
+    done: list[str] = []
+    async with running(done) as queue:
+        for n in range(4):
+            queue.add(str(n), n, 1000.0)
+        assert await queue.drain(1.0) == 0
+    assert sorted(done) == ["0", "1", "2", "3"]
+
+
+# --- what the work costs --------------------------------------------------------------------------
+
+RATE = 10
+
+
+@asynccontextmanager
+async def costing(
+    done: list[tuple[float, str]], costs: Callable[[str], bool] = lambda key: True
+) -> AsyncIterator[WorkQueue[str]]:
+    """Run a queue of so many tokens a second, in which each key takes one if it `costs`."""
+    queue: WorkQueue[str] = WorkQueue(parallel=4, urgent=0, per_second=RATE)
+    clock = asyncio.get_running_loop().time
+
+    async def work(key: str) -> None:
+        done.append((clock(), key))
+        if costs(key):
+            queue.take_token()
+        await asyncio.sleep(0.001)
+        queue.finish(key)
+
+    task = asyncio.create_task(queue.run(work))
+    yield queue
+    task.cancel()
+
+
+async def test_no_more_is_done_than_there_are_tokens_and_the_most_urgent_goes_first() -> None:
+    done: list[tuple[float, str]] = []
+    async with costing(done) as queue:
+        add(queue, "later", 100, 2)
+        await asyncio.sleep(3.05)
+        assert len(done) == RATE + 3 * RATE
+        add(queue, "first", 10, 1)
+        await asyncio.sleep(1)
+        assert [key[:5] for _, key in done[-10:]] == ["first"] * 10
+        assert queue.tokens < 1
+
+
+async def test_what_costs_nothing_takes_no_token() -> None:
+    done: list[tuple[float, str]] = []
+    async with costing(done, lambda key: False) as queue:
+        add(queue, "key", 1000, 1)
+        await asyncio.sleep(1)
+    assert len(done) == 1000
+
+
+async def test_the_urgent_take_tokens_in_advance_for_which_the_ordinary_wait() -> None:
+    done: list[tuple[float, str]] = []
+    async with costing(done) as queue:
+        add(queue, "urgent", 30, 0)
+        await asyncio.sleep(0.1)
+        assert len(done) == 30
+        add(queue, "ordinary", 5, 1)
+        await asyncio.sleep(10)
+    assert [key for at, key in done if at < 2] == [
+        *(f"urgent{n}" for n in range(30)),
+        *(f"ordinary{n}" for n in range(4)),
+    ], "its workers had nothing to do when there were tokens"
+    assert done[-1][0] == pytest.approx((34 - RATE + 1) / RATE, abs=0.1)
+
+
+async def test_the_urgent_too_are_bounded_in_the_long_run_and_leave_something_to_the_ordinary() -> (
+    None
+):
+    done: list[tuple[float, str]] = []
+    async with costing(done) as queue:
+        add(queue, "urgent", 1000, 0)
+        add(queue, "ordinary", 1000, 1)
+        await asyncio.sleep(60)
+    ordinary = [at for at, key in done if key.startswith("ordinary")]
+    assert len(done) - len(ordinary) == pytest.approx((1 + IN_ADVANCE + 60) * RATE, abs=RATE)
+    assert len(ordinary) == pytest.approx(60 / IN_ADVANCE, abs=2)
 
 
 # --- a server that fails -------------------------------------------------------------------------

@@ -38,7 +38,7 @@ class CostlyVpp:
 def test_bulk_leaves_vpp_four_fifths_of_its_time_and_never_holds_it_up_for_long(
     cost: float,
 ) -> None:
-    vpp = CostlyVpp(cost, CallPacer(0.0))
+    vpp = CostlyVpp(cost, CallPacer())
     vpp.do(60)  # what a call costs has to be learnt
     vpp.spent = vpp.longest = 0.0
     seconds = vpp.do(2000)
@@ -50,20 +50,20 @@ def test_bulk_leaves_vpp_four_fifths_of_its_time_and_never_holds_it_up_for_long(
 @pytest.mark.parametrize("cost", [0.0001, 0.0003, 0.0006, 0.0014])
 @pytest.mark.parametrize("urgent", [False, True])
 def test_over_95_percent_of_packets_are_forwarded_in_a_burst(cost: float, urgent: bool) -> None:
-    vpp = CostlyVpp(cost, CallPacer(0.0))
+    vpp = CostlyVpp(cost, CallPacer())
     seconds = vpp.do(3000, urgent=urgent)
     assert vpp.lost / (seconds * RATE) < 0.05
 
 
 @pytest.mark.parametrize(("cost", "longest"), [(0.00025, 0.0045), (0.0005, 0.007)])
 def test_the_failover_of_a_vip_with_ten_servers_does_not_rest(cost: float, longest: float) -> None:
-    vpp = CostlyVpp(cost, CallPacer(0.0))
+    vpp = CostlyVpp(cost, CallPacer())
     assert vpp.do(10, urgent=True) < longest
 
 
 def test_a_busy_vpp_that_seldom_looks_is_given_more_at_a_look() -> None:
     """As reported of VPP: 800 calls, one after the other, took three minutes on a busy one."""
-    vpp = CostlyVpp(0.00025, CallPacer(0.0), look=0.225)
+    vpp = CostlyVpp(0.00025, CallPacer(), look=0.225)
     vpp.do(30)  # how seldom has to be learnt
     vpp.spent = vpp.lost = 0.0
     seconds = vpp.do(800)
@@ -73,21 +73,21 @@ def test_a_busy_vpp_that_seldom_looks_is_given_more_at_a_look() -> None:
 
 
 def test_failovers_go_on_at_half_of_vpps_time_and_bulk_waits_for_them_but_not_for_ever() -> None:
-    vpp = CostlyVpp(0.0003, CallPacer(0.0))
+    vpp = CostlyVpp(0.0003, CallPacer())
     seconds = vpp.do(2000, urgent=True)
     assert 0.45 < vpp.spent / seconds < 0.52
     assert vpp.pacer.seconds_to_wait(vpp.now, urgent=False) < 0.2
 
 
 def test_bulk_leaves_failovers_their_savings() -> None:
-    vpp = CostlyVpp(0.0003, CallPacer(0.0))
+    vpp = CostlyVpp(0.0003, CallPacer())
     vpp.do(1000)
     assert vpp.pacer.seconds_to_wait(vpp.now, urgent=True) == 0
     assert vpp.do(10, urgent=True) < 0.006
 
 
 def test_a_vpp_that_was_held_up_by_something_else_does_not_slow_calls_for_long() -> None:
-    pacer = CallPacer(0.0)
+    pacer = CallPacer()
     pacer.on_calls_done(60.0, 60.0, 10)
     assert pacer.seconds_to_wait(60.0, urgent=False) < 0.2
     vpp = CostlyVpp(0.0001, pacer)
@@ -96,7 +96,7 @@ def test_a_vpp_that_was_held_up_by_something_else_does_not_slow_calls_for_long()
 
 
 def test_calls_that_cost_nothing_measurable_are_still_bounded() -> None:
-    pacer = CallPacer(0.0)
+    pacer = CallPacer()
     for number in range(1, 50):
         pacer.on_calls_done(number / 1000, 0.0, 10)
     assert pacer.max_calls(1.0, urgent=True) == MOST_CALLS
