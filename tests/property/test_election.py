@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from fakes.clock import LoopClock
 from fakes.lease_line import KEY, LeaseLine, LeaseStore
+from vpplb.direct.operator_directory import PREFIX
 from vpplb.kube.api_types import JsonObject
 from vpplb.kube.leader_election import LeaderElector, LeadershipLost, WriteFence
 from vpplb.kube.leader_rules import LeaderRole, ServedScope
@@ -68,8 +69,14 @@ class Edit(NamedTuple):
     holder: str | None
 
 
+class Publish(NamedTuple):
+    """An operator writes into the lease where it is reached, which is no matter of the election."""
+
+    member: int
+
+
 Line = SlowRequests | Cut | Mend
-Action = Line | Crash | Stop | Delete | Edit
+Action = Line | Crash | Stop | Delete | Edit | Publish
 
 members = st.sampled_from([LEADER, LEADER, *range(MEMBERS)])
 delays = st.sampled_from([0.0, 0.01, 0.3, 1.0, 2.4, 3.0, 6.0, 14.0, 40.0])
@@ -78,10 +85,12 @@ lines = st.one_of(
     st.builds(Cut, members, st.booleans(), st.sampled_from([1.0, 9.0, 17.0, 33.0])),
     st.builds(Mend, members),
 )
-restarts = st.one_of(st.builds(Crash, members), st.builds(Stop, members))
+publications = st.builds(Publish, members)
+restarts = st.one_of(st.builds(Crash, members), st.builds(Stop, members), publications)
 people = st.one_of(
     st.just(Delete()),
     st.builds(Edit, st.sampled_from([None, "member-0", "member-1", "a stranger"])),
+    publications,
 )
 pauses = st.sampled_from([0.0, 0.1, 0.9, 2.0, 4.0, 9.9, 10.1, 15.0, 21.0])
 
@@ -116,12 +125,13 @@ class Registry(LeaseStore):
     in_force: bool = True
     _since: float = 0.0
 
-    def find_record(self, event: str, kind: ObjectKind, key: ObjectKey, now: JsonObject) -> None:
-        before, at = self.holder, asyncio.get_running_loop().time()
+    def record(self, event: str, kind: ObjectKind, key: ObjectKey, now: JsonObject) -> None:
+        before, at = self.lease, asyncio.get_running_loop().time()
+        held_by = self.holder
         LeaseStore.record(self, event, kind, key, now)
-        if event == "DELETED":
+        if event == "DELETED" or (before is not None and before["spec"] == now["spec"]):
             return
-        if self.in_force and before not in ("", self.holder) and self.holder:
+        if self.in_force and held_by not in ("", self.holder) and self.holder:
             assert at - self._since > DURATION - 0.001, "a lease was taken that was in force"
         self._since = at
 
@@ -197,6 +207,10 @@ class House:
             case Edit(holder):
                 if self.server.lease is not None:
                     self.server.edit_lease(holderIdentity=holder)
+            case Publish(member):
+                if self.server.lease is not None:
+                    entry = {f"{PREFIX}{member}": str(asyncio.get_running_loop().time())}
+                    self.server.merge(ObjectKind.LEASE, KEY, {"metadata": {"annotations": entry}})
             case _:
                 assert_never(action)
 

@@ -111,9 +111,9 @@ class FencedClient(KubeClient):
 class LeaderElector:
     """Takes part in the election for `scope` by the lease `key`, and keeps `fence` true to it.
 
-    `duration` is in seconds, at least 1; `on_role` is told each change of role, and `on_refused`
-    why this program must not lead beside another. `trouble` says why the lease cannot be read or
-    renewed, empty when it can.
+    `duration` is in seconds, at least 1; `on_role` is told each change of role, `on_refused` why
+    this program must not lead beside another, and `on_lease` the lease at each look at it.
+    `trouble` says why the lease cannot be read or renewed, empty when it can.
     """
 
     client: KubeClient
@@ -125,6 +125,7 @@ class LeaderElector:
     scope: ServedScope = field(default_factory=ServedScope)
     on_role: Callable[[LeaderRole], None] = lambda role: None
     on_refused: Callable[[str], None] = lambda why: None
+    on_lease: Callable[[JsonObject | None], None] = lambda lease: None
     trouble: str = "the lease has not been read yet"
     role: LeaderRole = LeaderRole.STANDBY
     _candidate: LeaseCandidate = field(init=False)
@@ -195,13 +196,15 @@ class LeaderElector:
     async def _try_once(self) -> float:
         """Look or write once; return how long to wait until the next time."""
         patience = min(PATIENCE * self.duration, self._seconds_left())
+        was_sure = self._sure
         try:
             async with asyncio.timeout(patience):
                 await self._look_or_write()
         except Conflict:  # somebody was faster, or our own last request was
             self._sure = False
             self._candidate.note_conflict(_loop_time())
-            return LOOK * self.duration
+            # Not looked at for a while: most likely what others keep in it has changed.
+            return 0.0 if was_sure else LOOK * self.duration
         except (KubeError, TimeoutError) as error:
             self._sure = False
             self.trouble = str(error) or f"no answer in {patience:.1f} s"
@@ -214,7 +217,9 @@ class LeaderElector:
         """Read unless what is there is known; write if there is something to be written."""
         if not self._sure:
             before = self._candidate.holder
-            self._candidate.observe_lease(await self._read_lease(), _loop_time())
+            lease = await self._read_lease()
+            self._candidate.observe_lease(lease, _loop_time())
+            self.on_lease(lease)
             if self.role is LeaderRole.STANDBY and self.holder not in ("", before, self.identity):
                 log.info(
                     "%s stands by: %s leads, by lease %s", self.identity, self.holder, self.key
@@ -222,8 +227,10 @@ class LeaderElector:
         spec = self._candidate.propose_record(_loop_time(), self._format_now())
         if spec is not None:
             self._sure = False
-            self._candidate.note_written(await self._write_record(spec))
+            written = await self._write_record(spec)
+            self._candidate.note_written(written)
             self._sure = True
+            self.on_lease(written)
 
     async def _read_lease(self) -> JsonObject | None:
         try:
