@@ -183,6 +183,10 @@ class KubeClient:
         """Delete an object in the background."""
         await self._send_request("DELETE", RESOURCES[kind].object_path(key))
 
+    async def read_path(self, path: str) -> JsonObject:
+        """Read what is no object of a kind, such as `/openid/v1/jwks`."""
+        return await self._send_request("GET", path)
+
     async def create_event(self, body: Mapping[str, object]) -> None:
         await self.create_object(ObjectKind.EVENT, body)
 
@@ -289,7 +293,8 @@ def open_session(
             keepalive_timeout=KEPT_ALIVE,
         ),
         cookie_jar=aiohttp.DummyCookieJar(),
-        headers={"Accept": "application/json", "User-Agent": f"vpplb/{__version__}"},
+        # As kubectl: what is no object has a type of its own, such as that of a set of keys.
+        headers={"Accept": "application/json, */*", "User-Agent": f"vpplb/{__version__}"},
         proxy=access.proxy,
         middlewares=(*middlewares, authorise),
     )

@@ -111,6 +111,17 @@ async def test_a_status_is_replaced_in_the_version_that_is_known() -> None:
     assert of_dataplane.body["metadata"] == {"name": "n1", "resourceVersion": "8"}
 
 
+async def test_what_is_no_object_is_read_whatever_type_it_has() -> None:
+    async def handler(request: web.BaseRequest) -> web.Response:
+        if "*/*" not in request.headers["Accept"]:  # as an API server asks for its set of keys
+            return web.Response(status=406)
+        return web.Response(text='{"keys": []}', content_type="application/jwk-set+json")
+
+    async with api(handler) as (url, seen), KubeClient(access(url)) as client:
+        assert await client.read_path("/openid/v1/jwks") == {"keys": []}
+    assert [(asked.method, asked.path) for asked in seen] == [("GET", "/openid/v1/jwks")]
+
+
 async def test_what_is_created_says_its_kind_and_goes_to_its_namespace() -> None:
     async with api(answer_object) as (url, seen), KubeClient(access(url)) as client:
         await client.create_object(
