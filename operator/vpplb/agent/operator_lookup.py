@@ -1,0 +1,40 @@
+"""Where this release's operators are: what the Lease of the election says of them."""
+
+from dataclasses import dataclass
+
+from vpplb.direct.messages import OperatorAddress
+from vpplb.direct.operator_directory import read_operators
+from vpplb.kube.api_types import KubeError, NotFound
+from vpplb.kube.client import KubeClient
+from vpplb.model.names import ObjectKey, ObjectKind
+
+
+@dataclass(slots=True, kw_only=True)
+class OperatorLookup:
+    """Reads the Lease `lease`, which names the operators of the release in `namespace`.
+
+    `trouble` says why none was found the last time, empty when one was.
+    """
+
+    client: KubeClient
+    lease: ObjectKey
+    namespace: str
+    trouble: str = "the operators have not been looked up yet"
+
+    async def find_operators(self) -> tuple[OperatorAddress, ...]:
+        """Ask once; return nothing where nobody can be found, for whatever reason."""
+        try:
+            lease = await self.client.get_object(ObjectKind.LEASE, self.lease)
+        except NotFound:
+            self.trouble = f"there is no lease {self.lease}, in which operators are found"
+            return ()
+        except KubeError as error:
+            self.trouble = f"lease {self.lease}, in which operators are found: {error}"
+            return ()
+        operators = read_operators(lease["metadata"].get("annotations"), self.namespace)
+        self.trouble = (
+            ""
+            if operators
+            else f"lease {self.lease} names no operator of namespace {self.namespace}"
+        )
+        return operators

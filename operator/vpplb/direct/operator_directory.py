@@ -1,0 +1,105 @@
+"""Where operators are found: an annotation for each in the Lease of the election.
+
+Operators alone may write that Lease, so whoever reads it from the API server may believe what it
+says: where an operator listens, and the fingerprint of its certificate. All of a cluster write into
+it, so each entry names the namespace of its release, and agents believe those of their own.
+What is not understood is passed over: another version may have written it.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from ipaddress import IPv6Address
+
+from vpplb.direct.messages import OperatorAddress
+
+PREFIX = "vpplb.dev/operator-"
+"""What the annotations' names begin with."""
+MOST_OPERATORS = 16
+"""How many operators of one release are believed."""
+MOST_CHARS = 2048
+"""Longest entry that is read."""
+_FINGERPRINT = re.compile(r"[0-9a-f]{64}")
+_HOST = re.compile(r"[0-9A-Za-z]([0-9A-Za-z.-]{0,251}[0-9A-Za-z])?")
+
+
+def name_annotation(identity: str) -> str:
+    """Return the name of an operator's annotation."""
+    return f"{PREFIX}{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
+
+
+def dump_entry(operator: OperatorAddress, namespace: str, version: str, renewed: str) -> str:
+    """Write an operator's entry; `namespace` is its release's.
+
+    `renewed` is a time, and only a value that changes for as long as the operator lives.
+    """
+    content = {
+        "identity": operator.identity,
+        "address": operator.address,
+        "fingerprint": operator.fingerprint,
+        "namespace": namespace,
+        "version": version,
+        "renewed": renewed,
+    }
+    return json.dumps(content, separators=(",", ":"))
+
+
+def find_texts(annotations: object) -> dict[str, str]:
+    """Return the texts of all operators' entries by annotation, whether understood or not."""
+    if not isinstance(annotations, Mapping):
+        return {}
+    return {str(name): str(text) for name, text in annotations.items() if _is_entry(name)}
+
+
+def read_operators(annotations: object, namespace: str) -> tuple[OperatorAddress, ...]:
+    """Return the operators of the release in `namespace`, by identity, at most MOST_OPERATORS."""
+    found: list[OperatorAddress] = []
+    for name, text in sorted(find_texts(annotations).items()):
+        operator, of_namespace = _read_entry(text)
+        if operator and of_namespace == namespace and name == name_annotation(operator.identity):
+            found.append(operator)
+    return tuple(sorted(found[:MOST_OPERATORS], key=lambda one: one.identity))
+
+
+def parse_address(text: str) -> str:
+    """Read `host:port`, as `address` of an operator has it; ValueError where it is none.
+
+    An IPv6 address may lack its brackets, as in `$(POD_IP):9443`: the port is always there.
+    """
+    host, colon, port = text.rpartition(":")
+    if not (colon and port.isascii() and port.isdigit() and 1 <= int(port) <= 65535):
+        raise ValueError(f"not of the form host:port: {text!r:.300}")
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    if ":" in bare and "%" not in bare:
+        return f"[{IPv6Address(bare)}]:{int(port)}"
+    if bare != host or not _HOST.fullmatch(host):
+        raise ValueError(f"not the name or address of a host: {host!r:.300}")
+    return f"{host}:{int(port)}"
+
+
+def _is_entry(name: object) -> bool:
+    return isinstance(name, str) and name.startswith(PREFIX)
+
+
+def _read_entry(text: str) -> tuple[OperatorAddress | None, str]:
+    """Read an operator and its release's namespace; None for what is no entry."""
+    if len(text) > MOST_CHARS:
+        return None, ""
+    try:
+        content = json.loads(text)
+        operator = OperatorAddress(
+            identity=_read_text(content["identity"]),
+            address=parse_address(_read_text(content["address"])),
+            fingerprint=_read_text(content["fingerprint"]),
+        )
+        namespace = _read_text(content["namespace"])
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None, ""
+    return (operator if _FINGERPRINT.fullmatch(operator.fingerprint) else None), namespace
+
+
+def _read_text(found: object) -> str:
+    if not isinstance(found, str) or not found or not found.isprintable():
+        raise ValueError(f"no text: {found!r:.100}")
+    return found
