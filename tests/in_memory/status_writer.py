@@ -29,9 +29,6 @@ class ToldAnswers:
     def on_delete(self, kind: ObjectKind, key: ObjectKey) -> None:
         raise AssertionError("nothing is deleted here")
 
-    def on_history_reset(self) -> None:
-        raise AssertionError("nothing is restored here")
-
 
 @asynccontextmanager
 async def running(

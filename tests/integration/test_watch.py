@@ -43,9 +43,6 @@ class WatchedWorld:
     def on_delete(self, kind: ObjectKind, key: ObjectKey) -> None:
         self.known.discard(key.name)
 
-    def on_history_reset(self) -> None:
-        pass
-
     async def create(self, name: str) -> None:
         metadata = {"namespace": self.namespace, "name": name}
         await self.server.create_object(

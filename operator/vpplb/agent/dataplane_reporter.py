@@ -135,9 +135,6 @@ class DataplaneReporter(SyncLog):
         self._repair.forget_object(ObjectKind.DATAPLANE, self._key)
         self._uid = ""
 
-    def on_history_reset(self) -> None:
-        """The Dataplane will be upserted anew, and is compared with what the cache had of it."""
-
     def on_unreadable(self) -> None:
         self._submit_soon()
 

@@ -115,9 +115,6 @@ class FrontendSelector:
         if kind == ObjectKind.FRONTEND and known and self._decisions.note_deleted(key, known.uid):
             self._drop_frontend(key)
 
-    def on_history_reset(self) -> None:
-        """Each object will be upserted anew; what it says then is compared by the syncer."""
-
     def note_listed(self, unlisted: Mapping[ObjectKey, str]) -> None:
         """Take note that all frontends were listed, and are in the cache.
 

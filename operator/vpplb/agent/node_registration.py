@@ -106,9 +106,6 @@ class NodeRegistration:
         if kind == ObjectKind.DATAPLANE and key == self.key:
             self._deleted.set()
 
-    def on_history_reset(self) -> None:
-        """The Dataplane will be upserted anew."""
-
     async def _refresh_dataplane(self, on_labels: OnLabels) -> JsonObject:
         await self._read_node(on_labels)
         labels = dict(self.labels)

@@ -104,9 +104,6 @@ class EventReports:
         if kind == ObjectKind.FRONTEND:
             self._announced.pop(key, None)
 
-    def on_history_reset(self) -> None:
-        """Do nothing: what was announced stays so."""
-
     # --- what is decided ---------------------------------------------------------------------
 
     def announce_decisions(self, decisions: Decisions) -> None:

@@ -67,9 +67,6 @@ class StatusReports:
         self._writer.forget_object(kind, key)
         self._repair.forget_object(kind, key)
 
-    def on_history_reset(self) -> None:
-        """Do nothing: each object comes back, and is compared with what the cache had of it."""
-
     # --- what is decided ---------------------------------------------------------------------
 
     def write_statuses(self, decisions: Decisions, priority: WritePriority | None = None) -> None:

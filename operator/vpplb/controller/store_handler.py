@@ -72,9 +72,6 @@ class StoreHandler:
         self._store.remove_object(kind, key)
         self._reconciler.request_run()
 
-    def on_history_reset(self) -> None:
-        """Do nothing: versions that count anew are told as `old.version` 0."""
-
     def _read_object(
         self, kind: ObjectKind, key: ObjectKey, raw: JsonObject
     ) -> tuple[Frontend | Backend | HealthCheck | None, tuple[Problem, ...]]:

@@ -13,10 +13,10 @@ history has changed: then nothing counts that was known of versions, until all i
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
 from vpplb.kube.api_types import RESOURCES, JsonObject, key_of
 from vpplb.kube.client import PAGE, ObjectListing
@@ -32,7 +32,8 @@ class CachedObject:
     """An object as the API server has it. `generation` grows with each change of its spec.
 
     `version` is 0 where the server's history has changed since: then it says nothing of what the
-    server has now. `raw` has no `metadata.managedFields` once the handlers were told of it.
+    server has now. `raw` has `metadata.managedFields` only where a handler is told of it as new:
+    they are half of an object, and nobody else needs them.
     """
 
     version: int
@@ -50,23 +51,27 @@ class CachedObject:
         return self.raw.get("status") or {}
 
 
+class CacheEvent(NamedTuple):
+    """What a watch, or an answer, tells of an object; `type` None: it is in a list of the watch."""
+
+    kind: ObjectKind
+    type: str | None
+    raw: JsonObject
+
+
 class ObjectHandler(Protocol):
     """Who is told what changes. Called on the event loop; must not block or raise."""
 
     def on_upsert(self, kind: ObjectKind, old: CachedObject | None, new: CachedObject) -> None:
         """Take an object that is there, new or changed.
 
-        `old` may be another object of that name (`uid`), whose deletion nobody told.
+        `old` may be another object of that name (`uid`), whose deletion nobody told. Its version
+        is 0 where the server's history has changed since: then all objects are told anew, and
+        what is not there any more is told as deleted.
         """
 
     def on_delete(self, kind: ObjectKind, key: ObjectKey) -> None:
         """Take note that an object that was known is deleted; the cache has it until all know."""
-
-    def on_history_reset(self) -> None:
-        """Take nothing for known of what the server has: it counts its versions anew.
-
-        All objects that there are will be upserted; what is not there any more will be deleted.
-        """
 
 
 class HistoryChanged(Exception):
@@ -109,20 +114,27 @@ class ObjectCache:
         self._newest[kind] = max(version, self._newest.get(kind, 0))
 
     def apply_event(self, kind: ObjectKind, event_type: str | None, raw: JsonObject) -> None:
-        """Take what a watch or an answer tells; `event_type` None is an object of a list.
+        """Take one event, such as what the answer to a write tells."""
+        self.apply_events([CacheEvent(kind, event_type, raw)])
+
+    def apply_events(self, events: Iterable[CacheEvent]) -> None:
+        """Take events in their order, and tell the handlers of those that are news.
 
         What a handler raises is logged: it is a bug, and must not cost us the other objects.
         """
-        version, key = _version_of(raw), key_of(raw)
-        self.note_version(kind, version)
-        try:
-            if event_type == "DELETED":
-                self._delete(kind, key, version)
-            elif version > self._complete_version(kind, key) or self.get(kind, key) is not None:
-                self._upsert(kind, version, raw)
-            # Else a whole list, at least as new, did not have it: it was deleted meanwhile.
-        except Exception:
-            log.exception("%s %s could not be taken in", kind, key)
+        for kind, event_type, raw in events:
+            version, key = _version_of(raw), key_of(raw)
+            self.note_version(kind, version)
+            try:
+                if event_type == "DELETED":
+                    self._delete(kind, key, version)
+                elif version <= self._complete_version(kind, key) and not self.get(kind, key):
+                    continue  # a whole list, at least as new, did not have it: it was deleted
+                elif change := self._put_newer(kind, version, raw):
+                    for handler in self._handlers:
+                        handler.on_upsert(kind, *change)
+            except Exception:
+                log.exception("%s %s could not be taken in", kind, key)
 
     async def apply_listing(
         self, kind: ObjectKind, namespace: str | None, listing: ObjectListing, *, asked_at: int = 0
@@ -139,7 +151,9 @@ class ObjectCache:
         listed: set[ObjectKey] = set()
         for raw in listing.items:
             listed.add(key_of(raw))
-            self._upsert(kind, _version_of(raw), raw)
+            if change := self._put_newer(kind, _version_of(raw), raw):
+                for handler in self._handlers:
+                    handler.on_upsert(kind, *change)
             if len(listed) % PAGE == 0:
                 await asyncio.sleep(0)
         for key, known in list(self._objects.get(kind, {}).items()):
@@ -158,8 +172,6 @@ class ObjectCache:
                 objects[key] = replace(known, version=0)
         for notes in (self._deleted, self._newest, self._complete):
             notes.clear()
-        for handler in self._handlers:
-            handler.on_history_reset()
 
     def _complete_version(self, kind: ObjectKind, key: ObjectKey) -> int:
         """Return the version of the last whole list that an object would have been in; 0: none."""
@@ -182,23 +194,21 @@ class ObjectCache:
                     f" and was at {known.version}"
                 )
 
-    def _upsert(self, kind: ObjectKind, version: int, raw: JsonObject) -> None:
+    def _put_newer(
+        self, kind: ObjectKind, version: int, raw: JsonObject
+    ) -> tuple[CachedObject | None, CachedObject] | None:
+        """Keep an object; return what was known before, and it. None: no news, nothing is kept."""
         objects, key = self._objects.setdefault(kind, {}), key_of(raw)
         old = objects.get(key)
         if version <= max(old.version if old else 0, self._deleted.get((kind, key), 0)):
-            return
-        # The metadata are copied, since the thread that watches may still read its own.
-        metadata = dict(raw["metadata"])
-        new = CachedObject(
-            version=version,
-            uid=metadata.get("uid", ""),
-            generation=metadata.get("generation", 0),
-            raw={**raw, "metadata": metadata},
-        )
-        objects[key] = new
-        for handler in self._handlers:
-            handler.on_upsert(kind, old, new)
-        metadata.pop("managedFields", None)  # half of an object, and only who is told needs them
+            return None
+        metadata = raw["metadata"]
+        uid, generation = metadata.get("uid", ""), metadata.get("generation", 0)
+        new = CachedObject(version=version, uid=uid, generation=generation, raw=raw)
+        # Left out of a copy, since the thread that watches may still read its own.
+        kept = {name: value for name, value in metadata.items() if name != "managedFields"}
+        objects[key] = replace(new, raw={**raw, "metadata": kept})
+        return old, new
 
     def _delete(self, kind: ObjectKind, key: ObjectKey, version: int) -> None:
         known = self.get(kind, key)
@@ -212,39 +222,45 @@ class ObjectCache:
         del self._objects[kind][key]
 
 
-class EventInbox:
-    """Hands events of another thread to `read`, on the loop that it was made on.
+class EventInbox(Iterable[CacheEvent]):
+    """Hands what is told on another thread to `read`, on the loop that it was made on.
 
     What is not read yet is replaced by what is newer of the same object: however fast objects
     change, and however long the reader is busy, no more is kept than one event an object.
     """
 
-    def __init__(self, read: Callable[[ObjectKind, str | None, JsonObject], None]) -> None:
+    def __init__(self, read: Callable[[Iterable[CacheEvent]], None]) -> None:
         self._read, self._loop = read, asyncio.get_running_loop()
         self._lock, self._closed = threading.Lock(), False
-        self._waiting: dict[_Place, tuple[str | None, JsonObject]] = {}
+        self._waiting: dict[_Place, CacheEvent] = {}
 
-    def put_event(self, kind: ObjectKind, event_type: str | None, raw: JsonObject) -> None:
-        """Have an event read soon; from any thread. After the end of the loop: nothing."""
+    async def put_event(self, kind: ObjectKind, event: Mapping[str, Any], **_: object) -> None:
+        """Have an event read soon; after the end of the loop: nothing.
+
+        This is kopf's handler. It awaits nothing, but must be a coroutine: plain functions are
+        run in a pool of threads, out of order.
+        """
+        raw = dict(event["object"])
         place = kind, key_of(raw)
         with self._lock:
             first = not self._waiting
             self._waiting.pop(place, None)  # so that the newest is the last
-            self._waiting[place] = (event_type, raw)
+            self._waiting[place] = CacheEvent(kind, event["type"], raw)
         if first:
             with suppress(RuntimeError):  # the loop is closed
-                self._loop.call_soon_threadsafe(self._deliver)
+                self._loop.call_soon_threadsafe(self._read, self)
 
     def close(self) -> None:
-        """Read nothing more: a thread that was left behind may tell of another history."""
+        """Have nothing more read: a thread that was left behind may tell of another history."""
         self._closed = True
 
-    def _deliver(self) -> None:
+    def __iter__(self) -> Iterator[CacheEvent]:
+        """Take out all that waits."""
         with self._lock:
             waiting, self._waiting = self._waiting, {}
-        for (kind, _), (event_type, raw) in waiting.items():
+        for event in waiting.values():
             if not self._closed:
-                self._read(kind, event_type, raw)
+                yield event
 
 
 def _version_of(raw: JsonObject) -> int:

@@ -103,7 +103,7 @@ class ObjectWatch:
         self.health = health = WatchHealth(self._kinds, self._namespaces, doubt, distrust, note)
         # New, since a thread that was left behind may still give a reason or tell an event.
         self._reasons = reasons = asyncio.Queue[str]()
-        inbox, stop = EventInbox(self._cache.apply_event), threading.Event()
+        inbox, stop = EventInbox(self._cache.apply_events), threading.Event()
 
         def work() -> None:
             reason = "no reason given"
@@ -146,15 +146,10 @@ class ObjectWatch:
             sessions.append(open_session(access, health.observe, connections=0))
             return kopf.AiohttpSession(server=access.server, aiohttp_session=sessions[-1])
 
-        # A coroutine, since kopf runs plain functions in a pool of threads, out of order.
-        async def on_event(event: kopf.RawEvent, param: Any = None, **_: Any) -> None:
-            inbox.put_event(param, event["type"], dict(event["object"]))
-
+        listen = partial(kopf.on.event, registry=registry)
         for kind in self._kinds:
             at = RESOURCES[kind]
-            kopf.on.event(
-                at.group, at.version, at.plural, id=at.plural, registry=registry, param=kind
-            )(on_event)
+            listen(at.group, at.version, at.plural, id=at.plural)(partial(inbox.put_event, kind))
         # Begun before kopf, which cancels all tasks that come after it.
         guarding = asyncio.create_task(health.wait_given_up())
         guarding.add_done_callback(lambda _: stop.set())

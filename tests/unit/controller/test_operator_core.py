@@ -1,25 +1,41 @@
 """How far a change goes through the operator before something comes of it."""
 
+import asyncio
 import sys
+import threading
+from asyncio import BaseEventLoop
+from collections.abc import AsyncIterator, Awaitable, Callable
+from copy import deepcopy
+from pathlib import Path
 from types import CodeType, FrameType
+from typing import Any
 
+import kopf
 import pytest
 
+import vpplb
 from data.manifests import backend, frontend
+from data.objects import key
 from fakes.api_server import FakeApiServer
 from in_memory.operator import LocalOperator
+from vpplb.kube.object_watch import ObjectWatch
 from vpplb.kube.status_writer import StatusWriter
+from vpplb.model.names import ObjectKind
 from vpplb.plan.desired import desired_vip
 from vpplb.reconcile.object_store import ObjectStore
 
 pytestmark = pytest.mark.looptime
 
-TO_DECISION = (ObjectStore.put_frontend.__code__, desired_vip.__code__)
-TO_STATUS = (
-    *TO_DECISION,
-    StatusWriter.submit_status.__code__,
-    FakeApiServer.replace_status.__code__,
+PRODUCT = str(Path(vpplb.__file__).parent)
+SERVER = FakeApiServer.replace_status.__code__  # a stop like the `KubeClient` that it stands for
+TO_DECISION = (
+    BaseEventLoop.call_soon_threadsafe.__code__,  # by which kopf's thread hands over; no stop
+    ObjectStore.put_frontend.__code__,
+    desired_vip.__code__,
 )
+TO_STATUS = (*TO_DECISION, StatusWriter.submit_status.__code__, SERVER)
+
+KopfHandler = Callable[..., Awaitable[None]]
 
 
 class Walk:
@@ -33,7 +49,7 @@ class Walk:
             self.ways[frame.f_code] = stops = []
             at: FrameType | None = frame
             while at is not None:
-                if "/vpplb/" in at.f_code.co_filename or at is frame:
+                if at.f_code.co_filename.startswith(PRODUCT) or at.f_code is SERVER:
                     stops.append(at.f_code.co_qualname)
                 at = at.f_back
 
@@ -41,17 +57,43 @@ class Walk:
         return {stop for end in ends for stop in self.ways[end]}
 
 
+@pytest.fixture
+async def on_event(
+    operator: LocalOperator, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[KopfHandler]:
+    """Give what the operator's watch has kopf call for each event of a Frontend."""
+    handlers: list[Any] = []
+
+    async def instead_of_kopf(
+        *, registry: kopf.OperatorRegistry, stop_flag: threading.Event, **_: object
+    ) -> None:
+        handlers.extend(registry._watching._handlers)
+        assert stop_flag.wait(10)
+
+    monkeypatch.setattr(kopf, "operator", instead_of_kopf)
+    watch = ObjectWatch((ObjectKind.FRONTEND,), operator.cache, (), lambda: None)
+    watching = asyncio.create_task(watch.run())
+    while not handlers:  # noqa: ASYNC110 (another thread tells)
+        await asyncio.sleep(0)
+    yield handlers[0].fn
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
+
+
 async def test_a_changed_frontend_is_decided_on_in_ten_stops_and_written_in_sixteen(
-    operator: LocalOperator,
+    operator: LocalOperator, on_event: KopfHandler
 ) -> None:
     operator.apply(backend(), frontend())
     await operator.settle()
+    operator.store(frontend(pools=[{"name": "other", "backends": [{"name": "a"}]}]))
+    changed = deepcopy(operator.server.objects[ObjectKind.FRONTEND, key("web")])
     walk = Walk()
     sys.setprofile(walk.note)
     try:
-        operator.apply(frontend(pools=[{"name": "other", "backends": [{"name": "a"}]}]))
+        await on_event(event={"type": "MODIFIED", "object": changed}, name="web")
         await operator.settle()
     finally:
         sys.setprofile(None)
     assert len(walk.stops(*TO_DECISION)) <= 10
     assert len(walk.stops(*TO_STATUS)) <= 16
+    assert {"EventInbox.put_event", "ObjectCache.apply_events"} <= walk.stops(*TO_DECISION)

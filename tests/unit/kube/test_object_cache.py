@@ -1,13 +1,13 @@
 import asyncio
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import pytest
 
 from lab.waiting import eventually
 from vpplb.kube.api_types import JsonObject
 from vpplb.kube.client import ObjectListing
-from vpplb.kube.object_cache import CachedObject, EventInbox, ObjectCache
+from vpplb.kube.object_cache import CachedObject, CacheEvent, EventInbox, ObjectCache
 from vpplb.model.names import ObjectKey, ObjectKind
 
 A = ObjectKey("default", "a")
@@ -36,9 +36,6 @@ class ToldVersions:
         self.upserts.append((old.version if old else None, new.version, managed))
 
     def on_delete(self, kind: ObjectKind, key: ObjectKey) -> None:
-        pass
-
-    def on_history_reset(self) -> None:
         pass
 
 
@@ -161,9 +158,20 @@ class Reader:
     def __init__(self) -> None:
         self.read: list[tuple[str, str | None, str, int]] = []
 
-    def __call__(self, kind: ObjectKind, event_type: str | None, raw: JsonObject) -> None:
-        metadata = raw["metadata"]
-        self.read.append((kind, event_type, metadata["name"], int(metadata["resourceVersion"])))
+    def __call__(self, events: Iterable[CacheEvent]) -> None:
+        for kind, event_type, raw in events:
+            metadata = raw["metadata"]
+            self.read.append((kind, event_type, metadata["name"], int(metadata["resourceVersion"])))
+
+
+def backend_event(event_type: str, version: int, name: str) -> CacheEvent:
+    return CacheEvent(ObjectKind.BACKEND, event_type, obj(version, name))
+
+
+def tell(inbox: EventInbox, event: CacheEvent) -> None:
+    """Tell an inbox of an event as kopf does, on any thread."""
+    with pytest.raises(StopIteration):  # it awaits nothing
+        inbox.put_event(event.kind, {"type": event.type, "object": event.raw}).send(None)
 
 
 async def test_of_each_object_the_newest_is_read_in_the_order_of_the_news() -> None:
@@ -175,7 +183,7 @@ async def test_of_each_object_the_newest_is_read_in_the_order_of_the_news() -> N
         (ObjectKind.BACKEND, "ADDED", "b", 3),
         (ObjectKind.BACKEND, "DELETED", "a", 4),
     ]:
-        inbox.put_event(kind, event_type, obj(version, name))
+        tell(inbox, CacheEvent(kind, event_type, obj(version, name)))
     await asyncio.sleep(0)
     assert reader.read == [
         ("Frontend", None, "a", 2),
@@ -191,7 +199,7 @@ async def test_a_reader_that_is_busy_finds_no_more_than_there_are_objects() -> N
 
     def change() -> None:
         for version in range(1000):
-            inbox.put_event(ObjectKind.BACKEND, "MODIFIED", obj(version, f"b{version % 10}"))
+            tell(inbox, backend_event("MODIFIED", version, f"b{version % 10}"))
 
     thread = threading.Thread(target=change)
     thread.start()
@@ -204,11 +212,11 @@ async def test_nothing_is_lost_between_two_readings() -> None:
     reader = Reader()
     inbox = EventInbox(reader)
 
-    def tell() -> None:
+    def add() -> None:
         for version in range(2000):
-            inbox.put_event(ObjectKind.BACKEND, "ADDED", obj(version, f"b{version}"))
+            tell(inbox, backend_event("ADDED", version, f"b{version}"))
 
-    thread = threading.Thread(target=tell)
+    thread = threading.Thread(target=add)
     thread.start()
     await eventually(lambda: len(reader.read) == 2000, "all is read")
     assert [version for *_, version in reader.read] == list(range(2000))
@@ -220,7 +228,7 @@ async def test_of_what_was_left_behind_nothing_is_read() -> None:
     reader = Reader()
     inbox = EventInbox(reader)
     inbox.close()
-    inbox.put_event(ObjectKind.BACKEND, "ADDED", obj(1, "late"))
+    tell(inbox, backend_event("ADDED", 1, "late"))
     await asyncio.sleep(0)
     assert reader.read == []
 
@@ -232,5 +240,5 @@ def test_after_the_end_of_the_loop_nothing_is_read_and_nothing_fails() -> None:
         return EventInbox(reader)
 
     inbox = asyncio.run(make())
-    inbox.put_event(ObjectKind.BACKEND, "ADDED", obj(1, "late"))
+    tell(inbox, backend_event("ADDED", 1, "late"))
     assert reader.read == []

@@ -50,13 +50,11 @@ class ToldEvents:
         self.events: list[tuple[str, str]] = []
 
     def on_upsert(self, kind: ObjectKind, old: CachedObject | None, new: CachedObject) -> None:
-        self.events.append((f"{kind} seen at {new.version}", new.key.name))
+        anew = " anew" if old is not None and old.version == 0 else ""
+        self.events.append((f"{kind} seen{anew} at {new.version}", new.key.name))
 
     def on_delete(self, kind: ObjectKind, key: ObjectKey) -> None:
         self.events.append((f"{kind} gone", key.name))
-
-    def on_history_reset(self) -> None:
-        self.events.append(("rewound", ""))
 
     def take(self) -> list[tuple[str, str]]:
         events, self.events = self.events, []
@@ -283,9 +281,8 @@ async def test_a_list_older_than_what_is_known_says_that_history_has_changed(
     server.have(obj("a", 50), version=70)
     await one.list_all()
     assert told.take() == [
-        ("rewound", ""),
-        ("Frontend seen at 60", "web"),
-        ("Backend seen at 50", "a"),
+        ("Frontend seen anew at 60", "web"),
+        ("Backend seen anew at 50", "a"),
         ("Backend gone", "b"),
     ]
     assert begun_anew == ["the server's history has changed"]
@@ -303,7 +300,7 @@ async def test_history_has_changed_also_where_the_server_has_counted_past_what_w
     told.take()
     server.have(obj("a", 80), version=130)
     await one.list_all()
-    assert told.take() == [("rewound", ""), ("Backend seen at 80", "a")]
+    assert told.take() == [("Backend seen anew at 80", "a")]
 
 
 async def test_a_watch_that_went_on_from_a_later_version_than_there_is_now_is_a_sign() -> None:
@@ -314,7 +311,7 @@ async def test_a_watch_that_went_on_from_a_later_version_than_there_is_now_is_a_
     told.take()
     server.have(obj("a", 80), version=1500)
     await one.list_all()
-    assert told.take()[0] == ("rewound", "")
+    assert told.take() == [("Backend seen anew at 80", "a")]
 
 
 async def test_a_change_that_comes_while_a_list_is_under_way_is_no_sign() -> None:
@@ -323,4 +320,4 @@ async def test_a_change_that_comes_while_a_list_is_under_way_is_no_sign() -> Non
     await one.list_all()
     server.meanwhile = lambda: one.cache.apply_event(ObjectKind.BACKEND, "MODIFIED", obj("a", 110))
     await one.list_all()
-    assert "rewound" not in [event for event, _ in told.take()]
+    assert told.take() == [("Backend seen at 80", "a"), ("Backend seen at 110", "a")]

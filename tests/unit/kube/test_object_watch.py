@@ -35,9 +35,6 @@ class ToldObjects:
     def on_delete(self, kind: ObjectKind, key: ObjectKey) -> None:
         self.events.append((f"{kind} gone", key.name, threading.get_ident()))
 
-    def on_history_reset(self) -> None:
-        self.events.append(("rewound", "", threading.get_ident()))
-
     def heard(self) -> list[tuple[str, str]]:
         return [event[:2] for event in self.events]
 
@@ -166,7 +163,7 @@ async def test_events_reach_the_informer_in_order_on_the_loop_of_the_program(
             metadata = {"name": name, "namespace": "x", "resourceVersion": str(version)}
             event = {"type": event_type, "object": {"metadata": metadata}}
             with pytest.raises(StopIteration):  # it awaits nothing
-                tell(event=event, param=handlers["backends"].param).send(None)
+                tell(event=event, name=name).send(None)
         until_stopped(stop_flag=stop_flag)
 
     instead_of_kopf(monkeypatch, tells)
