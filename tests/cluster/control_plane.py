@@ -163,10 +163,14 @@ def _install(kubectl: Kubectl, helm: Path) -> None:
 
 def _elections_of_tests() -> list[dict[str, Any]]:
     """Let the operators of each test have a lease of their own beside the chart's one."""
-    name = {"name": "elections-of-tests", "namespace": "kube-system"}
+    may = {"operator": ["get", "create", "update", "patch"], "agent": ["get"]}
+    return [one for component, verbs in may.items() for one in _election_access(component, verbs)]
+
+
+def _election_access(component: str, verbs: list[str]) -> list[dict[str, Any]]:
+    name = {"name": f"elections-of-tests-{component}", "namespace": "kube-system"}
     rbac, leases = "rbac.authorization.k8s.io", ["coordination.k8s.io"]
-    verbs = ["get", "create", "update", "patch"]
-    operator = {"kind": "ServiceAccount", "name": "vpplb-operator", "namespace": SYSTEM_NAMESPACE}
+    account = {"name": f"vpplb-{component}", "namespace": SYSTEM_NAMESPACE}
     return [
         {
             "apiVersion": f"{rbac}/v1",
@@ -179,7 +183,7 @@ def _elections_of_tests() -> list[dict[str, Any]]:
             "kind": "RoleBinding",
             "metadata": name,
             "roleRef": {"apiGroup": rbac, "kind": "Role", "name": name["name"]},
-            "subjects": [operator],
+            "subjects": [{"kind": "ServiceAccount", **account}],
         },
     ]
 

@@ -55,6 +55,8 @@ def test_the_chart_has_no_complaint_of_helm_lint(helm: Any) -> None:
         pytest.param(["--set=namespaces={default,kube-system}"], id="namespaces"),
         pytest.param(["--set=operator.replicas=1"], id="one-replica"),
         pytest.param(["--set=operator.headersFromSecrets=true"], id="headers-from-secrets"),
+        pytest.param(["--set=direct.enabled=false"], id="no-direct"),
+        pytest.param(["--set=networkPolicy.enabled=true"], id="network-policy"),
     ],
 )
 def test_what_it_renders_is_accepted(
@@ -83,6 +85,9 @@ def _apply(plane: ControlPlane, manifests: list[dict[str, Any]], *args: str) -> 
         ("operator.logLevel=loud", "logLevel"),
         ("image.pullPolicy=Sometimes", "pullPolicy"),
         ("agnet.enabled=false", "agnet"),
+        ("direct.tokenSeconds=60", "tokenSeconds"),
+        ("operator.directPort=0", "directPort"),
+        ("networkPolicy.nodeBlocks={10.0.0.0}", "nodeBlocks"),
     ],
 )
 def test_a_wrong_value_is_refused_and_named(helm: Any, value: str, named: str) -> None:
@@ -155,7 +160,8 @@ def test_the_roles_allow_what_is_needed_and_no_more(
         ("vpplb-operator", "patch", "another", "default", False),
         ("vpplb-operator", "delete", "vpplb-operator", "kube-system", False),
         ("vpplb-operator", "patch", "node-1", SYSTEM_NAMESPACE, False),
-        ("vpplb-agent", "get", "vpplb-operator", "kube-system", False),
+        ("vpplb-agent", "get", "vpplb-operator", "default", True),
+        ("vpplb-agent", "get", "another", "default", False),
         ("vpplb-agent", "create", "vpplb-operator", "kube-system", False),
         ("vpplb-agent", "patch", "vpplb-operator", "kube-system", False),
         ("vpplb-agent", "patch", "node-1", SYSTEM_NAMESPACE, True),
@@ -259,8 +265,11 @@ def test_an_agent_writes_the_lease_and_the_dataplane_of_its_own_node_alone(
         change = forged if kind == "lease" else {"spec": {"paused": True}}
         with pytest.raises(KubectlError, match="named as its node alone; by its token that is"):
             policed.patch(kind, "theirs", change)
-    with pytest.raises(KubectlError, match="forbidden"):
+    election = control_plane.kubectl.within("kube-system")
+    election.apply(_beat("vpplb-operator"))
+    with pytest.raises(KubectlError, match='cannot patch resource "leases"'):
         policed.within("kube-system").patch("lease", "vpplb-operator", forged)
+    election("delete", "lease", "vpplb-operator")
     with pytest.raises(KubectlError, match="named as its node alone"):
         policed("create", "-f", "-", stdin=json.dumps({**dataplane, "metadata": {"name": "new"}}))
     others("delete", "lease", "mine", "theirs")
@@ -291,6 +300,60 @@ def test_several_replicas_are_spread_and_never_evicted_at_once_and_elect_by_thei
     assert "--identity=$(POD_NAME)" in pod["containers"][0]["args"]
     alone = [one["kind"] for one in render_chart(helm, "--set=operator.replicas=1")]
     assert "PodDisruptionBudget" not in alone
+
+
+# --- the direct road --------------------------------------------------------------------------
+
+
+def _policy(helm: Any, *values: str) -> dict[str, Any] | None:
+    rendered = render_chart(helm, *values)
+    policies = [one["spec"] for one in rendered if one["kind"] == "NetworkPolicy"]
+    assert len(policies) <= 1
+    return next(iter(policies), None)
+
+
+AGENTS = {
+    "podSelector": {
+        "matchLabels": {
+            "app.kubernetes.io/name": "vpplb",
+            "app.kubernetes.io/instance": "vpplb",
+            "app.kubernetes.io/component": "agent",
+        }
+    }
+}
+ON = "--set=networkPolicy.enabled=true"
+NODES = {"ipBlock": {"cidr": "10.0.0.0/16"}}
+DIRECT = [{"port": 9443, "protocol": "TCP"}]
+
+
+@pytest.mark.parametrize(
+    ("values", "direct"),
+    [
+        ([], {"ports": DIRECT, "from": [AGENTS]}),
+        (["networkPolicy.nodeBlocks={10.0.0.0/16}"], {"ports": DIRECT, "from": [AGENTS, NODES]}),
+        # On the nodes' own network their pods have no address of theirs.
+        (
+            ["agent.hostNetwork=true", "networkPolicy.nodeBlocks={10.0.0.0/16}"],
+            {"ports": DIRECT, "from": [NODES]},
+        ),
+        (["agent.hostNetwork=true"], {"ports": DIRECT}),
+        (["direct.enabled=false"], None),
+    ],
+)
+def test_a_policy_lets_agents_reach_the_direct_port_wherever_they_are(
+    helm: Any, values: list[str], direct: dict[str, Any] | None
+) -> None:
+    policy = _policy(helm, ON, *(f"--set={value}" for value in values))
+    assert policy is not None
+    http, *others = policy["ingress"]
+    assert http == {"ports": [{"port": 9091, "protocol": "TCP"}]}
+    assert others == ([direct] if direct else [])
+    assert policy["policyTypes"] == ["Ingress"]
+    assert policy["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "operator"
+
+
+def test_there_is_no_policy_unless_it_is_asked_for(helm: Any) -> None:
+    assert _policy(helm) is None
 
 
 # --- a list of namespaces -------------------------------------------------------------------------
@@ -385,6 +448,6 @@ def test_with_a_list_of_namespaces_nothing_of_users_is_granted_in_others(
             where = manifest["metadata"].get("namespace", "")
             granted[where] |= {kind for rule in manifest["rules"] for kind in rule["resources"]}
     cluster = {"dataplanes", "dataplanes/status", "namespaces"}
-    assert granted[""] == cluster | {"nodes" if account == "agent" else "leases"}
+    assert granted[""] == cluster | {"leases"} | ({"nodes"} if account == "agent" else set())
     assert granted[SYSTEM_NAMESPACE] == {"leases"}
     assert {"frontends", "events"} <= granted["shop"]
