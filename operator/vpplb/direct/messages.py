@@ -23,8 +23,9 @@ AUDIENCE = "vpplb-direct"
 """Audience of the agents' tokens."""
 PATH = "/direct/v1/nodes/{node}"
 """Path that an agent of this node connects to, with its token as `Authorization: Bearer`."""
-BATCH_SIZE = 256 * 1024
-"""Bytes of entries after which a batch is full: a whole state may be megabytes."""
+BATCH_SIZE = 16 * 1024
+"""Bytes of entries after which a batch is full: a whole state may be megabytes, and the memory that
+TLS once had for a message it never gives back."""
 MOST_BYTES = 4 * 1024 * 1024
 """Longest message that is read."""
 
@@ -98,8 +99,8 @@ class AgentHello:
 class ProgrammedReport:
     """What the node's VPP has: the revision by frontend; and what failed, and why.
 
-    `whole`: what is not named has neither. Else: what is named has changed, and `removed` has
-    neither any more. `connected`: whether VPP is.
+    `whole`: what is not named has neither. Else: of a frontend that is named in either, exactly
+    that is so now; and `removed` has neither any more. `connected`: whether VPP is.
     """
 
     whole: bool = False
