@@ -14,6 +14,7 @@ from fakes.api_server import FakeApiServer
 from fakes.clock import FakeClock
 from fakes.load_balancer import FakeLoadBalancer
 from vpplb.agent.dataplane_reporter import SPACING, DataplaneReporter
+from vpplb.agent.frontend_outcomes import FrontendOutcomes
 from vpplb.agent.frontend_selector import FrontendSelector, SelectedFrontends
 from vpplb.agent.newest_decisions import NewestDecisions
 from vpplb.files.owned_state_store import OwnedStateStore, read_owned
@@ -78,6 +79,7 @@ class LocalAgent:
         self._tasks: list[asyncio.Task[None]] = []
         self.recorder = NotedEvents(self.server)
         self.selected = SelectedFrontends()
+        self.outcomes = FrontendOutcomes(self.selected)
         self._versions = itertools.count(1_000_000)
         dataplane = self.server.objects.get((ObjectKind.DATAPLANE, NODE)) or self.store_dataplane()
         state = (memory and kept_state(memory)) or read_owned(dataplane) or OwnedState()
@@ -90,13 +92,13 @@ class LocalAgent:
             self.recorder,
             NODE.name,
             self.clock,
-            selected=self.selected,
+            outcomes=self.outcomes,
             vips=vips,
             store=self.store,
             lapsed=lapsed,
         )
         self.syncer = VppSyncer(self.lb, vips, listener=self.reporter)
-        self.reporter.resume(dataplane)
+        self.reporter.resume(dataplane, {})
         self.decisions = NewestDecisions()
         self.selector = FrontendSelector(
             self.syncer,

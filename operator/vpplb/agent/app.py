@@ -9,11 +9,14 @@ from functools import partial
 from pathlib import Path
 
 from vpplb.agent.dataplane_reporter import DataplaneReporter
+from vpplb.agent.direct_road import DirectRoad
+from vpplb.agent.frontend_outcomes import FrontendOutcomes
 from vpplb.agent.frontend_selector import KINDS, FrontendSelector, SelectedFrontends
 from vpplb.agent.newest_decisions import NewestDecisions
 from vpplb.agent.node_registration import NodeRegistration, agent_identity, outranks_holder
+from vpplb.agent.operator_lookup import OperatorLookup
 from vpplb.agent.vips_page import VipsPage
-from vpplb.files.owned_state_store import OwnedStateStore, VppIdentity, read_owned
+from vpplb.files.owned_state_store import OwnedStateStore, StoredState, VppIdentity, read_owned
 from vpplb.kube.agent_lease import LeaseHeartbeat
 from vpplb.kube.api_types import JsonObject, KubeError
 from vpplb.kube.client import KubeClient
@@ -36,13 +39,18 @@ log = logging.getLogger(__name__)
 DRAIN_TIMEOUT = 3.0
 RESIGN_TIMEOUT = 1.0
 """Seconds to write what is still due when the agent is told to stop, and to give its lease up."""
+PATIENCE = 2.0
+"""Seconds for which an agent that starts waits for the API server, and then for a leader that may
+be ahead of the statuses."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentOptions:
     """What the command line says. `sync_interval` is in seconds.
 
-    `state_file` None: no memory; `vpp_stats_socket` None: packets are not counted.
+    `state_file` None: no memory; `vpp_stats_socket` None: packets are not counted. `direct_token`
+    is the file of the token that operators are shown, None where the direct road is off; they are
+    found in the Lease `lease_name` of the election.
     """
 
     node: str
@@ -56,6 +64,9 @@ class AgentOptions:
     own_all: bool = False
     conf: DesiredSettings = field(default_factory=DesiredSettings)
     lease_namespace: str = "default"
+    direct_token: Path | None = None
+    election_namespace: str = "kube-system"
+    lease_name: str = "vpplb-operator"
 
 
 async def run(options: AgentOptions, stop: asyncio.Event) -> None:
@@ -103,30 +114,35 @@ class Agent:
 
     All are made at once, but nothing is asked of VPP and nothing written before this agent has the
     VPP (`VppLock`) and the node (`LeaseHeartbeat`) for itself; until then `_waits_for` says what
-    it waits for.
+    it waits for. Where the API server does not answer, what is on the disk about this very VPP will
+    do in place of the lease, and a leader's whole state in place of the lists.
     """
 
     def __init__(self, options: AgentOptions, client: KubeClient) -> None:
         self._options, clock, registry = options, SystemClock(), MetricsRegistry()
         metrics = AgentMetrics(registry)
         self._vpp, self._kube = _open_vpp(options, metrics), KubeParts(options, client)
-        self._vips = VipState(own_all=options.own_all)
-        self._store = _make_store(options, self._vips)
+        self._vips, self._decisions = VipState(own_all=options.own_all), NewestDecisions()
+        self._store = _make_store(options, self._vips, self._decisions)
         self._node = NodeRegistration(client, options.node, self._store)
         self._heartbeat = _make_heartbeat(options, client, self._node, clock)
-        self._selected, self._decisions = SelectedFrontends(), NewestDecisions()
+        self._outcomes = FrontendOutcomes(SelectedFrontends())
         self._reporter = self._make_reporter(metrics, clock)
         interval = options.sync_interval
         self._syncer = VppSyncer(
             self._vpp.lb, self._vips, listener=self._reporter, sync_interval=interval
         )
         self._selector = self._make_selector()
+        self._road = self._make_road(client)
         for handler in (self._reporter, self._node, self._selector):
             self._kube.cache.add_handler(handler)
         self._page = VipsPage(
             options.node, self._vpp.lb.read_with_indexes, self._vpp.counters, self._vips, clock
         )
         self._waits_for: Callable[[], str] = lambda: "not introduced yet"
+        self._registered, self._listed = asyncio.Event(), asyncio.Event()
+        self._alone = False
+        """Whether it has begun though the API server does not answer."""
         meter, vips = self._vpp.meter, self._vips
         register_packets(
             registry, lambda: meter.packets if meter else {}, lambda: vips.owned_state.owned
@@ -140,20 +156,22 @@ class Agent:
             for early in (kube.health.lag.run(), kube.writer.run(), kube.recorder.run()):
                 group.create_task(early)
             await self._vpp.lock.wait_acquired(self._wait_for_lock)
-            dataplane = await self._claim_node()
-            group.create_task(self._heartbeat.run(self._reporter.on_beat))
-            self._resume(dataplane)
+            stored = self._store.load()
+            claiming = group.create_task(self._claim_node())
+            dataplane = await self._wait_node(claiming, stored)
+            self._take_over(stored, dataplane)
+            following = group.create_task(self._follow_cluster(group, claiming))
             if self._vpp.meter is not None:
                 group.create_task(self._vpp.meter.run())
             group.create_task(self._store.run())
             group.create_task(self._syncer.run())
-            group.create_task(self._node.run(self._selector.set_labels))
-            # Nothing is removed from VPP before all frontends are known.
-            await kube.informer.list_all()
-            self._selector.note_listed({})
+            if self._road is not None:
+                group.create_task(self._road.run())
+            # Nothing is changed in VPP before it is known what it shall have.
+            await self._wait_known()
             self._syncer.set_synced()
-            self._reporter.begin()
-            group.create_task(kube.informer.run())
+            self._outcomes.begin()
+            await following
 
     async def wind_down(self) -> None:
         """Write what is still due, and give the node's lease up."""
@@ -175,26 +193,81 @@ class Agent:
         self._waits_for = lambda: why
 
     async def _claim_node(self) -> JsonObject:
-        """Find out what is ours, and wait until no other agent has the node; return its Dataplane.
-
-        What is ours is what the state file says, else what the Dataplane's status does.
-        """
-        stored = self._store.load()
+        """Wait until no other agent has the node; return its Dataplane."""
         dataplane = await self._node.register_node()
-        self._waits_for = partial(_explain_rivalry, self._heartbeat)
-        await self._heartbeat.claim_lease()
+        self._registered.set()
+        if not self._alone:
+            self._waits_for = partial(_explain_rivalry, self._heartbeat)
+        await self._heartbeat.claim_lease(waits=lambda: not self._alone)
         self._waits_for = str
-        state = stored.state if stored else read_owned(dataplane)
-        self._vips.restore(state or OwnedState())
         return dataplane
 
-    def _resume(self, dataplane: JsonObject) -> None:
-        """Go on from what the last agent did."""
-        self._reporter.resume(dataplane)
-        self._selector.resume(self._vips.owned_state.owned)
+    async def _wait_node(
+        self, claiming: asyncio.Task[JsonObject], stored: StoredState | None
+    ) -> JsonObject | None:
+        """Wait until the node is ours, and return its Dataplane.
+
+        None where the API server does not answer, and the disk knows enough to begin all the same.
+        """
+        if self._road is not None and stored is not None and _is_enough(stored):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PATIENCE):
+                    await self._registered.wait()
+            if not self._registered.is_set():
+                log.warning("the API server does not answer: decisions come from a leader alone")
+                self._alone, self._waits_for = True, str
+                return None
+        return await claiming
+
+    def _take_over(self, stored: StoredState | None, dataplane: JsonObject | None) -> None:
+        """Go on from what the last agent had: what its file says, else what its Dataplane does."""
+        state = stored.state if stored else read_owned(dataplane or {})
+        owned = (state or OwnedState()).owned
+        self._vips.restore(state or OwnedState())
+        if stored is not None:
+            ours = set(owned.values())
+            marks = {key: mark for key, mark in stored.marks.items() if key in ours}
+            self._decisions.restore_marks(marks)
+        self._selector.resume(owned)
+        if dataplane is None and stored is not None:
+            self._selector.set_labels(stored.labels or {})
+            self._selector.set_dataplane(
+                {"metadata": {"name": self._options.node}, "spec": stored.spec}
+            )
+
+    async def _follow_cluster(
+        self, group: asyncio.TaskGroup, claiming: asyncio.Task[JsonObject]
+    ) -> None:
+        """Once the node is ours, do all that needs the API server."""
+        dataplane, kube = await claiming, self._kube
+        group.create_task(self._heartbeat.run(self._reporter.on_beat))
+        kept = {key: mark.revision for key, mark in self._decisions.marks.items()}
+        self._reporter.resume(dataplane, kept)
         self._selector.set_labels(self._node.labels)
         # Should it be deleted before it is listed, what it says counts all the same.
         self._selector.set_dataplane(dataplane)
+        group.create_task(self._node.run(self._selector.set_labels))
+        unlisted = self._decisions.unlisted
+        await kube.informer.list_all()
+        self._selector.note_listed(unlisted)
+        self._listed.set()
+        self._reporter.begin()
+        await kube.informer.run()
+
+    async def _wait_known(self) -> None:
+        """Wait for the lists or a leader's whole state; where there are lists, not for long."""
+        if self._road is None:
+            await self._listed.wait()
+            return
+        known = [asyncio.create_task(one.wait()) for one in (self._listed, self._road.whole)]
+        try:
+            await asyncio.wait(known, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in known:
+                task.cancel()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE):
+                await self._road.wait_whole()
 
     # --- making ------------------------------------------------------------------------------
 
@@ -205,10 +278,11 @@ class Agent:
             self._kube.recorder,
             self._options.node,
             clock,
-            selected=self._selected,
+            outcomes=self._outcomes,
             vips=self._vips,
             store=self._store,
             lapsed=self._heartbeat.has_lapsed,
+            on_read=lambda: self._selector.note_observed(self._vips.observed),
         )
 
     def _make_selector(self) -> FrontendSelector:
@@ -218,9 +292,39 @@ class Agent:
             self._decisions,
             self._options.node,
             self._options.conf,
-            self._selected,
+            self._outcomes.selected,
             self._reporter.on_unreadable,
         )
+
+    def _make_road(self, client: KubeClient) -> DirectRoad | None:
+        options = self._options
+        if options.direct_token is None:
+            return None
+        if not options.direct_token.exists():
+            log.info("decisions come by the API server alone: no token %s", options.direct_token)
+            return None
+        return DirectRoad(
+            options.node,
+            options.direct_token,
+            options.namespaces,
+            decisions=self._decisions,
+            selector=self._selector,
+            outcomes=self._outcomes,
+            reporter=self._reporter,
+            store=self._store,
+            lookup=OperatorLookup(
+                client=client,
+                lease=ObjectKey(options.election_namespace, options.lease_name),
+                namespace=options.lease_namespace,
+            ),
+        )
+
+    def _explain_road(self) -> str:
+        if self._road is not None:
+            return self._road.explain_road()
+        token = self._options.direct_token
+        why = f"there is no token {token}" if token else "--no-direct"
+        return f"by the API server alone: {why}"
 
     def _make_http(self, registry: MetricsRegistry) -> HttpServer:
         kube, options = self._kube, self._options
@@ -239,7 +343,10 @@ class Agent:
             hosts=options.http_hosts,
             alive={"watch": lambda: kube.informer.watch.beyond_repair or None},
             figures=kube.health.list_figures,
-            facts={"memory": lambda: self._store.trouble or "in use"},
+            facts={
+                "memory": lambda: self._store.trouble or "in use",
+                "decisions": self._explain_road,
+            },
             checks={"api": kube.health.check_api, **checks},
             pages={f"dataplanes/{options.node}/vips": self._show_vips},
         )
@@ -263,9 +370,19 @@ def _open_vpp(options: AgentOptions, metrics: AgentMetrics) -> VppAccess:
     )
 
 
-def _make_store(options: AgentOptions, vips: VipState) -> OwnedStateStore:
+def _make_store(
+    options: AgentOptions, vips: VipState, decisions: NewestDecisions
+) -> OwnedStateStore:
     identity = VppIdentity.of_socket(options.node, options.vpp_api_socket)
-    return OwnedStateStore(options.state_file, lambda: vips.owned_state, identity)
+    return OwnedStateStore(
+        options.state_file, lambda: vips.owned_state, identity, lambda: decisions.marks
+    )
+
+
+def _is_enough(stored: StoredState) -> bool:
+    """Whether a memory of this VPP says what an agent has to know of its node, and of operators."""
+    known = stored.labels is not None and stored.spec is not None
+    return known and bool(stored.operators)
 
 
 def _make_heartbeat(

@@ -3,10 +3,11 @@
 import asyncio
 import logging
 import math
+import random
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
-from vpplb.agent.frontend_selector import SelectedFrontends
+from vpplb.agent.frontend_outcomes import FrontendOutcomes
 from vpplb.files.owned_state_store import OwnedStateStore, format_owned
 from vpplb.kube.api_types import JsonObject, cluster_key
 from vpplb.kube.kubernetes_events import EventRecorder, ObjectEvent
@@ -22,6 +23,7 @@ from vpplb.resources.conditions import StatusCondition, find_condition, set_cond
 from vpplb.resources.dataplane import (
     AGENT_GONE,
     MOST_ERRORS,
+    DataplaneDirect,
     DataplaneError,
     DataplaneFrontends,
     DataplaneStatus,
@@ -41,6 +43,12 @@ log = logging.getLogger(__name__)
 SPACING = 0.5
 """Seconds from one write of the Dataplane to the next at least. With a thousand VIPs it costs the
 API server as much as ten backends, and while many frontends change nobody needs each step."""
+HEARD_SPACING = 5.0
+"""The same while a leader hears all of it by the direct road at once: then the status is for people
+and for whoever leads next."""
+LOST_AFTER = 15.0
+"""Seconds after which the status says that no leader is connected: the next one mostly is by then,
+and a thousand agents need not write twice because one operator was replaced."""
 FEW = 5
 """So many errors are said in a condition; `errors` of the status has more."""
 SHOWN = 10
@@ -52,9 +60,9 @@ class DataplaneReporter(SyncLog):
 
     Implements `kube.object_cache.ObjectHandler`, too, for the node's Dataplane.
 
-    `selected` are the frontends that this node shall carry, `vips` those of its VPP, and `store`
-    keeps what of them must outlive the process. `recorder` sends events about frontends; `lapsed`
-    tells whether the agent's lease has run out.
+    `outcomes` is told what becomes of the frontends, `vips` are those of the VPP, and `store` keeps
+    what of them must outlive the process. `recorder` sends events about frontends; `lapsed` tells
+    whether the agent's lease has run out; `on_read` is called once a new VPP has been read.
 
     What the last agent wrote stands until VPP has been heard of and all frontends are known
     (`resume`, `begin`): a restart that changes nothing writes nothing.
@@ -68,20 +76,21 @@ class DataplaneReporter(SyncLog):
         node: str,
         clock: Clock,
         *,
-        selected: SelectedFrontends,
+        outcomes: FrontendOutcomes,
         vips: VipState,
         store: OwnedStateStore,
         lapsed: Callable[[], bool] = lambda: False,
+        on_read: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__(metrics)
         self._writer, self._recorder, self._clock = writer, recorder, clock
-        self._selected, self._vips, self._store = selected, vips, store
+        self._outcomes, self._vips, self._store = outcomes, vips, store
+        self._on_read = on_read
         self._key = cluster_key(node)
         self._lapsed, self._shown_lapsed = lapsed, False
         self._vpp = DataplaneVpp()
         self._reason = "not connected yet"
-        self._programmed: dict[ObjectKey, str] = {}
-        self._errors: dict[ObjectKey, str] = {}
+        self._direct: DataplaneDirect | None = None
         self._settings_error = ""
         self._strange: tuple[str, ...] = ()
         self._owned: str | None = None
@@ -94,9 +103,15 @@ class DataplaneReporter(SyncLog):
         self._news = RunDebounce(self._submit_status, SPACING)
         self._repair = StatusRepair(lambda _kind, _key: self._submit_soon())
 
-    def resume(self, raw: JsonObject) -> None:
-        """Take over what the last agent said in the Dataplane, as far as it makes sense."""
+    def resume(self, raw: JsonObject, kept: Mapping[ObjectKey, str]) -> None:
+        """Take over what the last agent said in the Dataplane, as far as it makes sense.
+
+        `kept` are the revisions that it had on its disk, which is ahead of what it said.
+        """
         shown = read_status(raw, DataplaneStatus)
+        self._last_change = self._last_change or shown.last_change
+        if self._heard:  # begun without the API server: we know better
+            return
         try:
             programmed = {
                 ObjectKey.parse_text(key): revision
@@ -104,8 +119,8 @@ class DataplaneReporter(SyncLog):
             }
         except ValueError:
             return
-        self._vpp, self._programmed = shown.vpp or DataplaneVpp(), programmed
-        self._last_change = shown.last_change
+        self._vpp, self._direct = shown.vpp or DataplaneVpp(), shown.direct
+        self._outcomes.resume({key: kept.get(key, it) for key, it in programmed.items()})
 
     def begin(self) -> None:
         """All frontends are known: from now on the status is written."""
@@ -136,7 +151,24 @@ class DataplaneReporter(SyncLog):
         self._uid = ""
 
     def on_unreadable(self) -> None:
+        self._outcomes.begin_whole()
         self._submit_soon()
+
+    def set_direct(self, operator: str | None) -> None:
+        """Take note which operator leads and hears us; None: none does, so the status counts."""
+        loop, before = asyncio.get_running_loop(), self._direct
+        if operator is None:
+            self._direct = None
+            self._news.set_spacing(SPACING)
+            if before is not None:
+                self.flush()
+                loop.call_later(LOST_AFTER, self._submit_soon)
+            return
+        self._news.set_spacing(HEARD_SPACING)
+        if before is None or before.operator != operator:
+            self._direct = DataplaneDirect(operator=operator, since=self._clock.now())
+            # All agents hear of a new leader at once, and need not all write at once.
+            loop.call_later(random.uniform(0, HEARD_SPACING), self._submit_soon)
 
     def on_beat(self) -> None:
         """Take note that the agent's lease was renewed, or was not."""
@@ -156,9 +188,11 @@ class DataplaneReporter(SyncLog):
         now = DataplaneVpp(
             version=info.version, pid=info.pid, connected=True, since=self._vpp.since
         )
-        if now != self._vpp:  # not the one that the last agent was connected to
+        same = now == self._vpp  # as the last agent was connected to
+        if not same:
             self._vpp = now.model_copy(update={"since": self._clock.now()})
-            self._programmed.clear()
+        self._outcomes.set_connected(True, same=same)
+        self._on_read()
         self._submit_soon()
 
     def on_disconnected(self, reason: str) -> None:
@@ -169,24 +203,16 @@ class DataplaneReporter(SyncLog):
                 update={"connected": False, "since": self._clock.now()}
             )
         self._heard, self._reason = True, reason
-        self._programmed.clear()
+        self._outcomes.set_connected(False)
         self._metrics.set_connected(False)
         self._metrics.set_programmed(0)
         self._submit_soon()
 
     def on_report(self, report: VipReport) -> None:
-        if report.error:
-            if self._errors.get(report.key) != report.error:
-                log.error("frontend %s (%s): %s", report.key, report.vip, report.error)
-            self._errors[report.key] = report.error
-            self._programmed.pop(report.key, None)
-        else:
-            self._errors.pop(report.key, None)
-            if report.revision:
-                self._programmed[report.key] = report.revision
-            else:
-                self._programmed.pop(report.key, None)
-        self._metrics.set_programmed(len(self._programmed))
+        if self._outcomes.note_report(report):
+            log.error("frontend %s (%s): %s", report.key, report.vip, report.error)
+        self._store.save_soon()  # which decision it was
+        self._metrics.set_programmed(self._outcomes.count)
         self._submit_soon()
 
     def on_adopted(self) -> None:
@@ -251,38 +277,34 @@ class DataplaneReporter(SyncLog):
         if self._owned is None:
             self._ours = self._vips.owned_state.owned
             self._owned = format_owned(self._ours)
-        selected, unreadable = self._selected.keys, self._selected.unreadable
-        carried = sorted((self._programmed.keys() & selected) - unreadable.keys())
-        programmed = {str(key): self._programmed[key] for key in carried}
-        errors = list_errors(self._settings_error, self._failures)
+        total, failures = len(self._outcomes.selected.keys), self._outcomes.failures
+        carried = self._outcomes.carried
+        programmed = {str(key): carried[key] for key in sorted(carried)}
+        errors = list_errors(self._settings_error, failures)
         self._shown_lapsed = self._lapsed()
         for condition in (
             connected_condition(self._vpp, self._reason, self._shown_lapsed),
-            synced_condition(self._vpp, self._reason, len(carried), len(selected), errors),
+            synced_condition(self._vpp, self._reason, len(carried), total, errors),
             self._accepted,
         ):
             seen = condition.model_copy(update={"observed_generation": self._generation})
             self._conditions = set_condition(self._conditions, seen, self._clock.now())
         return DataplaneStatus(
             vpp=self._vpp,
-            frontends=DataplaneFrontends.summarize_frontends(len(carried), len(selected)),
+            frontends=DataplaneFrontends.summarize_frontends(len(carried), total),
             programmed=programmed,
             owned=self._owned,
             others=len(self._vips.observed.keys() - self._ours.keys()) + len(self._strange),
             strange=self._strange[:SHOWN],
             errors=tuple(
                 DataplaneError(frontend=str(key), message=message)
-                for key, message in sorted(self._failures.items())[:MOST_ERRORS]
+                for key, message in sorted(failures.items())[:MOST_ERRORS]
             ),
+            direct=self._direct,
             last_change=self._last_change,
             conditions=self._conditions,
             observed_generation=self._generation,
         ).dump_json()
-
-    @property
-    def _failures(self) -> Mapping[ObjectKey, str]:
-        """What stands in a frontend's way: VPP, or that nobody here can read what it wants."""
-        return self._errors | self._selected.unreadable
 
     def _submit_soon(self) -> None:
         if self._heard and self._begun:
@@ -349,15 +371,20 @@ class RunDebounce:
 
     def __init__(self, action: Callable[[], None], spacing: float) -> None:
         self._action, self._spacing = action, spacing
-        self._earliest = -math.inf
+        self._last = -math.inf
         self._pending: asyncio.Handle | None = None
+
+    def set_spacing(self, spacing: float) -> None:
+        """Keep another distance from now on, but for a run that is pending."""
+        self._spacing = spacing
 
     def request_run(self) -> None:
         if self._pending is not None:
             return
         loop = asyncio.get_running_loop()
-        if loop.time() < self._earliest:
-            self._pending = loop.call_at(self._earliest, self._run)
+        earliest = self._last + self._spacing
+        if loop.time() < earliest:
+            self._pending = loop.call_at(earliest, self._run)
         else:
             self._pending = loop.call_soon(self._run)
 
@@ -368,5 +395,5 @@ class RunDebounce:
 
     def _run(self) -> None:
         self._pending = None
-        self._earliest = asyncio.get_running_loop().time() + self._spacing
+        self._last = asyncio.get_running_loop().time()
         self._action()

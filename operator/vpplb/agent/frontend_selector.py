@@ -13,7 +13,7 @@ have it (`status.nodes.holding`), and, since that may not know yet of a label th
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 
 from vpplb.agent.newest_decisions import FrontendDecision, NewestDecisions, read_labels
@@ -85,8 +85,20 @@ class FrontendSelector:
         for key in self._carried:
             self._syncer.keep_vip(key)
 
+    def note_observed(self, observed: Container[VipId]) -> None:
+        """Take note what VPP was found to have: what it has not cannot go back.
+
+        So where a VIP is missing an older decision is better than none.
+        """
+        for key, vip in list(self._carried.items()):
+            frontend = self._cache.get(ObjectKind.FRONTEND, key)
+            if vip not in observed and self._decisions.forget_mark(key) and frontend:
+                self._take_status(frontend)
+
     def set_labels(self, labels: Mapping[str, str]) -> None:
         """Take the Node's labels: they decide which frontends this node carries."""
+        if labels == self._labels:
+            return
         if self._labels is not None:
             loop = asyncio.get_running_loop()
             self._grace_until = loop.time() + GRACE

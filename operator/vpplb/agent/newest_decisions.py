@@ -65,7 +65,7 @@ class NewestDecisions:
         self._leader: int | None = None
         self._newest: dict[ObjectKey, FrontendDecision] = {}
         self._marks: dict[ObjectKey, DecisionMark] = {}
-        """What was decided before this process, until something as new is told."""
+        """What was decided last and has an order, also before this process."""
         self._listed: dict[ObjectKey, str] = {}
         """The frontends that the API server has, with their uids."""
         self._deleted: dict[str, None] = {}
@@ -78,8 +78,8 @@ class NewestDecisions:
 
     def get_order(self, key: ObjectKey) -> DecisionOrder:
         """Return the order below which nothing is taken any more."""
-        newest, mark = self._newest.get(key), self._marks.get(key)
-        return newest.order if newest else mark.order if mark else UNORDERED
+        mark = self._marks.get(key)
+        return mark.order if mark else UNORDERED
 
     @property
     def is_led(self) -> bool:
@@ -93,13 +93,8 @@ class NewestDecisions:
 
     @property
     def marks(self) -> Mapping[ObjectKey, DecisionMark]:
-        """What the next process has to know, of decisions that have an order."""
-        told = {
-            key: DecisionMark(uid=one.uid, order=one.order, revision=one.revision)
-            for key, one in self._newest.items()
-            if one.order.is_known
-        }
-        return self._marks | told
+        """What the next process has to know: of each frontend what was decided last, in order."""
+        return dict(self._marks)
 
     # --- who leads ---------------------------------------------------------------------------
 
@@ -119,9 +114,12 @@ class NewestDecisions:
         self._marks = dict(marks)
         self.hear_term(max((mark.order.term for mark in marks.values()), default=0))
 
-    def forget_mark(self, key: ObjectKey) -> None:
-        """Forget what the last process knew of a frontend: nothing of it is left in VPP."""
-        self._marks.pop(key, None)
+    def forget_mark(self, key: ObjectKey) -> bool:
+        """Forget what the last process knew of a frontend: nothing of it is left in VPP.
+
+        Return whether there was something that kept older decisions out.
+        """
+        return key not in self._newest and self._marks.pop(key, None) is not None
 
     def put_status(self, key: ObjectKey, uid: str, told: FrontendDecision | None) -> bool:
         """Take a status of the API server; `told` None where it decides nothing."""
@@ -129,7 +127,7 @@ class NewestDecisions:
         before = self._listed.get(key, uid)
         self._listed[key] = uid
         changed = before != uid and self._forget_object(key, before)
-        if key in self._marks and self._marks[key].uid != uid:
+        if key not in self._newest and key in self._marks and self._marks[key].uid != uid:
             del self._marks[key]
         if told is not None:
             self.hear_term(told.order.term)
@@ -190,9 +188,10 @@ class NewestDecisions:
 
     @property
     def unlisted(self) -> Mapping[ObjectKey, str]:
-        """The frontends, with their uids, that only leaders have told of."""
-        of = {key: one.uid for key, one in self._newest.items() if key not in self._listed}
-        return {key: mark.uid for key, mark in self._marks.items() if key not in self._listed} | of
+        """The frontends, with their uids, that only leaders have told of, now or formerly."""
+        known = {key: mark.uid for key, mark in self._marks.items()}
+        known |= {key: one.uid for key, one in self._newest.items()}
+        return {key: uid for key, uid in known.items() if key not in self._listed}
 
     def drop_unlisted(self, before: Mapping[ObjectKey, str]) -> list[ObjectKey]:
         """Take note that a whole list was asked for after `before` was `unlisted`.
@@ -206,7 +205,8 @@ class NewestDecisions:
     def _take(self, key: ObjectKey, told: FrontendDecision) -> bool:
         before = self._newest.get(key)
         self._newest[key] = told
-        self._marks.pop(key, None)
+        if told.order.is_known:
+            self._marks[key] = DecisionMark(uid=told.uid, order=told.order, revision=told.revision)
         return before is None or not told.is_same_content(before)
 
 

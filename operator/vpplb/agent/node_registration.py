@@ -56,8 +56,8 @@ class NodeRegistration:
     """Keeps the Dataplane of the node `name`. `labels` are its Node's, none where there is none.
 
     `boot_id` is what the Node's kubelet says of its machine, empty where none does.
-    `store` keeps what its Dataplane says: one that is deleted, or collected with its Node, comes
-    back as it was. So who has hands off this node's VPP (`paused`) keeps them off.
+    `store` keeps the labels, and what its Dataplane says: one that is deleted, or collected with
+    its Node, comes back as it was. So who has hands off this VPP (`paused`) keeps them off.
     """
 
     def __init__(self, client: KubeClient, name: str, store: OwnedStateStore) -> None:
@@ -173,6 +173,7 @@ class NodeRegistration:
         self.boot_id = str(info.get("bootID") or "")
         self.owners = _make_owners(self.key.name, metadata.get("uid"))
         labels = metadata.get("labels") or {}
+        self._store.set_labels(labels)
         if labels != self.labels:
             self.labels = labels
             on_labels(labels)

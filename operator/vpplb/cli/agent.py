@@ -26,18 +26,39 @@ from vpplb.cli.service_runner import run_service
 @options.source_flags
 @options.own_all
 @options.lease_namespace
+@options.no_direct
+@options.env_option(
+    "--direct-token-file",
+    default=Path("/var/run/secrets/vpplb.dev/token"),
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Token that operators are shown; where there is none, the direct road is off.",
+)
+@options.election_namespace
+@options.lease_name
 @options.namespaces
 @options.http_address
 @options.http_hosts
 @options.log_flags
-def agent_command(namespace: tuple[str, ...], sync_interval: timedelta, **given: Any) -> None:
+def agent_command(
+    namespace: tuple[str, ...],
+    sync_interval: timedelta,
+    no_direct: bool,
+    direct_token_file: Path,
+    **given: Any,
+) -> None:
     """Make this node's VPP what the Frontends' status says, and keep it so.
 
-    Only VIPs that were made for a Frontend are ever changed or removed. VPP needs the lb plugin
-    with per-server weights (VPP 26.10). It goes on forwarding when the agent stops.
+    Decisions come from the operator directly as well, so that a failover does not wait for the API
+    server. Only VIPs that were made for a Frontend are ever changed or removed. VPP needs the lb
+    plugin with per-server weights (VPP 26.10). It goes on forwarding when the agent stops.
     """
     from vpplb.agent.app import AgentOptions, run
 
     seconds = sync_interval.total_seconds()
-    asked = AgentOptions(namespaces=namespace, sync_interval=seconds, **given)
+    asked = AgentOptions(
+        namespaces=namespace,
+        sync_interval=seconds,
+        direct_token=None if no_direct else direct_token_file,
+        **given,
+    )
     run_service(lambda stop: run(asked, stop))

@@ -198,6 +198,11 @@ lease_name = env_option(
     default="vpplb-operator",
     help="Lease by which operators agree who serves what: the same for each in a cluster.",
 )
+no_direct = env_option(
+    "--no-direct",
+    is_flag=True,
+    help="Have decisions go by the API server alone, and none directly from operator to agents.",
+)
 lease_duration = env_option(
     "--lease-duration",
     default="15s",

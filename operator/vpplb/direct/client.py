@@ -88,13 +88,18 @@ class OperatorConnection:
     messages: int = 0
     heard_at: float | None = None
     _socket: aiohttp.ClientWebSocketResponse | None = None
+    _opened: float = 0.0
 
     def open(self, socket: aiohttp.ClientWebSocketResponse, role: OperatorRole) -> None:
-        self._socket, self.role, self.trouble, self.failures = socket, role, "", 0
+        if self._socket is not socket:
+            self._opened = asyncio.get_running_loop().time()
+        self._socket, self.role, self.trouble = socket, role, ""
 
     def close(self, trouble: str) -> None:
+        """Take note that it is over, or was none; one that was short counts as one that failed."""
+        lasted = self.role and asyncio.get_running_loop().time() - self._opened > RETRY[1]
+        self.failures = 1 if lasted else self.failures + 1
         self._socket, self.role, self.trouble = None, None, trouble
-        self.failures += 1
 
     def note_message(self) -> None:
         self.messages += 1
@@ -137,6 +142,11 @@ class OperatorConnections:
     @property
     def leader(self) -> ConnectedLeader | None:
         return self._leader
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether any operator is connected."""
+        return not self._alone.is_set()
 
     async def wait_alone(self) -> None:
         """Return when no operator is connected."""
@@ -223,7 +233,12 @@ class OperatorConnections:
             if socket.protocol != PROTOCOL:
                 raise MessageError(f"it does not speak {PROTOCOL}")
             await socket.send_str(dump_hello(self._hello()))
-            async for received in socket:
+            while True:
+                received = await socket.receive()
+                if received.type is aiohttp.WSMsgType.CLOSE and received.extra:
+                    raise ConnectionError(f"it has closed the connection: {received.extra:.200}")
+                if received.type in _CLOSED:
+                    return
                 if received.type is aiohttp.WSMsgType.ERROR:  # too long, or no sign of life
                     raise ConnectionError(f"{received.data}")
                 if received.type is not aiohttp.WSMsgType.TEXT:
@@ -256,8 +271,8 @@ class OperatorConnections:
             what = f"leads in term {role.term}" if role.leads else f"stands by ({role.why})"
             log.info("operator %s at %s %s", operator.identity, operator.address, what)
         connection.open(socket, role)
-        self._listener.on_term(role.term)
         self._note_roles()
+        self._listener.on_term(role.term)
 
     # --- what their roles say together -------------------------------------------------------
 
@@ -289,6 +304,9 @@ class OperatorConnections:
         }
         self._changed.set()
         self._listener.on_operators(known)
+
+
+_CLOSED = (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSING, aiohttp.WSMsgType.CLOSED)
 
 
 def _leads(role: OperatorRole, leader: ConnectedLeader) -> bool:

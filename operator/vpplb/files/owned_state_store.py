@@ -1,6 +1,9 @@
 """What must be known of a VPP after a restart: kept in a small file on the node.
 
-Which VIPs are ours, which flushes were applied, and the settings that the node's Dataplane had.
+Which VIPs are ours, which flushes were applied, the settings that the node's Dataplane had and the
+labels of its Node, which decision on each frontend was the last, and where operators are: with that
+an agent can begin while the API server is away.
+
 The file is bound to its VPP: VIPs with the same names on another one are somebody else's, so a
 copy is of no use there. Where the file is lost or of no use, a node's Dataplane still says whose
 the VIPs are; flushes are then taken for applied.
@@ -14,7 +17,7 @@ import hashlib
 import logging
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from ipaddress import ip_address
@@ -22,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from vpplb.files.json_files import UnusableFile, read_json, set_aside, write_json
+from vpplb.model.decision_order import DecisionMark, DecisionOrder
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import VipId
 from vpplb.sync.vip_state import OwnedState
@@ -69,25 +73,39 @@ class VppIdentity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredState:
-    """What is kept. `spec` is the Dataplane's, None when it was never seen."""
+    """What is kept. `spec` is the Dataplane's, `labels` are the Node's; None: never seen.
+
+    `marks` are the last decisions, `operators` the operators as JSON of texts.
+    """
 
     state: OwnedState = field(default_factory=OwnedState)
     spec: Mapping[str, object] | None = None
+    labels: Mapping[str, str] | None = None
+    marks: Mapping[ObjectKey, DecisionMark] = field(default_factory=dict)
+    operators: tuple[Mapping[str, str], ...] = ()
 
 
 class OwnedStateStore:
-    """Writes what `owned_state` returns to the file `path`, if there is one, now or soon.
+    """Writes what `owned_state` and `marks` return to the file `path`, if there is one.
 
-    `spec` goes with it: what the node's Dataplane last said, None when it was never seen. The
-    newest wins. A disk that refuses is logged, and no error: VPP is to be programmed all the same.
+    Now or soon; `spec`, `labels` and `operators` go with it, as they were told last. The newest
+    wins. A disk that refuses is logged, and no error: VPP is to be programmed all the same.
     Nothing is written before `load`: until then the file is another process's, or unread.
     """
 
     def __init__(
-        self, path: Path | None, owned_state: Callable[[], OwnedState], identity: VppIdentity
+        self,
+        path: Path | None,
+        owned_state: Callable[[], OwnedState],
+        identity: VppIdentity,
+        marks: Callable[[], Mapping[ObjectKey, DecisionMark]] = dict,
     ) -> None:
         self._path, self._owned_state, self._identity = path, owned_state, identity
+        self._marks = marks
         self.spec: Mapping[str, object] | None = None
+        """What the node's Dataplane last said, None when it was never seen."""
+        self.labels: Mapping[str, str] | None = None
+        self.operators: tuple[Mapping[str, str], ...] = ()
         self.trouble = ""
         """Why the file that there was is not used."""
         self._loaded = False
@@ -106,12 +124,24 @@ class OwnedStateStore:
             self.trouble = set_aside(self._path, str(error))
             return None
         if stored is not None:
-            self.spec = stored.spec
+            self.spec, self.labels = stored.spec, stored.labels
+            self.operators = stored.operators
         return stored
 
     def set_spec(self, spec: Mapping[str, object]) -> None:
         if spec != self.spec:
             self.spec = spec
+            self.save_soon()
+
+    def set_labels(self, labels: Mapping[str, str]) -> None:
+        if labels != self.labels:
+            self.labels = labels
+            self.save_soon()
+
+    def set_operators(self, operators: Iterable[Mapping[str, str]]) -> None:
+        told = tuple(operators)
+        if told != self.operators:
+            self.operators = told
             self.save_soon()
 
     def save_now(self) -> None:
@@ -141,7 +171,13 @@ class OwnedStateStore:
 
     def _take_snapshot(self) -> tuple[int, StoredState]:
         self._taken += 1
-        return self._taken, StoredState(state=self._owned_state(), spec=self.spec)
+        return self._taken, StoredState(
+            state=self._owned_state(),
+            spec=self.spec,
+            labels=self.labels,
+            marks=self._marks(),
+            operators=self.operators,
+        )
 
     def _save(self, number: int, stored: StoredState) -> None:
         with self._writing:
@@ -172,14 +208,26 @@ def read_stored_state(path: Path, identity: VppIdentity) -> StoredState | None:
                 for vip, servers in content["flushed"].items()
             },
         )
-        spec = content["spec"]
+        spec, labels = content["spec"], content.get("labels")
         if not isinstance(spec, Mapping | None):
             raise ValueError("spec is no object")
+        marks = {
+            ObjectKey.parse_text(key): _parse_mark(mark)
+            for key, mark in content.get("decisions", {}).items()
+        }
+        operators = tuple(map(_parse_texts, content.get("operators", ())))
+        labels = None if labels is None else _parse_texts(labels)
     except (KeyError, ValueError, AttributeError, TypeError) as error:
         raise UnusableFile(f"it is damaged: {error}") from error
     if other := identity.explain_difference(of):
         raise UnusableFile(other)
-    return StoredState(state=state, spec=spec)
+    return StoredState(
+        state=state,
+        spec=spec,
+        labels=labels,
+        marks=marks,
+        operators=operators,
+    )
 
 
 def write_stored_state(path: Path, stored: StoredState, identity: VppIdentity) -> None:
@@ -194,6 +242,13 @@ def write_stored_state(path: Path, stored: StoredState, identity: VppIdentity) -
         "spec": stored.spec,
         "owned": format_owned(stored.state.owned),
         "flushed": flushed,
+        # What versions before did not write may be absent.
+        "labels": stored.labels,
+        "decisions": {
+            str(key): [mark.uid, mark.order.term, mark.order.sequence, mark.revision]
+            for key, mark in sorted(stored.marks.items())
+        },
+        "operators": [dict(one) for one in stored.operators],
     }
     write_json(path, content)
 
@@ -225,6 +280,19 @@ def read_owned(dataplane: Mapping[str, Any]) -> OwnedState | None:
 def _parse_owner(line: str) -> tuple[VipId, ObjectKey]:
     vip, _, owner = line.rpartition(" ")
     return VipId.parse_text(vip), ObjectKey.parse_text(owner)
+
+
+def _parse_mark(told: object) -> DecisionMark:
+    match told:
+        case [str(uid), int(term), int(sequence), str(revision)]:
+            return DecisionMark(uid=uid, order=DecisionOrder(term, sequence), revision=revision)
+    raise ValueError(f"not a decision: {told!r:.100}")
+
+
+def _parse_texts(told: object) -> Mapping[str, str]:
+    if isinstance(told, Mapping) and all(isinstance(text, str) for text in told.values()):
+        return told
+    raise ValueError(f"not texts: {told!r:.100}")
 
 
 _text = lru_cache(maxsize=1 << 16)(VipId.__str__)

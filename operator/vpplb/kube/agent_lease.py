@@ -80,12 +80,15 @@ class LeaseHeartbeat:
     _held: bool = False
     _observer: LeaseObserver = field(default_factory=LeaseObserver)
 
-    async def claim_lease(self) -> None:
+    async def claim_lease(self, *, waits: Callable[[], bool] = lambda: True) -> None:
         """Wait until the lease is ours: for as long as another holder renews it.
 
-        Where leases are forbidden nobody can tell, and nobody is waited for.
+        HolderReplaced where there is another and this program does not wait for it, since it has
+        begun already. Where leases are forbidden nobody can tell, and nobody is waited for.
         """
-        while not await self._try_claim():  # noqa: ASYNC110 (the other's lease is on the server)
+        while not await self._try_claim():
+            if self.rival and not waits():
+                raise HolderReplaced(f"{self.rival} has lease {self.key} of this node")
             await asyncio.sleep(self.duration.total_seconds() / 9)
 
     async def run(self, on_beat: Callable[[], None] = lambda: None) -> None:

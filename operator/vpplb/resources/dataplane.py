@@ -83,6 +83,15 @@ class DataplaneVpp(StatusModel):
     """Since when that is so."""
 
 
+class DataplaneDirect(StatusModel):
+    """The direct road: the operator that leads and is connected."""
+
+    operator: str
+    """Its process, as the lease of the election names it."""
+    since: Timestamp | None = None
+    """Since when that is so."""
+
+
 class DataplaneFrontends(StatusModel):
     """How many frontends this node shall carry, and how many it does."""
 
@@ -112,6 +121,8 @@ class DataplaneStatus(StatusModel):
 
     vpp: DataplaneVpp | None = None
     """The VPP of the node."""
+    direct: DataplaneDirect | None = None
+    """The leader from which decisions come directly; absent: by the API server alone."""
     frontends: DataplaneFrontends | None = None
     """How many frontends are programmed."""
     programmed: dict[str, str] | None = None

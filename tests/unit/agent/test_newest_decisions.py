@@ -237,6 +237,14 @@ def test_a_frontend_that_a_leader_knows_anew_survives_the_deletion_of_the_one_be
     assert applies(decisions) == "anew"
 
 
+def test_a_late_status_of_the_frontend_before_replaces_none_that_was_made_anew() -> None:
+    decisions = led(5)
+    decisions.put_entry(5, entry("anew", 5, 2, uid="b"))
+    decisions.set_leader(None)
+    assert not decisions.put_status(WEB, "a", status("one", 5, 1))
+    assert applies(decisions) == "anew"
+
+
 def test_what_a_restored_api_server_has_again_is_taken_again(decisions: NewestDecisions) -> None:
     decisions.put_status(WEB, "a", status("one", 5, 1))
     decisions.note_deleted(WEB, "a")
@@ -320,7 +328,7 @@ def test_a_status_without_an_order_counts_after_a_restart_too() -> None:
 
 def test_what_vpp_has_nothing_of_may_be_begun_with_an_older_decision() -> None:
     decisions = restored(5, 2)
-    decisions.forget_mark(WEB)
+    assert decisions.forget_mark(WEB)
     assert decisions.put_status(WEB, "a", status("one", 5, 1))
     assert applies(decisions) == "one"
 

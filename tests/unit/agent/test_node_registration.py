@@ -243,9 +243,10 @@ async def test_a_dataplane_that_was_deleted_comes_back_as_it_was() -> None:
     server.node()
     one = NodeRegistration(server, "n1", store)
     await one.register_node()
+    assert store.saves == 1, "its labels are kept"
     one.on_upsert(ObjectKind.DATAPLANE, None, dataplane_with(SPEC))
     one.on_upsert(ObjectKind.DATAPLANE, None, dataplane_with(dict(SPEC)))
-    assert store.saves == 1
+    assert store.saves == 2
     del server.objects[ObjectKind.DATAPLANE, KEY]
     assert (await one.register_node())["spec"] == SPEC
 

@@ -30,5 +30,17 @@ def test_each_flag_reaches_the_agent(monkeypatch: pytest.MonkeyPatch) -> None:
             sync_interval=5.0,
             own_all=True,
             conf=DesiredSettings(ipv4_source=IPv4Address("192.0.2.1")),
+            direct_token=Path("/var/run/secrets/vpplb.dev/token"),
         )
     ]
+
+
+def test_the_direct_road_is_off_where_that_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[AgentOptions] = []
+
+    async def run(options: AgentOptions, stop: asyncio.Event) -> None:
+        seen.append(options)
+
+    monkeypatch.setattr("vpplb.agent.app.run", run)
+    assert CliRunner().invoke(cli, ["agent", "--node", "n1", "--no-direct"]).exit_code == 0
+    assert seen[0].direct_token is None

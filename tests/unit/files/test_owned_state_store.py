@@ -23,6 +23,7 @@ from vpplb.files.owned_state_store import (
     read_stored_state,
     write_stored_state,
 )
+from vpplb.model.decision_order import DecisionMark, DecisionOrder
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import VipId
 from vpplb.sync.vip_state import OwnedState
@@ -45,13 +46,39 @@ def load_memory(path: Path | None) -> tuple[StoredState | None, str]:
     return store.load(), store.trouble
 
 
-@pytest.mark.parametrize(
-    "memory", [StoredState(state=STATE, spec={"paused": True, "flowTimeout": "77s"}), StoredState()]
+WHOLE = StoredState(
+    state=STATE,
+    spec={"paused": True, "flowTimeout": "77s"},
+    labels={"role": "edge"},
+    marks={key("web"): DecisionMark(uid="u", order=DecisionOrder(5, 3), revision="r")},
+    operators=({"identity": "op-1", "address": "10.0.0.1:9443", "fingerprint": "ab"},),
 )
+
+
+@pytest.mark.parametrize("memory", [WHOLE, StoredState()])
 def test_what_is_kept_is_read_back(tmp_path: Path, memory: StoredState) -> None:
     file = tmp_path / "agent" / "memory.json"
     write_stored_state(file, memory, HERE)
     assert load_memory(file) == (memory, "")
+
+
+def test_a_file_of_the_version_before_says_nothing_of_decisions_and_operators(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "memory.json"
+    file.write_text(json.dumps(GOOD))
+    assert load_memory(file) == (StoredState(), "")
+
+
+async def test_what_the_store_is_told_is_kept(tmp_path: Path) -> None:
+    file = tmp_path / "memory.json"
+    store = OwnedStateStore(file, lambda: STATE, HERE, lambda: WHOLE.marks)
+    store.load()
+    store.set_spec(WHOLE.spec or {})
+    store.set_labels(WHOLE.labels or {})
+    store.set_operators(WHOLE.operators)
+    store.close()
+    assert load_memory(file) == (WHOLE, "")
 
 
 def test_a_file_that_was_never_written_is_no_memory_and_no_trouble(tmp_path: Path) -> None:
@@ -73,6 +100,14 @@ WRONG: tuple[dict[str, object], ...] = (
     {"flushed": {"192.0.2.10/32 tcp/80": {"here": 1}}},
     {"flushed": {"192.0.2.10/32 tcp/80": {"10.0.0.1": None}}},
     {"spec": []},
+    {"labels": []},
+    {"labels": {"role": 1}},
+    {"decisions": []},
+    {"decisions": {"web": ["u", 1, 1, "r"]}},
+    {"decisions": {"default/web": ["u", "1", 1, "r"]}},
+    {"decisions": {"default/web": None}},
+    {"operators": 1},
+    {"operators": [[]]},
     {"router": {"node": "n1"}},
     {"router": None},
 )

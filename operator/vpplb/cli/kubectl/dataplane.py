@@ -25,7 +25,10 @@ from vpplb.model.names import ObjectKind
 from vpplb.model.printable import make_printable
 from vpplb.resources.stored import read_backend
 
-NODES = ["NODE", "VERSION", "CONNECTED", "SYNCED", "FRONTENDS", "OTHERS", "CHANGED", "HEARTBEAT"]
+NODES = [
+    "NODE", "VERSION", "CONNECTED", "SYNCED", "FRONTENDS", "OTHERS", "CHANGED", "HEARTBEAT",
+    "DIRECT",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +82,9 @@ def dataplane_command(
     flags: UsualFlags, node: str | None, agent_namespace: str, agent_url: str, output: OutputFormat
 ) -> None:
     """Show the VPP of each node as its Dataplane tells, or with NODE what that VPP does.
+
+    DIRECT names the operator from which decisions come directly; without one they come by the API
+    server alone.
 
     With NODE its agent is asked, which reads VPP at that moment: for each VIP the packets by what
     became of them, and for each server its true share of new flows beside the share due to its
@@ -182,6 +188,7 @@ def _node_row(one: NodeStatus, now: datetime) -> Row:
         str(one.others),
         format_age(one.last_change, now),
         format_age(one.heartbeat, now),
+        one.direct,
         TableCell(str(one.problems[0]), "yellow") if one.problems else TableCell(""),
     ]
 
@@ -195,7 +202,7 @@ def _detail_text(detail: DataplaneDetail, now: datetime) -> str:
     version = make_printable(one.version or "?")
     head = f"{make_printable(one.node)}  VPP {version} (pid {one.pid}) {state}{since}"
     count = f"{one.programmed}/{one.total} frontends programmed, {one.others} VIPs of others"
-    parts = [f"{head}\n{count}"]
+    parts = [f"{head}\n{count}\n{_road_text(one, now)}"]
     if one.problems:
         rows: list[Row] = [[TableCell(p.reason, "yellow"), p.message] for p in one.problems]
         parts.append(write_table(["PROBLEM", "MESSAGE"], rows))
@@ -204,6 +211,13 @@ def _detail_text(detail: DataplaneDetail, now: datetime) -> str:
     if not detail.trouble:
         parts += [_vip_text(line) for line in detail.vips] or ["VPP has no VIPs"]
     return "\n\n".join(parts)
+
+
+def _road_text(one: NodeStatus, now: datetime) -> str:
+    if not one.direct:
+        return "decisions come by the API server alone"
+    since = f" for {format_age(one.direct_since, now)}" if one.direct_since else ""
+    return f"decisions come directly from {make_printable(one.direct)}{since}"
 
 
 def _vip_text(line: VipLine) -> str:

@@ -18,7 +18,10 @@ _NOT_OURS = "metadata.namespace!=kube-node-lease"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeStatus:
-    """A node's VPP by its Dataplane. `connected` and `synced` are True, False or Unknown."""
+    """A node's VPP by its Dataplane. `connected` and `synced` are True, False or Unknown.
+
+    `direct` is the operator from which decisions come directly, empty: by the API server alone.
+    """
 
     node: str
     version: str
@@ -30,6 +33,8 @@ class NodeStatus:
     programmed: int
     total: int
     others: int
+    direct: str
+    direct_since: datetime | None
     last_change: datetime | None
     heartbeat: datetime | None
     problems: tuple[ObjectProblem, ...]
@@ -56,6 +61,8 @@ def read_node_status(raw: JsonObject, heartbeat: datetime | None) -> NodeStatus:
         programmed=frontends.programmed if frontends else 0,
         total=frontends.total if frontends else 0,
         others=status.others or 0,
+        direct=status.direct.operator if status.direct else "",
+        direct_since=status.direct.since if status.direct else None,
         last_change=status.last_change,
         heartbeat=heartbeat,
         problems=problems,

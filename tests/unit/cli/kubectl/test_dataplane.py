@@ -62,16 +62,26 @@ def test_each_node_has_a_line_with_its_vpp_and_the_agents_last_heartbeat() -> No
     )
     console.objects[ObjectKind.LEASE, ObjectKey("vpplb-system", "n1")] = lease
     header, *lines = told(console, "dataplane")
-    assert [header[n] for n in (0, 1, 2, 3, 4, 5, 8)] == [
-        "NODE", "VERSION", "CONNECTED", "SYNCED", "FRONTENDS", "OTHERS", "PROBLEM",
+    assert [header[n] for n in (0, 1, 2, 3, 4, 5, 8, 9)] == [
+        "NODE", "VERSION", "CONNECTED", "SYNCED", "FRONTENDS", "OTHERS", "DIRECT", "PROBLEM",
     ]  # fmt: skip
-    assert [[line[n] for n in (0, 1, 2, 3, 4, 5, 8)] for line in lines] == [
-        ["n1", "26.10", "True", "True", "1/1", "0", "-"],
-        ["n2", "26.10", "False", "True", "1/1", "0", "VppUnreachable: x"],
-        ["n3", "26.10", "True", "True", "1/1", "0", "Paused: hands off this node's VPP"],
+    assert [[line[n] for n in (0, 1, 2, 3, 4, 5, 8, 9)] for line in lines] == [
+        ["n1", "26.10", "True", "True", "1/1", "0", "-", "-"],
+        ["n2", "26.10", "False", "True", "1/1", "0", "-", "VppUnreachable: x"],
+        ["n3", "26.10", "True", "True", "1/1", "0", "-", "Paused: hands off this node's VPP"],
     ]
     assert [line[7] != "-" for line in lines] == [True, False, False]
     assert ("leases", "", "", "metadata.namespace!=kube-node-lease") in console.asked
+
+
+def test_a_node_shows_by_which_road_decisions_come() -> None:
+    console = answering()
+    assert "decisions come by the API server alone" in call(console, "dataplane", "n1").output
+    direct = node_dataplane(direct={"operator": "op-1_ab12", "since": at(0)})
+    console.objects[ObjectKind.DATAPLANE, ObjectKey("", "n1")] = direct
+    assert "decisions come directly from op-1_ab12 for " in call(console, "dataplane", "n1").output
+    assert told(console, "dataplane")[1][8] == "op-1_ab12"
+    assert parsed(console, "dataplane")[0]["direct"] == "op-1_ab12"
 
 
 def test_without_the_right_to_read_leases_the_rest_is_shown() -> None:
