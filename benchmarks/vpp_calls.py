@@ -73,7 +73,7 @@ class FrontendEar(LiveEar):
     complete: asyncio.Event = field(default_factory=asyncio.Event)
     cpu: float = 0.0
 
-    def reported(self, report: VipReport) -> None:
+    def on_report(self, report: VipReport) -> None:
         if report.error:
             raise RuntimeError(report.error)
         if self.missing.get(report.key) == report.revision:
