@@ -2,21 +2,26 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
-from typing import Any
+from pathlib import Path
 
 import pytest
 
 from cluster.control_plane import SYSTEM_NAMESPACE, ControlPlane
 from cluster.kubectl import Kubectl
+from fakes.agent_handler import FakeAgentHandler
+from lab.waiting import eventually
 from vpplb.agent.operator_lookup import OperatorLookup
 from vpplb.controller import operator_directory
 from vpplb.controller.operator_directory import OperatorDirectory
 from vpplb.controller.token_keys import fetch_issuer_keys
-from vpplb.direct.messages import AUDIENCE, OperatorAddress
+from vpplb.direct.certificate import make_certificate
+from vpplb.direct.client import ConnectedLeader, OperatorConnections
+from vpplb.direct.messages import AUDIENCE, AgentHello, DecisionBatch, OperatorAddress
 from vpplb.direct.operator_directory import PREFIX, dump_entry, name_annotation
+from vpplb.direct.server import DirectServer, RefusalReason
 from vpplb.direct.tokens import AgentIdentity, TokenRefused, TokenVerifier
 from vpplb.kube.client import KubeClient
 from vpplb.kube.leader_election import LeaderElector, WriteFence
@@ -121,25 +126,91 @@ async def test_the_token_for_the_api_server_is_none_for_us(
         await verifier.verify_token(system("create", "token", AGENT.name).strip(), NODE)
 
 
+# --- over the wire ---------------------------------------------------------------------------
+
+
+class DirectListener:
+    """Implements `direct.client.OperatorListener`: `leader` is who is heard."""
+
+    def __init__(self) -> None:
+        self.leader: ConnectedLeader | None = None
+
+    def on_term(self, term: int) -> None:
+        pass
+
+    def on_leader(self, leader: ConnectedLeader | None) -> None:
+        self.leader = leader
+
+    def on_batch(self, batch: DecisionBatch) -> None:
+        pass
+
+    def on_operators(self, operators: Sequence[OperatorAddress]) -> None:
+        pass
+
+
+async def test_an_agent_that_reads_the_lease_and_shows_its_token_hears_the_leader(
+    control_plane: ControlPlane,
+    system: Kubectl,
+    operator: KubeClient,
+    verifier: TokenVerifier,
+    lease: ObjectKey,
+    tmp_path: Path,
+) -> None:
+    token_file, certificate = tmp_path / "token", make_certificate()
+    token_file.write_text(make_token(system, *OF_POD))
+    server = DirectServer(
+        host="127.0.0.1",
+        port=0,
+        certificate=certificate,
+        verify=verifier.verify_token,
+        handler=FakeAgentHandler(),
+    )
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(server)
+        own = OperatorAddress(
+            identity="op_1",
+            address=f"127.0.0.1:{server.listen_port}",
+            fingerprint=certificate.fingerprint,
+        )
+        publishing = PublishingOperator(operator, lease, own)
+        stack.push_async_callback(publishing.end)
+        agent = await stack.enter_async_context(
+            await KubeClient.from_config(control_plane.agent_kubeconfig)
+        )
+        lookup = OperatorLookup(client=agent, lease=lease, namespace=SYSTEM_NAMESPACE)
+        await eventually(lambda: publishing.directory.is_published, "the address is published")
+        operators = await lookup.find_operators()
+        heard = {NODE: DirectListener(), "another": DirectListener()}
+        for node, listener in heard.items():
+            agents = OperatorConnections(
+                node, token_file, listener, lambda: AgentHello(version="1.0")
+            )
+            agents.set_operators(operators)
+            running = asyncio.create_task(agents.run())
+            stack.push_async_callback(asyncio.wait, [running])
+            stack.callback(running.cancel)
+        await eventually(lambda: heard[NODE].leader is not None, "the leader is heard")
+        await eventually(lambda: server.refused[RefusalReason.TOKEN] > 0, "another node is refused")
+        assert heard["another"].leader is None
+        assert server.agent_count == 1
+    control_plane.kubectl.within(lease.namespace)("delete", "lease", lease.name)
+
+
 # --- the Lease -------------------------------------------------------------------------------
 
 
 class PublishingOperator:
     """An operator's elector and directory, each with a client of its own, at work."""
 
-    def __init__(self, client: KubeClient, lease: ObjectKey, name: str) -> None:
-        self.roles: list[LeaderRole] = []
-        self.own = OperatorAddress(
-            identity=name, address="10.1.2.3:9443", fingerprint=secrets.token_hex(32)
-        )
-        clock = SystemClock()
+    def __init__(self, client: KubeClient, lease: ObjectKey, own: OperatorAddress) -> None:
+        self.own, self.roles, clock = own, list[LeaderRole](), SystemClock()
         self.directory = OperatorDirectory(
-            client=client, lease=lease, own=self.own, namespace=SYSTEM_NAMESPACE, clock=clock
+            client=client, lease=lease, own=own, namespace=SYSTEM_NAMESPACE, clock=clock
         )
         self.elector = LeaderElector(
             client=client,
             key=lease,
-            identity=name,
+            identity=own.identity,
             duration=3.0,
             fence=WriteFence(),
             clock=clock,
@@ -165,10 +236,10 @@ def lease() -> ObjectKey:
     return ObjectKey("kube-system", f"trust-{secrets.token_hex(2)}")
 
 
-async def _until(holds: Any) -> None:
-    async with asyncio.timeout(20):
-        while not holds():  # noqa: ASYNC110 (what is waited for is a real server's)
-            await asyncio.sleep(0.05)
+def _address(identity: str) -> OperatorAddress:
+    return OperatorAddress(
+        identity=identity, address="10.1.2.3:9443", fingerprint=secrets.token_hex(32)
+    )
 
 
 async def _read_entries(client: KubeClient, lease: ObjectKey) -> dict[str, str]:
@@ -190,21 +261,21 @@ async def test_operators_publish_and_prune_beside_their_election_and_agents_find
         )
         lookup = OperatorLookup(client=agent, lease=lease, namespace=SYSTEM_NAMESPACE)
         assert await lookup.find_operators() == ()
-        first = PublishingOperator(operator, lease, "first")
+        first = PublishingOperator(operator, lease, _address("first"))
         stack.push_async_callback(first.end)
-        await _until(lambda: first.roles == [LeaderRole.LEADING])
-        second = PublishingOperator(operator, lease, "second")
+        await eventually(lambda: first.roles == [LeaderRole.LEADING], "the first leads")
+        second = PublishingOperator(operator, lease, _address("second"))
         stack.push_async_callback(second.end)
         both = (first.own, second.own)
-        await _until(lambda: first.directory.list_operators() == both)
-        await _until(lambda: second.directory.list_operators() == both)
+        await eventually(lambda: first.directory.list_operators() == both, "the first knows both")
+        await eventually(lambda: second.directory.list_operators() == both, "the second knows both")
         assert await lookup.find_operators() == both
 
-        gone = OperatorAddress(identity="gone", address="10.1.2.4:9443", fingerprint="0f" * 32)
+        gone = _address("gone")
         entry = {name_annotation("gone"): dump_entry(gone, SYSTEM_NAMESPACE, "0.0", "long ago")}
         await operator.patch_object(ObjectKind.LEASE, lease, {"metadata": {"annotations": entry}})
-        await _until(lambda: gone in first.directory.list_operators())
-        await _until(lambda: gone not in first.directory.list_operators())
+        await eventually(lambda: gone in first.directory.list_operators(), "one more is seen")
+        await eventually(lambda: gone not in first.directory.list_operators(), "it is taken away")
         seen = await _read_entries(operator, lease)
         assert seen.keys() == {name_annotation("first"), name_annotation("second")}
         # Each has renewed its entry several times by now, under the leader's renewals.
@@ -214,8 +285,10 @@ async def test_operators_publish_and_prune_beside_their_election_and_agents_find
         assert (first.roles, second.roles) == ([LeaderRole.LEADING], [])
 
         await first.end()
-        await _until(lambda: second.roles == [LeaderRole.LEADING])
-        await _until(lambda: second.directory.list_operators() == (second.own,))
+        await eventually(lambda: second.roles == [LeaderRole.LEADING], "the second leads")
+        await eventually(
+            lambda: second.directory.list_operators() == (second.own,), "the first is gone"
+        )
         assert await lookup.find_operators() == (second.own,)
         await second.end()
         assert await _read_entries(operator, lease) == {}

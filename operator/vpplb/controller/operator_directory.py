@@ -73,6 +73,12 @@ class OperatorDirectory:
         """Return the operators of the release, this one among them, by identity."""
         return self._operators
 
+    @property
+    def is_published(self) -> bool:
+        """Whether the Lease had this operator's entry when it was seen last."""
+        text, _ = self._seen.get(name_annotation(self.own.identity), ("", 0.0))
+        return bool(text) and text == self._published
+
     def observe_lease(self, lease: JsonObject | None) -> None:
         """Take the lease as it was read or written just now; None, when there is none, is no news.
 
@@ -130,9 +136,7 @@ class OperatorDirectory:
             for name, (_, since) in self._seen.items()
             if name != own and self._watched >= since + DEAD_AFTER
         }
-        there, _ = self._seen.get(own, ("", 0.0))
-        now = asyncio.get_running_loop().time()
-        if not there or there != self._published or now >= self._renew_at:
+        if not self.is_published or asyncio.get_running_loop().time() >= self._renew_at:
             renewed = self.clock.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
             changes[own] = dump_entry(self.own, self.namespace, __version__, renewed)
         return changes
