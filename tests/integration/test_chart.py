@@ -25,6 +25,7 @@ from cluster.kubectl import Kubectl, KubectlError
 from cluster.stage import NodeStage, electing, stage
 from data.manifests import backend, frontend
 from lab.waiting import wait_for
+from vpplb.direct.messages import AUDIENCE
 
 pytestmark = [pytest.mark.slow, pytest.mark.control_plane]
 
@@ -303,6 +304,37 @@ def test_several_replicas_are_spread_and_never_evicted_at_once_and_elect_by_thei
 
 
 # --- the direct road --------------------------------------------------------------------------
+
+
+def _container(helm: Any, kind: str, *values: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the pod's spec and its first container."""
+    (workload,) = (one for one in render_chart(helm, *values) if one["kind"] == kind)
+    pod = workload["spec"]["template"]["spec"]
+    return pod, pod["containers"][0]
+
+
+def test_an_agent_has_a_token_for_operators_alone_where_it_looks_for_one(helm: Any) -> None:
+    pod, agent = _container(helm, "DaemonSet")
+    (volume,) = (one for one in pod["volumes"] if "projected" in one)
+    token = {"audience": AUDIENCE, "expirationSeconds": 86400, "path": "token"}
+    assert volume["projected"]["sources"] == [{"serviceAccountToken": token}]
+    (mount,) = (one for one in agent["volumeMounts"] if one["name"] == volume["name"])
+    assert f"--direct-token-file={mount['mountPath']}/token" in agent["args"]
+    assert "--election-namespace=kube-system" in agent["args"]
+
+
+def test_a_token_may_last_for_longer_than_a_short_number_can_say(helm: Any) -> None:
+    pod, _ = _container(helm, "DaemonSet", "--set=direct.tokenSeconds=31536000")
+    (volume,) = (one for one in pod["volumes"] if "projected" in one)
+    (source,) = volume["projected"]["sources"]
+    assert source["serviceAccountToken"]["expirationSeconds"] == 31536000
+
+
+def test_without_the_direct_road_an_agent_has_no_such_token(helm: Any) -> None:
+    pod, agent = _container(helm, "DaemonSet", "--set=direct.enabled=false")
+    assert not [one for one in pod["volumes"] if "projected" in one]
+    assert "--no-direct" in agent["args"]
+    assert not [one for one in agent["args"] if "token" in one]
 
 
 def _policy(helm: Any, *values: str) -> dict[str, Any] | None:
