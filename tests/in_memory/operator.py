@@ -113,7 +113,7 @@ class LocalOperator:
         for kind, name in sorted(ours, key=lambda at: order.index(at[0])):
             new.see(kind, name)
         await new.secrets.read_first()
-        new.reconciler.set_synced()
+        new.reconciler.set_synced(1)
         await new.settle()
         return new
 

@@ -29,7 +29,7 @@ async def loaded(frontends: int) -> AsyncIterator[LocalOperator]:
         ObjectKind.FRONTEND: {"status": {"state": "up", "activePool": "main"}},
     }
     operator.apply(*(raw | shown.get(kind, {}) for kind, raw in fleet.objects()))
-    operator.reconciler.set_synced()
+    operator.reconciler.set_synced(1)
     await operator.settle()
     while operator.pending:
         await operator.settle()

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from ipaddress import ip_address
 
@@ -64,6 +64,7 @@ class World:
         synced: bool = True,
         clock: FakeClock | None = None,
         blind_guard: bool = True,
+        holds_lease: Callable[[], bool] = lambda: True,
     ) -> None:
         self.prober = FakeProber()
         self.sink, self.decided = ToldDecisions(), DecidedState()
@@ -73,10 +74,12 @@ class World:
             self.prober,
             self.clock,
             blind_guard=blind_guard,
+            holds_lease=holds_lease,
             time=lambda: self.time,
         )
         self.store = self.reconciler.store
-        self.reconciler.synced = synced
+        if synced:
+            self.reconciler.set_synced(1)
         with suppress(RuntimeError):  # without a loop only what a test asks for is decided
             self.start()
 
@@ -167,7 +170,7 @@ class World:
         for name, status in self.statuses(ObjectKind.FRONTEND, self.store.frontends).items():
             new.reconciler.resume_frontend(name, load_previous(name, status))
         new.put(*self.objects())
-        new.reconciler.synced = True
+        new.reconciler.set_synced(1)
         new.reconcile()
         return new
 

@@ -25,7 +25,7 @@ async def world() -> LocalOperator:
         ),
         frontend("web", pools=[{"name": "main", "backends": [{"name": b} for b in BACKENDS]}]),
     )
-    operator.reconciler.set_synced()
+    operator.reconciler.set_synced(1)
     await operator.settle()
     for name in BACKENDS:
         operator.verdict(name, up=True)

@@ -1,7 +1,11 @@
-"""Never may two write at one instant, whatever the network, the clocks and the people do."""
+"""Never may two write at one instant, whatever the network, the clocks and the people do.
+
+And each leader's term is later than that of every leader before it, until a lease is deleted.
+"""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+import json
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple, assert_never
@@ -16,6 +20,7 @@ from fakes.lease_line import KEY, LeaseLine, LeaseStore
 from vpplb.direct.operator_directory import PREFIX
 from vpplb.kube.api_types import JsonObject
 from vpplb.kube.leader_election import LeaderElector, LeadershipLost, WriteFence
+from vpplb.kube.leader_rules import PREFIX as SCOPE
 from vpplb.kube.leader_rules import LeaderRole, ServedScope
 from vpplb.model.names import ObjectKey, ObjectKind
 
@@ -120,20 +125,45 @@ class WatchedFence(WriteFence):
 
 @dataclass(slots=True)
 class Registry(LeaseStore):
-    """The server; it makes sure that nobody takes a lease that is still in force."""
+    """The server; it makes sure that nobody takes a lease that is still in force.
+
+    Nor one by a term that is not later than all before it.
+    """
 
     in_force: bool = True
     _since: float = 0.0
+    _terms: set[str] = field(default_factory=set)
+    _newest_term: str = ""
 
     def record(self, event: str, kind: ObjectKind, key: ObjectKey, now: JsonObject) -> None:
         before, at = self.lease, asyncio.get_running_loop().time()
         held_by = self.holder
         LeaseStore.record(self, event, kind, key, now)
+        self._check_terms(event, now)
         if event == "DELETED" or (before is not None and before["spec"] == now["spec"]):
             return
         if self.in_force and held_by not in ("", self.holder) and self.holder:
             assert at - self._since > DURATION - 0.001, "a lease was taken that was in force"
         self._since = at
+
+    def _check_terms(self, event: str, now: JsonObject) -> None:
+        if event == "DELETED":
+            self._newest_term = ""
+            return
+        shown = set(list_terms(now))
+        new = shown - self._terms  # a leader whose record was deleted writes itself in again
+        assert not new or min(new) > self._newest_term, "a term is not later"
+        self._terms |= shown
+        self._newest_term = max(self._newest_term, *shown, "")
+
+
+def list_terms(lease: JsonObject) -> Iterator[str]:
+    """Find the times of acquiring in all records: texts that sort as the times do."""
+    annotations = lease["metadata"].get("annotations") or {}
+    records = [json.loads(text) for name, text in annotations.items() if name.startswith(SCOPE)]
+    for record in (lease.get("spec") or {}, *records):
+        if record.get("acquireTime"):
+            yield record["acquireTime"]
 
 
 class ElectionMember:

@@ -302,7 +302,7 @@ async def test_the_order_in_which_objects_arrive_decides_nothing() -> None:
     def holds(arriving: list[Object], up: set[str], data: st.DataObject) -> None:
         at_once, one_by_one = World(synced=False), World()
         at_once.put(*arriving)
-        at_once.reconciler.synced = True
+        at_once.reconciler.set_synced(1)
         at_once.reconcile()
         for one in data.draw(st.permutations(arriving)):
             one_by_one.put(one)

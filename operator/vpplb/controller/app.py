@@ -82,6 +82,7 @@ class Operator:
             allowed=options.allowed,
             transition_history=options.transition_history,
             blind_guard=options.blind_guard,
+            holds_lease=lambda: fence.is_open,
         )
         self._heartbeats = AgentHeartbeats(
             writing_client, options.lease_namespace, self._core.nodes.list_agents, clock
@@ -179,6 +180,6 @@ class Operator:
                 await self._informer.list_all()
             await core.secrets.read_first()
             log.info("all objects are listed, reconciling begins")
-            reconciler.set_synced()
+            reconciler.set_synced(self._elector.term)
             group.create_task(core.secrets.run())
             group.create_task(self._heartbeats.run())

@@ -6,6 +6,7 @@ decided goes, as a value, to statuses, Kubernetes events, and the log.
 
 import asyncio
 import socket
+from collections.abc import Callable
 
 from vpplb.controller.event_reports import EventReports
 from vpplb.controller.node_registry import NodeRegistry
@@ -46,6 +47,7 @@ class OperatorCore:
         allowed: AddressAllowances,
         transition_history: int = 5,
         blind_guard: bool = True,
+        holds_lease: Callable[[], bool] = lambda: True,
     ) -> None:
         self.registry, self.stream, self.nodes = MetricsRegistry(), EventStream(), NodeRegistry()
         self._decided = decided = DecidedState()
@@ -66,7 +68,11 @@ class OperatorCore:
             rest=self.writer.wait_idle,
         )
         self.reconciler = Reconciler(
-            prober, clock, transition_history=transition_history, blind_guard=blind_guard
+            prober,
+            clock,
+            transition_history=transition_history,
+            blind_guard=blind_guard,
+            holds_lease=holds_lease,
         )
         self.secrets = SecretReader(reading, self.reconciler)
         self._statuses = StatusReports(

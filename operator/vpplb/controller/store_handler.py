@@ -12,6 +12,7 @@ from vpplb.model.vip import IPAddress
 from vpplb.reconcile.reconciler import Reconciler
 from vpplb.resources.allowances import NOTHING, AddressAllowances
 from vpplb.resources.backend import load_health
+from vpplb.resources.dataplane_codec import load_order
 from vpplb.resources.renderer import load_previous
 from vpplb.resources.stored import (
     read_backend,
@@ -51,8 +52,10 @@ class StoreHandler:
             self.on_delete(kind, key)  # deleted and made anew, and only the latter was told
             old = None
         same = old is not None and old.version > 0 and old.generation == new.generation
-        if same and self._reconciler.synced:
-            return  # the echo of a status that we wrote, most often
+        if same and self._reconciler.synced:  # the echo of a status that we wrote, most often
+            if kind == ObjectKind.FRONTEND:
+                self._reconciler.heed_order(key, load_order(new.status))
+            return
         value, problems = self._read_object(kind, key, raw)
         match value:
             case Frontend():

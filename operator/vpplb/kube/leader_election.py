@@ -55,6 +55,10 @@ class WriteFence:
     open_until: float = -math.inf
     _under_way: set[asyncio.Timeout] = field(default_factory=set)
 
+    @property
+    def is_open(self) -> bool:
+        return asyncio.get_running_loop().time() < self.open_until
+
     def extend_until(self, time: float) -> None:
         """Let writes through until then, also those under way; an earlier time cuts them off."""
         self.open_until = time
@@ -72,7 +76,7 @@ class WriteFence:
         The clock is read here, right before the request, and not trusted to a timer: a process
         that was stopped for a minute goes on in the middle of whatever it was about to do.
         """
-        if asyncio.get_running_loop().time() >= self.open_until:
+        if not self.is_open:
             raise WriteFenced("this operator does not hold the lease, and so writes nothing")
         scope = asyncio.timeout_at(self.open_until)
         try:
@@ -143,6 +147,11 @@ class LeaderElector:
     def holder(self) -> str:
         """Who holds the lease as it was seen last; empty for nobody."""
         return self._candidate.holder
+
+    @property
+    def term(self) -> int:
+        """When this program became the leader, in microseconds since 1970; 0: never yet."""
+        return self._candidate.term
 
     @property
     def not_ready(self) -> str:
@@ -224,7 +233,7 @@ class LeaderElector:
                 log.info(
                     "%s stands by: %s leads, by lease %s", self.identity, self.holder, self.key
                 )
-        spec = self._candidate.propose_record(_loop_time(), self._format_now())
+        spec = self._candidate.propose_record(_loop_time(), self.clock.now())
         if spec is not None:
             self._sure = False
             written = await self._write_record(spec)
@@ -261,7 +270,7 @@ class LeaderElector:
             ):
                 return
             try:
-                await self._write_record(self._candidate.propose_resignation(self._format_now()))
+                await self._write_record(self._candidate.propose_resignation(self.clock.now()))
             except Conflict:  # our last renewal, whose answer was not waited for
                 continue
             log.info("lease %s is given up", self.key)
@@ -302,9 +311,6 @@ class LeaderElector:
         """Seconds until the fence closes, if it has not."""
         left = self._candidate.valid_until - _loop_time()
         return left if left > 0 else self.duration
-
-    def _format_now(self) -> str:
-        return self.clock.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def _loop_time() -> float:

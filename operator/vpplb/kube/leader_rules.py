@@ -29,10 +29,13 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Self
 
 from vpplb.kube.api_types import JsonObject
+from vpplb.model.decision_order import LATEST
+from vpplb.resources.fields import format_time, parse_time
 
 Spec = Mapping[str, Any]
 """Spec of a Lease, as JSON."""
@@ -176,7 +179,8 @@ class LeaseCandidate:
     _free_at: float | None = None
     _rivals: dict[str, "_RivalRecord"] = field(default_factory=dict)
     _refused: bool = False
-    _term: str = ""
+    _newest_term: int = 0
+    _bid_term: int = 0
     _bid_sent: float = -math.inf
     _renewed: float | None = None
 
@@ -188,6 +192,11 @@ class LeaseCandidate:
         if self._renewed is None or self.why_lost:
             return -math.inf
         return self._renewed + self.duration * 2 / 3
+
+    @property
+    def term(self) -> int:
+        """When this program has acquired the lease, in microseconds since 1970; 0: never yet."""
+        return self._bid_term if self._renewed is not None else 0
 
     @property
     def has_looked(self) -> bool:
@@ -231,30 +240,31 @@ class LeaseCandidate:
             first = self._free_at is None
             self._judge_lease(lease, at, first=first)
             self._judge_rivals(lease, at, first=first)
+        terms = [_read_term(record) for _, record in _read_records(lease).values()]
+        self._newest_term = max(self._newest_term, *terms, 0)
         self._lease, self._refused = lease, False
 
-    def propose_record(self, at: float, stamp: str) -> Spec | None:
+    def propose_record(self, at: float, now: datetime) -> Spec | None:
         """Return what is to be written at `at`, None when there is nothing to be had.
 
-        It replaces the lease of `version`, or creates one. `stamp`: the wall clock's time.
+        It replaces the lease of `version`, or creates one. `now`: the wall clock's time.
         """
         if self.why_lost:
             return None
         spec = self.scope.find_record(self._lease)
         transitions = int(spec.get("leaseTransitions") or 0)
-        acquired = self._term
         if self._renewed is None:
             waits = [one.free_at for one in self._rivals.values()]
             if self._free_at is None or at < max(self._free_at, *waits, -math.inf):
                 return None
-            self._term = acquired = stamp
+            self._bid_term = self._newest_term = max(_present_term(now), self._newest_term + 1)
             transitions += bool(spec)
         self._bid_sent = at
         return {
             "holderIdentity": self.identity,
             "leaseDurationSeconds": math.ceil(self.duration),
-            "acquireTime": acquired,
-            "renewTime": stamp,
+            "acquireTime": _format_term(self._bid_term),
+            "renewTime": format_time(now),
             "leaseTransitions": transitions,
         }
 
@@ -272,14 +282,14 @@ class LeaseCandidate:
     def note_conflict(self, at: float) -> None:
         """Take note that somebody was faster, with this record or another: the next look tells."""
         if self._renewed is None:
-            self._refused, self._term = True, ""
+            self._refused, self._bid_term = True, 0
 
-    def propose_resignation(self, stamp: str) -> Spec:
+    def propose_resignation(self, now: datetime) -> Spec:
         """Return what gives the lease up, to be merged into it; this program must not write now."""
         return {
             "holderIdentity": None,
             "leaseDurationSeconds": _RESIGNED,
-            "renewTime": stamp,
+            "renewTime": format_time(now),
         }
 
     # --- pieces -------------------------------------------------------------------------------
@@ -303,9 +313,9 @@ class LeaseCandidate:
     def _is_ours(self, spec: Spec) -> bool:
         """Whether it is of this very term: another program of the same name has another one."""
         return (
-            bool(self._term)
+            self._bid_term > 0
             and spec.get("holderIdentity") == self.identity
-            and spec.get("acquireTime") == self._term
+            and _read_term(spec) == self._bid_term
         )
 
     def _judge_lease(self, lease: JsonObject | None, at: float, *, first: bool) -> None:
@@ -354,6 +364,32 @@ class _RivalRecord:
     @property
     def holder(self) -> str:
         return str(self.spec.get("holderIdentity") or "")
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_LATEST_PRESENT = LATEST - 2**40
+"""The latest term that a clock may give, however wrong it is: so many may follow it."""
+
+
+def _read_term(record: Spec) -> int:
+    """Return the term of a record: its `acquireTime` in microseconds since 1970.
+
+    0 for what is no time, or one that no leader of ours can have written.
+    """
+    try:
+        term = (parse_time(record.get("acquireTime")) - _EPOCH) // _MICROSECOND
+    except (ValueError, OverflowError):
+        return 0
+    return term if 0 < term < LATEST else 0
+
+
+def _present_term(now: datetime) -> int:
+    return max(1, min((now - _EPOCH) // _MICROSECOND, _LATEST_PRESENT))
+
+
+def _format_term(term: int) -> str:
+    return format_time(_EPOCH + term * _MICROSECOND)
 
 
 def _version_of(lease: JsonObject | None) -> str:

@@ -11,7 +11,7 @@ from vpplb.model.names import ObjectKey
 from vpplb.model.objects import Backend, Frontend
 from vpplb.model.problem import Problem
 from vpplb.model.vip import Vip, VipId, VipTable
-from vpplb.plan.desired import PreviousDecision, choose_settings, desired_vip
+from vpplb.plan.desired import DecisionContent, PreviousDecision, choose_settings, desired_vip
 from vpplb.plan.pools import decide_weights
 from vpplb.plan.resolve import missing_health_check, resolve_objects
 from vpplb.plan.resolved import ResolvedFrontend
@@ -81,4 +81,4 @@ def _assume_previous(resolved: ResolvedFrontend, vip: Vip | None) -> PreviousDec
     servers = vip.servers if vip else {}
     serving = {address for address, server in servers.items() if server.weight}
     up = {m.backend: HealthState.UP for m in resolved.members if m.address in serving}
-    return PreviousDecision(vip=vip, states=up)
+    return PreviousDecision(content=DecisionContent(vip=vip), states=up)

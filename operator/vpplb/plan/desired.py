@@ -9,12 +9,13 @@ from the clock, so that it also grows across a frontend that was deleted and mad
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
+from vpplb.model.decision_order import UNORDERED, DecisionOrder
 from vpplb.model.health import HealthState
 from vpplb.model.names import ObjectKey
 from vpplb.model.problem import Problem
-from vpplb.model.vip import AppServer, IPAddress, Vip, VipSettings, address_order
+from vpplb.model.vip import AppServer, IPAddress, Vip, VipId, VipSettings, address_order
 from vpplb.plan.flattening import cap_weight, find_flattened, length_for, over_the_top, pool_weights
 from vpplb.plan.pools import MemberWeight, PoolDecision, does_flush
 from vpplb.plan.resolved import ResolvedFrontend
@@ -26,6 +27,22 @@ NEW = AppServer(weight=0)
 """A server before anything was decided about it."""
 
 
+class DecisionContent(NamedTuple):
+    """What nodes act on: while it is the same, the decision keeps its order.
+
+    `withdrawn`: the VIP must not exist. Neither that nor a `vip`: nothing is decided, and nodes
+    keep what they have. `selector` are the labels of the nodes that carry it.
+    """
+
+    vip_id: VipId | None = None
+    vip: Vip | None = None
+    selector: tuple[tuple[str, str], ...] = ()
+    withdrawn: bool = False
+
+
+UNDECIDED = DecisionContent()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreviousDecision:
     """What was decided before, from memory or from the frontend's status after a restart.
@@ -34,9 +51,14 @@ class PreviousDecision:
     far as the status tells them.
     """
 
-    vip: Vip | None = None
+    content: DecisionContent = UNDECIDED
+    order: DecisionOrder = UNORDERED
     states: Mapping[ObjectKey, HealthState] = field(default_factory=dict)
     addresses: Mapping[ObjectKey, IPAddress] = field(default_factory=dict)
+
+    @property
+    def vip(self) -> Vip | None:
+        return self.content.vip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,15 +83,23 @@ class FrontendConfig:
 class FrontendView:
     """What is decided for a frontend.
 
-    `desired` None: its VIP must not exist. `invalid`: what is wrong with a newer version that
-    is not in force. `suspect`: backends of it fell silent in a way that casts doubt on the prober.
+    `desired` None: there is no VIP, and nodes that have it give it up where it is `withdrawn`.
+    `order` is the decision's place among all on this frontend. `invalid`: what is wrong with a
+    newer version that is not in force. `suspect`: backends of it fell silent in a way that casts
+    doubt on the prober.
     """
 
     config: FrontendConfig
     decision: PoolDecision
     desired: Vip | None
+    order: DecisionOrder
     invalid: tuple[Problem, ...] = ()
     suspect: bool = False
+
+    @property
+    def withdrawn(self) -> bool:
+        """Whether its VIP must not exist."""
+        return self.config.resolved.gives_up_vip
 
     def weights_of(self, backend: ObjectKey) -> tuple[MemberWeight, ...]:
         """Return what a backend gets as a member of each pool that it is in."""
@@ -145,8 +175,19 @@ def desired_vip(
     )
 
 
+def content_of(config: FrontendConfig, vip: Vip | None) -> DecisionContent:
+    """Return what nodes are told of the decision on a frontend."""
+    if vip is None:
+        return DecisionContent(withdrawn=config.resolved.gives_up_vip)
+    frontend = config.resolved.frontend
+    return DecisionContent(frontend.vip, vip, frontend.node_selector)
+
+
 def remember_decision(
-    start: ServingStart, vip: Vip | None, previous: PreviousDecision
+    start: ServingStart,
+    content: DecisionContent,
+    order: DecisionOrder,
+    previous: PreviousDecision,
 ) -> PreviousDecision:
     """Return what was decided, for the next time.
 
@@ -155,7 +196,7 @@ def remember_decision(
     states = {one.member.backend: one.acting for one in start.decision.members}
     for backend in start.undecided:
         states[backend] = previous.states.get(backend, HealthState.UNKNOWN)
-    return PreviousDecision(vip=vip, states=states)
+    return PreviousDecision(content=content, order=order, states=states)
 
 
 def _merge_members(

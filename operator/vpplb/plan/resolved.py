@@ -41,8 +41,19 @@ class ResolvedFrontend:
 
     @property
     def is_withdrawn(self) -> bool:
-        """Whether the VIP must not be programmed: another object has it, or no server fits it."""
+        """Whether no VIP is decided: another object has it, or no server fits it."""
         return self.rejected is not None and not self.members
+
+    @property
+    def gives_up_vip(self) -> bool:
+        """Whether nodes that have the VIP must give it up: another object has it.
+
+        Where merely no server fits they keep it, as it was decided last: one bad edit must not
+        black-hole a VIP.
+        """
+        return (
+            self.rejected is not None and self.rejected.reason == "Conflict" and self.is_withdrawn
+        )
 
     @property
     def problems(self) -> tuple[Problem, ...]:

@@ -6,20 +6,24 @@ from `backend_decider`.
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from heapq import heappop, heappush
 
 from vpplb.model.clock import Clock
+from vpplb.model.decision_order import DecisionOrder
 from vpplb.model.health import HealthState
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.objects import Backend
 from vpplb.model.vip import Encap
 from vpplb.plan.blind_guard import BlindGuard
+from vpplb.plan.decision_counter import DecisionCounter
 from vpplb.plan.decisions import UnreadFrontend
 from vpplb.plan.desired import (
     FrontendConfig,
     FrontendView,
     PreviousDecision,
     choose_settings,
+    content_of,
     desired_vip,
     remember_decision,
 )
@@ -34,7 +38,7 @@ _NO_WAIT = StartWaits()
 
 
 class FrontendDecider:
-    """Holds the decision on every frontend in `views`.
+    """Holds the decision on every frontend in `views`, and numbers each new one by `counter`.
 
     `time` gives the seconds of a clock that never goes back; `wake` is called when something is
     due by it.
@@ -51,6 +55,7 @@ class FrontendDecider:
         wake: Callable[[], None],
     ) -> None:
         self.views: dict[ObjectKey, FrontendView] = {}
+        self.counter = DecisionCounter()
         self._store, self._backends, self._guard = store, backends, guard
         self._clock, self._time = clock, time
         self._previous: dict[ObjectKey, PreviousDecision] = {}
@@ -70,6 +75,22 @@ class FrontendDecider:
 
     def get_previous(self, key: ObjectKey) -> PreviousDecision:
         return self._previous.get(key) or PreviousDecision()
+
+    def begin_term(self, term: int) -> None:
+        """Begin to decide in this term, or in a later one than all that is taken over."""
+        newest = max((one.order.term for one in self._previous.values()), default=0)
+        self.counter.begin_term(term, newest)
+
+    def renew_order(self, key: ObjectKey, after: DecisionOrder) -> bool:
+        """Give the decision on a frontend a new order, unless its own is later than `after`.
+
+        Return whether it was given one: then the frontend is to be decided again.
+        """
+        previous = self._previous.get(key)
+        if previous is None or previous.order > after:
+            return False
+        self._previous[key] = replace(previous, order=self.counter.next_order())
+        return True
 
     def was_serving(self, backend: Backend) -> bool:
         """Whether what was decided of a frontend says that the backend was up and had a weight."""
@@ -142,11 +163,15 @@ class FrontendDecider:
         self._deadlines.put_key(key, start.again)
         epoch = int(self._clock.now().timestamp())
         desired = desired_vip(config, start, previous, epoch=epoch)
-        self._previous[key] = remember_decision(start, desired, previous)
+        content = content_of(config, desired)
+        same = content == previous.content
+        order = previous.order if same else self.counter.next_order()
+        self._previous[key] = remember_decision(start, content, order, previous)
         return FrontendView(
             config=config,
             decision=start.decision,
             desired=desired,
+            order=order,
             invalid=self._store.find_problems(ObjectKind.FRONTEND, key),
             suspect=any(self._guard.is_suspect(one.backend) for one in members),
         )

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from vpplb.model.clock import Clock
+from vpplb.model.decision_order import UNORDERED, DecisionOrder
 from vpplb.model.health import BackendHealth
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.plan.blind_guard import BlindGuard
@@ -30,6 +31,7 @@ class Reconciler:
     """Holds the store, the health of all backends and the decision on every frontend.
 
     Nothing is decided before `set_synced`: acting on half a list would take services down.
+    `holds_lease` says whether nobody else can lead at present; else the term stays as it is.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class Reconciler:
         *,
         transition_history: int = 5,
         blind_guard: bool = True,
+        holds_lease: Callable[[], bool] = lambda: True,
         time: Callable[[], float] | None = None,
     ) -> None:
         time = time or _loop_time
@@ -48,6 +51,8 @@ class Reconciler:
         self._begun = False  # something has been decided
         self._suspected = False  # and the last decisions said so
         self._run_wanted = asyncio.Event()
+        self._holds_lease = holds_lease
+        self._newest_heard = UNORDERED  # of the orders that others have given
         self._guard = BlindGuard(enabled=blind_guard)
         self._backends = BackendDecider(
             self.store,
@@ -71,11 +76,37 @@ class Reconciler:
     def resume_frontend(self, key: ObjectKey, previous: PreviousDecision) -> None:
         """Take over what a frontend's status says; ignored once it is decided on here."""
         self._frontends.resume_previous(key, previous, newest=not self.synced)
+        self.heed_order(key, previous.order)
 
-    def set_synced(self) -> None:
-        """Begin to decide: all lists are complete."""
+    def set_synced(self, term: int) -> None:
+        """Begin to decide, in this term of leading: all lists are complete."""
+        self._frontends.begin_term(term)
         self.synced = True
         self.request_run()
+
+    def raise_term(self, above: int) -> None:
+        """Lead in a later term than `above`, of which somebody has heard; not if it is ours.
+
+        One that may have lost the lease does not outbid whoever has it now: it does so once it
+        holds the lease and decides.
+        """
+        self._outbid_order(DecisionOrder(above, 0))
+
+    def renew_order(self, frontend: ObjectKey) -> None:
+        """Decide anew what was decided in an earlier term: a node acts on something else."""
+        self._outbid_order(UNORDERED)
+        self._renew_after(frontend, DecisionOrder(self.term, 0))
+
+    def heed_order(self, frontend: ObjectKey, shown: DecisionOrder) -> None:
+        """Take note of the order that a frontend's status shows, whoever has written that.
+
+        Where it is newer than ours, nodes would not take our decision any more.
+        """
+        if not self.synced:
+            return
+        self._outbid_order(shown)
+        if shown > self._frontends.get_previous(frontend).order:
+            self._renew_after(frontend, shown)
 
     def request_run(self) -> None:
         """Have the store looked at again, soon; many requests in one tick are one run.
@@ -106,6 +137,11 @@ class Reconciler:
         self._frontends.cancel_timer()
 
     # --- what is known ----------------------------------------------------------------------
+
+    @property
+    def term(self) -> int:
+        """The term in which this program decides; 0 until it leads."""
+        return self._frontends.counter.term
 
     @property
     def views(self) -> Mapping[ObjectKey, FrontendView]:
@@ -142,6 +178,7 @@ class Reconciler:
         if not self._begun:
             self._hold_what_served()
             self._begun = True
+        self._outbid_order(UNORDERED)
         self._backends.decide_dirty(self.store.dirty)
         frontends = self._frontends.decide_dirty(self.store.dirty)
         alarm, was_suspected = self._guard.alarm, self._suspected
@@ -153,6 +190,17 @@ class Reconciler:
             alarm=alarm,
             alarm_changed=self._suspected is not was_suspected,
         )
+
+    def _outbid_order(self, other: DecisionOrder) -> None:
+        """Let the next decision be newer than that, and than all heard of before."""
+        self._newest_heard = max(self._newest_heard, other)
+        if self.synced and self._holds_lease():
+            self._frontends.counter.pass_order(self._newest_heard)
+
+    def _renew_after(self, frontend: ObjectKey, after: DecisionOrder) -> None:
+        if self._is_deciding and self._frontends.renew_order(frontend, after):
+            self.store.dirty.frontends.add(frontend)
+            self.request_run()
 
     def _hold_what_served(self) -> None:
         """Let go on whom frontends' statuses, but not its own, tell to have served."""

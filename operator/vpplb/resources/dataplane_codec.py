@@ -1,15 +1,18 @@
 """`Frontend.status.dataplane`: a VIP's whole wanted state, written by the operator for the agents.
 
-The revision is a hash of everything else in it, so it changes exactly when any of that does.
+The revision is a hash of all that nodes program, so it changes exactly when any of that does. The
+order beside it (`term`, `sequence`) says which of two decisions is the newer one; it may be renewed
+while the content stays. Where the VIP must not exist, the order is in `status.withdrawn`.
 """
 
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from typing import Annotated
+from typing import Annotated, TypeGuard
 
 from pydantic import Field, ValidationError
 
+from vpplb.model.decision_order import LATEST, UNORDERED, DecisionOrder
 from vpplb.model.vip import AppServer, Encap, Vip, VipId, VipProtocol, VipSettings
 from vpplb.resources.addresses import StoredAddress, StoredPrefix
 from vpplb.resources.base import StatusModel
@@ -60,11 +63,27 @@ class FrontendDataplane(StatusModel):
     tentative: bool = False
     """Not all servers have a verdict: a VIP that serves keeps them."""
     revision: str
-    """Hash of everything else here."""
+    """Hash of everything above."""
+
+
+class DecisionPlace(StatusModel):
+    """Which of two decisions is the newer one; absent where a version that tells none decided."""
+
+    term: Count = 0
+    """When the operator that decided it began to lead, in microseconds since 1970."""
+    sequence: Count = 0
+    """Counts that operator's decisions, on all frontends: the later term, then sequence, counts."""
+
+
+class OrderedDataplane(DecisionPlace, FrontendDataplane):
+    """All that stands there. The two are read apart: nonsense in one does not spoil the other."""
 
 
 def dump_dataplane(
-    vip_id: VipId, vip: Vip, node_selector: Iterable[tuple[str, str]] = ()
+    vip_id: VipId,
+    vip: Vip,
+    node_selector: Iterable[tuple[str, str]] = (),
+    order: DecisionOrder = UNORDERED,
 ) -> dict[str, object]:
     """Return `status.dataplane` with its revision; the same for the same arguments."""
     settings = vip.settings
@@ -89,7 +108,12 @@ def dump_dataplane(
         content["tentative"] = True
     if selector := dict(node_selector):
         content["nodeSelector"] = selector
-    return content | {"revision": _hash_content(content)}
+    return content | {"revision": _hash_content(content)} | dump_order(order)
+
+
+def dump_order(order: DecisionOrder) -> dict[str, int]:
+    """Return what a status says of an order: nothing of one that is not known."""
+    return {"term": order.term, "sequence": order.sequence} if order.is_known else {}
 
 
 def _hash_content(content: Mapping[str, object]) -> str:
@@ -111,6 +135,25 @@ def load_dataplane(status: object) -> tuple[VipId, Vip, str] | None:
     except ValidationError as error:
         field, message = list_findings(error, FrontendDataplane)[0]
         raise ValueError(f"status.dataplane: {spell_path(field)} {message}") from error
+
+
+def load_order(status: object) -> DecisionOrder:
+    """Read the order of what a Frontend's status decides.
+
+    UNORDERED where it has none, or one that makes no sense.
+    """
+    shown = status if isinstance(status, Mapping) else {}
+    found = shown.get("dataplane") or shown.get("withdrawn")
+    if not isinstance(found, Mapping):
+        return UNORDERED
+    term, sequence = found.get("term"), found.get("sequence")
+    if not _is_count(term) or not _is_count(sequence) or not term:
+        return UNORDERED
+    return DecisionOrder(term, sequence)
+
+
+def _is_count(found: object) -> TypeGuard[int]:
+    return isinstance(found, int) and not isinstance(found, bool) and 0 <= found <= LATEST
 
 
 def _load_vip(read: FrontendDataplane) -> tuple[VipId, Vip, str]:

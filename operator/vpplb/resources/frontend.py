@@ -22,7 +22,7 @@ from vpplb.resources.base import (
     reason_column,
 )
 from vpplb.resources.conditions import Conditions
-from vpplb.resources.dataplane_codec import FrontendDataplane
+from vpplb.resources.dataplane_codec import DecisionPlace, OrderedDataplane
 from vpplb.resources.fields import (
     Count,
     EncapName,
@@ -157,8 +157,10 @@ class FrontendStatus(StatusModel):
     """Backends that count as up, of all: `2/3`."""
     backends: tuple[FrontendBackend, ...] = ()
     """Each backend of each pool."""
-    dataplane: Annotated[dict[str, object], SchemaOf(FrontendDataplane)] | None = None
-    """All that nodes program, and nothing else."""
+    dataplane: Annotated[dict[str, object], SchemaOf(OrderedDataplane)] | None = None
+    """All that nodes program, and when that was decided."""
+    withdrawn: Annotated[dict[str, int], SchemaOf(DecisionPlace)] | None = None
+    """When it was decided that no node may carry the VIP; absent while one may."""
     nodes: FrontendNodes | None = None
     """On how many nodes it is programmed."""
     conditions: Conditions = ()

@@ -13,12 +13,12 @@ from typing import Any, Protocol
 
 from vpplb.model.health import HealthState
 from vpplb.model.names import ObjectKey, ObjectKind
-from vpplb.model.vip import IPAddress
+from vpplb.model.vip import IPAddress, Vip, VipId
 from vpplb.plan.decisions import BackendView, DecidedState, HealthCheckView, UnreadFrontend
-from vpplb.plan.desired import FrontendView, PreviousDecision
+from vpplb.plan.desired import DecisionContent, FrontendView, PreviousDecision
 from vpplb.resources.backend import BackendStatus
-from vpplb.resources.conditions import StatusCondition
-from vpplb.resources.dataplane_codec import load_dataplane
+from vpplb.resources.conditions import StatusCondition, find_condition
+from vpplb.resources.dataplane_codec import load_dataplane, load_order
 from vpplb.resources.frontend import FrontendStatus
 from vpplb.resources.healthcheck import HealthCheckStatus
 from vpplb.resources.statuses import (
@@ -28,6 +28,7 @@ from vpplb.resources.statuses import (
     health_check_status,
     invalid_frontend_status,
 )
+from vpplb.resources.stored import decided_selector
 
 _SAID = ("conditions", "observedGeneration")
 """What is said of a frontend that is not understood."""
@@ -153,4 +154,28 @@ def load_previous(key: ObjectKey, status: object) -> PreviousDecision:
             addresses[member] = ip_address(entry["address"])
         except (ValueError, KeyError, TypeError):
             continue
-    return PreviousDecision(vip=loaded[1] if loaded else None, states=states, addresses=addresses)
+    return PreviousDecision(
+        content=_load_content(status, loaded),
+        order=load_order(status),
+        states=states,
+        addresses=addresses,
+    )
+
+
+def _load_content(
+    status: Mapping[str, object], loaded: tuple[VipId, Vip, str] | None
+) -> DecisionContent:
+    if loaded is None:
+        return DecisionContent(withdrawn=is_withdrawn(status))
+    selector = decided_selector({"status": status}) or {}
+    return DecisionContent(loaded[0], loaded[1], tuple(sorted(selector.items())))
+
+
+def is_withdrawn(status: Mapping[str, object]) -> bool:
+    """Whether a Frontend's status says that its VIP must not exist: another object has it."""
+    if status.get("dataplane") is not None:
+        return False
+    if status.get("withdrawn") is not None:
+        return True
+    accepted = find_condition(load_conditions(status), "Accepted")
+    return accepted is not None and accepted.status == "False" and accepted.reason == "Conflict"

@@ -15,7 +15,7 @@ from vpplb.plan.desired import FrontendView
 from vpplb.plan.warnings import find_warnings
 from vpplb.resources.backend import BackendStatus, dump_health
 from vpplb.resources.conditions import ConditionStatus, StatusCondition, set_condition
-from vpplb.resources.dataplane_codec import dump_dataplane
+from vpplb.resources.dataplane_codec import dump_dataplane, dump_order
 from vpplb.resources.frontend import FrontendBackend, FrontendNodes, FrontendStatus
 from vpplb.resources.healthcheck import HealthCheckStatus
 
@@ -85,6 +85,7 @@ def frontend_status(
             for one in decision.members
         ),
         dataplane=dataplane,
+        withdrawn=dump_order(view.order) or None if view.withdrawn else None,
         nodes=FrontendNodes.summarize_nodes(
             len(nodes.programmed), len(nodes.desired), holding=nodes.is_holding
         ),
@@ -108,11 +109,11 @@ def frontend_status(
 
 
 def frontend_dataplane(view: FrontendView) -> dict[str, object] | None:
-    """Return `status.dataplane`, revision included; None when the VIP must not exist."""
+    """Return `status.dataplane`, revision and order included; None when there is no VIP."""
     if view.desired is None:
         return None
     frontend = view.config.resolved.frontend
-    return dump_dataplane(frontend.vip, view.desired, frontend.node_selector)
+    return dump_dataplane(frontend.vip, view.desired, frontend.node_selector, view.order)
 
 
 def invalid_frontend_status(

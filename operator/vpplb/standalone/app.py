@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import signal
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -168,7 +169,8 @@ class StandaloneApp:
             reconciler.on_response_change,
             reconciler.on_reason,
         )
-        reconciler.set_synced()
+        # There is no lease, and nobody to be newer than but an earlier run.
+        reconciler.set_synced(time.time_ns() // 1000)
         # All VIPs are wanted before the syncer may remove any.
         self._decisions.handle_decisions(reconciler.reconcile())
         self.syncer.set_synced()

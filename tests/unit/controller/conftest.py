@@ -11,6 +11,6 @@ from in_memory.operator import LocalOperator
 async def operator() -> AsyncIterator[LocalOperator]:
     """Give an operator whose lists are complete, and empty."""
     operator = LocalOperator()
-    operator.reconciler.set_synced()
+    operator.reconciler.set_synced(1)
     yield operator
     await operator.stop()

@@ -25,7 +25,7 @@ def look(standby: LocalOperator) -> None:
 async def lead_and_follow() -> tuple[LocalOperator, LocalOperator]:
     """Return a leader that has written something, and a standby that saw it before and after."""
     leader = LocalOperator()
-    leader.reconciler.set_synced()
+    leader.reconciler.set_synced(1)
     standby = LocalOperator(leader.server)
     check = {"healthCheckRef": {"name": "check"}}
     leader.apply(
@@ -49,7 +49,7 @@ async def take_over(leader: LocalOperator, standby: LocalOperator) -> None:
     leader.events()
     standby.server.requests.clear()
     standby.clock.time = leader.clock.time
-    standby.reconciler.set_synced()
+    standby.reconciler.set_synced(1)
     await standby.settle()
 
 

@@ -13,9 +13,11 @@ from in_memory.status_writer import running, see
 from vpplb.controller.event_reports import LASTING
 from vpplb.kube.api_types import ApiUnreachable
 from vpplb.kube.status_writer import StatusWriter, WritePriority
+from vpplb.model.decision_order import DecisionOrder
 from vpplb.model.health import ProbeResponse
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.reconcile.ports import ResponseChange
+from vpplb.resources.dataplane_codec import load_dataplane, load_order
 
 pytestmark = pytest.mark.looptime
 
@@ -280,6 +282,22 @@ async def test_an_old_status_that_comes_back_is_put_right(
     overwrite(operator, kind, name, old_status(kind, good))
     await operator.settle()
     assert operator.status(kind, name) == good
+
+
+async def test_a_status_with_a_later_order_than_ours_is_put_right_by_a_later_one_still(
+    operator: LocalOperator,
+) -> None:
+    """For nodes have taken it, and take nothing older any more."""
+    await serving(operator)
+    good = operator.status(ObjectKind.FRONTEND, "web")
+    later: dict[str, Any] = old_status(ObjectKind.FRONTEND, good)
+    later["dataplane"].update(term=77, sequence=5)
+    overwrite(operator, ObjectKind.FRONTEND, "web", later)
+    await operator.settle()
+    shown = operator.status(ObjectKind.FRONTEND, "web")
+    assert load_order(good).term == 1
+    assert load_order(shown) == DecisionOrder(78, 1)
+    assert load_dataplane(shown) == load_dataplane(good)
 
 
 @pytest.mark.parametrize(("kind", "name"), THE_THREE)

@@ -10,7 +10,9 @@ from data.objects import key
 from fakes.api_server import FakeApiServer
 from in_memory.operator import KINDS, LocalOperator, identity
 from vpplb.kube.api_types import JsonObject
+from vpplb.model.decision_order import DecisionOrder
 from vpplb.model.names import ObjectKey, ObjectKind
+from vpplb.resources.dataplane_codec import load_order
 
 pytestmark = pytest.mark.looptime
 
@@ -88,6 +90,23 @@ async def test_a_restart_writes_and_announces_nothing(operator: LocalOperator) -
     again = await operator.restarted()
     assert operator.server.requests[requests:] == []
     assert [one.resume_up for one in again.prober.started] == [True, True]
+    await again.stop()
+
+
+def order(operator: LocalOperator, name: str = "web") -> DecisionOrder:
+    return load_order(operator.status(ObjectKind.FRONTEND, name))
+
+
+async def test_the_next_operator_goes_on_with_a_later_order_once_something_changes(
+    operator: LocalOperator,
+) -> None:
+    await serving(operator)
+    before = order(operator)
+    again = await operator.restarted()
+    assert order(again) == before
+    again.verdict("a", up=False)
+    await again.settle()
+    assert order(again) == DecisionOrder(before.term + 1, 1)
     await again.stop()
 
 
@@ -264,7 +283,7 @@ async def test_the_next_operator_announces_no_refusal_a_second_time(
 
 async def test_the_status_of_a_node_before_all_is_listed_takes_nothing_away() -> None:
     first = LocalOperator()
-    first.reconciler.set_synced()
+    first.reconciler.set_synced(1)
     await serving(first)
     before = first.status(ObjectKind.FRONTEND)
     await first.stop()
@@ -314,7 +333,7 @@ async def test_what_is_made_anew_never_gets_a_status_that_was_decided_for_the_ol
     """Though the watch is late, and only the answers to our writes tell of it."""
     server = Recording()
     operator = LocalOperator(server)
-    operator.reconciler.set_synced()
+    operator.reconciler.set_synced(1)
     await serving(operator)
     for raw in (checked("a", "10.0.0.99"), frontend(address="198.51.100.99", pools=TWO)):
         del server.objects[identity(raw)]

@@ -3,10 +3,18 @@ from dataclasses import replace
 import pytest
 
 from data.objects import address, backend, frontend, in_state, key, pool
+from vpplb.model.decision_order import UNORDERED
 from vpplb.model.health import HealthState
 from vpplb.model.objects import Frontend
 from vpplb.model.vip import AppServer, Encap, Vip
-from vpplb.plan.desired import PreviousDecision, choose_settings, desired_vip, remember_decision
+from vpplb.plan.desired import (
+    DecisionContent,
+    PreviousDecision,
+    choose_settings,
+    content_of,
+    desired_vip,
+    remember_decision,
+)
 from vpplb.plan.pools import decide_weights
 from vpplb.plan.resolve import resolve_group
 from vpplb.plan.resolved import ResolvedFrontend
@@ -39,7 +47,8 @@ class FrontendLife:
         config = choose_settings(self.resolved, self.previous)
         vip = desired_vip(config, start, self.previous, epoch=self.time)
         assert vip is not None
-        self.previous = remember_decision(start, vip, self.previous)
+        content = content_of(config, vip)
+        self.previous = remember_decision(start, content, UNORDERED, self.previous)
         return vip
 
 
@@ -134,7 +143,7 @@ def test_the_present_table_length_is_kept_whatever_becomes_of_the_weights() -> N
     life = FrontendLife(frontend("f", pool("p", a=100, b=100)))
     now = life.to(a=UP, b=UP)
     short = replace(now, settings=replace(now.settings, table_length=64))
-    life.previous = replace(life.previous, vip=short)
+    life.previous = replace(life.previous, content=DecisionContent(vip=short))
     life.resolved = resolved(frontend("f", pool("p", a=100, b=37)))
     assert life.to(a=UP, b=UP).settings.table_length == 64
     assert "with a table of 64 buckets" in choose_settings(life.resolved, life.previous).flattened

@@ -4,10 +4,17 @@ from dataclasses import dataclass, field
 import pytest
 
 from data.objects import address, backend, frontend, in_state, key, pool
+from vpplb.model.decision_order import UNORDERED
 from vpplb.model.health import BackendHealth, HealthState
 from vpplb.model.objects import Frontend
 from vpplb.model.vip import AppServer, Vip
-from vpplb.plan.desired import PreviousDecision, choose_settings, desired_vip, remember_decision
+from vpplb.plan.desired import (
+    PreviousDecision,
+    choose_settings,
+    content_of,
+    desired_vip,
+    remember_decision,
+)
 from vpplb.plan.pools import decide_weights
 from vpplb.plan.resolve import resolve_group
 from vpplb.plan.serving_start import (
@@ -53,10 +60,10 @@ class ServingLife:
             waits=self.waits,
             now=now,
         )
-        vip = desired_vip(
-            choose_settings(resolved, self.previous), start, self.previous, epoch=int(now)
-        )
-        self.previous, self.waits = remember_decision(start, vip, self.previous), start.waits
+        config = choose_settings(resolved, self.previous)
+        content = content_of(config, desired_vip(config, start, self.previous, epoch=int(now)))
+        self.previous = remember_decision(start, content, UNORDERED, self.previous)
+        self.waits = start.waits
         return start
 
     @property

@@ -8,7 +8,7 @@ from in_memory.world import World
 from vpplb.model.health import HealthState, ProbeCode
 from vpplb.model.names import ObjectKind
 from vpplb.model.problem import Problem
-from vpplb.plan.desired import PreviousDecision
+from vpplb.plan.desired import DecisionContent, PreviousDecision
 
 UP, DOWN, UNKNOWN = HealthState.UP, HealthState.DOWN, HealthState.UNKNOWN
 
@@ -32,7 +32,7 @@ async def test_nothing_is_decided_before_all_lists_are_complete() -> None:
     world.put(health_check(), A, B, WEB)
     assert not world.prober.started
     assert not world.sink.told
-    world.reconciler.set_synced()
+    world.reconciler.set_synced(1)
     await asyncio.sleep(0)
     assert set(world.prober.running) == {A.key, B.key}
 
@@ -195,10 +195,11 @@ async def test_a_restart_shows_nothing_when_the_first_results_confirm() -> None:
         world.reconciler.resume_backend(one.key, before.reconciler.get_health(one.key))
     view = before.reconciler.views[key("web")]
     world.reconciler.resume_frontend(
-        key("web"), PreviousDecision(vip=view.desired, states={A.key: UP, B.key: UP})
+        key("web"),
+        PreviousDecision(content=DecisionContent(vip=view.desired), states={A.key: UP, B.key: UP}),
     )
     world.put(health_check(), A, B, WEB)
-    world.reconciler.synced = True
+    world.reconciler.set_synced(1)
     world.reconcile()
     assert [one.resume_up for one in world.prober.started] == [True, True]
     assert world.reconciler.views[key("web")].desired == view.desired

@@ -144,7 +144,7 @@ def test_what_is_composed_in_a_status_is_not_typed(
 def test_the_words_name_every_field_below_with_its_kind_and_choice() -> None:
     schema = _version("frontends.yaml")["schema"]["openAPIV3Schema"]["properties"]["status"]
     assert schema["properties"]["dataplane"]["description"].splitlines() == [
-        "All that nodes program, and nothing else.",
+        "All that nodes program, and when that was decided.",
         "It has:",
         "  prefix (string): Prefix of the VIP.",
         "  protocol (string): Protocol of the VIP. One of TCP, UDP, Any.",
@@ -163,7 +163,11 @@ def test_the_words_name_every_field_below_with_its_kind_and_choice() -> None:
         "      undecided (boolean): Not known to be up or down: a tentative VIP keeps its weight.",
         "  anyFlowTableLength (boolean): Whether a VIP that is there keeps its own.",
         "  tentative (boolean): Not all servers have a verdict: a VIP that serves keeps them.",
-        "  revision (string): Hash of everything else here.",
+        "  revision (string): Hash of everything above.",
+        "  term (integer): When the operator that decided it began to lead, in microseconds since"
+        " 1970.",
+        "  sequence (integer): Counts that operator's decisions, on all frontends: the later term,"
+        " then sequence, counts.",
     ]
 
 

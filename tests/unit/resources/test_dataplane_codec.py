@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vpplb.model.decision_order import LATEST, UNORDERED, DecisionOrder
 from vpplb.model.vip import AppServer, Encap, IPAddress, Vip, VipId, VipProtocol, VipSettings
-from vpplb.resources.dataplane_codec import dump_dataplane, load_dataplane
+from vpplb.resources.dataplane_codec import dump_dataplane, dump_order, load_dataplane, load_order
 
 VIP = VipId(ip_network("192.0.2.1/32"), VipProtocol.TCP, 80)
 WANTED = Vip(
@@ -138,3 +139,47 @@ def test_what_cannot_be_read_raises_and_says_what(change: dict[str, object], say
     with pytest.raises(ValueError, match="dataplane") as caught:
         load_dataplane({"dataplane": broken})
     assert says in str(caught.value)
+
+
+# --- the order ----------------------------------------------------------------------------------
+
+
+def test_the_order_stands_beside_the_revision_and_is_no_part_of_it() -> None:
+    order = DecisionOrder(1_767_323_045_000_006, 12)
+    plain, ordered = dump_dataplane(VIP, WANTED), dump_dataplane(VIP, WANTED, (), order)
+    assert ordered == plain | {"term": 1_767_323_045_000_006, "sequence": 12}
+    assert load_order({"dataplane": json.loads(json.dumps(ordered))}) == order
+
+
+def test_where_the_vip_must_not_exist_the_order_says_since_which_decision() -> None:
+    order = DecisionOrder(7, 2)
+    assert load_order({"withdrawn": dump_order(order)}) == order
+    assert dump_order(UNORDERED) == {}
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        {},
+        {"term": 5},
+        {"sequence": 5},
+        {"term": 0, "sequence": 5},
+        {"term": "5", "sequence": 5},
+        {"term": 5.0, "sequence": 5},
+        {"term": True, "sequence": 5},
+        {"term": 5, "sequence": -1},
+        {"term": 5, "sequence": None},
+        {"term": LATEST + 1, "sequence": 5},
+    ],
+)
+def test_an_order_that_makes_no_sense_is_none_and_spoils_nothing(
+    order: dict[str, object],
+) -> None:
+    written = dump_dataplane(VIP, WANTED) | order
+    assert load_order({"dataplane": written}) == load_order({"withdrawn": order}) == UNORDERED
+    assert load_dataplane({"dataplane": written}) == (VIP, WANTED, written["revision"])
+
+
+@pytest.mark.parametrize("status", [None, "nonsense", {}, {"dataplane": 5}, {"withdrawn": []}])
+def test_a_status_without_a_decision_has_no_order(status: object) -> None:
+    assert load_order(status) == UNORDERED

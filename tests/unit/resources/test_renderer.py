@@ -1,5 +1,6 @@
 """Statuses as of now, and what a status tells the program that comes next."""
 
+from dataclasses import replace
 from datetime import timedelta
 from ipaddress import ip_address
 
@@ -8,10 +9,11 @@ import pytest
 from data.manifests import Raw
 from data.objects import NOON, backend, frontend, health_check, key, pool, vip
 from in_memory.world import World
+from vpplb.model.decision_order import UNORDERED
 from vpplb.model.health import HealthState
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.problem import Problem
-from vpplb.plan.desired import PreviousDecision
+from vpplb.plan.desired import DecisionContent, PreviousDecision
 from vpplb.resources.renderer import Selector, StatusRenderer, load_conditions, load_previous
 from vpplb.resources.statuses import NodeReport
 from vpplb.standalone.local_statuses import LocalObjects
@@ -205,7 +207,8 @@ async def test_what_was_decided_is_read_from_the_status() -> None:
     one.world.verdict("a", up=True)
     previous = load_previous(key("web"), one.render(ObjectKind.FRONTEND, "web"))
     assert previous == PreviousDecision(
-        vip=one.world.desired("web"),
+        content=DecisionContent(vip(), one.world.desired("web"), (("role", "edge"),)),
+        order=one.world.reconciler.views[key("web")].order,
         states={key("a"): HealthState.UP},
         addresses={key("a"): ip_address("10.0.0.1")},
     )
@@ -231,7 +234,27 @@ async def test_a_withdrawn_frontend_has_no_dataplane_to_read() -> None:
     one = rendering()
     one.world.put(frontend("old", pool("p"), on=vip(), age=9))
     assert "dataplane" not in one.render(ObjectKind.FRONTEND, "web")
-    assert load_previous(key("web"), one.render(ObjectKind.FRONTEND, "web")).vip is None
+    status = one.render(ObjectKind.FRONTEND, "web")
+    order = one.world.reconciler.views[key("web")].order
+    assert status["withdrawn"] == {"term": order.term, "sequence": order.sequence}
+    previous = load_previous(key("web"), status)
+    assert (previous.content, previous.order) == (DecisionContent(withdrawn=True), order)
+
+
+async def test_a_frontend_that_the_version_before_withdrew_is_known_to_be() -> None:
+    one = rendering()
+    one.world.put(frontend("old", pool("p"), on=vip(), age=9))
+    status = one.render(ObjectKind.FRONTEND, "web")
+    del status["withdrawn"]
+    previous = load_previous(key("web"), status)
+    assert (previous.content, previous.order) == (DecisionContent(withdrawn=True), UNORDERED)
+
+
+async def test_the_nodes_that_a_decision_is_for_are_read_from_the_status() -> None:
+    one = rendering()
+    one.world.put(replace(frontend("web", pool("p", a=1)), node_selector=(("rack", "7"),)))
+    previous = load_previous(key("web"), one.render(ObjectKind.FRONTEND, "web"))
+    assert previous.content.selector == (("rack", "7"),)
 
 
 def test_of_two_conditions_of_one_type_the_first_is_read() -> None:
