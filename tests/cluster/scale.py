@@ -88,8 +88,8 @@ class Scale:
             await asyncio.sleep(1)
 
     def _all_written(self) -> bool:
-        _, said = http_get(f"{self.stage.operator.http}/readyz")
-        return bool(json.loads(said)["figures"]["writes_due"] == 0)
+        status, said = http_get(f"{self.stage.operator.http}/readyz")
+        return bool(status and json.loads(said)["figures"]["writes_due"] == 0)
 
     async def _list(self, kind: ObjectKind) -> Sequence[JsonObject]:
         return (await self.client.list_objects(kind, self.fleet.namespace)).items

@@ -1,7 +1,7 @@
 """An operator on an API server in memory: all but the watch, the probes and the HTTP endpoints."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from copy import deepcopy
 from datetime import timedelta
@@ -33,7 +33,13 @@ KINDS: Mapping[str, ObjectKind] = {
 class LocalOperator:
     """The parts of one operator, and what users do. `settle` lets it write what is due."""
 
-    def __init__(self, server: FakeApiServer | None = None) -> None:
+    def __init__(
+        self,
+        server: FakeApiServer | None = None,
+        *,
+        writes_per_second: float = 0.0,
+        is_reached: Callable[[ObjectKey], bool] = lambda _: False,
+    ) -> None:
         self.server = server or FakeApiServer()
         self.clock, self.prober = FakeClock(), FakeProber()
         cache = self.cache = ObjectCache()
@@ -44,6 +50,8 @@ class LocalOperator:
             prober=self.prober,
             clock=self.clock,
             allowed=EVERYTHING,
+            status_writes_per_second=writes_per_second,
+            is_reached=is_reached,
         )
         self.nodes, self.stream, self.registry = (
             self.core.nodes,

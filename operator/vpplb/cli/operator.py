@@ -14,6 +14,7 @@ from vpplb.cli.service_runner import run_service
 @options.netns
 @options.transition_history
 @options.probe_workers
+@options.status_writes_per_second
 @options.no_blind_guard
 @options.allowance_flags
 @options.lease_namespace

@@ -175,6 +175,12 @@ probe_workers = env_option(
     type=click.IntRange(0, 64),
     help="Processes that probe; 0: as many as the load needs, at most one a core.",
 )
+status_writes_per_second = env_option(
+    "--status-writes-per-second",
+    default=200,
+    type=click.IntRange(min=0),
+    help="Statuses written in a second, at most, in the long run; 0: as many as there are.",
+)
 no_blind_guard = env_option(
     "--no-blind-guard",
     is_flag=True,

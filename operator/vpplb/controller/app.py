@@ -43,6 +43,7 @@ class OperatorOptions:
     netns: str = ""
     transition_history: int = 5
     probe_workers: int = 0
+    status_writes_per_second: int = 200
     blind_guard: bool = True
     allowed: AddressAllowances = NOTHING
     lease_namespace: str = "default"
@@ -83,6 +84,7 @@ class Operator:
             transition_history=options.transition_history,
             blind_guard=options.blind_guard,
             holds_lease=lambda: fence.is_open,
+            status_writes_per_second=options.status_writes_per_second,
         )
         self._heartbeats = AgentHeartbeats(
             writing_client, options.lease_namespace, self._core.nodes.list_agents, clock

@@ -18,6 +18,7 @@ from vpplb.kube.kubernetes_events import EventRecorder
 from vpplb.kube.object_cache import ObjectCache
 from vpplb.kube.status_writer import StatusWriter
 from vpplb.model.clock import Clock
+from vpplb.model.names import ObjectKey
 from vpplb.plan.decisions import DecidedState
 from vpplb.reconcile.ports import Prober
 from vpplb.reconcile.reconciler import Reconciler
@@ -34,7 +35,10 @@ EVENTS_TIMEOUT = 1.0
 
 
 class OperatorCore:
-    """The parts that decide and report. They read `cache`, and are told what changes in it."""
+    """The parts that decide and report. They read `cache`, and are told what changes in it.
+
+    For `is_reached` see `StatusReports`; 0 `status_writes_per_second` are no bound.
+    """
 
     def __init__(
         self,
@@ -48,6 +52,8 @@ class OperatorCore:
         transition_history: int = 5,
         blind_guard: bool = True,
         holds_lease: Callable[[], bool] = lambda: True,
+        status_writes_per_second: float = 0.0,
+        is_reached: Callable[[ObjectKey], bool] = lambda _: False,
     ) -> None:
         self.registry, self.stream, self.nodes = MetricsRegistry(), EventStream(), NodeRegistry()
         self._decided = decided = DecidedState()
@@ -59,6 +65,7 @@ class OperatorCore:
             cache,
             on_write=metrics.record_status_write,
             on_delay=metrics.observe_transition_to_status,
+            per_second=status_writes_per_second,
         )
         self._recorder = EventRecorder(
             writing_client,
@@ -82,6 +89,7 @@ class OperatorCore:
             writer=self.writer,
             view=self.view,
             metrics=metrics,
+            is_reached=is_reached,
         )
         self._events = EventReports(cache, decided, self._recorder, clock)
         self._log = DecisionLog(metrics, self.view)

@@ -1,11 +1,16 @@
 """What of objects is written and shown: their statuses, as they are decided.
 
 Statuses that somebody else writes are put right. Nothing here waits for the API server.
+
+Only a Frontend's status may be what an agent waits for: where the direct road does not reach all
+nodes that shall carry it. That is written at once, and before all else. Everything else is for
+people and for the next leader, and waits a little for more to gather (`_Urgency.delay`).
 """
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from typing import NamedTuple
 
 from vpplb.controller.node_registry import NodeRegistry
 from vpplb.kube.object_cache import CachedObject
@@ -19,9 +24,37 @@ from vpplb.resources.renderer import StatusRenderer
 from vpplb.telemetry.metrics import OperatorMetrics
 from vpplb.telemetry.state_view import DecidedStateView
 
+REPORTED = 0.02
+"""Seconds in which reports of nodes gather: `Programmed` has 50 ms, and a write takes some."""
+FAILED = 0.1
+"""Seconds for what went down, and for what all nodes have heard directly. By then they have told
+what became of it, so one write says both; and a leader that ends meanwhile loses no more."""
+USUAL = 0.5
+"""Seconds for all else: at a start most of it changes once more within that time."""
+
+
+class _Urgency(NamedTuple):
+    """How soon a status is written: its place among others, and how long more may gather."""
+
+    priority: WritePriority
+    delay: float
+
+
+_AT_ONCE, _AT_ONCE_DOWN = (
+    _Urgency(priority, 0.0) for priority in (WritePriority.FRONTEND, WritePriority.FRONTEND_DOWN)
+)
+_PROGRAMMED = _Urgency(WritePriority.PROGRAMMED, REPORTED)
+_HEARD = _Urgency(WritePriority.PROGRAMMED, FAILED)
+_BACKEND_DOWN = _Urgency(WritePriority.BACKEND_DOWN, FAILED)
+_BACKEND = _Urgency(WritePriority.BACKEND, USUAL)
+_OTHER = _Urgency(WritePriority.OTHER, USUAL)
+
 
 class StatusReports:
-    """Has the statuses of what was decided written. Implements `ObjectHandler`."""
+    """Has the statuses of what was decided written. Implements `ObjectHandler`.
+
+    `is_reached` says whether all nodes that shall carry a frontend hear of it by the direct road.
+    """
 
     def __init__(
         self,
@@ -32,8 +65,9 @@ class StatusReports:
         writer: StatusWriter,
         view: DecidedStateView,
         metrics: OperatorMetrics,
+        is_reached: Callable[[ObjectKey], bool] = lambda _: False,
     ) -> None:
-        self._decided, self._nodes = decided, nodes
+        self._decided, self._nodes, self._is_reached = decided, nodes, is_reached
         self._renderer, self._writer, self._view = renderer, writer, view
         self._repair = StatusRepair(self._repair_status, metrics.record_status_mended)
 
@@ -48,7 +82,7 @@ class StatusReports:
         """
         key, following = new.key, not self._decided.begun
         if kind == ObjectKind.DATAPLANE:
-            self._report_nodes(self._nodes.put_node(key.name, new.raw))
+            self.report_nodes(self._nodes.put_node(key.name, new.raw))
             return
         if old is not None and old.uid != new.uid:
             self.on_delete(kind, key)  # deleted and made anew, and only the latter was told
@@ -61,7 +95,7 @@ class StatusReports:
         self._view.publish_deletion(kind, key)
         if kind == ObjectKind.DATAPLANE:
             self._nodes.remove_node(key.name)
-            self._report_nodes(None)
+            self.report_nodes(None)
             return
         self._renderer.forget_object(kind, key)
         self._writer.forget_object(kind, key)
@@ -69,53 +103,50 @@ class StatusReports:
 
     # --- what is decided ---------------------------------------------------------------------
 
-    def write_statuses(self, decisions: Decisions, priority: WritePriority | None = None) -> None:
+    def write_statuses(self, decisions: Decisions, urgency: _Urgency | None = None) -> None:
         """Have written what was decided: frontends first, since they carry the traffic.
 
         None: what is down goes before what is not. How long a write takes is measured where the
         prober decided it.
         """
         now = asyncio.get_running_loop().time()
-        for kind, key, usual in _list_due(decisions):
-            urgency = usual if priority is None else priority
-            measured = urgency not in (WritePriority.PROGRAMMED, WritePriority.OTHER)
+        for kind, key, usual in self._list_due(decisions):
+            given = urgency or usual
+            since = None if given in (_PROGRAMMED, _OTHER) else now
             render = partial(self._renderer.render, kind, key)
             self._view.publish_object(kind, key)
-            self._writer.submit_status(kind, key, render, urgency, since=now if measured else None)
+            self._writer.submit_status(
+                kind, key, render, given.priority, since=since, delay=given.delay
+            )
 
-    def _report_nodes(self, frontends: Iterable[ObjectKey] | None) -> None:
+    def report_nodes(self, frontends: Iterable[ObjectKey] | None) -> None:
         """Show what nodes say that is new of these frontends; None: of any."""
         decided = self._decided.frontends
         named = decided if frontends is None else [key for key in frontends if key in decided]
         again = Decisions(frontends={key: decided[key] for key in named})
-        self.write_statuses(again, WritePriority.PROGRAMMED)
+        self.write_statuses(again, _PROGRAMMED)
 
     def _repair_status(self, kind: ObjectKind, key: ObjectKey) -> None:
         """Write a status again that is not ours: agents may be acting on a frontend's."""
-        usual = None if kind == ObjectKind.FRONTEND else WritePriority.BACKEND
-        self.write_statuses(self._decided.repeat_decisions(kind, key), usual)
+        self.write_statuses(self._decided.repeat_decisions(kind, key))
+
+    def _list_due(self, decisions: Decisions) -> Iterator[tuple[ObjectKind, ObjectKey, _Urgency]]:
+        for key, view in decisions.frontends.items():
+            if view is not None:
+                urgency = _HEARD if self._is_reached(key) else _judge_frontend(view)
+                yield ObjectKind.FRONTEND, key, urgency
+        for key, backend in decisions.backends.items():
+            if backend is not None:
+                down = backend.health.state is HealthState.DOWN
+                yield ObjectKind.BACKEND, key, _BACKEND_DOWN if down else _BACKEND
+        for key, check in decisions.health_checks.items():
+            if check is not None:
+                yield ObjectKind.HEALTH_CHECK, key, _OTHER
 
 
-def _list_due(decisions: Decisions) -> Iterator[tuple[ObjectKind, ObjectKey, WritePriority]]:
-    for key, view in decisions.frontends.items():
-        if view is not None:
-            yield ObjectKind.FRONTEND, key, _frontend_priority(view)
-    for key, backend in decisions.backends.items():
-        if backend is not None:
-            down = backend.health.state is HealthState.DOWN
-            yield (
-                ObjectKind.BACKEND,
-                key,
-                WritePriority.BACKEND_DOWN if down else WritePriority.BACKEND,
-            )
-    for key, check in decisions.health_checks.items():
-        if check is not None:
-            yield ObjectKind.HEALTH_CHECK, key, WritePriority.OTHER
-
-
-def _frontend_priority(view: FrontendView | UnreadFrontend) -> WritePriority:
+def _judge_frontend(view: FrontendView | UnreadFrontend) -> _Urgency:
     """Put first what has something down: of many that lose backends, the oldest goes first."""
     if not isinstance(view, FrontendView) or view.decision.state is not HealthState.UP:
-        return WritePriority.FRONTEND_DOWN
+        return _AT_ONCE_DOWN
     down = any(one.acting is HealthState.DOWN for one in view.decision.members)
-    return WritePriority.FRONTEND_DOWN if down else WritePriority.FRONTEND
+    return _AT_ONCE_DOWN if down else _AT_ONCE

@@ -79,6 +79,7 @@ def test_every_option_of_what_runs_for_long_can_be_given_in_the_environment(name
         ("nonsense",),
         ("operator", "--nonsense"),
         ("operator", "--transition-history", "0"),
+        ("operator", "--status-writes-per-second", "-1"),
         ("operator", "--http-address", "nonsense"),
         ("operator", "--log-format", "xml"),
         ("agent",),

@@ -1,6 +1,7 @@
 import asyncio
 import copy
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from fakes.api_server import FakeApiServer
 from in_memory.operator import LocalOperator
 from in_memory.status_writer import running, see
 from vpplb.controller.event_reports import LASTING
+from vpplb.controller.status_reports import FAILED, REPORTED
 from vpplb.kube.api_types import ApiUnreachable
 from vpplb.kube.status_writer import StatusWriter, WritePriority
 from vpplb.model.decision_order import DecisionOrder
@@ -18,6 +20,7 @@ from vpplb.model.health import ProbeResponse
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.reconcile.ports import ResponseChange
 from vpplb.resources.dataplane_codec import load_dataplane, load_order
+from vpplb.resources.statuses import frontend_dataplane
 
 pytestmark = pytest.mark.looptime
 
@@ -231,6 +234,135 @@ async def test_a_suspicion_is_one_event_on_the_first_frontend_and_a_metric(
     assert operator.events() == []
     assert "vpplb_prober_suspect 0.0" in operator.registry.render_all().decode()
     assert operator.condition(ObjectKind.FRONTEND, "web", "Degraded") == ("False", "NotDegraded")
+
+
+# --- what waits, and what does not ----------------------------------------------------------------
+
+
+@asynccontextmanager
+async def operator_of(
+    frontends: int, *, reached: bool, writes_per_second: float = 0.0
+) -> AsyncIterator[LocalOperator]:
+    """Give an operator of so many frontends with two backends each, all up and all written.
+
+    `reached`: all nodes hear directly of what is decided.
+    """
+    operator = LocalOperator(writes_per_second=writes_per_second, is_reached=lambda _: reached)
+    operator.reconciler.set_synced(1)
+    operator.apply(health_check())
+    for n in range(frontends):
+        names = [f"{n}-a", f"{n}-b"]
+        check = {"healthCheckRef": {"name": "check"}}
+        operator.apply(
+            *(backend(name, f"10.0.{n}.{1 + name.endswith('b')}", **check) for name in names)
+        )
+        operator.apply(frontend(f"web{n}", address=f"198.51.100.{n}", pools=of_all(names)))
+    await operator.settle()
+    for n in range(frontends):
+        for which in "ab":
+            operator.verdict(f"{n}-{which}", up=True)
+    while operator.pending:
+        await operator.settle()
+    await asyncio.sleep(10)
+    operator.server.requests.clear()
+    operator.server.times.clear()
+    yield operator
+    await operator.stop()
+
+
+def count_writes(operator: LocalOperator, name: str) -> int:
+    return [at.name for _, at, _ in operator.server.requests].count(name)
+
+
+def programmed(operator: LocalOperator, node: str, frontend: str) -> None:
+    """Let a node say that it has the newest of a frontend, which the operator may have to write."""
+    view = operator.reconciler.views[key(frontend)]
+    dataplane = frontend_dataplane(view)
+    assert dataplane is not None
+    connected = [{"type": "Connected", "status": "True", "reason": "Connected"}]
+    has = {f"default/{frontend}": dataplane["revision"]}
+    status = {"conditions": connected, "programmed": has}
+    operator.apply(manifest("Dataplane", node, {}) | {"status": status})
+
+
+async def test_a_frontend_that_an_agent_waits_for_is_written_at_once_and_its_backend_soon() -> None:
+    async with operator_of(1, reached=False) as operator:
+        operator.verdict("0-a", up=False)
+        await asyncio.sleep(0.01)
+        assert count_writes(operator, "web0") == 1
+        assert count_writes(operator, "0-a") == 0
+        await asyncio.sleep(FAILED)
+        assert operator.status(ObjectKind.BACKEND, "0-a")["state"] == "down"
+
+
+async def test_a_frontend_that_all_nodes_have_heard_of_is_written_once_with_what_they_have() -> (
+    None
+):
+    async with operator_of(1, reached=True) as operator:
+        for node in ("n1", "n2", "n3"):
+            programmed(operator, node, "web0")
+        await asyncio.sleep(10)
+        operator.server.requests.clear()
+        operator.verdict("0-a", up=False)
+        await asyncio.sleep(0.005)
+        for node in ("n1", "n2", "n3"):
+            programmed(operator, node, "web0")
+            await asyncio.sleep(0.005)
+        assert count_writes(operator, "web0") == 0
+        await asyncio.sleep(REPORTED)
+        assert operator.condition(ObjectKind.FRONTEND, "web0", "Programmed")[0] == "True"
+        assert operator.status(ObjectKind.FRONTEND, "web0")["ready"] == "1/2"
+        await asyncio.sleep(5)
+        assert count_writes(operator, "web0") == 1
+
+
+@pytest.mark.parametrize("reached", [True, False])
+async def test_many_reports_of_a_frontend_are_few_writes_and_right_soon_after_the_last(
+    reached: bool,
+) -> None:
+    async with operator_of(1, reached=reached) as operator:
+        nodes = [f"n{number:03}" for number in range(100)]
+        for node in nodes:
+            operator.apply(manifest("Dataplane", node, {}))
+        await asyncio.sleep(10)
+        operator.server.requests.clear()
+        for node in nodes:
+            programmed(operator, node, "web0")
+            await asyncio.sleep(0.0004)
+        await asyncio.sleep(0.04)
+        assert operator.condition(ObjectKind.FRONTEND, "web0", "Programmed")[0] == "True"
+        assert count_writes(operator, "web0") <= 3
+
+
+@pytest.mark.parametrize(("reached", "most"), [(True, 13), (False, 100)])
+async def test_a_flapping_backend_costs_a_write_a_second_unless_an_agent_waits_for_it(
+    reached: bool, most: int
+) -> None:
+    async with operator_of(1, reached=reached) as operator:
+        programmed(operator, "n1", "web0")
+        for number in range(100):
+            operator.verdict("0-a", up=bool(number % 2))
+            await asyncio.sleep(0.005)
+            programmed(operator, "n1", "web0")
+            await asyncio.sleep(0.095)
+        await asyncio.sleep(2)
+        assert 10 <= count_writes(operator, "0-a") <= 13
+        assert most - 3 <= count_writes(operator, "web0") <= most + 3
+        assert operator.status(ObjectKind.FRONTEND, "web0")["ready"] == "2/2"
+
+
+async def test_a_mass_failure_costs_a_bounded_number_of_writes_a_second() -> None:
+    rate = 10.0
+    async with operator_of(40, reached=True, writes_per_second=rate) as operator:
+        began = asyncio.get_running_loop().time()
+        for n in range(40):
+            operator.verdict(f"{n}-a", up=False)
+        await asyncio.sleep(30)
+        made = zip(operator.server.times, operator.server.requests, strict=True)
+        times = [at - began for at, (verb, *_) in made if verb == "replace_status"]
+        assert len(times) == 80, "each once"
+        assert all(n <= rate + rate * (at + 0.1) for n, at in enumerate(times, 1))
+        assert times[-1] == pytest.approx((80 - rate) / rate, abs=1)
 
 
 # --- a status is a level: compared whenever it is seen, whoever wrote it ----------------------

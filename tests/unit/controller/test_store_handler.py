@@ -345,7 +345,7 @@ async def test_what_is_made_anew_never_gets_a_status_that_was_decided_for_the_ol
         "198.51.100.99/32"
     }
     servers = [
-        one["address"] for one in server.anew[ObjectKind.FRONTEND][0]["dataplane"]["servers"]
+        one["address"] for one in server.anew[ObjectKind.FRONTEND][-1]["dataplane"]["servers"]
     ]
     assert sorted(servers) == ["10.0.0.2", "10.0.0.99"]
     await operator.stop()
