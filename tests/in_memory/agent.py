@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 from data.kept_memory import HERE, kept_state
 from data.manifests import Raw, frontend
@@ -13,16 +14,21 @@ from data.objects import vip
 from fakes.api_server import FakeApiServer
 from fakes.clock import FakeClock
 from fakes.load_balancer import FakeLoadBalancer
+from fakes.operator_connections import FakeConnections
 from vpplb.agent.dataplane_reporter import SPACING, DataplaneReporter
+from vpplb.agent.direct_road import DirectRoad
 from vpplb.agent.frontend_outcomes import FrontendOutcomes
 from vpplb.agent.frontend_selector import FrontendSelector, SelectedFrontends
 from vpplb.agent.newest_decisions import NewestDecisions
+from vpplb.agent.operator_lookup import OperatorLookup
+from vpplb.direct.messages import DecisionEntry
 from vpplb.files.owned_state_store import OwnedStateStore, read_owned
 from vpplb.kube.api_types import JsonObject, cluster_key
 from vpplb.kube.kubernetes_events import EventRecorder, ObjectEvent
 from vpplb.kube.object_cache import ObjectCache
 from vpplb.kube.status_writer import StatusWriter
-from vpplb.model.names import ObjectKind
+from vpplb.model.decision_order import DecisionOrder
+from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.vip import AppServer, Encap, Vip, VipId, VipSettings
 from vpplb.plan.settings import DesiredSettings
 from vpplb.resources.dataplane_codec import dump_dataplane
@@ -39,13 +45,40 @@ def decided(
     weight: int = 10,
     table_length: int = 1024,
     selector: Mapping[str, str] | None = None,
+    order: tuple[int, int] = (0, 0),
     **extra: object,
 ) -> Raw:
     """Return a Frontend's status that wants a VIP with one server, decided for these nodes."""
     servers = {ip_address("10.0.0.1"): AppServer(weight=weight)}
     settings = VipSettings(encap=Encap.GRE4, table_length=table_length)
     wanted = Vip(settings=settings, servers=servers)
-    return {"dataplane": dump_dataplane(on, wanted, (selector or {}).items()), **extra}
+    shown = dump_dataplane(on, wanted, (selector or {}).items())
+    if any(order):
+        shown |= dict(zip(("term", "sequence"), order, strict=True))
+    return {"dataplane": shown, **extra}
+
+
+def entry(
+    name: str,
+    on: VipId | None,
+    order: tuple[int, int],
+    *,
+    uid: str = "",
+    holding: bool = False,
+    gone: bool = False,
+    **decided_as: Any,
+) -> DecisionEntry:
+    """Return what a leader sends of a Frontend; without a VIP, that it must have none."""
+    content = decided(on, **decided_as)["dataplane"] if on else None
+    assert content is None or isinstance(content, dict)
+    return DecisionEntry(
+        frontend=ObjectKey("default", name),
+        uid=uid,
+        order=DecisionOrder(*order),
+        dataplane=content,
+        holding=holding,
+        gone=gone,
+    )
 
 
 class NotedEvents(EventRecorder):
@@ -84,8 +117,12 @@ class LocalAgent:
         dataplane = self.server.objects.get((ObjectKind.DATAPLANE, NODE)) or self.store_dataplane()
         state = (memory and kept_state(memory)) or read_owned(dataplane) or OwnedState()
         vips = VipState(state)
-        self.store = OwnedStateStore(memory, lambda: vips.owned_state, HERE)
-        self.store.load()
+        self.decisions = NewestDecisions()
+        self.store = OwnedStateStore(
+            memory, lambda: vips.owned_state, HERE, lambda: self.decisions.marks
+        )
+        stored = self.store.load()
+        self.decisions.restore_marks(stored.marks if stored else {})
         self.reporter = DataplaneReporter(
             self.writer,
             AgentMetrics(self.registry),
@@ -96,10 +133,11 @@ class LocalAgent:
             vips=vips,
             store=self.store,
             lapsed=lapsed,
+            on_read=lambda: self.selector.note_observed(vips.observed),
         )
         self.syncer = VppSyncer(self.lb, vips, listener=self.reporter)
-        self.reporter.resume(dataplane, {})
-        self.decisions = NewestDecisions()
+        kept = {key: mark.revision for key, mark in self.decisions.marks.items()}
+        self.reporter.resume(dataplane, kept)
         self.selector = FrontendSelector(
             self.syncer,
             self.cache,
@@ -111,6 +149,17 @@ class LocalAgent:
         )
         self.selector.resume(state.owned)
         self.selector.set_labels(labels or {})
+        lease = ObjectKey("kube-system", "vpplb-operator")
+        self.road = DirectRoad(
+            FakeConnections,
+            (),
+            decisions=self.decisions,
+            selector=self.selector,
+            outcomes=self.outcomes,
+            reporter=self.reporter,
+            store=self.store,
+            lookup=OperatorLookup(client=self.server, lease=lease, namespace="default"),
+        )
         self.cache.add_handler(self.reporter)
         self.cache.add_handler(self.selector)
 
@@ -160,10 +209,12 @@ class LocalAgent:
             asyncio.create_task(self.writer.run()),
             asyncio.create_task(self.syncer.run()),
             asyncio.create_task(self.store.run()),
+            asyncio.create_task(self.road.send_reports()),
         ]
         self.see_dataplane()
         self.selector.note_listed({})
         self.syncer.set_synced()
+        self.outcomes.begin()
         self.reporter.begin()
         await self.settle()
         return self
@@ -177,6 +228,12 @@ class LocalAgent:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
+
+    @property
+    def operators(self) -> FakeConnections:
+        """The operators' ends of the direct road."""
+        assert isinstance(self.road.connections, FakeConnections)
+        return self.road.connections
 
     # --- what comes of it -------------------------------------------------------------------
 

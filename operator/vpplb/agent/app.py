@@ -16,6 +16,7 @@ from vpplb.agent.newest_decisions import NewestDecisions
 from vpplb.agent.node_registration import NodeRegistration, agent_identity, outranks_holder
 from vpplb.agent.operator_lookup import OperatorLookup
 from vpplb.agent.vips_page import VipsPage
+from vpplb.direct.client import OperatorConnections
 from vpplb.files.owned_state_store import OwnedStateStore, StoredState, VppIdentity, read_owned
 from vpplb.kube.agent_lease import LeaseHeartbeat
 from vpplb.kube.api_types import JsonObject, KubeError
@@ -304,8 +305,7 @@ class Agent:
             log.info("decisions come by the API server alone: no token %s", options.direct_token)
             return None
         return DirectRoad(
-            options.node,
-            options.direct_token,
+            partial(OperatorConnections, options.node, options.direct_token),
             options.namespaces,
             decisions=self._decisions,
             selector=self._selector,

@@ -8,9 +8,8 @@ on the node's disk. All of it may fail: then decisions come by the API server al
 import asyncio
 import logging
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from pathlib import Path
 
 from vpplb import __version__
 from vpplb.agent.dataplane_reporter import DataplaneReporter
@@ -18,7 +17,7 @@ from vpplb.agent.frontend_outcomes import FrontendOutcomes
 from vpplb.agent.frontend_selector import FrontendSelector
 from vpplb.agent.newest_decisions import NewestDecisions
 from vpplb.agent.operator_lookup import OperatorLookup
-from vpplb.direct.client import ConnectedLeader, OperatorConnections
+from vpplb.direct.client import ConnectedLeader, OperatorConnections, OperatorListener
 from vpplb.direct.messages import AgentHello, DecisionBatch, OperatorAddress
 from vpplb.files.owned_state_store import OwnedStateStore
 from vpplb.model.backoff import backoff_seconds
@@ -31,6 +30,9 @@ SEND_RETRY = 0.1
 """Seconds after which a report is made anew that could not be sent."""
 
 
+MakeConnections = Callable[[OperatorListener, Callable[[], AgentHello]], OperatorConnections]
+
+
 class DirectRoad:
     """Implements `direct.client.OperatorListener`, and takes what VPP has to the leader.
 
@@ -39,8 +41,7 @@ class DirectRoad:
 
     def __init__(
         self,
-        node: str,
-        token_file: Path,
+        make_connections: MakeConnections,
         namespaces: Sequence[str],
         *,
         decisions: NewestDecisions,
@@ -54,7 +55,7 @@ class DirectRoad:
         self._decisions, self._selector = decisions, selector
         self._outcomes, self._reporter = outcomes, reporter
         self._store, self._lookup = store, lookup
-        self.connections = OperatorConnections(node, token_file, self, self._make_hello)
+        self.connections = make_connections(self, self._make_hello)
         self.whole = asyncio.Event()
         """Set once a leader has sent its whole state."""
         self._leader: ConnectedLeader | None = None
@@ -95,7 +96,7 @@ class DirectRoad:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.connections.run())
             group.create_task(self._look_up())
-            group.create_task(self._send_reports())
+            group.create_task(self.send_reports())
 
     async def _look_up(self) -> None:
         """Ask the API server where operators are, for as long as none is connected."""
@@ -110,7 +111,8 @@ class DirectRoad:
             if self.connections.is_connected:
                 failures = 0
 
-    async def _send_reports(self) -> None:
+    async def send_reports(self) -> None:
+        """Tell whoever leads what VPP has, and each change of it, until cancelled."""
         while True:
             await self._led.wait()
             await self._outcomes.news.wait()
@@ -147,6 +149,7 @@ class DirectRoad:
                     self._selector.put_entry(batch.term, entry)
                 except Exception:  # a bug, which must not cost us the others
                     log.exception("what is decided on %s could not be taken in", entry.frontend)
+        self._store.save_soon()  # the orders, also where they say of nothing else than before
         if batch.whole and batch.term >= self._decisions.newest_term:
             self.whole.set()
 
