@@ -20,14 +20,12 @@ from vpplb.agent.newest_decisions import FrontendDecision, NewestDecisions, read
 from vpplb.direct.messages import DecisionEntry
 from vpplb.kube.api_types import JsonObject
 from vpplb.kube.object_cache import CachedObject, ObjectCache
-from vpplb.model.decision_order import UNORDERED, DecisionOrder
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.vip import Vip, VipId
 from vpplb.plan.settings import DesiredSettings
 from vpplb.resources.allowances import EVERYTHING
-from vpplb.resources.conditions import find_condition
-from vpplb.resources.dataplane_codec import load_dataplane
-from vpplb.resources.renderer import load_conditions
+from vpplb.resources.dataplane_codec import load_dataplane, load_order
+from vpplb.resources.renderer import is_withdrawn
 from vpplb.resources.stored import decided_selector, read_dataplane, read_frontend, read_selector
 from vpplb.sync.dry_run import DryRun
 from vpplb.sync.syncer import VppSyncer
@@ -154,7 +152,7 @@ class FrontendSelector:
         self._decisions.set_leader(term)
         if term is None:
             for frontend in self._cache.list_objects(ObjectKind.FRONTEND):
-                if not read_order(frontend.raw.get("status")).is_known:
+                if not load_order(frontend.raw.get("status")).is_known:
                     self._take_status(frontend)
 
     # --- from there on -----------------------------------------------------------------------
@@ -249,43 +247,25 @@ class FrontendSelector:
 
 def read_decision(frontend: CachedObject) -> FrontendDecision | None:
     """Read what a status decides; None where it decides nothing."""
-    status: object = frontend.raw.get("status")
-    dataplane = status.get("dataplane") if isinstance(status, Mapping) else None
-    if dataplane is None and not _is_withdrawn(status):
+    shown = frontend.raw.get("status")
+    status = shown if isinstance(shown, Mapping) else {}
+    dataplane, order = status.get("dataplane"), load_order(status)
+    if dataplane is None and not is_withdrawn(status):
         return None
-    order = read_order(status)
-    told = dataplane if isinstance(dataplane, Mapping) else {}
+    if order.is_known and isinstance(dataplane, Mapping):
+        selector = read_labels(dataplane.get("nodeSelector") or {})
+    else:  # an older operator left it to the spec
+        selector = decided_selector(frontend.raw)
     return FrontendDecision(
         uid=frontend.uid,
         order=order,
         dataplane=dataplane,
-        # Whoever gives orders says it in any case; an older operator left it to the spec.
-        selector=read_labels(told.get("nodeSelector") or {})
-        if order.is_known
-        else decided_selector(frontend.raw),
+        selector=selector,
         holding=_is_holding(status),
     )
 
 
-def read_order(status: object) -> DecisionOrder:
-    """Read which decision a status shows; UNORDERED where it does not say so, or no sense."""
-    found = status if isinstance(status, Mapping) else {}
-    told = found.get("dataplane") or found.get("withdrawn")
-    if not isinstance(told, Mapping):
-        return UNORDERED
-    term, sequence = told.get("term"), told.get("sequence")
-    if not (isinstance(term, int) and isinstance(sequence, int) and min(term, sequence) >= 0):
-        return UNORDERED
-    return DecisionOrder(term, sequence)
-
-
-def _is_holding(status: object) -> bool:
+def _is_holding(status: Mapping[str, object]) -> bool:
     """Whether the operator says that the selected nodes do not have the VIP yet."""
-    nodes = status.get("nodes") if isinstance(status, Mapping) else None
+    nodes = status.get("nodes")
     return isinstance(nodes, Mapping) and nodes.get("holding") is True
-
-
-def _is_withdrawn(status: object) -> bool:
-    """Whether the operator said that another object has the VIP, so that it must go."""
-    accepted = find_condition(load_conditions(status), "Accepted")
-    return accepted is not None and accepted.status == "False" and accepted.reason == "Conflict"
