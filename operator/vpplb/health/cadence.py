@@ -5,8 +5,10 @@ From start to start, never faster than asked: `interval` when the counter is ful
 inter, downinter, fastinter). Each wait is jittered, so that checks that started together do
 not stay together.
 
-Starts lie on a grid much finer than the jitter. Waking up costs more than a probe does, and
-with a grid one awakening serves several checks, where jitter alone would scatter them.
+Starts lie on a grid finer than the jitter. Waking up costs more than a probe does, and with a
+grid one awakening serves several checks, where jitter alone would scatter them. The coarser it
+is the less a probe costs; but those that begin at one moment wait for each other. A connection
+takes so long that a grid of 32 ms is for waits from 1.6 s on; an echo request takes little.
 """
 
 import math
@@ -23,7 +25,10 @@ JITTER = 0.1
 FIRST_PROBES = 1000
 """First probes a second, of checks that start together: TLS handshakes at that rate fill a core."""
 
-_GRIDS = (0.032, 0.016, 0.008, 0.004, 0.002, 0.001)
+_GRIDS = ((0.032, 1.6), (0.016, 0.4), (0.008, 0.2), (0.004, 0.1), (0.002, 0.05), (0.001, 0.025))
+"""Grids and the least wait that each is for, in seconds."""
+_ECHO_GRIDS = tuple((grid, grid * 12.5) for grid, _ in _GRIDS)
+"""The same for echo requests."""
 
 
 def mean_wait(cadence: ProbeCadence, counter: HealthCounter) -> timedelta:
@@ -33,12 +38,14 @@ def mean_wait(cadence: ProbeCadence, counter: HealthCounter) -> timedelta:
     return cadence.interval if counter.is_healthy else cadence.down_interval
 
 
-def grid_of(wait: float) -> float:
-    """Return the grid for waits of this mean, in seconds: at most a fiftieth, 0 for none.
+def grid_of(wait: float, *, echo: bool = False) -> float:
+    """Return the grid for waits of this mean, in seconds, 0 for none; `echo`: of ICMP probes.
 
-    Of powers of two only, so that checks of different intervals meet.
+    At most a twenty-fifth of the wait, for echo requests two. Of powers of two only, so that
+    checks of different intervals meet.
     """
-    return next((grid for grid in _GRIDS if grid <= wait / 50), 0.0)
+    grids = _ECHO_GRIDS if echo else _GRIDS
+    return next((grid for grid, least in grids if wait >= least), 0.0)
 
 
 def next_start(started: float, wait: float, grid: float, random: float) -> float:

@@ -15,6 +15,7 @@ from math import inf
 
 from vpplb.health.cadence import first_wait, grid_of, mean_wait, next_start
 from vpplb.health.machine import HealthCounter, count_result
+from vpplb.model.check import IcmpProbe
 from vpplb.model.clock import Clock
 from vpplb.model.health import ProbeResponse, ProbeResult
 from vpplb.reconcile.ports import CheckVerdict, ProbeAssignment, VerdictReason
@@ -127,7 +128,7 @@ class ScheduledCheck:
         self._counter = counter
         self._unmoving = None
         self._wait = mean_wait(self.assignment.spec.cadence, counter).total_seconds()
-        self._grid = grid_of(self._wait)
+        self._grid = grid_of(self._wait, echo=isinstance(self.assignment.spec.probe, IcmpProbe))
 
 
 def _start_counter(assignment: ProbeAssignment) -> HealthCounter:

@@ -73,16 +73,26 @@ def test_a_wait_varies_by_a_tenth_up_and_down(random: float, seconds: float) -> 
 
 
 @pytest.mark.parametrize(
-    ("wait", "grid"),
-    [(60.0, 0.032), (2.0, 0.032), (1.0, 0.016), (0.2, 0.004), (0.05, 0.001), (0.01, 0.0)],
+    ("wait", "grid", "of_echoes"),
+    [
+        (60.0, 0.032, 0.032),
+        (2.0, 0.032, 0.032),
+        (1.0, 0.016, 0.032),
+        (0.2, 0.008, 0.016),
+        (0.1, 0.004, 0.008),
+        (0.03, 0.001, 0.002),
+        (0.01, 0.0, 0.0),
+    ],
 )
-def test_the_grid_is_at_most_a_fiftieth_of_the_wait(wait: float, grid: float) -> None:
-    assert grid_of(wait) == grid
+def test_the_grid_is_a_twenty_fifth_of_the_wait_at_most_and_two_for_echo_requests(
+    wait: float, grid: float, of_echoes: float
+) -> None:
+    assert (grid_of(wait), grid_of(wait, echo=True)) == (grid, of_echoes)
 
 
 def test_checks_of_different_intervals_meet_on_the_grid() -> None:
     moments = [next_start(7.123, wait, grid_of(wait), 0.3) for wait in (2.0, 0.2)]
-    assert [moment / 0.004 % 1 for moment in moments] == pytest.approx([0.0, 0.0], abs=1e-6)
+    assert [moment / 0.008 % 1 for moment in moments] == pytest.approx([0.0, 0.0], abs=1e-6)
 
 
 @pytest.mark.parametrize(
