@@ -16,13 +16,8 @@ class DecisionCounter:
     def term(self) -> int:
         return self.newest.term
 
-    def begin_term(self, term: int, newest_known: int) -> None:
-        """Begin to lead in this term, or in the one after `newest_known` if that is later.
-
-        `newest_known` is the latest term of the decisions that are taken over: it may be no
-        earlier than `term` where the lease was deleted and a clock was set back.
-        """
-        self.newest = DecisionOrder(min(max(term, newest_known + 1), LATEST), 0)
+    def begin_term(self, term: int) -> None:
+        self.newest = DecisionOrder(term, 0)
 
     def pass_order(self, other: DecisionOrder) -> None:
         """Go to a later term than that of a newer order, which somebody else has given."""

@@ -10,7 +10,7 @@ from dataclasses import replace
 from heapq import heappop, heappush
 
 from vpplb.model.clock import Clock
-from vpplb.model.decision_order import DecisionOrder
+from vpplb.model.decision_order import UNORDERED, DecisionOrder
 from vpplb.model.health import HealthState
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.objects import Backend
@@ -19,6 +19,8 @@ from vpplb.plan.blind_guard import BlindGuard
 from vpplb.plan.decision_counter import DecisionCounter
 from vpplb.plan.decisions import UnreadFrontend
 from vpplb.plan.desired import (
+    UNDECIDED,
+    DecisionContent,
     FrontendConfig,
     FrontendView,
     PreviousDecision,
@@ -76,10 +78,9 @@ class FrontendDecider:
     def get_previous(self, key: ObjectKey) -> PreviousDecision:
         return self._previous.get(key) or PreviousDecision()
 
-    def begin_term(self, term: int) -> None:
-        """Begin to decide in this term, or in a later one than all that is taken over."""
-        newest = max((one.order.term for one in self._previous.values()), default=0)
-        self.counter.begin_term(term, newest)
+    def find_newest_order(self) -> DecisionOrder:
+        """Return the newest order of all that was decided before."""
+        return max((one.order for one in self._previous.values()), default=UNORDERED)
 
     def renew_order(self, key: ObjectKey, after: DecisionOrder) -> bool:
         """Give the decision on a frontend a new order, unless its own is later than `after`.
@@ -164,8 +165,7 @@ class FrontendDecider:
         epoch = int(self._clock.now().timestamp())
         desired = desired_vip(config, start, previous, epoch=epoch)
         content = content_of(config, desired)
-        same = content == previous.content
-        order = previous.order if same else self.counter.next_order()
+        order = self._choose_order(content, previous)
         self._previous[key] = remember_decision(start, content, order, previous)
         return FrontendView(
             config=config,
@@ -174,6 +174,17 @@ class FrontendDecider:
             order=order,
             invalid=self._store.find_problems(ObjectKind.FRONTEND, key),
             suspect=any(self._guard.is_suspect(one.backend) for one in members),
+        )
+
+    def _choose_order(self, content: DecisionContent, previous: PreviousDecision) -> DecisionOrder:
+        """Keep the order of what is decided as before.
+
+        What a version decided that told no order gets one at once: a node that loses its leader
+        could not tell such a status, months old, from what is newer than the leader's last word.
+        """
+        known = previous.order.is_known or content == UNDECIDED
+        return (
+            previous.order if known and content == previous.content else self.counter.next_order()
         )
 
     def _find_missing(

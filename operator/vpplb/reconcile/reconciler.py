@@ -79,9 +79,15 @@ class Reconciler:
         self.heed_order(key, previous.order)
 
     def set_synced(self, term: int) -> None:
-        """Begin to decide, in this term of leading: all lists are complete."""
-        self._frontends.begin_term(term)
+        """Begin to decide: all lists are complete.
+
+        `term` is that of leading; a later one is begun where what is taken over is of no earlier
+        one, as when the lease was deleted and a clock set back. But what somebody decides who has
+        taken the lease over by now is not outbid.
+        """
+        self._frontends.counter.begin_term(term)
         self.synced = True
+        self._outbid_order(self._frontends.find_newest_order())
         self.request_run()
 
     def raise_term(self, above: int) -> None:

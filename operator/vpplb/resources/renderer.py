@@ -171,9 +171,9 @@ def _load_content(
     return DecisionContent(loaded[0], loaded[1], tuple(sorted(selector.items())))
 
 
-def is_withdrawn(status: Mapping[str, object]) -> bool:
+def is_withdrawn(status: object) -> bool:
     """Whether a Frontend's status says that its VIP must not exist: another object has it."""
-    if status.get("dataplane") is not None:
+    if not isinstance(status, Mapping) or status.get("dataplane") is not None:
         return False
     if status.get("withdrawn") is not None:
         return True

@@ -2,9 +2,9 @@ from vpplb.model.decision_order import LATEST, DecisionOrder
 from vpplb.plan.decision_counter import DecisionCounter
 
 
-def counting(term: int, newest_known: int = 0) -> DecisionCounter:
+def counting(term: int) -> DecisionCounter:
     counter = DecisionCounter()
-    counter.begin_term(term, newest_known)
+    counter.begin_term(term)
     return counter
 
 
@@ -15,12 +15,6 @@ def test_each_decision_of_a_term_counts_one_more() -> None:
         DecisionOrder(700, 2),
         DecisionOrder(700, 3),
     ]
-
-
-def test_a_term_is_later_than_all_that_is_taken_over() -> None:
-    assert counting(700, 699).term == 700
-    assert counting(700, 700).term == 701
-    assert counting(700, 900).term == 901
 
 
 def test_a_newer_order_of_somebody_else_is_passed_by_a_later_term() -> None:
@@ -37,6 +31,6 @@ def test_a_newer_order_of_somebody_else_is_passed_by_a_later_term() -> None:
 
 
 def test_no_term_is_later_than_json_can_say() -> None:
-    counter = counting(700, LATEST)
+    counter = counting(LATEST)
     counter.pass_order(DecisionOrder(LATEST, 5))
     assert counter.term == LATEST
