@@ -15,6 +15,7 @@ from in_memory.agent_world import VIPS, AgentWorld
 from lab.direct_operator import DirectOperator
 from lab.waiting import eventually
 from vpplb.agent import app
+from vpplb.agent.agent_parts import AgentOptions
 from vpplb.direct.messages import DecisionBatch, DecisionEntry, OperatorAddress
 from vpplb.direct.operator_directory import dump_entry as dump_operator
 from vpplb.direct.operator_directory import name_annotation
@@ -46,8 +47,8 @@ class Starts:
         self._stack = AsyncExitStack()
 
     @property
-    def options(self) -> app.AgentOptions:
-        return app.AgentOptions(
+    def options(self) -> AgentOptions:
+        return AgentOptions(
             node=NODE.name,
             vpp_api_socket=self.folder / "api.sock",
             state_file=self.memory,

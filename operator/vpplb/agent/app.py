@@ -1,39 +1,18 @@
-"""The agent: its parts put together, started in order and stopped in order."""
+"""The agent: its parts started in order and stopped in order."""
 
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 
-from vpplb.agent.dataplane_reporter import DataplaneReporter
-from vpplb.agent.direct_road import DirectRoad
-from vpplb.agent.frontend_outcomes import FrontendOutcomes
-from vpplb.agent.frontend_selector import KINDS, FrontendSelector, SelectedFrontends
-from vpplb.agent.newest_decisions import NewestDecisions
-from vpplb.agent.node_registration import NodeRegistration, agent_identity, outranks_holder
-from vpplb.agent.operator_lookup import OperatorLookup
-from vpplb.agent.vips_page import VipsPage
-from vpplb.direct.client import OperatorConnections
-from vpplb.files.owned_state_store import OwnedStateStore, StoredState, VppIdentity, read_owned
+from vpplb.agent.agent_parts import AgentOptions, AgentParts
+from vpplb.files.owned_state_store import StoredState, read_owned
 from vpplb.kube.agent_lease import LeaseHeartbeat
 from vpplb.kube.api_types import JsonObject, KubeError
 from vpplb.kube.client import KubeClient
-from vpplb.kube.kubernetes_events import EventRecorder
-from vpplb.kube.object_cache import ObjectCache
-from vpplb.kube.object_informer import ObjectInformer
-from vpplb.kube.status_writer import StatusWriter
-from vpplb.model.clock import Clock, SystemClock
-from vpplb.model.names import ObjectKey
-from vpplb.plan.settings import DesiredSettings
-from vpplb.sync.syncer import VppSyncer
-from vpplb.sync.vip_state import OwnedState, VipState
+from vpplb.sync.vip_state import OwnedState
 from vpplb.telemetry.http import HttpServer, PageUnavailable
-from vpplb.telemetry.metrics import AgentMetrics, MetricsRegistry, register_packets
-from vpplb.telemetry.process_health import ProcessHealth
-from vpplb.vpp.access import VppAccess
 
 log = logging.getLogger(__name__)
 
@@ -43,31 +22,6 @@ RESIGN_TIMEOUT = 1.0
 PATIENCE = 2.0
 """Seconds for which an agent that starts waits for the API server, and then for a leader that may
 be ahead of the statuses."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AgentOptions:
-    """What the command line says. `sync_interval` is in seconds.
-
-    `state_file` None: no memory; `vpp_stats_socket` None: packets are not counted. `direct_token`
-    is the file of the token that operators are shown, None where the direct road is off; they are
-    found in the Lease `lease_name` of the election.
-    """
-
-    node: str
-    vpp_api_socket: Path
-    vpp_stats_socket: Path | None = None
-    state_file: Path | None = None
-    namespaces: tuple[str, ...] = ()
-    http_address: str = ":9091"
-    http_hosts: tuple[str, ...] = ()
-    sync_interval: float = 30.0
-    own_all: bool = False
-    conf: DesiredSettings = field(default_factory=DesiredSettings)
-    lease_namespace: str = "default"
-    direct_token: Path | None = None
-    election_namespace: str = "kube-system"
-    lease_name: str = "vpplb-operator"
 
 
 async def run(options: AgentOptions, stop: asyncio.Event) -> None:
@@ -94,22 +48,6 @@ async def run(options: AgentOptions, stop: asyncio.Event) -> None:
                 raise _first_error(error)
 
 
-class KubeParts:
-    """What is known of the API server's objects, and what is written there."""
-
-    def __init__(self, options: AgentOptions, client: KubeClient) -> None:
-        self.cache = ObjectCache()
-        self.informer = ObjectInformer(client, KINDS, self.cache, options.namespaces)
-        self.writer = StatusWriter(client, self.cache)
-        self.recorder = EventRecorder(client, "agent", options.node)
-        self.health = ProcessHealth(
-            watch_ages=self.informer.watch_ages,
-            api_age=client.health.age,
-            api_trouble=lambda: client.health.trouble,
-            writes_due=lambda: self.writer.pending,
-        )
-
-
 class Agent:
     """The parts, and the order in which they start.
 
@@ -120,72 +58,45 @@ class Agent:
     """
 
     def __init__(self, options: AgentOptions, client: KubeClient) -> None:
-        self._options, clock, registry = options, SystemClock(), MetricsRegistry()
-        metrics = AgentMetrics(registry)
-        self._vpp, self._kube = _open_vpp(options, metrics), KubeParts(options, client)
-        self._vips, self._decisions = VipState(own_all=options.own_all), NewestDecisions()
-        self._store = _make_store(options, self._vips, self._decisions)
-        self._node = NodeRegistration(client, options.node, self._store)
-        self._heartbeat = _make_heartbeat(options, client, self._node, clock)
-        self._outcomes = FrontendOutcomes(SelectedFrontends())
-        self._reporter = self._make_reporter(metrics, clock)
-        interval = options.sync_interval
-        self._syncer = VppSyncer(
-            self._vpp.lb, self._vips, listener=self._reporter, sync_interval=interval
-        )
-        self._selector = self._make_selector()
-        self._road = self._make_road(client)
-        for handler in (self._reporter, self._node, self._selector):
-            self._kube.cache.add_handler(handler)
-        self._page = VipsPage(
-            options.node, self._vpp.lb.read_with_indexes, self._vpp.counters, self._vips, clock
-        )
+        self._options, self._parts = options, AgentParts(options, client)
         self._waits_for: Callable[[], str] = lambda: "not introduced yet"
         self._registered, self._listed = asyncio.Event(), asyncio.Event()
         self._alone = False
         """Whether it has begun though the API server does not answer."""
-        meter, vips = self._vpp.meter, self._vips
-        register_packets(
-            registry, lambda: meter.packets if meter else {}, lambda: vips.owned_state.owned
-        )
-        registry.register(self._kube.health)
-        self.http = self._make_http(registry)
+        self.http = self._make_http()
 
     async def run(self) -> None:
-        kube = self._kube
+        parts, kube = self._parts, self._parts.kube
         async with asyncio.TaskGroup() as group:
             for early in (kube.health.lag.run(), kube.writer.run(), kube.recorder.run()):
                 group.create_task(early)
-            await self._vpp.lock.wait_acquired(self._wait_for_lock)
-            stored = self._store.load()
+            await parts.vpp.lock.wait_acquired(self._wait_for_lock)
+            stored = parts.store.load()
             claiming = group.create_task(self._claim_node())
-            dataplane = await self._wait_node(claiming, stored)
-            self._take_over(stored, dataplane)
-            following = group.create_task(self._follow_cluster(group, claiming))
-            if self._vpp.meter is not None:
-                group.create_task(self._vpp.meter.run())
-            group.create_task(self._store.run())
-            group.create_task(self._syncer.run())
-            if self._road is not None:
-                group.create_task(self._road.run())
+            self._take_over(stored, await self._wait_node(claiming, stored))
+            group.create_task(self._follow_cluster(group, claiming))
+            for late in (parts.vpp.meter, parts.store, parts.syncer, parts.road):
+                if late is not None:
+                    group.create_task(late.run())
             # Nothing is changed in VPP before it is known what it shall have.
             await self._wait_known()
-            self._syncer.set_synced()
-            self._outcomes.begin()
-            await following
+            parts.syncer.set_synced()
+            parts.outcomes.begin()
+            await self._listed.wait()
+            parts.reporter.begin()
 
     async def wind_down(self) -> None:
         """Write what is still due, and give the node's lease up."""
-        self._reporter.flush()
-        await self._kube.writer.drain(DRAIN_TIMEOUT)
+        self._parts.reporter.flush()
+        await self._parts.kube.writer.drain(DRAIN_TIMEOUT)
         with suppress(KubeError, TimeoutError):
             async with asyncio.timeout(RESIGN_TIMEOUT):
-                await self._heartbeat.resign_lease()
+                await self._parts.heartbeat.resign_lease()
 
     def close(self) -> None:
         """Keep what the next start has to know; for the end, when nothing changes any more."""
-        self._store.close()
-        self._vpp.lock.release()
+        self._parts.store.close()
+        self._parts.vpp.lock.release()
 
     # --- starting ----------------------------------------------------------------------------
 
@@ -195,11 +106,11 @@ class Agent:
 
     async def _claim_node(self) -> JsonObject:
         """Wait until no other agent has the node; return its Dataplane."""
-        dataplane = await self._node.register_node()
+        dataplane = await self._parts.node.register_node()
         self._registered.set()
         if not self._alone:
-            self._waits_for = partial(_explain_rivalry, self._heartbeat)
-        await self._heartbeat.claim_lease(waits=lambda: not self._alone)
+            self._waits_for = partial(_explain_rivalry, self._parts.heartbeat)
+        await self._parts.heartbeat.claim_lease(waits=lambda: not self._alone)
         self._waits_for = str
         return dataplane
 
@@ -210,7 +121,7 @@ class Agent:
 
         None where the API server does not answer, and the disk knows enough to begin all the same.
         """
-        if self._road is not None and stored is not None and _is_enough(stored):
+        if self._parts.road is not None and stored is not None and _is_enough(stored):
             with suppress(TimeoutError):
                 async with asyncio.timeout(PATIENCE):
                     await self._registered.wait()
@@ -222,45 +133,44 @@ class Agent:
 
     def _take_over(self, stored: StoredState | None, dataplane: JsonObject | None) -> None:
         """Go on from what the last agent had: what its file says, else what its Dataplane does."""
-        state = stored.state if stored else read_owned(dataplane or {})
-        owned = (state or OwnedState()).owned
-        self._vips.restore(state or OwnedState())
+        parts = self._parts
+        state = (stored.state if stored else read_owned(dataplane or {})) or OwnedState()
+        parts.vips.restore(state)
         if stored is not None:
-            ours = set(owned.values())
+            ours = set(state.owned.values())  # of others VPP has nothing that could go back
             marks = {key: mark for key, mark in stored.marks.items() if key in ours}
-            self._decisions.restore_marks(marks)
-        self._selector.resume(owned)
-        if dataplane is None and stored is not None:
-            self._selector.set_labels(stored.labels or {})
-            self._selector.set_dataplane(
-                {"metadata": {"name": self._options.node}, "spec": stored.spec}
-            )
+            parts.decisions.restore_marks(marks)
+        parts.selector.resume(state.owned)
+        if stored is not None and dataplane is None:
+            metadata = {"name": self._options.node}
+            parts.selector.set_labels(stored.labels or {})
+            parts.selector.set_dataplane({"metadata": metadata, "spec": stored.spec})
 
     async def _follow_cluster(
         self, group: asyncio.TaskGroup, claiming: asyncio.Task[JsonObject]
     ) -> None:
         """Once the node is ours, do all that needs the API server."""
-        dataplane, kube = await claiming, self._kube
-        group.create_task(self._heartbeat.run(self._reporter.on_beat))
-        kept = {key: mark.revision for key, mark in self._decisions.marks.items()}
-        self._reporter.resume(dataplane, kept)
-        self._selector.set_labels(self._node.labels)
+        dataplane, parts = await claiming, self._parts
+        group.create_task(parts.heartbeat.run(parts.reporter.on_beat))
+        kept = {key: mark.revision for key, mark in parts.decisions.marks.items()}
+        parts.reporter.resume(dataplane, kept)
+        parts.selector.set_labels(parts.node.labels)
         # Should it be deleted before it is listed, what it says counts all the same.
-        self._selector.set_dataplane(dataplane)
-        group.create_task(self._node.run(self._selector.set_labels))
-        unlisted = self._decisions.unlisted
-        await kube.informer.list_all()
-        self._selector.note_listed(unlisted)
+        parts.selector.set_dataplane(dataplane)
+        group.create_task(parts.node.run(parts.selector.set_labels))
+        unlisted = parts.decisions.unlisted
+        await parts.kube.informer.list_all()
+        parts.selector.note_listed(unlisted)
         self._listed.set()
-        self._reporter.begin()
-        await kube.informer.run()
+        await parts.kube.informer.run()
 
     async def _wait_known(self) -> None:
         """Wait for the lists or a leader's whole state; where there are lists, not for long."""
-        if self._road is None:
+        road = self._parts.road
+        if road is None:
             await self._listed.wait()
             return
-        known = [asyncio.create_task(one.wait()) for one in (self._listed, self._road.whole)]
+        known = [asyncio.create_task(one.wait()) for one in (self._listed, road.whole)]
         try:
             await asyncio.wait(known, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -268,83 +178,36 @@ class Agent:
                 task.cancel()
         with suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE):
-                await self._road.wait_whole()
+                await road.wait_whole()
 
-    # --- making ------------------------------------------------------------------------------
-
-    def _make_reporter(self, metrics: AgentMetrics, clock: Clock) -> DataplaneReporter:
-        return DataplaneReporter(
-            self._kube.writer,
-            metrics,
-            self._kube.recorder,
-            self._options.node,
-            clock,
-            outcomes=self._outcomes,
-            vips=self._vips,
-            store=self._store,
-            lapsed=self._heartbeat.has_lapsed,
-            on_read=lambda: self._selector.note_observed(self._vips.observed),
-        )
-
-    def _make_selector(self) -> FrontendSelector:
-        return FrontendSelector(
-            self._syncer,
-            self._kube.cache,
-            self._decisions,
-            self._options.node,
-            self._options.conf,
-            self._outcomes.selected,
-            self._reporter.on_unreadable,
-        )
-
-    def _make_road(self, client: KubeClient) -> DirectRoad | None:
-        options = self._options
-        if options.direct_token is None:
-            return None
-        if not options.direct_token.exists():
-            log.info("decisions come by the API server alone: no token %s", options.direct_token)
-            return None
-        return DirectRoad(
-            partial(OperatorConnections, options.node, options.direct_token),
-            options.namespaces,
-            decisions=self._decisions,
-            selector=self._selector,
-            outcomes=self._outcomes,
-            reporter=self._reporter,
-            store=self._store,
-            lookup=OperatorLookup(
-                client=client,
-                lease=ObjectKey(options.election_namespace, options.lease_name),
-                namespace=options.lease_namespace,
-            ),
-        )
+    # --- what is to be seen ------------------------------------------------------------------
 
     def _explain_road(self) -> str:
-        if self._road is not None:
-            return self._road.explain_road()
+        if (road := self._parts.road) is not None:
+            return road.explain_road()
         token = self._options.direct_token
         why = f"there is no token {token}" if token else "--no-direct"
         return f"by the API server alone: {why}"
 
-    def _make_http(self, registry: MetricsRegistry) -> HttpServer:
-        kube, options = self._kube, self._options
+    def _make_http(self) -> HttpServer:
+        kube, options = self._parts.kube, self._options
         parts: Mapping[str, Callable[[], str]] = {
             "node": str,
             "objects": lambda: kube.informer.trouble,
             "watch": lambda: kube.informer.watch.trouble,
-            "vpp": lambda: self._reporter.trouble or self._vpp.stale_clients.alarm_text,
-            "lease": lambda: self._heartbeat.trouble,
+            "vpp": lambda: self._parts.reporter.trouble or self._parts.vpp.stale_clients.alarm_text,
+            "lease": lambda: self._parts.heartbeat.trouble,
             "writes": lambda: kube.writer.trouble,
         }
         checks = {name: partial(self._check_part, trouble) for name, trouble in parts.items()}
         return HttpServer(
             address=options.http_address,
-            metrics=registry.render_pieces,
+            metrics=self._parts.registry.render_pieces,
             hosts=options.http_hosts,
             alive={"watch": lambda: kube.informer.watch.beyond_repair or None},
             figures=kube.health.list_figures,
             facts={
-                "memory": lambda: self._store.trouble or "in use",
+                "memory": lambda: self._parts.store.trouble or "in use",
                 "decisions": self._explain_road,
             },
             checks={"api": kube.health.check_api, **checks},
@@ -358,44 +221,13 @@ class Agent:
     async def _show_vips(self) -> Mapping[str, object]:
         if why := self._waits_for():
             raise PageUnavailable(why)
-        return await self._page()
-
-
-def _open_vpp(options: AgentOptions, metrics: AgentMetrics) -> VppAccess:
-    return VppAccess(
-        options.vpp_api_socket,
-        options.vpp_stats_socket,
-        on_call=metrics.record_call,
-        on_stale_clients=metrics.set_leftovers,
-    )
-
-
-def _make_store(
-    options: AgentOptions, vips: VipState, decisions: NewestDecisions
-) -> OwnedStateStore:
-    identity = VppIdentity.of_socket(options.node, options.vpp_api_socket)
-    return OwnedStateStore(
-        options.state_file, lambda: vips.owned_state, identity, lambda: decisions.marks
-    )
+        return await self._parts.page()
 
 
 def _is_enough(stored: StoredState) -> bool:
     """Whether a memory of this VPP says what an agent has to know of its node, and of operators."""
     known = stored.labels is not None and stored.spec is not None
     return known and bool(stored.operators)
-
-
-def _make_heartbeat(
-    options: AgentOptions, client: KubeClient, node: NodeRegistration, clock: Clock
-) -> LeaseHeartbeat:
-    return LeaseHeartbeat(
-        client=client,
-        key=ObjectKey(options.lease_namespace, options.node),
-        holder=agent_identity(options.node, options.vpp_api_socket),
-        clock=clock,
-        owners=lambda: node.owners,
-        outranks=lambda holder: outranks_holder(node.boot_id, holder),
-    )
 
 
 def _explain_rivalry(heartbeat: LeaseHeartbeat) -> str:

@@ -21,6 +21,7 @@ from vpplb.direct.client import ConnectedLeader, OperatorConnections, OperatorLi
 from vpplb.direct.messages import AgentHello, DecisionBatch, OperatorAddress
 from vpplb.files.owned_state_store import OwnedStateStore
 from vpplb.model.backoff import backoff_seconds
+from vpplb.telemetry.metrics import OperatorFigures
 
 log = logging.getLogger(__name__)
 
@@ -87,6 +88,21 @@ class DirectRoad:
                 )
         operator, one = next(iter(connections.items()))
         return f"{operator.identity} at {operator.address}: {one.trouble}"
+
+    def list_figures(self) -> list[OperatorFigures]:
+        """Return what there is to count, by operator."""
+        now, leader = asyncio.get_running_loop().time(), self._leader
+        found = {
+            operator.identity: OperatorFigures(
+                operator=operator.identity,
+                connected=one.role is not None,
+                leads=leader is not None and operator.identity == leader.identity,
+                messages=one.messages,
+                age=None if one.heard_at is None else now - one.heard_at,
+            )
+            for operator, one in self.connections.connections.items()
+        }
+        return list(found.values())
 
     # --- the tasks ---------------------------------------------------------------------------
 

@@ -52,7 +52,8 @@ def agent_command(
     server. Only VIPs that were made for a Frontend are ever changed or removed. VPP needs the lb
     plugin with per-server weights (VPP 26.10). It goes on forwarding when the agent stops.
     """
-    from vpplb.agent.app import AgentOptions, run
+    from vpplb.agent.agent_parts import AgentOptions
+    from vpplb.agent.app import run
 
     seconds = sync_interval.total_seconds()
     asked = AgentOptions(

@@ -190,6 +190,21 @@ STRANGE_VIPS = GaugeSpec(
     "vpplb_strange_vips",
     "VIPs found in VPP that no frontend can have, or that cannot be read back: left alone.",
 )
+DIRECT_LED = GaugeSpec(
+    "vpplb_direct_led",
+    "1 while decisions come directly from a leader, 0 while they come by the API server alone.",
+)
+OPERATOR_CONNECTED = GaugeSpec(
+    "vpplb_direct_operator_connected{operator}",
+    "1 while an operator is connected by the direct road, 0 for others that are known.",
+)
+OPERATOR_MESSAGES = CounterSpec(
+    "vpplb_direct_operator_messages_total{operator}", "Messages that an operator has sent directly."
+)
+OPERATOR_AGE = GaugeSpec(
+    "vpplb_direct_operator_message_age_seconds{operator}",
+    "Time since an operator's last message: long where nothing is decided.",
+)
 VIP_PACKETS = CounterSpec(
     "vpplb_vip_packets_total{namespace,frontend,kind}",
     "Packets to a VIP as VPP counts them: of an existing session, the first of one,"
@@ -225,6 +240,10 @@ AGENT_METRICS = (
     CONTESTED_PREFIXES,
     PROGRAMMED_FRONTENDS,
     STRANGE_VIPS,
+    DIRECT_LED,
+    OPERATOR_CONNECTED,
+    OPERATOR_MESSAGES,
+    OPERATOR_AGE,
     VIP_PACKETS,
 )
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache, partial
 from itertools import accumulate
+from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import HistogramMetricFamily, Metric
@@ -171,6 +172,42 @@ def register_packets(
 ) -> None:
     """Show the packets of each frontend's VIP (`owned`); both are asked at scrape time."""
     registry.register(_PacketCollector(packets, owned))
+
+
+class OperatorFigures(NamedTuple):
+    """An operator that an agent knows: whether it is connected, and leads; seconds of silence."""
+
+    operator: str
+    connected: bool
+    leads: bool
+    messages: int
+    age: float | None
+
+
+@dataclass(slots=True, eq=False)
+class _OperatorCollector(Collector):
+    figures: Callable[[], Sequence[OperatorFigures]]
+
+    def collect(self) -> Iterator[Metric]:
+        now = self.figures()
+        led = catalog.DIRECT_LED.make_family()
+        led.add_metric((), any(one.leads for one in now))
+        connected = catalog.OPERATOR_CONNECTED.make_family()
+        messages = catalog.OPERATOR_MESSAGES.make_family()
+        ages = catalog.OPERATOR_AGE.make_family()
+        for one in now:
+            connected.add_metric((one.operator,), one.connected)
+            messages.add_metric((one.operator,), one.messages)
+            if one.age is not None:
+                ages.add_metric((one.operator,), one.age)
+        yield from (led, connected, messages, ages)
+
+
+def register_operators(
+    registry: MetricsRegistry, figures: Callable[[], Sequence[OperatorFigures]]
+) -> None:
+    """Show the operators that an agent knows by the direct road; asked at scrape time."""
+    registry.register(_OperatorCollector(figures))
 
 
 class AgentMetrics:

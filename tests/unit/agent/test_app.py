@@ -9,6 +9,7 @@ from data.kept_memory import kept_state
 from in_memory.agent import API, NODE, WEB
 from in_memory.agent_world import VIPS, AgentWorld
 from vpplb.agent import app
+from vpplb.agent.agent_parts import AgentOptions
 from vpplb.kube.api_types import ApiUnreachable
 
 pytestmark = pytest.mark.looptime
@@ -18,7 +19,7 @@ async def test_what_is_flushed_is_on_disk_while_it_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world, memory, stop = AgentWorld(monkeypatch), tmp_path / "memory.json", asyncio.Event()
-    options = app.AgentOptions(
+    options = AgentOptions(
         node=NODE.name, vpp_api_socket=tmp_path / "api.sock", state_file=memory, http_address=""
     )
     agent = asyncio.create_task(app.run(options, stop))
@@ -36,7 +37,7 @@ async def test_what_the_syncer_does_while_the_last_writes_are_drained_is_remembe
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world, memory, stop = AgentWorld(monkeypatch), tmp_path / "memory.json", asyncio.Event()
-    options = app.AgentOptions(
+    options = AgentOptions(
         node=NODE.name, vpp_api_socket=tmp_path / "api.sock", state_file=memory, http_address=""
     )
     agent = asyncio.create_task(app.run(options, stop))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from vpplb.agent.app import AgentOptions
+from vpplb.agent.agent_parts import AgentOptions
 from vpplb.cli.main import cli
 from vpplb.plan.settings import DesiredSettings
 

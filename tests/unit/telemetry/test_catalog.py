@@ -8,7 +8,13 @@ from vpplb.telemetry.catalog import (
     VITAL_METRICS,
     as_markdown,
 )
-from vpplb.telemetry.metrics import AgentMetrics, MetricsRegistry, OperatorMetrics, register_packets
+from vpplb.telemetry.metrics import (
+    AgentMetrics,
+    MetricsRegistry,
+    OperatorMetrics,
+    register_operators,
+    register_packets,
+)
 from vpplb.telemetry.process_health import ProcessHealth
 
 ROOT = Path(__file__).parents[3]
@@ -31,6 +37,7 @@ def test_the_programs_serve_exactly_what_the_catalogue_lists() -> None:
     OperatorMetrics(registry, NoObjects())
     AgentMetrics(registry)
     register_packets(registry, dict, dict)
+    register_operators(registry, list)
     health = ProcessHealth(watch_ages=dict, api_age=float, writes_due=int, processes=lambda: (0, 0))
     registry.register(health)
     served = {

@@ -13,7 +13,9 @@ from vpplb.sync.ports import PacketTally
 from vpplb.telemetry.metrics import (
     AgentMetrics,
     MetricsRegistry,
+    OperatorFigures,
     OperatorMetrics,
+    register_operators,
     register_packets,
 )
 from vpplb.telemetry.object_metrics import FrontendSample, ObjectView
@@ -196,3 +198,24 @@ def test_the_text_has_the_process_s_own_metrics_too() -> None:
     text = registry.render_all().decode()
     assert "\nprocess_resident_memory_bytes " in text
     assert '\nvpplb_backend_state{namespace="shop",backend="nginx0",state="up"} 1\n' in text
+
+
+def test_each_operator_that_an_agent_knows_is_shown() -> None:
+    registry = MetricsRegistry()
+    known = [
+        OperatorFigures(operator="op-1", connected=True, leads=True, messages=7, age=1.5),
+        OperatorFigures(operator="op-2", connected=False, leads=False, messages=0, age=None),
+    ]
+    register_operators(registry, lambda: known)
+    served = registry.render_all().decode()
+    for series in (
+        "vpplb_direct_led 1.0",
+        'vpplb_direct_operator_connected{operator="op-1"} 1.0',
+        'vpplb_direct_operator_connected{operator="op-2"} 0.0',
+        'vpplb_direct_operator_messages_total{operator="op-1"} 7.0',
+        'vpplb_direct_operator_message_age_seconds{operator="op-1"} 1.5',
+    ):
+        assert f"\n{series}\n" in served
+    assert 'age_seconds{operator="op-2"}' not in served
+    known.clear()
+    assert "\nvpplb_direct_led 0.0\n" in registry.render_all().decode()

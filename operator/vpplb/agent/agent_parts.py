@@ -1,0 +1,192 @@
+"""The agent's options, and its parts put together."""
+
+import logging
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from vpplb.agent.dataplane_reporter import DataplaneReporter
+from vpplb.agent.direct_road import DirectRoad
+from vpplb.agent.frontend_outcomes import FrontendOutcomes
+from vpplb.agent.frontend_selector import KINDS, FrontendSelector, SelectedFrontends
+from vpplb.agent.newest_decisions import NewestDecisions
+from vpplb.agent.node_registration import NodeRegistration, agent_identity, outranks_holder
+from vpplb.agent.operator_lookup import OperatorLookup
+from vpplb.agent.vips_page import VipsPage
+from vpplb.direct.client import OperatorConnections
+from vpplb.files.owned_state_store import OwnedStateStore, VppIdentity
+from vpplb.kube.agent_lease import LeaseHeartbeat
+from vpplb.kube.client import KubeClient
+from vpplb.kube.kubernetes_events import EventRecorder
+from vpplb.kube.object_cache import ObjectCache
+from vpplb.kube.object_informer import ObjectInformer
+from vpplb.kube.status_writer import StatusWriter
+from vpplb.model.clock import Clock, SystemClock
+from vpplb.model.names import ObjectKey
+from vpplb.plan.settings import DesiredSettings
+from vpplb.sync.syncer import VppSyncer
+from vpplb.sync.vip_state import VipState
+from vpplb.telemetry.metrics import (
+    AgentMetrics,
+    MetricsRegistry,
+    register_operators,
+    register_packets,
+)
+from vpplb.telemetry.process_health import ProcessHealth
+from vpplb.vpp.access import VppAccess
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentOptions:
+    """What the command line says. `sync_interval` is in seconds.
+
+    `state_file` None: no memory; `vpp_stats_socket` None: packets are not counted. `direct_token`
+    is the file of the token that operators are shown, None where the direct road is off; they are
+    found in the Lease `lease_name` of the election.
+    """
+
+    node: str
+    vpp_api_socket: Path
+    vpp_stats_socket: Path | None = None
+    state_file: Path | None = None
+    namespaces: tuple[str, ...] = ()
+    http_address: str = ":9091"
+    http_hosts: tuple[str, ...] = ()
+    sync_interval: float = 30.0
+    own_all: bool = False
+    conf: DesiredSettings = field(default_factory=DesiredSettings)
+    lease_namespace: str = "default"
+    direct_token: Path | None = None
+    election_namespace: str = "kube-system"
+    lease_name: str = "vpplb-operator"
+
+
+class KubeParts:
+    """What is known of the API server's objects, and what is written there."""
+
+    def __init__(self, options: AgentOptions, client: KubeClient) -> None:
+        self.cache = ObjectCache()
+        self.informer = ObjectInformer(client, KINDS, self.cache, options.namespaces)
+        self.writer = StatusWriter(client, self.cache)
+        self.recorder = EventRecorder(client, "agent", options.node)
+        self.health = ProcessHealth(
+            watch_ages=self.informer.watch_ages,
+            api_age=client.health.age,
+            api_trouble=lambda: client.health.trouble,
+            writes_due=lambda: self.writer.pending,
+        )
+
+
+class AgentParts:
+    """All parts of an agent, made at once; none of them does anything before it is run."""
+
+    def __init__(self, options: AgentOptions, client: KubeClient) -> None:
+        self._options, clock, registry = options, SystemClock(), MetricsRegistry()
+        metrics = AgentMetrics(registry)
+        self.vpp, self.kube = _open_vpp(options, metrics), KubeParts(options, client)
+        self.vips, self.decisions = VipState(own_all=options.own_all), NewestDecisions()
+        self.store = _make_store(options, self.vips, self.decisions)
+        self.node = NodeRegistration(client, options.node, self.store)
+        self.heartbeat = _make_heartbeat(options, client, self.node, clock)
+        self.outcomes = FrontendOutcomes(SelectedFrontends())
+        self.reporter = self._make_reporter(metrics, clock)
+        self.syncer = VppSyncer(
+            self.vpp.lb, self.vips, listener=self.reporter, sync_interval=options.sync_interval
+        )
+        self.selector = self._make_selector()
+        self.road = self._make_road(client)
+        for handler in (self.reporter, self.node, self.selector):
+            self.kube.cache.add_handler(handler)
+        self.page = VipsPage(
+            options.node, self.vpp.lb.read_with_indexes, self.vpp.counters, self.vips, clock
+        )
+        self.registry = registry
+        self._register_metrics()
+
+    def _register_metrics(self) -> None:
+        meter, vips, road = self.vpp.meter, self.vips, self.road
+        register_packets(
+            self.registry, lambda: meter.packets if meter else {}, lambda: vips.owned_state.owned
+        )
+        register_operators(self.registry, lambda: road.list_figures() if road else [])
+        self.registry.register(self.kube.health)
+
+    def _make_reporter(self, metrics: AgentMetrics, clock: Clock) -> DataplaneReporter:
+        return DataplaneReporter(
+            self.kube.writer,
+            metrics,
+            self.kube.recorder,
+            self._options.node,
+            clock,
+            outcomes=self.outcomes,
+            vips=self.vips,
+            store=self.store,
+            lapsed=self.heartbeat.has_lapsed,
+            on_read=lambda: self.selector.note_observed(self.vips.observed),
+        )
+
+    def _make_selector(self) -> FrontendSelector:
+        return FrontendSelector(
+            self.syncer,
+            self.kube.cache,
+            self.decisions,
+            self._options.node,
+            self._options.conf,
+            self.outcomes.selected,
+            self.reporter.on_unreadable,
+        )
+
+    def _make_road(self, client: KubeClient) -> DirectRoad | None:
+        options = self._options
+        if options.direct_token is None:
+            return None
+        if not options.direct_token.exists():
+            log.info("decisions come by the API server alone: no token %s", options.direct_token)
+            return None
+        return DirectRoad(
+            partial(OperatorConnections, options.node, options.direct_token),
+            options.namespaces,
+            decisions=self.decisions,
+            selector=self.selector,
+            outcomes=self.outcomes,
+            reporter=self.reporter,
+            store=self.store,
+            lookup=OperatorLookup(
+                client=client,
+                lease=ObjectKey(options.election_namespace, options.lease_name),
+                namespace=options.lease_namespace,
+            ),
+        )
+
+
+def _open_vpp(options: AgentOptions, metrics: AgentMetrics) -> VppAccess:
+    return VppAccess(
+        options.vpp_api_socket,
+        options.vpp_stats_socket,
+        on_call=metrics.record_call,
+        on_stale_clients=metrics.set_leftovers,
+    )
+
+
+def _make_store(
+    options: AgentOptions, vips: VipState, decisions: NewestDecisions
+) -> OwnedStateStore:
+    identity = VppIdentity.of_socket(options.node, options.vpp_api_socket)
+    return OwnedStateStore(
+        options.state_file, lambda: vips.owned_state, identity, lambda: decisions.marks
+    )
+
+
+def _make_heartbeat(
+    options: AgentOptions, client: KubeClient, node: NodeRegistration, clock: Clock
+) -> LeaseHeartbeat:
+    return LeaseHeartbeat(
+        client=client,
+        key=ObjectKey(options.lease_namespace, options.node),
+        holder=agent_identity(options.node, options.vpp_api_socket),
+        clock=clock,
+        owners=lambda: node.owners,
+        outranks=lambda holder: outranks_holder(node.boot_id, holder),
+    )
