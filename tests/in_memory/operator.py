@@ -1,7 +1,7 @@
 """An operator on an API server in memory: all but the watch, the probes and the HTTP endpoints."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from copy import deepcopy
 from datetime import timedelta
@@ -38,12 +38,12 @@ class LocalOperator:
         server: FakeApiServer | None = None,
         *,
         writes_per_second: float = 0.0,
-        is_reached: Callable[[ObjectKey], bool] = lambda _: False,
     ) -> None:
         self.server = server or FakeApiServer()
         self.clock, self.prober = FakeClock(), FakeProber()
         cache = self.cache = ObjectCache()
         self.core = OperatorCore(
+            identity="op_1",
             cache=cache,
             reading=self.server,
             writing_client=self.server,
@@ -51,7 +51,6 @@ class LocalOperator:
             clock=self.clock,
             allowed=EVERYTHING,
             status_writes_per_second=writes_per_second,
-            is_reached=is_reached,
         )
         self.nodes, self.stream, self.registry = (
             self.core.nodes,

@@ -22,6 +22,7 @@ from vpplb.cli.service_runner import run_service
 @options.lease_name
 @options.lease_duration
 @options.identity
+@options.direct_flags
 @options.http_address
 @options.http_hosts
 @options.log_flags

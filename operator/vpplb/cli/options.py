@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from vpplb.model.check import parse_duration
+from vpplb.model.names import ObjectKey
 from vpplb.telemetry.listen_address import parse_address
 from vpplb.telemetry.logs import LogFormat, configure_logs
 
@@ -55,6 +56,22 @@ def check_address(ctx: click.Context, param: click.Parameter, value: str) -> str
     except ValueError as error:
         raise click.BadParameter(str(error), ctx, param) from error
     return value
+
+
+def check_advertised(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    from vpplb.direct.operator_directory import parse_address as parse_advertised
+
+    try:
+        return parse_advertised(value) if value else ""
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, param) from error
+
+
+def check_account(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    try:
+        return str(ObjectKey.parse_text(value)) if value else ""
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, param) from error
 
 
 DURATION = _ParsedType("duration", _positive_duration)
@@ -209,6 +226,51 @@ no_direct = env_option(
     is_flag=True,
     help="Have decisions go by the API server alone, and none directly from operator to agents.",
 )
+_DIRECT_ADDRESS = env_option(
+    "--direct-address",
+    default=":9443",
+    callback=check_address,
+    help="Where to serve agents directly; empty: nowhere.",
+)
+_DIRECT_ADVERTISE = env_option(
+    "--direct-advertise",
+    default="",
+    callback=check_advertised,
+    show_default="this host's address towards the API server, and that port",
+    help="host:port by which agents reach that.",
+)
+_AGENT_ACCOUNT = env_option(
+    "--agent-account",
+    default="",
+    callback=check_account,
+    show_default="vpplb-agent in the namespace of the agents' leases",
+    help="namespace/name of the agents' ServiceAccount.",
+)
+
+
+def direct_flags(function: F) -> Callable[..., Any]:
+    """Add the flags of the operator's direct road, given as `direct`, None where it is off."""
+
+    @wraps(function)
+    def with_direct(
+        no_direct: bool, direct_address: str, direct_advertise: str, agent_account: str, **rest: Any
+    ) -> Any:
+        from vpplb.controller.direct_service import DirectOptions
+
+        listen = parse_address(direct_address)
+        account = agent_account or f"{rest['lease_namespace']}/vpplb-agent"
+        direct = (
+            DirectOptions(
+                listen=listen, advertise=direct_advertise, account=ObjectKey.parse_text(account)
+            )
+            if listen and not no_direct
+            else None
+        )
+        return function(direct=direct, **rest)
+
+    return no_direct(_DIRECT_ADDRESS(_DIRECT_ADVERTISE(_AGENT_ACCOUNT(with_direct))))
+
+
 lease_duration = env_option(
     "--lease-duration",
     default="15s",

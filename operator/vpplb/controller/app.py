@@ -6,26 +6,35 @@ from, which is the newest of what the leader has written; they decide, probe and
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from vpplb.controller.agent_heartbeats import AgentHeartbeats
+from vpplb.controller.direct_publisher import ElectionState
+from vpplb.controller.direct_service import DirectOptions, DirectService
 from vpplb.controller.operator_core import OperatorCore
 from vpplb.controller.process_identity import claim_identity
 from vpplb.controller.store_handler import KINDS
+from vpplb.direct.messages import OperatorAddress
+from vpplb.kube.api_types import JsonObject
 from vpplb.kube.client import KubeClient
 from vpplb.kube.leader_election import FencedClient, LeaderElector, WriteFence
 from vpplb.kube.leader_rules import LeaderRole, ServedScope
 from vpplb.kube.object_cache import ObjectCache
 from vpplb.kube.object_informer import ObjectInformer
-from vpplb.model.clock import SystemClock
+from vpplb.model.clock import Clock, SystemClock
 from vpplb.model.names import ObjectKey
 from vpplb.probers.worker_pool import WorkerPool
 from vpplb.resources.allowances import NOTHING, AddressAllowances
 from vpplb.telemetry.http import HttpServer
+from vpplb.telemetry.metrics import register_direct
 from vpplb.telemetry.process_health import ProcessHealth, complain_late
 
 log = logging.getLogger(__name__)
+
+TELL_EVERY = 1.0
+"""Seconds after which agents hear what is new of the election beside who leads."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +43,7 @@ class OperatorOptions:
 
     All operators of a cluster share the lease `lease_name` in `election_namespace`, which lasts
     `lease_duration` seconds; `identity` names this one there, with a suffix of its process. The
-    agents' leases are in `lease_namespace`.
+    agents' leases are in `lease_namespace`. `direct` None: no agent is served directly.
     """
 
     namespaces: Sequence[str] = ()
@@ -51,18 +60,19 @@ class OperatorOptions:
     lease_name: str = "vpplb-operator"
     lease_duration: float = 15.0
     identity: str
+    direct: DirectOptions | None = None
 
 
 async def run(options: OperatorOptions, stop: asyncio.Event) -> None:
     """Run the operator until `stop` is set.
 
-    ConfigError when no cluster is configured, CannotListen when the HTTP address is taken,
+    ConfigError when no cluster is configured, CannotListen when an address is taken,
     LeadershipLost when it led and another operator leads now. A cluster that cannot be reached
     is no error: it is tried again and shown in readiness.
     """
     async with await KubeClient.from_config() as client:
         operator = Operator(options, client)
-        async with operator.http:
+        async with operator.serving():
             await operator.run(stop)
 
 
@@ -72,9 +82,11 @@ class Operator:
     def __init__(self, options: OperatorOptions, client: KubeClient) -> None:
         clock, cache, fence = SystemClock(), ObjectCache(), WriteFence()
         writing_client = FencedClient(client, fence)
+        self._identity = claim_identity(options.identity)
         self._prober = WorkerPool(options.probe_workers, options.netns)
         self._informer = ObjectInformer(client, KINDS, cache, options.namespaces)
         self._core = OperatorCore(
+            identity=self._identity.name,
             cache=cache,
             reading=client,
             writing_client=writing_client,
@@ -89,19 +101,49 @@ class Operator:
         self._heartbeats = AgentHeartbeats(
             writing_client, options.lease_namespace, self._core.nodes.list_agents, clock
         )
-        self._identity = claim_identity(options.identity)
+        lease = ObjectKey(options.election_namespace, options.lease_name)
+        self._operators: tuple[OperatorAddress, ...] = ()
+        self._direct = self._make_direct(options, client, lease, clock)
         self._elector = LeaderElector(
             client=client,
-            key=ObjectKey(options.election_namespace, options.lease_name),
+            key=lease,
             identity=self._identity.name,
             scope=ServedScope.of_list(options.namespaces),
             duration=options.lease_duration,
             fence=fence,
             clock=clock,
-            on_role=lambda role: self._core.metrics.set_leader(role is LeaderRole.LEADING),
+            on_role=self._on_role,
+            on_lease=self._on_lease,
         )
         self._health = self._measure_health(client)
-        self.http = self._make_http(options)
+        self._http = self._make_http(options)
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[None]:
+        """Serve whoever asks, and agents, while this is entered (CannotListen)."""
+        async with AsyncExitStack() as stack:
+            if self._direct is not None:
+                await stack.enter_async_context(self._direct)
+            await stack.enter_async_context(self._http)
+            yield
+
+    def _make_direct(
+        self, options: OperatorOptions, client: KubeClient, lease: ObjectKey, clock: Clock
+    ) -> DirectService | None:
+        if options.direct is None:
+            return None
+        direct = DirectService(
+            options.direct,
+            client=client,
+            identity=self._identity.name,
+            lease=lease,
+            namespace=options.lease_namespace,
+            clock=clock,
+            handler=self._core.publisher,
+            on_operators=self._on_operators,
+        )
+        register_direct(self._core.registry, direct.list_figures)
+        return direct
 
     def _measure_health(self, client: KubeClient) -> ProcessHealth:
         health = ProcessHealth(
@@ -116,7 +158,7 @@ class Operator:
         return health
 
     def _make_http(self, options: OperatorOptions) -> HttpServer:
-        core, health = self._core, self._health
+        core, health, direct = self._core, self._health, self._direct
         return HttpServer(
             address=options.http_address,
             metrics=core.registry.render_pieces,
@@ -134,7 +176,8 @@ class Operator:
                 "lease": lambda: self._elector.not_ready or None,
                 "writes": lambda: core.writer.trouble or None,
                 "agents": lambda: self._heartbeats.trouble or None,
-            },
+            }
+            | ({"direct": direct.find_trouble} if direct is not None else {}),
             facts={"role": lambda: self._elector.role, "leader": lambda: self._elector.holder},
             view=core.view,
             stream=core.stream,
@@ -172,6 +215,9 @@ class Operator:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._health.lag.run())
             group.create_task(core.run())
+            group.create_task(self._tell_agents())
+            if self._direct is not None:
+                group.create_task(self._direct.run())
             await self._elector.wait_until_looked()
             stood_by = self._elector.role is LeaderRole.STANDBY
             await self._informer.list_all()
@@ -185,3 +231,32 @@ class Operator:
             reconciler.set_synced(self._elector.term)
             group.create_task(core.secrets.run())
             group.create_task(self._heartbeats.run())
+
+    # --- what agents are told of the election ------------------------------------------------
+
+    def _on_role(self, role: LeaderRole) -> None:
+        self._core.metrics.set_leader(role is LeaderRole.LEADING)
+        self._tell_election()
+
+    def _on_lease(self, lease: JsonObject | None) -> None:
+        if self._direct is not None:
+            self._direct.observe_lease(lease)
+
+    def _on_operators(self, operators: tuple[OperatorAddress, ...]) -> None:
+        self._operators = operators
+        self._tell_election()
+
+    def _tell_election(self) -> None:
+        elector = self._elector
+        leads = f"{elector.holder} leads" if elector.holder else "nobody leads yet"
+        self._core.publisher.set_election(
+            ElectionState(
+                role=elector.role, why=elector.not_ready or leads, operators=self._operators
+            )
+        )
+
+    async def _tell_agents(self) -> None:
+        """Keep agents informed why this operator does not lead, until cancelled."""
+        while True:
+            self._tell_election()
+            await asyncio.sleep(TELL_EVERY)

@@ -1,13 +1,15 @@
 """What lies between the objects of the API server and the prober: decisions, and what follows.
 
 An object's change goes from the cache to the store; a run of the reconciler decides; and what was
-decided goes, as a value, to statuses, Kubernetes events, and the log.
+decided goes, as a value, to agents by the direct road, to statuses, Kubernetes events, and the log.
 """
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
+from vpplb.controller.decision_records import DecisionRecords
+from vpplb.controller.direct_publisher import DirectPublisher
 from vpplb.controller.event_reports import EventReports
 from vpplb.controller.node_registry import NodeRegistry
 from vpplb.controller.secret_reader import SecretReader
@@ -37,12 +39,13 @@ EVENTS_TIMEOUT = 1.0
 class OperatorCore:
     """The parts that decide and report. They read `cache`, and are told what changes in it.
 
-    For `is_reached` see `StatusReports`; 0 `status_writes_per_second` are no bound.
+    `identity` is this operator's name; 0 `status_writes_per_second` are no bound.
     """
 
     def __init__(
         self,
         *,
+        identity: str,
         cache: ObjectCache,
         reading: KubeClient,
         writing_client: KubeClient,
@@ -53,10 +56,18 @@ class OperatorCore:
         blind_guard: bool = True,
         holds_lease: Callable[[], bool] = lambda: True,
         status_writes_per_second: float = 0.0,
-        is_reached: Callable[[ObjectKey], bool] = lambda _: False,
     ) -> None:
-        self.registry, self.stream, self.nodes = MetricsRegistry(), EventStream(), NodeRegistry()
+        self.registry, self.stream = MetricsRegistry(), EventStream()
         self._decided = decided = DecidedState()
+        self.reconciler = Reconciler(
+            prober,
+            clock,
+            transition_history=transition_history,
+            blind_guard=blind_guard,
+            holds_lease=holds_lease,
+        )
+        records = DecisionRecords(cache, self.reconciler, self._observe_road)
+        self.nodes = NodeRegistry(records.note_programmed)
         renderer = StatusRenderer(cache, decided, self.nodes.report_frontend, clock.now)
         self.view = DecidedStateView(cache, decided, renderer.render, self.stream)
         self.metrics = metrics = OperatorMetrics(self.registry, self.view)
@@ -74,14 +85,14 @@ class OperatorCore:
             on_drop=metrics.record_event_dropped,
             rest=self.writer.wait_idle,
         )
-        self.reconciler = Reconciler(
-            prober,
-            clock,
-            transition_history=transition_history,
-            blind_guard=blind_guard,
-            holds_lease=holds_lease,
-        )
         self.secrets = SecretReader(reading, self.reconciler)
+        self.publisher = DirectPublisher(
+            identity=identity,
+            records=records,
+            nodes=self.nodes,
+            reconciler=self.reconciler,
+            on_reported=self._report_nodes,
+        )
         self._statuses = StatusReports(
             decided=decided,
             nodes=self.nodes,
@@ -89,12 +100,12 @@ class OperatorCore:
             writer=self.writer,
             view=self.view,
             metrics=metrics,
-            is_reached=is_reached,
+            is_reached=self.publisher.is_reached,
         )
         self._events = EventReports(cache, decided, self._recorder, clock)
         self._log = DecisionLog(metrics, self.view)
         store = StoreHandler(self.reconciler, allowed, self.secrets.request_secrets)
-        for handler in (self._statuses, self._events, store):
+        for handler in (self._statuses, self.publisher, self._events, store):
             cache.add_handler(handler)
 
     async def run(self) -> None:
@@ -103,14 +114,24 @@ class OperatorCore:
             group.create_task(
                 self.reconciler.run(
                     self._decided.apply_decisions,  # first: the others read it
+                    self.publisher.publish_decisions,  # then whoever acts on it
                     self._statuses.write_statuses,
                     self._events.announce_decisions,
                     self._log.log_decisions,
                 )
             )
+            group.create_task(self.publisher.run())
             group.create_task(self.writer.run())
             group.create_task(self._recorder.run())
 
     async def drain_reports(self) -> None:
         """Write and send what is due, for a few seconds at most."""
         await asyncio.gather(self.writer.drain(DRAIN_TIMEOUT), self._recorder.drain(EVENTS_TIMEOUT))
+
+    # What is known of decisions and nodes has to be there before what shows it.
+
+    def _observe_road(self, road: str, seconds: float) -> None:
+        self.metrics.observe_decision_to_vpp(road, seconds)
+
+    def _report_nodes(self, frontends: Iterable[ObjectKey] | None) -> None:
+        self._statuses.report_nodes(frontends)

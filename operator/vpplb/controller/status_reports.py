@@ -65,7 +65,7 @@ class StatusReports:
         writer: StatusWriter,
         view: DecidedStateView,
         metrics: OperatorMetrics,
-        is_reached: Callable[[ObjectKey], bool] = lambda _: False,
+        is_reached: Callable[[ObjectKey], bool],
     ) -> None:
         self._decided, self._nodes, self._is_reached = decided, nodes, is_reached
         self._renderer, self._writer, self._view = renderer, writer, view

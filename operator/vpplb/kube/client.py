@@ -81,6 +81,11 @@ class KubeClient:
         self._reloaded = -math.inf
         self.health = RequestHealth()
 
+    @property
+    def server_url(self) -> str:
+        """The API server's URL."""
+        return self._access.server
+
     @classmethod
     async def from_config(cls, kubeconfig: Path | None = None, context: str | None = None) -> Self:
         """Make a client from what `load_access` finds; ConfigError when it finds nothing."""

@@ -152,6 +152,30 @@ TRANSITION_TO_STATUS = HistogramSpec(
     "Time from a change of state until the API server had the status that shows it.",
     buckets=DELAY_BUCKETS,
 )
+ROAD_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
+DECISION_TO_VPP = HistogramSpec(
+    "vpplb_decision_to_vpp_seconds{road}",
+    "Time from a decision until the operator heard that a node's VPP has it, by the road on which"
+    " it heard that: direct, or the status of the node's Dataplane.",
+    buckets=ROAD_BUCKETS,
+)
+DIRECT_AGENTS = GaugeSpec("vpplb_direct_agents", "Agents that are connected by the direct road.")
+DIRECT_MESSAGES = CounterSpec(
+    "vpplb_direct_messages_total{direction}",
+    "Messages on the direct road: sent to agents, and heard of them (out, in).",
+)
+DIRECT_AGE = GaugeSpec(
+    "vpplb_direct_message_age_seconds",
+    "Time since any agent said something on the direct road; absent until one has.",
+)
+DIRECT_REFUSED = CounterSpec(
+    "vpplb_direct_refused_total{reason}",
+    "Connections of the direct road that were refused or ended for what they did or sent, by"
+    " reason: no TLS (handshake), no request in time (slow), too many that wait (crowded), another"
+    " path (not_found), no good token (token) or none that can be verified now (unverified), too"
+    " many agents (full), no websocket of ours (protocol), what makes no sense (garbage), is too"
+    " long (oversized), or silence (silent).",
+)
 EVENTS_DROPPED = CounterSpec(
     "vpplb_events_dropped_total",
     "Kubernetes events that were not sent: too many at once, or refused.",
@@ -226,6 +250,11 @@ OPERATOR_METRICS = (
     STATUS_WRITES,
     STATUS_MENDED,
     TRANSITION_TO_STATUS,
+    DECISION_TO_VPP,
+    DIRECT_AGENTS,
+    DIRECT_MESSAGES,
+    DIRECT_AGE,
+    DIRECT_REFUSED,
     EVENTS_DROPPED,
     LEADER,
 )

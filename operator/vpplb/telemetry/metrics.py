@@ -129,6 +129,8 @@ class OperatorMetrics:
         self._status_mended = catalog.STATUS_MENDED.make_metric(registry)
         delays = catalog.TRANSITION_TO_STATUS.make_metric(registry)
         self.observe_transition_to_status = delays.observe
+        to_vpp = catalog.DECISION_TO_VPP.make_metric(registry)
+        self._to_vpp = cache(to_vpp.labels)
         self.record_event_dropped = catalog.EVENTS_DROPPED.make_metric(registry).inc
         self.set_prober_suspect = catalog.PROBER_SUSPECT.make_metric(registry).set
         self.set_leader = catalog.LEADER.make_metric(registry).set
@@ -149,6 +151,47 @@ class OperatorMetrics:
 
     def record_status_mended(self, kind: str) -> None:
         self._status_mended.labels(kind).inc()
+
+    def observe_decision_to_vpp(self, road: str, seconds: float) -> None:
+        self._to_vpp(road).observe(seconds)
+
+
+class DirectFigures(NamedTuple):
+    """What has happened on the direct road: messages, refusals by reason, seconds of silence."""
+
+    agents: int
+    sent: int
+    heard: int
+    refused: Mapping[str, int]
+    age: float | None
+
+
+@dataclass(slots=True, eq=False)
+class _DirectCollector(Collector):
+    figures: Callable[[], DirectFigures]
+
+    def collect(self) -> Iterator[Metric]:
+        now = self.figures()
+        agents = catalog.DIRECT_AGENTS.make_family()
+        agents.add_metric((), now.agents)
+        yield agents
+        messages = catalog.DIRECT_MESSAGES.make_family()
+        messages.add_metric(("out",), now.sent)
+        messages.add_metric(("in",), now.heard)
+        yield messages
+        age = catalog.DIRECT_AGE.make_family()
+        if now.age is not None:
+            age.add_metric((), now.age)
+        yield age
+        refused = catalog.DIRECT_REFUSED.make_family()
+        for reason, count in now.refused.items():
+            refused.add_metric((reason,), count)
+        yield refused
+
+
+def register_direct(registry: MetricsRegistry, figures: Callable[[], DirectFigures]) -> None:
+    """Show what happens on the direct road; `figures` is asked at scrape time."""
+    registry.register(_DirectCollector(figures))
 
 
 @dataclass(slots=True, eq=False)

@@ -7,7 +7,10 @@ from click.testing import CliRunner, Result
 
 from vpplb.cli.main import cli
 from vpplb.controller.app import OperatorOptions
+from vpplb.controller.direct_service import DirectOptions
 from vpplb.kube.leader_election import LeadershipLost
+from vpplb.model.names import ObjectKey
+from vpplb.telemetry.listen_address import ListenAddress
 
 
 @pytest.fixture
@@ -56,3 +59,33 @@ def test_a_lease_lasts_whole_seconds(started: list[OperatorOptions], duration: s
 def test_who_has_lost_the_lease_says_so_and_exits_with_1(started: list[OperatorOptions]) -> None:
     result = call("--lease-name", "lost")
     assert (result.exit_code, result.output) == (1, "Error: the lease is held by another\n")
+
+
+def test_agents_are_served_directly_unless_that_is_turned_off(
+    started: list[OperatorOptions],
+) -> None:
+    call("--lease-namespace", "vpplb", "--direct-advertise", "2001:db8::1:9443")
+    call("--no-direct")
+    call("--direct-address", "", "--agent-account", "a/b")
+    call("--direct-address", "10.0.0.1:1", "--agent-account", "a/b")
+    assert [one.direct for one in started] == [
+        DirectOptions(
+            listen=ListenAddress(None, 9443),
+            advertise="[2001:db8::1]:9443",
+            account=ObjectKey("vpplb", "vpplb-agent"),
+        ),
+        None,
+        None,
+        DirectOptions(listen=ListenAddress("10.0.0.1", 1), account=ObjectKey("a", "b")),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [("--direct-advertise", "10.0.0.1"), ("--agent-account", "b"), ("--direct-address", "x")],
+)
+def test_what_makes_no_sense_of_the_direct_road_is_refused(
+    started: list[OperatorOptions], flag: str, value: str
+) -> None:
+    result = call(flag, value)
+    assert (result.exit_code, flag in result.output, started) == (2, True, [])

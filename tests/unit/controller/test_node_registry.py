@@ -1,8 +1,12 @@
+from collections.abc import Mapping
+
 import pytest
 
 from data.objects import key
 from vpplb.controller.node_registry import NodeRegistry
+from vpplb.direct.messages import ProgrammedReport
 from vpplb.kube.api_types import JsonObject
+from vpplb.model.names import ObjectKey
 from vpplb.resources.statuses import NodeReport
 
 WEB, API = key("web"), key("api")
@@ -139,3 +143,114 @@ def test_a_node_whose_agent_still_writes_its_owners_as_a_map_counts() -> None:
     raw["status"]["owned"] = {"192.0.2.1/32 tcp/80": "default/web"}
     nodes.put_node("n1", raw)
     assert nodes.report_frontend(WEB, (), "r") == NodeReport(desired=("n1",), programmed=("n1",))
+
+
+# --- what connected agents report ------------------------------------------------------------
+
+
+def connected_node(programmed: object = None) -> NodeRegistry:
+    nodes = NodeRegistry()
+    nodes.put_node("n1", dataplane(programmed))
+    nodes.set_connected("n1", True)
+    return nodes
+
+
+def whole(**programmed: str) -> ProgrammedReport:
+    return ProgrammedReport(whole=True, programmed=keyed(programmed))
+
+
+def keyed(texts: Mapping[str, str]) -> dict[ObjectKey, str]:
+    return {key(name): text for name, text in texts.items()}
+
+
+def carried(nodes: NodeRegistry, revision: str = "r2") -> bool:
+    return bool(nodes.report_frontend(WEB, (), revision).programmed)
+
+
+def test_what_an_agent_reports_counts_while_it_is_connected() -> None:
+    nodes = connected_node({"default/web": "r1"})
+    assert nodes.put_report("n1", whole(web="r2")) == {WEB}
+    assert carried(nodes)
+    assert nodes.put_node("n1", dataplane({"default/web": "r0"})) == set()
+    assert carried(nodes)
+
+
+def test_its_last_report_counts_until_the_dataplane_says_something_new() -> None:
+    nodes = connected_node({"default/web": "r1"})
+    nodes.put_report("n1", whole(web="r2"))
+    nodes.set_connected("n1", False)
+    assert nodes.put_node("n1", dataplane({"default/web": "r1"})) == set()
+    assert carried(nodes)
+    assert nodes.put_node("n1", dataplane({"default/web": "r3"})) == {WEB}
+    assert carried(nodes, "r3")
+
+
+def test_an_agent_that_is_gone_has_reported_nothing_any_more() -> None:
+    nodes = connected_node()
+    nodes.put_report("n1", whole(web="r2"))
+    nodes.set_connected("n1", False)
+    raw = dataplane(connected="Unknown")
+    raw["status"]["conditions"][0]["reason"] = "AgentGone"
+    assert nodes.put_node("n1", raw) is None
+    assert nodes.report_frontend(WEB, (), "r2").away == ("n1",)
+
+
+def test_a_change_says_of_what_it_names_just_how_that_is() -> None:
+    nodes = connected_node()
+    nodes.put_report("n1", whole(web="r1", api="r1"))
+    failed = ProgrammedReport(programmed={WEB: "r1"}, errors={WEB: "no memory"})
+    assert nodes.put_report("n1", failed) == {WEB}
+    assert nodes.report_frontend(WEB, (), "r1").failed == (("n1", "no memory"),)
+    assert nodes.put_report("n1", ProgrammedReport(programmed={WEB: "r2"})) == {WEB}
+    assert nodes.report_frontend(WEB, (), "r2") == NodeReport(desired=("n1",), programmed=("n1",))
+    assert nodes.put_report("n1", ProgrammedReport(removed=(WEB,))) == {WEB}
+    assert not carried(nodes)
+    assert nodes.report_frontend(API, (), "r1").programmed == ("n1",)
+    assert nodes.put_report("n1", ProgrammedReport(removed=(WEB,))) == set()
+
+
+def test_a_whole_report_leaves_nothing_of_before() -> None:
+    nodes = connected_node()
+    nodes.put_report("n1", whole(web="r2", api="r1"))
+    assert nodes.put_report("n1", whole(web="r2")) == {API}
+    assert nodes.report_frontend(API, (), "r1").programmed == ()
+
+
+def test_an_agent_that_loses_its_vpp_carries_nothing() -> None:
+    nodes = connected_node()
+    nodes.put_report("n1", whole(web="r2"))
+    gone = ProgrammedReport(programmed={WEB: "r2"}, connected=False)
+    assert nodes.put_report("n1", gone) is None
+    assert nodes.report_frontend(WEB, (), "r2").away == ("n1",)
+
+
+def test_what_is_programmed_anew_is_told_once_with_its_road() -> None:
+    told: list[tuple[ObjectKey, str, str]] = []
+    nodes = NodeRegistry(lambda key, revision, road: told.append((key, revision, road)))
+    nodes.put_node("n1", dataplane({"default/web": "r1"}))
+    assert told == []  # it had that before it was known
+    nodes.put_node("n1", dataplane({"default/web": "r2"}))
+    nodes.set_connected("n1", True)
+    nodes.put_report("n1", whole(web="r2", api="r1"))
+    nodes.put_report("n1", ProgrammedReport(programmed={WEB: "r3"}))
+    nodes.put_report("n1", ProgrammedReport(programmed={WEB: "r3"}, errors={WEB: "x"}))
+    nodes.put_node("n1", dataplane({"default/web": "r3"}))
+    assert told == [
+        (WEB, "r2", "status"),
+        (API, "r1", "direct"),
+        (WEB, "r3", "direct"),
+    ]
+
+
+def test_a_node_whose_dataplane_comes_later_is_known_by_its_report() -> None:
+    nodes = NodeRegistry()
+    nodes.set_connected("n1", True)
+    nodes.put_report("n1", whole(web="r2"))
+    assert nodes.report_frontend(WEB, (), "r2").desired == ()
+    nodes.put_node("n1", dataplane())
+    assert carried(nodes)
+
+
+def test_what_differs_from_what_is_wanted_is_found() -> None:
+    nodes = connected_node({"default/web": "r1", "default/api": "r1", "no slash": "r"})
+    assert nodes.find_differing({"default/web": "r1", "default/api": "r2"}) == {API}

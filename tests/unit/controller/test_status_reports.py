@@ -8,12 +8,15 @@ import pytest
 
 from data.manifests import backend, frontend, health_check, manifest
 from data.objects import key
+from fakes.agent_connection import FakeAgentConnection
 from fakes.api_server import FakeApiServer
 from in_memory.operator import LocalOperator
 from in_memory.status_writer import running, see
+from vpplb.controller.direct_publisher import ElectionState
 from vpplb.controller.event_reports import LASTING
 from vpplb.controller.status_reports import FAILED, REPORTED
 from vpplb.kube.api_types import ApiUnreachable
+from vpplb.kube.leader_rules import LeaderRole
 from vpplb.kube.status_writer import StatusWriter, WritePriority
 from vpplb.model.decision_order import DecisionOrder
 from vpplb.model.health import ProbeResponse
@@ -238,6 +241,9 @@ async def test_a_suspicion_is_one_event_on_the_first_frontend_and_a_metric(
 
 # --- what waits, and what does not ----------------------------------------------------------------
 
+NODES = ("n1", "n2", "n3")
+"""The nodes whose agents are connected where all are."""
+
 
 @asynccontextmanager
 async def operator_of(
@@ -247,8 +253,13 @@ async def operator_of(
 
     `reached`: all nodes hear directly of what is decided.
     """
-    operator = LocalOperator(writes_per_second=writes_per_second, is_reached=lambda _: reached)
+    operator = LocalOperator(writes_per_second=writes_per_second)
     operator.reconciler.set_synced(1)
+    if reached:
+        operator.core.publisher.set_election(ElectionState(role=LeaderRole.LEADING))
+        for node in NODES:
+            publisher = operator.core.publisher
+            publisher.on_connect(FakeAgentConnection(node, publisher))
     operator.apply(health_check())
     for n in range(frontends):
         names = [f"{n}-a", f"{n}-b"]

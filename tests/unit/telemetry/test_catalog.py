@@ -10,8 +10,10 @@ from vpplb.telemetry.catalog import (
 )
 from vpplb.telemetry.metrics import (
     AgentMetrics,
+    DirectFigures,
     MetricsRegistry,
     OperatorMetrics,
+    register_direct,
     register_operators,
     register_packets,
 )
@@ -38,6 +40,7 @@ def test_the_programs_serve_exactly_what_the_catalogue_lists() -> None:
     AgentMetrics(registry)
     register_packets(registry, dict, dict)
     register_operators(registry, list)
+    register_direct(registry, lambda: DirectFigures(agents=1, sent=1, heard=1, refused={}, age=1))
     health = ProcessHealth(watch_ages=dict, api_age=float, writes_due=int, processes=lambda: (0, 0))
     registry.register(health)
     served = {

@@ -1,0 +1,151 @@
+"""The direct road, put together: who listens, who is let in, and how agents find this operator."""
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Self
+from urllib.parse import urlsplit
+
+from vpplb.controller.operator_directory import OperatorDirectory
+from vpplb.controller.token_keys import fetch_issuer_keys
+from vpplb.direct.agent_connection import AgentHandler
+from vpplb.direct.certificate import make_certificate
+from vpplb.direct.messages import OperatorAddress
+from vpplb.direct.operator_directory import parse_address as parse_advertised
+from vpplb.direct.server import DirectServer
+from vpplb.direct.tokens import TokenVerifier
+from vpplb.kube.api_types import JsonObject
+from vpplb.kube.client import KubeClient
+from vpplb.model.clock import Clock
+from vpplb.model.names import ObjectKey
+from vpplb.telemetry.http import CannotListen
+from vpplb.telemetry.listen_address import ListenAddress
+from vpplb.telemetry.metrics import DirectFigures
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DirectOptions:
+    """Where to listen; by which `host:port` agents reach that; and as which account they come.
+
+    `advertise` empty: the address from which this host reaches the API server, and the port.
+    """
+
+    listen: ListenAddress
+    advertise: str = ""
+    account: ObjectKey
+
+
+class DirectService:
+    """Used as `async with`, which listens (CannotListen), and then `run`.
+
+    `lease` and `namespace` are those of `OperatorDirectory`; `on_operators` is told all operators
+    of the release whenever they change.
+    """
+
+    def __init__(
+        self,
+        options: DirectOptions,
+        *,
+        client: KubeClient,
+        identity: str,
+        lease: ObjectKey,
+        namespace: str,
+        clock: Clock,
+        handler: AgentHandler,
+        on_operators: Callable[[tuple[OperatorAddress, ...]], None],
+    ) -> None:
+        self._options, self._client, self._identity = options, client, identity
+        self._lease, self._namespace, self._clock = lease, namespace, clock
+        self._on_operators = on_operators
+        self._verifier = TokenVerifier(
+            fetch_keys=partial(fetch_issuer_keys, client), account=options.account
+        )
+        self._certificate = make_certificate()
+        self.server = DirectServer(
+            host=options.listen.host,
+            port=options.listen.port,
+            certificate=self._certificate,
+            verify=self._verifier.verify_token,
+            handler=handler,
+        )
+        self._directory: OperatorDirectory
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self.server.__aenter__()
+        except OSError as error:
+            where = self._options.listen
+            raise CannotListen(f"cannot listen on {where}: {error.strerror or error}") from error
+        own = OperatorAddress(
+            identity=self._identity,
+            address=self._options.advertise or await self._find_address(),
+            fingerprint=self._certificate.fingerprint,
+        )
+        self._directory = OperatorDirectory(
+            client=self._client,
+            lease=self._lease,
+            own=own,
+            namespace=self._namespace,
+            clock=self._clock,
+            on_change=self._on_operators,
+        )
+        self._on_operators((own,))
+        log.info("agents are served at %s", own.address)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Let all agents go, who are told why, and be found no more."""
+        await self.server.__aexit__()
+        await self._directory.withdraw_entry()
+
+    async def run(self) -> None:
+        """Be found, and keep the keys that tokens are verified by, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._verifier.run())
+            group.create_task(self._directory.run())
+
+    def observe_lease(self, lease: JsonObject | None) -> None:
+        """Take the Lease of the election as it was read or written just now."""
+        self._directory.observe_lease(lease)
+
+    def find_trouble(self) -> str | None:
+        """Say why agents cannot find this operator, or cannot be let in; None when they can."""
+        return self._directory.trouble or self._verifier.trouble or None
+
+    def list_figures(self) -> DirectFigures:
+        server = self.server
+        heard = server.last_heard
+        return DirectFigures(
+            agents=server.agent_count,
+            sent=server.sent,
+            heard=server.heard,
+            refused={reason.value: count for reason, count in server.refused.items()},
+            age=None if heard is None else asyncio.get_running_loop().time() - heard,
+        )
+
+    async def _find_address(self) -> str:
+        """Return the address of this host towards the API server, with the port."""
+        host = await find_local_host(self._client.server_url)
+        return parse_advertised(f"{host}:{self.server.listen_port}")
+
+
+async def find_local_host(server: str) -> str:
+    """Return the address from which the host of a URL is reached; this host's name if none is."""
+    url = urlsplit(server)
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(
+            url.hostname, url.port or 443, type=socket.SOCK_DGRAM
+        )
+        family, *_, address = found[0]
+        with socket.socket(family, socket.SOCK_DGRAM) as looking:
+            looking.connect(address)  # sends nothing
+            local: str = looking.getsockname()[0]
+    except OSError as error:
+        log.warning("agents are told this host's name, since %s is not reached: %s", server, error)
+        return socket.gethostname()
+    return local

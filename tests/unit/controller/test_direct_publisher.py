@@ -1,0 +1,391 @@
+import asyncio
+import json
+from collections.abc import Mapping
+
+import pytest
+
+from data.manifests import backend, frontend, health_check, manifest
+from data.objects import key
+from fakes.agent_connection import FakeAgentConnection
+from in_memory.operator import LocalOperator
+from vpplb.controller.direct_publisher import ElectionState
+from vpplb.direct.messages import (
+    AgentHello,
+    DecisionBatch,
+    OperatorAddress,
+    OperatorRole,
+    ProgrammedReport,
+)
+from vpplb.kube.api_types import cluster_key
+from vpplb.kube.leader_rules import LeaderRole
+from vpplb.model.decision_order import DecisionOrder
+from vpplb.model.names import ObjectKind
+
+pytestmark = pytest.mark.looptime
+
+WEB = key("web")
+LEADING = ElectionState(role=LeaderRole.LEADING)
+
+
+async def lead(operator: LocalOperator, *nodes: str, **labels: str) -> None:
+    """Serve one frontend that is up, on nodes that are known, and lead."""
+    for node in nodes:
+        node_is(operator, node, None, **labels)
+    check = {"healthCheckRef": {"name": "check"}}
+    operator.apply(health_check(), backend("a", "192.0.2.1", **check), frontend())
+    operator.core.publisher.set_election(LEADING)
+    await operator.settle()
+    operator.verdict("a", up=True)
+    await operator.settle()
+
+
+def node_is(
+    operator: LocalOperator, node: str, programmed: Mapping[str, str] | None = None, **labels: str
+) -> None:
+    """Let a node's Dataplane say which labels it has, and what."""
+    connected = [{"type": "Connected", "status": "True", "reason": "Connected"}]
+    status = {"conditions": connected, "programmed": dict(programmed or {})}
+    operator.server.objects.pop((ObjectKind.DATAPLANE, cluster_key(node)), None)
+    operator.apply(manifest("Dataplane", node, {}, labels=labels) | {"status": status})
+
+
+def connect(operator: LocalOperator, node: str) -> FakeAgentConnection:
+    connection = FakeAgentConnection(node, operator.core.publisher)
+    operator.core.publisher.on_connect(connection)
+    return connection
+
+
+def report(operator: LocalOperator, agent: FakeAgentConnection, **programmed: str) -> None:
+    """Let an agent report revisions by frontend."""
+    told = {key(name): revision for name, revision in programmed.items()}
+    operator.core.publisher.on_message(agent, ProgrammedReport(programmed=told))
+
+
+def revision_of(operator: LocalOperator, name: str = "web") -> str:
+    dataplane = operator.status(ObjectKind.FRONTEND, name)["dataplane"]
+    assert isinstance(dataplane, dict)
+    return str(dataplane["revision"])
+
+
+def programmed(operator: LocalOperator, name: str = "web") -> str:
+    return operator.condition(ObjectKind.FRONTEND, name, "Programmed")[0]
+
+
+async def lead_next(operator: LocalOperator) -> LocalOperator:
+    """Return the operator that leads after one that has stopped, in the next term."""
+    later = LocalOperator(operator.server)
+    for kind, name in list(operator.server.objects):
+        later.see(kind, name)
+    later.core.publisher.set_election(LEADING)
+    later.reconciler.set_synced(2)
+    await later.settle()
+    return later
+
+
+# --- who leads -------------------------------------------------------------------------------
+
+
+async def test_a_standby_says_who_leads_and_sends_nothing(operator: LocalOperator) -> None:
+    others = (OperatorAddress(identity="op_2", address="a:1", fingerprint="f"),)
+    operator.core.publisher.set_election(ElectionState(why="op_2 leads", operators=others))
+    await lead(operator)
+    operator.core.publisher.set_election(ElectionState(why="op_2 leads", operators=others))
+    agent = connect(operator, "n1")
+    assert agent.take() == [
+        OperatorRole(identity="op_1", leads=False, why="op_2 leads", operators=others)
+    ]
+
+
+async def test_whoever_leads_says_so_once_it_has_decided() -> None:
+    operator = LocalOperator()
+    agent = connect(operator, "n1")
+    operator.core.publisher.set_election(LEADING)
+    role = agent.take_role()
+    assert (role.leads, role.why) == (False, "it does not know the objects yet")
+    operator.reconciler.set_synced(5)
+    await operator.settle()
+    assert agent.take() == [
+        OperatorRole(identity="op_1", leads=True, term=5),
+        DecisionBatch(term=5, entries=(), whole=True),
+    ]
+    await operator.stop()
+
+
+async def test_a_leader_that_cannot_renew_its_lease_goes_on(operator: LocalOperator) -> None:
+    await lead(operator, "n1")
+    agent = connect(operator, "n1")
+    agent.take()
+    operator.core.publisher.set_election(ElectionState(role=LeaderRole.SUSPENDED))
+    operator.verdict("a", up=False)
+    await operator.settle()
+    [batch] = agent.take()
+    assert isinstance(batch, DecisionBatch)
+
+
+async def test_what_changes_of_the_role_alone_sends_no_state_again(
+    operator: LocalOperator,
+) -> None:
+    await lead(operator, "n1")
+    agent = connect(operator, "n1")
+    agent.take()
+    others = (OperatorAddress(identity="op_2", address="a:1", fingerprint="f"),)
+    operator.core.publisher.set_election(ElectionState(role=LeaderRole.LEADING, operators=others))
+    [role] = agent.take()
+    assert isinstance(role, OperatorRole)
+    assert role.operators == others
+
+
+async def test_a_later_term_that_an_agent_has_heard_of_is_outbid(operator: LocalOperator) -> None:
+    await lead(operator, "n1")
+    agent = connect(operator, "n1")
+    agent.take()
+    operator.core.publisher.on_message(agent, AgentHello(version="1", newest_term=41))
+    role, batch = agent.take()
+    assert isinstance(role, OperatorRole)
+    assert isinstance(batch, DecisionBatch)
+    assert (role.leads, role.term, batch.term, batch.whole) == (True, 42, 42, True)
+    operator.core.publisher.on_message(agent, AgentHello(version="1", newest_term=42))
+    assert agent.take() == []
+
+
+# --- what is sent ----------------------------------------------------------------------------
+
+
+async def test_an_agent_gets_what_is_decided_and_then_what_changes(
+    operator: LocalOperator,
+) -> None:
+    await lead(operator, "n1")
+    agent = connect(operator, "n1")
+    sent = agent.take_entries()["web"]
+    assert sent.dataplane == operator.status(ObjectKind.FRONTEND)["dataplane"]
+    assert (sent.uid, sent.order.term, sent.gone) == ("uid-web", 1, False)
+    operator.verdict("a", up=False)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    changed = agent.take_entries()["web"]
+    assert changed.order > sent.order
+    assert changed.dataplane is not None
+    assert changed.dataplane != sent.dataplane
+    assert '"weight":0' in json.dumps(changed.dataplane, separators=(",", ":"))
+
+
+async def test_all_that_changes_in_a_run_is_one_message(operator: LocalOperator) -> None:
+    operator.apply(frontend("api", address="198.51.100.2"))
+    await lead(operator, "n1")
+    agent = connect(operator, "n1")
+    agent.take()
+    operator.verdict("a", up=False)
+    await operator.settle()
+    [batch] = agent.take()
+    assert isinstance(batch, DecisionBatch)
+    assert sorted(entry.frontend.name for entry in batch.entries) == ["api", "web"]
+
+
+async def test_what_nodes_act_on_being_the_same_nothing_is_sent(operator: LocalOperator) -> None:
+    await lead(operator, "n1")
+    agent = connect(operator, "n1")
+    agent.take()
+    operator.apply(health_check("check", type="TCP", port=80, rise=5))
+    operator.apply(frontend(port=70000))
+    await operator.settle()
+    assert agent.take() == []
+
+
+async def test_an_agent_gets_only_what_selects_its_node(operator: LocalOperator) -> None:
+    operator.apply(frontend("edge", address="198.51.100.2", nodeSelector={"role": "edge"}))
+    await lead(operator, "n1")
+    node_is(operator, "n2", role="edge")
+    first, second = connect(operator, "n1"), connect(operator, "n2")
+    assert sorted(first.take_entries()) == ["web"]
+    assert sorted(second.take_entries()) == ["edge", "web"]
+    operator.verdict("a", up=False)
+    await operator.settle()
+    assert sorted(first.take_entries()) == ["web"]
+    assert sorted(second.take_entries()) == ["edge", "web"]
+
+
+async def test_a_node_that_gets_or_loses_a_label_is_told_of_what_that_concerns(
+    operator: LocalOperator,
+) -> None:
+    operator.apply(frontend("edge", address="198.51.100.2", nodeSelector={"role": "edge"}))
+    await lead(operator, "n1")
+    agent = connect(operator, "n1")
+    agent.take()
+    node_is(operator, "n1", role="edge")
+    assert sorted(agent.take_entries()) == ["edge"]
+    node_is(operator, "n1")
+    assert sorted(agent.take_entries()) == ["edge"]
+
+
+async def test_a_node_whose_dataplane_is_made_later_gets_all_then(
+    operator: LocalOperator,
+) -> None:
+    await lead(operator)
+    agent = connect(operator, "n1")
+    agent.take()
+    operator.verdict("a", up=False)
+    await operator.settle()
+    agent.take()
+    node_is(operator, "n1")
+    entry = agent.take_entries()["web"]
+    assert entry.dataplane == operator.status(ObjectKind.FRONTEND)["dataplane"]
+
+
+async def test_a_node_that_is_selected_no_more_goes_on_until_the_others_have_it(
+    operator: LocalOperator,
+) -> None:
+    await lead(operator, "old", role="old")
+    node_is(operator, "new", role="new")
+    operator.apply(frontend(nodeSelector={"role": "old"}))
+    await operator.settle()
+    old, new = connect(operator, "old"), connect(operator, "new")
+    report(operator, old, web=revision_of(operator))
+    assert (old.take_entries()["web"].holding, new.take_entries()) == (True, {})
+    operator.apply(frontend(nodeSelector={"role": "new"}))
+    await operator.settle()
+    assert old.take_entries()["web"].holding
+    assert sorted(new.take_entries()) == ["web"]
+    report(operator, new, web=revision_of(operator))
+    await operator.settle()
+    assert not old.take_entries()["web"].holding
+    assert new.take() == []
+
+
+async def test_a_node_that_still_carries_what_it_shall_not_hears_of_changes(
+    operator: LocalOperator,
+) -> None:
+    await lead(operator, "n1", role="old")
+    agent = connect(operator, "n1")
+    report(operator, agent, web=revision_of(operator))
+    operator.apply(frontend(nodeSelector={"role": "new"}))
+    await operator.settle()
+    agent.take()
+    operator.verdict("a", up=False)
+    await operator.settle()
+    assert sorted(agent.take_entries()) == ["web"]
+    again = connect(operator, "n1")
+    assert sorted(again.take_entries()) == ["web"]
+
+
+async def test_a_frontend_that_is_deleted_is_said_to_be_gone(operator: LocalOperator) -> None:
+    await lead(operator, "n1", "n2")
+    agent, later = connect(operator, "n1"), "n2"
+    report(operator, agent, web=revision_of(operator))
+    agent.take()
+    node_is(operator, later, {"default/web": "r"})
+    operator.delete(ObjectKind.FRONTEND, "web")
+    await operator.settle()
+    entry = agent.take_entries()["web"]
+    assert (entry.gone, entry.dataplane, entry.uid) == (True, None, "uid-web")
+    assert connect(operator, later).take_entries()["web"].gone
+    node_is(operator, "n3")
+    assert connect(operator, "n3").take_entries() == {}
+
+
+async def test_a_vip_that_must_not_exist_is_sent_as_none(operator: LocalOperator) -> None:
+    await lead(operator, "n1")
+    operator.apply(frontend("later"))
+    await operator.settle()
+    entry = connect(operator, "n1").take_entries()["later"]
+    assert (entry.dataplane, entry.gone, entry.holding) == (None, False, False)
+
+
+async def test_a_slow_agent_gets_the_newest_alone(operator: LocalOperator) -> None:
+    await lead(operator, "n1")
+    agent = connect(operator, "n1")
+    agent.take()
+    agent.stalled = True
+    for up in (False, True, False):
+        operator.verdict("a", up=up)
+        await operator.settle()
+    agent.stalled = False
+    agent.flush()
+    [batch] = agent.take()
+    assert isinstance(batch, DecisionBatch)
+    [entry] = batch.entries
+    assert entry.dataplane == operator.status(ObjectKind.FRONTEND)["dataplane"]
+
+
+async def test_what_is_due_to_an_agent_that_comes_again_is_its_new_connections_affair(
+    operator: LocalOperator,
+) -> None:
+    await lead(operator, "n1")
+    older = connect(operator, "n1")
+    newer = connect(operator, "n1")
+    operator.verdict("a", up=False)
+    older.take()
+    newer.take()
+    await operator.settle()
+    assert (older.take(), sorted(newer.take_entries())) == ([], ["web"])
+    operator.core.publisher.on_disconnect(newer)
+    operator.verdict("a", up=True)
+    await operator.settle()
+    assert newer.take() == []
+
+
+# --- what is reported ------------------------------------------------------------------------
+
+
+async def test_what_an_agent_reports_is_shown_at_once(operator: LocalOperator) -> None:
+    await lead(operator, "n1")
+    agent = connect(operator, "n1")
+    assert programmed(operator) == "False"
+    report(operator, agent, web=revision_of(operator))
+    await asyncio.sleep(0.05)
+    assert programmed(operator) == "True"
+
+
+async def test_how_long_it_took_is_told_by_road(operator: LocalOperator) -> None:
+    await lead(operator, "n1", "n2")
+    agent = connect(operator, "n1")
+    report(operator, agent, web=revision_of(operator))
+    node_is(operator, "n2", {"default/web": revision_of(operator)})
+    text = operator.registry.render_all().decode()
+    for road in ("direct", "status"):
+        assert f'vpplb_decision_to_vpp_seconds_count{{road="{road}"}} 1.0' in text
+
+
+async def test_it_is_known_whether_all_nodes_hear_of_a_frontend_directly(
+    operator: LocalOperator,
+) -> None:
+    await lead(operator, "n1", "n2")
+    publisher = operator.core.publisher
+    assert not publisher.is_reached(WEB)
+    connect(operator, "n1")
+    assert not publisher.is_reached(WEB)
+    second = connect(operator, "n2")
+    assert publisher.is_reached(WEB)
+    assert not publisher.is_reached(key("unknown"))
+    publisher.on_disconnect(second)
+    assert not publisher.is_reached(WEB)
+
+
+async def test_a_node_that_has_another_decision_than_was_taken_over_is_overruled(
+    operator: LocalOperator,
+) -> None:
+    await lead(operator, "n1")
+    await operator.stop()
+    later = await lead_next(operator)
+    agent = connect(later, "n1")
+    taken_over = agent.take_entries()["web"]
+    assert taken_over.order.term == 1
+    report(later, agent, web=revision_of(later))
+    await later.settle()
+    assert agent.take() == []
+    report(later, agent, web="what the last leader has not written")
+    await later.settle()
+    renewed = agent.take_entries()["web"]
+    assert renewed.order == DecisionOrder(2, 1)
+    assert later.status(ObjectKind.FRONTEND)["dataplane"] == renewed.dataplane
+    await later.stop()
+
+
+async def test_what_a_dataplane_shows_overrules_as_well(operator: LocalOperator) -> None:
+    await lead(operator)
+    node_is(operator, "n1", {"default/web": "what the last leader has not written"})
+    await operator.stop()
+    later = await lead_next(operator)
+    dataplane = later.status(ObjectKind.FRONTEND)["dataplane"]
+    assert isinstance(dataplane, dict)
+    assert (dataplane["term"], dataplane["sequence"]) == (2, 1)
+    await later.stop()
