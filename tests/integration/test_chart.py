@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click import Command
 
 from cluster.binaries import ensure
 from cluster.control_plane import (
@@ -25,6 +26,8 @@ from cluster.kubectl import Kubectl, KubectlError
 from cluster.stage import NodeStage, electing, stage
 from data.manifests import backend, frontend
 from lab.waiting import wait_for
+from vpplb.cli.agent import agent_command
+from vpplb.cli.operator import operator_command
 from vpplb.direct.messages import AUDIENCE
 
 pytestmark = [pytest.mark.slow, pytest.mark.control_plane]
@@ -323,11 +326,49 @@ def test_an_agent_has_a_token_for_operators_alone_where_it_looks_for_one(helm: A
     assert "--election-namespace=kube-system" in agent["args"]
 
 
+@pytest.mark.parametrize("enabled", ["true", "false"])
+@pytest.mark.parametrize(
+    ("kind", "command"), [("Deployment", operator_command), ("DaemonSet", agent_command)]
+)
+def test_the_programs_know_the_flags_that_they_are_given(
+    helm: Any, kind: str, command: Command, enabled: str
+) -> None:
+    _, container = _container(helm, kind, f"--set=direct.enabled={enabled},operator.allowNat=true")
+    said = " ".join(container["args"])
+    for env in container["env"]:
+        value = "fd00::1" if env["name"] == "POD_IP" else env["name"].lower().replace("_", "-")
+        said = said.replace(f"$({env['name']})", value)
+    context = command.make_context(kind, said.split())
+    assert context.params["no_direct"] is (enabled == "false")
+    if kind == "Deployment" and enabled == "true":
+        assert context.params["direct_advertise"] == "[fd00::1]:9443"
+
+
+def test_an_operator_is_found_at_its_pods_address_and_lets_its_own_agents_in(helm: Any) -> None:
+    _, operator = _container(helm, "Deployment", "--set=fullnameOverride=lb")
+    agents, _ = _container(helm, "DaemonSet", "--set=fullnameOverride=lb")
+    assert {
+        "--direct-address=:9443",
+        "--direct-advertise=$(POD_IP):9443",
+        f"--agent-account=$(POD_NAMESPACE)/{agents['serviceAccountName']}",
+    } < set(operator["args"])
+    (ip,) = (one for one in operator["env"] if one["name"] == "POD_IP")
+    assert ip["valueFrom"]["fieldRef"]["fieldPath"] == "status.podIP"
+    assert {"name": "direct", "containerPort": 9443} in operator["ports"]
+
+
 def test_a_token_may_last_for_longer_than_a_short_number_can_say(helm: Any) -> None:
     pod, _ = _container(helm, "DaemonSet", "--set=direct.tokenSeconds=31536000")
     (volume,) = (one for one in pod["volumes"] if "projected" in one)
     (source,) = volume["projected"]["sources"]
     assert source["serviceAccountToken"]["expirationSeconds"] == 31536000
+
+
+def test_without_the_direct_road_an_operator_listens_to_no_agent(helm: Any) -> None:
+    _, operator = _container(helm, "Deployment", "--set=direct.enabled=false")
+    assert "--no-direct" in operator["args"]
+    assert [one["name"] for one in operator["ports"]] == ["http"]
+    assert not [one for one in operator["args"] if "9443" in one or "account" in one]
 
 
 def test_without_the_direct_road_an_agent_has_no_such_token(helm: Any) -> None:
