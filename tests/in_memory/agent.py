@@ -122,7 +122,7 @@ class LocalAgent:
             memory, lambda: vips.owned_state, HERE, lambda: self.decisions.marks
         )
         stored = self.store.load()
-        self.decisions.restore_marks(stored.marks if stored else {})
+        marks = stored.marks if stored else {}
         self.reporter = DataplaneReporter(
             self.writer,
             AgentMetrics(self.registry),
@@ -136,7 +136,7 @@ class LocalAgent:
             on_read=lambda: self.selector.note_observed(vips.observed),
         )
         self.syncer = VppSyncer(self.lb, vips, listener=self.reporter)
-        kept = {key: mark.revision for key, mark in self.decisions.marks.items()}
+        kept = {key: mark.revision for key, mark in marks.items()}
         self.reporter.resume(dataplane, kept)
         self.selector = FrontendSelector(
             self.syncer,
@@ -147,7 +147,7 @@ class LocalAgent:
             self.selected,
             self.reporter.on_unreadable,
         )
-        self.selector.resume(state.owned)
+        self.selector.resume(state.owned, marks)
         self.selector.set_labels(labels or {})
         lease = ObjectKey("kube-system", "vpplb-operator")
         self.road = DirectRoad(

@@ -136,11 +136,7 @@ class Agent:
         parts = self._parts
         state = (stored.state if stored else read_owned(dataplane or {})) or OwnedState()
         parts.vips.restore(state)
-        if stored is not None:
-            ours = set(state.owned.values())  # of others VPP has nothing that could go back
-            marks = {key: mark for key, mark in stored.marks.items() if key in ours}
-            parts.decisions.restore_marks(marks)
-        parts.selector.resume(state.owned)
+        parts.selector.resume(state.owned, stored.marks if stored else {})
         if stored is not None and dataplane is None:
             metadata = {"name": self._options.node}
             parts.selector.set_labels(stored.labels or {})

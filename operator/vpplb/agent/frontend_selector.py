@@ -20,6 +20,7 @@ from vpplb.agent.newest_decisions import FrontendDecision, NewestDecisions, read
 from vpplb.direct.messages import DecisionEntry
 from vpplb.kube.api_types import JsonObject
 from vpplb.kube.object_cache import CachedObject, ObjectCache
+from vpplb.model.decision_order import DecisionMark
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.vip import Vip, VipId
 from vpplb.plan.settings import DesiredSettings
@@ -74,12 +75,16 @@ class FrontendSelector:
         self._carried: dict[ObjectKey, VipId] = {}
         syncer.set_settings(default)
 
-    def resume(self, owned: Mapping[VipId, ObjectKey]) -> None:
+    def resume(
+        self, owned: Mapping[VipId, ObjectKey], marks: Mapping[ObjectKey, DecisionMark]
+    ) -> None:
         """Take over the VIPs that were made for frontends before this process.
 
-        They stay as they are until something is decided, or no list shows their frontend.
+        They stay as they are until something is decided that is as new as their `marks`, or no list
+        shows their frontend. Of other frontends VPP has nothing that could go back.
         """
         self._carried = {key: vip for vip, key in owned.items()}
+        self._decisions.restore_marks({k: mark for k, mark in marks.items() if k in self._carried})
         for key in self._carried:
             self._syncer.keep_vip(key)
 

@@ -10,7 +10,7 @@ from vpplb.agent.newest_decisions import NewestDecisions
 from vpplb.cli.plan_view import PlanView
 from vpplb.files.json_files import UnusableFile
 from vpplb.files.manifests import BadManifests, LoadedManifests, load_manifests
-from vpplb.files.owned_state_store import VppIdentity, read_owned, read_stored_state
+from vpplb.files.owned_state_store import StoredState, VppIdentity, read_owned, read_stored_state
 from vpplb.kube.api_types import JsonObject, NotFound, cluster_key
 from vpplb.kube.client import KubeClient
 from vpplb.kube.object_cache import ObjectCache
@@ -124,14 +124,15 @@ async def plan_node(live: NodeSource, settings: DesiredSettings, *, own_all: boo
             namespace: await client.list_objects(ObjectKind.FRONTEND, namespace)
             for namespace in live.namespaces or (None,)
         }
-    state = _read_state_file(live) or read_owned(dataplane or {}) or OwnedState()
+    stored = _read_state_file(live)
+    state = (stored.state if stored else read_owned(dataplane or {})) or OwnedState()
     dry_run = DryRun(state, own_all=own_all)
     cache = ObjectCache()
     selector = FrontendSelector(
         dry_run, cache, NewestDecisions(), live.node, settings, SelectedFrontends()
     )
     cache.add_handler(selector)
-    selector.resume(state.owned)
+    selector.resume(state.owned, stored.marks if stored else {})
     if dataplane is not None:
         selector.set_labels(node_labels(dataplane["metadata"]))
         selector.set_dataplane(dataplane)
@@ -139,6 +140,7 @@ async def plan_node(live: NodeSource, settings: DesiredSettings, *, own_all: boo
         await cache.apply_listing(ObjectKind.FRONTEND, namespace, listing)
     selector.note_listed({})
     observed, version = await _read_vpp(live.socket)
+    selector.note_observed(observed.table)
     result = dry_run.plan_calls(observed)
     return PlanView(
         result=result,
@@ -147,15 +149,14 @@ async def plan_node(live: NodeSource, settings: DesiredSettings, *, own_all: boo
     )
 
 
-def _read_state_file(live: NodeSource) -> OwnedState | None:
+def _read_state_file(live: NodeSource) -> StoredState | None:
     """Read what the agent's file says, as the agent would."""
     if live.state_file is None:
         return None
     try:
-        stored = read_stored_state(live.state_file, VppIdentity.of_socket(live.node, live.socket))
+        return read_stored_state(live.state_file, VppIdentity.of_socket(live.node, live.socket))
     except UnusableFile:
         return None
-    return stored.state if stored else None
 
 
 async def _read_dataplane(client: KubeClient, node: str) -> JsonObject | None:

@@ -201,6 +201,9 @@ class OperatorConnections:
                 ValueError,
             ) as error:  # TimeoutError is of OSError
                 why = _explain(error)
+            except Exception as error:  # a bug, which must not cost us the other operators
+                log.exception("operator %s", operator.identity)
+                why = repr(error)
             else:
                 why = "it has closed the connection"
             connection.close(why)
