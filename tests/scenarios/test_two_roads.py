@@ -157,7 +157,7 @@ async def test_a_node_that_is_left_goes_on_until_the_leader_says_that_others_hav
 
 
 async def test_nonsense_from_a_leader_leaves_the_vip_and_costs_no_other_frontend() -> None:
-    nonsense = entry("web", WEB, (5, 2))
+    nonsense = entry("web", WEB, (5, 2), weight=3)
     assert isinstance(nonsense.dataplane, dict)
     nonsense.dataplane["prefix"] = ["?"]
     async with carrying() as agent:
@@ -262,6 +262,20 @@ async def test_a_restart_does_not_go_back_to_what_the_status_still_says(tmp_path
         # The operator is told what is there, so that it decides anew.
         assert again.status["programmed"] == {"default/web": revision(WEB, 0)}
         again.see("web", decided(WEB, order=(6, 1)))
+        await again.settle()
+        assert weight(again) == 10
+
+
+async def test_what_was_withdrawn_directly_does_not_come_back_by_a_restart(tmp_path: Path) -> None:
+    async with carrying(memory=tmp_path / "memory.json") as agent:
+        agent.operators.lead(5)
+        agent.operators.send(5, entry("web", None, (5, 2)))
+        await agent.settle()
+    again = LocalAgent(agent.server, agent.lb, memory=tmp_path / "memory.json")
+    again.see("web", decided(WEB, order=(5, 1)))
+    async with again:
+        assert again.lb.rows == {}
+        again.see("web", decided(WEB, order=(5, 3)))
         await again.settle()
         assert weight(again) == 10
 

@@ -81,10 +81,13 @@ class FrontendSelector:
         """Take over the VIPs that were made for frontends before this process.
 
         They stay as they are until something is decided that is as new as their `marks`, or no list
-        shows their frontend. Of other frontends VPP has nothing that could go back.
+        shows their frontend. So does what was withdrawn, and VPP has not. Of other frontends it
+        has nothing that could go back.
         """
         self._carried = {key: vip for vip, key in owned.items()}
-        self._decisions.restore_marks({k: mark for k, mark in marks.items() if k in self._carried})
+        self._decisions.restore_marks(
+            {key: mark for key, mark in marks.items() if key in self._carried or not mark.revision}
+        )
         for key in self._carried:
             self._syncer.keep_vip(key)
 

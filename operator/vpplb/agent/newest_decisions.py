@@ -50,7 +50,14 @@ class FrontendDecision:
 
     def is_same_content(self, other: "FrontendDecision") -> bool:
         """Whether both say the same, whoever told them and when."""
-        return replace(self, order=other.order, direct=other.direct) == other
+        alike = (self.uid, self.revision, self.holding) == (
+            other.uid,
+            other.revision,
+            other.holding,
+        )
+        if not alike or self.selector != other.selector:
+            return False
+        return bool(self.revision) or self.dataplane == other.dataplane
 
 
 class NewestDecisions:
