@@ -212,7 +212,7 @@ class LocalAgent:
             asyncio.create_task(self.road.send_reports()),
         ]
         self.see_dataplane()
-        self.selector.note_listed({})
+        self.selector.begin_list()()
         self.syncer.set_synced()
         self.outcomes.begin()
         self.reporter.begin()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from data.kept_memory import kept
-from data.objects import key
+from data.objects import key, vip
 from in_memory.agent import API, NODE, WEB, LocalAgent, decided, entry
 from vpplb.agent.dataplane_reporter import HEARD_SPACING, LOST_AFTER, SPACING
 from vpplb.kube.api_types import ApiUnreachable
@@ -133,6 +133,17 @@ async def test_what_a_whole_state_does_not_name_stays() -> None:
         await agent.settle()
         assert set(agent.lb.rows) == {WEB, API}
         assert agent.road.whole.is_set()
+
+
+async def test_what_only_a_leader_has_told_and_a_later_list_does_not_show_is_removed() -> None:
+    async with carrying() as agent:
+        agent.operators.lead(5)
+        agent.operators.send(5, entry("api", API, (5, 2), uid="u"))
+        note_listed = agent.selector.begin_list()
+        agent.operators.send(5, entry("new", vip("192.0.2.9/32"), (5, 3), uid="n"))
+        note_listed()
+        await agent.settle()
+        assert set(agent.lb.rows) == {WEB, vip("192.0.2.9/32")}
 
 
 async def test_a_deleted_frontend_does_not_come_back_by_a_late_message() -> None:

@@ -1,6 +1,7 @@
 """The agent's options, and its parts put together."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -66,9 +67,16 @@ class AgentOptions:
 class KubeParts:
     """What is known of the API server's objects, and what is written there."""
 
-    def __init__(self, options: AgentOptions, client: KubeClient) -> None:
+    def __init__(
+        self,
+        options: AgentOptions,
+        client: KubeClient,
+        on_list: Callable[[], Callable[[], None]],
+    ) -> None:
         self.cache = ObjectCache()
-        self.informer = ObjectInformer(client, KINDS, self.cache, options.namespaces)
+        self.informer = ObjectInformer(
+            client, KINDS, self.cache, options.namespaces, on_list=on_list
+        )
         self.writer = StatusWriter(client, self.cache)
         self.recorder = EventRecorder(client, "agent", options.node)
         self.health = ProcessHealth(
@@ -85,7 +93,8 @@ class AgentParts:
     def __init__(self, options: AgentOptions, client: KubeClient) -> None:
         self._options, clock, registry = options, SystemClock(), MetricsRegistry()
         metrics = AgentMetrics(registry)
-        self.vpp, self.kube = _open_vpp(options, metrics), KubeParts(options, client)
+        self.vpp = _open_vpp(options, metrics)
+        self.kube = KubeParts(options, client, self._begin_list)
         self.vips, self.decisions = VipState(own_all=options.own_all), NewestDecisions()
         self.store = _make_store(options, self.vips, self.decisions)
         self.node = NodeRegistration(client, options.node, self.store)
@@ -95,7 +104,7 @@ class AgentParts:
         self.syncer = VppSyncer(
             self.vpp.lb, self.vips, listener=self.reporter, sync_interval=options.sync_interval
         )
-        self.selector = self._make_selector()
+        self.selector: FrontendSelector = self._make_selector()
         self.road = self._make_road(client)
         for handler in (self.reporter, self.node, self.selector):
             self.kube.cache.add_handler(handler)
@@ -104,6 +113,9 @@ class AgentParts:
         )
         self.registry = registry
         self._register_metrics()
+
+    def _begin_list(self) -> Callable[[], None]:
+        return self.selector.begin_list()
 
     def _register_metrics(self) -> None:
         meter, vips, road = self.vpp.meter, self.vips, self.road

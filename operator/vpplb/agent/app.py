@@ -154,9 +154,7 @@ class Agent:
         # Should it be deleted before it is listed, what it says counts all the same.
         parts.selector.set_dataplane(dataplane)
         group.create_task(parts.node.run(parts.selector.set_labels))
-        unlisted = parts.decisions.unlisted
         await parts.kube.informer.list_all()
-        parts.selector.note_listed(unlisted)
         self._listed.set()
         await parts.kube.informer.run()
 

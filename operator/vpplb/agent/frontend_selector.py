@@ -133,11 +133,13 @@ class FrontendSelector:
         if kind == ObjectKind.FRONTEND and known and self._decisions.note_deleted(key, known.uid):
             self._drop_frontend(key)
 
-    def note_listed(self, unlisted: Mapping[ObjectKey, str]) -> None:
-        """Take note that all frontends were listed, and are in the cache.
+    def begin_list(self) -> Callable[[], None]:
+        """Take note that all frontends are listed; what is returned is called once they are."""
+        unlisted = self._decisions.unlisted
+        return lambda: self._note_listed(unlisted)
 
-        `unlisted` is what only leaders had told of before (`NewestDecisions.unlisted`).
-        """
+    def _note_listed(self, unlisted: Mapping[ObjectKey, str]) -> None:
+        """Drop what only leaders had told of before all was listed, and no list shows."""
         for key in self._decisions.drop_unlisted(unlisted):
             self._drop_frontend(key)
         decided = self._decisions.decided

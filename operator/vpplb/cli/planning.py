@@ -136,9 +136,10 @@ async def plan_node(live: NodeSource, settings: DesiredSettings, *, own_all: boo
     if dataplane is not None:
         selector.set_labels(node_labels(dataplane["metadata"]))
         selector.set_dataplane(dataplane)
+    note_listed = selector.begin_list()
     for namespace, listing in listings.items():
         await cache.apply_listing(ObjectKind.FRONTEND, namespace, listing)
-    selector.note_listed({})
+    note_listed()
     observed, version = await _read_vpp(live.socket)
     selector.note_observed(observed.table)
     result = dry_run.plan_calls(observed)

@@ -32,8 +32,9 @@ RETRY = (0.2, 2.0)
 class ObjectInformer:
     """Follows `kinds` in `namespaces` (none: all; cluster-scoped kinds whole in any case).
 
-    `trouble` says in words why the lists are not complete; empty when they are. For `period` and
-    `load` see `ObjectWatch`.
+    `trouble` says in words why the lists are not complete; empty when they are. `on_list` is called
+    before all is listed, and what it returns once the cache has all of it. For `period` and `load`
+    see `ObjectWatch`.
     """
 
     def __init__(
@@ -43,10 +44,12 @@ class ObjectInformer:
         cache: ObjectCache,
         namespaces: Sequence[str] = (),
         *,
+        on_list: Callable[[], Callable[[], None]] = lambda: lambda: None,
         period: float = PERIOD,
         load: Callable[[], Awaitable[ClusterAccess]] = load_access,
     ) -> None:
         self._client, self._kinds, self.cache = client, kinds, cache
+        self._on_list = on_list
         self._namespaces, self._due = namespaces, asyncio.Event()
         self.watch = ObjectWatch(kinds, cache, namespaces, self.list_soon, period=period, load=load)
         self.trouble = "objects have not been listed yet"
@@ -69,6 +72,7 @@ class ObjectInformer:
         """List until every kind is complete, trying again for as long as it takes."""
         failures = 0
         while True:
+            note_listed = self._on_list()
             try:
                 for kind in self._kinds:
                     await self._list_kind(kind)
@@ -87,6 +91,7 @@ class ObjectInformer:
                 await asyncio.sleep(backoff_seconds(failures, *RETRY, jitter=random.random()))
             else:
                 self.trouble = ""
+                note_listed()
                 return
 
     async def _list_again(self) -> None:

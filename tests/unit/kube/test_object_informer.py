@@ -219,6 +219,21 @@ async def test_lists_are_tried_until_they_succeed_and_trouble_says_why_not() -> 
 
 
 @pytest.mark.looptime
+async def test_who_asks_is_told_before_a_list_is_asked_for_and_when_it_is_complete() -> None:
+    server, cache, told = ListingClient(), ObjectCache(), list[str]()
+    server.have(obj("a", 1), version=1)
+    server.meanwhile = lambda: told.append("asked for")
+
+    def begin() -> Callable[[], None]:
+        told.append("begins")
+        return lambda: told.append(f"complete with {len(cache.list_keys(ObjectKind.BACKEND))}")
+
+    one = ObjectInformer(server, (ObjectKind.BACKEND,), cache, on_list=begin)
+    server.faults.append(ApiUnreachable("away"))
+    await one.list_all()
+    assert told == ["begins", "begins", "asked for", "complete with 1"]
+
+
 async def test_a_watch_that_begins_anew_makes_a_list() -> None:
     one, server, told = informer()
     await one.list_all()
