@@ -17,7 +17,7 @@ from vpplb.resources.dataplane_codec import dump_dataplane
 from vpplb.sync.vip_records import WantedVip
 
 NODE = "bench"
-IDLE = 62.0
+IDLE = float(os.environ.get("VPPLB_BENCH_IDLE", "62"))
 """Seconds that the idle agent is watched: two sync intervals."""
 WRITERS = 16
 SETTLE = 5.0

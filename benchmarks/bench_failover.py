@@ -1,40 +1,60 @@
-"""From a server's death to weight 0 in VPP, beyond the detection time that the check sets.
+"""From a server's death to weight 0 in VPP, beyond detection: by either road, and in bad times.
 
 Operator and agent run as processes on a real API server, as in a cluster; the VPP is the
 simulator, in this process, which stamps each call on arrival. A kill closes a server's listening
-socket. Detection is the moment at which the deciding probe failed (the time of the Backend's
-transition, to the microsecond); what is measured is the rest: verdict, decision, status write,
-watch, plan, call. Run with `make bench`.
+socket. Detection is the moment at which the deciding probe failed (`at` of the operator's log of
+transitions, to the microsecond); what is measured is the rest: verdict, decision, its way to the
+agent, plan, call. All rows are of one run. Run with `make bench`.
+
+In a cluster the API server, etcd and their clients have other machines than the operator, and the
+operator another one than an agent. Here all share the cores; so the API server, etcd and the
+clients that load them run at the lowest priority.
 """
 
 import asyncio
+import json
 import os
 import platform
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from cluster.control_plane import SYSTEM_NAMESPACE, ControlPlane, control_plane
+from cluster.fleet import Fleet, create
+from cluster.stage import direct_token, electing, make_node
+from data.manifests import manifest
+from lab.nginx import Nginx
 from lab.processes import Program, free_port
 from lab.servers import CountingHttpServer
+from vpplb.kube.client import KubeClient
+from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.simulator.server import RecordedCall, VppSimulator
 
-KILLS = int(os.environ.get("VPPLB_BENCH_KILLS", "50"))
+KILLS = int(os.environ.get("VPPLB_BENCH_KILLS", "200"))
+PATCHES = int(os.environ.get("VPPLB_BENCH_PATCHES", "100"))
+FRONTENDS = int(os.environ.get("VPPLB_BENCH_DOOMED", "100"))
+"""That lose all their ten backends at one moment; as many lose none."""
+CLIENTS = int(os.environ.get("VPPLB_BENCH_CLIENTS", "50"))
+"""Clients that load the API server, each with lists and writes one after the other."""
 NAMESPACE = "bench-failover"
 NODE = "bench"
 SERVERS = 3
 VPPLB = Path(sys.executable).parent / "vpplb"
+
+missed: list[str] = []
 
 
 class RecordedVpp:
     """The simulator, and when which server was last given which weight."""
 
     def __init__(self, socket: Path) -> None:
+        self.socket = socket
         self.weights: dict[str, tuple[float, int]] = {}
         self.changed = asyncio.Event()
         self.simulator = VppSimulator(socket, on_call=self._on_call)
@@ -45,131 +65,242 @@ class RecordedVpp:
             self.weights[str(arguments["as_address"])] = (time.time(), int(arguments["weight"]))
             self.changed.set()
 
-    async def wait(self, address: str, zero: bool) -> float:
-        """Return the time at which the server got (no) weight."""
-        async with asyncio.timeout(30):
+    async def wait(self, address: str, weight: int, since: float = 0.0) -> float:
+        """Return the time, not before `since`, at which the server got this weight."""
+        async with asyncio.timeout(60):
             while True:
-                at, weight = self.weights.get(address, (0.0, -1))
-                if weight >= 0 and (weight == 0) == zero:
+                at, now = self.weights.get(address, (0.0, -1))
+                if now == weight and at >= since:
                     return at
                 self.changed.clear()
                 await self.changed.wait()
 
 
-def manifests(servers: list[CountingHttpServer]) -> list[dict[str, object]]:
-    """One frontend over the servers, checked each 100 ms, down after one failure."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Programs:
+    """Operator and agent."""
 
-    def resource(kind: str, name: str, spec: dict[str, object]) -> dict[str, object]:
-        return {
-            "apiVersion": "vpplb.dev/v1alpha1",
-            "kind": kind,
-            "metadata": {"name": name, "namespace": NAMESPACE},
-            "spec": spec,
-        }
+    operator: Program
+    agent: Program
 
-    check = {"type": "HTTP", "port": servers[0].port, "interval": "100ms", "timeout": "90ms"}
-    names = [f"server{i}" for i in range(len(servers))]
-    backends = [{"name": name} for name in names]
-    return [
-        resource("HealthCheck", "http", {**check, "rise": 1, "fall": 1}),
-        *(
-            resource("Backend", name, {"address": s.address, "healthCheckRef": {"name": "http"}})
-            for name, s in zip(names, servers, strict=True)
-        ),
-        resource(
-            "Frontend",
-            "web",
-            {"address": "192.0.2.1", "port": 80, "pools": [{"name": "p", "backends": backends}]},
-        ),
-    ]
+    def detected(self) -> Mapping[str, float]:
+        """Return when each backend was last found down, by its name."""
+        found: dict[str, float] = {}
+        for line in self.operator.log.read_text().splitlines():
+            if '"vpplb.transitions"' in line:
+                told = json.loads(line)
+                if told.get("to") == "down":
+                    name = str(told["backend"]).partition("/")[2]
+                    found[name] = datetime.fromisoformat(told["at"]).timestamp()
+        return found
 
 
 @contextmanager
-def programs(plane: ControlPlane, directory: Path, socket: Path) -> Iterator[None]:
-    """Run operator and agent."""
-    operator: list[str | Path] = [
-        VPPLB,
-        "operator",
-        f"--lease-namespace={SYSTEM_NAMESPACE}",
-        "--http-address=",
-    ]
-    agent: list[str | Path] = [
-        VPPLB,
-        "agent",
+def programs(plane: ControlPlane, vpp: RecordedVpp, folder: Path, *args: str) -> Iterator[Programs]:
+    """Run operator and agent; `args` are further options of both."""
+    folder.mkdir()
+    election = electing("operator")
+    lease = next(option for option in election if option.startswith("--lease-name="))
+    token = direct_token(plane.kubectl, NODE, folder)
+    shared = ("--http-address=", "--log-format=json", *args)
+    operator = Program(
+        [VPPLB, "operator", *election, *shared],
+        log=folder / "operator.log",
+        env={"KUBECONFIG": str(plane.operator_kubeconfig)},
+    )
+    agent_options = [
         f"--node={NODE}",
-        f"--vpp-api-socket={socket}",
-        "--http-address=",
+        f"--vpp-api-socket={vpp.socket}",
+        f"--lease-namespace={SYSTEM_NAMESPACE}",
+        lease,
+        f"--direct-token-file={token}",
     ]
-    with (
-        Program(
-            operator,
-            log=directory / "operator.log",
-            env={"KUBECONFIG": str(plane.operator_kubeconfig)},
-        ),
-        Program(
-            agent, log=directory / "agent.log", env={"KUBECONFIG": str(plane.agent_kubeconfig)}
-        ),
-    ):
-        yield
+    agent = Program(
+        [VPPLB, "agent", *agent_options, *shared],
+        log=folder / "agent.log",
+        env={"KUBECONFIG": str(plane.agent_kubeconfig)},
+    )
+    with operator, agent:
+        yield Programs(operator=operator, agent=agent)
+
+
+def show(what: str, took: Sequence[float], wanted: Mapping[int, float]) -> None:
+    """Print quantiles in milliseconds beside those that are wanted; note a miss."""
+    quantiles = [*statistics.quantiles(took, n=100, method="inclusive"), max(took)]
+    good = all(1000 * quantiles[rank - 1] <= limit for rank, limit in wanted.items())
+    asked = ", ".join(f"p{rank} {limit:g}" for rank, limit in wanted.items()) or "no figure"
+    text = "   ".join(f"p{rank} {1000 * quantiles[rank - 1]:.1f}" for rank in (50, 90, 99))
+    print(
+        f"  {what}: {text}   max {1000 * max(took):.1f} ms"
+        f"   (wanted: {asked}{'' if good else '; MISSED'})",
+        flush=True,
+    )
+    if not good:
+        missed.append(what)
 
 
 async def kills(
-    plane: ControlPlane, vpp: RecordedVpp, servers: list[CountingHttpServer]
+    running: Programs, vpp: RecordedVpp, servers: list[CountingHttpServer], number: int
 ) -> list[float]:
     """Kill servers in turn; return the seconds from detection to weight 0 of each kill."""
-    took: list[float] = []
-    for number in range(KILLS):
-        name, server = f"server{number % SERVERS}", servers[number % SERVERS]
-        await vpp.wait(server.address, zero=False)
+    died: list[tuple[str, float]] = []
+    detected: list[float] = []
+    for turn in range(number):
+        name, server = f"server{turn % SERVERS}", servers[turn % SERVERS]
+        await vpp.wait(server.address, 100)
         await asyncio.sleep(0.3)
+        before = time.time()
         server.stop()
-        at = await vpp.wait(server.address, zero=True)
-        shown = await asyncio.to_thread(_detected, plane, name)
-        took.append(at - shown)
+        died.append((name, await vpp.wait(server.address, 0, since=before)))
+        await asyncio.sleep(0.02)  # the line is written after the decision is on its way
+        detected.append(running.detected()[name])
         server.start()
+    return [at - found for (_, at), found in zip(died, detected, strict=True)]
+
+
+async def patches(client: KubeClient, vpp: RecordedVpp, address: str) -> list[float]:
+    """Patch a weight as kubectl does; return the seconds until VPP has it."""
+    took = []
+    for number in range(PATCHES):
+        weight, began = 40 + number % 50, time.time()
+        await client.patch_object(
+            ObjectKind.FRONTEND, ObjectKey(NAMESPACE, "web"), {"spec": {"pools": pools(weight)}}
+        )
+        took.append(await vpp.wait(address, weight, since=began) - began)
+        await asyncio.sleep(0.1)
+    await client.patch_object(
+        ObjectKind.FRONTEND, ObjectKey(NAMESPACE, "web"), {"spec": {"pools": pools(100)}}
+    )
     return took
 
 
-def _detected(plane: ControlPlane, backend: str) -> float:
-    """Return when the last transition to down was, once the status shows it."""
-    kubectl = plane.kubectl.within(NAMESPACE)
-    for _ in range(100):
-        last = kubectl.get("vbe", backend)["status"]["transitions"][0]
-        if last["to"] == "down":
-            return datetime.fromisoformat(last["at"]).timestamp()
-        time.sleep(0.02)
-    raise RuntimeError(f"the status of {backend} never showed it down")
+@asynccontextmanager
+async def loaded(plane: ControlPlane) -> AsyncIterator[None]:
+    """Have clients load the API server, in a process of their own."""
+    code = f"import asyncio, bench_failover as b; asyncio.run(b.load({str(plane.kubeconfig)!r}))"
+    process = await asyncio.create_subprocess_exec("nice", "-n19", sys.executable, "-c", code)
+    await asyncio.sleep(5)
+    try:
+        yield
+    finally:
+        process.kill()
+        await process.wait()
 
 
-async def main() -> None:
-    """Run and print."""
-    with tempfile.TemporaryDirectory(prefix="vpplb-bench-") as name:
-        directory = Path(name)
-        vpp = RecordedVpp(directory / "vpp.sock")
+async def load(kubeconfig: str) -> None:
+    """Be the clients that load the API server, until killed."""
+
+    async def work(client: KubeClient, number: int) -> None:
+        key = ObjectKey(NAMESPACE, f"server{number % SERVERS}")
+        while True:
+            await client.list_objects(ObjectKind.BACKEND, None)
+            note = {"metadata": {"annotations": {"load.example/turn": str(time.time())}}}
+            await client.patch_object(ObjectKind.BACKEND, key, note)
+
+    async with await KubeClient.from_config(Path(kubeconfig)) as client:
+        await asyncio.gather(*(work(client, number) for number in range(CLIENTS)))
+
+
+def pools(weight: int) -> list[dict[str, object]]:
+    """Return the pools of the frontend `web`, with this weight for its first backend."""
+    weights = [weight] + [100] * (SERVERS - 1)
+    backends = [{"name": f"server{n}", "weight": one} for n, one in enumerate(weights)]
+    return [{"name": "main", "backends": backends}]
+
+
+async def one_frontend(plane: ControlPlane, client: KubeClient, folder: Path) -> None:
+    """Measure single failures and edits of one frontend, checked each 100 ms."""
+    port = free_port()
+    servers = [CountingHttpServer(address=f"127.78.0.{i + 1}", port=port) for i in range(SERVERS)]
+    check = {"type": "HTTP", "port": port, "interval": "100ms", "timeout": "90ms"}
+    made = [manifest("HealthCheck", "http", {**check, "rise": 1, "fall": 1}, namespace=NAMESPACE)]
+    for number, server in enumerate(servers):
+        spec = {"address": server.address, "healthCheckRef": {"name": "http"}}
+        made.append(manifest("Backend", f"server{number}", spec, namespace=NAMESPACE))
+        server.start()
+    vip = {"address": "192.0.2.1", "port": 80, "pools": pools(100)}
+    made.append(manifest("Frontend", "web", vip, namespace=NAMESPACE))
+    plane.kubectl.within(NAMESPACE).apply(made)
+    figure = {50: 2.0, 99: 5.0}
+    print(f"a server's death to weight 0 in VPP, beyond detection; {KILLS} kills")
+    for name, args in (("status road", ["--no-direct"]), ("direct road", [])):
+        vpp = RecordedVpp(folder / f"{name.split()[0]}.sock")
         await vpp.simulator.start()
-        port = free_port()
-        servers = [CountingHttpServer(address=f"127.78.0.{i + 1}", port=port) for i in range(3)]
-        with control_plane(directory, print) as plane:
-            plane.kubectl("create", "namespace", NAMESPACE)
-            for server in servers:
-                server.start()
-            with programs(plane, directory, directory / "vpp.sock"):
-                plane.kubectl.within(NAMESPACE).apply(manifests(servers))
-                took = await kills(plane, vpp, servers)
-            for server in servers:
-                server.stop()
+        with programs(plane, vpp, folder / name, *args) as running:
+            await vpp.wait(servers[0].address, 100)
+            wanted = {} if args else figure
+            show(name, await kills(running, vpp, servers, KILLS // 4 if args else KILLS), wanted)
+            took = await patches(client, vpp, servers[0].address)
+            show(f"{name}: patch of a weight to VPP", took, {} if args else {99: 15.0})
+            if not args:
+                async with loaded(plane):
+                    took = await kills(running, vpp, servers, KILLS)
+                show(f"{name}, {CLIENTS} clients load the API server", took, figure)
+                with plane.stopped():
+                    took = await kills(running, vpp, servers, KILLS)
+                show(f"{name}, API server stopped", took, figure)
         await vpp.simulator.stop()
-    milliseconds = sorted(1000 * seconds for seconds in took)
-    quantiles = statistics.quantiles(milliseconds, n=100, method="inclusive")
+    for server in servers:
+        server.stop()
+    plane.kubectl.within(NAMESPACE)("delete", "vfe,vbe,vhc", "--all")
+
+
+async def many_at_once(plane: ControlPlane, client: KubeClient, folder: Path) -> None:
+    """Measure the death of all backends of many frontends at one moment."""
+    for name, args in (("status road", ["--no-direct"]), ("direct road", [])):
+        with (
+            Nginx(folder / f"steady-{name}", deferred=True) as steady,
+            Nginx(folder / f"doomed-{name}", deferred=True) as doomed,
+        ):
+            fleet = Fleet(
+                frontends=2 * FRONTENDS,
+                doomed=FRONTENDS,
+                port=steady.port,
+                doomed_port=doomed.port,
+                namespace=f"fleet-{name.split()[0]}",
+            )
+            plane.kubectl("create", "namespace", fleet.namespace)
+            await create(client, fleet, lambda _: None)
+            vpp = RecordedVpp(folder / f"many-{name.split()[0]}.sock")
+            await vpp.simulator.start()
+            only = f"--namespace={fleet.namespace}"
+            with programs(plane, vpp, folder / f"many-{name}", only, *args) as running:
+                for address in fleet.addresses:
+                    await vpp.wait(address, 100)
+                await asyncio.sleep(min(20, FRONTENDS))  # statuses of the beginning
+                doomed.stop()
+                count = fleet.doomed * fleet.each
+                dead = fleet.addresses[:count]
+                gone = [await vpp.wait(address, 0) for address in dead]
+                await asyncio.sleep(1)
+                found = running.detected()
+            names = [one for number in range(fleet.doomed) for one in fleet.members(number)]
+            took = [at - found[one] for one, at in zip(names, gone, strict=True)]
+            what = f"{name}: {count} backends of {fleet.doomed} frontends die, each from its own"
+            show(what, took, {} if args else {100: 150.0})
+            await vpp.simulator.stop()
+            plane.kubectl("delete", "namespace", fleet.namespace, "--wait=false")
+
+
+async def main() -> int:
+    """Run and print."""
     print(f"on {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
-    print(
-        f"server's death to weight 0 in VPP beyond detection, {len(took)} kills, real API server:"
-    )
-    print(
-        f"  p50 {quantiles[49]:.1f} ms   p99 {quantiles[98]:.1f} ms   "
-        f"max {milliseconds[-1]:.1f} ms   (wanted: p99 under 50 ms)"
-    )
+    print("operator, agent, VPP (simulated), servers, API server, etcd share these cores")
+    with tempfile.TemporaryDirectory(prefix="vpplb-bench-") as name:
+        folder = Path(name)
+        with control_plane(folder, print) as plane:
+            for program in (plane.server, plane.store):
+                if program is not None:
+                    os.setpriority(os.PRIO_PGRP, program.pid, 19)
+            plane.kubectl.apply(make_node(NODE))
+            plane.kubectl("create", "namespace", NAMESPACE)
+            async with await KubeClient.from_config(plane.kubeconfig) as client:
+                await one_frontend(plane, client, folder)
+                await many_at_once(plane, client, folder)
+    if missed:
+        print(f"missed: {'; '.join(missed)}")
+    return bool(missed)
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    sys.exit(asyncio.run(main()))

@@ -37,10 +37,10 @@ FRONTENDS = int(os.environ.get("VPPLB_BENCH_FLEET", "1000"))
 CHECK = os.environ.get("VPPLB_BENCH_CHECK", "TCP")
 """TCP or HTTP. The servers are on this machine too: HTTP takes a fifth of a core of theirs, and
 of the prober nearly half of one instead of a quarter."""
-PATCHES = 100
-BARE = 1000
+PATCHES = int(os.environ.get("VPPLB_BENCH_PATCHES", "100"))
+BARE = min(1000, 10 * FRONTENDS)
 """Statuses that a client writes which does nothing else, with nothing else at work."""
-STILL = 20.0
+STILL = float(os.environ.get("VPPLB_BENCH_STILL", "20"))
 """Seconds of steady state that are watched."""
 CALM = 5.0
 """Seconds in which the API server gets over having been looked at, before what is timed.
@@ -214,7 +214,13 @@ async def main() -> int:
         steady, doomed = (
             stack.enter_context(Nginx(folder / name, deferred=True)) for name in ("a", "b")
         )
-        fleet = Fleet(frontends=FRONTENDS, port=steady.port, doomed_port=doomed.port, check=CHECK)
+        fleet = Fleet(
+            frontends=FRONTENDS,
+            doomed=max(1, FRONTENDS // 10),
+            port=steady.port,
+            doomed_port=doomed.port,
+            check=CHECK,
+        )
         print(f"{fleet.size} Backends in {fleet.frontends} Frontends, {CHECK} each second, fall 1")
         plane.kubectl("create", "namespace", fleet.namespace)
         async with await KubeClient.from_config(plane.kubeconfig) as client:

@@ -53,7 +53,7 @@ of packets meanwhile."""
 VIPS = int(os.environ.get("VPPLB_BENCH_VIPS", "1000"))
 SERVERS = 10
 ROUNDS = int(os.environ.get("VPPLB_BENCH_ROUNDS", "5"))
-CHANGES = 500
+CHANGES = int(os.environ.get("VPPLB_BENCH_CHANGES", "500"))
 CALLS = 3000
 """In a burst, while packets are counted."""
 VPPLB = Path(sys.executable).parent / "vpplb"

@@ -9,6 +9,7 @@ permission fails a test.
 import json
 import os
 import secrets
+import signal
 import ssl
 import subprocess
 from collections.abc import Iterator
@@ -38,12 +39,25 @@ class ControlPlane:
 
     `kubeconfig` is an administrator's, `operator_kubeconfig` and `agent_kubeconfig` are those of
     the chart's ServiceAccounts; their contexts' namespace is the one the chart is "installed" in.
+    `server` is the API server's process and `store` etcd's, None where a cluster was given.
     """
 
     kubeconfig: Path
     operator_kubeconfig: Path
     agent_kubeconfig: Path
     kubectl: Kubectl
+    server: Program | None = None
+    store: Program | None = None
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Stop the API server in its tracks: it answers nothing, and its connections stay open."""
+        assert self.server is not None, "a cluster that was given is not stopped"
+        os.kill(self.server.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self.server.pid, signal.SIGCONT)
 
 
 @contextmanager
@@ -52,7 +66,11 @@ def control_plane(directory: Path, say: Say) -> Iterator[ControlPlane]:
     programs = ensure(CONTROL_PLANE, say)
     given = os.environ.get("VPPLB_TEST_KUBECONFIG") or os.environ.get("KUBECONFIG")
     with ExitStack() as stack:
-        admin = Path(given) if given else stack.enter_context(_api_server(directory, programs))
+        server = store = None
+        if given:
+            admin = Path(given)
+        else:
+            admin, server, store = stack.enter_context(_api_server(directory, programs))
         kubectl = Kubectl(programs["kubectl"], admin)
         _install(kubectl, programs["helm"])
         yield ControlPlane(
@@ -60,6 +78,8 @@ def control_plane(directory: Path, say: Say) -> Iterator[ControlPlane]:
             operator_kubeconfig=account_kubeconfig(directory, kubectl, "vpplb-operator"),
             agent_kubeconfig=account_kubeconfig(directory, kubectl, "vpplb-agent"),
             kubectl=kubectl,
+            server=server,
+            store=store,
         )
 
 
@@ -75,13 +95,15 @@ def fresh_namespace(plane: ControlPlane) -> Iterator[Kubectl]:
 
 
 @contextmanager
-def _api_server(directory: Path, programs: dict[str, Path]) -> Iterator[Path]:
-    """Run etcd and kube-apiserver; give the administrator's kubeconfig."""
+def _api_server(
+    directory: Path, programs: dict[str, Path]
+) -> Iterator[tuple[Path, Program, Program]]:
+    """Run etcd and kube-apiserver; give the administrator's kubeconfig, the server, and etcd."""
     store = f"http://127.0.0.1:{free_port()}"
     port = free_port()
     token = secrets.token_hex(16)
     with (
-        Program(_etcd(programs["etcd"], directory, store), log=directory / "etcd.log"),
+        Program(_etcd(programs["etcd"], directory, store), log=directory / "etcd.log") as etcd,
         Program(
             _kube_apiserver(programs["kube-apiserver"], directory, store, port, token),
             log=directory / "kube-apiserver.log",
@@ -95,7 +117,7 @@ def _api_server(directory: Path, programs: dict[str, Path]) -> Iterator[Path]:
             "certificate-authority": str(certificate),
         }
         _write_kubeconfig(admin, cluster, token, "default")
-        yield admin
+        yield admin, server, etcd
 
 
 def _etcd(program: Path, directory: Path, store: str) -> list[str | Path]:

@@ -18,8 +18,8 @@ _VIPS = int(IPv4Address("10.200.0.0"))
 class Fleet:
     """So many `frontends` of `each` backends, checked once an `interval` by a `check`.
 
-    The first tenth of the frontends has its backends on `doomed_port`, so that they die when one
-    program ends, the others on `port`. Every backend has an address of its own on loopback.
+    The first `doomed` of the frontends have their backends on `doomed_port`, so that they die when
+    one program ends, the others on `port`. Every backend has an address of its own on loopback.
     """
 
     frontends: int
@@ -29,16 +29,12 @@ class Fleet:
     check: str = "HTTP"
     interval: str = "1s"
     namespace: str = "fleet"
+    doomed: int
 
     @property
     def size(self) -> int:
         """Return the number of backends."""
         return self.frontends * self.each
-
-    @property
-    def doomed(self) -> int:
-        """Return how many frontends die together."""
-        return max(1, self.frontends // 10)
 
     @property
     def addresses(self) -> list[str]:

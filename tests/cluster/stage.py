@@ -126,14 +126,30 @@ class ServiceProcess:
 def electing(identity: str, lease: str = "", duration: str = "15s") -> list[str]:
     """Return an operator's options for an election of its stage's alone, under a name that lasts.
 
-    So an operator that is started again after a crash takes its own lease at once.
+    So an operator that is started again after a crash takes its own lease at once. Agents are
+    reached on a port of loopback.
     """
     return [
         f"--lease-namespace={SYSTEM_NAMESPACE}",
         f"--lease-name={lease or f'operator-{secrets.token_hex(3)}'}",
         f"--lease-duration={duration}",
         f"--identity={identity}",
+        f"--direct-address=127.0.0.1:{free_port()}",
+        f"--agent-account={SYSTEM_NAMESPACE}/vpplb-agent",
     ]
+
+
+def direct_token(kubectl: Kubectl, node: str, directory: Path) -> Path:
+    """Write an agent's token for the direct road, bound to its node; return its path.
+
+    The Node must be there. A kubelet would renew it.
+    """
+    path = directory / f"{node}.token"
+    bound = ("--bound-object-kind=Node", f"--bound-object-name={node}", "--duration=24h")
+    system = kubectl.within(SYSTEM_NAMESPACE)
+    path.touch(mode=0o600)
+    path.write_text(system("create", "token", "vpplb-agent", "--audience=vpplb-direct", *bound))
+    return path
 
 
 class NodeStage:
@@ -152,13 +168,10 @@ class NodeStage:
         self.node = f"node-{secrets.token_hex(3)}"
         self.vpp = vpp
         self.tap = tap
-        self.kubectl.apply(_node(self.node))
+        self.kubectl.apply(make_node(self.node))
+        election = election or electing("operator")
         self.operator = ServiceProcess(
-            "operator",
-            plane.operator_kubeconfig,
-            directory,
-            *(election or electing("operator")),
-            *args,
+            "operator", plane.operator_kubeconfig, directory, *election, *args
         )
         self.agent = ServiceProcess(
             "agent",
@@ -169,6 +182,8 @@ class NodeStage:
             f"--vpp-stats-socket={vpp.socket.with_name('stats.sock')}",
             f"--state-file={directory / 'agent.json'}",
             f"--lease-namespace={SYSTEM_NAMESPACE}",
+            *(option for option in election if option.startswith("--lease-name=")),
+            f"--direct-token-file={direct_token(self.kubectl, self.node, directory)}",
             # Whatever reaches VPP in these tests is a reaction, not the regular comparison.
             "--sync-interval=1h",
             *args,
@@ -203,7 +218,8 @@ def stage(
         yield running
 
 
-def _node(name: str) -> dict[str, object]:
+def make_node(name: str) -> dict[str, object]:
+    """Return a Node with its name as a label."""
     return {
         "apiVersion": "v1",
         "kind": "Node",

@@ -22,7 +22,7 @@ _OURS = str(Path(vpplb.__file__).parent)
 async def loaded(frontends: int) -> AsyncIterator[LocalOperator]:
     """Give an operator that has a fleet, on an API server in memory; all backends are up."""
     operator = LocalOperator()
-    fleet = Fleet(frontends=frontends, port=80, doomed_port=81, namespace="default")
+    fleet = Fleet(frontends=frontends, doomed=0, port=80, doomed_port=81, namespace="default")
     # As after a restart: so nothing is announced, which at ten events a second takes long.
     shown: dict[ObjectKind, Raw] = {
         ObjectKind.BACKEND: {"status": {"state": "up", "since": "2026-01-01T00:00:00.000000Z"}},

@@ -29,6 +29,7 @@ async def run(
     with CountingHttpServer(address="0.0.0.0") as server:
         fleet = Fleet(
             frontends=30,
+            doomed=3,
             port=server.port,
             doomed_port=server.port,
             namespace=namespace.namespace,

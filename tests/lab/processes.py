@@ -31,7 +31,7 @@ class Program:
     ) -> None:
         self.name = Path(argv[0]).name
         self.log = log
-        self._argv = ["setpriv", "--pdeathsig", "KILL", *map(str, argv)]
+        self.argv = ["setpriv", "--pdeathsig", "KILL", *map(str, argv)]
         # Servers of tests and benchmarks are on this machine.
         self._env = {"VPPLB_ALLOW_LOOPBACK": "true", **os.environ, **(env or {})}
         self._process = self._launch()
@@ -87,7 +87,7 @@ class Program:
         self._started = time.time()
         with self.log.open("ab") as log:
             return subprocess.Popen(
-                self._argv,
+                self.argv,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -328,3 +328,14 @@ async def test_a_restart_with_the_same_leader_writes_nothing() -> None:
         await asyncio.sleep(2 * HEARD_SPACING)
         assert writes(again) == before
     assert again.server.status(ObjectKind.DATAPLANE, NODE)["direct"] == agent.status["direct"]
+
+
+async def test_a_leader_whom_only_the_last_agent_has_heard_is_not_said_to_be_heard() -> None:
+    async with carrying() as agent:
+        agent.operators.lead(5)
+        await asyncio.sleep(2 * HEARD_SPACING)
+    again = LocalAgent(agent.server, agent.lb)
+    again.see("web", decided(WEB, order=(5, 1)))
+    async with again:
+        await asyncio.sleep(LOST_AFTER + 1)
+        assert "direct" not in again.status

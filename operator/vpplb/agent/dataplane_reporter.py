@@ -91,6 +91,7 @@ class DataplaneReporter(SyncLog):
         self._vpp = DataplaneVpp()
         self._reason = "not connected yet"
         self._direct: DataplaneDirect | None = None
+        self._led = False
         self._settings_error = ""
         self._strange: tuple[str, ...] = ()
         self._owned: str | None = None
@@ -125,7 +126,15 @@ class DataplaneReporter(SyncLog):
     def begin(self) -> None:
         """All frontends are known: from now on the status is written."""
         self._begun = True
+        # What the last agent said of its leader stands for as long as ours mostly is there by then.
+        asyncio.get_running_loop().call_later(LOST_AFTER, self._forget_unheard)
         self._submit_soon()
+
+    def _forget_unheard(self) -> None:
+        """Say no more that a leader is heard of whom only the last agent has heard."""
+        if not self._led and self._direct is not None:
+            self._direct = None
+            self._submit_soon()
 
     def on_upsert(self, kind: ObjectKind, old: CachedObject | None, new: CachedObject) -> None:
         if kind != ObjectKind.DATAPLANE or new.key != self._key:
@@ -156,7 +165,7 @@ class DataplaneReporter(SyncLog):
 
     def set_direct(self, operator: str | None) -> None:
         """Take note which operator leads and hears us; None: none does, so the status counts."""
-        loop, before = asyncio.get_running_loop(), self._direct
+        loop, before, self._led = asyncio.get_running_loop(), self._direct, operator is not None
         if operator is None:
             self._direct = None
             self._news.set_spacing(SPACING)

@@ -24,6 +24,7 @@ def log_transition(transition: HealthTransition) -> None:
             "to": transition.to_state.value,
             "code": transition.code,
             "detail": transition.detail,
+            "at": transition.at.isoformat(),
         },
     )
 

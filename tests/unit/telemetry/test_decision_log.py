@@ -31,13 +31,14 @@ def test_a_transition_is_one_line_with_its_parts_as_fields(
     )
     [record] = caplog.records
     assert record.getMessage() == line
-    fields = ("backend", "from", "to", "code", "detail")
+    fields = ("backend", "from", "to", "code", "detail", "at")
     assert [getattr(record, field) for field in fields] == [
         "default/a",
         "up",
         "down",
         code,
         detail,
+        NOON.isoformat(),
     ]
 
 
