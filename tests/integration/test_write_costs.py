@@ -81,6 +81,7 @@ async def test_all_writes_together_are_bounded_and_what_costs_none_is_not() -> N
             writer.submit_status(FRONTEND, key(name), lambda: {"state": "down"}, DOWN)
         await asyncio.sleep(0.05)
         assert len(server.requests) == 10 + 50 + 15, "agents wait for them"
+        assert writer.tokens == pytest.approx(-15, abs=1)
         await asyncio.sleep(1)
         assert len(server.requests) == 10 + 50 + 15, "others wait now"
         await asyncio.sleep(60)

@@ -151,6 +151,7 @@ class Operator:
             api_age=client.health.age,
             api_trouble=lambda: client.health.trouble,
             writes_due=lambda: self._core.writer.pending,
+            write_tokens=lambda: self._core.writer.tokens,
             processes=self._prober.count_processes,
             prober=self._prober.find_trouble,
         )

@@ -328,9 +328,10 @@ class WorkQueue(Generic[K]):
             await asyncio.sleep(max(0.001, self._busy_until - clock()))
 
     async def _wait_for_gap(self) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(IN_ADVANCE):  # then the urgent take all that there is
-                await self._wait_for_tokens(1)
+        if self.tokens < 1:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(IN_ADVANCE):  # then the urgent take all that there is
+                    await self._wait_for_tokens(1)
         with suppress(TimeoutError):
             async with asyncio.timeout(GAP):
                 await self._urgent.join()

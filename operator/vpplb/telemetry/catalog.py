@@ -97,7 +97,14 @@ API_AGE = GaugeSpec(
     "vpplb_api_last_success_seconds",
     "Time since the API server last answered a request that is not a watch.",
 )
-WRITES_DUE = GaugeSpec("vpplb_status_writes_due", "Objects whose status is still to be written.")
+WRITES_DUE = GaugeSpec(
+    "vpplb_status_writes_due", "Objects whose status is still to be written, or gathers for that."
+)
+WRITE_TOKENS = GaugeSpec(
+    "vpplb_status_write_tokens",
+    "Statuses that may be written at once by --status-writes-per-second; less than 1: those that no"
+    " agent waits for wait.",
+)
 PROBE_WORKERS = GaugeSpec("vpplb_probe_workers", "Probing processes that work.")
 BACKEND_STATE = GaugeSpec(
     "vpplb_backend_state{namespace,backend,state}",
@@ -236,7 +243,7 @@ VIP_PACKETS = CounterSpec(
     " made anew.",
 )
 
-VITAL_METRICS = (LOOP_LAG, WATCH_AGE, API_AGE, WRITES_DUE, PROBE_WORKERS)
+VITAL_METRICS = (LOOP_LAG, WATCH_AGE, API_AGE, WRITES_DUE, WRITE_TOKENS, PROBE_WORKERS)
 OPERATOR_METRICS = (
     BACKEND_STATE,
     BACKEND_TRANSITIONS,

@@ -59,10 +59,10 @@ class ProcessHealth(Collector):
     """The figures of one program; what it does not have is left out.
 
     `watch_ages` gives by kind, and `api_age`, the seconds since the API server last answered, and
-    `api_trouble` why it does not;
-    `writes_due` how many objects have a status that is still to be written; `processes` how many
-    probing processes work, and how many should, and `prober` what keeps them from it. Figures are
-    read on the program's loop.
+    `api_trouble` why it does not; `writes_due` how many objects have a status that is still to be
+    written, and `write_tokens` how many may be at once; `processes` how many probing processes
+    work, and how many should, and `prober` what keeps them from it. Figures are read on the
+    program's loop.
     """
 
     lag: LoopLag = field(default_factory=LoopLag)
@@ -70,6 +70,7 @@ class ProcessHealth(Collector):
     api_age: Callable[[], float] | None = None
     api_trouble: Callable[[], str] = str
     writes_due: Callable[[], int] | None = None
+    write_tokens: Callable[[], float] | None = None
     processes: Callable[[], tuple[int, int]] | None = None
     prober: Callable[[], str | None] = lambda: None
 
@@ -99,6 +100,8 @@ class ProcessHealth(Collector):
             yield _make_gauge(catalog.API_AGE, self.api_age())
         if self.writes_due is not None:
             yield _make_gauge(catalog.WRITES_DUE, self.writes_due())
+        if self.write_tokens is not None:
+            yield _make_gauge(catalog.WRITE_TOKENS, self.write_tokens())
         if self.processes is not None:
             yield _make_gauge(catalog.PROBE_WORKERS, self.processes()[0])
 

@@ -41,7 +41,13 @@ def test_the_programs_serve_exactly_what_the_catalogue_lists() -> None:
     register_packets(registry, dict, dict)
     register_operators(registry, list)
     register_direct(registry, lambda: DirectFigures(agents=1, sent=1, heard=1, refused={}, age=1))
-    health = ProcessHealth(watch_ages=dict, api_age=float, writes_due=int, processes=lambda: (0, 0))
+    health = ProcessHealth(
+        watch_ages=dict,
+        api_age=float,
+        writes_due=int,
+        write_tokens=float,
+        processes=lambda: (0, 0),
+    )
     registry.register(health)
     served = {
         (family.name, family.type, family.documentation)

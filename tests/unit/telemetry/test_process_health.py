@@ -34,6 +34,7 @@ class MeasuredProgram:
             watch_ages=lambda: self.ages,
             api_age=lambda: self.api_age,
             writes_due=lambda: 7,
+            write_tokens=lambda: -2.5,
             processes=lambda: self.processes,
             prober=lambda: self.trouble,
         )
@@ -72,6 +73,7 @@ def test_the_metrics_say_the_same() -> None:
         'vpplb_watch_age_seconds{kind="frontends"} 0.5',
         "vpplb_api_last_success_seconds 1.5",
         "vpplb_status_writes_due 7.0",
+        "vpplb_status_write_tokens -2.5",
         "vpplb_probe_workers 2.0",
     ):
         assert line in lines
