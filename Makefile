@@ -30,8 +30,9 @@ test: $(DEV) ## Run every test that this machine can run (ARGS are pytest's).
 	@$(BIN)/pytest $(ARGS)
 
 .PHONY: quick
-quick: $(DEV) ## Run the unit, property and scenario tests: half a minute.
-	@$(BIN)/pytest -n auto --dist worksteal tests/unit tests/property tests/scenarios tests/architecture $(ARGS)
+quick: $(DEV) ## Run the unit, property and scenario tests, with a quarter of the examples.
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest -n auto --dist worksteal --hypothesis-profile=quick \
+		tests/unit tests/property tests/scenarios tests/architecture $(ARGS)
 
 .PHONY: check
 check: format lint types imports ## All four checks below.

@@ -7,24 +7,25 @@ from collections import defaultdict
 from collections.abc import Generator, Iterator
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 
 from cluster.binaries import Missing
 from cluster.control_plane import ControlPlane, fresh_namespace
 from cluster.control_plane import control_plane as run_control_plane
 from cluster.kubectl import Kubectl
+from data.examples import QUICK, WHOLE
 
 IN_CI = os.environ.get("CI", "").lower() not in ("", "0", "false")
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Say that there is no event loop (looptime asks in every test, which would make one)."""
     # Servers of tests are on this machine; what refuses them without the flag sees to that itself.
     os.environ["VPPLB_ALLOW_LOOPBACK"] = "true"
     asyncio.get_event_loop_policy().set_event_loop(None)
-    # The first text that Hypothesis draws on a machine takes a second: it makes tables of Unicode.
-    settings.register_profile("vpplb", suppress_health_check=[HealthCheck.too_slow], deadline=None)
-    settings.load_profile("vpplb")
+    settings.register_profile("whole", WHOLE)
+    settings.register_profile("quick", QUICK)
+    settings.load_profile(config.getoption("--hypothesis-profile") or "whole")
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

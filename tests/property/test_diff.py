@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data.examples import examples
 from fakes.load_balancer import FakeLoadBalancer
 from in_memory.planned import diff
 from vpplb.model.vip import (
@@ -27,7 +28,7 @@ from vpplb.plan.render import call_text
 PREFIXES: tuple[IPNetwork, ...] = (IPv4Network("192.0.2.1/32"), IPv6Network("2001:db8::/64"))
 PORTS = ((VipProtocol.TCP, 80), (VipProtocol.UDP, 80), (VipProtocol.TCP, 443))
 pytestmark = pytest.mark.slow
-FEW = settings(max_examples=50, deadline=None)
+FEW = settings(max_examples=examples(50))
 """The machine may be slow; each run has other examples."""
 SERVERS = {
     Encap.GRE4: [ip_address(f"10.0.0.{n}") for n in (1, 2, 10)],

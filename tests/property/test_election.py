@@ -15,6 +15,7 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
+from data.examples import examples
 from fakes.clock import LoopClock
 from fakes.lease_line import KEY, LeaseLine, LeaseStore
 from vpplb.direct.operator_directory import PREFIX
@@ -323,7 +324,7 @@ skews = st.lists(st.sampled_from([0.0, -7200.0, 3600.0, 1e7]), min_size=MEMBERS,
 
 
 @pytest.mark.slow
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25))
 @given(skews, courses(st.one_of(lines, restarts)))
 def test_never_two_with_bad_lines_and_restarts_and_one_leads_in_the_end(
     skews: list[float], course: list[tuple[float, Action]]
@@ -332,7 +333,7 @@ def test_never_two_with_bad_lines_and_restarts_and_one_leads_in_the_end(
 
 
 @pytest.mark.slow
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25))
 @given(skews, courses(st.one_of(lines, people)))
 def test_never_two_with_bad_lines_and_people_who_edit_or_delete_the_lease(
     skews: list[float], course: list[tuple[float, Action]]
@@ -357,7 +358,7 @@ scopes = st.lists(
 
 
 @pytest.mark.slow
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15))
 @given(skews, scopes, courses(st.one_of(lines, restarts)))
 def test_never_two_that_serve_one_namespace_and_nobody_waits_for_nothing(
     skews: list[float], scopes: list[ServedScope], course: list[tuple[float, Action]]
@@ -366,7 +367,7 @@ def test_never_two_that_serve_one_namespace_and_nobody_waits_for_nothing(
 
 
 @pytest.mark.slow
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15))
 @given(skews, scopes, courses(st.one_of(lines, people)))
 def test_never_two_that_serve_one_namespace_whatever_people_do_to_the_lease(
     skews: list[float], scopes: list[ServedScope], course: list[tuple[float, Action]]

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from data.examples import examples
 from data.objects import backend, frontend, health_check, key, pool
 from in_memory.world import World
 from vpplb.health.machine import HealthCounter, count_result
@@ -164,7 +165,7 @@ def probes(event: tuple[Iterable[str], ProbeResponse]) -> list[tuple[str, ProbeR
 
 @pytest.mark.slow
 async def test_the_sums_are_right_and_no_silence_takes_weight_while_suspected() -> None:
-    @settings(deadline=None, max_examples=60)
+    @settings(max_examples=examples(60))
     @given(happening=st.lists(events, max_size=25), fall=st.sampled_from((1, 2, 3)))
     def holds(happening: list[tuple[Iterable[str], ProbeResponse] | float], fall: int) -> None:
         simulation = Simulation(fall)
@@ -196,7 +197,7 @@ async def test_the_sums_are_right_and_no_silence_takes_weight_while_suspected() 
 
 @pytest.mark.slow
 async def test_blindness_from_any_moment_on_takes_no_weight_and_ends_with_everybody_back() -> None:
-    @settings(deadline=None, max_examples=40)
+    @settings(max_examples=examples(40))
     @given(
         order=st.lists(st.sampled_from(NAMES), min_size=40, max_size=80),
         back=st.permutations(NAMES),
@@ -235,7 +236,7 @@ cadences = st.fixed_dictionaries(
 
 @pytest.mark.slow
 async def test_with_real_schedules_a_link_that_goes_and_comes_back_takes_no_weight() -> None:
-    @settings(deadline=None, max_examples=10, phases=set(Phase) - {Phase.shrink, Phase.explain})
+    @settings(max_examples=examples(10), phases=set(Phase) - {Phase.shrink, Phase.explain})
     @given(
         one=cadences,
         other=cadences,

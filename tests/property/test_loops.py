@@ -6,6 +6,7 @@ from typing import NamedTuple
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data.examples import examples
 from data.objects import backend, frontend, key, vip
 from in_memory.world import Object, World
 from vpplb.model.names import ObjectKey
@@ -107,7 +108,7 @@ def _comes_back(packet: Packet, vips: Vips) -> bool:
 
 
 async def test_no_packet_comes_back_and_what_is_tied_is_judged_together() -> None:
-    settings(max_examples=60)(given(steps=steps)(_holds))()
+    settings(max_examples=examples(60))(given(steps=steps)(_holds))()
 
 
 def _holds(steps: list[tuple[Object, bool]]) -> None:

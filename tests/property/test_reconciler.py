@@ -19,6 +19,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from data.examples import examples
 from data.objects import backend, frontend, health_check, key, vip
 from in_memory.world import Object, World
 from property.naive import Naive
@@ -260,9 +261,8 @@ class OperatorLife(RuleBasedStateMachine):
 
 
 QUICK = settings(
-    max_examples=40,
+    max_examples=examples(40),
     stateful_step_count=30,
-    deadline=None,
     # A failure of thirty steps can be read as it is; making it shorter takes minutes.
     phases=set(Phase) - {Phase.shrink, Phase.explain},
     suppress_health_check=[Hypothesis.too_slow],
@@ -291,7 +291,7 @@ def _decided(world: World) -> dict[ObjectKey, object]:
 
 @pytest.mark.slow
 async def test_the_order_in_which_objects_arrive_decides_nothing() -> None:
-    @settings(QUICK, max_examples=50)
+    @settings(QUICK, max_examples=examples(50))
     @given(
         arriving=st.lists(
             objects, min_size=6, max_size=12, unique_by=lambda one: (type(one), one.key)

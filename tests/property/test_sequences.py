@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
+from data.examples import examples
 from in_memory.syncer import Listener
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import (
@@ -381,9 +382,8 @@ def test_at_no_call_a_vip_loses_its_last_server_nor_an_untouched_server_its_shar
     run_state_machine_as_test(
         Sequences,
         settings=settings(
-            max_examples=80,
+            max_examples=examples(80),
             stateful_step_count=15,
-            deadline=None,
             suppress_health_check=list(HealthCheck),
             phases=[Phase.explicit, Phase.generate, Phase.shrink],
         ),

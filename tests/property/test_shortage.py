@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data.examples import examples
 from vpplb.model.check import CheckSpec, HttpProbe, ProbeCadence
 from vpplb.model.names import ObjectKey
 from vpplb.probers.check_loop import CheckLoop
@@ -22,7 +23,7 @@ CADENCE = ProbeCadence(
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=examples(15))
 @given(st.lists(st.floats(0.0, 3.0), min_size=30, max_size=50))
 def test_no_more_than_some_results_in_a_row_are_discarded(gaps: list[float]) -> None:
     now = 1000.0

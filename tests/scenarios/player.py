@@ -55,7 +55,8 @@ class Scenario:
 def scenarios() -> list[Scenario]:
     """Read all cases."""
     texts = [(SCENARIOS / f"{name}.yaml").read_text() for name in FILES]
-    return [Scenario(**case) for text in texts for case in yaml.safe_load(text)]
+    cases = [case for text in texts for case in yaml.load(text, Loader=yaml.CSafeLoader)]
+    return [Scenario(**case) for case in cases]
 
 
 class ScenarioStage:

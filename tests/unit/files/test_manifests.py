@@ -64,6 +64,10 @@ def write(folder: Path, **files: str) -> None:
         (folder / f"{name}.yaml").write_text(text)
 
 
+def give_stdin(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(text.encode())))
+
+
 def lines(loaded: LoadedManifests, folder: Path) -> list[str]:
     return [str(finding).removeprefix(f"{folder}/") for finding in loaded.findings]
 
@@ -196,7 +200,7 @@ def test_a_file_given_twice_is_read_once(tmp_path: Path) -> None:
 
 def test_standard_input_is_read_for_a_dash(monkeypatch: pytest.MonkeyPatch) -> None:
     text = BACKEND.format(name="a").replace("192.0.2.1", "x")
-    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(text.encode())))
+    give_stdin(monkeypatch, text)
     [finding] = load_manifests([STDIN]).findings
     assert (finding.file, finding.line) == ("<stdin>", 6)
 
@@ -254,10 +258,12 @@ def everything_with(value: str) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("value", HOSTILE, ids=lambda value: value[:20])
-def test_no_value_in_no_place_is_more_than_a_finding(value: str, tmp_path: Path) -> None:
+def test_no_value_in_no_place_is_more_than_a_finding(
+    value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for text in everything_with(value):
-        write(tmp_path, a=text)
-        loaded = load_manifests([tmp_path])
+        give_stdin(monkeypatch, text)
+        loaded = load_manifests([STDIN])
         assert all(1 <= finding.line <= text.count("\n") + 1 for finding in loaded.findings)
 
 

@@ -251,6 +251,7 @@ async def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SlowDisk:
     return SlowDisk(tmp_path, monkeypatch)
 
 
+@pytest.mark.looptime
 async def test_what_is_kept_is_on_disk_at_once_and_no_second_time(kept: SlowDisk) -> None:
     async with kept.running():
         kept.store.save_soon()
@@ -262,6 +263,7 @@ async def test_what_is_kept_is_on_disk_at_once_and_no_second_time(kept: SlowDisk
     assert len(kept.saved) == 1
 
 
+@pytest.mark.looptime
 async def test_however_often_something_is_to_be_kept_it_is_written_twice_a_second(
     kept: SlowDisk,
 ) -> None:
@@ -275,6 +277,7 @@ async def test_however_often_something_is_to_be_kept_it_is_written_twice_a_secon
     assert min(gaps) >= SPACING - 0.01
 
 
+@pytest.mark.looptime
 async def test_a_disk_that_stands_still_holds_up_nobody_and_then_has_the_newest(
     kept: SlowDisk,
 ) -> None:

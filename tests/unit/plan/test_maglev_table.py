@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data import transcripts
+from data.examples import examples
 from vpplb.model.vip import IPAddress
 from vpplb.plan.maglev_table import (
     EMPTY,
@@ -74,7 +75,6 @@ def test_shares_are_those_of_every_recorded_dump() -> None:
         assert count_buckets(weights, length) == buckets, where
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2**64 - 1))
 def test_hash_is_xxh64_of_the_eight_little_endian_bytes_with_vpps_seed(value: int) -> None:
     assert xxh64(value) == xxhash.xxh64_intdigest(value.to_bytes(8, "little"), SEED)
@@ -123,7 +123,7 @@ def test_a_weight_that_no_vpp_takes_is_refused(weight: int) -> None:
         fill_table(servers(weight), 16)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25))
 @given(
     st.dictionaries(st.ip_addresses(v=4), st.integers(0, 100), min_size=1, max_size=8),
     st.sampled_from([1, 2, 64, 1024]),
@@ -132,7 +132,7 @@ def test_shares_add_up_to_the_table(weights: dict[IPAddress, int], length: int) 
     assert sum(count_buckets(weights, length).values()) == (length if any(weights.values()) else 0)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50))
 @given(
     st.dictionaries(st.ip_addresses(), st.integers(0, 255), max_size=6),
     st.sampled_from([1, 2, 64, 256, 1024]),
@@ -160,7 +160,7 @@ def naive_distortion(weights: Mapping[IPAddress, int], length: int) -> float:
     )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100))
 @given(
     st.dictionaries(st.ip_addresses(), st.integers(0, 100), max_size=12),
     st.sampled_from([1, 2, 64, 256, 1024]),

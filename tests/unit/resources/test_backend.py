@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data.examples import examples
 from vpplb.model.health import BackendHealth, HealthState, HealthTransition
 from vpplb.model.names import ObjectKey
 from vpplb.resources.backend import dump_health, load_health
@@ -70,7 +71,7 @@ def test_is_written_as_the_contract_says_without_what_is_not_known() -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40))
 @given(health=healths)
 def test_what_is_read_is_what_was_written(health: BackendHealth) -> None:
     written = json.loads(json.dumps(dump_health(health).dump_json()))

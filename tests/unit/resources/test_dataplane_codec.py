@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data.examples import examples
 from vpplb.model.decision_order import LATEST, UNORDERED, DecisionOrder
 from vpplb.model.vip import AppServer, Encap, IPAddress, Vip, VipId, VipProtocol, VipSettings
 from vpplb.resources.dataplane_codec import dump_dataplane, dump_order, load_dataplane, load_order
@@ -72,7 +73,7 @@ def test_has_everything_and_nothing_else_servers_in_numeric_order() -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40))
 @given(vip_id=vip_ids, vip=vips)
 def test_what_is_read_is_what_was_written(vip_id: VipId, vip: Vip) -> None:
     written = json.loads(json.dumps(dump_dataplane(vip_id, vip)))
@@ -80,7 +81,7 @@ def test_what_is_read_is_what_was_written(vip_id: VipId, vip: Vip) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40))
 @given(one=st.tuples(vip_ids, vips), other=st.tuples(vip_ids, vips))
 def test_revisions_are_equal_exactly_where_all_else_is(
     one: tuple[VipId, Vip], other: tuple[VipId, Vip]

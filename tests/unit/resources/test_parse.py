@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data.examples import examples
 from data.manifests import (
     RefusedCase,
     accepted,
@@ -180,7 +181,7 @@ def test_never_raises_whatever_the_object(raw: dict[str, object]) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 @given(base=bases, metadata=json, data=st.data())
 def test_never_raises_whatever_a_field(
     base: dict[str, object], metadata: object, data: st.DataObject

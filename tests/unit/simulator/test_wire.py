@@ -2,7 +2,7 @@ import struct
 from ipaddress import IPv4Address, IPv6Address
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from vpplb.simulator import wire
@@ -27,7 +27,6 @@ ADD_SERVER = {
 }
 
 
-@settings(deadline=None)
 @given(st.ip_addresses())
 def test_addresses_are_encoded_by_their_size_and_kept_as_numbers(
     address: IPv4Address | IPv6Address,
@@ -67,7 +66,6 @@ def test_texts_of_fixed_size_are_cut_to_leave_room_for_their_end() -> None:
     assert wire.LAYOUTS["sockclnt_create"].unpack(packed)["name"] == "x" * 63
 
 
-@settings(deadline=None)
 @given(st.lists(st.binary(max_size=40), max_size=5), st.integers(1, 50))
 def test_frames_are_found_however_the_stream_is_cut(messages: list[bytes], size: int) -> None:
     stream = b"".join(frame_message(message) for message in messages)
