@@ -91,6 +91,7 @@ def _apply(plane: ControlPlane, manifests: list[dict[str, Any]], *args: str) -> 
         ("agnet.enabled=false", "agnet"),
         ("direct.tokenSeconds=60", "tokenSeconds"),
         ("operator.directPort=0", "directPort"),
+        ("operator.statusWritesPerSecond=-1", "statusWritesPerSecond"),
         ("networkPolicy.nodeBlocks={10.0.0.0}", "nodeBlocks"),
     ],
 )
@@ -98,6 +99,15 @@ def test_a_wrong_value_is_refused_and_named(helm: Any, value: str, named: str) -
     with pytest.raises(subprocess.CalledProcessError) as refused:
         render_chart(helm, f"--set={value}")
     assert named in refused.value.stderr
+
+
+def test_status_writes_are_bounded_by_the_chart_as_by_default(helm: Any) -> None:
+    [operator] = [one for one in render_chart(helm) if one["kind"] == "Deployment"]
+    [container] = operator["spec"]["template"]["spec"]["containers"]
+    [bound] = [
+        one.default for one in operator_command.params if one.name == "status_writes_per_second"
+    ]
+    assert f"--status-writes-per-second={bound}" in container["args"]
 
 
 def test_only_the_agent_runs_as_root_and_nobody_is_privileged(helm: Any) -> None:

@@ -194,7 +194,7 @@ probe_workers = env_option(
 )
 status_writes_per_second = env_option(
     "--status-writes-per-second",
-    default=200,
+    default=250,
     type=click.IntRange(min=0),
     help="Statuses written in a second, at most, in the long run; 0: as many as there are.",
 )

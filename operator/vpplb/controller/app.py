@@ -52,7 +52,7 @@ class OperatorOptions:
     netns: str = ""
     transition_history: int = 5
     probe_workers: int = 0
-    status_writes_per_second: int = 200
+    status_writes_per_second: int = 250
     blind_guard: bool = True
     allowed: AddressAllowances = NOTHING
     lease_namespace: str = "default"
