@@ -42,6 +42,8 @@ FRONTENDS = int(os.environ.get("VPPLB_BENCH_DOOMED", "100"))
 """That lose all their ten backends at one moment; as many lose none."""
 CLIENTS = int(os.environ.get("VPPLB_BENCH_CLIENTS", "50"))
 """Clients that load the API server, each with lists and writes one after the other."""
+LOAD = "--load"
+"""With a kubeconfig behind it: be these clients, until killed."""
 NAMESPACE = "bench-failover"
 NODE = "bench"
 SERVERS = 3
@@ -177,9 +179,11 @@ async def patches(client: KubeClient, vpp: RecordedVpp, address: str) -> list[fl
 @asynccontextmanager
 async def loaded(plane: ControlPlane) -> AsyncIterator[None]:
     """Have clients load the API server, in a process of their own."""
-    code = f"import asyncio, bench_failover as b; asyncio.run(b.load({str(plane.kubeconfig)!r}))"
-    process = await asyncio.create_subprocess_exec("nice", "-n19", sys.executable, "-c", code)
+    process = await asyncio.create_subprocess_exec(
+        *("nice", "-n19", sys.executable, __file__, LOAD, plane.kubeconfig)
+    )
     await asyncio.sleep(5)
+    assert process.returncode is None, "the clients have ended"
     try:
         yield
     finally:
@@ -303,4 +307,6 @@ async def main() -> int:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:2] == [LOAD]:
+        asyncio.run(load(sys.argv[2]))
     sys.exit(asyncio.run(main()))
