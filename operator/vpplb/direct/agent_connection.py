@@ -20,6 +20,8 @@ from vpplb.model.names import ObjectKey
 
 CLOSING = 2.0
 """Seconds that a peer has to answer when a connection is closed."""
+PIECE = 4096
+"""Bytes that are written at a time: TLS keeps for good a buffer of the largest it was given."""
 _TEXT, _PING, _PONG = 0x81, 0x89, 0x8A
 """First bytes of frames that are whole (RFC 6455, 5.2)."""
 _MOST_REASON = 123
@@ -103,8 +105,12 @@ class AgentConnection:
                 return
             frame = self._take_frame()
             if frame:
-                self._transport.write(frame)
+                self._write_frame(frame)
                 self.sent += 1
+
+    def _write_frame(self, frame: bytes) -> None:
+        for start in range(0, len(frame), PIECE):
+            self._transport.write(frame[start : start + PIECE])
 
     async def _flush_later(self) -> None:
         try:

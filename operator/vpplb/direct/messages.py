@@ -24,8 +24,7 @@ AUDIENCE = "vpplb-direct"
 PATH = "/direct/v1/nodes/{node}"
 """Path that an agent of this node connects to, with its token as `Authorization: Bearer`."""
 BATCH_SIZE = 16 * 1024
-"""Bytes of entries after which a batch is full: a whole state may be megabytes, and the memory that
-TLS once had for a message it never gives back."""
+"""Bytes of entries after which a batch is full: a whole state may be megabytes."""
 MOST_BYTES = 4 * 1024 * 1024
 """Longest message that is read."""
 
