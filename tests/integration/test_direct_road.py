@@ -183,6 +183,7 @@ def _lease_of(running: NodeStage) -> str:
 
 
 def _connected(agent: ServiceProcess) -> int:
-    page = http_get(f"{agent.http}/metrics")[1]
-    lines = [line for line in page.splitlines() if line.startswith("vpplb_direct_operators ")]
-    return int(float(lines[0].split()[1])) if lines else 0
+    """Count the operators that an agent is connected to."""
+    lines = http_get(f"{agent.http}/metrics")[1].splitlines()
+    shown = (line for line in lines if line.startswith("vpplb_direct_operator_connected{"))
+    return sum(line.endswith(" 1.0") for line in shown)

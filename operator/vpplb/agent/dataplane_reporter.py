@@ -2,12 +2,18 @@
 
 import asyncio
 import logging
-import math
 import random
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
+from vpplb.agent.dataplane_conditions import (
+    connected_condition,
+    is_declared_gone,
+    list_errors,
+    synced_condition,
+)
 from vpplb.agent.frontend_outcomes import FrontendOutcomes
+from vpplb.agent.run_debounce import RunDebounce
 from vpplb.files.owned_state_store import OwnedStateStore, format_owned
 from vpplb.kube.api_types import JsonObject, cluster_key
 from vpplb.kube.kubernetes_events import EventRecorder, ObjectEvent
@@ -19,16 +25,14 @@ from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.vip import StrangeVip, VipId, VipSettings
 from vpplb.plan.ops import ChangeKind
 from vpplb.plan.render import settings_text
-from vpplb.resources.conditions import StatusCondition, find_condition, set_condition
+from vpplb.resources.conditions import StatusCondition, set_condition
 from vpplb.resources.dataplane import (
-    AGENT_GONE,
     MOST_ERRORS,
     DataplaneDirect,
     DataplaneError,
     DataplaneFrontends,
     DataplaneStatus,
     DataplaneVpp,
-    agent_gone,
 )
 from vpplb.resources.renderer import load_conditions
 from vpplb.resources.statuses import accepted_condition
@@ -49,8 +53,6 @@ and for whoever leads next."""
 LOST_AFTER = 15.0
 """Seconds after which the status says that no leader is connected: the next one mostly is by then,
 and a thousand agents need not write twice because one operator was replaced."""
-FEW = 5
-"""So many errors are said in a condition; `errors` of the status has more."""
 SHOWN = 10
 """VIPs of others that a Dataplane names; of the rest it gives the number."""
 
@@ -144,7 +146,7 @@ class DataplaneReporter(SyncLog):
         read = read_dataplane(new.raw)
         ignored = read.value.ignored if read.value else ()
         self._accepted = accepted_condition(read.problems, ignored)
-        if not self._conditions or _is_declared_gone(new.status):
+        if not self._conditions or is_declared_gone(new.status):
             self._conditions = load_conditions(new.status)
             self._submit_soon()
         if (new.uid, new.generation) != (self._uid, self._generation):
@@ -323,86 +325,3 @@ class DataplaneReporter(SyncLog):
         self._writer.submit_status(
             ObjectKind.DATAPLANE, self._key, self.render, WritePriority.FRONTEND
         )
-
-
-def _is_declared_gone(status: Mapping[str, object]) -> bool:
-    """Whether the operator has taken this agent for gone, which is now to be put right."""
-    connected = find_condition(load_conditions(status), "Connected")
-    return connected is not None and connected.reason == AGENT_GONE
-
-
-def connected_condition(vpp: DataplaneVpp, reason: str, lapsed: bool) -> StatusCondition:
-    """Say whether VPP is connected, and for which `reason` not.
-
-    An agent whose lease has lapsed says the same as the operator, or they would undo each other.
-    """
-    if lapsed:
-        return agent_gone()
-    if vpp.connected:
-        said = f"VPP {vpp.version} answers"
-        return StatusCondition(type="Connected", status="True", reason="Connected", message=said)
-    return StatusCondition(
-        type="Connected", status="False", reason="VppUnreachable", message=reason
-    )
-
-
-def list_errors(conf_error: str, failures: Mapping[ObjectKey, str]) -> list[str]:
-    """Put into sentences what VPP refused: the plugin's settings, then frontends."""
-    return [
-        *([conf_error] if conf_error else []),
-        *(f"{key}: {error}" for key, error in sorted(failures.items())),
-    ]
-
-
-def synced_condition(
-    vpp: DataplaneVpp, reason: str, carried: int, total: int, errors: Sequence[str]
-) -> StatusCondition:
-    """Say whether `carried` of `total` frontends are all, and why not."""
-    said = f"{carried} of {total} frontends are programmed"
-    if not vpp.connected:
-        return StatusCondition(
-            type="Synced", status="Unknown", reason="VppUnreachable", message=reason
-        )
-    if errors:
-        message = f"{said}; {'; '.join(errors[:FEW])}"
-        return StatusCondition(type="Synced", status="False", reason="Failed", message=message)
-    if carried < total:
-        return StatusCondition(type="Synced", status="False", reason="Pending", message=said)
-    return StatusCondition(type="Synced", status="True", reason="Synced", message=said)
-
-
-class RunDebounce:
-    """Runs `action` soon, once, however often it is asked for before then.
-
-    `action` is synchronous: what it decides is decided before anything else runs. From one run
-    to the next there are at least `spacing` seconds.
-    """
-
-    def __init__(self, action: Callable[[], None], spacing: float) -> None:
-        self._action, self._spacing = action, spacing
-        self._last = -math.inf
-        self._pending: asyncio.Handle | None = None
-
-    def set_spacing(self, spacing: float) -> None:
-        """Keep another distance from now on, but for a run that is pending."""
-        self._spacing = spacing
-
-    def request_run(self) -> None:
-        if self._pending is not None:
-            return
-        loop = asyncio.get_running_loop()
-        earliest = self._last + self._spacing
-        if loop.time() < earliest:
-            self._pending = loop.call_at(earliest, self._run)
-        else:
-            self._pending = loop.call_soon(self._run)
-
-    def run_now(self) -> None:
-        if self._pending is not None:
-            self._pending.cancel()
-            self._run()
-
-    def _run(self) -> None:
-        self._pending = None
-        self._last = asyncio.get_running_loop().time()
-        self._action()

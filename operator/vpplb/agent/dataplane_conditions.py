@@ -1,0 +1,57 @@
+"""The conditions of a Dataplane, in words: whether VPP is connected, and as it should be."""
+
+from collections.abc import Mapping, Sequence
+
+from vpplb.model.names import ObjectKey
+from vpplb.resources.conditions import StatusCondition, find_condition
+from vpplb.resources.dataplane import AGENT_GONE, DataplaneVpp, agent_gone
+from vpplb.resources.renderer import load_conditions
+
+FEW = 5
+"""So many errors are said in a condition; `errors` of the status has more."""
+
+
+def is_declared_gone(status: Mapping[str, object]) -> bool:
+    """Whether the operator has taken this agent for gone, which is now to be put right."""
+    connected = find_condition(load_conditions(status), "Connected")
+    return connected is not None and connected.reason == AGENT_GONE
+
+
+def connected_condition(vpp: DataplaneVpp, reason: str, lapsed: bool) -> StatusCondition:
+    """Say whether VPP is connected, and for which `reason` not.
+
+    An agent whose lease has lapsed says the same as the operator, or they would undo each other.
+    """
+    if lapsed:
+        return agent_gone()
+    if vpp.connected:
+        said = f"VPP {vpp.version} answers"
+        return StatusCondition(type="Connected", status="True", reason="Connected", message=said)
+    return StatusCondition(
+        type="Connected", status="False", reason="VppUnreachable", message=reason
+    )
+
+
+def list_errors(conf_error: str, failures: Mapping[ObjectKey, str]) -> list[str]:
+    """Put into sentences what VPP refused: the plugin's settings, then frontends."""
+    return [
+        *([conf_error] if conf_error else []),
+        *(f"{key}: {error}" for key, error in sorted(failures.items())),
+    ]
+
+
+def synced_condition(
+    vpp: DataplaneVpp, reason: str, carried: int, total: int, errors: Sequence[str]
+) -> StatusCondition:
+    """Say whether `carried` of `total` frontends are all, and why not."""
+    said = f"{carried} of {total} frontends are programmed"
+    if not vpp.connected:
+        return StatusCondition(
+            type="Synced", status="Unknown", reason="VppUnreachable", message=reason
+        )
+    if errors:
+        message = f"{said}; {'; '.join(errors[:FEW])}"
+        return StatusCondition(type="Synced", status="False", reason="Failed", message=message)
+    if carried < total:
+        return StatusCondition(type="Synced", status="False", reason="Pending", message=said)
+    return StatusCondition(type="Synced", status="True", reason="Synced", message=said)
