@@ -91,6 +91,12 @@ wheel: $(DEV) ## Build the wheel into dist/.
 	@$(BIN)/python -m build --wheel --outdir dist . >/dev/null
 	@ls dist/*.whl
 
+.PHONY: compiled-wheel
+compiled-wheel: $(DEV) ## Build a wheel for this machine with probing compiled; needs a C compiler.
+	@rm -rf dist
+	@HATCH_BUILD_HOOK_ENABLE_CUSTOM=true $(BIN)/python -m build --wheel --outdir dist . >/dev/null
+	@ls dist/*.whl
+
 .PHONY: image
 image: ## Build the image with Docker (IMAGE=vpplb:dev).
 	docker build --tag $(IMAGE) .

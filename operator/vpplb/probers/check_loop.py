@@ -26,12 +26,13 @@ from vpplb.model.names import ObjectKey
 from vpplb.probers.errors import ADVICE, ProberShortage, ShortageKind
 from vpplb.probers.icmp_probe import IcmpAttempt, IcmpSockets
 from vpplb.probers.poller import BATCH, EventPoller
+from vpplb.probers.probe_resources import ProbeResources
 from vpplb.probers.prober_shortage import SHORTEST_STALL, ShortageLog, ShortageStreaks, StallRecord
 from vpplb.probers.scheduled_check import ScheduledCheck
 from vpplb.probers.searcher import BodySearchProcess
 from vpplb.probers.socket_pool import SocketPools
 from vpplb.probers.stats import ProbeStatistics
-from vpplb.probers.stream_probe import ProbeResources, StreamAttempt
+from vpplb.probers.stream_probe import StreamAttempt
 from vpplb.probers.worker_messages import map_note
 from vpplb.reconcile.ports import CheckVerdict, ProbeAssignment, ResponseChange, VerdictReason
 

@@ -5,7 +5,6 @@ import select
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from typing import assert_never
 
@@ -33,8 +32,9 @@ from vpplb.probers.errors import (
     shortage_error,
 )
 from vpplb.probers.http import HttpCheck, HttpConversation
-from vpplb.probers.searcher import AT_ONCE, BodySearchProcess, SearchJob, search_cost
-from vpplb.probers.socket_pool import Socket, SocketPools, has_address_for
+from vpplb.probers.probe_resources import ProbeResources
+from vpplb.probers.searcher import AT_ONCE, SearchJob, search_cost
+from vpplb.probers.socket_pool import Socket, has_address_for
 from vpplb.probers.tls import SessionResumption, TlsConversation, UnusableTls, client_context
 
 _IN_PROGRESS = (0, errno.EINPROGRESS)
@@ -52,15 +52,6 @@ _TOO_LONG = ProbeResult(
     code=ProbeCode.L7TOUT, detail="the search for responseRegexp takes too long: simplify it"
 )
 _CRASHED = ProbeResult(code=ProbeCode.L7RSP, detail="the search for responseRegexp crashed")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProbeResources:
-    """What all attempts of a process share. `in_hand`: as `worker_messages` has it."""
-
-    sockets: SocketPools
-    searcher: BodySearchProcess
-    in_hand: memoryview
 
 
 class StreamAttempt:

@@ -18,9 +18,10 @@ from vpplb.probers.conversation import Step
 from vpplb.probers.errors import ProberShortage
 from vpplb.probers.http import HttpCheck, HttpConversation
 from vpplb.probers.poller import EventPoller
+from vpplb.probers.probe_resources import ProbeResources
 from vpplb.probers.searcher import BodySearchProcess
 from vpplb.probers.socket_pool import Socket, SocketPool, SocketPools
-from vpplb.probers.stream_probe import ProbeResources, StreamAttempt
+from vpplb.probers.stream_probe import StreamAttempt
 from vpplb.probers.worker_messages import map_note
 
 OK = b"HTTP/1.1 200 OK\r\n\r\n"
