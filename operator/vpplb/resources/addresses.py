@@ -196,6 +196,7 @@ VipPrefix = Annotated[
 # What we wrote ourselves is read as it is, and is no user's to be checked. The same few servers
 # are in many VIPs and in each of their versions: one value for each is quick to compare, too.
 _stored_address = lru_cache(maxsize=1 << 14)(ip_address)
+_stored_prefix = lru_cache(maxsize=1 << 14)(ip_network)
 
 StoredAddress = Annotated[
     IPv4Address | IPv6Address,
@@ -205,7 +206,7 @@ StoredAddress = Annotated[
 ]
 StoredPrefix = Annotated[
     IPNetwork,
-    PlainValidator(lambda value: read_text(ip_network, value, _PREFIX_SAYS)),
+    PlainValidator(lambda value: read_text(_stored_prefix, value, _PREFIX_SAYS)),
     _as_str,
     WithJsonSchema({"type": "string"}),
 ]
