@@ -142,6 +142,9 @@ class NewestDecisions:
                 changed |= self._take(
                     key, replace(told, order=max(told.order, self.get_order(key)))
                 )
+            elif (current := self._newest.get(key)) and current.revision == told.revision != "":
+                # One copy of what both roads tell is enough: the cache has the status anyway.
+                self._newest[key] = replace(current, dataplane=told.dataplane)
         return changed or key not in self._newest
 
     def _is_due(self, key: ObjectKey, told: FrontendDecision) -> bool:

@@ -89,6 +89,16 @@ def test_what_says_the_same_is_no_news() -> None:
     assert decisions.get_order(WEB) == DecisionOrder(5, 2)
 
 
+def test_what_both_roads_tell_is_kept_once() -> None:
+    decisions, told = led(5), status("one", 5, 1)
+    decisions.put_entry(5, entry("one", 5, 1))
+    assert not decisions.put_status(WEB, "a", told)
+    found = decisions.get_decision(WEB)
+    assert found is not None
+    assert found.direct
+    assert found.dataplane is told.dataplane
+
+
 def test_a_leader_stands_by_what_it_has_taken_over() -> None:
     """What the leader before it has sent, and never written, is older than its word."""
     decisions = led(4)
