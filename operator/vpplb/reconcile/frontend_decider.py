@@ -182,10 +182,10 @@ class FrontendDecider:
         What a version decided that told no order gets one at once: a node that loses its leader
         could not tell such a status, months old, from what is newer than the leader's last word.
         """
-        known = previous.order.is_known or content == UNDECIDED
-        return (
-            previous.order if known and content == previous.content else self.counter.next_order()
-        )
+        told = previous.order.is_known or content == UNDECIDED
+        if told and content == previous.content:
+            return previous.order
+        return self.counter.next_order()
 
     def _find_missing(
         self, resolved: ResolvedFrontend, previous: PreviousDecision
