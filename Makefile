@@ -30,7 +30,7 @@ test: $(DEV) ## Run every test that this machine can run (ARGS are pytest's).
 	@$(BIN)/pytest $(ARGS)
 
 .PHONY: quick
-quick: $(DEV) ## Run the unit, property and scenario tests, with a quarter of the examples.
+quick: $(DEV) ## Run the unit, property and scenario tests, with a tenth of the examples.
 	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest -n auto --dist worksteal --hypothesis-profile=quick \
 		tests/unit tests/property tests/scenarios tests/architecture $(ARGS)
 

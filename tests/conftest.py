@@ -5,9 +5,11 @@ import gc
 import os
 from collections import defaultdict
 from collections.abc import Generator, Iterator
+from typing import Any
 
 import pytest
 from hypothesis import settings
+from looptime._internal import plugin as looptime_plugin
 
 from cluster.binaries import Missing
 from cluster.control_plane import ControlPlane, fresh_namespace
@@ -26,6 +28,13 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.register_profile("whole", WHOLE)
     settings.register_profile("quick", QUICK)
     settings.load_profile(config.getoption("--hypothesis-profile") or "whole")
+    # To tell which fixtures make event loops, looptime looks through all of pytest-asyncio at
+    # each fixture of each test, for longer than most tests take. No test has a loop of its own.
+    looptime_plugin._should_patch = _is_of_asyncio
+
+
+def _is_of_asyncio(fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest) -> bool:
+    return fixturedef.func.__module__ == "pytest_asyncio.plugin"
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

@@ -1,4 +1,4 @@
-"""How many examples hypothesis tries: all, or a quarter of them in a hurry."""
+"""How many examples hypothesis tries: all, or a tenth of them in a hurry."""
 
 from hypothesis import HealthCheck, settings
 
@@ -6,7 +6,7 @@ ALL = 100
 
 # The first text that Hypothesis draws on a machine takes a second: it makes tables of Unicode.
 WHOLE = settings(max_examples=ALL, suppress_health_check=[HealthCheck.too_slow], deadline=None)
-QUICK = settings(WHOLE, max_examples=ALL // 4)
+QUICK = settings(WHOLE, max_examples=ALL // 10)
 """The profile of `make quick`; all other runs, CI's too, try all."""
 
 
