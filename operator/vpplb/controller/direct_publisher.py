@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 
 from vpplb.controller.decision_records import DecisionRecord, DecisionRecords
 from vpplb.controller.node_registry import NodeRegistry, is_selected
@@ -23,6 +24,7 @@ from vpplb.direct.messages import (
 )
 from vpplb.kube.leader_rules import LeaderRole
 from vpplb.kube.object_cache import CachedObject
+from vpplb.model.clock import Clock
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.plan.decisions import Decisions
 from vpplb.reconcile.reconciler import Reconciler
@@ -31,6 +33,8 @@ log = logging.getLogger(__name__)
 
 GATHER = 0.05
 """Seconds in which news of nodes gather before it is looked who may let go."""
+MOST_AHEAD = timedelta(days=365)
+"""How far a clock may have been ahead that made a term: terms are times."""
 _UNKNOWN = "it does not know the objects yet"
 
 
@@ -64,10 +68,11 @@ class DirectPublisher:
         records: DecisionRecords,
         nodes: NodeRegistry,
         reconciler: Reconciler,
+        clock: Clock,
         on_reported: Callable[[Iterable[ObjectKey] | None], None],
     ) -> None:
         self._records, self._nodes, self._reconciler = records, nodes, reconciler
-        self._on_reported = on_reported
+        self._clock, self._on_reported = clock, on_reported
         self._election = ElectionState()
         self._role = OperatorRole(identity=identity, leads=False, why=self._election.why)
         self._agents: dict[str, _ConnectedAgent] = {}
@@ -193,18 +198,23 @@ class DirectPublisher:
     ) -> None:
         match message:
             case AgentHello():
-                if message.newest_term > self._reconciler.term and self._role.leads:
-                    log.warning(
-                        "the agent of %s has heard of a later term (%d) than ours (%d)",
-                        connection.node,
-                        message.newest_term,
-                        self._reconciler.term,
-                    )
-                    self._reconciler.raise_term(message.newest_term)
-                    self._update_role()
+                self._heed_term(connection.node, message.newest_term)
             case ProgrammedReport():
                 if self._role.leads:
                     self._take_report(connection, message)
+
+    def _heed_term(self, node: str, term: int) -> None:
+        """Outbid a later term than ours that an agent has heard of, now or once we lead.
+
+        One that no clock explains is not believed: no node shall be able to use terms up.
+        """
+        if term > (self._clock.now() + MOST_AHEAD).timestamp() * 1e6:
+            log.error("the agent of %s has heard of a term of no time: %d", node, term)
+            return
+        if self._role.leads and term > self._role.term:
+            log.warning("the agent of %s has heard of a later term: %d", node, term)
+        self._reconciler.raise_term(term)
+        self._update_role()
 
     def _take_report(self, connection: AgentConnection, report: ProgrammedReport) -> None:
         changed = self._nodes.put_report(connection.node, report)

@@ -17,7 +17,7 @@ from vpplb.direct.messages import OperatorAddress
 from vpplb.direct.operator_directory import parse_address as parse_advertised
 from vpplb.direct.server import DirectServer
 from vpplb.direct.tokens import TokenVerifier
-from vpplb.kube.api_types import JsonObject
+from vpplb.kube.api_types import ConfigError, JsonObject
 from vpplb.kube.client import KubeClient
 from vpplb.model.clock import Clock
 from vpplb.model.names import ObjectKey
@@ -41,7 +41,7 @@ class DirectOptions:
 
 
 class DirectService:
-    """Used as `async with`, which listens (CannotListen), and then `run`.
+    """Used as `async with`, which listens (CannotListen, ConfigError), and then `run`.
 
     `lease` and `namespace` are those of `OperatorDirectory`; `on_operators` is told all operators
     of the release whenever they change.
@@ -76,6 +76,7 @@ class DirectService:
         self._directory: OperatorDirectory
 
     async def __aenter__(self) -> Self:
+        local = "" if self._options.advertise else await find_local_host(self._client.server_url)
         try:
             await self.server.__aenter__()
         except OSError as error:
@@ -83,7 +84,7 @@ class DirectService:
             raise CannotListen(f"cannot listen on {where}: {error.strerror or error}") from error
         own = OperatorAddress(
             identity=self._identity,
-            address=self._options.advertise or await self._find_address(),
+            address=self._options.advertise or f"{local}:{self.server.listen_port}",
             fingerprint=self._certificate.fingerprint,
         )
         self._directory = OperatorDirectory(
@@ -128,14 +129,9 @@ class DirectService:
             age=None if heard is None else asyncio.get_running_loop().time() - heard,
         )
 
-    async def _find_address(self) -> str:
-        """Return the address of this host towards the API server, with the port."""
-        host = await find_local_host(self._client.server_url)
-        return parse_advertised(f"{host}:{self.server.listen_port}")
-
 
 async def find_local_host(server: str) -> str:
-    """Return the address from which the host of a URL is reached; this host's name if none is."""
+    """Return the address from which the host of a URL is reached, as a URL has it (ConfigError)."""
     url = urlsplit(server)
     try:
         found = await asyncio.get_running_loop().getaddrinfo(
@@ -145,7 +141,8 @@ async def find_local_host(server: str) -> str:
         with socket.socket(family, socket.SOCK_DGRAM) as looking:
             looking.connect(address)  # sends nothing
             local: str = looking.getsockname()[0]
-    except OSError as error:
-        log.warning("agents are told this host's name, since %s is not reached: %s", server, error)
-        return socket.gethostname()
-    return local
+        return parse_advertised(f"{local}:1").removesuffix(":1")
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"--direct-advertise is needed: no address of this host reaches {server} ({error})"
+        ) from error

@@ -22,6 +22,9 @@ from vpplb.resources.stored import read_status
 Selector = tuple[tuple[str, str], ...]
 MOST_SELECTIONS = 1000
 """Selectors of which it is kept who they select."""
+MOST_CARRIED = 100_000
+MOST_CHARS = 1000
+"""Frontends of which a node may report something directly, and characters of an error."""
 
 
 class ReportRoad(StrEnum):
@@ -246,6 +249,9 @@ def _apply_report(
         frontend = intern(str(key))
         revision, error = report.programmed.get(key), report.errors.get(key)
         was = state.programmed.get(frontend)
+        if was is None and len(state.programmed) + len(state.errors) >= MOST_CARRIED:
+            continue
+        error = error and error[:MOST_CHARS]
         if (was, state.errors.get(frontend)) == (revision, error):
             continue
         changed.add(key)

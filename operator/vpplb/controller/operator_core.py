@@ -91,6 +91,7 @@ class OperatorCore:
             records=records,
             nodes=self.nodes,
             reconciler=self.reconciler,
+            clock=clock,
             on_reported=self._report_nodes,
         )
         self._statuses = StatusReports(

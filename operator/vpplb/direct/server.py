@@ -241,8 +241,8 @@ class DirectServer:
             self._sent_before += older.sent
             self._close_soon(older, REPLACED, "this node has a newer connection")
         self._connections[node] = connection
-        self.handler.on_connect(connection)
         try:
+            self.handler.on_connect(connection)
             await self._read_messages(connection, websocket)
         finally:
             if self._connections.get(node) is connection:

@@ -1,6 +1,7 @@
 import asyncio
 import json
 from collections.abc import Mapping
+from datetime import timedelta
 
 import pytest
 
@@ -18,7 +19,7 @@ from vpplb.direct.messages import (
 )
 from vpplb.kube.api_types import cluster_key
 from vpplb.kube.leader_rules import LeaderRole
-from vpplb.model.decision_order import DecisionOrder
+from vpplb.model.decision_order import LATEST, DecisionOrder
 from vpplb.model.names import ObjectKind
 
 pytestmark = pytest.mark.looptime
@@ -146,6 +147,27 @@ async def test_a_later_term_that_an_agent_has_heard_of_is_outbid(operator: Local
     assert (role.leads, role.term, batch.term, batch.whole) == (True, 42, 42, True)
     operator.core.publisher.on_message(agent, AgentHello(version="1", newest_term=42))
     assert agent.take() == []
+
+
+async def test_a_later_term_that_was_heard_of_before_is_outbid_once_it_leads() -> None:
+    operator = LocalOperator()
+    agent = connect(operator, "n1")
+    operator.core.publisher.on_message(agent, AgentHello(version="1", newest_term=41))
+    operator.core.publisher.set_election(LEADING)
+    operator.reconciler.set_synced(5)
+    await operator.settle()
+    assert agent.take_role().term == 42
+    await operator.stop()
+
+
+async def test_a_term_that_no_clock_explains_is_not_believed(operator: LocalOperator) -> None:
+    await lead(operator, "n1")
+    agent = connect(operator, "n1")
+    agent.take()
+    ahead = int((operator.clock.now() + timedelta(days=400)).timestamp() * 1e6)
+    for term in (ahead, LATEST):
+        operator.core.publisher.on_message(agent, AgentHello(version="1", newest_term=term))
+    assert (agent.take(), operator.reconciler.term) == ([], 1)
 
 
 # --- what is sent ----------------------------------------------------------------------------

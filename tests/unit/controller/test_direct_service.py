@@ -11,6 +11,7 @@ from vpplb.controller.direct_service import DirectOptions, DirectService, find_l
 from vpplb.direct.messages import OperatorAddress
 from vpplb.direct.operator_directory import read_operators
 from vpplb.direct.tokens import IssuerKeys, KeysUnavailable
+from vpplb.kube.api_types import ConfigError
 from vpplb.kube.client import KubeClient
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.telemetry.http import CannotListen
@@ -84,5 +85,6 @@ async def test_it_is_not_ready_before_tokens_can_be_verified() -> None:
 
 async def test_the_address_is_the_one_towards_the_api_server() -> None:
     assert await find_local_host("https://127.0.0.1:6443") == "127.0.0.1"
-    assert await find_local_host("https://[::1]:6443") == "::1"
-    assert await find_local_host("https://name.invalid") == socket.gethostname()
+    assert await find_local_host("https://[::1]:6443") == "[::1]"
+    with pytest.raises(ConfigError, match="--direct-advertise is needed"):
+        await find_local_host("https://name.invalid")
