@@ -14,13 +14,14 @@ from vpplb.direct.messages import (
 
 
 class FakeConnections(OperatorConnections):
-    """Connects to nobody; `reports` is what the leader was sent."""
+    """Connects to nobody; `reports` and `hellos` are what the leader was sent."""
 
     def __init__(self, listener: OperatorListener, hello: Callable[[], AgentHello]) -> None:
         super().__init__("n1", Path("/nowhere"), listener, hello)
         self._told, self._said_hello = listener, hello
         self._leads: ConnectedLeader | None = None
         self.reports: list[ProgrammedReport] = []
+        self.hellos: list[AgentHello] = []
         self.broken = False
 
     @property
@@ -37,6 +38,10 @@ class FakeConnections(OperatorConnections):
             return False
         self.reports.append(report)
         return True
+
+    async def send_hello(self) -> bool:
+        self.hellos.append(self.hello)
+        return self._leads is not None
 
     # --- what operators do -------------------------------------------------------------------
 

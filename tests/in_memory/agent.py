@@ -210,6 +210,7 @@ class LocalAgent:
             asyncio.create_task(self.syncer.run()),
             asyncio.create_task(self.store.run()),
             asyncio.create_task(self.road.send_reports()),
+            asyncio.create_task(self.road.warn_outdated()),
         ]
         self.see_dataplane()
         self.selector.begin_list()()

@@ -138,6 +138,9 @@ class DirectLink:
             self._waiting.append(dump_batch(DecisionBatch(term=role.term, entries=entries)))
 
     def deliver(self) -> None:
+        """Let what waits arrive; whoever leads in an outdated term is told so."""
+        if self.connected and self.open and self.agent.finds_outdated(self.operator.number):
+            self.operator.take_hello(self.agent.hello())
         while self.open and self._waiting:
             message = load_message(self._waiting.pop(0))
             assert message is not None
@@ -220,7 +223,8 @@ class ModelOperator:
             self.mind.verdict(name, self.mind.state(name) is not HealthState.UP)
 
     def take_hello(self, hello: AgentHello) -> None:
-        if self.role.leads and hello.newest_term > self.mind.reconciler.term:
+        outdated = self.role.leads and hello.newest_term > self.mind.reconciler.term
+        if outdated and not self.frozen:
             self.mind.reconciler.raise_term(hello.newest_term)
 
     def act(self) -> None:
@@ -348,6 +352,10 @@ class ModelAgent:
         self._seen = len(self._roads.server.history)
         for name, status in self._roads.server.statuses.items() if self.watches else ():
             self._take_status(name, status)
+
+    def finds_outdated(self, operator: int) -> bool:
+        role = self._roles.get(operator)
+        return role is not None and role.leads and role.term < self.decisions.newest_term
 
     # --- what is told ------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from data.kept_memory import kept
 from data.objects import key, vip
 from in_memory.agent import API, NODE, WEB, LocalAgent, decided, entry
 from vpplb.agent.dataplane_reporter import HEARD_SPACING, LOST_AFTER, SPACING
+from vpplb.agent.direct_road import HELLO_AGAIN
 from vpplb.kube.api_types import ApiUnreachable
 from vpplb.model.decision_order import DecisionMark, DecisionOrder
 from vpplb.model.names import ObjectKind
@@ -91,6 +92,22 @@ async def test_a_leader_that_is_cut_off_is_not_listened_to_once_another_was_hear
         await agent.settle()
         assert weight(agent) == 3
         assert agent.road.explain_road().startswith("by the API server alone")
+
+
+async def test_a_leader_of_an_older_term_than_was_heard_of_is_told_so_until_it_leads_anew() -> None:
+    async with carrying() as agent:
+        agent.operators.lead(5)
+        agent.see("web", decided(WEB, weight=3, order=(6, 1)))
+        await agent.settle()
+        assert agent.operators.hellos == []
+        agent.operators.send(5, entry("web", WEB, (5, 9), weight=0))
+        await asyncio.sleep(HELLO_AGAIN + 0.1)
+        assert [one.newest_term for one in agent.operators.hellos] == [6, 6]
+        agent.operators.lead(7)
+        agent.operators.send(7, entry("web", WEB, (5, 9), weight=0), whole=True)
+        await asyncio.sleep(2 * HELLO_AGAIN)
+        assert weight(agent) == 0
+        assert len(agent.operators.hellos) == 2
 
 
 async def test_a_standby_that_has_heard_of_a_later_term_is_believed() -> None:

@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 LOOKUP = (0.5, 120.0)
 """Seconds between looks at the Lease while no operator is connected, doubled from first to last.
 Where operators have the direct road off, a thousand agents ask for it eleven times a second."""
+HELLO_AGAIN = 10.0
+"""Seconds before a leader of an outdated term is told so again."""
 SEND_RETRY = 0.1
 """Seconds after which a report is made anew that could not be sent."""
 
@@ -62,6 +64,7 @@ class DirectRoad:
         """Set once a leader has sent its whole state."""
         self._leader: ConnectedLeader | None = None
         self._led, self._looked = asyncio.Event(), asyncio.Event()
+        self._outdated = asyncio.Event()
 
     # --- what is to be seen ------------------------------------------------------------------
 
@@ -114,6 +117,7 @@ class DirectRoad:
             group.create_task(self.connections.run())
             group.create_task(self._look_up())
             group.create_task(self.send_reports())
+            group.create_task(self.warn_outdated())
 
     async def _look_up(self) -> None:
         """Ask the API server where operators are, for as long as none is connected."""
@@ -138,6 +142,16 @@ class DirectRoad:
                 self._outcomes.begin_whole()
                 await asyncio.sleep(SEND_RETRY)
 
+    async def warn_outdated(self) -> None:
+        """Tell the leader that a later term was heard of than its own, until cancelled.
+
+        If it holds the lease it raises its term; else another leads, and will be connected.
+        """
+        while True:
+            await self._outdated.wait()
+            await self.connections.send_hello()
+            await asyncio.sleep(HELLO_AGAIN)
+
     # --- OperatorListener --------------------------------------------------------------------
 
     def on_term(self, term: int) -> None:
@@ -147,6 +161,9 @@ class DirectRoad:
     def on_leader(self, leader: ConnectedLeader | None) -> None:
         if leader is not None and leader.term < self._decisions.newest_term:
             leader = None  # another has led since, so it is not listened to
+            self._outdated.set()
+        else:
+            self._outdated.clear()
         if leader == self._leader:
             return
         self._leader = leader

@@ -159,12 +159,19 @@ class OperatorConnections:
 
     async def send_report(self, report: ProgrammedReport) -> bool:
         """Send to the leader; return whether there was one to send it to."""
+        return await self._send_leader(dump_report(report))
+
+    async def send_hello(self) -> bool:
+        """Say hello to the leader again: a later term was heard of since than its own."""
+        return await self._send_leader(dump_hello(self._hello()))
+
+    async def _send_leader(self, text: str) -> bool:
         for one in self._connections.values():
             if self._leader is not None and one.role is not None and _leads(one.role, self._leader):
                 try:
-                    await one.send_text(dump_report(report))
+                    await one.send_text(text)
                 except (aiohttp.ClientError, OSError) as error:
-                    log.debug("a report is not sent: %s", error)
+                    log.debug("the leader is not reached: %s", error)
                     return False
                 return True
         return False

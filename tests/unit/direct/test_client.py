@@ -129,6 +129,9 @@ async def test_decisions_of_the_leader_are_handed_on_and_reports_reach_it(tmp_pa
         await eventually(lambda: leader.reports, "the report has come")
         assert leader.reports == [report]
         assert standby.reports == []
+        assert await agent.connections.send_hello()
+        await eventually(lambda: len(leader.hellos) == 2, "it is greeted again")
+        assert len(standby.hellos) == 1
 
 
 async def test_a_report_has_nobody_to_go_to_where_nobody_leads(tmp_path: Path) -> None:
