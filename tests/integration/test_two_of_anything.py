@@ -18,6 +18,7 @@ from cluster.kubectl import Kubectl
 from cluster.stage import ServiceProcess, SimulatedVpp, stage
 from data.manifests import backend, frontend
 from lab.http_get import http_get
+from lab.processes import free_port
 from lab.waiting import stays, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.control_plane]
@@ -49,6 +50,7 @@ def start(control_plane: ControlPlane, tmp_path: Path) -> Iterator[Start]:
                 f"--lease-name={lease}",
                 f"--lease-duration={LEASE:g}s",
                 f"--identity={identity or name}",
+                f"--direct-address=127.0.0.1:{free_port()}",
             ]
             service = ServiceProcess(
                 "operator", control_plane.operator_kubeconfig, directory, *options, *args
