@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
@@ -258,6 +259,19 @@ async def test_an_agent_that_is_silent_is_asked_and_stays() -> None:
                 await agent.websocket.receive()  # which answers pings, and goes on
         assert server.agent_count == 1
         assert server.refused == {}
+
+
+async def test_an_operator_that_was_stopped_for_a_while_takes_nobody_for_gone() -> None:
+    async with (
+        serving(FakeAgentHandler(), ask_after=0.1, silent=0.4) as server,
+        connect_agent(server.listen_port) as agent,
+    ):
+        await hear_state(agent)
+        time.sleep(1)  # noqa: ASYNC251 (the whole loop stands still)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await agent.websocket.receive()
+        assert (server.agent_count, server.refused) == (1, {})
 
 
 async def test_an_agent_that_does_not_answer_is_gone() -> None:

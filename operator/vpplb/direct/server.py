@@ -306,11 +306,18 @@ class DirectServer:
         closing.add_done_callback(self._leaving.discard)
 
     async def _watch_silence(self) -> None:
-        """Ask whoever is silent, and end the connections of those who do not answer."""
+        """Ask whoever is silent, and end the connections of those who do not answer.
+
+        While this process did not run it heard nobody, so that is nobody's silence.
+        """
+        pause, clock = min(LOOK_EVERY, self.silent / 4), asyncio.get_running_loop().time
         while True:
-            await asyncio.sleep(min(LOOK_EVERY, self.silent / 4))
-            now = asyncio.get_running_loop().time()
+            due = clock() + pause
+            await asyncio.sleep(pause)
+            now = clock()
+            deaf = now - due
             for connection in list(self._connections.values()):
+                connection.heard = min(now, connection.heard + deaf)
                 silent = now - connection.heard
                 if silent >= self.silent:
                     self._count_refusal(RefusalReason.SILENT)
