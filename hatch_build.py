@@ -41,7 +41,7 @@ setup(name="compiled", packages=[], ext_modules=mypycify({arguments!r}))
 """
 
 
-class CompiledProbers(BuildHookInterface):  # type: ignore[type-arg]  # hatchling's own hooks neither
+class CompiledProbers(BuildHookInterface):
     """Adds the compiled modules to the wheel, beside their sources, which tracebacks show."""
 
     _folder: Path | None = None
