@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from vpplb.controller.decision_records import DecisionRecord, DecisionRecords
-from vpplb.controller.node_registry import NodeRegistry, is_selected
+from vpplb.controller.node_registry import NodeRegistry, Selector, is_selected
 from vpplb.direct.agent_connection import AgentConnection
 from vpplb.direct.messages import (
     AgentHello,
@@ -76,6 +76,8 @@ class DirectPublisher:
         self._election = ElectionState()
         self._role = OperatorRole(identity=identity, leads=False, why=self._election.why)
         self._agents: dict[str, _ConnectedAgent] = {}
+        self._reached: dict[Selector, bool] = {}
+        """Whether all nodes of a selector are connected, until something changes in that."""
         self._leaving: dict[ObjectKey, bool] = {}
         """The frontends that nodes were sent which shall not carry them, and what `holding` was."""
         self._news = asyncio.Event()
@@ -137,7 +139,11 @@ class DirectPublisher:
         record = self._records.get(key)
         if record is None or not self._role.leads:
             return False
-        return self._nodes.select_nodes(record.selector).keys() <= self._agents.keys()
+        reached = self._reached.get(record.selector)
+        if reached is None:
+            selected = self._nodes.select_nodes(record.selector)
+            reached = self._reached[record.selector] = selected.keys() <= self._agents.keys()
+        return reached
 
     def render_entry(self, node: str, key: ObjectKey) -> str | None:
         record = self._records.get(key)
@@ -167,6 +173,7 @@ class DirectPublisher:
         node = connection.node
         agent = _ConnectedAgent(connection, self._nodes.labels_of(node))
         self._agents[node] = agent
+        self._reached.clear()
         self._nodes.set_connected(node, True)
         connection.set_role(dump_role(self._role))
         self._begin_state(agent)
@@ -174,6 +181,7 @@ class DirectPublisher:
 
     def on_disconnect(self, connection: AgentConnection) -> None:
         del self._agents[connection.node]
+        self._reached.clear()
         self._nodes.set_connected(connection.node, False)
 
     def _begin_state(self, agent: _ConnectedAgent) -> None:
@@ -229,6 +237,7 @@ class DirectPublisher:
         """Take note of a node's labels: another one may carry something from now on."""
         if kind != ObjectKind.DATAPLANE:
             return
+        self._reached.clear()
         if self._leaving:
             self._news.set()
         agent, labels = self._agents.get(new.key.name), self._nodes.labels_of(new.key.name)
@@ -244,7 +253,9 @@ class DirectPublisher:
         agent.connection.flush()
 
     def on_delete(self, kind: ObjectKind, key: ObjectKey) -> None:
-        """Do nothing: of frontends the decisions tell, and a node that is gone is told nothing."""
+        """Take note that a node is gone; of frontends the decisions tell."""
+        if kind == ObjectKind.DATAPLANE:
+            self._reached.clear()
 
     def on_history_reset(self) -> None:
         """Do nothing: decisions stand."""

@@ -378,6 +378,10 @@ async def test_it_is_known_whether_all_nodes_hear_of_a_frontend_directly(
     second = connect(operator, "n2")
     assert publisher.is_reached(WEB)
     assert not publisher.is_reached(key("unknown"))
+    node_is(operator, "n3")
+    assert not publisher.is_reached(WEB)
+    operator.delete(ObjectKind.DATAPLANE, "n3")
+    assert publisher.is_reached(WEB)
     publisher.on_disconnect(second)
     assert not publisher.is_reached(WEB)
 
