@@ -338,7 +338,7 @@ class ModelAgent:
         self.programmed: dict[ObjectKey, str] = {}
         self._ranks: dict[ObjectKey, Rank] = {}
         self._roles: dict[int, OperatorRole] = {}
-        self._seen = 0
+        self._seen: int | None = None  # nothing has been listed yet
 
     def hello(self) -> AgentHello:
         return AgentHello(version="1", newest_term=self.decisions.newest_term)
@@ -349,9 +349,8 @@ class ModelAgent:
             link.cut()
         marks, self.decisions = self.decisions.marks, NewestDecisions()
         self.decisions.restore_marks(marks)
-        self._seen = len(self._roads.server.history)
-        for name, status in self._roads.server.statuses.items() if self.watches else ():
-            self._take_status(name, status)
+        self._seen = None
+        self.read_statuses()
 
     def finds_outdated(self, operator: int) -> bool:
         role = self._roles.get(operator)
@@ -360,11 +359,14 @@ class ModelAgent:
     # --- what is told ------------------------------------------------------------------------
 
     def read_statuses(self) -> None:
-        """Hear what has happened since the last time, each step of it."""
-        history = self._roads.server.history
-        for name, status in history[self._seen :] if self.watches else ():
+        """Hear what has happened since the last time, each step of it; first of all, a list."""
+        if not self.watches:
+            return
+        server = self._roads.server
+        news = server.statuses.items() if self._seen is None else server.history[self._seen :]
+        self._seen = len(server.history)
+        for name, status in list(news):
             self._take_status(name, status)
-            self._seen += 1
 
     def take_message(self, operator: int, message: Message) -> None:
         match message:

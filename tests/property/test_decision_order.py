@@ -8,6 +8,7 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
+from data.examples import examples
 from in_memory.two_roads import (
     DURATION,
     FRONTENDS,
@@ -235,7 +236,7 @@ endings = st.permutations([BOTH, DIRECT, STATUS])
 
 @pytest.mark.slow
 async def test_no_vip_goes_back_and_all_nodes_come_to_the_newest_whatever_clocks_show() -> None:
-    @settings(max_examples=15, deadline=None)
+    @settings(max_examples=examples(15))
     @given(courses(st.one_of(events, clocks)), endings)
     def holds(course: list[tuple[float, Action]], by: list[Roads]) -> None:
         play(course, by)
@@ -245,7 +246,7 @@ async def test_no_vip_goes_back_and_all_nodes_come_to_the_newest_whatever_clocks
 
 @pytest.mark.slow
 async def test_no_vip_goes_back_though_people_delete_the_lease() -> None:
-    @settings(max_examples=15, deadline=None)
+    @settings(max_examples=examples(15))
     @given(courses(st.one_of(events, st.just(DeleteLease()))), endings)
     def holds(course: list[tuple[float, Action]], by: list[Roads]) -> None:
         play(course, by)
