@@ -45,6 +45,13 @@ class Isolate(NamedTuple):
     operator: int
 
 
+class LastWord(NamedTuple):
+    """The leader decides something, sends it directly, and is lost before it has written it."""
+
+    backend: str
+    crashes: bool
+
+
 class Crash(NamedTuple):
     operator: int
 
@@ -96,6 +103,7 @@ Action = (
     Turn
     | Reach
     | Isolate
+    | LastWord
     | Crash
     | Freeze
     | SetClock
@@ -118,6 +126,7 @@ events = st.one_of(
     turns,
     reaches,
     st.builds(Isolate, operators),
+    st.builds(LastWord, st.sampled_from("ab"), st.booleans()),
     st.builds(Crash, operators),
     st.builds(Freeze, operators, st.sampled_from((True, False, False))),
     st.builds(Link, operators, agents, st.sampled_from(("connected", "cut", "late"))),
@@ -140,8 +149,15 @@ def do(roads: TwoRoads, action: Action) -> None:
         case Reach(operator, api, writes):
             find(roads, operator).set_reach(api=api, writes=writes)
         case Isolate(operator):
-            find(roads, operator).set_reach(api=False, writes=False)
-            roads.pass_time(DURATION + 3 * STEP)
+            isolate(roads, find(roads, operator))
+        case LastWord(backend, crashes):
+            leader = find(roads, LEADER)
+            leader.set_reach(api=leader.reaches_api, writes=False)
+            leader.turn_backend(backend)
+            roads.pass_time(2 * STEP)
+            if crashes:
+                leader.crash()
+            isolate(roads, leader)
         case Crash(operator):
             find(roads, operator).crash()
         case Freeze(operator, frozen):
@@ -160,6 +176,11 @@ def do(roads: TwoRoads, action: Action) -> None:
             roads.server.leases.delete_lease()
         case _:
             assert_never(action)
+
+
+def isolate(roads: TwoRoads, operator: ModelOperator) -> None:
+    operator.set_reach(api=False, writes=False)
+    roads.pass_time(DURATION + 3 * STEP)
 
 
 def find(roads: TwoRoads, operator: int) -> ModelOperator:
