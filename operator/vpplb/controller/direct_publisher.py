@@ -155,6 +155,13 @@ class DirectPublisher:
             self._leaving[key] = self._is_holding(record)
         return record.write_entry(holding=self._leaving[key])
 
+    def _is_leaving(self, node: str, key: ObjectKey) -> bool:
+        """Whether a node that carries a frontend shall not."""
+        record = self._records.get(key)
+        if record is None:
+            return False
+        return record.gone or node not in self._nodes.select_nodes(record.selector)
+
     def _list_concerned(self, record: DecisionRecord) -> Iterator[str]:
         """Give the nodes that carry a frontend, shall carry it, or should until now."""
         self._leaving.pop(record.key, None)  # what is held is another revision now
@@ -228,6 +235,10 @@ class DirectPublisher:
         changed = self._nodes.put_report(connection.node, report)
         if changed is None or changed:
             self._on_reported(changed)
+        for key in report.programmed:
+            if self._is_leaving(connection.node, key):  # which we may not have known
+                connection.add_due(key)
+        connection.flush()
         if self._leaving:
             self._news.set()
 

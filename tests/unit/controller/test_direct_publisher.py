@@ -304,6 +304,26 @@ async def test_a_frontend_that_is_deleted_is_said_to_be_gone(operator: LocalOper
     assert connect(operator, "n3").take_entries() == {}
 
 
+async def test_an_agent_that_reports_what_it_shall_not_carry_is_told(
+    operator: LocalOperator,
+) -> None:
+    operator.apply(frontend("edge", address="198.51.100.2", nodeSelector={"role": "edge"}))
+    operator.apply(frontend("old", address="198.51.100.3"))
+    await lead(operator, "n1")
+    operator.delete(ObjectKind.FRONTEND, "old")
+    await operator.settle()
+    agent = connect(operator, "n1")
+    assert sorted(agent.take_entries()) == ["web"]
+    report(operator, agent, web=revision_of(operator), edge="r", old="r", unknown="r")
+    told = agent.take_entries()
+    assert sorted(told) == ["edge", "old"]
+    assert (told["edge"].gone, told["edge"].dataplane is None, told["old"].gone) == (
+        False,
+        False,
+        True,
+    )
+
+
 async def test_a_vip_that_must_not_exist_is_sent_as_none(operator: LocalOperator) -> None:
     await lead(operator, "n1")
     operator.apply(frontend("later"))
