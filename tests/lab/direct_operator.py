@@ -1,5 +1,7 @@
 """An operator's end of the direct road on a TLS socket of this machine, as a test plays it."""
 
+import asyncio
+import struct
 from typing import Self
 
 from aiohttp import ClientConnectionResetError, WSMsgType, web
@@ -84,6 +86,19 @@ class DirectOperator:
                 await socket.send_bytes(said)
             else:
                 await socket.send_str(said)
+
+    async def trickle(self, said: DecisionBatch, seconds: float) -> None:
+        """Send over a line so slow that one message takes this long."""
+        text = dump_batch(said).encode()
+        frame = b"\x81\x7f" + struct.pack("!Q", len(text)) + text
+        pieces = [
+            frame[at : at + len(frame) // 20] for at in range(0, len(frame), len(frame) // 20)
+        ]
+        for piece in pieces:
+            for request in self._sockets.values():
+                assert request.transport is not None
+                request.transport.write(piece)
+            await asyncio.sleep(seconds / len(pieces))
 
     async def hang_up(self) -> None:
         """End all connections; agents may come again."""

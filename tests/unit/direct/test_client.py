@@ -434,3 +434,28 @@ async def test_without_a_token_nobody_is_connected_to(tmp_path: Path) -> None:
             lambda: "No such file" in agent.trouble(operator.address), "it is said", within=3
         )
         assert operator.connections == 0
+
+
+async def test_a_state_that_takes_longer_to_come_than_a_sign_of_life_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else an agent behind a slow line would connect again and again, and never have it."""
+    monkeypatch.setattr(client, "HEARTBEAT", 0.2)
+    async with (
+        DirectOperator("op-1", leads=True, term=5) as operator,
+        agent_of(tmp_path, operator.address) as agent,
+    ):
+        await agent.connected(operator)
+        await operator.trickle(batch(5, whole=True), 1.0)
+        await eventually(lambda: agent.told.batches, "the batch has come")
+        assert operator.connections == 1
+
+
+async def test_a_token_that_is_just_being_written_is_read_again(tmp_path: Path) -> None:
+    async with DirectOperator("op-1", leads=True, term=5) as operator:
+        async with agent_of(tmp_path, operator.address) as agent:
+            agent.token.write_text("")
+            await eventually(lambda: "token" in agent.trouble(operator.address), "it is missed")
+            agent.token.write_text("another.one")
+            await agent.connected(operator)
+        assert operator.tokens == ["another.one"]
