@@ -252,23 +252,24 @@ async def one_frontend(plane: ControlPlane, client: KubeClient, folder: Path) ->
 async def many_at_once(plane: ControlPlane, client: KubeClient, folder: Path) -> None:
     """Measure the death of all backends of many frontends at one moment."""
     for name, args in (("status road", ["--no-direct"]), ("direct road", [])):
+        road = name.partition(" ")[0]
         with (
-            Nginx(folder / f"steady-{name}", deferred=True) as steady,
-            Nginx(folder / f"doomed-{name}", deferred=True) as doomed,
+            Nginx(folder / f"steady-{road}", deferred=True) as steady,
+            Nginx(folder / f"doomed-{road}", deferred=True) as doomed,
         ):
             fleet = Fleet(
                 frontends=2 * FRONTENDS,
                 doomed=FRONTENDS,
                 port=steady.port,
                 doomed_port=doomed.port,
-                namespace=f"fleet-{name.split()[0]}",
+                namespace=f"fleet-{road}",
             )
             plane.kubectl("create", "namespace", fleet.namespace)
             await create(client, fleet, lambda _: None)
-            vpp = RecordedVpp(folder / f"many-{name.split()[0]}.sock")
+            vpp = RecordedVpp(folder / f"many-{road}.sock")
             await vpp.simulator.start()
             only = f"--namespace={fleet.namespace}"
-            with programs(plane, vpp, folder / f"many-{name}", only, *args) as running:
+            with programs(plane, vpp, folder / f"many-{road}", only, *args) as running:
                 for address in fleet.addresses:
                     await vpp.wait(address, 100)
                 await asyncio.sleep(min(20, FRONTENDS))  # statuses of the beginning
