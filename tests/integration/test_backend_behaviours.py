@@ -1,6 +1,6 @@
 """How backends behave, each by a real server, and what the probe says of it: code and detail.
 
-What is in no table here needs a network of its own: tests/integration/test_probes.py.
+What is in no table here needs a network of its own: tests/integration/test_prober_processes.py.
 """
 
 import gzip
