@@ -2,7 +2,8 @@
 
 import json
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,10 @@ from lab.waiting import wait_for
 CHART = Path(__file__).parents[2] / "charts" / "vpplb"
 SYSTEM = "vpplb-system"
 _CALLS = "/tmp/calls.jsonl"
+_SERVERS_NODE = 2
+"""Number of the node that the servers run on, so that the last one can crash."""
+_WWW = "/run/vpplb-servers"
+"""Folder on that node with what each server serves."""
 _PATIENT = 180.0
 """Seconds that pods may take on a noisy machine."""
 
@@ -22,10 +27,7 @@ CHANGING = {"lb_conf", "lb_add_del_vip_v2", "lb_add_del_as_v2", "lb_as_set_weigh
 
 
 class Installed:
-    """The chart's release, and what can be asked of it.
-
-    The servers run on the second node, so that the last one can crash.
-    """
+    """The chart's release, and what can be asked of it."""
 
     def __init__(self, cluster: Cluster, kubectl: Kubectl, helm: Path) -> None:
         self.cluster = cluster
@@ -86,23 +88,47 @@ class Installed:
 
     def start_servers(self, kubectl: Kubectl, names: list[str]) -> dict[str, str]:
         """Start HTTP servers as pods; return their addresses by name, once they run."""
-        kubectl.apply([_server(name, self.nodes[1], self.cluster.python_image) for name in names])
+        node = self.nodes[_SERVERS_NODE - 1]
+        kubectl.apply([_server(name, node, self.cluster.python_image) for name in names])
         for name in names:
             kubectl.wait(f"pod/{name}", "condition=Ready", timeout=_PATIENT)
         return {name: kubectl.field("pod", name, ".status.podIP") for name in names}
 
-    def break_server(self, kubectl: Kubectl, name: str) -> None:
-        """Make a server answer 404 where it is probed."""
-        kubectl("exec", name, "--", "rm", "/tmp/www/healthz")
+    def break_server(self, name: str) -> None:
+        """Make a server answer 404 where it is probed; the API server is not needed for it."""
+        self.cluster.run_on_node(_SERVERS_NODE, "rm", f"{_WWW}/{name}/healthz")
 
-    def mend_server(self, kubectl: Kubectl, name: str) -> None:
+    def mend_server(self, name: str) -> None:
         """Make it answer 200 again."""
-        kubectl("exec", name, "--", "touch", "/tmp/www/healthz")
+        self.cluster.run_on_node(_SERVERS_NODE, "touch", f"{_WWW}/{name}/healthz")
 
     def holds(self, kubectl: Kubectl, target: str, condition: str) -> bool:
         """Return whether a condition of an object is True."""
         path = f'{{.status.conditions[?(@.type=="{condition}")].status}}'
         return kubectl("get", target, "-o", f"jsonpath={path}") == "True"
+
+    # --- the API server -------------------------------------------------------------------
+
+    @contextmanager
+    def api_server_stopped(self) -> Iterator[None]:
+        """Have the API server stand still (SIGSTOP) within."""
+        pid = self.cluster.run_on_node(1, "pidof", "kube-apiserver").strip()
+        self.cluster.run_on_node(1, "kill", "-STOP", pid)
+        try:
+            yield
+        finally:
+            self.cluster.run_on_node(1, "kill", "-CONT", pid)
+
+    def read_pod_address(self, component: str, node: str) -> str:
+        """Return the address of the running pod of a component on a node."""
+        return self.system.field("pod", self.pod(component, node), ".status.podIP")
+
+    def read_page(self, address: str, path: str) -> Any:
+        """Read JSON from a program's HTTP port without the API server; AssertionError if none."""
+        url = f"http://{address}:9091/{path}"
+        said = self.cluster.run_on_node(1, "sh", "-c", f"curl -sf -m 5 {url} || true")
+        assert said, f"no answer of {url}"
+        return json.loads(said)
 
     # --- what is seen ---------------------------------------------------------------------
 
@@ -144,14 +170,16 @@ class Installed:
 
 
 def _server(name: str, node: str, image: str) -> dict[str, Any]:
-    serve = "mkdir -p /tmp/www && touch /tmp/www/healthz && exec python3 -m http.server 8080"
+    serve = "touch /tmp/www/healthz && exec python3 -m http.server 8080"
     container = {
         "name": "server",
         "image": image,
         "imagePullPolicy": "IfNotPresent",
         "command": ["sh", "-c", f"{serve} --directory /tmp/www"],
         "readinessProbe": {"tcpSocket": {"port": 8080}, "periodSeconds": 1},
+        "volumeMounts": [{"name": "www", "mountPath": "/tmp/www"}],
     }
+    www = {"path": f"{_WWW}/{name}", "type": "DirectoryOrCreate"}
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -160,5 +188,6 @@ def _server(name: str, node: str, image: str) -> dict[str, Any]:
             "nodeSelector": {"kubernetes.io/hostname": node},
             "terminationGracePeriodSeconds": 0,
             "containers": [container],
+            "volumes": [{"name": "www", "hostPath": www}],
         },
     }

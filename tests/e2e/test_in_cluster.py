@@ -110,12 +110,12 @@ def test_the_agents_find_the_counters_of_their_vpp(installed: Installed) -> None
 def test_a_failed_server_gets_weight_0_on_all_nodes(
     installed: Installed, shop: Kubectl, addresses: dict[str, str]
 ) -> None:
-    installed.break_server(shop, "nginx1")
+    installed.break_server("nginx1")
     weights = {**dict.fromkeys(addresses.values(), 100), addresses["nginx1"]: 0}
     installed.wait_weights(SEEN_VIP, weights, installed.nodes)
     shop.wait("vbe/nginx1", "jsonpath={.status.code}=L7STS")
 
-    installed.mend_server(shop, "nginx1")
+    installed.mend_server("nginx1")
     weights = dict.fromkeys(addresses.values(), 100)
     installed.wait_weights(SEEN_VIP, weights, installed.nodes)
 
@@ -151,6 +151,111 @@ def test_programmed_is_shown_within_a_second_of_the_last_node(
 
 def test_the_operators_replicas_are_on_nodes_of_their_own(installed: Installed) -> None:
     assert len(set(installed.nodes_of("operator"))) == 2
+
+
+# --- the direct road -------------------------------------------------------------------------
+
+
+def _leader(installed: Installed) -> str:
+    return installed.kubectl.within("kube-system").field(
+        "lease", "vpplb-operator", ".spec.holderIdentity"
+    )
+
+
+def _leaders_node(installed: Installed) -> str:
+    pod, _, _ = _leader(installed).rpartition("_")
+    return installed.system.field("pod", pod, ".spec.nodeName")
+
+
+def _wait_heard(installed: Installed, nodes: list[str]) -> None:
+    """Return when the agents of these nodes hear the leader directly."""
+    for node in nodes:
+        wait_for(
+            lambda node=node: (  # type: ignore[misc]  # mypy and lambda defaults
+                installed.kubectl.field("vdp", node, ".status.direct.operator")
+                == _leader(installed)
+                != ""
+            ),
+            f"the agent of {node} hears the leader",
+            timeout=PATIENT,
+            every=0.5,
+        )
+
+
+def test_every_agent_hears_the_leader_directly(installed: Installed) -> None:
+    _wait_heard(installed, installed.nodes)
+
+
+def _wait_told(installed: Installed, agents: dict[str, str], expected: dict[str, int]) -> float:
+    """Return how many seconds it took until all agents, by address, read these weights in VPP."""
+    start = time.monotonic()
+    for node, address in agents.items():
+        wait_for(
+            lambda node=node, address=address: (  # type: ignore[misc]  # mypy and lambda defaults
+                _read_weights(installed, node, address) == expected
+            ),
+            f"weights {expected} on {node}",
+            timeout=SLACK,
+            every=0.2,
+        )
+    return time.monotonic() - start
+
+
+def _read_weights(installed: Installed, node: str, address: str) -> dict[str, int]:
+    (vip,) = installed.read_page(address, f"api/v1/dataplanes/{node}/vips")["vips"]
+    return {server["address"]: server["weight"] for server in vip["servers"]}
+
+
+def test_while_the_api_server_stands_still_servers_fail_and_recover_in_every_vpp(
+    installed: Installed, addresses: dict[str, str]
+) -> None:
+    agents = {node: installed.read_pod_address("agent", node) for node in installed.nodes}
+    before = _read_weights(installed, installed.nodes[0], agents[installed.nodes[0]])
+    failed = before | {addresses["nginx1"]: 0}
+    with installed.api_server_stopped():
+        time.sleep(20)  # so the leader cannot renew its lease by now
+        installed.break_server("nginx1")
+        _wait_told(installed, agents, failed)
+        # An agent that is started again has its state from the leader, and goes on.
+        pid = installed.cluster.run_on_node(NODES, "pgrep", "-o", "-f", "vpplb agent --node")
+        installed.cluster.run_on_node(NODES, "kill", "-KILL", pid.strip())
+        time.sleep(5)
+        installed.mend_server("nginx1")
+        _wait_told(installed, agents, before)
+    wait_for(lambda: all(_states(installed).values()), "statuses are the truth", timeout=SLACK + 10)
+
+
+def _states(installed: Installed) -> dict[str, bool]:
+    backends = installed.kubectl.within("shop").list("vbe")
+    return {one["metadata"]["name"]: one["status"]["state"] in ("up", "paused") for one in backends}
+
+
+def test_when_the_leaders_node_crashes_the_next_leader_is_heard(
+    installed: Installed, shop: Kubectl, addresses: dict[str, str]
+) -> None:
+    *others, victim = installed.nodes  # the others have the API server, and the servers
+    installed.kubectl("cordon", others[1])
+    installed.replace_pods("operator")
+    if _leaders_node(installed) != victim:
+        installed.system("delete", "pod", _leader(installed).rpartition("_")[0])
+        wait_for(lambda: _leaders_node(installed) == victim, "the other leads", timeout=PATIENT)
+    installed.kubectl("uncordon", others[1])
+    installed.rollout("deployment/vpplb-operator")
+    before = _leader(installed)
+    _wait_heard(installed, installed.nodes)
+
+    installed.cluster.crash_node(NODES)
+    wait_for(lambda: _leader(installed) not in ("", before), "another leads", timeout=PATIENT)
+    _wait_heard(installed, others)
+    agents = {node: installed.read_pod_address("agent", node) for node in others}
+    weights = _read_weights(installed, others[0], agents[others[0]])
+    installed.break_server("nginx1")
+    _wait_told(installed, agents, weights | {addresses["nginx1"]: 0})
+    installed.mend_server("nginx1")
+    _wait_told(installed, agents, weights)
+
+    _boot_last_node(installed, shop)
+    _wait_heard(installed, installed.nodes)
 
 
 @pytest.mark.parametrize("component", ["operator", "agent"])
