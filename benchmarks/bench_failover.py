@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -32,6 +32,7 @@ from data.manifests import manifest
 from lab.nginx import Nginx
 from lab.processes import Program, free_port
 from lab.servers import CountingHttpServer
+from vpplb.kube.api_types import KubeError
 from vpplb.kube.client import KubeClient
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.simulator.server import RecordedCall, VppSimulator
@@ -197,9 +198,10 @@ async def load(kubeconfig: str) -> None:
     async def work(client: KubeClient, number: int) -> None:
         key = ObjectKey(NAMESPACE, f"server{number % SERVERS}")
         while True:
-            await client.list_objects(ObjectKind.BACKEND, None)
             note = {"metadata": {"annotations": {"load.example/turn": str(time.time())}}}
-            await client.patch_object(ObjectKind.BACKEND, key, note)
+            with suppress(KubeError):  # as it goes with a server that has too much to do
+                await client.list_objects(ObjectKind.BACKEND, None)
+                await client.patch_object(ObjectKind.BACKEND, key, note)
 
     async with await KubeClient.from_config(Path(kubeconfig)) as client:
         await asyncio.gather(*(work(client, number) for number in range(CLIENTS)))
