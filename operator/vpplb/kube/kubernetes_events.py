@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from vpplb.kube.api_types import RESOURCES, ApiError, ApiUnreachable, KubeError
 from vpplb.kube.client import KubeClient
@@ -34,6 +34,9 @@ STEM = 200
 
 PATIENCE = 0.5
 """Seconds that an event waits for statuses."""
+MOMENT = 0.15
+"""Seconds for which an event waits in any case: what it tells of is just being carried out, and a
+request would take the time of it."""
 RETRY_DELAY = 5.0
 
 
@@ -51,6 +54,13 @@ class ObjectEvent:
     action: str = "Observe"
 
 
+class _QueuedEvent(NamedTuple):
+    """An event, and the loop's time from which it may be sent."""
+
+    due: float
+    event: ObjectEvent
+
+
 @dataclass(slots=True)
 class EventRecorder:
     """Sends events behind. `reporter` names the program (`operator`), `instance` its pod or host.
@@ -66,7 +76,7 @@ class EventRecorder:
     rest: Callable[[float], Awaitable[None]] = lambda patience: asyncio.sleep(0)
     burst: int = BURST
     per_second: float = PER_SECOND
-    _queue: deque[ObjectEvent] = field(default_factory=deque)
+    _queue: deque[_QueuedEvent] = field(default_factory=deque)
     _more: asyncio.Event = field(default_factory=asyncio.Event)
     _idle: asyncio.Event = field(default_factory=asyncio.Event)
     _sent: int = 0
@@ -81,7 +91,7 @@ class EventRecorder:
         if len(self._queue) >= QUEUE:
             self._queue.popleft()
             self.on_drop()
-        self._queue.append(event)
+        self._queue.append(_QueuedEvent(asyncio.get_running_loop().time() + MOMENT, event))
         self._more.set()
         self._idle.clear()
 
@@ -97,6 +107,8 @@ class EventRecorder:
         clock, bucket = asyncio.get_running_loop().time, TokenBucket(self.per_second, self.burst)
         while True:
             await self._more.wait()
+            if self._patience:
+                await asyncio.sleep(self._queue[0].due - clock())
             if wait := bucket.seconds_until(clock()):
                 await asyncio.sleep(wait)
             bucket.take_tokens(clock())
@@ -106,7 +118,8 @@ class EventRecorder:
                 self._more.clear()
                 self._idle.set()
 
-    async def _send_event(self, event: ObjectEvent) -> None:
+    async def _send_event(self, queued: _QueuedEvent) -> None:
+        event = queued.event
         self._sent += 1
         try:
             await self.client.create_event(self._build_event(event))
@@ -117,7 +130,7 @@ class EventRecorder:
                 return
             # It goes back to the front: newer ones push it out should the queue fill up.
             if len(self._queue) < QUEUE:
-                self._queue.appendleft(event)
+                self._queue.appendleft(queued)
             else:
                 self.on_drop()
             await asyncio.sleep(RETRY_DELAY)

@@ -10,12 +10,14 @@ import pytest
 from fakes.api_server import FakeApiServer
 from vpplb.kube import kubernetes_events
 from vpplb.kube.api_types import ApiUnreachable, KubeError, api_error, cluster_key
-from vpplb.kube.kubernetes_events import EventRecorder, ObjectEvent
+from vpplb.kube.kubernetes_events import MOMENT, EventRecorder, ObjectEvent
 from vpplb.model.names import ObjectKey, ObjectKind
 
 pytestmark = pytest.mark.looptime
 
 AT = datetime(2026, 1, 1, 12, 0, 0, 123456, tzinfo=UTC)
+SENT = MOMENT + 0.05
+"""Seconds until an event has been sent that nothing holds up."""
 
 
 def event(note: str = "L4CON: connection refused") -> ObjectEvent:
@@ -52,7 +54,7 @@ async def test_an_event_says_what_happened_to_which_object_and_when() -> None:
     server = FakeApiServer()
     async with running(server) as recorder:
         recorder.emit_event(event())
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(SENT)
     [sent] = server.events
     assert sent["regarding"] == {
         "apiVersion": "vpplb.dev/v1alpha1",
@@ -71,7 +73,7 @@ async def test_events_of_one_moment_have_names_of_their_own() -> None:
     async with running(server) as recorder:
         recorder.emit_event(event())
         recorder.emit_event(event())
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(SENT)
     assert server.events[0]["metadata"] != server.events[1]["metadata"]
 
 
@@ -86,7 +88,7 @@ async def test_events_of_an_object_with_a_long_name_have_names_that_are_accepted
         for end in ("", "2"):
             key = ObjectKey("shop", name + end)
             recorder.emit_event(replace(event(), key=key))
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(SENT)
     names = [sent["metadata"]["name"] for sent in server.events]  # type: ignore[index]
     label = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
     assert all(len(one) <= 253 and re.fullmatch(rf"{label}(\.{label})*", one) for one in names)
@@ -108,7 +110,7 @@ async def test_an_event_of_a_cluster_scoped_object_lives_in_default() -> None:
                 at=AT,
             )
         )
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(SENT)
     assert server.requests[0][2]["metadata"]["namespace"] == "default"  # type: ignore[index]  # as it was sent
 
 
@@ -116,7 +118,7 @@ async def test_a_note_is_cut_to_what_the_server_takes_without_breaking_a_charact
     server = FakeApiServer()
     async with running(server) as recorder:
         recorder.emit_event(event("x" + "ü" * 600))
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(SENT)
     note = notes(server)[0]
     assert note == "x" + "ü" * 511
 
@@ -126,7 +128,7 @@ async def test_after_the_burst_events_leave_at_the_rate() -> None:
     async with running(server) as recorder:
         for n in range(150):
             recorder.emit_event(event(str(n)))
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(SENT)
         assert len(server.events) == 100
         await asyncio.sleep(3.0)
         assert len(server.events) == 130
@@ -144,7 +146,7 @@ async def test_the_burst_comes_back_with_time_and_no_further_than_its_size() -> 
         start = len(server.events)
         for n in range(200):
             recorder.emit_event(event(str(n)))
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(SENT)
         assert len(server.events) - start == 100
 
 
@@ -217,7 +219,7 @@ async def test_events_wait_for_statuses_but_not_for_ever() -> None:
     async with running(server, rest=rest) as recorder:
         for n in range(10):
             recorder.emit_event(event(str(n)))
-        await asyncio.sleep(1.05)
+        await asyncio.sleep(MOMENT + 1.05)
         assert notes(server) == ["0", "1"]
         written.set()
         await asyncio.sleep(0.01)
