@@ -8,6 +8,7 @@ import asyncio
 import socket
 from collections.abc import Callable, Iterable
 
+from vpplb.controller.decision_announcer import DecisionAnnouncer
 from vpplb.controller.decision_records import DecisionRecords
 from vpplb.controller.direct_publisher import DirectPublisher
 from vpplb.controller.event_reports import EventReports
@@ -103,10 +104,11 @@ class OperatorCore:
             metrics=metrics,
             is_reached=self.publisher.is_reached,
         )
-        self._events = EventReports(cache, decided, self._recorder, clock)
-        self._log = DecisionLog(metrics, self.view)
+        events = EventReports(cache, decided, self._recorder, clock)
+        log = DecisionLog(metrics, self.view)
+        self._announcer = DecisionAnnouncer(events.announce_decisions, log.log_decisions)
         store = StoreHandler(self.reconciler, allowed, self.secrets.request_secrets)
-        for handler in (self._statuses, self.publisher, self._events, store):
+        for handler in (self._statuses, self.publisher, events, store):
             cache.add_handler(handler)
 
     async def run(self) -> None:
@@ -117,10 +119,10 @@ class OperatorCore:
                     self._decided.apply_decisions,  # first: the others read it
                     self.publisher.publish_decisions,  # then whoever acts on it
                     self._statuses.write_statuses,
-                    self._events.announce_decisions,
-                    self._log.log_decisions,
+                    self._announcer.put_decisions,
                 )
             )
+            group.create_task(self._announcer.run())
             group.create_task(self.publisher.run())
             group.create_task(self.writer.run())
             group.create_task(self._recorder.run())
