@@ -155,8 +155,10 @@ async def kills(
         before = time.time()
         server.stop()
         died.append((name, await vpp.wait(server.address, 0, since=before)))
-        await asyncio.sleep(0.02)  # the line is written after the decision is on its way
-        detected.append(running.detected()[name])
+        # The line is written after the decision is on its way.
+        while (found := running.detected().get(name, 0.0)) < before:  # noqa: ASYNC110 (a file)
+            await asyncio.sleep(0.02)
+        detected.append(found)
         server.start()
     return [at - found for (_, at), found in zip(died, detected, strict=True)]
 
@@ -279,7 +281,7 @@ async def many_at_once(plane: ControlPlane, client: KubeClient, folder: Path) ->
                 count = fleet.doomed * fleet.each
                 dead = fleet.addresses[:count]
                 gone = [await vpp.wait(address, 0) for address in dead]
-                await asyncio.sleep(1)
+                await asyncio.sleep(3)  # until the last line is written
                 found = running.detected()
             names = [one for number in range(fleet.doomed) for one in fleet.members(number)]
             took = [at - found[one] for one, at in zip(names, gone, strict=True)]

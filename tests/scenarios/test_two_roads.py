@@ -356,3 +356,16 @@ async def test_a_leader_whom_only_the_last_agent_has_heard_is_not_said_to_be_hea
     async with again:
         await asyncio.sleep(LOST_AFTER + 1)
         assert "direct" not in again.status
+
+
+async def test_a_leader_that_is_only_restarted_is_no_news() -> None:
+    async with carrying() as agent:
+        agent.operators.lead(5)
+        await asyncio.sleep(2 * HEARD_SPACING)
+        before, shown = writes(agent), agent.status["direct"]
+        agent.operators.lose()
+        await asyncio.sleep(LOST_AFTER / 3)
+        agent.operators.lead(6)
+        await asyncio.sleep(LOST_AFTER + 2 * HEARD_SPACING)
+        assert agent.status["direct"] == shown
+        assert writes(agent) == before

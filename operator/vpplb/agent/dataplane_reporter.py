@@ -93,6 +93,7 @@ class DataplaneReporter(SyncLog):
         self._vpp = DataplaneVpp()
         self._reason = "not connected yet"
         self._direct: DataplaneDirect | None = None
+        self._heard_last: DataplaneDirect | None = None
         self._led = False
         self._settings_error = ""
         self._strange: tuple[str, ...] = ()
@@ -168,6 +169,8 @@ class DataplaneReporter(SyncLog):
     def set_direct(self, operator: str | None) -> None:
         """Take note which operator leads and hears us; None: none does, so the status counts."""
         loop, before, self._led = asyncio.get_running_loop(), self._direct, operator is not None
+        if before is not None:
+            self._heard_last = before
         if operator is None:
             self._direct = None
             self._news.set_spacing(SPACING)
@@ -177,7 +180,10 @@ class DataplaneReporter(SyncLog):
             return
         self._news.set_spacing(HEARD_SPACING)
         if before is None or before.operator != operator:
-            self._direct = DataplaneDirect(operator=operator, since=self._clock.now())
+            # One that was only restarted is heard again at once: nothing that is shown is new.
+            last, now = self._heard_last, self._clock.now()
+            again = last is not None and last.operator == operator
+            self._direct = last if again else DataplaneDirect(operator=operator, since=now)
             # All agents hear of a new leader at once, and need not all write at once.
             loop.call_later(random.uniform(0, HEARD_SPACING), self._submit_soon)
 
