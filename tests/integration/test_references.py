@@ -84,7 +84,16 @@ class ReferenceWorld:
 def _timeless(status: Mapping[str, Any]) -> Mapping[str, Any]:
     def clean(value: Any) -> Any:
         if isinstance(value, Mapping):
-            past = {"lastTransitionTime", "since", "at", "flushEpoch", "transitions", "revision"}
+            past = {
+                "lastTransitionTime",
+                "since",
+                "at",
+                "flushEpoch",
+                "transitions",
+                "revision",
+                "term",
+                "sequence",
+            }
             past |= {"tentative", "undecided"}
             return {name: clean(part) for name, part in value.items() if name not in past}
         if isinstance(value, str):

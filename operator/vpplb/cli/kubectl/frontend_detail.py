@@ -155,17 +155,25 @@ def _node_lines(
 ) -> Iterator[NodeLine]:
     selector = read_selector(raw) or {}
     frontend = str(key_of(raw))
+    programmed = find_condition(read_status(raw, FrontendStatus).conditions, "Programmed")
+    all_have = programmed is not None and programmed.status == "True"
     for dataplane in sorted(dataplanes, key=lambda one: str(one["metadata"]["name"])):
         if selector.items() <= node_labels(dataplane["metadata"]).items():
-            yield _node_line(dataplane, frontend, line.revision)
+            yield _node_line(dataplane, frontend, line.revision, all_have=all_have)
         elif has := (read_status(dataplane, DataplaneStatus).programmed or {}).get(frontend):
             name = dataplane["metadata"]["name"]
             yield NodeLine(node=name, state="leaving", message="selected no more", revision=has)
 
 
-def _node_line(dataplane: JsonObject, frontend: str, wanted: str) -> NodeLine:
+def _node_line(dataplane: JsonObject, frontend: str, wanted: str, *, all_have: bool) -> NodeLine:
+    """Say what a node has; where all have what is wanted, its own status may be some seconds late.
+
+    What it has acknowledged directly, the Frontend shows first.
+    """
     status = read_status(dataplane, DataplaneStatus)
     has = (status.programmed or {}).get(frontend, "")
+    if all_have and status.direct is not None:
+        has = wanted
     failed = next((one.message for one in status.errors if one.frontend == frontend), "")
     connected = find_condition(status.conditions, "Connected")
     if connected is None or connected.status != "True":

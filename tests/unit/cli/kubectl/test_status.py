@@ -159,6 +159,20 @@ def test_each_node_says_why_it_does_not_have_the_newest_state(
     assert message in line["message"]
 
 
+@pytest.mark.parametrize(("programmed", "state"), [("True", "programmed"), ("False", "pending")])
+def test_what_a_node_has_acknowledged_directly_counts_before_its_own_status_says_so(
+    programmed: str, state: str
+) -> None:
+    console = detailed()
+    (web,) = (raw for (kind, _), raw in console.objects.items() if kind == ObjectKind.FRONTEND)
+    web["status"]["conditions"] = [condition("Programmed", programmed)]
+    console.objects[ObjectKind.DATAPLANE, cluster_key("n1")] = node_dataplane(
+        direct={"operator": "op-1", "since": "2026-01-01T12:00:00Z"}
+    )
+    (line,) = parsed(console, "status", "web")["nodes"]
+    assert line["state"] == state
+
+
 def test_a_node_that_is_selected_no_more_is_shown_while_it_carries_the_vip() -> None:
     (line,) = parsed(detailed(nodeSelector={"role": "edge"}), "status", "web")["nodes"]
     assert (line["node"], line["state"], line["message"]) == ("n1", "leaving", "selected no more")
