@@ -27,6 +27,7 @@ from cluster.stage import NodeStage, electing, stage
 from data.manifests import backend, frontend
 from lab.waiting import wait_for
 from vpplb.cli.agent import agent_command
+from vpplb.cli.main import cli
 from vpplb.cli.operator import operator_command
 from vpplb.direct.messages import AUDIENCE
 
@@ -348,7 +349,8 @@ def test_the_programs_know_the_flags_that_they_are_given(
     for env in container["env"]:
         value = "fd00::1" if env["name"] == "POD_IP" else env["name"].lower().replace("_", "-")
         said = said.replace(f"$({env['name']})", value)
-    context = command.make_context(kind, said.split())
+    # As within the group: a command keeps its help option from the first context that it had.
+    context = command.make_context(kind, said.split(), **cli.context_settings)
     assert context.params["no_direct"] is (enabled == "false")
     if kind == "Deployment" and enabled == "true":
         assert context.params["direct_advertise"] == "[fd00::1]:9443"

@@ -127,6 +127,7 @@ def test_a_second_agent_of_one_name_keeps_its_hands_off_and_says_so(
         )
         stack.callback(clone.program.stop)
         wait_for(lambda: "another agent" in str(said(clone).get("notReady")), "it says so")
+        time.sleep(7)  # the first one's own status may wait for 5 s
         before = kubectl.get("dataplane", running.node)["metadata"]["resourceVersion"]
         time.sleep(5)
         assert kubectl.get("dataplane", running.node)["metadata"]["resourceVersion"] == before

@@ -110,7 +110,7 @@ def parsed(name: str, *arguments: str, **environment: str) -> dict[str, object]:
     with pytest.MonkeyPatch.context() as patch:
         for variable, value in environment.items():
             patch.setenv(variable, value)
-        return command(name).make_context(name, list(arguments)).params
+        return command(name).make_context(name, list(arguments), **cli.context_settings).params
 
 
 def test_flags_beat_the_environment_which_beats_defaults() -> None:
