@@ -6,7 +6,8 @@ has must depend on the objects alone, never on the order in which they came.
 
 import random
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -71,14 +72,32 @@ class ReferenceWorld:
         """Return all that is said of all objects, without times and without numbers of flushes.
 
         Nor is it told what waits for first verdicts: who has had one waits no more, so that
-        depends on what was before.
+        depends on what was before; as do the servers of a VIP that keeps those that VPP has.
         """
+        objects = {kind: self.api.all(kind) for kind in ("vfe", "vbe", "vhc")}
         found = {
             f"{kind}/{one['metadata']['name']}": _timeless(one.get("status", {}))
-            for kind in ("vfe", "vbe", "vhc")
-            for one in self.api.all(kind)
+            for kind, all_of_kind in objects.items()
+            for one in all_of_kind
         }
-        return {**found, "vpp": self.job.witness.see()}
+        seen, keeps = self.job.witness.see(), _list_tentative(objects["vfe"])
+        return {
+            **found,
+            "vpp": {
+                vip: replace(one, weights={}, buckets={}) if vip in keeps else one
+                for vip, one in seen.items()
+            },
+        }
+
+
+def _list_tentative(frontends: Iterable[Mapping[str, Any]]) -> set[str]:
+    """Return the VIPs that keep the servers that VPP has, as VPP names them."""
+    decided = [one.get("status", {}).get("dataplane", {}) for one in frontends]
+    return {
+        f"{one['prefix']} {one['protocol'].lower()}/{one['port']}"
+        for one in decided
+        if one.get("tentative")
+    }
 
 
 def _timeless(status: Mapping[str, Any]) -> Mapping[str, Any]:
