@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import NamedTuple
@@ -94,10 +95,12 @@ class FrontendEar(LiveEar):
         """Wait for two readings of all of VPP; return the CPU seconds from one to the other."""
         seen = []
         for _ in range(2):
-            before = self.syncs
-            await self.until(lambda before=before: self.syncs > before)  # type: ignore[misc]  # mypy and lambda defaults
+            await self.until(partial(self._has_read_since, self.syncs))
             seen.append(self.cpu)
         return seen[1] - seen[0]
+
+    def _has_read_since(self, syncs: int) -> bool:
+        return self.syncs > syncs
 
 
 class Took(NamedTuple):

@@ -4,6 +4,7 @@ import json
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -156,7 +157,7 @@ class Installed:
         """Return when the VPPs of all these nodes have these weights, by address."""
         for node in nodes:
             wait_for(
-                lambda node=node: self._has_weights(vip, expected, node),  # type: ignore[misc]  # mypy and lambda defaults
+                partial(self._has_weights, vip, expected, node),
                 f"weights {expected} on {node}",
                 timeout=_PATIENT,
                 every=0.5,

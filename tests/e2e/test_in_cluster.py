@@ -8,6 +8,7 @@ import json
 import time
 from collections.abc import Iterator
 from datetime import datetime
+from functools import partial
 
 import pytest
 from click.testing import CliRunner
@@ -102,9 +103,13 @@ def test_kubectl_vpplb_asks_the_agent_of_each_node_through_its_pod(installed: In
 def test_the_agents_find_the_counters_of_their_vpp(installed: Installed) -> None:
     for node in installed.nodes:
         wait_for(
-            lambda node=node: 'frontend="web"' in installed.metrics("agent", node),  # type: ignore[misc]  # mypy and lambda defaults
+            partial(_counts_packets, installed, node),
             f"vpplb_vip_packets_total on {node}",
         )
+
+
+def _counts_packets(installed: Installed, node: str) -> bool:
+    return 'frontend="web"' in installed.metrics("agent", node)
 
 
 def test_a_failed_server_gets_weight_0_on_all_nodes(
@@ -171,15 +176,16 @@ def _wait_heard(installed: Installed, nodes: list[str]) -> None:
     """Return when the agents of these nodes hear the leader directly."""
     for node in nodes:
         wait_for(
-            lambda node=node: (  # type: ignore[misc]  # mypy and lambda defaults
-                installed.kubectl.field("vdp", node, ".status.direct.operator")
-                == _leader(installed)
-                != ""
-            ),
+            partial(_hears_leader, installed, node),
             f"the agent of {node} hears the leader",
             timeout=PATIENT,
             every=0.5,
         )
+
+
+def _hears_leader(installed: Installed, node: str) -> bool:
+    heard = installed.kubectl.field("vdp", node, ".status.direct.operator")
+    return heard == _leader(installed) != ""
 
 
 def test_every_agent_hears_the_leader_directly(installed: Installed) -> None:
@@ -191,14 +197,16 @@ def _wait_told(installed: Installed, agents: dict[str, str], expected: dict[str,
     start = time.monotonic()
     for node, address in agents.items():
         wait_for(
-            lambda node=node, address=address: (  # type: ignore[misc]  # mypy and lambda defaults
-                _read_weights(installed, node, address) == expected
-            ),
+            partial(_reads_weights, installed, node, address, expected),
             f"weights {expected} on {node}",
             timeout=SLACK,
             every=0.2,
         )
     return time.monotonic() - start
+
+
+def _reads_weights(installed: Installed, node: str, address: str, expected: dict[str, int]) -> bool:
+    return _read_weights(installed, node, address) == expected
 
 
 def _read_weights(installed: Installed, node: str, address: str) -> dict[str, int]:
@@ -329,7 +337,11 @@ def _boot_last_node(installed: Installed, shop: Kubectl) -> None:
 def test_deleting_everything_empties_every_vpp(installed: Installed, shop: Kubectl) -> None:
     shop("delete", "vfe,vbe,vhc", "--all", timeout=PATIENT)
     for node in installed.nodes:
-        wait_for(lambda node=node: not installed.see(node), f"an empty VPP on {node}", every=0.5)  # type: ignore[misc]  # mypy and lambda defaults
+        wait_for(partial(_is_empty, installed, node), f"an empty VPP on {node}", every=0.5)
+
+
+def _is_empty(installed: Installed, node: str) -> bool:
+    return not installed.see(node)
 
 
 def test_helm_uninstall_leaves_nothing_but_the_crds(installed: Installed) -> None:
