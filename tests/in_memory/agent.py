@@ -119,7 +119,11 @@ class LocalAgent:
         vips = VipState(state)
         self.decisions = NewestDecisions()
         self.store = OwnedStateStore(
-            memory, lambda: vips.owned_state, HERE, lambda: self.decisions.marks
+            memory,
+            lambda: vips.owned_state,
+            HERE,
+            lambda: self.decisions.marks,
+            lambda: self.outcomes.carried,
         )
         stored = self.store.load()
         marks = stored.marks if stored else {}
@@ -136,8 +140,7 @@ class LocalAgent:
             on_read=lambda: self.selector.note_observed(vips.observed),
         )
         self.syncer = VppSyncer(self.lb, vips, listener=self.reporter)
-        kept = {key: mark.revision for key, mark in marks.items()}
-        self.reporter.resume(dataplane, kept)
+        self.reporter.resume(dataplane, stored.programmed if stored else None)
         self.selector = FrontendSelector(
             self.syncer,
             self.cache,

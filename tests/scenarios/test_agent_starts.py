@@ -43,6 +43,7 @@ class Starts:
         self.folder, self.world = folder, AgentWorld(monkeypatch)
         self.memory, self.token = folder / "memory.json", folder / "token"
         self.token.write_text("token")
+        self.own_all = False
         self.stop = asyncio.Event()
         self._stack = AsyncExitStack()
 
@@ -54,6 +55,7 @@ class Starts:
             state_file=self.memory,
             http_address="",
             direct_token=self.token,
+            own_all=self.own_all,
         )
 
     def remember(self, *operators: OperatorAddress, **parts: object) -> None:
@@ -165,6 +167,25 @@ async def test_what_the_leader_does_not_name_stays_until_the_lists_say_otherwise
                 lambda: starts.world.server.status(ObjectKind.DATAPLANE, NODE).get("programmed"),
                 "the status is written",
             )
+
+
+async def test_where_all_vips_are_ours_nothing_is_removed_before_the_lists_are_there(
+    starts: Starts,
+) -> None:
+    """A leader is silent about a frontend on which nothing is decided."""
+    starts.fail(AWAY)
+    async with DirectOperator("op-1", leads=True, term=5) as operator:
+        starts.remember(operator.address)
+        starts.carry(WEB, VIPS["dns"])
+        starts.own_all = True
+        async with starts.running():
+            await eventually(lambda: operator.connections, "the agent has come")
+            await operator.say(whole(5, entry("web", WEB, (5, 1), uid="web", weight=3)))
+            await asyncio.sleep(2 * PATIENCE)
+            assert starts.ops == 0
+            starts.fail(None)
+            await eventually(lambda: starts.weight() == 3, "the lists are there")
+            assert VIPS["dns"] in starts.world.vpp.rows
 
 
 async def test_hands_off_counts_without_the_api_server_too(starts: Starts) -> None:

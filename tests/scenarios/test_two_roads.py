@@ -369,3 +369,34 @@ async def test_a_leader_that_is_only_restarted_is_no_news() -> None:
         await asyncio.sleep(LOST_AFTER + 2 * HEARD_SPACING)
         assert agent.status["direct"] == shown
         assert writes(agent) == before
+
+
+async def test_a_node_lets_go_by_the_status_that_came_while_a_lost_leader_went_before_it() -> None:
+    """Its end of the connection was dead already, and only the status could tell."""
+    elsewhere = {"rack": "other"}
+    async with carrying() as agent:
+        agent.operators.lead(5)
+        agent.operators.send(5, entry("web", WEB, (5, 2), selector=elsewhere, holding=True))
+        await agent.settle()
+        agent.see("web", decided(WEB, selector=elsewhere, order=(5, 2), nodes={"holding": False}))
+        await agent.settle()
+        assert weight(agent) == 10
+        agent.operators.lose()
+        await agent.settle()
+        assert weight(agent) is None
+
+
+async def test_a_restart_says_what_vpp_had_and_not_what_was_merely_decided(tmp_path: Path) -> None:
+    memory = tmp_path / "memory.json"
+    async with carrying(memory=memory) as agent:
+        agent.operators.lead(5)
+        agent.syncer.set_paused(True)
+        agent.operators.send(5, entry("web", WEB, (5, 2), weight=0))
+        await agent.settle()
+    again = LocalAgent(agent.server, agent.lb, memory=memory)
+    again.syncer.set_paused(True)
+    again.see("web", decided(WEB, order=(5, 1)))
+    async with again:
+        again.operators.lead(5)
+        await again.settle()
+        assert again.operators.reports[0].programmed == {key("web"): revision(WEB, 10)}

@@ -96,10 +96,10 @@ class AgentParts:
         self.vpp = _open_vpp(options, metrics)
         self.kube = KubeParts(options, client, self._begin_list)
         self.vips, self.decisions = VipState(own_all=options.own_all), NewestDecisions()
-        self.store = _make_store(options, self.vips, self.decisions)
+        self.outcomes = FrontendOutcomes(SelectedFrontends())
+        self.store = _make_store(options, self.vips, self.decisions, self.outcomes)
         self.node = NodeRegistration(client, options.node, self.store)
         self.heartbeat = _make_heartbeat(options, client, self.node, clock)
-        self.outcomes = FrontendOutcomes(SelectedFrontends())
         self.reporter = self._make_reporter(metrics, clock)
         self.syncer = VppSyncer(
             self.vpp.lb, self.vips, listener=self.reporter, sync_interval=options.sync_interval
@@ -183,11 +183,15 @@ def _open_vpp(options: AgentOptions, metrics: AgentMetrics) -> VppAccess:
 
 
 def _make_store(
-    options: AgentOptions, vips: VipState, decisions: NewestDecisions
+    options: AgentOptions, vips: VipState, decisions: NewestDecisions, outcomes: FrontendOutcomes
 ) -> OwnedStateStore:
     identity = VppIdentity.of_socket(options.node, options.vpp_api_socket)
     return OwnedStateStore(
-        options.state_file, lambda: vips.owned_state, identity, lambda: decisions.marks
+        options.state_file,
+        lambda: vips.owned_state,
+        identity,
+        lambda: decisions.marks,
+        lambda: outcomes.carried,
     )
 
 

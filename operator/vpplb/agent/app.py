@@ -11,6 +11,7 @@ from vpplb.files.owned_state_store import StoredState, read_owned
 from vpplb.kube.agent_lease import LeaseHeartbeat
 from vpplb.kube.api_types import JsonObject, KubeError
 from vpplb.kube.client import KubeClient
+from vpplb.model.names import ObjectKey
 from vpplb.sync.vip_state import OwnedState
 from vpplb.telemetry.http import HttpServer, PageUnavailable
 
@@ -74,7 +75,8 @@ class Agent:
             stored = parts.store.load()
             claiming = group.create_task(self._claim_node())
             self._take_over(stored, await self._wait_node(claiming, stored))
-            group.create_task(self._follow_cluster(group, claiming))
+            kept = stored.programmed if stored else None
+            group.create_task(self._follow_cluster(group, claiming, kept))
             for late in (parts.vpp.meter, parts.store, parts.syncer, parts.road):
                 if late is not None:
                     group.create_task(late.run())
@@ -143,12 +145,17 @@ class Agent:
             parts.selector.set_dataplane({"metadata": metadata, "spec": stored.spec})
 
     async def _follow_cluster(
-        self, group: asyncio.TaskGroup, claiming: asyncio.Task[JsonObject]
+        self,
+        group: asyncio.TaskGroup,
+        claiming: asyncio.Task[JsonObject],
+        kept: Mapping[ObjectKey, str] | None,
     ) -> None:
-        """Once the node is ours, do all that needs the API server."""
+        """Once the node is ours, do all that needs the API server.
+
+        `kept` is what VPP had by the last agent's file, None where that does not say.
+        """
         dataplane, parts = await claiming, self._parts
         group.create_task(parts.heartbeat.run(parts.reporter.on_beat))
-        kept = {key: mark.revision for key, mark in parts.decisions.marks.items()}
         parts.reporter.resume(dataplane, kept)
         parts.selector.set_labels(parts.node.labels)
         # Should it be deleted before it is listed, what it says counts all the same.
@@ -159,12 +166,18 @@ class Agent:
         await parts.kube.informer.run()
 
     async def _wait_known(self) -> None:
-        """Wait for the lists or a leader's whole state; where there are lists, not for long."""
+        """Wait for the lists, or for a leader's whole state where the API server does not answer.
+
+        A leader is silent about a frontend on which nothing is decided, whose VIP only a list
+        protects where every VIP counts as ours: with `own_all` the lists are waited for always.
+        After the lists a leader is waited for a moment, since it may know newer decisions.
+        """
         road = self._parts.road
         if road is None:
             await self._listed.wait()
             return
-        known = [asyncio.create_task(one.wait()) for one in (self._listed, road.whole)]
+        enough = [self._listed, road.whole] if self._may_begin_alone else [self._listed]
+        known = [asyncio.create_task(one.wait()) for one in enough]
         try:
             await asyncio.wait(known, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -173,6 +186,10 @@ class Agent:
         with suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE):
                 await road.wait_whole()
+
+    @property
+    def _may_begin_alone(self) -> bool:
+        return self._alone and not self._options.own_all
 
     # --- what is to be seen ------------------------------------------------------------------
 

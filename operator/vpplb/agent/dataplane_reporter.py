@@ -107,10 +107,10 @@ class DataplaneReporter(SyncLog):
         self._news = RunDebounce(self._submit_status, SPACING)
         self._repair = StatusRepair(lambda _kind, _key: self._submit_soon())
 
-    def resume(self, raw: JsonObject, kept: Mapping[ObjectKey, str]) -> None:
+    def resume(self, raw: JsonObject, kept: Mapping[ObjectKey, str] | None) -> None:
         """Take over what the last agent said in the Dataplane, as far as it makes sense.
 
-        `kept` are the revisions that it had on its disk, which is ahead of what it said.
+        `kept` is what it had on its disk of what VPP has, which is ahead of what it said.
         """
         shown = read_status(raw, DataplaneStatus)
         self._last_change = self._last_change or shown.last_change
@@ -123,8 +123,10 @@ class DataplaneReporter(SyncLog):
             }
         except ValueError:
             return
-        self._vpp, self._direct = shown.vpp or DataplaneVpp(), shown.direct
-        self._outcomes.resume({key: kept.get(key, it) for key, it in programmed.items()})
+        self._vpp = shown.vpp or DataplaneVpp()
+        if not self._led:
+            self._direct = shown.direct
+        self._outcomes.resume(programmed if kept is None else kept)
 
     def begin(self) -> None:
         """All frontends are known: from now on the status is written."""

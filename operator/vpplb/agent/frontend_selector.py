@@ -157,13 +157,13 @@ class FrontendSelector:
     def set_leader(self, term: int | None) -> None:
         """Take note that a leader of this term is connected; None: no leader is.
 
-        Then statuses without an order count, also those that came while the leader spoke.
+        Then statuses count that came while its word went before theirs: those without an order,
+        and those of the same order, which may say that a node need not hold a VIP any more.
         """
         self._decisions.set_leader(term)
         if term is None:
             for frontend in self._cache.list_objects(ObjectKind.FRONTEND):
-                if not load_order(frontend.raw.get("status")).is_known:
-                    self._take_status(frontend)
+                self._take_status(frontend)
 
     # --- from there on -----------------------------------------------------------------------
 

@@ -5,10 +5,13 @@ dies last must not wait for the lines of all that died before.
 """
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable
 
 from vpplb.plan.decisions import Decisions
+
+log = logging.getLogger(__name__)
 
 QUIET = 0.05
 """Seconds without a decision after which those before are told."""
@@ -46,12 +49,19 @@ class DecisionAnnouncer:
                 self._announce_first()
                 await asyncio.sleep(0)  # a verdict that has come meanwhile goes first
         finally:
-            while self._waiting:
-                self._announce_first()
+            self.flush()
+
+    def flush(self) -> None:
+        """Hand on at once what waits."""
+        while self._waiting:
+            self._announce_first()
 
     def _announce_first(self) -> None:
         decisions = self._waiting.popleft()
         if not self._waiting:
             self._news.clear()
         for consume in self._consumers:
-            consume(decisions)
+            try:
+                consume(decisions)
+            except Exception:  # a mistake in what is said is no reason to end
+                log.exception("decisions are not announced")

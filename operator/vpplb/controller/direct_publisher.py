@@ -35,6 +35,8 @@ GATHER = 0.05
 """Seconds in which news of nodes gather before it is looked who may let go."""
 MOST_AHEAD = timedelta(days=365)
 """How far a clock may have been ahead that made a term: terms are times."""
+RAISE_EVERY = 5.0
+"""Seconds from one term that an agent's word has raised to the next."""
 _UNKNOWN = "it does not know the objects yet"
 
 
@@ -81,6 +83,7 @@ class DirectPublisher:
         self._leaving: dict[ObjectKey, bool] = {}
         """The frontends that nodes were sent which shall not carry them, and what `holding` was."""
         self._news = asyncio.Event()
+        self._raised_at = -RAISE_EVERY
 
     # --- who leads ---------------------------------------------------------------------------
 
@@ -122,6 +125,8 @@ class DirectPublisher:
     def publish_decisions(self, decisions: Decisions) -> None:
         """Send what was decided to whom it concerns, all of it in this tick."""
         changed = self._records.put_decisions(decisions)
+        for record in changed:
+            self._leaving.pop(record.key, None)  # what is held is another revision now
         if not self._role.leads or self._role.term != self._reconciler.term:
             self._update_role()
             return
@@ -149,6 +154,13 @@ class DirectPublisher:
         record = self._records.get(key)
         if record is None:
             return None
+        try:
+            return self._write_entry(node, key, record)
+        except Exception:  # a bug about one frontend must not cost agents all the others
+            log.exception("the decision on frontend %s cannot be sent to %s", key, node)
+            return None
+
+    def _write_entry(self, node: str, key: ObjectKey, record: DecisionRecord) -> str | None:
         if node in self._nodes.select_nodes(record.selector) or record.gone:
             return record.write_entry(holding=True)
         if key not in self._leaving:
@@ -164,7 +176,6 @@ class DirectPublisher:
 
     def _list_concerned(self, record: DecisionRecord) -> Iterator[str]:
         """Give the nodes that carry a frontend, shall carry it, or should until now."""
-        self._leaving.pop(record.key, None)  # what is held is another revision now
         yield from self._nodes.select_nodes(record.selector)
         yield from self._nodes.list_leaving(record.key, record.selector)
         if record.before is not None:
@@ -227,6 +238,11 @@ class DirectPublisher:
             log.error("the agent of %s has heard of a term of no time: %d", node, term)
             return
         if self._role.leads and term > self._role.term:
+            # Each time all that is decided is sent to all: agents say it again, so it may wait.
+            now = asyncio.get_running_loop().time()
+            if now < self._raised_at + RAISE_EVERY:
+                return
+            self._raised_at = now
             log.warning("the agent of %s has heard of a later term: %d", node, term)
         self._reconciler.raise_term(term)
         self._update_role()
@@ -267,9 +283,8 @@ class DirectPublisher:
         """Take note that a node is gone; of frontends the decisions tell."""
         if kind == ObjectKind.DATAPLANE:
             self._reached.clear()
-
-    def on_history_reset(self) -> None:
-        """Do nothing: decisions stand."""
+            if self._leaving:  # it may have been the one that was waited for
+                self._news.set()
 
     async def run(self) -> None:
         """Tell nodes when they may let go, until cancelled."""

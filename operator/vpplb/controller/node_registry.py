@@ -124,6 +124,8 @@ class NodeRegistry:
             self._connected.add(name)
         else:
             self._connected.discard(name)
+            if name not in self._nodes:  # the node is gone, and its report was kept for the agent
+                self._reports.pop(name, None)
 
     def _compare_states(
         self, before: _CarriedState, after: _CarriedState, road: ReportRoad

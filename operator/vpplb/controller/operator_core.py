@@ -129,6 +129,7 @@ class OperatorCore:
 
     async def drain_reports(self) -> None:
         """Write and send what is due, for a few seconds at most."""
+        self._announcer.flush()
         await asyncio.gather(self.writer.drain(DRAIN_TIMEOUT), self._recorder.drain(EVENTS_TIMEOUT))
 
     # What is known of decisions and nodes has to be there before what shows it.

@@ -154,8 +154,9 @@ class AgentConnection:
         self._transport.write(bytes((_PING, 0)))
 
     def send_pong(self, content: bytes) -> None:
-        """Answer a ping, whose content is 125 bytes at most."""
-        self._transport.write(bytes((_PONG, len(content))) + content)
+        """Answer a ping, whose content is 125 bytes at most; not of one that reads nothing."""
+        if not self._protocol.writing_paused:
+            self._transport.write(bytes((_PONG, len(content))) + content)
 
     async def close(self, code: int, reason: str) -> None:
         """Close it, saying why; the peer is waited for, but not for long."""

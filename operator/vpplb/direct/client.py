@@ -21,6 +21,8 @@ import aiohttp
 
 from vpplb.direct.messages import (
     MOST_BYTES,
+    MOST_OPERATORS,
+    MOST_TOKEN_CHARS,
     PATH,
     PROTOCOL,
     AgentHello,
@@ -45,9 +47,6 @@ HEARTBEAT = 6.0
 """Seconds of silence after which an operator is asked for a sign of life. It has half as many to
 answer, so a dead one is noticed within 10."""
 CLOSE_TIMEOUT = 0.5
-MOST_OPERATORS = 16
-MOST_TOKEN = 16 * 1024
-"""Longest token, in bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -335,8 +334,8 @@ def _is_usable(operator: OperatorAddress) -> bool:
 def _read_token(path: Path) -> str:
     """Read the token of this node (OSError, ValueError)."""
     with path.open("rb") as file:
-        token = file.read(MOST_TOKEN + 1)
-    if len(token) > MOST_TOKEN:
+        token = file.read(MOST_TOKEN_CHARS + 1)
+    if len(token) > MOST_TOKEN_CHARS:
         raise ValueError(f"{path} is too long for a token")
     text = token.decode("ascii").strip()
     if not text or not text.isprintable():

@@ -27,6 +27,10 @@ BATCH_SIZE = 16 * 1024
 """Bytes of entries after which a batch is full: a whole state may be megabytes."""
 MOST_BYTES = 4 * 1024 * 1024
 """Longest message that is read."""
+MOST_TOKEN_CHARS = 8 * 1024
+"""Longest token; the kubelet's have one or two thousand characters."""
+MOST_OPERATORS = 16
+"""Operators of a release that are known at a time."""
 
 
 class MessageError(ValueError):

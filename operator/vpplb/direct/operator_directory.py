@@ -12,12 +12,10 @@ import re
 from collections.abc import Mapping
 from ipaddress import IPv6Address
 
-from vpplb.direct.messages import OperatorAddress
+from vpplb.direct.messages import MOST_OPERATORS, OperatorAddress
 
 PREFIX = "vpplb.dev/operator-"
 """What the annotations' names begin with."""
-MOST_OPERATORS = 16
-"""How many operators of one release are believed."""
 MOST_CHARS = 2048
 """Longest entry that is read."""
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")

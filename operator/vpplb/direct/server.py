@@ -182,7 +182,8 @@ class DirectServer:
         except _RequestRefused as error:
             refused = error
         self._count_refusal(refused.reason)
-        log.info("%s is not served: %s", request.remote, refused)
+        # Anybody who reaches the port can cause it: it is counted, and an agent logs its own.
+        log.debug("%s is not served: %s", request.remote, refused)
         response = web.Response(status=refused.status, text=f"{refused}\n")
         response.force_close()
         return response

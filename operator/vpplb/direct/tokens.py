@@ -17,7 +17,7 @@ from typing import Any
 
 import jwt
 
-from vpplb.direct.messages import AUDIENCE
+from vpplb.direct.messages import AUDIENCE, MOST_TOKEN_CHARS
 from vpplb.model.names import ObjectKey
 
 log = logging.getLogger(__name__)
@@ -26,8 +26,6 @@ ALGORITHMS = frozenset(f"{kind}{bits}" for kind in ("RS", "PS", "ES") for bits i
 """Signatures that are believed: of key pairs alone, never `none` nor those of a shared key."""
 LEEWAY = 30.0
 """Seconds by which the clocks of the API server and ours may differ."""
-MOST_TOKEN_CHARS = 8 * 1024
-"""Longest token that is looked at; usual ones have 1,200 characters."""
 MOST_KEYS = 64
 MOST_KEY_CHARS = 8 * 1024
 """How many published keys are kept, and how long one may be."""

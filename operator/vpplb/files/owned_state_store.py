@@ -75,22 +75,25 @@ class VppIdentity:
 class StoredState:
     """What is kept. `spec` is the Dataplane's, `labels` are the Node's; None: never seen.
 
-    `marks` are the last decisions, `operators` the operators as JSON of texts.
+    `marks` are the last decisions, `programmed` the revisions that VPP had of frontends (None: it
+    was not written), `operators` the operators as JSON of texts.
     """
 
     state: OwnedState = field(default_factory=OwnedState)
     spec: Mapping[str, object] | None = None
     labels: Mapping[str, str] | None = None
     marks: Mapping[ObjectKey, DecisionMark] = field(default_factory=dict)
+    programmed: Mapping[ObjectKey, str] | None = None
     operators: tuple[Mapping[str, str], ...] = ()
 
 
 class OwnedStateStore:
-    """Writes what `owned_state` and `marks` return to the file `path`, if there is one.
+    """Writes what its callables return to the file `path`, if there is one, now or soon.
 
-    Now or soon; `spec`, `labels` and `operators` go with it, as they were told last. The newest
-    wins. A disk that refuses is logged, and no error: VPP is to be programmed all the same.
-    Nothing is written before `load`: until then the file is another process's, or unread.
+    They are as the fields of `StoredState`; `spec`, `labels` and `operators` go with it, as they
+    were told last. The newest wins. A disk that refuses is logged, and no error: VPP is to be
+    programmed all the same. Nothing is written before `load`: until then the file is another
+    process's, or unread.
     """
 
     def __init__(
@@ -99,9 +102,10 @@ class OwnedStateStore:
         owned_state: Callable[[], OwnedState],
         identity: VppIdentity,
         marks: Callable[[], Mapping[ObjectKey, DecisionMark]] = dict,
+        programmed: Callable[[], Mapping[ObjectKey, str] | None] = lambda: None,
     ) -> None:
         self._path, self._owned_state, self._identity = path, owned_state, identity
-        self._marks = marks
+        self._marks, self._programmed = marks, programmed
         self.spec: Mapping[str, object] | None = None
         """What the node's Dataplane last said, None when it was never seen."""
         self.labels: Mapping[str, str] | None = None
@@ -176,6 +180,7 @@ class OwnedStateStore:
             spec=self.spec,
             labels=self.labels,
             marks=self._marks(),
+            programmed=self._programmed(),
             operators=self.operators,
         )
 
@@ -215,6 +220,8 @@ def read_stored_state(path: Path, identity: VppIdentity) -> StoredState | None:
             ObjectKey.parse_text(key): _parse_mark(mark)
             for key, mark in content.get("decisions", {}).items()
         }
+        found = content.get("programmed")
+        programmed = None if found is None else _parse_programmed(found)
         operators = tuple(map(_parse_texts, content.get("operators", ())))
         labels = None if labels is None else _parse_texts(labels)
     except (KeyError, ValueError, AttributeError, TypeError) as error:
@@ -226,6 +233,7 @@ def read_stored_state(path: Path, identity: VppIdentity) -> StoredState | None:
         spec=spec,
         labels=labels,
         marks=marks,
+        programmed=programmed,
         operators=operators,
     )
 
@@ -248,6 +256,9 @@ def write_stored_state(path: Path, stored: StoredState, identity: VppIdentity) -
             str(key): [mark.uid, mark.order.term, mark.order.sequence, mark.revision]
             for key, mark in sorted(stored.marks.items())
         },
+        "programmed": None
+        if stored.programmed is None
+        else {str(key): revision for key, revision in sorted(stored.programmed.items())},
         "operators": [dict(one) for one in stored.operators],
     }
     write_json(path, content)
@@ -287,6 +298,10 @@ def _parse_mark(told: object) -> DecisionMark:
         case [str(uid), int(term), int(sequence), str(revision)]:
             return DecisionMark(uid=uid, order=DecisionOrder(term, sequence), revision=revision)
     raise ValueError(f"not a decision: {told!r:.100}")
+
+
+def _parse_programmed(told: object) -> Mapping[ObjectKey, str]:
+    return {ObjectKey.parse_text(key): revision for key, revision in _parse_texts(told).items()}
 
 
 def _parse_texts(told: object) -> Mapping[str, str]:

@@ -34,7 +34,7 @@ from enum import StrEnum
 from typing import Any, Self
 
 from vpplb.kube.api_types import JsonObject
-from vpplb.model.decision_order import LATEST
+from vpplb.model.decision_order import LATEST, LATEST_BELIEVED
 from vpplb.resources.fields import format_time, parse_time
 
 Spec = Mapping[str, Any]
@@ -368,8 +368,6 @@ class _RivalRecord:
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_LATEST_PRESENT = LATEST - 2**40
-"""The latest term that a clock may give, however wrong it is: so many may follow it."""
 
 
 def _read_term(record: Spec) -> int:
@@ -385,7 +383,7 @@ def _read_term(record: Spec) -> int:
 
 
 def _present_term(now: datetime) -> int:
-    return max(1, min((now - _EPOCH) // _MICROSECOND, _LATEST_PRESENT))
+    return max(1, min((now - _EPOCH) // _MICROSECOND, LATEST_BELIEVED))
 
 
 def _format_term(term: int) -> str:

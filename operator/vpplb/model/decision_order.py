@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 LATEST = 2**53 - 1
 """Largest term and sequence: JSON's numbers are whole up to there."""
+LATEST_BELIEVED = LATEST - 2**40
+"""Latest term that is taken from a clock or an object, however wrong it is: so many can follow."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -172,10 +172,14 @@ class Reconciler:
             self._run_wanted.clear()
             try:
                 decisions = self.reconcile()
-                for consume in consumers:
-                    consume(decisions)
             except Exception:  # a mistake about one object is no reason to leave all others alone
                 log.exception("a run of decisions has failed")
+                continue
+            for consume in consumers:
+                try:
+                    consume(decisions)
+                except Exception:  # one road must not take the other with it
+                    log.exception("decisions are not handed on")
 
     def reconcile(self) -> Decisions:
         """Look at everything dirty and decide; start and stop checks accordingly."""

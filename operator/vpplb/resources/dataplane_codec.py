@@ -12,7 +12,7 @@ from typing import Annotated, TypeGuard
 
 from pydantic import Field, ValidationError
 
-from vpplb.model.decision_order import LATEST, UNORDERED, DecisionOrder
+from vpplb.model.decision_order import LATEST, LATEST_BELIEVED, UNORDERED, DecisionOrder
 from vpplb.model.vip import AppServer, Encap, Vip, VipId, VipProtocol, VipSettings
 from vpplb.resources.addresses import StoredAddress, StoredPrefix
 from vpplb.resources.base import StatusModel
@@ -147,7 +147,7 @@ def load_order(status: object) -> DecisionOrder:
     if not isinstance(found, Mapping):
         return UNORDERED
     term, sequence = found.get("term"), found.get("sequence")
-    if not _is_count(term) or not _is_count(sequence) or not term:
+    if not _is_count(term) or not _is_count(sequence) or not 0 < term <= LATEST_BELIEVED:
         return UNORDERED
     return DecisionOrder(term, sequence)
 

@@ -49,6 +49,20 @@ async def test_however_many_come_the_first_is_told_in_time() -> None:
     await people.stop()
 
 
+async def test_a_mistake_in_what_is_said_costs_that_alone(caplog: pytest.LogCaptureFixture) -> None:
+    told: list[Decisions] = []
+
+    def fail(_: Decisions) -> None:
+        raise ZeroDivisionError
+
+    announcer = DecisionAnnouncer(fail, told.append)
+    announcer.put_decisions(Decisions())
+    announcer.put_decisions(Decisions())
+    announcer.flush()
+    assert len(told) == 2
+    assert caplog.text.count("decisions are not announced") == 2
+
+
 async def test_what_is_left_at_the_end_is_told_then() -> None:
     people = ToldPeople()
     await asyncio.sleep(0)

@@ -9,7 +9,8 @@ from data.manifests import backend, frontend, health_check, manifest
 from data.objects import key
 from fakes.agent_connection import FakeAgentConnection
 from in_memory.operator import LocalOperator
-from vpplb.controller.direct_publisher import ElectionState
+from vpplb.controller.decision_records import DecisionRecord
+from vpplb.controller.direct_publisher import RAISE_EVERY, ElectionState
 from vpplb.direct.messages import (
     AgentHello,
     DecisionBatch,
@@ -147,6 +148,37 @@ async def test_a_later_term_that_an_agent_has_heard_of_is_outbid(operator: Local
     assert (role.leads, role.term, batch.term, batch.whole) == (True, 42, 42, True)
     operator.core.publisher.on_message(agent, AgentHello(version="1", newest_term=42))
     assert agent.take() == []
+
+
+async def test_no_agent_makes_a_leader_send_everything_again_and_again(
+    operator: LocalOperator,
+) -> None:
+    await lead(operator, "n1")
+    agent = connect(operator, "n1")
+    for term in range(41, 61):
+        operator.core.publisher.on_message(agent, AgentHello(version="1", newest_term=term))
+    assert operator.reconciler.term == 42
+    await asyncio.sleep(RAISE_EVERY)
+    operator.core.publisher.on_message(agent, AgentHello(version="1", newest_term=60))
+    assert operator.reconciler.term == 61
+
+
+async def test_a_decision_that_cannot_be_sent_costs_neither_the_others_nor_the_status(
+    operator: LocalOperator, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    await lead(operator, "n1")
+    agent = connect(operator, "n1")
+    agent.take()
+
+    def fail(_: object, **__: object) -> str:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(DecisionRecord, "write_entry", fail)
+    operator.verdict("a", up=False)
+    await operator.settle()
+    assert agent.take() == []
+    assert "cannot be sent to n1" in caplog.text
+    assert operator.status(ObjectKind.BACKEND, "a")["state"] == "down"
 
 
 async def test_a_later_term_that_was_heard_of_before_is_outbid_once_it_leads() -> None:

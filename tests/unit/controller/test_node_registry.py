@@ -254,3 +254,14 @@ def test_a_node_whose_dataplane_comes_later_is_known_by_its_report() -> None:
 def test_what_differs_from_what_is_wanted_is_found() -> None:
     nodes = connected_node({"default/web": "r1", "default/api": "r1", "no slash": "r"})
     assert nodes.find_differing({"default/web": "r1", "default/api": "r2"}) == {API}
+
+
+def test_nothing_is_kept_of_a_node_that_is_gone_once_its_agent_is() -> None:
+    nodes = NodeRegistry()
+    nodes.put_node("n1", dataplane())
+    nodes.set_connected("n1", True)
+    nodes.put_report("n1", ProgrammedReport(whole=True, programmed={WEB: "r1"}))
+    nodes.remove_node("n1")
+    assert nodes.list_carried("n1") == {"default/web": "r1"}
+    nodes.set_connected("n1", False)
+    assert nodes.list_carried("n1") == {}

@@ -16,6 +16,7 @@ from vpplb.direct import client
 from vpplb.direct.client import ConnectedLeader, OperatorConnections
 from vpplb.direct.messages import (
     MOST_BYTES,
+    MOST_OPERATORS,
     AgentHello,
     DecisionBatch,
     DecisionEntry,
@@ -268,7 +269,7 @@ async def test_an_address_that_makes_no_sense_is_passed_over(
 async def test_only_so_many_operators_are_connected_to(tmp_path: Path) -> None:
     many = [replace(NOBODY, identity=f"op-{number}") for number in range(100)]
     async with agent_of(tmp_path, *many) as agent:
-        assert len(agent.connections.connections) == client.MOST_OPERATORS
+        assert len(agent.connections.connections) == MOST_OPERATORS
 
 
 # --- operators that do not behave ---------------------------------------------------------------

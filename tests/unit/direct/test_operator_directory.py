@@ -6,10 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vpplb.direct.messages import OperatorAddress
+from vpplb.direct.messages import MOST_OPERATORS, OperatorAddress
 from vpplb.direct.operator_directory import (
     MOST_CHARS,
-    MOST_OPERATORS,
     PREFIX,
     dump_entry,
     find_texts,

@@ -12,8 +12,8 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 
 from lab.token_issuer import ACCOUNT, IssuerKey, TokenIssuer
+from vpplb.direct.messages import MOST_TOKEN_CHARS
 from vpplb.direct.tokens import (
-    MOST_TOKEN_CHARS,
     PATIENCE,
     REFRESH_EVERY,
     RETRY_EVERY,

@@ -51,6 +51,7 @@ WHOLE = StoredState(
     spec={"paused": True, "flowTimeout": "77s"},
     labels={"role": "edge"},
     marks={key("web"): DecisionMark(uid="u", order=DecisionOrder(5, 3), revision="r")},
+    programmed={key("web"): "q"},
     operators=({"identity": "op-1", "address": "10.0.0.1:9443", "fingerprint": "ab"},),
 )
 
@@ -72,7 +73,9 @@ def test_a_file_of_the_version_before_says_nothing_of_decisions_and_operators(
 
 async def test_what_the_store_is_told_is_kept(tmp_path: Path) -> None:
     file = tmp_path / "memory.json"
-    store = OwnedStateStore(file, lambda: STATE, HERE, lambda: WHOLE.marks)
+    store = OwnedStateStore(
+        file, lambda: STATE, HERE, lambda: WHOLE.marks, lambda: WHOLE.programmed
+    )
     store.load()
     store.set_spec(WHOLE.spec or {})
     store.set_labels(WHOLE.labels or {})

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.examples import examples
-from vpplb.model.decision_order import LATEST, UNORDERED, DecisionOrder
+from vpplb.model.decision_order import LATEST, LATEST_BELIEVED, UNORDERED, DecisionOrder
 from vpplb.model.vip import AppServer, Encap, IPAddress, Vip, VipId, VipProtocol, VipSettings
 from vpplb.resources.dataplane_codec import dump_dataplane, dump_order, load_dataplane, load_order
 
@@ -167,6 +167,7 @@ def test_where_the_vip_must_not_exist_the_order_says_since_which_decision() -> N
         {"term": 0, "sequence": 5},
         {"term": "5", "sequence": 5},
         {"term": 5.0, "sequence": 5},
+        {"term": LATEST_BELIEVED + 1, "sequence": 5},
         {"term": True, "sequence": 5},
         {"term": 5, "sequence": -1},
         {"term": 5, "sequence": None},
