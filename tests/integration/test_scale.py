@@ -13,12 +13,10 @@ from cluster.fleet import Fleet, create
 from cluster.kubectl import Kubectl
 from cluster.scale import Scale, scale
 from lab.servers import CountingHttpServer
+from lab.waiting import NODE_AT_REST
 from vpplb.kube.client import KubeClient
 
 pytestmark = [pytest.mark.slow, pytest.mark.control_plane]
-
-WATCHED = 2.5
-"""Seconds: two rounds of checks."""
 
 
 @pytest.fixture
@@ -45,13 +43,13 @@ async def run(
 async def test_neither_time_nor_a_crash_makes_for_a_transition_a_call_or_a_write(
     run: Scale,
 ) -> None:
-    await run.quiet(1.0, events=False)
+    await run.quiet(NODE_AT_REST, events=False)
     acts: dict[str, Callable[[], object]] = {
         "time goes by": lambda: None,
         "the operator crashes": lambda: run.restart_operator(run.stage.operator.program.kill),
         "the agent crashes": run.stage.agent.crash,
     }
     for what, act in acts.items():
-        unrest = await run.unrest(act, WATCHED)
+        unrest = await run.unrest(act, NODE_AT_REST)
         assert (unrest.transitions, unrest.calls) == (0, 0), what
         assert unrest.writes.keys() <= {"events"}, f"{what}: {unrest}"

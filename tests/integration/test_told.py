@@ -18,7 +18,7 @@ from cluster.main_job import main_job
 from cluster.stage import NodeStage
 from cluster.stage import stage as run_stage
 from lab.servers import CountingHttpServer
-from lab.waiting import wait_for
+from lab.waiting import NODE_AT_REST, wait_for
 
 
 class EventEar:
@@ -234,8 +234,7 @@ def test_while_nothing_changes_nothing_is_written_and_nothing_logged(
     for name in service.job.servers:
         service.wait_serving(name)
     service.wait_programmed()
-    # The last events and lines are behind, and the node's own status, which may wait for 5 s.
-    time.sleep(7)
+    time.sleep(NODE_AT_REST)  # with it the last events and lines
     begin, flapping = time.monotonic(), service.server("nginx1")
     logs = [each.program.log for each in (stage.operator, stage.agent)]
     sizes = [log.stat().st_size for log in logs]
@@ -260,7 +259,7 @@ def test_programs_that_come_back_to_what_they_left_write_nothing(
     service: EditedService, proxies: dict[str, ApiProxy], stage: NodeStage
 ) -> None:
     service.renew()
-    time.sleep(1)  # what was due is written
+    time.sleep(NODE_AT_REST)
     begin = time.monotonic()
     stage.operator.crash()
     stage.agent.crash()

@@ -19,7 +19,7 @@ from cluster.stage import ServiceProcess, SimulatedVpp, stage
 from data.manifests import backend, frontend
 from lab.http_get import http_get
 from lab.processes import free_port
-from lab.waiting import stays, wait_for
+from lab.waiting import NODE_AT_REST, stays, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.control_plane]
 
@@ -127,7 +127,7 @@ def test_a_second_agent_of_one_name_keeps_its_hands_off_and_says_so(
         )
         stack.callback(clone.program.stop)
         wait_for(lambda: "another agent" in str(said(clone).get("notReady")), "it says so")
-        time.sleep(7)  # the first one's own status may wait for 5 s
+        time.sleep(NODE_AT_REST)  # the first one's own status is written
         before = kubectl.get("dataplane", running.node)["metadata"]["resourceVersion"]
         time.sleep(5)
         assert kubectl.get("dataplane", running.node)["metadata"]["resourceVersion"] == before

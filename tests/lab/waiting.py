@@ -6,10 +6,16 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from vpplb.agent.dataplane_reporter import HEARD_SPACING
+
 T = TypeVar("T")
 
 PATIENCE = 90.0 if os.environ.get("CI") else 30.0
 """How long, in seconds, anything may take that should happen at once: wide, for noisy machines."""
+
+
+NODE_AT_REST = HEARD_SPACING + 2.0
+"""How long, in seconds, a node's own status may wait for its writing, and the writing itself."""
 
 
 def wait_for(
