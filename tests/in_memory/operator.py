@@ -17,7 +17,7 @@ from vpplb.kube.object_cache import ObjectCache
 from vpplb.model.health import ProbeCode
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.reconcile.ports import CheckVerdict
-from vpplb.resources.allowances import EVERYTHING
+from vpplb.resources.allowances import EVERYTHING, AddressAllowances
 
 KINDS: Mapping[str, ObjectKind] = {
     kind: kind
@@ -38,6 +38,7 @@ class LocalOperator:
         server: FakeApiServer | None = None,
         *,
         writes_per_second: float = 0.0,
+        allowed: AddressAllowances = EVERYTHING,
     ) -> None:
         self.server = server or FakeApiServer()
         self.clock, self.prober = FakeClock(), FakeProber()
@@ -49,7 +50,7 @@ class LocalOperator:
             writing_client=self.server,
             prober=self.prober,
             clock=self.clock,
-            allowed=EVERYTHING,
+            allowed=allowed,
             status_writes_per_second=writes_per_second,
         )
         self.nodes, self.stream, self.registry = (
@@ -110,10 +111,10 @@ class LocalOperator:
             )
         )
 
-    async def restarted(self) -> "LocalOperator":
+    async def restarted(self, allowed: AddressAllowances = EVERYTHING) -> "LocalOperator":
         """Return the next operator, once it has seen everything and decided."""
         await self.stop()
-        new = LocalOperator(self.server)
+        new = LocalOperator(self.server, allowed=allowed)
         new.clock.time = self.clock.time
         order = list(KINDS.values())
         ours = [at for at in self.server.objects if at[0] in order]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vpplb.cli.options import allowance_flags
+from vpplb.cli.options import allowance_flags, probe_flags
 from vpplb.cli.terminal import count_of, print_line
 from vpplb.model.names import ObjectKind
 
@@ -30,6 +30,7 @@ UNPARSEABLE, WRONG = 1, 2
     type=click.Path(path_type=Path, exists=True, allow_dash=True),
 )
 @allowance_flags
+@probe_flags
 def check_command(paths: tuple[Path, ...], allowed: "AddressAllowances") -> None:
     """Validate manifests offline, by the rules of the API server and of the operator.
 
@@ -69,6 +70,7 @@ def _find_across(
     Of the former nothing is said where some file could not be read, since much would be missing.
     """
     from vpplb.plan.headers import missing_secrets
+    from vpplb.plan.probe_reach import unprobed_by_reach
     from vpplb.plan.resolve import resolve_objects
     from vpplb.plan.warnings import find_warnings
 
@@ -77,7 +79,8 @@ def _find_across(
     checks = loaded.health_checks.values()
     lost = [one for check in checks for one in missing_secrets(check, loaded.secrets)]
     dubious = [one for resolved in resolution.frontends.values() for one in find_warnings(resolved)]
-    wrong = list(resolution.problems)
+    denied = (unprobed_by_reach(one, loaded.allowed.reach) for one in loaded.backends.values())
+    wrong = [*resolution.problems, *(problem for problem in denied if problem)]
     # Secrets are seldom kept with other manifests; where some are, the others are missing.
     (wrong if loaded.secrets else dubious).extend(lost)
     wrong = [] if loaded.unparseable else wrong

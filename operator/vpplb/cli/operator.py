@@ -17,6 +17,7 @@ from vpplb.cli.service_runner import run_service
 @options.status_writes_per_second
 @options.no_blind_guard
 @options.allowance_flags
+@options.probe_flags
 @options.lease_namespace
 @options.election_namespace
 @options.lease_name

@@ -2,9 +2,10 @@
 
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from functools import wraps
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv6Address, ip_network
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -75,6 +76,7 @@ def check_account(ctx: click.Context, param: click.Parameter, value: str) -> str
 
 
 DURATION = _ParsedType("duration", _positive_duration)
+PREFIX = _ParsedType("prefix", ip_network)
 IPV4 = _ParsedType("ipv4 address", IPv4Address)
 IPV6 = _ParsedType("ipv6 address", IPv6Address)
 
@@ -108,6 +110,41 @@ def allowance_flags(function: F) -> Callable[..., Any]:
         return function(allowed=AddressAllowances(loopback=allow_loopback, nat=allow_nat), **rest)
 
     return _ALLOW_LOOPBACK(_ALLOW_NAT(with_allowed))
+
+
+_PROBE_ALLOW = env_option(
+    "--probe-allow",
+    multiple=True,
+    type=PREFIX,
+    metavar="PREFIX",
+    show_default="everywhere but where it is denied",
+    help="Prefix that probes may go to; may be given several times. With any they go nowhere else."
+    " The most specific prefix that holds an address decides, be it allowed or denied.",
+)
+_PROBE_DENY = env_option(
+    "--probe-deny",
+    multiple=True,
+    type=PREFIX,
+    metavar="PREFIX",
+    show_default="link-local addresses, loopback without --allow-loopback, and those by which"
+    " clouds tell a machine its credentials",
+    help="Prefix that probes may not go to, besides the default ones; may be given several times.",
+)
+
+
+def probe_flags(function: F) -> Callable[..., Any]:
+    """Add the flags that say where probes may go, into the `allowed` of `allowance_flags`."""
+
+    @wraps(function)
+    def with_probes(probe_allow: Any, probe_deny: Any, allowed: Any, **rest: Any) -> Any:
+        for prefix in probe_deny:
+            if prefix in probe_allow:
+                raise click.UsageError(f"{prefix} is given by --probe-allow and --probe-deny")
+        return function(
+            allowed=replace(allowed, probe_allow=probe_allow, probe_deny=probe_deny), **rest
+        )
+
+    return _PROBE_ALLOW(_PROBE_DENY(with_probes))
 
 
 _IPV4_SOURCE = env_option(

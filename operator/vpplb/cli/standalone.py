@@ -31,6 +31,7 @@ from vpplb.cli.terminal import exit_on_findings
 @options.probe_workers
 @options.no_blind_guard
 @options.allowance_flags
+@options.probe_flags
 @options.http_address
 @options.http_hosts
 @options.log_flags

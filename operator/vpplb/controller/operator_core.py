@@ -63,6 +63,7 @@ class OperatorCore:
         self.reconciler = Reconciler(
             prober,
             clock,
+            reach=allowed.reach,
             transition_history=transition_history,
             blind_guard=blind_guard,
             holds_lease=holds_lease,

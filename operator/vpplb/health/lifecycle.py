@@ -28,7 +28,7 @@ class AssumedMode:
 
 @dataclass(frozen=True, slots=True)
 class IdleMode:
-    """Not probed though active. `lost_check`: the health check it names does not exist."""
+    """Not probed though active. `lost_check`: it names a health check and cannot have it."""
 
     lost_check: bool = False
 

@@ -173,7 +173,11 @@ class BackendDecider:
         store, record = self._store, self._records.setdefault(key, _BackendRecord())
         frontends = store.frontends_of(key)
         mode = choose_mode(
-            store.backends[key], store.health_checks, store.secrets, referenced=bool(frontends)
+            store.backends[key],
+            store.health_checks,
+            store.secrets,
+            referenced=bool(frontends),
+            denied=key in store.unprobed,
         )
         outcome = change_mode(record.mode, mode, record.health, key, now, self._history)
         if not frontends:

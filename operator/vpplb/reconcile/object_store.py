@@ -17,6 +17,7 @@ from vpplb.model.problem import Problem
 from vpplb.model.vip import IPAddress, IPNetwork
 from vpplb.plan.headers import Secrets, missing_secrets, unprobed_for_secret
 from vpplb.plan.loops import NAT
+from vpplb.plan.probe_reach import ANYWHERE, ProbeReach, unprobed_by_reach
 from vpplb.plan.resolve import missing_health_check
 
 _K = TypeVar("_K", bound=Hashable)
@@ -37,10 +38,13 @@ class ObjectStore:
     """All objects by kind and key; every change marks `dirty`.
 
     An object that cannot be understood leaves its last good version in force, or what is `put`
-    in its place: `invalid` says by kind and key what is wrong with the newest.
+    in its place: `invalid` says by kind and key what is wrong with the newest. `reach` is where
+    probes may go, `unprobed` says of which backends' checks that is not so.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, reach: ProbeReach = ANYWHERE) -> None:
+        self._reach = reach
+        self.unprobed: dict[ObjectKey, Problem] = {}
         self.frontends: dict[ObjectKey, Frontend] = {}
         self.backends: dict[ObjectKey, Backend] = {}
         self.health_checks: dict[ObjectKey, HealthCheck] = {}
@@ -86,6 +90,8 @@ class ObjectStore:
         backend = self.backends.get(key) if kind == ObjectKind.BACKEND else None
         if backend is None or backend.health_check is None:
             return ()
+        if key in self.unprobed:
+            return (self.unprobed[key],)
         missing = missing_health_check(backend, self.health_checks)
         if missing is not None:
             return (self._explain_missing(missing, backend),)
@@ -128,6 +134,7 @@ class ObjectStore:
                     del self.frontends[key]
             case ObjectKind.BACKEND:
                 self.dirty.backends.add(key)
+                self.unprobed.pop(key, None)
                 if (backend := self.backends.pop(key, None)) is not None:
                     self._link_check(key, backend, None)
                     self._move_backend(key, backend, None)
@@ -148,6 +155,9 @@ class ObjectStore:
         if old is None or old.address != new.address:
             self._move_backend(new.key, old, new)
         self.backends[new.key] = new
+        self.unprobed.pop(new.key, None)
+        if (denied := unprobed_by_reach(new, self._reach)) is not None:
+            self.unprobed[new.key] = denied
 
     def put_health_check(self, new: HealthCheck) -> None:
         judged = self._note_problems(ObjectKind.HEALTH_CHECK, new.key, ())

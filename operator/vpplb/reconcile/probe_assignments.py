@@ -86,10 +86,12 @@ def choose_mode(
     secrets: Secrets,
     *,
     referenced: bool,
+    denied: bool,
 ) -> ProbeMode:
-    """Return a backend's situation; `referenced`: a frontend has it.
+    """Return a backend's situation; `referenced`: a frontend has it; `denied`: probes may not go.
 
-    A health check that lacks the value of a header is as one that does not exist.
+    A health check that lacks the value of a header is as one that does not exist, and so is any
+    of a backend where probes may not go.
     """
     if not backend.enabled:
         return DisabledMode()
@@ -101,7 +103,7 @@ def choose_mode(
         return AssumedMode()
     check = health_checks.get(backend.health_check)
     probe = resolved_probe(check, secrets) if check is not None else None
-    if check is None or probe is None:
+    if check is None or probe is None or denied:
         return IdleMode(lost_check=True)
     return ProbedMode(_make_spec(check, probe, backend))
 

@@ -19,6 +19,7 @@ from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.plan.blind_guard import BlindGuard
 from vpplb.plan.decisions import Decisions, HealthCheckView
 from vpplb.plan.desired import FrontendView, PreviousDecision
+from vpplb.plan.probe_reach import ANYWHERE, ProbeReach
 from vpplb.reconcile.backend_decider import BackendDecider
 from vpplb.reconcile.frontend_decider import FrontendDecider
 from vpplb.reconcile.object_store import ObjectStore
@@ -32,6 +33,7 @@ class Reconciler:
 
     Nothing is decided before `set_synced`: acting on half a list would take services down.
     `holds_lease` says whether nobody else can lead at present; else the term stays as it is.
+    `reach` is where probes may go.
     """
 
     def __init__(
@@ -39,13 +41,14 @@ class Reconciler:
         prober: Prober,
         clock: Clock,
         *,
+        reach: ProbeReach = ANYWHERE,
         transition_history: int = 5,
         blind_guard: bool = True,
         holds_lease: Callable[[], bool] = lambda: True,
         time: Callable[[], float] | None = None,
     ) -> None:
         time = time or _loop_time
-        self.store = ObjectStore()
+        self.store = ObjectStore(reach)
         self.synced = False
         self._closed = False
         self._begun = False  # something has been decided

@@ -5,8 +5,10 @@ The API server cannot know what was asked for, so these rules are not in the CRD
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from ipaddress import ip_network
 
 from vpplb.model.vip import Encap, IPNetwork
+from vpplb.plan.probe_reach import ProbeReach
 from vpplb.resources.addresses import LOOPBACK
 
 _NAT = (Encap.NAT4, Encap.NAT6)
@@ -15,13 +17,37 @@ _NAT_SAYS = (
     " a wrong port, and aborts after some removals (--allow-nat allows it; see docs/router.md)"
 )
 
+_LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
+# Where nobody's servers are, and what lends rights answers to whoever is near: link-local addresses,
+# and those by which clouds tell a machine its credentials without being link-local.
+_NEVER_SERVERS = (
+    ip_network("169.254.0.0/16"),
+    ip_network("fe80::/10"),
+    ip_network("168.63.129.16/32"),  # Azure
+    ip_network("100.100.100.200/32"),  # Alibaba
+    ip_network("fd00:ec2::254/128"),  # AWS
+    ip_network("fd20:ce::254/128"),  # Google
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AddressAllowances:
-    """What was asked for: loopback addresses of VIPs and servers, VIPs by NAT."""
+    """What was asked for: loopback addresses of VIPs and servers, VIPs by NAT.
+
+    And where probes may go (`ProbeReach`), beyond what is denied by default.
+    """
 
     loopback: bool = False
     nat: bool = False
+    probe_allow: tuple[IPNetwork, ...] = ()
+    probe_deny: tuple[IPNetwork, ...] = ()
+
+    @property
+    def reach(self) -> ProbeReach:
+        """Return where probes may go; what is denied by default can be allowed by its name."""
+        default = (*_NEVER_SERVERS, *(() if self.loopback else _LOOPBACK))
+        denied = (prefix for prefix in default if prefix not in self.probe_allow)
+        return ProbeReach(allow=self.probe_allow, deny=(*self.probe_deny, *denied))
 
     def refuses_address(self, prefix: IPNetwork) -> Iterator[str]:
         """Say why the address of a VIP or of a server is not allowed."""

@@ -222,6 +222,7 @@ def _make_reconciler(options: StandaloneOptions, prober: Prober, clock: Clock) -
     return Reconciler(
         prober,
         clock,
+        reach=options.allowed.reach,
         transition_history=options.transition_history,
         blind_guard=options.blind_guard,
     )

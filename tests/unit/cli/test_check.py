@@ -64,6 +64,18 @@ def test_what_has_to_be_asked_for_is_refused_by_default(
     assert allowed.exit_code == 0
 
 
+def test_a_backend_where_probes_may_not_go_is_an_error_where_it_has_a_check(tmp_path: Path) -> None:
+    path = tmp_path / "objects.yaml"
+    checked = backend(address="10.1.2.3", healthCheckRef={"name": "check"})
+    path.write_text(yaml.safe_dump_all([checked, backend("b", "10.1.2.4"), health_check()]))
+    denied = CliRunner().invoke(cli, ["check", str(path), "--probe-deny", "10.1.0.0/16"])
+    assert denied.exit_code == 2
+    assert "6: Backend default/a: spec.address: 10.1.2.3 is in 10.1.0.0/16, " in denied.output
+    assert denied.output.endswith(": 1 problem\n")
+    here = {"VPPLB_PROBE_ALLOW": "192.0.2.0/24 10.1.2.0/24"}
+    assert CliRunner(env=here).invoke(cli, ["check", str(path)]).exit_code == 0
+
+
 def test_wrong_fields_exit_2_and_all_are_said(tmp_path: Path) -> None:
     bad = frontend(port=0, dscp=3)
     code, lines = check_objects(tmp_path, backend(), bad)

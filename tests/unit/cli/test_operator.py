@@ -1,6 +1,7 @@
 """`vpplb operator`: what the command line makes of its election."""
 
 import asyncio
+from ipaddress import ip_network
 
 import pytest
 from click.testing import CliRunner, Result
@@ -46,6 +47,37 @@ def test_the_name_is_taken_from_the_environment_as_every_option_is(
 ) -> None:
     call(VPPLB_IDENTITY="pod-1", VPPLB_LEASE_DURATION="1m")
     assert [(one.identity, one.lease_duration) for one in started] == [("pod-1", 60.0)]
+
+
+def test_where_probes_may_go_comes_with_what_else_is_allowed(
+    started: list[OperatorOptions],
+) -> None:
+    prefixes = [ip_network(text) for text in ("10.0.0.0/8", "2001:db8::/32", "10.9.0.1/32")]
+    call("--probe-allow=10.0.0.0/8", "--probe-allow=2001:db8::/32", "--probe-deny=10.9.0.1")
+    call("--allow-nat", VPPLB_PROBE_ALLOW="10.0.0.0/8 2001:db8::/32", VPPLB_PROBE_DENY="10.9.0.1")
+    assert [one.allowed.nat for one in started] == [False, True]
+    for one in started:
+        assert [*one.allowed.probe_allow, *one.allowed.probe_deny] == prefixes
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (["--probe-deny=10.0.0.1/8"], "10.0.0.1/8 has host bits set"),
+        (["--probe-allow=everywhere"], "'everywhere' does not appear to be"),
+        (
+            ["--probe-allow=10.0.0.0/8", "--probe-deny=10.0.0.0/8"],
+            "10.0.0.0/8 is given by --probe-allow and --probe-deny",
+        ),
+    ],
+)
+def test_a_prefix_that_is_none_or_is_allowed_and_denied_is_an_error_of_usage(
+    started: list[OperatorOptions], flags: list[str], says: str
+) -> None:
+    result = call(*flags)
+    assert result.exit_code == 2
+    assert says in result.output
+    assert started == []
 
 
 @pytest.mark.parametrize("duration", ["500ms", "1s500ms", "0s", "soon"])

@@ -1,6 +1,8 @@
 """`vpplb standalone`: what its flags come to."""
 
 import asyncio
+from dataclasses import replace
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,7 @@ def test_each_flag_reaches_the_program(monkeypatch: pytest.MonkeyPatch, tmp_path
 
     monkeypatch.setattr("vpplb.standalone.app.StandaloneApp", Program)
     flags = "--sync-interval 5s --no-blind-guard --allow-nat --allow-loopback --http-host a"
+    flags += " --probe-deny 10.0.0.0/8"
     assert CliRunner().invoke(cli, ["standalone", str(tmp_path), *flags.split()]).exit_code == 0
     assert seen == [
         StandaloneOptions(
@@ -32,7 +35,7 @@ def test_each_flag_reaches_the_program(monkeypatch: pytest.MonkeyPatch, tmp_path
             state_file=Path("/var/lib/vpplb/standalone.json"),
             http_hosts=("a",),
             blind_guard=False,
-            allowed=EVERYTHING,
+            allowed=replace(EVERYTHING, probe_deny=(ip_network("10.0.0.0/8"),)),
             sync_interval=5.0,
         )
     ]

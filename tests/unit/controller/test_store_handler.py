@@ -1,6 +1,7 @@
 """From the API server to decisions and back into statuses and events: all but sockets."""
 
 from collections.abc import Mapping
+from ipaddress import ip_network
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from in_memory.operator import KINDS, LocalOperator, identity
 from vpplb.kube.api_types import JsonObject
 from vpplb.model.decision_order import DecisionOrder
 from vpplb.model.names import ObjectKey, ObjectKind
+from vpplb.resources.allowances import NOTHING, AddressAllowances
 from vpplb.resources.dataplane_codec import load_order
 
 pytestmark = pytest.mark.looptime
@@ -196,6 +198,73 @@ async def test_a_deleted_health_check_is_told_on_the_backend_which_goes_on_servi
     )
     assert operator.status(ObjectKind.FRONTEND)["state"] == "up"
     assert operator.events() == []
+
+
+# --- where probes may not go --------------------------------------------------------------------
+
+
+def denying(*prefixes: str) -> AddressAllowances:
+    return AddressAllowances(probe_deny=tuple(map(ip_network, prefixes)))
+
+
+def weights(operator: LocalOperator) -> list[int]:
+    backends = operator.status(ObjectKind.FRONTEND)["backends"]
+    assert isinstance(backends, list)
+    return [one["effectiveWeight"] for one in backends]
+
+
+def is_denied(operator: LocalOperator, name: str) -> bool:
+    found = operator.condition(ObjectKind.BACKEND, name, "Accepted")
+    return found == ("False", "ProbeDenied")
+
+
+async def test_a_new_backend_where_probes_may_not_go_is_never_probed_and_gets_no_traffic() -> None:
+    operator = LocalOperator(allowed=denying("10.0.0.1/32"))
+    operator.reconciler.set_synced(1)
+    operator.apply(
+        health_check(), checked("a", "10.0.0.1"), checked("b", "10.0.0.2"), frontend(pools=TWO)
+    )
+    await operator.settle()
+    assert set(operator.prober.running) == {key("b")}
+    operator.verdict("b", up=True)
+    await operator.settle()
+    assert is_denied(operator, "a")
+    assert not is_denied(operator, "b")
+    assert weights(operator) == [0, 100]
+    operator.apply(checked("a", "10.0.0.3"))
+    await operator.settle()
+    assert set(operator.prober.running) == {key("a"), key("b")}
+    assert not is_denied(operator, "a")
+    await operator.stop()
+
+
+async def test_what_served_when_probes_were_forbidden_serves_on_and_is_probed_no_more(
+    operator: LocalOperator,
+) -> None:
+    await serving(operator)
+    new = await operator.restarted(denying("10.0.0.0/8"))
+    assert new.prober.running == {}
+    assert is_denied(new, "a")
+    assert is_denied(new, "b")
+    assert (new.status(ObjectKind.FRONTEND)["state"], weights(new)) == ("up", [100, 0])
+    await new.stop()
+
+
+async def test_a_server_on_loopback_is_not_probed_once_that_is_allowed_no_more(
+    operator: LocalOperator,
+) -> None:
+    """It is there from before, so something stands in for it; what stands in is not probed."""
+    operator.apply(health_check(), checked("a", "127.0.0.1"), frontend())
+    await operator.settle()
+    operator.verdict("a", up=True)
+    await operator.settle()
+    new = await operator.restarted(NOTHING)
+    assert new.prober.running == {}
+    assert weights(new) == [100]
+    await new.stop()
+
+
+# --- nodes --------------------------------------------------------------------------------------
 
 
 async def test_a_node_that_has_programmed_the_newest_makes_it_so(operator: LocalOperator) -> None:

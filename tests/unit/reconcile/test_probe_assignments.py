@@ -92,9 +92,9 @@ CHECK = HealthCheck(
 
 
 def mode(at: str = "10.0.0.1", check: str | None = "check", **fields: bool) -> ProbeMode:
-    referenced = fields.pop("referenced", True)
+    referenced, denied = fields.pop("referenced", True), fields.pop("denied", False)
     one = backend("a", at, check, **fields)
-    return choose_mode(one, {CHECK.key: CHECK}, {}, referenced=referenced)
+    return choose_mode(one, {CHECK.key: CHECK}, {}, referenced=referenced, denied=denied)
 
 
 @pytest.mark.parametrize(
@@ -122,3 +122,10 @@ def test_without_a_reference_it_is_idle_and_without_a_check_taken_for_up() -> No
 
 def test_a_check_that_is_not_there_is_lost() -> None:
     assert mode(check="nothing") == IdleMode(lost_check=True)
+
+
+def test_where_probes_may_not_go_a_check_is_lost_and_nothing_else_is_different() -> None:
+    assert mode(denied=True) == IdleMode(lost_check=True)
+    assert mode(denied=True, check=None) == AssumedMode()
+    assert mode(denied=True, referenced=False) == IdleMode()
+    assert mode(denied=True, paused=True) == PausedMode()
