@@ -17,9 +17,11 @@ class FakeApiServer(ApiStore, KubeClient):
     """The server, and what was asked of it.
 
     `faults` are raised by the next requests, in order; None in it lets one pass. `refuse` says
-    what else is raised for an object. Every request takes `latency` seconds of the loop's time.
+    what else is raised for an object, `forbidden` what those hear who ask what they may. Every
+    request takes `latency` seconds of the loop's time.
     """
 
+    forbidden: bool = True
     latency: float = 0.0
     faults: deque[KubeError | None] = field(default_factory=deque)
     refuse: Callable[[ObjectKey], KubeError | None] = lambda _: None
@@ -72,6 +74,12 @@ class FakeApiServer(ApiStore, KubeClient):
         assert isinstance(metadata, Mapping)
         await self.ask("create", ObjectKey(metadata.get("namespace", ""), metadata["name"]), body)
         return self.put_new(kind, body)
+
+    async def is_forbidden(self, kind: ObjectKind, body: Body) -> bool:
+        metadata = body["metadata"]
+        assert isinstance(metadata, Mapping)
+        await self.ask("is_forbidden", ObjectKey(metadata["namespace"], metadata["name"]), {})
+        return self.forbidden
 
     async def create_event(self, body: Body) -> None:
         await self.ask("create_event", ObjectKey("", ""), body)

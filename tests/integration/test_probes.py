@@ -4,8 +4,15 @@ How each behaviour of a backend is judged: tests/integration/test_backend_behavi
 network namespaces, and the processes that probe: tests/integration/test_prober_processes.py.
 """
 
-import pytest
+import asyncio
+from ipaddress import ip_network
+from pathlib import Path
 
+import pytest
+import yaml
+
+from data.manifests import backend, frontend, health_check
+from fakes.load_balancer import FakeLoadBalancer
 from lab.authority import Authority, self_signed_server
 from lab.probing import first_verdict, probed, spec
 from lab.servers import (
@@ -15,12 +22,15 @@ from lab.servers import (
     dripping,
     silent,
 )
+from lab.waiting import eventually
 from vpplb.model.check import (
     HttpProbe,
     IcmpProbe,
     TcpProbe,
     TlsSettings,
 )
+from vpplb.resources.allowances import AddressAllowances
+from vpplb.standalone.app import StandaloneApp, StandaloneOptions
 
 FAMILIES = pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
 NOWHERE = {"127.0.0.1": "203.0.113.9", "::1": "2001:db8::9"}
@@ -119,3 +129,36 @@ class TestIcmp:
     def test_from_a_source_address_that_is_not_ours(self, address: str) -> None:
         check = spec(IcmpProbe(), address, source=NOWHERE[address])
         assert first_verdict(check) == ("L3UNR", "no such source address")
+
+
+async def test_not_a_packet_goes_where_probes_may_not_go(tmp_path: Path) -> None:
+    near, far = "127.77.30.1", "127.77.30.2"
+    with (
+        CountingHttpServer(address=near) as allowed,
+        CountingHttpServer(address=far, port=allowed.port) as denied,
+    ):
+        folder = tmp_path / "manifests"
+        folder.mkdir()
+        check = health_check(type="HTTP", port=allowed.port, interval="50ms")
+        ref = {"name": "check"}
+        pools = [{"name": "main", "backends": [{"name": "near"}, {"name": "far"}]}]
+        servers = [
+            backend("near", near, healthCheckRef=ref),
+            backend("far", far, healthCheckRef=ref),
+        ]
+        (folder / "all.yaml").write_text(
+            yaml.safe_dump_all([check, *servers, frontend(pools=pools)])
+        )
+        options = StandaloneOptions(
+            folder=folder,
+            vpp_api_socket=tmp_path / "api.sock",
+            state_file=tmp_path / "state.json",
+            http_address="",
+            allowed=AddressAllowances(loopback=True, probe_deny=(ip_network(f"{far}/32"),)),
+        )
+        stop = asyncio.Event()
+        running = asyncio.create_task(StandaloneApp(options, FakeLoadBalancer()).run(stop))
+        await eventually(lambda: allowed.requests.total() > 5, "the other is probed")
+        stop.set()
+        await running
+        assert denied.connections == 0

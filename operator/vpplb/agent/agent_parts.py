@@ -11,6 +11,7 @@ from vpplb.agent.direct_road import DirectRoad
 from vpplb.agent.frontend_outcomes import FrontendOutcomes
 from vpplb.agent.frontend_selector import KINDS, FrontendSelector, SelectedFrontends
 from vpplb.agent.newest_decisions import NewestDecisions
+from vpplb.agent.node_guard import NodeGuard
 from vpplb.agent.node_registration import NodeRegistration, agent_identity, outranks_holder
 from vpplb.agent.operator_lookup import OperatorLookup
 from vpplb.agent.vips_page import VipsPage
@@ -100,6 +101,7 @@ class AgentParts:
         self.store = _make_store(options, self.vips, self.decisions, self.outcomes)
         self.node = NodeRegistration(client, options.node, self.store)
         self.heartbeat = _make_heartbeat(options, client, self.node, clock)
+        self.guard = NodeGuard(client, self.heartbeat.key)
         self.reporter = self._make_reporter(metrics, clock)
         self.syncer = VppSyncer(
             self.vpp.lb, self.vips, listener=self.reporter, sync_interval=options.sync_interval

@@ -161,6 +161,7 @@ class Agent:
         # Should it be deleted before it is listed, what it says counts all the same.
         parts.selector.set_dataplane(dataplane)
         group.create_task(parts.node.run(parts.selector.set_labels))
+        group.create_task(parts.guard.run())
         await parts.kube.informer.list_all()
         self._listed.set()
         await parts.kube.informer.run()
@@ -220,6 +221,7 @@ class Agent:
             facts={
                 "memory": lambda: self._parts.store.trouble or "in use",
                 "decisions": self._explain_road,
+                "rights": lambda: self._parts.guard.said,
             },
             checks={"api": kube.health.check_api, **checks},
             pages={f"dataplanes/{options.node}/vips": self._show_vips},

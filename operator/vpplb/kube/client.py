@@ -19,6 +19,7 @@ from vpplb.kube.api_types import (
     RESOURCES,
     ApiError,
     ApiUnreachable,
+    Conflict,
     Gone,
     JsonObject,
     UntrustedServer,
@@ -137,11 +138,28 @@ class KubeClient:
 
     async def create_object(self, kind: ObjectKind, body: Mapping[str, object]) -> JsonObject:
         """Create an object in the namespace that its metadata names; Conflict when it exists."""
+        return await self._create_object(kind, body)
+
+    async def is_forbidden(self, kind: ObjectKind, body: Mapping[str, object]) -> bool:
+        """Tell whether making an object is refused to us, which a dry run asks: nothing is made."""
+        try:
+            await self._create_object(kind, body, dryRun="All")
+        except Conflict:  # it is there, and nobody said that we may not make it
+            return False
+        except ApiError as error:
+            if error.status == HTTPStatus.FORBIDDEN:
+                return True
+            raise
+        return False
+
+    async def _create_object(
+        self, kind: ObjectKind, body: Mapping[str, object], **query: str
+    ) -> JsonObject:
         metadata = body.get("metadata")
         namespace = metadata.get("namespace", "") if isinstance(metadata, Mapping) else ""
         full = {"apiVersion": RESOURCES[kind].api_version, "kind": kind, **body}
         return await self._send_request(
-            "POST", RESOURCES[kind].collection_path(namespace), body=full
+            "POST", RESOURCES[kind].collection_path(namespace), body=full, query=query
         )
 
     async def replace_object(

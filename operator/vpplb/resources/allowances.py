@@ -18,8 +18,8 @@ _NAT_SAYS = (
 )
 
 _LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
-# Where nobody's servers are, and what lends rights answers to whoever is near: link-local addresses,
-# and those by which clouds tell a machine its credentials without being link-local.
+# Where nobody's servers are, but what trusts whoever is near: link-local addresses, and those by
+# which clouds tell a machine its credentials without being link-local.
 _NEVER_SERVERS = (
     ip_network("169.254.0.0/16"),
     ip_network("fe80::/10"),

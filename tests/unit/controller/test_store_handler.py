@@ -1,5 +1,6 @@
 """From the API server to decisions and back into statuses and events: all but sockets."""
 
+import asyncio
 from collections.abc import Mapping
 from ipaddress import ip_network
 from typing import Any
@@ -13,6 +14,7 @@ from in_memory.operator import KINDS, LocalOperator, identity
 from vpplb.kube.api_types import JsonObject
 from vpplb.model.decision_order import DecisionOrder
 from vpplb.model.names import ObjectKey, ObjectKind
+from vpplb.reconcile.backend_decider import SLACK
 from vpplb.resources.allowances import NOTHING, AddressAllowances
 from vpplb.resources.dataplane_codec import load_order
 
@@ -227,7 +229,7 @@ async def test_a_new_backend_where_probes_may_not_go_is_never_probed_and_gets_no
     await operator.settle()
     assert set(operator.prober.running) == {key("b")}
     operator.verdict("b", up=True)
-    await operator.settle()
+    await asyncio.sleep(2 * SLACK)  # for so long the first pool is waited for
     assert is_denied(operator, "a")
     assert not is_denied(operator, "b")
     assert weights(operator) == [0, 100]

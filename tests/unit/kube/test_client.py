@@ -122,6 +122,31 @@ async def test_what_is_no_object_is_read_whatever_type_it_has() -> None:
     assert [(asked.method, asked.path) for asked in seen] == [("GET", "/openid/v1/jwks")]
 
 
+@pytest.mark.parametrize(
+    ("answer", "forbidden"),
+    [
+        (answer_object, False),
+        (refusing(403, reason="Forbidden"), True),
+        (refusing(409, reason="AlreadyExists"), False),
+    ],
+)
+async def test_whether_something_is_forbidden_is_asked_by_a_dry_run(
+    answer: Handler, forbidden: bool
+) -> None:
+    body = {"metadata": {"namespace": "shop", "name": "web"}}
+    async with api(answer) as (url, seen), KubeClient(access(url)) as client:
+        assert await client.is_forbidden(ObjectKind.BACKEND, body) is forbidden
+    [asked] = seen
+    assert (asked.method, asked.path, asked.query["dryRun"]) == ("POST", PATH, "All")
+
+
+async def test_an_api_server_that_fails_does_not_say_what_is_forbidden() -> None:
+    body = {"metadata": {"namespace": "shop", "name": "web"}}
+    async with api(refusing(500)) as (url, _), KubeClient(access(url)) as client:
+        with pytest.raises(ApiError):
+            await client.is_forbidden(ObjectKind.BACKEND, body)
+
+
 async def test_what_is_created_says_its_kind_and_goes_to_its_namespace() -> None:
     async with api(answer_object) as (url, seen), KubeClient(access(url)) as client:
         await client.create_object(
