@@ -177,7 +177,7 @@ _LOG_LEVEL = env_option(
 _LOG_FORMAT = env_option(
     "--log-format",
     default=None,
-    type=click.Choice(["console", "json"]),
+    type=click.Choice(["console", "journal", "json"]),
     help="How to write logs.  [default: console on a terminal, else json]",
 )
 
@@ -320,12 +320,19 @@ identity = env_option(
     show_default="host name",
     help="Name of this operator in the election, best that of its pod; it gets a suffix.",
 )
-http_address = env_option(
-    "--http-address",
-    default=":9091",
-    callback=check_address,
-    help="Where to serve metrics and health; empty: nowhere.",
-)
+
+
+def _http_address(default: str) -> Callable[[F], F]:
+    return env_option(
+        "--http-address",
+        default=default,
+        callback=check_address,
+        help="Where to serve metrics and health; empty: nowhere.",
+    )
+
+
+http_address = _http_address(":9091")
+local_http_address = _http_address("127.0.0.1:9091")
 http_hosts = env_option(
     "--http-host",
     "http_hosts",

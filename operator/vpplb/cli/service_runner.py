@@ -1,9 +1,11 @@
 """What the commands that run for long have in common: logs, signals, an exit that is clean."""
 
 import asyncio
+import faulthandler
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from vpplb.cli.terminal import CommandError
 from vpplb.kube.agent_lease import HolderReplaced
@@ -32,6 +34,8 @@ def run_service(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
         await main(stop)
 
     sys.setswitchinterval(SWITCH_INTERVAL)
+    with suppress(ValueError, OSError):  # no standard error to write to
+        faulthandler.enable()  # so that a watchdog's SIGABRT tells where it hung
     try:
         asyncio.run(run_until_asked())
     except (ConfigError, CannotListen, LeadershipLost, HolderReplaced) as error:

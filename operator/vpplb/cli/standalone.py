@@ -32,7 +32,7 @@ from vpplb.cli.terminal import exit_on_findings
 @options.no_blind_guard
 @options.allowance_flags
 @options.probe_flags
-@options.http_address
+@options.local_http_address
 @options.http_hosts
 @options.log_flags
 @exit_on_findings(2)
@@ -42,6 +42,10 @@ def standalone_command(sync_interval: timedelta, no_blind_guard: bool, **given: 
     DIR holds the same Frontends, Backends and HealthChecks as a cluster would. It is read again
     when a file changes and on SIGHUP; a set of files with a mistake is refused with file and
     line, and what runs goes on. Validate beforehand with `vpplb check DIR`.
+
+    A service manager is told when it is ready, reloading and stopping, and given signs of life
+    (Type=notify, WatchdogSec= of systemd). Metrics, health and the dashboard are served to this
+    machine alone unless --http-address says otherwise: nobody is asked for a password there.
     """
     from vpplb.standalone.app import StandaloneApp, StandaloneOptions
 

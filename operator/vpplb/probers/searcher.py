@@ -25,6 +25,7 @@ from typing import BinaryIO
 import re2
 
 from vpplb.probers.body_regexp import LARGE, BodyRegexp
+from vpplb.probers.child_command import make_command
 from vpplb.probers.conversation import BodySearch
 from vpplb.probers.poller import EventPoller
 
@@ -142,10 +143,9 @@ class BodySearchProcess:
 
     def _start_process(self) -> socket.socket:
         ours, theirs = socket.socketpair()
-        command = [sys.executable, "-P", "-m", "vpplb.probers.searcher"]
         with theirs:
             self._process = subprocess.Popen(
-                [*command, "--channel", str(theirs.fileno())],
+                [*make_command("vpplb.probers.searcher"), "--channel", str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
             )

@@ -9,7 +9,6 @@ import asyncio
 import logging
 import os
 import socket
-import sys
 from asyncio.subprocess import DEVNULL, Process
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
@@ -19,6 +18,7 @@ from typing import TypeVar
 
 from vpplb.model.backoff import backoff_seconds
 from vpplb.model.names import ObjectKey
+from vpplb.probers.child_command import make_command
 from vpplb.probers.errors import ADVICE, ShortageKind
 from vpplb.probers.placement import WorkerPlacement
 from vpplb.probers.quarantine import SHORTEST, CheckQuarantine, report_given_up
@@ -315,9 +315,8 @@ class _WorkerSlot:
 
 async def _spawn_worker(channel: int, note: int, netns: str) -> Process:
     """Start a worker with these descriptors. OSError when it cannot be."""
-    # A new interpreter, not a fork: the parent has threads. -P: no module of the working
-    # directory takes the place of one of ours.
-    command = [sys.executable, "-P", "-m", "vpplb.probers.worker"]
+    # A new interpreter, not a fork: the parent has threads.
+    command = make_command("vpplb.probers.worker")
     arguments = ["--channel", str(channel), "--in-hand", str(note), "--netns", netns]
     return await asyncio.create_subprocess_exec(
         *command, *arguments, stdin=DEVNULL, pass_fds=[channel, note]

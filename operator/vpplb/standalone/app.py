@@ -35,6 +35,7 @@ from vpplb.telemetry.event_stream import EventStream
 from vpplb.telemetry.http import HttpServer
 from vpplb.telemetry.metrics import AgentMetrics, MetricsRegistry, OperatorMetrics, register_packets
 from vpplb.telemetry.process_health import ProcessHealth, complain_late
+from vpplb.telemetry.service_manager import ServiceManager
 from vpplb.telemetry.state_view import DecidedStateView
 from vpplb.vpp.access import StaleClients, VppAccess
 
@@ -52,7 +53,7 @@ class StandaloneOptions:
     vpp_api_socket: Path
     state_file: Path
     vpp_stats_socket: Path | None = None
-    http_address: str = ":9091"
+    http_address: str = "127.0.0.1:9091"
     http_hosts: tuple[str, ...] = ()
     netns: str = ""
     transition_history: int = 5
@@ -113,6 +114,7 @@ class StandaloneApp:
             decision_log=DecisionLog(self._metrics, view),
             on_transition=on_transition,
         )
+        self._manager = ServiceManager.from_environment()
         self._folder = ManifestFolder(
             options.folder,
             self.reconciler,
@@ -120,11 +122,15 @@ class StandaloneApp:
             self._statuses.forget_object,
             self._set_settings,
             options.allowed,
+            self._manager.announce_reload,
         )
         self._health = ProcessHealth(
-            processes=self._prober.count_processes, prober=self._prober.find_trouble
+            processes=self._prober.count_processes,
+            prober=self._prober.find_trouble,
+            reload=lambda: (not self._folder.refused, self._folder.taken_at),
         )
         registry.register(self._health)
+        self._alive = complain_late(self._health.check_any_prober)
         self._http = self._make_http(registry, view, stream, access.stale_clients)
 
     def _make_http(
@@ -138,12 +144,13 @@ class StandaloneApp:
             address=self._options.http_address,
             metrics=registry.render_pieces,
             hosts=self._options.http_hosts,
-            alive={"probers": complain_late(self._health.check_any_prober)},
+            alive={"probers": self._alive},
             figures=self._health.list_figures,
             facts={"memory": lambda: self._store.trouble or "in use"},
             checks={
                 "vpp": lambda: self.vpp.trouble or stale_clients.alarm_text or None,
                 "probers": self._health.check_probers,
+                "manifests": self._folder.check_manifests,
             },
             view=view,
             stream=stream,
@@ -183,12 +190,14 @@ class StandaloneApp:
                 self._statuses.run(),
                 self._store.run(),
                 self._health.lag.run(),
+                self._manager.run(self._describe_state, self._alive),
                 stop.wait(),
             )
         ]
         if self._meter is not None:
             tasks.append(asyncio.create_task(self._meter.run()))
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        self._manager.announce_stop()
         self.reconciler.close()
         await self._prober.stop()
         for task in tasks:
@@ -201,6 +210,11 @@ class StandaloneApp:
         for task in tasks:
             if not task.cancelled():
                 task.result()
+
+    def _describe_state(self) -> str:
+        """Say in a line how much of what is wanted VPP has, and what is wrong."""
+        has, wanted = self.vpp.count_programmed(), len(self.reconciler.store.frontends)
+        return "; ".join((f"VPP has {has} of {wanted} frontends", *self._http.list_wrongs()))
 
     async def _run_syncer(self) -> None:
         """Program VPP, when no other one does, from where the last one has left it."""

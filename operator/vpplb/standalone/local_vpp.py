@@ -57,6 +57,10 @@ class LocalVpp(SyncLog):
         self._programmed, self._on_report, self._store = programmed, on_report, store
         self.trouble = "VPP is not connected yet"
 
+    def count_programmed(self) -> int:
+        """Count the frontends that VPP has as they are wanted."""
+        return len(self._programmed.revisions)
+
     def on_connected(self, info: VppInfo) -> None:
         log.info("connected to VPP %s (pid %d)", info.version, info.pid)
         self._metrics.set_connected(True, info.version)

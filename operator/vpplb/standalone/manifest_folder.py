@@ -3,7 +3,10 @@
 import asyncio
 import logging
 import os
+import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from datetime import UTC, datetime
 from pathlib import Path
 
 from vpplb.files.manifests import BadManifests, LoadedManifests, load_manifests
@@ -29,7 +32,9 @@ class ManifestFolder:
     """Manifests in `path`, taken into the store of `reconciler` whenever they change.
 
     A set with a mistake is refused as a whole, each finding logged with file and line; what
-    runs goes on. `on_loaded` is called with each set that was taken.
+    runs goes on. `on_loaded` is called with each set that was taken; `reading` is entered while
+    files are read again. `refused` says why the newest set is not in force, empty when it is, and
+    `taken_at` (Unix seconds) when one last came into force.
     """
 
     def __init__(
@@ -40,13 +45,17 @@ class ManifestFolder:
         on_gone: Callable[[ObjectKind, ObjectKey], None],
         on_loaded: Callable[[LoadedManifests], None],
         allowed: AddressAllowances = NOTHING,
+        reading: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self._path = path
         self._allowed = allowed
         self._reconciler = reconciler
         self._on_seen, self._on_gone, self._on_loaded = on_seen, on_gone, on_loaded
         self._present: dict[tuple[str, ObjectKey], object] = {}
+        self._reading = reading
         self._stamp: Stamp = ()
+        self.refused = ""
+        self.taken_at = 0.0
         self.reload = asyncio.Event()
 
     def start(self, state: StateFile) -> None:
@@ -67,16 +76,22 @@ class ManifestFolder:
                 pass
             if self.reload.is_set() or await self._read_stamp() != self._stamp:
                 self.reload.clear()
-                self._stamp = await self._wait_settled()
-                await self._reload_manifests()
+                with self._reading():
+                    self._stamp = await self._wait_settled()
+                    await self._reload_manifests()
+
+    def check_manifests(self) -> str | None:
+        """Say that the newest manifests are not in force, and why."""
+        return self.refused or None
 
     async def _reload_manifests(self) -> None:
         try:
             loaded = await asyncio.to_thread(load_manifests, [self._path], self._allowed)
         except FileNotFoundError:  # a folder vanished while it was read: look again
             self._stamp = ()
-        except Exception:  # whatever a file can hold that nobody thought of: what runs goes on
+        except Exception as error:  # whatever nobody thought of: what runs goes on
             log.exception("the manifests cannot be read, the old ones stay in force")
+            self._note_refusal(f"they cannot be read ({error})")
         else:
             self._on_reloaded(loaded)
 
@@ -97,9 +112,15 @@ class ManifestFolder:
             for finding in loaded.findings:
                 log.error("%s", finding)
             log.error("the new manifests are refused, the old ones stay in force")
+            more = f", and {len(loaded.findings) - 1} more" if loaded.findings[1:] else ""
+            self._note_refusal(f"{loaded.findings[0]}{more}")
             return
         log.info("manifests are read again: %d objects", len(loaded.objects))
         self._apply_manifests(loaded, {})
+
+    def _note_refusal(self, why: str) -> None:
+        since = datetime.fromtimestamp(self.taken_at, UTC).isoformat(" ", "seconds")
+        self.refused = f"the newest are refused, those of {since} stay in force: {why}"
 
     def _apply_manifests(
         self,
@@ -121,6 +142,7 @@ class ManifestFolder:
             if isinstance(source.parsed, Frontend | Backend | HealthCheck):
                 store.put_object(source.parsed)
         self._on_loaded(loaded)
+        self.refused, self.taken_at = "", time.time()
         self._reconciler.request_run()
 
     def _resume_object(

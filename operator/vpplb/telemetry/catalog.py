@@ -106,6 +106,15 @@ WRITE_TOKENS = GaugeSpec(
     " agent waits for wait.",
 )
 PROBE_WORKERS = GaugeSpec("vpplb_probe_workers", "Probing processes that work.")
+RELOAD_SUCCESSFUL = GaugeSpec(
+    "vpplb_manifests_last_reload_successful",
+    "1 while the newest manifests are in force, 0 while they are refused and older ones are"
+    " (standalone).",
+)
+RELOAD_SUCCESS_TIME = GaugeSpec(
+    "vpplb_manifests_last_reload_success_timestamp_seconds",
+    "Unix time at which manifests last came into force (standalone).",
+)
 BACKEND_STATE = GaugeSpec(
     "vpplb_backend_state{namespace,backend,state}",
     "Health state of a backend: 1 for the current state, 0 for the others.",
@@ -243,7 +252,16 @@ VIP_PACKETS = CounterSpec(
     " made anew.",
 )
 
-VITAL_METRICS = (LOOP_LAG, WATCH_AGE, API_AGE, WRITES_DUE, WRITE_TOKENS, PROBE_WORKERS)
+VITAL_METRICS = (
+    LOOP_LAG,
+    WATCH_AGE,
+    API_AGE,
+    WRITES_DUE,
+    WRITE_TOKENS,
+    PROBE_WORKERS,
+    RELOAD_SUCCESSFUL,
+    RELOAD_SUCCESS_TIME,
+)
 OPERATOR_METRICS = (
     BACKEND_STATE,
     BACKEND_TRANSITIONS,

@@ -149,6 +149,11 @@ class HttpServer:
         host, port, *_ = self._server.sockets[0].getsockname()
         return ListenAddress(host, port)
 
+    def list_wrongs(self) -> list[str]:
+        """Say what keeps the program from being ready, each as `check: what`."""
+        found = ((name, check()) for name, check in self.checks.items())
+        return [f"{name}: {text}" for name, text in found if text is not None]
+
     def _make_app(self) -> web.Application:
         app = web.Application(middlewares=[self._guard_request, _errors_as_json, self._check_host])
         app.on_response_prepare.append(_add_headers)

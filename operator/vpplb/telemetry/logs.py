@@ -1,4 +1,4 @@
-"""Logs: one line a record, for people on a terminal, else one JSON object for machines.
+"""Logs: one line a record, for people on a terminal, for the journal, or as JSON for machines.
 
 Everything of the process goes through here, kopf's own loggers too (they are kept to warnings:
 at INFO kopf tells of every handler that ran). What others have written into a line is escaped.
@@ -12,7 +12,7 @@ from typing import Literal, TextIO
 
 from vpplb.model.printable import make_printable
 
-LogFormat = Literal["console", "json"]
+LogFormat = Literal["console", "journal", "json"]
 
 _LEVELS = {
     **dict.fromkeys(("kopf", "asyncio", "aiohttp", "kubernetes", "urllib3"), logging.WARNING),
@@ -30,6 +30,7 @@ _LEVELS = {
 }
 """What is shown at least of the loggers of others, by their names."""
 _OWN = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
+_PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (20, 6), (0, 7))
 _COLOURS = {"DEBUG": "2", "INFO": "32", "WARNING": "33", "ERROR": "31", "CRITICAL": "1;31"}
 
 
@@ -43,9 +44,7 @@ def configure_logs(
     out = sys.stderr if stream is None else stream
     chosen = format or ("console" if out.isatty() else "json")
     handler = logging.StreamHandler(out)
-    handler.setFormatter(
-        ConsoleFormatter(colour=out.isatty()) if chosen == "console" else JsonFormatter()
-    )
+    handler.setFormatter(_make_formatter(chosen, colour=out.isatty()))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
@@ -55,6 +54,16 @@ def configure_logs(
         logger.propagate = True
         logger.setLevel(max(root.level, least))
     logging.captureWarnings(True)
+
+
+def _make_formatter(format: LogFormat, *, colour: bool) -> logging.Formatter:
+    match format:
+        case "console":
+            return ConsoleFormatter(colour=colour)
+        case "journal":
+            return JournalFormatter()
+        case "json":
+            return JsonFormatter()
 
 
 class JsonFormatter(logging.Formatter):
@@ -88,14 +97,33 @@ class ConsoleFormatter(logging.Formatter):
         if self._colour and record.levelname in _COLOURS:
             level = f"\x1b[{_COLOURS[record.levelname]}m{level}\x1b[0m"
         time = _record_time(record).astimezone().strftime("%H:%M:%S.%f")[:-3]
+        return f"{time} {level} {self.describe_record(record)}"
+
+    def describe_record(self, record: logging.LogRecord) -> str:
+        """Say all but when and how severe; an exception in further lines."""
         fields = make_printable(
             "".join(f"  {name}={value}" for name, value in _extra_fields(record).items())
         )
         name = record.name.removeprefix("vpplb.")
-        line = f"{time} {level} {name}: {make_printable(record.getMessage())}{fields}"
+        line = f"{name}: {make_printable(record.getMessage())}{fields}"
         if record.exc_info:
             line += "\n" + make_printable(self.formatException(record.exc_info), keep="\n")
         return line
+
+
+class JournalFormatter(ConsoleFormatter):
+    """`<4>vpp.client: VPP is gone`: each line begins with its priority (sd-daemon(3)).
+
+    The journal has the time, and shows by the priority (`journalctl -p warning`).
+    """
+
+    def __init__(self) -> None:
+        super().__init__(colour=False)
+
+    def format(self, record: logging.LogRecord) -> str:
+        priority = next(value for level, value in _PRIORITIES if record.levelno >= level)
+        lines = self.describe_record(record).split("\n")
+        return "\n".join(f"<{priority}>{line}" for line in lines)
 
 
 def _record_time(record: logging.LogRecord) -> datetime:

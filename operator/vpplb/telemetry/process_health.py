@@ -61,7 +61,8 @@ class ProcessHealth(Collector):
     `watch_ages` gives by kind, and `api_age`, the seconds since the API server last answered, and
     `api_trouble` why it does not; `writes_due` how many objects have a status that is still to be
     written, and `write_tokens` how many may be at once; `processes` how many probing processes
-    work, and how many should, and `prober` what keeps them from it. Figures are read on the
+    work, and how many should, and `prober` what keeps them from it; `reload` whether the newest
+    manifests are in force, and when (Unix seconds) any last came to be. Figures are read on the
     program's loop.
     """
 
@@ -73,6 +74,7 @@ class ProcessHealth(Collector):
     write_tokens: Callable[[], float] | None = None
     processes: Callable[[], tuple[int, int]] | None = None
     prober: Callable[[], str | None] = lambda: None
+    reload: Callable[[], tuple[bool, float]] | None = None
 
     def list_figures(self) -> dict[str, object]:
         """Give all figures in JSON's types, seconds to the millisecond."""
@@ -104,6 +106,10 @@ class ProcessHealth(Collector):
             yield _make_gauge(catalog.WRITE_TOKENS, self.write_tokens())
         if self.processes is not None:
             yield _make_gauge(catalog.PROBE_WORKERS, self.processes()[0])
+        if self.reload is not None:
+            in_force, taken_at = self.reload()
+            yield _make_gauge(catalog.RELOAD_SUCCESSFUL, float(in_force))
+            yield _make_gauge(catalog.RELOAD_SUCCESS_TIME, taken_at)
 
     def check_api(self) -> str | None:
         """Say that the API server does not answer, or does not do what it is asked."""

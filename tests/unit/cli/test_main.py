@@ -143,7 +143,9 @@ def test_the_defaults_are_those_that_are_promised(tmp_path: Path) -> None:
         "info",
         None,
     )
-    assert parsed("standalone", str(tmp_path))["own_all"] is False
+    standalone = parsed("standalone", str(tmp_path))
+    assert standalone["own_all"] is False
+    assert standalone["http_address"] == "127.0.0.1:9091", "a router is no cluster's inside"
 
 
 @pytest.mark.slow

@@ -23,6 +23,7 @@ from vpplb.files.manifests import BadManifests
 from vpplb.model.health import HealthState, HealthTransition
 from vpplb.plan.ops import Op
 from vpplb.standalone.app import StandaloneApp, StandaloneOptions
+from vpplb.telemetry.service_manager import ServiceManager
 
 WEB = vip("198.51.100.1/32")
 TWO = [{"name": "main", "backends": [{"name": "a"}]}, {"name": "next", "backends": [{"name": "b"}]}]
@@ -239,6 +240,26 @@ async def test_a_signal_reads_the_files_again(
         await machine.weigh(100, 0)
         os.kill(os.getpid(), signal.SIGHUP)
         await eventually(lambda: "manifests are read again" in caplog.text, "they are read")
+
+
+async def test_a_service_manager_hears_of_the_start_a_refused_reload_and_the_stop(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[str] = []
+    monkeypatch.setattr("vpplb.telemetry.service_manager.BEAT", 0.01)
+    monkeypatch.setattr(ServiceManager, "_send", lambda _, *lines: heard.extend(lines))
+    machine.lb.down = True
+    async with machine.running("a"):
+        await eventually(lambda: heard, "it is ready, without VPP")
+        assert heard[0].startswith("STATUS=VPP has 0 of 1 frontends; vpp: ")
+        machine.lb.down = False
+        await eventually(lambda: heard[-2:][0] == "STATUS=VPP has 1 of 1 frontends", "all is well")
+        assert "RELOADING=1" not in heard
+        machine.write(backend("a", "nonsense"))
+        refused = "STATUS=VPP has 1 of 1 frontends; manifests: the newest are refused, "
+        await eventually(lambda: heard[-2:][0].startswith(refused), "the refusal is told")
+        assert "RELOADING=1" in heard
+    assert heard[-1] == "STOPPING=1"
 
 
 async def test_a_dataplane_among_the_files_pauses_and_sets_vpp(machine: Machine) -> None:

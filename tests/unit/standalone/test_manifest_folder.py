@@ -1,8 +1,10 @@
 """A folder of manifests as the source: what is wrong is refused, and what runs goes on."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+import re
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -41,8 +43,14 @@ class WatchedFolder:
         self.seen: list[str] = []
         self.gone: list[str] = []
         self.loaded: list[LoadedManifests] = []
+        self.readings: list[str] = []
         self.folder = ManifestFolder(
-            self.path, self.world.reconciler, self._seen, self._gone, self.loaded.append
+            self.path,
+            self.world.reconciler,
+            self._seen,
+            self._gone,
+            self.loaded.append,
+            reading=self._reading,
         )
 
     def write(self, *manifests: Raw, to: str = "all.yaml") -> None:
@@ -58,6 +66,12 @@ class WatchedFolder:
         assert not task.done(), task
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        self.readings.append(f"begun with {len(self.loaded)} set")
+        yield
+        self.readings.append(f"ended with {len(self.loaded)} sets")
 
     def _seen(self, kind: str, name: ObjectKey, raw: Mapping[str, object]) -> None:
         self.seen.append(f"{kind} {name.name}")
@@ -107,6 +121,7 @@ async def test_what_nobody_thought_of_in_a_file_leaves_the_old_ones_in_force(
         monkeypatch.setattr(module, "load_manifests", fail)
         watched.write(health_check(), checked(paused=True), frontend())
         await eventually(lambda: "the old ones stay in force" in caplog.text, "it is told")
+        assert "they cannot be read" in str(watched.folder.check_manifests())
         monkeypatch.undo()
         watched.write(health_check(), checked(paused=True), frontend(), to="more.yaml")
         (watched.path / "all.yaml").unlink()
@@ -145,24 +160,42 @@ async def test_a_bad_file_is_refused_whole_and_what_runs_goes_on(
     watched: WatchedFolder, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with watched.watching():
-        watched.write(checked(paused=True), backend("b", "nonsense"), frontend())
+        nonsense = (backend("b", "nonsense"), backend("c", "nonsense"))
+        watched.write(checked(paused=True), *nonsense, frontend())
         await eventually(lambda: "are refused" in caplog.text, "the refusal is told")
         assert watched.world.state("a") is HealthState.UNKNOWN
         assert set(watched.world.prober.running) == {key("a")}
         assert len(watched.loaded) == 1
         lines = (watched.path / "all.yaml").read_text().splitlines()
+        said = watched.folder.check_manifests()
         watched.write(health_check(), checked(paused=True), frontend())
         await eventually(lambda: watched.world.state("a") is HealthState.PAUSED, "it is mended")
+        assert watched.folder.check_manifests() is None
+    assert said is not None
+    assert re.fullmatch(
+        r"the newest are refused, those of \S+ \S+ stay in force: \S+/all.yaml:\d+: .*, and 1 more",
+        said,
+    )
     line = lines.index("  address: nonsense") + 1
     assert f"all.yaml:{line}: Backend default/b: spec.address: " in caplog.text
     assert watched.gone == []
 
 
 async def test_a_signal_reads_again_what_has_not_changed(watched: WatchedFolder) -> None:
+    before = time.time()
     async with watched.watching():
         watched.folder.reload.set()
         await eventually(lambda: len(watched.loaded) == 2, "it is read again")
     assert len(watched.world.prober.started) == 1
+    assert before <= watched.folder.taken_at <= time.time()
+
+
+async def test_that_it_reads_again_is_told_until_it_is_done(watched: WatchedFolder) -> None:
+    async with watched.watching():
+        assert watched.readings == []
+        watched.folder.reload.set()
+        await eventually(lambda: len(watched.readings) == 2, "it was read again")
+    assert watched.readings == ["begun with 1 set", "ended with 2 sets"]
 
 
 async def test_files_that_are_being_written_are_left_until_they_are_done(

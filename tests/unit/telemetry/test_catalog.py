@@ -47,6 +47,7 @@ def test_the_programs_serve_exactly_what_the_catalogue_lists() -> None:
         writes_due=int,
         write_tokens=float,
         processes=lambda: (0, 0),
+        reload=lambda: (True, 0.0),
     )
     registry.register(health)
     served = {

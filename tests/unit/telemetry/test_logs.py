@@ -48,6 +48,28 @@ def test_json_is_one_object_a_line_with_an_rfc_3339_time() -> None:
     }
 
 
+def test_the_journal_gets_a_priority_on_each_line_and_no_time() -> None:
+    out = lines("debug", "journal")
+    log = logging.getLogger("vpplb.vpp.client")
+    log.debug("asked")
+    log.info("connected")
+    log.warning("VPP is gone\n<0>forged", extra={"socket": "/run/x"})
+    try:
+        raise ValueError("no")
+    except ValueError:
+        log.exception("it failed")
+    log.critical("the end")
+    first, *rest = out.getvalue().splitlines()
+    assert [first, *rest[:3]] == [
+        "<7>vpp.client: asked",
+        "<6>vpp.client: connected",
+        r"<4>vpp.client: VPP is gone\n<0>forged  socket=/run/x",
+        "<3>vpp.client: it failed",
+    ]
+    assert rest[-2:] == ["<3>ValueError: no", "<2>vpp.client: the end"]
+    assert all(line.startswith("<3>") for line in rest[2:-1]), "a traceback is as severe"
+
+
 def test_json_keeps_an_exception_on_its_line() -> None:
     out = lines()
     try:

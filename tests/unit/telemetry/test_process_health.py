@@ -37,6 +37,7 @@ class MeasuredProgram:
             write_tokens=lambda: -2.5,
             processes=lambda: self.processes,
             prober=lambda: self.trouble,
+            reload=lambda: (False, 1764374400.0),
         )
 
 
@@ -75,6 +76,8 @@ def test_the_metrics_say_the_same() -> None:
         "vpplb_status_writes_due 7.0",
         "vpplb_status_write_tokens -2.5",
         "vpplb_probe_workers 2.0",
+        "vpplb_manifests_last_reload_successful 0.0",
+        "vpplb_manifests_last_reload_success_timestamp_seconds 1.7643744e+09",
     ):
         assert line in lines
 
