@@ -51,7 +51,7 @@ def check_command(paths: tuple[Path, ...], allowed: "AddressAllowances") -> None
     from vpplb.files.manifests import load_manifests
 
     loaded = load_manifests(paths, allowed)
-    across, warnings = _find_across(loaded)
+    across, warnings = find_across(loaded)
     findings = [*loaded.findings, *across]
     for finding in (*findings, *warnings, *loaded.skipped):
         print_line(finding)
@@ -62,7 +62,7 @@ def check_command(paths: tuple[Path, ...], allowed: "AddressAllowances") -> None
         sys.exit(WRONG)
 
 
-def _find_across(
+def find_across(
     loaded: "LoadedManifests",
 ) -> tuple[list["ManifestFinding"], list["ManifestFinding"]]:
     """Find what spans objects, and what is valid and yet may not do what it says.

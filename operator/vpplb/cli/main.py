@@ -22,12 +22,16 @@ _LINES = {
     "standalone": "Operator and agent in one process, from a folder of manifests.",
     "demo": "Watch the main job live: probes, a failover, what VPP is told.",
     "check": "Validate manifests offline.",
+    "import": "Make manifests of a maglev.yaml, haproxy.cfg or keepalived.conf.",
     "plan": "Show what an agent would do, and what that does to new flows.",
     "vpp-simulator": "Run an in-memory VPP that speaks the binary API for the lb plugin.",
     "crds": "Write the CustomResourceDefinitions.",
 }
+_MODULES = {"import": "manifest_import"}
+"""Modules of commands whose own name no module can have."""
 _COMMANDS = {
-    name: LazyCommand(line, f"vpplb.cli.{name.replace('-', '_')}") for name, line in _LINES.items()
+    name: LazyCommand(line, f"vpplb.cli.{_MODULES.get(name, name.replace('-', '_'))}")
+    for name, line in _LINES.items()
 }
 
 

@@ -152,7 +152,7 @@ def _load_file(loaded: LoadedManifests, path: Path, *, found: bool) -> None:
         content = read_content(path, regular=found, most=most)
         loaded._bytes += len(content)
         for document in parse_documents(content.decode()):
-            _load_document(loaded, name, document)
+            load_document(loaded, name, document)
     except UnreadableFile as error:
         loaded.add_finding(name, 1, str(error))
     except UnicodeDecodeError as error:
@@ -164,7 +164,8 @@ def _load_file(loaded: LoadedManifests, path: Path, *, found: bool) -> None:
         loaded.unparseable = True
 
 
-def _load_document(loaded: LoadedManifests, file: str, document: YamlDocument) -> None:
+def load_document(loaded: LoadedManifests, file: str, document: YamlDocument) -> None:
+    """Take what a document of a file holds, and what is wrong with it, into `loaded`."""
     for fault in () if _of_others(document.value) else document.faults:
         subject = _object_name(document.value) if isinstance(document.value, Mapping) else ""
         loaded.add_finding(file, fault.line, fault.message, subject, fault.field)

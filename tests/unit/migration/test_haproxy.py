@@ -1,0 +1,302 @@
+"""A haproxy.cfg in our words: binds, servers, backups, and what a proxy does that VPP does not."""
+
+from ipaddress import ip_address
+
+from data.imports import ImportView, config
+from vpplb.migration.haproxy import import_haproxy
+
+
+def imported(text: str, *vips: str) -> ImportView:
+    return ImportView(import_haproxy(config(text), [ip_address(vip) for vip in vips]))
+
+
+def backend(*lines: str) -> ImportView:
+    """Import a listen section of these lines on 192.0.2.1:80; the first of them is line 3."""
+    head = ["listen web", "  bind 192.0.2.1:80"]
+    return imported("\n".join([*head, *(f"  {line}" for line in lines)]))
+
+
+def test_a_listen_section_is_a_frontend_with_its_servers() -> None:
+    found = backend("server a 10.0.0.1:80 check weight 10", "server b 10.0.0.2:80 disabled")
+    assert found.spec("Frontend", "web") == {
+        "address": "192.0.2.1",
+        "protocol": "TCP",
+        "port": 80,
+        "flushOnDown": False,
+        "pools": [
+            {
+                "name": "main",
+                "backends": [{"name": "web-a", "weight": 10}, {"name": "web-b", "weight": 1}],
+            }
+        ],
+    }
+    assert found.spec("Backend", "web-a") == {
+        "address": "10.0.0.1",
+        "healthCheckRef": {"name": "web"},
+    }
+    assert found.spec("Backend", "web-b") == {"address": "10.0.0.2", "enabled": False}
+    assert found.lost == []
+
+
+def test_a_server_without_check_has_no_health_check() -> None:
+    found = backend("server a 10.0.0.1:80", "server b 10.0.0.2:80 check no-check")
+    assert found.names("HealthCheck") == []
+
+
+def test_servers_with_equal_checks_share_one_and_others_have_their_own() -> None:
+    found = backend(
+        "server a 10.0.0.1:80 check",
+        "server b 10.0.0.2:80 check",
+        "server c 10.0.0.3:80 check inter 5s",
+    )
+    assert found.names("HealthCheck") == ["web", "web-2"]
+    assert found.spec("HealthCheck", "web-2")["interval"] == "5s"
+
+
+def test_the_first_backup_that_is_up_serves_so_each_is_a_pool() -> None:
+    found = backend(
+        "server a 10.0.0.1:80", "server b 10.0.0.2:80 backup", "server c 10.0.0.3:80 backup"
+    )
+    pools = found.spec("Frontend", "web")["pools"]
+    assert [(pool["name"], len(pool["backends"])) for pool in pools] == [
+        ("main", 1),
+        ("backup-1", 1),
+        ("backup-2", 1),
+    ]
+
+
+def test_all_backups_together_are_one_pool_where_that_is_asked_for() -> None:
+    found = backend(
+        "option allbackups",
+        "server a 10.0.0.1:80",
+        "server b 10.0.0.2:80 backup",
+        "server c 10.0.0.3:80 backup",
+    )
+    pools = found.spec("Frontend", "web")["pools"]
+    assert [(pool["name"], len(pool["backends"])) for pool in pools] == [("main", 1), ("backup", 2)]
+
+
+def test_backups_beyond_the_pools_of_a_frontend_are_lost() -> None:
+    found = backend(
+        "server a 10.0.0.1:80", *(f"server b{n} 10.0.1.{n}:80 backup" for n in range(1, 18))
+    )
+    assert len(found.spec("Frontend", "web")["pools"]) == 16
+    assert [one for one in found.lost if "16 pools" in one] == [
+        "19: server b16: a Frontend has 16 pools at most",
+        "20: server b17: a Frontend has 16 pools at most",
+    ]
+
+
+def test_weights_above_100_keep_their_proportion_and_no_server_loses_all() -> None:
+    found = backend(
+        "server a 10.0.0.1:80 weight 256",
+        "server b 10.0.0.2:80 weight 128",
+        "server c 10.0.0.3:80 weight 1",
+        "server d 10.0.0.4:80 weight 0",
+    )
+    weights = [one["weight"] for one in found.spec("Frontend", "web")["pools"][0]["backends"]]
+    assert weights == [100, 50, 1, 0]
+    assert "1: backend web: weights above 100 are scaled so that the greatest is that" in (
+        found.notes
+    )
+
+
+def test_flows_are_cut_only_where_haproxy_would_cut_them() -> None:
+    kept = backend("server a 10.0.0.1:80 on-marked-down shutdown-sessions", "server b 10.0.0.2:80")
+    cut = backend(
+        "default-server on-marked-down shutdown-sessions",
+        "server a 10.0.0.1:80",
+        "server b 10.0.0.2:80",
+    )
+    assert kept.spec("Frontend", "web")["flushOnDown"] is False
+    assert cut.spec("Frontend", "web")["flushOnDown"] is True
+
+
+def test_a_hash_of_the_source_makes_clients_stick() -> None:
+    assert backend("balance source", "server a 10.0.0.1:80").spec("Frontend", "web")["srcIPSticky"]
+    assert backend("stick on src", "server a 10.0.0.1:80").spec("Frontend", "web")["srcIPSticky"]
+    spread = backend("balance leastconn", "server a 10.0.0.1:80")
+    assert "srcIPSticky" not in spread.spec("Frontend", "web")
+    assert spread.lost == []
+
+
+def test_a_server_at_another_port_is_said_for_packets_come_to_that_of_the_vip() -> None:
+    found = backend("server a 10.0.0.1:8080 check")
+    assert found.lost == [
+        "3: server a: the server is at port 8080, and packets come to port 80, that of the VIP:"
+        " it has to listen there too"
+    ]
+    assert found.spec("HealthCheck", "web")["port"] == 8080
+
+
+def test_a_frontend_with_several_binds_is_a_frontend_each_and_shares_its_servers() -> None:
+    found = imported(
+        """
+        frontend www
+            description all of it
+            bind 192.0.2.1:80,192.0.2.2:80-81
+            bind [2001:db8::1]:80
+            default_backend pool
+        backend pool
+            server a 10.0.0.1
+        """
+    )
+    vips = [
+        (name, found.spec("Frontend", name)["address"], found.spec("Frontend", name)["port"])
+        for name in found.names("Frontend")
+    ]
+    assert vips == [
+        ("www", "192.0.2.1", 80),
+        ("www-2", "192.0.2.2", 80),
+        ("www-3", "192.0.2.2", 81),
+        ("www-4", "2001:db8::1", 80),
+    ]
+    assert found.names("Backend") == ["pool-a"]
+    assert found.spec("Frontend", "www")["description"] == "all of it"
+    assert found.lost == []
+
+
+def test_what_is_bound_to_every_address_needs_to_be_told_which() -> None:
+    text = """
+        listen web
+            bind :80
+            bind 0.0.0.0:81
+            bind [::]:82
+            server a 10.0.0.1
+        """
+    assert [one.partition(": a VIP")[0] for one in imported(text).lost] == [
+        "2: bind :80",
+        "3: bind 0.0.0.0:81",
+        "4: bind [::]:82",
+    ]
+    told = imported(text, "192.0.2.1", "2001:db8::1")
+    assert [
+        (told.spec("Frontend", name)["address"], told.spec("Frontend", name)["port"])
+        for name in told.names("Frontend")
+    ] == [("192.0.2.1", 80), ("2001:db8::1", 80), ("192.0.2.1", 81), ("2001:db8::1", 82)]
+
+
+def test_defaults_hold_for_the_sections_that_follow_or_name_them() -> None:
+    found = imported(
+        """
+        defaults one
+            default-server inter 5s
+        defaults two
+            default-server inter 7s
+            balance source
+        listen a from one
+            bind 192.0.2.1:80
+            server a 10.0.0.1:80 check
+        listen b
+            bind 192.0.2.2:80
+            server a 10.0.0.1:80 check
+            server b 10.0.0.2:80 check inter 1s
+        """
+    )
+    assert found.spec("HealthCheck", "a")["interval"] == "5s"
+    assert found.spec("HealthCheck", "b")["interval"] == "7s"
+    assert found.spec("HealthCheck", "b-2")["interval"] == "1s"
+    assert "srcIPSticky" not in found.spec("Frontend", "a")
+    assert found.spec("Frontend", "b")["srcIPSticky"] is True
+
+
+def test_what_looks_at_requests_is_lost_line_by_line() -> None:
+    found = imported(
+        """
+        frontend www
+            bind 192.0.2.1:443 ssl crt /etc/ssl/site.pem
+            acl api path_beg /api
+            http-request deny if { src 198.51.100.1 }
+            use_backend api if api
+            default_backend web
+            frobnicate yes
+        backend web
+            server a 10.0.0.1:443 send-proxy ssl verify none
+        backend api
+            server b 10.0.0.2:443
+        """
+    )
+    assert [one.rsplit(": ", 1)[0].split(": ")[:2] for one in found.lost] == [
+        ["2", "bind"],
+        ["3", "acl api path_beg /api"],
+        ["4", "http-request deny if { src 198.51.100.1 }"],
+        ["5", "use_backend api if api"],
+        ["7", "frobnicate yes"],
+        ["9", "server a"],
+        ["9", "server a"],
+        ["10", "backend api"],
+    ]
+    assert found.names("Frontend") == ["www"]
+
+
+def test_a_name_is_not_looked_up_and_a_unix_socket_is_no_vip() -> None:
+    found = imported(
+        """
+        listen web
+            bind /run/web.sock
+            bind 192.0.2.1:80
+            server a web.example:80 check
+            server b 10.0.0.1:80
+        """
+    )
+    assert found.lost == [
+        "2: bind /run/web.sock: a Unix socket is no address that VPP could have",
+        "4: server a: web.example is no address, and names are not looked up",
+    ]
+    assert found.names("Backend") == ["web-b"]
+
+
+def test_a_section_that_leads_nowhere_is_said() -> None:
+    found = imported(
+        """
+        global
+            maxconn 100
+        resolvers dns
+            nameserver one 192.0.2.53:53
+        listen stats
+            bind 192.0.2.1:8404
+            stats enable
+        frontend www
+            bind 192.0.2.1:80
+            default_backend missing
+        frontend bindless
+            default_backend missing
+        listen off
+            disabled
+            bind 192.0.2.1:81
+            server a 10.0.0.1
+        """
+    )
+    assert found.lost == [
+        "3: resolvers dns: no name is resolved: a Backend has an address",
+        "5: listen stats: all its traffic goes by requests, or nowhere: there is no VIP",
+        "10: default_backend missing: missing has no servers: no VIP is made",
+        "11: frontend bindless: it has no bind",
+        "13: listen off: it is disabled",
+    ]
+
+
+def test_a_certificate_authority_in_a_file_has_to_be_brought_along() -> None:
+    found = backend("server a 10.0.0.1:80 check check-ssl ca-file /etc/ca.pem verifyhost a.example")
+    assert found.lost == [
+        "3: server a: ca-file: put the certificates of /etc/ca.pem into spec.tls.caBundle:"
+        " without, checks fail"
+    ]
+    assert found.spec("HealthCheck", "web")["tls"] == {
+        "insecureSkipVerify": False,
+        "serverName": "a.example",
+    }
+
+
+def test_certificates_that_haproxy_does_not_verify_are_not_verified() -> None:
+    found = imported(
+        """
+        global
+            ssl-server-verify none
+        defaults
+        listen web
+            bind 192.0.2.1:443
+            server a 10.0.0.1:443 check check-ssl
+        """
+    )
+    assert found.spec("HealthCheck", "web")["tls"] == {"insecureSkipVerify": True}
