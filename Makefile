@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 # Stamps of what is installed: what running needs, and with it all that developing needs.
 RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
+DOCS := $(VENV)/.installed-docs
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 LOCK := $(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --no-annotate pyproject.toml
@@ -55,7 +56,7 @@ lint: $(DEV) ## Check the style.
 .PHONY: types
 types: $(DEV) ## Check the types, of the tests too.
 	@echo 'types: mypy'
-	@$(BIN)/mypy operator tests benchmarks
+	@$(BIN)/mypy operator tests benchmarks docs/writers
 
 .PHONY: imports
 imports: $(DEV) ## Check that imports go down the layers only.
@@ -75,15 +76,20 @@ crds: $(RUN) ## Write the CRDs, also those of the chart, from the models.
 	@$(BIN)/vpplb crds --output charts/vpplb/crds
 
 .PHONY: docs
-docs: $(RUN) ## Write the list of metrics, and draw the guard's machines, from the code.
-	@$(BIN)/python -m vpplb.telemetry.catalog > docs/metrics.md
-	@$(BIN)/python docs/draw_blind_guard.py > docs/blind-guard.md
+docs: $(RUN) ## Write the pages that are made from the code: fields, conditions, commands, …
+	@PYTHONPATH=docs $(BIN)/python -m writers docs
+
+.PHONY: site
+site: $(DOCS) ## Build the documentation into build/site; broken links and anchors are errors.
+	@$(BIN)/sphinx-build --fail-on-warning --keep-going --nitpicky --quiet docs build/site
+	@echo 'build/site/index.html'
 
 .PHONY: lock
 lock: $(DEV) ## Lock the newest versions that pyproject.toml allows (ARGS=--upgrade).
 	@$(PIP) install uv
 	@$(LOCK) $(ARGS) -o requirements/run.txt
 	@$(LOCK) $(ARGS) --group dev -o requirements/dev.txt
+	@$(LOCK) --group docs -c requirements/dev.txt -o requirements/docs.txt
 
 .PHONY: wheel
 wheel: $(DEV) ## Build the wheel into dist/.
@@ -129,8 +135,14 @@ $(RUN): requirements/run.txt pyproject.toml | $(VENV)/pyvenv.cfg
 	@$(PIP) install --no-deps -e .
 	@touch $@
 
+$(DOCS): requirements/docs.txt pyproject.toml | $(VENV)/pyvenv.cfg
+	@echo 'installing what the documentation needs (half a minute)'
+	@$(PIP) install --require-hashes -r requirements/docs.txt
+	@$(PIP) install --no-deps -e .
+	@touch $(RUN) $@
+
 $(DEV): requirements/dev.txt requirements/run.txt pyproject.toml | $(VENV)/pyvenv.cfg
 	@echo 'installing what testing and developing need (a minute)'
 	@$(PIP) install --require-hashes -r requirements/dev.txt
 	@$(PIP) install --no-deps -e .
-	@touch $(RUN) $@
+	@touch $(RUN) $(DOCS) $@

@@ -22,12 +22,13 @@ def test_a_lock_file_pins_by_version_and_hash_and_has_no_address(lock: Path) -> 
         assert "--hash=sha256:" in entry, entry[:80]
 
 
-def test_the_run_lock_is_part_of_the_dev_lock() -> None:
-    run, dev = (
+@pytest.mark.parametrize("part", ["run.txt", "docs.txt"])
+def test_a_lock_of_less_is_part_of_the_dev_lock(part: str) -> None:
+    some, dev = (
         set(re.findall(r"^(\S+==\S+)", (ROOT / "requirements" / name).read_text(), re.M))
-        for name in ("run.txt", "dev.txt")
+        for name in (part, "dev.txt")
     )
-    assert run <= dev
+    assert some <= dev
 
 
 @pytest.mark.parametrize("file", ["README.md", ".ci/run"])

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from vpplb.model.names import ObjectKey
+from vpplb.resources import condition_reasons as reasons
 from vpplb.resources.conditions import StatusCondition, find_condition
 from vpplb.resources.dataplane import AGENT_GONE, DataplaneVpp, agent_gone
 from vpplb.resources.renderer import load_conditions
@@ -25,11 +26,8 @@ def connected_condition(vpp: DataplaneVpp, reason: str, lapsed: bool) -> StatusC
     if lapsed:
         return agent_gone()
     if vpp.connected:
-        said = f"VPP {vpp.version} answers"
-        return StatusCondition(type="Connected", status="True", reason="Connected", message=said)
-    return StatusCondition(
-        type="Connected", status="False", reason="VppUnreachable", message=reason
-    )
+        return reasons.CONNECTED.say(f"VPP {vpp.version} answers")
+    return reasons.VPP_UNREACHABLE.say(reason)
 
 
 def list_errors(conf_error: str, failures: Mapping[ObjectKey, str]) -> list[str]:
@@ -46,12 +44,7 @@ def synced_condition(
     """Say whether `carried` of `total` frontends are all, and why not."""
     said = f"{carried} of {total} frontends are programmed"
     if not vpp.connected:
-        return StatusCondition(
-            type="Synced", status="Unknown", reason="VppUnreachable", message=reason
-        )
+        return reasons.SYNC_UNKNOWN.say(reason)
     if errors:
-        message = f"{said}; {'; '.join(errors[:FEW])}"
-        return StatusCondition(type="Synced", status="False", reason="Failed", message=message)
-    if carried < total:
-        return StatusCondition(type="Synced", status="False", reason="Pending", message=said)
-    return StatusCondition(type="Synced", status="True", reason="Synced", message=said)
+        return reasons.SYNC_FAILED.say(f"{said}; {'; '.join(errors[:FEW])}")
+    return (reasons.SYNCING if carried < total else reasons.SYNCED).say(said)

@@ -34,6 +34,7 @@ from vpplb.resources.dataplane import (
     DataplaneStatus,
     DataplaneVpp,
 )
+from vpplb.resources.event_reasons import VIP_RECREATED
 from vpplb.resources.renderer import load_conditions
 from vpplb.resources.statuses import accepted_condition
 from vpplb.resources.stored import read_dataplane, read_status
@@ -262,8 +263,8 @@ class DataplaneReporter(SyncLog):
                     kind=ObjectKind.FRONTEND,
                     key=key,
                     uid=frontend.uid,
-                    type="Warning",
-                    reason="VipRecreated",
+                    type=VIP_RECREATED.type,
+                    reason=VIP_RECREATED.reason,
                     note=f"on node {self._key.name}: {note}",
                     at=self._clock.now(),
                     action="Program",

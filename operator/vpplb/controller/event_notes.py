@@ -7,25 +7,17 @@ announces nothing again, since what was announced is read from the status.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
 
 from vpplb.model.health import HealthState, HealthTransition, ProberAlarm
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.problem import Problem
 from vpplb.plan.decisions import UnreadFrontend
 from vpplb.plan.desired import FrontendView
+from vpplb.resources import event_reasons as reasons
 from vpplb.resources.conditions import find_condition
+from vpplb.resources.event_reasons import EventNote, EventReason
 from vpplb.resources.renderer import load_conditions
 from vpplb.resources.statuses import join_problems
-
-
-class EventNote(NamedTuple):
-    """An event without its object."""
-
-    type: Literal["Normal", "Warning"]
-    reason: str
-    text: str
-
 
 _REFERENCES = {ObjectKind.FRONTEND: "ResolvedRefs", ObjectKind.BACKEND: "Accepted"}
 """The condition that tells of references to nothing."""
@@ -65,15 +57,15 @@ def announce_frontend(before: Announcement, view: FrontendView | UnreadFrontend)
 def note_frontend_changes(before: Announcement, after: Announcement) -> Iterator[EventNote]:
     """Yield the events between two announcements, the most important first."""
     if after.refused and after.refused != before.refused:
-        yield EventNote("Warning", "NotAccepted", after.refused)
+        yield reasons.NOT_ACCEPTED.note(after.refused)
     if after.state != before.state:
         match after.state:
             case HealthState.UP.value:
-                yield EventNote("Normal", "FrontendUp", f"pool {after.pool} serves")
+                yield reasons.FRONTEND_UP.note(f"pool {after.pool} serves")
             case HealthState.DOWN.value:
-                yield EventNote("Warning", "FrontendDown", "no backend can serve")
+                yield reasons.FRONTEND_DOWN.note("no backend can serve")
     elif before.pool and after.pool and before.pool != after.pool:
-        yield EventNote("Normal", "PoolFailover", f"from pool {before.pool} to pool {after.pool}")
+        yield reasons.POOL_FAILOVER.note(f"from pool {before.pool} to pool {after.pool}")
 
 
 def note_broken_references(problems: Sequence[Problem]) -> EventNote | None:
@@ -91,40 +83,37 @@ def note_suspicion(alarm: ProberAlarm, frontends: int) -> Iterator[EventNote]:
     """Yield the event of a suspicion against the prober, which is about so many frontends."""
     silent = f"{alarm.silent} of {alarm.were_up} backends that were up fell silent at once"
     kept = f"the weights of {frontends} frontends stay as they were"
-    yield EventNote("Warning", "ProberSuspect", f"{silent}: the prober itself is suspected, {kept}")
+    yield reasons.PROBER_SUSPECT.note(f"{silent}: the prober itself is suspected, {kept}")
 
 
 def note_transition(
     transition: HealthTransition, frontends: Mapping[ObjectKey, FrontendView | None]
 ) -> Iterator[EventNote]:
     """Yield one event for each frontend that references the backend, as that frontend has it."""
-    named = _name_transition(transition)
-    if named is None:
+    reason = _name_transition(transition)
+    if reason is None:
         return
-    event_type, reason = named
     seen = f" ({transition.code}{': ' + transition.detail if transition.detail else ''})"
     change = f"{transition.from_state.value} → {transition.to_state.value}"
     for key, view in sorted(frontends.items()):
         text = f"{change}{seen if transition.code else ''} in frontend {key.name}"
-        yield EventNote(event_type, reason, text + _describe_weights(transition.backend, view))
+        yield reason.note(text + _describe_weights(transition.backend, view))
 
 
-def _name_transition(
-    transition: HealthTransition,
-) -> tuple[Literal["Normal", "Warning"], str] | None:
+def _name_transition(transition: HealthTransition) -> EventReason | None:
     match transition.from_state, transition.to_state:
         case _, HealthState.UP:
-            return "Normal", "BackendUp"
+            return reasons.BACKEND_UP
         case _, HealthState.DOWN:
-            return "Warning", "BackendDown"
+            return reasons.BACKEND_DOWN
         case _, HealthState.PAUSED:
-            return "Normal", "BackendPaused"
+            return reasons.BACKEND_PAUSED
         case _, HealthState.DISABLED:
-            return "Normal", "BackendDisabled"
+            return reasons.BACKEND_DISABLED
         case HealthState.PAUSED, _:
-            return "Normal", "BackendResumed"
+            return reasons.BACKEND_RESUMED
         case HealthState.DISABLED, _:
-            return "Normal", "BackendEnabled"
+            return reasons.BACKEND_ENABLED
         case _:  # a check that was restarted by an edit: nothing happened to the backend
             return None
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 from vpplb.controller.event_notes import (
     Announcement,
-    EventNote,
     announce_frontend,
     note_broken_references,
     note_frontend_changes,
@@ -21,6 +20,7 @@ from vpplb.model.clock import Clock
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.plan.decisions import DecidedState, Decisions, UnreadFrontend
 from vpplb.plan.desired import FrontendView
+from vpplb.resources.event_reasons import EventNote
 
 LASTING = 3.0
 """Seconds that a reference leads nowhere before that is told."""

@@ -1,22 +1,37 @@
 """Findings about what users wrote: values with a reason and a message, never exceptions."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from vpplb.model.names import ObjectKey
+
+ProblemReason = Literal[
+    "BackendNotFound",
+    "Conflict",
+    "HealthCheckNotFound",
+    "Invalid",
+    "MixedFamilies",
+    "NatDropsTcp",
+    "NatSwapsPort",
+    "ProbeDenied",
+    "SecretNotFound",
+    "ServersInVip",
+]
+"""Why: the reason of the condition that tells of it (`resources.condition_reasons`), or, of what is
+only to be beware of, a name for tests."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
     """Something wrong with one object.
 
-    `reason` is the CamelCase reason of the condition it ends up in (contract: `Conflict`,
-    `BackendNotFound`, …), `field` the path of the field (`spec.pools[0].backends[1].name`),
-    `message` a sentence for people.
+    `field` is the path of the field (`spec.pools[0].backends[1].name`), `message` a sentence for
+    people.
     """
 
     kind: str
     key: ObjectKey
-    reason: str
+    reason: ProblemReason
     message: str
     field: str = ""
 

@@ -4,11 +4,13 @@ from dataclasses import dataclass
 
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.objects import Frontend
-from vpplb.model.problem import Problem
+from vpplb.model.problem import Problem, ProblemReason
 from vpplb.model.vip import Encap, IPAddress
 
 
-def frontend_problem(frontend: Frontend, reason: str, field: str, message: str) -> Problem:
+def frontend_problem(
+    frontend: Frontend, reason: ProblemReason, field: str, message: str
+) -> Problem:
     kind, key = ObjectKind.FRONTEND, frontend.key
     return Problem(kind=kind, key=key, reason=reason, message=message, field=field)
 

@@ -4,6 +4,7 @@ Pydantic's JSON schema is made structural: references are inlined, `null` altern
 titles dropped; and what spans fields is added in CEL.
 """
 
+import json
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -171,7 +172,22 @@ def _restructure_node(node: Schema, definitions: Schema, defaults: bool) -> Sche
         result["additionalProperties"] = below(node["additionalProperties"])
     if defaults and node.get("default") is not None:
         result["default"] = node["default"]
+    if defaults and (said := list(_state_bounds(result))):
+        result["description"] = "\n".join([result["description"], " ".join(said)])
     return result
+
+
+def show_default(value: object) -> str:
+    """Write a default as one writes it in YAML: `2s`, `false`, `[]`."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _state_bounds(node: Schema) -> Iterator[str]:
+    """Say what `kubectl explain` does not show by itself: the default, the bounds of numbers."""
+    if "default" in node:
+        yield f"Default: {show_default(node['default'])}."
+    if "minimum" in node and "maximum" in node:
+        yield f"From {node['minimum']} to {node['maximum']}."
 
 
 def _inline_reference(node: Schema, definitions: Schema) -> Schema:

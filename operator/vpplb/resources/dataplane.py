@@ -6,6 +6,7 @@ from typing import Any
 
 from vpplb.model.names import ObjectKind
 from vpplb.plan.settings import DesiredSettings
+from vpplb.resources import condition_reasons
 from vpplb.resources.addresses import AddressV4, AddressV6
 from vpplb.resources.base import (
     AGE,
@@ -61,13 +62,12 @@ class DataplaneSpec(SpecModel):
 
 MOST_ERRORS = 256
 """So many errors are listed: a VPP that refuses thousands of frontends must still be reported."""
-AGENT_GONE = "AgentGone"
+AGENT_GONE = condition_reasons.AGENT_GONE.reason
 """Reason of `Connected` where the agent's lease has run out."""
 
 
 def agent_gone() -> StatusCondition:
-    said = "the agent's lease has run out"
-    return StatusCondition(type="Connected", status="Unknown", reason=AGENT_GONE, message=said)
+    return condition_reasons.AGENT_GONE.say("the agent's lease has run out")
 
 
 class DataplaneVpp(StatusModel):

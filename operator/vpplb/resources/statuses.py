@@ -13,8 +13,9 @@ from vpplb.model.problem import Problem
 from vpplb.plan.decisions import BackendView, HealthCheckView
 from vpplb.plan.desired import FrontendView
 from vpplb.plan.warnings import find_warnings
+from vpplb.resources import condition_reasons as reasons
 from vpplb.resources.backend import BackendStatus, dump_health
-from vpplb.resources.conditions import ConditionStatus, StatusCondition, set_condition
+from vpplb.resources.conditions import StatusCondition, set_condition
 from vpplb.resources.dataplane_codec import dump_dataplane, dump_order
 from vpplb.resources.frontend import FrontendBackend, FrontendNodes, FrontendStatus
 from vpplb.resources.healthcheck import HealthCheckStatus
@@ -132,9 +133,8 @@ def backend_status(
     accepted = accepted_condition(view.problems, view.ignored)
     if not view.problems and not view.frontends:
         unused = "no Frontend references it, so it is not probed"
-        said = f"{unused}; {join_problems(view.ignored)}" if view.ignored else unused
-        accepted = StatusCondition(
-            type="Accepted", status="True", reason="Unreferenced", message=said
+        accepted = reasons.UNREFERENCED.say(
+            f"{unused}; {join_problems(view.ignored)}" if view.ignored else unused
         )
     return dump_health(view.health).model_copy(
         update={
@@ -179,12 +179,15 @@ def accepted_condition(
     problems: Sequence[Problem], beware: Sequence[Problem] = ()
 ) -> StatusCondition:
     """Return `Accepted`: what is wrong with a spec, or what to beware of in one that is not."""
-    return StatusCondition(
-        type="Accepted",
-        status="False" if problems else "True",
-        reason=problems[0].reason if problems else "Accepted",
-        message=join_problems(problems or beware) or VALID,
-    )
+    if problems:
+        return _refuse("Accepted", problems)
+    return reasons.ACCEPTED.say(join_problems(beware) or VALID)
+
+
+def _refuse(condition: str, problems: Sequence[Problem]) -> StatusCondition:
+    """Return the condition that is False for these problems, the first of which names it."""
+    said, reason = join_problems(problems), problems[0].reason
+    return StatusCondition(type=condition, status="False", reason=reason, message=said)
 
 
 def join_problems(problems: Sequence[Problem]) -> str:
@@ -196,30 +199,26 @@ def join_problems(problems: Sequence[Problem]) -> str:
 
 
 def _judge_resolved(unresolved: Sequence[Problem]) -> StatusCondition:
-    return StatusCondition(
-        type="ResolvedRefs",
-        status="False" if unresolved else "True",
-        reason=unresolved[0].reason if unresolved else "ResolvedRefs",
-        message=join_problems(unresolved) or "every Backend that is named exists",
-    )
+    if unresolved:
+        return _refuse("ResolvedRefs", unresolved)
+    return reasons.RESOLVED_REFS.say("every Backend that is named exists")
 
 
 def _judge_available(view: FrontendView) -> StatusCondition:
     up, of = view.decision.ready
-    status: ConditionStatus
     match view.decision.state:
         case HealthState.UP:
-            status, reason = "True", "BackendsUp"
+            reason = reasons.BACKENDS_UP
             message = f"pool {view.decision.active_pool} serves, {up} of {of} backends are up"
         case HealthState.UNKNOWN:
-            status, reason, message = "Unknown", "NoVerdict", _name_awaited(view)
+            reason, message = reasons.NO_VERDICT, _name_awaited(view)
             if view.config.resolved.is_withdrawn:
                 message = "not accepted, so nothing is served"
         case _:
-            status, reason, message = "False", "NoBackendUp", f"none of {of} backends can serve"
+            reason, message = reasons.NO_BACKEND_UP, f"none of {of} backends can serve"
     if view.desired is not None and view.desired.tentative:
         message += "; a VIP in service stays as it is until each of them has a verdict"
-    return StatusCondition(type="Available", status=status, reason=reason, message=message)
+    return reason.say(message)
 
 
 def _name_awaited(view: FrontendView) -> str:
@@ -235,33 +234,25 @@ def _judge_degraded(view: FrontendView) -> StatusCondition:
     config = view.config
     suspected = _SUSPECT if view.suspect else ""
     said = [text for text in (suspected, config.flattened) if text] or [_NOT_DEGRADED]
-    status: ConditionStatus = "True" if suspected or config.flattened else "False"
-    degraded = "WeightsFlattened" if config.flattened else "NotDegraded"
-    return StatusCondition(
-        type="Degraded",
-        status=status,
-        reason="ProberSuspect" if suspected else degraded,
-        message="; ".join([*said, config.over_the_top] if config.over_the_top else said),
-    )
+    degraded = reasons.WEIGHTS_FLATTENED if config.flattened else reasons.NOT_DEGRADED
+    reason = reasons.PROBER_SUSPECT if suspected else degraded
+    return reason.say("; ".join([*said, config.over_the_top] if config.over_the_top else said))
 
 
 def _judge_programmed(view: FrontendView, nodes: NodeReport) -> StatusCondition:
     count = f"{len(nodes.programmed)} of {len(nodes.desired)} nodes have the newest state"
     if nodes.leaving and nodes.is_holding:
         count += f" ({_join_few(nodes.leaving, ', ')} carries it until then)"
-    status: ConditionStatus = "False"
     if view.desired is None:
-        reason, message = "Pending", "not accepted, so no node carries it"
-    elif not nodes.desired:
-        reason, message = "NoNodes", "no node with an agent is selected, so nobody carries it"
-    elif nodes.failed:
+        return reasons.PROGRAMMING.say("not accepted, so no node carries it")
+    if not nodes.desired:
+        return reasons.NO_NODES.say("no node with an agent is selected, so nobody carries it")
+    if nodes.failed:
         said = _join_few([f"{node}: {error}" for node, error in nodes.failed], "; ")
-        reason, message = "NodeFailed", f"{count}; {said}"
-    elif missing := sorted(set(nodes.desired) - set(nodes.programmed)):
-        reason, message = "Pending", f"{count}, not {_join_few(missing, ', ')}"
-    else:
-        status, reason, message = "True", "Programmed", count
-    return StatusCondition(type="Programmed", status=status, reason=reason, message=message)
+        return reasons.NODE_FAILED.say(f"{count}; {said}")
+    if missing := sorted(set(nodes.desired) - set(nodes.programmed)):
+        return reasons.PROGRAMMING.say(f"{count}, not {_join_few(missing, ', ')}")
+    return reasons.PROGRAMMED.say(count)
 
 
 def _join_few(texts: Sequence[str], separator: str) -> str:
@@ -273,22 +264,22 @@ def _join_few(texts: Sequence[str], separator: str) -> str:
 _FEW = 5
 
 
+_HEALTHY = {
+    HealthState.UP: reasons.HEALTHY_UP,
+    HealthState.DOWN: reasons.HEALTHY_DOWN,
+    HealthState.UNKNOWN: reasons.HEALTHY_UNKNOWN,
+    HealthState.PAUSED: reasons.HEALTHY_PAUSED,
+    HealthState.DISABLED: reasons.HEALTHY_DISABLED,
+}
+
+
 def _judge_healthy(health: BackendHealth) -> StatusCondition:
-    status: ConditionStatus
-    match health.state:
-        case HealthState.UP:
-            status = "True"
-        case HealthState.DOWN:
-            status = "False"
-        case _:
-            status = "Unknown"
     said = (
         f"{health.code}: {health.detail}"
         if health.detail
         else health.code or _explain_unprobed(health)
     )
-    reason = health.state.value.capitalize()
-    return StatusCondition(type="Healthy", status=status, reason=reason, message=said)
+    return _HEALTHY[health.state].say(said)
 
 
 def _explain_unprobed(health: BackendHealth) -> str:

@@ -1,10 +1,8 @@
 """The catalogue of all metrics: names, types, labels and meaning, declared once.
 
-`docs/metrics.md` is generated from it (`python -m vpplb.telemetry.catalog`), and the metrics
-are made from it, so neither can drift from the other.
+The metrics are made from it, and so is `docs/metrics.md`, so neither can drift from the other.
 """
 
-import sys
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -300,38 +298,3 @@ AGENT_METRICS = (
     OPERATOR_AGE,
     VIP_PACKETS,
 )
-
-
-def as_markdown() -> str:
-    return f"""# Metrics
-
-<!-- Generated from vpplb/telemetry/catalog.py: edit that, then run `make docs`. -->
-
-All programs serve them at `/metrics` of their `--http-address`, next to those of the
-process itself (`process_…`). `vpplb standalone` serves both lists.
-
-## Every program, as far as it applies
-
-{_render_table(VITAL_METRICS)}
-
-## Operator
-
-{_render_table(OPERATOR_METRICS)}
-
-## Agent
-
-{_render_table(AGENT_METRICS)}
-"""
-
-
-def _render_table(specs: tuple[MetricSpec, ...]) -> str:
-    rows = [
-        f"| `{spec.name}` | {spec.type} | {', '.join(f'`{label}`' for label in spec.labels)}"
-        f" | {spec.help} |"
-        for spec in specs
-    ]
-    return "\n".join(["| Name | Type | Labels | Meaning |", "| --- | --- | --- | --- |", *rows])
-
-
-if __name__ == "__main__":
-    sys.stdout.write(as_markdown())

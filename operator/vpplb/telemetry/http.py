@@ -24,6 +24,7 @@ from vpplb.telemetry.allowed_hosts import is_own_host
 from vpplb.telemetry.connections import ConnectionGuard
 from vpplb.telemetry.event_stream import EventStream, StreamEvent
 from vpplb.telemetry.listen_address import ListenAddress, parse_address
+from vpplb.telemetry.openapi import describe_api
 from vpplb.telemetry.shared_answers import Answer, SharedAnswers
 
 KINDS = ("frontends", "backends", "healthchecks", "dataplanes")
@@ -160,6 +161,7 @@ class HttpServer:
         app.router.add_get("/metrics", self._get_metrics)
         app.router.add_get("/healthz", self._get_healthz)
         app.router.add_get("/readyz", self._get_readyz)
+        app.router.add_get("/api/v1/openapi.json", self._get_document)
         if self.stream is not None:
             app.router.add_get("/api/v1/events", self._get_events)
         for path, page in self.pages.items():
@@ -198,6 +200,10 @@ class HttpServer:
         facts = {name: say() for name, say in self.facts.items()}
         return _run_checks("ready", self.checks, {**facts, "figures": self.figures()})
 
+    async def _get_document(self, request: web.Request) -> web.StreamResponse:
+        answer = await self._answers.get_answer("document", self._write_document)
+        return await _write_answer(request, answer, "application/json; charset=utf-8")
+
     async def _get_list(self, request: web.Request) -> web.StreamResponse:
         kind = request.match_info["kind"]
         answer = await self._answers.get_answer(kind, partial(self._write_objects, kind))
@@ -211,6 +217,15 @@ class HttpServer:
         if found is None:
             raise _RequestRefused(404, f"no such object: {'/'.join(filter(None, key))}")
         return _json_response(found)
+
+    def _write_document(self) -> Iterator[bytes]:
+        document = describe_api(
+            objects=self.view is not None,
+            stream=self.stream is not None,
+            dashboard=self.dashboard,
+            vips=bool(self.pages),
+        )
+        yield _json_text(document) + b"\n"
 
     def _write_objects(self, kind: str) -> Iterator[bytes]:
         """Write all objects of a kind, one by one; those that go meanwhile are left out."""

@@ -1,15 +1,12 @@
 """Events: every row of the contract, each once, and none that nobody is helped by."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from data.objects import NOON, backend, frontend, health_check, key, pool, vip
 from in_memory.world import World
-from vpplb.controller import event_notes
 from vpplb.controller.event_notes import (
     Announcement,
     announce_frontend,
@@ -200,11 +197,3 @@ def test_what_was_announced_is_read_from_the_status() -> None:
 @pytest.mark.parametrize("status", [None, {}, "nonsense", {"state": None, "conditions": "none"}])
 def test_a_status_that_says_nothing_has_announced_nothing(status: object) -> None:
     assert read_announcement(status) == Announcement()
-
-
-def test_every_event_of_the_operator_is_in_the_documentation() -> None:
-    source = Path(event_notes.__file__).read_text()
-    reasons = set(re.findall(r'"(?:Normal|Warning)", "([A-Z]\w+[A-Z]\w+)"', source))
-    assert len(reasons) >= 10
-    documented = (Path(__file__).parents[3] / "docs" / "status.md").read_text()
-    assert {reason for reason in reasons if f"`{reason}`" not in documented} == set()

@@ -3,9 +3,9 @@ import asyncio
 import pytest
 
 from data.objects import key
-from vpplb.controller.event_notes import EventNote
 from vpplb.controller.event_reports import LASTING, BrokenReferences
 from vpplb.model.names import ObjectKey, ObjectKind
+from vpplb.resources.event_reasons import EventNote
 
 pytestmark = pytest.mark.looptime
 

@@ -1,10 +1,7 @@
 """The guard's machines and holds. Its rules are the cases of tests/scenarios/blind_prober.yaml."""
 
-import subprocess
-import sys
 from collections import Counter
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
@@ -24,7 +21,6 @@ from vpplb.plan.blind_guard import (
     judge_prober,
 )
 
-ROOT = Path(__file__).parents[3]
 TRUSTED, UNSURE, SUSPECTED = ProberTrust
 PASSED, ANSWERED, SILENT = ProbeResponse.PASSED, ProbeResponse.ANSWERED, ProbeResponse.SILENT
 SILENCE, ANSWER = {GuardEvent.NEARLY_ALL_SILENT}, {GuardEvent.SOMEBODY_ANSWERED}
@@ -131,16 +127,6 @@ def test_an_event_that_a_state_does_not_know_changes_nothing(
     assert (after.grace_end is None) is (
         after.grace in (GraceState.NONE, GraceState.OPEN) or after is one
     )
-
-
-def test_the_drawing_is_that_of_the_code() -> None:
-    drawn = subprocess.run(
-        [sys.executable, ROOT / "docs" / "draw_blind_guard.py"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert (ROOT / "docs" / "blind-guard.md").read_text() == drawn.stdout, "run `make docs`"
 
 
 # --- who is counted -------------------------------------------------------------------------

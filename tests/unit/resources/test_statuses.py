@@ -372,6 +372,6 @@ def test_a_health_check_says_who_uses_it_and_whether_it_is_right(
 
 
 def test_problems_are_one_line() -> None:
-    anywhere = Problem(kind="Frontend", key=key("web"), reason="X", message="is missing")
+    anywhere = Problem(kind="Frontend", key=key("web"), reason="Invalid", message="is missing")
     assert join_problems([INVALID, anywhere]) == "spec.port: is too long; is missing"
     assert join_problems([]) == ""

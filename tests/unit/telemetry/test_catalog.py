@@ -1,12 +1,9 @@
-from pathlib import Path
-
 from prometheus_client.parser import text_string_to_metric_families
 
 from vpplb.telemetry.catalog import (
     AGENT_METRICS,
     OPERATOR_METRICS,
     VITAL_METRICS,
-    as_markdown,
 )
 from vpplb.telemetry.metrics import (
     AgentMetrics,
@@ -19,8 +16,6 @@ from vpplb.telemetry.metrics import (
 )
 from vpplb.telemetry.process_health import ProcessHealth
 
-ROOT = Path(__file__).parents[3]
-
 
 class NoObjects:
     def iter_backends(self) -> tuple[()]:
@@ -28,10 +23,6 @@ class NoObjects:
 
     def iter_frontends(self) -> tuple[()]:
         return ()
-
-
-def test_the_document_of_metrics_is_generated_from_the_catalogue() -> None:
-    assert (ROOT / "docs" / "metrics.md").read_text() == as_markdown(), "run `make docs`"
 
 
 def test_the_programs_serve_exactly_what_the_catalogue_lists() -> None:

@@ -1,0 +1,47 @@
+"""The page of the HTTP API, and its OpenAPI document, from `telemetry.openapi`."""
+
+import json
+from collections.abc import Iterator
+
+from vpplb.telemetry.openapi import DESCRIPTION, EVENTS, describe_api
+
+INTRODUCTION = f"""\
+# HTTP API
+
+<!-- Generated from vpplb/telemetry/openapi.py: edit that, then run `make docs`. -->
+
+{DESCRIPTION}
+
+The whole of it is an OpenAPI document, [openapi.json](openapi.json), which each program serves at
+`/api/v1/openapi.json` as far as it applies. Errors are JSON: `{{"error": "…"}}`.
+
+## Paths
+
+| path | answers |
+| --- | --- |"""
+STREAM = """
+## Events
+
+{about}
+
+| event | its data |
+| --- | --- |"""
+
+
+def render_page() -> str:
+    """Return docs/http-api.md."""
+    paths = describe_api()["paths"]
+    about = paths["/api/v1/events"]["get"]["summary"]
+    rows = [f"| `{path}` | {one['get']['summary']} |" for path, one in paths.items()]
+    return "\n".join([INTRODUCTION, *rows, STREAM.format(about=about), *_list_events(), ""])
+
+
+def _list_events() -> Iterator[str]:
+    for name, schema in EVENTS.items():
+        fields = ", ".join(f"`{field}`" for field in schema["properties"])
+        yield f"| `{name}` | {schema['description']}{f' {fields}' if fields else ''} |"
+
+
+def render_document() -> str:
+    """Return docs/openapi.json."""
+    return json.dumps(describe_api(), indent=1, ensure_ascii=False) + "\n"

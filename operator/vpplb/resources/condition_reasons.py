@@ -1,0 +1,227 @@
+"""All that conditions can say, declared once: conditions are made from it, and its page as well.
+
+A refusal (`REFUSALS`) has the reason of the `Problem` that it tells of; everything else is made by
+`ConditionReason.say`.
+"""
+
+from dataclasses import dataclass
+
+from vpplb.model.names import ObjectKind
+from vpplb.model.problem import ProblemReason
+from vpplb.resources.conditions import ConditionStatus, StatusCondition
+
+_FRONTEND, _BACKEND = (ObjectKind.FRONTEND,), (ObjectKind.BACKEND,)
+_CHECK, _DATAPLANE = (ObjectKind.HEALTH_CHECK,), (ObjectKind.DATAPLANE,)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConditionReason:
+    """What a condition of these kinds says: its status, its reason, and when that is so."""
+
+    condition: str
+    status: ConditionStatus
+    reason: str
+    kinds: tuple[ObjectKind, ...]
+    when: str
+
+    def say(self, message: str) -> StatusCondition:
+        """Return the condition that says so, not dated yet; `message` is for people."""
+        return StatusCondition(
+            type=self.condition, status=self.status, reason=self.reason, message=message
+        )
+
+
+def _refusal(
+    reason: ProblemReason,
+    kinds: tuple[ObjectKind, ...],
+    when: str,
+    *,
+    condition: str = "Accepted",
+) -> ConditionReason:
+    return ConditionReason(
+        condition=condition, status="False", reason=reason, kinds=kinds, when=when
+    )
+
+
+def _reason(
+    condition: str,
+    status: ConditionStatus,
+    reason: str,
+    kinds: tuple[ObjectKind, ...],
+    when: str,
+) -> ConditionReason:
+    return ConditionReason(
+        condition=condition, status=status, reason=reason, kinds=kinds, when=when
+    )
+
+
+# --- Accepted, ResolvedRefs: what is wrong with what somebody wrote -------------------------------
+
+ACCEPTED = _reason(
+    "Accepted",
+    "True",
+    "Accepted",
+    _FRONTEND + _BACKEND + _CHECK + _DATAPLANE,
+    "valid; a message that names a field is a warning",
+)
+UNREFERENCED = _reason(
+    "Accepted", "True", "Unreferenced", _BACKEND, "no Frontend names it, so it is not probed"
+)
+RESOLVED_REFS = _reason(
+    "ResolvedRefs", "True", "ResolvedRefs", _FRONTEND, "every Backend that is named exists"
+)
+REFUSALS = (
+    _refusal(
+        "Invalid",
+        _FRONTEND + _BACKEND + _CHECK + _DATAPLANE,
+        "not understood; the version before stays in force",
+    ),
+    _refusal(
+        "Conflict",
+        _FRONTEND,
+        "an older one has the VIP, or excludes it; or servers are behind VIPs of VPP's own and"
+        " left out",
+    ),
+    _refusal(
+        "MixedFamilies",
+        _FRONTEND,
+        "some backends cannot be reached by its encapsulation; the others are served",
+    ),
+    _refusal(
+        "HealthCheckNotFound",
+        _BACKEND,
+        "it names no HealthCheck that exists; it is not probed",
+    ),
+    _refusal(
+        "ProbeDenied",
+        _BACKEND,
+        "probes may not go to its address (`--probe-allow`, `--probe-deny`); it is not probed, and"
+        " what was up stays up",
+    ),
+    _refusal(
+        "SecretNotFound",
+        _BACKEND + _CHECK,
+        "a Secret that a header's value is in cannot be read, or has no such key; nothing is"
+        " probed without it",
+    ),
+    _refusal(
+        "BackendNotFound",
+        _FRONTEND,
+        "some Backends that it names do not exist; the others are served",
+        condition="ResolvedRefs",
+    ),
+)
+
+# --- of a Frontend --------------------------------------------------------------------------------
+
+BACKENDS_UP = _reason("Available", "True", "BackendsUp", _FRONTEND, "a pool serves")
+NO_BACKEND_UP = _reason("Available", "False", "NoBackendUp", _FRONTEND, "nothing can serve")
+NO_VERDICT = _reason(
+    "Available",
+    "Unknown",
+    "NoVerdict",
+    _FRONTEND,
+    "no result yet, or the first are awaited; of a VIP that VPP may have in service the message"
+    " says that it stays as it is",
+)
+PROGRAMMED = _reason(
+    "Programmed", "True", "Programmed", _FRONTEND, "all nodes have the newest state"
+)
+PROGRAMMING = _reason(
+    "Programmed",
+    "False",
+    "Pending",
+    _FRONTEND,
+    "some nodes have not, which the message names; or it is not accepted",
+)
+NODE_FAILED = _reason(
+    "Programmed",
+    "False",
+    "NodeFailed",
+    _FRONTEND,
+    "VPP refused something; the message says where and what",
+)
+NO_NODES = _reason("Programmed", "False", "NoNodes", _FRONTEND, "no node with an agent is selected")
+NOT_DEGRADED = _reason(
+    "Degraded",
+    "False",
+    "NotDegraded",
+    _FRONTEND,
+    "the weights are honoured, and the prober is trusted",
+)
+WEIGHTS_FLATTENED = _reason(
+    "Degraded",
+    "True",
+    "WeightsFlattened",
+    _FRONTEND,
+    "the table is too short for the weights; which server gets what, instead of what, and which"
+    " `flowTableLength` would serve them (setting it makes the VIP anew)",
+)
+PROBER_SUSPECT = _reason(
+    "Degraded",
+    "True",
+    "ProberSuspect",
+    _FRONTEND,
+    "too much fell silent at once; weights stay as they were",
+)
+
+# --- of a Backend ---------------------------------------------------------------------------------
+
+HEALTHY_UP = _reason(
+    "Healthy", "True", "Up", _BACKEND, "the message says what the deciding probe saw"
+)
+HEALTHY_DOWN = _reason("Healthy", "False", "Down", _BACKEND, "likewise")
+HEALTHY_UNKNOWN = _reason("Healthy", "Unknown", "Unknown", _BACKEND, "no verdict yet")
+HEALTHY_PAUSED = _reason("Healthy", "Unknown", "Paused", _BACKEND, "`spec.paused` is true")
+HEALTHY_DISABLED = _reason("Healthy", "Unknown", "Disabled", _BACKEND, "`spec.enabled` is false")
+
+# --- of a Dataplane -------------------------------------------------------------------------------
+
+CONNECTED = _reason("Connected", "True", "Connected", _DATAPLANE, "the agent speaks to its VPP")
+VPP_UNREACHABLE = _reason(
+    "Connected", "False", "VppUnreachable", _DATAPLANE, "it does not; the message says why"
+)
+AGENT_GONE = _reason(
+    "Connected",
+    "Unknown",
+    "AgentGone",
+    _DATAPLANE,
+    "the agent's lease has run out, 30 s after it was last renewed",
+)
+SYNCED = _reason("Synced", "True", "Synced", _DATAPLANE, "VPP is as it should be")
+SYNCING = _reason("Synced", "False", "Pending", _DATAPLANE, "not yet")
+SYNC_FAILED = _reason("Synced", "False", "Failed", _DATAPLANE, "VPP refused something")
+SYNC_UNKNOWN = _reason(
+    "Synced", "Unknown", "VppUnreachable", _DATAPLANE, "the agent does not speak to its VPP"
+)
+
+CONDITION_REASONS = (
+    ACCEPTED,
+    UNREFERENCED,
+    *REFUSALS[:-1],
+    RESOLVED_REFS,
+    REFUSALS[-1],
+    BACKENDS_UP,
+    NO_BACKEND_UP,
+    NO_VERDICT,
+    PROGRAMMED,
+    PROGRAMMING,
+    NODE_FAILED,
+    NO_NODES,
+    NOT_DEGRADED,
+    WEIGHTS_FLATTENED,
+    PROBER_SUSPECT,
+    HEALTHY_UP,
+    HEALTHY_DOWN,
+    HEALTHY_UNKNOWN,
+    HEALTHY_PAUSED,
+    HEALTHY_DISABLED,
+    CONNECTED,
+    VPP_UNREACHABLE,
+    AGENT_GONE,
+    SYNCED,
+    SYNCING,
+    SYNC_FAILED,
+    SYNC_UNKNOWN,
+)
+"""In the order in which they are explained, a condition's together."""

@@ -1,0 +1,84 @@
+"""All Kubernetes events that are sent, declared once: they are made from it, and their page too."""
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from vpplb.model.names import ObjectKind
+
+EventType = Literal["Normal", "Warning"]
+
+
+class EventNote(NamedTuple):
+    """An event without its object."""
+
+    type: EventType
+    reason: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventReason:
+    """A kind of event: on which kind of object, and when it is sent."""
+
+    kind: ObjectKind
+    type: EventType
+    reason: str
+    when: str
+
+    def note(self, text: str) -> EventNote:
+        """Return such an event; `text` is for people."""
+        return EventNote(self.type, self.reason, text)
+
+
+def _backend(event_type: EventType, reason: str, when: str) -> EventReason:
+    return EventReason(kind=ObjectKind.BACKEND, type=event_type, reason=reason, when=when)
+
+
+def _frontend(event_type: EventType, reason: str, when: str) -> EventReason:
+    return EventReason(kind=ObjectKind.FRONTEND, type=event_type, reason=reason, when=when)
+
+
+BACKEND_UP = _backend("Normal", "BackendUp", "a verdict: it is up")
+BACKEND_DOWN = _backend("Warning", "BackendDown", "a verdict: it is down")
+BACKEND_PAUSED = _backend("Normal", "BackendPaused", "a person paused it")
+BACKEND_RESUMED = _backend("Normal", "BackendResumed", "a person resumed it")
+BACKEND_DISABLED = _backend("Normal", "BackendDisabled", "a person disabled it")
+BACKEND_ENABLED = _backend("Normal", "BackendEnabled", "a person enabled it")
+FRONTEND_UP = _frontend("Normal", "FrontendUp", "it serves again")
+FRONTEND_DOWN = _frontend("Warning", "FrontendDown", "it cannot serve")
+POOL_FAILOVER = _frontend("Normal", "PoolFailover", "another pool serves; from which, to which")
+NOT_ACCEPTED = _frontend("Warning", "NotAccepted", "newly refused, and why")
+PROBER_SUSPECT = _frontend(
+    "Warning",
+    "ProberSuspect",
+    "once for each suspicion, on one of the Frontends it is about",
+)
+VIP_RECREATED = _frontend(
+    "Warning", "VipRecreated", "a node's VIP was made anew, which lost its flows"
+)
+BROKEN_REFERENCES = (
+    _backend("Warning", "HealthCheckNotFound", "it has named no HealthCheck that exists for 3 s"),
+    _backend("Warning", "ProbeDenied", "probes may not go to its address, for 3 s"),
+    _backend("Warning", "SecretNotFound", "its check has had no value for a header for 3 s"),
+    _backend("Warning", "Invalid", "its HealthCheck has not been understood for 3 s"),
+    _frontend("Warning", "BackendNotFound", "it has named Backends that do not exist for 3 s"),
+)
+"""Sent with the reason of the condition that tells the same."""
+
+EVENT_REASONS = (
+    BACKEND_UP,
+    BACKEND_DOWN,
+    BACKEND_PAUSED,
+    BACKEND_RESUMED,
+    BACKEND_DISABLED,
+    BACKEND_ENABLED,
+    *BROKEN_REFERENCES[:-1],
+    FRONTEND_UP,
+    FRONTEND_DOWN,
+    POOL_FAILOVER,
+    NOT_ACCEPTED,
+    BROKEN_REFERENCES[-1],
+    PROBER_SUSPECT,
+    VIP_RECREATED,
+)
+"""In the order in which they are explained."""

@@ -1,0 +1,247 @@
+"""What the HTTP server answers, as an OpenAPI document: made from the kinds' own schemas."""
+
+from typing import Any
+
+from vpplb import __version__
+from vpplb.resources.backend import BACKEND
+from vpplb.resources.base import KindDefinition
+from vpplb.resources.crd import make_structural
+from vpplb.resources.dataplane import DATAPLANE
+from vpplb.resources.frontend import FRONTEND
+from vpplb.resources.healthcheck import HEALTH_CHECK
+from vpplb.resources.schema import Schema
+
+DESCRIPTION = """\
+What each program says of itself, and, of the operator and `vpplb standalone`, all objects as they
+are decided at this moment. It is read-only and asks for no password: keep its port to yourself.
+A request must name this server, or is answered by 421 (`--http-host` allows further names)."""
+
+_KINDS: tuple[KindDefinition[Any], ...] = (FRONTEND, BACKEND, HEALTH_CHECK, DATAPLANE)
+_TEXT: Schema = {"type": "string"}
+_COUNT: Schema = {"type": "integer", "minimum": 0}
+_TIME: Schema = {"type": "string", "format": "date-time"}
+
+
+def describe_api(
+    *, objects: bool = True, stream: bool = True, dashboard: bool = True, vips: bool = True
+) -> Schema:
+    """Return the document of a server: of what every program has, and what is asked for."""
+    paths = {
+        "/metrics": _get("Metrics", "All metrics.", {"text/plain": {"schema": _TEXT}}),
+        "/healthz": _judge("Liveness", "Whether a new process would not help.", "Alive"),
+        "/readyz": _judge("Readiness", "Whether all is well, and what is not.", "Ready"),
+        "/api/v1/openapi.json": _get("Document", "This document.", _json({"type": "object"})),
+    }
+    if objects:
+        for kind in _KINDS:
+            paths |= _describe_kind(kind)
+    if stream:
+        paths["/api/v1/events"] = _describe_stream()
+    if vips:
+        paths["/api/v1/dataplanes/{name}/vips"] = _describe_vips()
+    if dashboard:
+        paths["/"] = _get("Dashboard", "The dashboard.", {"text/html": {"schema": _TEXT}})
+    schemas = {kind.kind.value: _show_kind(kind) for kind in _KINDS} if objects else {}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "vpplb", "version": __version__, "description": DESCRIPTION},
+        "paths": paths,
+        "components": {
+            "schemas": {
+                "Error": _object({"error": _TEXT}, "What is wrong with a request."),
+                "Alive": _describe_checks("alive"),
+                "Ready": _describe_checks("ready"),
+                **schemas,
+                **({"NodeVips": _NODE_VIPS} if vips else {}),
+                **(EVENTS if stream else {}),
+            }
+        },
+    }
+
+
+def _describe_kind(kind: KindDefinition[Any]) -> Schema:
+    one: Schema = {"$ref": f"#/components/schemas/{kind.kind}"}
+    items = _object({"items": {"type": "array", "items": one}}, "All objects of the kind.")
+    path = f"/api/v1/{kind.plural}"
+    names = ("namespace", "name") if kind.namespaced else ("name",)
+    single = _get(f"Get{kind.kind}", f"One {kind.kind}.", _json(one), missing=True)
+    return {
+        path: _get(f"List{kind.kind}s", f"All {kind.kind}s, by namespace and name.", _json(items)),
+        "/".join([path, *(f"{{{name}}}" for name in names)]): {
+            "parameters": [_path_parameter(name) for name in names],
+            **single,
+        },
+    }
+
+
+def _describe_stream() -> Schema:
+    said = (
+        "Server-sent events. Without `Last-Event-ID` it begins now; with it, behind that event, or"
+        " with `reset` where that is forgotten: read the lists again then. The data of an event is"
+        " JSON, of the schema named as its type: `transition`, `frontend`, `backend`, `removed`,"
+        " `reset`. A comment comes each 15 s while nothing happens."
+    )
+    operation = _get("Events", said, {"text/event-stream": {"schema": _TEXT}}, busy=True)
+    operation["get"]["parameters"] = [
+        {
+            "name": "Last-Event-ID",
+            "in": "header",
+            "description": "The `id` of the last event that was read.",
+            "schema": {"type": "string", "pattern": "^[0-9a-f]{8}-[0-9]+$"},
+        }
+    ]
+    return operation
+
+
+def _describe_vips() -> Schema:
+    said = "What this agent's VPP has at this moment, with packets and true shares."
+    schema: Schema = {"$ref": "#/components/schemas/NodeVips"}
+    return {
+        "parameters": [_path_parameter("name")],
+        **_get("GetVips", said, _json(schema), missing=True, busy=True),
+    }
+
+
+def _get(
+    name: str, said: str, content: Schema, *, missing: bool = False, busy: bool = False
+) -> Schema:
+    """Describe a path that answers to GET alone."""
+    responses = {"200": {"description": "It is here.", "content": content}}
+    if missing:
+        responses["404"] = _fail("There is no such object.")
+    if busy:
+        responses["503"] = _fail("It cannot be told now.")
+    responses |= {
+        "400": _fail("The request is not understood."),
+        "421": _fail("The request names another server."),
+    }
+    return {"get": {"operationId": name, "summary": said, "responses": responses}}
+
+
+def _judge(name: str, said: str, schema: str) -> Schema:
+    content = _json({"$ref": f"#/components/schemas/{schema}"})
+    operation = _get(name, said, content)
+    operation["get"]["responses"]["503"] = {"description": "It is not.", "content": content}
+    return operation
+
+
+def _fail(said: str) -> Schema:
+    return {"description": said, "content": _json({"$ref": "#/components/schemas/Error"})}
+
+
+def _json(schema: Schema) -> Schema:
+    return {"application/json": {"schema": schema}}
+
+
+def _path_parameter(name: str) -> Schema:
+    return {"name": name, "in": "path", "required": True, "schema": {**_TEXT, "minLength": 1}}
+
+
+# --- schemas --------------------------------------------------------------------------------------
+
+
+def _object(properties: Schema, description: str = "", *, optional: tuple[str, ...] = ()) -> Schema:
+    schema: Schema = {"type": "object", "properties": properties}
+    required = [name for name in properties if name not in optional]
+    return schema | {"required": required} | ({"description": description} if description else {})
+
+
+def _describe_checks(word: str) -> Schema:
+    return _object(
+        {
+            word: {"type": "boolean"},
+            "checks": {"type": "object", "additionalProperties": {"type": "boolean"}},
+            f"not{word.capitalize()}": {"type": "object", "additionalProperties": _TEXT},
+            "figures": {"type": "object"},
+        },
+        f"Whether it is {word}, by check; what is wrong, in words; figures. Facts beside these are"
+        " texts.",
+    )
+
+
+def _show_kind(kind: KindDefinition[Any]) -> Schema:
+    metadata = _object(
+        {
+            **({"namespace": _TEXT} if kind.namespaced else {}),
+            "name": _TEXT,
+            "labels": {"type": "object", "additionalProperties": _TEXT},
+        }
+    )
+    # What is shown is what was written: defaults, and who may write what, are the API server's.
+    spec = _drop_extensions(make_structural(kind.spec, defaults=False))
+    status = _drop_extensions(make_structural(kind.status, defaults=False))
+    status.pop("required", None)
+    shown = {"metadata": metadata, "spec": spec, "status": status}
+    return _object(shown, kind.description)
+
+
+def _drop_extensions(schema: Any) -> Any:
+    """Return a schema without what only the API server understands."""
+    match schema:
+        case dict():
+            return {
+                key: _drop_extensions(value)
+                for key, value in schema.items()
+                if not key.startswith("x-kubernetes-")
+            }
+        case list():
+            return [_drop_extensions(value) for value in schema]
+        case _:
+            return schema
+
+
+_PACKETS = _object(dict.fromkeys(("existing", "first", "untracked", "no_server"), _COUNT))
+_VIP_SERVER = _object(
+    {"address": _TEXT, "weight": _COUNT, "buckets": {"type": ["integer", "null"]}}
+)
+_NODE_VIP = _object(
+    {
+        "vip": _TEXT,
+        "frontend": {"type": ["string", "null"]},
+        "encap": _TEXT,
+        "flowTableLength": _COUNT,
+        "packets": _PACKETS,
+        "servers": {"type": "array", "items": _VIP_SERVER},
+    },
+    optional=("packets",),
+)
+_NODE_VIPS = _object(
+    {
+        "node": _TEXT,
+        "at": _TIME,
+        "packetsUnknown": _TEXT,
+        "vips": {"type": "array", "items": _NODE_VIP},
+    },
+    "The VIPs of a node's VPP; `packetsUnknown` says why there are no packets.",
+    optional=("packetsUnknown",),
+)
+
+_TELLS_OBJECT = "tells the object as it is now, or only its metadata where it was deleted."
+EVENTS: dict[str, Schema] = {
+    "transition": _object(
+        {
+            "backend": _TEXT,
+            "from": _TEXT,
+            "to": _TEXT,
+            "at": _TIME,
+            "code": _TEXT,
+            "detail": _TEXT,
+            "frontends": {"type": "array", "items": _TEXT},
+        },
+        "A Backend changed its state; `frontends` name it, as namespace/name.",
+    ),
+    **{
+        name: _object(
+            {"deleted": {"type": "boolean"}, "object": {"type": "object"}},
+            f"A {name.capitalize()} changed; {_TELLS_OBJECT}",
+            optional=("deleted",),
+        )
+        for name in ("frontend", "backend")
+    },
+    "removed": _object(
+        {"backend": _TEXT, "frontend": _TEXT},
+        "A Backend is no longer a member of a Frontend; both as namespace/name.",
+    ),
+    "reset": _object({}, "Events were missed: read the lists again."),
+}
+"""What the data of each event of the stream is, by the event's type."""

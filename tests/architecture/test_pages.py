@@ -1,0 +1,135 @@
+"""What the pages of the documentation name is there: commands, flags, files, metrics, manifests."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+import yaml
+
+from data.pages import COMMANDS, PAGES, ROOT, CodeBlock, list_blocks, list_spans
+from vpplb.cli.kubectl.main import cli as plugin
+from vpplb.cli.main import cli as program
+from vpplb.files.manifests import load_manifests
+from vpplb.resources.allowances import AddressAllowances
+from vpplb.telemetry.catalog import AGENT_METRICS, OPERATOR_METRICS, VITAL_METRICS
+
+NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
+BLOCKS = [block for page in PAGES for block in list_blocks(page)]
+EVERYTHING = AddressAllowances(loopback=True, nat=True)
+ELSEWHERE = {
+    "install": "tests/integration/test_compiled_probers.py",
+    "kind": "tests/e2e/test_in_cluster.py",
+}
+"""What commands of `sh` blocks need beside this machine, and which tests run them."""
+PLACES = re.compile(r"(?:tests|docs|examples|benchmarks|charts|crds|operator)/[\w./-]+")
+SERIES = re.compile(r"vpplb_[a-z_]+")
+
+
+def _commands(page: Path) -> list[str]:
+    """Return what a page has people type, or could: blocks of commands, and spans."""
+    steps = [step for block in list_blocks(page) for step in block.list_steps() if _runs(block)]
+    return [step.command for step in steps] + list_spans(page)
+
+
+def _runs(block: CodeBlock) -> bool:
+    return block.language in COMMANDS
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_commands_stand_in_blocks_that_are_run(page: Path) -> None:
+    hidden = [
+        str(block)
+        for block in list_blocks(page)
+        if not block.language
+        and re.search(r"^(\$ )?(kubectl|vpplb|helm|make|curl|apt) ", block.text, re.M)
+    ]
+    assert hidden == [], "say `console` or `sh` behind the fence"
+
+
+@pytest.mark.parametrize("block", [one for one in BLOCKS if one.needs], ids=str)
+def test_what_a_block_needs_is_tested_elsewhere(block: CodeBlock) -> None:
+    assert (ROOT / ELSEWHERE[block.needs]).exists()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_manifests_are_right(page: Path, tmp_path: Path) -> None:
+    texts = [block.text for block in list_blocks(page) if block.language == "yaml"]
+    ours = [text for text in texts if "vpplb.dev/" in text]
+    for number, text in enumerate(ours):
+        (tmp_path / f"{number}.yaml").write_text(text)
+    for text in texts:
+        list(yaml.safe_load_all(text))
+    findings = load_manifests([tmp_path], EVERYTHING).findings if ours else []
+    assert [str(one) for one in findings] == []
+
+
+@pytest.mark.parametrize("block", [one for one in BLOCKS if one.language == "json"], ids=str)
+def test_json_is_json(block: CodeBlock) -> None:
+    json.loads(block.text)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_commands_and_flags_exist(page: Path) -> None:
+    wrong = [
+        complaint
+        for command in _commands(page)
+        for called, group in (("vpplb", program), ("kubectl vpplb", plugin))
+        for line in re.split(r"[|;&\n]", command.replace("\\\n", " "))
+        if line.strip().startswith(f"{called} ")
+        if (complaint := _complain(line, called, group))
+    ]
+    assert wrong == []
+
+
+def _complain(line: str, called: str, group: click.Group) -> str:
+    """Say what of a command line is not there; empty when all of it is."""
+    words = shlex.split(line.removeprefix(called), comments=True) if "'" not in line else []
+    words = words or line.strip().removeprefix(called).split()
+    command: click.Command | None = group
+    context = click.Context(group, info_name=called)
+    while words and isinstance(command, click.Group) and not words[0].startswith("-"):
+        command = command.get_command(context, words.pop(0).strip("…"))
+    if command is None:
+        return f"no such command: {line}"
+    flags = {
+        name for one in command.get_params(context) for name in (*one.opts, *one.secondary_opts)
+    }
+    given = {word.partition("=")[0] for word in words if re.match(r"--?[a-z]", word, re.I)}
+    return f"no {', '.join(sorted(given - flags))}: {line}" if given - flags else ""
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_targets_of_make_exist(page: Path) -> None:
+    targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.M))
+    mentioned = {
+        target
+        for command in _commands(page)
+        for target in re.findall(r"(?:^|\s)make ([a-z][a-z0-9-]*)", command)
+    }
+    assert mentioned <= targets
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_files_that_are_named_are_there(page: Path) -> None:
+    named = {place for text in _commands(page) for place in PLACES.findall(text)}
+    assert [place for place in sorted(named) if not _is_there(place)] == []
+
+
+def _is_there(place: str) -> bool:
+    place = place.rstrip(".")
+    return bool((ROOT / place).exists() or list(ROOT.glob(f"{place}*")))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_metrics_that_are_named_are_served(page: Path) -> None:
+    names = {one.name for one in (*VITAL_METRICS, *OPERATOR_METRICS, *AGENT_METRICS)}
+    named = {name for text in _commands(page) for name in SERIES.findall(text)}
+    wrong = [
+        name
+        for name in named - names
+        if not any(one.startswith(name) for one in names) or not name.endswith("_")
+    ]
+    assert wrong == []
