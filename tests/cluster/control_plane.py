@@ -11,7 +11,6 @@ import os
 import secrets
 import signal
 import ssl
-import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -20,15 +19,16 @@ from typing import Any
 
 import yaml
 
-from cluster.binaries import CONTROL_PLANE, KUBERNETES, Say, ensure
+from cluster.binaries import CONTROL_PLANE, Say, ensure
 from cluster.certificates import write_serving_certificate, write_signing_key
+from cluster.charts import DEFAULT, render_chart
 from cluster.kubectl import Kubectl
 from lab.http_get import http_get
 from lab.processes import Program, free_port
 from lab.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
-SYSTEM_NAMESPACE = "vpplb-system"
+SYSTEM_NAMESPACE = DEFAULT.namespace
 RBAC = {"ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"}
 """Kinds of access in the chart."""
 
@@ -70,7 +70,7 @@ def control_plane(directory: Path, say: Say) -> Iterator[ControlPlane]:
         if given:
             admin = Path(given)
         else:
-            admin, server, store = stack.enter_context(_api_server(directory, programs))
+            admin, server, store = stack.enter_context(api_server(directory, programs))
         kubectl = Kubectl(programs["kubectl"], admin)
         _install(kubectl, programs["helm"])
         yield ControlPlane(
@@ -95,7 +95,7 @@ def fresh_namespace(plane: ControlPlane) -> Iterator[Kubectl]:
 
 
 @contextmanager
-def _api_server(
+def api_server(
     directory: Path, programs: dict[str, Path]
 ) -> Iterator[tuple[Path, Program, Program]]:
     """Run etcd and kube-apiserver; give the administrator's kubeconfig, the server, and etcd."""
@@ -208,19 +208,6 @@ def _election_access(component: str, verbs: list[str]) -> list[dict[str, Any]]:
             "subjects": [{"kind": "ServiceAccount", **account}],
         },
     ]
-
-
-def render_chart(helm: Path, *args: str) -> list[dict[str, Any]]:
-    """Return the chart's manifests as `helm install vpplb` in the system's namespace makes them."""
-    chart = ROOT / "charts" / "vpplb"
-    version = f"--kube-version={KUBERNETES}"
-    text = subprocess.run(
-        [helm, "template", "vpplb", chart, "--namespace", SYSTEM_NAMESPACE, version, *args],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    return [document for document in yaml.safe_load_all(text) if document]
 
 
 def account_kubeconfig(directory: Path, kubectl: Kubectl, account: str, *bound: str) -> Path:

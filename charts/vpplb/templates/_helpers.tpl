@@ -1,26 +1,55 @@
-{{/* What names start with. */}}
+{{/* What names in the release's namespace start with: short enough for a Service's name, and still
+     one release's alone where it had to be cut. */}}
 {{- define "vpplb.fullname" -}}
-{{- default .Release.Name .Values.fullnameOverride | trunc 50 | trimSuffix "-" -}}
+{{- $name := default .Release.Name .Values.fullnameOverride | replace "." "-" -}}
+{{- if gt (len $name) 50 -}}
+{{- $name = printf "%s-%s" ($name | trunc 41 | trimSuffix "-") (sha256sum $name | trunc 8) -}}
+{{- end -}}
+{{- $name -}}
 {{- end -}}
 
-{{/* The image with its tag. */}}
+{{/* What names start with that the whole cluster shares, and those in namespaces of others: no two
+     releases have the same, since no namespace has a dot in its name. */}}
+{{- define "vpplb.clusterName" -}}
+{{- printf "%s.%s" .Release.Namespace (include "vpplb.fullname" .) -}}
+{{- end -}}
+
+{{/* The image: with its digest where one is given, which is what counts then. */}}
 {{- define "vpplb.image" -}}
-{{- printf "%s:%s" .Values.image.repository (default .Chart.AppVersion .Values.image.tag) -}}
+{{- $tag := default (ternary "" .Chart.AppVersion (ne .Values.image.digest "")) .Values.image.tag -}}
+{{- .Values.image.repository }}{{ with $tag }}:{{ . }}{{ end }}{{ with .Values.image.digest }}@{{ . }}{{ end -}}
 {{- end -}}
 
-{{/* Labels that select pods: (dict "root" . "component" "agent"). */}}
+{{/* Labels that select pods, which never change: (dict "root" . "component" "agent"). */}}
 {{- define "vpplb.selector" -}}
 app.kubernetes.io/name: vpplb
-app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 
-{{/* All labels: (dict "root" . "component" "agent"). */}}
+{{/* Labels of an object: (dict "root" . "component" "agent"). */}}
 {{- define "vpplb.labels" -}}
-{{ include "vpplb.selector" . }}
-app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .root.Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
+{{- $own := fromYaml (include "vpplb.selector" .) -}}
+{{- $_ := set $own "app.kubernetes.io/version" .root.Chart.AppVersion -}}
+{{- $_ := set $own "app.kubernetes.io/managed-by" .root.Release.Service -}}
+{{- $_ := set $own "helm.sh/chart" (printf "%s-%s" .root.Chart.Name .root.Chart.Version) -}}
+{{- toYaml (merge $own .root.Values.commonLabels) -}}
+{{- end -}}
+
+{{/* Labels of a pod. No version is in them: a chart that changes nothing in a pod restarts none. */}}
+{{- define "vpplb.podLabels" -}}
+{{- $own := fromYaml (include "vpplb.selector" .) -}}
+{{- $more := (get .root.Values .component).podLabels | default dict -}}
+{{- toYaml (merge $own $more .root.Values.commonLabels) -}}
+{{- end -}}
+
+{{/* Name of a component's ServiceAccount: (dict "root" . "component" "agent"). */}}
+{{- define "vpplb.account" -}}
+{{- $account := (get .root.Values .component).serviceAccount -}}
+{{- if not (or $account.create $account.name) -}}
+{{- fail (printf "%s.serviceAccount.create is false, so %s.serviceAccount.name has to name one that exists" .component .component) -}}
+{{- end -}}
+{{- default (printf "%s-%s" (include "vpplb.fullname" .root) .component) $account.name -}}
 {{- end -}}
 
 {{/* Who and where a pod is, from the downward API. */}}
@@ -50,68 +79,19 @@ readinessProbe:
   timeoutSeconds: 5
 {{- end -}}
 
-{{/* Access for a component's ServiceAccount, named `name`: (dict "root" . "component" "agent"
-     "name" "…" "namespace" "" "rules" "…"). Without a namespace: in the whole cluster. */}}
-{{- define "vpplb.access" -}}
-{{- $scope := ternary "" "Cluster" (ne .namespace "") -}}
-apiVersion: rbac.authorization.k8s.io/v1
-kind: {{ $scope }}Role
-metadata:
-  name: {{ .name }}
-  {{- with .namespace }}
-  namespace: {{ . }}
-  {{- end }}
-  labels: {{- include "vpplb.labels" . | nindent 4 }}
-rules: {{- .rules | nindent 2 }}
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: {{ $scope }}RoleBinding
-metadata:
-  name: {{ .name }}
-  {{- with .namespace }}
-  namespace: {{ . }}
-  {{- end }}
-  labels: {{- include "vpplb.labels" . | nindent 4 }}
-roleRef:
-  apiGroup: rbac.authorization.k8s.io
-  kind: {{ $scope }}Role
-  name: {{ .name }}
-subjects:
-  - kind: ServiceAccount
-    name: {{ include "vpplb.fullname" .root }}-{{ .component }}
-    namespace: {{ .root.Release.Namespace }}
+{{/* What a pod's placement adds to its spec: (dict "values" .Values.agent). */}}
+{{- define "vpplb.placement" -}}
+{{- $placement := dict -}}
+{{- range $field := list "priorityClassName" "nodeSelector" "tolerations" "affinity" -}}
+{{- with get $.values $field }}{{ $_ := set $placement $field . }}{{ end -}}
+{{- end -}}
+{{- with $placement }}{{ toYaml . }}{{ end -}}
 {{- end -}}
 
-{{/* With a list of namespaces: to tell one that is gone from one that may not be seen. */}}
-{{- define "vpplb.seeNamespaces" -}}
-- apiGroups: [""]
-  resources: [namespaces]
-  resourceNames: {{ toJson .Values.namespaces }}
-  verbs: [get]
-{{- end -}}
-
-{{/* All that a component may do: its own rules in the release's namespace and in the cluster, and
-     those for users' objects in each of the namespaces, or in all: (dict "root" . "component"
-     "agent" "here" "…" "cluster" "…" "objects" "…"). */}}
-{{- define "vpplb.rbac" -}}
-{{- $full := printf "%s-%s" (include "vpplb.fullname" .root) .component -}}
-{{- $all := not .root.Values.namespaces -}}
-apiVersion: v1
-kind: ServiceAccount
-metadata:
-  name: {{ $full }}
-  namespace: {{ .root.Release.Namespace }}
-  labels: {{- include "vpplb.labels" . | nindent 4 }}
-  {{- with .root.Values.serviceAccounts.annotations }}
-  annotations: {{- toYaml . | nindent 4 }}
-  {{- end }}
----
-{{ include "vpplb.access" (merge (dict "name" $full "namespace" .root.Release.Namespace "rules" .here) .) }}
----
-{{- $more := ternary .objects (include "vpplb.seeNamespaces" .root) $all }}
-{{ include "vpplb.access" (merge (dict "name" $full "namespace" "" "rules" (printf "%s\n%s" .cluster $more)) .) }}
-{{- range .root.Values.namespaces }}
----
-{{ include "vpplb.access" (merge (dict "name" (printf "%s-objects" $full) "namespace" . "rules" $.objects) $) }}
-{{- end }}
+{{/* The beginning of a pod's spec that all pods have. */}}
+{{- define "vpplb.podStart" -}}
+{{- with .Values.imagePullSecrets -}}
+imagePullSecrets: {{- toYaml . | nindent 2 }}
+{{ end -}}
+enableServiceLinks: false
 {{- end -}}

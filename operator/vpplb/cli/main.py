@@ -26,6 +26,7 @@ _LINES = {
     "plan": "Show what an agent would do, and what that does to new flows.",
     "vpp-simulator": "Run an in-memory VPP that speaks the binary API for the lb plugin.",
     "crds": "Write the CustomResourceDefinitions.",
+    "verify-install": "Make a Frontend, see it in every VPP, and remove it.",
 }
 _MODULES = {"import": "manifest_import"}
 """Modules of commands whose own name no module can have."""

@@ -57,7 +57,7 @@ def walk(schema: Schema, path: str = "") -> Iterator[tuple[str, Schema]]:
             yield from walk(schema[below], f"{path}[]")
 
 
-@pytest.mark.parametrize("folder", ["crds", "charts/vpplb/crds"])
+@pytest.mark.parametrize("folder", ["crds", "charts/vpplb/files/crds"])
 def test_the_files_are_as_generated(folder: str) -> None:
     files = {path.name: path.read_text() for path in (ROOT / folder).glob("*.yaml")}
     assert files == {name: to_yaml(crd) for name, crd in CRDS.items()}, "run `make crds`"

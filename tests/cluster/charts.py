@@ -1,0 +1,140 @@
+"""The chart: rendered, copied in other versions, installed by helm; and its golden renders.
+
+A golden render is what `helm template` makes of a set of values: `tests/data/chart/NAME.in.yaml` are
+the values, `NAME.out.yaml` is what comes out. The first line of the values may say
+`# release: NAMESPACE/NAME`. `make golden` writes them anew (`python -m cluster.charts`).
+"""
+
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+import yaml
+
+from cluster.binaries import KUBERNETES, ensure
+
+ROOT = Path(__file__).parents[2]
+CHART = ROOT / "charts" / "vpplb"
+GOLDEN = ROOT / "tests" / "data" / "chart"
+
+
+class ReleaseName(NamedTuple):
+    """A release of helm; together they are one of a cluster's only."""
+
+    namespace: str
+    name: str
+
+
+DEFAULT = ReleaseName("vpplb-system", "vpplb")
+
+
+class HelmError(Exception):
+    """helm ended with an error; the text is what it said."""
+
+
+def run_helm(helm: Path, *args: str | Path, stdin: str = "") -> str:
+    """Run helm and return what it printed; HelmError when it complained."""
+    done = subprocess.run([helm, *args], input=stdin, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise HelmError(done.stderr.strip())
+    return done.stdout
+
+
+def template_chart(
+    helm: Path, *args: str | Path, release: ReleaseName = DEFAULT, chart: Path = CHART
+) -> str:
+    """Return what `helm install` of the chart makes, as text."""
+    where = ("--namespace", release.namespace, f"--kube-version={KUBERNETES}")
+    return run_helm(helm, "template", release.name, chart, *where, *args)
+
+
+def render_chart(
+    helm: Path, *args: str | Path, release: ReleaseName = DEFAULT, chart: Path = CHART
+) -> list[dict[str, Any]]:
+    """Return the same as objects."""
+    text = template_chart(helm, *args, release=release, chart=chart)
+    return [document for document in yaml.safe_load_all(text) if document]
+
+
+def pods_of(objects: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return the pods among what was rendered, or their templates, by their component."""
+    templates = [
+        one if one["kind"] == "Pod" else one["spec"]["template"]
+        for one in objects
+        if one["kind"] in ("Pod", "Deployment", "DaemonSet")
+    ]
+    component = "app.kubernetes.io/component"
+    return {one["metadata"]["labels"][component]: one for one in templates}
+
+
+def copy_chart(folder: Path, *, version: str = "") -> Path:
+    """Copy the chart, of another version where one is given, and return the copy's path."""
+    copy = shutil.copytree(CHART, folder / "vpplb")
+    if version:
+        about = copy / "Chart.yaml"
+        about.write_text(
+            re.sub(r"^(version|appVersion): .*$", rf"\1: {version}", about.read_text(), flags=re.M)
+        )
+    return copy
+
+
+def make_old_chart(folder: Path) -> Path:
+    """Copy the chart as those before it were: its definitions in `crds/`, which helm only makes."""
+    copy = copy_chart(folder)
+    (copy / "files" / "crds").rename(copy / "crds")
+    (copy / "templates" / "crds.yaml").unlink()
+    return copy
+
+
+# --- golden renders ---------------------------------------------------------------------------
+
+
+def golden_names() -> list[str]:
+    """Return the names of all sets of values."""
+    return sorted(path.name.removesuffix(".in.yaml") for path in GOLDEN.glob("*.in.yaml"))
+
+
+def values_file(name: str) -> Path:
+    return GOLDEN / f"{name}.in.yaml"
+
+
+def rendered_file(name: str) -> Path:
+    return GOLDEN / f"{name}.out.yaml"
+
+
+def release_of(name: str) -> ReleaseName:
+    """Return the release that a set of values is for."""
+    said = re.match(r"# release: (\S+)/(\S+)\n", values_file(name).read_text())
+    return ReleaseName(*said.groups()) if said else DEFAULT
+
+
+def render_golden(helm: Path, name: str, chart: Path) -> str:
+    """Render a set of values; of CustomResourceDefinitions only the heads, all else is in `crds/`.
+
+    `chart` is a copy whose version is the same for ever.
+    """
+    text = template_chart(
+        helm, f"--values={values_file(name)}", release=release_of(name), chart=chart
+    )
+    documents = re.split(r"^---\n", text, flags=re.M)
+    return "---\n".join(
+        one.partition("\nspec:\n")[0] + "\n" if "\nkind: CustomResourceDefinition\n" in one else one
+        for one in documents
+    )
+
+
+def write_golden() -> None:
+    """Write all golden renders anew."""
+    helm = ensure(("helm",), print)["helm"]
+    with TemporaryDirectory() as folder:
+        chart = copy_chart(Path(folder), version="0.0.0")
+        for name in golden_names():
+            rendered_file(name).write_text(render_golden(helm, name, chart))
+
+
+if __name__ == "__main__":
+    write_golden()

@@ -1,0 +1,326 @@
+"""What the chart renders: as written down, accepted by an API server, and one release's alone."""
+
+import json
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from cluster.binaries import ensure, fetch_monitor_crds
+from cluster.charts import (
+    CHART,
+    DEFAULT,
+    ROOT,
+    ReleaseName,
+    copy_chart,
+    golden_names,
+    pods_of,
+    release_of,
+    render_chart,
+    render_golden,
+    rendered_file,
+    values_file,
+)
+from cluster.control_plane import ControlPlane
+from cluster.kubectl import Kubectl, KubectlError
+
+pytestmark = [pytest.mark.slow, pytest.mark.control_plane]
+
+GOLDEN = golden_names()
+
+
+@pytest.fixture(scope="module")
+def helm(control_plane: ControlPlane) -> Path:
+    del control_plane  # it made sure of helm
+    return ensure(("helm",), print)["helm"]
+
+
+@pytest.fixture(scope="module")
+def frozen_chart(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return copy_chart(tmp_path_factory.mktemp("chart"), version="0.0.0")
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_a_set_of_values_renders_as_written_down(
+    helm: Path, frozen_chart: Path, name: str
+) -> None:
+    rendered = render_golden(helm, name, frozen_chart)
+    assert rendered == rendered_file(name).read_text(), "make golden writes it anew"
+
+
+def test_there_are_enough_sets_of_values_and_each_makes_a_difference() -> None:
+    rendered = {name: rendered_file(name).read_text() for name in GOLDEN}
+    assert len(set(rendered.values())) == len(GOLDEN) >= 12
+    assert {path.stem.removesuffix(".out") for path in values_file("").parent.glob("*.out.yaml")} == {
+        *GOLDEN
+    }
+
+
+# --- accepted ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def validating(control_plane: ControlPlane) -> Iterator[Kubectl]:
+    """Give kubectl where an API server knows all kinds, and all namespaces of the sets are there."""
+    kubectl = control_plane.kubectl
+    monitors = [f"--filename={path}" for path in fetch_monitor_crds(print)]
+    kubectl("apply", "--server-side", *monitors)
+    kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+    namespaces = {release_of(name).namespace for name in GOLDEN} | {"shop", "blog", "edge"}
+    kubectl.apply([_namespace(name) for name in sorted(namespaces)])
+    yield kubectl
+    kubectl("delete", *monitors, "--wait=false")
+
+
+def _namespace(name: str, **labels: str) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_an_api_server_accepts_each_object_of_a_set_and_knows_every_field(
+    validating: Kubectl, helm: Path, name: str
+) -> None:
+    rendered = render_chart(helm, f"--values={values_file(name)}", release=release_of(name))
+    by_namespace: dict[str, list[dict[str, Any]]] = {}
+    for one in rendered:
+        by_namespace.setdefault(one["metadata"].get("namespace", "default"), []).append(one)
+    for namespace, some in by_namespace.items():
+        validating.within(namespace).apply(some, "--dry-run=server", "--validate=strict")
+
+
+def test_a_field_that_nobody_knows_would_be_found(validating: Kubectl, helm: Path) -> None:
+    monitor = next(
+        one
+        for one in render_chart(helm, "--set=metrics.podMonitor.enabled=true")
+        if one["kind"] == "PodMonitor"
+    )
+    monitor["spec"]["podMetricsEndpoints"][0]["intervall"] = "15s"
+    with pytest.raises(KubectlError, match="intervall"):
+        validating.within(DEFAULT.namespace).apply(
+            monitor, "--dry-run=server", "--validate=strict"
+        )
+
+
+# --- Pod Security -----------------------------------------------------------------------------
+
+
+def _pod_refusal(
+    kubectl: Kubectl, helm: Path, level: str, component: str, *values: str
+) -> str:
+    """Return why a pod of the chart is refused in a namespace of a level; empty: it is not."""
+    namespace = f"{level}-{secrets.token_hex(2)}"
+    kubectl.apply(_namespace(namespace, **{"pod-security.kubernetes.io/enforce": level}))
+    try:
+        rendered = render_chart(helm, *values, release=ReleaseName(namespace, "vpplb"))
+        accounts = [one for one in rendered if one["kind"] == "ServiceAccount"]
+        kubectl.within(namespace).apply(accounts)
+        pod = deepcopy(pods_of(rendered)[component])
+        pod |= {"apiVersion": "v1", "kind": "Pod"}
+        pod["metadata"] = {**pod["metadata"], "name": "tried", "namespace": namespace}
+        kubectl.within(namespace)("create", "-f", "-", "--dry-run=server", stdin=json.dumps(pod))
+    except KubectlError as error:
+        return str(error)
+    finally:
+        kubectl("delete", "namespace", namespace, "--wait=false")
+    return ""
+
+
+@pytest.mark.parametrize("component", ["operator", "test"])
+def test_a_namespace_of_pod_security_restricted_takes_the_operator_and_the_test(
+    control_plane: ControlPlane, helm: Path, component: str
+) -> None:
+    assert _pod_refusal(control_plane.kubectl, helm, "restricted", component) == ""
+
+
+@pytest.mark.parametrize(
+    ("component", "level", "values", "because"),
+    [
+        # VPP's sockets are on the node, so an agent has a folder of it.
+        ("agent", "baseline", [], "hostPath"),
+        ("operator", "baseline", ["--set=operator.rawSockets=true"], ""),
+        ("operator", "restricted", ["--set=operator.rawSockets=true"], "NET_RAW"),
+        ("operator", "baseline", ["--set=operator.hostNetwork=true"], "hostNetwork"),
+    ],
+)
+def test_what_asks_for_more_is_refused_and_why(
+    control_plane: ControlPlane,
+    helm: Path,
+    component: str,
+    level: str,
+    values: list[str],
+    because: str,
+) -> None:
+    refusal = _pod_refusal(control_plane.kubectl, helm, level, component, *values)
+    assert because in refusal
+    assert bool(refusal) == bool(because)
+
+
+# --- one release's alone ----------------------------------------------------------------------
+
+
+def _places(helm: Path, release: ReleaseName) -> set[tuple[str, str, str]]:
+    """Return kind, namespace and name of all that a release makes, but the shared definitions."""
+    values = [f"--set=metrics.podMonitor.{more}" for more in ("enabled=true",)]
+    rendered = render_chart(
+        helm, "--set=namespaces={shop},networkPolicy.enabled=true", *values, release=release
+    )
+    return {
+        (one["kind"], one["metadata"].get("namespace", ""), one["metadata"]["name"])
+        for one in rendered
+        if one["kind"] != "CustomResourceDefinition"
+    }
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (ReleaseName("one", "vpplb"), ReleaseName("two", "vpplb")),
+        (ReleaseName("one", "vpplb"), ReleaseName("one", "edge")),
+        (ReleaseName("a", "b-c"), ReleaseName("a-b", "c")),
+        (ReleaseName("one", "a.b"), ReleaseName("two", "a.b")),
+        (ReleaseName("one", f"{'x' * 51}-a"), ReleaseName("one", f"{'x' * 51}-b")),
+    ],
+)
+def test_two_releases_share_no_name(helm: Path, one: ReleaseName, other: ReleaseName) -> None:
+    first, second = _places(helm, one), _places(helm, other)
+    assert len(first) == len(second) > 20
+    assert first & second == set()
+
+
+def test_a_chart_of_another_version_that_changes_nothing_restarts_no_pod(
+    helm: Path, tmp_path: Path
+) -> None:
+    copies = [copy_chart(tmp_path / version, version=version) for version in ("1.0.0", "1.0.1")]
+    values = ("--set=image.tag=same,simulator.enabled=true",)
+    before, after = (pods_of(render_chart(helm, *values, chart=copy)) for copy in copies)
+    assert before.keys() == {"operator", "agent", "simulator", "test"}
+    assert before == after
+
+
+def test_what_selects_pods_never_changes_with_values(helm: Path) -> None:
+    """A Deployment's selector cannot be changed: an upgrade would be refused."""
+    plain, labelled = (
+        [
+            one["spec"]["selector"]
+            for one in render_chart(helm, *values)
+            if one["kind"] in ("Deployment", "DaemonSet")
+        ]
+        for values in ((), ("--set=commonLabels.team=net,operator.podLabels.tier=x",))
+    )
+    assert plain == labelled
+
+
+def test_a_name_of_digits_stays_a_name(helm: Path) -> None:
+    like_a_number = "3240286e-210077"
+    for one in render_chart(helm, release=ReleaseName(like_a_number, "0123")):
+        assert one["metadata"].get("namespace", like_a_number) == like_a_number
+        assert one["metadata"]["labels"]["app.kubernetes.io/instance"] == "0123"
+
+
+def test_another_chart_may_have_this_one_below_it(helm: Path, tmp_path: Path) -> None:
+    about = {"apiVersion": "v2", "name": "all", "version": "1.0.0"}
+    below = [{"name": "vpplb", "version": "*", "condition": "vpplb.enabled"}]
+    copy_chart(tmp_path / "all" / "charts")
+    (tmp_path / "all" / "Chart.yaml").write_text(yaml.safe_dump({**about, "dependencies": below}))
+    values = {"global": {"region": "east"}, "vpplb": {"enabled": True, "namespaces": ["shop"]}}
+    (tmp_path / "all" / "values.yaml").write_text(yaml.safe_dump(values))
+    rendered = render_chart(helm, chart=tmp_path / "all")
+    assert rendered == render_chart(helm, "--set=namespaces={shop}")
+
+
+# --- what people may do -----------------------------------------------------------------------
+
+
+def _aggregated(helm: Path, role: str) -> dict[str, set[str]]:
+    """Return the verbs by resource that the chart adds to one of the cluster's roles."""
+    verbs: dict[str, set[str]] = {}
+    for one in render_chart(helm):
+        label = f"rbac.authorization.k8s.io/aggregate-to-{role}"
+        if one["metadata"]["labels"].get(label) == "true":
+            for rule in one["rules"]:
+                assert rule["apiGroups"] == ["vpplb.dev"]
+                for resource in rule["resources"]:
+                    verbs.setdefault(resource, set()).update(rule["verbs"])
+    return verbs
+
+
+READ = {"get", "list", "watch"}
+WRITE = {"create", "update", "patch", "delete", "deletecollection"}
+USERS = ("frontends", "backends", "healthchecks")
+
+
+@pytest.mark.parametrize(("role", "verbs"), [("view", READ), ("edit", READ | WRITE), ("admin", READ | WRITE)])
+def test_who_may_view_or_edit_a_namespace_may_do_that_with_what_is_served_from_it(
+    helm: Path, role: str, verbs: set[str]
+) -> None:
+    assert _aggregated(helm, role) == {**dict.fromkeys(USERS, verbs), "dataplanes": READ}
+
+
+# --- what is told -----------------------------------------------------------------------------
+
+
+def test_a_service_account_that_is_not_made_has_to_be_named(helm: Path) -> None:
+    with pytest.raises(Exception, match=r"agent.serviceAccount.name has to name one"):
+        render_chart(helm, "--set=agent.serviceAccount.create=false")
+
+
+def test_two_kinds_of_monitors_at_once_are_refused(helm: Path) -> None:
+    both = "--set=metrics.podMonitor.enabled=true,metrics.serviceMonitor.enabled=true"
+    with pytest.raises(Exception, match="collected twice"):
+        render_chart(helm, both)
+
+
+def test_the_account_that_is_bound_is_the_one_that_runs_and_that_operators_let_in(
+    helm: Path,
+) -> None:
+    values = "--set=agent.serviceAccount.name=lb-agent,operator.serviceAccount.name=lb-operator"
+    rendered = render_chart(helm, values)
+    pods = pods_of(rendered)
+    assert pods["agent"]["spec"]["serviceAccountName"] == "lb-agent"
+    assert pods["operator"]["spec"]["serviceAccountName"] == "lb-operator"
+    assert (
+        "--agent-account=$(POD_NAMESPACE)/lb-agent"
+        in pods["operator"]["spec"]["containers"][0]["args"]
+    )
+    bound = {
+        subject["name"]
+        for one in rendered
+        if one["kind"] in ("RoleBinding", "ClusterRoleBinding")
+        for subject in one["subjects"]
+    }
+    assert bound == {"lb-agent", "lb-operator", "vpplb-test"}
+    policies = json.dumps([one for one in rendered if one["kind"] == "ValidatingAdmissionPolicy"])
+    assert "system:serviceaccount:vpplb-system:lb-agent" in policies
+
+
+def test_the_files_that_come_from_the_values_are_up_to_date(tmp_path: Path) -> None:
+    copy = copy_chart(tmp_path)
+    subprocess.run([sys.executable, ROOT / "charts" / "write_values.py", copy], check=True)
+    for name in ("values.yaml", "values.schema.json", "README.md"):
+        written = (copy / name).read_text()
+        assert written == (ROOT / "charts" / "vpplb" / name).read_text(), f"{name}: make chart"
+
+
+def _annotation(name: str) -> Any:
+    about = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    return yaml.safe_load(about["annotations"][f"artifacthub.io/{name}"])
+
+
+def test_artifact_hub_is_told_of_the_definitions_that_there_are() -> None:
+    told = {(one["name"], one["kind"], one["version"]) for one in _annotation("crds")}
+    there = set()
+    for file in (ROOT / "crds").glob("*.yaml"):
+        crd = yaml.safe_load(file.read_text())
+        (version,) = (one["name"] for one in crd["spec"]["versions"])
+        there.add((crd["metadata"]["name"], crd["spec"]["names"]["kind"], version))
+    assert told == there
+
+
+def test_the_examples_for_artifact_hub_are_accepted(validating: Kubectl) -> None:
+    validating.apply(_annotation("crdsExamples"), "--dry-run=server", "--validate=strict")
