@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
+from pydantic.config import JsonDict
 
 KubernetesObject = dict[str, Any]
 StringMap = dict[str, str]
@@ -18,8 +19,9 @@ NodePath = Annotated[str, Field(pattern="^/")]
 FileName = Annotated[str, Field(pattern="^[^/]+$")]
 NamespaceName = Annotated[str, Field(pattern="^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
 AddressBlock = Annotated[str, Field(pattern="^[0-9a-fA-F.:]+/[0-9]{1,3}$")]
+NodeCount = Annotated[int, Field(ge=1)] | Annotated[str, Field(pattern="^[0-9]+%$")]
 PromDuration = Annotated[str, Field(pattern="^([0-9]+(ms|s|m|h))*$")]
-UNIQUE = {"uniqueItems": True}
+UNIQUE: JsonDict = {"uniqueItems": True}
 
 
 class ChartModel(BaseModel):
@@ -31,15 +33,15 @@ class ChartModel(BaseModel):
 class ImageValues(ChartModel):
     """The image of both programs."""
 
-    repository: str = Field("vpplb", min_length=1, description="Where the image is.")
-    tag: str = Field("", description="Empty: the chart's appVersion.")
+    repository: str = Field(default="vpplb", min_length=1, description="Where the image is.")
+    tag: str = Field(default="", description="Empty: the chart's appVersion.")
     digest: str = Field(
-        "",
+        default="",
         pattern="^(sha256:[0-9a-f]{64})?$",
         description="Digest, such as sha256:…, which counts where it is given, whatever the tag.",
     )
     pull_policy: Literal["Always", "IfNotPresent", "Never"] = Field(
-        "IfNotPresent", description="When the kubelet pulls it."
+        default="IfNotPresent", description="When the kubelet pulls it."
     )
 
 
@@ -47,12 +49,12 @@ class CrdValues(ChartModel):
     """The CustomResourceDefinitions, which the whole cluster shares."""
 
     enabled: bool = Field(
-        True,
+        default=True,
         description="Install and upgrade them with this release. Of several releases in a cluster"
         " one does.",
     )
     keep: bool = Field(
-        True,
+        default=True,
         description="Leave them where they are when the release goes. Without them every Frontend,"
         " Backend, HealthCheck and Dataplane is deleted too, of all releases.",
     )
@@ -65,10 +67,10 @@ class DirectValues(ChartModel):
     """
 
     enabled: bool = Field(
-        True, description="Without it agents go by the Frontends' status alone."
+        default=True, description="Without it agents go by the Frontends' status alone."
     )
     token_seconds: int = Field(
-        86400,
+        default=86400,
         ge=600,
         le=4294967296,
         description="For how long a token lasts by which an agent proves who it is. The kubelet"
@@ -81,132 +83,140 @@ class DirectValues(ChartModel):
 class ServiceAccountValues(ChartModel):
     """A program's ServiceAccount."""
 
-    create: bool = Field(True, description="Make it; else it is there, and `name` names it.")
-    name: str = Field("", description="Its name; empty: the Deployment's or DaemonSet's.")
-    annotations: StringMap = Field({}, description="Its annotations.")
+    create: bool = Field(
+        default=True, description="Make it; else it is there, and `name` names it."
+    )
+    name: str = Field(default="", description="Its name; empty: the Deployment's or DaemonSet's.")
+    annotations: StringMap = Field(default={}, description="Its annotations.")
 
 
 class ProgramValues(ChartModel):
     """What the values of both programs share."""
 
-    log_level: LogLevel = Field("info", description="Least severe lines to log.")
+    log_level: LogLevel = Field(default="info", description="Least severe lines to log.")
     extra_args: list[str] = Field(
-        [], description="Further flags of the program (see its `--help`)."
+        default=[], description="Further flags of the program (see its `--help`)."
     )
     extra_env: list[KubernetesObject] = Field(
-        [], description="Environment variables, as a list of name and value."
+        default=[], description="Environment variables, as a list of name and value."
     )
     host_network: bool = Field(
-        False,
+        default=False,
         description="Use the node's own network instead of a pod's; the ports must then be free on"
         " the nodes.",
     )
     service_account: ServiceAccountValues = ServiceAccountValues()
-    extra_volumes: list[KubernetesObject] = Field([], description="Further volumes of the pod.")
-    extra_volume_mounts: list[KubernetesObject] = Field(
-        [], description="Where the container has them."
+    extra_volumes: list[KubernetesObject] = Field(
+        default=[], description="Further volumes of the pod."
     )
-    node_selector: StringMap = Field({}, description="Labels of the nodes that may run it.")
-    affinity: KubernetesObject = Field({}, description="Affinity of its pods.")
-    pod_labels: StringMap = Field({}, description="Further labels of its pods.")
-    pod_annotations: StringMap = Field({}, description="Annotations of its pods.")
+    extra_volume_mounts: list[KubernetesObject] = Field(
+        default=[], description="Where the container has them."
+    )
+    node_selector: StringMap = Field(default={}, description="Labels of the nodes that may run it.")
+    affinity: KubernetesObject = Field(default={}, description="Affinity of its pods.")
+    pod_labels: StringMap = Field(default={}, description="Further labels of its pods.")
+    pod_annotations: StringMap = Field(default={}, description="Annotations of its pods.")
 
 
 class OperatorValues(ProgramValues):
     """The operator decides: it probes the backends and writes statuses."""
 
     replicas: int = Field(
-        2,
+        default=2,
         ge=1,
         description="One leads, the others stand by and take over when it goes.",
     )
     allow_loopback: bool = Field(
-        False,
+        default=False,
         description="Accept VIPs and servers on loopback addresses, for trials on one machine.",
     )
     allow_nat: bool = Field(
-        False,
+        default=False,
         description="Accept VIPs by NAT4 and NAT6, in spite of what VPP gets wrong"
         " (docs/router.md).",
     )
     headers_from_secrets: bool = Field(
-        False,
+        default=False,
         description="Let HealthChecks take values of headers from Secrets of their namespace."
         " Whoever may write HealthChecks can then have any value of these Secrets sent to any"
         " address.",
     )
     raw_sockets: bool = Field(
-        False,
+        default=False,
         description="Send ICMP probes by raw sockets: the operator is root then, with the"
         " capability NET_RAW and no other, which Pod Security `baseline` refuses. Wanted with"
         " hostNetwork alone, on nodes whose net.ipv4.ping_group_range allows no ping sockets.",
     )
     election_namespace: str = Field(
-        "kube-system",
+        default="kube-system",
         min_length=1,
         description="Namespace of the lease `vpplb-operator`, by which all operators of a cluster"
         " agree who serves which namespaces: the same for every release.",
     )
     status_writes_per_second: int = Field(
-        250,
+        default=250,
         ge=0,
         description="Statuses written in a second, at most, in the long run: what they may cost the"
         " API server, at 3 to 8 ms of its CPU each. 0: as many as there are.",
     )
-    http_port: PortNumber = Field(9091, description="Port of metrics, health and the dashboard.")
-    direct_port: PortNumber = Field(9443, description="Port that agents connect to (TLS).")
+    http_port: PortNumber = Field(
+        default=9091, description="Port of metrics, health and the dashboard."
+    )
+    direct_port: PortNumber = Field(default=9443, description="Port that agents connect to (TLS).")
     resources: KubernetesObject = Field(
-        {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "1Gi"}},
+        default={"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "1Gi"}},
         description="What a pod may use.",
     )
-    tolerations: list[KubernetesObject] = Field([], description="Taints that it may ignore.")
-    priority_class_name: str = Field("", description="How important its pods are.")
+    tolerations: list[KubernetesObject] = Field(
+        default=[], description="Taints that it may ignore."
+    )
+    priority_class_name: str = Field(default="", description="How important its pods are.")
 
 
 class VppValues(ChartModel):
     """Where VPP's sockets are on a node."""
 
-    run_dir: NodePath = Field("/run/vpp", description="The folder with them.")
-    api_socket: FileName = Field("api.sock", description="Name of the binary API's.")
+    run_dir: NodePath = Field(default="/run/vpp", description="The folder with them.")
+    api_socket: FileName = Field(default="api.sock", description="Name of the binary API's.")
     stats_socket: FileName = Field(
-        "stats.sock", description="Name of the stats segment's, which has the packets of each VIP."
+        default="stats.sock",
+        description="Name of the stats segment's, which has the packets of each VIP.",
     )
 
 
 class AgentValues(ProgramValues):
     """The agent programs VPP, one on each node that has one."""
 
-    enabled: bool = Field(True, description="Run agents.")
-    http_port: PortNumber = Field(9091, description="Port of metrics and health.")
+    enabled: bool = Field(default=True, description="Run agents.")
+    http_port: PortNumber = Field(default=9091, description="Port of metrics and health.")
     vpp: VppValues = VppValues()
     state_dir: NodePath = Field(
-        "/var/lib/vpplb", description="The folder on the node for the agent's state file."
+        default="/var/lib/vpplb", description="The folder on the node for the agent's state file."
     )
     pod_security_context: KubernetesObject = Field(
-        {"runAsUser": 0, "runAsGroup": 0, "seccompProfile": {"type": "RuntimeDefault"}},
+        default={"runAsUser": 0, "runAsGroup": 0, "seccompProfile": {"type": "RuntimeDefault"}},
         description="VPP's sockets belong to root and the group of VPP's `unix { gid … }`. As"
         " another user than root the agent must be of that group (supplementalGroups), and stateDir"
         " must be its own.",
     )
     resources: KubernetesObject = Field(
-        {"requests": {"cpu": "50m", "memory": "96Mi"}, "limits": {"memory": "512Mi"}},
+        default={"requests": {"cpu": "50m", "memory": "96Mi"}, "limits": {"memory": "512Mi"}},
         description="What a pod may use.",
     )
     tolerations: list[KubernetesObject] = Field(
-        [{"operator": "Exists"}],
+        default=[{"operator": "Exists"}],
         description="Taints that it may ignore: load balancers are often on tainted nodes of their"
         " own.",
     )
-    max_unavailable: (
-        Annotated[int, Field(ge=1)] | Annotated[str, Field(pattern="^[0-9]+%$")]
-    ) = Field(
-        1, description="Nodes whose agents are replaced at once: VPP forwards meanwhile."
+    max_unavailable: NodeCount = Field(
+        default=1, description="Nodes whose agents are replaced at once: VPP forwards meanwhile."
     )
     priority_class_name: str = Field(
-        "system-node-critical", description="How important its pods are, and the simulator's."
+        default="system-node-critical",
+        description="How important its pods are, and the simulator's.",
     )
     own_node_only: bool = Field(
-        True,
+        default=True,
         description="Let an agent write the lease and the Dataplane of its own node alone: a"
         " ValidatingAdmissionPolicy, which needs that tokens of pods name the node, as they do by"
         " default.",
@@ -219,43 +229,45 @@ class NetworkPolicyValues(ChartModel):
     Where they are on the nodes' own network, most network plugins apply no policy to them.
     """
 
-    enabled: bool = Field(False, description="Make the policies.")
+    enabled: bool = Field(default=False, description="Make the policies.")
     http_from: list[KubernetesObject] = Field(
-        [],
+        default=[],
         description="Who may read metrics, health and the dashboard, as a list of"
-        " NetworkPolicyPeers; empty: anybody. The kubelet's probes come from the node, which network"
-        " plugins let in.",
+        " NetworkPolicyPeers; empty: anybody. The kubelet's probes come from the node, which"
+        " network plugins let in.",
     )
     node_blocks: list[AddressBlock] = Field(
-        [],
+        default=[],
         json_schema_extra=UNIQUE,
         description="Addresses of the nodes, such as [10.0.0.0/16]: where agents are on the nodes'"
-        " own network they come from there, and no policy can tell them by their labels. Empty: from"
-        " anywhere (a certificate and a token say who is who all the same).",
+        " own network they come from there, and no policy can tell them by their labels. Empty:"
+        " from anywhere (a certificate and a token say who is who all the same).",
     )
 
 
 class MetricsServiceValues(ChartModel):
     """A headless Service for each program; a ServiceMonitor makes them anyway."""
 
-    enabled: bool = Field(False, description="Make them.")
-    annotations: StringMap = Field({}, description="Their annotations.")
+    enabled: bool = Field(default=False, description="Make them.")
+    annotations: StringMap = Field(default={}, description="Their annotations.")
 
 
 class MonitorValues(ChartModel):
     """How the Prometheus operator is told of the programs."""
 
-    enabled: bool = Field(False, description="Make one for each program.")
+    enabled: bool = Field(default=False, description="Make one for each program.")
     labels: StringMap = Field(
-        {}, description="Further labels, by which a Prometheus chooses what it reads."
+        default={}, description="Further labels, by which a Prometheus chooses what it reads."
     )
-    interval: PromDuration = Field("", description="How often, such as 30s; empty: as always.")
-    scrape_timeout: PromDuration = Field("", description="For how long; empty: as always.")
+    interval: PromDuration = Field(
+        default="", description="How often, such as 30s; empty: as always."
+    )
+    scrape_timeout: PromDuration = Field(default="", description="For how long; empty: as always.")
     relabelings: list[KubernetesObject] = Field(
-        [], description="Further rules before reading. The label `node` is set already."
+        default=[], description="Further rules before reading. The label `node` is set already."
     )
     metric_relabelings: list[KubernetesObject] = Field(
-        [], description="Rules for what was read."
+        default=[], description="Rules for what was read."
     )
 
 
@@ -279,7 +291,7 @@ class RbacValues(ChartModel):
     """What people may do."""
 
     aggregate: bool = Field(
-        True,
+        default=True,
         description="Let whoever has `view`, `edit` or `admin` in a namespace see or change"
         " Frontends, Backends and HealthChecks there, by ClusterRoles that are added to these.",
     )
@@ -291,15 +303,17 @@ class TestValues(ChartModel):
     __test__ = False  # no test of pytest's
 
     address: str = Field(
-        "203.0.113.254",
+        default="203.0.113.254",
         min_length=2,
         description="Its VIP, from the addresses for documentation: nobody uses them.",
     )
     server: str = Field(
-        "203.0.113.253", min_length=2, description="Its one server, to which nothing is sent."
+        default="203.0.113.253",
+        min_length=2,
+        description="Its one server, to which nothing is sent.",
     )
     seconds: int = Field(
-        60, ge=1, le=3600, description="For how long it waits until VPP has the VIP."
+        default=60, ge=1, le=3600, description="For how long it waits until VPP has the VIP."
     )
 
 
@@ -309,15 +323,15 @@ class SimulatorValues(ChartModel):
     It forwards nothing.
     """
 
-    enabled: bool = Field(False, description="Run it.")
+    enabled: bool = Field(default=False, description="Run it.")
     extra_args: list[str] = Field(
-        [], description="Further flags of `vpplb vpp-simulator` (see its `--help`)."
+        default=[], description="Further flags of `vpplb vpp-simulator` (see its `--help`)."
     )
     resources: KubernetesObject = Field(
-        {"requests": {"cpu": "20m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}},
+        default={"requests": {"cpu": "20m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}},
         description="What a pod may use.",
     )
-    pod_labels: StringMap = Field({}, description="Further labels of its pods.")
+    pod_labels: StringMap = Field(default={}, description="Further labels of its pods.")
 
 
 class ChartValues(ChartModel):
@@ -325,15 +339,17 @@ class ChartValues(ChartModel):
 
     image: ImageValues = ImageValues()
     image_pull_secrets: list[KubernetesObject] = Field(
-        [], description="Secrets for pulling it, as a list of names: [{name: registry}]."
+        default=[], description="Secrets for pulling it, as a list of names: [{name: registry}]."
     )
     fullname_override: str = Field(
-        "", max_length=50, description="What names start with; empty: the release's name."
+        default="", max_length=50, description="What names start with; empty: the release's name."
     )
-    common_labels: StringMap = Field({}, description="Further labels of everything, also pods.")
+    common_labels: StringMap = Field(
+        default={}, description="Further labels of everything, also pods."
+    )
     crds: CrdValues = CrdValues()
     namespaces: list[NamespaceName] = Field(
-        [],
+        default=[],
         json_schema_extra=UNIQUE,
         description="Namespaces whose Frontends, Backends and HealthChecks are served; empty: all."
         " With a list, both programs are allowed to see and touch users' objects in these alone;"
@@ -348,7 +364,7 @@ class ChartValues(ChartModel):
     test: TestValues = TestValues()
     simulator: SimulatorValues = SimulatorValues()
     extra_objects: list[KubernetesObject | str] = Field(
-        [],
+        default=[],
         description="Further objects of the release, as templates. Frontends and the like come"
         " after the first install: helm knows no kind that it is yet to make.",
     )

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+
 from values import ChartModel, ChartValues
 
 HEADER = "# Written by `make chart` from charts/values.py: change it there."

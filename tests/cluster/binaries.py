@@ -99,7 +99,9 @@ def fetch_module(module: str, version: str, say: Say) -> Path:
     work = cache() / "build" / "module"
     work.mkdir(parents=True, exist_ok=True)
     (work / "go.mod").write_text("module build\n")
-    told = json.loads(_find_go(say).run("mod", "download", "-json", f"{module}@{version}", cwd=work))
+    told = json.loads(
+        _find_go(say).run("mod", "download", "-json", f"{module}@{version}", cwd=work)
+    )
     return Path(told["Dir"])
 
 
@@ -177,7 +179,9 @@ def fetch_monitor_crds(say: Say) -> list[Path]:
     module = "github.com/prometheus-operator/prometheus-operator"
     folder = fetch_module(module, f"v{PROMETHEUS_OPERATOR}", say)
     crds = folder / "example" / "prometheus-operator-crd"
-    return [crds / f"monitoring.coreos.com_{kind}s.yaml" for kind in ("podmonitor", "servicemonitor")]
+    return [
+        crds / f"monitoring.coreos.com_{kind}s.yaml" for kind in ("podmonitor", "servicemonitor")
+    ]
 
 
 def _find_go(say: Say) -> _Go:

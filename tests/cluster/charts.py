@@ -1,7 +1,7 @@
 """The chart: rendered, copied in other versions, installed by helm; and its golden renders.
 
-A golden render is what `helm template` makes of a set of values: `tests/data/chart/NAME.in.yaml` are
-the values, `NAME.out.yaml` is what comes out. The first line of the values may say
+A golden render is what `helm template` makes of a set of values: `tests/data/chart/NAME.in.yaml`
+are the values, `NAME.out.yaml` is what comes out. The first line of the values may say
 `# release: NAMESPACE/NAME`. `make golden` writes them anew (`python -m cluster.charts`).
 """
 

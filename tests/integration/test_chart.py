@@ -370,7 +370,9 @@ def test_without_the_direct_road_an_agent_has_no_such_token(helm: Any) -> None:
 def _policies(helm: Any, *values: str) -> dict[str, dict[str, Any]]:
     """Return the specs of the NetworkPolicies by the component that they are for."""
     component = "app.kubernetes.io/component"
-    policies = [one["spec"] for one in render_chart(helm, *values) if one["kind"] == "NetworkPolicy"]
+    policies = [
+        one["spec"] for one in render_chart(helm, *values) if one["kind"] == "NetworkPolicy"
+    ]
     return {one["podSelector"]["matchLabels"][component]: one for one in policies}
 
 

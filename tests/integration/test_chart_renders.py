@@ -5,7 +5,6 @@ import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
-from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ import yaml
 from cluster.binaries import ensure, fetch_monitor_crds
 from cluster.charts import (
     CHART,
-    DEFAULT,
     ROOT,
     ReleaseName,
     copy_chart,
@@ -47,9 +45,7 @@ def frozen_chart(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("name", GOLDEN)
-def test_a_set_of_values_renders_as_written_down(
-    helm: Path, frozen_chart: Path, name: str
-) -> None:
+def test_a_set_of_values_renders_as_written_down(helm: Path, frozen_chart: Path, name: str) -> None:
     rendered = render_golden(helm, name, frozen_chart)
     assert rendered == rendered_file(name).read_text(), "make golden writes it anew"
 
@@ -57,9 +53,9 @@ def test_a_set_of_values_renders_as_written_down(
 def test_there_are_enough_sets_of_values_and_each_makes_a_difference() -> None:
     rendered = {name: rendered_file(name).read_text() for name in GOLDEN}
     assert len(set(rendered.values())) == len(GOLDEN) >= 12
-    assert {path.stem.removesuffix(".out") for path in values_file("").parent.glob("*.out.yaml")} == {
-        *GOLDEN
-    }
+    assert {
+        path.stem.removesuffix(".out") for path in values_file("").parent.glob("*.out.yaml")
+    } == {*GOLDEN}
 
 
 # --- accepted ---------------------------------------------------------------------------------
@@ -67,98 +63,101 @@ def test_there_are_enough_sets_of_values_and_each_makes_a_difference() -> None:
 
 @pytest.fixture(scope="module")
 def validating(control_plane: ControlPlane) -> Iterator[Kubectl]:
-    """Give kubectl where an API server knows all kinds, and all namespaces of the sets are there."""
+    """Give kubectl where an API server knows all kinds, and the namespaces of all sets."""
     kubectl = control_plane.kubectl
     monitors = [f"--filename={path}" for path in fetch_monitor_crds(print)]
     kubectl("apply", "--server-side", *monitors)
-    kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+    kubectl("wait", "--for=condition=Established", *monitors, "--timeout=60s")
     namespaces = {release_of(name).namespace for name in GOLDEN} | {"shop", "blog", "edge"}
     kubectl.apply([_namespace(name) for name in sorted(namespaces)])
     yield kubectl
     kubectl("delete", *monitors, "--wait=false")
 
 
-def _namespace(name: str, **labels: str) -> dict[str, Any]:
+def _namespace(name: str, level: str = "privileged") -> dict[str, Any]:
+    labels = {"pod-security.kubernetes.io/enforce": level}
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
 
 
-@pytest.mark.parametrize("name", GOLDEN)
-def test_an_api_server_accepts_each_object_of_a_set_and_knows_every_field(
-    validating: Kubectl, helm: Path, name: str
-) -> None:
-    rendered = render_chart(helm, f"--values={values_file(name)}", release=release_of(name))
+def _try(kubectl: Kubectl, objects: list[dict[str, Any]]) -> None:
+    """Have the API server say whether it would take them; it must know every field."""
     by_namespace: dict[str, list[dict[str, Any]]] = {}
-    for one in rendered:
+    for one in objects:
         by_namespace.setdefault(one["metadata"].get("namespace", "default"), []).append(one)
     for namespace, some in by_namespace.items():
-        validating.within(namespace).apply(some, "--dry-run=server", "--validate=strict")
+        kubectl.within(namespace).apply(some, "--dry-run=server", "--validate=strict")
+
+
+def test_an_api_server_accepts_each_object_of_all_sets_and_knows_every_field(
+    validating: Kubectl,
+) -> None:
+    """Pods are tried below, where their ServiceAccount is; of definitions the heads are here."""
+    rendered = {
+        json.dumps(one): one
+        for name in GOLDEN
+        for one in yaml.safe_load_all(rendered_file(name).read_text())
+        if one and one["kind"] not in ("Pod", "CustomResourceDefinition")
+    }
+    assert len(rendered) > 5 * len(GOLDEN)
+    _try(validating, list(rendered.values()))
 
 
 def test_a_field_that_nobody_knows_would_be_found(validating: Kubectl, helm: Path) -> None:
-    monitor = next(
-        one
-        for one in render_chart(helm, "--set=metrics.podMonitor.enabled=true")
-        if one["kind"] == "PodMonitor"
-    )
+    rendered = render_chart(helm, "--set=metrics.podMonitor.enabled=true")
+    monitor = next(one for one in rendered if one["kind"] == "PodMonitor")
     monitor["spec"]["podMetricsEndpoints"][0]["intervall"] = "15s"
     with pytest.raises(KubectlError, match="intervall"):
-        validating.within(DEFAULT.namespace).apply(
-            monitor, "--dry-run=server", "--validate=strict"
-        )
+        _try(validating, [monitor])
 
 
 # --- Pod Security -----------------------------------------------------------------------------
 
 
-def _pod_refusal(
-    kubectl: Kubectl, helm: Path, level: str, component: str, *values: str
-) -> str:
-    """Return why a pod of the chart is refused in a namespace of a level; empty: it is not."""
-    namespace = f"{level}-{secrets.token_hex(2)}"
-    kubectl.apply(_namespace(namespace, **{"pod-security.kubernetes.io/enforce": level}))
-    try:
-        rendered = render_chart(helm, *values, release=ReleaseName(namespace, "vpplb"))
-        accounts = [one for one in rendered if one["kind"] == "ServiceAccount"]
-        kubectl.within(namespace).apply(accounts)
-        pod = deepcopy(pods_of(rendered)[component])
-        pod |= {"apiVersion": "v1", "kind": "Pod"}
-        pod["metadata"] = {**pod["metadata"], "name": "tried", "namespace": namespace}
-        kubectl.within(namespace)("create", "-f", "-", "--dry-run=server", stdin=json.dumps(pod))
-    except KubectlError as error:
-        return str(error)
-    finally:
-        kubectl("delete", "namespace", namespace, "--wait=false")
-    return ""
-
-
-@pytest.mark.parametrize("component", ["operator", "test"])
-def test_a_namespace_of_pod_security_restricted_takes_the_operator_and_the_test(
-    control_plane: ControlPlane, helm: Path, component: str
-) -> None:
-    assert _pod_refusal(control_plane.kubectl, helm, "restricted", component) == ""
+@pytest.fixture(scope="module")
+def levels(control_plane: ControlPlane, helm: Path) -> Iterator[dict[str, Kubectl]]:
+    """Give kubectl by level of Pod Security, in a namespace of it that has the ServiceAccounts."""
+    names = {level: f"{level}-{secrets.token_hex(2)}" for level in ("restricted", "baseline")}
+    kubectl = control_plane.kubectl
+    kubectl.apply([_namespace(name, level) for level, name in names.items()])
+    accounts = [one for one in render_chart(helm) if one["kind"] == "ServiceAccount"]
+    for one in accounts:
+        del one["metadata"]["namespace"]
+    made = {level: kubectl.within(name) for level, name in names.items()}
+    for within in made.values():
+        within.apply(accounts)
+    yield made
+    kubectl("delete", "namespace", *names.values(), "--wait=false")
 
 
 @pytest.mark.parametrize(
     ("component", "level", "values", "because"),
     [
+        ("operator", "restricted", [], ""),
+        ("test", "restricted", [], ""),
         # VPP's sockets are on the node, so an agent has a folder of it.
         ("agent", "baseline", [], "hostPath"),
-        ("operator", "baseline", ["--set=operator.rawSockets=true"], ""),
-        ("operator", "restricted", ["--set=operator.rawSockets=true"], "NET_RAW"),
+        ("operator", "baseline", ["--set=operator.rawSockets=true"], "NET_RAW"),
         ("operator", "baseline", ["--set=operator.hostNetwork=true"], "hostNetwork"),
     ],
 )
-def test_what_asks_for_more_is_refused_and_why(
-    control_plane: ControlPlane,
+def test_a_namespace_of_pod_security_restricted_takes_what_asks_for_nothing_more(
+    levels: dict[str, Kubectl],
     helm: Path,
     component: str,
     level: str,
     values: list[str],
     because: str,
 ) -> None:
-    refusal = _pod_refusal(control_plane.kubectl, helm, level, component, *values)
+    pod = pods_of(render_chart(helm, *values))[component]
+    metadata = {"name": "tried", "labels": pod["metadata"]["labels"]}
+    tried = {"apiVersion": "v1", "kind": "Pod", **pod, "metadata": metadata}
+    try:
+        levels[level]("create", "-f", "-", "--dry-run=server", stdin=json.dumps(tried))
+        refusal = ""
+    except KubectlError as refused:
+        refusal = str(refused)
+    assert bool(refusal) == bool(because), refusal
     assert because in refusal
-    assert bool(refusal) == bool(because)
 
 
 # --- one release's alone ----------------------------------------------------------------------
@@ -255,7 +254,9 @@ WRITE = {"create", "update", "patch", "delete", "deletecollection"}
 USERS = ("frontends", "backends", "healthchecks")
 
 
-@pytest.mark.parametrize(("role", "verbs"), [("view", READ), ("edit", READ | WRITE), ("admin", READ | WRITE)])
+@pytest.mark.parametrize(
+    ("role", "verbs"), [("view", READ), ("edit", READ | WRITE), ("admin", READ | WRITE)]
+)
 def test_who_may_view_or_edit_a_namespace_may_do_that_with_what_is_served_from_it(
     helm: Path, role: str, verbs: set[str]
 ) -> None:

@@ -1,7 +1,6 @@
 """`vpplb verify-install`: make a Frontend, see it in every node's VPP, remove it (`helm test`)."""
 
 import asyncio
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -110,16 +109,17 @@ async def try_frontend(client: KubeClient, trial: InstallTrial) -> str:
 
 
 async def _remove(client: KubeClient, trial: InstallTrial) -> None:
-    for kind in reversed(trial.make_objects()):
+    for kind in (ObjectKind.FRONTEND, ObjectKind.BACKEND):
         with suppress(NotFound):
             await client.delete_object(kind, trial.key)
 
 
 async def _wait_programmed(client: KubeClient, trial: InstallTrial) -> str:
-    start = time.monotonic()
+    loop = asyncio.get_running_loop()
+    start = loop.time()
     while True:
         raw = await client.get_object(ObjectKind.FRONTEND, trial.key)
-        after = time.monotonic() - start
+        after = loop.time() - start
         if not (lack := _find_lack(raw)):
             nodes = read_status(raw, FrontendStatus).nodes
             where = nodes.summary if nodes else "all"
