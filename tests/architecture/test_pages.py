@@ -20,6 +20,7 @@ NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 BLOCKS = [block for page in PAGES for block in list_blocks(page)]
 EVERYTHING = AddressAllowances(loopback=True, nat=True)
 ELSEWHERE = {
+    "files": "tests/unit/cli/test_manifest_import.py",
     "install": "tests/integration/test_compiled_probers.py",
     "kind": "tests/e2e/test_in_cluster.py",
 }
