@@ -33,7 +33,7 @@ from lab.nginx import Nginx
 from lab.processes import Program, free_port
 from lab.servers import CountingHttpServer
 from vpplb.kube.api_types import KubeError
-from vpplb.kube.client import KubeClient
+from vpplb.kube.client import KubeClient, UserClient
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.simulator.server import RecordedCall, VppSimulator
 
@@ -43,11 +43,14 @@ FRONTENDS = int(os.environ.get("VPPLB_BENCH_DOOMED", "100"))
 """That lose all their ten backends at one moment; as many lose none."""
 CLIENTS = int(os.environ.get("VPPLB_BENCH_CLIENTS", "50"))
 """Clients that load the API server, each with lists and writes one after the other."""
+OUTAGE = float(os.environ.get("VPPLB_BENCH_OUTAGE", "60"))
+"""Seconds without the API server, with a failure or a failover of the pool all the time."""
 LOAD = "--load"
 """With a kubeconfig behind it: be these clients, until killed."""
 NAMESPACE = "bench-failover"
 NODE = "bench"
 SERVERS = 3
+"""Of the first pool; there is one more, of the second."""
 VPPLB = Path(sys.executable).parent / "vpplb"
 
 missed: list[str] = []
@@ -96,6 +99,17 @@ class Programs:
                     name = str(told["backend"]).partition("/")[2]
                     found[name] = datetime.fromisoformat(told["at"]).timestamp()
         return found
+
+    async def wait_detected(self, names: Sequence[str], since: float) -> list[float]:
+        """Return when backends were found down after `since`, once the log has it of all.
+
+        A line is written after the decision is on its way.
+        """
+        while True:
+            found = [self.detected().get(name, 0.0) for name in names]
+            if min(found) >= since:
+                return found
+            await asyncio.sleep(0.02)
 
 
 @contextmanager
@@ -155,10 +169,7 @@ async def kills(
         before = time.time()
         server.stop()
         died.append((name, await vpp.wait(server.address, 0, since=before)))
-        # The line is written after the decision is on its way.
-        while (found := running.detected().get(name, 0.0)) < before:  # noqa: ASYNC110 (a file)
-            await asyncio.sleep(0.02)
-        detected.append(found)
+        detected += await running.wait_detected([name], before)
         server.start()
     return [at - found for (_, at), found in zip(died, detected, strict=True)]
 
@@ -176,6 +187,35 @@ async def patches(client: KubeClient, vpp: RecordedVpp, address: str) -> list[fl
     await client.patch_object(
         ObjectKind.FRONTEND, ObjectKey(NAMESPACE, "web"), {"spec": {"pools": pools(100)}}
     )
+    return took
+
+
+async def bare_patches(plane: ControlPlane) -> list[float]:
+    """Patch as `patches` does; return the seconds until a bare watch has it: no road is shorter."""
+    took: list[float] = []
+    key, seen = ObjectKey(NAMESPACE, "web"), asyncio.Event()
+    newest: dict[str, float] = {}
+    async with await UserClient.from_config(plane.kubeconfig) as client:
+        listing = await client.list_objects(ObjectKind.FRONTEND, NAMESPACE)
+
+        async def watch() -> None:
+            version = listing.resource_version
+            async for event in client.watch_objects(ObjectKind.FRONTEND, NAMESPACE, version):
+                newest[event.object["metadata"]["resourceVersion"]] = time.time()
+                seen.set()
+
+        watching = asyncio.create_task(watch())
+        for number in range(PATCHES):
+            began = time.time()
+            spec = {"spec": {"pools": pools(40 + number % 50)}}
+            patched = await client.patch_object(ObjectKind.FRONTEND, key, spec)
+            while (version := patched["metadata"]["resourceVersion"]) not in newest:
+                seen.clear()
+                await seen.wait()
+            took.append(newest[version] - began)
+            await asyncio.sleep(0.1)
+        watching.cancel()
+        await client.patch_object(ObjectKind.FRONTEND, key, {"spec": {"pools": pools(100)}})
     return took
 
 
@@ -209,17 +249,62 @@ async def load(kubeconfig: str) -> None:
         await asyncio.gather(*(work(client, number) for number in range(CLIENTS)))
 
 
+async def outage(
+    plane: ControlPlane, running: Programs, vpp: RecordedVpp, servers: list[CountingHttpServer]
+) -> None:
+    """Measure failures and failovers of the pool in an outage, and how statuses become true."""
+    *first, spare = servers
+    took: list[float] = []
+    failovers: list[float] = []
+    with plane.stopped():
+        until = time.monotonic() + OUTAGE
+        while time.monotonic() < until:
+            took += await kills(running, vpp, first, SERVERS)
+            before = time.time()
+            for server in first:
+                server.stop()
+            given = await vpp.wait(spare.address, 100, since=before)
+            names = [f"server{number}" for number in range(SERVERS)]
+            failovers.append(given - max(await running.wait_detected(names, before)))
+            for server in first:
+                server.start()
+            await vpp.wait(spare.address, 0, since=given)
+        first[0].stop()
+        await vpp.wait(first[0].address, 0)
+    back = time.monotonic()
+    show(f"{OUTAGE:.0f} s without the API server", took, {50: 2.0, 99: 5.0})
+    show("the same, the second pool takes over", failovers, {})
+    within = plane.kubectl.within(NAMESPACE)
+    truth = ["down"] + ["up"] * SERVERS
+    while True:
+        states = [within.get("vbe", f"server{n}")["status"]["state"] for n in range(SERVERS + 1)]
+        if states == truth:
+            break
+        await asyncio.sleep(0.1)
+    seconds = time.monotonic() - back
+    print(f"  the API server is back: statuses are true after {seconds:.1f} s   (wanted: 10 s)")
+    if seconds > 10:
+        missed.append("statuses after an outage")
+    first[0].start()
+    await vpp.wait(first[0].address, 100)
+
+
 def pools(weight: int) -> list[dict[str, object]]:
     """Return the pools of the frontend `web`, with this weight for its first backend."""
     weights = [weight] + [100] * (SERVERS - 1)
     backends = [{"name": f"server{n}", "weight": one} for n, one in enumerate(weights)]
-    return [{"name": "main", "backends": backends}]
+    return [
+        {"name": "main", "backends": backends},
+        {"name": "spare", "backends": [{"name": f"server{SERVERS}", "weight": 100}]},
+    ]
 
 
 async def one_frontend(plane: ControlPlane, client: KubeClient, folder: Path) -> None:
     """Measure single failures and edits of one frontend, checked each 100 ms."""
     port = free_port()
-    servers = [CountingHttpServer(address=f"127.78.0.{i + 1}", port=port) for i in range(SERVERS)]
+    servers = [
+        CountingHttpServer(address=f"127.78.0.{i + 1}", port=port) for i in range(SERVERS + 1)
+    ]
     check = {"type": "HTTP", "port": port, "interval": "100ms", "timeout": "90ms"}
     made = [manifest("HealthCheck", "http", {**check, "rise": 1, "fall": 1}, namespace=NAMESPACE)]
     for number, server in enumerate(servers):
@@ -231,6 +316,7 @@ async def one_frontend(plane: ControlPlane, client: KubeClient, folder: Path) ->
     plane.kubectl.within(NAMESPACE).apply(made)
     figure = {50: 2.0, 99: 5.0}
     print(f"a server's death to weight 0 in VPP, beyond detection; {KILLS} kills")
+    show("no road: patch of a weight to a bare watch", await bare_patches(plane), {})
     for name, args in (("status road", ["--no-direct"]), ("direct road", [])):
         vpp = RecordedVpp(folder / f"{name.split()[0]}.sock")
         await vpp.simulator.start()
@@ -247,6 +333,7 @@ async def one_frontend(plane: ControlPlane, client: KubeClient, folder: Path) ->
                 with plane.stopped():
                     took = await kills(running, vpp, servers, KILLS)
                 show(f"{name}, API server stopped", took, figure)
+                await outage(plane, running, vpp, servers)
         await vpp.simulator.stop()
     for server in servers:
         server.stop()

@@ -1,5 +1,7 @@
 """The connection of an agent without a network: what is sent is kept, as messages."""
 
+from collections import OrderedDict
+
 from vpplb.direct.agent_connection import AgentConnection, AgentHandler
 from vpplb.direct.messages import (
     DecisionBatch,
@@ -18,7 +20,7 @@ class FakeAgentConnection(AgentConnection):
         self.node, self.stalled = node, False
         self._handler = handler
         self._role: bytes | None = None
-        self._due: dict[ObjectKey, None] = {}
+        self._due = OrderedDict[ObjectKey, None]()
         self._begins = False
         self._sent: list[Message] = []
 

@@ -13,6 +13,8 @@ from vpplb.plan.desired import FrontendView
 from vpplb.reconcile.reconciler import Reconciler
 from vpplb.resources.statuses import frontend_dataplane
 
+LATEST_OBSERVED = 60.0
+"""Seconds after a decision in which a node that has it counts: later it has come back to it."""
 MOST_GONE = 1000
 """Frontends of which it is kept that they were deleted; the oldest are forgotten first."""
 
@@ -130,7 +132,9 @@ class DecisionRecords:
         if record.revision != revision:
             self._renew_order(record)
         elif record.since is not None:
-            self._observe(road, asyncio.get_running_loop().time() - record.since)
+            took = asyncio.get_running_loop().time() - record.since
+            if took <= LATEST_OBSERVED:
+                self._observe(road, took)
 
     def _put_view(self, key: ObjectKey, view: FrontendView, now: float) -> DecisionRecord | None:
         stored = self._objects.get(ObjectKind.FRONTEND, key)

@@ -83,6 +83,9 @@ class DirectPublisher:
         self._leaving: dict[ObjectKey, bool] = {}
         """The frontends that nodes were sent which shall not carry them, and what `holding` was."""
         self._news = asyncio.Event()
+        self._behind: dict[str, None] = {}
+        """The nodes that are still to be sent the state of this term, one after the other."""
+        self._begins = asyncio.Event()
         self._raised_at = -RAISE_EVERY
 
     # --- who leads ---------------------------------------------------------------------------
@@ -114,11 +117,15 @@ class DirectPublisher:
         if begins and leads:
             differing = self._nodes.find_differing(self._records.list_revisions())
             self._records.renew_contradicted(differing)
+        said = dump_role(role)
         for agent in self._agents.values():
-            agent.connection.set_role(dump_role(role))
-            if begins:
-                self._begin_state(agent)
+            agent.connection.set_role(said)
+            if begins and not leads:
+                agent.connection.drop_state()
             agent.connection.flush()
+        if begins:
+            self._behind = dict.fromkeys(self._agents if leads else ())
+            self._begins.set()
 
     # --- what is decided ---------------------------------------------------------------------
 
@@ -191,6 +198,7 @@ class DirectPublisher:
         node = connection.node
         agent = _ConnectedAgent(connection, self._nodes.labels_of(node))
         self._agents[node] = agent
+        self._behind.pop(node, None)
         self._reached.clear()
         self._nodes.set_connected(node, True)
         connection.set_role(dump_role(self._role))
@@ -199,6 +207,7 @@ class DirectPublisher:
 
     def on_disconnect(self, connection: AgentConnection) -> None:
         del self._agents[connection.node]
+        self._behind.pop(connection.node, None)
         self._reached.clear()
         self._nodes.set_connected(connection.node, False)
 
@@ -287,7 +296,23 @@ class DirectPublisher:
                 self._news.set()
 
     async def run(self) -> None:
-        """Tell nodes when they may let go, until cancelled."""
+        """Send whole states when a term begins, and tell nodes when they may let go."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._send_states())
+            group.create_task(self._release_nodes())
+
+    async def _send_states(self) -> None:
+        """Begin the state of one node a turn: what is decided meanwhile goes to all at once."""
+        while True:
+            await self._begins.wait()
+            self._begins.clear()
+            while self._behind:
+                agent = self._agents[self._behind.popitem()[0]]
+                self._begin_state(agent)
+                agent.connection.flush()
+                await asyncio.sleep(0)
+
+    async def _release_nodes(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
             await self._news.wait()
@@ -299,16 +324,19 @@ class DirectPublisher:
             await asyncio.sleep(9 * (loop.time() - began))
 
     def _tell_holding(self) -> None:
+        news: dict[str, AgentConnection] = {}
         for key, held in list(self._leaving.items()):
             record = self._records.get(key)
             leaving = self._nodes.list_leaving(key, record.selector) if record else []
-            told = [self._agents[name].connection for name in leaving if name in self._agents]
+            told = {name: self._agents[name].connection for name in leaving if name in self._agents}
             if record is None or not told:
                 del self._leaving[key]
                 continue
             holding = self._is_holding(record)
             if holding != held:
                 self._leaving[key] = holding
-                for connection in told:
+                for connection in told.values():
                     connection.add_due(key)
-                    connection.flush()
+                news |= told
+        for connection in news.values():
+            connection.flush()

@@ -97,6 +97,11 @@ class DirectService:
         )
         self._on_operators((own,))
         log.info("agents are served at %s", own.address)
+        if local.startswith(("127.", "[::1]")):
+            log.warning(
+                "agents of other hosts cannot reach %s: name by --direct-advertise where they can",
+                own.address,
+            )
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -144,5 +149,6 @@ async def find_local_host(server: str) -> str:
         return parse_advertised(f"{local}:1").removesuffix(":1")
     except (OSError, ValueError) as error:
         raise ConfigError(
-            f"--direct-advertise is needed: no address of this host reaches {server} ({error})"
+            f"no address of this host reaches {server} ({error}): say by --direct-advertise where"
+            " agents reach this operator, or do without them by --no-direct"
         ) from error

@@ -8,6 +8,7 @@ in the tick in which it is decided.
 
 import asyncio
 import struct
+from collections import OrderedDict
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Protocol
@@ -72,7 +73,7 @@ class AgentConnection:
         self._transport, self._protocol = request.transport, request.protocol
         self._websocket, self._writer, self._handler = websocket, writer, handler
         self._role: bytes | None = None
-        self._due: dict[ObjectKey, None] = {}
+        self._due = OrderedDict[ObjectKey, None]()  # what has waited for longest goes first
         self._begins = False
         self._draining: asyncio.Task[None] | None = None
         # Writing is paused while anything waits that the kernel has no room for: see `flush`.
@@ -86,11 +87,11 @@ class AgentConnection:
 
     def begin_state(self, keys: Iterable[ObjectKey]) -> None:
         """Have the whole state sent, which is that of these frontends."""
-        self._due, self._begins = dict.fromkeys(keys), True
+        self._due, self._begins = OrderedDict.fromkeys(keys), True
 
     def drop_state(self) -> None:
         """Have no decisions sent any more: this operator does not lead."""
-        self._due, self._begins = {}, False
+        self._due, self._begins = OrderedDict(), False
 
     def add_due(self, key: ObjectKey) -> None:
         """Have what is decided on a frontend sent, once `flush` is called."""
@@ -129,7 +130,7 @@ class AgentConnection:
         texts: list[str] = []
         size = 0
         while self._due and size < BATCH_SIZE:
-            key, _ = self._due.popitem()
+            key, _ = self._due.popitem(last=False)
             text = self._handler.render_entry(self.node, key)
             if text is not None:
                 texts.append(text)

@@ -35,6 +35,7 @@ from vpplb.direct.messages import (
     dump_report,
     load_message,
 )
+from vpplb.direct.operator_directory import is_usable
 from vpplb.model.backoff import backoff_seconds
 
 log = logging.getLogger(__name__)
@@ -304,7 +305,7 @@ class OperatorConnections:
             self._listener.on_leader(leader)
 
     def _set_known(self, operators: Iterable[OperatorAddress]) -> None:
-        usable = dict.fromkeys(filter(_is_usable, operators))
+        usable = dict.fromkeys(filter(is_usable, operators))
         known = list(usable)[:MOST_OPERATORS]
         if set(known) == self._connections.keys():
             return
@@ -320,15 +321,6 @@ _CLOSED = (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSING, aiohttp.WSMsgType
 
 def _leads(role: OperatorRole, leader: ConnectedLeader) -> bool:
     return role.leads and (role.identity, role.term) == (leader.identity, leader.term)
-
-
-def _is_usable(operator: OperatorAddress) -> bool:
-    """Whether an operator can be connected to; what is told of it may be of another version."""
-    host, colon, port = operator.address.rpartition(":")
-    try:
-        return bool(host and colon and int(port)) and len(bytes.fromhex(operator.fingerprint)) == 32
-    except ValueError:
-        return False
 
 
 def _read_token(path: Path) -> str:

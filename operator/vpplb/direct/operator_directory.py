@@ -76,6 +76,15 @@ def parse_address(text: str) -> str:
     return f"{host}:{int(port)}"
 
 
+def is_usable(operator: OperatorAddress) -> bool:
+    """Whether an operator can be connected to; what is told of it may be of another version."""
+    try:
+        parse_address(operator.address)
+    except ValueError:
+        return False
+    return _FINGERPRINT.fullmatch(operator.fingerprint) is not None
+
+
 def _is_entry(name: object) -> bool:
     return isinstance(name, str) and name.startswith(PREFIX)
 
@@ -94,7 +103,7 @@ def _read_entry(text: str) -> tuple[OperatorAddress | None, str]:
         namespace = _read_text(content["namespace"])
     except (ValueError, TypeError, KeyError, RecursionError):
         return None, ""
-    return (operator if _FINGERPRINT.fullmatch(operator.fingerprint) else None), namespace
+    return (operator if is_usable(operator) else None), namespace
 
 
 def _read_text(found: object) -> str:

@@ -23,11 +23,11 @@ from vpplb.resources.schema import Schema, make_cel_rule, make_string_schema, re
 class AddressRange:
     """Networks, and what to say of an address in them."""
 
-    networks: tuple[str, ...]
+    networks: tuple[IPNetwork, ...]
     says: str
 
     def holds_prefix(self, prefix: IPNetwork) -> bool:
-        return any(_is_within(prefix, ip_network(network)) for network in self.networks)
+        return any(_is_within(prefix, network) for network in self.networks)
 
     @property
     def make_cel_rule(self) -> Schema:
@@ -40,23 +40,26 @@ class AddressRange:
 
 
 LOOPBACK = AddressRange(
-    networks=("127.0.0.0/8",),
+    networks=(ip_network("127.0.0.0/8"),),
     says="must not be loopback: it never leaves a host (--allow-loopback allows it for trials)",
 )
 """IPv6 has its loopback among those that VPP takes for IPv4: nothing allows it."""
 
 _RANGES = (
     AddressRange(
-        networks=("0.0.0.0/8", "::/128"), says="must not be unspecified: it names no host"
+        networks=(ip_network("0.0.0.0/8"), ip_network("::/128")),
+        says="must not be unspecified: it names no host",
     ),
     AddressRange(
-        networks=("224.0.0.0/4", "ff00::/8"), says="must not be multicast: it names no one host"
+        networks=(ip_network("224.0.0.0/4"), ip_network("ff00::/8")),
+        says="must not be multicast: it names no one host",
     ),
     AddressRange(
-        networks=("255.255.255.255/32",), says="must not be broadcast: it names no one host"
+        networks=(ip_network("255.255.255.255/32"),),
+        says="must not be broadcast: it names no one host",
     ),
     AddressRange(
-        networks=("169.254.0.0/16", "fe80::/10"),
+        networks=(ip_network("169.254.0.0/16"), ip_network("fe80::/10")),
         says="must not be link-local: nothing says on which of VPP's links",
     ),
 )

@@ -8,8 +8,9 @@ import pytest
 from data.manifests import backend, frontend, health_check, manifest
 from data.objects import key
 from fakes.agent_connection import FakeAgentConnection
+from fakes.agent_handler import FakeAgentHandler
 from in_memory.operator import LocalOperator
-from vpplb.controller.decision_records import DecisionRecord
+from vpplb.controller.decision_records import LATEST_OBSERVED, DecisionRecord
 from vpplb.controller.direct_publisher import RAISE_EVERY, ElectionState
 from vpplb.direct.messages import (
     AgentHello,
@@ -21,7 +22,7 @@ from vpplb.direct.messages import (
 from vpplb.kube.api_types import cluster_key
 from vpplb.kube.leader_rules import LeaderRole
 from vpplb.model.decision_order import LATEST, DecisionOrder
-from vpplb.model.names import ObjectKind
+from vpplb.model.names import ObjectKey, ObjectKind
 
 pytestmark = pytest.mark.looptime
 
@@ -142,12 +143,51 @@ async def test_a_later_term_that_an_agent_has_heard_of_is_outbid(operator: Local
     agent = connect(operator, "n1")
     agent.take()
     operator.core.publisher.on_message(agent, AgentHello(version="1", newest_term=41))
+    await operator.settle()
     role, batch = agent.take()
     assert isinstance(role, OperatorRole)
     assert isinstance(batch, DecisionBatch)
     assert (role.leads, role.term, batch.term, batch.whole) == (True, 42, 42, True)
     operator.core.publisher.on_message(agent, AgentHello(version="1", newest_term=42))
     assert agent.take() == []
+
+
+async def test_a_new_term_is_told_to_all_at_once_and_its_state_to_one_node_a_turn(
+    operator: LocalOperator,
+) -> None:
+    nodes = ("n1", "n2", "n3")
+    await lead(operator, *nodes)
+    agents = [connect(operator, node) for node in nodes]
+    for agent in agents:
+        agent.take()
+    operator.core.publisher.on_message(agents[0], AgentHello(version="1", newest_term=41))
+    for agent in agents:
+        [role] = agent.take()
+        assert isinstance(role, OperatorRole)
+        assert role.term == 42
+    whole: list[int] = []
+    while len(whole) < len(nodes):
+        await asyncio.sleep(0)
+        came = [said for agent in agents for said in agent.take()]
+        assert len(came) <= 1
+        whole += [said.term for said in came if isinstance(said, DecisionBatch) and said.whole]
+    assert whole == [42] * len(nodes)
+
+
+async def test_what_has_waited_for_longest_is_sent_first(operator: LocalOperator) -> None:
+    await lead(operator, "n1")
+    sent = list[ObjectKey]()
+
+    class Handler(FakeAgentHandler):
+        def render_entry(self, node: str, key: ObjectKey) -> str | None:
+            sent.append(key)
+            return "{}"
+
+    agent = FakeAgentConnection("n1", Handler())
+    for name in ("a", "b", "c", "a"):
+        agent.add_due(key(name))
+    agent._take_frame()
+    assert [one.name for one in sent] == ["a", "b", "c"]
 
 
 async def test_no_agent_makes_a_leader_send_everything_again_and_again(
@@ -417,6 +457,20 @@ async def test_how_long_it_took_is_told_by_road(operator: LocalOperator) -> None
     text = operator.registry.render_all().decode()
     for road in ("direct", "status"):
         assert f'vpplb_decision_to_vpp_seconds_count{{road="{road}"}} 1.0' in text
+
+
+async def test_a_node_that_comes_back_to_an_old_decision_tells_of_no_road(
+    operator: LocalOperator,
+) -> None:
+    await lead(operator, "n1")
+    agent = connect(operator, "n1")
+    report(operator, agent, web=revision_of(operator))
+    await asyncio.sleep(LATEST_OBSERVED + 1)
+    gone = ProgrammedReport(connected=False, removed=(WEB,))  # its VPP has restarted
+    operator.core.publisher.on_message(agent, gone)
+    report(operator, agent, web=revision_of(operator))
+    text = operator.registry.render_all().decode()
+    assert 'vpplb_decision_to_vpp_seconds_count{road="direct"} 1.0' in text
 
 
 async def test_it_is_known_whether_all_nodes_hear_of_a_frontend_directly(

@@ -31,12 +31,15 @@ def no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def service(
-    server: FakeApiServer, told: list[tuple[OperatorAddress, ...]], port: int = 0
+    server: FakeApiServer,
+    told: list[tuple[OperatorAddress, ...]],
+    port: int = 0,
+    advertise: str = "192.0.2.1:9443",
 ) -> DirectService:
     return DirectService(
         DirectOptions(
             listen=ListenAddress("127.0.0.1", port),
-            advertise="192.0.2.1:9443",
+            advertise=advertise,
             account=ObjectKey("vpplb", "vpplb-agent"),
         ),
         client=server,
@@ -77,6 +80,18 @@ async def test_an_address_that_is_taken_is_said() -> None:
                 pass
 
 
+async def test_an_address_that_no_other_host_reaches_is_warned_of(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with service(FakeApiServer(), []):
+        pass
+    assert caplog.text.count("cannot reach") == 0
+    monkeypatch.setattr(FakeApiServer, "server_url", "https://127.0.0.1:6443")
+    async with service(FakeApiServer(), [], advertise="") as direct:
+        own = f"127.0.0.1:{direct.server.listen_port}"
+    assert f"agents of other hosts cannot reach {own}" in caplog.text
+
+
 async def test_it_is_not_ready_before_tokens_can_be_verified() -> None:
     async with service(FakeApiServer(), []) as direct:
         assert direct.find_trouble() == "the cluster's keys have not been fetched yet"
@@ -86,5 +101,5 @@ async def test_it_is_not_ready_before_tokens_can_be_verified() -> None:
 async def test_the_address_is_the_one_towards_the_api_server() -> None:
     assert await find_local_host("https://127.0.0.1:6443") == "127.0.0.1"
     assert await find_local_host("https://[::1]:6443") == "[::1]"
-    with pytest.raises(ConfigError, match="--direct-advertise is needed"):
+    with pytest.raises(ConfigError, match=r"no address of this host reaches https://name\.invalid"):
         await find_local_host("https://name.invalid")
