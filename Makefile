@@ -9,9 +9,10 @@ DEV := $(VENV)/.installed-dev
 DOCS := $(VENV)/.installed-docs
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 LOCK := $(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes \
-	--no-emit-index-url --no-header --no-annotate pyproject.toml
-IMAGE ?= vpplb:dev
+	--no-emit-index-url --no-header --no-annotate
 ARGS ?=
+IMAGE ?= vpplb:dev
+VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' operator/vpplb/__init__.py)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -83,6 +84,11 @@ chart: $(RUN) ## Write the chart's values, their schema and their table, from ch
 golden: $(DEV) ## Render the chart anew with the values of tests/data/chart.
 	@PYTHONPATH=tests $(BIN)/python -m cluster.charts
 
+.PHONY: version
+version: ## Write the version of operator/vpplb/__init__.py into the chart, and print it.
+	@sed -i -E 's/^(version|appVersion): .*/\1: $(VERSION)/' charts/vpplb/Chart.yaml
+	@echo '$(VERSION)'
+
 .PHONY: docs
 docs: $(RUN) ## Write the pages that are made from the code: fields, conditions, commands, …
 	@PYTHONPATH=docs $(BIN)/python -m writers docs
@@ -95,19 +101,20 @@ site: $(DOCS) ## Build the documentation into build/site; broken links and ancho
 .PHONY: lock
 lock: $(DEV) ## Lock the newest versions that pyproject.toml allows (ARGS=--upgrade).
 	@$(PIP) install uv
-	@$(LOCK) $(ARGS) -o requirements/run.txt
-	@$(LOCK) $(ARGS) --group dev -o requirements/dev.txt
-	@$(LOCK) --group docs -c requirements/dev.txt -o requirements/docs.txt
+	@$(LOCK) $(ARGS) pyproject.toml -o requirements/run.txt
+	@$(LOCK) $(ARGS) pyproject.toml --group dev -o requirements/dev.txt
+	@$(LOCK) pyproject.toml --group docs -c requirements/dev.txt -o requirements/docs.txt
+	@$(LOCK) $(ARGS) --group image -o requirements/image.txt
 
-.PHONY: wheel
-wheel: $(DEV) ## Build the wheel into dist/.
-	@rm -rf dist
-	@$(BIN)/python -m build --wheel --outdir dist . >/dev/null
-	@ls dist/*.whl
+.PHONY: packages
+packages: $(DEV) ## Build the sdist, and the wheel from it, into dist/.
+	@rm -f dist/*.whl dist/*.tar.gz
+	@$(BIN)/python -m build --outdir dist . >/dev/null
+	@ls dist/*.whl dist/*.tar.gz
 
 .PHONY: compiled-wheel
 compiled-wheel: $(DEV) ## Build a wheel for this machine with probing compiled; needs a C compiler.
-	@rm -rf dist
+	@rm -f dist/*.whl
 	@HATCH_BUILD_HOOK_ENABLE_CUSTOM=true $(BIN)/python -m build --wheel --outdir dist . >/dev/null
 	@ls dist/*.whl
 

@@ -7,6 +7,5 @@ VPP), then the adapters `probers`, `vpp`, `kube`, `files`, `telemetry` and `simu
 docs/architecture.md explains why.
 """
 
-from importlib.metadata import version
-
-__version__ = version("vpplb")
+__version__ = "0.1.0"
+"""The one place for the version: packages take it from here, `make version` tells the chart."""

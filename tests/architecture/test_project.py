@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 import pytest
 
+import vpplb
 from vpplb.cli.main import cli
 
 ROOT = Path(__file__).parents[2]
@@ -45,6 +46,15 @@ def _code(file: Path) -> str:
     if file.suffix != ".md":
         return re.sub(r"#.*", "", text)
     return "\n".join(re.findall(r"```.*?```|`[^`\n]+`", text, re.S))
+
+
+def test_the_chart_has_the_programs_version() -> None:
+    chart = (ROOT / "charts" / "vpplb" / "Chart.yaml").read_text()
+    assert re.fullmatch(r"\d+\.\d+\.\d+", vpplb.__version__), "charts know no other versions"
+    versions = re.findall(r"^(version|appVersion): \"?([^\"\n]*)", chart, re.M)
+    assert versions == [("version", vpplb.__version__), ("appVersion", vpplb.__version__)], (
+        "run `make version`"
+    )
 
 
 def _options(command: str) -> list[click.Option]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+import vpplb
 from vpplb.cli.options import check_address, env_option
 from vpplb.cli.service_runner import run_service
 from vpplb.cli.terminal import CommandError, exit_on_findings
@@ -30,11 +31,11 @@ LINES = 14
 _COLOURS = {"up": "green", "down": "red", "unknown": "yellow", "paused": "blue"}
 
 
-@click.command(short_help="Watch the main job live: probes, a failover, what VPP is told.")
+@click.command(short_help="Watch the main job live: probes, failovers, what VPP is told.")
 @click.argument(
     "folder",
     metavar="[DIR]",
-    default="examples/quickstart",
+    default=Path(vpplb.__file__).with_name("examples") / "quickstart",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
 )
 @env_option(
@@ -49,12 +50,13 @@ _COLOURS = {"up": "green", "down": "red", "unknown": "yellow", "paused": "blue"}
     callback=check_address,
     help="Where to serve metrics and the dashboard; empty: nowhere.",
 )
-@click.option("--once", is_flag=True, help="End after the failover, with exit 0 if all went well.")
+@click.option("--once", is_flag=True, help="End after the failovers, with exit 0 if all went well.")
 def demo_command(folder: Path, vpp_api_socket: Path | None, http_address: str, once: bool) -> None:
     """Run the manifests in DIR against small web servers started for them, and show it live.
 
-    A server is taken down after a few seconds and brought back, so that you see a failover.
-    VPP is a simulator unless one runs on this machine. Ctrl-C ends it.
+    DIR is the quickstart example if not given. After a few seconds a server is taken down, then
+    the others of its pool, then all come back: you see how the rest share the load, and how the
+    standby pool takes over. VPP is a simulator unless one runs on this machine. Ctrl-C ends it.
     """
     from vpplb.standalone.demo import DemoFailed, FailoverDemo
 

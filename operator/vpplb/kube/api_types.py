@@ -1,6 +1,6 @@
 """What is spoken of with the API server: where each kind is, objects as JSON, and what goes wrong.
 
-The HTTP library's and the Kubernetes package's errors end in this package: whoever calls it sees
+The HTTP library's errors end in this package: whoever calls it sees
 only those that stand here, with the original chained.
 """
 

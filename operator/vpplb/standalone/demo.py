@@ -1,15 +1,20 @@
 """The main job on one machine: real servers, real probes, and a VPP that may be simulated.
 
-A server is taken down after a few seconds and brought back, so that a failover can be watched.
-Everything is real but, where no VPP runs, VPP.
+A server is taken down after a few seconds, then all others of its pool, so that one can watch how
+the rest share the load and how the next pool takes over. Everything is real but, where no VPP
+runs, VPP.
 """
 
 import asyncio
+import socket
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from socketserver import TCPServer
+from typing import NamedTuple
 
 from vpplb.files.manifests import BadManifests, load_manifests
 from vpplb.model.check import HttpProbe
@@ -21,6 +26,7 @@ from vpplb.resources.allowances import AddressAllowances
 from vpplb.simulator.server import VppSimulator
 from vpplb.standalone.app import StandaloneApp, StandaloneOptions
 from vpplb.sync.ports import CallOutcome, VppInfo
+from vpplb.telemetry.listen_address import ListenAddress
 from vpplb.vpp.lb import PapiLoadBalancer
 
 WATCH = 4.0
@@ -53,20 +59,36 @@ class _HealthyHandler(BaseHTTPRequestHandler):
 class _QuietServer(ThreadingHTTPServer):
     daemon_threads = True
 
+    def server_bind(self) -> None:
+        """Bind without asking DNS for the host's name, which may take seconds."""
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
+
     def handle_error(self, request: object, client_address: object) -> None:
         """Take a probe's hanging up for what it is: the end of the request."""
 
 
-class WebServer:
-    """A web server that answers 200 to everything, until it is stopped."""
+class _QuietServer6(_QuietServer):
+    address_family = socket.AF_INET6
 
-    def __init__(self, address: str, port: int) -> None:
-        self._where = (address, port)
+
+class WebServer:
+    """A web server that answers 200 to everything, until it is stopped. IPv4 and IPv6."""
+
+    def __init__(self, where: ListenAddress) -> None:
+        self._where = where
         self._server: _QuietServer | None = None
 
     def start(self) -> None:
-        """Listen; OSError when the port is taken."""
-        self._server = _QuietServer(self._where, _HealthyHandler)
+        """Listen; DemoFailed when it cannot, such as when the port is taken."""
+        try:
+            kind = _QuietServer6 if ":" in str(self._where.host) else _QuietServer
+            self._server = kind((self._where.host or "", self._where.port), _HealthyHandler)
+        except OSError as error:
+            why = error.strerror or error
+            raise DemoFailed(
+                f"a web server of the demo cannot listen on {self._where}: {why}"
+            ) from error
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
     def stop(self) -> None:
@@ -93,6 +115,14 @@ class OverheardLoadBalancer(PapiLoadBalancer):
             where = "" if isinstance(op, SetConf) else f"{op.vip}: "
             self._tell(f"VPP ← {where}{op_text(op)}")
         return await super().apply_ops(ops)
+
+
+class _PoolWithStandby(NamedTuple):
+    """A pool that serves, its backends but the victim, and whose it is."""
+
+    frontend: ObjectKey
+    name: str
+    others: tuple[ObjectKey, ...]
 
 
 class FailoverDemo:
@@ -130,10 +160,10 @@ class FailoverDemo:
         )
 
     async def run(self, stop: asyncio.Event, *, once: bool) -> None:
-        """Play the failover; then end if `once`, else go on until `stop` is set.
+        """Play both failovers; then end if `once`, else go on until `stop` is set.
 
-        DemoFailed when a step does not happen in time or there is nothing to play with, OSError
-        when a port is taken.
+        DemoFailed when a step does not happen in time, a port is taken, or there is nothing to
+        play with.
         """
         if not self._servers:
             raise DemoFailed("no backend of the manifests is checked by HTTP")
@@ -146,7 +176,7 @@ class FailoverDemo:
                 server.start()
                 stack.callback(server.stop)
             running = asyncio.create_task(self.standalone.run(stop))
-            playing = asyncio.create_task(self._play_failover(stop))
+            playing = asyncio.create_task(self._play_failovers())
             await asyncio.wait({running, playing}, return_when=asyncio.FIRST_COMPLETED)
             if once or (playing.done() and playing.exception()):
                 stop.set()
@@ -156,34 +186,67 @@ class FailoverDemo:
             if playing.done() and not playing.cancelled():
                 playing.result()
 
-    async def _play_failover(self, stop: asyncio.Event) -> None:
-        victim, server = next(iter(self._servers.items()))
-        await self._wait_until(
-            "all backends are up",
-            lambda: all(self._backend_state(one) is HealthState.UP for one in self._servers),
-        )
+    async def _play_failovers(self) -> None:
+        victim = next(iter(self._servers))
+        await self._wait_until("all backends are up", lambda: self._all_are_up(self._servers))
         await asyncio.sleep(WATCH)
         self._tell(f"*** the server of {victim.name} is taken down")
-        server.stop()
-        await self._wait_until(
-            f"{victim.name} has weight 0 in VPP",
-            lambda: (
-                self._backend_state(victim) is HealthState.DOWN
-                and self._weights_in_vpp(victim) == {0}
-            ),
-        )
+        await self._take_down([victim])
+        pool = self._find_pool_with_standby(victim)
+        if pool is not None:
+            await asyncio.sleep(WATCH)
+            await self._fail_over(pool)
         await asyncio.sleep(WATCH)
-        self._tell(f"*** the server of {victim.name} is back")
-        server.start()
+        down = [victim, *(pool.others if pool else ())]
+        self._tell(f"*** back again: {_join_names(down)}")
+        for backend in down:
+            self._servers[backend].start()
         await self._wait_until(
-            f"{victim.name} has its weight again in VPP",
+            f"{_join_names(down)} with weight in VPP again",
             lambda: (
-                self._backend_state(victim) is HealthState.UP
-                and self._weights_in_vpp(victim) != {0}
+                self._all_are_up(down) and all(self._weights_in_vpp(one) != {0} for one in down)
             ),
         )
         await asyncio.sleep(SHARES_EVERY)
         self._tell("*** that was the failover")
+
+    async def _take_down(self, backends: Sequence[ObjectKey]) -> None:
+        for backend in backends:
+            self._servers[backend].stop()
+        for backend in backends:
+            await self._wait_until(
+                f"{backend.name} has weight 0 in VPP", partial(self._is_out, backend)
+            )
+
+    async def _fail_over(self, pool: "_PoolWithStandby") -> None:
+        """Take down what still serves of the pool; return when the next pool serves."""
+        self._tell(f"*** so are the others of pool {pool.name}: {_join_names(pool.others)}")
+        await self._take_down(pool.others)
+        await self._wait_until(
+            f"the pool after {pool.name} serves {pool.frontend.name}",
+            lambda: self._active_pool(pool.frontend) not in ("", pool.name),
+        )
+        self._tell(f"*** pool {self._active_pool(pool.frontend)} serves {pool.frontend.name}")
+
+    def _find_pool_with_standby(self, victim: ObjectKey) -> "_PoolWithStandby | None":
+        """Find the pool that serves with the victim, where another pool could follow it."""
+        for key, view in sorted(self.standalone.reconciler.views.items()):
+            members = [one.member for one in view.decision.members]
+            pool = view.decision.active_pool
+            mates = {one.backend for one in members if one.pool == pool}
+            after = {one.backend for one in members if one.pool != pool and one.weight} - mates
+            if victim in mates and mates <= set(self._servers) and after & set(self._servers):
+                return _PoolWithStandby(key, pool, tuple(sorted(mates - {victim})))
+        return None
+
+    def _active_pool(self, frontend: ObjectKey) -> str:
+        return self.standalone.reconciler.views[frontend].decision.active_pool
+
+    def _all_are_up(self, backends: Iterable[ObjectKey]) -> bool:
+        return all(self._backend_state(one) is HealthState.UP for one in backends)
+
+    def _is_out(self, backend: ObjectKey) -> bool:
+        return not self._all_are_up([backend]) and self._weights_in_vpp(backend) == {0}
 
     def _backend_state(self, backend: ObjectKey) -> HealthState:
         return self.standalone.reconciler.get_health(backend).state
@@ -206,6 +269,10 @@ class FailoverDemo:
         self._tell(f"{transition.backend.name} {change} ({transition.code} {transition.detail})")
 
 
+def _join_names(backends: Iterable[ObjectKey]) -> str:
+    return ", ".join(one.name for one in backends)
+
+
 def _make_servers(folder: Path) -> dict[ObjectKey, WebServer]:
     """Make a server for each backend of the folder that is checked by HTTP."""
     loaded = load_manifests([folder], _ALLOWED)
@@ -215,5 +282,5 @@ def _make_servers(folder: Path) -> dict[ObjectKey, WebServer]:
     for key, backend in sorted(loaded.backends.items()):
         check = loaded.health_checks.get(backend.health_check) if backend.health_check else None
         if check is not None and isinstance(check.probe, HttpProbe) and not check.probe.tls:
-            servers[key] = WebServer(str(backend.address), check.probe.port)
+            servers[key] = WebServer(ListenAddress(str(backend.address), check.probe.port))
     return servers

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -162,6 +163,24 @@ def test_no_cluster_is_one_line_and_exit_1(tmp_path: Path) -> None:
     result = call("operator", KUBECONFIG=str(tmp_path / "none"), KUBERNETES_SERVICE_HOST="")
     assert result.exit_code == 1
     assert result.stderr.splitlines()[-1].startswith("Error: no usable cluster configuration")
+
+
+def test_a_demo_whose_port_is_taken_says_which() -> None:
+    with socket.create_server(("127.0.10.1", 8081)):
+        result = call("demo")
+    assert result.exit_code == 1
+    assert result.stderr == (
+        "Error: a web server of the demo cannot listen on 127.0.10.1:8081: Address already in use\n"
+    )
+
+
+def test_a_demo_whose_http_address_is_taken_says_which() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        result = call("demo", "--http-address", address)
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"Error: cannot listen on {address}: ")
+    assert "address already in use" in result.stderr
 
 
 def test_a_demo_without_anything_to_show_says_so(tmp_path: Path) -> None:
