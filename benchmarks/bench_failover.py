@@ -25,6 +25,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from aiohttp import ClientTimeout
+
 from cluster.control_plane import SYSTEM_NAMESPACE, ControlPlane, control_plane
 from cluster.fleet import Fleet, create
 from cluster.stage import direct_token, electing, make_node
@@ -32,8 +34,9 @@ from data.manifests import manifest
 from lab.nginx import Nginx
 from lab.processes import Program, free_port
 from lab.servers import CountingHttpServer
-from vpplb.kube.api_types import KubeError
-from vpplb.kube.client import KubeClient, UserClient
+from vpplb.kube.api_types import RESOURCES, KubeError
+from vpplb.kube.client import KubeClient, open_session
+from vpplb.kube.cluster_access import load_access
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.simulator.server import RecordedCall, VppSimulator
 
@@ -195,14 +198,18 @@ async def bare_patches(plane: ControlPlane) -> list[float]:
     took: list[float] = []
     key, seen = ObjectKey(NAMESPACE, "web"), asyncio.Event()
     newest: dict[str, float] = {}
-    async with await UserClient.from_config(plane.kubeconfig) as client:
+    access = await load_access(plane.kubeconfig)
+    async with KubeClient(access) as client, open_session(access) as session:
         listing = await client.list_objects(ObjectKind.FRONTEND, NAMESPACE)
 
         async def watch() -> None:
-            version = listing.resource_version
-            async for event in client.watch_objects(ObjectKind.FRONTEND, NAMESPACE, version):
-                newest[event.object["metadata"]["resourceVersion"]] = time.time()
-                seen.set()
+            path = RESOURCES[ObjectKind.FRONTEND].collection_path(NAMESPACE)
+            query = {"watch": "1", "resourceVersion": listing.resource_version}
+            unlimited = ClientTimeout(total=None)
+            async with session.get(access.server + path, params=query, timeout=unlimited) as told:
+                async for line in told.content:
+                    newest[json.loads(line)["object"]["metadata"]["resourceVersion"]] = time.time()
+                    seen.set()
 
         watching = asyncio.create_task(watch())
         for number in range(PATCHES):

@@ -7,6 +7,7 @@ import click
 
 from vpplb.cli.kubectl.main import cli as plugin
 from vpplb.cli.main import cli as program
+from vpplb.cli.verbs.door import REFERENCE, find_door
 
 INTRODUCTION = """\
 # Commands and flags
@@ -24,23 +25,31 @@ def render_page() -> str:
     return "\n".join([*lines, *_describe_group(plugin, "kubectl vpplb")])
 
 
-def _describe_group(group: click.Group, called: str) -> Iterator[str]:
-    context = click.Context(group, info_name=called)
+def _describe_group(
+    group: click.Group, called: str, parent: click.Context | None = None
+) -> Iterator[str]:
+    context = click.Context(group, parent=parent, info_name=called, **group.context_settings)
     for name in group.list_commands(context):
         command = group.get_command(context, name)
         assert command is not None
         if isinstance(command, click.Group):
-            yield from _describe_group(command, f"{called} {name}")
+            yield from _describe_group(command, f"{called} {name}", context)
         else:
-            yield from _describe_command(command, f"{called} {name}")
+            yield from _describe_command(command, f"{called} {name}", context)
 
 
-def _describe_command(command: click.Command, called: str) -> Iterator[str]:
-    context = click.Context(command, info_name=called)
+def _describe_command(command: click.Command, called: str, parent: click.Context) -> Iterator[str]:
+    context = click.Context(command, parent=parent, info_name=called)
     yield f"## {called}\n"
     yield f"```text\n{' '.join([called, *command.collect_usage_pieces(context)])}\n```\n"
-    yield from _format_help(command.help or "")
-    options = [one for one in command.params if isinstance(one, click.Option) and not one.hidden]
+    door = find_door(context)
+    text = command.help or ""
+    yield from _format_help(text.replace(REFERENCE, door.program) if door else text)
+    options = [
+        one
+        for one in command.get_params(context)
+        if isinstance(one, click.Option) and not one.hidden and one.name != "help"
+    ]
     if options:
         yield "| flag | environment | default | |"
         yield "| --- | --- | --- | --- |"

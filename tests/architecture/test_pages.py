@@ -89,9 +89,11 @@ def _complain(line: str, called: str, group: click.Group) -> str:
     words = shlex.split(line.removeprefix(called), comments=True) if "'" not in line else []
     words = words or line.strip().removeprefix(called).split()
     command: click.Command | None = group
-    context = click.Context(group, info_name=called)
+    context = click.Context(group, info_name=called, **group.context_settings)
     while words and isinstance(command, click.Group) and not words[0].startswith("-"):
         command = command.get_command(context, words.pop(0).strip("…"))
+        if command is not None:
+            context = click.Context(command, parent=context, **command.context_settings)
     if command is None:
         return f"no such command: {line}"
     flags = {

@@ -2,8 +2,16 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Mapping,
+    Sequence,
+)
 from contextlib import aclosing, asynccontextmanager
+from typing import Any
 
 import pytest
 
@@ -13,7 +21,11 @@ from fakes.api_schemas import ApiSchemas
 from fakes.api_server import FakeApiServer
 from vpplb.kube import client as client_module
 from vpplb.kube.api_types import ApiError, Conflict, Gone, JsonObject, NotFound, key_of
-from vpplb.kube.client import KubeClient, UserClient, WatchEvent
+from vpplb.kube.client import KubeClient
+from vpplb.kube.cluster_access import ClusterAccess, load_access
+from vpplb.kube.console import user_client
+from vpplb.kube.console.kubectl_proxy import KUBECTL, open_cluster
+from vpplb.kube.console.user_client import UserClient, WatchEvent
 from vpplb.model.names import ObjectKey, ObjectKind
 
 pytestmark = pytest.mark.slow
@@ -27,20 +39,36 @@ Api = KubeClient | FakeApiServer
 """What all tests of single objects use: the fake is used as the client is."""
 
 
+class BothClients(KubeClient):
+    """A server by the programs' client, and by people's (`users`) as kubectl reaches it."""
+
+    def __init__(self, access: ClusterAccess, users: UserClient) -> None:
+        super().__init__(access)
+        self.users = users
+
+
 @asynccontextmanager
-async def reached(server: str, request: pytest.FixtureRequest) -> AsyncIterator[UserClient]:
+async def reached(server: str, request: pytest.FixtureRequest) -> AsyncIterator[BothClients]:
     if server == "real":
         plane: ControlPlane = request.getfixturevalue("control_plane")
-        async with await UserClient.from_config(plane.kubeconfig) as console:
-            yield console
+        request.getfixturevalue("monkeypatch").setenv(KUBECTL, str(plane.kubectl.binary))
+        async with (
+            open_cluster([f"--kubeconfig={plane.kubeconfig}"]) as users,
+            BothClients(await load_access(plane.kubeconfig), users) as clients,
+        ):
+            yield clients
             # The server is shared: whoever comes next counts the objects that there are.
-            for raw in (await console.list_objects(BACKEND)).items:
+            for raw in (await clients.list_objects(BACKEND)).items:
                 if raw["metadata"]["namespace"].startswith(PREFIX):
-                    await console.delete_object(BACKEND, key_of(raw))
+                    await clients.delete_object(BACKEND, key_of(raw))
     else:
         fake = FakeApiServer(schemas=ApiSchemas())
-        async with served(fake) as access, UserClient(access) as console:
-            yield console
+        path = request.getfixturevalue("tmp_path") / "api.sock"
+        async with (
+            served(fake, path) as access,
+            BothClients(access, UserClient(path)) as clients,
+        ):
+            yield clients
 
 
 @pytest.fixture(params=["memory", "http", REAL])
@@ -53,7 +81,7 @@ async def api(request: pytest.FixtureRequest) -> AsyncIterator[Api]:
 
 
 @pytest.fixture(params=["http", REAL])
-async def console(request: pytest.FixtureRequest) -> AsyncIterator[UserClient]:
+async def console(request: pytest.FixtureRequest) -> AsyncIterator[BothClients]:
     async with reached(request.param, request) as console:
         yield console
 
@@ -281,28 +309,31 @@ async def test_an_empty_list_has_a_version_too(api: Api) -> None:
     assert int(listing.resource_version) > 0
 
 
+@pytest.mark.parametrize("client", ["programs", "people"])
 async def test_pages_are_of_one_moment(
-    console: UserClient, monkeypatch: pytest.MonkeyPatch
+    console: BothClients, client: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key = await new_key(console)
     for number in range(8):
         await backend(console, key._replace(name=f"b{number}"))
     monkeypatch.setattr(client_module, "PAGE", 3)
-    asked = UserClient._send_request
+    monkeypatch.setattr(user_client, "PAGE", 3)
+    asked: KubeClient | UserClient = console if client == "programs" else console.users
+    send: Callable[..., Awaitable[JsonObject]] = asked._send_request
 
-    async def meanwhile(client: UserClient, method: str, path: str, **how: object) -> JsonObject:
-        answer = await asked(client, method, path, **how)  # type: ignore[arg-type]  # as they came
-        # As they came, too: the first page of the list is asked for without "continue".
-        if method == "GET" and not (how["query"] or {}).get("continue"):  # type: ignore[attr-defined]
+    async def meanwhile(method: str, path: str, **how: Any) -> JsonObject:
+        answer = await send(method, path, **how)
+        if method == "GET" and not (how["query"] or {}).get("continue"):
             await console.delete_object(BACKEND, key._replace(name="b7"))
         return answer
 
-    monkeypatch.setattr(UserClient, "_send_request", meanwhile)
-    listing = await console.list_objects(BACKEND, key.namespace)
+    with monkeypatch.context() as patched:
+        patched.setattr(asked, "_send_request", meanwhile)
+        listing = await asked.list_objects(BACKEND, key.namespace)
     assert [item["metadata"]["name"] for item in listing.items] == [f"b{n}" for n in range(8)]
 
 
-async def test_objects_are_selected_by_labels_and_fields(console: UserClient) -> None:
+async def test_objects_are_selected_by_labels_and_fields(console: BothClients) -> None:
     key = await new_key(console)
     for name in "abc":
         await backend(console, key._replace(name=name))
@@ -312,8 +343,10 @@ async def test_objects_are_selected_by_labels_and_fields(console: UserClient) ->
         )
 
     async def names(labels: str = "", fields: str = "") -> str:
-        found = await console.select_objects(BACKEND, key.namespace, labels=labels, fields=fields)
-        return "".join(one["metadata"]["name"] for one in found)
+        found = await console.users.list_objects(
+            BACKEND, key.namespace, labels=labels, fields=fields
+        )
+        return "".join(one["metadata"]["name"] for one in found.items)
 
     assert await names() == "abc"
     assert await names(labels="tier=web") == "ab"
@@ -325,28 +358,28 @@ async def test_objects_are_selected_by_labels_and_fields(console: UserClient) ->
 
 
 async def test_an_exact_edit_is_done_when_its_tests_hold_and_refused_otherwise(
-    console: UserClient,
+    console: BothClients,
 ) -> None:
     key = await new_key(console)
     await backend(console, key)
     held = {"op": "test", "path": "/spec/address", "value": "192.0.2.1"}
     edit = {"op": "add", "path": "/spec/paused", "value": True}
-    edited = await console.apply_json_patch(BACKEND, key, [held, edit])
+    edited = await console.users.apply_json_patch(BACKEND, key, [held, edit])
     assert edited["spec"]["paused"] is True
     assert edited["metadata"]["generation"] == 2
     for wrong in ({**held, "value": "192.0.2.2"}, {**edit, "path": "/spec/nowhere/x"}):
         with pytest.raises(ApiError, match="422 Invalid"):
-            await console.apply_json_patch(BACKEND, key, [wrong, {**edit, "value": False}])
+            await console.users.apply_json_patch(BACKEND, key, [wrong, {**edit, "value": False}])
     assert (await console.get_object(BACKEND, key))["spec"]["paused"] is True
 
 
 # --- watches --------------------------------------------------------------------------------
 
 
-async def told(console: UserClient, key: ObjectKey, version: str, count: int) -> list[WatchEvent]:
+async def told(console: BothClients, key: ObjectKey, version: str, count: int) -> list[WatchEvent]:
     """Return the first changes of the namespace that a watch from a version tells."""
     changes: list[WatchEvent] = []
-    following = console.watch_objects(BACKEND, key.namespace, version)
+    following = console.users.watch_objects(BACKEND, key.namespace, version)
     assert isinstance(following, AsyncGenerator)
     async with asyncio.timeout(20), aclosing(following):
         async for change in following:
@@ -361,7 +394,7 @@ def short(changes: Sequence[WatchEvent]) -> list[tuple[str, str, int]]:
 
 
 async def test_a_watch_tells_what_has_changed_since_a_version_and_what_changes_then(
-    console: UserClient,
+    console: BothClients,
 ) -> None:
     key = await new_key(console)
     elsewhere = await new_key(console)
@@ -386,7 +419,7 @@ async def test_a_watch_tells_what_has_changed_since_a_version_and_what_changes_t
     assert version_of(changes[3].object) > version_of(edited)
 
 
-async def test_a_watch_that_is_begun_again_misses_and_repeats_nothing(console: UserClient) -> None:
+async def test_a_watch_that_is_begun_again_misses_and_repeats_nothing(console: BothClients) -> None:
     key = await new_key(console)
     version = (await console.list_objects(BACKEND, key.namespace)).resource_version
     made = [await backend(console, key._replace(name=name)) for name in "abc"]
@@ -398,14 +431,16 @@ async def test_a_watch_that_is_begun_again_misses_and_repeats_nothing(console: U
 
 
 async def test_a_watch_ends_in_time_with_a_bookmark_of_what_it_has_come_to(
-    console: UserClient, monkeypatch: pytest.MonkeyPatch
+    console: BothClients, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client_module, "WATCH_PERIOD", 4)
+    monkeypatch.setattr(user_client, "WATCH_PERIOD", 4)
     key, elsewhere = await new_key(console), await new_key(console)
     version = (await console.list_objects(BACKEND, key.namespace)).resource_version
 
     async def follow() -> list[WatchEvent]:
-        return [change async for change in console.watch_objects(BACKEND, key.namespace, version)]
+        return [
+            change async for change in console.users.watch_objects(BACKEND, key.namespace, version)
+        ]
 
     following = asyncio.create_task(follow())
     await asyncio.sleep(0.2)
@@ -415,7 +450,7 @@ async def test_a_watch_ends_in_time_with_a_bookmark_of_what_it_has_come_to(
     assert version_of(changes[-1].object) >= version_of(made)
 
 
-async def test_a_watch_of_a_version_that_is_forgotten_says_so(console: UserClient) -> None:
+async def test_a_watch_of_a_version_that_is_forgotten_says_so(console: BothClients) -> None:
     key = await new_key(console)
     await backend(console, key)
     with pytest.raises(Gone, match="too old resource version"):

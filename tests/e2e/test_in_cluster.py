@@ -90,8 +90,9 @@ def test_all_nodes_have_one_and_the_same_table(installed: Installed) -> None:
 
 def test_kubectl_vpplb_asks_the_agent_of_each_node_through_its_pod(installed: Installed) -> None:
     config = f"--kubeconfig={installed.kubectl.kubeconfig}"
+    runner = CliRunner(env={"VPPLB_KUBECTL": str(installed.kubectl.binary)})
     for node in installed.nodes:
-        told = CliRunner().invoke(plugin, ["dataplane", node, config, "-o", "json"])
+        told = runner.invoke(plugin, ["dataplane", node, config, "-o", "json"])
         assert told.exit_code == 0, told.output
         (vip,) = json.loads(told.stdout)["vips"]
         assert (vip["vip"], vip["frontend"]) == (SEEN_VIP, "shop/web")

@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from itertools import count
+from pathlib import Path
 from ssl import SSLContext
 
 from aiohttp import web
@@ -22,8 +23,13 @@ BOOKMARK_BEFORE_END = 2.0
 
 
 @asynccontextmanager
-async def served(server: FakeApiServer) -> AsyncIterator[ClusterAccess]:
-    """Serve on loopback; give the way to it. A KubeError that is no answer breaks the line."""
+async def served(
+    server: FakeApiServer, socket_path: Path | None = None
+) -> AsyncIterator[ClusterAccess]:
+    """Serve on loopback, and on a Unix socket if asked; give the way to it.
+
+    A KubeError that is no answer breaks the line.
+    """
 
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
         try:
@@ -35,17 +41,21 @@ async def served(server: FakeApiServer) -> AsyncIterator[ClusterAccess]:
             request.transport.abort()
             return web.Response()
 
-    async with answering(handle) as url:
+    async with answering(handle, socket_path=socket_path) as url:
         yield ClusterAccess(server=url, auth_headers=_no_headers)
 
 
 @asynccontextmanager
-async def answering(handle: Handler, tls: SSLContext | None = None) -> AsyncIterator[str]:
+async def answering(
+    handle: Handler, tls: SSLContext | None = None, *, socket_path: Path | None = None
+) -> AsyncIterator[str]:
     """Have every request on an address of loopback answered by `handle`; give the address."""
     server = web.Server(handle, handler_cancellation=True)
     runner = web.ServerRunner(server, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
+    if socket_path is not None:
+        await web.UnixSite(runner, socket_path).start()
     yield f"{'https' if tls else 'http'}://127.0.0.1:{runner.addresses[0][1]}"
     await runner.cleanup()
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from fakes.api_store import ApiStore, Body, Selection
-from vpplb.kube.api_types import JsonObject, KubeError
-from vpplb.kube.client import KubeClient, ObjectListing
+from vpplb.kube.api_types import JsonObject, KubeError, ObjectListing
+from vpplb.kube.client import KubeClient
 from vpplb.model.names import ObjectKey, ObjectKind
 
 

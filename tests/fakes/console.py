@@ -7,18 +7,24 @@ from typing import Self
 
 from fakes.api_server import FakeApiServer
 from fakes.api_store import Selection
-from vpplb.kube.api_types import RESOURCES, ApiError, JsonObject, KubeError, key_of
-from vpplb.kube.client import ObjectListing, UserClient, WatchEvent
+from vpplb.kube.api_types import (
+    RESOURCES,
+    ApiError,
+    JsonObject,
+    KubeError,
+    ObjectListing,
+    key_of,
+)
+from vpplb.kube.console.user_client import UserClient, WatchEvent
 from vpplb.model.names import ObjectKey, ObjectKind
-
-Objects = list[JsonObject]
 
 
 class FakeConsole(UserClient):
     """Objects by kind and key. `edits` are what was asked for.
 
     `before_edit` is called before each edit, `after_edit` after it: what others do meanwhile.
-    Lists of `forbidden` kinds (in a namespace, "" for all) are refused. `changes` are told by
+    `reloads` are the demands to read files again, answered by `reloaded`. Lists of `forbidden`
+    kinds (in a namespace, "" for all) are refused. `changes` are told by
     watches, one a turn; after the last one of all kinds the user hits Ctrl-C.
     """
 
@@ -32,6 +38,8 @@ class FakeConsole(UserClient):
         self.after_edit: Callable[[], None] = lambda: None
         self.changes: dict[ObjectKind, list[WatchEvent | KubeError]] = {}
         self.forbidden: set[tuple[ObjectKind, str]] = set()
+        self.reloads: list[bool] = []
+        self.reloaded: JsonObject = {"findings": [], "discarded": [], "objects": 0}
         self.pods: dict[tuple[ObjectKey, int, str], JsonObject] = {}
 
     async def __aenter__(self) -> Self:
@@ -43,20 +51,17 @@ class FakeConsole(UserClient):
     def of(self, kind: ObjectKind, name: str, namespace: str = "default") -> JsonObject:
         return self.objects[kind, ObjectKey(namespace if kind.is_namespaced else "", name)]
 
-    async def list_objects(self, kind: ObjectKind, namespace: str | None = None) -> ObjectListing:
+    async def list_objects(
+        self, kind: ObjectKind, namespace: str = "", *, labels: str = "", fields: str = ""
+    ) -> ObjectListing:
+        self.asked.append((RESOURCES[kind].plural, namespace, labels, fields))
         self._permit(kind, namespace)
-        return deepcopy(await self.server.list_objects(kind, namespace))
+        await self.server.ask("list", ObjectKey(namespace, ""), {})
+        selection = Selection(kind=kind, namespace=namespace, labels=labels, fields=fields)
+        return ObjectListing(deepcopy(self.server.list_all(selection)), self.server.version)
 
     async def get_object(self, kind: ObjectKind, key: ObjectKey) -> JsonObject:
         return deepcopy(await self.server.get_object(kind, key))
-
-    async def select_objects(
-        self, kind: ObjectKind, namespace: str = "", *, labels: str = "", fields: str = ""
-    ) -> Objects:
-        self.asked.append((RESOURCES[kind].plural, namespace, labels, fields))
-        self._permit(kind, namespace)
-        selection = Selection(kind=kind, namespace=namespace, labels=labels, fields=fields)
-        return deepcopy(self.server.list_all(selection))
 
     async def edit_object(
         self, kind: ObjectKind, key: ObjectKey, body: Mapping[str, object]
@@ -72,7 +77,7 @@ class FakeConsole(UserClient):
         return self.pods[pod, port, path]
 
     async def watch_objects(
-        self, kind: ObjectKind, namespace: str, version: str
+        self, kind: ObjectKind, namespace: str, version: str, *, labels: str = ""
     ) -> AsyncIterator[WatchEvent]:
         told = self.changes.get(kind, [])
         while told:
@@ -84,6 +89,10 @@ class FakeConsole(UserClient):
         if not any(self.changes.values()):
             raise KeyboardInterrupt
         await asyncio.Event().wait()
+
+    async def reload_files(self, *, discard_changes: bool) -> JsonObject:
+        self.reloads.append(discard_changes)
+        return self.reloaded
 
     async def _edit_as(
         self, key: ObjectKey, body: object, change: Callable[[], JsonObject]

@@ -87,6 +87,7 @@ class Plugin:
 
     def call(self, *arguments: str) -> Result:
         env = {"KUBECONFIG": str(self._plane.kubeconfig), "COLUMNS": "200"}
+        env["VPPLB_KUBECTL"] = str(self._plane.kubectl.binary)
         return CliRunner(env=env).invoke(cli, [*arguments, "-n", self.namespace])
 
     def say(self, *arguments: str) -> str:
@@ -103,7 +104,8 @@ class Plugin:
 
     def by_kubectl(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         """Run `kubectl vpplb …`, with the program that was installed on the PATH."""
-        path = f"{VPPLB.parent}{os.pathsep}{os.environ['PATH']}"
+        kubectl = Path(self.job.kubectl.binary).parent
+        path = os.pathsep.join((str(VPPLB.parent), str(kubectl), os.environ["PATH"]))
         return subprocess.run(
             [self.job.kubectl.binary, "vpplb", *arguments],
             env={**os.environ, "PATH": path, "KUBECONFIG": str(self._plane.kubeconfig)},
@@ -126,7 +128,10 @@ def watching(plugin: Plugin, control_plane: ControlPlane, tmp_path: Path) -> Ite
     program = Program(
         [VPPLB.with_name("kubectl-vpplb"), "watch", "--history", "-n", plugin.namespace],
         log=tmp_path / "watch.log",
-        env={"KUBECONFIG": str(control_plane.kubeconfig)},
+        env={
+            "KUBECONFIG": str(control_plane.kubeconfig),
+            "VPPLB_KUBECTL": str(control_plane.kubectl.binary),
+        },
     )
     with program:
         wait_for(lambda: "unknown → up" in program.tail(), "the transitions that are remembered")
@@ -162,7 +167,31 @@ def test_the_default_namespace_is_that_of_the_kubeconfigs_context(
     config["contexts"][0]["context"]["namespace"] = plugin.namespace
     (tmp_path / "config").write_text(yaml.safe_dump(config))
     arguments = ["backends", "--kubeconfig", str(tmp_path / "config"), "-o", "json"]
-    assert len(json.loads(CliRunner().invoke(cli, arguments).stdout)) == 3
+    runner = CliRunner(env={"VPPLB_KUBECTL": str(control_plane.kubectl.binary)})
+    assert len(json.loads(runner.invoke(cli, arguments).stdout)) == 3
+    moon = runner.invoke(cli, [*arguments, "--context", "moon"])
+    assert (moon.exit_code, moon.stdout) == (1, "")
+    assert moon.stderr.startswith("Error: no usable cluster configuration: ")
+    assert "moon" in moon.stderr
+    nobody = CliRunner(env={**runner.env, "KUBECONFIG": str(tmp_path / "none"), "HOME": "/nowhere"})
+    nowhere = nobody.invoke(cli, ["status"])
+    assert nowhere.stderr.startswith("Error: no usable cluster configuration: ")
+
+
+def test_one_acts_as_another_user_with_their_rights_only(plugin: Plugin) -> None:
+    refused = plugin.call("backends", "--as", "nobody-special")
+    assert refused.exit_code == 1
+    assert 'User "nobody-special" cannot list resource "frontends"' in refused.stderr
+    assert len(plugin.read("backends", "--as", "ann", "--as-group", "system:masters")) == 3
+
+
+def test_what_is_chosen_by_labels_is_all_that_is_changed(plugin: Plugin) -> None:
+    plugin.job.kubectl("label", "vbe", "nginx1", "rack=b7")
+    assert [one["name"] for one in plugin.read("backends", "-l", "rack=b7")] == ["nginx1"]
+    assert plugin.say("pause", "-l", "rack=b7", "--wait").startswith("backend nginx1 paused\n")
+    assert [plugin.state(f"nginx{n}") for n in range(3)] == ["up", "paused", "up"]
+    plugin.say("resume", "-l", "rack=b7", "--wait")
+    assert plugin.say("backends", "--problems") == "there are no such backends\n"
 
 
 def test_pause_and_resume_wait_until_every_node_has_it(plugin: Plugin) -> None:
@@ -202,7 +231,7 @@ def test_a_weight_reaches_vpp_and_says_what_share_that_is(plugin: Plugin) -> Non
 def test_pools_that_are_turned_round_meanwhile_get_the_weight_where_it_belongs(
     plugin: Plugin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from vpplb.cli.kubectl import weight
+    from vpplb.cli.verbs import weight
 
     pools = plugin.job.frontend(pools=POOLS)["spec"]["pools"]
     turned = [pools[1], {**pools[0], "backends": pools[0]["backends"][::-1]}]

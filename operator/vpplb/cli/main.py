@@ -20,6 +20,7 @@ _LINES = {
     "operator": "Reconcile Frontends, Backends and HealthChecks; probe; write status.",
     "agent": "Program this node's VPP as the Frontends' status says.",
     "standalone": "Operator and agent in one process, from a folder of manifests.",
+    "ctl": "See and steer `vpplb standalone` on this machine.",
     "demo": "Watch the main job live: probes, a failover, what VPP is told.",
     "check": "Validate manifests offline.",
     "import": "Make manifests of a maglev.yaml, haproxy.cfg or keepalived.conf.",

@@ -1,7 +1,7 @@
 """Options that several commands share, and how every option reads its environment variable."""
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from functools import wraps
@@ -214,6 +214,20 @@ sync_interval = env_option(
 own_all = env_option(
     "--own-all", is_flag=True, help="Remove VIPs that are no frontend's, whoever made them."
 )
+
+
+CONTROL_SOCKET: Mapping[str, Any] = {
+    "default": "/run/vpplb/control.sock",
+    "callback": lambda _ctx, _param, value: Path(value) if value else None,
+    "type": click.Path(dir_okay=False),
+}
+"""What the flag is to who serves the control socket, and to who asks there."""
+control_socket = env_option(
+    "--control-socket",
+    **CONTROL_SOCKET,
+    help="Where `vpplb ctl` reaches this program; empty: nowhere.",
+)
+
 netns = env_option(
     "--netns", default="", help="Network namespace that probes leave from (name or path)."
 )

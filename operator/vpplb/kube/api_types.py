@@ -4,9 +4,10 @@ The HTTP library's errors end in this package: whoever calls it sees
 only those that stand here, with the original chained.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from vpplb.model.names import ObjectKey, ObjectKind
@@ -52,6 +53,13 @@ RESOURCES: Mapping[ObjectKind, ApiResource] = {
     ObjectKind.SECRET: ApiResource("", "v1", "secrets"),
     ObjectKind.POD: ApiResource("", "v1", "pods"),
 }
+
+
+class ObjectListing(NamedTuple):
+    """All objects of a list, and the version from which a watch continues it."""
+
+    items: list[JsonObject]
+    resource_version: str
 
 
 def cluster_key(name: str) -> ObjectKey:
@@ -117,3 +125,19 @@ def api_error(
 ) -> ApiError:
     """Make the error for an HTTP status: the subclass where there is one."""
     return _BY_STATUS.get(status, ApiError)(status, reason, message, retry_after)
+
+
+def read_answer(status: int, retry_after: str | None, content: bytes) -> JsonObject:
+    """Turn an answer into its object, or raise the error it stands for."""
+    try:
+        parsed = json.loads(content)
+    except ValueError:
+        parsed = None
+    if 200 <= status < 300:
+        if not isinstance(parsed, dict):
+            raise ApiError(status, "", "the answer is not a JSON object")
+        return parsed
+    told = parsed if isinstance(parsed, dict) else {}
+    seconds = float(retry_after) if retry_after and retry_after.isdecimal() else None
+    text = str(told.get("message") or content[:200].decode(errors="replace"))
+    raise api_error(status, str(told.get("reason") or ""), text, seconds)

@@ -1,15 +1,15 @@
-"""The few requests to the API server: of the programs (`KubeClient`), of people (`UserClient`)."""
+"""The few requests of the programs to the API server. People's are in `kube.console`."""
 
 import asyncio
 import json
 import math
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from pathlib import Path
 from ssl import SSLError
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Self
 
 import aiohttp
 
@@ -22,18 +22,16 @@ from vpplb.kube.api_types import (
     Conflict,
     Gone,
     JsonObject,
+    ObjectListing,
     UntrustedServer,
     api_error,
+    read_answer,
 )
 from vpplb.kube.cluster_access import ClusterAccess, load_access
 from vpplb.model.names import ObjectKey, ObjectKind
 
 FIELD_MANAGER = "vpplb"
 MERGE_PATCH = "application/merge-patch+json"
-JSON_PATCH = "application/json-patch+json"
-
-Body = Mapping[str, object] | list[Mapping[str, object]]
-"""An object, or the operations of a JSON patch."""
 
 REQUEST_TIMEOUT = 10.0
 LIST_TIMEOUT = 60.0
@@ -49,13 +47,6 @@ RELOAD_EVERY = 5.0
 """Seconds from one reading of the configuration to the next, while it does not help."""
 PAGE = 500
 """Objects asked for at once by `list`, as kubectl does."""
-
-
-class ObjectListing(NamedTuple):
-    """All objects of a list, and the version from which a watch continues it."""
-
-    items: list[JsonObject]
-    resource_version: str
 
 
 class KubeClient:
@@ -219,7 +210,7 @@ class KubeClient:
         path: str,
         *,
         query: Mapping[str, str] | None = None,
-        body: Body | None = None,
+        body: Mapping[str, object] | None = None,
         timeout: float | None = None,
     ) -> JsonObject:
         access, timeout = self._access, timeout or self._timeout
@@ -253,7 +244,7 @@ class KubeClient:
         method: str,
         path: str,
         query: Mapping[str, str] | None,
-        body: Body | None,
+        body: Mapping[str, object] | None,
         timeout: float,
     ) -> JsonObject:
         if self._session is None:
@@ -263,8 +254,7 @@ class KubeClient:
         data = None
         if body is not None:
             data = json.dumps(body, separators=(",", ":")).encode()
-            patch = JSON_PATCH if isinstance(body, list) else MERGE_PATCH
-            headers["Content-Type"] = patch if method == "PATCH" else "application/json"
+            headers["Content-Type"] = MERGE_PATCH if method == "PATCH" else "application/json"
             params.setdefault("fieldManager", FIELD_MANAGER)
         try:
             async with self._session.request(
@@ -294,7 +284,7 @@ class KubeClient:
             self.health.note_answer()
         else:
             self.health.note_failure(f"{response.status} {response.reason}")
-        return _read_answer(response.status, response.headers.get("Retry-After"), content)
+        return read_answer(response.status, response.headers.get("Retry-After"), content)
 
 
 def open_session(
@@ -321,142 +311,6 @@ def open_session(
         proxy=access.proxy,
         middlewares=(*middlewares, authorise),
     )
-
-
-def _read_answer(status: int, retry_after: str | None, content: bytes) -> JsonObject:
-    """Turn an answer into its object, or raise the error it stands for."""
-    try:
-        parsed = json.loads(content)
-    except ValueError:
-        parsed = None
-    if 200 <= status < 300:
-        if not isinstance(parsed, dict):
-            raise ApiError(status, "", "the answer is not a JSON object")
-        return parsed
-    told = parsed if isinstance(parsed, dict) else {}
-    seconds = float(retry_after) if retry_after and retry_after.isdecimal() else None
-    text = str(told.get("message") or content[:200].decode(errors="replace"))
-    raise api_error(status, str(told.get("reason") or ""), text, seconds)
-
-
-# --- for people ------------------------------------------------------------------------------
-
-USER_FIELD_MANAGER = "kubectl-vpplb"
-"""Who changed a spec, as `metadata.managedFields` shows it."""
-
-WATCH_PERIOD = 60
-"""Seconds after which the server ends a watch, so that a dead one is noticed soon after."""
-_SILENCE = WATCH_PERIOD + 30.0
-
-
-class WatchEvent(NamedTuple):
-    """What a watch tells: `type` is ADDED, MODIFIED, DELETED or BOOKMARK."""
-
-    type: str
-    object: JsonObject
-
-
-class UserClient(KubeClient):
-    """A `KubeClient` for people: selections, edits of a spec, watches, and a pod's own HTTP."""
-
-    async def select_objects(
-        self, kind: ObjectKind, namespace: str = "", *, labels: str = "", fields: str = ""
-    ) -> list[JsonObject]:
-        """Read the objects that meet both selectors, of one namespace if given."""
-        given = {"labelSelector": labels, "fieldSelector": fields}
-        query = {name: value for name, value in given.items() if value}
-        path = RESOURCES[kind].collection_path(namespace)
-        answer = await self._send_request("GET", path, query=query, timeout=LIST_TIMEOUT)
-        return list(answer.get("items") or ())
-
-    async def edit_object(
-        self, kind: ObjectKind, key: ObjectKey, body: Mapping[str, object]
-    ) -> JsonObject:
-        """Merge `body` into an object (RFC 7386) as a person does, and return the result."""
-        return await self._edit_object(kind, key, dict(body))
-
-    async def apply_json_patch(
-        self, kind: ObjectKind, key: ObjectKey, operations: Sequence[Mapping[str, object]]
-    ) -> JsonObject:
-        """Apply a JSON patch (RFC 6902); ApiError 422 when a `test` in it fails."""
-        return await self._edit_object(kind, key, list(operations))
-
-    async def _edit_object(
-        self, kind: ObjectKind, key: ObjectKey, body: dict[str, object] | list[Mapping[str, object]]
-    ) -> JsonObject:
-        query = {"fieldManager": USER_FIELD_MANAGER}
-        return await self._send_request(
-            "PATCH", RESOURCES[kind].object_path(key), query=query, body=body
-        )
-
-    async def get_through_pod(self, pod: ObjectKey, port: int, path: str) -> JsonObject:
-        """GET from a pod's HTTP port by way of the API server (right `get` on `pods/proxy`)."""
-        named = RESOURCES[ObjectKind.POD].object_path(
-            ObjectKey(pod.namespace, f"{pod.name}:{port}"), "proxy"
-        )
-        try:
-            return await self._send_request("GET", named + path)
-        except ApiError as error:
-            raise api_error(error.status, error.reason, _find_error(error.message)) from error
-
-    async def watch_objects(
-        self, kind: ObjectKind, namespace: str, version: str
-    ) -> AsyncIterator[WatchEvent]:
-        """Yield what changes after a version, until the server ends it, about once a minute.
-
-        Gone when the version is too old, ApiUnreachable when the stream breaks.
-        """
-        if self._session is None:
-            raise RuntimeError("UserClient is used outside of its `async with`")
-        access = self._access
-        query = {
-            "watch": "1",
-            "allowWatchBookmarks": "1",
-            "resourceVersion": version,
-            "timeoutSeconds": str(WATCH_PERIOD),
-        }
-        try:
-            async with self._session.get(
-                access.server + RESOURCES[kind].collection_path(namespace),
-                params=query,
-                timeout=aiohttp.ClientTimeout(connect=CONNECT_TIMEOUT, sock_read=_SILENCE),
-            ) as response:
-                if response.status != 200:
-                    raise api_error(response.status, "", await response.text())
-                async for line in _split_lines(response.content):
-                    yield _read_event(line)
-        except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            raise ApiUnreachable(
-                f"{access.server}: {str(error) or 'the watch is silent'}"
-            ) from error
-
-
-def _find_error(message: str) -> str:
-    """Return what a program of ours said in an answer that is an error, else the message."""
-    try:
-        return str(json.loads(message)["error"])
-    except (ValueError, KeyError, TypeError):
-        return message
-
-
-async def _split_lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
-    """Split a stream; lines may be of any length, other than the reader's own `readline` allows."""
-    rest = b""
-    async for chunk in content.iter_any():
-        *lines, rest = (rest + chunk).split(b"\n")
-        for line in lines:
-            if line:
-                yield line
-
-
-def _read_event(line: bytes) -> WatchEvent:
-    told = json.loads(line)
-    if told["type"] == "ERROR":
-        status = told["object"]
-        raise api_error(
-            int(status.get("code") or 500), status.get("reason", ""), status.get("message", "")
-        )
-    return WatchEvent(told["type"], told["object"])
 
 
 async def read_url(url: str, *, timeout: float = 10.0) -> JsonObject:

@@ -49,19 +49,6 @@ _POD = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _UNUSABLE = (OSError, ValueError, TypeError, AttributeError, LookupError, yaml.YAMLError)
 
 
-def find_namespace(kubeconfig: Path | None = None, context: str | None = None) -> str:
-    """Return the namespace of the context that `load_access` uses; `default` if it has none.
-
-    ConfigError when the configuration is unusable.
-    """
-    try:
-        if _is_in_pod(kubeconfig):
-            return (_POD / "namespace").read_text().strip()
-        return _read_context(kubeconfig, context).namespace
-    except _UNUSABLE as error:
-        raise ConfigError(f"no usable cluster configuration: {error}") from error
-
-
 async def load_access(kubeconfig: Path | None = None, context: str | None = None) -> ClusterAccess:
     """Find the configuration: the file given, $KUBECONFIG, the pod's, or ~/.kube/config.
 
@@ -102,7 +89,6 @@ class _ChosenContext:
 
     cluster: JsonObject
     user: JsonObject
-    namespace: str
 
 
 @dataclass(slots=True)
@@ -137,7 +123,6 @@ def _read_context(kubeconfig: Path | None, context: str | None) -> _ChosenContex
     return _ChosenContext(
         cluster=merged.clusters[cluster],
         user=merged.users.get(user, {}),
-        namespace=str(chosen.get("namespace") or "default"),
     )
 
 

@@ -19,7 +19,7 @@ from functools import partial
 from typing import TypeVar
 
 from vpplb.kube.api_types import ApiError, ApiUnreachable, Conflict, JsonObject, KubeError, NotFound
-from vpplb.kube.client import Body, KubeClient
+from vpplb.kube.client import KubeClient
 from vpplb.kube.leader_rules import LeaderRole, LeaseCandidate, ServedScope
 from vpplb.model.clock import Clock
 from vpplb.model.names import ObjectKey, ObjectKind
@@ -102,7 +102,7 @@ class FencedClient(KubeClient):
         path: str,
         *,
         query: Mapping[str, str] | None = None,
-        body: Body | None = None,
+        body: Mapping[str, object] | None = None,
         timeout: float | None = None,
     ) -> JsonObject:
         request = partial(

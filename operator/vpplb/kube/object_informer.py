@@ -13,8 +13,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from http import HTTPStatus
 
-from vpplb.kube.api_types import ApiError, KubeError, NotFound, cluster_key
-from vpplb.kube.client import KubeClient, ObjectListing
+from vpplb.kube.api_types import ApiError, KubeError, NotFound, ObjectListing, cluster_key
+from vpplb.kube.client import KubeClient
 from vpplb.kube.cluster_access import ClusterAccess, load_access
 from vpplb.kube.object_cache import HistoryChanged, ObjectCache
 from vpplb.kube.object_watch import PERIOD, ObjectWatch

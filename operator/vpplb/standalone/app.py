@@ -12,6 +12,7 @@ from pathlib import Path
 from vpplb.files.manifests import LoadedManifests
 from vpplb.files.owned_state_store import OwnedStateStore, VppIdentity
 from vpplb.files.state_file import StateFile
+from vpplb.kube.console.control_server import ControlServer
 from vpplb.model.clock import Clock, SystemClock
 from vpplb.model.health import HealthTransition
 from vpplb.model.names import ObjectKind
@@ -22,7 +23,9 @@ from vpplb.reconcile.ports import Prober
 from vpplb.reconcile.reconciler import Reconciler
 from vpplb.resources.allowances import NOTHING, AddressAllowances
 from vpplb.resources.renderer import StatusRenderer
+from vpplb.standalone.control_objects import ControlObjects
 from vpplb.standalone.decision_handler import DecisionHandler
+from vpplb.standalone.hand_changes import HandChanges
 from vpplb.standalone.local_statuses import LocalObjects, LocalStatuses
 from vpplb.standalone.local_vpp import NODE, LocalVpp, ProgrammedFrontends
 from vpplb.standalone.manifest_folder import ManifestFolder
@@ -46,13 +49,14 @@ log = logging.getLogger(__name__)
 class StandaloneOptions:
     """What the command line says. `sync_interval` is in seconds.
 
-    `vpp_stats_socket` None: packets are not counted.
+    `vpp_stats_socket` None: packets are not counted. `control_socket` None: there is none.
     """
 
     folder: Path
     vpp_api_socket: Path
     state_file: Path
     vpp_stats_socket: Path | None = None
+    control_socket: Path | None = None
     http_address: str = "127.0.0.1:9091"
     http_hosts: tuple[str, ...] = ()
     netns: str = ""
@@ -121,8 +125,16 @@ class StandaloneApp:
             self._statuses.note_object,
             self._statuses.forget_object,
             self._set_settings,
+            changes := HandChanges(
+                options.state_file.with_suffix(".changes.json"), clock.now, options.allowed
+            ),
             options.allowed,
             self._manager.announce_reload,
+        )
+        self._changes = changes
+        self._control = ControlServer(
+            options.control_socket,
+            ControlObjects(objects, view, stream, self._folder, changes, self.vpp),
         )
         self._health = ProcessHealth(
             processes=self._prober.count_processes,
@@ -146,7 +158,11 @@ class StandaloneApp:
             hosts=self._options.http_hosts,
             alive={"probers": self._alive},
             figures=self._health.list_figures,
-            facts={"memory": lambda: self._store.trouble or "in use"},
+            facts={
+                "memory": lambda: self._store.trouble or "in use",
+                "control": lambda: self._control.trouble or f"at {self._options.control_socket}",
+                "changesByHand": lambda: str(self._changes.count),
+            },
             checks={
                 "vpp": lambda: self.vpp.trouble or stale_clients.alarm_text or None,
                 "probers": self._health.check_probers,
@@ -181,6 +197,7 @@ class StandaloneApp:
         # All VIPs are wanted before the syncer may remove any.
         self._decisions.handle_decisions(reconciler.reconcile())
         self.syncer.set_synced()
+        await self._control.start()
         tasks = [
             asyncio.create_task(work)
             for work in (
@@ -198,6 +215,7 @@ class StandaloneApp:
             tasks.append(asyncio.create_task(self._meter.run()))
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         self._manager.announce_stop()
+        await self._control.stop()
         self.reconciler.close()
         await self._prober.stop()
         for task in tasks:

@@ -3,12 +3,21 @@
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from vpplb.files.owned_state_store import OwnedStateStore
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import VipId, VipSettings
 from vpplb.plan.ops import ChangeKind
 from vpplb.plan.render import settings_text
+from vpplb.resources.conditions import StatusCondition
+from vpplb.resources.dataplane import (
+    MOST_ERRORS,
+    DataplaneError,
+    DataplaneFrontends,
+    DataplaneStatus,
+    DataplaneVpp,
+)
 from vpplb.resources.renderer import Selector
 from vpplb.resources.statuses import NodeReport
 from vpplb.sync.ports import VipReport, VppInfo
@@ -55,15 +64,35 @@ class LocalVpp(SyncLog):
     ) -> None:
         super().__init__(metrics)
         self._programmed, self._on_report, self._store = programmed, on_report, store
+        self._vpp = DataplaneVpp()
         self.trouble = "VPP is not connected yet"
 
     def count_programmed(self) -> int:
         """Count the frontends that VPP has as they are wanted."""
         return len(self._programmed.revisions)
 
+    def describe_node(self, total: int) -> DataplaneStatus:
+        """Say how far programming has got, as an agent would; `total` frontends are wanted."""
+        revisions, errors = self._programmed.revisions, self._programmed.errors
+        listed = sorted(errors.items())[:MOST_ERRORS]
+        conditions = (
+            _make_condition("Connected", "Disconnected", self.trouble),
+            _make_condition("Synced", "Failed", next((text for _, text in listed), self.trouble)),
+        )
+        return DataplaneStatus(
+            vpp=self._vpp,
+            frontends=DataplaneFrontends.summarize_frontends(len(revisions), total),
+            programmed={str(key): revision for key, revision in sorted(revisions.items())},
+            errors=tuple(DataplaneError(frontend=str(key), message=text) for key, text in listed),
+            conditions=conditions,
+        )
+
     def on_connected(self, info: VppInfo) -> None:
         log.info("connected to VPP %s (pid %d)", info.version, info.pid)
         self._metrics.set_connected(True, info.version)
+        self._vpp = DataplaneVpp(
+            version=info.version, pid=info.pid, connected=True, since=datetime.now(UTC)
+        )
         self.trouble = ""
 
     def on_disconnected(self, reason: str) -> None:
@@ -73,6 +102,7 @@ class LocalVpp(SyncLog):
         self._metrics.set_connected(False)
         self._metrics.set_programmed(0)
         self.trouble = reason
+        self._vpp = self._vpp.model_copy(update={"connected": False, "since": datetime.now(UTC)})
         lost = list(self._programmed.revisions)
         self._programmed.revisions.clear()
         for key in lost:
@@ -115,3 +145,13 @@ class LocalVpp(SyncLog):
     def on_settings_error(self, error: str) -> None:
         if error:
             log.error("the lb plugin's settings: %s", error)
+
+
+def _make_condition(name: str, reason: str, trouble: str) -> StatusCondition:
+    good = not trouble
+    return StatusCondition(
+        type=name,
+        status="True" if good else "False",
+        reason=name if good else reason,
+        message=trouble,
+    )

@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-from vpplb.files.manifests import BadManifests, LoadedManifests, load_manifests
+from vpplb.files.manifests import BadManifests, LoadedManifests, ObjectId, load_manifests
 from vpplb.files.state_file import StateFile
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.objects import Backend, Frontend, HealthCheck
@@ -17,6 +18,7 @@ from vpplb.reconcile.reconciler import Reconciler
 from vpplb.resources.allowances import NOTHING, AddressAllowances
 from vpplb.resources.backend import load_health
 from vpplb.resources.renderer import load_previous
+from vpplb.standalone.hand_changes import ChangeRefused, HandChanges
 
 log = logging.getLogger(__name__)
 
@@ -32,9 +34,9 @@ class ManifestFolder:
     """Manifests in `path`, taken into the store of `reconciler` whenever they change.
 
     A set with a mistake is refused as a whole, each finding logged with file and line; what
-    runs goes on. `on_loaded` is called with each set that was taken; `reading` is entered while
-    files are read again. `refused` says why the newest set is not in force, empty when it is, and
-    `taken_at` (Unix seconds) when one last came into force.
+    runs goes on. `on_loaded` is called with each set that was taken, with `changes` laid over
+    it; `reading` is entered while files are read again. `refused` says why the newest set is not
+    in force, empty when it is, and `taken_at` (Unix seconds) when one last came into force.
     """
 
     def __init__(
@@ -44,11 +46,15 @@ class ManifestFolder:
         on_seen: Callable[[ObjectKind, ObjectKey, Mapping[str, object]], None],
         on_gone: Callable[[ObjectKind, ObjectKey], None],
         on_loaded: Callable[[LoadedManifests], None],
+        changes: HandChanges,
         allowed: AddressAllowances = NOTHING,
         reading: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self._path = path
         self._allowed = allowed
+        self._changes = changes
+        self._files = LoadedManifests()
+        self._one_at_a_time = asyncio.Lock()
         self._reconciler = reconciler
         self._on_seen, self._on_gone, self._on_loaded = on_seen, on_gone, on_loaded
         self._present: dict[tuple[str, ObjectKey], object] = {}
@@ -64,6 +70,7 @@ class ManifestFolder:
         loaded = load_manifests([self._path], self._allowed)
         if loaded.findings:
             raise BadManifests(loaded.findings)
+        self._changes.load()
         self._apply_manifests(loaded, state.load_statuses())
 
     async def run(self) -> None:
@@ -76,24 +83,45 @@ class ManifestFolder:
                 pass
             if self.reload.is_set() or await self._read_stamp() != self._stamp:
                 self.reload.clear()
-                with self._reading():
-                    self._stamp = await self._wait_settled()
-                    await self._reload_manifests()
+                await self.read_again()
 
     def check_manifests(self) -> str | None:
         """Say that the newest manifests are not in force, and why."""
         return self.refused or None
 
-    async def _reload_manifests(self) -> None:
+    async def read_again(self) -> list[str]:
+        """Read the files now, and return what is wrong with them; nothing: they are in force."""
+        async with self._one_at_a_time:
+            with self._reading():
+                self._stamp = await self._wait_settled()
+                return await self._reload_manifests()
+
+    async def change_object(self, name: ObjectId, edit: Callable[[Any], Any], by: str) -> None:
+        """Change the spec of an object beside the files (ChangeRefused, OSError: not done)."""
+        async with self._one_at_a_time:
+            source = self._files.objects.get(name)
+            if source is None:
+                raise ChangeRefused("it is not in the files any more")
+            changes = self._changes.prepare_edit(source, edit, by)
+            await self._changes.put_changes(ObjectKind(name[0]), name[1], changes)
+            self.apply_changes()
+
+    def apply_changes(self) -> None:
+        """Put the files that were taken last in force, with the changes that there are now."""
+        self._put_in_force({})
+
+    async def _reload_manifests(self) -> list[str]:
         try:
             loaded = await asyncio.to_thread(load_manifests, [self._path], self._allowed)
         except FileNotFoundError:  # a folder vanished while it was read: look again
             self._stamp = ()
+            return ["a folder vanished while it was read"]
         except Exception as error:  # whatever nobody thought of: what runs goes on
             log.exception("the manifests cannot be read, the old ones stay in force")
             self._note_refusal(f"they cannot be read ({error})")
-        else:
-            self._on_reloaded(loaded)
+            return [f"the manifests cannot be read: {error}"]
+        self._on_reloaded(loaded)
+        return [str(finding) for finding in loaded.findings]
 
     async def _read_stamp(self) -> Stamp:
         return await asyncio.to_thread(_make_stamp, self._path)
@@ -127,6 +155,14 @@ class ManifestFolder:
         loaded: LoadedManifests,
         statuses: Mapping[str, Mapping[ObjectKey, Mapping[str, object]]],
     ) -> None:
+        self._files = loaded
+        self._put_in_force(statuses)
+        self.refused, self.taken_at = "", time.time()
+
+    def _put_in_force(
+        self, statuses: Mapping[str, Mapping[ObjectKey, Mapping[str, object]]]
+    ) -> None:
+        loaded = self._changes.lay_over(self._files)
         store = self._reconciler.store
         for name, key in self._present.keys() - loaded.objects.keys():
             kind = ObjectKind(name)
@@ -142,7 +178,6 @@ class ManifestFolder:
             if isinstance(source.parsed, Frontend | Backend | HealthCheck):
                 store.put_object(source.parsed)
         self._on_loaded(loaded)
-        self.refused, self.taken_at = "", time.time()
         self._reconciler.request_run()
 
     def _resume_object(

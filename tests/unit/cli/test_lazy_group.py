@@ -9,7 +9,7 @@ from vpplb.cli.lazy_group import LazyCommand, LazyGroup
 
 
 def group() -> LazyGroup:
-    module = "vpplb.cli.kubectl.switches"
+    module = "vpplb.cli.verbs.switches"
     lazy = {
         "pause": LazyCommand("Pause.", module),
         "crds": LazyCommand("CRDs.", "vpplb.cli.crds"),
@@ -18,13 +18,13 @@ def group() -> LazyGroup:
 
 
 def test_the_list_is_in_order_and_imports_nothing() -> None:
-    sys.modules.pop("vpplb.cli.kubectl.switches", None)
+    sys.modules.pop("vpplb.cli.verbs.switches", None)
     said = CliRunner().invoke(group(), ["--help"]).output
     assert [line.split() for line in said.splitlines()[-2:]] == [
         ["pause", "Pause."],
         ["crds", "CRDs."],
     ]
-    assert "vpplb.cli.kubectl.switches" not in sys.modules
+    assert "vpplb.cli.verbs.switches" not in sys.modules
 
 
 def test_a_command_is_found_under_its_name_in_its_module() -> None:

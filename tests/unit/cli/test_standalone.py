@@ -33,6 +33,7 @@ def test_each_flag_reaches_the_program(monkeypatch: pytest.MonkeyPatch, tmp_path
             vpp_api_socket=Path("/run/vpp/api.sock"),
             vpp_stats_socket=Path("/run/vpp/stats.sock"),
             state_file=Path("/var/lib/vpplb/standalone.json"),
+            control_socket=Path("/run/vpplb/control.sock"),
             http_hosts=("a",),
             blind_guard=False,
             allowed=replace(EVERYTHING, probe_deny=(ip_network("10.0.0.0/8"),)),

@@ -6,8 +6,15 @@ import pytest
 
 from fakes.clock import FakeClock
 from vpplb.controller.agent_heartbeats import AgentHeartbeats
-from vpplb.kube.api_types import ApiError, ApiUnreachable, JsonObject, NotFound, api_error
-from vpplb.kube.client import KubeClient, ObjectListing
+from vpplb.kube.api_types import (
+    ApiError,
+    ApiUnreachable,
+    JsonObject,
+    NotFound,
+    ObjectListing,
+    api_error,
+)
+from vpplb.kube.client import KubeClient
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.resources.dataplane import AGENT_GONE
 

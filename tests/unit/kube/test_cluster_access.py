@@ -11,7 +11,7 @@ import yaml
 from cluster.certificates import write_serving_certificate
 from vpplb.kube import cluster_access as config_module
 from vpplb.kube.api_types import ConfigError
-from vpplb.kube.cluster_access import find_namespace, load_access
+from vpplb.kube.cluster_access import load_access
 
 
 @pytest.fixture(autouse=True)
@@ -245,30 +245,3 @@ async def test_a_pod_notices_that_its_token_was_replaced(
     token.unlink()
     with pytest.raises(ConfigError, match="token cannot be read"):
         await access.auth_headers()
-
-
-def test_the_default_namespace_is_that_of_the_context(tmp_path: Path) -> None:
-    path = write(tmp_path / "config", {})
-    assert find_namespace(path) == "default"
-    config = yaml.safe_load(path.read_text())
-    config["contexts"][0]["context"]["namespace"] = "shop"
-    config["contexts"].append({"name": "y", "context": {"cluster": "c", "namespace": "other"}})
-    path.write_text(yaml.safe_dump(config))
-    assert [find_namespace(path, context) for context in (None, "x", "y")] == [
-        "shop", "shop", "other",
-    ]  # fmt: skip
-
-
-def test_the_default_namespace_of_a_pod_is_its_own(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    own = tmp_path / "namespace"
-    own.write_text("vpplb-system\n")
-    monkeypatch.setattr(config_module, "_POD", tmp_path)
-    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.96.0.1")
-    assert find_namespace() == "vpplb-system"
-
-
-def test_no_configuration_has_no_default_namespace() -> None:
-    with pytest.raises(ConfigError, match="no usable cluster configuration"):
-        find_namespace()

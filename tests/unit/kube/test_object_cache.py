@@ -5,8 +5,7 @@ from collections.abc import Iterable, Mapping
 import pytest
 
 from lab.waiting import eventually
-from vpplb.kube.api_types import JsonObject
-from vpplb.kube.client import ObjectListing
+from vpplb.kube.api_types import JsonObject, ObjectListing
 from vpplb.kube.object_cache import CachedObject, CacheEvent, EventInbox, ObjectCache
 from vpplb.model.names import ObjectKey, ObjectKind
 

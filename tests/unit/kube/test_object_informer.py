@@ -5,8 +5,16 @@ import pytest
 
 from fakes.api_server import FakeApiServer
 from vpplb.kube.api_health import WatchHealth
-from vpplb.kube.api_types import ApiUnreachable, JsonObject, KubeError, NotFound, api_error, key_of
-from vpplb.kube.client import PAGE, ObjectListing
+from vpplb.kube.api_types import (
+    ApiUnreachable,
+    JsonObject,
+    KubeError,
+    NotFound,
+    ObjectListing,
+    api_error,
+    key_of,
+)
+from vpplb.kube.client import PAGE
 from vpplb.kube.object_cache import CachedObject, ObjectCache
 from vpplb.kube.object_informer import ObjectInformer
 from vpplb.kube.object_watch import ObjectWatch

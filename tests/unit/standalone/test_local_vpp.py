@@ -78,3 +78,25 @@ def test_everything_is_counted() -> None:
     assert 'vpplb_sync_changes_total{kind="as_weight"} 3.0' in text
     assert "vpplb_drift_repairs_total 2.0" in text
     assert "vpplb_programmed_frontends 1.0" in text
+
+
+def test_the_node_shows_what_vpp_has_and_what_is_wrong() -> None:
+    programmed = ProgrammedVpp()
+    lost = programmed.vpp.describe_node(2)
+    assert [(one.type, one.status) for one in lost.conditions] == [
+        ("Connected", "False"),
+        ("Synced", "False"),
+    ]
+    programmed.vpp.on_connected(VppInfo(version="26.10", pid=7))
+    programmed.report("r1")
+    shown = programmed.vpp.describe_node(2)
+    assert {one.status for one in shown.conditions} == {"True"}
+    assert shown.programmed == {"default/web": "r1"}
+    assert shown.frontends is not None
+    assert shown.frontends.summary == "1/2"
+    assert shown.vpp is not None
+    assert (shown.vpp.version, shown.vpp.pid, shown.vpp.connected) == ("26.10", 7, True)
+    programmed.report("r1", "no memory")
+    failed = programmed.vpp.describe_node(2)
+    assert [(one.frontend, one.message) for one in failed.errors] == [("default/web", "no memory")]
+    assert failed.conditions[1].message == "no memory"

@@ -21,6 +21,7 @@ from vpplb.model.health import HealthState
 from vpplb.model.names import ObjectKey
 from vpplb.resources.allowances import AddressAllowances
 from vpplb.standalone import manifest_folder as module
+from vpplb.standalone.hand_changes import HandChanges
 from vpplb.standalone.manifest_folder import ManifestFolder
 
 
@@ -50,6 +51,7 @@ class WatchedFolder:
             self._seen,
             self._gone,
             self.loaded.append,
+            HandChanges(path / "changes.json", self.world.clock.now),
             reading=self._reading,
         )
 

@@ -1,5 +1,4 @@
-"""The kubectl plugin, `kubectl vpplb`: one file a command, what they share beside them.
+"""The kubectl plugin, `kubectl vpplb`: the verbs of `cli.verbs` on a cluster, and its completion.
 
-Knows the API server and what stands in statuses; asks agents for what no status has. Changes
-nothing but the spec of what it is told to.
+What it adds to them is how a cluster is reached, with kubectl's own flags.
 """

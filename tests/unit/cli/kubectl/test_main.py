@@ -31,9 +31,11 @@ def test_help_of_each_command_has_examples_and_says_what_each_option_does(name: 
     command = cli.get_command(click.Context(cli), name)
     assert command is not None
     assert command.name == name
-    options = [one for one in command.params if isinstance(one, click.Option)]
+    context = click.Context(command, parent=click.Context(cli, **cli.context_settings))
+    options = [one for one in command.get_params(context) if isinstance(one, click.Option)]
     assert [one.opts for one in options if not one.help] == []
-    assert {"--namespace", "--context", "--kubeconfig"} <= {opt for o in options for opt in o.opts}
+    usual = {"--namespace", "--context", "--kubeconfig", "--as", "--as-group"}
+    assert usual <= {opt for o in options for opt in o.opts}
     assert f"kubectl vpplb {name} " in output(name, "-h")
 
 

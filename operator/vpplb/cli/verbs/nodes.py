@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from vpplb.cli.kubectl.session import ClusterSession
-from vpplb.cli.kubectl.statuses import ObjectProblem, find_problems
+from vpplb.cli.verbs.session import VerbSession
+from vpplb.cli.verbs.statuses import ObjectProblem, find_problems
 from vpplb.kube.api_types import JsonObject
 from vpplb.model.names import ObjectKind
 from vpplb.resources.conditions import StatusCondition, find_condition
@@ -73,10 +73,10 @@ def _condition_status(condition: StatusCondition | None) -> str:
     return condition.status if condition else "Unknown"
 
 
-async def read_heartbeats(cluster: ClusterSession) -> dict[str, datetime]:
+async def read_heartbeats(session: VerbSession) -> dict[str, datetime]:
     """Return when each agent renewed its lease last, by node, wherever the leases are."""
     beats: dict[str, datetime] = {}
-    for lease in await cluster.console.select_objects(ObjectKind.LEASE, fields=_NOT_OURS):
+    for lease in (await session.console.list_objects(ObjectKind.LEASE, fields=_NOT_OURS)).items:
         spec, name = lease.get("spec") or {}, lease["metadata"]["name"]
         holder = str(spec.get("holderIdentity") or "")
         if (holder == name or holder.startswith(f"{name}_")) and spec.get("renewTime"):

@@ -3,13 +3,12 @@
 from pathlib import Path
 
 import pytest
-import yaml
 from click.testing import CliRunner, Result
 
 from fakes.console import FakeConsole
 from in_memory.plugin import call
 from vpplb.cli.kubectl.main import cli
-from vpplb.cli.kubectl.session import describe_others, read_if_allowed
+from vpplb.cli.verbs.session import describe_others, read_if_allowed
 from vpplb.kube.api_types import ApiError, ApiUnreachable, NotFound
 
 
@@ -36,21 +35,20 @@ def test_what_goes_wrong_is_said_in_one_line_with_exit_1(error: ApiError, said: 
     assert (result.exit_code, result.stdout, result.stderr) == (1, "", f"Error: {said}\n")
 
 
-def test_no_cluster_at_all_is_said_in_one_line(tmp_path: Path) -> None:
-    for arguments in (("--kubeconfig", str(tmp_path / "none")), ()):
-        result = outside("status", *arguments, KUBECONFIG=str(tmp_path / "none"))
-        assert result.exit_code == 1
-        assert result.stderr.startswith("Error: no usable cluster configuration: ")
-        assert len(result.stderr.splitlines()) == 1
+def test_a_cluster_that_cannot_be_reached_is_said_in_one_line(tmp_path: Path) -> None:
+    result = outside("status", VPPLB_KUBECTL=str(tmp_path / "none"))
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith(f"Error: {tmp_path}/none cannot be run (No such file")
+    assert len(result.stderr.splitlines()) == 1
 
 
-def test_a_context_that_is_not_there_is_named(tmp_path: Path) -> None:
-    config = tmp_path / "config"
-    lists: dict[str, list[object]] = {"clusters": [], "users": [], "contexts": []}
-    config.write_text(yaml.safe_dump({"apiVersion": "v1", "kind": "Config", **lists}))
-    result = outside("status", "--kubeconfig", str(config), "--context", "moon")
-    assert result.exit_code == 1
-    assert "moon" in result.stderr
+def test_flags_of_kubectl_are_handed_to_it(tmp_path: Path) -> None:
+    kubectl = tmp_path / "kubectl"
+    kubectl.write_text('#!/bin/sh\necho "error: $@" >&2; exit 1\n')
+    kubectl.chmod(0o755)
+    flags = ["--context=x", "--as=ann", "--as-group=a", "--as-group=b", "-n", "shop"]
+    said = outside("status", *flags, VPPLB_KUBECTL=str(kubectl)).stderr
+    assert said.split("api.sock ")[1] == "--context=x --as=ann --as-group=a --as-group=b\n"
 
 
 @pytest.mark.parametrize(

@@ -1,31 +1,44 @@
 """`kubectl vpplb status`: what serves, and what is wrong where it does not."""
 
+import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import click
 
-from vpplb.cli.kubectl.frontend_detail import FrontendDetail, MemberLine, read_frontend_detail
-from vpplb.cli.kubectl.frontends import FrontendLine, key_by_name, read_frontend_line
-from vpplb.cli.kubectl.output import OutputFormat, format_age, format_percent, print_output
-from vpplb.cli.kubectl.session import (
-    ClusterSession,
+from vpplb.cli.tables import Row, TableCell, colour_state, paint_cell, write_table
+from vpplb.cli.terminal import count_of
+from vpplb.cli.verbs.completion import complete_frontends
+from vpplb.cli.verbs.door import VerbCommand
+from vpplb.cli.verbs.frontend_detail import FrontendDetail, MemberLine, read_frontend_detail
+from vpplb.cli.verbs.frontends import FrontendLine, key_by_name, read_frontend_line
+from vpplb.cli.verbs.output import OutputFormat, format_age, format_percent, print_output
+from vpplb.cli.verbs.session import (
     UsualFlags,
+    VerbSession,
     output,
+    problems_only,
     read_if_allowed,
     usual_flags,
 )
-from vpplb.cli.tables import Row, TableCell, colour_state, paint_cell, write_table
-from vpplb.kube.api_types import key_of
+from vpplb.kube.api_types import JsonObject, key_of
 from vpplb.model.names import ObjectKind
 from vpplb.model.printable import make_printable
 
 
-@click.command(name="status", short_help="Show what serves, and what is wrong where it does not.")
-@click.argument("frontend", required=False)
-@usual_flags(all_namespaces=True)
+@click.command(
+    name="status",
+    cls=VerbCommand,
+    short_help="Show what serves, and what is wrong where it does not.",
+)
+@click.argument("frontend", required=False, shell_complete=complete_frontends)
+@problems_only
+@usual_flags(all_namespaces=True, selector=True)
 @output
-def status_command(flags: UsualFlags, frontend: str | None, output: OutputFormat) -> None:
+def status_command(
+    flags: UsualFlags, frontend: str | None, problems: bool, output: OutputFormat
+) -> None:
     """Show all frontends, or all that explains one.
 
     Each has its VIP, state, the pool that serves, how many backends are up, how many nodes have
@@ -33,72 +46,87 @@ def status_command(flags: UsualFlags, frontend: str | None, output: OutputFormat
     and its exact share of new flows, its nodes, and what happened last.
 
     \b
-    Examples:   kubectl vpplb status -A
+    Examples:   kubectl vpplb status
                 kubectl vpplb status web
-                kubectl vpplb status -A -o json | jq '.[] | select(.problems != [])'
+                kubectl vpplb status --problems -l tier=edge
+                kubectl vpplb status -o json | jq '.[] | select(.state == "down") | .name'
     """
     if frontend is not None and flags.all_namespaces:
         raise click.UsageError("a FRONTEND is of one namespace: give -n instead of -A")
+    if frontend is not None and (problems or flags.labels):
+        raise click.UsageError("--problems and -l choose among all: give no FRONTEND")
     now = datetime.now(UTC)
     if frontend is None:
         lines = flags.run_work(_read_lines)
-        print_output(
-            output, lines, lambda: _lines_table(lines, flags, wide=output is OutputFormat.WIDE)
-        )
+        shown = [line for line in lines if line.problems or not problems]
+        wide = output is OutputFormat.WIDE
+        print_output(output, shown, lambda: _lines_table(shown, flags, wide=wide, of=len(lines)))
     else:
-        detail = flags.run_work(lambda cluster: _read_detail(cluster, frontend))
+        detail = flags.run_work(lambda session: _read_detail(session, frontend))
         print_output(output, detail, lambda: _detail_text(detail, now))
 
 
-async def _read_lines(cluster: ClusterSession) -> list[FrontendLine]:
-    found = await cluster.list_objects(ObjectKind.FRONTEND)
+async def _read_lines(session: VerbSession) -> list[FrontendLine]:
+    found = await session.select_objects(ObjectKind.FRONTEND)
     return [read_frontend_line(raw) for raw in sorted(found, key=key_of)]
 
 
-async def _read_detail(cluster: ClusterSession, name: str) -> FrontendDetail:
-    raw = await cluster.get_object(ObjectKind.FRONTEND, name)
-    about = f"regarding.kind=Frontend,regarding.name={name}"
-    reading = cluster.console.select_objects(ObjectKind.EVENT, cluster.namespace, fields=about)
-    events = await read_if_allowed(reading, [], "events are")
-    nodes = await read_if_allowed(cluster.list_objects(ObjectKind.DATAPLANE), None, "nodes are")
-    return read_frontend_detail(
-        raw, key_by_name(await cluster.list_objects(ObjectKind.BACKEND)), nodes, events
+async def _read_detail(session: VerbSession, name: str) -> FrontendDetail:
+    raw = await session.get_object(ObjectKind.FRONTEND, name)
+    inside = replace(session, namespace=key_of(raw).namespace)
+    events, nodes, backends = await asyncio.gather(
+        read_if_allowed(_read_events(inside, name), [], "events are"),
+        read_if_allowed(inside.list_objects(ObjectKind.DATAPLANE), None, "nodes are"),
+        inside.list_objects(ObjectKind.BACKEND),
     )
+    return read_frontend_detail(raw, key_by_name(backends), nodes, events)
 
 
-def _lines_table(lines: Sequence[FrontendLine], flags: UsualFlags, *, wide: bool) -> str:
+async def _read_events(session: VerbSession, frontend: str) -> list[JsonObject]:
+    about = f"regarding.kind=Frontend,regarding.name={frontend}"
+    kind, namespace = ObjectKind.EVENT, session.namespace
+    return (await session.console.list_objects(kind, namespace, fields=about)).items
+
+
+def _lines_table(lines: Sequence[FrontendLine], flags: UsualFlags, *, wide: bool, of: int) -> str:
     if not lines:
-        return "there are no frontends" + (
-            "" if flags.all_namespaces else " in this namespace (-A: in all)"
-        )
+        return f"no problems: {count_of(of, 'frontend')}" if of else _nothing_text(flags)
+    named = flags.show_namespaces(line.namespace for line in lines)
     header = ["NAME", "VIP", "STATE", "POOL", "READY", "NODES"]
     rows: list[Row] = []
     for line in lines:
         row: list[str | TableCell] = [line.name, line.vip, colour_state(line.state)]
         row += [line.active_pool, line.ready, line.nodes]
         row += [line.encap, str(line.table_length or ""), line.revision] if wide else []
-        rows.append([*_namespace_cells(line, flags), *row, _problem_cell(line)])
+        rows.append([*([line.namespace] if named else []), *row, _problem_cell(line)])
     header += ["ENCAP", "TABLE", "REVISION"] if wide else []
-    header = [*(["NAMESPACE"] if flags.all_namespaces else []), *header, "PROBLEM"]
+    header = [*(["NAMESPACE"] if named else []), *header, "PROBLEM"]
     return write_table(header, rows)
 
 
-def _namespace_cells(line: FrontendLine, flags: UsualFlags) -> list[str | TableCell]:
-    return [line.namespace] if flags.all_namespaces else []
+def _nothing_text(flags: UsualFlags) -> str:
+    such = " such" if flags.labels else ""
+    here = "" if flags.sees_all_namespaces else " in this namespace (-A: in all)"
+    return f"there are no{such} frontends{here}"
 
 
 def _problem_cell(line: FrontendLine) -> TableCell:
-    """Show the first problem, which is the deepest cause, and how many there are besides."""
-    if not line.problems:
+    """Show the first problem, which is the deepest cause, and how many there are besides.
+
+    What was changed by hand comes last: it is as somebody wants it, but not as the files say.
+    """
+    wrong = [*line.problems, *line.deviations]
+    if not wrong:
         return TableCell("")
-    more = f" (and {len(line.problems) - 1} more)" if len(line.problems) > 1 else ""
-    return TableCell(f"{line.problems[0]}{more}", "yellow")
+    more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+    return TableCell(f"{wrong[0]}{more}", "yellow" if line.problems else "blue")
 
 
 def _detail_text(detail: FrontendDetail, now: datetime) -> str:
     parts = [
         _head_text(detail.frontend),
         _problems_table(detail.frontend, now),
+        _deviations_table(detail, now),
         _pools_table(detail, now),
     ]
     parts += [_nodes_table(detail), _history_table(detail, now)]
@@ -129,6 +157,14 @@ def _problems_table(line: FrontendLine, now: datetime) -> str:
         for one in line.problems
     ]
     return write_table(["PROBLEM", "SINCE", "MESSAGE"], rows)
+
+
+def _deviations_table(detail: FrontendDetail, now: datetime) -> str:
+    rows: list[Row] = [
+        [one.field, str(one.value).lower(), str(one.files).lower(), format_age(one.at, now), one.by]
+        for one in detail.deviations
+    ]
+    return write_table(["BY HAND", "IS", "FILES", "SINCE", "BY"], rows) if rows else ""
 
 
 def _pools_table(detail: FrontendDetail, now: datetime) -> str:

@@ -11,6 +11,7 @@ from vpplb.model.vip import Vip, VipId
 from vpplb.resources.base import StatusModel
 from vpplb.resources.conditions import StatusCondition
 from vpplb.resources.dataplane_codec import load_dataplane
+from vpplb.resources.fields import parse_time
 from vpplb.resources.renderer import load_conditions
 from vpplb.resources.stored import spec_of
 
@@ -50,6 +51,38 @@ def _describe_unreadable(raw: JsonObject, model: type[StatusModel]) -> str:
     except ValueError:
         return "of another version of vpplb, it seems: dataplane"
     return ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldDeviation:
+    """A field that was changed by hand beside the files of a router; in a cluster there is none."""
+
+    field: str
+    value: bool | int
+    files: bool | int
+    by: str
+    at: datetime | None
+
+    def __str__(self) -> str:
+        value, files = str(self.value).lower(), str(self.files).lower()
+        return f"{self.field} is {value} by hand, the files say {files}"
+
+
+def read_deviations(raw: JsonObject) -> tuple[FieldDeviation, ...]:
+    """Return where an object deviates from the files; what is not understood is left out."""
+    return tuple(
+        FieldDeviation(
+            field=str(one.get("field")),
+            value=one["value"],
+            files=one["files"],
+            by=str(one.get("by") or ""),
+            at=parse_time(one.get("at")),
+        )
+        for one in raw.get("deviations") or ()
+        if isinstance(one, dict)
+        and isinstance(one.get("value"), int)
+        and isinstance(one.get("files"), int)
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from vpplb.cli.kubectl.session import ClusterSession, PluginFailure
+from vpplb.cli.verbs.session import PluginFailure, VerbSession
 from vpplb.kube.api_types import JsonObject, key_of
-from vpplb.kube.client import read_url
 from vpplb.model.names import ObjectKind
 from vpplb.resources.base import StatusModel
 
@@ -62,7 +61,7 @@ class AgentReader:
     `namespace` is that of the agents' pods; empty: any.
     """
 
-    cluster: ClusterSession
+    session: VerbSession
     namespace: str = ""
     url: str = ""
 
@@ -70,10 +69,12 @@ class AgentReader:
         """Ask the agent of a node (Failed, KubeError)."""
         path = f"/api/v1/dataplanes/{node}/vips"
         if self.url:
+            from vpplb.kube.client import read_url  # which takes long to import
+
             answer = await read_url(self.url.rstrip("/") + path)
         else:
             pod = await self._find_pod(node)
-            console = self.cluster.console
+            console = self.session.console
             answer = await console.get_through_pod(key_of(pod), _http_port(pod), path)
         try:
             found = VipsFound.model_validate(answer)
@@ -85,9 +86,10 @@ class AgentReader:
 
     async def _find_pod(self, node: str) -> JsonObject:
         fields = f"spec.nodeName={node},status.phase=Running"
-        pods = await self.cluster.console.select_objects(
+        listing = await self.session.console.list_objects(
             ObjectKind.POD, self.namespace, labels=_PODS, fields=fields
         )
+        pods = listing.items
         if not pods:
             where = f" in namespace {self.namespace}" if self.namespace else ""
             raise PluginFailure(

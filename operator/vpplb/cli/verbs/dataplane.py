@@ -6,20 +6,23 @@ from datetime import UTC, datetime
 
 import click
 
-from vpplb.cli.kubectl.agents import AgentReader, VipFound, VipPackets
-from vpplb.cli.kubectl.nodes import NodeStatus, read_heartbeats, read_node_status
-from vpplb.cli.kubectl.output import OutputFormat, format_age, format_percent, print_output
-from vpplb.cli.kubectl.session import (
-    ClusterSession,
+from vpplb.cli.tables import Row, TableCell, colour_state, paint_cell, write_table
+from vpplb.cli.terminal import CommandError, count_of
+from vpplb.cli.verbs.agents import AgentReader, VipFound, VipPackets
+from vpplb.cli.verbs.completion import complete_dataplanes
+from vpplb.cli.verbs.door import VerbCommand
+from vpplb.cli.verbs.nodes import NodeStatus, read_heartbeats, read_node_status
+from vpplb.cli.verbs.output import OutputFormat, format_age, format_percent, print_output
+from vpplb.cli.verbs.session import (
     PluginFailure,
     UsualFlags,
+    VerbSession,
     describe_error,
     output,
+    problems_only,
     read_if_allowed,
     usual_flags,
 )
-from vpplb.cli.tables import Row, TableCell, colour_state, paint_cell, write_table
-from vpplb.cli.terminal import CommandError
 from vpplb.kube.api_types import KubeError
 from vpplb.model.names import ObjectKind
 from vpplb.model.printable import make_printable
@@ -69,17 +72,25 @@ class DataplaneDetail:
 
 
 @click.command(
-    name="dataplane", short_help="Show the VPP of each node, or all of one: packets, true shares."
+    name="dataplane",
+    cls=VerbCommand,
+    short_help="Show the VPP of each node, or all of one: packets, true shares.",
 )
-@click.argument("node", required=False)
+@click.argument("node", required=False, shell_complete=complete_dataplanes)
+@problems_only
 @click.option(
     "--agent-namespace", default="", help="Namespace of the agents' pods.  [default: any]"
 )
 @click.option("--agent-url", default="", help="Ask the agent there, such as http://10.0.0.5:9091.")
-@usual_flags()
+@usual_flags(selector=True)
 @output
 def dataplane_command(
-    flags: UsualFlags, node: str | None, agent_namespace: str, agent_url: str, output: OutputFormat
+    flags: UsualFlags,
+    node: str | None,
+    agent_namespace: str,
+    agent_url: str,
+    problems: bool,
+    output: OutputFormat,
 ) -> None:
     """Show the VPP of each node as its Dataplane tells, or with NODE what that VPP does.
 
@@ -105,35 +116,38 @@ def dataplane_command(
         if agent_url or agent_namespace:
             raise click.UsageError("--agent-url and --agent-namespace are for one NODE")
         nodes = flags.run_work(_read_nodes)
-        print_output(output, nodes, lambda: _nodes_table(nodes, datetime.now(UTC)))
+        shown = [one for one in nodes if one.problems or not problems]
+        print_output(output, shown, lambda: _nodes_table(shown, datetime.now(UTC), of=len(nodes)))
         return
+    if problems or flags.labels:
+        raise click.UsageError("--problems and -l choose among all: give no NODE")
     name = node
-    detail = flags.run_work(lambda cluster: _read_detail(cluster, name, agent_namespace, agent_url))
+    detail = flags.run_work(lambda session: _read_detail(session, name, agent_namespace, agent_url))
     print_output(output, detail, lambda: _detail_text(detail, datetime.now(UTC)))
     if detail.trouble:
         raise CommandError(detail.trouble)
 
 
-async def _read_nodes(cluster: ClusterSession) -> list[NodeStatus]:
-    beats = await read_if_allowed(read_heartbeats(cluster), {}, "heartbeats are")
-    found = await cluster.list_objects(ObjectKind.DATAPLANE)
+async def _read_nodes(session: VerbSession) -> list[NodeStatus]:
+    beats = await read_if_allowed(read_heartbeats(session), {}, "heartbeats are")
+    found = await session.select_objects(ObjectKind.DATAPLANE)
     nodes = [read_node_status(raw, beats.get(raw["metadata"]["name"])) for raw in found]
     return sorted(nodes, key=lambda one: one.node)
 
 
 async def _read_detail(
-    cluster: ClusterSession, node: str, namespace: str, url: str
+    session: VerbSession, node: str, namespace: str, url: str
 ) -> DataplaneDetail:
-    raw = await cluster.get_object(ObjectKind.DATAPLANE, node)
+    raw = await session.get_object(ObjectKind.DATAPLANE, node)
     dataplane = read_node_status(raw, None)
     try:
-        found = await AgentReader(cluster=cluster, namespace=namespace, url=url).read_vips(node)
+        found = await AgentReader(session=session, namespace=namespace, url=url).read_vips(node)
     except (KubeError, PluginFailure) as error:
         return DataplaneDetail(
             dataplane=dataplane, trouble=describe_error(error), packets_unknown="", vips=()
         )
     names: dict[tuple[str, str], str] = {}
-    everywhere = ClusterSession(console=cluster.console, namespace="")
+    everywhere = VerbSession(console=session.console, namespace="")
     for backend in await read_if_allowed(
         everywhere.list_objects(ObjectKind.BACKEND), [], "names of servers are"
     ):
@@ -171,7 +185,9 @@ def _vip_line(found: VipFound, names: Mapping[tuple[str, str], str]) -> VipLine:
     )
 
 
-def _nodes_table(nodes: Sequence[NodeStatus], now: datetime) -> str:
+def _nodes_table(nodes: Sequence[NodeStatus], now: datetime, *, of: int) -> str:
+    if not nodes and of:
+        return f"no problems: {count_of(of, 'node')}"
     if not nodes:
         return "there are no dataplanes: no agent has run yet"
     rows: list[Row] = [_node_row(one, now) for one in nodes]

@@ -1,4 +1,4 @@
-"""What an edit would do to the VIPs of a cluster: manifests laid over what there is.
+"""What an edit would do to the VIPs that there are: manifests laid over what there is.
 
 Both sides are decided offline, by the operator's own rules, with backends as their statuses show
 them. A frontend on which the two sides agree is untouched; for the others the plan leads from
@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from vpplb.cli.kubectl.session import ClusterSession, read_if_allowed
-from vpplb.cli.kubectl.statuses import read_wanted
 from vpplb.cli.plan_view import PlanView
+from vpplb.cli.verbs.session import VerbSession, read_if_allowed
+from vpplb.cli.verbs.statuses import read_deviations, read_wanted
 from vpplb.files.manifests import BadManifests, load_manifests
 from vpplb.kube.api_types import RESOURCES, JsonObject, key_of
 from vpplb.model.health import HealthState
@@ -20,6 +20,7 @@ from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.objects import Backend, Frontend
 from vpplb.model.vip import Vip, VipId
 from vpplb.plan.assumption import AssumedVips, assume_vips
+from vpplb.resources.adjustable import adjust_spec, list_adjustable
 from vpplb.resources.allowances import NOTHING, AddressAllowances
 from vpplb.resources.backend import BackendStatus
 from vpplb.resources.stored import (
@@ -27,6 +28,7 @@ from vpplb.resources.stored import (
     read_frontend,
     read_health_check,
     read_status,
+    spec_of,
     stand_in_for_backend,
     stand_in_for_frontend,
 )
@@ -49,24 +51,25 @@ class ManifestEdit:
     allowed: AddressAllowances = NOTHING
 
 
-async def plan_in_cluster(cluster: ClusterSession, edit: ManifestEdit) -> PlanView:
+async def plan_on_session(session: VerbSession, edit: ManifestEdit) -> PlanView:
     """Plan an edit (BadManifests, KubeError)."""
-    written = _load_written(edit, cluster.namespace)
+    namespace = session.namespace or "default"
+    written = _load_written(edit, namespace)
     # All namespaces, since frontends of different ones may want one VIP.
-    everywhere = ClusterSession(console=cluster.console, namespace="")
+    everywhere = VerbSession(console=session.console, namespace="")
     there = await read_if_allowed(
         _read_objects(everywhere), None, "frontends of other namespaces are"
     )
     if there is None:
-        there = await _read_objects(cluster)
-    return plan_edit(there, written, edit, cluster.namespace)
+        there = await _read_objects(session)
+    return plan_edit(there, written, edit, namespace)
 
 
-async def _read_objects(cluster: ClusterSession) -> Objects:
+async def _read_objects(session: VerbSession) -> Objects:
     objects: dict[tuple[str, ObjectKey], JsonObject] = {}
     for kind in _KINDS:
         named: JsonObject = {"apiVersion": RESOURCES[kind].api_version, "kind": kind}
-        for raw in await cluster.list_objects(kind):
+        for raw in await session.list_objects(kind):
             objects[kind, key_of(raw)] = named | raw
     return objects
 
@@ -112,11 +115,22 @@ def plan_edit(there: Objects, written: Objects, edit: ManifestEdit, namespace: s
 
 
 def _lay_over(there: JsonObject | None, written: JsonObject) -> JsonObject:
-    """Lay a manifest over the object that is there; a new one is younger than all."""
+    """Lay a manifest over the object that is there; a new one is younger than all.
+
+    What was changed by hand stays as long as the manifest says the same of it as the files do.
+    """
     metadata = dict(written["metadata"])
     old = there["metadata"] if there else {}
     created = old.get("creationTimestamp") or datetime.now(UTC).isoformat()
-    return {**written, "metadata": {**metadata, "creationTimestamp": created}}
+    laid = {**written, "metadata": {**metadata, "creationTimestamp": created}}
+    kind, says = str(written.get("kind")), spec_of(written)
+    by_hand = {one.field: one for one in read_deviations(there or {})}
+    kept = {
+        field: by_hand[field].value
+        for field, value in (list_adjustable(kind, says) if by_hand else {}).items()
+        if field in by_hand and by_hand[field].files == value
+    }
+    return {**laid, "spec": adjust_spec(kind, says, kept)} if kept else laid
 
 
 def _read_programmed(there: Objects) -> dict[ObjectKey, tuple[VipId, Vip]]:

@@ -1,22 +1,25 @@
 """`kubectl vpplb weight`: the weight of a backend in a pool of a frontend."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 
 import click
 
-from vpplb.cli.kubectl.frontends import share_by_server
-from vpplb.cli.kubectl.output import format_percent
-from vpplb.cli.kubectl.rollout_wait import find_frontend_lack, timeout_flag, wait_flag, wait_until
-from vpplb.cli.kubectl.session import (
-    ClusterSession,
+from vpplb.cli.terminal import print_line
+from vpplb.cli.verbs.completion import complete_frontends, complete_members, complete_pools
+from vpplb.cli.verbs.door import VerbCommand
+from vpplb.cli.verbs.frontends import share_by_server
+from vpplb.cli.verbs.output import format_percent
+from vpplb.cli.verbs.rollout_wait import find_frontend_lack, timeout_flag, wait_flag, wait_until
+from vpplb.cli.verbs.session import (
     PluginFailure,
     UsualFlags,
+    VerbSession,
     describe_others,
     usual_flags,
 )
-from vpplb.cli.kubectl.statuses import read_pools, read_wanted
-from vpplb.cli.terminal import print_line
+from vpplb.cli.verbs.statuses import read_pools, read_wanted
 from vpplb.kube.api_types import ApiError, JsonObject, key_of
 from vpplb.model.names import ObjectKind
 from vpplb.resources.frontend import FrontendStatus
@@ -27,10 +30,14 @@ ATTEMPTS = 5
 _DEFAULT = 100
 
 
-@click.command(name="weight", short_help="Set the weight of a backend in a pool of a frontend.")
-@click.argument("frontend")
-@click.argument("pool")
-@click.argument("backend")
+@click.command(
+    name="weight",
+    cls=VerbCommand,
+    short_help="Set the weight of a backend in a pool of a frontend.",
+)
+@click.argument("frontend", shell_complete=complete_frontends)
+@click.argument("pool", shell_complete=complete_pools)
+@click.argument("backend", shell_complete=complete_members)
 @click.argument("weight", metavar="N", type=click.IntRange(0, 100))
 @wait_flag
 @timeout_flag
@@ -54,14 +61,15 @@ def weight_command(
                 kubectl vpplb weight web main nginx2 0 --wait
     """
 
-    async def set_and_wait(cluster: ClusterSession) -> None:
-        newest = await _set_weight(cluster, frontend, pool, backend, weight)
+    async def set_and_wait(session: VerbSession) -> None:
+        newest = await _set_weight(session, frontend, pool, backend, weight)
         if wait:
             generation = int(newest["metadata"]["generation"])
+            inside = replace(session, namespace=key_of(newest).namespace)
             took = await wait_until(
-                lambda: find_frontend_lack(cluster, frontend, generation), timeout
+                lambda: find_frontend_lack(inside, frontend, generation), timeout
             )
-            raw = await cluster.get_object(ObjectKind.FRONTEND, frontend)
+            raw = await inside.get_object(ObjectKind.FRONTEND, frontend)
             print_line(
                 f"frontend {frontend} programmed after {took}{_describe_share(raw, backend)}"
             )
@@ -70,22 +78,22 @@ def weight_command(
 
 
 async def _set_weight(
-    cluster: ClusterSession, frontend: str, pool: str, backend: str, weight: int
+    session: VerbSession, frontend: str, pool: str, backend: str, weight: int
 ) -> JsonObject:
     label = f"frontend {frontend}, pool {pool}: {backend}"
     for _ in range(ATTEMPTS):
-        raw = await cluster.get_object(ObjectKind.FRONTEND, frontend)
+        raw = await session.get_object(ObjectKind.FRONTEND, frontend)
         path, before = _find_member(raw, pool, backend)
         if before == weight:
             print_line(f"{label} already has weight {weight}")
             return raw
         try:
-            newest = await cluster.console.apply_json_patch(
+            newest = await session.console.apply_json_patch(
                 ObjectKind.FRONTEND, key_of(raw), _weight_operations(path, pool, backend, weight)
             )
         except ApiError as error:
             if error.status != 422 or _written_pools(raw) == _written_pools(
-                await cluster.get_object(ObjectKind.FRONTEND, frontend)
+                await session.get_object(ObjectKind.FRONTEND, frontend)
             ):
                 raise
             continue  # a test failed: the pools have changed since they were read

@@ -1,11 +1,11 @@
 """A frontend with all that may explain it: its members, its nodes, and what happened last."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from vpplb.cli.kubectl.frontends import FrontendLine, read_frontend_line, share_by_server
-from vpplb.cli.kubectl.statuses import read_pools, read_wanted
+from vpplb.cli.verbs.frontends import FrontendLine, read_frontend_line, share_by_server
+from vpplb.cli.verbs.statuses import FieldDeviation, read_deviations, read_pools, read_wanted
 from vpplb.kube.api_types import JsonObject, key_of
 from vpplb.model.health import HealthState
 from vpplb.resources.backend import BackendStatus
@@ -58,12 +58,16 @@ class HistoryLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrontendDetail:
-    """A frontend with all that may explain it; `nodes` None: not known; `history` newest first."""
+    """A frontend with all that may explain it; `nodes` None: not known; `history` newest first.
+
+    `deviations` are its own and those of its backends, whose fields are `BACKEND.field`.
+    """
 
     frontend: FrontendLine
     members: tuple[MemberLine, ...]
     nodes: tuple[NodeLine, ...] | None
     history: tuple[HistoryLine, ...]
+    deviations: tuple[FieldDeviation, ...]
 
 
 def read_frontend_detail(
@@ -84,7 +88,16 @@ def read_frontend_detail(
         members=tuple(_member_lines(raw, line, backends)),
         nodes=None if dataplanes is None else tuple(_node_lines(raw, line, dataplanes)),
         history=tuple(sorted(history, key=lambda one: one.at, reverse=True)[:HISTORY]),
+        deviations=(*line.deviations, *_backend_deviations(names, backends)),
     )
+
+
+def _backend_deviations(
+    names: Iterable[str], backends: Mapping[str, JsonObject]
+) -> Iterator[FieldDeviation]:
+    for name in sorted(names):
+        for one in read_deviations(backends.get(name, {})):
+            yield replace(one, field=f"{name}.{one.field}")
 
 
 # --- members ----------------------------------------------------------------------------------

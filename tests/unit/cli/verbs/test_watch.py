@@ -9,9 +9,9 @@ import pytest
 from data.cluster_objects import TWO, InPool, at, decided_backend, decided_frontend
 from fakes.console import FakeConsole
 from in_memory.plugin import call
-from vpplb.cli.kubectl.watch import ChangeFollower, WatchedChange
+from vpplb.cli.verbs.watch import ChangeFollower, WatchedChange
 from vpplb.kube.api_types import ApiError, ApiUnreachable, Gone, JsonObject
-from vpplb.kube.client import WatchEvent
+from vpplb.kube.console.user_client import WatchEvent
 from vpplb.model.names import ObjectKind
 
 UP = ("down", "up", 5.0)

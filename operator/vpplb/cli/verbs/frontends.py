@@ -3,7 +3,14 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from vpplb.cli.kubectl.statuses import ObjectProblem, find_problems, read_pools, read_wanted
+from vpplb.cli.verbs.statuses import (
+    FieldDeviation,
+    ObjectProblem,
+    find_problems,
+    read_deviations,
+    read_pools,
+    read_wanted,
+)
 from vpplb.kube.api_types import JsonObject, key_of
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import Vip
@@ -30,6 +37,7 @@ class FrontendLine:
     revision: str
     note: str
     problems: tuple[ObjectProblem, ...]
+    deviations: tuple[FieldDeviation, ...]
 
 
 def read_frontend_line(raw: JsonObject) -> FrontendLine:
@@ -50,6 +58,7 @@ def read_frontend_line(raw: JsonObject) -> FrontendLine:
         revision=loaded[2] if loaded else "",
         note=_operator_note(status),
         problems=find_problems(raw, FrontendStatus),
+        deviations=read_deviations(raw),
     )
 
 

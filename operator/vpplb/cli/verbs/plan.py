@@ -6,16 +6,22 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vpplb.cli.kubectl.session import UsualFlags, usual_flags
 from vpplb.cli.options import allowance_flags
 from vpplb.cli.plan import MANIFESTS, UNREACHABLE, WRONG, finish_plan, output_flag
 from vpplb.cli.terminal import exit_on_findings
+from vpplb.cli.verbs.completion import complete_backends
+from vpplb.cli.verbs.door import VerbCommand
+from vpplb.cli.verbs.session import UsualFlags, usual_flags
 
 if TYPE_CHECKING:
     from vpplb.resources.allowances import AddressAllowances
 
 
-@click.command(name="plan", short_help="Show what manifests would change, before they are applied.")
+@click.command(
+    name="plan",
+    cls=VerbCommand,
+    short_help="Show what manifests would change, before they are applied.",
+)
 @click.option(
     "-f",
     "--filename",
@@ -28,6 +34,7 @@ if TYPE_CHECKING:
     "--down",
     multiple=True,
     metavar="BACKEND",
+    shell_complete=complete_backends,
     help="Backend (name, or namespace/name) that counts as down; may be given several times.",
 )
 @output_flag
@@ -52,19 +59,19 @@ def plan_command(
     Exit status:  0  nothing would change
                   1  something would
                   2  wrong usage or wrong manifests
-                  3  the cluster cannot be reached
+                  3  what it is about cannot be reached
     \b
     Examples:     kubectl vpplb plan -f web.yaml
                   kubectl vpplb plan -f manifests/ -o json
                   kubectl vpplb plan --down nginx0
     """
-    from vpplb.cli.kubectl.manifest_edit import ManifestEdit, plan_in_cluster
+    from vpplb.cli.verbs.manifest_edit import ManifestEdit, plan_on_session
 
     if not manifests and not down:
         raise click.UsageError("give manifests with -f, or --down BACKEND")
     edit = ManifestEdit(manifests=manifests, down=down, allowed=allowed)
     try:
-        view = flags.run_work(lambda cluster: plan_in_cluster(cluster, edit))
+        view = flags.run_work(lambda session: plan_on_session(session, edit))
     except click.ClickException as error:
         error.show()
         sys.exit(UNREACHABLE)

@@ -6,11 +6,23 @@ from datetime import UTC, datetime
 
 import click
 
-from vpplb.cli.kubectl.frontends import frontends_by_backend
-from vpplb.cli.kubectl.output import OutputFormat, format_age, print_output
-from vpplb.cli.kubectl.session import ClusterSession, UsualFlags, output, usual_flags
-from vpplb.cli.kubectl.statuses import ObjectProblem, find_problems
 from vpplb.cli.tables import Row, colour_state, write_table
+from vpplb.cli.verbs.door import VerbCommand
+from vpplb.cli.verbs.frontends import frontends_by_backend
+from vpplb.cli.verbs.output import OutputFormat, format_age, print_output
+from vpplb.cli.verbs.session import (
+    UsualFlags,
+    VerbSession,
+    output,
+    problems_only,
+    usual_flags,
+)
+from vpplb.cli.verbs.statuses import (
+    FieldDeviation,
+    ObjectProblem,
+    find_problems,
+    read_deviations,
+)
 from vpplb.kube.api_types import JsonObject, key_of
 from vpplb.model.health import HealthState
 from vpplb.model.names import ObjectKind
@@ -33,9 +45,12 @@ class BackendLine:
     held: bool
     frontends: tuple[str, ...]
     problems: tuple[ObjectProblem, ...]
+    deviations: tuple[FieldDeviation, ...]
 
 
-@click.command(name="backends", short_help="Show the health of backends, and why it is so.")
+@click.command(
+    name="backends", cls=VerbCommand, short_help="Show the health of backends, and why it is so."
+)
 @click.option(
     "--state",
     "states",
@@ -43,25 +58,41 @@ class BackendLine:
     type=click.Choice([one.value for one in HealthState]),
     help="Show only backends in this state; may be given several times.",
 )
-@usual_flags(all_namespaces=True)
+@problems_only
+@usual_flags(all_namespaces=True, selector=True)
 @output
-def backends_command(flags: UsualFlags, states: tuple[str, ...], output: OutputFormat) -> None:
+def backends_command(
+    flags: UsualFlags, states: tuple[str, ...], problems: bool, output: OutputFormat
+) -> None:
     """Show each backend's state, since when, what its deciding probe saw, and who uses it.
+
+    With --problems only those that are down, that a frontend waits for, or that something is
+    wrong with; not those that somebody has paused or disabled.
 
     \b
     Examples:   kubectl vpplb backends
                 kubectl vpplb backends -A --state down --state unknown
                 kubectl vpplb backends -o wide
     """
-    lines = [line for line in flags.run_work(_read_backends) if not states or line.state in states]
+    lines = [
+        line
+        for line in flags.run_work(_read_backends)
+        if (not states or line.state in states) and (not problems or is_problem(line))
+    ]
     print_output(
         output, lines, lambda: _backends_table(lines, flags, wide=output is OutputFormat.WIDE)
     )
 
 
-async def _read_backends(cluster: ClusterSession) -> list[BackendLine]:
-    users = frontends_by_backend(await cluster.list_objects(ObjectKind.FRONTEND))
-    found = sorted(await cluster.list_objects(ObjectKind.BACKEND), key=key_of)
+def is_problem(line: BackendLine) -> bool:
+    """Tell whether a backend is not as it should be, other than by somebody's will."""
+    waited_for = line.state == HealthState.UNKNOWN and bool(line.frontends)
+    return bool(line.problems) or line.state == HealthState.DOWN or waited_for
+
+
+async def _read_backends(session: VerbSession) -> list[BackendLine]:
+    users = frontends_by_backend(await session.list_objects(ObjectKind.FRONTEND))
+    found = sorted(await session.select_objects(ObjectKind.BACKEND), key=key_of)
     return [read_backend_line(raw, users.get(key_of(raw), ())) for raw in found]
 
 
@@ -82,6 +113,7 @@ def read_backend_line(raw: JsonObject, frontends: Sequence[JsonObject]) -> Backe
         held=bool(status.held),
         frontends=tuple(key_of(one).name for one in frontends),
         problems=tuple(problems),
+        deviations=read_deviations(raw),
     )
 
 
@@ -104,16 +136,17 @@ def _describe_state(status: BackendStatus, problems: Sequence[ObjectProblem]) ->
 def _backends_table(lines: Sequence[BackendLine], flags: UsualFlags, *, wide: bool) -> str:
     if not lines:
         return "there are no such backends"
-    header = [*(["NAMESPACE"] if flags.all_namespaces else []), "NAME", "ADDRESS", "STATE", "SINCE"]
+    named = flags.show_namespaces(line.namespace for line in lines)
+    header = [*(["NAMESPACE"] if named else []), "NAME", "ADDRESS", "STATE", "SINCE"]
     header += [*(["CHECK"] if wide else []), "FRONTENDS", "CODE", "DETAIL"]
     now = datetime.now(UTC)
-    return write_table(header, [_backend_row(line, now, flags, wide=wide) for line in lines])
+    return write_table(header, [_backend_row(line, now, named=named, wide=wide) for line in lines])
 
 
-def _backend_row(line: BackendLine, now: datetime, flags: UsualFlags, *, wide: bool) -> Row:
+def _backend_row(line: BackendLine, now: datetime, *, named: bool, wide: bool) -> Row:
     shown = ", ".join(line.frontends[:3]) + ("" if len(line.frontends) < 4 else ", …")
     return [
-        *([line.namespace] if flags.all_namespaces else []),
+        *([line.namespace] if named else []),
         line.name,
         line.address,
         colour_state(line.state),
@@ -121,5 +154,5 @@ def _backend_row(line: BackendLine, now: datetime, flags: UsualFlags, *, wide: b
         *([line.health_check] if wide else []),
         ", ".join(line.frontends) if wide else shown,
         line.code,
-        line.detail,
+        "; ".join(filter(None, (line.detail, *map(str, line.deviations)))),
     ]

@@ -7,9 +7,9 @@ from datetime import timedelta
 
 import click
 
-from vpplb.cli.kubectl.frontends import frontends_by_backend
-from vpplb.cli.kubectl.session import ClusterSession, PluginFailure
 from vpplb.cli.options import DURATION
+from vpplb.cli.verbs.frontends import frontends_by_backend
+from vpplb.cli.verbs.session import PluginFailure, VerbSession
 from vpplb.kube.api_types import JsonObject, key_of
 from vpplb.model.health import HealthState
 from vpplb.model.names import ObjectKey, ObjectKind
@@ -43,18 +43,18 @@ async def wait_until(missing: Callable[[], Awaitable[str]], timeout: timedelta) 
     return f"{time.monotonic() - start:.1f} s"
 
 
-async def find_backend_lack(cluster: ClusterSession, name: str, generation: int) -> str:
+async def find_backend_lack(session: VerbSession, name: str, generation: int) -> str:
     """Say what is missing until a backend's newest spec is in force on all nodes; empty: nothing.
 
     Its own status has to show it, and each frontend that uses it has to have decided with that
     state and to be programmed so. One status of a frontend tells both, so they belong together.
     """
-    raw = await cluster.get_object(ObjectKind.BACKEND, name)
+    raw = await session.get_object(ObjectKind.BACKEND, name)
     status = raw.get("status") or {}
     state = str(status.get("state") or HealthState.UNKNOWN.value)
     if int(status.get("observedGeneration") or 0) < generation:
         return f"the operator has not seen backend {name} at generation {generation}"
-    using = frontends_by_backend(await cluster.list_objects(ObjectKind.FRONTEND)).get(
+    using = frontends_by_backend(await session.list_objects(ObjectKind.FRONTEND)).get(
         key_of(raw), []
     )
     if using and state not in _final_states(spec_of(raw)):
@@ -82,9 +82,9 @@ def _find_decision_lack(raw: JsonObject, backend: ObjectKey, state: str) -> str:
     return _find_programming_lack(raw)
 
 
-async def find_frontend_lack(cluster: ClusterSession, name: str, generation: int) -> str:
+async def find_frontend_lack(session: VerbSession, name: str, generation: int) -> str:
     """Say what is missing until a frontend's newest spec is programmed; empty: nothing."""
-    raw = await cluster.get_object(ObjectKind.FRONTEND, name)
+    raw = await session.get_object(ObjectKind.FRONTEND, name)
     seen = int((raw.get("status") or {}).get("observedGeneration") or 0)
     if seen < generation:
         return f"the operator has not seen frontend {name} at generation {generation}"

@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 
 import click
 
-from vpplb.cli.kubectl.output import to_json
-from vpplb.cli.kubectl.session import ClusterSession, UsualFlags, usual_flags
 from vpplb.cli.tables import colour_state, paint_cell
 from vpplb.cli.terminal import print_coloured, print_line
+from vpplb.cli.verbs.door import VerbCommand
+from vpplb.cli.verbs.output import to_json
+from vpplb.cli.verbs.session import UsualFlags, VerbSession, describe_error, usual_flags
 from vpplb.kube.api_types import (
     RESOURCES,
     ApiError,
@@ -44,7 +45,9 @@ class WatchedChange:
     detail: str = ""
 
 
-@click.command(name="watch", short_help="Print transitions and failovers as they happen.")
+@click.command(
+    name="watch", cls=VerbCommand, short_help="Print transitions and failovers as they happen."
+)
 @click.option("--history", is_flag=True, help="Begin with the transitions that are remembered.")
 @click.option(
     "-o",
@@ -54,7 +57,7 @@ class WatchedChange:
     type=click.Choice(["lines", "json"]),
     help="How to print each; json: an object a line.",
 )
-@usual_flags(all_namespaces=True)
+@usual_flags(all_namespaces=True, selector=True)
 def watch_command(flags: UsualFlags, history: bool, output: str) -> None:
     """Print a line for each transition of a backend, failover of a pool and change of a frontend.
 
@@ -67,33 +70,33 @@ def watch_command(flags: UsualFlags, history: bool, output: str) -> None:
     """
     show = to_json if output == "json" else _as_line
     follower = ChangeFollower(lambda one: print_coloured(show(one)), history=history)
-    flags.run_work(lambda cluster: _follow_all(cluster, follower))
+    flags.run_work(lambda session: _follow_all(session, follower))
 
 
-async def _follow_all(cluster: ClusterSession, follower: "ChangeFollower") -> None:
+async def _follow_all(session: VerbSession, follower: "ChangeFollower") -> None:
     await asyncio.gather(
         *(
-            _follow_kind(cluster, kind, follower)
+            _follow_kind(session, kind, follower)
             for kind in (ObjectKind.BACKEND, ObjectKind.FRONTEND)
         )
     )
 
 
-async def _follow_kind(
-    cluster: ClusterSession, kind: ObjectKind, follower: "ChangeFollower"
-) -> None:
+async def _follow_kind(session: VerbSession, kind: ObjectKind, follower: "ChangeFollower") -> None:
     """List, then watch from there; both again whenever that ends, for as long as it takes."""
     failures = 0
     while True:
         try:
-            listing = await cluster.console.list_objects(kind, cluster.namespace or None)
+            listing = await session.console.list_objects(
+                kind, session.namespace, labels=session.labels
+            )
             for raw in sorted(listing.items, key=key_of):
                 follower.on_upsert(kind, raw)
             follower.begun.add(kind)
             if failures:
-                print_line(f"the API server is back: {RESOURCES[kind].plural}", err=True)
+                print_line(f"there are answers again: {RESOURCES[kind].plural}", err=True)
             failures = 0
-            await _watch_kind(cluster, kind, listing.resource_version, follower)
+            await _watch_kind(session, kind, listing.resource_version, follower)
         except Gone:
             continue
         except (ApiUnreachable, ApiError) as error:
@@ -101,7 +104,7 @@ async def _follow_kind(
                 raise
             failures += 1
             if failures == 1:
-                print_line(f"{error}; will try again", err=True)
+                print_line(f"{describe_error(error)}; will try again", err=True)
             await asyncio.sleep(backoff_seconds(failures, *RETRY, jitter=random.random()))
 
 
@@ -111,10 +114,12 @@ def _is_transient(error: KubeError) -> bool:
 
 
 async def _watch_kind(
-    cluster: ClusterSession, kind: ObjectKind, version: str, follower: "ChangeFollower"
+    session: VerbSession, kind: ObjectKind, version: str, follower: "ChangeFollower"
 ) -> None:
     while True:
-        async for change in cluster.console.watch_objects(kind, cluster.namespace, version):
+        async for change in session.console.watch_objects(
+            kind, session.namespace, version, labels=session.labels
+        ):
             version = change.object["metadata"]["resourceVersion"]
             if change.type in ("ADDED", "MODIFIED"):
                 follower.on_upsert(kind, change.object)

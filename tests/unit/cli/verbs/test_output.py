@@ -7,14 +7,14 @@ from datetime import UTC, datetime, timedelta
 import click
 import pytest
 
-from vpplb.cli.kubectl.output import (
+from vpplb.cli.tables import TableCell, colour_state, paint_cell, write_table
+from vpplb.cli.verbs.output import (
     OutputFormat,
     format_age,
     format_percent,
     print_output,
     to_plain,
 )
-from vpplb.cli.tables import TableCell, colour_state, paint_cell, write_table
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 

@@ -1,0 +1,247 @@
+"""What every verb has: the usual flags, and a session with the objects it is about."""
+
+import asyncio
+import difflib
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import wraps
+from typing import Any, TypeVar
+
+import click
+
+from vpplb.cli.terminal import CommandError, print_line
+from vpplb.cli.verbs.door import Reach, VerbDoor, find_door
+from vpplb.cli.verbs.output import OutputFormat
+from vpplb.kube.api_types import ApiError, JsonObject, KubeError, NotFound, key_of
+from vpplb.kube.console.user_client import UserClient
+from vpplb.model.names import ObjectKey, ObjectKind
+
+F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
+
+
+class PluginFailure(Exception):
+    """Something that the user should know, in one line; the command ends with 1."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerbSession:
+    """The objects that the flags name. `namespace` is empty for all; `labels` is a selector."""
+
+    console: UserClient
+    namespace: str
+    labels: str = ""
+
+    async def get_object(self, kind: ObjectKind, name: str) -> JsonObject:
+        """Read an object; PluginFailure says which there are if it is not there.
+
+        Without a namespace it is that of this name in any.
+        """
+        if kind.is_namespaced and not self.namespace:
+            return await self._find_anywhere(kind, name)
+        try:
+            namespace = self.namespace if kind.is_namespaced else ""
+            return await self.console.get_object(kind, ObjectKey(namespace, name))
+        except NotFound:
+            there = [one["metadata"]["name"] for one in await self.list_objects(kind)]
+        where = f" in namespace {self.namespace}" if kind.is_namespaced else ""
+        raise PluginFailure(f"there is no {kind} {name}{where}; {describe_others(name, there)}")
+
+    async def _find_anywhere(self, kind: ObjectKind, name: str) -> JsonObject:
+        there = await self.list_objects(kind)
+        found = [one for one in there if one["metadata"]["name"] == name]
+        if len(found) > 1:
+            places = ", ".join(sorted(key_of(one).namespace for one in found))
+            raise PluginFailure(f"there is a {kind} {name} in each of {places}: say which by -n")
+        if not found:
+            names = {one["metadata"]["name"] for one in there}
+            raise PluginFailure(f"there is no {kind} {name}; {describe_others(name, names)}")
+        return found[0]
+
+    async def list_objects(self, kind: ObjectKind) -> list[JsonObject]:
+        """Read all objects of the namespace, or of all namespaces, whatever their labels."""
+        return await self._list(kind, "")
+
+    async def select_objects(self, kind: ObjectKind) -> list[JsonObject]:
+        """Read those that meet the selector of the flags."""
+        return await self._list(kind, self.labels)
+
+    async def _list(self, kind: ObjectKind, labels: str) -> list[JsonObject]:
+        try:
+            namespace = self.namespace if kind.is_namespaced else ""
+            return (await self.console.list_objects(kind, namespace, labels=labels)).items
+        except NotFound as error:
+            raise PluginFailure(
+                f"{error.message} (are the CustomResourceDefinitions installed?)"
+            ) from error
+
+
+async def read_if_allowed(reading: Awaitable[T], otherwise: T, what: str) -> T:
+    """Read what would be good to have; say on stderr that it is not known for want of a right."""
+    try:
+        return await reading
+    except ApiError as error:
+        if error.status != 403:
+            raise
+        print_line(f"note: {what} not known: {describe_error(error)}", err=True)
+        return otherwise
+
+
+def describe_others(name: str, there: Iterable[str]) -> str:
+    """Say what there is instead of something that is not there."""
+    names = sorted(there)
+    if not names:
+        return "there are none"
+    close = difflib.get_close_matches(name, names, n=1) if len(names) > 1 else []
+    hint = f"did you mean {close[0]}? " if close else ""
+    shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+    return f"{hint}there {'is' if len(names) == 1 else 'are'} {shown}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsualFlags:
+    """The usual flags as given, and those of the door."""
+
+    door: VerbDoor | None
+    reach: Reach = field(default_factory=dict)
+    namespace: str | None = None
+    all_namespaces: bool = False
+    labels: str = ""
+
+    def show_namespaces(self, of: Iterable[str]) -> bool:
+        """Tell whether what is shown needs its namespaces said, which are `of` these."""
+        return self.all_namespaces or (self._is_anywhere and len(set(of)) > 1)
+
+    @property
+    def sees_all_namespaces(self) -> bool:
+        """Whether nothing is left out for its namespace."""
+        return self.all_namespaces or (self._is_anywhere and not self.namespace)
+
+    @property
+    def _is_anywhere(self) -> bool:
+        return self.door is not None and self.door.find_namespace is None
+
+    def run_work(self, work: Callable[[VerbSession], Awaitable[T]]) -> T:
+        """Do the work of a command; what goes wrong is said in one line, and ends with 1."""
+        try:
+            with _ended_by_sigterm():
+                return asyncio.run(self.open_session(work))
+        except (KubeError, PluginFailure) as error:
+            raise CommandError(describe_error(error)) from error
+        except KeyboardInterrupt:
+            raise SystemExit(130) from None
+
+    async def open_session(self, work: Callable[[VerbSession], Awaitable[T]]) -> T:
+        """Reach what the flags name, and do the work on it; a client that is given is it."""
+        given = click.get_current_context().obj
+        if given is not None or self.door is None:
+            assert isinstance(given, UserClient)
+            return await work(self._make_session(given, "default"))
+        finding = asyncio.ensure_future(self._find_namespace(self.door))
+        try:
+            async with self.door.open(self.reach) as console:
+                return await work(self._make_session(console, await finding))
+        finally:
+            finding.cancel()
+            await asyncio.wait((finding,))
+
+    def _make_session(self, console: UserClient, default: str) -> VerbSession:
+        named = self.namespace or ("" if self._is_anywhere else default)
+        namespace = "" if self.all_namespaces else named
+        return VerbSession(console=console, namespace=namespace, labels=self.labels)
+
+    async def _find_namespace(self, door: VerbDoor) -> str:
+        if self.all_namespaces or self.namespace or door.find_namespace is None:
+            return self.namespace or ""
+        return await door.find_namespace(self.reach)
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Have SIGTERM end the command as an exit does, so that what it has started ends with it."""
+    try:
+        before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    except ValueError:  # not the main thread: its own affair
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def describe_error(error: Exception) -> str:
+    """Say an error in one line, the API server's in its own words."""
+    text = error.message if isinstance(error, ApiError) and error.message else str(error)
+    return " ".join(text.split())
+
+
+def _complete_namespaces(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[str]:
+    from vpplb.cli.verbs.completion import complete_namespaces  # which needs what is here
+
+    return complete_namespaces(context, parameter, incomplete)
+
+
+_NAMESPACE = click.option(
+    "-n",
+    "--namespace",
+    shell_complete=_complete_namespaces,
+    help="Namespace to look at.  [default: the context's; without a cluster: all]",
+)
+_ALL = click.option("-A", "--all-namespaces", is_flag=True, help="Look at all namespaces.")
+_LABELS = click.option(
+    "-l", "--selector", "labels", default="", help="Only those with such labels, as in kubectl get."
+)
+
+
+def usual_flags(
+    *, namespace: bool = True, all_namespaces: bool = False, selector: bool = False
+) -> Callable[[F], Callable[..., Any]]:
+    """Add the usual flags to a command, which gets them as `flags` with those of its door."""
+    chosen = ((_NAMESPACE, namespace), (_ALL, all_namespaces), (_LABELS, selector))
+    options = [option for option, wanted in chosen if wanted]
+
+    def add_flags(function: F) -> Callable[..., Any]:
+        @wraps(function)
+        def with_flags(
+            namespace: str | None = None,
+            all_namespaces: bool = False,
+            labels: str = "",
+            **rest: Any,
+        ) -> Any:
+            door = find_door(click.get_current_context())
+            names = [one.name for one in door.flags] if door else []
+            given = UsualFlags(
+                door=door,
+                reach={name: rest.pop(name) for name in names if name},
+                namespace=namespace,
+                all_namespaces=all_namespaces,
+                labels=labels,
+            )
+            return function(flags=given, **rest)
+
+        wrapped: Callable[..., Any] = with_flags
+        for option in reversed(options):
+            wrapped = option(wrapped)
+        return wrapped
+
+    return add_flags
+
+
+output = click.option(
+    "-o",
+    "--output",
+    default=OutputFormat.TABLE.value,
+    show_default=True,
+    type=click.Choice([one.value for one in OutputFormat]),
+    callback=lambda _ctx, _param, value: OutputFormat(value),
+    help="How to print it.",
+)
+problems_only = click.option(
+    "--problems", is_flag=True, help="Only what is not as it should be; nothing: all is well."
+)

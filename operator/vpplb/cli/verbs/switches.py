@@ -1,0 +1,140 @@
+"""`kubectl vpplb pause`, `resume`, `disable` and `enable`: take backends out, and back."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+import click
+
+from vpplb.cli.terminal import print_line
+from vpplb.cli.verbs.completion import complete_backends
+from vpplb.cli.verbs.door import VerbCommand
+from vpplb.cli.verbs.rollout_wait import find_backend_lack, timeout_flag, wait_flag, wait_until
+from vpplb.cli.verbs.session import PluginFailure, UsualFlags, VerbSession, usual_flags
+from vpplb.kube.api_types import JsonObject, key_of
+from vpplb.model.names import ObjectKind
+from vpplb.resources.stored import spec_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackendSwitch:
+    """A boolean of a Backend's spec, the value to give it, and how that is called when done."""
+
+    field: str
+    default: bool
+    value: bool
+    done: str
+
+
+def _switch_command(verb: str, switch: BackendSwitch, text: str) -> click.Command:
+    """Make a command that turns a switch of each BACKEND."""
+
+    @click.command(
+        name=verb, cls=VerbCommand, help=text, short_help=text.split("\n", maxsplit=1)[0]
+    )
+    @click.argument("backends", metavar="BACKEND...", nargs=-1, shell_complete=complete_backends)
+    @wait_flag
+    @timeout_flag
+    @usual_flags(selector=True)
+    def switch_command(
+        flags: UsualFlags, backends: tuple[str, ...], wait: bool, timeout: timedelta
+    ) -> None:
+        check_choice(backends, flags)
+
+        async def turn_all(session: VerbSession) -> None:
+            found = await find_backends(session, backends)
+            newest = [await turn_switch(session, raw, switch) for raw in found]
+            for raw in newest if wait else ():
+                await wait_and_tell(session, raw, timeout)
+
+        flags.run_work(turn_all)
+
+    return switch_command
+
+
+def check_choice(names: Sequence[str], flags: UsualFlags) -> None:
+    """UsageError unless backends are chosen in one of both ways."""
+    if bool(names) == bool(flags.labels):
+        raise click.UsageError("name each BACKEND, or choose them by -l")
+
+
+async def find_backends(session: VerbSession, names: Sequence[str]) -> list[JsonObject]:
+    """Read the backends of these names, or those that the selector of the flags chooses.
+
+    All are looked up before the first is changed: a mistyped name leaves nothing half done.
+    """
+    if names:
+        return [await session.get_object(ObjectKind.BACKEND, name) for name in dict.fromkeys(names)]
+    found = sorted(await session.select_objects(ObjectKind.BACKEND), key=key_of)
+    if not found:
+        raise PluginFailure(f"no backend has the labels {session.labels}")
+    return found
+
+
+async def turn_switch(session: VerbSession, raw: JsonObject, switch: BackendSwitch) -> JsonObject:
+    name = raw["metadata"]["name"]
+    if spec_of(raw).get(switch.field, switch.default) is switch.value:
+        print_line(f"backend {name} already {switch.done}")
+        return raw
+    patch = {"spec": {switch.field: switch.value}}
+    newest = await session.console.edit_object(ObjectKind.BACKEND, key_of(raw), patch)
+    disabled = switch.field == "paused" and not spec_of(newest).get("enabled", True)
+    note = " (it is disabled, so that has no effect until it is enabled)" if disabled else ""
+    print_line(f"backend {name} {switch.done}{note}")
+    return newest
+
+
+async def wait_and_tell(session: VerbSession, raw: JsonObject, timeout: timedelta) -> None:
+    """Wait until all nodes have a backend's newest spec, and say so (PluginFailure)."""
+    name, generation = raw["metadata"]["name"], int(raw["metadata"]["generation"])
+    inside = replace(session, namespace=key_of(raw).namespace)
+    took = await wait_until(lambda: find_backend_lack(inside, name, generation), timeout)
+    status = (await inside.get_object(ObjectKind.BACKEND, name)).get("status") or {}
+    seen = f" ({status['code']})" if status.get("code") else ""
+    print_line(f"backend {name} is {status.get('state')}{seen} on all nodes after {took}")
+
+
+PAUSE = BackendSwitch(field="paused", default=False, value=True, done="paused")
+pause_command = _switch_command(
+    "pause",
+    PAUSE,
+    """Give backends no new flows; they keep those that they have.
+
+    Probing stops as well. Use it before maintenance, so that the flows can end by themselves.
+
+    \b
+    Examples:   kubectl vpplb pause nginx0
+                kubectl vpplb pause nginx0 nginx1 --wait
+                kubectl vpplb pause -l rack=b7 --wait
+    """,
+)
+resume_command = _switch_command(
+    "resume",
+    BackendSwitch(field="paused", default=False, value=False, done="resumed"),
+    """Probe paused backends again; each serves once it has proved to be up.
+
+    \b
+    Examples:   kubectl vpplb resume nginx0
+                kubectl vpplb resume nginx0 nginx1 --wait
+    """,
+)
+disable_command = _switch_command(
+    "disable",
+    BackendSwitch(field="enabled", default=True, value=False, done="disabled"),
+    """Take backends out at once: no new flows, and those that they have are cut.
+
+    \b
+    Examples:   kubectl vpplb disable nginx0
+                kubectl vpplb disable nginx0 --wait --timeout 10s
+    """,
+)
+enable_command = _switch_command(
+    "enable",
+    BackendSwitch(field="enabled", default=True, value=True, done="enabled"),
+    """Let disabled backends serve again; each serves once it has proved to be up.
+
+    \b
+    Examples:   kubectl vpplb enable nginx0
+                kubectl vpplb enable nginx0 --wait
+    """,
+)

@@ -1,0 +1,77 @@
+"""`vpplb ctl`: the plugin's verbs under a name and with flags of its own."""
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from data.cluster_objects import decided_backend, decided_frontend
+from fakes.console import FakeConsole
+from vpplb.cli.ctl import ctl_command
+from vpplb.cli.kubectl.main import cli as plugin
+from vpplb.cli.main import cli
+from vpplb.model.names import ObjectKind
+
+VERBS = ctl_command.list_commands(click.Context(ctl_command))
+
+
+def ctl(*arguments: str, console: FakeConsole | None = None) -> Result:
+    env = {"COLUMNS": "200", "VPPLB_CONTROL_SOCKET": "/nowhere/control.sock"}
+    return CliRunner(env=env).invoke(cli, ["ctl", *arguments], obj=console, prog_name="vpplb")
+
+
+def test_its_verbs_are_the_plugins_but_for_what_needs_a_cluster_or_has_none() -> None:
+    of_plugin = plugin.list_commands(click.Context(plugin))
+    assert set(VERBS) - set(of_plugin) == {"reload"}
+    assert set(of_plugin) - set(VERBS) == {"dataplane"}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_names_this_program_and_its_flags_only(verb: str) -> None:
+    said = ctl(verb, "--help").output
+    assert f"vpplb ctl {verb}" in said
+    assert "--control-socket" in said
+    assert [word for word in ("kubectl vpplb", "--context", "--as", "-A,") if word in said] == []
+
+
+def test_nobody_at_the_socket_is_said_in_one_line_with_what_to_look_at() -> None:
+    result = ctl("status")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == (
+        "Error: /nowhere/control.sock: No such file or directory"
+        " (does `vpplb standalone` run, and may you open its control socket?)\n"
+    )
+    assert ctl("plan", "--down", "a").exit_code == 3
+    assert "--control-socket is empty" in ctl("status", "--control-socket", "").stderr
+
+
+def test_all_namespaces_are_meant_and_named_where_there_are_several() -> None:
+    console = FakeConsole(
+        (ObjectKind.FRONTEND, decided_frontend("web")),
+        (ObjectKind.BACKEND, decided_backend("a", "10.0.0.1")),
+    )
+    assert ctl("status", console=console).output.startswith("NAME ")
+    console.objects |= FakeConsole(
+        (ObjectKind.FRONTEND, decided_frontend(namespace="shop"))
+    ).objects
+    assert ctl("status", console=console).output.startswith("NAMESPACE ")
+    assert ctl("pause", "a", console=console).output == "backend a paused\n"
+
+
+def test_what_deviates_from_the_files_is_shown_with_what_they_say() -> None:
+    by_hand = {"value": 5, "files": 100, "by": "ann", "at": "2025-01-01T12:00:00+00:00"}
+    changed = decided_frontend()
+    changed["deviations"] = [
+        {**by_hand, "field": "pools[main].backends[a].weight"},
+        7,
+        {"field": 1},
+    ]
+    paused = decided_backend("a", "10.0.0.1")
+    paused["deviations"] = [{**by_hand, "field": "paused", "value": True, "files": False}]
+    console = FakeConsole((ObjectKind.FRONTEND, changed), (ObjectKind.BACKEND, paused))
+    said = "pools[main].backends[a].weight is 5 by hand, the files say 100"
+    assert said in ctl("status", console=console).output
+    assert "paused is true by hand, the files say false" in ctl("backends", console=console).output
+    detail = ctl("status", "web", console=console).output
+    assert "BY HAND" in detail
+    assert "a.paused                         true   false" in detail
+    assert "frontend" in ctl("status", "--problems", console=console).output
