@@ -110,6 +110,8 @@ class StatusReports:
         prober decided it.
         """
         now = asyncio.get_running_loop().time()
+        if urgency is None:
+            self._writer.hold_ordinary()
         for kind, key, usual in self._list_due(decisions):
             given = urgency or usual
             since = None if given in (_PROGRAMMED, _OTHER) else now

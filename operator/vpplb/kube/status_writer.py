@@ -188,6 +188,10 @@ class StatusWriter:
             write.changed_at = _earlier_of(write.changed_at, since)
         self._queue.add((kind, key), priority, delay)
 
+    def hold_ordinary(self) -> None:
+        """Have no status written for a moment that no agent waits for: decisions are being made."""
+        self._queue.hold_ordinary()
+
     def note_change(self, kind: ObjectKind, old: CachedObject | None, new: CachedObject) -> bool:
         """Take note that the cache has an object anew.
 

@@ -13,6 +13,9 @@ from the urgent ones: while urgent work goes on a single ordinary worker goes on
 gaps. What the work costs is bounded by a token bucket (`take_token`): nobody begins while there is
 none. But the urgent may take some in advance, which the ordinary then wait for.
 
+What is done for a key takes our own time as well. Somebody who has more urgent work than that can
+have the ordinary keys wait for it (`hold_ordinary`), half of the time at most.
+
 Two things can fail. A key that fails (`retry`) waits alone, the longer the more often it has
 failed. A server that fails (`pause`) makes everybody wait for a moment, and then go on in the same
 order; so do many keys that fail with no success in between.
@@ -43,6 +46,9 @@ QUIET = 0.2
 """Seconds without urgent work until there is more than one ordinary worker."""
 GAP = 0.25
 """Seconds after which something ordinary is done though something urgent is due."""
+HOLD, LONGEST_HOLD = 0.03, 1.0
+"""Seconds for which ordinary keys wait once they are asked to, and if they are asked again and
+again. For as long as they waited nobody can ask them anew."""
 IN_ADVANCE = 5.0
 """Seconds whose tokens the urgent may take in advance. For so long the ordinary may wait for some;
 then a single one is done all the same."""
@@ -105,6 +111,7 @@ class WorkQueue(Generic[K]):
         self._in_advance = IN_ADVANCE * per_second
         self._turns = 0
         self._busy_until = 0.0
+        self._held_since = self._held_until = -math.inf
         self._running = _set_event()
         self._pauses = 0
         self._failing: set[K] = set()
@@ -146,6 +153,15 @@ class WorkQueue(Generic[K]):
         entry = self._entries[key]
         if entry.under_way and entry.again is None:
             entry.again, entry.again_at = entry.priority, 0.0
+
+    def hold_ordinary(self) -> None:
+        """Have no ordinary key begin for a moment: there is more urgent work than that."""
+        now = asyncio.get_running_loop().time()
+        if now > self._held_until:
+            if now < 2 * self._held_until - self._held_since:
+                return
+            self._held_since = now
+        self._held_until = min(now + HOLD, self._held_since + LONGEST_HOLD)
 
     def remove(self, key: K) -> None:
         """Take a key out, whether it is due, waits, or is worked on."""
@@ -252,6 +268,7 @@ class WorkQueue(Generic[K]):
 
         What gathers is due now.
         """
+        self._held_until = -math.inf
         for key, entry in self._entries.items():
             if entry.gathers_until > 0:
                 self._schedule_key(key, entry, 0.0)
@@ -323,15 +340,18 @@ class WorkQueue(Generic[K]):
     async def _wait_for_quiet(self) -> None:
         await self._wait_for_tokens(1)
         clock = asyncio.get_running_loop().time
-        while clock() < self._busy_until:  # noqa: ASYNC110 (it is known when to look again)
+        while (wait := max(self._busy_until, self._held_until) - clock()) > 0:  # noqa: ASYNC110 (it is known when to look again)
             # A wait of less than the clock tells apart would end before it began, for ever.
-            await asyncio.sleep(max(0.001, self._busy_until - clock()))
+            await asyncio.sleep(max(0.001, wait))
 
     async def _wait_for_gap(self) -> None:
         if self.tokens < 1:
             with suppress(TimeoutError):
                 async with asyncio.timeout(IN_ADVANCE):  # then the urgent take all that there is
                     await self._wait_for_tokens(1)
+        clock = asyncio.get_running_loop().time
+        while (wait := self._held_until - clock()) > 0:  # noqa: ASYNC110 (it is known when)
+            await asyncio.sleep(max(0.001, wait))
         with suppress(TimeoutError):
             async with asyncio.timeout(GAP):
                 await self._urgent.join()

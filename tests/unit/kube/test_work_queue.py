@@ -4,7 +4,14 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from vpplb.kube.work_queue import FAILING_KEYS, GAP, IN_ADVANCE, WorkQueue
+from vpplb.kube.work_queue import (
+    FAILING_KEYS,
+    GAP,
+    HOLD,
+    IN_ADVANCE,
+    LONGEST_HOLD,
+    WorkQueue,
+)
 
 pytestmark = pytest.mark.looptime
 
@@ -66,6 +73,45 @@ async def test_the_ordinary_is_not_starved_by_the_urgent() -> None:
         await asyncio.sleep(3.01)
         ordinary = [key for key in done if key.startswith("ordinary")]
         assert len(ordinary) == pytest.approx(3 / (GAP + 0.05), abs=1)
+
+
+async def test_the_ordinary_waits_for_what_is_more_urgent_than_any_key() -> None:
+    done: list[str] = []
+    async with running(done, lambda key: 0.001) as queue:
+        add(queue, "first", 2, 1)  # each worker has had its turn, and looks before the next
+        await asyncio.sleep(0.01)
+        queue.hold_ordinary()
+        add(queue, "ordinary", 4, 1)
+        queue.add("urgent", 0)
+        await asyncio.sleep(HOLD * 0.9)
+        held = [key for key in done if key.startswith("ordinary")]
+        assert (len(held), "urgent" in done) == (2, True), "those that were idle had one each"
+        await asyncio.sleep(HOLD * 0.2 + 2 * GAP)
+        assert len(done) == 7
+
+
+async def test_the_ordinary_is_held_for_half_of_the_time_at_most() -> None:
+    done: list[str] = []
+    counts: list[int] = []
+    async with running(done, lambda key: 0.01, parallel=1) as queue:
+        add(queue, "", 1000, 1)
+        for _ in range(4):
+            before = len(done)
+            for _ in range(100):
+                queue.hold_ordinary()
+                await asyncio.sleep(LONGEST_HOLD / 100)
+            counts.append(len(done) - before)
+    held, free = sorted(counts)[:2], sorted(counts)[2:]
+    assert max(held) <= 3
+    assert min(free) >= 90
+
+
+async def test_what_is_held_goes_on_when_the_queue_is_drained() -> None:
+    done: list[str] = []
+    async with running(done, lambda key: 0.001, parallel=1) as queue:
+        add(queue, "", 3, 1)
+        queue.hold_ordinary()
+        assert await queue.drain(HOLD * 0.9) == 0
 
 
 async def test_the_lowest_priority_goes_first_and_equals_in_the_order_they_came() -> None:
