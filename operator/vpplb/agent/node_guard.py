@@ -20,8 +20,8 @@ AGAIN = 3600.0
 """Seconds until another look, where it was not refused or nobody answered."""
 LONGEST_NAME = 253
 
-_KEPT = "kept to its own node"
-_OPEN = "may write for other nodes: no admission policy keeps its account to its own"
+KEPT = "kept to its own node"
+OPEN = "may write for other nodes: no admission policy keeps its account to its own"
 
 
 class NodeGuard:
@@ -34,12 +34,13 @@ class NodeGuard:
 
     async def run(self) -> None:
         pause = FIRST
-        while self.said != _KEPT:
+        while self.said != KEPT:
             await asyncio.sleep(pause)
-            await self._look_once()
+            await self.look_once()
             pause = AGAIN
 
-    async def _look_once(self) -> None:
+    async def look_once(self) -> None:
+        """Ask, and note in `said` what came of it."""
         name = f"not-{self._lease.name}"[:LONGEST_NAME].rstrip("-.")
         body = {"metadata": {"namespace": self._lease.namespace, "name": name}, "spec": {}}
         try:
@@ -48,5 +49,5 @@ class NodeGuard:
             self.said = f"not known: {error}"
             return
         if not refused:
-            log.warning("this agent %s (agent.ownNodeOnly in the chart)", _OPEN)
-        self.said = _KEPT if refused else _OPEN
+            log.warning("this agent %s (agent.ownNodeOnly in the chart)", OPEN)
+        self.said = KEPT if refused else OPEN
