@@ -20,6 +20,7 @@ FileName = Annotated[str, Field(pattern="^[^/]+$")]
 NamespaceName = Annotated[str, Field(pattern="^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
 AddressBlock = Annotated[str, Field(pattern="^[0-9a-fA-F.:]+/[0-9]{1,3}$")]
 NodeCount = Annotated[int, Field(ge=1)] | Annotated[str, Field(pattern="^[0-9]+%$")]
+AddressOrBlock = Annotated[str, Field(pattern="^[0-9a-fA-F.:]+(/[0-9]{1,3})?$")]
 PromDuration = Annotated[str, Field(pattern="^([0-9]+(ms|s|m|h))*$")]
 UNIQUE: JsonDict = {"uniqueItems": True}
 
@@ -58,6 +59,26 @@ class CrdValues(ChartModel):
         description="Leave them where they are when the release goes. Without them every Frontend,"
         " Backend, HealthCheck and Dataplane is deleted too, of all releases.",
     )
+
+
+class NamespaceLabels(ChartModel):
+    """Namespaces that have all of these labels; without any: all namespaces."""
+
+    match_labels: StringMap = Field(default={}, description="The labels.")
+
+
+class AddressClaim(ChartModel):
+    """Addresses, and the namespaces that they are for: by name, or by labels."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [{"required": ["namespaces"]}, {"required": ["namespaceSelector"]}]
+        }
+    )
+
+    addresses: Annotated[list[AddressOrBlock], Field(min_length=1)]
+    namespaces: Annotated[list[NamespaceName], Field(min_length=1)] | None = None
+    namespace_selector: NamespaceLabels | None = None
 
 
 class DirectValues(ChartModel):
@@ -146,6 +167,18 @@ class OperatorValues(ProgramValues):
         description="Send ICMP probes by raw sockets: the operator is root then, with the"
         " capability NET_RAW and no other, which Pod Security `baseline` refuses. Wanted with"
         " hostNetwork alone, on nodes whose net.ipv4.ping_group_range allows no ping sockets.",
+    )
+    probe_allow: list[AddressOrBlock] = Field(
+        default=[],
+        json_schema_extra=UNIQUE,
+        description="Where probes may go, such as [10.0.0.0/8], and nowhere else; empty: everywhere"
+        " but where they are denied. The most specific prefix that holds an address decides.",
+    )
+    probe_deny: list[AddressOrBlock] = Field(
+        default=[],
+        json_schema_extra=UNIQUE,
+        description="Where probes may not go, besides link-local addresses, loopback, and those by"
+        " which clouds tell a machine its credentials.",
     )
     election_namespace: str = Field(
         default="kube-system",
@@ -354,6 +387,12 @@ class ChartValues(ChartModel):
         description="Namespaces whose Frontends, Backends and HealthChecks are served; empty: all."
         " With a list, both programs are allowed to see and touch users' objects in these alone;"
         " they must exist.",
+    )
+    address_claims: list[AddressClaim] = Field(
+        default=[],
+        description="Which namespaces may claim which addresses for their Frontends; empty: any may"
+        " claim any. With entries an address has to lie in one of them, and each that it touches"
+        " has to be for its namespace: a ValidatingAdmissionPolicy.",
     )
     direct: DirectValues = DirectValues()
     operator: OperatorValues = OperatorValues()

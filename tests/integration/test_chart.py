@@ -22,10 +22,9 @@ from cluster.control_plane import (
     account_kubeconfig,
     fresh_namespace,
 )
-from cluster.kubectl import Kubectl, KubectlError
+from cluster.kubectl import Kubectl
 from cluster.stage import NodeStage, electing, stage
 from data.manifests import backend, frontend
-from lab.waiting import wait_for
 from vpplb.cli.agent import agent_command
 from vpplb.cli.main import cli
 from vpplb.cli.operator import operator_command
@@ -188,84 +187,6 @@ def test_operators_write_their_one_lease_and_agents_their_heartbeats(
         "create", "-f", "-", "-o", "jsonpath={.status.allowed}", stdin=json.dumps(review)
     )
     assert said == ("true" if allowed else "false")
-
-
-@pytest.fixture(scope="module")
-def policed(
-    control_plane: ControlPlane, helm: Any, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Kubectl]:
-    """Give kubectl as the agent of node `mine`, by a token of its pod, under the chart's policy."""
-    name, directory = f"policed-{secrets.token_hex(2)}", tmp_path_factory.mktemp("policed")
-    kinds = RBAC | {"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}
-    rendered = render_chart(helm, f"--set=fullnameOverride={name}")
-    made = [one for one in rendered if one["kind"] in kinds]
-    _apply(control_plane, made)
-    system = control_plane.kubectl.within(SYSTEM_NAMESPACE)
-    account = f"{name}-agent"
-    pod = {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": name},
-        "spec": {
-            "nodeName": "mine",
-            "serviceAccountName": account,
-            "containers": [{"name": "agent", "image": "none"}],
-        },
-    }
-    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "mine"}}
-    control_plane.kubectl.apply(node)
-    system.apply(pod)
-    bound = ("--bound-object-kind=Pod", f"--bound-object-name={name}")
-    kubeconfig = account_kubeconfig(directory, control_plane.kubectl, account, *bound)
-    agent = Kubectl(control_plane.kubectl.binary, kubeconfig, SYSTEM_NAMESPACE)
-    wait_for(lambda: "as its node alone" in _refusal(agent, "theirs"), "the policy is in force")
-    yield agent
-    system("delete", "pod", name, "--force", "--grace-period=0")
-    for one in made:
-        if one["kind"] not in RBAC:
-            control_plane.kubectl("delete", one["kind"], one["metadata"]["name"])
-
-
-def _beat(node: str) -> dict[str, Any]:
-    return {
-        "apiVersion": "coordination.k8s.io/v1",
-        "kind": "Lease",
-        "metadata": {"name": node},
-        "spec": {"holderIdentity": node, "leaseDurationSeconds": 30},
-    }
-
-
-def _refusal(agent: Kubectl, node: str) -> str:
-    try:
-        agent("create", "-f", "-", stdin=json.dumps(_beat(node)))
-    except KubectlError as error:
-        return str(error)
-    return ""
-
-
-def test_an_agent_writes_the_lease_and_the_dataplane_of_its_own_node_alone(
-    control_plane: ControlPlane, policed: Kubectl
-) -> None:
-    dataplane = {"apiVersion": "vpplb.dev/v1alpha1", "kind": "Dataplane", "spec": {}}
-    others = control_plane.kubectl.within(SYSTEM_NAMESPACE)
-    others.apply([_beat("theirs"), {**dataplane, "metadata": {"name": "theirs"}}])
-    policed("create", "-f", "-", stdin=json.dumps(_beat("mine")))
-    policed.patch("lease", "mine", {"spec": {"holderIdentity": "me"}})
-    policed("create", "-f", "-", stdin=json.dumps({**dataplane, "metadata": {"name": "mine"}}))
-    forged: dict[str, Any] = {"spec": {"holderIdentity": "me"}}
-    for kind in ("lease", "dataplane"):
-        change = forged if kind == "lease" else {"spec": {"paused": True}}
-        with pytest.raises(KubectlError, match="named as its node alone; by its token that is"):
-            policed.patch(kind, "theirs", change)
-    election = control_plane.kubectl.within("kube-system")
-    election.apply(_beat("vpplb-operator"))
-    with pytest.raises(KubectlError, match='cannot patch resource "leases"'):
-        policed.within("kube-system").patch("lease", "vpplb-operator", forged)
-    election("delete", "lease", "vpplb-operator")
-    with pytest.raises(KubectlError, match="named as its node alone"):
-        policed("create", "-f", "-", stdin=json.dumps({**dataplane, "metadata": {"name": "new"}}))
-    others("delete", "lease", "mine", "theirs")
-    control_plane.kubectl("delete", "dataplane", "mine", "theirs")
 
 
 def test_without_the_policy_the_namespace_of_the_election_is_refused(helm: Any) -> None:

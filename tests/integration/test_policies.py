@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 
 from cluster.binaries import ensure
+from cluster.charts import HelmError, render_chart
 from cluster.control_plane import (
     RBAC,
     SYSTEM_NAMESPACE,
     ControlPlane,
     account_kubeconfig,
     fresh_namespace,
-    render_chart,
 )
 from cluster.kubectl import Kubectl, KubectlError
 from cluster.stage import make_node
@@ -403,3 +403,27 @@ def test_namespaces_of_another_release_are_not_bound(claiming: ClaimingNamespace
 def test_without_claims_there_is_no_policy_on_addresses(helm: Path) -> None:
     names = [one["metadata"]["name"] for one in render_chart(helm) if one["kind"] in POLICIES]
     assert [name for name in names if name.endswith("-addresses")] == []
+
+
+@pytest.mark.parametrize(
+    ("claim", "named"),
+    [
+        ({"namespaces": ["shop"]}, "addresses"),
+        ({"addresses": [], "namespaces": ["shop"]}, "addresses"),
+        ({"addresses": ["192.0.2.0-192.0.2.9"], "namespaces": ["shop"]}, "addresses"),
+        ({"addresses": ["192.0.2.0/24"]}, "addressClaims"),
+        ({"addresses": ["192.0.2.0/24"], "namespaces": []}, "namespaces"),
+        ({"addresses": ["192.0.2.0/24"], "namespace": "shop"}, "namespace"),
+        (
+            {"addresses": ["192.0.2.0/24"], "namespaces": ["shop"], "namespaceSelector": {}},
+            "addressClaims",
+        ),
+    ],
+)
+def test_a_claim_that_does_not_say_for_whom_or_what_is_refused_and_named(
+    helm: Path, tmp_path: Path, claim: dict[str, object], named: str
+) -> None:
+    values = tmp_path / "values.json"
+    values.write_text(json.dumps({"addressClaims": [claim]}))
+    with pytest.raises(HelmError, match=named):
+        render_chart(helm, f"--values={values}")
