@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from fakes.api_store import ApiStore, Body, Selection
-from vpplb.kube.api_types import JsonObject, KubeError, ObjectListing
+from vpplb.kube.api_types import JsonObject, KubeError, ObjectListing, api_error, cluster_key
 from vpplb.kube.client import KubeClient
 from vpplb.model.names import ObjectKey, ObjectKind
 
@@ -27,6 +27,7 @@ class FakeApiServer(ApiStore, KubeClient):
     refuse: Callable[[ObjectKey], KubeError | None] = lambda _: None
     requests: list[tuple[str, ObjectKey, Mapping[str, object]]] = field(default_factory=list)
     events: list[Mapping[str, object]] = field(default_factory=list)
+    documents: dict[str, JsonObject] = field(default_factory=dict)
     times: list[float] = field(default_factory=list)
     under_way: int = 0
     most_under_way: int = 0
@@ -108,6 +109,14 @@ class FakeApiServer(ApiStore, KubeClient):
     async def delete_object(self, kind: ObjectKind, key: ObjectKey) -> None:
         await self.ask("delete", key, {})
         self.remove(kind, key)
+
+    async def read_path(self, path: str) -> JsonObject:
+        """Give one of `documents`; this is no request about an object, so it is not noted."""
+        if fault := self.refuse(cluster_key(path)):
+            raise fault
+        if path not in self.documents:
+            raise api_error(404, "", f"no {path}")
+        return self.documents[path]
 
     async def ask(self, verb: str, key: ObjectKey, body: Body) -> None:
         """Note a request, let it take its time, and raise what it is to fail with."""

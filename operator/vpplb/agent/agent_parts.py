@@ -14,11 +14,13 @@ from vpplb.agent.newest_decisions import NewestDecisions
 from vpplb.agent.node_guard import NodeGuard
 from vpplb.agent.node_registration import NodeRegistration, agent_identity, outranks_holder
 from vpplb.agent.operator_lookup import OperatorLookup
+from vpplb.agent.release_handover import ReleaseHandover
 from vpplb.agent.vips_page import VipsPage
 from vpplb.direct.client import OperatorConnections
 from vpplb.files.owned_state_store import OwnedStateStore, VppIdentity
 from vpplb.kube.agent_lease import LeaseHeartbeat
 from vpplb.kube.client import KubeClient
+from vpplb.kube.crd_check import CrdCheck
 from vpplb.kube.kubernetes_events import EventRecorder
 from vpplb.kube.object_cache import ObjectCache
 from vpplb.kube.object_informer import ObjectInformer
@@ -26,6 +28,7 @@ from vpplb.kube.status_writer import StatusWriter
 from vpplb.model.clock import Clock, SystemClock
 from vpplb.model.names import ObjectKey
 from vpplb.plan.settings import DesiredSettings
+from vpplb.resources.crd import make_schemas
 from vpplb.sync.syncer import VppSyncer
 from vpplb.sync.vip_state import VipState
 from vpplb.telemetry.metrics import (
@@ -46,7 +49,7 @@ class AgentOptions:
 
     `state_file` None: no memory; `vpp_stats_socket` None: packets are not counted. `direct_token`
     is the file of the token that operators are shown, None where the direct road is off; they are
-    found in the Lease `lease_name` of the election.
+    found in the Lease `lease_name` of the election. `release` is this agent's, empty for none.
     """
 
     node: str
@@ -63,6 +66,7 @@ class AgentOptions:
     direct_token: Path | None = None
     election_namespace: str = "kube-system"
     lease_name: str = "vpplb-operator"
+    release: str = ""
 
 
 class KubeParts:
@@ -95,11 +99,15 @@ class AgentParts:
         self._options, clock, registry = options, SystemClock(), MetricsRegistry()
         metrics = AgentMetrics(registry)
         self.vpp = _open_vpp(options, metrics)
+        self.crds = CrdCheck(client=client, needed=make_schemas(KINDS))
         self.kube = KubeParts(options, client, self._begin_list)
         self.vips, self.decisions = VipState(own_all=options.own_all), NewestDecisions()
         self.outcomes = FrontendOutcomes(SelectedFrontends())
         self.store = _make_store(options, self.vips, self.decisions, self.outcomes)
-        self.node = NodeRegistration(client, options.node, self.store)
+        self.node = NodeRegistration(client, options.node, self.store, options.release)
+        self.handover = ReleaseHandover(
+            client, options.node, options.release, self.vpp.lock, self.store
+        )
         self.heartbeat = _make_heartbeat(options, client, self.node, clock)
         self.guard = NodeGuard(client, self.heartbeat.key)
         self.reporter = self._make_reporter(metrics, clock)
@@ -171,6 +179,7 @@ class AgentParts:
                 client=client,
                 lease=ObjectKey(options.election_namespace, options.lease_name),
                 namespace=options.lease_namespace,
+                release=options.release,
             ),
         )
 
@@ -194,6 +203,7 @@ def _make_store(
         identity,
         lambda: decisions.marks,
         lambda: outcomes.carried,
+        options.release,
     )
 
 

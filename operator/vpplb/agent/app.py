@@ -71,7 +71,8 @@ class Agent:
         async with asyncio.TaskGroup() as group:
             for early in (kube.health.lag.run(), kube.writer.run(), kube.recorder.run()):
                 group.create_task(early)
-            await parts.vpp.lock.wait_acquired(self._wait_for_lock)
+            group.create_task(parts.crds.run())
+            await self._take_vpp()
             stored = parts.store.load()
             claiming = group.create_task(self._claim_node())
             self._take_over(stored, await self._wait_node(claiming, stored))
@@ -102,9 +103,11 @@ class Agent:
 
     # --- starting ----------------------------------------------------------------------------
 
-    def _wait_for_lock(self, why: str) -> None:
-        log.warning("%s", why)
-        self._waits_for = lambda: why
+    async def _take_vpp(self) -> None:
+        """Wait until no other agent has the VPP, and no other release the node."""
+        handover, introduced = self._parts.handover, self._waits_for
+        self._waits_for = lambda: handover.why or introduced()
+        await handover.wait_ours()
 
     async def _claim_node(self) -> JsonObject:
         """Wait until no other agent has the node; return its Dataplane."""
@@ -205,6 +208,7 @@ class Agent:
         kube, options = self._parts.kube, self._options
         parts: Mapping[str, Callable[[], str]] = {
             "node": str,
+            "crds": lambda: self._parts.crds.trouble,
             "objects": lambda: kube.informer.trouble,
             "watch": lambda: kube.informer.watch.trouble,
             "vpp": lambda: self._parts.reporter.trouble or self._parts.vpp.stale_clients.alarm_text,

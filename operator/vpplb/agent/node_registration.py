@@ -25,7 +25,7 @@ from vpplb.kube.client import KubeClient
 from vpplb.kube.object_cache import CachedObject
 from vpplb.model.backoff import backoff_seconds
 from vpplb.model.names import ObjectKey, ObjectKind
-from vpplb.resources.dataplane import NODE_LABELS
+from vpplb.resources.dataplane import NODE_LABELS, RELEASE
 
 log = logging.getLogger(__name__)
 
@@ -53,15 +53,20 @@ def outranks_holder(kubelet: str, holder: str) -> bool:
 
 
 class NodeRegistration:
-    """Keeps the Dataplane of the node `name`. `labels` are its Node's, none where there is none.
+    """Keeps the Dataplane of the node `name` as one of `release`, if that is not empty.
+
+    `labels` are its Node's, none where there is none.
 
     `boot_id` is what the Node's kubelet says of its machine, empty where none does.
     `store` keeps the labels, and what its Dataplane says: one that is deleted, or collected with
     its Node, comes back as it was. So who has hands off this VPP (`paused`) keeps them off.
     """
 
-    def __init__(self, client: KubeClient, name: str, store: OwnedStateStore) -> None:
+    def __init__(
+        self, client: KubeClient, name: str, store: OwnedStateStore, release: str = ""
+    ) -> None:
         self.key = cluster_key(name)
+        self._release = release
         self._store = store
         self.labels: Mapping[str, str] = {}
         self.owners: tuple[Mapping[str, object], ...] = ()
@@ -115,18 +120,21 @@ class NodeRegistration:
             return await self._create_dataplane(labels)
         metadata = found["metadata"]
         shown = metadata.get("labels") or {}
-        mirrored = (metadata.get("annotations") or {}).get(NODE_LABELS) or ""
+        annotations = self._make_annotations(labels)
+        shown_annotations = metadata.get("annotations") or {}
+        told = {name: str(shown_annotations.get(name) or "") for name in annotations}
+        mirrored = told[NODE_LABELS]
         stale = set(mirrored.split(",")) & shown.keys() - labels.keys()
         if (
             not stale
             and labels.items() <= shown.items()
-            and mirrored == _mirror_labels(labels)
+            and told == annotations
             and list(metadata.get("ownerReferences") or ()) == list(self.owners)
         ):
             return found
         patch = {
             "labels": labels | dict.fromkeys(stale),
-            "annotations": {NODE_LABELS: _mirror_labels(labels)},
+            "annotations": annotations,
             "ownerReferences": list(self.owners),
         }
         patched = await self._client.patch_object(
@@ -140,7 +148,7 @@ class NodeRegistration:
         metadata = {
             "name": self.key.name,
             "labels": dict(labels),
-            "annotations": {NODE_LABELS: _mirror_labels(labels)},
+            "annotations": self._make_annotations(labels),
             "ownerReferences": list(self.owners),
         }
         spec = dict(self._store.spec or {})
@@ -161,6 +169,10 @@ class NodeRegistration:
                 )
         except Conflict:  # made by another meanwhile
             return await self._client.get_object(ObjectKind.DATAPLANE, self.key)
+
+    def _make_annotations(self, labels: Iterable[str]) -> dict[str, str]:
+        release = {RELEASE: self._release} if self._release else {}
+        return {NODE_LABELS: ",".join(sorted(labels)), **release}
 
     async def _read_node(self, on_labels: OnLabels) -> None:
         try:
@@ -183,10 +195,6 @@ def _of_another(metadata: JsonObject, owners: Iterable[Mapping[str, object]]) ->
     """Whether an object belongs to a Node that is no more."""
     uids = {owner["uid"] for owner in metadata.get("ownerReferences") or () if "uid" in owner}
     return bool(uids) and uids.isdisjoint(owner["uid"] for owner in owners)
-
-
-def _mirror_labels(labels: Iterable[str]) -> str:
-    return ",".join(sorted(labels))
 
 
 def _make_owners(name: str, uid: str | None) -> tuple[Mapping[str, object], ...]:

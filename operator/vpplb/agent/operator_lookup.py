@@ -11,7 +11,7 @@ from vpplb.model.names import ObjectKey, ObjectKind
 
 @dataclass(slots=True, kw_only=True)
 class OperatorLookup:
-    """Reads the Lease `lease`, which names the operators of the release in `namespace`.
+    """Reads the Lease `lease`, which names the operators of the `release` in `namespace`.
 
     `trouble` says why none was found the last time, empty when one was.
     """
@@ -19,6 +19,7 @@ class OperatorLookup:
     client: KubeClient
     lease: ObjectKey
     namespace: str
+    release: str = ""
     trouble: str = "the operators have not been looked up yet"
 
     async def find_operators(self) -> tuple[OperatorAddress, ...]:
@@ -31,10 +32,13 @@ class OperatorLookup:
         except KubeError as error:
             self.trouble = f"lease {self.lease}, in which operators are found: {error}"
             return ()
-        operators = read_operators(lease["metadata"].get("annotations"), self.namespace)
+        annotations = lease["metadata"].get("annotations")
+        operators = read_operators(annotations, self.namespace, self.release)
         self.trouble = (
-            ""
-            if operators
-            else f"lease {self.lease} names no operator of namespace {self.namespace}"
+            "" if operators else f"lease {self.lease} names no operator of {self._name_release()}"
         )
         return operators
+
+    def _name_release(self) -> str:
+        release = f"release {self.release} in " if self.release else ""
+        return f"{release}namespace {self.namespace}"

@@ -26,6 +26,7 @@ from vpplb.cli.service_runner import run_service
 @options.source_flags
 @options.own_all
 @options.lease_namespace
+@options.release
 @options.no_direct
 @options.env_option(
     "--direct-token-file",

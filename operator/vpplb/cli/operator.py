@@ -19,6 +19,7 @@ from vpplb.cli.service_runner import run_service
 @options.allowance_flags
 @options.probe_flags
 @options.lease_namespace
+@options.release
 @options.election_namespace
 @options.lease_name
 @options.lease_duration

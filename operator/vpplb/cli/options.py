@@ -262,6 +262,25 @@ namespaces = env_option(
 lease_namespace = env_option(
     "--lease-namespace", default="default", help="Namespace of the agents' leases."
 )
+_RELEASE = env_option(
+    "--release",
+    default="",
+    show_default="the namespace of the agents' leases",
+    help="Release that this program is of: an operator counts the nodes of its own release's"
+    " agents, and an agent leaves another release's node alone.",
+)
+
+
+def release(function: F) -> Callable[..., Any]:
+    """Add the flag that names the release, given as `release`."""
+
+    @wraps(function)
+    def with_release(release: str, **rest: Any) -> Any:
+        return function(release=release or rest["lease_namespace"], **rest)
+
+    return _RELEASE(with_release)
+
+
 election_namespace = env_option(
     "--election-namespace",
     default="kube-system",

@@ -17,8 +17,10 @@ from vpplb.controller.operator_core import OperatorCore
 from vpplb.controller.process_identity import claim_identity
 from vpplb.controller.store_handler import KINDS
 from vpplb.direct.messages import OperatorAddress
+from vpplb.direct.operator_directory import read_release
 from vpplb.kube.api_types import JsonObject
 from vpplb.kube.client import KubeClient
+from vpplb.kube.crd_check import CrdCheck
 from vpplb.kube.leader_election import FencedClient, LeaderElector, WriteFence
 from vpplb.kube.leader_rules import LeaderRole, ServedScope
 from vpplb.kube.object_cache import ObjectCache
@@ -27,6 +29,7 @@ from vpplb.model.clock import Clock, SystemClock
 from vpplb.model.names import ObjectKey
 from vpplb.probers.worker_pool import WorkerPool
 from vpplb.resources.allowances import NOTHING, AddressAllowances
+from vpplb.resources.crd import make_schemas
 from vpplb.telemetry.http import HttpServer
 from vpplb.telemetry.metrics import register_direct
 from vpplb.telemetry.process_health import ProcessHealth, complain_late
@@ -43,7 +46,8 @@ class OperatorOptions:
 
     All operators of a cluster share the lease `lease_name` in `election_namespace`, which lasts
     `lease_duration` seconds; `identity` names this one there, with a suffix of its process. The
-    agents' leases are in `lease_namespace`. `direct` None: no agent is served directly.
+    agents' leases are in `lease_namespace`. `release` is this operator's: nodes of others do not
+    count. `direct` None: no agent is served directly.
     """
 
     namespaces: Sequence[str] = ()
@@ -60,6 +64,7 @@ class OperatorOptions:
     lease_name: str = "vpplb-operator"
     lease_duration: float = 15.0
     identity: str
+    release: str = ""
     direct: DirectOptions | None = None
 
 
@@ -84,9 +89,14 @@ class Operator:
         writing_client = FencedClient(client, fence)
         self._identity = claim_identity(options.identity)
         self._prober = WorkerPool(options.probe_workers, options.netns)
+        self._release, self._namespace = options.release, options.lease_namespace
+        self._lease_annotations: object = None
+        self._refusal = ""
+        self._crds = CrdCheck(client=client, needed=make_schemas(KINDS))
         self._informer = ObjectInformer(client, KINDS, cache, options.namespaces)
         self._core = OperatorCore(
             identity=self._identity.name,
+            release=options.release,
             cache=cache,
             reading=client,
             writing_client=writing_client,
@@ -138,6 +148,7 @@ class Operator:
             identity=self._identity.name,
             lease=lease,
             namespace=options.lease_namespace,
+            release=options.release,
             clock=clock,
             handler=self._core.publisher,
             on_operators=self._on_operators,
@@ -171,10 +182,11 @@ class Operator:
             figures=health.list_figures,
             checks={
                 "api": health.check_api,
+                "crds": lambda: self._crds.trouble or None,
                 "objects": lambda: self._informer.trouble or None,
                 "watch": lambda: self._informer.watch.trouble or None,
                 "probers": health.check_probers,
-                "lease": lambda: self._elector.not_ready or None,
+                "lease": lambda: self._explain_standby() or None,
                 "writes": lambda: core.writer.trouble or None,
                 "agents": lambda: self._heartbeats.trouble or None,
             }
@@ -188,7 +200,7 @@ class Operator:
     async def run(self, stop: asyncio.Event) -> None:
         """Run until `stop` is set, or raise what made that impossible (LeadershipLost)."""
         working = asyncio.create_task(self._work())
-        electing = asyncio.create_task(self._elector.run())
+        electing = asyncio.create_task(self._elect())
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({working, electing, stopping}, return_when=asyncio.FIRST_COMPLETED)
         self._core.reconciler.close()
@@ -203,6 +215,11 @@ class Operator:
         for outcome in await asyncio.gather(electing, working, return_exceptions=True):
             if isinstance(outcome, Exception):
                 raise outcome
+
+    async def _elect(self) -> None:
+        """Take part in the election, once nothing would be lost by our leading."""
+        await self._crds.wait_new_enough()
+        await self._elector.run()
 
     async def _work(self) -> None:
         """Do all but electing, until cancelled."""
@@ -220,6 +237,7 @@ class Operator:
             if self._direct is not None:
                 group.create_task(self._direct.run())
             await self._elector.wait_until_looked()
+            group.create_task(self._crds.run())
             stood_by = self._elector.role is LeaderRole.STANDBY
             await self._informer.list_all()
             group.create_task(self._informer.run())
@@ -240,8 +258,31 @@ class Operator:
         self._tell_election()
 
     def _on_lease(self, lease: JsonObject | None) -> None:
+        self._lease_annotations = ((lease or {}).get("metadata") or {}).get("annotations")
         if self._direct is not None:
             self._direct.observe_lease(lease)
+
+    def _explain_standby(self) -> str:
+        """Say why this operator cannot lead, or should not beside one of another release.
+
+        One of our own release that served other namespaces is no trouble: it is what an upgrade
+        replaces, and it ends only once this one is ready.
+        """
+        elector = self._elector
+        other = elector.rival_holder or elector.holder
+        release = read_release(self._lease_annotations, other)
+        if elector.role is LeaderRole.LEADING or elector.trouble:
+            return elector.not_ready
+        ours = release in (self._release, self._namespace)
+        if elector.rival_holder:
+            return "" if ours else elector.rival_refusal
+        if ours or not release:
+            return ""
+        return (
+            f"{other} of release {release} leads, for the nodes of that release alone, and this"
+            f" operator stands by for {self._release}: let the namespaces of both differ, or remove"
+            " one of the two"
+        )
 
     def _on_operators(self, operators: tuple[OperatorAddress, ...]) -> None:
         self._operators = operators
@@ -256,8 +297,14 @@ class Operator:
             )
         )
 
+    def _log_standby(self) -> None:
+        before, self._refusal = self._refusal, self._explain_standby()
+        if self._refusal not in ("", before, self._elector.not_ready):  # which the elector logs
+            log.error("%s", self._refusal)
+
     async def _tell_agents(self) -> None:
         """Keep agents informed why this operator does not lead, until cancelled."""
         while True:
             self._tell_election()
+            self._log_standby()
             await asyncio.sleep(TELL_EVERY)

@@ -43,8 +43,8 @@ class DirectOptions:
 class DirectService:
     """Used as `async with`, which listens (CannotListen, ConfigError), and then `run`.
 
-    `lease` and `namespace` are those of `OperatorDirectory`; `on_operators` is told all operators
-    of the release whenever they change.
+    `lease`, `namespace` and `release` are those of `OperatorDirectory`; `on_operators` is told all
+    operators of the release whenever they change.
     """
 
     def __init__(
@@ -55,12 +55,14 @@ class DirectService:
         identity: str,
         lease: ObjectKey,
         namespace: str,
+        release: str = "",
         clock: Clock,
         handler: AgentHandler,
         on_operators: Callable[[tuple[OperatorAddress, ...]], None],
     ) -> None:
         self._options, self._client, self._identity = options, client, identity
         self._lease, self._namespace, self._clock = lease, namespace, clock
+        self._release = release
         self._on_operators = on_operators
         self._verifier = TokenVerifier(
             fetch_keys=partial(fetch_issuer_keys, client), account=options.account
@@ -92,6 +94,7 @@ class DirectService:
             lease=self._lease,
             own=own,
             namespace=self._namespace,
+            release=self._release,
             clock=self._clock,
             on_change=self._on_operators,
         )

@@ -15,7 +15,7 @@ from vpplb.direct.messages import ProgrammedReport
 from vpplb.kube.api_types import JsonObject
 from vpplb.model.names import ObjectKey
 from vpplb.resources.conditions import find_condition
-from vpplb.resources.dataplane import AGENT_GONE, DataplaneStatus, node_labels
+from vpplb.resources.dataplane import AGENT_GONE, DataplaneStatus, node_labels, release_of
 from vpplb.resources.statuses import NodeReport
 from vpplb.resources.stored import read_status
 
@@ -69,10 +69,17 @@ class NodeRegistry:
 
     What cannot be read of a status counts as not reported; a name that no frontend can have is
     passed over. `on_programmed` is told what is new of nodes that were known before.
+
+    A node whose Dataplane is of another release than `release` is none here; one that does not say
+    so is everybody's.
     """
 
-    def __init__(self, on_programmed: OnProgrammed = lambda key, revision, road: None) -> None:
-        self._on_programmed = on_programmed
+    def __init__(
+        self,
+        on_programmed: OnProgrammed = lambda key, revision, road: None,
+        release: str = "",
+    ) -> None:
+        self._on_programmed, self._release = on_programmed, release
         self._nodes: dict[str, _NodeState] = {}
         self._reports: dict[str, _CarriedState] = {}
         self._connected: set[str] = set()
@@ -82,6 +89,8 @@ class NodeRegistry:
 
     def put_node(self, name: str, raw: JsonObject) -> set[ObjectKey] | None:
         """Take a Dataplane in; return the frontends it says something new of, None for any."""
+        if release_of(raw["metadata"]) not in ("", self._release):
+            return self._pass_over(name)
         new, old = _read_node(raw), self._nodes.get(name)
         before = self._find_state(name)
         self._nodes[name] = new
@@ -99,6 +108,12 @@ class NodeRegistry:
         if name not in self._connected:
             self._reports.pop(name, None)
         self._selections.clear()
+
+    def _pass_over(self, name: str) -> set[ObjectKey] | None:
+        if name not in self._nodes:
+            return set()
+        self.remove_node(name)
+        return None
 
     def put_report(self, name: str, report: ProgrammedReport) -> set[ObjectKey] | None:
         """Take what a connected agent reports; return what `put_node` does."""

@@ -40,13 +40,15 @@ EVENTS_TIMEOUT = 1.0
 class OperatorCore:
     """The parts that decide and report. They read `cache`, and are told what changes in it.
 
-    `identity` is this operator's name; 0 `status_writes_per_second` are no bound.
+    `identity` is this operator's name, `release` that of its release; 0 `status_writes_per_second`
+    are no bound.
     """
 
     def __init__(
         self,
         *,
         identity: str,
+        release: str = "",
         cache: ObjectCache,
         reading: KubeClient,
         writing_client: KubeClient,
@@ -69,7 +71,7 @@ class OperatorCore:
             holds_lease=holds_lease,
         )
         records = DecisionRecords(cache, self.reconciler, self._observe_road)
-        self.nodes = NodeRegistry(records.note_programmed)
+        self.nodes = NodeRegistry(records.note_programmed, release)
         renderer = StatusRenderer(cache, decided, self.nodes.report_frontend, clock.now)
         self.view = DecidedStateView(cache, decided, renderer.render, self.stream)
         self.metrics = metrics = OperatorMetrics(self.registry, self.view)

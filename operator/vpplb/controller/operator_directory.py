@@ -44,7 +44,7 @@ PATIENCE = 3.0
 
 @dataclass(slots=True, kw_only=True)
 class OperatorDirectory:
-    """Keeps `own`, of the release in `namespace`, in the Lease `lease`, and tells of the others.
+    """Keeps `own`, of the `release` in `namespace`, in the Lease `lease`, and tells of the others.
 
     `client` is one that writes also while this operator does not lead. `on_change` is told all
     operators of the release whenever that changes. `trouble` says why the entry could not be
@@ -56,6 +56,7 @@ class OperatorDirectory:
     own: OperatorAddress
     namespace: str
     clock: Clock
+    release: str = ""
     on_change: Callable[[tuple[OperatorAddress, ...]], None] = lambda operators: None
     trouble: str = ""
     _operators: tuple[OperatorAddress, ...] = field(init=False)
@@ -88,7 +89,7 @@ class OperatorDirectory:
             return
         annotations = lease["metadata"].get("annotations")
         self._note_ages(find_texts(annotations))
-        self._note_operators(read_operators(annotations, self.namespace))
+        self._note_operators(read_operators(annotations, self.namespace, self.release))
         if self._list_changes():
             self._due.set()
 
@@ -138,7 +139,7 @@ class OperatorDirectory:
         }
         if not self.is_published or asyncio.get_running_loop().time() >= self._renew_at:
             renewed = self.clock.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-            changes[own] = dump_entry(self.own, self.namespace, __version__, renewed)
+            changes[own] = dump_entry(self.own, self.namespace, __version__, renewed, self.release)
         return changes
 
     async def _write_changes(self) -> bool:

@@ -2,7 +2,8 @@
 
 Operators alone may write that Lease, so whoever reads it from the API server may believe what it
 says: where an operator listens, and the fingerprint of its certificate. All of a cluster write into
-it, so each entry names the namespace of its release, and agents believe those of their own.
+it, so each entry names its release, and agents believe those of their own. A release is known by
+its namespace, and by its name where an entry tells that (older operators did not).
 What is not understood is passed over: another version may have written it.
 """
 
@@ -11,6 +12,7 @@ import json
 import re
 from collections.abc import Mapping
 from ipaddress import IPv6Address
+from typing import NamedTuple
 
 from vpplb.direct.messages import MOST_OPERATORS, OperatorAddress
 
@@ -27,8 +29,10 @@ def name_annotation(identity: str) -> str:
     return f"{PREFIX}{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
 
 
-def dump_entry(operator: OperatorAddress, namespace: str, version: str, renewed: str) -> str:
-    """Write an operator's entry; `namespace` is its release's.
+def dump_entry(
+    operator: OperatorAddress, namespace: str, version: str, renewed: str, release: str = ""
+) -> str:
+    """Write an operator's entry; `namespace` is that of its release, `release` is its name.
 
     `renewed` is a time, and only a value that changes for as long as the operator lives.
     """
@@ -37,6 +41,7 @@ def dump_entry(operator: OperatorAddress, namespace: str, version: str, renewed:
         "address": operator.address,
         "fingerprint": operator.fingerprint,
         "namespace": namespace,
+        "release": release,
         "version": version,
         "renewed": renewed,
     }
@@ -50,14 +55,27 @@ def find_texts(annotations: object) -> dict[str, str]:
     return {str(name): str(text) for name, text in annotations.items() if _is_entry(name)}
 
 
-def read_operators(annotations: object, namespace: str) -> tuple[OperatorAddress, ...]:
+def read_operators(
+    annotations: object, namespace: str, release: str = ""
+) -> tuple[OperatorAddress, ...]:
     """Return the operators of the release in `namespace`, by identity, at most MOST_OPERATORS."""
     found: list[OperatorAddress] = []
     for name, text in sorted(find_texts(annotations).items()):
-        operator, of_namespace = _read_entry(text)
-        if operator and of_namespace == namespace and name == name_annotation(operator.identity):
-            found.append(operator)
+        if (entry := _read_entry(text)) is None:
+            continue
+        same = entry.namespace == namespace and (not release or entry.release in ("", release))
+        if same and name == name_annotation(entry.operator.identity):
+            found.append(entry.operator)
     return tuple(sorted(found[:MOST_OPERATORS], key=lambda one: one.identity))
+
+
+def read_release(annotations: object, identity: str) -> str:
+    """Return the name of the release of an operator; empty where no entry tells.
+
+    Of an older operator, which tells its namespace alone, return that.
+    """
+    entry = _read_entry(find_texts(annotations).get(name_annotation(identity), ""))
+    return entry.release or entry.namespace if entry is not None else ""
 
 
 def parse_address(text: str) -> str:
@@ -89,10 +107,16 @@ def _is_entry(name: object) -> bool:
     return isinstance(name, str) and name.startswith(PREFIX)
 
 
-def _read_entry(text: str) -> tuple[OperatorAddress | None, str]:
-    """Read an operator and its release's namespace; None for what is no entry."""
+class _OperatorEntry(NamedTuple):
+    operator: OperatorAddress
+    namespace: str
+    release: str
+
+
+def _read_entry(text: str) -> _OperatorEntry | None:
+    """Read an operator and its release; None for what is no entry."""
     if len(text) > MOST_CHARS:
-        return None, ""
+        return None
     try:
         content = json.loads(text)
         operator = OperatorAddress(
@@ -100,10 +124,11 @@ def _read_entry(text: str) -> tuple[OperatorAddress | None, str]:
             address=parse_address(_read_text(content["address"])),
             fingerprint=_read_text(content["fingerprint"]),
         )
-        namespace = _read_text(content["namespace"])
-    except (ValueError, TypeError, KeyError, RecursionError):
-        return None, ""
-    return (operator if is_usable(operator) else None), namespace
+        namespace, release = _read_text(content["namespace"]), content.get("release") or ""
+        entry = _OperatorEntry(operator, namespace, _read_text(release) if release else "")
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None
+    return entry if is_usable(operator) else None
 
 
 def _read_text(found: object) -> str:

@@ -76,7 +76,7 @@ class StoredState:
     """What is kept. `spec` is the Dataplane's, `labels` are the Node's; None: never seen.
 
     `marks` are the last decisions, `programmed` the revisions that VPP had of frontends (None: it
-    was not written), `operators` the operators as JSON of texts.
+    was not written), `operators` the operators as JSON of texts, `release` the agent's.
     """
 
     state: OwnedState = field(default_factory=OwnedState)
@@ -85,6 +85,7 @@ class StoredState:
     marks: Mapping[ObjectKey, DecisionMark] = field(default_factory=dict)
     programmed: Mapping[ObjectKey, str] | None = None
     operators: tuple[Mapping[str, str], ...] = ()
+    release: str = ""
 
 
 class OwnedStateStore:
@@ -103,9 +104,10 @@ class OwnedStateStore:
         identity: VppIdentity,
         marks: Callable[[], Mapping[ObjectKey, DecisionMark]] = dict,
         programmed: Callable[[], Mapping[ObjectKey, str] | None] = lambda: None,
+        release: str = "",
     ) -> None:
         self._path, self._owned_state, self._identity = path, owned_state, identity
-        self._marks, self._programmed = marks, programmed
+        self._marks, self._programmed, self._release = marks, programmed, release
         self.spec: Mapping[str, object] | None = None
         """What the node's Dataplane last said, None when it was never seen."""
         self.labels: Mapping[str, str] | None = None
@@ -131,6 +133,14 @@ class OwnedStateStore:
             self.spec, self.labels = stored.spec, stored.labels
             self.operators = stored.operators
         return stored
+
+    def read_release(self) -> str | None:
+        """Return whose memory the file is, empty where it does not tell; None: it is of no use."""
+        try:
+            stored = read_stored_state(self._path, self._identity) if self._path else None
+        except UnusableFile:
+            return None
+        return None if stored is None else stored.release
 
     def set_spec(self, spec: Mapping[str, object]) -> None:
         if spec != self.spec:
@@ -182,6 +192,7 @@ class OwnedStateStore:
             marks=self._marks(),
             programmed=self._programmed(),
             operators=self.operators,
+            release=self._release,
         )
 
     def _save(self, number: int, stored: StoredState) -> None:
@@ -224,6 +235,7 @@ def read_stored_state(path: Path, identity: VppIdentity) -> StoredState | None:
         programmed = None if found is None else _parse_programmed(found)
         operators = tuple(map(_parse_texts, content.get("operators", ())))
         labels = None if labels is None else _parse_texts(labels)
+        release = str(content.get("release") or "")
     except (KeyError, ValueError, AttributeError, TypeError) as error:
         raise UnusableFile(f"it is damaged: {error}") from error
     if other := identity.explain_difference(of):
@@ -235,6 +247,7 @@ def read_stored_state(path: Path, identity: VppIdentity) -> StoredState | None:
         marks=marks,
         programmed=programmed,
         operators=operators,
+        release=release,
     )
 
 
@@ -260,6 +273,7 @@ def write_stored_state(path: Path, stored: StoredState, identity: VppIdentity) -
         if stored.programmed is None
         else {str(key): revision for key, revision in sorted(stored.programmed.items())},
         "operators": [dict(one) for one in stored.operators],
+        "release": stored.release,
     }
     write_json(path, content)
 

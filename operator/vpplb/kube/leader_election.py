@@ -159,6 +159,11 @@ class LeaderElector:
         return "" if self.role is LeaderRole.LEADING else self.trouble or self.rival_refusal
 
     @property
+    def rival_holder(self) -> str:
+        """The identity of the operator that `rival_refusal` is about; empty for nobody."""
+        return self._candidate.rival_holder(_loop_time()) if self._rival else ""
+
+    @property
     def rival_refusal(self) -> str:
         """Who serves some of what this program should serve, so that it must not; else empty."""
         if not self._rival:

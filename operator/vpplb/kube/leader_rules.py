@@ -210,10 +210,19 @@ class LeaseCandidate:
 
     def name_rival(self, at: float) -> str:
         """Say who serves what this program would serve, and as what else; empty for nobody."""
+        rival = self._find_rival(at)
+        return f"{rival.holder} serves {rival.scope}" if rival is not None else ""
+
+    def rival_holder(self, at: float) -> str:
+        """Return the identity of that one; empty for nobody."""
+        rival = self._find_rival(at)
+        return rival.holder if rival is not None else ""
+
+    def _find_rival(self, at: float) -> "_RivalRecord | None":
         for one in self._rivals.values():
             if one.holder and self._renewed is None and at < one.free_at:
-                return f"{one.holder} serves {one.scope}"
-        return ""
+                return one
+        return None
 
     @property
     def lease_version(self) -> str:

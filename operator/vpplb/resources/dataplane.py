@@ -21,6 +21,13 @@ from vpplb.resources.fields import Count, Seconds, StickyBuckets, Timestamp
 
 NODE_LABELS = "vpplb.dev/node-labels"
 """Annotation of a Dataplane: the labels that are its Node's, by comma. Others select nothing."""
+RELEASE = "vpplb.dev/release"
+"""Annotation of a Dataplane: the release whose agent keeps it. Other releases do not count it."""
+
+
+def release_of(metadata: Mapping[str, Any]) -> str:
+    """Return whose a Dataplane is; empty where an agent of an older version does not tell."""
+    return str((metadata.get("annotations") or {}).get(RELEASE) or "")
 
 
 def node_labels(metadata: Mapping[str, Any]) -> Mapping[str, str]:
@@ -158,6 +165,7 @@ DATAPLANE = KindDefinition(
         PrintColumn("Frontends", ".status.frontends.summary"),
         condition_column("Synced"),
         PrintColumn("Changed", ".status.lastChange", "date", wide=True),
+        PrintColumn("Release", r".metadata.annotations.vpplb\.dev/release", wide=True),
         PrintColumn("Reason", '.status.conditions[?(@.type=="Connected")].reason', wide=True),
         AGE,
     ),

@@ -319,3 +319,23 @@ def test_one_where_the_kubelet_is_goes_before_one_of_another_machine_or_start(bo
     assert not outranks_holder("boot-2", elsewhere)
     assert not outranks_holder("boot-1", here)
     assert not outranks_holder("", here)
+
+
+# --- releases ---------------------------------------------------------------------------------
+
+
+async def test_a_dataplane_says_which_release_keeps_it() -> None:
+    server = NodeServer()
+    server.node(role="edge")
+    ours = NodeRegistration(server, "n1", Store(), "edge/vpplb")
+    await ours.register_node()
+    told = {"vpplb.dev/node-labels": "role", "vpplb.dev/release": "edge/vpplb"}
+    assert server.dataplane["annotations"] == told
+    asked = len(server.requests)
+    await ours.register_node()
+    assert "patch" not in server.verbs[asked:]
+    # An older agent leaves it, and one of another release that took the node over says so.
+    await NodeRegistration(server, "n1", Store()).register_node()
+    assert server.dataplane["annotations"] == told
+    await NodeRegistration(server, "n1", Store(), "core/vpplb").register_node()
+    assert server.dataplane["annotations"] == told | {"vpplb.dev/release": "core/vpplb"}

@@ -39,6 +39,22 @@ async def test_operators_of_another_release_are_not_found() -> None:
     )
 
 
+async def test_an_operator_of_another_release_in_our_namespace_is_not_found() -> None:
+    server = FakeApiServer()
+    entry = dump_entry(FOUND, "system", "1.0", "now", "system/blue")
+    metadata = {
+        "namespace": LEASE.namespace,
+        "name": LEASE.name,
+        "annotations": {name_annotation("op-1"): entry},
+    }
+    server.put_new(ObjectKind.LEASE, {"metadata": metadata, "spec": {}})
+    asking = OperatorLookup(client=server, lease=LEASE, namespace="system", release="system/green")
+    assert await asking.find_operators() == ()
+    assert asking.trouble.endswith("names no operator of release system/green in namespace system")
+    asking.release = "system/blue"
+    assert await asking.find_operators() == (FOUND,)
+
+
 async def test_where_there_is_no_lease_nobody_is_found() -> None:
     asking = lookup(FakeApiServer())
     assert await asking.find_operators() == ()

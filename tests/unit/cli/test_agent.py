@@ -31,6 +31,7 @@ def test_each_flag_reaches_the_agent(monkeypatch: pytest.MonkeyPatch) -> None:
             own_all=True,
             conf=DesiredSettings(ipv4_source=IPv4Address("192.0.2.1")),
             direct_token=Path("/var/run/secrets/vpplb.dev/token"),
+            release="default",  # the namespace of the agents' leases
         )
     ]
 

@@ -17,9 +17,11 @@ def dataplane(
     errors: object = (),
     connected: str = "True",
     labels: dict[str, str] | None = None,
+    release: str = "",
 ) -> JsonObject:
+    annotations = {"annotations": {"vpplb.dev/release": release}} if release else {}
     return {
-        "metadata": {"labels": labels} if labels else {},
+        "metadata": {**({"labels": labels} if labels else {}), **annotations},
         "status": {
             "programmed": programmed or {},
             "errors": list(errors) if isinstance(errors, list) else [],
@@ -265,3 +267,30 @@ def test_nothing_is_kept_of_a_node_that_is_gone_once_its_agent_is() -> None:
     assert nodes.list_carried("n1") == {"default/web": "r1"}
     nodes.set_connected("n1", False)
     assert nodes.list_carried("n1") == {}
+
+
+# --- releases ---------------------------------------------------------------------------------
+
+
+def test_only_nodes_of_our_own_release_count() -> None:
+    nodes = NodeRegistry(release="edge/vpplb")
+    nodes.put_node("ours", dataplane({"default/web": "r"}, release="edge/vpplb"))
+    nodes.put_node("older", dataplane({"default/web": "r"}))  # its agent does not tell
+    nodes.put_node("theirs", dataplane({"default/web": "old"}, release="core/vpplb"))
+    assert nodes.report_frontend(WEB, (), "r") == NodeReport(
+        desired=("older", "ours"), programmed=("older", "ours")
+    )
+    assert nodes.list_agents().keys() == {"older", "ours"}  # whose leases are judged
+    assert nodes.find_differing({"default/web": "r"}) == set()
+
+
+def test_a_node_that_goes_to_another_release_counts_no_more_and_is_no_leaving_one() -> None:
+    nodes = NodeRegistry(release="edge/vpplb")
+    nodes.put_node("n1", dataplane({"default/web": "r"}, release="edge/vpplb"))
+    moved = dataplane({"default/web": "r"}, release="core/vpplb")
+    assert nodes.put_node("n1", moved) is None  # any frontend may look different now
+    assert nodes.report_frontend(WEB, (), "r") == NodeReport(desired=())
+    assert nodes.report_frontend(WEB, (("role", "edge"),), "r") == NodeReport(desired=())
+    assert nodes.put_node("n1", moved) == set()
+    assert nodes.put_node("n1", dataplane({"default/web": "r"}, release="edge/vpplb")) is None
+    assert nodes.report_frontend(WEB, (), "r").programmed == ("n1",)

@@ -15,6 +15,7 @@ from vpplb.direct.operator_directory import (
     name_annotation,
     parse_address,
     read_operators,
+    read_release,
 )
 
 PRINT = "0123456789abcdef" * 4
@@ -42,6 +43,19 @@ def test_operators_of_another_release_are_not_ours() -> None:
     assert read_operators(both, "system") == (mine,)
     assert read_operators(both, "other") == (theirs,)
     assert len(find_texts(both)) == 2
+
+
+def test_of_two_releases_in_one_namespace_each_finds_its_own() -> None:
+    by_name = {
+        name_annotation(name): dump_entry(operator(name), "system", "1.0", "now", f"system/{name}")
+        for name in ("blue", "green")
+    }
+    older = entries(operator("older"))  # which tells the namespace alone
+    found = read_operators(by_name | older, "system", "system/blue")
+    assert found == (operator("blue"), operator("older"))
+    assert read_release(by_name | older, "green") == "system/green"
+    assert read_release(by_name | older, "older") == "system"
+    assert read_release(None, "green") == ""
 
 
 def test_no_more_than_a_few_are_believed() -> None:

@@ -53,6 +53,7 @@ WHOLE = StoredState(
     marks={key("web"): DecisionMark(uid="u", order=DecisionOrder(5, 3), revision="r")},
     programmed={key("web"): "q"},
     operators=({"identity": "op-1", "address": "10.0.0.1:9443", "fingerprint": "ab"},),
+    release="edge/vpplb",
 )
 
 
@@ -74,7 +75,12 @@ def test_a_file_of_the_version_before_says_nothing_of_decisions_and_operators(
 async def test_what_the_store_is_told_is_kept(tmp_path: Path) -> None:
     file = tmp_path / "memory.json"
     store = OwnedStateStore(
-        file, lambda: STATE, HERE, lambda: WHOLE.marks, lambda: WHOLE.programmed
+        file,
+        lambda: STATE,
+        HERE,
+        lambda: WHOLE.marks,
+        lambda: WHOLE.programmed,
+        WHOLE.release,
     )
     store.load()
     store.set_spec(WHOLE.spec or {})
@@ -358,3 +364,16 @@ async def test_nothing_is_written_over_what_has_not_been_read_yet(tmp_path: Path
     store.save_soon()
     store.close()
     assert not file.exists()
+
+
+def test_whose_memory_it_is_can_be_asked_before_it_is_taken(tmp_path: Path) -> None:
+    path = tmp_path / "memory.json"
+    store = OwnedStateStore(path, OwnedState, HERE)
+    assert store.read_release() is None
+    write_stored_state(path, WHOLE, HERE)
+    assert store.read_release() == "edge/vpplb"
+    path.write_text(path.read_text().replace('"release"', '"other"'))  # as older versions wrote it
+    assert store.read_release() == ""
+    path.write_text("{")
+    assert store.read_release() is None
+    assert path.read_text() == "{"
