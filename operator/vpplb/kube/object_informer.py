@@ -19,14 +19,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 
-<<<<<<< HEAD
-from vpplb.kube.api_types import ApiError, KubeError, NotFound, ObjectListing, cluster_key
-from vpplb.kube.client import KubeClient
-=======
 from vpplb import __version__
-from vpplb.kube.api_types import ApiError, JsonObject, KubeError, NotFound, cluster_key
-from vpplb.kube.client import KubeClient, ObjectListing
->>>>>>> 63ef733 (Definitions are looked at where objects are listed; pages written anew)
+from vpplb.kube.api_types import (
+    ApiError,
+    JsonObject,
+    KubeError,
+    NotFound,
+    ObjectListing,
+    cluster_key,
+)
+from vpplb.kube.client import KubeClient
 from vpplb.kube.cluster_access import ClusterAccess, load_access
 from vpplb.kube.object_cache import HistoryChanged, ObjectCache
 from vpplb.kube.object_watch import PERIOD, ObjectWatch
