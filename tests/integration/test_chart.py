@@ -70,6 +70,12 @@ def _apply(plane: ControlPlane, manifests: list[dict[str, Any]], *args: str) -> 
         ("operator.directPort=0", "directPort"),
         ("operator.statusWritesPerSecond=-1", "statusWritesPerSecond"),
         ("networkPolicy.nodeBlocks={10.0.0.0}", "nodeBlocks"),
+        ("image.digest=sha256:abc", "digest"),
+        ("crds.keep=perhaps", "keep"),
+        ("metrics.podMonitor.interval=often", "interval"),
+        ("operator.serviceAccount.nam=lb", "nam"),
+        ("test.seconds=0", "seconds"),
+        ("commonLabels.team=1", "team"),
     ],
 )
 def test_a_wrong_value_is_refused_and_named(helm: Any, value: str, named: str) -> None:

@@ -3,6 +3,7 @@
 An API server of its own, without nodes: what becomes of the objects, not of pods.
 """
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -160,9 +161,13 @@ def test_definitions_go_up_and_down_with_the_release_whatever_others_did_to_them
 def test_a_release_that_goes_leaves_definitions_and_objects_and_one_that_comes_has_them(
     cluster: Cluster,
 ) -> None:
-    cluster.helm("install", MAIN, CHART)
+    told = cluster.helm("install", MAIN, CHART)
     cluster.kubectl.apply([backend(), frontend()])
     uid = cluster.frontend_uid()
+    for workload in re.findall(r"rollout status (\S+)", told):
+        cluster.kubectl.within(MAIN.namespace).get(*workload.split("/"))
+    for line in ("helm -n lb test main", "kubectl get dataplanes", "kubectl delete crd frontends"):
+        assert f"\n  {line}" in told
     cluster.helm("uninstall", MAIN)
     cluster.helm("install", MAIN, CHART)
     cluster.helm("uninstall", MAIN)
@@ -189,7 +194,8 @@ def test_another_release_cannot_take_the_definitions_from_one_that_is_installed(
 
 
 def test_definitions_that_are_not_to_be_kept_go_with_the_release(cluster: Cluster) -> None:
-    cluster.helm("install", MAIN, CHART, "--set=crds.keep=false")
+    told = cluster.helm("install", MAIN, CHART, "--set=crds.keep=false")
+    assert "BEWARE: crds.keep is false" in told
     cluster.helm("uninstall", MAIN)
     cluster.kubectl("wait", "--for=delete", "crd", "--all", "--timeout=60s")
     with pytest.raises(KubectlError, match="not found"):
