@@ -72,7 +72,10 @@ def read_time(text: str) -> timedelta:
     found = _TIME.fullmatch(text)
     if found is None:
         raise ValueError(f"{text:.20} is no time")
-    return int(found[1]) * _UNITS[found[2] or "ms"]
+    try:
+        return int(found[1]) * _UNITS[found[2] or "ms"]
+    except OverflowError as error:
+        raise ValueError(f"{text:.20} is no time") from error
 
 
 # --- what a proxy says ----------------------------------------------------------------------------

@@ -80,8 +80,8 @@ def parse_sections(text: str) -> list[ConfigSection]:
 
 
 def _iter_lines(text: str) -> Iterator[ConfigLine]:
-    for number, line in enumerate(text.splitlines(), 1):
-        if words := split_words(line, number):
+    for number, line in enumerate(text.split("\n"), 1):
+        if words := split_words(line.rstrip("\r"), number):
             yield ConfigLine(number, words)
 
 

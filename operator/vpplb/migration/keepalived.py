@@ -149,7 +149,7 @@ class _KeepalivedImport:
     def _import_server(self, server: ConfigStatement) -> None:
         try:
             vips = list(self._read_vips(server))
-            pools = self._make_pools(server)
+            pools = self._make_pools(server, vips[0].port if vips else 0)
         except ValueError as error:
             self.imported.add_loss(server.line, server.text, str(error))
             return
@@ -225,8 +225,8 @@ class _KeepalivedImport:
 
     # --- servers ----------------------------------------------------------------------------------
 
-    def _make_pools(self, server: ConfigStatement) -> list[DraftedPool]:
-        members = list(self._draft_members(server))
+    def _make_pools(self, server: ConfigStatement, vip_port: int) -> list[DraftedPool]:
+        members = list(self._draft_members(server, vip_port))
         words = {one.keyword: one for one in server.block}
         scheduler = words.get("lvs_sched") or words.get("lb_algo")
         groups = [members] if members else []
@@ -246,6 +246,7 @@ class _KeepalivedImport:
     def _make_sorry(self, server: ConfigStatement) -> list[DraftedPool]:
         pools: list[DraftedPool] = []
         for one in iter_statements(server.block, "sorry_server"):
+            _read_port(one.words[2:])
             backend = self._share_backend(str(_read_address(one.argument())), None, one.line)
             member = DraftedMember(backend=backend, weight=100, line=one.line)
             pools = [DraftedPool(name="sorry", members=(member,), line=one.line)]
@@ -255,11 +256,12 @@ class _KeepalivedImport:
                 self.imported.add_loss(one.line, one.text, said)
         return pools
 
-    def _draft_members(self, server: ConfigStatement) -> Iterator[DraftedMember]:
+    def _draft_members(self, server: ConfigStatement, vip_port: int) -> Iterator[DraftedMember]:
         seen: set[str] = set()
         for real in iter_statements(server.block, "real_server"):
             try:
-                backend, weight = self._draft_server(server, real), _read_weight(real)
+                backend = self._draft_server(server, real, vip_port)
+                weight = _read_weight(real)
             except ValueError as error:
                 self.imported.add_loss(real.line, real.text, str(error))
                 continue
@@ -270,16 +272,16 @@ class _KeepalivedImport:
             seen.add(backend)
             yield DraftedMember(backend=backend, weight=weight, line=real.line)
 
-    def _draft_server(self, server: ConfigStatement, real: ConfigStatement) -> str:
-        address = str(_read_address(real.argument()))
+    def _draft_server(self, server: ConfigStatement, real: ConfigStatement, vip_port: int) -> str:
+        """Draft the Backend of a real server; one without a port of its own has the VIP's."""
+        address, port = str(_read_address(real.argument())), _read_port(real.words[2:])
         checker = choose_checker(real, self.imported)
         check = None
         if checker is not None:
             hosts = {one.keyword: one.argument() for one in (*server.block, *real.block)}
-            port = _read_port(real.words[2:]) or _read_port(server.words[2:])
             about = CheckedServer(
                 address=address,
-                port=port,
+                port=port or vip_port,
                 inherited=list_inherited(server.block) | list_inherited(real.block),
                 virtualhost=hosts.get("virtualhost", ""),
             )
@@ -312,7 +314,10 @@ class _KeepalivedImport:
 
     def _say_ports(self, server: ConfigStatement, vips: Sequence[_ServedVip]) -> None:
         for real in iter_statements(server.block, "real_server", "sorry_server"):
-            port = _read_port(real.words[2:])
+            try:
+                port = _read_port(real.words[2:])
+            except ValueError:  # said where the server was left out
+                continue
             for vip in vips:
                 if port not in (0, vip.port):
                     said = (

@@ -128,8 +128,8 @@ def parse_blocks(text: str) -> tuple[list[ConfigStatement], list[UnreadLine]]:
     """Read a configuration; UnparseableConfig where blocks or quotes do not end."""
     reader = _BlockReader(ConfigStatement(words=("",), line=0))
     reader.start()
-    for number, line in enumerate(text.splitlines(), 1):
-        reader.read_line(number, line)
+    for number, line in enumerate(text.split("\n"), 1):
+        reader.read_line(number, line.rstrip("\r"))
     if reader.unclosed:
         raise UnparseableConfig(reader.unclosed, "the block that begins here does not end")
     return reader.root.block, reader.unread

@@ -102,8 +102,11 @@ def _put_cadence(draft: ManifestDraft, kind: str, settings: Mapping[str, str], l
 
 
 def _write_seconds(text: str) -> str:
-    """Write keepalived's seconds, which may have a fraction, as a duration."""
-    return format_duration(max(timedelta(seconds=float(text)), _SHORTEST))
+    """Write keepalived's seconds, which may have a fraction, as a duration (ValueError)."""
+    try:
+        return format_duration(max(timedelta(seconds=float(text)), _SHORTEST))
+    except OverflowError as error:
+        raise ValueError(f"{text:.20} is no time") from error
 
 
 def _put_url(

@@ -300,3 +300,69 @@ def test_certificates_that_haproxy_does_not_verify_are_not_verified() -> None:
         """
     )
     assert found.spec("HealthCheck", "web")["tls"] == {"insecureSkipVerify": True}
+
+
+def test_default_servers_of_defaults_and_backend_add_up() -> None:
+    """haproxy/haproxy#2559: both `weight 42` and `backup` hold for each server."""
+    found = imported(
+        """
+        defaults
+            mode tcp
+            default-server resolvers test resolve-opts allow-dup-ip weight 42
+        frontend foo
+            bind 127.0.0.1:9999
+            use_backend bar
+        backend bar
+            default-server backup
+            server app1 127.0.0.1:9999 no-check
+            server app2 127.0.0.2:9999 no-check weight 7
+        """
+    )
+    pools = found.spec("Frontend", "foo")["pools"]
+    assert [(pool["name"], pool["backends"][0]["weight"]) for pool in pools] == [
+        ("backup-1", 42),
+        ("backup-2", 7),
+    ]
+    assert found.lost == []
+
+
+def test_a_check_that_is_described_before_it_is_asked_for() -> None:
+    """haproxy/haproxy#2729: `option httpchk` comes last."""
+    found = backend(
+        "http-check send meth GET uri / ver HTTP/1.1 hdr host api.example",
+        "http-check expect status 200",
+        "option httpchk",
+        "server a 10.0.0.1:80 check",
+    )
+    http = found.spec("HealthCheck", "web")["http"]
+    assert (http["method"], http["host"], http["responseCodes"]["max"]) == (
+        "GET",
+        "api.example",
+        200,
+    )
+    assert found.lost == []
+
+
+def test_many_backups_with_weights_between_active_servers() -> None:
+    """haproxy/haproxy#133: sixteen servers, of which seven are backups, each with its weight."""
+    found = backend(
+        *(
+            f"server c{n} 10.0.5.{n}:80 check fastinter 450ms weight {n}"
+            + (" backup" if n % 2 else "")
+            for n in range(1, 15)
+        )
+    )
+    pools = found.spec("Frontend", "web")["pools"]
+    assert [one["weight"] for one in pools[0]["backends"]] == [2, 4, 6, 8, 10, 12, 14]
+    assert [pool["backends"][0]["name"] for pool in pools[1:]] == [
+        f"web-c{n}" for n in (1, 3, 5, 7, 9, 11, 13)
+    ]
+    assert found.names("HealthCheck") == ["web"]
+    assert found.spec("HealthCheck", "web")["fastInterval"] == "450ms"
+
+
+def test_a_server_that_starts_slowly_is_said_for_each() -> None:
+    """haproxy/haproxy#126: `maxqueue` and `slowstart` have no place here."""
+    found = backend("server x121 10.0.0.1:80 check weight 64 maxqueue 1 slowstart 100s inter 1000")
+    assert [one.split(": ")[2] for one in found.lost] == ["maxqueue 1", "slowstart 100s"]
+    assert found.spec("HealthCheck", "web")["interval"] == "1s"

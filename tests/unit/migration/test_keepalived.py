@@ -112,10 +112,11 @@ def test_a_group_is_a_frontend_for_each_address_of_it() -> None:
             fwmark 7
         }
         virtual_server group web {
-            real_server 10.0.0.1 { }
+            real_server 10.0.0.1 { TCP_CHECK { } }
         }
         """
     )
+    assert found.spec("HealthCheck", "tcp-80")["port"] == 80  # of the first, where none is given
     assert len(found.names("Frontend")) == 1 + 3 + 4 + 2 + 2
     assert "198.51.100.1-80" in found.names("Frontend")
     assert found.names("Backend") == ["10.0.0.1"]
@@ -228,3 +229,52 @@ def test_settings_are_inherited_by_real_servers_and_checkers() -> None:
     spec, found = check("delay_loop 7", "TCP_CHECK {", "connect_timeout 2", "}", above="retry 4")
     assert (spec["interval"], spec["timeout"], spec["fall"]) == ("7s", "2s", 5)
     assert found.lost == []
+
+
+def test_settings_of_a_report_with_alpha_and_a_check_of_another_port() -> None:
+    """acassen/keepalived#1163."""
+    spec, found = check(
+        "weight 1",
+        "TCP_CHECK {",
+        "connect_port 23",
+        "connect_timeout 15",
+        "retry 3",
+        "delay_before_retry 3",
+        "}",
+        above="alpha",
+    )
+    assert (spec["port"], spec["timeout"], spec["fastInterval"], spec["fall"]) == (
+        23,
+        "15s",
+        "3s",
+        4,
+    )
+    assert found.lost == []
+
+
+def test_a_sorry_server_that_is_a_real_server_too_is_in_both_pools() -> None:
+    """acassen/keepalived#1370: there it could not come back; here it is one server of VPP."""
+    found = server("sorry_server 10.0.0.1 80", "real_server 10.0.0.1 80 { TCP_CHECK { } }")
+    pools = found.spec("Frontend", "192.0.2.1-80")["pools"]
+    assert [pool["backends"][0]["name"] for pool in pools] == ["10.0.0.1", "10.0.0.1-2"]
+    assert found.spec("Backend", "10.0.0.1-2") == {"address": "10.0.0.1"}
+    assert found.lost == []
+
+
+def test_a_quorum_of_none_or_of_many_is_said() -> None:
+    """acassen/keepalived#373 and #187."""
+    for quorum in ("0", "10"):
+        found = server(f"quorum {quorum}", "real_server 10.0.0.1 80 { weight 11 }")
+        assert found.lost == [f"2: quorum {quorum}: a pool serves while one of its servers does"]
+
+
+def test_a_weight_of_zero_is_one() -> None:
+    """acassen/keepalived#1762 allowed it: the server drains."""
+    found = server("real_server 10.0.0.1 80 { weight 0 }", "real_server 10.0.0.2 80 { weight 5 }")
+    pools = found.spec("Frontend", "192.0.2.1-80")["pools"]
+    assert [one["weight"] for one in pools[0]["backends"]] == [0, 5]
+
+
+@pytest.mark.parametrize("line", ["sorry_server 10.9.9.9 -1", "real_server 10.0.0.1 http { }"])
+def test_a_port_that_is_none_is_said(line: str) -> None:
+    assert any("is no port" in one for one in server(line, "real_server 10.0.0.2 80 { }").lost)
