@@ -100,6 +100,7 @@ def _table_rows(name: str, field: FieldInfo) -> Iterator[str]:
 
 def _schema() -> dict[str, Any]:
     schema = _plain(ChartValues.model_json_schema(by_alias=True))
+    _require_parts(ChartValues, schema, schema["$defs"])
     # What helm and people set where another chart has this one below it.
     schema["properties"] |= {"global": {"type": "object"}, "enabled": {"type": "boolean"}}
     return {
@@ -107,6 +108,19 @@ def _schema() -> dict[str, Any]:
         "title": "Values of the vpplb chart",
         **schema,
     }
+
+
+def _require_parts(model: type[BaseModel], node: dict[str, Any], parts: dict[str, Any]) -> None:
+    """Require the parts: those that are new are missing from `helm upgrade --reuse-values`."""
+    below = {
+        name: type(field.default)
+        for name, field in _fields(model)
+        if isinstance(field.default, ChartModel)
+    }
+    if below:
+        node["required"] = list(below)
+    for part in below.values():
+        _require_parts(part, parts[part.__name__], parts)
 
 
 def _plain(node: Any) -> Any:

@@ -75,6 +75,9 @@ def _apply(plane: ControlPlane, manifests: list[dict[str, Any]], *args: str) -> 
         ("metrics.podMonitor.interval=often", "interval"),
         ("operator.serviceAccount.nam=lb", "nam"),
         ("test.seconds=0", "seconds"),
+        # As `helm upgrade --reuse-values` from a chart that had no such part.
+        ("crds=null", "crds"),
+        ("agent.serviceAccount=null", "serviceAccount"),
         ("commonLabels.team=1", "team"),
     ],
 )
@@ -214,6 +217,7 @@ def test_several_replicas_are_spread_and_never_evicted_at_once_and_elect_by_thei
     pod = deployment["template"]["spec"]
     assert deployment["replicas"] == 2
     assert budget["maxUnavailable"] == 1
+    assert budget["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
     assert budget["selector"] == deployment["selector"]
     assert pod["topologySpreadConstraints"][0]["labelSelector"] == deployment["selector"]
     assert "--identity=$(POD_NAME)" in pod["containers"][0]["args"]
