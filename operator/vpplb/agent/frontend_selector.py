@@ -26,8 +26,9 @@ from vpplb.model.vip import Vip, VipId
 from vpplb.plan.settings import DesiredSettings
 from vpplb.resources.allowances import EVERYTHING
 from vpplb.resources.dataplane_codec import load_dataplane, load_order
+from vpplb.resources.raw_fields import read_selector
 from vpplb.resources.renderer import is_withdrawn
-from vpplb.resources.stored import decided_selector, read_dataplane, read_frontend, read_selector
+from vpplb.resources.stored import decided_selector, read_dataplane, read_frontend
 from vpplb.sync.dry_run import DryRun
 from vpplb.sync.syncer import VppSyncer
 

@@ -25,7 +25,8 @@ from vpplb.kube.client import KubeClient
 from vpplb.kube.object_cache import CachedObject
 from vpplb.model.backoff import backoff_seconds
 from vpplb.model.names import ObjectKey, ObjectKind
-from vpplb.resources.dataplane import NODE_LABELS, RELEASE
+from vpplb.resources.dataplane import RELEASE
+from vpplb.resources.raw_fields import NODE_LABELS
 
 log = logging.getLogger(__name__)
 

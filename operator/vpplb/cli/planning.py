@@ -20,7 +20,7 @@ from vpplb.plan.assumption import AssumedVips, assume_vips
 from vpplb.plan.obstacles import FlushEpochs
 from vpplb.plan.settings import DesiredSettings, diff_settings
 from vpplb.resources.allowances import AddressAllowances
-from vpplb.resources.dataplane import node_labels
+from vpplb.resources.raw_fields import node_labels
 from vpplb.sync.dry_run import DryRun
 from vpplb.sync.ports import ObservedVpp
 from vpplb.sync.vip_state import OwnedState

@@ -15,7 +15,8 @@ from vpplb.direct.messages import ProgrammedReport
 from vpplb.kube.api_types import JsonObject
 from vpplb.model.names import ObjectKey
 from vpplb.resources.conditions import find_condition
-from vpplb.resources.dataplane import AGENT_GONE, DataplaneStatus, node_labels, release_of
+from vpplb.resources.dataplane import AGENT_GONE, DataplaneStatus, release_of
+from vpplb.resources.raw_fields import node_labels
 from vpplb.resources.statuses import NodeReport
 from vpplb.resources.stored import read_status
 

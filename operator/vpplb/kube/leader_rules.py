@@ -35,7 +35,8 @@ from typing import Any, Self
 
 from vpplb.kube.api_types import JsonObject
 from vpplb.model.decision_order import LATEST, LATEST_BELIEVED
-from vpplb.resources.fields import format_time, parse_time
+from vpplb.resources.fields import format_time
+from vpplb.resources.raw_fields import parse_time
 
 Spec = Mapping[str, Any]
 """Spec of a Lease, as JSON."""

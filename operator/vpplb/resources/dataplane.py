@@ -19,8 +19,6 @@ from vpplb.resources.base import (
 from vpplb.resources.conditions import Conditions, StatusCondition
 from vpplb.resources.fields import Count, Seconds, StickyBuckets, Timestamp
 
-NODE_LABELS = "vpplb.dev/node-labels"
-"""Annotation of a Dataplane: the labels that are its Node's, by comma. Others select nothing."""
 RELEASE = "vpplb.dev/release"
 """Annotation of a Dataplane: the release whose agent keeps it. Other releases do not count it."""
 
@@ -28,15 +26,6 @@ RELEASE = "vpplb.dev/release"
 def release_of(metadata: Mapping[str, Any]) -> str:
     """Return whose a Dataplane is; empty where an agent of an older version does not tell."""
     return str((metadata.get("annotations") or {}).get(RELEASE) or "")
-
-
-def node_labels(metadata: Mapping[str, Any]) -> Mapping[str, str]:
-    """Return a Dataplane's labels that are its Node's; where an agent does not tell them, all."""
-    labels: Mapping[str, str] = metadata.get("labels") or {}
-    mirrored = (metadata.get("annotations") or {}).get(NODE_LABELS)
-    if mirrored is None:
-        return labels
-    return {label: labels[label] for label in mirrored.split(",") if label in labels}
 
 
 class DataplaneSpec(SpecModel):

@@ -18,6 +18,7 @@ from pydantic import (
 
 from vpplb.model.check import parse_duration
 from vpplb.model.vip import Encap, VipProtocol
+from vpplb.resources.raw_fields import parse_time
 from vpplb.resources.schema import Schema, make_cel_rule, make_string_schema, read_text
 
 # --- numbers --------------------------------------------------------------------------------
@@ -130,16 +131,6 @@ Seconds = Annotated[
 def format_time(value: datetime) -> str:
     """Write a time as RFC 3339 in UTC with microseconds: `2026-01-02T03:04:05.000006Z`."""
     return value.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
-def parse_time(value: object) -> datetime:
-    """Read an RFC 3339 time; ValueError when it is none, or has no zone."""
-    if not isinstance(value, str):
-        raise ValueError("must be a time (RFC 3339)")
-    time = datetime.fromisoformat(value)
-    if time.tzinfo is None:
-        raise ValueError("must be a time with a zone (RFC 3339)")
-    return time.astimezone(UTC)
 
 
 Timestamp = Annotated[

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from vpplb.model.names import ObjectKey
 from vpplb.resources.base import Finding
-from vpplb.resources.fields import parse_time
+from vpplb.resources.raw_fields import parse_time
 
 _PART = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _NAME = re.compile(rf"{_PART}(\.{_PART})*")

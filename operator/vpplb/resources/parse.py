@@ -22,6 +22,7 @@ from vpplb.resources.frontend import FRONTEND
 from vpplb.resources.healthcheck import HEALTH_CHECK
 from vpplb.resources.messages import list_findings, spell_path
 from vpplb.resources.meta import ObjectMeta, read_meta
+from vpplb.resources.raw_fields import drop_nulls
 
 T = TypeVar("T")
 
@@ -93,15 +94,6 @@ def problems_of(kind: str, meta: ObjectMeta, wrong: Iterable[Finding]) -> list[P
         Problem(kind=kind, key=meta.key, reason="Invalid", field=spell_path(loc), message=message)
         for loc, message in wrong
     ]
-
-
-def drop_nulls(value: object) -> object:
-    """Copy to dicts and lists, leaving out fields that are null, as the API server does."""
-    if isinstance(value, Mapping):
-        return {str(key): drop_nulls(item) for key, item in value.items() if item is not None}
-    if isinstance(value, list | tuple):
-        return [drop_nulls(item) for item in value]
-    return value
 
 
 def read_spec(

@@ -19,8 +19,8 @@ from vpplb.resources.conditions import StatusCondition, set_condition
 from vpplb.resources.dataplane_codec import dump_dataplane, dump_order
 from vpplb.resources.frontend import FrontendBackend, FrontendNodes, FrontendStatus
 from vpplb.resources.healthcheck import HealthCheckStatus
+from vpplb.resources.raw_fields import VALID
 
-VALID = "the spec is valid"
 """What an accepted frontend says that there is nothing to beware of."""
 _SUSPECT = (
     "so many backends, some of these among them, fell silent at once that the prober itself is"

@@ -10,7 +10,7 @@ the last version that was understood: from memory, or as its own status tells it
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from pydantic import ValidationError
 
@@ -29,6 +29,7 @@ from vpplb.resources.frontend import FRONTEND, FrontendBackend, FrontendStatus
 from vpplb.resources.healthcheck import HEALTH_CHECK
 from vpplb.resources.messages import unknown_fields
 from vpplb.resources.meta import ObjectMeta, read_meta
+from vpplb.resources.raw_fields import check_selector, drop_nulls, spec_of
 
 T = TypeVar("T", HealthCheck, Backend, Frontend, parse.ParsedDataplane)
 M = TypeVar("M", bound=StatusModel)
@@ -76,32 +77,13 @@ def read_dataplane(raw: Mapping[str, object]) -> StoredReading[parse.ParsedDatap
     return replace(read, value=parse.convert_dataplane(meta, spec))
 
 
-def spec_of(raw: Mapping[str, object]) -> dict[str, Any]:
-    """Return the spec of an object as JSON, nulls left out; empty where there is none."""
-    fields = parse.drop_nulls(raw.get("spec"))
-    return fields if isinstance(fields, dict) else {}
-
-
-def read_selector(raw: Mapping[str, object]) -> Mapping[str, str] | None:
-    """Read the labels of the nodes that carry a Frontend; None: they are not understood."""
-    return _check_selector(spec_of(raw).get("nodeSelector"))
-
-
-def _check_selector(found: object) -> Mapping[str, str] | None:
-    selector = {} if found is None else found
-    if not isinstance(selector, Mapping):
-        return None
-    understood = all(isinstance(value, str) for value in selector.values())
-    return selector if understood else None
-
-
 def decided_selector(raw: Mapping[str, object]) -> Mapping[str, str] | None:
     """Return the labels of the nodes for which a Frontend's `status.dataplane` was decided.
 
     An older operator left the selector to the spec. None: they are not understood.
     """
     dataplane = _read_mapping(_read_mapping(raw.get("status")).get("dataplane"))
-    return _check_selector(dataplane.get("nodeSelector") or spec_of(raw).get("nodeSelector"))
+    return check_selector(dataplane.get("nodeSelector") or spec_of(raw).get("nodeSelector"))
 
 
 def read_status(raw: Mapping[str, object], model: type[M]) -> M:
@@ -223,7 +205,7 @@ def _read_object(
     allowed: AddressAllowances,
 ) -> StoredReading[T]:
     meta, wrong = read_meta(raw, namespaced=definition.namespaced)
-    fields, unknown = _without_unknown(parse.drop_nulls(raw.get("spec")), definition)
+    fields, unknown = _without_unknown(drop_nulls(raw.get("spec")), definition)
     spec, found = parse.read_spec(fields, definition, allowed)
     wrong += _in_spec(found)
     if spec is None or wrong:

@@ -13,7 +13,7 @@ from vpplb.kube.api_types import ApiUnreachable
 from vpplb.model.names import ObjectKind
 from vpplb.model.vip import Encap, VipId, VipSettings
 from vpplb.plan.ops import AddVip, DelVip, Op, SetConf
-from vpplb.resources.fields import parse_time
+from vpplb.resources.raw_fields import parse_time
 
 pytestmark = pytest.mark.looptime
 

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vpplb.model.check import parse_duration
-from vpplb.resources.fields import format_duration, format_time, parse_time
+from vpplb.resources.fields import format_duration, format_time
+from vpplb.resources.raw_fields import parse_time
 
 
 @pytest.mark.parametrize(

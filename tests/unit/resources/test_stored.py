@@ -12,12 +12,12 @@ from vpplb.resources.allowances import EVERYTHING
 from vpplb.resources.base import StatusModel
 from vpplb.resources.fields import Count
 from vpplb.resources.parse import PARSERS
+from vpplb.resources.raw_fields import read_selector
 from vpplb.resources.stored import (
     read_backend,
     read_dataplane,
     read_frontend,
     read_health_check,
-    read_selector,
     read_status,
     stand_in_for_backend,
     stand_in_for_frontend,

@@ -6,18 +6,16 @@ its node has no pod, and is named by its URL.
 
 from dataclasses import dataclass
 
-from pydantic import ValidationError
-
 from vpplb.cli.verbs.session import PluginFailure, VerbSession
 from vpplb.kube.api_types import JsonObject, key_of
 from vpplb.model.names import ObjectKind
-from vpplb.resources.base import StatusModel
 
 _PODS = "app.kubernetes.io/name=vpplb,app.kubernetes.io/component=agent"
 _PORT_NAME, _PORT = "http", 9091
 
 
-class VipPackets(StatusModel):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VipPackets:
     """Packets to a VIP since VPP has it, by what became of them."""
 
     existing: int
@@ -26,32 +24,71 @@ class VipPackets(StatusModel):
     no_server: int
 
 
-class VipServer(StatusModel):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VipServer:
     """A server with its true share: `buckets` of the VIP's table of new flows."""
 
     address: str
     weight: int
-    buckets: int | None = None
+    buckets: int | None
 
 
-class VipFound(StatusModel):
-    """A VIP as VPP has it; `frontend` None: it is none of ours."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VipFound:
+    """A VIP as VPP has it; `frontend` empty: it is none of ours."""
 
     vip: str
-    frontend: str | None = None
+    frontend: str
     encap: str
     flow_table_length: int
-    packets: VipPackets | None = None
-    servers: tuple[VipServer, ...] = ()
+    packets: VipPackets | None
+    servers: tuple[VipServer, ...]
 
 
-class VipsFound(StatusModel):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VipsFound:
     """All VIPs of a node's VPP. `packets_unknown` says why there are no packets."""
 
-    node: str
-    at: str
-    packets_unknown: str = ""
-    vips: tuple[VipFound, ...] = ()
+    packets_unknown: str
+    vips: tuple[VipFound, ...]
+
+
+def _read_vips(answer: JsonObject) -> VipsFound:
+    """Read an agent's answer; TypeError, ValueError or KeyError for one of another version."""
+    return VipsFound(
+        packets_unknown=str(answer.get("packetsUnknown") or ""),
+        vips=tuple(_read_vip(one) for one in answer.get("vips") or ()),
+    )
+
+
+def _read_vip(raw: JsonObject) -> VipFound:
+    packets = raw.get("packets")
+    return VipFound(
+        vip=str(raw["vip"]),
+        frontend=str(raw.get("frontend") or ""),
+        encap=str(raw["encap"]),
+        flow_table_length=int(raw["flowTableLength"]),
+        packets=_read_packets(packets) if packets is not None else None,
+        servers=tuple(_read_server(one) for one in raw.get("servers") or ()),
+    )
+
+
+def _read_packets(raw: JsonObject) -> VipPackets:
+    return VipPackets(
+        existing=int(raw["existing"]),
+        first=int(raw["first"]),
+        untracked=int(raw["untracked"]),
+        no_server=int(raw["no_server"]),
+    )
+
+
+def _read_server(raw: JsonObject) -> VipServer:
+    buckets = raw.get("buckets")
+    return VipServer(
+        address=str(raw["address"]),
+        weight=int(raw["weight"]),
+        buckets=None if buckets is None else int(buckets),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,8 +114,8 @@ class AgentReader:
             console = self.session.console
             answer = await console.get_through_pod(key_of(pod), _http_port(pod), path)
         try:
-            found = VipsFound.model_validate(answer)
-        except ValidationError as error:
+            found = _read_vips(answer)
+        except (TypeError, ValueError, KeyError, AttributeError) as error:
             raise PluginFailure(
                 f"the agent of {node} gives an answer of another version"
             ) from error

@@ -17,6 +17,7 @@ from vpplb.cli.verbs.session import (
     problems_only,
     usual_flags,
 )
+from vpplb.cli.verbs.shown_status import ShownBackend, read_shown_backend
 from vpplb.cli.verbs.statuses import (
     FieldDeviation,
     ObjectProblem,
@@ -26,8 +27,7 @@ from vpplb.cli.verbs.statuses import (
 from vpplb.kube.api_types import JsonObject, key_of
 from vpplb.model.health import HealthState
 from vpplb.model.names import ObjectKind
-from vpplb.resources.backend import BackendStatus
-from vpplb.resources.stored import read_status, spec_of
+from vpplb.resources.raw_fields import spec_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,18 +99,19 @@ async def _read_backends(session: VerbSession) -> list[BackendLine]:
 def read_backend_line(raw: JsonObject, frontends: Sequence[JsonObject]) -> BackendLine:
     """Read a Backend; `frontends` are those that use it."""
     spec, key = spec_of(raw), key_of(raw)
-    status = read_status(raw, BackendStatus)
-    problems = [one for one in find_problems(raw, BackendStatus) if one.condition != "Healthy"]
+    status = read_shown_backend(raw)
+    found = find_problems(raw, status.conditions, status.odd)
+    problems = [one for one in found if one.condition != "Healthy"]
     return BackendLine(
         namespace=key.namespace,
         name=key.name,
         address=str(spec.get("address") or ""),
         health_check=_name_of(spec.get("healthCheckRef")),
         state=status.state.value,
-        code=status.code or "",
+        code=status.code,
         detail=_describe_state(status, problems),
         since=status.since,
-        held=bool(status.held),
+        held=status.held,
         frontends=tuple(key_of(one).name for one in frontends),
         problems=tuple(problems),
         deviations=read_deviations(raw),
@@ -121,7 +122,7 @@ def _name_of(reference: object) -> str:
     return str(reference.get("name", "")) if isinstance(reference, Mapping) else ""
 
 
-def _describe_state(status: BackendStatus, problems: Sequence[ObjectProblem]) -> str:
+def _describe_state(status: ShownBackend, problems: Sequence[ObjectProblem]) -> str:
     if problems:
         return str(problems[0])
     if status.held and status.state is HealthState.UNKNOWN:
@@ -130,7 +131,7 @@ def _describe_state(status: BackendStatus, problems: Sequence[ObjectProblem]) ->
         return f"counts as up, since the prober is suspected: {status.detail or status.code}"
     if status.state is HealthState.UNKNOWN and status.frontends == 0:
         return "not probed: no frontend references it"
-    return status.detail or ""
+    return status.detail
 
 
 def _backends_table(lines: Sequence[BackendLine], flags: UsualFlags, *, wide: bool) -> str:

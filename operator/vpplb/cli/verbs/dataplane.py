@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from ipaddress import ip_address
 
 import click
 
@@ -23,10 +24,10 @@ from vpplb.cli.verbs.session import (
     read_if_allowed,
     usual_flags,
 )
-from vpplb.kube.api_types import KubeError
+from vpplb.kube.api_types import JsonObject, KubeError, key_of
 from vpplb.model.names import ObjectKind
 from vpplb.model.printable import make_printable
-from vpplb.resources.stored import read_backend
+from vpplb.resources.raw_fields import spec_of
 
 NODES = [
     "NODE", "VERSION", "CONNECTED", "SYNCED", "FRONTENDS", "OTHERS", "CHANGED", "HEARTBEAT",
@@ -151,9 +152,8 @@ async def _read_detail(
     for backend in await read_if_allowed(
         everywhere.list_objects(ObjectKind.BACKEND), [], "names of servers are"
     ):
-        read = read_backend(backend).value
-        if read is not None:
-            names[read.key.namespace, str(read.address)] = read.key.name
+        key, address = key_of(backend), _read_address(backend)
+        names[key.namespace, address] = key.name
     return DataplaneDetail(
         dataplane=dataplane,
         trouble="",
@@ -162,12 +162,21 @@ async def _read_detail(
     )
 
 
+def _read_address(backend: JsonObject) -> str:
+    """Return the address of a Backend as VPP spells it."""
+    written = str(spec_of(backend).get("address") or "")
+    try:
+        return str(ip_address(written))
+    except ValueError:
+        return written
+
+
 def _vip_line(found: VipFound, names: Mapping[tuple[str, str], str]) -> VipLine:
-    namespace = (found.frontend or "").partition("/")[0]
+    namespace = found.frontend.partition("/")[0]
     total = sum(server.weight for server in found.servers)
     return VipLine(
         vip=found.vip,
-        frontend=found.frontend or "",
+        frontend=found.frontend,
         encap=found.encap,
         flow_table_length=found.flow_table_length,
         packets=found.packets,

@@ -5,15 +5,18 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from vpplb.cli.verbs.frontends import FrontendLine, read_frontend_line, share_by_server
-from vpplb.cli.verbs.statuses import FieldDeviation, read_deviations, read_pools, read_wanted
+from vpplb.cli.verbs.shown_status import (
+    ShownBackend,
+    find_shown,
+    read_conditions,
+    read_shown_backend,
+    read_shown_frontend,
+    read_shown_node,
+)
+from vpplb.cli.verbs.statuses import FieldDeviation, read_deviations, read_pools
 from vpplb.kube.api_types import JsonObject, key_of
 from vpplb.model.health import HealthState
-from vpplb.resources.backend import BackendStatus
-from vpplb.resources.conditions import find_condition
-from vpplb.resources.dataplane import DataplaneStatus, node_labels
-from vpplb.resources.fields import parse_time
-from vpplb.resources.frontend import FrontendStatus
-from vpplb.resources.stored import read_selector, read_status, spec_of
+from vpplb.resources.raw_fields import node_labels, parse_time, read_selector, spec_of
 
 HISTORY = 10
 """Lines of what happened last."""
@@ -106,17 +109,16 @@ def _backend_deviations(
 def _member_lines(
     raw: JsonObject, line: FrontendLine, backends: Mapping[str, JsonObject]
 ) -> Iterator[MemberLine]:
-    status = read_status(raw, FrontendStatus)
-    decided = {(one.pool, one.name): one for one in status.backends}
-    loaded = read_wanted(raw)
-    parts = share_by_server(loaded[1]) if loaded else {}
+    status = read_shown_frontend(raw)
+    decided = {(one.pool, one.name): one for one in status.members}
+    parts = share_by_server(status.vip) if status.vip else {}
     for pool in read_pools(raw):
         for member in pool["backends"]:
             name = member["name"]
             one = decided.get((pool["name"], name))
             health = _read_health(backends.get(name))
             serves = one is not None and one.effective_weight > 0
-            share, due = parts.get(str(one.address), (None, None)) if one else (None, None)
+            share, due = parts.get(one.address, (None, None)) if one else (None, None)
             yield MemberLine(
                 pool=pool["name"],
                 active=pool["name"] == line.active_pool,
@@ -133,8 +135,8 @@ def _member_lines(
             )
 
 
-def _read_health(raw: JsonObject | None) -> BackendStatus | None:
-    return None if raw is None else read_status(raw, BackendStatus)
+def _read_health(raw: JsonObject | None) -> ShownBackend | None:
+    return None if raw is None else read_shown_backend(raw)
 
 
 def _read_address(raw: JsonObject | None) -> str:
@@ -142,7 +144,7 @@ def _read_address(raw: JsonObject | None) -> str:
 
 
 def _choose_state(
-    decided: HealthState | None, health: BackendStatus | None, raw: JsonObject | None
+    decided: HealthState | None, health: ShownBackend | None, raw: JsonObject | None
 ) -> str:
     """Take the state that the frontend was decided by, since weights follow from that one."""
     if raw is None:
@@ -150,10 +152,10 @@ def _choose_state(
     return (decided or (health.state if health else HealthState.UNKNOWN)).value
 
 
-def _describe_health(health: BackendStatus | None, raw: JsonObject | None) -> str:
+def _describe_health(health: ShownBackend | None, raw: JsonObject | None) -> str:
     if raw is None or health is None:
         return "there is no such Backend"
-    accepted = find_condition(health.conditions, "Accepted")
+    accepted = find_shown(health.conditions, "Accepted")
     if accepted is not None and accepted.status == "False":
         return f"{accepted.reason}: {accepted.message}"
     held = "was up before, goes on serving until its new check has a verdict" if health.held else ""
@@ -168,12 +170,12 @@ def _node_lines(
 ) -> Iterator[NodeLine]:
     selector = read_selector(raw) or {}
     frontend = str(key_of(raw))
-    programmed = find_condition(read_status(raw, FrontendStatus).conditions, "Programmed")
+    programmed = find_shown(read_conditions(raw), "Programmed")
     all_have = programmed is not None and programmed.status == "True"
     for dataplane in sorted(dataplanes, key=lambda one: str(one["metadata"]["name"])):
         if selector.items() <= node_labels(dataplane["metadata"]).items():
             yield _node_line(dataplane, frontend, line.revision, all_have=all_have)
-        elif has := (read_status(dataplane, DataplaneStatus).programmed or {}).get(frontend):
+        elif has := read_shown_node(dataplane).programmed.get(frontend):
             name = dataplane["metadata"]["name"]
             yield NodeLine(node=name, state="leaving", message="selected no more", revision=has)
 
@@ -183,12 +185,12 @@ def _node_line(dataplane: JsonObject, frontend: str, wanted: str, *, all_have: b
 
     What it has acknowledged directly, the Frontend shows first.
     """
-    status = read_status(dataplane, DataplaneStatus)
-    has = (status.programmed or {}).get(frontend, "")
-    if all_have and status.direct is not None:
+    status = read_shown_node(dataplane)
+    has = status.programmed.get(frontend, "")
+    if all_have and status.direct:
         has = wanted
-    failed = next((one.message for one in status.errors if one.frontend == frontend), "")
-    connected = find_condition(status.conditions, "Connected")
+    failed = status.errors.get(frontend, "")
+    connected = find_shown(status.conditions, "Connected")
     if connected is None or connected.status != "True":
         said = (connected.message or connected.reason) if connected else "no status"
         state, message = "gone", said
@@ -208,9 +210,9 @@ def _node_line(dataplane: JsonObject, frontend: str, wanted: str, *, all_have: b
 
 def _transition_lines(backends: Iterable[JsonObject]) -> Iterator[HistoryLine]:
     for raw in backends:
-        for one in read_status(raw, BackendStatus).transitions:
+        for one in read_shown_backend(raw).transitions:
             why = " ".join(part for part in (one.code, one.detail) if part)
-            text = f"{one.from_.value} → {one.to.value}" + (f"  {why}" if why else "")
+            text = f"{one.before} → {one.after}" + (f"  {why}" if why else "")
             yield HistoryLine(at=one.at, what=raw["metadata"]["name"], text=text)
 
 

@@ -3,22 +3,23 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from vpplb.cli.verbs.shown_status import (
+    ShownFrontend,
+    ShownVip,
+    find_shown,
+    read_shown_frontend,
+)
 from vpplb.cli.verbs.statuses import (
     FieldDeviation,
     ObjectProblem,
     find_problems,
     read_deviations,
     read_pools,
-    read_wanted,
 )
 from vpplb.kube.api_types import JsonObject, key_of
 from vpplb.model.names import ObjectKey
-from vpplb.model.vip import Vip
 from vpplb.plan.maglev_table import count_buckets
-from vpplb.resources.conditions import find_condition
-from vpplb.resources.frontend import FrontendStatus
-from vpplb.resources.statuses import VALID
-from vpplb.resources.stored import read_status, spec_of
+from vpplb.resources.raw_fields import VALID, spec_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,29 +43,28 @@ class FrontendLine:
 
 def read_frontend_line(raw: JsonObject) -> FrontendLine:
     spec, (namespace, name) = spec_of(raw), key_of(raw)
-    status = read_status(raw, FrontendStatus)
-    loaded = read_wanted(raw)
-    settings = loaded[1].settings if loaded else None
+    status = read_shown_frontend(raw)
+    vip = status.vip
     return FrontendLine(
         namespace=namespace,
         name=name,
-        vip=str(loaded[0]) if loaded else _written_vip(spec),
+        vip=str(vip.vip) if vip else _written_vip(spec),
         state=status.state or "unknown",
-        active_pool=status.active_pool or "",
-        ready=status.ready or "",
-        nodes=status.nodes.summary if status.nodes else "",
-        encap=settings.encap.value if settings else "",
-        table_length=settings.table_length if settings else None,
-        revision=loaded[2] if loaded else "",
+        active_pool=status.active_pool,
+        ready=status.ready,
+        nodes=status.nodes,
+        encap=vip.encap if vip else "",
+        table_length=vip.table_length if vip else None,
+        revision=vip.revision if vip else "",
         note=_operator_note(status),
-        problems=find_problems(raw, FrontendStatus),
+        problems=find_problems(raw, status.conditions, status.odd),
         deviations=read_deviations(raw),
     )
 
 
-def _operator_note(status: FrontendStatus) -> str:
+def _operator_note(status: ShownFrontend) -> str:
     """Return what the operator warns of, though it accepts the frontend."""
-    accepted = find_condition(status.conditions, "Accepted")
+    accepted = find_shown(status.conditions, "Accepted")
     warned = accepted is not None and accepted.status == "True" and accepted.message != VALID
     return accepted.message if accepted is not None and warned else ""
 
@@ -75,10 +75,10 @@ def _written_vip(spec: JsonObject) -> str:
     return f"{spec.get('address') or 'without an address'} {end}"
 
 
-def share_by_server(vip: Vip) -> dict[str, tuple[float, float]]:
+def share_by_server(vip: ShownVip) -> dict[str, tuple[float, float]]:
     """Return for each server the part of new flows that it gets by VPP's table, and its due."""
-    weights = {address: server.weight for address, server in vip.servers.items()}
-    length, total = vip.settings.table_length, sum(weights.values())
+    weights, length = vip.weights, vip.table_length
+    total = sum(weights.values())
     return {
         str(address): (buckets / length, weights[address] / total if total else 0.0)
         for address, buckets in count_buckets(weights, length).items()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from vpplb.cli.plan_view import PlanView
 from vpplb.cli.verbs.session import VerbSession, read_if_allowed
-from vpplb.cli.verbs.statuses import read_deviations, read_wanted
+from vpplb.cli.verbs.statuses import read_deviations
 from vpplb.files.manifests import BadManifests, load_manifests
 from vpplb.kube.api_types import RESOURCES, JsonObject, key_of
 from vpplb.model.health import HealthState
@@ -23,12 +23,13 @@ from vpplb.plan.assumption import AssumedVips, assume_vips
 from vpplb.resources.adjustable import adjust_spec, list_adjustable
 from vpplb.resources.allowances import NOTHING, AddressAllowances
 from vpplb.resources.backend import BackendStatus
+from vpplb.resources.dataplane_codec import load_dataplane
+from vpplb.resources.raw_fields import spec_of
 from vpplb.resources.stored import (
     read_backend,
     read_frontend,
     read_health_check,
     read_status,
-    spec_of,
     stand_in_for_backend,
     stand_in_for_frontend,
 )
@@ -136,10 +137,18 @@ def _lay_over(there: JsonObject | None, written: JsonObject) -> JsonObject:
 def _read_programmed(there: Objects) -> dict[ObjectKey, tuple[VipId, Vip]]:
     found: dict[ObjectKey, tuple[VipId, Vip]] = {}
     for (kind, key), raw in there.items():
-        loaded = read_wanted(raw) if kind == ObjectKind.FRONTEND else None
+        loaded = _read_wanted(raw) if kind == ObjectKind.FRONTEND else None
         if loaded is not None:
             found[key] = loaded[:2]
     return found
+
+
+def _read_wanted(raw: JsonObject) -> tuple[VipId, Vip, str] | None:
+    """Read what a Frontend's nodes shall have; None where nothing that can be read is decided."""
+    try:
+        return load_dataplane(raw.get("status"))
+    except ValueError:
+        return None
 
 
 def _find_failing(there: Objects) -> frozenset[ObjectKey]:

@@ -4,13 +4,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from vpplb.cli.verbs.session import VerbSession
+from vpplb.cli.verbs.shown_status import ShownCondition, find_shown, read_shown_node
 from vpplb.cli.verbs.statuses import ObjectProblem, find_problems
 from vpplb.kube.api_types import JsonObject
 from vpplb.model.names import ObjectKind
-from vpplb.resources.conditions import StatusCondition, find_condition
-from vpplb.resources.dataplane import DataplaneStatus
-from vpplb.resources.fields import parse_time
-from vpplb.resources.stored import read_status, spec_of
+from vpplb.resources.raw_fields import parse_time, spec_of
 
 _NOT_OURS = "metadata.namespace!=kube-node-lease"
 """The kubelets' leases are named as their nodes too."""
@@ -41,10 +39,9 @@ class NodeStatus:
 
 
 def read_node_status(raw: JsonObject, heartbeat: datetime | None) -> NodeStatus:
-    status = read_status(raw, DataplaneStatus)
-    vpp, frontends = status.vpp, status.frontends
+    status = read_shown_node(raw)
     paused = bool(spec_of(raw).get("paused"))
-    problems = find_problems(raw, DataplaneStatus)
+    problems = find_problems(raw, status.conditions, status.odd)
     if paused:
         hands_off = ObjectProblem(
             condition="", reason="Paused", message="hands off this node's VPP"
@@ -52,24 +49,24 @@ def read_node_status(raw: JsonObject, heartbeat: datetime | None) -> NodeStatus:
         problems = (hands_off, *problems)
     return NodeStatus(
         node=raw["metadata"]["name"],
-        version=(vpp.version if vpp else None) or "",
-        pid=vpp.pid if vpp else None,
-        vpp_since=vpp.since if vpp else None,
-        connected=_condition_status(find_condition(status.conditions, "Connected")),
-        synced=_condition_status(find_condition(status.conditions, "Synced")),
+        version=status.version,
+        pid=status.pid,
+        vpp_since=status.vpp_since,
+        connected=_condition_status(find_shown(status.conditions, "Connected")),
+        synced=_condition_status(find_shown(status.conditions, "Synced")),
         paused=paused,
-        programmed=frontends.programmed if frontends else 0,
-        total=frontends.total if frontends else 0,
-        others=status.others or 0,
-        direct=status.direct.operator if status.direct else "",
-        direct_since=status.direct.since if status.direct else None,
+        programmed=status.programmed_count,
+        total=status.total,
+        others=status.others,
+        direct=status.direct,
+        direct_since=status.direct_since,
         last_change=status.last_change,
         heartbeat=heartbeat,
         problems=problems,
     )
 
 
-def _condition_status(condition: StatusCondition | None) -> str:
+def _condition_status(condition: ShownCondition | None) -> str:
     return condition.status if condition else "Unknown"
 
 

@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from enum import StrEnum
 
-from pydantic import BaseModel
-
 from vpplb.cli.terminal import print_block, print_coloured
 from vpplb.model.printable import make_printable
 
@@ -77,8 +75,6 @@ def to_plain(value: object) -> object:
         fields = [(one.name, getattr(value, one.name)) for one in dataclasses.fields(value)]
         return {_to_camel(name): to_plain(given) for name, given in fields if given is not None}
     match value:
-        case BaseModel():
-            return value.model_dump(mode="json", by_alias=True)
         case None | bool() | int() | float():
             return value
         case datetime():

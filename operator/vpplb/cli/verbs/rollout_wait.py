@@ -10,13 +10,11 @@ import click
 from vpplb.cli.options import DURATION
 from vpplb.cli.verbs.frontends import frontends_by_backend
 from vpplb.cli.verbs.session import PluginFailure, VerbSession
+from vpplb.cli.verbs.shown_status import find_shown, read_conditions, read_shown_frontend
 from vpplb.kube.api_types import JsonObject, key_of
 from vpplb.model.health import HealthState
 from vpplb.model.names import ObjectKey, ObjectKind
-from vpplb.resources.conditions import find_condition
-from vpplb.resources.frontend import FrontendStatus
-from vpplb.resources.renderer import load_conditions
-from vpplb.resources.stored import read_status, spec_of
+from vpplb.resources.raw_fields import spec_of
 
 LOOK_EVERY = 0.1
 """Seconds between two looks at the statuses."""
@@ -76,7 +74,8 @@ def _final_states(spec: JsonObject) -> frozenset[str]:
 
 def _find_decision_lack(raw: JsonObject, backend: ObjectKey, state: str) -> str:
     name = raw["metadata"]["name"]
-    shown = [one for one in read_status(raw, FrontendStatus).backends if one.name == backend.name]
+    members = read_shown_frontend(raw).members
+    shown = [one for one in members if one.name == backend.name]
     if any(one.state.value != state for one in shown):
         return f"frontend {name} has not decided on {backend.name} {state} yet"
     return _find_programming_lack(raw)
@@ -93,13 +92,13 @@ async def find_frontend_lack(session: VerbSession, name: str, generation: int) -
 
 def _find_programming_lack(raw: JsonObject) -> str:
     """Say why a frontend is not programmed; one that no node carries has nothing to wait for."""
-    programmed = find_condition(load_conditions(raw.get("status") or {}), "Programmed")
+    programmed = find_shown(read_conditions(raw), "Programmed")
     name = raw["metadata"]["name"]
     if programmed is None:
         return f"frontend {name} has no status yet"
     if programmed.status == "True" or programmed.reason == "NoNodes":
         return ""
-    accepted = find_condition(load_conditions(raw.get("status") or {}), "Accepted")
+    accepted = find_shown(read_conditions(raw), "Accepted")
     if accepted is not None and accepted.status == "False":
         return f"frontend {name} is not accepted: {accepted.message}"
     return f"frontend {name}: {programmed.message or programmed.reason}"

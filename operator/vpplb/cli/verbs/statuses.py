@@ -4,16 +4,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from pydantic import ValidationError
-
+from vpplb.cli.verbs.shown_status import ShownCondition
 from vpplb.kube.api_types import JsonObject
-from vpplb.model.vip import Vip, VipId
-from vpplb.resources.base import StatusModel
-from vpplb.resources.conditions import StatusCondition
-from vpplb.resources.dataplane_codec import load_dataplane
-from vpplb.resources.fields import parse_time
-from vpplb.resources.renderer import load_conditions
-from vpplb.resources.stored import spec_of
+from vpplb.resources.raw_fields import parse_time, spec_of
 
 _BAD_WHEN_TRUE = frozenset({"Degraded"})
 
@@ -29,28 +22,9 @@ def _named_entries(entries: object) -> list[JsonObject]:
     return [one for one in found if isinstance(one, dict) and isinstance(one.get("name"), str)]
 
 
-def read_wanted(raw: JsonObject) -> tuple[VipId, Vip, str] | None:
-    """Read what a Frontend's nodes shall have: VIP, servers and revision.
-
-    None where nothing is decided, or where it cannot be read (`unreadable`).
-    """
-    try:
-        return load_dataplane(raw.get("status"))
-    except ValueError:
-        return None
-
-
-def _describe_unreadable(raw: JsonObject, model: type[StatusModel]) -> str:
+def _describe_unreadable(odd: Sequence[str]) -> str:
     """Say which part of a status makes no sense; empty when all does."""
-    try:
-        model.model_validate(raw.get("status") or {})
-        load_dataplane(raw.get("status"))
-    except ValidationError as error:
-        parts = sorted({str(details["loc"][0]) for details in error.errors() if details["loc"]})
-        return f"of another version of vpplb, it seems: {', '.join(parts) or 'all of it'}"
-    except ValueError:
-        return "of another version of vpplb, it seems: dataplane"
-    return ""
+    return f"of another version of vpplb, it seems: {', '.join(odd)}" if odd else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,26 +72,24 @@ class ObjectProblem:
         return f"{self.reason}: {self.message}" if self.message else self.reason
 
 
-def find_problems(raw: JsonObject, model: type[StatusModel]) -> tuple[ObjectProblem, ...]:
-    """Return what is wrong with an object, whose status is of `model`, as its conditions say."""
-    conditions = load_conditions(raw.get("status"))
-    said = _describe_unreadable(raw, model)
-    odd = (ObjectProblem(condition="", reason="StatusUnreadable", message=said),) if said else ()
-    return (*odd, *_not_seen(raw, conditions), *_bad_conditions(conditions))
+def find_problems(
+    raw: JsonObject, conditions: Sequence[ShownCondition], odd: Sequence[str]
+) -> tuple[ObjectProblem, ...]:
+    """Return what is wrong with an object, as its conditions say; `odd` are unreadable parts."""
+    said = _describe_unreadable(odd)
+    unread = (ObjectProblem(condition="", reason="StatusUnreadable", message=said),) if said else ()
+    return (*unread, *_not_seen(raw, conditions), *_bad_conditions(conditions))
 
 
-def _bad_conditions(conditions: Sequence[StatusCondition]) -> Iterator[ObjectProblem]:
+def _bad_conditions(conditions: Sequence[ShownCondition]) -> Iterator[ObjectProblem]:
     for one in conditions:
         if one.status != ("False" if one.type in _BAD_WHEN_TRUE else "True"):
             yield ObjectProblem(
-                condition=one.type,
-                reason=one.reason,
-                message=one.message,
-                since=one.last_transition_time,
+                condition=one.type, reason=one.reason, message=one.message, since=one.since
             )
 
 
-def _not_seen(raw: JsonObject, conditions: Sequence[StatusCondition]) -> Iterator[ObjectProblem]:
+def _not_seen(raw: JsonObject, conditions: Sequence[ShownCondition]) -> Iterator[ObjectProblem]:
     """Say that nobody has looked at the object, or not at its newest version."""
     if not conditions:
         yield ObjectProblem(

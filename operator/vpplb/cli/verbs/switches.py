@@ -13,7 +13,7 @@ from vpplb.cli.verbs.rollout_wait import find_backend_lack, timeout_flag, wait_f
 from vpplb.cli.verbs.session import PluginFailure, UsualFlags, VerbSession, usual_flags
 from vpplb.kube.api_types import JsonObject, key_of
 from vpplb.model.names import ObjectKind
-from vpplb.resources.stored import spec_of
+from vpplb.resources.raw_fields import spec_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

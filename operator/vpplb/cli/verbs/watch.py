@@ -13,6 +13,7 @@ from vpplb.cli.terminal import print_coloured, print_line
 from vpplb.cli.verbs.door import VerbCommand
 from vpplb.cli.verbs.output import to_json
 from vpplb.cli.verbs.session import UsualFlags, VerbSession, describe_error, usual_flags
+from vpplb.cli.verbs.shown_status import ShownTransition, read_shown_backend
 from vpplb.kube.api_types import (
     RESOURCES,
     ApiError,
@@ -25,8 +26,6 @@ from vpplb.kube.api_types import (
 from vpplb.model.backoff import backoff_seconds
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.printable import make_printable
-from vpplb.resources.backend import BackendStatus, BackendTransition
-from vpplb.resources.stored import read_status
 
 RETRY = (0.2, 5.0)
 
@@ -160,7 +159,7 @@ class ChangeFollower:
 
     def _backend_changes(self, raw: JsonObject) -> Iterator[WatchedChange]:
         key = key_of(raw)
-        transitions = read_status(raw, BackendStatus).transitions
+        transitions = read_shown_backend(raw).transitions
         known = key in self._latest or ObjectKind.BACKEND in self.begun
         latest = self._latest.get(key)
         self._latest[key] = transitions[0].at if transitions else latest
@@ -183,16 +182,16 @@ class ChangeFollower:
             yield _frontend_change(key, "pool", before[1], now[1], "failover")
 
 
-def _transition_change(key: ObjectKey, one: BackendTransition) -> WatchedChange:
+def _transition_change(key: ObjectKey, one: ShownTransition) -> WatchedChange:
     return WatchedChange(
         at=one.at,
         kind=ObjectKind.BACKEND,
         object=str(key),
         what="state",
-        before=one.from_.value,
-        after=one.to.value,
-        code=one.code or "",
-        detail=one.detail or "",
+        before=one.before,
+        after=one.after,
+        code=one.code,
+        detail=one.detail,
     )
 
 

@@ -19,11 +19,11 @@ from vpplb.cli.verbs.session import (
     describe_others,
     usual_flags,
 )
-from vpplb.cli.verbs.statuses import read_pools, read_wanted
+from vpplb.cli.verbs.shown_status import read_shown_frontend
+from vpplb.cli.verbs.statuses import read_pools
 from vpplb.kube.api_types import ApiError, JsonObject, key_of
 from vpplb.model.names import ObjectKind
-from vpplb.resources.frontend import FrontendStatus
-from vpplb.resources.stored import read_status, spec_of
+from vpplb.resources.raw_fields import spec_of
 
 ATTEMPTS = 5
 """How often the frontend is read anew when somebody else edits its pools at the same time."""
@@ -140,10 +140,9 @@ def _weight_operations(
 
 def _describe_share(raw: JsonObject, backend: str) -> str:
     """Say what part of new flows the backend gets now, where that is decided."""
-    loaded = read_wanted(raw)
-    shown = read_status(raw, FrontendStatus).backends
-    address = next((one.address for one in shown if one.name == backend), None)
-    parts = share_by_server(loaded[1]) if loaded else {}
+    status = read_shown_frontend(raw)
+    address = next((one.address for one in status.members if one.name == backend), "")
+    parts = share_by_server(status.vip) if status.vip else {}
     if address not in parts:
         return ""
     return f": {backend} gets {format_percent(parts[address][0])} of new flows"

@@ -1,0 +1,39 @@
+"""Fields of objects as JSON."""
+
+import pytest
+
+from vpplb.resources.raw_fields import check_selector, node_labels, parse_time, spec_of
+
+
+@pytest.mark.parametrize(
+    ("raw", "spec"),
+    [
+        ({"spec": {"a": None, "b": [{"c": None, "d": 1}]}}, {"b": [{"d": 1}]}),
+        ({"spec": 7}, {}),
+        ({}, {}),
+    ],
+)
+def test_a_spec_is_without_nulls_and_empty_where_there_is_none(
+    raw: dict[str, object], spec: dict[str, object]
+) -> None:
+    assert spec_of(raw) == spec
+
+
+def test_a_selector_that_is_not_of_texts_is_not_understood() -> None:
+    assert check_selector(None) == {}
+    assert check_selector({"a": "b"}) == {"a": "b"}
+    assert check_selector({"a": 1}) is None
+    assert check_selector(["a"]) is None
+
+
+def test_labels_of_the_node_are_those_that_the_agent_names() -> None:
+    labels = {"a": "1", "b": "2"}
+    assert node_labels({"labels": labels}) == labels
+    named = {"annotations": {"vpplb.dev/node-labels": "b,c"}, "labels": labels}
+    assert node_labels(named) == {"b": "2"}
+
+
+@pytest.mark.parametrize("text", ["", "2025-01-01T12:00:00", 7, None])
+def test_a_time_has_a_zone(text: object) -> None:
+    with pytest.raises(ValueError, match=r"RFC 3339|isoformat"):
+        parse_time(text)
