@@ -20,7 +20,10 @@ FileName = Annotated[str, Field(pattern="^[^/]+$")]
 NamespaceName = Annotated[str, Field(pattern="^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
 AddressBlock = Annotated[str, Field(pattern="^[0-9a-fA-F.:]+/[0-9]{1,3}$")]
 NodeCount = Annotated[int, Field(ge=1)] | Annotated[str, Field(pattern="^[0-9]+%$")]
-AddressOrBlock = Annotated[str, Field(pattern="^[0-9a-fA-F.:]+(/[0-9]{1,3})?$")]
+_OCTET = "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+_IPV4 = rf"({_OCTET}\.){{3}}{_OCTET}(/(3[0-2]|[12]?[0-9]))?"
+_IPV6 = "[0-9a-fA-F]{0,4}(:[0-9a-fA-F]{0,4}){2,7}(/(12[0-8]|1[01][0-9]|[1-9]?[0-9]))?"
+AddressOrBlock = Annotated[str, Field(pattern=f"^({_IPV4}|{_IPV6})$")]
 PromDuration = Annotated[str, Field(pattern="^([0-9]+(ms|s|m|h))*$")]
 UNIQUE: JsonDict = {"uniqueItems": True}
 
