@@ -8,6 +8,7 @@ How a block is told what it is, by the first word behind its fence:
 - `yaml`, `json`, `python`: a file. A first line `# name.yaml` names it for what follows.
 """
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -61,7 +62,7 @@ class CodeBlock:
         return list(_read_console(self.text))
 
     def __str__(self) -> str:
-        return f"{self.page.relative_to(ROOT)}:{self.line}"
+        return f"{os.path.relpath(self.page, ROOT)}:{self.line}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,9 @@ import signal
 import subprocess
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Self
 
 from data.pages import CodeBlock, CommandStep
 
@@ -48,10 +50,20 @@ class PageSession:
             start_new_session=True,
         )
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def close(self) -> None:
         """End the shell and all that it has started."""
-        os.killpg(self._shell.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.killpg(self._shell.pid, signal.SIGKILL)
         self._shell.wait()
+        for stream in (self._shell.stdin, self._shell.stdout):
+            if stream is not None:
+                stream.close()
 
     def follow_block(self, block: CodeBlock) -> None:
         """Do what a block tells: write its file, or run its commands, comparing what they print."""

@@ -1,0 +1,60 @@
+"""The commands of the documentation's pages, typed as a reader would; what they print is compared."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cluster.stage import VPPLB
+from data.pages import ROOT, list_blocks
+from lab.page_session import PageSession, matches
+from lab.processes import free_port
+
+pytestmark = pytest.mark.slow
+
+LOCAL = ("docs/start-simulator.md",)
+"""Pages that need nothing but this machine."""
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Iterator[PageSession]:
+    """Give a shell in an empty folder, in which the project's programs are on the PATH."""
+    swaps = {"127.0.0.1:9091": f"127.0.0.1:{free_port()}"}
+    env = {"PATH": f"{VPPLB.parent}{os.pathsep}{os.environ['PATH']}"}
+    with PageSession(tmp_path, env, swaps) as shell:
+        yield shell
+
+
+@pytest.mark.parametrize("page", LOCAL)
+def test_a_page_is_true(session: PageSession, page: str) -> None:
+    for block in list_blocks(ROOT / page):
+        if not block.needs:
+            session.follow_block(block)
+
+
+@pytest.mark.parametrize(
+    ("says", "prints", "true"),
+    [
+        ("weight 50", "weight 50", True),
+        ("weight 50", "weight 5", False),
+        ("up  13s   web", "up 2m4s web", True),
+        ("up 13s", "down 13s", False),
+        ("09:48:19.121  up", "23:00:00.001 up", True),
+        ("ready after 0.1 s", "ready after 12.8 s", True),
+        ("node …", "node a-2", True),
+        ("first\n…\nlast", "first\nsecond\nthird\nlast", True),
+        ("first\nlast", "first\nsecond\nlast", False),
+        ("first", "first\nsecond", False),
+    ],
+)
+def test_what_varies_and_nothing_else_may_differ(says: str, prints: str, true: bool) -> None:
+    assert matches(says.splitlines(), prints.splitlines()) is true
+
+
+def test_a_page_that_says_something_else_is_wrong(session: PageSession, tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("```console\n$ echo one\ntwo\n```\n\n```sh\nfalse\n```\n")
+    for block in list_blocks(page):
+        with pytest.raises(AssertionError, match="page.md"):
+            session.follow_block(block)
