@@ -1,4 +1,4 @@
-"""The commands of the documentation's pages, typed as a reader would; what they print is compared."""
+"""The commands of the documentation's pages, typed as a reader would; the output is compared."""
 
 import os
 from collections.abc import Iterator
@@ -56,5 +56,5 @@ def test_a_page_that_says_something_else_is_wrong(session: PageSession, tmp_path
     page = tmp_path / "page.md"
     page.write_text("```console\n$ echo one\ntwo\n```\n\n```sh\nfalse\n```\n")
     for block in list_blocks(page):
-        with pytest.raises(AssertionError, match="page.md"):
+        with pytest.raises(AssertionError, match=r"page\.md"):
             session.follow_block(block)
