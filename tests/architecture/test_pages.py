@@ -9,7 +9,7 @@ import click
 import pytest
 import yaml
 
-from data.pages import COMMANDS, PAGES, ROOT, CodeBlock, list_blocks, list_spans
+from data.pages import COMMANDS, FOLLOWED, PAGES, ROOT, CodeBlock, list_blocks, list_spans
 from vpplb.cli.kubectl.main import cli as plugin
 from vpplb.cli.main import cli as program
 from vpplb.files.manifests import load_manifests
@@ -20,9 +20,16 @@ NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 BLOCKS = [block for page in PAGES for block in list_blocks(page)]
 EVERYTHING = AddressAllowances(loopback=True, nat=True)
 ELSEWHERE = {
+    "bench": "tests/integration/test_benchmarks.py",
     "files": "tests/unit/cli/test_manifest_import.py",
     "install": "tests/integration/test_compiled_probers.py",
     "kind": "tests/e2e/test_in_cluster.py",
+    "make": ".ci/run",
+    "nodes": "tests/e2e/test_in_cluster.py",
+    "plugin": "tests/integration/test_kubectl_plugin.py",
+    "policy": "tests/integration/test_chart.py",
+    "router": "tests/unit/cli/test_standalone.py",
+    "sockets": "tests/unit/cli/test_vpp_simulator.py",
 }
 """What commands of `sh` blocks need beside this machine, and which tests run them."""
 SERIES = re.compile(r"vpplb_[a-z_]+")
@@ -52,6 +59,13 @@ def test_commands_stand_in_blocks_that_are_run(page: Path) -> None:
 @pytest.mark.parametrize("block", [one for one in BLOCKS if one.needs], ids=str)
 def test_what_a_block_needs_is_tested_elsewhere(block: CodeBlock) -> None:
     assert (ROOT / ELSEWHERE[block.needs]).exists()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_commands_that_need_nothing_are_run(page: Path) -> None:
+    """Those of the pages that `tests/integration/test_pages.py` follows are; others have none."""
+    free = [str(block) for block in list_blocks(page) if _runs(block) and not block.needs]
+    assert not free or str(page.relative_to(ROOT)) in FOLLOWED
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)

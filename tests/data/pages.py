@@ -24,6 +24,8 @@ PAGES = (
     *sorted(page for page in (ROOT / "docs").rglob("*.md") if page.parent.name != "decisions"),
 )
 COMMANDS = ("console", "sh")
+FOLLOWED = ("README.md", "docs/start-kind.md", "docs/start-simulator.md")
+"""Pages whose commands are typed by `tests/integration/test_pages.py`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,10 +117,14 @@ def _read_console(text: str) -> Iterator[CommandStep]:
 
 
 def _join_continued(lines: list[str]) -> list[str]:
+    """Join lines that are one command: continued by `\\`, or a text up to a word (`<<WORD`)."""
     joined: list[str] = []
+    until = ""
     for line in lines:
-        if joined and joined[-1].endswith("\\"):
+        if until or (joined and joined[-1].endswith("\\")):
             joined[-1] += f"\n{line}"
         else:
             joined.append(line)
+        begun = re.search(r"<<'?(\w+)", line)
+        until = begun[1] if begun else "" if line == until else until
     return joined

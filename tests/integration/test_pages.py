@@ -1,20 +1,19 @@
 """The commands of the documentation's pages, typed as a reader would; the output is compared."""
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from cluster.reader import cluster_reader
 from cluster.stage import VPPLB
-from data.pages import ROOT, list_blocks
+from data.pages import ROOT, list_blocks, list_spans
 from lab.page_session import PageSession, matches
 from lab.processes import free_port
 
 pytestmark = pytest.mark.slow
-
-LOCAL = ("docs/start-simulator.md",)
-"""Pages that need nothing but this machine."""
 
 
 @pytest.fixture
@@ -26,9 +25,8 @@ def session(tmp_path: Path) -> Iterator[PageSession]:
         yield shell
 
 
-@pytest.mark.parametrize("page", LOCAL)
-def test_a_page_is_true(session: PageSession, page: str) -> None:
-    for block in list_blocks(ROOT / page):
+def test_the_page_about_the_simulator_is_true(session: PageSession) -> None:
+    for block in list_blocks(ROOT / "docs" / "start-simulator.md"):
         if not block.needs:
             session.follow_block(block)
 
@@ -58,3 +56,35 @@ def test_a_page_that_says_something_else_is_wrong(session: PageSession, tmp_path
     for block in list_blocks(page):
         with pytest.raises(AssertionError, match=r"page\.md"):
             session.follow_block(block)
+
+
+# --- with a cluster -------------------------------------------------------------------------------
+
+SERVERS = {"address0": "127.77.1.1", "address1": "127.77.1.2"}
+"""What the page about kind asks of nodes: the addresses of two pods that answer on port 80."""
+ONE_NODE = {"3/3": "1/1", "10.244.1.3": "127.77.1.1", "10.244.2.3": "127.77.1.2"}
+"""What the page shows of three nodes and their pods, as it is here."""
+
+
+@pytest.mark.control_plane
+@pytest.mark.privileged
+def test_the_page_about_kind_is_true(tmp_path: Path) -> None:
+    with cluster_reader(tmp_path, SERVERS, ONE_NODE) as reader:
+        for address in SERVERS.values():
+            serve = f"{sys.executable} -m http.server 80 --bind {address} >/dev/null 2>&1 &"
+            reader.type_command(serve)
+        reader.follow_page("docs/start-kind.md")
+
+
+@pytest.mark.control_plane
+def test_the_readme_is_true(tmp_path: Path) -> None:
+    with cluster_reader(tmp_path, {}, {}) as reader:
+        reader.follow_page("README.md")
+        (manifests,) = [
+            block.text for block in list_blocks(ROOT / "README.md") if block.language == "yaml"
+        ]
+        reader.kubectl.apply(manifests)
+        commands = [span for span in list_spans(ROOT / "README.md") if span.startswith("kubectl ")]
+        for command in commands:
+            if " " in command.removeprefix("kubectl "):
+                reader.type_command(command.replace("NODE", reader.asked_node))
