@@ -24,8 +24,9 @@ PAGES = (
     *sorted(page for page in (ROOT / "docs").rglob("*.md") if page.parent.name != "decisions"),
 )
 COMMANDS = ("console", "sh")
-FOLLOWED = ("README.md", "docs/start-kind.md", "docs/start-simulator.md")
-"""Pages whose commands are typed by `tests/integration/test_pages.py`."""
+LOCAL = ("docs/migration.md", "docs/start-simulator.md")
+FOLLOWED = ("README.md", "docs/start-kind.md", *LOCAL)
+"""Pages whose commands `tests/integration/test_pages.py` types; the local ones need nothing else."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

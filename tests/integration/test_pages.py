@@ -9,7 +9,7 @@ import pytest
 
 from cluster.reader import cluster_reader
 from cluster.stage import VPPLB
-from data.pages import ROOT, list_blocks, list_spans
+from data.pages import LOCAL, ROOT, list_blocks, list_spans
 from lab.page_session import PageSession, matches
 from lab.processes import free_port
 
@@ -25,8 +25,9 @@ def session(tmp_path: Path) -> Iterator[PageSession]:
         yield shell
 
 
-def test_the_page_about_the_simulator_is_true(session: PageSession) -> None:
-    for block in list_blocks(ROOT / "docs" / "start-simulator.md"):
+@pytest.mark.parametrize("page", LOCAL)
+def test_a_page_is_true(session: PageSession, page: str) -> None:
+    for block in list_blocks(ROOT / page):
         if not block.needs:
             session.follow_block(block)
 
