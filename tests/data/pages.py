@@ -26,7 +26,7 @@ PAGES = (
 COMMANDS = ("console", "sh")
 LOCAL = ("docs/migration.md", "docs/start-simulator.md")
 FOLLOWED = ("README.md", "docs/start-kind.md", *LOCAL)
-"""Pages whose commands `tests/integration/test_pages.py` types; the local ones need nothing else."""
+"""Pages whose commands `tests/integration/test_pages.py` types; the local ones need no cluster."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
