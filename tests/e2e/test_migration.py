@@ -88,7 +88,7 @@ def test_no_flow_is_lost_on_the_way_from_maglevd_and_back(lab: TrafficLab, tmp_p
     service = ServiceProcess(
         *("standalone", Path(os.devnull), tmp_path, manifests, f"--netns={lab.prober.path}"),
         *(f"--vpp-api-socket={lab.tap.path}", f"--state-file={tmp_path / 'state.json'}"),
-        "--sync-interval=1s",
+        *("--sync-interval=1s", "--control-socket="),
     )
     try:
         service.wait_ready()

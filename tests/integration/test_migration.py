@@ -143,10 +143,9 @@ class MigrationStage:
         assert planned.exit_code == 0, planned.output
         assert "\n0 calls, in order\n" in planned.output
         assert planned.output.count("no new flow goes elsewhere") == len(TARGETS)
-        state = f"--state-file={self.folder / 'state.json'}"
-        no_cluster = Path(os.devnull)
         service = ServiceProcess(
-            "standalone", no_cluster, self.folder, self.manifests, state, self.socket, *flags
+            *("standalone", Path(os.devnull), self.folder, self.manifests, self.socket, *flags),
+            *(f"--state-file={self.folder / 'state.json'}", "--control-socket="),
         )
         stack.callback(service.program.stop)
         service.wait_ready()
