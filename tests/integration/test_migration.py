@@ -143,10 +143,9 @@ class MigrationStage:
         assert planned.exit_code == 0, planned.output
         assert "\n0 calls, in order\n" in planned.output
         assert planned.output.count("no new flow goes elsewhere") == len(TARGETS)
-        service = ServiceProcess(
-            *("standalone", Path(os.devnull), self.folder, self.manifests, self.socket, *flags),
-            *(f"--state-file={self.folder / 'state.json'}", "--control-socket="),
-        )
+        state = f"--state-file={self.folder / 'state.json'}"
+        given: list[str | Path] = [self.manifests, self.socket, state, "--control-socket=", *flags]
+        service = ServiceProcess("standalone", Path(os.devnull), self.folder, *given)
         stack.callback(service.program.stop)
         service.wait_ready()
         wait_for(lambda: _states(service) == {"up"}, "all frontends are up")
