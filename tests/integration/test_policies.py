@@ -31,6 +31,7 @@ from vpplb.kube.client import KubeClient
 from vpplb.kube.kubernetes_events import EventRecorder, ObjectEvent
 from vpplb.model.clock import SystemClock
 from vpplb.model.names import ObjectKey, ObjectKind
+from vpplb.resources.dataplane import RELEASE
 
 pytestmark = [pytest.mark.slow, pytest.mark.control_plane]
 
@@ -80,6 +81,7 @@ class PolicedAgent:
     here: Kubectl
     nowhere: Kubectl
     account: str
+    release: str
 
 
 NAMES_OF_ACCOUNTS = {
@@ -102,7 +104,9 @@ def agent(
     rendered = render_chart(helm, f"--set={request.param.format(name, name)}")
     made = [one for one in rendered if one["kind"] in RBAC | POLICIES]
     [daemons] = [one for one in rendered if one["kind"] == "DaemonSet"]
-    account = daemons["spec"]["template"]["spec"]["serviceAccountName"]
+    pod = daemons["spec"]["template"]["spec"]
+    account, args = pod["serviceAccountName"], pod["containers"][0]["args"]
+    [release] = [one.split("=")[1] for one in args if one.startswith("--release=")]
     kubectl = control_plane.kubectl.within(SYSTEM_NAMESPACE)
     if account.endswith("-theirs"):
         kubectl("create", "serviceaccount", account)
@@ -116,6 +120,7 @@ def agent(
         here=_act_as(kubectl, account_kubeconfig(here, kubectl, account, *bound)),
         nowhere=_act_as(kubectl, account_kubeconfig(nowhere, kubectl, account)),
         account=account,
+        release=release.replace("$(POD_NAMESPACE)", SYSTEM_NAMESPACE),
     )
     wait_for(lambda: refusal_to_create(policed.here, lease("theirs")), "the policy is in force")
     kubectl.apply([lease("theirs"), dataplane("theirs"), dataplane("mine")])
@@ -200,6 +205,16 @@ def test_an_agent_writes_nothing_of_another_node(agent: PolicedAgent) -> None:
         refusal(agent.here, *replace, stdin=json.dumps(theirs)),
     ):
         assert f"{NODE_ALONE} 'mine'" in said
+
+
+def test_an_agent_says_of_its_node_that_it_is_its_own_releases_alone(agent: PolicedAgent) -> None:
+    def claim(release: str) -> str:
+        annotated = json.dumps({"metadata": {"annotations": {RELEASE: release}}})
+        return refusal(agent.here, "patch", "dataplane", "mine", "--type=merge", "-p", annotated)
+
+    assert claim(agent.release) == ""
+    for other in ("another/vpplb", agent.release + "x"):
+        assert f"an agent's node is its own release's, {agent.release}" in claim(other)
 
 
 def test_an_agent_deletes_nothing_which_no_policy_could_bound(agent: PolicedAgent) -> None:
