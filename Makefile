@@ -118,6 +118,11 @@ compiled-wheel: $(DEV) ## Build a wheel for this machine with probing compiled; 
 	@HATCH_BUILD_HOOK_ENABLE_CUSTOM=true $(BIN)/python -m build --wheel --outdir dist . >/dev/null
 	@ls dist/*.whl
 
+.PHONY: deb
+deb: $(DEV) ## Build the Debian package into dist/; needs debhelper.
+	@command -v dh >/dev/null || { echo 'make deb needs debhelper: apt install debhelper' >&2; exit 1; }
+	@packaging/deb/build dist
+
 .PHONY: image
 image: ## Build the image with Docker (IMAGE=vpplb:dev).
 	docker build --tag $(IMAGE) .

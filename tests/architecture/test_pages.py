@@ -20,6 +20,7 @@ NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 BLOCKS = [block for page in PAGES for block in list_blocks(page)]
 EVERYTHING = AddressAllowances(loopback=True, nat=True)
 ELSEWHERE = {
+    "deb": "tests/integration/test_debian_package.py",
     "bench": "tests/integration/test_benchmarks.py",
     "files": "tests/unit/cli/test_manifest_import.py",
     "install": "tests/integration/test_compiled_probers.py",
