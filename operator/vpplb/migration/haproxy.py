@@ -63,7 +63,8 @@ class _HaproxyImport:
     _backends: dict[str, HaproxyProxy] = field(default_factory=dict)
     _drafted: dict[str, list[_DraftedServer]] = field(default_factory=dict)
 
-    def import_sections(self, sections: Iterable[ConfigSection]) -> ImportedSet:
+    def import_sections(self, sections: Sequence[ConfigSection]) -> ImportedSet:
+        self._drop_conditions(sections)
         proxies = list(self._read_proxies(sections))
         self._backends = {one.name: one for one in proxies if one.section.kind != "frontend"}
         for proxy in proxies:
@@ -78,6 +79,15 @@ class _HaproxyImport:
             if proxy.servers and not reached:
                 self._say_lost(proxy, "no bind leads here without a look at requests")
         return self.imported
+
+    def _drop_conditions(self, sections: Iterable[ConfigSection]) -> None:
+        """Take out `.if` and the like, with a finding for each: what they choose between stays."""
+        for section in sections:
+            for line in section.lines:
+                if line.words[0].startswith("."):
+                    said = "conditions are not evaluated: what every branch says is taken"
+                    self.imported.add_loss(line.number, line.text, said)
+            section.lines = [one for one in section.lines if not one.words[0].startswith(".")]
 
     def _say_lost(self, proxy: HaproxyProxy, why: str) -> None:
         section = proxy.section

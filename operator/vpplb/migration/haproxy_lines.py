@@ -74,7 +74,9 @@ def parse_sections(text: str) -> list[ConfigSection]:
             sections.append(ConfigSection(kind=keyword, words=line.words[1:], line=line.number))
         elif sections:
             sections[-1].lines.append(line)
-        elif not keyword.startswith("."):  # conditional blocks may stand before all sections
+        elif keyword.startswith("."):  # a condition may stand before all sections
+            sections.append(ConfigSection(kind="global", words=(), line=line.number, lines=[line]))
+        else:
             raise UnparseableConfig(line.number, f"{keyword:.40} stands in no section")
     return sections
 

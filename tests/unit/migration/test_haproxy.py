@@ -366,3 +366,23 @@ def test_a_server_that_starts_slowly_is_said_for_each() -> None:
     found = backend("server x121 10.0.0.1:80 check weight 64 maxqueue 1 slowstart 100s inter 1000")
     assert [one.split(": ")[2] for one in found.lost] == ["maxqueue 1", "slowstart 100s"]
     assert found.spec("HealthCheck", "web")["interval"] == "1s"
+
+
+def test_conditions_are_said_wherever_they_stand_and_every_branch_is_taken() -> None:
+    found = imported(
+        """
+        .if defined(A)
+        global
+            .notice "a"
+        .endif
+        listen web
+            bind 192.0.2.1:80
+            .if streq("$B",b)
+            server a 10.0.0.1:80
+            .else
+            server b 10.0.0.2:80
+            .endif
+        """
+    )
+    assert [one.split(":")[0] for one in found.lost] == ["1", "3", "4", "7", "9", "11"]
+    assert found.names("Backend") == ["web-a", "web-b"]
