@@ -67,3 +67,24 @@ def test_kubectl_explains_what_is_composed_in_a_status_in_words(kubectl: Kubectl
 @pytest.mark.parametrize("short", ["vfe", "vbe", "vhc", "vdp", "vpplb"])
 def test_short_names_and_the_category_list(kubectl: Kubectl, short: str) -> None:
     kubectl("get", short)
+
+
+# --- kubectl explain ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("field", "says"),
+    [
+        ("healthcheck.spec.interval", "Default: 2s."),
+        ("healthcheck.spec.rise", "Default: 2. From 1 to 100."),
+        ("frontend.spec.flushOnDown", "Default: true."),
+        ("frontend.spec.pools.backends.weight", "Default: 100. From 0 to 100."),
+        ("frontend.status.dataplane", "revision (string): Hash of everything above."),
+        ("dataplane.spec", "stickyBucketsPerCore"),
+    ],
+)
+def test_kubectl_explains_fields_with_their_defaults(
+    control_plane: ControlPlane, field: str, says: str
+) -> None:
+    explained = control_plane.kubectl("explain", field)
+    assert says in " ".join(explained.split())
