@@ -112,6 +112,10 @@ packages: $(DEV) ## Build the sdist, and the wheel from it, into dist/.
 	@$(BIN)/python -m build --outdir dist . >/dev/null
 	@ls dist/*.whl dist/*.tar.gz
 
+.PHONY: plugin-archive
+plugin-archive: $(DEV) ## Build the kubectl plugin with its own Python into dist/, and krew's manifest.
+	@$(BIN)/python packaging/plugin/build.py dist
+
 .PHONY: compiled-wheel
 compiled-wheel: $(DEV) ## Build a wheel for this machine with probing compiled; needs a C compiler.
 	@rm -f dist/*.whl

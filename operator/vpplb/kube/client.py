@@ -24,7 +24,6 @@ from vpplb.kube.api_types import (
     JsonObject,
     ObjectListing,
     UntrustedServer,
-    api_error,
     read_answer,
 )
 from vpplb.kube.cluster_access import ClusterAccess, load_access
@@ -311,23 +310,3 @@ def open_session(
         proxy=access.proxy,
         middlewares=(*middlewares, authorise),
     )
-
-
-async def read_url(url: str, *, timeout: float = 10.0) -> JsonObject:
-    """GET JSON from a program of ours (ApiUnreachable, ApiError)."""
-    try:
-        async with (
-            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=timeout)) as session,
-            session.get(url) as response,
-        ):
-            content = await response.read()
-    except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
-        raise ApiUnreachable(f"{url}: {str(error) or f'no answer in {timeout:g} s'}") from error
-    try:
-        told = json.loads(content)
-    except ValueError:
-        told = None
-    if response.status != 200 or not isinstance(told, dict):
-        said = told.get("error") if isinstance(told, dict) else None
-        raise api_error(response.status, "", f"{url}: {said or response.reason}")
-    return told

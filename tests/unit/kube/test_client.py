@@ -21,7 +21,7 @@ from vpplb.kube.api_types import (
     UntrustedServer,
     cluster_key,
 )
-from vpplb.kube.client import KEPT_ALIVE, KubeClient, read_url
+from vpplb.kube.client import KEPT_ALIVE, KubeClient
 from vpplb.kube.cluster_access import ClusterAccess
 from vpplb.model.names import ObjectKey, ObjectKind
 
@@ -360,22 +360,3 @@ async def test_a_certificate_that_is_not_trusted_has_the_configuration_read_anew
 async def test_a_client_used_outside_of_its_with_is_a_mistake() -> None:
     with pytest.raises(RuntimeError, match="async with"):
         await KubeClient(access("http://127.0.0.1:1")).get_object(ObjectKind.BACKEND, WEB)
-
-
-async def test_a_program_of_ours_is_read_by_its_url() -> None:
-    async def handler(request: web.BaseRequest) -> web.Response:
-        if request.path == "/good":
-            return web.json_response({"node": "n1"})
-        if request.path == "/list":
-            return web.json_response([])
-        return web.json_response({"error": "no such thing"}, status=404)
-
-    async with answering(handler) as server:
-        assert await read_url(f"{server}/good") == {"node": "n1"}
-        with pytest.raises(NotFound, match="no such thing"):
-            await read_url(f"{server}/other")
-        with pytest.raises(ApiError):
-            await read_url(f"{server}/list")
-    for url in ("http://127.0.0.1:1/good", "nonsense"):
-        with pytest.raises(ApiUnreachable, match=url):
-            await read_url(url)

@@ -106,7 +106,7 @@ class AgentReader:
         """Ask the agent of a node (Failed, KubeError)."""
         path = f"/api/v1/dataplanes/{node}/vips"
         if self.url:
-            from vpplb.kube.client import read_url  # which takes long to import
+            from vpplb.kube.console.url_reader import read_url
 
             answer = await read_url(self.url.rstrip("/") + path)
         else:
