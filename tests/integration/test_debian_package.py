@@ -191,7 +191,9 @@ def test_what_is_put_into_the_folder_is_probed_and_programmed(router: Router) ->
 def test_a_reload_that_is_refused_is_said_and_what_runs_goes_on(router: Router) -> None:
     before = router.changes_of_vpp()
     router.container.write(MANIFESTS, WEB.replace("address: 192.0.2.10", "address: nonsense"))
-    router.container.run("systemctl", "reload", "vpplb")
+    said = router.container.run("systemctl", "reload", "vpplb", check=False)
+    assert said.startswith("Job for vpplb.service failed"), said
+    assert "web.yaml:26: " in router.tell_journal()
     wait_for(lambda: "web.yaml:26: " in router.show("StatusText"), "the refusal is said")
     assert router.show("ActiveState") == "active"
     assert "nonsense" in json.loads(router.ask("/readyz"))["notReady"]["manifests"]
