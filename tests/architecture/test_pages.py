@@ -33,6 +33,7 @@ ELSEWHERE = {
     "sockets": "tests/unit/cli/test_vpp_simulator.py",
 }
 """What commands of `sh` blocks need beside this machine, and which tests run them."""
+PLACES = re.compile(r"(?:tests|docs|examples|benchmarks|charts|crds|operator)/[\w./-]+")
 SERIES = re.compile(r"vpplb_[a-z_]+")
 
 
@@ -127,6 +128,18 @@ def test_targets_of_make_exist(page: Path) -> None:
         for target in re.findall(r"(?:^|\s)make ([a-z][a-z0-9-]*)", command)
     }
     assert mentioned <= targets
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_files_that_are_named_are_there(page: Path) -> None:
+    named = {place for text in _commands(page) for place in PLACES.findall(text)}
+    assert [place for place in sorted(named) if not _is_there(place)] == []
+
+
+def _is_there(place: str) -> bool:
+    """Whether a place exists; words in capitals within it stand for any."""
+    pattern = re.sub(r"\b[A-Z]{4,}\b", "*", place.rstrip("."))
+    return any(ROOT.glob(pattern)) or any(ROOT.glob(f"{pattern}*"))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
