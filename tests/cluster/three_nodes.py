@@ -38,6 +38,10 @@ class Cluster(Protocol):
         """Make the image `IMAGE` of this tree and bring it to every node."""
         ...
 
+    def load_wheel(self, wheel: Path, image: str, directory: Path) -> None:
+        """Make an image of another version's wheel and bring it to every node."""
+        ...
+
     def run_on_node(self, number: int, *command: str) -> str:
         """Run a command on a node (from 1) and return what it printed."""
         ...
@@ -78,8 +82,11 @@ class _ScriptCluster:
         self.kubeconfig = Path(home) / "pki" / "admin.conf"
 
     def load_image(self, directory: Path) -> None:
+        self.load_wheel(build_wheel(directory), IMAGE, directory)
+
+    def load_wheel(self, wheel: Path, image: str, directory: Path) -> None:
         archive = directory / "image.tar"
-        _run(self._script, "image", IMAGE, str(archive), str(build_wheel(directory)))
+        _run(self._script, "image", image, str(archive), str(wheel))
         _run(self._script, "load", str(archive))
 
     def run_on_node(self, number: int, *command: str) -> str:
@@ -121,7 +128,17 @@ class _KindCluster:
         _run("docker", "build", "--tag", IMAGE, str(ROOT))
         _run("docker", "pull", self.python_image)
         for image in (IMAGE, self.python_image):
-            _run(self._kind, "load", "docker-image", image, "--name", self._name)
+            self._load(image)
+
+    def load_wheel(self, wheel: Path, image: str, directory: Path) -> None:
+        shutil.copy(wheel, directory)
+        steps = f"FROM {self.python_image}\nCOPY *.whl /tmp/\nRUN pip install /tmp/*.whl\n"
+        (directory / "Dockerfile").write_text(f"{steps}USER 65532:65532\n")
+        _run("docker", "build", "--tag", image, str(directory))
+        self._load(image)
+
+    def _load(self, image: str) -> None:
+        _run(self._kind, "load", "docker-image", image, "--name", self._name)
 
     def run_on_node(self, number: int, *command: str) -> str:
         return _run("docker", "exec", self._container(number), *command)

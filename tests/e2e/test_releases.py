@@ -1,0 +1,340 @@
+"""What helm does in a cluster of three nodes: upgrade, rollback, removal, a second release.
+
+The VPPs are of no release, and count the calls that change them: whatever is done to the programs,
+nothing moves there. The tests build on each other in the order in which they stand.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cluster.binaries import Missing, ensure
+from cluster.earlier_version import EARLIER_CHART, EARLIER_WHEEL
+from cluster.helm_release import HelmRelease, RouterVpps
+from cluster.installed import CHART, Installed
+from cluster.kubectl import Kubectl
+from cluster.three_nodes import IMAGE, NODES, Cluster
+from cluster.three_nodes import cluster as run_cluster
+from lab.waiting import wait_for
+
+pytestmark = [pytest.mark.slow, pytest.mark.cluster, pytest.mark.usefixtures("in_order")]
+
+PATIENT = 180.0
+BEFORE = "localhost/vpplb:before"
+VIP, BANK_VIP = "192.0.2.20", "192.0.2.21"
+SEEN_VIP, SEEN_BANK_VIP = f"{VIP}/32 tcp/80", f"{BANK_VIP}/32 tcp/80"
+KINDS = ("frontends", "backends", "healthchecks", "dataplanes")
+SERVERS = ["nginx0", "nginx1"]
+FIRST_VIP = 30.0
+"""Seconds from `helm install` to a VIP on all nodes, at most, as the README promises."""
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    try:
+        with run_cluster() as running:
+            yield running
+    except Missing as missing:  # as for the control plane: CI takes a skip for a failure
+        pytest.skip(f"no cluster: {missing}")
+
+
+@pytest.fixture(scope="module")
+def programs() -> dict[str, Path]:
+    return ensure(("kubectl", "helm"), print)
+
+
+@pytest.fixture(scope="module")
+def kubectl(cluster: Cluster, programs: dict[str, Path]) -> Kubectl:
+    """Give kubectl where both versions' images are on every node, and a namespace `shop`."""
+    return Kubectl(programs["kubectl"], cluster.kubeconfig)
+
+
+@pytest.fixture(scope="module")
+def vpps(
+    cluster: Cluster, kubectl: Kubectl, tmp_path_factory: pytest.TempPathFactory
+) -> RouterVpps:
+    cluster.load_image(tmp_path_factory.mktemp("image"))
+    cluster.load_wheel(EARLIER_WHEEL, BEFORE, tmp_path_factory.mktemp("before"))
+    made = RouterVpps(kubectl)
+    made.start()
+    return made
+
+
+@pytest.fixture(scope="module")
+def servers(cluster: Cluster, kubectl: Kubectl, programs: dict[str, Path]) -> Installed:
+    """Give what starts, breaks and mends servers."""
+    return Installed(cluster, kubectl, programs["helm"])
+
+
+@pytest.fixture(scope="module")
+def shop(kubectl: Kubectl) -> Kubectl:
+    kubectl("create", "namespace", "shop")
+    return kubectl.within("shop")
+
+
+@pytest.fixture(scope="module")
+def addresses(servers: Installed, shop: Kubectl) -> dict[str, str]:
+    return servers.start_servers(shop, SERVERS)
+
+
+@pytest.fixture(scope="module")
+def first(kubectl: Kubectl, programs: dict[str, Path]) -> HelmRelease:
+    return HelmRelease(kubectl, programs["helm"], "vpplb", "vpplb-system")
+
+
+@pytest.fixture(scope="module")
+def second(kubectl: Kubectl, programs: dict[str, Path]) -> HelmRelease:
+    return HelmRelease(kubectl, programs["helm"], "bank", "bank-system")
+
+
+@pytest.fixture
+def unmoved(vpps: RouterVpps) -> Iterator[None]:
+    """Assert that a test's doings reach no VPP."""
+    before = vpps.changes()
+    yield
+    assert vpps.changes() == before
+
+
+def values(image: str = IMAGE, **more: Any) -> dict[str, Any]:
+    """Return values that roll through all nodes at once; `more` are the chart's."""
+    repository, _, tag = image.rpartition(":")
+    agent = {"maxUnavailable": "100%", **more.pop("agent", {})}
+    return {"image": {"repository": repository, "tag": tag}, "agent": agent, **more}
+
+
+def fails_over(
+    vpps: RouterVpps, servers: Installed, addresses: dict[str, str], nodes: list[str]
+) -> None:
+    """Assert that a server that fails gets weight 0 on these nodes, and its weight back."""
+    whole = dict.fromkeys(addresses.values(), 100)
+    servers.break_server("nginx1")
+    vpps.wait_weights(SEEN_VIP, whole | {addresses["nginx1"]: 0}, nodes)
+    servers.mend_server("nginx1")
+    vpps.wait_weights(SEEN_VIP, whole, nodes)
+
+
+@pytest.fixture
+def fail_over(
+    vpps: RouterVpps, servers: Installed, addresses: dict[str, str]
+) -> Callable[[], None]:
+    return partial(fails_over, vpps, servers, addresses, vpps.nodes)
+
+
+# --- from the version before ------------------------------------------------------------------
+
+
+def test_the_version_before_serves_on_three_nodes(
+    first: HelmRelease, vpps: RouterVpps, shop: Kubectl, addresses: dict[str, str]
+) -> None:
+    first.install(EARLIER_CHART, values(BEFORE))
+    shop.apply(_manifests(addresses))
+    for name in SERVERS:
+        shop.wait(f"vbe/{name}", "jsonpath={.status.state}=up", timeout=PATIENT)
+    _wait_programmed(shop, NODES)
+    vpps.wait_weights(SEEN_VIP, dict.fromkeys(addresses.values(), 100), vpps.nodes)
+
+
+@pytest.mark.usefixtures("unmoved")
+def test_an_upgrade_takes_over_definitions_and_objects(
+    first: HelmRelease, kubectl: Kubectl, shop: Kubectl
+) -> None:
+    first.upgrade(CHART, values(), "--take-ownership")  # the definitions belong to no release
+    assert first.list_images("operator") == first.list_images("agent") == {IMAGE}
+    _wait_programmed(shop, NODES)
+    wait_for(lambda: _owners(kubectl) == ["vpplb-system/vpplb"] * NODES, "all say whose they are")
+    columns = kubectl("get", "vdp", "-o", "wide").splitlines()[0]
+    assert "RELEASE" in columns, "the definitions are the new ones"
+
+
+def test_agents_of_the_version_before_follow_an_operator_of_this_one(
+    first: HelmRelease, shop: Kubectl, fail_over: Callable[[], None]
+) -> None:
+    first.undo("agent")
+    assert (first.list_images("operator"), first.list_images("agent")) == ({IMAGE}, {BEFORE})
+    _wait_programmed(shop, NODES)
+    fail_over()
+    _wait_programmed(shop, NODES)
+    first.undo("agent")
+
+
+def test_agents_of_this_version_follow_an_operator_of_the_one_before(
+    first: HelmRelease, shop: Kubectl, fail_over: Callable[[], None]
+) -> None:
+    first.undo("operator")
+    assert (first.list_images("operator"), first.list_images("agent")) == ({BEFORE}, {IMAGE})
+    _wait_programmed(shop, NODES)
+    fail_over()
+    _wait_programmed(shop, NODES)
+
+
+@pytest.mark.usefixtures("unmoved")
+def test_a_rollback_keeps_definitions_and_objects(first: HelmRelease, shop: Kubectl) -> None:
+    first.rollback(1)
+    assert first.list_images("operator") == first.list_images("agent") == {BEFORE}
+    _wait_programmed(shop, NODES)
+
+
+@pytest.mark.usefixtures("unmoved")
+def test_an_upgrade_after_a_rollback_is_as_the_first_one(first: HelmRelease, shop: Kubectl) -> None:
+    first.upgrade(CHART, values())
+    assert first.list_images("operator") == first.list_images("agent") == {IMAGE}
+    _wait_programmed(shop, NODES)
+
+
+# --- removal ----------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("unmoved")
+def test_what_is_uninstalled_leaves_objects_and_what_vpp_forwards(
+    first: HelmRelease, vpps: RouterVpps, shop: Kubectl
+) -> None:
+    first.uninstall()
+    labelled = ("-l", f"app.kubernetes.io/instance={first.name}")
+    assert first.kubectl("get", "serviceaccounts,roles", *labelled, "-o", "name") == ""
+    assert len(shop.list("vfe")) == 1
+    assert all(SEEN_VIP in vpps.see(node) for node in vpps.nodes)
+
+
+@pytest.mark.usefixtures("unmoved")
+def test_what_is_installed_again_goes_on_from_there(first: HelmRelease, shop: Kubectl) -> None:
+    first.install(CHART, values())
+    _wait_programmed(shop, NODES)
+
+
+def test_without_objects_nothing_is_left_and_the_next_vip_stands_in_half_a_minute(
+    first: HelmRelease, kubectl: Kubectl, vpps: RouterVpps, shop: Kubectl, addresses: dict[str, str]
+) -> None:
+    shop("delete", "vfe,vbe,vhc", "--all", timeout=PATIENT)
+    wait_for(lambda: not any(map(vpps.see, vpps.nodes)), "all VPPs are empty", every=0.5)
+    first.uninstall()
+    kubectl("delete", "crd", *(f"{kind}.vpplb.dev" for kind in KINDS), timeout=PATIENT)
+    begun = time.monotonic()
+    first.helm("install", first.name, CHART, values=values())
+    shop.apply(_manifests(addresses))
+    shop.wait("vfe/web", f"jsonpath={{.status.nodes.programmed}}={NODES}", timeout=PATIENT)
+    took = time.monotonic() - begun
+    assert all(SEEN_VIP in vpps.see(node) for node in vpps.nodes)
+    assert took < FIRST_VIP
+    first.wait_rolled_out()
+
+
+# --- two releases -----------------------------------------------------------------------------
+
+
+def test_a_second_release_is_refused_where_it_overlaps_and_takes_nothing(
+    first: HelmRelease, second: HelmRelease, vpps: RouterVpps, shop: Kubectl
+) -> None:
+    before = vpps.changes()
+    second.helm("install", second.name, CHART, "--create-namespace", values=_second_values())
+    for component in ("operator", "agent"):
+        wait_for(partial(_refusal, second, component), f"{component}s say why", timeout=PATIENT)
+    assert "of release vpplb-system/vpplb leads" in _refusal(second, "operator")
+    # Also while the first release's agents are replaced, all at once.
+    first.kubectl("rollout", "restart", "daemonset/vpplb-agent")
+    first.wait_rolled_out()
+    assert "another vpplb programs this VPP" in wait_for(
+        lambda: _refusal(second, "agent"), "agents say why", timeout=PATIENT
+    )
+    _wait_programmed(shop, NODES)
+    assert vpps.changes() == before
+    second.uninstall()
+
+
+def test_two_releases_with_namespaces_and_nodes_of_their_own_converge(
+    first: HelmRelease,
+    second: HelmRelease,
+    kubectl: Kubectl,
+    vpps: RouterVpps,
+    shop: Kubectl,
+    addresses: dict[str, str],
+) -> None:
+    *mine, theirs = vpps.nodes
+    for node in mine:
+        kubectl("label", "node", node, "release=first")
+    kubectl("label", "node", theirs, "release=second")
+    kubectl("create", "namespace", "bank")
+    first.upgrade(CHART, values(namespaces=["shop"], agent={"nodeSelector": {"release": "first"}}))
+    second.helm(
+        "install", second.name, CHART, values=_second_values({"release": "second"}, ["bank"])
+    )
+    kubectl("annotate", "vdp", theirs, "vpplb.dev/release-")  # else it takes two minutes
+    second.wait_rolled_out()
+    bank = kubectl.within("bank")
+    bank.apply(_manifests(addresses, BANK_VIP))
+    _wait_programmed(shop, NODES - 1)
+    _wait_programmed(bank, 1)
+    assert {node: set(vpps.see(node)) for node in vpps.nodes} == {
+        **{node: {SEEN_VIP} for node in mine},
+        theirs: {SEEN_BANK_VIP},
+    }
+
+
+def test_each_is_upgraded_and_removed_without_a_word_to_the_others_vpps(
+    first: HelmRelease, second: HelmRelease, vpps: RouterVpps, shop: Kubectl
+) -> None:
+    before = vpps.changes()
+    *_, theirs = vpps.nodes
+    second.kubectl("rollout", "restart", "deployment/bank-operator", "daemonset/bank-agent")
+    second.wait_rolled_out()
+    _wait_programmed(shop.within("bank"), 1)
+    second.uninstall()
+    _wait_programmed(shop, NODES - 1)
+    assert vpps.changes() == before
+    assert set(vpps.see(theirs)) == {SEEN_BANK_VIP}
+
+
+# --- pieces -----------------------------------------------------------------------------------
+
+
+def _second_values(
+    nodes: dict[str, str] | None = None, namespaces: list[str] | None = None
+) -> dict[str, Any]:
+    """Return the second release's values: the definitions are the first one's."""
+    return values(
+        namespaces=namespaces or [],
+        agent={"nodeSelector": nodes or {}},
+        crds={"enabled": False},
+    )
+
+
+def _refusal(release: HelmRelease, component: str) -> str:
+    """Return why a component's pods keep their hands off; empty while they say nothing."""
+    return release.find_line(component, "leads, for the nodes", "another vpplb programs")
+
+
+def _owners(kubectl: Kubectl) -> list[str]:
+    """Return whose the nodes are, as their Dataplanes say."""
+    told = (one["metadata"].get("annotations", {}) for one in kubectl.list("vdp"))
+    return [annotations.get("vpplb.dev/release", "") for annotations in told]
+
+
+def _wait_programmed(kubectl: Kubectl, nodes: int) -> None:
+    """Return when a namespace's frontend is programmed on so many nodes, which are all."""
+    summary = f"{nodes}/{nodes}"
+    kubectl.wait("vfe/web", f"jsonpath={{.status.nodes.summary}}={summary}", timeout=PATIENT)
+    kubectl.wait("vfe/web", "condition=Programmed", timeout=PATIENT)
+
+
+def _manifests(addresses: dict[str, str], vip: str = VIP) -> list[dict[str, object]]:
+    http = {"path": "/healthz"}
+    check = {"type": "HTTP", "port": 8080, "interval": "500ms", "timeout": "2s", "http": http}
+    pools = [{"name": "main", "backends": [{"name": name} for name in addresses]}]
+    backends = [
+        _resource("Backend", name, {"address": address, "healthCheckRef": {"name": "web"}})
+        for name, address in addresses.items()
+    ]
+    frontend = _resource("Frontend", "web", {"address": vip, "port": 80, "pools": pools})
+    return [_resource("HealthCheck", "web", check), *backends, frontend]
+
+
+def _resource(kind: str, name: str, spec: dict[str, object]) -> dict[str, object]:
+    return {
+        "apiVersion": "vpplb.dev/v1alpha1",
+        "kind": kind,
+        "metadata": {"name": name},
+        "spec": spec,
+    }
