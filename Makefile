@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 LOCK := $(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --no-annotate
 ARGS ?=
-IMAGE ?= vpplb:dev
+ARCHIVE ?= dist/vpplb-$(VERSION).oci.tar
 VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' operator/vpplb/__init__.py)
 
 .DEFAULT_GOAL := help
@@ -128,8 +128,16 @@ deb: $(DEV) ## Build the Debian package into dist/; needs debhelper.
 	@packaging/deb/build dist
 
 .PHONY: image
-image: ## Build the image with Docker (IMAGE=vpplb:dev).
-	docker build --tag $(IMAGE) .
+image: ## Make the image of all platforms as dist/vpplb-VERSION.oci.tar; needs buildah (docs/image.md).
+	@mkdir -p $(dir $(ARCHIVE))
+	@packaging/image/build $(ARCHIVE) $(ARGS)
+
+.PHONY: push
+push: ## Push that image as it is (IMAGE=registry.example/vpplb); needs skopeo.
+	@test -n '$(IMAGE)' || { echo 'make push needs IMAGE=registry.example/vpplb' >&2; exit 2; }
+	@skopeo copy --quiet --all --preserve-digests $(ARGS) \
+		oci-archive:$(ARCHIVE) docker://$(IMAGE):$(VERSION)
+	@echo '$(IMAGE):$(VERSION)'
 
 .PHONY: e2e-kind
 e2e-kind: $(DEV) ## Run the tests of a whole cluster on kind; needs Docker.

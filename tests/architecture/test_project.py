@@ -32,7 +32,7 @@ def test_a_lock_of_less_is_part_of_the_dev_lock(part: str) -> None:
     assert some <= dev
 
 
-@pytest.mark.parametrize("file", ["README.md", ".ci/run"])
+@pytest.mark.parametrize("file", ["README.md", ".ci/run", ".github/workflows/release.yaml"])
 def test_every_make_target_that_is_mentioned_exists(file: str) -> None:
     targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.M))
     mentioned = set(re.findall(r"(?:^\s*|`)make ([a-z][a-z0-9-]*)", _code(ROOT / file), re.M))
