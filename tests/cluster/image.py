@@ -52,7 +52,7 @@ class ImageArchive:
         """Unpack the files of a platform."""
         for layer in self.manifests()[arch]["layers"]:
             with tarfile.open(self._blob(layer["digest"])) as archive:
-                archive.extractall(into, filter="tar")
+                archive.extractall(into, filter="fully_trusted")  # it is ours, with its modes
 
     def _blob(self, digest: str) -> Path:
         return self.layout / "blobs" / "sha256" / digest.removeprefix("sha256:")
