@@ -61,7 +61,7 @@ class ClusterReader:
         vpp = SimulatedVpp(self._folder)
         self._stack.callback(vpp.stop)
         bound = ("--bound-object-kind=Node", f"--bound-object-name={self.node}")
-        common = (f"--lease-namespace={SYSTEM_NAMESPACE}",)
+        common = (f"--lease-namespace={SYSTEM_NAMESPACE}", f"--release={SYSTEM_NAMESPACE}/vpplb")
         started = {
             "operator": (
                 "--identity=operator",
