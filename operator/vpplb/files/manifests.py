@@ -122,24 +122,40 @@ def load_manifests(paths: Iterable[Path], allowed: AddressAllowances = NOTHING) 
     """
     loaded = LoadedManifests(allowed=allowed)
     for path in paths:
-        for file in _list_files(path):
+        files, unread = list_files(path)
+        for file in files:
             _load_file(loaded, file, found=file != path)
+        for folder, why in unread.items():
+            loaded.files.append(folder)
+            loaded.add_finding(folder, 1, f"cannot be read: {why}")
     loaded.findings.sort(key=lambda finding: (loaded.files.index(finding.file), finding.line))
     return loaded
 
 
-def _list_files(path: Path) -> list[Path]:
-    """List what to read below a folder; what starts with a dot is left out.
+def list_files(path: Path) -> tuple[list[Path], dict[str, str]]:
+    """List what to read of a file or below a folder, and the folders that cannot be read, with why.
 
-    So is the folder of versions in a mounted ConfigMap. A folder that goes meanwhile is no error.
+    What starts with a dot is left out, and so is the folder of versions in a mounted ConfigMap. A
+    folder below that goes meanwhile is no error.
     """
-    if path == STDIN or not path.is_dir():
-        return [path]
+    unread: dict[str, str] = {}
+
+    def note_unread(error: OSError) -> None:
+        if error.filename == str(path) or not isinstance(error, FileNotFoundError):
+            unread[str(error.filename)] = str(error.strerror)
+
     found: list[Path] = []
-    for folder, below, names in os.walk(path):
-        below[:] = [name for name in below if not name.startswith(".")]
-        found += [Path(folder, name) for name in names if not name.startswith(".")]
-    return sorted(file for file in found if file.suffix in _SUFFIXES)
+    try:
+        if path == STDIN or not path.is_dir():
+            return [path], unread
+    except OSError as error:  # what is above it may not be entered
+        note_unread(error)
+    else:
+        # A folder that was passed over would be one without objects, and theirs would go from VPP.
+        for folder, below, names in os.walk(path, onerror=note_unread):
+            below[:] = [name for name in below if not name.startswith(".")]
+            found += [Path(folder, name) for name in names if not name.startswith(".")]
+    return sorted(file for file in found if file.suffix in _SUFFIXES), unread
 
 
 def _load_file(loaded: LoadedManifests, path: Path, *, found: bool) -> None:

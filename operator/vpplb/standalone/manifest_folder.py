@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -10,7 +9,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from vpplb.files.manifests import BadManifests, LoadedManifests, ObjectId, load_manifests
+from vpplb.files.manifests import (
+    BadManifests,
+    LoadedManifests,
+    ObjectId,
+    list_files,
+    load_manifests,
+)
 from vpplb.files.state_file import StateFile
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.objects import Backend, Frontend, HealthCheck
@@ -26,8 +31,10 @@ POLL = 0.5
 """Seconds between looks at the files' times and sizes."""
 SETTLE = 0.1
 """Seconds that files must stay as they are before they are read: half a copy is not the set."""
+SETTLE_LIMIT = 5.0
+"""Seconds after which files that do not stay as they are have to wait for the next look."""
 
-Stamp = tuple[tuple[str, int, int], ...]
+Stamp = tuple[tuple[str, int, int, int], ...]
 
 
 class ManifestFolder:
@@ -54,12 +61,12 @@ class ManifestFolder:
         self._allowed = allowed
         self._changes = changes
         self._files = LoadedManifests()
-        self._one_at_a_time = asyncio.Lock()
+        self._one_at_a_time, self._one_reading = asyncio.Lock(), asyncio.Lock()
         self._reconciler = reconciler
         self._on_seen, self._on_gone, self._on_loaded = on_seen, on_gone, on_loaded
         self._present: dict[tuple[str, ObjectKey], object] = {}
         self._reading = reading
-        self._stamp: Stamp = ()
+        self._stamp: Stamp | None = None  # None: to be read at the next look
         self.refused = ""
         self.taken_at = 0.0
         self.reload = asyncio.Event()
@@ -91,10 +98,14 @@ class ManifestFolder:
 
     async def read_again(self) -> list[str]:
         """Read the files now, and return what is wrong with them; nothing: they are in force."""
-        async with self._one_at_a_time:
+        async with self._one_reading:  # alone, so that steering need not wait for files to settle
             with self._reading():
-                self._stamp = await self._wait_settled()
-                return await self._reload_manifests()
+                stamp = await self._wait_settled()
+                if stamp is None:
+                    return [self._refuse_unsettled()]
+                async with self._one_at_a_time:
+                    self._stamp = stamp
+                    return await self._reload_manifests()
 
     async def change_object(self, name: ObjectId, edit: Callable[[Any], Any], by: str) -> None:
         """Change the spec of an object beside the files (ChangeRefused, OSError: not done)."""
@@ -114,7 +125,7 @@ class ManifestFolder:
         try:
             loaded = await asyncio.to_thread(load_manifests, [self._path], self._allowed)
         except FileNotFoundError:  # a folder vanished while it was read: look again
-            self._stamp = ()
+            self._stamp = None
             return ["a folder vanished while it was read"]
         except Exception as error:  # whatever nobody thought of: what runs goes on
             log.exception("the manifests cannot be read, the old ones stay in force")
@@ -126,14 +137,26 @@ class ManifestFolder:
     async def _read_stamp(self) -> Stamp:
         return await asyncio.to_thread(_make_stamp, self._path)
 
-    async def _wait_settled(self) -> Stamp:
-        """Return the stamp once nobody writes the files any more."""
-        stamp = await self._read_stamp()
-        while True:
-            await asyncio.sleep(SETTLE)
-            before, stamp = stamp, await self._read_stamp()
-            if stamp == before:
-                return stamp
+    async def _wait_settled(self) -> Stamp | None:
+        """Return the stamp once nobody writes the files any more; None: that does not end."""
+        try:
+            async with asyncio.timeout(SETTLE_LIMIT):
+                stamp = await self._read_stamp()
+                while True:
+                    await asyncio.sleep(SETTLE)
+                    before, stamp = stamp, await self._read_stamp()
+                    if stamp == before:
+                        return stamp
+        except TimeoutError:
+            return None
+
+    def _refuse_unsettled(self) -> str:
+        """Wait for the next look, which is soon, rather than take half of what is written."""
+        self._stamp = None
+        why = f"the files do not stay as they are for {SETTLE} s"
+        log.error("%s: not read, the old manifests stay in force", why)
+        self._note_refusal(why)
+        return why
 
     def _on_reloaded(self, loaded: LoadedManifests) -> None:
         if loaded.findings:
@@ -193,14 +216,16 @@ class ManifestFolder:
 
 
 def _make_stamp(path: Path) -> Stamp:
-    """Return what changes when a file does; symlinks are followed, as ConfigMaps need."""
-    found = []
-    for folder, _, names in os.walk(path):  # which, unlike rglob, lets folders vanish meanwhile
-        for name in names:
-            file = Path(folder, name)
-            try:
-                stat = file.stat()
-            except OSError:
-                continue
-            found.append((str(file), stat.st_mtime_ns, stat.st_size))
+    """Return what changes when a file that is read does, its rights and its folders' too.
+
+    Symlinks are followed, as ConfigMaps need.
+    """
+    files, unread = list_files(path)
+    found = [(folder, 0, 0, 0) for folder in unread]
+    for file in files:
+        try:
+            stat = file.stat()
+        except OSError:
+            continue
+        found.append((str(file), stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size))
     return tuple(sorted(found))

@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 
 BEAT = 5.0
 """Seconds between two messages, at most."""
+MOST_STATUS = 1024
+"""Bytes of a status: systemd drops a message of more than 4096, and what else it says with it."""
 BEATS_IN_TIME = 3
 """Signs of life within the time that a watchdog leaves: one or two may come late."""
 
@@ -58,8 +60,9 @@ class ServiceManager:
         self._ready = True
         pause = min(BEAT, self.watchdog / BEATS_IN_TIME or BEAT)
         while True:
-            wrong = alive() if self.watchdog else None
-            self._send("STATUS=" + make_printable(status()), *(() if wrong else ("WATCHDOG=1",)))
+            if self.watchdog and alive() is None:
+                self._send("WATCHDOG=1")  # apart: no status shall ever cost a sign of life
+            self._send("STATUS=" + _shorten(make_printable(status())))
             await asyncio.sleep(pause)
 
     @contextmanager
@@ -95,3 +98,10 @@ class ServiceManager:
                 sock.sendto("\n".join(lines).encode(), name)
         except OSError as error:
             log.debug("the service manager was not told: %s", error)
+
+
+def _shorten(text: str) -> str:
+    content = text.encode()
+    if len(content) <= MOST_STATUS:
+        return text
+    return content[: MOST_STATUS - 3].decode(errors="ignore") + "…"

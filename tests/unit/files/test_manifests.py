@@ -1,5 +1,6 @@
 """All files are one set; whatever is wrong is found with file, line and field."""
 
+import errno
 import io
 import os
 import re
@@ -190,6 +191,57 @@ def test_a_folder_is_read_with_all_below_but_what_is_hidden(tmp_path: Path) -> N
     (tmp_path / "e.json").write_text('{"apiVersion": "v1", "kind": "Pod"}')
     loaded = load_manifests([tmp_path])
     assert [os.path.relpath(file, tmp_path) for file in loaded.files] == ["e.json", "sub/a.yaml"]
+
+
+def forbid_folders(monkeypatch: pytest.MonkeyPatch, *names: str, error: int = errno.EACCES) -> None:
+    """Have these folders refuse to be listed: the rights of files do not bind root."""
+    real = os.scandir
+
+    def scandir(path: str) -> object:
+        if Path(path).name in names:
+            raise OSError(error, os.strerror(error), str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+
+
+def test_a_folder_that_may_not_be_read_is_a_finding(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("one", "shut", "shut/below"):
+        (tmp_path / name).mkdir()
+        write(tmp_path / name, x=BACKEND.format(name=name[-3:]))
+    forbid_folders(monkeypatch, "shut")
+    loaded = load_manifests([tmp_path])
+    assert lines(loaded, tmp_path) == ["shut:1: cannot be read: Permission denied"]
+    assert list(loaded.backends) == [ObjectKey("default", "one")]
+    (only,) = load_manifests([tmp_path / "shut"]).findings
+    assert str(only) == f"{tmp_path}/shut:1: cannot be read: Permission denied"
+
+
+def test_a_folder_below_one_that_may_not_be_entered_is_a_finding(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Path) -> bool:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
+
+    monkeypatch.setattr(Path, "is_dir", refuse)
+    assert lines(load_manifests([tmp_path / "a"]), tmp_path) == [
+        "a:1: cannot be read: Permission denied"
+    ]
+
+
+def test_a_folder_that_goes_while_it_is_read_is_a_finding_only_where_it_was_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    write(tmp_path, a=BACKEND.format(name="a"))
+    forbid_folders(monkeypatch, "gone", error=errno.ENOENT)
+    loaded = load_manifests([tmp_path])
+    assert (loaded.findings, list(loaded.backends)) == ([], [ObjectKey("default", "a")])
+    assert lines(load_manifests([tmp_path / "gone"]), tmp_path) == [
+        "gone:1: cannot be read: No such file or directory"
+    ]
 
 
 def test_a_file_given_twice_is_read_once(tmp_path: Path) -> None:

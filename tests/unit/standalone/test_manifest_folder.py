@@ -1,6 +1,9 @@
 """A folder of manifests as the source: what is wrong is refused, and what runs goes on."""
 
 import asyncio
+import errno
+import itertools
+import os
 import re
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -207,9 +210,9 @@ async def test_files_that_are_being_written_are_left_until_they_are_done(
     reads: list[int] = []
     real = load_manifests
 
-    def look(_: Path) -> tuple[tuple[str, int, int], ...]:
+    def look(_: Path) -> module.Stamp:
         looks.append(min(len(looks), 5))  # the sixth look is the first that shows no change
-        return (("all.yaml", looks[-1], 0),)
+        return (("all.yaml", looks[-1], 0, 0),)
 
     def read(paths: list[Path], allowed: AddressAllowances) -> LoadedManifests:
         reads.append(len(looks))
@@ -220,6 +223,66 @@ async def test_files_that_are_being_written_are_left_until_they_are_done(
     async with watched.watching():
         await eventually(lambda: len(watched.loaded) == 2, "it is read again")
     assert reads == [1, 7]
+
+
+async def test_files_that_never_rest_are_refused_in_words_and_hold_up_no_steering(
+    watched: WatchedFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticks = itertools.count()
+    monkeypatch.setattr(module, "SETTLE_LIMIT", 0.5)
+    async with watched.watching():
+        monkeypatch.setattr(module, "_make_stamp", lambda _: (("all.yaml", next(ticks), 0, 0),))
+        await eventually(lambda: watched.readings, "it is about to be read")
+        async with asyncio.timeout(0.4):
+            await watched.folder.change_object(
+                ("Backend", key("a")), lambda spec: {**spec, "paused": True}, "ann"
+            )
+        assert len(watched.readings) == 1, "it still waits"
+        await eventually(watched.folder.check_manifests, "it is refused")
+        assert "the files do not stay as they are" in str(watched.folder.check_manifests())
+        assert await watched.folder.read_again()
+        monkeypatch.undo()
+        await eventually(lambda: not watched.folder.check_manifests(), "they rest, and are read")
+    assert watched.world.state("a") is HealthState.PAUSED
+
+
+async def test_files_that_are_not_read_may_change_as_they_like(watched: WatchedFolder) -> None:
+    async with watched.watching():
+        for name in (".all.yaml.swp", ".git/x.yaml", "notes.txt", "sub/log"):
+            (watched.path / name).parent.mkdir(exist_ok=True)
+            (watched.path / name).write_text("x")
+        await asyncio.sleep(0.2)
+        assert watched.readings == []
+
+
+async def test_a_folder_that_may_not_be_read_is_refused_until_it_may(
+    watched: WatchedFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its objects would else be gone from VPP."""
+    watched.write(frontend("api", port=443), to="more/api.yaml")
+    real = os.scandir
+
+    def scandir(path: str) -> object:
+        if str(path).endswith("more"):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return real(path)
+
+    async with watched.watching():
+        monkeypatch.setattr(os, "scandir", scandir)
+        await eventually(watched.folder.check_manifests, "it is refused")
+        assert "more:1: cannot be read: Permission denied" in str(watched.folder.check_manifests())
+        monkeypatch.undo()
+        await eventually(lambda: not watched.folder.check_manifests(), "it is read")
+    assert watched.gone == []
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(BadManifests, match="Permission denied"):
+        watched.folder.start(watched.state)
+
+
+async def test_a_file_whose_rights_change_is_read_again(watched: WatchedFolder) -> None:
+    async with watched.watching():
+        (watched.path / "all.yaml").chmod(0o600)
+        await eventually(lambda: len(watched.loaded) == 2, "it is read again")
 
 
 async def test_a_folder_that_vanishes_while_it_is_read_ends_nothing(

@@ -85,10 +85,13 @@ def test_a_watchdog_counts_only_where_it_is_ours(
 async def test_it_is_told_that_we_are_ready_and_how_we_fare(systemd: NotifySocket) -> None:
     wrong: list[str] = []
     async with running(ServiceManager(address=systemd.address, watchdog=6.0), wrong):
-        told = {"READY": "1", "STATUS": "VPP has 1 of 1 frontends", "WATCHDOG": "1"}
-        assert systemd.take() == [told]
+        told = [
+            {"READY": "1", "WATCHDOG": "1"},
+            {"READY": "1", "STATUS": "VPP has 1 of 1 frontends"},
+        ]
+        assert systemd.take() == told
         await asyncio.sleep(4.1)
-        assert systemd.take() == [told, told], "twice in four seconds: one may be late"
+        assert systemd.take() == [*told, *told], "twice in four seconds: one may be late"
         wrong.append("no probing process works")
         await asyncio.sleep(4)
         assert ["WATCHDOG" in one for one in systemd.take()] == [False, False]
@@ -130,6 +133,21 @@ async def test_a_line_break_in_the_status_forges_no_message(systemd: NotifySocke
     )
     await asyncio.sleep(0)
     assert systemd.take()[0]["STATUS"] == r"a\nMAINPID=1"
+    task.cancel()
+
+
+@pytest.mark.parametrize("wrong", ["a finding " * 1000, "ü" * 5000, "\x1b" * 5000])
+async def test_a_long_status_is_cut_and_costs_no_sign_of_life(
+    systemd: NotifySocket, wrong: str
+) -> None:
+    """Systemd drops a message of more than 4096 bytes whole."""
+    manager = ServiceManager(address=systemd.address, watchdog=6.0)
+    task = asyncio.create_task(manager.run(lambda: wrong, lambda: None))
+    await asyncio.sleep(0)
+    alive, told = systemd.take()
+    assert alive == {"READY": "1", "WATCHDOG": "1"}
+    assert 1000 < len(told["STATUS"].encode()) <= 1024
+    assert told["STATUS"].endswith("…")
     task.cancel()
 
 
