@@ -22,8 +22,9 @@ def list_adjustable(kind: str, spec: Mapping[str, Any]) -> dict[str, FieldValue]
     weight`. The spec is valid.
     """
     if kind == ObjectKind.BACKEND:
-        return {name: spec.get(name, default) for name, default in _SWITCHES.items()}
-    return {name: member.get("weight", _WEIGHT) for name, member in _list_members(kind, spec)}
+        return {name: _or_default(spec.get(name), it) for name, it in _SWITCHES.items()}
+    members = _list_members(kind, spec)
+    return {name: _or_default(member.get("weight"), _WEIGHT) for name, member in members}
 
 
 def adjust_spec(
@@ -37,6 +38,10 @@ def adjust_spec(
         if name in values:
             member["weight"] = values[name]
     return adjusted
+
+
+def _or_default(value: FieldValue | None, default: FieldValue) -> FieldValue:
+    return default if value is None else value  # `enabled:` with nothing behind it is a null
 
 
 def _list_members(kind: str, spec: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -84,14 +84,13 @@ class ControlObjects:
             raise api_error(507, "InsufficientStorage", said) from error
 
     async def reload_files(self, *, discard_changes: bool) -> Mapping[str, object]:
-        try:
-            discarded = await self._changes.discard_changes() if discard_changes else []
-        except OSError as error:
-            said = f"the changes cannot be forgotten: {error}"
-            raise api_error(507, "InsufficientStorage", said) from error
         findings = await self._folder.read_again()
-        if discarded:
-            self._folder.apply_changes()  # also where the newest files are refused
+        try:
+            wanted = discard_changes and not findings
+            discarded = await self._folder.discard_changes() if wanted else []
+        except OSError as error:
+            said = f"the manifests are in force, but the changes cannot be forgotten: {error}"
+            raise api_error(507, "InsufficientStorage", said) from error
         return {
             "findings": findings,
             "discarded": discarded,

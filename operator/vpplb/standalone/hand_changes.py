@@ -8,6 +8,7 @@ and so cannot tell an edit of a file from an old state: haproxy#953.)
 """
 
 import asyncio
+import json
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -217,22 +218,26 @@ def _dump_changes(changes: Changes) -> object:
 
 
 def _parse_changes(content: object) -> Changes:
-    """Read what was written (UnusableFile)."""
+    """Read what was written (UnusableFile); an entry that makes no sense is logged and left out."""
+    if not isinstance(content, list | None):
+        raise UnusableFile("it makes no sense: it holds no list")
     changes: dict[ObjectId, dict[str, HandChange]] = {}
-    try:
-        for entry in content if isinstance(content, list) else _expect_nothing(content):
-            fields = dict(entry)
-            name = (ObjectKind(fields.pop("kind")), ObjectKey.parse_text(fields.pop("object")))
-            change = HandChange(**fields)
-            if not all(isinstance(one, int) for one in (change.value, change.files)):
-                raise ValueError(f"{change.field} is neither a switch nor a weight")
+    for entry in content or ():
+        try:
+            name, change = _parse_change(entry)
+        except (TypeError, KeyError, ValueError) as error:
+            said = make_printable(json.dumps(entry))
+            log.error("a change by hand makes no sense and is left out: %.1000s (%s)", said, error)
+        else:
             changes.setdefault(name, {})[change.field] = change
-    except (TypeError, KeyError, ValueError) as error:
-        raise UnusableFile(f"it makes no sense: {error}") from error
     return changes
 
 
-def _expect_nothing(content: object) -> list[Any]:
-    if content is not None:
-        raise ValueError("it holds no list")
-    return []
+def _parse_change(entry: Any) -> tuple[ObjectId, HandChange]:
+    """TypeError, KeyError or ValueError for what is none."""
+    fields = dict(entry)
+    name = (ObjectKind(fields.pop("kind")), ObjectKey.parse_text(fields.pop("object")))
+    change = HandChange(**fields)
+    if not all(isinstance(one, int) for one in (change.value, change.files)):
+        raise ValueError(f"{change.field} is neither a switch nor a weight")
+    return name, change

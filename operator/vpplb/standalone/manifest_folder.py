@@ -117,6 +117,13 @@ class ManifestFolder:
             await self._changes.put_changes(ObjectKind(name[0]), name[1], changes)
             self.apply_changes()
 
+    async def discard_changes(self) -> list[str]:
+        """Let the files alone count, and return what was forgotten (OSError: nothing)."""
+        async with self._one_at_a_time:
+            discarded = await self._changes.discard_changes()
+            self.apply_changes()
+            return discarded
+
     def apply_changes(self) -> None:
         """Put the files that were taken last in force, with the changes that there are now."""
         self._put_in_force({})

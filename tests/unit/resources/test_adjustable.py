@@ -29,6 +29,12 @@ FRONTEND: dict[str, Any] = {
                 "pools[spare].backends[a].weight": 100,
             },
         ),
+        ("Backend", {"paused": None, "enabled": None}, {"enabled": True, "paused": False}),
+        (
+            "Frontend",
+            {"pools": [{"name": "main", "backends": [{"name": "a", "weight": None}]}]},
+            {"pools[main].backends[a].weight": 100},
+        ),
         ("HealthCheck", {"type": "ICMP"}, {}),
         ("Frontend", {}, {}),
     ],

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from ipaddress import ip_address
@@ -13,6 +14,7 @@ from data.manifests import backend, frontend, health_check, manifest
 from data.objects import key
 from in_memory.router import WEB, LocalRouter
 from lab.waiting import eventually
+from vpplb.files.json_files import write_json
 from vpplb.kube.api_types import ApiError, Gone
 from vpplb.kube.console.user_client import UserClient, WatchEvent
 from vpplb.model.names import ObjectKind
@@ -108,6 +110,53 @@ async def test_a_reload_says_what_is_wrong_and_what_runs_goes_on(router: LocalRo
         await router.weigh(0, 50)
         await router.say("resume", "a")  # changes are possible while files are refused
         await router.weigh(100, 50)
+
+
+async def test_changes_are_forgotten_only_with_files_that_come_into_force(
+    router: LocalRouter,
+) -> None:
+    async with router.running("a", "b"):
+        await router.weigh(100, 50)
+        await router.say("pause", "a", "--wait")
+        kept = router.changes_file.read_text()
+        router.write(*FILES[:3], frontend(pools=TWO, port="eighty"))
+        result = await router.ctl("reload", "--discard-changes")
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert "the old ones stay in force, and what was changed by hand" in result.stderr
+        assert router.changes_file.read_text() == kept
+        assert router.weights() == [0, 50]
+        router.write(*FILES)
+        said = await router.say("reload", "--discard-changes")
+        assert said.startswith("no longer in force: Backend default/a: paused is true")
+        await router.weigh(100, 50)
+
+
+async def test_a_change_made_while_all_others_are_forgotten_is_kept(
+    router: LocalRouter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forgetting, going_on = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    def write_slowly(path: Path, content: list[object], *, indent: int) -> None:
+        if not content:
+            loop.call_soon_threadsafe(forgetting.set)
+            going_on.wait(0.5)  # the disk is slow, and a change comes meanwhile
+        write_json(path, content, indent=indent)
+
+    async with router.running("a", "b"):
+        await router.weigh(100, 50)
+        await router.say("pause", "a", "--wait")
+        monkeypatch.setattr("vpplb.standalone.hand_changes.write_json", write_slowly)
+        client = UserClient(router.socket)
+        reloading = asyncio.create_task(client.reload_files(discard_changes=True))
+        await forgetting.wait()
+        change = {"spec": {"paused": True}}
+        changing = asyncio.create_task(client.edit_object(ObjectKind.BACKEND, key("b"), change))
+        await asyncio.wait([changing], timeout=0.2)  # it waits, or is made by then
+        going_on.set()
+        await asyncio.gather(reloading, changing)
+        await router.weigh(100, 0)
+    assert [one["object"] for one in json.loads(router.changes_file.read_text())] == ["default/b"]
 
 
 async def test_what_belongs_to_the_files_is_refused_in_words(router: LocalRouter) -> None:

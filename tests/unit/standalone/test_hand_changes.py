@@ -1,5 +1,6 @@
 """What was changed by hand, and for how long that counts."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -235,13 +236,6 @@ async def test_a_change_that_cannot_be_kept_is_not_made(
         "{",
         "7",
         '{"a": 1}',
-        '[{"kind": "Backend"}]',
-        '[{"kind": "Backend", "object": "x", "field": "paused"}]',
-        '[{"kind": "Nonsense", "object": "default/a", "field": "paused", "value": true,'
-        ' "files": false, "by": "", "at": ""}]',
-        '[{"kind": "Backend", "object": "default/a", "field": "paused", "value": "x",'
-        ' "files": false, "by": "", "at": ""}]',
-        "[7]",
     ],
 )
 def test_a_damaged_file_is_set_aside_and_the_files_alone_count(
@@ -252,3 +246,34 @@ def test_a_damaged_file_is_set_aside_and_the_files_alone_count(
     assert changed.told() == []
     assert not changed.backend.paused
     assert changed.kept.with_name("changes.json.unusable").read_text() == content
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"kind": "Backend"},
+        {"kind": "Backend", "object": "x", "field": "paused"},
+        {"kind": "Nonsense", "object": "default/a", "value": True, "files": False},
+        {"kind": "Backend", "object": "default/a", "value": "x", "files": False},
+        {"kind": "Backend", "object": "default/a", "value": False, "files": None},
+        7,
+    ],
+)
+async def test_an_entry_that_makes_no_sense_takes_no_other_with_it(
+    changed: ChangedFiles, caplog: pytest.LogCaptureFixture, entry: Any
+) -> None:
+    await changed.pause()
+    known = {"field": "enabled", "by": "", "at": ""}
+    bad = {**known, **entry} if isinstance(entry, dict) else entry
+    changed.kept.write_text(json.dumps([bad, *json.loads(changed.kept.read_text())]))
+    changed.restart()
+    assert changed.told() == ["paused is true, the files say false"]
+    assert "a change by hand makes no sense and is left out" in caplog.text
+
+
+async def test_a_field_that_the_files_leave_blank_has_its_default(changed: ChangedFiles) -> None:
+    changed.read(backend("a", "10.0.0.1", enabled=None), backend("b", "10.0.0.2"))
+    await changed.edit(BACKEND, "a", {"enabled": False})
+    changed.restart()
+    assert changed.told() == ["enabled is false, the files say true"]
+    assert not changed.backend.enabled

@@ -11,7 +11,7 @@ from vpplb.cli.terminal import print_line
 from vpplb.cli.verbs.completion import complete_backends
 from vpplb.cli.verbs.door import VerbCommand
 from vpplb.cli.verbs.rollout_wait import timeout_flag
-from vpplb.cli.verbs.session import UsualFlags, VerbSession, usual_flags
+from vpplb.cli.verbs.session import PluginFailure, UsualFlags, VerbSession, usual_flags
 from vpplb.cli.verbs.switches import (
     PAUSE,
     check_choice,
@@ -19,11 +19,16 @@ from vpplb.cli.verbs.switches import (
     turn_switch,
     wait_and_tell,
 )
-from vpplb.kube.api_types import JsonObject, key_of
+from vpplb.kube.api_types import ApiError, JsonObject, key_of
 from vpplb.model.names import ObjectKind
+from vpplb.resources.raw_fields import spec_of
 
-_OUT = {"spec": {"enabled": False, "paused": False}}
-"""What is drained is disabled, and no more: `enable` alone brings it back."""
+_OUT = (
+    {"op": "test", "path": "/spec/paused", "value": True},
+    {"op": "add", "path": "/spec/enabled", "value": False},
+    {"op": "add", "path": "/spec/paused", "value": False},
+)
+"""What is still paused is disabled, and no more: `enable` alone brings it back."""
 
 
 @click.command(
@@ -49,7 +54,8 @@ def drain_command(
 
     It pauses them, waits until all nodes have that, waits as long as --for says, and disables
     them. VPP counts no flows of a server, so nobody can tell sooner that they have ended.
-    Interrupted on the way it leaves them paused. `enable` brings them back.
+    Interrupted on the way it leaves them paused. `enable` brings them back. One that somebody
+    has resumed meanwhile is left in; the exit status is 1 then.
 
     \b
     Examples:   kubectl vpplb drain nginx0
@@ -74,14 +80,28 @@ async def _drain_backends(
         for raw in found:
             print_line(f"backend {raw['metadata']['name']} stays paused: `resume` undoes it")
         raise
-    for raw in found:
-        await _disable_backend(session, raw)
+    resumed = [raw for raw in found if not await _disable_paused(session, raw)]
+    if resumed:
+        left = ", ".join(raw["metadata"]["name"] for raw in resumed)
+        raise PluginFailure(f"not drained, since resumed by somebody meanwhile: {left}")
 
 
 async def wait_for_flows(seconds: float) -> None:
     await asyncio.sleep(seconds)
 
 
-async def _disable_backend(session: VerbSession, raw: JsonObject) -> None:
-    await session.console.edit_object(ObjectKind.BACKEND, key_of(raw), _OUT)
-    print_line(f"backend {raw['metadata']['name']} disabled: `enable` brings it back")
+async def _disable_paused(session: VerbSession, raw: JsonObject) -> bool:
+    """Disable a backend unless somebody has resumed it meanwhile; tell whether it is out."""
+    console, key = session.console, key_of(raw)
+    try:
+        await console.apply_json_patch(ObjectKind.BACKEND, key, _OUT)
+    except ApiError as error:
+        if error.status != 422:
+            raise
+        spec = spec_of(await console.get_object(ObjectKind.BACKEND, key))
+        if spec.get("paused"):
+            raise  # not for the test in the patch
+        if spec.get("enabled") is not False:
+            return False
+    print_line(f"backend {key.name} disabled: `enable` brings it back")
+    return True

@@ -21,7 +21,7 @@ REFUSED = 2
 @click.option(
     "--discard-changes",
     is_flag=True,
-    help="Forget what was changed by hand: the files alone count again.",
+    help="Forget what was changed by hand, if the files are right: they alone count again.",
 )
 @usual_flags(namespace=False)
 def reload_command(flags: UsualFlags, discard_changes: bool) -> None:
@@ -42,11 +42,12 @@ def reload_command(flags: UsualFlags, discard_changes: bool) -> None:
     answer: dict[str, Any] = flags.run_work(
         lambda session: session.console.reload_files(discard_changes=discard_changes)
     )
+    for discarded in answer["discarded"]:
+        print_line(f"no longer in force: {discarded}")
     for finding in answer["findings"]:
         print_line(finding, err=True)
     if answer["findings"]:
-        print_line("the manifests are refused, the old ones stay in force", err=True)
+        kept = ", and what was changed by hand" if discard_changes else ""
+        print_line(f"the manifests are refused, the old ones stay in force{kept}", err=True)
         sys.exit(REFUSED)
-    for discarded in answer["discarded"]:
-        print_line(f"no longer in force: {discarded}")
     print_line(f"the manifests are in force: {count_of(answer['objects'], 'object')}")

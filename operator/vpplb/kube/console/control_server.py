@@ -14,7 +14,9 @@ import socket
 import stat
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from math import inf, nan
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -37,6 +39,13 @@ MOST_AT_ONCE = 64
 TAKEN_WITHIN = 60.0
 """Seconds within which a reader has to take a piece of an answer."""
 LONGEST_WATCH = 300.0
+MOST_OPERATIONS = 64
+"""Operations of a JSON patch."""
+NAMED_WITHIN = 1.0
+"""Seconds within which the user database has to name a user."""
+
+_OPERATIONS = frozenset({"test", "add", "replace", "remove"})
+"""Those after which a spec is larger by no more than what was sent: `copy` doubles it."""
 
 _SERVED = (ObjectKind.FRONTEND, ObjectKind.BACKEND, ObjectKind.HEALTH_CHECK, ObjectKind.DATAPLANE)
 _NONE_OF = (ObjectKind.EVENT, ObjectKind.LEASE)
@@ -88,6 +97,8 @@ class ControlServer:
         self._under_way = 0
         self._runner: web.AppRunner | None = None
         self._inode = 0
+        # A thread of its own: a user database in the network that hangs holds up nothing else.
+        self._namer = ThreadPoolExecutor(1, "user-names")
         self.trouble = "off" if path is None else "not begun"
 
     async def start(self) -> None:
@@ -114,6 +125,7 @@ class ControlServer:
                     self._path.unlink()
             await self._runner.cleanup()
             self._runner = None
+        self._namer.shutdown(wait=False, cancel_futures=True)
 
     def _make_app(self) -> web.Application:
         app = web.Application(middlewares=[self._answer_errors])
@@ -217,7 +229,7 @@ class ControlServer:
     async def _watch(
         self, kind: ObjectKind, request: web.Request, chosen: Callable[[JsonObject], bool]
     ) -> web.StreamResponse:
-        lasts = min(float(request.query.get("timeoutSeconds") or LONGEST_WATCH), LONGEST_WATCH)
+        lasts = _read_duration(request.query.get("timeoutSeconds") or str(LONGEST_WATCH))
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         await response.prepare(request)
         version = request.query.get("resourceVersion", "")
@@ -250,8 +262,18 @@ class ControlServer:
         key, patch = _key_of(kind, request), await _read_json(request)
         edit = _read_edit(request.content_type, patch)
         self._read_object(kind, key)
-        await self._objects.edit_spec(kind, key, edit, _name_peer(request))
+        await self._objects.edit_spec(kind, key, edit, await self._name_peer(request))
         return web.json_response(self._read_object(kind, key))
+
+    async def _name_peer(self, request: web.Request) -> str:
+        """Name the user whose process asks."""
+        uid = _read_uid(request)
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(NAMED_WITHIN):
+                return (await loop.run_in_executor(self._namer, pwd.getpwuid, uid)).pw_name
+        except (KeyError, TimeoutError):
+            return f"uid {uid}"
 
     async def _reload(self, request: web.Request) -> web.StreamResponse:
         asked = await _read_json(request)
@@ -293,18 +315,24 @@ def _remove_stale(path: Path) -> None:
     raise OSError(errno.EADDRINUSE, "another program listens there")
 
 
-def _name_peer(request: web.Request) -> str:
-    """Name the user whose process asks."""
+def _read_uid(request: web.Request) -> int:
+    """Return the user whose process asks."""
     assert request.transport is not None
     connection = request.transport.get_extra_info("socket")
     size = struct.calcsize("3i")
-    _, uid, _ = struct.unpack(
-        "3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
-    )
+    told = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
+    return int(struct.unpack("3i", told)[1])
+
+
+def _read_duration(text: str) -> float:
+    """Return for how many seconds a watch may last (ApiError)."""
     try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"uid {uid}"
+        seconds = float(text)
+    except ValueError:
+        seconds = nan
+    if not 0 <= seconds < inf:
+        raise api_error(400, "BadRequest", "timeoutSeconds: not a number of seconds")
+    return min(seconds, LONGEST_WATCH)
 
 
 def _key_of(kind: ObjectKind, request: web.Request) -> ObjectKey:
@@ -324,8 +352,18 @@ def _read_edit(content_type: str, patch: Any) -> Callable[[Any], Any]:
     if content_type == MERGE_PATCH and isinstance(patch, dict) and set(patch) == {"spec"}:
         return lambda spec: _merge_patch(spec, patch["spec"])
     if content_type == JSON_PATCH and isinstance(patch, list):
+        _check_operations(patch)
         return lambda spec: _apply_operations(spec, patch)
     raise api_error(415, "UnsupportedMediaType", "a merge patch of the spec or a JSON patch only")
+
+
+def _check_operations(operations: Sequence[Any]) -> None:
+    """ApiError unless they are few, and each of a kind that takes little time."""
+    if len(operations) > MOST_OPERATIONS:
+        raise api_error(400, "BadRequest", f"more than {MOST_OPERATIONS} operations in a patch")
+    if not all(isinstance(one, dict) and str(one.get("op")) in _OPERATIONS for one in operations):
+        known = ", ".join(sorted(_OPERATIONS))
+        raise api_error(400, "BadRequest", f"operations of a patch can be: {known}")
 
 
 def _merge_patch(target: Any, patch: Any) -> Any:

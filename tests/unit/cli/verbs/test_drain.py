@@ -41,8 +41,9 @@ def test_a_drain_pauses_waits_and_disables_so_that_enable_alone_brings_it_back()
         "backend a disabled: `enable` brings it back",
         "backend b disabled: `enable` brings it back",
     ]
-    out = {"spec": {"enabled": False, "paused": False}}
-    assert [body for _, body in console.edits] == [{"spec": {"paused": True}}] * 2 + [out] * 2
+    assert [body for _, body in console.edits[:2]] == [{"spec": {"paused": True}}] * 2
+    specs = [console.of(ObjectKind.BACKEND, name)["spec"] for name in ("a", "b")]
+    assert [(spec["enabled"], spec["paused"]) for spec in specs] == [(False, False)] * 2
 
 
 def test_nothing_is_cut_before_all_nodes_have_the_pause() -> None:
@@ -66,6 +67,30 @@ def test_an_interrupted_drain_leaves_its_backends_paused_and_says_so(
     assert result.exit_code == 130
     assert "backend a stays paused: `resume` undoes it" in result.output
     assert len(console.edits) == 1
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "enabled", "said"),
+    [
+        ({"paused": False}, True, "not drained, since resumed by somebody meanwhile: a"),
+        ({"paused": False, "enabled": False}, False, "backend a disabled"),
+        ({"paused": True, "enabled": False}, False, "backend a disabled"),
+    ],
+)
+def test_what_somebody_has_resumed_meanwhile_is_left_in(
+    monkeypatch: pytest.MonkeyPatch, meanwhile: dict[str, bool], enabled: bool, said: str
+) -> None:
+    console = drained("a", "b")
+
+    async def others_work(_: float) -> None:
+        console.of(ObjectKind.BACKEND, "a")["spec"] |= meanwhile
+
+    monkeypatch.setattr("vpplb.cli.verbs.drain.wait_for_flows", others_work)
+    result = call(console, "drain", "a", "b", "--for", "1h")
+    assert said in result.output
+    assert result.exit_code == int(enabled)
+    specs = [console.of(ObjectKind.BACKEND, name)["spec"] for name in ("a", "b")]
+    assert [spec.get("enabled", True) for spec in specs] == [enabled, False]
 
 
 def test_backends_are_named_or_chosen_by_labels() -> None:

@@ -25,6 +25,16 @@ def test_what_is_forgotten_is_named() -> None:
     assert console.reloads == [True]
 
 
+def test_what_is_forgotten_is_named_also_where_the_files_are_refused() -> None:
+    console = FakeConsole()
+    console.reloaded = {"findings": ["web.yaml:3: no"], "discarded": ["Backend default/a: paused"]}
+    result = reload(console, "--discard-changes")
+    assert (result.exit_code, result.stdout) == (
+        2,
+        "no longer in force: Backend default/a: paused\n",
+    )
+
+
 def test_each_finding_is_a_line_and_the_end_is_that_of_check() -> None:
     console = FakeConsole()
     console.reloaded = {"findings": ["web.yaml:3: no", "web.yaml:9: no"], "discarded": []}

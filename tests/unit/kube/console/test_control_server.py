@@ -5,14 +5,18 @@ import os
 import pwd
 import socket
 import stat
+import threading
+import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import ClientSession, UnixConnector
 
-from vpplb.kube.api_types import ApiError, Gone, JsonObject, NotFound, api_error
+from vpplb.kube.api_types import RESOURCES, ApiError, Gone, JsonObject, NotFound, api_error
 from vpplb.kube.console import control_server
 from vpplb.kube.console.control_server import ControlServer, ObjectChange
 from vpplb.kube.console.user_client import UserClient, WatchEvent
@@ -122,8 +126,13 @@ async def test_an_edit_is_a_patch_of_the_spec_in_the_name_of_who_asks(tmp_path: 
         (ObjectKey("shop", "none"), {"spec": {}}, "404.*none not found"),
         (A, [{"op": "test", "path": "/spec/n", "value": 7}], "422.*does not fit"),
         (A, [{"op": "add", "path": "/spec/x/y", "value": 7}], "422.*does not fit"),
-        (A, [{"op": "leap"}], "422.*does not fit"),
-        (A, ["nonsense"], "422.*does not fit"),
+        (A, [{"op": "add"}], "422.*does not fit"),
+        (A, [{"op": "leap"}], "400.*can be: add, remove, replace, test"),
+        (A, [{"op": ["add"]}], "400.*can be"),
+        (A, ["nonsense"], "400.*can be"),
+        (A, [{"op": "add", "path": "/spec/m", "value": {}}] * 65, "400.*more than 64 operations"),
+        (A, [{"op": "copy", "from": "/spec", "path": "/spec/n"}], "400.*can be"),
+        (A, [{"op": "move", "from": "/spec/n", "path": "/spec/m"}], "400.*can be"),
     ],
 )
 async def test_a_patch_that_cannot_be_is_refused_and_changes_nothing(
@@ -165,6 +174,47 @@ async def test_a_watch_from_a_version_of_another_run_says_so(tmp_path: Path) -> 
     async with served(tmp_path) as (_, client):
         with pytest.raises(Gone, match="too old"):
             [one async for one in client.watch_objects(BACKEND, "", "old-7")]
+
+
+@pytest.mark.parametrize("lasts", ["inf", "-inf", "nan", "-1", "soon"])
+async def test_a_watch_lasts_for_a_number_of_seconds(tmp_path: Path, lasts: str) -> None:
+    async with (
+        served(tmp_path) as (kept, client),
+        ClientSession(connector=UnixConnector(str(client._socket_path))) as session,
+    ):
+        kept.put(BACKEND, A)
+        url = f"http://localhost{RESOURCES[BACKEND].collection_path()}"
+        query = {"watch": "1", "resourceVersion": "run-1", "timeoutSeconds": lasts}
+        async with asyncio.timeout(5), session.get(url, params=query) as answer:
+            assert answer.status == 400
+            assert "timeoutSeconds" in (await answer.json())["message"]
+        async with session.get(url, params={**query, "timeoutSeconds": "0"}) as answer:
+            assert (answer.status, await answer.text()) == (200, "")
+
+
+async def test_a_user_whom_nobody_can_name_in_time_is_a_number_and_holds_up_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A user database in the network may hang: the loop goes on, and so does each edit."""
+    hangs = threading.Event()
+    monkeypatch.setattr(pwd, "getpwuid", lambda _: hangs.wait(5))
+    monkeypatch.setattr(control_server, "NAMED_WITHIN", 0.05)
+    beats: list[float] = []
+
+    async def beat() -> None:
+        while True:
+            beats.append(time.monotonic())
+            await asyncio.sleep(0.01)
+
+    async with served(tmp_path) as (kept, client):
+        kept.put(BACKEND, A)
+        beating = asyncio.create_task(beat())
+        for number in (2, 3):
+            await client.edit_object(BACKEND, A, {"spec": {"n": number}})
+        beating.cancel()
+        hangs.set()
+    assert kept.edits == [(A, f"uid {os.getuid()}")] * 2
+    assert max(after - before for before, after in pairwise(beats)) < 2
 
 
 async def test_reload_says_whether_changes_are_to_be_forgotten(tmp_path: Path) -> None:
