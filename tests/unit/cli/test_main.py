@@ -216,7 +216,7 @@ def test_a_signal_asks_to_stop(number: signal.Signals) -> None:
 
 @pytest.mark.slow
 def test_a_thread_that_computes_does_not_hold_the_loop_up() -> None:
-    """As kopf's does: with Python's own switch interval a round takes 0.06 s."""
+    """As kopf's does: with Python's own switch interval a round takes three times as long."""
     done, took = threading.Event(), list[float]()
 
     def compute() -> None:
@@ -224,6 +224,8 @@ def test_a_thread_that_computes_does_not_hold_the_loop_up() -> None:
             sum(range(100))
 
     async def main(_: asyncio.Event) -> None:
+        done.clear()
+        took.clear()
         thread = threading.Thread(target=compute)
         thread.start()
         for _round in range(20):
@@ -237,9 +239,12 @@ def test_a_thread_that_computes_does_not_hold_the_loop_up() -> None:
     before = sys.getswitchinterval()
     try:
         run_service(main)
+        ours = min(took)
+        sys.setswitchinterval(0.005)
+        asyncio.run(main(asyncio.Event()))
     finally:
         sys.setswitchinterval(before)
-    assert min(took) < 0.04, took
+    assert ours < 0.7 * min(took)
 
 
 def test_a_second_signal_ends_what_does_not_stop() -> None:
