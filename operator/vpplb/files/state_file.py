@@ -14,10 +14,14 @@ Statuses = Mapping[str, Mapping[ObjectKey, Mapping[str, object]]]
 
 
 class StateFile:
-    """A state file at `path`. Its calls block on the disk: run them in a thread."""
+    """A state file at `path`. Its calls block on the disk: run them in a thread.
+
+    `trouble` says why the file that there was is not used.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.trouble = ""
 
     def load_statuses(self) -> dict[str, dict[ObjectKey, dict[str, object]]]:
         """Read what was saved; whatever is missing or makes no sense is left out.
@@ -31,7 +35,7 @@ class StateFile:
             if not isinstance(content, dict):
                 raise UnusableFile("it holds no statuses")
         except UnusableFile as error:
-            set_aside(self.path, str(error))
+            self.trouble = set_aside(self.path, str(error))
             return {}
         return {kind: _parse_statuses(of_kind) for kind, of_kind in content.items()}
 

@@ -161,7 +161,8 @@ class StandaloneApp:
             facts={
                 "memory": lambda: self._store.trouble or "in use",
                 "control": lambda: self._control.trouble or f"at {self._options.control_socket}",
-                "changesByHand": lambda: str(self._changes.count),
+                "states": lambda: self._state_file.trouble or "in use",
+                "changesByHand": self._describe_changes,
             },
             checks={
                 "vpp": lambda: self.vpp.trouble or stale_clients.alarm_text or None,
@@ -232,7 +233,12 @@ class StandaloneApp:
     def _describe_state(self) -> str:
         """Say in a line how much of what is wanted VPP has, and what is wrong."""
         has, wanted = self.vpp.count_programmed(), len(self.reconciler.store.frontends)
-        return "; ".join((f"VPP has {has} of {wanted} frontends", *self._http.list_wrongs()))
+        lost = (self._changes.trouble, self._state_file.trouble, self._store.trouble)
+        wrongs = (*self._http.list_wrongs(), *filter(None, lost))
+        return "; ".join((f"VPP has {has} of {wanted} frontends", *wrongs))
+
+    def _describe_changes(self) -> str:
+        return "; ".join(filter(None, (str(self._changes.count), self._changes.trouble)))
 
     async def _run_syncer(self) -> None:
         """Program VPP, when no other one does, from where the last one has left it."""

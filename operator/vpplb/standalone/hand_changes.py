@@ -64,18 +64,25 @@ class HandChanges:
         self._path, self._now, self._allowed = path, now, allowed
         self._changes: Changes = {}
         self._seen: dict[ObjectId, tuple[object, int]] = {}
+        self._lost = self._unwritten = ""
+        self._due = False
 
     @property
     def count(self) -> int:
         """How many fields deviate from the files."""
         return sum(len(of_object) for of_object in self._changes.values())
 
+    @property
+    def trouble(self) -> str:
+        """Why changes that people made are not in force, or may not outlive this process."""
+        return "; ".join(filter(None, (self._lost, self._unwritten)))
+
     def load(self) -> None:
         """Read the file; one that makes no sense is set aside, and the files alone count."""
         try:
             self._changes = _parse_changes(read_json(self._path))
         except UnusableFile as error:
-            set_aside(self._path, str(error))
+            self._lost = set_aside(self._path, str(error))
 
     def list_changes(self, kind: ObjectKind, key: ObjectKey) -> list[HandChange]:
         return list(self._changes.get((kind, key), {}).values())
@@ -83,13 +90,12 @@ class HandChanges:
     def lay_over(self, loaded: LoadedManifests) -> LoadedManifests:
         """Return what is in force: the files, with the changes that still count.
 
-        Changes that are over are forgotten and logged. Each object is given a generation, which
+        Changes that are over are forgotten and logged, and `save_due` is due. Each object is given a generation, which
         grows when its spec in force does not stay the same.
         """
         counting = self._list_counting(loaded)
         if counting != self._changes:
-            self._changes = counting
-            self._save_counting()  # else one that is over would count again when a file goes back
+            self._changes, self._due = counting, True
         objects = {name: self._lay_over_object(name, one) for name, one in loaded.objects.items()}
         self._seen = {name: one for name, one in self._seen.items() if name in objects}
         return replace(loaded, objects=objects)
@@ -136,17 +142,22 @@ class HandChanges:
         """Forget all changes, and return what they were; OSError, and then none is forgotten."""
         were = [f"{kind} {key}: {one}" for (kind, key), one in self._iter_changes()]
         await self._keep({})
+        self._lost = ""  # whoever forgets all has seen it
         return were
+
+    async def save_due(self) -> None:
+        """Write that changes are over: else they would count again when a file goes back."""
+        if not self._due:
+            return
+        try:
+            await self._keep(self._changes)
+        except OSError as error:
+            self._unwritten = f"changes by hand cannot be written to {self._path}: {error}"
+            log.error("%s", self._unwritten)
 
     async def _keep(self, changes: Changes) -> None:
         await asyncio.to_thread(write_json, self._path, _dump_changes(changes), indent=1)
-        self._changes = changes
-
-    def _save_counting(self) -> None:
-        try:
-            write_json(self._path, _dump_changes(self._changes), indent=1)
-        except OSError as error:
-            log.error("changes by hand cannot be written to %s: %s", self._path, error)
+        self._changes, self._due, self._unwritten = changes, False, ""
 
     def _list_counting(self, loaded: LoadedManifests) -> Changes:
         counting: dict[ObjectId, dict[str, HandChange]] = {}

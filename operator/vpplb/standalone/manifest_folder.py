@@ -82,6 +82,8 @@ class ManifestFolder:
 
     async def run(self) -> None:
         """Read again when a file changes or `reload` is set, until cancelled."""
+        async with self._one_at_a_time:
+            await self._changes.save_due()
         while True:
             try:
                 async with asyncio.timeout(POLL):
@@ -105,7 +107,9 @@ class ManifestFolder:
                     return [self._refuse_unsettled()]
                 async with self._one_at_a_time:
                     self._stamp = stamp
-                    return await self._reload_manifests()
+                    findings = await self._reload_manifests()
+                    await self._changes.save_due()
+                    return findings
 
     async def change_object(self, name: ObjectId, edit: Callable[[Any], Any], by: str) -> None:
         """Change the spec of an object beside the files (ChangeRefused, OSError: not done)."""

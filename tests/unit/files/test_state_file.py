@@ -33,9 +33,11 @@ def test_a_file_that_makes_no_sense_at_all_is_set_aside_and_said(
 ) -> None:
     path = tmp_path / "state.json"
     path.write_text("not json")
-    assert StateFile(path).load_statuses() == {}
+    file = StateFile(path)
+    assert file.load_statuses() == {}
     assert (tmp_path / "state.json.unusable").read_text() == "not json"
     assert f"{path} is not used: it is damaged" in caplog.text
+    assert file.trouble.startswith(f"{path} is not used: it is damaged")
 
 
 def test_nothing_is_loaded_where_there_is_no_file(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from ipaddress import ip_address
 from pathlib import Path
 
+import aiohttp
 import pytest
 import yaml
 
@@ -51,8 +52,8 @@ class Machine:
         (self.folder / "all.yaml").write_text(yaml.safe_dump_all(manifests))
 
     @asynccontextmanager
-    async def running(self, *up: str) -> AsyncIterator[StandaloneApp]:
-        """Run with these backends up."""
+    async def running(self, *up: str, http: str = "") -> AsyncIterator[StandaloneApp]:
+        """Run with these backends up, and serve HTTP there."""
         self.prober = FakeProber()
         for name in up:
             self.answer(name, up=True)
@@ -60,7 +61,7 @@ class Machine:
             folder=self.folder,
             vpp_api_socket=Path("/nowhere"),
             state_file=self.state_file,
-            http_address="",
+            http_address=http,
         )
         one = StandaloneApp(options, self.lb, self.prober, self.transitions.append)
         stop = asyncio.Event()
@@ -260,6 +261,28 @@ async def test_a_service_manager_hears_of_the_start_a_refused_reload_and_the_sto
         await eventually(lambda: heard[-2:][0].startswith(refused), "the refusal is told")
         assert "RELOADING=1" in heard
     assert heard[-1] == "STOPPING=1"
+
+
+async def test_what_was_kept_and_makes_no_sense_is_told_where_people_look(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, unused_tcp_port: int
+) -> None:
+    heard: list[str] = []
+    monkeypatch.setattr("vpplb.telemetry.service_manager.BEAT", 0.01)
+    monkeypatch.setattr(ServiceManager, "_send", lambda _, *lines: heard.extend(lines))
+    machine.state_file.parent.mkdir()
+    kept = [machine.state_file.with_suffix(end) for end in (".json", ".changes.json", ".vpp.json")]
+    for file in kept:
+        file.write_text("{")
+    where = f"127.0.0.1:{unused_tcp_port}"
+    async with machine.running("a", http=where):
+        await eventually(lambda: machine.weights(), "VPP is programmed")
+        async with aiohttp.ClientSession() as client:
+            told = await (await client.get(f"http://{where}/readyz")).json()
+        await eventually(lambda: ".vpp.json is not used" in heard[-1], "the manager is told")
+        status = heard[-1]
+    for file, fact in zip(kept, ("states", "changesByHand", "memory"), strict=True):
+        assert f"{file} is not used: it is damaged" in told[fact]
+        assert f"{file} is not used: it is damaged" in status
 
 
 async def test_a_dataplane_among_the_files_pauses_and_sets_vpp(machine: Machine) -> None:

@@ -1,6 +1,7 @@
 """What was changed by hand, and for how long that counts."""
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +142,7 @@ async def test_the_files_word_counts_once_they_say_something_new(
     assert changed.backend.paused
     assert changed.weights == [7, 10]
     assert f"{A_WEIGHT} 5 by hand is over, since the files now say 7" in caplog.text
+    await changed.changes.save_due()
     changed.read(backend("a", "10.0.0.1"), backend("b", "10.0.0.2"), frontend(pools=POOLS))
     changed.restart()
     assert [int(changed.backend.paused), *changed.weights] == [0, 100, 10]
@@ -228,6 +230,42 @@ async def test_a_change_that_cannot_be_kept_is_not_made(
         await changed.pause()
     changed.lay_over()
     assert not changed.backend.paused
+
+
+async def test_that_a_change_is_over_is_written_by_a_thread_and_again_until_it_is_kept(
+    changed: ChangedFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The watchdog watches the loop: a disk that hangs must not stop it."""
+    await changed.pause()
+    writers: list[str] = []
+
+    def full(*_: object, **__: object) -> None:
+        writers.append(threading.current_thread().name)
+        raise OSError(28, "No space left on device")
+
+    changes = changed.changes
+    monkeypatch.setattr("vpplb.standalone.hand_changes.write_json", full)
+    changed.read(backend("a", "10.0.0.1", paused=True), frontend(pools=POOLS))
+    assert (changed.told(), writers) == ([], [])
+    await changes.save_due()
+    assert "MainThread" not in writers
+    assert "No space left" in changes.trouble
+    monkeypatch.undo()
+    await changes.save_due()
+    assert (changed.kept.read_text(), changes.trouble) == ("[]\n", "")
+
+
+async def test_changes_that_were_lost_are_told_until_all_are_forgotten(
+    changed: ChangedFiles,
+) -> None:
+    changed.kept.write_text("{")
+    changed.restart()
+    assert f"{changed.kept} is not used: it is damaged" in changed.changes.trouble
+    assert "changes.json.unusable" in changed.changes.trouble
+    await changed.pause()
+    assert changed.changes.trouble
+    await changed.changes.discard_changes()
+    assert changed.changes.trouble == ""
 
 
 @pytest.mark.parametrize(
