@@ -80,7 +80,8 @@ class HandChanges:
     def load(self) -> None:
         """Read the file; one that makes no sense is set aside, and the files alone count."""
         try:
-            self._changes = _parse_changes(read_json(self._path))
+            self._changes, left_out = _parse_changes(read_json(self._path))
+            self._lost = f"{self._path}: {left_out} left out, see the log" if left_out else ""
         except UnusableFile as error:
             self._lost = set_aside(self._path, str(error))
 
@@ -90,8 +91,8 @@ class HandChanges:
     def lay_over(self, loaded: LoadedManifests) -> LoadedManifests:
         """Return what is in force: the files, with the changes that still count.
 
-        Changes that are over are forgotten and logged, and `save_due` is due. Each object is given a generation, which
-        grows when its spec in force does not stay the same.
+        Changes that are over are forgotten and logged, and `save_due` is due. Each object is given
+        a generation, which grows when its spec in force does not stay the same.
         """
         counting = self._list_counting(loaded)
         if counting != self._changes:
@@ -228,20 +229,25 @@ def _dump_changes(changes: Changes) -> object:
     ]
 
 
-def _parse_changes(content: object) -> Changes:
-    """Read what was written (UnusableFile); an entry that makes no sense is logged and left out."""
+def _parse_changes(content: object) -> tuple[Changes, int]:
+    """Read what was written (UnusableFile).
+
+    An entry that makes no sense is logged and left out; return how many.
+    """
     if not isinstance(content, list | None):
         raise UnusableFile("it makes no sense: it holds no list")
     changes: dict[ObjectId, dict[str, HandChange]] = {}
+    left_out = 0
     for entry in content or ():
         try:
             name, change = _parse_change(entry)
         except (TypeError, KeyError, ValueError) as error:
             said = make_printable(json.dumps(entry))
             log.error("a change by hand makes no sense and is left out: %.1000s (%s)", said, error)
+            left_out += 1
         else:
             changes.setdefault(name, {})[change.field] = change
-    return changes
+    return changes, left_out
 
 
 def _parse_change(entry: Any) -> tuple[ObjectId, HandChange]:

@@ -275,7 +275,7 @@ async def test_what_was_kept_and_makes_no_sense_is_told_where_people_look(
         file.write_text("{")
     where = f"127.0.0.1:{unused_tcp_port}"
     async with machine.running("a", http=where):
-        await eventually(lambda: machine.weights(), "VPP is programmed")
+        await eventually(machine.weights, "VPP is programmed")
         async with aiohttp.ClientSession() as client:
             told = await (await client.get(f"http://{where}/readyz")).json()
         await eventually(lambda: ".vpp.json is not used" in heard[-1], "the manager is told")

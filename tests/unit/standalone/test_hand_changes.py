@@ -307,6 +307,7 @@ async def test_an_entry_that_makes_no_sense_takes_no_other_with_it(
     changed.restart()
     assert changed.told() == ["paused is true, the files say false"]
     assert "a change by hand makes no sense and is left out" in caplog.text
+    assert changed.changes.trouble == f"{changed.kept}: 1 left out, see the log"
 
 
 async def test_a_field_that_the_files_leave_blank_has_its_default(changed: ChangedFiles) -> None:
