@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from vpplb.cli.terminal import CommandError
+from vpplb.files.state_lock import StateInUse
 from vpplb.kube.agent_lease import HolderReplaced
 from vpplb.kube.api_types import ConfigError
 from vpplb.kube.leader_election import LeadershipLost
@@ -38,7 +39,7 @@ def run_service(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
         faulthandler.enable()  # so that a watchdog's SIGABRT tells where it hung
     try:
         asyncio.run(run_until_asked())
-    except (ConfigError, CannotListen, LeadershipLost, HolderReplaced) as error:
+    except (ConfigError, StateInUse, CannotListen, LeadershipLost, HolderReplaced) as error:
         raise CommandError(str(error)) from error
 
 

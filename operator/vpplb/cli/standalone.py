@@ -21,7 +21,8 @@ from vpplb.cli.terminal import exit_on_findings
     "--state-file",
     default="/var/lib/vpplb/standalone.json",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Where states are kept across restarts, so that a restart takes nothing out.",
+    help="Where states are kept across restarts, so that a restart takes nothing out; "
+    "for one program alone.",
 )
 @options.control_socket
 @options.sync_interval

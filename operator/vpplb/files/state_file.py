@@ -13,6 +13,12 @@ Statuses = Mapping[str, Mapping[ObjectKey, Mapping[str, object]]]
 """Statuses by kind, then by key; the namespace of cluster-scoped kinds is empty."""
 
 
+def name_beside(state_file: Path, what: str) -> Path:
+    """Name a file beside a state file: `x.lock` for `x.json`, `x.east.lock` for `x.east`."""
+    name = state_file.name.removesuffix(".json")
+    return state_file.with_name(f"{name}.{what}")
+
+
 class StateFile:
     """A state file at `path`. Its calls block on the disk: run them in a thread.
 

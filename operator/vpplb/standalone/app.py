@@ -11,7 +11,8 @@ from pathlib import Path
 
 from vpplb.files.manifests import LoadedManifests
 from vpplb.files.owned_state_store import OwnedStateStore, VppIdentity
-from vpplb.files.state_file import StateFile
+from vpplb.files.state_file import StateFile, name_beside
+from vpplb.files.state_lock import lock_state
 from vpplb.kube.console.control_server import ControlServer
 from vpplb.model.clock import Clock, SystemClock
 from vpplb.model.health import HealthTransition
@@ -126,7 +127,7 @@ class StandaloneApp:
             self._statuses.forget_object,
             self._set_settings,
             changes := HandChanges(
-                options.state_file.with_suffix(".changes.json"), clock.now, options.allowed
+                name_beside(options.state_file, "changes.json"), clock.now, options.allowed
             ),
             options.allowed,
             self._manager.announce_reload,
@@ -178,10 +179,11 @@ class StandaloneApp:
         """Run until `stop` is set.
 
         BadManifests when the manifests are wrong at the start, CannotListen when the HTTP
-        address is taken.
+        address is taken, StateInUse when another program has the state file.
         """
-        async with self._http:
-            await self._run_parts(stop)
+        with lock_state(self._options.state_file):
+            async with self._http:
+                await self._run_parts(stop)
 
     async def _run_parts(self, stop: asyncio.Event) -> None:
         self._folder.start(self._state_file)
@@ -277,7 +279,7 @@ def _make_access(options: StandaloneOptions, metrics: AgentMetrics) -> VppAccess
 
 def _make_store(options: StandaloneOptions, vips: VipState) -> OwnedStateStore:
     return OwnedStateStore(
-        options.state_file.with_suffix(".vpp.json"),
+        name_beside(options.state_file, "vpp.json"),
         lambda: vips.owned_state,
         VppIdentity.of_socket(NODE, options.vpp_api_socket),
     )

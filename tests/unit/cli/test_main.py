@@ -17,6 +17,7 @@ from click.testing import CliRunner, Result
 import vpplb
 from vpplb.cli.main import cli
 from vpplb.cli.service_runner import run_service
+from vpplb.files.state_lock import StateInUse
 from vpplb.kube.api_types import ConfigError
 from vpplb.telemetry.http import CannotListen
 
@@ -259,7 +260,10 @@ def test_a_second_signal_ends_what_does_not_stop() -> None:
     assert ended.value.code == 130
 
 
-@pytest.mark.parametrize("error", [ConfigError("no cluster"), CannotListen("port 1 is taken")])
+@pytest.mark.parametrize(
+    "error",
+    [ConfigError("no cluster"), CannotListen("port 1 is taken"), StateInUse("another has it")],
+)
 def test_what_a_user_can_mend_is_said_in_words(error: Exception) -> None:
     async def main(_: asyncio.Event) -> None:
         raise error

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from vpplb.files.state_file import StateFile, Statuses
+from vpplb.files.state_file import StateFile, Statuses, name_beside
 from vpplb.model.names import ObjectKey
 
 STATUSES: Statuses = {
@@ -83,3 +83,9 @@ def test_a_failure_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.Monke
         file.save_statuses({})
     assert file.load_statuses() == STATUSES
     assert [path.name for path in tmp_path.iterdir()] == ["state.json"]
+
+
+def test_what_goes_with_a_state_file_has_its_whole_name() -> None:
+    assert name_beside(Path("/x/one.json"), "lock") == Path("/x/one.lock")
+    assert name_beside(Path("/x/one.east"), "lock") == Path("/x/one.east.lock")
+    assert name_beside(Path("/x/one.west"), "lock") == Path("/x/one.west.lock")

@@ -21,6 +21,8 @@ from fakes.load_balancer import FakeLoadBalancer
 from fakes.prober import FakeProber
 from lab.waiting import eventually
 from vpplb.files.manifests import BadManifests
+from vpplb.files.state_file import name_beside
+from vpplb.files.state_lock import StateInUse
 from vpplb.model.health import HealthState, HealthTransition
 from vpplb.plan.ops import Op
 from vpplb.standalone.app import StandaloneApp, StandaloneOptions
@@ -48,7 +50,7 @@ class Machine:
         self.write(*ALL)
 
     def write(self, *manifests: Raw) -> None:
-        self.folder.mkdir(exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "all.yaml").write_text(yaml.safe_dump_all(manifests))
 
     @asynccontextmanager
@@ -337,3 +339,43 @@ async def test_what_is_wrong_with_a_frontend_is_told_once_and_the_others_are_ser
     warnings = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
     assert len([text for text in warnings if "is the VIP of Frontend" in text]) == 1
     assert len([text for text in warnings if "there is no Backend default/nobody" in text]) == 1
+
+
+@pytest.mark.parametrize("suffix", [".json", ".east"])
+async def test_a_second_program_with_the_same_state_file_touches_nothing(
+    machine: Machine, tmp_path: Path, suffix: str
+) -> None:
+    """Files that do not have the first one's objects would end its changes by hand."""
+    machine.state_file = machine.state_file.with_suffix(suffix)
+    paused = {"kind": "Backend", "object": "default/a", "field": "paused", "value": True}
+    paused |= {"files": False, "by": "ann", "at": "2026-01-01T00:00:00+00:00"}
+    changes = name_beside(machine.state_file, "changes.json")
+    changes.parent.mkdir()
+    changes.write_text(json.dumps([paused]))
+    other = Machine(tmp_path / "other")
+    other.write(backend("z", "10.0.0.9"))
+    other.state_file = machine.state_file
+    async with machine.running("a", "b"):
+        await machine.weigh(0, 100)
+        with pytest.raises(StateInUse, match="another vpplb runs with the state file"):
+            async with other.running():
+                await asyncio.sleep(0.2)
+        assert json.loads(changes.read_text()) == [paused]
+        assert other.lb.reads == 0
+    async with other.running():
+        await eventually(lambda: other.lb.reads, "it has the file now")
+
+
+async def test_state_files_that_differ_in_what_follows_the_dot_share_nothing(
+    machine: Machine, tmp_path: Path
+) -> None:
+    other = Machine(tmp_path / "other")
+    machine.state_file = machine.state_file.with_suffix(".east")
+    other.state_file = machine.state_file.with_suffix(".west")
+    async with machine.running("a"), other.running("a"):
+        await machine.weigh(100, 0)
+        await other.weigh(100, 0)
+    names = {file.name for file in machine.state_file.parent.iterdir()}
+    assert names == {
+        f"state.{one}{more}" for one in ("east", "west") for more in ("", ".vpp.json", ".lock")
+    }
