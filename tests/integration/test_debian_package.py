@@ -190,6 +190,9 @@ def test_what_is_put_into_the_folder_is_probed_and_programmed(router: Router) ->
     }
     assert states == {"served": ("up", "L7OK"), "pinged": ("up", "L3OK")}
     assert "two agents on this VPP" not in router.tell_journal(), "it holds VPP's lock"
+    assert json.loads(router.ask("/readyz"))["lock"] == "held"
+    lock = router.container.run("stat", "--format=%a %U:%G", "/run/vpp/api.sock.vpplb")
+    assert lock.strip() == "640 root:vpp", "nobody else can take it"
 
 
 def test_a_reload_that_is_refused_is_said_and_what_runs_goes_on(router: Router) -> None:

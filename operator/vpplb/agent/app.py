@@ -224,6 +224,7 @@ class Agent:
             figures=kube.health.list_figures,
             facts={
                 "memory": lambda: self._parts.store.trouble or "in use",
+                "lock": self._parts.vpp.lock.describe_state,
                 "decisions": self._explain_road,
                 "rights": lambda: self._parts.guard.said,
             },

@@ -162,6 +162,7 @@ class StandaloneApp:
             facts={
                 "memory": lambda: self._store.trouble or "in use",
                 "control": lambda: self._control.trouble or f"at {self._options.control_socket}",
+                "lock": lambda: self._lock.describe_state() if self._lock else "none",
                 "states": lambda: self._state_file.trouble or "in use",
                 "changesByHand": self._describe_changes,
             },
@@ -235,8 +236,8 @@ class StandaloneApp:
     def _describe_state(self) -> str:
         """Say in a line how much of what is wanted VPP has, and what is wrong."""
         has, wanted = self.vpp.count_programmed(), len(self.reconciler.store.frontends)
-        lost = (self._changes.trouble, self._state_file.trouble, self._store.trouble)
-        wrongs = (*self._http.list_wrongs(), *filter(None, lost))
+        parts = (self._changes, self._state_file, self._store, self._lock)
+        wrongs = (*self._http.list_wrongs(), *(one.trouble for one in parts if one and one.trouble))
         return "; ".join((f"VPP has {has} of {wanted} frontends", *wrongs))
 
     def _describe_changes(self) -> str:

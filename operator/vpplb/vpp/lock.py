@@ -11,23 +11,30 @@ import fcntl
 import logging
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from vpplb.sync.ports import LoadBalancerGone
 
 log = logging.getLogger(__name__)
 
+MODE = 0o640
+"""Of the file: whoever may open it may lock this program out of its VPP."""
 PAUSE = 1.0
 """Seconds between two looks whether the other one has ended."""
 
 
 class VppLock:
-    """The lock of the VPP behind an API socket. Where none can be made, that is logged, once."""
+    """The lock of the VPP behind an API socket.
+
+    Where none can be made, that is logged, once, and is the `trouble` until one can be.
+    """
 
     def __init__(self, socket: Path) -> None:
-        self.path = Path(f"{os.path.realpath(socket)}.vpplb")
+        self._socket = Path(os.path.realpath(socket))
+        self.path = Path(f"{self._socket}.vpplb")
         self._handle: int | None = None
-        self._warned = False
+        self.trouble = ""
 
     async def wait_acquired(self, say: Callable[[str], None]) -> None:
         """Wait until the lock is ours; `say` once who has it meanwhile."""
@@ -63,14 +70,19 @@ class VppLock:
             return
         except OSError as error:
             if error.errno in (errno.EWOULDBLOCK, errno.EAGAIN):
+                self.trouble = ""
                 raise LoadBalancerGone(
                     f"another vpplb programs this VPP (it holds {self.path}); waiting for its end"
                 ) from error
-            if not self._warned:
+            if not self.trouble:
                 log.warning("two agents on this VPP would not notice each other: %s", error)
-            self._warned = True
+            self.trouble = f"two agents on this VPP would not notice each other: {error}"
             return
-        self._handle = handle
+        self._handle, self.trouble = handle, ""
+
+    def describe_state(self) -> str:
+        """Say for `/readyz` whether the lock is ours."""
+        return self.trouble or ("held" if self._handle is not None else "not held")
 
     def release(self) -> None:
         if self._handle is not None:
@@ -82,7 +94,11 @@ class VppLock:
         try:  # without O_CREAT first: it is refused for files of others in some folders
             return os.open(self.path, flags)
         except FileNotFoundError:
-            return os.open(self.path, flags | os.O_CREAT, 0o644)
+            handle = os.open(self.path, flags | os.O_CREAT, MODE)
+            of = self._socket if self._socket.exists() else self.path.parent
+            with suppress(OSError):  # for those who may use this VPP
+                os.fchown(handle, -1, of.stat().st_gid)
+            return handle
 
     def _is_there(self, handle: int) -> bool:
         try:

@@ -63,6 +63,32 @@ async def test_where_no_lock_can_be_made_that_is_said_once(
 
     monkeypatch.setattr(os, "open", refuse)
     lock = VppLock(tmp_path / "api.sock")
+    assert lock.describe_state() == "not held"
     lock.acquire()
     lock.acquire()
     assert caplog.text.count("would not notice each other") == 1
+    assert lock.describe_state().endswith(
+        "would not notice each other: [Errno 13] Permission denied"
+    )
+    monkeypatch.undo()
+    lock.acquire()
+    assert (lock.describe_state(), lock.trouble) == ("held", "")
+
+
+@pytest.mark.parametrize("there", ["", "api.sock"])
+def test_who_may_not_use_this_vpp_cannot_lock_its_programmer_out(
+    tmp_path: Path, there: str
+) -> None:
+    """A lock is taken by whoever may open the file, for reading too: it is its VPP's group's."""
+    if there:
+        (tmp_path / there).touch()
+    group = next(iter(set(os.getgroups()) - {os.getgid()}), os.getgid())
+    os.chown(tmp_path / there, -1, 4242 if os.geteuid() == 0 else group)
+    before = os.umask(0)
+    try:
+        VppLock(tmp_path / "api.sock").acquire()
+    finally:
+        os.umask(before)
+    made = (tmp_path / "api.sock.vpplb").stat()
+    assert oct(made.st_mode & 0o777) == "0o640"
+    assert made.st_gid == (tmp_path / there).stat().st_gid
