@@ -43,8 +43,9 @@ def standalone_command(sync_interval: timedelta, no_blind_guard: bool, **given: 
 
     DIR holds the same Frontends, Backends and HealthChecks as a cluster would. It is read again
     when a file changes and on SIGHUP; a set of files with a mistake is refused with file and
-    line, and what runs goes on. Validate beforehand with `vpplb check DIR`. `vpplb ctl` shows and
-    steers it: who may open the control socket (its owner and group) may do so.
+    line, and what runs goes on, over restarts too. Validate beforehand with `vpplb check DIR`.
+    `vpplb ctl` shows and steers it: who may open the control socket (its owner and group) may do
+    so.
 
     A service manager is told when it is ready, reloading and stopping, and given signs of life
     (Type=notify, WatchdogSec= of systemd). Metrics, health and the dashboard are served to this

@@ -30,6 +30,7 @@ from vpplb.standalone.hand_changes import HandChanges
 from vpplb.standalone.local_statuses import LocalObjects, LocalStatuses
 from vpplb.standalone.local_vpp import NODE, LocalVpp, ProgrammedFrontends
 from vpplb.standalone.manifest_folder import ManifestFolder
+from vpplb.standalone.taken_manifests import TakenManifests
 from vpplb.sync.packet_meter import Indexes, PacketMeter
 from vpplb.sync.ports import LoadBalancer, VipCounters
 from vpplb.sync.syncer import VppSyncer
@@ -129,6 +130,7 @@ class StandaloneApp:
             changes := HandChanges(
                 name_beside(options.state_file, "changes.json"), clock.now, options.allowed
             ),
+            TakenManifests(name_beside(options.state_file, "manifests.json"), options.folder),
             options.allowed,
             self._manager.announce_reload,
         )
@@ -179,7 +181,7 @@ class StandaloneApp:
     async def run(self, stop: asyncio.Event) -> None:
         """Run until `stop` is set.
 
-        BadManifests when the manifests are wrong at the start, CannotListen when the HTTP
+        BadManifests when the manifests are wrong at the first start, CannotListen when the HTTP
         address is taken, StateInUse when another program has the state file.
         """
         with lock_state(self._options.state_file):

@@ -24,6 +24,7 @@ from vpplb.resources.allowances import NOTHING, AddressAllowances
 from vpplb.resources.backend import load_health
 from vpplb.resources.renderer import load_previous
 from vpplb.standalone.hand_changes import ChangeRefused, HandChanges
+from vpplb.standalone.taken_manifests import TakenManifests
 
 log = logging.getLogger(__name__)
 
@@ -54,12 +55,13 @@ class ManifestFolder:
         on_gone: Callable[[ObjectKind, ObjectKey], None],
         on_loaded: Callable[[LoadedManifests], None],
         changes: HandChanges,
+        taken: TakenManifests,
         allowed: AddressAllowances = NOTHING,
         reading: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self._path = path
         self._allowed = allowed
-        self._changes = changes
+        self._changes, self._taken = changes, taken
         self._files = LoadedManifests()
         self._one_at_a_time, self._one_reading = asyncio.Lock(), asyncio.Lock()
         self._reconciler = reconciler
@@ -72,13 +74,23 @@ class ManifestFolder:
         self.reload = asyncio.Event()
 
     def start(self, state: StateFile) -> None:
-        """Read for the first time, resuming from the state file; BadManifests when wrong."""
+        """Read for the first time, resuming from the state file.
+
+        Where the files are wrong those that an earlier run took last are in force; BadManifests
+        when there are none.
+        """
         self._stamp = _make_stamp(self._path)
         loaded = load_manifests([self._path], self._allowed)
-        if loaded.findings:
+        before = self._taken.load(self._allowed) if loaded.findings else None
+        if loaded.findings and before is None:
             raise BadManifests(loaded.findings)
         self._changes.load()
-        self._apply_manifests(loaded, state.load_statuses())
+        self._apply_manifests(before or loaded, state.load_statuses())
+        if before is None:
+            self._taken.save(loaded)
+        else:
+            self.taken_at = self._taken.read_time()
+            self._refuse(loaded)
 
     async def run(self) -> None:
         """Read again when a file changes or `reload` is set, until cancelled."""
@@ -142,7 +154,12 @@ class ManifestFolder:
             log.exception("the manifests cannot be read, the old ones stay in force")
             self._note_refusal(f"they cannot be read ({error})")
             return [f"the manifests cannot be read: {error}"]
-        self._on_reloaded(loaded)
+        if loaded.findings:
+            self._refuse(loaded)
+        else:
+            log.info("manifests are read again: %d objects", len(loaded.objects))
+            self._apply_manifests(loaded, {})
+            await asyncio.to_thread(self._taken.save, loaded)
         return [str(finding) for finding in loaded.findings]
 
     async def _read_stamp(self) -> Stamp:
@@ -169,16 +186,12 @@ class ManifestFolder:
         self._note_refusal(why)
         return why
 
-    def _on_reloaded(self, loaded: LoadedManifests) -> None:
-        if loaded.findings:
-            for finding in loaded.findings:
-                log.error("%s", finding)
-            log.error("the new manifests are refused, the old ones stay in force")
-            more = f", and {len(loaded.findings) - 1} more" if loaded.findings[1:] else ""
-            self._note_refusal(f"{loaded.findings[0]}{more}")
-            return
-        log.info("manifests are read again: %d objects", len(loaded.objects))
-        self._apply_manifests(loaded, {})
+    def _refuse(self, loaded: LoadedManifests) -> None:
+        for finding in loaded.findings:
+            log.error("%s", finding)
+        log.error("the new manifests are refused, the old ones stay in force")
+        more = f", and {len(loaded.findings) - 1} more" if loaded.findings[1:] else ""
+        self._note_refusal(f"{loaded.findings[0]}{more}")
 
     def _note_refusal(self, why: str) -> None:
         since = datetime.fromtimestamp(self.taken_at, UTC).isoformat(" ", "seconds")

@@ -228,6 +228,27 @@ async def test_a_bad_file_changes_nothing_of_what_runs(
         await machine.weigh(0, 0)
 
 
+async def test_a_restart_while_files_are_refused_goes_on_with_those_taken_last(
+    machine: Machine,
+) -> None:
+    """A mistake that was refused must not become an outage with the next start."""
+    async with machine.running("a", "b"):
+        await machine.weigh(100, 0)
+    machine.lb.ops.clear()
+    machine.write(backend("a", "nonsense"))
+    async with machine.running("a", "b"):
+        await eventually(lambda: machine.lb.reads == 2, "VPP is read")
+        assert machine.lb.ops == []
+        machine.answer("a", up=False)
+        await machine.weigh(0, 100)
+        machine.write(*ALL[:-1])
+        await eventually(lambda: WEB not in machine.lb.rows, "what is right is taken again")
+    machine.write(backend("a", "nonsense"))
+    async with machine.running():
+        await eventually(lambda: machine.lb.reads == 3, "VPP is read")
+        assert WEB not in machine.lb.rows
+
+
 async def test_bad_manifests_at_the_start_are_the_end(machine: Machine) -> None:
     machine.write(backend("a", "nonsense"))
     with pytest.raises(BadManifests):
@@ -376,6 +397,5 @@ async def test_state_files_that_differ_in_what_follows_the_dot_share_nothing(
         await machine.weigh(100, 0)
         await other.weigh(100, 0)
     names = {file.name for file in machine.state_file.parent.iterdir()}
-    assert names == {
-        f"state.{one}{more}" for one in ("east", "west") for more in ("", ".vpp.json", ".lock")
-    }
+    every = ("", ".vpp.json", ".manifests.json", ".lock")
+    assert names == {f"state.{one}{more}" for one in ("east", "west") for more in every}

@@ -26,6 +26,7 @@ from vpplb.resources.allowances import AddressAllowances
 from vpplb.standalone import manifest_folder as module
 from vpplb.standalone.hand_changes import HandChanges
 from vpplb.standalone.manifest_folder import ManifestFolder
+from vpplb.standalone.taken_manifests import TakenManifests
 
 
 def checked(**spec: object) -> Raw:
@@ -55,6 +56,7 @@ class WatchedFolder:
             self._gone,
             self.loaded.append,
             HandChanges(path / "changes.json", self.world.clock.now),
+            TakenManifests(path / "taken.json", self.path),
             reading=self._reading,
         )
 
@@ -275,6 +277,9 @@ async def test_a_folder_that_may_not_be_read_is_refused_until_it_may(
         await eventually(lambda: not watched.folder.check_manifests(), "it is read")
     assert watched.gone == []
     monkeypatch.setattr(os, "scandir", scandir)
+    watched.folder.start(watched.state)
+    assert "more:1: cannot be read: Permission denied" in str(watched.folder.check_manifests())
+    (watched.path.parent / "taken.json").unlink()
     with pytest.raises(BadManifests, match="Permission denied"):
         watched.folder.start(watched.state)
 
