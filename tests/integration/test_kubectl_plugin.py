@@ -211,6 +211,28 @@ def test_disable_and_enable_take_several(plugin: Plugin) -> None:
     assert plugin.job.weights() == {"nginx0": 100, "nginx1": 100, "nginx2": 0}
 
 
+def test_a_drain_takes_out_what_nobody_resumes_meanwhile(
+    plugin: Plugin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def somebody_resumes(_: float) -> None:
+        plugin.job.kubectl.patch(
+            "vbe", "nginx0", [{"op": "replace", "path": "/spec/paused", "value": False}]
+        )
+
+    monkeypatch.setattr("vpplb.cli.verbs.drain.wait_for_flows", somebody_resumes)
+    result = plugin.call("drain", "nginx0", "nginx1")
+    assert (result.exit_code, result.stderr) == (
+        1,
+        "Error: not drained, since resumed by somebody meanwhile: nginx0\n",
+    )
+    specs = [plugin.job.kubectl.get("vbe", name)["spec"] for name in ("nginx0", "nginx1")]
+    assert [spec.get("enabled", True) for spec in specs] == [True, False]
+    assert [spec["paused"] for spec in specs] == [False, False]
+    plugin.say("enable", "nginx1", "--wait")
+    plugin.say("resume", "nginx0", "--wait")
+    assert plugin.job.weights() == {"nginx0": 100, "nginx1": 100, "nginx2": 0}
+
+
 def test_an_edit_leaves_a_manager_of_its_own(plugin: Plugin) -> None:
     kubectl = plugin.job.kubectl
     shown = kubectl("get", "vbe", "nginx0", "-o", "json", "--show-managed-fields")
