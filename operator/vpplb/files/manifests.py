@@ -121,14 +121,16 @@ def load_manifests(paths: Iterable[Path], allowed: AddressAllowances = NOTHING) 
     Never raises for what stands in a file, nor for a file that cannot be read.
     """
     loaded = LoadedManifests(allowed=allowed)
+    unread: dict[str, str] = {}
     for path in paths:
-        files, unread = list_files(path)
+        files, shut = list_files(path)
         for file in files:
             _load_file(loaded, file, found=file != path)
-        for folder, why in unread.items():
-            loaded.files.append(folder)
-            loaded.add_finding(folder, 1, f"cannot be read: {why}")
-    loaded.findings.sort(key=lambda finding: (loaded.files.index(finding.file), finding.line))
+        unread |= shut
+    for folder, why in unread.items():
+        loaded.add_finding(folder, 1, f"cannot be read: {why}")
+    order = {name: number for number, name in enumerate([*loaded.files, *unread])}
+    loaded.findings.sort(key=lambda finding: (order[finding.file], finding.line))
     return loaded
 
 

@@ -1,5 +1,7 @@
 """`vpplb check`: every finding on a line, one summary, and the exit status of the contract."""
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -205,3 +207,17 @@ def test_a_header_finds_its_value_in_a_secret_among_the_files(tmp_path: Path) ->
         assert code == 2
         assert says in lines[0]
         assert "s3cret" not in str(lines)
+
+
+def test_a_folder_that_may_not_be_read_is_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: str) -> object:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    result = check(tmp_path)
+    assert (result.exit_code, result.output.splitlines()) == (
+        2,
+        [f"{tmp_path}:1: cannot be read: Permission denied", "0 files, 0 objects: 1 problem"],
+    )

@@ -214,6 +214,7 @@ def test_a_folder_that_may_not_be_read_is_a_finding(
     forbid_folders(monkeypatch, "shut")
     loaded = load_manifests([tmp_path])
     assert lines(loaded, tmp_path) == ["shut:1: cannot be read: Permission denied"]
+    assert loaded.files == [f"{tmp_path}/one/x.yaml"]
     assert list(loaded.backends) == [ObjectKey("default", "one")]
     (only,) = load_manifests([tmp_path / "shut"]).findings
     assert str(only) == f"{tmp_path}/shut:1: cannot be read: Permission denied"
