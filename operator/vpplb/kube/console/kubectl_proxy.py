@@ -7,6 +7,7 @@ it can reach, so can we, without a line of ours about any of them.
 import asyncio
 import os
 import re
+import shutil
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Sequence
@@ -83,7 +84,7 @@ def _ask_kubectl(arguments: Sequence[str]) -> str:
 
 
 def _start_kubectl(arguments: Sequence[str]) -> Popen[bytes]:
-    program = os.environ.get(KUBECTL) or "kubectl"
+    program = _find_kubectl()
     try:
         # Its standard input stays ours: a plugin that logs in may ask for a password.
         return Popen([program, *arguments], stdout=PIPE, stderr=PIPE)
@@ -92,6 +93,14 @@ def _start_kubectl(arguments: Sequence[str]) -> Popen[bytes]:
             f"{program} cannot be run ({error.strerror}): it reaches the cluster for us; put it on"
             f" the PATH, or name it by {KUBECTL}"
         ) from error
+
+
+def _find_kubectl() -> str:
+    """Return the program that is named, that of the PATH, or where envtest keeps its own."""
+    if named := os.environ.get(KUBECTL):
+        return named
+    assets = os.environ.get("KUBEBUILDER_ASSETS", "")
+    return shutil.which("kubectl") or (assets and shutil.which("kubectl", path=assets)) or "kubectl"
 
 
 def _find_reason(said: bytes) -> str:

@@ -18,6 +18,7 @@ def kubectl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setenv("VPPLB_KUBECTL", str(program))
     monkeypatch.delenv("KUBECONFIG", raising=False)
+    monkeypatch.delenv("KUBEBUILDER_ASSETS", raising=False)
     monkeypatch.setattr(kubectl_proxy, "_POD_NAMESPACE", tmp_path / "namespace")
     return program
 
@@ -46,6 +47,27 @@ async def test_kubectl_is_called_with_the_flags_and_ends_with_the_command(kubect
     assert words[2:] == ["--context=x", "--as=ann"]
     assert list(kubectl.parent.glob("vpplb-*")) == []
     assert not runs(pid)
+
+
+def test_kubectl_is_that_of_the_path_or_where_envtest_keeps_it(
+    kubectl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ask() -> str:
+        return asyncio.run(find_namespace(["--context=x"]))
+
+    kubectl.write_text("#!/bin/sh\necho of-envtest\n")
+    kubectl.chmod(0o755)
+    monkeypatch.delenv("VPPLB_KUBECTL")
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    with pytest.raises(ConfigError, match="kubectl cannot be run"):
+        ask()
+    monkeypatch.setenv("KUBEBUILDER_ASSETS", str(kubectl.parent))
+    assert ask() == "of-envtest"
+    first = tmp_path / "bin" / "kubectl"
+    first.parent.mkdir()
+    first.write_text("#!/bin/sh\necho of-path\n")
+    first.chmod(0o755)
+    assert ask() == "of-path"
 
 
 async def test_only_this_user_may_open_the_folder_of_the_socket(kubectl: Path) -> None:
