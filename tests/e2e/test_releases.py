@@ -261,7 +261,7 @@ def test_two_releases_with_namespaces_and_nodes_of_their_own_converge(
     second.helm(
         "install", second.name, CHART, values=_second_values({"release": "second"}, ["bank"])
     )
-    kubectl("annotate", "vdp", theirs, "vpplb.dev/release-")  # else it takes two minutes
+    kubectl("annotate", "vdp", theirs, "vpplb.dev/release-")  # else it takes long
     second.wait_rolled_out()
     bank = kubectl.within("bank")
     bank.apply(_manifests(addresses, BANK_VIP))

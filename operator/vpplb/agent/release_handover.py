@@ -5,6 +5,7 @@ Where agents of two releases were put on one node the one that came first progra
 free, and take away the VIPs of the first, which it does not know. So the node's Dataplane says
 whose the node is, and another release's agent waits until the owner's was away for `HANDOVER`, or
 until a person gives the node up by taking the annotation away. Meanwhile it does not keep the lock.
+Away is who was looked for and not found: where no lock can be taken nobody is known to be away.
 """
 
 import asyncio
@@ -20,8 +21,11 @@ from vpplb.vpp.lock import VppLock
 
 log = logging.getLogger(__name__)
 
-HANDOVER = 120.0
-"""Seconds without an agent of its own after which a node is another release's for the taking."""
+HANDOVER = 900.0
+"""Seconds without an agent of its own after which a node is another release's for the taking.
+
+A kubelet waits up to 300 s before it starts a program anew that ended, or asks for an image again.
+"""
 LOOK_EVERY = 1.0
 """Seconds from one look to the next."""
 PATIENCE = 2.0
@@ -40,6 +44,7 @@ class ReleaseHandover:
         self._client, self._key, self._release = client, cluster_key(node), release
         self._lock, self._store = lock, store
         self._free_since: float | None = None
+        self._annotated = True
         self.why = ""
 
     async def wait_ours(self) -> None:
@@ -56,35 +61,48 @@ class ReleaseHandover:
         try:
             owner = await self._find_owner()
         except (KubeError, TimeoutError) as error:
+            self._free_since = None
             return f"it is not known whose node {self._key.name} is: {str(error) or 'no answer'}"
         try:
             self._lock.acquire()
         except LoadBalancerGone as held:
             self._free_since = None
             return str(held)
+        if owner in ("", self._release):
+            return ""
+        whose = f"node {self._key.name} is of release {owner}, which"
+        if not self._lock.held:
+            self._free_since = None
+            trouble = self._lock.trouble or f"there is no {self._lock.path.parent}"
+            return f"{whose} may have an agent here ({trouble}): {self._name_ways()}"
         now = asyncio.get_running_loop().time()
         self._free_since = now if self._free_since is None else self._free_since
         left = self._free_since + HANDOVER - now
-        if owner in ("", self._release) or left <= 0:
+        if left <= 0:
             return ""
         self._lock.release()
-        return (
-            f"node {self._key.name} is of release {owner}, which has no agent here now: it is taken"
-            f" over when that stays away for {left:.0f} s more, or after"
-            f" `kubectl annotate dataplane {self._key.name} {RELEASE}-`"
-        )
+        way = f"when that stays away for {left:.0f} s more"
+        return f"{whose} has no agent here now: {self._name_ways(way)}"
+
+    def _name_ways(self, *ways: str) -> str:
+        """Say in which of these ways the node becomes ours, and that a person may give it up."""
+        if self._annotated:
+            ways += (f"after `kubectl annotate dataplane {self._key.name} {RELEASE}-`",)
+        return f"it is taken over {', or '.join(ways)}" if ways else "it is left alone"
 
     async def _find_owner(self) -> str:
         """Return the release whose the node is, empty for nobody's.
 
-        Where the API server does not answer the file says it; KubeError or TimeoutError where
-        there is none.
+        Where the API server does not answer, or has no Dataplane, the file says it; without an
+        answer and without a file KubeError or TimeoutError.
         """
+        self._annotated = True
         try:
             async with asyncio.timeout(PATIENCE):
                 dataplane = await self._client.get_object(ObjectKind.DATAPLANE, self._key)
         except NotFound:
-            return ""
+            self._annotated = False
+            return self._store.read_release() or ""
         except (KubeError, TimeoutError):
             if (release := self._store.read_release()) is None:
                 raise

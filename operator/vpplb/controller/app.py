@@ -96,6 +96,7 @@ class Operator:
         self._core = OperatorCore(
             identity=self._identity.name,
             release=options.release,
+            namespace=options.lease_namespace,
             cache=cache,
             reading=client,
             writing_client=writing_client,

@@ -72,15 +72,16 @@ class NodeRegistry:
     passed over. `on_programmed` is told what is new of nodes that were known before.
 
     A node whose Dataplane is of another release than `release` is none here; one that does not say
-    so is everybody's.
+    so is everybody's. An agent that was given no name of a release tells its `namespace`.
     """
 
     def __init__(
         self,
         on_programmed: OnProgrammed = lambda key, revision, road: None,
         release: str = "",
+        namespace: str = "",
     ) -> None:
-        self._on_programmed, self._release = on_programmed, release
+        self._on_programmed, self._ours = on_programmed, ("", release, namespace)
         self._nodes: dict[str, _NodeState] = {}
         self._reports: dict[str, _CarriedState] = {}
         self._connected: set[str] = set()
@@ -90,7 +91,7 @@ class NodeRegistry:
 
     def put_node(self, name: str, raw: JsonObject) -> set[ObjectKey] | None:
         """Take a Dataplane in; return the frontends it says something new of, None for any."""
-        if release_of(raw["metadata"]) not in ("", self._release):
+        if release_of(raw["metadata"]) not in self._ours:
             return self._pass_over(name)
         new, old = _read_node(raw), self._nodes.get(name)
         before = self._find_state(name)

@@ -49,6 +49,7 @@ class OperatorCore:
         *,
         identity: str,
         release: str = "",
+        namespace: str = "",
         cache: ObjectCache,
         reading: KubeClient,
         writing_client: KubeClient,
@@ -71,7 +72,7 @@ class OperatorCore:
             holds_lease=holds_lease,
         )
         records = DecisionRecords(cache, self.reconciler, self._observe_road)
-        self.nodes = NodeRegistry(records.note_programmed, release)
+        self.nodes = NodeRegistry(records.note_programmed, release, namespace)
         renderer = StatusRenderer(cache, decided, self.nodes.report_frontend, clock.now)
         self.view = DecidedStateView(cache, decided, renderer.render, self.stream)
         self.metrics = metrics = OperatorMetrics(self.registry, self.view)

@@ -3,7 +3,8 @@
 Operators alone may write that Lease, so whoever reads it from the API server may believe what it
 says: where an operator listens, and the fingerprint of its certificate. All of a cluster write into
 it, so each entry names its release, and agents believe those of their own. A release is known by
-its namespace, and by its name where an entry tells that (older operators did not).
+its namespace, and by its name where both an entry and its reader have one: older operators told
+none, and a program that was given none has its namespace for a name.
 What is not understood is passed over: another version may have written it.
 """
 
@@ -63,8 +64,13 @@ def read_operators(
     for name, text in sorted(find_texts(annotations).items()):
         if (entry := _read_entry(text)) is None:
             continue
-        same = entry.namespace == namespace and (not release or entry.release in ("", release))
-        if same and name == name_annotation(entry.operator.identity):
+        unnamed = ("", namespace)
+        named_alike = release in unnamed or entry.release in (*unnamed, release)
+        if (
+            entry.namespace == namespace
+            and named_alike
+            and name == name_annotation(entry.operator.identity)
+        ):
             found.append(entry.operator)
     return tuple(sorted(found[:MOST_OPERATORS], key=lambda one: one.identity))
 

@@ -175,15 +175,20 @@ class CrdCheck:
     """Compares what the API server has with the schemas in `needed`, by kind.
 
     `trouble` says what is missing and how to mend it; empty when all is there, or when the API
-    server does not say (definitions that are not installed are told of where objects are listed).
+    server does not say, or not in words that are understood (definitions that are not installed
+    are told of where objects are listed).
     """
 
     client: KubeClient
     needed: Mapping[ObjectKind, Schema]
     trouble: str = "the CustomResourceDefinitions have not been looked at yet"
+    _puzzled: bool = False
 
-    async def wait_new_enough(self) -> None:
-        """Look until nothing is missing, or for PATIENCE seconds while there is no answer."""
+    async def wait_new_enough(self) -> bool:
+        """Look until nothing is missing, or for PATIENCE seconds while there is no answer.
+
+        Return whether there was one.
+        """
         try:
             async with asyncio.timeout(PATIENCE) as patience:
                 while not await self._look():
@@ -192,12 +197,15 @@ class CrdCheck:
                     await asyncio.sleep(LOOK_AGAIN)
         except TimeoutError:
             self.trouble = ""
+            return False
+        return True
 
     async def run(self) -> None:
         """Look now and then until cancelled: another release may install older ones."""
+        right = await self.wait_new_enough()
         while True:
-            right = await self._look()
             await asyncio.sleep(LOOK_EVERY if right else LOOK_AGAIN)
+            right = await self._look()
 
     @property
     def _older(self) -> bool:
@@ -212,7 +220,13 @@ class CrdCheck:
             untold = isinstance(error, ApiError) and error.status in UNTOLD
             self.trouble = "" if untold else before
             return untold
-        gaps = "; ".join(self._list_gaps(document))
+        try:
+            gaps = "; ".join(self._list_gaps(document))
+        except (KeyError, TypeError, AttributeError) as error:  # no schemas as we know them
+            if not self._puzzled:
+                log.debug("%s of the API server cannot be read: %r", PATH, error)
+            self._puzzled, self.trouble = True, ""
+            return True
         self.trouble = f"{OLDER} ({__version__}): {gaps}. {MENDED_BY}" if gaps else ""
         if self.trouble and self.trouble != before:
             log.error("%s", self.trouble)

@@ -51,7 +51,7 @@ class VppLock:
                 return
 
     def acquire(self) -> None:
-        """Take the lock; LoadBalancerGone while another process has it.
+        """Take the lock, where one can be made; LoadBalancerGone while another process has it.
 
         To be called for each connection: a VPP that restarts may get a new folder, and with it a
         new lock.
@@ -80,9 +80,14 @@ class VppLock:
             return
         self._handle, self.trouble = handle, ""
 
+    @property
+    def held(self) -> bool:
+        """Whether the lock is ours; `acquire` may return without it, where none can be made."""
+        return self._handle is not None
+
     def describe_state(self) -> str:
         """Say for `/readyz` whether the lock is ours."""
-        return self.trouble or ("held" if self._handle is not None else "not held")
+        return self.trouble or ("held" if self.held else "not held")
 
     def release(self) -> None:
         if self._handle is not None:

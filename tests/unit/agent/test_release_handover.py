@@ -19,6 +19,8 @@ pytestmark = pytest.mark.looptime
 
 KEY = cluster_key("n1")
 OURS, THEIRS = "edge/vpplb", "core/vpplb"
+KUBELET_BACK_OFF = 300.0
+"""Seconds at most from the end of a container to its next start, or from one pull to the next."""
 
 
 class SharedNode:
@@ -26,7 +28,8 @@ class SharedNode:
 
     def __init__(self, directory: Path) -> None:
         self.server, self.memory = FakeApiServer(), directory / "memory.json"
-        self.socket = directory / "api.sock"
+        self.socket = directory / "vpp" / "api.sock"
+        self.socket.parent.mkdir()
         self.lock = VppLock(self.socket)
         store = OwnedStateStore(self.memory, OwnedState, HERE)
         self.handover = ReleaseHandover(self.server, "n1", OURS, self.lock, store)
@@ -44,6 +47,14 @@ class SharedNode:
     def remember(self, release: str) -> None:
         """Have our agent's file say whose it is."""
         write_stored_state(self.memory, StoredState(release=release), HERE)
+
+    def close_folder(self, patch: pytest.MonkeyPatch) -> None:
+        """Have nobody make or open a lock."""
+
+        def refuse(*_: object) -> int:
+            raise PermissionError(13, "Permission denied")
+
+        patch.setattr(VppLock, "_open_file", refuse)
 
     def is_free(self) -> bool:
         """Return whether another agent could take the VPP now."""
@@ -100,7 +111,7 @@ async def test_a_release_that_stays_away_is_followed_and_meanwhile_it_is_said(
     await asyncio.sleep(20.5)
     assert shared.handover.why == (
         "node n1 is of release core/vpplb, which has no agent here now: it is taken over when that"
-        " stays away for 100 s more, or after `kubectl annotate dataplane n1 vpplb.dev/release-`"
+        " stays away for 880 s more, or after `kubectl annotate dataplane n1 vpplb.dev/release-`"
     )
     assert len(caplog.records) == 1
     await asyncio.sleep(HANDOVER - 22)
@@ -117,6 +128,76 @@ async def test_a_person_gives_a_node_up_by_taking_the_annotation_away(shared: Sh
     assert not shared.waiting.done()
     shared.own_by("")
     await asyncio.sleep(2)
+    assert shared.waiting.done()
+
+
+def test_an_agent_that_is_restarted_or_pulled_after_a_back_off_keeps_its_node() -> None:
+    assert HANDOVER >= 3 * KUBELET_BACK_OFF
+
+
+@pytest.mark.parametrize("folder", ["missing", "closed"])
+async def test_where_no_lock_can_be_taken_nobody_is_known_to_be_away(
+    shared: SharedNode, folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared.own_by(THEIRS)
+    if folder == "missing":
+        shared.socket.parent.rmdir()
+        trouble = f"there is no {shared.socket.parent}"
+    else:
+        shared.close_folder(monkeypatch)
+        trouble = "two agents on this VPP would not notice each other: [Errno 13] Permission denied"
+    shared.start()
+    await asyncio.sleep(2 * HANDOVER)
+    assert not shared.waiting.done()
+    assert shared.handover.why == (
+        f"node n1 is of release core/vpplb, which may have an agent here ({trouble}): it is taken"
+        " over after `kubectl annotate dataplane n1 vpplb.dev/release-`"
+    )
+    monkeypatch.undo()
+    shared.socket.parent.mkdir(exist_ok=True)
+    await asyncio.sleep(HANDOVER - 5)  # what went before does not count
+    assert not shared.waiting.done()
+    await asyncio.sleep(10)
+    assert shared.waiting.done()
+
+
+@pytest.mark.parametrize("owner", ["", OURS])
+async def test_a_node_of_our_own_is_taken_also_where_no_lock_can_be(
+    shared: SharedNode, owner: str
+) -> None:
+    shared.own_by(owner)
+    shared.socket.parent.rmdir()
+    shared.start()
+    await asyncio.sleep(0.1)
+    assert shared.waiting.done()
+
+
+async def test_time_in_which_nobody_looked_at_the_lock_does_not_count(shared: SharedNode) -> None:
+    shared.own_by(THEIRS)
+    shared.start()
+    await asyncio.sleep(10)
+    shared.server.refuse = lambda _: ApiUnreachable("connection refused")
+    await asyncio.sleep(HANDOVER)
+    shared.server.refuse = lambda _: None
+    await asyncio.sleep(10)
+    assert not shared.waiting.done()
+    shared.waiting.cancel()
+
+
+@pytest.mark.parametrize(("remembered", "taken"), [(OURS, True), ("", True), (THEIRS, False)])
+async def test_a_dataplane_that_was_deleted_does_not_give_the_node_up(
+    shared: SharedNode, remembered: str, taken: bool
+) -> None:
+    shared.remember(remembered)
+    shared.start()
+    await asyncio.sleep(10.5)
+    assert shared.waiting.done() == taken
+    if not taken:
+        assert shared.handover.why == (
+            "node n1 is of release core/vpplb, which has no agent here now: it is taken over when"
+            " that stays away for 890 s more"
+        )
+        await asyncio.sleep(HANDOVER)
     assert shared.waiting.done()
 
 

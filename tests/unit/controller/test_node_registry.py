@@ -284,6 +284,14 @@ def test_only_nodes_of_our_own_release_count() -> None:
     assert nodes.find_differing({"default/web": "r"}) == set()
 
 
+def test_a_node_whose_agent_was_given_no_name_is_of_the_release_in_its_namespace() -> None:
+    nodes = NodeRegistry(release="lb/vpplb", namespace="lb")
+    nodes.put_node("ours", dataplane({"default/web": "r"}, release="lb"))
+    nodes.put_node("theirs", dataplane({"default/web": "r"}, release="edge"))
+    nodes.put_node("second", dataplane({"default/web": "r"}, release="lb/second"))
+    assert nodes.list_agents().keys() == {"ours"}
+
+
 def test_a_node_that_goes_to_another_release_counts_no_more_and_is_no_leaving_one() -> None:
     nodes = NodeRegistry(release="edge/vpplb")
     nodes.put_node("n1", dataplane({"default/web": "r"}, release="edge/vpplb"))

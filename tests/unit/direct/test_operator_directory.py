@@ -58,6 +58,20 @@ def test_of_two_releases_in_one_namespace_each_finds_its_own() -> None:
     assert read_release(None, "green") == ""
 
 
+def test_a_program_that_was_given_no_name_is_of_the_release_in_its_namespace() -> None:
+    named, bare, other = operator("named"), operator("bare"), operator("other")
+    all_of_them = {
+        name_annotation(one.identity): dump_entry(one, namespace, "1.0", "now", release)
+        for one, namespace, release in (
+            (named, "lb", "lb/vpplb"), (bare, "lb", "lb"), (other, "edge", "edge"),
+        )
+    }  # fmt: skip
+    assert read_operators(all_of_them, "lb", "lb") == (bare, named)
+    assert read_operators(all_of_them, "lb", "lb/vpplb") == (bare, named)
+    assert read_operators(all_of_them, "lb", "lb/second") == (bare,)
+    assert read_operators(all_of_them, "edge", "edge") == (other,)
+
+
 def test_no_more_than_a_few_are_believed() -> None:
     many = entries(*(operator(f"op-{number}") for number in range(1000)))
     assert len(read_operators(many, "system")) == MOST_OPERATORS

@@ -420,6 +420,54 @@ async def test_definitions_that_are_not_there_are_told_of_where_objects_are_list
     assert check.trouble == ""
 
 
+@pytest.mark.parametrize(
+    "document",
+    [
+        {},
+        {"components": None},
+        {"components": {"schemas": None}},
+        {"components": {"schemas": {"dev.vpplb.v1alpha1.Frontend": None}}},
+        {"components": {"schemas": {"dev.vpplb.v1alpha1.Frontend": {"properties": None}}}},
+        {"components": {"schemas": {"dev.vpplb.v1alpha1.Frontend": []}}},
+    ],
+)
+@pytest.mark.looptime
+async def test_an_answer_of_another_shape_says_nothing_and_ends_nobody(
+    document: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG", "vpplb.kube.object_informer")
+    there = publishing(document)
+    check = CrdCheck(client=there, needed=NEEDED)
+    running = asyncio.create_task(check.run())
+    await asyncio.sleep(3 * LOOK_EVERY)
+    assert not running.done()
+    assert check.trouble == ""
+    assert [record.levelname for record in caplog.records] == ["DEBUG"]
+    there.documents[PATH] = published(Frontend=("dscp",))
+    await asyncio.sleep(LOOK_EVERY)
+    assert "Frontend lacks spec.dscp" in check.trouble
+    running.cancel()
+
+
+@pytest.mark.looptime
+async def test_who_runs_with_no_answer_is_ready_after_a_moment_and_hears_of_one_later() -> None:
+    there = publishing(published(Frontend=("dscp",)))
+    there.refuse = lambda _: api_error(503, "", "busy")
+    check = CrdCheck(client=there, needed=NEEDED)
+    running = asyncio.create_task(check.run())
+    await asyncio.sleep(PATIENCE - 0.5)
+    assert check.trouble != ""
+    await asyncio.sleep(1)
+    assert check.trouble == ""
+    there.refuse = lambda _: None
+    await asyncio.sleep(5)
+    assert "Frontend lacks spec.dscp" in check.trouble
+    there.refuse = lambda _: api_error(503, "", "busy")
+    await asyncio.sleep(2 * PATIENCE)
+    assert "Frontend lacks spec.dscp" in check.trouble
+    running.cancel()
+
+
 @pytest.mark.parametrize("error", [ApiUnreachable("refused"), api_error(503, "", "busy")])
 @pytest.mark.looptime
 async def test_who_does_not_answer_is_waited_for_a_moment(error: KubeError) -> None:

@@ -52,7 +52,9 @@ async def test_a_folder_that_was_made_anew_has_a_new_lock(tmp_path: Path) -> Non
 
 
 async def test_without_a_folder_there_is_no_vpp_to_lock(tmp_path: Path) -> None:
-    VppLock(tmp_path / "none" / "api.sock").acquire()
+    lock = VppLock(tmp_path / "none" / "api.sock")
+    lock.acquire()
+    assert not lock.held
 
 
 async def test_where_no_lock_can_be_made_that_is_said_once(
