@@ -2,16 +2,18 @@
 
 Both sides are decided offline, by the operator's own rules, with backends as their statuses show
 them. A frontend on which the two sides agree is untouched; for the others the plan leads from
-what is programmed (`status.dataplane`) to what the edited side comes to.
+what is programmed (`status.dataplane`) to what the edited side comes to. What the program that
+runs was told to allow (`--allow-loopback`, `--allow-nat`) shows in the objects it has accepted.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from vpplb.cli.plan_view import PlanView
 from vpplb.cli.verbs.session import VerbSession, read_if_allowed
+from vpplb.cli.verbs.shown_status import find_shown, read_conditions
 from vpplb.cli.verbs.statuses import read_deviations
 from vpplb.files.manifests import BadManifests, load_manifests
 from vpplb.kube.api_types import RESOURCES, JsonObject, key_of
@@ -55,7 +57,6 @@ class ManifestEdit:
 async def plan_on_session(session: VerbSession, edit: ManifestEdit) -> PlanView:
     """Plan an edit (BadManifests, KubeError)."""
     namespace = session.namespace or "default"
-    written = _load_written(edit, namespace)
     # All namespaces, since frontends of different ones may want one VIP.
     everywhere = VerbSession(console=session.console, namespace="")
     there = await read_if_allowed(
@@ -63,7 +64,8 @@ async def plan_on_session(session: VerbSession, edit: ManifestEdit) -> PlanView:
     )
     if there is None:
         there = await _read_objects(session)
-    return plan_edit(there, written, edit, namespace)
+    edit = replace(edit, allowed=_find_allowed(there, edit.allowed))
+    return plan_edit(there, _load_written(edit, namespace), edit, namespace)
 
 
 async def _read_objects(session: VerbSession) -> Objects:
@@ -73,6 +75,34 @@ async def _read_objects(session: VerbSession) -> Objects:
         for raw in await session.list_objects(kind):
             objects[kind, key_of(raw)] = named | raw
     return objects
+
+
+def _find_allowed(there: Objects, given: AddressAllowances) -> AddressAllowances:
+    """Add to what is `given` what the accepted objects need: the program that runs allows it."""
+    allowed = given
+    for (kind, _), raw in there.items():
+        if _is_accepted(raw) and not _is_understood(kind, raw, allowed):
+            wider = (
+                replace(allowed, loopback=loopback, nat=nat)
+                for loopback, nat in ((True, allowed.nat), (allowed.loopback, True), (True, True))
+            )
+            allowed = next((one for one in wider if _is_understood(kind, raw, one)), allowed)
+    return allowed
+
+
+def _is_understood(kind: str, raw: JsonObject, allowed: AddressAllowances) -> bool:
+    match kind:
+        case ObjectKind.FRONTEND:
+            return read_frontend(raw, allowed).value is not None
+        case ObjectKind.BACKEND:
+            return read_backend(raw, allowed).value is not None
+        case _:
+            return read_health_check(raw, allowed).value is not None
+
+
+def _is_accepted(raw: JsonObject) -> bool:
+    accepted = find_shown(read_conditions(raw), "Accepted")
+    return accepted is not None and accepted.status == "True"
 
 
 def _load_written(edit: ManifestEdit, namespace: str) -> Objects:
@@ -102,6 +132,7 @@ def plan_edit(there: Objects, written: Objects, edit: ManifestEdit, namespace: s
     table = dict(programmed.values())
     failing = _find_failing(there)
     gone = _find_named(edit.down, edited, namespace)
+    _check_understood(gone, edited, edit.allowed)
     now = _decide_objects(there, failing, table, edit.allowed)
     then = _decide_objects(edited, failing | gone, table, edit.allowed)
     changed = sorted(
@@ -172,6 +203,18 @@ def _find_named(names: Iterable[str], objects: Objects, namespace: str) -> froze
             raise BadManifests([f"--down {name}: there is no Backend {key}"])
         found.add(key)
     return frozenset(found)
+
+
+def _check_understood(
+    down: Iterable[ObjectKey], objects: Objects, allowed: AddressAllowances
+) -> None:
+    """BadManifests if what would change cannot be told, since the object is not understood."""
+    findings = []
+    for key in sorted(down):
+        read = read_backend(objects[ObjectKind.BACKEND, key], allowed)
+        findings += [f"--down {key}: {problem}" for problem in read.problems]
+    if findings:
+        raise BadManifests(findings)
 
 
 def _decide_objects(

@@ -52,8 +52,9 @@ def plan_command(
 
     For each VIP that changes, the calls to VPP in their order, and the exact share of new flows
     of each server before and after. It starts from what the operator has decided
-    (`status.dataplane`); backends count as they are, new ones as up. Nothing is applied.
-    `vpplb plan` does the same for a VPP, without a cluster.
+    (`status.dataplane`); backends count as they are, new ones as up. Where something that runs
+    is on loopback, or by NAT, that needs no flag here. Nothing is applied. `vpplb plan` does the
+    same for a VPP, without a cluster.
 
     \b
     Exit status:  0  nothing would change

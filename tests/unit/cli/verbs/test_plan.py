@@ -7,7 +7,7 @@ import pytest
 import yaml
 from click.testing import Result
 
-from data.cluster_objects import TWO, InPool, decided_backend, decided_frontend
+from data.cluster_objects import TWO, InPool, condition, decided_backend, decided_frontend
 from data.manifests import Raw, manifest
 from data.manifests import frontend as written_frontend
 from data.objects import vip
@@ -118,6 +118,60 @@ def test_who_may_read_one_namespace_only_plans_for_that_one(tmp_path: Path) -> N
 def test_the_loss_of_a_backend_is_planned_without_manifests() -> None:
     result = call(cluster(), "plan", "--down", "a")
     assert (result.exit_code, calls(result)) == (1, ["= 10.0.0.1 weight 0 flush"])
+
+
+ON_LOOPBACK = [InPool("main", "a", "127.0.0.1"), InPool("main", "b", "127.0.0.2")]
+
+
+def on_loopback() -> FakeConsole:
+    """Return a cluster whose operator runs with --allow-loopback."""
+    return FakeConsole(
+        (ObjectKind.FRONTEND, decided_frontend(members=ON_LOOPBACK)),
+        (ObjectKind.BACKEND, decided_backend("a", "127.0.0.1")),
+        (ObjectKind.BACKEND, decided_backend("b", "127.0.0.2")),
+    )
+
+
+@pytest.fixture
+def without_flag(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the verb be called without the flag that all tests have by the environment."""
+    monkeypatch.delenv("VPPLB_ALLOW_LOOPBACK")
+
+
+@pytest.mark.usefixtures("without_flag")
+def test_what_runs_on_loopback_is_planned_for_without_the_flag_that_allows_it(
+    tmp_path: Path,
+) -> None:
+    result = call(on_loopback(), "plan", "--down", "a")
+    assert (result.exit_code, calls(result)[0]) == (1, "= 127.0.0.1 weight 0 flush")
+    in_force = manifest("Backend", "a", {"address": "127.0.0.1"})
+    lighter = plan(on_loopback(), tmp_path, in_force, web())
+    assert (lighter.exit_code, calls(lighter)[0]) == (1, "= 127.0.0.2 weight 50")
+
+
+def test_what_runs_by_nat_is_planned_for_without_the_flag_that_allows_it(tmp_path: Path) -> None:
+    by_nat: dict[str, Any] = {"encap": "NAT4", "targetPort": 8080}
+    result = plan(cluster(decided_frontend(**by_nat)), tmp_path, web(**by_nat))
+    assert (result.exit_code, "+ vip NAT4" in result.stdout) == (1, True)
+    refused = plan(cluster(), tmp_path, web(**by_nat))
+    assert (refused.exit_code, "--allow-nat" in refused.stderr) == (2, True)
+
+
+@pytest.mark.usefixtures("without_flag")
+def test_loopback_is_refused_where_nothing_that_runs_has_it(tmp_path: Path) -> None:
+    result = plan(cluster(), tmp_path, manifest("Backend", "a", {"address": "127.0.0.1"}))
+    assert (result.exit_code, "--allow-loopback" in result.stderr) == (2, True)
+
+
+@pytest.mark.usefixtures("without_flag")
+def test_the_loss_of_a_backend_that_is_not_understood_is_refused_in_words() -> None:
+    refused = {"conditions": [condition("Accepted", "False", "Invalid", "loopback")]}
+    console = cluster()
+    bad = decided_backend("a", "127.0.0.1", status=refused)
+    console.objects |= FakeConsole((ObjectKind.BACKEND, bad)).objects
+    result = call(console, "plan", "--down", "a")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "--down default/a: Backend default/a: spec.address: " in result.stderr
 
 
 @pytest.mark.parametrize(
