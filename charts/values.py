@@ -18,12 +18,26 @@ PortNumber = Annotated[int, Field(ge=1, le=65535)]
 NodePath = Annotated[str, Field(pattern="^/")]
 FileName = Annotated[str, Field(pattern="^[^/]+$")]
 NamespaceName = Annotated[str, Field(pattern="^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
-AddressBlock = Annotated[str, Field(pattern="^[0-9a-fA-F.:]+/[0-9]{1,3}$")]
 NodeCount = Annotated[int, Field(ge=1)] | Annotated[str, Field(pattern="^[0-9]+%$")]
 _OCTET = "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
-_IPV4 = rf"({_OCTET}\.){{3}}{_OCTET}(/(3[0-2]|[12]?[0-9]))?"
-_IPV6 = "[0-9a-fA-F]{0,4}(:[0-9a-fA-F]{0,4}){2,7}(/(12[0-8]|1[01][0-9]|[1-9]?[0-9]))?"
-AddressOrBlock = Annotated[str, Field(pattern=f"^({_IPV4}|{_IPV6})$")]
+_IPV4 = rf"({_OCTET}\.){{3}}{_OCTET}"
+_IPV4_BITS = "/(3[0-2]|[12]?[0-9])"
+_GROUP = "[0-9a-fA-F]{1,4}"
+# Eight groups; or fewer, on one side of a `::`, on the other, or on both (seven in all at most).
+_IPV6 = "|".join(
+    (
+        f"({_GROUP}:){{7}}{_GROUP}",
+        f"({_GROUP}:){{1,7}}:",
+        f":(:{_GROUP}){{1,7}}",
+        "::",
+        *(f"({_GROUP}:){{1,{left}}}(:{_GROUP}){{1,{7 - left}}}" for left in range(1, 7)),
+    )
+)
+_IPV6_BITS = "/(12[0-8]|1[01][0-9]|[1-9]?[0-9])"
+AddressBlock = Annotated[str, Field(pattern=f"^({_IPV4}{_IPV4_BITS}|({_IPV6}){_IPV6_BITS})$")]
+AddressOrBlock = Annotated[
+    str, Field(pattern=f"^({_IPV4}({_IPV4_BITS})?|({_IPV6})({_IPV6_BITS})?)$")
+]
 PromDuration = Annotated[str, Field(pattern="^([0-9]+(ms|s|m|h))*$")]
 UNIQUE: JsonDict = {"uniqueItems": True}
 
@@ -175,13 +189,16 @@ class OperatorValues(ProgramValues):
         default=[],
         json_schema_extra=UNIQUE,
         description="Where probes may go, such as [10.0.0.0/8], and nowhere else; empty: everywhere"
-        " but where they are denied. The most specific prefix that holds an address decides.",
+        " but where they are denied. The most specific prefix that holds an address decides. A"
+        " prefix with host bits, such as 10.0.0.1/8, is refused by the operator. Prefixes of IPv4"
+        " alone deny IPv6 whole, and the other way round.",
     )
     probe_deny: list[AddressOrBlock] = Field(
         default=[],
         json_schema_extra=UNIQUE,
         description="Where probes may not go, besides link-local addresses, loopback, and those by"
-        " which clouds tell a machine its credentials.",
+        " which clouds tell a machine its credentials. A prefix with host"
+        " bits is refused by the operator.",
     )
     election_namespace: str = Field(
         default="kube-system",

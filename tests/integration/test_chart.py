@@ -1,11 +1,14 @@
 """The chart: what it renders is accepted by a real API server, and its values are checked."""
 
 import json
+import re
 import secrets
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from ipaddress import ip_network
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +73,9 @@ def _apply(plane: ControlPlane, manifests: list[dict[str, Any]], *args: str) -> 
         ("operator.directPort=0", "directPort"),
         ("operator.statusWritesPerSecond=-1", "statusWritesPerSecond"),
         ("networkPolicy.nodeBlocks={10.0.0.0}", "nodeBlocks"),
+        ("networkPolicy.nodeBlocks={1:2:3/16}", "nodeBlocks"),
+        ("operator.probeAllow={1::2::3/64}", "probeAllow"),
+        ("operator.probeDeny={1:2:3/16}", "probeDeny"),
         ("image.digest=sha256:abc", "digest"),
         ("crds.keep=perhaps", "keep"),
         ("metrics.podMonitor.interval=often", "interval"),
@@ -85,6 +91,31 @@ def test_a_wrong_value_is_refused_and_named(helm: Any, value: str, named: str) -
     with pytest.raises(HelmError) as refused:
         render_chart(helm, f"--set={value}")
     assert named in str(refused.value)
+
+
+def _is_prefix(text: str) -> bool:
+    try:
+        return bool(ip_network(text, strict=False))
+    except ValueError:
+        return False
+
+
+def test_addresses_are_taken_by_the_chart_as_programs_read_them() -> None:
+    """All but those of IPv6 that end as one of IPv4 does, which nobody may claim or probe."""
+    schema = json.loads((ROOT / "charts" / "vpplb" / "values.schema.json").read_text())
+    operator = schema["$defs"]["OperatorValues"]["properties"]
+    pattern = re.compile(operator["probeAllow"]["items"]["pattern"])
+    addresses = [
+        *(":".join(groups) for size in range(1, 11) for groups in product(("", "a1"), repeat=size)),
+        *("10.0.0.1", "255.0.10.99", "256.0.0.1", "1.2.3", "1.2.3.4.5", "01.2.3.4"),
+        *("12345::", "FFFF::1", "g::", "", "::ffff:0:1.2.3"),
+    ]
+    lengths = ("", "/0", "/9", "/32", "/33", "/64", "/128", "/129", "/", "/064", "/x")
+    texts = [address + length for address in addresses for length in lengths]
+    taken = [text for text in texts if pattern.fullmatch(text)]
+    # As Python alone reads lengths: with zeros before them.
+    assert taken == [text for text in texts if _is_prefix(text) and "/0" not in text[:-1]]
+    assert len(taken) > 200
 
 
 def test_status_writes_are_bounded_by_the_chart_as_by_default(helm: Any) -> None:

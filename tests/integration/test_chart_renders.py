@@ -15,6 +15,7 @@ from cluster.binaries import ensure, fetch_monitor_crds
 from cluster.charts import (
     CHART,
     ROOT,
+    HelmError,
     ReleaseName,
     copy_chart,
     golden_names,
@@ -269,6 +270,62 @@ def test_who_may_view_or_edit_a_namespace_may_do_that_with_what_is_served_from_i
 def test_a_service_account_that_is_not_made_has_to_be_named(helm: Path) -> None:
     with pytest.raises(Exception, match=r"agent.serviceAccount.name has to name one"):
         render_chart(helm, "--set=agent.serviceAccount.create=false")
+
+
+ONE_ACCOUNT = "--set=agent.serviceAccount.name=lb,operator.serviceAccount.name=lb"
+
+
+@pytest.mark.parametrize(
+    "values", [ONE_ACCOUNT, "--set=operator.serviceAccount.name=vpplb-agent"], ids=["given", "same"]
+)
+def test_one_account_for_both_programs_is_refused_where_a_policy_binds_the_agents(
+    helm: Path, values: str
+) -> None:
+    with pytest.raises(HelmError, match=r"give each program an account of its own") as refused:
+        render_chart(helm, values)
+    assert "agent.ownNodeOnly to false" in str(refused.value)
+
+
+@pytest.mark.parametrize("without", ["agent.ownNodeOnly=false", "agent.enabled=false"])
+def test_one_account_for_both_programs_is_no_trouble_without_the_policy(
+    helm: Path, without: str
+) -> None:
+    pods = pods_of(render_chart(helm, ONE_ACCOUNT, f"--set={without}"))
+    assert pods["operator"]["spec"]["serviceAccountName"] == "lb"
+
+
+def test_an_account_whose_name_is_like_a_number_stays_a_name(helm: Path) -> None:
+    names = {"agent": "1e3", "operator": "0123"}
+    values = ",".join(f"{program}.serviceAccount.name={name}" for program, name in names.items())
+    rendered = render_chart(helm, f"--set-string={values}")
+    pods = pods_of(rendered)
+    assert {one: pods[one]["spec"]["serviceAccountName"] for one in names} == names
+    made = {one["metadata"]["name"] for one in rendered if one["kind"] == "ServiceAccount"}
+    bound = {
+        subject["name"]
+        for one in rendered
+        if one["kind"] in ("RoleBinding", "ClusterRoleBinding")
+        for subject in one["subjects"]
+    }
+    assert made == bound == {"1e3", "0123", "vpplb-test"}
+
+
+@pytest.mark.parametrize("full_name", ["", "edge"])
+def test_whose_a_node_is_does_not_change_with_what_names_start_with(
+    helm: Path, full_name: str
+) -> None:
+    release = ReleaseName("net", "lb.one")
+    rendered = render_chart(helm, f"--set=fullnameOverride={full_name}", release=release)
+    for program in ("operator", "agent"):
+        args = pods_of(rendered)[program]["spec"]["containers"][0]["args"]
+        assert "--release=$(POD_NAMESPACE)/lb.one" in args
+    [policy] = [one for one in rendered if one["kind"] == "ValidatingAdmissionPolicy"]
+    [rule] = [
+        one["expression"]
+        for one in policy["spec"]["validations"]
+        if "vpplb.dev/release" in one["expression"]
+    ]
+    assert rule.count('"net/lb.one"') == 2
 
 
 def test_two_kinds_of_monitors_at_once_are_refused(helm: Path) -> None:

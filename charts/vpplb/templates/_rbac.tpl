@@ -26,7 +26,7 @@ roleRef:
   name: {{ .name }}
 subjects:
   - kind: ServiceAccount
-    name: {{ include "vpplb.account" . }}
+    name: {{ include "vpplb.account" . | quote }}
     namespace: {{ .root.Release.Namespace | quote }}
 {{- end -}}
 
@@ -50,7 +50,7 @@ subjects:
 apiVersion: v1
 kind: ServiceAccount
 metadata:
-  name: {{ include "vpplb.account" . }}
+  name: {{ include "vpplb.account" . | quote }}
   namespace: {{ .root.Release.Namespace | quote }}
   labels: {{- include "vpplb.labels" . | nindent 4 }}
   {{- with $account.annotations }}

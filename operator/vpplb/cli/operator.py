@@ -46,4 +46,5 @@ def operator_command(
         lease_duration=lease_duration.total_seconds(),
         **given,
     )
+    options.warn_of_gap(asked.allowed.reach)
     run_service(lambda stop: run(asked, stop))

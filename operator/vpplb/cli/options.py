@@ -1,5 +1,6 @@
 """Options that several commands share, and how every option reads its environment variable."""
 
+import logging
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -7,7 +8,7 @@ from datetime import timedelta
 from functools import wraps
 from ipaddress import IPv4Address, IPv6Address, ip_network
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -15,6 +16,11 @@ from vpplb.model.check import parse_duration
 from vpplb.model.names import ObjectKey
 from vpplb.telemetry.listen_address import parse_address
 from vpplb.telemetry.logs import LogFormat, configure_logs
+
+if TYPE_CHECKING:
+    from vpplb.plan.probe_reach import ProbeReach
+
+log = logging.getLogger(__name__)
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -145,6 +151,12 @@ def probe_flags(function: F) -> Callable[..., Any]:
         )
 
     return _PROBE_ALLOW(_PROBE_DENY(with_probes))
+
+
+def warn_of_gap(reach: "ProbeReach") -> None:
+    """Log that IPv4 or IPv6 is denied whole where that may be a slip, once logs are set up."""
+    if gap := reach.describe_gap():
+        log.warning("%s", gap)
 
 
 _IPV4_SOURCE = env_option(

@@ -56,4 +56,5 @@ def standalone_command(sync_interval: timedelta, no_blind_guard: bool, **given: 
     asked = StandaloneOptions(
         sync_interval=sync_interval.total_seconds(), blind_guard=not no_blind_guard, **given
     )
+    options.warn_of_gap(asked.allowed.reach)
     run_service(lambda stop: StandaloneApp(asked).run(stop))

@@ -6,7 +6,7 @@ from where the prober stands. So an administrator can say where that may be.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from vpplb.model.names import ObjectKind
 from vpplb.model.objects import Backend
@@ -15,6 +15,8 @@ from vpplb.model.vip import IPAddress, IPNetwork
 
 _NAT64 = IPv6Network("64:ff9b::/96")
 """Addresses of IPv4 as hosts with IPv6 alone write them (RFC 6052): the last 32 bits are it."""
+
+_ALL_IPV4, _ALL_IPV6 = IPv4Network("0.0.0.0/0"), IPv6Network("::/0")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +38,21 @@ class ProbeReach:
         if self.allow and _find_longest(address, self.allow) is None:
             return f"{address} is in none of the prefixes to which probes may go"
         return ""
+
+    def describe_gap(self) -> str:
+        """Say that IPv4 or IPv6 is denied whole, as `allow` has the other alone; else empty.
+
+        Also empty where it is denied by its name: then it is meant.
+        """
+        versions = {prefix.version for prefix in self.allow}
+        everything = _ALL_IPV6 if versions == {4} else _ALL_IPV4
+        if len(versions) != 1 or everything in self.deny:
+            return ""
+        return (
+            f"no IPv{everything.version} address is probed, as --probe-allow names none:"
+            f" --probe-allow {everything} allows all, --probe-deny {everything} says that it is"
+            " meant"
+        )
 
     def _find_denied(self, address: IPAddress) -> IPNetwork | None:
         denied = _find_longest(address, self.deny)

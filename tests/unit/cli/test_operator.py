@@ -60,6 +60,12 @@ def test_where_probes_may_go_comes_with_what_else_is_allowed(
         assert [*one.allowed.probe_allow, *one.allowed.probe_deny] == prefixes
 
 
+def test_allowing_ipv4_alone_is_warned_of_once_at_the_start(started: list[OperatorOptions]) -> None:
+    assert call("--probe-allow=10.0.0.0/8").output.count("no IPv6 address is probed") == 1
+    assert "is probed" not in call("--probe-allow=10.0.0.0/8", "--probe-allow=::/0").output
+    assert len(started) == 2
+
+
 @pytest.mark.parametrize(
     ("flags", "says"),
     [

@@ -13,7 +13,9 @@ from vpplb.resources.allowances import EVERYTHING
 from vpplb.standalone.app import StandaloneOptions
 
 
-def test_each_flag_reaches_the_program(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> list[StandaloneOptions]:
+    """Return the options of all programs that were to be started."""
     seen: list[StandaloneOptions] = []
 
     class Program:
@@ -24,6 +26,10 @@ def test_each_flag_reaches_the_program(monkeypatch: pytest.MonkeyPatch, tmp_path
             pass
 
     monkeypatch.setattr("vpplb.standalone.app.StandaloneApp", Program)
+    return seen
+
+
+def test_each_flag_reaches_the_program(seen: list[StandaloneOptions], tmp_path: Path) -> None:
     flags = "--sync-interval 5s --no-blind-guard --allow-nat --allow-loopback --http-host a"
     flags += " --probe-deny 10.0.0.0/8"
     assert CliRunner().invoke(cli, ["standalone", str(tmp_path), *flags.split()]).exit_code == 0
@@ -40,3 +46,12 @@ def test_each_flag_reaches_the_program(monkeypatch: pytest.MonkeyPatch, tmp_path
             sync_interval=5.0,
         )
     ]
+
+
+def test_allowing_ipv6_alone_is_warned_of_once_at_the_start(
+    seen: list[StandaloneOptions], tmp_path: Path
+) -> None:
+    command = ["standalone", str(tmp_path), "--probe-allow=fd00::/8"]
+    said = CliRunner().invoke(cli, command).output
+    assert said.count("no IPv4 address is probed") == 1
+    assert len(seen) == 1

@@ -72,3 +72,33 @@ def test_a_backend_that_is_not_checked_or_checked_where_that_is_allowed_has_no_p
     assert unprobed_by_reach(backend("a", "10.1.2.3", None), rule) is None
     assert unprobed_by_reach(backend("a", "11.1.2.3"), rule) is None
     assert unprobed_by_reach(backend("a", "10.1.2.3"), ANYWHERE) is None
+
+
+@pytest.mark.parametrize(
+    ("allow", "deny", "lacking", "remedy"),
+    [
+        ("0.0.0.0/0 168.63.129.16/32", "", "no IPv6 address", "--probe-allow ::/0 allows all"),
+        ("fd00::/8", "10.0.0.0/8", "no IPv4 address", "--probe-allow 0.0.0.0/0 allows all"),
+    ],
+)
+def test_a_kind_of_address_that_was_forgotten_is_named_with_what_allows_it(
+    allow: str, deny: str, lacking: str, remedy: str
+) -> None:
+    said = reach(allow, deny).describe_gap()
+    assert lacking in said
+    assert remedy in said
+
+
+@pytest.mark.parametrize(
+    ("allow", "deny"),
+    [
+        pytest.param("", "", id="nothing said"),
+        pytest.param("", "10.0.0.0/8", id="denied alone"),
+        pytest.param("10.0.0.0/8 fd00::/8", "", id="both kinds"),
+        pytest.param("10.0.0.0/8", "::/0", id="denied by its name"),
+    ],
+)
+def test_no_kind_of_address_is_named_that_is_probed_or_is_meant_not_to_be(
+    allow: str, deny: str
+) -> None:
+    assert reach(allow, deny).describe_gap() == ""
