@@ -23,7 +23,8 @@ class FakeConsole(UserClient):
     """Objects by kind and key. `edits` are what was asked for.
 
     `before_edit` is called before each edit, `after_edit` after it: what others do meanwhile.
-    `reloads` are the demands to read files again, answered by `reloaded`. Lists of `forbidden`
+    `reloads` are the demands to read files again, answered by `reloaded`; `refused` says why the
+    newest files are not in force. Lists of `forbidden`
     kinds (in a namespace, "" for all) are refused. `changes` are told by
     watches, one a turn; after the last one of all kinds the user hits Ctrl-C.
     """
@@ -40,6 +41,7 @@ class FakeConsole(UserClient):
         self.forbidden: set[tuple[ObjectKind, str]] = set()
         self.reloads: list[bool] = []
         self.reloaded: JsonObject = {"findings": [], "discarded": [], "objects": 0}
+        self.refused = ""
         self.pods: dict[tuple[ObjectKey, int, str], JsonObject] = {}
 
     async def __aenter__(self) -> Self:
@@ -93,6 +95,9 @@ class FakeConsole(UserClient):
     async def reload_files(self, *, discard_changes: bool) -> JsonObject:
         self.reloads.append(discard_changes)
         return self.reloaded
+
+    async def read_refusal(self) -> str:
+        return self.refused
 
     async def _edit_as(
         self, key: ObjectKey, body: object, change: Callable[[], JsonObject]

@@ -97,6 +97,9 @@ class ControlObjects:
             "objects": sum(len(self._objects.list_keys(kind)) for kind in ObjectKind),
         }
 
+    def describe_refusal(self) -> str:
+        return self._folder.refused
+
     async def follow_changes(self, version: str) -> AsyncIterator[ObjectChange]:
         async with aclosing(self._stream.subscribe(version)) as events:
             async for event in events:

@@ -74,4 +74,4 @@ def test_what_deviates_from_the_files_is_shown_with_what_they_say() -> None:
     detail = ctl("status", "web", console=console).output
     assert "BY HAND" in detail
     assert "a.paused                         true   false" in detail
-    assert "frontend" in ctl("status", "--problems", console=console).output
+    assert said in ctl("status", "--problems", console=console).output

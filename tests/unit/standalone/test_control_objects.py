@@ -107,6 +107,11 @@ async def test_a_reload_says_what_is_wrong_and_what_runs_goes_on(router: LocalRo
         assert result.exit_code == 2
         assert "spec.port" in result.stderr
         assert "the old ones stay in force" in result.stderr
+        status = await router.ctl("status", "--problems")
+        assert (status.exit_code, status.stdout) == (0, "no problems: 1 frontend in force\n")
+        assert status.stderr.startswith("manifests: the newest are refused, those of ")
+        assert "spec.port" in status.stderr
+        assert json.loads((await router.ctl("status", "-o", "json")).stdout)[0]["name"] == "web"
         await router.weigh(0, 50)
         await router.say("resume", "a")  # changes are possible while files are refused
         await router.weigh(100, 50)

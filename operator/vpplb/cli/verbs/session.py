@@ -121,6 +121,11 @@ class UsualFlags:
         return self.all_namespaces or (self._is_anywhere and not self.namespace)
 
     @property
+    def reads_manifests(self) -> bool:
+        """Whether objects are of files, which may be wrong, and not of an API server."""
+        return self._is_anywhere
+
+    @property
     def _is_anywhere(self) -> bool:
         return self.door is not None and self.door.find_namespace is None
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import click
 
 from vpplb.cli.tables import Row, TableCell, colour_state, paint_cell, write_table
-from vpplb.cli.terminal import count_of
+from vpplb.cli.terminal import count_of, print_line
 from vpplb.cli.verbs.completion import complete_frontends
 from vpplb.cli.verbs.door import VerbCommand
 from vpplb.cli.verbs.frontend_detail import FrontendDetail, MemberLine, read_frontend_detail
@@ -43,7 +43,8 @@ def status_command(
 
     Each has its VIP, state, the pool that serves, how many backends are up, how many nodes have
     its newest state, and what is wrong. With FRONTEND: its pools with the health of each backend
-    and its exact share of new flows, its nodes, and what happened last.
+    and its exact share of new flows, its nodes, and what happened last. A problem is also a
+    backend that is not up though nobody has paused or disabled it, and a change by hand.
 
     \b
     Examples:   kubectl vpplb status
@@ -57,18 +58,23 @@ def status_command(
         raise click.UsageError("--problems and -l choose among all: give no FRONTEND")
     now = datetime.now(UTC)
     if frontend is None:
-        lines = flags.run_work(_read_lines)
-        shown = [line for line in lines if line.problems or not problems]
+        lines, refused = flags.run_work(lambda session: _read_lines(session, flags))
+        shown = [line for line in lines if line.problems or line.deviations or not problems]
         wide = output is OutputFormat.WIDE
-        print_output(output, shown, lambda: _lines_table(shown, flags, wide=wide, of=len(lines)))
+        of = f"{count_of(len(lines), 'frontend')}{' in force' if refused else ''}" if lines else ""
+        if refused:
+            print_line(f"manifests: {refused}", err=True)
+        print_output(output, shown, lambda: _lines_table(shown, flags, wide=wide, of=of))
     else:
         detail = flags.run_work(lambda session: _read_detail(session, frontend))
         print_output(output, detail, lambda: _detail_text(detail, now))
 
 
-async def _read_lines(session: VerbSession) -> list[FrontendLine]:
+async def _read_lines(session: VerbSession, flags: UsualFlags) -> tuple[list[FrontendLine], str]:
+    """Read the frontends, and why the newest manifests are not in force where those are read."""
     found = await session.select_objects(ObjectKind.FRONTEND)
-    return [read_frontend_line(raw) for raw in sorted(found, key=key_of)]
+    refused = await session.console.read_refusal() if flags.reads_manifests else ""
+    return [read_frontend_line(raw) for raw in sorted(found, key=key_of)], refused
 
 
 async def _read_detail(session: VerbSession, name: str) -> FrontendDetail:
@@ -88,9 +94,9 @@ async def _read_events(session: VerbSession, frontend: str) -> list[JsonObject]:
     return (await session.console.list_objects(kind, namespace, fields=about)).items
 
 
-def _lines_table(lines: Sequence[FrontendLine], flags: UsualFlags, *, wide: bool, of: int) -> str:
+def _lines_table(lines: Sequence[FrontendLine], flags: UsualFlags, *, wide: bool, of: str) -> str:
     if not lines:
-        return f"no problems: {count_of(of, 'frontend')}" if of else _nothing_text(flags)
+        return f"no problems: {of}" if of else _nothing_text(flags)
     named = flags.show_namespaces(line.namespace for line in lines)
     header = ["NAME", "VIP", "STATE", "POOL", "READY", "NODES"]
     rows: list[Row] = []

@@ -81,6 +81,9 @@ class ServedObjects(Protocol):
     async def reload_files(self, *, discard_changes: bool) -> Mapping[str, object]:
         """Read the files again, and return what came of it."""
 
+    def describe_refusal(self) -> str:
+        """Say why the newest files are not in force; empty: they are."""
+
     def follow_changes(self, version: str) -> AsyncIterator[ObjectChange]:
         """Give what changes after a version; Gone."""
 
@@ -130,6 +133,7 @@ class ControlServer:
     def _make_app(self) -> web.Application:
         app = web.Application(middlewares=[self._answer_errors])
         app.router.add_post("/reload", self._reload)
+        app.router.add_get("/manifests", self._show_manifests)
         app.router.add_get("/api/v1/namespaces", self._list_namespaces)
         for kind in (*_SERVED, *_NONE_OF):
             every = RESOURCES[kind].collection_path()
@@ -279,6 +283,9 @@ class ControlServer:
         asked = await _read_json(request)
         discard = isinstance(asked, dict) and asked.get("discardChanges") is True
         return web.json_response(await self._objects.reload_files(discard_changes=discard))
+
+    async def _show_manifests(self, request: web.Request) -> web.StreamResponse:
+        return web.json_response({"refused": self._objects.describe_refusal()})
 
 
 # --- pieces -----------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from vpplb.kube.api_types import (
     ApiUnreachable,
     Gone,
     JsonObject,
+    NotFound,
     ObjectListing,
     api_error,
     read_answer,
@@ -124,6 +125,15 @@ class UserClient:
         """Have a program without an API server read its files again, and return what came of it."""
         body = {"discardChanges": discard_changes}
         return await self._send_request("POST", "/reload", body=body)
+
+    async def read_refusal(self) -> str:
+        """Ask such a program why its newest files are not in force; empty: they are.
+
+        A program of an earlier version does not say.
+        """
+        with suppress(NotFound):
+            return str((await self._send_request("GET", "/manifests"))["refused"])
+        return ""
 
     async def watch_objects(
         self, kind: ObjectKind, namespace: str, version: str, *, labels: str = ""

@@ -72,6 +72,22 @@ def test_of_several_problems_the_first_is_shown_and_the_others_counted() -> None
     ]
 
 
+def test_a_backend_that_is_not_up_is_a_problem_unless_somebody_wants_that() -> None:
+    members = [
+        InPool("main", "a", "10.0.0.1"),
+        InPool("main", "b", "10.0.0.2", "down", effective=0),
+        InPool("main", "c", "10.0.0.3", "paused", effective=0),
+        InPool("main", "d", "10.0.0.4", "disabled", effective=0),
+        InPool("spare", "e", "10.0.0.5", "unknown", effective=0),
+    ]
+    console = FakeConsole((ObjectKind.FRONTEND, decided_frontend(members=members)))
+    said = told(console, "status", "--problems")
+    assert said[1][-1] == "BackendsNotUp: b is down, e is unknown"
+    wanted = decided_frontend(members=[members[0], *members[2:4]])
+    console = FakeConsole((ObjectKind.FRONTEND, wanted))
+    assert told(console, "status", "--problems") == [["no problems: 1 frontend"]]
+
+
 @pytest.mark.parametrize(
     ("change", "problem"),
     [

@@ -34,6 +34,7 @@ class KeptObjects:
         self.changes = asyncio.Queue[ObjectChange]()
         self.edits: list[tuple[ObjectKey, str]] = []
         self.reloads: list[bool] = []
+        self.refused = ""
         self.version = "run-1"
 
     def put(self, kind: ObjectKind, key: ObjectKey, **labels: str) -> JsonObject:
@@ -59,6 +60,9 @@ class KeptObjects:
     async def reload_files(self, *, discard_changes: bool) -> Mapping[str, object]:
         self.reloads.append(discard_changes)
         return {"findings": [], "discarded": [], "objects": 3}
+
+    def describe_refusal(self) -> str:
+        return self.refused
 
     async def follow_changes(self, version: str) -> AsyncIterator[ObjectChange]:
         if version != self.version:
@@ -222,6 +226,13 @@ async def test_reload_says_whether_changes_are_to_be_forgotten(tmp_path: Path) -
         assert (await client.reload_files(discard_changes=False))["objects"] == 3
         await client.reload_files(discard_changes=True)
         assert kept.reloads == [False, True]
+
+
+async def test_it_says_why_the_newest_files_are_not_in_force(tmp_path: Path) -> None:
+    async with served(tmp_path) as (kept, client):
+        assert await client.read_refusal() == ""
+        kept.refused = "web.yaml:3: wrong"
+        assert await client.read_refusal() == "web.yaml:3: wrong"
 
 
 async def test_a_failure_that_nobody_thought_of_is_an_answer(
