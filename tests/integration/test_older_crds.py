@@ -71,6 +71,25 @@ def test_an_operator_neither_leads_nor_is_ready_before_the_definitions_are_upgra
         operator.program.stop()
 
 
+def test_an_operator_leads_where_nobody_else_does_and_is_not_ready_all_the_same(
+    plane: ControlPlane, tmp_path: Path
+) -> None:
+    """As where the one that led has run with these definitions, and was restarted."""
+    apply_crd(plane, "frontends", "dscp")
+    lease = "deserted"
+    options = electing("one", lease, duration="2s")
+    operator = ServiceProcess("operator", plane.operator_kubeconfig, tmp_path, *options)
+    leases = plane.kubectl.within("kube-system")
+    try:
+        wait_for(lambda: leases("get", "lease", lease, "--ignore-not-found"), "it leads")
+        wait_for(lambda: list(not_ready(operator)) == ["crds"], "all else is well")
+        assert "Frontend lacks spec.dscp" in not_ready(operator)["crds"]
+        apply_crd(plane, "frontends")
+        operator.wait_ready()
+    finally:
+        operator.program.stop()
+
+
 def test_an_agent_goes_on_and_says_so(plane: ControlPlane, tmp_path: Path) -> None:
     apply_crd(plane, "dataplanes", "flowTimeout")
     plane.kubectl.apply(make_node("older"))

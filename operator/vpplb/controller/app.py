@@ -217,8 +217,13 @@ class Operator:
                 raise outcome
 
     async def _elect(self) -> None:
-        """Take part in the election, once nothing would be lost by our leading."""
-        await self._crds.wait_new_enough()
+        """Take part in the election, once nothing would be lost by our leading.
+
+        A field that is not kept is less harm than nobody who leads, as where the last leader was
+        restarted by definitions that had been older all along.
+        """
+        if not await self._crds.wait_new_enough(self._elector.is_deserted) and self._crds.trouble:
+            log.error("nobody else leads, so this operator takes part all the same")
         await self._elector.run()
 
     async def _work(self) -> None:

@@ -32,6 +32,8 @@ LOOK = 1 / 30
 PATIENCE = 1 / 6
 """From a renewal to the next; from a failed request to the next; from a candidate's look to the
 next; and how long a request may take: in durations of the lease."""
+DESERTED = 2.0
+"""For how long nobody takes a lease that is free before nobody else will, in its durations."""
 
 RESIGNING = 3.0
 """Seconds that giving the lease up may take."""
@@ -182,6 +184,20 @@ class LeaderElector:
                 raise LeadershipLost(self._candidate.why_lost)
             await asyncio.sleep(min(pause, self._seconds_left()))
             self._publish_role()
+
+    async def is_deserted(self) -> bool:
+        """Look once, and take no part: whether the lease has been free for DESERTED durations.
+
+        Free is as far as was seen by looks before. Not while `run` runs, whose looks go on from it.
+        """
+        try:
+            async with asyncio.timeout(PATIENCE * self.duration):
+                self._candidate.observe_lease(await self._read_lease(), _loop_time())
+        except (KubeError, TimeoutError) as error:
+            self.trouble = str(error) or "no answer about the lease"
+            return False
+        self.trouble = ""
+        return _loop_time() >= self._candidate.free_at + DESERTED * self.duration
 
     async def wait_until_looked(self) -> None:
         """Wait until it is known who leads."""

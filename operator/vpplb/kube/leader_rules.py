@@ -205,6 +205,13 @@ class LeaseCandidate:
         return self._free_at is not None or self._renewed is not None
 
     @property
+    def free_at(self) -> float:
+        """When the lease may be taken at the earliest, as far as was seen; inf before any look."""
+        if self._free_at is None:
+            return math.inf
+        return max(self._free_at, *(one.free_at for one in self._rivals.values()), -math.inf)
+
+    @property
     def holder(self) -> str:
         """Who holds the lease as it was seen last; empty for nobody."""
         return str(self.scope.find_record(self._lease).get("holderIdentity") or "")
@@ -264,8 +271,7 @@ class LeaseCandidate:
         spec = self.scope.find_record(self._lease)
         transitions = int(spec.get("leaseTransitions") or 0)
         if self._renewed is None:
-            waits = [one.free_at for one in self._rivals.values()]
-            if self._free_at is None or at < max(self._free_at, *waits, -math.inf):
+            if at < self.free_at:
                 return None
             self._bid_term = self._newest_term = max(_present_term(now), self._newest_term + 1)
             transitions += bool(spec)

@@ -8,7 +8,7 @@ show is deleted (`ObjectCache`).
 What the API server publishes of the CustomResourceDefinitions (OpenAPI) tells which fields it
 takes, and whoever is authenticated may read it. A program that writes by older ones loses what they
 do not name, and nobody says so; so it is said here (`CrdCheck`), and an operator takes no part in
-the election until it is mended.
+the election until it is mended, or nobody else is there to lead.
 """
 
 import asyncio
@@ -56,6 +56,10 @@ OLDER = "the CustomResourceDefinitions are older than this program"
 MENDED_BY = "Upgrade them first: vpplb crds | kubectl apply --server-side --force-conflicts -f -"
 SHOWN = 4
 """Fields of a kind that are named; of the rest it says that there are more."""
+
+
+async def _never() -> bool:
+    return False
 
 
 class ObjectInformer:
@@ -184,16 +188,19 @@ class CrdCheck:
     trouble: str = "the CustomResourceDefinitions have not been looked at yet"
     _puzzled: bool = False
 
-    async def wait_new_enough(self) -> bool:
+    async def wait_new_enough(self, give_up: Callable[[], Awaitable[bool]] = _never) -> bool:
         """Look until nothing is missing, or for PATIENCE seconds while there is no answer.
 
-        Return whether there was one.
+        While something is missing `give_up` is asked after each look whether to wait no longer.
+        Return whether nothing is missing, as far as one was told.
         """
         try:
             async with asyncio.timeout(PATIENCE) as patience:
                 while not await self._look():
                     if self._older:
                         patience.reschedule(None)
+                        if await give_up():
+                            return False
                     await asyncio.sleep(LOOK_AGAIN)
         except TimeoutError:
             self.trouble = ""

@@ -6,7 +6,11 @@ import pytest
 
 from data.manifests import backend, frontend, health_check, manifest
 from data.objects import key
+from fakes.api_http import served
+from fakes.api_server import FakeApiServer
 from in_memory.operator import KINDS, LocalOperator
+from vpplb.controller.app import Operator, OperatorOptions
+from vpplb.kube.client import KubeClient
 from vpplb.model.health import HealthState
 from vpplb.model.names import ObjectKind
 
@@ -162,3 +166,14 @@ async def test_a_standby_shows_what_the_leader_has_written_and_counts_nothing_as
 
 def metrics(operator: LocalOperator) -> list[bytes]:
     return operator.registry.render_all().splitlines()
+
+
+@pytest.mark.looptime(False)  # it listens
+async def test_nodes_whose_agents_tell_the_namespace_of_the_release_alone_are_its_own() -> None:
+    options = OperatorOptions(identity="op", lease_namespace="lb", release="lb/vpplb")
+    async with served(FakeApiServer()) as access:
+        nodes = Operator(options, KubeClient(access))._core.nodes
+    for name, release in (("bare", "lb"), ("named", "lb/vpplb"), ("other", "edge")):
+        told = {"annotations": {"vpplb.dev/release": release}}
+        nodes.put_node(name, manifest("Dataplane", name, {}) | {"metadata": told})
+    assert nodes.list_agents().keys() == {"bare", "named"}

@@ -102,6 +102,64 @@ async def test_the_first_leads_at_once_and_keeps_on_renewing(server: LeaseStore)
     assert only.line.asked == ["get", "replace", *["patch"] * 30]  # one request each 2 s
 
 
+def looks_until_deserted(server: LeaseStore) -> tuple[LeaseLine, asyncio.Task[None]]:
+    """Have an operator that had rather not lead look every three seconds."""
+    line = LeaseLine(server)
+    elector = LeaderElector(
+        client=line,
+        key=KEY,
+        identity="reluctant",
+        duration=15.0,
+        fence=WriteFence(),
+        clock=LoopClock(),
+    )
+
+    async def look() -> None:
+        while not await elector.is_deserted():  # noqa: ASYNC110 (loop time is free)
+            await asyncio.sleep(3)
+        assert elector.trouble == ""
+        await elector.run()
+
+    return line, asyncio.create_task(look())
+
+
+async def test_who_had_rather_not_lead_only_reads_while_another_does(server: LeaseStore) -> None:
+    first, second = await leader_and_standby(server)
+    line, looking = looks_until_deserted(server)
+    await asyncio.sleep(100)
+    await first.stop()  # its lease is free for a moment, and then the next one's
+    await asyncio.sleep(100)
+    assert second.role is LeaderRole.LEADING
+    assert set(line.asked) == {"get"}
+    looking.cancel()
+
+
+@pytest.mark.parametrize(("ending", "after"), [("stop", 30.0), ("crash", 45.0)])
+async def test_who_had_rather_not_lead_does_once_nobody_has_for_two_durations(
+    server: LeaseStore, ending: str, after: float
+) -> None:
+    first = RunningElector(server, "first")
+    await reaches(lambda: first.may_write, 1.0)
+    line, looking = looks_until_deserted(server)
+    await asyncio.sleep(20)
+    await getattr(first, ending)()
+    took = await reaches(lambda: set(line.asked) != {"get"}, 60.0)
+    assert after - 3 <= took <= after + 6
+    looking.cancel()
+
+
+async def test_a_server_that_does_not_answer_tells_nobody_that_a_lease_is_deserted(
+    server: LeaseStore,
+) -> None:
+    line, looking = looks_until_deserted(server)
+    await asyncio.sleep(10)
+    line.cut = True
+    await asyncio.sleep(100)
+    assert not looking.done()
+    assert set(line.asked) == {"get"}
+    looking.cancel()
+
+
 async def test_one_that_comes_later_stands_by_and_only_reads(server: LeaseStore) -> None:
     _, second = await leader_and_standby(server)
     assert set(second.line.asked) == {"get"}

@@ -403,6 +403,22 @@ async def test_older_ones_are_waited_for_and_what_they_lack_is_said_once(
     assert check.trouble == ""
 
 
+@pytest.mark.looptime
+async def test_who_need_not_wait_for_newer_ones_goes_on_and_still_says_what_is_missing() -> None:
+    check = CrdCheck(client=publishing(published(Frontend=("dscp",))), needed=NEEDED)
+    answers = [True, False, False]
+
+    async def give_up() -> bool:
+        return answers.pop()
+
+    assert not await check.wait_new_enough(give_up)
+    assert answers == []
+    running = asyncio.create_task(check.run())
+    await asyncio.sleep(2 * PATIENCE)
+    assert "Frontend lacks spec.dscp" in check.trouble
+    running.cancel()
+
+
 @pytest.mark.parametrize("answer", [api_error(404), api_error(403, "Forbidden", "no right")])
 @pytest.mark.looptime
 async def test_an_api_server_that_does_not_say_is_believed_to_be_right(answer: KubeError) -> None:
