@@ -1,5 +1,6 @@
 """A group whose commands are imported when they are called, so that `--help` starts quickly."""
 
+import difflib
 import importlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -33,6 +34,18 @@ class LazyGroup(click.Group):
         command = getattr(importlib.import_module(found.module), name)
         assert isinstance(command, click.Command)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; for a name that is none's the error says what it is close to."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            if near := difflib.get_close_matches(args[0], self._lazy, n=1):
+                said = f"{error.message} Did you mean '{near[0]}'?"
+                raise click.UsageError(said, ctx) from error
+            raise
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem[str]]":
         """Propose commands with their one line, importing none of them."""

@@ -13,6 +13,7 @@ from vpplb.cli.options import (
     env_option,
     namespaces,
     own_all,
+    probe_flags,
     source_flags,
 )
 from vpplb.cli.terminal import exit_on_findings, print_block, print_line
@@ -66,6 +67,7 @@ output_flag = click.option(
 )
 @namespaces
 @allowance_flags
+@probe_flags
 @source_flags
 @own_all
 @output_flag
@@ -98,7 +100,7 @@ def plan_command(
     \b
     Exit status:  0  there is nothing to do
                   1  there is something to do
-                  2  wrong usage or wrong manifests
+                  2  wrong usage, or manifests that `vpplb check` finds wrong
                   3  VPP or the cluster cannot be reached
     \b
     Examples:     vpplb plan manifests/

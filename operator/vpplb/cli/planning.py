@@ -7,6 +7,7 @@ from pathlib import Path
 
 from vpplb.agent.frontend_selector import FrontendSelector, SelectedFrontends
 from vpplb.agent.newest_decisions import NewestDecisions
+from vpplb.cli.check import find_across
 from vpplb.cli.plan_view import PlanView
 from vpplb.files.json_files import UnusableFile
 from vpplb.files.manifests import BadManifests, LoadedManifests, load_manifests
@@ -50,8 +51,14 @@ def plan_manifests(
     own_all: bool,
     allowed: AddressAllowances,
 ) -> PlanView:
-    """Plan what manifests say (BadManifests, LoadBalancerGone)."""
+    """Plan what manifests say (BadManifests, LoadBalancerGone).
+
+    Wrong is what `vpplb check` calls so. Those to start from may be in force, though a reference
+    of theirs leads nowhere: these are taken as far as they go.
+    """
     loaded = _load_manifests(manifests, allowed)
+    if across := find_across(loaded)[0]:
+        raise BadManifests(across)
     owned: dict[VipId, ObjectKey] = {}
     about = "an empty VPP"
     observed = ObservedVpp()
@@ -70,9 +77,8 @@ def plan_manifests(
     assumed = _assume_loaded(loaded, _find_named(down, loaded), observed.table)
     for key, (vip, desired) in assumed.vips.items():
         dry_run.set_desired(key, vip, desired, "")
-    notes = ["every backend counts as up but those paused, disabled or named by --down"]
-    notes += [str(problem) for problem in assumed.problems]
-    return PlanView(result=dry_run.plan_calls(observed), about=about, notes=tuple(notes))
+    note = "every backend counts as up but those paused, disabled or named by --down"
+    return PlanView(result=dry_run.plan_calls(observed), about=about, notes=(note,))
 
 
 def _load_manifests(paths: Iterable[Path], allowed: AddressAllowances) -> LoadedManifests:

@@ -29,7 +29,7 @@ _GRE = (
 )
 _PORTS = (
     "the server is at port {server}, and packets come to port {vip}, that of the VIP:"
-    " it has to listen there too"
+    " it is left out until it listens there"
 )
 _KEEPS_FLOWS = (
     "flows of a server that goes down stay (flushOnDown: false), as without"
@@ -47,11 +47,10 @@ def import_haproxy(text: str, vips: Sequence[IPAddress]) -> ImportedSet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _DraftedServer:
-    """A server and the Backend that it became; `port` 0: the VIP's."""
+    """A server and the Backend that it became."""
 
     server: ProxyServer
     backend: str
-    port: int
 
 
 @dataclass(slots=True)
@@ -61,7 +60,12 @@ class _HaproxyImport:
     vips: Sequence[IPAddress]
     imported: ImportedSet = field(default_factory=ImportedSet)
     _backends: dict[str, HaproxyProxy] = field(default_factory=dict)
-    _drafted: dict[str, list[_DraftedServer]] = field(default_factory=dict)
+    _wanted: set[str] = field(default_factory=set)
+    """Backends that a bind leads to, also where its VIP is lost: that is said of the bind."""
+    _drafted: dict[tuple[str, int], _DraftedServer] = field(default_factory=dict)
+    """Servers by their proxy and line: frontends share them."""
+    _checks: dict[tuple[str, str], str] = field(default_factory=dict)
+    """HealthChecks by their proxy and spec."""
 
     def import_sections(self, sections: Sequence[ConfigSection]) -> ImportedSet:
         self._drop_conditions(sections)
@@ -75,7 +79,7 @@ class _HaproxyImport:
             elif proxy.section.kind == "frontend":
                 self._say_lost(proxy, "it has no bind")
         for proxy in self._backends.values():
-            reached = proxy.binds or proxy.disabled or proxy.name in self._drafted
+            reached = proxy.binds or proxy.disabled or proxy.name in self._wanted
             if proxy.servers and not reached:
                 self._say_lost(proxy, "no bind leads here without a look at requests")
         return self.imported
@@ -126,9 +130,12 @@ class _HaproxyImport:
         target = self._find_target(proxy)
         if target is None:
             return
-        for line in proxy.binds:
-            for endpoint in self._read_bind(line):
-                self._draft_frontend(proxy, target, endpoint, line)
+        self._wanted.add(target.name)
+        binds = [(one, line) for line in proxy.binds for one in self._read_bind(line)]
+        for endpoint, line in binds:
+            same = endpoint.port == binds[0][0].port
+            name = proxy.name if same else f"{proxy.name}-{endpoint.port}"
+            self._draft_frontend(name, proxy, target, endpoint, line)
 
     def _find_target(self, proxy: HaproxyProxy) -> HaproxyProxy | None:
         if proxy.default_backend is None:
@@ -178,20 +185,24 @@ class _HaproxyImport:
 
     def _draft_frontend(
         self,
+        name: str,
         proxy: HaproxyProxy,
         target: HaproxyProxy,
         endpoint: ServiceEndpoint,
         line: ConfigLine,
     ) -> None:
-        draft = self.imported.add_draft(ObjectKind.FRONTEND, proxy.name, line.number)
+        servers = self._draft_servers(target, endpoint.port)
+        if not servers:
+            said = f"no server of {target.name} can serve it: no VIP is made"
+            self.imported.add_loss(line.number, f"{endpoint.address} port {endpoint.port}", said)
+            return
+        draft = self.imported.add_draft(ObjectKind.FRONTEND, name, line.number)
         draft.put_field("description", proxy.description or None, proxy.section.line)
         draft.put_field("address", str(endpoint.address), line.number)
         draft.put_field("protocol", "TCP", line.number)
         draft.put_field("port", endpoint.port, line.number)
         draft.put_field("srcIPSticky", target.sticky or None, target.section.line)
-        servers = self._draft_servers(target, endpoint.port)
         self._put_flush(draft, target)
-        self._say_ports(servers, endpoint.port)
         pools = self._make_pools(target, servers)
         draft.put_pools(pools)
         self.imported.note_scaled(pools, f"backend {target.name}")
@@ -206,12 +217,6 @@ class _HaproxyImport:
         if not flush:
             subject = f"{target.section.kind} {target.name}"
             self.imported.add_note(target.section.line, subject, _KEEPS_FLOWS)
-
-    def _say_ports(self, servers: Iterable[_DraftedServer], port: int) -> None:
-        for one in servers:
-            if one.port not in (0, port):
-                said = _PORTS.format(server=one.port, vip=port)
-                self.imported.add_loss(one.server.line.number, f"server {one.server.name}", said)
 
     def _make_pools(
         self, target: HaproxyProxy, servers: Sequence[_DraftedServer]
@@ -237,49 +242,53 @@ class _HaproxyImport:
     # --- servers ----------------------------------------------------------------------------------
 
     def _draft_servers(self, target: HaproxyProxy, vip_port: int) -> list[_DraftedServer]:
-        """Draft the Backends of a proxy, once: frontends share them."""
-        if target.name not in self._drafted:
-            checks: dict[str, str] = {}
-            drafted = (self._draft_server(target, one, vip_port, checks) for one in target.servers)
-            self._drafted[target.name] = [one for one in drafted if one is not None]
-        return self._drafted[target.name]
+        """Draft the Backends of a proxy's servers that listen at the port of a VIP."""
+        drafted = (self._draft_server(target, one, vip_port) for one in target.servers)
+        return [one for one in drafted if one is not None]
 
     def _draft_server(
-        self, target: HaproxyProxy, server: ProxyServer, vip_port: int, checks: dict[str, str]
+        self, target: HaproxyProxy, server: ProxyServer, vip_port: int
     ) -> _DraftedServer | None:
-        number, subject = server.line.number, f"server {server.name}"
+        key = target.name, server.line.number
         try:
             endpoint = next(read_endpoints(server.address))
             if endpoint.address is None:
                 raise ValueError("every address is no server")
-            check = self._draft_check(target, server, endpoint.port or vip_port, checks)
+            if endpoint.port not in (0, vip_port):
+                raise ValueError(_PORTS.format(server=endpoint.port, vip=vip_port))
+            if key not in self._drafted:
+                check = self._draft_check(target, server, vip_port)
+                self._drafted[key] = self._draft_backend(target, server, endpoint.address, check)
         except ValueError as error:
-            self.imported.add_loss(number, subject, str(error))
+            self.imported.add_loss(server.line.number, f"server {server.name}", str(error))
             return None
-        name = f"{target.name}-{server.name}"
-        draft = self.imported.add_draft(ObjectKind.BACKEND, name, number)
-        draft.put_field("address", str(endpoint.address), number)
+        return self._drafted[key]
+
+    def _draft_backend(
+        self, target: HaproxyProxy, server: ProxyServer, address: IPAddress, check: str | None
+    ) -> _DraftedServer:
+        number = server.line.number
+        draft = self.imported.add_draft(ObjectKind.BACKEND, f"{target.name}-{server.name}", number)
+        draft.put_field("address", str(address), number)
         draft.put_field("healthCheckRef.name", check, number)
         draft.put_field("enabled", False if "disabled" in server.settings else None, number)
-        self._say_settings(server, endpoint.address)
-        return _DraftedServer(server=server, backend=draft.name, port=endpoint.port)
+        self._say_settings(server, address)
+        return _DraftedServer(server=server, backend=draft.name)
 
-    def _draft_check(
-        self, target: HaproxyProxy, server: ProxyServer, port: int, checks: dict[str, str]
-    ) -> str | None:
+    def _draft_check(self, target: HaproxyProxy, server: ProxyServer, port: int) -> str | None:
         """Draft the HealthCheck of a server unless another of its proxy has the same."""
         if "check" not in server.settings:
             return None
         number = server.line.number
         trial = ManifestDraft(kind=ObjectKind.HEALTH_CHECK, name="", line=number)
         put_check(trial, target.check, server.settings, port, number)
-        found = checks.get(text := json.dumps(trial.spec, sort_keys=True))
-        if found is None:
+        key = target.name, json.dumps(trial.spec, sort_keys=True)
+        if key not in self._checks:
             draft = self.imported.add_draft(ObjectKind.HEALTH_CHECK, target.name, number)
             draft.spec, draft.lines = trial.spec, trial.lines
-            found = checks[text] = draft.name
+            self._checks[key] = draft.name
             self._say_request(target)
-        return found
+        return self._checks[key]
 
     def _say_request(self, target: HaproxyProxy) -> None:
         check = target.check

@@ -144,7 +144,8 @@ class HealthCheckSpec(SpecModel):
     timeout: Timeout = timedelta(seconds=1)
     """Time for a whole probe; may exceed the interval, since probes never overlap."""
     rise: Times = 2
-    """Passes in a row that bring a backend up."""
+    """Passes in a row that bring a backend up again. The first result of a fresh check, such as
+    that of a backend that was resumed or enabled, decides alone."""
     fall: Times = 3
     """Failures in a row that take a backend down."""
     probe_source: ProbeSource | None = None

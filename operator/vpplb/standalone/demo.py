@@ -176,7 +176,7 @@ class FailoverDemo:
                 server.start()
                 stack.callback(server.stop)
             running = asyncio.create_task(self.standalone.run(stop))
-            playing = asyncio.create_task(self._play_failovers())
+            playing = asyncio.create_task(self._play_failovers(once=once))
             await asyncio.wait({running, playing}, return_when=asyncio.FIRST_COMPLETED)
             if once or (playing.done() and playing.exception()):
                 stop.set()
@@ -186,7 +186,7 @@ class FailoverDemo:
             if playing.done() and not playing.cancelled():
                 playing.result()
 
-    async def _play_failovers(self) -> None:
+    async def _play_failovers(self, *, once: bool) -> None:
         victim = next(iter(self._servers))
         await self._wait_until("all backends are up", lambda: self._all_are_up(self._servers))
         await asyncio.sleep(WATCH)
@@ -208,7 +208,7 @@ class FailoverDemo:
             ),
         )
         await asyncio.sleep(SHARES_EVERY)
-        self._tell("*** that was the failover")
+        self._tell("*** that was the failover" + ("" if once else "; it runs on until Ctrl-C"))
 
     async def _take_down(self, backends: Sequence[ObjectKey]) -> None:
         for backend in backends:

@@ -158,6 +158,8 @@ class ManifestFolder:
             self._refuse(loaded)
         else:
             log.info("manifests are read again: %d objects", len(loaded.objects))
+            if self._present and not loaded.objects:
+                log.warning("the folder has no objects any more: all %d go", len(self._present))
             self._apply_manifests(loaded, {})
             await asyncio.to_thread(self._taken.save, loaded)
         return [str(finding) for finding in loaded.findings]

@@ -27,6 +27,13 @@ def test_the_list_is_in_order_and_imports_nothing() -> None:
     assert "vpplb.cli.verbs.switches" not in sys.modules
 
 
+def test_a_name_that_is_almost_a_commands_is_told_which() -> None:
+    near = CliRunner().invoke(group(), ["pasue"])
+    assert near.exit_code == 2
+    assert "No such command 'pasue'. Did you mean 'pause'?" in near.output
+    assert "Did you mean" not in CliRunner().invoke(group(), ["nonsense"]).output
+
+
 def test_a_command_is_found_under_its_name_in_its_module() -> None:
     context = click.Context(group())
     found = [group().get_command(context, name) for name in ("pause", "crds", "none")]

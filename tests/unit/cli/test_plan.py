@@ -212,12 +212,35 @@ def test_wrong_manifests_exit_2_with_file_and_line(tmp_path: Path) -> None:
     assert f"{path}:" in result.stderr
 
 
-def test_a_set_that_does_not_resolve_is_planned_as_far_as_it_goes_and_noted(
+def test_a_set_that_check_finds_wrong_is_not_planned_and_says_what_check_does(
     tmp_path: Path,
 ) -> None:
-    _, said = planned(write(tmp_path / "web.yaml", *OBJECTS[:2]))
-    assert [call["does"] for call in said["calls"]][1:] == ["+ 10.0.0.1 weight 100"]
-    assert [note for note in said["notes"] if "there is no Backend default/b" in note]
+    path = write(tmp_path / "web.yaml", *OBJECTS[:2])
+    result = plan(path)
+    assert (result.exit_code, result.stdout) == (2, "")
+    checked = CliRunner().invoke(cli, ["check", str(path)])
+    assert result.stderr.splitlines() == checked.output.splitlines()[:-1]
+    assert "there is no Backend default/b" in result.stderr
+
+
+def test_where_probes_may_not_go_is_wrong_unless_it_is_asked_for(tmp_path: Path) -> None:
+    web = frontend(address="192.0.2.10", pools=[{"name": "main", "backends": [{"name": "a"}]}])
+    check = manifest("HealthCheck", "check", {"type": "ICMP"})
+    one = backend("a", "10.0.0.1", healthCheckRef={"name": "check"})
+    path = write(tmp_path / "web.yaml", web, one, check)
+    assert plan(path, "--probe-deny", "10.0.0.0/8").exit_code == 2
+    assert plan(path).exit_code == 1
+
+
+def test_a_start_that_does_not_resolve_is_taken_as_far_as_it_goes(
+    web: Path, tmp_path: Path
+) -> None:
+    code, said = planned(web, "--from", write(tmp_path / "old.yaml", *OBJECTS[:2]))
+    assert code == 1
+    assert [call["does"] for call in said["calls"]] == [
+        "+ 10.0.0.2 weight 50",
+        "+ 10.0.0.3 weight 0",
+    ]
 
 
 @pytest.mark.parametrize(

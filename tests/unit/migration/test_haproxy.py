@@ -120,13 +120,41 @@ def test_a_hash_of_the_source_makes_clients_stick() -> None:
     assert spread.lost == []
 
 
-def test_a_server_at_another_port_is_said_for_packets_come_to_that_of_the_vip() -> None:
-    found = backend("server a 10.0.0.1:8080 check")
+def test_a_server_at_another_port_is_left_out_for_packets_come_to_that_of_the_vip() -> None:
+    found = backend("server a 10.0.0.1:80 check", "server b 10.0.0.2:8080 check backup")
     assert found.lost == [
-        "3: server a: the server is at port 8080, and packets come to port 80, that of the VIP:"
-        " it has to listen there too"
+        "4: server b: the server is at port 8080, and packets come to port 80, that of the VIP:"
+        " it is left out until it listens there"
     ]
-    assert found.spec("HealthCheck", "web")["port"] == 8080
+    assert found.names("Backend") == ["web-a"]
+    assert found.names("HealthCheck") == ["web"]
+    [pool] = found.spec("Frontend", "web")["pools"]
+    assert [one["name"] for one in pool["backends"]] == ["web-a"]
+
+
+def test_a_server_is_in_the_pools_of_the_vip_at_its_port() -> None:
+    found = imported(
+        """
+        listen web
+            bind 192.0.2.1:80
+            bind 192.0.2.1:8080
+            server a 10.0.0.1:80
+            server b 10.0.0.2:8080
+            server c 10.0.0.3
+        """
+    )
+    pools = {
+        name: [one["name"] for one in found.spec("Frontend", name)["pools"][0]["backends"]]
+        for name in found.names("Frontend")
+    }
+    assert pools == {"web": ["web-a", "web-c"], "web-8080": ["web-b", "web-c"]}
+    assert [one[:11] for one in found.lost] == ["4: server a", "5: server b"]
+
+
+def test_a_vip_at_whose_port_no_server_listens_is_not_made() -> None:
+    found = backend("server a 10.0.0.1:8080 check")
+    assert found.lost[0] == ("2: 192.0.2.1 port 80: no server of web can serve it: no VIP is made")
+    assert [found.names(kind) for kind in ("Frontend", "Backend", "HealthCheck")] == [[], [], []]
 
 
 def test_a_frontend_with_several_binds_is_a_frontend_each_and_shares_its_servers() -> None:
@@ -148,8 +176,8 @@ def test_a_frontend_with_several_binds_is_a_frontend_each_and_shares_its_servers
     assert vips == [
         ("www", "192.0.2.1", 80),
         ("www-2", "192.0.2.2", 80),
-        ("www-3", "192.0.2.2", 81),
-        ("www-4", "2001:db8::1", 80),
+        ("www-81", "192.0.2.2", 81),
+        ("www-3", "2001:db8::1", 80),
     ]
     assert found.names("Backend") == ["pool-a"]
     assert found.spec("Frontend", "www")["description"] == "all of it"
@@ -174,6 +202,19 @@ def test_what_is_bound_to_every_address_needs_to_be_told_which() -> None:
         (told.spec("Frontend", name)["address"], told.spec("Frontend", name)["port"])
         for name in told.names("Frontend")
     ] == [("192.0.2.1", 80), ("2001:db8::1", 80), ("192.0.2.1", 81), ("2001:db8::1", 82)]
+
+
+def test_a_backend_is_not_called_out_of_reach_where_its_bind_wants_an_address() -> None:
+    text = """
+        frontend www
+            bind :80
+            default_backend app
+        backend app
+            server a 10.0.0.1:80
+        """
+    assert imported(text).lost == [
+        "2: bind :80: a VIP is one address, and this is every address: say which by --vip"
+    ]
 
 
 def test_defaults_hold_for_the_sections_that_follow_or_name_them() -> None:

@@ -193,7 +193,9 @@ def test_a_time_or_a_number_that_is_none_is_said_and_the_server_left_out() -> No
     for setting in ("inter soon", "rise many", "port x"):
         found = listen(server=setting)
         assert found.names("Backend") == []
-        assert found.lost[0].startswith("3: server a: ")
+        vip, server = found.lost
+        assert vip == "2: 192.0.2.1 port 80: no server of web can serve it: no VIP is made"
+        assert server.startswith("3: server a: ")
 
 
 @pytest.mark.parametrize(

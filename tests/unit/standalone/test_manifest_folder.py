@@ -154,6 +154,18 @@ async def test_a_new_file_is_taken_in_and_a_removed_one_takes_its_objects_with_i
     assert key("web") in watched.world.reconciler.views
 
 
+async def test_a_folder_that_becomes_empty_is_warned_of(
+    watched: WatchedFolder, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with watched.watching():
+        watched.folder.reload.set()
+        await eventually(lambda: len(watched.loaded) == 2, "it is read again")
+        assert "no objects any more" not in caplog.text
+        (watched.path / "all.yaml").unlink()
+        await eventually(lambda: watched.gone, "all is gone")
+    assert "the folder has no objects any more: all 3 go" in caplog.text
+
+
 async def test_objects_of_all_kinds_vanish_with_their_manifests(watched: WatchedFolder) -> None:
     async with watched.watching():
         (watched.path / "all.yaml").unlink()
