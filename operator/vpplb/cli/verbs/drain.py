@@ -54,8 +54,8 @@ def drain_command(
 
     It pauses them, waits until all nodes have that, waits as long as --for says, and disables
     them. VPP counts no flows of a server, so nobody can tell sooner that they have ended.
-    Interrupted on the way it leaves them paused. `enable` brings them back. One that somebody
-    has resumed meanwhile is left in; the exit status is 1 then.
+    `enable` brings them back. Interrupted on the way it leaves them paused, and `resume` brings
+    them back. One that somebody has resumed meanwhile is left in; the exit status is 1 then.
 
     \b
     Examples:   kubectl vpplb drain nginx0

@@ -46,6 +46,10 @@ def _switch_command(verb: str, switch: BackendSwitch, text: str) -> click.Comman
             newest = [await turn_switch(session, raw, switch) for raw in found]
             for raw in newest if wait else ():
                 await wait_and_tell(session, raw, timeout)
+            kept = [raw for raw in newest if wait and _find_other(raw, switch)]
+            if kept:
+                names = ", ".join(raw["metadata"]["name"] for raw in kept)
+                raise PluginFailure(f"out all the same: {names}; {_find_other(kept[0], switch)}")
 
         flags.run_work(turn_all)
 
@@ -74,14 +78,28 @@ async def find_backends(session: VerbSession, names: Sequence[str]) -> list[Json
 async def turn_switch(session: VerbSession, raw: JsonObject, switch: BackendSwitch) -> JsonObject:
     name = raw["metadata"]["name"]
     if spec_of(raw).get(switch.field, switch.default) is switch.value:
-        print_line(f"backend {name} already {switch.done}")
+        print_line(f"backend {name} already {switch.done}{_but(_find_other(raw, switch))}")
         return raw
     patch = {"spec": {switch.field: switch.value}}
     newest = await session.console.edit_object(ObjectKind.BACKEND, key_of(raw), patch)
     disabled = switch.field == "paused" and not spec_of(newest).get("enabled", True)
     note = " (it is disabled, so that has no effect until it is enabled)" if disabled else ""
+    note = note or _but(_find_other(newest, switch))
     print_line(f"backend {name} {switch.done}{note}")
     return newest
+
+
+def _but(other: str) -> str:
+    return f", but {other}" if other else ""
+
+
+def _find_other(raw: JsonObject, switch: BackendSwitch) -> str:
+    """Say by which other switch a backend stays out that this one lets in; empty: by none."""
+    if switch.field == "enabled" and switch.value and spec_of(raw).get("paused", False):
+        return "paused: `resume` has it probed again"
+    if switch.field == "paused" and not switch.value and not spec_of(raw).get("enabled", True):
+        return "disabled: `enable` lets it serve again"
+    return ""
 
 
 async def wait_and_tell(session: VerbSession, raw: JsonObject, timeout: timedelta) -> None:
@@ -113,6 +131,8 @@ resume_command = _switch_command(
     BackendSwitch(field="paused", default=False, value=False, done="resumed"),
     """Probe paused backends again; each serves once it has proved to be up.
 
+    One that is disabled as well stays out until `enable`.
+
     \b
     Examples:   kubectl vpplb resume nginx0
                 kubectl vpplb resume nginx0 nginx1 --wait
@@ -132,6 +152,8 @@ enable_command = _switch_command(
     "enable",
     BackendSwitch(field="enabled", default=True, value=True, done="enabled"),
     """Let disabled backends serve again; each serves once it has proved to be up.
+
+    One that is paused as well stays out until `resume`.
 
     \b
     Examples:   kubectl vpplb enable nginx0

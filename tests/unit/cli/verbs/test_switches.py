@@ -57,6 +57,32 @@ def test_resuming_what_is_disabled_is_said_to_have_no_effect_yet() -> None:
     assert "no effect until it is enabled" in call(console, "resume", "a").output
 
 
+@pytest.mark.parametrize(
+    ("verb", "done", "spec", "other"),
+    [
+        ("enable", "enabled", {"paused": True}, "paused: `resume` has it probed again"),
+        ("resume", "resumed", {"enabled": False}, "disabled: `enable` lets it serve again"),
+    ],
+)
+def test_what_stays_out_by_the_other_switch_is_said_and_no_success_to_wait_for(
+    verb: str, done: str, spec: dict[str, Any], other: str
+) -> None:
+    out = "paused" if "paused" in spec else "disabled"
+    raw = decided_backend("a", "10.0.0.1", out, **spec)
+    console = FakeConsole((ObjectKind.BACKEND, raw))
+    result = call(console, verb, "a")
+    assert (result.exit_code, result.output) == (0, f"backend a already {done}, but {other}\n")
+    waited = call(console, verb, "a", "--wait")
+    assert waited.exit_code == 1
+    assert f"Error: out all the same: a; {other}\n" in waited.output
+
+
+def test_enabling_what_is_also_paused_says_what_lets_it_serve() -> None:
+    raw = decided_backend("a", "10.0.0.1", "disabled", enabled=False, paused=True)
+    said = call(FakeConsole((ObjectKind.BACKEND, raw)), "enable", "a").output
+    assert said == "backend a enabled, but paused: `resume` has it probed again\n"
+
+
 def test_a_verb_without_a_backend_is_wrong_usage() -> None:
     assert call(FakeConsole(), "pause").exit_code == 2
 
