@@ -24,7 +24,8 @@ async def _open_socket(reach: Reach) -> AsyncIterator[UserClient]:
         yield UserClient(path)
     except ApiUnreachable as error:
         raise ApiUnreachable(
-            f"{error} (does `vpplb standalone` run, and may you open its control socket?)"
+            f"{error} (does `vpplb standalone` run, and may you open its control socket?"
+            " --control-socket or VPPLB_CONTROL_SOCKET names another)"
         ) from error
 
 
@@ -48,10 +49,11 @@ _DOOR = VerbDoor(
     cls=VerbGroup,
     door=_DOOR,
     lazy=list_verbs(VERBS),
+    params=[_SOCKET],
     name="ctl",
     short_help="See and steer `vpplb standalone` on this machine.",
 )
-def ctl_command() -> None:
+def ctl_command(**_: object) -> None:
     """See and steer `vpplb standalone` on this machine.
 
     What is changed here stays in force over restarts. `status` and `backends` show where it

@@ -38,10 +38,18 @@ def test_nobody_at_the_socket_is_said_in_one_line_with_what_to_look_at() -> None
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr == (
         "Error: /nowhere/control.sock: No such file or directory"
-        " (does `vpplb standalone` run, and may you open its control socket?)\n"
+        " (does `vpplb standalone` run, and may you open its control socket?"
+        " --control-socket or VPPLB_CONTROL_SOCKET names another)\n"
     )
     assert ctl("plan", "--down", "a").exit_code == 3
     assert "--control-socket is empty" in ctl("status", "--control-socket", "").stderr
+
+
+def test_the_socket_may_be_named_before_the_verb_or_behind_it() -> None:
+    assert ctl("--control-socket", "/before", "status").stderr.startswith("Error: /before: ")
+    behind = ctl("--control-socket", "/before", "status", "--control-socket", "/behind")
+    assert behind.stderr.startswith("Error: /behind: ")
+    assert "--control-socket" in ctl("--help").output
 
 
 def test_all_namespaces_are_meant_and_named_where_there_are_several() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable
 
 import click
 
-from vpplb.cli.verbs.door import find_door
+from vpplb.cli.verbs.door import find_door, read_reach
 from vpplb.cli.verbs.session import UsualFlags, VerbSession
 from vpplb.cli.verbs.statuses import read_pools
 from vpplb.model.names import ObjectKind
@@ -48,7 +48,7 @@ async def _read_names(context: click.Context, names: _Names) -> Iterable[str]:
     given, door = context.params, find_door(context)
     flags = UsualFlags(
         door=door,
-        reach={one.name: given.get(one.name) for one in door.flags if one.name} if door else {},
+        reach=read_reach(door, context, given),
         namespace=given.get("namespace"),
         all_namespaces=bool(given.get("all_namespaces")),
     )

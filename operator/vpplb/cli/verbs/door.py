@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from vpplb.cli.lazy_group import LazyCommand, LazyGroup
 from vpplb.kube.console.user_client import UserClient
@@ -45,6 +46,18 @@ def find_door(context: click.Context) -> VerbDoor | None:
     """Return the door by which a verb was called; None: it is looked at by itself."""
     parent = context.parent
     return parent.command.door if parent and isinstance(parent.command, VerbGroup) else None
+
+
+def read_reach(door: VerbDoor | None, context: click.Context, given: Mapping[str, Any]) -> Reach:
+    """Return the values of a door's flags: as `given` to the verb, else before its name."""
+    before = context.parent
+    reach: dict[str, Any] = {}
+    for name in (str(one.name) for one in (door.flags if door else ())):
+        reach[name] = given.get(name)
+        here = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        if before and not here and before.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            reach[name] = before.params[name]
+    return reach
 
 
 class VerbCommand(click.Command):

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import click
 
 from vpplb.cli.terminal import CommandError, print_line
-from vpplb.cli.verbs.door import Reach, VerbDoor, find_door
+from vpplb.cli.verbs.door import Reach, VerbDoor, find_door, read_reach
 from vpplb.cli.verbs.output import OutputFormat
 from vpplb.kube.api_types import ApiError, JsonObject, KubeError, NotFound, key_of
 from vpplb.kube.console.user_client import UserClient
@@ -219,16 +219,18 @@ def usual_flags(
             labels: str = "",
             **rest: Any,
         ) -> Any:
-            door = find_door(click.get_current_context())
-            names = [one.name for one in door.flags] if door else []
+            context = click.get_current_context()
+            door = find_door(context)
+            reach = read_reach(door, context, rest)
             given = UsualFlags(
                 door=door,
-                reach={name: rest.pop(name) for name in names if name},
+                reach=reach,
                 namespace=namespace,
                 all_namespaces=all_namespaces,
                 labels=labels,
             )
-            return function(flags=given, **rest)
+            own = {name: value for name, value in rest.items() if name not in reach}
+            return function(flags=given, **own)
 
         wrapped: Callable[..., Any] = with_flags
         for option in reversed(options):
