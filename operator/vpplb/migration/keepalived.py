@@ -149,7 +149,7 @@ class _KeepalivedImport:
     def _import_server(self, server: ConfigStatement) -> None:
         try:
             vips = list(self._read_vips(server))
-            pools = self._make_pools(server, vips[0].port if vips else 0)
+            pools = {vip.port: self._make_pools(server, vip.port, vips[0].port) for vip in vips}
         except ValueError as error:
             self.imported.add_loss(server.line, server.text, str(error))
             return
@@ -160,8 +160,11 @@ class _KeepalivedImport:
             self.imported.add_loss(server.line, server.text, said)
             return
         for vip in vips:
-            self._draft_frontend(server, vip, protocol, pools)
-        self._say_ports(server, vips)
+            if pools[vip.port]:
+                self._draft_frontend(server, vip, protocol, pools[vip.port])
+            else:
+                subject = f"{vip.address} port {vip.port or 'any'}"
+                self.imported.add_loss(vip.line, subject, "no server can serve it: no VIP is made")
         self._say_settings(server)
 
     def _read_vips(self, server: ConfigStatement) -> Iterator[_ServedVip]:
@@ -225,8 +228,11 @@ class _KeepalivedImport:
 
     # --- servers ----------------------------------------------------------------------------------
 
-    def _make_pools(self, server: ConfigStatement, vip_port: int) -> list[DraftedPool]:
-        members = list(self._draft_members(server, vip_port))
+    def _make_pools(
+        self, server: ConfigStatement, vip_port: int, first_port: int
+    ) -> list[DraftedPool]:
+        """Make the pools of a VIP at a port; servers without one are checked at `first_port`."""
+        members = list(self._draft_members(server, vip_port, first_port))
         words = {one.keyword: one for one in server.block}
         scheduler = words.get("lvs_sched") or words.get("lb_algo")
         groups = [members] if members else []
@@ -241,12 +247,13 @@ class _KeepalivedImport:
             )
             for n, one in enumerate(groups[: MOST_POOLS - 1])
         ]
-        return pools + self._make_sorry(server)
+        return pools + self._make_sorry(server, vip_port)
 
-    def _make_sorry(self, server: ConfigStatement) -> list[DraftedPool]:
+    def _make_sorry(self, server: ConfigStatement, vip_port: int) -> list[DraftedPool]:
         pools: list[DraftedPool] = []
         for one in iter_statements(server.block, "sorry_server"):
-            _read_port(one.words[2:])
+            if not self._fits_port(one, vip_port):
+                continue
             backend = self._share_backend(str(_read_address(one.argument())), None, one.line)
             member = DraftedMember(backend=backend, weight=100, line=one.line)
             pools = [DraftedPool(name="sorry", members=(member,), line=one.line)]
@@ -256,12 +263,16 @@ class _KeepalivedImport:
                 self.imported.add_loss(one.line, one.text, said)
         return pools
 
-    def _draft_members(self, server: ConfigStatement, vip_port: int) -> Iterator[DraftedMember]:
+    def _draft_members(
+        self, server: ConfigStatement, vip_port: int, first_port: int
+    ) -> Iterator[DraftedMember]:
         seen: set[str] = set()
         for real in iter_statements(server.block, "real_server"):
             try:
-                backend = self._draft_server(server, real, vip_port)
+                if not self._fits_port(real, vip_port):
+                    continue
                 weight = _read_weight(real)
+                backend = self._draft_server(server, real, first_port)
             except ValueError as error:
                 self.imported.add_loss(real.line, real.text, str(error))
                 continue
@@ -272,8 +283,25 @@ class _KeepalivedImport:
             seen.add(backend)
             yield DraftedMember(backend=backend, weight=weight, line=real.line)
 
-    def _draft_server(self, server: ConfigStatement, real: ConfigStatement, vip_port: int) -> str:
-        """Draft the Backend of a real server; one without a port of its own has the VIP's."""
+    def _fits_port(self, real: ConfigStatement, vip_port: int) -> bool:
+        """Tell whether a server gets packets at its own port; say so where it does not.
+
+        One behind a VIP of all ports does, and others besides.
+        """
+        port = _read_port(real.words[2:])
+        if port in (0, vip_port):
+            return True
+        said = f"the server is at port {port}, and packets come to all ports"
+        if vip_port:
+            said = (
+                f"the server is at port {port}, and packets come to port {vip_port}, that of the"
+                " VIP: it is left out until it listens there"
+            )
+        self.imported.add_loss(real.line, real.text, said)
+        return not vip_port
+
+    def _draft_server(self, server: ConfigStatement, real: ConfigStatement, first_port: int) -> str:
+        """Draft the Backend of a real server; one without a port of its own has the first VIP's."""
         address, port = str(_read_address(real.argument())), _read_port(real.words[2:])
         checker = choose_checker(real, self.imported)
         check = None
@@ -281,7 +309,7 @@ class _KeepalivedImport:
             hosts = {one.keyword: one.argument() for one in (*server.block, *real.block)}
             about = CheckedServer(
                 address=address,
-                port=port or vip_port,
+                port=port or first_port,
                 inherited=list_inherited(server.block) | list_inherited(real.block),
                 virtualhost=hosts.get("virtualhost", ""),
             )
@@ -311,20 +339,6 @@ class _KeepalivedImport:
         return found
 
     # --- what is not carried ----------------------------------------------------------------------
-
-    def _say_ports(self, server: ConfigStatement, vips: Sequence[_ServedVip]) -> None:
-        for real in iter_statements(server.block, "real_server", "sorry_server"):
-            try:
-                port = _read_port(real.words[2:])
-            except ValueError:  # said where the server was left out
-                continue
-            for vip in vips:
-                if port not in (0, vip.port):
-                    said = (
-                        f"the server is at port {port}, and packets come to port"
-                        f" {vip.port or 'any'}, that of the VIP: it has to listen there too"
-                    )
-                    self.imported.add_loss(real.line, real.text, said)
 
     def _say_settings(self, server: ConfigStatement) -> None:
         for one in server.block:

@@ -152,14 +152,53 @@ def test_real_servers_that_cannot_be_are_left_out_and_said() -> None:
         "real_server 10.0.0.2 8081 { }",
     )
     assert [one.split(": ", 1)[1] for one in found.lost] == [
+        "192.0.2.1 port 80: no server can serve it: no VIP is made",
         "real_server name.example 80: name.example is no address, and names are not looked up",
         "real_server 10.0.0.1 80: weight many is none",
         "real_server 10.0.0.2 8080: the server is at port 8080, and packets come to port 80,"
-        " that of the VIP: it has to listen there too",
-        "real_server 10.0.0.2 8081: a server is in a pool once: it gets no more for another port",
+        " that of the VIP: it is left out until it listens there",
         "real_server 10.0.0.2 8081: the server is at port 8081, and packets come to port 80,"
-        " that of the VIP: it has to listen there too",
+        " that of the VIP: it is left out until it listens there",
     ]
+    assert found.names("Backend") == []
+
+
+def test_a_server_is_in_a_pool_once_and_at_one_port_of_a_vip_for_all() -> None:
+    found = server("real_server 10.0.0.1 80 { }", "real_server 10.0.0.1 81 { }", vip="192.0.2.1")
+    assert [one.split(": ", 1)[1] for one in found.lost] == [
+        "real_server 10.0.0.1 80: the server is at port 80, and packets come to all ports",
+        "real_server 10.0.0.1 81: the server is at port 81, and packets come to all ports",
+        "real_server 10.0.0.1 81: a server is in a pool once: it gets no more for another port",
+    ]
+    assert found.names("Backend") == ["10.0.0.1"]
+
+
+def test_a_server_is_in_the_pools_of_the_vips_at_its_port() -> None:
+    found = imported(
+        """
+        virtual_server_group web {
+            192.0.2.1 80
+            192.0.2.1 8080
+        }
+        virtual_server group web {
+            real_server 10.0.0.1 80 { }
+            real_server 10.0.0.2 8080 { }
+            sorry_server 10.0.0.3 80
+        }
+        """
+    )
+    servers = {
+        name: [
+            one["name"]
+            for pool in found.spec("Frontend", name)["pools"]
+            for one in pool["backends"]
+        ]
+        for name in found.names("Frontend")
+    }
+    assert servers == {
+        "192.0.2.1-80": ["10.0.0.1", "10.0.0.3"],
+        "192.0.2.1-8080": ["10.0.0.2"],
+    }
 
 
 def test_servers_and_checks_that_are_equal_are_shared_between_virtual_servers() -> None:

@@ -134,4 +134,6 @@ def test_a_server_whose_only_checker_is_lost_counts_as_up_and_that_is_said() -> 
 def test_a_number_that_is_none_leaves_the_server_out() -> None:
     found = imported("TCP_CHECK {", "connect_timeout soon", "}")
     assert found.names("Backend") == []
-    assert found.lost[0].startswith("2: real_server 10.0.0.1 80: ")
+    vip, said = found.lost
+    assert vip == "1: 192.0.2.1 port 80: no server can serve it: no VIP is made"
+    assert said.startswith("2: real_server 10.0.0.1 80: ")
