@@ -1,17 +1,26 @@
 """Nodes as their Dataplanes tell, and the heartbeats of their agents."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
+from vpplb.cli.verbs.frontends import FrontendLine
 from vpplb.cli.verbs.session import VerbSession
-from vpplb.cli.verbs.shown_status import ShownCondition, find_shown, read_shown_node
+from vpplb.cli.verbs.shown_status import (
+    ShownCondition,
+    find_shown,
+    read_conditions,
+    read_shown_node,
+)
 from vpplb.cli.verbs.statuses import ObjectProblem, find_problems
 from vpplb.kube.api_types import JsonObject
 from vpplb.model.names import ObjectKind
-from vpplb.resources.raw_fields import parse_time, spec_of
+from vpplb.resources.raw_fields import node_labels, parse_time, read_selector, spec_of
 
 _NOT_OURS = "metadata.namespace!=kube-node-lease"
 """The kubelets' leases are named as their nodes too."""
+_FEW = 3
+"""How many nodes are named in one message."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +45,14 @@ class NodeStatus:
     last_change: datetime | None
     heartbeat: datetime | None
     problems: tuple[ObjectProblem, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdleNode:
+    """A node that changes nothing in its VPP, with its labels, and why in words."""
+
+    labels: Mapping[str, str]
+    says: str
 
 
 def read_node_status(raw: JsonObject, heartbeat: datetime | None) -> NodeStatus:
@@ -64,6 +81,35 @@ def read_node_status(raw: JsonObject, heartbeat: datetime | None) -> NodeStatus:
         heartbeat=heartbeat,
         problems=problems,
     )
+
+
+def list_idle_nodes(dataplanes: Iterable[JsonObject]) -> list[IdleNode]:
+    """Give the nodes that change nothing, in order of name."""
+    found = []
+    for raw in sorted(dataplanes, key=lambda one: str(one["metadata"]["name"])):
+        name, connected = raw["metadata"]["name"], find_shown(read_conditions(raw), "Connected")
+        if connected is not None and connected.status != "True":
+            why = connected.message or connected.reason
+        elif spec_of(raw).get("paused"):
+            why = "the Dataplane is paused: hands off its VPP"
+        else:
+            continue
+        found.append(IdleNode(labels=node_labels(raw["metadata"]), says=f"node {name}: {why}"))
+    return found
+
+
+def explain_pending(raw: JsonObject, line: FrontendLine, idle: Sequence[IdleNode]) -> FrontendLine:
+    """Add to what a Frontend waits for why the nodes that it waits for do nothing."""
+    selector = read_selector(raw) or {}
+    says = [one.says for one in idle if selector.items() <= one.labels.items()]
+    more = [f"and {len(says) - _FEW} more nodes"] if len(says) > _FEW else []
+
+    def explain(problem: ObjectProblem) -> ObjectProblem:
+        if not says or not problem.is_pending:
+            return problem
+        return replace(problem, message="; ".join([problem.message, *says[:_FEW], *more]))
+
+    return replace(line, problems=tuple(map(explain, line.problems)))
 
 
 def _condition_status(condition: ShownCondition | None) -> str:

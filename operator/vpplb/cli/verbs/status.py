@@ -13,6 +13,7 @@ from vpplb.cli.verbs.completion import complete_frontends
 from vpplb.cli.verbs.door import VerbCommand
 from vpplb.cli.verbs.frontend_detail import FrontendDetail, MemberLine, read_frontend_detail
 from vpplb.cli.verbs.frontends import FrontendLine, key_by_name, read_frontend_line
+from vpplb.cli.verbs.nodes import explain_pending, list_idle_nodes
 from vpplb.cli.verbs.output import OutputFormat, format_age, format_percent, print_output
 from vpplb.cli.verbs.session import (
     UsualFlags,
@@ -72,9 +73,15 @@ def status_command(
 
 async def _read_lines(session: VerbSession, flags: UsualFlags) -> tuple[list[FrontendLine], str]:
     """Read the frontends, and why the newest manifests are not in force where those are read."""
-    found = await session.select_objects(ObjectKind.FRONTEND)
+    found = sorted(await session.select_objects(ObjectKind.FRONTEND), key=key_of)
     refused = await session.console.read_refusal() if flags.reads_manifests else ""
-    return [read_frontend_line(raw) for raw in sorted(found, key=key_of)], refused
+    lines = [read_frontend_line(raw) for raw in found]
+    if not any(problem.is_pending for line in lines for problem in line.problems):
+        return lines, refused
+    nodes = await read_if_allowed(session.list_objects(ObjectKind.DATAPLANE), [], "nodes are")
+    idle = list_idle_nodes(nodes)
+    explained = [explain_pending(raw, line, idle) for raw, line in zip(found, lines, strict=True)]
+    return explained, refused
 
 
 async def _read_detail(session: VerbSession, name: str) -> FrontendDetail:

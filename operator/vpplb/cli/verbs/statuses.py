@@ -68,6 +68,11 @@ class ObjectProblem:
     message: str
     since: datetime | None = None
 
+    @property
+    def is_pending(self) -> bool:
+        """Whether nodes are waited for."""
+        return (self.condition, self.reason) == ("Programmed", "Pending")
+
     def __str__(self) -> str:
         return f"{self.reason}: {self.message}" if self.message else self.reason
 

@@ -72,6 +72,30 @@ def test_of_several_problems_the_first_is_shown_and_the_others_counted() -> None
     ]
 
 
+def test_what_waits_for_a_node_says_why_that_does_nothing() -> None:
+    pending = condition("Programmed", "False", "Pending", "0 of 1 nodes have it, not n1")
+    console = FakeConsole(
+        (ObjectKind.FRONTEND, decided_frontend(conditions=[pending], nodeSelector={"edge": "1"})),
+        (ObjectKind.FRONTEND, decided_frontend("zed", conditions=[pending])),
+    )
+    assert told(console, "status")[1][-1] == "Pending: 0 of 1 nodes have it, not n1"
+    gone = condition("Connected", "False", "VppUnreachable", "api.sock: no such file")
+    console.objects |= FakeConsole(
+        (ObjectKind.DATAPLANE, node_dataplane("n0")),
+        (ObjectKind.DATAPLANE, node_dataplane("n1", conditions=[gone])),
+        (ObjectKind.DATAPLANE, node_dataplane("n2", spec={"paused": True})),
+    ).objects
+    lines = told(console, "status")
+    assert lines[1][-1] == "Pending: 0 of 1 nodes have it, not n1"
+    assert lines[2][-1] == (
+        "Pending: 0 of 1 nodes have it, not n1; node n1: api.sock: no such file;"
+        " node n2: the Dataplane is paused: hands off its VPP"
+    )
+    console.forbidden = {(ObjectKind.DATAPLANE, "")}
+    result = call(console, "status")
+    assert (result.exit_code, "note: nodes are not known" in result.stderr) == (0, True)
+
+
 def test_a_backend_that_is_not_up_is_a_problem_unless_somebody_wants_that() -> None:
     members = [
         InPool("main", "a", "10.0.0.1"),
