@@ -108,11 +108,12 @@ class Programs:
 
         A line is written after the decision is on its way.
         """
-        while True:
-            found = [self.detected().get(name, 0.0) for name in names]
-            if min(found) >= since:
-                return found
-            await asyncio.sleep(0.02)
+        async with asyncio.timeout(60):
+            while True:
+                found = [self.detected().get(name, 0.0) for name in names]
+                if min(found) >= since:
+                    return found
+                await asyncio.sleep(0.02)
 
 
 @contextmanager
@@ -267,6 +268,8 @@ async def outage(
         until = time.monotonic() + OUTAGE
         while time.monotonic() < until:
             took += await kills(running, vpp, first, SERVERS)
+            for server in first:  # one that is still down would not be found down again
+                await vpp.wait(server.address, 100)
             before = time.time()
             for server in first:
                 server.stop()
