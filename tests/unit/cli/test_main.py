@@ -12,9 +12,12 @@ from pathlib import Path
 
 import click
 import pytest
+import yaml
 from click.testing import CliRunner, Result
 
 import vpplb
+from data.manifests import backend, frontend, health_check
+from lab.processes import free_port
 from vpplb.cli.main import cli
 from vpplb.cli.service_runner import run_service
 from vpplb.files.state_lock import StateInUse
@@ -175,10 +178,16 @@ def test_a_demo_whose_port_is_taken_says_which() -> None:
     )
 
 
-def test_a_demo_whose_http_address_is_taken_says_which() -> None:
+def test_a_demo_whose_http_address_is_taken_says_which(tmp_path: Path) -> None:
+    objects = (  # of its own port, since other demos may run
+        health_check(type="HTTP", port=free_port()),
+        backend("a", "127.0.0.1", healthCheckRef={"name": "check"}),
+        frontend(pools=[{"name": "main", "backends": [{"name": "a"}]}]),
+    )
+    (tmp_path / "all.yaml").write_text(yaml.safe_dump_all(objects))
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        result = call("demo", "--http-address", address)
+        result = call("demo", str(tmp_path), "--http-address", address)
     assert result.exit_code == 1
     assert result.stderr.startswith(f"Error: cannot listen on {address}: ")
     assert "address already in use" in result.stderr

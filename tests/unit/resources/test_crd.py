@@ -96,7 +96,7 @@ def test_the_files_are_as_generated(folder: str) -> None:
             "vdp",
             "Cluster",
             ["Version", "Connected", "Frontends", "Synced", "Age"],
-            ["Changed", "Reason"],
+            ["Changed", "Release", "Reason"],
         ),
     ],
 )
