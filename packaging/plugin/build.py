@@ -19,10 +19,9 @@ from pathlib import Path
 import PyInstaller.__main__
 import yaml
 
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "operator"))
+from vpplb import __version__
 
-from vpplb import __version__  # noqa: E402 (of this tree)
+ROOT = Path(__file__).parents[2]
 
 NAME = "kubectl-vpplb"
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}

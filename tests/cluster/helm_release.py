@@ -2,20 +2,16 @@
 
 import json
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from cluster.charts import run_helm
 from cluster.installed import CHANGING
 from cluster.kubectl import Kubectl
+from cluster.node_vpps import PATIENT, NodeVpps
 from cluster.three_nodes import IMAGE
-from lab import vpp_witness
-from lab.vpp_witness import Seen, parse_seen
 from lab.waiting import wait_for
 
-PATIENT = 180.0
-"""Seconds that pods may take on a noisy machine."""
 _CALLS = "/tmp/calls.jsonl"
 _ROUTERS = "routers"
 
@@ -88,7 +84,7 @@ class HelmRelease:
         return f"{kind}/{self.name}-{component}"
 
 
-class RouterVpps:
+class RouterVpps(NodeVpps):
     """A simulated VPP on each node, which no release starts, stops or upgrades."""
 
     def __init__(self, kubectl: Kubectl) -> None:
@@ -101,27 +97,8 @@ class RouterVpps:
         limit = f"--timeout={PATIENT:.0f}s"
         self._kubectl("rollout", "status", "daemonset/vpp", limit, timeout=PATIENT + 10)
 
-    def see(self, node: str) -> Seen:
-        """Return what the VPP of a node has."""
-        program = Path(vpp_witness.__file__).read_text()
-        inside = ("python3", "-c", program, "/run/vpp/api.sock")
-        return parse_seen(self._kubectl("exec", "-i", self._pod(node), "--", *inside, stdin="\n"))
-
-    def wait_weights(self, vip: str, expected: Mapping[str, int], nodes: list[str]) -> None:
-        """Return when the VPPs of all these nodes have these weights, by address."""
-        for node in nodes:
-            wait_for(
-                partial(self._has_weights, vip, expected, node),
-                f"weights {expected} on {node}",
-                timeout=PATIENT,
-                every=0.5,
-            )
-
-    def _has_weights(self, vip: str, expected: Mapping[str, int], node: str) -> bool:
-        seen = self.see(node).get(vip)
-        assert seen is not None, f"{node} has no {vip}"
-        assert seen.weights == expected, str(seen.weights)
-        return True
+    def run_beside(self, node: str, *command: str) -> str:
+        return self._kubectl("exec", "-i", self._pod(node), "--", *command, stdin="\n")
 
     def changes(self) -> dict[str, int]:
         """Return how many changing calls the VPP of each node has had."""

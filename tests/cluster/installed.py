@@ -2,17 +2,14 @@
 
 import json
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from cluster.kubectl import Kubectl
+from cluster.node_vpps import PATIENT, NodeVpps
 from cluster.three_nodes import IMAGE, Cluster
-from lab import vpp_witness
-from lab.vpp_witness import Seen, parse_seen
-from lab.waiting import wait_for
 
 CHART = Path(__file__).parents[2] / "charts" / "vpplb"
 SYSTEM = "vpplb-system"
@@ -21,13 +18,11 @@ _SERVERS_NODE = 2
 """Number of the node that the servers run on, so that the last one can crash."""
 _WWW = "/run/vpplb-servers"
 """Folder on that node with what each server serves."""
-_PATIENT = 180.0
-"""Seconds that pods may take on a noisy machine."""
 
 CHANGING = {"lb_conf", "lb_add_del_vip_v2", "lb_add_del_as_v2", "lb_as_set_weight", "lb_flush_vip"}
 
 
-class Installed:
+class Installed(NodeVpps):
     """The chart's release, and what can be asked of it."""
 
     def __init__(self, cluster: Cluster, kubectl: Kubectl, helm: Path) -> None:
@@ -62,8 +57,8 @@ class Installed:
 
     def rollout(self, workload: str) -> None:
         """Return when a workload has rolled out."""
-        limit = f"--timeout={_PATIENT:.0f}s"
-        self.system("rollout", "status", workload, limit, timeout=_PATIENT + 10)
+        limit = f"--timeout={PATIENT:.0f}s"
+        self.system("rollout", "status", workload, limit, timeout=PATIENT + 10)
 
     def pod(self, component: str, node: str) -> str:
         """Return the name of the running pod of a component on a node."""
@@ -92,7 +87,7 @@ class Installed:
         node = self.nodes[_SERVERS_NODE - 1]
         kubectl.apply([_server(name, node, self.cluster.python_image) for name in names])
         for name in names:
-            kubectl.wait(f"pod/{name}", "condition=Ready", timeout=_PATIENT)
+            kubectl.wait(f"pod/{name}", "condition=Ready", timeout=PATIENT)
         return {name: kubectl.field("pod", name, ".status.podIP") for name in names}
 
     def break_server(self, name: str) -> None:
@@ -133,13 +128,9 @@ class Installed:
 
     # --- what is seen ---------------------------------------------------------------------
 
-    def see(self, node: str) -> Seen:
-        """Return what the VPP of a node has, by an unmodified vpp_papi client in its pod."""
-        program = Path(vpp_witness.__file__).read_text()
-        inside = ("python3", "-c", program, "/run/vpp/api.sock")
-        return parse_seen(
-            self.system("exec", "-i", self.pod("simulator", node), "--", *inside, stdin="\n")
-        )
+    def run_beside(self, node: str, *command: str) -> str:
+        pod = self.pod("simulator", node)
+        return self.system("exec", "-i", pod, "--", *command, stdin="\n")
 
     def metrics(self, component: str, node: str) -> str:
         """Return the metrics of a component's pod on a node."""
@@ -152,22 +143,6 @@ class Installed:
         """Return how many changing calls the VPP of a node has had."""
         log = self.system("exec", self.pod("simulator", node), "--", "cat", _CALLS)
         return sum(json.loads(line)["message"] in CHANGING for line in log.splitlines())
-
-    def wait_weights(self, vip: str, expected: Mapping[str, int], nodes: list[str]) -> None:
-        """Return when the VPPs of all these nodes have these weights, by address."""
-        for node in nodes:
-            wait_for(
-                partial(self._has_weights, vip, expected, node),
-                f"weights {expected} on {node}",
-                timeout=_PATIENT,
-                every=0.5,
-            )
-
-    def _has_weights(self, vip: str, expected: Mapping[str, int], node: str) -> bool:
-        seen = self.see(node).get(vip)
-        assert seen is not None, f"{node} has no {vip}"
-        assert seen.weights == expected, str(seen.weights)
-        return True
 
 
 def _server(name: str, node: str, image: str) -> dict[str, Any]:

@@ -5,10 +5,13 @@ from collections.abc import Generator, Iterator
 
 import pytest
 
+from cluster.binaries import Missing
 from cluster.control_plane import ControlPlane
 from cluster.main_job import MainJob, main_job
 from cluster.stage import NodeStage
 from cluster.stage import stage as run_stage
+from cluster.three_nodes import Cluster
+from cluster.three_nodes import cluster as run_cluster
 
 # The same tests on a real VPP have an id of their own, so that a report says which it was.
 _VPP = "real-vpp" if os.environ.get("VPPLB_TEST_VPP") else "simulator"
@@ -35,6 +38,16 @@ def in_order(request: pytest.FixtureRequest) -> None:
     module = request.node.getparent(pytest.Module)
     if first := module.stash.get(_FAILED, None):
         pytest.fail(f"not tried, since {first} failed")
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """Give a real cluster of three nodes, with nothing of ours on it."""
+    try:
+        with run_cluster() as running:
+            yield running
+    except Missing as missing:  # as for the control plane: CI takes a skip for a failure
+        pytest.skip(f"no cluster: {missing}")
 
 
 @pytest.fixture(scope="module", params=[_VPP])

@@ -6,18 +6,17 @@ made anew for each.
 
 import json
 import time
-from collections.abc import Iterator
 from datetime import datetime
 from functools import partial
 
 import pytest
 from click.testing import CliRunner
 
-from cluster.binaries import Missing, ensure
+from cluster.binaries import ensure
 from cluster.installed import SYSTEM, Installed
 from cluster.kubectl import Kubectl
+from cluster.node_vpps import PATIENT
 from cluster.three_nodes import NODES, Cluster
-from cluster.three_nodes import cluster as run_cluster
 from lab.waiting import wait_for
 from vpplb.cli.kubectl.main import cli as plugin
 
@@ -27,18 +26,8 @@ API = "vpplb.dev/v1alpha1"
 SERVERS = ["nginx0", "nginx1", "nginx2"]
 VIP = "192.0.2.10"
 SEEN_VIP = f"{VIP}/32 tcp/80"
-PATIENT = 180.0
 SLACK = 15.0
 """Seconds that a noisy machine may add to what leases allow."""
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    try:
-        with run_cluster() as running:
-            yield running
-    except Missing as missing:  # as for the control plane: CI takes a skip for a failure
-        pytest.skip(f"no cluster: {missing}")
 
 
 @pytest.fixture(scope="module")

@@ -12,18 +12,17 @@ from typing import Any
 
 import pytest
 
-from cluster.binaries import Missing, ensure
+from cluster.binaries import ensure
 from cluster.earlier_version import EARLIER_CHART, EARLIER_WHEEL
 from cluster.helm_release import HelmRelease, RouterVpps
 from cluster.installed import CHART, Installed
 from cluster.kubectl import Kubectl
+from cluster.node_vpps import PATIENT
 from cluster.three_nodes import IMAGE, NODES, Cluster
-from cluster.three_nodes import cluster as run_cluster
 from lab.waiting import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster, pytest.mark.usefixtures("in_order")]
 
-PATIENT = 180.0
 BEFORE = "localhost/vpplb:before"
 VIP, BANK_VIP = "192.0.2.20", "192.0.2.21"
 SEEN_VIP, SEEN_BANK_VIP = f"{VIP}/32 tcp/80", f"{BANK_VIP}/32 tcp/80"
@@ -31,15 +30,6 @@ KINDS = ("frontends", "backends", "healthchecks", "dataplanes")
 SERVERS = ["nginx0", "nginx1"]
 FIRST_VIP = 30.0 * 3
 """Seconds from `helm install` to a VIP on all nodes: three times the aim, for noisy machines."""
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    try:
-        with run_cluster() as running:
-            yield running
-    except Missing as missing:  # as for the control plane: CI takes a skip for a failure
-        pytest.skip(f"no cluster: {missing}")
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,38 @@
+"""The VPPs of a cluster's nodes, as an unmodified vpp_papi client sees each."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from pathlib import Path
+
+from lab import vpp_witness
+from lab.vpp_witness import Seen, parse_seen
+from lab.waiting import wait_for
+
+PATIENT = 180.0
+"""Seconds that pods may take on a noisy machine."""
+
+
+class NodeVpps(ABC):
+    """What can be asked of them, by whoever knows how to run a program beside each."""
+
+    @abstractmethod
+    def run_beside(self, node: str, *command: str) -> str:
+        """Run a command where the VPP of a node has its socket, and return what it printed."""
+
+    def see(self, node: str) -> Seen:
+        """Return what the VPP of a node has."""
+        program = Path(vpp_witness.__file__).read_text()
+        return parse_seen(self.run_beside(node, "python3", "-c", program, "/run/vpp/api.sock"))
+
+    def wait_weights(self, vip: str, expected: Mapping[str, int], nodes: Iterable[str]) -> None:
+        """Return when the VPPs of all these nodes have these weights, by address."""
+        for node in nodes:
+            has: Callable[[], bool] = partial(self._has_weights, vip, expected, node)
+            wait_for(has, f"weights {expected} on {node}", timeout=PATIENT, every=0.5)
+
+    def _has_weights(self, vip: str, expected: Mapping[str, int], node: str) -> bool:
+        seen = self.see(node).get(vip)
+        assert seen is not None, f"{node} has no {vip}"
+        assert seen.weights == expected, str(seen.weights)
+        return True
