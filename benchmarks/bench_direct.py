@@ -38,7 +38,7 @@ from vpplb.direct.messages import (
 )
 from vpplb.direct.server import DirectServer
 from vpplb.direct.tokens import TokenRefused
-from vpplb.kube.leader_rules import LeaderRole
+from vpplb.kube.leases.leader_rules import LeaderRole
 
 AGENTS = int(os.environ.get("VPPLB_BENCH_AGENTS", "1000"))
 FRONTENDS = 10

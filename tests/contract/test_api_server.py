@@ -23,9 +23,9 @@ from vpplb.kube import client as client_module
 from vpplb.kube.api_types import ApiError, Conflict, Gone, JsonObject, NotFound, key_of
 from vpplb.kube.client import KubeClient
 from vpplb.kube.cluster_access import ClusterAccess, load_access
-from vpplb.kube.console import user_client
-from vpplb.kube.console.kubectl_proxy import KUBECTL, open_cluster
-from vpplb.kube.console.user_client import UserClient, WatchEvent
+from vpplb.kube.user_api import user_client
+from vpplb.kube.user_api.kubectl_proxy import KUBECTL, open_cluster
+from vpplb.kube.user_api.user_client import UserClient, WatchEvent
 from vpplb.model.names import ObjectKey, ObjectKind
 
 pytestmark = pytest.mark.slow

@@ -8,8 +8,8 @@ from fakes.clock import LoopClock
 from fakes.lease_line import KEY, LeaseLine, LeaseStore
 from vpplb.controller.operator_directory import OperatorDirectory
 from vpplb.direct.messages import OperatorAddress
-from vpplb.kube.leader_election import LeaderElector, LeadershipLost, WriteFence
-from vpplb.kube.leader_rules import LeaderRole, ServedScope
+from vpplb.kube.leases.leader_election import LeaderElector, LeadershipLost, WriteFence
+from vpplb.kube.leases.leader_rules import LeaderRole, ServedScope
 
 
 def address(name: str) -> OperatorAddress:

@@ -5,26 +5,26 @@ from typing import Any
 
 from click.testing import CliRunner, Result
 
-from fakes.console import FakeConsole
+from fakes.user_client import FakeUserClient
 from vpplb.cli.kubectl.main import cli
 
 
-def call(console: FakeConsole, *arguments: str) -> Result:
+def call(client: FakeUserClient, *arguments: str) -> Result:
     """Run a command line."""
     runner = CliRunner(env={"COLUMNS": "200"})
-    return runner.invoke(cli, arguments, obj=console, prog_name="kubectl vpplb")
+    return runner.invoke(cli, arguments, obj=client, prog_name="kubectl vpplb")
 
 
-def told(console: FakeConsole, *arguments: str) -> list[list[str]]:
+def told(client: FakeUserClient, *arguments: str) -> list[list[str]]:
     """Run a command that must succeed; return the words of each line, columns split at gaps."""
-    result = call(console, *arguments)
+    result = call(client, *arguments)
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
     return [[word.strip() for word in line.split("  ") if word.strip()] for line in lines]
 
 
-def parsed(console: FakeConsole, *arguments: str) -> Any:
+def parsed(client: FakeUserClient, *arguments: str) -> Any:
     """Run a command that must succeed with `-o json`; return what it printed."""
-    result = call(console, *arguments, "-o", "json")
+    result = call(client, *arguments, "-o", "json")
     assert result.exit_code == 0, result.output
     return json.loads(result.stdout)

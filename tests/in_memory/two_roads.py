@@ -30,7 +30,7 @@ from vpplb.direct.messages import (
     dump_role,
     load_message,
 )
-from vpplb.kube.leader_rules import LeaderRole, LeaseCandidate
+from vpplb.kube.leases.leader_rules import LeaderRole, LeaseCandidate
 from vpplb.kube.object_cache import CachedObject
 from vpplb.model.decision_order import DecisionOrder
 from vpplb.model.health import HealthState

@@ -24,8 +24,8 @@ from vpplb.direct.operator_directory import PREFIX, dump_entry, name_annotation
 from vpplb.direct.server import DirectServer, RefusalReason
 from vpplb.direct.tokens import AgentIdentity, TokenRefused, TokenVerifier
 from vpplb.kube.client import KubeClient
-from vpplb.kube.leader_election import LeaderElector, WriteFence
-from vpplb.kube.leader_rules import LeaderRole
+from vpplb.kube.leases.leader_election import LeaderElector, WriteFence
+from vpplb.kube.leases.leader_rules import LeaderRole
 from vpplb.model.clock import SystemClock
 from vpplb.model.names import ObjectKey, ObjectKind
 

@@ -11,10 +11,10 @@ from cluster.kubectl import Kubectl
 from fakes.clock import FakeClock
 from lab.waiting import wait_for
 from vpplb.kube import client as client_module
-from vpplb.kube.agent_lease import LeaseHeartbeat
 from vpplb.kube.api_types import ApiError, ApiResource, Conflict, JsonObject, NotFound
 from vpplb.kube.client import KubeClient
 from vpplb.kube.kubernetes_events import EventRecorder, ObjectEvent
+from vpplb.kube.leases.agent_lease import LeaseHeartbeat
 from vpplb.kube.object_cache import ObjectCache
 from vpplb.kube.status_writer import StatusWriter
 from vpplb.model.names import ObjectKey, ObjectKind

@@ -26,9 +26,9 @@ from cluster.stage import make_node
 from data.manifests import Raw, frontend, manifest
 from lab.waiting import wait_for
 from vpplb.agent.node_guard import KEPT, OPEN, NodeGuard
-from vpplb.kube.agent_lease import LeaseHeartbeat
 from vpplb.kube.client import KubeClient
 from vpplb.kube.kubernetes_events import EventRecorder, ObjectEvent
+from vpplb.kube.leases.agent_lease import LeaseHeartbeat
 from vpplb.model.clock import SystemClock
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.resources.dataplane import RELEASE

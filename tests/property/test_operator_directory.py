@@ -14,7 +14,7 @@ from fakes.lease_line import KEY, LeaseStore
 from in_memory.found_operator import FoundOperator
 from vpplb.controller import operator_directory
 from vpplb.direct.operator_directory import PREFIX, find_texts, name_annotation
-from vpplb.kube.leader_rules import LeaderRole
+from vpplb.kube.leases.leader_rules import LeaderRole
 from vpplb.model.names import ObjectKind
 
 MEMBERS = 3

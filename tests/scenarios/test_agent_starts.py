@@ -20,8 +20,8 @@ from vpplb.direct.messages import DecisionBatch, DecisionEntry, OperatorAddress
 from vpplb.direct.operator_directory import dump_entry as dump_operator
 from vpplb.direct.operator_directory import name_annotation
 from vpplb.files.owned_state_store import StoredState, VppIdentity, write_stored_state
-from vpplb.kube.agent_lease import HolderReplaced
 from vpplb.kube.api_types import ApiUnreachable, KubeError
+from vpplb.kube.leases.agent_lease import HolderReplaced
 from vpplb.model.decision_order import DecisionMark, DecisionOrder
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.vip import Encap, VipId, VipSettings

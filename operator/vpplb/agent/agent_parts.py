@@ -18,11 +18,12 @@ from vpplb.agent.release_handover import ReleaseHandover
 from vpplb.agent.vips_page import VipsPage
 from vpplb.direct.client import OperatorConnections
 from vpplb.files.owned_state_store import OwnedStateStore, VppIdentity
-from vpplb.kube.agent_lease import LeaseHeartbeat
 from vpplb.kube.client import KubeClient
+from vpplb.kube.crd_check import CrdCheck
 from vpplb.kube.kubernetes_events import EventRecorder
+from vpplb.kube.leases.agent_lease import LeaseHeartbeat
 from vpplb.kube.object_cache import ObjectCache
-from vpplb.kube.object_informer import CrdCheck, ObjectInformer
+from vpplb.kube.object_informer import ObjectInformer
 from vpplb.kube.status_writer import StatusWriter
 from vpplb.model.clock import Clock, SystemClock
 from vpplb.model.names import ObjectKey

@@ -8,9 +8,9 @@ from functools import partial
 
 from vpplb.agent.agent_parts import AgentOptions, AgentParts
 from vpplb.files.owned_state_store import StoredState, read_owned
-from vpplb.kube.agent_lease import LeaseHeartbeat
 from vpplb.kube.api_types import JsonObject, KubeError
 from vpplb.kube.client import KubeClient
+from vpplb.kube.leases.agent_lease import LeaseHeartbeat
 from vpplb.model.names import ObjectKey
 from vpplb.sync.vip_state import OwnedState
 from vpplb.telemetry.http import HttpServer, PageUnavailable

@@ -9,7 +9,7 @@ from vpplb.cli.options import CONTROL_SOCKET
 from vpplb.cli.verbs.catalog import LINES, list_verbs
 from vpplb.cli.verbs.door import Reach, VerbDoor, VerbGroup
 from vpplb.kube.api_types import ApiUnreachable, ConfigError
-from vpplb.kube.console.user_client import UserClient
+from vpplb.kube.user_api.user_client import UserClient
 
 PROGRAM = "vpplb ctl"
 VERBS = [verb for verb in LINES if verb != "dataplane"]

@@ -9,9 +9,9 @@ from contextlib import suppress
 
 from vpplb.cli.terminal import CommandError
 from vpplb.files.state_lock import StateInUse
-from vpplb.kube.agent_lease import HolderReplaced
 from vpplb.kube.api_types import ConfigError
-from vpplb.kube.leader_election import LeadershipLost
+from vpplb.kube.leases.agent_lease import HolderReplaced
+from vpplb.kube.leases.leader_election import LeadershipLost
 from vpplb.telemetry.http import CannotListen
 
 SWITCH_INTERVAL = 0.0005

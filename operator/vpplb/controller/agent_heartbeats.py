@@ -10,9 +10,9 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from vpplb.kube.agent_lease import DURATION, LeaseObserver
 from vpplb.kube.api_types import KubeError, NotFound, cluster_key
 from vpplb.kube.client import KubeClient
+from vpplb.kube.leases.agent_lease import DURATION, LeaseObserver
 from vpplb.model.clock import Clock
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.resources.conditions import find_condition, set_condition

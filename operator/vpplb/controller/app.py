@@ -20,10 +20,11 @@ from vpplb.direct.messages import OperatorAddress
 from vpplb.direct.operator_directory import read_release
 from vpplb.kube.api_types import JsonObject
 from vpplb.kube.client import KubeClient
-from vpplb.kube.leader_election import FencedClient, LeaderElector, WriteFence
-from vpplb.kube.leader_rules import LeaderRole, ServedScope
+from vpplb.kube.crd_check import CrdCheck
+from vpplb.kube.leases.leader_election import FencedClient, LeaderElector, WriteFence
+from vpplb.kube.leases.leader_rules import LeaderRole, ServedScope
 from vpplb.kube.object_cache import ObjectCache
-from vpplb.kube.object_informer import CrdCheck, ObjectInformer
+from vpplb.kube.object_informer import ObjectInformer
 from vpplb.model.clock import Clock, SystemClock
 from vpplb.model.names import ObjectKey
 from vpplb.probers.worker_pool import WorkerPool

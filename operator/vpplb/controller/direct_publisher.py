@@ -22,7 +22,7 @@ from vpplb.direct.messages import (
     ProgrammedReport,
     dump_role,
 )
-from vpplb.kube.leader_rules import LeaderRole
+from vpplb.kube.leases.leader_rules import LeaderRole
 from vpplb.kube.object_cache import CachedObject
 from vpplb.model.clock import Clock
 from vpplb.model.names import ObjectKey, ObjectKind

@@ -2,7 +2,7 @@
 
 What the elector reads and writes anyway shows whether the entry is there, so looking costs no
 request. Writing is a patch of one annotation that names no version, since it is to disturb nobody:
-a leader whose renewal it crosses looks and renews at once (`kube.leader_election`).
+a leader whose renewal it crosses looks and renews at once (`kube.leases.leader_election`).
 
 An operator renews its entry every few minutes. One whose entry has not changed for three times as
 long is dead, and whoever sees it first takes the entry away; one that was wrongly taken for dead

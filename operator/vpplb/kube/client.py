@@ -1,4 +1,4 @@
-"""The few requests of the programs to the API server. People's are in `kube.console`."""
+"""The few requests of the programs to the API server. People's are in `kube.user_api`."""
 
 import asyncio
 import json

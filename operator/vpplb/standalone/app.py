@@ -13,7 +13,7 @@ from vpplb.files.manifests import LoadedManifests
 from vpplb.files.owned_state_store import OwnedStateStore, VppIdentity
 from vpplb.files.state_file import StateFile, name_beside
 from vpplb.files.state_lock import lock_state
-from vpplb.kube.console.control_server import ControlServer
+from vpplb.kube.user_api.control_server import ControlServer
 from vpplb.model.clock import Clock, SystemClock
 from vpplb.model.health import HealthTransition
 from vpplb.model.names import ObjectKind

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from vpplb.kube.api_types import RESOURCES, Gone, JsonObject, api_error
-from vpplb.kube.console.control_server import ObjectChange
+from vpplb.kube.user_api.control_server import ObjectChange
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.standalone.hand_changes import ChangeRefused, HandChanges
 from vpplb.standalone.local_statuses import LocalObjects

@@ -5,7 +5,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from data.cluster_objects import decided_backend, decided_frontend
-from fakes.console import FakeConsole
+from fakes.user_client import FakeUserClient
 from vpplb.cli.ctl import ctl_command
 from vpplb.cli.kubectl.main import cli as plugin
 from vpplb.cli.main import cli
@@ -14,7 +14,7 @@ from vpplb.model.names import ObjectKind
 VERBS = ctl_command.list_commands(click.Context(ctl_command))
 
 
-def ctl(*arguments: str, console: FakeConsole | None = None) -> Result:
+def ctl(*arguments: str, console: FakeUserClient | None = None) -> Result:
     env = {"COLUMNS": "200", "VPPLB_CONTROL_SOCKET": "/nowhere/control.sock"}
     return CliRunner(env=env).invoke(cli, ["ctl", *arguments], obj=console, prog_name="vpplb")
 
@@ -53,12 +53,12 @@ def test_the_socket_may_be_named_before_the_verb_or_behind_it() -> None:
 
 
 def test_all_namespaces_are_meant_and_named_where_there_are_several() -> None:
-    console = FakeConsole(
+    console = FakeUserClient(
         (ObjectKind.FRONTEND, decided_frontend("web")),
         (ObjectKind.BACKEND, decided_backend("a", "10.0.0.1")),
     )
     assert ctl("status", console=console).output.startswith("NAME ")
-    console.objects |= FakeConsole(
+    console.objects |= FakeUserClient(
         (ObjectKind.FRONTEND, decided_frontend(namespace="shop"))
     ).objects
     assert ctl("status", console=console).output.startswith("NAMESPACE ")
@@ -75,7 +75,7 @@ def test_what_deviates_from_the_files_is_shown_with_what_they_say() -> None:
     ]
     paused = decided_backend("a", "10.0.0.1")
     paused["deviations"] = [{**by_hand, "field": "paused", "value": True, "files": False}]
-    console = FakeConsole((ObjectKind.FRONTEND, changed), (ObjectKind.BACKEND, paused))
+    console = FakeUserClient((ObjectKind.FRONTEND, changed), (ObjectKind.BACKEND, paused))
     said = "pools[main].backends[a].weight is 5 by hand, the files say 100"
     assert said in ctl("status", console=console).output
     assert "paused is true by hand, the files say false" in ctl("backends", console=console).output

@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 from vpplb.cli.main import cli
 from vpplb.controller.app import OperatorOptions
 from vpplb.controller.direct_service import DirectOptions
-from vpplb.kube.leader_election import LeadershipLost
+from vpplb.kube.leases.leader_election import LeadershipLost
 from vpplb.model.names import ObjectKey
 from vpplb.telemetry.listen_address import ListenAddress
 

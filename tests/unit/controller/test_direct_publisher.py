@@ -20,7 +20,7 @@ from vpplb.direct.messages import (
     ProgrammedReport,
 )
 from vpplb.kube.api_types import cluster_key
-from vpplb.kube.leader_rules import LeaderRole
+from vpplb.kube.leases.leader_rules import LeaderRole
 from vpplb.model.decision_order import LATEST, DecisionOrder
 from vpplb.model.names import ObjectKey, ObjectKind
 

@@ -10,7 +10,7 @@ from fakes.lease_line import KEY, LeaseStore
 from in_memory.found_operator import FoundOperator, address
 from vpplb.controller.operator_directory import DEAD_AFTER, RENEW_EVERY, OperatorDirectory
 from vpplb.direct.operator_directory import PREFIX, name_annotation
-from vpplb.kube.leader_rules import LeaderRole, ServedScope
+from vpplb.kube.leases.leader_rules import LeaderRole, ServedScope
 from vpplb.model.names import ObjectKind
 
 pytestmark = pytest.mark.looptime

@@ -16,7 +16,7 @@ from vpplb.controller.direct_publisher import ElectionState
 from vpplb.controller.event_reports import LASTING
 from vpplb.controller.status_reports import FAILED, REPORTED
 from vpplb.kube.api_types import ApiUnreachable
-from vpplb.kube.leader_rules import LeaderRole
+from vpplb.kube.leases.leader_rules import LeaderRole
 from vpplb.kube.status_writer import StatusWriter, WritePriority
 from vpplb.model.decision_order import DecisionOrder
 from vpplb.model.health import ProbeResponse

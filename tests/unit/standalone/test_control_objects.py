@@ -16,7 +16,7 @@ from in_memory.router import WEB, LocalRouter
 from lab.waiting import eventually
 from vpplb.files.json_files import write_json
 from vpplb.kube.api_types import ApiError, Gone
-from vpplb.kube.console.user_client import UserClient, WatchEvent
+from vpplb.kube.user_api.user_client import UserClient, WatchEvent
 from vpplb.model.names import ObjectKind
 
 CHECKED = {"healthCheckRef": {"name": "check"}}

@@ -11,8 +11,8 @@ import click
 from vpplb import __version__
 from vpplb.cli.verbs.catalog import LINES, list_verbs
 from vpplb.cli.verbs.door import REFERENCE, Reach, VerbDoor, VerbGroup
-from vpplb.kube.console.kubectl_proxy import find_namespace, list_contexts, open_cluster
-from vpplb.kube.console.user_client import UserClient
+from vpplb.kube.user_api.kubectl_proxy import find_namespace, list_contexts, open_cluster
+from vpplb.kube.user_api.user_client import UserClient
 
 VERBS = [verb for verb in LINES if verb != "reload"]
 

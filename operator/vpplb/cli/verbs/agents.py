@@ -106,13 +106,13 @@ class AgentReader:
         """Ask the agent of a node (Failed, KubeError)."""
         path = f"/api/v1/dataplanes/{node}/vips"
         if self.url:
-            from vpplb.kube.console.url_reader import read_url
+            from vpplb.kube.user_api.url_reader import read_url
 
             answer = await read_url(self.url.rstrip("/") + path)
         else:
             pod = await self._find_pod(node)
-            console = self.session.console
-            answer = await console.get_through_pod(key_of(pod), _http_port(pod), path)
+            client = self.session.client
+            answer = await client.get_through_pod(key_of(pod), _http_port(pod), path)
         try:
             found = _read_vips(answer)
         except (TypeError, ValueError, KeyError, AttributeError) as error:
@@ -123,7 +123,7 @@ class AgentReader:
 
     async def _find_pod(self, node: str) -> JsonObject:
         fields = f"spec.nodeName={node},status.phase=Running"
-        listing = await self.session.console.list_objects(
+        listing = await self.session.client.list_objects(
             ObjectKind.POD, self.namespace, labels=_PODS, fields=fields
         )
         pods = listing.items

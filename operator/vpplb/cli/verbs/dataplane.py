@@ -148,7 +148,7 @@ async def _read_detail(
             dataplane=dataplane, trouble=describe_error(error), packets_unknown="", vips=()
         )
     names: dict[tuple[str, str], str] = {}
-    everywhere = VerbSession(console=session.console, namespace="")
+    everywhere = VerbSession(client=session.client, namespace="")
     for backend in await read_if_allowed(
         everywhere.list_objects(ObjectKind.BACKEND), [], "names of servers are"
     ):

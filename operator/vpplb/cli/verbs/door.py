@@ -9,7 +9,7 @@ import click
 from click.core import ParameterSource
 
 from vpplb.cli.lazy_group import LazyCommand, LazyGroup
-from vpplb.kube.console.user_client import UserClient
+from vpplb.kube.user_api.user_client import UserClient
 
 REFERENCE = "kubectl vpplb"
 """How the help of verbs calls the program; another door puts its own name there."""

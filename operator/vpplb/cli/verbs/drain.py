@@ -92,13 +92,13 @@ async def wait_for_flows(seconds: float) -> None:
 
 async def _disable_paused(session: VerbSession, raw: JsonObject) -> bool:
     """Disable a backend unless somebody has resumed it meanwhile; tell whether it is out."""
-    console, key = session.console, key_of(raw)
+    client, key = session.client, key_of(raw)
     try:
-        await console.apply_json_patch(ObjectKind.BACKEND, key, _OUT)
+        await client.apply_json_patch(ObjectKind.BACKEND, key, _OUT)
     except ApiError as error:
         if error.status != 422:
             raise
-        spec = spec_of(await console.get_object(ObjectKind.BACKEND, key))
+        spec = spec_of(await client.get_object(ObjectKind.BACKEND, key))
         if spec.get("paused"):
             raise  # not for the test in the patch
         if spec.get("enabled") is not False:

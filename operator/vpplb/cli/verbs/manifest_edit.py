@@ -58,7 +58,7 @@ async def plan_on_session(session: VerbSession, edit: ManifestEdit) -> PlanView:
     """Plan an edit (BadManifests, KubeError)."""
     namespace = session.namespace or "default"
     # All namespaces, since frontends of different ones may want one VIP.
-    everywhere = VerbSession(console=session.console, namespace="")
+    everywhere = VerbSession(client=session.client, namespace="")
     there = await read_if_allowed(
         _read_objects(everywhere), None, "frontends of other namespaces are"
     )

@@ -119,7 +119,7 @@ def _condition_status(condition: ShownCondition | None) -> str:
 async def read_heartbeats(session: VerbSession) -> dict[str, datetime]:
     """Return when each agent renewed its lease last, by node, wherever the leases are."""
     beats: dict[str, datetime] = {}
-    for lease in (await session.console.list_objects(ObjectKind.LEASE, fields=_NOT_OURS)).items:
+    for lease in (await session.client.list_objects(ObjectKind.LEASE, fields=_NOT_OURS)).items:
         spec, name = lease.get("spec") or {}, lease["metadata"]["name"]
         holder = str(spec.get("holderIdentity") or "")
         if (holder == name or holder.startswith(f"{name}_")) and spec.get("renewTime"):

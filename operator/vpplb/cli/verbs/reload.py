@@ -40,7 +40,7 @@ def reload_command(flags: UsualFlags, discard_changes: bool) -> None:
                   vpplb ctl reload --discard-changes
     """
     answer: dict[str, Any] = flags.run_work(
-        lambda session: session.console.reload_files(discard_changes=discard_changes)
+        lambda session: session.client.reload_files(discard_changes=discard_changes)
     )
     for discarded in answer["discarded"]:
         print_line(f"no longer in force: {discarded}")

@@ -16,7 +16,7 @@ from vpplb.cli.terminal import CommandError, print_line
 from vpplb.cli.verbs.door import Reach, VerbDoor, find_door, read_reach
 from vpplb.cli.verbs.output import OutputFormat
 from vpplb.kube.api_types import ApiError, JsonObject, KubeError, NotFound, key_of
-from vpplb.kube.console.user_client import UserClient
+from vpplb.kube.user_api.user_client import UserClient
 from vpplb.model.names import ObjectKey, ObjectKind
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -31,7 +31,7 @@ class PluginFailure(Exception):
 class VerbSession:
     """The objects that the flags name. `namespace` is empty for all; `labels` is a selector."""
 
-    console: UserClient
+    client: UserClient
     namespace: str
     labels: str = ""
 
@@ -44,7 +44,7 @@ class VerbSession:
             return await self._find_anywhere(kind, name)
         try:
             namespace = self.namespace if kind.is_namespaced else ""
-            return await self.console.get_object(kind, ObjectKey(namespace, name))
+            return await self.client.get_object(kind, ObjectKey(namespace, name))
         except NotFound:
             there = [one["metadata"]["name"] for one in await self.list_objects(kind)]
         where = f" in namespace {self.namespace}" if kind.is_namespaced else ""
@@ -72,7 +72,7 @@ class VerbSession:
     async def _list(self, kind: ObjectKind, labels: str) -> list[JsonObject]:
         try:
             namespace = self.namespace if kind.is_namespaced else ""
-            return (await self.console.list_objects(kind, namespace, labels=labels)).items
+            return (await self.client.list_objects(kind, namespace, labels=labels)).items
         except NotFound as error:
             raise PluginFailure(
                 f"{error.message} (are the CustomResourceDefinitions installed?)"
@@ -147,16 +147,16 @@ class UsualFlags:
             return await work(self._make_session(given, "default"))
         finding = asyncio.ensure_future(self._find_namespace(self.door))
         try:
-            async with self.door.open(self.reach) as console:
-                return await work(self._make_session(console, await finding))
+            async with self.door.open(self.reach) as client:
+                return await work(self._make_session(client, await finding))
         finally:
             finding.cancel()
             await asyncio.wait((finding,))
 
-    def _make_session(self, console: UserClient, default: str) -> VerbSession:
+    def _make_session(self, client: UserClient, default: str) -> VerbSession:
         named = self.namespace or ("" if self._is_anywhere else default)
         namespace = "" if self.all_namespaces else named
-        return VerbSession(console=console, namespace=namespace, labels=self.labels)
+        return VerbSession(client=client, namespace=namespace, labels=self.labels)
 
     async def _find_namespace(self, door: VerbDoor) -> str:
         if self.all_namespaces or self.namespace or door.find_namespace is None:

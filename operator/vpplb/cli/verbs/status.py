@@ -74,7 +74,7 @@ def status_command(
 async def _read_lines(session: VerbSession, flags: UsualFlags) -> tuple[list[FrontendLine], str]:
     """Read the frontends, and why the newest manifests are not in force where those are read."""
     found = sorted(await session.select_objects(ObjectKind.FRONTEND), key=key_of)
-    refused = await session.console.read_refusal() if flags.reads_manifests else ""
+    refused = await session.client.read_refusal() if flags.reads_manifests else ""
     lines = [read_frontend_line(raw) for raw in found]
     if not any(problem.is_pending for line in lines for problem in line.problems):
         return lines, refused
@@ -98,7 +98,7 @@ async def _read_detail(session: VerbSession, name: str) -> FrontendDetail:
 async def _read_events(session: VerbSession, frontend: str) -> list[JsonObject]:
     about = f"regarding.kind=Frontend,regarding.name={frontend}"
     kind, namespace = ObjectKind.EVENT, session.namespace
-    return (await session.console.list_objects(kind, namespace, fields=about)).items
+    return (await session.client.list_objects(kind, namespace, fields=about)).items
 
 
 def _lines_table(lines: Sequence[FrontendLine], flags: UsualFlags, *, wide: bool, of: str) -> str:

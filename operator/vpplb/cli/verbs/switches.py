@@ -81,7 +81,7 @@ async def turn_switch(session: VerbSession, raw: JsonObject, switch: BackendSwit
         print_line(f"backend {name} already {switch.done}{_but(_find_other(raw, switch))}")
         return raw
     patch = {"spec": {switch.field: switch.value}}
-    newest = await session.console.edit_object(ObjectKind.BACKEND, key_of(raw), patch)
+    newest = await session.client.edit_object(ObjectKind.BACKEND, key_of(raw), patch)
     disabled = switch.field == "paused" and not spec_of(newest).get("enabled", True)
     note = " (it is disabled, so that has no effect until it is enabled)" if disabled else ""
     note = note or _but(_find_other(newest, switch))

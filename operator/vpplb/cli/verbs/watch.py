@@ -86,7 +86,7 @@ async def _follow_kind(session: VerbSession, kind: ObjectKind, follower: "Change
     failures = 0
     while True:
         try:
-            listing = await session.console.list_objects(
+            listing = await session.client.list_objects(
                 kind, session.namespace, labels=session.labels
             )
             for raw in sorted(listing.items, key=key_of):
@@ -116,7 +116,7 @@ async def _watch_kind(
     session: VerbSession, kind: ObjectKind, version: str, follower: "ChangeFollower"
 ) -> None:
     while True:
-        async for change in session.console.watch_objects(
+        async for change in session.client.watch_objects(
             kind, session.namespace, version, labels=session.labels
         ):
             version = change.object["metadata"]["resourceVersion"]

@@ -88,7 +88,7 @@ async def _set_weight(
             print_line(f"{label} already has weight {weight}")
             return raw
         try:
-            newest = await session.console.apply_json_patch(
+            newest = await session.client.apply_json_patch(
                 ObjectKind.FRONTEND, key_of(raw), _weight_operations(path, pool, backend, weight)
             )
         except ApiError as error:

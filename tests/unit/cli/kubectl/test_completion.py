@@ -6,7 +6,7 @@ import pytest
 from click.shell_completion import ShellComplete
 
 from data.cluster_objects import InPool, decided_backend, decided_frontend
-from fakes.console import FakeConsole
+from fakes.user_client import FakeUserClient
 from vpplb.cli.kubectl import completion
 from vpplb.cli.kubectl.main import cli
 from vpplb.kube.api_types import ApiUnreachable
@@ -15,8 +15,8 @@ from vpplb.model.names import ObjectKind
 POOLS = [InPool("main", "a", "10.0.0.1"), InPool("spare", "b", "10.0.0.2")]
 
 
-def cluster() -> FakeConsole:
-    return FakeConsole(
+def cluster() -> FakeUserClient:
+    return FakeUserClient(
         (ObjectKind.FRONTEND, decided_frontend("web", POOLS)),
         (ObjectKind.FRONTEND, decided_frontend("shop-web", namespace="shop")),
         (ObjectKind.BACKEND, decided_backend("nginx0", "10.0.0.1")),
@@ -26,7 +26,7 @@ def cluster() -> FakeConsole:
     )
 
 
-def proposed(words: Sequence[str], console: FakeConsole | None = None) -> list[str]:
+def proposed(words: Sequence[str], console: FakeUserClient | None = None) -> list[str]:
     *before, incomplete = words
     given = {"obj": console or cluster()}
     found = ShellComplete(cli, given, "kubectl vpplb", "").get_completions(before, incomplete)

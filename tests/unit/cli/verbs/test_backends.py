@@ -3,13 +3,13 @@
 import pytest
 
 from data.cluster_objects import condition, decided_backend, decided_frontend
-from fakes.console import FakeConsole
+from fakes.user_client import FakeUserClient
 from in_memory.plugin import call, parsed, told
 from vpplb.model.names import ObjectKind
 
 
-def cluster() -> FakeConsole:
-    return FakeConsole(
+def cluster() -> FakeUserClient:
+    return FakeUserClient(
         (ObjectKind.FRONTEND, decided_frontend()),
         (ObjectKind.FRONTEND, decided_frontend("api")),
         (ObjectKind.BACKEND, decided_backend("a", "10.0.0.1", healthCheckRef={"name": "http"})),
@@ -57,5 +57,5 @@ def test_wide_shows_the_check() -> None:
     ],
 )  # fmt: skip
 def test_the_detail_says_what_explains_the_state(status: dict[str, object], detail: str) -> None:
-    console = FakeConsole((ObjectKind.BACKEND, decided_backend("a", "10.0.0.1", status=status)))
+    console = FakeUserClient((ObjectKind.BACKEND, decided_backend("a", "10.0.0.1", status=status)))
     assert detail in parsed(console, "backends")[0]["detail"]

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from data.cluster_objects import at, condition, decided_backend, node_dataplane
-from fakes.console import FakeConsole
+from fakes.user_client import FakeUserClient
 from in_memory.plugin import call, parsed, told
 from vpplb.kube.api_types import JsonObject
 from vpplb.model.names import ObjectKey, ObjectKind
@@ -37,8 +37,8 @@ def pod(node: str = "n1", port: int = 9191, name: str = "http") -> JsonObject:
     }
 
 
-def answering(*vips: dict[str, Any], **answer: Any) -> FakeConsole:
-    console = FakeConsole(
+def answering(*vips: dict[str, Any], **answer: Any) -> FakeUserClient:
+    console = FakeUserClient(
         (ObjectKind.DATAPLANE, node_dataplane()),
         (ObjectKind.POD, pod()),
         (ObjectKind.BACKEND, decided_backend("nginx0", "10.0.0.1", namespace="shop")),
@@ -57,7 +57,7 @@ def test_each_node_has_a_line_with_its_vpp_and_the_agents_last_heartbeat() -> No
         "metadata": {"name": "n1", "namespace": "vpplb-system"},
         "spec": {"holderIdentity": "n1", "renewTime": at(0)},
     }
-    console = FakeConsole(
+    console = FakeUserClient(
         *((ObjectKind.DATAPLANE, one) for one in (lost, node_dataplane(), paused))
     )
     console.objects[ObjectKind.LEASE, ObjectKey("vpplb-system", "n1")] = lease
@@ -85,7 +85,7 @@ def test_a_node_shows_by_which_road_decisions_come() -> None:
 
 
 def test_without_the_right_to_read_leases_the_rest_is_shown() -> None:
-    console = FakeConsole((ObjectKind.DATAPLANE, node_dataplane()))
+    console = FakeUserClient((ObjectKind.DATAPLANE, node_dataplane()))
     console.forbidden = {(ObjectKind.LEASE, "")}
     result = call(console, "dataplane")
     assert result.exit_code == 0
@@ -164,7 +164,7 @@ def test_the_pod_of_the_chart_on_that_node_is_asked() -> None:
 def test_what_cannot_be_asked_is_said_in_a_line(
     arguments: tuple[str, ...], code: int, said: str
 ) -> None:
-    result = call(FakeConsole((ObjectKind.DATAPLANE, node_dataplane())), "dataplane", *arguments)
+    result = call(FakeUserClient((ObjectKind.DATAPLANE, node_dataplane())), "dataplane", *arguments)
     assert result.exit_code == code
     assert said in result.output
 
@@ -177,7 +177,7 @@ def test_an_answer_of_another_version_is_not_guessed_at() -> None:
 
 def test_of_an_agent_that_does_not_answer_what_the_dataplane_tells_is_shown_all_the_same() -> None:
     lost = node_dataplane(conditions=[condition("Connected", "False", "VppUnreachable", "hung")])
-    console = FakeConsole((ObjectKind.DATAPLANE, lost))
+    console = FakeUserClient((ObjectKind.DATAPLANE, lost))
     result = call(console, "dataplane", "n1")
     assert (result.exit_code, "VPP has no VIPs" in result.stdout) == (1, False)
     assert "VppUnreachable   hung" in result.stdout

@@ -3,14 +3,14 @@
 import pytest
 
 from data.cluster_objects import decided_backend
-from fakes.console import FakeConsole
+from fakes.user_client import FakeUserClient
 from in_memory.plugin import call
 from vpplb.model.names import ObjectKind
 
 
-def drained(*names: str, operates: bool = True) -> FakeConsole:
+def drained(*names: str, operates: bool = True) -> FakeUserClient:
     """Return a cluster with these backends, and with an operator at work."""
-    console = FakeConsole(
+    console = FakeUserClient(
         *((ObjectKind.BACKEND, decided_backend(name, "10.0.0.1")) for name in names)
     )
 

@@ -11,7 +11,7 @@ from data.cluster_objects import TWO, InPool, condition, decided_backend, decide
 from data.manifests import Raw, manifest
 from data.manifests import frontend as written_frontend
 from data.objects import vip
-from fakes.console import FakeConsole
+from fakes.user_client import FakeUserClient
 from in_memory.plugin import call
 from vpplb.kube.api_types import ApiUnreachable, JsonObject
 from vpplb.model.names import ObjectKind
@@ -19,8 +19,8 @@ from vpplb.model.names import ObjectKind
 POOL = {"name": "main", "backends": [{"name": "a"}, {"name": "b", "weight": 50}]}
 
 
-def cluster(*frontends: JsonObject, b: str = "up") -> FakeConsole:
-    return FakeConsole(
+def cluster(*frontends: JsonObject, b: str = "up") -> FakeUserClient:
+    return FakeUserClient(
         *((ObjectKind.FRONTEND, one) for one in frontends or [decided_frontend()]),
         (ObjectKind.BACKEND, decided_backend("a", "10.0.0.1")),
         (ObjectKind.BACKEND, decided_backend("b", "10.0.0.2", b)),
@@ -28,7 +28,7 @@ def cluster(*frontends: JsonObject, b: str = "up") -> FakeConsole:
 
 
 def plan(
-    console: FakeConsole, path: Path, *objects: Raw, arguments: tuple[str, ...] = ()
+    console: FakeUserClient, path: Path, *objects: Raw, arguments: tuple[str, ...] = ()
 ) -> Result:
     path = path / "edit.yaml"
     path.write_text(yaml.safe_dump_all(objects))
@@ -98,7 +98,7 @@ def test_a_new_frontend_never_wins_a_vip_that_another_has(tmp_path: Path) -> Non
 
 
 def test_manifests_without_a_namespace_are_of_the_one_given(tmp_path: Path) -> None:
-    console = FakeConsole(
+    console = FakeUserClient(
         (ObjectKind.FRONTEND, decided_frontend(namespace="shop")),
         (ObjectKind.BACKEND, decided_backend("a", "10.0.0.1", namespace="shop")),
         (ObjectKind.BACKEND, decided_backend("b", "10.0.0.2", namespace="shop")),
@@ -123,9 +123,9 @@ def test_the_loss_of_a_backend_is_planned_without_manifests() -> None:
 ON_LOOPBACK = [InPool("main", "a", "127.0.0.1"), InPool("main", "b", "127.0.0.2")]
 
 
-def on_loopback() -> FakeConsole:
+def on_loopback() -> FakeUserClient:
     """Return a cluster whose operator runs with --allow-loopback."""
-    return FakeConsole(
+    return FakeUserClient(
         (ObjectKind.FRONTEND, decided_frontend(members=ON_LOOPBACK)),
         (ObjectKind.BACKEND, decided_backend("a", "127.0.0.1")),
         (ObjectKind.BACKEND, decided_backend("b", "127.0.0.2")),
@@ -168,7 +168,7 @@ def test_the_loss_of_a_backend_that_is_not_understood_is_refused_in_words() -> N
     refused = {"conditions": [condition("Accepted", "False", "Invalid", "loopback")]}
     console = cluster()
     bad = decided_backend("a", "127.0.0.1", status=refused)
-    console.objects |= FakeConsole((ObjectKind.BACKEND, bad)).objects
+    console.objects |= FakeUserClient((ObjectKind.BACKEND, bad)).objects
     result = call(console, "plan", "--down", "a")
     assert (result.exit_code, result.stdout) == (2, "")
     assert "--down default/a: Backend default/a: spec.address: " in result.stderr

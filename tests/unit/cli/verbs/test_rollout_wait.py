@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from data.cluster_objects import TWO, condition, decided_backend, decided_frontend
-from fakes.console import FakeConsole
+from fakes.user_client import FakeUserClient
 from vpplb.cli.verbs.rollout_wait import find_backend_lack, find_frontend_lack
 from vpplb.cli.verbs.session import VerbSession
 from vpplb.kube.api_types import JsonObject
@@ -17,10 +17,10 @@ REFUSED = condition("Accepted", "False", "Conflict", "taken")
 
 
 async def lacks(backend: JsonObject, *frontends: JsonObject) -> str:
-    console = FakeConsole(
+    console = FakeUserClient(
         (ObjectKind.BACKEND, backend), *((ObjectKind.FRONTEND, one) for one in frontends)
     )
-    return await find_backend_lack(VerbSession(console=console, namespace="default"), "a", 1)
+    return await find_backend_lack(VerbSession(client=console, namespace="default"), "a", 1)
 
 
 @pytest.mark.parametrize(
@@ -77,8 +77,8 @@ async def test_each_frontend_has_to_be_programmed_where_there_are_nodes(
 
 
 async def test_a_frontend_has_to_have_been_seen_at_its_newest() -> None:
-    console = FakeConsole((ObjectKind.FRONTEND, decided_frontend()))
-    session = VerbSession(console=console, namespace="default")
+    console = FakeUserClient((ObjectKind.FRONTEND, decided_frontend()))
+    session = VerbSession(client=console, namespace="default")
     assert await find_frontend_lack(session, "web", 1) == ""
     assert "at generation 2" in await find_frontend_lack(session, "web", 2)
     console.of(ObjectKind.FRONTEND, "web")["status"] = {"observedGeneration": 2}

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from fakes.console import FakeConsole
+from fakes.user_client import FakeUserClient
 from in_memory.plugin import call
 from vpplb.cli.kubectl.main import cli
 from vpplb.cli.verbs.session import describe_others, read_if_allowed
@@ -29,7 +29,7 @@ def outside(*arguments: str, **environment: str) -> Result:
     ],
 )  # fmt: skip
 def test_what_goes_wrong_is_said_in_one_line_with_exit_1(error: ApiError, said: str) -> None:
-    console = FakeConsole()
+    console = FakeUserClient()
     console.server.faults.append(error)
     result = call(console, "status")
     assert (result.exit_code, result.stdout, result.stderr) == (1, "", f"Error: {said}\n")

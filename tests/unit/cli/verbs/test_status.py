@@ -13,7 +13,7 @@ from data.cluster_objects import (
     node_dataplane,
 )
 from data.objects import vip
-from fakes.console import FakeConsole
+from fakes.user_client import FakeUserClient
 from in_memory.plugin import call, parsed, told
 from vpplb.kube.api_types import JsonObject, cluster_key
 from vpplb.model.names import ObjectKind
@@ -33,10 +33,10 @@ def revision(frontend: JsonObject) -> str:
     return loaded[2]
 
 
-def detailed(**frontend: Any) -> FakeConsole:
+def detailed(**frontend: Any) -> FakeUserClient:
     """Return a cluster with frontend `web` of three backends on node n1."""
     web = decided_frontend(members=POOLS, **frontend)
-    return FakeConsole(
+    return FakeUserClient(
         (ObjectKind.FRONTEND, web),
         (ObjectKind.BACKEND, decided_backend("a", "10.0.0.1", transitions=[("down", "up", 5)])),
         (
@@ -51,7 +51,8 @@ def detailed(**frontend: Any) -> FakeConsole:
 def test_each_frontend_has_a_line_with_what_serves_and_on_how_many_nodes() -> None:
     two = decided_frontend("api", on=vip("2001:db8::1/128", 0))
     lines = told(
-        FakeConsole((ObjectKind.FRONTEND, decided_frontend()), (ObjectKind.FRONTEND, two)), "status"
+        FakeUserClient((ObjectKind.FRONTEND, decided_frontend()), (ObjectKind.FRONTEND, two)),
+        "status",
     )
     assert lines == [
         ["NAME", "VIP", "STATE", "POOL", "READY", "NODES", "PROBLEM"],
@@ -62,7 +63,7 @@ def test_each_frontend_has_a_line_with_what_serves_and_on_how_many_nodes() -> No
 
 def test_of_several_problems_the_first_is_shown_and_the_others_counted() -> None:
     degraded = condition("Degraded", "True", "WeightsFlattened", "far off")
-    console = FakeConsole((ObjectKind.FRONTEND, decided_frontend(conditions=[FAILED, degraded])))
+    console = FakeUserClient((ObjectKind.FRONTEND, decided_frontend(conditions=[FAILED, degraded])))
     assert told(console, "status")[1][-1] == (
         "NodeFailed: 0 of 1 nodes; n1: no memory (and 1 more)"
     )
@@ -74,13 +75,13 @@ def test_of_several_problems_the_first_is_shown_and_the_others_counted() -> None
 
 def test_what_waits_for_a_node_says_why_that_does_nothing() -> None:
     pending = condition("Programmed", "False", "Pending", "0 of 1 nodes have it, not n1")
-    console = FakeConsole(
+    console = FakeUserClient(
         (ObjectKind.FRONTEND, decided_frontend(conditions=[pending], nodeSelector={"edge": "1"})),
         (ObjectKind.FRONTEND, decided_frontend("zed", conditions=[pending])),
     )
     assert told(console, "status")[1][-1] == "Pending: 0 of 1 nodes have it, not n1"
     gone = condition("Connected", "False", "VppUnreachable", "api.sock: no such file")
-    console.objects |= FakeConsole(
+    console.objects |= FakeUserClient(
         (ObjectKind.DATAPLANE, node_dataplane("n0")),
         (ObjectKind.DATAPLANE, node_dataplane("n1", conditions=[gone])),
         (ObjectKind.DATAPLANE, node_dataplane("n2", spec={"paused": True})),
@@ -104,11 +105,11 @@ def test_a_backend_that_is_not_up_is_a_problem_unless_somebody_wants_that() -> N
         InPool("main", "d", "10.0.0.4", "disabled", effective=0),
         InPool("spare", "e", "10.0.0.5", "unknown", effective=0),
     ]
-    console = FakeConsole((ObjectKind.FRONTEND, decided_frontend(members=members)))
+    console = FakeUserClient((ObjectKind.FRONTEND, decided_frontend(members=members)))
     said = told(console, "status", "--problems")
     assert said[1][-1] == "BackendsNotUp: b is down, e is unknown"
     wanted = decided_frontend(members=[members[0], *members[2:4]])
-    console = FakeConsole((ObjectKind.FRONTEND, wanted))
+    console = FakeUserClient((ObjectKind.FRONTEND, wanted))
     assert told(console, "status", "--problems") == [["no problems: 1 frontend"]]
 
 
@@ -124,7 +125,7 @@ def test_an_operator_that_has_not_looked_is_a_problem_too(
     change: dict[str, Any], problem: str
 ) -> None:
     assert (
-        told(FakeConsole((ObjectKind.FRONTEND, decided_frontend(**change))), "status")[1][-1]
+        told(FakeUserClient((ObjectKind.FRONTEND, decided_frontend(**change))), "status")[1][-1]
         == problem
     )
 
@@ -132,14 +133,16 @@ def test_an_operator_that_has_not_looked_is_a_problem_too(
 def test_a_frontend_without_any_status_is_shown_as_it_was_written() -> None:
     raw = decided_frontend()
     del raw["status"]
-    assert told(FakeConsole((ObjectKind.FRONTEND, raw)), "status")[1][:3] == [
+    assert told(FakeUserClient((ObjectKind.FRONTEND, raw)), "status")[1][:3] == [
         "web", "192.0.2.10 tcp/80", "unknown",
     ]  # fmt: skip
 
 
 def test_all_namespaces_and_wide_add_columns() -> None:
     other = decided_frontend(namespace="shop")
-    console = FakeConsole((ObjectKind.FRONTEND, decided_frontend()), (ObjectKind.FRONTEND, other))
+    console = FakeUserClient(
+        (ObjectKind.FRONTEND, decided_frontend()), (ObjectKind.FRONTEND, other)
+    )
     assert [line[0] for line in told(console, "status", "-A")] == ["NAMESPACE", "default", "shop"]
     assert [line[0] for line in told(console, "status", "-n", "shop", "-o", "wide")] == [
         "NAME",
@@ -149,11 +152,11 @@ def test_all_namespaces_and_wide_add_columns() -> None:
 
 
 def test_nothing_to_show_is_said_in_words_and_as_an_empty_list() -> None:
-    assert call(FakeConsole(), "status").output == (
+    assert call(FakeUserClient(), "status").output == (
         "there are no frontends in this namespace (-A: in all)\n"
     )
-    assert parsed(FakeConsole(), "status", "-A") == []
-    assert call(FakeConsole(), "status", "-o", "yaml").output == "[]\n"
+    assert parsed(FakeUserClient(), "status", "-A") == []
+    assert call(FakeUserClient(), "status", "-o", "yaml").output == "[]\n"
 
 
 def test_one_frontend_shows_each_member_with_its_health_and_its_exact_share() -> None:
@@ -265,7 +268,7 @@ def test_what_to_beware_of_is_noted() -> None:
 
 
 def test_an_unknown_frontend_is_answered_with_those_that_there_are() -> None:
-    console = FakeConsole(
+    console = FakeUserClient(
         (ObjectKind.FRONTEND, decided_frontend()),
         (ObjectKind.FRONTEND, decided_frontend("webshop")),
     )
@@ -278,4 +281,4 @@ def test_an_unknown_frontend_is_answered_with_those_that_there_are() -> None:
 
 
 def test_a_frontend_and_all_namespaces_do_not_go_together() -> None:
-    assert call(FakeConsole(), "status", "web", "-A").exit_code == 2
+    assert call(FakeUserClient(), "status", "web", "-A").exit_code == 2

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from data.cluster_objects import decided_backend, decided_frontend
-from fakes.console import FakeConsole
+from fakes.user_client import FakeUserClient
 from in_memory.plugin import call
 from vpplb.model.names import ObjectKind
 
@@ -25,7 +25,7 @@ ODD_SPECS: list[object] = [
 )
 def test_a_status_of_a_frontend(status: dict[str, Any], part: str) -> None:
     odd = decided_frontend(status=status)
-    console = FakeConsole(
+    console = FakeUserClient(
         (ObjectKind.FRONTEND, odd), (ObjectKind.FRONTEND, decided_frontend("api"))
     )
     result = call(console, "status")
@@ -36,7 +36,7 @@ def test_a_status_of_a_frontend(status: dict[str, Any], part: str) -> None:
 
 def test_a_status_of_a_backend() -> None:
     odd = decided_backend("a", "10.0.0.1", status={"state": "odd"})
-    result = call(FakeConsole((ObjectKind.BACKEND, odd)), "backends")
+    result = call(FakeUserClient((ObjectKind.BACKEND, odd)), "backends")
     assert result.exit_code == 0
     assert "StatusUnreadable: of another version of vpplb, it seems: state" in result.output
 
@@ -46,6 +46,6 @@ def test_a_status_of_a_backend() -> None:
 def test_a_spec_that_makes_no_sense(spec: object, command: tuple[str, ...]) -> None:
     web = decided_frontend() | {"spec": spec}
     backend = decided_backend("a", "10.0.0.1") | {"spec": spec}
-    console = FakeConsole((ObjectKind.FRONTEND, web), (ObjectKind.BACKEND, backend))
+    console = FakeUserClient((ObjectKind.FRONTEND, web), (ObjectKind.BACKEND, backend))
     result = call(console, *command)
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception

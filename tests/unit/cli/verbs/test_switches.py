@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from data.cluster_objects import InPool, decided_backend, decided_frontend
-from fakes.console import FakeConsole
+from fakes.user_client import FakeUserClient
 from in_memory.plugin import call
 from vpplb.model.names import ObjectKind
 
@@ -22,7 +22,7 @@ from vpplb.model.names import ObjectKind
 def test_each_verb_sets_its_field_and_says_so_once(
     verb: str, before: dict[str, Any], patch: dict[str, bool], says: str
 ) -> None:
-    console = FakeConsole((ObjectKind.BACKEND, decided_backend("a", "10.0.0.1", **before)))
+    console = FakeUserClient((ObjectKind.BACKEND, decided_backend("a", "10.0.0.1", **before)))
     assert call(console, verb, "a").output == f"backend a {says}\n"
     assert [body for _, body in console.edits] == [{"spec": patch}]
     assert call(console, verb, "a").output == f"backend a already {says}\n"
@@ -30,7 +30,7 @@ def test_each_verb_sets_its_field_and_says_so_once(
 
 
 def test_several_are_switched_and_a_name_given_twice_is_one() -> None:
-    console = FakeConsole(
+    console = FakeUserClient(
         *(
             (ObjectKind.BACKEND, decided_backend(name, "10.0.0.1", namespace="shop"))
             for name in "ab"
@@ -41,7 +41,7 @@ def test_several_are_switched_and_a_name_given_twice_is_one() -> None:
 
 
 def test_a_mistyped_name_leaves_nothing_half_done() -> None:
-    console = FakeConsole((ObjectKind.BACKEND, decided_backend("nginx0", "10.0.0.1")))
+    console = FakeUserClient((ObjectKind.BACKEND, decided_backend("nginx0", "10.0.0.1")))
     result = call(console, "disable", "nginx0", "nginx")
     assert result.exit_code == 1
     assert result.output == (
@@ -51,7 +51,7 @@ def test_a_mistyped_name_leaves_nothing_half_done() -> None:
 
 
 def test_resuming_what_is_disabled_is_said_to_have_no_effect_yet() -> None:
-    console = FakeConsole(
+    console = FakeUserClient(
         (ObjectKind.BACKEND, decided_backend("a", "10.0.0.1", paused=True, enabled=False))
     )
     assert "no effect until it is enabled" in call(console, "resume", "a").output
@@ -69,7 +69,7 @@ def test_what_stays_out_by_the_other_switch_is_said_and_no_success_to_wait_for(
 ) -> None:
     out = "paused" if "paused" in spec else "disabled"
     raw = decided_backend("a", "10.0.0.1", out, **spec)
-    console = FakeConsole((ObjectKind.BACKEND, raw))
+    console = FakeUserClient((ObjectKind.BACKEND, raw))
     result = call(console, verb, "a")
     assert (result.exit_code, result.output) == (0, f"backend a already {done}, but {other}\n")
     waited = call(console, verb, "a", "--wait")
@@ -79,16 +79,16 @@ def test_what_stays_out_by_the_other_switch_is_said_and_no_success_to_wait_for(
 
 def test_enabling_what_is_also_paused_says_what_lets_it_serve() -> None:
     raw = decided_backend("a", "10.0.0.1", "disabled", enabled=False, paused=True)
-    said = call(FakeConsole((ObjectKind.BACKEND, raw)), "enable", "a").output
+    said = call(FakeUserClient((ObjectKind.BACKEND, raw)), "enable", "a").output
     assert said == "backend a enabled, but paused: `resume` has it probed again\n"
 
 
 def test_a_verb_without_a_backend_is_wrong_usage() -> None:
-    assert call(FakeConsole(), "pause").exit_code == 2
+    assert call(FakeUserClient(), "pause").exit_code == 2
 
 
 def test_wait_returns_when_backend_and_frontends_show_it() -> None:
-    console = FakeConsole(
+    console = FakeUserClient(
         (ObjectKind.FRONTEND, decided_frontend()),
         (ObjectKind.BACKEND, decided_backend("a", "10.0.0.1")),
     )
@@ -109,7 +109,7 @@ def test_wait_returns_when_backend_and_frontends_show_it() -> None:
 
 
 def test_wait_gives_up_in_time_and_says_what_is_missing() -> None:
-    console = FakeConsole((ObjectKind.BACKEND, decided_backend("a", "10.0.0.1")))
+    console = FakeUserClient((ObjectKind.BACKEND, decided_backend("a", "10.0.0.1")))
     result = call(console, "pause", "a", "--wait", "--timeout", "1ms")
     assert result.exit_code == 1
     assert result.output == (

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from data.cluster_objects import TWO, InPool, at, decided_backend, decided_frontend
-from fakes.console import FakeConsole
+from fakes.user_client import FakeUserClient
 from in_memory.plugin import call
 from vpplb.cli.verbs.watch import ChangeFollower, WatchedChange
 from vpplb.kube.api_types import ApiError, ApiUnreachable, Gone, JsonObject
-from vpplb.kube.console.user_client import WatchEvent
+from vpplb.kube.user_api.user_client import WatchEvent
 from vpplb.model.names import ObjectKind
 
 UP = ("down", "up", 5.0)
@@ -22,7 +22,7 @@ def backend(*transitions: tuple[str, str, float]) -> JsonObject:
     return decided_backend("a", "10.0.0.1", "down", transitions=transitions)
 
 
-def watch(console: FakeConsole, *arguments: str) -> list[str]:
+def watch(console: FakeUserClient, *arguments: str) -> list[str]:
     """Return the lines without their times, until the changes have been told."""
     result = call(console, "watch", *arguments)
     assert result.exit_code == 130, result.output
@@ -30,13 +30,13 @@ def watch(console: FakeConsole, *arguments: str) -> list[str]:
 
 
 def test_a_transition_is_told_when_it_happens_and_those_before_are_not() -> None:
-    console = FakeConsole((ObjectKind.BACKEND, backend(UP)))
+    console = FakeUserClient((ObjectKind.BACKEND, backend(UP)))
     console.changes = {ObjectKind.BACKEND: [WatchEvent("MODIFIED", backend(DOWN, UP))]}
     assert watch(console) == ["backend   default/a  up → down  L4CON  connection refused"]
 
 
 def test_with_history_those_that_are_remembered_come_first() -> None:
-    console = FakeConsole((ObjectKind.BACKEND, backend(UP)))
+    console = FakeUserClient((ObjectKind.BACKEND, backend(UP)))
     console.changes = {ObjectKind.BACKEND: [WatchEvent("MODIFIED", backend(DOWN, UP))]}
     assert [line.split("  ")[2] for line in watch(console, "--history")] == [
         "down → up", "up → down",
@@ -48,7 +48,7 @@ def test_with_history_those_that_are_remembered_come_first() -> None:
     [Gone(410, "Expired"), ApiUnreachable("connection reset"), ApiError(503, "", "starting")],
 )
 def test_what_happened_while_the_watch_was_broken_comes_late_but_comes(fault: Any) -> None:
-    console = FakeConsole((ObjectKind.BACKEND, backend(UP)))
+    console = FakeUserClient((ObjectKind.BACKEND, backend(UP)))
 
     class Meanwhile(list[Any]):
         def pop(self, _: Any = 0) -> Any:
@@ -64,7 +64,7 @@ def test_what_happened_while_the_watch_was_broken_comes_late_but_comes(fault: An
 
 
 def test_a_right_that_is_missing_ends_it() -> None:
-    console = FakeConsole()
+    console = FakeUserClient()
     console.changes = {ObjectKind.BACKEND: [ApiError(403, "Forbidden", "you may not watch")]}
     result = call(console, "watch")
     assert (result.exit_code, result.output) == (1, "Error: you may not watch\n")
@@ -73,7 +73,7 @@ def test_a_right_that_is_missing_ends_it() -> None:
 def test_a_failover_and_an_outage_of_a_frontend_are_told() -> None:
     spare = InPool("spare", "c", "10.0.0.3")
     down = [one._replace(state="down", effective=0) for one in TWO]
-    console = FakeConsole((ObjectKind.FRONTEND, decided_frontend(members=[*TWO, spare])))
+    console = FakeUserClient((ObjectKind.FRONTEND, decided_frontend(members=[*TWO, spare])))
     console.changes = {
         ObjectKind.FRONTEND: [
             WatchEvent("MODIFIED", decided_frontend(members=[*down, spare])),
@@ -89,7 +89,7 @@ def test_a_failover_and_an_outage_of_a_frontend_are_told() -> None:
 
 
 def test_json_is_an_object_a_line() -> None:
-    console = FakeConsole((ObjectKind.BACKEND, backend(UP)))
+    console = FakeUserClient((ObjectKind.BACKEND, backend(UP)))
     console.changes = {ObjectKind.BACKEND: [WatchEvent("MODIFIED", backend(DOWN, UP))]}
     (line,) = call(console, "watch", "-o", "json").stdout.splitlines()
     told = json.loads(line)

@@ -3,7 +3,7 @@
 import pytest
 
 from data.cluster_objects import TWO, InPool, decided_frontend
-from fakes.console import FakeConsole
+from fakes.user_client import FakeUserClient
 from in_memory.plugin import call
 from vpplb.kube.api_types import ApiError
 from vpplb.model.names import ObjectKind
@@ -11,11 +11,11 @@ from vpplb.model.names import ObjectKind
 SPARE = InPool("spare", "c", "10.0.0.3", effective=0)
 
 
-def cluster() -> FakeConsole:
-    return FakeConsole((ObjectKind.FRONTEND, decided_frontend(members=[*TWO, SPARE])))
+def cluster() -> FakeUserClient:
+    return FakeUserClient((ObjectKind.FRONTEND, decided_frontend(members=[*TWO, SPARE])))
 
 
-def weights(console: FakeConsole) -> dict[str, int]:
+def weights(console: FakeUserClient) -> dict[str, int]:
     pools = console.of(ObjectKind.FRONTEND, "web")["spec"]["pools"]
     return {one["name"]: one["weight"] for pool in pools for one in pool["backends"]}
 

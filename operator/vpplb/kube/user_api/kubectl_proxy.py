@@ -18,7 +18,7 @@ from threading import Thread
 from typing import IO
 
 from vpplb.kube.api_types import ApiUnreachable, ConfigError
-from vpplb.kube.console.user_client import UserClient
+from vpplb.kube.user_api.user_client import UserClient
 
 KUBECTL = "VPPLB_KUBECTL"
 """The environment variable that names another kubectl than that of the PATH."""

@@ -5,7 +5,7 @@ from aiohttp import web
 
 from fakes.api_http import answering
 from vpplb.kube.api_types import ApiError, ApiUnreachable, NotFound
-from vpplb.kube.console.url_reader import read_url
+from vpplb.kube.user_api.url_reader import read_url
 
 
 async def test_a_program_of_ours_is_read_by_its_url() -> None:

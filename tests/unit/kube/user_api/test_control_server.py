@@ -17,9 +17,9 @@ import pytest
 from aiohttp import ClientSession, UnixConnector
 
 from vpplb.kube.api_types import RESOURCES, ApiError, Gone, JsonObject, NotFound, api_error
-from vpplb.kube.console import control_server
-from vpplb.kube.console.control_server import ControlServer, ObjectChange
-from vpplb.kube.console.user_client import UserClient, WatchEvent
+from vpplb.kube.user_api import control_server
+from vpplb.kube.user_api.control_server import ControlServer, ObjectChange
+from vpplb.kube.user_api.user_client import UserClient, WatchEvent
 from vpplb.model.names import ObjectKey, ObjectKind
 
 BACKEND, FRONTEND = ObjectKind.BACKEND, ObjectKind.FRONTEND

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from fakes.api_http import Handler, answering
 from vpplb.kube.api_types import ApiError, ApiUnreachable, Gone
-from vpplb.kube.console.user_client import WATCH_PERIOD, UserClient, WatchEvent
+from vpplb.kube.user_api.user_client import WATCH_PERIOD, UserClient, WatchEvent
 from vpplb.model.names import ObjectKey, ObjectKind
 
 WEB = ObjectKey("shop", "web")

@@ -6,8 +6,8 @@ import pytest
 
 from fakes.api_server import FakeApiServer
 from fakes.clock import LoopClock
-from vpplb.kube.agent_lease import HolderReplaced, LeaseHeartbeat, LeaseObserver
 from vpplb.kube.api_types import ApiUnreachable, JsonObject, api_error
+from vpplb.kube.leases.agent_lease import HolderReplaced, LeaseHeartbeat, LeaseObserver
 from vpplb.model.names import ObjectKey, ObjectKind
 
 KEY = ObjectKey("vpplb-system", "node-1")

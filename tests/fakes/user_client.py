@@ -15,11 +15,11 @@ from vpplb.kube.api_types import (
     ObjectListing,
     key_of,
 )
-from vpplb.kube.console.user_client import UserClient, WatchEvent
+from vpplb.kube.user_api.user_client import UserClient, WatchEvent
 from vpplb.model.names import ObjectKey, ObjectKind
 
 
-class FakeConsole(UserClient):
+class FakeUserClient(UserClient):
     """Objects by kind and key. `edits` are what was asked for.
 
     `before_edit` is called before each edit, `after_edit` after it: what others do meanwhile.

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from vpplb.kube.api_types import JsonObject
-from vpplb.kube.leader_rules import LeaderRole, LeaseCandidate, ServedScope
+from vpplb.kube.leases.leader_rules import LeaderRole, LeaseCandidate, ServedScope
 
 DURATION = 15.0
 NOW = datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC)

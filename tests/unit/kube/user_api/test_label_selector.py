@@ -2,7 +2,7 @@
 
 import pytest
 
-from vpplb.kube.console.label_selector import parse_selector
+from vpplb.kube.user_api.label_selector import parse_selector
 
 LABELS = {"tier": "web", "rack": "b7", "app.kubernetes.io/name": "nginx", "empty": ""}
 

@@ -13,14 +13,14 @@ from fakes.lease_line import KEY, LeaseLine, LeaseStore
 from vpplb.kube.api_health import RequestHealth
 from vpplb.kube.api_types import ApiUnreachable, JsonObject
 from vpplb.kube.client import KubeClient
-from vpplb.kube.leader_election import (
+from vpplb.kube.leases.leader_election import (
     FencedClient,
     LeaderElector,
     LeadershipLost,
     WriteFence,
     WriteFenced,
 )
-from vpplb.kube.leader_rules import LeaderRole
+from vpplb.kube.leases.leader_rules import LeaderRole
 from vpplb.model.names import ObjectKey, ObjectKind
 
 pytestmark = pytest.mark.looptime

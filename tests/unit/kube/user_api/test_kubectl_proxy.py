@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from vpplb.kube.api_types import ApiUnreachable, ConfigError
-from vpplb.kube.console import kubectl_proxy
-from vpplb.kube.console.kubectl_proxy import find_namespace, list_contexts, open_cluster
+from vpplb.kube.user_api import kubectl_proxy
+from vpplb.kube.user_api.kubectl_proxy import find_namespace, list_contexts, open_cluster
 from vpplb.model.names import ObjectKind
 
 
