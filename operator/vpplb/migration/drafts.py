@@ -5,20 +5,24 @@ A reader of another load balancer's configuration puts drafts and findings into 
 said with the line of the configuration.
 """
 
+import json
 import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from vpplb.files.manifests import LoadedManifests, load_document
 from vpplb.files.yaml_documents import YamlDocument
 from vpplb.model.names import ObjectKind
 from vpplb.resources.allowances import AddressAllowances
 from vpplb.resources.base import API_VERSION
+from vpplb.resources.fields import MOST_WEIGHT
 
-MOST_POOLS = 16
-"""Pools that a Frontend may have."""
-_HEAVIEST = 100
-"""The greatest weight that a server may have in VPP."""
+PORTS_DIFFER = (
+    "the server is at port {server}, and packets come to port {vip}, that of the VIP:"
+    " it is left out until it listens there"
+)
+_MOST_DIGITS = 18
 
 
 class UnparseableConfig(Exception):
@@ -117,9 +121,9 @@ class DraftedPool:
         """Return the weights in their proportion, none above 100, and 0 for none but a 0."""
         weights = [member.weight for member in self.members]
         most = max(weights, default=0)
-        if most <= _HEAVIEST:
+        if most <= MOST_WEIGHT:
             return weights
-        return [max(round(_HEAVIEST * one / most), 1) if one else 0 for one in weights]
+        return [max(round(MOST_WEIGHT * one / most), 1) if one else 0 for one in weights]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -130,6 +134,7 @@ class ImportedSet:
     findings: dict[ImportFinding, None] = field(default_factory=dict)
     options: dict[str, str] = field(default_factory=dict)
     _names: dict[ObjectKind, set[str]] = field(default_factory=dict)
+    _shared: dict[tuple[ObjectKind, str, str], str] = field(default_factory=dict)
 
     def add_draft(self, kind: ObjectKind, name: str, line: int) -> ManifestDraft:
         """Begin an object named as near to `name` as names of objects may be, once."""
@@ -138,6 +143,15 @@ class ImportedSet:
         taken.add(draft.name)
         self.drafts.append(draft)
         return draft
+
+    def share_draft(self, trial: ManifestDraft) -> str:
+        """Add an object like this unless one of its name has the same spec; return its name."""
+        key = trial.kind, trial.name, json.dumps(trial.spec, sort_keys=True)
+        if key not in self._shared:
+            draft = self.add_draft(trial.kind, trial.name, trial.line)
+            draft.spec, draft.lines = trial.spec, trial.lines
+            self._shared[key] = draft.name
+        return self._shared[key]
 
     def add_loss(self, line: int, subject: str, message: str) -> None:
         """Say what could not be carried, and why; the same is said once."""
@@ -151,8 +165,24 @@ class ImportedSet:
         for pool in pools:
             given = [member.weight for member in pool.members]
             if pool.fit_weights() != given:
-                message = f"weights above {_HEAVIEST} are scaled so that the greatest is that"
+                message = f"weights above {MOST_WEIGHT} are scaled so that the greatest is that"
                 self.add_note(pool.line, subject, message)
+
+    def bound_codes(self, codes: Iterable[int], line: int, subject: str) -> tuple[int, int]:
+        """Return the lowest and the highest of these status codes, and say if more are between."""
+        ordered = sorted(set(codes))
+        low, high = ordered[0], ordered[-1]
+        if any(after - before > 1 for before, after in pairwise(ordered)):
+            said = f"all of {low} to {high} pass, for codes are one range"
+            self.add_loss(line, subject, said)
+        return low, high
+
+
+def read_number(text: str, what: str) -> int:
+    """Read a whole number that is not negative; ValueError says `what` is none."""
+    if not text.isdecimal() or len(text) > _MOST_DIGITS:
+        raise ValueError(f"{what} {text:.20} is no number")
+    return int(text)
 
 
 def fit_name(text: str, *, dots: bool = True) -> str:

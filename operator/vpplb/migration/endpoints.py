@@ -34,7 +34,7 @@ def read_endpoints(text: str) -> Iterator[ServiceEndpoint]:
     )
     address = None
     if host not in ("", "*", "0.0.0.0", "::", "[::]"):
-        address = _read_host(host)
+        address = read_host(host)
         version = address.version
     elif host == "0.0.0.0":
         version = 4
@@ -50,7 +50,8 @@ def _split_port(text: str) -> tuple[str, str]:
     return (host, port) if colon else (text, "")
 
 
-def _read_host(host: str) -> IPAddress:
+def read_host(host: str) -> IPAddress:
+    """Read an address, of IPv6 with or without brackets; ValueError for a name, too."""
     try:
         return read_address(host.removeprefix("[").removesuffix("]"))
     except ValueError:

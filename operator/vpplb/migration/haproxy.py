@@ -4,12 +4,11 @@ What a proxy does with connections and requests has no place here: VPP forwards 
 that is reached by no `bind` is not carried.
 """
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from vpplb.migration.drafts import (
-    MOST_POOLS,
+    PORTS_DIFFER,
     DraftedMember,
     DraftedPool,
     ImportedSet,
@@ -22,14 +21,11 @@ from vpplb.migration.haproxy_proxies import HaproxyProxy, ProxyServer, read_prox
 from vpplb.migration.haproxy_words import SECTION_WHY
 from vpplb.model.names import ObjectKind
 from vpplb.model.vip import IPAddress
+from vpplb.resources.frontend import MOST_POOLS
 
 _GRE = (
     "packets reach the servers from the client to the VIP, within GRE: each server needs a GRE"
     " tunnel and the VIP on a loopback (docs/router.md)"
-)
-_PORTS = (
-    "the server is at port {server}, and packets come to port {vip}, that of the VIP:"
-    " it is left out until it listens there"
 )
 _KEEPS_FLOWS = (
     "flows of a server that goes down stay (flushOnDown: false), as without"
@@ -64,8 +60,6 @@ class _HaproxyImport:
     """Backends that a bind leads to, also where its VIP is lost: that is said of the bind."""
     _drafted: dict[tuple[str, int], _DraftedServer] = field(default_factory=dict)
     """Servers by their proxy and line: frontends share them."""
-    _checks: dict[tuple[str, str], str] = field(default_factory=dict)
-    """HealthChecks by their proxy and spec."""
 
     def import_sections(self, sections: Sequence[ConfigSection]) -> ImportedSet:
         self._drop_conditions(sections)
@@ -255,7 +249,7 @@ class _HaproxyImport:
             if endpoint.address is None:
                 raise ValueError("every address is no server")
             if endpoint.port not in (0, vip_port):
-                raise ValueError(_PORTS.format(server=endpoint.port, vip=vip_port))
+                raise ValueError(PORTS_DIFFER.format(server=endpoint.port, vip=vip_port))
             if key not in self._drafted:
                 check = self._draft_check(target, server, vip_port)
                 self._drafted[key] = self._draft_backend(target, server, endpoint.address, check)
@@ -276,19 +270,14 @@ class _HaproxyImport:
         return _DraftedServer(server=server, backend=draft.name)
 
     def _draft_check(self, target: HaproxyProxy, server: ProxyServer, port: int) -> str | None:
-        """Draft the HealthCheck of a server unless another of its proxy has the same."""
+        """Draft the HealthCheck of a server, unless another of its proxy has the same."""
         if "check" not in server.settings:
             return None
         number = server.line.number
-        trial = ManifestDraft(kind=ObjectKind.HEALTH_CHECK, name="", line=number)
+        trial = ManifestDraft(kind=ObjectKind.HEALTH_CHECK, name=target.name, line=number)
         put_check(trial, target.check, server.settings, port, number)
-        key = target.name, json.dumps(trial.spec, sort_keys=True)
-        if key not in self._checks:
-            draft = self.imported.add_draft(ObjectKind.HEALTH_CHECK, target.name, number)
-            draft.spec, draft.lines = trial.spec, trial.lines
-            self._checks[key] = draft.name
-            self._say_request(target)
-        return self._checks[key]
+        self._say_request(target)
+        return self.imported.share_draft(trial)
 
     def _say_request(self, target: HaproxyProxy) -> None:
         check = target.check

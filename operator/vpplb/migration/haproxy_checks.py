@@ -9,11 +9,10 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from itertools import pairwise
 
 import re2
 
-from vpplb.migration.drafts import ImportedSet, ManifestDraft
+from vpplb.migration.drafts import ImportedSet, ManifestDraft, read_number
 from vpplb.migration.haproxy_lines import ConfigLine
 from vpplb.resources.addresses import read_address
 from vpplb.resources.fields import format_duration
@@ -21,7 +20,7 @@ from vpplb.resources.fields import format_duration
 ServerSettings = Mapping[str, str]
 """Settings of a server by their keyword; the value of one without argument is empty."""
 
-_TIME = re.compile(r"(\d+)(us|ms|s|m|h|d)?", re.ASCII)
+_TIME = re.compile(r"(\d{1,18})(us|ms|s|m|h|d)?", re.ASCII)
 _UNITS = {
     "us": timedelta(microseconds=1),
     "ms": timedelta(milliseconds=1),
@@ -46,8 +45,9 @@ _OTHERS = {
 
 @dataclass(slots=True, kw_only=True)
 class ProxyCheck:
-    """How a proxy has its servers checked; `codes` empty and `regexp` empty: HAProxy's default.
+    """How a proxy has its servers checked.
 
+    `codes` are the lowest and the highest; without them and `regexp` HAProxy's default counts.
     `kind` is tcp, tls or http; `line` where that was said.
     """
 
@@ -57,7 +57,7 @@ class ProxyCheck:
     path: str = "/"
     host: str = ""
     headers: list[tuple[str, str]] = field(default_factory=list)
-    codes: tuple[int, ...] = ()
+    codes: tuple[int, int] | None = None
     regexp: str = ""
     expect_line: int = 0
     port: str = ""
@@ -188,12 +188,9 @@ def _read_expect(
                 line.number, line.text, "only status, rstatus, string and rstring are"
             )
             return
-    check.codes = tuple(sorted(codes))
+    check.codes = imported.bound_codes(codes, line.number, line.text) if codes else None
     if not codes:
         imported.add_loss(line.number, line.text, "no status can be read from it: 200 to 399 pass")
-    elif any(after - before > 1 for before, after in pairwise(check.codes)):
-        said = f"all of {check.codes[0]} to {check.codes[-1]} pass, for codes are one range"
-        imported.add_loss(line.number, line.text, said)
 
 
 def _read_codes(pattern: str) -> Iterator[int]:
@@ -225,7 +222,8 @@ def put_check(
     plain_type = "HTTP" if check.kind == "http" else "TCP"
     said = check.line or line
     draft.put_field("type", "HTTPS" if plain_type == "HTTP" and tls else plain_type, said)
-    draft.put_field("port", _read_number(settings.get("port") or check.port, "port") or port, line)
+    own_port = settings.get("port") or check.port
+    draft.put_field("port", (own_port and read_number(own_port, "port")) or port, line)
     _put_cadence(draft, check, settings, line, whole=check.kind == "http" or tls)
     if source := settings.get("source"):
         _put_source(draft, source, line)
@@ -249,20 +247,12 @@ def _put_cadence(
         timeout = min(check.connect_timeout or interval, interval)
         timeout += check.check_timeout if whole else timedelta()
     draft.put_field("timeout", format_duration(max(timeout, _SHORTEST_TIMEOUT)), line)
-    draft.put_field("rise", _read_number(settings.get("rise"), "rise") or 2, line)
-    draft.put_field("fall", _read_number(settings.get("fall"), "fall") or 3, line)
+    draft.put_field("rise", read_number(settings.get("rise") or "2", "rise") or 2, line)
+    draft.put_field("fall", read_number(settings.get("fall") or "3", "fall") or 3, line)
 
 
 def _write_interval(interval: timedelta) -> str:
     return format_duration(max(interval, _SHORTEST_INTERVAL))
-
-
-def _read_number(text: str | None, what: str) -> int | None:
-    if not text:
-        return None
-    if not text.isdecimal():
-        raise ValueError(f"{what} {text:.20} is no number")
-    return int(text)
 
 
 def _put_source(draft: ManifestDraft, source: str, line: int) -> None:
@@ -280,9 +270,9 @@ def _put_request(draft: ManifestDraft, check: ProxyCheck) -> None:
     draft.put_field("http.host", check.host or None, check.line)
     headers = [{"name": name, "value": value} for name, value in check.headers]
     draft.put_field("http.headers", headers or None, check.line)
-    codes = check.codes or ((100, 599) if check.regexp else (200, 399))
-    draft.put_field("http.responseCodes.min", codes[0], check.expect_line or check.line)
-    draft.put_field("http.responseCodes.max", codes[-1], check.expect_line or check.line)
+    low, high = check.codes or ((100, 599) if check.regexp else (200, 399))
+    draft.put_field("http.responseCodes.min", low, check.expect_line or check.line)
+    draft.put_field("http.responseCodes.max", high, check.expect_line or check.line)
     draft.put_field("http.responseRegexp", check.regexp or None, check.expect_line)
 
 

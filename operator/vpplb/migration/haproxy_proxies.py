@@ -14,7 +14,7 @@ from vpplb.migration.haproxy_checks import (
     read_time,
 )
 from vpplb.migration.haproxy_lines import ConfigLine, ConfigSection
-from vpplb.migration.haproxy_words import PROXY_KEYWORDS, SERVER_SETTINGS, KeywordMeaning
+from vpplb.migration.haproxy_words import MOOT, PROXY_KEYWORDS, SERVER_SETTINGS, KeywordMeaning
 
 _UNKNOWN = KeywordMeaning("is not known", lost=True)
 
@@ -143,7 +143,7 @@ def _read_timeout(
     proxy: HaproxyProxy, kind: str, time: str, line: ConfigLine, imported: ImportedSet
 ) -> None:
     if kind not in ("connect", "check"):
-        _say_meaning(PROXY_KEYWORDS["maxconn"], line, line.text, imported)
+        _say_meaning(MOOT, line, line.text, imported)
         return
     try:
         value = read_time(time)

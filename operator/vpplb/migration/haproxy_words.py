@@ -30,17 +30,19 @@ _LOST_REQUESTS = (
     " use-fcgi-app http-reuse retry-on declare reqadd reqrep rspadd rspdel reqdel"
 )
 _LOST_STREAM = "tcp-request tcp-response rate-limit dispatch persist quic-initial"
-_MOOT = (
+_MOOT_KEYWORDS = (
     "log log-tag log-format log-format-sd log-steps error-log-format unique-id-format"
     " unique-id-header maxconn backlog retries hash-type hash-balance-factor hash-preserve-affinity"
     " id guid bind-process fullconn max-keep-alive-queue max-session-srv-conns mode clitimeout"
     " srvtimeout grace capture enabled"
 )
 
+MOOT = KeywordMeaning(_PROXY)
+
 PROXY_KEYWORDS: dict[str, KeywordMeaning] = {
     **dict.fromkeys(_LOST_REQUESTS.split(), KeywordMeaning(_REQUESTS, lost=True)),
     **dict.fromkeys(_LOST_STREAM.split(), KeywordMeaning(_STREAM, lost=True)),
-    **dict.fromkeys(_MOOT.split(), KeywordMeaning(_PROXY)),
+    **dict.fromkeys(_MOOT_KEYWORDS.split(), MOOT),
     "stats": KeywordMeaning("vpplb has a dashboard of its own (--http-address)"),
     "email-alert": KeywordMeaning("alert by the metrics or the events", lost=True),
     "external-check": KeywordMeaning("no program is run to check a server", lost=True),
@@ -173,7 +175,7 @@ SERVER_SETTINGS: dict[str, KeywordMeaning] = {
         ),
         KeywordMeaning(_PROXY, arguments=1),
     ),
-    **dict.fromkeys(("tfo", "no-tfo", "stick", "non-stick"), KeywordMeaning(_PROXY)),
+    **dict.fromkeys(("tfo", "no-tfo", "stick", "non-stick"), MOOT),
     "namespace": KeywordMeaning("--netns sets where all probes leave", lost=True, arguments=1),
     "resolvers": KeywordMeaning("no name is resolved", arguments=1),
     "resolve-prefer": KeywordMeaning("no name is resolved", arguments=1),

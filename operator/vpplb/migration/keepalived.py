@@ -3,18 +3,18 @@
 What it does besides (VRRP, routes, scripts) stays with keepalived, or with the network.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from vpplb.migration.drafts import (
-    MOST_POOLS,
+    PORTS_DIFFER,
     DraftedMember,
     DraftedPool,
     ImportedSet,
     ManifestDraft,
 )
+from vpplb.migration.endpoints import read_host
 from vpplb.migration.keepalived_blocks import ConfigStatement, iter_statements, parse_blocks
 from vpplb.migration.keepalived_checks import (
     CARRIED,
@@ -27,7 +27,7 @@ from vpplb.migration.keepalived_checks import (
 )
 from vpplb.model.names import ObjectKind
 from vpplb.model.vip import IPAddress
-from vpplb.resources.addresses import read_address
+from vpplb.resources.frontend import MOST_POOLS
 
 MOST_IN_RANGE = 256
 """Addresses of one range; each is a VIP of its own."""
@@ -128,8 +128,6 @@ class _KeepalivedImport:
 
     imported: ImportedSet = field(default_factory=ImportedSet)
     _groups: dict[str, ConfigStatement] = field(default_factory=dict)
-    _checks: dict[str, str] = field(default_factory=dict)
-    _servers: dict[tuple[str, str | None], str] = field(default_factory=dict)
 
     def import_statements(self, statements: Sequence[ConfigStatement]) -> ImportedSet:
         self._groups = {
@@ -178,7 +176,7 @@ class _KeepalivedImport:
                     yield from self._read_group(one)
             case (address, *port):
                 number = _read_port(port)
-                yield _ServedVip(address=_read_address(address), port=number, line=server.line)
+                yield _ServedVip(address=read_host(address), port=number, line=server.line)
             case _:
                 raise ValueError("there is no address")
 
@@ -238,29 +236,27 @@ class _KeepalivedImport:
         groups = [members] if members else []
         if scheduler is not None and scheduler.argument() == "fo":
             groups = [[one] for one in sorted(members, key=lambda one: -one.weight)]
-        for left_out in groups[MOST_POOLS - 1 :]:
+        sorry = self._make_sorry(server, vip_port)
+        most = MOST_POOLS - len(sorry)
+        for left_out in groups[most:]:
             said = f"a Frontend has {MOST_POOLS} pools at most"
             self.imported.add_loss(left_out[0].line, server.text, said)
         pools = [
             DraftedPool(
                 name="main" if not n else f"main-{n + 1}", members=tuple(one), line=server.line
             )
-            for n, one in enumerate(groups[: MOST_POOLS - 1])
+            for n, one in enumerate(groups[:most])
         ]
-        return pools + self._make_sorry(server, vip_port)
+        return pools + sorry
 
     def _make_sorry(self, server: ConfigStatement, vip_port: int) -> list[DraftedPool]:
         pools: list[DraftedPool] = []
         for one in iter_statements(server.block, "sorry_server"):
             if not self._fits_port(one, vip_port):
                 continue
-            backend = self._share_backend(str(_read_address(one.argument())), None, one.line)
+            backend = self._share_backend(str(read_host(one.argument())), None, one.line)
             member = DraftedMember(backend=backend, weight=100, line=one.line)
             pools = [DraftedPool(name="sorry", members=(member,), line=one.line)]
-        for one in iter_statements(server.block, "quorum"):
-            if one.argument() != "1":
-                said = "a pool serves while one of its servers does"
-                self.imported.add_loss(one.line, one.text, said)
         return pools
 
     def _draft_members(
@@ -293,16 +289,13 @@ class _KeepalivedImport:
             return True
         said = f"the server is at port {port}, and packets come to all ports"
         if vip_port:
-            said = (
-                f"the server is at port {port}, and packets come to port {vip_port}, that of the"
-                " VIP: it is left out until it listens there"
-            )
+            said = PORTS_DIFFER.format(server=port, vip=vip_port)
         self.imported.add_loss(real.line, real.text, said)
         return not vip_port
 
     def _draft_server(self, server: ConfigStatement, real: ConfigStatement, first_port: int) -> str:
         """Draft the Backend of a real server; one without a port of its own has the first VIP's."""
-        address, port = str(_read_address(real.argument())), _read_port(real.words[2:])
+        address, port = str(read_host(real.argument())), _read_port(real.words[2:])
         checker = choose_checker(real, self.imported)
         check = None
         if checker is not None:
@@ -320,23 +313,15 @@ class _KeepalivedImport:
     def _share_check(self, checker: ConfigStatement, about: CheckedServer) -> str:
         trial = ManifestDraft(kind=ObjectKind.HEALTH_CHECK, name="", line=checker.line)
         put_checker(trial, checker, about, self.imported)
-        text = json.dumps(trial.spec, sort_keys=True)
-        if text not in self._checks:
-            name = str(trial.spec["type"]).lower()
-            name += f"-{trial.spec['port']}" if "port" in trial.spec else ""
-            draft = self.imported.add_draft(ObjectKind.HEALTH_CHECK, name, checker.line)
-            draft.spec, draft.lines = trial.spec, trial.lines
-            self._checks[text] = draft.name
-        return self._checks[text]
+        trial.name = str(trial.spec["type"]).lower()
+        trial.name += f"-{trial.spec['port']}" if "port" in trial.spec else ""
+        return self.imported.share_draft(trial)
 
     def _share_backend(self, address: str, check: str | None, line: int) -> str:
-        found = self._servers.get((address, check))
-        if found is None:
-            draft = self.imported.add_draft(ObjectKind.BACKEND, address, line)
-            draft.put_field("address", address, line)
-            draft.put_field("healthCheckRef.name", check, line)
-            found = self._servers[address, check] = draft.name
-        return found
+        trial = ManifestDraft(kind=ObjectKind.BACKEND, name=address, line=line)
+        trial.put_field("address", address, line)
+        trial.put_field("healthCheckRef.name", check, line)
+        return self.imported.share_draft(trial)
 
     # --- what is not carried ----------------------------------------------------------------------
 
@@ -348,6 +333,9 @@ class _KeepalivedImport:
                 case "lvs_sched" | "lb_algo" if one.argument() not in ("sh", "mh", "fo"):
                     said = "flows are spread by a hash, in proportion to the weights"
                     self.imported.add_note(one.line, one.text, said)
+                case "quorum" if one.argument() != "1":
+                    said = "a pool serves while one of its servers does"
+                    self.imported.add_loss(one.line, one.text, said)
                 case _ if one.keyword in _STICKY:
                     said = "a client goes to one server by a hash of its address (srcIPSticky)"
                     self.imported.add_note(one.line, one.text, said)
@@ -368,13 +356,6 @@ class _KeepalivedImport:
             self.imported.add_note(one.line, one.text, "there is no such setting, nor need of it")
         elif one.keyword not in _READ and one.keyword not in INHERITED:
             self.imported.add_loss(one.line, one.text, "is not known")
-
-
-def _read_address(text: str) -> IPAddress:
-    try:
-        return read_address(text)
-    except ValueError:
-        raise ValueError(f"{text:.80} is no address, and names are not looked up") from None
 
 
 def _read_port(words: Sequence[str]) -> int:
@@ -402,13 +383,13 @@ def _is_on(one: ConfigStatement) -> bool:
 def _read_range(text: str) -> Iterator[IPAddress]:
     """Read `192.0.2.1`, `192.0.2.1-10`, `192.0.2.1-192.0.3.5` or `192.0.2.8/29`."""
     if "/" in text:
-        network = ip_network(text, strict=False)
+        network = _read_network(text)
         if network.num_addresses > MOST_IN_RANGE:
             raise ValueError(f"{text} are too many addresses: each is a VIP of its own")
         yield from network
         return
     low, dash, high = text.partition("-")
-    first = last = _read_address(low)
+    first = last = read_host(low)
     if dash:
         last = _read_last(first, high)
     if not 0 <= int(last) - int(first) < MOST_IN_RANGE:
@@ -420,6 +401,19 @@ def _read_range(text: str) -> Iterator[IPAddress]:
 def _read_last(first: IPAddress, text: str) -> IPAddress:
     """Read the end of a range: a whole address, or the last number of the first one."""
     if "." in text or ":" in text:
-        return ip_address(text)
-    base = int(first) & ~(0xFF if first.version == 4 else 0xFFFF)
-    return type(first)(base + int(text, 10 if first.version == 4 else 16))
+        return read_host(text)
+    base, bits = (10, 8) if first.version == 4 else (16, 16)
+    try:
+        number = int(text, base)
+    except ValueError:
+        number = -1
+    if not 0 <= number < 1 << bits:
+        raise ValueError(f"{text:.20} is no end of a range")
+    return type(first)((int(first) >> bits << bits) + number)
+
+
+def _read_network(text: str) -> IPv4Network | IPv6Network:
+    try:
+        return ip_network(text, strict=False)
+    except ValueError:
+        raise ValueError(f"{text:.80} is no network") from None

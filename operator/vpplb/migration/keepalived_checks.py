@@ -7,9 +7,8 @@ failure a server is asked `retry` times more, `delay_before_retry` apart; one pa
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from itertools import pairwise
 
-from vpplb.migration.drafts import ImportedSet, ManifestDraft
+from vpplb.migration.drafts import ImportedSet, ManifestDraft, read_number
 from vpplb.migration.keepalived_blocks import ConfigStatement, iter_statements
 from vpplb.resources.addresses import read_address
 from vpplb.resources.fields import format_duration
@@ -72,8 +71,8 @@ def put_checker(
     kind, line = checker.keyword, checker.line
     draft.put_field("type", _TYPES[kind], line)
     if kind != "PING_CHECK":
-        port = int(settings.get("connect_port") or server.port)
-        draft.put_field("port", port, line)
+        own = settings.get("connect_port")
+        draft.put_field("port", read_number(own, "connect_port") if own else server.port, line)
     _put_cadence(draft, kind, settings, line)
     if source := settings.get("bindto"):
         address = read_address(source)
@@ -91,7 +90,7 @@ def put_checker(
 
 def _put_cadence(draft: ManifestDraft, kind: str, settings: Mapping[str, str], line: int) -> None:
     given = {**_DEFAULTS, **settings}
-    retry = int(settings.get("nb_get_retry") or given["retry"])
+    retry = read_number(settings.get("nb_get_retry") or given["retry"], "retry")
     again = settings.get("delay_before_retry") or ("3" if kind in _SLOW_RETRY else "1")
     interval = _write_seconds(given["delay_loop"])
     draft.put_field("interval", interval, line)
@@ -105,7 +104,7 @@ def _write_seconds(text: str) -> str:
     """Write keepalived's seconds, which may have a fraction, as a duration (ValueError)."""
     try:
         return format_duration(max(timedelta(seconds=float(text)), _SHORTEST))
-    except OverflowError as error:
+    except (ValueError, OverflowError) as error:
         raise ValueError(f"{text:.20} is no time") from error
 
 
@@ -145,14 +144,14 @@ def _put_codes(
     codes: set[int] = set()
     for part in given.words[1:] if given else ("200-299",):
         low, _, high = part.partition("-")
-        codes |= set(range(int(low), min(int(high or low), 599) + 1))
-    line = given.line if given else url.line
-    ordered = sorted(codes) or [200, 299]
-    if given and any(after - before > 1 for before, after in pairwise(ordered)):
-        said = f"all of {ordered[0]} to {ordered[-1]} pass, for codes are one range"
-        imported.add_loss(line, given.text, said)
-    draft.put_field("http.responseCodes.min", ordered[0], line)
-    draft.put_field("http.responseCodes.max", ordered[-1], line)
+        first, last = read_number(low, "status"), read_number(high or low, "status")
+        codes |= set(range(first, min(last, 599) + 1))
+    said = given or url
+    if not codes:
+        imported.add_loss(said.line, said.text, "no status can be read from it: 200 to 299 pass")
+    lowest, highest = imported.bound_codes(codes or range(200, 300), said.line, said.text)
+    draft.put_field("http.responseCodes.min", lowest, said.line)
+    draft.put_field("http.responseCodes.max", highest, said.line)
 
 
 def _put_regex(

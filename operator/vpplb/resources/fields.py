@@ -25,7 +25,9 @@ from vpplb.resources.schema import Schema, make_cel_rule, make_string_schema, re
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 PortOrAll = Annotated[int, Field(ge=0, le=65535)]
-Weight = Annotated[int, Field(ge=0, le=100)]
+MOST_WEIGHT = 100
+"""The greatest weight that a server may have in VPP."""
+Weight = Annotated[int, Field(ge=0, le=MOST_WEIGHT)]
 Count = Annotated[int, Field(ge=0)]
 
 

@@ -42,6 +42,9 @@ from vpplb.resources.text import (
     ObjectName,
 )
 
+MOST_POOLS = 16
+"""Pools that a Frontend may have."""
+
 
 class PoolBackend(SpecModel):
     """A backend in a pool."""
@@ -98,7 +101,7 @@ class FrontendSpec(SpecModel):
     ] = None
     """Labels of the nodes that carry this VIP; by default all nodes do."""
     pools: Annotated[
-        list[PoolSpec], Field(min_length=1, max_length=16, json_schema_extra=MAP_BY_NAME)
+        list[PoolSpec], Field(min_length=1, max_length=MOST_POOLS, json_schema_extra=MAP_BY_NAME)
     ]
     """Pools in order of preference: the first that has a healthy backend serves."""
 

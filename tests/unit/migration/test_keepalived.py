@@ -144,6 +144,32 @@ def test_ranges_that_are_too_long_or_turned_around_are_refused() -> None:
         assert "too many addresses" in found.lost[0]
 
 
+@pytest.mark.parametrize(
+    ("entry", "why"),
+    [
+        ("192.0.2.1-x", "x is no end of a range"),
+        ("192.0.2.1-300", "300 is no end of a range"),
+        ("192.0.2.1-1.2.3", "1.2.3 is no address, and names are not looked up"),
+        ("192.0.2.0/33", "192.0.2.0/33 is no network"),
+    ],
+)
+def test_ranges_that_are_none_are_refused_in_our_words(entry: str, why: str) -> None:
+    found = imported(f"virtual_server_group g {{\n{entry} 80\n}}\nvirtual_server group g {{\n}}\n")
+    assert found.lost == [f"4: virtual_server group g: {why}"]
+
+
+def test_failover_over_as_many_servers_as_there_may_be_pools_leaves_none_out() -> None:
+    servers = [f"real_server 10.0.0.{n} 80 {{ weight {50 - n} }}" for n in range(1, 17)]
+    alone = server("lvs_sched fo", *servers)
+    assert alone.lost == []
+    assert len(alone.spec("Frontend", "192.0.2.1-80")["pools"]) == 16
+    with_sorry = server("lvs_sched fo", "sorry_server 10.9.9.9 80", *servers)
+    assert with_sorry.lost == [
+        "19: virtual_server 192.0.2.1 80: a Frontend has 16 pools at most",
+    ]
+    assert len(with_sorry.spec("Frontend", "192.0.2.1-80")["pools"]) == 16
+
+
 def test_real_servers_that_cannot_be_are_left_out_and_said() -> None:
     found = server(
         "real_server name.example 80 { }",

@@ -136,4 +136,27 @@ def test_a_number_that_is_none_leaves_the_server_out() -> None:
     assert found.names("Backend") == []
     vip, said = found.lost
     assert vip == "1: 192.0.2.1 port 80: no server can serve it: no VIP is made"
-    assert said.startswith("2: real_server 10.0.0.1 80: ")
+    assert said == "2: real_server 10.0.0.1 80: soon is no time"
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (("TCP_CHECK {", "connect_port http", "}"), "connect_port http is no number"),
+        (("TCP_CHECK {", "retry twice", "}"), "retry twice is no number"),
+        (("TCP_CHECK {", "connect_timeout nan", "}"), "nan is no time"),
+        (("HTTP_GET {", "url {", "status_code ok", "}", "}"), "status ok is no number"),
+        (("HTTP_GET {", "url {", "status_code 200-x", "}", "}"), "status x is no number"),
+    ],
+)
+def test_what_is_wrong_with_a_number_is_said_in_our_words(
+    lines: tuple[str, ...], said: str
+) -> None:
+    assert imported(*lines).lost[-1] == f"2: real_server 10.0.0.1 80: {said}"
+
+
+def test_codes_that_no_answer_can_have_are_said_and_the_default_is_taken() -> None:
+    found = imported("HTTP_GET {", "url {", "status_code 600", "}", "}")
+    assert found.lost == ["5: status_code 600: no status can be read from it: 200 to 299 pass"]
+    http = found.spec("HealthCheck", "http-80")["http"]
+    assert http["responseCodes"] == {"min": 200, "max": 299}
