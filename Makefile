@@ -128,7 +128,7 @@ deb: $(DEV) ## Build the Debian package into dist/; needs debhelper.
 	@packaging/deb/build dist
 
 .PHONY: image
-image: ## Make the image of all platforms as dist/vpplb-VERSION.oci.tar; needs buildah (docs/image.md).
+image: ## Make the image of all platforms as dist/vpplb-VERSION.oci.tar; needs buildah, skopeo (docs/image.md).
 	@mkdir -p $(dir $(ARCHIVE))
 	@packaging/image/build $(ARCHIVE) $(ARGS)
 

@@ -4,7 +4,7 @@ How a block is told what it is, by the first word behind its fence:
 
 - `console`: commands behind `$ `, each followed by what it prints;
 - `sh`: commands alone, one a line. A second word names what they need that tests of pages have
-  not (`ELSEWHERE`); other tests run those;
+  not, which others have (`ELSEWHERE`), or that no test runs them (`unrun`);
 - `yaml`, `json`, `python`: a file. A first line `# name.yaml` names it for what follows.
 """
 
