@@ -13,7 +13,7 @@ from vpplb.cli.verbs.dataplane import DataplaneDetail, ServerLine, VipLine
 from vpplb.cli.verbs.frontend_detail import FrontendDetail, HistoryLine, MemberLine, NodeLine
 from vpplb.cli.verbs.frontends import FrontendLine
 from vpplb.cli.verbs.nodes import NodeStatus
-from vpplb.cli.verbs.statuses import FieldDeviation, ObjectProblem
+from vpplb.cli.verbs.object_problems import FieldDeviation, ObjectProblem
 from vpplb.cli.verbs.watch import WatchedChange
 
 PAGE = Path(__file__).parents[2] / "docs" / "kubectl.md"

@@ -18,7 +18,7 @@ class UnusableFile(Exception):
 
 
 def read_json(path: Path) -> object:
-    """Return the content, None where there is no file; Unusable."""
+    """Return the content, None where there is no file; UnusableFile."""
     try:
         content: object = json.loads(path.read_bytes())
     except FileNotFoundError:

@@ -207,7 +207,7 @@ class OwnedStateStore:
 
 
 def read_stored_state(path: Path, identity: VppIdentity) -> StoredState | None:
-    """Read the file, None where there is none; Unusable, also for another VPP's."""
+    """Read the file, None where there is none; UnusableFile, also for another VPP's."""
     content = read_json(path)
     if content is None:
         return None

@@ -15,6 +15,7 @@ from vpplb import __version__
 from vpplb.kube.api_types import ApiError, JsonObject, KubeError
 from vpplb.kube.client import KubeClient
 from vpplb.model.names import ObjectKind
+from vpplb.model.printable import join_few
 from vpplb.resources.base import GROUP, VERSION
 from vpplb.resources.crd_gaps import find_gaps
 from vpplb.resources.schema import Schema
@@ -108,5 +109,4 @@ class CrdCheck:
             name = ".".join([*reversed(GROUP.split(".")), VERSION, kind])
             gaps = tuple(find_gaps(needed, served[name])) if name in served else ()
             if gaps:
-                more = f" and {len(gaps) - SHOWN} more" if len(gaps) > SHOWN else ""
-                yield f"{kind} lacks {', '.join(gaps[:SHOWN])}{more}"
+                yield f"{kind} lacks {join_few(gaps, most=SHOWN)}"

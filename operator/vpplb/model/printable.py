@@ -1,4 +1,4 @@
-"""Text from outside, made safe to read: in a terminal, a log, or a CI's output.
+"""Text made fit to read: in a terminal, a log, or a CI's output.
 
 Names in files, reason phrases, certificates, errors of VPP and of the API server are other
 people's. An escape code in them would move the cursor, a line break would forge a line, a
@@ -7,6 +7,7 @@ written as JSON writes it, so that a JSON text means the same before and after.
 """
 
 import json
+from collections.abc import Sequence
 
 
 def make_printable(text: str, *, keep: str = "") -> str:
@@ -20,3 +21,9 @@ def make_printable(text: str, *, keep: str = "") -> str:
     return "".join(
         one if one.isprintable() or one in keep else json.dumps(one)[1:-1] for one in text
     )
+
+
+def join_few(texts: Sequence[str], separator: str = ", ", *, most: int = 5) -> str:
+    """Join the first few and count the others: hundreds of nodes make no endless message."""
+    more = [f"and {len(texts) - most} more"] if len(texts) > most else []
+    return separator.join([*texts[:most], *more])

@@ -6,17 +6,15 @@ Backends of one address are one server with the sum of their weights; VPP takes 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from heapq import nlargest
 from typing import NamedTuple
 
+from vpplb.model.printable import join_few
 from vpplb.model.vip import IPAddress
 from vpplb.plan.maglev_table import HONOURED, ShareDistortion, choose_length, deal_buckets
 from vpplb.plan.resolved import ResolvedMember
 
 MOST_WEIGHT = 100
 """The greatest weight of a server: VPP would take more, and its table would be too short soon."""
-
-_FEW = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,12 +84,10 @@ def find_flattened(pools: Sequence[PoolWeights], length: int) -> str:
     if not off:
         return ""
     several = len({one.pool for one in off}) > 1
-    said = [_describe_share(one, several) for one in nlargest(_FEW, off)]
-    if len(off) > _FEW:
-        said.append(f"and {len(off) - _FEW} more")
+    said = [_describe_share(one, several) for one in sorted(off, reverse=True)]
     return (
         f"with a table of {length} buckets the weights are not honoured:"
-        f" {'; '.join(said)}; {_suggest_remedy(pools, length)}"
+        f" {join_few(said, '; ')}; {_suggest_remedy(pools, length)}"
     )
 
 
@@ -105,9 +101,7 @@ def over_the_top(pools: Sequence[PoolWeights]) -> str:
     ]
     if not over:
         return ""
-    more = [f"and {len(over) - _FEW} more"] if len(over) > _FEW else []
-    said = ", ".join([*over[:_FEW], *more])
-    return f"a server has a weight of {MOST_WEIGHT} at most, but {said}"
+    return f"a server has a weight of {MOST_WEIGHT} at most, but {join_few(over)}"
 
 
 def _find_distorted(pool: PoolWeights, length: int) -> list[_DistortedServer]:

@@ -18,12 +18,12 @@ from dataclasses import replace
 
 from vpplb.model.lookup import AddressSet, PrefixSet
 from vpplb.model.names import ObjectKey
+from vpplb.model.printable import join_few
 from vpplb.model.problem import Problem
 from vpplb.model.vip import Encap, IPAddress, IPNetwork, VipProtocol
 from vpplb.plan.resolved import ResolvedFrontend, ResolvedMember, frontend_problem
 
 NAT = frozenset({Encap.NAT4, Encap.NAT6})
-_FEW = 5
 
 
 class AcceptedFrontends:
@@ -168,7 +168,7 @@ def _left_out(one: ResolvedFrontend, unfit: Mapping[IPAddress, str]) -> Resolved
     out = [member for member in one.members if member.address in unfit]
     message = (
         "not served, since VPP would lose or repeat their packets, or die of them: "
-        + _join_few([f"{_name_member(member)} {unfit[member.address]}" for member in out])
+        + join_few([f"{_name_member(member)} {unfit[member.address]}" for member in out], "; ")
     )
     problem = frontend_problem(one.frontend, "Conflict", _locate_members(one, out), message)
     if one.rejected is not None:
@@ -185,25 +185,23 @@ def _find_doubts(one: ResolvedFrontend, older: AcceptedFrontends) -> Iterator[Pr
     vip = one.frontend.vip.prefix
     own = [member for member in one.members if not _read_host(vip) and member.address in vip]
     if own:
-        yield _describe_doubt(
-            one, _locate_members(one, own), "lie inside the VIP", _join_few(map(_name_member, own))
-        )
+        names = [_name_member(member) for member in own]
+        yield _describe_doubt(one, _locate_members(one, own), "lie inside the VIP", names)
     behind = {
         m: best for m in one.members if (best := next(older.find_around(m.address), vip)) != vip
     }
     if behind:
         names = [f"{_name_member(member)} in {best}" for member, best in behind.items()]
         place = _locate_members(one, tuple(behind))
-        yield _describe_doubt(one, place, "lie inside VIPs of other Frontends", _join_few(names))
-    covered = [] if _read_host(vip) else list(older.servers_in(vip))
-    if covered:
-        shown = [f"{at} of {older.find_serving(at)[0].frontend.key}" for at in covered[:_FEW]]
-        said = _join_few(shown, len(covered) - len(shown))
-        yield _describe_doubt(one, "spec.address", "of other Frontends lie inside the VIP", said)
+        yield _describe_doubt(one, place, "lie inside VIPs of other Frontends", names)
+    covered = [] if _read_host(vip) else older.servers_in(vip)
+    if names := [f"{at} of {older.find_serving(at)[0].frontend.key}" for at in covered]:
+        yield _describe_doubt(one, "spec.address", "of other Frontends lie inside the VIP", names)
 
 
-def _describe_doubt(one: ResolvedFrontend, field: str, where: str, names: str) -> Problem:
-    message = f"servers {where} and get nothing unless VPP has a better route to them: {names}"
+def _describe_doubt(one: ResolvedFrontend, field: str, where: str, names: Sequence[str]) -> Problem:
+    said = join_few(names, "; ")
+    message = f"servers {where} and get nothing unless VPP has a better route to them: {said}"
     return frontend_problem(one.frontend, "ServersInVip", field, message)
 
 
@@ -226,12 +224,6 @@ def _name_frontend(older: ResolvedFrontend) -> str:
 
 def _name_member(member: ResolvedMember) -> str:
     return f"{member.backend.name} ({member.address})"
-
-
-def _join_few(texts: Iterable[str], more: int = 0) -> str:
-    said = list(texts)
-    more += max(0, len(said) - _FEW)
-    return "; ".join([*said[:_FEW], *([f"and {more} more"] if more else [])])
 
 
 def _list_servers(one: ResolvedFrontend) -> Iterable[IPAddress]:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import assert_never
 
+from vpplb.model.printable import join_few
 from vpplb.model.vip import StrangeVip, VipSettings
 from vpplb.plan.ops import AddServer, AddVip, DelServer, DelVip, Op, SetConf, SetWeight
 
@@ -11,9 +12,8 @@ def strange_in_words(strange: Sequence[StrangeVip]) -> str:
     """Say that VPP has VIPs that no frontend can have, or none any more."""
     if not strange:
         return "VPP has no VIP any more that no frontend can have"
-    names = ", ".join(one.text for one in strange[:5])
-    more = f" and {len(strange) - 5} more" if len(strange) > 5 else ""
-    return f"VPP has VIPs that no frontend can have; they are left alone: {names}{more}"
+    names = join_few([one.text for one in strange])
+    return f"VPP has VIPs that no frontend can have; they are left alone: {names}"
 
 
 def settings_text(settings: VipSettings) -> str:

@@ -12,7 +12,7 @@ from vpplb.model.names import ObjectKind
 
 FieldValue = bool | int
 _SWITCHES: Mapping[str, FieldValue] = {"enabled": True, "paused": False}
-_WEIGHT = 100
+DEFAULT_WEIGHT = 100
 
 
 def list_adjustable(kind: str, spec: Mapping[str, Any]) -> dict[str, FieldValue]:
@@ -24,7 +24,7 @@ def list_adjustable(kind: str, spec: Mapping[str, Any]) -> dict[str, FieldValue]
     if kind == ObjectKind.BACKEND:
         return {name: _or_default(spec.get(name), it) for name, it in _SWITCHES.items()}
     members = _list_members(kind, spec)
-    return {name: _or_default(member.get("weight"), _WEIGHT) for name, member in members}
+    return {name: _or_default(member.get("weight"), DEFAULT_WEIGHT) for name, member in members}
 
 
 def adjust_spec(

@@ -9,6 +9,7 @@ from vpplb.model.health import HealthState
 from vpplb.model.names import ObjectKind
 from vpplb.model.vip import Encap, VipProtocol
 from vpplb.resources.addresses import VipPrefix
+from vpplb.resources.adjustable import DEFAULT_WEIGHT
 from vpplb.resources.allowances import AddressAllowances
 from vpplb.resources.base import (
     AGE,
@@ -51,7 +52,7 @@ class PoolBackend(SpecModel):
 
     name: ObjectName
     """Name of a Backend of the namespace."""
-    weight: Weight = 100
+    weight: Weight = DEFAULT_WEIGHT
     """Its share of new flows, relative to the other backends of the pool; 0 drains it."""
 
 

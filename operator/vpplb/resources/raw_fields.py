@@ -54,4 +54,15 @@ def parse_time(value: object) -> datetime:
     time = datetime.fromisoformat(value)
     if time.tzinfo is None:
         raise ValueError("must be a time with a zone (RFC 3339)")
-    return time.astimezone(UTC)
+    try:
+        return time.astimezone(UTC)
+    except OverflowError as error:  # of the first day there is, or of the last
+        raise ValueError("must be a time (RFC 3339)") from error
+
+
+def find_time(value: object) -> datetime | None:
+    """Read a time of somebody else's; None where it is none."""
+    try:
+        return parse_time(value)
+    except ValueError:
+        return None

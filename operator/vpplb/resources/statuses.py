@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from vpplb.model.health import BackendHealth, HealthState
+from vpplb.model.printable import join_few
 from vpplb.model.problem import Problem
 from vpplb.plan.decisions import BackendView, HealthCheckView
 from vpplb.plan.desired import FrontendView
@@ -21,7 +22,6 @@ from vpplb.resources.frontend import FrontendBackend, FrontendNodes, FrontendSta
 from vpplb.resources.healthcheck import HealthCheckStatus
 from vpplb.resources.raw_fields import VALID
 
-"""What an accepted frontend says that there is nothing to beware of."""
 _SUSPECT = (
     "so many backends, some of these among them, fell silent at once that the prober itself is"
     " suspected; weights stay as they were"
@@ -242,26 +242,17 @@ def _judge_degraded(view: FrontendView) -> StatusCondition:
 def _judge_programmed(view: FrontendView, nodes: NodeReport) -> StatusCondition:
     count = f"{len(nodes.programmed)} of {len(nodes.desired)} nodes have the newest state"
     if nodes.leaving and nodes.is_holding:
-        count += f" ({_join_few(nodes.leaving, ', ')} carries it until then)"
+        count += f" ({join_few(nodes.leaving)} carries it until then)"
     if view.desired is None:
         return reasons.PROGRAMMING.say("not accepted, so no node carries it")
     if not nodes.desired:
         return reasons.NO_NODES.say("no node with an agent is selected, so nobody carries it")
     if nodes.failed:
-        said = _join_few([f"{node}: {error}" for node, error in nodes.failed], "; ")
+        said = join_few([f"{node}: {error}" for node, error in nodes.failed], "; ")
         return reasons.NODE_FAILED.say(f"{count}; {said}")
     if missing := sorted(set(nodes.desired) - set(nodes.programmed)):
-        return reasons.PROGRAMMING.say(f"{count}, not {_join_few(missing, ', ')}")
+        return reasons.PROGRAMMING.say(f"{count}, not {join_few(missing)}")
     return reasons.PROGRAMMED.say(count)
-
-
-def _join_few(texts: Sequence[str], separator: str) -> str:
-    """Join the first few, so that a cluster of hundreds of nodes makes no endless message."""
-    more = [f"and {len(texts) - _FEW} more"] if len(texts) > _FEW else []
-    return separator.join([*texts[:_FEW], *more])
-
-
-_FEW = 5
 
 
 _HEALTHY = {

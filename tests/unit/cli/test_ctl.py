@@ -1,5 +1,7 @@
 """`vpplb ctl`: the plugin's verbs under a name and with flags of its own."""
 
+import re
+
 import click
 import pytest
 from click.testing import CliRunner, Result
@@ -31,6 +33,8 @@ def test_help_names_this_program_and_its_flags_only(verb: str) -> None:
     assert f"vpplb ctl {verb}" in said
     assert "--control-socket" in said
     assert [word for word in ("kubectl vpplb", "--context", "--as", "-A,") if word in said] == []
+    own = set(re.findall(r"^  (?:-\w, )?(--[a-z-]+)", said, re.MULTILINE))
+    assert set(re.findall(r"--[a-z-]+", said)) <= own
 
 
 def test_nobody_at_the_socket_is_said_in_one_line_with_what_to_look_at() -> None:
@@ -63,6 +67,19 @@ def test_all_namespaces_are_meant_and_named_where_there_are_several() -> None:
     ).objects
     assert ctl("status", console=console).output.startswith("NAMESPACE ")
     assert ctl("pause", "a", console=console).output == "backend a paused\n"
+
+
+def test_nothing_in_a_namespace_is_said_without_a_flag_that_there_is_not() -> None:
+    said = ctl("status", "-n", "shop", console=FakeUserClient()).output
+    assert said == "there are no frontends in this namespace\n"
+
+
+@pytest.mark.parametrize("written", [None, 7, "yesterday"])
+def test_a_deviation_without_a_time_is_shown_all_the_same(written: object) -> None:
+    paused = decided_backend("a", "10.0.0.1")
+    paused["deviations"] = [{"field": "paused", "value": True, "files": False, "at": written}]
+    console = FakeUserClient((ObjectKind.BACKEND, paused))
+    assert "paused is true by hand, the files say false" in ctl("backends", console=console).output
 
 
 def test_what_deviates_from_the_files_is_shown_with_what_they_say() -> None:

@@ -55,7 +55,7 @@ async def test_older_ones_are_waited_for_and_what_they_lack_is_said_once(
     assert not waiting.done()
     assert check.trouble == (
         f"the CustomResourceDefinitions are older than this program ({__version__}): Frontend lacks"
-        " spec.port, spec.encap, spec.dscp, spec.targetPort and 2 more; Dataplane lacks"
+        " spec.port, spec.encap, spec.dscp, spec.targetPort, and 2 more; Dataplane lacks"
         " spec.paused. Upgrade them first: vpplb crds | kubectl apply --server-side"
         " --force-conflicts -f -"
     )

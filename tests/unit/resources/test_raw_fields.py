@@ -2,7 +2,7 @@
 
 import pytest
 
-from vpplb.resources.raw_fields import check_selector, node_labels, parse_time, spec_of
+from vpplb.resources.raw_fields import check_selector, find_time, node_labels, parse_time, spec_of
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,13 @@ def test_labels_of_the_node_are_those_that_the_agent_names() -> None:
     assert node_labels(named) == {"b": "2"}
 
 
-@pytest.mark.parametrize("text", ["", "2025-01-01T12:00:00", 7, None])
+@pytest.mark.parametrize("text", ["", "2025-01-01T12:00:00", "0001-01-01T00:00:00+14:00", 7, None])
 def test_a_time_has_a_zone(text: object) -> None:
     with pytest.raises(ValueError, match=r"RFC 3339|isoformat"):
         parse_time(text)
+    assert find_time(text) is None
+
+
+def test_a_time_that_is_one_is_found() -> None:
+    found = find_time("2025-01-01T13:00:00+01:00")
+    assert found == parse_time("2025-01-01T12:00:00Z")

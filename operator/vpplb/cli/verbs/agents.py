@@ -6,7 +6,7 @@ its node has no pod, and is named by its URL.
 
 from dataclasses import dataclass
 
-from vpplb.cli.verbs.session import PluginFailure, VerbSession
+from vpplb.cli.verbs.session import VerbFailure, VerbSession
 from vpplb.kube.api_types import JsonObject, key_of
 from vpplb.model.names import ObjectKind
 
@@ -103,7 +103,7 @@ class AgentReader:
     url: str = ""
 
     async def read_vips(self, node: str) -> VipsFound:
-        """Ask the agent of a node (Failed, KubeError)."""
+        """Ask the agent of a node (VerbFailure, KubeError)."""
         path = f"/api/v1/dataplanes/{node}/vips"
         if self.url:
             from vpplb.kube.user_api.url_reader import read_url
@@ -116,9 +116,7 @@ class AgentReader:
         try:
             found = _read_vips(answer)
         except (TypeError, ValueError, KeyError, AttributeError) as error:
-            raise PluginFailure(
-                f"the agent of {node} gives an answer of another version"
-            ) from error
+            raise VerbFailure(f"the agent of {node} gives an answer of another version") from error
         return found
 
     async def _find_pod(self, node: str) -> JsonObject:
@@ -129,7 +127,7 @@ class AgentReader:
         pods = listing.items
         if not pods:
             where = f" in namespace {self.namespace}" if self.namespace else ""
-            raise PluginFailure(
+            raise VerbFailure(
                 f"no agent runs as a pod on node {node}{where}; if it is a service of the node,"
                 " give its address: --agent-url http://HOST:9091"
             )

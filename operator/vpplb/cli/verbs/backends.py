@@ -8,22 +8,17 @@ import click
 
 from vpplb.cli.tables import Row, colour_state, write_table
 from vpplb.cli.verbs.door import VerbCommand
+from vpplb.cli.verbs.flags import output, problems_only, usual_flags
 from vpplb.cli.verbs.frontends import frontends_by_backend
-from vpplb.cli.verbs.output import OutputFormat, format_age, print_output
-from vpplb.cli.verbs.session import (
-    UsualFlags,
-    VerbSession,
-    output,
-    problems_only,
-    usual_flags,
-)
-from vpplb.cli.verbs.shown_status import ShownBackend, read_shown_backend
-from vpplb.cli.verbs.statuses import (
+from vpplb.cli.verbs.object_problems import (
     FieldDeviation,
     ObjectProblem,
     find_problems,
     read_deviations,
 )
+from vpplb.cli.verbs.output import OutputFormat, format_age, print_output
+from vpplb.cli.verbs.session import UsualFlags, VerbSession
+from vpplb.cli.verbs.shown_status import ShownBackend, read_shown_backend
 from vpplb.kube.api_types import JsonObject, key_of
 from vpplb.model.health import HealthState
 from vpplb.model.names import ObjectKind

@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable, Iterable
 import click
 
 from vpplb.cli.verbs.door import find_door, read_reach
+from vpplb.cli.verbs.frontends import read_pools
 from vpplb.cli.verbs.session import UsualFlags, VerbSession
-from vpplb.cli.verbs.statuses import read_pools
 from vpplb.model.names import ObjectKind
 
 PATIENCE = 3.0

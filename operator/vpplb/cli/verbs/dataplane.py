@@ -12,17 +12,15 @@ from vpplb.cli.terminal import CommandError, count_of
 from vpplb.cli.verbs.agents import AgentReader, VipFound, VipPackets
 from vpplb.cli.verbs.completion import complete_dataplanes
 from vpplb.cli.verbs.door import VerbCommand
+from vpplb.cli.verbs.flags import output, problems_only, usual_flags
 from vpplb.cli.verbs.nodes import NodeStatus, read_heartbeats, read_node_status
 from vpplb.cli.verbs.output import OutputFormat, format_age, format_percent, print_output
 from vpplb.cli.verbs.session import (
-    PluginFailure,
     UsualFlags,
+    VerbFailure,
     VerbSession,
     describe_error,
-    output,
-    problems_only,
     read_if_allowed,
-    usual_flags,
 )
 from vpplb.kube.api_types import JsonObject, KubeError, key_of
 from vpplb.model.names import ObjectKind
@@ -143,7 +141,7 @@ async def _read_detail(
     dataplane = read_node_status(raw, None)
     try:
         found = await AgentReader(session=session, namespace=namespace, url=url).read_vips(node)
-    except (KubeError, PluginFailure) as error:
+    except (KubeError, VerbFailure) as error:
         return DataplaneDetail(
             dataplane=dataplane, trouble=describe_error(error), packets_unknown="", vips=()
         )

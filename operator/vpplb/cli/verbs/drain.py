@@ -10,8 +10,9 @@ from vpplb.cli.options import DURATION
 from vpplb.cli.terminal import print_line
 from vpplb.cli.verbs.completion import complete_backends
 from vpplb.cli.verbs.door import VerbCommand
+from vpplb.cli.verbs.flags import usual_flags
 from vpplb.cli.verbs.rollout_wait import timeout_flag
-from vpplb.cli.verbs.session import PluginFailure, UsualFlags, VerbSession, usual_flags
+from vpplb.cli.verbs.session import UsualFlags, VerbFailure, VerbSession
 from vpplb.cli.verbs.switches import (
     PAUSE,
     check_choice,
@@ -83,7 +84,7 @@ async def _drain_backends(
     resumed = [raw for raw in found if not await _disable_paused(session, raw)]
     if resumed:
         left = ", ".join(raw["metadata"]["name"] for raw in resumed)
-        raise PluginFailure(f"not drained, since resumed by somebody meanwhile: {left}")
+        raise VerbFailure(f"not drained, since resumed by somebody meanwhile: {left}")
 
 
 async def wait_for_flows(seconds: float) -> None:

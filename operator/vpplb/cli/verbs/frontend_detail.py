@@ -4,7 +4,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from vpplb.cli.verbs.frontends import FrontendLine, read_frontend_line, share_by_server
+from vpplb.cli.verbs.frontends import FrontendLine, read_frontend_line, read_pools, share_by_server
+from vpplb.cli.verbs.nodes import find_idleness
+from vpplb.cli.verbs.object_problems import FieldDeviation, read_deviations
 from vpplb.cli.verbs.shown_status import (
     ShownBackend,
     find_shown,
@@ -13,10 +15,10 @@ from vpplb.cli.verbs.shown_status import (
     read_shown_frontend,
     read_shown_node,
 )
-from vpplb.cli.verbs.statuses import FieldDeviation, read_deviations, read_pools
 from vpplb.kube.api_types import JsonObject, key_of
 from vpplb.model.health import HealthState
-from vpplb.resources.raw_fields import node_labels, parse_time, read_selector, spec_of
+from vpplb.resources.adjustable import DEFAULT_WEIGHT
+from vpplb.resources.raw_fields import find_time, node_labels, read_selector, spec_of
 
 HISTORY = 10
 """Lines of what happened last."""
@@ -125,10 +127,10 @@ def _member_lines(
                 backend=name,
                 address=(one.address if one else None) or _read_address(backends.get(name)),
                 state=_choose_state(one.state if one else None, health, backends.get(name)),
-                code=(health.code or "") if health else "",
+                code=health.code if health else "",
                 detail=_describe_health(health, backends.get(name)),
                 since=health.since if health else None,
-                weight=member.get("weight", 100),
+                weight=member.get("weight", DEFAULT_WEIGHT),
                 effective_weight=one.effective_weight if one else 0,
                 share=share if serves else (0.0 if one else None),
                 due=due if serves else (0.0 if one else None),
@@ -190,16 +192,15 @@ def _node_line(dataplane: JsonObject, frontend: str, wanted: str, *, all_have: b
     if all_have and status.direct:
         has = wanted
     failed = status.errors.get(frontend, "")
-    connected = find_shown(status.conditions, "Connected")
-    if connected is None or connected.status != "True":
-        said = (connected.message or connected.reason) if connected else "no status"
-        state, message = "gone", said
+    idleness = find_idleness(dataplane)
+    if idleness and idleness.state == "gone":
+        state, message = idleness
     elif failed:
         state, message = "failed", failed
     elif has and has == wanted:
         state, message = "programmed", ""
-    elif spec_of(dataplane).get("paused"):
-        state, message = "paused", "the Dataplane is paused: hands off its VPP"
+    elif idleness:
+        state, message = idleness
     else:
         state, message = "pending", f"has {has or 'nothing'}, wanted is {wanted or 'nothing'}"
     return NodeLine(node=dataplane["metadata"]["name"], state=state, message=message, revision=has)
@@ -218,6 +219,6 @@ def _transition_lines(backends: Iterable[JsonObject]) -> Iterator[HistoryLine]:
 
 def _event_lines(events: Iterable[JsonObject]) -> Iterator[HistoryLine]:
     for event in events:
-        at = parse_time(event.get("eventTime"))
+        at = find_time(event.get("eventTime")) or find_time(event.get("deprecatedLastTimestamp"))
         if at is not None:
             yield HistoryLine(at=at, what=event.get("reason") or "", text=event.get("note") or "")

@@ -3,29 +3,27 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from vpplb.cli.verbs.object_problems import (
+    FieldDeviation,
+    ObjectProblem,
+    find_problems,
+    read_deviations,
+)
 from vpplb.cli.verbs.shown_status import (
     ShownFrontend,
     ShownVip,
     find_shown,
     read_shown_frontend,
 )
-from vpplb.cli.verbs.statuses import (
-    FieldDeviation,
-    ObjectProblem,
-    find_problems,
-    read_deviations,
-    read_pools,
-)
 from vpplb.kube.api_types import JsonObject, key_of
 from vpplb.model.health import HealthState
 from vpplb.model.names import ObjectKey
+from vpplb.model.printable import join_few
 from vpplb.plan.maglev_table import count_buckets
 from vpplb.resources.raw_fields import VALID, spec_of
 
 _NOT_UP = frozenset({HealthState.DOWN, HealthState.UNKNOWN})
 """States of a backend that nobody has asked for."""
-_FEW = 5
-"""How many backends are named in one message."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,9 +73,7 @@ def _find_lost(status: ShownFrontend) -> Iterator[ObjectProblem]:
         return  # which says so itself
     lost = {one.name: one.state.value for one in status.members if one.state in _NOT_UP}
     if lost:
-        said = [f"{name} is {state}" for name, state in sorted(lost.items())]
-        more = [f"and {len(said) - _FEW} more"] if len(said) > _FEW else []
-        message = ", ".join([*said[:_FEW], *more])
+        message = join_few([f"{name} is {state}" for name, state in sorted(lost.items())])
         yield ObjectProblem(condition="", reason="BackendsNotUp", message=message)
 
 
@@ -102,6 +98,17 @@ def share_by_server(vip: ShownVip) -> dict[str, tuple[float, float]]:
         str(address): (buckets / length, weights[address] / total if total else 0.0)
         for address, buckets in count_buckets(weights, length).items()
     }
+
+
+def read_pools(raw: JsonObject) -> list[JsonObject]:
+    """Return the pools of a Frontend that have a name, each with its `backends` that have one."""
+    pools = _named_entries(spec_of(raw).get("pools"))
+    return [pool | {"backends": _named_entries(pool.get("backends"))} for pool in pools]
+
+
+def _named_entries(entries: object) -> list[JsonObject]:
+    found = entries if isinstance(entries, list) else []
+    return [one for one in found if isinstance(one, dict) and isinstance(one.get("name"), str)]
 
 
 def key_by_name(items: Sequence[JsonObject]) -> dict[str, JsonObject]:

@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from vpplb.cli.plan_view import PlanView
+from vpplb.cli.verbs.object_problems import read_deviations
 from vpplb.cli.verbs.session import VerbSession, read_if_allowed
 from vpplb.cli.verbs.shown_status import find_shown, read_conditions
-from vpplb.cli.verbs.statuses import read_deviations
 from vpplb.files.manifests import BadManifests, load_manifests
 from vpplb.kube.api_types import RESOURCES, JsonObject, key_of
 from vpplb.model.health import HealthState

@@ -3,8 +3,10 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import NamedTuple
 
 from vpplb.cli.verbs.frontends import FrontendLine
+from vpplb.cli.verbs.object_problems import ObjectProblem, find_problems
 from vpplb.cli.verbs.session import VerbSession
 from vpplb.cli.verbs.shown_status import (
     ShownCondition,
@@ -12,10 +14,10 @@ from vpplb.cli.verbs.shown_status import (
     read_conditions,
     read_shown_node,
 )
-from vpplb.cli.verbs.statuses import ObjectProblem, find_problems
 from vpplb.kube.api_types import JsonObject
 from vpplb.model.names import ObjectKind
-from vpplb.resources.raw_fields import node_labels, parse_time, read_selector, spec_of
+from vpplb.model.printable import join_few
+from vpplb.resources.raw_fields import find_time, node_labels, read_selector, spec_of
 
 _NOT_OURS = "metadata.namespace!=kube-node-lease"
 """The kubelets' leases are named as their nodes too."""
@@ -45,6 +47,13 @@ class NodeStatus:
     last_change: datetime | None
     heartbeat: datetime | None
     problems: tuple[ObjectProblem, ...]
+
+
+class NodeIdleness(NamedTuple):
+    """Why a node changes nothing in its VPP: `state` is gone or paused, `why` is in words."""
+
+    state: str
+    why: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,27 +96,33 @@ def list_idle_nodes(dataplanes: Iterable[JsonObject]) -> list[IdleNode]:
     """Give the nodes that change nothing, in order of name."""
     found = []
     for raw in sorted(dataplanes, key=lambda one: str(one["metadata"]["name"])):
-        name, connected = raw["metadata"]["name"], find_shown(read_conditions(raw), "Connected")
-        if connected is not None and connected.status != "True":
-            why = connected.message or connected.reason
-        elif spec_of(raw).get("paused"):
-            why = "the Dataplane is paused: hands off its VPP"
-        else:
-            continue
-        found.append(IdleNode(labels=node_labels(raw["metadata"]), says=f"node {name}: {why}"))
+        if idleness := find_idleness(raw):
+            says = f"node {raw['metadata']['name']}: {idleness.why}"
+            found.append(IdleNode(labels=node_labels(raw["metadata"]), says=says))
     return found
+
+
+def find_idleness(raw: JsonObject) -> NodeIdleness | None:
+    """Say why a node changes nothing in its VPP; None: it does."""
+    connected = find_shown(read_conditions(raw), "Connected")
+    if connected is None:
+        return NodeIdleness("gone", "no status")
+    if connected.status != "True":
+        return NodeIdleness("gone", connected.message or connected.reason)
+    if spec_of(raw).get("paused"):
+        return NodeIdleness("paused", "the Dataplane is paused: hands off its VPP")
+    return None
 
 
 def explain_pending(raw: JsonObject, line: FrontendLine, idle: Sequence[IdleNode]) -> FrontendLine:
     """Add to what a Frontend waits for why the nodes that it waits for do nothing."""
     selector = read_selector(raw) or {}
     says = [one.says for one in idle if selector.items() <= one.labels.items()]
-    more = [f"and {len(says) - _FEW} more nodes"] if len(says) > _FEW else []
 
     def explain(problem: ObjectProblem) -> ObjectProblem:
         if not says or not problem.is_pending:
             return problem
-        return replace(problem, message="; ".join([problem.message, *says[:_FEW], *more]))
+        return replace(problem, message=f"{problem.message}; {join_few(says, '; ', most=_FEW)}")
 
     return replace(line, problems=tuple(map(explain, line.problems)))
 
@@ -122,6 +137,7 @@ async def read_heartbeats(session: VerbSession) -> dict[str, datetime]:
     for lease in (await session.client.list_objects(ObjectKind.LEASE, fields=_NOT_OURS)).items:
         spec, name = lease.get("spec") or {}, lease["metadata"]["name"]
         holder = str(spec.get("holderIdentity") or "")
-        if (holder == name or holder.startswith(f"{name}_")) and spec.get("renewTime"):
-            beats[name] = parse_time(spec["renewTime"])
+        renewed = find_time(spec.get("renewTime"))
+        if renewed is not None and (holder == name or holder.startswith(f"{name}_")):
+            beats[name] = renewed
     return beats

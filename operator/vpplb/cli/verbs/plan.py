@@ -11,7 +11,8 @@ from vpplb.cli.plan import MANIFESTS, UNREACHABLE, WRONG, finish_plan, output_fl
 from vpplb.cli.terminal import exit_on_findings
 from vpplb.cli.verbs.completion import complete_backends
 from vpplb.cli.verbs.door import VerbCommand
-from vpplb.cli.verbs.session import UsualFlags, usual_flags
+from vpplb.cli.verbs.flags import usual_flags
+from vpplb.cli.verbs.session import UsualFlags
 
 if TYPE_CHECKING:
     from vpplb.resources.allowances import AddressAllowances

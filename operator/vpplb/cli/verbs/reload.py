@@ -7,7 +7,8 @@ import click
 
 from vpplb.cli.terminal import count_of, print_line
 from vpplb.cli.verbs.door import VerbCommand
-from vpplb.cli.verbs.session import UsualFlags, usual_flags
+from vpplb.cli.verbs.flags import usual_flags
+from vpplb.cli.verbs.session import UsualFlags
 
 REFUSED = 2
 """What a set of manifests with a mistake ends with, as in `vpplb check`."""

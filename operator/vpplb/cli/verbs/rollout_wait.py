@@ -9,7 +9,7 @@ import click
 
 from vpplb.cli.options import DURATION
 from vpplb.cli.verbs.frontends import frontends_by_backend
-from vpplb.cli.verbs.session import PluginFailure, VerbSession
+from vpplb.cli.verbs.session import VerbFailure, VerbSession
 from vpplb.cli.verbs.shown_status import find_shown, read_conditions, read_shown_frontend
 from vpplb.kube.api_types import JsonObject, key_of
 from vpplb.model.health import HealthState
@@ -27,16 +27,16 @@ timeout_flag = click.option(
     default="30s",
     show_default=True,
     type=DURATION,
-    help="How long to wait, with --wait.",
+    help="How long all nodes may take, where they are waited for.",
 )
 
 
 async def wait_until(missing: Callable[[], Awaitable[str]], timeout: timedelta) -> str:
-    """Look until nothing is missing; return how long that took, in words (Failed)."""
+    """Look until nothing is missing; return how long that took, in words (VerbFailure)."""
     start = time.monotonic()
     while lacks := await missing():
         if time.monotonic() - start > timeout.total_seconds():
-            raise PluginFailure(f"not within {timeout.total_seconds():g} s: {lacks}")
+            raise VerbFailure(f"not within {timeout.total_seconds():g} s: {lacks}")
         await asyncio.sleep(LOOK_EVERY)
     return f"{time.monotonic() - start:.1f} s"
 

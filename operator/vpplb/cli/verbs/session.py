@@ -1,4 +1,4 @@
-"""What every verb has: the usual flags, and a session with the objects it is about."""
+"""What every verb works with: a session with the objects that its flags name."""
 
 import asyncio
 import difflib
@@ -7,23 +7,21 @@ import sys
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import wraps
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import click
 
 from vpplb.cli.terminal import CommandError, print_line
-from vpplb.cli.verbs.door import Reach, VerbDoor, find_door, read_reach
-from vpplb.cli.verbs.output import OutputFormat
+from vpplb.cli.verbs.door import Reach, VerbDoor
 from vpplb.kube.api_types import ApiError, JsonObject, KubeError, NotFound, key_of
 from vpplb.kube.user_api.user_client import UserClient
 from vpplb.model.names import ObjectKey, ObjectKind
+from vpplb.model.printable import join_few
 
-F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
 
-class PluginFailure(Exception):
+class VerbFailure(Exception):
     """Something that the user should know, in one line; the command ends with 1."""
 
 
@@ -36,7 +34,7 @@ class VerbSession:
     labels: str = ""
 
     async def get_object(self, kind: ObjectKind, name: str) -> JsonObject:
-        """Read an object; PluginFailure says which there are if it is not there.
+        """Read an object; VerbFailure says which there are if it is not there.
 
         Without a namespace it is that of this name in any.
         """
@@ -48,17 +46,17 @@ class VerbSession:
         except NotFound:
             there = [one["metadata"]["name"] for one in await self.list_objects(kind)]
         where = f" in namespace {self.namespace}" if kind.is_namespaced else ""
-        raise PluginFailure(f"there is no {kind} {name}{where}; {describe_others(name, there)}")
+        raise VerbFailure(f"there is no {kind} {name}{where}; {describe_others(name, there)}")
 
     async def _find_anywhere(self, kind: ObjectKind, name: str) -> JsonObject:
         there = await self.list_objects(kind)
         found = [one for one in there if one["metadata"]["name"] == name]
         if len(found) > 1:
             places = ", ".join(sorted(key_of(one).namespace for one in found))
-            raise PluginFailure(f"there is a {kind} {name} in each of {places}: say which by -n")
+            raise VerbFailure(f"there is a {kind} {name} in each of {places}: say which by -n")
         if not found:
             names = {one["metadata"]["name"] for one in there}
-            raise PluginFailure(f"there is no {kind} {name}; {describe_others(name, names)}")
+            raise VerbFailure(f"there is no {kind} {name}; {describe_others(name, names)}")
         return found[0]
 
     async def list_objects(self, kind: ObjectKind) -> list[JsonObject]:
@@ -74,7 +72,7 @@ class VerbSession:
             namespace = self.namespace if kind.is_namespaced else ""
             return (await self.client.list_objects(kind, namespace, labels=labels)).items
         except NotFound as error:
-            raise PluginFailure(
+            raise VerbFailure(
                 f"{error.message} (are the CustomResourceDefinitions installed?)"
             ) from error
 
@@ -97,8 +95,7 @@ def describe_others(name: str, there: Iterable[str]) -> str:
         return "there are none"
     close = difflib.get_close_matches(name, names, n=1) if len(names) > 1 else []
     hint = f"did you mean {close[0]}? " if close else ""
-    shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
-    return f"{hint}there {'is' if len(names) == 1 else 'are'} {shown}"
+    return f"{hint}there {'is' if len(names) == 1 else 'are'} {join_few(names, most=8)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +131,7 @@ class UsualFlags:
         try:
             with _ended_by_sigterm():
                 return asyncio.run(self.open_session(work))
-        except (KubeError, PluginFailure) as error:
+        except (KubeError, VerbFailure) as error:
             raise CommandError(describe_error(error)) from error
         except KeyboardInterrupt:
             raise SystemExit(130) from None
@@ -182,73 +179,3 @@ def describe_error(error: Exception) -> str:
     """Say an error in one line, the API server's in its own words."""
     text = error.message if isinstance(error, ApiError) and error.message else str(error)
     return " ".join(text.split())
-
-
-def _complete_namespaces(
-    context: click.Context, parameter: click.Parameter, incomplete: str
-) -> list[str]:
-    from vpplb.cli.verbs.completion import complete_namespaces  # which needs what is here
-
-    return complete_namespaces(context, parameter, incomplete)
-
-
-_NAMESPACE = click.option(
-    "-n",
-    "--namespace",
-    shell_complete=_complete_namespaces,
-    help="Namespace to look at.  [default: the context's; without a cluster: all]",
-)
-_ALL = click.option("-A", "--all-namespaces", is_flag=True, help="Look at all namespaces.")
-_LABELS = click.option(
-    "-l", "--selector", "labels", default="", help="Only those with such labels, as in kubectl get."
-)
-
-
-def usual_flags(
-    *, namespace: bool = True, all_namespaces: bool = False, selector: bool = False
-) -> Callable[[F], Callable[..., Any]]:
-    """Add the usual flags to a command, which gets them as `flags` with those of its door."""
-    chosen = ((_NAMESPACE, namespace), (_ALL, all_namespaces), (_LABELS, selector))
-    options = [option for option, wanted in chosen if wanted]
-
-    def add_flags(function: F) -> Callable[..., Any]:
-        @wraps(function)
-        def with_flags(
-            namespace: str | None = None,
-            all_namespaces: bool = False,
-            labels: str = "",
-            **rest: Any,
-        ) -> Any:
-            context = click.get_current_context()
-            door = find_door(context)
-            reach = read_reach(door, context, rest)
-            given = UsualFlags(
-                door=door,
-                reach=reach,
-                namespace=namespace,
-                all_namespaces=all_namespaces,
-                labels=labels,
-            )
-            own = {name: value for name, value in rest.items() if name not in reach}
-            return function(flags=given, **own)
-
-        wrapped: Callable[..., Any] = with_flags
-        for option in reversed(options):
-            wrapped = option(wrapped)
-        return wrapped
-
-    return add_flags
-
-
-output = click.option(
-    "-o",
-    "--output",
-    default=OutputFormat.TABLE.value,
-    show_default=True,
-    type=click.Choice([one.value for one in OutputFormat]),
-    callback=lambda _ctx, _param, value: OutputFormat(value),
-    help="How to print it.",
-)
-problems_only = click.option(
-    "--problems", is_flag=True, help="Only what is not as it should be; nothing: all is well."
-)

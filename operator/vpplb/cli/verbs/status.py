@@ -11,18 +11,12 @@ from vpplb.cli.tables import Row, TableCell, colour_state, paint_cell, write_tab
 from vpplb.cli.terminal import count_of, print_line
 from vpplb.cli.verbs.completion import complete_frontends
 from vpplb.cli.verbs.door import VerbCommand
+from vpplb.cli.verbs.flags import output, problems_only, usual_flags
 from vpplb.cli.verbs.frontend_detail import FrontendDetail, MemberLine, read_frontend_detail
 from vpplb.cli.verbs.frontends import FrontendLine, key_by_name, read_frontend_line
 from vpplb.cli.verbs.nodes import explain_pending, list_idle_nodes
 from vpplb.cli.verbs.output import OutputFormat, format_age, format_percent, print_output
-from vpplb.cli.verbs.session import (
-    UsualFlags,
-    VerbSession,
-    output,
-    problems_only,
-    read_if_allowed,
-    usual_flags,
-)
+from vpplb.cli.verbs.session import UsualFlags, VerbSession, read_if_allowed
 from vpplb.kube.api_types import JsonObject, key_of
 from vpplb.model.names import ObjectKind
 from vpplb.model.printable import make_printable
@@ -119,7 +113,8 @@ def _lines_table(lines: Sequence[FrontendLine], flags: UsualFlags, *, wide: bool
 
 def _nothing_text(flags: UsualFlags) -> str:
     such = " such" if flags.labels else ""
-    here = "" if flags.sees_all_namespaces else " in this namespace (-A: in all)"
+    hint = "" if flags.reads_manifests else " (-A: in all)"  # a flag of a cluster's verbs alone
+    here = "" if flags.sees_all_namespaces else f" in this namespace{hint}"
     return f"there are no{such} frontends{here}"
 
 

@@ -9,10 +9,12 @@ import click
 from vpplb.cli.terminal import print_line
 from vpplb.cli.verbs.completion import complete_backends
 from vpplb.cli.verbs.door import VerbCommand
+from vpplb.cli.verbs.flags import usual_flags
 from vpplb.cli.verbs.rollout_wait import find_backend_lack, timeout_flag, wait_flag, wait_until
-from vpplb.cli.verbs.session import PluginFailure, UsualFlags, VerbSession, usual_flags
+from vpplb.cli.verbs.session import UsualFlags, VerbFailure, VerbSession
 from vpplb.kube.api_types import JsonObject, key_of
 from vpplb.model.names import ObjectKind
+from vpplb.resources.adjustable import list_adjustable
 from vpplb.resources.raw_fields import spec_of
 
 
@@ -21,7 +23,6 @@ class BackendSwitch:
     """A boolean of a Backend's spec, the value to give it, and how that is called when done."""
 
     field: str
-    default: bool
     value: bool
     done: str
 
@@ -49,7 +50,7 @@ def _switch_command(verb: str, switch: BackendSwitch, text: str) -> click.Comman
             kept = [raw for raw in newest if wait and _find_other(raw, switch)]
             if kept:
                 names = ", ".join(raw["metadata"]["name"] for raw in kept)
-                raise PluginFailure(f"out all the same: {names}; {_find_other(kept[0], switch)}")
+                raise VerbFailure(f"out all the same: {names}; {_find_other(kept[0], switch)}")
 
         flags.run_work(turn_all)
 
@@ -71,13 +72,13 @@ async def find_backends(session: VerbSession, names: Sequence[str]) -> list[Json
         return [await session.get_object(ObjectKind.BACKEND, name) for name in dict.fromkeys(names)]
     found = sorted(await session.select_objects(ObjectKind.BACKEND), key=key_of)
     if not found:
-        raise PluginFailure(f"no backend has the labels {session.labels}")
+        raise VerbFailure(f"no backend has the labels {session.labels}")
     return found
 
 
 async def turn_switch(session: VerbSession, raw: JsonObject, switch: BackendSwitch) -> JsonObject:
     name = raw["metadata"]["name"]
-    if spec_of(raw).get(switch.field, switch.default) is switch.value:
+    if list_adjustable(ObjectKind.BACKEND, spec_of(raw))[switch.field] is switch.value:
         print_line(f"backend {name} already {switch.done}{_but(_find_other(raw, switch))}")
         return raw
     patch = {"spec": {switch.field: switch.value}}
@@ -103,7 +104,7 @@ def _find_other(raw: JsonObject, switch: BackendSwitch) -> str:
 
 
 async def wait_and_tell(session: VerbSession, raw: JsonObject, timeout: timedelta) -> None:
-    """Wait until all nodes have a backend's newest spec, and say so (PluginFailure)."""
+    """Wait until all nodes have a backend's newest spec, and say so (VerbFailure)."""
     name, generation = raw["metadata"]["name"], int(raw["metadata"]["generation"])
     inside = replace(session, namespace=key_of(raw).namespace)
     took = await wait_until(lambda: find_backend_lack(inside, name, generation), timeout)
@@ -112,7 +113,7 @@ async def wait_and_tell(session: VerbSession, raw: JsonObject, timeout: timedelt
     print_line(f"backend {name} is {status.get('state')}{seen} on all nodes after {took}")
 
 
-PAUSE = BackendSwitch(field="paused", default=False, value=True, done="paused")
+PAUSE = BackendSwitch(field="paused", value=True, done="paused")
 pause_command = _switch_command(
     "pause",
     PAUSE,
@@ -128,7 +129,7 @@ pause_command = _switch_command(
 )
 resume_command = _switch_command(
     "resume",
-    BackendSwitch(field="paused", default=False, value=False, done="resumed"),
+    BackendSwitch(field="paused", value=False, done="resumed"),
     """Probe paused backends again; each serves once it has proved to be up.
 
     One that is disabled as well stays out until `enable`.
@@ -140,7 +141,7 @@ resume_command = _switch_command(
 )
 disable_command = _switch_command(
     "disable",
-    BackendSwitch(field="enabled", default=True, value=False, done="disabled"),
+    BackendSwitch(field="enabled", value=False, done="disabled"),
     """Take backends out at once: no new flows, and those that they have are cut.
 
     \b
@@ -150,7 +151,7 @@ disable_command = _switch_command(
 )
 enable_command = _switch_command(
     "enable",
-    BackendSwitch(field="enabled", default=True, value=True, done="enabled"),
+    BackendSwitch(field="enabled", value=True, done="enabled"),
     """Let disabled backends serve again; each serves once it has proved to be up.
 
     One that is paused as well stays out until `resume`.

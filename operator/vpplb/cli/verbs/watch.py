@@ -11,8 +11,9 @@ import click
 from vpplb.cli.tables import colour_state, paint_cell
 from vpplb.cli.terminal import print_coloured, print_line
 from vpplb.cli.verbs.door import VerbCommand
+from vpplb.cli.verbs.flags import usual_flags
 from vpplb.cli.verbs.output import to_json
-from vpplb.cli.verbs.session import UsualFlags, VerbSession, describe_error, usual_flags
+from vpplb.cli.verbs.session import UsualFlags, VerbSession, describe_error
 from vpplb.cli.verbs.shown_status import ShownTransition, read_shown_backend
 from vpplb.kube.api_types import (
     RESOURCES,

@@ -9,25 +9,19 @@ import click
 from vpplb.cli.terminal import print_line
 from vpplb.cli.verbs.completion import complete_frontends, complete_members, complete_pools
 from vpplb.cli.verbs.door import VerbCommand
-from vpplb.cli.verbs.frontends import share_by_server
+from vpplb.cli.verbs.flags import usual_flags
+from vpplb.cli.verbs.frontends import read_pools, share_by_server
 from vpplb.cli.verbs.output import format_percent
 from vpplb.cli.verbs.rollout_wait import find_frontend_lack, timeout_flag, wait_flag, wait_until
-from vpplb.cli.verbs.session import (
-    PluginFailure,
-    UsualFlags,
-    VerbSession,
-    describe_others,
-    usual_flags,
-)
+from vpplb.cli.verbs.session import UsualFlags, VerbFailure, VerbSession, describe_others
 from vpplb.cli.verbs.shown_status import read_shown_frontend
-from vpplb.cli.verbs.statuses import read_pools
 from vpplb.kube.api_types import ApiError, JsonObject, key_of
 from vpplb.model.names import ObjectKind
+from vpplb.resources.adjustable import DEFAULT_WEIGHT
 from vpplb.resources.raw_fields import spec_of
 
 ATTEMPTS = 5
 """How often the frontend is read anew when somebody else edits its pools at the same time."""
-_DEFAULT = 100
 
 
 @click.command(
@@ -99,9 +93,7 @@ async def _set_weight(
             continue  # a test failed: the pools have changed since they were read
         print_line(f"{label} weight {before} → {weight}")
         return newest
-    raise PluginFailure(
-        f"frontend {frontend} is being edited by somebody else; nothing was changed"
-    )
+    raise VerbFailure(f"frontend {frontend} is being edited by somebody else; nothing was changed")
 
 
 def _written_pools(raw: JsonObject) -> object:
@@ -109,21 +101,21 @@ def _written_pools(raw: JsonObject) -> object:
 
 
 def _find_member(raw: JsonObject, pool: str, backend: str) -> tuple[tuple[int, int], int]:
-    """Return where the backend stands, and its weight (Failed, with what there is instead)."""
+    """Return where the backend stands, and its weight (VerbFailure, with what there is instead)."""
     name = raw["metadata"]["name"]
     pools = read_pools(raw)
     names = [one["name"] for one in pools]
     if pool not in names:
-        raise PluginFailure(f"frontend {name} has no pool {pool}; {describe_others(pool, names)}")
+        raise VerbFailure(f"frontend {name} has no pool {pool}; {describe_others(pool, names)}")
     at = names.index(pool)
     members = pools[at]["backends"]
     inside = [one["name"] for one in members]
     if backend not in inside:
-        raise PluginFailure(
+        raise VerbFailure(
             f"pool {pool} of frontend {name} has no {backend}; {describe_others(backend, inside)}"
         )
     index = inside.index(backend)
-    return (at, index), members[index].get("weight", _DEFAULT)
+    return (at, index), members[index].get("weight", DEFAULT_WEIGHT)
 
 
 def _weight_operations(

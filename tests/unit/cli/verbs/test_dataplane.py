@@ -74,6 +74,20 @@ def test_each_node_has_a_line_with_its_vpp_and_the_agents_last_heartbeat() -> No
     assert ("leases", "", "", "metadata.namespace!=kube-node-lease") in console.asked
 
 
+@pytest.mark.parametrize("written", [7, "yesterday", "2026-01-01T12:00:00"])
+def test_a_heartbeat_that_is_no_time_is_as_if_there_were_none(written: object) -> None:
+    lease: dict[str, Any] = {
+        "metadata": {"name": "n1", "namespace": "vpplb-system"},
+        "spec": {"holderIdentity": "n1", "renewTime": written},
+    }
+    console = FakeUserClient((ObjectKind.DATAPLANE, node_dataplane()), (ObjectKind.LEASE, lease))
+    (line,) = parsed(console, "dataplane")
+    assert "heartbeat" not in line
+    lease["spec"]["renewTime"] = at(0)
+    console.objects[ObjectKind.LEASE, ObjectKey("vpplb-system", "n1")] = lease
+    assert parsed(console, "dataplane")[0]["heartbeat"] == at(0)
+
+
 def test_a_node_shows_by_which_road_decisions_come() -> None:
     console = answering()
     assert "decisions come by the API server alone" in call(console, "dataplane", "n1").output

@@ -59,7 +59,7 @@ def test_flags_of_kubectl_are_handed_to_it(tmp_path: Path) -> None:
         (["nginx1", "nginx0"], "did you mean nginx0? there are nginx0, nginx1"),
         (["b", "c"], "there are b, c"),
         ([f"x{n}" for n in range(10, 30)],
-         "there are x10, x11, x12, x13, x14, x15, x16, x17 and 12 more"),
+         "there are x10, x11, x12, x13, x14, x15, x16, x17, and 12 more"),
     ],
 )  # fmt: skip
 def test_instead_of_what_is_not_there_it_says_what_is(there: list[str], said: str) -> None:

@@ -92,9 +92,22 @@ def test_what_waits_for_a_node_says_why_that_does_nothing() -> None:
         "Pending: 0 of 1 nodes have it, not n1; node n1: api.sock: no such file;"
         " node n2: the Dataplane is paused: hands off its VPP"
     )
+    del console.objects[ObjectKind.DATAPLANE, cluster_key("n1")]["status"]
+    assert "node n1: no status; node n2: " in told(console, "status")[2][-1]
     console.forbidden = {(ObjectKind.DATAPLANE, "")}
     result = call(console, "status")
     assert (result.exit_code, "note: nodes are not known" in result.stderr) == (0, True)
+
+
+def test_of_many_nodes_that_do_nothing_the_first_are_named_and_the_others_counted() -> None:
+    pending = condition("Programmed", "False", "Pending", "0 of 4 nodes have it")
+    paused = [node_dataplane(f"n{n}", spec={"paused": True}) for n in range(4)]
+    console = FakeUserClient(
+        (ObjectKind.FRONTEND, decided_frontend(conditions=[pending])),
+        *((ObjectKind.DATAPLANE, one) for one in paused),
+    )
+    said = told(console, "status")[1][-1]
+    assert said.endswith("node n2: the Dataplane is paused: hands off its VPP; and 1 more")
 
 
 def test_a_backend_that_is_not_up_is_a_problem_unless_somebody_wants_that() -> None:
@@ -258,6 +271,22 @@ def test_what_happened_last_comes_first_from_backends_and_events_alike() -> None
         ("a", "down → up  L7OK 200 OK"),
     ]
     assert ("events", "default", "", "regarding.kind=Frontend,regarding.name=web") in console.asked
+
+
+@pytest.mark.parametrize("written", [None, "", 7, "yesterday", "2026-01-01T12:00:00"])
+def test_an_event_of_another_program_hides_nothing_whatever_its_time(written: object) -> None:
+    console = detailed()
+    event = {
+        "metadata": {"name": "web.1", "namespace": "default"},
+        "regarding": {"kind": "Frontend", "name": "web"},
+        "eventTime": written,
+        "reason": "PolicyViolation",
+    }
+    console.objects[ObjectKind.EVENT, next(iter(console.objects))[1]] = event
+    assert [one["what"] for one in parsed(console, "status", "web")["history"]] == ["b", "a"]
+    event["deprecatedLastTimestamp"] = at(7)  # of an event that was sent by the core API
+    seen = [one["what"] for one in parsed(console, "status", "web")["history"]]
+    assert seen == ["b", "PolicyViolation", "a"]
 
 
 def test_what_to_beware_of_is_noted() -> None:

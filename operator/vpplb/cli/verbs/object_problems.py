@@ -1,4 +1,4 @@
-"""Specs and statuses of objects, maybe of another version of vpplb, and what is wrong with them."""
+"""What is wrong with objects, and what was changed by hand."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -6,20 +6,9 @@ from datetime import datetime
 
 from vpplb.cli.verbs.shown_status import ShownCondition
 from vpplb.kube.api_types import JsonObject
-from vpplb.resources.raw_fields import parse_time, spec_of
+from vpplb.resources.raw_fields import find_time
 
 _BAD_WHEN_TRUE = frozenset({"Degraded"})
-
-
-def read_pools(raw: JsonObject) -> list[JsonObject]:
-    """Return the pools of a Frontend that have a name, each with its `backends` that have one."""
-    pools = _named_entries(spec_of(raw).get("pools"))
-    return [pool | {"backends": _named_entries(pool.get("backends"))} for pool in pools]
-
-
-def _named_entries(entries: object) -> list[JsonObject]:
-    found = entries if isinstance(entries, list) else []
-    return [one for one in found if isinstance(one, dict) and isinstance(one.get("name"), str)]
 
 
 def _describe_unreadable(odd: Sequence[str]) -> str:
@@ -50,7 +39,7 @@ def read_deviations(raw: JsonObject) -> tuple[FieldDeviation, ...]:
             value=one["value"],
             files=one["files"],
             by=str(one.get("by") or ""),
-            at=parse_time(one.get("at")),
+            at=find_time(one.get("at")),
         )
         for one in raw.get("deviations") or ()
         if isinstance(one, dict)
