@@ -3,12 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
-from vpplb.resources.backend import BACKEND
 from vpplb.resources.base import KindDefinition
-from vpplb.resources.crd import make_structural, show_default
-from vpplb.resources.dataplane import DATAPLANE
-from vpplb.resources.frontend import FRONTEND
-from vpplb.resources.healthcheck import HEALTH_CHECK
+from vpplb.resources.crd import DEFINITIONS, make_structural, show_default
 from vpplb.resources.schema import Schema
 
 INTRODUCTION = """\
@@ -27,8 +23,9 @@ Durations are written as the Gateway API has them: `200ms`, `1s`, `1m30s`.
 
 def render_page() -> str:
     """Return docs/fields.md."""
-    kinds: list[KindDefinition[Any]] = [FRONTEND, BACKEND, HEALTH_CHECK, DATAPLANE]
-    return "\n".join([INTRODUCTION, *(line for kind in kinds for line in _describe_kind(kind))])
+    return "\n".join(
+        [INTRODUCTION, *(line for kind in DEFINITIONS for line in _describe_kind(kind))]
+    )
 
 
 def _describe_kind(definition: KindDefinition[Any]) -> Iterator[str]:
@@ -103,10 +100,8 @@ def _name_type(field: Schema) -> str:
 
 
 def _describe(field: Schema) -> str:
-    """Return the meaning, with what a value must be, and without what other columns have."""
-    meaning = " ".join(
-        field["description"].partition("\nDefault:")[0].partition("\nFrom ")[0].split()
-    )
+    """Return the meaning, with what a value must be."""
+    meaning = " ".join(field["description"].split())
     rules = [rule["message"] for rule in field.get("x-kubernetes-validations", ())]
     said = [meaning, *(f"It {rule}." for rule in rules if rule.startswith("must "))]
     return " ".join(said).replace("|", "\\|")

@@ -6,12 +6,6 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
-from vpplb.agent.dataplane_conditions import (
-    connected_condition,
-    is_declared_gone,
-    list_errors,
-    synced_condition,
-)
 from vpplb.agent.frontend_outcomes import FrontendOutcomes
 from vpplb.agent.run_debounce import RunDebounce
 from vpplb.files.owned_state_store import OwnedStateStore, format_owned
@@ -33,6 +27,12 @@ from vpplb.resources.dataplane import (
     DataplaneFrontends,
     DataplaneStatus,
     DataplaneVpp,
+)
+from vpplb.resources.dataplane_conditions import (
+    connected_condition,
+    is_declared_gone,
+    list_errors,
+    synced_condition,
 )
 from vpplb.resources.event_reasons import VIP_RECREATED
 from vpplb.resources.renderer import load_conditions

@@ -5,7 +5,6 @@ The lock ends with its process, however that ends; its file stays, since whoever
 not know that nobody is about to take it.
 """
 
-import errno
 import fcntl
 import logging
 import os
@@ -32,10 +31,10 @@ def lock_state(state_file: Path) -> Iterator[None]:
     handle: int | None = None
     try:
         handle = _lock_file(path)
+    except BlockingIOError as error:
+        said = f"another vpplb runs with the state file {state_file} (it holds {path})"
+        raise StateInUse(said) from error
     except OSError as error:
-        if error.errno in (errno.EWOULDBLOCK, errno.EAGAIN):
-            said = f"another vpplb runs with the state file {state_file} (it holds {path})"
-            raise StateInUse(said) from error
         log.warning("two programs with this state file would not notice each other: %s", error)
     try:
         yield

@@ -171,7 +171,7 @@ class StandaloneApp:
             checks={
                 "vpp": lambda: self.vpp.trouble or stale_clients.alarm_text or None,
                 "probers": self._health.check_probers,
-                "manifests": self._folder.check_manifests,
+                "manifests": lambda: self._folder.refused or None,
             },
             view=view,
             stream=stream,

@@ -102,17 +102,21 @@ class HandChanges:
         return replace(loaded, objects=objects)
 
     def prepare_edit(
-        self, source: SourceObject, edit: Callable[[Any], Any], by: str
+        self, name: ObjectId, source: SourceObject | None, edit: Callable[[Any], Any], by: str
     ) -> Mapping[str, HandChange]:
         """Return the changes that an object would have after an edit of its spec in force.
 
-        `source` is as the files have it. ChangeRefused.
+        `source` is as the files have it, None where they do not. ChangeRefused.
         """
-        kind, key = ObjectKind(str(source.raw.get("kind"))), _key_of(source)
-        before = self._spec_in_force((kind, key), source)
-        after = edit(before)
-        if kind not in _ADJUSTED or not isinstance(after, Mapping):
+        kind = ObjectKind(name[0])
+        if kind not in _ADJUSTED:
             raise ChangeRefused(f"nothing of a {kind} can be changed here: edit the files")
+        if source is None:
+            raise ChangeRefused("it is not in the files any more")
+        before = self._spec_in_force(name, source)
+        after = edit(before)
+        if not isinstance(after, Mapping):
+            raise ChangeRefused(f"the spec of a {kind} cannot be removed")
         parsed = parse_object({**source.raw, "spec": after}, self._allowed)
         if isinstance(parsed, list):
             raise ChangeRefused("; ".join(str(problem) for problem in parsed))
@@ -120,7 +124,7 @@ class HandChanges:
         if adjust_spec(kind, before, values) != adjust_spec(kind, after, values):
             allowed = "paused and enabled" if kind == ObjectKind.BACKEND else "weights"
             raise ChangeRefused(f"only {allowed} of a {kind} can be changed here: edit the files")
-        files, own = list_adjustable(kind, _spec_of(source)), self._changes.get((kind, key), {})
+        files, own = list_adjustable(kind, _spec_of(source)), self._changes.get(name, {})
         at = self._now().isoformat()
         return {
             field: own[field]
@@ -209,12 +213,6 @@ class HandChanges:
 def _spec_of(source: SourceObject) -> Mapping[str, Any]:
     spec = source.raw.get("spec")
     return spec if isinstance(spec, Mapping) else {}
-
-
-def _key_of(source: SourceObject) -> ObjectKey:
-    parsed = source.parsed
-    assert isinstance(parsed, Frontend | Backend | HealthCheck)
-    return parsed.key
 
 
 def _spell(value: FieldValue) -> str:

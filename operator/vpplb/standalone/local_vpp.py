@@ -10,7 +10,6 @@ from vpplb.model.names import ObjectKey
 from vpplb.model.vip import VipId, VipSettings
 from vpplb.plan.ops import ChangeKind
 from vpplb.plan.render import settings_text
-from vpplb.resources.conditions import StatusCondition
 from vpplb.resources.dataplane import (
     MOST_ERRORS,
     DataplaneError,
@@ -18,6 +17,7 @@ from vpplb.resources.dataplane import (
     DataplaneStatus,
     DataplaneVpp,
 )
+from vpplb.resources.dataplane_conditions import connected_condition, list_errors, synced_condition
 from vpplb.resources.renderer import Selector
 from vpplb.resources.statuses import NodeReport
 from vpplb.sync.ports import VipReport, VppInfo
@@ -64,7 +64,7 @@ class LocalVpp(SyncLog):
     ) -> None:
         super().__init__(metrics)
         self._programmed, self._on_report, self._store = programmed, on_report, store
-        self._vpp = DataplaneVpp()
+        self._vpp, self._settings_error = DataplaneVpp(), ""
         self.trouble = "VPP is not connected yet"
 
     def count_programmed(self) -> int:
@@ -75,9 +75,10 @@ class LocalVpp(SyncLog):
         """Say how far programming has got, as an agent would; `total` frontends are wanted."""
         revisions, errors = self._programmed.revisions, self._programmed.errors
         listed = sorted(errors.items())[:MOST_ERRORS]
+        refused = list_errors(self._settings_error, errors)
         conditions = (
-            _make_condition("Connected", "Disconnected", self.trouble),
-            _make_condition("Synced", "Failed", next((text for _, text in listed), self.trouble)),
+            connected_condition(self._vpp, self.trouble, lapsed=False),
+            synced_condition(self._vpp, self.trouble, len(revisions), total, refused),
         )
         return DataplaneStatus(
             vpp=self._vpp,
@@ -143,15 +144,6 @@ class LocalVpp(SyncLog):
         self._metrics.observe_sync(seconds)
 
     def on_settings_error(self, error: str) -> None:
+        self._settings_error = error
         if error:
             log.error("the lb plugin's settings: %s", error)
-
-
-def _make_condition(name: str, reason: str, trouble: str) -> StatusCondition:
-    good = not trouble
-    return StatusCondition(
-        type=name,
-        status="True" if good else "False",
-        reason=name if good else reason,
-        message=trouble,
-    )

@@ -23,7 +23,7 @@ from vpplb.reconcile.reconciler import Reconciler
 from vpplb.resources.allowances import NOTHING, AddressAllowances
 from vpplb.resources.backend import load_health
 from vpplb.resources.renderer import load_previous
-from vpplb.standalone.hand_changes import ChangeRefused, HandChanges
+from vpplb.standalone.hand_changes import HandChanges
 from vpplb.standalone.taken_manifests import TakenManifests
 
 log = logging.getLogger(__name__)
@@ -106,10 +106,6 @@ class ManifestFolder:
                 self.reload.clear()
                 await self.read_again()
 
-    def check_manifests(self) -> str | None:
-        """Say that the newest manifests are not in force, and why."""
-        return self.refused or None
-
     async def read_again(self) -> list[str]:
         """Read the files now, and return what is wrong with them; nothing: they are in force."""
         async with self._one_reading:  # alone, so that steering need not wait for files to settle
@@ -126,10 +122,7 @@ class ManifestFolder:
     async def change_object(self, name: ObjectId, edit: Callable[[Any], Any], by: str) -> None:
         """Change the spec of an object beside the files (ChangeRefused, OSError: not done)."""
         async with self._one_at_a_time:
-            source = self._files.objects.get(name)
-            if source is None:
-                raise ChangeRefused("it is not in the files any more")
-            changes = self._changes.prepare_edit(source, edit, by)
+            changes = self._changes.prepare_edit(name, self._files.objects.get(name), edit, by)
             await self._changes.put_changes(ObjectKind(name[0]), name[1], changes)
             self.apply_changes()
 

@@ -3,12 +3,8 @@
 from typing import Any
 
 from vpplb import __version__
-from vpplb.resources.backend import BACKEND
 from vpplb.resources.base import KindDefinition
-from vpplb.resources.crd import make_structural
-from vpplb.resources.dataplane import DATAPLANE
-from vpplb.resources.frontend import FRONTEND
-from vpplb.resources.healthcheck import HEALTH_CHECK
+from vpplb.resources.crd import DEFINITIONS, make_structural
 from vpplb.resources.schema import Schema
 
 DESCRIPTION = """\
@@ -16,7 +12,6 @@ What each program says of itself, and, of the operator and `vpplb standalone`, a
 are decided at this moment. It is read-only and asks for no password: keep its port to yourself.
 A request must name this server, or is answered by 421 (`--http-host` allows further names)."""
 
-_KINDS: tuple[KindDefinition[Any], ...] = (FRONTEND, BACKEND, HEALTH_CHECK, DATAPLANE)
 _TEXT: Schema = {"type": "string"}
 _COUNT: Schema = {"type": "integer", "minimum": 0}
 _TIME: Schema = {"type": "string", "format": "date-time"}
@@ -33,7 +28,7 @@ def describe_api(
         "/api/v1/openapi.json": _get("Document", "This document.", _json({"type": "object"})),
     }
     if objects:
-        for kind in _KINDS:
+        for kind in DEFINITIONS:
             paths |= _describe_kind(kind)
     if stream:
         paths["/api/v1/events"] = _describe_stream()
@@ -41,7 +36,7 @@ def describe_api(
         paths["/api/v1/dataplanes/{name}/vips"] = _describe_vips()
     if dashboard:
         paths["/"] = _get("Dashboard", "The dashboard.", {"text/html": {"schema": _TEXT}})
-    schemas = {kind.kind.value: _show_kind(kind) for kind in _KINDS} if objects else {}
+    schemas = {kind.kind.value: _show_kind(kind) for kind in DEFINITIONS} if objects else {}
     return {
         "openapi": "3.1.0",
         "info": {"title": "vpplb", "version": __version__, "description": DESCRIPTION},

@@ -6,7 +6,6 @@ with its process, however that ends.
 """
 
 import asyncio
-import errno
 import fcntl
 import logging
 import os
@@ -68,12 +67,12 @@ class VppLock:
                 raise
         except FileNotFoundError:  # no folder: no VPP, which connecting will say
             return
+        except BlockingIOError as error:
+            self.trouble = ""
+            raise LoadBalancerGone(
+                f"another vpplb programs this VPP (it holds {self.path}); waiting for its end"
+            ) from error
         except OSError as error:
-            if error.errno in (errno.EWOULDBLOCK, errno.EAGAIN):
-                self.trouble = ""
-                raise LoadBalancerGone(
-                    f"another vpplb programs this VPP (it holds {self.path}); waiting for its end"
-                ) from error
             if not self.trouble:
                 log.warning("two agents on this VPP would not notice each other: %s", error)
             self.trouble = f"two agents on this VPP would not notice each other: {error}"

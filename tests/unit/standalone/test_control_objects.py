@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from data.manifests import backend, frontend, health_check, manifest
+from data.manifests import Raw, backend, frontend, health_check, manifest
 from data.objects import key
 from in_memory.router import WEB, LocalRouter
 from lab.waiting import eventually
 from vpplb.files.json_files import write_json
 from vpplb.kube.api_types import ApiError, Gone
 from vpplb.kube.user_api.user_client import UserClient, WatchEvent
-from vpplb.model.names import ObjectKind
+from vpplb.model.names import ObjectKey, ObjectKind
 
 CHECKED = {"healthCheckRef": {"name": "check"}}
 TWO = [{"name": "main", "backends": [{"name": "a"}, {"name": "b", "weight": 50}]}]
@@ -176,6 +176,17 @@ async def test_what_belongs_to_the_files_is_refused_in_words(router: LocalRouter
         assert (await router.ctl("pause", "nobody")).stderr == (
             "Error: there is no Backend nobody; there are a, b\n"
         )
+
+
+@pytest.mark.parametrize("files", [FILES, (*FILES, manifest("Dataplane", "local", {}))])
+async def test_a_dataplane_is_not_changed_beside_the_files(
+    tmp_path: Path, files: tuple[Raw, ...]
+) -> None:
+    router = LocalRouter(tmp_path, *files)
+    async with router.running("a", "b"):
+        client, node = UserClient(router.socket), ObjectKey("", "local")
+        with pytest.raises(ApiError, match=r"422.*nothing of a Dataplane can be changed here"):
+            await client.edit_object(ObjectKind.DATAPLANE, node, {"spec": {"paused": True}})
 
 
 async def test_a_change_that_cannot_be_kept_is_not_made(

@@ -45,8 +45,9 @@ class ChangedFiles:
 
     async def edit(self, kind: ObjectKind, name: str, spec: Any) -> None:
         """Replace fields of a spec."""
-        source = self.files.objects[kind, key(name)]
-        made = self.changes.prepare_edit(source, lambda before: {**before, **spec}, "ann")
+        named = (kind, key(name))
+        source = self.files.objects[named]
+        made = self.changes.prepare_edit(named, source, lambda before: {**before, **spec}, "ann")
         await self.changes.put_changes(kind, key(name), made)
         self.lay_over()
 

@@ -83,14 +83,19 @@ def test_everything_is_counted() -> None:
 def test_the_node_shows_what_vpp_has_and_what_is_wrong() -> None:
     programmed = ProgrammedVpp()
     lost = programmed.vpp.describe_node(2)
-    assert [(one.type, one.status) for one in lost.conditions] == [
-        ("Connected", "False"),
-        ("Synced", "False"),
+    assert [(one.type, one.status, one.reason) for one in lost.conditions] == [
+        ("Connected", "False", "VppUnreachable"),
+        ("Synced", "Unknown", "VppUnreachable"),
     ]
+    assert {one.message for one in lost.conditions} == {"VPP is not connected yet"}
     programmed.vpp.on_connected(VppInfo(version="26.10", pid=7))
     programmed.report("r1")
     shown = programmed.vpp.describe_node(2)
-    assert {one.status for one in shown.conditions} == {"True"}
+    assert [(one.type, one.status, one.reason, one.message) for one in shown.conditions] == [
+        ("Connected", "True", "Connected", "VPP 26.10 answers"),
+        ("Synced", "False", "Pending", "1 of 2 frontends are programmed"),
+    ]
+    assert {one.status for one in programmed.vpp.describe_node(1).conditions} == {"True"}
     assert shown.programmed == {"default/web": "r1"}
     assert shown.frontends is not None
     assert shown.frontends.summary == "1/2"
@@ -99,4 +104,18 @@ def test_the_node_shows_what_vpp_has_and_what_is_wrong() -> None:
     programmed.report("r1", "no memory")
     failed = programmed.vpp.describe_node(2)
     assert [(one.frontend, one.message) for one in failed.errors] == [("default/web", "no memory")]
-    assert failed.conditions[1].message == "no memory"
+    assert (failed.conditions[1].status, failed.conditions[1].reason) == ("False", "Failed")
+    assert failed.conditions[1].message == (
+        "0 of 2 frontends are programmed; default/web: no memory"
+    )
+
+
+def test_the_node_is_not_synced_while_vpp_refuses_the_plugins_settings() -> None:
+    programmed = ProgrammedVpp()
+    programmed.vpp.on_connected(VppInfo(version="26.10", pid=7))
+    programmed.vpp.on_settings_error("the address is not VPP's")
+    synced = programmed.vpp.describe_node(0).conditions[1]
+    assert (synced.status, synced.reason) == ("False", "Failed")
+    assert "the address is not VPP's" in synced.message
+    programmed.vpp.on_settings_error("")
+    assert programmed.vpp.describe_node(0).conditions[1].status == "True"

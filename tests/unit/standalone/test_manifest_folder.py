@@ -128,7 +128,7 @@ async def test_what_nobody_thought_of_in_a_file_leaves_the_old_ones_in_force(
         monkeypatch.setattr(module, "load_manifests", fail)
         watched.write(health_check(), checked(paused=True), frontend())
         await eventually(lambda: "the old ones stay in force" in caplog.text, "it is told")
-        assert "they cannot be read" in str(watched.folder.check_manifests())
+        assert "they cannot be read" in watched.folder.refused
         monkeypatch.undo()
         watched.write(health_check(), checked(paused=True), frontend(), to="more.yaml")
         (watched.path / "all.yaml").unlink()
@@ -186,10 +186,10 @@ async def test_a_bad_file_is_refused_whole_and_what_runs_goes_on(
         assert set(watched.world.prober.running) == {key("a")}
         assert len(watched.loaded) == 1
         lines = (watched.path / "all.yaml").read_text().splitlines()
-        said = watched.folder.check_manifests()
+        said = watched.folder.refused
         watched.write(health_check(), checked(paused=True), frontend())
         await eventually(lambda: watched.world.state("a") is HealthState.PAUSED, "it is mended")
-        assert watched.folder.check_manifests() is None
+        assert watched.folder.refused == ""
     assert said is not None
     assert re.fullmatch(
         r"the newest are refused, those of \S+ \S+ stay in force: \S+/all.yaml:\d+: .*, and 1 more",
@@ -252,11 +252,11 @@ async def test_files_that_never_rest_are_refused_in_words_and_hold_up_no_steerin
                 ("Backend", key("a")), lambda spec: {**spec, "paused": True}, "ann"
             )
         assert len(watched.readings) == 1, "it still waits"
-        await eventually(watched.folder.check_manifests, "it is refused")
-        assert "the files do not stay as they are" in str(watched.folder.check_manifests())
+        await eventually(lambda: watched.folder.refused, "it is refused")
+        assert "the files do not stay as they are" in watched.folder.refused
         assert await watched.folder.read_again()
         monkeypatch.undo()
-        await eventually(lambda: not watched.folder.check_manifests(), "they rest, and are read")
+        await eventually(lambda: not watched.folder.refused, "they rest, and are read")
     assert watched.world.state("a") is HealthState.PAUSED
 
 
@@ -283,14 +283,14 @@ async def test_a_folder_that_may_not_be_read_is_refused_until_it_may(
 
     async with watched.watching():
         monkeypatch.setattr(os, "scandir", scandir)
-        await eventually(watched.folder.check_manifests, "it is refused")
-        assert "more:1: cannot be read: Permission denied" in str(watched.folder.check_manifests())
+        await eventually(lambda: watched.folder.refused, "it is refused")
+        assert "more:1: cannot be read: Permission denied" in watched.folder.refused
         monkeypatch.undo()
-        await eventually(lambda: not watched.folder.check_manifests(), "it is read")
+        await eventually(lambda: not watched.folder.refused, "it is read")
     assert watched.gone == []
     monkeypatch.setattr(os, "scandir", scandir)
     watched.folder.start(watched.state)
-    assert "more:1: cannot be read: Permission denied" in str(watched.folder.check_manifests())
+    assert "more:1: cannot be read: Permission denied" in watched.folder.refused
     (watched.path.parent / "taken.json").unlink()
     with pytest.raises(BadManifests, match="Permission denied"):
         watched.folder.start(watched.state)
