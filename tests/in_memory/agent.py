@@ -29,6 +29,7 @@ from vpplb.kube.object_cache import ObjectCache
 from vpplb.kube.status_writer import StatusWriter
 from vpplb.model.decision_order import DecisionOrder
 from vpplb.model.names import ObjectKey, ObjectKind
+from vpplb.model.release_identity import ReleaseIdentity
 from vpplb.model.vip import AppServer, Encap, Vip, VipId, VipSettings
 from vpplb.plan.settings import DesiredSettings
 from vpplb.resources.dataplane_codec import dump_dataplane
@@ -161,7 +162,9 @@ class LocalAgent:
             outcomes=self.outcomes,
             reporter=self.reporter,
             store=self.store,
-            lookup=OperatorLookup(client=self.server, lease=lease, namespace="default"),
+            lookup=OperatorLookup(
+                client=self.server, lease=lease, release=ReleaseIdentity("default")
+            ),
         )
         self.cache.add_handler(self.reporter)
         self.cache.add_handler(self.selector)

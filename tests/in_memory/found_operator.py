@@ -10,6 +10,7 @@ from vpplb.controller.operator_directory import OperatorDirectory
 from vpplb.direct.messages import OperatorAddress
 from vpplb.kube.leases.leader_election import LeaderElector, LeadershipLost, WriteFence
 from vpplb.kube.leases.leader_rules import LeaderRole, ServedScope
+from vpplb.model.release_identity import ReleaseIdentity
 
 
 def address(name: str) -> OperatorAddress:
@@ -36,7 +37,7 @@ class FoundOperator:
             client=self.writes,
             lease=KEY,
             own=replace(address(name), fingerprint=fingerprint),
-            namespace=namespace,
+            release=ReleaseIdentity(namespace),
             clock=clock,
             on_change=lambda them: self.heard.append([one.identity for one in them]),
         )

@@ -28,10 +28,12 @@ from vpplb.kube.leases.leader_election import LeaderElector, WriteFence
 from vpplb.kube.leases.leader_rules import LeaderRole
 from vpplb.model.clock import SystemClock
 from vpplb.model.names import ObjectKey, ObjectKind
+from vpplb.model.release_identity import ReleaseIdentity
 
 pytestmark = [pytest.mark.slow, pytest.mark.control_plane]
 
 AGENT = ObjectKey(SYSTEM_NAMESPACE, "vpplb-agent")
+RELEASE = ReleaseIdentity(SYSTEM_NAMESPACE)
 NODE, POD = "trusted-node", "trusted-agent"
 
 
@@ -177,7 +179,7 @@ async def test_an_agent_that_reads_the_lease_and_shows_its_token_hears_the_leade
         agent = await stack.enter_async_context(
             await KubeClient.from_config(control_plane.agent_kubeconfig)
         )
-        lookup = OperatorLookup(client=agent, lease=lease, namespace=SYSTEM_NAMESPACE)
+        lookup = OperatorLookup(client=agent, lease=lease, release=RELEASE)
         await eventually(lambda: publishing.directory.is_published, "the address is published")
         operators = await lookup.find_operators()
         heard = {NODE: DirectListener(), "another": DirectListener()}
@@ -205,7 +207,7 @@ class PublishingOperator:
     def __init__(self, client: KubeClient, lease: ObjectKey, own: OperatorAddress) -> None:
         self.own, self.roles, clock = own, list[LeaderRole](), SystemClock()
         self.directory = OperatorDirectory(
-            client=client, lease=lease, own=own, namespace=SYSTEM_NAMESPACE, clock=clock
+            client=client, lease=lease, own=own, release=RELEASE, clock=clock
         )
         self.elector = LeaderElector(
             client=client,
@@ -259,7 +261,7 @@ async def test_operators_publish_and_prune_beside_their_election_and_agents_find
         agent = await stack.enter_async_context(
             await KubeClient.from_config(control_plane.agent_kubeconfig)
         )
-        lookup = OperatorLookup(client=agent, lease=lease, namespace=SYSTEM_NAMESPACE)
+        lookup = OperatorLookup(client=agent, lease=lease, release=RELEASE)
         assert await lookup.find_operators() == ()
         first = PublishingOperator(operator, lease, _address("first"))
         stack.push_async_callback(first.end)
@@ -272,7 +274,7 @@ async def test_operators_publish_and_prune_beside_their_election_and_agents_find
         assert await lookup.find_operators() == both
 
         gone = _address("gone")
-        entry = {name_annotation("gone"): dump_entry(gone, SYSTEM_NAMESPACE, "0.0", "long ago")}
+        entry = {name_annotation("gone"): dump_entry(gone, RELEASE, "0.0", "long ago")}
         await operator.patch_object(ObjectKind.LEASE, lease, {"metadata": {"annotations": entry}})
         await eventually(lambda: gone in first.directory.list_operators(), "one more is seen")
         await eventually(lambda: gone not in first.directory.list_operators(), "it is taken away")

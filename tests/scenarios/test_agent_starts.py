@@ -24,6 +24,7 @@ from vpplb.kube.api_types import ApiUnreachable, KubeError
 from vpplb.kube.leases.agent_lease import HolderReplaced
 from vpplb.model.decision_order import DecisionMark, DecisionOrder
 from vpplb.model.names import ObjectKey, ObjectKind
+from vpplb.model.release_identity import ReleaseIdentity
 from vpplb.model.vip import Encap, VipId, VipSettings
 from vpplb.plan.ops import AddServer, AddVip
 from vpplb.sync.vip_state import OwnedState
@@ -72,7 +73,7 @@ class Starts:
     def publish(self, operator: OperatorAddress) -> None:
         """Have an operator be found in the Lease of the election."""
         lease = self.world.server.add(ObjectKind.LEASE, ELECTION, {})
-        text = dump_operator(operator, "default", "1", "now")
+        text = dump_operator(operator, ReleaseIdentity("default"), "1", "now")
         lease["metadata"]["annotations"] = {name_annotation(operator.identity): text}
 
     def fail(self, error: KubeError | None) -> None:

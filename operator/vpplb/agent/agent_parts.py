@@ -27,6 +27,7 @@ from vpplb.kube.object_informer import ObjectInformer
 from vpplb.kube.status_writer import StatusWriter
 from vpplb.model.clock import Clock, SystemClock
 from vpplb.model.names import ObjectKey
+from vpplb.model.release_identity import ReleaseIdentity
 from vpplb.plan.settings import DesiredSettings
 from vpplb.resources.crd import make_schemas
 from vpplb.sync.syncer import VppSyncer
@@ -178,8 +179,7 @@ class AgentParts:
             lookup=OperatorLookup(
                 client=client,
                 lease=ObjectKey(options.election_namespace, options.lease_name),
-                namespace=options.lease_namespace,
-                release=options.release,
+                release=ReleaseIdentity(options.lease_namespace, options.release),
             ),
         )
 

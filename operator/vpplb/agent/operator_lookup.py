@@ -7,19 +7,19 @@ from vpplb.direct.operator_directory import read_operators
 from vpplb.kube.api_types import KubeError, NotFound
 from vpplb.kube.client import KubeClient
 from vpplb.model.names import ObjectKey, ObjectKind
+from vpplb.model.release_identity import ReleaseIdentity
 
 
 @dataclass(slots=True, kw_only=True)
 class OperatorLookup:
-    """Reads the Lease `lease`, which names the operators of the `release` in `namespace`.
+    """Reads the Lease `lease`, which names the operators of `release`.
 
     `trouble` says why none was found the last time, empty when one was.
     """
 
     client: KubeClient
     lease: ObjectKey
-    namespace: str
-    release: str = ""
+    release: ReleaseIdentity
     trouble: str = "the operators have not been looked up yet"
 
     async def find_operators(self) -> tuple[OperatorAddress, ...]:
@@ -33,12 +33,12 @@ class OperatorLookup:
             self.trouble = f"lease {self.lease}, in which operators are found: {error}"
             return ()
         annotations = lease["metadata"].get("annotations")
-        operators = read_operators(annotations, self.namespace, self.release)
+        operators = read_operators(annotations, self.release)
         self.trouble = (
             "" if operators else f"lease {self.lease} names no operator of {self._name_release()}"
         )
         return operators
 
     def _name_release(self) -> str:
-        release = f"release {self.release} in " if self.release else ""
-        return f"{release}namespace {self.namespace}"
+        named = f"release {self.release.name} in " if self.release.name else ""
+        return f"{named}namespace {self.release.namespace}"

@@ -27,6 +27,7 @@ from vpplb.kube.object_cache import ObjectCache
 from vpplb.kube.object_informer import ObjectInformer
 from vpplb.model.clock import Clock, SystemClock
 from vpplb.model.names import ObjectKey
+from vpplb.model.release_identity import ReleaseIdentity
 from vpplb.probers.worker_pool import WorkerPool
 from vpplb.resources.allowances import NOTHING, AddressAllowances
 from vpplb.resources.crd import make_schemas
@@ -89,15 +90,14 @@ class Operator:
         writing_client = FencedClient(client, fence)
         self._identity = claim_identity(options.identity)
         self._prober = WorkerPool(options.probe_workers, options.netns)
-        self._release, self._namespace = options.release, options.lease_namespace
+        self._release = ReleaseIdentity(options.lease_namespace, options.release)
         self._lease_annotations: object = None
         self._refusal = ""
         self._crds = CrdCheck(client=client, needed=make_schemas(KINDS))
         self._informer = ObjectInformer(client, KINDS, cache, options.namespaces)
         self._core = OperatorCore(
             identity=self._identity.name,
-            release=options.release,
-            namespace=options.lease_namespace,
+            release=self._release,
             cache=cache,
             reading=client,
             writing_client=writing_client,
@@ -148,8 +148,7 @@ class Operator:
             client=client,
             identity=self._identity.name,
             lease=lease,
-            namespace=options.lease_namespace,
-            release=options.release,
+            release=self._release,
             clock=clock,
             handler=self._core.publisher,
             on_operators=self._on_operators,
@@ -279,15 +278,15 @@ class Operator:
         release = read_release(self._lease_annotations, other)
         if elector.role is LeaderRole.LEADING or elector.trouble:
             return elector.not_ready
-        ours = release in (self._release, self._namespace)
+        ours = bool(release) and self._release.may_be(release)
         if elector.rival_holder:
             return "" if ours else elector.rival_refusal
         if ours or not release:
             return ""
         return (
             f"{other} of release {release} leads, for the nodes of that release alone, and this"
-            f" operator stands by for {self._release}: let the namespaces of both differ, or remove"
-            " one of the two"
+            f" operator stands by for {self._release.name}: let the namespaces of both differ, or"
+            " remove one of the two"
         )
 
     def _on_operators(self, operators: tuple[OperatorAddress, ...]) -> None:

@@ -21,6 +21,7 @@ from vpplb.kube.api_types import ConfigError, JsonObject
 from vpplb.kube.client import KubeClient
 from vpplb.model.clock import Clock
 from vpplb.model.names import ObjectKey
+from vpplb.model.release_identity import ReleaseIdentity
 from vpplb.telemetry.http import CannotListen
 from vpplb.telemetry.listen_address import ListenAddress
 from vpplb.telemetry.metrics import DirectFigures
@@ -43,7 +44,7 @@ class DirectOptions:
 class DirectService:
     """Used as `async with`, which listens (CannotListen, ConfigError), and then `run`.
 
-    `lease`, `namespace` and `release` are those of `OperatorDirectory`; `on_operators` is told all
+    `lease` and `release` are those of `OperatorDirectory`; `on_operators` is told all
     operators of the release whenever they change.
     """
 
@@ -54,15 +55,13 @@ class DirectService:
         client: KubeClient,
         identity: str,
         lease: ObjectKey,
-        namespace: str,
-        release: str = "",
+        release: ReleaseIdentity,
         clock: Clock,
         handler: AgentHandler,
         on_operators: Callable[[tuple[OperatorAddress, ...]], None],
     ) -> None:
         self._options, self._client, self._identity = options, client, identity
-        self._lease, self._namespace, self._clock = lease, namespace, clock
-        self._release = release
+        self._lease, self._release, self._clock = lease, release, clock
         self._on_operators = on_operators
         self._verifier = TokenVerifier(
             fetch_keys=partial(fetch_issuer_keys, client), account=options.account
@@ -93,7 +92,6 @@ class DirectService:
             client=self._client,
             lease=self._lease,
             own=own,
-            namespace=self._namespace,
             release=self._release,
             clock=self._clock,
             on_change=self._on_operators,

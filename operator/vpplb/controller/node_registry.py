@@ -14,6 +14,7 @@ from sys import intern
 from vpplb.direct.messages import ProgrammedReport
 from vpplb.kube.api_types import JsonObject
 from vpplb.model.names import ObjectKey
+from vpplb.model.release_identity import UNNAMED, ReleaseIdentity
 from vpplb.resources.conditions import find_condition
 from vpplb.resources.dataplane import AGENT_GONE, DataplaneStatus, release_of
 from vpplb.resources.raw_fields import node_labels
@@ -72,16 +73,15 @@ class NodeRegistry:
     passed over. `on_programmed` is told what is new of nodes that were known before.
 
     A node whose Dataplane is of another release than `release` is none here; one that does not say
-    so is everybody's. An agent that was given no name of a release tells its `namespace`.
+    so is everybody's. An agent that was given no name of a release tells its namespace.
     """
 
     def __init__(
         self,
         on_programmed: OnProgrammed = lambda key, revision, road: None,
-        release: str = "",
-        namespace: str = "",
+        release: ReleaseIdentity = UNNAMED,
     ) -> None:
-        self._on_programmed, self._ours = on_programmed, ("", release, namespace)
+        self._on_programmed, self._release = on_programmed, release
         self._nodes: dict[str, _NodeState] = {}
         self._reports: dict[str, _CarriedState] = {}
         self._connected: set[str] = set()
@@ -91,7 +91,7 @@ class NodeRegistry:
 
     def put_node(self, name: str, raw: JsonObject) -> set[ObjectKey] | None:
         """Take a Dataplane in; return the frontends it says something new of, None for any."""
-        if release_of(raw["metadata"]) not in self._ours:
+        if not self._release.may_be(release_of(raw["metadata"])):
             return self._pass_over(name)
         new, old = _read_node(raw), self._nodes.get(name)
         before = self._find_state(name)

@@ -22,6 +22,7 @@ from vpplb.kube.object_cache import ObjectCache
 from vpplb.kube.status_writer import StatusWriter
 from vpplb.model.clock import Clock
 from vpplb.model.names import ObjectKey
+from vpplb.model.release_identity import UNNAMED, ReleaseIdentity
 from vpplb.plan.decisions import DecidedState
 from vpplb.reconcile.ports import Prober
 from vpplb.reconcile.reconciler import Reconciler
@@ -40,7 +41,7 @@ EVENTS_TIMEOUT = 1.0
 class OperatorCore:
     """The parts that decide and report. They read `cache`, and are told what changes in it.
 
-    `identity` is this operator's name, `release` that of its release; 0 `status_writes_per_second`
+    `identity` is this operator's name, `release` its release; 0 `status_writes_per_second`
     are no bound.
     """
 
@@ -48,8 +49,7 @@ class OperatorCore:
         self,
         *,
         identity: str,
-        release: str = "",
-        namespace: str = "",
+        release: ReleaseIdentity = UNNAMED,
         cache: ObjectCache,
         reading: KubeClient,
         writing_client: KubeClient,
@@ -72,7 +72,7 @@ class OperatorCore:
             holds_lease=holds_lease,
         )
         records = DecisionRecords(cache, self.reconciler, self._observe_road)
-        self.nodes = NodeRegistry(records.note_programmed, release, namespace)
+        self.nodes = NodeRegistry(records.note_programmed, release)
         renderer = StatusRenderer(cache, decided, self.nodes.report_frontend, clock.now)
         self.view = DecidedStateView(cache, decided, renderer.render, self.stream)
         self.metrics = metrics = OperatorMetrics(self.registry, self.view)

@@ -27,6 +27,7 @@ from vpplb.kube.api_types import JsonObject, KubeError
 from vpplb.kube.client import KubeClient
 from vpplb.model.clock import Clock
 from vpplb.model.names import ObjectKey, ObjectKind
+from vpplb.model.release_identity import ReleaseIdentity
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ PATIENCE = 3.0
 
 @dataclass(slots=True, kw_only=True)
 class OperatorDirectory:
-    """Keeps `own`, of the `release` in `namespace`, in the Lease `lease`, and tells of the others.
+    """Keeps `own`, of `release`, in the Lease `lease`, and tells of the others.
 
     `client` is one that writes also while this operator does not lead. `on_change` is told all
     operators of the release whenever that changes. `trouble` says why the entry could not be
@@ -54,9 +55,8 @@ class OperatorDirectory:
     client: KubeClient
     lease: ObjectKey
     own: OperatorAddress
-    namespace: str
+    release: ReleaseIdentity
     clock: Clock
-    release: str = ""
     on_change: Callable[[tuple[OperatorAddress, ...]], None] = lambda operators: None
     trouble: str = ""
     _operators: tuple[OperatorAddress, ...] = field(init=False)
@@ -89,7 +89,7 @@ class OperatorDirectory:
             return
         annotations = lease["metadata"].get("annotations")
         self._note_ages(find_texts(annotations))
-        self._note_operators(read_operators(annotations, self.namespace, self.release))
+        self._note_operators(read_operators(annotations, self.release))
         if self._list_changes():
             self._due.set()
 
@@ -139,7 +139,7 @@ class OperatorDirectory:
         }
         if not self.is_published or asyncio.get_running_loop().time() >= self._renew_at:
             renewed = self.clock.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-            changes[own] = dump_entry(self.own, self.namespace, __version__, renewed, self.release)
+            changes[own] = dump_entry(self.own, self.release, __version__, renewed)
         return changes
 
     async def _write_changes(self) -> bool:

@@ -16,6 +16,7 @@ from ipaddress import IPv6Address
 from typing import NamedTuple
 
 from vpplb.direct.messages import MOST_OPERATORS, OperatorAddress
+from vpplb.model.release_identity import ReleaseIdentity
 
 PREFIX = "vpplb.dev/operator-"
 """What the annotations' names begin with."""
@@ -31,9 +32,9 @@ def name_annotation(identity: str) -> str:
 
 
 def dump_entry(
-    operator: OperatorAddress, namespace: str, version: str, renewed: str, release: str = ""
+    operator: OperatorAddress, release: ReleaseIdentity, version: str, renewed: str
 ) -> str:
-    """Write an operator's entry; `namespace` is that of its release, `release` is its name.
+    """Write the entry of an operator of a release.
 
     `renewed` is a time, and only a value that changes for as long as the operator lives.
     """
@@ -41,8 +42,8 @@ def dump_entry(
         "identity": operator.identity,
         "address": operator.address,
         "fingerprint": operator.fingerprint,
-        "namespace": namespace,
-        "release": release,
+        "namespace": release.namespace,
+        "release": release.name,
         "version": version,
         "renewed": renewed,
     }
@@ -56,19 +57,16 @@ def find_texts(annotations: object) -> dict[str, str]:
     return {str(name): str(text) for name, text in annotations.items() if _is_entry(name)}
 
 
-def read_operators(
-    annotations: object, namespace: str, release: str = ""
-) -> tuple[OperatorAddress, ...]:
-    """Return the operators of the release in `namespace`, by identity, at most MOST_OPERATORS."""
+def read_operators(annotations: object, release: ReleaseIdentity) -> tuple[OperatorAddress, ...]:
+    """Return the operators of a release, by identity, at most MOST_OPERATORS."""
     found: list[OperatorAddress] = []
     for name, text in sorted(find_texts(annotations).items()):
         if (entry := _read_entry(text)) is None:
             continue
-        unnamed = ("", namespace)
-        named_alike = release in unnamed or entry.release in (*unnamed, release)
+        # Whoever was given no name takes all of its namespace for its own.
         if (
-            entry.namespace == namespace
-            and named_alike
+            entry.release.namespace == release.namespace
+            and (not release.is_named or release.may_be(entry.release.name))
             and name == name_annotation(entry.operator.identity)
         ):
             found.append(entry.operator)
@@ -81,7 +79,7 @@ def read_release(annotations: object, identity: str) -> str:
     Of an older operator, which tells its namespace alone, return that.
     """
     entry = _read_entry(find_texts(annotations).get(name_annotation(identity), ""))
-    return entry.release or entry.namespace if entry is not None else ""
+    return entry.release.name or entry.release.namespace if entry is not None else ""
 
 
 def parse_address(text: str) -> str:
@@ -115,8 +113,7 @@ def _is_entry(name: object) -> bool:
 
 class _OperatorEntry(NamedTuple):
     operator: OperatorAddress
-    namespace: str
-    release: str
+    release: ReleaseIdentity
 
 
 def _read_entry(text: str) -> _OperatorEntry | None:
@@ -130,8 +127,11 @@ def _read_entry(text: str) -> _OperatorEntry | None:
             address=parse_address(_read_text(content["address"])),
             fingerprint=_read_text(content["fingerprint"]),
         )
-        namespace, release = _read_text(content["namespace"]), content.get("release") or ""
-        entry = _OperatorEntry(operator, namespace, _read_text(release) if release else "")
+        name = content.get("release") or ""
+        release = ReleaseIdentity(
+            _read_text(content["namespace"]), _read_text(name) if name else ""
+        )
+        entry = _OperatorEntry(operator, release)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
     return entry if is_usable(operator) else None

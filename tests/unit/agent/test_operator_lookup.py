@@ -6,18 +6,21 @@ from vpplb.direct.messages import OperatorAddress
 from vpplb.direct.operator_directory import dump_entry, name_annotation
 from vpplb.kube.api_types import ApiUnreachable, KubeError, api_error
 from vpplb.model.names import ObjectKey, ObjectKind
+from vpplb.model.release_identity import ReleaseIdentity
 
 LEASE = ObjectKey("kube-system", "vpplb-operator")
 FOUND = OperatorAddress(identity="op-1", address="10.1.2.3:9443", fingerprint="0f" * 32)
 
 
 def lookup(server: FakeApiServer) -> OperatorLookup:
-    return OperatorLookup(client=server, lease=LEASE, namespace="system")
+    return OperatorLookup(client=server, lease=LEASE, release=ReleaseIdentity("system"))
 
 
 def lease(namespace: str = "system") -> FakeApiServer:
     server = FakeApiServer()
-    annotations = {name_annotation("op-1"): dump_entry(FOUND, namespace, "1.0", "now")}
+    annotations = {
+        name_annotation("op-1"): dump_entry(FOUND, ReleaseIdentity(namespace), "1.0", "now")
+    }
     metadata = {"namespace": LEASE.namespace, "name": LEASE.name, "annotations": annotations}
     server.put_new(ObjectKind.LEASE, {"metadata": metadata, "spec": {}})
     return server
@@ -41,17 +44,19 @@ async def test_operators_of_another_release_are_not_found() -> None:
 
 async def test_an_operator_of_another_release_in_our_namespace_is_not_found() -> None:
     server = FakeApiServer()
-    entry = dump_entry(FOUND, "system", "1.0", "now", "system/blue")
+    entry = dump_entry(FOUND, ReleaseIdentity("system", "system/blue"), "1.0", "now")
     metadata = {
         "namespace": LEASE.namespace,
         "name": LEASE.name,
         "annotations": {name_annotation("op-1"): entry},
     }
     server.put_new(ObjectKind.LEASE, {"metadata": metadata, "spec": {}})
-    asking = OperatorLookup(client=server, lease=LEASE, namespace="system", release="system/green")
+    asking = OperatorLookup(
+        client=server, lease=LEASE, release=ReleaseIdentity("system", "system/green")
+    )
     assert await asking.find_operators() == ()
     assert asking.trouble.endswith("names no operator of release system/green in namespace system")
-    asking.release = "system/blue"
+    asking.release = ReleaseIdentity("system", "system/blue")
     assert await asking.find_operators() == (FOUND,)
 
 

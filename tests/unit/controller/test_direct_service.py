@@ -14,6 +14,7 @@ from vpplb.direct.tokens import IssuerKeys, KeysUnavailable
 from vpplb.kube.api_types import ConfigError
 from vpplb.kube.client import KubeClient
 from vpplb.model.names import ObjectKey, ObjectKind
+from vpplb.model.release_identity import ReleaseIdentity
 from vpplb.telemetry.http import CannotListen
 from vpplb.telemetry.listen_address import ListenAddress
 
@@ -45,7 +46,7 @@ def service(
         client=server,
         identity="op_1",
         lease=LEASE,
-        namespace="vpplb",
+        release=ReleaseIdentity("vpplb"),
         clock=FakeClock(),
         handler=FakeAgentHandler(),
         on_operators=told.append,
@@ -69,7 +70,7 @@ async def test_who_serves_agents_is_found_in_the_lease_until_it_stops() -> None:
 
 def published(server: FakeApiServer) -> tuple[OperatorAddress, ...]:
     metadata = server.objects[ObjectKind.LEASE, LEASE]["metadata"]
-    return read_operators(metadata.get("annotations"), "vpplb")
+    return read_operators(metadata.get("annotations"), ReleaseIdentity("vpplb"))
 
 
 async def test_an_address_that_is_taken_is_said() -> None:

@@ -7,6 +7,7 @@ from vpplb.controller.node_registry import NodeRegistry
 from vpplb.direct.messages import ProgrammedReport
 from vpplb.kube.api_types import JsonObject
 from vpplb.model.names import ObjectKey
+from vpplb.model.release_identity import ReleaseIdentity
 from vpplb.resources.statuses import NodeReport
 
 WEB, API = key("web"), key("api")
@@ -273,7 +274,7 @@ def test_nothing_is_kept_of_a_node_that_is_gone_once_its_agent_is() -> None:
 
 
 def test_only_nodes_of_our_own_release_count() -> None:
-    nodes = NodeRegistry(release="edge/vpplb")
+    nodes = NodeRegistry(release=ReleaseIdentity("edge", "edge/vpplb"))
     nodes.put_node("ours", dataplane({"default/web": "r"}, release="edge/vpplb"))
     nodes.put_node("older", dataplane({"default/web": "r"}))  # its agent does not tell
     nodes.put_node("theirs", dataplane({"default/web": "old"}, release="core/vpplb"))
@@ -285,7 +286,7 @@ def test_only_nodes_of_our_own_release_count() -> None:
 
 
 def test_a_node_whose_agent_was_given_no_name_is_of_the_release_in_its_namespace() -> None:
-    nodes = NodeRegistry(release="lb/vpplb", namespace="lb")
+    nodes = NodeRegistry(release=ReleaseIdentity("lb", "lb/vpplb"))
     nodes.put_node("ours", dataplane({"default/web": "r"}, release="lb"))
     nodes.put_node("theirs", dataplane({"default/web": "r"}, release="edge"))
     nodes.put_node("second", dataplane({"default/web": "r"}, release="lb/second"))
@@ -293,7 +294,7 @@ def test_a_node_whose_agent_was_given_no_name_is_of_the_release_in_its_namespace
 
 
 def test_a_node_that_goes_to_another_release_counts_no_more_and_is_no_leaving_one() -> None:
-    nodes = NodeRegistry(release="edge/vpplb")
+    nodes = NodeRegistry(release=ReleaseIdentity("edge", "edge/vpplb"))
     nodes.put_node("n1", dataplane({"default/web": "r"}, release="edge/vpplb"))
     moved = dataplane({"default/web": "r"}, release="core/vpplb")
     assert nodes.put_node("n1", moved) is None  # any frontend may look different now

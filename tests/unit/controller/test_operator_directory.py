@@ -12,6 +12,7 @@ from vpplb.controller.operator_directory import DEAD_AFTER, RENEW_EVERY, Operato
 from vpplb.direct.operator_directory import PREFIX, name_annotation
 from vpplb.kube.leases.leader_rules import LeaderRole, ServedScope
 from vpplb.model.names import ObjectKind
+from vpplb.model.release_identity import ReleaseIdentity
 
 pytestmark = pytest.mark.looptime
 
@@ -225,7 +226,11 @@ async def test_taking_the_entry_away_ends_in_a_few_seconds_without_a_server(
 async def test_one_that_never_published_takes_nothing_away(server: LeaseStore) -> None:
     first, _ = await two(server)
     idle = OperatorDirectory(
-        client=first.writes, lease=KEY, own=address("idle"), namespace="x", clock=LoopClock()
+        client=first.writes,
+        lease=KEY,
+        own=address("idle"),
+        release=ReleaseIdentity("x"),
+        clock=LoopClock(),
     )
     asked = len(first.writes.asked)
     await idle.withdraw_entry()

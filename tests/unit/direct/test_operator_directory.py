@@ -17,6 +17,7 @@ from vpplb.direct.operator_directory import (
     read_operators,
     read_release,
 )
+from vpplb.model.release_identity import ReleaseIdentity
 
 PRINT = "0123456789abcdef" * 4
 
@@ -27,31 +28,34 @@ def operator(name: str = "op-1_0a", address: str = "10.1.2.3:9443") -> OperatorA
 
 def entries(*operators: OperatorAddress, namespace: str = "system") -> dict[str, str]:
     return {
-        name_annotation(one.identity): dump_entry(one, namespace, "1.0", "now") for one in operators
+        name_annotation(one.identity): dump_entry(one, ReleaseIdentity(namespace), "1.0", "now")
+        for one in operators
     }
 
 
 @given(st.text(st.characters(codec="ascii", categories=["L", "N", "P"]), min_size=1))
 def test_what_is_written_is_read_again(identity: str) -> None:
     one = operator(identity)
-    assert read_operators(entries(one), "system") == (one,)
+    assert read_operators(entries(one), ReleaseIdentity("system")) == (one,)
 
 
 def test_operators_of_another_release_are_not_ours() -> None:
     mine, theirs = operator("mine"), operator("theirs")
     both = entries(mine) | entries(theirs, namespace="other")
-    assert read_operators(both, "system") == (mine,)
-    assert read_operators(both, "other") == (theirs,)
+    assert read_operators(both, ReleaseIdentity("system")) == (mine,)
+    assert read_operators(both, ReleaseIdentity("other")) == (theirs,)
     assert len(find_texts(both)) == 2
 
 
 def test_of_two_releases_in_one_namespace_each_finds_its_own() -> None:
     by_name = {
-        name_annotation(name): dump_entry(operator(name), "system", "1.0", "now", f"system/{name}")
+        name_annotation(name): dump_entry(
+            operator(name), ReleaseIdentity("system", f"system/{name}"), "1.0", "now"
+        )
         for name in ("blue", "green")
     }
     older = entries(operator("older"))  # which tells the namespace alone
-    found = read_operators(by_name | older, "system", "system/blue")
+    found = read_operators(by_name | older, ReleaseIdentity("system", "system/blue"))
     assert found == (operator("blue"), operator("older"))
     assert read_release(by_name | older, "green") == "system/green"
     assert read_release(by_name | older, "older") == "system"
@@ -61,20 +65,22 @@ def test_of_two_releases_in_one_namespace_each_finds_its_own() -> None:
 def test_a_program_that_was_given_no_name_is_of_the_release_in_its_namespace() -> None:
     named, bare, other = operator("named"), operator("bare"), operator("other")
     all_of_them = {
-        name_annotation(one.identity): dump_entry(one, namespace, "1.0", "now", release)
-        for one, namespace, release in (
+        name_annotation(one.identity): dump_entry(
+            one, ReleaseIdentity(namespace, name), "1.0", "now"
+        )
+        for one, namespace, name in (
             (named, "lb", "lb/vpplb"), (bare, "lb", "lb"), (other, "edge", "edge"),
         )
     }  # fmt: skip
-    assert read_operators(all_of_them, "lb", "lb") == (bare, named)
-    assert read_operators(all_of_them, "lb", "lb/vpplb") == (bare, named)
-    assert read_operators(all_of_them, "lb", "lb/second") == (bare,)
-    assert read_operators(all_of_them, "edge", "edge") == (other,)
+    assert read_operators(all_of_them, ReleaseIdentity("lb", "lb")) == (bare, named)
+    assert read_operators(all_of_them, ReleaseIdentity("lb", "lb/vpplb")) == (bare, named)
+    assert read_operators(all_of_them, ReleaseIdentity("lb", "lb/second")) == (bare,)
+    assert read_operators(all_of_them, ReleaseIdentity("edge", "edge")) == (other,)
 
 
 def test_no_more_than_a_few_are_believed() -> None:
     many = entries(*(operator(f"op-{number}") for number in range(1000)))
-    assert len(read_operators(many, "system")) == MOST_OPERATORS
+    assert len(read_operators(many, ReleaseIdentity("system"))) == MOST_OPERATORS
 
 
 def _entry(**changed: object) -> str:
@@ -89,7 +95,7 @@ def _entry(**changed: object) -> str:
 
 def test_fields_that_are_not_known_are_passed_over() -> None:
     newer = {name_annotation("op-1_0a"): _entry(weight=3, version=["2"])}
-    assert read_operators(newer, "system") == (operator(),)
+    assert read_operators(newer, ReleaseIdentity("system")) == (operator(),)
 
 
 @pytest.mark.parametrize(
@@ -131,17 +137,17 @@ def test_fields_that_are_not_known_are_passed_over() -> None:
 def test_what_is_no_entry_is_passed_over_and_hides_no_other(text: str) -> None:
     other = operator("other")
     annotations = {name_annotation("op-1_0a"): text} | entries(other)
-    assert read_operators(annotations, "system") == (other,)
+    assert read_operators(annotations, ReleaseIdentity("system")) == (other,)
 
 
 @pytest.mark.parametrize("annotations", [None, [], "x", 7, {7: "x", PREFIX: None, f"{PREFIX}1": 5}])
 def test_annotations_of_any_shape_name_nobody(annotations: object) -> None:
-    assert read_operators(annotations, "system") == ()
+    assert read_operators(annotations, ReleaseIdentity("system")) == ()
 
 
 @given(st.dictionaries(st.text().map(PREFIX.__add__), st.text()))
 def test_nothing_that_stands_there_is_an_error(annotations: dict[str, str]) -> None:
-    assert read_operators(annotations, "system") == ()
+    assert read_operators(annotations, ReleaseIdentity("system")) == ()
 
 
 @pytest.mark.parametrize(
