@@ -48,8 +48,7 @@ async def read_ours(paths: str | None, context: str | None) -> ReadAccess:
 
 async def read_official(paths: str | None, context: str | None) -> ReadAccess:
     found = official_client.Configuration()
-    # The package has no types for its loaders.
-    await official_config.load_kube_config(  # type: ignore[no-untyped-call]
+    await official_config.load_kube_config(  # type: ignore[no-untyped-call]  # it has no types
         config_file=paths or os.environ["KUBECONFIG"],
         context=context,
         client_configuration=found,

@@ -149,10 +149,11 @@ def test_settings_of_the_plugin_are_the_first_call(web: Path, tmp_path: Path) ->
     assert all(call["message"] != "lb_conf" for call in said["calls"])
 
 
-def test_a_call_that_would_hurt_vpp_is_said_not_to_be_sent(tmp_path: Path) -> None:
+def test_a_frontend_that_would_hurt_vpp_is_refused_and_not_planned(tmp_path: Path) -> None:
     wrong = frontend(address="2001:db8::1", encap="NAT4", pools=POOLS)
     result = plan(write(tmp_path / "nat.yaml", wrong, *OBJECTS[1:]))
-    assert "NOT SENT" in result.stdout or result.exit_code == 2
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "Frontend default/web: spec.encap: must not be NAT4 or NAT6" in result.stderr
 
 
 @pytest.mark.slow

@@ -1,25 +1,23 @@
 import asyncio
 import json
-from collections.abc import Mapping
 from datetime import timedelta
 
 import pytest
 
-from data.manifests import backend, frontend, health_check, manifest
+from data.manifests import frontend, health_check
 from data.objects import key
 from fakes.agent_connection import FakeAgentConnection
 from fakes.agent_handler import FakeAgentHandler
+from in_memory.direct_agents import LEADING, connect, lead, node_is, report, revision_of
 from in_memory.operator import LocalOperator
-from vpplb.controller.decision_records import LATEST_OBSERVED, DecisionRecord
+from vpplb.controller.decision_records import DecisionRecord
 from vpplb.controller.direct_publisher import RAISE_EVERY, ElectionState
 from vpplb.direct.messages import (
     AgentHello,
     DecisionBatch,
     OperatorAddress,
     OperatorRole,
-    ProgrammedReport,
 )
-from vpplb.kube.api_types import cluster_key
 from vpplb.kube.leases.leader_rules import LeaderRole
 from vpplb.model.decision_order import LATEST, DecisionOrder
 from vpplb.model.names import ObjectKey, ObjectKind
@@ -27,47 +25,6 @@ from vpplb.model.names import ObjectKey, ObjectKind
 pytestmark = pytest.mark.looptime
 
 WEB = key("web")
-LEADING = ElectionState(role=LeaderRole.LEADING)
-
-
-async def lead(operator: LocalOperator, *nodes: str, **labels: str) -> None:
-    """Serve one frontend that is up, on nodes that are known, and lead."""
-    for node in nodes:
-        node_is(operator, node, None, **labels)
-    check = {"healthCheckRef": {"name": "check"}}
-    operator.apply(health_check(), backend("a", "192.0.2.1", **check), frontend())
-    operator.core.publisher.set_election(LEADING)
-    await operator.settle()
-    operator.verdict("a", up=True)
-    await operator.settle()
-
-
-def node_is(
-    operator: LocalOperator, node: str, programmed: Mapping[str, str] | None = None, **labels: str
-) -> None:
-    """Let a node's Dataplane say which labels it has, and what."""
-    connected = [{"type": "Connected", "status": "True", "reason": "Connected"}]
-    status = {"conditions": connected, "programmed": dict(programmed or {})}
-    operator.server.objects.pop((ObjectKind.DATAPLANE, cluster_key(node)), None)
-    operator.apply(manifest("Dataplane", node, {}, labels=labels) | {"status": status})
-
-
-def connect(operator: LocalOperator, node: str) -> FakeAgentConnection:
-    connection = FakeAgentConnection(node, operator.core.publisher)
-    operator.core.publisher.on_connect(connection)
-    return connection
-
-
-def report(operator: LocalOperator, agent: FakeAgentConnection, **programmed: str) -> None:
-    """Let an agent report revisions by frontend."""
-    told = {key(name): revision for name, revision in programmed.items()}
-    operator.core.publisher.on_message(agent, ProgrammedReport(programmed=told))
-
-
-def revision_of(operator: LocalOperator, name: str = "web") -> str:
-    dataplane = operator.status(ObjectKind.FRONTEND, name)["dataplane"]
-    assert isinstance(dataplane, dict)
-    return str(dataplane["revision"])
 
 
 def programmed(operator: LocalOperator, name: str = "web") -> str:
@@ -447,30 +404,6 @@ async def test_what_an_agent_reports_is_shown_at_once(operator: LocalOperator) -
     report(operator, agent, web=revision_of(operator))
     await asyncio.sleep(0.05)
     assert programmed(operator) == "True"
-
-
-async def test_how_long_it_took_is_told_by_road(operator: LocalOperator) -> None:
-    await lead(operator, "n1", "n2")
-    agent = connect(operator, "n1")
-    report(operator, agent, web=revision_of(operator))
-    node_is(operator, "n2", {"default/web": revision_of(operator)})
-    text = operator.registry.render_all().decode()
-    for road in ("direct", "status"):
-        assert f'vpplb_decision_to_vpp_seconds_count{{road="{road}"}} 1.0' in text
-
-
-async def test_a_node_that_comes_back_to_an_old_decision_tells_of_no_road(
-    operator: LocalOperator,
-) -> None:
-    await lead(operator, "n1")
-    agent = connect(operator, "n1")
-    report(operator, agent, web=revision_of(operator))
-    await asyncio.sleep(LATEST_OBSERVED + 1)
-    gone = ProgrammedReport(connected=False, removed=(WEB,))  # its VPP has restarted
-    operator.core.publisher.on_message(agent, gone)
-    report(operator, agent, web=revision_of(operator))
-    text = operator.registry.render_all().decode()
-    assert 'vpplb_decision_to_vpp_seconds_count{road="direct"} 1.0' in text
 
 
 async def test_it_is_known_whether_all_nodes_hear_of_a_frontend_directly(

@@ -98,9 +98,10 @@ async def test_a_plugin_that_logs_in_is_heard_and_kubectls_own_log_is_not(
     )
     async with open_cluster([]):
         heard = ""
-        while "Code: " not in heard:
-            heard += capfd.readouterr().err
-            await asyncio.sleep(0.01)
+        async with asyncio.timeout(30):
+            while "Code: " not in heard:
+                heard += capfd.readouterr().err
+                await asyncio.sleep(0.01)
     assert heard == "Code: "
 
 
