@@ -11,11 +11,13 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cluster.control_plane import ControlPlane
+from cluster.control_plane import ControlPlane, account_kubeconfig
+from cluster.kubectl import Kubectl
 from fakes.api_http import served
 from fakes.api_schemas import ApiSchemas
 from fakes.api_server import FakeApiServer
@@ -62,7 +64,7 @@ async def reached(server: str, request: pytest.FixtureRequest) -> AsyncIterator[
                 if raw["metadata"]["namespace"].startswith(PREFIX):
                     await clients.delete_object(BACKEND, key_of(raw))
     else:
-        fake = FakeApiServer(schemas=ApiSchemas())
+        fake = FakeApiServer(schemas=ApiSchemas(), forbidden=False)
         path = request.getfixturevalue("tmp_path") / "api.sock"
         async with (
             served(fake, path) as access,
@@ -74,7 +76,7 @@ async def reached(server: str, request: pytest.FixtureRequest) -> AsyncIterator[
 @pytest.fixture(params=["memory", "http", REAL])
 async def api(request: pytest.FixtureRequest) -> AsyncIterator[Api]:
     if request.param == "memory":
-        yield FakeApiServer(schemas=ApiSchemas())
+        yield FakeApiServer(schemas=ApiSchemas(), forbidden=False)
     else:
         async with reached(request.param, request) as console:
             yield console
@@ -130,6 +132,39 @@ async def test_what_exists_is_not_created_again(api: Api) -> None:
     await backend(api, key)
     with pytest.raises(Conflict, match="409 AlreadyExists"):
         await backend(api, key)
+
+
+@pytest.fixture(params=["memory", "http", REAL])
+async def unentitled(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Api]:
+    """Give a server as those reach it who may make no Backend."""
+    if request.param == "real":
+        plane: ControlPlane = request.getfixturevalue("control_plane")
+        kubectl = Kubectl(plane.kubectl.binary, plane.kubeconfig)
+        account = account_kubeconfig(tmp_path, kubectl, "vpplb-agent")
+        async with KubeClient(await load_access(account)) as client:
+            yield client
+        return
+    fake = FakeApiServer(forbidden=True)
+    if request.param == "memory":
+        yield fake
+    else:
+        async with served(fake) as access, KubeClient(access) as client:
+            yield client
+
+
+async def test_whether_making_an_object_is_refused_is_told_and_nothing_is_made(api: Api) -> None:
+    key = await new_key(api)
+    body = {"metadata": named(key), "spec": {"address": "192.0.2.1"}}
+    assert not await api.is_forbidden(BACKEND, body)
+    with pytest.raises(NotFound):
+        await api.get_object(BACKEND, key)
+    await backend(api, key)
+    assert not await api.is_forbidden(BACKEND, body), "it is there, and nobody refused to make it"
+
+
+async def test_who_may_not_make_an_object_is_told_so(unentitled: Api) -> None:
+    body = {"metadata": {"namespace": "default", "name": "a"}, "spec": {"address": "192.0.2.1"}}
+    assert await unentitled.is_forbidden(BACKEND, body)
 
 
 async def test_what_is_not_there_is_not_found(api: Api) -> None:

@@ -12,7 +12,16 @@ from aiohttp import web
 
 from fakes.api_server import FakeApiServer
 from fakes.api_store import Selection
-from vpplb.kube.api_types import RESOURCES, ApiError, Gone, KubeError, NotFound, api_error
+from vpplb.kube.api_types import (
+    RESOURCES,
+    ApiError,
+    Gone,
+    JsonObject,
+    KubeError,
+    NotFound,
+    api_error,
+    key_of,
+)
 from vpplb.kube.cluster_access import ClusterAccess
 from vpplb.model.names import ObjectKey, ObjectKind
 
@@ -77,7 +86,11 @@ async def _handle(server: FakeApiServer, request: web.BaseRequest) -> web.Stream
             answer = await server.get_object(kind, key)
         case "POST", "":
             metadata = {**body["metadata"], **({"namespace": key.namespace} if key[0] else {})}
-            answer = await server.create_object(kind, {**body, "metadata": metadata})
+            body = {**body, "metadata": metadata}
+            if request.query.get("dryRun") == "All":
+                answer = await _try_create(server, kind, body)
+            else:
+                answer = await server.create_object(kind, body)
             return web.json_response(answer, status=201)
         case "PUT", "":
             answer = await server.replace_object(kind, key, body)
@@ -97,6 +110,15 @@ async def _handle(server: FakeApiServer, request: web.BaseRequest) -> web.Stream
         case _:
             raise api_error(405, "MethodNotAllowed", "the server does not allow this method")
     return web.json_response(answer)
+
+
+async def _try_create(server: FakeApiServer, kind: ObjectKind, body: JsonObject) -> JsonObject:
+    """Answer as if the object were made."""
+    if await server.is_forbidden(kind, body):
+        raise api_error(403, "Forbidden", f"{RESOURCES[kind].plural} are forbidden")
+    if (kind, key_of(body)) in server.objects:
+        raise api_error(409, "AlreadyExists", f"{kind} {key_of(body).name} already exists")
+    return body
 
 
 async def _list(
