@@ -58,14 +58,20 @@ def read_host(host: str) -> IPAddress:
         raise ValueError(f"{host:.80} is no address, and names are not looked up") from None
 
 
+def read_port(text: str) -> int:
+    """Read a port, 0 among them; ValueError for another."""
+    if not text.isdecimal() or len(text) > 5 or int(text) > 65535:
+        raise ValueError(f"{text:.20} is no port")
+    return int(text)
+
+
 def _read_ports(text: str) -> range:
     low, dash, high = text.partition("-")
     if not text:
         return range(1)
-    if not low.isdecimal() or (dash and not high.isdecimal()):
-        raise ValueError(f"{text:.20} is no port")
-    first, last = int(low), int(high or low)
-    if not 1 <= first <= last <= 65535:
+    first = read_port(low)
+    last = read_port(high) if dash else first
+    if not 1 <= first <= last:
         raise ValueError(f"{text:.20} is no port")
     if last - first >= MOST_PORTS:
         raise ValueError(f"ports {text} are too many: each is a VIP of its own")

@@ -13,6 +13,7 @@ from vpplb.migration.drafts import (
     DraftedPool,
     ImportedSet,
     ManifestDraft,
+    read_number,
 )
 from vpplb.migration.endpoints import ServiceEndpoint, read_endpoints
 from vpplb.migration.haproxy_checks import put_check
@@ -47,6 +48,7 @@ class _DraftedServer:
 
     server: ProxyServer
     backend: str
+    weight: int
 
 
 @dataclass(slots=True)
@@ -251,23 +253,24 @@ class _HaproxyImport:
             if endpoint.port not in (0, vip_port):
                 raise ValueError(PORTS_DIFFER.format(server=endpoint.port, vip=vip_port))
             if key not in self._drafted:
-                check = self._draft_check(target, server, vip_port)
-                self._drafted[key] = self._draft_backend(target, server, endpoint.address, check)
+                self._drafted[key] = self._draft_backend(target, server, endpoint.address, vip_port)
         except ValueError as error:
             self.imported.add_loss(server.line.number, f"server {server.name}", str(error))
             return None
         return self._drafted[key]
 
     def _draft_backend(
-        self, target: HaproxyProxy, server: ProxyServer, address: IPAddress, check: str | None
+        self, target: HaproxyProxy, server: ProxyServer, address: IPAddress, port: int
     ) -> _DraftedServer:
         number = server.line.number
+        weight = read_number(server.settings.get("weight") or "1", "weight")
+        check = self._draft_check(target, server, port)
         draft = self.imported.add_draft(ObjectKind.BACKEND, f"{target.name}-{server.name}", number)
         draft.put_field("address", str(address), number)
         draft.put_field("healthCheckRef.name", check, number)
         draft.put_field("enabled", False if "disabled" in server.settings else None, number)
         self._say_settings(server, address)
-        return _DraftedServer(server=server, backend=draft.name)
+        return _DraftedServer(server=server, backend=draft.name, weight=weight)
 
     def _draft_check(self, target: HaproxyProxy, server: ProxyServer, port: int) -> str | None:
         """Draft the HealthCheck of a server, unless another of its proxy has the same."""
@@ -309,9 +312,4 @@ class _HaproxyImport:
 
 def _make_members(servers: Iterable[_DraftedServer]) -> Iterator[DraftedMember]:
     for one in servers:
-        weight = one.server.settings.get("weight", "1")
-        yield DraftedMember(
-            backend=one.backend,
-            weight=int(weight) if weight.isdecimal() else 1,
-            line=one.server.line.number,
-        )
+        yield DraftedMember(backend=one.backend, weight=one.weight, line=one.server.line.number)

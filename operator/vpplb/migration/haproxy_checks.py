@@ -13,8 +13,8 @@ from datetime import timedelta
 import re2
 
 from vpplb.migration.drafts import ImportedSet, ManifestDraft, read_number
+from vpplb.migration.endpoints import read_host
 from vpplb.migration.haproxy_lines import ConfigLine
-from vpplb.resources.addresses import read_address
 from vpplb.resources.fields import format_duration
 
 ServerSettings = Mapping[str, str]
@@ -32,6 +32,7 @@ _UNITS = {
 _INTERVAL = timedelta(seconds=2)
 _SHORTEST_INTERVAL, _SHORTEST_TIMEOUT = timedelta(milliseconds=10), timedelta(milliseconds=1)
 _ALL_CODES = range(100, 600)
+_CODES = re.compile(r"(\d{1,18})(?:-(\d{0,18}))?", re.ASCII)
 _OTHERS = {
     "smtpchk": "SMTP",
     "mysql-check": "MySQL",
@@ -196,9 +197,9 @@ def _read_expect(
 def _read_codes(pattern: str) -> Iterator[int]:
     """Read `200`, `200-399` or `200,301-302`."""
     for part in pattern.split(","):
-        low, _, high = part.partition("-")
-        if low.isdecimal() and (high or low).isdecimal():
-            yield from (code for code in _ALL_CODES if int(low) <= code <= int(high or low))
+        if found := _CODES.fullmatch(part):
+            low, high = int(found[1]), int(found[2] or found[1])
+            yield from (code for code in _ALL_CODES if low <= code <= high)
 
 
 def _search_codes(pattern: str) -> Iterable[int]:
@@ -259,7 +260,7 @@ def _put_source(draft: ManifestDraft, source: str, line: int) -> None:
     """Set where probes come from; the port, of which only one probe at a time could be, is not."""
     text = source.removeprefix("ipv4@").removeprefix("ipv6@")
     host = text if text.count(":") > 1 and "]" not in text else text.rpartition(":")[0] or text
-    address = read_address(host.strip("[]"))
+    address = read_host(host)
     if not address.is_unspecified:
         draft.put_field(f"probeSource.ipv{address.version}", str(address), line)
 

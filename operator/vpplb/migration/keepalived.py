@@ -13,8 +13,9 @@ from vpplb.migration.drafts import (
     DraftedPool,
     ImportedSet,
     ManifestDraft,
+    read_number,
 )
-from vpplb.migration.endpoints import read_host
+from vpplb.migration.endpoints import read_host, read_port
 from vpplb.migration.keepalived_blocks import ConfigStatement, iter_statements, parse_blocks
 from vpplb.migration.keepalived_checks import (
     CARRIED,
@@ -360,19 +361,16 @@ class _KeepalivedImport:
 
 def _read_port(words: Sequence[str]) -> int:
     """Read the port that follows an address, 0 where there is none."""
-    if not words:
-        return 0
-    if not words[0].isdecimal() or int(words[0]) > 65535:
-        raise ValueError(f"{words[0]:.20} is no port")
-    return int(words[0])
+    return read_port(words[0]) if words else 0
 
 
 def _read_weight(real: ConfigStatement) -> int:
     """Read a weight; keepalived's own default is 1."""
     for one in iter_statements(real.block, "weight"):
-        if not one.argument().isdecimal() or int(one.argument()) > _MOST_WEIGHT:
-            raise ValueError(f"weight {one.argument():.20} is none")
-        return int(one.argument())
+        weight = read_number(one.argument(), "weight")
+        if weight > _MOST_WEIGHT:
+            raise ValueError(f"weight {weight} is above {_MOST_WEIGHT}")
+        return weight
     return 1
 
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from vpplb.migration.drafts import ImportedSet, ManifestDraft, read_number
+from vpplb.migration.endpoints import read_host
 from vpplb.migration.keepalived_blocks import ConfigStatement, iter_statements
-from vpplb.resources.addresses import read_address
 from vpplb.resources.fields import format_duration
 
 CARRIED = ("HTTP_GET", "SSL_GET", "TCP_CHECK", "SMTP_CHECK", "PING_CHECK")
@@ -75,7 +75,7 @@ def put_checker(
         draft.put_field("port", read_number(own, "connect_port") if own else server.port, line)
     _put_cadence(draft, kind, settings, line)
     if source := settings.get("bindto"):
-        address = read_address(source)
+        address = read_host(source)
         draft.put_field(f"probeSource.ipv{address.version}", str(address), line)
     if kind == "SMTP_CHECK":
         imported.add_loss(

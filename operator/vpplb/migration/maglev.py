@@ -68,7 +68,10 @@ def read_go_duration(text: str) -> timedelta:
     for part in parts:
         number = part.rstrip("hmsuµμn")
         seconds += float(number) * _UNITS[part[len(number) :]]
-    return timedelta(seconds=seconds)
+    try:
+        return timedelta(seconds=seconds)
+    except OverflowError:
+        raise ValueError(f"{text:.20} is no duration of Go") from None
 
 
 def _take_duration(section: ConfigMapping, key: str, imported: ImportedSet) -> str | None:
@@ -78,7 +81,7 @@ def _take_duration(section: ConfigMapping, key: str, imported: ImportedSet) -> s
         return None
     try:
         return format_duration(read_go_duration(str(value)))
-    except (ValueError, OverflowError) as error:
+    except ValueError as error:
         imported.add_loss(section.line_of(key), section.path_of(key), str(error))
         return None
 

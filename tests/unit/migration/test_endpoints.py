@@ -42,6 +42,7 @@ def test_an_endpoint(text: str, address: str | None, ports: list[int], version: 
         ("192.0.2.1:0", "is no port"),
         ("192.0.2.1:70000", "is no port"),
         ("192.0.2.1:82-80", "is no port"),
+        (f"192.0.2.1:{'9' * 5000}", "^9{20} is no port"),
         ("192.0.2.1:1-1000", "are too many"),
         ("fe80::1%eth0:80", "names are not looked up"),
     ],

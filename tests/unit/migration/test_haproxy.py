@@ -2,6 +2,8 @@
 
 from ipaddress import ip_address
 
+import pytest
+
 from data.imports import ImportView, config
 from vpplb.migration.haproxy import import_haproxy
 
@@ -99,6 +101,22 @@ def test_weights_above_100_keep_their_proportion_and_no_server_loses_all() -> No
     assert "1: backend web: weights above 100 are scaled so that the greatest is that" in (
         found.notes
     )
+
+
+@pytest.mark.parametrize(
+    ("setting", "why"),
+    [
+        ("weight many", "weight many is no number"),
+        (f"weight {'9' * 5000}", f"weight {'9' * 20} is no number"),
+        ("source a.example", "a.example is no address, and names are not looked up"),
+    ],
+)
+def test_a_server_with_a_setting_that_cannot_be_is_left_out_and_said(
+    setting: str, why: str
+) -> None:
+    found = backend(f"server a 10.0.0.1:80 check {setting}", "server b 10.0.0.2:80")
+    assert found.lost == [f"3: server a: {why}"]
+    assert (found.names("Backend"), found.names("HealthCheck")) == (["web-b"], [])
 
 
 def test_flows_are_cut_only_where_haproxy_would_cut_them() -> None:

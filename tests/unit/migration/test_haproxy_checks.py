@@ -120,6 +120,7 @@ def test_a_method_that_no_probe_has_is_lost() -> None:
         ("rstatus 40[13]", (401, 403), 1),
         ("! status 500", (200, 399), 1),
         ("status nothing", (200, 399), 1),
+        (f"status {'9' * 5000}", (200, 399), 1),
         ("rstatus [", (200, 399), 1),
         ("hdr name x value y", (200, 399), 1),
     ],

@@ -138,6 +138,11 @@ def test_what_is_no_vip(head: str, why: str) -> None:
     assert found.names("Frontend") == []
 
 
+def test_a_port_of_thousands_of_digits_is_none() -> None:
+    found = server("real_server 10.0.0.1 80 { }", vip=f"192.0.2.1 {'9' * 5000}")
+    assert [one.rpartition(": ")[2] for one in found.lost] == [f"{'9' * 20} is no port"]
+
+
 def test_ranges_that_are_too_long_or_turned_around_are_refused() -> None:
     for entry in ("10.0.0.0/8 80", "192.0.2.9-1 80", "10.0.0.1-10.1.0.1 80"):
         found = imported(f"virtual_server_group g {{\n{entry}\n}}\nvirtual_server group g {{\n}}\n")
@@ -170,6 +175,19 @@ def test_failover_over_as_many_servers_as_there_may_be_pools_leaves_none_out() -
     assert len(with_sorry.spec("Frontend", "192.0.2.1-80")["pools"]) == 16
 
 
+@pytest.mark.parametrize(
+    ("weight", "why"),
+    [
+        ("9" * 5000, f"weight {'9' * 20} is no number"),
+        ("65536", "weight 65536 is above 65535"),
+        ("-1", "weight -1 is no number"),
+    ],
+)
+def test_a_weight_that_is_none_is_said_in_our_words(weight: str, why: str) -> None:
+    found = server(f"real_server 10.0.0.1 80 {{ weight {weight} }}")
+    assert found.lost[-1] == f"2: real_server 10.0.0.1 80: {why}"
+
+
 def test_real_servers_that_cannot_be_are_left_out_and_said() -> None:
     found = server(
         "real_server name.example 80 { }",
@@ -180,7 +198,7 @@ def test_real_servers_that_cannot_be_are_left_out_and_said() -> None:
     assert [one.split(": ", 1)[1] for one in found.lost] == [
         "192.0.2.1 port 80: no server can serve it: no VIP is made",
         "real_server name.example 80: name.example is no address, and names are not looked up",
-        "real_server 10.0.0.1 80: weight many is none",
+        "real_server 10.0.0.1 80: weight many is no number",
         "real_server 10.0.0.2 8080: the server is at port 8080, and packets come to port 80,"
         " that of the VIP: it is left out until it listens there",
         "real_server 10.0.0.2 8081: the server is at port 8081, and packets come to port 80,"

@@ -145,13 +145,15 @@ def test_a_number_that_is_none_leaves_the_server_out() -> None:
         (("TCP_CHECK {", "connect_port http", "}"), "connect_port http is no number"),
         (("TCP_CHECK {", "retry twice", "}"), "retry twice is no number"),
         (("TCP_CHECK {", "connect_timeout nan", "}"), "nan is no time"),
+        (
+            ("TCP_CHECK {", "bindto a.example", "}"),
+            "a.example is no address, and names are not looked up",
+        ),
         (("HTTP_GET {", "url {", "status_code ok", "}", "}"), "status ok is no number"),
         (("HTTP_GET {", "url {", "status_code 200-x", "}", "}"), "status x is no number"),
     ],
 )
-def test_what_is_wrong_with_a_number_is_said_in_our_words(
-    lines: tuple[str, ...], said: str
-) -> None:
+def test_what_is_wrong_with_a_value_is_said_in_our_words(lines: tuple[str, ...], said: str) -> None:
     assert imported(*lines).lost[-1] == f"2: real_server 10.0.0.1 80: {said}"
 
 
