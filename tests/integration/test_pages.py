@@ -3,15 +3,17 @@
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from cluster.reader import cluster_reader
-from cluster.stage import VPPLB
-from data.pages import LOCAL, ROOT, list_blocks, list_spans
+from cluster.reader import ClusterReader, cluster_reader
+from cluster.stage import VPPLB, SimulatedVpp
+from data.pages import LOCAL, ROOT, CommandStep, list_blocks, list_spans
 from lab.page_session import PageSession, matches
 from lab.processes import free_port
+from lab.servers import CountingHttpServer
 
 pytestmark = pytest.mark.slow
 
@@ -89,3 +91,99 @@ def test_the_readme_is_true(tmp_path: Path) -> None:
         for command in commands:
             if " " in command.removeprefix("kubectl "):
                 reader.type_command(command.replace("NODE", reader.asked_node))
+
+
+SHOP = """
+apiVersion: vpplb.dev/v1alpha1
+kind: HealthCheck
+metadata: {{name: http}}
+spec: {{type: HTTP, port: {port}, interval: 200ms, timeout: 150ms, rise: 2, fall: 3}}
+---
+apiVersion: vpplb.dev/v1alpha1
+kind: Backend
+metadata: {{name: nginx0}}
+spec: {{address: 127.77.1.1, healthCheckRef: {{name: http}}}}
+---
+apiVersion: vpplb.dev/v1alpha1
+kind: Backend
+metadata: {{name: nginx1}}
+spec: {{address: 127.77.1.2, healthCheckRef: {{name: http}}}}
+---
+apiVersion: vpplb.dev/v1alpha1
+kind: Backend
+metadata: {{name: nginx2}}
+spec: {{address: 127.77.1.3, healthCheckRef: {{name: http}}}}
+---
+apiVersion: vpplb.dev/v1alpha1
+kind: Frontend
+metadata: {{name: web}}
+spec:
+  address: 192.0.2.2
+  port: 80
+  pools:
+    - name: main
+      backends: [{{name: nginx0}}, {{name: nginx1, weight: {weight}}}]
+    - name: spare
+      backends: [{{name: nginx2}}]
+"""
+"""What the page about the plugin shows: a frontend before servers on loopback."""
+ENDED_BY_TIMEOUT = 124
+
+
+@pytest.mark.control_plane
+def test_the_commands_of_the_page_about_the_plugin_are_true(tmp_path: Path) -> None:
+    """What changes is compared as a whole, of a look at all the first line: states differ here."""
+    swaps = {"node-3ec8bf": "node-1"}
+    with cluster_reader(tmp_path, {}, swaps) as reader:
+        reader.follow_page("README.md")
+        reader.type_command("kubectl delete -f examples/http-failover.yaml")
+        reader.type_command("kubectl create namespace shop")
+        swaps["node-1 --agent-url http://127.0.0.1:53605"] = reader.asked_node
+        port = free_port()
+        with ExitStack() as stack:
+            for host in (1, 2, 3):
+                address = f"127.77.1.{host}"
+                stack.enter_context(CountingHttpServer(address=address, port=port))
+            reader.kubectl.within("shop").apply(SHOP.format(port=port, weight=100))
+            (tmp_path / "checkout" / "web.yaml").write_text(SHOP.format(port=port, weight=5))
+            reader.type_command("kubectl wait -n shop --for=condition=Programmed vfe/web")
+            reader.type_command(
+                "kubectl wait -n shop --for=jsonpath={.status.state}=up vbe/nginx0 vbe/nginx1"
+            )
+            for block in list_blocks(ROOT / "docs/kubectl.md"):
+                for step in block.list_steps() if block.language == "console" else ():
+                    _type_step(reader, step)
+
+
+def _type_step(reader: ClusterReader, step: CommandStep) -> None:
+    _, _, verb, *_ = step.command.split()
+    endless = verb == "watch"
+    status, printed = reader.shell.run(f"timeout 3 {step.command}" if endless else step.command)
+    said = f"{step.command}\n{printed}"
+    assert status == {"plan": 1, "watch": ENDED_BY_TIMEOUT}.get(verb, 0), said
+    lines = None if verb in ("pause", "resume", "weight", "plan") else 0 if endless else 1
+    expected = [reader.shell.swap(line) for line in step.output[:lines]]
+    assert matches(expected, printed.splitlines()[:lines]), said
+
+
+def test_the_commands_of_the_page_about_routers_are_true(tmp_path: Path) -> None:
+    """All but what asks a cluster; `test_plan_for_a_node.py` has that."""
+    vpp = SimulatedVpp(tmp_path)
+    (tmp_path / "manifests").mkdir()
+    manifest = "\n".join(
+        block.text for block in list_blocks(ROOT / "README.md") if block.language == "yaml"
+    )
+    (tmp_path / "manifests" / "web.yaml").write_text(manifest)
+    env = {"PATH": f"{VPPLB.parent}{os.pathsep}{os.environ['PATH']}"}
+    typed: list[str] = []
+    with ExitStack() as stack:
+        stack.callback(vpp.stop)
+        swaps = {"/run/vpp/api.sock": str(vpp.socket)}
+        shell = stack.enter_context(PageSession(tmp_path, env, swaps))
+        (block,) = [one for one in list_blocks(ROOT / "docs/router.md") if one.language == "sh"]
+        for step in block.list_steps():
+            if "--node" not in step.command:
+                status, printed = shell.run(step.command)
+                assert status == (1 if " plan " in step.command else 0), f"{step}\n{printed}"
+                typed.append(step.command)
+    assert len(typed) == len(block.list_steps()) - 1

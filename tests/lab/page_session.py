@@ -68,7 +68,7 @@ class PageSession:
     def follow_block(self, block: CodeBlock) -> None:
         """Do what a block tells: write its file, or run its commands, comparing what they print."""
         if block.file_name:
-            (self._folder / block.file_name).write_text(self._swap(block.text))
+            (self._folder / block.file_name).write_text(self.swap(block.text))
         elif block.language in ("console", "sh"):
             for step in block.list_steps():
                 self._follow_step(block, step)
@@ -77,7 +77,7 @@ class PageSession:
         """Run a command; return its exit status and what it printed, on both streams."""
         assert self._shell.stdin is not None
         assert self._shell.stdout is not None
-        self._shell.stdin.write(f"{self._swap(command)}\necho {END} $?\n")
+        self._shell.stdin.write(f"{self.swap(command)}\necho {END} $?\n")
         self._shell.stdin.flush()
         lines: list[str] = []
         hanging = threading.Timer(PATIENCE, self.close)
@@ -98,10 +98,11 @@ class PageSession:
         if block.language == "sh":
             assert status == 0, said
             return
-        expected = [self._swap(line) for line in step.output]
+        expected = [self.swap(line) for line in step.output]
         assert matches(expected, printed.splitlines()), f"{said}\nexpected:\n" + "\n".join(expected)
 
-    def _swap(self, text: str) -> str:
+    def swap(self, text: str) -> str:
+        """Return a text of a page with what is another here."""
         for before, after in self._swaps.items():
             text = text.replace(before, after)
         return text
