@@ -26,6 +26,8 @@ API = "vpplb.dev/v1alpha1"
 SERVERS = ["nginx0", "nginx1", "nginx2"]
 VIP = "192.0.2.10"
 SEEN_VIP = f"{VIP}/32 tcp/80"
+NODE_OF_POD = "jsonpath={.items[*].spec.nodeName}"
+
 SLACK = 15.0
 """Seconds that a noisy machine may add to what leases allow."""
 
@@ -158,8 +160,17 @@ def _leader(installed: Installed) -> str:
 
 
 def _leaders_node(installed: Installed) -> str:
+    """Return the node of the pod that leads, once that is one that is there."""
+    return wait_for(
+        partial(_find_leaders_node, installed), "the leader's pod is there", timeout=PATIENT
+    )
+
+
+def _find_leaders_node(installed: Installed) -> str:
+    """Return the same, empty while the last leader's pod is gone and nobody has taken over."""
     pod, _, _ = _leader(installed).rpartition("_")
-    return installed.system.field("pod", pod, ".spec.nodeName")
+    named = f"--field-selector=metadata.name={pod}"
+    return installed.system("get", "pods", named, "-o", NODE_OF_POD)
 
 
 def _wait_heard(installed: Installed, nodes: list[str]) -> None:

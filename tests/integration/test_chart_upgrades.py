@@ -4,7 +4,10 @@ An API server of its own, without nodes: what becomes of the objects, not of pod
 """
 
 import re
+import time
 from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ from cluster.charts import CHART, HelmError, ReleaseName, copy_chart, make_old_c
 from cluster.control_plane import ControlPlane, api_server
 from cluster.kubectl import Kubectl, KubectlError
 from data.manifests import backend, frontend
+from lab.waiting import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.control_plane]
 
@@ -79,7 +83,20 @@ def cluster(server: Cluster) -> Iterator[Cluster]:
     yield server
     for release in list(server.installed):
         server.helm("uninstall", release)
-    server.kubectl("delete", "crd", "--all", "--timeout=60s")
+    server.kubectl("delete", "crd", "--all", "--wait=false")
+    wait_for(partial(_are_definitions_gone, server.kubectl), "no definition is left", every=1.0)
+
+
+def _are_definitions_gone(kubectl: Kubectl) -> bool:
+    """Return whether they are; each that is not is touched, so that the API server looks again.
+
+    Where it finds one's storage not ready it tries again only after minutes, or on a change.
+    """
+    left = kubectl("get", "crd", "-o", "name").split()
+    with suppress(KubectlError):  # of one that has gone meanwhile
+        for crd in left:
+            kubectl("annotate", "--overwrite", crd, f"looked={time.monotonic()}")
+    return not left
 
 
 @pytest.fixture(scope="module")

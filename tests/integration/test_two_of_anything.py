@@ -80,11 +80,11 @@ def test_of_two_that_overlap_the_first_goes_on_and_the_second_says_why_not(
     control_plane: ControlPlane, start: Start
 ) -> None:
     with fresh_namespace(control_plane) as shop, fresh_namespace(control_plane) as bank:
-        first = start("first", f"--namespace={shop.namespace}")
+        first = start("first", "--release=first", f"--namespace={shop.namespace}")
         first.wait_ready()
-        beside = start("beside", f"--namespace={bank.namespace}")
+        beside = start("beside", "--release=beside", f"--namespace={bank.namespace}")
         beside.wait_ready()
-        whole = start("whole")
+        whole = start("whole", "--release=whole")
         wait_for(lambda: "lease" in said(whole).get("notReady", {}), "it is refused")
         why = said(whole)["notReady"]["lease"]
         assert why.endswith(
