@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from vpplb.cli.options import allowance_flags
+from vpplb.cli.options import ADDRESS, allowance_flags
 from vpplb.cli.terminal import count_of, print_block, print_line
 
 if TYPE_CHECKING:
@@ -17,18 +17,6 @@ if TYPE_CHECKING:
     from vpplb.resources.allowances import AddressAllowances
 
 CARRIED, UNPARSEABLE, LOST = 0, 1, 2
-
-
-def read_vips(
-    ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
-) -> "tuple[IPAddress, ...]":
-    """Read addresses of VIPs (a click callback)."""
-    from vpplb.resources.addresses import read_address
-
-    try:
-        return tuple(read_address(value) for value in values)
-    except ValueError as error:
-        raise click.BadParameter(f"must be an address: {error}", ctx, param) from error
 
 
 @click.command(name="import", short_help="Make manifests of another's configuration.")
@@ -53,7 +41,7 @@ def read_vips(
     "--vip",
     "vips",
     multiple=True,
-    callback=read_vips,
+    type=ADDRESS,
     help="Address of the VIPs for what HAProxy binds to every address; may be given several times.",
 )
 @allowance_flags

@@ -18,6 +18,7 @@ from vpplb.telemetry.listen_address import parse_address
 from vpplb.telemetry.logs import LogFormat, configure_logs
 
 if TYPE_CHECKING:
+    from vpplb.model.vip import IPAddress
     from vpplb.plan.probe_reach import ProbeReach
 
 log = logging.getLogger(__name__)
@@ -81,7 +82,17 @@ def check_account(ctx: click.Context, param: click.Parameter, value: str) -> str
         raise click.BadParameter(str(error), ctx, param) from error
 
 
+def _address(text: str) -> "IPAddress":
+    from vpplb.resources.addresses import read_address
+
+    try:
+        return read_address(text)
+    except ValueError as error:
+        raise ValueError(f"{text!r} is no IPv4 or IPv6 address") from error
+
+
 DURATION = _ParsedType("duration", _positive_duration)
+ADDRESS = _ParsedType("address", _address)
 PREFIX = _ParsedType("prefix", ip_network)
 IPV4 = _ParsedType("ipv4 address", IPv4Address)
 IPV6 = _ParsedType("ipv6 address", IPv6Address)

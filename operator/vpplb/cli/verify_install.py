@@ -5,15 +5,15 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from ipaddress import ip_address
 
 import click
 
-from vpplb.cli.options import DURATION, env_option
+from vpplb.cli.options import ADDRESS, DURATION, env_option
 from vpplb.cli.terminal import CommandError, print_line
 from vpplb.kube.api_types import ApiError, JsonObject, KubeError, NotFound
 from vpplb.kube.client import KubeClient
 from vpplb.model.names import ObjectKey, ObjectKind
+from vpplb.model.vip import IPAddress
 from vpplb.resources.conditions import find_condition
 from vpplb.resources.frontend import FrontendStatus
 from vpplb.resources.stored import read_status
@@ -65,31 +65,30 @@ class TrialFailed(Exception):
 @env_option(
     "--namespace", default="default", help="Namespace of the Frontend, which must be served."
 )
-@env_option("--address", default="203.0.113.254", help="Its VIP, which nobody should use.")
-@env_option("--server", default="203.0.113.253", help="Its server, to which nothing is sent.")
+@env_option(
+    "--address", default="203.0.113.254", type=ADDRESS, help="Its VIP, which nobody should use."
+)
+@env_option(
+    "--server", default="203.0.113.253", type=ADDRESS, help="Its server, to which nothing is sent."
+)
 @env_option("--timeout", default="60s", type=DURATION, help="How long it may take.")
-def verify_install_command(namespace: str, address: str, server: str, timeout: timedelta) -> None:
+def verify_install_command(
+    namespace: str, address: IPAddress, server: IPAddress, timeout: timedelta
+) -> None:
     """Make a Frontend, wait until every node's VPP has it, and remove it.
 
     Exit 0 when it stood, 1 when not. The VIP really comes into VPP for that moment. Where addresses
     are for certain namespaces only, choose one that is for this namespace.
     """
-    _check_address(address, "--address")
-    _check_address(server, "--server")
-    trial = InstallTrial(namespace=namespace, address=address, server=server, timeout=timeout)
+    trial = InstallTrial(
+        namespace=namespace, address=str(address), server=str(server), timeout=timeout
+    )
     try:
         print_line(asyncio.run(_run(trial)))
     except ApiError as error:
         raise CommandError(error.message or str(error)) from error
     except (KubeError, TrialFailed) as error:
         raise CommandError(str(error)) from error
-
-
-def _check_address(text: str, flag: str) -> None:
-    try:
-        ip_address(text)
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint=flag) from error
 
 
 async def _run(trial: InstallTrial) -> str:

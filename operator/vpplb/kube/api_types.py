@@ -15,6 +15,12 @@ from vpplb.model.names import ObjectKey, ObjectKind
 JsonObject = dict[str, Any]
 """An object as the API server sends it: parsed JSON, checked by whoever reads it."""
 
+MERGE_PATCH = "application/merge-patch+json"
+JSON_PATCH = "application/json-patch+json"
+
+PAGE = 500
+"""Objects asked for at once, as kubectl does."""
+
 
 @dataclass(frozen=True, slots=True)
 class ApiResource:

@@ -16,6 +16,8 @@ import aiohttp
 from vpplb import __version__
 from vpplb.kube.api_health import RequestHealth
 from vpplb.kube.api_types import (
+    MERGE_PATCH,
+    PAGE,
     RESOURCES,
     ApiError,
     ApiUnreachable,
@@ -30,7 +32,6 @@ from vpplb.kube.cluster_access import ClusterAccess, load_access
 from vpplb.model.names import ObjectKey, ObjectKind
 
 FIELD_MANAGER = "vpplb"
-MERGE_PATCH = "application/merge-patch+json"
 
 REQUEST_TIMEOUT = 10.0
 LIST_TIMEOUT = 60.0
@@ -44,8 +45,6 @@ seconds, keep all of an operator's alive."""
 
 RELOAD_EVERY = 5.0
 """Seconds from one reading of the configuration to the next, while it does not help."""
-PAGE = 500
-"""Objects asked for at once by `list`, as kubectl does."""
 
 
 class KubeClient:

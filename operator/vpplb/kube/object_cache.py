@@ -18,8 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
-from vpplb.kube.api_types import RESOURCES, JsonObject, ObjectListing, key_of
-from vpplb.kube.client import PAGE
+from vpplb.kube.api_types import PAGE, RESOURCES, JsonObject, ObjectListing, key_of
 from vpplb.model.names import ObjectKey, ObjectKind
 
 log = logging.getLogger(__name__)

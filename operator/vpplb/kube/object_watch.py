@@ -22,8 +22,8 @@ import aiohttp
 import kopf
 
 from vpplb.kube.api_health import WatchHealth
-from vpplb.kube.api_types import RESOURCES
-from vpplb.kube.client import CONNECT_TIMEOUT, PAGE, open_session
+from vpplb.kube.api_types import PAGE, RESOURCES
+from vpplb.kube.client import CONNECT_TIMEOUT, open_session
 from vpplb.kube.cluster_access import ClusterAccess, load_access
 from vpplb.kube.object_cache import EventInbox, ObjectCache
 from vpplb.model.backoff import backoff_seconds

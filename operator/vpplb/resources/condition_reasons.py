@@ -7,7 +7,6 @@ A refusal (`REFUSALS`) has the reason of the `Problem` that it tells of; everyth
 from dataclasses import dataclass
 
 from vpplb.model.names import ObjectKind
-from vpplb.model.problem import ProblemReason
 from vpplb.resources.conditions import ConditionStatus, StatusCondition
 
 _FRONTEND, _BACKEND = (ObjectKind.FRONTEND,), (ObjectKind.BACKEND,)
@@ -29,18 +28,6 @@ class ConditionReason:
         return StatusCondition(
             type=self.condition, status=self.status, reason=self.reason, message=message
         )
-
-
-def _refusal(
-    reason: ProblemReason,
-    kinds: tuple[ObjectKind, ...],
-    when: str,
-    *,
-    condition: str = "Accepted",
-) -> ConditionReason:
-    return ConditionReason(
-        condition=condition, status="False", reason=reason, kinds=kinds, when=when
-    )
 
 
 def _reason(
@@ -70,46 +57,66 @@ UNREFERENCED = _reason(
 RESOLVED_REFS = _reason(
     "ResolvedRefs", "True", "ResolvedRefs", _FRONTEND, "every Backend that is named exists"
 )
+INVALID = _reason(
+    "Accepted",
+    "False",
+    "Invalid",
+    _FRONTEND + _BACKEND + _CHECK + _DATAPLANE,
+    "not understood; the version before stays in force",
+)
+CONFLICT = _reason(
+    "Accepted",
+    "False",
+    "Conflict",
+    _FRONTEND,
+    "an older one has the VIP, or excludes it; or servers are behind VIPs of VPP's own and"
+    " left out",
+)
+MIXED_FAMILIES = _reason(
+    "Accepted",
+    "False",
+    "MixedFamilies",
+    _FRONTEND,
+    "some backends cannot be reached by its encapsulation; the others are served",
+)
+HEALTH_CHECK_NOT_FOUND = _reason(
+    "Accepted",
+    "False",
+    "HealthCheckNotFound",
+    _BACKEND,
+    "it names no HealthCheck that exists; it is not probed",
+)
+PROBE_DENIED = _reason(
+    "Accepted",
+    "False",
+    "ProbeDenied",
+    _BACKEND,
+    "probes may not go to its address (`--probe-allow`, `--probe-deny`); it is not probed, and"
+    " what was up stays up",
+)
+SECRET_NOT_FOUND = _reason(
+    "Accepted",
+    "False",
+    "SecretNotFound",
+    _BACKEND + _CHECK,
+    "a Secret that a header's value is in cannot be read, or has no such key; nothing is"
+    " probed without it",
+)
+BACKEND_NOT_FOUND = _reason(
+    "ResolvedRefs",
+    "False",
+    "BackendNotFound",
+    _FRONTEND,
+    "some Backends that it names do not exist; the others are served",
+)
 REFUSALS = (
-    _refusal(
-        "Invalid",
-        _FRONTEND + _BACKEND + _CHECK + _DATAPLANE,
-        "not understood; the version before stays in force",
-    ),
-    _refusal(
-        "Conflict",
-        _FRONTEND,
-        "an older one has the VIP, or excludes it; or servers are behind VIPs of VPP's own and"
-        " left out",
-    ),
-    _refusal(
-        "MixedFamilies",
-        _FRONTEND,
-        "some backends cannot be reached by its encapsulation; the others are served",
-    ),
-    _refusal(
-        "HealthCheckNotFound",
-        _BACKEND,
-        "it names no HealthCheck that exists; it is not probed",
-    ),
-    _refusal(
-        "ProbeDenied",
-        _BACKEND,
-        "probes may not go to its address (`--probe-allow`, `--probe-deny`); it is not probed, and"
-        " what was up stays up",
-    ),
-    _refusal(
-        "SecretNotFound",
-        _BACKEND + _CHECK,
-        "a Secret that a header's value is in cannot be read, or has no such key; nothing is"
-        " probed without it",
-    ),
-    _refusal(
-        "BackendNotFound",
-        _FRONTEND,
-        "some Backends that it names do not exist; the others are served",
-        condition="ResolvedRefs",
-    ),
+    INVALID,
+    CONFLICT,
+    MIXED_FAMILIES,
+    HEALTH_CHECK_NOT_FOUND,
+    PROBE_DENIED,
+    SECRET_NOT_FOUND,
+    BACKEND_NOT_FOUND,
 )
 
 # --- of a Frontend --------------------------------------------------------------------------------
@@ -198,9 +205,14 @@ SYNC_UNKNOWN = _reason(
 CONDITION_REASONS = (
     ACCEPTED,
     UNREFERENCED,
-    *REFUSALS[:-1],
+    INVALID,
+    CONFLICT,
+    MIXED_FAMILIES,
+    HEALTH_CHECK_NOT_FOUND,
+    PROBE_DENIED,
+    SECRET_NOT_FOUND,
     RESOLVED_REFS,
-    REFUSALS[-1],
+    BACKEND_NOT_FOUND,
     BACKENDS_UP,
     NO_BACKEND_UP,
     NO_VERDICT,

@@ -142,7 +142,10 @@ def test_the_vips_of_haproxy_are_read_as_addresses(tmp_path: Path) -> None:
     found = run(tmp_path, text, "--vip", "192.0.2.1")
     assert found.exit_code == 0
     assert "address: 192.0.2.1\n" in found.stdout
-    assert run(tmp_path, text, "--vip", "web.example").exit_code == 2
+    for odd in ("web.example", "::ffff:192.0.2.1", "fe80::1%eth0"):
+        refused = run(tmp_path, text, "--vip", odd)
+        assert refused.exit_code == 2
+        assert f"{odd!r} is no IPv4 or IPv6 address" in refused.stderr
 
 
 def test_nothing_that_a_file_says_reaches_the_terminal_as_an_escape(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import pytest
 from fakes.api_server import FakeApiServer
 from vpplb.kube.api_health import WatchHealth
 from vpplb.kube.api_types import (
+    PAGE,
     ApiUnreachable,
     JsonObject,
     KubeError,
@@ -14,7 +15,6 @@ from vpplb.kube.api_types import (
     api_error,
     key_of,
 )
-from vpplb.kube.client import PAGE
 from vpplb.kube.object_cache import CachedObject, ObjectCache
 from vpplb.kube.object_informer import ObjectInformer
 from vpplb.kube.object_watch import ObjectWatch

@@ -23,9 +23,17 @@ from typing import Any, NamedTuple, Protocol
 import jsonpatch
 from aiohttp import web
 
-from vpplb.kube.api_types import RESOURCES, ApiError, Gone, JsonObject, NotFound, api_error
+from vpplb.kube.api_types import (
+    JSON_PATCH,
+    MERGE_PATCH,
+    RESOURCES,
+    ApiError,
+    Gone,
+    JsonObject,
+    NotFound,
+    api_error,
+)
 from vpplb.kube.user_api.label_selector import parse_selector
-from vpplb.kube.user_api.user_client import JSON_PATCH, MERGE_PATCH
 from vpplb.model.names import ObjectKey, ObjectKind
 
 log = logging.getLogger(__name__)

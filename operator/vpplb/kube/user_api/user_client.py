@@ -10,10 +10,13 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import NamedTuple
 from urllib.parse import urlencode
 
 from vpplb.kube.api_types import (
+    JSON_PATCH,
+    MERGE_PATCH,
+    PAGE,
     RESOURCES,
     ApiError,
     ApiUnreachable,
@@ -28,11 +31,6 @@ from vpplb.model.names import ObjectKey, ObjectKind
 
 USER_FIELD_MANAGER = "kubectl-vpplb"
 """Who changed a spec, as `metadata.managedFields` shows it."""
-MERGE_PATCH = "application/merge-patch+json"
-JSON_PATCH = "application/json-patch+json"
-
-PAGE = 500
-"""Objects asked for at once, as kubectl does."""
 ANSWER_TIMEOUT = 30.0
 """Seconds for which nothing may come of an answer."""
 WATCH_PERIOD = 60
@@ -48,7 +46,7 @@ class WatchEvent(NamedTuple):
 
 
 class UserClient:
-    """A client for people, of what answers at `socket_path`; used as `async with`.
+    """A client for people, of what answers at `socket_path`.
 
     Every method raises ApiUnreachable when there is no answer, and NotFound, Conflict or another
     ApiError when the answer is a failure. Nothing is retried.
@@ -56,12 +54,6 @@ class UserClient:
 
     def __init__(self, socket_path: Path) -> None:
         self._socket_path = socket_path
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        """Have nothing open."""
 
     async def list_objects(
         self, kind: ObjectKind, namespace: str = "", *, labels: str = "", fields: str = ""

@@ -21,8 +21,8 @@ WEB = ObjectKey("shop", "web")
 async def reached(handler: Handler, folder: Path) -> AsyncIterator[UserClient]:
     """Give a client whose requests are all answered by `handler`."""
     path = folder / "api.sock"
-    async with answering(handler, socket_path=path), UserClient(path) as client:
-        yield client
+    async with answering(handler, socket_path=path):
+        yield UserClient(path)
 
 
 class Answering:
