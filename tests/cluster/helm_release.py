@@ -6,13 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from cluster.charts import run_helm
-from cluster.installed import CHANGING
 from cluster.kubectl import Kubectl
-from cluster.node_vpps import PATIENT, NodeVpps
+from cluster.node_vpps import CALLS, PATIENT, NodeVpps
 from cluster.three_nodes import IMAGE
 from lab.waiting import wait_for
 
-_CALLS = "/tmp/calls.jsonl"
 _ROUTERS = "routers"
 
 
@@ -102,11 +100,7 @@ class RouterVpps(NodeVpps):
 
     def changes(self) -> dict[str, int]:
         """Return how many changing calls the VPP of each node has had."""
-        return {node: self._count_changes(node) for node in self.nodes}
-
-    def _count_changes(self, node: str) -> int:
-        log = self._kubectl("exec", self._pod(node), "--", "cat", _CALLS)
-        return sum(json.loads(line)["message"] in CHANGING for line in log.splitlines())
+        return {node: self.count_changes(node) for node in self.nodes}
 
     def _pod(self, node: str) -> str:
         (pod,) = self._kubectl.list("pods", "--field-selector", f"spec.nodeName={node}")
@@ -119,7 +113,7 @@ def _daemonset() -> dict[str, Any]:
         "name": "vpp",
         "image": IMAGE,
         "imagePullPolicy": "IfNotPresent",
-        "command": ["vpplb", "vpp-simulator", *sockets, f"--log-calls={_CALLS}"],
+        "command": ["vpplb", "vpp-simulator", *sockets, f"--log-calls={CALLS}"],
         "securityContext": {"runAsUser": 0},
         "volumeMounts": [{"name": "run", "mountPath": "/run/vpp"}],
     }

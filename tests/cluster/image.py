@@ -20,6 +20,7 @@ from cluster.binaries import Missing
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "packaging" / "image"
 BASE = "localhost/vpplb-base:bookworm"
+ARCHIVE = "vpplb.oci.tar"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,11 +66,11 @@ class ImageArchive:
 
 
 def build_image(folder: Path, *arguments: str, **settings: str) -> ImageArchive:
-    """Make the image of this tree in `folder`; `settings` are the variables of the script.
+    """Make the image of this tree as `folder/ARCHIVE`; `settings` are the script's variables.
 
     Missing where the machine cannot. `arguments` go to `buildah build`.
     """
-    archive = folder / "vpplb.oci.tar"
+    archive = folder / ARCHIVE
     environment = buildah_environment()
     if run_tool("buildah", "images", "--quiet", BASE, env=environment, check=False) == "":
         run_tool(str(SCRIPTS / "make-base"), BASE, env=environment)

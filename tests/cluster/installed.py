@@ -8,18 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from cluster.kubectl import Kubectl
-from cluster.node_vpps import PATIENT, NodeVpps
+from cluster.node_vpps import CALLS, PATIENT, NodeVpps
 from cluster.three_nodes import IMAGE, Cluster
 
 CHART = Path(__file__).parents[2] / "charts" / "vpplb"
 SYSTEM = "vpplb-system"
-_CALLS = "/tmp/calls.jsonl"
 _SERVERS_NODE = 2
 """Number of the node that the servers run on, so that the last one can crash."""
 _WWW = "/run/vpplb-servers"
 """Folder on that node with what each server serves."""
-
-CHANGING = {"lb_conf", "lb_add_del_vip_v2", "lb_add_del_as_v2", "lb_as_set_weight", "lb_flush_vip"}
 
 
 class Installed(NodeVpps):
@@ -39,7 +36,7 @@ class Installed(NodeVpps):
         repository, tag = IMAGE.rsplit(":", 1)
         values = {
             "image": {"repository": repository, "tag": tag},
-            "simulator": {"enabled": True, "extraArgs": [f"--log-calls={_CALLS}"]},
+            "simulator": {"enabled": True, "extraArgs": [f"--log-calls={CALLS}"]},
         }
         arguments = ("--create-namespace", "--values=-")
         self.helm("install", "vpplb", str(CHART), *arguments, stdin=json.dumps(values))
@@ -138,11 +135,6 @@ class Installed(NodeVpps):
         return self.kubectl(
             "get", "--raw", f"{pods}/{self.pod(component, node)}:9091/proxy/metrics"
         )
-
-    def changes(self, node: str) -> int:
-        """Return how many changing calls the VPP of a node has had."""
-        log = self.system("exec", self.pod("simulator", node), "--", "cat", _CALLS)
-        return sum(json.loads(line)["message"] in CHANGING for line in log.splitlines())
 
 
 def _server(name: str, node: str, image: str) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The VPPs of a cluster's nodes, as an unmodified vpp_papi client sees each."""
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
@@ -11,6 +12,9 @@ from lab.waiting import wait_for
 
 PATIENT = 180.0
 """Seconds that pods may take on a noisy machine."""
+CALLS = "/tmp/calls.jsonl"
+"""Where each simulated VPP logs its calls (`--log-calls`)."""
+CHANGING = {"lb_conf", "lb_add_del_vip_v2", "lb_add_del_as_v2", "lb_as_set_weight", "lb_flush_vip"}
 
 
 class NodeVpps(ABC):
@@ -24,6 +28,12 @@ class NodeVpps(ABC):
         """Return what the VPP of a node has."""
         program = Path(vpp_witness.__file__).read_text()
         return parse_seen(self.run_beside(node, "python3", "-c", program, "/run/vpp/api.sock"))
+
+    def count_changes(self, node: str) -> int:
+        """Return how many changing calls the VPP of a node has had."""
+        # The image has Python, and no shell nor `cat`.
+        log = self.run_beside(node, "python3", "-c", f"print(open({CALLS!r}).read())")
+        return sum(json.loads(line)["message"] in CHANGING for line in log.splitlines() if line)
 
     def wait_weights(self, vip: str, expected: Mapping[str, int], nodes: Iterable[str]) -> None:
         """Return when the VPPs of all these nodes have these weights, by address."""

@@ -8,17 +8,20 @@ is the script `../shared/cluster/cluster` beside the repository where that exist
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from platform import machine
 from typing import Protocol
 
 from cluster.binaries import Missing
+from cluster.image import ARCHIVE, build_image
 
 ROOT = Path(__file__).parents[2]
 IMAGE = "localhost/vpplb:test"
 NODES = 3
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+"""What an image calls the machines that this machine may be."""
 
 
 class Cluster(Protocol):
@@ -35,7 +38,10 @@ class Cluster(Protocol):
         ...
 
     def load_image(self, directory: Path) -> None:
-        """Make the image `IMAGE` of this tree and bring it to every node."""
+        """Make the image `IMAGE` by this tree's Dockerfile and bring it to every node.
+
+        One that `directory` has from a call before is taken.
+        """
         ...
 
     def load_wheel(self, wheel: Path, image: str, directory: Path) -> None:
@@ -64,13 +70,6 @@ def cluster() -> Iterator[Cluster]:
         yield running
 
 
-def build_wheel(directory: Path) -> Path:
-    """Build the project's wheel into `directory` and return its path."""
-    _run(sys.executable, "-m", "build", "--wheel", "--outdir", str(directory), str(ROOT))
-    (wheel,) = directory.glob("vpplb-*.whl")
-    return wheel
-
-
 class _ScriptCluster:
     """The cluster of a script: nodes are named n1, n2, … and share this machine's kernel."""
 
@@ -82,7 +81,10 @@ class _ScriptCluster:
         self.kubeconfig = Path(home) / "pki" / "admin.conf"
 
     def load_image(self, directory: Path) -> None:
-        self.load_wheel(build_wheel(directory), IMAGE, directory)
+        archive = directory / ARCHIVE
+        if not archive.exists():
+            build_image(directory, NAME=IMAGE, PLATFORMS=f"linux/{ARCHITECTURES[machine()]}")
+        _run(self._script, "load", str(archive))
 
     def load_wheel(self, wheel: Path, image: str, directory: Path) -> None:
         archive = directory / "image.tar"

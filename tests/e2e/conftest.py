@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -48,6 +49,12 @@ def cluster() -> Iterator[Cluster]:
             yield running
     except Missing as missing:  # as for the control plane: CI takes a skip for a failure
         pytest.skip(f"no cluster: {missing}")
+
+
+@pytest.fixture(scope="session")
+def image_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a folder for the image of this tree, which is made once."""
+    return tmp_path_factory.mktemp("image")
 
 
 @pytest.fixture(scope="module", params=[_VPP])

@@ -8,6 +8,7 @@ import json
 import time
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -33,9 +34,9 @@ SLACK = 15.0
 
 
 @pytest.fixture(scope="module")
-def installed(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Installed:
+def installed(cluster: Cluster, image_folder: Path) -> Installed:
     programs = ensure(("kubectl", "helm"), print)
-    cluster.load_image(tmp_path_factory.mktemp("image"))
+    cluster.load_image(image_folder)
     made = Installed(cluster, Kubectl(programs["kubectl"], cluster.kubeconfig), programs["helm"])
     made.install()
     return made
@@ -271,14 +272,16 @@ def test_when_the_leaders_node_crashes_the_next_leader_is_heard(
 def test_new_pods_take_over_with_nothing_moved(
     installed: Installed, shop: Kubectl, component: str
 ) -> None:
-    before = {node: (installed.changes(node), installed.see(node)) for node in installed.nodes}
+    def observe() -> dict[str, object]:
+        each = installed.nodes
+        return {node: (installed.count_changes(node), installed.see(node)) for node in each}
 
+    before = observe()
     installed.replace_pods(component)
     for node in installed.nodes:
         installed.kubectl.wait(f"vdp/{node}", "condition=Connected", timeout=PATIENT)
     shop.wait("vfe/web", "condition=Programmed", timeout=PATIENT)
-    after = {node: (installed.changes(node), installed.see(node)) for node in installed.nodes}
-    assert after == before
+    assert observe() == before
 
 
 def test_a_crashed_node_counts_as_not_programmed_and_is_programmed_again_when_it_is_back(

@@ -45,9 +45,12 @@ def kubectl(cluster: Cluster, programs: dict[str, Path]) -> Kubectl:
 
 @pytest.fixture(scope="module")
 def vpps(
-    cluster: Cluster, kubectl: Kubectl, tmp_path_factory: pytest.TempPathFactory
+    cluster: Cluster,
+    kubectl: Kubectl,
+    image_folder: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> RouterVpps:
-    cluster.load_image(tmp_path_factory.mktemp("image"))
+    cluster.load_image(image_folder)
     cluster.load_wheel(EARLIER_WHEEL, BEFORE, tmp_path_factory.mktemp("before"))
     made = RouterVpps(kubectl)
     made.start()
