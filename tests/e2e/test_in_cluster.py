@@ -5,6 +5,7 @@ made anew for each.
 """
 
 import json
+import re
 import time
 from datetime import datetime
 from functools import partial
@@ -15,10 +16,11 @@ from click.testing import CliRunner
 
 from cluster.binaries import ensure
 from cluster.installed import SYSTEM, Installed
-from cluster.kubectl import Kubectl
+from cluster.kubectl import Kubectl, KubectlError
 from cluster.node_vpps import PATIENT
 from cluster.three_nodes import NODES, Cluster
 from lab.waiting import wait_for
+from vpplb.agent.node_guard import KEPT
 from vpplb.cli.kubectl.main import cli as plugin
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster, pytest.mark.usefixtures("in_order")]
@@ -336,6 +338,34 @@ def _boot_last_node(installed: Installed, shop: Kubectl) -> None:
     installed.kubectl.wait(f"node/{last}", "condition=Ready", timeout=PATIENT)
     summary = f"{NODES}/{NODES}"
     shop.wait("vfe/web", f"jsonpath={{.status.nodes.summary}}={summary}", timeout=PATIENT)
+
+
+def test_helm_test_sees_a_vip_on_every_node(installed: Installed) -> None:
+    said = installed.helm("test", "vpplb", "--timeout=3m")
+    assert re.search(r"^Phase: +Succeeded$", said, re.MULTILINE), said
+
+
+def test_each_agent_is_kept_to_its_own_node(installed: Installed) -> None:
+    for node in installed.nodes:
+        address = installed.read_pod_address("agent", node)
+        wait_for(partial(_is_kept, installed, address), f"the agent of {node} has looked")
+
+
+def _is_kept(installed: Installed, address: str) -> bool:
+    return bool(installed.read_page(address, "readyz")["rights"] == KEPT)
+
+
+def test_who_has_edit_in_a_namespace_may_make_frontends_there(shop: Kubectl) -> None:
+    shop("create", "rolebinding", "ann", "--clusterrole=edit", "--user=ann")
+    wait_for(partial(_may_make_frontends, shop, "ann"), "the role is aggregated")
+    assert not _may_make_frontends(shop, "bob")
+
+
+def _may_make_frontends(kubectl: Kubectl, user: str) -> bool:
+    try:
+        return "yes" in kubectl("auth", "can-i", "create", "frontends", f"--as={user}")
+    except KubectlError:  # how it says no
+        return False
 
 
 def test_deleting_everything_empties_every_vpp(installed: Installed, shop: Kubectl) -> None:

@@ -271,7 +271,8 @@ def test_each_is_upgraded_and_removed_without_a_word_to_the_others_vpps(
 ) -> None:
     before = vpps.changes()
     *_, theirs = vpps.nodes
-    second.kubectl("rollout", "restart", "deployment/bank-operator", "daemonset/bank-agent")
+    changed = {"commonLabels": {"example.org/round": "second"}}
+    second.upgrade(CHART, _second_values({"release": "second"}, ["bank"]) | changed)
     second.wait_rolled_out()
     _wait_programmed(shop.within("bank"), 1)
     second.uninstall()

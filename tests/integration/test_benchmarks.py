@@ -16,7 +16,8 @@ SMALL = {
     "bench_failover": {"KILLS": "8", "PATCHES": "3", "DOOMED": "2", "CLIENTS": "2", "OUTAGE": "8"},
     "bench_scale": {"FLEET": "3", "PATCHES": "3", "STILL": "2"},
 }
-"""Their sizes, by what they are called in the environment; bench_probes needs HAProxy and fping."""
+"""Their sizes, by what they are called in the environment; bench_probes, which needs nginx, HAProxy
+and fping and a quiet machine to mean anything, is run by hand."""
 
 
 @pytest.mark.parametrize("name", SMALL)

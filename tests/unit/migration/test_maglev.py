@@ -193,6 +193,7 @@ def test_names_that_no_object_may_have_are_changed_with_all_that_refer_to_them()
                                                   {name: main, backends: {Nginx_0: {}}}]}
 """)
     assert found.names("HealthCheck") == ["http-check", "http-check-2"]
+    assert found.spec("HealthCheck", "http-check")["type"] == "ICMP"
     assert found.spec("Backend", "nginx-0")["healthCheckRef"] == {"name": "http-check"}
     pools = found.spec("Frontend", "web")["pools"]
     assert [pool["name"] for pool in pools] == ["main", "main-2"]
