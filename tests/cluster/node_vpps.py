@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from lab import vpp_witness
+from lab.simulated_vpp import CHANGING
 from lab.vpp_witness import Seen, parse_seen
 from lab.waiting import wait_for
 
@@ -14,7 +15,6 @@ PATIENT = 180.0
 """Seconds that pods may take on a noisy machine."""
 CALLS = "/tmp/calls.jsonl"
 """Where each simulated VPP logs its calls (`--log-calls`)."""
-CHANGING = {"lb_conf", "lb_add_del_vip_v2", "lb_add_del_as_v2", "lb_as_set_weight", "lb_flush_vip"}
 
 
 class NodeVpps(ABC):

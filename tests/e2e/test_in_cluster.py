@@ -163,14 +163,14 @@ def _leader(installed: Installed) -> str:
 
 
 def _leaders_node(installed: Installed) -> str:
-    """Return the node of the pod that leads, once that is one that is there."""
+    """Return the node of the leader's pod; wait while it is gone and nobody else leads yet."""
     return wait_for(
         partial(_find_leaders_node, installed), "the leader's pod is there", timeout=PATIENT
     )
 
 
 def _find_leaders_node(installed: Installed) -> str:
-    """Return the same, empty while the last leader's pod is gone and nobody has taken over."""
+    """Return the node of the pod that the lease names, empty when there is no such pod."""
     pod, _, _ = _leader(installed).rpartition("_")
     named = f"--field-selector=metadata.name={pod}"
     return installed.system("get", "pods", named, "-o", NODE_OF_POD)
@@ -348,7 +348,8 @@ def test_helm_test_sees_a_vip_on_every_node(installed: Installed) -> None:
 def test_each_agent_is_kept_to_its_own_node(installed: Installed) -> None:
     for node in installed.nodes:
         address = installed.read_pod_address("agent", node)
-        wait_for(partial(_is_kept, installed, address), f"the agent of {node} has looked")
+        is_kept = partial(_is_kept, installed, address)
+        wait_for(is_kept, f"the agent of {node} is kept to it", timeout=PATIENT, every=1)
 
 
 def _is_kept(installed: Installed, address: str) -> bool:

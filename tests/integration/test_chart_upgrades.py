@@ -88,9 +88,10 @@ def cluster(server: Cluster) -> Iterator[Cluster]:
 
 
 def _are_definitions_gone(kubectl: Kubectl) -> bool:
-    """Return whether they are; each that is not is touched, so that the API server looks again.
+    """Return whether they are; change each that is not, so that the API server tries again.
 
-    Where it finds one's storage not ready it tries again only after minutes, or on a change.
+    Where it finds the storage of one not ready it tries again after a minute or more, or at the
+    next change of it.
     """
     left = kubectl("get", "crd", "-o", "name").split()
     with suppress(KubectlError):  # of one that has gone meanwhile

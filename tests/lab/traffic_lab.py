@@ -22,6 +22,7 @@ from cluster.operation import Operation
 from data.manifests import Raw, backend, frontend, health_check
 from lab.flows import Answers, Flows
 from lab.namespaces import Lan, Namespace, lan
+from lab.simulated_vpp import CHANGING
 from lab.traffic_hosts import (
     CLIENT,
     CLIENT6,
@@ -38,7 +39,7 @@ from lab.traffic_hosts import (
     Router,
     TrafficServer,
 )
-from lab.vpp_tap import CHANGING, VppTap
+from lab.vpp_tap import VppTap
 from lab.vpp_witness import VppWitness
 from lab.waiting import stays, wait_for
 from vpplb.model.vip import Encap, IPAddress, LbConf, VipId

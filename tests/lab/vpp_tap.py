@@ -15,25 +15,14 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Self
 
+from lab.simulated_vpp import CHANGING
+
 _HEADER = struct.Struct(">QII")
 _CREATE_REPLY = struct.Struct(">HIIiIH")
 _TABLE_ENTRY = struct.Struct(">H64s")
 # lb_as_set_weight: id, client, context, prefix (family, address, length), protocol, port,
 # server (family, address), weight, flush.
 _SET_WEIGHT = struct.Struct(">HIIB16sBBHB16sB?")
-
-CHANGING = frozenset(
-    {
-        "lb_conf",
-        "lb_add_del_vip",
-        "lb_add_del_vip_v2",
-        "lb_add_del_as",
-        "lb_add_del_as_v2",
-        "lb_as_set_weight",
-        "lb_flush_vip",
-    }
-)
-"""Messages that change something in VPP."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,66 +57,59 @@ UNREFERENCED = _reason(
 RESOLVED_REFS = _reason(
     "ResolvedRefs", "True", "ResolvedRefs", _FRONTEND, "every Backend that is named exists"
 )
-INVALID = _reason(
-    "Accepted",
-    "False",
-    "Invalid",
-    _FRONTEND + _BACKEND + _CHECK + _DATAPLANE,
-    "not understood; the version before stays in force",
-)
-CONFLICT = _reason(
-    "Accepted",
-    "False",
-    "Conflict",
-    _FRONTEND,
-    "an older one has the VIP, or excludes it; or servers are behind VIPs of VPP's own and"
-    " left out",
-)
-MIXED_FAMILIES = _reason(
-    "Accepted",
-    "False",
-    "MixedFamilies",
-    _FRONTEND,
-    "some backends cannot be reached by its encapsulation; the others are served",
-)
-HEALTH_CHECK_NOT_FOUND = _reason(
-    "Accepted",
-    "False",
-    "HealthCheckNotFound",
-    _BACKEND,
-    "it names no HealthCheck that exists; it is not probed",
-)
-PROBE_DENIED = _reason(
-    "Accepted",
-    "False",
-    "ProbeDenied",
-    _BACKEND,
-    "probes may not go to its address (`--probe-allow`, `--probe-deny`); it is not probed, and"
-    " what was up stays up",
-)
-SECRET_NOT_FOUND = _reason(
-    "Accepted",
-    "False",
-    "SecretNotFound",
-    _BACKEND + _CHECK,
-    "a Secret that a header's value is in cannot be read, or has no such key; nothing is"
-    " probed without it",
-)
-BACKEND_NOT_FOUND = _reason(
-    "ResolvedRefs",
-    "False",
-    "BackendNotFound",
-    _FRONTEND,
-    "some Backends that it names do not exist; the others are served",
-)
 REFUSALS = (
-    INVALID,
-    CONFLICT,
-    MIXED_FAMILIES,
-    HEALTH_CHECK_NOT_FOUND,
-    PROBE_DENIED,
-    SECRET_NOT_FOUND,
-    BACKEND_NOT_FOUND,
+    _reason(
+        "Accepted",
+        "False",
+        "Invalid",
+        _FRONTEND + _BACKEND + _CHECK + _DATAPLANE,
+        "not understood; the version before stays in force",
+    ),
+    _reason(
+        "Accepted",
+        "False",
+        "Conflict",
+        _FRONTEND,
+        "an older one has the VIP, or excludes it; or servers are behind VIPs of VPP's own and"
+        " left out",
+    ),
+    _reason(
+        "Accepted",
+        "False",
+        "MixedFamilies",
+        _FRONTEND,
+        "some backends cannot be reached by its encapsulation; the others are served",
+    ),
+    _reason(
+        "Accepted",
+        "False",
+        "HealthCheckNotFound",
+        _BACKEND,
+        "it names no HealthCheck that exists; it is not probed",
+    ),
+    _reason(
+        "Accepted",
+        "False",
+        "ProbeDenied",
+        _BACKEND,
+        "probes may not go to its address (`--probe-allow`, `--probe-deny`); it is not probed, and"
+        " what was up stays up",
+    ),
+    _reason(
+        "Accepted",
+        "False",
+        "SecretNotFound",
+        _BACKEND + _CHECK,
+        "a Secret that a header's value is in cannot be read, or has no such key; nothing is"
+        " probed without it",
+    ),
+    _reason(
+        "ResolvedRefs",
+        "False",
+        "BackendNotFound",
+        _FRONTEND,
+        "some Backends that it names do not exist; the others are served",
+    ),
 )
 
 # --- of a Frontend --------------------------------------------------------------------------------
@@ -205,14 +198,8 @@ SYNC_UNKNOWN = _reason(
 CONDITION_REASONS = (
     ACCEPTED,
     UNREFERENCED,
-    INVALID,
-    CONFLICT,
-    MIXED_FAMILIES,
-    HEALTH_CHECK_NOT_FOUND,
-    PROBE_DENIED,
-    SECRET_NOT_FOUND,
+    *REFUSALS,
     RESOLVED_REFS,
-    BACKEND_NOT_FOUND,
     BACKENDS_UP,
     NO_BACKEND_UP,
     NO_VERDICT,

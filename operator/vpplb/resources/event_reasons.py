@@ -56,25 +56,12 @@ PROBER_SUSPECT = _frontend(
 VIP_RECREATED = _frontend(
     "Warning", "VipRecreated", "a node's VIP was made anew, which lost its flows"
 )
-HEALTH_CHECK_NOT_FOUND = _backend(
-    "Warning", "HealthCheckNotFound", "it has named no HealthCheck that exists for 3 s"
-)
-PROBE_DENIED = _backend("Warning", "ProbeDenied", "probes may not go to its address, for 3 s")
-SECRET_NOT_FOUND = _backend(
-    "Warning", "SecretNotFound", "its check has had no value for a header for 3 s"
-)
-HEALTH_CHECK_INVALID = _backend(
-    "Warning", "Invalid", "its HealthCheck has not been understood for 3 s"
-)
-BACKEND_NOT_FOUND = _frontend(
-    "Warning", "BackendNotFound", "it has named Backends that do not exist for 3 s"
-)
 BROKEN_REFERENCES = (
-    HEALTH_CHECK_NOT_FOUND,
-    PROBE_DENIED,
-    SECRET_NOT_FOUND,
-    HEALTH_CHECK_INVALID,
-    BACKEND_NOT_FOUND,
+    _backend("Warning", "HealthCheckNotFound", "it has named no HealthCheck that exists for 3 s"),
+    _backend("Warning", "ProbeDenied", "probes may not go to its address, for 3 s"),
+    _backend("Warning", "SecretNotFound", "its check has had no value for a header for 3 s"),
+    _backend("Warning", "Invalid", "its HealthCheck has not been understood for 3 s"),
+    _frontend("Warning", "BackendNotFound", "it has named Backends that do not exist for 3 s"),
 )
 """Sent with the reason of the condition that tells the same."""
 
@@ -85,15 +72,11 @@ EVENT_REASONS = (
     BACKEND_RESUMED,
     BACKEND_DISABLED,
     BACKEND_ENABLED,
-    HEALTH_CHECK_NOT_FOUND,
-    PROBE_DENIED,
-    SECRET_NOT_FOUND,
-    HEALTH_CHECK_INVALID,
+    *BROKEN_REFERENCES,
     FRONTEND_UP,
     FRONTEND_DOWN,
     POOL_FAILOVER,
     NOT_ACCEPTED,
-    BACKEND_NOT_FOUND,
     PROBER_SUSPECT,
     VIP_RECREATED,
 )
