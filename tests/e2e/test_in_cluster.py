@@ -19,7 +19,7 @@ from cluster.installed import SYSTEM, Installed
 from cluster.kubectl import Kubectl, KubectlError
 from cluster.node_vpps import PATIENT
 from cluster.three_nodes import NODES, Cluster
-from lab.waiting import wait_for
+from lab.waiting import NODE_AT_REST, wait_for
 from vpplb.agent.node_guard import KEPT
 from vpplb.cli.kubectl.main import cli as plugin
 
@@ -140,6 +140,7 @@ def test_programmed_is_shown_within_a_second_of_the_last_node(
         shop.patch("vfe", "web", [change])
         shop.wait("vfe/web", f"jsonpath={{.status.backends[2].weight}}={weight}")
         shop.wait("vfe/web", "condition=Programmed")
+        time.sleep(NODE_AT_REST)
         last = max(
             _time(installed.kubectl.field("vdp", node, ".status.lastChange"))
             for node in installed.nodes

@@ -149,13 +149,17 @@ def test_kubectl_runs_it_as_its_own_command(plugin: Plugin) -> None:
 
 
 def test_status_shows_members_nodes_and_what_happened(plugin: Plugin, stage: NodeStage) -> None:
+    def nodes() -> list[tuple[str, str]]:
+        return [(one["node"], one["state"]) for one in plugin.read("status", "web")["nodes"]]
+
+    # A node's own status comes after the frontend's, which its acknowledgement makes.
+    wait_for(lambda: nodes() == [(stage.node, "programmed")], "the node's status is written")
     detail = plugin.read("status", "web")
     assert [(one["backend"], one["state"], one["due"]) for one in detail["members"]] == [
         ("nginx0", "up", 0.5),
         ("nginx1", "up", 0.5),
         ("nginx2", "up", 0.0),
     ]
-    assert [(one["node"], one["state"]) for one in detail["nodes"]] == [(stage.node, "programmed")]
     happened = {one["what"] for one in detail["history"]}
     assert {"nginx0", "nginx1", "nginx2", "FrontendUp"} <= happened
 
@@ -318,9 +322,12 @@ def test_plan_tells_what_a_manifest_would_change_and_changes_nothing(
 
 
 def test_dataplane_lists_nodes_with_their_heartbeats(plugin: Plugin, stage: NodeStage) -> None:
-    (node,) = [one for one in plugin.read("dataplane") if one["node"] == stage.node]
-    assert (node["connected"], node["synced"], node["programmed"]) == ("True", "True", 1)
-    assert node["heartbeat"]
+    def node() -> dict[str, Any]:
+        return next(one for one in plugin.read("dataplane") if one["node"] == stage.node)
+
+    wait_for(lambda: node()["programmed"] == 1, "the node's status is written")
+    assert (node()["connected"], node()["synced"]) == ("True", "True")
+    assert node()["heartbeat"]
     assert stage.node in plugin.say("dataplane")
 
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,11 @@ def said(service: ServiceProcess) -> dict[str, Any]:
     return json.loads(text) if status else {}
 
 
+def _heard_operator(release: Release) -> str:
+    """Return what is written after `Programmed`, which an acknowledgement makes."""
+    return release.kubectl.field("vdp", release.stage.node, ".status.direct.operator")
+
+
 def test_two_that_share_neither_namespaces_nor_nodes_converge(
     releases: tuple[Release, Release],
 ) -> None:
@@ -90,7 +96,7 @@ def test_two_that_share_neither_namespaces_nor_nodes_converge(
         assert one.vips() == {f"{address}/32 tcp/80"}
         node = one.kubectl.get("vdp", one.stage.node)["metadata"]
         assert node["annotations"]["vpplb.dev/release"] == f"{SYSTEM_NAMESPACE}/{one.name}"
-        assert one.kubectl.field("vdp", one.stage.node, ".status.direct.operator")
+        wait_for(partial(_heard_operator, one), "the node's status names the operator it hears")
 
 
 def test_one_that_restarts_is_no_news_to_the_other(releases: tuple[Release, Release]) -> None:
