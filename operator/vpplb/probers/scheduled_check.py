@@ -24,6 +24,8 @@ _PASSED = ProbeResponse.PASSED  # a look into an enumeration costs, at each resu
 
 _FIRST_GAP = 10.0  # seconds between one reason and the next; each time twice as long …
 _LONGEST_GAP = 640.0  # … up to here: for an API server, who says something else each time is noise
+_LONGEST_GAP_OF_KIND = 40.0  # another code is another trouble: that waits no longer than this
+_CALM = 2 * _LONGEST_GAP  # a reason that stood for so long was no noise: the next is told soon
 
 
 class ScheduledCheck:
@@ -50,8 +52,8 @@ class ScheduledCheck:
         self._reported = assignment.resume_up if assignment.known else None
         self._started: float | None = None
         self._told: ProbeResult | None = None  # the reason of the verdict, as last told
-        self._tell_from = -inf  # when another may be told
-        self._gap = _FIRST_GAP
+        self._told_at = -inf
+        self._gap = _FIRST_GAP  # how long the next reason waits
         self.response: ProbeResponse | None = None
         self.silent_since = 0.0
 
@@ -93,7 +95,7 @@ class ScheduledCheck:
         if up is self._reported:
             return None if result == self._told else self._tell_reason(result, now)
         self._reported = up
-        self._told, self._tell_from, self._gap = result, -inf, _FIRST_GAP
+        self._told, self._told_at, self._gap = result, -inf, _FIRST_GAP
         return CheckVerdict(
             backend=self.assignment.backend,
             generation=self.assignment.generation,
@@ -105,12 +107,15 @@ class ScheduledCheck:
 
     def _tell_reason(self, result: ProbeResult, now: float) -> VerdictReason | None:
         """Tell why the verdict stands, which is another reason than was told, if it is time."""
-        if now < self._tell_from:
+        same_kind = self._told is not None and result.code is self._told.code
+        stood = now - self._told_at
+        if stood < (self._gap if same_kind else min(self._gap, _LONGEST_GAP_OF_KIND)):
             self._unmoving = None  # it is to be looked at again when it comes again
             return None
+        if self._told_at > -inf:
+            self._gap = _FIRST_GAP if stood > _CALM else min(2 * self._gap, _LONGEST_GAP)
         if self._told is not None:
-            self._tell_from = now + self._gap
-            self._gap = min(2 * self._gap, _LONGEST_GAP)
+            self._told_at = now
         self._told = result
         return VerdictReason(
             self.assignment.backend, self.assignment.generation, result.code, result.detail

@@ -262,3 +262,43 @@ def test_the_response_is_that_of_the_last_result_and_silence_began_with_its_firs
         (ProbeResponse.SILENT, 4),
         (ProbeResponse.PASSED, None),
     ]
+
+
+def _fail_every_second(subject: ScheduledCheck, seconds: int, how: list[ProbeResult]) -> list[str]:
+    """Fail in these ways by turns, once a second; return the codes that are told."""
+    said, moment = [], subject.next_start
+    for n in range(seconds):
+        subject.start_probe(moment)
+        if (news := subject.finish_probe(how[n % len(how)], moment)) is not None:
+            said.append(news.code.value)
+        moment = subject.next_start = moment + 1.0
+    return said
+
+
+_REFUSED = ProbeResult(code=ProbeCode.L4CON, detail="connection refused")
+
+
+def test_another_kind_of_failure_is_told_within_40_s_however_much_noise_there_was() -> None:
+    subject = check()
+    noise = [ProbeResult(code=ProbeCode.L7STS, detail=f"request {n}") for n in range(3000)]
+    _fail_every_second(subject, 3000, noise)
+    assert _fail_every_second(subject, 42, [_REFUSED]) == ["L4CON"]
+
+
+def test_kinds_of_failure_that_take_turns_cost_a_write_each_40_s_at_most() -> None:
+    subject = check()
+    by_turns = [_REFUSED, ProbeResult(code=ProbeCode.L7STS, detail="503")]
+    assert 20 < len(_fail_every_second(subject, 3600, by_turns)) <= 95
+
+
+def test_after_a_reason_that_stood_for_long_the_next_is_told_at_once_and_the_one_after_soon() -> (
+    None
+):
+    subject = check()
+    noise = [ProbeResult(code=ProbeCode.L7STS, detail=f"request {n}") for n in range(3000)]
+    _fail_every_second(subject, 3000, noise)
+    standing = ProbeResult(code=ProbeCode.L7STS, detail="502")
+    _fail_every_second(subject, 2500, [standing])
+    for detail, within in (("503", 1), ("504", 12)):
+        how = [ProbeResult(code=ProbeCode.L7STS, detail=detail)]
+        assert _fail_every_second(subject, within, how) == ["L7STS"]
