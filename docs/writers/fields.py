@@ -29,7 +29,7 @@ def render_page() -> str:
 
 
 def _describe_kind(definition: KindDefinition[Any]) -> Iterator[str]:
-    scope = "in a namespace" if definition.namespaced else "one a node, in no namespace"
+    scope = "in a namespace" if definition.kind.is_namespaced else "one a node, in no namespace"
     yield f"## {definition.kind}\n"
     yield f"{definition.description} Short name `{definition.short_name}`; {scope}.\n"
     yield f"### Spec of a {definition.kind}\n"

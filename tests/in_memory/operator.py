@@ -15,19 +15,9 @@ from vpplb.controller.operator_core import OperatorCore
 from vpplb.kube.api_types import JsonObject, cluster_key
 from vpplb.kube.object_cache import ObjectCache
 from vpplb.model.health import ProbeCode
-from vpplb.model.names import ObjectKey, ObjectKind
+from vpplb.model.names import OWN_KINDS, ObjectKey, ObjectKind
 from vpplb.reconcile.ports import CheckVerdict
 from vpplb.resources.allowances import EVERYTHING, AddressAllowances
-
-KINDS: Mapping[str, ObjectKind] = {
-    kind: kind
-    for kind in (
-        ObjectKind.FRONTEND,
-        ObjectKind.BACKEND,
-        ObjectKind.HEALTH_CHECK,
-        ObjectKind.DATAPLANE,
-    )
-}
 
 
 class LocalOperator:
@@ -116,7 +106,7 @@ class LocalOperator:
         await self.stop()
         new = LocalOperator(self.server, allowed=allowed)
         new.clock.time = self.clock.time
-        order = list(KINDS.values())
+        order = list(OWN_KINDS)
         ours = [at for at in self.server.objects if at[0] in order]
         for kind, name in sorted(ours, key=lambda at: order.index(at[0])):
             new.see(kind, name)
@@ -143,8 +133,8 @@ class LocalOperator:
     def status(self, kind: ObjectKind, name: str = "web") -> Mapping[str, object]:
         return self.server.status(kind, key(name))
 
-    def shown(self, kind: str, name: str) -> object:
-        """Return the status of an object as `/api/v1` shows it (`kind` as there, `frontends`)."""
+    def shown(self, kind: ObjectKind, name: str) -> object:
+        """Return the status of an object as `/api/v1` shows it."""
         found = self.view.show_object(kind, key(name))
         assert found is not None
         return found["status"]
@@ -184,7 +174,7 @@ class LocalOperator:
 
 
 def identity(raw: Raw) -> tuple[ObjectKind, ObjectKey]:
-    kind, metadata = KINDS[str(raw["kind"])], raw["metadata"]
+    kind, metadata = ObjectKind(str(raw["kind"])), raw["metadata"]
     assert isinstance(metadata, dict)
     name = metadata["name"]
     return kind, key(name) if kind.is_namespaced else cluster_key(name)

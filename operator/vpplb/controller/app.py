@@ -15,7 +15,6 @@ from vpplb.controller.direct_publisher import ElectionState
 from vpplb.controller.direct_service import DirectOptions, DirectService
 from vpplb.controller.operator_core import OperatorCore
 from vpplb.controller.process_identity import claim_identity
-from vpplb.controller.store_handler import KINDS
 from vpplb.direct.messages import OperatorAddress
 from vpplb.direct.operator_directory import read_release
 from vpplb.kube.api_types import JsonObject
@@ -26,7 +25,7 @@ from vpplb.kube.leases.leader_rules import LeaderRole, ServedScope
 from vpplb.kube.object_cache import ObjectCache
 from vpplb.kube.object_informer import ObjectInformer
 from vpplb.model.clock import Clock, SystemClock
-from vpplb.model.names import ObjectKey
+from vpplb.model.names import OWN_KINDS, ObjectKey
 from vpplb.model.release_identity import ReleaseIdentity
 from vpplb.probers.worker_pool import WorkerPool
 from vpplb.resources.allowances import NOTHING, AddressAllowances
@@ -93,8 +92,8 @@ class Operator:
         self._release = ReleaseIdentity(options.lease_namespace, options.release)
         self._lease_annotations: object = None
         self._refusal = ""
-        self._crds = CrdCheck(client=client, needed=make_schemas(KINDS))
-        self._informer = ObjectInformer(client, KINDS, cache, options.namespaces)
+        self._crds = CrdCheck(client=client, needed=make_schemas(OWN_KINDS))
+        self._informer = ObjectInformer(client, OWN_KINDS, cache, options.namespaces)
         self._core = OperatorCore(
             identity=self._identity.name,
             release=self._release,

@@ -24,7 +24,6 @@ from vpplb.resources.stored import (
 
 log = logging.getLogger(__name__)
 
-KINDS = (ObjectKind.FRONTEND, ObjectKind.BACKEND, ObjectKind.HEALTH_CHECK, ObjectKind.DATAPLANE)
 """In the order in which they are listed: frontends know the addresses of backends that are not
 understood (`stand_in_for_backend`)."""
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from vpplb.model.names import ObjectKey, ObjectKind
+from vpplb.model.names import OWN_KINDS, ObjectKey, ObjectKind
+from vpplb.resources.base import GROUP, VERSION
 
 JsonObject = dict[str, Any]
 """An object as the API server sends it: parsed JSON, checked by whoever reads it."""
@@ -47,17 +48,16 @@ class ApiResource:
         return f"{path}/{subresource}" if subresource else path
 
 
+_API_VERSIONS = dict.fromkeys(OWN_KINDS, (GROUP, VERSION)) | {
+    ObjectKind.NAMESPACE: ("", "v1"),
+    ObjectKind.NODE: ("", "v1"),
+    ObjectKind.LEASE: ("coordination.k8s.io", "v1"),
+    ObjectKind.EVENT: ("events.k8s.io", "v1"),
+    ObjectKind.SECRET: ("", "v1"),
+    ObjectKind.POD: ("", "v1"),
+}
 RESOURCES: Mapping[ObjectKind, ApiResource] = {
-    ObjectKind.FRONTEND: ApiResource("vpplb.dev", "v1alpha1", "frontends"),
-    ObjectKind.BACKEND: ApiResource("vpplb.dev", "v1alpha1", "backends"),
-    ObjectKind.HEALTH_CHECK: ApiResource("vpplb.dev", "v1alpha1", "healthchecks"),
-    ObjectKind.DATAPLANE: ApiResource("vpplb.dev", "v1alpha1", "dataplanes"),
-    ObjectKind.NAMESPACE: ApiResource("", "v1", "namespaces"),
-    ObjectKind.NODE: ApiResource("", "v1", "nodes"),
-    ObjectKind.LEASE: ApiResource("coordination.k8s.io", "v1", "leases"),
-    ObjectKind.EVENT: ApiResource("events.k8s.io", "v1", "events"),
-    ObjectKind.SECRET: ApiResource("", "v1", "secrets"),
-    ObjectKind.POD: ApiResource("", "v1", "pods"),
+    kind: ApiResource(*_API_VERSIONS[kind], kind.plural) for kind in ObjectKind
 }
 
 

@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
-from vpplb.kube.api_types import PAGE, RESOURCES, JsonObject, ObjectListing, key_of
+from vpplb.kube.api_types import PAGE, JsonObject, ObjectListing, key_of
 from vpplb.model.names import ObjectKey, ObjectKind
 
 log = logging.getLogger(__name__)
@@ -181,9 +181,7 @@ class ObjectCache:
         self, kind: ObjectKind, listing: ObjectListing, version: int, asked_at: int
     ) -> None:
         if version < asked_at:
-            raise HistoryChanged(
-                f"{RESOURCES[kind].plural} are at version {version}, and were at {asked_at}"
-            )
+            raise HistoryChanged(f"{kind.plural} are at version {version}, and were at {asked_at}")
         for raw in listing.items:
             known = self.get(kind, key_of(raw))
             # Where the object is known from after the list, the list is merely late.

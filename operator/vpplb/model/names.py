@@ -19,9 +19,23 @@ class ObjectKind(StrEnum):
     POD = "Pod"
 
     @property
+    def plural(self) -> str:
+        """Its name in paths, and in the name of its definition: `healthchecks`."""
+        return f"{self.lower()}s"
+
+    @property
     def is_namespaced(self) -> bool:
         """Whether its objects are in namespaces; else their keys have an empty namespace."""
         return self not in (ObjectKind.DATAPLANE, ObjectKind.NAMESPACE, ObjectKind.NODE)
+
+
+OWN_KINDS = (
+    ObjectKind.FRONTEND,
+    ObjectKind.BACKEND,
+    ObjectKind.HEALTH_CHECK,
+    ObjectKind.DATAPLANE,
+)
+"""The kinds that vpplb defines, in the order in which they are explained."""
 
 
 class ObjectKey(NamedTuple):

@@ -90,7 +90,6 @@ def _not_allowed(spec: BackendSpec, allowed: AddressAllowances) -> Iterator[Find
 
 BACKEND = KindDefinition(
     kind=ObjectKind.BACKEND,
-    plural="backends",
     short_name="vbe",
     description="A server that frontends may send traffic to.",
     spec=BackendSpec,

@@ -101,7 +101,6 @@ class KindDefinition(Generic[SpecT]):
     """A kind. `checks` yields what the API server refuses by other means than CEL, or cannot."""
 
     kind: ObjectKind
-    plural: str
     short_name: str
     description: str
     spec: type[SpecT]
@@ -109,5 +108,4 @@ class KindDefinition(Generic[SpecT]):
     columns: tuple[PrintColumn, ...]
     rules: tuple[CelRule[SpecT], ...] = ()
     checks: Callable[[SpecT, AddressAllowances], Iterable[Finding]] = lambda *_: ()
-    namespaced: bool = True
     spec_required: bool = True

@@ -29,7 +29,7 @@ DEFINITIONS: tuple[KindDefinition[Any], ...] = (FRONTEND, BACKEND, HEALTH_CHECK,
 
 def make_crds() -> dict[str, Schema]:
     """Return the definition of each kind by the name of its file, such as `frontends.yaml`."""
-    return {f"{one.plural}.yaml": _make_crd(one) for one in DEFINITIONS}
+    return {f"{one.kind.plural}.yaml": _make_crd(one) for one in DEFINITIONS}
 
 
 def make_schemas(kinds: Collection[ObjectKind]) -> dict[ObjectKind, Schema]:
@@ -60,14 +60,14 @@ def _make_crd(definition: KindDefinition[SpecT]) -> Schema:
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{definition.plural}.{GROUP}"},
+        "metadata": {"name": f"{definition.kind.plural}.{GROUP}"},
         "spec": {
             "group": GROUP,
-            "scope": "Namespaced" if definition.namespaced else "Cluster",
+            "scope": "Namespaced" if definition.kind.is_namespaced else "Cluster",
             "names": {
                 "kind": str(definition.kind),
                 "listKind": f"{definition.kind!s}List",
-                "plural": definition.plural,
+                "plural": definition.kind.plural,
                 "singular": str(definition.kind).lower(),
                 "shortNames": [definition.short_name],
                 "categories": ["vpplb"],

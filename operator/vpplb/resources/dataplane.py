@@ -141,12 +141,10 @@ class DataplaneStatus(StatusModel):
 
 DATAPLANE = KindDefinition(
     kind=ObjectKind.DATAPLANE,
-    plural="dataplanes",
     short_name="vdp",
     description="The VPP of one node; named as the node and made by its agent.",
     spec=DataplaneSpec,
     status=DataplaneStatus,
-    namespaced=False,
     spec_required=False,
     columns=(
         PrintColumn("Version", ".status.vpp.version"),

@@ -284,7 +284,6 @@ def _find_repeats(loc: Loc, names: Sequence[str]) -> Iterator[Finding]:
 
 FRONTEND = KindDefinition(
     kind=ObjectKind.FRONTEND,
-    plural="frontends",
     short_name="vfe",
     description="A virtual IP address that VPP balances over pools of backends.",
     spec=FrontendSpec,

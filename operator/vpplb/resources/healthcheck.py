@@ -225,7 +225,6 @@ _RULES: tuple[CelRule[HealthCheckSpec], ...] = (
 
 HEALTH_CHECK = KindDefinition(
     kind=ObjectKind.HEALTH_CHECK,
-    plural="healthchecks",
     short_name="vhc",
     description="How backends are probed, and how many results decide.",
     spec=HealthCheckSpec,

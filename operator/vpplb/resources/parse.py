@@ -52,7 +52,7 @@ def _parse_kind(
     raw: Mapping[str, object],
     allowed: AddressAllowances,
 ) -> T | list[Problem]:
-    meta, wrong = read_meta(raw, namespaced=definition.namespaced)
+    meta, wrong = read_meta(raw, namespaced=definition.kind.is_namespaced)
     unknown = [key for key in raw if key not in _TOP]
     wrong += [((str(key),), "is not a known field") for key in unknown]
     spec, found = read_spec(drop_nulls(raw.get("spec")), definition, allowed)

@@ -204,7 +204,7 @@ def _read_object(
     converter: Callable[[ObjectMeta, SpecT], T],
     allowed: AddressAllowances,
 ) -> StoredReading[T]:
-    meta, wrong = read_meta(raw, namespaced=definition.namespaced)
+    meta, wrong = read_meta(raw, namespaced=definition.kind.is_namespaced)
     fields, unknown = _without_unknown(drop_nulls(raw.get("spec")), definition)
     spec, found = parse.read_spec(fields, definition, allowed)
     wrong += _in_spec(found)

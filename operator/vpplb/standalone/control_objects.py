@@ -46,7 +46,7 @@ class ControlObjects:
         if kind == ObjectKind.DATAPLANE:
             return self._show_node() if key == _LOCAL else None
         stored = self._objects.get(kind, key)
-        shown = self._view.show_object(RESOURCES[kind].plural, key)
+        shown = self._view.show_object(kind, key)
         if stored is None or shown is None:
             return None
         metadata = shown["metadata"]

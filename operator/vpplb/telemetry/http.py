@@ -17,7 +17,7 @@ from typing import Protocol, Self
 
 from aiohttp import web
 
-from vpplb.model.names import ObjectKey
+from vpplb.model.names import OWN_KINDS, ObjectKey, ObjectKind
 from vpplb.model.printable import make_printable
 from vpplb.telemetry import metrics
 from vpplb.telemetry.allowed_hosts import is_own_host
@@ -27,7 +27,8 @@ from vpplb.telemetry.listen_address import ListenAddress, parse_address
 from vpplb.telemetry.openapi import describe_api
 from vpplb.telemetry.shared_answers import Answer, SharedAnswers
 
-KINDS = ("frontends", "backends", "healthchecks", "dataplanes")
+_KINDS = {kind.plural: kind for kind in OWN_KINDS}
+"""What is shown below `/api/v1`, by its name in paths."""
 
 KEEPALIVE = 15.0
 """Seconds after which a silent event stream says that it is still there."""
@@ -72,10 +73,10 @@ class _RequestRefused(Exception):
 class StateView(Protocol):
     """What `/api/v1` shows."""
 
-    def list_keys(self, kind: str) -> Sequence[ObjectKey]:
-        """Give the names of a kind (`frontends`, …), sorted."""
+    def list_keys(self, kind: ObjectKind) -> Sequence[ObjectKey]:
+        """Give the names of a kind, sorted."""
 
-    def show_object(self, kind: str, key: ObjectKey) -> Mapping[str, object] | None:
+    def show_object(self, kind: ObjectKind, key: ObjectKey) -> Mapping[str, object] | None:
         """Give an object; None when it is not there (any more).
 
         It is shaped as the resource is: `metadata` (with `namespace` and `name`), `spec`,
@@ -167,7 +168,7 @@ class HttpServer:
         for path, page in self.pages.items():
             app.router.add_get(f"/api/v1/{path}", _page_route(page))
         if self.view is not None:
-            kind = f"{{kind:{'|'.join(KINDS)}}}"
+            kind = f"{{kind:{'|'.join(_KINDS)}}}"
             app.router.add_get(f"/api/v1/{kind}", self._get_list)
             app.router.add_get(f"/api/v1/{kind}/{{name}}", self._get_object)
             app.router.add_get(f"/api/v1/{kind}/{{namespace}}/{{name}}", self._get_object)
@@ -205,12 +206,12 @@ class HttpServer:
         return await _write_answer(request, answer, "application/json; charset=utf-8")
 
     async def _get_list(self, request: web.Request) -> web.StreamResponse:
-        kind = request.match_info["kind"]
+        kind = _KINDS[request.match_info["kind"]]
         answer = await self._answers.get_answer(kind, partial(self._write_objects, kind))
         return await _write_answer(request, answer, "application/json; charset=utf-8")
 
     async def _get_object(self, request: web.Request) -> web.Response:
-        kind = request.match_info["kind"]
+        kind = _KINDS[request.match_info["kind"]]
         key = ObjectKey(request.match_info.get("namespace", ""), request.match_info["name"])
         assert self.view is not None
         found = self.view.show_object(kind, key)
@@ -227,7 +228,7 @@ class HttpServer:
         )
         yield _json_text(document) + b"\n"
 
-    def _write_objects(self, kind: str) -> Iterator[bytes]:
+    def _write_objects(self, kind: ObjectKind) -> Iterator[bytes]:
         """Write all objects of a kind, one by one; those that go meanwhile are left out."""
         assert self.view is not None
         before = b'{"items":['

@@ -28,15 +28,15 @@ def describe_api(
         "/api/v1/openapi.json": _get("Document", "This document.", _json({"type": "object"})),
     }
     if objects:
-        for kind in DEFINITIONS:
-            paths |= _describe_kind(kind)
+        for definition in DEFINITIONS:
+            paths |= _describe_kind(definition)
     if stream:
         paths["/api/v1/events"] = _describe_stream()
     if vips:
         paths["/api/v1/dataplanes/{name}/vips"] = _describe_vips()
     if dashboard:
         paths["/"] = _get("Dashboard", "The dashboard.", {"text/html": {"schema": _TEXT}})
-    schemas = {kind.kind.value: _show_kind(kind) for kind in DEFINITIONS} if objects else {}
+    schemas = {one.kind.value: _show_kind(one) for one in DEFINITIONS} if objects else {}
     return {
         "openapi": "3.1.0",
         "info": {"title": "vpplb", "version": __version__, "description": DESCRIPTION},
@@ -54,14 +54,15 @@ def describe_api(
     }
 
 
-def _describe_kind(kind: KindDefinition[Any]) -> Schema:
-    one: Schema = {"$ref": f"#/components/schemas/{kind.kind}"}
+def _describe_kind(definition: KindDefinition[Any]) -> Schema:
+    kind = definition.kind
+    one: Schema = {"$ref": f"#/components/schemas/{kind}"}
     items = _object({"items": {"type": "array", "items": one}}, "All objects of the kind.")
     path = f"/api/v1/{kind.plural}"
-    names = ("namespace", "name") if kind.namespaced else ("name",)
-    single = _get(f"Get{kind.kind}", f"One {kind.kind}.", _json(one), missing=True)
+    names = ("namespace", "name") if kind.is_namespaced else ("name",)
+    single = _get(f"Get{kind}", f"One {kind}.", _json(one), missing=True)
     return {
-        path: _get(f"List{kind.kind}s", f"All {kind.kind}s, by namespace and name.", _json(items)),
+        path: _get(f"List{kind}s", f"All {kind}s, by namespace and name.", _json(items)),
         "/".join([path, *(f"{{{name}}}" for name in names)]): {
             "parameters": [_path_parameter(name) for name in names],
             **single,
@@ -154,20 +155,20 @@ def _describe_checks(word: str) -> Schema:
     )
 
 
-def _show_kind(kind: KindDefinition[Any]) -> Schema:
+def _show_kind(definition: KindDefinition[Any]) -> Schema:
     metadata = _object(
         {
-            **({"namespace": _TEXT} if kind.namespaced else {}),
+            **({"namespace": _TEXT} if definition.kind.is_namespaced else {}),
             "name": _TEXT,
             "labels": {"type": "object", "additionalProperties": _TEXT},
         }
     )
     # What is shown is what was written: defaults, and who may write what, are the API server's.
-    spec = _drop_extensions(make_structural(kind.spec, defaults=False))
-    status = _drop_extensions(make_structural(kind.status, defaults=False))
+    spec = _drop_extensions(make_structural(definition.spec, defaults=False))
+    status = _drop_extensions(make_structural(definition.status, defaults=False))
     status.pop("required", None)
     shown = {"metadata": metadata, "spec": spec, "status": status}
-    return _object(shown, kind.description)
+    return _object(shown, definition.description)
 
 
 def _drop_extensions(schema: Any) -> Any:

@@ -18,12 +18,6 @@ from vpplb.telemetry.object_metrics import FrontendSample
 RenderStatus = Callable[[ObjectKind, ObjectKey], Mapping[str, object] | None]
 """Gives the status of an object as of now."""
 
-_KINDS = {
-    "frontends": ObjectKind.FRONTEND,
-    "backends": ObjectKind.BACKEND,
-    "healthchecks": ObjectKind.HEALTH_CHECK,
-    "dataplanes": ObjectKind.DATAPLANE,
-}
 HIDDEN = "(hidden)"
 """What is shown in place of a secret."""
 _TOLD = {ObjectKind.FRONTEND: "frontend", ObjectKind.BACKEND: "backend"}
@@ -74,12 +68,12 @@ class DecidedStateView:
 
     # --- what is shown -----------------------------------------------------------------------
 
-    def list_keys(self, kind: str) -> Sequence[ObjectKey]:
-        return sorted(self._objects.list_keys(_KINDS[kind]))
+    def list_keys(self, kind: ObjectKind) -> Sequence[ObjectKey]:
+        return sorted(self._objects.list_keys(kind))
 
-    def show_object(self, kind: str, key: ObjectKey) -> Mapping[str, object] | None:
-        stored = self._objects.get(_KINDS[kind], key)
-        return self._show_object(_KINDS[kind], key, stored.raw) if stored is not None else None
+    def show_object(self, kind: ObjectKind, key: ObjectKey) -> Mapping[str, object] | None:
+        stored = self._objects.get(kind, key)
+        return self._show_object(kind, key, stored.raw) if stored is not None else None
 
     def iter_backends(self) -> Iterator[tuple[ObjectKey, HealthState]]:
         """Give every backend with its state, where it is decided (`object_metrics.ObjectView`)."""

@@ -8,11 +8,11 @@ from data.manifests import backend, frontend, health_check, manifest
 from data.objects import key
 from fakes.api_http import served
 from fakes.api_server import FakeApiServer
-from in_memory.operator import KINDS, LocalOperator
+from in_memory.operator import LocalOperator
 from vpplb.controller.app import Operator, OperatorOptions
 from vpplb.kube.client import KubeClient
 from vpplb.model.health import HealthState
-from vpplb.model.names import ObjectKind
+from vpplb.model.names import OWN_KINDS, ObjectKind
 
 pytestmark = pytest.mark.looptime
 
@@ -21,7 +21,7 @@ TWO = [{"name": "main", "backends": [{"name": "a"}, {"name": "b"}]}]
 
 def look(standby: LocalOperator) -> None:
     """Let an operator see everything as it is on the server now."""
-    order = list(KINDS.values())
+    order = list(OWN_KINDS)
     for kind, name in sorted(standby.server.objects, key=lambda at: order.index(at[0])):
         standby.see(kind, name)
 
@@ -80,7 +80,7 @@ async def test_a_standby_writes_and_probes_nothing() -> None:
     standby.apply(
         manifest("Dataplane", "n1", {}) | {"status": {"programmed": {"default/web": "r"}}}
     )
-    standby.delete(KINDS["Dataplane"], "n1")
+    standby.delete(ObjectKind.DATAPLANE, "n1")
     await standby.settle()
     assert standby.server.requests == []
     assert standby.events() == []
@@ -155,8 +155,8 @@ async def test_a_standby_shows_what_the_leader_has_written_and_counts_nothing_as
     await leader.settle()
     events = standby.stream.last_id
     look(standby)
-    assert standby.shown("backends", "b") == leader.status(ObjectKind.BACKEND, "b")
-    assert standby.shown("frontends", "web") == leader.status(ObjectKind.FRONTEND)
+    assert standby.shown(ObjectKind.BACKEND, "b") == leader.status(ObjectKind.BACKEND, "b")
+    assert standby.shown(ObjectKind.FRONTEND, "web") == leader.status(ObjectKind.FRONTEND)
     assert standby.stream.last_id != events
     assert not any(line.startswith(b"vpplb_backend_state{") for line in metrics(standby))
     assert any(line.startswith(b"vpplb_backend_state{") for line in metrics(leader))

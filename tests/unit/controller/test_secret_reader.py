@@ -14,7 +14,7 @@ from data.objects import key
 from in_memory.operator import LocalOperator
 from vpplb.cli.main import cli
 from vpplb.controller.secret_reader import FIRST, PAUSE
-from vpplb.kube.api_types import RESOURCES, ApiError, ApiUnreachable, KubeError
+from vpplb.kube.api_types import ApiError, ApiUnreachable, KubeError
 from vpplb.model.check import HttpProbe
 from vpplb.model.names import ObjectKind
 from vpplb.resources.healthcheck import HealthCheckSpec
@@ -84,7 +84,7 @@ async def test_no_text_shows_a_value_out_of_a_secret(operator: LocalOperator) ->
     put(operator, "s3cret")
     await asyncio.sleep(PAUSE + 1)
     assert sent(operator)[0] == ("Authorization", "s3cret")
-    shown = operator.view.show_object("healthchecks", key("check"))
+    shown = operator.view.show_object(ObjectKind.HEALTH_CHECK, key("check"))
     kept = (operator.reconciler.store.secrets, operator.prober.started)
     assert "s3cret" not in repr((shown, kept, operator.server.requests, operator.events()))
     assert "secretKeyRef" in repr(shown)
@@ -206,7 +206,7 @@ def texts_of(operator: LocalOperator) -> str:
         (ObjectKind.FRONTEND, "web"),
     )
     told: list[object] = [operator.status(kind, name) for kind, name in kinds]
-    told += [operator.view.show_object(RESOURCES[kind].plural, key(name)) for kind, name in kinds]
+    told += [operator.view.show_object(kind, key(name)) for kind, name in kinds]
     told += [operator.events(), operator.server.requests, list(operator.registry.render_pieces())]
     told += [operator.prober.started, operator.reconciler.store.health_checks]
     return repr(told)

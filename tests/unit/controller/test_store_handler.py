@@ -10,7 +10,7 @@ import pytest
 from data.manifests import Raw, backend, frontend, health_check, manifest
 from data.objects import key
 from fakes.api_server import FakeApiServer
-from in_memory.operator import KINDS, LocalOperator, identity
+from in_memory.operator import LocalOperator, identity
 from vpplb.kube.api_types import JsonObject
 from vpplb.model.decision_order import DecisionOrder
 from vpplb.model.names import ObjectKey, ObjectKind
@@ -545,7 +545,7 @@ async def test_no_stored_object_holds_up_another(
     operator: LocalOperator, kind: str, spec: object, status: object
 ) -> None:
     odd = manifest(kind, "odd", spec, uid="u", generation=1, resourceVersion="7")
-    operator.cache.apply_event(KINDS[kind], None, odd | {"status": status})
+    operator.cache.apply_event(ObjectKind(kind), None, odd | {"status": status})
     await serving(operator)
     assert operator.status(ObjectKind.FRONTEND)["state"] == "up"
 

@@ -129,7 +129,7 @@ def test_schemas_are_structural_and_every_field_is_explained(file: str) -> None:
 def test_what_is_composed_in_a_status_is_not_typed(
     definition: KindDefinition[Any],
 ) -> None:
-    told = _version(f"{definition.plural}.yaml")["schema"]["openAPIV3Schema"]
+    told = _version(f"{definition.kind.plural}.yaml")["schema"]["openAPIV3Schema"]
     fields = make_structural(definition.status, defaults=False)["properties"]
     shown = told["properties"]["status"]["properties"]
     assert shown.keys() == fields.keys()
@@ -288,7 +288,7 @@ STATUSES = {
 def test_a_status_has_what_its_schema_tells_and_nothing_else(
     definition: KindDefinition[Any],
 ) -> None:
-    file = f"{definition.plural}.yaml"
+    file = f"{definition.kind.plural}.yaml"
     dumped = STATUSES[file].dump_json()
     shown = _version(file)["schema"]["openAPIV3Schema"]["properties"]["status"]
     jsonschema.validate(dumped, shown)

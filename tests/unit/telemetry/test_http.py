@@ -13,7 +13,7 @@ import pytest
 from yarl import URL
 
 from lab.waiting import eventually
-from vpplb.model.names import ObjectKey
+from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.telemetry import http
 from vpplb.telemetry.allowed_hosts import is_own_host
 from vpplb.telemetry.connections import ConnectionGuard
@@ -31,16 +31,16 @@ class View:
 
     def __init__(self) -> None:
         self.written = 0
-        self.all: dict[str, dict[ObjectKey, Mapping[str, object]]] = {
-            "frontends": {ObjectKey("shop", "web"): WEB},
-            "backends": {},
-            "dataplanes": {ObjectKey("", "node-1"): {"metadata": {"name": "node-1"}}},
+        self.all: dict[ObjectKind, dict[ObjectKey, Mapping[str, object]]] = {
+            ObjectKind.FRONTEND: {ObjectKey("shop", "web"): WEB},
+            ObjectKind.BACKEND: {},
+            ObjectKind.DATAPLANE: {ObjectKey("", "node-1"): {"metadata": {"name": "node-1"}}},
         }
 
-    def list_keys(self, kind: str) -> Sequence[ObjectKey]:
+    def list_keys(self, kind: ObjectKind) -> Sequence[ObjectKey]:
         return sorted(self.all[kind])
 
-    def show_object(self, kind: str, key: ObjectKey) -> Mapping[str, object] | None:
+    def show_object(self, kind: ObjectKind, key: ObjectKey) -> Mapping[str, object] | None:
         self.written += 1
         return self.all[kind].get(key)
 
@@ -310,7 +310,10 @@ def many(count: int) -> View:
     view = View()
     for n in range(count):
         key = ObjectKey("shop", f"b{n}")
-        view.all["backends"][key] = {"metadata": key._asdict(), "status": {"detail": "x" * 900}}
+        view.all[ObjectKind.BACKEND][key] = {
+            "metadata": key._asdict(),
+            "status": {"detail": "x" * 900},
+        }
     return view
 
 
@@ -327,12 +330,12 @@ async def test_a_hundred_readers_at_once_cost_what_two_cost() -> None:
 
 async def test_while_a_long_answer_is_made_the_loop_goes_on() -> None:
     class SlowView(View):
-        def show_object(self, kind: str, key: ObjectKey) -> Mapping[str, object] | None:
+        def show_object(self, kind: ObjectKind, key: ObjectKey) -> Mapping[str, object] | None:
             time.sleep(0.001)  # what writing an object costs
             return super().show_object(kind, key)
 
     view = SlowView()
-    view.all["backends"] = dict(many(200).all["backends"])
+    view.all[ObjectKind.BACKEND] = dict(many(200).all[ObjectKind.BACKEND])
     pauses: list[float] = []
 
     async def feel() -> None:
@@ -351,11 +354,11 @@ async def test_while_a_long_answer_is_made_the_loop_goes_on() -> None:
 
 async def test_what_goes_while_a_list_is_made_is_left_out() -> None:
     class Going(View):
-        def show_object(self, kind: str, key: ObjectKey) -> Mapping[str, object] | None:
+        def show_object(self, kind: ObjectKind, key: ObjectKey) -> Mapping[str, object] | None:
             return None if key.name == "b1" else super().show_object(kind, key)
 
     view = Going()
-    view.all["backends"] = dict(many(3).all["backends"])
+    view.all[ObjectKind.BACKEND] = dict(many(3).all[ObjectKind.BACKEND])
     async with serving(view=view) as session:
         _, body = await fetch(session, "/api/v1/backends")
     assert isinstance(body, dict)

@@ -7,17 +7,17 @@ from typing import Any
 import aiohttp
 import pytest
 
-from vpplb.model.names import ObjectKey
+from vpplb.model.names import OWN_KINDS, ObjectKey, ObjectKind
 from vpplb.telemetry.event_stream import EventStream
-from vpplb.telemetry.http import KINDS, HttpServer
+from vpplb.telemetry.http import HttpServer
 from vpplb.telemetry.openapi import EVENTS, describe_api
 
 
 class NoObjects:
-    def list_keys(self, kind: str) -> Sequence[ObjectKey]:
+    def list_keys(self, kind: ObjectKind) -> Sequence[ObjectKey]:
         return ()
 
-    def show_object(self, kind: str, key: ObjectKey) -> Mapping[str, object] | None:
+    def show_object(self, kind: ObjectKind, key: ObjectKey) -> Mapping[str, object] | None:
         return None
 
 
@@ -48,9 +48,9 @@ def list_served(server: HttpServer) -> set[str]:
     """Return the paths of a server's routes, those of all kinds one by one."""
     resources = server._make_app().router.resources()
     return {
-        re.sub(r"\{kind[^}]*\}", kind, resource.canonical).replace("/node-1/", "/{name}/")
+        re.sub(r"\{kind[^}]*\}", kind.plural, resource.canonical).replace("/node-1/", "/{name}/")
         for resource in resources
-        for kind in KINDS
+        for kind in OWN_KINDS
     }
 
 
@@ -60,7 +60,7 @@ async def test_each_path_that_is_served_is_described_and_no_other(whole: bool) -
     described = set(document["paths"])
     served = list_served(make_server(whole=whole))
     # A name alone names nothing of a kind in namespaces, and a Dataplane is in none.
-    nothing = {f"/api/v1/{kind}/{{name}}" for kind in KINDS if kind != "dataplanes"}
+    nothing = {f"/api/v1/{kind.plural}/{{name}}" for kind in OWN_KINDS if kind.is_namespaced}
     assert described == served - nothing - {"/api/v1/dataplanes/{namespace}/{name}"}
 
 

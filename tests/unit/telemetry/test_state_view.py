@@ -11,7 +11,7 @@ from data.objects import health_check as parsed_health_check
 from in_memory.world import World
 from vpplb.kube.api_types import cluster_key
 from vpplb.model.health import HealthState, HealthTransition
-from vpplb.model.names import ObjectKey, ObjectKind
+from vpplb.model.names import OWN_KINDS, ObjectKey, ObjectKind
 from vpplb.standalone.local_statuses import LocalObjects
 from vpplb.telemetry.event_stream import EventStream, StreamEvent
 from vpplb.telemetry.object_metrics import FrontendSample
@@ -47,7 +47,7 @@ class ViewedWorld:
         return events
 
 
-def objects(view: DecidedStateView, kind: str) -> list[object]:
+def objects(view: DecidedStateView, kind: ObjectKind) -> list[object]:
     return [view.show_object(kind, name) for name in view.list_keys(kind) or ()]
 
 
@@ -60,7 +60,7 @@ def test_objects_are_shown_by_name_with_spec_and_status() -> None:
     viewed.objects.put_object(
         ObjectKind.FRONTEND, key("api"), {"metadata": {"labels": {"team": "x"}}}
     )
-    assert objects(viewed.view, "frontends") == [
+    assert objects(viewed.view, ObjectKind.FRONTEND) == [
         {
             "metadata": {"name": "api", "namespace": "default", "labels": {"team": "x"}},
             "spec": {},
@@ -78,15 +78,15 @@ def test_every_kind_has_its_list() -> None:
     viewed = ViewedWorld()
     viewed.objects.put_object(ObjectKind.BACKEND, key("a"), backend())
     viewed.objects.put_object(ObjectKind.HEALTH_CHECK, key("check"), health_check())
-    for kind, count in (("frontends", 0), ("backends", 1), ("healthchecks", 1), ("dataplanes", 0)):
-        assert len(objects(viewed.view, kind)) == count
+    counts = [len(objects(viewed.view, kind)) for kind in OWN_KINDS]
+    assert counts == [0, 1, 1, 0]
 
 
 def test_a_dataplane_is_shown_with_the_status_that_its_agent_wrote() -> None:
     viewed = ViewedWorld()
     raw = manifest("Dataplane", "n1", {"paused": True}) | {"status": {"vpp": {"pid": 1}}}
     viewed.objects.put_object(ObjectKind.DATAPLANE, cluster_key("n1"), raw)
-    assert objects(viewed.view, "dataplanes") == [
+    assert objects(viewed.view, ObjectKind.DATAPLANE) == [
         {
             "metadata": {"name": "n1", "labels": {}},
             "spec": {"paused": True},
@@ -101,7 +101,7 @@ def test_what_is_gone_is_shown_no_more() -> None:
     viewed.objects.put_object(ObjectKind.BACKEND, key("a"), backend())
     viewed.forget(ObjectKind.BACKEND, key("a"))
     viewed.forget(ObjectKind.BACKEND, key("never seen"))
-    assert objects(viewed.view, "backends") == []
+    assert objects(viewed.view, ObjectKind.BACKEND) == []
 
 
 async def test_a_change_tells_the_object_as_it_is_when_it_is_read() -> None:
@@ -199,7 +199,7 @@ def test_values_of_headers_are_never_shown() -> None:
     headers = [{"name": "Authorization", "value": "Bearer s3cret"}, {"name": "X-A"}, "odd"]
     raw = health_check(type="HTTP", http={"path": "/x", "headers": headers})
     viewed.objects.put_object(ObjectKind.HEALTH_CHECK, key("check"), raw)
-    [shown] = objects(viewed.view, "healthchecks")
+    [shown] = objects(viewed.view, ObjectKind.HEALTH_CHECK)
     assert "s3cret" not in str(shown)
     assert isinstance(shown, dict)
     assert shown["spec"]["http"] == {

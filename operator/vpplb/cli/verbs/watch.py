@@ -16,7 +16,6 @@ from vpplb.cli.verbs.output import to_json
 from vpplb.cli.verbs.session import UsualFlags, VerbSession, describe_error
 from vpplb.cli.verbs.shown_status import ShownTransition, read_shown_backend
 from vpplb.kube.api_types import (
-    RESOURCES,
     ApiError,
     ApiUnreachable,
     Gone,
@@ -94,7 +93,7 @@ async def _follow_kind(session: VerbSession, kind: ObjectKind, follower: "Change
                 follower.on_upsert(kind, raw)
             follower.begun.add(kind)
             if failures:
-                print_line(f"there are answers again: {RESOURCES[kind].plural}", err=True)
+                print_line(f"there are answers again: {kind.plural}", err=True)
             failures = 0
             await _watch_kind(session, kind, listing.resource_version, follower)
         except Gone:
