@@ -9,9 +9,10 @@ import pytest
 from data.objects import key
 from fakes.api_server import FakeApiServer
 from vpplb.kube.api_types import JsonObject
-from vpplb.kube.object_cache import CachedObject, ObjectCache
+from vpplb.kube.object_cache import ObjectCache
 from vpplb.kube.status_writer import StatusWriter
 from vpplb.model.names import ObjectKey, ObjectKind
+from vpplb.resources.stored_objects import StoredObject
 
 
 class ToldAnswers:
@@ -22,7 +23,7 @@ class ToldAnswers:
         self.delays: list[float] = []
         self.answers: list[tuple[ObjectKind, JsonObject]] = []
 
-    def on_upsert(self, kind: ObjectKind, old: CachedObject | None, new: CachedObject) -> None:
+    def on_upsert(self, kind: ObjectKind, old: StoredObject | None, new: StoredObject) -> None:
         if old is not None:
             self.answers.append((kind, new.raw))
 

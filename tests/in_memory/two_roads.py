@@ -31,14 +31,14 @@ from vpplb.direct.messages import (
     load_message,
 )
 from vpplb.kube.leases.leader_rules import LeaderRole, LeaseCandidate
-from vpplb.kube.object_cache import CachedObject
 from vpplb.model.decision_order import DecisionOrder
 from vpplb.model.health import HealthState
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.plan.desired import FrontendView
 from vpplb.resources.dataplane_codec import load_order
-from vpplb.resources.renderer import load_previous
+from vpplb.resources.previous_decision import load_previous
 from vpplb.resources.statuses import NodeReport, frontend_dataplane, frontend_status
+from vpplb.resources.stored_objects import StoredObject
 
 DURATION, STEP = 15.0, 1.5
 """Seconds that a lease lasts, and between two looks at everything."""
@@ -394,7 +394,7 @@ class ModelAgent:
 
     def _take_status(self, name: ObjectKey, status: Status) -> None:
         raw = {"metadata": {"namespace": name.namespace, "name": name.name}, "status": status}
-        frontend = CachedObject(version=1, uid=name.name, generation=1, raw=raw)
+        frontend = StoredObject(key=name, raw=raw, generation=1, version=1, uid=name.name)
         if self.decisions.put_status(name, name.name, read_decision(frontend)):
             self._apply(name)
         self._choose_leader()

@@ -18,9 +18,10 @@ from cluster.control_plane import ControlPlane
 from lab.waiting import PATIENCE, eventually
 from vpplb.kube.client import KubeClient
 from vpplb.kube.cluster_access import load_access
-from vpplb.kube.object_cache import CachedObject, ObjectCache
+from vpplb.kube.object_cache import ObjectCache
 from vpplb.kube.object_informer import ObjectInformer
 from vpplb.model.names import ObjectKey, ObjectKind
+from vpplb.resources.stored_objects import StoredObject
 
 pytestmark = [pytest.mark.slow, pytest.mark.control_plane]
 
@@ -36,7 +37,7 @@ class WatchedWorld:
         self.known: set[str] = set()
         self.told: Counter[int] = Counter()
 
-    def on_upsert(self, kind: ObjectKind, old: CachedObject | None, new: CachedObject) -> None:
+    def on_upsert(self, kind: ObjectKind, old: StoredObject | None, new: StoredObject) -> None:
         self.told[new.version] += 1
         self.known.add(new.key.name)
 

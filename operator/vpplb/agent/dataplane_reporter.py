@@ -11,7 +11,6 @@ from vpplb.agent.run_debounce import RunDebounce
 from vpplb.files.owned_state_store import OwnedStateStore, format_owned
 from vpplb.kube.api_types import JsonObject, cluster_key
 from vpplb.kube.kubernetes_events import EventRecorder, ObjectEvent
-from vpplb.kube.object_cache import CachedObject
 from vpplb.kube.status_repair import StatusRepair
 from vpplb.kube.status_writer import StatusWriter, WritePriority
 from vpplb.model.clock import Clock
@@ -19,7 +18,7 @@ from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.vip import StrangeVip, VipId, VipSettings
 from vpplb.plan.ops import ChangeKind
 from vpplb.plan.render import settings_text
-from vpplb.resources.conditions import StatusCondition, set_condition
+from vpplb.resources.conditions import StatusCondition, load_conditions, set_condition
 from vpplb.resources.dataplane import (
     MOST_ERRORS,
     DataplaneDirect,
@@ -35,9 +34,9 @@ from vpplb.resources.dataplane_conditions import (
     synced_condition,
 )
 from vpplb.resources.event_reasons import VIP_RECREATED
-from vpplb.resources.renderer import load_conditions
 from vpplb.resources.statuses import accepted_condition
 from vpplb.resources.stored import read_dataplane, read_status
+from vpplb.resources.stored_objects import StoredObject
 from vpplb.sync.ports import VipReport, VppInfo
 from vpplb.sync.vip_state import VipState
 from vpplb.telemetry.metrics import AgentMetrics
@@ -142,7 +141,7 @@ class DataplaneReporter(SyncLog):
             self._direct = None
             self._submit_soon()
 
-    def on_upsert(self, kind: ObjectKind, old: CachedObject | None, new: CachedObject) -> None:
+    def on_upsert(self, kind: ObjectKind, old: StoredObject | None, new: StoredObject) -> None:
         if kind != ObjectKind.DATAPLANE or new.key != self._key:
             return
         if self._writer.note_change(ObjectKind.DATAPLANE, old, new):

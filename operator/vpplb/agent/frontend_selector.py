@@ -19,16 +19,17 @@ from dataclasses import dataclass, field
 from vpplb.agent.newest_decisions import FrontendDecision, NewestDecisions, read_labels
 from vpplb.direct.messages import DecisionEntry
 from vpplb.kube.api_types import JsonObject
-from vpplb.kube.object_cache import CachedObject, ObjectCache
+from vpplb.kube.object_cache import ObjectCache
 from vpplb.model.decision_order import DecisionMark
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.vip import Vip, VipId
 from vpplb.plan.settings import DesiredSettings
 from vpplb.resources.allowances import EVERYTHING
 from vpplb.resources.dataplane_codec import load_dataplane, load_order
+from vpplb.resources.previous_decision import is_withdrawn
 from vpplb.resources.raw_fields import read_selector
-from vpplb.resources.renderer import is_withdrawn
 from vpplb.resources.stored import decided_selector, read_dataplane, read_frontend
+from vpplb.resources.stored_objects import StoredObject
 from vpplb.sync.dry_run import DryRun
 from vpplb.sync.syncer import VppSyncer
 
@@ -123,7 +124,7 @@ class FrontendSelector:
 
     # --- the status road ---------------------------------------------------------------------
 
-    def on_upsert(self, kind: ObjectKind, old: CachedObject | None, new: CachedObject) -> None:
+    def on_upsert(self, kind: ObjectKind, old: StoredObject | None, new: StoredObject) -> None:
         if kind == ObjectKind.FRONTEND:
             self._take_status(new)
         elif new.key.name == self._node:
@@ -168,7 +169,7 @@ class FrontendSelector:
 
     # --- from there on -----------------------------------------------------------------------
 
-    def _take_status(self, frontend: CachedObject) -> None:
+    def _take_status(self, frontend: StoredObject) -> None:
         told = read_decision(frontend)
         if self._decisions.put_status(frontend.key, frontend.uid, told):
             self._select_frontend(frontend.key)
@@ -256,7 +257,7 @@ class FrontendSelector:
             self._on_unreadable()
 
 
-def read_decision(frontend: CachedObject) -> FrontendDecision | None:
+def read_decision(frontend: StoredObject) -> FrontendDecision | None:
     """Read what a status decides; None where it decides nothing."""
     shown = frontend.raw.get("status")
     status = shown if isinstance(shown, Mapping) else {}

@@ -22,11 +22,11 @@ from vpplb.files.machine import boot_id
 from vpplb.files.owned_state_store import OwnedStateStore
 from vpplb.kube.api_types import ApiError, Conflict, JsonObject, KubeError, NotFound, cluster_key
 from vpplb.kube.client import KubeClient
-from vpplb.kube.object_cache import CachedObject
 from vpplb.model.backoff import backoff_seconds
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.resources.dataplane import RELEASE
 from vpplb.resources.raw_fields import NODE_LABELS
+from vpplb.resources.stored_objects import StoredObject
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +104,7 @@ class NodeRegistration:
             self._deleted.clear()
             await self.register_node(on_labels)
 
-    def on_upsert(self, kind: ObjectKind, old: CachedObject | None, new: CachedObject) -> None:
+    def on_upsert(self, kind: ObjectKind, old: StoredObject | None, new: StoredObject) -> None:
         if kind == ObjectKind.DATAPLANE and new.key == self.key:
             self._store.set_spec(new.raw.get("spec") or {})
 

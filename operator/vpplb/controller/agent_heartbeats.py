@@ -15,9 +15,8 @@ from vpplb.kube.client import KubeClient
 from vpplb.kube.leases.agent_lease import DURATION, LeaseObserver
 from vpplb.model.clock import Clock
 from vpplb.model.names import ObjectKey, ObjectKind
-from vpplb.resources.conditions import find_condition, set_condition
+from vpplb.resources.conditions import find_condition, load_conditions, set_condition
 from vpplb.resources.dataplane import AGENT_GONE, agent_gone
-from vpplb.resources.renderer import load_conditions
 
 log = logging.getLogger(__name__)
 

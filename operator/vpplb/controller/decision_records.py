@@ -4,10 +4,11 @@ import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from vpplb.controller.node_registry import ReportRoad, Selector
+from vpplb.controller.node_registry import ReportRoad
 from vpplb.direct.messages import DecisionEntry, dump_entry
 from vpplb.kube.object_cache import ObjectCache
 from vpplb.model.names import ObjectKey, ObjectKind
+from vpplb.model.objects import NodeSelector
 from vpplb.plan.decisions import Decisions
 from vpplb.plan.desired import FrontendView
 from vpplb.reconcile.reconciler import Reconciler
@@ -31,14 +32,14 @@ class DecisionRecord:
     uid: str
     view: FrontendView
     since: float | None
-    before: Selector | None = None
+    before: NodeSelector | None = None
     gone: bool = False
     _dataplane: dict[str, object] | None = field(init=False)
     _rendered: bool = False
     _texts: dict[bool, str | None] = field(default_factory=dict)
 
     @property
-    def selector(self) -> Selector:
+    def selector(self) -> NodeSelector:
         return self.view.config.resolved.frontend.node_selector
 
     @property

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from vpplb.controller.decision_records import DecisionRecord, DecisionRecords
-from vpplb.controller.node_registry import NodeRegistry, Selector, is_selected
+from vpplb.controller.node_registry import NodeRegistry, is_selected
 from vpplb.direct.agent_connection import AgentConnection
 from vpplb.direct.messages import (
     AgentHello,
@@ -23,11 +23,12 @@ from vpplb.direct.messages import (
     dump_role,
 )
 from vpplb.kube.leases.leader_rules import LeaderRole
-from vpplb.kube.object_cache import CachedObject
 from vpplb.model.clock import Clock
 from vpplb.model.names import ObjectKey, ObjectKind
+from vpplb.model.objects import NodeSelector
 from vpplb.plan.decisions import Decisions
 from vpplb.reconcile.reconciler import Reconciler
+from vpplb.resources.stored_objects import StoredObject
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +79,7 @@ class DirectPublisher:
         self._election = ElectionState()
         self._role = OperatorRole(identity=identity, leads=False, why=self._election.why)
         self._agents: dict[str, _ConnectedAgent] = {}
-        self._reached: dict[Selector, bool] = {}
+        self._reached: dict[NodeSelector, bool] = {}
         """Whether all nodes of a selector are connected, until something changes in that."""
         self._leaving: dict[ObjectKey, bool] = {}
         """The frontends that nodes were sent which shall not carry them, and what `holding` was."""
@@ -269,7 +270,7 @@ class DirectPublisher:
 
     # --- what changes where something is carried ---------------------------------------------
 
-    def on_upsert(self, kind: ObjectKind, old: CachedObject | None, new: CachedObject) -> None:
+    def on_upsert(self, kind: ObjectKind, old: StoredObject | None, new: StoredObject) -> None:
         """Take note of a node's labels: another one may carry something from now on."""
         if kind != ObjectKind.DATAPLANE:
             return

@@ -14,9 +14,8 @@ from vpplb.model.problem import Problem
 from vpplb.plan.decisions import UnreadFrontend
 from vpplb.plan.desired import FrontendView
 from vpplb.resources import event_reasons as reasons
-from vpplb.resources.conditions import find_condition
+from vpplb.resources.conditions import find_condition, load_conditions
 from vpplb.resources.event_reasons import EventNote, EventReason
-from vpplb.resources.renderer import load_conditions
 from vpplb.resources.statuses import join_problems
 
 _REFERENCES = {ObjectKind.FRONTEND: "ResolvedRefs", ObjectKind.BACKEND: "Accepted"}

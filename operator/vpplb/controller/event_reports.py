@@ -15,12 +15,13 @@ from vpplb.controller.event_notes import (
     read_broken_references,
 )
 from vpplb.kube.kubernetes_events import EventRecorder, ObjectEvent
-from vpplb.kube.object_cache import CachedObject, ObjectCache
+from vpplb.kube.object_cache import ObjectCache
 from vpplb.model.clock import Clock
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.plan.decisions import DecidedState, Decisions, UnreadFrontend
 from vpplb.plan.desired import FrontendView
 from vpplb.resources.event_reasons import EventNote
+from vpplb.resources.stored_objects import StoredObject
 
 LASTING = 3.0
 """Seconds that a reference leads nowhere before that is told."""
@@ -87,7 +88,7 @@ class EventReports:
 
     # --- what the API server has -------------------------------------------------------------
 
-    def on_upsert(self, kind: ObjectKind, old: CachedObject | None, new: CachedObject) -> None:
+    def on_upsert(self, kind: ObjectKind, old: StoredObject | None, new: StoredObject) -> None:
         remade = old is not None and old.uid != new.uid
         if remade:
             self.on_delete(kind, new.key)

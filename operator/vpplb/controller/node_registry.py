@@ -14,6 +14,7 @@ from sys import intern
 from vpplb.direct.messages import ProgrammedReport
 from vpplb.kube.api_types import JsonObject
 from vpplb.model.names import ObjectKey
+from vpplb.model.objects import NodeSelector
 from vpplb.model.release_identity import UNNAMED, ReleaseIdentity
 from vpplb.resources.conditions import find_condition
 from vpplb.resources.dataplane import AGENT_GONE, DataplaneStatus, release_of
@@ -21,7 +22,6 @@ from vpplb.resources.raw_fields import node_labels
 from vpplb.resources.statuses import NodeReport
 from vpplb.resources.stored import read_status
 
-Selector = tuple[tuple[str, str], ...]
 MOST_SELECTIONS = 1000
 """Selectors of which it is kept who they select."""
 MOST_CARRIED = 100_000
@@ -85,7 +85,7 @@ class NodeRegistry:
         self._nodes: dict[str, _NodeState] = {}
         self._reports: dict[str, _CarriedState] = {}
         self._connected: set[str] = set()
-        self._selections: dict[Selector, _Selection] = {}
+        self._selections: dict[NodeSelector, _Selection] = {}
 
     # --- what is told ------------------------------------------------------------------------
 
@@ -170,11 +170,11 @@ class NodeRegistry:
         node = self._nodes.get(name)
         return node.labels if node is not None else {}
 
-    def select_nodes(self, selector: Selector) -> Mapping[str, None]:
+    def select_nodes(self, selector: NodeSelector) -> Mapping[str, None]:
         """Return the names of the nodes that shall carry what has this selector, sorted."""
         return self._select(selector).selected
 
-    def list_leaving(self, key: ObjectKey, selector: Selector) -> list[str]:
+    def list_leaving(self, key: ObjectKey, selector: NodeSelector) -> list[str]:
         """Return the nodes that carry a frontend and shall not."""
         frontend = str(key)
         others = self._select(selector).others
@@ -192,7 +192,7 @@ class NodeRegistry:
             differing |= {frontend for frontend, _ in programmed.items() - revisions.items()}
         return set(_parse_keys(differing))
 
-    def report_frontend(self, key: ObjectKey, selector: Selector, revision: str) -> NodeReport:
+    def report_frontend(self, key: ObjectKey, selector: NodeSelector, revision: str) -> NodeReport:
         """Say how far a frontend's newest revision has got."""
         frontend = str(key)
         selected = self._select(selector).selected
@@ -222,7 +222,7 @@ class NodeRegistry:
         node = self._nodes.get(name)
         return node.shown if node is not None else _CarriedState()
 
-    def _select(self, selector: Selector) -> _Selection:
+    def _select(self, selector: NodeSelector) -> _Selection:
         found = self._selections.get(selector)
         if found is None:
             if len(self._selections) >= MOST_SELECTIONS:
@@ -235,7 +235,7 @@ class NodeRegistry:
         return found
 
 
-def is_selected(selector: Selector, labels: Mapping[str, str]) -> bool:
+def is_selected(selector: NodeSelector, labels: Mapping[str, str]) -> bool:
     """Whether a node of these labels shall carry what has this selector."""
     return all(labels.get(label) == value for label, value in selector)
 

@@ -13,7 +13,6 @@ from functools import partial
 from typing import NamedTuple
 
 from vpplb.controller.node_registry import NodeRegistry
-from vpplb.kube.object_cache import CachedObject
 from vpplb.kube.status_repair import StatusRepair
 from vpplb.kube.status_writer import StatusWriter, WritePriority
 from vpplb.model.health import HealthState
@@ -21,6 +20,7 @@ from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.plan.decisions import DecidedState, Decisions, UnreadFrontend
 from vpplb.plan.desired import FrontendView
 from vpplb.resources.renderer import StatusRenderer
+from vpplb.resources.stored_objects import StoredObject
 from vpplb.telemetry.metrics import OperatorMetrics
 from vpplb.telemetry.state_view import DecidedStateView
 
@@ -73,7 +73,7 @@ class StatusReports:
 
     # --- what the API server has -------------------------------------------------------------
 
-    def on_upsert(self, kind: ObjectKind, old: CachedObject | None, new: CachedObject) -> None:
+    def on_upsert(self, kind: ObjectKind, old: StoredObject | None, new: StoredObject) -> None:
         """Take note of an object and of the status that it shows.
 
         Until something is decided here, another operator may be at work: then the newest status

@@ -4,7 +4,6 @@ import logging
 from collections.abc import Callable, Iterable
 
 from vpplb.kube.api_types import JsonObject
-from vpplb.kube.object_cache import CachedObject
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.objects import Backend, Frontend, HealthCheck
 from vpplb.model.problem import Problem
@@ -13,7 +12,7 @@ from vpplb.reconcile.reconciler import Reconciler
 from vpplb.resources.allowances import NOTHING, AddressAllowances
 from vpplb.resources.backend import load_health
 from vpplb.resources.dataplane_codec import load_order
-from vpplb.resources.renderer import load_previous
+from vpplb.resources.previous_decision import load_previous
 from vpplb.resources.stored import (
     read_backend,
     read_frontend,
@@ -21,6 +20,7 @@ from vpplb.resources.stored import (
     stand_in_for_backend,
     stand_in_for_frontend,
 )
+from vpplb.resources.stored_objects import StoredObject
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class StoreHandler:
         self._said: set[tuple[str, str]] = set()
         self._store = reconciler.store
 
-    def on_upsert(self, kind: ObjectKind, old: CachedObject | None, new: CachedObject) -> None:
+    def on_upsert(self, kind: ObjectKind, old: StoredObject | None, new: StoredObject) -> None:
         key, raw = new.key, new.raw
         if kind == ObjectKind.DATAPLANE:
             return

@@ -15,39 +15,16 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, NamedTuple, Protocol
 
 from vpplb.kube.api_types import PAGE, JsonObject, ObjectListing, key_of
 from vpplb.model.names import ObjectKey, ObjectKind
+from vpplb.resources.stored_objects import StoredObject, StoredObjects
 
 log = logging.getLogger(__name__)
 
 _Place = tuple[ObjectKind, ObjectKey]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CachedObject:
-    """An object as the API server has it. `generation` grows with each change of its spec.
-
-    `version` is 0 where the server's history has changed since: then it says nothing of what the
-    server has now. `raw` has `metadata.managedFields` only where a handler is told of it as new:
-    they are half of an object, and nobody else needs them.
-    """
-
-    version: int
-    uid: str
-    generation: int
-    raw: JsonObject
-
-    @property
-    def key(self) -> ObjectKey:
-        return key_of(self.raw)
-
-    @property
-    def status(self) -> Mapping[str, object]:
-        """Return the status, empty where there is none."""
-        return self.raw.get("status") or {}
 
 
 class CacheEvent(NamedTuple):
@@ -61,7 +38,7 @@ class CacheEvent(NamedTuple):
 class ObjectHandler(Protocol):
     """Who is told what changes. Called on the event loop; must not block or raise."""
 
-    def on_upsert(self, kind: ObjectKind, old: CachedObject | None, new: CachedObject) -> None:
+    def on_upsert(self, kind: ObjectKind, old: StoredObject | None, new: StoredObject) -> None:
         """Take an object that is there, new or changed.
 
         `old` may be another object of that name (`uid`), whose deletion nobody told. Its version
@@ -77,12 +54,12 @@ class HistoryChanged(Exception):
     """A list is older than what was known before it was asked for; the text says what."""
 
 
-class ObjectCache:
+class ObjectCache(StoredObjects):
     """Takes events and lists, keeps the newest of each object, and tells `handlers` in order."""
 
     def __init__(self, handlers: Sequence[ObjectHandler] = ()) -> None:
+        super().__init__()
         self._handlers = list(handlers)
-        self._objects: dict[ObjectKind, dict[ObjectKey, CachedObject]] = {}
         self._deleted: dict[_Place, int] = {}
         self._newest: dict[ObjectKind, int] = {}
         self._complete: dict[tuple[ObjectKind, str | None], int] = {}
@@ -91,26 +68,17 @@ class ObjectCache:
         """Tell another handler from now on, as one that itself reads the cache."""
         self._handlers.append(handler)
 
-    # --- reading -----------------------------------------------------------------------------
-
-    def get(self, kind: ObjectKind, key: ObjectKey) -> CachedObject | None:
-        return self._objects.get(kind, {}).get(key)
-
-    def list_keys(self, kind: ObjectKind) -> list[ObjectKey]:
-        return list(self._objects.get(kind, ()))
-
-    def list_objects(self, kind: ObjectKind) -> list[CachedObject]:
-        return list(self._objects.get(kind, {}).values())
+    # --- versions ----------------------------------------------------------------------------
 
     def newest_version(self, kind: ObjectKind) -> int:
         """Return the newest version that the server is known to have had of a kind; 0: none."""
         return self._newest.get(kind, 0)
 
-    # --- taking ------------------------------------------------------------------------------
-
     def note_version(self, kind: ObjectKind, version: int) -> None:
         """Take note of a version that the server had reached."""
         self._newest[kind] = max(version, self._newest.get(kind, 0))
+
+    # --- taking ------------------------------------------------------------------------------
 
     def apply_event(self, kind: ObjectKind, event_type: str | None, raw: JsonObject) -> None:
         """Take one event, such as what the answer to a write tells."""
@@ -193,7 +161,7 @@ class ObjectCache:
 
     def _put_newer(
         self, kind: ObjectKind, version: int, raw: JsonObject
-    ) -> tuple[CachedObject | None, CachedObject] | None:
+    ) -> tuple[StoredObject | None, StoredObject] | None:
         """Keep an object; return what was known before, and it. None: no news, nothing is kept."""
         objects, key = self._objects.setdefault(kind, {}), key_of(raw)
         old = objects.get(key)
@@ -201,7 +169,7 @@ class ObjectCache:
             return None
         metadata = raw["metadata"]
         uid, generation = metadata.get("uid", ""), metadata.get("generation", 0)
-        new = CachedObject(version=version, uid=uid, generation=generation, raw=raw)
+        new = StoredObject(key=key, raw=raw, generation=generation, version=version, uid=uid)
         # Left out of a copy, since the thread that watches may still read its own.
         kept = {name: value for name, value in metadata.items() if name != "managedFields"}
         objects[key] = replace(new, raw={**raw, "metadata": kept})

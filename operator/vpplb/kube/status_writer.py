@@ -32,10 +32,11 @@ from vpplb.kube.api_types import (
     NotFound,
 )
 from vpplb.kube.client import KubeClient
-from vpplb.kube.object_cache import CachedObject, ObjectCache
+from vpplb.kube.object_cache import ObjectCache
 from vpplb.kube.work_queue import WorkQueue
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.token_bucket import TokenBucket
+from vpplb.resources.stored_objects import StoredObject
 
 log = logging.getLogger(__name__)
 
@@ -192,7 +193,7 @@ class StatusWriter:
         """Have no status written for a moment that no agent waits for: decisions are being made."""
         self._queue.hold_ordinary()
 
-    def note_change(self, kind: ObjectKind, old: CachedObject | None, new: CachedObject) -> bool:
+    def note_change(self, kind: ObjectKind, old: StoredObject | None, new: StoredObject) -> bool:
         """Take note that the cache has an object anew.
 
         Return whether its status has changed though nothing was being written: then somebody else

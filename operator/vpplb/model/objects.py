@@ -13,6 +13,9 @@ from vpplb.model.names import ObjectKey
 from vpplb.model.problem import Problem
 from vpplb.model.vip import Encap, IPAddress, VipId
 
+NodeSelector = tuple[tuple[str, str], ...]
+"""Labels that a node must have, sorted by their names; none select every node."""
+
 
 class SecretHeader(NamedTuple):
     """A header whose value is that of `key` in a Secret, at `position` of all of a check's."""
@@ -95,7 +98,7 @@ class Frontend:
     src_ip_sticky: bool = False
     flush_on_down: bool = True
     table_length: int | None = None
-    node_selector: tuple[tuple[str, str], ...] = ()
+    node_selector: NodeSelector = ()
     created: datetime | None = None
     generation: int = 0
     ignored: tuple[Problem, ...] = ()

@@ -14,6 +14,7 @@ from typing import NamedTuple, TypeVar
 from vpplb.model.decision_order import UNORDERED, DecisionOrder
 from vpplb.model.health import HealthState
 from vpplb.model.names import ObjectKey
+from vpplb.model.objects import NodeSelector
 from vpplb.model.problem import Problem
 from vpplb.model.vip import AppServer, IPAddress, Vip, VipId, VipSettings, address_order
 from vpplb.plan.flattening import cap_weight, find_flattened, length_for, over_the_top, pool_weights
@@ -36,7 +37,7 @@ class DecisionContent(NamedTuple):
 
     vip_id: VipId | None = None
     vip: Vip | None = None
-    selector: tuple[tuple[str, str], ...] = ()
+    selector: NodeSelector = ()
     withdrawn: bool = False
 
 

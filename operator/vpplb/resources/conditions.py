@@ -1,6 +1,6 @@
 """Conditions, as Kubernetes has them: what holds, since when, and why."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Literal
 
@@ -51,3 +51,19 @@ def find_condition(
     conditions: Sequence[StatusCondition], condition_type: str
 ) -> StatusCondition | None:
     return next((one for one in conditions if one.type == condition_type), None)
+
+
+def load_conditions(status: object) -> tuple[StatusCondition, ...]:
+    """Read the conditions that a status shows, the first of each type.
+
+    Those that make no sense are left out.
+    """
+    shown = status.get("conditions") if isinstance(status, Mapping) else None
+    read: dict[str, StatusCondition] = {}
+    for entry in shown if isinstance(shown, list | tuple) else ():
+        try:
+            condition = StatusCondition.model_validate(entry)
+        except ValueError:
+            continue
+        read.setdefault(condition.type, condition)
+    return tuple(read.values())

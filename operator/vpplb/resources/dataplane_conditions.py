@@ -4,9 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from vpplb.model.names import ObjectKey
 from vpplb.resources import condition_reasons as reasons
-from vpplb.resources.conditions import StatusCondition, find_condition
+from vpplb.resources.conditions import StatusCondition, find_condition, load_conditions
 from vpplb.resources.dataplane import AGENT_GONE, DataplaneVpp, agent_gone
-from vpplb.resources.renderer import load_conditions
 
 FEW = 5
 """So many errors are said in a condition; `errors` of the status has more."""

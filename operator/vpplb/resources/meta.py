@@ -31,12 +31,11 @@ def read_meta(
     Only the name and the namespace can be wrong: whatever else is there, and is not what it
     should be, counts as absent.
     """
-    found = raw.get("metadata")
-    metadata: Mapping[str, object] = found if isinstance(found, Mapping) else {}
+    metadata = _read_metadata(raw)
     name, namespace = metadata.get("name"), metadata.get("namespace") or "default"
     meta = ObjectMeta(
         key=ObjectKey(str(namespace) if namespaced else "", str(name or "")),
-        generation=_read_number(metadata.get("generation")),
+        generation=read_generation(raw),
         created=_read_time(metadata.get("creationTimestamp")),
     )
     findings = _check_name("name", name, _NAME, 253)
@@ -45,16 +44,23 @@ def read_meta(
     return meta, findings
 
 
+def read_generation(raw: Mapping[str, object]) -> int:
+    """Read which version of its spec an object is; 0 where it does not say."""
+    value = _read_metadata(raw).get("generation")
+    return value if isinstance(value, int) else 0
+
+
+def _read_metadata(raw: Mapping[str, object]) -> Mapping[str, object]:
+    found = raw.get("metadata")
+    return found if isinstance(found, Mapping) else {}
+
+
 def _check_name(field: str, value: object, pattern: re.Pattern[str], most: int) -> list[Finding]:
     if value is None or value == "":
         return [(("metadata", field), "is required")]
     if isinstance(value, str) and len(value) <= most and pattern.fullmatch(value):
         return []
     return [(("metadata", field), "must be a name of lower-case letters, digits and - (RFC 1123)")]
-
-
-def _read_number(value: object) -> int:
-    return value if isinstance(value, int) else 0
 
 
 def _read_time(value: object) -> datetime | None:

@@ -1,24 +1,18 @@
-"""The status of each object as of now, and what a status tells a program that restarts.
+"""The status of each object as of now.
 
-Rendering is asked for when a status is about to be written or shown, so it is always the
-newest. The renderer remembers the conditions that it showed last, since the time of a
-condition moves only with its status.
+Rendering is asked for when a status is about to be written or shown, so it is always the newest.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime
 from functools import partial
-from ipaddress import ip_address
-from typing import Any, Protocol
 
-from vpplb.model.health import HealthState
 from vpplb.model.names import ObjectKey, ObjectKind
-from vpplb.model.vip import IPAddress, Vip, VipId
+from vpplb.model.objects import NodeSelector
 from vpplb.plan.decisions import BackendView, DecidedState, HealthCheckView, UnreadFrontend
-from vpplb.plan.desired import DecisionContent, FrontendView, PreviousDecision
+from vpplb.plan.desired import FrontendView
 from vpplb.resources.backend import BackendStatus
-from vpplb.resources.conditions import StatusCondition, find_condition
-from vpplb.resources.dataplane_codec import load_dataplane, load_order
+from vpplb.resources.conditions import StatusCondition, load_conditions
 from vpplb.resources.frontend import FrontendStatus
 from vpplb.resources.healthcheck import HealthCheckStatus
 from vpplb.resources.statuses import (
@@ -28,39 +22,22 @@ from vpplb.resources.statuses import (
     health_check_status,
     invalid_frontend_status,
 )
-from vpplb.resources.stored import decided_selector
+from vpplb.resources.stored_objects import StoredObject, StoredObjects
 
 _SAID = ("conditions", "observedGeneration")
 """What is said of a frontend that is not understood."""
 
-Selector = tuple[tuple[str, str], ...]
-NodeReporter = Callable[[ObjectKey, Selector, str], NodeReport]
+NodeReporter = Callable[[ObjectKey, NodeSelector, str], NodeReport]
 """Says how far the given revision of a frontend has got on the nodes of a selector."""
 
 
-class StoredObject(Protocol):
-    """An object as it is kept: as somebody wrote it, with the status that was written last."""
-
-    @property
-    def generation(self) -> int: ...
-
-    @property
-    def raw(self) -> Mapping[str, Any]: ...
-
-    @property
-    def status(self) -> Mapping[str, object]: ...
-
-
-class StoredObjects(Protocol):
-    """The newest of each object."""
-
-    def get(self, kind: ObjectKind, key: ObjectKey) -> StoredObject | None: ...
-
-    def list_keys(self, kind: ObjectKind) -> list[ObjectKey]: ...
-
-
 class StatusRenderer:
-    """Renders statuses, as JSON's types, of the `objects` that there are, as they are decided."""
+    """Renders statuses, as JSON's types, of the `objects` that there are, as they are decided.
+
+    It remembers the conditions that it rendered last. The time of a condition moves only with its
+    status, and what is stored tells it too late: a status is shown, or rendered once more, before
+    it is written, and for an hour where the API server is away that long.
+    """
 
     def __init__(
         self,
@@ -119,63 +96,3 @@ class StatusRenderer:
 def _generation(view: BackendView | HealthCheckView, stored: StoredObject) -> int:
     """Return the generation of which a view is: of the newest version where that is wrong."""
     return stored.generation if view.problems else view.generation
-
-
-def load_conditions(status: object) -> tuple[StatusCondition, ...]:
-    """Read the conditions that a status shows, the first of each type.
-
-    Those that make no sense are left out.
-    """
-    shown = status.get("conditions") if isinstance(status, Mapping) else None
-    read: dict[str, StatusCondition] = {}
-    for entry in shown if isinstance(shown, list | tuple) else ():
-        try:
-            condition = StatusCondition.model_validate(entry)
-        except ValueError:
-            continue
-        read.setdefault(condition.type, condition)
-    return tuple(read.values())
-
-
-def load_previous(key: ObjectKey, status: object) -> PreviousDecision:
-    """Read what was decided last from a Frontend's status; nothing where it makes no sense."""
-    if not isinstance(status, Mapping):
-        return PreviousDecision()
-    try:
-        loaded = load_dataplane(status)
-    except ValueError:
-        return PreviousDecision()
-    states: dict[ObjectKey, HealthState] = {}
-    addresses: dict[ObjectKey, IPAddress] = {}
-    for entry in status.get("backends") or ():
-        try:
-            member = ObjectKey(key.namespace, entry["name"])
-            states[member] = HealthState(entry["state"])
-            addresses[member] = ip_address(entry["address"])
-        except (ValueError, KeyError, TypeError):
-            continue
-    return PreviousDecision(
-        content=_load_content(status, loaded),
-        order=load_order(status),
-        states=states,
-        addresses=addresses,
-    )
-
-
-def _load_content(
-    status: Mapping[str, object], loaded: tuple[VipId, Vip, str] | None
-) -> DecisionContent:
-    if loaded is None:
-        return DecisionContent(withdrawn=is_withdrawn(status))
-    selector = decided_selector({"status": status}) or {}
-    return DecisionContent(loaded[0], loaded[1], tuple(sorted(selector.items())))
-
-
-def is_withdrawn(status: object) -> bool:
-    """Whether a Frontend's status says that its VIP must not exist: another object has it."""
-    if not isinstance(status, Mapping) or status.get("dataplane") is not None:
-        return False
-    if status.get("withdrawn") is not None:
-        return True
-    accepted = find_condition(load_conditions(status), "Accepted")
-    return accepted is not None and accepted.status == "False" and accepted.reason == "Conflict"

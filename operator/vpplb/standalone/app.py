@@ -124,8 +124,8 @@ class StandaloneApp:
         self._folder = ManifestFolder(
             options.folder,
             self.reconciler,
-            self._statuses.note_object,
-            self._statuses.forget_object,
+            self._statuses.on_upsert,
+            self._statuses.on_delete,
             self._set_settings,
             changes := HandChanges(
                 name_beside(options.state_file, "changes.json"), clock.now, options.allowed

@@ -2,14 +2,14 @@
 
 import asyncio
 import logging
-from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from vpplb.files.state_file import StateFile
 from vpplb.model.names import ObjectKey, ObjectKind
+from vpplb.resources.meta import read_generation
 from vpplb.resources.renderer import StatusRenderer
+from vpplb.resources.stored_objects import StoredObject, StoredObjects
 from vpplb.telemetry.state_view import DecidedStateView
 
 log = logging.getLogger(__name__)
@@ -21,40 +21,16 @@ A crash within that time resumes from the state before, so it must be short.
 """
 
 
-@dataclass(frozen=True, slots=True)
-class LocalObject:
-    """Implements `resources.renderer.StoredObject`."""
-
-    raw: Mapping[str, Any]
-
-    @property
-    def generation(self) -> int:
-        metadata = self.raw.get("metadata")
-        found = metadata.get("generation") if isinstance(metadata, Mapping) else None
-        return found if isinstance(found, int) else 0
-
-    @property
-    def status(self) -> Mapping[str, object]:
-        return self.raw.get("status") or {}
-
-
-class LocalObjects:
-    """Implements `resources.renderer.StoredObjects`."""
-
-    def __init__(self) -> None:
-        self._objects: dict[ObjectKind, dict[ObjectKey, LocalObject]] = defaultdict(dict)
-
-    def get(self, kind: ObjectKind, key: ObjectKey) -> LocalObject | None:
-        return self._objects[kind].get(key)
-
-    def list_keys(self, kind: ObjectKind) -> list[ObjectKey]:
-        return list(self._objects[kind])
+class LocalObjects(StoredObjects):
+    """Objects that a folder tells, so that no version says which is newer: the last one is."""
 
     def put_object(self, kind: ObjectKind, key: ObjectKey, raw: Mapping[str, Any]) -> None:
-        self._objects[kind][key] = LocalObject(raw)
+        generation = read_generation(raw)
+        stored = StoredObject(key=key, raw=dict(raw), generation=generation)
+        self._objects.setdefault(kind, {})[key] = stored
 
     def remove_object(self, kind: ObjectKind, key: ObjectKey) -> None:
-        self._objects[kind].pop(key, None)
+        self._objects.get(kind, {}).pop(key, None)
 
 
 class LocalStatuses:
@@ -72,11 +48,11 @@ class LocalStatuses:
         self._statuses: dict[str, dict[ObjectKey, dict[str, object]]] = {}
         self._changed = asyncio.Event()
 
-    def note_object(self, kind: ObjectKind, key: ObjectKey, raw: Mapping[str, object]) -> None:
+    def on_upsert(self, kind: ObjectKind, key: ObjectKey, raw: Mapping[str, object]) -> None:
         """Take note of an object, as a user wrote it and with the status that is resumed from."""
         self._objects.put_object(kind, key, raw)
 
-    def forget_object(self, kind: ObjectKind, key: ObjectKey) -> None:
+    def on_delete(self, kind: ObjectKind, key: ObjectKey) -> None:
         self._renderer.forget_object(kind, key)
         self._view.publish_deletion(kind, key)
         self._objects.remove_object(kind, key)

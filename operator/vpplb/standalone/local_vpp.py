@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from vpplb.files.owned_state_store import OwnedStateStore
 from vpplb.model.names import ObjectKey
+from vpplb.model.objects import NodeSelector
 from vpplb.model.vip import VipId, VipSettings
 from vpplb.plan.ops import ChangeKind
 from vpplb.plan.render import settings_text
@@ -18,7 +19,6 @@ from vpplb.resources.dataplane import (
     DataplaneVpp,
 )
 from vpplb.resources.dataplane_conditions import connected_condition, list_errors, synced_condition
-from vpplb.resources.renderer import Selector
 from vpplb.resources.statuses import NodeReport
 from vpplb.sync.ports import VipReport, VppInfo
 from vpplb.telemetry.metrics import AgentMetrics
@@ -37,7 +37,7 @@ class ProgrammedFrontends:
     revisions: dict[ObjectKey, str] = field(default_factory=dict)
     errors: dict[ObjectKey, str] = field(default_factory=dict)
 
-    def report_frontend(self, key: ObjectKey, selector: Selector, revision: str) -> NodeReport:
+    def report_frontend(self, key: ObjectKey, selector: NodeSelector, revision: str) -> NodeReport:
         """Say how far a frontend's newest revision has got (`resources.renderer.NodeReporter`)."""
         carried = self.revisions.get(key) == revision
         error = self.errors.get(key)

@@ -22,7 +22,7 @@ from vpplb.model.objects import Backend, Frontend, HealthCheck
 from vpplb.reconcile.reconciler import Reconciler
 from vpplb.resources.allowances import NOTHING, AddressAllowances
 from vpplb.resources.backend import load_health
-from vpplb.resources.renderer import load_previous
+from vpplb.resources.previous_decision import load_previous
 from vpplb.standalone.hand_changes import HandChanges
 from vpplb.standalone.taken_manifests import TakenManifests
 
@@ -51,8 +51,8 @@ class ManifestFolder:
         self,
         path: Path,
         reconciler: Reconciler,
-        on_seen: Callable[[ObjectKind, ObjectKey, Mapping[str, object]], None],
-        on_gone: Callable[[ObjectKind, ObjectKey], None],
+        on_upsert: Callable[[ObjectKind, ObjectKey, Mapping[str, object]], None],
+        on_delete: Callable[[ObjectKind, ObjectKey], None],
         on_loaded: Callable[[LoadedManifests], None],
         changes: HandChanges,
         taken: TakenManifests,
@@ -65,7 +65,7 @@ class ManifestFolder:
         self._files = LoadedManifests()
         self._one_at_a_time, self._one_reading = asyncio.Lock(), asyncio.Lock()
         self._reconciler = reconciler
-        self._on_seen, self._on_gone, self._on_loaded = on_seen, on_gone, on_loaded
+        self._on_upsert, self._on_delete, self._on_loaded = on_upsert, on_delete, on_loaded
         self._present: dict[tuple[str, ObjectKey], object] = {}
         self._reading = reading
         self._stamp: Stamp | None = None  # None: to be read at the next look
@@ -209,13 +209,13 @@ class ManifestFolder:
         for name, key in self._present.keys() - loaded.objects.keys():
             kind = ObjectKind(name)
             store.remove_object(kind, key)
-            self._on_gone(kind, key)
+            self._on_delete(kind, key)
         self._present = dict(loaded.objects)
         store.put_secrets(loaded.secrets)
         for (name, key), source in loaded.objects.items():
             kind = ObjectKind(name)
             status = statuses.get(kind, {}).get(key, {})
-            self._on_seen(kind, key, {**source.raw, "status": status})
+            self._on_upsert(kind, key, {**source.raw, "status": status})
             self._resume_object(kind, key, status)
             if isinstance(source.parsed, Frontend | Backend | HealthCheck):
                 store.put_object(source.parsed)

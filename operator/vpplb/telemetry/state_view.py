@@ -11,7 +11,7 @@ from typing import Any
 from vpplb.model.health import HealthState, HealthTransition
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.plan.decisions import DecidedState
-from vpplb.resources.renderer import StoredObjects
+from vpplb.resources.stored_objects import StoredObjects
 from vpplb.telemetry.event_stream import EventStream
 from vpplb.telemetry.object_metrics import FrontendSample
 

@@ -17,8 +17,8 @@ from vpplb.agent.node_registration import (
 from vpplb.files import machine
 from vpplb.files.owned_state_store import OwnedStateStore
 from vpplb.kube.api_types import ApiError, ApiUnreachable, JsonObject, cluster_key
-from vpplb.kube.object_cache import CachedObject
 from vpplb.model.names import ObjectKind
+from vpplb.resources.stored_objects import StoredObject
 from vpplb.sync.vip_state import OwnedState
 
 pytestmark = pytest.mark.looptime
@@ -230,9 +230,9 @@ async def test_an_api_server_that_is_away_is_tried_until_it_is_back(
     ]
 
 
-def dataplane_with(spec: Mapping[str, object]) -> CachedObject:
+def dataplane_with(spec: Mapping[str, object]) -> StoredObject:
     raw = {"metadata": {"name": "n1"}, "spec": spec}
-    return CachedObject(version=1, uid="", generation=1, raw=raw)
+    return StoredObject(key=cluster_key("n1"), raw=raw, generation=1, version=1)
 
 
 SPEC = {"paused": True, "flowTimeout": "77s"}

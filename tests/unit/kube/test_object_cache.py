@@ -6,8 +6,9 @@ import pytest
 
 from lab.waiting import eventually
 from vpplb.kube.api_types import JsonObject, ObjectListing
-from vpplb.kube.object_cache import CachedObject, CacheEvent, EventInbox, ObjectCache
+from vpplb.kube.object_cache import CacheEvent, EventInbox, ObjectCache
 from vpplb.model.names import ObjectKey, ObjectKind
+from vpplb.resources.stored_objects import StoredObject
 
 A = ObjectKey("default", "a")
 
@@ -30,7 +31,7 @@ class ToldVersions:
     def __init__(self) -> None:
         self.upserts: list[tuple[int | None, int, bool]] = []
 
-    def on_upsert(self, kind: ObjectKind, old: CachedObject | None, new: CachedObject) -> None:
+    def on_upsert(self, kind: ObjectKind, old: StoredObject | None, new: StoredObject) -> None:
         managed = "managedFields" in new.raw["metadata"]
         self.upserts.append((old.version if old else None, new.version, managed))
 
@@ -76,7 +77,7 @@ def test_a_handler_that_was_added_is_told_after_those_before_it() -> None:
         def __init__(self, name: str) -> None:
             self.name = name
 
-        def on_upsert(self, kind: ObjectKind, old: CachedObject | None, new: CachedObject) -> None:
+        def on_upsert(self, kind: ObjectKind, old: StoredObject | None, new: StoredObject) -> None:
             order.append(self.name)
 
     cache = ObjectCache([Noting("first")])
@@ -102,7 +103,7 @@ def test_an_object_that_cannot_be_taken_in_is_logged_and_costs_no_other(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     class FailingHandler(ToldVersions):
-        def on_upsert(self, kind: ObjectKind, old: CachedObject | None, new: CachedObject) -> None:
+        def on_upsert(self, kind: ObjectKind, old: StoredObject | None, new: StoredObject) -> None:
             raise ValueError("a bug")
 
     cache = ObjectCache([FailingHandler()])

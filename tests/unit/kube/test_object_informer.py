@@ -15,10 +15,11 @@ from vpplb.kube.api_types import (
     api_error,
     key_of,
 )
-from vpplb.kube.object_cache import CachedObject, ObjectCache
+from vpplb.kube.object_cache import ObjectCache
 from vpplb.kube.object_informer import ObjectInformer
 from vpplb.kube.object_watch import ObjectWatch
 from vpplb.model.names import ObjectKey, ObjectKind
+from vpplb.resources.stored_objects import StoredObject
 
 
 def obj(name: str, version: int, namespace: str = "default") -> JsonObject:
@@ -57,7 +58,7 @@ class ToldEvents:
     def __init__(self) -> None:
         self.events: list[tuple[str, str]] = []
 
-    def on_upsert(self, kind: ObjectKind, old: CachedObject | None, new: CachedObject) -> None:
+    def on_upsert(self, kind: ObjectKind, old: StoredObject | None, new: StoredObject) -> None:
         anew = " anew" if old is not None and old.version == 0 else ""
         self.events.append((f"{kind} seen{anew} at {new.version}", new.key.name))
 

@@ -12,9 +12,10 @@ import pytest
 
 from lab.waiting import eventually
 from vpplb.kube import object_watch as module
-from vpplb.kube.object_cache import CachedObject, ObjectCache
+from vpplb.kube.object_cache import ObjectCache
 from vpplb.kube.object_watch import ObjectWatch
 from vpplb.model.names import ObjectKey, ObjectKind
+from vpplb.resources.stored_objects import StoredObject
 
 Run = Callable[..., None]
 
@@ -29,7 +30,7 @@ class ToldObjects:
     def note_doubt(self) -> None:
         self.doubts += 1
 
-    def on_upsert(self, kind: ObjectKind, old: CachedObject | None, new: CachedObject) -> None:
+    def on_upsert(self, kind: ObjectKind, old: StoredObject | None, new: StoredObject) -> None:
         self.events.append((f"{kind} seen", new.key.name, threading.get_ident()))
 
     def on_delete(self, kind: ObjectKind, key: ObjectKey) -> None:

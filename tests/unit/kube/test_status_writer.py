@@ -16,9 +16,9 @@ from vpplb.kube.api_types import (
     NotFound,
     api_error,
 )
-from vpplb.kube.object_cache import CachedObject
 from vpplb.kube.status_writer import NoStatusResource, WritePriority, result_of
 from vpplb.model.names import ObjectKey, ObjectKind
+from vpplb.resources.stored_objects import StoredObject
 
 pytestmark = pytest.mark.looptime
 
@@ -532,7 +532,7 @@ async def test_draining_includes_what_is_submitted_in_the_very_tick_of_the_last_
     server = FakeApiServer(latency=1.0)
 
     class Anew(ToldAnswers):
-        def on_upsert(self, kind: ObjectKind, old: CachedObject | None, new: CachedObject) -> None:
+        def on_upsert(self, kind: ObjectKind, old: StoredObject | None, new: StoredObject) -> None:
             if old is not None and not self.answers:
                 super().on_upsert(kind, old, new)
                 writer.forget_object(kind, key("b"))

@@ -2,7 +2,12 @@
 
 from datetime import UTC, datetime, timedelta
 
-from vpplb.resources.conditions import StatusCondition, find_condition, set_condition
+from vpplb.resources.conditions import (
+    StatusCondition,
+    find_condition,
+    load_conditions,
+    set_condition,
+)
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 LATER = NOON + timedelta(minutes=5)
@@ -49,3 +54,16 @@ def test_is_dumped_as_kubernetes_writes_conditions_without_what_is_none() -> Non
         "lastTransitionTime": "2026-01-01T12:00:00.000000Z",
     }
     assert StatusCondition.model_validate(condition.dump_json()) == condition
+
+
+def test_conditions_that_make_no_sense_are_left_out() -> None:
+    good = {"type": "Accepted", "status": "True", "reason": "Accepted"}
+    status = {"conditions": [good, "nonsense", {"type": "X"}, {**good, "status": "Perhaps"}]}
+    assert [one.type for one in load_conditions(status)] == ["Accepted"]
+    assert load_conditions({"conditions": "nonsense"}) == ()
+    assert load_conditions(None) == ()
+
+
+def test_of_two_conditions_of_one_type_the_first_is_read() -> None:
+    twice = [{"type": "A", "status": "True", "reason": reason} for reason in ("First", "Second")]
+    assert [one.reason for one in load_conditions({"conditions": twice})] == ["First"]

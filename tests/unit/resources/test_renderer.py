@@ -1,22 +1,14 @@
-"""Statuses as of now, and what a status tells the program that comes next."""
+"""Statuses as of now."""
 
-from dataclasses import replace
 from datetime import timedelta
-from ipaddress import ip_address
 
 import pytest
 
 from data.manifests import Raw
-from data.objects import NOON, backend, frontend, health_check, key, pool, vip
-from in_memory.world import World
-from vpplb.model.decision_order import UNORDERED
-from vpplb.model.health import HealthState
-from vpplb.model.names import ObjectKey, ObjectKind
+from data.objects import frontend, key, pool
+from in_memory.rendered_world import RenderedWorld, rendering
+from vpplb.model.names import ObjectKind
 from vpplb.model.problem import Problem
-from vpplb.plan.desired import DecisionContent, PreviousDecision
-from vpplb.resources.renderer import Selector, StatusRenderer, load_conditions, load_previous
-from vpplb.resources.statuses import NodeReport
-from vpplb.standalone.local_statuses import LocalObjects
 
 INVALID = Problem(kind="", key=key("web"), reason="Invalid", message="is too long", field="spec.x")
 BEFORE: Raw = {
@@ -32,51 +24,6 @@ BEFORE: Raw = {
     ],
     "observedGeneration": 6,
 }
-
-
-class RenderedWorld:
-    """A renderer on a world, with a clock of its own."""
-
-    def __init__(self) -> None:
-        self.world, self.now, self.objects = World(), NOON, LocalObjects()
-        self.asked: list[tuple[ObjectKey, Selector, str]] = []
-        self.renderer = StatusRenderer(
-            self.objects, self.world.decided, self._report, lambda: self.now
-        )
-
-    def _report(self, name: ObjectKey, selector: Selector, revision: str) -> NodeReport:
-        self.asked.append((name, selector, revision))
-        return NodeReport()
-
-    def seen(self, kind: ObjectKind, name: str, generation: int = 1, status: object = None) -> None:
-        raw = {"metadata": {"name": name, "generation": generation}, "status": status}
-        self.objects.put_object(ObjectKind(kind), key(name), raw)
-
-    def render(self, kind: ObjectKind, name: str) -> dict[str, object]:
-        rendered = self.renderer.render(ObjectKind(kind), key(name))
-        assert rendered is not None
-        return rendered
-
-    def condition(self, kind: ObjectKind, name: str, of_type: str) -> dict[str, object]:
-        conditions = self.render(kind, name)["conditions"]
-        assert isinstance(conditions, list)
-        [found] = [one for one in conditions if one["type"] == of_type]
-        assert isinstance(found, dict)
-        return found
-
-
-def rendering() -> RenderedWorld:
-    """Return a rendered world with all kinds of objects."""
-    made = RenderedWorld()
-    made.world.put(
-        health_check(),
-        backend("a", "10.0.0.1"),
-        frontend("web", pool("p", a=10), generation=1, node_selector=(("role", "edge"),)),
-    )
-    made.seen(ObjectKind.FRONTEND, "web")
-    made.seen(ObjectKind.BACKEND, "a")
-    made.seen(ObjectKind.HEALTH_CHECK, "check")
-    return made
 
 
 async def test_every_kind_is_rendered_as_of_now() -> None:
@@ -189,74 +136,3 @@ async def test_an_object_without_metadata_can_be_seen(raw: Raw) -> None:
     one = rendering()
     one.objects.put_object(ObjectKind.BACKEND, key("a"), raw)
     assert one.render(ObjectKind.BACKEND, "a")["observedGeneration"] == 0
-
-
-# --- what a status tells ----------------------------------------------------------------------
-
-
-def test_conditions_that_make_no_sense_are_left_out() -> None:
-    good = {"type": "Accepted", "status": "True", "reason": "Accepted"}
-    status = {"conditions": [good, "nonsense", {"type": "X"}, {**good, "status": "Perhaps"}]}
-    assert [one.type for one in load_conditions(status)] == ["Accepted"]
-    assert load_conditions({"conditions": "nonsense"}) == ()
-    assert load_conditions(None) == ()
-
-
-async def test_what_was_decided_is_read_from_the_status() -> None:
-    one = rendering()
-    one.world.verdict("a", up=True)
-    previous = load_previous(key("web"), one.render(ObjectKind.FRONTEND, "web"))
-    assert previous == PreviousDecision(
-        content=DecisionContent(vip(), one.world.desired("web"), (("role", "edge"),)),
-        order=one.world.reconciler.views[key("web")].order,
-        states={key("a"): HealthState.UP},
-        addresses={key("a"): ip_address("10.0.0.1")},
-    )
-
-
-@pytest.mark.parametrize(
-    "status",
-    [None, "nonsense", {}, {"dataplane": "nonsense", "backends": "x"}, {"backends": [{}, 1]}],
-)
-def test_a_status_that_makes_no_sense_tells_nothing(status: object) -> None:
-    assert load_previous(key("web"), status) == PreviousDecision()
-
-
-async def test_a_dataplane_without_states_is_still_known() -> None:
-    one = rendering()
-    status = {"dataplane": one.render(ObjectKind.FRONTEND, "web")["dataplane"]}
-    previous = load_previous(key("web"), status)
-    assert previous.vip == one.world.desired("web")
-    assert previous.states == {}
-
-
-async def test_a_withdrawn_frontend_has_no_dataplane_to_read() -> None:
-    one = rendering()
-    one.world.put(frontend("old", pool("p"), on=vip(), age=9))
-    assert "dataplane" not in one.render(ObjectKind.FRONTEND, "web")
-    status = one.render(ObjectKind.FRONTEND, "web")
-    order = one.world.reconciler.views[key("web")].order
-    assert status["withdrawn"] == {"term": order.term, "sequence": order.sequence}
-    previous = load_previous(key("web"), status)
-    assert (previous.content, previous.order) == (DecisionContent(withdrawn=True), order)
-
-
-async def test_a_frontend_that_the_version_before_withdrew_is_known_to_be() -> None:
-    one = rendering()
-    one.world.put(frontend("old", pool("p"), on=vip(), age=9))
-    status = one.render(ObjectKind.FRONTEND, "web")
-    del status["withdrawn"]
-    previous = load_previous(key("web"), status)
-    assert (previous.content, previous.order) == (DecisionContent(withdrawn=True), UNORDERED)
-
-
-async def test_the_nodes_that_a_decision_is_for_are_read_from_the_status() -> None:
-    one = rendering()
-    one.world.put(replace(frontend("web", pool("p", a=1)), node_selector=(("rack", "7"),)))
-    previous = load_previous(key("web"), one.render(ObjectKind.FRONTEND, "web"))
-    assert previous.content.selector == (("rack", "7"),)
-
-
-def test_of_two_conditions_of_one_type_the_first_is_read() -> None:
-    twice = [{"type": "A", "status": "True", "reason": reason} for reason in ("First", "Second")]
-    assert [one.reason for one in load_conditions({"conditions": twice})] == ["First"]
