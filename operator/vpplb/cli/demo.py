@@ -6,7 +6,6 @@ import sys
 import tempfile
 from collections import deque
 from contextlib import ExitStack
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ import vpplb
 from vpplb.cli.options import check_address, env_option
 from vpplb.cli.service_runner import run_service
 from vpplb.cli.terminal import CommandError, exit_on_findings
+from vpplb.model.clock import SystemClock
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -94,7 +94,7 @@ class _DemoDisplay:
         self._lines: deque[str] = deque(maxlen=LINES)
 
     def add_line(self, line: str) -> None:
-        stamped = f"{datetime.now().astimezone():%H:%M:%S.%f}"[:-3] + f"  {line}"
+        stamped = f"{SystemClock().now().astimezone():%H:%M:%S.%f}"[:-3] + f"  {line}"
         self._lines.append(stamped)
         if not self._console.is_terminal:
             self._console.print(stamped, markup=False, highlight=False)

@@ -11,11 +11,10 @@ from pathlib import Path
 
 from vpplb.files.file_content import MOST_BYTES, STDIN, UnreadableFile, read_content
 from vpplb.files.yaml_documents import UnparseableYaml, YamlDocument, parse_documents
-from vpplb.model.names import ObjectKey
+from vpplb.model.names import API_VERSION, GROUP, ObjectKey
 from vpplb.model.objects import Backend, Frontend, HealthCheck, SecretValues
 from vpplb.model.problem import Problem
 from vpplb.resources.allowances import NOTHING, AddressAllowances
-from vpplb.resources.base import API_VERSION, GROUP
 from vpplb.resources.dataplane import DATAPLANE
 from vpplb.resources.meta import read_meta
 from vpplb.resources.parse import Parsed, ParsedDataplane, parse_object

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from vpplb.model.names import OWN_KINDS, ObjectKey, ObjectKind
-from vpplb.resources.base import GROUP, VERSION
+from vpplb.model.names import GROUP, OWN_KINDS, VERSION, ObjectKey, ObjectKind
 
 JsonObject = dict[str, Any]
 """An object as the API server sends it: parsed JSON, checked by whoever reads it."""

@@ -24,6 +24,7 @@ from urllib.request import getproxies_environment, proxy_bypass
 import yaml
 
 from vpplb.kube.api_types import ConfigError, JsonObject
+from vpplb.model.clock import SystemClock
 
 TOKEN_PERIOD = 60.0
 """Seconds after which a token's file is read again; the kubelet replaces it hourly or so."""
@@ -240,7 +241,7 @@ class _ExecPlugin:
 
     async def find_credential(self) -> JsonObject:
         """Return the status of its ExecCredential; ValueError or OSError when it gives none."""
-        if time.time() >= self._expires:
+        if SystemClock().now().timestamp() >= self._expires:
             self._status = await self._ask()
             expires = self._status.get("expirationTimestamp")
             self._expires = datetime.fromisoformat(expires).timestamp() if expires else float("inf")

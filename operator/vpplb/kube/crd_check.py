@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from vpplb import __version__
 from vpplb.kube.api_types import ApiError, JsonObject, KubeError
 from vpplb.kube.client import KubeClient
-from vpplb.model.names import ObjectKind
+from vpplb.model.names import GROUP, VERSION, ObjectKind
 from vpplb.model.printable import join_few
-from vpplb.resources.base import GROUP, VERSION
 from vpplb.resources.crd_gaps import find_gaps
 from vpplb.resources.schema import Schema
 

@@ -13,9 +13,8 @@ from itertools import pairwise
 
 from vpplb.files.manifests import LoadedManifests, load_document
 from vpplb.files.yaml_documents import YamlDocument
-from vpplb.model.names import ObjectKind
+from vpplb.model.names import API_VERSION, ObjectKind
 from vpplb.resources.allowances import AddressAllowances
-from vpplb.resources.base import API_VERSION
 from vpplb.resources.fields import MOST_WEIGHT
 
 PORTS_DIFFER = (

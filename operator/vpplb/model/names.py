@@ -1,7 +1,12 @@
-"""Names of objects: their kinds and their keys."""
+"""Names of objects: their kinds, with group and version, and their keys."""
 
 from enum import StrEnum
 from typing import NamedTuple
+
+GROUP = "vpplb.dev"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+"""What `apiVersion` says of the kinds that vpplb defines."""
 
 
 class ObjectKind(StrEnum):

@@ -7,7 +7,7 @@ only those that follow cost it more.
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from vpplb.model.backoff import backoff_seconds
 from vpplb.model.check import IcmpProbe
@@ -63,7 +63,7 @@ class CheckQuarantine:
         self._held.discard((check.backend, check.generation))
 
 
-def report_given_up(check: ProbeAssignment, *, down: bool) -> WorkerReport:
+def report_given_up(check: ProbeAssignment, *, down: bool, at: datetime) -> WorkerReport:
     """Say of a check that is put aside why it is not probed; `down`: this counts as silence.
 
     Else its verdict stays, and a backend that is down anyway says why.
@@ -79,7 +79,7 @@ def report_given_up(check: ProbeAssignment, *, down: bool) -> WorkerReport:
         up=False,
         code=code,
         detail=detail,
-        at=datetime.now(UTC),
+        at=at,
     )
     return WorkerReport(
         changes=(ResponseChange(backend, generation, ProbeResponse.SILENT),), verdicts=(verdict,)

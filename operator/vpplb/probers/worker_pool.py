@@ -17,6 +17,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from vpplb.model.backoff import backoff_seconds
+from vpplb.model.clock import SystemClock
 from vpplb.model.names import ObjectKey
 from vpplb.probers.child_command import make_command
 from vpplb.probers.errors import ADVICE, ShortageKind
@@ -177,7 +178,8 @@ class WorkerPool:
         self.take_report(WorkerReport(stats=statistics.take_counts()))
         if seconds:
             loop.call_later(seconds, self._try_again, found)
-            self.take_report(report_given_up(found, down=seconds > SHORTEST))
+            now = SystemClock().now()
+            self.take_report(report_given_up(found, down=seconds > SHORTEST, at=now))
 
     def _try_again(self, check: ProbeAssignment) -> None:
         self._aside.release_check(check)

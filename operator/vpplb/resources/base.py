@@ -14,10 +14,6 @@ from pydantic.alias_generators import to_camel
 from vpplb.model.names import ObjectKind
 from vpplb.resources.allowances import AddressAllowances
 
-GROUP = "vpplb.dev"
-VERSION = "v1alpha1"
-API_VERSION = f"{GROUP}/{VERSION}"
-
 Loc = tuple[str | int, ...]
 """Path of a field: keys and list positions."""
 

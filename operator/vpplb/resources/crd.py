@@ -13,9 +13,9 @@ import yaml
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
-from vpplb.model.names import ObjectKind
+from vpplb.model.names import GROUP, VERSION, ObjectKind
 from vpplb.resources.backend import BACKEND
-from vpplb.resources.base import GROUP, VERSION, CelRule, KindDefinition, PrintColumn, SpecT
+from vpplb.resources.base import CelRule, KindDefinition, PrintColumn, SpecT
 from vpplb.resources.dataplane import DATAPLANE
 from vpplb.resources.fields import format_duration
 from vpplb.resources.frontend import FRONTEND

@@ -11,12 +11,13 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
+from vpplb.model.names import API_VERSION
 from vpplb.model.objects import Backend, Frontend, HealthCheck
 from vpplb.model.problem import Problem
 from vpplb.resources import convert
 from vpplb.resources.allowances import NOTHING, AddressAllowances
 from vpplb.resources.backend import BACKEND
-from vpplb.resources.base import API_VERSION, Finding, KindDefinition, Loc, SpecT
+from vpplb.resources.base import Finding, KindDefinition, Loc, SpecT
 from vpplb.resources.dataplane import DATAPLANE, DataplaneSpec
 from vpplb.resources.frontend import FRONTEND
 from vpplb.resources.healthcheck import HEALTH_CHECK

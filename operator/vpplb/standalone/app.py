@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import signal
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -199,7 +198,7 @@ class StandaloneApp:
             reconciler.on_reason,
         )
         # There is no lease, and nobody to be newer than but an earlier run.
-        reconciler.set_synced(time.time_ns() // 1000)
+        reconciler.set_synced(int(SystemClock().now().timestamp() * 1e6))
         # All VIPs are wanted before the syncer may remove any.
         self._decisions.handle_decisions(reconciler.reconcile())
         self.syncer.set_synced()

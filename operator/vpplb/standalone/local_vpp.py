@@ -3,9 +3,9 @@
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 from vpplb.files.owned_state_store import OwnedStateStore
+from vpplb.model.clock import SystemClock
 from vpplb.model.names import ObjectKey
 from vpplb.model.objects import NodeSelector
 from vpplb.model.vip import VipId, VipSettings
@@ -92,7 +92,7 @@ class LocalVpp(SyncLog):
         log.info("connected to VPP %s (pid %d)", info.version, info.pid)
         self._metrics.set_connected(True, info.version)
         self._vpp = DataplaneVpp(
-            version=info.version, pid=info.pid, connected=True, since=datetime.now(UTC)
+            version=info.version, pid=info.pid, connected=True, since=SystemClock().now()
         )
         self.trouble = ""
 
@@ -103,7 +103,7 @@ class LocalVpp(SyncLog):
         self._metrics.set_connected(False)
         self._metrics.set_programmed(0)
         self.trouble = reason
-        self._vpp = self._vpp.model_copy(update={"connected": False, "since": datetime.now(UTC)})
+        self._vpp = self._vpp.model_copy(update={"connected": False, "since": SystemClock().now()})
         lost = list(self._programmed.revisions)
         self._programmed.revisions.clear()
         for key in lost:

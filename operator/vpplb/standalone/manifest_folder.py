@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
@@ -17,6 +16,7 @@ from vpplb.files.manifests import (
     load_manifests,
 )
 from vpplb.files.state_file import StateFile
+from vpplb.model.clock import SystemClock
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.objects import Backend, Frontend, HealthCheck
 from vpplb.reconcile.reconciler import Reconciler
@@ -199,7 +199,7 @@ class ManifestFolder:
     ) -> None:
         self._files = loaded
         self._put_in_force(statuses)
-        self.refused, self.taken_at = "", time.time()
+        self.refused, self.taken_at = "", SystemClock().now().timestamp()
 
     def _put_in_force(
         self, statuses: Mapping[str, Mapping[ObjectKey, Mapping[str, object]]]

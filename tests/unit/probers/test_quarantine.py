@@ -1,6 +1,7 @@
 from dataclasses import replace
 from ipaddress import ip_address
 
+from data.objects import NOON
 from vpplb.model.check import CheckSpec, IcmpProbe, ProbeCadence, TcpProbe
 from vpplb.model.health import ProbeCode, ProbeResponse
 from vpplb.model.names import ObjectKey
@@ -41,15 +42,16 @@ def test_neither_another_check_nor_a_changed_one_is_put_aside() -> None:
 
 
 def test_what_is_put_aside_again_counts_as_silence() -> None:
-    report = report_given_up(CHECK, down=True)
+    report = report_given_up(CHECK, down=True, at=NOON)
     assert [turn.response for turn in report.changes] == [ProbeResponse.SILENT]
     (verdict,) = report.verdicts
-    assert (verdict.up, verdict.code) == (False, ProbeCode.L4CON)
+    assert (verdict.up, verdict.code, verdict.at) == (False, ProbeCode.L4CON, NOON)
 
 
 def test_what_is_put_aside_once_or_is_down_anyway_only_says_why() -> None:
-    once = report_given_up(replace(CHECK, spec=replace(SPEC, probe=IcmpProbe())), down=False)
-    down = report_given_up(replace(CHECK, resume_up=False), down=True)
+    pinged = replace(CHECK, spec=replace(SPEC, probe=IcmpProbe()))
+    once = report_given_up(pinged, down=False, at=NOON)
+    down = report_given_up(replace(CHECK, resume_up=False), down=True, at=NOON)
     assert [report.verdicts for report in (once, down)] == [(), ()]
     codes = [reason.code for report in (once, down) for reason in report.reasons]
     assert codes == [ProbeCode.L3UNR, ProbeCode.L4CON]

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 import click
 
@@ -20,6 +20,7 @@ from vpplb.cli.verbs.output import OutputFormat, format_age, print_output
 from vpplb.cli.verbs.session import UsualFlags, VerbSession
 from vpplb.cli.verbs.shown_status import ShownBackend, read_shown_backend
 from vpplb.kube.api_types import JsonObject, key_of
+from vpplb.model.clock import SystemClock
 from vpplb.model.health import HealthState
 from vpplb.model.names import ObjectKind
 from vpplb.resources.raw_fields import spec_of
@@ -135,7 +136,7 @@ def _backends_table(lines: Sequence[BackendLine], flags: UsualFlags, *, wide: bo
     named = flags.show_namespaces(line.namespace for line in lines)
     header = [*(["NAMESPACE"] if named else []), "NAME", "ADDRESS", "STATE", "SINCE"]
     header += [*(["CHECK"] if wide else []), "FRONTENDS", "CODE", "DETAIL"]
-    now = datetime.now(UTC)
+    now = SystemClock().now()
     return write_table(header, [_backend_row(line, now, named=named, wide=wide) for line in lines])
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from ipaddress import ip_address
 
 import click
@@ -23,6 +23,7 @@ from vpplb.cli.verbs.session import (
     read_if_allowed,
 )
 from vpplb.kube.api_types import JsonObject, KubeError, key_of
+from vpplb.model.clock import SystemClock
 from vpplb.model.names import ObjectKind
 from vpplb.model.printable import make_printable
 from vpplb.resources.raw_fields import spec_of
@@ -116,13 +117,13 @@ def dataplane_command(
             raise click.UsageError("--agent-url and --agent-namespace are for one NODE")
         nodes = flags.run_work(_read_nodes)
         shown = [one for one in nodes if one.problems or not problems]
-        print_output(output, shown, lambda: _nodes_table(shown, datetime.now(UTC), of=len(nodes)))
+        print_output(output, shown, lambda: _nodes_table(shown, SystemClock().now(), of=len(nodes)))
         return
     if problems or flags.labels:
         raise click.UsageError("--problems and -l choose among all: give no NODE")
     name = node
     detail = flags.run_work(lambda session: _read_detail(session, name, agent_namespace, agent_url))
-    print_output(output, detail, lambda: _detail_text(detail, datetime.now(UTC)))
+    print_output(output, detail, lambda: _detail_text(detail, SystemClock().now()))
     if detail.trouble:
         raise CommandError(detail.trouble)
 

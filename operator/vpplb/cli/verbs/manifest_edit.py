@@ -8,7 +8,6 @@ runs was told to allow (`--allow-loopback`, `--allow-nat`) shows in the objects 
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 from vpplb.cli.plan_view import PlanView
@@ -17,6 +16,7 @@ from vpplb.cli.verbs.session import VerbSession, read_if_allowed
 from vpplb.cli.verbs.shown_status import find_shown, read_conditions
 from vpplb.files.manifests import BadManifests, load_manifests
 from vpplb.kube.api_types import RESOURCES, JsonObject, key_of
+from vpplb.model.clock import SystemClock
 from vpplb.model.health import HealthState
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.objects import Backend, Frontend
@@ -153,7 +153,7 @@ def _lay_over(there: JsonObject | None, written: JsonObject) -> JsonObject:
     """
     metadata = dict(written["metadata"])
     old = there["metadata"] if there else {}
-    created = old.get("creationTimestamp") or datetime.now(UTC).isoformat()
+    created = old.get("creationTimestamp") or SystemClock().now().isoformat()
     laid = {**written, "metadata": {**metadata, "creationTimestamp": created}}
     kind, says = str(written.get("kind")), spec_of(written)
     by_hand = {one.field: one for one in read_deviations(there or {})}

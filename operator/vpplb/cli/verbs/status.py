@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 
 import click
 
@@ -18,6 +18,7 @@ from vpplb.cli.verbs.nodes import explain_pending, list_idle_nodes
 from vpplb.cli.verbs.output import OutputFormat, format_age, format_percent, print_output
 from vpplb.cli.verbs.session import UsualFlags, VerbSession, read_if_allowed
 from vpplb.kube.api_types import JsonObject, key_of
+from vpplb.model.clock import SystemClock
 from vpplb.model.names import ObjectKind
 from vpplb.model.printable import make_printable
 
@@ -51,7 +52,7 @@ def status_command(
         raise click.UsageError("a FRONTEND is of one namespace: give -n instead of -A")
     if frontend is not None and (problems or flags.labels):
         raise click.UsageError("--problems and -l choose among all: give no FRONTEND")
-    now = datetime.now(UTC)
+    now = SystemClock().now()
     if frontend is None:
         lines, refused = flags.run_work(lambda session: _read_lines(session, flags))
         shown = [line for line in lines if line.problems or line.deviations or not problems]

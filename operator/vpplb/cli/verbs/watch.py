@@ -4,7 +4,7 @@ import asyncio
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 
 import click
 
@@ -24,6 +24,7 @@ from vpplb.kube.api_types import (
     key_of,
 )
 from vpplb.model.backoff import backoff_seconds
+from vpplb.model.clock import SystemClock
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.printable import make_printable
 
@@ -153,7 +154,7 @@ class ChangeFollower:
             key, None
         )
         self.tell(
-            WatchedChange(at=_now(), kind=kind, object=str(key), what="deleted",
+            WatchedChange(at=SystemClock().now(), kind=kind, object=str(key), what="deleted",
                       before="", after="")
         )  # fmt: skip
 
@@ -199,7 +200,7 @@ def _frontend_change(
     key: ObjectKey, what: str, before: str, after: str, detail: str
 ) -> WatchedChange:
     return WatchedChange(
-        at=_now(),
+        at=SystemClock().now(),
         kind=ObjectKind.FRONTEND,
         object=str(key),
         what=what,
@@ -207,10 +208,6 @@ def _frontend_change(
         after=after,
         detail=detail,
     )
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
 
 
 def _as_line(one: WatchedChange) -> str:
