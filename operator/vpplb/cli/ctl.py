@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 import click
 
-from vpplb.cli.options import CONTROL_SOCKET
+from vpplb.cli.control_socket import CONTROL_SOCKET
 from vpplb.cli.verbs.catalog import LINES, list_verbs
 from vpplb.cli.verbs.door import Reach, VerbDoor, VerbGroup
 from vpplb.kube.api_types import ApiUnreachable, ConfigError

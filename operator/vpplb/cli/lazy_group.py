@@ -1,6 +1,5 @@
 """A group whose commands are imported when they are called, so that `--help` starts quickly."""
 
-import difflib
 import importlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -42,6 +41,8 @@ class LazyGroup(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
+            import difflib
+
             if near := difflib.get_close_matches(args[0], self._lazy, n=1):
                 said = f"{error.message} Did you mean '{near[0]}'?"
                 raise click.UsageError(said, ctx) from error

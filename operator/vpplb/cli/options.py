@@ -2,7 +2,7 @@
 
 import logging
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from functools import wraps
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from vpplb.cli.control_socket import CONTROL_SOCKET
 from vpplb.model.check import parse_duration
 from vpplb.model.names import ObjectKey
 from vpplb.telemetry.listen_address import parse_address
@@ -239,12 +240,6 @@ own_all = env_option(
 )
 
 
-CONTROL_SOCKET: Mapping[str, Any] = {
-    "default": "/run/vpplb/control.sock",
-    "callback": lambda _ctx, _param, value: Path(value) if value else None,
-    "type": click.Path(dir_okay=False),
-}
-"""What the flag is to who serves the control socket, and to who asks there."""
 control_socket = env_option(
     "--control-socket",
     **CONTROL_SOCKET,

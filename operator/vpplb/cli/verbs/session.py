@@ -1,7 +1,6 @@
 """What every verb works with: a session with the objects that its flags name."""
 
 import asyncio
-import difflib
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Iterator
@@ -93,6 +92,8 @@ def describe_others(name: str, there: Iterable[str]) -> str:
     names = sorted(there)
     if not names:
         return "there are none"
+    import difflib
+
     close = difflib.get_close_matches(name, names, n=1) if len(names) > 1 else []
     hint = f"did you mean {close[0]}? " if close else ""
     return f"{hint}there {'is' if len(names) == 1 else 'are'} {join_few(names, most=8)}"

@@ -2,14 +2,14 @@
 
 A status may be of another version of vpplb. A part of it that makes no sense is as if absent, and
 its name is in `odd`. The models of `resources` say what we write; they take longer to import than
-a command may.
+a command may, and so would frozen dataclasses: a tuple is made in a seventh of the time.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from ipaddress import ip_address, ip_network
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from vpplb.kube.api_types import JsonObject
 from vpplb.model.health import HealthState
@@ -19,8 +19,7 @@ from vpplb.resources.raw_fields import parse_time
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShownCondition:
+class ShownCondition(NamedTuple):
     """A condition; `since` when it came to be so."""
 
     type: str
@@ -30,8 +29,7 @@ class ShownCondition:
     since: datetime | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShownTransition:
+class ShownTransition(NamedTuple):
     """A transition of a backend's state."""
 
     at: datetime
@@ -41,8 +39,7 @@ class ShownTransition:
     detail: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShownBackend:
+class ShownBackend(NamedTuple):
     """The status of a Backend; `frontends` None: it does not say how many use it."""
 
     state: HealthState
@@ -56,8 +53,7 @@ class ShownBackend:
     odd: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShownMember:
+class ShownMember(NamedTuple):
     """A backend in a pool, as a Frontend was decided."""
 
     pool: str
@@ -67,8 +63,7 @@ class ShownMember:
     effective_weight: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShownVip:
+class ShownVip(NamedTuple):
     """What nodes shall have: `weights` of servers in a table of `table_length` buckets."""
 
     vip: VipId
@@ -78,8 +73,7 @@ class ShownVip:
     weights: Mapping[IPAddress, int]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShownFrontend:
+class ShownFrontend(NamedTuple):
     """The status of a Frontend; `nodes` is such as `2/3`, `vip` None where none is wanted."""
 
     state: str
@@ -92,8 +86,7 @@ class ShownFrontend:
     odd: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShownNode:
+class ShownNode(NamedTuple):
     """The status of a Dataplane; `programmed` are revisions by frontend, `errors` its failures."""
 
     version: str
