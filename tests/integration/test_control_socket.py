@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import yaml
 
 from cluster.stage import VPPLB
 from data.manifests import backend, frontend
+from lab.cpu_time import takes_less
 from lab.processes import Program
 from lab.waiting import wait_for
 
@@ -64,6 +66,17 @@ def steered(tmp_path: Path) -> Iterator[SteeredRouter]:
     finally:
         router.router.stop()
         router.vpp.stop()
+
+
+def test_each_verb_takes_a_fifth_of_a_second(steered: SteeredRouter) -> None:
+    wait_for(steered.is_programmed, "VPP has the frontend")
+
+    def run(*verb: str) -> None:
+        done = steered.ctl(*verb)
+        assert done.returncode == 0, done.stderr
+
+    for verb in ("status", "status web", "backends", "pause a", "resume a", "weight web main b 9"):
+        takes_less(partial(run, *verb.split()), 0.2, f"vpplb ctl {verb}")
 
 
 def test_what_is_changed_by_hand_outlives_a_crash_and_the_socket_too(

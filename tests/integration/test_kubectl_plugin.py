@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,7 @@ from cluster.control_plane import ControlPlane
 from cluster.kubectl import Kubectl
 from cluster.main_job import MainJob
 from cluster.stage import VPPLB, NodeStage
+from lab.cpu_time import takes_less
 from lab.http_get import http_get
 from lab.processes import Program
 from lab.servers import CountingHttpServer
@@ -101,6 +103,24 @@ class Plugin:
     def state(self, backend: str) -> str:
         (found,) = [one for one in self.read("backends") if one["name"] == backend]
         return str(found["state"])
+
+    def run_once(self, *arguments: str) -> None:
+        """Run the program as a process of its own, and end what would go on for ever."""
+        with subprocess.Popen(
+            [VPPLB.with_name("kubectl-vpplb"), *arguments, "-n", self.namespace],
+            env={
+                **os.environ,
+                "KUBECONFIG": str(self._plane.kubeconfig),
+                "VPPLB_KUBECTL": str(self._plane.kubectl.binary),
+            },
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        ) as process:  # fmt: skip
+            if "watch" in arguments:
+                assert process.stdout is not None
+                assert process.stdout.readline(), "what is remembered"
+                process.send_signal(signal.SIGINT)
+            said = process.communicate(timeout=60)
+            assert process.returncode in (0, 130), said
 
     def by_kubectl(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         """Run `kubectl vpplb …`, with the program that was installed on the PATH."""
@@ -410,3 +430,18 @@ def _pretend_pod(kubectl: Kubectl, node: str, agent: CountingHttpServer) -> None
     addresses = {"podIP": agent.address, "podIPs": [{"ip": agent.address}]}
     patch = json.dumps({"status": {"phase": "Running", **addresses}})
     kubectl("patch", "pod", "agent", "--subresource=status", "--type=merge", "-p", patch)
+
+
+VERBS_RUN = (
+    "status", "status web", "backends", "pause nginx2", "resume nginx2", "disable nginx2",
+    "enable nginx2", "drain nginx2 --for 100ms", "enable nginx2", "weight web spare nginx2 100",
+    "dataplane", "dataplane {node} --agent-url {url}", "watch --history",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("verb", VERBS_RUN)
+def test_a_verb_takes_three_tenths_of_a_second_with_kubectl_behind_it(
+    plugin: Plugin, stage: NodeStage, verb: str
+) -> None:
+    arguments = verb.format(node=stage.node, url=stage.agent.http).split()
+    takes_less(lambda: plugin.run_once(*arguments), 0.3, f"kubectl vpplb {verb}")
