@@ -1,4 +1,4 @@
-"""etcd, kube-apiserver, kubectl and helm: found, or built from Go modules into the user's cache.
+"""etcd, kube-apiserver, kubectl, helm, promtool: found, or built from Go modules into the cache.
 
 Looked for in this order: `KUBEBUILDER_ASSETS` (envtest's convention), the cache
 (`$XDG_CACHE_HOME/vpplb/bin`, then `…/vpplb/cluster/bin`, where a cluster was built), and for
@@ -24,6 +24,7 @@ from pathlib import Path
 KUBERNETES = "1.36.3"
 ETCD = "3.6.16"
 HELM = "3.22.0"
+PROMETHEUS = "0.316.0"  # as a Go module: Prometheus 3.16.0
 PROMETHEUS_OPERATOR = "0.85.0"
 GO = (1, 26)
 _VERSION = "k8s.io/component-base/version"
@@ -45,6 +46,7 @@ class _Recipe:
     packages: tuple[str, ...]
     flags: str
     prepare: Callable[["_Go", Path], str]
+    tags: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +115,8 @@ def _build(recipe: _Recipe, say: Say) -> None:
     out.mkdir(parents=True, exist_ok=True)
     (work / "go.mod").write_text(recipe.prepare(go, work))
     go.run("mod", "tidy", cwd=work)
-    build = ("build", "-trimpath", "-ldflags", recipe.flags, "-o", f"{out}/")
+    options = ("-trimpath", "-tags", recipe.tags, "-ldflags", recipe.flags)
+    build = ("build", *options, "-o", f"{out}/")
     go.run(*build, *recipe.packages, cwd=work)
     (cache() / "bin").mkdir(exist_ok=True)
     for built in out.iterdir():
@@ -170,8 +173,25 @@ _HELM = _Recipe(
     flags="-s -w",
     prepare=_plain_module(f"helm.sh/helm/v3 v{HELM}", "helm.sh/helm/v3/cmd/helm"),
 )
-_RECIPES = {"kube-apiserver": _KUBERNETES, "kubectl": _KUBERNETES, "etcd": _ETCD, "helm": _HELM}
-CONTROL_PLANE = tuple(_RECIPES)
+_PROMTOOL = _Recipe(
+    title=f"promtool {PROMETHEUS}",
+    takes="two minutes",
+    packages=("github.com/prometheus/prometheus/cmd/promtool",),
+    flags="-s -w",
+    prepare=_plain_module(
+        f"github.com/prometheus/prometheus v{PROMETHEUS}",
+        "github.com/prometheus/prometheus/cmd/promtool",
+    ),
+    tags="remove_all_sd",  # the clients of all clouds, which are most of it
+)
+_RECIPES = {
+    "kube-apiserver": _KUBERNETES,
+    "kubectl": _KUBERNETES,
+    "etcd": _ETCD,
+    "helm": _HELM,
+    "promtool": _PROMTOOL,
+}
+CONTROL_PLANE = ("kube-apiserver", "kubectl", "etcd", "helm")
 
 
 def fetch_monitor_crds(say: Say) -> list[Path]:
@@ -220,7 +240,7 @@ def _build_lock(say: Say) -> Iterator[None]:
 
 if __name__ == "__main__":
     try:
-        for _name, _path in ensure(CONTROL_PLANE, lambda text: print(text, flush=True)).items():  # noqa: T201 (a program)
+        for _name, _path in ensure(tuple(_RECIPES), lambda text: print(text, flush=True)).items():  # noqa: T201 (a program)
             print(f"{_name}: {_path}")  # noqa: T201 (likewise)
     except Missing as missing:
         sys.exit(f"cannot build the test programs: {missing}")
