@@ -67,7 +67,7 @@ async def syncing(
     socket: Path, sync_interval: float = 3600.0
 ) -> AsyncIterator[tuple[VppSyncer, FrontendEar]]:
     """Run a syncer that has connected and read, and wants nothing yet."""
-    ear, metrics = FrontendEar(), AgentMetrics(MetricsRegistry())
+    ear, metrics = FrontendEar(), AgentMetrics(MetricsRegistry("agent"))
     lb = PapiLoadBalancer(socket, on_call=metrics.record_call)
     syncer = VppSyncer(lb, VipState(), listener=ear, sync_interval=sync_interval)
     async with running(syncer):

@@ -1,6 +1,13 @@
 """The page of metrics, from their catalogue."""
 
-from vpplb.telemetry.catalog import AGENT_METRICS, OPERATOR_METRICS, VITAL_METRICS, MetricSpec
+from vpplb.telemetry.catalog import (
+    AGENT_METRICS,
+    DECISION_METRICS,
+    OPERATOR_METRICS,
+    VITAL_METRICS,
+    VPP_METRICS,
+    MetricSpec,
+)
 
 
 def render_page() -> str:
@@ -10,15 +17,24 @@ def render_page() -> str:
 <!-- Generated from vpplb/telemetry/catalog.py: edit that, then run `make docs`. -->
 
 All programs serve them at `/metrics` of their `--http-address`, next to those of the
-process itself (`process_…`). `vpplb standalone` serves both lists.
+process itself (`process_…`). Of several operators the one that leads has series of backends and
+frontends; the others have none, so nothing is counted twice.
 
 ## Every program, as far as it applies
 
 {_render_table(VITAL_METRICS)}
 
+## Who probes and decides: operator and standalone
+
+{_render_table(DECISION_METRICS)}
+
 ## Operator
 
 {_render_table(OPERATOR_METRICS)}
+
+## Who programs a VPP: agent and standalone
+
+{_render_table(VPP_METRICS)}
 
 ## Agent
 

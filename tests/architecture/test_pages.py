@@ -14,7 +14,7 @@ from vpplb.cli.kubectl.main import cli as plugin
 from vpplb.cli.main import cli as program
 from vpplb.files.manifests import load_manifests
 from vpplb.resources.allowances import AddressAllowances
-from vpplb.telemetry.catalog import AGENT_METRICS, OPERATOR_METRICS, VITAL_METRICS
+from vpplb.telemetry.catalog import METRICS
 
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 BLOCKS = [block for page in PAGES for block in list_blocks(page)]
@@ -172,7 +172,7 @@ def _is_there(place: str) -> bool:
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
 def test_metrics_that_are_named_are_served(page: Path) -> None:
-    names = {one.name for one in (*VITAL_METRICS, *OPERATOR_METRICS, *AGENT_METRICS)}
+    names = {one.name for one in METRICS}
     named = {name for text in _commands(page) for name in SERIES.findall(text)}
     wrong = [
         name

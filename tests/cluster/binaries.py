@@ -175,7 +175,7 @@ _HELM = _Recipe(
 )
 _PROMTOOL = _Recipe(
     title=f"promtool {PROMETHEUS}",
-    takes="two minutes",
+    takes="three minutes",
     packages=("github.com/prometheus/prometheus/cmd/promtool",),
     flags="-s -w",
     prepare=_plain_module(

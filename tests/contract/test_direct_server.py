@@ -235,6 +235,7 @@ async def test_a_reader_that_stops_gets_the_newest_later_and_holds_up_nobody() -
             assert batch.entries[0].order.sequence == sequence
             rendered = handler.rendered
         assert rendered < 1800  # what the slow one has no room for is not even written
+        assert server.behind_count == 1
         slow.resume()
         heard = 0
         sequence = 1

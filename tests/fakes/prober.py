@@ -55,6 +55,10 @@ class FakeProber:
         """One works from the start to the stop."""
         return int(self._on_verdict is not None), 1
 
+    def list_lateness(self) -> Sequence[float]:
+        """It is never late."""
+        return [0.0]
+
     def find_trouble(self) -> str | None:
         """There is none."""
         return None

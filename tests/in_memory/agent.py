@@ -107,7 +107,7 @@ class LocalAgent:
         lapsed: Callable[[], bool] = lambda: False,
     ) -> None:
         self.server, self.lb = server or FakeApiServer(), lb or FakeLoadBalancer()
-        self.clock, self.registry = FakeClock(), MetricsRegistry()
+        self.clock, self.registry = FakeClock(), MetricsRegistry("agent")
         self.cache = ObjectCache()
         self.writer = StatusWriter(self.server, self.cache)
         self._tasks: list[asyncio.Task[None]] = []

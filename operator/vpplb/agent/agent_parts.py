@@ -17,6 +17,7 @@ from vpplb.agent.operator_lookup import OperatorLookup
 from vpplb.agent.release_handover import ReleaseHandover
 from vpplb.agent.vips_page import VipsPage
 from vpplb.direct.client import OperatorConnections
+from vpplb.direct.own_token import read_lifetime
 from vpplb.files.owned_state_store import OwnedStateStore, VppIdentity
 from vpplb.kube.client import KubeClient
 from vpplb.kube.crd_check import CrdCheck
@@ -32,13 +33,15 @@ from vpplb.plan.settings import DesiredSettings
 from vpplb.resources.crd import make_schemas
 from vpplb.sync.syncer import VppSyncer
 from vpplb.sync.vip_state import VipState
-from vpplb.telemetry.metrics import (
-    AgentMetrics,
-    MetricsRegistry,
+from vpplb.telemetry.metrics import AgentMetrics, MetricsRegistry
+from vpplb.telemetry.process_health import ProcessHealth
+from vpplb.telemetry.scraped_metrics import (
+    KnowledgeFigures,
+    register_knowledge,
     register_operators,
     register_packets,
+    register_unprogrammed,
 )
-from vpplb.telemetry.process_health import ProcessHealth
 from vpplb.vpp.access import VppAccess
 
 log = logging.getLogger(__name__)
@@ -97,7 +100,7 @@ class AgentParts:
     """All parts of an agent, made at once; none of them does anything before it is run."""
 
     def __init__(self, options: AgentOptions, client: KubeClient) -> None:
-        self._options, clock, registry = options, SystemClock(), MetricsRegistry()
+        self._options, clock, registry = options, SystemClock(), MetricsRegistry("agent")
         metrics = AgentMetrics(registry)
         self.vpp = _open_vpp(options, metrics)
         self.crds = CrdCheck(client=client, needed=make_schemas(KINDS))
@@ -133,8 +136,20 @@ class AgentParts:
         register_packets(
             self.registry, lambda: meter.packets if meter else {}, lambda: vips.owned_state.owned
         )
-        register_operators(self.registry, lambda: road.list_figures() if road else [])
+        if road is not None:
+            register_operators(self.registry, road.list_figures)
+        register_unprogrammed(self.registry, self.outcomes.count_missing)
+        register_knowledge(self.registry, self._measure_knowledge)
         self.registry.register(self.kube.health)
+
+    def _measure_knowledge(self) -> KnowledgeFigures:
+        token = self._options.direct_token
+        life = read_lifetime(token) if token is not None else None
+        return KnowledgeFigures(
+            decision_taken=self.decisions.taken_at,
+            token_issued=life.issued if life else None,
+            token_expiry=life.expiry if life else None,
+        )
 
     def _make_reporter(self, metrics: AgentMetrics, clock: Clock) -> DataplaneReporter:
         return DataplaneReporter(

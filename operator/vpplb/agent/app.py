@@ -65,6 +65,7 @@ class Agent:
         self._alone = False
         """Whether it has begun though the API server does not answer."""
         self.http = self._make_http()
+        self._parts.registry.register(self.http.readers)
 
     async def run(self) -> None:
         parts, kube = self._parts, self._parts.kube

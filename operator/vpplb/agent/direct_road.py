@@ -21,7 +21,7 @@ from vpplb.direct.client import ConnectedLeader, OperatorConnections, OperatorLi
 from vpplb.direct.messages import AgentHello, DecisionBatch, OperatorAddress
 from vpplb.files.owned_state_store import OwnedStateStore
 from vpplb.model.backoff import backoff_seconds
-from vpplb.telemetry.metrics import OperatorFigures
+from vpplb.telemetry.scraped_metrics import OperatorFigures
 
 log = logging.getLogger(__name__)
 

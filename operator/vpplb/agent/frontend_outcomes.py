@@ -80,6 +80,10 @@ class FrontendOutcomes:
         """The revisions of the frontends that this node shall carry, and does."""
         return {key: it for key, it in self._programmed.items() if self._is_carried(key)}
 
+    def count_missing(self) -> int:
+        """Count the frontends that this node shall carry, and does not."""
+        return len(self.selected.keys) - len(self.carried)
+
     @property
     def failures(self) -> Mapping[ObjectKey, str]:
         """What stands in a frontend's way: VPP, or that nobody here can read what it wants."""

@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from vpplb.direct.messages import DecisionEntry
+from vpplb.model.clock import Clock, SystemClock
 from vpplb.model.decision_order import UNORDERED, DecisionMark, DecisionOrder
 from vpplb.model.names import ObjectKey
 
@@ -66,9 +67,12 @@ class NewestDecisions:
     Each `put_…` returns whether what applies to that frontend is another than before.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
         self.newest_term = 0
         """The latest term that was heard of by either road; 0: none."""
+        self.taken_at: float | None = None
+        """When a decision was last taken that is news, in Unix seconds."""
         self._leader: int | None = None
         self._newest: dict[ObjectKey, FrontendDecision] = {}
         self._marks: dict[ObjectKey, DecisionMark] = {}
@@ -217,7 +221,10 @@ class NewestDecisions:
         self._newest[key] = told
         if told.order.is_known:
             self._marks[key] = DecisionMark(uid=told.uid, order=told.order, revision=told.revision)
-        return before is None or not told.is_same_content(before)
+        news = before is None or not told.is_same_content(before)
+        if news:
+            self.taken_at = self._clock.now().timestamp()
+        return news
 
 
 def read_labels(found: object) -> Mapping[str, str] | None:

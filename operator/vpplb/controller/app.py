@@ -31,8 +31,8 @@ from vpplb.probers.worker_pool import WorkerPool
 from vpplb.resources.allowances import NOTHING, AddressAllowances
 from vpplb.resources.crd import make_schemas
 from vpplb.telemetry.http import HttpServer
-from vpplb.telemetry.metrics import register_direct
 from vpplb.telemetry.process_health import ProcessHealth, complain_late
+from vpplb.telemetry.scraped_metrics import register_direct
 
 log = logging.getLogger(__name__)
 
@@ -127,6 +127,7 @@ class Operator:
         )
         self._health = self._measure_health(client)
         self._http = self._make_http(options)
+        self._core.registry.register(self._http.readers)
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
@@ -163,6 +164,7 @@ class Operator:
             writes_due=lambda: self._core.writer.pending,
             write_tokens=lambda: self._core.writer.tokens,
             processes=self._prober.count_processes,
+            lateness=self._prober.list_lateness,
             prober=self._prober.find_trouble,
         )
         self._core.registry.register(health)
@@ -230,7 +232,7 @@ class Operator:
         core, reconciler = self._core, self._core.reconciler
         await self._prober.start(
             reconciler.on_verdict,
-            core.metrics.record_stats,
+            core.decision_metrics.record_stats,
             reconciler.on_response_change,
             reconciler.on_reason,
         )

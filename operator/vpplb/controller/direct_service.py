@@ -24,7 +24,7 @@ from vpplb.model.names import ObjectKey
 from vpplb.model.release_identity import ReleaseIdentity
 from vpplb.telemetry.http import CannotListen
 from vpplb.telemetry.listen_address import ListenAddress
-from vpplb.telemetry.metrics import DirectFigures
+from vpplb.telemetry.scraped_metrics import DirectFigures
 
 log = logging.getLogger(__name__)
 
@@ -129,6 +129,7 @@ class DirectService:
         heard = server.last_heard
         return DirectFigures(
             agents=server.agent_count,
+            behind=server.behind_count,
             sent=server.sent,
             heard=server.heard,
             refused={reason.value: count for reason, count in server.refused.items()},

@@ -30,7 +30,8 @@ from vpplb.resources.allowances import AddressAllowances
 from vpplb.resources.renderer import StatusRenderer
 from vpplb.telemetry.decision_log import DecisionLog
 from vpplb.telemetry.event_stream import EventStream
-from vpplb.telemetry.metrics import MetricsRegistry, OperatorMetrics
+from vpplb.telemetry.metrics import DecisionMetrics, MetricsRegistry, OperatorMetrics
+from vpplb.telemetry.scraped_metrics import register_agents
 from vpplb.telemetry.state_view import DecidedStateView
 
 DRAIN_TIMEOUT = 5.0
@@ -61,7 +62,7 @@ class OperatorCore:
         holds_lease: Callable[[], bool] = lambda: True,
         status_writes_per_second: float = 0.0,
     ) -> None:
-        self.registry, self.stream = MetricsRegistry(), EventStream()
+        self.registry, self.stream = MetricsRegistry("operator"), EventStream()
         self._decided = decided = DecidedState()
         self.reconciler = Reconciler(
             prober,
@@ -75,7 +76,9 @@ class OperatorCore:
         self.nodes = NodeRegistry(records.note_programmed, release)
         renderer = StatusRenderer(cache, decided, self.nodes.report_frontend, clock.now)
         self.view = DecidedStateView(cache, decided, renderer.render, self.stream)
-        self.metrics = metrics = OperatorMetrics(self.registry, self.view)
+        self.decision_metrics = DecisionMetrics(self.registry, self.view)
+        self.metrics = metrics = OperatorMetrics(self.registry)
+        register_agents(self.registry, self.nodes.list_agents)
         self.writer = StatusWriter(
             writing_client,
             cache,
@@ -109,7 +112,7 @@ class OperatorCore:
             is_reached=self.publisher.is_reached,
         )
         events = EventReports(cache, decided, self._recorder, clock)
-        log = DecisionLog(metrics, self.view)
+        log = DecisionLog(self.decision_metrics, self.view)
         self._announcer = DecisionAnnouncer(events.announce_decisions, log.log_decisions)
         store = StoreHandler(self.reconciler, allowed, self.secrets.request_secrets)
         for handler in (self._statuses, self.publisher, events, store):

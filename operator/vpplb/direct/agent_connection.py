@@ -140,6 +140,11 @@ class AgentConnection:
             self._begins = False
         return _frame_batch(self._handler.term, tuple(texts), whole) if texts or whole else b""
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether the peer has not taken yet all that is due."""
+        return bool(self._due) or self._begins or self._role is not None
+
     # --- being there -------------------------------------------------------------------------
 
     @property

@@ -22,7 +22,6 @@ import aiohttp
 from vpplb.direct.messages import (
     MOST_BYTES,
     MOST_OPERATORS,
-    MOST_TOKEN_CHARS,
     PATH,
     PROTOCOL,
     AgentHello,
@@ -36,6 +35,7 @@ from vpplb.direct.messages import (
     load_message,
 )
 from vpplb.direct.operator_directory import is_usable
+from vpplb.direct.own_token import read_token
 from vpplb.model.backoff import backoff_seconds
 
 log = logging.getLogger(__name__)
@@ -229,7 +229,7 @@ class OperatorConnections:
         connection: OperatorConnection,
     ) -> None:
         """Connect, and listen until the connection ends (ClientError, OSError, ValueError)."""
-        token = await asyncio.to_thread(_read_token, self._token_file)
+        token = await asyncio.to_thread(read_token, self._token_file)
         connecting = session.ws_connect(
             f"https://{operator.address}{PATH.format(node=self._node)}",
             headers={"Authorization": f"Bearer {token}"},
@@ -321,18 +321,6 @@ _CLOSED = (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSING, aiohttp.WSMsgType
 
 def _leads(role: OperatorRole, leader: ConnectedLeader) -> bool:
     return role.leads and (role.identity, role.term) == (leader.identity, leader.term)
-
-
-def _read_token(path: Path) -> str:
-    """Read the token of this node (OSError, ValueError)."""
-    with path.open("rb") as file:
-        token = file.read(MOST_TOKEN_CHARS + 1)
-    if len(token) > MOST_TOKEN_CHARS:
-        raise ValueError(f"{path} is too long for a token")
-    text = token.decode("ascii").strip()
-    if not text or not text.isprintable():
-        raise ValueError(f"{path} has no token")
-    return text
 
 
 def _explain(error: Exception) -> str:

@@ -161,6 +161,10 @@ class DirectServer:
         return len(self._connections)
 
     @property
+    def behind_count(self) -> int:
+        return sum(one.is_behind for one in self._connections.values())
+
+    @property
     def sent(self) -> int:
         """How many messages were sent."""
         return self._sent_before + sum(one.sent for one in self._connections.values())

@@ -8,19 +8,21 @@ from vpplb.reconcile.ports import DURATION_BUCKETS, LATENESS_BUCKETS, ProbeStats
 
 
 class TimeHistogram:
-    """A histogram: counts by bucket (the last one is the rest), and the sum in seconds."""
+    """A histogram: counts by bucket (the last one is the rest), sum and maximum in seconds."""
 
-    __slots__ = ("_bounds", "counts", "total")
+    __slots__ = ("_bounds", "counts", "total", "worst")
 
     def __init__(self, bounds: tuple[float, ...]) -> None:
         self._bounds = bounds
         self.counts = [0] * (len(bounds) + 1)
         self.total = 0.0
+        self.worst = 0.0
 
     def add_value(self, seconds: float) -> None:
         """Count one value; one equal to a bound belongs below it."""
         self.counts[bisect_left(self._bounds, seconds)] += 1
         self.total += seconds
+        self.worst = max(self.worst, seconds)
 
 
 class ProbeStatistics:

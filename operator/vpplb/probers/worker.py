@@ -21,6 +21,7 @@ from pathlib import Path
 
 from vpplb.probers.check_loop import CheckLoop
 from vpplb.probers.worker_messages import (
+    REPORT_EVERY,
     AssignChecks,
     CancelChecks,
     MessageUnpacker,
@@ -87,7 +88,6 @@ def _identity_of(status: os.stat_result) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-REPORT_EVERY = 1.0
 _CHUNK = 1 << 18
 _ENTER_EVERY = 0.5  # a namespace that is not there
 _SETTLING = 1.0  # whoever makes a namespace puts its links and addresses there next
@@ -117,12 +117,15 @@ class ReportChannel(logging.Handler):
         changes, self._loop.changes = tuple(self._loop.changes), []
         lines, self._lines = tuple(self._lines), []
         stats, reasons = None, tuple[VerdictReason, ...]()
+        late = self._loop.statistics.lateness.worst
         if with_statistics and not self._outbox:
             stats = self._loop.statistics.take_counts()
             reasons, self._loop.reasons = tuple(self._loop.reasons), []
         if verdicts or changes or lines or with_statistics:  # an empty report says: still alive
-            short = (
-                WorkerCondition(short=self._loop.count_short_checks()) if with_statistics else None
+            condition = (
+                WorkerCondition(short=self._loop.count_short_checks(), lateness=late)
+                if with_statistics
+                else None
             )
             self._outbox += pack_message(
                 WorkerReport(
@@ -130,7 +133,7 @@ class ReportChannel(logging.Handler):
                     changes=changes,
                     reasons=reasons,
                     stats=stats,
-                    condition=short,
+                    condition=condition,
                     log=lines,
                 )
             )

@@ -23,6 +23,8 @@ from vpplb.reconcile.ports import (
     VerdictReason,
 )
 
+REPORT_EVERY = 1.0
+"""Seconds from one report with statistics, and a condition, to the next."""
 _LENGTH = struct.Struct("!I")
 
 
@@ -45,11 +47,13 @@ class WorkerCondition:
     """How a worker is.
 
     `short`: how many checks have had no result lately, by what it is short of. `obstacle` is
-    why it does not probe at all, empty if it does.
+    why it does not probe at all, empty if it does. `lateness`: by how many seconds a probe started
+    too late, at worst since the last report.
     """
 
     short: Mapping[str, int] = field(default_factory=dict)
     obstacle: str = ""
+    lateness: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

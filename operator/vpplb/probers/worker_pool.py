@@ -21,6 +21,7 @@ from vpplb.model.clock import SystemClock
 from vpplb.model.names import ObjectKey
 from vpplb.probers.child_command import make_command
 from vpplb.probers.errors import ADVICE, ShortageKind
+from vpplb.probers.lateness_record import LatenessRecord
 from vpplb.probers.placement import WorkerPlacement
 from vpplb.probers.quarantine import SHORTEST, CheckQuarantine, report_given_up
 from vpplb.probers.stats import ProbeStatistics
@@ -85,6 +86,10 @@ class WorkerPool:
     def count_processes(self) -> tuple[int, int]:
         """Return how many processes work, and how many should."""
         return sum(worker.is_running for worker in self._workers), len(self._workers)
+
+    def list_lateness(self) -> list[float]:
+        """Return for each process by how many seconds it was late at worst of late."""
+        return [worker.lateness.worst_seconds() for worker in self._workers]
 
     def find_trouble(self) -> str | None:
         """Say what keeps the processes from probing, None if nothing does."""
@@ -236,7 +241,7 @@ class _WorkerSlot:
     def __init__(self, pool: WorkerPool, netns: str) -> None:
         self._pool = pool
         self._netns = netns
-        self.condition = WorkerCondition()
+        self.condition, self.lateness = WorkerCondition(), LatenessRecord()
         self._writer: asyncio.StreamWriter | None = None
         self._successor = False
 
@@ -295,7 +300,7 @@ class _WorkerSlot:
                     return
                 for message in unpacker.feed_bytes(data):
                     if isinstance(message, WorkerReport):
-                        self.condition = message.condition or self.condition
+                        self.note_condition(message.condition)
                         self._pool.take_report(message)
         except TimeoutError:
             _log.warning("a probing process has been silent for %.0f s", _SILENCE)
@@ -304,6 +309,11 @@ class _WorkerSlot:
         finally:
             self._writer, self.condition = None, WorkerCondition()
             writer.close()
+
+    def note_condition(self, condition: WorkerCondition | None) -> None:
+        if condition is not None:
+            self.condition = condition
+            self.lateness.note_report(condition.lateness)
 
     def _send_assignments(self, writer: asyncio.StreamWriter) -> None:
         """Hand over everything; a successor does not start it all at one moment."""

@@ -120,6 +120,9 @@ class Prober(Protocol):
     def count_processes(self) -> tuple[int, int]:
         """Return how many of the processes that run checks work, and how many should."""
 
+    def list_lateness(self) -> Sequence[float]:
+        """Return for each process by how many seconds it was late at worst of late."""
+
     def find_trouble(self) -> str | None:
         """Say what keeps the prober from probing as it should, None if nothing does."""
 

@@ -37,8 +37,9 @@ from vpplb.sync.vip_state import VipState
 from vpplb.telemetry.decision_log import DecisionLog
 from vpplb.telemetry.event_stream import EventStream
 from vpplb.telemetry.http import HttpServer
-from vpplb.telemetry.metrics import AgentMetrics, MetricsRegistry, OperatorMetrics, register_packets
+from vpplb.telemetry.metrics import AgentMetrics, DecisionMetrics, MetricsRegistry
 from vpplb.telemetry.process_health import ProcessHealth, complain_late
+from vpplb.telemetry.scraped_metrics import register_packets, register_unprogrammed
 from vpplb.telemetry.service_manager import ServiceManager
 from vpplb.telemetry.state_view import DecidedStateView
 from vpplb.vpp.access import StaleClients, VppAccess
@@ -89,11 +90,11 @@ class StandaloneApp:
         self._options, clock = options, SystemClock()
         self._state_file = StateFile(options.state_file)
         self._prober = prober or WorkerPool(options.probe_workers, options.netns)
-        registry, stream = MetricsRegistry(), EventStream()
+        registry, stream = MetricsRegistry("standalone"), EventStream()
         objects, decided, programmed = LocalObjects(), DecidedState(), ProgrammedFrontends()
         renderer = StatusRenderer(objects, decided, programmed.report_frontend, clock.now)
         view = DecidedStateView(objects, decided, renderer.render, stream)
-        self._metrics = OperatorMetrics(registry, view)
+        self._metrics = DecisionMetrics(registry, view)
         self._statuses = LocalStatuses(objects, renderer, view, self._state_file)
         self.reconciler = _make_reconciler(options, self._prober, clock)
         vpp_metrics = AgentMetrics(registry)
@@ -106,6 +107,7 @@ class StandaloneApp:
             registry, lambda: meter.packets if meter else {}, lambda: vips.owned_state.owned
         )
         self._store = _make_store(options, vips)
+        register_unprogrammed(registry, partial(_count_unprogrammed, decided, programmed))
         refresh = partial(self._statuses.refresh_status, ObjectKind.FRONTEND)
         self.vpp = LocalVpp(programmed, refresh, self._store, vpp_metrics)
         self.syncer = VppSyncer(
@@ -140,12 +142,14 @@ class StandaloneApp:
         )
         self._health = ProcessHealth(
             processes=self._prober.count_processes,
+            lateness=self._prober.list_lateness,
             prober=self._prober.find_trouble,
             reload=lambda: (not self._folder.refused, self._folder.taken_at),
         )
         registry.register(self._health)
         self._alive = complain_late(self._health.check_any_prober)
         self._http = self._make_http(registry, view, stream, access.stale_clients)
+        registry.register(self._http.readers)
 
     def _make_http(
         self,
@@ -285,6 +289,12 @@ def _make_store(options: StandaloneOptions, vips: VipState) -> OwnedStateStore:
         lambda: vips.owned_state,
         VppIdentity.of_socket(NODE, options.vpp_api_socket),
     )
+
+
+def _count_unprogrammed(decided: DecidedState, programmed: ProgrammedFrontends) -> int:
+    """Count the frontends whose VIP is wanted, and which VPP has not as it is."""
+    wanted = {key for key, view in decided.views() if view.desired is not None}
+    return len(wanted - programmed.revisions.keys())
 
 
 def _make_meter(counters: VipCounters | None, indexes: Indexes | None) -> PacketMeter | None:

@@ -83,6 +83,11 @@ class HistogramSpec(MetricSpec):
 DELAY_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 """Upper bounds for what people wait for, in seconds."""
 
+BUILD_INFO = GaugeSpec(
+    "vpplb_build_info{program,version,python}",
+    "Always 1; its labels are the program (operator, agent, standalone), its version, and that of"
+    " its Python.",
+)
 LOOP_LAG = GaugeSpec(
     "vpplb_loop_lag_seconds",
     "How late the program's event loop came to its work, at worst in the last 30 s.",
@@ -104,6 +109,17 @@ WRITE_TOKENS = GaugeSpec(
     " agent waits for wait.",
 )
 PROBE_WORKERS = GaugeSpec("vpplb_probe_workers", "Probing processes that work.")
+WORKER_LATENESS = GaugeSpec(
+    "vpplb_probe_worker_lateness_seconds{worker}",
+    "How late a probing process started a probe, or said that it is there, at worst in the last"
+    " 30 s.",
+)
+EVENT_READERS = GaugeSpec("vpplb_event_readers", "Readers of the stream of events.")
+STALE_READERS = CounterSpec(
+    "vpplb_stale_readers_total{reason}",
+    "Readers that did not keep up: of events that are no longer kept, so that they have to read the"
+    " lists again (reset), or of an answer of which they took nothing for a minute (timeout).",
+)
 RELOAD_SUCCESSFUL = GaugeSpec(
     "vpplb_manifests_last_reload_successful",
     "1 while the newest manifests are in force, 0 while they are refused and older ones are"
@@ -116,6 +132,10 @@ RELOAD_SUCCESS_TIME = GaugeSpec(
 BACKEND_STATE = GaugeSpec(
     "vpplb_backend_state{namespace,backend,state}",
     "Health state of a backend: 1 for the current state, 0 for the others.",
+)
+BACKEND_SINCE = GaugeSpec(
+    "vpplb_backend_last_transition_timestamp_seconds{namespace,backend}",
+    "Unix time at which a backend came into its state.",
 )
 BACKEND_TRANSITIONS = CounterSpec(
     "vpplb_backend_transitions_total{namespace,backend,from,to}",
@@ -150,6 +170,20 @@ FRONTEND_STATE = GaugeSpec(
     "vpplb_frontend_state{namespace,frontend,state}",
     "State of a frontend: 1 for the current state, 0 for the others.",
 )
+POOL_ACTIVE = GaugeSpec(
+    "vpplb_frontend_pool_active{namespace,frontend,pool,position}",
+    "1 for the pool that takes a frontend's new flows, 0 for the others; its first pool has the"
+    " position 1.",
+)
+FRONTEND_BACKENDS = GaugeSpec(
+    "vpplb_frontend_backends{namespace,frontend,state}",
+    "Backends of a frontend by their state, each once, however many pools it is in.",
+)
+LAST_DECISION = GaugeSpec(
+    "vpplb_last_decision_timestamp_seconds",
+    "Unix time at which something was last decided; absent until then, as on an operator that"
+    " stands by.",
+)
 EFFECTIVE_WEIGHT = GaugeSpec(
     "vpplb_frontend_backend_effective_weight{namespace,frontend,pool,backend}",
     "Weight with which a backend takes new flows of a frontend at present.",
@@ -174,6 +208,10 @@ DECISION_TO_VPP = HistogramSpec(
     buckets=ROAD_BUCKETS,
 )
 DIRECT_AGENTS = GaugeSpec("vpplb_direct_agents", "Agents that are connected by the direct road.")
+DIRECT_BEHIND = GaugeSpec(
+    "vpplb_direct_agents_behind",
+    "Agents that have not taken yet all that they are to be sent by the direct road.",
+)
 DIRECT_MESSAGES = CounterSpec(
     "vpplb_direct_messages_total{direction}",
     "Messages on the direct road: sent to agents, and heard of them (out, in).",
@@ -195,6 +233,11 @@ EVENTS_DROPPED = CounterSpec(
     "Kubernetes events that were not sent: too many at once, or refused.",
 )
 LEADER = GaugeSpec("vpplb_leader", "1 while this operator is the one that probes and writes.")
+AGENT_GONE = GaugeSpec(
+    "vpplb_agent_gone{agent}",
+    "1 while the agent of a node counts as gone, its lease having run out, 0 for those that are"
+    " there.",
+)
 VPP_CONNECTED = GaugeSpec("vpplb_vpp_connected", "1 while VPP answers on its API socket.")
 VPP_INFO = GaugeSpec(
     "vpplb_vpp_info{version}", "Always 1; its label is the version of the VPP that is connected."
@@ -224,6 +267,23 @@ CONTESTED_PREFIXES = GaugeSpec(
 PROGRAMMED_FRONTENDS = GaugeSpec(
     "vpplb_programmed_frontends", "Frontends whose VIP this VPP has as it is wanted."
 )
+UNPROGRAMMED_FRONTENDS = GaugeSpec(
+    "vpplb_unprogrammed_frontends",
+    "Frontends whose VIP this VPP should have, and has not, or not as it is wanted.",
+)
+LAST_DECISION_TAKEN = GaugeSpec(
+    "vpplb_last_decision_taken_timestamp_seconds",
+    "Unix time at which an agent last heard a decision that was news, by either road; absent until"
+    " then.",
+)
+TOKEN_ISSUED = GaugeSpec(
+    "vpplb_direct_token_issued_timestamp_seconds",
+    "Unix time at which the token was made by which an agent proves who it is on the direct road.",
+)
+TOKEN_EXPIRY = GaugeSpec(
+    "vpplb_direct_token_expiry_timestamp_seconds",
+    "Unix time at which that token ends; the kubelet renews it long before.",
+)
 STRANGE_VIPS = GaugeSpec(
     "vpplb_strange_vips",
     "VIPs found in VPP that no frontend can have, or that cannot be read back: left alone.",
@@ -251,17 +311,22 @@ VIP_PACKETS = CounterSpec(
 )
 
 VITAL_METRICS = (
+    BUILD_INFO,
     LOOP_LAG,
     WATCH_AGE,
     API_AGE,
     WRITES_DUE,
     WRITE_TOKENS,
     PROBE_WORKERS,
+    WORKER_LATENESS,
+    EVENT_READERS,
+    STALE_READERS,
     RELOAD_SUCCESSFUL,
     RELOAD_SUCCESS_TIME,
 )
-OPERATOR_METRICS = (
+DECISION_METRICS = (
     BACKEND_STATE,
+    BACKEND_SINCE,
     BACKEND_TRANSITIONS,
     PROBES,
     PROBES_DISCARDED,
@@ -269,19 +334,26 @@ OPERATOR_METRICS = (
     PROBE_LATENESS,
     PROBER_SUSPECT,
     FRONTEND_STATE,
+    FRONTEND_BACKENDS,
+    POOL_ACTIVE,
     EFFECTIVE_WEIGHT,
+    LAST_DECISION,
+)
+OPERATOR_METRICS = (
+    LEADER,
+    AGENT_GONE,
     STATUS_WRITES,
     STATUS_MENDED,
     TRANSITION_TO_STATUS,
     DECISION_TO_VPP,
     DIRECT_AGENTS,
+    DIRECT_BEHIND,
     DIRECT_MESSAGES,
     DIRECT_AGE,
     DIRECT_REFUSED,
     EVENTS_DROPPED,
-    LEADER,
 )
-AGENT_METRICS = (
+VPP_METRICS = (
     VPP_CONNECTED,
     VPP_INFO,
     VPP_API_CALLS,
@@ -291,10 +363,23 @@ AGENT_METRICS = (
     DRIFT_REPAIRS,
     CONTESTED_PREFIXES,
     PROGRAMMED_FRONTENDS,
+    UNPROGRAMMED_FRONTENDS,
     STRANGE_VIPS,
+    VIP_PACKETS,
+)
+AGENT_METRICS = (
+    LAST_DECISION_TAKEN,
+    TOKEN_ISSUED,
+    TOKEN_EXPIRY,
     DIRECT_LED,
     OPERATOR_CONNECTED,
     OPERATOR_MESSAGES,
     OPERATOR_AGE,
-    VIP_PACKETS,
+)
+METRICS = (
+    *VITAL_METRICS,
+    *DECISION_METRICS,
+    *OPERATOR_METRICS,
+    *VPP_METRICS,
+    *AGENT_METRICS,
 )

@@ -4,7 +4,7 @@ import logging
 
 from vpplb.model.health import HealthTransition, ProberAlarm
 from vpplb.plan.decisions import Decisions
-from vpplb.telemetry.metrics import OperatorMetrics
+from vpplb.telemetry.metrics import DecisionMetrics
 from vpplb.telemetry.state_view import DecidedStateView
 
 log = logging.getLogger("vpplb.transitions")
@@ -45,11 +45,13 @@ def log_suspicion(alarm: ProberAlarm | None) -> None:
 class DecisionLog:
     """Logs, counts and streams what was decided, but for the objects themselves."""
 
-    def __init__(self, metrics: OperatorMetrics, view: DecidedStateView) -> None:
+    def __init__(self, metrics: DecisionMetrics, view: DecidedStateView) -> None:
         self._metrics, self._view = metrics, view
 
     def log_decisions(self, decisions: Decisions) -> None:
         """Log removals, a suspicion and transitions, in this order."""
+        if decisions.frontends or decisions.backends:
+            self._metrics.record_decision()
         for backend, frontend in decisions.removals:
             log.info("backend %s removed from frontend %s", backend, frontend)
             self._view.publish_removal(backend, frontend)

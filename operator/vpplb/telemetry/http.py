@@ -22,7 +22,8 @@ from vpplb.model.printable import make_printable
 from vpplb.telemetry import metrics
 from vpplb.telemetry.allowed_hosts import is_own_host
 from vpplb.telemetry.connections import ConnectionGuard
-from vpplb.telemetry.event_stream import EventStream, StreamEvent
+from vpplb.telemetry.event_stream import RESET, EventStream, StreamEvent
+from vpplb.telemetry.http_readers import HttpReaders, StaleReason
 from vpplb.telemetry.listen_address import ListenAddress, parse_address
 from vpplb.telemetry.openapi import describe_api
 from vpplb.telemetry.shared_answers import Answer, SharedAnswers
@@ -110,7 +111,7 @@ class HttpServer:
     dashboard: bool = False
     guard: ConnectionGuard = field(default_factory=ConnectionGuard)
     _answers: SharedAnswers = field(default_factory=SharedAnswers)
-    _streams: int = 0
+    readers: HttpReaders = field(default_factory=HttpReaders)
     _runner: web.AppRunner | None = None
     _server: asyncio.Server | None = None
 
@@ -191,7 +192,7 @@ class HttpServer:
 
     async def _get_metrics(self, request: web.Request) -> web.StreamResponse:
         answer = await self._answers.get_answer("metrics", self.metrics)
-        return await _write_answer(request, answer, metrics.CONTENT_TYPE)
+        return await self._write_answer(request, answer, metrics.CONTENT_TYPE)
 
     async def _get_healthz(self, request: web.Request) -> web.Response:
         """Tell whether a new process would help. A loop that hangs tells it by not answering."""
@@ -203,12 +204,12 @@ class HttpServer:
 
     async def _get_document(self, request: web.Request) -> web.StreamResponse:
         answer = await self._answers.get_answer("document", self._write_document)
-        return await _write_answer(request, answer, "application/json; charset=utf-8")
+        return await self._write_answer(request, answer, "application/json; charset=utf-8")
 
     async def _get_list(self, request: web.Request) -> web.StreamResponse:
         kind = _KINDS[request.match_info["kind"]]
         answer = await self._answers.get_answer(kind, partial(self._write_objects, kind))
-        return await _write_answer(request, answer, "application/json; charset=utf-8")
+        return await self._write_answer(request, answer, "application/json; charset=utf-8")
 
     async def _get_object(self, request: web.Request) -> web.Response:
         kind = _KINDS[request.match_info["kind"]]
@@ -241,7 +242,7 @@ class HttpServer:
 
     async def _get_events(self, request: web.Request) -> web.StreamResponse:
         assert self.stream is not None
-        if self._streams >= MOST_STREAMS:
+        if self.readers.streams >= MOST_STREAMS:
             raise PageUnavailable(f"{MOST_STREAMS} readers follow the events already")
         response = web.StreamResponse(
             headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"}
@@ -249,11 +250,11 @@ class HttpServer:
         await response.prepare(request)
         if request.method == "HEAD":
             return response
-        self._streams += 1
+        self.readers.streams += 1
         try:
             return await self._follow_stream(request, response)
         finally:
-            self._streams -= 1
+            self.readers.streams -= 1
 
     async def _follow_stream(
         self, request: web.Request, response: web.StreamResponse
@@ -262,7 +263,51 @@ class HttpServer:
         last_id = request.headers.get("Last-Event-ID") or None
         hello = "retry: 2000\n\n" if last_id else f"retry: 2000\nid: {self.stream.last_id}\n\n"
         await _write_piece(response, hello.encode())
-        await _write_events(response, self.stream, last_id)
+        await self._write_events(response, self.stream, last_id)
+        return response
+
+    async def _write_events(
+        self, response: web.StreamResponse, stream: EventStream, last_id: str | None
+    ) -> None:
+        """Write events until the stream ends or the client goes; a comment when there are none."""
+        events = stream.subscribe(last_id)
+        following: asyncio.Future[StreamEvent] | None = None
+        try:
+            while True:
+                following = following or asyncio.ensure_future(anext(events))
+                done, _ = await asyncio.wait((following,), timeout=KEEPALIVE)
+                if not done:
+                    await _write_piece(response, b": still here\n\n")
+                    continue
+                event, following = following.result(), None
+                if event.type == RESET:
+                    self.readers.note_stale(StaleReason.RESET)
+                await _write_piece(response, _format_event(event))
+        except TimeoutError:
+            self.readers.note_stale(StaleReason.TIMEOUT)
+        except (StopAsyncIteration, ConnectionError):
+            return
+        finally:
+            if following is not None:
+                following.cancel()
+                await asyncio.wait((following,))
+            await events.aclose()
+
+    async def _write_answer(
+        self, request: web.Request, answer: Answer, content_type: str
+    ) -> web.StreamResponse:
+        """Write an answer piece by piece: what slow readers have not taken yet is kept once."""
+        response = web.StreamResponse(headers={"Content-Type": content_type})
+        response.content_length = sum(map(len, answer))
+        await response.prepare(request)
+        if request.method != "HEAD":
+            try:
+                for piece in answer:
+                    await _write_piece(response, piece)
+            except TimeoutError:
+                self.readers.note_stale(StaleReason.TIMEOUT)
+                if request.transport is not None:
+                    request.transport.abort()
         return response
 
 
@@ -286,51 +331,10 @@ def _page_route(page: Page) -> Callable[[web.Request], Awaitable[web.Response]]:
     return serve
 
 
-async def _write_answer(
-    request: web.Request, answer: Answer, content_type: str
-) -> web.StreamResponse:
-    """Write an answer piece by piece: what a slow reader has not taken yet is kept once for all."""
-    response = web.StreamResponse(headers={"Content-Type": content_type})
-    response.content_length = sum(map(len, answer))
-    await response.prepare(request)
-    if request.method != "HEAD":
-        try:
-            for piece in answer:
-                await _write_piece(response, piece)
-        except TimeoutError:
-            if request.transport is not None:
-                request.transport.abort()
-    return response
-
-
 async def _write_piece(response: web.StreamResponse, piece: bytes) -> None:
     """Write once there is room; TimeoutError for a reader that takes nothing."""
     async with asyncio.timeout(TAKEN_WITHIN):
         await response.write(piece)
-
-
-async def _write_events(
-    response: web.StreamResponse, stream: EventStream, last_id: str | None
-) -> None:
-    """Write events until the stream ends or the client goes; a comment when there are none."""
-    events = stream.subscribe(last_id)
-    following: asyncio.Future[StreamEvent] | None = None
-    try:
-        while True:
-            following = following or asyncio.ensure_future(anext(events))
-            done, _ = await asyncio.wait((following,), timeout=KEEPALIVE)
-            if not done:
-                await _write_piece(response, b": still here\n\n")
-                continue
-            event, following = following.result(), None
-            await _write_piece(response, _format_event(event))
-    except (StopAsyncIteration, ConnectionError, TimeoutError):
-        return
-    finally:
-        if following is not None:
-            following.cancel()
-            await asyncio.wait((following,))
-        await events.aclose()
 
 
 def _format_event(event: StreamEvent) -> bytes:

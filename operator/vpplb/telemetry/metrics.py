@@ -4,24 +4,24 @@ Nothing here is looked up by label while probing: workers count by themselves an
 `ProbeStats` now and then, and what is per object is read from its owner when somebody scrapes.
 """
 
+import platform
 from collections import Counter as Tally
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cache, partial
 from itertools import accumulate
-from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import HistogramMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
+from vpplb import __version__
+from vpplb.model.clock import SystemClock
 from vpplb.model.health import HealthTransition, ProbeCode
 from vpplb.model.names import ObjectKey
-from vpplb.model.vip import VipId
 from vpplb.plan.ops import ChangeKind
 from vpplb.reconcile.ports import ProbeStats
-from vpplb.sync.ports import PacketTally
 from vpplb.telemetry import catalog
 from vpplb.telemetry.object_metrics import ObjectView, object_series
 
@@ -29,12 +29,14 @@ CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
 
 class MetricsRegistry(CollectorRegistry):
-    """The metrics of one process. `sections` write series as text when somebody scrapes."""
+    """The metrics of a program. `sections` write series as text when somebody scrapes."""
 
-    def __init__(self) -> None:
+    def __init__(self, program: str) -> None:
         super().__init__(auto_describe=False)
         self.sections: list[Callable[[], Iterable[str]]] = []
         ProcessCollector(registry=self)
+        info = catalog.BUILD_INFO.make_metric(self)
+        info.labels(program, __version__, platform.python_version()).set(1)
 
     def render_pieces(self) -> Iterator[bytes]:
         """Write everything in Prometheus's text format (`CONTENT_TYPE`), in small pieces."""
@@ -103,10 +105,14 @@ class _ProbeCollector(Collector):
 
 
 @dataclass(slots=True, eq=False)
-class _TransitionCollector(Collector):
-    """Transitions by backend, so that those of a deleted one can be dropped."""
+class _DecisionCollector(Collector):
+    """When something was decided; transitions by backend, so that those of a deleted one go."""
 
+    decided_at: float | None = None
     tallies: dict[ObjectKey, Tally[tuple[str, str]]] = field(default_factory=dict)
+
+    def note_decision(self) -> None:
+        self.decided_at = SystemClock().now().timestamp()
 
     def collect(self) -> Iterator[Metric]:
         family = catalog.BACKEND_TRANSITIONS.make_family()
@@ -114,17 +120,40 @@ class _TransitionCollector(Collector):
             for (from_state, to_state), count in tally.items():
                 family.add_metric((namespace, name, from_state, to_state), count)
         yield family
+        yield make_gauge(catalog.LAST_DECISION, self.decided_at)
 
 
-class OperatorMetrics:
+class DecisionMetrics:
     """The metrics of whoever probes and decides. All methods are cheap and never fail."""
 
     def __init__(self, registry: MetricsRegistry, view: ObjectView) -> None:
         self._probes = _ProbeCollector()
-        self._transitions = _TransitionCollector()
+        self._decisions = _DecisionCollector()
         registry.register(self._probes)
-        registry.register(self._transitions)
+        registry.register(self._decisions)
         registry.sections.append(partial(object_series, view))
+        self.set_prober_suspect = catalog.PROBER_SUSPECT.make_metric(registry).set
+
+    def record_stats(self, stats: ProbeStats) -> None:
+        """Add what a worker has counted since its last report."""
+        self._probes.add_stats(stats)
+
+    def record_decision(self) -> None:
+        """Take note that something is decided now."""
+        self._decisions.note_decision()
+
+    def record_transition(self, transition: HealthTransition) -> None:
+        tally = self._decisions.tallies.setdefault(transition.backend, Tally())
+        tally[transition.from_state, transition.to_state] += 1
+
+    def forget_backend(self, key: ObjectKey) -> None:
+        self._decisions.tallies.pop(key, None)
+
+
+class OperatorMetrics:
+    """The metrics of an operator in a cluster. All methods are cheap and never fail."""
+
+    def __init__(self, registry: MetricsRegistry) -> None:
         self._status_writes = catalog.STATUS_WRITES.make_metric(registry)
         self._status_mended = catalog.STATUS_MENDED.make_metric(registry)
         delays = catalog.TRANSITION_TO_STATUS.make_metric(registry)
@@ -132,19 +161,7 @@ class OperatorMetrics:
         to_vpp = catalog.DECISION_TO_VPP.make_metric(registry)
         self._to_vpp = cache(to_vpp.labels)
         self.record_event_dropped = catalog.EVENTS_DROPPED.make_metric(registry).inc
-        self.set_prober_suspect = catalog.PROBER_SUSPECT.make_metric(registry).set
         self.set_leader = catalog.LEADER.make_metric(registry).set
-
-    def record_stats(self, stats: ProbeStats) -> None:
-        """Add what a worker has counted since its last report."""
-        self._probes.add_stats(stats)
-
-    def record_transition(self, transition: HealthTransition) -> None:
-        tally = self._transitions.tallies.setdefault(transition.backend, Tally())
-        tally[transition.from_state, transition.to_state] += 1
-
-    def forget_backend(self, key: ObjectKey) -> None:
-        self._transitions.tallies.pop(key, None)
 
     def record_status_write(self, kind: str, result: str) -> None:
         self._status_writes.labels(kind, result).inc()
@@ -156,101 +173,20 @@ class OperatorMetrics:
         self._to_vpp(road).observe(seconds)
 
 
-class DirectFigures(NamedTuple):
-    """What has happened on the direct road: messages, refusals by reason, seconds of silence."""
-
-    agents: int
-    sent: int
-    heard: int
-    refused: Mapping[str, int]
-    age: float | None
+def make_gauge(spec: catalog.GaugeSpec, value: float | None) -> Metric:
+    """Make a gauge without labels, for a collector; None: it has no value at present."""
+    family = spec.make_family()
+    if value is not None:
+        family.add_metric((), value)
+    return family
 
 
-@dataclass(slots=True, eq=False)
-class _DirectCollector(Collector):
-    figures: Callable[[], DirectFigures]
-
-    def collect(self) -> Iterator[Metric]:
-        now = self.figures()
-        agents = catalog.DIRECT_AGENTS.make_family()
-        agents.add_metric((), now.agents)
-        yield agents
-        messages = catalog.DIRECT_MESSAGES.make_family()
-        messages.add_metric(("out",), now.sent)
-        messages.add_metric(("in",), now.heard)
-        yield messages
-        age = catalog.DIRECT_AGE.make_family()
-        if now.age is not None:
-            age.add_metric((), now.age)
-        yield age
-        refused = catalog.DIRECT_REFUSED.make_family()
-        for reason, count in now.refused.items():
-            refused.add_metric((reason,), count)
-        yield refused
-
-
-def register_direct(registry: MetricsRegistry, figures: Callable[[], DirectFigures]) -> None:
-    """Show what happens on the direct road; `figures` is asked at scrape time."""
-    registry.register(_DirectCollector(figures))
-
-
-@dataclass(slots=True, eq=False)
-class _PacketCollector(Collector):
-    packets: Callable[[], Mapping[VipId, PacketTally]]
-    owned: Callable[[], Mapping[VipId, ObjectKey]]
-
-    def collect(self) -> Iterator[Metric]:
-        family, owned = catalog.VIP_PACKETS.make_family(), self.owned()
-        for vip, counts in self.packets().items():
-            if key := owned.get(vip):
-                for kind, number in asdict(counts).items():
-                    family.add_metric((*key, kind), number)
-        yield family
-
-
-def register_packets(
-    registry: MetricsRegistry,
-    packets: Callable[[], Mapping[VipId, PacketTally]],
-    owned: Callable[[], Mapping[VipId, ObjectKey]],
-) -> None:
-    """Show the packets of each frontend's VIP (`owned`); both are asked at scrape time."""
-    registry.register(_PacketCollector(packets, owned))
-
-
-class OperatorFigures(NamedTuple):
-    """An operator that an agent knows: whether it is connected, and leads; seconds of silence."""
-
-    operator: str
-    connected: bool
-    leads: bool
-    messages: int
-    age: float | None
-
-
-@dataclass(slots=True, eq=False)
-class _OperatorCollector(Collector):
-    figures: Callable[[], Sequence[OperatorFigures]]
-
-    def collect(self) -> Iterator[Metric]:
-        now = self.figures()
-        led = catalog.DIRECT_LED.make_family()
-        led.add_metric((), any(one.leads for one in now))
-        connected = catalog.OPERATOR_CONNECTED.make_family()
-        messages = catalog.OPERATOR_MESSAGES.make_family()
-        ages = catalog.OPERATOR_AGE.make_family()
-        for one in now:
-            connected.add_metric((one.operator,), one.connected)
-            messages.add_metric((one.operator,), one.messages)
-            if one.age is not None:
-                ages.add_metric((one.operator,), one.age)
-        yield from (led, connected, messages, ages)
-
-
-def register_operators(
-    registry: MetricsRegistry, figures: Callable[[], Sequence[OperatorFigures]]
-) -> None:
-    """Show the operators that an agent knows by the direct road; asked at scrape time."""
-    registry.register(_OperatorCollector(figures))
+def make_gauges(spec: catalog.GaugeSpec, values: Mapping[str, float]) -> Metric:
+    """Make a gauge that has one label, from the values by that, for a collector."""
+    family = spec.make_family()
+    for label, value in values.items():
+        family.add_metric((label,), value)
+    return family
 
 
 class AgentMetrics:

@@ -6,7 +6,7 @@ And the checks that follow from them, each in a few words when something is wron
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from prometheus_client.core import Metric
@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector
 
 from vpplb.telemetry import catalog
 from vpplb.telemetry.http import Check
+from vpplb.telemetry.metrics import make_gauge, make_gauges
 
 LAG_EVERY = 0.5
 """Seconds between two samples."""
@@ -61,9 +62,9 @@ class ProcessHealth(Collector):
     `watch_ages` gives by kind, and `api_age`, the seconds since the API server last answered, and
     `api_trouble` why it does not; `writes_due` how many objects have a status that is still to be
     written, and `write_tokens` how many may be at once; `processes` how many probing processes
-    work, and how many should, and `prober` what keeps them from it; `reload` whether the newest
-    manifests are in force, and when (Unix seconds) any last came to be. Figures are read on the
-    program's loop.
+    work, and how many should, `lateness` by how many seconds each was late at worst of late, and
+    `prober` what keeps them from it; `reload` whether the newest manifests are in force, and when
+    (Unix seconds) any last came to be. Figures are read on the program's loop.
     """
 
     lag: LoopLag = field(default_factory=LoopLag)
@@ -73,6 +74,7 @@ class ProcessHealth(Collector):
     writes_due: Callable[[], int] | None = None
     write_tokens: Callable[[], float] | None = None
     processes: Callable[[], tuple[int, int]] | None = None
+    lateness: Callable[[], Sequence[float]] | None = None
     prober: Callable[[], str | None] = lambda: None
     reload: Callable[[], tuple[bool, float]] | None = None
 
@@ -92,24 +94,24 @@ class ProcessHealth(Collector):
         return figures
 
     def collect(self) -> Iterator[Metric]:
-        yield _make_gauge(catalog.LOOP_LAG, self.lag.worst_seconds())
+        yield make_gauge(catalog.LOOP_LAG, self.lag.worst_seconds())
         if self.watch_ages is not None:
-            ages = catalog.WATCH_AGE.make_family()
-            for kind, age in self.watch_ages().items():
-                ages.add_metric((kind,), age)
-            yield ages
+            yield make_gauges(catalog.WATCH_AGE, self.watch_ages())
         if self.api_age is not None:
-            yield _make_gauge(catalog.API_AGE, self.api_age())
+            yield make_gauge(catalog.API_AGE, self.api_age())
         if self.writes_due is not None:
-            yield _make_gauge(catalog.WRITES_DUE, self.writes_due())
+            yield make_gauge(catalog.WRITES_DUE, self.writes_due())
         if self.write_tokens is not None:
-            yield _make_gauge(catalog.WRITE_TOKENS, self.write_tokens())
+            yield make_gauge(catalog.WRITE_TOKENS, self.write_tokens())
         if self.processes is not None:
-            yield _make_gauge(catalog.PROBE_WORKERS, self.processes()[0])
+            yield make_gauge(catalog.PROBE_WORKERS, self.processes()[0])
+        if self.lateness is not None:
+            late = {str(worker): seconds for worker, seconds in enumerate(self.lateness())}
+            yield make_gauges(catalog.WORKER_LATENESS, late)
         if self.reload is not None:
             in_force, taken_at = self.reload()
-            yield _make_gauge(catalog.RELOAD_SUCCESSFUL, float(in_force))
-            yield _make_gauge(catalog.RELOAD_SUCCESS_TIME, taken_at)
+            yield make_gauge(catalog.RELOAD_SUCCESSFUL, float(in_force))
+            yield make_gauge(catalog.RELOAD_SUCCESS_TIME, taken_at)
 
     def check_api(self) -> str | None:
         """Say that the API server does not answer, or does not do what it is asked."""
@@ -146,9 +148,3 @@ def complain_late(
         return wrong if clock() - since >= seconds else None
 
     return judge
-
-
-def _make_gauge(spec: catalog.GaugeSpec, value: float) -> Metric:
-    family = spec.make_family()
-    family.add_metric((), value)
-    return family

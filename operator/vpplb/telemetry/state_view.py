@@ -4,16 +4,17 @@ What users wrote is read where objects are kept, and the renderer is asked for t
 somebody looks; the stream of events is told what changed.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from vpplb.model.health import HealthState, HealthTransition
+from vpplb.model.health import HealthTransition
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.plan.decisions import DecidedState
 from vpplb.resources.stored_objects import StoredObjects
 from vpplb.telemetry.event_stream import EventStream
-from vpplb.telemetry.object_metrics import FrontendSample
+from vpplb.telemetry.object_metrics import BackendSample, FrontendSample
 
 RenderStatus = Callable[[ObjectKind, ObjectKey], Mapping[str, object] | None]
 """Gives the status of an object as of now."""
@@ -75,20 +76,28 @@ class DecidedStateView:
         stored = self._objects.get(kind, key)
         return self._show_object(kind, key, stored.raw) if stored is not None else None
 
-    def iter_backends(self) -> Iterator[tuple[ObjectKey, HealthState]]:
+    def iter_backends(self) -> Iterator[BackendSample]:
         """Give every backend with its state, where it is decided (`object_metrics.ObjectView`)."""
         # A copy: this is read in slices, between which objects come and go.
         for key, view in tuple(self._decided.backends.items()):
-            yield key, view.health.state
+            yield BackendSample(key, view.health.state, view.health.since)
 
     def iter_frontends(self) -> Iterator[FrontendSample]:
-        """Give every frontend with its weights (`object_metrics.ObjectView`)."""
+        """Give every frontend with its pools and weights (`object_metrics.ObjectView`)."""
         for key, view in self._decided.views():
-            weights = [
-                (one.member.pool, one.member.backend.name, one.effective)
-                for one in view.decision.members
-            ]
-            yield FrontendSample(key, view.decision.state.value, weights)
+            decision = view.decision
+            states = {one.member.backend: one.state for one in decision.members}
+            yield FrontendSample(
+                key,
+                decision.state.value,
+                weights=[
+                    (one.member.pool, one.member.backend.name, one.effective)
+                    for one in decision.members
+                ],
+                pools=[pool.name for pool in view.config.resolved.frontend.pools],
+                active_pool=decision.active_pool,
+                backends=Counter(states.values()),
+            )
 
     def _event_data(self, kind: ObjectKind, key: ObjectKey) -> Mapping[str, object]:
         """Say what an object is when somebody reads it; it may have been deleted since."""

@@ -88,3 +88,15 @@ def test_a_report_is_bounded_whatever_fails() -> None:
     assert len(report.errors) == MOST_ERRORS
     assert report.removed == (key(names[-1]),)
     assert {len(error) for error in report.errors.values()} == {MOST_CHARS}
+
+
+def test_what_this_node_shall_carry_and_does_not_is_counted() -> None:
+    outcomes = begun("web", "api")
+    assert outcomes.count_missing() == 2
+    note(outcomes, "web", "r1")
+    note(outcomes, "other", "r1")
+    assert outcomes.count_missing() == 1
+    note(outcomes, "api", "", "refused")
+    assert outcomes.count_missing() == 1
+    outcomes.set_connected(False)
+    assert outcomes.count_missing() == 2

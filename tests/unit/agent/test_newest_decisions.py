@@ -3,6 +3,7 @@
 import pytest
 
 from data.objects import key
+from fakes.clock import FakeClock
 from vpplb.agent.newest_decisions import MOST_DELETED, FrontendDecision, NewestDecisions
 from vpplb.direct.messages import DecisionEntry
 from vpplb.model.decision_order import UNORDERED, DecisionMark, DecisionOrder
@@ -87,6 +88,20 @@ def test_what_says_the_same_is_no_news() -> None:
     assert not decisions.put_entry(5, entry("one", 5, 1))
     assert not decisions.put_status(WEB, "a", status("one", 5, 2))
     assert decisions.get_order(WEB) == DecisionOrder(5, 2)
+
+
+def test_when_news_was_last_taken_is_known_and_repeating_it_is_none() -> None:
+    clock = FakeClock()
+    decisions, began = NewestDecisions(clock), clock.now().timestamp()
+    taken: list[float | None] = [decisions.taken_at]
+    decisions.put_status(WEB, "a", status("r1", 1, 1))
+    taken.append(decisions.taken_at)
+    clock.advance(60)
+    decisions.put_status(WEB, "a", status("r1", 1, 2))
+    taken.append(decisions.taken_at)
+    decisions.put_entry(1, entry("r2", 1, 3))
+    taken.append(decisions.taken_at)
+    assert taken == [None, began, began, began + 60]
 
 
 def test_what_both_roads_tell_is_kept_once() -> None:

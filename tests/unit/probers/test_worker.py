@@ -100,6 +100,15 @@ def test_log_lines_come_with_the_report(stage: WorkerStage) -> None:
     assert stage.heard() == [WorkerReport(log=((logging.WARNING, "hello you"),))]
 
 
+def test_a_report_says_how_late_a_probe_was_at_worst_since_the_last(stage: WorkerStage) -> None:
+    for lateness in ((0.25, 0.5, 0.125), (), (0.0625,)):
+        for seconds in lateness:
+            stage.loop.statistics.lateness.add_value(seconds)
+        stage.channel.send_report(with_statistics=True)
+    conditions = [report.condition for report in stage.heard()]
+    assert [one and one.lateness for one in conditions] == [0.5, 0.0, 0.0625]
+
+
 def test_a_slow_parent_gets_every_verdict_and_its_statistics_later_in_one(
     stage: WorkerStage,
 ) -> None:

@@ -122,6 +122,13 @@ def test_a_callback_that_fails_does_not_end_the_probing(
     assert "boom" in caplog.text
 
 
+def test_how_late_each_process_was_is_told(pool: WorkerPool) -> None:
+    pool._workers[1].note_condition(WorkerCondition(lateness=0.7))
+    first, second, third = pool.list_lateness()
+    assert second == 0.7
+    assert max(first, third) < 0.7
+
+
 def test_what_keeps_workers_from_probing_is_summed_up_with_what_to_do(pool: WorkerPool) -> None:
     assert pool.find_trouble() is None
     pool.assign_checks([assignment("a")])

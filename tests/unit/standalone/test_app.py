@@ -13,6 +13,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 import yaml
+from prometheus_client.parser import text_string_to_metric_families
 
 from data.kept_memory import kept_state
 from data.manifests import Raw, backend, frontend, health_check, manifest
@@ -26,6 +27,7 @@ from vpplb.files.state_lock import StateInUse
 from vpplb.model.health import HealthState, HealthTransition
 from vpplb.plan.ops import Op
 from vpplb.standalone.app import StandaloneApp, StandaloneOptions
+from vpplb.telemetry.catalog import AGENT_METRICS, OPERATOR_METRICS
 from vpplb.telemetry.service_manager import ServiceManager
 
 WEB = vip("198.51.100.1/32")
@@ -306,6 +308,31 @@ async def test_what_was_kept_and_makes_no_sense_is_told_where_people_look(
     for file, fact in zip(kept, ("states", "changesByHand", "memory"), strict=True):
         assert f"{file} is not used: it is damaged" in told[fact]
         assert f"{file} is not used: it is damaged" in status
+
+
+async def test_only_what_standalone_does_is_measured_and_what_vpp_lacks_is_counted(
+    machine: Machine, unused_tcp_port: int
+) -> None:
+    where = f"http://127.0.0.1:{unused_tcp_port}/metrics"
+
+    async def read() -> dict[str, float]:
+        async with aiohttp.ClientSession() as client, client.get(where) as answer:
+            text = await answer.text()
+        samples = [one for each in text_string_to_metric_families(text) for one in each.samples]
+        return {one.name: one.value for one in samples}
+
+    machine.lb.down = True
+    async with machine.running("a", http=f"127.0.0.1:{unused_tcp_port}") as one:
+        await eventually(lambda: one.vpp.trouble == "connection refused", "it runs")
+        await eventually(lambda: machine.programmed() == "Pending", "the frontend is decided")
+        served = await read()
+        assert served["vpplb_unprogrammed_frontends"] == 1
+        assert served["vpplb_manifests_last_reload_successful"] == 1
+        assert not served.keys() & {spec.name for spec in (*OPERATOR_METRICS, *AGENT_METRICS)}
+        machine.lb.down = False
+        await machine.weigh(100, 0)
+        await eventually(lambda: machine.programmed() != "Pending", "it is reported")
+        assert (await read())["vpplb_unprogrammed_frontends"] == 0
 
 
 async def test_a_dataplane_among_the_files_pauses_and_sets_vpp(machine: Machine) -> None:

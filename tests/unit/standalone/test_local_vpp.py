@@ -17,7 +17,7 @@ WEB = key("web")
 class ProgrammedVpp:
     def __init__(self) -> None:
         self.reported: list[ObjectKey] = []
-        self.registry = MetricsRegistry()
+        self.registry = MetricsRegistry("agent")
         keeper = OwnedStateStore(None, OwnedState, HERE)
         self.programmed = ProgrammedFrontends()
         metrics = AgentMetrics(self.registry)

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
+from prometheus_client import CollectorRegistry
 from yarl import URL
 
 from lab.waiting import eventually
@@ -19,6 +20,7 @@ from vpplb.telemetry.allowed_hosts import is_own_host
 from vpplb.telemetry.connections import ConnectionGuard
 from vpplb.telemetry.event_stream import EventStream
 from vpplb.telemetry.http import CannotListen, Check, HttpServer, PageUnavailable
+from vpplb.telemetry.http_readers import StaleReason
 
 WEB: Mapping[str, object] = {
     "metadata": {"namespace": "shop", "name": "web"},
@@ -245,6 +247,30 @@ async def test_who_continues_from_another_process_is_told_to_begin_anew() -> Non
             assert (await sse(response))["event"] == "reset"
 
 
+async def test_readers_of_events_are_counted_and_those_that_did_not_keep_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(http, "KEEPALIVE", 0.01)  # by which it is noticed that one has gone
+    stream = EventStream()
+    server = HttpServer(address="127.0.0.1:0", metrics=list[bytes], stream=stream)
+
+    def count(name: str, **labels: str) -> float | None:
+        return registry.get_sample_value(name, labels)
+
+    registry = CollectorRegistry()
+    registry.register(server.readers)
+    assert count("vpplb_stale_readers_total", reason="reset") == 0
+    async with server, aiohttp.ClientSession(f"http://{server.listen_address}") as session:
+        headers = {"Last-Event-ID": "other-7"}
+        async with session.get("/api/v1/events", headers=headers) as response:
+            await sse(response)
+            assert (await sse(response))["event"] == "reset"
+            assert count("vpplb_event_readers") == 1
+        await eventually(lambda: count("vpplb_event_readers") == 0, "the reader has gone")
+    assert count("vpplb_stale_readers_total", reason="reset") == 1
+    assert count("vpplb_stale_readers_total", reason="timeout") == 0
+
+
 async def test_a_silent_stream_says_now_and_then_that_it_is_there(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -376,6 +402,7 @@ async def test_a_reader_that_takes_nothing_is_let_go(monkeypatch: pytest.MonkeyP
         assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
         reader._transport.pause_reading()  # type: ignore[attr-defined]  # as a reader that hangs
         await eventually(lambda: not server.guard.connection_count, "the connection is ended")
+        assert server.readers.stale == {StaleReason.TIMEOUT: 1}
         writer.close()
 
 

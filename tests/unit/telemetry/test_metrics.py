@@ -1,29 +1,25 @@
+import platform
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
-from ipaddress import ip_network
 
-from fakes.object_view import NGINX0, WEB, FakeObjectView
+from fakes.object_view import NGINX0, FakeObjectView
+from vpplb import __version__
 from vpplb.model.health import HealthState, HealthTransition
-from vpplb.model.names import ObjectKey
-from vpplb.model.vip import VipId, VipProtocol
 from vpplb.plan.ops import ChangeKind
 from vpplb.reconcile.ports import DURATION_BUCKETS, LATENESS_BUCKETS, ProbeStats
-from vpplb.sync.ports import PacketTally
 from vpplb.telemetry.metrics import (
     AgentMetrics,
+    DecisionMetrics,
     MetricsRegistry,
-    OperatorFigures,
     OperatorMetrics,
-    register_operators,
-    register_packets,
 )
-from vpplb.telemetry.object_metrics import FrontendSample, ObjectView
+from vpplb.telemetry.object_metrics import BackendSample, FrontendSample, ObjectView
 
 
-def operator(view: ObjectView | None = None) -> tuple[OperatorMetrics, MetricsRegistry]:
-    registry = MetricsRegistry()
-    return OperatorMetrics(registry, view or FakeObjectView()), registry
+def deciding(view: ObjectView | None = None) -> tuple[DecisionMetrics, MetricsRegistry]:
+    registry = MetricsRegistry("test")
+    return DecisionMetrics(registry, view or FakeObjectView()), registry
 
 
 def value(registry: MetricsRegistry, name: str, **labels: str) -> float | None:
@@ -41,7 +37,7 @@ def stats(
 
 
 def test_what_workers_counted_adds_up_and_says_whether_it_passed() -> None:
-    metrics, registry = operator()
+    metrics, registry = deciding()
     metrics.record_stats(stats({("HTTP", "L7OK"): 5, ("TCP", "L4CON"): 1}))
     metrics.record_stats(stats({("HTTP", "L7OK"): 2}))
     assert value(registry, "vpplb_probes_total", type="HTTP", code="L7OK", result="pass") == 7
@@ -49,7 +45,7 @@ def test_what_workers_counted_adds_up_and_says_whether_it_passed() -> None:
 
 
 def test_histograms_of_probes_are_summed_up_over_their_buckets() -> None:
-    metrics, registry = operator()
+    metrics, registry = deciding()
     counts = [0] * (len(DURATION_BUCKETS) + 1)
     counts[0], counts[1], counts[-1] = 3, 2, 1
     metrics.record_stats(stats({}, durations={"ICMP": (counts, 9.5)}))
@@ -64,7 +60,7 @@ def test_histograms_of_probes_are_summed_up_over_their_buckets() -> None:
 
 
 def test_lateness_is_one_histogram_and_there_before_the_first_probe() -> None:
-    metrics, registry = operator()
+    metrics, registry = deciding()
     assert value(registry, "vpplb_probe_lateness_seconds_count") == 0
     metrics.record_stats(stats({}, lateness=([1] * (len(LATENESS_BUCKETS) + 1), 3.0)))
     assert value(registry, "vpplb_probe_lateness_seconds_bucket", le="0.001") == 2
@@ -72,7 +68,7 @@ def test_lateness_is_one_histogram_and_there_before_the_first_probe() -> None:
 
 
 def test_discarded_probes_are_counted_by_what_the_prober_lacked() -> None:
-    metrics, registry = operator()
+    metrics, registry = deciding()
     for counts in ({"cpu": 2}, {"cpu": 1, "ports": 4}):
         metrics.record_stats(replace(stats({}), discarded=counts))
     assert value(registry, "vpplb_probes_discarded_total", reason="cpu") == 3
@@ -80,7 +76,7 @@ def test_discarded_probes_are_counted_by_what_the_prober_lacked() -> None:
 
 
 def test_transitions_are_counted_until_their_backend_is_forgotten() -> None:
-    metrics, registry = operator()
+    metrics, registry = deciding()
     labels = {"namespace": "shop", "backend": "nginx0", "from": "up", "to": "down"}
     transition = HealthTransition(
         backend=NGINX0,
@@ -95,24 +91,23 @@ def test_transitions_are_counted_until_their_backend_is_forgotten() -> None:
     assert value(registry, "vpplb_backend_transitions_total", **labels) is None
 
 
-def test_status_writes_delays_and_flags_of_the_operator_are_shown() -> None:
-    metrics, registry = operator()
+def test_status_writes_delays_and_the_role_of_the_operator_are_shown() -> None:
+    registry = MetricsRegistry("test")
+    metrics = OperatorMetrics(registry)
     metrics.record_status_write("Frontend", "written")
     metrics.observe_transition_to_status(0.02)
     metrics.record_event_dropped()
     metrics.set_leader(True)
-    metrics.set_prober_suspect(True)
     written = {"kind": "Frontend", "result": "written"}
     assert value(registry, "vpplb_status_writes_total", **written) == 1
     assert value(registry, "vpplb_transition_to_status_seconds_bucket", le="0.025") == 1
     assert value(registry, "vpplb_transition_to_status_seconds_bucket", le="0.01") == 0
     assert value(registry, "vpplb_events_dropped_total") == 1
     assert value(registry, "vpplb_leader") == 1
-    assert value(registry, "vpplb_prober_suspect") == 1
 
 
 def test_the_agent_shows_one_version_of_vpp_at_a_time() -> None:
-    registry = MetricsRegistry()
+    registry = MetricsRegistry("test")
     metrics = AgentMetrics(registry)
     metrics.set_connected(True, "26.06")
     metrics.set_connected(True, "26.10")
@@ -125,7 +120,7 @@ def test_the_agent_shows_one_version_of_vpp_at_a_time() -> None:
 
 
 def test_the_agent_counts_calls_changes_and_repairs() -> None:
-    registry = MetricsRegistry()
+    registry = MetricsRegistry("test")
     metrics = AgentMetrics(registry)
     assert value(registry, "vpplb_sync_changes_total", kind="as_weight") == 0
     metrics.record_call("lb_as_set_weight", 0)
@@ -142,80 +137,47 @@ def test_the_agent_counts_calls_changes_and_repairs() -> None:
     assert value(registry, "vpplb_sync_duration_seconds_count") == 1
 
 
-OWN, OTHER = (VipId(ip_network(f"192.0.2.{n}/32"), VipProtocol.TCP, 80) for n in (1, 2))
-
-
-def test_packets_of_vips_are_read_when_somebody_scrapes() -> None:
-    packets = {OWN: PacketTally(first=10)}
-    registry = MetricsRegistry()
-    register_packets(registry, lambda: packets, lambda: {OWN: WEB})
-    labels = {"namespace": "shop", "frontend": "web", "kind": "first"}
-    assert value(registry, "vpplb_vip_packets_total", **labels) == 10
-    packets[OWN] = PacketTally(first=12)
-    assert value(registry, "vpplb_vip_packets_total", **labels) == 12
-
-
-def test_packets_are_counted_for_the_frontend_whose_vip_it_is() -> None:
-    packets = {
-        OWN: PacketTally(existing=4, first=3, untracked=2, no_server=1),
-        OTHER: PacketTally(first=9),
-    }
-    registry = MetricsRegistry()
-    register_packets(registry, lambda: packets, lambda: {OWN: WEB})
-    counted = [
-        (sample.labels, sample.value)
-        for family in registry.collect()
-        for sample in family.samples
-        if sample.name == "vpplb_vip_packets_total"
-    ]
-    assert counted == [
-        ({"namespace": "shop", "frontend": "web", "kind": kind}, number)
-        for kind, number in (("existing", 4), ("first", 3), ("untracked", 2), ("no_server", 1))
-    ]
-
-
 def test_two_programs_in_one_process_do_not_share_their_counts() -> None:
-    one, first = operator()
-    _, second = operator()
-    one.set_leader(True)
-    assert value(first, "vpplb_leader") == 1
-    assert value(second, "vpplb_leader") == 0
+    one, first = deciding()
+    _, second = deciding()
+    one.set_prober_suspect(True)
+    assert value(first, "vpplb_prober_suspect") == 1
+    assert value(second, "vpplb_prober_suspect") == 0
+
+
+def test_who_has_decided_nothing_has_not_decided_in_1970() -> None:
+    metrics, registry = deciding()
+    name = "vpplb_last_decision_timestamp_seconds"
+    assert value(registry, name) is None
+    before = datetime.now(UTC).timestamp()
+    metrics.record_decision()
+    assert before <= (value(registry, name) or 0) <= datetime.now(UTC).timestamp()
+
+
+def test_a_program_says_which_it_is_and_its_version() -> None:
+    [info] = [family for family in MetricsRegistry("agent").collect() if "build" in family.name]
+    [sample] = info.samples
+    assert sample.value == 1
+    assert sample.labels == {
+        "program": "agent",
+        "version": __version__,
+        "python": platform.python_version(),
+    }
 
 
 def test_making_a_registry_does_not_read_the_objects() -> None:
     class Untouchable:
-        def iter_backends(self) -> Iterable[tuple[ObjectKey, HealthState]]:
+        def iter_backends(self) -> Iterable[BackendSample]:
             raise AssertionError("read before anybody scraped")
 
         def iter_frontends(self) -> Iterable[FrontendSample]:
             raise AssertionError("read before anybody scraped")
 
-    operator(Untouchable())
+    deciding(Untouchable())
 
 
 def test_the_text_has_the_process_s_own_metrics_too() -> None:
-    _, registry = operator()
+    _, registry = deciding()
     text = registry.render_all().decode()
     assert "\nprocess_resident_memory_bytes " in text
     assert '\nvpplb_backend_state{namespace="shop",backend="nginx0",state="up"} 1\n' in text
-
-
-def test_each_operator_that_an_agent_knows_is_shown() -> None:
-    registry = MetricsRegistry()
-    known = [
-        OperatorFigures(operator="op-1", connected=True, leads=True, messages=7, age=1.5),
-        OperatorFigures(operator="op-2", connected=False, leads=False, messages=0, age=None),
-    ]
-    register_operators(registry, lambda: known)
-    served = registry.render_all().decode()
-    for series in (
-        "vpplb_direct_led 1.0",
-        'vpplb_direct_operator_connected{operator="op-1"} 1.0',
-        'vpplb_direct_operator_connected{operator="op-2"} 0.0',
-        'vpplb_direct_operator_messages_total{operator="op-1"} 7.0',
-        'vpplb_direct_operator_message_age_seconds{operator="op-1"} 1.5',
-    ):
-        assert f"\n{series}\n" in served
-    assert 'age_seconds{operator="op-2"}' not in served
-    known.clear()
-    assert "\nvpplb_direct_led 0.0\n" in registry.render_all().decode()

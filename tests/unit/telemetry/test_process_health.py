@@ -54,7 +54,7 @@ def test_figures_are_given_whether_anything_is_wrong_or_not() -> None:
 def test_what_a_program_does_not_have_is_left_out() -> None:
     health = ProcessHealth(lag=Lag())
     assert health.list_figures() == {"loop_lag_seconds": 0.012}
-    registry = MetricsRegistry()
+    registry = MetricsRegistry("test")
     registry.register(health)
     assert "vpplb_watch_age_seconds" not in registry.render_all().decode()
     assert (health.check_api(), health.check_probers(), health.check_any_prober()) == (
@@ -65,7 +65,7 @@ def test_what_a_program_does_not_have_is_left_out() -> None:
 
 
 def test_the_metrics_say_the_same() -> None:
-    registry = MetricsRegistry()
+    registry = MetricsRegistry("test")
     registry.register(MeasuredProgram().health())
     lines = registry.render_all().decode().splitlines()
     for line in (

@@ -185,13 +185,27 @@ async def test_metrics_see_every_backend_and_the_weights_of_every_frontend() -> 
         parsed_frontend("web", pool("p", a=10)),
     )
     viewed.world.verdict("a", up=True)
-    assert sorted(viewed.view.iter_backends()) == [
-        (key("a"), HealthState.UP),
-        (key("idle"), HealthState.UNKNOWN),
-    ]
+    [used, idle] = sorted(viewed.view.iter_backends())
+    assert used == (key("a"), HealthState.UP, viewed.world.decided.backends[key("a")].health.since)
+    assert idle == (key("idle"), HealthState.UNKNOWN, NOON)
     assert list(viewed.view.iter_frontends()) == [
-        FrontendSample(key("web"), "up", [("p", "a", 10)])
+        FrontendSample(key("web"), "up", [("p", "a", 10)], ["p"], "p", {HealthState.UP: 1})
     ]
+
+
+async def test_metrics_see_the_pool_that_serves_and_each_backend_once() -> None:
+    viewed = ViewedWorld()
+    backends = [parsed_backend(name, f"10.0.0.{n}") for n, name in enumerate("abc", 1)]
+    viewed.world.put(
+        parsed_health_check(),
+        *backends,
+        parsed_frontend("web", pool("first", a=10, b=10), pool("later", b=1, c=1)),
+    )
+    for name, up in (("a", False), ("b", False), ("c", True)):
+        viewed.world.verdict(name, up=up)
+    [sample] = viewed.view.iter_frontends()
+    assert (list(sample.pools), sample.active_pool) == (["first", "later"], "later")
+    assert sample.backends == {HealthState.DOWN: 2, HealthState.UP: 1}
 
 
 def test_values_of_headers_are_never_shown() -> None:
