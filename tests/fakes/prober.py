@@ -68,7 +68,7 @@ class FakeProber:
         for one in assignments:
             self.running[one.backend] = one
             self.started.append(one)
-            self._reported[one.backend] = one.resume_up if one.known else None
+            self._reported[one.backend] = one.resume_up if one.has_verdict else None
             self._responses.pop(one.backend, None)
             self._reasons.pop(one.backend, None)
             self._soon(one.backend)

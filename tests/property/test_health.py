@@ -50,7 +50,7 @@ def test_the_verdict_is_that_of_counting_consecutive_results(
 def test_every_wait_is_within_a_tenth_of_what_was_asked(
     started: float, wait: float, random: float, echo: bool
 ) -> None:
-    actual = next_start(started, wait, grid_of(wait, echo=echo), random) - started
+    actual = next_start(started, wait, grid_of(wait, icmp=echo), random) - started
     assert wait * 0.9 - 1e-6 <= actual <= wait * 1.1 + 1e-6
 
 

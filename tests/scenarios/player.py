@@ -199,7 +199,7 @@ class ScenarioStage:
                 return {one.key.name: one.message for one in refusals}
             case "warned":
                 views = world.reconciler.views.items()
-                return sorted(name.name for name, view in views if view.config.resolved.doubts)
+                return sorted(name.name for name, view in views if view.config.resolved.warnings)
             case "vips":
                 return sorted(self._vips())
             case _:

@@ -132,7 +132,7 @@ class AgentParts:
         return self.selector.begin_list()
 
     def _register_metrics(self) -> None:
-        meter, vips, road = self.vpp.meter, self.vips, self.road
+        meter, vips, road = self.vpp.packet_meter, self.vips, self.road
         register_packets(
             self.registry, lambda: meter.packets if meter else {}, lambda: vips.owned_state.owned
         )

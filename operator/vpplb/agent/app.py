@@ -62,7 +62,7 @@ class Agent:
         self._options, self._parts = options, AgentParts(options, client)
         self._waits_for: Callable[[], str] = lambda: "not introduced yet"
         self._registered, self._listed = asyncio.Event(), asyncio.Event()
-        self._alone = False
+        self._without_api = False
         """Whether it has begun though the API server does not answer."""
         self.http = self._make_http()
         self._parts.registry.register(self.http.readers)
@@ -79,11 +79,11 @@ class Agent:
             self._take_over(stored, await self._wait_node(claiming, stored))
             kept = stored.programmed if stored else None
             group.create_task(self._follow_cluster(group, claiming, kept))
-            for late in (parts.vpp.meter, parts.store, parts.syncer, parts.road):
+            for late in (parts.vpp.packet_meter, parts.store, parts.syncer, parts.road):
                 if late is not None:
                     group.create_task(late.run())
             # Nothing is changed in VPP before it is known what it shall have.
-            await self._wait_known()
+            await self._wait_decisions()
             parts.syncer.set_synced()
             parts.outcomes.begin()
             await self._listed.wait()
@@ -114,9 +114,9 @@ class Agent:
         """Wait until no other agent has the node; return its Dataplane."""
         dataplane = await self._parts.node.register_node()
         self._registered.set()
-        if not self._alone:
+        if not self._without_api:
             self._waits_for = partial(_explain_rivalry, self._parts.heartbeat)
-        await self._parts.heartbeat.claim_lease(waits=lambda: not self._alone)
+        await self._parts.heartbeat.claim_lease(waits=lambda: not self._without_api)
         self._waits_for = str
         return dataplane
 
@@ -133,7 +133,7 @@ class Agent:
                     await self._registered.wait()
             if not self._registered.is_set():
                 log.warning("the API server does not answer: decisions come from a leader alone")
-                self._alone, self._waits_for = True, str
+                self._without_api, self._waits_for = True, str
                 return None
         return await claiming
 
@@ -170,7 +170,7 @@ class Agent:
         self._listed.set()
         await parts.kube.informer.run()
 
-    async def _wait_known(self) -> None:
+    async def _wait_decisions(self) -> None:
         """Wait for the lists, or for a leader's whole state where the API server does not answer.
 
         A leader is silent about a frontend on which nothing is decided, whose VIP only a list
@@ -181,7 +181,7 @@ class Agent:
         if road is None:
             await self._listed.wait()
             return
-        enough = [self._listed, road.whole] if self._may_begin_alone else [self._listed]
+        enough = [self._listed, road.whole] if self._may_begin_without_api else [self._listed]
         known = [asyncio.create_task(one.wait()) for one in enough]
         try:
             await asyncio.wait(known, return_when=asyncio.FIRST_COMPLETED)
@@ -193,8 +193,8 @@ class Agent:
                 await road.wait_whole()
 
     @property
-    def _may_begin_alone(self) -> bool:
-        return self._alone and not self._options.own_all
+    def _may_begin_without_api(self) -> bool:
+        return self._without_api and not self._options.own_all
 
     # --- what is to be seen ------------------------------------------------------------------
 

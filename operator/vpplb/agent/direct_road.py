@@ -123,7 +123,7 @@ class DirectRoad:
         """Ask the API server where operators are, for as long as none is connected."""
         failures = 0
         while True:
-            await self.connections.wait_alone()
+            await self.connections.wait_disconnected()
             if operators := await self._lookup.find_operators():
                 self.connections.set_operators(operators)
             self._looked.set()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from vpplb.model.problem import Problem
     from vpplb.resources.allowances import AddressAllowances
 
-UNPARSEABLE, WRONG = 1, 2
+UNPARSEABLE, INVALID = 1, 2
 
 
 @click.command(name="check", short_help="Validate manifests offline.")
@@ -59,7 +59,7 @@ def check_command(paths: tuple[Path, ...], allowed: "AddressAllowances") -> None
     if loaded.unparseable:
         sys.exit(UNPARSEABLE)
     if findings:
-        sys.exit(WRONG)
+        sys.exit(INVALID)
 
 
 def find_across(

@@ -90,22 +90,22 @@ class _DemoDisplay:
     def __init__(self) -> None:
         from rich.console import Console
 
-        self._console: Console = Console(width=None if sys.stdout.isatty() else 100)
+        self._terminal: Console = Console(width=None if sys.stdout.isatty() else 100)
         self._lines: deque[str] = deque(maxlen=LINES)
 
     def add_line(self, line: str) -> None:
         stamped = f"{SystemClock().now().astimezone():%H:%M:%S.%f}"[:-3] + f"  {line}"
         self._lines.append(stamped)
-        if not self._console.is_terminal:
-            self._console.print(stamped, markup=False, highlight=False)
+        if not self._terminal.is_terminal:
+            self._terminal.print(stamped, markup=False, highlight=False)
 
     async def show_picture(self, standalone: "StandaloneApp") -> None:
         from rich.live import Live
 
-        if not self._console.is_terminal:
+        if not self._terminal.is_terminal:
             await self._print_changes(standalone)
             return
-        with Live(console=self._console, auto_refresh=False) as live:
+        with Live(console=self._terminal, auto_refresh=False) as live:
             try:
                 while True:
                     live.update(self._draw_picture(standalone), refresh=True)
@@ -124,7 +124,7 @@ class _DemoDisplay:
             if settled and rows != shown:
                 shown = rows
                 for view in _sorted_views(standalone):
-                    self._console.print(_frontend_table(standalone, view))
+                    self._terminal.print(_frontend_table(standalone, view))
             await asyncio.sleep(SHOW_EVERY)
 
     def _draw_picture(self, standalone: "StandaloneApp") -> "RenderableType":

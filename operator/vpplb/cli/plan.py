@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from vpplb.plan.settings import DesiredSettings
     from vpplb.resources.allowances import AddressAllowances
 
-NOTHING, SOMETHING, WRONG, UNREACHABLE = 0, 1, 2, 3
+NOTHING, SOMETHING, INVALID, UNREACHABLE = 0, 1, 2, 3
 API_SOCKET = Path("/run/vpp/api.sock")
 MANIFESTS = click.Path(path_type=Path, exists=True, allow_dash=True)
 output_flag = click.option(
@@ -72,7 +72,7 @@ output_flag = click.option(
 @own_all
 @output_flag
 @click.pass_context
-@exit_on_findings(WRONG)
+@exit_on_findings(INVALID)
 def plan_command(
     context: click.Context,
     manifests: tuple[Path, ...],

@@ -37,7 +37,7 @@ class TableCell(NamedTuple):
     colour: str | None = None
 
 
-Row = Sequence[str | TableCell]
+TableRow = Sequence[str | TableCell]
 
 
 def colour_state(state: str) -> TableCell:
@@ -52,7 +52,7 @@ def paint_cell(cell: TableCell, width: int = 0) -> str:
     return click.style(text, fg=cell.colour)
 
 
-def write_table(header: Sequence[str], rows: Iterable[Row], indent: str = "") -> str:
+def write_table(header: Sequence[str], rows: Iterable[TableRow], indent: str = "") -> str:
     """Write rows below a header, each column as wide as it must be; empty cells as `-`."""
     cells = [[_printable_cell(one) for one in row] for row in rows]
     widths = [

@@ -8,7 +8,7 @@ import asyncio
 import socket
 from collections.abc import Callable, Iterable
 
-from vpplb.controller.decision_announcer import DecisionAnnouncer
+from vpplb.controller.decision_queue import DecisionQueue
 from vpplb.controller.decision_records import DecisionRecords
 from vpplb.controller.direct_publisher import DirectPublisher
 from vpplb.controller.event_reports import EventReports
@@ -113,7 +113,7 @@ class OperatorCore:
         )
         events = EventReports(cache, decided, self._recorder, clock)
         log = DecisionLog(self.decision_metrics, self.view)
-        self._announcer = DecisionAnnouncer(events.announce_decisions, log.log_decisions)
+        self._decision_queue = DecisionQueue(events.announce_decisions, log.log_decisions)
         store = StoreHandler(self.reconciler, allowed, self.secrets.request_secrets)
         for handler in (self._statuses, self.publisher, events, store):
             cache.add_handler(handler)
@@ -126,17 +126,17 @@ class OperatorCore:
                     self._decided.apply_decisions,  # first: the others read it
                     self.publisher.publish_decisions,  # then whoever acts on it
                     self._statuses.write_statuses,
-                    self._announcer.put_decisions,
+                    self._decision_queue.put_decisions,
                 )
             )
-            group.create_task(self._announcer.run())
+            group.create_task(self._decision_queue.run())
             group.create_task(self.publisher.run())
             group.create_task(self.writer.run())
             group.create_task(self._recorder.run())
 
     async def drain_reports(self) -> None:
         """Write and send what is due, for a few seconds at most."""
-        self._announcer.flush()
+        self._decision_queue.flush()
         await asyncio.gather(self.writer.drain(DRAIN_TIMEOUT), self._recorder.drain(EVENTS_TIMEOUT))
 
     # What is known of decisions and nodes has to be there before what shows it.

@@ -35,7 +35,7 @@ class SecretReader:
     def __init__(self, client: KubeClient, reconciler: Reconciler) -> None:
         self._client = client
         self._reconciler = reconciler
-        self._gate = asyncio.Semaphore(_AT_ONCE)
+        self._request_slots = asyncio.Semaphore(_AT_ONCE)
         self._named = asyncio.Event()
         self._due: set[ObjectKey] = set()
 
@@ -85,7 +85,7 @@ class SecretReader:
         """Find a Secret; return whether there was an answer, since without what was known stays."""
         before = self._reconciler.store.secrets.get(name)
         answered = True
-        async with self._gate:
+        async with self._request_slots:
             try:
                 found[name] = read_secret(
                     await self._client.get_object(ObjectKind.SECRET, name), keys

@@ -129,8 +129,8 @@ class OperatorConnections:
         self._listener, self._hello = listener, hello
         self._connections: dict[OperatorAddress, OperatorConnection] = {}
         self._leader: ConnectedLeader | None = None
-        self._changed, self._alone = asyncio.Event(), asyncio.Event()
-        self._alone.set()
+        self._changed, self._disconnected = asyncio.Event(), asyncio.Event()
+        self._disconnected.set()
 
     # --- what is known -----------------------------------------------------------------------
 
@@ -146,15 +146,15 @@ class OperatorConnections:
     @property
     def is_connected(self) -> bool:
         """Whether any operator is connected."""
-        return not self._alone.is_set()
+        return not self._disconnected.is_set()
 
-    async def wait_alone(self) -> None:
+    async def wait_disconnected(self) -> None:
         """Return when no operator is connected."""
-        await self._alone.wait()
+        await self._disconnected.wait()
 
     def set_operators(self, operators: Iterable[OperatorAddress]) -> None:
         """Take these for all there are, unless some are connected: those know better."""
-        if self._alone.is_set():
+        if self._disconnected.is_set():
             self._set_known(operators)
 
     async def send_report(self, report: ProgrammedReport) -> bool:
@@ -290,13 +290,13 @@ class OperatorConnections:
         """Conclude who leads, and which operators there are."""
         roles = {address: one.role for address, one in self._connections.items() if one.role}
         if roles:
-            self._alone.clear()
+            self._disconnected.clear()
             told = (one for role in roles.values() for one in role.operators)
             # Whom nobody tells of is forgotten once it fails: what one knows may be out of date.
             untried = (one for one, at in self._connections.items() if not at.failures)
             self._set_known([*roles, *told, *untried])
         else:
-            self._alone.set()
+            self._disconnected.set()
         leading = [role for role in roles.values() if role.leads]
         newest = max(leading, key=lambda role: role.term, default=None)
         leader = ConnectedLeader(identity=newest.identity, term=newest.term) if newest else None

@@ -73,7 +73,7 @@ class RefusalReason(StrEnum):
     SILENT = "silent"
 
 
-class _RequestRefused(Exception):
+class _AgentRefused(Exception):
     def __init__(self, reason: RefusalReason, status: int, said: str) -> None:
         super().__init__(said)
         self.reason, self.status = reason, status
@@ -180,10 +180,10 @@ class DirectServer:
             return await handler(request)
         except web.HTTPNotFound:
             said = f"agents connect to {PATH}, and nothing else is here"
-            refused = _RequestRefused(RefusalReason.NOT_FOUND, HTTPStatus.NOT_FOUND, said)
+            refused = _AgentRefused(RefusalReason.NOT_FOUND, HTTPStatus.NOT_FOUND, said)
         except web.HTTPError as error:
-            refused = _RequestRefused(RefusalReason.PROTOCOL, error.status, error.reason)
-        except _RequestRefused as error:
+            refused = _AgentRefused(RefusalReason.PROTOCOL, error.status, error.reason)
+        except _AgentRefused as error:
             refused = error
         self._count_refusal(refused.reason)
         # Anybody who reaches the port can cause it: it is counted, and an agent logs its own.
@@ -196,7 +196,7 @@ class DirectServer:
         node = request.match_info["node"]
         await self._verify_request(request, node)
         if len(self._connections) >= self.most_agents and node not in self._connections:
-            raise _RequestRefused(
+            raise _AgentRefused(
                 RefusalReason.FULL,
                 HTTPStatus.SERVICE_UNAVAILABLE,
                 f"{self.most_agents} agents are served already",
@@ -209,7 +209,7 @@ class DirectServer:
             protocols=(PROTOCOL,),
         )
         if websocket.can_prepare(request).protocol != PROTOCOL:
-            raise _RequestRefused(
+            raise _AgentRefused(
                 RefusalReason.PROTOCOL,
                 HTTPStatus.BAD_REQUEST,
                 f"agents open a websocket here, of the protocol {PROTOCOL}",
@@ -224,7 +224,7 @@ class DirectServer:
     async def _verify_request(self, request: web.Request, node: str) -> None:
         kind, _, token = request.headers.get("Authorization", "").partition(" ")
         if kind.lower() != "bearer" or not token:
-            raise _RequestRefused(
+            raise _AgentRefused(
                 RefusalReason.TOKEN,
                 HTTPStatus.UNAUTHORIZED,
                 "an agent shows its token here, as Authorization: Bearer",
@@ -234,7 +234,7 @@ class DirectServer:
         except TokenRefused as error:
             unverified = error.status == HTTPStatus.SERVICE_UNAVAILABLE
             reason = RefusalReason.UNVERIFIED if unverified else RefusalReason.TOKEN
-            raise _RequestRefused(reason, error.status, str(error)) from error
+            raise _AgentRefused(reason, error.status, str(error)) from error
 
     # --- connections -------------------------------------------------------------------------
 

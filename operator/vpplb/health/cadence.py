@@ -27,7 +27,7 @@ FIRST_PROBES = 1000
 
 _GRIDS = ((0.032, 1.6), (0.016, 0.4), (0.008, 0.2), (0.004, 0.1), (0.002, 0.05), (0.001, 0.025))
 """Grids and the least wait that each is for, in seconds."""
-_ECHO_GRIDS = tuple((grid, grid * 12.5) for grid, _ in _GRIDS)
+_ICMP_GRIDS = tuple((grid, grid * 12.5) for grid, _ in _GRIDS)
 """The same for echo requests."""
 
 
@@ -38,13 +38,13 @@ def mean_wait(cadence: ProbeCadence, counter: HealthCounter) -> timedelta:
     return cadence.interval if counter.is_healthy else cadence.down_interval
 
 
-def grid_of(wait: float, *, echo: bool = False) -> float:
-    """Return the grid for waits of this mean, in seconds, 0 for none; `echo`: of ICMP probes.
+def grid_of(wait: float, *, icmp: bool = False) -> float:
+    """Return the grid for waits of this mean, in seconds, 0 for none; `icmp`: of ICMP probes.
 
     At most a twenty-fifth of the wait, for echo requests two. Of powers of two only, so that
     checks of different intervals meet.
     """
-    grids = _ECHO_GRIDS if echo else _GRIDS
+    grids = _ICMP_GRIDS if icmp else _GRIDS
     return next((grid for grid, least in grids if wait >= least), 0.0)
 
 

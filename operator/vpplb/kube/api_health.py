@@ -123,7 +123,7 @@ class WatchHealth:
     """All watches of some kinds: one a namespace (none: one for all).
 
     `observe` is a middleware for the session that watches: it notes requests and what became of
-    them, and alters nothing. On its thread it calls `on_doubt` when something may have been
+    them, and alters nothing. On its thread it calls `on_gap` when something may have been
     missed, `on_distrust` with the reason when the server's certificate is not trusted, and
     `on_version` with each version that a watch goes on from.
     """
@@ -132,12 +132,12 @@ class WatchHealth:
         self,
         kinds: Sequence[ObjectKind] = (),
         namespaces: Sequence[str] = (),
-        on_doubt: Callable[[], None] = lambda: None,
+        on_gap: Callable[[], None] = lambda: None,
         on_distrust: Callable[[str], None] = lambda why: None,
         on_version: Callable[[ObjectKind, int], None] = lambda kind, version: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._on_doubt, self._on_distrust, self._on_version = on_doubt, on_distrust, on_version
+        self._on_gap, self._on_distrust, self._on_version = on_gap, on_distrust, on_version
         self._clock, self._late, now = clock, "", clock()
         self.ending = ""
         self._watches = {
@@ -167,7 +167,7 @@ class WatchHealth:
                 self._on_distrust(str(error))
             raise
         if watch.note_answer(response.status, response.reason or "", query):
-            self._on_doubt()
+            self._on_gap()
         if response.status == HTTPStatus.OK:
             # After a list kopf may be busy for long before it asks for the watch.
             watch.response = response if "watch" in query else None

@@ -24,7 +24,8 @@ from vpplb.resources.stored_objects import StoredObject, StoredObjects
 
 log = logging.getLogger(__name__)
 
-_Place = tuple[ObjectKind, ObjectKey]
+ObjectPlace = tuple[ObjectKind, ObjectKey]
+"""Where an object is: its kind, and its key among those of the kind."""
 
 
 class CacheEvent(NamedTuple):
@@ -60,7 +61,7 @@ class ObjectCache(StoredObjects):
     def __init__(self, handlers: Sequence[ObjectHandler] = ()) -> None:
         super().__init__()
         self._handlers = list(handlers)
-        self._deleted: dict[_Place, int] = {}
+        self._deleted: dict[ObjectPlace, int] = {}
         self._newest: dict[ObjectKind, int] = {}
         self._complete: dict[tuple[ObjectKind, str | None], int] = {}
 
@@ -197,7 +198,7 @@ class EventInbox(Iterable[CacheEvent]):
     def __init__(self, read: Callable[[Iterable[CacheEvent]], None]) -> None:
         self._read, self._loop = read, asyncio.get_running_loop()
         self._lock, self._closed = threading.Lock(), False
-        self._waiting: dict[_Place, CacheEvent] = {}
+        self._waiting: dict[ObjectPlace, CacheEvent] = {}
 
     async def put_event(self, kind: ObjectKind, event: Mapping[str, Any], **_: object) -> None:
         """Have an event read soon; after the end of the loop: nothing.

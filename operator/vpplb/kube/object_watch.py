@@ -45,7 +45,7 @@ class ObjectWatch:
     """Tells `cache` what changes of `kinds` in `namespaces` (none: all).
 
     A watch lasts `period` seconds before it is asked for again; after twice that time without an
-    answer there is `trouble`. `on_doubt` is called when it may have missed something, `load`, on
+    answer there is `trouble`. `on_gap` is called when it may have missed something, `load`, on
     kopf's thread, to find the API server.
     """
 
@@ -54,13 +54,13 @@ class ObjectWatch:
         kinds: Sequence[ObjectKind],
         cache: ObjectCache,
         namespaces: Sequence[str],
-        on_doubt: Callable[[], None],
+        on_gap: Callable[[], None],
         *,
         period: float = PERIOD,
         load: Callable[[], Awaitable[ClusterAccess]] = load_access,
     ) -> None:
         self._kinds, self._cache, self._namespaces = kinds, cache, namespaces
-        self._on_doubt, self._period, self._load = on_doubt, period, load
+        self._on_gap, self._period, self._load = on_gap, period, load
         self.health = WatchHealth()
         self._reasons = asyncio.Queue[str]()
         self._ended, self._ended_at = "", 0.0
@@ -89,7 +89,7 @@ class ObjectWatch:
             begun = time.monotonic()
             self._ended = f"the watch ended: {await self._run_kopf()}"
             log.warning("%s, will begin anew", self._ended)
-            self._on_doubt()
+            self._on_gap()
             failures = failures + 1 if time.monotonic() < begun + LASTING else 1
             wait = backoff_seconds(failures, *RESTART, jitter=random.random())
             self._ended_at = time.monotonic() + wait
@@ -98,14 +98,14 @@ class ObjectWatch:
     async def _run_kopf(self) -> str:
         """Run kopf in a thread until it ends or hangs; return why. Cancelling this stops it."""
         call = partial(_call, asyncio.get_running_loop())
-        doubt, distrust = partial(call, self._on_doubt), partial(call, self.begin_anew)
+        gap, distrust = partial(call, self._on_gap), partial(call, self.begin_anew)
         note = partial(call, self._cache.note_version)
-        self.health = health = WatchHealth(self._kinds, self._namespaces, doubt, distrust, note)
+        self.health = health = WatchHealth(self._kinds, self._namespaces, gap, distrust, note)
         # New, since a thread that was left behind may still give a reason or tell an event.
         self._reasons = reasons = asyncio.Queue[str]()
         inbox, stop = EventInbox(self._cache.apply_events), threading.Event()
 
-        def work() -> None:
+        def operate() -> None:
             reason = "no reason given"
             try:
                 asyncio.run(self._operate(health, inbox, stop))
@@ -113,7 +113,7 @@ class ObjectWatch:
                 reason = str(error)
             call(reasons.put_nowait, health.ending or reason)
 
-        thread = threading.Thread(target=work, name="kopf", daemon=True)
+        thread = threading.Thread(target=operate, name="kopf", daemon=True)
         thread.start()
         try:
             return await self._wait_for_reason(health, reasons)

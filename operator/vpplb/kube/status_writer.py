@@ -32,7 +32,7 @@ from vpplb.kube.api_types import (
     NotFound,
 )
 from vpplb.kube.client import KubeClient
-from vpplb.kube.object_cache import ObjectCache
+from vpplb.kube.object_cache import ObjectCache, ObjectPlace
 from vpplb.kube.work_queue import WorkQueue
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.token_bucket import TokenBucket
@@ -102,9 +102,6 @@ class NoStatusResource(KubeError):
         )
 
 
-_Place = tuple[ObjectKind, ObjectKey]
-
-
 class _WriteBase(NamedTuple):
     """What a write replaces."""
 
@@ -151,14 +148,14 @@ class StatusWriter:
     ) -> None:
         self.cache, self._client = cache, client
         self._on_write, self._on_delay = on_write, on_delay
-        self._writes: dict[_Place, _PendingWrite] = {}
-        self._queue: WorkQueue[_Place] = WorkQueue(
+        self._writes: dict[ObjectPlace, _PendingWrite] = {}
+        self._queue: WorkQueue[ObjectPlace] = WorkQueue(
             parallel=parallel, urgent=WritePriority.FRONTEND, per_second=per_second
         )
-        self._paces: dict[_Place, TokenBucket] = {}
+        self._paces: dict[ObjectPlace, TokenBucket] = {}
         # By object, what the server made of a status (an older CRD, for example, drops the fields
         # that it does not know), and what it was made of.
-        self._pruned: dict[_Place, tuple[Mapping[str, object], Mapping[str, object]]] = {}
+        self._pruned: dict[ObjectPlace, tuple[Mapping[str, object], Mapping[str, object]]] = {}
 
     # --- noting ------------------------------------------------------------------------------
 
@@ -255,7 +252,7 @@ class StatusWriter:
             log.warning("%d status writes were not made in %g s", left, timeout)
         return left
 
-    async def _process_object(self, at: _Place) -> None:
+    async def _process_object(self, at: ObjectPlace) -> None:
         write = self._writes[at]
         result, error = await self._write_status(at, write)
         self._on_write(at[0], result)
@@ -263,7 +260,7 @@ class StatusWriter:
             self._settle_write(at, write, error)
 
     async def _write_status(
-        self, at: _Place, write: _PendingWrite
+        self, at: ObjectPlace, write: _PendingWrite
     ) -> tuple[WriteResult, KubeError | None]:
         changed_at, write.changed_at = write.changed_at, None
         try:
@@ -285,23 +282,23 @@ class StatusWriter:
             self._on_delay(asyncio.get_running_loop().time() - changed_at)
         return WriteResult.WRITTEN, None
 
-    def _get_known(self, at: _Place, write: _PendingWrite) -> _WriteBase | None:
+    def _get_known(self, at: ObjectPlace, write: _PendingWrite) -> _WriteBase | None:
         """Return what the server is known to have; None when that is not known (any more)."""
         cached = self.cache.get(*at)
         if cached is None or cached.version <= write.stale:
             return None
         return _WriteBase(cached.version, cached.status)
 
-    def _is_shown(self, at: _Place, known: _WriteBase, status: Mapping[str, object]) -> bool:
+    def _is_shown(self, at: ObjectPlace, known: _WriteBase, status: Mapping[str, object]) -> bool:
         """Whether the server has this status, as far as it can have it."""
         return known.status == status or self._pruned.get(at) == (known.status, status)
 
-    async def _read_base(self, at: _Place, write: _PendingWrite) -> _WriteBase:
+    async def _read_base(self, at: ObjectPlace, write: _PendingWrite) -> _WriteBase:
         """Read what the server has where nothing is known, or no longer true."""
         return self._take_answer(at, write, await self._client.get_object(*at))
 
     async def _replace_status(
-        self, at: _Place, write: _PendingWrite, base: _WriteBase, status: Mapping[str, object]
+        self, at: ObjectPlace, write: _PendingWrite, base: _WriteBase, status: Mapping[str, object]
     ) -> None:
         self._queue.take_token()
         pace = self._paces.setdefault(at, TokenBucket(PACE, ON_END))
@@ -318,7 +315,7 @@ class StatusWriter:
         if made != status and self._is_wanted(at, write):
             self._pruned[at] = made, status
 
-    def _take_answer(self, at: _Place, write: _PendingWrite, answer: JsonObject) -> _WriteBase:
+    def _take_answer(self, at: ObjectPlace, write: _PendingWrite, answer: JsonObject) -> _WriteBase:
         base = _WriteBase(int(answer["metadata"]["resourceVersion"]), answer.get("status") or {})
         write.answered = base.version
         if self._is_wanted(at, write):
@@ -328,11 +325,11 @@ class StatusWriter:
                 log.exception("%s %s could not be taken in", *at)
         return base
 
-    def _is_wanted(self, at: _Place, write: _PendingWrite) -> bool:
+    def _is_wanted(self, at: ObjectPlace, write: _PendingWrite) -> bool:
         """Whether the object has not been deleted since."""
         return self._writes.get(at) is write
 
-    def _settle_write(self, at: _Place, write: _PendingWrite, error: KubeError | None) -> None:
+    def _settle_write(self, at: ObjectPlace, write: _PendingWrite, error: KubeError | None) -> None:
         """Decide what becomes of an object whose write has ended."""
         if error is None or isinstance(error, NotFound):
             write.failure, write.conflicted = "", False
@@ -380,7 +377,7 @@ def result_of(error: KubeError) -> WriteResult:
             return WriteResult.REFUSED
 
 
-def _render_status(at: _Place, write: _PendingWrite) -> Mapping[str, object] | None:
+def _render_status(at: ObjectPlace, write: _PendingWrite) -> Mapping[str, object] | None:
     try:
         return write.render()
     except Exception as error:  # a bug: it must not stop the writes of all others

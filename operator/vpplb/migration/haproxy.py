@@ -69,15 +69,15 @@ class _HaproxyImport:
         self._backends = {one.name: one for one in proxies if one.section.kind != "frontend"}
         for proxy in proxies:
             if proxy.disabled:
-                self._say_lost(proxy, "it is disabled")
+                self._note_lost(proxy, "it is disabled")
             elif proxy.binds:
                 self._import_frontend(proxy)
             elif proxy.section.kind == "frontend":
-                self._say_lost(proxy, "it has no bind")
+                self._note_lost(proxy, "it has no bind")
         for proxy in self._backends.values():
             reached = proxy.binds or proxy.disabled or proxy.name in self._wanted
             if proxy.servers and not reached:
-                self._say_lost(proxy, "no bind leads here without a look at requests")
+                self._note_lost(proxy, "no bind leads here without a look at requests")
         return self.imported
 
     def _drop_conditions(self, sections: Iterable[ConfigSection]) -> None:
@@ -89,7 +89,7 @@ class _HaproxyImport:
                     self.imported.add_loss(line.number, line.text, said)
             section.lines = [one for one in section.lines if not one.words[0].startswith(".")]
 
-    def _say_lost(self, proxy: HaproxyProxy, why: str) -> None:
+    def _note_lost(self, proxy: HaproxyProxy, why: str) -> None:
         section = proxy.section
         self.imported.add_loss(section.line, f"{section.kind} {proxy.name}", why)
 
@@ -104,7 +104,7 @@ class _HaproxyImport:
                     unverified |= any(
                         line.words[:2] == ("ssl-server-verify", "none") for line in section.lines
                     )
-                    self._say_section(section)
+                    self._note_section(section)
                 case "defaults":
                     latest = read_proxy(section, named.get(base), self.imported)
                     if unverified:
@@ -113,9 +113,9 @@ class _HaproxyImport:
                 case "frontend" | "backend" | "listen":
                     yield read_proxy(section, named.get(base, latest), self.imported)
                 case _:
-                    self._say_section(section)
+                    self._note_section(section)
 
-    def _say_section(self, section: ConfigSection) -> None:
+    def _note_section(self, section: ConfigSection) -> None:
         meaning = SECTION_WHY[section.kind]
         add = self.imported.add_loss if meaning.lost else self.imported.add_note
         add(section.line, " ".join((section.kind, *section.words)), meaning.why)
@@ -137,7 +137,7 @@ class _HaproxyImport:
         if proxy.default_backend is None:
             if proxy.servers:
                 return proxy
-            self._say_lost(proxy, "all its traffic goes by requests, or nowhere: there is no VIP")
+            self._note_lost(proxy, "all its traffic goes by requests, or nowhere: there is no VIP")
             return None
         name, line = proxy.default_backend
         target = self._backends.get(name)
@@ -269,7 +269,7 @@ class _HaproxyImport:
         draft.put_field("address", str(address), number)
         draft.put_field("healthCheckRef.name", check, number)
         draft.put_field("enabled", False if "disabled" in server.settings else None, number)
-        self._say_settings(server, address)
+        self._note_settings(server, address)
         return _DraftedServer(server=server, backend=draft.name, weight=weight)
 
     def _draft_check(self, target: HaproxyProxy, server: ProxyServer, port: int) -> str | None:
@@ -279,10 +279,10 @@ class _HaproxyImport:
         number = server.line.number
         trial = ManifestDraft(kind=ObjectKind.HEALTH_CHECK, name=target.name, line=number)
         put_check(trial, target.check, server.settings, port, number)
-        self._say_request(target)
+        self._note_request(target)
         return self.imported.share_draft(trial)
 
-    def _say_request(self, target: HaproxyProxy) -> None:
+    def _note_request(self, target: HaproxyProxy) -> None:
         check = target.check
         if check.kind != "http":
             return
@@ -295,7 +295,7 @@ class _HaproxyImport:
             said = "a probe asks by HTTP/1.1, with the server's address as Host"
             self.imported.add_note(check.line, "option httpchk", said)
 
-    def _say_settings(self, server: ProxyServer, address: IPAddress) -> None:
+    def _note_settings(self, server: ProxyServer, address: IPAddress) -> None:
         number, settings = server.line.number, server.settings
         subject = f"server {server.name}"
         if "ssl" in settings:

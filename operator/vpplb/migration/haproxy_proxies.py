@@ -110,10 +110,10 @@ def _read_line(proxy: HaproxyProxy, line: ConfigLine, imported: ImportedSet) -> 
         case "disabled", _:
             proxy.disabled = True
         case _:
-            _say_meaning(PROXY_KEYWORDS.get(keyword, _UNKNOWN), line, line.text, imported)
+            _note_meaning(PROXY_KEYWORDS.get(keyword, _UNKNOWN), line, line.text, imported)
 
 
-def _say_meaning(
+def _note_meaning(
     meaning: KeywordMeaning, line: ConfigLine, subject: str, imported: ImportedSet
 ) -> None:
     if meaning.lost:
@@ -143,7 +143,7 @@ def _read_timeout(
     proxy: HaproxyProxy, kind: str, time: str, line: ConfigLine, imported: ImportedSet
 ) -> None:
     if kind not in ("connect", "check"):
-        _say_meaning(MOOT, line, line.text, imported)
+        _note_meaning(MOOT, line, line.text, imported)
         return
     try:
         value = read_time(time)
@@ -191,5 +191,5 @@ def read_settings(
             settings[word] = value
             continue
         subject = f"server {line.words[1]}" if line.words[0] == "server" else line.words[0]
-        _say_meaning(meaning, line, f"{subject}: {word} {value}".rstrip(), imported)
+        _note_meaning(meaning, line, f"{subject}: {word} {value}".rstrip(), imported)
     return settings

@@ -164,7 +164,7 @@ class _KeepalivedImport:
             else:
                 subject = f"{vip.address} port {vip.port or 'any'}"
                 self.imported.add_loss(vip.line, subject, "no server can serve it: no VIP is made")
-        self._say_settings(server)
+        self._note_settings(server)
 
     def _read_vips(self, server: ConfigStatement) -> Iterator[_ServedVip]:
         match server.words[1:]:
@@ -308,7 +308,7 @@ class _KeepalivedImport:
                 virtualhost=hosts.get("virtualhost", ""),
             )
             check = self._share_check(checker, about)
-        self._say_real(real)
+        self._note_real(real)
         return self._share_backend(address, check, real.line)
 
     def _share_check(self, checker: ConfigStatement, about: CheckedServer) -> str:
@@ -326,7 +326,7 @@ class _KeepalivedImport:
 
     # --- what is not carried ----------------------------------------------------------------------
 
-    def _say_settings(self, server: ConfigStatement) -> None:
+    def _note_settings(self, server: ConfigStatement) -> None:
         for one in server.block:
             match one.keyword:
                 case "lvs_method" | "lb_kind":
@@ -341,16 +341,16 @@ class _KeepalivedImport:
                     said = "a client goes to one server by a hash of its address (srcIPSticky)"
                     self.imported.add_note(one.line, one.text, said)
                 case _:
-                    self._say_statement(one)
+                    self._note_statement(one)
 
-    def _say_real(self, real: ConfigStatement) -> None:
+    def _note_real(self, real: ConfigStatement) -> None:
         for one in real.block:
             if one.keyword in ("lvs_method", "lb_kind"):
                 self.imported.add_note(one.line, one.text, _TUNNEL)
             elif one.keyword not in (*CARRIED, *LOST):
-                self._say_statement(one)
+                self._note_statement(one)
 
-    def _say_statement(self, one: ConfigStatement) -> None:
+    def _note_statement(self, one: ConfigStatement) -> None:
         if one.keyword in _LOST_SERVER:
             self.imported.add_loss(one.line, one.text, _LOST_SERVER[one.keyword])
         elif one.keyword in _MOOT:

@@ -85,7 +85,7 @@ def put_checker(
         _put_url(draft, checker, server, imported)
     if kind == "SSL_GET":
         _put_tls(draft, checker, server, settings)
-    _say_rest(checker, server, imported)
+    _note_rest(checker, server, imported)
 
 
 def _put_cadence(draft: ManifestDraft, kind: str, settings: Mapping[str, str], line: int) -> None:
@@ -188,7 +188,7 @@ def _put_tls(
     draft.put_field("tls.serverName", name or None, checker.line)
 
 
-def _say_rest(checker: ConfigStatement, server: CheckedServer, imported: ImportedSet) -> None:
+def _note_rest(checker: ConfigStatement, server: CheckedServer, imported: ImportedSet) -> None:
     """Say what of a checker is not carried."""
     known = (*INHERITED, *_MOOT, "connect_port", "bindto", "url", "enable_sni", "sni_name")
     for one in checker.block:

@@ -53,7 +53,7 @@ class GuardEvent(StrEnum):
     NEARLY_ALL_SILENT = "nine in ten are silent and none has failed by an answer"
     SOMEBODY_ANSWERED = "somebody answers"
     NOBODY_HEARD = "one goes down by silence while nobody is heard"
-    BLAMED = "the prober is blamed for its silence"
+    SUSPECTED = "the prober is suspected for its silence"
     CLEARED = "the prober is trusted again"
     WENT_UP = "it goes up"
     RELEASED = "its time is over"
@@ -63,7 +63,7 @@ _Event = GuardEvent | ProbeResponse
 _TRUSTED, _UNSURE, _SUSPECTED = ProberTrust
 _NONE, _OPEN, _ENDING, _EXTENDED = GraceState
 _SILENT = ProbeResponse.SILENT
-_DOUBT = {
+_UNTIL_SUSPECTED = {
     GuardEvent.TOO_FEW_PROBED: _TRUSTED,
     GuardEvent.NEARLY_ALL_SILENT: _SUSPECTED,
     GuardEvent.SOMEBODY_ANSWERED: _TRUSTED,
@@ -72,11 +72,11 @@ _DOUBT = {
 _RETURNED = [f"suspect_{one}" for one in ProbeResponse if one is not _SILENT]
 # An event that a state does not know changes nothing. Of several the first decides.
 PROBER_TRANSITIONS: Mapping[ProberTrust, Mapping[GuardEvent, ProberTrust]] = {
-    _TRUSTED: _DOUBT,
-    _UNSURE: _DOUBT,
+    _TRUSTED: _UNTIL_SUSPECTED,
+    _UNSURE: _UNTIL_SUSPECTED,
     _SUSPECTED: {GuardEvent.TOO_FEW_PROBED: _TRUSTED, GuardEvent.ENOUGH_RETURNED: _TRUSTED},
 }
-_BEGIN: dict[_Event, GraceState] = {GuardEvent.BLAMED: _OPEN, GuardEvent.CLEARED: _ENDING}
+_BEGIN: dict[_Event, GraceState] = {GuardEvent.SUSPECTED: _OPEN, GuardEvent.CLEARED: _ENDING}
 _FAIL: dict[_Event, GraceState] = dict.fromkeys((ProbeResponse.STALLED, _SILENT), _EXTENDED)
 _ENDS: tuple[_Event, ...] = (ProbeResponse.ANSWERED, GuardEvent.WENT_UP, GuardEvent.RELEASED)
 _END = dict.fromkeys(_ENDS, _NONE)
@@ -198,7 +198,7 @@ class BlindGuard:
             if one.counted:
                 self._news.add(GuardEvent.NEARLY_ALL_SILENT)
                 if self.trust is ProberTrust.SUSPECTED:
-                    one, event = one._replace(suspect=True), GuardEvent.BLAMED
+                    one, event = one._replace(suspect=True), GuardEvent.SUSPECTED
         self._change_grace(key, one, event, now)
 
     def on_verdict(self, key: ObjectKey, *, up: bool, nobody_heard: bool, now: float) -> None:
@@ -230,12 +230,12 @@ class BlindGuard:
         before = self.trust
         self.trust = judge_prober(before, self._news, self.counts) if self._enabled else before
         if self.trust is ProberTrust.TRUSTED:
-            self._end_doubt(now, was_suspected=before is ProberTrust.SUSPECTED)
+            self._end_suspicion(now, was_suspected=before is ProberTrust.SUSPECTED)
         elif self.trust is ProberTrust.SUSPECTED and before is not self.trust:
             self._suspect_prober(now)
         for key in self._fallen if self.trust is not ProberTrust.TRUSTED else ():
             if (one := self.backends.get(key)) is not None and one.counted:
-                self._change_grace(key, one._replace(held=True), GuardEvent.BLAMED, now)
+                self._change_grace(key, one._replace(held=True), GuardEvent.SUSPECTED, now)
         changed, self._changed, self._news, self._fallen = self._changed, set(), set(), []
         return {key: key in self.backends and self.backends[key].held for key in changed}
 
@@ -260,9 +260,9 @@ class BlindGuard:
             if in_grace or suspect:
                 held = one.held or (suspect and not one.up)
                 blamed = one._replace(counted=True, suspect=suspect, held=held)
-                self._change_grace(key, blamed, GuardEvent.BLAMED, now)
+                self._change_grace(key, blamed, GuardEvent.SUSPECTED, now)
 
-    def _end_doubt(self, now: float, *, was_suspected: bool) -> None:
+    def _end_suspicion(self, now: float, *, was_suspected: bool) -> None:
         """Suspect nobody; set an end to each grace that is open, and end those that are over."""
         silent = self.counts["open_silent"]
         by_chance = silent == 1 and not was_suspected

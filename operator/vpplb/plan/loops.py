@@ -75,7 +75,7 @@ def without_loops(one: ResolvedFrontend, older: AcceptedFrontends) -> ResolvedFr
     unfit = dict(_find_unfit(one, older))
     if unfit:
         one = _left_out(one, unfit)
-    return replace(one, doubts=tuple(_find_doubts(one, older)))
+    return replace(one, warnings=tuple(_find_overlaps(one, older)))
 
 
 # --- what is left out -------------------------------------------------------------------------
@@ -180,26 +180,28 @@ def _left_out(one: ResolvedFrontend, unfit: Mapping[IPAddress, str]) -> Resolved
 # --- what is warned of ------------------------------------------------------------------------
 
 
-def _find_doubts(one: ResolvedFrontend, older: AcceptedFrontends) -> Iterator[Problem]:
+def _find_overlaps(one: ResolvedFrontend, older: AcceptedFrontends) -> Iterator[Problem]:
     """Find servers that a VIP for many addresses is around, with or without a better route."""
     vip = one.frontend.vip.prefix
     own = [member for member in one.members if not _read_host(vip) and member.address in vip]
     if own:
         names = [_name_member(member) for member in own]
-        yield _describe_doubt(one, _locate_members(one, own), "lie inside the VIP", names)
+        yield _describe_overlap(one, _locate_members(one, own), "lie inside the VIP", names)
     behind = {
         m: best for m in one.members if (best := next(older.find_around(m.address), vip)) != vip
     }
     if behind:
         names = [f"{_name_member(member)} in {best}" for member, best in behind.items()]
         place = _locate_members(one, tuple(behind))
-        yield _describe_doubt(one, place, "lie inside VIPs of other Frontends", names)
+        yield _describe_overlap(one, place, "lie inside VIPs of other Frontends", names)
     covered = [] if _read_host(vip) else older.servers_in(vip)
     if names := [f"{at} of {older.find_serving(at)[0].frontend.key}" for at in covered]:
-        yield _describe_doubt(one, "spec.address", "of other Frontends lie inside the VIP", names)
+        yield _describe_overlap(one, "spec.address", "of other Frontends lie inside the VIP", names)
 
 
-def _describe_doubt(one: ResolvedFrontend, field: str, where: str, names: Sequence[str]) -> Problem:
+def _describe_overlap(
+    one: ResolvedFrontend, field: str, where: str, names: Sequence[str]
+) -> Problem:
     said = join_few(names, "; ")
     message = f"servers {where} and get nothing unless VPP has a better route to them: {said}"
     return frontend_problem(one.frontend, "ServersInVip", field, message)

@@ -31,7 +31,7 @@ class ResolvedFrontend:
 
     `rejected` None: it is accepted; else the problem that says why not. `members` are those that
     can be served, in the order of pools, then as written; empty when the VIP must not exist.
-    `doubts` are what to beware of where the objects of others matter; they refuse nothing.
+    `warnings` are what to beware of where the objects of others matter; they refuse nothing.
     """
 
     frontend: Frontend
@@ -39,7 +39,7 @@ class ResolvedFrontend:
     members: tuple[ResolvedMember, ...]
     rejected: Problem | None = None
     unresolved: tuple[Problem, ...] = ()
-    doubts: tuple[Problem, ...] = ()
+    warnings: tuple[Problem, ...] = ()
 
     @property
     def is_withdrawn(self) -> bool:

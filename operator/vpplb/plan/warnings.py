@@ -15,7 +15,7 @@ from vpplb.plan.resolved import ResolvedFrontend, frontend_problem
 
 def find_warnings(resolved: ResolvedFrontend) -> tuple[Problem, ...]:
     """Return what to know of a frontend, as problems whose reason is no condition's."""
-    return (*_warn_of_nat(resolved.frontend), *resolved.doubts)
+    return (*_warn_of_nat(resolved.frontend), *resolved.warnings)
 
 
 def warn_of_unset_sources(conf: LbConf, table: VipTable) -> tuple[str, ...]:

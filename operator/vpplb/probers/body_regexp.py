@@ -33,19 +33,21 @@ class BodyRegexp:
 
     __slots__ = ("_in_bytes", "_in_text", "lasting", "pattern", "size")
 
-    def __init__(self, pattern: str, *, memory: int = SMALL) -> None:
+    def __init__(self, pattern: str, *, max_memory: int = SMALL) -> None:
         """UnusableRegexp when it is none. One that needs more memory only has a size."""
         self.pattern = pattern
         self.lasting = _LOOKS_AT_THE_END.search(_ESCAPED.sub("", pattern)) is None
         self._in_text = self._in_bytes = None
         try:
-            self._in_text = re2.compile(pattern, _re2_options(re2.Options.Encoding.UTF8, memory))
+            self._in_text = re2.compile(
+                pattern, _re2_options(re2.Options.Encoding.UTF8, max_memory)
+            )
         except re2.error as error:
             said = error.args[0] if error.args else b""
-            if memory == LARGE or not said.startswith(_TOO_LARGE):
+            if max_memory == LARGE or not said.startswith(_TOO_LARGE):
                 raise UnusableRegexp(f"responseRegexp: {said.decode(errors='replace')}") from error
         with suppress(re2.error):  # it may name a character beyond 255, which no byte is
-            latin = _re2_options(re2.Options.Encoding.LATIN1, memory)
+            latin = _re2_options(re2.Options.Encoding.LATIN1, max_memory)
             self._in_bytes = re2.compile(pattern.encode(), latin)
         self.size: int = UNBOUNDED
         if self._in_text is not None:
@@ -64,12 +66,12 @@ class BodyRegexp:
         )
 
 
-def _re2_options(encoding: re2.Options.Encoding, memory: int) -> re2.Options:
+def _re2_options(encoding: re2.Options.Encoding, max_memory: int) -> re2.Options:
     options = re2.Options()
     options.log_errors = False
     options.never_capture = True  # where the groups are is of no interest, and costs
     options.encoding = encoding
-    options.max_mem = memory
+    options.max_mem = max_memory
     return options
 
 

@@ -27,7 +27,7 @@ from vpplb.probers.errors import ADVICE, ProberShortage, ShortageKind
 from vpplb.probers.icmp_probe import IcmpAttempt, IcmpSockets
 from vpplb.probers.poller import BATCH, EventPoller
 from vpplb.probers.probe_resources import ProbeResources
-from vpplb.probers.prober_shortage import SHORTEST_STALL, ShortageLog, ShortageStreaks, StallRecord
+from vpplb.probers.prober_shortage import SHORTEST_GAP, ListeningGaps, ShortageLog, ShortageStreaks
 from vpplb.probers.scheduled_check import ScheduledCheck
 from vpplb.probers.searcher import BodySearchProcess
 from vpplb.probers.socket_pool import SocketPools
@@ -104,7 +104,7 @@ class CheckLoop:
         self.changes: list[ResponseChange] = []
         self.reasons: list[VerdictReason] = []
         self._answered = -inf  # when somebody last answered
-        self._told_alone = False  # that nobody answers; the next who does is told then
+        self._told_silence = False  # that nobody answers; the next who does is told then
         self._clock = monotonic
         self._uniform = uniform
         self._icmp_sockets = IcmpSockets(self.poller, monotonic)
@@ -114,7 +114,7 @@ class CheckLoop:
             searcher=BodySearchProcess(self.poller, monotonic),
             in_hand=self._in_hand,
         )
-        self._stalls = StallRecord()
+        self._gaps = ListeningGaps()
         self._streaks = ShortageStreaks()
         self._running: dict[ObjectKey, RunningCheck] = {}
         self._starts: TimerQueue[RunningCheck] = TimerQueue()
@@ -150,16 +150,16 @@ class CheckLoop:
     def run_once(self, at_most: float) -> None:
         """Wait for what comes next, at most so many seconds, and do it."""
         listening = self._clock()
-        if listening - self._now > SHORTEST_STALL:
-            self._stalls.note_stall(ended=listening, seconds=listening - self._now)
+        if listening - self._now > SHORTEST_GAP:
+            self._gaps.note_gap(ended=listening, seconds=listening - self._now)
         due = min(self._starts.next, self._deadlines.next)
         wait = max(0.0, min(at_most, due - listening))
-        happened = self.poller.wait_for_events(wait)
+        events = self.poller.wait_for_events(wait)
         self._now = now = self._clock()
-        if now - listening - wait > _ROUNDING + SHORTEST_STALL:
-            self._stalls.note_stall(ended=now, seconds=now - listening - wait - _ROUNDING)
-        self.poller.dispatch_events(happened)
-        if len(happened) < BATCH:
+        if now - listening - wait > _ROUNDING + SHORTEST_GAP:
+            self._gaps.note_gap(ended=now, seconds=now - listening - wait - _ROUNDING)
+        self.poller.dispatch_events(events)
+        if len(events) < BATCH:
             self._expire_due(now)
         self._start_due(now)
         self._in_hand[0] = 0
@@ -236,11 +236,11 @@ class CheckLoop:
         response = check.response
         if response is not _SILENT:
             self._answered = now
-            if self._told_alone or response is not before:
-                self._told_alone = False
-                self._add_turn(check)
+            if self._told_silence or response is not before:
+                self._told_silence = False
+                self._add_change(check)
         elif response is not before:
-            self._add_turn(check)
+            self._add_change(check)
         if news is not None:
             if isinstance(news, VerdictReason):
                 self.reasons.append(news)
@@ -248,7 +248,7 @@ class CheckLoop:
                 self._add_verdict(news, check)
         self._starts.add_timer(check.next_start, running)
 
-    def _add_turn(self, check: ScheduledCheck) -> None:
+    def _add_change(self, check: ScheduledCheck) -> None:
         assert check.response is not None
         assigned = check.assignment
         self.changes.append(
@@ -261,7 +261,7 @@ class CheckLoop:
         """Note a verdict; one by silence says whether anybody else was heard since it began."""
         if check.response is _SILENT and self._answered < check.silent_since:
             verdict = replace(verdict, nobody_heard=True)
-            self._told_alone = True
+            self._told_silence = True
         self.verdicts.append(verdict)
 
     def _discard_probe(self, running: RunningCheck, shortage: ShortageKind, text: str) -> bool:
@@ -295,7 +295,7 @@ class CheckLoop:
                 continue
             running.armed = False
             self._in_hand[0] = running.generation
-            if self._stalls.longest_since(running.started) > running.timeout / 2:
+            if self._gaps.longest_since(running.started) > running.timeout / 2:
                 self._expire_stalled(running, now)
             else:
                 self._expire_one(running, self._finish_probe)

@@ -11,7 +11,7 @@ from enum import IntEnum
 PAYLOAD_SIZE = 56
 """As ping sends: some networks filter what looks unusual."""
 
-_ECHO = struct.Struct("!BBHI")
+_ECHO_HEADER = struct.Struct("!BBHI")
 
 
 class EchoType(IntEnum):
@@ -46,15 +46,15 @@ class EchoCodec:
         self._request = EchoType.V4_REQUEST if version == 4 else EchoType.V6_REQUEST
         self._reply = EchoType.V4_REPLY if version == 4 else EchoType.V6_REPLY
         self._payload = payload
-        self._size = _ECHO.size + len(payload)
-        self._sum = add_words(_ECHO.pack(self._request, 0, 0, 0) + payload)
+        self._size = _ECHO_HEADER.size + len(payload)
+        self._sum = add_words(_ECHO_HEADER.pack(self._request, 0, 0, 0) + payload)
 
     def build_request(self, tag: int) -> bytes:
         """Build the request with this tag: identifier << 16 | sequence number."""
         total = self._sum + (tag >> 16) + (tag & 0xFFFF)
         total = (total & 0xFFFF) + (total >> 16)
         total = (total & 0xFFFF) + (total >> 16)
-        return _ECHO.pack(self._request, 0, ~total & 0xFFFF, tag) + self._payload
+        return _ECHO_HEADER.pack(self._request, 0, ~total & 0xFFFF, tag) + self._payload
 
     def match_reply(self, packet: bytes, start: int = 0) -> int | None:
         """Return the tag that a packet replies to, None if to none of ours.
@@ -64,15 +64,15 @@ class EchoCodec:
         """
         if len(packet) - start != self._size or not packet.endswith(self._payload):
             return None
-        kind, _, _, tag = _ECHO.unpack_from(packet, start)
+        kind, _, _, tag = _ECHO_HEADER.unpack_from(packet, start)
         return int(tag) if kind == self._reply else None
 
     def match_quoted(self, packet: bytes) -> int | None:
         """Return the tag of the request that an ICMP error quotes the beginning of, or None."""
-        if len(packet) < _ECHO.size:
+        if len(packet) < _ECHO_HEADER.size:
             return None
-        kind, _, _, tag = _ECHO.unpack_from(packet)
-        payload = packet[_ECHO.size : self._size]
+        kind, _, _, tag = _ECHO_HEADER.unpack_from(packet)
+        payload = packet[_ECHO_HEADER.size : self._size]
         if kind != self._request:
             return None
         return int(tag) if self._payload.startswith(payload) else None

@@ -41,10 +41,10 @@ class EventPoller:
         """Return what happened, at the latest after that time (rounded up to milliseconds)."""
         return self._epoll.poll(seconds, BATCH)
 
-    def dispatch_events(self, happened: list[tuple[int, int]]) -> None:
+    def dispatch_events(self, ready: list[tuple[int, int]]) -> None:
         """Call the handlers. One that raises is logged, and hinders no other."""
         handlers = self._handlers
-        for descriptor, events in happened:
+        for descriptor, events in ready:
             handler = handlers.get(descriptor)
             if handler is None:
                 continue

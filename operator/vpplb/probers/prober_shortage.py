@@ -23,11 +23,11 @@ UNPROBED = 60.0
 """And for so many seconds, if nothing was sent at all."""
 
 
-SHORTEST_STALL = 0.001
+SHORTEST_GAP = 0.001
 """Gaps up to this are the work of any loop and not worth a note, in seconds."""
 
 
-class StallRecord:
+class ListeningGaps:
     """The gaps in which nobody listened to the sockets.
 
     Only gaps that may still be the longest since some moment are kept: those that came before
@@ -37,7 +37,7 @@ class StallRecord:
     def __init__(self) -> None:
         self._gaps: deque[tuple[float, float]] = deque()
 
-    def note_stall(self, *, ended: float, seconds: float) -> None:
+    def note_gap(self, *, ended: float, seconds: float) -> None:
         """Take note of a gap that ended then and lasted so long."""
         while self._gaps and self._gaps[-1][1] <= seconds:
             self._gaps.pop()

@@ -25,7 +25,7 @@ _PASSED = ProbeResponse.PASSED  # a look into an enumeration costs, at each resu
 _FIRST_GAP = 10.0  # seconds between one reason and the next; each time twice as long …
 _LONGEST_GAP = 640.0  # … up to here: for an API server, who says something else each time is noise
 _LONGEST_GAP_OF_KIND = 40.0  # another code is another trouble: that waits no longer than this
-_CALM = 2 * _LONGEST_GAP  # a reason that stood for so long was no noise: the next is told soon
+_QUIET = 2 * _LONGEST_GAP  # a reason that stood for so long was no noise: the next is told soon
 
 
 class ScheduledCheck:
@@ -42,14 +42,14 @@ class ScheduledCheck:
     ) -> None:
         cadence = assignment.spec.cadence
         position, of = assignment.position, assignment.of
-        spread = first_wait(cadence, position, of, known=assignment.known)
+        spread = first_wait(cadence, position, of, known=assignment.has_verdict)
         self.assignment = assignment
         self.next_start = now + spread.total_seconds()
         self._unmoving: ProbeResult | None = None
         self._set_counter(_start_counter(assignment))
         self._clock = clock
         self._random = random
-        self._reported = assignment.resume_up if assignment.known else None
+        self._reported = assignment.resume_up if assignment.has_verdict else None
         self._started: float | None = None
         self._told: ProbeResult | None = None  # the reason of the verdict, as last told
         self._told_at = -inf
@@ -113,7 +113,7 @@ class ScheduledCheck:
             self._unmoving = None  # it is to be looked at again when it comes again
             return None
         if self._told_at > -inf:
-            self._gap = _FIRST_GAP if stood > _CALM else min(2 * self._gap, _LONGEST_GAP)
+            self._gap = _FIRST_GAP if stood > _QUIET else min(2 * self._gap, _LONGEST_GAP)
         if self._told is not None:
             self._told_at = now
         self._told = result
@@ -133,7 +133,7 @@ class ScheduledCheck:
         self._counter = counter
         self._unmoving = None
         self._wait = mean_wait(self.assignment.spec.cadence, counter).total_seconds()
-        self._grid = grid_of(self._wait, echo=isinstance(self.assignment.spec.probe, IcmpProbe))
+        self._grid = grid_of(self._wait, icmp=isinstance(self.assignment.spec.probe, IcmpProbe))
 
 
 def _start_counter(assignment: ProbeAssignment) -> HealthCounter:

@@ -187,7 +187,7 @@ def _serve_searches(orders: BinaryIO, answers: socket.socket) -> None:
             if len(compiled) >= _KEPT:
                 compiled.clear()
                 re2.purge()
-            compiled[pattern] = BodyRegexp(pattern, memory=LARGE)
+            compiled[pattern] = BodyRegexp(pattern, max_memory=LARGE)
         found = compiled[pattern].found_in(body, whole=whole)
         answers.send(_FOUND if found else _NOT_FOUND)
 

@@ -150,7 +150,7 @@ class BackendDecider:
             else:
                 self._forget_backend(key, stops)
         self._assignments.apply_changes(starts, stops)
-        self._hold_doubted()
+        self._hold_suspects()
 
     def take_changes(self) -> Decisions:
         """Return what of the decisions is about backends, since the last call."""
@@ -200,7 +200,7 @@ class BackendDecider:
             self._guard.unwatch_backend(key)
             stops.add(key)
 
-    def _hold_doubted(self) -> None:
+    def _hold_suspects(self) -> None:
         now = self._time()
         for key, held in self._guard.review(now).items():
             record = self._records.get(key)

@@ -34,7 +34,7 @@ class ProbeAssignment:
     of: int = 1
 
     @property
-    def known(self) -> bool:
+    def has_verdict(self) -> bool:
         """Whether there is a verdict that is shown."""
         return self.resume_up is not None and not self.held
 

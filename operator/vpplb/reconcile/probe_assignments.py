@@ -72,10 +72,10 @@ def spread_starts(assignments: Sequence[ProbeAssignment]) -> list[ProbeAssignmen
 
     What is unknown is not to wait for what is not.
     """
-    of = Counter(each.known for each in assignments)
+    of = Counter(each.has_verdict for each in assignments)
     positions = {known: count() for known in of}
     return [
-        replace(each, position=next(positions[each.known]), of=of[each.known])
+        replace(each, position=next(positions[each.has_verdict]), of=of[each.has_verdict])
         for each in assignments
     ]
 

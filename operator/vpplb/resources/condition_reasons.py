@@ -1,7 +1,7 @@
 """All that conditions can say, declared once: conditions are made from it, and its page as well.
 
 A refusal (`REFUSALS`) has the reason of the `Problem` that it tells of; everything else is made by
-`ConditionReason.say`.
+`ConditionReason.make_condition`.
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class ConditionReason:
     kinds: tuple[ObjectKind, ...]
     when: str
 
-    def say(self, message: str) -> StatusCondition:
+    def make_condition(self, message: str) -> StatusCondition:
         """Return the condition that says so, not dated yet; `message` is for people."""
         return StatusCondition(
             type=self.condition, status=self.status, reason=self.reason, message=message

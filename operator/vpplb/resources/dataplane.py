@@ -63,7 +63,7 @@ AGENT_GONE = condition_reasons.AGENT_GONE.reason
 
 
 def agent_gone() -> StatusCondition:
-    return condition_reasons.AGENT_GONE.say("the agent's lease has run out")
+    return condition_reasons.AGENT_GONE.make_condition("the agent's lease has run out")
 
 
 class DataplaneVpp(StatusModel):

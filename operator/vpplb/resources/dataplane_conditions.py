@@ -25,8 +25,8 @@ def connected_condition(vpp: DataplaneVpp, reason: str, lapsed: bool) -> StatusC
     if lapsed:
         return agent_gone()
     if vpp.connected:
-        return reasons.CONNECTED.say(f"VPP {vpp.version} answers")
-    return reasons.VPP_UNREACHABLE.say(reason)
+        return reasons.CONNECTED.make_condition(f"VPP {vpp.version} answers")
+    return reasons.VPP_UNREACHABLE.make_condition(reason)
 
 
 def list_errors(conf_error: str, failures: Mapping[ObjectKey, str]) -> list[str]:
@@ -43,7 +43,7 @@ def synced_condition(
     """Say whether `carried` of `total` frontends are all, and why not."""
     said = f"{carried} of {total} frontends are programmed"
     if not vpp.connected:
-        return reasons.SYNC_UNKNOWN.say(reason)
+        return reasons.SYNC_UNKNOWN.make_condition(reason)
     if errors:
-        return reasons.SYNC_FAILED.say(f"{said}; {'; '.join(errors[:FEW])}")
-    return (reasons.SYNCING if carried < total else reasons.SYNCED).say(said)
+        return reasons.SYNC_FAILED.make_condition(f"{said}; {'; '.join(errors[:FEW])}")
+    return (reasons.SYNCING if carried < total else reasons.SYNCED).make_condition(said)

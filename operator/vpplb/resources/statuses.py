@@ -133,7 +133,7 @@ def backend_status(
     accepted = accepted_condition(view.problems, view.ignored)
     if not view.problems and not view.frontends:
         unused = "no Frontend references it, so it is not probed"
-        accepted = reasons.UNREFERENCED.say(
+        accepted = reasons.UNREFERENCED.make_condition(
             f"{unused}; {join_problems(view.ignored)}" if view.ignored else unused
         )
     return dump_health(view.health).model_copy(
@@ -181,7 +181,7 @@ def accepted_condition(
     """Return `Accepted`: what is wrong with a spec, or what to beware of in one that is not."""
     if problems:
         return _refuse("Accepted", problems)
-    return reasons.ACCEPTED.say(join_problems(beware) or VALID)
+    return reasons.ACCEPTED.make_condition(join_problems(beware) or VALID)
 
 
 def _refuse(condition: str, problems: Sequence[Problem]) -> StatusCondition:
@@ -201,7 +201,7 @@ def join_problems(problems: Sequence[Problem]) -> str:
 def _judge_resolved(unresolved: Sequence[Problem]) -> StatusCondition:
     if unresolved:
         return _refuse("ResolvedRefs", unresolved)
-    return reasons.RESOLVED_REFS.say("every Backend that is named exists")
+    return reasons.RESOLVED_REFS.make_condition("every Backend that is named exists")
 
 
 def _judge_available(view: FrontendView) -> StatusCondition:
@@ -218,7 +218,7 @@ def _judge_available(view: FrontendView) -> StatusCondition:
             reason, message = reasons.NO_BACKEND_UP, f"none of {of} backends can serve"
     if view.desired is not None and view.desired.tentative:
         message += "; a VIP in service stays as it is until each of them has a verdict"
-    return reason.say(message)
+    return reason.make_condition(message)
 
 
 def _name_awaited(view: FrontendView) -> str:
@@ -236,7 +236,9 @@ def _judge_degraded(view: FrontendView) -> StatusCondition:
     said = [text for text in (suspected, config.flattened) if text] or [_NOT_DEGRADED]
     degraded = reasons.WEIGHTS_FLATTENED if config.flattened else reasons.NOT_DEGRADED
     reason = reasons.PROBER_SUSPECT if suspected else degraded
-    return reason.say("; ".join([*said, config.over_the_top] if config.over_the_top else said))
+    return reason.make_condition(
+        "; ".join([*said, config.over_the_top] if config.over_the_top else said)
+    )
 
 
 def _judge_programmed(view: FrontendView, nodes: NodeReport) -> StatusCondition:
@@ -244,15 +246,17 @@ def _judge_programmed(view: FrontendView, nodes: NodeReport) -> StatusCondition:
     if nodes.leaving and nodes.is_holding:
         count += f" ({join_few(nodes.leaving)} carries it until then)"
     if view.desired is None:
-        return reasons.PROGRAMMING.say("not accepted, so no node carries it")
+        return reasons.PROGRAMMING.make_condition("not accepted, so no node carries it")
     if not nodes.desired:
-        return reasons.NO_NODES.say("no node with an agent is selected, so nobody carries it")
+        return reasons.NO_NODES.make_condition(
+            "no node with an agent is selected, so nobody carries it"
+        )
     if nodes.failed:
         said = join_few([f"{node}: {error}" for node, error in nodes.failed], "; ")
-        return reasons.NODE_FAILED.say(f"{count}; {said}")
+        return reasons.NODE_FAILED.make_condition(f"{count}; {said}")
     if missing := sorted(set(nodes.desired) - set(nodes.programmed)):
-        return reasons.PROGRAMMING.say(f"{count}, not {join_few(missing)}")
-    return reasons.PROGRAMMED.say(count)
+        return reasons.PROGRAMMING.make_condition(f"{count}, not {join_few(missing)}")
+    return reasons.PROGRAMMED.make_condition(count)
 
 
 _HEALTHY = {
@@ -270,7 +274,7 @@ def _judge_healthy(health: BackendHealth) -> StatusCondition:
         if health.detail
         else health.code or _explain_unprobed(health)
     )
-    return _HEALTHY[health.state].say(said)
+    return _HEALTHY[health.state].make_condition(said)
 
 
 def _explain_unprobed(health: BackendHealth) -> str:

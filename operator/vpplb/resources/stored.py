@@ -70,7 +70,7 @@ def read_dataplane(raw: Mapping[str, object]) -> StoredReading[parse.ParsedDatap
     read = _read_object(raw, DATAPLANE, parse.convert_dataplane, NOTHING)
     if read.value is not None:
         return read
-    good = _understood_fields(raw, DATAPLANE, _list_blamed(read.problems))
+    good = _understood_fields(raw, DATAPLANE, _list_wrong_fields(read.problems))
     paused = spec_of(raw).get("paused", False) is not False
     spec = DATAPLANE.spec.model_validate(good | {"paused": paused})
     meta, _ = read_meta(raw, namespaced=False)
@@ -125,7 +125,7 @@ def _understood_of(
     raw: Mapping[str, object], address: IPAddress | None, allowed: AddressAllowances
 ) -> Backend | None:
     meta, _ = read_meta(raw)
-    bad = _list_blamed(read_backend(raw, allowed).problems)
+    bad = _list_wrong_fields(read_backend(raw, allowed).problems)
     good = _understood_fields(raw, BACKEND, bad)
     if "address" not in good and address is None:
         return None  # one that nobody decided for is not to be served
@@ -239,7 +239,7 @@ def _understood_fields(
     return {name: value for name, value in known.items() if name not in bad}
 
 
-def _list_blamed(problems: Iterable[Problem]) -> set[str]:
+def _list_wrong_fields(problems: Iterable[Problem]) -> set[str]:
     fields = (problem.field.removeprefix("spec.") for problem in problems)
     return {field.partition(".")[0].partition("[")[0] for field in fields}
 

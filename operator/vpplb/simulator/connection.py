@@ -13,7 +13,7 @@ from vpplb.simulator.faults import (
     PlainFault,
     RefuseRequest,
 )
-from vpplb.simulator.message_handlers import Answer
+from vpplb.simulator.message_handlers import AnswerMessage
 from vpplb.simulator.messages import REQUESTS, ApiVersion
 from vpplb.simulator.rows import VppAborted
 
@@ -177,7 +177,7 @@ class ClientConnection(asyncio.Protocol):
             case RefuseRequest(retval=refusal):
                 reply = f"{name}_reply"
                 blank = wire.LAYOUTS[reply].blank_fields()
-                answers: Sequence[Answer] = [(reply, {**blank, "retval": refusal})]
+                answers: Sequence[AnswerMessage] = [(reply, {**blank, "retval": refusal})]
             case _:
                 try:
                     answers = self._vpp.answer_message(name, fields)
@@ -191,7 +191,7 @@ class ClientConnection(asyncio.Protocol):
         self._queue_answers(fault, fields, answers)
 
     def _queue_answers(
-        self, fault: Fault | None, fields: wire.Fields, answers: Sequence[Answer]
+        self, fault: Fault | None, fields: wire.WireFields, answers: Sequence[AnswerMessage]
     ) -> None:
         """Append the answers to the output, as the fault changes them."""
         context = fields["context"] ^ (0xFFFFFFFF if fault is PlainFault.WRONG_CONTEXT else 0)
@@ -251,7 +251,7 @@ class ClientConnection(asyncio.Protocol):
             self._output.clear()
 
 
-def _plain_fields(fields: wire.Fields) -> dict[str, Any]:
+def _plain_fields(fields: wire.WireFields) -> dict[str, Any]:
     """Return a message's own fields in JSON's types."""
     return {k: _plain_value(v) for k, v in fields.items() if k not in ("client_index", "context")}
 

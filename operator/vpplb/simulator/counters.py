@@ -59,7 +59,7 @@ class StatsSegment:
     def __init__(self, threads: int, size: int = SIZE) -> None:
         self.fd = os.memfd_create("vpplb-stats", os.MFD_CLOEXEC)
         os.ftruncate(self.fd, size)
-        self._memory = mmap.mmap(self.fd, size)
+        self._segment = mmap.mmap(self.fd, size)
         self._threads = threads
         self._free = _FIRST
         self._capacity = 0
@@ -67,11 +67,11 @@ class StatsSegment:
         """Where each row of counters begins."""
         self._epoch = 1
         directory = self._allocate_vector(0, 0)
-        _HEADER.pack_into(self._memory, 0, _VERSION, _BASE, self._epoch, 0, _BASE + directory)
+        _HEADER.pack_into(self._segment, 0, _VERSION, _BASE, self._epoch, 0, _BASE + directory)
 
     def close(self) -> None:
         """Give the memory up; clients that have it keep it, as it is."""
-        self._memory.close()
+        self._segment.close()
         os.close(self.fd)
 
     def resize_rows(self, length: int) -> None:
@@ -80,17 +80,17 @@ class StatsSegment:
         SegmentFull when they do not fit. Rows that have to move leave their old place unused: they
         double, so that is not much.
         """
-        _EPOCH.pack_into(self._memory, _EPOCH_AT, self._epoch, 1)
+        _EPOCH.pack_into(self._segment, _EPOCH_AT, self._epoch, 1)
         if length > self._capacity:
             self._grow_rows(max(length, 2 * self._capacity))
         for row in (row for rows in self._rows for row in rows):
-            _LENGTH.pack_into(self._memory, row - 8, length)
+            _LENGTH.pack_into(self._segment, row - 8, length)
         self._epoch += 1
-        _EPOCH.pack_into(self._memory, _EPOCH_AT, self._epoch, 0)
+        _EPOCH.pack_into(self._segment, _EPOCH_AT, self._epoch, 0)
 
     def set_packets(self, kind: PacketKind, thread: int, index: int, packets: int) -> None:
         row = self._rows[kind][thread]
-        _U64.pack_into(self._memory, row + _U64.size * index, packets)
+        _U64.pack_into(self._segment, row + _U64.size * index, packets)
 
     def _grow_rows(self, capacity: int) -> None:
         directory = self._allocate_vector(len(PacketKind), _ENTRY.size)
@@ -98,23 +98,23 @@ class StatsSegment:
             pointers = self._allocate_vector(self._threads, _U64.size)
             for thread in range(self._threads):
                 row, old = self._allocate_vector(capacity, _U64.size), self._rows[kind][thread]
-                self._memory[row : row + 8 * self._capacity] = self._memory[
+                self._segment[row : row + 8 * self._capacity] = self._segment[
                     old : old + 8 * self._capacity
                 ]
                 self._rows[kind][thread] = row
-                _U64.pack_into(self._memory, pointers + _U64.size * thread, _BASE + row)
+                _U64.pack_into(self._segment, pointers + _U64.size * thread, _BASE + row)
             entry = (_SIMPLE, _BASE + pointers, NAMES[kind].encode())
-            _ENTRY.pack_into(self._memory, directory + _ENTRY.size * kind, *entry)
-        _U64.pack_into(self._memory, _HEADER.size - _U64.size, _BASE + directory)
+            _ENTRY.pack_into(self._segment, directory + _ENTRY.size * kind, *entry)
+        _U64.pack_into(self._segment, _HEADER.size - _U64.size, _BASE + directory)
         self._capacity = capacity
 
     def _allocate_vector(self, length: int, element: int) -> int:
         """Take memory for a vector; return where its first element is."""
         start = self._free + _LINE
         end = start + length * element
-        if end >= len(self._memory):
+        if end >= len(self._segment):
             raise SegmentFull(f"no room for {length} counters in a stats segment")
-        _LENGTH.pack_into(self._memory, start - 8, length)
+        _LENGTH.pack_into(self._segment, start - 8, length)
         self._free = (end + _LINE - 1) // _LINE * _LINE
         return start
 

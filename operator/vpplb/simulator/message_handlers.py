@@ -12,9 +12,9 @@ from vpplb.simulator.cli_text import swap_bytes
 from vpplb.simulator.lb import LoadBalancerState
 from vpplb.simulator.messages import ApiVersion, all_api_json
 from vpplb.simulator.rows import IP4_BITS, IP6_BITS, NewVip, VipKey, VipRow, VppRetval, to_address
-from vpplb.simulator.wire import Fields, VipName, WireAddress, WirePrefix
+from vpplb.simulator.wire import VipName, WireAddress, WireFields, WirePrefix
 
-Answer = tuple[str, Fields]
+AnswerMessage = tuple[str, WireFields]
 """Name and own fields (without header fields) of a message to the client."""
 
 _ENCAPS = (Encap.GRE4, Encap.GRE6, Encap.L3DSR, Encap.NAT4, Encap.NAT6)  # lb_types.api
@@ -31,7 +31,7 @@ class MessageHandlers:
         self.state = state
         self.pid = pid
         self.api_version = api_version or ApiVersion()
-        self._handlers: dict[str, Callable[[Fields], VppRetval]] = {
+        self._handlers: dict[str, Callable[[WireFields], VppRetval]] = {
             "lb_conf": self._set_conf,
             "lb_add_del_vip": self._add_del_vip,
             "lb_add_del_vip_v2": self._add_del_vip,
@@ -43,7 +43,7 @@ class MessageHandlers:
             "lb_add_del_intf_nat6": self._set_interface,
         }
 
-    def answer_message(self, name: str, fields: Fields) -> Sequence[Answer]:
+    def answer_message(self, name: str, fields: WireFields) -> Sequence[AnswerMessage]:
         """Do what a message asks and return the answers in order."""
         self.state.collect_garbage()
         if handler := self._handlers.get(name):
@@ -69,7 +69,7 @@ class MessageHandlers:
             case _:
                 raise KeyError(name)
 
-    def _set_conf(self, fields: Fields) -> VppRetval:
+    def _set_conf(self, fields: WireFields) -> VppRetval:
         buckets, timeout = fields["sticky_buckets_per_core"], fields["flow_timeout"]
         return self.state.set_settings(
             fields["ip4_src_address"],
@@ -78,7 +78,7 @@ class MessageHandlers:
             None if timeout == _KEEP else timeout,
         )
 
-    def _conf_get(self) -> Answer:
+    def _conf_get(self) -> AnswerMessage:
         conf = self.state.conf
         return "lb_conf_get_reply", {
             "retval": 0,
@@ -88,7 +88,7 @@ class MessageHandlers:
             "flow_timeout": conf.flow_timeout,
         }
 
-    def _add_del_vip(self, fields: Fields) -> VppRetval:
+    def _add_del_vip(self, fields: WireFields) -> VppRetval:
         key = _vip_key(fields)
         if key is None:
             return VppRetval.UNSPECIFIED
@@ -106,7 +106,7 @@ class MessageHandlers:
         )
         return self.state.add_vip(key, new)
 
-    def _add_del_as(self, fields: Fields) -> VppRetval:
+    def _add_del_as(self, fields: WireFields) -> VppRetval:
         key = _vip_key(fields)
         if key is None:
             return VppRetval.UNSPECIFIED
@@ -118,22 +118,22 @@ class MessageHandlers:
             return self.state.add_server(key, address, 100)
         return self.state.add_server(key, address, fields["weight"], flush=flush)
 
-    def _set_weight(self, fields: Fields) -> VppRetval:
+    def _set_weight(self, fields: WireFields) -> VppRetval:
         key = _vip_key(fields)
         if key is None:
             return VppRetval.UNSPECIFIED
         address, weight = fields["as_address"].number, fields["weight"]
         return self.state.set_weight(key, address, weight, flush=fields["is_flush"])
 
-    def _flush_vip(self, fields: Fields) -> VppRetval:
+    def _flush_vip(self, fields: WireFields) -> VppRetval:
         key = _vip_key(fields)
         return VppRetval.OK if key is None else self.state.flush_vip(key)
 
-    def _set_interface(self, fields: Fields) -> VppRetval:
+    def _set_interface(self, fields: WireFields) -> VppRetval:
         """Accept local0, the one interface that every VPP has."""
         return VppRetval.OK if fields["sw_if_index"] == 0 else VppRetval.INVALID_SW_IF_INDEX
 
-    def _server_details(self, details: str, fields: Fields) -> Sequence[Answer]:
+    def _server_details(self, details: str, fields: WireFields) -> Sequence[AnswerMessage]:
         # VPP quirk: the prefix of the request is compared as 16 raw bytes, in which an IPv4
         # address is left-aligned, with stored ones, in which it is right-aligned.
         wanted = int.from_bytes(fields["pfx"].address.raw, "big")
@@ -146,7 +146,7 @@ class MessageHandlers:
             for index in self.state.server_indexes(row)
         ]
 
-    def _server_fields(self, row: VipRow, index: int) -> Fields:
+    def _server_fields(self, row: VipRow, index: int) -> WireFields:
         server = self.state.servers[index]
         buckets = (
             self.state.vip_shares(row).get(to_address(server.address), 0) if server.used else 0
@@ -160,7 +160,7 @@ class MessageHandlers:
             "num_buckets": buckets,
         }
 
-    def _run_cli(self, command: str) -> Answer:
+    def _run_cli(self, command: str) -> AnswerMessage:
         text = cli_text.run_command(command, self.state)
         if text is None:
             unknown = f"unknown input `{command}'\n"
@@ -168,7 +168,7 @@ class MessageHandlers:
         return "cli_inband_reply", {"retval": 0, "reply": text}
 
 
-def _vip_key(fields: Fields) -> VipKey | None:
+def _vip_key(fields: WireFields) -> VipKey | None:
     """Return what names the VIP; None for a prefix that is none (VPP does not look)."""
     prefix: WirePrefix = fields["pfx"]
     bits = IP4_BITS if prefix.address.is_ip4 else IP6_BITS
@@ -184,7 +184,7 @@ def _vip_name(row: VipRow) -> VipName:
     return VipName(WirePrefix(WireAddress.from_number(key.address), length), key.protocol, key.port)
 
 
-def _vip_details(row: VipRow) -> Answer:
+def _vip_details(row: VipRow) -> AnswerMessage:
     return "lb_vip_details", {
         "vip": _vip_name(row),
         "encap": _ENCAPS.index(row.type.encap),
@@ -195,7 +195,7 @@ def _vip_details(row: VipRow) -> Answer:
     }
 
 
-def _show_version() -> Answer:
+def _show_version() -> AnswerMessage:
     return "show_version_reply", {
         "retval": 0,
         "program": "vpe",

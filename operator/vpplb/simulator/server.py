@@ -17,7 +17,7 @@ from vpplb.simulator.connection import ClientConnection
 from vpplb.simulator.counters import StatsSegment
 from vpplb.simulator.faults import FaultInjector
 from vpplb.simulator.lb import LoadBalancerState
-from vpplb.simulator.message_handlers import Answer, MessageHandlers
+from vpplb.simulator.message_handlers import AnswerMessage, MessageHandlers
 from vpplb.simulator.messages import ApiVersion
 
 
@@ -234,7 +234,7 @@ class VppSimulator:
         if not self.clients.on_client_end(index):
             self.hang()
 
-    def answer_message(self, name: str, fields: dict[str, Any]) -> Sequence[Answer]:
+    def answer_message(self, name: str, fields: dict[str, Any]) -> Sequence[AnswerMessage]:
         """Do what a message asks, and return the answers in order."""
         if name == "get_api_json":
             self.clients.on_replies([FILLS_BYTES + 1])  # VPP's, of more plugins, has a megabyte

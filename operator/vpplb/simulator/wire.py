@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from vpplb.simulator.messages import MESSAGE_IDS, MESSAGES, MessageField, MessageSpec
 
-Fields = Mapping[str, Any]
+WireFields = Mapping[str, Any]
 """A message's fields by name, header fields included, the message id not."""
 
 FRAME = struct.Struct(">QII")
@@ -198,7 +198,7 @@ class MessageLayout:
         """Return the fields of a message that is all zeros."""
         return self.unpack(bytes(self._struct.size + 4))
 
-    def pack(self, fields: Fields, number: int | None = None) -> bytes:
+    def pack(self, fields: WireFields, number: int | None = None) -> bytes:
         """Return the message with these fields; KeyError when one is missing.
 
         `number` is its id, where that is another than here.

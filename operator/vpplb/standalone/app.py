@@ -101,7 +101,7 @@ class StandaloneApp:
         access = _make_access(options, vpp_metrics)
         self._lock = access.lock if lb is None else None
         indexes = indexes or (access.lb.vip_indexes if lb is None else None)
-        self._meter = meter = _make_meter(access.counters, indexes)
+        self._packet_meter = meter = _make_packet_meter(access.counters, indexes)
         vips = VipState(own_all=options.own_all)
         register_packets(
             registry, lambda: meter.packets if meter else {}, lambda: vips.owned_state.owned
@@ -220,8 +220,8 @@ class StandaloneApp:
                 stop.wait(),
             )
         ]
-        if self._meter is not None:
-            tasks.append(asyncio.create_task(self._meter.run()))
+        if self._packet_meter is not None:
+            tasks.append(asyncio.create_task(self._packet_meter.run()))
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         self._manager.announce_stop()
         await self._control.stop()
@@ -297,5 +297,5 @@ def _count_unprogrammed(decided: DecidedState, programmed: ProgrammedFrontends) 
     return len(wanted - programmed.revisions.keys())
 
 
-def _make_meter(counters: VipCounters | None, indexes: Indexes | None) -> PacketMeter | None:
+def _make_packet_meter(counters: VipCounters | None, indexes: Indexes | None) -> PacketMeter | None:
     return PacketMeter(counters, indexes) if counters and indexes else None

@@ -43,11 +43,11 @@ class PacketMeter:
 
     async def run(self) -> None:
         while True:
-            indexes = await self._known()
+            indexes = await self._find_indexes()
             await self._read(indexes)
             await asyncio.sleep(self._interval if indexes else min(_UNTIL_VIPS, self._interval))
 
-    async def _known(self) -> Mapping[VipId, int]:
+    async def _find_indexes(self) -> Mapping[VipId, int]:
         try:
             return await self._indexes()
         except LoadBalancerGone:

@@ -16,7 +16,7 @@ from vpplb.resources.stored_objects import StoredObjects
 from vpplb.telemetry.event_stream import EventStream
 from vpplb.telemetry.object_metrics import BackendSample, FrontendSample
 
-RenderStatus = Callable[[ObjectKind, ObjectKey], Mapping[str, object] | None]
+ShowStatus = Callable[[ObjectKind, ObjectKey], Mapping[str, object] | None]
 """Gives the status of an object as of now."""
 
 HIDDEN = "(hidden)"
@@ -32,7 +32,7 @@ class DecidedStateView:
         self,
         objects: StoredObjects,
         decided: DecidedState,
-        render: RenderStatus,
+        render: ShowStatus,
         stream: EventStream,
     ) -> None:
         self._objects, self._decided = objects, decided

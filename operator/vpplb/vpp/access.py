@@ -78,4 +78,6 @@ class VppAccess:
             on_stale_clients=self.stale_clients.on_count,
         )
         self.counters = PapiVipCounters(stats_socket) if stats_socket is not None else None
-        self.meter = PacketMeter(self.counters, self.lb.vip_indexes) if self.counters else None
+        self.packet_meter = (
+            PacketMeter(self.counters, self.lb.vip_indexes) if self.counters else None
+        )

@@ -35,7 +35,7 @@ class VppLock:
         self._handle: int | None = None
         self.trouble = ""
 
-    async def wait_acquired(self, say: Callable[[str], None]) -> None:
+    async def wait_acquired(self, report: Callable[[str], None]) -> None:
         """Wait until the lock is ours; `say` once who has it meanwhile."""
         said = False
         while True:
@@ -43,7 +43,7 @@ class VppLock:
                 self.acquire()
             except LoadBalancerGone as held:
                 if not said:
-                    say(str(held))
+                    report(str(held))
                 said = True
                 await asyncio.sleep(PAUSE)
             else:

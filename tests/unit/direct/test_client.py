@@ -239,7 +239,7 @@ async def test_what_is_told_from_outside_counts_only_while_nobody_is_connected(
         DirectOperator("op-1") as operator,
         agent_of(tmp_path, NOBODY) as agent,
     ):
-        await asyncio.wait_for(agent.connections.wait_alone(), 1)
+        await asyncio.wait_for(agent.connections.wait_disconnected(), 1)
         agent.connections.set_operators([operator.address])
         await agent.connected(operator)
         agent.connections.set_operators([NOBODY])
@@ -252,7 +252,7 @@ async def test_what_is_known_stays_when_all_are_lost(tmp_path: Path) -> None:
             agent.connections.set_operators([operator.address])
             await agent.connected(operator)
             address = operator.address
-        await asyncio.wait_for(agent.connections.wait_alone(), 2)
+        await asyncio.wait_for(agent.connections.wait_disconnected(), 2)
         assert list(agent.told.known) == [address]
 
 

@@ -87,7 +87,7 @@ def test_a_wait_varies_by_a_tenth_up_and_down(random: float, seconds: float) -> 
 def test_the_grid_is_a_twenty_fifth_of_the_wait_at_most_and_two_for_echo_requests(
     wait: float, grid: float, of_echoes: float
 ) -> None:
-    assert (grid_of(wait), grid_of(wait, echo=True)) == (grid, of_echoes)
+    assert (grid_of(wait), grid_of(wait, icmp=True)) == (grid, of_echoes)
 
 
 def test_checks_of_different_intervals_meet_on_the_grid() -> None:

@@ -56,7 +56,7 @@ def test_a_port_that_is_the_same_when_it_is_swapped_is_not_warned_of() -> None:
 
 def test_what_the_objects_of_others_do_to_it_is_among_them() -> None:
     doubt = Problem(kind="Frontend", key=key("web"), reason="ServersInVip", message="beware")
-    assert find_warnings(replace(frontend(None, VipProtocol.TCP), doubts=(doubt,))) == (doubt,)
+    assert find_warnings(replace(frontend(None, VipProtocol.TCP), warnings=(doubt,))) == (doubt,)
 
 
 def serving(encap: Encap, *, servers: bool = True) -> dict[VipId, Vip]:

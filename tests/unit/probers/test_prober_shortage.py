@@ -2,7 +2,7 @@ import pytest
 
 from vpplb.model.names import ObjectKey
 from vpplb.probers.errors import ShortageKind
-from vpplb.probers.prober_shortage import IN_A_ROW, UNPROBED, ShortageStreaks, StallRecord
+from vpplb.probers.prober_shortage import IN_A_ROW, UNPROBED, ListeningGaps, ShortageStreaks
 
 A, B = ObjectKey("ns", "a"), ObjectKey("ns", "b")
 
@@ -40,19 +40,19 @@ def test_a_result_begins_the_row_anew_and_ends_the_complaint() -> None:
 
 
 @pytest.fixture
-def stalls() -> StallRecord:
-    noted = StallRecord()
+def gaps() -> ListeningGaps:
+    noted = ListeningGaps()
     for ended, seconds in [(10.0, 2.0), (20.0, 0.5), (30.0, 1.0), (40.0, 0.1)]:
-        noted.note_stall(ended=ended, seconds=seconds)
+        noted.note_gap(ended=ended, seconds=seconds)
     return noted
 
 
 @pytest.mark.parametrize(
     ("moment", "longest"), [(0.0, 2.0), (10.0, 1.0), (25.0, 1.0), (30.0, 0.1), (40.0, 0.0)]
 )
-def test_the_longest_gap_since_a_moment(stalls: StallRecord, moment: float, longest: float) -> None:
-    assert stalls.longest_since(moment) == pytest.approx(longest)
+def test_the_longest_gap_since_a_moment(gaps: ListeningGaps, moment: float, longest: float) -> None:
+    assert gaps.longest_since(moment) == pytest.approx(longest)
 
 
-def test_of_a_gap_that_had_begun_only_the_rest_counts(stalls: StallRecord) -> None:
-    assert stalls.longest_since(29.5) == pytest.approx(0.5)
+def test_of_a_gap_that_had_begun_only_the_rest_counts(gaps: ListeningGaps) -> None:
+    assert gaps.longest_since(29.5) == pytest.approx(0.5)

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import click
 
-from vpplb.cli.tables import Row, colour_state, write_table
+from vpplb.cli.tables import TableRow, colour_state, write_table
 from vpplb.cli.verbs.door import VerbCommand
 from vpplb.cli.verbs.flags import output, problems_only, usual_flags
 from vpplb.cli.verbs.frontends import frontends_by_backend
@@ -140,7 +140,7 @@ def _backends_table(lines: Sequence[BackendLine], flags: UsualFlags, *, wide: bo
     return write_table(header, [_backend_row(line, now, named=named, wide=wide) for line in lines])
 
 
-def _backend_row(line: BackendLine, now: datetime, *, named: bool, wide: bool) -> Row:
+def _backend_row(line: BackendLine, now: datetime, *, named: bool, wide: bool) -> TableRow:
     shown = ", ".join(line.frontends[:3]) + ("" if len(line.frontends) < 4 else ", …")
     return [
         *([line.namespace] if named else []),

@@ -7,7 +7,7 @@ from ipaddress import ip_address
 
 import click
 
-from vpplb.cli.tables import Row, TableCell, colour_state, paint_cell, write_table
+from vpplb.cli.tables import TableCell, TableRow, colour_state, paint_cell, write_table
 from vpplb.cli.terminal import CommandError, count_of
 from vpplb.cli.verbs.agents import AgentReader, VipFound, VipPackets
 from vpplb.cli.verbs.completion import complete_dataplanes
@@ -198,11 +198,11 @@ def _nodes_table(nodes: Sequence[NodeStatus], now: datetime, *, of: int) -> str:
         return f"no problems: {count_of(of, 'node')}"
     if not nodes:
         return "there are no dataplanes: no agent has run yet"
-    rows: list[Row] = [_node_row(one, now) for one in nodes]
+    rows: list[TableRow] = [_node_row(one, now) for one in nodes]
     return write_table([*NODES, "PROBLEM"], rows)
 
 
-def _node_row(one: NodeStatus, now: datetime) -> Row:
+def _node_row(one: NodeStatus, now: datetime) -> TableRow:
     return [
         one.node,
         one.version,
@@ -228,7 +228,7 @@ def _detail_text(detail: DataplaneDetail, now: datetime) -> str:
     count = f"{one.programmed}/{one.total} frontends programmed, {one.others} VIPs of others"
     parts = [f"{head}\n{count}\n{_road_text(one, now)}"]
     if one.problems:
-        rows: list[Row] = [[TableCell(p.reason, "yellow"), p.message] for p in one.problems]
+        rows: list[TableRow] = [[TableCell(p.reason, "yellow"), p.message] for p in one.problems]
         parts.append(write_table(["PROBLEM", "MESSAGE"], rows))
     if detail.packets_unknown:
         parts.append(make_printable(f"packets are not known: {detail.packets_unknown}"))
@@ -250,7 +250,7 @@ def _vip_text(line: VipLine) -> str:
     parts = [f"{make_printable(line.vip)}  {whose}  {settings}"]
     if line.packets is not None:
         parts.append(_packets_text(line.packets))
-    rows: list[Row] = [
+    rows: list[TableRow] = [
         [
             one.address,
             one.backend,

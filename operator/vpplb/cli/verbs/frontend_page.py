@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import replace
 from datetime import datetime
 
-from vpplb.cli.tables import Row, TableCell, colour_state, paint_cell, write_table
+from vpplb.cli.tables import TableCell, TableRow, colour_state, paint_cell, write_table
 from vpplb.cli.verbs.frontend_detail import FrontendDetail, MemberLine, read_frontend_detail
 from vpplb.cli.verbs.frontends import FrontendLine, key_by_name
 from vpplb.cli.verbs.output import format_age, format_percent
@@ -61,7 +61,7 @@ def _head_text(line: FrontendLine) -> str:
 def _problems_table(line: FrontendLine, now: datetime) -> str:
     if not line.problems:
         return ""
-    rows: list[Row] = [
+    rows: list[TableRow] = [
         [TableCell(one.reason, "yellow"), format_age(one.since, now), one.message]
         for one in line.problems
     ]
@@ -69,7 +69,7 @@ def _problems_table(line: FrontendLine, now: datetime) -> str:
 
 
 def _deviations_table(detail: FrontendDetail, now: datetime) -> str:
-    rows: list[Row] = [
+    rows: list[TableRow] = [
         [one.field, str(one.value).lower(), str(one.files).lower(), format_age(one.at, now), one.by]
         for one in detail.deviations
     ]
@@ -83,7 +83,7 @@ def _pools_table(detail: FrontendDetail, now: datetime) -> str:
     )
 
 
-def _member_row(one: MemberLine, now: datetime) -> Row:
+def _member_row(one: MemberLine, now: datetime) -> TableRow:
     pool = f"{one.pool} *" if one.active else one.pool
     return [
         pool,
@@ -104,7 +104,7 @@ def _nodes_table(detail: FrontendDetail) -> str:
         return ""
     if not detail.nodes:
         return "no node with an agent is selected"
-    rows: list[Row] = [
+    rows: list[TableRow] = [
         [one.node, colour_state(one.state), one.revision, one.message] for one in detail.nodes
     ]
     return write_table(["NODE", "STATE", "REVISION", "MESSAGE"], rows)
@@ -113,5 +113,5 @@ def _nodes_table(detail: FrontendDetail) -> str:
 def _history_table(detail: FrontendDetail, now: datetime) -> str:
     if not detail.history:
         return ""
-    rows: list[Row] = [[format_age(one.at, now), one.what, one.text] for one in detail.history]
+    rows: list[TableRow] = [[format_age(one.at, now), one.what, one.text] for one in detail.history]
     return write_table(["AGO", "WHAT", "HAPPENED"], rows)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from vpplb.cli.options import allowance_flags
-from vpplb.cli.plan import MANIFESTS, UNREACHABLE, WRONG, finish_plan, output_flag
+from vpplb.cli.plan import INVALID, MANIFESTS, UNREACHABLE, finish_plan, output_flag
 from vpplb.cli.terminal import exit_on_findings
 from vpplb.cli.verbs.completion import complete_backends
 from vpplb.cli.verbs.door import VerbCommand
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 @output_flag
 @allowance_flags
 @usual_flags()
-@exit_on_findings(WRONG)
+@exit_on_findings(INVALID)
 def plan_command(
     flags: UsualFlags,
     manifests: tuple[Path, ...],

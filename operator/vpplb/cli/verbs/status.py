@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import click
 
-from vpplb.cli.tables import Row, TableCell, colour_state, write_table
+from vpplb.cli.tables import TableCell, TableRow, colour_state, write_table
 from vpplb.cli.terminal import count_of, print_line
 from vpplb.cli.verbs.completion import complete_frontends
 from vpplb.cli.verbs.door import VerbCommand
@@ -81,7 +81,7 @@ def _lines_table(lines: Sequence[FrontendLine], flags: UsualFlags, *, wide: bool
         return f"no problems: {of}" if of else _nothing_text(flags)
     named = flags.show_namespaces(line.namespace for line in lines)
     header = ["NAME", "VIP", "STATE", "POOL", "READY", "NODES"]
-    rows: list[Row] = []
+    rows: list[TableRow] = []
     for line in lines:
         row: list[str | TableCell] = [line.name, line.vip, colour_state(line.state)]
         row += [line.active_pool, line.ready, line.nodes]

@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import pytest
 
-from vpplb.controller.decision_announcer import PATIENCE, QUIET, DecisionAnnouncer
+from vpplb.controller.decision_queue import PATIENCE, QUIET, DecisionQueue
 from vpplb.plan.decisions import Decisions
 
 pytestmark = pytest.mark.looptime
@@ -16,7 +16,7 @@ class ToldPeople:
 
     def __init__(self) -> None:
         self.told: list[tuple[float, bool]] = []
-        self.announcer = DecisionAnnouncer(self._tell)
+        self.announcer = DecisionQueue(self._tell)
         self.task = asyncio.create_task(self.announcer.run())
 
     def _tell(self, decisions: Decisions) -> None:
@@ -55,7 +55,7 @@ async def test_a_mistake_in_what_is_said_costs_that_alone(caplog: pytest.LogCapt
     def fail(_: Decisions) -> None:
         raise ZeroDivisionError
 
-    announcer = DecisionAnnouncer(fail, told.append)
+    announcer = DecisionQueue(fail, told.append)
     announcer.put_decisions(Decisions())
     announcer.put_decisions(Decisions())
     announcer.flush()

@@ -19,7 +19,7 @@ PATIENCE = 1.0
 """Seconds after which they are told in any case, one at a time."""
 
 
-class DecisionAnnouncer:
+class DecisionQueue:
     """Hands decisions on to `consumers`, in order, behind the work that is more urgent."""
 
     def __init__(self, *consumers: Callable[[Decisions], None]) -> None:
@@ -46,7 +46,7 @@ class DecisionAnnouncer:
                     # One shorter than the clock tells apart would end before it began, for ever.
                     await asyncio.sleep(max(wait, 0.001))
                     continue
-                self._announce_first()
+                self._hand_on_first()
                 await asyncio.sleep(0)  # a verdict that has come meanwhile goes first
         finally:
             self.flush()
@@ -54,9 +54,9 @@ class DecisionAnnouncer:
     def flush(self) -> None:
         """Hand on at once what waits."""
         while self._waiting:
-            self._announce_first()
+            self._hand_on_first()
 
-    def _announce_first(self) -> None:
+    def _hand_on_first(self) -> None:
         decisions = self._waiting.popleft()
         if not self._waiting:
             self._news.clear()
