@@ -4,7 +4,7 @@ import json
 import secrets
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,39 @@ def test_there_are_enough_sets_of_values_and_each_makes_a_difference() -> None:
     assert {
         path.stem.removesuffix(".out") for path in values_file("").parent.glob("*.out.yaml")
     } == {*GOLDEN}
+
+
+def _list_values(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> Iterator[str]:
+    """Name the chart's values among these that are other than by default, by their paths."""
+    for name, value in values.items():
+        default = defaults[name]
+        if isinstance(default, dict) and default and name not in WHOLE:
+            yield from (f"{name}.{inner}" for inner in _list_values(value, default))
+        elif value != default:
+            yield name
+
+
+def _list_paths(values: Mapping[str, Any]) -> Iterator[str]:
+    """Name all of the chart's values by their paths."""
+    for name, value in values.items():
+        if isinstance(value, dict) and value and name not in WHOLE:
+            yield from (f"{name}.{inner}" for inner in _list_paths(value))
+        else:
+            yield name
+
+
+WHOLE = ("resources", "podSecurityContext")
+"""Values that are Kubernetes' own, so that the chart has no say in what is in them."""
+
+
+def test_each_value_of_the_chart_is_in_a_set() -> None:
+    defaults = yaml.safe_load((CHART / "values.yaml").read_text())
+    given = {
+        path
+        for name in GOLDEN
+        for path in _list_values(yaml.safe_load(values_file(name).read_text()) or {}, defaults)
+    }
+    assert set(_list_paths(defaults)) - given == set()
 
 
 # --- accepted ---------------------------------------------------------------------------------
