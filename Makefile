@@ -7,6 +7,7 @@ BIN := $(VENV)/bin
 RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
 DOCS := $(VENV)/.installed-docs
+PACKAGING := $(VENV)/.installed-packaging
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 LOCK := $(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --no-annotate
@@ -104,17 +105,22 @@ lock: $(DEV) ## Lock the newest versions that pyproject.toml allows (ARGS=--upgr
 	@$(LOCK) $(ARGS) pyproject.toml -o requirements/run.txt
 	@$(LOCK) $(ARGS) pyproject.toml --group dev -o requirements/dev.txt
 	@$(LOCK) pyproject.toml --group docs -c requirements/dev.txt -o requirements/docs.txt
+	@$(LOCK) pyproject.toml --group packaging -c requirements/dev.txt -o requirements/packaging.txt
 	@$(LOCK) $(ARGS) --group image -o requirements/image.txt
 
 .PHONY: packages
-packages: $(DEV) ## Build the sdist, and the wheel from it, into dist/.
+packages: $(PACKAGING) ## Build the sdist, and the wheel from it, into dist/.
 	@rm -f dist/*.whl dist/*.tar.gz
 	@$(BIN)/python -m build --outdir dist . >/dev/null
 	@ls dist/*.whl dist/*.tar.gz
 
 .PHONY: plugin-archive
-plugin-archive: $(DEV) ## Build the kubectl plugin with its own Python into dist/, and krew's manifest.
+plugin-archive: $(PACKAGING) ## Build the kubectl plugin with its own Python into dist/, for this machine.
 	@$(BIN)/python packaging/plugin/build.py dist
+
+.PHONY: krew-manifest
+krew-manifest: ## Write krew's manifest of all the plugin's archives in dist/.
+	@$(PYTHON) packaging/plugin/write_manifest.py dist
 
 .PHONY: compiled-wheel
 compiled-wheel: $(DEV) ## Build a wheel for this machine with probing compiled; needs a C compiler.
@@ -123,7 +129,7 @@ compiled-wheel: $(DEV) ## Build a wheel for this machine with probing compiled; 
 	@ls dist/*.whl
 
 .PHONY: deb
-deb: $(DEV) ## Build the Debian package into dist/; needs debhelper.
+deb: $(PACKAGING) ## Build the Debian package into dist/; needs debhelper.
 	@command -v dh >/dev/null || { echo 'make deb needs debhelper: apt install debhelper' >&2; exit 1; }
 	@packaging/deb/build dist
 
@@ -173,8 +179,14 @@ $(DOCS): requirements/docs.txt pyproject.toml | $(VENV)/pyvenv.cfg
 	@$(PIP) install --no-deps -e .
 	@touch $(RUN) $@
 
+$(PACKAGING): requirements/packaging.txt pyproject.toml | $(VENV)/pyvenv.cfg
+	@echo 'installing what packages are made with (half a minute)'
+	@$(PIP) install --require-hashes -r requirements/packaging.txt
+	@$(PIP) install --no-deps -e .
+	@touch $(RUN) $@
+
 $(DEV): requirements/dev.txt requirements/run.txt pyproject.toml | $(VENV)/pyvenv.cfg
 	@echo 'installing what testing and developing need (a minute)'
 	@$(PIP) install --require-hashes -r requirements/dev.txt
 	@$(PIP) install --no-deps -e .
-	@touch $(RUN) $(DOCS) $@
+	@touch $(RUN) $(DOCS) $(PACKAGING) $@

@@ -1,8 +1,8 @@
 """Builds the kubectl plugin with an interpreter of its own: `python build.py DIST`.
 
-Writes an archive for the system that it runs on (`kubectl-vpplb-VERSION-OS-ARCH.tar.gz`), its
-SHA-256 beside it, and a manifest by which krew installs it. PyInstaller puts in what the plugin
-imports, in a folder that is not unpacked at each start. It runs where glibc is as new as here.
+Writes an archive for the system that it runs on (`kubectl-vpplb-VERSION-OS-ARCH.tar.gz`), and its
+SHA-256 beside it. PyInstaller puts in what the plugin imports, in a folder that is not unpacked at
+each start. It runs where glibc is as new as here.
 """
 
 import argparse
@@ -17,7 +17,6 @@ import tempfile
 from pathlib import Path
 
 import PyInstaller.__main__
-import yaml
 
 from vpplb import __version__
 
@@ -25,7 +24,6 @@ ROOT = Path(__file__).parents[2]
 
 NAME = "kubectl-vpplb"
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
-RELEASES = "https://github.com/vpplb/vpplb/releases/download"
 EXCLUDED = (
     "aiohttp",
     "atheris",
@@ -52,7 +50,7 @@ exec kubectl-vpplb __complete "$@"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("dist", type=Path, help="where to write archive and manifest")
+    parser.add_argument("dist", type=Path, help="where to write the archive")
     dist: Path = parser.parse_args().dist
     dist.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="plugin-") as folder:
@@ -64,9 +62,7 @@ def main() -> None:
         archive = _pack(built, dist)
     digest = hashlib.sha256(archive.read_bytes()).hexdigest()
     archive.with_name(f"{archive.name}.sha256").write_text(f"{digest}  {archive.name}\n")
-    manifest = dist / "vpplb.yaml"
-    manifest.write_text(yaml.safe_dump(_describe(archive.name, digest), sort_keys=False))
-    sys.stdout.write(f"{archive}\n{manifest}\n")
+    sys.stdout.write(f"{archive}\n")
 
 
 def _freeze(folder: Path) -> Path:
@@ -111,38 +107,6 @@ def _system() -> str:
 
 def _architecture() -> str:
     return ARCHITECTURES.get(platform.machine(), platform.machine())
-
-
-def _describe(archive: str, digest: str) -> dict[str, object]:
-    """Return krew's manifest, for the one platform that was built."""
-    labels = {"os": _system(), "arch": _architecture()}
-    return {
-        "apiVersion": "krew.googlecontainertools.github.com/v1alpha2",
-        "kind": "Plugin",
-        "metadata": {"name": "vpplb"},
-        "spec": {
-            "version": f"v{__version__}",
-            "homepage": "https://github.com/vpplb/vpplb",
-            "shortDescription": "See and steer the load balancing of VPP",
-            "description": (
-                "Shows why a frontend of vpplb is down and what its nodes do, follows transitions,"
-                " drains and weighs backends, and plans manifests before they are applied.\n"
-            ),
-            "caveats": (
-                "For completion link kubectl_complete-vpplb from the plugin's folder to a folder"
-                " on the PATH.\n"
-            ),
-            "platforms": [
-                {
-                    "selector": {"matchLabels": labels},
-                    "uri": f"{RELEASES}/v{__version__}/{archive}",
-                    "sha256": digest,
-                    "files": [{"from": f"{NAME}/*", "to": "."}],
-                    "bin": NAME,
-                }
-            ],
-        },
-    }
 
 
 if __name__ == "__main__":

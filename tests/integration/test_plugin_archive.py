@@ -1,6 +1,8 @@
 """The plugin's archive: it needs no Python of the laptop, and krew's manifest tells what it is."""
 
 import hashlib
+import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -18,10 +20,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.control_plane]
 
 
 class BuiltPlugin(NamedTuple):
-    """The archive, krew's manifest, and a folder for the PATH as krew makes it."""
+    """The archive, and a folder for the PATH as krew makes it."""
 
     archive: Path
-    manifest: Path
     path: Path
 
 
@@ -30,13 +31,13 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> BuiltPlugin:
     folder = tmp_path_factory.mktemp("plugin")
     build = [sys.executable, str(ROOT / "packaging" / "plugin" / "build.py"), str(folder)]
     done = subprocess.run(build, capture_output=True, text=True, check=True, timeout=900)
-    archive, manifest = map(Path, done.stdout.split())
+    archive = Path(done.stdout.strip())
     with tarfile.open(archive) as tar:
         tar.extractall(folder / "store", filter="data")
     path = folder / "bin"
     path.mkdir()
     (path / "kubectl-vpplb").symlink_to(folder / "store" / "kubectl-vpplb" / "kubectl-vpplb")
-    return BuiltPlugin(archive, manifest, path)
+    return BuiltPlugin(archive, path)
 
 
 def test_kubectl_runs_it_where_there_is_no_python(
@@ -63,14 +64,50 @@ def test_kubectl_runs_it_where_there_is_no_python(
     assert "pause\tGive backends no new flows" in run("__complete", "pa").stdout
 
 
-def test_krews_manifest_names_the_archive_and_what_is_in_it(built: BuiltPlugin) -> None:
-    spec = yaml.safe_load(built.manifest.read_text())["spec"]
-    (platform,) = spec["platforms"]
-    digest = hashlib.sha256(built.archive.read_bytes()).hexdigest()
-    assert platform["sha256"] == digest
+def test_krews_manifest_names_each_platforms_archive_and_what_is_in_it(
+    built: BuiltPlugin, tmp_path: Path
+) -> None:
+    this = built.archive.name.removesuffix(".tar.gz").split("-")[-1]
+    dist, other = tmp_path / "dist", {"amd64": "arm64", "arm64": "amd64"}[this]
+    dist.mkdir()
+    shutil.copy(built.archive, dist)
+    (dist / built.archive.name.replace(this, other)).write_bytes(b"made on another machine")
+    make = ["make", "--silent", "-f", str(ROOT / "Makefile"), "krew-manifest"]
+    (tmp_path / "packaging").symlink_to(ROOT / "packaging")
+    subprocess.run(make, cwd=tmp_path, env={**os.environ, "MAKEFLAGS": ""}, check=True)
+
+    spec = yaml.safe_load((dist / "vpplb.yaml").read_text())["spec"]
+    assert spec["version"] == f"v{__version__}"
+    platforms = {one["selector"]["matchLabels"]["arch"]: one for one in spec["platforms"]}
+    assert {one["selector"]["matchLabels"]["os"] for one in spec["platforms"]} == {"linux"}
+    assert platforms.keys() == {"amd64", "arm64"}
+    for arch, platform in platforms.items():
+        archive = dist / built.archive.name.replace(this, arch)
+        assert platform["sha256"] == hashlib.sha256(archive.read_bytes()).hexdigest()
+        assert platform["uri"].endswith(f"/v{__version__}/{archive.name}")
+    digest = platforms[this]["sha256"]
     assert Path(f"{built.archive}.sha256").read_text().split() == [digest, built.archive.name]
-    assert platform["uri"].endswith(f"/v{__version__}/{built.archive.name}")
     with tarfile.open(built.archive) as tar:
         names = tar.getnames()
     assert {f"kubectl-vpplb/{name}" for name in ("LICENSE", "kubectl_complete-vpplb")} < set(names)
-    assert f"kubectl-vpplb/{platform['bin']}" in names
+    assert f"kubectl-vpplb/{platforms[this]['bin']}" in names
+
+
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        ([], "has none"),
+        (["0.1.0-linux-amd64", "0.2.0-linux-arm64"], "has ['0.1.0', '0.2.0']"),
+        (["0.1.0"], "is no archive of the plugin"),
+    ],
+)
+def test_krews_manifest_is_of_one_versions_archives(
+    names: list[str], says: str, tmp_path: Path
+) -> None:
+    for name in names:
+        (tmp_path / f"kubectl-vpplb-{name}.tar.gz").touch()
+    script = ROOT / "packaging" / "plugin" / "write_manifest.py"
+    done = subprocess.run([sys.executable, script, tmp_path], capture_output=True, check=False)
+    assert done.returncode == 1
+    assert says in done.stderr.decode()
+    assert not (tmp_path / "vpplb.yaml").exists()
