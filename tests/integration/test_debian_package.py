@@ -30,6 +30,8 @@ INSTALLED_WITHIN = 90.0
 """Seconds, on a machine busy with other tests. The aim is 20, which one at rest meets."""
 PROGRAMMED = "VPP has 1 of 1 frontends"
 PYTHON = "/usr/lib/vpplb/bin/python3.11"
+STANDALONE = "Operator and agent in one process, from a folder of manifests."
+"""The line of the command that each shell is to offer."""
 MANIFESTS = "/etc/vpplb/manifests/web.yaml"
 VPP_UNIT = """\
 [Service]
@@ -160,11 +162,33 @@ def test_one_package_is_all_it_takes(router: Router) -> None:
     assert len(compiled) > 1000
     # By the hash of the source, which is not checked (PEP 552): it never has to be written anew.
     assert {file.read_bytes()[4:8] for file in compiled} == {b"\1\0\0\0"}
-    offered = inside.run(
-        "bash", "-c", "_VPPLB_COMPLETE=bash_complete COMP_WORDS='vpplb sta' COMP_CWORD=1 vpplb"
-    )
-    assert offered == "plain,standalone"
-    assert "_vpplb_completion" in inside.read("/usr/share/bash-completion/completions/vpplb")
+
+
+@pytest.mark.parametrize(
+    ("shell", "file", "begins", "typed", "offered"),
+    [
+        (
+            "bash", "bash-completion/completions/vpplb", "_vpplb_completion() {",
+            "COMP_WORDS='vpplb sta' COMP_CWORD=1", "plain,standalone",
+        ),
+        (
+            "zsh", "zsh/vendor-completions/_vpplb", "#compdef vpplb",
+            "COMP_WORDS='vpplb sta' COMP_CWORD=1", f"plain\nstandalone\n{STANDALONE}",
+        ),
+        (
+            "fish", "fish/vendor_completions.d/vpplb.fish", "function _vpplb_completion;",
+            "COMP_WORDS='vpplb sta' COMP_CWORD=sta", f"plain,standalone\t{STANDALONE}",
+        ),
+    ],
+)  # fmt: skip
+def test_each_shell_completes_its_commands(
+    router: Router, shell: str, file: str, begins: str, typed: str, offered: str
+) -> None:
+    script = router.container.read(f"/usr/share/{file}")
+    assert script.lstrip().startswith(begins)
+    assert f"_VPPLB_COMPLETE={shell}_complete" in script
+    asked = f"_VPPLB_COMPLETE={shell}_complete {typed} vpplb"
+    assert router.container.run("bash", "-c", asked) == offered
 
 
 def test_systemd_finds_nothing_wrong_with_the_unit(router: Router) -> None:
@@ -198,6 +222,31 @@ def test_what_is_put_into_the_folder_is_probed_and_programmed(router: Router) ->
     assert json.loads(router.ask("/readyz"))["lock"] == "held"
     lock = router.container.run("stat", "--format=%a %U:%G", "/run/vpp/api.sock.vpplb")
     assert lock.strip() == "640 root:vpp", "nobody else can take it"
+
+
+def test_what_is_paused_by_ctl_stays_so_over_a_restart(router: Router) -> None:
+    def read_members() -> dict[str, str]:
+        shown = router.container.run("vpplb", "ctl", "status", "web", "-o", "json", check=False)
+        try:
+            members = json.loads(shown)["members"]
+        except ValueError:
+            return {}  # nobody answers yet
+        return {one["backend"]: one["state"] for one in members}
+
+    socket = router.container.run("stat", "--format=%a %U:%G", "/run/vpplb/control.sock")
+    assert socket == "660 vpplb:vpplb"
+    assert router.container.run("vpplb", "ctl", "status").splitlines()[1].split()[:3] == [
+        "web", "192.0.2.10/32", "tcp/80",
+    ]  # fmt: skip
+    said = router.container.run("vpplb", "ctl", "pause", "served", "--wait")
+    assert said.startswith("backend served paused\n")
+    router.container.run("systemctl", "restart", "vpplb")
+    paused = {"served": "paused", "pinged": "up"}
+    wait_for(lambda: read_members() == paused, "it is paused, and the other serves")
+    resumed = router.container.run("vpplb", "ctl", "resume", "served", "--wait")
+    assert resumed.startswith("backend served resumed\n")
+    assert read_members() == {"served": "up", "pinged": "up"}
+    router.wait_status(PROGRAMMED)
 
 
 def test_a_reload_that_is_refused_is_said_and_what_runs_goes_on(router: Router) -> None:

@@ -123,11 +123,11 @@ class Plugin:
             assert process.returncode in (0, 130), said
 
     def by_kubectl(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        """Run `kubectl vpplb …`, with the program that was installed on the PATH."""
+        """Run kubectl, with the programs that were installed on the PATH."""
         kubectl = Path(self.job.kubectl.binary).parent
         path = os.pathsep.join((str(VPPLB.parent), str(kubectl), os.environ["PATH"]))
         return subprocess.run(
-            [self.job.kubectl.binary, "vpplb", *arguments],
+            [self.job.kubectl.binary, *arguments],
             env={**os.environ, "PATH": path, "KUBECONFIG": str(self._plane.kubeconfig)},
             capture_output=True,
             text=True,
@@ -159,13 +159,22 @@ def watching(plugin: Plugin, control_plane: ControlPlane, tmp_path: Path) -> Ite
 
 
 def test_kubectl_runs_it_as_its_own_command(plugin: Plugin) -> None:
-    done = plugin.by_kubectl("status", "web", "-n", plugin.namespace)
+    done = plugin.by_kubectl("vpplb", "status", "web", "-n", plugin.namespace)
     assert done.returncode == 0, done.stderr
     assert f"{plugin.namespace}/web  {plugin.job.vip}/32 tcp/80" in done.stdout
     assert "3/3 backends are up, 1/1 nodes have it" in done.stdout
-    wrong = plugin.by_kubectl("status", "wbe", "-n", plugin.namespace)
+    wrong = plugin.by_kubectl("vpplb", "status", "wbe", "-n", plugin.namespace)
     assert (wrong.returncode, wrong.stdout) == (1, "")
     assert wrong.stderr.startswith("Error: there is no Frontend wbe")
+
+
+def test_kubectl_completes_its_verbs_and_the_names_of_objects(plugin: Plugin) -> None:
+    def offer(*typed: str) -> list[str]:
+        lines = plugin.by_kubectl("__complete", "vpplb", *typed).stdout.splitlines()
+        return [line for line in lines if not line.startswith(":")]
+
+    assert offer("pa") == ["pause\tGive backends no new flows; they keep those that they have."]
+    assert offer("pause", "-n", plugin.namespace, "nginx") == ["nginx0", "nginx1", "nginx2"]
 
 
 def test_status_shows_members_nodes_and_what_happened(plugin: Plugin, stage: NodeStage) -> None:

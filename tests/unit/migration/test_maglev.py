@@ -181,6 +181,48 @@ def test_a_frontend_with_its_pools_and_their_defaults() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("written", "kind", "more"),
+    [
+        ("icmp", "ICMP", ""),
+        ("tcp", "TCP", ", port: 25"),
+        ("http", "HTTP", ", port: 80, params: {response-code: 200}"),
+        ("https", "HTTPS", ", port: 443, params: {response-code: 200}"),
+    ],
+)
+def test_each_type_of_check_is_ours(written: str, kind: str, more: str) -> None:
+    found = imported(f"""
+  healthchecks:
+    web: {{type: {written}, interval: 1s, timeout: 1s{more}}}
+""")
+    assert found.lost == []
+    spec = found.spec("HealthCheck", "web")
+    assert spec["type"] == kind
+    assert ("http" in spec, "tls" in spec) == (kind in ("HTTP", "HTTPS"), kind == "HTTPS")
+
+
+@pytest.mark.parametrize(("written", "protocol"), [("tcp", "TCP"), ("udp", "UDP"), ("any", "Any")])
+def test_each_protocol_is_ours(written: str, protocol: str) -> None:
+    port = {} if written == "any" else {"port": 53}
+    found = imported(f"""
+  backends:
+    a: {{address: 10.0.0.1}}
+  frontends:
+    dns:
+      address: 203.0.113.1
+      protocol: {written}
+      {"".join(f"port: {number}" for number in port.values())}
+      pools: [{{name: p, backends: {{a: {{}}}}}}]
+""")
+    assert found.lost == []
+    assert found.spec("Frontend", "dns") == {
+        "address": "203.0.113.1",
+        "protocol": protocol,
+        **port,
+        "pools": [{"name": "p", "backends": [{"name": "a", "weight": 100}]}],
+    }
+
+
 def test_names_that_no_object_may_have_are_changed_with_all_that_refer_to_them() -> None:
     found = imported("""
   healthchecks:
