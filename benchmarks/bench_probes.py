@@ -55,6 +55,8 @@ from vpplb.reconcile.ports import LATENESS_BUCKETS, CheckVerdict, ProbeAssignmen
 
 REALTIME = bool(os.environ.get("VPPLB_BENCH_REALTIME"))
 WINDOW = float(os.environ.get("VPPLB_BENCH_WINDOW", "8"))
+SHARE = float(os.environ.get("VPPLB_BENCH_SHARE", "1"))
+"""Which part of the targets there are."""
 LATE = 0.02
 NEEDED = ("ip", "nsenter", "unshare")
 
@@ -158,10 +160,13 @@ async def costs(*meters: Meter) -> list[tuple[float, int]]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """So many targets, each probed every so many seconds."""
+    """So many targets (of them `SHARE`), each probed every so many seconds."""
 
     targets: int = 500
     interval: float = 0.2
+
+    def list_addresses(self) -> Sequence[str]:
+        return addresses(max(1, round(self.targets * SHARE)))
 
     def __str__(self) -> str:
         return f"{self.targets} every {self.interval * 1000:.0f} ms"
@@ -181,7 +186,7 @@ def haproxy(*, http: bool) -> Rival:
 
     def start(arena: Arena, load: Load) -> int:
         prefer(arena.run_nginx())
-        return arena.run_haproxy(addresses(load.targets), load.interval, http=http)
+        return arena.run_haproxy(load.list_addresses(), load.interval, http=http)
 
     return Rival(name="HAProxy", start=start, probes=Arena.connected)
 
@@ -190,7 +195,7 @@ def fping(*, spread: bool) -> Rival:
     """Return fping, its requests spread over the interval or in one go."""
 
     def start(arena: Arena, load: Load) -> int:
-        return arena.run_fping(addresses(load.targets), load.interval, spread=spread)
+        return arena.run_fping(load.list_addresses(), load.interval, spread=spread)
 
     return Rival(name="fping", start=start, probes=Arena.echoed)
 
@@ -215,7 +220,7 @@ async def our_meter(
         prefer(arena.run_nginx())
     async with probing(arena) as ours:
         prefer(ours.pid)
-        await ours.assign(probe, addresses(load.targets), load.interval)
+        await ours.assign(probe, load.list_addresses(), load.interval)
         yield Meter(pid=ours.pid, probes=lambda: rival.probes(arena))
 
 
@@ -260,13 +265,14 @@ async def compare(
     print(f"  {name:16} {load!s:18} {rival.name:8} {'   '.join(columns)}{verdict}", flush=True)
 
 
-async def growth(number: int, interval: float, empty: int) -> None:
+async def growth(load: Load, empty: int) -> None:
     """Measure one worker with so many HTTP backends."""
+    targets = load.list_addresses()
     with Arena() as arena:
         prefer(arena.run_nginx())
         async with probing(arena) as ours:
             prefer(ours.pid)
-            await ours.assign(HttpProbe(port=PORT), addresses(number), interval)
+            await ours.assign(HttpProbe(port=PORT), targets, load.interval)
             await asyncio.sleep(1.0)
             ours.late = [0] * len(ours.late)
             waited = waited_seconds(ours.pid)
@@ -274,10 +280,10 @@ async def growth(number: int, interval: float, empty: int) -> None:
             waited = waited_seconds(ours.pid) - waited
             memory = resident(ours.pid) - empty
             print(
-                f"  {number:6} every {interval:.0f} s   {cost:6.1f} µs a probe   "
+                f"  {len(targets):6} every {load.interval:.0f} s   {cost:6.1f} µs a probe   "
                 f"{cost * probes / WINDOW / 1e4:5.1f} % of a core"
                 f" (and {100 * waited / WINDOW:3.0f} % waiting for one)   {lateness(ours.late)}   "
-                f"{memory / 1024 / number:5.2f} KiB a backend   ({probes} probes)",
+                f"{memory / 1024 / len(targets):5.2f} KiB a backend   ({probes} probes)",
                 flush=True,
             )
 
@@ -319,7 +325,7 @@ async def https(certificate: Path, authority: Authority, *, resumption: bool) ->
     with Arena() as arena:
         arena.run_nginx(certificate, resumption=resumption)
         async with probing(arena) as ours:
-            await ours.assign(probe, addresses(Load().targets), 1.0)
+            await ours.assign(probe, Load().list_addresses(), 1.0)
             ((cost, probes),) = await costs(Meter(pid=ours.pid, probes=arena.connected))
     offered = "sessions resumed" if resumption else "no resumption offered"
     print(f"  HTTPS, {offered:22} {cost:6.1f} µs a probe   ({probes} probes)", flush=True)
@@ -366,8 +372,8 @@ async def measure() -> None:
     print("one worker, HTTP:")
     empty = await empty_worker()
     for number in (100, 1000, 10_000, 20_000):
-        await growth(number, 4.0, empty)
-    await growth(10_000, 1.0, empty)
+        await growth(Load(targets=number, interval=4.0), empty)
+    await growth(Load(targets=10_000, interval=1.0), empty)
     print("  (wanted: at 10000 every 1 s, at most 1 in 1000 over 20 ms; at most 5 KB a backend)")
 
 

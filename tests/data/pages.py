@@ -25,7 +25,7 @@ PAGES = (
 )
 COMMANDS = ("console", "sh")
 LOCAL = ("docs/migration.md", "docs/start-simulator.md")
-FOLLOWED = ("README.md", "docs/start-kind.md", *LOCAL)
+FOLLOWED = ("README.md", "docs/start-kind.md", "docs/start-router.md", *LOCAL)
 """Pages whose commands `tests/integration/test_pages.py` types; the local ones need no cluster."""
 
 
