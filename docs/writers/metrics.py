@@ -3,6 +3,7 @@
 from vpplb.telemetry.catalog import (
     AGENT_METRICS,
     DECISION_METRICS,
+    MONITOR_METRICS,
     OPERATOR_METRICS,
     VITAL_METRICS,
     VPP_METRICS,
@@ -39,6 +40,12 @@ frontends; the others have none, so nothing is counted twice.
 ## Agent
 
 {_render_table(AGENT_METRICS)}
+
+## Monitor
+
+`vpplb monitor --listen` serves these, and those of its process.
+
+{_render_table(MONITOR_METRICS)}
 """
 
 

@@ -15,6 +15,7 @@ from vpplb.cli.verbs.frontends import FrontendLine
 from vpplb.cli.verbs.nodes import NodeStatus
 from vpplb.cli.verbs.object_problems import FieldDeviation, ObjectProblem
 from vpplb.cli.verbs.watch import WatchedChange
+from vpplb.monitor.figures import VipFigures
 
 PAGE = Path(__file__).parents[2] / "docs" / "kubectl.md"
 SHOWN: dict[str, Any] = {
@@ -45,6 +46,13 @@ def promised() -> dict[str, list[str]]:
 def test_each_field_that_is_printed_is_promised_and_the_other_way_round(what: str) -> None:
     printed = [re.sub(r"_(\w)", lambda m: m[1].upper(), one.name) for one in fields(SHOWN[what])]
     assert promised()[what] == printed
+
+
+def test_the_fields_of_what_the_monitor_measures_are_promised() -> None:
+    page = (PAGE.parent / "monitor.md").read_text()
+    (row,) = re.findall(r"^\| `figures`, `summary` \| (.+) \|$", page, re.M)
+    printed = [re.sub(r"_(\w)", lambda m: m[1].upper(), one.name) for one in fields(VipFigures)]
+    assert ["vip", *re.findall(r"`(\w+)`", row)] == printed
 
 
 def test_nothing_else_is_promised() -> None:

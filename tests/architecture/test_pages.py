@@ -43,6 +43,7 @@ ELSEWHERE = {
         "tests/integration/test_control_socket.py",
         "tests/unit/cli/test_vpp_simulator.py",
     ),
+    "vips": ("tests/unit/cli/test_monitor.py", "tests/unit/cli/verbs/test_monitor.py"),
 }
 """What commands of `sh` blocks need beside this machine, and where tests run them."""
 UNRUN = "unrun"

@@ -250,13 +250,14 @@ class ScriptedServer:
     """A server that runs a script on each connection, one after the other.
 
     `with ScriptedServer(answering(b"…")) as server:`; with `tls`, after a handshake. `peers`
-    lists the addresses that connected.
+    lists the addresses that connected, `ports` theirs.
     """
 
     def __init__(
         self, script: Script, *, address: str = "127.0.0.1", tls: ssl.SSLContext | None = None
     ) -> None:
         self.peers: list[str] = []
+        self.ports: list[int] = []
         self._script = script
         self._tls = tls
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
@@ -282,6 +283,7 @@ class ScriptedServer:
             except OSError:
                 return
             self.peers.append(peer[0])
+            self.ports.append(peer[1])
             with suppress(OSError), connection:
                 if self._tls is None:
                     self._script(connection)

@@ -25,6 +25,7 @@ _LINES = {
     "check": "Validate manifests offline.",
     "import": "Make manifests of a maglev.yaml, haproxy.cfg or keepalived.conf.",
     "plan": "Show what an agent would do, and what that does to new flows.",
+    "monitor": "Probe VIPs from outside, as customers do, and show what they see.",
     "vpp-simulator": "Run an in-memory VPP that speaks the binary API for the lb plugin.",
     "crds": "Write the CustomResourceDefinitions.",
     "verify-install": "Make a Frontend, see it in every VPP, and remove it.",

@@ -53,6 +53,10 @@ class EventPoller:
             except Exception:
                 _log.exception("a handler of socket events failed")
 
+    def fileno(self) -> int:
+        """Return the descriptor that is ready when there are events, for another loop to watch."""
+        return self._epoll.fileno()
+
     def close(self) -> None:
         """Close epoll; the descriptors are others'."""
         self._handlers.clear()

@@ -53,12 +53,14 @@ _TOO_LONG = ProbeResult(
 )
 _CRASHED = ProbeResult(code=ProbeCode.L7RSP, detail="the search for responseRegexp crashed")
 
+Exchange = Callable[[HttpCheck], ProbeConversation]
+
 
 class StreamAttempt:
     """TCP, TLS or HTTP probes of one check.
 
     `done` is told each result that `begin_probe` or `expire_probe` did not return. `generation`
-    is the check's.
+    is the check's. `exchange` makes the conversation of HTTP.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class StreamAttempt:
         resources: ProbeResources,
         done: Callable[[ProbeResult], None],
         generation: int,
+        exchange: Exchange = HttpConversation,
     ) -> None:
         self._version = spec.address.version
         self._source = spec.source
@@ -75,7 +78,7 @@ class StreamAttempt:
         # After a bare TLS handshake a reset could overtake the end of it, and the server would
         # count a failure.
         self._gentle = isinstance(probe, TcpProbe) and probe.tls is not None
-        self._make_conversation = conversation_factory(probe, spec.address)
+        self._make_conversation = conversation_factory(probe, spec.address, exchange)
         self._pool = resources.sockets.get_pool(self._version, spec.source)
         self._searcher = resources.searcher
         self._in_hand = resources.in_hand
@@ -250,7 +253,7 @@ class StreamAttempt:
 
 
 def conversation_factory(
-    probe: TcpProbe | HttpProbe, address: IPAddress
+    probe: TcpProbe | HttpProbe, address: IPAddress, exchange: Exchange = HttpConversation
 ) -> Callable[[], ProbeConversation]:
     """Return what makes a new conversation for each probe of one check.
 
@@ -258,7 +261,7 @@ def conversation_factory(
     say so, rather than errors: one check never holds up another.
     """
     try:
-        return _make_factory(probe, address)
+        return _make_factory(probe, address, exchange)
     except UnusableRegexp as error:
         result = ProbeResult(code=ProbeCode.L7RSP, detail=str(error))
     except UnusableTls as error:
@@ -267,15 +270,15 @@ def conversation_factory(
 
 
 def _make_factory(
-    probe: TcpProbe | HttpProbe, address: IPAddress
+    probe: TcpProbe | HttpProbe, address: IPAddress, exchange: Exchange
 ) -> Callable[[], ProbeConversation]:
     tls = probe.tls
     match probe:
         case TcpProbe():
             return TcpConversation if tls is None else _in_tls(tls, address, None)
         case HttpProbe():
-            exchange = partial(HttpConversation, HttpCheck(probe, address))
-            return exchange if tls is None else _in_tls(tls, address, exchange)
+            make = partial(exchange, HttpCheck(probe, address))
+            return make if tls is None else _in_tls(tls, address, make)
         case _:
             assert_never(probe)
 

@@ -309,6 +309,31 @@ VIP_PACKETS = CounterSpec(
     " untracked, or with no server to take them. From 0 again when VPP is restarted or the VIP is"
     " made anew.",
 )
+MONITOR_PROBES = CounterSpec(
+    "vpplb_monitor_probes_total{vip,result}",
+    "Probes of a VIP from outside, by how they ended: passed, refused, reset, timeout, unreachable,"
+    " tls, or unexpected (another answer than is right).",
+)
+MONITOR_DURATION = HistogramSpec(
+    "vpplb_monitor_duration_seconds{vip}",
+    "How long the probes took that passed, and how long skipped ones would have waited for the same"
+    " answer.",
+    buckets=DURATION_BUCKETS,
+)
+MONITOR_UNPROBED = CounterSpec(
+    "vpplb_monitor_unprobed_total{vip,reason}",
+    "Turns without a probe: the one before was in flight (skipped), the monitor came too late"
+    " (late), or lacked something (cpu, descriptors, buffers, ports).",
+)
+MONITOR_ANSWERS = CounterSpec(
+    "vpplb_monitor_answers_total{vip,server}", "Answers by the server that named itself in them."
+)
+MONITOR_SPELLS = CounterSpec(
+    "vpplb_monitor_spells_total{vip}", "Spells of failures that have begun."
+)
+MONITOR_FAILING = GaugeSpec(
+    "vpplb_monitor_failing{vip}", "1 while a VIP fails, until it has not for a second."
+)
 
 VITAL_METRICS = (
     BUILD_INFO,
@@ -376,10 +401,19 @@ AGENT_METRICS = (
     OPERATOR_MESSAGES,
     OPERATOR_AGE,
 )
+MONITOR_METRICS = (
+    MONITOR_PROBES,
+    MONITOR_DURATION,
+    MONITOR_UNPROBED,
+    MONITOR_ANSWERS,
+    MONITOR_SPELLS,
+    MONITOR_FAILING,
+)
 METRICS = (
     *VITAL_METRICS,
     *DECISION_METRICS,
     *OPERATOR_METRICS,
     *VPP_METRICS,
     *AGENT_METRICS,
+    *MONITOR_METRICS,
 )

@@ -50,7 +50,7 @@ class MetricsRegistry(CollectorRegistry):
 
 
 @dataclass(slots=True)
-class _HistogramSums:
+class HistogramSums:
     """A histogram's counts, not accumulated, the last for what exceeds all bounds; and its sum."""
 
     counts: list[int] = field(default_factory=list)
@@ -76,14 +76,14 @@ class _ProbeCollector(Collector):
 
     results: Tally[tuple[str, str]] = field(default_factory=Tally)
     discarded: Tally[str] = field(default_factory=Tally)
-    durations: dict[str, _HistogramSums] = field(default_factory=dict)
-    lateness: _HistogramSums = field(default_factory=_HistogramSums)
+    durations: dict[str, HistogramSums] = field(default_factory=dict)
+    lateness: HistogramSums = field(default_factory=HistogramSums)
 
     def add_stats(self, stats: ProbeStats) -> None:
         self.results.update(stats.results)
         self.discarded.update(stats.discarded)
         for type_, (counts, seconds) in stats.durations.items():
-            self.durations.setdefault(type_, _HistogramSums()).add_counts(counts, seconds)
+            self.durations.setdefault(type_, HistogramSums()).add_counts(counts, seconds)
         self.lateness.add_counts(*stats.lateness)
 
     def collect(self) -> Iterator[Metric]:

@@ -3,6 +3,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from vpplb.telemetry.catalog import METRICS
 from vpplb.telemetry.http_readers import HttpReaders
 from vpplb.telemetry.metrics import AgentMetrics, DecisionMetrics, MetricsRegistry, OperatorMetrics
+from vpplb.telemetry.monitor_metrics import register_monitor
 from vpplb.telemetry.process_health import ProcessHealth
 from vpplb.telemetry.scraped_metrics import (
     DirectFigures,
@@ -31,6 +32,7 @@ def test_the_programs_serve_exactly_what_the_catalogue_lists() -> None:
     AgentMetrics(registry)
     register_packets(registry, dict, dict)
     register_operators(registry, list)
+    register_monitor(registry, list)
     register_agents(registry, dict)
     figures = DirectFigures(agents=1, behind=0, sent=1, heard=1, refused={}, age=1)
     register_direct(registry, lambda: figures)

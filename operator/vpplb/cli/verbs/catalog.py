@@ -16,6 +16,7 @@ LINES: Mapping[str, str] = {
     "weight": "Set the weight of a backend in a pool of a frontend.",
     "plan": "Show what manifests would change, before they are applied.",
     "dataplane": "Show the VPP of each node, or all of one: packets, true shares.",
+    "monitor": "Probe VIPs from outside, as customers do, and show what they see.",
     "reload": "Read the manifests again, and say what is wrong with them.",
 }
 _SWITCHES = ("pause", "resume", "disable", "enable")
