@@ -19,10 +19,11 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from aiohttp import ClientTimeout
@@ -34,7 +35,7 @@ from data.manifests import manifest
 from lab.nginx import Nginx
 from lab.processes import Program, free_port
 from lab.servers import CountingHttpServer
-from vpplb.kube.api_types import RESOURCES, KubeError
+from vpplb.kube.api_types import RESOURCES, JsonObject, KubeError
 from vpplb.kube.client import KubeClient, open_session
 from vpplb.kube.cluster_access import load_access
 from vpplb.model.names import ObjectKey, ObjectKind
@@ -48,6 +49,8 @@ CLIENTS = int(os.environ.get("VPPLB_BENCH_CLIENTS", "50"))
 """Clients that load the API server, each with lists and writes one after the other."""
 OUTAGE = float(os.environ.get("VPPLB_BENCH_OUTAGE", "60"))
 """Seconds without the API server, with a failure or a failover of the pool all the time."""
+REST = 3.0
+"""Seconds in which a Frontend is left alone: one that goes on changing is written once a second."""
 LOAD = "--load"
 """With a kubeconfig behind it: be these clients, until killed."""
 NAMESPACE = "bench-failover"
@@ -194,37 +197,98 @@ async def patches(client: KubeClient, vpp: RecordedVpp, address: str) -> list[fl
     return took
 
 
+class FrontendWatch:
+    """What a bare watch tells of the Frontends, with the time at which it came."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[float, JsonObject]] = []
+        self._news = asyncio.Event()
+
+    def note(self, line: bytes) -> None:
+        self.seen.append((time.time(), json.loads(line)["object"]))
+        self._news.set()
+
+    async def wait(self, holds: Callable[[JsonObject], bool], since: float = 0.0) -> float:
+        """Return the time, not before `since`, at which one came of which that holds."""
+        async with asyncio.timeout(60):
+            while True:
+                for at, frontend in self.seen:
+                    if at >= since and holds(frontend):
+                        return at
+                self._news.clear()
+                await self._news.wait()
+
+
+@asynccontextmanager
+async def frontend_watch(plane: ControlPlane) -> AsyncIterator[FrontendWatch]:
+    access, watch = await load_access(plane.kubeconfig), FrontendWatch()
+    path = RESOURCES[ObjectKind.FRONTEND].collection_path(NAMESPACE)
+    unlimited = ClientTimeout(total=None)
+    async with KubeClient(access) as client, open_session(access) as session:
+        listing = await client.list_objects(ObjectKind.FRONTEND, NAMESPACE)
+        query = {"watch": "1", "resourceVersion": listing.resource_version}
+
+        async def read() -> None:
+            async with session.get(access.server + path, params=query, timeout=unlimited) as told:
+                async for line in told.content:
+                    watch.note(line)
+
+        reading = asyncio.create_task(read())
+        yield watch
+        reading.cancel()
+
+
 async def bare_patches(plane: ControlPlane) -> list[float]:
     """Patch as `patches` does; return the seconds until a bare watch has it: no road is shorter."""
     took: list[float] = []
-    key, seen = ObjectKey(NAMESPACE, "web"), asyncio.Event()
-    newest: dict[str, float] = {}
-    access = await load_access(plane.kubeconfig)
-    async with KubeClient(access) as client, open_session(access) as session:
-        listing = await client.list_objects(ObjectKind.FRONTEND, NAMESPACE)
-
-        async def watch() -> None:
-            path = RESOURCES[ObjectKind.FRONTEND].collection_path(NAMESPACE)
-            query = {"watch": "1", "resourceVersion": listing.resource_version}
-            unlimited = ClientTimeout(total=None)
-            async with session.get(access.server + path, params=query, timeout=unlimited) as told:
-                async for line in told.content:
-                    newest[json.loads(line)["object"]["metadata"]["resourceVersion"]] = time.time()
-                    seen.set()
-
-        watching = asyncio.create_task(watch())
+    key = ObjectKey(NAMESPACE, "web")
+    async with (
+        await KubeClient.from_config(plane.kubeconfig) as client,
+        frontend_watch(plane) as it,
+    ):
         for number in range(PATCHES):
             began = time.time()
             spec = {"spec": {"pools": pools(40 + number % 50)}}
-            patched = await client.patch_object(ObjectKind.FRONTEND, key, spec)
-            while (version := patched["metadata"]["resourceVersion"]) not in newest:
-                seen.clear()
-                await seen.wait()
-            took.append(newest[version] - began)
+            made = await client.patch_object(ObjectKind.FRONTEND, key, spec)
+            took.append(await it.wait(partial(is_version, made)) - began)
+            it.seen.clear()
             await asyncio.sleep(0.1)
-        watching.cancel()
         await client.patch_object(ObjectKind.FRONTEND, key, {"spec": {"pools": pools(100)}})
     return took
+
+
+def is_version(one: JsonObject, other: JsonObject) -> bool:
+    return bool(one["metadata"]["resourceVersion"] == other["metadata"]["resourceVersion"])
+
+
+async def programmed(
+    plane: ControlPlane, vpp: RecordedVpp, servers: list[CountingHttpServer]
+) -> list[float]:
+    """Kill servers; return the seconds from VPP's call until a watch shows that all nodes have it.
+
+    All nodes are one here; `bench_direct.py` has a thousand.
+    """
+    took: list[float] = []
+    async with frontend_watch(plane) as watch:
+        for turn in range(PATCHES // 5):
+            server = servers[turn % SERVERS]
+            await vpp.wait(server.address, 100)
+            await asyncio.sleep(REST)
+            before = time.time()
+            server.stop()
+            called = await vpp.wait(server.address, 0, since=before)
+            took.append(await watch.wait(partial(is_drained, server.address), called) - called)
+            watch.seen.clear()
+            server.start()
+    return took
+
+
+def is_drained(address: str, frontend: JsonObject) -> bool:
+    """Whether a Frontend's status gives a server no weight, and says that all nodes have that."""
+    status = frontend.get("status") or {}
+    servers = {one["address"]: one["weight"] for one in status["dataplane"]["servers"]}
+    nodes = status["nodes"]
+    return servers[address] == 0 and bool(nodes["programmed"] == nodes["desired"] > 0)
 
 
 @asynccontextmanager
@@ -336,6 +400,8 @@ async def one_frontend(plane: ControlPlane, client: KubeClient, folder: Path) ->
             show(name, await kills(running, vpp, servers, KILLS // 4 if args else KILLS), wanted)
             took = await patches(client, vpp, servers[0].address)
             show(f"{name}: patch of a weight to VPP", took, {} if args else {99: 15.0})
+            took = await programmed(plane, vpp, servers)
+            show(f"{name}: from VPP's call to Programmed, as a watch sees it", took, {99: 50.0})
             if not args:
                 async with loaded(plane):
                     took = await kills(running, vpp, servers, KILLS)

@@ -25,7 +25,8 @@ class DecisionRecord:
     """The newest decision on a frontend (`uid`): rendered once, when somebody needs it.
 
     `since` is the loop's time of it; None where it was taken over. `before` is another selector
-    that the decision before had. `gone`: the frontend is deleted, and this was the last.
+    that the decision before had. `awaited` is a node that had not got it when that was looked at
+    last. `gone`: the frontend is deleted, and this was the last.
     """
 
     key: ObjectKey
@@ -33,6 +34,7 @@ class DecisionRecord:
     view: FrontendView
     since: float | None
     before: NodeSelector | None = None
+    awaited: str = ""
     gone: bool = False
     _dataplane: dict[str, object] | None = field(init=False)
     _rendered: bool = False

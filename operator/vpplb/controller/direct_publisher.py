@@ -83,6 +83,8 @@ class DirectPublisher:
         """Whether all nodes of a selector are connected, until something changes in that."""
         self._leaving: dict[ObjectKey, bool] = {}
         """The frontends that nodes were sent which shall not carry them, and what `holding` was."""
+        self._reported: dict[ObjectKey, None] = {}
+        """The frontends of which nodes have said something new that nobody was told yet."""
         self._news = asyncio.Event()
         self._behind: dict[str, None] = {}
         """The nodes that are still to be sent the state of this term, one after the other."""
@@ -157,6 +159,15 @@ class DirectPublisher:
             selected = self._nodes.select_nodes(record.selector)
             reached = self._reached[record.selector] = selected.keys() <= self._agents.keys()
         return reached
+
+    def is_awaited(self, key: ObjectKey) -> bool:
+        """Whether some node is still to have the newest of a frontend, and can."""
+        if record := self._records.get(key):
+            record.awaited = self._nodes.find_awaited(
+                key, record.selector, record.revision, record.awaited
+            )
+            return record.awaited != ""
+        return False
 
     def render_entry(self, node: str, key: ObjectKey) -> str | None:
         record = self._records.get(key)
@@ -259,14 +270,26 @@ class DirectPublisher:
 
     def _take_report(self, connection: AgentConnection, report: ProgrammedReport) -> None:
         changed = self._nodes.put_report(connection.node, report)
-        if changed is None or changed:
-            self._on_reported(changed)
+        if changed is None:
+            self._on_reported(None)
+        elif changed:
+            self._note_reported(changed)
         for key in report.programmed:
             if self._is_leaving(connection.node, key):  # which we may not have known
                 connection.add_due(key)
         connection.flush()
         if self._leaving:
             self._news.set()
+
+    def _note_reported(self, frontends: Iterable[ObjectKey]) -> None:
+        """Have it told once for all that is read now: a thousand nodes answer at one moment."""
+        if not self._reported:
+            asyncio.get_running_loop().call_soon(self._tell_reported)
+        self._reported.update(dict.fromkeys(frontends))
+
+    def _tell_reported(self) -> None:
+        reported, self._reported = self._reported, {}
+        self._on_reported(reported)
 
     # --- what changes where something is carried ---------------------------------------------
 

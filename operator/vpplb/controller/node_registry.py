@@ -62,7 +62,7 @@ class _NodeState:
 class _Selection:
     """The nodes that a selector selects, sorted, and the others."""
 
-    selected: Mapping[str, None]
+    selected: dict[str, None]
     others: tuple[str, ...]
 
 
@@ -191,6 +191,26 @@ class NodeRegistry:
             programmed = self._find_state(name).programmed
             differing |= {frontend for frontend, _ in programmed.items() - revisions.items()}
         return set(_parse_keys(differing))
+
+    def find_awaited(
+        self, key: ObjectKey, selector: NodeSelector, revision: str, first: str
+    ) -> str:
+        """Return a node that could have this revision of a frontend and has not; empty for none.
+
+        `first` is looked at before the others: of thousands that report one after the other,
+        one that has not is enough to know.
+        """
+        frontend, selected = str(key), self._select(selector).selected
+        if first in selected and self._is_behind(first, frontend, revision):
+            return first
+        # Who was told last answers last.
+        behind = (name for name in reversed(selected) if self._is_behind(name, frontend, revision))
+        return next(behind, "")
+
+    def _is_behind(self, name: str, frontend: str, revision: str) -> bool:
+        state = self._find_state(name)
+        has = state.programmed.get(frontend) == revision
+        return state.connected and not has and frontend not in state.errors
 
     def report_frontend(self, key: ObjectKey, selector: NodeSelector, revision: str) -> NodeReport:
         """Say how far a frontend's newest revision has got."""

@@ -110,6 +110,7 @@ class OperatorCore:
             view=self.view,
             metrics=metrics,
             is_reached=self.publisher.is_reached,
+            is_awaited=self.publisher.is_awaited,
         )
         events = EventReports(cache, decided, self._recorder, clock)
         log = DecisionLog(self.decision_metrics, self.view)

@@ -24,26 +24,36 @@ from vpplb.resources.stored_objects import StoredObject
 from vpplb.telemetry.metrics import OperatorMetrics
 from vpplb.telemetry.state_view import DecidedStateView
 
+PROGRAMMED = 0.01
+"""Seconds from the last node's word until `Programmed` is written: it has 50 ms in all, and what
+the node says in the next moment is in the same write."""
 REPORTED = 0.02
-"""Seconds in which reports of nodes gather: `Programmed` has 50 ms, and a write takes some."""
+"""Seconds where nodes come or go, which changes all that they carry."""
 FAILED = 0.1
 """Seconds for what went down, and for what all nodes have heard directly. By then they have told
 what became of it, so one write says both; and a leader that ends meanwhile loses no more."""
 USUAL = 0.5
-"""Seconds for all else: at a start most of it changes once more within that time."""
+"""Seconds for all else: at a start most of it changes once more within that time; and of a thousand
+nodes most report within it, each of which is no reason to write."""
 
 
 class _Urgency(NamedTuple):
-    """How soon a status is written: its place among others, and how long more may gather."""
+    """How soon a status is written: its place among others, and how long more may gather.
+
+    `in_advance`: sooner than the pace of its object allows, which waits the longer after it.
+    """
 
     priority: WritePriority
     delay: float
+    in_advance: bool = False
 
 
 _AT_ONCE, _AT_ONCE_DOWN = (
     _Urgency(priority, 0.0) for priority in (WritePriority.FRONTEND, WritePriority.FRONTEND_DOWN)
 )
-_PROGRAMMED = _Urgency(WritePriority.PROGRAMMED, REPORTED)
+_PROGRAMMED = _Urgency(WritePriority.PROGRAMMED, PROGRAMMED, in_advance=True)
+_REPORTED = _Urgency(WritePriority.PROGRAMMED, REPORTED)
+_PARTLY = _Urgency(WritePriority.PROGRAMMED, USUAL)
 _HEARD = _Urgency(WritePriority.PROGRAMMED, FAILED)
 _BACKEND_DOWN = _Urgency(WritePriority.BACKEND_DOWN, FAILED)
 _BACKEND = _Urgency(WritePriority.BACKEND, USUAL)
@@ -53,7 +63,8 @@ _OTHER = _Urgency(WritePriority.OTHER, USUAL)
 class StatusReports:
     """Has the statuses of what was decided written. Implements `ObjectHandler`.
 
-    `is_reached` says whether all nodes that shall carry a frontend hear of it by the direct road.
+    `is_reached` says whether all nodes that shall carry a frontend hear of it by the direct road,
+    and `is_awaited` whether some of them are still to have the newest of it.
     """
 
     def __init__(
@@ -66,8 +77,10 @@ class StatusReports:
         view: DecidedStateView,
         metrics: OperatorMetrics,
         is_reached: Callable[[ObjectKey], bool],
+        is_awaited: Callable[[ObjectKey], bool],
     ) -> None:
-        self._decided, self._nodes, self._is_reached = decided, nodes, is_reached
+        self._decided, self._nodes = decided, nodes
+        self._is_reached, self._is_awaited = is_reached, is_awaited
         self._renderer, self._writer, self._view = renderer, writer, view
         self._repair = StatusRepair(self._repair_status, metrics.record_status_mended)
 
@@ -114,19 +127,29 @@ class StatusReports:
             self._writer.hold_ordinary()
         for kind, key, usual in self._list_due(decisions):
             given = urgency or usual
-            since = None if given in (_PROGRAMMED, _OTHER) else now
+            since = None if given in (_PROGRAMMED, _REPORTED, _PARTLY, _OTHER) else now
             render = partial(self._renderer.render, kind, key)
             self._view.publish_object(kind, key)
             self._writer.submit_status(
-                kind, key, render, given.priority, since=since, delay=given.delay
+                *(kind, key, render, given.priority),
+                since=since,
+                delay=given.delay,
+                in_advance=given.in_advance,
             )
 
     def report_nodes(self, frontends: Iterable[ObjectKey] | None) -> None:
-        """Show what nodes say that is new of these frontends; None: of any."""
+        """Show what nodes say that is new of these frontends; None: of any.
+
+        What the last node says goes ahead: until then it is one number of many that is not right.
+        """
         decided = self._decided.frontends
-        named = decided if frontends is None else [key for key in frontends if key in decided]
-        again = Decisions(frontends={key: decided[key] for key in named})
-        self.write_statuses(again, _PROGRAMMED)
+        if frontends is None:
+            self.write_statuses(Decisions(frontends=dict(decided)), _REPORTED)
+            return
+        for key in frontends:
+            if key in decided:
+                urgency = _PARTLY if self._is_awaited(key) else _PROGRAMMED
+                self.write_statuses(Decisions(frontends={key: decided[key]}), urgency)
 
     def _repair_status(self, kind: ObjectKind, key: ObjectKey) -> None:
         """Write a status again that is not ours: agents may be acting on a frontend's."""

@@ -45,8 +45,9 @@ PARALLEL = 8
 FAILING = 3.0
 """Seconds that a write fails before that is told: most failures pass within a moment."""
 PACE, ON_END = 1.0, 3
-"""Writes a second of one object that may wait, and how many may follow one another at once: a
-decision, and what the first and the last node say of it."""
+"""Writes a second of one object that may wait, and how many may follow one another at once."""
+IN_ADVANCE = 1.0
+"""Writes of one object that may be made ahead of its pace."""
 
 RenderStatus = Callable[[], Mapping[str, object] | None]
 """Gives an object's whole status as of now, in JSON's types; None when there is none to write."""
@@ -168,16 +169,19 @@ class StatusWriter:
         *,
         since: float | None = None,
         delay: float = 0.0,
+        in_advance: bool = False,
     ) -> None:
         """Have the object's status written soon; the newest `render` is the one that counts.
 
         `since` is the loop's time of the change that this write shows: its delay is told once it
         is written. `delay` are the seconds that it may wait for more to gather, and longer where
-        the object was written often of late; 0: at once. The most urgent priority of the pending
-        submits counts, and the earliest time.
+        the object was written often of late; 0: at once. `in_advance`: one write may be made sooner
+        than that, which later ones then wait for. The most urgent priority of the pending submits
+        counts, and the earliest time.
         """
         if delay and (pace := self._paces.get((kind, key))):
-            delay = max(delay, pace.seconds_until(asyncio.get_running_loop().time()))
+            left = 1.0 - IN_ADVANCE if in_advance else 1.0
+            delay = max(delay, pace.seconds_until(asyncio.get_running_loop().time(), left))
         write = self._writes.get((kind, key))
         if write is None:
             self._writes[kind, key] = _PendingWrite(render, since)
@@ -301,7 +305,7 @@ class StatusWriter:
         self, at: ObjectPlace, write: _PendingWrite, base: _WriteBase, status: Mapping[str, object]
     ) -> None:
         self._queue.take_token()
-        pace = self._paces.setdefault(at, TokenBucket(PACE, ON_END))
+        pace = self._paces.setdefault(at, TokenBucket(PACE, ON_END, most_debt=IN_ADVANCE))
         pace.take_tokens(asyncio.get_running_loop().time())
         try:
             answer = await self._client.replace_status(*at, base.version, status)

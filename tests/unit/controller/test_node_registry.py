@@ -40,6 +40,27 @@ def test_a_node_carries_a_frontend_once_it_has_programmed_the_newest_revision() 
     )
 
 
+def test_who_is_still_to_have_a_revision_is_found_wherever_it_is_looked_for_first() -> None:
+    nodes = NodeRegistry()
+    for name in ("n1", "n2", "n3"):
+        nodes.put_node(name, dataplane({"default/web": "r1"}))
+    assert nodes.find_awaited(WEB, (), "r2", "") == "n3"
+    nodes.put_node("n3", dataplane({"default/web": "r2"}))
+    assert nodes.find_awaited(WEB, (), "r2", "n1") == "n1"
+    assert nodes.find_awaited(WEB, (), "r2", "n3") == "n2"
+    assert nodes.find_awaited(WEB, (("role", "edge"),), "r2", "n1") == "", "it is not selected"
+    for name in ("n1", "n2"):
+        nodes.put_node(name, dataplane({"default/web": "r2"}))
+    assert nodes.find_awaited(WEB, (), "r2", "n2") == ""
+
+
+def test_nobody_waits_for_a_node_that_has_failed_or_has_no_vpp() -> None:
+    nodes = NodeRegistry()
+    nodes.put_node("n1", dataplane(errors=[{"frontend": "default/web", "message": "no"}]))
+    nodes.put_node("n2", dataplane(connected="False"))
+    assert nodes.find_awaited(WEB, (), "r1", "n1") == ""
+
+
 def test_only_nodes_with_the_labels_of_the_selector_are_asked_for() -> None:
     nodes = NodeRegistry()
     nodes.put_node("edge1", dataplane({"default/web": "r"}, labels={"role": "edge", "zone": "a"}))

@@ -15,6 +15,7 @@ from in_memory.status_writer import running, see
 from vpplb.controller.direct_publisher import ElectionState
 from vpplb.controller.event_reports import LASTING
 from vpplb.controller.status_reports import FAILED, REPORTED
+from vpplb.direct.messages import ProgrammedReport
 from vpplb.kube.api_types import ApiUnreachable
 from vpplb.kube.leases.leader_rules import LeaderRole
 from vpplb.kube.status_writer import StatusWriter, WritePriority
@@ -343,6 +344,42 @@ async def test_many_reports_of_a_frontend_are_few_writes_and_right_soon_after_th
         await asyncio.sleep(0.04)
         assert operator.condition(ObjectKind.FRONTEND, "web0", "Programmed")[0] == "True"
         assert count_writes(operator, "web0") <= 3
+
+
+async def test_what_the_last_of_many_nodes_says_is_shown_in_fifty_milliseconds() -> None:
+    """Whatever the others have said before, and also where the frontend changes each second."""
+    async with operator_of(1, reached=True) as operator:
+        nodes = [f"n{number:03}" for number in range(100)]
+        agents = {}
+        for node in nodes:
+            operator.apply(manifest("Dataplane", node, {}))
+            agents[node] = FakeAgentConnection(node, operator.core.publisher)
+            operator.core.publisher.on_connect(agents[node])
+            report(operator, agents[node], whole=True)
+        await asyncio.sleep(10)
+        for turn in range(8):
+            operator.server.requests.clear()
+            operator.verdict("0-a", up=bool(turn % 2))
+            for node in nodes:
+                await asyncio.sleep(0.0016)
+                report(operator, agents[node])
+            await asyncio.sleep(0.04)
+            assert operator.condition(ObjectKind.FRONTEND, "web0", "Programmed")[0] == "True"
+            counts = operator.status(ObjectKind.FRONTEND, "web0")["nodes"]
+            assert isinstance(counts, dict)
+            assert counts["summary"] == "100/100"
+            await asyncio.sleep(0.8)
+            assert count_writes(operator, "web0") <= 2, "what is decided, and that all have it"
+
+
+def report(
+    operator: LocalOperator, connection: FakeAgentConnection, *, whole: bool = False
+) -> None:
+    """Let a node say directly that it has the newest of the frontend."""
+    dataplane = frontend_dataplane(operator.reconciler.views[key("web0")])
+    assert dataplane is not None
+    has = {key("web0"): str(dataplane["revision"])}
+    operator.core.publisher.on_message(connection, ProgrammedReport(whole=whole, programmed=has))
 
 
 @pytest.mark.parametrize(("reached", "most"), [(True, 13), (False, 100)])
