@@ -94,6 +94,10 @@ version: ## Write the version of operator/vpplb/__init__.py into the chart, and 
 docs: $(RUN) ## Write the pages that are made from the code: fields, conditions, commands, …
 	@PYTHONPATH=docs $(BIN)/python -m writers docs
 
+.PHONY: dashboard
+dashboard: ## Build the dashboard's page from web/ (Node); it is committed, so using it needs no build.
+	@cd web && npm ci --ignore-scripts --no-audit --no-fund >/dev/null && npm run --silent build
+
 .PHONY: site
 site: $(DOCS) ## Build the documentation into build/site; broken links and anchors are errors.
 	@$(BIN)/sphinx-build --fail-on-warning --keep-going --nitpicky --quiet docs build/site

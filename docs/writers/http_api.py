@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 
+from vpplb.telemetry.object_queries import PARAMETERS
 from vpplb.telemetry.openapi import DESCRIPTION, EVENTS, describe_api
 
 INTRODUCTION = f"""\
@@ -13,11 +14,19 @@ INTRODUCTION = f"""\
 {DESCRIPTION}
 
 The whole of it is an OpenAPI document, [openapi.json](openapi.json), which each program serves at
-`/api/v1/openapi.json` as far as it applies. Errors are JSON: `{{"error": "…"}}`.
+`/api/v1/openapi.json` as far as it applies. Errors are JSON: `{{"error": "…"}}`. Large answers are
+packed by gzip for whoever accepts it.
 
 ## Paths
 
 | path | answers |
+| --- | --- |"""
+LISTS = """
+## Lists
+
+Of a list one may ask for a part, as `?namespace=shop&fields=metadata.name,status.state&limit=200`:
+
+| parameter | what is given |
 | --- | --- |"""
 STREAM = """
 ## Events
@@ -33,7 +42,9 @@ def render_page() -> str:
     paths = describe_api()["paths"]
     about = paths["/api/v1/events"]["get"]["summary"]
     rows = [f"| `{path}` | {one['get']['summary']} |" for path, one in paths.items()]
-    return "\n".join([INTRODUCTION, *rows, STREAM.format(about=about), *_list_events(), ""])
+    lists = [f"| `{name}` | {said} |" for name, said in PARAMETERS.items()]
+    stream = [STREAM.format(about=about), *_list_events()]
+    return "\n".join([INTRODUCTION, *rows, LISTS, *lists, *stream, ""])
 
 
 def _list_events() -> Iterator[str]:

@@ -113,7 +113,7 @@ class OperatorCore:
             is_awaited=self.publisher.is_awaited,
         )
         events = EventReports(cache, decided, self._recorder, clock)
-        log = DecisionLog(self.decision_metrics, self.view)
+        log = DecisionLog(self.decision_metrics, self.view, clock)
         self._decision_queue = DecisionQueue(events.announce_decisions, log.log_decisions)
         store = StoreHandler(self.reconciler, allowed, self.secrets.request_secrets)
         for handler in (self._statuses, self.publisher, events, store):

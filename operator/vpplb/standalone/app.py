@@ -118,7 +118,7 @@ class StandaloneApp:
             decided=decided,
             syncer=self.syncer,
             statuses=self._statuses,
-            decision_log=DecisionLog(self._metrics, view),
+            decision_log=DecisionLog(self._metrics, view, clock),
             on_transition=on_transition,
         )
         self._manager = ServiceManager.from_environment()

@@ -2,8 +2,11 @@
 
 import logging
 
+from vpplb.model.clock import Clock
 from vpplb.model.health import HealthTransition, ProberAlarm
-from vpplb.plan.decisions import Decisions
+from vpplb.model.names import ObjectKey
+from vpplb.plan.decisions import Decisions, UnreadFrontend
+from vpplb.plan.desired import FrontendView
 from vpplb.telemetry.metrics import DecisionMetrics
 from vpplb.telemetry.state_view import DecidedStateView
 
@@ -45,23 +48,37 @@ def log_suspicion(alarm: ProberAlarm | None) -> None:
 class DecisionLog:
     """Logs, counts and streams what was decided, but for the objects themselves."""
 
-    def __init__(self, metrics: DecisionMetrics, view: DecidedStateView) -> None:
-        self._metrics, self._view = metrics, view
+    def __init__(self, metrics: DecisionMetrics, view: DecidedStateView, clock: Clock) -> None:
+        self._metrics, self._view, self._clock = metrics, view, clock
+        self._pools: dict[ObjectKey, str] = {}  # which pool serves, once one does
 
     def log_decisions(self, decisions: Decisions) -> None:
-        """Log removals, a suspicion and transitions, in this order."""
+        """Log removals, a suspicion, pools that take over, and transitions, in this order."""
         if decisions.frontends or decisions.backends:
             self._metrics.record_decision()
-        for backend, frontend in decisions.removals:
-            log.info("backend %s removed from frontend %s", backend, frontend)
-            self._view.publish_removal(backend, frontend)
+        for backend, left in decisions.removals:
+            log.info("backend %s removed from frontend %s", backend, left)
+            self._view.publish_removal(backend, left)
         if decisions.alarm_changed:
             log_suspicion(decisions.alarm)
             self._metrics.set_prober_suspect(decisions.alarm is not None)
+        for frontend, view in decisions.frontends.items():
+            self._log_pool(frontend, view)
         for transition in decisions.transitions:
             log_transition(transition)
             self._metrics.record_transition(transition)
             self._view.publish_transition(transition)
-        for key, view in decisions.backends.items():
-            if view is None:
-                self._metrics.forget_backend(key)
+        for gone in (key for key, view in decisions.backends.items() if view is None):
+            self._metrics.forget_backend(gone)
+
+    def _log_pool(self, key: ObjectKey, view: FrontendView | UnreadFrontend | None) -> None:
+        if view is None:
+            self._pools.pop(key, None)
+        elif isinstance(view, FrontendView):
+            before, pool = self._pools.get(key, ""), view.decision.active_pool
+            if key in self._pools and before != pool:
+                at = self._clock.now()
+                log.info("frontend %s pool %s → %s", key, before or "none", pool or "none")
+                self._view.publish_failover(key, before, pool, at)
+            if pool or key in self._pools:
+                self._pools[key] = pool

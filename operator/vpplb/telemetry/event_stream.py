@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 RING = 4096
 
 RESET = "reset"
+OLDEST = "oldest"
+"""In place of an id: behind which comes all that is still held."""
 
 Data = Mapping[str, object] | Callable[[], Mapping[str, object]]
 """What an event says, in JSON's types; or what makes it when a subscriber comes to read it."""
@@ -95,6 +97,8 @@ class EventStream:
 
     def _find_place(self, id: str) -> int | None:
         """Find the place that an id names; None when it is none of this ring."""
+        if id == OLDEST:
+            return self._ring[0].number - 1 if self._ring else self._last
         run, _, number = id.rpartition("-")
         if run != self.run or not number.isdecimal() or int(number) > self._last:
             return None

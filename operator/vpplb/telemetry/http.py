@@ -5,28 +5,26 @@ slices and shared (`shared_answers`), and handed on no faster than they are take
 """
 
 import asyncio
-import base64
-import hashlib
 import json
-import re
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from importlib.resources import files
 from typing import Protocol, Self
 
 from aiohttp import web
 
+from vpplb import __version__
 from vpplb.model.names import OWN_KINDS, ObjectKey, ObjectKind
 from vpplb.model.printable import make_printable
-from vpplb.telemetry import metrics
+from vpplb.telemetry import dashboard, metrics
 from vpplb.telemetry.allowed_hosts import is_own_host
 from vpplb.telemetry.connections import ConnectionGuard
 from vpplb.telemetry.event_stream import RESET, EventStream, StreamEvent
 from vpplb.telemetry.http_readers import HttpReaders, StaleReason
 from vpplb.telemetry.listen_address import ListenAddress, parse_address
+from vpplb.telemetry.object_queries import ObjectQuery, UnknownQuery, format_key
 from vpplb.telemetry.openapi import describe_api
-from vpplb.telemetry.shared_answers import Answer, SharedAnswers
+from vpplb.telemetry.shared_answers import Answer, SharedAnswers, accepts_gzip, gzip_pieces
 
 _KINDS = {kind.plural: kind for kind in OWN_KINDS}
 """What is shown below `/api/v1`, by its name in paths."""
@@ -38,6 +36,7 @@ MOST_STREAMS = 64
 TAKEN_WITHIN = 60.0
 """Seconds within which a reader has to take a piece of an answer."""
 
+_JSON = "application/json; charset=utf-8"
 _HEADERS = {
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
@@ -76,6 +75,9 @@ class StateView(Protocol):
 
     def list_keys(self, kind: ObjectKind) -> Sequence[ObjectKey]:
         """Give the names of a kind, sorted."""
+
+    def list_members(self, frontend: ObjectKey) -> Sequence[ObjectKey]:
+        """Give the names of a frontend's backends, sorted."""
 
     def show_object(self, kind: ObjectKind, key: ObjectKey) -> Mapping[str, object] | None:
         """Give an object; None when it is not there (any more).
@@ -174,7 +176,7 @@ class HttpServer:
             app.router.add_get(f"/api/v1/{kind}/{{name}}", self._get_object)
             app.router.add_get(f"/api/v1/{kind}/{{namespace}}/{{name}}", self._get_object)
         if self.dashboard:
-            app.router.add_get("/", _dashboard_route())
+            app.router.add_get("/", dashboard.make_route())
         return app
 
     @web.middleware
@@ -191,25 +193,33 @@ class HttpServer:
         return await handler(request)
 
     async def _get_metrics(self, request: web.Request) -> web.StreamResponse:
-        answer = await self._answers.get_answer("metrics", self.metrics)
-        return await self._write_answer(request, answer, metrics.CONTENT_TYPE)
+        return await self._write_answer(request, "", self.metrics, metrics.CONTENT_TYPE)
 
     async def _get_healthz(self, request: web.Request) -> web.Response:
         """Tell whether a new process would help. A loop that hangs tells it by not answering."""
         return _run_checks("alive", self.alive, {"figures": self.figures()})
 
     async def _get_readyz(self, request: web.Request) -> web.Response:
-        facts = {name: say() for name, say in self.facts.items()}
+        facts = {name: say() for name, say in self.facts.items()} | {"version": __version__}
+        if self.stream is not None:
+            facts["run"] = self.stream.run
         return _run_checks("ready", self.checks, {**facts, "figures": self.figures()})
 
     async def _get_document(self, request: web.Request) -> web.StreamResponse:
-        answer = await self._answers.get_answer("document", self._write_document)
-        return await self._write_answer(request, answer, "application/json; charset=utf-8")
+        return await self._write_answer(request, "", self._write_document, _JSON)
 
     async def _get_list(self, request: web.Request) -> web.StreamResponse:
         kind = _KINDS[request.match_info["kind"]]
-        answer = await self._answers.get_answer(kind, partial(self._write_objects, kind))
-        return await self._write_answer(request, answer, "application/json; charset=utf-8")
+        if len(set(request.query)) < len(request.query):
+            raise _RequestRefused(400, "a parameter is given twice")
+        try:
+            query = ObjectQuery.parse(request.query)
+        except UnknownQuery as error:
+            raise _RequestRefused(400, str(error)) from None
+        if query.frontend is not None and kind != ObjectKind.BACKEND:
+            raise _RequestRefused(400, "frontend is asked of backends alone")
+        write = partial(self._write_objects, kind, query)
+        return await self._write_answer(request, str(query), write, _JSON)
 
     async def _get_object(self, request: web.Request) -> web.Response:
         kind = _KINDS[request.match_info["kind"]]
@@ -229,16 +239,43 @@ class HttpServer:
         )
         yield _json_text(document) + b"\n"
 
-    def _write_objects(self, kind: ObjectKind) -> Iterator[bytes]:
-        """Write all objects of a kind, one by one; those that go meanwhile are left out."""
+    def _write_objects(self, kind: ObjectKind, query: ObjectQuery) -> Iterator[bytes]:
+        """Write what is asked for, one by one; objects that go meanwhile are left out."""
         assert self.view is not None
+        among = query.frontend and self.view.list_members(query.frontend)
+        page, more = query.select_page(self.view.list_keys(kind) if among is None else among)
         before = b'{"items":['
-        for key in self.view.list_keys(kind):
+        for key in page:
             shown = self.view.show_object(kind, key)
             if shown is not None:
-                yield before + _json_text(shown)
+                yield before + _json_text(query.select_fields(shown))
                 before = b","
-        yield b"]}\n" if before == b"," else b'{"items":[]}\n'
+        yield b"]" if before == b"," else b'{"items":[]'
+        yield b',"continue":' + _json_text(format_key(page[-1])) + b"}\n" if more else b"}\n"
+
+    async def _write_answer(
+        self,
+        request: web.Request,
+        asked: str,
+        write: Callable[[], Iterable[bytes]],
+        content_type: str,
+    ) -> web.StreamResponse:
+        """Answer by what `write` gives in pieces, packed for whoever takes it so.
+
+        All who ask for the same, which is the path and what is `asked`, share what is made.
+        """
+        headers = {"Content-Type": content_type, "Vary": "Accept-Encoding"}
+        if accepts_gzip(request.headers.get("Accept-Encoding", "")):
+            headers["Content-Encoding"] = "gzip"
+            write = partial(gzip_pieces, write)
+        name = " ".join((request.path, asked, *headers))
+        answer = await self._answers.get_answer(name, write)
+        response = web.StreamResponse(headers=headers)
+        response.content_length = sum(map(len, answer))
+        await response.prepare(request)
+        if request.method != "HEAD":
+            await self._write_pieces(request, response, answer)
+        return response
 
     async def _get_events(self, request: web.Request) -> web.StreamResponse:
         assert self.stream is not None
@@ -260,7 +297,8 @@ class HttpServer:
         self, request: web.Request, response: web.StreamResponse
     ) -> web.StreamResponse:
         assert self.stream is not None
-        last_id = request.headers.get("Last-Event-ID") or None
+        # A browser that connects again says by the header what it has heard since it first asked.
+        last_id = request.headers.get("Last-Event-ID") or request.query.get("after") or None
         hello = "retry: 2000\n\n" if last_id else f"retry: 2000\nid: {self.stream.last_id}\n\n"
         await _write_piece(response, hello.encode())
         await self._write_events(response, self.stream, last_id)
@@ -293,22 +331,17 @@ class HttpServer:
                 await asyncio.wait((following,))
             await events.aclose()
 
-    async def _write_answer(
-        self, request: web.Request, answer: Answer, content_type: str
-    ) -> web.StreamResponse:
-        """Write an answer piece by piece: what slow readers have not taken yet is kept once."""
-        response = web.StreamResponse(headers={"Content-Type": content_type})
-        response.content_length = sum(map(len, answer))
-        await response.prepare(request)
-        if request.method != "HEAD":
-            try:
-                for piece in answer:
-                    await _write_piece(response, piece)
-            except TimeoutError:
-                self.readers.note_stale(StaleReason.TIMEOUT)
-                if request.transport is not None:
-                    request.transport.abort()
-        return response
+    async def _write_pieces(
+        self, request: web.Request, response: web.StreamResponse, answer: Answer
+    ) -> None:
+        """Write piece by piece: what slow readers have not taken yet is kept once for all."""
+        try:
+            for piece in answer:
+                await _write_piece(response, piece)
+        except TimeoutError:
+            self.readers.note_stale(StaleReason.TIMEOUT)
+            if request.transport is not None:
+                request.transport.abort()
 
 
 def _run_checks(what: str, checks: Mapping[str, Check], more: Mapping[str, object]) -> web.Response:
@@ -373,34 +406,3 @@ async def _errors_as_json(request: web.Request, handler: _Handler) -> web.Stream
 async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:
     for name, value in _HEADERS.items():
         response.headers.setdefault(name, value)
-
-
-def _dashboard_route() -> Callable[[web.Request], Awaitable[web.Response]]:
-    """Read the page once; its policy allows its own script and style, and nothing else."""
-    page = files("vpplb.telemetry").joinpath("dashboard.html").read_text(encoding="utf-8")
-    policy = "; ".join(
-        [
-            "default-src 'none'",
-            f"script-src {_hash_element(page, 'script')}",
-            f"style-src {_hash_element(page, 'style')}",
-            "connect-src 'self'",
-            "img-src data:",
-            "base-uri 'none'",
-            "form-action 'none'",
-            "frame-ancestors 'none'",
-        ]
-    )
-
-    async def serve(request: web.Request) -> web.Response:
-        headers = {"Content-Security-Policy": policy}
-        return web.Response(text=page, content_type="text/html", headers=headers)
-
-    return serve
-
-
-def _hash_element(page: str, tag: str) -> str:
-    """Name the content of the page's only element of that tag, as a policy does."""
-    found = re.search(f"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
-    assert found is not None
-    digest = hashlib.sha256(found.group(1).encode()).digest()
-    return f"'sha256-{base64.b64encode(digest).decode()}'"

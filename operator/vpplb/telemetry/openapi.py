@@ -1,11 +1,14 @@
 """What the HTTP server answers, as an OpenAPI document: made from the kinds' own schemas."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from vpplb import __version__
+from vpplb.model.names import ObjectKind
 from vpplb.resources.base import KindDefinition
 from vpplb.resources.crd import DEFINITIONS, make_structural
 from vpplb.resources.schema import Schema
+from vpplb.telemetry.object_queries import PARAMETERS
 
 DESCRIPTION = """\
 What each program says of itself, and, of the operator and `vpplb standalone`, all objects as they
@@ -57,12 +60,21 @@ def describe_api(
 def _describe_kind(definition: KindDefinition[Any]) -> Schema:
     kind = definition.kind
     one: Schema = {"$ref": f"#/components/schemas/{kind}"}
-    items = _object({"items": {"type": "array", "items": one}}, "All objects of the kind.")
+    items = _object(
+        {
+            "items": {"type": "array", "items": {"anyOf": [one, {"type": "object"}]}},
+            "continue": _TEXT,
+        },
+        "Objects of the kind, with `fields` those fields alone; `continue` where more follow.",
+        optional=("continue",),
+    )
+    listed = _get(f"List{kind}s", f"All {kind}s, by namespace and name.", _json(items))
+    listed["get"]["parameters"] = list(_describe_parameters(kind))
     path = f"/api/v1/{kind.plural}"
     names = ("namespace", "name") if kind.is_namespaced else ("name",)
     single = _get(f"Get{kind}", f"One {kind}.", _json(one), missing=True)
     return {
-        path: _get(f"List{kind}s", f"All {kind}s, by namespace and name.", _json(items)),
+        path: listed,
         "/".join([path, *(f"{{{name}}}" for name in names)]): {
             "parameters": [_path_parameter(name) for name in names],
             **single,
@@ -70,12 +82,28 @@ def _describe_kind(definition: KindDefinition[Any]) -> Schema:
     }
 
 
+def _describe_parameters(kind: ObjectKind) -> Iterator[Schema]:
+    patterns = {
+        "frontend": "^[^/]+/[^/]+$",
+        "continue": "^[^/]+(/[^/]+)?$",
+        "fields": r"^[^.,]+(\.[^.,]+)*(,[^.,]+(\.[^.,]+)*)*$",
+    }
+    for name, said in PARAMETERS.items():
+        if name == "frontend" and kind != ObjectKind.BACKEND:
+            continue
+        schema = {**_TEXT, "pattern": patterns[name]} if name in patterns else _TEXT
+        if name == "limit":
+            schema = {"type": "integer", "minimum": 1, "maximum": 999_999_999}
+        yield {"name": name, "in": "query", "description": said, "schema": schema}
+
+
 def _describe_stream() -> Schema:
     said = (
-        "Server-sent events. Without `Last-Event-ID` it begins now; with it, behind that event, or"
-        " with `reset` where that is forgotten: read the lists again then. The data of an event is"
-        " JSON, of the schema named as its type: `transition`, `frontend`, `backend`, `removed`,"
-        " `reset`. A comment comes each 15 s while nothing happens."
+        "Server-sent events. Without `Last-Event-ID`, or `after` in the address, it begins now;"
+        " with it, behind that event, or with `reset` where that is forgotten: read the lists again"
+        " then. `after=oldest` begins with what is still held. The data of an event is JSON, of the"
+        f" schema named as its type: {', '.join(f'`{name}`' for name in EVENTS)}. A comment comes"
+        " each 15 s while nothing happens."
     )
     operation = _get("Events", said, {"text/event-stream": {"schema": _TEXT}}, busy=True)
     operation["get"]["parameters"] = [
@@ -84,7 +112,13 @@ def _describe_stream() -> Schema:
             "in": "header",
             "description": "The `id` of the last event that was read.",
             "schema": {"type": "string", "pattern": "^[0-9a-f]{8}-[0-9]+$"},
-        }
+        },
+        {
+            "name": "after",
+            "in": "query",
+            "description": "The same, or `oldest`; the header goes before it.",
+            "schema": {"type": "string", "pattern": "^(oldest|[0-9a-f]{8}-[0-9]+)$"},
+        },
     ]
     return operation
 
@@ -234,6 +268,10 @@ EVENTS: dict[str, Schema] = {
         )
         for name in ("frontend", "backend")
     },
+    "failover": _object(
+        dict.fromkeys(("frontend", "from", "to"), _TEXT) | {"at": _TIME},
+        "Another pool serves a Frontend, or none (empty) does.",
+    ),
     "removed": _object(
         {"backend": _TEXT, "frontend": _TEXT},
         "A Backend is no longer a member of a Frontend; both as namespace/name.",

@@ -7,7 +7,8 @@ all others who wait. A hundred readers cost what two cost.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+import zlib
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 SLICE = 0.004
@@ -16,6 +17,9 @@ REST = 0.002
 """Seconds in which the loop has its turn in between; half as long as it was kept."""
 PIECE = 64 << 10
 """Bytes that are handed on together."""
+
+LEVEL = 1
+"""How hard gzip tries: its lowest takes a tenth of the time, and an eighth of the size stays."""
 
 Answer = tuple[bytes, ...]
 """The bytes of an answer in order, shared by all who asked for it."""
@@ -66,3 +70,20 @@ async def _write_in_slices(pieces: Iterable[bytes]) -> Answer:
             await asyncio.sleep(REST)
             until = now() + SLICE
     return (*answer, bytes(gathered))
+
+
+def accepts_gzip(asked: str) -> bool:
+    """Read of an `Accept-Encoding` whether an answer may be packed."""
+    for one in asked.split(","):
+        name, _, weight = one.replace(" ", "").lower().partition(";")
+        if name in ("gzip", "*"):
+            return weight not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
+    return False
+
+
+def gzip_pieces(write: Callable[[], Iterable[bytes]]) -> Iterator[bytes]:
+    """Give what `write` gives, packed, in as many pieces."""
+    packer = zlib.compressobj(LEVEL, wbits=16 + zlib.MAX_WBITS)
+    for piece in write():
+        yield packer.compress(piece)
+    yield packer.flush()

@@ -6,6 +6,7 @@ somebody looks; the stream of events is told what changed.
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -64,6 +65,11 @@ class DecidedStateView:
             },
         )
 
+    def publish_failover(self, frontend: ObjectKey, before: str, pool: str, at: datetime) -> None:
+        """Tell that a frontend is served by another pool than before; empty: by none."""
+        told = {"frontend": str(frontend), "from": before, "to": pool, "at": at.isoformat()}
+        self._stream.publish("failover", told)
+
     def publish_removal(self, backend: ObjectKey, frontend: ObjectKey) -> None:
         self._stream.publish("removed", {"backend": str(backend), "frontend": str(frontend)})
 
@@ -71,6 +77,11 @@ class DecidedStateView:
 
     def list_keys(self, kind: ObjectKind) -> Sequence[ObjectKey]:
         return sorted(self._objects.list_keys(kind))
+
+    def list_members(self, frontend: ObjectKey) -> Sequence[ObjectKey]:
+        view = self._decided.frontend_view(frontend)
+        members = view.decision.members if view is not None else ()
+        return sorted({one.member.backend for one in members})
 
     def show_object(self, kind: ObjectKind, key: ObjectKey) -> Mapping[str, object] | None:
         stored = self._objects.get(kind, key)

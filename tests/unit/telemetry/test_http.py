@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from yarl import URL
 
 from lab.waiting import eventually
+from vpplb import __version__
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.telemetry import http
 from vpplb.telemetry.allowed_hosts import is_own_host
@@ -41,6 +42,11 @@ class View:
 
     def list_keys(self, kind: ObjectKind) -> Sequence[ObjectKey]:
         return sorted(self.all[kind])
+
+    def list_members(self, frontend: ObjectKey) -> Sequence[ObjectKey]:
+        return sorted(
+            key for key in self.all[ObjectKind.BACKEND] if key.namespace == frontend.namespace
+        )
 
     def show_object(self, kind: ObjectKind, key: ObjectKey) -> Mapping[str, object] | None:
         self.written += 1
@@ -102,6 +108,7 @@ async def test_a_program_is_ready_when_all_its_checks_say_so() -> None:
                 "checks": {"vpp": False, "objects": True},
                 "notReady": {"vpp": "not connected"},
                 "figures": {"writes_due": 3},
+                "version": __version__,
             },
         )
         reasons["vpp"] = None
@@ -119,6 +126,14 @@ async def test_readiness_says_the_facts_as_they_are_now() -> None:
             _, body = await fetch(session, "/readyz")
             assert isinstance(body, dict)
             assert (body["ready"], body["role"]) == (True, role)
+
+
+async def test_readiness_names_the_run_whose_events_are_told() -> None:
+    stream = EventStream()
+    async with serving(stream=stream) as session:
+        _, body = await fetch(session, "/readyz")
+    assert isinstance(body, dict)
+    assert stream.last_id.startswith(body["run"])
 
 
 async def test_a_program_that_is_not_ready_is_alive() -> None:
@@ -205,7 +220,9 @@ async def test_the_dashboard_needs_nothing_from_outside_and_its_policy_lets_it_r
     async with serving() as session, session.get("/") as response:
         page = await response.text()
         policy = response.headers["Content-Security-Policy"]
-    assert not re.search(r"""(src|href)\s*=|url\(|https?://|@import|\bon\w+="|style=\"""", page)
+    markup = re.sub(r"<(script|style)>.*?</\1>", "", page, flags=re.DOTALL)
+    assert re.findall(r"""(?:src|href)\s*=\s*"([^"]*)""", markup) == ["data:,"]
+    assert not re.search(r"""https?://|\bon\w+="|style=\"""", markup)
     for tag in ("script", "style"):
         [content] = re.findall(f"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
         digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
@@ -237,6 +254,22 @@ async def test_events_are_told_as_they_happen_and_can_be_continued() -> None:
         async with session.get("/api/v1/events", headers=headers) as response:
             assert await sse(response) == {"retry": "2000"}
             assert [json.loads((await sse(response))["data"])["n"] for _ in range(2)] == [1, 2]
+
+
+async def test_what_is_held_still_can_be_heard_from_its_beginning() -> None:
+    stream = EventStream(size=2)
+    for n in range(3):
+        stream.publish("transition", {"n": n})
+    async with serving(stream=stream) as session:
+        async with session.get("/api/v1/events?after=oldest") as response:
+            await sse(response)
+            told = [(await sse(response))["data"] for _ in range(2)]
+        assert told == ['{"n":1}', '{"n":2}']
+        first = {"Last-Event-ID": stream.last_id}  # a browser that connects again
+        async with session.get("/api/v1/events?after=oldest", headers=first) as response:
+            await sse(response)
+            stream.publish("transition", {"n": 3})
+            assert (await sse(response))["data"] == '{"n":3}'
 
 
 async def test_who_continues_from_another_process_is_told_to_begin_anew() -> None:
@@ -341,6 +374,66 @@ def many(count: int) -> View:
             "status": {"detail": "x" * 900},
         }
     return view
+
+
+async def test_lists_are_read_by_pages_fields_and_frontend() -> None:
+    view = many(5)
+    view.all[ObjectKind.BACKEND][ObjectKey("bank", "b9")] = {
+        "metadata": {},
+        "status": {"detail": "?"},
+    }
+    async with serving(view=view) as session:
+        asked = "/api/v1/backends?fields=metadata.name&frontend=shop/web&limit=3"
+        _, first = await fetch(session, asked)
+        assert isinstance(first, dict)
+        _, rest = await fetch(session, f"{asked}&continue={first['continue']}")
+    assert isinstance(rest, dict)
+    assert "continue" not in rest
+    names = [one["metadata"].pop("name") for one in (*first["items"], *rest["items"])]
+    assert names == ["b0", "b1", "b2", "b3", "b4"]
+    assert all(one == {"metadata": {}} for one in (*first["items"], *rest["items"]))
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("backends?limit=none", "limit is not a number from 1: none"),
+        ("frontends?frontend=shop/web", "frontend is asked of backends alone"),
+        ("backends?limit=1&limit=2", "a parameter is given twice"),
+        ("backends?watch=1", "there is no parameter watch"),
+    ],
+)
+async def test_a_question_that_is_not_understood_is_refused_in_words(asked: str, said: str) -> None:
+    async with serving() as session:
+        status, body = await fetch(session, f"/api/v1/{asked}")
+    assert status == 400
+    assert isinstance(body, dict)
+    assert said in body["error"]
+
+
+@pytest.mark.parametrize(
+    ("accepts", "packed"),
+    [
+        ("gzip, deflate, br", True),
+        ("br;q=1.0, GZIP;q=0.5", True),
+        ("*", True),
+        ("identity", False),
+        ("", False),
+        ("gzip;q=0", False),
+        ("gzip; q=0.0, identity", False),
+    ],
+)
+async def test_large_answers_are_packed_for_whoever_takes_it(accepts: str, packed: bool) -> None:
+    headers = {"Accept-Encoding": accepts}
+    async with serving(view=many(300)) as session:
+        for path in ("/metrics", "/api/v1/backends", "/api/v1/openapi.json"):
+            async with session.get(path, headers=headers) as answer:
+                text = await answer.read()  # unpacked
+                assert (answer.headers.get("Content-Encoding") == "gzip") is packed
+                assert answer.headers["Vary"] == "Accept-Encoding"
+                if path == "/api/v1/backends":
+                    assert len(json.loads(text)["items"]) == 300
+                    assert (int(answer.headers["Content-Length"]) < len(text) / 8) is packed
 
 
 async def test_a_hundred_readers_at_once_cost_what_two_cost() -> None:

@@ -17,6 +17,9 @@ class NoObjects:
     def list_keys(self, kind: ObjectKind) -> Sequence[ObjectKey]:
         return ()
 
+    def list_members(self, frontend: ObjectKey) -> Sequence[ObjectKey]:
+        return ()
+
     def show_object(self, kind: ObjectKind, key: ObjectKey) -> Mapping[str, object] | None:
         return None
 

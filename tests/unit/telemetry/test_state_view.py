@@ -139,6 +139,17 @@ async def test_only_frontends_and_backends_that_are_there_are_told() -> None:
     assert await viewed.told() == []
 
 
+async def test_the_backends_of_a_frontend_are_those_of_all_its_pools_each_once() -> None:
+    viewed = ViewedWorld()
+    viewed.world.put(
+        parsed_health_check(),
+        *(parsed_backend(name, f"10.0.0.{n}") for n, name in enumerate("abc", 1)),
+        parsed_frontend("web", pool("p", b=10, a=10), pool("q", b=10)),
+    )
+    assert viewed.view.list_members(key("web")) == [key("a"), key("b")]
+    assert viewed.view.list_members(key("none")) == []
+
+
 async def test_transitions_and_removals_are_told_with_the_frontends_they_concern() -> None:
     viewed = ViewedWorld()
     viewed.world.put(

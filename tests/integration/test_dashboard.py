@@ -1,0 +1,387 @@
+"""The dashboard in a real browser: what people see of what the API tells, and how old it is."""
+
+import gzip
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+
+from lab.dashboard_server import SINCE, DashboardServer, shown_backend, shown_frontend
+from lab.waiting import PATIENCE, wait_for
+from vpplb.model.names import ObjectKind
+
+pytestmark = [pytest.mark.slow]
+
+ROOT = Path(__file__).parents[2]
+WEB = ROOT / "web"
+PAGE = ROOT / "operator/vpplb/telemetry/dashboard.html"
+PICTURES = ROOT / "build/pictures"
+CHROMIUM = shutil.which("chromium")
+NOTICED = 5.0
+"""Seconds within which the page has to say that the server is silent; and what a browser needs."""
+WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+VIEWS = ("frontends", "nodes", "checks", "events")
+
+FRONTEND, BACKEND = ObjectKind.FRONTEND, ObjectKind.BACKEND
+NODE = {
+    "metadata": {"name": "lb-1", "labels": {}},
+    "spec": {},
+    "status": {
+        "vpp": {"version": "26.10", "connected": True, "since": SINCE},
+        "direct": {"operator": "op-1", "since": SINCE},
+        "frontends": {"total": 3, "programmed": 3, "summary": "3/3"},
+        "programmed": {"shop/web": "1", "shop/mail": "2"},
+        "conditions": [{"type": "Connected", "status": "True", "reason": "Connected"}],
+    },
+}
+CHECK = {
+    "metadata": {"namespace": "shop", "name": "http", "labels": {}},
+    "spec": {"type": "HTTP", "port": 80, "interval": "500ms"},
+    "status": {"backends": 4},
+}
+VIPS = {
+    "node": "lb-1",
+    "at": SINCE,
+    "vips": [
+        {
+            "vip": "192.0.2.1/32 tcp/80",
+            "frontend": "shop/web",
+            "flowTableLength": 1024,
+            "packets": {"existing": 10, "first": 2, "untracked": 0, "no_server": 0},
+            "servers": [
+                {"address": "10.0.0.1", "weight": 100, "buckets": 256},
+                {"address": "10.0.0.2", "weight": 100, "buckets": 768},
+            ],
+        }
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    assert CHROMIUM, "these tests need a browser: apt install chromium"
+    with sync_playwright() as playwright:
+        arguments = ["--no-sandbox"]  # tests run as root
+        yield playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+
+
+class OpenPage:
+    """The dashboard of a server in a window. Nothing may go wrong in it, or leave its origin."""
+
+    def __init__(self, server: DashboardServer, browser: Browser, size: dict[str, int]) -> None:
+        self.server, self.page = server, browser.new_page(viewport=size)  # type: ignore[arg-type]  # a dict with these keys
+        self.page.set_default_timeout(PATIENCE * 1000)
+        expect.set_options(timeout=PATIENCE * 1000)
+        self.wrong: list[str] = []
+        self.asked: list[str] = []
+        self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
+        self.page.on("request", lambda request: self.asked.append(request.url))
+
+    def go(self, query: str = "") -> Page:
+        self.page.goto(self.server.url + query)
+        expect(self.link).to_have_text(re.compile("live"))
+        return self.page
+
+    @property
+    def link(self) -> Locator:
+        """What the page says of the server."""
+        return self.page.locator(".link-state")
+
+    @property
+    def rows(self) -> list[str]:
+        """The names of the frontends that are shown, in order."""
+        return [one.strip() for one in self.page.locator(".fold .summary button").all_inner_texts()]
+
+    def row(self, name: str) -> Locator:
+        return self.page.locator(f'[id="{name}"]')
+
+
+def make_objects() -> list[tuple[ObjectKind, dict[str, Any]]]:
+    broken = ("False", "Rejected", "the address is one of others")
+    standby = ("True", "StandbyPool", "pool spare serves")
+    backends = [("a", "up"), ("b", "up"), ("c", "down"), ("d", "down")]
+    return [
+        (FRONTEND, shown_frontend("web", {"a": "up", "b": "up"})),
+        (FRONTEND, shown_frontend("dead", {"c": "down", "d": "down"}, address="192.0.2.2")),
+        (
+            FRONTEND,
+            shown_frontend(
+                "mail", {"a": "up"}, address="2001:db8::1", pools=("spare",), Degraded=standby
+            ),
+        ),
+        (FRONTEND, shown_frontend("new", {"a": "up"}, namespace="bank", Accepted=broken)),
+        *((BACKEND, shown_backend(name, state)) for name, state in backends),
+        (BACKEND, shown_backend("a", namespace="bank")),
+        (ObjectKind.HEALTH_CHECK, CHECK),
+        (ObjectKind.DATAPLANE, NODE),
+    ]
+
+
+@pytest.fixture
+def server() -> Iterator[DashboardServer]:
+    server = DashboardServer(*make_objects())
+    server.pages["dataplanes/lb-1/vips"] = VIPS
+    with server:
+        yield server
+
+
+@pytest.fixture
+def shown(server: DashboardServer, browser: Browser) -> Iterator[OpenPage]:
+    shown = OpenPage(server, browser, WIDE)
+    yield shown
+    shown.page.close()
+    assert shown.wrong == []
+    assert {url for url in shown.asked if not url.startswith(server.url)} <= {"data:,"}
+
+
+# --- what is wrong comes first --------------------------------------------------------------------
+
+
+def test_what_is_wrong_comes_first_and_the_headline_counts_it(shown: OpenPage) -> None:
+    page = shown.go()
+    assert shown.rows == ["bank/new", "shop/dead", "shop/mail", "shop/web"]
+    headline = page.locator(".headline").inner_text()
+    assert "4 frontends: 1 down, 2 with problems" in headline
+    assert "Backends: 2 down, 3 up" in headline
+    expect(page).to_have_title("(3) vpplb")
+    expect(shown.row("shop/dead")).to_contain_text("0 of 2 up")
+    expect(shown.row("shop/mail")).to_contain_text("StandbyPool")
+    expect(shown.row("shop/mail")).to_contain_text("[2001:db8::1]:80 TCP")
+
+
+def test_what_the_server_says_of_itself_is_shown(shown: OpenPage) -> None:
+    shown.server.not_ready = "requests fail for 9 s: refused"
+    page = shown.go()
+    expect(page.get_by_label("What is wrong with the server")).to_contain_text("fail for 9 s")
+    shown.server.not_ready = ""
+    expect(page.get_by_label("What is wrong with the server")).to_have_count(0)
+    expect(shown.link).to_contain_text("this operator leads")
+
+
+def test_a_frontend_unfolds_to_its_backends_with_reasons_and_exact_shares(shown: OpenPage) -> None:
+    page = shown.go()
+    shown.row("shop/dead").get_by_role("button").click()
+    inside = shown.row("shop/dead").locator(".inside")
+    expect(inside.locator("tbody").first).to_contain_text("L4CON: connection refused")
+    expect(inside.locator("tbody").first).to_contain_text("100 → 0")
+    expect(inside).to_contain_text("Last transitions")
+    shown.row("shop/web").get_by_role("button").click()
+    first, second = shown.row("shop/web").locator("tbody").first.locator("tr").all()
+    expect(first).to_contain_text("25.0 %")
+    expect(second).to_contain_text("75.0 %")
+    assert "≈" not in page.content()
+
+
+# --- live -----------------------------------------------------------------------------------------
+
+
+def test_a_failover_is_seen_as_it_happens_and_stays_in_the_events(shown: OpenPage) -> None:
+    page = shown.go("?open=shop/web")
+    expect(shown.row("shop/web").locator("tbody").first).to_contain_text("L7OK")
+    shown.server.change(BACKEND, shown_backend("b", "down"))
+    shown.server.change(FRONTEND, shown_frontend("web", {"a": "up", "b": "down"}))
+    shown.server.tell(
+        "transition",
+        backend="shop/b",
+        **{"from": "up", "to": "down", "at": SINCE, "code": "L4CON", "detail": "refused"},
+        frontends=["shop/web"],
+    )
+    moved = {"frontend": "shop/web", "from": "main", "to": "spare", "at": SINCE}
+    shown.server.tell("failover", **moved)
+    expect(shown.row("shop/web")).to_contain_text("1 of 2 up")
+    expect(shown.row("shop/web").locator("tbody").first).to_contain_text("connection refused")
+    page.get_by_role("link", name="Events").click()
+    rows = page.locator("tbody tr")
+    expect(rows).to_have_count(2)
+    expect(rows.nth(0)).to_contain_text("pool main → pool spare")
+    expect(rows.nth(1)).to_contain_text("up → down (L4CON: refused)")
+
+
+def test_events_of_before_are_there_and_the_tail_pauses_and_filters(shown: OpenPage) -> None:
+    told = {"from": "up", "at": SINCE, "code": "", "detail": "", "frontends": []}
+    for name in ("a", "b"):
+        shown.server.tell("transition", backend=f"shop/{name}", **{**told, "to": "down"})
+    page = shown.go("?view=events")
+    rows = page.locator("tbody tr")
+    expect(rows).to_have_count(2)
+    page.get_by_role("button", name="Pause").click()
+    shown.server.tell("transition", backend="shop/c", **{**told, "to": "paused"})
+    page.get_by_role("button", name="Go on (1 new)").wait_for()
+    expect(rows).to_have_count(2)
+    page.get_by_role("button", name="Go on").click()
+    expect(rows).to_have_count(3)
+    page.get_by_label("Search").fill("shop/b")
+    expect(rows).to_have_count(1)
+    page.get_by_label("Search").fill("")
+    page.get_by_label("What").select_option("failovers of pools")
+    expect(rows).to_have_count(0)
+
+
+def test_only_what_changed_is_drawn_again(shown: OpenPage) -> None:
+    page = shown.go()
+    page.evaluate("""() => {
+        window.drawn = new Set();
+        new MutationObserver((changes) => changes.forEach(({ target }) => {
+            const row = (target.nodeType === 1 ? target : target.parentElement).closest(".fold");
+            if (row) window.drawn.add(row.id);
+        })).observe(document.body, {subtree: true, childList: true, characterData: true});
+    }""")
+    shown.server.change(FRONTEND, shown_frontend("mail", {"a": "up", "b": "up"}))
+    expect(shown.row("shop/mail")).to_contain_text("2 of 2 up")
+    assert page.evaluate("[...window.drawn]") == ["shop/mail"]
+
+
+# --- how old it is --------------------------------------------------------------------------------
+
+
+def test_a_server_that_hangs_is_noticed_and_so_is_its_return(shown: OpenPage) -> None:
+    page = shown.go()
+    shown.server.hang(9)
+    expect(shown.link).to_contain_text("the server does not answer", timeout=NOTICED * 1000 + 1000)
+    expect(shown.link).to_contain_text("all below is as of")
+    expect(page).to_have_title(re.compile(r"^\? "))
+    expect(shown.link).to_contain_text("live")
+
+
+def test_a_server_that_is_gone_is_noticed_and_so_is_another_in_its_place(browser: Browser) -> None:
+    with DashboardServer(*make_objects()) as server:
+        shown = OpenPage(server, browser, WIDE)
+        shown.go()
+    expect(shown.link).to_contain_text("cannot be reached", timeout=NOTICED * 1000 + 1000)
+    other = (FRONTEND, shown_frontend("other", {"a": "up"}))
+    with DashboardServer(other, port=server.port):
+        expect(shown.link).to_contain_text("live")
+        wait_for(lambda: shown.rows == ["shop/other"], "what the other one has")
+        shown.page.close()
+
+
+def test_after_a_sleep_all_is_asked_for_anew(shown: OpenPage) -> None:
+    shown.page.clock.install()
+    shown.go()
+    before = len([url for url in shown.asked if "/api/v1/events" in url])
+    shown.page.clock.fast_forward("10:00")
+
+    def asked_again() -> bool:
+        shown.page.wait_for_timeout(100)
+        return len([url for url in shown.asked if "/api/v1/events" in url]) > before
+
+    wait_for(asked_again, "the events are asked for again")
+    expect(shown.link).to_contain_text("live")
+
+
+# --- the address ----------------------------------------------------------------------------------
+
+
+def test_filters_are_kept_in_the_address(shown: OpenPage) -> None:
+    page = shown.go()
+    page.get_by_label("Search").fill("192.0.2.")
+    wait_for(lambda: "shop/mail" not in shown.rows, "the search is done")
+    page.get_by_label("State").select_option("up")
+    page.get_by_label("Namespace").select_option("shop")
+    wait_for(lambda: shown.rows == ["shop/web"], "both filters")
+    page.reload()
+    wait_for(lambda: shown.rows == ["shop/web"], "the same after a reload")
+    page.get_by_role("button", name="show all").click()
+    wait_for(lambda: len(shown.rows) == 4, "all")
+    page.get_by_label("Pool").select_option("spare")
+    wait_for(lambda: shown.rows == ["shop/mail"], "a pool")
+    page.go_back()
+    wait_for(lambda: shown.rows == ["shop/web"], "what was shown before all were")
+    page.get_by_role("button", name="show all").click()
+    page.get_by_label("Node").select_option("lb-1")
+    wait_for(lambda: set(shown.rows) == {"shop/mail", "shop/web"}, "what a node carries")
+    page.get_by_label("Problems only").check()
+    wait_for(lambda: shown.rows == ["shop/mail"], "problems alone")
+
+
+def test_a_link_to_a_frontend_unfolds_it(shown: OpenPage) -> None:
+    page = shown.go()
+    address = shown.row("shop/web").get_by_role("link").get_attribute("href")
+    shown.go(address or "")
+    expect(shown.row("shop/web").locator(".inside")).to_be_visible()
+    assert page.locator(".inside").count() == 1
+
+
+# --- for everybody --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
+def test_it_is_readable_for_everybody(
+    server: DashboardServer, browser: Browser, size: dict[str, int], scheme: str
+) -> None:
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    axe = (WEB / "node_modules/axe-core/axe.min.js").read_text()
+    shown = OpenPage(server, browser, size)
+    shown.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]  # one of its words
+    server.tell("failover", frontend="shop/web", at=SINCE, **{"from": "main", "to": ""})
+    for view in VIEWS:
+        page = shown.go(f"?view={view}&open=shop/dead&open=shop/web&open=lb-1")
+        page.locator("main > *").first.wait_for()
+        page.wait_for_timeout(300)
+        page.screenshot(path=PICTURES / f"{view}-{size['width']}-{scheme}.png", full_page=True)
+        width = page.evaluate("document.scrollingElement.scrollWidth")
+        assert width <= size["width"], f"{view} is {width} wide"
+        page.evaluate(axe)
+        found = page.evaluate("axe.run()")
+        serious = [
+            (one["id"], one["nodes"][0]["html"])
+            for one in found["violations"]
+            if one["impact"] in ("serious", "critical")
+        ]
+        assert serious == []
+        moving = "[...document.querySelectorAll('*')].filter((one) =>"
+        moving += " !/^0s(, 0s)*$/.test(getComputedStyle(one).transitionDuration)).length"
+        assert page.evaluate(moving) == 0
+    shown.page.close()
+
+
+def test_on_a_narrow_page_each_cell_says_its_column(
+    server: DashboardServer, browser: Browser
+) -> None:
+    shown = OpenPage(server, browser, NARROW)
+    page = shown.go("?open=shop/dead")
+    cell = shown.row("shop/dead").locator("td", has_text="connection refused").first
+    told = cell.evaluate("(one) => getComputedStyle(one, '::before').content")
+    assert told == '"Why"'
+    page.close()
+
+
+def test_a_keyboard_is_enough(shown: OpenPage) -> None:
+    page = shown.go()
+    page.keyboard.press("/")
+    expect(page.get_by_label("Search")).to_be_focused()
+    page.keyboard.type("dead")
+    wait_for(lambda: shown.rows == ["shop/dead"], "the search is done")
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.matches('.summary button')"):
+            break
+    page.keyboard.press("Enter")
+    expect(shown.row("shop/dead").locator(".inside")).to_be_visible()
+
+
+# --- how it is made -------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tools() -> None:
+    """Install what `web/` is built and tested with, as it is locked there."""
+    stamp = WEB / "node_modules/.package-lock.json"
+    if not stamp.exists() or stamp.stat().st_mtime < (WEB / "package-lock.json").stat().st_mtime:
+        command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+        subprocess.run(command, cwd=WEB, check=True, stdout=subprocess.DEVNULL)
+
+
+def test_the_page_is_what_its_sources_make(tmp_path: Path) -> None:
+    subprocess.run(["npx", "tsc", "--noEmit"], cwd=WEB, check=True)
+    made = tmp_path / "dashboard.html"
+    subprocess.run(["node", "build.mjs", os.fspath(made)], cwd=WEB, check=True)
+    assert made.read_text() == PAGE.read_text(), "run `make dashboard`"
+    assert len(gzip.compress(PAGE.read_bytes(), 6)) < 60_000

@@ -1,0 +1,166 @@
+"""A server of the dashboard with objects that a test makes up, in a thread of its own."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Self
+
+from vpplb.model.names import ObjectKey, ObjectKind
+from vpplb.telemetry.event_stream import EventStream
+from vpplb.telemetry.http import HttpServer
+
+SINCE = "2026-01-01T12:00:00+00:00"
+_WELL = {"Accepted": "True", "Available": "True", "Programmed": "True", "Degraded": "False"}
+
+
+def shown_frontend(
+    name: str,
+    states: Mapping[str, str],
+    *,
+    namespace: str = "shop",
+    address: str = "192.0.2.1",
+    pools: Sequence[str] = ("main",),
+    **conditions: tuple[str, str, str],
+) -> dict[str, Any]:
+    """Return a Frontend as the API shows it, each backend in the first pool.
+
+    `conditions` are those that are otherwise than well: status, reason and message by type.
+    """
+    up = [one for one, state in states.items() if state == "up"]
+    given = {kind: (status, kind, "") for kind, status in _WELL.items()} | conditions
+    return {
+        "metadata": {"namespace": namespace, "name": name, "labels": {}},
+        "spec": {"address": address, "port": 80, "pools": [{"name": pool} for pool in pools]},
+        "status": {
+            "state": "up" if up else "down",
+            "activePool": pools[0] if up else "",
+            "ready": f"{len(up)}/{len(states)}",
+            "backends": [
+                {
+                    "name": one,
+                    "address": f"10.0.0.{n}",
+                    "pool": pools[0],
+                    "state": state,
+                    "weight": 100,
+                    "effectiveWeight": 100 if state == "up" else 0,
+                }
+                for n, (one, state) in enumerate(states.items(), 1)
+            ],
+            "nodes": {"desired": 1, "programmed": 1, "summary": "1/1"},
+            "conditions": [
+                {"type": kind, "status": status, "reason": reason, "message": message}
+                for kind, (status, reason, message) in given.items()
+            ],
+        },
+    }
+
+
+def shown_backend(name: str, state: str = "up", *, namespace: str = "shop") -> dict[str, Any]:
+    code, detail = ("L7OK", "200 OK") if state == "up" else ("L4CON", "connection refused")
+    seen = {"to": state, "at": SINCE, "code": code, "detail": detail}
+    return {
+        "metadata": {"namespace": namespace, "name": name, "labels": {}},
+        "spec": {"address": "10.0.0.1", "healthCheckRef": {"name": "http"}},
+        "status": {
+            "state": state,
+            "since": SINCE,
+            "code": code,
+            "detail": detail,
+            "transitions": [{"from": "unknown", **seen}],
+        },
+    }
+
+
+class ShownObjects:
+    """Implements `http.StateView` over objects as they are to be shown."""
+
+    def __init__(self) -> None:
+        self.all: dict[ObjectKind, dict[ObjectKey, Mapping[str, Any]]] = {
+            kind: {} for kind in ObjectKind
+        }
+
+    def put(self, kind: ObjectKind, shown: Mapping[str, Any]) -> ObjectKey:
+        metadata = shown["metadata"]
+        key = ObjectKey(metadata.get("namespace", ""), metadata["name"])
+        self.all[kind][key] = shown
+        return key
+
+    def list_keys(self, kind: ObjectKind) -> Sequence[ObjectKey]:
+        return sorted(self.all[kind])
+
+    def list_members(self, frontend: ObjectKey) -> Sequence[ObjectKey]:
+        members = self.all[ObjectKind.FRONTEND][frontend]["status"]["backends"]
+        return sorted(ObjectKey(frontend.namespace, one["name"]) for one in members)
+
+    def show_object(self, kind: ObjectKind, key: ObjectKey) -> Mapping[str, object] | None:
+        return self.all[kind].get(key)
+
+
+class DashboardServer:
+    """Serves as `with DashboardServer(…)`; what it is told, it tells on the loop of its thread."""
+
+    def __init__(self, *objects: tuple[ObjectKind, Mapping[str, Any]], port: int = 0) -> None:
+        self.objects, self.stream, self.not_ready = ShownObjects(), EventStream(), ""
+        for kind, shown in objects:
+            self.objects.put(kind, shown)
+        self.pages: dict[str, Mapping[str, object]] = {}
+        self.port = port
+        self._loop = asyncio.new_event_loop()
+        self._ready, self._stop = threading.Event(), asyncio.Event()
+        self._thread = threading.Thread(target=self._loop.run_until_complete, args=(self._run(),))
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        assert self._ready.wait(10)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._call(self._stop.set)
+        self._thread.join()
+        self._loop.close()
+
+    async def _run(self) -> None:
+        async def page(name: str) -> Mapping[str, object]:
+            return self.pages[name]
+
+        server = HttpServer(
+            address=f"127.0.0.1:{self.port}",
+            metrics=lambda: [b""],
+            facts={"role": lambda: "leading", "leader": lambda: "op-1"},
+            checks={"api": lambda: self.not_ready or None},
+            view=self.objects,
+            stream=self.stream,
+            pages={name: lambda name=name: page(name) for name in self.pages},  # type: ignore[misc]  # mypy knows no types of defaults
+            dashboard=True,
+        )
+        async with server:
+            assert server.listen_address is not None
+            self.port = server.listen_address.port
+            self._ready.set()
+            await self._stop.wait()
+
+    def _call(self, callback: Callable[..., None], *args: object) -> None:
+        self._loop.call_soon_threadsafe(callback, *args)
+
+    def hang(self, seconds: float) -> None:
+        """Have the loop do nothing else for so long."""
+        self._call(time.sleep, seconds)
+
+    def change(self, kind: ObjectKind, shown: Mapping[str, Any]) -> None:
+        """Have an object changed, and that told."""
+
+        def tell() -> None:
+            key = self.objects.put(kind, shown)
+            told = {"object": shown}
+            self.stream.publish(kind.lower(), told, object=f"{key.namespace}/{key.name}")
+
+        self._call(tell)
+
+    def tell(self, event: str, **data: object) -> None:
+        """Have an event told."""
+        self._call(lambda: self.stream.publish(event, data))

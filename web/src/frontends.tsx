@@ -1,0 +1,208 @@
+// The frontends, those with problems first.
+
+import { computed, useComputed, useSignal, useSignalEffect } from "@preact/signals";
+import { useEffect, useRef } from "preact/hooks";
+import { clearFilters, filter, setFilter, unfolded, type Field } from "./address";
+import { FrontendDetail } from "./frontend_detail";
+import { Fold, StateMark } from "./parts";
+import { findProblems, judgeFrontend, rank, type Severity } from "./problems";
+import { formatVip, STATES, type Frontend } from "./resources";
+import { frontends, nodes } from "./store";
+
+const FIRST = 60; // frontends that are drawn at once; the rest follows while nothing else is to do
+const STEP = 60;
+
+interface Judged {
+  name: string;
+  severity: Severity;
+}
+
+// What is wrong with each: changes only when that does, not with each weight.
+const severities = computed<ReadonlyMap<string, Severity>>(() => {
+  const found = new Map<string, Severity>();
+  for (const name of frontends.names.value) found.set(name, judgeFrontend(frontends.get(name)!));
+  return found;
+});
+
+export const frontendCounts = computed(() => {
+  const counts = { down: 0, hurt: 0, all: 0 };
+  for (const [name, severity] of severities.value) {
+    counts.all += 1;
+    if (frontends.get(name)?.status.state === "down") counts.down += 1;
+    else if (severity !== "fine") counts.hurt += 1;
+  }
+  return counts;
+});
+export const problemCount = computed(() => frontendCounts.value.down + frontendCounts.value.hurt);
+
+function matches(frontend: Frontend, severity: Severity): boolean {
+  const { metadata, spec, status } = frontend;
+  if (filter("problems") && severity === "fine") return false;
+  if (filter("state") && (status.state ?? "unknown") !== filter("state")) return false;
+  if (filter("namespace") && metadata.namespace !== filter("namespace")) return false;
+  if (filter("pool") && !(spec.pools ?? []).some((pool) => pool.name === filter("pool"))) return false;
+  const node = filter("node");
+  if (node && !(`${metadata.namespace}/${metadata.name}` in (nodes.get(node)?.status.programmed ?? {})))
+    return false;
+  const text = [
+    `${metadata.namespace}/${metadata.name}`,
+    formatVip(frontend),
+    spec.description,
+    ...(status.backends ?? []).flatMap((one) => [one.name, one.address]),
+  ].join(" ");
+  return filter("search")
+    .toLowerCase()
+    .split(/\s+/)
+    .every((word) => text.toLowerCase().includes(word));
+}
+
+const shown = computed<readonly Judged[]>(() => {
+  const found: Judged[] = [];
+  for (const [name, severity] of severities.value)
+    if (matches(frontends.get(name)!, severity)) found.push({ name, severity });
+  return found.sort((one, other) => rank(one.severity) - rank(other.severity)); // stable: by name
+});
+
+export function FrontendsView() {
+  const drawn = useSignal(FIRST);
+  const list = shown.value;
+  const all = frontends.names.value.length;
+  useSignalEffect(() => {
+    if (drawn.value >= shown.value.length) return;
+    const more = requestIdleCallback(() => (drawn.value += STEP), { timeout: 200 });
+    return () => cancelIdleCallback(more);
+  });
+  useDeepLink();
+  return (
+    <>
+      <Filters />
+      <p class="dim" role="status">
+        {list.length === all ? "" : `${list.length} of `}
+        {all} {all === 1 ? "frontend" : "frontends"}
+        {list.length < all && (
+          <button type="button" class="plain" onClick={clearFilters}>
+            show all
+          </button>
+        )}
+      </p>
+      {all === 0 && <p>There are no frontends yet.</p>}
+      <ul class="folds">
+        {list.slice(0, drawn.value).map(({ name, severity }) => (
+          <FrontendRow key={name} name={name} severity={severity} />
+        ))}
+      </ul>
+    </>
+  );
+}
+
+// Who comes by a link to a frontend is taken to it, once it is there.
+function useDeepLink(): void {
+  const wanted = useRef([...unfolded.peek()].at(0));
+  const there = shown.value.some((one) => one.name === wanted.current);
+  useEffect(() => {
+    if (!there || !wanted.current) return;
+    document.getElementById(wanted.current)?.scrollIntoView({ block: "start" });
+    wanted.current = undefined;
+  }, [there]);
+}
+
+function FrontendRow({ name, severity }: Judged) {
+  const frontend = frontends.get(name);
+  if (!frontend) return null;
+  const { status } = frontend;
+  const members = status.backends ?? [];
+  const up = members.filter((one) => one.state === "up").length;
+  const first = findProblems(status.conditions)[0];
+  return (
+    <Fold
+      view="frontends"
+      name={name}
+      severity={severity}
+      summary={
+        <>
+          <StateMark state={status.state} />
+          <span class="vip">{formatVip(frontend)}</span>
+          <span>
+            {up} of {members.length} up
+          </span>
+          {status.activePool && <span>pool {status.activePool}</span>}
+          {status.nodes && (
+            <span>
+              {status.nodes.programmed} of {status.nodes.desired} nodes
+            </span>
+          )}
+          {first && <span class={first.severity}>{first.what}</span>}
+        </>
+      }
+    >
+      {() => <FrontendDetail name={name} />}
+    </Fold>
+  );
+}
+
+function Filters() {
+  const namespaces = useComputed(() =>
+    [...new Set(frontends.names.value.map((name) => name.split("/")[0]!))].sort(),
+  );
+  const pools = useComputed(() => {
+    const names = new Set<string>();
+    for (const name of frontends.names.value)
+      for (const pool of frontends.get(name)?.spec.pools ?? []) names.add(pool.name);
+    return [...names].sort();
+  });
+  const search = useRef<HTMLInputElement>(null);
+  useEffect(() => {
+    const focus = (event: KeyboardEvent) => {
+      if (event.key !== "/" || event.target instanceof HTMLInputElement) return;
+      event.preventDefault();
+      search.current?.focus();
+    };
+    addEventListener("keydown", focus);
+    return () => removeEventListener("keydown", focus);
+  }, []);
+  return (
+    <form class="filters" role="search" onSubmit={(event) => event.preventDefault()}>
+      <label>
+        Search
+        <input
+          ref={search}
+          type="search"
+          value={filter("search")}
+          placeholder="name, address ( / )"
+          onInput={(event) => setFilter("search", event.currentTarget.value)}
+        />
+      </label>
+      <Choice field="state" title="State" among={STATES} />
+      <Choice field="namespace" title="Namespace" among={namespaces.value} />
+      <Choice field="pool" title="Pool" among={pools.value} />
+      <Choice field="node" title="Node" among={nodes.names.value} />
+      <label class="check">
+        <input
+          type="checkbox"
+          checked={filter("problems") !== ""}
+          onChange={(event) => setFilter("problems", event.currentTarget.checked ? "only" : "")}
+        />
+        Problems only
+      </label>
+    </form>
+  );
+}
+
+function Choice({ field, title, among }: { field: Field; title: string; among: readonly string[] }) {
+  const chosen = filter(field);
+  const all = chosen && !among.includes(chosen) ? [chosen, ...among] : among;
+  if (!all.length) return null;
+  return (
+    <label>
+      {title}
+      <select value={chosen} onChange={(event) => setFilter(field, event.currentTarget.value)}>
+        <option value="">any</option>
+        {all.map((one) => (
+          <option key={one} value={one}>
+            {one}
+          </option>
+        ))}
+      </select>
+    </label>
+  );
+}

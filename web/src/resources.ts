@@ -1,0 +1,117 @@
+// The shapes of what the HTTP API shows, as far as this page reads them (see openapi.json).
+
+export type State = "up" | "down" | "unknown" | "paused" | "disabled";
+export const STATES: readonly State[] = ["down", "unknown", "up", "paused", "disabled"];
+
+export interface Metadata {
+  name: string;
+  namespace?: string;
+}
+
+export interface Condition {
+  type: string;
+  status: "True" | "False" | "Unknown";
+  reason?: string;
+  message?: string;
+  lastTransitionTime?: string;
+}
+
+export interface Member {
+  name: string;
+  address: string;
+  pool: string;
+  state: State;
+  weight: number;
+  effectiveWeight: number;
+}
+
+export interface Frontend {
+  metadata: Metadata;
+  spec: {
+    description?: string;
+    address?: string;
+    port?: number;
+    protocol?: string;
+    pools?: { name: string }[];
+  };
+  status: {
+    state?: State;
+    activePool?: string;
+    ready?: string;
+    backends?: Member[];
+    nodes?: { desired: number; programmed: number; summary?: string };
+    conditions?: Condition[];
+  };
+}
+
+export interface Transition {
+  from: State;
+  to: State;
+  at: string;
+  code?: string;
+  detail?: string;
+}
+
+export interface Backend {
+  metadata: Metadata;
+  spec: { address?: string; healthCheckRef?: { name: string } };
+  status: {
+    state?: State;
+    since?: string;
+    code?: string;
+    detail?: string;
+    transitions?: Transition[];
+    conditions?: Condition[];
+  };
+}
+
+export interface HealthCheck {
+  metadata: Metadata;
+  spec: { type?: string; port?: number; interval?: string; timeout?: string };
+  status: { backends?: number; conditions?: Condition[] };
+}
+
+export interface Dataplane {
+  metadata: Metadata;
+  spec: { paused?: boolean };
+  status: {
+    vpp?: { version?: string; connected?: boolean; since?: string };
+    direct?: { operator: string; since?: string };
+    frontends?: { total: number; programmed: number; summary?: string };
+    programmed?: Record<string, string>;
+    others?: number;
+    errors?: { frontend: string; message: string }[];
+    lastChange?: string;
+    conditions?: Condition[];
+  };
+}
+
+export interface NodeVip {
+  vip: string;
+  frontend: string | null;
+  flowTableLength: number;
+  packets?: { existing: number; first: number; untracked: number; no_server: number };
+  servers: { address: string; weight: number; buckets: number | null }[];
+}
+
+export interface NodeVips {
+  node: string;
+  at: string;
+  packetsUnknown?: string;
+  vips: NodeVip[];
+}
+
+export interface StoredObject {
+  metadata: Metadata;
+}
+
+export function nameOf(object: StoredObject): string {
+  const { namespace, name } = object.metadata;
+  return namespace ? `${namespace}/${name}` : name;
+}
+
+export function formatVip({ spec }: Frontend): string {
+  if (!spec.address) return "no address";
+  const address = spec.port && spec.address.includes(":") ? `[${spec.address}]` : spec.address;
+  return `${address}${spec.port ? `:${spec.port}` : ""} ${spec.protocol ?? "TCP"}`;
+}
