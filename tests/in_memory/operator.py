@@ -12,11 +12,14 @@ from fakes.api_server import FakeApiServer
 from fakes.clock import FakeClock
 from fakes.prober import FakeProber
 from vpplb.controller.operator_core import OperatorCore
+from vpplb.controller.secret_reader import SecretReader
+from vpplb.controller.store_handler import StoreHandler
 from vpplb.kube.api_types import JsonObject, cluster_key
 from vpplb.kube.object_cache import ObjectCache
 from vpplb.model.health import ProbeCode
 from vpplb.model.names import OWN_KINDS, ObjectKey, ObjectKind
 from vpplb.reconcile.ports import CheckVerdict
+from vpplb.reconcile.reconciler import Reconciler
 from vpplb.resources.allowances import EVERYTHING, AddressAllowances
 
 
@@ -33,14 +36,15 @@ class LocalOperator:
         self.server = server or FakeApiServer()
         self.clock, self.prober = FakeClock(), FakeProber()
         cache = self.cache = ObjectCache()
+        self.reconciler = Reconciler(self.prober, self.clock, reach=allowed.reach)
+        self.secrets = SecretReader(self.server, self.reconciler)
         self.core = OperatorCore(
             identity="op_1",
             cache=cache,
-            reading=self.server,
-            writing_client=self.server,
-            prober=self.prober,
+            writing=self.server,
+            reconciler=self.reconciler,
+            store=StoreHandler(self.reconciler, allowed, self.secrets.request_secrets),
             clock=self.clock,
-            allowed=allowed,
             status_writes_per_second=writes_per_second,
         )
         self.nodes, self.stream, self.registry = (
@@ -48,8 +52,7 @@ class LocalOperator:
             self.core.stream,
             self.core.registry,
         )
-        self.reconciler, self.secrets = self.core.reconciler, self.core.secrets
-        self.view, self._writer = self.core.view, self.core.writer
+        self.view, self._writer = self.core.view, self.core.reports.writer
         self._tasks = [asyncio.create_task(self.core.run())]
 
     # --- what users and nodes do ------------------------------------------------------------

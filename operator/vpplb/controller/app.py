@@ -11,13 +11,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from vpplb.controller.agent_heartbeats import AgentHeartbeats
-from vpplb.controller.direct_publisher import ElectionState
 from vpplb.controller.direct_service import DirectOptions, DirectService
+from vpplb.controller.election_news import ElectionNews
 from vpplb.controller.operator_core import OperatorCore
 from vpplb.controller.process_identity import claim_identity
-from vpplb.direct.messages import OperatorAddress
-from vpplb.direct.operator_directory import read_release
-from vpplb.kube.api_types import JsonObject
+from vpplb.controller.secret_reader import SecretReader
+from vpplb.controller.store_handler import StoreHandler
 from vpplb.kube.client import KubeClient
 from vpplb.kube.crd_check import CrdCheck
 from vpplb.kube.leases.leader_election import FencedClient, LeaderElector, WriteFence
@@ -28,16 +27,15 @@ from vpplb.model.clock import Clock, SystemClock
 from vpplb.model.names import OWN_KINDS, ObjectKey
 from vpplb.model.release_identity import ReleaseIdentity
 from vpplb.probers.worker_pool import WorkerPool
+from vpplb.reconcile.ports import Prober
+from vpplb.reconcile.reconciler import Reconciler
 from vpplb.resources.allowances import NOTHING, AddressAllowances
 from vpplb.resources.crd import make_schemas
 from vpplb.telemetry.http import HttpServer
 from vpplb.telemetry.process_health import ProcessHealth, complain_late
-from vpplb.telemetry.scraped_metrics import register_direct
+from vpplb.telemetry.scraped_metrics import register_agents, register_direct
 
 log = logging.getLogger(__name__)
-
-TELL_EVERY = 1.0
-"""Seconds after which agents hear what is new of the election beside who leads."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +65,11 @@ class OperatorOptions:
     release: str = ""
     direct: DirectOptions | None = None
 
+    @property
+    def lease(self) -> ObjectKey:
+        """The lease of the election."""
+        return ObjectKey(self.election_namespace, self.lease_name)
+
 
 async def run(options: OperatorOptions, stop: asyncio.Event) -> None:
     """Run the operator until `stop` is set.
@@ -86,45 +89,30 @@ class Operator:
 
     def __init__(self, options: OperatorOptions, client: KubeClient) -> None:
         clock, cache, fence = SystemClock(), ObjectCache(), WriteFence()
-        writing_client = FencedClient(client, fence)
         self._identity = claim_identity(options.identity)
         self._prober = WorkerPool(options.probe_workers, options.netns)
-        self._release = ReleaseIdentity(options.lease_namespace, options.release)
-        self._lease_annotations: object = None
-        self._refusal = ""
         self._crds = CrdCheck(client=client, needed=make_schemas(OWN_KINDS))
         self._informer = ObjectInformer(client, OWN_KINDS, cache, options.namespaces)
+        release = ReleaseIdentity(options.lease_namespace, options.release)
+        writing = FencedClient(client, fence)
+        reconciler = _make_reconciler(options, self._prober, clock, fence)
+        self._secrets = SecretReader(client, reconciler)
         self._core = OperatorCore(
             identity=self._identity.name,
-            release=self._release,
+            release=release,
             cache=cache,
-            reading=client,
-            writing_client=writing_client,
-            prober=self._prober,
+            writing=writing,
+            reconciler=reconciler,
+            store=StoreHandler(reconciler, options.allowed, self._secrets.request_secrets),
             clock=clock,
-            allowed=options.allowed,
-            transition_history=options.transition_history,
-            blind_guard=options.blind_guard,
-            holds_lease=lambda: fence.is_open,
             status_writes_per_second=options.status_writes_per_second,
         )
-        self._heartbeats = AgentHeartbeats(
-            writing_client, options.lease_namespace, self._core.nodes.list_agents, clock
-        )
-        lease = ObjectKey(options.election_namespace, options.lease_name)
-        self._operators: tuple[OperatorAddress, ...] = ()
-        self._direct = self._make_direct(options, client, lease, clock)
-        self._elector = LeaderElector(
-            client=client,
-            key=lease,
-            identity=self._identity.name,
-            scope=ServedScope.of_list(options.namespaces),
-            duration=options.lease_duration,
-            fence=fence,
-            clock=clock,
-            on_role=self._on_role,
-            on_lease=self._on_lease,
-        )
+        list_agents = self._core.nodes.list_agents
+        register_agents(self._core.registry, list_agents)
+        self._heartbeats = AgentHeartbeats(writing, options.lease_namespace, list_agents, clock)
+        self._direct = self._make_direct(options, client, release, clock)
+        self._elector = self._make_elector(options, client, fence, clock)
+        self._news = ElectionNews(self._elector, release, self._core.publisher)
         self._health = self._measure_health(client)
         self._http = self._make_http(options)
         self._core.registry.register(self._http.readers)
@@ -139,7 +127,7 @@ class Operator:
             yield
 
     def _make_direct(
-        self, options: OperatorOptions, client: KubeClient, lease: ObjectKey, clock: Clock
+        self, options: OperatorOptions, client: KubeClient, release: ReleaseIdentity, clock: Clock
     ) -> DirectService | None:
         if options.direct is None:
             return None
@@ -147,22 +135,38 @@ class Operator:
             options.direct,
             client=client,
             identity=self._identity.name,
-            lease=lease,
-            release=self._release,
+            lease=options.lease,
+            release=release,
             clock=clock,
             handler=self._core.publisher,
-            on_operators=self._on_operators,
+            on_operators=self._core.publisher.set_operators,
         )
         register_direct(self._core.registry, direct.list_figures)
         return direct
+
+    def _make_elector(
+        self, options: OperatorOptions, client: KubeClient, fence: WriteFence, clock: Clock
+    ) -> LeaderElector:
+        direct = self._direct
+        return LeaderElector(
+            client=client,
+            key=options.lease,
+            identity=self._identity.name,
+            scope=ServedScope.of_list(options.namespaces),
+            duration=options.lease_duration,
+            fence=fence,
+            clock=clock,
+            on_role=self._core.on_role,
+            on_lease=direct.observe_lease if direct is not None else lambda lease: None,
+        )
 
     def _measure_health(self, client: KubeClient) -> ProcessHealth:
         health = ProcessHealth(
             watch_ages=self._informer.watch_ages,
             api_age=client.health.age,
             api_trouble=lambda: client.health.trouble,
-            writes_due=lambda: self._core.writer.pending,
-            write_tokens=lambda: self._core.writer.tokens,
+            writes_due=lambda: self._core.reports.writer.pending,
+            write_tokens=lambda: self._core.reports.writer.tokens,
             processes=self._prober.count_processes,
             lateness=self._prober.list_lateness,
             prober=self._prober.find_trouble,
@@ -187,8 +191,8 @@ class Operator:
                 "objects": lambda: self._informer.trouble or None,
                 "watch": lambda: self._informer.watch.trouble or None,
                 "probers": health.check_probers,
-                "lease": lambda: self._explain_standby() or None,
-                "writes": lambda: core.writer.trouble or None,
+                "lease": lambda: self._news.explain_standby() or None,
+                "writes": lambda: core.reports.writer.trouble or None,
                 "agents": lambda: self._heartbeats.trouble or None,
             }
             | ({"direct": direct.find_trouble} if direct is not None else {}),
@@ -207,7 +211,7 @@ class Operator:
         self._core.reconciler.close()
         await self._prober.stop()
         if stop.is_set() and self._elector.role is LeaderRole.LEADING:
-            await self._core.drain_reports()
+            await self._core.reports.drain()
         for task in (stopping, electing):
             task.cancel()
         await asyncio.wait({electing})
@@ -239,7 +243,7 @@ class Operator:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._health.lag.run())
             group.create_task(core.run())
-            group.create_task(self._tell_agents())
+            group.create_task(self._news.run())
             if self._direct is not None:
                 group.create_task(self._direct.run())
             await self._elector.wait_until_looked()
@@ -251,66 +255,21 @@ class Operator:
                 await self._elector.wait_until_leading()
                 # The watch may lag behind what the last leader wrote in its last moments.
                 await self._informer.list_all()
-            await core.secrets.read_first()
+            await self._secrets.read_first()
             log.info("all objects are listed, reconciling begins")
             reconciler.set_synced(self._elector.term)
-            group.create_task(core.secrets.run())
+            group.create_task(self._secrets.run())
             group.create_task(self._heartbeats.run())
 
-    # --- what agents are told of the election ------------------------------------------------
 
-    def _on_role(self, role: LeaderRole) -> None:
-        self._core.metrics.set_leader(role is LeaderRole.LEADING)
-        self._tell_election()
-
-    def _on_lease(self, lease: JsonObject | None) -> None:
-        self._lease_annotations = ((lease or {}).get("metadata") or {}).get("annotations")
-        if self._direct is not None:
-            self._direct.observe_lease(lease)
-
-    def _explain_standby(self) -> str:
-        """Say why this operator cannot lead, or should not beside one of another release.
-
-        One of our own release that served other namespaces is no trouble: it is what an upgrade
-        replaces, and it ends only once this one is ready.
-        """
-        elector = self._elector
-        other = elector.rival_holder or elector.holder
-        release = read_release(self._lease_annotations, other)
-        if elector.role is LeaderRole.LEADING or elector.trouble:
-            return elector.not_ready
-        ours = bool(release) and self._release.may_be(release)
-        if elector.rival_holder:
-            return "" if ours else elector.rival_refusal
-        if ours or not release:
-            return ""
-        return (
-            f"{other} of release {release} leads, for the nodes of that release alone, and this"
-            f" operator stands by for {self._release.name}: let the namespaces of both differ, or"
-            " remove one of the two"
-        )
-
-    def _on_operators(self, operators: tuple[OperatorAddress, ...]) -> None:
-        self._operators = operators
-        self._tell_election()
-
-    def _tell_election(self) -> None:
-        elector = self._elector
-        leads = f"{elector.holder} leads" if elector.holder else "nobody leads yet"
-        self._core.publisher.set_election(
-            ElectionState(
-                role=elector.role, why=elector.not_ready or leads, operators=self._operators
-            )
-        )
-
-    def _log_standby(self) -> None:
-        before, self._refusal = self._refusal, self._explain_standby()
-        if self._refusal not in ("", before, self._elector.not_ready):  # which the elector logs
-            log.error("%s", self._refusal)
-
-    async def _tell_agents(self) -> None:
-        """Keep agents informed why this operator does not lead, until cancelled."""
-        while True:
-            self._tell_election()
-            self._log_standby()
-            await asyncio.sleep(TELL_EVERY)
+def _make_reconciler(
+    options: OperatorOptions, prober: Prober, clock: Clock, fence: WriteFence
+) -> Reconciler:
+    return Reconciler(
+        prober,
+        clock,
+        reach=options.allowed.reach,
+        transition_history=options.transition_history,
+        blind_guard=options.blind_guard,
+        holds_lease=lambda: fence.is_open,
+    )

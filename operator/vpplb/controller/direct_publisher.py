@@ -25,7 +25,6 @@ from vpplb.direct.messages import (
 from vpplb.kube.leases.leader_rules import LeaderRole
 from vpplb.model.clock import Clock
 from vpplb.model.names import ObjectKey, ObjectKind
-from vpplb.model.objects import NodeSelector
 from vpplb.plan.decisions import Decisions
 from vpplb.reconcile.reconciler import Reconciler
 from vpplb.resources.stored_objects import StoredObject
@@ -55,7 +54,6 @@ class ElectionState:
 
     role: LeaderRole = LeaderRole.STANDBY
     why: str = "nobody is known to lead yet"
-    operators: tuple[OperatorAddress, ...] = ()
 
 
 class DirectPublisher:
@@ -66,7 +64,6 @@ class DirectPublisher:
 
     def __init__(
         self,
-        *,
         identity: str,
         records: DecisionRecords,
         nodes: NodeRegistry,
@@ -76,11 +73,9 @@ class DirectPublisher:
     ) -> None:
         self._records, self._nodes, self._reconciler = records, nodes, reconciler
         self._clock, self._on_reported = clock, on_reported
-        self._election = ElectionState()
+        self._election, self._operators = ElectionState(), tuple[OperatorAddress, ...]()
         self._role = OperatorRole(identity=identity, leads=False, why=self._election.why)
         self._agents: dict[str, _ConnectedAgent] = {}
-        self._reached: dict[NodeSelector, bool] = {}
-        """Whether all nodes of a selector are connected, until something changes in that."""
         self._leaving: dict[ObjectKey, bool] = {}
         """The frontends that nodes were sent which shall not carry them, and what `holding` was."""
         self._reported: dict[ObjectKey, None] = {}
@@ -98,6 +93,11 @@ class DirectPublisher:
         self._election = election
         self._update_role()
 
+    def set_operators(self, operators: tuple[OperatorAddress, ...]) -> None:
+        """Take which operators there are, and tell agents where that is news."""
+        self._operators = operators
+        self._update_role()
+
     @property
     def term(self) -> int:
         return self._role.term
@@ -111,7 +111,7 @@ class DirectPublisher:
             leads=leads,
             term=self._reconciler.term if leads else 0,
             why="" if leads else _UNKNOWN if led else self._election.why,
-            operators=self._election.operators,
+            operators=self._operators,
         )
         if role == self._role:
             return
@@ -148,26 +148,6 @@ class DirectPublisher:
                     told[name] = agent.connection
         for connection in told.values():
             connection.flush()
-
-    def is_reached(self, key: ObjectKey) -> bool:
-        """Whether all nodes that shall carry a frontend hear of it by the direct road."""
-        record = self._records.get(key)
-        if record is None or not self._role.leads:
-            return False
-        reached = self._reached.get(record.selector)
-        if reached is None:
-            selected = self._nodes.select_nodes(record.selector)
-            reached = self._reached[record.selector] = selected.keys() <= self._agents.keys()
-        return reached
-
-    def is_awaited(self, key: ObjectKey) -> bool:
-        """Whether some node is still to have the newest of a frontend, and can."""
-        if record := self._records.get(key):
-            record.awaited = self._nodes.find_awaited(
-                key, record.selector, record.revision, record.awaited
-            )
-            return record.awaited != ""
-        return False
 
     def render_entry(self, node: str, key: ObjectKey) -> str | None:
         record = self._records.get(key)
@@ -211,7 +191,6 @@ class DirectPublisher:
         agent = _ConnectedAgent(connection, self._nodes.labels_of(node))
         self._agents[node] = agent
         self._behind.pop(node, None)
-        self._reached.clear()
         self._nodes.set_connected(node, True)
         connection.set_role(dump_role(self._role))
         self._begin_state(agent)
@@ -220,7 +199,6 @@ class DirectPublisher:
     def on_disconnect(self, connection: AgentConnection) -> None:
         del self._agents[connection.node]
         self._behind.pop(connection.node, None)
-        self._reached.clear()
         self._nodes.set_connected(connection.node, False)
 
     def _begin_state(self, agent: _ConnectedAgent) -> None:
@@ -297,7 +275,6 @@ class DirectPublisher:
         """Take note of a node's labels: another one may carry something from now on."""
         if kind != ObjectKind.DATAPLANE:
             return
-        self._reached.clear()
         if self._leaving:
             self._news.set()
         agent, labels = self._agents.get(new.key.name), self._nodes.labels_of(new.key.name)
@@ -314,10 +291,8 @@ class DirectPublisher:
 
     def on_delete(self, kind: ObjectKind, key: ObjectKey) -> None:
         """Take note that a node is gone; of frontends the decisions tell."""
-        if kind == ObjectKind.DATAPLANE:
-            self._reached.clear()
-            if self._leaving:  # it may have been the one that was waited for
-                self._news.set()
+        if kind == ObjectKind.DATAPLANE and self._leaving:
+            self._news.set()  # it may have been the one that was waited for
 
     async def run(self) -> None:
         """Send whole states when a term begins, and tell nodes when they may let go."""

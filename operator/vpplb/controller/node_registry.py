@@ -86,6 +86,7 @@ class NodeRegistry:
         self._reports: dict[str, _CarriedState] = {}
         self._connected: set[str] = set()
         self._selections: dict[NodeSelector, _Selection] = {}
+        self._reached: dict[NodeSelector, bool] = {}
 
     # --- what is told ------------------------------------------------------------------------
 
@@ -99,7 +100,7 @@ class NodeRegistry:
         if name not in self._connected and (new.gone or old is None or old.shown != new.shown):
             self._reports.pop(name, None)
         if old is None or old.labels != new.labels:
-            self._selections.clear()
+            self._forget_selections()
         if old is None:
             return None
         changed = self._compare_states(before, self._find_state(name), ReportRoad.STATUS)
@@ -109,7 +110,7 @@ class NodeRegistry:
         self._nodes.pop(name, None)
         if name not in self._connected:
             self._reports.pop(name, None)
-        self._selections.clear()
+        self._forget_selections()
 
     def _pass_over(self, name: str) -> set[ObjectKey] | None:
         if name not in self._nodes:
@@ -137,6 +138,7 @@ class NodeRegistry:
 
     def set_connected(self, name: str, connected: bool) -> None:
         """Take note whether a node's agent is connected by the direct road."""
+        self._reached.clear()
         if connected:
             self._connected.add(name)
         else:
@@ -173,6 +175,18 @@ class NodeRegistry:
     def select_nodes(self, selector: NodeSelector) -> Mapping[str, None]:
         """Return the names of the nodes that shall carry what has this selector, sorted."""
         return self._select(selector).selected
+
+    def is_reached(self, selector: NodeSelector) -> bool:
+        """Whether all nodes that shall carry what has this selector hear of it directly.
+
+        Not where there is none: an agent that is not known yet may be the first to ask for it.
+        """
+        reached = self._reached.get(selector)
+        if reached is None:
+            selected = self._select(selector).selected
+            reached = bool(selected) and selected.keys() <= self._connected
+            self._reached[selector] = reached
+        return reached
 
     def list_leaving(self, key: ObjectKey, selector: NodeSelector) -> list[str]:
         """Return the nodes that carry a frontend and shall not."""
@@ -242,11 +256,15 @@ class NodeRegistry:
         node = self._nodes.get(name)
         return node.shown if node is not None else _CarriedState()
 
+    def _forget_selections(self) -> None:
+        self._selections.clear()
+        self._reached.clear()
+
     def _select(self, selector: NodeSelector) -> _Selection:
         found = self._selections.get(selector)
         if found is None:
             if len(self._selections) >= MOST_SELECTIONS:
-                self._selections.clear()
+                self._forget_selections()
             names = sorted(self._nodes)
             selected = [name for name in names if is_selected(selector, self._nodes[name].labels)]
             found = self._selections[selector] = _Selection(

@@ -8,10 +8,11 @@ people and for the next leader, and waits a little for more to gather (`_Urgency
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import NamedTuple
 
+from vpplb.controller.decision_records import DecisionRecords
 from vpplb.controller.node_registry import NodeRegistry
 from vpplb.kube.status_repair import StatusRepair
 from vpplb.kube.status_writer import StatusWriter, WritePriority
@@ -61,26 +62,19 @@ _OTHER = _Urgency(WritePriority.OTHER, USUAL)
 
 
 class StatusReports:
-    """Has the statuses of what was decided written. Implements `ObjectHandler`.
-
-    `is_reached` says whether all nodes that shall carry a frontend hear of it by the direct road,
-    and `is_awaited` whether some of them are still to have the newest of it.
-    """
+    """Has the statuses of what was decided written. Implements `ObjectHandler`."""
 
     def __init__(
         self,
-        *,
         decided: DecidedState,
+        records: DecisionRecords,
         nodes: NodeRegistry,
         renderer: StatusRenderer,
         writer: StatusWriter,
         view: DecidedStateView,
         metrics: OperatorMetrics,
-        is_reached: Callable[[ObjectKey], bool],
-        is_awaited: Callable[[ObjectKey], bool],
     ) -> None:
-        self._decided, self._nodes = decided, nodes
-        self._is_reached, self._is_awaited = is_reached, is_awaited
+        self._decided, self._records, self._nodes = decided, records, nodes
         self._renderer, self._writer, self._view = renderer, writer, view
         self._repair = StatusRepair(self._repair_status, metrics.record_status_mended)
 
@@ -151,6 +145,16 @@ class StatusReports:
                 urgency = _PARTLY if self._is_awaited(key) else _PROGRAMMED
                 self.write_statuses(Decisions(frontends={key: decided[key]}), urgency)
 
+    def _is_awaited(self, key: ObjectKey) -> bool:
+        """Whether some node is still to have the newest of a frontend, and can."""
+        record = self._records.get(key)
+        if record is None:
+            return False
+        record.awaited = self._nodes.find_awaited(
+            key, record.selector, record.revision, record.awaited
+        )
+        return record.awaited != ""
+
     def _repair_status(self, kind: ObjectKind, key: ObjectKey) -> None:
         """Write a status again that is not ours: agents may be acting on a frontend's."""
         self.write_statuses(self._decided.repeat_decisions(kind, key))
@@ -158,8 +162,7 @@ class StatusReports:
     def _list_due(self, decisions: Decisions) -> Iterator[tuple[ObjectKind, ObjectKey, _Urgency]]:
         for key, view in decisions.frontends.items():
             if view is not None:
-                urgency = _HEARD if self._is_reached(key) else _judge_frontend(view)
-                yield ObjectKind.FRONTEND, key, urgency
+                yield ObjectKind.FRONTEND, key, self._judge_frontend(view)
         for key, backend in decisions.backends.items():
             if backend is not None:
                 down = backend.health.state is HealthState.DOWN
@@ -168,10 +171,13 @@ class StatusReports:
             if check is not None:
                 yield ObjectKind.HEALTH_CHECK, key, _OTHER
 
-
-def _judge_frontend(view: FrontendView | UnreadFrontend) -> _Urgency:
-    """Put first what has something down: of many that lose backends, the oldest goes first."""
-    if not isinstance(view, FrontendView) or view.decision.state is not HealthState.UP:
-        return _AT_ONCE_DOWN
-    down = any(one.acting is HealthState.DOWN for one in view.decision.members)
-    return _AT_ONCE_DOWN if down else _AT_ONCE
+    def _judge_frontend(self, view: FrontendView | UnreadFrontend) -> _Urgency:
+        """Put first what has something down: of many that lose backends, the oldest goes first."""
+        if not isinstance(view, FrontendView):
+            return _AT_ONCE_DOWN
+        if self._nodes.is_reached(view.config.resolved.frontend.node_selector):
+            return _HEARD
+        down = view.decision.state is not HealthState.UP or any(
+            one.acting is HealthState.DOWN for one in view.decision.members
+        )
+        return _AT_ONCE_DOWN if down else _AT_ONCE

@@ -47,9 +47,9 @@ async def lead_next(operator: LocalOperator) -> LocalOperator:
 
 async def test_a_standby_says_who_leads_and_sends_nothing(operator: LocalOperator) -> None:
     others = (OperatorAddress(identity="op_2", address="a:1", fingerprint="f"),)
-    operator.core.publisher.set_election(ElectionState(why="op_2 leads", operators=others))
+    operator.core.publisher.set_operators(others)
     await lead(operator)
-    operator.core.publisher.set_election(ElectionState(why="op_2 leads", operators=others))
+    operator.core.publisher.set_election(ElectionState(why="op_2 leads"))
     agent = connect(operator, "n1")
     assert agent.take() == [
         OperatorRole(identity="op_1", leads=False, why="op_2 leads", operators=others)
@@ -89,7 +89,7 @@ async def test_what_changes_of_the_role_alone_sends_no_state_again(
     agent = connect(operator, "n1")
     agent.take()
     others = (OperatorAddress(identity="op_2", address="a:1", fingerprint="f"),)
-    operator.core.publisher.set_election(ElectionState(role=LeaderRole.LEADING, operators=others))
+    operator.core.publisher.set_operators(others)
     [role] = agent.take()
     assert isinstance(role, OperatorRole)
     assert role.operators == others
@@ -410,19 +410,18 @@ async def test_it_is_known_whether_all_nodes_hear_of_a_frontend_directly(
     operator: LocalOperator,
 ) -> None:
     await lead(operator, "n1", "n2")
-    publisher = operator.core.publisher
-    assert not publisher.is_reached(WEB)
+    nodes, everywhere = operator.core.nodes, ()
+    assert not nodes.is_reached(everywhere)
     connect(operator, "n1")
-    assert not publisher.is_reached(WEB)
+    assert not nodes.is_reached(everywhere)
     second = connect(operator, "n2")
-    assert publisher.is_reached(WEB)
-    assert not publisher.is_reached(key("unknown"))
+    assert nodes.is_reached(everywhere)
     node_is(operator, "n3")
-    assert not publisher.is_reached(WEB)
+    assert not nodes.is_reached(everywhere)
     operator.delete(ObjectKind.DATAPLANE, "n3")
-    assert publisher.is_reached(WEB)
-    publisher.on_disconnect(second)
-    assert not publisher.is_reached(WEB)
+    assert nodes.is_reached(everywhere)
+    operator.core.publisher.on_disconnect(second)
+    assert not nodes.is_reached(everywhere)
 
 
 async def test_a_node_that_has_another_decision_than_was_taken_over_is_overruled(

@@ -70,6 +70,23 @@ def test_only_nodes_with_the_labels_of_the_selector_are_asked_for() -> None:
     assert nodes.report_frontend(WEB, (("role", "none"),), "r").desired == ()
 
 
+def test_nodes_of_a_selector_are_reached_while_each_of_them_is_connected() -> None:
+    nodes, edges = NodeRegistry(), (("role", "edge"),)
+    assert not nodes.is_reached(edges), "nobody may have heard of it"
+    nodes.put_node("edge1", dataplane(labels={"role": "edge"}))
+    nodes.put_node("other", dataplane())
+    assert not nodes.is_reached(edges)
+    nodes.set_connected("edge1", True)
+    assert nodes.is_reached(edges)
+    assert not nodes.is_reached(())
+    nodes.put_node("other", dataplane(labels={"role": "edge"}))
+    assert not nodes.is_reached(edges)
+    nodes.put_node("other", dataplane())
+    assert nodes.is_reached(edges)
+    nodes.set_connected("edge1", False)
+    assert not nodes.is_reached(edges)
+
+
 def test_nodes_that_still_carry_what_they_are_not_asked_for_are_told() -> None:
     nodes = NodeRegistry()
     nodes.put_node("old", dataplane({"default/web": "r1"}, labels={"role": "none"}))

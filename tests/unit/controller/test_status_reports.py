@@ -244,6 +244,7 @@ async def test_a_suspicion_is_one_event_on_the_first_frontend_and_a_metric(
 
 NODES = ("n1", "n2", "n3")
 """The nodes whose agents are connected where all are."""
+HUNDRED = (*NODES, *(f"n{number:03}" for number in range(97)))
 
 
 @asynccontextmanager
@@ -259,6 +260,7 @@ async def operator_of(
     if reached:
         operator.core.publisher.set_election(ElectionState(role=LeaderRole.LEADING))
         for node in NODES:
+            operator.apply(manifest("Dataplane", node, {}))
             publisher = operator.core.publisher
             publisher.on_connect(FakeAgentConnection(node, publisher))
     operator.apply(health_check())
@@ -333,12 +335,11 @@ async def test_many_reports_of_a_frontend_are_few_writes_and_right_soon_after_th
     reached: bool,
 ) -> None:
     async with operator_of(1, reached=reached) as operator:
-        nodes = [f"n{number:03}" for number in range(100)]
-        for node in nodes:
+        for node in HUNDRED:
             operator.apply(manifest("Dataplane", node, {}))
         await asyncio.sleep(10)
         operator.server.requests.clear()
-        for node in nodes:
+        for node in HUNDRED:
             programmed(operator, node, "web0")
             await asyncio.sleep(0.0004)
         await asyncio.sleep(0.04)
@@ -349,9 +350,8 @@ async def test_many_reports_of_a_frontend_are_few_writes_and_right_soon_after_th
 async def test_what_the_last_of_many_nodes_says_is_shown_in_fifty_milliseconds() -> None:
     """Whatever the others have said before, and also where the frontend changes each second."""
     async with operator_of(1, reached=True) as operator:
-        nodes = [f"n{number:03}" for number in range(100)]
         agents = {}
-        for node in nodes:
+        for node in HUNDRED:
             operator.apply(manifest("Dataplane", node, {}))
             agents[node] = FakeAgentConnection(node, operator.core.publisher)
             operator.core.publisher.on_connect(agents[node])
@@ -360,7 +360,7 @@ async def test_what_the_last_of_many_nodes_says_is_shown_in_fifty_milliseconds()
         for turn in range(8):
             operator.server.requests.clear()
             operator.verdict("0-a", up=bool(turn % 2))
-            for node in nodes:
+            for node in HUNDRED:
                 await asyncio.sleep(0.0016)
                 report(operator, agents[node])
             await asyncio.sleep(0.04)

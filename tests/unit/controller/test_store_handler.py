@@ -293,7 +293,7 @@ async def test_a_status_is_of_the_generation_that_was_decided_on(operator: Local
     edited = frontend(pools=TWO, flushOnDown=False)
     operator.store(edited)
     operator.see(ObjectKind.FRONTEND, key("web"))
-    render = operator.core._statuses._renderer.render
+    render = operator.core.reports.statuses._renderer.render
     early = render(ObjectKind.FRONTEND, key("web"))
     assert early is not None
     assert early["observedGeneration"] == 1

@@ -151,6 +151,11 @@ class LeaderElector:
         return self._candidate.holder
 
     @property
+    def annotations(self) -> Mapping[str, object]:
+        """What operators have noted in the lease as it was seen last, whatever it is."""
+        return self._candidate.annotations
+
+    @property
     def term(self) -> int:
         """When this program became the leader, in microseconds since 1970; 0: never yet."""
         return self._candidate.term

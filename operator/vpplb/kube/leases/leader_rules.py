@@ -233,6 +233,12 @@ class LeaseCandidate:
         return None
 
     @property
+    def annotations(self) -> Mapping[str, object]:
+        """The annotations of the lease as it was seen last."""
+        metadata = (self._lease or {}).get("metadata") or {}
+        return metadata.get("annotations") or {}
+
+    @property
     def lease_version(self) -> str:
         """Version of the lease as it was seen last; empty when there is none."""
         return _version_of(self._lease)
