@@ -72,6 +72,33 @@ def test_short_names_and_the_category_list(kubectl: Kubectl, short: str) -> None
 # --- kubectl explain ------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("file", sorted((ROOT / "crds").glob("*.yaml")), ids=lambda one: one.stem)
+def test_kubectl_explains_every_field_of_a_spec_in_all_its_words(
+    control_plane: ControlPlane, file: Path
+) -> None:
+    """Its default among them: a test of the definitions looks that each stands there."""
+    definition = yaml.safe_load(file.read_text())["spec"]
+    spec = definition["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    silent = []
+    for path, fields in _list_composed(f"{file.stem}.spec", spec):
+        explained = " ".join(control_plane.kubectl("explain", path).split())
+        silent += [
+            f"{path}.{name}"
+            for name, field in fields.items()
+            if " ".join(field["description"].split()) not in explained
+        ]
+    assert silent == []
+
+
+def _list_composed(path: str, node: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Give the paths of a node and all below it that have fields, with these."""
+    inside = node.get("items", node)
+    if fields := inside.get("properties"):
+        yield path, fields
+        for name, field in fields.items():
+            yield from _list_composed(f"{path}.{name}", field)
+
+
 @pytest.mark.parametrize(
     ("field", "says"),
     [

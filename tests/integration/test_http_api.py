@@ -3,14 +3,23 @@
 import json
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import jsonschema
 import pytest
+import yaml
 
 from cluster.main_job import MainJob
+from cluster.stage import VPPLB, SimulatedVpp
+from data.manifests import backend, frontend
+from lab.event_reader import EventReader, ReadEvent
 from lab.http_get import http_get
+from lab.processes import Program, free_port
+from lab.waiting import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.control_plane]
 
@@ -52,6 +61,83 @@ def validate(base: str, value: object, name: str) -> None:
     jsonschema.Draft202012Validator(schema).validate(value)
 
 
+def validate_events(base: str, events: Sequence[ReadEvent]) -> None:
+    """Compare the data of each event with the schema of its type, and an object with its kind's."""
+    for one in events:
+        validate(base, one.data, one.type)
+        if one.type in ("frontend", "backend") and not one.data.get("deleted"):
+            validate(base, one.data["object"], one.type.capitalize())
+
+
+def last_of(reader: EventReader, type: str) -> Any:
+    return [one.data for one in reader.events if one.type == type][-1]
+
+
+class LocalProgram:
+    """`vpplb standalone` on a simulated VPP, with two backends that need no check."""
+
+    def __init__(self, folder: Path, stack: ExitStack) -> None:
+        self._manifests = folder / "manifests"
+        self._manifests.mkdir()
+        self.write("a", "b")
+        vpp = SimulatedVpp(folder)
+        stack.callback(vpp.stop)
+        self.http = f"http://127.0.0.1:{free_port()}"
+        flags = [
+            f"--vpp-api-socket={vpp.socket}", f"--state-file={folder / 'state.json'}",
+            f"--http-address={urlsplit(self.http).netloc}", "--control-socket=",
+        ]  # fmt: skip
+        command: list[str | Path] = [VPPLB, "standalone", self._manifests, *flags]
+        stack.enter_context(Program(command, log=folder / "standalone.log"))
+        wait_for(lambda: read(f"{self.http}/readyz")["ready"], "it is ready")
+
+    def write(self, *members: str) -> None:
+        """Have a frontend with these members, of the backends that there are."""
+        pools = [{"name": "main", "backends": [{"name": name} for name in members]}]
+        written = [backend("a", "10.0.0.1"), backend("b", "10.0.0.2")]
+        written += [frontend(pools=pools)] if members else []
+        new = self._manifests.with_name("new")
+        new.write_text(yaml.safe_dump_all(written))
+        new.rename(self._manifests / "all.yaml")
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalProgram]:
+    with ExitStack() as stack:
+        yield LocalProgram(tmp_path_factory.mktemp("standalone"), stack)
+
+
+def test_standalone_answers_as_its_document_says(local: LocalProgram) -> None:
+    check_api(local.http)
+
+
+@pytest.mark.parametrize("kind", ["Frontend", "Backend"])
+def test_an_object_of_standalone_is_as_the_document_says(local: LocalProgram, kind: str) -> None:
+    items = read(f"{local.http}/api/v1/{kind.lower()}s")["items"]
+    assert items
+    for one in items:
+        validate(local.http, one, kind)
+
+
+def test_each_event_of_standalone_is_as_the_document_says(local: LocalProgram) -> None:
+    url = f"{local.http}/api/v1/events"
+    with EventReader(url, {"Last-Event-ID": "00000000-7"}) as reader:
+        local.write("a")
+        wait_for(lambda: "removed" in reader.read_types(), "a member is gone")
+        local.write()
+        wait_for(lambda: any("deleted" in one.data for one in reader.events), "a frontend is gone")
+        local.write("a", "b")
+        wait_for(
+            lambda: (
+                reader.events[-1].type == "frontend" and "deleted" not in reader.events[-1].data
+            ),
+            "it is back",
+        )
+    assert reader.events[0].type == "reset", "of another process is nothing known"
+    assert {"reset", "removed", "frontend"} <= reader.read_types()
+    validate_events(local.http, reader.events)
+
+
 @pytest.fixture(scope="module")
 def running(job: MainJob) -> MainJob:
     job.deploy(job.frontend())
@@ -80,3 +166,25 @@ def test_the_vips_of_a_node_are_as_the_document_says(running: MainJob) -> None:
     found = read(f"{base}/api/v1/dataplanes/{running.stage.node}/vips")
     assert found["vips"]
     validate(base, found, "NodeVips")
+
+
+def test_each_event_of_the_operator_is_as_the_document_says(running: MainJob) -> None:
+    base = running.stage.operator.http
+    with EventReader(f"{base}/api/v1/events") as reader:
+        for state, paused in (("paused", True), ("up", False)):
+            patch = [{"op": "add", "path": "/spec/paused", "value": paused}]
+            running.kubectl.patch("vbe", "nginx0", patch)
+            running.wait_state("nginx0", state)
+        wanted = {"transition", "frontend", "backend"}
+        wait_for(lambda: wanted <= reader.read_types(), "each kind of event")
+    went = [one.data for one in reader.events if one.type == "transition"]
+    name = f"{running.kubectl.namespace}/nginx0"
+    steps = [(one["from"], one["to"]) for one in went if one["backend"] == name]
+    assert steps == [("up", "paused"), ("paused", "unknown"), ("unknown", "up")]
+    validate_events(base, reader.events)
+
+
+def test_what_is_no_event_of_the_document_is_found(running: MainJob) -> None:
+    told = {"backend": "default/a", "from": "up", "to": "down", "at": "now"}
+    with pytest.raises(jsonschema.ValidationError, match="'code' is a required property"):
+        validate_events(running.stage.operator.http, [ReadEvent("1", "transition", told)])

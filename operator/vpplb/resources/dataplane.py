@@ -38,11 +38,13 @@ class DataplaneSpec(SpecModel):
     ipv6_source_address: AddressV6 | None = None
     """Outer source address of GRE over IPv6; by default the agent's flag."""
     sticky_buckets_per_core: StickyBuckets | None = None
-    """Buckets of the table of known flows, a worker thread; a power of two."""
+    """Buckets of the table of known flows, a worker thread, a power of two; by default what VPP
+    has."""
     allow_flow_loss: bool | None = None
-    """Lets the buckets be changed while VIPs are in service: VPP then forgets all known flows."""
+    """Lets the buckets be changed while VIPs are in service, where VPP forgets all known flows; by
+    default they are not."""
     flow_timeout: Seconds | None = None
-    """How long an idle flow is remembered, in whole seconds."""
+    """How long an idle flow is remembered, in whole seconds; by default what VPP has."""
 
     def merge_settings(self, default: DesiredSettings) -> DesiredSettings:
         """Return the plugin's settings: `default` (the agent's flags) with what is given here."""

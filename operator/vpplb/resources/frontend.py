@@ -74,7 +74,7 @@ class FrontendSpec(SpecModel):
     """A VIP and the pools of backends that serve it."""
 
     description: Annotated[str | None, Field(max_length=4096)] = None
-    """Free text."""
+    """Free text; by default none."""
     address: VipPrefix
     """The VIP: an IPv4 or IPv6 address, or a prefix."""
     protocol: ProtocolName = VipProtocol.TCP
@@ -84,7 +84,7 @@ class FrontendSpec(SpecModel):
     encap: EncapName | None = None
     """How packets get to the backends; by default GRE of the backends' family."""
     dscp: Annotated[int, Field(ge=0, le=63)] | None = None
-    """DSCP that tells the VIP to the servers; only with L3DSR."""
+    """DSCP that tells the VIP to the servers; only with L3DSR, by default 0."""
     target_port: Port | None = None
     """Port of the backends, by default that of the VIP; only with NAT4 or NAT6."""
     src_ip_sticky: Annotated[

@@ -39,9 +39,9 @@ class ProbeSource(SpecModel):
     """Source addresses of probes, by family of the backend."""
 
     ipv4: AddressV4 | None = None
-    """Source address of probes to IPv4 backends."""
+    """Source address of probes to IPv4 backends; by default the kernel chooses."""
     ipv6: AddressV6 | None = None
-    """Source address of probes to IPv6 backends."""
+    """Source address of probes to IPv6 backends; by default the kernel chooses."""
 
 
 class SecretKeyRef(SpecModel):
@@ -77,9 +77,9 @@ class HeaderSpec(SpecModel):
     name: HeaderName
     """Name of the header."""
     value: HeaderValue | None = Field(default=None, repr=False)
-    """Value of the header."""
+    """Value of the header; absent where `valueFrom` is given."""
     value_from: HeaderSource | None = None
-    """Where the value is, in place of `value`: white space around it is dropped."""
+    """Where the value is, white space around it dropped; absent where `value` is given."""
 
     @model_validator(mode="after")
     def _has_one_value(self) -> Self:
@@ -114,7 +114,8 @@ class HttpSpec(SpecModel):
     response_codes: ResponseCodes | None = None
     """Status codes that pass; by default 200 to 399."""
     response_regexp: Regexp | None = None
-    """Regular expression (RE2) to be found in the first 64 KiB of the body."""
+    """Regular expression (RE2) to be found in the first 64 KiB of the body; by default
+    any body passes."""
 
 
 class TlsSpec(SpecModel):
@@ -125,7 +126,7 @@ class TlsSpec(SpecModel):
     insecure_skip_verify: bool = False
     """Accept any certificate."""
     ca_bundle: CaBundle | None = None
-    """Certificates (PEM) to trust in place of the system's."""
+    """Certificates (PEM) to trust; by default the system's."""
 
 
 class HealthCheckSpec(SpecModel):
@@ -151,9 +152,10 @@ class HealthCheckSpec(SpecModel):
     probe_source: ProbeSource | None = None
     """Where probes come from; by default the kernel chooses."""
     http: HttpSpec | None = None
-    """The request; only with type HTTP or HTTPS."""
+    """The request; only with type HTTP or HTTPS, by default GET of `/`."""
     tls: TlsSpec | None = None
-    """TLS; only with type HTTPS, or TCP, which makes it a check of the handshake."""
+    """TLS; only with type HTTPS, or TCP, which makes it a check of the handshake; by default HTTPS
+    verifies the address by the system's certificates, and TCP has none."""
 
 
 class HealthCheckStatus(StatusModel):

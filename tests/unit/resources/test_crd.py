@@ -1,5 +1,6 @@
 """The CRDs: as generated, structural, bounded, and with the contract's names."""
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from ipaddress import ip_address, ip_network
@@ -15,7 +16,7 @@ from vpplb.model.vip import AppServer, Encap, Vip, VipId, VipProtocol, VipSettin
 from vpplb.resources.backend import BACKEND, dump_health
 from vpplb.resources.base import KindDefinition
 from vpplb.resources.conditions import StatusCondition, set_condition
-from vpplb.resources.crd import make_crds, make_structural, to_yaml
+from vpplb.resources.crd import make_crds, make_structural, show_default, to_yaml
 from vpplb.resources.dataplane import (
     DATAPLANE,
     DataplaneError,
@@ -123,6 +124,21 @@ def test_schemas_are_structural_and_every_field_is_explained(file: str) -> None:
         assert not node.keys() & {"$ref", "anyOf", "allOf", "title", "const", "$defs"}, path
         if path.startswith((".spec.", ".status.")) and not path.endswith("[]"):
             assert node.get("description", "").endswith("."), path
+
+
+@pytest.mark.parametrize("file", CRDS)
+def test_every_field_that_may_be_left_out_says_what_is_then(file: str) -> None:
+    """`kubectl explain` shows descriptions, and no defaults of its own."""
+    spec = _version(file)["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    silent = []
+    for path, node in walk(spec):
+        for name, field in node.get("properties", {}).items():
+            said = " ".join(field["description"].split())
+            default = f" Default: {re.escape(show_default(field.get('default')))}\\."
+            says = default if "default" in field else r"\b(by default|without it|absent)\b"
+            if not re.search(says, said) and name not in node.get("required", ()):
+                silent.append(f"{path}.{name}: {said}")
+    assert silent == []
 
 
 @pytest.mark.parametrize("definition", DEFINITIONS, ids=lambda one: one.kind)
