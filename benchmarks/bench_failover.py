@@ -33,8 +33,10 @@ from cluster.fleet import Fleet, create
 from cluster.stage import direct_token, electing, make_node
 from data.manifests import manifest
 from lab.nginx import Nginx
+from lab.outside import monitor_outside
 from lab.processes import Program, free_port
 from lab.servers import CountingHttpServer
+from lab.vip_relay import VipRelay
 from vpplb.kube.api_types import RESOURCES, JsonObject, KubeError
 from vpplb.kube.client import KubeClient, open_session
 from vpplb.kube.cluster_access import load_access
@@ -43,6 +45,8 @@ from vpplb.simulator.server import RecordedCall, VppSimulator
 
 KILLS = int(os.environ.get("VPPLB_BENCH_KILLS", "200"))
 PATCHES = int(os.environ.get("VPPLB_BENCH_PATCHES", "100"))
+OUTSIDE = int(os.environ.get("VPPLB_BENCH_OUTSIDE", "30"))
+"""Kills that are looked at from outside: far apart, so that each is a spell of its own."""
 FRONTENDS = int(os.environ.get("VPPLB_BENCH_DOOMED", "100"))
 """That lose all their ten backends at one moment; as many lose none."""
 CLIENTS = int(os.environ.get("VPPLB_BENCH_CLIENTS", "50"))
@@ -164,7 +168,12 @@ def show(what: str, took: Sequence[float], wanted: Mapping[int, float]) -> None:
 
 
 async def kills(
-    running: Programs, vpp: RecordedVpp, servers: list[CountingHttpServer], number: int
+    running: Programs,
+    vpp: RecordedVpp,
+    servers: list[CountingHttpServer],
+    number: int,
+    *,
+    pause: float = 0.3,
 ) -> list[float]:
     """Kill servers in turn; return the seconds from detection to weight 0 of each kill."""
     died: list[tuple[str, float]] = []
@@ -172,13 +181,37 @@ async def kills(
     for turn in range(number):
         name, server = f"server{turn % SERVERS}", servers[turn % SERVERS]
         await vpp.wait(server.address, 100)
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(pause)
         before = time.time()
         server.stop()
         died.append((name, await vpp.wait(server.address, 0, since=before)))
         detected += await running.wait_detected([name], before)
         server.start()
     return [at - found for (_, at), found in zip(died, detected, strict=True)]
+
+
+async def seen_outside(
+    running: Programs, vpp: RecordedVpp, servers: list[CountingHttpServer], folder: Path
+) -> tuple[list[float], str]:
+    """Kill servers while new connections are made to the VIP, one each 10 ms.
+
+    Return for each kill the seconds from the first that failed to the first that passed after the
+    last, 0 where none failed; and the summary in words.
+    """
+    relay = VipRelay(
+        vpp.simulator.lb, ("192.0.2.1", 80), address="127.78.0.99", port=servers[0].port
+    )
+    url = f"http://{relay.address}:{relay.port}/"
+    log = folder / f"outside-{vpp.socket.stem}.log"
+    async with relay:
+        with monitor_outside(url, log, "--interval=10ms", "--in-flight=100") as outside:
+            await asyncio.to_thread(outside.wait_passing)
+            await kills(running, vpp, servers, OUTSIDE, pause=1.5)
+            await asyncio.sleep(1.5)
+            saw = await asyncio.to_thread(outside.end)
+            spells = [one["spellMs"] / 1000 for one in outside.lines() if "spellMs" in one]
+    said = f"{saw['failed']} of {saw['probes']} connections failed, p99 {saw['p99Ms']:.1f} ms"
+    return [*spells, *[0.0] * (OUTSIDE - len(spells))], said
 
 
 async def patches(client: KubeClient, vpp: RecordedVpp, address: str) -> list[float]:
@@ -398,6 +431,8 @@ async def one_frontend(plane: ControlPlane, client: KubeClient, folder: Path) ->
             await vpp.wait(servers[0].address, 100)
             wanted = {} if args else figure
             show(name, await kills(running, vpp, servers, KILLS // 4 if args else KILLS), wanted)
+            took, said = await seen_outside(running, vpp, servers, folder)
+            show(f"{name}, seen from outside with the detection ({said})", took, {})
             took = await patches(client, vpp, servers[0].address)
             show(f"{name}: patch of a weight to VPP", took, {} if args else {99: 15.0})
             took = await programmed(plane, vpp, servers)

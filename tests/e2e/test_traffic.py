@@ -6,6 +6,7 @@ and is "cut" when another server, which knows nothing of it, resets it.
 """
 
 import os
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -87,6 +88,39 @@ def test_a_crashed_server_loses_its_flows_and_no_other_does(lab: TrafficLab) -> 
     again = lab.flows.open(on("s1", flows))
     assert set(again.values()) == {"s2", "s3"}
     assert lab.flows.ask() == flows | again
+
+
+@one_way
+def test_customers_miss_a_crashed_server_for_no_longer_than_it_takes_to_see(
+    lab: TrafficLab,
+) -> None:
+    with lab.monitored() as outside:
+        outside.wait_passing()
+        lab.servers["s1"].kill()
+        crashed = time.monotonic()
+        lab.wait_weights(WEIGHTS | {"s1": 0})
+        seen = time.monotonic() - crashed
+        outside.wait_passing()
+        saw = outside.end()
+    # It had 100 of 175 buckets; a connection that was begun to it is lost.
+    assert saw["failures"].keys() == {"timeout"}
+    assert saw["spells"] == 1
+    assert saw["longestSpellMs"] < 1000 * seen + 500
+
+
+@one_way
+def test_customers_notice_nothing_of_a_server_that_is_paused_or_reweighted(
+    lab: TrafficLab,
+) -> None:
+    with lab.monitored() as outside:
+        outside.wait_passing()
+        lab.apply(backends={"s1": {"paused": True}})
+        lab.wait_weights(WEIGHTS | {"s1": 0})
+        lab.apply({"s1": 10, "s2": 100, "s3": 100})
+        lab.wait_weights({"s1": 10, "s2": 100, "s3": 100})
+        outside.wait_passing()
+        saw = outside.end()
+    assert (saw["failed"], saw["passed"] > 0) == (0, True)
 
 
 def test_flows_of_a_server_that_is_down_are_cut_at_once(lab: TrafficLab) -> None:

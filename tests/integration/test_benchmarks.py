@@ -13,7 +13,14 @@ ROOT = Path(__file__).parents[2]
 SMALL = {
     "bench_direct": {"AGENTS": "10", "ROUNDS": "1", "STILL": "1"},
     "bench_vpp": {"VIPS": "3", "ROUNDS": "1", "CHANGES": "3", "IDLE": "1"},
-    "bench_failover": {"KILLS": "8", "PATCHES": "3", "DOOMED": "2", "CLIENTS": "2", "OUTAGE": "8"},
+    "bench_failover": {
+        "KILLS": "8",
+        "OUTSIDE": "3",
+        "PATCHES": "3",
+        "DOOMED": "2",
+        "CLIENTS": "2",
+        "OUTAGE": "8",
+    },
     "bench_scale": {"FLEET": "3", "PATCHES": "3", "STILL": "2"},
     "bench_probes": {"SHARE": "0.002", "WINDOW": "0.3"},
 }

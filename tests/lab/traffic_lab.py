@@ -12,7 +12,7 @@ import os
 import socket
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from ipaddress import IPv4Address, ip_address
 from math import sqrt
 from pathlib import Path
@@ -22,6 +22,7 @@ from cluster.operation import Operation
 from data.manifests import Raw, backend, frontend, health_check
 from lab.flows import Answers, Flows
 from lab.namespaces import Lan, Namespace, lan
+from lab.outside import OutsideMonitor, monitor_outside
 from lab.simulated_vpp import CHANGING
 from lab.traffic_hosts import (
     CLIENT,
@@ -123,7 +124,7 @@ class TrafficLab:
         self.network = network
         self.bystanders: tuple[Raw, ...] = ()
         """Objects that are there besides, whatever is applied."""
-        client = self._client = network.attach("client", [CLIENT, CLIENT6])
+        client = self.client = network.attach("client", [CLIENT, CLIENT6])
         client.run("ip", "route", "add", VIP, "via", ROUTER)
         client.run("ip", "route", "add", VIP6, "via", ROUTER6)
         self.prober = network.attach("prober", [PROBER])
@@ -187,7 +188,7 @@ class TrafficLab:
     @contextmanager
     def beside(self, address: str, protocol: str) -> Iterator["Beside"]:
         """Have another VIP of the same servers, at this address and protocol, meanwhile."""
-        beside, before = Beside(self, self._client, address, protocol), self.bystanders
+        beside, before = Beside(self, self.client, address, protocol), self.bystanders
         try:
             beside.reweigh(WEIGHTS)
             # VPP drops what is for a neighbour that it does not know yet; datagrams stay lost.
@@ -207,6 +208,11 @@ class TrafficLab:
         answers = self.flows.open(self.ports(number))
         assert set(answers.values()) <= set(SERVERS), by_server(answers)
         return answers
+
+    def monitored(self) -> AbstractContextManager[OutsideMonitor]:
+        """Watch the VIP meanwhile, from the client."""
+        log = self.router.socket.parent / "monitor.log"
+        return monitor_outside(f"{VIP}:{PORT}", log, prefix=self.client.prefix)
 
     def await_saved(self) -> None:
         """Return when the programs have written down what they know."""

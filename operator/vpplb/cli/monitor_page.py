@@ -91,7 +91,7 @@ class MonitorPage(PlainLines):
             table,
             *(Text(make_printable(line), style="dim") for line in said),
             Text("\n".join(self._news)),
-            Text("Ctrl-C ends it, with a summary", style="dim"),
+            Text("Ctrl-C ends it with a summary, a second one at once", style="dim"),
         )
 
     def _choose_vips(self, run: MonitorRun) -> list[tuple[MonitorTarget, SeenVip]]:

@@ -56,8 +56,8 @@ class MonitorSession:
             with self._display.show():
                 async with run:
                     await self._follow_run(run, stop)
-                    if not stop.is_set():
-                        await run.finish_probes()
+                    # Also when interrupted: what is still in flight may be what is lost.
+                    await run.finish_probes()
                 ended = loop.time()
                 self._show_news(run, ended)
                 await self._display.draw_run(run, ended)

@@ -1,5 +1,6 @@
 """`vpplb monitor` as people and pipelines call it."""
 
+import asyncio
 import json
 import os
 import pty
@@ -22,6 +23,10 @@ from lab.processes import free_port
 from lab.servers import CountingHttpServer, ScriptedServer, answering
 from lab.waiting import wait_for
 from vpplb.cli.main import cli
+from vpplb.cli.monitor import monitor_command
+from vpplb.cli.monitor_flags import MonitorOptions
+from vpplb.cli.monitor_session import MonitorSession
+from vpplb.monitor.targets import resolve_argument
 
 PROGRAM = Path(sys.executable).with_name("vpplb")
 SHORT = ("--interval", "20ms", "--for", "400ms")
@@ -29,6 +34,13 @@ SHORT = ("--interval", "20ms", "--for", "400ms")
 
 def call(*arguments: str) -> Result:
     return CliRunner().invoke(cli, ["monitor", *arguments], prog_name="vpplb")
+
+
+def options(*arguments: str) -> MonitorOptions:
+    """Return what the flags say."""
+    context = monitor_command.make_context("monitor", list(arguments))
+    given = {name: context.params[name] for name in MonitorOptions.__dataclass_fields__}
+    return MonitorOptions(**given)
 
 
 def interrupted(until: Callable[[], object], *arguments: str) -> tuple[str, int]:
@@ -78,13 +90,26 @@ def test_a_failure_more_than_may_be_exits_with_1(server: CountingHttpServer) -> 
     assert call(url, *SHORT, "--max-errors", "0", "--expect", "503").exit_code == 0
 
 
+async def test_a_run_that_measured_nothing_is_no_success(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    session = MonitorSession(options("192.0.2.1:80"), [resolve_argument("192.0.2.1:80")], None)
+    stop = asyncio.Event()
+    stop.set()
+    await session.run(stop)
+    assert not session.is_good()
+    assert capsys.readouterr().err == "192.0.2.1:80: nothing was measured\n"
+
+
 @pytest.mark.slow
-def test_a_run_that_measured_nothing_is_no_success(server: CountingHttpServer) -> None:
+def test_what_is_lost_is_counted_though_somebody_interrupts_meanwhile(
+    server: CountingHttpServer,
+) -> None:
     server.hang = True
     url = f"http://127.0.0.1:{server.port}/"
-    said, status = interrupted(lambda: server.waiting, url, "--timeout", "60s")
+    said, status = interrupted(lambda: server.waiting, url, "--timeout", "3s", "--max-errors", "0")
     assert status == 1
-    assert said.endswith(f"{url}: nothing was measured\n")
+    assert re.search(r"(\d+) probes? in .* s, \1 failed \(\1 timeout\)", said)
 
 
 @pytest.mark.slow
