@@ -78,8 +78,9 @@ crds: $(RUN) ## Write the CRDs, also those of the chart, from the models.
 	@$(BIN)/vpplb crds --output charts/vpplb/files/crds
 
 .PHONY: chart
-chart: $(RUN) ## Write the chart's values, their schema and their table, from charts/values.py.
+chart: $(RUN) ## Write the chart's values, their schema and table, and its dashboards, from charts/*.py.
 	@$(BIN)/python charts/write_values.py charts/vpplb
+	@$(BIN)/python charts/write_dashboards.py charts/vpplb
 
 .PHONY: golden
 golden: $(DEV) ## Render the chart anew with the values of tests/data/chart.

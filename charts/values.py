@@ -332,12 +332,45 @@ class ServiceMonitorValues(MonitorValues):
     """ServiceMonitors of the Prometheus operator, instead."""
 
 
+class RulesValues(ChartModel):
+    """Alerts, as a PrometheusRule of the Prometheus operator.
+
+    They are about all releases, so of several in a cluster one makes it.
+    """
+
+    enabled: bool = Field(default=False, description="Make it.")
+    labels: StringMap = Field(
+        default={}, description="Further labels, by which a Prometheus chooses its rules."
+    )
+    annotations: StringMap = Field(default={}, description="Its annotations.")
+    runbook_url: str = Field(
+        default="https://vpplb.dev/runbooks",
+        pattern="^https?://.*[^/]$",
+        description="Where the runbooks are: the folder `runbooks` of what `make site` makes.",
+    )
+
+
+class DashboardsValues(ChartModel):
+    """Dashboards for Grafana, as ConfigMaps that its sidecar finds. One release makes them."""
+
+    enabled: bool = Field(default=False, description="Make them.")
+    labels: StringMap = Field(
+        default={},
+        description="Further labels, besides `grafana_dashboard`, by which the sidecar finds them.",
+    )
+    annotations: StringMap = Field(
+        default={}, description="Their annotations, such as the folder: {grafana_folder: vpplb}."
+    )
+
+
 class MetricsValues(ChartModel):
-    """How Prometheus finds what both programs measure."""
+    """How Prometheus finds what both programs measure, and what is made of it."""
 
     service: MetricsServiceValues = MetricsServiceValues()
     pod_monitor: PodMonitorValues = PodMonitorValues()
     service_monitor: ServiceMonitorValues = ServiceMonitorValues()
+    rules: RulesValues = RulesValues()
+    dashboards: DashboardsValues = DashboardsValues()
 
 
 class RbacValues(ChartModel):

@@ -195,12 +195,13 @@ CONTROL_PLANE = ("kube-apiserver", "kubectl", "etcd", "helm")
 
 
 def fetch_monitor_crds(say: Say) -> list[Path]:
-    """Return the Prometheus operator's definitions of PodMonitor and ServiceMonitor."""
+    """Return the Prometheus operator's definitions of monitors and rules."""
     module = "github.com/prometheus-operator/prometheus-operator"
     folder = fetch_module(module, f"v{PROMETHEUS_OPERATOR}", say)
     crds = folder / "example" / "prometheus-operator-crd"
     return [
-        crds / f"monitoring.coreos.com_{kind}s.yaml" for kind in ("podmonitor", "servicemonitor")
+        crds / f"monitoring.coreos.com_{kind}s.yaml"
+        for kind in ("podmonitor", "servicemonitor", "prometheusrule")
     ]
 
 

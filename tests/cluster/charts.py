@@ -20,6 +20,8 @@ from cluster.binaries import KUBERNETES, ensure
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts" / "vpplb"
 GOLDEN = ROOT / "tests" / "data" / "chart"
+FROM_FILES = ("CustomResourceDefinition", "PrometheusRule", "ConfigMap")
+"""Kinds of which the chart has the content as files."""
 
 
 class ReleaseName(NamedTuple):
@@ -113,18 +115,22 @@ def release_of(name: str) -> ReleaseName:
 
 
 def render_golden(helm: Path, name: str, chart: Path) -> str:
-    """Render a set of values; of CustomResourceDefinitions only the heads, all else is in `crds/`.
+    """Render a set of values; of what the chart has as files only the heads.
 
     `chart` is a copy whose version is the same for ever.
     """
     text = template_chart(
         helm, f"--values={values_file(name)}", release=release_of(name), chart=chart
     )
-    documents = re.split(r"^---\n", text, flags=re.M)
-    return "---\n".join(
-        one.partition("\nspec:\n")[0] + "\n" if "\nkind: CustomResourceDefinition\n" in one else one
-        for one in documents
-    )
+    return "---\n".join(_cut_file(one) for one in re.split(r"^---\n", text, flags=re.M))
+
+
+def _cut_file(document: str) -> str:
+    """Return the head of a document that is a file of the chart, else all of it."""
+    kind = re.search(r"^kind: (.*)$", document, re.M)
+    if kind is None or kind[1] not in FROM_FILES:
+        return document
+    return re.split(r"^(?:spec|data):\n", document, maxsplit=1, flags=re.M)[0]
 
 
 def write_golden() -> None:

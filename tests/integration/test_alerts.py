@@ -1,4 +1,4 @@
-"""Rules as Prometheus itself reads and evaluates them."""
+"""Rules and queries of dashboards, as Prometheus itself reads and evaluates them."""
 
 import subprocess
 from pathlib import Path
@@ -7,6 +7,7 @@ import pytest
 
 from cluster.binaries import ensure
 from data.alert_rules import CASES, RULES
+from data.dashboards import list_queries
 
 pytestmark = pytest.mark.slow
 
@@ -39,3 +40,9 @@ def test_an_alert_that_does_not_fire_would_be_found(promtool: Path, tmp_path: Pa
     done = _run(promtool, "test", "rules", tmp_path / "wrong.yaml")
     assert done.returncode == 1
     assert "VpplbFrontendDown" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("query", list_queries())
+def test_prometheus_understands_what_dashboards_ask(promtool: Path, query: str) -> None:
+    done = _run(promtool, "--experimental", "promql", "format", query)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -79,6 +79,8 @@ def _apply(plane: ControlPlane, manifests: list[dict[str, Any]], *args: str) -> 
         ("image.digest=sha256:abc", "digest"),
         ("crds.keep=perhaps", "keep"),
         ("metrics.podMonitor.interval=often", "interval"),
+        ("metrics.rules.runbookUrl=https://docs.example/", "runbookUrl"),
+        ("metrics.dashboards.labels.tier=1", "tier"),
         ("operator.serviceAccount.nam=lb", "nam"),
         ("test.seconds=0", "seconds"),
         # As `helm upgrade --reuse-values` from a chart that had no such part.

@@ -14,6 +14,7 @@ import yaml
 from cluster.binaries import ensure, fetch_monitor_crds
 from cluster.charts import (
     CHART,
+    FROM_FILES,
     ROOT,
     HelmError,
     ReleaseName,
@@ -28,6 +29,8 @@ from cluster.charts import (
 )
 from cluster.control_plane import ControlPlane
 from cluster.kubectl import Kubectl, KubectlError
+from data.alert_rules import RULES
+from data.dashboards import DASHBOARDS
 
 pytestmark = [pytest.mark.slow, pytest.mark.control_plane]
 
@@ -125,15 +128,53 @@ def _try(kubectl: Kubectl, objects: list[dict[str, Any]]) -> None:
 def test_an_api_server_accepts_each_object_of_all_sets_and_knows_every_field(
     validating: Kubectl,
 ) -> None:
-    """Pods are tried below, where their ServiceAccount is; of definitions the heads are here."""
+    """Pods are tried below, where their ServiceAccount is; of the chart's files heads are here."""
     rendered = {
         json.dumps(one): one
         for name in GOLDEN
         for one in yaml.safe_load_all(rendered_file(name).read_text())
-        if one and one["kind"] not in ("Pod", "CustomResourceDefinition")
+        if one and one["kind"] not in ("Pod", *FROM_FILES)
     }
     assert len(rendered) > 5 * len(GOLDEN)
     _try(validating, list(rendered.values()))
+
+
+def test_an_api_server_accepts_the_rules_and_the_dashboards(
+    validating: Kubectl, helm: Path
+) -> None:
+    made = [one for one in _render_monitoring(helm) if one["kind"] in FROM_FILES]
+    assert {one["kind"] for one in made} == {*FROM_FILES}
+    _try(validating, [one for one in made if one["kind"] != "CustomResourceDefinition"])
+
+
+def test_the_rules_and_dashboards_of_a_release_are_the_files_of_the_chart(helm: Path) -> None:
+    made = _render_monitoring(helm)
+    [rule] = [one for one in made if one["kind"] == "PrometheusRule"]
+    files = [yaml.safe_load(file.read_text()) for file in RULES]
+    assert rule["spec"] == {"groups": [group for file in files for group in file["groups"]]}
+    shown = {
+        name: json.loads(text)
+        for one in made
+        if one["kind"] == "ConfigMap"
+        for name, text in one["data"].items()
+    }
+    assert shown == {f"vpplb-{file.name}": json.loads(file.read_text()) for file in DASHBOARDS}
+
+
+def test_runbooks_may_be_elsewhere(helm: Path) -> None:
+    where = "https://docs.example/runbooks"
+    made = render_chart(helm, f"--set=metrics.rules.enabled=true,metrics.rules.runbookUrl={where}")
+    [rule] = [one for one in made if one["kind"] == "PrometheusRule"]
+    alerts = [
+        each for group in rule["spec"]["groups"] for each in group["rules"] if "alert" in each
+    ]
+    assert {one["annotations"]["runbook_url"] for one in alerts} == {
+        f"{where}/{one['alert']}.html" for one in alerts
+    }
+
+
+def _render_monitoring(helm: Path) -> list[dict[str, Any]]:
+    return render_chart(helm, "--set=metrics.rules.enabled=true,metrics.dashboards.enabled=true")
 
 
 def test_a_field_that_nobody_knows_would_be_found(validating: Kubectl, helm: Path) -> None:
@@ -199,7 +240,8 @@ def test_a_namespace_of_pod_security_restricted_takes_what_asks_for_nothing_more
 
 def _places(helm: Path, release: ReleaseName) -> set[tuple[str, str, str]]:
     """Return kind, namespace and name of all that a release makes, but the shared definitions."""
-    values = [f"--set=metrics.podMonitor.{more}" for more in ("enabled=true",)]
+    kinds = ("podMonitor", "rules", "dashboards")
+    values = [f"--set=metrics.{kind}.enabled=true" for kind in kinds]
     rendered = render_chart(
         helm, "--set=namespaces={shop},networkPolicy.enabled=true", *values, release=release
     )
