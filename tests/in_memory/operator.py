@@ -6,7 +6,7 @@ from contextlib import suppress
 from copy import deepcopy
 from datetime import timedelta
 
-from data.manifests import Raw
+from data.manifests import Raw, manifest
 from data.objects import NOON, key
 from fakes.api_server import FakeApiServer
 from fakes.clock import FakeClock
@@ -90,6 +90,13 @@ class LocalOperator:
         at = key(name) if kind.is_namespaced else cluster_key(name)
         gone = self.server.objects.pop((kind, at))
         self.cache.apply_event(kind, "DELETED", gone)
+
+    def carry(self, *names: str) -> None:
+        """Let a node have the frontends in its VPP, if not as they are wanted."""
+        connected = {"type": "Connected", "status": "True", "reason": "Connected"}
+        programmed = {str(key(name)): "earlier" for name in names}
+        status = {"conditions": [connected], "programmed": programmed}
+        self.apply(manifest("Dataplane", "n1", {}) | {"status": status})
 
     def verdict(self, name: str, up: bool) -> None:
         self.clock.advance(1)

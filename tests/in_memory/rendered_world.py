@@ -4,8 +4,8 @@ from data.objects import NOON, backend, frontend, health_check, key, pool
 from in_memory.world import World
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.objects import NodeSelector
+from vpplb.resources.node_report import NodeReport
 from vpplb.resources.renderer import StatusRenderer
-from vpplb.resources.statuses import NodeReport
 from vpplb.standalone.local_statuses import LocalObjects
 
 
@@ -21,7 +21,7 @@ class RenderedWorld:
 
     def _report(self, name: ObjectKey, selector: NodeSelector, revision: str) -> NodeReport:
         self.asked.append((name, selector, revision))
-        return NodeReport()
+        return NodeReport(desired=("n1",), programmed=("n1",), carrying=("n1",))
 
     def seen(self, kind: ObjectKind, name: str, generation: int = 1, status: object = None) -> None:
         raw = {"metadata": {"name": name, "generation": generation}, "status": status}

@@ -36,8 +36,9 @@ from vpplb.model.health import HealthState
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.plan.desired import FrontendView
 from vpplb.resources.dataplane_codec import load_order
+from vpplb.resources.node_report import NodeReport
 from vpplb.resources.previous_decision import load_previous
-from vpplb.resources.statuses import NodeReport, frontend_dataplane, frontend_status
+from vpplb.resources.statuses import frontend_dataplane, render_frontend
 from vpplb.resources.stored_objects import StoredObject
 
 DURATION, STEP = 15.0, 1.5
@@ -315,9 +316,8 @@ class ModelOperator:
 
 
 def render_status(view: FrontendView) -> Status:
-    rendered: dict[str, Any] = frontend_status(
-        view, lambda _: NodeReport(), 1, (), NOON
-    ).dump_json()
+    status, _ = render_frontend(view, lambda _: NodeReport(), 1, (), NOON)
+    rendered: dict[str, Any] = status.dump_json()
     return rendered
 
 

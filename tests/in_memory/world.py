@@ -24,9 +24,9 @@ from vpplb.plan.decisions import DecidedState, Decisions
 from vpplb.reconcile.ports import CheckVerdict, ResponseChange, VerdictReason
 from vpplb.reconcile.reconciler import Reconciler
 from vpplb.resources.backend import load_health
+from vpplb.resources.node_report import NodeReport
 from vpplb.resources.previous_decision import load_previous
 from vpplb.resources.renderer import StatusRenderer
-from vpplb.resources.statuses import NodeReport
 from vpplb.standalone.local_statuses import LocalObjects
 
 

@@ -164,15 +164,15 @@ def _expect_log(service: EditedService, mark: int) -> None:
 
 SHOWN = {
     "vfe": (
-        ["VIP", "PROTOCOL", "PORT", "STATE", "POOL", "READY", "NODES"],
+        ["VIP", "PROTOCOL", "PORT", "STATE", "POOL", "READY", "NODES", "PROBLEM"],
         ["ENCAP", "ACCEPTED", "PROGRAMMED"],
         {
-            "late": "VIP TCP 80 unknown 0/0 0/1 Conflict Pending",
-            "web": "VIP TCP 80 up main 1/2 1/1 GRE4 Accepted Programmed",
+            "late": "VIP TCP 80 unknown 0/0 0/1 Conflict,NoVerdict Conflict Pending",
+            "web": "VIP TCP 80 up main 1/2 1/1 BackendsDown GRE4 Accepted Programmed",
         },
     ),
     "vbe": (
-        ["ADDRESS", "CHECK", "STATE", "CODE", "SINCE"],
+        ["ADDRESS", "CHECK", "STATE", "CODE", "SINCE", "PROBLEM"],
         ["DETAIL", "FRONTENDS", "ACCEPTED"],
         {
             "nginx0": "ADDRESS web up L7OK SINCE 200 OK 2 Accepted",

@@ -13,6 +13,7 @@ from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.problem import Problem
 from vpplb.plan.decisions import UnreadFrontend
 from vpplb.plan.desired import FrontendView
+from vpplb.resources import condition_reasons
 from vpplb.resources import event_reasons as reasons
 from vpplb.resources.conditions import find_condition, load_conditions
 from vpplb.resources.event_reasons import EventNote, EventReason
@@ -21,10 +22,13 @@ from vpplb.resources.statuses import join_problems
 _REFERENCES = {ObjectKind.FRONTEND: "ResolvedRefs", ObjectKind.BACKEND: "Accepted"}
 """The condition that tells of references to nothing."""
 
+_UNCARRIED = {one.reason for one in condition_reasons.UNCARRIED}
+"""Reasons for which a frontend is not available though its backends are up."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Announcement:
-    """What people were told of a frontend last."""
+    """What people were told of a frontend last; `state` is that of its pools."""
 
     state: str = HealthState.UNKNOWN.value
     pool: str = ""
@@ -33,9 +37,12 @@ class Announcement:
 
 def read_announcement(status: object) -> Announcement:
     shown = status if isinstance(status, Mapping) else {}
-    accepted = find_condition(load_conditions(status), "Accepted")
+    conditions = load_conditions(status)
+    accepted = find_condition(conditions, "Accepted")
+    available = find_condition(conditions, "Available")
+    state = str(shown.get("state") or HealthState.UNKNOWN.value)
     return Announcement(
-        state=str(shown.get("state") or HealthState.UNKNOWN.value),
+        state=HealthState.UP.value if available and available.reason in _UNCARRIED else state,
         pool=str(shown.get("activePool") or ""),
         refused=accepted.message if accepted and accepted.status == "False" else "",
     )

@@ -17,9 +17,14 @@ from vpplb.model.names import ObjectKey
 from vpplb.model.objects import NodeSelector
 from vpplb.model.release_identity import UNNAMED, ReleaseIdentity
 from vpplb.resources.conditions import find_condition
-from vpplb.resources.dataplane import AGENT_GONE, DataplaneStatus, release_of
+from vpplb.resources.dataplane import (
+    AGENT_GONE,
+    DIRECT_ROAD_LOST,
+    DataplaneStatus,
+    release_of,
+)
+from vpplb.resources.node_report import NodeReport
 from vpplb.resources.raw_fields import node_labels
-from vpplb.resources.statuses import NodeReport
 from vpplb.resources.stored import read_status
 
 MOST_SELECTIONS = 1000
@@ -56,6 +61,7 @@ class _NodeState:
     labels: Mapping[str, str]
     shown: _CarriedState
     gone: bool
+    roadless: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +110,8 @@ class NodeRegistry:
         if old is None:
             return None
         changed = self._compare_states(before, self._find_state(name), ReportRoad.STATUS)
-        return changed if old.labels == new.labels else None
+        same = (old.labels, old.roadless) == (new.labels, new.roadless)
+        return changed if same else None
 
     def remove_node(self, name: str) -> None:
         self._nodes.pop(name, None)
@@ -231,21 +238,33 @@ class NodeRegistry:
         frontend = str(key)
         selected = self._select(selector).selected
         programmed, failed, away = list[str](), list[tuple[str, str]](), list[str]()
+        having = dict[str, bool]()
         for name in selected:
             state = self._find_state(name)
+            if frontend in state.programmed or frontend in state.errors:
+                having[name] = state.connected and frontend in state.programmed
             if not state.connected:
                 away.append(name)
             elif state.programmed.get(frontend) == revision:
                 programmed.append(name)
             if frontend in state.errors:
                 failed.append((name, state.errors[frontend]))
+        leaving = self.list_leaving(key, selector)
+        having.update((name, self._find_state(name).connected) for name in leaving)
         return NodeReport(
             desired=tuple(selected),
             programmed=tuple(programmed),
             failed=tuple(failed),
             away=tuple(away),
-            leaving=tuple(self.list_leaving(key, selector)),
+            leaving=tuple(leaving),
+            carrying=tuple(name for name, sure in having.items() if sure),
+            unsure=tuple(name for name, sure in having.items() if not sure),
+            roadless=tuple(name for name in selected if self._is_roadless(name)),
         )
+
+    def _is_roadless(self, name: str) -> bool:
+        """Whether a node's agent says that it has lost the direct road, and has not come since."""
+        return name not in self._connected and self._nodes[name].roadless
 
     # --- pieces ------------------------------------------------------------------------------
 
@@ -281,6 +300,7 @@ def is_selected(selector: NodeSelector, labels: Mapping[str, str]) -> bool:
 def _read_node(raw: JsonObject) -> _NodeState:
     status = read_status(raw, DataplaneStatus)
     connected = find_condition(status.conditions, "Connected")
+    heard = find_condition(status.conditions, "OperatorHeard")
     return _NodeState(
         labels=node_labels(raw["metadata"]),
         shown=_CarriedState(
@@ -289,6 +309,7 @@ def _read_node(raw: JsonObject) -> _NodeState:
             connected=connected is not None and connected.status == "True",
         ),
         gone=connected is not None and connected.reason == AGENT_GONE,
+        roadless=heard is not None and heard.reason == DIRECT_ROAD_LOST,
     )
 
 

@@ -50,7 +50,9 @@ class OperatorCore:
         records = DecisionRecords(cache, reconciler, self.metrics.observe_decision_to_vpp)
         self.nodes = NodeRegistry(records.note_programmed, release)
         renderer = StatusRenderer(cache, self._decided, self.nodes.report_frontend, clock.now)
-        self.view = DecidedStateView(cache, self._decided, renderer.render, self.stream)
+        self.view = DecidedStateView(
+            cache, self._decided, renderer.render, self.stream, renderer.judgements
+        )
         self.decision_metrics = DecisionMetrics(self.registry, self.view)
         self.reports = DecisionReports(
             cache=cache,

@@ -22,6 +22,7 @@ from vpplb.plan.decisions import DecidedState, Decisions, UnreadFrontend
 from vpplb.plan.desired import FrontendView
 from vpplb.resources.renderer import StatusRenderer
 from vpplb.resources.stored_objects import StoredObject
+from vpplb.resources.unsettled_frontends import UnsettledFrontends
 from vpplb.telemetry.metrics import OperatorMetrics
 from vpplb.telemetry.state_view import DecidedStateView
 
@@ -77,6 +78,9 @@ class StatusReports:
         self._decided, self._records, self._nodes = decided, records, nodes
         self._renderer, self._writer, self._view = renderer, writer, view
         self._repair = StatusRepair(self._repair_status, metrics.record_status_mended)
+        self._unsettled = UnsettledFrontends(
+            renderer.judgements, lambda key: self.report_nodes([key])
+        )
 
     # --- what the API server has -------------------------------------------------------------
 
@@ -122,7 +126,7 @@ class StatusReports:
         for kind, key, usual in self._list_due(decisions):
             given = urgency or usual
             since = None if given in (_PROGRAMMED, _REPORTED, _PARTLY, _OTHER) else now
-            render = partial(self._renderer.render, kind, key)
+            render = partial(self._render_status, kind, key)
             self._view.publish_object(kind, key)
             self._writer.submit_status(
                 *(kind, key, render, given.priority),
@@ -154,6 +158,11 @@ class StatusReports:
             key, record.selector, record.revision, record.awaited
         )
         return record.awaited != ""
+
+    def _render_status(self, kind: ObjectKind, key: ObjectKey) -> dict[str, object] | None:
+        status = self._renderer.render(kind, key)
+        self._unsettled.note_rendered(kind, key)
+        return status
 
     def _repair_status(self, kind: ObjectKind, key: ObjectKey) -> None:
         """Write a status again that is not ours: agents may be acting on a frontend's."""

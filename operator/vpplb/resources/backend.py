@@ -73,10 +73,12 @@ class BackendStatus(StatusModel):
     held: bool | None = None
     """True while the server goes on serving though its state is not up: unknown after a restart
     of the check, up before; or down while the prober itself is suspected."""
+    problem: str | None = None
+    """What is wrong beside its state, in words of conditions' reasons; absent where nothing is."""
     transitions: tuple[BackendTransition, ...] = ()
     """The latest changes of state, newest first."""
     conditions: Conditions = ()
-    """Accepted and Healthy."""
+    """Accepted, Healthy, and their sum Ready."""
     frontends: Count | None = None
     """Number of frontends that reference it."""
     observed_generation: Count | None = None
@@ -101,6 +103,7 @@ BACKEND = KindDefinition(
         PrintColumn("State", ".status.state"),
         PrintColumn("Code", ".status.code"),
         PrintColumn("Since", ".status.since", "date"),
+        PrintColumn("Problem", ".status.problem"),
         PrintColumn("Detail", ".status.detail", wide=True),
         PrintColumn("Frontends", ".status.frontends", "integer", wide=True),
         reason_column("Accepted"),

@@ -124,6 +124,30 @@ NO_VERDICT = _reason(
     "no result yet, or the first are awaited; of a VIP that VPP may have in service the message"
     " says that it stays as it is",
 )
+NOT_SELECTED = _reason(
+    "Available",
+    "False",
+    "NoNodes",
+    _FRONTEND,
+    "backends are up, and no node with an agent is selected",
+)
+NOT_CARRIED = _reason(
+    "Available",
+    "False",
+    "NotCarried",
+    _FRONTEND,
+    "backends are up, and no node has it in its VPP (yet)",
+)
+NODES_UNSURE = _reason(
+    "Available",
+    "Unknown",
+    "NodesUnsure",
+    _FRONTEND,
+    "backends are up, and nobody knows whether a node carries it: those that had it are not heard,"
+    " or VPP has refused the newest state",
+)
+UNCARRIED = (NOT_SELECTED, NOT_CARRIED, NODES_UNSURE)
+"""Why a frontend is not available though its backends are up."""
 PROGRAMMED = _reason(
     "Programmed", "True", "Programmed", _FRONTEND, "all nodes have the newest state"
 )
@@ -147,7 +171,7 @@ NOT_DEGRADED = _reason(
     "False",
     "NotDegraded",
     _FRONTEND,
-    "the weights are honoured, and the prober is trusted",
+    "nothing keeps it from serving as configured",
 )
 WEIGHTS_FLATTENED = _reason(
     "Degraded",
@@ -164,6 +188,71 @@ PROBER_SUSPECT = _reason(
     _FRONTEND,
     "too much fell silent at once; weights stay as they were",
 )
+NODES_BEHIND = _reason(
+    "Degraded",
+    "True",
+    "NodesBehind",
+    _FRONTEND,
+    "nodes that shall carry it lack the newest state for 5 s, or their VPP refuses it; which",
+)
+FAILED_OVER = _reason(
+    "Degraded",
+    "True",
+    "FailedOver",
+    _FRONTEND,
+    "a later pool serves in place of the first that has weights",
+)
+BACKENDS_DOWN = _reason(
+    "Degraded",
+    "True",
+    "BackendsDown",
+    _FRONTEND,
+    "backends of any of its pools are not up, though nobody has paused or disabled them; which",
+)
+DIRECT_ROAD_LOST = _reason(
+    "Degraded",
+    "True",
+    "DirectRoadLost",
+    _FRONTEND,
+    "agents hear no leader directly, so that failovers reach them by the API server alone; which",
+)
+DEGRADATIONS = (
+    PROBER_SUSPECT,
+    NODES_BEHIND,
+    FAILED_OVER,
+    BACKENDS_DOWN,
+    WEIGHTS_FLATTENED,
+    DIRECT_ROAD_LOST,
+)
+"""What `Degraded` is True for, the worst first: that is its reason, and the message tells all."""
+
+# --- the sums -------------------------------------------------------------------------------------
+
+READY = _reason(
+    "Ready", "True", "Ready", _FRONTEND, "what was written is served by all nodes, as configured"
+)
+READY_DEGRADED = _reason(
+    "Ready",
+    "True",
+    "Degraded",
+    _FRONTEND,
+    "it is served by all nodes; `Degraded` says what is wrong",
+)
+NOT_ACCEPTED = _reason("Ready", "False", "NotAccepted", _FRONTEND, "`Accepted` is not true")
+NOT_RESOLVED = _reason("Ready", "False", "NotResolved", _FRONTEND, "`ResolvedRefs` is not true")
+NOT_AVAILABLE = _reason("Ready", "False", "NotAvailable", _FRONTEND, "`Available` is not true")
+NOT_PROGRAMMED = _reason("Ready", "False", "NotProgrammed", _FRONTEND, "`Programmed` is not true")
+READY_UNKNOWN = _reason("Ready", "Unknown", "Unknown", _FRONTEND, "`Available` is unknown")
+BACKEND_READY = _reason(
+    "Ready",
+    "True",
+    "Ready",
+    _BACKEND,
+    "up; or paused, disabled or not used, as somebody wants it",
+)
+BACKEND_NOT_ACCEPTED = _reason("Ready", "False", "NotAccepted", _BACKEND, "`Accepted` is not true")
+NOT_HEALTHY = _reason("Ready", "False", "NotHealthy", _BACKEND, "down")
+HEALTH_UNKNOWN = _reason("Ready", "Unknown", "Unknown", _BACKEND, "no verdict yet")
 
 # --- of a Backend ---------------------------------------------------------------------------------
 
@@ -194,6 +283,13 @@ SYNC_FAILED = _reason("Synced", "False", "Failed", _DATAPLANE, "VPP refused some
 SYNC_UNKNOWN = _reason(
     "Synced", "Unknown", "VppUnreachable", _DATAPLANE, "the agent does not speak to its VPP"
 )
+HEARD_BY_STATUS = _reason(
+    "OperatorHeard",
+    "False",
+    "DirectRoadLost",
+    _DATAPLANE,
+    "an operator leads, and is not heard directly for 15 s: failovers wait for the API server",
+)
 
 CONDITION_REASONS = (
     ACCEPTED,
@@ -202,14 +298,27 @@ CONDITION_REASONS = (
     RESOLVED_REFS,
     BACKENDS_UP,
     NO_BACKEND_UP,
+    NOT_SELECTED,
+    NOT_CARRIED,
     NO_VERDICT,
+    NODES_UNSURE,
     PROGRAMMED,
     PROGRAMMING,
     NODE_FAILED,
     NO_NODES,
     NOT_DEGRADED,
-    WEIGHTS_FLATTENED,
-    PROBER_SUSPECT,
+    *DEGRADATIONS,
+    READY,
+    READY_DEGRADED,
+    NOT_ACCEPTED,
+    NOT_RESOLVED,
+    NOT_AVAILABLE,
+    NOT_PROGRAMMED,
+    READY_UNKNOWN,
+    BACKEND_READY,
+    BACKEND_NOT_ACCEPTED,
+    NOT_HEALTHY,
+    HEALTH_UNKNOWN,
     HEALTHY_UP,
     HEALTHY_DOWN,
     HEALTHY_UNKNOWN,
@@ -222,5 +331,6 @@ CONDITION_REASONS = (
     SYNCING,
     SYNC_FAILED,
     SYNC_UNKNOWN,
+    HEARD_BY_STATUS,
 )
 """In the order in which they are explained, a condition's together."""

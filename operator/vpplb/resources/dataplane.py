@@ -62,6 +62,8 @@ MOST_ERRORS = 256
 """So many errors are listed: a VPP that refuses thousands of frontends must still be reported."""
 AGENT_GONE = condition_reasons.AGENT_GONE.reason
 """Reason of `Connected` where the agent's lease has run out."""
+DIRECT_ROAD_LOST = condition_reasons.HEARD_BY_STATUS.reason
+"""Reason of `OperatorHeard` where an operator leads, and not directly."""
 
 
 def agent_gone() -> StatusCondition:

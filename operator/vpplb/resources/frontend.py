@@ -154,7 +154,9 @@ class FrontendStatus(StatusModel):
     state: Annotated[str | None, Field(json_schema_extra={"enum": ["up", "down", "unknown"]})] = (
         None
     )
-    """up when a backend serves, unknown while none has a verdict, else down."""
+    """up when a backend serves and a node carries it, unknown while neither is known, else down."""
+    problem: str | None = None
+    """What is wrong, in words of conditions' reasons, the worst first; absent where nothing is."""
     active_pool: str | None = None
     """The pool that serves."""
     ready: str | None = None
@@ -168,7 +170,7 @@ class FrontendStatus(StatusModel):
     nodes: FrontendNodes | None = None
     """On how many nodes it is programmed."""
     conditions: Conditions = ()
-    """Accepted, ResolvedRefs, Available, Programmed and Degraded."""
+    """Accepted, ResolvedRefs, Available, Programmed, Degraded, and their sum Ready."""
     observed_generation: Count | None = None
     """The generation of the spec that this status is about."""
 
@@ -298,6 +300,7 @@ FRONTEND = KindDefinition(
         PrintColumn("Pool", ".status.activePool"),
         PrintColumn("Ready", ".status.ready"),
         PrintColumn("Nodes", ".status.nodes.summary"),
+        PrintColumn("Problem", ".status.problem"),
         PrintColumn("Encap", ".status.dataplane.encap", wide=True),
         reason_column("Accepted"),
         reason_column("Programmed"),

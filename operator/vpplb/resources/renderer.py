@@ -14,17 +14,18 @@ from vpplb.plan.desired import FrontendView
 from vpplb.resources.backend import BackendStatus
 from vpplb.resources.conditions import StatusCondition, load_conditions
 from vpplb.resources.frontend import FrontendStatus
+from vpplb.resources.frontend_conditions import FrontendJudgement
 from vpplb.resources.healthcheck import HealthCheckStatus
+from vpplb.resources.node_report import NodeReport
 from vpplb.resources.statuses import (
-    NodeReport,
     backend_status,
-    frontend_status,
     health_check_status,
     invalid_frontend_status,
+    render_frontend,
 )
 from vpplb.resources.stored_objects import StoredObject, StoredObjects
 
-_SAID = ("conditions", "observedGeneration")
+_SAID = ("problem", "conditions", "observedGeneration")
 """What is said of a frontend that is not understood."""
 
 NodeReporter = Callable[[ObjectKey, NodeSelector, str], NodeReport]
@@ -48,9 +49,13 @@ class StatusRenderer:
     ) -> None:
         self._objects, self._decided, self._nodes, self._now = objects, decided, nodes, now
         self._shown: dict[tuple[ObjectKind, ObjectKey], tuple[StatusCondition, ...]] = {}
+        self.judgements: dict[ObjectKey, FrontendJudgement] = {}
+        """How each frontend stood when it was rendered last."""
 
     def forget_object(self, kind: ObjectKind, key: ObjectKey) -> None:
         self._shown.pop((kind, key), None)
+        if kind == ObjectKind.FRONTEND:
+            self.judgements.pop(key, None)
 
     def render(self, kind: ObjectKind, key: ObjectKey) -> dict[str, object] | None:
         """Return the whole status of an object; None when it is not there (any more).
@@ -90,7 +95,9 @@ class StatusRenderer:
         # A newer version may have been seen of which nothing is decided yet.
         generation = newest if view.invalid else frontend.generation
         report = partial(self._nodes, key, frontend.node_selector)
-        return frontend_status(view, report, generation, shown, self._now())
+        status, judged = render_frontend(view, report, generation, shown, self._now())
+        self.judgements[key] = judged
+        return status
 
 
 def _generation(view: BackendView | HealthCheckView, stored: StoredObject) -> int:

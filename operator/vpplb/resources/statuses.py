@@ -5,11 +5,9 @@ Gateway API names them; the time of a condition moves only with its status.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from vpplb.model.health import BackendHealth, HealthState
-from vpplb.model.printable import join_few
 from vpplb.model.problem import Problem
 from vpplb.plan.decisions import BackendView, HealthCheckView
 from vpplb.plan.desired import FrontendView
@@ -19,59 +17,37 @@ from vpplb.resources.backend import BackendStatus, dump_health
 from vpplb.resources.conditions import StatusCondition, set_condition
 from vpplb.resources.dataplane_codec import dump_dataplane, dump_order
 from vpplb.resources.frontend import FrontendBackend, FrontendNodes, FrontendStatus
+from vpplb.resources.frontend_conditions import FrontendJudgement, judge_frontend, judge_refused
 from vpplb.resources.healthcheck import HealthCheckStatus
+from vpplb.resources.node_report import NodeReport
 from vpplb.resources.raw_fields import VALID
 
-_SUSPECT = (
-    "so many backends, some of these among them, fell silent at once that the prober itself is"
-    " suspected; weights stay as they were"
-)
-_NOT_DEGRADED = "the weights are honoured, and the prober is trusted"
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeReport:
-    """What the nodes say of one frontend: names of those that shall carry it, carry it, fail.
-
-    `away`: those of `desired` that have no VPP or no agent; `leaving`: others that still carry it.
-    """
-
-    desired: tuple[str, ...] = ()
-    programmed: tuple[str, ...] = ()
-    failed: tuple[tuple[str, str], ...] = ()
-    away: tuple[str, ...] = ()
-    leaving: tuple[str, ...] = ()
-
-    @property
-    def is_holding(self) -> bool:
-        """Whether nodes that are not selected any more have to go on: make before break.
-
-        They may let go once a selected node carries it, and so does each other that can. Where no
-        node is selected there is nothing to wait for.
-        """
-        if not self.programmed:
-            return bool(self.desired)
-        cannot = {name for name, _ in self.failed}.union(self.away)
-        return not cannot.issuperset(set(self.desired) - set(self.programmed))
-
-
-def frontend_status(
+def render_frontend(
     view: FrontendView,
     report: Callable[[str], NodeReport],
     generation: int,
     shown: Sequence[StatusCondition],
     now: datetime,
-) -> FrontendStatus:
-    """Render a Frontend's status; `shown` are its conditions so far.
+) -> tuple[FrontendStatus, FrontendJudgement]:
+    """Render a Frontend's status, and return with it what it was concluded from.
 
-    `report` says how far a revision has got on the nodes.
+    `shown` are its conditions so far; `report` says how far a revision has got on the nodes.
     """
     dataplane = frontend_dataplane(view)
     nodes = report(str(dataplane["revision"]) if dataplane is not None else "")
-    decision, frontend = view.decision, view.config.resolved.frontend
+    resolved = view.config.resolved
+    accepted = accepted_condition(
+        view.invalid or _list_problem(resolved.rejected),
+        (*find_warnings(resolved), *resolved.frontend.ignored),
+    )
+    stated = (accepted, _judge_resolved(resolved.unresolved))
+    judged = judge_frontend(view, nodes, stated, shown, now)
+    decision = view.decision
     up, of = decision.ready
-    return FrontendStatus(
-        state=decision.state.value,
+    status = FrontendStatus(
+        state=judged.state.value,
+        problem=judged.problem or None,
         active_pool=decision.active_pool or None,
         ready=f"{up}/{of}",
         backends=tuple(
@@ -90,23 +66,10 @@ def frontend_status(
         nodes=FrontendNodes.summarize_nodes(
             len(nodes.programmed), len(nodes.desired), holding=nodes.is_holding
         ),
-        conditions=_date_conditions(
-            shown,
-            [
-                accepted_condition(
-                    view.invalid or _list_problem(view.config.resolved.rejected),
-                    (*find_warnings(view.config.resolved), *frontend.ignored),
-                ),
-                _judge_resolved(view.config.resolved.unresolved),
-                _judge_available(view),
-                _judge_programmed(view, nodes),
-                _judge_degraded(view),
-            ],
-            generation,
-            now,
-        ),
+        conditions=_date_conditions(shown, judged.conditions, generation, now),
         observed_generation=generation,
     )
+    return status, judged
 
 
 def frontend_dataplane(view: FrontendView) -> dict[str, object] | None:
@@ -121,8 +84,11 @@ def invalid_frontend_status(
     problems: Sequence[Problem], generation: int, shown: Sequence[StatusCondition], now: datetime
 ) -> FrontendStatus:
     """Render what is to be said of a Frontend that was never understood: why, and no decision."""
+    accepted = accepted_condition(problems)
+    ready, problem = judge_refused(accepted)
     return FrontendStatus(
-        conditions=_date_conditions(shown, [accepted_condition(problems)], generation, now),
+        problem=problem,
+        conditions=_date_conditions(shown, [accepted, ready], generation, now),
         observed_generation=generation,
     )
 
@@ -136,13 +102,14 @@ def backend_status(
         accepted = reasons.UNREFERENCED.make_condition(
             f"{unused}; {join_problems(view.ignored)}" if view.ignored else unused
         )
+    healthy = _judge_healthy(view.health)
+    ready = _judge_ready(accepted, view.health, healthy, used=bool(view.frontends))
     return dump_health(view.health).model_copy(
         update={
+            "problem": accepted.reason if accepted.status != "True" else None,
             "frontends": len(view.frontends),
             "observed_generation": generation,
-            "conditions": _date_conditions(
-                shown, [accepted, _judge_healthy(view.health)], generation, now
-            ),
+            "conditions": _date_conditions(shown, [accepted, healthy, ready], generation, now),
         }
     )
 
@@ -204,61 +171,6 @@ def _judge_resolved(unresolved: Sequence[Problem]) -> StatusCondition:
     return reasons.RESOLVED_REFS.make_condition("every Backend that is named exists")
 
 
-def _judge_available(view: FrontendView) -> StatusCondition:
-    up, of = view.decision.ready
-    match view.decision.state:
-        case HealthState.UP:
-            reason = reasons.BACKENDS_UP
-            message = f"pool {view.decision.active_pool} serves, {up} of {of} backends are up"
-        case HealthState.UNKNOWN:
-            reason, message = reasons.NO_VERDICT, _name_awaited(view)
-            if view.config.resolved.is_withdrawn:
-                message = "not accepted, so nothing is served"
-        case _:
-            reason, message = reasons.NO_BACKEND_UP, f"none of {of} backends can serve"
-    if view.desired is not None and view.desired.tentative:
-        message += "; a VIP in service stays as it is until each of them has a verdict"
-    return reason.make_condition(message)
-
-
-def _name_awaited(view: FrontendView) -> str:
-    members = view.decision.members
-    heard = sum(one.state in (HealthState.UP, HealthState.DOWN) for one in members)
-    if not heard:
-        return "no backend has a verdict yet"
-    return f"{heard} of {len(members)} backends have a verdict, the others are awaited for a moment"
-
-
-def _judge_degraded(view: FrontendView) -> StatusCondition:
-    """Say what keeps it from serving as it should, the worst first."""
-    config = view.config
-    suspected = _SUSPECT if view.suspect else ""
-    said = [text for text in (suspected, config.flattened) if text] or [_NOT_DEGRADED]
-    degraded = reasons.WEIGHTS_FLATTENED if config.flattened else reasons.NOT_DEGRADED
-    reason = reasons.PROBER_SUSPECT if suspected else degraded
-    return reason.make_condition(
-        "; ".join([*said, config.over_the_top] if config.over_the_top else said)
-    )
-
-
-def _judge_programmed(view: FrontendView, nodes: NodeReport) -> StatusCondition:
-    count = f"{len(nodes.programmed)} of {len(nodes.desired)} nodes have the newest state"
-    if nodes.leaving and nodes.is_holding:
-        count += f" ({join_few(nodes.leaving)} carries it until then)"
-    if view.desired is None:
-        return reasons.PROGRAMMING.make_condition("not accepted, so no node carries it")
-    if not nodes.desired:
-        return reasons.NO_NODES.make_condition(
-            "no node with an agent is selected, so nobody carries it"
-        )
-    if nodes.failed:
-        said = join_few([f"{node}: {error}" for node, error in nodes.failed], "; ")
-        return reasons.NODE_FAILED.make_condition(f"{count}; {said}")
-    if missing := sorted(set(nodes.desired) - set(nodes.programmed)):
-        return reasons.PROGRAMMING.make_condition(f"{count}, not {join_few(missing)}")
-    return reasons.PROGRAMMED.make_condition(count)
-
-
 _HEALTHY = {
     HealthState.UP: reasons.HEALTHY_UP,
     HealthState.DOWN: reasons.HEALTHY_DOWN,
@@ -275,6 +187,21 @@ def _judge_healthy(health: BackendHealth) -> StatusCondition:
         else health.code or _explain_unprobed(health)
     )
     return _HEALTHY[health.state].make_condition(said)
+
+
+_BY_WILL = (HealthState.PAUSED, HealthState.DISABLED)
+
+
+def _judge_ready(
+    accepted: StatusCondition, health: BackendHealth, healthy: StatusCondition, *, used: bool
+) -> StatusCondition:
+    """Sum the conditions up: it is to be up where it is used, and nobody has taken it out."""
+    if accepted.status != "True":
+        return reasons.BACKEND_NOT_ACCEPTED.make_condition(f"{accepted.reason}: {accepted.message}")
+    if healthy.status == "True" or health.state in _BY_WILL or not used:
+        return reasons.BACKEND_READY.make_condition(healthy.message if used else accepted.message)
+    reason = reasons.NOT_HEALTHY if healthy.status == "False" else reasons.HEALTH_UNKNOWN
+    return reason.make_condition(healthy.message)
 
 
 def _explain_unprobed(health: BackendHealth) -> str:

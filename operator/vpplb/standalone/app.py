@@ -93,7 +93,7 @@ class StandaloneApp:
         registry, stream = MetricsRegistry("standalone"), EventStream()
         objects, decided, programmed = LocalObjects(), DecidedState(), ProgrammedFrontends()
         renderer = StatusRenderer(objects, decided, programmed.report_frontend, clock.now)
-        view = DecidedStateView(objects, decided, renderer.render, stream)
+        view = DecidedStateView(objects, decided, renderer.render, stream, renderer.judgements)
         self._metrics = DecisionMetrics(registry, view)
         self._statuses = LocalStatuses(objects, renderer, view, self._state_file)
         self.reconciler = _make_reconciler(options, self._prober, clock)

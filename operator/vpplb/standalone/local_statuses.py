@@ -10,6 +10,7 @@ from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.resources.meta import read_generation
 from vpplb.resources.renderer import StatusRenderer
 from vpplb.resources.stored_objects import StoredObject, StoredObjects
+from vpplb.resources.unsettled_frontends import UnsettledFrontends
 from vpplb.telemetry.state_view import DecidedStateView
 
 log = logging.getLogger(__name__)
@@ -47,6 +48,9 @@ class LocalStatuses:
         self._state_file = state_file
         self._statuses: dict[str, dict[ObjectKey, dict[str, object]]] = {}
         self._changed = asyncio.Event()
+        self._unsettled = UnsettledFrontends(
+            renderer.judgements, lambda key: self.refresh_status(ObjectKind.FRONTEND, key)
+        )
 
     def on_upsert(self, kind: ObjectKind, key: ObjectKey, raw: Mapping[str, object]) -> None:
         """Take note of an object, as a user wrote it and with the status that is resumed from."""
@@ -60,6 +64,7 @@ class LocalStatuses:
     def refresh_status(self, kind: ObjectKind, key: ObjectKey) -> None:
         self._view.publish_object(kind, key)
         status = self._renderer.render(kind, key)
+        self._unsettled.note_rendered(kind, key)
         if status is None:
             self._statuses.get(kind, {}).pop(key, None)
         else:

@@ -19,7 +19,7 @@ from vpplb.resources.dataplane import (
     DataplaneVpp,
 )
 from vpplb.resources.dataplane_conditions import connected_condition, list_errors, synced_condition
-from vpplb.resources.statuses import NodeReport
+from vpplb.resources.node_report import NodeReport
 from vpplb.sync.ports import VipReport, VppInfo
 from vpplb.telemetry.metrics import AgentMetrics
 from vpplb.telemetry.sync_log import SyncLog
@@ -39,11 +39,13 @@ class ProgrammedFrontends:
 
     def report_frontend(self, key: ObjectKey, selector: NodeSelector, revision: str) -> NodeReport:
         """Say how far a frontend's newest revision has got (`resources.renderer.NodeReporter`)."""
-        carried = self.revisions.get(key) == revision
+        carried = self.revisions.get(key)
         error = self.errors.get(key)
         return NodeReport(
             desired=(NODE,),
-            programmed=(NODE,) if carried else (),
+            programmed=(NODE,) if carried == revision else (),
+            carrying=(NODE,) if carried is not None else (),
+            unsure=(NODE,) if error and carried is None else (),
             failed=((NODE, error),) if error else (),
         )
 

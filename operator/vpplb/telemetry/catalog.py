@@ -179,6 +179,11 @@ FRONTEND_BACKENDS = GaugeSpec(
     "vpplb_frontend_backends{namespace,frontend,state}",
     "Backends of a frontend by their state, each once, however many pools it is in.",
 )
+FRONTEND_DEGRADED = GaugeSpec(
+    "vpplb_frontend_degraded{namespace,frontend,reason}",
+    "Is 1 for each reason (of the condition `Degraded`) for which a frontend does not serve as it"
+    " should; absent where there is none.",
+)
 LAST_DECISION = GaugeSpec(
     "vpplb_last_decision_timestamp_seconds",
     "Unix time at which something was last decided; absent until then, as on an operator that"
@@ -359,6 +364,7 @@ DECISION_METRICS = (
     PROBE_LATENESS,
     PROBER_SUSPECT,
     FRONTEND_STATE,
+    FRONTEND_DEGRADED,
     FRONTEND_BACKENDS,
     POOL_ACTIVE,
     EFFECTIVE_WEIGHT,

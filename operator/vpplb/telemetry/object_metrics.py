@@ -15,6 +15,7 @@ from vpplb.telemetry.catalog import (
     BACKEND_STATE,
     EFFECTIVE_WEIGHT,
     FRONTEND_BACKENDS,
+    FRONTEND_DEGRADED,
     FRONTEND_STATE,
     POOL_ACTIVE,
     MetricSpec,
@@ -36,7 +37,8 @@ class FrontendSample(NamedTuple):
     """A frontend at scrape time.
 
     `weights` are (pool, backend's name, effective weight); `pools` are its pools in order, and
-    `backends` the number of its backends by state.
+    `backends` the number of its backends by state; `degraded` are the reasons for which it does
+    not serve as it should.
     """
 
     key: ObjectKey
@@ -45,6 +47,7 @@ class FrontendSample(NamedTuple):
     pools: Sequence[str] = ()
     active_pool: str = ""
     backends: Mapping[HealthState, int] = {}
+    degraded: Sequence[str] = ()
 
 
 class ObjectView(Protocol):
@@ -77,6 +80,7 @@ def object_series(view: ObjectView) -> Iterator[str]:
     for one in frontends:
         yield _format_states(FRONTEND_STATE, "frontend", one.key, one.state, _FRONTEND_STATES)
     for spec, lines in (
+        (FRONTEND_DEGRADED, _list_degradations),
         (FRONTEND_BACKENDS, _list_backends),
         (POOL_ACTIVE, _list_pools),
         (EFFECTIVE_WEIGHT, _list_weights),
@@ -85,6 +89,11 @@ def object_series(view: ObjectView) -> Iterator[str]:
         for one in frontends:
             head = f'{spec.name}{{namespace="{one.key.namespace}",frontend="{one.key.name}",'
             yield "".join([f"{head}{line}\n" for line in lines(one)])
+
+
+def _list_degradations(frontend: FrontendSample) -> Iterator[str]:
+    for reason in frontend.degraded:
+        yield f'reason="{reason}"}} 1'
 
 
 def _list_backends(frontend: FrontendSample) -> Iterator[str]:

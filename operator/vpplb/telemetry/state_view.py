@@ -8,11 +8,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 from vpplb.model.health import HealthTransition
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.plan.decisions import DecidedState
+from vpplb.resources.frontend_conditions import FrontendJudgement
 from vpplb.resources.stored_objects import StoredObjects
 from vpplb.telemetry.event_stream import EventStream
 from vpplb.telemetry.object_metrics import BackendSample, FrontendSample
@@ -35,9 +37,10 @@ class DecidedStateView:
         decided: DecidedState,
         render: ShowStatus,
         stream: EventStream,
+        judgements: Mapping[ObjectKey, FrontendJudgement] = MappingProxyType({}),
     ) -> None:
         self._objects, self._decided = objects, decided
-        self._render, self._stream = render, stream
+        self._render, self._stream, self._judgements = render, stream, judgements
 
     def publish_object(self, kind: ObjectKind, key: ObjectKey) -> None:
         if kind in _TOLD and self._objects.get(kind, key) is not None:
@@ -96,11 +99,11 @@ class DecidedStateView:
     def iter_frontends(self) -> Iterator[FrontendSample]:
         """Give every frontend with its pools and weights (`object_metrics.ObjectView`)."""
         for key, view in self._decided.views():
-            decision = view.decision
+            decision, judged = view.decision, self._judgements.get(key)
             states = {one.member.backend: one.state for one in decision.members}
             yield FrontendSample(
                 key,
-                decision.state.value,
+                (judged.state if judged else decision.state).value,
                 weights=[
                     (one.member.pool, one.member.backend.name, one.effective)
                     for one in decision.members
@@ -108,6 +111,7 @@ class DecidedStateView:
                 pools=[pool.name for pool in view.config.resolved.frontend.pools],
                 active_pool=decision.active_pool,
                 backends=Counter(states.values()),
+                degraded=[one.reason.reason for one in judged.degradations] if judged else (),
             )
 
     def _event_data(self, kind: ObjectKind, key: ObjectKey) -> Mapping[str, object]:

@@ -8,7 +8,7 @@ from vpplb.direct.messages import ProgrammedReport
 from vpplb.kube.api_types import JsonObject
 from vpplb.model.names import ObjectKey
 from vpplb.model.release_identity import ReleaseIdentity
-from vpplb.resources.statuses import NodeReport
+from vpplb.resources.node_report import NodeReport
 
 WEB, API = key("web"), key("api")
 
@@ -36,7 +36,7 @@ def test_a_node_carries_a_frontend_once_it_has_programmed_the_newest_revision() 
     nodes.put_node("n1", dataplane({"default/web": "r2"}))
     nodes.put_node("n2", dataplane({"default/web": "r1"}))
     assert nodes.report_frontend(WEB, (), "r2") == NodeReport(
-        desired=("n1", "n2"), programmed=("n1",)
+        desired=("n1", "n2"), programmed=("n1",), carrying=("n1", "n2")
     )
 
 
@@ -93,12 +93,12 @@ def test_nodes_that_still_carry_what_they_are_not_asked_for_are_told() -> None:
     nodes.put_node("new", dataplane(labels={"role": "edge"}))
     selector = (("role", "edge"),)
     assert nodes.report_frontend(WEB, selector, "r2") == NodeReport(
-        desired=("new",), leaving=("old",)
+        desired=("new",), leaving=("old",), carrying=("old",)
     )
     nodes.put_node("new", dataplane({"default/web": "r2"}, labels={"role": "edge"}))
     nodes.put_node("old", dataplane(labels={"role": "none"}))
     assert nodes.report_frontend(WEB, selector, "r2") == NodeReport(
-        desired=("new",), programmed=("new",)
+        desired=("new",), programmed=("new",), carrying=("new",)
     )
 
 
@@ -114,13 +114,16 @@ def test_a_label_that_somebody_put_on_a_dataplane_alone_selects_nothing() -> Non
 def test_a_node_without_its_vpp_carries_nothing(connected: str) -> None:
     nodes = NodeRegistry()
     nodes.put_node("n1", dataplane({"default/web": "r"}, connected=connected))
-    assert nodes.report_frontend(WEB, (), "r") == NodeReport(desired=("n1",), away=("n1",))
+    assert nodes.report_frontend(WEB, (), "r") == NodeReport(
+        desired=("n1",), away=("n1",), unsure=("n1",)
+    )
 
 
 def test_a_failure_is_reported_with_the_node_and_what_it_said() -> None:
     nodes = NodeRegistry()
     nodes.put_node("n1", dataplane(errors=[{"frontend": "default/web", "message": "no memory"}]))
-    assert nodes.report_frontend(WEB, (), "r").failed == (("n1", "no memory"),)
+    report = nodes.report_frontend(WEB, (), "r")
+    assert (report.failed, report.unsure) == ((("n1", "no memory"),), ("n1",))
     assert nodes.report_frontend(API, (), "r").failed == ()
 
 
@@ -183,7 +186,9 @@ def test_a_node_whose_agent_still_writes_its_owners_as_a_map_counts() -> None:
     nodes, raw = NodeRegistry(), dataplane({"default/web": "r"})
     raw["status"]["owned"] = {"192.0.2.1/32 tcp/80": "default/web"}
     nodes.put_node("n1", raw)
-    assert nodes.report_frontend(WEB, (), "r") == NodeReport(desired=("n1",), programmed=("n1",))
+    assert nodes.report_frontend(WEB, (), "r") == NodeReport(
+        desired=("n1",), programmed=("n1",), carrying=("n1",)
+    )
 
 
 # --- what connected agents report ------------------------------------------------------------
@@ -243,7 +248,9 @@ def test_a_change_says_of_what_it_names_just_how_that_is() -> None:
     assert nodes.put_report("n1", failed) == {WEB}
     assert nodes.report_frontend(WEB, (), "r1").failed == (("n1", "no memory"),)
     assert nodes.put_report("n1", ProgrammedReport(programmed={WEB: "r2"})) == {WEB}
-    assert nodes.report_frontend(WEB, (), "r2") == NodeReport(desired=("n1",), programmed=("n1",))
+    assert nodes.report_frontend(WEB, (), "r2") == NodeReport(
+        desired=("n1",), programmed=("n1",), carrying=("n1",)
+    )
     assert nodes.put_report("n1", ProgrammedReport(removed=(WEB,))) == {WEB}
     assert not carried(nodes)
     assert nodes.report_frontend(API, (), "r1").programmed == ("n1",)
@@ -317,7 +324,7 @@ def test_only_nodes_of_our_own_release_count() -> None:
     nodes.put_node("older", dataplane({"default/web": "r"}))  # its agent does not tell
     nodes.put_node("theirs", dataplane({"default/web": "old"}, release="core/vpplb"))
     assert nodes.report_frontend(WEB, (), "r") == NodeReport(
-        desired=("older", "ours"), programmed=("older", "ours")
+        desired=("older", "ours"), programmed=("older", "ours"), carrying=("older", "ours")
     )
     assert nodes.list_agents().keys() == {"older", "ours"}  # whose leases are judged
     assert nodes.find_differing({"default/web": "r"}) == set()

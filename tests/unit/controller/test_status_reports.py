@@ -62,6 +62,7 @@ async def test_a_frontend_that_has_anything_down_goes_before_one_that_has_not(
     pools = [{"name": "main", "backends": [{"name": "a"}, {"name": "b"}]}]
     operator.apply(health_check(), *(backend(name, "10.0.0.1", **check) for name in "ab"))
     operator.apply(frontend(pools=pools))
+    operator.carry("web")
     await operator.settle()
     for name, up in verdicts.items():
         operator.verdict(name, up=up)
@@ -494,6 +495,7 @@ async def test_a_status_that_was_wiped_comes_back(
 async def test_a_forged_verdict_is_not_resumed_from_at_the_next_restart(
     operator: LocalOperator,
 ) -> None:
+    operator.carry("web")
     await serving(operator)
     forged = old_status(ObjectKind.BACKEND, operator.status(ObjectKind.BACKEND, "a"))
     overwrite(operator, ObjectKind.BACKEND, "a", forged)

@@ -43,6 +43,7 @@ async def serving(operator: LocalOperator) -> LocalOperator:
 
 
 async def test_statuses_of_all_kinds_are_written(operator: LocalOperator) -> None:
+    operator.carry("web")
     await serving(operator)
     web = operator.status(ObjectKind.FRONTEND)
     assert (web["state"], web["activePool"], web["ready"]) == ("up", "main", "2/2")
@@ -191,6 +192,7 @@ async def test_a_deleted_frontend_is_written_no_more(operator: LocalOperator) ->
 async def test_a_deleted_health_check_is_told_on_the_backend_which_goes_on_serving(
     operator: LocalOperator,
 ) -> None:
+    operator.carry("web")
     await serving(operator)
     operator.delete(ObjectKind.HEALTH_CHECK, "check")
     await operator.settle()
@@ -243,6 +245,7 @@ async def test_a_new_backend_where_probes_may_not_go_is_never_probed_and_gets_no
 async def test_what_served_when_probes_were_forbidden_serves_on_and_is_probed_no_more(
     operator: LocalOperator,
 ) -> None:
+    operator.carry("web")
     await serving(operator)
     new = await operator.restarted(denying("10.0.0.0/8"))
     assert new.prober.running == {}
@@ -321,6 +324,7 @@ async def test_what_is_made_anew_unnoticed_gets_its_status_all_the_same(
     for kind, name in operator.server.objects:
         operator.server.objects[kind, name]["metadata"]["uid"] = "another"
         operator.see(kind, name)
+    operator.carry("web")
     await operator.settle()
     assert operator.status(ObjectKind.BACKEND, "a")["state"] == "up"
     assert operator.status(ObjectKind.HEALTH_CHECK, "check")["backends"] == 2
@@ -546,6 +550,7 @@ async def test_no_stored_object_holds_up_another(
 ) -> None:
     odd = manifest(kind, "odd", spec, uid="u", generation=1, resourceVersion="7")
     operator.cache.apply_event(ObjectKind(kind), None, odd | {"status": status})
+    operator.carry("web")
     await serving(operator)
     assert operator.status(ObjectKind.FRONTEND)["state"] == "up"
 

@@ -80,7 +80,7 @@ def test_the_files_are_as_generated(folder: str) -> None:
             "Backend",
             "vbe",
             "Namespaced",
-            ["Address", "Check", "State", "Code", "Since", "Age"],
+            ["Address", "Check", "State", "Code", "Since", "Problem", "Age"],
             ["Detail", "Frontends", "Accepted"],
         ),
         (
@@ -88,7 +88,7 @@ def test_the_files_are_as_generated(folder: str) -> None:
             "Frontend",
             "vfe",
             "Namespaced",
-            ["VIP", "Protocol", "Port", "State", "Pool", "Ready", "Nodes", "Age"],
+            ["VIP", "Protocol", "Port", "State", "Pool", "Ready", "Nodes", "Problem", "Age"],
             ["Encap", "Accepted", "Programmed"],
         ),
         (

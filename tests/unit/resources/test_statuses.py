@@ -16,14 +16,14 @@ from vpplb.plan.decisions import BackendView, HealthCheckView
 from vpplb.plan.desired import FrontendView
 from vpplb.resources.conditions import StatusCondition, find_condition
 from vpplb.resources.frontend import FrontendStatus
+from vpplb.resources.node_report import NodeReport
 from vpplb.resources.statuses import (
-    NodeReport,
     backend_status,
     frontend_dataplane,
-    frontend_status,
     health_check_status,
     invalid_frontend_status,
     join_problems,
+    render_frontend,
 )
 
 UP, DOWN = HealthState.UP, HealthState.DOWN
@@ -33,8 +33,8 @@ INVALID = Problem(
 Report = Callable[[str], NodeReport]
 
 
-def nobody(_: str) -> NodeReport:
-    return NodeReport()
+def carried(_: str) -> NodeReport:
+    return NodeReport(desired=("n1",), programmed=("n1",), carrying=("n1",))
 
 
 def serving(*objects: Object, up: tuple[str, ...] = ("a",), down: tuple[str, ...] = ()) -> World:
@@ -53,8 +53,8 @@ def view(world: World, name: str = "web") -> FrontendView:
     return world.reconciler.views[key(name)]
 
 
-def status(world: World, name: str = "web", report: Report = nobody) -> FrontendStatus:
-    return frontend_status(view(world, name), report, 3, (), NOON)
+def status(world: World, name: str = "web", report: Report = carried) -> FrontendStatus:
+    return render_frontend(view(world, name), report, 3, (), NOON)[0]
 
 
 def condition(shown: tuple[StatusCondition, ...], of_type: str) -> tuple[str, str]:
@@ -76,8 +76,9 @@ def message(shown: tuple[StatusCondition, ...], of_type: str) -> str:
 
 async def test_a_frontend_that_is_well() -> None:
     world = serving(up=("a", "b"))
-    shown = status(world, report=lambda _: NodeReport(desired=("n1",), programmed=("n1",)))
+    shown = status(world)
     assert (shown.state, shown.active_pool, shown.ready) == ("up", "p", "2/2")
+    assert shown.problem is None
     assert [(one.name, one.pool, one.weight, one.effective_weight) for one in shown.backends] == [
         ("a", "p", 10, 10),
         ("b", "s", 10, 0),
@@ -88,6 +89,7 @@ async def test_a_frontend_that_is_well() -> None:
         ("Available", "True", "BackendsUp"),
         ("Programmed", "True", "Programmed"),
         ("Degraded", "False", "NotDegraded"),
+        ("Ready", "True", "Ready"),
     ]
     assert shown.observed_generation == 3
     assert shown.dataplane == frontend_dataplane(view(world))
@@ -134,7 +136,8 @@ async def test_a_newer_version_that_is_wrong_is_said_beside_what_is_in_force() -
 def test_a_frontend_that_was_never_understood_has_no_state() -> None:
     shown = invalid_frontend_status([INVALID], 3, (), NOON)
     assert condition(shown.conditions, "Accepted") == ("False", "Invalid")
-    assert len(shown.conditions) == 1
+    assert condition(shown.conditions, "Ready") == ("False", "NotAccepted")
+    assert shown.problem == "Invalid"
     assert (shown.state, shown.dataplane, shown.observed_generation) == (None, None, 3)
 
 
@@ -238,6 +241,120 @@ async def test_nodes_that_leave_wait_for_one_that_has_it_and_for_all_that_can(
     assert ("holding" in shown.nodes.model_dump(exclude_none=True)) == holding
 
 
+@pytest.mark.parametrize(
+    ("report", "available", "state"),
+    [
+        (NodeReport(), ("False", "NoNodes"), "down"),
+        (NodeReport(desired=("n1",)), ("False", "NotCarried"), "down"),
+        (NodeReport(desired=("n1",), unsure=("n1",)), ("Unknown", "NodesUnsure"), "unknown"),
+        (NodeReport(desired=("n1",), carrying=("n1",)), ("True", "BackendsUp"), "up"),
+        (NodeReport(desired=("n2",), leaving=("n1",), carrying=("n1",)), None, "up"),
+    ],
+)
+async def test_a_frontend_that_no_node_carries_is_not_up_whatever_its_backends_are(
+    report: NodeReport, available: tuple[str, str] | None, state: str
+) -> None:
+    shown = status(serving(up=("a", "b")), report=lambda _: report)
+    assert condition(shown.conditions, "Available") == (available or ("True", "BackendsUp"))
+    assert shown.state == state
+    assert condition(shown.conditions, "Ready")[0] == ("Unknown" if state == "unknown" else "False")
+    down = status(serving(up=(), down=("a", "b")), report=lambda _: report)
+    assert condition(down.conditions, "Available") == ("False", "NoBackendUp")
+
+
+# --- what keeps a frontend from serving as it should ---------------------------------------------
+
+THREE = frontend("web", pool("p", a=10, c=10), pool("s", b=10))
+
+
+@pytest.mark.parametrize(
+    ("up", "down", "problem", "said"),
+    [
+        (("a", "b", "c"), (), None, "nothing keeps it from serving as configured"),
+        (("a", "b"), ("c",), "BackendsDown", "1 of 3 backends are not up: c is down"),
+        (("a", "c"), ("b",), "BackendsDown", "1 of 3 backends are not up: b is down"),
+        (
+            ("b",),
+            ("a", "c"),
+            "FailedOver,BackendsDown",
+            "pool s serves in place of p; 2 of 3 backends are not up: a is down, c is down",
+        ),
+        (
+            (),
+            ("a", "b", "c"),
+            "NoBackendUp,BackendsDown",
+            "3 of 3 backends are not up: a is down, b is down, c is down",
+        ),
+        ((), (), "NoVerdict", "nothing keeps it from serving as configured"),
+    ],
+)
+async def test_a_later_pool_and_backends_that_are_not_up_are_degradations_of_either_pool(
+    up: tuple[str, ...], down: tuple[str, ...], problem: str | None, said: str
+) -> None:
+    shown = status(serving(backend("c", "10.0.0.3"), THREE, up=up, down=down))
+    assert shown.problem == problem
+    assert message(shown.conditions, "Degraded") == said
+
+
+async def test_who_is_out_by_somebodys_will_is_no_degradation() -> None:
+    away = (
+        replace(backend("a", "10.0.0.1"), paused=True),
+        replace(backend("c", "10.0.0.3"), enabled=False),
+    )
+    spare = frontend("web", pool("z", a=0), pool("s", b=10, a=10, c=10))
+    shown = status(serving(*away, spare, up=("b",)))
+    assert (shown.problem, shown.active_pool) == (None, "s")
+
+
+async def test_nodes_are_behind_after_5_s_and_at_once_where_vpp_refuses() -> None:
+    decided = view(serving(up=("a", "b")))
+    waiting = NodeReport(desired=("n1", "n2"), programmed=("n1",), carrying=("n1",), away=("n2",))
+    first, judged = render_frontend(decided, lambda _: waiting, 3, (), NOON)
+    assert (first.problem, judged.is_unsettled) == (None, True)
+    soon, judged = render_frontend(
+        decided, lambda _: waiting, 3, first.conditions, NOON + timedelta(seconds=4)
+    )
+    assert (soon.problem, judged.is_unsettled) == (None, True)
+    late, judged = render_frontend(
+        decided, lambda _: waiting, 3, soon.conditions, NOON + timedelta(seconds=5)
+    )
+    assert (late.problem, judged.is_unsettled) == ("NodesBehind", False)
+    assert message(late.conditions, "Degraded") == "not the newest state on n2 (not heard)"
+    refusing = replace(waiting, failed=(("n2", "no memory"),))
+    refused, judged = render_frontend(decided, lambda _: refusing, 3, (), NOON)
+    assert (refused.problem, judged.is_unsettled) == ("NodesBehind", False)
+    assert message(refused.conditions, "Degraded") == "not the newest state on n2 (no memory)"
+
+
+async def test_a_lost_direct_road_is_the_least_of_degradations() -> None:
+    roadless = replace(carried(""), roadless=("n1",))
+    shown = status(serving(down=("b",)), report=lambda _: roadless)
+    assert shown.problem == "BackendsDown,DirectRoadLost"
+    alone = status(serving(up=("a", "b")), report=lambda _: roadless)
+    assert condition(alone.conditions, "Degraded") == ("True", "DirectRoadLost")
+    assert condition(alone.conditions, "Ready") == ("True", "Degraded")
+
+
+@pytest.mark.parametrize(
+    ("objects", "report", "ready"),
+    [
+        ((), NodeReport(desired=("n1",), carrying=("n1",)), ("False", "NotProgrammed")),
+        ((), NodeReport(), ("False", "NotAvailable")),
+        ((frontend("web", pool("p", a=1, nobody=1)),), carried(""), ("False", "NotResolved")),
+        (
+            (frontend("web", pool("p", a=1)), frontend("old", pool("p", a=1), age=5)),
+            carried(""),
+            ("False", "NotAccepted"),
+        ),
+    ],
+)
+async def test_ready_says_which_condition_is_not_true(
+    objects: tuple[Object, ...], report: NodeReport, ready: tuple[str, str]
+) -> None:
+    shown = status(serving(*objects, up=("a",)), report=lambda _: report)
+    assert condition(shown.conditions, "Ready") == ready
+
+
 async def test_nodes_are_asked_for_the_revision_that_is_shown() -> None:
     asked: list[str] = []
 
@@ -252,15 +369,15 @@ async def test_nodes_are_asked_for_the_revision_that_is_shown() -> None:
 
 async def test_weights_that_a_small_table_flattens_are_a_degradation() -> None:
     web = frontend("web", pool("p", a=100, b=50), table_length=4)
-    shown = status(serving(web))
+    shown = status(serving(web, up=("a", "b")))
     assert condition(shown.conditions, "Degraded") == ("True", "WeightsFlattened")
     assert "a table of 4 buckets" in message(shown.conditions, "Degraded")
 
 
 async def test_a_suspected_prober_is_a_degradation_and_comes_before_flattened_weights() -> None:
     web = frontend("web", pool("p", a=100, b=50), table_length=4)
-    suspect = replace(view(serving(web)), suspect=True)
-    shown = frontend_status(suspect, nobody, 3, (), NOON)
+    suspect = replace(view(serving(web, up=("a", "b"))), suspect=True)
+    shown = render_frontend(suspect, carried, 3, (), NOON)[0]
     assert condition(shown.conditions, "Degraded") == ("True", "ProberSuspect")
     said = message(shown.conditions, "Degraded")
     assert "the prober itself is suspected; weights stay as they were; with a table of 4" in said
@@ -271,20 +388,20 @@ async def test_each_condition_keeps_its_time_until_its_status_changes() -> None:
     first = status(world).conditions
     world.verdict("a", up=False)
     later = NOON + timedelta(minutes=1)
-    second = frontend_status(view(world), nobody, 4, first, later).conditions
+    second = render_frontend(view(world), carried, 4, first, later)[0].conditions
     assert message(second, "Available") != message(first, "Available")
-    assert {one.last_transition_time for one in second} == {NOON}
+    assert {one.last_transition_time for one in second if one.type != "Degraded"} == {NOON}
     assert {one.observed_generation for one in second} == {4}
     world.verdict("b", up=False)
-    third = frontend_status(view(world), nobody, 4, second, later).conditions
+    third = render_frontend(view(world), carried, 4, second, later)[0].conditions
     times = {one.type: one.last_transition_time for one in third}
-    assert times.pop("Available") == later
+    assert {times.pop(one) for one in ("Available", "Degraded", "Ready")} == {later}
     assert set(times.values()) == {NOON}
 
 
 async def test_conditions_of_others_are_left_alone() -> None:
     theirs = StatusCondition(type="Theirs", status="True", reason="X", last_transition_time=NOON)
-    shown = frontend_status(view(serving()), nobody, 3, (theirs,), NOON)
+    shown = render_frontend(view(serving()), carried, 3, (theirs,), NOON)[0]
     assert shown.conditions[0] == theirs
 
 
@@ -348,6 +465,28 @@ def test_healthy_follows_the_state(state: HealthState, healthy: tuple[str, str])
     shown = backend_status(BackendView(health=in_state(state)), 3, (), NOON)
     assert condition(shown.conditions, "Healthy") == healthy
     assert shown.state is state
+
+
+@pytest.mark.parametrize(
+    ("state", "problems", "frontends", "ready"),
+    [
+        (HealthState.UP, (), 1, ("True", "Ready")),
+        (HealthState.DOWN, (), 1, ("False", "NotHealthy")),
+        (HealthState.UNKNOWN, (), 1, ("Unknown", "Unknown")),
+        (HealthState.PAUSED, (), 1, ("True", "Ready")),
+        (HealthState.DISABLED, (), 1, ("True", "Ready")),
+        (HealthState.UNKNOWN, (), 0, ("True", "Ready")),
+        (HealthState.UP, (missing_check(),), 1, ("False", "NotAccepted")),
+    ],
+)
+def test_a_backend_is_ready_when_it_is_as_somebody_wants_it(
+    state: HealthState, problems: tuple[Problem, ...], frontends: int, ready: tuple[str, str]
+) -> None:
+    names = frozenset(key(f"f{n}") for n in range(frontends))
+    view = BackendView(health=in_state(state), problems=problems, frontends=names)
+    shown = backend_status(view, 3, (), NOON)
+    assert condition(shown.conditions, "Ready") == ready
+    assert shown.problem == (problems[0].reason if problems else None)
 
 
 def test_healthy_says_what_was_seen() -> None:

@@ -5,13 +5,14 @@ from data.objects import key, vip
 from vpplb.files.owned_state_store import OwnedStateStore
 from vpplb.model.names import ObjectKey
 from vpplb.plan.ops import ChangeKind
-from vpplb.resources.statuses import NodeReport
+from vpplb.resources.node_report import NodeReport
 from vpplb.standalone.local_vpp import LocalVpp, ProgrammedFrontends
 from vpplb.sync.ports import VipReport, VppInfo
 from vpplb.sync.vip_state import OwnedState
 from vpplb.telemetry.metrics import AgentMetrics, MetricsRegistry
 
 WEB = key("web")
+HAS_IT = NodeReport(desired=("local",), programmed=("local",), carrying=("local",))
 
 
 class ProgrammedVpp:
@@ -32,8 +33,8 @@ class ProgrammedVpp:
 def test_the_newest_revision_counts_and_an_older_one_does_not() -> None:
     programmed = ProgrammedVpp()
     assert programmed.programmed.report_frontend(WEB, (), "r1") == NodeReport(desired=("local",))
-    assert programmed.report("r1") == NodeReport(desired=("local",), programmed=("local",))
-    assert programmed.report("r0") == NodeReport(desired=("local",))
+    assert programmed.report("r1") == HAS_IT
+    assert programmed.report("r0") == NodeReport(desired=("local",), carrying=("local",))
     assert programmed.reported == [WEB, WEB]
 
 
@@ -41,9 +42,9 @@ def test_a_failure_counts_until_it_is_over() -> None:
     programmed = ProgrammedVpp()
     programmed.report("r1")
     assert programmed.report("r1", "no memory") == NodeReport(
-        desired=("local",), failed=(("local", "no memory"),)
+        desired=("local",), failed=(("local", "no memory"),), unsure=("local",)
     )
-    assert programmed.report("r1") == NodeReport(desired=("local",), programmed=("local",))
+    assert programmed.report("r1") == HAS_IT
 
 
 def test_a_frontend_that_wants_nothing_any_more_is_forgotten() -> None:

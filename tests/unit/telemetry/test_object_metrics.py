@@ -77,3 +77,13 @@ def test_the_backends_of_a_frontend_are_counted_in_each_state_none_too() -> None
         for state in HealthState
     }
     assert shown == {state: counts.get(state, 0) for state in HealthState}
+
+
+def test_each_reason_for_which_a_frontend_is_degraded_is_a_series_while_it_lasts() -> None:
+    view = FakeObjectView()
+    labels = {"namespace": "shop", "frontend": "web"}
+    view.samples = [FrontendSample(WEB, "up", [], degraded=["FailedOver", "BackendsDown"])]
+    for reason in ("FailedOver", "BackendsDown"):
+        assert value(view, "vpplb_frontend_degraded", **labels, reason=reason) == 1
+    view.samples = [FrontendSample(WEB, "up", [])]
+    assert value(view, "vpplb_frontend_degraded", **labels, reason="FailedOver") is None

@@ -1,6 +1,6 @@
 """Frontends as their status tells, a line each."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from vpplb.cli.verbs.object_problems import (
@@ -16,14 +16,9 @@ from vpplb.cli.verbs.shown_status import (
     read_shown_frontend,
 )
 from vpplb.kube.api_types import JsonObject, key_of
-from vpplb.model.health import HealthState
 from vpplb.model.names import ObjectKey
-from vpplb.model.printable import join_few
 from vpplb.plan.maglev_table import count_buckets
 from vpplb.resources.raw_fields import VALID, spec_of
-
-_NOT_UP = frozenset({HealthState.DOWN, HealthState.UNKNOWN})
-"""States of a backend that nobody has asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,20 +56,9 @@ def read_frontend_line(raw: JsonObject) -> FrontendLine:
         table_length=vip.table_length if vip else None,
         revision=vip.revision if vip else "",
         note=_operator_note(status),
-        problems=(*find_problems(raw, status.conditions, status.odd), *_find_lost(status)),
+        problems=find_problems(raw, status.conditions, status.odd),
         deviations=read_deviations(raw),
     )
-
-
-def _find_lost(status: ShownFrontend) -> Iterator[ObjectProblem]:
-    """Say which backends are not up though they should be, where the others serve all the same."""
-    available = find_shown(status.conditions, "Available")
-    if available is None or available.status != "True":
-        return  # which says so itself
-    lost = {one.name: one.state.value for one in status.members if one.state in _NOT_UP}
-    if lost:
-        message = join_few([f"{name} is {state}" for name, state in sorted(lost.items())])
-        yield ObjectProblem(condition="", reason="BackendsNotUp", message=message)
 
 
 def _operator_note(status: ShownFrontend) -> str:

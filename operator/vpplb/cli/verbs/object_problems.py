@@ -9,6 +9,8 @@ from vpplb.kube.api_types import JsonObject
 from vpplb.resources.raw_fields import find_time
 
 _BAD_WHEN_TRUE = frozenset({"Degraded"})
+_SUM = "Ready"
+"""The condition that says nothing but what the others say."""
 
 
 def _describe_unreadable(odd: Sequence[str]) -> str:
@@ -77,7 +79,7 @@ def find_problems(
 
 def _bad_conditions(conditions: Sequence[ShownCondition]) -> Iterator[ObjectProblem]:
     for one in conditions:
-        if one.status != ("False" if one.type in _BAD_WHEN_TRUE else "True"):
+        if one.type != _SUM and one.status != ("False" if one.type in _BAD_WHEN_TRUE else "True"):
             yield ObjectProblem(
                 condition=one.type, reason=one.reason, message=one.message, since=one.since
             )

@@ -110,19 +110,15 @@ def test_of_many_nodes_that_do_nothing_the_first_are_named_and_the_others_counte
     assert said.endswith("node n2: the Dataplane is paused: hands off its VPP; and 1 more")
 
 
-def test_a_backend_that_is_not_up_is_a_problem_unless_somebody_wants_that() -> None:
-    members = [
-        InPool("main", "a", "10.0.0.1"),
-        InPool("main", "b", "10.0.0.2", "down", effective=0),
-        InPool("main", "c", "10.0.0.3", "paused", effective=0),
-        InPool("main", "d", "10.0.0.4", "disabled", effective=0),
-        InPool("spare", "e", "10.0.0.5", "unknown", effective=0),
-    ]
-    console = FakeUserClient((ObjectKind.FRONTEND, decided_frontend(members=members)))
+def test_what_keeps_a_frontend_from_serving_as_it_should_is_a_problem_and_the_sum_is_none() -> None:
+    degraded = condition("Degraded", "True", "BackendsDown", "1 of 2 backends are not up")
+    ready = condition("Ready", "True", "Degraded")
+    raw = decided_frontend(conditions=[degraded, ready])
+    console = FakeUserClient((ObjectKind.FRONTEND, raw))
     said = told(console, "status", "--problems")
-    assert said[1][-1] == "BackendsNotUp: b is down, e is unknown"
-    wanted = decided_frontend(members=[members[0], *members[2:4]])
-    console = FakeUserClient((ObjectKind.FRONTEND, wanted))
+    assert said[1][-1] == "BackendsDown: 1 of 2 backends are not up"
+    refused = condition("Ready", "False", "NotAccepted")
+    console = FakeUserClient((ObjectKind.FRONTEND, decided_frontend(conditions=[refused])))
     assert told(console, "status", "--problems") == [["no problems: 1 frontend"]]
 
 
