@@ -59,7 +59,7 @@ class FoundOperator:
 
     @property
     def known(self) -> list[str]:
-        return [one.identity for one in self.directory.list_operators()]
+        return [one.identity for one in self.directory.operators]
 
     async def crash(self) -> None:
         for task in self._tasks:

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from data.objects import NOON, backend, frontend, health_check, key, pool, vip
 from fakes.lease_line import KEY, LeaseStore
 from in_memory.world import World
+from lab.direct_operator import dump_batch
 from vpplb.agent.frontend_selector import read_decision
 from vpplb.agent.newest_decisions import FrontendDecision, NewestDecisions
 from vpplb.direct.messages import (
@@ -26,7 +27,6 @@ from vpplb.direct.messages import (
     DecisionEntry,
     Message,
     OperatorRole,
-    dump_batch,
     dump_role,
     load_message,
 )

@@ -269,15 +269,15 @@ async def test_operators_publish_and_prune_beside_their_election_and_agents_find
         second = PublishingOperator(operator, lease, _address("second"))
         stack.push_async_callback(second.end)
         both = (first.own, second.own)
-        await eventually(lambda: first.directory.list_operators() == both, "the first knows both")
-        await eventually(lambda: second.directory.list_operators() == both, "the second knows both")
+        await eventually(lambda: first.directory.operators == both, "the first knows both")
+        await eventually(lambda: second.directory.operators == both, "the second knows both")
         assert await lookup.find_operators() == both
 
         gone = _address("gone")
         entry = {name_annotation("gone"): dump_entry(gone, RELEASE, "0.0", "long ago")}
         await operator.patch_object(ObjectKind.LEASE, lease, {"metadata": {"annotations": entry}})
-        await eventually(lambda: gone in first.directory.list_operators(), "one more is seen")
-        await eventually(lambda: gone not in first.directory.list_operators(), "it is taken away")
+        await eventually(lambda: gone in first.directory.operators, "one more is seen")
+        await eventually(lambda: gone not in first.directory.operators, "it is taken away")
         seen = await _read_entries(operator, lease)
         assert seen.keys() == {name_annotation("first"), name_annotation("second")}
         # Each has renewed its entry several times by now, under the leader's renewals.
@@ -288,9 +288,7 @@ async def test_operators_publish_and_prune_beside_their_election_and_agents_find
 
         await first.end()
         await eventually(lambda: second.roles == [LeaderRole.LEADING], "the second leads")
-        await eventually(
-            lambda: second.directory.list_operators() == (second.own,), "the first is gone"
-        )
+        await eventually(lambda: second.directory.operators == (second.own,), "the first is gone")
         assert await lookup.find_operators() == (second.own,)
         await second.end()
         assert await _read_entries(operator, lease) == {}

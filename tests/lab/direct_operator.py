@@ -18,10 +18,15 @@ from vpplb.direct.messages import (
     OperatorAddress,
     OperatorRole,
     ProgrammedReport,
-    dump_batch,
+    dump_entry,
     dump_role,
+    join_batch,
     load_message,
 )
+
+
+def dump_batch(batch: DecisionBatch) -> str:
+    return join_batch(batch.term, map(dump_entry, batch.entries), whole=batch.whole)
 
 
 class DirectOperator:

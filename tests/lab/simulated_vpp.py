@@ -41,7 +41,8 @@ def hang_up(vpp: VppSimulator) -> None:
 def send_raw(vpp: VppSimulator, data: bytes) -> None:
     """Send bytes to every client that VPP would not."""
     for client in vpp.clients:
-        client.send_raw(data)
+        client.flush()
+        client._transport.write(data)
 
 
 class LoopThread:

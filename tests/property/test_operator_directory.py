@@ -116,7 +116,7 @@ async def play(course: list[tuple[float, Action]]) -> None:
     there = find_texts(house.server.lease["metadata"]["annotations"])
     assert there.keys() == {name_annotation(one.identity) for one in alive}
     for one in house.members:
-        assert one.directory.list_operators() == alive
+        assert one.directory.operators == alive
         assert one.directory.is_published
         assert one.directory.trouble == ""
     asked = [len(one.writes.asked) for one in house.members]

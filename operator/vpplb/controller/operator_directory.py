@@ -48,7 +48,7 @@ class OperatorDirectory:
     """Keeps `own`, of `release`, in the Lease `lease`, and tells of the others.
 
     `client` is one that writes also while this operator does not lead. `on_change` is told all
-    operators of the release whenever that changes. `trouble` says why the entry could not be
+    `operators` of the release whenever that changes. `trouble` says why the entry could not be
     written, empty when it could.
     """
 
@@ -59,7 +59,7 @@ class OperatorDirectory:
     clock: Clock
     on_change: Callable[[tuple[OperatorAddress, ...]], None] = lambda operators: None
     trouble: str = ""
-    _operators: tuple[OperatorAddress, ...] = field(init=False)
+    operators: tuple[OperatorAddress, ...] = field(init=False)
     _seen: dict[str, tuple[str, float]] = field(default_factory=dict)
     _looked: float | None = None
     _watched: float = 0.0
@@ -68,11 +68,7 @@ class OperatorDirectory:
     _due: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
-        self._operators = (self.own,)
-
-    def list_operators(self) -> tuple[OperatorAddress, ...]:
-        """Return the operators of the release, this one among them, by identity."""
-        return self._operators
+        self.operators = (self.own,)
 
     @property
     def is_published(self) -> bool:
@@ -125,8 +121,8 @@ class OperatorDirectory:
     def _note_operators(self, found: tuple[OperatorAddress, ...]) -> None:
         others = [one for one in found if one.identity != self.own.identity]
         operators = tuple(sorted([self.own, *others], key=lambda one: one.identity))
-        if operators != self._operators:
-            self._operators = operators
+        if operators != self.operators:
+            self.operators = operators
             self.on_change(operators)
 
     def _list_changes(self) -> dict[str, str | None]:

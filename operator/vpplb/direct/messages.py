@@ -156,10 +156,6 @@ def join_batch(term: int, entries: Iterable[str], *, whole: bool = False) -> str
     return f'{{"type":"decisions","term":{term},"entries":[{",".join(entries)}]{end}'
 
 
-def dump_batch(batch: DecisionBatch) -> str:
-    return join_batch(batch.term, map(dump_entry, batch.entries), whole=batch.whole)
-
-
 def dump_hello(hello: AgentHello) -> str:
     return _dump("hello", version=hello.version, newestTerm=hello.newest_term)
 

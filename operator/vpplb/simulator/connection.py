@@ -240,11 +240,6 @@ class ClientConnection(asyncio.Protocol):
         self._output += data
         self._go_on()
 
-    def send_raw(self, data: bytes) -> None:
-        """Send bytes that VPP would not."""
-        self.flush()
-        self._transport.write(data)
-
     def flush(self) -> None:
         if self._output:
             self._transport.write(bytes(self._output))

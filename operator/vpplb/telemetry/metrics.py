@@ -45,9 +45,6 @@ class MetricsRegistry(CollectorRegistry):
             for line in section():
                 yield line.encode()
 
-    def render_all(self) -> bytes:
-        return b"".join(self.render_pieces())
-
 
 @dataclass(slots=True)
 class HistogramSums:

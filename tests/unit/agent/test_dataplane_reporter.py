@@ -9,6 +9,7 @@ from data.kept_memory import kept_state
 from data.objects import key
 from fakes.api_server import FakeApiServer
 from in_memory.agent import API, NODE, WEB, LocalAgent, decided
+from lab.scrape import scrape_metrics
 from vpplb.kube.api_types import ApiUnreachable
 from vpplb.model.names import ObjectKind
 from vpplb.model.vip import Encap, VipId, VipSettings
@@ -408,7 +409,7 @@ async def test_drift_is_repaired_counted_and_told(caplog: pytest.LogCaptureFixtu
         agent.lb.rows.clear()
         await asyncio.sleep(31)
         assert set(agent.lb.rows) == {WEB}
-        assert b"vpplb_drift_repairs_total 1.0" in agent.registry.render_all()
+        assert "vpplb_drift_repairs_total 1.0" in scrape_metrics(agent.registry)
     assert "1 VIPs or settings were changed by someone else" in caplog.text
 
 

@@ -9,6 +9,7 @@ from data.objects import key
 from fakes.api_http import served
 from fakes.api_server import FakeApiServer
 from in_memory.operator import LocalOperator
+from lab.scrape import scrape_metrics
 from vpplb.controller.app import Operator, OperatorOptions
 from vpplb.kube.client import KubeClient
 from vpplb.model.health import HealthState
@@ -158,14 +159,14 @@ async def test_a_standby_shows_what_the_leader_has_written_and_counts_nothing_as
     assert standby.shown(ObjectKind.BACKEND, "b") == leader.status(ObjectKind.BACKEND, "b")
     assert standby.shown(ObjectKind.FRONTEND, "web") == leader.status(ObjectKind.FRONTEND)
     assert standby.stream.last_id != events
-    assert not any(line.startswith(b"vpplb_backend_state{") for line in metrics(standby))
-    assert any(line.startswith(b"vpplb_backend_state{") for line in metrics(leader))
+    assert not any(line.startswith("vpplb_backend_state{") for line in metrics(standby))
+    assert any(line.startswith("vpplb_backend_state{") for line in metrics(leader))
     await leader.stop()
     await standby.stop()
 
 
-def metrics(operator: LocalOperator) -> list[bytes]:
-    return operator.registry.render_all().splitlines()
+def metrics(operator: LocalOperator) -> list[str]:
+    return scrape_metrics(operator.registry).splitlines()
 
 
 @pytest.mark.looptime(False)  # it listens

@@ -44,7 +44,7 @@ async def test_operators_find_each_other_within_a_few_seconds(server: LeaseStore
     assert named(server) == ["first", "second"]
     assert first.known == second.known == ["first", "second"]
     assert first.heard == second.heard == [["first", "second"]]
-    assert first.directory.list_operators()[1] == address("second")
+    assert first.directory.operators[1] == address("second")
 
 
 async def test_an_entry_is_written_once_and_then_every_few_minutes(server: LeaseStore) -> None:
@@ -209,7 +209,7 @@ async def test_a_new_start_under_the_old_name_replaces_the_entry(server: LeaseSt
     await second.crash()
     again = FoundOperator(server, "second", fingerprint="ab" * 32)
     await asyncio.sleep(5)
-    assert again.directory.own in first.directory.list_operators()
+    assert again.directory.own in first.directory.operators
 
 
 async def test_taking_the_entry_away_ends_in_a_few_seconds_without_a_server(

@@ -12,6 +12,7 @@ from fakes.agent_connection import FakeAgentConnection
 from fakes.api_server import FakeApiServer
 from in_memory.operator import LocalOperator
 from in_memory.status_writer import running, see
+from lab.scrape import scrape_metrics
 from vpplb.controller.direct_publisher import ElectionState
 from vpplb.controller.event_reports import LASTING
 from vpplb.controller.status_reports import FAILED, REPORTED
@@ -227,7 +228,7 @@ async def test_a_suspicion_is_one_event_on_the_first_frontend_and_a_metric(
         "12 of 12 backends that were up fell silent at once: the prober itself is suspected,"
         " the weights of 2 frontends stay as they were"
     )
-    assert "vpplb_prober_suspect 1.0" in operator.registry.render_all().decode()
+    assert "vpplb_prober_suspect 1.0" in scrape_metrics(operator.registry)
     degraded = {n: operator.condition(ObjectKind.FRONTEND, n, "Degraded") for n in ("api", "web")}
     assert set(degraded.values()) == {("True", "ProberSuspect")}
 
@@ -237,7 +238,7 @@ async def test_a_suspicion_is_one_event_on_the_first_frontend_and_a_metric(
         )
     await operator.settle()
     assert operator.events() == []
-    assert "vpplb_prober_suspect 0.0" in operator.registry.render_all().decode()
+    assert "vpplb_prober_suspect 0.0" in scrape_metrics(operator.registry)
     assert operator.condition(ObjectKind.FRONTEND, "web", "Degraded") == ("False", "NotDegraded")
 
 

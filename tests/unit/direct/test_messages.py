@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.objects import key
+from lab.direct_operator import dump_batch
 from vpplb.direct.messages import (
     AgentHello,
     DecisionBatch,
@@ -15,7 +16,6 @@ from vpplb.direct.messages import (
     OperatorAddress,
     OperatorRole,
     ProgrammedReport,
-    dump_batch,
     dump_hello,
     dump_report,
     dump_role,

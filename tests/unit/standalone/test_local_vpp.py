@@ -2,6 +2,7 @@
 
 from data.kept_memory import HERE
 from data.objects import key, vip
+from lab.scrape import scrape_metrics
 from vpplb.files.owned_state_store import OwnedStateStore
 from vpplb.model.names import ObjectKey
 from vpplb.plan.ops import ChangeKind
@@ -74,7 +75,7 @@ def test_everything_is_counted() -> None:
     programmed.vpp.on_vpp_changed(ChangeKind.AS_WEIGHT, 3)
     programmed.vpp.on_drift(2)
     programmed.report("r1")
-    text = programmed.registry.render_all().decode()
+    text = scrape_metrics(programmed.registry)
     assert "vpplb_vpp_connected 1.0" in text
     assert 'vpplb_sync_changes_total{kind="as_weight"} 3.0' in text
     assert "vpplb_drift_repairs_total 2.0" in text

@@ -1,5 +1,6 @@
 from prometheus_client.parser import text_string_to_metric_families
 
+from lab.scrape import scrape_metrics
 from vpplb.telemetry.catalog import METRICS
 from vpplb.telemetry.http_readers import HttpReaders
 from vpplb.telemetry.metrics import AgentMetrics, DecisionMetrics, MetricsRegistry, OperatorMetrics
@@ -51,7 +52,7 @@ def test_the_programs_serve_exactly_what_the_catalogue_lists() -> None:
     registry.register(health)
     served = {
         (family.name, family.type, family.documentation)
-        for family in text_string_to_metric_families(registry.render_all().decode())
+        for family in text_string_to_metric_families(scrape_metrics(registry))
         if family.name.startswith("vpplb_")
     }
     listed = {(spec.name.removesuffix("_total"), spec.type, spec.help) for spec in METRICS}

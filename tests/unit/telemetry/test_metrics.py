@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from fakes.object_view import NGINX0, FakeObjectView
+from lab.scrape import scrape_metrics
 from vpplb import __version__
 from vpplb.model.health import HealthState, HealthTransition
 from vpplb.plan.ops import ChangeKind
@@ -178,6 +179,6 @@ def test_making_a_registry_does_not_read_the_objects() -> None:
 
 def test_the_text_has_the_process_s_own_metrics_too() -> None:
     _, registry = deciding()
-    text = registry.render_all().decode()
+    text = scrape_metrics(registry)
     assert "\nprocess_resident_memory_bytes " in text
     assert '\nvpplb_backend_state{namespace="shop",backend="nginx0",state="up"} 1\n' in text

@@ -1,0 +1,69 @@
+"""Whatever the product defines has a user in the product: what tests alone call is not needed."""
+
+import ast
+import re
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PRODUCT = ROOT / "operator"
+USERS = (PRODUCT, ROOT / "docs" / "writers", ROOT / "charts", ROOT / "hatch_build.py")
+
+CALLED_BY_OTHERS = {
+    "do_GET": "`http.server` finds it by the method of a request",
+    "struct_form": "what the contract suite compares with VPP's own definitions",
+}
+
+
+def _files(place: Path) -> Iterator[Path]:
+    yield from sorted(place.rglob("*.py")) if place.is_dir() else [place]
+
+
+def _used_names(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        match node:
+            case ast.Name(id=name, ctx=ast.Load()) | ast.Attribute(attr=name):
+                yield name
+            case ast.Constant(value=str(text)) if text.isidentifier():
+                yield text  # such as for getattr
+
+
+def _definitions(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    """Yield functions and classes with the class that they are in, but those that register.
+
+    A decorator with arguments (`@click.command(…)`, `@model_validator(…)`) hands a function to
+    somebody who calls it.
+    """
+    owners = {
+        child: node.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef)
+        for child in node.body
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and not (
+            re.fullmatch("__.*__", node.name)
+            or any(isinstance(one, ast.Call) for one in node.decorator_list)
+        ):
+            yield node.name, owners.get(node, "")
+
+
+def _is_of_a_base(module: Path, owner: str, name: str) -> bool:
+    """Whether a method overrides one of a base, which calls it."""
+    dotted = ".".join(module.relative_to(PRODUCT).with_suffix("").parts)
+    bases = getattr(import_module(dotted), owner).__mro__[1:] if owner else ()
+    return any(name in vars(base) for base in bases)
+
+
+def test_whatever_is_defined_is_used_beyond_tests() -> None:
+    trees = {path: ast.parse(path.read_text()) for place in USERS for path in _files(place)}
+    used = {name for tree in trees.values() for name in _used_names(tree)}
+    unused = {
+        name: str(path.relative_to(PRODUCT))
+        for path, tree in trees.items()
+        if path.is_relative_to(PRODUCT)
+        for name, owner in _definitions(tree)
+        if name not in used and not _is_of_a_base(path, owner, name)
+    }
+    assert unused.keys() == CALLED_BY_OTHERS.keys(), unused
