@@ -5,62 +5,64 @@ import { useEffect, useRef } from "preact/hooks";
 import { clearFilters, filter, setFilter, unfolded, type Field } from "./address";
 import { FrontendDetail } from "./frontend_detail";
 import { Fold, StateMark } from "./parts";
-import { findProblems, judgeFrontend, rank, type Severity } from "./problems";
-import { formatVip, STATES, type Frontend } from "./resources";
+import { findProblems, judgeFrontend, rank } from "./problems";
+import { formatVip, nameOf, STATES, type Frontend } from "./resources";
 import { frontends, nodes } from "./store";
 
-const FIRST = 60; // frontends that are drawn at once; the rest follows while nothing else is to do
-const STEP = 60;
-
-interface Judged {
-  name: string;
-  severity: Severity;
-}
-
-// What is wrong with each: changes only when that does, not with each weight.
-const severities = computed<ReadonlyMap<string, Severity>>(() => {
-  const found = new Map<string, Severity>();
-  for (const name of frontends.names.value) found.set(name, judgeFrontend(frontends.get(name)!));
-  return found;
-});
+const FIRST = 40; // frontends that are drawn at once; the rest follows while nothing else is to do
+const STEP = 20;
 
 export const frontendCounts = computed(() => {
+  void frontends.pace.value;
   const counts = { down: 0, hurt: 0, all: 0 };
-  for (const [name, severity] of severities.value) {
+  for (const name of frontends.names.peek()) {
+    const frontend = frontends.peek(name)!;
     counts.all += 1;
-    if (frontends.get(name)?.status.state === "down") counts.down += 1;
-    else if (severity !== "fine") counts.hurt += 1;
+    if (frontend.status.state === "down") counts.down += 1;
+    else if (judgeFrontend(frontend) !== "fine") counts.hurt += 1;
   }
   return counts;
 });
 export const problemCount = computed(() => frontendCounts.value.down + frontendCounts.value.hurt);
 
-function matches(frontend: Frontend, severity: Severity): boolean {
-  const { metadata, spec, status } = frontend;
-  if (filter("problems") && severity === "fine") return false;
-  if (filter("state") && (status.state ?? "unknown") !== filter("state")) return false;
-  if (filter("namespace") && metadata.namespace !== filter("namespace")) return false;
-  if (filter("pool") && !(spec.pools ?? []).some((pool) => pool.name === filter("pool"))) return false;
-  const node = filter("node");
-  if (node && !(`${metadata.namespace}/${metadata.name}` in (nodes.get(node)?.status.programmed ?? {})))
-    return false;
-  const text = [
-    `${metadata.namespace}/${metadata.name}`,
-    formatVip(frontend),
-    spec.description,
-    ...(status.backends ?? []).flatMap((one) => [one.name, one.address]),
-  ].join(" ");
-  return filter("search")
-    .toLowerCase()
-    .split(/\s+/)
-    .every((word) => text.toLowerCase().includes(word));
+const texts = new WeakMap<Frontend, string>();
+
+// All of a frontend that a search looks through.
+function searchText(frontend: Frontend): string {
+  let text = texts.get(frontend);
+  if (text === undefined) {
+    const members = (frontend.status.backends ?? []).flatMap((one) => [one.name, one.address]);
+    const parts = [nameOf(frontend), formatVip(frontend), frontend.spec.description, ...members];
+    texts.set(frontend, (text = parts.join(" ").toLowerCase()));
+  }
+  return text;
 }
 
-const shown = computed<readonly Judged[]>(() => {
-  const found: Judged[] = [];
-  for (const [name, severity] of severities.value)
-    if (matches(frontends.get(name)!, severity)) found.push({ name, severity });
-  return found.sort((one, other) => rank(one.severity) - rank(other.severity)); // stable: by name
+function matches(frontend: Frontend, words: readonly string[]): boolean {
+  const { metadata, spec, status } = frontend;
+  if (filter("problems") && judgeFrontend(frontend) === "fine") return false;
+  if (filter("state") && (status.state ?? "unknown") !== filter("state")) return false;
+  if (filter("namespace") && metadata.namespace !== filter("namespace")) return false;
+  const pool = filter("pool");
+  if (pool && !spec.pools?.some((one) => one.name === pool)) return false;
+  const node = filter("node");
+  if (node && !(nameOf(frontend) in (nodes.get(node)?.status.programmed ?? {}))) return false;
+  return words.every((word) => searchText(frontend).includes(word));
+}
+
+// The names of what is shown, in order; the same list while that is the same.
+let last: readonly string[] = [];
+const shown = computed<readonly string[]>(() => {
+  void frontends.pace.value;
+  const words = filter("search").toLowerCase().split(/\s+/).filter(Boolean);
+  const found = frontends.names.value
+    .map((name) => frontends.peek(name)!)
+    .filter((frontend) => matches(frontend, words))
+    .map((frontend) => ({ name: nameOf(frontend), order: rank(judgeFrontend(frontend)) }))
+    .sort((one, other) => one.order - other.order) // stable: by name
+    .map(({ name }) => name);
+  const same = found.length === last.length && found.every((name, n) => name === last[n]);
+  return same ? last : (last = found);
 });
 
 export function FrontendsView() {
@@ -87,8 +89,8 @@ export function FrontendsView() {
       </p>
       {all === 0 && <p>There are no frontends yet.</p>}
       <ul class="folds">
-        {list.slice(0, drawn.value).map(({ name, severity }) => (
-          <FrontendRow key={name} name={name} severity={severity} />
+        {list.slice(0, drawn.value).map((name) => (
+          <FrontendRow key={name} name={name} />
         ))}
       </ul>
     </>
@@ -98,7 +100,7 @@ export function FrontendsView() {
 // Who comes by a link to a frontend is taken to it, once it is there.
 function useDeepLink(): void {
   const wanted = useRef([...unfolded.peek()].at(0));
-  const there = shown.value.some((one) => one.name === wanted.current);
+  const there = shown.value.some((name) => name === wanted.current);
   useEffect(() => {
     if (!there || !wanted.current) return;
     document.getElementById(wanted.current)?.scrollIntoView({ block: "start" });
@@ -106,7 +108,7 @@ function useDeepLink(): void {
   }, [there]);
 }
 
-function FrontendRow({ name, severity }: Judged) {
+function FrontendRow({ name }: { name: string }) {
   const frontend = frontends.get(name);
   if (!frontend) return null;
   const { status } = frontend;
@@ -117,7 +119,7 @@ function FrontendRow({ name, severity }: Judged) {
     <Fold
       view="frontends"
       name={name}
-      severity={severity}
+      severity={judgeFrontend(frontend)}
       summary={
         <>
           <StateMark state={status.state} />
@@ -145,9 +147,10 @@ function Filters() {
     [...new Set(frontends.names.value.map((name) => name.split("/")[0]!))].sort(),
   );
   const pools = useComputed(() => {
+    void frontends.pace.value;
     const names = new Set<string>();
-    for (const name of frontends.names.value)
-      for (const pool of frontends.get(name)?.spec.pools ?? []) names.add(pool.name);
+    for (const name of frontends.names.peek())
+      for (const pool of frontends.peek(name)?.spec.pools ?? []) names.add(pool.name);
     return [...names].sort();
   });
   const search = useRef<HTMLInputElement>(null);

@@ -36,7 +36,16 @@ export function findProblems(conditions: readonly Condition[] | undefined): Prob
 const RANKS: Record<Severity, number> = { bad: 0, warning: 1, fine: 2 };
 export const rank = (severity: Severity): number => RANKS[severity];
 
+const judged = new WeakMap<Frontend, Severity>();
+
+// An object is never altered, only replaced: so it is judged once.
 export function judgeFrontend(frontend: Frontend): Severity {
+  const known = judged.get(frontend) ?? judgeAnew(frontend);
+  judged.set(frontend, known);
+  return known;
+}
+
+function judgeAnew(frontend: Frontend): Severity {
   const { state, conditions } = frontend.status;
   if (state === "down") return "bad";
   const worst = findProblems(conditions)[0]?.severity ?? "fine";

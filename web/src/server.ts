@@ -28,7 +28,7 @@ const STALE = 4500; // without a word, after which what is shown is called old
 const ASLEEP = 5000; // between two ticks of a second, after which this machine must have slept
 const RETRY = 2000;
 const RELOAD = 20_000; // from one reading of what no event tells to the next
-const PAGE = 250; // objects that are read at a time: a larger answer would hold the page up
+const PAGE = 100; // objects that are read at a time: a larger answer would hold the page up
 
 interface Readiness {
   ready: boolean;

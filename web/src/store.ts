@@ -1,6 +1,6 @@
 // All that this page knows, as signals: whoever draws something is drawn again when that changes.
 
-import { batch, computed, signal, type Signal } from "@preact/signals";
+import { batch, computed, effect, signal, type ReadonlySignal, type Signal } from "@preact/signals";
 import {
   nameOf,
   type Backend,
@@ -11,10 +11,34 @@ import {
   type StoredObject,
 } from "./resources";
 
+const PACE = 500; // milliseconds
+
+// Follow a signal at once, but no more often than each half second.
+function slowed<T>(source: ReadonlySignal<T>): ReadonlySignal<T> {
+  const slow = signal(source.peek());
+  let last = 0;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const follow = () => {
+    timer = undefined;
+    last = performance.now();
+    slow.value = source.peek();
+  };
+  effect(() => {
+    void source.value;
+    if (timer !== undefined) return;
+    const rest = last + PACE - performance.now();
+    timer = setTimeout(follow, Math.max(0, rest));
+  });
+  return slow;
+}
+
 // Objects of a kind by name. The list of names changes only when objects come or go.
 export class ObjectStore<T extends StoredObject> {
   private readonly objects = new Map<string, Signal<T>>();
   readonly names = signal<readonly string[]>([]);
+  private readonly version = signal(0);
+  // Changes with any object, but not with each: for what reads all of them.
+  readonly pace = slowed(this.version);
 
   // The newest of an object. Who asks for one that is not there is drawn again when it comes.
   get(name: string): T | undefined {
@@ -33,6 +57,11 @@ export class ObjectStore<T extends StoredObject> {
 
   delete(name: string): void {
     if (this.objects.delete(name)) this.writeNames();
+  }
+
+  // The newest of an object, for whoever goes by `pace`.
+  peek(name: string): T | undefined {
+    return this.objects.get(name)?.peek();
   }
 
   // Take a whole list, but of `newer` names what events have told meanwhile.
@@ -54,10 +83,12 @@ export class ObjectStore<T extends StoredObject> {
     const known = this.objects.get(name);
     if (known) known.value = object;
     else this.objects.set(name, signal(object));
+    this.version.value += 1;
     return !known;
   }
 
   private writeNames(): void {
+    this.version.value += 1;
     this.names.value = [...this.objects.keys()].sort();
   }
 }
@@ -106,9 +137,10 @@ export function applySoon(change: () => void): void {
 
 // How many backends are in each state, each counted once, as the frontends show them.
 export const backendCounts = computed(() => {
+  void frontends.pace.value;
   const states = new Map<string, State>();
-  for (const name of frontends.names.value) {
-    const frontend = frontends.get(name);
+  for (const name of frontends.names.peek()) {
+    const frontend = frontends.peek(name);
     for (const member of frontend?.status.backends ?? [])
       states.set(`${frontend!.metadata.namespace}/${member.name}`, member.state);
   }

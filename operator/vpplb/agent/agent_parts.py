@@ -15,7 +15,6 @@ from vpplb.agent.node_guard import NodeGuard
 from vpplb.agent.node_registration import NodeRegistration, agent_identity, outranks_holder
 from vpplb.agent.operator_lookup import OperatorLookup
 from vpplb.agent.release_handover import ReleaseHandover
-from vpplb.agent.vips_page import VipsPage
 from vpplb.direct.client import OperatorConnections
 from vpplb.direct.own_token import read_lifetime
 from vpplb.files.owned_state_store import OwnedStateStore, VppIdentity
@@ -42,6 +41,7 @@ from vpplb.telemetry.scraped_metrics import (
     register_packets,
     register_unprogrammed,
 )
+from vpplb.telemetry.vips_page import VipsPage
 from vpplb.vpp.access import VppAccess
 
 log = logging.getLogger(__name__)

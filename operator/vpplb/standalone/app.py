@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from vpplb.kube.user_api.control_server import ControlServer
 from vpplb.model.clock import Clock, SystemClock
 from vpplb.model.health import HealthTransition
 from vpplb.model.names import ObjectKind
+from vpplb.model.vip import VipId
 from vpplb.plan.decisions import DecidedState
 from vpplb.plan.settings import DesiredSettings
 from vpplb.probers.worker_pool import WorkerPool
@@ -27,11 +28,12 @@ from vpplb.standalone.control_objects import ControlObjects
 from vpplb.standalone.decision_handler import DecisionHandler
 from vpplb.standalone.hand_changes import HandChanges
 from vpplb.standalone.local_statuses import LocalObjects, LocalStatuses
+from vpplb.standalone.local_view import LocalStateView
 from vpplb.standalone.local_vpp import NODE, LocalVpp, ProgrammedFrontends
 from vpplb.standalone.manifest_folder import ManifestFolder
 from vpplb.standalone.taken_manifests import TakenManifests
 from vpplb.sync.packet_meter import Indexes, PacketMeter
-from vpplb.sync.ports import LoadBalancer, VipCounters
+from vpplb.sync.ports import LoadBalancer, ObservedVpp, VipCounters
 from vpplb.sync.syncer import VppSyncer
 from vpplb.sync.vip_state import VipState
 from vpplb.telemetry.decision_log import DecisionLog
@@ -42,6 +44,7 @@ from vpplb.telemetry.process_health import ProcessHealth, complain_late
 from vpplb.telemetry.scraped_metrics import register_packets, register_unprogrammed
 from vpplb.telemetry.service_manager import ServiceManager
 from vpplb.telemetry.state_view import DecidedStateView
+from vpplb.telemetry.vips_page import VipsPage
 from vpplb.vpp.access import StaleClients, VppAccess
 
 log = logging.getLogger(__name__)
@@ -136,9 +139,10 @@ class StandaloneApp:
             self._manager.announce_reload,
         )
         self._changes = changes
+        shown = LocalStateView(view, self.vpp)
         self._control = ControlServer(
             options.control_socket,
-            ControlObjects(objects, view, stream, self._folder, changes, self.vpp),
+            ControlObjects(objects, shown, stream, self._folder, changes),
         )
         self._health = ProcessHealth(
             processes=self._prober.count_processes,
@@ -148,13 +152,17 @@ class StandaloneApp:
         )
         registry.register(self._health)
         self._alive = complain_late(self._health.check_any_prober)
-        self._http = self._make_http(registry, view, stream, access.stale_clients)
+        page = VipsPage(
+            NODE, partial(_read_vpp, lb or access.lb, indexes), access.counters, vips, clock
+        )
+        self._http = self._make_http(registry, shown, page, stream, access.stale_clients)
         registry.register(self._http.readers)
 
     def _make_http(
         self,
         registry: MetricsRegistry,
-        view: DecidedStateView,
+        view: LocalStateView,
+        page: VipsPage,
         stream: EventStream,
         stale_clients: StaleClients,
     ) -> HttpServer:
@@ -177,6 +185,7 @@ class StandaloneApp:
                 "manifests": lambda: self._folder.refused or None,
             },
             view=view,
+            pages={f"dataplanes/{NODE}/vips": page},
             stream=stream,
             dashboard=True,
         )
@@ -295,6 +304,13 @@ def _count_unprogrammed(decided: DecidedState, programmed: ProgrammedFrontends) 
     """Count the frontends whose VIP is wanted, and which VPP has not as it is."""
     wanted = {key for key, view in decided.views() if view.desired is not None}
     return len(wanted - programmed.revisions.keys())
+
+
+async def _read_vpp(
+    lb: LoadBalancer, indexes: Indexes | None
+) -> tuple[ObservedVpp, Mapping[VipId, int]]:
+    """Read VPP, and where each VIP's counters are (`telemetry.vips_page.Look`)."""
+    return await lb.read(), await indexes() if indexes else {}
 
 
 def _make_packet_meter(counters: VipCounters | None, indexes: Indexes | None) -> PacketMeter | None:

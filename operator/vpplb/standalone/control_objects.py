@@ -10,14 +10,12 @@ from vpplb.kube.user_api.control_server import ObjectChange
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.standalone.hand_changes import ChangeRefused, HandChanges
 from vpplb.standalone.local_statuses import LocalObjects
-from vpplb.standalone.local_vpp import NODE, LocalVpp
+from vpplb.standalone.local_view import LocalStateView
 from vpplb.standalone.manifest_folder import ManifestFolder
 from vpplb.telemetry.event_stream import RESET, EventStream
-from vpplb.telemetry.state_view import DecidedStateView
 
 _TOLD = {"frontend": ObjectKind.FRONTEND, "backend": ObjectKind.BACKEND}
 """Kinds whose changes the stream tells, by their names there."""
-_LOCAL = ObjectKey("", NODE)
 
 
 class ControlObjects:
@@ -26,32 +24,29 @@ class ControlObjects:
     def __init__(
         self,
         objects: LocalObjects,
-        view: DecidedStateView,
+        view: LocalStateView,
         stream: EventStream,
         folder: ManifestFolder,
         changes: HandChanges,
-        vpp: LocalVpp,
     ) -> None:
         self._objects, self._view, self._stream = objects, view, stream
-        self._folder, self._changes, self._vpp = folder, changes, vpp
+        self._folder, self._changes = folder, changes
 
     @property
     def version(self) -> str:
         return self._stream.last_id
 
     def list_keys(self, kind: ObjectKind) -> Sequence[ObjectKey]:
-        return [_LOCAL] if kind == ObjectKind.DATAPLANE else sorted(self._objects.list_keys(kind))
+        return self._view.list_keys(kind)
 
     def show_object(self, kind: ObjectKind, key: ObjectKey) -> JsonObject | None:
-        if kind == ObjectKind.DATAPLANE:
-            return self._show_node() if key == _LOCAL else None
-        stored = self._objects.get(kind, key)
         shown = self._view.show_object(kind, key)
-        if stored is None or shown is None:
+        if shown is None:
             return None
-        metadata = shown["metadata"]
+        metadata, stored = shown["metadata"], self._objects.get(kind, key)
         assert isinstance(metadata, Mapping)
-        added = {"generation": stored.generation, "resourceVersion": self.version}
+        generation = stored.generation if stored is not None else 1
+        added = {"generation": generation, "resourceVersion": self.version}
         changes = [asdict(one) for one in self._changes.list_changes(kind, key)]
         return {
             "apiVersion": RESOURCES[kind].api_version,
@@ -59,17 +54,6 @@ class ControlObjects:
             **shown,
             "metadata": {**metadata, **added},
             **({"deviations": changes} if changes else {}),
-        }
-
-    def _show_node(self) -> JsonObject:
-        kind = ObjectKind.DATAPLANE
-        total = len(self._objects.list_keys(ObjectKind.FRONTEND))
-        return {
-            "apiVersion": RESOURCES[kind].api_version,
-            "kind": str(kind),
-            "metadata": {"name": NODE, "resourceVersion": self.version, "generation": 1},
-            "spec": {},
-            "status": {**self._vpp.describe_node(total).dump_json(), "observedGeneration": 1},
         }
 
     async def edit_spec(

@@ -426,3 +426,21 @@ async def test_state_files_that_differ_in_what_follows_the_dot_share_nothing(
     names = {file.name for file in machine.state_file.parent.iterdir()}
     every = ("", ".vpp.json", ".manifests.json", ".lock")
     assert names == {f"state.{one}{more}" for one in ("east", "west") for more in every}
+
+
+async def test_the_node_and_the_shares_of_its_vips_are_shown_as_an_agent_would(
+    machine: Machine, unused_tcp_port: int
+) -> None:
+    base = f"http://127.0.0.1:{unused_tcp_port}/api/v1/dataplanes"
+    async with machine.running("a", "b", http=f"127.0.0.1:{unused_tcp_port}"):
+        await machine.weigh(100, 0)
+        async with aiohttp.ClientSession() as client:
+            async with client.get(base) as answer:
+                [node] = (await answer.json())["items"]
+            async with client.get(f"{base}/local/vips") as answer:
+                [vip] = (await answer.json())["vips"]
+    assert node["metadata"]["name"] == "local"
+    assert node["status"]["vpp"]["connected"] is True
+    assert list(node["status"]["programmed"]) == ["default/web"]
+    assert vip["frontend"] == "default/web"
+    assert [one["buckets"] for one in vip["servers"]] == [vip["flowTableLength"], 0]

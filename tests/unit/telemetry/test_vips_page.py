@@ -10,12 +10,12 @@ import pytest
 from data.objects import key, vip
 from fakes.clock import FakeClock
 from fakes.load_balancer import FakeLoadBalancer
-from vpplb.agent.vips_page import FRESH, VipsPage
 from vpplb.model.vip import Encap, VipId, VipSettings
 from vpplb.plan.ops import AddServer, AddVip
 from vpplb.sync.ports import LoadBalancerGone, ObservedVpp, PacketTally
 from vpplb.sync.vip_state import OwnedState, VipState
 from vpplb.telemetry.http import PageUnavailable
+from vpplb.telemetry.vips_page import FRESH, VipsPage
 
 pytestmark = pytest.mark.looptime
 
@@ -87,7 +87,7 @@ async def test_packets_that_cannot_be_read_are_said_to_be_unknown() -> None:
     assert answer["packetsUnknown"] == "/run/vpp/stats.sock: No such file or directory"
     assert [one for one in answer["vips"] if "packets" in one] == []
     blind: Mapping[str, Any] = await (await SharedVpp().start(counters=False))()
-    assert blind["packetsUnknown"] == "the agent was given no stats socket"
+    assert blind["packetsUnknown"] == "there is no stats socket"
 
 
 async def test_a_vpp_without_vips_is_no_trouble() -> None:

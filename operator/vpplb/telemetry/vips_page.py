@@ -72,7 +72,7 @@ class VipsPage:
         self, indexes: Mapping[VipId, int]
     ) -> tuple[Mapping[VipId, PacketTally], str]:
         if self._counters is None:
-            return {}, "the agent was given no stats socket"
+            return {}, "there is no stats socket"
         if not indexes:
             return {}, ""
         try:
