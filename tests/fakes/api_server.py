@@ -32,6 +32,10 @@ class FakeApiServer(ApiStore, KubeClient):
     under_way: int = 0
     most_under_way: int = 0
 
+    @property
+    def server_url(self) -> str:
+        return "https://api.example:6443"
+
     # --- what tests do ------------------------------------------------------------------------
 
     def add(self, kind: ObjectKind, key: ObjectKey, status: Mapping[str, object]) -> JsonObject:

@@ -10,7 +10,7 @@ from ipaddress import ip_address, ip_network
 from fakes.load_balancer import FakeLoadBalancer
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import AppServer, Encap, StrangeVip, Vip, VipId, VipProtocol, VipSettings
-from vpplb.plan.ops import AddServer, AddVip, ChangeKind, Op
+from vpplb.plan.ops import AddServer, AddVip, ChangeKind, Op, VppChange
 from vpplb.sync.ports import VipReport, VppInfo
 from vpplb.sync.syncer import VppSyncer
 from vpplb.sync.vip_state import OwnedState, VipState
@@ -64,8 +64,8 @@ class Listener:
     def on_state_changed(self) -> None:
         self.memories += 1
 
-    def on_vpp_changed(self, kind: ChangeKind, count: int) -> None:
-        self.counts[kind] += count
+    def on_vpp_changed(self, changes: Sequence[VppChange]) -> None:
+        self.counts.update(one.kind for one in changes)
 
     def on_recreated(self, key: ObjectKey, vip: VipId, settings: VipSettings) -> None:
         self.remade.append((key, vip, settings))

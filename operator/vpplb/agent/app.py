@@ -14,6 +14,7 @@ from vpplb.kube.leases.agent_lease import LeaseHeartbeat
 from vpplb.model.names import ObjectKey
 from vpplb.sync.vip_state import OwnedState
 from vpplb.telemetry.http import HttpServer, PageUnavailable
+from vpplb.telemetry.start_log import describe_source, log_start
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +37,13 @@ async def run(options: AgentOptions, stop: asyncio.Event) -> None:
     async with await KubeClient.from_config() as client:
         agent = Agent(options, client)
         async with agent.http:
+            log_start(
+                "agent",
+                node=options.node,
+                objects=describe_source(client.server_url, options.namespaces),
+                http=agent.http.listen_address,
+                vpp=options.vpp_api_socket,
+            )
             running = asyncio.create_task(agent.run())
             stopping = asyncio.create_task(stop.wait())
             await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)

@@ -16,7 +16,7 @@ from vpplb.kube.status_writer import StatusWriter, WritePriority
 from vpplb.model.clock import Clock
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.vip import StrangeVip, VipId, VipSettings
-from vpplb.plan.ops import ChangeKind
+from vpplb.plan.ops import VppChange
 from vpplb.plan.render import settings_text
 from vpplb.resources.conditions import StatusCondition, load_conditions, set_condition
 from vpplb.resources.dataplane import (
@@ -244,10 +244,9 @@ class DataplaneReporter(SyncLog):
         self._store.save_soon()
         self._submit_soon()
 
-    def on_vpp_changed(self, kind: ChangeKind, count: int) -> None:
+    def on_vpp_changed(self, changes: Sequence[VppChange]) -> None:
+        super().on_vpp_changed(changes)
         self._last_change = self._clock.now()
-        self._metrics.record_change(kind, count)
-        log.info("VPP: %d × %s", count, kind.value)
         self._submit_soon()
 
     def on_recreated(self, key: ObjectKey, vip: VipId, settings: VipSettings) -> None:

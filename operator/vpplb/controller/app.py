@@ -32,8 +32,10 @@ from vpplb.reconcile.reconciler import Reconciler
 from vpplb.resources.allowances import NOTHING, AddressAllowances
 from vpplb.resources.crd import make_schemas
 from vpplb.telemetry.http import HttpServer
+from vpplb.telemetry.listen_address import ListenAddress
 from vpplb.telemetry.process_health import ProcessHealth, complain_late
 from vpplb.telemetry.scraped_metrics import register_agents, register_direct
+from vpplb.telemetry.start_log import describe_source, log_start
 
 log = logging.getLogger(__name__)
 
@@ -81,6 +83,12 @@ async def run(options: OperatorOptions, stop: asyncio.Event) -> None:
     async with await KubeClient.from_config() as client:
         operator = Operator(options, client)
         async with operator.serving():
+            log_start(
+                "operator",
+                objects=describe_source(client.server_url, options.namespaces),
+                http=operator.http_address,
+                agents=options.direct.listen if options.direct else "by the API server alone",
+            )
             await operator.run(stop)
 
 
@@ -125,6 +133,11 @@ class Operator:
                 await stack.enter_async_context(self._direct)
             await stack.enter_async_context(self._http)
             yield
+
+    @property
+    def http_address(self) -> ListenAddress | None:
+        """Where it is served, None where it is not."""
+        return self._http.listen_address
 
     def _make_direct(
         self, options: OperatorOptions, client: KubeClient, release: ReleaseIdentity, clock: Clock

@@ -7,6 +7,7 @@ compared and sent without looking anything up.
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from vpplb.model.vip import IPAddress, LbConf, VipId, VipSettings
 
@@ -77,3 +78,10 @@ class DelServer:
 
 VipOp = AddVip | DelVip | AddServer | SetWeight | DelServer
 Op = SetConf | VipOp
+
+
+class VppChange(NamedTuple):
+    """A call that VPP has taken, and as what it counts."""
+
+    kind: ChangeKind
+    op: Op

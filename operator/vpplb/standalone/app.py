@@ -43,6 +43,7 @@ from vpplb.telemetry.metrics import AgentMetrics, DecisionMetrics, MetricsRegist
 from vpplb.telemetry.process_health import ProcessHealth, complain_late
 from vpplb.telemetry.scraped_metrics import register_packets, register_unprogrammed
 from vpplb.telemetry.service_manager import ServiceManager
+from vpplb.telemetry.start_log import log_start
 from vpplb.telemetry.state_view import DecidedStateView
 from vpplb.telemetry.vips_page import VipsPage
 from vpplb.vpp.access import StaleClients, VppAccess
@@ -198,6 +199,12 @@ class StandaloneApp:
         """
         with lock_state(self._options.state_file):
             async with self._http:
+                log_start(
+                    "standalone",
+                    objects=f"of {self._options.folder}",
+                    http=self._http.listen_address,
+                    vpp=self._options.vpp_api_socket,
+                )
                 await self._run_parts(stop)
 
     async def _run_parts(self, stop: asyncio.Event) -> None:

@@ -9,7 +9,6 @@ from vpplb.model.clock import SystemClock
 from vpplb.model.names import ObjectKey
 from vpplb.model.objects import NodeSelector
 from vpplb.model.vip import VipId, VipSettings
-from vpplb.plan.ops import ChangeKind
 from vpplb.plan.render import settings_text
 from vpplb.resources.dataplane import (
     MOST_ERRORS,
@@ -129,10 +128,6 @@ class LocalVpp(SyncLog):
 
     def on_state_changed(self) -> None:
         self._store.save_soon()
-
-    def on_vpp_changed(self, kind: ChangeKind, count: int) -> None:
-        self._metrics.record_change(kind, count)
-        log.info("VPP: %s × %d", kind.value, count)
 
     def on_recreated(self, key: ObjectKey, vip: VipId, settings: VipSettings) -> None:
         log.warning(

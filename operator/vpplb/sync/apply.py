@@ -7,14 +7,13 @@ made, made anew or removed, also where they change while others are being made.
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice, takewhile
 
 from vpplb.model.vip import VipId
 from vpplb.plan.diff import PlanStep
 from vpplb.plan.execution import count_as, may_continue
-from vpplb.plan.ops import AddVip, ChangeKind, VipOp
+from vpplb.plan.ops import AddVip, VipOp, VppChange
 from vpplb.plan.render import op_text
 from vpplb.sync.frontend_reports import FrontendReports
 from vpplb.sync.ports import CallOutcome, LoadBalancer, SyncListener
@@ -148,7 +147,7 @@ class PlanApplier:
         for step in sorted(steps):
             due = [one for one in steps[step] if not stopped or one[0].record.vip not in stopped]
             outcomes = iter(await self._lb.apply_ops([op for _, ops in due for op in ops]))
-            kinds: list[ChangeKind | None] = []
+            changes: list[VppChange] = []
             for change, ops in due:
                 record = change.record
                 answers = list(islice(outcomes, len(ops)))
@@ -157,20 +156,19 @@ class PlanApplier:
                 if refused:
                     failed.setdefault(record.vip, explain_refusal(refused[0]))
                     done = [op for op, answer in zip(ops, answers, strict=True) if answer.ok]
-                kinds += self._note_step(
+                changes += self._note_step(
                     change, step, done, whole=not (failed and record.vip in failed)
                 )
                 if refused and not may_continue(step, record.have, change.desired):
                     stopped.add(record.vip)
-            for kind, count in Counter(kinds).items():
-                if kind is not None:
-                    self._listener.on_vpp_changed(kind, count)
+            if changes:
+                self._listener.on_vpp_changed(changes)
         return failed
 
     def _note_step(
         self, change: VipChange, step: PlanStep, ops: Sequence[VipOp], *, whole: bool
-    ) -> list[ChangeKind | None]:
-        """Take in what VPP did of one step of a VIP; return as what it counts.
+    ) -> list[VppChange]:
+        """Take in what VPP did of one step of a VIP; return what counts as a change.
 
         `whole`: nothing of the VIP has failed so far.
         """
@@ -184,7 +182,8 @@ class PlanApplier:
             for op in ops:
                 if isinstance(op, AddVip) and op.recreated:
                     self._listener.on_recreated(record.owner, op.vip, op.settings)
-        return [count_as(op, chain) for op in ops]
+        counted = ((count_as(op, chain), op) for op in ops)
+        return [VppChange(kind, op) for kind, op in counted if kind is not None]
 
 
 def explain_refusal(outcome: CallOutcome) -> str:

@@ -3,7 +3,7 @@
 import logging
 
 from vpplb.model.vip import LbConf, VipTable
-from vpplb.plan.ops import ChangeKind, SetConf
+from vpplb.plan.ops import ChangeKind, SetConf, VppChange
 from vpplb.plan.settings import (
     DesiredSettings,
     diff_settings,
@@ -89,7 +89,7 @@ class SettingsSyncer:
     def _note_sent(self, conf: LbConf, in_service: bool) -> None:
         resized = conf.sticky_buckets_per_core != self._found.sticky_buckets_per_core
         self._found = conf
-        self._listener.on_vpp_changed(ChangeKind.CONF, 1)
+        self._listener.on_vpp_changed([VppChange(ChangeKind.CONF, SetConf(conf=conf))])
         if resized and in_service:
             self._listener.on_flows_forgotten(conf.sticky_buckets_per_core)
 

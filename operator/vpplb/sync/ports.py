@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import LbConf, StrangeVip, VipId, VipSettings, VipTable
-from vpplb.plan.ops import ChangeKind, Op
+from vpplb.plan.ops import Op, VppChange
 from vpplb.plan.settings import HeapSpace
 
 
@@ -137,8 +137,8 @@ class SyncListener(Protocol):
     def on_state_changed(self) -> None:
         """The syncer's `state` has changed, and should be kept soon, for the next start."""
 
-    def on_vpp_changed(self, kind: ChangeKind, count: int) -> None:
-        """VPP made this many changes."""
+    def on_vpp_changed(self, changes: Sequence[VppChange]) -> None:
+        """VPP made these changes, in this order: those of one step, of one VIP or of many."""
 
     def on_recreated(self, key: ObjectKey, vip: VipId, settings: VipSettings) -> None:
         """The frontend's VIP was removed and made anew with these settings, its flows lost."""

@@ -86,14 +86,14 @@ class JsonFormatter(logging.Formatter):
 
 
 class ConsoleFormatter(logging.Formatter):
-    """`12:00:00.123 WARN  vpp.client: VPP is gone  socket=/run/vpp/api.sock`, local time."""
+    """`12:00:00.123 WARNING vpp.client: VPP is gone  socket=/run/vpp/api.sock`, local time."""
 
     def __init__(self, *, colour: bool) -> None:
         super().__init__()
         self._colour = colour
 
     def format(self, record: logging.LogRecord) -> str:
-        level = f"{record.levelname[:5]:5}"
+        level = f"{record.levelname:7}"
         if self._colour and record.levelname in _COLOURS:
             level = f"\x1b[{_COLOURS[record.levelname]}m{level}\x1b[0m"
         time = _record_time(record).astimezone().strftime("%H:%M:%S.%f")[:-3]

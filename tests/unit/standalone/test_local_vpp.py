@@ -1,11 +1,13 @@
 """What the statuses of frontends say of the one VPP."""
 
+from ipaddress import ip_address
+
 from data.kept_memory import HERE
 from data.objects import key, vip
 from lab.scrape import scrape_metrics
 from vpplb.files.owned_state_store import OwnedStateStore
 from vpplb.model.names import ObjectKey
-from vpplb.plan.ops import ChangeKind
+from vpplb.plan.ops import ChangeKind, SetWeight, VppChange
 from vpplb.resources.node_report import NodeReport
 from vpplb.standalone.local_vpp import LocalVpp, ProgrammedFrontends
 from vpplb.sync.ports import VipReport, VppInfo
@@ -14,6 +16,7 @@ from vpplb.telemetry.metrics import AgentMetrics, MetricsRegistry
 
 WEB = key("web")
 HAS_IT = NodeReport(desired=("local",), programmed=("local",), carrying=("local",))
+LOWERED = SetWeight(vip=vip(), address=ip_address("10.0.0.1"), weight=0)
 
 
 class ProgrammedVpp:
@@ -72,7 +75,7 @@ def test_a_lost_vpp_carries_nothing_and_every_frontend_hears_of_it_once() -> Non
 def test_everything_is_counted() -> None:
     programmed = ProgrammedVpp()
     programmed.vpp.on_connected(VppInfo(version="26.10", pid=1))
-    programmed.vpp.on_vpp_changed(ChangeKind.AS_WEIGHT, 3)
+    programmed.vpp.on_vpp_changed([VppChange(ChangeKind.AS_WEIGHT, LOWERED)] * 3)
     programmed.vpp.on_drift(2)
     programmed.report("r1")
     text = scrape_metrics(programmed.registry)

@@ -1,5 +1,6 @@
 """Many VIPs at once: rounds side by side, what ends them, and what is remembered on the way."""
 
+from collections.abc import Sequence
 from ipaddress import ip_network
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from in_memory.syncer import VIP, WEB, A, B, LocalSyncer, row
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import VipId, VipProtocol
-from vpplb.plan.ops import AddServer, AddVip, ChangeKind, Op, SetConf, SetWeight
+from vpplb.plan.ops import AddServer, AddVip, ChangeKind, Op, SetConf, SetWeight, VppChange
 from vpplb.sync.apply import ROUNDS, SLICE
 
 pytestmark = pytest.mark.looptime
@@ -64,9 +65,10 @@ async def test_many_vips_are_remembered_in_one_go_before_any_is_made(local: Loca
 async def test_changes_are_counted_a_step_at_a_time_not_a_vip(local: LocalSyncer) -> None:
     calls: list[int] = []
 
-    def note(kind: ChangeKind, count: int) -> None:
+    def note(changes: Sequence[VppChange]) -> None:
+        (kind,) = {one.kind for one in changes}
         assert kind in (ChangeKind.VIP_ADDED, ChangeKind.AS_ADDED)
-        calls.append(count)
+        calls.append(len(changes))
 
     local.listener.on_vpp_changed = note  # type: ignore[method-assign]  # of this local only
     want_many(local)

@@ -90,8 +90,18 @@ def test_the_console_is_a_short_line_without_colours_where_there_is_no_terminal(
     out = lines(format="console")
     logging.getLogger("vpplb.kube.status_writer").info("written", extra={"kind": "Backend"})
     assert re.fullmatch(
-        r"\d\d:\d\d:\d\d\.\d{3} INFO  kube\.status_writer: written  kind=Backend\n", out.getvalue()
+        r"\d\d:\d\d:\d\d\.\d{3} INFO    kube\.status_writer: written  kind=Backend\n",
+        out.getvalue(),
     )
+
+
+def test_levels_are_whole_words() -> None:
+    out = lines("debug", "console")
+    for level in (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL):
+        logging.getLogger("vpplb").log(level, "x")
+    assert [line.split()[1] for line in out.getvalue().splitlines()] == [
+        "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("out", "console"), [(Terminal(), True), (io.StringIO(), False)])

@@ -1,0 +1,29 @@
+import logging
+from pathlib import Path
+
+import pytest
+
+from vpplb import __version__
+from vpplb.telemetry.listen_address import ListenAddress
+from vpplb.telemetry.start_log import describe_source, log_start
+
+
+def test_one_line_says_version_source_address_and_vpp(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    http = ListenAddress("127.0.0.1", 9091)
+    log_start("standalone", objects="of /etc/vpplb", http=http, vpp=Path("/run/vpp/api.sock"))
+    assert caplog.messages == [
+        f"vpplb {__version__} standalone begins: objects of /etc/vpplb, http 127.0.0.1:9091,"
+        " vpp /run/vpp/api.sock"
+    ]
+
+
+def test_what_is_not_served_is_said_to_be_off(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    log_start("agent", objects="here", http=None)
+    assert caplog.messages[0].endswith("objects here, http off")
+
+
+def test_objects_are_of_all_namespaces_or_of_those_that_are_named() -> None:
+    assert describe_source("https://api", ()) == "of https://api (all namespaces)"
+    assert describe_source("https://api", ("a", "b")) == "of https://api (namespaces a, b)"
