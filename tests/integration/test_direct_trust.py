@@ -3,15 +3,17 @@
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from cluster.control_plane import SYSTEM_NAMESPACE, ControlPlane
 from cluster.kubectl import Kubectl
 from fakes.agent_handler import FakeAgentHandler
+from lab.raw_agent import connect_agent
 from lab.waiting import eventually
 from vpplb.agent.operator_lookup import OperatorLookup
 from vpplb.controller import operator_directory
@@ -19,7 +21,13 @@ from vpplb.controller.operator_directory import OperatorDirectory
 from vpplb.controller.token_keys import fetch_issuer_keys
 from vpplb.direct.certificate import make_certificate
 from vpplb.direct.client import ConnectedLeader, OperatorConnections
-from vpplb.direct.messages import AUDIENCE, AgentHello, DecisionBatch, OperatorAddress
+from vpplb.direct.messages import (
+    AUDIENCE,
+    AgentHello,
+    DecisionBatch,
+    OperatorAddress,
+    OperatorRole,
+)
 from vpplb.direct.operator_directory import PREFIX, dump_entry, name_annotation
 from vpplb.direct.server import DirectServer, RefusalReason
 from vpplb.direct.tokens import AgentIdentity, TokenRefused, TokenVerifier
@@ -35,6 +43,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.control_plane]
 AGENT = ObjectKey(SYSTEM_NAMESPACE, "vpplb-agent")
 RELEASE = ReleaseIdentity(SYSTEM_NAMESPACE)
 NODE, POD = "trusted-node", "trusted-agent"
+BYSTANDER = "bystander"
+"""A ServiceAccount that has nothing to do with vpplb."""
 
 
 @pytest.fixture
@@ -59,6 +69,7 @@ def system(control_plane: ControlPlane) -> Iterator[Kubectl]:
     control_plane.kubectl.apply(
         {"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE}},
     )
+    system.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": BYSTANDER}})
     spec = {
         "nodeName": NODE,
         "serviceAccountName": AGENT.name,
@@ -67,13 +78,16 @@ def system(control_plane: ControlPlane) -> Iterator[Kubectl]:
     system.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": POD}, "spec": spec})
     yield system
     system("delete", "pod", POD, "--force", "--grace-period=0")
+    system("delete", "serviceaccount", BYSTANDER)
     control_plane.kubectl("delete", "node", NODE)
 
 
 def make_token(
     system: Kubectl, *bound: str, audience: str = AUDIENCE, account: str = AGENT.name
 ) -> str:
-    return system("create", "token", account, f"--audience={audience}", *bound).strip()
+    """Ask the API server for a token; an empty audience is the API server's own."""
+    asked = (f"--audience={audience}",) if audience else ()
+    return system("create", "token", account, *asked, *bound).strip()
 
 
 OF_POD = ("--bound-object-kind=Pod", f"--bound-object-name={POD}")
@@ -131,6 +145,61 @@ async def test_the_token_for_the_api_server_is_none_for_us(
 # --- over the wire ---------------------------------------------------------------------------
 
 
+@asynccontextmanager
+async def serving(verifier: TokenVerifier) -> AsyncIterator[DirectServer]:
+    """Serve agents on a socket, as an operator does that leads."""
+    async with DirectServer(
+        host="127.0.0.1",
+        port=0,
+        certificate=make_certificate(),
+        verify=verifier.verify_token,
+        handler=FakeAgentHandler(),
+    ) as server:
+        yield server
+
+
+@pytest.mark.parametrize(
+    ("node", "bound", "others", "status"),
+    [
+        (NODE, OF_POD, {"audience": "another"}, 401),
+        (NODE, OF_POD, {"audience": ""}, 401),
+        (NODE, OF_NODE, {"account": "vpplb-operator"}, 403),
+        (NODE, OF_NODE, {"account": BYSTANDER}, 403),
+        ("another", OF_POD, {}, 403),
+        ("another", OF_NODE, {}, 403),
+        (NODE, (), {}, 403),
+    ],
+    ids=[
+        "another audience",
+        "the API server's audience",
+        "the operator's account",
+        "any pod's account",
+        "another node than the pod's",
+        "another node than the token's",
+        "no node",
+    ],
+)
+async def test_a_token_that_is_no_agents_of_this_node_opens_no_connection(
+    system: Kubectl,
+    verifier: TokenVerifier,
+    node: str,
+    bound: tuple[str, ...],
+    others: dict[str, str],
+    status: int,
+) -> None:
+    token = make_token(system, *bound, **others)
+    async with serving(verifier) as server:
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            async with connect_agent(server.listen_port, node, token=token):
+                pass
+        assert refused.value.status == status
+        assert server.refused == {RefusalReason.TOKEN: 1}
+        assert server.agent_count == 0
+        own = make_token(system, *OF_POD)
+        async with connect_agent(server.listen_port, NODE, token=own) as agent:
+            assert isinstance(await agent.hear(), OperatorRole), "its own token opens one"
+
+
 class DirectListener:
     """Implements `direct.client.OperatorListener`: `leader` is who is heard."""
 
@@ -158,21 +227,14 @@ async def test_an_agent_that_reads_the_lease_and_shows_its_token_hears_the_leade
     lease: ObjectKey,
     tmp_path: Path,
 ) -> None:
-    token_file, certificate = tmp_path / "token", make_certificate()
+    token_file = tmp_path / "token"
     token_file.write_text(make_token(system, *OF_POD))
-    server = DirectServer(
-        host="127.0.0.1",
-        port=0,
-        certificate=certificate,
-        verify=verifier.verify_token,
-        handler=FakeAgentHandler(),
-    )
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(server)
+        server = await stack.enter_async_context(serving(verifier))
         own = OperatorAddress(
             identity="op_1",
             address=f"127.0.0.1:{server.listen_port}",
-            fingerprint=certificate.fingerprint,
+            fingerprint=server.certificate.fingerprint,
         )
         publishing = PublishingOperator(operator, lease, own)
         stack.push_async_callback(publishing.end)
