@@ -4,11 +4,13 @@ All of them are processes. They run as the chart's ServiceAccounts, and nothing 
 but by kubectl; what reaches VPP is noted by a tap between the agent and VPP.
 """
 
+import json
 import os
 import secrets
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -114,6 +116,19 @@ class ServiceProcess:
         self.program.kill()
         self.program.start()
         self.wait_ready()
+
+    def transitions(self, backend: str, state: str) -> list[float]:
+        """Return when a backend has become this (`time.time()`), of an operator, by its log."""
+        told = [
+            json.loads(line)
+            for line in self.program.log.read_text().splitlines()
+            if '"vpplb.transitions"' in line
+        ]
+        return [
+            datetime.fromisoformat(one["at"]).timestamp()
+            for one in told
+            if one.get("to") == state and str(one["backend"]).endswith(f"/{backend}")
+        ]
 
     def _is_ready(self) -> bool:
         if not self.program.alive:
