@@ -12,6 +12,7 @@ TESTS = ROOT / "tests"
 
 MODULE_LIMIT = 500
 TEST_LIMIT = 600
+CONSTRUCTOR_LIMIT = 40
 MODULES = {"kube": 14, "reconcile": 10, "sync": 10}
 """How many modules a package may have; where more are wanted, it is two things."""
 
@@ -43,6 +44,18 @@ def test_a_module_can_be_read_in_one_sitting(folder: Path, limit: int) -> None:
         str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in _sources(folder)
     }
     assert [path for path, count in lines.items() if count > limit] == []
+
+
+def test_a_constructor_puts_few_parts_together() -> None:
+    """One that is longer puts several things together, each of which has a name."""
+    long = [
+        f"{path.relative_to(PACKAGE)}: {node.lineno}"
+        for path in _sources(PACKAGE)
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef) and node.name == "__init__"
+        if (node.end_lineno or 0) - node.lineno >= CONSTRUCTOR_LIMIT
+    ]
+    assert long == []
 
 
 @pytest.mark.parametrize(("package", "limit"), MODULES.items())

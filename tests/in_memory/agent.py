@@ -166,8 +166,7 @@ class LocalAgent:
                 client=self.server, lease=lease, release=ReleaseIdentity("default")
             ),
         )
-        self.cache.add_handler(self.reporter)
-        self.cache.add_handler(self.selector)
+        self.cache.add_handlers(self.reporter, self.selector)
 
     # --- what happens -----------------------------------------------------------------------
 

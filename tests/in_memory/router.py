@@ -16,7 +16,8 @@ from fakes.load_balancer import FakeLoadBalancer
 from fakes.prober import FakeProber
 from lab.waiting import eventually
 from vpplb.cli.main import cli
-from vpplb.standalone.app import StandaloneApp, StandaloneOptions
+from vpplb.standalone.app import StandaloneApp
+from vpplb.standalone.standalone_parts import StandaloneOptions
 
 WEB = vip("198.51.100.1/32")
 

@@ -30,7 +30,8 @@ from vpplb.model.check import (
     TlsSettings,
 )
 from vpplb.resources.allowances import AddressAllowances
-from vpplb.standalone.app import StandaloneApp, StandaloneOptions
+from vpplb.standalone.app import StandaloneApp
+from vpplb.standalone.standalone_parts import StandaloneOptions
 
 FAMILIES = pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
 NOWHERE = {"127.0.0.1": "203.0.113.9", "::1": "2001:db8::9"}

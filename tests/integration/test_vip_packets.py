@@ -14,7 +14,8 @@ from fakes.prober import FakeProber
 from lab.waiting import eventually
 from vpplb.simulator.flows import TCP, FiveTuple
 from vpplb.simulator.server import VppSimulator
-from vpplb.standalone.app import StandaloneApp, StandaloneOptions
+from vpplb.standalone.app import StandaloneApp
+from vpplb.standalone.standalone_parts import StandaloneOptions
 from vpplb.vpp.lb import PapiLoadBalancer
 
 pytestmark = pytest.mark.slow

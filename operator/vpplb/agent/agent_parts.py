@@ -120,8 +120,7 @@ class AgentParts:
         )
         self.selector: FrontendSelector = self._make_selector()
         self.road = self._make_road(client)
-        for handler in (self.reporter, self.node, self.selector):
-            self.kube.cache.add_handler(handler)
+        self.kube.cache.add_handlers(self.reporter, self.node, self.selector)
         self.page = VipsPage(
             options.node, self.vpp.lb.read_with_indexes, self.vpp.counters, self.vips, clock
         )

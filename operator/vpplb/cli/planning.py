@@ -137,7 +137,7 @@ async def plan_node(live: NodeSource, settings: DesiredSettings, *, own_all: boo
     selector = FrontendSelector(
         dry_run, cache, NewestDecisions(), live.node, settings, SelectedFrontends()
     )
-    cache.add_handler(selector)
+    cache.add_handlers(selector)
     selector.resume(state.owned, stored.marks if stored else {})
     if dataplane is not None:
         selector.set_labels(node_labels(dataplane["metadata"]))

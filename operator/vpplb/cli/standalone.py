@@ -51,7 +51,8 @@ def standalone_command(sync_interval: timedelta, no_blind_guard: bool, **given: 
     (Type=notify, WatchdogSec= of systemd). Metrics, health and the dashboard are served to this
     machine alone unless --http-address says otherwise: nobody is asked for a password there.
     """
-    from vpplb.standalone.app import StandaloneApp, StandaloneOptions
+    from vpplb.standalone.app import StandaloneApp
+    from vpplb.standalone.standalone_parts import StandaloneOptions
 
     asked = StandaloneOptions(
         sync_interval=sync_interval.total_seconds(), blind_guard=not no_blind_guard, **given

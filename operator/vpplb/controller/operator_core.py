@@ -71,8 +71,7 @@ class OperatorCore:
             identity, records, self.nodes, reconciler, clock, self.reports.statuses.report_nodes
         )
         # What is known of nodes is taken in first: the others read it.
-        for handler in (self.reports.statuses, self.publisher, self.reports.events, store):
-            cache.add_handler(handler)
+        cache.add_handlers(self.reports.statuses, self.publisher, self.reports.events, store)
 
     def on_role(self, role: LeaderRole) -> None:
         """Take the part that this operator has in the election from now on."""

@@ -65,9 +65,9 @@ class ObjectCache(StoredObjects):
         self._newest: dict[ObjectKind, int] = {}
         self._complete: dict[tuple[ObjectKind, str | None], int] = {}
 
-    def add_handler(self, handler: ObjectHandler) -> None:
-        """Tell another handler from now on, as one that itself reads the cache."""
-        self._handlers.append(handler)
+    def add_handlers(self, *handlers: ObjectHandler) -> None:
+        """Tell more handlers from now on, in order, as those that themselves read the cache."""
+        self._handlers += handlers
 
     # --- versions ----------------------------------------------------------------------------
 

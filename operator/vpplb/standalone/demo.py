@@ -24,7 +24,8 @@ from vpplb.plan.ops import Op, SetConf
 from vpplb.plan.render import op_text
 from vpplb.resources.allowances import AddressAllowances
 from vpplb.simulator.server import VppSimulator
-from vpplb.standalone.app import StandaloneApp, StandaloneOptions
+from vpplb.standalone.app import StandaloneApp
+from vpplb.standalone.standalone_parts import StandaloneOptions
 from vpplb.sync.ports import CallOutcome, VppInfo
 from vpplb.telemetry.listen_address import ListenAddress
 from vpplb.vpp.lb import PapiLoadBalancer

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from vpplb.cli.main import cli
 from vpplb.resources.allowances import EVERYTHING
-from vpplb.standalone.app import StandaloneOptions
+from vpplb.standalone.standalone_parts import StandaloneOptions
 
 
 @pytest.fixture

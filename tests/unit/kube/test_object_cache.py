@@ -81,7 +81,7 @@ def test_a_handler_that_was_added_is_told_after_those_before_it() -> None:
             order.append(self.name)
 
     cache = ObjectCache([Noting("first")])
-    cache.add_handler(Noting("second"))
+    cache.add_handlers(Noting("second"))
     cache.apply_event(ObjectKind.BACKEND, "ADDED", obj(5))
     assert order == ["first", "second"]
 

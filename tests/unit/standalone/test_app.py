@@ -26,7 +26,8 @@ from vpplb.files.state_file import name_beside
 from vpplb.files.state_lock import StateInUse
 from vpplb.model.health import HealthState, HealthTransition
 from vpplb.plan.ops import Op
-from vpplb.standalone.app import StandaloneApp, StandaloneOptions
+from vpplb.standalone.app import StandaloneApp
+from vpplb.standalone.standalone_parts import StandaloneOptions
 from vpplb.telemetry.catalog import AGENT_METRICS, OPERATOR_METRICS
 from vpplb.telemetry.service_manager import ServiceManager
 
