@@ -9,7 +9,8 @@ from fakes.lease_line import KEY, LeaseLine, LeaseStore
 from vpplb.controller.operator_directory import OperatorDirectory
 from vpplb.direct.messages import OperatorAddress
 from vpplb.kube.leases.leader_election import LeaderElector, LeadershipLost, WriteFence
-from vpplb.kube.leases.leader_rules import LeaderRole, ServedScope
+from vpplb.kube.leases.leader_rules import LeaderRole
+from vpplb.kube.leases.served_scopes import ServedScope
 from vpplb.model.release_identity import ReleaseIdentity
 
 

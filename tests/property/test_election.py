@@ -21,8 +21,9 @@ from fakes.lease_line import KEY, LeaseLine, LeaseStore
 from vpplb.direct.operator_directory import PREFIX
 from vpplb.kube.api_types import JsonObject
 from vpplb.kube.leases.leader_election import LeaderElector, LeadershipLost, WriteFence
-from vpplb.kube.leases.leader_rules import PREFIX as SCOPE
-from vpplb.kube.leases.leader_rules import LeaderRole, ServedScope
+from vpplb.kube.leases.leader_rules import LeaderRole
+from vpplb.kube.leases.served_scopes import PREFIX as SCOPE
+from vpplb.kube.leases.served_scopes import ServedScope
 from vpplb.model.names import ObjectKey, ObjectKind
 
 DURATION = 15.0

@@ -20,7 +20,8 @@ from vpplb.controller.store_handler import StoreHandler
 from vpplb.kube.client import KubeClient
 from vpplb.kube.crd_check import CrdCheck
 from vpplb.kube.leases.leader_election import FencedClient, LeaderElector, WriteFence
-from vpplb.kube.leases.leader_rules import LeaderRole, ServedScope
+from vpplb.kube.leases.leader_rules import LeaderRole
+from vpplb.kube.leases.served_scopes import ServedScope
 from vpplb.kube.object_cache import ObjectCache
 from vpplb.kube.object_informer import ObjectInformer
 from vpplb.model.clock import Clock, SystemClock

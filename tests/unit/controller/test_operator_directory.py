@@ -10,7 +10,8 @@ from fakes.lease_line import KEY, LeaseStore
 from in_memory.found_operator import FoundOperator, address
 from vpplb.controller.operator_directory import DEAD_AFTER, RENEW_EVERY, OperatorDirectory
 from vpplb.direct.operator_directory import PREFIX, name_annotation
-from vpplb.kube.leases.leader_rules import LeaderRole, ServedScope
+from vpplb.kube.leases.leader_rules import LeaderRole
+from vpplb.kube.leases.served_scopes import ServedScope
 from vpplb.model.names import ObjectKind
 from vpplb.model.release_identity import ReleaseIdentity
 

@@ -72,7 +72,7 @@ def backends_command(
     """
     lines = [
         line
-        for line in flags.run_work(_read_backends)
+        for line in flags.run_work(lambda session: _read_backends(session, flags))
         if (not states or line.state in states) and (not problems or is_problem(line))
     ]
     print_output(
@@ -86,10 +86,16 @@ def is_problem(line: BackendLine) -> bool:
     return bool(line.problems) or line.state == HealthState.DOWN or waited_for
 
 
-async def _read_backends(session: VerbSession) -> list[BackendLine]:
+async def _read_backends(session: VerbSession, flags: UsualFlags) -> list[BackendLine]:
     users = frontends_by_backend(await session.list_objects(ObjectKind.FRONTEND))
     found = sorted(await session.select_objects(ObjectKind.BACKEND), key=key_of)
-    return [read_backend_line(raw, users.get(key_of(raw), ())) for raw in found]
+    lines = [read_backend_line(raw, users.get(key_of(raw), ())) for raw in found]
+    if not lines or flags.reads_manifests:
+        return lines
+    from vpplb.cli.verbs.silence import age_backend, read_silence
+
+    silence_of = await read_silence(session)
+    return [age_backend(line, silence_of(line.namespace)) for line in lines]
 
 
 def read_backend_line(raw: JsonObject, frontends: Sequence[JsonObject]) -> BackendLine:

@@ -9,6 +9,7 @@ from vpplb.cli.verbs.frontend_detail import FrontendDetail, MemberLine, read_fro
 from vpplb.cli.verbs.frontends import FrontendLine, key_by_name
 from vpplb.cli.verbs.output import format_age, format_percent
 from vpplb.cli.verbs.session import VerbSession, read_if_allowed
+from vpplb.cli.verbs.silence import age_frontend, read_silence
 from vpplb.kube.api_types import JsonObject, key_of
 from vpplb.model.names import ObjectKind
 from vpplb.model.printable import make_printable
@@ -17,12 +18,14 @@ from vpplb.model.printable import make_printable
 async def read_page(session: VerbSession, name: str) -> FrontendDetail:
     raw = await session.get_object(ObjectKind.FRONTEND, name)
     inside = replace(session, namespace=key_of(raw).namespace)
-    events, nodes, backends = await asyncio.gather(
+    events, nodes, backends, silence_of = await asyncio.gather(
         read_if_allowed(_read_events(inside, name), [], "events are"),
         read_if_allowed(inside.list_objects(ObjectKind.DATAPLANE), None, "nodes are"),
         inside.list_objects(ObjectKind.BACKEND),
+        read_silence(inside),
     )
-    return read_frontend_detail(raw, key_by_name(backends), nodes, events)
+    detail = read_frontend_detail(raw, key_by_name(backends), nodes, events)
+    return replace(detail, frontend=age_frontend(detail.frontend, silence_of(inside.namespace)))
 
 
 async def _read_events(session: VerbSession, frontend: str) -> list[JsonObject]:

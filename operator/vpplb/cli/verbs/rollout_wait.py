@@ -8,10 +8,13 @@ from datetime import timedelta
 import click
 
 from vpplb.cli.options import DURATION
+from vpplb.cli.terminal import print_line
 from vpplb.cli.verbs.frontends import frontends_by_backend
 from vpplb.cli.verbs.session import VerbFailure, VerbSession
 from vpplb.cli.verbs.shown_status import find_shown, read_conditions, read_shown_frontend
+from vpplb.cli.verbs.silence import read_silence
 from vpplb.kube.api_types import JsonObject, key_of
+from vpplb.kube.leases.probing_silence import ProbingSilence
 from vpplb.model.health import HealthState
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.resources.raw_fields import spec_of
@@ -31,12 +34,23 @@ timeout_flag = click.option(
 )
 
 
-async def wait_until(missing: Callable[[], Awaitable[str]], timeout: timedelta) -> str:
-    """Look until nothing is missing; return how long that took, in words (VerbFailure)."""
+async def wait_until(
+    session: VerbSession, missing: Callable[[], Awaitable[str]], timeout: timedelta
+) -> str:
+    """Look until nothing is missing; return how long that took, in words (VerbFailure).
+
+    Where nobody probes, that is said at once, and waited on: an operator may come.
+    """
     start = time.monotonic()
+    silence: ProbingSilence | None = None
+    if await missing():
+        silence = (await read_silence(session))(session.namespace)
+    if silence is not None:
+        print_line(f"note: {silence}", err=True)
     while lacks := await missing():
         if time.monotonic() - start > timeout.total_seconds():
-            raise VerbFailure(f"not within {timeout.total_seconds():g} s: {lacks}")
+            because = f" ({silence})" if silence is not None else ""
+            raise VerbFailure(f"not within {timeout.total_seconds():g} s: {lacks}{because}")
         await asyncio.sleep(LOOK_EVERY)
     return f"{time.monotonic() - start:.1f} s"
 

@@ -66,6 +66,11 @@ async def _read_lines(session: VerbSession, flags: UsualFlags) -> tuple[list[Fro
     found = sorted(await session.select_objects(ObjectKind.FRONTEND), key=key_of)
     refused = await session.client.read_refusal() if flags.reads_manifests else ""
     lines = [read_frontend_line(raw) for raw in found]
+    if lines and not flags.reads_manifests:
+        from vpplb.cli.verbs.silence import age_frontend, read_silence
+
+        silence_of = await read_silence(session)
+        lines = [age_frontend(line, silence_of(line.namespace)) for line in lines]
     if not any(problem.is_pending for line in lines for problem in line.problems):
         return lines, refused
     from vpplb.cli.verbs.nodes import explain_pending, list_idle_nodes

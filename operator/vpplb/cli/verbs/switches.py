@@ -107,7 +107,7 @@ async def wait_and_tell(session: VerbSession, raw: JsonObject, timeout: timedelt
     """Wait until all nodes have a backend's newest spec, and say so (VerbFailure)."""
     name, generation = raw["metadata"]["name"], int(raw["metadata"]["generation"])
     inside = replace(session, namespace=key_of(raw).namespace)
-    took = await wait_until(lambda: find_backend_lack(inside, name, generation), timeout)
+    took = await wait_until(inside, lambda: find_backend_lack(inside, name, generation), timeout)
     status = (await inside.get_object(ObjectKind.BACKEND, name)).get("status") or {}
     seen = f" ({status['code']})" if status.get("code") else ""
     print_line(f"backend {name} is {status.get('state')}{seen} on all nodes after {took}")

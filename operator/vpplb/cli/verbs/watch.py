@@ -14,7 +14,13 @@ from vpplb.cli.verbs.door import VerbCommand
 from vpplb.cli.verbs.flags import usual_flags
 from vpplb.cli.verbs.output import to_json
 from vpplb.cli.verbs.session import UsualFlags, VerbSession, describe_error
-from vpplb.cli.verbs.shown_status import ShownTransition, read_shown_backend
+from vpplb.cli.verbs.shown_status import (
+    ShownTransition,
+    find_shown,
+    read_conditions,
+    read_shown_backend,
+)
+from vpplb.cli.verbs.silence import ELECTION, follow_silence
 from vpplb.kube.api_types import (
     ApiError,
     ApiUnreachable,
@@ -23,6 +29,7 @@ from vpplb.kube.api_types import (
     KubeError,
     key_of,
 )
+from vpplb.kube.leases.probing_silence import ProbingSilence
 from vpplb.model.backoff import backoff_seconds
 from vpplb.model.clock import SystemClock
 from vpplb.model.names import ObjectKey, ObjectKind
@@ -75,10 +82,11 @@ def watch_command(flags: UsualFlags, history: bool, output: str) -> None:
 
 async def _follow_all(session: VerbSession, follower: "ChangeFollower") -> None:
     await asyncio.gather(
+        follow_silence(session, follower.on_silence),
         *(
             _follow_kind(session, kind, follower)
             for kind in (ObjectKind.BACKEND, ObjectKind.FRONTEND)
-        )
+        ),
     )
 
 
@@ -138,7 +146,7 @@ class ChangeFollower:
     history: bool = False
     begun: set[ObjectKind] = field(default_factory=set)
     _latest: dict[ObjectKey, datetime | None] = field(default_factory=dict)
-    _frontends: dict[ObjectKey, tuple[str, str]] = field(default_factory=dict)
+    _frontends: dict[ObjectKey, tuple[str, str, str]] = field(default_factory=dict)
 
     def on_upsert(self, kind: ObjectKind, raw: JsonObject) -> None:
         for one in (
@@ -158,6 +166,23 @@ class ChangeFollower:
                       before="", after="")
         )  # fmt: skip
 
+    def on_silence(self, silence: ProbingSilence | None) -> None:
+        """Tell that nobody probes any more, or that somebody does again."""
+        probed = ("probed", "stale")
+        before, after = probed if silence else probed[::-1]
+        said = str(silence) if silence else "an operator leads again"
+        self.tell(
+            WatchedChange(
+                at=SystemClock().now(),
+                kind=ObjectKind.LEASE,
+                object=ELECTION,
+                what="state",
+                before=before,
+                after=after,
+                detail=said,
+            )
+        )
+
     def _backend_changes(self, raw: JsonObject) -> Iterator[WatchedChange]:
         key = key_of(raw)
         transitions = read_shown_backend(raw).transitions
@@ -170,9 +195,13 @@ class ChangeFollower:
 
     def _frontend_changes(self, raw: JsonObject) -> Iterator[WatchedChange]:
         key, status = key_of(raw), raw.get("status") or {}
-        now = (str(status.get("state") or "unknown"), str(status.get("activePool") or ""))
+        now = (
+            str(status.get("state") or "unknown"),
+            str(status.get("activePool") or ""),
+            str(status.get("problem") or ""),
+        )
         before = self._frontends.get(
-            key, ("unknown", "") if ObjectKind.FRONTEND in self.begun else now
+            key, ("unknown", "", "") if ObjectKind.FRONTEND in self.begun else now
         )
         self._frontends[key] = now
         if before[0] != now[0]:
@@ -181,6 +210,10 @@ class ChangeFollower:
             )
         if before[1] != now[1] and before[1] and now[1]:
             yield _frontend_change(key, "pool", before[1], now[1], "failover")
+        if before[2] != now[2]:
+            degraded = find_shown(read_conditions(raw), "Degraded")
+            said = degraded.message if degraded and degraded.status == "True" else ""
+            yield _frontend_change(key, "problem", before[2] or "none", now[2] or "none", said)
 
 
 def _transition_change(key: ObjectKey, one: ShownTransition) -> WatchedChange:

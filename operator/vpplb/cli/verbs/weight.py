@@ -61,7 +61,7 @@ def weight_command(
             generation = int(newest["metadata"]["generation"])
             inside = replace(session, namespace=key_of(newest).namespace)
             took = await wait_until(
-                lambda: find_frontend_lack(inside, frontend, generation), timeout
+                inside, lambda: find_frontend_lack(inside, frontend, generation), timeout
             )
             raw = await inside.get_object(ObjectKind.FRONTEND, frontend)
             print_line(

@@ -20,7 +20,8 @@ from typing import TypeVar
 
 from vpplb.kube.api_types import ApiError, ApiUnreachable, Conflict, JsonObject, KubeError, NotFound
 from vpplb.kube.client import KubeClient
-from vpplb.kube.leases.leader_rules import LeaderRole, LeaseCandidate, ServedScope
+from vpplb.kube.leases.leader_rules import LeaderRole, LeaseCandidate
+from vpplb.kube.leases.served_scopes import ServedScope
 from vpplb.model.clock import Clock
 from vpplb.model.names import ObjectKey, ObjectKind
 

@@ -24,128 +24,17 @@ for one's own, so that whoever stands by for the same scope follows first; whoev
 its record away.
 """
 
-import hashlib
-import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any, Self
 
 from vpplb.kube.api_types import JsonObject
+from vpplb.kube.leases.served_scopes import ServedScope, Spec, read_records
 from vpplb.model.decision_order import LATEST, LATEST_BELIEVED
 from vpplb.resources.fields import format_time
 from vpplb.resources.raw_fields import parse_time
-
-Spec = Mapping[str, Any]
-"""Spec of a Lease, as JSON."""
-
-PREFIX = "vpplb.dev/scope-"
-"""What the annotations' names begin with."""
-_NAMESPACES = "namespaces"
-_UNSET: Spec = dict.fromkeys(
-    ("holderIdentity", "leaseDurationSeconds", "acquireTime", "renewTime", "leaseTransitions")
-)
-_FEW = 5
-
-
-@dataclass(frozen=True, slots=True)
-class ServedScope:
-    """Namespaces that are served; none: all."""
-
-    namespaces: frozenset[str] = frozenset()
-
-    @classmethod
-    def of_list(cls, namespaces: Iterable[str]) -> Self:
-        """Make one of a list, in whatever order."""
-        return cls(frozenset(namespaces))
-
-    def __str__(self) -> str:
-        if not self.namespaces:
-            return "all namespaces"
-        names = sorted(self.namespaces)
-        more = [f"{len(names) - _FEW} more"] if len(names) > _FEW else []
-        return f"namespace{'s' * (len(names) > 1)} {', '.join([*names[:_FEW], *more])}"
-
-    @property
-    def annotation_name(self) -> str:
-        """Name of the annotation with its record; empty for the scope that has the spec."""
-        if not self.namespaces:
-            return ""
-        digest = hashlib.sha256(",".join(sorted(self.namespaces)).encode()).hexdigest()
-        return f"{PREFIX}{digest[:16]}"
-
-    def is_overlapping(self, other: "ServedScope") -> bool:
-        """Whether there is a namespace that both serve."""
-        if not self.namespaces or not other.namespaces:
-            return True
-        return not self.namespaces.isdisjoint(other.namespaces)
-
-    def find_record(self, lease: JsonObject | None) -> Spec:
-        """Return the record of this scope, as a spec; empty when there is none."""
-        return _read_records(lease).get(self.annotation_name, (self, {}))[1]
-
-    def find_rivals(self, lease: JsonObject | None) -> dict[str, tuple["ServedScope", Spec]]:
-        """Return the records of other scopes that overlap, by annotation."""
-        return {
-            name: (scope, spec)
-            for name, (scope, spec) in _read_records(lease).items()
-            if name != self.annotation_name and self.is_overlapping(scope)
-        }
-
-    def build_patch(
-        self, spec: Spec, lease: JsonObject | None, without: Iterable[str]
-    ) -> JsonObject:
-        """Return what is to be merged into `lease` to have `spec` as record, and others `without`.
-
-        None in `spec` removes a field, as in a merge patch; what it leaves out stays.
-        """
-        body: JsonObject = {"metadata": {"annotations": {}}, "spec": {}}
-        for name in without:
-            _put_record(body, name, None)
-        if not self.annotation_name:
-            body["spec"] = dict(spec)
-        else:
-            whole = {**self.find_record(lease), **spec, _NAMESPACES: sorted(self.namespaces)}
-            _put_record(
-                body, self.annotation_name, {k: v for k, v in whole.items() if v is not None}
-            )
-        return body
-
-
-def _put_record(body: JsonObject, name: str, record: Spec | None) -> None:
-    if not name:
-        body["spec"] = dict(_UNSET)
-    else:
-        text = None if record is None else json.dumps(record, separators=(",", ":"))
-        body["metadata"]["annotations"][name] = text
-
-
-def _read_records(lease: JsonObject | None) -> dict[str, tuple[ServedScope, Spec]]:
-    """Return all records by annotation, that of the spec by the empty name.
-
-    One that cannot be read may be anybody's, so it counts as overlapping all, and has no holder.
-    """
-    if lease is None:
-        return {}
-    records: dict[str, tuple[ServedScope, Spec]] = {}
-    if spec := {name: value for name, value in (lease.get("spec") or {}).items() if value}:
-        records[""] = (ServedScope(), spec)
-    for name, text in (lease["metadata"].get("annotations") or {}).items():
-        if name.startswith(PREFIX):
-            records[name] = _read_annotation(text)
-    return records
-
-
-def _read_annotation(text: object) -> tuple[ServedScope, Spec]:
-    try:
-        record = json.loads(str(text))
-        scope = ServedScope.of_list(str(one) for one in record[_NAMESPACES])
-    except (ValueError, TypeError, KeyError):
-        return ServedScope(), {"unreadable": text}
-    return scope, record
-
 
 _RESIGNED = 1
 """Duration, in seconds, of a lease that nobody holds since its holder gave it up (as client-go)."""
@@ -263,7 +152,7 @@ class LeaseCandidate:
             first = self._free_at is None
             self._judge_lease(lease, at, first=first)
             self._judge_rivals(lease, at, first=first)
-        terms = [_read_term(record) for _, record in _read_records(lease).values()]
+        terms = [_read_term(record) for _, record in read_records(lease).values()]
         self._newest_term = max(self._newest_term, *terms, 0)
         self._lease, self._refused = lease, False
 

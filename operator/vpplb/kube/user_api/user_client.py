@@ -8,6 +8,8 @@ import json
 import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from pathlib import Path
 from typing import NamedTuple
@@ -51,6 +53,9 @@ class UserClient:
     Every method raises ApiUnreachable when there is no answer, and NotFound, Conflict or another
     ApiError when the answer is a failure. Nothing is retried.
     """
+
+    clock: datetime | None = None
+    """The time of whatever answered, by its newest answer."""
 
     def __init__(self, socket_path: Path) -> None:
         self._socket_path = socket_path
@@ -179,6 +184,8 @@ class UserClient:
             raise self._unreachable(error) from error
         finally:
             connection.abort()  # an interrupted command waits for no answer
+        with suppress(TypeError, ValueError):
+            self.clock = parsedate_to_datetime(response.headers["Date"])
         return _read_content(response, content)
 
 

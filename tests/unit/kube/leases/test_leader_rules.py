@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from vpplb.kube.api_types import JsonObject
-from vpplb.kube.leases.leader_rules import LeaderRole, LeaseCandidate, ServedScope
+from vpplb.kube.leases.leader_rules import LeaderRole, LeaseCandidate
+from vpplb.kube.leases.served_scopes import ServedScope
 
 DURATION = 15.0
 NOW = datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC)
