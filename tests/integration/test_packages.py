@@ -4,6 +4,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from venv import EnvBuilder
 
@@ -33,16 +34,29 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def installed(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Install the wheel into an environment of its own and return the folder of its programs."""
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return an environment of its own, in which there is what the package needs."""
     folder = tmp_path_factory.mktemp("clean")
     EnvBuilder(with_pip=True).create(folder)
-    pip = (folder / "bin" / "pip", "--disable-pip-version-check", "install", "--no-compile")
-    run(*pip, "--require-hashes", "-r", ROOT / "requirements" / "run.txt", cwd=folder)
-    (wheel,) = built.glob("*.whl")
-    run(*pip, "--no-deps", wheel, cwd=folder)
-    run(folder / "bin" / "pip", "check", cwd=folder)
-    return folder / "bin"
+    requirements = ROOT / "requirements" / "run.txt"
+    run(*_pip_install(folder), "--require-hashes", "-r", requirements, cwd=folder)
+    return folder
+
+
+@pytest.fixture(scope="module", params=["*.whl", "*.tar.gz"], ids=["wheel", "sdist"])
+def installed(built: Path, environment: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """Install one of both there, alone, and return the folder of its programs."""
+    (package,) = built.glob(request.param)
+    run(*_pip_install(environment), "--no-deps", package, cwd=environment)
+    run(environment / "bin" / "pip", "check", cwd=environment)
+    yield environment / "bin"
+    run(environment / "bin" / "pip", "uninstall", "--yes", "vpplb", cwd=environment)
+    assert list(environment.glob("bin/*vpplb*")) == []
+
+
+def _pip_install(environment: Path) -> tuple[str | Path, ...]:
+    pip = environment / "bin" / "pip"
+    return (pip, "--disable-pip-version-check", "install", "--no-compile")
 
 
 def of_the_package() -> set[str]:
@@ -67,7 +81,7 @@ def test_the_sdist_has_what_the_wheel_is_made_of(built: Path) -> None:
     assert {"LICENSE", "README.md", "pyproject.toml"} <= names
 
 
-def test_the_wheel_runs_from_an_environment_of_its_own(installed: Path, tmp_path: Path) -> None:
+def test_it_runs_from_an_environment_of_its_own(installed: Path, tmp_path: Path) -> None:
     assert vpplb.__version__ in run(installed / "vpplb", "--version", cwd=tmp_path)
     assert vpplb.__version__ in run(installed / "kubectl-vpplb", "--version", cwd=tmp_path)
     said = run(installed / "vpplb", "demo", "--once", cwd=tmp_path)
