@@ -1,4 +1,4 @@
-"""etcd, kube-apiserver, kubectl, helm, promtool: found, or built from Go modules into the cache.
+"""etcd, kube-apiserver, kubectl, helm, and others: found, or built from Go modules into the cache.
 
 Looked for in this order: `KUBEBUILDER_ASSETS` (envtest's convention), the cache
 (`$XDG_CACHE_HOME/vpplb/bin`, then `…/vpplb/cluster/bin`, where a cluster was built), and for
@@ -24,6 +24,7 @@ from pathlib import Path
 KUBERNETES = "1.36.3"
 ETCD = "3.6.16"
 HELM = "3.22.0"
+ACTIONLINT = "1.7.12"
 PROMETHEUS = "0.316.0"  # as a Go module: Prometheus 3.16.0
 PROMETHEUS_OPERATOR = "0.85.0"
 GO = (1, 26)
@@ -184,12 +185,23 @@ _PROMTOOL = _Recipe(
     ),
     tags="remove_all_sd",  # the clients of all clouds, which are most of it
 )
+_ACTIONLINT = _Recipe(
+    title=f"actionlint {ACTIONLINT}",
+    takes="half a minute",
+    packages=("github.com/rhysd/actionlint/cmd/actionlint",),
+    flags="-s -w",
+    prepare=_plain_module(
+        f"github.com/rhysd/actionlint v{ACTIONLINT}",
+        "github.com/rhysd/actionlint/cmd/actionlint",
+    ),
+)
 _RECIPES = {
     "kube-apiserver": _KUBERNETES,
     "kubectl": _KUBERNETES,
     "etcd": _ETCD,
     "helm": _HELM,
     "promtool": _PROMTOOL,
+    "actionlint": _ACTIONLINT,
 }
 CONTROL_PLANE = ("kube-apiserver", "kubectl", "etcd", "helm")
 
