@@ -13,6 +13,7 @@ TESTS = ROOT / "tests"
 MODULE_LIMIT = 500
 TEST_LIMIT = 600
 CONSTRUCTOR_LIMIT = 40
+KOPF_LIMIT = 200
 MODULES = {"kube": 14, "reconcile": 10, "sync": 10}
 """How many modules a package may have; where more are wanted, it is two things."""
 
@@ -44,6 +45,24 @@ def test_a_module_can_be_read_in_one_sitting(folder: Path, limit: int) -> None:
         str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in _sources(folder)
     }
     assert [path for path, count in lines.items() if count > limit] == []
+
+
+def test_what_uses_kopf_is_one_small_module() -> None:
+    """More than that is what works against it (decision 3)."""
+    users = [path for path in _sources(PACKAGE) if "kopf" in _imports(path)]
+    assert _ids(users) == ["operator/vpplb/kube/object_watch.py"]
+    assert len(users[0].read_text().splitlines()) <= KOPF_LIMIT
+
+
+def _imports(path: Path) -> set[str]:
+    """Return the packages from which a module imports."""
+    found = set[str]()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {name.name.partition(".")[0] for name in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add((node.module or "").partition(".")[0])
+    return found
 
 
 def test_a_constructor_puts_few_parts_together() -> None:
